@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The small interface between panthorlab and a board, real or emulated. Code above it cannot tell which.
+
+A `Board` boots a `Kernel` and gives a `BootedBoard`; that one is closed when done (a context manager). Every call
+that waits takes a deadline in seconds and raises `LabError` naming the last step it completed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self
+
+from panthorlab.kernel.model import Kernel
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A finished command on the board. `status`: exit status, or -signal. Output in full, undecoded."""
+
+    argv: tuple[str, ...]
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+
+@dataclass(frozen=True)
+class Hazard:
+    """The board's own word that evidence is spoiled, e.g. the GPU model met something it does not emulate.
+
+    `time`: host CLOCK_MONOTONIC in seconds. `kind`: `unmodelled`, `model-error`.
+    """
+
+    time: float
+    kind: str
+    text: str
+
+
+class RemoteProcess(Protocol):
+    """A running command on the board."""
+
+    def wait(self, timeout: float) -> int:
+        """Exit status (or -signal). Raises LabError at the deadline or when the board went away."""
+
+    def kill(self) -> None:
+        """SIGKILL it; safe when it has ended."""
+
+
+class Shell(Protocol):
+    """Commands and files on a booted board: SSH on a real one, an agent on a virtio port on the emulated one."""
+
+    def start(
+        self, argv: Sequence[str], *, on_stdout: Callable[[bytes], None], on_stderr: Callable[[bytes], None] | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> RemoteProcess:
+        """Start argv (no shell). Callbacks get raw chunks in order, from the shell's reader thread."""
+
+    def run(
+        self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+    ) -> Completed:
+        """Run argv to its end; a non-zero status is not an exception."""
+
+    def put(self, data: bytes, path: str, *, mode: int = 0o644) -> None:
+        """Write a file on the board, whole or not at all."""
+
+    def get(self, path: str) -> bytes:
+        """Read a file of the board, also from /proc and /sys."""
+
+
+class BootedBoard(Protocol):
+    """A board running the kernel it was asked to run."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def shell(self) -> Shell: ...
+
+    @property
+    def boot_id(self) -> str:
+        """/proc/sys/kernel/random/boot_id as read right after boot."""
+
+    @property
+    def work_dir(self) -> str:
+        """Directory on the board that holds the workloads (`heap-exit`, `iterate`, `kmsg-follow`, …)."""
+
+    @property
+    def console_log(self) -> Path:
+        """Raw bytes of the serial console on the host, growing."""
+
+    @property
+    def gpu_log(self) -> Path | None:
+        """The GPU model's own log, for an emulated board."""
+
+    def hazards(self) -> Sequence[Hazard]:
+        """All hazards so far, oldest first."""
+
+    def check_alive(self) -> None:
+        """Raise LabError (QEMU or model died) or BootError (guest panicked, silent) if the board is gone."""
+
+    def close(self) -> None:
+        """Stop the board and leave no process behind. Idempotent, safe from a signal handler's `finally`."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+class Board(Protocol):
+    """A board that is not (yet) running: what a file of board_configs/ describes."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def arch(self) -> str:
+        """Kernel ARCH, e.g. `arm64`."""
+
+    def boot(
+        self, kernel: Kernel, *, log_dir: Path, overlay: Path | None = None, params: Mapping[str, str] | None = None,
+        on_progress: Callable[[str], None] = lambda _step: None,
+    ) -> BootedBoard:
+        """Boot `kernel`. `overlay`: a directory laid over the root file system. `params`: `gpu.NAME` settings.
+
+        Raises BootError if the kernel did not come up, LabError if the lab is at fault.
+        """

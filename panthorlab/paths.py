@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where things live on the host: the private cache, and the data directories shipped with the package."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def cache_dir(*parts: str) -> Path:
+    """`$XDG_CACHE_HOME/panthorlab/…`, created private to the user (mode 0700)."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    root = Path(base) / "panthorlab"
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = root.joinpath(*parts)
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
+
+
+def data_dirs(name: str) -> Iterator[Path]:
+    """Directories called `name` (`suites`, `board_configs`, `kernel_configs`), most specific last.
+
+    Beside the package (a checkout or an installed wheel), then in `$PANTHORLAB_PATH`, then in the current directory.
+    """
+    seen: set[Path] = set()
+    roots = [PACKAGE.parent, PACKAGE / "_data"]
+    roots += [Path(entry) for entry in os.environ.get("PANTHORLAB_PATH", "").split(os.pathsep) if entry]
+    roots.append(Path.cwd())
+    for root in roots:
+        path = (root / name).resolve()
+        if path.is_dir() and path not in seen:
+            seen.add(path)
+            yield path
+
+
+def find_data(name: str, file: str) -> Path | None:
+    """The last of `data_dirs(name)` that holds `file` wins, so users can override what is shipped."""
+    found = [path / file for path in data_dirs(name) if (path / file).is_file()]
+    return found[-1] if found else None
