@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
+from panthorlab.errors import LabError
 from panthorlab.kernel.model import Kernel
 
 
@@ -37,11 +38,22 @@ class Hazard:
     text: str
 
 
+class RemoteFileError(LabError):
+    """A file of the board that cannot be read or written. `errno`: the board's, or -signal of the helper."""
+
+    def __init__(self, message: str, *, errno: int) -> None:
+        super().__init__(message)
+        self.errno = errno
+
+
 class RemoteProcess(Protocol):
     """A running command on the board."""
 
     def wait(self, timeout: float) -> int:
-        """Exit status (or -signal). Raises LabError at the deadline or when the board went away."""
+        """Exit status (or -signal). Raises LabError at the deadline.
+
+        When the board went away it raises what `check_alive` says: BootError if the kernel died, else LabError.
+        """
 
     def kill(self) -> None:
         """SIGKILL it; safe when it has ended."""
@@ -63,10 +75,10 @@ class Shell(Protocol):
         """Run argv to its end; a non-zero status is not an exception."""
 
     def put(self, data: bytes, path: str, *, mode: int = 0o644) -> None:
-        """Write a file on the board, whole or not at all."""
+        """Write a file on the board, whole or not at all; in place below /proc and /sys. Raises RemoteFileError."""
 
     def get(self, path: str) -> bytes:
-        """Read a file of the board, also from /proc and /sys."""
+        """Read a file of the board, also from /proc and /sys. Raises RemoteFileError."""
 
 
 class BootedBoard(Protocol):
@@ -96,6 +108,16 @@ class BootedBoard(Protocol):
 
     def hazards(self) -> Sequence[Hazard]:
         """All hazards so far, oldest first."""
+
+    def facts(self) -> Mapping[str, object]:
+        """What the report says about the machine: CPU, memory, command line, GPU model, …"""
+
+    @property
+    def injections(self) -> frozenset[str]:
+        """Failures this board can produce on purpose (`mcu-hang`); none on a real board."""
+
+    def inject(self, failure: str) -> None:
+        """Produce one of `injections` now."""
 
     def check_alive(self) -> None:
         """Raise LabError (QEMU or model died) or BootError (guest panicked, silent) if the board is gone."""

@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+"""Kernels: sources, patches, config, build, and the store of finished ones. Start reading at `job.py`."""

@@ -31,7 +31,7 @@ class Requester(IntEnum):
     SHADER = 1    # shader core
 
 
-class MemoryFault(Exception):
+class MemoryFault(Exception):  # noqa: N818 - the hardware's word
     """The walk failed. The MMU has already latched AS_FAULTSTATUS/ADDRESS and raised its interrupt."""
 
     def __init__(self, va: int, exception_type: int, access: Access) -> None:
@@ -39,7 +39,7 @@ class MemoryFault(Exception):
         self.va, self.exception_type, self.access = va, exception_type, access
 
 
-class MemoryStall(Exception):
+class MemoryStall(Exception):  # noqa: N818 - not an error
     """The address lies in a LOCKed region: nothing happened, try again when the MMU releases it."""
 
     def __init__(self, va: int) -> None:

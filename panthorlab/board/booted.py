@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An emulated board that runs: two processes, three sockets, one watcher; and what it died of, if it did."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from panthorlab.board import spawn
+from panthorlab.board.agent import AgentShell
+from panthorlab.board.api import Hazard
+from panthorlab.board.config import EmulatedFile
+from panthorlab.board.console import Console, ConsoleLine
+from panthorlab.board.cpus import CpuLease
+from panthorlab.board.gpu_model import GpuModel
+from panthorlab.board.initramfs import WORK_DIR
+from panthorlab.board.qmp import Monitor
+from panthorlab.errors import BootError, LabError, PanthorlabError
+
+PANIC = re.compile(rb"Kernel panic - not syncing: (.*?)(?: \]---)?$")
+OOPS = re.compile(rb"Internal error: |Unable to handle kernel |kernel BUG at |Oops: ")
+AGENT_DIED = b"panthorlab-init: agent ended"
+SPLAT_TIME = 5.0
+"""Seconds that a panicked guest gets to print the rest and reset before it is killed."""
+_DIAGNOSIS_TIME = 10.0
+_ORDERLY_EXIT_TIME = 1.0
+
+
+@dataclass
+class Parts:
+    """What a running board is made of; `emulated.py` assembles it."""
+
+    name: str
+    board: EmulatedFile
+    run_dir: Path
+    log_dir: Path
+    qemu: subprocess.Popen[bytes]
+    qemu_log: Path
+    model: GpuModel | None
+    console: Console
+    monitor: Monitor
+    close_sockets: Callable[[], None]
+    lease: CpuLease | None
+
+
+class BootedEmulatedBoard:
+    """See `BootedBoard`. While it runs, a watcher ends QEMU as soon as the model has died, and a panicked guest once
+    its splat is out; whatever waits for the shell then gets the diagnosis instead of a time-out."""
+
+    def __init__(self, parts: Parts, make_shell: Callable[[Callable[[], PanthorlabError]], AgentShell],
+                 facts: dict[str, object]) -> None:
+        self._parts = parts
+        self._facts = facts
+        self._boot_id = ""
+        self._panic: str | None = None
+        self.oops: str | None = None
+        """The first oops on the console, if there was one."""
+        self._agent_died = False
+        self._cause: PanthorlabError | None = None
+        self._diagnosed = threading.Event()
+        self._closing = threading.Lock()
+        self._closed = False
+        self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC)
+        parts.console.listen(self._watch_line)
+        parts.console.start()
+        self._watcher = threading.Thread(target=self._watch, name="board-watcher", daemon=True)
+        self._watcher.start()
+        self._shell = make_shell(self.diagnose)
+
+    # -- BootedBoard ------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return self._parts.name
+
+    @property
+    def shell(self) -> AgentShell:
+        return self._shell
+
+    @property
+    def boot_id(self) -> str:
+        return self._boot_id
+
+    @boot_id.setter
+    def boot_id(self, value: str) -> None:
+        self._boot_id = value
+
+    @property
+    def work_dir(self) -> str:
+        return WORK_DIR
+
+    @property
+    def console_log(self) -> Path:
+        return self._parts.console.log
+
+    @property
+    def gpu_log(self) -> Path | None:
+        return self._parts.model.log if self._parts.model else None
+
+    @property
+    def console(self) -> Console:
+        return self._parts.console
+
+    def facts(self) -> dict[str, object]:
+        """What the report says about the machine: CPU, memory, command line, QEMU, host CPU."""
+        return dict(self._facts)
+
+    def hazards(self) -> Sequence[Hazard]:
+        return self._parts.model.hazards() if self._parts.model else []
+
+    def check_alive(self) -> None:
+        """Raise what the board died of; if it does not answer a ping, whether that is QEMU's fault or the guest's."""
+        limit = self._parts.board.time_limits.answer
+        if self._cause is not None:
+            raise self._cause
+        if self._parts.console.error is not None:
+            raise LabError(f"the console could not be recorded: {self._parts.console.error}")
+        if not self._shell.ping(limit):
+            raise self.silence(f"did not answer within {limit:g} s")
+
+    def silence(self, what: str) -> PanthorlabError:
+        """The error for a guest that went quiet: the kernel's fault only if QEMU and the model are well."""
+        if self._cause is not None:
+            return self._cause
+        state = self._parts.monitor.status(5.0)
+        if state is None:
+            return LabError(f"board {self.name} {what}, and QEMU itself does not answer", hint=self._where())
+        after = f" after an oops: {self.oops}" if self.oops else ""
+        return BootError(f"board {self.name} {what}{after} (QEMU answers: {state}). Last on the console:\n"
+                         f"{self._parts.console.tail()}", hint=self._where())
+
+    def close(self) -> None:
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            parts = self._parts
+            with ExitStack() as undo:  # every step is done, whatever the others raise; the last named is first
+                if parts.lease:
+                    undo.callback(parts.lease.release)
+                undo.callback(shutil.rmtree, parts.run_dir, ignore_errors=True)
+                undo.callback(self._end_watcher)
+                if parts.model:
+                    undo.callback(parts.model.stop)
+                undo.callback(parts.monitor.close)
+                undo.callback(parts.close_sockets)
+                undo.callback(parts.console.join, 10.0)
+                undo.callback(self._shell.close)
+                undo.callback(spawn.end, parts.qemu, gently=0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # -- death ------------------------------------------------------------------------------------------------
+
+    def diagnose(self) -> PanthorlabError:
+        """What the board died of. Called when a stream to it has ended, so the watcher is about to know."""
+        if not self._diagnosed.wait(_DIAGNOSIS_TIME):
+            return LabError(f"board {self.name} hung up, but QEMU still runs", hint=self._where())
+        return self._cause or LabError(f"board {self.name} was closed")
+
+    def _watch_line(self, line: ConsoleLine) -> None:
+        if self._panic is None and (found := PANIC.search(line.text)):
+            self._panic = found.group(1).decode("utf-8", "replace")
+            os.write(self._wake_write, b"p")
+        elif self.oops is None and OOPS.search(line.text):
+            self.oops = line.text.decode("utf-8", "replace")
+        elif AGENT_DIED in line.text:
+            self._agent_died = True
+
+    def _watch(self) -> None:
+        """Waits for the first of QEMU, the model and the kernel to die, and ends the others."""
+        parts = self._parts
+        poller = select.poll()
+        qemu = os.pidfd_open(parts.qemu.pid)
+        model = os.pidfd_open(parts.model.process.pid) if parts.model else -1
+        try:
+            for fd in (qemu, model, self._wake_read):
+                if fd >= 0:
+                    poller.register(fd, select.POLLIN)
+            ready = {fd for fd, _ in poller.poll()}
+            if not self._closed:
+                self._cause = self._explain(ready, qemu, model)
+                self._parts.monitor.status(0.0)
+        finally:
+            os.close(qemu)
+            if model >= 0:
+                os.close(model)
+            self._diagnosed.set()
+
+    def _explain(self, ready: set[int], qemu: int, model: int) -> PanthorlabError | None:
+        """Who died first. Ends QEMU before it answers."""
+        parts = self._parts
+        if model in ready and qemu not in ready and parts.model:
+            # It also ends when QEMU has: then QEMU's end is there in a moment.
+            status = parts.model.process.wait()
+            if status or not _ended(qemu, _ORDERLY_EXIT_TIME):
+                spawn.end(parts.qemu, gently=0)
+                return LabError(f"the GPU model died ({_status(status)}): {parts.model.last_words() or 'no message'}",
+                                hint=self._where())
+        if self._wake_read in ready and not _ended(qemu, SPLAT_TIME) and not self._closed:
+            spawn.end(parts.qemu, gently=0)
+        if self._closed:
+            return None
+        status = parts.qemu.wait()
+        parts.console.join(5.0)
+        return self._explain_qemu(status)
+
+    def _explain_qemu(self, status: int) -> PanthorlabError:
+        console = self._parts.console.tail()
+        said = self._parts.qemu_log.read_text("utf-8", "replace").strip()[-2000:]
+        if self._panic is not None:
+            return BootError(f"kernel panic: {self._panic}\n{console}", hint=self._where())
+        if status or "terminating on signal" in said:
+            return LabError(f"QEMU died ({_status(status)}): {said or 'no message'}", hint=self._where())
+        if self._agent_died:
+            return LabError(f"the agent on board {self.name} died\n{console}", hint=self._where())
+        return BootError(f"board {self.name} reset or switched itself off without a word. Last on the console:\n"
+                         f"{console}", hint=self._where())
+
+    def _end_watcher(self) -> None:
+        os.write(self._wake_write, b"c")
+        self._watcher.join(30.0)
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+
+    def _where(self) -> str:
+        return f"logs of this boot: {self._parts.log_dir}"
+
+
+def _ended(pidfd: int, timeout: float) -> bool:
+    poller = select.poll()
+    poller.register(pidfd, select.POLLIN)
+    return bool(poller.poll(int(timeout * 1000)))
+
+
+def _status(code: int) -> str:
+    return f"killed by signal {-code}" if code < 0 else f"exit status {code}"
+
+
+def wait_until(done: Callable[[], bool], timeout: float, step: float = 0.002) -> bool:
+    """Poll a condition that nothing announces; False at the deadline."""
+    deadline = time.monotonic() + timeout
+    while not done():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(step)
+    return True

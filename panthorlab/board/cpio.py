@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""cpio archives in the `newc` format that Linux unpacks as initramfs (Documentation/driver-api/early-userspace/
+buffer-format.rst). The same entries give the same bytes: no times, owners or inode numbers of the host."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file. `path`: absolute on the board. `mode`: with type bits (stat.S_IF…). `data`: contents or link target."""
+
+    path: str
+    mode: int
+    data: bytes = b""
+    device: tuple[int, int] = (0, 0)
+
+
+def file_entry(path: str, data: bytes, mode: int = 0o644) -> Entry:
+    return Entry(path, stat.S_IFREG | mode, data)
+
+
+def dir_entry(path: str, mode: int = 0o755) -> Entry:
+    return Entry(path, stat.S_IFDIR | mode)
+
+
+def link_entry(path: str, target: str) -> Entry:
+    return Entry(path, stat.S_IFLNK | 0o777, target.encode("utf-8", "surrogateescape"))
+
+
+def char_device(path: str, major: int, minor: int, mode: int = 0o600) -> Entry:
+    return Entry(path, stat.S_IFCHR | mode, device=(major, minor))
+
+
+def with_parents(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """The entries by path, the last of a path winning, and before each the directories it needs."""
+    last = {str(PurePosixPath("/", entry.path)): entry for entry in entries}
+    for path in list(last):
+        for parent in PurePosixPath(path).parents:
+            if str(parent) != "/":
+                last.setdefault(str(parent), dir_entry(str(parent)))
+    for path in sorted(last):
+        if path != "/":
+            yield last[path]
+
+
+def write_newc(entries: Iterable[Entry]) -> bytes:
+    """The archive, ready to be an initrd. Directories that are not named are made (0755)."""
+    out = bytearray()
+    for number, entry in enumerate(with_parents(entries), start=1):
+        _append(out, entry, number)
+    _append(out, Entry("TRAILER!!!", 0), 0)
+    out += b"\0" * (-len(out) % 512)
+    return bytes(out)
+
+
+def _append(out: bytearray, entry: Entry, number: int) -> None:
+    name = entry.path.lstrip("/").encode("utf-8", "surrogateescape") + b"\0"
+    links = 2 if stat.S_ISDIR(entry.mode) else 1
+    fields = (number, entry.mode, 0, 0, links, 0, len(entry.data), 0, 0, *entry.device, len(name), 0)
+    out += b"070701" + b"".join(b"%08X" % field for field in fields) + name
+    out += b"\0" * (-len(out) % 4)
+    out += entry.data
+    out += b"\0" * (-len(out) % 4)

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Boot a kernel on an emulated board: unmodified QEMU, with the emulated GPU in a process beside it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from panthorlab.board import spawn
+from panthorlab.board.agent import AgentShell
+from panthorlab.board.booted import BootedEmulatedBoard, Parts
+from panthorlab.board.config import EmulatedFile
+from panthorlab.board.console import Console
+from panthorlab.board.cpus import CpuLease
+from panthorlab.board.gpu_model import SOCKET, GpuModel, firmware
+from panthorlab.board.initramfs import build_initramfs
+from panthorlab.board.kernel_log import kernel_lines
+from panthorlab.board.machine import Wires, command_line, machine_facts, qemu_arguments
+from panthorlab.board.qemu import Qemu, find_qemu
+from panthorlab.board.qmp import Monitor
+from panthorlab.errors import BootError, LabError, UsageError
+from panthorlab.kernel.model import Kernel
+from panthorlab.paths import cache_dir
+
+RENDER_NODE = "/dev/dri/renderD*"
+_GPU_PREFIX = "gpu."
+_STALE = 24 * 3600.0
+
+
+class EmulatedBoard:
+    """See `Board`."""
+
+    def __init__(self, name: str, file: EmulatedFile, *, qemu: Qemu | None = None) -> None:
+        self._name, self.file, self._qemu = name, file, qemu
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def arch(self) -> str:
+        return self.file.arch
+
+    def boot(
+        self, kernel: Kernel, *, log_dir: Path, overlay: Path | None = None, params: Mapping[str, str] | None = None,
+        on_progress: Callable[[str], None] = lambda _step: None,
+    ) -> BootedEmulatedBoard:
+        """See `Board.boot`. `params` also takes `gpu.trace=on` (a Chrome trace in `log_dir`) and `gpu.seed=N`."""
+        if kernel.arch != self.arch:
+            raise UsageError(f"board {self.name} is {self.arch}, the kernel {kernel.title} is {kernel.arch}")
+        log_dir.mkdir(parents=True, exist_ok=True)
+        qemu = self._qemu or find_qemu(on_progress)
+        with ExitStack() as undo:
+            board = self._assemble(kernel, qemu, log_dir.resolve(), overlay, self._gpu_params(params or {}), undo)
+            undo.callback(board.close)
+            _bring_up(board, self.file, on_progress)
+            undo.pop_all()
+        return board
+
+    def _gpu_params(self, params: Mapping[str, str]) -> dict[str, str]:
+        for name in params:
+            if not name.startswith(_GPU_PREFIX):
+                raise UsageError(f"unknown board parameter `{name}`", hint="parameters of the GPU are `gpu.NAME=VALUE`")
+        own = {name.removeprefix(_GPU_PREFIX): value for name, value in params.items()}
+        return {**(self.file.gpu.params if self.file.gpu else {}), **own}
+
+    def _assemble(
+        self, kernel: Kernel, qemu: Qemu, log_dir: Path, overlay: Path | None, params: Mapping[str, str],
+        undo: ExitStack,
+    ) -> BootedEmulatedBoard:
+        """Start model and QEMU. What it has made is undone by `undo` until the board owns it: on success it has."""
+        made = undo.enter_context(ExitStack())
+        run_dir = _run_dir()
+        made.callback(shutil.rmtree, run_dir, ignore_errors=True)
+        lease = CpuLease() if self.file.machine.pin else None
+        if lease:
+            made.callback(lease.release)
+        cpu = lease.cpu if lease else None
+        model = None
+        if self.file.gpu:
+            model = GpuModel(model=self.file.gpu.model, params=params, run_dir=run_dir, log_dir=log_dir, cpu=cpu)
+            made.callback(model.stop, 0.0)
+        initrd = run_dir / "initramfs.cpio"
+        initrd.write_bytes(build_initramfs(kernel, firmware=firmware() if model else None, overlay=overlay))
+        if model:
+            model.wait_listening()
+
+        wires = [made.enter_context(_pair()) for _ in range(3)]
+        (console, _), (agent, _), (monitor, _) = (wire.ends for wire in wires)
+        ends = [wire.ends[1].fileno() for wire in wires]
+        arguments = qemu_arguments(
+            self.file, image=kernel.image.resolve(), initrd=initrd,
+            wires=Wires(*ends, gpu_socket=SOCKET if model else None))
+        qemu_log = log_dir / "qemu.log"
+        with qemu_log.open("wb") as log:
+            process = spawn.spawn([*qemu.argv, *arguments], cwd=run_dir, stdout=log, stderr=log, cpu=cpu, pass_fds=ends)
+        made.callback(spawn.end, process, gently=0)
+        for wire in wires:
+            wire.ends[1].close()
+        facts = {**machine_facts(self.file), "board": self.name, "qemu": qemu.version, "qemu_origin": qemu.origin,
+                 "host_cpu": cpu, "gpu_params": dict(params)}
+        board = BootedEmulatedBoard(
+            Parts(name=self.name, board=self.file, run_dir=run_dir, log_dir=log_dir, qemu=process, qemu_log=qemu_log,
+                  model=model, console=Console(console, log_dir / "console.log"), monitor=Monitor(monitor),
+                  close_sockets=lambda: _close_all(wires), lease=lease),
+            lambda why_lost: AgentShell(agent, why_lost), facts)
+        made.pop_all()
+        return board
+
+
+class _pair:  # noqa: N801 - used as a context manager function
+    """A connected pair of stream sockets, closed on failure."""
+
+    def __enter__(self) -> _pair:
+        self.ends = socket.socketpair()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for end in self.ends:
+            end.close()
+
+
+def _close_all(wires: list[_pair]) -> None:
+    for wire in wires:
+        wire.__exit__()
+
+
+def _run_dir() -> Path:
+    """A new private directory for sockets and the initramfs. What killed controllers left behind goes."""
+    base = cache_dir("run")
+    for old in base.iterdir():
+        pid = old.name.partition("-")[0]
+        if pid.isdigit() and not Path("/proc", pid).exists():
+            shutil.rmtree(old, ignore_errors=True)
+    path = base / f"{os.getpid()}-{secrets.token_hex(4)}"
+    path.mkdir(mode=0o700)
+    return path
+
+
+def _bring_up(board: BootedEmulatedBoard, file: EmulatedFile, on_progress: Callable[[str], None]) -> None:
+    """From QEMU's start to a board that takes commands and has its GPU, each step with its deadline."""
+    limits = file.time_limits
+    deadline = time.monotonic() + limits.boot
+    done = "QEMU started"
+    on_progress(done)
+    hello = board.shell.wait_hello(limits.boot)
+    if hello is None:
+        if board.console.tail():
+            done = "the kernel printed its first line"
+        if board.console.wait_for(lambda line: b"panthorlab-init: started" in line.text, 0):
+            done = "init started"
+        raise board.silence(f"took no commands {limits.boot:g} s after QEMU's start; the last step done: {done}")
+    board.boot_id = hello.boot_id
+    done = f"agent answered, {hello.uptime:.2f} s after the guest's start"
+    on_progress(done)
+    if file.gpu is None:
+        return
+    left = max(1.0, deadline - time.monotonic()) + limits.probe
+    try:
+        status, complaints = board.shell.wait_loader(left)
+    except LabError as error:
+        raise board.silence(f"loads its modules for longer than {left:g} s; the last step done: {done}") from error
+    if status:
+        raise _probe_error(board, f"a module could not be loaded: {complaints.strip() or f'status {status}'}")
+    on_progress("modules loaded")
+    seconds = max(1, int(limits.probe))
+    waited = board.shell.run(["/init", "wait", RENDER_NODE, str(seconds)], timeout=seconds + limits.answer)
+    if waited.status:
+        raise _probe_error(board, f"panthor made no render node within {seconds} s")
+    on_progress("GPU probed")
+
+
+def _probe_error(board: BootedEmulatedBoard, what: str) -> BootError | LabError:
+    """The kernel's fault, unless the model itself says that it could not do what it was asked for."""
+    log = "\n".join(kernel_lines(board.shell.get("/dev/kmsg"), ("panthor", "mali", "firmware"))[-40:])
+    if hazards := board.hazards():
+        spoilt = "\n".join(f"{hazard.kind}: {hazard.text}" for hazard in hazards[:10])
+        return LabError(f"board {board.name}: {what}, and the GPU model says:\n{spoilt}\n{log}")
+    return BootError(f"board {board.name}: {what}\n{log or 'no word of panthor in the kernel log'}")

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The process of the emulated GPU beside QEMU: started, waited for, listened to. It is `python -m panthorlab.gpu`."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from panthorlab.board import spawn
+from panthorlab.board.api import Hazard
+from panthorlab.errors import LabError, UsageError
+from panthorlab.paths import PACKAGE
+
+SOCKET = "gpu.sock"
+START_TIMEOUT = 20.0
+_USAGE_STATUS = 2
+
+
+def _environment() -> dict[str, str]:
+    """Ours, so that the same panthorlab is found from another directory."""
+    paths = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+@cache
+def firmware() -> bytes:
+    """The synthetic mali_csffw.bin."""
+    try:
+        made = subprocess.run(
+            [sys.executable, "-m", "panthorlab.gpu", "firmware", "-o", "/dev/stdout"],
+            env=_environment(), capture_output=True, timeout=START_TIMEOUT, check=False, stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise LabError("the GPU model's firmware was not made in time") from error
+    if made.returncode or not made.stdout:
+        raise LabError(f"the GPU model's firmware could not be made:\n{_text(made.stderr)}")
+    return made.stdout
+
+
+class GpuModel:
+    """The running model. `log`, `events`: its files in `log_dir`."""
+
+    def __init__(
+        self, *, model: str, params: Mapping[str, str], run_dir: Path, log_dir: Path, cpu: int | None,
+    ) -> None:
+        """Starts it; `params` are `NAME: VALUE`, of which `trace` (on, off) and `seed` are not the model's own."""
+        self.log, self.events = log_dir / "gpu.log", log_dir / "gpu-events.jsonl"
+        self._complaints = log_dir / "gpu-stderr.log"
+        self._offset, self._hazards = 0, list[Hazard]()
+        own = dict(params)
+        argv = [sys.executable, "-m", "panthorlab.gpu", "serve", "--socket", SOCKET, "--model", model,
+                "--log", str(self.log), "--events", str(self.events)]
+        if _switch("gpu.trace", own.pop("trace", "off")):
+            argv += ["--trace", str(log_dir / "gpu-trace.json")]
+        if seed := own.pop("seed", None):
+            argv += ["--seed", seed]
+        for name, value in sorted(own.items()):
+            argv += ["--param", f"{name}={value}"]
+        with self._complaints.open("wb") as complaints:
+            self.process = spawn.spawn(argv, cwd=run_dir, stdout=subprocess.PIPE, stderr=complaints,
+                                       env=_environment(), cpu=cpu)
+
+    def wait_listening(self, timeout: float = START_TIMEOUT) -> None:
+        """Until it says `listening`. Raises UsageError if it refuses its arguments, else LabError."""
+        assert self.process.stdout is not None  # noqa: S101 - we asked for a pipe
+        deadline = time.monotonic() + timeout
+        said = b""
+        while b"listening" not in said:
+            ready, _, _ = select.select([self.process.stdout], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise LabError(f"the GPU model did not listen within {timeout:g} s", hint=f"see {self._complaints}")
+            data = os.read(self.process.stdout.fileno(), 4096)
+            if not data:
+                status = self.process.wait(timeout)
+                what = self.last_words() or f"it ended with status {status} and said nothing"
+                if status == _USAGE_STATUS:
+                    raise UsageError(f"the GPU model refuses its settings: {what}",
+                                     hint="`panthorlab gpu params` lists them")
+                raise LabError(f"the GPU model did not start: {what}", hint=f"see {self._complaints}")
+            said += data
+
+    def last_words(self) -> str:
+        """The end of what it wrote to stderr: a traceback, if it died of one."""
+        try:
+            return _text(self._complaints.read_bytes())[-2000:]
+        except FileNotFoundError:
+            return ""
+
+    def hazards(self) -> list[Hazard]:
+        """All events so far that spoil evidence, oldest first."""
+        try:
+            with self.events.open("rb") as file:
+                file.seek(self._offset)
+                new = file.read()
+        except FileNotFoundError:
+            return list(self._hazards)
+        whole = new[:new.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        self._hazards += [_hazard(line) for line in whole.splitlines()]
+        return list(self._hazards)
+
+    def stop(self, patience: float = 10.0) -> int:
+        """Let it finish its trace: it ends by itself when QEMU has gone, else it is told to, else killed."""
+        try:
+            return self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            return spawn.end(self.process, gently=patience)
+        finally:
+            if self.process.stdout is not None:
+                self.process.stdout.close()
+
+
+def _hazard(line: bytes) -> Hazard:
+    try:
+        event = json.loads(line)
+        return Hazard(float(event["time"]), str(event["kind"]), str(event["text"]))
+    except (ValueError, KeyError, TypeError) as error:
+        return Hazard(time.monotonic(), "model-error", f"unreadable event ({error}): {line[:200]!r}")
+
+
+def _switch(name: str, value: str) -> bool:
+    if value not in ("on", "off"):
+        raise UsageError(f"{name} is `on` or `off`, not `{value}`")
+    return value == "on"
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace").strip()

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The root file system of an emulated board: an initramfs made anew for each boot, from the kernel's own build.
+
+Not compressed: the guest, which is emulated, would take longer to unpack it than QEMU takes to copy it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from panthorlab.board import cpio
+from panthorlab.board.modules import SHIM, load_order, module_name
+from panthorlab.errors import LabError, UsageError
+from panthorlab.kernel.model import Kernel
+
+WORK_DIR = "/opt/panthorlab"
+FIRMWARE = "/lib/firmware/arm/mali/arch10.8/mali_csffw.bin"
+_MODULES = "/lib/modules"
+_LIST = "/lib/modules/panthorlab.order"
+
+
+def build_initramfs(kernel: Kernel, *, firmware: bytes | None, overlay: Path | None) -> bytes:
+    """The archive for `kernel`. With `firmware` the board has a GPU: panthor and its shim are loaded by init."""
+    entries = [cpio.dir_entry(path) for path in ("/dev", "/proc", "/sys", "/root", "/run", "/var", "/etc")]
+    entries += [cpio.dir_entry("/tmp", 0o1777), cpio.char_device("/dev/console", 5, 1)]  # noqa: S108 - the guest's
+    entries += _programs(kernel)
+    entries += _modules(kernel, load_gpu=firmware is not None)
+    if firmware is not None:
+        entries.append(cpio.file_entry(FIRMWARE, firmware))
+    if overlay is not None:
+        entries += overlay_entries(overlay)
+    return cpio.write_newc(entries)
+
+
+def overlay_entries(overlay: Path) -> Iterator[cpio.Entry]:
+    """Files, directories and symbolic links under `overlay`, with their modes. Raises UsageError for anything else."""
+    if not overlay.is_dir():
+        raise UsageError(f"overlay {overlay} is not a directory")
+    for folder, directories, files in os.walk(overlay):
+        for name in sorted(directories) + sorted(files):
+            source = Path(folder, name)
+            path = f"/{source.relative_to(overlay)}"
+            mode = source.lstat().st_mode
+            if stat.S_ISLNK(mode):
+                yield cpio.link_entry(path, os.readlink(source))  # noqa: PTH115 - the target as it is written
+            elif stat.S_ISDIR(mode):
+                yield cpio.dir_entry(path, stat.S_IMODE(mode))
+            elif stat.S_ISREG(mode):
+                yield cpio.file_entry(path, _read(source), stat.S_IMODE(mode))
+            else:
+                raise UsageError(f"overlay file {source} is no file, directory or symbolic link")
+
+
+def _programs(kernel: Kernel) -> Iterator[cpio.Entry]:
+    programs = {path.name: path for path in sorted(kernel.guest.glob("*")) if path.is_file()}
+    if "init" not in programs:
+        raise LabError(f"kernel {kernel.title} has no guest programs in {kernel.guest}", hint="build it again")
+    yield cpio.file_entry("/init", _read(programs.pop("init")), 0o755)
+    yield cpio.link_entry(f"{WORK_DIR}/init", "/init")
+    for name, path in programs.items():
+        yield cpio.file_entry(f"{WORK_DIR}/{name}", _read(path), 0o755)
+
+
+def _modules(kernel: Kernel, *, load_gpu: bool) -> Iterator[cpio.Entry]:
+    contents = {module_name(path.name): _read(path) for path in sorted(kernel.modules_dir.glob("*.ko"))}
+    for name, data in contents.items():
+        yield cpio.file_entry(f"{_MODULES}/{name}.ko", data)
+    if load_gpu:
+        wanted = ("panthor", SHIM) if "panthor" in contents else (SHIM,)
+        order = load_order(contents, wanted)
+        yield cpio.file_entry(_LIST, "".join(f"{_MODULES}/{name}.ko\n" for name in order).encode())
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise LabError(f"cannot read {path}: {error.strerror}") from error

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What QEMU is told: the machine of an emulated board and the kernel's command line. Pure functions of the board file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from panthorlab.board.config import EmulatedFile
+from panthorlab.board.frames import PORT_NAME
+
+# A model that is stopped in a debugger, or a host that stalls, must not cost the connection: QEMU gives a read up
+# after this, and the vfio-user connection is then dead for good.
+VFIO_TIMEOUT_MS = 60_000
+
+
+@dataclass(frozen=True)
+class Wires:
+    """How QEMU is connected: file descriptors of stream sockets, and the GPU's socket by name in QEMU's directory."""
+
+    console: int
+    agent: int
+    monitor: int
+    gpu_socket: str | None
+
+
+def command_line(board: EmulatedFile) -> str:
+    """The kernel command line.
+
+    `earlycon`: a kernel that dies before its console is up still says why. `printk.devkmsg=on`: markers are not
+    rate-limited. `panic=-1`: a panicked guest ends QEMU (-no-reboot) once its splat is out; an oops does not.
+    """
+    words = ["console=ttyAMA0", "earlycon", "printk.devkmsg=on", f"loglevel={board.boot.log_level}", "panic=-1"]
+    return " ".join([*words, *board.boot.command_line.split()])
+
+
+def qemu_arguments(board: EmulatedFile, *, image: Path, initrd: Path, wires: Wires) -> list[str]:
+    """QEMU's arguments after the program name.
+
+    Guest memory is a shared memfd: without `share=on` the model's DMA silently reads stale data.
+    """
+    machine = board.machine
+    arguments = [
+        "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+        "-machine", "virt,gic-version=3,memory-backend=ram", "-accel", "tcg",
+        "-cpu", machine.cpu, "-smp", str(machine.vcpus), "-m", machine.memory,
+        "-object", f"memory-backend-memfd,id=ram,size={machine.memory},share=on",
+        "-kernel", str(image), "-initrd", str(initrd), "-append", command_line(board),
+        "-chardev", f"socket,id=console,fd={wires.console}", "-serial", "chardev:console",
+        "-chardev", f"socket,id=monitor,fd={wires.monitor}", "-qmp", "chardev:monitor",
+        "-device", "virtio-serial-pci,max_ports=2",
+        "-chardev", f"socket,id=agent,fd={wires.agent}", "-device", f"virtserialport,chardev=agent,name={PORT_NAME}",
+        "-device", "virtio-rng-pci",
+    ]
+    if wires.gpu_socket is not None:
+        device = {
+            "driver": "vfio-user-pci",
+            "socket": {"type": "unix", "path": wires.gpu_socket},
+            "x-msg-timeout": VFIO_TIMEOUT_MS,
+        }
+        arguments += ["-device", json.dumps(device)]
+    return arguments
+
+
+def machine_facts(board: EmulatedFile) -> dict[str, object]:
+    """What must be equal on both sides of a comparison, for the report."""
+    return {
+        "type": board.type,
+        "cpu": board.machine.cpu,
+        "vcpus": board.machine.vcpus,
+        "memory": board.machine.memory,
+        "command_line": command_line(board),
+        "gpu_model": board.gpu.model if board.gpu else None,
+    }

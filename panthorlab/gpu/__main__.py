@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The emulated GPU by itself: `python -m panthorlab.gpu serve --socket PATH`, for anybody's QEMU."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from panthorlab.gpu.params import Params, describe
+
+USAGE_ERROR = 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="panthorlab gpu", description="An emulated Mali-G610 for an unmodified QEMU.")
+    commands = top.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser("serve", help="serve one GPU over vfio-user until QEMU disconnects")
+    serve.add_argument("--socket", type=Path, required=True, help="UNIX socket to listen on")
+    serve.add_argument("--model", choices=("g610",), default="g610", help="which GPU")
+    serve.add_argument("--trace", type=Path, help="write a trace for Perfetto or chrome://tracing")
+    serve.add_argument("--log", type=Path, help="what a person should know (default: stderr)")
+    serve.add_argument("--events", type=Path, help="every event as a JSON line")
+    serve.add_argument("--seed", type=int, default=0, help="of random choices, e.g. jitter")
+    serve.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="see `params`")
+    firmware = commands.add_parser("firmware", help="write the firmware image that the driver loads")
+    firmware.add_argument("-o", "--output", type=Path, required=True, help="e.g. mali_csffw.bin")
+    commands.add_parser("params", help="list the parameters with their defaults and meanings")
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status: 0, 2 for wrong usage, 70 if the model itself failed."""
+    arguments = parser().parse_args(argv)
+    if arguments.command == "params":
+        sys.stdout.write(describe())
+        return 0
+    try:
+        if arguments.command == "firmware":
+            from panthorlab.gpu.fw.image import build
+
+            arguments.output.write_bytes(build())
+            return 0
+        from panthorlab.gpu.serve import Options, serve
+
+        params = Params.parse(arguments.param)
+        return serve(Options(
+            arguments.socket, params, arguments.seed, arguments.trace, arguments.log, arguments.events))
+    except (ValueError, OSError) as error:
+        print(f"panthorlab gpu: {error}", file=sys.stderr)
+        return USAGE_ERROR
+
+
+if __name__ == "__main__":
+    sys.exit(main())

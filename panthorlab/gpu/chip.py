@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the parts of the GPU share: settings, time, chance, reporting, interrupts, the MMU, the flush counter."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass, field
+
+from panthorlab.gpu.events import Reporter
+from panthorlab.gpu.irq import IrqBlock
+from panthorlab.gpu.loop import Loop
+from panthorlab.gpu.mmu.unit import Mmu
+from panthorlab.gpu.params import Params
+from panthorlab.gpu.trace import Trace
+
+
+class Clock:
+    """The two counters of the GPU, from CLOCK_MONOTONIC since the model was made (QEMU starts right after)."""
+
+    def __init__(self, timestamp_hz: int, cycle_hz: int) -> None:
+        self._origin = time.monotonic_ns()
+        self._timestamp_hz, self.cycle_hz = timestamp_hz, cycle_hz
+        self.timestamp_hz = timestamp_hz
+
+    def timestamp(self) -> int:
+        """Register TIMESTAMP: system counter ticks."""
+        return (time.monotonic_ns() - self._origin) * self._timestamp_hz // 1_000_000_000
+
+    def cycles(self) -> int:
+        """Register CYCLE_COUNT: GPU core clock ticks."""
+        return (time.monotonic_ns() - self._origin) * self.cycle_hz // 1_000_000_000
+
+
+@dataclass
+class Chip:
+    """Made once per model; `latest_flush` and `powered` are state of the whole GPU."""
+
+    params: Params
+    reporter: Reporter
+    trace: Trace
+    loop: Loop
+    random: random.Random
+    clock: Clock
+    gpu_irq: IrqBlock
+    job_irq: IrqBlock
+    mmu_irq: IrqBlock
+    mmu: Mmu
+    latest_flush: int = 1
+    powered: dict[str, int] = field(default_factory=lambda: {"SHADER": 0, "TILER": 0, "L2": 0})
+
+    def flush_caches(self) -> None:
+        """A full clean and invalidate completed: LATEST_FLUSH counts, 24 bits without 0."""
+        self.latest_flush = self.latest_flush % 0xFFFFFF + 1

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Instructions that decide what is executed next, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from panthorlab.gpu.cs.codec import Instruction
+from panthorlab.gpu.cs.machine import CS_BUS_FAULT, CS_INSTR_INVALID, M64, CsFatalError, Machine, Tail
+from panthorlab.gpu.cs.state import BlockedReason
+
+_SIGN = 0x80000000
+
+_CONDITIONS: tuple[Callable[[int], bool], ...] = (
+    lambda v: v == 0 or v >= _SIGN,
+    lambda v: 0 < v < _SIGN,
+    lambda v: v == 0,
+    lambda v: v != 0,
+    lambda v: v >= _SIGN,
+    lambda v: v < _SIGN,
+    lambda _: True,
+)
+
+
+def _branch(i: Instruction) -> Tail:
+    register, distance, holds = i["value"], 8 + 8 * i["offset"], _CONDITIONS[i["cond"]]
+
+    def branch(machine: Machine, pc: int) -> int:
+        if not holds(machine.regs[register]):
+            return pc + 8
+        target = pc + distance
+        if machine.start <= target <= machine.end:
+            return target
+        raise CsFatalError(CS_INSTR_INVALID, pc)
+
+    return branch
+
+
+def _wait(i: Instruction) -> Tail:
+    mask, progress = i["wait"], bool(i["progress"])
+
+    def wait(machine: Machine, pc: int) -> int:
+        if machine.busy & mask:
+            raise machine.hold(BlockedReason.SCOREBOARD, mask | 8 << 16)
+        machine.advance_progress(progress)
+        return pc + 8
+
+    return wait
+
+
+def _buffer(machine: Machine, i: Instruction, pc: int) -> tuple[int, int]:
+    address, length = machine.pair(i["addr"]), machine.regs[i["length"]]
+    if (address | length) & 7:
+        raise CsFatalError(CS_INSTR_INVALID, pc)
+    if address + length > M64:
+        raise CsFatalError(CS_BUS_FAULT, address)
+    return address, length
+
+
+def _call(i: Instruction) -> Tail:
+    def call(machine: Machine, pc: int) -> int:
+        address, length = _buffer(machine, i, pc)
+        return machine.call(address, length, pc + 8) if length else pc + 8
+
+    return call
+
+
+def _jump(i: Instruction) -> Tail:
+    def jump(machine: Machine, pc: int) -> int:
+        address, length = _buffer(machine, i, pc)
+        if not machine.frames:
+            raise CsFatalError(CS_INSTR_INVALID, pc)
+        machine.enter(address, address + length)
+        return address
+
+    return jump
+
+
+def _set_sb_entry(i: Instruction) -> Tail:
+    def set_sb_entry(machine: Machine, pc: int) -> int:
+        machine.endpoint_slot, machine.other_slot = i["endpoint"], i["other"]
+        return pc + 8
+
+    return set_sb_entry
+
+
+def _set_exception_handler(i: Instruction) -> Tail:
+    def set_exception_handler(machine: Machine, pc: int) -> int:
+        machine.handler = _buffer(machine, i, pc)
+        return pc + 8
+
+    return set_exception_handler
+
+
+def _error_barrier(_: Instruction) -> Tail:
+    def error_barrier(machine: Machine, pc: int) -> int:
+        machine.error = 0
+        if machine.skipping:
+            machine.skipping = False
+            machine.forget_code()
+        return pc + 8
+
+    return error_barrier
+
+
+FLOW: Mapping[str, Callable[[Instruction], Tail]] = {
+    "WAIT": _wait, "BRANCH": _branch, "CALL": _call, "JUMP": _jump, "SET_SB_ENTRY": _set_sb_entry,
+    "SET_EXCEPTION_HANDLER": _set_exception_handler, "ERROR_BARRIER": _error_barrier,
+}

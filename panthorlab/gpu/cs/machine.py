@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The state of one command stream, and what instructions do to it: frames, scoreboards, work, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from panthorlab.gpu.cs.heap import CONTEXT_SIZE, GroupHeaps, HeapContext
+from panthorlab.gpu.cs.opcodes import CALL_DEPTH, REGISTERS, SCOREBOARDS
+from panthorlab.gpu.cs.params import CsParams
+from panthorlab.gpu.cs.ports import Firmware, Memory, Requester, Timer
+from panthorlab.gpu.cs.state import MAX_DEFERRED, MAX_JOBS, BlockedReason, Frame
+
+M32, M64 = 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF
+CS_CONFIG_FAULT, CS_BUS_FAULT, CS_INSTR_INVALID = 0x40, 0x48, 0x49
+CS_CALL_STACK_OVERFLOW, CS_INHERIT_FAULT, OOM = 0x4A, 0x4B, 0x60
+
+Simple = Callable[[list[int]], None]
+"""An instruction that only changes registers: it gets the register file."""
+Tail = Callable[["Machine", int], int]
+"""Any other instruction: gets the machine and its own address, returns the address of the next one."""
+Effect = Callable[["Machine", int, int], None]
+"""What a deferrable instruction does, with the operands that it took when it was issued."""
+Operands = Callable[[list[int]], tuple[int, int]]
+"""Takes the operands of a deferrable instruction from the registers."""
+Block = tuple[tuple[Simple, ...], int, Tail | None]
+"""Simple instructions, how many they are, and the instruction that ends the run (None: the fetched code ends there)."""
+
+
+class Hold(Exception):  # noqa: N818 - not an error
+    """The instruction cannot be executed yet: the machine says why in `blocked`."""
+
+
+class CsFaultError(Exception):
+    """CS_FAULT. `in_stream`: the instruction at PC did it (else an asynchronous one)."""
+
+    def __init__(self, exception_type: int, info: int, *, in_stream: bool = True) -> None:
+        super().__init__(f"CS_FAULT 0x{exception_type:x} info 0x{info:x}")
+        self.exception_type, self.info, self.in_stream = exception_type, info, in_stream
+
+
+class CsFatalError(Exception):
+    """CS_FATAL."""
+
+    def __init__(self, exception_type: int, info: int) -> None:
+        super().__init__(f"CS_FATAL 0x{exception_type:x} info 0x{info:x}")
+        self.exception_type, self.info = exception_type, info
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Why the stream waits, in the terms of the status words."""
+
+    reason: BlockedReason = BlockedReason.UNBLOCKED
+    wait: int = 0
+    sync_ptr: int = 0
+    sync_value: int = 0
+
+
+@dataclass(slots=True)
+class Job:
+    """Endpoint work in flight."""
+
+    slot: int
+    progress: bool
+    deadline: float
+    chunks: int = 0          # heap chunks it still has to get
+    tiler_context: int = 0
+    chunk: int = 0           # taken from the free list, not linked yet
+    timed: bool = False      # its time is not over
+    timer: Timer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    word: int
+    wait: int
+    signal: int
+    effect: Effect
+    a: int
+    b: int
+
+
+class Oom(Enum):
+    """Where the TILER_OOM hand-shake stands."""
+
+    NONE = auto()
+    ASKED = auto()
+    WAIT_FRAGMENT = auto()
+    HANDLER = auto()
+
+
+UNBLOCKED = Blocked()
+
+
+class Machine:
+    """Registers, frames, scoreboards, asynchronous work and the error state of one stream. Instructions act on it."""
+
+    def __init__(self, memory: Memory, firmware: Firmware, params: CsParams, heaps: GroupHeaps,
+                 clock: Callable[[], float]) -> None:
+        self.memory, self.firmware, self.params, self.heaps, self.clock = memory, firmware, params, heaps, clock
+        self.regs = [0] * REGISTERS
+        self.pc = self.start = self.end = 0
+        self.frames: list[Frame] = []
+        self.slots = [0] * SCOREBOARDS
+        self.busy = 0  # bit set of the slots that are not zero
+        self.endpoint_slot, self.other_slot = params.initial_endpoint_slot, params.initial_other_slot
+        self.resources = self.progress = self.error = 0
+        self.skipping = False
+        self.handler = (0, 0)   # address, bytes
+        self.handler_depth = 0  # number of frames while the exception handler runs; 0: it does not
+        self.heap: HeapContext | None = None
+        self.jobs: list[Job] = []
+        self.deferred: list[Deferred] = []
+        self.oom = Oom.NONE
+        self.oom_answer: tuple[int, int] | None = None
+        self.oom_mark = 0       # heap.frag_end when memory was refused
+        self.blocked = UNBLOCKED
+        self.effects = 0        # counts what others can see: a loop without any only spins
+        self.left = 0           # of the instruction budget
+        self.forget_code()
+
+    # --- code
+
+    def forget_code(self) -> None:
+        """Nothing that was fetched may be used again: memory may have changed."""
+        self.windows: dict[tuple[int, int], tuple[int, tuple[int, ...]]] = {}
+        self.code_pages: set[int] = set()
+        self.code: dict[int, dict[int, Block]] = {}
+        self.blocks = self.code[self.end] = {}
+
+    def enter(self, start: int, end: int) -> None:
+        self.start, self.end = start, end
+        self.blocks = self.code.setdefault(end, {})
+
+    def call(self, start: int, length: int, back: int) -> int:
+        """Execute a buffer, then go on at `back`. Returns the PC."""
+        if len(self.frames) + 1 >= CALL_DEPTH:
+            raise CsFatalError(CS_CALL_STACK_OVERFLOW, self.pc)
+        self.frames.append(Frame(back, self.start, self.end, self.pc))
+        self.enter(start, start + length)
+        return start
+
+    def leave(self) -> None:
+        """The end of a called buffer."""
+        frame = self.frames.pop()
+        self.pc = frame.pc
+        self.enter(frame.start, frame.end)
+        if len(self.frames) < self.handler_depth:
+            self.handler_depth = 0
+
+    def interrupt(self) -> None:
+        """Run the exception handler before the instruction at PC. It may be one frame deeper than calls may."""
+        address, length = self.handler
+        self.frames.append(Frame(self.pc, self.start, self.end, self.pc))
+        self.handler_depth = len(self.frames)
+        self.pc = address
+        self.enter(address, address + length)
+
+    # --- memory
+
+    def pair(self, register: int) -> int:
+        return self.regs[register] | self.regs[register + 1] << 32
+
+    def store(self, va: int, data: bytes, requester: Requester = Requester.LSU) -> None:
+        self.memory.write(va, data, requester)
+        self.effects += 1
+        pages = self.code_pages
+        if pages and (va >> 12 in pages or (va + len(data) - 1) >> 12 in pages):
+            self.forget_code()
+
+    # --- scoreboards and asynchronous work
+
+    def take(self, slot: int) -> None:
+        self.slots[slot] += 1
+        self.busy |= 1 << slot
+
+    def give(self, slot: int) -> None:
+        self.slots[slot] -= 1
+        if not self.slots[slot]:
+            self.busy &= ~(1 << slot)
+
+    def hold(self, reason: BlockedReason, wait: int = 0, sync_ptr: int = 0, sync_value: int = 0) -> Hold:
+        self.blocked = Blocked(reason, wait, sync_ptr, sync_value)
+        return Hold()
+
+    def defer(self, word: int, wait: int, signal: int, effect: Effect, a: int, b: int) -> None:
+        """Execute `effect` when the slots of `wait` are zero; `signal` is taken at once."""
+        if len(self.deferred) >= MAX_DEFERRED:
+            raise self.hold(BlockedReason.DEFERRED)
+        self.take(signal)
+        self.deferred.append(Deferred(word, wait, signal, effect, a, b))
+
+    def launch(self, seconds: float, chunks: int, progress: bool) -> None:
+        """Start an endpoint job. One that takes neither time nor memory is over at once."""
+        if not seconds and not chunks:
+            self.effects += 1
+            self.advance_progress(progress)
+            return
+        if len(self.jobs) >= MAX_JOBS:
+            raise self.hold(BlockedReason.RESOURCE)
+        self.effects += 1
+        job = Job(self.endpoint_slot, progress, self.clock() + seconds, chunks, self.pair(40) if chunks else 0)
+        self.take(job.slot)
+        self.jobs.append(job)
+        self.time(job, seconds)
+
+    def time(self, job: Job, seconds: float) -> None:
+        if seconds <= 0:
+            return
+        job.timed = True
+
+        def over() -> None:
+            job.timed, job.timer = False, None
+            if not job.chunks:  # ends without touching memory, so also while no slice may run
+                self.complete(job)
+            self.firmware.wake()
+
+        job.timer = self.firmware.call_later(seconds, over)
+
+    def complete(self, job: Job) -> None:
+        """The job did its work."""
+        self.drop(job)
+        self.advance_progress(job.progress)
+
+    def drop(self, job: Job) -> None:
+        if job.timer is not None:
+            job.timer.cancel()
+            job.timer = None
+        self.jobs.remove(job)
+        self.give(job.slot)
+
+    def advance_progress(self, progress: bool) -> None:
+        if progress:
+            self.progress = (self.progress + 1) & M64
+            self.effects += 1
+            self.firmware.wake_group()
+
+    def abandon(self) -> None:
+        """Drop asynchronous work: timers are cancelled, nothing more happens in memory."""
+        for job in self.jobs:
+            if job.timer is not None:
+                job.timer.cancel()
+        self.jobs.clear()
+        self.deferred.clear()
+        self.slots = [0] * SCOREBOARDS
+        self.busy = 0
+
+    # --- the heap
+
+    def bind_heap(self, va: int) -> None:
+        """HEAP_SET: the previous context is written back, the new one read (0: none)."""
+        old = self.heap
+        if old is not None and old.address == va:
+            return
+        data = self.memory.read(va, CONTEXT_SIZE, Requester.MCU) if va else b""
+        if old is not None:
+            self.memory.write(old.address, old.to_bytes(), Requester.MCU)
+            self.heaps.release(old)
+        self.heap = self.heaps.bind(va, data) if va else None
+        self.effects += 1

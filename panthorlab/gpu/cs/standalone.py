@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A memory and a firmware for running command streams without a GPU: for tests, benchmarks and experiments."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from panthorlab.gpu.cs.ports import Access, BusError, MemoryFault, MemoryStall, Requester
+
+PAGE = 4096
+_TRANSLATION_FAULT_3 = 0xC3
+_PERMISSION_FAULT_3 = 0xCB
+
+
+class PagedMemory:
+    """Pages at GPU addresses. Unmapped ones fault, `locked` ones stall, all of them fail when `disabled`."""
+
+    def __init__(self) -> None:
+        self.pages: dict[int, bytearray] = {}
+        self.read_only: set[int] = set()
+        self.locked: set[int] = set()
+        self.disabled = False
+        self.faults: list[MemoryFault] = []
+        self.before_access: Callable[[int, int, Requester], None] | None = None  # may raise, as the MMU would
+
+    def map(self, va: int, size: int) -> None:
+        for page in range(va // PAGE, (va + size - 1) // PAGE + 1):
+            self.pages.setdefault(page, bytearray(PAGE))
+
+    def unmap(self, va: int, size: int) -> None:
+        for page in range(va // PAGE, (va + size - 1) // PAGE + 1):
+            self.pages.pop(page, None)
+
+    def poke(self, va: int, data: bytes) -> None:
+        """Write as the CPU does, mapping what is needed."""
+        if data:
+            self.map(va, len(data))
+        for at, part in _split(va, len(data)):
+            self.pages[at // PAGE][at % PAGE : at % PAGE + part] = data[at - va : at - va + part]
+
+    def peek(self, va: int, size: int) -> bytes:
+        return b"".join(bytes(self.pages[at // PAGE][at % PAGE : at % PAGE + part]) for at, part in _split(va, size))
+
+    def peek32(self, va: int) -> int:
+        return int.from_bytes(self.peek(va, 4), "little")
+
+    def peek64(self, va: int) -> int:
+        return int.from_bytes(self.peek(va, 8), "little")
+
+    def read(self, va: int, size: int, requester: Requester) -> bytes:
+        at = va % PAGE
+        if at + size <= PAGE and not self.locked and not self.disabled and self.before_access is None:
+            page = self.pages.get(va // PAGE)
+            if page is not None:
+                return bytes(page[at : at + size])
+        self._check(va, size, requester, Access.READ)
+        return self.peek(va, size)
+
+    def write(self, va: int, data: bytes, requester: Requester) -> None:
+        self._check(va, len(data), requester, Access.WRITE)
+        for at, part in _split(va, len(data)):
+            self.pages[at // PAGE][at % PAGE : at % PAGE + part] = data[at - va : at - va + part]
+
+    def _check(self, va: int, size: int, requester: Requester, access: Access) -> None:
+        if self.before_access is not None:
+            self.before_access(va, size, requester)
+        for at, _ in _split(va, size):
+            if self.disabled:
+                raise BusError(at)
+            if at // PAGE in self.locked:
+                raise MemoryStall(at)
+            if at // PAGE not in self.pages:
+                self._fault(MemoryFault(at, _TRANSLATION_FAULT_3, access))
+            if access is Access.WRITE and at // PAGE in self.read_only:
+                self._fault(MemoryFault(at, _PERMISSION_FAULT_3, access))
+
+    def _fault(self, fault: MemoryFault) -> None:
+        self.faults.append(fault)
+        raise fault
+
+
+def _split(va: int, size: int) -> list[tuple[int, int]]:
+    """The parts of an access that lie in one page each: (address, size)."""
+    parts = []
+    while size > 0:
+        part = min(size, PAGE - va % PAGE)
+        parts.append((va, part))
+        va, size = va + part, size - part
+    return parts
+
+
+@dataclass(slots=True)
+class _Timer:
+    function: Callable[[], None]
+    cancelled: bool = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+@dataclass(slots=True)
+class RecordingFirmware:
+    """Keeps what a stream reports, in order, and a clock that only `advance` moves."""
+
+    events: list[tuple[str, *tuple[int | str, ...]]] = field(default_factory=list)
+    latest_flush: int = 1
+    now: float = 0.0
+    wakes: int = 0
+    counters: dict[int, int] = field(default_factory=dict)
+    on_oom: Callable[[], None] | None = None
+    _timers: list[tuple[float, int, _Timer]] = field(default_factory=list)
+    _serial: int = 0
+
+    def clock(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass: timers that are due run in their order."""
+        end = self.now + seconds
+        while self._timers and self._timers[0][0] <= end:
+            self.now, _, timer = heapq.heappop(self._timers)
+            if not timer.cancelled:
+                timer.function()
+        self.now = end
+
+    @property
+    def timers(self) -> int:
+        return sum(not timer.cancelled for _, _, timer in self._timers)
+
+    def call_later(self, seconds: float, function: Callable[[], None]) -> _Timer:
+        timer = _Timer(function)
+        self._serial += 1
+        heapq.heappush(self._timers, (self.now + seconds, self._serial, timer))
+        return timer
+
+    def sync_update(self) -> None:
+        self.events.append(("sync_update",))
+
+    def wake_group(self) -> None:
+        self.events.append(("wake_group",))
+
+    def wake(self) -> None:
+        self.wakes += 1
+
+    def raise_fault(self, exception_type: int, data: int, info: int) -> None:
+        self.events.append(("fault", exception_type, data, info))
+
+    def raise_fatal(self, exception_type: int, data: int, info: int) -> None:
+        self.events.append(("fatal", exception_type, data, info))
+
+    def raise_tiler_oom(self) -> None:
+        self.events.append(("oom",))
+        if self.on_oom is not None:
+            self.on_oom()
+
+    def flush_caches(self) -> None:
+        self.events.append(("flush",))
+        self.latest_flush = (self.latest_flush + 1) & 0xFFFFFF or 1
+
+    def timestamp(self) -> int:
+        return int(self.now * 24_000_000) + 0x1122334455
+
+    def cycle_count(self) -> int:
+        return int(self.now * 1_000_000_000) + 0x66778899AA
+
+    def progress(self, queue: int) -> int:
+        return self.counters.get(queue, 0)
+
+    def unmodelled(self, kind: str, text: str) -> None:
+        self.events.append(("unmodelled", kind, text))

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a command stream tells its surroundings, and how it is kept in a suspend buffer."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+from panthorlab.gpu.cs.opcodes import CALL_DEPTH, REGISTERS, SCOREBOARDS
+
+MAX_DEFERRED = 16
+"""Operations that may wait for scoreboard slots at the same time; a further one blocks the stream."""
+MAX_JOBS = 8
+"""Endpoint jobs in flight at the same time; a further one blocks the stream."""
+
+
+class StreamState(IntEnum):
+    """Why `CommandStream.run` came back."""
+
+    RUNNING = 0   # the budget is used up: call again
+    BLOCKED = 1   # waits (see CsStatus.blocked_reason): call again when woken or when memory may have changed
+    IDLE = 2      # nothing in the ring and nothing in flight: call again after `insert` moved
+    STALLED = 3   # an access met a LOCKed region: call again when the MMU releases it
+    PAUSED = 4    # CS_FAULT reported: call `acknowledge_fault`
+    DEAD = 5      # CS_FATAL reported: nothing but a new `start` helps
+    SPINNING = 6  # runs in circles; only memory, a timer or a termination can change that: call again, later and later
+
+
+class BlockedReason(IntEnum):
+    """CS_STATUS_BLOCKED_REASON."""
+
+    UNBLOCKED = 0
+    SCOREBOARD = 1
+    PROGRESS = 2
+    SYNC = 3
+    DEFERRED = 4
+    RESOURCE = 5
+    FLUSH = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The result of one `run`: instructions retired, and the state it ended in."""
+
+    retired: int
+    state: StreamState
+
+
+@dataclass(frozen=True, slots=True)
+class CsStatus:
+    """The CS output status words, as they go into the interface (csf facts 5.7)."""
+
+    cmd_ptr: int
+    wait: int
+    req_resource: int
+    wait_sync_ptr: int
+    wait_sync_value: int
+    scoreboards: int
+    blocked_reason: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A caller: where it goes on, the bounds of its buffer, and what it was executing when it was left."""
+
+    pc: int
+    start: int
+    end: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class SavedDeferred:
+    """A deferred operation: its word and the operands it took from registers when it was issued."""
+
+    word: int
+    a: int
+    b: int
+
+
+@dataclass(frozen=True, slots=True)
+class SavedJob:
+    """An endpoint job in flight. `chunk` is in the tiler's hands but not linked yet."""
+
+    slot: int
+    progress: bool
+    remaining: float  # seconds of simulated work
+    chunks: int
+    tiler_context: int
+    chunk: int
+
+
+@dataclass(frozen=True, slots=True)
+class SavedStream:
+    """Everything about a stream that SUSPEND keeps. `to_bytes` is at most `SAVED_SIZE` bytes long."""
+
+    registers: tuple[int, ...]
+    pc: int
+    start: int
+    end: int
+    ring_shift: int  # stream position minus VA, at ring level
+    ring_base: int
+    ring_size: int
+    insert: int
+    extract: int
+    frames: tuple[Frame, ...]
+    scoreboards: tuple[int, ...]
+    endpoint_slot: int
+    other_slot: int
+    resources: int
+    progress: int
+    error: int
+    skipping: bool
+    dead: bool
+    handler: tuple[int, int]
+    handler_depth: int
+    heap_address: int
+    heap: bytes
+    jobs: tuple[SavedJob, ...]
+    deferred: tuple[SavedDeferred, ...]
+
+    def to_bytes(self) -> bytes:
+        parts = [
+            _HEAD.pack(_MAGIC, len(self.frames), len(self.jobs), len(self.deferred), *self.registers,
+                       self.pc, self.start, self.end & _M64, self.ring_shift & _M64, self.ring_base, self.ring_size,
+                       self.insert, self.extract, *self.scoreboards, self.endpoint_slot, self.other_slot,
+                       self.resources, self.progress, self.error, self.skipping, self.dead, *self.handler,
+                       self.handler_depth, self.heap_address, self.heap),
+            *(_FRAME.pack(f.pc, f.start, f.end, f.at) for f in self.frames),
+            *(_JOB.pack(j.slot, j.progress, j.remaining, j.chunks, j.tiler_context, j.chunk) for j in self.jobs),
+            *(_DEFERRED.pack(d.word, d.a, d.b) for d in self.deferred),
+        ]
+        return b"".join(parts)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> SavedStream:
+        """The inverse of `to_bytes`; what follows is ignored. Raises ValueError for what no stream can be in."""
+        try:
+            return cls._unpack(data)
+        except struct.error as error:
+            raise ValueError(f"no saved command stream: {error}") from None
+
+    @classmethod
+    def _unpack(cls, data: bytes) -> SavedStream:
+        magic, n_frames, n_jobs, n_deferred, *rest = _HEAD.unpack_from(data)
+        if magic != _MAGIC or n_frames > CALL_DEPTH or n_jobs > MAX_JOBS or n_deferred > MAX_DEFERRED:
+            raise ValueError("no saved command stream")
+        registers, rest = tuple(rest[:REGISTERS]), rest[REGISTERS:]
+        pc, start, end, shift, base, size, insert, extract, *rest = rest
+        scoreboards, rest = tuple(rest[:SCOREBOARDS]), rest[SCOREBOARDS:]
+        endpoint, other, resources, progress, error, skipping, dead, h_va, h_size, h_depth, heap_address, heap = rest
+        at = _HEAD.size
+        frames = tuple(Frame(*_FRAME.unpack_from(data, at + i * _FRAME.size)) for i in range(n_frames))
+        at += n_frames * _FRAME.size
+        jobs = tuple(SavedJob(*_JOB.unpack_from(data, at + i * _JOB.size)) for i in range(n_jobs))
+        at += n_jobs * _JOB.size
+        deferred = tuple(SavedDeferred(*_DEFERRED.unpack_from(data, at + i * _DEFERRED.size))
+                         for i in range(n_deferred))
+        shift -= (shift >> 63) << 64
+        places = (Frame(pc, start, end, pc), *frames)
+        sane = (all(f.start <= f.pc <= f.end and not (f.pc | f.start | f.end | f.at) & 7 for f in places)
+                and max(endpoint, other, *(job.slot for job in jobs), 0) < SCOREBOARDS and h_depth <= n_frames
+                and all(0 <= job.remaining < _LONGEST for job in jobs))
+        if not (sane or dead):
+            raise ValueError("no saved command stream")
+        return cls(registers, pc, start, end, shift, base, size, insert, extract, frames, scoreboards, endpoint, other,
+                   resources, progress, error, skipping, dead, (h_va, h_size), h_depth, heap_address, heap, jobs,
+                   deferred)
+
+
+_M64 = (1 << 64) - 1
+_LONGEST = 1e9
+_MAGIC = 0x50534356
+_HEAD = struct.Struct(f"<4I{REGISTERS}I8Q{SCOREBOARDS}I3IQI??QIiQ32s")
+_FRAME = struct.Struct("<4Q")
+_JOB = struct.Struct("<I?dIQQ")
+_DEFERRED = struct.Struct("<3Q")
+
+SAVED_SIZE = _HEAD.size + (CALL_DEPTH + 1) * _FRAME.size + MAX_JOBS * _JOB.size + MAX_DEFERRED * _DEFERRED.size
+"""Bytes that the state of one stream needs at most."""

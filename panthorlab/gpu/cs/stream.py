@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One command stream: the ring, its slices, its faults, and how it is suspended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from panthorlab.gpu.cs.fetch import block_at
+from panthorlab.gpu.cs.heap import CONTEXT_SIZE, GroupHeaps
+from panthorlab.gpu.cs.machine import (
+    CS_BUS_FAULT,
+    CS_CONFIG_FAULT,
+    UNBLOCKED,
+    CsFatalError,
+    CsFaultError,
+    Deferred,
+    Hold,
+    Job,
+    Machine,
+    Oom,
+)
+from panthorlab.gpu.cs.params import CsParams
+from panthorlab.gpu.cs.ports import BusError, Firmware, Memory, MemoryFault, MemoryStall
+from panthorlab.gpu.cs.settle import settle
+from panthorlab.gpu.cs.state import (
+    BlockedReason,
+    CsStatus,
+    SavedDeferred,
+    SavedJob,
+    SavedStream,
+    Slice,
+    StreamState,
+)
+from panthorlab.gpu.cs.units import deferred_effect
+
+_M32 = 0xFFFFFFFF
+_M64 = 0xFFFFFFFFFFFFFFFF
+_SPIN_SAMPLE = 32  # backward branches between two looks at whether anything changes
+
+
+class CommandStream:
+    """A command stream interface with its interpreter.
+
+    `heaps` must be the same object for all streams of a group (and a new one for a new group): render passes are
+    started by one queue and finished by another. `clock` (seconds) tells how much of a job is left at SUSPEND.
+
+    All memory accesses happen in `run`. It never raises for anything in a stream: every outcome is a StreamState, and
+    faults are reported through `firmware` once each, before `run` returns.
+    """
+
+    def __init__(self, index: int, memory: Memory, firmware: Firmware, params: CsParams, *,
+                 heaps: GroupHeaps | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.index = index
+        self._memory, self._firmware, self._params, self._clock = memory, firmware, params, clock
+        self._heaps = heaps if heaps is not None else GroupHeaps()
+        self._base = self._size = self._insert = 0
+        self._shift = 0  # position in the stream (as EXTRACT counts) minus VA, at ring level
+        self._state = StreamState.IDLE
+        self._started = False
+        self._seen: tuple[tuple[int, int, int, int], list[int]] | None = None
+        self._m = self._machine()
+
+    def _machine(self) -> Machine:
+        return Machine(self._memory, self._firmware, self._params, self._heaps, self._clock)
+
+    # --- life
+
+    def start(self, ring_base: int, ring_size: int, extract: int, insert: int) -> None:
+        """CS START: everything is reset (also the heap binding); fetching begins at `extract` with the next `run`."""
+        self.stop()
+        self._m = self._machine()
+        self._base, self._size, self._insert = ring_base, ring_size, insert
+        self._started = True
+        self._state = StreamState.RUNNING
+        self._ring(extract)
+
+    def stop(self) -> None:
+        """Drop all work without another access to memory: TERMINATE. `status` and `extract` stay readable."""
+        self._m.abandon()
+        if self._m.heap is not None:
+            self._heaps.release(self._m.heap)
+            self._m.heap = None
+        self._started = False
+        self._state = StreamState.IDLE
+
+    def save(self) -> SavedStream:
+        """Everything that SUSPEND keeps. The stream is not changed; `stop` it afterwards. Call between slices."""
+        m = self._m
+        now = self._clock()
+        jobs = tuple(SavedJob(j.slot, j.progress, max(0.0, j.deadline - now) if j.timed else 0.0, j.chunks,
+                              j.tiler_context, j.chunk) for j in m.jobs)
+        return SavedStream(
+            tuple(m.regs), m.pc, m.start, m.end, self._shift, self._base, self._size, self._insert, self.extract,
+            tuple(m.frames), tuple(m.slots), m.endpoint_slot, m.other_slot, m.resources, m.progress, m.error,
+            m.skipping, self._state is StreamState.DEAD, m.handler, m.handler_depth, self.heap_address,
+            self.heap_context_bytes() if m.heap else bytes(CONTEXT_SIZE), jobs,
+            tuple(SavedDeferred(d.word, d.a, d.b) for d in m.deferred))
+
+    def restore(self, saved: SavedStream, extract: int) -> None:
+        """CS RESUME instead of `start`. `extract` is what the driver put into EXTRACT_INIT: if it differs from the
+        saved one, called buffers are forgotten and the stream goes on there. An unanswered TILER_OOM is raised again. A CS_FAULT counts as acknowledged (the driver drops it with the slot). Set `insert` afterwards.
+        Raises ValueError if `saved` was tampered with."""
+        self.stop()
+        m = self._m = self._machine()
+        self._base, self._size = saved.ring_base, saved.ring_size
+        self._insert, self._shift = saved.insert, saved.ring_shift
+        m.regs[:] = saved.registers
+        m.pc, m.start, m.end, m.frames = saved.pc, saved.start, saved.end, list(saved.frames)
+        m.endpoint_slot, m.other_slot, m.resources = saved.endpoint_slot, saved.other_slot, saved.resources
+        m.progress, m.error, m.skipping = saved.progress, saved.error, saved.skipping
+        m.handler, m.handler_depth = saved.handler, saved.handler_depth
+        if saved.heap_address:
+            m.heap = self._heaps.bind(saved.heap_address, saved.heap)
+        for kept in saved.deferred:
+            instruction, effect = deferred_effect(kept.word)
+            m.deferred.append(Deferred(kept.word, instruction["wait"], instruction["signal"], effect, kept.a, kept.b))
+            m.take(instruction["signal"])
+        for work in saved.jobs:
+            job = Job(work.slot, work.progress, self._clock() + work.remaining, work.chunks, work.tiler_context,
+                      work.chunk)
+            m.take(work.slot)
+            m.jobs.append(job)
+            m.time(job, work.remaining)
+        if m.handler_depth:
+            m.oom = Oom.HANDLER
+        self._started = True
+        self._state = StreamState.DEAD if saved.dead else StreamState.RUNNING
+        m.forget_code()
+        if extract != saved.extract:
+            m.frames.clear()
+            m.handler_depth = 0
+            self._ring(extract)
+
+    # --- the ring
+
+    @property
+    def insert(self) -> int:
+        """Stream position up to which the ring holds instructions, as the driver wrote it. Setting it wakes."""
+        return self._insert
+
+    @insert.setter
+    def insert(self, value: int) -> None:
+        if value != self._insert:
+            self._insert = value
+            self._firmware.wake()
+
+    @property
+    def extract(self) -> int:
+        """Stream position of the instruction being executed at ring level: that of the CALL while a callee runs."""
+        m = self._m
+        return ((m.frames[0].at if m.frames else m.pc) + self._shift) & _M64
+
+    def _ring(self, position: int) -> None:
+        """Go on at ring level at `position`, up to INSERT or to where the ring wraps."""
+        m = self._m
+        m.pc = self._base + (position & (self._size - 1) if self._size else 0)
+        self._shift = position - m.pc
+        available = (self._insert - position) & _M64
+        m.enter(self._base, m.pc + min(available, self._base + self._size - m.pc))
+
+    def _check_ring(self) -> None:
+        size, filled = self._size, (self._insert - self.extract) & _M64
+        misplaced = size < 8 or size & (size - 1) or self._base & 7 or self._base + size > _M64
+        if misplaced or (self._insert | self.extract) & 7 or filled > size:
+            raise CsFatalError(CS_CONFIG_FAULT, self._insert)
+
+    # --- execution
+
+    def run(self, budget: int, *, refetch: bool = True) -> Slice:
+        """Execute at most `budget` instructions. What was fetched in an earlier call is fetched again, unless `refetch` is
+        False: a stream that spins does so in its prefetch buffer, and does not look at memory for its instructions."""
+        if self._state in (StreamState.PAUSED, StreamState.DEAD) or not self._started:
+            return Slice(0, self._state)
+        m = self._m
+        m.left = budget
+        m.blocked = UNBLOCKED
+        if refetch:
+            m.forget_code()
+        self._seen = None
+        try:
+            self._check_ring()
+            self._state = self._run()
+        except MemoryStall:
+            self._state = StreamState.STALLED
+        except CsFatalError as error:
+            m.abandon()
+            self._state = StreamState.DEAD
+            self._firmware.raise_fatal(error.exception_type, self._params.exception_data, error.info)
+        except CsFaultError as error:
+            self._fault(error.exception_type, error.info, in_stream=error.in_stream)
+        except (MemoryFault, BusError) as error:
+            self._fault(CS_BUS_FAULT, error.va, in_stream=True)
+        return Slice(budget - m.left, self._state)
+
+    def _run(self) -> StreamState:
+        m = self._m
+        if not m.frames:
+            self._ring(m.pc + self._shift)
+        settle(m)
+        while True:
+            try:
+                state = self._interpret()
+            except Hold:
+                state = StreamState.BLOCKED
+            if state not in (StreamState.BLOCKED, StreamState.IDLE) or not (m.jobs or m.deferred):
+                return state
+            if not settle(m):
+                return StreamState.BLOCKED
+            m.blocked = UNBLOCKED
+
+    def _interpret(self) -> StreamState:
+        m = self._m
+        regs, blocks, pc, left, backward = m.regs, m.blocks, m.pc, m.left, 0
+        while left > 0:
+            block = blocks.get(pc)
+            if block is None:
+                m.pc, m.left = pc, left
+                if not self._into_buffer():
+                    return StreamState.IDLE
+                pc, blocks = m.pc, m.blocks
+                block = block_at(m, pc)
+            simples, count, tail = block
+            if count > left:
+                for simple in simples[:left]:
+                    simple(regs)
+                pc += 8 * left
+                left = 0
+                break
+            for simple in simples:
+                simple(regs)
+            pc += 8 * count
+            left -= count
+            if tail is None or not left:
+                continue
+            m.pc, m.left = pc, left
+            following = tail(m, pc)
+            left -= 1
+            blocks = m.blocks
+            if following <= pc:
+                backward += 1
+                if (following == pc or backward % _SPIN_SAMPLE == 0) and self._spins(following):
+                    m.pc, m.left = following, left
+                    return StreamState.SPINNING
+            pc = following
+        m.pc, m.left = pc, 0
+        return StreamState.RUNNING
+
+    def _into_buffer(self) -> bool:
+        """Leave buffers that are at their end. False: so is the ring, there is nothing to do."""
+        m = self._m
+        while m.pc == m.end:
+            if m.frames:
+                m.leave()
+            if not m.frames:
+                position = m.pc + self._shift
+                self._ring(position)
+                if position & _M64 == self._insert:
+                    return False
+        return True
+
+    def _spins(self, pc: int) -> bool:
+        """Whether this place was passed before with the same registers, and nothing had an effect since."""
+        m = self._m
+        place = (pc, m.end, len(m.frames), m.effects)
+        if self._seen is not None and self._seen[0] == place and self._seen[1] == m.regs:
+            return True
+        self._seen = (place, m.regs.copy())
+        return False
+
+    def _fault(self, exception_type: int, info: int, *, in_stream: bool) -> None:
+        m = self._m
+        if in_stream:
+            m.pc += 8
+            m.left -= 1
+        m.error = exception_type
+        m.skipping = self._params.resume == "skip"
+        self._state = StreamState.PAUSED
+        self._firmware.raise_fault(exception_type, self._params.exception_data, info)
+
+    def acknowledge_fault(self) -> None:
+        """The driver has seen CS_FAULT: go on (see CsParams.resume)."""
+        if self._state is StreamState.PAUSED:
+            self._state = StreamState.RUNNING
+            self._firmware.wake()
+
+    # --- what the firmware interface shows
+
+    def status(self) -> CsStatus:
+        """The status words as of the last slice."""
+        m = self._m
+        reason = m.blocked.reason
+        return CsStatus(m.pc, m.blocked.wait, m.resources, m.blocked.sync_ptr, m.blocked.sync_value, m.busy,
+                        int(reason) if self._state is StreamState.BLOCKED else int(BlockedReason.UNBLOCKED))
+
+    @property
+    def state(self) -> StreamState:
+        return self._state
+
+    @property
+    def idle(self) -> bool:
+        """Whether the driver may take the stream for idle: empty or blocked on a sync object, and no work in flight."""
+        waits = self._state is StreamState.BLOCKED and self._m.blocked.reason is BlockedReason.SYNC
+        return not self._m.busy and (waits or self._state is StreamState.IDLE)
+
+    @property
+    def working(self) -> bool:
+        """Whether endpoint jobs are in flight that only need time: SUSPEND may let them end."""
+        return any(job.timed for job in self._m.jobs)
+
+    @property
+    def progress(self) -> int:
+        """The progress counter, which PROGRESS_WAIT of other streams of the group looks at."""
+        return self._m.progress
+
+    # --- the heap
+
+    @property
+    def heap_address(self) -> int:
+        """VA of the bound heap context, 0 if none."""
+        return self._m.heap.address if self._m.heap else 0
+
+    @property
+    def heap_vt_start(self) -> int:
+        """Render passes started."""
+        return self._m.heap.vt_start if self._m.heap else 0
+
+    @property
+    def heap_vt_end(self) -> int:
+        """Render passes whose vertex/tiler work is finished."""
+        return self._m.heap.vt_end if self._m.heap else 0
+
+    @property
+    def heap_frag_end(self) -> int:
+        """Render passes whose fragment work is finished."""
+        return self._m.heap.frag_end if self._m.heap else 0
+
+    def heap_context_bytes(self) -> bytes:
+        """The 32 bytes to write to `heap_address` at SUSPEND and TERMINATE; zeroes if no heap is bound."""
+        return self._m.heap.to_bytes() if self._m.heap else bytes(CONTEXT_SIZE)
+
+    def answer_tiler_oom(self, start: int, end: int) -> None:
+        """The driver's answer: first and last chunk (VA | size >> 12), or 0, 0 for no memory."""
+        if self._m.oom is Oom.ASKED:
+            self._m.oom_answer = (start, end)
+            self._firmware.wake()

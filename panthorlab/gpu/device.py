@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The GPU as the guest's CPU sees it: the registers of BAR0. No socket here; see `server` for that."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from functools import partial
+
+from panthorlab.gpu import registers as regs
+from panthorlab.gpu.chip import Chip, Clock
+from panthorlab.gpu.events import Reporter
+from panthorlab.gpu.fw.mcu import Mcu
+from panthorlab.gpu.fw.memory import McuMemoryError
+from panthorlab.gpu.irq import IrqBlock
+from panthorlab.gpu.loop import Loop
+from panthorlab.gpu.mmu.unit import AddressSpace, Mmu
+from panthorlab.gpu.params import Params
+from panthorlab.gpu.ram import GuestRam
+from panthorlab.gpu.registers import GpuCommand, GpuIrq, Kind, Register
+from panthorlab.gpu.trace import Trace
+
+Read = Callable[[], int]
+Write = Callable[[int], None]
+LOW, HIGH = 0xFFFFFFFF, 0xFFFFFFFF << 32
+IRQ_NAMES = ("job", "mmu", "gpu")  # order of the MSI-X vectors
+
+
+class Gpu:
+    """One Mali-G610. `read` and `write` are aligned 32-bit register accesses and return at once."""
+
+    def __init__(self, params: Params, reporter: Reporter, trace: Trace, loop: Loop, seed: int = 0) -> None:
+        self.ram = GuestRam()
+        self.irqs = [IrqBlock(name, self._watch_irq if trace.on else None) for name in IRQ_NAMES]
+        job, mmu_irq, gpu = self.irqs
+        self._trace, self._reporter, self._loop = trace, reporter, loop
+        mmu = Mmu(self.ram, mmu_irq, reporter, trace, params.word("mmu.va_overflow"))
+        clock = Clock(params.integer("timestamp.hz"), params.integer("clock.hz"))
+        self.chip = Chip(params, reporter, trace, loop, random.Random(seed), clock, gpu, job, mmu_irq, mmu)  # noqa: S311
+        self.mcu = Mcu(self.chip)
+        self._storage: dict[int, int] = {}
+        self._reads: dict[int, Read] = {}
+        self._writes: dict[int, Write] = {}
+        self._names: dict[int, str] = {}
+        self._build()
+
+    # --- accesses
+
+    def read(self, offset: int) -> int:
+        """The register at `offset`; 0 for one that does not exist, which is reported."""
+        handler = self._reads.get(offset)
+        if handler is not None:
+            return handler()
+        name = self._names.get(offset)
+        if name is None:
+            self._reporter.unmodelled(f"read 0x{offset:x}", f"read of register 0x{offset:x}")
+        return 0
+
+    def write(self, offset: int, value: int) -> None:
+        """Write the register at `offset`; what cannot be written is reported."""
+        handler = self._writes.get(offset)
+        if handler is not None:
+            handler(value)
+        else:
+            name = self._names.get(offset, "unknown")
+            self._reporter.unmodelled(
+                f"write 0x{offset:x}", f"write of 0x{value:x} to register 0x{offset:x} ({name})")
+
+    def reset(self) -> None:
+        """The PCI function was reset: as after power-on."""
+        self._hardware_reset()
+        self._storage.clear()
+        self.chip.latest_flush = 1
+        for irq in self.irqs:
+            irq.write_mask(0)
+            irq.drop(LOW)
+
+    def memory_changed(self) -> None:
+        """Guest RAM was mapped or unmapped: nothing found before may be used."""
+        self.chip.mmu.forget()
+        self.mcu.memory.forget()
+
+    def failed(self, error: Exception) -> bool:
+        """Whether `error` is modelled behaviour, not a bug of the model; then it has taken effect."""
+        if isinstance(error, McuMemoryError):
+            self.mcu.die(str(error))
+            return True
+        return False
+
+    # --- GPU control
+
+    def _command(self, value: int) -> None:
+        kind, payload = value & 0xFF, value >> 8
+        if kind == GpuCommand.RESET and payload in (GpuCommand.PAYLOAD_SOFT, GpuCommand.PAYLOAD_HARD):
+            self._trace.instant("GPU", "reset")
+            self._reporter.counts["resets"] += 1
+            self._hardware_reset()
+            self._raise_later("reset.delay_ms", GpuIrq.RESET_COMPLETED)
+        elif kind == GpuCommand.FLUSH:
+            if self._trace.on:
+                self._trace.instant("GPU", f"flush 0x{payload:x}")
+            self.chip.mmu.forget()
+            if payload & GpuCommand.FLUSH_INVALIDATE == GpuCommand.FLUSH_INVALIDATE:
+                self.chip.flush_caches()
+            self._raise_later("flush.delay_ms", GpuIrq.CLEAN_CACHES_COMPLETED)
+        elif kind != GpuCommand.NOP:
+            self._reporter.unmodelled(f"GPU_CMD {kind}", f"GPU_CMD 0x{value:x}")
+
+    def _hardware_reset(self) -> None:
+        """GPU_INT_MASK survives: the driver waits for the interrupt and does not write the mask again."""
+        self.mcu.reset()
+        self.chip.mmu.reset()
+        for core in self.chip.powered:
+            self.chip.powered[core] = 0
+        for irq in (self.chip.job_irq, self.chip.mmu_irq):
+            irq.drop(LOW)
+
+    def _raise_later(self, param: str, bits: int) -> None:
+        delay = self.chip.params.number(param) / 1000
+        if delay:
+            self._loop.call_later(delay, partial(self.chip.gpu_irq.set, bits))
+        else:
+            self.chip.gpu_irq.set(bits)
+
+    def _power(self, core: str, on: bool, bits: int) -> None:
+        present = {"SHADER": regs.SHADER_PRESENT, "TILER": regs.TILER_PRESENT, "L2": regs.L2_PRESENT}[core]
+        powered = self.chip.powered
+        powered[core] = powered[core] | bits & present if on else powered[core] & ~bits
+        self._trace.counter("GPU", "power", **powered)
+        self.chip.gpu_irq.set(GpuIrq.POWER_CHANGED | GpuIrq.POWER_CHANGED_ALL)
+
+    def _watch_irq(self, name: str, level: bool) -> None:
+        if level:
+            self._trace.begin(f"IRQ {name}", "pending")
+        else:
+            self._trace.end(f"IRQ {name}")
+
+    # --- the register table
+
+    def _build(self) -> None:
+        reads, writes = self._handlers()
+        for register in regs.CONTROL:
+            self._add(register, register.offset, reads.get(register.name), writes.get(register.name))
+        for space in self.chip.mmu.spaces:
+            space_reads, space_writes = self._space_handlers(space)
+            for register in regs.AS_BLOCK:
+                offset = regs.AS_BASE + space.index * regs.AS_STRIDE + register.offset
+                self._add(register, offset, space_reads.get(register.name), space_writes.get(register.name))
+        for i in range(regs.DOORBELLS):
+            offset = regs.DOORBELL_BASE + i * regs.DOORBELL_STRIDE
+            self._add(Register(offset, f"DOORBELL_{i}", Kind.WRITE, 0, ""), offset, None, partial(self._ring, i))
+
+    def _add(self, register: Register, offset: int, read: Read | None, write: Write | None) -> None:
+        self._names[offset] = register.name
+        kind = register.kind
+        if (read is not None) is not (kind in (Kind.READ, Kind.BOTH)):
+            raise AssertionError(f"{register.name} is {kind.value}, its handler for reads says otherwise")
+        if (write is not None) is not (kind in (Kind.WRITE, Kind.BOTH)):
+            raise AssertionError(f"{register.name} is {kind.value}, its handler for writes says otherwise")
+        if kind is Kind.CONSTANT:
+            read = partial(int, register.reset)
+        elif kind is Kind.STORAGE:
+            read, write = partial(self._storage.get, offset, register.reset), partial(self._storage.__setitem__, offset)
+        if read is not None:
+            self._reads[offset] = read
+        if write is not None:
+            self._writes[offset] = write
+
+    def _handlers(self) -> tuple[dict[str, Read], dict[str, Write]]:
+        chip, mcu = self.chip, self.mcu
+        clock, powered = chip.clock, chip.powered
+        reads: dict[str, Read] = {
+            "CYCLE_COUNT_LO": lambda: clock.cycles() & LOW,
+            "CYCLE_COUNT_HI": lambda: clock.cycles() >> 32 & LOW,
+            "TIMESTAMP_LO": lambda: clock.timestamp() & LOW,
+            "TIMESTAMP_HI": lambda: clock.timestamp() >> 32 & LOW,
+            "LATEST_FLUSH": lambda: chip.latest_flush,
+            "MCU_CONTROL": lambda: mcu.control,
+            "MCU_STATUS": lambda: mcu.status,
+        }
+        writes: dict[str, Write] = {"GPU_CMD": self._command, "MCU_CONTROL": mcu.write_control}
+        for core in powered:
+            reads[f"{core}_READY_LO"] = partial(powered.__getitem__, core)
+            writes[f"{core}_PWRON_LO"] = partial(self._power, core, True)
+            writes[f"{core}_PWROFF_LO"] = partial(self._power, core, False)
+        for irq in self.irqs:
+            self._irq_handlers(irq, reads, writes)
+        return reads, writes
+
+    @staticmethod
+    def _irq_handlers(irq: IrqBlock, reads: dict[str, Read], writes: dict[str, Write]) -> None:
+        name = irq.name.upper()
+        reads[f"{name}_INT_RAWSTAT"] = lambda: irq.raw
+        reads[f"{name}_INT_MASK"] = lambda: irq.mask
+        reads[f"{name}_INT_STAT"] = lambda: irq.raw & irq.mask
+        writes[f"{name}_INT_CLEAR"] = irq.write_clear
+        writes[f"{name}_INT_MASK"] = irq.write_mask
+
+    @staticmethod
+    def _space_handlers(space: AddressSpace) -> tuple[dict[str, Read], dict[str, Write]]:
+        reads: dict[str, Read] = {
+            "FAULTSTATUS": lambda: space.fault_status,
+            "FAULTADDRESS_LO": lambda: space.fault_address & LOW,
+            "FAULTADDRESS_HI": lambda: space.fault_address >> 32,
+        }
+        writes: dict[str, Write] = {"COMMAND": space.command}
+        for name in ("TRANSTAB", "MEMATTR", "LOCKADDR", "TRANSCFG"):
+            attribute = name.lower()
+            reads[f"{name}_LO"] = partial(_low, space, attribute)
+            reads[f"{name}_HI"] = partial(_high, space, attribute)
+            writes[f"{name}_LO"] = partial(_set_low, space, attribute)
+            writes[f"{name}_HI"] = partial(_set_high, space, attribute)
+        return reads, writes
+
+    def _ring(self, doorbell: int, _value: int) -> None:
+        self.mcu.ring(doorbell)
+
+
+def _low(space: AddressSpace, attribute: str) -> int:
+    value: int = getattr(space, attribute)
+    return value & LOW
+
+
+def _high(space: AddressSpace, attribute: str) -> int:
+    value: int = getattr(space, attribute)
+    return value >> 32
+
+
+def _set_low(space: AddressSpace, attribute: str, value: int) -> None:
+    setattr(space, attribute, getattr(space, attribute) & HIGH | value)
+
+
+def _set_high(space: AddressSpace, attribute: str, value: int) -> None:
+    setattr(space, attribute, getattr(space, attribute) & LOW | value << 32)

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the model has to say: events (JSON lines, one per occurrence), the log for people (one line per kind), counters.
+
+Kinds of events: `unmodelled` (something asked for is not emulated: spoils the iteration), `model-error` (a bug of the
+model: spoils the run), `check` (a self-check failed: the guest, or the model, did something odd), `mmu-fault`,
+`write-out` (result of a heap context write-out), `counters` (once, at the end).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import TextIO
+
+MERGE_SECONDS = 0.001
+
+
+class Histogram:
+    """Durations in decades with three steps each: 1, 2, 5."""
+
+    BOUNDS_US = tuple(step * 10**decade for decade in range(6) for step in (1, 2, 5))
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.most = 0.0
+        self._buckets: Counter[int] = Counter()
+
+    def add(self, seconds: float) -> None:
+        self.count += 1
+        self.most = max(self.most, seconds)
+        self._buckets[next((b for b in self.BOUNDS_US if seconds * 1e6 <= b), 10**6)] += 1
+
+    def median_us(self) -> int:
+        """Upper bound of the bucket that holds the median."""
+        seen = 0
+        for bound in sorted(self._buckets):
+            seen += self._buckets[bound]
+            if 2 * seen >= self.count:
+                return bound
+        return 0
+
+    def as_json(self) -> dict[str, object]:
+        return {"count": self.count, "max_us": round(self.most * 1e6), "le_us": dict(sorted(self._buckets.items()))}
+
+
+class Reporter:
+    """Where the model reports to. Cheap when nothing is to be said."""
+
+    def __init__(self, events: TextIO | None = None, log: TextIO | None = None) -> None:
+        self._events = events
+        self._log = log if log is not None else sys.stderr
+        self._said: set[tuple[str, str]] = set()
+        self._last: dict[tuple[str, str], float] = {}
+        self.counts: Counter[str] = Counter()
+        self.durations: defaultdict[str, Histogram] = defaultdict(Histogram)
+        self.model_errors = 0
+
+    def event(self, kind: str, text: str, **fields: object) -> None:
+        """One occurrence. Equal ones within a millisecond are one."""
+        now = time.monotonic()
+        key = (kind, text)
+        if now - self._last.get(key, -1.0) < MERGE_SECONDS:
+            return
+        if len(self._last) > 4096:
+            self._last.clear()
+        self._last[key] = now
+        self.counts[kind] += 1
+        if self._events is not None:
+            self._events.write(json.dumps({"time": round(now, 6), "kind": kind, "text": text, **fields}) + "\n")
+            self._events.flush()
+
+    def log(self, text: str) -> None:
+        self._log.write(f"{time.monotonic():.6f} {text}\n")
+        self._log.flush()
+
+    def once(self, kind: str, what: str, text: str) -> None:
+        """An event each time, a log line the first time that `what` of this `kind` is met."""
+        self.event(kind, text)
+        if (kind, what) not in self._said:
+            self._said.add((kind, what))
+            self.log(f"{kind}: {text}")
+
+    def unmodelled(self, what: str, text: str) -> None:
+        """The guest asked for something that is not emulated."""
+        self.once("unmodelled", what, text)
+
+    def check(self, what: str, text: str) -> None:
+        """A self-check failed."""
+        self.counts[f"check {what}"] += 1
+        self.once("check", what, text)
+
+    def model_error(self, text: str, reproducer: str) -> None:
+        """The model itself is wrong: an exception where none may be."""
+        self.model_errors += 1
+        self.event("model-error", text)
+        if self.model_errors <= 10:
+            self.log(f"model-error: {text}\n{reproducer}")
+
+    def summary(self, extra: Mapping[str, object]) -> None:
+        """The counters, at the end."""
+        durations = {name: h.as_json() for name, h in sorted(self.durations.items())}
+        self.event("counters", "counters at the end", counts=dict(sorted(self.counts.items())), durations=durations, **extra)
+        for name, histogram in sorted(self.durations.items()):
+            self.log(f"{name}: {histogram.count} times, median {histogram.median_us()} us, at most "
+                     f"{histogram.most * 1e6:.0f} us")
+        for name, number in sorted(self.counts.items()):
+            self.log(f"{name}: {number}")
+        for name, value in extra.items():
+            self.log(f"{name}: {value}")

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The MCU with its firmware: boot, halt, the global interface, doorbells, and the eight CSG slots.
+
+The register MCU_CONTROL starts and stops it; the firmware interface lives in guest memory behind address space 0.
+"""
+
+from __future__ import annotations
+
+from panthorlab.gpu.chip import Chip
+from panthorlab.gpu.cs.ports import Timer
+from panthorlab.gpu.fw import layout, suspend
+from panthorlab.gpu.fw.group import Group
+from panthorlab.gpu.fw.layout import CsControl, CsgControl, Glb, GlbControl, GlbIn, GlbOut
+from panthorlab.gpu.fw.memory import McuMemory, McuMemoryError
+from panthorlab.gpu.params import stream_params
+from panthorlab.gpu.registers import JOB_GLOBAL, SHADER_PRESENT, TILER_PRESENT, GpuIrq, McuStatus
+
+TRACK = "MCU"
+PERIOD = 1024  # the firmware's timers count in these
+GPU_COUNTER = 1 << 31  # timer source: GPU clock, else the system counter
+
+
+class Mcu:
+    """Nothing of a group is kept here while it is suspended: see `suspend`."""
+
+    def __init__(self, chip: Chip) -> None:
+        self.chip = chip
+        self.memory = McuMemory(chip.mmu.spaces[0])
+        self.control = 0
+        self.status = McuStatus.DISABLED
+        self.groups = [Group(self, i) for i in range(layout.GROUPS)]
+        self.stream_params = stream_params(chip.params)
+        self.progress_seconds = 0.0
+        self._rung = 0
+        self._halt_level = 0
+        self._idle_enabled = False
+        self._idle_seconds = 0.0
+        self._idle_timer: Timer | None = None
+        self._boot_timer: Timer | None = None
+        self._was_busy = False
+
+    # --- MCU_CONTROL
+
+    def write_control(self, value: int) -> None:
+        """Register MCU_CONTROL: 0 disable, 1 enable, 2 auto."""
+        self.control = value
+        if value == 0:
+            self.stop()
+        elif value in (1, 2):
+            if self.status != McuStatus.ENABLED:
+                self._boot()
+        else:
+            self.chip.reporter.unmodelled(f"MCU_CONTROL {value}", f"MCU_CONTROL {value}")
+
+    def stop(self) -> None:
+        """Disable: everything on the slots is gone."""
+        self._halt_groups()
+        self._set_status(McuStatus.DISABLED)
+
+    def reset(self) -> None:
+        """GPU reset."""
+        self.control = 0
+        self.stop()
+        self.memory.forget()
+
+    def die(self, why: str) -> None:
+        """The firmware met memory that is not there. The driver finds out by its time-outs."""
+        self.chip.reporter.check("MCU fatal", f"MCU stopped for ever: {why}")
+        self._halt_groups()
+        self._set_status(McuStatus.FATAL)
+
+    def _halt_groups(self) -> None:
+        for timer in (self._idle_timer, self._boot_timer):
+            if timer is not None:
+                timer.cancel()
+        self._idle_timer = self._boot_timer = None
+        self._was_busy = False
+        self._rung = 0
+        for group in self.groups:
+            group.halt()
+
+    def _set_status(self, status: int) -> None:
+        if status == self.status:
+            return
+        if self.status == McuStatus.ENABLED:
+            self.chip.trace.end(TRACK)
+        self.status = status
+        if status == McuStatus.ENABLED:
+            self.chip.trace.begin(TRACK, "enabled")
+        self.chip.gpu_irq.set(GpuIrq.MCU_STATUS_CHANGED)
+
+    # --- boot
+
+    def _boot(self) -> None:
+        if not self.chip.powered["L2"]:
+            self.chip.reporter.check("MCU without L2", "MCU_CONTROL while the L2 is off: the MCU does not start")
+            return
+        try:
+            self._publish_interface()
+        except McuMemoryError as error:
+            self.die(str(error))
+            return
+        self._set_status(McuStatus.ENABLED)
+        delay = self.chip.params.number("mcu.boot_ms") / 1000
+        if delay:
+            self._boot_timer = self.chip.loop.call_later(delay, self._booted)
+        else:
+            self._booted()
+
+    def _booted(self) -> None:
+        self.chip.job_irq.set(JOB_GLOBAL)
+
+    def _publish_interface(self) -> None:
+        """Write the control blocks (a slow reload zeroes them) and acknowledge what the request words still hold."""
+        put, get = self.memory.put, self.memory.get
+        for field, value in (
+            (GlbControl.VERSION, layout.VERSION), (GlbControl.FEATURES, 0),
+            (GlbControl.INPUT, layout.GLB_INPUT), (GlbControl.OUTPUT, layout.GLB_OUTPUT),
+            (GlbControl.GROUP_NUM, layout.GROUPS), (GlbControl.GROUP_STRIDE, layout.GROUP_STRIDE),
+            (GlbControl.PERFCNT_SIZE, 0), (GlbControl.INSTR_FEATURES, layout.INSTR_FEATURES),
+        ):
+            put(layout.GLB_CONTROL + field, value)
+        for group in self.groups:
+            at = layout.csg_control(group.index)
+            for field, value in (
+                (CsgControl.FEATURES, 0), (CsgControl.INPUT, group.input), (CsgControl.OUTPUT, group.output),
+                (CsgControl.SUSPEND_SIZE, suspend.SIZE),
+                (CsgControl.PROTM_SUSPEND_SIZE, layout.PROTM_SUSPEND_SIZE),
+                (CsgControl.STREAM_NUM, layout.STREAMS), (CsgControl.STREAM_STRIDE, layout.STREAM_STRIDE),
+            ):
+                put(at + field, value)
+            for stream in range(layout.STREAMS):
+                at = layout.cs_control(group.index, stream)
+                put(at + CsControl.FEATURES, layout.CS_FEATURES)
+                put(at + CsControl.INPUT, layout.cs_input(group.index, stream))
+                put(at + CsControl.OUTPUT, layout.cs_output(group.index, stream))
+            group.boot()
+        request = get(layout.GLB_INPUT + GlbIn.REQ)
+        put(layout.GLB_OUTPUT + GlbOut.ACK, request & ~Glb.HALT)
+        put(layout.GLB_OUTPUT + GlbOut.DOORBELL_ACK, get(layout.GLB_INPUT + GlbIn.DOORBELL_REQ))
+        put(layout.GLB_OUTPUT + GlbOut.HALT_STATUS, 0)
+        # 7.x boots with HALT cleared, 6.12 cleared it after the halt: either way the next 0 -> 1 is a new request
+        self._halt_level = 0
+        self._read_settings(request)
+
+    # --- doorbells
+
+    def ring(self, doorbell: int) -> None:
+        """A doorbell register was written. The work is done after the answer to the guest."""
+        if not self._rung:
+            self.chip.loop.call_soon(self._service)
+        self._rung |= 1 << doorbell
+
+    def _service(self) -> None:
+        rung, self._rung = self._rung, 0
+        if self.status != McuStatus.ENABLED:
+            return
+        if rung & 1:
+            self._service_global()
+        for doorbell in range(1, layout.GROUPS + 1):
+            if rung & 1 << doorbell and not any([group.ring(doorbell) for group in self.groups]):
+                self.chip.reporter.counts["user doorbell without a queue"] += 1
+
+    def _service_global(self) -> None:
+        get, put = self.memory.get, self.memory.put
+        # acknowledge the doorbells before reading the requests: one that comes in between rings again
+        ringing = get(layout.GLB_INPUT + GlbIn.DOORBELL_REQ)
+        rung = ringing ^ get(layout.GLB_OUTPUT + GlbOut.DOORBELL_ACK)
+        if rung:
+            put(layout.GLB_OUTPUT + GlbOut.DOORBELL_ACK, ringing)
+        request = get(layout.GLB_INPUT + GlbIn.REQ)
+        ack = get(layout.GLB_OUTPUT + GlbOut.ACK)
+        changed = (request ^ ack) & Glb.REQUESTS
+        if changed:
+            self._serve_requests(request, changed)
+            put(layout.GLB_OUTPUT + GlbOut.ACK, ack ^ changed)
+            if changed & get(layout.GLB_INPUT + GlbIn.ACK_IRQ_MASK):
+                self.chip.job_irq.set(JOB_GLOBAL)
+        for group in self.groups:
+            if rung & 1 << group.index:
+                group.service()
+        halt = request & Glb.HALT
+        if halt and not self._halt_level:
+            self._halt()
+        self._halt_level = halt
+
+    def _serve_requests(self, request: int, changed: int) -> None:
+        if changed & Glb.NOT_EMULATED:
+            self.chip.reporter.unmodelled("GLB request", f"GLB_REQ bits 0x{changed & Glb.NOT_EMULATED:x}")
+        if changed & Glb.CFG_ALLOC_EN:
+            cores = self.memory.get64(layout.GLB_INPUT + GlbIn.CORE_EN_MASK)
+            self.chip.powered["SHADER"] = cores & SHADER_PRESENT
+            self.chip.powered["TILER"] = TILER_PRESENT
+            self.chip.gpu_irq.set(GpuIrq.POWER_CHANGED | GpuIrq.POWER_CHANGED_ALL)
+        self._read_settings(request)
+
+    def _read_settings(self, request: int) -> None:
+        clock = self.chip.clock
+        if self.chip.params.integer("progress_timer.on"):
+            cycles = self.memory.get(layout.GLB_INPUT + GlbIn.PROGRESS_TIMER) * PERIOD
+            self.progress_seconds = cycles / clock.cycle_hz
+        timer = self.memory.get(layout.GLB_INPUT + GlbIn.IDLE_TIMER)
+        hz = clock.cycle_hz if timer & GPU_COUNTER else clock.timestamp_hz
+        self._idle_seconds = (timer & ~GPU_COUNTER) * PERIOD / hz
+        self._idle_enabled = bool(request & Glb.IDLE_EN) and bool(self.chip.params.integer("glb_idle.on"))
+
+    def _halt(self) -> None:
+        self._halt_groups()
+        self.memory.put(layout.GLB_OUTPUT + GlbOut.HALT_STATUS, 0)
+        self._set_status(McuStatus.HALTED)
+
+    # --- the groups as a whole
+
+    def wake_blocked(self) -> None:
+        """A sync object changed somewhere: blocked streams of all groups look again."""
+        for group in self.groups:
+            if group.active:
+                group.wake_blocked()
+
+    def group_changed(self) -> None:
+        """A group became idle or busy, came or went: GLB IDLE is due some time after the last one became idle."""
+        busy = any(group.active and not group.idle for group in self.groups)
+        if busy is self._was_busy:
+            return
+        self._was_busy = busy
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
+        if not busy and self._idle_enabled:
+            self._idle_timer = self.chip.loop.call_later(self._idle_seconds, self._all_idle)
+
+    def _all_idle(self) -> None:
+        self._idle_timer = None
+        ack = self.memory.get(layout.GLB_OUTPUT + GlbOut.ACK)
+        if not (ack ^ self.memory.get(layout.GLB_INPUT + GlbIn.REQ)) & Glb.IDLE:
+            self.chip.trace.instant(TRACK, "GLB IDLE")
+            self.memory.put(layout.GLB_OUTPUT + GlbOut.ACK, ack ^ Glb.IDLE)
+            self.chip.job_irq.set(JOB_GLOBAL)

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The heap context write-out: before SUSPEND or TERMINATE is acknowledged, the firmware stores the contexts of the tiler
+heaps that are bound to the group's command streams. If their memory is unmapped by then, the MMU faults: the race.
+
+Each write walks the page tables at that moment, through whatever the address space has latched by then.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from panthorlab.gpu.chip import Chip
+from panthorlab.gpu.cs.ports import BusError, MemoryFault, MemoryStall, Requester
+from panthorlab.gpu.loop import Timer
+from panthorlab.gpu.mmu.unit import AddressSpace
+
+
+@dataclass(frozen=True)
+class HeapWrite:
+    """One store of `data` at `va`, for command stream `stream`; `epoch` is that of the address space at HEAP_SET."""
+
+    stream: int
+    va: int
+    data: bytes
+
+
+class WriteOut:
+    """Runs by itself once started; `done` is called once, unless it is cancelled."""
+
+    def __init__(
+        self, chip: Chip, track: str, space: AddressSpace, writes: Sequence[HeapWrite], done: Callable[[], None]
+    ) -> None:
+        self._chip, self._track, self._space = chip, track, space
+        self._writes = list(writes)
+        self._done = done
+        self._timer: Timer | None = None
+        self._turn = 0  # tells a late call of the MMU from the one that is waited for
+        self._held = False
+        self._started = time.monotonic()
+        self._requester = Requester.MCU if chip.params.word("writeout.source") == "mcu" else Requester.LSU
+
+    def start(self, delay: float) -> None:
+        """Begin after `delay` seconds."""
+        self._chip.trace.begin(self._track, f"write-out of {len(self._writes)} heap contexts")
+        self._timer = self._chip.loop.call_later(delay, self._next)
+
+    def cancel(self) -> None:
+        """Forget what is not written yet (reset, MCU stopped)."""
+        self._turn += 1
+        self._writes.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._chip.trace.end(self._track, result="cancelled")
+
+    def _next(self) -> None:
+        self._turn += 1
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self._writes:
+            self._chip.trace.end(self._track)
+            self._done()
+            return
+        write = self._writes[0]
+        try:
+            self._space.forget()
+            self._space.write(write.va, write.data, self._requester)
+        except MemoryStall:
+            self._hold("locked", self._chip.params.number("writeout.lock_ms") / 1000, self._lock_released)
+        except MemoryFault as fault:
+            self._report(write, f"fault 0x{fault.exception_type:02X}")
+            stall = self._chip.params.number("writeout.stall_ms") / 1000
+            if stall:
+                self._hold("until the address space is disabled", stall, self._space_changed)
+            else:
+                self._drop()
+        except BusError:
+            self._report(write, "dropped: address space disabled")
+            self._drop()
+        else:
+            self._report(write, "written")
+            self._drop()
+
+    def _drop(self) -> None:
+        self._writes.pop(0)
+        self._next()
+
+    def _report(self, write: HeapWrite, result: str) -> None:
+        late = time.monotonic() - self._started
+        text = f"{self._track}.{write.stream} AS{self._space.index} 0x{write.va:x}: {result}"
+        reporter = self._chip.reporter
+        reporter.counts[f"write-out {result}"] += 1
+        reporter.durations["request to write-out"].add(late)
+        reporter.event("write-out", text, after_us=round(late * 1e6), epoch=self._space.epoch)
+        self._chip.trace.instant(self._track, f"heap context 0x{write.va:x}: {result}", epoch=self._space.epoch)
+
+    # --- waiting for the MMU
+
+    def _hold(self, why: str, seconds: float, released: Callable[[], bool]) -> None:
+        self._chip.reporter.counts[f"write-out held: {why}"] += 1
+        turn = self._turn
+
+        def look() -> None:
+            if turn != self._turn:
+                return
+            if not released():
+                self._space.when_released(look)
+
+        def give_up() -> None:
+            self._chip.reporter.check("write-out", f"{self._track}: held {seconds * 1000:g} ms ({why}), given up")
+            self._drop()
+
+        self._timer = self._chip.loop.call_later(seconds, give_up)
+        self._space.when_released(look)
+
+    def _lock_released(self) -> bool:
+        self._next()
+        return True
+
+    def _space_changed(self) -> bool:
+        if self._space.enabled:
+            return False
+        self._drop()
+        return True

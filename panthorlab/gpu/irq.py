@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One interrupt block (GPU, JOB or MMU): RAWSTAT, CLEAR, MASK, STAT, a level line, and the edge that MSI-X needs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+Watch = Callable[[str, bool], None]
+
+
+class IrqBlock:
+    """The line is high while RAWSTAT & MASK. An MSI is an edge: one message each time the line goes up."""
+
+    __slots__ = ("_fd", "_watch", "level", "mask", "name", "raised", "raw")
+
+    def __init__(self, name: str, watch: Watch | None = None) -> None:
+        self.name = name
+        self.raw = 0
+        self.mask = 0
+        self.level = False
+        self.raised = 0  # messages sent
+        self._fd: int | None = None
+        self._watch = watch
+
+    def connect(self, fd: int | None) -> None:
+        """Take over an eventfd (None: none). A line that is high already is signalled: its edge went nowhere."""
+        if self._fd is not None:
+            os.close(self._fd)
+        self._fd = fd
+        if self.level:
+            self.trigger()
+
+    def set(self, bits: int) -> None:
+        """The hardware raises `bits`."""
+        self.raw |= bits
+        self._update()
+
+    def drop(self, bits: int) -> None:
+        """The hardware takes `bits` back (reset)."""
+        self.raw &= ~bits
+        self._update()
+
+    def write_clear(self, bits: int) -> None:
+        """Register CLEAR. What is still pending afterwards interrupts again, as a level line would."""
+        self.raw &= ~bits
+        if self.level and self.raw & self.mask:
+            self.trigger()
+        else:
+            self._update()
+
+    def write_mask(self, mask: int) -> None:
+        """Register MASK."""
+        self.mask = mask
+        self._update()
+
+    def trigger(self) -> None:
+        """Send the message whatever the line (SET_IRQS with DATA_NONE asks for that, too)."""
+        if self._fd is not None:
+            self.raised += 1
+            os.eventfd_write(self._fd, 1)
+
+    def _update(self) -> None:
+        level = bool(self.raw & self.mask)
+        if level is self.level:
+            return
+        self.level = level
+        if self._watch is not None:
+            self._watch(self.name, level)
+        if level:
+            self.trigger()

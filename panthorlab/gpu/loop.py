@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The model's only thread: file descriptors, work to do soon, timers, and slices of command streams, in this order.
+
+A slice is short, so a register read never waits long. A stream that has much to do gets only a share of the time
+(`slice.burst_ms`, `slice.share`): the guest runs on the same host CPU, and its driver must reach its deadlines.
+"""
+
+from __future__ import annotations
+
+import heapq
+import select
+import time
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+
+Call = Callable[[], None]
+now = time.monotonic
+
+
+class Timer:
+    """A call that is due at `at` (CLOCK_MONOTONIC seconds)."""
+
+    __slots__ = ("_call", "at")
+
+    def __init__(self, at: float, call: Call) -> None:
+        self.at = at
+        self._call: Call | None = call
+
+    def cancel(self) -> None:
+        self._call = None
+
+    @property
+    def pending(self) -> bool:
+        return self._call is not None
+
+    def fire(self) -> None:
+        call, self._call = self._call, None
+        if call is not None:
+            call()
+
+
+class Loop:
+    """`on_error` gets what a callback raised, and decides whether the loop goes on (by returning)."""
+
+    def __init__(self, on_error: Callable[[Exception], None], burst: float = 0.002, share: float = 0.5) -> None:
+        self._on_error = on_error
+        self._burst, self._share = burst, share
+        self._readers: dict[int, Call] = {}
+        self._fds: list[int] = []
+        self._soon: deque[Call] = deque()
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._order = count()
+        self._slices: deque[Call] = deque()
+        self._busy = 0.0  # seconds of interpretation since the last pause
+        self._resume_at = 0.0
+        self._stopped = False
+
+    def add_reader(self, fd: int, call: Call) -> None:
+        self._readers[fd] = call
+        self._fds = list(self._readers)
+
+    def remove_reader(self, fd: int) -> None:
+        del self._readers[fd]
+        self._fds = list(self._readers)
+
+    def call_soon(self, call: Call) -> None:
+        """Run `call` before anything is waited for."""
+        self._soon.append(call)
+
+    def call_later(self, seconds: float, call: Call) -> Timer:
+        timer = Timer(now() + seconds, call)
+        heapq.heappush(self._timers, (timer.at, next(self._order), timer))
+        return timer
+
+    def add_slice(self, call: Call) -> None:
+        """Queue one slice of interpretation."""
+        self._slices.append(call)
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def run(self) -> None:
+        """Until `stop`."""
+        while not self._stopped:
+            # select, since poll and epoll cannot wait for less than a millisecond
+            for fd in select.select(self._fds, (), (), self._timeout())[0]:
+                self._guard(self._readers[fd])
+            while self._soon and not self._stopped:
+                self._guard(self._soon.popleft())
+            if self._timers:
+                self._run_timers()
+            if self._slices:
+                self._run_slice()
+
+    def _timeout(self) -> float | None:
+        """Seconds until something is due; None: never."""
+        if self._soon:
+            return 0.0
+        at = None
+        timers = self._timers
+        while timers and not timers[0][2].pending:
+            heapq.heappop(timers)
+        if timers:
+            at = timers[0][0]
+        if self._slices and (at is None or self._resume_at < at):
+            at = self._resume_at
+        if at is None:
+            return None
+        return max(0.0, at - now())
+
+    def _run_timers(self) -> None:
+        at = now()
+        while self._timers and self._timers[0][0] <= at:
+            self._guard(heapq.heappop(self._timers)[2].fire)
+
+    def _run_slice(self) -> None:
+        start = now()
+        if start < self._resume_at:
+            return
+        self._guard(self._slices.popleft())
+        end = now()
+        if not self._slices:
+            self._busy = 0.0
+            return
+        self._busy += end - start
+        if self._busy >= self._burst:
+            self._resume_at = end + self._busy * (1 - self._share) / self._share
+            self._busy = 0.0
+
+    def _guard(self, call: Call) -> None:
+        try:
+            call()
+        except Exception as error:  # the model must keep answering; the owner records it
+            self._on_error(error)

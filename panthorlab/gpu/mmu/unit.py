@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The MMU's eight address spaces: registers, latched translation, region locks, faults.
+
+Source: panthor_regs.h and panthor_mmu.c (Linux 6.12, 7.3). Commands complete at once: AS_STATUS is always idle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from panthorlab.gpu.cs.ports import Access, BusError, MemoryFault, MemoryStall, Requester
+from panthorlab.gpu.events import Reporter
+from panthorlab.gpu.irq import IrqBlock
+from panthorlab.gpu.mmu.walk import FaultCode, Translation, WalkFault, permission, walk
+from panthorlab.gpu.ram import GuestRam, NoRam, Region
+from panthorlab.gpu.trace import Trace
+
+AS_COUNT = 8
+UPDATE, LOCK, UNLOCK, FLUSH_PT, FLUSH_MEM = 1, 2, 3, 4, 5
+COMMANDS = ("NOP", "UPDATE", "LOCK", "UNLOCK", "FLUSH_PT", "FLUSH_MEM")
+MODE_UNMAPPED, MODE_IDENTITY, MODE_AARCH64_4K = 1, 2, 6
+PA_BITS = 40
+MIN_LOCK_BITS = 15  # 32 KiB
+
+# AS_FAULTSTATUS source id: [15:9] core (62 CSF, 51 tiler, 0 shader core), [8] uTLB, [7:4] requester
+SOURCE_ID = {
+    Requester.PREFETCH: 0x7C00,
+    Requester.LSU: 0x7DC0,
+    Requester.MCU: 0x7CD0,
+    Requester.TILER: 0x6600,
+    Requester.SHADER: 0x0100,
+}
+
+Release = Callable[[], None]
+
+
+class AddressSpace:
+    """One AS: what the registers hold, and what the last UPDATE latched."""
+
+    def __init__(self, index: int, ram: GuestRam, irq: IrqBlock, reporter: Reporter, trace: Trace, overflow: int) -> None:
+        self.index = index
+        self.track = f"AS {index}"
+        self._ram, self._irq, self._reporter, self._trace = ram, irq, reporter, trace
+        self._overflow = overflow
+        self.transtab = self.memattr = self.lockaddr = self.transcfg = 0
+        self.fault_status = self.fault_address = 0
+        self.mode = MODE_UNMAPPED
+        self.root = 0
+        self.va_bits = 48
+        self.epoch = 0  # number of UPDATEs
+        self.locked: tuple[int, int] | None = None
+        self.version = 0  # changes whenever translations found before must not be used any more
+        self._tlb: dict[int, tuple[Region, int, Translation]] = {}
+        self._waiting: list[Release] = []
+
+    # --- commands
+
+    def command(self, value: int) -> None:
+        """Register AS_COMMAND."""
+        self.forget()
+        if value == UPDATE:
+            self._update()
+        elif value == LOCK:
+            self._lock()
+        elif value in (UNLOCK, FLUSH_PT, FLUSH_MEM):
+            self._unlock(COMMANDS[value])
+        elif value:
+            self._reporter.unmodelled(f"AS_COMMAND {value}", f"AS{self.index}_COMMAND {value}")
+
+    def reset(self) -> None:
+        """GPU reset: unmapped, nothing locked, registers zero. The fault registers keep their last values."""
+        self.transtab = self.memattr = self.lockaddr = 0
+        self.transcfg = MODE_UNMAPPED
+        self.forget()
+        self._update()
+
+    def forget(self) -> None:
+        """Drop cached translations."""
+        self.version += 1
+        self._tlb.clear()
+
+    @property
+    def enabled(self) -> bool:
+        return self.mode != MODE_UNMAPPED
+
+    def when_released(self, call: Release) -> None:
+        """Call once when the lock is released or another translation is latched."""
+        self._waiting.append(call)
+
+    def _update(self) -> None:
+        self._unlock("UPDATE", wake=False)
+        if self.enabled:
+            self._trace.end(self.track)
+        self.epoch += 1
+        self.mode = self.transcfg & 0xF
+        self.va_bits = 55 - (self.transcfg >> 6 & 0x1F)
+        self.root = self.transtab & 0x0000_FFFF_FFFF_F000
+        if self.mode not in (MODE_UNMAPPED, MODE_IDENTITY, MODE_AARCH64_4K):
+            self._reporter.unmodelled(f"AS mode {self.mode}", f"AS{self.index}_TRANSCFG mode {self.mode}")
+            self.mode = MODE_UNMAPPED
+        if self.mode == MODE_AARCH64_4K and not 25 <= self.va_bits <= 48:
+            self._reporter.unmodelled("AS input size", f"AS{self.index}_TRANSCFG: {self.va_bits} address bits")
+            self.mode = MODE_UNMAPPED
+        if self.enabled:
+            self._trace.begin(self.track, f"enabled, epoch {self.epoch}", root=f"0x{self.root:x}")
+        self._wake()
+
+    def _lock(self) -> None:
+        bits = max((self.lockaddr & 0x3F) + 1, MIN_LOCK_BITS)
+        if bits >= 64:
+            start, end = 0, 1 << 64
+        else:
+            start = self.lockaddr >> bits << bits
+            end = start + (1 << bits)
+        self._unlock("LOCK", wake=False)  # a second LOCK moves the region; who waits in the old one looks again
+        self.locked = (start, end)
+        if self._trace.on:
+            self._trace.begin(self.track, f"LOCK 0x{start:x}+0x{end - start:x}")
+        if self._waiting:
+            self._wake()
+
+    def _unlock(self, by: str, wake: bool = True) -> None:
+        if self.locked is not None:
+            start = self.locked[0]
+            self.locked = None
+            if self._trace.on:
+                self._trace.end(self.track, by=by)
+                self._trace.instant(self.track, f"{by} 0x{start:x}: {self._state_of(start)}")
+        if wake and self._waiting:
+            self._wake()
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for call in waiting:
+            call()
+
+    def _state_of(self, va: int) -> str:
+        """For the trace: whether the page at `va` is mapped now."""
+        if self.mode != MODE_AARCH64_4K or va >> self.va_bits:
+            return "-"
+        try:
+            found = walk(self._ram.read_quad, self.root, va, self.va_bits, PA_BITS, self._overflow)
+        except NoRam:
+            return "page table outside RAM"
+        return "mapped" if isinstance(found, Translation) else f"not mapped (level {found.level})"
+
+    # --- accesses
+
+    def look_up(self, va: int, access: Access, requester: Requester, wait: bool = True) -> tuple[Region, int, int]:
+        """Where `va` is: the RAM region, the offset in it, and how many bytes from there the mapping goes on.
+
+        Raises MemoryFault (latched, interrupt raised), MemoryStall (unless not `wait`), BusError.
+        """
+        if self.mode == MODE_UNMAPPED:
+            raise BusError(va)
+        locked = self.locked
+        if locked is not None and wait and locked[0] <= va < locked[1]:
+            raise MemoryStall(va)
+        cached = self._tlb.get(va >> 12)
+        if cached is None:
+            cached = self._tlb[va >> 12] = self._walk(va, access, requester)
+        region, base, found = cached
+        fault = permission(found.entry, found.level, access in (Access.WRITE, Access.ATOMIC), access is Access.EXECUTE)
+        if fault is not None:
+            raise self._fault(fault.exception, va, access, requester)
+        if access in (Access.WRITE, Access.ATOMIC) and not region.writable:
+            raise self._no_ram(base, va)
+        return region, base + (va & 0xFFF) - region.base, 0x1000 - (va & 0xFFF)
+
+    def _walk(self, va: int, access: Access, requester: Requester) -> tuple[Region, int, Translation]:
+        found: Translation | WalkFault
+        try:
+            if self.mode == MODE_IDENTITY:
+                found = Translation(va, 12, 3, 0x40)
+            else:
+                found = walk(self._ram.read_quad, self.root, va, self.va_bits, PA_BITS, self._overflow)
+            if isinstance(found, Translation):
+                page = found.pa & ~0xFFF
+                return self._ram.region(page), page, found
+        except NoRam as error:
+            raise self._no_ram(error.pa, va) from error
+        raise self._fault(found.exception, va, access, requester)
+
+    def _no_ram(self, pa: int, va: int) -> BusError:
+        self._reporter.check("outside RAM", f"AS{self.index} 0x{va:x} leads to 0x{pa:x}, where there is no guest RAM")
+        return BusError(va)
+
+    def _fault(self, exception: int, va: int, access: Access, requester: Requester) -> MemoryFault:
+        self.raise_fault(exception, va, access, requester)
+        return MemoryFault(va, exception, access)
+
+    def raise_fault(self, exception: int, va: int, access: Access, requester: Requester) -> None:
+        """Latch a fault and interrupt. While one is pending the first stays latched."""
+        bit = 1 << self.index
+        status = SOURCE_ID[requester] << 16 | access << 8 | exception
+        text = f"AS{self.index} 0x{va:x} 0x{status:08X}"
+        if self._irq.raw & bit:
+            self._reporter.counts["mmu-fault already latched"] += 1
+            self._trace.instant(self.track, f"fault, already latched: {text}")
+            return
+        self.fault_status, self.fault_address = status, va
+        self._reporter.event("mmu-fault", text)
+        self._trace.instant(self.track, f"FAULT {text}")
+        self._irq.set(bit)
+
+    def read(self, va: int, size: int, requester: Requester, wait: bool = True) -> bytes:
+        region, at, room = self.look_up(va, Access.READ, requester, wait)
+        if size <= room:
+            return bytes(region.bytes[at:at + size])
+        parts = [bytes(region.bytes[at:at + room])]
+        va += room
+        size -= room
+        while size > 0:
+            region, at, room = self.look_up(va, Access.READ, requester, wait)
+            part = min(size, room)
+            parts.append(bytes(region.bytes[at:at + part]))
+            va += part
+            size -= part
+        return b"".join(parts)
+
+    def write(self, va: int, data: bytes, requester: Requester, wait: bool = True) -> None:
+        size = len(data)
+        region, at, room = self.look_up(va, Access.WRITE, requester, wait)
+        if size <= room:
+            if not (at | size) & 7 and size == 8:
+                region.quads[at >> 3] = int.from_bytes(data, "little")
+            elif not (at | size) & 3 and size == 4:
+                region.words[at >> 2] = int.from_bytes(data, "little")
+            else:
+                region.bytes[at:at + size] = data
+            return
+        pieces = []
+        done = 0
+        while done < size:
+            region, at, room = self.look_up(va + done, Access.WRITE, requester, wait)
+            part = min(size - done, room)
+            pieces.append((region, at, done, part))
+            done += part
+        for region, at, done, part in pieces:
+            region.bytes[at:at + part] = data[done:done + part]
+
+
+class Mmu:
+    """The eight address spaces and their interrupt block."""
+
+    def __init__(self, ram: GuestRam, irq: IrqBlock, reporter: Reporter, trace: Trace, overflow: str = "size") -> None:
+        code = FaultCode.ADDR_SIZE_IN if overflow == "size" else FaultCode.TRANSLATION
+        self.spaces = [AddressSpace(i, ram, irq, reporter, trace, code) for i in range(AS_COUNT)]
+
+    def reset(self) -> None:
+        for space in self.spaces:
+            space.reset()
+
+    def forget(self) -> None:
+        """No translation stays cached: GPU-wide cache flush, or guest RAM came or went."""
+        for space in self.spaces:
+            space.forget()

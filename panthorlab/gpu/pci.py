@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""PCI configuration space of the function that carries the GPU: BAR0 registers, BAR2 MSI-X table, three vectors."""
+
+from __future__ import annotations
+
+VENDOR, DEVICE = 0x13B5, 0x0C5F  # Arm; what panthor_pci_shim binds to
+CLASS_DISPLAY_OTHER = 0x038000
+BAR_SIZES = {0: 0x200000, 2: 0x4000}
+SIZE = 256
+VECTORS = 3
+MSIX_CAP = 0x40
+MSIX_TABLE_BAR, MSIX_TABLE, MSIX_PBA = 2, 0x0000, 0x2000
+
+# (offset, size, value, bits the guest can write)
+_FIELDS: tuple[tuple[int, int, int, int], ...] = (
+    (0x00, 2, VENDOR, 0),
+    (0x02, 2, DEVICE, 0),
+    (0x04, 2, 0, 0x0406),  # command: memory, bus master, INTx disable
+    (0x06, 2, 0x0010, 0),  # status: capability list
+    (0x08, 1, 0x05, 0),  # revision
+    (0x09, 3, CLASS_DISPLAY_OTHER, 0),
+    (0x0C, 1, 0, 0xFF),  # cache line size
+    (0x10, 4, 0, 0xFFFFFFFF & ~(BAR_SIZES[0] - 1)),
+    (0x18, 4, 0, 0xFFFFFFFF & ~(BAR_SIZES[2] - 1)),
+    (0x2C, 2, VENDOR, 0),
+    (0x2E, 2, DEVICE, 0),
+    (0x34, 1, MSIX_CAP, 0),
+    (0x3C, 1, 0, 0xFF),  # interrupt line
+    (MSIX_CAP, 1, 0x11, 0),
+    (MSIX_CAP + 1, 1, 0, 0),  # last capability
+    (MSIX_CAP + 2, 2, VECTORS - 1, 0xC000),  # enable, function mask
+    (MSIX_CAP + 4, 4, MSIX_TABLE | MSIX_TABLE_BAR, 0),
+    (MSIX_CAP + 8, 4, MSIX_PBA | MSIX_TABLE_BAR, 0),
+)
+
+
+class ConfigSpace:
+    """256 bytes with write masks; QEMU itself emulates the BARs and the MSI-X table on top of it."""
+
+    def __init__(self) -> None:
+        self._reset = bytearray(SIZE)
+        self._mask = bytearray(SIZE)
+        for offset, size, value, mask in _FIELDS:
+            self._reset[offset:offset + size] = value.to_bytes(size, "little")
+            self._mask[offset:offset + size] = mask.to_bytes(size, "little")
+        self._data = bytearray(self._reset)
+
+    def reset(self) -> None:
+        self._data[:] = self._reset
+
+    def read(self, offset: int, count: int) -> bytes:
+        """`count` bytes; zeros beyond the end."""
+        return bytes(self._data[offset:offset + count]).ljust(count, b"\0")
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Changes the writable bits only; beyond the end it is ignored."""
+        for i, byte in enumerate(data[:max(0, SIZE - offset)], offset):
+            self._data[i] = self._data[i] & ~self._mask[i] | byte & self._mask[i]

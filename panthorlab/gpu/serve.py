@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`panthorlab gpu serve`: one GPU for one QEMU, from the listening socket to the summary."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from panthorlab.gpu.device import Gpu
+from panthorlab.gpu.events import Reporter
+from panthorlab.gpu.loop import Loop
+from panthorlab.gpu.params import Params
+from panthorlab.gpu.trace import ChromeTrace, NoTrace, Trace
+from panthorlab.gpu.vfio.server import Server
+
+MODEL_ERROR = 70  # exit status, as EX_SOFTWARE
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `serve` was asked for; paths that are None are not written (the log then goes to stderr)."""
+
+    socket: Path
+    params: Params
+    seed: int = 0
+    trace: Path | None = None
+    log: Path | None = None
+    events: Path | None = None
+
+
+def listen(path: Path) -> socket.socket:
+    """A listening socket at `path`; one that a dead server left behind is replaced. Raises OSError."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+    except OSError:
+        if not _is_stale(path):
+            listener.close()
+            raise
+        path.unlink()
+        listener.bind(str(path))
+    listener.listen(1)
+    return listener
+
+
+def _is_stale(path: Path) -> bool:
+    try:
+        if not stat.S_ISSOCK(path.stat().st_mode):
+            return False
+    except FileNotFoundError:
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    return False
+
+
+def serve(options: Options) -> int:
+    """Until the client disconnects or SIGTERM or SIGINT comes. Returns the exit status."""
+    if sys.byteorder != "little":
+        raise SystemExit("the emulated GPU needs a little-endian host")
+    with ExitStack() as stack:
+        files = {
+            name: stack.enter_context(path.open("w", encoding="utf-8")) if path is not None else None
+            for name, path in (("events", options.events), ("log", options.log), ("trace", options.trace))
+        }
+        reporter = Reporter(files["events"], files["log"])
+        trace: Trace = ChromeTrace(files["trace"]) if files["trace"] is not None else NoTrace()
+        stack.callback(trace.close)
+        _Session(options, reporter, trace).run()
+        return MODEL_ERROR if reporter.model_errors else 0
+
+
+class _Session:
+    def __init__(self, options: Options, reporter: Reporter, trace: Trace) -> None:
+        params = options.params
+        self._options, self._reporter = options, reporter
+        self._loop = Loop(self._on_error, params.number("slice.burst_ms") / 1000, params.number("slice.share"))
+        self._gpu = Gpu(params, reporter, trace, self._loop, options.seed)
+        self._server: Server | None = None
+
+    def run(self) -> None:
+        path = self._options.socket
+        wake_read, wake_write = os.pipe()
+        os.set_blocking(wake_write, False)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: self._loop.stop())
+        self._loop.add_reader(wake_read, self._loop.stop)
+        listener = listen(path)
+        try:
+            self._reporter.log(f"seed {self._options.seed}, parameters changed: {self._options.params.changed()}")
+            print(f"listening {path}", flush=True)
+            self._loop.add_reader(listener.fileno(), lambda: self._accept(listener))
+            self._loop.run()
+        finally:
+            path.unlink(missing_ok=True)
+            listener.close()
+            if self._server is not None:
+                self._server.close()
+            self._gpu.mcu.stop()
+            self._reporter.summary({"interrupts": {irq.name: irq.raised for irq in self._gpu.irqs}})
+
+    def _accept(self, listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        self._loop.remove_reader(listener.fileno())
+        self._server = Server(connection, self._gpu, self._reporter, self._loop.stop)
+        self._loop.add_reader(connection.fileno(), self._server.readable)
+
+    def _on_error(self, error: Exception) -> None:
+        if self._gpu.failed(error):
+            return
+        reproducer = self._server.reproducer_with(error) if self._server is not None else repr(error)
+        self._reporter.model_error(repr(error), reproducer)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A trace for Perfetto or chrome://tracing (JSON array of trace events), in which the race can be seen.
+
+A track is a row, e.g. `CSG 0` or `AS 1`. Times are CLOCK_MONOTONIC, so they compare with the host's other logs.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Protocol, TextIO
+
+PROCESS = 1
+MEMORY_EVENTS = 2_000_000  # then the trace stops growing, and says so
+
+
+class Trace(Protocol):
+    """What the model tells its trace."""
+
+    on: bool
+
+    def begin(self, track: str, name: str, **args: object) -> None:
+        """Something starts on a track; it nests."""
+
+    def end(self, track: str, **args: object) -> None:
+        """The innermost thing on the track ends."""
+
+    def instant(self, track: str, name: str, **args: object) -> None:
+        """Something happens."""
+
+    def counter(self, track: str, name: str, **values: int) -> None:
+        """Values that are drawn as a curve."""
+
+    def close(self) -> None:
+        """Complete the file; nothing is recorded afterwards."""
+
+
+class NoTrace:
+    """Records nothing."""
+
+    on = False
+
+    def begin(self, track: str, name: str, **args: object) -> None: ...
+
+    def end(self, track: str, **args: object) -> None: ...
+
+    def instant(self, track: str, name: str, **args: object) -> None: ...
+
+    def counter(self, track: str, name: str, **values: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class ChromeTrace:
+    """Writes as it goes; valid JSON after `close`. What is still open then is ended there."""
+
+    def __init__(self, file: TextIO) -> None:
+        self.on = True
+        self._file = file
+        self._tracks: dict[str, int] = {}
+        self._open: dict[str, int] = {}
+        self._count = 0
+        file.write("[\n")
+        file.write(json.dumps({"ph": "M", "pid": PROCESS, "name": "process_name", "args": {"name": "Mali-G610 (emulated)"}}))
+
+    def begin(self, track: str, name: str, **args: object) -> None:
+        if self.on:
+            self._open[track] = self._open.get(track, 0) + 1
+            self._emit("B", track, {"name": name, "args": args})
+
+    def end(self, track: str, **args: object) -> None:
+        if self.on and self._open.get(track, 0):
+            self._open[track] -= 1
+            self._emit("E", track, {"args": args})
+
+    def instant(self, track: str, name: str, **args: object) -> None:
+        if self.on:
+            self._emit("i", track, {"name": name, "s": "t", "args": args})
+
+    def counter(self, track: str, name: str, **values: int) -> None:
+        if self.on:
+            self._emit("C", track, {"name": f"{track} {name}", "args": values})
+
+    def close(self) -> None:
+        if not self.on:
+            return
+        for track, depth in self._open.items():
+            for _ in range(depth):
+                self._emit("E", track, {})
+        self.on = False
+        self._file.write("\n]\n")
+        self._file.close()
+
+    def _emit(self, phase: str, track: str, event: dict[str, object]) -> None:
+        tid = self._tracks.get(track)
+        if tid is None:
+            tid = self._tracks[track] = len(self._tracks) + 1
+            self._line({"ph": "M", "pid": PROCESS, "tid": tid, "name": "thread_name", "args": {"name": track}})
+        self._line({"ph": phase, "ts": time.monotonic_ns() / 1000, "pid": PROCESS, "tid": tid, **event})
+        self._count += 1
+        if self._count == MEMORY_EVENTS:
+            self._line({"ph": "i", "ts": time.monotonic_ns() / 1000, "pid": PROCESS, "tid": tid, "s": "g",
+                        "name": "the trace is full"})
+            self.close()
+
+    def _line(self, event: dict[str, object]) -> None:
+        self._file.write(",\n" + json.dumps(event, separators=(",", ":")))

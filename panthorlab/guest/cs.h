@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Command stream instructions of Mali CSF v10, as far as the workloads need them.
+ *
+ * An instruction is a little-endian u64 with the opcode in bits 63:56. A stream has 96 32-bit
+ * registers; 64-bit operands are even-aligned pairs named by their first register. The kernel keeps
+ * r92..r95 for itself.
+ */
+#ifndef PANTHORLAB_GUEST_CS_H
+#define PANTHORLAB_GUEST_CS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define CS_OP(op)		((uint64_t)(op) << 56)
+#define CS_DST(reg)		((uint64_t)(reg) << 48)
+#define CS_SRC(reg)		((uint64_t)(reg) << 40)
+#define CS_SRC2(reg)		((uint64_t)(reg) << 32)
+
+enum cs_condition {
+	CS_LESS_EQUAL = 0,
+	CS_GREATER = 1,
+	CS_EQUAL = 2,
+	CS_NOT_EQUAL = 3,
+	CS_LESS = 4,
+	CS_GREATER_EQUAL = 5,
+	CS_ALWAYS = 6,
+};
+
+enum cs_heap_op {
+	CS_VERTEX_TILER_STARTED = 0,
+	CS_VERTEX_TILER_COMPLETED = 1,
+	CS_FRAGMENT_COMPLETED = 3,
+};
+
+/* REQ_RESOURCE bits */
+#define CS_RESOURCE_TILER	0x4
+#define CS_RESOURCE_IDVS	0x8
+
+/* Scoreboards this program signals: loads and stores use the default entry, 0. */
+#define CS_SB_STORE		0
+#define CS_SB_FLUSH		1
+#define CS_SB_ALL		0xff
+
+/**
+ * struct cs - A command stream being written
+ * @words: where it goes, GPU visible
+ * @count: instructions written
+ * @capacity: instructions that fit
+ */
+struct cs {
+	volatile uint64_t *words;
+	unsigned int count;
+	unsigned int capacity;
+};
+
+static inline uint32_t cs_size(const struct cs *cs)
+{
+	return cs->count * sizeof(uint64_t);
+}
+
+static inline void cs_emit(struct cs *cs, uint64_t word)
+{
+	if (cs->count == cs->capacity)
+		__builtin_trap();
+	cs->words[cs->count++] = word;
+}
+
+static inline void cs_move48(struct cs *cs, unsigned int reg, uint64_t value)
+{
+	cs_emit(cs, CS_OP(0x01) | CS_DST(reg) | (value & 0xffffffffffffULL));
+}
+
+static inline void cs_move32(struct cs *cs, unsigned int reg, uint32_t value)
+{
+	cs_emit(cs, CS_OP(0x02) | CS_DST(reg) | value);
+}
+
+/* Wait until the scoreboard entries of @mask are zero. */
+static inline void cs_wait(struct cs *cs, unsigned int mask)
+{
+	cs_emit(cs, CS_OP(0x03) | (uint64_t)mask << 16);
+}
+
+static inline void cs_run_tiling(struct cs *cs)
+{
+	cs_emit(cs, CS_OP(0x05));
+}
+
+static inline void cs_finish_tiling(struct cs *cs)
+{
+	cs_emit(cs, CS_OP(0x09));
+}
+
+static inline void cs_add_imm32(struct cs *cs, unsigned int dst, unsigned int src, int32_t value)
+{
+	cs_emit(cs, CS_OP(0x10) | CS_DST(dst) | CS_SRC(src) | (uint32_t)value);
+}
+
+/* mem32[pair @addr] = @reg; asynchronous, signals CS_SB_STORE. */
+static inline void cs_store32(struct cs *cs, unsigned int addr, unsigned int reg)
+{
+	cs_emit(cs, CS_OP(0x15) | CS_DST(reg) | CS_SRC(addr) | 1 << 16);
+}
+
+/* Branch to instruction @target of this stream if @reg compares with zero as @condition says. */
+static inline void cs_branch(struct cs *cs, enum cs_condition condition, unsigned int reg,
+			     unsigned int target)
+{
+	int16_t offset = (int)target - (int)(cs->count + 1);
+
+	cs_emit(cs, CS_OP(0x16) | CS_SRC(reg) | (uint64_t)condition << 28 | (uint16_t)offset);
+}
+
+static inline void cs_req_resource(struct cs *cs, unsigned int resources)
+{
+	cs_emit(cs, CS_OP(0x22) | resources);
+}
+
+/* Clean and invalidate all caches; @reg holds a flush id, 0 for "always". */
+static inline void cs_flush(struct cs *cs, unsigned int reg)
+{
+	cs_emit(cs, CS_OP(0x24) | (uint64_t)CS_SB_FLUSH << 48 | CS_SRC(reg) | 0x233);
+}
+
+/* Bind the tiler heap context whose address is in pair @reg. */
+static inline void cs_heap_set(struct cs *cs, unsigned int reg)
+{
+	cs_emit(cs, CS_OP(0x30) | CS_SRC(reg));
+}
+
+static inline void cs_heap_operation(struct cs *cs, enum cs_heap_op op)
+{
+	cs_emit(cs, CS_OP(0x31) | (uint64_t)op << 32);
+}
+
+/* mem64[pair @addr] += pair @data; tells the kernel, as its scope is the system. */
+static inline void cs_sync_add64(struct cs *cs, unsigned int addr, unsigned int data)
+{
+	cs_emit(cs, CS_OP(0x33) | CS_SRC(addr) | CS_SRC2(data));
+}
+
+/* Block until mem64[pair @addr] > pair @data. */
+static inline void cs_sync_wait64_gt(struct cs *cs, unsigned int addr, unsigned int data)
+{
+	cs_emit(cs, CS_OP(0x35) | CS_SRC(addr) | CS_SRC2(data) | (uint64_t)CS_GREATER << 28);
+}
+
+/* An opcode no architecture up to v10 defines. */
+static inline void cs_undefined(struct cs *cs)
+{
+	cs_emit(cs, CS_OP(0xff));
+}
+
+#endif

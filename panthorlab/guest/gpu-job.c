@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * GPU jobs that show whether a kernel drives the GPU as it should: ordinary ones, ones that sleep
+ * and wake, and ones that must fail, and must fail alone.
+ */
+
+#include "gpu-job.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+#include "ktap.h"
+
+struct mode {
+	const char *name;
+	const char *help;
+	int (*run)(const struct options *options);
+};
+
+static const struct mode modes[] = {
+	{ "info", "what the driver says about itself and the GPU", job_info },
+	{ "store", "one job that stores a value", job_store },
+	{ "stores", "--count such jobs, one at a time, timed (200)", job_stores },
+	{ "busy", "one job that counts down from --loops (100000)", job_busy },
+	{ "suspend-loop", "a job, then runtime suspend, --count times (5)", job_suspend_loop },
+	{ "bad-fetch", "a stream that is not mapped", job_bad_fetch },
+	{ "bad-store", "a store to an address that is not mapped", job_bad_store },
+	{ "bad-instr", "an opcode that does not exist", job_bad_instr },
+	{ "spin", "a stream that never ends, until the kernel gives it up", job_spin },
+	{ "sync-wait", "two queues that wait for each other", job_sync_wait },
+	{ "resume-state", "a blocked stream keeps its registers over a suspend",
+	  job_resume_state },
+	{ "oom", "a tiler that runs out of heap; the emulated GPU must be told to take chunks",
+	  job_oom },
+};
+
+#define MODES	(sizeof(modes) / sizeof(modes[0]))
+
+int job_info(const struct options *options)
+{
+	struct drm_panthor_gpu_info info;
+	struct drm_panthor_csif_info csif;
+	char status[32];
+	struct gpu gpu;
+	int ret;
+
+	(void)options;
+	ktap_start(1);
+	ret = gpu_open(&gpu);
+	if (!ret)
+		ret = gpu_query(&gpu, DRM_PANTHOR_DEV_QUERY_GPU_INFO, &info, sizeof(info));
+	if (!ret)
+		ret = gpu_query(&gpu, DRM_PANTHOR_DEV_QUERY_CSIF_INFO, &csif, sizeof(csif));
+	if (!ret)
+		ret = gpu_runtime_status(&gpu, status, sizeof(status));
+	if (!ret) {
+		out("# info driver=panthor\n# info driver_version=%d.%d.%d\n",
+		    gpu.version[0], gpu.version[1], gpu.version[2]);
+#define INFO(from, field) out("# info " #field "=0x%llx\n", (unsigned long long)(from).field)
+		INFO(info, gpu_id);
+		INFO(info, gpu_rev);
+		INFO(info, csf_id);
+		INFO(info, l2_features);
+		INFO(info, tiler_features);
+		INFO(info, mem_features);
+		INFO(info, mmu_features);
+		INFO(info, thread_features);
+		INFO(info, max_threads);
+		INFO(info, thread_max_workgroup_size);
+		INFO(info, thread_max_barrier_size);
+		INFO(info, coherency_features);
+		INFO(info, texture_features[0]);
+		INFO(info, as_present);
+		INFO(info, shader_present);
+		INFO(info, l2_present);
+		INFO(info, tiler_present);
+		INFO(info, core_features);
+		INFO(csif, csg_slot_count);
+		INFO(csif, cs_slot_count);
+		INFO(csif, cs_reg_count);
+		INFO(csif, scoreboard_slot_count);
+		INFO(csif, unpreserved_cs_reg_count);
+#undef INFO
+		out("# info runtime_status=%s\n", status);
+	}
+	ktap_result(1, !ret, "info", last_error());
+	return ret ? 1 : 0;
+}
+
+int job_store(const struct options *options)
+{
+	struct scene scene;
+	struct cs cs;
+	int ret;
+
+	(void)options;
+	ktap_start(1);
+	ret = scene_create(&scene, 1);
+	if (!ret) {
+		cs = scene_stream(&scene, 0);
+		scene_store(&cs, scene_result_va(&scene, 0), 0xdeadbeef);
+		ret = scene_submit(&scene, scene.group, 0, &cs, 0);
+	}
+	if (!ret)
+		ret = scene_right(&scene, 0, 0xdeadbeef);
+	ktap_result(1, !ret, "store", last_error());
+	return ret ? 1 : 0;
+}
+
+static int compare(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* From the submission to user space knowing that it is done; the check comes after the clock. */
+static int timed_store(struct scene *scene, uint32_t value, int64_t *us)
+{
+	struct cs cs = scene_stream(scene, 0);
+	int64_t begin;
+	int ret;
+
+	scene_store(&cs, scene_result_va(scene, 0), value);
+	begin = now_us();
+	ret = scene_submit(scene, scene->group, 0, &cs, 0);
+	if (!ret)
+		ret = gpu_syncobj_wait(&scene->gpu, scene->syncobj[0], GPU_TIMEOUT_MS);
+	*us = now_us() - begin;
+	return ret ?: scene_right(scene, 0, value);
+}
+
+int job_stores(const struct options *options)
+{
+	unsigned int i, count = options->count ?: 200;
+	int64_t *us = calloc(count, sizeof(*us));
+	int64_t sum = 0;
+	struct scene scene;
+	int ret;
+
+	ktap_start(1);
+	ret = us ? scene_create(&scene, 1) : fail(0, "no memory");
+	for (i = 0; !ret && i < count; i++) {
+		ret = timed_store(&scene, 0xc0de0001 + i, &us[i]);
+		sum += us[i];
+	}
+	if (!ret) {
+		qsort(us, count, sizeof(*us), compare);
+		out("# jobs %u\n# us_per_job %lld\n# us_per_job_median %lld\n"
+		    "# us_per_job_min %lld\n# us_per_job_max %lld\n", count,
+		    (long long)(sum / count), (long long)us[count / 2], (long long)us[0],
+		    (long long)us[count - 1]);
+	}
+	ktap_result(1, !ret, "stores", last_error());
+	return ret ? 1 : 0;
+}
+
+int job_busy(const struct options *options)
+{
+	uint32_t loops = options->loops ?: 100000;
+	struct scene scene;
+	unsigned int loop;
+	int64_t begin = 0;
+	struct cs cs;
+	int ret;
+
+	ktap_start(1);
+	ret = scene_create(&scene, 1);
+	if (!ret) {
+		cs = scene_stream(&scene, 0);
+		cs_move32(&cs, 0, loops);
+		loop = cs.count;
+		cs_add_imm32(&cs, 0, 0, -1);
+		cs_branch(&cs, CS_GREATER, 0, loop);
+		scene_store(&cs, scene_result_va(&scene, 0), 0xb5b5b5b5);
+		begin = now_us();
+		ret = scene_submit(&scene, scene.group, 0, &cs, 0);
+	}
+	if (!ret)
+		ret = scene_right(&scene, 0, 0xb5b5b5b5);
+	out("# instructions %llu\n# us %lld\n", 2ull * loops, (long long)(now_us() - begin));
+	ktap_result(1, !ret, "busy", last_error());
+	return ret ? 1 : 0;
+}
+
+int job_suspend_loop(const struct options *options)
+{
+	unsigned int i, count = options->count ?: 5;
+	struct scene scene;
+	int ret;
+
+	ktap_start(1);
+	ret = scene_create(&scene, 1);
+	for (i = 0; !ret && i < count; i++) {
+		int64_t us;
+
+		ret = timed_store(&scene, 0x5eed0001 + i, &us);
+		if (!ret)
+			ret = gpu_wait_suspended(&scene.gpu, SUSPEND_MS);
+		if (!ret)
+			out("# resume_us %lld\n", (long long)us);
+	}
+	out("# suspends %u\n", ret && i ? i - 1 : i);
+	ktap_result(1, !ret, "suspend-loop", last_error());
+	return ret ? 1 : 0;
+}
+
+static void usage(FILE *stream)
+{
+	size_t i;
+
+	fputs("usage: gpu-job --mode MODE [--count N] [--loops N]\n\nmodes:\n", stream);
+	for (i = 0; i < MODES; i++)
+		fprintf(stream, "  %-13s %s\n", modes[i].name, modes[i].help);
+}
+
+static unsigned int number(const char *text, const char *option)
+{
+	char *end;
+	unsigned long value = strtoul(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end || !value || value > INT32_MAX) {
+		fprintf(stderr, "gpu-job: --%s %s: not a number in its range\n", option, text);
+		exit(2);
+	}
+	return value;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option long_options[] = {
+		{ "mode", required_argument, NULL, 'm' },
+		{ "count", required_argument, NULL, 'c' },
+		{ "loops", required_argument, NULL, 'l' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 }
+	};
+	struct options options = { 0 };
+	const char *name = NULL;
+	size_t i;
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		switch (opt) {
+		case 'm':
+			name = optarg;
+			break;
+		case 'c':
+			options.count = number(optarg, "count");
+			break;
+		case 'l':
+			options.loops = number(optarg, "loops");
+			break;
+		case 'h':
+			usage(stdout);
+			return 0;
+		default:
+			return 2;
+		}
+	}
+	if (!name || optind != argc) {
+		usage(stderr);
+		return 2;
+	}
+	for (i = 0; i < MODES; i++)
+		if (!strcmp(name, modes[i].name))
+			return modes[i].run(&options);
+	fprintf(stderr, "gpu-job: no mode %s; see --help\n", name);
+	return 2;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef PANTHORLAB_GUEST_GPU_JOB_H
+#define PANTHORLAB_GUEST_GPU_JOB_H
+
+#include "cs.h"
+#include "gpu.h"
+
+#define SCENE_VA	0x1000000ull
+#define SCENE_STREAMS	8u
+#define SCENE_STREAM	512u		/* bytes each */
+#define SCENE_NOWHERE	0x7000000ull	/* nothing is ever mapped here */
+#define SUSPEND_MS	5000
+
+/**
+ * struct options - The command line
+ * @count: how often, 0: the mode's default
+ * @loops: iterations of the counting loop of mode busy
+ */
+struct options {
+	unsigned int count;
+	uint32_t loops;
+};
+
+/**
+ * struct scene - One VM with a page of streams, a page of results and one group
+ * @results: uncached, so that sync objects may lie there
+ */
+struct scene {
+	struct gpu gpu;
+	uint32_t vm;
+	struct gpu_bo streams;
+	struct gpu_bo results;
+	uint32_t group;
+	uint32_t syncobj[SCENE_STREAMS];
+};
+
+int scene_create(struct scene *scene, unsigned int queues);
+struct cs scene_stream(struct scene *scene, unsigned int index);
+uint64_t scene_stream_va(const struct scene *scene, unsigned int index);
+volatile uint32_t *scene_result(struct scene *scene, unsigned int index);
+uint64_t scene_result_va(const struct scene *scene, unsigned int index);
+void scene_store(struct cs *cs, uint64_t va, uint32_t value);
+int scene_submit(struct scene *scene, uint32_t group, unsigned int queue, const struct cs *cs,
+		 unsigned int index);
+int scene_right(struct scene *scene, unsigned int index, uint32_t value);
+
+int job_info(const struct options *options);
+int job_store(const struct options *options);
+int job_stores(const struct options *options);
+int job_busy(const struct options *options);
+int job_suspend_loop(const struct options *options);
+
+int job_bad_fetch(const struct options *options);
+int job_bad_store(const struct options *options);
+int job_bad_instr(const struct options *options);
+int job_spin(const struct options *options);
+
+int job_sync_wait(const struct options *options);
+int job_resume_state(const struct options *options);
+int job_oom(const struct options *options);
+
+#endif

@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+#define _GNU_SOURCE
+#include "gpu.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <linux/sync_file.h>
+
+#define RENDER_MINOR_FIRST	128
+#define RENDER_MINORS		64
+#define RING_SIZE		4096
+
+static int gpu_ioctl(struct gpu *gpu, unsigned long request, void *arg, const char *name)
+{
+	int ret;
+
+	do {
+		ret = ioctl(gpu->fd, request, arg);
+	} while (ret && (errno == EINTR || errno == EAGAIN));
+	return ret ? fail(-errno, "%s", name) : 0;
+}
+
+#define GPU_IOCTL(gpu, name, arg) gpu_ioctl(gpu, DRM_IOCTL_##name, arg, #name)
+
+/* Is this fd panthor's? The version is kept. */
+static bool gpu_is_panthor(struct gpu *gpu)
+{
+	char name[16] = "";
+	struct drm_version version = { .name = name, .name_len = sizeof(name) - 1 };
+
+	if (ioctl(gpu->fd, DRM_IOCTL_VERSION, &version) || strcmp(name, "panthor"))
+		return false;
+	gpu->version[0] = version.version_major;
+	gpu->version[1] = version.version_minor;
+	gpu->version[2] = version.version_patchlevel;
+	return true;
+}
+
+int gpu_query(struct gpu *gpu, uint32_t type, void *info, uint32_t size)
+{
+	struct drm_panthor_dev_query query = {
+		.type = type,
+		.size = size,
+		.pointer = (uintptr_t)info,
+	};
+
+	memset(info, 0, size);
+	return GPU_IOCTL(gpu, PANTHOR_DEV_QUERY, &query);
+}
+
+/* Open the first render node whose driver is panthor. */
+int gpu_open(struct gpu *gpu)
+{
+	struct drm_panthor_gpu_info info;
+	int i, ret, opened = 0;
+
+	for (i = 0; i < RENDER_MINORS; i++) {
+		char path[32];
+
+		snprintf(path, sizeof(path), "/dev/dri/renderD%d", RENDER_MINOR_FIRST + i);
+		gpu->fd = open(path, O_RDWR | O_CLOEXEC);
+		if (gpu->fd < 0) {
+			if (errno != ENOENT && errno != EACCES && errno != ENODEV && errno != ENXIO)
+				return fail(-errno, "open %s", path);
+			continue;
+		}
+		opened++;
+		if (gpu_is_panthor(gpu))
+			break;
+		close(gpu->fd);
+	}
+	if (i == RENDER_MINORS)
+		return fail(-ENODEV, "no panthor among the %d render nodes that open", opened);
+
+	ret = gpu_query(gpu, DRM_PANTHOR_DEV_QUERY_GPU_INFO, &info, sizeof(info));
+	if (ret) {
+		close(gpu->fd);
+		return ret;
+	}
+	gpu->shader_cores = info.shader_present;
+	gpu->tilers = info.tiler_present;
+	return 0;
+}
+
+void gpu_close(struct gpu *gpu)
+{
+	close(gpu->fd);
+	gpu->fd = -1;
+}
+
+int gpu_vm_create(struct gpu *gpu, uint32_t *vm)
+{
+	struct drm_panthor_vm_create create = { 0 };
+	int ret = GPU_IOCTL(gpu, PANTHOR_VM_CREATE, &create);
+
+	*vm = create.id;
+	return ret;
+}
+
+int gpu_vm_destroy(struct gpu *gpu, uint32_t vm)
+{
+	struct drm_panthor_vm_destroy destroy = { .id = vm };
+
+	return GPU_IOCTL(gpu, PANTHOR_VM_DESTROY, &destroy);
+}
+
+static int gpu_bind(struct gpu *gpu, uint32_t vm, const struct gpu_bo *bo, uint32_t flags)
+{
+	struct drm_panthor_vm_bind_op op = {
+		.flags = DRM_PANTHOR_VM_BIND_OP_TYPE_MAP | flags,
+		.bo_handle = bo->handle,
+		.va = bo->va,
+		.size = bo->size,
+	};
+	struct drm_panthor_vm_bind bind = {
+		.vm_id = vm,
+		.ops = DRM_PANTHOR_OBJ_ARRAY(1, &op),
+	};
+
+	return GPU_IOCTL(gpu, PANTHOR_VM_BIND, &bind);
+}
+
+/* @flags: DRM_PANTHOR_VM_BIND_OP_MAP_*. The memory is zero. */
+int gpu_bo_create(struct gpu *gpu, uint32_t vm, uint64_t va, size_t size, uint32_t flags,
+		  struct gpu_bo *bo)
+{
+	struct drm_panthor_bo_create create = { .size = size, .exclusive_vm_id = vm };
+	struct drm_panthor_bo_mmap_offset offset = { 0 };
+	int ret;
+
+	ret = GPU_IOCTL(gpu, PANTHOR_BO_CREATE, &create);
+	if (ret)
+		return ret;
+
+	bo->handle = offset.handle = create.handle;
+	bo->va = va;
+	bo->size = size;
+	ret = GPU_IOCTL(gpu, PANTHOR_BO_MMAP_OFFSET, &offset);
+	if (ret)
+		return ret;
+
+	bo->map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, gpu->fd, offset.offset);
+	if (bo->map == MAP_FAILED)
+		return fail(-errno, "mmap of a buffer object");
+	return gpu_bind(gpu, vm, bo, flags);
+}
+
+int gpu_heap_create(struct gpu *gpu, uint32_t vm, uint32_t chunks, uint32_t chunk_size,
+		    uint32_t max_chunks, struct gpu_heap *heap)
+{
+	struct drm_panthor_tiler_heap_create create = {
+		.vm_id = vm,
+		.initial_chunk_count = chunks,
+		.chunk_size = chunk_size,
+		.max_chunks = max_chunks,
+		.target_in_flight = 65535,
+	};
+	int ret = GPU_IOCTL(gpu, PANTHOR_TILER_HEAP_CREATE, &create);
+
+	heap->handle = create.handle;
+	heap->context_va = create.tiler_heap_ctx_gpu_va;
+	heap->chunk_va = create.first_heap_chunk_gpu_va;
+	heap->chunk_size = chunk_size;
+	return ret;
+}
+
+int gpu_heap_destroy(struct gpu *gpu, uint32_t handle)
+{
+	struct drm_panthor_tiler_heap_destroy destroy = { .handle = handle };
+
+	return GPU_IOCTL(gpu, PANTHOR_TILER_HEAP_DESTROY, &destroy);
+}
+
+/* One core of each kind is enough for what the workloads run. */
+int gpu_group_create(struct gpu *gpu, uint32_t vm, unsigned int queues, uint32_t *group)
+{
+	struct drm_panthor_queue_create queue[8];
+	uint64_t core = gpu->shader_cores & -gpu->shader_cores;
+	uint64_t tiler = gpu->tilers & -gpu->tilers;
+	struct drm_panthor_group_create create = {
+		.max_compute_cores = 1,
+		.max_fragment_cores = 1,
+		.max_tiler_cores = 1,
+		.priority = PANTHOR_GROUP_PRIORITY_MEDIUM,
+		.compute_core_mask = core,
+		.fragment_core_mask = core,
+		.tiler_core_mask = tiler,
+		.vm_id = vm,
+	};
+	unsigned int i;
+	int ret;
+
+	if (!queues || queues > 8)
+		return fail(-EINVAL, "a group of %u queues", queues);
+	for (i = 0; i < queues; i++)
+		queue[i] = (struct drm_panthor_queue_create){ .ringbuf_size = RING_SIZE };
+	create.queues = (struct drm_panthor_obj_array)DRM_PANTHOR_OBJ_ARRAY(queues, queue);
+	ret = GPU_IOCTL(gpu, PANTHOR_GROUP_CREATE, &create);
+	*group = create.group_handle;
+	return ret;
+}
+
+int gpu_group_destroy(struct gpu *gpu, uint32_t group)
+{
+	struct drm_panthor_group_destroy destroy = { .group_handle = group };
+
+	return GPU_IOCTL(gpu, PANTHOR_GROUP_DESTROY, &destroy);
+}
+
+int gpu_group_state(struct gpu *gpu, uint32_t group, uint32_t *state, uint32_t *fatal_queues)
+{
+	struct drm_panthor_group_get_state get = { .group_handle = group };
+	int ret = GPU_IOCTL(gpu, PANTHOR_GROUP_GET_STATE, &get);
+
+	*state = get.state;
+	*fatal_queues = get.fatal_queues;
+	return ret;
+}
+
+/* All jobs go in one call. Caches are always flushed first (flush id 0). */
+int gpu_submit(struct gpu *gpu, uint32_t group, const struct gpu_job *jobs, unsigned int count)
+{
+	struct drm_panthor_queue_submit queues[8];
+	struct drm_panthor_sync_op signals[8];
+	struct drm_panthor_group_submit submit = { .group_handle = group };
+	unsigned int i;
+
+	if (!count || count > 8)
+		return fail(-EINVAL, "%u jobs in one submission", count);
+	for (i = 0; i < count; i++) {
+		queues[i] = (struct drm_panthor_queue_submit){
+			.queue_index = jobs[i].queue,
+			.stream_size = jobs[i].size,
+			.stream_addr = jobs[i].va,
+		};
+		if (!jobs[i].syncobj)
+			continue;
+		signals[i] = (struct drm_panthor_sync_op){
+			.flags = DRM_PANTHOR_SYNC_OP_SIGNAL,
+			.handle = jobs[i].syncobj,
+		};
+		queues[i].syncs = (struct drm_panthor_obj_array)
+			DRM_PANTHOR_OBJ_ARRAY(1, &signals[i]);
+	}
+	submit.queue_submits = (struct drm_panthor_obj_array)DRM_PANTHOR_OBJ_ARRAY(count, queues);
+	return GPU_IOCTL(gpu, PANTHOR_GROUP_SUBMIT, &submit);
+}
+
+int gpu_syncobj_create(struct gpu *gpu, uint32_t *syncobj)
+{
+	struct drm_syncobj_create create = { 0 };
+	int ret = GPU_IOCTL(gpu, SYNCOBJ_CREATE, &create);
+
+	*syncobj = create.handle;
+	return ret;
+}
+
+/* Wait for the fence, whatever its status: see gpu_fence_status(). */
+int gpu_syncobj_wait(struct gpu *gpu, uint32_t syncobj, unsigned int timeout_ms)
+{
+	struct drm_syncobj_wait wait = {
+		.handles = (uintptr_t)&syncobj,
+		.count_handles = 1,
+		.timeout_nsec = (now_us() + timeout_ms * 1000LL) * 1000,
+	};
+
+	return GPU_IOCTL(gpu, SYNCOBJ_WAIT, &wait);
+}
+
+/*
+ * Wait for the fence of @syncobj and get its status: 1 for success, a negative errno if the job
+ * failed. SYNCOBJ_WAIT alone cannot tell these apart.
+ */
+int gpu_fence_status(struct gpu *gpu, uint32_t syncobj, unsigned int timeout_ms, int *status)
+{
+	struct drm_syncobj_handle export = {
+		.handle = syncobj,
+		.flags = DRM_SYNCOBJ_HANDLE_TO_FD_FLAGS_EXPORT_SYNC_FILE,
+		.fd = -1,
+	};
+	struct sync_file_info info = { 0 };
+	int64_t deadline = now_us() + timeout_ms * 1000LL;
+	struct pollfd pfd;
+	int ret;
+
+	ret = GPU_IOCTL(gpu, SYNCOBJ_HANDLE_TO_FD, &export);
+	if (ret)
+		return ret;
+
+	pfd = (struct pollfd){ .fd = export.fd, .events = POLLIN };
+	do {
+		int64_t left_us = deadline - now_us();
+
+		ret = poll(&pfd, 1, left_us > 0 ? (int)((left_us + 999) / 1000) : 0);
+	} while (ret < 0 && errno == EINTR);
+
+	if (ret < 0)
+		ret = fail(-errno, "poll of a fence");
+	else if (!ret)
+		ret = fail(-ETIME, "fence not signalled after %u ms", timeout_ms);
+	else if (ioctl(export.fd, SYNC_IOC_FILE_INFO, &info))
+		ret = fail(-errno, "SYNC_IOC_FILE_INFO");
+	else
+		ret = 0;
+	close(export.fd);
+	*status = info.status;
+	return ret;
+}
+
+/* Runtime power state of the GPU as sysfs says it: "active", "suspended", ... */
+int gpu_runtime_status(struct gpu *gpu, char *status, size_t size)
+{
+	char path[80];
+	struct stat st;
+	ssize_t n;
+	int fd;
+
+	if (fstat(gpu->fd, &st))
+		return fail(-errno, "fstat of the render node");
+	snprintf(path, sizeof(path), "/sys/dev/char/%u:%u/device/power/runtime_status",
+		 major(st.st_rdev), minor(st.st_rdev));
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return fail(-errno, "open %s", path);
+	n = read(fd, status, size - 1);
+	close(fd);
+	if (n <= 0)
+		return fail(n ? -errno : -ENODATA, "read %s", path);
+	status[n] = '\0';
+	status[strcspn(status, "\n")] = '\0';
+	return 0;
+}
+
+/* sysfs has no event for it, so look every 2 ms. */
+int gpu_wait_suspended(struct gpu *gpu, unsigned int timeout_ms)
+{
+	int64_t deadline = now_us() + timeout_ms * 1000LL;
+	char status[32];
+	int ret;
+
+	for (;;) {
+		ret = gpu_runtime_status(gpu, status, sizeof(status));
+		if (ret || !strcmp(status, "suspended"))
+			return ret;
+		if (now_us() > deadline)
+			return fail(-ETIME, "GPU still %s after %u ms", status, timeout_ms);
+		sleep_us(2000);
+	}
+}

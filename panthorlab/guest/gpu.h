@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The panthor uAPI, one call each. Built against the headers of the kernel under test; uses only
+ * what driver version 1.0 has, so the same source serves all versions.
+ *
+ * Functions return 0, or a negative errno and leave one line in last_error().
+ */
+#ifndef PANTHORLAB_GUEST_GPU_H
+#define PANTHORLAB_GUEST_GPU_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <drm/drm.h>
+#include <drm/panthor_drm.h>
+
+#include "util.h"
+
+#define GPU_PAGE		4096u
+#define GPU_TIMEOUT_MS		10000	/* beyond the 5 s after which the kernel gives a job up */
+
+/**
+ * struct gpu - An open render node
+ * @fd: file descriptor, close-on-exec
+ * @version: driver version (major.minor.patch)
+ * @shader_cores: bits of the shader cores present
+ * @tilers: bits of the tilers present
+ */
+struct gpu {
+	int fd;
+	int version[3];
+	uint64_t shader_cores;
+	uint64_t tilers;
+};
+
+/**
+ * struct gpu_bo - A buffer object, mapped for the CPU and bound to one VM
+ * @handle: GEM handle
+ * @va: GPU virtual address
+ * @size: bytes
+ * @map: CPU mapping (write-combined unless the GPU is coherent)
+ */
+struct gpu_bo {
+	uint32_t handle;
+	uint64_t va;
+	size_t size;
+	volatile void *map;
+};
+
+/**
+ * struct gpu_heap - A tiler heap
+ * @handle: for TILER_HEAP_DESTROY
+ * @context_va: the firmware's heap context
+ * @chunk_va: the newest of the initial chunks
+ * @chunk_size: bytes
+ */
+struct gpu_heap {
+	uint32_t handle;
+	uint64_t context_va;
+	uint64_t chunk_va;
+	uint32_t chunk_size;
+};
+
+/**
+ * struct gpu_job - One command stream for one queue
+ * @va: where it is, 64-byte aligned
+ * @size: bytes
+ * @queue: index in its group
+ * @syncobj: signalled when it has ended, 0 for none
+ */
+struct gpu_job {
+	uint64_t va;
+	uint32_t size;
+	uint32_t queue;
+	uint32_t syncobj;
+};
+
+int gpu_open(struct gpu *gpu);
+void gpu_close(struct gpu *gpu);
+int gpu_query(struct gpu *gpu, uint32_t type, void *info, uint32_t size);
+
+int gpu_vm_create(struct gpu *gpu, uint32_t *vm);
+int gpu_vm_destroy(struct gpu *gpu, uint32_t vm);
+int gpu_bo_create(struct gpu *gpu, uint32_t vm, uint64_t va, size_t size, uint32_t flags,
+		  struct gpu_bo *bo);
+int gpu_heap_create(struct gpu *gpu, uint32_t vm, uint32_t chunks, uint32_t chunk_size,
+		    uint32_t max_chunks, struct gpu_heap *heap);
+int gpu_heap_destroy(struct gpu *gpu, uint32_t handle);
+
+int gpu_group_create(struct gpu *gpu, uint32_t vm, unsigned int queues, uint32_t *group);
+int gpu_group_destroy(struct gpu *gpu, uint32_t group);
+int gpu_group_state(struct gpu *gpu, uint32_t group, uint32_t *state, uint32_t *fatal_queues);
+int gpu_submit(struct gpu *gpu, uint32_t group, const struct gpu_job *jobs, unsigned int count);
+
+int gpu_syncobj_create(struct gpu *gpu, uint32_t *syncobj);
+int gpu_syncobj_wait(struct gpu *gpu, uint32_t syncobj, unsigned int timeout_ms);
+int gpu_fence_status(struct gpu *gpu, uint32_t syncobj, unsigned int timeout_ms, int *status);
+
+int gpu_runtime_status(struct gpu *gpu, char *status, size_t size);
+int gpu_wait_suspended(struct gpu *gpu, unsigned int timeout_ms);
+
+#endif

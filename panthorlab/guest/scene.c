@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+#include "gpu-job.h"
+
+#include "client.h"
+
+/* Registers of scene_store(): the last ones that are not the kernel's. */
+enum { REG_ADDR = 84, REG_VALUE = 86, REG_FLUSH = 87 };
+
+int scene_create(struct scene *scene, unsigned int queues)
+{
+	struct gpu *gpu = &scene->gpu;
+	unsigned int i;
+	int ret;
+
+	ret = gpu_open(gpu);
+	if (!ret)
+		ret = gpu_vm_create(gpu, &scene->vm);
+	if (!ret)
+		ret = gpu_bo_create(gpu, scene->vm, SCENE_VA, GPU_PAGE,
+				    DRM_PANTHOR_VM_BIND_OP_MAP_NOEXEC, &scene->streams);
+	if (!ret)
+		ret = gpu_bo_create(gpu, scene->vm, SCENE_VA + GPU_PAGE, GPU_PAGE,
+				    DRM_PANTHOR_VM_BIND_OP_MAP_NOEXEC |
+				    DRM_PANTHOR_VM_BIND_OP_MAP_UNCACHED, &scene->results);
+	if (!ret)
+		ret = gpu_group_create(gpu, scene->vm, queues, &scene->group);
+	for (i = 0; !ret && i < SCENE_STREAMS; i++)
+		ret = gpu_syncobj_create(gpu, &scene->syncobj[i]);
+	return ret;
+}
+
+/* An empty stream at place @index. */
+struct cs scene_stream(struct scene *scene, unsigned int index)
+{
+	return (struct cs){
+		.words = (volatile uint64_t *)scene->streams.map + index * SCENE_STREAM / 8,
+		.capacity = SCENE_STREAM / 8,
+	};
+}
+
+uint64_t scene_stream_va(const struct scene *scene, unsigned int index)
+{
+	return scene->streams.va + index * SCENE_STREAM;
+}
+
+/* Results are a cache line apart, and large enough for a sync object. */
+volatile uint32_t *scene_result(struct scene *scene, unsigned int index)
+{
+	return (volatile uint32_t *)scene->results.map + index * 16;
+}
+
+uint64_t scene_result_va(const struct scene *scene, unsigned int index)
+{
+	return scene->results.va + index * 64;
+}
+
+/* Store and make it visible to the CPU. */
+void scene_store(struct cs *cs, uint64_t va, uint32_t value)
+{
+	cs_move48(cs, REG_ADDR, va);
+	cs_move32(cs, REG_VALUE, value);
+	cs_store32(cs, REG_ADDR, REG_VALUE);
+	cs_wait(cs, CS_SB_ALL);
+	cs_move32(cs, REG_FLUSH, 0);
+	cs_flush(cs, REG_FLUSH);
+	cs_wait(cs, CS_SB_ALL);
+}
+
+/* Submit stream @index; its syncobj has the same index. */
+int scene_submit(struct scene *scene, uint32_t group, unsigned int queue, const struct cs *cs,
+		 unsigned int index)
+{
+	struct gpu_job job = {
+		.va = scene_stream_va(scene, index),
+		.size = cs_size(cs),
+		.queue = queue,
+		.syncobj = scene->syncobj[index],
+	};
+
+	return gpu_submit(&scene->gpu, group, &job, 1);
+}
+
+int scene_right(struct scene *scene, unsigned int index, uint32_t value)
+{
+	return gpu_job_right(&scene->gpu, scene->syncobj[index], scene_result(scene, index),
+			     value);
+}

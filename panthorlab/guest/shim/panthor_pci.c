@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Hang panthor's platform device on a PCI function.
+ *
+ * panthor binds to a platform device that is described by the device tree. An emulated Mali CSF
+ * GPU comes as PCI function 13b5:0c5f: BAR 0 is the GPU's register block and the first three
+ * MSI(-X) vectors are its job, mmu and gpu interrupt lines. This driver makes the platform device
+ * out of both halves: resources from the function, everything else from an overlay
+ * (panthor_gpu.dtso). panthor itself is not changed and cannot tell the difference.
+ *
+ * When the boot device tree has /panthor-shim already (fdtoverlay -i board.dtb panthor_gpu.dtbo),
+ * no overlay is applied, so kernels without CONFIG_OF_OVERLAY can be used too.
+ *
+ * BAR 0 is not requested here: panthor requests the window itself and would find it busy.
+ */
+
+#include <linux/err.h>
+#include <linux/ioport.h>
+#include <linux/module.h>
+#include <linux/of.h>
+#include <linux/pci.h>
+#include <linux/platform_device.h>
+
+#define PANTHOR_PCI_VENDOR	0x13b5	/* Arm */
+#define PANTHOR_PCI_DEVICE	0x0c5f	/* "CSF": not assigned, only the emulated GPU has it */
+#define PANTHOR_PCI_VECTORS	3
+
+/* From panthor_gpu.dtbo.o; the kernel's rule names them after the file. */
+extern const u8 __dtbo_panthor_gpu_begin[];
+extern const u8 __dtbo_panthor_gpu_end[];
+
+static bool coherent;
+module_param(coherent, bool, 0444);
+MODULE_PARM_DESC(coherent, "Describe the GPU as dma-coherent (default: not, like RK3588)");
+
+/**
+ * struct panthor_pci - One GPU
+ * @gpu: the platform device panthor binds to
+ * @overlay: id of the applied overlay, 0 when the boot device tree has the nodes
+ */
+struct panthor_pci {
+	struct platform_device *gpu;
+	int overlay;
+};
+
+static struct device_node *panthor_pci_find_node(void)
+{
+	return of_find_node_by_path(coherent ? "/panthor-shim/gpu-coherent" : "/panthor-shim/gpu");
+}
+
+static struct device_node *panthor_pci_get_node(struct pci_dev *pdev, struct panthor_pci *shim)
+{
+	struct device_node *node = panthor_pci_find_node();
+	int ret;
+
+	if (node)
+		return node;
+
+	ret = of_overlay_fdt_apply(__dtbo_panthor_gpu_begin,
+				   __dtbo_panthor_gpu_end - __dtbo_panthor_gpu_begin,
+				   &shim->overlay, NULL);
+	if (ret) {
+		dev_err(&pdev->dev, "device tree overlay not applied: %d\n", ret);
+		/* A half applied overlay has an id and must be removed. */
+		if (shim->overlay)
+			of_overlay_remove(&shim->overlay);
+		return ERR_PTR(ret);
+	}
+
+	node = panthor_pci_find_node();
+	return node ?: ERR_PTR(-ENODEV);
+}
+
+static struct platform_device *panthor_pci_register(struct pci_dev *pdev, struct device_node *node)
+{
+	struct resource *bar = &pdev->resource[0];
+	struct resource res[] = {
+		DEFINE_RES_MEM_NAMED(bar->start, resource_size(bar), "mali-gpu"),
+		DEFINE_RES_IRQ_NAMED(pci_irq_vector(pdev, 0), "job"),
+		DEFINE_RES_IRQ_NAMED(pci_irq_vector(pdev, 1), "mmu"),
+		DEFINE_RES_IRQ_NAMED(pci_irq_vector(pdev, 2), "gpu"),
+	};
+	struct platform_device_info info = {
+		.parent = &pdev->dev,
+		.fwnode = of_fwnode_handle(node),
+		.name = "mali-gpu",
+		.id = PLATFORM_DEVID_AUTO,
+		.res = res,
+		.num_res = ARRAY_SIZE(res),
+		.dma_mask = DMA_BIT_MASK(32),	/* panthor widens it to what the MMU reports */
+	};
+
+	res[0].parent = bar;
+	return platform_device_register_full(&info);
+}
+
+static int panthor_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	struct panthor_pci *shim;
+	struct device_node *node;
+	int ret;
+
+	shim = devm_kzalloc(&pdev->dev, sizeof(*shim), GFP_KERNEL);
+	if (!shim)
+		return -ENOMEM;
+
+	ret = pci_enable_device_mem(pdev);
+	if (ret)
+		return ret;
+
+	pci_set_master(pdev);
+	ret = pci_alloc_irq_vectors(pdev, PANTHOR_PCI_VECTORS, PANTHOR_PCI_VECTORS,
+				    PCI_IRQ_MSIX | PCI_IRQ_MSI);
+	if (ret < 0) {
+		dev_err(&pdev->dev, "no %d MSI vectors: %d\n", PANTHOR_PCI_VECTORS, ret);
+		goto err_disable;
+	}
+
+	node = panthor_pci_get_node(pdev, shim);
+	if (IS_ERR(node)) {
+		ret = PTR_ERR(node);
+		goto err_vectors;
+	}
+
+	shim->gpu = panthor_pci_register(pdev, node);
+	of_node_put(node);
+	if (IS_ERR(shim->gpu)) {
+		ret = PTR_ERR(shim->gpu);
+		goto err_overlay;
+	}
+
+	pci_set_drvdata(pdev, shim);
+	dev_info(&pdev->dev, "%s: registers at %pR, %scoherent\n", dev_name(&shim->gpu->dev),
+		 &pdev->resource[0], coherent ? "" : "not ");
+	return 0;
+
+err_overlay:
+	if (shim->overlay)
+		of_overlay_remove(&shim->overlay);
+err_vectors:
+	pci_free_irq_vectors(pdev);
+err_disable:
+	pci_clear_master(pdev);
+	pci_disable_device(pdev);
+	return ret;
+}
+
+static void panthor_pci_remove(struct pci_dev *pdev)
+{
+	struct panthor_pci *shim = pci_get_drvdata(pdev);
+
+	platform_device_unregister(shim->gpu);
+	if (shim->overlay)
+		of_overlay_remove(&shim->overlay);
+	pci_free_irq_vectors(pdev);
+	pci_clear_master(pdev);
+	pci_disable_device(pdev);
+}
+
+static const struct pci_device_id panthor_pci_ids[] = {
+	{ PCI_DEVICE(PANTHOR_PCI_VENDOR, PANTHOR_PCI_DEVICE) },
+	{ }
+};
+MODULE_DEVICE_TABLE(pci, panthor_pci_ids);
+
+static struct pci_driver panthor_pci_driver = {
+	.name = "panthor_pci_shim",
+	.id_table = panthor_pci_ids,
+	.probe = panthor_pci_probe,
+	.remove = panthor_pci_remove,
+};
+module_pci_driver(panthor_pci_driver);
+
+MODULE_DESCRIPTION("PCI to platform shim for an emulated Mali CSF GPU");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Kernel trees on the user's disk: a directory, a git tree at a revision, a tarball. They are only ever read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from panthorlab.errors import SourceError
+from panthorlab.kernel import makefile
+from panthorlab.kernel.archive import UNPACK_SECONDS, extract_argv, unpack_tarball
+from panthorlab.kernel.git import SAFE, git, resolve_commit, show, top_level
+from panthorlab.kernel.plan import Progress
+from panthorlab.kernel.tools import TREE_BYTES, disk_errors, need_space, pipeline, run
+
+# The stat of everything that could be source: size, times, type and mode, link target.
+_MANIFEST = ("-name", ".git", "-prune", "-o", "-printf", r"%P\t%y\t%s\t%T@\t%m\t%l\0")
+
+
+@dataclass(frozen=True)
+class RevisionSource:
+    """A git tree object, with uncommitted files laid over it. `dirty`: sha256 (or None: deleted) by path."""
+
+    repository: Path
+    tree: str
+    name: str
+    dirty: tuple[tuple[str, str | None], ...] = ()
+
+    @property
+    def key(self) -> str:
+        if not self.dirty:
+            return f"git-{self.tree}"
+        digest = hashlib.sha256(repr((self.tree, self.dirty)).encode()).hexdigest()
+        return f"git-{self.tree[:16]}-{digest}"
+
+    @property
+    def title(self) -> str:
+        return f"{self.name} with {len(self.dirty)} uncommitted files" if self.dirty else self.name
+
+    def unpack(self, into: Path, progress: Progress) -> None:
+        need_space(into, TREE_BYTES)
+        progress(f"copying {self.title}")
+        archive = [*SAFE, "-C", str(self.repository), "archive", "--format=tar", self.tree]
+        pipeline([archive, extract_argv(into, strip=0)], timeout=UNPACK_SECONDS)
+        with disk_errors():
+            for path, digest in self.dirty:
+                _overlay(self.repository / path, into / path, digest)
+
+
+@dataclass(frozen=True)
+class DirectorySource:
+    """A directory that is no git work tree, known by the sizes and times of its files."""
+
+    path: Path
+    manifest: str
+
+    @property
+    def key(self) -> str:
+        return f"dir-{self.manifest}"
+
+    @property
+    def title(self) -> str:
+        return str(self.path)
+
+    def unpack(self, into: Path, progress: Progress) -> None:
+        need_space(into, TREE_BYTES)
+        progress(f"copying {self.path}")
+        read = ["tar", "-c", "-C", str(self.path), "--exclude-vcs", "."]
+        pipeline([read, extract_argv(into, strip=0)], timeout=UNPACK_SECONDS)
+        if manifest_of(self.path) != self.manifest:
+            raise SourceError(f"{self.path} changed while it was copied", hint="try again when nothing writes to it")
+
+
+@dataclass(frozen=True)
+class TarballSource:
+    """A tarball of a kernel tree with one top directory."""
+
+    path: Path
+    sha256: str
+
+    @property
+    def key(self) -> str:
+        return f"orig-{self.sha256}"
+
+    @property
+    def title(self) -> str:
+        return self.path.name
+
+    def unpack(self, into: Path, progress: Progress) -> None:
+        need_space(into, TREE_BYTES)
+        progress(f"unpacking {self.path.name}")
+        unpack_tarball(self.path, into)
+
+
+def directory_source(path: Path) -> RevisionSource | DirectorySource:
+    """A kernel tree as it is on disk, uncommitted changes included. Raises SourceError if it is none."""
+    makefile.check_tree(str(path), reader(path))
+    if (path / ".git").exists() and top_level(path) == path:
+        tree = resolve_commit(path, "HEAD")
+        return RevisionSource(path, tree, str(path), tuple(_dirty_files(path)))
+    return DirectorySource(path, manifest_of(path))
+
+
+def revision_source(path: Path, revision: str) -> RevisionSource:
+    """The tree of a git repository at `revision`. Raises SourceError if there is none, or it is no kernel."""
+    tree = resolve_commit(path, revision)
+    name = f"{path}@{revision}"
+    makefile.check_tree(name, lambda file: show(path, tree, file))
+    return RevisionSource(path, tree, name)
+
+
+def tarball_source(path: Path) -> TarballSource:
+    """A tarball on disk. Only its unpacking shows whether it is a kernel."""
+    if ".tar" not in path.suffixes[-2:] and path.suffix != ".tar":
+        raise SourceError(f"{path} is a file, not a kernel tree", hint="give its directory, or a .tar.xz of it")
+    with path.open("rb") as file:
+        return TarballSource(path, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def reader(root: Path) -> makefile.ReadFile:
+    """Reads files of a tree by relative path."""
+    def read(file: str) -> bytes | None:
+        try:
+            return (root / file).read_bytes()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+    return read
+
+
+def manifest_of(path: Path) -> str:
+    """A digest of the stat of every file under `path`, without .git: changes whenever a file does."""
+    listing = run(["find", str(path), *_MANIFEST], timeout=300).stdout
+    return hashlib.sha256(b"\0".join(sorted(listing.split(b"\0")))).hexdigest()
+
+
+def _dirty_files(repository: Path) -> list[tuple[str, str | None]]:
+    status = git(
+        repository, "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--ignore-submodules=all",
+        timeout=300,
+    )
+    names = sorted(entry[3:].decode(errors="surrogateescape") for entry in status.split(b"\0") if len(entry) > 3)
+    return [(name, _content_digest(repository / name)) for name in names]
+
+
+def _content_digest(path: Path) -> str | None:
+    if path.is_symlink():
+        return hashlib.sha256(b"link " + os.fsencode(path.readlink())).hexdigest()
+    if not path.is_file():
+        return None
+    mode = b"x" if os.access(path, os.X_OK) else b"-"
+    return hashlib.sha256(mode + path.read_bytes()).hexdigest()
+
+
+def _overlay(source: Path, target: Path, digest: str | None) -> None:
+    """Make `target` what `source` was when it was looked at."""
+    if _content_digest(source) != digest:
+        raise SourceError(f"{source} changed while it was copied", hint="try again when nothing writes to it")
+    if target.is_symlink() or target.exists():
+        target.unlink()
+    if digest is not None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target, follow_symlinks=False)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From what the user calls a base to a Source: something with a content key that can be unpacked.
+
+| spec | source |
+|---|---|
+| (none) | newest `linux-source-6.12` that the machine's apt knows |
+| `linux-source-6.12`, `linux-source-6.12=VERSION` | that package of the machine's apt |
+| `debian:6.18.5` | any version the Debian archive carries |
+| `kernel.org:6.18.5` | release tarball |
+| `PATH` | a directory, as it is (never written to) |
+| `PATH@REV` | a git tree at a revision |
+| `FILE.tar.xz` | a tarball of a kernel tree |
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Protocol
+
+from panthorlab.errors import SourceError
+from panthorlab.kernel.plan import Progress, quiet
+
+DEFAULT_SERIES = "6.12"
+
+
+class Source(Protocol):
+    """A kernel tree that can be had. `key`: equal keys mean equal content. `title`: for people."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
+
+    def unpack(self, into: Path, progress: Progress) -> None:
+        """Fill the empty directory `into` with the tree. Raises SourceError, LabError."""
+
+
+def resolve(spec: str | None, progress: Progress = quiet) -> Source:
+    """The Source that `spec` names (table above). Cheap when it was resolved before.
+
+    Raises SourceError for a spec that names nothing, LabError for no network.
+    """
+    from panthorlab.kernel import debian, kernelorg, localsource  # noqa: PLC0415 - requests and apt only when needed
+
+    if spec is None or spec == "default":
+        return debian.default_source(DEFAULT_SERIES, progress)
+    if match := re.fullmatch(r"linux-source-(\d+\.\d+)(?:=(\S+))?", spec):
+        return debian.package_source(match[1], match[2], progress)
+    scheme, colon, rest = spec.partition(":")
+    if colon and scheme in ("debian", "kernel.org"):
+        if not rest:
+            raise SourceError(f"{spec}: which version?", hint=f"e.g. {scheme}:6.18.5")
+        return debian.archive_source(rest, progress) if scheme == "debian" else kernelorg.release_source(rest, progress)
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        return localsource.directory_source(path.resolve())
+    if path.is_file():
+        return localsource.tarball_source(path.resolve())
+    tree, at, revision = spec.rpartition("@")
+    if at and revision and Path(tree).expanduser().is_dir():
+        return localsource.revision_source(Path(tree).expanduser().resolve(), revision)
+    raise SourceError(
+        f"no such kernel source: {spec}",
+        hint="a directory, PATH@REVISION, a tarball, linux-source-6.12, debian:VERSION or kernel.org:VERSION",
+    )

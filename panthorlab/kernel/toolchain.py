@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The cross compiler: which one, and what identifies it in a store key."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from panthorlab.errors import LabError, UsageError
+
+
+@dataclass(frozen=True)
+class Arch:
+    """A kernel ARCH: GNU triplet prefix, the host machine that needs no cross compiler, and the Debian package."""
+
+    name: str
+    prefix: str
+    machine: str
+    packages: tuple[str, ...]
+
+
+ARCHES: Mapping[str, Arch] = {
+    "arm64": Arch("arm64", "aarch64-linux-gnu-", "aarch64", ("gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross")),
+}
+
+# Programs that a kernel build runs on the host, and the Debian package that has each.
+HOST_TOOLS: Mapping[str, str] = {
+    "make": "make", "gcc": "gcc", "ld": "binutils", "flex": "flex", "bison": "bison", "bc": "bc",
+    "tar": "tar", "xz": "xz-utils", "rsync": "rsync", "git": "git", "openssl": "openssl",
+}
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """`prefix`: CROSS_COMPILE. `version`: first line of `gcc --version` and of `ld --version`. `ccache`: use it."""
+
+    arch: str
+    prefix: str
+    version: str
+    ccache: bool
+
+    @property
+    def make_args(self) -> tuple[str, ...]:
+        args = [f"ARCH={self.arch}", f"CROSS_COMPILE={self.prefix}"]
+        if self.ccache:
+            args.append(f"CC=ccache {self.prefix}gcc")
+        return tuple(args)
+
+
+def find_toolchain(arch: str, environ: Mapping[str, str] = os.environ) -> Toolchain:
+    """`$CROSS_COMPILE` if set, else Debian's cross compiler, else the host's own if the machine is of that arch.
+
+    Raises UsageError for an arch that has none, LabError naming the package that is missing.
+    """
+    spec = ARCHES.get(arch)
+    if spec is None:
+        raise UsageError(f"no kernel can be built for arch {arch!r}", hint=f"known: {', '.join(ARCHES)}")
+    prefix = environ.get("CROSS_COMPILE")
+    if prefix is None:
+        native = platform.machine() == spec.machine and shutil.which("gcc") and not shutil.which(f"{spec.prefix}gcc")
+        prefix = "" if native else spec.prefix
+    missing = [tool for tool in (f"{prefix}gcc", f"{prefix}ld") if shutil.which(tool) is None]
+    if missing:
+        raise LabError(
+            f"no compiler for {arch}: {' and '.join(missing)} not found",
+            hint=f"install {' '.join(spec.packages)} (Debian), or set CROSS_COMPILE to the prefix of another one",
+        )
+    return Toolchain(arch, prefix, _versions((f"{prefix}gcc", f"{prefix}ld")), shutil.which("ccache") is not None)
+
+
+def check_host_tools(tools: Sequence[str]) -> None:
+    """Raise LabError naming every missing program and the packages to install."""
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    if missing:
+        packages = " ".join(sorted({HOST_TOOLS.get(tool, tool) for tool in missing}))
+        raise LabError(f"not found: {', '.join(missing)}", hint=f"install {packages} (Debian)")
+
+
+@cache
+def _versions(tools: tuple[str, ...]) -> str:
+    lines = []
+    for tool in tools:
+        done = subprocess.run(
+            [tool, "--version"], capture_output=True, text=True, timeout=30, check=False, env={**os.environ, "LC_ALL": "C"},
+        )
+        if done.returncode != 0 or not done.stdout:
+            raise LabError(f"{tool} --version failed: {done.stderr.strip()[:200]}", hint="is the compiler installed whole?")
+        lines.append(done.stdout.splitlines()[0].strip())
+    return "; ".join(lines)

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One private tree per base, unpacked once and patched in place, so that every build is an increment of the last.
+
+`trees/KEY/src` is the tree, `trees/KEY/base.json` says what it is, `trees/KEY/pristine` keeps the original of every file
+that a patch has ever touched, `trees/KEY/obj-…` are the O= directories. Only files whose content changes are written:
+all others keep their times, and make rebuilds exactly what it must.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from panthorlab.errors import LabError, PatchError
+from panthorlab.kernel import makefile
+from panthorlab.kernel.localsource import reader
+from panthorlab.kernel.plan import Base, Changes, Progress
+from panthorlab.kernel.sources import Source
+from panthorlab.kernel.tools import disk_errors, run
+from panthorlab.paths import cache_dir
+
+LOCK_SECONDS = 3600.0
+_POLL_SECONDS = 0.2
+
+
+def open_base(source: Source, progress: Progress) -> Base:
+    """The private tree of `source`, unpacked now if it is not there yet.
+
+    Raises SourceError if it is no kernel or has no panthor; then nothing of it is kept.
+    """
+    home = _home(source.key)
+    record = home / "base.json"
+    if not record.exists():
+        with locked(source.key, progress):
+            if not record.exists():
+                _unpack(source, home, progress)
+    data = json.loads(record.read_text())
+    os.utime(record)  # last use, for the garbage collector
+    return Base(source.key, data["title"], data["version"], home / "src", data["has_fix"])
+
+
+def _unpack(source: Source, home: Path, progress: Progress) -> None:
+    scratch = Path(tempfile.mkdtemp(prefix="new-", dir=cache_dir("trees")))
+    try:
+        with disk_errors():
+            tree = scratch / "src"
+            tree.mkdir()
+            source.unpack(tree, progress)
+            version = makefile.check_tree(source.title, reader(tree))
+            if (tree / ".config").exists() or (tree / "include/config").exists():
+                progress("cleaning the copy of the tree")
+                run(["make", "-s", "-C", str(tree), "mrproper"], timeout=600)
+            data = {"title": source.title, "version": version, "has_fix": makefile.has_fix(reader(tree))}
+            (scratch / "base.json").write_text(json.dumps(data, indent=1))
+            scratch.chmod(0o700)
+            if home.exists():
+                shutil.rmtree(home)
+            scratch.replace(home)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def locked(key: str, progress: Progress, timeout: float = LOCK_SECONDS) -> Iterator[None]:
+    """Only one run at a time changes a tree. The lock goes with the process, however it ends."""
+    path = cache_dir("trees") / f"{_short(key)}.lock"
+    deadline = time.monotonic() + timeout
+    with path.open("a") as file:
+        said = False
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise LabError(
+                        f"another run has kept the tree {key} for more than {timeout:g} s", hint="wait for it, or stop it"
+                    ) from None
+                if not said:
+                    progress("waiting for another run that builds from the same tree")
+                    said = True
+                time.sleep(_POLL_SECONDS)
+        yield
+
+
+def read_base(base: Base, path: str) -> bytes | None:
+    """A file of the base as it was unpacked, whatever patch is in the tree just now; None if it has none.
+
+    Raises PatchError if the path leaves the tree.
+    """
+    pristine, absent = _pristine(base) / "files" / path, _pristine(base) / "absent" / path
+    current = tree_path(base.path, path)
+    # Originals are saved before a tree is written, so looking there again afterwards closes the race.
+    for _ in range(2):
+        if absent.exists():
+            return None
+        if pristine.exists():
+            return pristine.read_bytes()
+        content = current.read_bytes() if current.is_file() else None
+    return content
+
+
+def tree_path(root: Path, path: str) -> Path:
+    """`root/path`. Raises PatchError for a path that leaves the tree, also through a symbolic link."""
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts or "\0" in path:
+        raise PatchError(f"the patch names a file outside the tree: {path}", hint="paths must be relative to the tree")
+    place = root
+    for part in parts:
+        place /= part
+        if place.is_symlink():
+            raise PatchError(f"the patch names {path}, which is reached through a symbolic link")
+    return place
+
+
+def set_changes(base: Base, changes: Changes) -> list[str]:
+    """Make the tree the base with exactly `changes`. Call it under `locked`. Returns the paths that were written."""
+    with disk_errors():
+        for path in changes:
+            _save_original(base, path)
+        written = []
+        for path in sorted(set(changes) | set(_ever_touched(base))):
+            target = changes[path] if path in changes else read_base(base, path)
+            if _write_if_different(tree_path(base.path, path), target):
+                written.append(path)
+    return written
+
+
+def _save_original(base: Base, path: str) -> None:
+    pristine, absent = _pristine(base) / "files" / path, _pristine(base) / "absent" / path
+    if pristine.exists() or absent.exists():
+        return
+    current = tree_path(base.path, path)
+    keep = pristine if current.is_file() else absent
+    keep.parent.mkdir(parents=True, exist_ok=True)
+    scratch = keep.with_name(keep.name + ".new~")
+    if current.is_file():
+        shutil.copy2(current, scratch)
+    else:
+        scratch.touch()
+    scratch.replace(keep)
+
+
+def _ever_touched(base: Base) -> Iterator[str]:
+    for kind in ("files", "absent"):
+        top = _pristine(base) / kind
+        for path in top.rglob("*"):
+            if path.is_file() and not path.name.endswith(".new~"):
+                yield str(path.relative_to(top))
+
+
+def _write_if_different(path: Path, content: bytes | None) -> bool:
+    exists = path.is_file()
+    if content is None:
+        if exists:
+            path.unlink()
+        return exists
+    if exists and path.read_bytes() == content:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.new~")
+    scratch.write_bytes(content)
+    scratch.chmod(path.stat().st_mode & 0o777 if exists else 0o644)
+    scratch.replace(path)
+    return True
+
+
+def _pristine(base: Base) -> Path:
+    return base.path.parent / "pristine"
+
+
+def _home(key: str) -> Path:
+    return cache_dir("trees") / _short(key)
+
+
+def _short(key: str) -> str:
+    return key[:32]

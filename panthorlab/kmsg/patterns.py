@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every message that means trouble, as tables: Mali drivers (panthor 6.10 to 7.3, kbase, panfrost) and kernel reports.
+
+A row's `name` is the stable part of a finding's signature: never change one without need. Patterns match from the
+start of the message, after the prefix `panthor fb000000.gpu: [drm] *ERROR* `. The first row that matches wins.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What a finding is about."""
+
+    MMU_FAULT = "mmu-fault"
+    GPU_FAULT = "gpu-fault"
+    CS_FAULT = "cs-fault"
+    CS_FATAL = "cs-fatal"
+    JOB_TIMEOUT = "job-timeout"
+    GPU_RESET = "gpu-reset"
+    POWER_ERROR = "power-error"
+    FIRMWARE_ERROR = "firmware-error"
+    HEAP_ERROR = "heap-error"
+    PROBE_ERROR = "probe-error"
+    WARNING = "warning"
+    OOPS = "oops"
+    PANIC = "panic"
+    KASAN = "kasan"
+    LOCKDEP = "lockdep"
+    HUNG_TASK = "hung-task"
+    STALL = "stall"
+    LEAK = "leak"
+
+
+DRIVERS: dict[str, str] = {
+    "panthor": "panthor", "pancsf": "pancsf", "panfrost": "panfrost", "mali": "kbase", "mali_kbase": "kbase",
+}  # fmt: skip
+"""Name that a Mali driver prints before its device -> what a finding calls it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a Mali driver. `kind` None: known to be harmless."""
+
+    kind: Kind | None
+    name: str
+    pattern: re.Pattern[str]
+
+
+def _rows(kind: Kind | None, *rows: tuple[str, str]) -> list[Message]:
+    return [Message(kind, name, re.compile(pattern)) for name, pattern in rows]
+
+
+MESSAGES: tuple[Message, ...] = (
+    *_rows(
+        None,
+        ("clock-rate", r"(?:bus_)?clock rate = "),
+        ("gpu-id", r"(?i:mali-)\S+ id 0x|\S+ id 0x[0-9a-f]+ major "),
+        ("features", r"(?i:features: )|shader_present=|using only 1st core group"),
+        ("firmware-version", r"CSF FW (?:using interface )?v\d|Firmware git sha: "),
+        ("protected-mode", r"Firmware protected mode entry (?:not be|is not) supported, ignoring"),
+        ("huge-pages", r"Using Transparent Hugepage|Can't use Transparent Hugepage \(-?\d+\)"),
+        ("power-registers", r"(?:GPU_FEATURES|PWR_STATUS|(?:L2|TILER|SHADER)_(?:PRESENT|PWRTRANS|READY)): +0x"),
+        ("reset-done", r"Reset complete|GPU reset done"),
+    ),
+    *_rows(
+        Kind.JOB_TIMEOUT,
+        ("job-timeout", r"job timeout(?:: pid=(?P<pid>-?\d+), comm=(?P<comm>.*), seqno=\d+)?"),
+        ("progress-timeout", r"CSG slot \d+ progress timeout"),
+        ("sched-timeout", r"gpu sched timeout, js="),
+        ("progress-timeout", r"(?:\[\d+\] )?Iterator PROGRESS_TIMER timeout notification"),
+        ("job-too-long", r"JS: Job (?:Hard-Stopped|has been on the GPU for too long)"),
+        ("soft-stop", r"Soft-stop failed"),
+    ),
+    *_rows(Kind.CS_FAULT, ("job-fault", r"js fault, js=\d+, status=(?P<exception>\w+)")),
+    *_rows(
+        Kind.GPU_RESET,
+        ("dead-after-reset", r"Failed to boot MCU after reset, making device unusable"),
+        ("fast-reset-failed", r"(?:FW )?(?i:fast) reset failed"),
+        ("slow-reset-failed", r"FW slow reset failed"),
+        ("soft-reset-timeout", r"Soft reset timeout|gpu soft reset timed out|Failed to soft-reset GPU"),
+        ("hard-reset-timeout", r"gpu hard reset timed out|Failed to hard-reset the GPU"),
+        ("pwr-reset-timeout", r"RESET timed out \(0x[0-9a-f]+\)"),
+        ("pwr-reset-refused", r"RESET_SOFT not allowed"),
+        ("pwr-reset-pending", r"Reset already pending"),
+        ("soft-reset", r"Preparing to soft-reset GPU"),
+        ("reset", r"Resetting GPU"),
+    ),
+    *_rows(
+        Kind.POWER_ERROR,
+        ("flush-timeout", r"Flush caches timeout"),
+        ("as-stuck", r"AS_ACTIVE bit stuck"),
+        ("power-timeout", r"timeout waiting on \S+:[0-9a-f]+ (?:power transition|readiness)"),
+        ("power-timeout", r"timeout waiting on \S+ power domain transition"),
+        ("power-irq", r"PWR_IRQ: (?P<what>COMMAND_NOT_ALLOWED|COMMAND_INVALID)"),
+        ("power-irq-mask", r"Couldn't mask power IRQ for at least one device"),
+        ("domain-transition", r"\S+ domain power in transition|Invalid power domain transition command"),
+        ("domain-retract", r"\S+ domain retract pending|Retracting \S+ domain timeout"),
+        ("domain-delegate", r"Delegating \S+ domain (?:not allowed|timeout)"),
+        ("l2-power", r"Power (?:off|on) L2 domain not allowed"),
+        ("power-up", r"error powering up gpu \w+|(?:shader|tiler|l2) power transition timeout"),
+        ("power-timeout", r"Power transition timed out unexpectedly"),
+    ),
+    *_rows(
+        Kind.FIRMWARE_ERROR,
+        ("firmware-missing", r"Direct firmware load for \S+ failed with error -\d+"),
+        ("firmware-missing", r"Failed to load firmware image"),
+        ("firmware-bad", r"Firmware too small|Firmware entry too long|Invalid firmware magic|Firmware image is truncated"),
+        ("firmware-bad", r"Firmware (?:corrupted|contains interface with unsupported flags|build info corrupt)"),
+        ("firmware-bad", r"Firmware(?:'s git sha is not NULL| entry is(?:n't| not) 32[- ]bit aligned)"),
+        ("firmware-bad", r"Unsupported (?:non-optional entry type|firmware binary header version)"),
+        ("firmware-bad", r"Shared interface region not found|Interface at 0x[0-9a-f]+ must be shared"),
+        ("firmware-interface", r"Invalid (?:stream|group|global) control interface input/output VA"),
+        ("firmware-interface", r"Expecting identical CSG? slots|Invalid number of control groups"),
+        ("firmware-dead", r"Firmware version is 0\. Firmware may have failed to boot"),
+        ("mcu-boot", r"Failed to boot MCU"),
+        ("mcu-stop", r"Failed to stop MCU"),
+        ("mcu-suspend", r"Failed to cleanly suspend MCU"),
+        ("mcu-halt", r"Timed out waiting for MCU to halt"),
+        ("ping-timeout", r"FW ping timeout, scheduling a reset"),
+        ("csg-update-timeout", r"CSG \d+ update request timedout"),
+        ("csg-suspend", r"CSG suspend failed, escalating to termination"),
+        ("csg-state", r"Invalid state on CSG \d+ \(state=\d+\)"),
+        ("ack-timeout", r"(?:\[\d+\] ?)?Timeout \(\d+ ms\) (?:waiting|executing)"),
+    ),
+    *_rows(
+        Kind.HEAP_ERROR,
+        ("heap-extend", r"Failed to extend the tiler heap"),
+        ("heap-extend", r"Failed to (?:allocate|initialise) .{0,40}(?:heap|chunk)"),
+    ),
+    *_rows(
+        Kind.PROBE_ERROR,
+        ("probe-failed", r"probe with driver \w+ failed with error -?\d+|probe of \S+ failed with error -?\d+"),
+        ("devfreq", r"Couldn't (?:set OPP regulators|retrieve/enable sram supply|set recommended OPP)"),
+        ("devfreq", r"Couldn't initialize GPU devfreq|Cannot read speed-bin"),
+        ("workqueues", r"Failed to allocate the workqueues|Failed to create scheduler"),
+        ("power-domains", r"(?:init|attach) power domains failed, ret=|failed to get pm-domain"),
+        ("irq", r"failed to request \w+ irq"),
+        ("address-spaces", r"Not enough AS \("),
+        ("unsupported", r"Custom ASN hash not supported|Coherency not supported"),
+        ("probe", r"error -(?P<what>E[A-Z]+): |error -\d+: "),
+        ("probe", r"get (?:'\w+'|bus_|)(?: ?clock|reset) failed|Failed to read shader-present nvmem cell"),
+        ("probe", r"Fatal error during GPU init|(?:clk|devfreq|reset) init failed|failed to (?:get|enable) regulators"),
+    ),
+    *_rows(
+        Kind.WARNING,
+        ("unmap-failed", r"failed to unmap range "),
+        ("bo-label", r"Not enough memory to allocate BO label"),
+        ("reclaim-state", r"invalid GEM reclaim state"),
+    ),
+)
+"""Messages of one line. Those of several lines (MMU fault, CS fault, GPU bus fault) are in `gpu_messages.py`."""
+
+DRM_WARN = re.compile(r"drm_WARN(?:_ON(?:_ONCE)?)?\b|matching BO is not heap type")
+"""The middle line of a WARN: it belongs to the report that begins with the cut-here line."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportHead:
+    """A line that begins, or names, a kernel report. `what` in the pattern is the stable part of the title."""
+
+    kind: Kind
+    pattern: re.Pattern[str]
+
+
+def _heads(kind: Kind, *patterns: str) -> list[ReportHead]:
+    return [ReportHead(kind, re.compile(pattern)) for pattern in patterns]
+
+
+CUT_HERE = re.compile(r"-{4,}\[ cut here \]-{2,}|-\[ cut here \]-")
+
+REPORT_HEADS: tuple[ReportHead, ...] = (
+    *_heads(Kind.PANIC, r"Kernel panic - not syncing(?:: (?P<what>.*))?"),
+    *_heads(
+        Kind.KASAN,
+        r"BUG: (?P<what>KASAN: [\w-]+(?:-[\w-]+)*)(?: in (?P<where>[\w.]+))?",
+        r"BUG: (?P<what>KFENCE: [\w -]+?)(?: in (?P<where>[\w.]+)\+|$)",
+        r"BUG: (?P<what>KMSAN: [\w-]+)(?: in (?P<where>[\w.]+))?",
+    ),
+    *_heads(
+        Kind.LEAK,
+        r"kmemleak: \d+ (?P<what>new suspected memory leaks)",
+        r"BUG: (?P<what>memory leak)",
+        r"(?P<what>unreferenced object) 0x[0-9a-f]+ \(size \d+\)",
+    ),
+    *_heads(
+        Kind.LOCKDEP,
+        r"WARNING: (?P<what>possible (?:circular|recursive|irq lock inversion|deadlock)[\w ]*)",
+        r"WARNING: (?P<what>inconsistent lock state|suspicious RCU usage|bad unlock balance|held lock freed)",
+        r"WARNING: (?P<what>lock held when returning to user space|Nested lock was not taken|bad contention)",
+        r"WARNING: (?P<what>(?:HARDIRQ|SOFTIRQ|RECLAIM_FS)[\w-]* -> [\w-]+ lock order detected)",
+        r"WARNING: (?P<what>\S+/\d+ still has locks held)",
+        r"INFO: (?P<what>possible [\w ]*(?:lock|dependency)[\w ]*|inconsistent lock state)",
+        r"INFO: (?P<what>trying to register non-static key|suspicious RCU usage)",
+        r"(?:\[ )?BUG: (?P<what>Invalid wait context|bad unlock balance|held lock freed|lock held when)",
+        r"BUG: (?P<what>key) \S+ has not been registered!|BUG: (?P<where>MAX_LOCKDEP_\w+|MAX_LOCK_DEPTH) too low",
+        r"BUG: (?P<what>still has locks held)",
+    ),
+    *_heads(
+        Kind.HUNG_TASK,
+        r"INFO: (?P<what>task) (?P<where>.{1,40}?):\d+ (?:is )?blocked (?:for more than|on|in)",
+    ),
+    *_heads(
+        Kind.STALL,
+        r"INFO: (?P<what>rcu_\w+) (?:self-)?detected (?:expedited )?stalls?",
+        r"BUG: (?P<what>soft lockup|workqueue lockup)",
+        r"(?i:Watchdog detected) (?P<what>hard LOCKUP)",
+    ),
+    *_heads(
+        Kind.WARNING,
+        r"WARNING: CPU: \d+ PID: \d+ at (?:\[(?P<what>.*)\] )?(?P<file>\S+?):\d+(?: (?P<where>[\w.]+)\+0x)?",
+        r"WARNING: CPU: \d+ PID: \d+ at (?P<where>[\w.]+)\+0x",
+        r"WARNING: (?:\[(?P<what>.*)\] )?(?P<file>\S+\.[chS]):\d+ at (?P<where>[\w.]+)\+0x",
+        r"(?P<what>UBSAN: [\w-]+)(?: in (?P<file>\S+?):\d+)?",
+        r"BUG: (?P<what>sleeping function called from invalid context|scheduling while atomic)",
+        r"BUG: (?P<what>using (?:__this_cpu|smp_processor_id)\S*)",
+        r"BUG: (?P<what>KCSAN: [\w-]+)(?: in (?P<where>[\w.]+))?",
+        r"WARNING: (?P<what>stack recursion|kernel stack regs|kernel not supported)",
+    ),
+    *_heads(
+        Kind.OOPS,
+        r"(?P<what>kernel BUG) at (?P<file>\S+?):\d+",
+        r"BUG: (?P<what>unable to handle (?:page fault|kernel [\w -]*?))(?: for address| at |: |$)",
+        r"(?P<what>Unable to handle kernel [\w -]*?)(?: at virtual| at |$)",
+        r"(?P<what>Unhandled fault)(?: at 0x|: )",
+        r"(?P<what>Internal error: [A-Za-z][\w -]*?)(?:[: ].*)? \[#\d+\]",
+        r"(?P<what>general protection fault|divide error|invalid opcode|stack segment|Oops)\b.*\[#\d+\]",
+        r"BUG:? (?P<what>Bad page \w+|Bad rss-counter state|spinlock \w+|workqueue leaked)",
+        r"BUG (?P<what>[\w-]+) \([^)]*\): ",
+        r"BUG: (?P<what>[A-Za-z][\w ,'-]{2,60})",
+    ),
+)
+"""Order matters: the specific before the general."""
+
+CONTINUES_OOPS = re.compile(r"Internal error: |Oops|.*\[#\d+\]|BUG: unable to handle|Unable to handle|kernel BUG at")
+"""Heads that a report which is already an oops absorbs: the kernel names one oops two or three times."""
+
+REPORT_END = re.compile(r"---\[ end (?:trace|Kernel panic)|---\[ end ")
+CALL_TRACE = re.compile(r"\s*(?:Call [tT]race:|Backtrace:|backtrace(?: \(crc [0-9a-f]+\))?:|stack backtrace:)\s*$")
+FRAME = re.compile(
+    r"\s*(?:\[<?[0-9a-f]{8,16}>?\]\s*)?(?P<unsure>\? )?(?P<function>[A-Za-z_][\w.$]*)\+0x[0-9a-f]+/0x[0-9a-f]+"
+    r"(?: \[(?P<module>\w+))?"
+)
+PROGRAM_COUNTER = re.compile(r"(?:pc : |RIP: (?:\d+:)?|PC is at |epc : )(?P<function>[A-Za-z_][\w.]*)\+0x")
+WHO = re.compile(r"CPU: \d+ (?:UID: \d+ )?PID: (?P<pid>\d+) Comm: (?P<comm>.+?) (?:Tainted|Not tainted|Kdump|\d+\.\d+)")
+WHO_SHORT = re.compile(r", CPU#\d+: (?P<comm>.+)/(?P<pid>\d+)$")
+
+BODY = re.compile(
+    r"""\s*(?:
+    \[<?[0-9a-f]{8,16}>?\] | x\d+\s?: | [xr]\d+\s*: | (?:pc|lr|sp|pstate|fp|epc|ra)\s*: | R[A-Z0-9]{1,2}P?: | [CDEF][RSL]\w*:
+    | CPU: | Modules\ linked | Hardware\ name | Workqueue: | Code: | Tainted | \[W\]= | Call\ [tT]race | </?[A-Z]+> | Sched_ext
+    | Mem\ abort | Data\ abort | ESR\ = | EC\ = | SET\ = | EA\ = | FSC\ = | ISV\ = | CM\ = | GCS\ = | user\ pgtable
+    | swapper\ pgtable | \[[0-9a-f]{16}\]\ (?:pgd|user) | pgd | \#PF: | PGD | Process\ | Stack | Exception\ stack
+    | irq\ event | (?:hard|soft)irqs\ | The\ buggy | Allocated\ by | Freed\ by | Last\ potentially | Second\ to\ last
+    | page: | page_type | head: | raw: | flags: | Memory\ state | >?[0-9a-f]{16}: | \^ | ={10,} | -{10,} | Read\ of
+    | Write\ of | (?:Read|Write)\  | which\  | but\ task | the\ existing | other\ info | Possible\ | CPU\d | lock\( | <Interrupt>
+    | \*\*\* | \#\d+: | ->\ \# | stack\ backtrace | \S+/\d+\ is | [\w:/.-]+/\d+\ (?:is|just|already) | \d+\ locks?\ held
+    | no\ locks | locks\ held | comm\ " | hex\ dump | backtrace | [0-9a-f]{2}(?:\ [0-9a-f]{2}){7} | task: | "echo\ 0 | Not\ tainted
+    | in_atomic | preempt_count | RCU\ nest | Preemption | index\  | shift\  | load\ of | member\ access | Showing\ all | Object\ 
+    | refcount_t | list_(?:add|del) | slab | Disabling | Kernel\ Offset | PHYS_OFFSET | Memory\ Limit | SMP:\ | Rebooting
+    | kernel\ BUG | Internal\ error | Insufficient | rcu: | Task\ dump | Sending\ NMI | NMI\ backtrace | \(detected | \(t=
+    | and\ this\ task | chain\ exists | holding | a\ HARDIRQ | \{ | ___ | at\ : | stack\ pointer | physical | \.\.\.
+    | CPU\ features | ACPI | Note: | note: | The\ following | Unloaded | last\ un
+    )""",
+    re.VERBOSE,
+)
+"""Lines that kernel reports are made of; anything else between them comes from somebody else."""
+
+SKIPPED_FRAMES = re.compile(
+    r"(?:dump_(?:backtrace|stack)|show_stack|print_(?:report|address|circular|usage|deadlock|bad|irq|unlock)|kasan_|__kasan"
+    r"|kfence_|__asan|__hwasan|__tsan|kcsan|kmsan|__msan|ubsan|__ubsan|__warn|warn_slowpath|report_bug|bug_handler|handle_bug"
+    r"|bug_brk_handler|brk_handler|call_break_hook|call_el1_break_hook|do_el1_|do_debug_exception|el[01]|early_|ret_from_fork"
+    r"|die(?:_kernel_fault)?$|oops_|__die|do_mem_abort|do_translation_fault|do_page_fault|__do_kernel_fault|do_bad_area"
+    r"|panic$|vpanic|nmi_panic|__might_|___might|__schedule|schedule|preempt_schedule|check_(?:noncircular|prev|deadlock|wait)"
+    r"|__lock_acquire|lock_acquire|validate_chain|mark_lock|lockdep_|debug_check|__might_sleep|asm_|exc_|rcu_\w*stall|rcu_sched_"
+    r"|watchdog|update_process_times|tick_|__hrtimer|hrtimer_|arch_timer|handle_percpu|generic_handle|gic_|call_on_irq"
+    r"|do_interrupt|refcount_warn|__list_(?:add|del)_valid|__kernel_text|kthread|worker_thread|process_one_work"
+    r"|process_scheduled_works|kmemleak_|kmem_cache_alloc|__?kmalloc|__kvmalloc|slab_|invoke_syscall|drm_ioctl$|__arm64_sys)"
+)
+"""Frames that say how a report was made, or how everything gets called, not where the trouble is."""
+
+LOCKDEP_BANNER = re.compile(r"={20,}\s*$")

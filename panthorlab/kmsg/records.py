@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From the bytes of any kernel log to log records.
+
+Two stages, both streaming and bounded in memory: `LineSplitter` makes clean whole lines of chunks of bytes,
+`parse_line` makes records of one line. What is a record is decided per line, so mixed logs (a console with raw
+/dev/kmsg in it, a mail that quotes dmesg) need no mode. Cutting the input elsewhere changes nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+MAX_LINE = 65536
+"""Bytes of one line that are kept; the rest up to the newline is dropped."""
+
+_ANSI = re.compile(rb"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b\n]{0,256}(?:\x07|\x1b\\)|[()][0-9A-Za-z]|[=>78cDEHMNOZ])")
+_ANSI_BEGUN = re.compile(rb"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}|\][^\x07\x1b\n]{0,256}\x1b?|[()])?\Z")
+_LONGEST_ANSI = 264
+
+# Documentation/ABI/testing/dev-kmsg: priority,sequence,microseconds,flags[,more];text
+_KMSG = re.compile(r"(\d{1,10}),(\d{1,20}),(\d{1,20}),([^,;]{0,8})((?:,[^;]{0,64})?);")
+_KMSG_PROPERTY = re.compile(r" [A-Z_]+=")
+_KMSG_CALLER = re.compile(r"caller=([TC]\d+)")
+_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
+
+_STAMP = re.compile(
+    r"(?:<(?P<level>\d{1,3})>)?\[ {0,8}(?P<time>\d{1,10}\.\d{1,9})\] ?(?:\[ {0,6}(?P<caller>[TC]\d{1,10})\] ?)?"
+)
+_LEVEL = re.compile(r"<(\d{1,3})>")
+_QUOTE = re.compile(r"(?:[>|] ?){1,16}")
+# Prefixes without a kernel time: dmesg -x, journalctl and syslog, dmesg -T, dmesg -d, dmesg -e, ISO times.
+_FOREIGN_PREFIXES = (
+    re.compile(r"\b(?:kern|user|daemon) {0,6}:[a-z]{4,6} {0,4}: ?"),
+    re.compile(r"\bkernel(?:\[\d+\])?: ?"),
+    re.compile(r"\[[^\[\]]{3,24} \d\d:\d\d:\d\d(?:[.,]\d+)? \d{4}\] ?"),
+    re.compile(r"\[ *[+<] *\d+\.\d+>?\] ?"),
+    re.compile(r"\[[A-Z][a-z]{2} ?\d{1,2} \d\d:\d\d\] ?"),
+    re.compile(r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]? "),
+)
+_CALLER = re.compile(r"\[ {0,6}([TC]\d{1,10})\] ?")
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """One record of a kernel log; in text logs, one line (or what is left of one after a collision).
+
+    `timestamp` is in seconds of the kernel's clock, None where the log has only wall-clock or relative times.
+    `line` is the 1-based line of the source. `seq` and `facility` are known only from raw /dev/kmsg or `<N>`.
+    `fragment`: the kernel marked the record as a continuation of the one before (flag `c`).
+    """
+
+    text: str
+    line: int = 0
+    timestamp: float | None = None
+    level: int | None = None
+    facility: int | None = None
+    seq: int | None = None
+    caller: str | None = None
+    fragment: bool = False
+
+
+class LineSplitter:
+    """Whole clean lines from chunks of bytes: without NULs and ANSI escapes, none longer than `MAX_LINE`."""
+
+    def __init__(self) -> None:
+        self._held = b""
+        self._tail = bytearray()
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The lines that became complete, each with its newline (long ones are not cut yet: see `cut`)."""
+        data = self._clean(chunk)
+        end = data.rfind(b"\n") + 1
+        if not end:
+            self._tail += data[: MAX_LINE - len(self._tail)]
+            return b""
+        if self._tail:
+            # A line over MAX_LINE was cut while it was incomplete; its remainder must not be joined to the cut.
+            first = data.find(b"\n")
+            head = bytes(self._tail) + data[: min(first, MAX_LINE - len(self._tail))]
+            block = head + data[first:end]
+        else:
+            block = data[:end]
+        self._tail = bytearray(data[end : end + MAX_LINE])
+        return block
+
+    def close(self) -> bytes:
+        """What is left without a newline at the end of the input; ends with a newline if not empty."""
+        rest = bytes(self._tail) + self._held[: MAX_LINE - len(self._tail)]
+        self._tail, self._held = bytearray(), b""
+        return rest + b"\n" if rest else b""
+
+    def _clean(self, chunk: bytes) -> bytes:
+        data = self._held + chunk if self._held else chunk
+        self._held = b""
+        if b"\0" in data:
+            data = data.replace(b"\0", b"")
+        if b"\x1b" not in data:
+            return data
+        begun = _ANSI_BEGUN.search(data, max(0, len(data) - _LONGEST_ANSI))
+        if begun:
+            self._held = data[begun.start() :]
+            data = data[: begun.start()]
+        return _ANSI.sub(b"", data)
+
+
+def cut(line: bytes) -> bytes:
+    """One line of a block without its line end, at most `MAX_LINE` bytes."""
+    return line[:MAX_LINE].rstrip(b"\r\n")
+
+
+def parse_line(line: bytes, number: int) -> list[LogRecord]:
+    """The records in one clean line: usually one; none for a /dev/kmsg property; several if printks collided."""
+    text = line.decode("utf-8", "replace")
+    if line[:1].isdigit():
+        record = _parse_kmsg(text, line, number)
+        if record:
+            return [record]
+    if _KMSG_PROPERTY.match(text):
+        return []
+    if "#012" in text:  # rsyslog writes a newline inside a record so
+        text = text.replace("#012", "\n")
+    return _parse_text(text, number)
+
+
+def _parse_kmsg(text: str, line: bytes, number: int) -> LogRecord | None:
+    found = _KMSG.match(text)
+    if not found:
+        return None
+    priority = int(found[1])
+    caller = _KMSG_CALLER.search(found[5])
+    body = text[found.end() :]
+    if "\\x" in body:
+        raw = line[line.index(b";") + 1 :]
+        body = _ESCAPE.sub(lambda hexa: bytes([int(hexa[1], 16)]), raw).decode("utf-8", "replace")
+    return LogRecord(
+        text=body, line=number, timestamp=int(found[3]) / 1e6, level=priority & 7, facility=priority >> 3,
+        seq=int(found[2]), caller=caller[1] if caller else None, fragment="c" in found[4] or "+" in found[4],
+    )
+
+
+def _parse_text(text: str, number: int) -> list[LogRecord]:
+    stamps = [found for found in _STAMP.finditer(text) if found.start() == 0 or _is_stamp(found)]
+    if not stamps:
+        return [_parse_unstamped(text, number)]
+    records = []
+    head = _strip_prefix(text[: stamps[0].start()])
+    if head.strip():
+        records.append(LogRecord(head, number))
+    for found, following in zip(stamps, [*stamps[1:], None], strict=True):
+        end = following.start() if following else len(text)
+        priority = int(found["level"]) if found["level"] else None
+        records.append(
+            LogRecord(
+                text=text[found.end() : end].rstrip(), line=number, timestamp=float(found["time"]),
+                level=None if priority is None else priority & 7,
+                facility=None if priority is None else priority >> 3, caller=found["caller"],
+            )
+        )
+    return records
+
+
+def _is_stamp(found: re.Match[str]) -> bool:
+    """Inside a line only a full `[ 1.234567]` is a time stamp; a journal may have stripped its digits, printk does not."""
+    return len(found["time"].partition(".")[2]) >= 6 or not _strip_prefix(found.string[: found.start()]).strip()
+
+
+def _parse_unstamped(text: str, number: int) -> LogRecord:
+    body = _strip_prefix(text)
+    level = facility = None
+    if found := _LEVEL.match(body):
+        level, facility = int(found[1]) & 7, int(found[1]) >> 3
+        body = body[found.end() :]
+    caller = None
+    if found := _CALLER.match(body):
+        caller, body = found[1], body[found.end() :]
+    return LogRecord(body.rstrip(), number, level=level, facility=facility, caller=caller)
+
+
+def _strip_prefix(text: str) -> str:
+    if found := _QUOTE.match(text):
+        text = text[found.end() :]
+    for pattern in _FOREIGN_PREFIXES:
+        if found := pattern.search(text, 0, 160):
+            text = text[found.end() :]
+    return text
+
+
+class RecordReader:
+    """Records from chunks of bytes, cut anywhere: `feed` as they come, `close` at the end of the input."""
+
+    def __init__(self) -> None:
+        self._lines = LineSplitter()
+        self._number = 0
+
+    def feed(self, chunk: bytes) -> list[LogRecord]:
+        return self._parse(self._lines.feed(chunk))
+
+    def close(self) -> list[LogRecord]:
+        return self._parse(self._lines.close())
+
+    def _parse(self, block: bytes) -> list[LogRecord]:
+        records: list[LogRecord] = []
+        for line in block.split(b"\n")[:-1]:
+            self._number += 1
+            records += parse_line(cut(line), self._number)
+        return records

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Kernel reports (oops, WARN, KASAN, lockdep, hung task, stall, leak …) collected whole, as one finding each."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from panthorlab.kmsg.gpu_messages import Prefixed
+from panthorlab.kmsg.model import Finding
+from panthorlab.kmsg.patterns import (
+    BODY,
+    CALL_TRACE,
+    CONTINUES_OOPS,
+    CUT_HERE,
+    FRAME,
+    LOCKDEP_BANNER,
+    PROGRAM_COUNTER,
+    REPORT_END,
+    REPORT_HEADS,
+    SKIPPED_FRAMES,
+    WHO,
+    WHO_SHORT,
+    Kind,
+    ReportHead,
+)
+from panthorlab.kmsg.records import LogRecord
+
+MAX_LINES = 400
+MAX_TEXT = 65536
+TOP_FRAMES = 5
+_PATIENCE_BEFORE_TRACE = 12
+_PATIENCE_AFTER_TRACE = 3
+
+_HEAD_HINT = re.compile(
+    r"BUG|WARNING: |INFO: |nable to handle|Internal error|Kernel panic|\[#\d|Oops|UBSAN|kmemleak: |unreferenced object"
+    r"|Unhandled fault|LOCKUP|general protection|rcu: "
+)
+_NOT_OURS_BEFORE = re.compile(r"[\w\"'=/.-]$")
+_MODULES = {"panthor": "panthor", "panfrost": "panfrost", "mali_kbase": "kbase", "bifrost_kbase": "kbase", "tyr": "tyr"}
+_FUNCTIONS = re.compile(r"(panthor|panfrost|kbase)_")
+_SUFFIX = re.compile(r"\.(?:isra|constprop|part|cold|llvm|lto_priv).*$")
+
+
+@dataclass(slots=True)
+class _Report:
+    record: LogRecord
+    kind: Kind | None = None
+    what: str = ""
+    where: str = ""
+    file: str = ""
+    driver: str | None = None
+    device: str | None = None
+    pid: str | None = None
+    comm: str | None = None
+    lines: list[str] = field(default_factory=list)
+    size: int = 0
+    frames: list[str] = field(default_factory=list)
+    modules: list[str | None] = field(default_factory=list)
+    counter: str | None = None
+    in_trace: bool = False
+    saw_trace: bool = False
+    ended: bool = False
+    foreign: int = 0
+
+    def append(self, text: str) -> None:
+        self.size += len(text) + 1
+        if self.size <= MAX_TEXT:
+            self.lines.append(text)
+
+
+def find_head(text: str) -> tuple[ReportHead, re.Match[str]] | None:
+    """The report that a line names, if any."""
+    if not _HEAD_HINT.search(text):
+        return None
+    for head in REPORT_HEADS:
+        found = head.pattern.search(text, 0, 1024)
+        if found and not _NOT_OURS_BEFORE.search(text, 0, found.start()):
+            return head, found
+    return None
+
+
+class ReportCollector:
+    """Feed it the lines that are not a Mali driver's messages; it returns the reports that became whole."""
+
+    def __init__(self) -> None:
+        self._report: _Report | None = None
+        self._done: list[Finding] = []
+
+    @property
+    def busy(self) -> bool:
+        """A report is open: no line may be skipped."""
+        return self._report is not None
+
+    def drm_warning(self, text: str, record: LogRecord, prefixed: Prefixed) -> list[Finding]:
+        """The line between cut-here and WARNING in which a DRM driver names itself and the condition."""
+        report = self._report
+        if report is None or report.kind is not None:
+            self._finish()
+            report = self._report = _Report(record)
+        report.driver, report.device, report.what = prefixed.driver, prefixed.device, prefixed.message
+        report.append(text)
+        return self._take_done()
+
+    def feed(self, text: str, record: LogRecord) -> list[Finding]:
+        if CUT_HERE.search(text):
+            self._finish()
+            self._report = _Report(record)
+            self._report.append(text.strip())
+        elif match := find_head(text):
+            self._head(*match, text, record)
+        elif self._report:
+            self._line(self._report, text)
+        return self._take_done()
+
+    def close(self) -> list[Finding]:
+        self._finish()
+        return self._take_done()
+
+    def _take_done(self) -> list[Finding]:
+        done, self._done = self._done, []
+        return done
+
+    def _head(self, head: ReportHead, found: re.Match[str], text: str, record: LogRecord) -> None:
+        report = self._report
+        if report is not None and not _accepts(report, head, found):
+            self._finish()
+            report = None
+        if report is None:
+            report = self._report = _Report(record)
+        if report.kind is None:
+            groups = found.groupdict()
+            report.kind = head.kind
+            report.what = report.what or groups.get("what") or ""
+            report.where = groups.get("where") or ""
+            report.file = groups.get("file") or ""
+            if who := WHO_SHORT.search(text):
+                report.pid, report.comm = who["pid"], who["comm"]
+        report.foreign = 0
+        report.append(text.strip() if not report.lines else text.rstrip())
+
+    def _line(self, report: _Report, text: str) -> None:
+        if REPORT_END.search(text):
+            report.append(text.rstrip())
+            report.ended = True
+            self._finish()
+            return
+        if report.kind is Kind.KASAN and LOCKDEP_BANNER.match(text):
+            report.ended = True
+            self._finish()
+            return
+        if _describe(report, text) or BODY.match(text) or not text.strip():
+            report.foreign = 0
+            report.append(text.rstrip())
+        else:
+            report.foreign += 1
+            if not report.saw_trace and report.kind is not Kind.PANIC:
+                report.append(text.rstrip())  # free text of a WARN or lockdep report
+        patience = _PATIENCE_AFTER_TRACE if report.saw_trace else _PATIENCE_BEFORE_TRACE
+        if report.foreign >= patience or len(report.lines) >= MAX_LINES or report.size > MAX_TEXT:
+            self._finish()
+
+    def _finish(self) -> None:
+        report, self._report = self._report, None
+        if report is not None:
+            self._done.append(_finding(report))
+
+
+def _accepts(report: _Report, head: ReportHead, found: re.Match[str]) -> bool:
+    """Whether a further head belongs to the open report."""
+    if report.kind is None:
+        return True
+    if report.kind is Kind.OOPS and head.kind is Kind.OOPS:
+        return not report.saw_trace and bool(CONTINUES_OOPS.match(found.string, found.start()))
+    if report.kind is Kind.STALL and head.kind is Kind.STALL:
+        return "kthread" in found[0]
+    return False
+
+
+def _describe(report: _Report, text: str) -> bool:
+    """Take frames, program counter and process from a line; True if it had any."""
+    if CALL_TRACE.match(text):
+        if not report.frames:
+            report.in_trace = True
+        report.saw_trace = True
+        return True
+    if found := FRAME.match(text):
+        if report.in_trace and not found["unsure"]:
+            function = _SUFFIX.sub("", found["function"])
+            if len(report.frames) < TOP_FRAMES and not SKIPPED_FRAMES.match(function):
+                report.frames.append(function)
+                report.modules.append(found["module"])
+        return True
+    if report.frames:
+        report.in_trace = False
+    if found := PROGRAM_COUNTER.search(text):
+        report.counter = report.counter or _SUFFIX.sub("", found["function"])
+        return True
+    if found := WHO.search(text):
+        if report.pid is None:
+            report.pid, report.comm = found["pid"], found["comm"]
+        return True
+    return False
+
+
+def _finding(report: _Report) -> Finding:
+    kind = report.kind or Kind.WARNING
+    frames = list(report.frames)
+    if report.counter and not frames and not SKIPPED_FRAMES.match(report.counter):
+        frames = [report.counter]
+    corrupted = None
+    if report.kind is None:
+        corrupted = "the line that names the report is missing"
+    elif not report.saw_trace and not report.ended and kind not in {Kind.PANIC, Kind.LEAK}:
+        corrupted = "no call trace"
+    driver = report.driver or _driver(report)
+    return Finding(
+        kind=kind, signature=_signature(kind, driver, report, frames), text="\n".join(report.lines),
+        line=report.record.line, driver=driver, device=report.device, timestamp=report.record.timestamp,
+        pid=int(report.pid) if report.pid else None, comm=report.comm, corrupted=corrupted, frames=tuple(frames),
+        seq=report.record.seq,
+    )  # fmt: skip
+
+
+def _driver(report: _Report) -> str | None:
+    for module, function in zip(report.modules, report.frames, strict=True):
+        if module in _MODULES:
+            return _MODULES[module]
+        if found := _FUNCTIONS.match(function):
+            return found[1]
+    if found := _FUNCTIONS.match(report.where or report.counter or ""):
+        return found[1]
+    found = re.search(r"drivers/gpu/drm/(panthor|panfrost)/|drivers/gpu/arm/(?:midgard|bifrost|valhall)", report.file)
+    return (found[1] or "kbase") if found else None
+
+
+def _signature(kind: Kind, driver: str | None, report: _Report, frames: list[str]) -> str:
+    """Kind, driver, title without numbers, top frames: the same for the same trouble in every run."""
+    what = re.sub(r"0x[0-9a-f]+|[0-9a-f]{8,}", "", report.what)
+    title = re.sub(r"[^a-z_]+", "-", what.lower()).strip("-")[:80]
+    place = frames or [re.sub(r"\d+|:.*", "", report.where or report.file.rpartition("/")[2])]
+    parts = [kind.value, driver, title, ">".join(place)]
+    return ":".join(part for part in parts if part)

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Findings straight from the bytes of a log, fast: what `panthorlab scan` does."""
+
+from __future__ import annotations
+
+import gzip
+import json as jsonlib
+import lzma
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, TextIO
+
+from panthorlab.kmsg.explain import explain
+from panthorlab.kmsg.findings import FindingParser
+from panthorlab.kmsg.model import Finding
+from panthorlab.kmsg.patterns import Kind
+from panthorlab.kmsg.prefilter import interesting
+from panthorlab.kmsg.records import LineSplitter, cut, parse_line
+
+CHUNK = 1 << 18
+"""Bytes read at a time: fits the processor's cache."""
+
+
+class LogScanner:
+    """Findings from chunks of bytes, cut anywhere. `prefilter=False` looks at every line, with the same result."""
+
+    def __init__(self, *, prefilter: bool = True) -> None:
+        self._prefilter = prefilter
+        self._lines = LineSplitter()
+        self._parser = FindingParser()
+        self._number = 0
+
+    def feed(self, chunk: bytes) -> list[Finding]:
+        return self._scan(self._lines.feed(chunk))
+
+    def close(self) -> list[Finding]:
+        return self._scan(self._lines.close()) + self._parser.close()
+
+    def _scan(self, block: bytes) -> list[Finding]:
+        if not block:
+            return []
+        findings: list[Finding] = []
+        position = counted = 0
+        hot = iter(interesting(block)) if self._prefilter else iter(())
+        start = next(hot, len(block))
+        while position < len(block):
+            if self._prefilter and not self._parser.busy:
+                while start < position:
+                    start = next(hot, len(block))
+                position = start
+                if position == len(block):
+                    break
+                self._number += block.count(b"\n", counted, position)
+            end = block.index(b"\n", position) + 1
+            self._number += 1
+            for record in parse_line(cut(block[position:end]), self._number):
+                findings += self._parser.feed(record)
+            position = counted = end
+        self._number += block.count(b"\n", counted)
+        return findings
+
+
+def scan(chunks: Iterable[bytes], *, prefilter: bool = True) -> Iterator[Finding]:
+    """All findings of a log given as chunks of bytes."""
+    scanner = LogScanner(prefilter=prefilter)
+    for chunk in chunks:
+        yield from scanner.feed(chunk)
+    yield from scanner.close()
+
+
+def scan_bytes(log: bytes, *, prefilter: bool = True) -> list[Finding]:
+    """All findings of a log in memory, in the order of their lines."""
+    return sorted(scan([log], prefilter=prefilter), key=lambda finding: finding.line)
+
+
+def read_chunks(path: str) -> Iterator[bytes]:
+    """The bytes of a log file, unpacked if it is .gz or .xz; `-` is standard input.
+
+    Raises OSError, EOFError or lzma.LZMAError for what cannot be read or unpacked.
+    """
+    if path == "-":
+        yield from _chunks(sys.stdin.buffer)
+        return
+    with Path(path).open("rb") as file:
+        magic = file.peek(6)[:6]
+        if magic[:4] == b"\x28\xb5\x2f\xfd":
+            raise OSError("compressed with zstd: unpack it first (zstdcat FILE | panthorlab scan -)")
+        if magic[:2] == b"\x1f\x8b":
+            with gzip.open(file) as unpacked:
+                yield from _chunks(unpacked)
+        elif magic == b"\xfd7zXZ\0":
+            with lzma.open(file) as unpacked:
+                yield from _chunks(unpacked)
+        else:
+            yield from _chunks(file)
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    while chunk := file.read(CHUNK):
+        yield chunk
+
+
+def scan_main(
+    files: Sequence[str], *, json: bool = False, fail_on: Sequence[str] = (), out: TextIO | None = None,
+    err: TextIO | None = None,
+) -> int:
+    """The command `scan`: 0 whatever it finds, 1 if a finding is of a kind in `fail_on`, 2 for bad input.
+
+    Files that cannot be read are named on `err` (default: standard error); the others are scanned all the same.
+    """
+    out, err = out or sys.stdout, err or sys.stderr
+    unknown = [kind for kind in fail_on if kind not in set(Kind)]
+    if unknown:
+        print(f"panthorlab scan: no such kind: {unknown[0]} (there are: {', '.join(Kind)})", file=err)
+        return 2
+    found: list[tuple[str, Finding]] = []
+    unreadable = False
+    for name in files or ["-"]:
+        try:
+            found += [(name, finding) for finding in scan(read_chunks(name))]
+        except (OSError, EOFError, lzma.LZMAError) as error:
+            print(f"panthorlab scan: {name}: {getattr(error, 'strerror', None) or error}", file=err)
+            unreadable = True
+    found = _in_order(found)
+    if json:
+        jsonlib.dump({"findings": [finding.to_json() for _, finding in found]}, out, indent=1)
+        out.write("\n")
+    else:
+        out.write(summary(found))
+    if unreadable:
+        return 2
+    return 1 if any(finding.kind in set(fail_on) for _, finding in found) else 0
+
+
+def _in_order(found: list[tuple[str, Finding]]) -> list[tuple[str, Finding]]:
+    files = {name: index for index, name in reversed(list(enumerate(dict.fromkeys(name for name, _ in found))))}
+    return sorted(found, key=lambda item: (files[item[0]], item[1].line))
+
+
+def summary(found: Sequence[tuple[str, Finding]]) -> str:
+    """For people: findings grouped by signature, the first of each with its place; one GPU fault decoded in full."""
+    if not found:
+        return "no findings\n"
+    groups: dict[str, list[tuple[str, Finding]]] = {}
+    for item in found:
+        groups.setdefault(item[1].signature, []).append(item)
+    lines = [f"{len(found)} finding{'s' * (len(found) > 1)}, {len(groups)} different", ""]
+    for signature, items in sorted(groups.items(), key=lambda group: -len(group[1])):
+        name, first = items[0]
+        lines.append(f"{len(items):6} × {signature}")
+        lines.append(f"         first {name}:{first.line}  {explain(first)}")
+    faults = [item for item in found if item[1].kind is Kind.MMU_FAULT and item[1].corrupted is None]
+    if faults:
+        name, fault = faults[0]
+        lines += ["", f"{name}:{fault.line}:", *(f"    {line}" for line in fault.text.split("\n")), f"    = {explain(fault)}"]
+    return "\n".join(lines) + "\n"
+

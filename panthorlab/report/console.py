@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The summary at the end of a run: one terminal screen, the verdict and what remains at its foot."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import TextIO
+
+from panthorlab.outcome import Role, Side
+from panthorlab.report.faults import headline, owner, place, telling
+from panthorlab.report.model import RunReport
+from panthorlab.report.text import counts, direction, fit, interval, pad, plain, seconds, width, wrap
+from panthorlab.verdict.model import Verdict, WorkloadVerdict
+
+COLUMNS = 80
+LINES = 40
+
+_COLOURS = {
+    Verdict.FIXED: "32", Verdict.CLEAN: "32", Verdict.UNCHANGED: "33", Verdict.INCONCLUSIVE: "33",
+    Verdict.REDUCED: "31", Verdict.NOT_FIXED: "31", Verdict.REGRESSED: "1;31", Verdict.ERROR: "35",
+}
+
+
+def use_colour(stream: TextIO) -> bool:
+    """Colour only on a terminal, and not where the user or the terminal says no (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def render(report: RunReport, *, colour: bool = False, columns: int = COLUMNS, lines: int = LINES) -> str:
+    """The summary as text, at most `lines` lines of `columns` columns (plus colour codes)."""
+    paint = _Paint(colour)
+    head, foot = _head(report, columns), _foot(report, columns, paint)
+    fault = _fault(report, columns)
+    room = lines - len(head) - len(foot) - len(fault) - 2
+    table = _table(report, max(room, 4), columns, paint)
+    return "\n".join([*head, "", *table, *fault, "", *foot]) + "\n"
+
+
+class _Paint:
+    def __init__(self, colour: bool) -> None:
+        self.colour = colour
+
+    def __call__(self, text: str, verdict: Verdict) -> str:
+        return f"\x1b[{_COLOURS[verdict]}m{text}\x1b[0m" if self.colour else text
+
+
+def _labelled(label: str, text: str, columns: int) -> str:
+    return fit(f"{label:<8}{plain(text)}", columns)
+
+
+def _head(report: RunReport, columns: int) -> list[str]:
+    shown = [
+        _labelled("patch", f"{patch.title} ({plain(patch.state)})" if patch.state else patch.title, columns)
+        for patch in report.patches[:2]
+    ]
+    if len(report.patches) > 2:
+        shown[1] = _labelled("", f"and {len(report.patches) - 1} more patches", columns)
+    if report.base:
+        shown.append(_labelled("base", report.base, columns))
+    for side in (Side.BEFORE, Side.AFTER):
+        kernel = report.kernels.get(side)
+        if kernel:
+            build_id = f"build-id {kernel.build_id[:16]}" if kernel.build_id else "build-id not proved"
+            shown.append(_labelled(side, f"{kernel.release or kernel.key}  {build_id}  {kernel.description}", columns))
+    boots = report.verdict.boots
+    ran = f"{boots.get(Side.BEFORE, 0)}+{boots.get(Side.AFTER, 0)} boots"
+    about = report.board.description or ("emulated" if report.board.emulated else "")
+    shown.append(_labelled("board", "  ".join(part for part in (report.board.name, about, ran) if part), columns))
+    return shown
+
+
+def _row(workload: WorkloadVerdict, columns: int, paint: _Paint) -> str:
+    name = max(12, columns - 62)
+    return " ".join((
+        pad(plain(workload.name), name),
+        f"{counts(workload.before):>9} {interval(workload.before):<8}",
+        f"{counts(workload.after):>9} {interval(workload.after):<8}",
+        f"{direction(workload):>8}",
+        paint(workload.verdict, workload.verdict),
+    ))
+
+
+def _table(report: RunReport, room: int, columns: int, paint: _Paint) -> list[str]:
+    """Claims and controls; watch workloads stand under the verdict. The worst are shown if there is no room for all."""
+    workloads = [w for w in report.verdict.workloads if w.role is not Role.WATCH]
+    if not workloads:
+        return ["no claim or control workload was judged"]
+    name = max(12, columns - 62)
+    head = f"{'workload':<{name}} {'before':>9} {'95 %':<8} {'after':>9} {'95 %':<8} {'p':>8} verdict"
+    return [head, *_rows(workloads, room - 1, columns, paint)]
+
+
+def _rows(workloads: Sequence[WorkloadVerdict], room: int, columns: int, paint: _Paint) -> list[str]:
+    if len(workloads) <= room:
+        return [_row(workload, columns, paint) for workload in workloads]
+    worst = sorted(workloads, key=lambda w: -w.verdict.badness)
+    kept, rest = worst[: room - 1], worst[room - 1:]
+    return [*(_row(w, columns, paint) for w in workloads if w in kept), _tally(rest, columns)]
+
+
+def _tally(workloads: Iterable[WorkloadVerdict], columns: int) -> str:
+    """`5 more: clean a, b, c; fixed d, e`."""
+    by_verdict: dict[Verdict, list[str]] = {}
+    for workload in workloads:
+        by_verdict.setdefault(workload.verdict, []).append(plain(workload.name))
+    total = sum(map(len, by_verdict.values()))
+    groups = (f"{verdict} {', '.join(names)}" for verdict, names in by_verdict.items())
+    return fit(f"{total} more: {'; '.join(groups)}", columns)
+
+
+def _fault(report: RunReport, columns: int) -> list[str]:
+    finding = telling(report)
+    if finding is None:
+        return []
+    total = len(report.findings)
+    shown = ["", fit(f"One of {total} finding{'s' if total > 1 else ''} ({place(finding)}):", columns),
+             fit(f"  {headline(finding)}", columns)]
+    whose = owner(finding)
+    if whose:
+        shown.append(fit(f"  belongs to {whose}", columns))
+    return shown
+
+
+def _foot(report: RunReport, columns: int, paint: _Paint) -> list[str]:
+    verdict = report.verdict
+    shown = [f"{paint(verdict.verdict.upper(), verdict.verdict)}  (exit status {verdict.exit})"]
+    shown += _limited(
+        [line for reason in verdict.reasons for line in wrap(plain(reason), columns, first="  - ", rest="    ")],
+        6, "reasons",
+    )
+    shown += _residual(report, columns, paint)
+    failing = [test for test in verdict.tests if test.verdict is Verdict.NOT_FIXED]
+    if failing:
+        names = ", ".join(plain(test.name) for test in failing)
+        shown.append(fit(f"Tests that fail on both sides: {names}", columns))
+    shown += _limited(
+        [line for note in report.notes for line in wrap(plain(note), columns, first="note    ", rest="        ")],
+        3, "notes",
+    )
+    phases = " · ".join(f"{plain(phase.name)} {seconds(phase.seconds)}" for phase in report.phases)
+    shown.append(_labelled("time", seconds(report.seconds) + (f" ({phases})" if phases else ""), columns))
+    path = str(report.run_dir)
+    # a path that is too long is still whole: it must be possible to copy it
+    shown.append(f"run     {path}" if width(path) <= columns - 8 else path)
+    return shown
+
+
+def _residual(report: RunReport, columns: int, paint: _Paint) -> list[str]:
+    watched = [workload for workload in report.verdict.workloads if workload.role is Role.WATCH]
+    if not watched:
+        return []
+    residual = report.verdict.residual
+    rest = [workload for workload in watched if workload not in residual]
+    shown = []
+    if residual:
+        shown += ["Residual, in watch workloads the patch does not claim:", *_rows(residual, 5, columns, paint)]
+    if rest:
+        names = ", ".join(plain(workload.name) for workload in rest)
+        begin = "Other watch workloads" if residual else "No residual: watch workloads"
+        shown.append(fit(f"{begin} clean or fixed: {names}", columns))
+    return shown
+
+
+def _limited(lines: list[str], limit: int, what: str) -> list[str]:
+    if len(lines) <= limit:
+        return lines
+    return [*lines[: limit - 1], f"    … more {what} in the report"]

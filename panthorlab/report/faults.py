@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Findings for people: which one to show when there is room for one, and its fields in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from panthorlab.outcome import Role, Side
+from panthorlab.report.model import RunReport
+from panthorlab.report.text import plain
+
+FIELDS = (
+    "kind", "driver", "device", "timestamp", "as", "va", "raw_status", "exception_type", "exception", "access",
+    "source_id", "pid", "comm", "owner", "signature", "line", "text",
+)
+"""The keys of a finding in JSON; absent fields are null."""
+
+Finding = Mapping[str, object]
+
+
+def telling(report: RunReport) -> Finding | None:
+    """The finding that explains the verdict best.
+
+    What is new on *after*, else what a claim workload shows on *after*, else on *before*, else any at all.
+    """
+    new = {finding.name for finding in report.verdict.new_findings if finding.regressed}
+    claims = {workload.name for workload in report.verdict.workloads if workload.role is Role.CLAIM}
+
+    def rank(finding: Finding) -> int:
+        after = finding.get("side") == Side.AFTER
+        if after and (finding.get("signature") in new or finding.get("kind") in new):
+            return 0
+        if finding.get("workload") in claims:
+            return 1 if after else 2
+        return 3 if after else 4
+
+    return min(report.findings, key=rank, default=None)
+
+
+def headline(finding: Finding) -> str:
+    """`mmu-fault: AS1 VA 0x0000800000003000 TRANSLATION_FAULT_3 WRITE source 0x7CD0`, as far as known."""
+    labels = (("as", "AS"), ("va", "VA "), ("exception", ""), ("access", ""), ("source_id", "source "))
+    parts = [f"{label}{finding[key]}" for key, label in labels if finding.get(key) is not None]
+    if not parts:
+        text = str(finding.get("text") or "").strip()
+        parts = text.splitlines()[:1]
+    return plain(f"{finding.get('kind') or 'finding'}: {' '.join(parts)}")
+
+
+def place(finding: Finding) -> str:
+    """Where it was found: `before, exit, iteration b1-17`."""
+    shown = [str(finding[key]) for key in ("side", "workload") if finding.get(key) is not None]
+    if finding.get("iteration") is not None:
+        shown.append(f"iteration {finding['iteration']}")
+    elif finding.get("boot") is not None:
+        shown.append(f"boot {finding['boot']}")
+    return plain(", ".join(shown))
+
+
+def owner(finding: Finding) -> str:
+    """What the address belongs to, or whose the fault is."""
+    whose = " ".join(str(finding[key]) for key in ("comm", "pid") if finding.get(key) is not None)
+    what = finding.get("owner")
+    if what is None and finding.get("va") is not None:
+        what = "unknown object"
+    return plain(" of ".join(str(part) for part in (what, whose) if part))

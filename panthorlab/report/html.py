@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A run as one static HTML file: no scripts, nothing loaded from elsewhere, every text escaped.
+
+Titles, logs and names are untrusted: `_esc` is the only way text gets into the page, and the page's own policy forbids
+scripts even so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from panthorlab.outcome import Side
+from panthorlab.report.faults import Finding, headline, owner, place
+from panthorlab.report.model import RunReport
+from panthorlab.report.text import counts, direction, interval, seconds, xml_text
+from panthorlab.verdict.model import Verdict, WorkloadVerdict
+
+MAX_FINDINGS = 500
+"""Findings shown in full; the others are in the JSON report."""
+
+_STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1b1b1b;background:#fff}
+table{border-collapse:collapse;margin:.5rem 0 1.5rem}th,td{text-align:left;padding:.2rem .8rem .2rem 0;
+vertical-align:top;border-bottom:1px solid #ddd}td.n{text-align:right;font-variant-numeric:tabular-nums}
+pre{white-space:pre-wrap;background:#f5f5f5;padding:.6rem;margin:.3rem 0;overflow-wrap:anywhere}
+.v{font-weight:600;padding:.05rem .5rem;border-radius:.3rem;color:#fff;background:#666}
+.fixed,.clean{background:#1a7f37}.reduced,.not-fixed,.regressed{background:#b3261e}
+.inconclusive,.unchanged{background:#8a6100}.error{background:#6a3fa0}
+h1 .v{font-size:1.3rem}small{color:#555}
+@media(prefers-color-scheme:dark){body{color:#ddd;background:#161616}pre{background:#222}
+th,td{border-color:#333}small{color:#aaa}}
+"""
+
+
+def render(report: RunReport) -> str:
+    """The page, as text to be written in UTF-8."""
+    title = report.patches[0].title if report.patches else report.base or report.run_dir.name
+    parts = [
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; style-src \'unsafe-inline\'">',
+        '<meta name="viewport" content="width=device-width,initial-scale=1">',
+        f"<title>{_esc(report.verdict.verdict)}: {_esc(title)}</title><style>{_STYLE}</style></head><body>",
+        f"<h1>{_badge(report.verdict.verdict)} {_esc(title)}</h1>",
+        _list(report.verdict.reasons),
+        *_residual(report),
+        *_facts(report),
+        *_workloads(report),
+        *_tests(report),
+        *_findings(report),
+        *_notes(report),
+        f"<p><small>panthorlab {_esc(report.version)}; run <code>{_esc(report.run_dir)}</code></small></p>",
+        "</body></html>\n",
+    ]
+    return "\n".join(parts)
+
+
+def _esc(text: object) -> str:
+    return escape(xml_text(text), quote=True)
+
+
+def _badge(verdict: Verdict) -> str:
+    return f'<span class="v {_esc(verdict.value)}">{_esc(verdict.value)}</span>'
+
+
+def _list(items: Iterable[object]) -> str:
+    return "<ul>" + "".join(f"<li>{_esc(item)}</li>" for item in items) + "</ul>"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: frozenset[int] = frozenset()) -> str:
+    """Cells of `rows` are HTML already; `numbers` are the columns to align right."""
+    shown = "".join(f"<th>{_esc(cell)}</th>" for cell in head)
+    body = "".join(
+        "<tr>" + "".join(f"<td{' class=n' if i in numbers else ''}>{cell}</td>" for i, cell in enumerate(row)) + "</tr>"
+        for row in rows
+    )
+    return f"<table><thead><tr>{shown}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _residual(report: RunReport) -> list[str]:
+    residual = report.verdict.residual
+    if not residual:
+        return []
+    rows = (f"{w.name}: {w.verdict}, {w.reasons[0] if w.reasons else ''}" for w in residual)
+    return ["<h2>Residual in watch workloads</h2>", _list(rows)]
+
+
+def _facts(report: RunReport) -> list[str]:
+    rows: list[tuple[str, object]] = [
+        (f"patch {number}", f"{patch.title} — {patch.state} {patch.source}")
+        for number, patch in enumerate(report.patches, 1)
+    ]
+    rows.append(("base", report.base))
+    for side, kernel in report.kernels.items():
+        rows.append((side, f"{kernel.release} — {kernel.description}"))
+        rows.append((f"{side} build-id", f"{kernel.build_id or 'not proved'} (store key {kernel.key})"))
+        rows.append((f"{side} config", f"{' + '.join(kernel.config)} — {kernel.toolchain}"))
+    rows.append(("board", f"{report.board.name} {report.board.description}"))
+    rows += report.board.facts.items()
+    boots = report.verdict.boots
+    rows += [
+        ("boots", f"{boots.get(Side.BEFORE, 0)} before, {boots.get(Side.AFTER, 0)} after"),
+        ("suites", ", ".join(report.suites)),
+        ("started", report.started.isoformat(timespec="seconds")),
+        ("took", seconds(report.seconds)),
+        ("phases", ", ".join(f"{phase.name} {seconds(phase.seconds)}" for phase in report.phases)),
+        ("exit status", report.verdict.exit),
+        ("expected", report.verdict.expect),
+        ("seed", "" if report.seed is None else report.seed),
+        ("command", " ".join(report.command)),
+    ]
+    return ["<h2>What was tested</h2>", _table(("", ""), ((_esc(n), _esc(v)) for n, v in rows if str(v) != ""))]
+
+
+def _workloads(report: RunReport) -> list[str]:
+    if not report.verdict.workloads:
+        return []
+    head = ("workload", "role", "before", "95 %", "after", "95 %", "p", "missable", "verdict", "per boot", "why")
+    rows = (_workload(workload) for workload in report.verdict.workloads)
+    return [
+        "<h2>Workloads</h2>", _table(head, rows, frozenset({2, 4, 7})),
+        "<p><small>faulty/total with Wilson 95 % intervals; p: one-sided Fisher exact test, Holm-adjusted over the "
+        "workloads of a role, ↓ fewer and ↑ more on after; missable: the rate on after that would have been missed "
+        "with a probability of 1 %.</small></p>",
+    ]
+
+
+def _workload(workload: WorkloadVerdict) -> list[str]:
+    boots = "; ".join(
+        f"{side.side} {', '.join(f'{boot.faulty}/{boot.iterations}' for boot in side.boots)}"
+        for side in (workload.before, workload.after) if side.boots
+    )
+    return [
+        _esc(workload.name), _esc(workload.role), _esc(counts(workload.before)), _esc(interval(workload.before)),
+        _esc(counts(workload.after)), _esc(interval(workload.after)), _esc(direction(workload)),
+        f"{workload.missable_rate:.2%}", _badge(workload.verdict), _esc(boots), _esc("; ".join(workload.reasons)),
+    ]
+
+
+def _tests(report: RunReport) -> list[str]:
+    if not report.verdict.tests:
+        return []
+    rows = (
+        (_esc(t.name), _esc(t.before), _esc(t.after), _badge(t.verdict), f"{_esc(t.reason)}{_pre(t.message)}")
+        for t in report.verdict.tests
+    )
+    return ["<h2>Tests</h2>", _table(("test", "before", "after", "verdict", "why"), rows)]
+
+
+def _pre(text: object) -> str:
+    return f"<pre>{_esc(text)}</pre>" if text else ""
+
+
+def _findings(report: RunReport) -> list[str]:
+    if not report.findings:
+        return []
+    shown = report.findings[:MAX_FINDINGS]
+    more = len(report.findings) - len(shown)
+    return [
+        f"<h2>Findings ({len(report.findings)})</h2>",
+        *(_finding(finding) for finding in shown),
+        *([f"<p>{more} more are in the JSON report.</p>"] if more else []),
+    ]
+
+
+def _finding(finding: Finding) -> str:
+    whose = owner(finding)
+    about = f"{place(finding)}{' — belongs to ' + whose if whose else ''}"
+    return (
+        f"<details><summary>{_esc(headline(finding))} <small>{_esc(about)}</small></summary>"
+        f"{_pre(finding.get('text'))}<small>{_esc(finding.get('signature') or '')}</small></details>"
+    )
+
+
+def _notes(report: RunReport) -> list[str]:
+    return ["<h2>Notes</h2>", _list(report.notes)] if report.notes else []

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`validate --json`: the stable machine-readable form of a run. Keys are only ever added."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from panthorlab.outcome import Side
+from panthorlab.report.faults import FIELDS, Finding
+from panthorlab.report.model import RunReport
+from panthorlab.verdict.model import NewFinding, SideResult, TestVerdict, WorkloadVerdict
+
+
+def to_json(report: RunReport) -> dict[str, Any]:
+    """The report as plain dictionaries, lists, strings and numbers."""
+    verdict = report.verdict
+    return {
+        "verdict": verdict.verdict.value,
+        "exit": verdict.exit,
+        "expect": verdict.expect.value,
+        "reasons": list(verdict.reasons),
+        "sides": {
+            result.side.value: {
+                **_side(report, result),
+                "boots": verdict.boots.get(result.side, 0),
+                "release": report.kernels[result.side].release if result.side in report.kernels else "",
+                "description": report.kernels[result.side].description if result.side in report.kernels else "",
+            }
+            for result in (verdict.before, verdict.after)
+        },
+        "p_fewer": verdict.p_fewer,
+        "p_more": verdict.p_more,
+        "missable_rate": verdict.missable_rate,
+        "workloads": [_workload(report, workload) for workload in verdict.workloads],
+        "residual": [_workload(report, workload) for workload in verdict.residual],
+        "tests": [_test(test) for test in verdict.tests],
+        "new": [_new(finding) for finding in verdict.new_findings],
+        "findings": [finding_dict(finding) for finding in report.findings],
+        "run": str(report.run_dir),
+        **_about(report),
+    }
+
+
+def render(report: RunReport) -> str:
+    """`to_json()` as text; strict JSON, so never NaN or Infinity."""
+    return json.dumps(to_json(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def finding_dict(finding: Finding) -> dict[str, Any]:
+    """All keys of the contract, null where absent, then whatever else is known."""
+    return {**dict.fromkeys(FIELDS), **finding}
+
+
+def _side(report: RunReport, side: SideResult) -> dict[str, Any]:
+    kernel = report.kernels.get(side.side)
+    return {
+        "kernel": side.kernel.kernel,
+        "build_id": side.kernel.build_id or (kernel.build_id if kernel else None),
+        "boots": sum(1 for boot in side.boots if boot.iterations),
+        "iterations": side.iterations,
+        "faulty": side.faulty,
+        "interval": list(side.interval),
+        "rounds": side.rounds,
+        "faulty_rounds": side.faulty_rounds,
+        "planned": side.planned,
+        "errors": side.errors,
+        "lost": side.lost,
+        "skipped": side.skipped,
+        "per_boot": [
+            {"boot": boot.boot, "iterations": boot.iterations, "faulty": boot.faulty, "errors": boot.errors}
+            for boot in side.boots
+        ],
+        "disagreement": side.disagreement,
+    }
+
+
+def _workload(report: RunReport, workload: WorkloadVerdict) -> dict[str, Any]:
+    return {
+        "name": workload.name,
+        "role": workload.role.value,
+        "verdict": workload.verdict.value,
+        "sides": {side.value: _side(report, result) for side, result in (
+            (Side.BEFORE, workload.before), (Side.AFTER, workload.after),
+        )},
+        "p_fewer": workload.p_fewer,
+        "p_more": workload.p_more,
+        "missable_rate": workload.missable_rate,
+        "reasons": list(workload.reasons),
+    }
+
+
+def _test(test: TestVerdict) -> dict[str, Any]:
+    return {
+        "name": test.name, "verdict": test.verdict.value, "before": test.before.value, "after": test.after.value,
+        "reason": test.reason, "message": test.message,
+    }
+
+
+def _new(finding: NewFinding) -> dict[str, Any]:
+    return {
+        "what": finding.what, "name": finding.name, "where": finding.where, "before": list(finding.before),
+        "after": list(finding.after), "regressed": finding.regressed, "reason": finding.reason,
+    }
+
+
+def _about(report: RunReport) -> dict[str, Any]:
+    """What was run, when and on what."""
+    return {
+        "patches": [{"title": p.title, "state": p.state, "source": p.source} for p in report.patches],
+        "base": report.base,
+        "board": {
+            "name": report.board.name, "description": report.board.description, "emulated": report.board.emulated,
+            "facts": dict(report.board.facts),
+        },
+        "suites": list(report.suites),
+        "phases": [{"name": phase.name, "seconds": phase.seconds} for phase in report.phases],
+        "started": report.started.isoformat(),
+        "seconds": report.seconds,
+        "seed": report.seed,
+        "notes": list(report.notes),
+        "command": list(report.command),
+        "version": report.version,
+    }

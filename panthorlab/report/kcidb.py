@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A run in KCIDB's I/O schema, version 5.3: one checkout, a build a side, and the results of workloads and tests.
+
+Nothing is submitted; the dictionary is for `kcidb-submit` or a dashboard of one's own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from panthorlab.outcome import Outcome, Side
+from panthorlab.report.model import RunReport
+from panthorlab.report.text import plain
+from panthorlab.verdict.model import SideResult, Verdict
+
+ORIGIN = "panthorlab"
+
+
+def to_json(report: RunReport) -> dict[str, Any]:
+    """The report; all ids begin with `panthorlab:` and the name of the run's directory."""
+    run = f"{ORIGIN}:{_slug(report.run_dir.name)}"
+    started = report.started.isoformat()
+    builds = [
+        {
+            "id": f"{run}-{side}", "checkout_id": run, "origin": ORIGIN, "architecture": "arm64", "status": "PASS",
+            "start_time": started, "config_name": "+".join(map(plain, kernel.config)),
+            "compiler": plain(kernel.toolchain), "comment": plain(f"{side}: {kernel.description}"),
+            "misc": {"key": kernel.key, "build_id": kernel.build_id or "", "release": kernel.release},
+        }
+        for side, kernel in report.kernels.items()
+    ]
+    return {
+        "version": {"major": 5, "minor": 3},
+        "checkouts": [{
+            "id": run, "origin": ORIGIN, "valid": True, "start_time": started, "comment": _comment(report),
+            "misc": {"base": report.base, "patches": [patch.title for patch in report.patches]},
+        }],
+        "builds": [{key: value for key, value in build.items() if value != ""} for build in builds],
+        "tests": [test for side in Side if side in report.kernels for test in _tests(report, run, side)],
+    }
+
+
+def render(report: RunReport) -> str:
+    return json.dumps(to_json(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _slug(text: str) -> str:
+    """Text as a segment of a test path or id: `[A-Za-z0-9_-]+`."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_") or "_"
+
+
+def _comment(report: RunReport) -> str:
+    title = plain(report.patches[0].title) if report.patches else plain(report.base)
+    return f"{title}: {report.verdict.verdict}" if title else str(report.verdict.verdict)
+
+
+def _tests(report: RunReport, run: str, side: Side) -> list[dict[str, Any]]:
+    found: list[tuple[str, Outcome, str, dict[str, Any]]] = []
+    for workload in report.verdict.workloads:
+        result = workload.before if side is Side.BEFORE else workload.after
+        found.append((
+            f"panthor.{_slug(workload.role)}.{_slug(workload.name)}", _status(result, workload.verdict),
+            f"{result.faulty}/{result.iterations} faulty",
+            {"faulty": result.faulty, "iterations": result.iterations, "interval": list(result.interval),
+             "verdict": workload.verdict.value},
+        ))
+    for test in report.verdict.tests:
+        path = ".".join(_slug(part) for part in re.split(r"::|/|\.py\b", test.name) if part.strip("."))
+        outcome = test.before if side is Side.BEFORE else test.after
+        found.append((f"panthor.test.{path}", outcome, plain(test.message) or test.reason, {}))
+    return [
+        {
+            "id": f"{run}-{side}-{number}", "build_id": f"{run}-{side}", "origin": ORIGIN, "path": path,
+            "status": outcome.value, "start_time": report.started.isoformat(), "comment": comment,
+            "environment": {"comment": plain(report.board.name), "misc": dict(report.board.facts)}, "misc": misc,
+        }
+        for number, (path, outcome, comment, misc) in enumerate(found)
+    ]
+
+
+def _status(result: SideResult, verdict: Verdict) -> Outcome:
+    if result.faulty:
+        return Outcome.FAIL
+    if not result.iterations:
+        return Outcome.SKIP if result.skipped else Outcome.MISS
+    # a side without faults in a workload that could not be judged has not passed it
+    return Outcome.ERROR if verdict is Verdict.ERROR else Outcome.PASS

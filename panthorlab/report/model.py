@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`RunReport`: everything a report shows. Whoever runs things fills it in; every report is a pure function of it.
+
+Nothing here is interpreted again: numbers and verdicts come from `panthorlab.verdict`, findings are the dictionaries
+that `panthorlab scan --json` prints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from panthorlab.outcome import Side
+from panthorlab.verdict.model import BootResult, RunVerdict
+
+
+@dataclass(frozen=True, slots=True)
+class PatchInfo:
+    """One patch of the job."""
+
+    title: str
+    """Its subject line."""
+    state: str = ""
+    """In what way it applied, in words: `applies`, `applies with offset`, `already applied, reversed for before`, …"""
+    source: str = ""
+    """File, message-id or commit it was read from."""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelInfo:
+    """One side's kernel."""
+
+    key: str
+    """Key in the store of built kernels."""
+    release: str = ""
+    """`uname -r`."""
+    build_id: str | None = None
+    """GNU build-id of vmlinux in hex, as the booted kernel proved it."""
+    description: str = ""
+    """What it is, in words: `linux-source-6.12 6.12.117-1 without the fix`."""
+    config: tuple[str, ...] = ()
+    """Names of the config fragments."""
+    toolchain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BoardInfo:
+    """What it ran on. `facts` are shown as they are: GPU id, firmware version, QEMU version, clocks, …"""
+
+    name: str
+    description: str = ""
+    emulated: bool = False
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A part of the run and the wall-clock time it took."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """One run. `findings` are in the order they happened.
+
+    A finding has the keys of the JSON contract (`kind`, `va`, `owner`, `signature`, `text`, …) and may have `side`,
+    `boot`, `iteration` and `workload`, which tell where it was found; absent ones are None or missing.
+    """
+
+    run_dir: Path
+    verdict: RunVerdict
+    started: datetime
+    """With a time zone."""
+    seconds: float
+    """Wall-clock time of the whole run."""
+    board: BoardInfo
+    kernels: Mapping[Side, KernelInfo]
+    patches: tuple[PatchInfo, ...] = ()
+    base: str = ""
+    """The kernel source both sides come from, as the user would name it."""
+    suites: tuple[str, ...] = ()
+    phases: tuple[Phase, ...] = ()
+    findings: tuple[Mapping[str, object], ...] = ()
+    boots: tuple[BootResult, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Things the reader must know: unmodelled accesses, retries, a board that was slow, …"""
+    command: tuple[str, ...] = ()
+    """The command line, argv style."""
+    version: str = ""
+    """Of panthorlab."""
+    seed: int | None = None

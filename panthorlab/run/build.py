@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`panthorlab build`: both kernels of a patch (or one, without a patch) into the store."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from panthorlab.kernel.job import build_side, prepare_kernel, prepare_sides
+from panthorlab.kernel.model import Kernel
+from panthorlab.run.progress import Progress
+from panthorlab.run.validate import fragments_of
+
+
+def main(options: argparse.Namespace) -> int:
+    """Build; print one line a kernel: its key, build-id and title."""
+    progress = Progress(quiet=options.quiet)
+    output: Path = options.output or Path()
+    output.mkdir(parents=True, exist_ok=True)
+    log = output / "build.log"
+    fragments = fragments_of(options.board, options.config)
+    kernels: dict[str, Kernel] = {}
+    try:
+        if options.patch or options.revert:
+            sides = prepare_sides(
+                options.base,
+                options.patch,
+                revert=options.revert,
+                swap=options.swap,
+                fragments=fragments,
+                progress=progress.step,
+            )
+            for name, plan in (("before", sides.before), ("after", sides.after)):
+                kernels[name] = build_side(plan, log=log, progress=progress.step)
+        else:
+            plan = prepare_kernel(options.base, (), fragments=fragments, progress=progress.step)
+            kernels["base"] = build_side(plan, log=log, progress=progress.step)
+    finally:
+        progress.finish()
+    if options.json:
+        print(
+            json.dumps(
+                {
+                    name: {
+                        "key": kernel.key,
+                        "build_id": kernel.build_id,
+                        "title": kernel.title,
+                        "path": str(kernel.path),
+                    }
+                    for name, kernel in kernels.items()
+                },
+                indent=1,
+            )
+        )
+    else:
+        for name, kernel in kernels.items():
+            print(f"{name:7} {kernel.key}  build-id {kernel.build_id[:16]}  {kernel.title}")
+    return 0

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Carry out a run's boots: one worker process a boot, several at once, every event of theirs into the run's log.
+
+A worker is pytest with `panthorlab.run.plugin` on the suites; it talks through a pipe in JSON lines. Nothing a worker
+does can hurt the log: only this process writes it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from panthorlab.errors import LabError
+from panthorlab.outcome import Blame, Outcome
+from panthorlab.run.events import EventLog
+from panthorlab.run.job import Job
+from panthorlab.run.plan import Slot, progress_of, remaining
+from panthorlab.run.process import die_with_parent
+
+# A worker that says nothing for so long is stuck: every step of its own has a shorter deadline.
+SILENCE: Final = 300.0
+STOP_GRACE: Final = 10.0
+
+
+class Controller:
+    """Runs the remaining slots of a plan on up to `jobs` boards at once."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        run_dir: Path,
+        events: list[dict[str, Any]],
+        make_job: Callable[[Slot], Job],
+        *,
+        jobs: int,
+        deadline: float | None,
+        progress: Callable[[str, Mapping[str, Any]], None],
+    ) -> None:
+        self._log, self._run_dir, self._events, self._make_job = log, run_dir, events, make_job
+        self._jobs, self._deadline, self._progress = jobs, deadline, progress
+        self._lock = threading.Lock()
+        self._workers: set[subprocess.Popen[bytes]] = set()
+        self._stop = threading.Event()
+        self._failures: queue.Queue[BaseException] = queue.Queue()
+
+    def run(self, slots: Sequence[Slot]) -> None:
+        """Until every slot is complete or given up. Raises KeyboardInterrupt after all workers have stopped."""
+        todo: queue.SimpleQueue[Slot] = queue.SimpleQueue()
+        for slot in remaining(slots, self._events):
+            todo.put(slot)
+        lanes = [
+            threading.Thread(target=self._lane, args=(todo,), name=f"board-{n}", daemon=True) for n in range(self._jobs)
+        ]
+        for lane in lanes:
+            lane.start()
+        try:
+            for lane in lanes:
+                while lane.is_alive():
+                    lane.join(0.2)
+        except KeyboardInterrupt:
+            self.stop()
+            for lane in lanes:
+                lane.join(STOP_GRACE + 5)
+            raise
+        if not self._failures.empty():
+            raise self._failures.get()
+
+    def stop(self) -> None:
+        """Ask all workers to end (SIGINT), then make them."""
+        self._stop.set()
+        with self._lock:
+            workers = list(self._workers)
+        for worker in workers:
+            worker.send_signal(signal.SIGINT)
+
+    def _lane(self, todo: queue.SimpleQueue[Slot]) -> None:
+        try:
+            while not self._stop.is_set():
+                try:
+                    slot = todo.get_nowait()
+                except queue.Empty:
+                    return
+                while not self._stop.is_set() and remaining([slot], self._snapshot()):
+                    self._boot(slot)
+        except BaseException as error:
+            self._failures.put(error)
+            self.stop()
+
+    def _snapshot(self) -> list[dict[str, Any]]:
+        with self._lock:
+            return list(self._events)
+
+    def _record(self, event: str, **fields: Any) -> None:
+        with self._lock:
+            self._log.append(event, **fields)
+            self._events.append({"event": event, **fields})
+        self._progress(event, fields)
+
+    def _boot(self, slot: Slot) -> None:
+        done = progress_of(slot, self._snapshot())
+        boot = f"{slot.name}.{done.attempts + 1}"
+        log_dir = self._run_dir / "boots" / boot
+        log_dir.mkdir(parents=True, exist_ok=True)
+        job = self._make_job(slot)
+        fields = asdict(job) | {
+            "boot": boot,
+            "log_dir": str(log_dir),
+            "done": dict(done.done),
+            "done_tests": sorted(done.tests),
+        }
+        (log_dir / "job.json").write_text(json.dumps(fields, indent=1))
+        self._record("boot-start", boot=boot, slot=slot.name, side=slot.side, kernel=job.kernel)
+        ended = self._work(log_dir, boot, slot)
+        if not ended:
+            self._record(
+                "boot-end",
+                boot=boot,
+                slot=slot.name,
+                side=slot.side,
+                complete=False,
+                outcome=Outcome.ERROR,
+                blame=Blame.LAB,
+                booted=False,
+                reason=self._why(log_dir),
+            )
+
+    def _why(self, log_dir: Path) -> str:
+        if self._stop.is_set():
+            return "interrupted"
+        lines = (log_dir / "pytest.log").read_text(errors="replace").strip().splitlines()
+        return "the worker died" + (f": {lines[-1]}" if lines else "")
+
+    def _work(self, log_dir: Path, boot: str, slot: Slot) -> bool:
+        """Run one worker to its end; True if it said how its boot ended."""
+        read_end, write_end = os.pipe()
+        argv = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "panthorlab.run.plugin",
+            "-c",
+            os.devnull,
+            "--rootdir",
+            str(log_dir),
+            "-p",
+            "no:cacheprovider",
+            "--import-mode=importlib",
+            "-q",
+            "--job",
+            str(log_dir / "job.json"),
+            "--events-fd",
+            str(write_end),
+        ]
+        with (log_dir / "pytest.log").open("wb") as output:
+            worker = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=(write_end,),
+                start_new_session=True,
+                preexec_fn=die_with_parent(signal.SIGTERM),
+                cwd=log_dir,
+            )
+        os.close(write_end)
+        with self._lock:
+            self._workers.add(worker)
+        try:
+            return self._relay(read_end, boot, slot)
+        finally:
+            os.close(read_end)
+            self._finish(worker)
+            with self._lock:
+                self._workers.discard(worker)
+
+    def _relay(self, read_end: int, boot: str, slot: Slot) -> bool:
+        ended = False
+        buffer = b""
+        last = time.monotonic()
+        stop_at: float | None = None
+        while True:
+            now = time.monotonic()
+            if self._deadline is not None and now > self._deadline:
+                raise LabError(
+                    "the time limit was reached", hint="`panthorlab resume` continues; or raise --time-limit"
+                )
+            if self._stop.is_set() and stop_at is None:
+                stop_at = now + STOP_GRACE
+            if now - last > SILENCE or (stop_at is not None and now > stop_at):
+                return ended
+            if not select.select([read_end], [], [], 0.5)[0]:
+                continue
+            chunk = os.read(read_end, 1 << 16)
+            if not chunk:
+                return ended
+            last = now
+            *lines, buffer = (buffer + chunk).split(b"\n")
+            for line in lines:
+                fields = json.loads(line)
+                event = fields.pop("event")
+                if event == "progress":
+                    self._progress(event, {"boot": boot, **fields})
+                    continue
+                self._record(event, **({"boot": boot, "slot": slot.name, "side": slot.side} | fields))
+                ended = ended or event == "boot-end"
+
+    @staticmethod
+    def _finish(worker: subprocess.Popen[bytes]) -> None:
+        for signum, grace in ((None, 5.0), (signal.SIGINT, STOP_GRACE), (signal.SIGKILL, 5.0)):
+            if signum is not None:
+                worker.send_signal(signum)
+            try:
+                worker.wait(grace)
+            except subprocess.TimeoutExpired:
+                continue
+            return
+        raise LabError(f"worker {worker.pid} cannot be stopped")

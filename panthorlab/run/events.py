@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The run directory and its append-only event log, from which verdict and reports are derived.
+
+`events.jsonl` holds one JSON object per line: `{"time": unix seconds, "event": NAME, …}`. Only one controller writes
+it (an exclusive lock says so); a line torn by `kill -9` or power loss is cut off when the log is opened again, so
+that what follows stays readable and no event is counted twice.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from panthorlab.errors import LabError, UsageError
+
+Event = Mapping[str, Any]
+
+
+def new_run_dir(output: Path | None) -> Path:
+    """Create the directory of a new run: `output`, or `./runs/DATE-TIME-xxxx`. Raises UsageError if it holds a run."""
+    if output is None:
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        output = Path("runs") / f"{stamp}-{secrets.token_hex(2)}"
+    if (output / "events.jsonl").exists():
+        raise UsageError(
+            f"{output} already holds a run",
+            hint=f"continue it with `panthorlab resume {output}`, or choose another --output",
+        )
+    output.mkdir(parents=True, exist_ok=True)
+    return output.resolve()
+
+
+def read_events(run_dir: Path) -> list[dict[str, Any]]:
+    """All whole events of a run, oldest first. Raises UsageError if there is no run in `run_dir`."""
+    path = run_dir / "events.jsonl"
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise UsageError(
+            f"{run_dir}: no run here (events.jsonl is missing)", hint="name a directory below runs/"
+        ) from None
+    return list(_parse(data, path))
+
+
+def _parse(data: bytes, path: Path) -> Iterator[dict[str, Any]]:
+    lines = data.split(b"\n")
+    for number, line in enumerate(lines[:-1], 1):
+        try:
+            yield json.loads(line)
+        except ValueError:
+            raise LabError(
+                f"{path}:{number}: damaged event log", hint="restore the file; nothing was changed"
+            ) from None
+
+
+class EventLog:
+    """Writer of one run's events; holds the run's lock for as long as it is open."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self.path = run_dir / "events.jsonl"
+        self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._fd)
+            raise UsageError(f"{run_dir}: another panthorlab is working on this run") from None
+        self._cut_torn_line()
+
+    def _cut_torn_line(self) -> None:
+        data = self.path.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        if whole != len(data):
+            os.ftruncate(self._fd, whole)
+
+    def append(self, event: str, **fields: Any) -> None:
+        """Write one event. It is on its way to the disk when this returns, whole or not at all."""
+        line = json.dumps({"time": round(time.time(), 3), "event": event, **fields}, separators=(",", ":"))
+        try:
+            os.write(self._fd, line.encode() + b"\n")
+        except OSError as error:
+            raise LabError(
+                f"{self.path}: {error.strerror}", hint="free some space, then `panthorlab resume` this run"
+            ) from error
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

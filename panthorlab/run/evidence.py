@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Follow a booted board's kernel log: every record from the first one, cut into iterations, with proof of wholeness."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from pathlib import Path
+from typing import Final, Self
+
+from panthorlab.board.api import BootedBoard
+from panthorlab.errors import EvidenceError, LabError
+from panthorlab.kmsg.markers import Window, WindowTracker
+from panthorlab.kmsg.model import Finding
+from panthorlab.kmsg.records import RecordReader
+from panthorlab.kmsg.scan import scan_bytes
+
+BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
+JOIN: Final = 10.0
+
+
+class LogFollower:
+    """Runs `kmsg-follow` on the board for as long as it is open. Thread-safe.
+
+    `path`: where the raw records are kept on the host. A second thread does the parsing, so that the shell's reader
+    is never held up.
+    """
+
+    def __init__(self, board: BootedBoard, path: Path) -> None:
+        self._board, self._path = board, path
+        self._chunks: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._changed = threading.Condition()
+        self._windows: dict[str, Window] = {}
+        self._findings: list[Finding] = []
+        self._strays: list[Finding] = []
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._parse, name="kernel-log", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._process = self._board.shell.start(
+            [f"{self._board.work_dir}/kmsg-follow"], on_stdout=self._chunks.put, on_stderr=self._chunks.put
+        )
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._process.kill()
+        self._chunks.put(None)
+        self._thread.join(JOIN)
+
+    def wait_window(self, identity: str, timeout: float) -> Window | None:
+        """The log of iteration `identity` once it has ended; None if that does not happen in time."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while identity not in self._windows:
+                if self._error is not None:
+                    raise LabError(f"the kernel log can no longer be followed: {self._error}") from self._error
+                left = deadline - time.monotonic()
+                if left <= 0 or not self._changed.wait(left):
+                    return None
+            return self._windows[identity]
+
+    def check_boot_id(self) -> None:
+        """Raise EvidenceError if the board has been rebooted since it was booted for us."""
+        now = self._board.shell.get(BOOT_ID).decode("ascii", "replace").strip()
+        if now != self._board.boot_id:
+            raise EvidenceError(f"the board has rebooted: boot-id {now}, was {self._board.boot_id}")
+
+    def findings(self) -> list[Finding]:
+        """All findings of windows and between them that have ended, in order."""
+        with self._changed:
+            return list(self._findings)
+
+    def strays(self) -> list[Finding]:
+        """Findings outside all iterations."""
+        with self._changed:
+            return list(self._strays)
+
+    def last_words(self) -> list[Finding]:
+        """Findings on the console of a board that died, where alone its end was told."""
+        return scan_bytes(self._board.console_log.read_bytes())
+
+    def text(self) -> str:
+        """The raw records so far."""
+        return self._path.read_text("utf-8", "replace")
+
+    def _parse(self) -> None:
+        reader, tracker = RecordReader(), WindowTracker()
+        try:
+            with self._path.open("ab") as file:
+                while (chunk := self._chunks.get()) is not None:
+                    file.write(chunk)
+                    file.flush()
+                    for record in reader.feed(chunk):
+                        for window in tracker.feed(record):
+                            self._add(window)
+                for window in tracker.close():
+                    self._add(window)
+        except BaseException as error:
+            with self._changed:
+                self._error = error
+                self._changed.notify_all()
+            raise
+
+    def _add(self, window: Window) -> None:
+        with self._changed:
+            self._findings += window.findings
+            if window.id is None:
+                self._strays += window.findings
+            elif window.complete or window.id not in self._windows:
+                self._windows[window.id] = window
+            self._changed.notify_all()

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Run one batch of a workload's iterations on the board and judge each as soon as its evidence is complete."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from panthorlab.board.api import BootedBoard, Hazard
+from panthorlab.errors import BootError, LabError, PanthorlabError
+from panthorlab.kmsg.markers import Window
+from panthorlab.kmsg.objects import parse_objects, with_owner
+from panthorlab.outcome import Blame
+from panthorlab.run.evidence import LogFollower
+from panthorlab.run.judge import Evidence, judge
+from panthorlab.run.ktap import Begun, Report, parse_iterations
+from panthorlab.run.workload import Workload
+
+# What `iterate` itself may take beside the program: the sentinel's 15 s, killing and reaping.
+OVERHEAD: Final = 25.0
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One iteration as its report came in, with the host times (CLOCK_MONOTONIC) of its begin and end lines."""
+
+    id: str
+    begun: float
+    ended: float
+    report: Report | None
+
+
+class Batch:
+    """`count` iterations of a workload by one `iterate` process on the board.
+
+    After `run()`: `events` (one per iteration that began), `reports` and `windows` in the same order.
+    """
+
+    def __init__(
+        self,
+        board: BootedBoard,
+        log: LogFollower,
+        workload: Workload,
+        *,
+        prefix: str,
+        count: int,
+        log_deadline: float,
+        on_result: Callable[[dict[str, Any]], None] | None,
+    ) -> None:
+        self._board, self._log, self._workload = board, log, workload
+        self._prefix, self._count, self._log_deadline = prefix, count, log_deadline
+        self._on_result = on_result or (lambda _event: None)
+        self._lines: queue.SimpleQueue[tuple[float, str] | None] = queue.SimpleQueue()
+        self._rest = b""
+        self.events: list[dict[str, Any]] = []
+        self.reports: list[Report | None] = []
+        self.windows: list[Window | None] = []
+
+    def run(self) -> None:
+        """To the end of the batch. Raises what the board died of, after the iteration it died in was reported."""
+        work = self._workload
+        argv = [
+            f"{self._board.work_dir}/iterate",
+            "--name",
+            work.name,
+            "--prefix",
+            self._prefix,
+            "--first",
+            "1",
+            "--count",
+            str(self._count),
+            "--timeout-ms",
+            str(round(work.deadline * 1000)),
+            *(["--expect-signal", str(int(work.expect_signal))] if work.expect_signal else []),
+            *([] if work.sentinel else ["--no-sentinel"]),
+            "--",
+            f"{self._board.work_dir}/{work.argv[0]}",
+            *work.argv[1:],
+        ]
+        process = self._board.shell.start(argv, on_stdout=self._feed, on_stderr=self._feed)
+        previous: _Seen | None = None
+        error: PanthorlabError | None = None
+        try:
+            for seen in self._seen():
+                if previous is not None:
+                    self._judge(previous, until=seen.ended, died=None)
+                previous = seen
+            status = process.wait(work.deadline + OVERHEAD)
+            if status not in (0, 1) or (previous is None and self._count):
+                raise LabError(
+                    f"iterate on the board ended with status {status}: {self._rest.decode(errors='replace')}"
+                )
+        except PanthorlabError as died:
+            error = died
+        finally:
+            process.kill()
+        if previous is not None:
+            self._judge(previous, until=time.monotonic(), died=error if previous.report is None else None)
+        if error is not None:
+            raise error
+        self._log.check_boot_id()
+
+    def _feed(self, chunk: bytes) -> None:
+        now = time.monotonic()
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            self._lines.put((now, line.decode("utf-8", "replace")))
+
+    def _seen(self) -> Iterator[_Seen]:
+        """Iterations in order; the last one without report if the board fell silent or died in it."""
+        stamp = 0.0
+        finished = 0
+
+        def lines() -> Iterator[str]:
+            nonlocal stamp
+            while finished < self._count:
+                stamp, line = self._next_line()
+                yield line
+
+        begun: tuple[str, float] | None = None
+        try:
+            for item in parse_iterations(lines()):
+                if isinstance(item, Begun):
+                    begun = (item.id, stamp)
+                else:
+                    assert begun is not None  # noqa: S101 - the parser gives Begun first
+                    finished += 1
+                    yield _Seen(item.id, begun[1], stamp, item)
+                    begun = None
+        except PanthorlabError:
+            if begun is not None:
+                yield _Seen(begun[0], begun[1], time.monotonic(), None)
+            raise
+
+    def _next_line(self) -> tuple[float, str]:
+        deadline = time.monotonic() + self._workload.deadline + OVERHEAD
+        while time.monotonic() < deadline:
+            try:
+                found = self._lines.get(timeout=1.0)
+            except queue.Empty:
+                self._board.check_alive()
+                continue
+            assert found is not None  # noqa: S101
+            return found
+        raise LabError(
+            f"no output of {self._workload.name} for {self._workload.deadline + OVERHEAD:.0f} s, "
+            "though the board answers"
+        )
+
+    def _judge(self, seen: _Seen, *, until: float, died: PanthorlabError | None) -> None:
+        window = self._log.wait_window(seen.id, 2.0 if died else self._log_deadline)
+        objects = parse_objects(seen.report.lines) if seen.report else []
+        begun = min(seen.begun, self._previous_begin(seen))
+        hazards = [_words(hazard) for hazard in self._board.hazards() if begun <= hazard.time <= until]
+        findings = list(window.findings) if window else []
+        if died is not None:
+            known = {finding.signature for finding in findings}
+            findings += [finding for finding in self._log.last_words() if finding.signature not in known]
+        evidence = Evidence(
+            id=seen.id,
+            report=seen.report,
+            window=window,
+            hazards=list(dict.fromkeys(hazards)),
+            findings=[with_owner(finding, objects) for finding in findings],
+            died=(str(died).splitlines()[0], Blame.KERNEL if isinstance(died, BootError) else Blame.LAB)
+            if died
+            else None,
+        )
+        event = judge(self._workload, evidence)
+        self.events.append(event)
+        self.reports.append(seen.report)
+        self.windows.append(window)
+        self._last_begin = seen.begun
+        self._on_result(event)
+
+    _last_begin: float | None = None
+
+    def _previous_begin(self, seen: _Seen) -> float:
+        """Reports arrive a little late, so a hazard just before a begin line may still be this iteration's."""
+        return self._last_begin if self._last_begin is not None else seen.begun - 1.0
+
+
+def _words(hazard: Hazard) -> str:
+    return f"{hazard.kind}: {hazard.text}"

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Judge one iteration from its evidence. A pure function: the rules of evidence (docs/evidence.md) in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from panthorlab.kmsg.markers import Window
+from panthorlab.kmsg.model import Finding
+from panthorlab.outcome import Blame, Outcome
+from panthorlab.run.ktap import Report
+from panthorlab.run.workload import Workload
+
+TEXT_LIMIT = 4000
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was seen of one iteration.
+
+    `report`: what `iterate` printed, None if it was cut off. `window`: its part of the kernel log, None if the log has
+    no end of it. `findings`: what the kernel said in it, each with what its address belongs to. `hazards`: what the
+    board itself said against the evidence. `died`: why the board died meanwhile, and whose fault that was.
+    """
+
+    id: str
+    report: Report | None
+    window: Window | None
+    findings: Sequence[Finding]
+    hazards: Sequence[str] = ()
+    died: tuple[str, Blame] | None = None
+
+
+def judge(workload: Workload, evidence: Evidence) -> dict[str, Any]:
+    """The `iteration` event of one iteration (without side, boot and slot)."""
+    findings = evidence.findings
+    kinds = {finding.kind.value for finding in findings}
+    terminations = evidence.report.terminations if evidence.report else 1
+    declared = [finding for finding in findings if finding.kind in workload.finds]
+    outcome, blame, message = _outcome(evidence, kinds)
+    return {
+        "id": evidence.id,
+        "workload": workload.name,
+        "role": workload.role,
+        "outcome": outcome,
+        "blame": blame,
+        "message": message,
+        "terminations": terminations,
+        "faulty": min(len(declared), terminations),
+        "kinds": sorted(kinds),
+        "signatures": sorted({finding.signature for finding in findings}),
+        "declared": list(workload.finds),
+        "program_failed": bool(evidence.report and not evidence.report.ok),
+        "us": evidence.report.us if evidence.report else None,
+        "findings": [as_json(finding) for finding in findings],
+    }
+
+
+def _outcome(evidence: Evidence, kinds: set[str]) -> tuple[Outcome, Blame | None, str]:
+    if evidence.died is not None and evidence.died[1] is Blame.KERNEL:
+        return Outcome.FAIL, Blame.KERNEL, evidence.died[0]
+    holes = _holes(evidence)
+    if holes:
+        return Outcome.ERROR, Blame.LAB, "; ".join(holes)
+    if kinds:
+        return Outcome.FAIL, Blame.KERNEL, ", ".join(sorted(kinds))
+    assert evidence.report is not None  # noqa: S101 - _holes has seen to it
+    if not evidence.report.ok:
+        return Outcome.FAIL, Blame.KERNEL, evidence.report.why
+    return Outcome.PASS, None, ""
+
+
+def _holes(evidence: Evidence) -> list[str]:
+    """Why the evidence cannot be used, in words."""
+    holes = []
+    if evidence.died is not None:
+        holes.append(evidence.died[0])
+    if evidence.report is None:
+        holes.append("the program's report was cut off")
+    if evidence.window is None:
+        holes.append("its end marker is missing in the kernel log")
+    elif not evidence.window.complete:
+        holes.append(f"the kernel log is not whole: {evidence.window.reason}")
+    holes += evidence.hazards
+    return holes
+
+
+def as_json(finding: Finding) -> dict[str, Any]:
+    """A finding as it is kept in events, its text bounded."""
+    return {**finding.to_json(), "text": finding.text[:TEXT_LIMIT]}

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The pytest plugin behind `suites/`: `--board`/`--kernel`, the fixtures, and the events a worker sends.
+
+`pytest suites --board NAME --kernel K` uses it through the top level conftest.py; `panthorlab validate` and `run`
+load it by name with `--job`, and then every iteration and test goes out as one JSON line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from panthorlab.errors import EvidenceError, LabError, PanthorlabError
+from panthorlab.outcome import Blame, Outcome, Side
+from panthorlab.run.job import Job
+from panthorlab.run.session import Iterated, Session
+from panthorlab.run.workload import Workload
+
+_JOB = pytest.StashKey[Job]()
+_EMIT = pytest.StashKey["Emitter"]()
+_SESSION = pytest.StashKey[Session]()
+
+
+class Emitter:
+    """Sends events to the controller, one JSON line each; without a controller, nowhere."""
+
+    def __init__(self, fd: int | None) -> None:
+        self._fd, self._lock = fd, threading.Lock()
+
+    def __call__(self, event: str, **fields: Any) -> None:
+        if self._fd is None:
+            return
+        data = json.dumps({"event": event, **fields}, separators=(",", ":")).encode() + b"\n"
+        with self._lock:
+            while data:
+                data = data[os.write(self._fd, data) :]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("panthorlab")
+    group.addoption("--board", metavar="NAME", help="board to run suites on, a file of board_configs/")
+    group.addoption(
+        "--kernel", metavar="K", help="kernel to boot: store key, RUN:before, RUN:after, or build directory"
+    )
+    group.addoption("--iterations", type=int, metavar="N", help="iterations of each claim workload")
+    group.addoption(
+        "--param", action="append", default=[], metavar="gpu.NAME=VALUE", help="parameter of the emulated GPU"
+    )
+    group.addoption("--job", type=Path, help="(internal) what a worker of `panthorlab validate` is to do")
+    group.addoption("--events-fd", type=int, help="(internal) where a worker's events go")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    job_file: Path | None = config.getoption("--job")
+    if job_file is not None:
+        fields = json.loads(job_file.read_text())
+        config.stash[_JOB] = Job(**{**fields, "side": Side(fields["side"]), "suites": tuple(fields["suites"])})
+        config.args = list(fields["suites"])
+        # The controller stops workers by signals; both must unwind through the fixtures that stop the board.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    config.stash[_EMIT] = Emitter(config.getoption("--events-fd"))
+
+
+def _job_of(config: pytest.Config, tmp: Path) -> Job:
+    """The worker's job, or the one that plain `pytest suites --board … --kernel …` amounts to."""
+    if _JOB in config.stash:
+        return config.stash[_JOB]
+    board, kernel = config.getoption("--board"), config.getoption("--kernel")
+    if not board or not kernel:
+        raise pytest.UsageError("suites need a board and a kernel: pytest suites --board qemu-g610 --kernel KEY")
+    from panthorlab.run.kernels import parse_params
+
+    return Job(
+        board=board,
+        kernel=kernel,
+        side=Side.AFTER,
+        slot="after1",
+        boot="pytest",
+        index=0,
+        boots=1,
+        run_dir=str(tmp),
+        log_dir=str(tmp),
+        suites=(),
+        expect_fix=False,
+        iterations=config.getoption("--iterations"),
+        seed=1,
+        params=parse_params(config.getoption("--param")),
+    )
+
+
+@pytest.fixture(scope="session")
+def session(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    """The booted board with its evidence; one boot for all tests of this pytest run."""
+    config = request.config
+    job = _job_of(config, tmp_path_factory.mktemp("boot"))
+    with Session.boot(job, config.stash[_EMIT]) as booted:
+        config.stash[_SESSION] = booted
+        yield booted
+
+
+@pytest.fixture
+def iterate(session: Session, request: pytest.FixtureRequest) -> Callable[[Workload], Iterated]:
+    """Run a workload's share of iterations on this boot; the result can say `expect_clean()`."""
+
+    def run(workload: Workload) -> Iterated:
+        request.node.stash[_WORKLOAD] = workload
+        return session.iterate(workload)
+
+    return run
+
+
+_WORKLOAD = pytest.StashKey[Workload]()
+
+
+@pytest.fixture(autouse=True)
+def _only_expected_findings(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that leaves a finding it did not expect has failed, whatever else it checked."""
+    if "session" not in request.fixturenames:
+        yield
+        return
+    booted: Session = request.getfixturevalue("session")
+    start = booted.finding_count()
+    yield
+    if _WORKLOAD in request.node.stash:
+        return  # iterations judge their own findings
+    unexpected = booted.unexpected_since(start)
+    if unexpected:
+        pytest.fail("the kernel log has findings this test did not expect:\n" + "\n".join(unexpected), pytrace=False)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    job = item.config.stash.get(_JOB, None)
+    if job is not None and item.name in job.done_tests:
+        pytest.skip("has its result from an earlier boot of this slot")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report: pytest.TestReport = yield  # type: ignore[assignment]
+    if (
+        _WORKLOAD not in item.stash
+        and _JOB in item.config.stash
+        and (call.when == "call" or report.outcome != "passed")
+    ):
+        job = item.config.stash[_JOB]
+        if item.name not in job.done_tests:
+            item.config.stash[_EMIT]("test", **_test_event(item, call, report))
+    return report  # type: ignore[return-value]
+
+
+def _test_event(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> Mapping[str, Any]:
+    outcome, blame = _judge(call.excinfo, report)
+    message = "" if report.passed else str(call.excinfo.value if call.excinfo else report.longrepr)
+    path = Path(str(item.path)).stem.removeprefix("test_")
+    return {
+        "test": item.name,
+        "suite": path,
+        "outcome": outcome,
+        "blame": blame,
+        "message": message[:4000],
+        "seconds": round(report.duration, 3),
+    }
+
+
+def _judge(
+    excinfo: pytest.ExceptionInfo[BaseException] | None, report: pytest.TestReport
+) -> tuple[Outcome, Blame | None]:
+    if report.passed:
+        return Outcome.PASS, None
+    if report.skipped:
+        return Outcome.SKIP, Blame.LAB
+    error = excinfo.value if excinfo else None
+    if isinstance(error, LabError | EvidenceError):
+        return Outcome.ERROR, Blame.LAB
+    if isinstance(error, AssertionError | pytest.fail.Exception):
+        return Outcome.FAIL, Blame.KERNEL
+    if isinstance(error, PanthorlabError):
+        return Outcome.FAIL, Blame(error.blame)
+    return Outcome.ERROR, Blame.TEST
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Say how the boot ended, if it got so far that a board was up."""
+    config = session.config
+    booted = config.stash.get(_SESSION, None)
+    if booted is not None:
+        complete = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        booted.emit_end(complete=complete)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Progress on stderr: one line that renews itself on a terminal, a line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Final, TextIO
+
+PLAIN_INTERVAL: Final = 5.0
+
+
+class Progress:
+    """Shows steps as they happen. Thread-safe. `quiet` shows nothing."""
+
+    def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
+        self._quiet, self._stream = quiet, stream or sys.stderr
+        self._tty = self._stream.isatty()
+        self._lock = threading.Lock()
+        self._shown_at = 0.0
+        self._step = ""
+        self._width = 0
+        self._counts: Counter[str] = Counter()
+        self._planned: Counter[str] = Counter()
+        self._running: dict[str, str] = {}
+
+    def step(self, step: str, done: int | None = None, total: int | None = None, /) -> None:
+        """A step of sources, build or boot; `done` of `total` of it."""
+        amount = ""
+        if done is not None and total:
+            amount = f" {100 * done // total:3d} %"
+        elif done is not None:
+            amount = f" {done}"
+        self._show(step + amount, new=step != self._step)
+        self._step = step
+
+    def event(self, event: str, fields: Mapping[str, Any]) -> None:
+        """An event of the run's log, or a worker's own `progress`."""
+        match event:
+            case "quota":
+                self._planned[fields["boot"]] += fields["planned"]
+            case "iteration":
+                self._counts[fields["boot"]] += 1
+            case "progress":
+                self._running[fields["boot"]] = fields["text"]
+            case "boot-start":
+                self._running[fields["boot"]] = "starting"
+            case "boot-end":
+                self._running.pop(fields["boot"], None)
+                if fields.get("reason"):
+                    self.line(f"boot {fields['boot']}: {fields['reason']}")
+                return
+            case _:
+                return
+        parts = []
+        for boot, text in sorted(self._running.items()):
+            planned = self._planned[boot]
+            parts.append(f"{boot}: {self._counts[boot]}/{planned}" if planned else f"{boot}: {text}")
+        self._show("running  " + "   ".join(parts), new=False)
+
+    def line(self, text: str) -> None:
+        """A line that stays."""
+        with self._lock:
+            if self._quiet:
+                return
+            self._clear()
+            print(text, file=self._stream, flush=True)
+
+    def finish(self) -> None:
+        """Leave the terminal clean."""
+        with self._lock:
+            self._clear()
+
+    def _show(self, text: str, *, new: bool) -> None:
+        with self._lock:
+            if self._quiet:
+                return
+            now = time.monotonic()
+            if self._tty:
+                if new or now - self._shown_at > 0.1:
+                    self._clear()
+                    text = text[:100]
+                    self._stream.write(text)
+                    self._stream.flush()
+                    self._width, self._shown_at = len(text), now
+            elif new or now - self._shown_at > PLAIN_INTERVAL:
+                print(text, file=self._stream, flush=True)
+                self._shown_at = now
+
+    def _clear(self) -> None:
+        if self._tty and self._width:
+            self._stream.write("\r" + " " * self._width + "\r")
+            self._stream.flush()
+            self._width = 0

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Verdict and reports of a run, made from its events alone: run again, they say the same."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from panthorlab.outcome import Side
+from panthorlab.report import console, html, json_report, junit
+from panthorlab.run import results
+from panthorlab.verdict import RunVerdict, build_failed, compare
+
+
+def judge(events: Sequence[Mapping[str, Any]], *, interrupted: str = "") -> RunVerdict:
+    """The verdict of a run as far as its events go."""
+    plan, kernels = results.plan(events, interrupted=interrupted), results.kernel_refs(events)
+    failed = [event for event in events if event["event"] == "build-failed"]
+    if failed:
+        return build_failed(Side.AFTER, failed[-1]["message"], plan, kernels)
+    return compare(
+        iterations=results.iterations(events),
+        boots=results.boots(events),
+        tests=results.tests(events),
+        plan=plan,
+        kernels=kernels,
+    )
+
+
+def write(run_dir: Path, events: Sequence[Mapping[str, Any]], verdict: RunVerdict, *, as_json: bool) -> None:
+    """Write `result.json`, `junit.xml` and `report.html` beside the log, and the summary (or the JSON) to stdout."""
+    report = results.report(run_dir, events, verdict)
+    text = json_report.render(report)
+    _replace(run_dir / "result.json", text)
+    _replace(run_dir / "junit.xml", junit.render(report))
+    _replace(run_dir / "report.html", html.render(report))
+    if as_json:
+        print(text)
+    else:
+        print(console.render(report, colour=console.use_colour(sys.stdout)))
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

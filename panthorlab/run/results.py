@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A run's events as what verdict and reports take. Pure functions of the event log."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from panthorlab import __version__
+from panthorlab.outcome import Blame, Outcome, Role, Side
+from panthorlab.report.model import BoardInfo, KernelInfo, PatchInfo, Phase, RunReport
+from panthorlab.verdict.model import (
+    BootResult,
+    Expect,
+    IterationResult,
+    KernelRef,
+    Plan,
+    RunVerdict,
+    TestResult,
+)
+
+Events = Sequence[Mapping[str, Any]]
+
+
+def _of(events: Events, *names: str) -> Iterable[Mapping[str, Any]]:
+    return (event for event in events if event["event"] in names)
+
+
+def _blame(value: str | None) -> Blame | None:
+    return Blame(value) if value else None
+
+
+def iterations(events: Events) -> list[IterationResult]:
+    return [
+        IterationResult(
+            id=event["id"],
+            side=Side(event["side"]),
+            boot=event["boot"],
+            workload=event["workload"],
+            role=Role(event["role"]),
+            outcome=Outcome(event["outcome"]),
+            blame=_blame(event["blame"]),
+            terminations=event["terminations"],
+            faulty=event["faulty"],
+            kinds=frozenset(event["kinds"]),
+            signatures=frozenset(event["signatures"]),
+            declared_kinds=frozenset(event["declared"]),
+            program_failed=event["program_failed"],
+            message=event["message"],
+        )
+        for event in _of(events, "iteration")
+    ]
+
+
+def boots(events: Events) -> list[BootResult]:
+    """One result per boot; findings outside iterations belong to the boot.
+
+    A boot whose kernel had proved itself before the lab failed, or before the controller was killed, stays sound for
+    the iterations that were complete by then.
+    """
+    stray: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for event in _of(events, "stray"):
+        stray[event["boot"]].append(event["finding"])
+    proven = {event["boot"]: event["name"] for event in _of(events, "board")}
+    ends = {event["boot"]: event for event in _of(events, "boot-end")}
+    return [
+        _boot(event, ends.get(event["boot"]), proven.get(event["boot"]), stray[event["boot"]])
+        for event in _of(events, "boot-start")
+    ]
+
+
+def _boot(
+    start: Mapping[str, Any], end: Mapping[str, Any] | None, board: str | None, stray: Sequence[Mapping[str, Any]]
+) -> BootResult:
+    outcome = Outcome(end["outcome"]) if end else Outcome.ERROR
+    if outcome is Outcome.ERROR and board is not None:
+        outcome = Outcome.DONE
+    return BootResult(
+        id=start["boot"],
+        side=Side(start["side"]),
+        board=board or "",
+        outcome=outcome,
+        blame=_blame(end["blame"]) if end else Blame.LAB,
+        booted=board is not None,
+        message=end.get("reason", "") if end else "the controller was killed",
+        kinds=frozenset(finding["kind"] for finding in stray),
+        signatures=frozenset(finding["signature"] for finding in stray),
+    )
+
+
+def tests(events: Events) -> list[TestResult]:
+    return [
+        TestResult(
+            name=f"{event['suite']}::{event['test']}",
+            side=Side(event["side"]),
+            outcome=Outcome(event["outcome"]),
+            blame=_blame(event["blame"]),
+            message=event["message"],
+            boot=event["boot"],
+            seconds=event["seconds"],
+        )
+        for event in _of(events, "test")
+    ]
+
+
+def plan(events: Events, *, interrupted: str = "") -> Plan:
+    """The stopping rule: the sum of the quotas that the boots' slots were given before they began."""
+    quotas: dict[Side, dict[str, int]] = {Side.BEFORE: {}, Side.AFTER: {}}
+    for event in _of(events, "quota"):
+        quotas[Side(event["side"])][event["workload"]] = event["side_total"]
+    start = next(iter(_of(events, "run-start")))
+    identical = next((event["why"] for event in _of(events, "identical")), "")
+    return Plan(
+        iterations=quotas,
+        expect=Expect(start["options"]["expect"]),
+        min_boots=min(2, start["options"]["boots"]),
+        identical=identical,
+        interrupted=interrupted,
+    )
+
+
+def kernel_refs(events: Events) -> dict[Side, KernelRef]:
+    return {Side(event["side"]): KernelRef(event["key"], event["build_id"]) for event in _of(events, "kernel")}
+
+
+def findings(events: Events) -> list[dict[str, Any]]:
+    """All findings with where they were made, in the order they were recorded."""
+    found: list[dict[str, Any]] = []
+    for event in _of(events, "iteration", "stray"):
+        where = {"side": event["side"], "boot": event["boot"]}
+        if event["event"] == "iteration":
+            where |= {"iteration": event["id"], "workload": event["workload"]}
+            found += [{**finding, **where} for finding in event["findings"]]
+        else:
+            found.append({**event["finding"], **where})
+    return found
+
+
+def _notes(events: Events) -> tuple[str, ...]:
+    notes = [event["text"] for event in _of(events, "note")]
+    notes += [
+        f"boot {event['boot']}: {event['reason']}"
+        for event in _of(events, "boot-end")
+        if event["outcome"] != Outcome.PASS and event.get("reason")
+    ]
+    return tuple(dict.fromkeys(notes))
+
+
+def report(run_dir: Path, events: Events, verdict: RunVerdict) -> RunReport:
+    start = next(iter(_of(events, "run-start")))
+    board = next(iter(_of(events, "board")), {"name": start["options"]["board"], "facts": {}})
+    source: Mapping[str, Any] = next(iter(_of(events, "source")), {"base": "", "patches": []})
+    return RunReport(
+        run_dir=run_dir,
+        verdict=verdict,
+        started=datetime.fromtimestamp(start["time"], UTC),
+        seconds=sum(event["seconds"] for event in _of(events, "session")) or events[-1]["time"] - start["time"],
+        board=BoardInfo(
+            name=board["name"],
+            description=board.get("description", ""),
+            emulated=board.get("emulated", False),
+            facts=board["facts"],
+        ),
+        kernels={
+            Side(event["side"]): KernelInfo(
+                key=event["key"],
+                release=event["release"],
+                build_id=event["build_id"],
+                description=event["title"],
+                config=tuple(event["fragments"]),
+                toolchain=event.get("toolchain", ""),
+            )
+            for event in _of(events, "kernel")
+        },
+        patches=tuple(PatchInfo(item["title"], item["state"], item["source"]) for item in source["patches"]),
+        base=source["base"],
+        suites=tuple(start["suites"]),
+        phases=tuple(Phase(event["name"], event["seconds"]) for event in _of(events, "phase")),
+        findings=tuple(findings(events)),
+        boots=tuple(boots(events)),
+        notes=_notes(events),
+        command=tuple(start["command"]),
+        version=__version__,
+        seed=start["options"]["seed"],
+    )

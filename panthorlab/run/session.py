@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One booted board under the suites: it runs programs, gathers their evidence and sends every result out at once.
+
+Every program, also that of a plain test, runs through `iterate` on the board, so that each has its own pair of
+markers in the kernel log and nothing is attributed by guessing.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+from panthorlab.board.api import BootedBoard
+from panthorlab.board.identity import verify_identity
+from panthorlab.board.registry import open_board
+from panthorlab.errors import BootError, EvidenceError, PanthorlabError
+from panthorlab.kernel.model import Kernel
+from panthorlab.kmsg.model import Finding
+from panthorlab.outcome import Blame, Outcome
+from panthorlab.run.evidence import LogFollower
+from panthorlab.run.iterations import Batch
+from panthorlab.run.job import Job
+from panthorlab.run.judge import as_json
+from panthorlab.run.kernels import resolve_kernel
+from panthorlab.run.ktap import Report, info
+from panthorlab.run.workload import Workload, share
+
+# Iterations of one `iterate` on the board; after each batch the board is asked whether it is well.
+BATCH: Final = 40
+# The log of an iteration arrives on another channel than its report; on an idle board they are within milliseconds.
+LOG_DEADLINE: Final = 20.0
+PROGRAM_TIMEOUT: Final = 30.0
+
+
+@dataclass(frozen=True)
+class Iterated:
+    """What came of a workload's iterations on this boot."""
+
+    workload: Workload
+    events: Sequence[dict[str, Any]]
+
+    def expect_clean(self) -> None:
+        """Fail the test if an iteration was faulty or could not be judged; a watch workload only expects to fail."""
+        import pytest
+
+        bad = [event for event in self.events if event["outcome"] != Outcome.PASS]
+        if not bad:
+            return
+        errors = sum(event["outcome"] == Outcome.ERROR for event in bad)
+        text = (
+            f"{self.workload.name}: {len(bad) - errors} of {len(self.events)} iterations failed, {errors} without "
+            f"evidence; first: {bad[0]['id']}: {bad[0]['message']}"
+        )
+        if self.workload.role == "watch":
+            pytest.xfail(text)
+        if errors:
+            raise EvidenceError(text)
+        pytest.fail(text, pytrace=False)
+
+
+@dataclass(frozen=True)
+class ProgramResult:
+    """One program's run outside the counted iterations."""
+
+    report: Report
+    findings: Sequence[Finding]
+
+    @property
+    def info(self) -> dict[str, str]:
+        """`# info key=value` facts that it printed."""
+        return info(self.report.lines)
+
+
+class Session:
+    """A booted board with its evidence. Use `Session.boot(job, emit)`."""
+
+    def __init__(
+        self, job: Job, kernel: Kernel, board: BootedBoard, log: LogFollower, emit: Callable[..., None]
+    ) -> None:
+        self.job_description, self.kernel, self.board, self.log = job, kernel, board, log
+        self._emit = emit
+        self._numbers = itertools.count(1)
+        self._batches = itertools.count(1)
+        self._expected: set[str] = set()
+        self._strays_sent = 0
+        self._died: PanthorlabError | None = None
+
+    @classmethod
+    @contextmanager
+    def boot(cls, job: Job, emit: Callable[..., None]) -> Iterator[Self]:
+        """Boot the job's kernel and prove its identity. A boot that fails is reported and ends the pytest run."""
+        import pytest
+
+        log_dir = Path(job.log_dir)
+        try:
+            kernel = resolve_kernel(job.kernel)
+            board = open_board(job.board).boot(
+                kernel,
+                log_dir=log_dir,
+                overlay=Path(job.overlay) if job.overlay else None,
+                params={**job.params, "seed": str(job.seed)},
+                on_progress=lambda text: emit("progress", text=text),
+            )
+        except PanthorlabError as error:
+            emit("boot-end", complete=False, booted=False, reason=str(error), **_blame_of(error))
+            pytest.exit(f"{job.board} did not boot: {error}", returncode=4)
+        with board:
+            log = LogFollower(board, log_dir / "kmsg.log")
+            session = cls(job, kernel, board, log, emit)
+            try:
+                with log:
+                    session.verify_identity()
+                    emit("board", name=board.name, facts=board.facts(), boot_id=board.boot_id)
+                    yield session
+                    session._send_strays()
+            except PanthorlabError as error:
+                session._died = error
+                session.emit_end(complete=False)
+                pytest.exit(f"{job.board}: {error}", returncode=4)
+
+    # -- what suites use ---------------------------------------------------------------------------------------
+
+    def verify_identity(self) -> None:
+        """The booted kernel and its modules are the built ones. Raises EvidenceError."""
+        verify_identity(self.board.shell, self.kernel)
+
+    def iterate(self, workload: Workload) -> Iterated:
+        """Run this boot's share of the workload's iterations, sending each result as it is known."""
+        job = self.job_description
+        total = workload.planned(job.side, override=job.iterations, expect_fix=job.expect_fix)
+        quota = share(total, job.index, job.boots)
+        done = job.done.get(workload.name, 0)
+        self._emit("quota", workload=workload.name, role=workload.role, planned=quota, side_total=total)
+        events: list[dict[str, Any]] = []
+        while done + len(events) < quota:
+            events += self._batch(workload, min(BATCH, quota - done - len(events)))
+        return Iterated(workload, events)
+
+    def job(
+        self,
+        mode: str,
+        *arguments: str,
+        timeout: float = PROGRAM_TIMEOUT,
+        must_pass: bool = True,
+        retries: int = 0,
+    ) -> ProgramResult:
+        """Run `gpu-job --mode MODE` in a fresh process; fails the test unless all of its KTAP subtests pass."""
+        for attempt in range(retries + 1):
+            result = self.program("gpu-job", "--mode", mode, *arguments, timeout=timeout)
+            if result.report.ok or not must_pass:
+                return result
+            if attempt == retries:
+                raise AssertionError(f"gpu-job {mode}: {result.report.why}\n" + "\n".join(result.report.lines))
+        raise AssertionError("unreachable")
+
+    def program(self, *argv: str, timeout: float = PROGRAM_TIMEOUT) -> ProgramResult:
+        """Run one program of the board's work directory between markers."""
+        workload = Workload(f"{argv[0]}/{argv[2] if len(argv) > 2 else 'run'}", argv, deadline=timeout, sentinel=False)
+        run = self._run_batch(workload, 1)
+        report, window = run.reports[0], run.windows[0]
+        if report is None or window is None:
+            raise EvidenceError(f"{' '.join(argv)}: its report or its log is incomplete")
+        return ProgramResult(report, window.findings)
+
+    @contextmanager
+    def findings_expected(self, kinds: set[str]) -> Iterator[Callable[[], list[Finding]]]:
+        """Within, findings of these kinds do not fail the test; the value gives all findings since then."""
+        start = self.finding_count()
+        self._expected |= kinds
+        yield lambda: self.log.findings()[start:]
+
+    def findings(self) -> list[Finding]:
+        """All findings since boot."""
+        return self.log.findings()
+
+    def kernel_log(self) -> str:
+        """The kernel log since boot, as text."""
+        return self.log.text()
+
+    def can_inject(self, failure: str) -> bool:
+        """Whether this board can produce `failure` on purpose; real ones cannot."""
+        return failure in self.board.injections
+
+    def inject(self, failure: str) -> None:
+        """Make the board fail on purpose."""
+        self.board.inject(failure)
+
+    # -- what the plugin uses ----------------------------------------------------------------------------------
+
+    def finding_count(self) -> int:
+        return len(self.log.findings())
+
+    def unexpected_since(self, start: int) -> list[str]:
+        """Findings since `start` that the running test did not expect; forgets what it expected."""
+        expected, self._expected = self._expected, set()
+        return [finding.text for finding in self.log.findings()[start:] if finding.kind not in expected]
+
+    def emit_end(self, *, complete: bool) -> None:
+        """Report how this boot ended, once."""
+        if self._emit is _silent:
+            return
+        emit, self._emit = self._emit, _silent
+        if self._died is not None:
+            emit("boot-end", complete=False, booted=True, reason=str(self._died), **_blame_of(self._died))
+        else:
+            emit("boot-end", complete=complete, booted=True, reason="", outcome=Outcome.PASS, blame=None)
+
+    # -- how iterations are run --------------------------------------------------------------------------------
+
+    def _batch(self, workload: Workload, count: int) -> list[dict[str, Any]]:
+        run = self._run_batch(workload, count, on_result=lambda event: self._emit("iteration", **event))
+        return run.events
+
+    def _run_batch(
+        self,
+        workload: Workload,
+        count: int,
+        on_result: Callable[[dict[str, Any]], None] | None = None,
+    ) -> Batch:
+        prefix = f"{self.job_description.boot}.{next(self._batches)}"
+        batch = Batch(
+            self.board, self.log, workload, prefix=prefix, count=count, log_deadline=LOG_DEADLINE, on_result=on_result
+        )
+        batch.run()
+        self._send_strays()
+        return batch
+
+    def _send_strays(self) -> None:
+        """Findings outside all windows belong to the boot."""
+        strays = self.log.strays()
+        for finding in strays[self._strays_sent :]:
+            self._emit("stray", finding=as_json(finding))
+        self._strays_sent = len(strays)
+
+
+def _silent(*_args: object, **_fields: object) -> None:
+    """Where events go after the boot has ended."""
+
+
+def _blame_of(error: PanthorlabError) -> dict[str, Any]:
+    kernel = isinstance(error, BootError)
+    return {"outcome": Outcome.FAIL if kernel else Outcome.ERROR, "blame": Blame.KERNEL if kernel else Blame.LAB}
+

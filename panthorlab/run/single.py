@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`panthorlab run`: boot one kernel; run suites, or one command, on it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from panthorlab.board.registry import open_board
+from panthorlab.errors import UsageError
+from panthorlab.outcome import Outcome, Side
+from panthorlab.run.controller import Controller
+from panthorlab.run.events import EventLog, new_run_dir, read_events
+from panthorlab.run.job import Job
+from panthorlab.run.kernels import parse_params, resolve_kernel
+from panthorlab.run.plan import Slot
+from panthorlab.run.progress import Progress
+from panthorlab.run.suites import find_suites
+
+NO_LIMIT = 365 * 86400.0
+
+
+def main(options: argparse.Namespace) -> int:
+    """Returns the exit status: COMMAND's, if it ran; else 0 if all tests passed, 1 if one failed, 4 for the lab."""
+    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    if options.overlay is not None and not options.overlay.is_dir():
+        raise UsageError(f"--overlay {options.overlay}: no such directory")
+    return _command(options, command) if command else _suites(options)
+
+
+def _command(options: argparse.Namespace, command: list[str]) -> int:
+    kernel = resolve_kernel(options.kernel)
+    progress = Progress(quiet=options.quiet)
+    run_dir = new_run_dir(options.output)
+    board = open_board(options.board)
+    params = parse_params(options.param) | {"seed": str(options.seed)}
+    out, err = _Capture(sys.stdout.buffer, echo=not options.json), _Capture(sys.stderr.buffer, echo=not options.json)
+    with board.boot(
+        kernel,
+        log_dir=run_dir,
+        overlay=options.overlay,
+        params=params,
+        on_progress=progress.step,
+    ) as booted:
+        progress.finish()
+        process = booted.shell.start(_resolve(command, booted.work_dir), on_stdout=out, on_stderr=err)
+        try:
+            status = process.wait(options.time_limit or NO_LIMIT)
+        finally:
+            process.kill()
+    status = 128 - status if status < 0 else status
+    if options.json:
+        print(
+            json.dumps(
+                {
+                    "exit": status,
+                    "ran": True,
+                    "command": command,
+                    "board": options.board,
+                    "kernel": kernel.key,
+                    "build_id": kernel.build_id,
+                    "run": str(run_dir),
+                    "stdout": out.text(),
+                    "stderr": err.text(),
+                },
+                indent=1,
+            )
+        )
+    return status
+
+
+def _resolve(command: list[str], work_dir: str) -> list[str]:
+    """The board's own workloads can be named without their directory."""
+    workloads = {"heap-exit", "gpu-job", "iterate", "kmsg-follow"}
+    return [f"{work_dir}/{command[0]}", *command[1:]] if command[0] in workloads else command
+
+
+class _Capture:
+    """A callback that keeps what it gets, and echoes it at once."""
+
+    def __init__(self, stream: Any, *, echo: bool) -> None:
+        self._stream, self._echo = stream, echo
+        self._data = bytearray()
+        self._lock = threading.Lock()
+
+    def __call__(self, chunk: bytes) -> None:
+        with self._lock:
+            if self._echo:
+                self._stream.write(chunk)
+                self._stream.flush()
+            else:
+                self._data += chunk
+
+    def text(self) -> str:
+        with self._lock:
+            return self._data.decode("utf-8", "replace")
+
+
+def _suites(options: argparse.Namespace) -> int:
+    kernel = resolve_kernel(options.kernel)
+    suites = find_suites(options.suite)
+    params = parse_params(options.param)
+    run_dir = new_run_dir(options.output)
+    progress = Progress(quiet=options.quiet)
+
+    def make_job(slot: Slot) -> Job:
+        return Job(
+            board=options.board,
+            kernel=str(kernel.path),
+            side=Side.AFTER,
+            slot=slot.name,
+            boot="",
+            index=slot.index,
+            boots=options.boots,
+            run_dir=str(run_dir),
+            log_dir="",
+            suites=tuple(map(str, suites.values())),
+            expect_fix=False,
+            iterations=options.iterations,
+            seed=options.seed,
+            params=params,
+            overlay=str(options.overlay) if options.overlay else None,
+        )
+
+    with EventLog(run_dir) as log:
+        log.append("run-start", options={"board": options.board, "kernel": options.kernel}, suites=list(suites))
+        slots = [Slot(Side.AFTER, index) for index in range(options.boots)]
+        try:
+            Controller(
+                log,
+                run_dir,
+                read_events(run_dir),
+                make_job,
+                jobs=options.jobs,
+                deadline=None,
+                progress=progress.event,
+            ).run(slots)
+        finally:
+            progress.finish()
+    return _summary(run_dir, list(suites), as_json=options.json)
+
+
+def _summary(run_dir: Path, suites: list[str], *, as_json: bool) -> int:
+    """One line per workload and failed test; the exit status."""
+    events = read_events(run_dir)
+    rows: dict[str, list[int]] = {}
+    failed: list[str] = []
+    errors: list[str] = []
+    for event in events:
+        if event["event"] == "iteration":
+            row = rows.setdefault(f"{event['role']:7} {event['workload']}", [0, 0, 0])
+            row[0] += event["terminations"]
+            row[1] += event["outcome"] == Outcome.FAIL
+            row[2] += event["outcome"] == Outcome.ERROR
+            bad = event["outcome"] in (Outcome.FAIL, Outcome.ERROR)
+            if bad and (event["role"] != "watch" or event["outcome"] == Outcome.ERROR):
+                (errors if event["outcome"] == Outcome.ERROR else failed).append(f"{event['id']}: {event['message']}")
+        elif event["event"] == "test" and event["outcome"] in (Outcome.FAIL, Outcome.ERROR):
+            (errors if event["outcome"] == Outcome.ERROR else failed).append(
+                f"{event['suite']}::{event['test']}: {event['message']}"
+            )
+        elif event["event"] == "boot-end" and event["outcome"] != Outcome.PASS:
+            (failed if event["blame"] == "kernel" else errors).append(f"boot {event['boot']}: {event['reason']}")
+    tests = [event for event in events if event["event"] == "test"]
+    if not rows and not tests and not errors and not failed:
+        errors.append("nothing ran")
+    status = 4 if errors else 1 if failed else 0
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    "exit": status,
+                    "run": str(run_dir),
+                    "suites": suites,
+                    "failed": failed,
+                    "errors": errors,
+                    "workloads": {
+                        name.split()[1]: {"iterations": n, "failed": f, "errors": e} for name, (n, f, e) in rows.items()
+                    },
+                    "tests": [{key: test[key] for key in ("suite", "test", "outcome", "message")} for test in tests],
+                    "findings": [
+                        finding for event in events if event["event"] == "iteration" for finding in event["findings"]
+                    ],
+                },
+                indent=1,
+            )
+        )
+        return status
+    for name, (total, failures, broken) in rows.items():
+        print(f"{name:36} {failures}/{total} failed" + (f", {broken} without evidence" if broken else ""))
+    passed = sum(test["outcome"] == Outcome.PASS for test in tests)
+    print(f"tests: {passed} of {len(tests)} passed")
+    for kind, lines in (("FAILED", failed), ("ERROR", errors)):
+        for line in lines[:10]:
+            print(f"{kind} {line}")
+        if len(lines) > 10:
+            print(f"… and {len(lines) - 10} more")
+    print(f"run: {run_dir}")
+    return status

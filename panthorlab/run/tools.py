@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The small commands: scan, report, boards, doctor."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from panthorlab.run.events import read_events
+
+
+def scan(options: argparse.Namespace) -> int:
+    """`panthorlab scan`: findings of any kernel log."""
+    from panthorlab.kmsg.scan import scan_main
+
+    return scan_main(options.files, json=options.json, fail_on=options.fail_on, out=sys.stdout)
+
+
+def report(options: argparse.Namespace) -> int:
+    """`panthorlab report RUN`: write a run's reports again from its events; exits with its verdict's status."""
+    from panthorlab.run import reports
+
+    run_dir = options.run.resolve()
+    events = read_events(run_dir)
+    interrupted = "" if any(event["event"] == "run-end" for event in events) else "the run has not ended"
+    verdict = reports.judge(events, interrupted=interrupted)
+    reports.write(run_dir, events, verdict, as_json=options.json)
+    return verdict.exit
+
+
+def boards(options: argparse.Namespace) -> int:
+    """`panthorlab boards`: what there is to test on."""
+    from panthorlab.board.config import read_board_file
+    from panthorlab.board.registry import board_files
+
+    rows = []
+    for name, file in sorted(board_files().items()):
+        config = read_board_file(file)
+        rows.append({"name": name, "type": config.type, "description": config.description, "file": str(file)})
+    if options.json:
+        print(json.dumps({"boards": rows}, indent=1))
+    else:
+        for row in rows:
+            print(f"{row['name']:16} {row['type']:10} {row['description']}")
+    return 0
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """`panthorlab doctor`: every check with what to do about it; 4 if something needed is missing."""
+    from panthorlab.board.doctor import checks as board_checks
+    from panthorlab.kernel.doctor import checks as kernel_checks
+
+    results = [check() for check in (*kernel_checks(), *board_checks())]
+    if options.json:
+        print(
+            json.dumps(
+                {"checks": [{"name": r.name, "ok": r.ok, "detail": r.detail, "hint": r.hint} for r in results]},
+                indent=1,
+            )
+        )
+    else:
+        for result in results:
+            print(f"{'ok     ' if result.ok else 'MISSING'} {result.name}: {result.detail}")
+            if not result.ok and result.hint:
+                print(f"        → {result.hint}")
+    return 0 if all(result.ok for result in results) else 4

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A workload as a suite declares it: what to run on the board, how often, and which findings make it faulty."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from panthorlab.outcome import Role, Side
+
+# The fix side needs 228 clean iterations before a rate of 2 % would have shown itself with 99 % certainty; the
+# other side is there to show that the bug is reproduced, for which a third is plenty.
+DEFAULT_ITERATIONS: Final = 240
+BEFORE_SHARE: Final = 1 / 3
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One workload.
+
+    `name`: PROGRAM/mode, unique over all suites. `argv`: program of the board's work directory and its arguments.
+    `finds`: kinds of finding that make an iteration faulty. `iterations`: per side and run (of the side *after*
+    where the sides differ). `deadline`: seconds one iteration may take on the emulated board.
+    `expect_signal`: the signal the program dies of when all is well, 0 for exit status 0.
+    `sentinel`: whether a fresh process's job proves afterwards that the GPU is done with the iteration.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    role: Role = Role.CLAIM
+    finds: tuple[str, ...] = ("mmu-fault",)
+    iterations: int = DEFAULT_ITERATIONS
+    deadline: float = 10.0
+    expect_signal: int = 0
+    sentinel: bool = True
+
+    def planned(self, side: Side | None, *, override: int | None, expect_fix: bool) -> int:
+        """Iterations of one side over the whole run. `override` is `--iterations`, for claim workloads only."""
+        total = override if override is not None and self.role is Role.CLAIM else self.iterations
+        if side is Side.BEFORE and expect_fix and self.role is Role.CLAIM:
+            return max(1, round(total * BEFORE_SHARE))
+        return total
+
+
+def share(total: int, slot: int, slots: int) -> int:
+    """Part of `total` that falls to boot number `slot` (0-based) of `slots`; the parts add up to `total`."""
+    return total // slots + (1 if slot < total % slots else 0)

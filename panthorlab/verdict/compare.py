@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The comparison of two kernels: from everything that happened to one `RunVerdict`. Pure; order does not matter."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from panthorlab.outcome import Role, Side
+from panthorlab.verdict.model import (
+    BootResult,
+    Expect,
+    IterationResult,
+    KernelRef,
+    NewFinding,
+    Plan,
+    RunVerdict,
+    SideResult,
+    TestResult,
+    TestVerdict,
+    Verdict,
+    WorkloadVerdict,
+    exit_status,
+)
+from panthorlab.verdict.novelty import BOOT, new_findings
+from panthorlab.verdict.rules import Case, judge
+from panthorlab.verdict.stats import fisher, holm
+from panthorlab.verdict.suite import compare_tests
+from panthorlab.verdict.tally import pooled, side_result
+
+
+def compare(
+    iterations: Iterable[IterationResult], boots: Iterable[BootResult], tests: Iterable[TestResult], plan: Plan,
+    kernels: Mapping[Side, KernelRef],
+) -> RunVerdict:
+    """Judge a run.
+
+    Every iteration must belong to one of `boots`, else it does not count. `ValueError` if a workload has two roles or
+    two boots have one id, which only a bug of the caller can cause.
+    """
+    iterations, all_boots = tuple(iterations), tuple(boots)
+    by_boot = {boot.id: boot for boot in all_boots}
+    if len(by_boot) < len(all_boots):
+        raise ValueError(f"boots with the same id: {sorted(boot.id for boot in all_boots)}")
+    kernels = {side: kernels.get(side, KernelRef("")) for side in Side}  # a kernel may never have been built
+    if plan.identical:
+        return decided(Verdict.UNCHANGED, (f"the builds cannot differ: {plan.identical}",), plan, kernels)
+    news = new_findings(iterations, by_boot)
+    workloads = _judge_workloads(iterations, by_boot, news, plan, kernels)
+    judged_tests = compare_tests(tests, by_boot)
+    votes = _records(iterations, plan)
+    dead = _never_up(by_boot)
+    if dead:
+        votes.append(dead)  # then nothing else can be said about the kernel that never came up
+    else:
+        votes += [*_workload_votes(workloads, plan), *_boot_votes(news), *_test_votes(judged_tests)]
+    verdict = max((vote for vote, _ in votes), key=lambda vote: vote.badness)
+    claims = [w for w in workloads if w.role is Role.CLAIM]
+    missable = [w.missable_rate for w in claims]
+    return RunVerdict(
+        verdict,
+        exit_status(verdict, plan.expect, interrupted=bool(plan.interrupted)),
+        # the deciding reasons first, then the others by weight; each once
+        tuple(dict.fromkeys(reason for _, reason in sorted(votes, key=lambda vote: -vote[0].badness))),
+        pooled(Side.BEFORE, kernels[Side.BEFORE], [w.before for w in claims]),
+        pooled(Side.AFTER, kernels[Side.AFTER], [w.after for w in claims]),
+        max((w.p_fewer for w in claims if w.p_fewer is not None), default=None),
+        min((w.p_more for w in claims if w.p_more is not None), default=None),
+        max(missable, default=1.0),
+        workloads, judged_tests, news, plan.expect, _usable_boots(by_boot),
+    )
+
+
+def decided(
+    verdict: Verdict, reasons: Sequence[str], plan: Plan, kernels: Mapping[Side, KernelRef],
+) -> RunVerdict:
+    """A verdict that needs no iteration: builds that cannot differ, a build that failed, an early lab error."""
+    before, after = (SideResult(side, kernels.get(side, KernelRef(""))) for side in (Side.BEFORE, Side.AFTER))
+    status = exit_status(verdict, plan.expect, interrupted=bool(plan.interrupted))
+    return RunVerdict(verdict, status, tuple(reasons), before, after, expect=plan.expect)
+
+
+def build_failed(side: Side, message: str, plan: Plan, kernels: Mapping[Side, KernelRef]) -> RunVerdict:
+    """*after* does not build: the patch is at fault. *before* does not build: nothing can be said about the patch."""
+    if side is Side.AFTER:
+        return decided(Verdict.REGRESSED, (f"after does not build, before does: {message}",), plan, kernels)
+    return decided(Verdict.ERROR, (f"the base itself does not build: {message}",), plan, kernels)
+
+
+Vote = tuple[Verdict, str]
+
+
+def _usable_boots(boots: Mapping[str, BootResult]) -> dict[Side, int]:
+    return {side: sum(1 for boot in boots.values() if boot.side is side and boot.usable) for side in Side}
+
+
+def _records(iterations: Sequence[IterationResult], plan: Plan) -> list[Vote]:
+    """Is the record of the run whole?"""
+    votes: list[Vote] = []
+    if plan.interrupted:
+        votes.append((Verdict.ERROR, f"the run did not reach its end: {plan.interrupted}"))
+    twice = sorted(id_ for id_, n in Counter(iteration.id for iteration in iterations).items() if n > 1)
+    if twice:
+        votes.append((Verdict.ERROR, f"{len(twice)} iterations are recorded twice, the first is {twice[0]}"))
+    return votes
+
+
+def _never_up(boots: Mapping[str, BootResult]) -> Vote | None:
+    """A side without a single boot that counts."""
+    usable = _usable_boots(boots)
+    for side in Side:
+        if usable[side]:
+            continue
+        own = [boot for boot in boots.values() if boot.side is side]
+        said = "; ".join(sorted({boot.message for boot in own if boot.message})) or f"{len(own)} boots on record"
+        if side is Side.AFTER and own and all(boot.died_of_kernel for boot in own):
+            return Verdict.REGRESSED, f"after does not boot, before does: {said}"
+        return Verdict.ERROR, f"{side} never came up: {said}"
+    return None
+
+
+def _boot_votes(news: Sequence[NewFinding]) -> list[Vote]:
+    """Findings outside iterations; one of a boot that proves nothing only keeps the run from being good."""
+    own = [finding for finding in news if finding.where == BOOT]
+    return [
+        (Verdict.REGRESSED if finding.regressed else Verdict.INCONCLUSIVE, finding.reason)
+        for finding in own if finding.regressed or not finding.after[0]
+    ]
+
+
+def _test_votes(tests: Sequence[TestVerdict]) -> list[Vote]:
+    return [
+        (test.verdict, f"test {test.name}: {test.reason}")
+        for test in tests if test.verdict in (Verdict.REGRESSED, Verdict.ERROR)
+    ]
+
+
+def _workload_votes(workloads: Sequence[WorkloadVerdict], plan: Plan) -> list[Vote]:
+    heard = {
+        Role.CLAIM: frozenset(Verdict),
+        Role.WATCH: frozenset({Verdict.REGRESSED}),
+        Role.CONTROL: frozenset({Verdict.REGRESSED, Verdict.ERROR}),
+    }
+    votes = [
+        (w.verdict, f"{w.name}: {reason}")
+        for w in workloads if w.verdict in heard[w.role]
+        for reason in (w.reasons[:1] if w.verdict in (Verdict.FIXED, Verdict.CLEAN) else w.reasons)
+    ]
+    judged = {workload.name for workload in workloads}
+    votes += [
+        (Verdict.ERROR, f"{name}: was planned and never ran")
+        for name in sorted(frozenset[str]().union(*(planned.keys() for planned in plan.iterations.values())) - judged)
+    ]
+    if any(workload.role is Role.CLAIM for workload in workloads):
+        return votes
+    if plan.expect is Expect.NO_CHANGE and any(w.verdict is Verdict.CLEAN for w in workloads):
+        return [*votes, (Verdict.CLEAN, "no claim workload ran; the others are clean")]
+    return [*votes, (Verdict.INCONCLUSIVE, "no claim workload ran")]
+
+
+def _judge_workloads(
+    iterations: Sequence[IterationResult], boots: Mapping[str, BootResult], news: Sequence[NewFinding], plan: Plan,
+    kernels: Mapping[Side, KernelRef],
+) -> tuple[WorkloadVerdict, ...]:
+    """Every workload that has iterations, claims first."""
+    members: dict[str, list[IterationResult]] = {}
+    for iteration in iterations:
+        members.setdefault(iteration.workload, []).append(iteration)
+    cases = [_case(name, own, boots, news, plan, kernels) for name, own in sorted(members.items())]
+    judged = []
+    for role in Role:  # Holm over the workloads of one role: which watches run does not touch the claims
+        for case in _holm([case for case in cases if case.role is role]):
+            verdict, reasons = judge(case)
+            judged.append(WorkloadVerdict(
+                case.name, role, verdict, case.before, case.after, case.p_fewer, case.p_more, case.missable, reasons,
+                case.clustered, case.per_boot,
+            ))
+    return tuple(judged)
+
+
+def _case(
+    name: str, own: Sequence[IterationResult], boots: Mapping[str, BootResult], news: Sequence[NewFinding], plan: Plan,
+    kernels: Mapping[Side, KernelRef],
+) -> Case:
+    """The numbers of one workload; its p values are not adjusted yet."""
+    roles = {iteration.role for iteration in own}
+    if len(roles) > 1:
+        raise ValueError(f"workload {name} has several roles: {', '.join(sorted(roles))}")
+    per_boot = any(iteration.per_boot for iteration in own)
+    clustered = not per_boot and any(iteration.terminations > 1 for iteration in own)
+    before, after = (
+        side_result(
+            side, kernels[side], [i for i in own if i.side is side], boots,
+            plan.iterations.get(side, {}).get(name, 0), per_boot=per_boot,
+        )
+        for side in (Side.BEFORE, Side.AFTER)
+    )
+    fewer, more = _p_values(before, after, clustered=clustered)
+    new = tuple(finding for finding in news if finding.where == name)
+    return Case(name, roles.pop(), before, after, fewer, more, new, plan, clustered, per_boot)
+
+
+def _p_values(before: SideResult, after: SideResult, *, clustered: bool) -> tuple[float | None, float | None]:
+    """(fewer, more). Of rounds with several terminations the larger of both ways to count them."""
+    if not before.rounds or not after.rounds:
+        return None, None
+    fewer, more = fisher(before.faulty, before.iterations, after.faulty, after.iterations)
+    if clustered:
+        by_round = fisher(before.faulty_rounds, before.rounds, after.faulty_rounds, after.rounds)
+        fewer, more = max(fewer, by_round[0]), max(more, by_round[1])
+    return fewer, more
+
+
+def _holm(cases: Sequence[Case]) -> list[Case]:
+    """The same cases with Holm-adjusted p values."""
+    fewer = holm([case.p_fewer for case in cases if case.p_fewer is not None])
+    more = holm([case.p_more for case in cases if case.p_more is not None])
+    adjusted = iter(zip(fewer, more, strict=True))
+    judged = []
+    for case in cases:
+        if case.p_fewer is not None:
+            p_fewer, p_more = next(adjusted)
+            case = replace(case, p_fewer=p_fewer, p_more=p_more)
+        judged.append(case)
+    return judged

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panthorlab.outcome import Role, Side
+from panthorlab.run.plan import MAX_LAB_ATTEMPTS, Slot, progress_of, remaining, schedule
+from panthorlab.run.workload import Workload, share
+
+
+def test_sides_alternate_abba() -> None:
+    assert [slot.name for slot in schedule(3)] == ["before1", "after1", "after2", "before2", "before3", "after3"]
+
+
+@given(total=st.integers(0, 5000), slots=st.integers(1, 9))
+def test_shares_add_up(total: int, slots: int) -> None:
+    parts = [share(total, slot, slots) for slot in range(slots)]
+    assert sum(parts) == total
+    assert max(parts) - min(parts) <= 1
+
+
+def test_before_needs_fewer_iterations_only_when_a_fix_is_expected() -> None:
+    claim = Workload("a/b", ("a",), iterations=240)
+    assert claim.planned(Side.BEFORE, override=None, expect_fix=True) == 80
+    assert claim.planned(Side.AFTER, override=None, expect_fix=True) == 240
+    assert claim.planned(Side.BEFORE, override=None, expect_fix=False) == 240
+    watch = Workload("a/c", ("a",), Role.WATCH, iterations=16)
+    assert watch.planned(Side.BEFORE, override=1000, expect_fix=True) == 16
+
+
+def _iteration(number: int, outcome: str = "PASS") -> dict[str, Any]:
+    return {"event": "iteration", "slot": "after1", "workload": "w", "id": f"after1.1-{number}", "outcome": outcome}
+
+
+def _end(complete: bool, outcome: str = "PASS", blame: str | None = None) -> dict[str, Any]:
+    return {"event": "boot-end", "slot": "after1", "complete": complete, "outcome": outcome, "blame": blame}
+
+
+def test_done_iterations_are_kept_and_errors_repeated() -> None:
+    events = [{"event": "boot-start", "slot": "after1"}, _iteration(1), _iteration(2, "ERROR"), _iteration(3, "FAIL")]
+    state = progress_of(Slot(Side.AFTER, 0), events)
+    assert state.done == {"w": 2}
+    assert state.attempts == 1
+    assert remaining([Slot(Side.AFTER, 0)], events)
+
+
+def test_lab_failures_are_retried_until_the_limit() -> None:
+    slot = Slot(Side.AFTER, 0)
+    events = [_end(False, "ERROR", "lab")] * (MAX_LAB_ATTEMPTS - 1)
+    assert remaining([slot], events) == [slot]
+    assert remaining([slot], [*events, _end(False, "ERROR", "lab")]) == []
+
+
+def test_complete_slot_is_done() -> None:
+    assert remaining([Slot(Side.AFTER, 0)], [_end(True)]) == []
