@@ -28,9 +28,10 @@ LOOPS = {
                                   encode("MOVE", dst=6, imm=0x123456789)] * 4, 20000),
     "load, add, store, wait": _loop([encode("LOAD_MULTIPLE", base=20, addr=10, mask=0xF), encode("WAIT", wait=1),
                                      encode("ADD_IMM32", dst=20, src=20, imm=1),
-                                     encode("STORE_MULTIPLE", base=20, addr=10, mask=0xF), encode("WAIT", wait=1)], 20000),
-    "sync objects": _loop([encode("SYNC_ADD64", addr=10, data=14, scope=2), encode("SYNC_WAIT64", addr=10, data=16, cond=0),
-                           encode("MOVE", dst=14, imm=0)], 20000),
+                                     encode("STORE_MULTIPLE", base=20, addr=10, mask=0xF), encode("WAIT", wait=1)],
+                                    20000),
+    "sync objects": _loop([encode("SYNC_ADD64", addr=10, data=14, scope=2), encode("MOVE", dst=14, imm=0),
+                           encode("SYNC_WAIT64", addr=10, data=16, cond=0)], 20000),
     "draw calls": _loop([encode("MOVE32", dst=33 + n, imm=n) for n in range(7)]
                         + [encode("RUN_IDVS"), encode("WAIT", wait=4)], 20000),
 }
@@ -45,9 +46,10 @@ def jobs() -> float:
         encode("STORE_MULTIPLE", base=70, addr=68, mask=1), encode("WAIT", wait=0xFF), encode("MOVE32", dst=70, imm=0),
         encode("FLUSH_CACHE2", l2=3, lsc=3, other=2, flush_id=70, signal=1), encode("WAIT", wait=0xFF)]))
     memory.poke(RING, assemble([
-        encode("MOVE32", dst=94), encode("FLUSH_CACHE2", l2=3, lsc=3, other=2, flush_id=94), encode("MOVE", dst=92, imm=CODE),
-        encode("MOVE32", dst=94, imm=56), encode("WAIT", wait=1), encode("CALL", addr=92, length=94),
-        encode("MOVE", dst=92, imm=DATA + 4096), encode("MOVE", dst=94, imm=1), encode("WAIT", wait=0xFF),
+        encode("MOVE32", dst=94), encode("FLUSH_CACHE2", l2=3, lsc=3, other=2, flush_id=94),
+        encode("MOVE", dst=92, imm=CODE), encode("MOVE32", dst=94, imm=56), encode("WAIT", wait=1),
+        encode("CALL", addr=92, length=94), encode("MOVE", dst=92, imm=DATA + 4096),
+        encode("MOVE", dst=94, imm=1), encode("WAIT", wait=0xFF),
         encode("SYNC_ADD64", addr=92, data=94, propagate=1), encode("ERROR_BARRIER"), *[encode("NOP")] * 5] * 32))
     stream = CommandStream(0, memory, firmware, CsParams())
     stream.start(RING, 4096, 0, 0)

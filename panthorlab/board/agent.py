@@ -7,6 +7,7 @@ anything but bytes, so the guest can always get rid of its output; that is what 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import select
@@ -151,10 +152,8 @@ class AgentShell:
     def close(self) -> None:
         """Shut the stream down and end the reader; what still waits gets what the board died of."""
         self._closing = True
-        try:
+        with contextlib.suppress(OSError):  # the other end is gone already
             self._sock.shutdown(socket.SHUT_RDWR)
-        except OSError:  # the other end is gone already
-            pass
         if threading.current_thread() is not self._thread:
             self._thread.join(SEND_TIMEOUT)
         self._sock.close()
@@ -298,28 +297,33 @@ class AgentShell:
                 try:
                     (process.on_stdout if frame.type is FrameType.STDOUT else process.on_stderr)(frame.data)
                 except Exception as error:  # belongs to whoever waits for the process, not to the reader
-                    self._update(lambda: setattr(process, "error", error))
+                    with self._changed:
+                        process.error = error
+                        self._changed.notify_all()
         elif frame.type is FrameType.EXIT:
             status = frames.parse_exit(frame.data)
             if process:
-                self._processes.pop(frame.id, None)
-                self._update(lambda: setattr(process, "status", status))
+                with self._changed:
+                    del self._processes[frame.id]
+                    process.status = status
+                    self._changed.notify_all()
         elif frame.type is FrameType.CREDIT:
             credit = frames.parse_credit(frame.data)
             if process:
-                self._update(lambda: setattr(process, "credit", process.credit + credit))
+                with self._changed:
+                    process.credit += credit
+                    self._changed.notify_all()
         elif frame.type is FrameType.PONG:
-            self._update(lambda: self._pongs.add(frame.id))
+            with self._changed:
+                self._pongs.add(frame.id)
+                self._changed.notify_all()
         elif frame.type is FrameType.HELLO:
             hello = frames.parse_hello(frame.data)
-            self._update(lambda: setattr(self, "_hello", hello))
+            with self._changed:
+                self._hello = hello
+                self._changed.notify_all()
         else:
             raise frames.FrameError(f"{frame.type.name}: {frame.data[:200].decode('utf-8', 'replace')}")
-
-    def _update(self, change: Callable[[], object]) -> None:
-        with self._changed:
-            change()
-            self._changed.notify_all()
 
 
 def _file_error(verb: str, path: str, errno: int) -> RemoteFileError:

@@ -22,10 +22,10 @@ from panthorlab.board.api import Hazard
 from panthorlab.board.config import EmulatedFile
 from panthorlab.board.console import Console, ConsoleLine
 from panthorlab.board.cpus import CpuLease
-from panthorlab.board.gpu_model import GpuModel
+from panthorlab.board.gpu_model import INJECTIONS, GpuModel
 from panthorlab.board.initramfs import WORK_DIR
 from panthorlab.board.qmp import Monitor
-from panthorlab.errors import BootError, LabError, PanthorlabError
+from panthorlab.errors import BootError, LabError, PanthorlabError, UsageError
 
 PANIC = re.compile(rb"Kernel panic - not syncing: (.*?)(?: \]---)?$")
 OOPS = re.compile(rb"Internal error: |Unable to handle kernel |kernel BUG at |Oops: ")
@@ -115,6 +115,17 @@ class BootedEmulatedBoard:
         """What the report says about the machine: CPU, memory, command line, QEMU, host CPU."""
         return dict(self._facts)
 
+    @property
+    def injections(self) -> frozenset[str]:
+        return INJECTIONS if self._parts.model else frozenset()
+
+    def inject(self, failure: str) -> None:
+        """Make the GPU model fail on purpose. Raises UsageError for what is not one of `injections`."""
+        if failure not in self.injections or self._parts.model is None:
+            raise UsageError(f"board {self.name} cannot produce `{failure}`",
+                             hint=f"it can: {', '.join(sorted(self.injections)) or 'nothing'}")
+        self._parts.model.inject(failure)
+
     def hazards(self) -> Sequence[Hazard]:
         return self._parts.model.hazards() if self._parts.model else []
 
@@ -194,7 +205,6 @@ class BootedEmulatedBoard:
             ready = {fd for fd, _ in poller.poll()}
             if not self._closed:
                 self._cause = self._explain(ready, qemu, model)
-                self._parts.monitor.status(0.0)
         finally:
             os.close(qemu)
             if model >= 0:
@@ -249,13 +259,3 @@ def _ended(pidfd: int, timeout: float) -> bool:
 
 def _status(code: int) -> str:
     return f"killed by signal {-code}" if code < 0 else f"exit status {code}"
-
-
-def wait_until(done: Callable[[], bool], timeout: float, step: float = 0.002) -> bool:
-    """Poll a condition that nothing announces; False at the deadline."""
-    deadline = time.monotonic() + timeout
-    while not done():
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(step)
-    return True

@@ -99,7 +99,7 @@ BOARD_TYPES: dict[str, type[BoardFile]] = {"emulated": EmulatedFile}
 
 
 def read_board_file(file: Path) -> BoardFile:
-    """The board that `file` describes. Raises ConfigError with file:line:column and, where one is near, a suggestion."""
+    """The board that `file` describes. Raises ConfigError with file:line:column and a suggestion where one is near."""
     data, places = yamlfile.read_yaml(file)
     kind = data.get("type")
     known = ", ".join(BOARD_TYPES)

@@ -21,7 +21,7 @@ from panthorlab.board.cpus import CpuLease
 from panthorlab.board.gpu_model import SOCKET, GpuModel, firmware
 from panthorlab.board.initramfs import build_initramfs
 from panthorlab.board.kernel_log import kernel_lines
-from panthorlab.board.machine import Wires, command_line, machine_facts, qemu_arguments
+from panthorlab.board.machine import Wires, machine_facts, qemu_arguments
 from panthorlab.board.qemu import Qemu, find_qemu
 from panthorlab.board.qmp import Monitor
 from panthorlab.errors import BootError, LabError, UsageError
@@ -29,8 +29,6 @@ from panthorlab.kernel.model import Kernel
 from panthorlab.paths import cache_dir
 
 RENDER_NODE = "/dev/dri/renderD*"
-_GPU_PREFIX = "gpu."
-_STALE = 24 * 3600.0
 
 
 class EmulatedBoard:
@@ -51,7 +49,7 @@ class EmulatedBoard:
         self, kernel: Kernel, *, log_dir: Path, overlay: Path | None = None, params: Mapping[str, str] | None = None,
         on_progress: Callable[[str], None] = lambda _step: None,
     ) -> BootedEmulatedBoard:
-        """See `Board.boot`. `params` also takes `gpu.trace=on` (a Chrome trace in `log_dir`) and `gpu.seed=N`."""
+        """See `Board.boot`. `params` also takes `seed` and `trace=on` (a Chrome trace in `log_dir`)."""
         if kernel.arch != self.arch:
             raise UsageError(f"board {self.name} is {self.arch}, the kernel {kernel.title} is {kernel.arch}")
         log_dir.mkdir(parents=True, exist_ok=True)
@@ -64,10 +62,7 @@ class EmulatedBoard:
         return board
 
     def _gpu_params(self, params: Mapping[str, str]) -> dict[str, str]:
-        for name in params:
-            if not name.startswith(_GPU_PREFIX):
-                raise UsageError(f"unknown board parameter `{name}`", hint="parameters of the GPU are `gpu.NAME=VALUE`")
-        own = {name.removeprefix(_GPU_PREFIX): value for name, value in params.items()}
+        own = {name.removeprefix("gpu."): value for name, value in params.items()}
         return {**(self.file.gpu.params if self.file.gpu else {}), **own}
 
     def _assemble(
@@ -91,44 +86,33 @@ class EmulatedBoard:
         if model:
             model.wait_listening()
 
-        wires = [made.enter_context(_pair()) for _ in range(3)]
-        (console, _), (agent, _), (monitor, _) = (wire.ends for wire in wires)
-        ends = [wire.ends[1].fileno() for wire in wires]
-        arguments = qemu_arguments(
-            self.file, image=kernel.image.resolve(), initrd=initrd,
-            wires=Wires(*ends, gpu_socket=SOCKET if model else None))
+        pairs = [socket.socketpair() for _ in range(3)]
+        made.callback(_close_all, pairs)
+        console, agent, monitor = (ours for ours, _ in pairs)
+        ends = [theirs.fileno() for _, theirs in pairs]
+        wires = Wires(console=ends[0], agent=ends[1], monitor=ends[2], gpu_socket=SOCKET if model else None)
+        arguments = qemu_arguments(self.file, image=kernel.image.resolve(), initrd=initrd, wires=wires)
         qemu_log = log_dir / "qemu.log"
         with qemu_log.open("wb") as log:
             process = spawn.spawn([*qemu.argv, *arguments], cwd=run_dir, stdout=log, stderr=log, cpu=cpu, pass_fds=ends)
         made.callback(spawn.end, process, gently=0)
-        for wire in wires:
-            wire.ends[1].close()
+        for _, theirs in pairs:
+            theirs.close()
         facts = {**machine_facts(self.file), "board": self.name, "qemu": qemu.version, "qemu_origin": qemu.origin,
                  "host_cpu": cpu, "gpu_params": dict(params)}
         board = BootedEmulatedBoard(
             Parts(name=self.name, board=self.file, run_dir=run_dir, log_dir=log_dir, qemu=process, qemu_log=qemu_log,
                   model=model, console=Console(console, log_dir / "console.log"), monitor=Monitor(monitor),
-                  close_sockets=lambda: _close_all(wires), lease=lease),
+                  close_sockets=lambda: _close_all(pairs), lease=lease),
             lambda why_lost: AgentShell(agent, why_lost), facts)
         made.pop_all()
         return board
 
 
-class _pair:  # noqa: N801 - used as a context manager function
-    """A connected pair of stream sockets, closed on failure."""
-
-    def __enter__(self) -> _pair:
-        self.ends = socket.socketpair()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        for end in self.ends:
+def _close_all(pairs: list[tuple[socket.socket, socket.socket]]) -> None:
+    for pair in pairs:
+        for end in pair:
             end.close()
-
-
-def _close_all(wires: list[_pair]) -> None:
-    for wire in wires:
-        wire.__exit__()
 
 
 def _run_dir() -> Path:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What QEMU is told: the machine of an emulated board and the kernel's command line. Pure functions of the board file."""
+"""What QEMU is told: the machine and the kernel's command line. Pure functions of the board file."""
 
 from __future__ import annotations
 

@@ -1,9 +1,188 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A QEMU that can attach the emulated GPU: one that is installed, else Debian's, unpacked into the cache.
+
+`vfio-user-pci` came with QEMU 10.1. Where the distribution's QEMU is older, the packages named in `qemu-debs.lock`
+are fetched by hash and run from the cache by their own dynamic loader: no root, nothing installed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from panthorlab.board import debs
+from panthorlab.board.debs import Deb
+from panthorlab.errors import LabError
+from panthorlab.paths import cache_dir
+
+PROGRAM = "qemu-system-aarch64"
+PACKAGE = "qemu-system-arm"
+MINIMUM = (10, 1)
+LOCK = Path(__file__).with_name("qemu-debs.lock")
+SUITES = (("trixie", "trixie-backports"), ("sid",))
+"""Where to look for a new enough package if the pinned ones are gone; the last of each is preferred."""
+WHERE = ("QEMU 10.1 or newer with vfio-user-pci: Debian trixie-backports and sid, Fedora 43, Ubuntu 26.04, "
+         "or built from source; put it on PATH")
+_ANSWER_TIMEOUT = 60.0
+Progress = Callable[[str], None]
+_from_cache: list[Qemu] = []  # what this process has found there
+
+
 @dataclass(frozen=True)
 class Qemu:
+    """`argv`: how to start it. `origin`: `PATH` or `cache`, and the file."""
+
     argv: tuple[str, ...]
     version: str
     origin: str
-def find_qemu(_p=None):
-    R="/tmp/lab/q/root"
-    return Qemu((f"{R}/lib64/ld-linux-x86-64.so.2","--library-path",f"{R}/usr/lib/x86_64-linux-gnu",f"{R}/usr/bin/qemu-system-aarch64","-L",f"{R}/usr/share/qemu"),"11.1.3","dev")
+
+
+def find_qemu(on_progress: Progress = lambda _text: None) -> Qemu:
+    """The QEMU to use. Downloads one if none here is new enough. Raises LabError, saying which would do."""
+    found, refused = installed_qemu()
+    if found:
+        return found
+    try:
+        if not _from_cache:
+            _from_cache.append(_cached_qemu(on_progress))
+        return _from_cache[0]
+    except LabError as error:
+        tried = "".join(f"\n  {line}" for line in refused) or "\n  none on PATH"
+        raise LabError(f"no usable {PROGRAM}:{tried}\n  Debian's package: {error}",
+                       hint=f"{error.hint or ''}{'; or ' if error.hint else ''}install {WHERE}") from error
+
+
+@cache
+def installed_qemu() -> tuple[Qemu | None, tuple[str, ...]]:
+    """The first usable QEMU on PATH, and why those before it are not."""
+    refused: list[str] = []
+    for folder in os.get_exec_path():
+        path = Path(folder, PROGRAM)
+        if not os.access(path, os.X_OK):
+            continue
+        qemu = Qemu((str(path),), "", f"PATH: {path}")
+        try:
+            return check(qemu), tuple(refused)
+        except LabError as error:
+            refused.append(f"{path}: {error}")
+    return None, tuple(refused)
+
+
+def check(qemu: Qemu) -> Qemu:
+    """The same with its version. Raises LabError if it is too old or was built without vfio-user."""
+    said = _ask(qemu, "--version")
+    found = re.search(r"version (\d+)\.(\d+)(?:\.(\d+))?", said)
+    if not found:
+        raise LabError(f"does not tell its version: {said.strip()[:200]!r}")
+    version = found[0].removeprefix("version ")
+    if (int(found[1]), int(found[2])) < MINIMUM:
+        raise LabError(f"version {version} is too old, {'.'.join(map(str, MINIMUM))} is the first with vfio-user-pci")
+    if "x-msg-timeout" not in _ask(qemu, "-device", "vfio-user-pci,help"):
+        raise LabError(f"version {version} was built without vfio-user-pci")
+    return Qemu(qemu.argv, version, qemu.origin)
+
+
+def _ask(qemu: Qemu, *arguments: str) -> str:
+    try:
+        done = subprocess.run([*qemu.argv, *arguments], capture_output=True, stdin=subprocess.DEVNULL,
+                              timeout=_ANSWER_TIMEOUT, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise LabError(f"cannot be run: {error}") from error
+    return (done.stdout + done.stderr).decode("utf-8", "replace")
+
+
+# -- Debian's package in the cache ------------------------------------------------------------------------------
+
+
+def _cached_qemu(on_progress: Progress) -> Qemu:
+    pinned = pinned_packages()
+    base = cache_dir("qemu")
+    with _exclusive(base / "lock"):
+        root = cached_root(pinned) or _provide(base, pinned, on_progress)
+    return check(unpacked_qemu(root))
+
+
+def pinned_packages() -> list[Deb]:
+    """The packages of the lock file; none if it is for another architecture than this machine's."""
+    pinned_for, pinned = debs.parse_lock(LOCK.read_text())
+    return pinned if pinned_for == debs.architecture() else []
+
+
+def cached_root(pinned: list[Deb]) -> Path | None:
+    """The unpacked tree of these packages in the cache, if it is there."""
+    root = cache_dir("qemu") / _key(pinned) / "root"
+    return root if root.is_dir() else None
+
+
+def _provide(base: Path, pinned: list[Deb], on_progress: Progress) -> Path:
+    """Fetch and unpack QEMU; the directory appears whole or not at all."""
+    key = _key(pinned)
+    mirror = debs.debian_mirror()
+    store = cache_dir("debs")
+    paths: list[Path] = []
+    if pinned:
+        on_progress("fetching QEMU")
+        try:
+            paths = debs.download(pinned, mirror, store, on_progress)
+        except LabError as error:
+            on_progress(f"the pinned QEMU packages cannot be had ({error}); looking for others")
+    if not paths:
+        paths = debs.download(resolve(mirror), mirror, store, on_progress)
+    on_progress("unpacking QEMU")
+    with tempfile.TemporaryDirectory(dir=base) as temporary:
+        root = Path(temporary, "tree", "root")
+        root.mkdir(parents=True)
+        debs.unpack(paths, root)
+        check(unpacked_qemu(root))
+        shutil.rmtree(base / key, ignore_errors=True)
+        root.parent.rename(base / key)
+    return base / key / "root"
+
+
+def resolve(mirror: str) -> list[Deb]:
+    """The packages that give a new enough QEMU today. Raises LabError."""
+    refused = []
+    for suites in SUITES:
+        with tempfile.TemporaryDirectory(dir=cache_dir("qemu")) as folder:
+            found = debs.PrivateApt(Path(folder), mirror, suites).resolve(PACKAGE)
+        version = next((deb.name.split("_")[1] for deb in found if deb.name.startswith(f"{PACKAGE}_")), "?")
+        number = re.match(r"(\d+)\.(\d+)", version)
+        if number and (int(number[1]), int(number[2])) >= MINIMUM:
+            return found
+        refused.append(f"{suites[-1]} has {version}")
+    raise LabError(f"no new enough {PACKAGE} in the archive: {', '.join(refused)}")
+
+
+def unpacked_qemu(root: Path) -> Qemu:
+    """QEMU in an unpacked tree, started by the tree's own dynamic loader and libraries."""
+    loaders = sorted(root.glob("lib64/ld-linux-*.so.*")) + sorted(root.glob("lib/ld-linux-*.so.*"))
+    libraries = [str(path) for path in sorted(root.glob("usr/lib/*-linux-gnu*")) if path.is_dir()]
+    program = root / "usr/bin" / PROGRAM
+    if not loaders or not libraries or not program.exists():
+        raise LabError(f"{root} holds no {PROGRAM}", hint=f"delete {root.parent} and try again")
+    argv = (str(loaders[0]), "--library-path", ":".join(libraries), str(program), "-L", str(root / "usr/share/qemu"))
+    return Qemu(argv, "", f"cache: {program}")
+
+
+def _key(pinned: list[Deb]) -> str:
+    """Names the tree by what should be in it; a substitute for pinned packages that are gone takes the same name."""
+    if not pinned:
+        return "resolved"
+    return hashlib.sha256("".join(sorted(deb.sha256 for deb in pinned)).encode()).hexdigest()[:16]
+
+
+@contextmanager
+def _exclusive(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

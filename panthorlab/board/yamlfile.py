@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -20,6 +20,11 @@ from panthorlab.errors import ConfigError
 MAX_BYTES = 256 * 1024
 Path_ = tuple[int | str, ...]
 Model = TypeVar("Model", bound=BaseModel)
+
+
+class _Mark(Protocol):
+    line: int
+    column: int
 
 
 class _Node:
@@ -76,7 +81,7 @@ def load(file: Path, model: type[Model], data: dict[str, Any], places: _Node) ->
     raise _at(file, mark, "\n".join([message, *others]), hint)
 
 
-def _at(file: Path, mark: yaml.Mark | None, message: str, hint: str | None = None) -> ConfigError:
+def _at(file: Path, mark: _Mark | None, message: str, hint: str | None = None) -> ConfigError:
     line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
     return ConfigError(message, file=file, line=line, column=column, hint=hint)
 
@@ -101,7 +106,7 @@ def _construct(file: Path, node: yaml.Node, path: Path_, places: _Node) -> Any:
             items.append(_construct(file, item, (*path, index), places))
         return items
     try:
-        return yaml.SafeLoader("").construct_object(node)  # type: ignore[no-untyped-call]
+        return yaml.SafeLoader("").construct_object(node)
     except (yaml.YAMLError, ValueError) as error:
         raise _at(file, node.start_mark, f"not a plain value: {error}") from error
 
@@ -127,11 +132,11 @@ def _explain(
     where = ".".join(str(step) for step in path)
     if detail["type"] == "extra_forbidden":
         names = list(_fields(model, path[:-1]))
-        hint = close_match(str(path[-1]), names) or f"known here: {', '.join(names)}"
-        return places.keys.get(path), f"unknown key `{where}`", hint
+        suggestion = close_match(str(path[-1]), names) or f"known here: {', '.join(names)}"
+        return places.keys.get(path), f"unknown key `{where}`", suggestion
     if detail["type"] == "missing":
         return places.values[known_part], f"`{where}` is missing", None
-    hint = None
+    hint: str | None = None
     if detail["type"] == "literal_error":
         choices = str(context.get("expected", ""))
         hint = close_match(str(detail["input"]), choices.replace("'", "").replace(" or ", ", ").split(", "))

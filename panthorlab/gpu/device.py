@@ -69,7 +69,7 @@ class Gpu:
     def reset(self) -> None:
         """The PCI function was reset: as after power-on."""
         self._hardware_reset()
-        self._storage.clear()
+        self._storage.update({r.offset: r.reset for r in regs.CONTROL if r.kind is Kind.STORAGE})
         self.chip.latest_flush = 1
         for irq in self.irqs:
             irq.write_mask(0)
@@ -160,7 +160,8 @@ class Gpu:
         if kind is Kind.CONSTANT:
             read = partial(int, register.reset)
         elif kind is Kind.STORAGE:
-            read, write = partial(self._storage.get, offset, register.reset), partial(self._storage.__setitem__, offset)
+            self._storage[offset] = register.reset
+            read, write = partial(self._storage.__getitem__, offset), partial(self._storage.__setitem__, offset)
         if read is not None:
             self._reads[offset] = read
         if write is not None:

@@ -102,7 +102,8 @@ class Reporter:
     def summary(self, extra: Mapping[str, object]) -> None:
         """The counters, at the end."""
         durations = {name: h.as_json() for name, h in sorted(self.durations.items())}
-        self.event("counters", "counters at the end", counts=dict(sorted(self.counts.items())), durations=durations, **extra)
+        counts = dict(sorted(self.counts.items()))
+        self.event("counters", "counters at the end", counts=counts, durations=durations, **extra)
         for name, histogram in sorted(self.durations.items()):
             self.log(f"{name}: {histogram.count} times, median {histogram.median_us()} us, at most "
                      f"{histogram.most * 1e6:.0f} us")

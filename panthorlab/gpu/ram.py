@@ -7,7 +7,7 @@ import mmap
 from bisect import bisect_right
 
 
-class NoRam(Exception):
+class NoRamError(Exception):
     """Nothing is mapped (for writing) at this guest-physical address."""
 
     def __init__(self, pa: int) -> None:
@@ -71,7 +71,7 @@ class GuestRam:
             region.close()
 
     def region(self, pa: int) -> Region:
-        """The mapping that holds `pa`. Raises NoRam."""
+        """The mapping that holds `pa`. Raises NoRamError."""
         last = self._last
         if last is not None and last.base <= pa < last.end:
             return last
@@ -79,10 +79,10 @@ class GuestRam:
         if at >= 0 and pa < self._regions[at].end:
             self._last = self._regions[at]
             return self._last
-        raise NoRam(pa)
+        raise NoRamError(pa)
 
     def read_quad(self, pa: int) -> int:
-        """The aligned u64 at `pa`: a page table entry. Raises NoRam."""
+        """The aligned u64 at `pa`: a page table entry. Raises NoRamError."""
         region = self.region(pa)
         return region.quads[pa - region.base >> 3]
 

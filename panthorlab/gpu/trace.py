@@ -11,7 +11,7 @@ import time
 from typing import Protocol, TextIO
 
 PROCESS = 1
-MEMORY_EVENTS = 2_000_000  # then the trace stops growing, and says so
+MOST_EVENTS = 2_000_000  # then the trace stops growing, and says so
 
 
 class Trace(Protocol):
@@ -60,8 +60,8 @@ class ChromeTrace:
         self._tracks: dict[str, int] = {}
         self._open: dict[str, int] = {}
         self._count = 0
-        file.write("[\n")
-        file.write(json.dumps({"ph": "M", "pid": PROCESS, "name": "process_name", "args": {"name": "Mali-G610 (emulated)"}}))
+        name = {"ph": "M", "pid": PROCESS, "name": "process_name", "args": {"name": "Mali-G610 (emulated)"}}
+        file.write("[\n" + json.dumps(name))
 
     def begin(self, track: str, name: str, **args: object) -> None:
         if self.on:
@@ -98,7 +98,7 @@ class ChromeTrace:
             self._line({"ph": "M", "pid": PROCESS, "tid": tid, "name": "thread_name", "args": {"name": track}})
         self._line({"ph": phase, "ts": time.monotonic_ns() / 1000, "pid": PROCESS, "tid": tid, **event})
         self._count += 1
-        if self._count == MEMORY_EVENTS:
+        if self._count == MOST_EVENTS:
             self._line({"ph": "i", "ts": time.monotonic_ns() / 1000, "pid": PROCESS, "tid": tid, "s": "g",
                         "name": "the trace is full"})
             self.close()

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/mman.h>
 
 #include "cs.h"
 
@@ -52,6 +53,15 @@ int client_create(struct client *client, const struct client_config *config)
 		ret = gpu_heap_create(gpu, client->vm, config->chunks, config->chunk_size,
 				      config->chunks + 4, &client->heap[i]);
 	return ret;
+}
+
+/* Drop the CPU mappings and the file, and with the last of them all there is on the GPU. */
+void client_release(struct client *client)
+{
+	if (client->bo.map)
+		munmap((void *)client->bo.map, client->bo.size);
+	client->bo.map = NULL;
+	gpu_close(&client->gpu);
 }
 
 static struct cs stream_at(struct client *client, unsigned int index)

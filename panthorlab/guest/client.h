@@ -50,6 +50,7 @@ struct client {
 
 int client_create(struct client *client, const struct client_config *config);
 int client_run(struct client *client);
+void client_release(struct client *client);
 unsigned int client_bound(const struct client_config *config);
 void client_facts(const struct client *client, char *text, size_t size);
 

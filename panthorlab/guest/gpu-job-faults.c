@@ -19,8 +19,6 @@
 #include "ktap.h"
 #include "sentinel.h"
 
-#define OTHER_MS	15000
-
 /**
  * struct fault - A job that must fail
  * @write: its stream
@@ -145,7 +143,7 @@ static int fault_job(const struct fault *fault)
 		return 1;
 	stays = bystander_finish(&bystander);
 	ktap_result(2, stays, "another group still works", "its job after the fault failed");
-	others = sentinel_run(OTHER_MS, why, sizeof(why));
+	others = sentinel_run(why, sizeof(why));
 	ktap_result(3, others, "a fresh process works", why);
 	return failed && stays && others ? 0 : 1;
 }

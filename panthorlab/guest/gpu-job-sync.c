@@ -193,7 +193,7 @@ int job_oom(const struct options *options)
 		    "a heap that may grow # SKIP the tiler takes no chunks", "");
 	ktap_result(2, true, fails ? "a heap that may not" :
 		    "a heap that may not # SKIP the tiler takes no chunks", "");
-	works = sentinel_run(15000, why, sizeof(why));
+	works = sentinel_run(why, sizeof(why));
 	ktap_result(3, works, "a fresh process works", why);
 	return works ? 0 : 1;
 }

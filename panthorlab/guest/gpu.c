@@ -80,11 +80,13 @@ int gpu_open(struct gpu *gpu)
 		close(gpu->fd);
 	}
 	if (i == RENDER_MINORS)
+		gpu->fd = -1;
+	if (gpu->fd < 0)
 		return fail(-ENODEV, "no panthor among the %d render nodes that open", opened);
 
 	ret = gpu_query(gpu, DRM_PANTHOR_DEV_QUERY_GPU_INFO, &info, sizeof(info));
 	if (ret) {
-		close(gpu->fd);
+		gpu_close(gpu);
 		return ret;
 	}
 	gpu->shader_cores = info.shader_present;
@@ -94,7 +96,8 @@ int gpu_open(struct gpu *gpu)
 
 void gpu_close(struct gpu *gpu)
 {
-	close(gpu->fd);
+	if (gpu->fd >= 0)
+		close(gpu->fd);
 	gpu->fd = -1;
 }
 
@@ -150,8 +153,10 @@ int gpu_bo_create(struct gpu *gpu, uint32_t vm, uint64_t va, size_t size, uint32
 		return ret;
 
 	bo->map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, gpu->fd, offset.offset);
-	if (bo->map == MAP_FAILED)
+	if (bo->map == MAP_FAILED) {
+		bo->map = NULL;
 		return fail(-errno, "mmap of a buffer object");
+	}
 	return gpu_bind(gpu, vm, bo, flags);
 }
 

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-bool sentinel_run(unsigned int timeout_ms, char *why, size_t size);
+/* Returns whether the job was right, else says why. */
+bool sentinel_run(char *why, size_t size);
 
 #endif

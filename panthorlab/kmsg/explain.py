@@ -58,4 +58,4 @@ def _or_lost(number: int | None) -> str:
 def _whose(finding: Finding) -> str:
     if finding.pid is None:
         return ""
-    return f" of {finding.comm} (pid {finding.pid})" if finding.comm else f" of pid {finding.pid}"
+    return f" ({finding.comm}, pid {finding.pid})" if finding.comm else f" (pid {finding.pid})"

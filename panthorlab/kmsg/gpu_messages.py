@@ -389,4 +389,4 @@ def _message(
 
 
 def _signature(kind: Kind, *parts: str | None) -> str:
-    return ":".join([kind.value, *(part for part in parts if part)])
+    return ":".join([kind.value, *(part for part in parts if part and part != kind.value)])

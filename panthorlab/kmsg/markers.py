@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 
 from panthorlab.kmsg.findings import FindingParser
 from panthorlab.kmsg.model import Finding
-from panthorlab.kmsg.records import LogRecord
+from panthorlab.kmsg.records import USER_FACILITY, LogRecord
 
-USER_FACILITY = 1
 MAX_RECORDS = 20000
 """Records kept per window; findings are taken from all of them."""
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from panthorlab.kmsg.patterns import Kind
 
@@ -41,9 +41,9 @@ class Finding:
     pid: int | None = None
     comm: str | None = None
     owner: str | None = None
-    corrupted: str | None = field(default=None, compare=False)
-    frames: tuple[str, ...] = field(default=(), compare=False)
-    seq: int | None = field(default=None, compare=False)
+    corrupted: str | None = None
+    frames: tuple[str, ...] = ()
+    seq: int | None = None
 
     def to_json(self) -> dict[str, str | int | float | None]:
         """The JSON object of the contract: exactly `JSON_FIELDS`, in that order."""

@@ -238,7 +238,7 @@ REPORT_HEADS: tuple[ReportHead, ...] = (
 CONTINUES_OOPS = re.compile(r"Internal error: |Oops|.*\[#\d+\]|BUG: unable to handle|Unable to handle|kernel BUG at")
 """Heads that a report which is already an oops absorbs: the kernel names one oops two or three times."""
 
-REPORT_END = re.compile(r"---\[ end (?:trace|Kernel panic)|---\[ end ")
+REPORT_END = re.compile(r"---\[ end ")
 CALL_TRACE = re.compile(r"\s*(?:Call [tT]race:|Backtrace:|backtrace(?: \(crc [0-9a-f]+\))?:|stack backtrace:)\s*$")
 FRAME = re.compile(
     r"\s*(?:\[<?[0-9a-f]{8,16}>?\]\s*)?(?P<unsure>\? )?(?P<function>[A-Za-z_][\w.$]*)\+0x[0-9a-f]+/0x[0-9a-f]+"
@@ -275,9 +275,9 @@ SKIPPED_FRAMES = re.compile(
     r"|bug_brk_handler|brk_handler|call_break_hook|call_el1_break_hook|do_el1_|do_debug_exception|el[01]|early_|ret_from_fork"
     r"|die(?:_kernel_fault)?$|oops_|__die|do_mem_abort|do_translation_fault|do_page_fault|__do_kernel_fault|do_bad_area"
     r"|panic$|vpanic|nmi_panic|__might_|___might|__schedule|schedule|preempt_schedule|check_(?:noncircular|prev|deadlock|wait)"
-    r"|__lock_acquire|lock_acquire|validate_chain|mark_lock|lockdep_|debug_check|__might_sleep|asm_|exc_|rcu_\w*stall|rcu_sched_"
-    r"|watchdog|update_process_times|tick_|__hrtimer|hrtimer_|arch_timer|handle_percpu|generic_handle|gic_|call_on_irq"
-    r"|do_interrupt|refcount_warn|__list_(?:add|del)_valid|__kernel_text|kthread|worker_thread|process_one_work"
+    r"|__lock_acquire|lock_acquire|validate_chain|mark_lock|lockdep_|debug_check|__might_sleep|__switch_to|asm_|exc_|rcu_\w*stall|rcu_sched_"
+    r"|watchdog|update_process_times|tick_(?:nohz|sched|periodic|do|handle|program)|__hrtimer|hrtimer_|arch_timer|handle_percpu|generic_handle|gic_|call_on_irq"
+    r"|do_interrupt|refcount_warn|__list_(?:add|del)(?:_entry)?_valid|__kernel_text|kthread|worker_thread|process_one_work"
     r"|process_scheduled_works|kmemleak_|kmem_cache_alloc|__?kmalloc|__kvmalloc|slab_|invoke_syscall|drm_ioctl$|__arm64_sys)"
 )
 """Frames that say how a report was made, or how everything gets called, not where the trouble is."""

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+USER_FACILITY = 1
+"""Syslog facility of what user space writes; the kernel's own is 0."""
 MAX_LINE = 65536
 """Bytes of one line that are kept; the rest up to the newline is dropped."""
 
@@ -37,6 +39,11 @@ _FOREIGN_PREFIXES = (
     re.compile(r"\[ *[+<] *\d+\.\d+>?\] ?"),
     re.compile(r"\[[A-Z][a-z]{2} ?\d{1,2} \d\d:\d\d\] ?"),
     re.compile(r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]? "),
+)
+# "Nov 22 23:55:01 board Xorg[812]: ": not the kernel speaking.
+_PROGRAM = re.compile(
+    r"(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d+)?|\d{4}-\d\d-\d\dT[\d:.,+-]{8,24}Z?|\[ *\d+\.\d{6}\]) \S+ "
+    r"(?!kernel\b)[\w./@-]{1,64}\[\d+\]: "
 )
 _CALLER = re.compile(r"\[ {0,6}([TC]\d{1,10})\] ?")
 
@@ -140,6 +147,8 @@ def _parse_kmsg(text: str, line: bytes, number: int) -> LogRecord | None:
 
 
 def _parse_text(text: str, number: int) -> list[LogRecord]:
+    if _PROGRAM.match(text):
+        return [LogRecord(text.rstrip(), number, facility=USER_FACILITY)]
     stamps = [found for found in _STAMP.finditer(text) if found.start() == 0 or _is_stamp(found)]
     if not stamps:
         return [_parse_unstamped(text, number)]

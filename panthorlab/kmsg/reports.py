@@ -107,6 +107,11 @@ class ReportCollector:
             self._finish()
             self._report = _Report(record)
             self._report.append(text.strip())
+        elif REPORT_END.search(text):
+            if self._report:
+                self._report.append(text.rstrip())
+                self._report.ended = True
+                self._finish()
         elif match := find_head(text):
             self._head(*match, text, record)
         elif self._report:
@@ -140,11 +145,8 @@ class ReportCollector:
         report.append(text.strip() if not report.lines else text.rstrip())
 
     def _line(self, report: _Report, text: str) -> None:
-        if REPORT_END.search(text):
-            report.append(text.rstrip())
-            report.ended = True
-            self._finish()
-            return
+        if report.kind is None and not report.what:
+            report.what = _stable_part(text)
         if report.kind is Kind.KASAN and LOCKDEP_BANNER.match(text):
             report.ended = True
             self._finish()
@@ -201,6 +203,11 @@ def _describe(report: _Report, text: str) -> bool:
             report.pid, report.comm = found["pid"], found["comm"]
         return True
     return False
+
+
+def _stable_part(text: str) -> str:
+    """The message of a WARN or BUG up to its first number: `list_del corruption`, `refcount_t: underflow; …`."""
+    return re.split(r"[,.;:(]?\s*(?:0x|\b[0-9a-f]{8,}|\d)", text.strip())[0]
 
 
 def _finding(report: _Report) -> Finding:

@@ -62,11 +62,12 @@ def _head(report: RunReport, columns: int) -> list[str]:
         kernel = report.kernels.get(side)
         if kernel:
             build_id = f"build-id {kernel.build_id[:16]}" if kernel.build_id else "build-id not proved"
-            shown.append(_labelled(side, f"{kernel.release or kernel.key}  {build_id}  {kernel.description}", columns))
+            parts = (kernel.release or kernel.key, build_id, kernel.description)
+            shown.append(_labelled(side, " · ".join(part for part in parts if part), columns))
     boots = report.verdict.boots
     ran = f"{boots.get(Side.BEFORE, 0)}+{boots.get(Side.AFTER, 0)} boots"
     about = report.board.description or ("emulated" if report.board.emulated else "")
-    shown.append(_labelled("board", "  ".join(part for part in (report.board.name, about, ran) if part), columns))
+    shown.append(_labelled("board", " · ".join(part for part in (report.board.name, about, ran) if part), columns))
     return shown
 
 
@@ -96,17 +97,16 @@ def _rows(workloads: Sequence[WorkloadVerdict], room: int, columns: int, paint: 
         return [_row(workload, columns, paint) for workload in workloads]
     worst = sorted(workloads, key=lambda w: -w.verdict.badness)
     kept, rest = worst[: room - 1], worst[room - 1:]
-    return [*(_row(w, columns, paint) for w in workloads if w in kept), _tally(rest, columns)]
+    return [*(_row(w, columns, paint) for w in workloads if w in kept), fit(_tally(rest, f"{len(rest)} more"), columns)]
 
 
-def _tally(workloads: Iterable[WorkloadVerdict], columns: int) -> str:
+def _tally(workloads: Iterable[WorkloadVerdict], what: str) -> str:
     """`5 more: clean a, b, c; fixed d, e`."""
     by_verdict: dict[Verdict, list[str]] = {}
     for workload in workloads:
         by_verdict.setdefault(workload.verdict, []).append(plain(workload.name))
-    total = sum(map(len, by_verdict.values()))
     groups = (f"{verdict} {', '.join(names)}" for verdict, names in by_verdict.items())
-    return fit(f"{total} more: {'; '.join(groups)}", columns)
+    return f"{what}: {'; '.join(groups)}"
 
 
 def _fault(report: RunReport, columns: int) -> list[str]:
@@ -125,9 +125,10 @@ def _fault(report: RunReport, columns: int) -> list[str]:
 def _foot(report: RunReport, columns: int, paint: _Paint) -> list[str]:
     verdict = report.verdict
     shown = [f"{paint(verdict.verdict.upper(), verdict.verdict)}  (exit status {verdict.exit})"]
+    # of a good verdict the first reason says it all
+    reasons = verdict.reasons[:1] if verdict.verdict in (Verdict.FIXED, Verdict.CLEAN) else verdict.reasons
     shown += _limited(
-        [line for reason in verdict.reasons for line in wrap(plain(reason), columns, first="  - ", rest="    ")],
-        6, "reasons",
+        [line for reason in reasons for line in wrap(plain(reason), columns, first="  - ", rest="    ")], 8, "reasons",
     )
     shown += _residual(report, columns, paint)
     failing = [test for test in verdict.tests if test.verdict is Verdict.NOT_FIXED]
@@ -156,9 +157,8 @@ def _residual(report: RunReport, columns: int, paint: _Paint) -> list[str]:
     if residual:
         shown += ["Residual, in watch workloads the patch does not claim:", *_rows(residual, 5, columns, paint)]
     if rest:
-        names = ", ".join(plain(workload.name) for workload in rest)
-        begin = "Other watch workloads" if residual else "No residual: watch workloads"
-        shown.append(fit(f"{begin} clean or fixed: {names}", columns))
+        what = "Other watch workloads" if residual else "No residual in watch workloads"
+        shown += _limited(wrap(_tally(rest, what), columns, rest="  "), 3, "workloads")
     return shown
 
 

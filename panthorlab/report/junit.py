@@ -71,7 +71,7 @@ def _workload(report: RunReport, workload: WorkloadVerdict) -> Case:
         _classname(report, workload.role), workload.name,
         failure=said if wrong else "",
         error=said if unknown and not wrong else "",
-        skipped="" if wrong or unknown or workload.verdict in _GOOD else f"residual, {said}",
+        skipped="" if wrong or unknown or workload.verdict in _GOOD else f"{workload.role}, {said}",
         detail="\n".join([_numbers(workload), *workload.reasons, *_quoted(after)]), kind=workload.verdict,
     )
 

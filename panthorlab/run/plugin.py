@@ -13,19 +13,21 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from panthorlab.errors import EvidenceError, LabError, PanthorlabError
 from panthorlab.outcome import Blame, Outcome, Side
 from panthorlab.run.job import Job
-from panthorlab.run.session import Iterated, Session
 from panthorlab.run.workload import Workload
+
+if TYPE_CHECKING:  # boards are not imported for every pytest run that merely has the plugin
+    from panthorlab.run.session import Iterated, Session
 
 _JOB = pytest.StashKey[Job]()
 _EMIT = pytest.StashKey["Emitter"]()
-_SESSION = pytest.StashKey[Session]()
+_SESSION = pytest.StashKey["Session"]()
 
 
 class Emitter:
@@ -100,6 +102,8 @@ def session(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """The booted board with its evidence; one boot for all tests of this pytest run."""
     config = request.config
     job = _job_of(config, tmp_path_factory.mktemp("boot"))
+    from panthorlab.run.session import Session
+
     with Session.boot(job, config.stash[_EMIT]) as booted:
         config.stash[_SESSION] = booted
         yield booted

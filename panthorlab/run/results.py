@@ -116,7 +116,7 @@ def plan(events: Events, *, interrupted: str = "") -> Plan:
     return Plan(
         iterations=quotas,
         expect=Expect(start["options"]["expect"]),
-        min_boots=min(2, start["options"]["boots"]),
+        
         identical=identical,
         interrupted=interrupted,
     )

@@ -57,18 +57,23 @@ def compare(
         votes += [*_workload_votes(workloads, plan), *_boot_votes(news), *_test_votes(judged_tests)]
     verdict = max((vote for vote, _ in votes), key=lambda vote: vote.badness)
     claims = [w for w in workloads if w.role is Role.CLAIM]
-    missable = [w.missable_rate for w in claims]
+    before = pooled(Side.BEFORE, kernels[Side.BEFORE], [w.before for w in claims])
+    after = pooled(Side.AFTER, kernels[Side.AFTER], [w.after for w in claims])
+    missable = max((w.missable_rate for w in claims), default=1.0)
+    # the deciding reasons first, then the others by weight; each once
+    reasons = [reason for _, reason in sorted(votes, key=lambda vote: -vote[0].badness)]
+    if claims and verdict in (Verdict.FIXED, Verdict.CLEAN):
+        reasons.insert(0, (
+            f"all {len(claims)} claim workloads together: {before.faulty}/{before.iterations} before, "
+            f"{after.faulty}/{after.iterations} after; in each, a rate above {missable:.2%} would have shown with "
+            "99 % confidence"
+        ))
     return RunVerdict(
-        verdict,
-        exit_status(verdict, plan.expect, interrupted=bool(plan.interrupted)),
-        # the deciding reasons first, then the others by weight; each once
-        tuple(dict.fromkeys(reason for _, reason in sorted(votes, key=lambda vote: -vote[0].badness))),
-        pooled(Side.BEFORE, kernels[Side.BEFORE], [w.before for w in claims]),
-        pooled(Side.AFTER, kernels[Side.AFTER], [w.after for w in claims]),
+        verdict, exit_status(verdict, plan.expect, interrupted=bool(plan.interrupted)), tuple(dict.fromkeys(reasons)),
+        before, after,
         max((w.p_fewer for w in claims if w.p_fewer is not None), default=None),
         min((w.p_more for w in claims if w.p_more is not None), default=None),
-        max(missable, default=1.0),
-        workloads, judged_tests, news, plan.expect, _usable_boots(by_boot),
+        missable, workloads, judged_tests, news, plan.expect, _usable_boots(by_boot),
     )
 
 

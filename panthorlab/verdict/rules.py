@@ -97,7 +97,18 @@ def _evidence(case: Case) -> Decision | None:
 
 def _news(case: Case) -> Decision | None:
     told = tuple(new.reason for new in case.new if new.regressed)
+    if told and case.p_more is not None and case.p_more < ALPHA:
+        told = (*told, _more(case, case.p_more))
     return (Verdict.REGRESSED, told) if told else None
+
+
+def _numbers(case: Case) -> str:
+    before, after = case.before, case.after
+    return f"{before.faulty}/{before.iterations} before, {after.faulty}/{after.iterations} after"
+
+
+def _more(case: Case, p_more: float) -> str:
+    return f"significantly more: {_numbers(case)} (p {p_more:.1g})"
 
 
 def _control(case: Case) -> Decision | None:
@@ -135,9 +146,9 @@ def _rates(case: Case) -> Decision:
     if p_fewer is None or p_more is None:
         dead = before if not before.rounds else after
         return Verdict.INCONCLUSIVE, (f"{dead.side}: the kernel died before one iteration was whole", *_told(case.new))
-    numbers = f"{before.faulty}/{before.iterations} before, {after.faulty}/{after.iterations} after"
+    numbers = _numbers(case)
     if p_more < ALPHA:
-        return Verdict.REGRESSED, (f"significantly more: {numbers} (p {p_more:.1g})",)
+        return Verdict.REGRESSED, (_more(case, p_more),)
     if after.faulty and p_fewer < ALPHA:
         return Verdict.REDUCED, (f"significantly fewer, but not gone: {numbers} (p {p_fewer:.1g})",)
     if after.faulty:
@@ -171,8 +182,7 @@ def _nothing_seen(case: Case) -> Decision:
 
 def _too_weak(case: Case, p_fewer: float) -> tuple[str, ...]:
     """Why the numbers do not carry `fixed` although *before* faults and *after* does not."""
-    before, after = case.before, case.after
-    numbers = f"{before.faulty}/{before.iterations} before, 0/{after.iterations} after"
+    before, numbers = case.before, _numbers(case)
     if p_fewer >= ALPHA:
         return (
             f"too few to tell: {numbers} (p {p_fewer:.2g}, needed < {ALPHA:g}); at {before.rate:.2%} you would need "

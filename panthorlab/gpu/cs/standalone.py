@@ -7,7 +7,12 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from panthorlab.gpu.cs.codec import assemble, encode
+from panthorlab.gpu.cs.heap import GroupHeaps
+from panthorlab.gpu.cs.params import CsParams
 from panthorlab.gpu.cs.ports import Access, BusError, MemoryFault, MemoryStall, Requester
+from panthorlab.gpu.cs.state import StreamState
+from panthorlab.gpu.cs.stream import CommandStream
 
 PAGE = 4096
 _TRANSLATION_FAULT_3 = 0xC3
@@ -118,7 +123,15 @@ class RecordingFirmware:
 
     def advance(self, seconds: float) -> None:
         """Let time pass: timers that are due run in their order."""
-        end = self.now + seconds
+        self._until(self.now + seconds)
+
+    def advance_to_timer(self) -> None:
+        """Let time pass until the next timer is due."""
+        live = [when for when, _, timer in self._timers if not timer.cancelled]
+        if live:
+            self._until(min(live))
+
+    def _until(self, end: float) -> None:
         while self._timers and self._timers[0][0] <= end:
             self.now, _, timer = heapq.heappop(self._timers)
             if not timer.cancelled:
@@ -170,3 +183,62 @@ class RecordingFirmware:
 
     def unmodelled(self, kind: str, text: str) -> None:
         self.events.append(("unmodelled", kind, text))
+
+
+class Rig:
+    """One stream with a ring, a code buffer and mapped data. `submit` writes jobs as the kernel does (facts 7.1)."""
+
+    RING, SYNC, CODE, DATA = 0x10000, 0x20000, 0x1000000, 0x2000000
+    RING_SIZE = 4096
+
+    def __init__(self, params: CsParams | None = None, *, memory: PagedMemory | None = None, index: int = 0,
+                 heaps: GroupHeaps | None = None) -> None:
+        self.memory = memory or PagedMemory()
+        self.firmware = RecordingFirmware()
+        self.params = params or CsParams()
+        self.index = index
+        self.ring = self.RING + index * 0x1000
+        self.sync = self.SYNC + index * 16
+        self.heaps = heaps
+        self.memory.map(self.ring, self.RING_SIZE)
+        self.memory.map(self.SYNC, PAGE)
+        self.memory.map(self.DATA, 0x10000)
+        self.stream = self.new_stream()
+        self.stream.start(self.ring, self.RING_SIZE, 0, 0)
+
+    def new_stream(self) -> CommandStream:
+        return CommandStream(self.index, self.memory, self.firmware, self.params, heaps=self.heaps,
+                             clock=self.firmware.clock)
+
+    def push(self, *words: int) -> None:
+        """Instructions directly into the ring, wrapping as it does."""
+        for word in words:
+            self.memory.poke(self.ring + self.stream.insert % self.RING_SIZE, assemble([word]))
+            self.stream.insert += 8
+
+    def job(self, address: int, size: int) -> None:
+        """A job slot of the driver around `size` bytes of code at `address`."""
+        self.push(
+            encode("MOVE32", dst=94), encode("FLUSH_CACHE2", l2=3, lsc=3, other=2, flush_id=94),
+            encode("MOVE", dst=92, imm=address), encode("MOVE32", dst=94, imm=size), encode("WAIT", wait=1),
+            encode("CALL", addr=92, length=94), encode("MOVE", dst=92, imm=self.sync), encode("MOVE", dst=94, imm=1),
+            encode("WAIT", wait=0xFF), encode("SYNC_ADD64", addr=92, data=94, propagate=1), encode("ERROR_BARRIER"),
+            *[encode("NOP")] * 5)
+
+    def submit(self, *words: int, at: int | None = None) -> None:
+        """A job that executes `words`, placed at `at` (default: CODE + 64 KiB times the queue's index)."""
+        address = self.CODE + self.index * 0x10000 if at is None else at
+        self.memory.poke(address, assemble(words))
+        self.job(address, 8 * len(words))
+
+    def run(self, budget: int = 100_000) -> StreamState:
+        return self.stream.run(budget).state
+
+    @property
+    def seqno(self) -> int:
+        """The queue's sync object: how many jobs have ended."""
+        return self.memory.peek64(self.sync)
+
+    @property
+    def seqno_status(self) -> int:
+        return self.memory.peek32(self.sync + 8)

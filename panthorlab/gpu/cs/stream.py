@@ -98,9 +98,10 @@ class CommandStream:
             tuple(SavedDeferred(d.word, d.a, d.b) for d in m.deferred))
 
     def restore(self, saved: SavedStream, extract: int) -> None:
-        """CS RESUME instead of `start`. `extract` is what the driver put into EXTRACT_INIT: if it differs from the
-        saved one, called buffers are forgotten and the stream goes on there. An unanswered TILER_OOM is raised again. A CS_FAULT counts as acknowledged (the driver drops it with the slot). Set `insert` afterwards.
-        Raises ValueError if `saved` was tampered with."""
+        """CS RESUME instead of `start`; set `insert` afterwards. `extract` is what the driver put into EXTRACT_INIT: if
+        it differs from the saved one, called buffers are forgotten and the stream goes on there. An unanswered
+        TILER_OOM is raised again. A CS_FAULT counts as acknowledged: the driver drops it with the slot. Raises
+        ValueError for a deferred operation that is none."""
         self.stop()
         m = self._m = self._machine()
         self._base, self._size = saved.ring_base, saved.ring_size
@@ -168,14 +169,14 @@ class CommandStream:
     # --- execution
 
     def run(self, budget: int, *, refetch: bool = True) -> Slice:
-        """Execute at most `budget` instructions. What was fetched in an earlier call is fetched again, unless `refetch` is
-        False: a stream that spins does so in its prefetch buffer, and does not look at memory for its instructions."""
+        """Execute at most `budget` instructions. What was fetched in an earlier call is fetched again, unless the
+        stream is SPINNING and `refetch` is False: then it goes round in its prefetch buffer, whatever memory holds."""
         if self._state in (StreamState.PAUSED, StreamState.DEAD) or not self._started:
             return Slice(0, self._state)
         m = self._m
         m.left = budget
         m.blocked = UNBLOCKED
-        if refetch:
+        if refetch or self._state is not StreamState.SPINNING:
             m.forget_code()
         self._seen = None
         try:

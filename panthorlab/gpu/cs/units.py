@@ -15,6 +15,9 @@ CONTROL = {**FLOW, **LOAD_STORE, **SYNC_WAIT, **WORK}
 DEFERRABLE = {**SYNC, **HEAP}
 
 
+__all__ = ["CONTROL", "DEFERRABLE", "SIMPLE", "bind", "deferred_effect"]
+
+
 def deferred_effect(word: int) -> tuple[Instruction, Effect]:
     """The instruction in a deferred operation's word, and its effect. Raises BadInstructionError if it is none."""
     instruction = decode(word)

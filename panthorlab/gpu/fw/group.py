@@ -47,6 +47,9 @@ class Group:
         self._ack_timer: Timer | None = None
         self._was_idle = True
 
+    def _check(self, what: str, text: str) -> None:
+        self.chip.reporter.check(what, f"{self.track}: {text}")
+
     # --- boot, reset
 
     def boot(self) -> None:
@@ -141,7 +144,7 @@ class Group:
         self._requested = time.monotonic()
         if state in (Csg.START, Csg.RESUME):
             if self.active:
-                self.chip.reporter.check("start of a running group", f"{self.track}: {Csg.STATES[state]} while a group runs")
+                self._check("start of a running group", f"{Csg.STATES[state]} while a group runs")
             else:
                 self._start(state)
             self._acknowledge_later(state)
@@ -158,8 +161,7 @@ class Group:
         self.space = self.chip.mmu.spaces[get(self.input + CsgIn.CONFIG) & 7]
         self.suspend_buffer = get64(self.input + CsgIn.SUSPEND_BUF)
         if not self.space.enabled:
-            self.chip.reporter.check("start without address space",
-                                     f"{self.track}: {Csg.STATES[state]} while AS{self.space.index} is unmapped")
+            self._check("start without address space", f"{Csg.STATES[state]} while AS{self.space.index} is unmapped")
         saved = self._saved_streams() if state == Csg.RESUME else {}
         self.heaps = GroupHeaps()
         self.active = True
@@ -170,7 +172,7 @@ class Group:
             if request == Cs.START:
                 self._start_stream(stream, saved.get(stream))
         if not self.queues:
-            self.chip.reporter.check("start without streams", f"{self.track}: {Csg.STATES[state]}, and no CS_REQ is START")
+            self._check("start without streams", f"{Csg.STATES[state]}, and no CS_REQ is START")
         self.queue_changed()
 
     def _start_stream(self, stream: int, saved: SavedStream | None) -> None:
@@ -181,7 +183,7 @@ class Group:
         try:
             streams = suspend.unpack(self.memory.read(self.suspend_buffer, suspend.SIZE))
         except ValueError as error:
-            self.chip.reporter.check("resume without state", f"{self.track}: RESUME from 0x{self.suspend_buffer:x}: {error}")
+            self._check("resume without state", f"RESUME from 0x{self.suspend_buffer:x}: {error}")
             return {}
         self.memory.write(self.suspend_buffer, suspend.ERASED)
         return streams
@@ -204,7 +206,7 @@ class Group:
             self._stopped()
 
     def _not_drained(self) -> None:
-        self.chip.reporter.check("drain", f"{self.track}: work on endpoints did not end before SUSPEND")
+        self._check("drain", "work on endpoints did not end before SUSPEND")
         self._stopped()
 
     def _stopped(self) -> None:

@@ -158,7 +158,7 @@ class Mcu:
         if rung & 1:
             self._service_global()
         for doorbell in range(1, layout.GROUPS + 1):
-            if rung & 1 << doorbell and not any([group.ring(doorbell) for group in self.groups]):
+            if rung & 1 << doorbell and not sum(group.ring(doorbell) for group in self.groups):
                 self.chip.reporter.counts["user doorbell without a queue"] += 1
 
     def _service_global(self) -> None:

@@ -126,9 +126,13 @@ class Queue:
     @property
     def idle(self) -> bool:
         """Whether the driver wants this state to count as idle (CS_REQ IDLE_EMPTY, IDLE_SYNC_WAIT)."""
-        if not self.stream.idle:
+        stream = self.stream
+        if not stream.idle:
             return False
-        return bool(self.request & (Cs.IDLE_EMPTY if self.state is StreamState.IDLE else Cs.IDLE_SYNC_WAIT))
+        if self.state is StreamState.IDLE:
+            # after a doorbell there is work that no slice has seen yet
+            return bool(self.request & Cs.IDLE_EMPTY) and stream.insert == stream.extract
+        return bool(self.request & Cs.IDLE_SYNC_WAIT)
 
     # --- slices
 
@@ -158,7 +162,8 @@ class Queue:
         if self.state is StreamState.RUNNING:
             self.wake()
         elif self.state is StreamState.SPINNING:
-            self._pause = min(self._pause * 2, self._pause_most) if before is StreamState.SPINNING else self._pause_first
+            again = before is StreamState.SPINNING
+            self._pause = min(self._pause * 2, self._pause_most) if again else self._pause_first
             self._timer = self.chip.loop.call_later(self._pause, self.wake)
         elif self.state is StreamState.BLOCKED:
             self._timer = self.chip.loop.call_later(self._poll, self.wake)
@@ -216,7 +221,7 @@ class Queue:
         get, put = self.memory.get, self.memory.put
         ack = get(self.output + CsOut.ACK)
         if (ack ^ get(self.input + CsIn.REQ)) & bit:
-            self.chip.reporter.check("double event", f"{self.track}: event 0x{bit:x} again before the driver took the first")
+            self.chip.reporter.check("double event", f"{self.track}: 0x{bit:x} again before the driver took the first")
         else:
             put(self.output + CsOut.ACK, ack ^ bit)
         mine = 1 << self.index

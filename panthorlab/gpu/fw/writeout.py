@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The heap context write-out: before SUSPEND or TERMINATE is acknowledged, the firmware stores the contexts of the tiler
-heaps that are bound to the group's command streams. If their memory is unmapped by then, the MMU faults: the race.
+"""The heap context write-out: before SUSPEND or TERMINATE is acknowledged, the firmware stores the contexts of the
+tiler heaps that are bound to the group's command streams. If their memory is unmapped by then, the MMU faults (the race).
 
 Each write walks the page tables at that moment, through whatever the address space has latched by then.
 """

@@ -12,7 +12,7 @@ from panthorlab.gpu.cs.ports import Access, BusError, MemoryFault, MemoryStall, 
 from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.irq import IrqBlock
 from panthorlab.gpu.mmu.walk import FaultCode, Translation, WalkFault, permission, walk
-from panthorlab.gpu.ram import GuestRam, NoRam, Region
+from panthorlab.gpu.ram import GuestRam, NoRamError, Region
 from panthorlab.gpu.trace import Trace
 
 AS_COUNT = 8
@@ -37,7 +37,9 @@ Release = Callable[[], None]
 class AddressSpace:
     """One AS: what the registers hold, and what the last UPDATE latched."""
 
-    def __init__(self, index: int, ram: GuestRam, irq: IrqBlock, reporter: Reporter, trace: Trace, overflow: int) -> None:
+    def __init__(
+        self, index: int, ram: GuestRam, irq: IrqBlock, reporter: Reporter, trace: Trace, overflow: int
+    ) -> None:
         self.index = index
         self.track = f"AS {index}"
         self._ram, self._irq, self._reporter, self._trace = ram, irq, reporter, trace
@@ -140,7 +142,7 @@ class AddressSpace:
             return "-"
         try:
             found = walk(self._ram.read_quad, self.root, va, self.va_bits, PA_BITS, self._overflow)
-        except NoRam:
+        except NoRamError:
             return "page table outside RAM"
         return "mapped" if isinstance(found, Translation) else f"not mapped (level {found.level})"
 
@@ -177,7 +179,7 @@ class AddressSpace:
             if isinstance(found, Translation):
                 page = found.pa & ~0xFFF
                 return self._ram.region(page), page, found
-        except NoRam as error:
+        except NoRamError as error:
             raise self._no_ram(error.pa, va) from error
         raise self._fault(found.exception, va, access, requester)
 

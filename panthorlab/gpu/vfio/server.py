@@ -118,7 +118,8 @@ class Server:
         except Exception as error:  # the guest waits for an answer, with the whole machine stopped
             self._failed(error, f"read of register 0x{offset:x}")
             value = 0
-        READ32_REPLY.pack_into(self._out, 0, ident, command, READ32_REPLY.size, Flag.REPLY, 0, offset, region, count, value)
+        READ32_REPLY.pack_into(
+            self._out, 0, ident, command, READ32_REPLY.size, Flag.REPLY, 0, offset, region, count, value)
         self._socket.sendall(self._out)
         return True
 

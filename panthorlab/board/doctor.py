@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What boards need on this machine, as a list of checks that `panthorlab doctor` prints."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from panthorlab.board import debs, qemu
+from panthorlab.errors import LabError
+from panthorlab.paths import cache_dir
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a check found: `detail`; if not `ok`, `hint` says how to mend it."""
+
+    name: str
+    ok: bool
+    detail: str
+    hint: str = ""
+
+
+Check = Callable[[], Result]
+
+
+def _check(name: str, probe: Callable[[], str], hint: str) -> Check:
+    """A check that is good unless `probe` raises LabError."""
+    def check() -> Result:
+        try:
+            return Result(name, True, probe())
+        except LabError as error:
+            return Result(name, False, str(error), hint)
+    return check
+
+
+def _program(name: str) -> Callable[[], str]:
+    def probe() -> str:
+        path = shutil.which(name)
+        if path is None:
+            raise LabError("not on PATH")
+        return path
+    return probe
+
+
+def _qemu() -> str:
+    """An installed QEMU, or one in the cache, or that one can be had; nothing is downloaded."""
+    found, refused = qemu.installed_qemu()
+    if found:
+        return f"{found.version}, {found.origin}"
+    if not Path(debs.APT_HELPER).exists():
+        raise LabError("; ".join(refused) or f"no {qemu.PROGRAM} on PATH, and no apt to get one with")
+    pinned = qemu.pinned_packages()
+    root = qemu.cached_root(pinned)
+    if root:
+        return f"Debian's, in the cache: {root}"
+    size = sum(deb.size for deb in pinned) / 1e6
+    return f"Debian's will be downloaded into the cache: {f'{size:.0f} MB' if pinned else 'not pinned for this machine'}"
+
+
+def _cache() -> str:
+    path = cache_dir()
+    free = shutil.disk_usage(path).free
+    if free < 1 << 30:
+        raise LabError(f"{path} has only {free >> 20} MiB free")
+    return f"{path}, {free >> 30} GiB free"
+
+
+def _cpus() -> str:
+    return f"{len(os.sched_getaffinity(0))} usable; each emulated board takes one"
+
+
+def checks() -> tuple[Check, ...]:
+    """In the order to print them. None of them changes anything or uses the network."""
+    return (
+        _check("QEMU", _qemu, f"install {qemu.WHERE}"),
+        _check("apt mirror", debs.debian_mirror, "run `apt-get update`; only needed to fetch QEMU"),
+        _check("dpkg-deb", _program("dpkg-deb"), "install dpkg; only needed to unpack QEMU"),
+        _check("setpriv", _program("setpriv"), "install util-linux: it keeps QEMU from outliving panthorlab"),
+        _check("cache", _cache, "free some space, or point XDG_CACHE_HOME elsewhere"),
+        _check("CPUs", _cpus, ""),
+    )

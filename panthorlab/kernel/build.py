@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Building one side: patch the private tree in place, configure, make, and put what comes out into the store."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from panthorlab.errors import BuildError, LabError
+from panthorlab.kernel import buildlog, config, kconfig, store, trees
+from panthorlab.kernel.collect import Artefacts, collect
+from panthorlab.kernel.model import Kernel
+from panthorlab.kernel.plan import Progress, SidePlan
+from panthorlab.kernel.sandbox import Bind, Sandbox, sandbox
+from panthorlab.kernel.toolchain import check_host_tools
+from panthorlab.kernel.tools import disk_errors, disk_full
+from panthorlab.paths import PACKAGE, cache_dir
+
+MAKE_SECONDS = 4 * 3600.0
+GUEST = PACKAGE / "guest"
+# Without these an Image would differ from the next one built from the same source.
+REPRODUCIBLE = {
+    "KBUILD_BUILD_TIMESTAMP": "Thu Jan  1 00:00:00 UTC 1970", "KBUILD_BUILD_USER": "panthorlab",
+    "KBUILD_BUILD_HOST": "panthorlab", "KBUILD_BUILD_VERSION": "1",
+}
+_NEEDED = ("make", "gcc", "ld", "flex", "bison", "bc")
+_TAIL = 4000  # lines of output kept for finding errors
+
+
+@dataclass
+class Builder:
+    """Runs the steps of one build. `objects`: the O= directory, shared by all builds of a tree and config."""
+
+    plan: SidePlan
+    objects: Path
+    log: IO[str]
+    progress: Progress
+    jobs: int
+    box: Sandbox
+
+    def __post_init__(self) -> None:
+        self.ccache = cache_dir("ccache")
+        self.scratch = self.objects.with_name(f"{self.objects.name}.scratch")
+        for path in (self.objects, self.scratch):
+            path.mkdir(exist_ok=True)
+        self.box.hand_over(self.objects, self.scratch, self.ccache)
+        self.binds = (
+            Bind("src", self.plan.base.path), Bind("obj", self.objects, writable=True),
+            Bind("ccache", self.ccache, writable=True), Bind("guest", GUEST), Bind("out", self.scratch, writable=True),
+        )
+
+    def where(self, name: str) -> str:
+        return self.box.where(self.binds, name)
+
+    def make(self, step: str, *args: str, expected: int | None = None) -> None:
+        """One make of the kernel tree. Raises BuildError, or LabError if the machine failed."""
+        base = ["make", "-C", self.where("src"), f"O={self.where('obj')}", f"-j{self.jobs}"]
+        self.run(step, [*base, *self.plan.toolchain.make_args, *args], expected=expected)
+
+    def run(self, step: str, argv: Sequence[str], *, expected: int | None = None) -> int:
+        """Run one command of the build, counting its steps for the progress. Returns how many there were."""
+        steps, tail = 0, deque[str](maxlen=_TAIL)
+        self.progress(step, 0, expected)
+        self.log.write(f"+ {' '.join(argv)}\n")
+
+        def on_line(line: str) -> None:
+            nonlocal steps
+            tail.append(line)
+            self.log.write(line + "\n")
+            if buildlog.is_step(line):
+                steps += 1
+                self.progress(step, steps, max(expected, steps) if expected else None)
+
+        env = {**REPRODUCIBLE, "CCACHE_DIR": self.where("ccache"), "CCACHE_NOHASHDIR": "1", "CCACHE_MAXSIZE": "2G"}
+        with disk_errors():
+            status = self.box.run(argv, self.binds, on_line=on_line, timeout=MAKE_SECONDS, env=env)
+            self.log.flush()
+        if status != 0:
+            raise self._failure(step, status, list(tail))
+        return steps
+
+    def _failure(self, step: str, status: int, tail: list[str]) -> BuildError | LabError:
+        path = Path(self.log.name)
+        if trouble := buildlog.lab_trouble(tail):
+            if "space" in trouble or "quota" in trouble:
+                return disk_full(trouble)
+            return LabError(f"{step} failed for want of memory: {trouble}", hint="build with fewer jobs, or add memory")
+        problems = buildlog.find_problems(tail, [self.where("src"), self.where("obj"), "../src", "../../src"])
+        if not problems:
+            last = "\n".join(tail[-5:])
+            return BuildError(f"{self.plan.title}: {step} failed with status {status}:\n{last}", log=path)
+        first = problems[0]
+        more = f" (and {len(problems) - 1} more errors)" if len(problems) > 1 else ""
+        blame = buildlog.culprit(first, self.plan.reports)
+        text = f"{self.plan.title} does not build: {first}{more}"
+        return BuildError(f"{text}; {blame}" if blame else text, log=path, hint=f"the full log is {path}")
+
+
+def build(plan: SidePlan, *, log: Path, progress: Progress, jobs: int | None = None) -> Kernel:
+    """Build `plan` in its private tree and publish it. The tree is locked meanwhile. See `job.build_side`."""
+    check_host_tools(_NEEDED)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with trees.locked(plan.base.key, progress), log.open("a", errors="replace") as file:
+        if kernel := store.load(plan.key):
+            return kernel  # another run built it while we waited
+        objects = plan.base.path.parent / f"obj-{plan.arch}-{plan.config_key[:16]}"
+        count = jobs or len(os.sched_getaffinity(0))
+        written = trees.set_changes(plan.base, plan.changes)
+        builder = Builder(plan, objects, file, progress, count, sandbox())
+        with _whole(builder):
+            request = _configure(builder, written)
+            _compile(builder, request)
+            artefacts = _extras(builder, request)
+        return collect(plan, artefacts)
+
+
+@contextlib.contextmanager
+def _whole(builder: Builder) -> "contextlib.Iterator[None]":  # type: ignore[name-defined]
+    """If the last build was killed, objects written during it may be torn although they look new: drop them."""
+    marker = builder.objects.with_name(f"{builder.objects.name}.building")
+    if marker.exists():
+        started = marker.stat().st_mtime
+        builder.progress("clearing up after an interrupted build")
+        for path in builder.objects.rglob("*"):
+            if path.is_file() and not path.is_symlink() and path.stat().st_mtime >= started:
+                path.unlink(missing_ok=True)
+    marker.touch()
+    yield
+    marker.unlink()
+
+
+def _configure(builder: Builder, written: Sequence[str]) -> config.Request:
+    """Make .config unless it is there already, and check it. A patch may change Kconfig files."""
+    plan, dotconfig = builder.plan, builder.objects / ".config"
+    request = config.read_fragments(plan.fragments)
+    done = builder.objects.with_name(f"{builder.objects.name}.configured")
+    if done.exists() and dotconfig.exists() and not any("Kconfig" in Path(path).name for path in written):
+        return request
+    done.unlink(missing_ok=True)
+    symbols = kconfig.read_symbols(plan.base.path, plan.arch)
+    (builder.scratch / "allconfig").write_text(config.allconfig(request, symbols))
+    builder.make("configuring", f"KCONFIG_ALLCONFIG={builder.where('out')}/allconfig", "allnoconfig")
+    config.check_result(request, dotconfig.read_text(), symbols, plan.base.version)
+    done.touch()
+    return request
+
+
+def _compile(builder: Builder, request: config.Request) -> None:
+    counts = cache_dir("trees") / f"steps-{builder.plan.config_key[:16]}.json"
+    fresh = not (builder.objects / "vmlinux").exists()
+    expected = json.loads(counts.read_text()) if fresh and counts.exists() else None
+    before = builder.log.tell()
+    builder.make(f"building {builder.plan.title}", "Image", "modules", *request.dtbs, expected=expected)
+    if fresh:
+        builder.log.flush()
+        with Path(builder.log.name).open(errors="replace") as text:
+            text.seek(before)
+            counts.write_text(str(sum(map(buildlog.is_step, text))))
+
+
+def _extras(builder: Builder, request: config.Request) -> Artefacts:
+    """The shim module, the UAPI headers of this tree, and the static programs for the board."""
+    src, obj, out = (builder.where(name) for name in ("src", "obj", "out"))
+    plan, scratch = builder.plan, builder.scratch
+    copy = ["cp", "-rT", f"{builder.where('guest')}/shim", f"{out}/shim"]
+    builder.run("building the guest programs", ["rm", "-rf", f"{out}/guest"])
+    builder.run("building the guest programs", copy)
+    builder.make("building the guest programs", f"M={out}/shim", "modules")
+    # What headers_install does, for the one directory that is needed; the rest comes with the compiler.
+    builder.run("installing headers", ["mkdir", "-p", f"{out}/uapi/drm"])
+    for header in sorted((plan.base.path / "include/uapi/drm").glob("*.h")):
+        name = f"include/uapi/drm/{header.name}"
+        argv = ["sh", f"{src}/scripts/headers_install.sh", f"{src}/{name}", f"{out}/uapi/drm/{header.name}"]
+        builder.run("installing headers", argv)
+    guest = ["make", "-C", builder.where("guest"), f"OUT={out}/guest", f"UAPI={out}/uapi"]
+    builder.run("building the guest programs", [*guest, f"CROSS_COMPILE={plan.toolchain.prefix}", f"-j{builder.jobs}"])
+    del obj
+    return Artefacts(builder.objects, scratch / "shim", scratch / "guest", request.dtbs)
+
+
+Step = Callable[[str], None]

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Does a patch fit a tree, and what would it leave there? Nothing is changed; all files of a patch are judged first.
+
+A tree that already has a patch's effect in another form is recognised by what the patch *adds*: if most of its
+significant lines and every function it defines are there, although it does not apply, then it is that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from unidiff import PatchSet
+from unidiff.errors import UnidiffParseError
+from unidiff.patch import PatchedFile
+
+from panthorlab.errors import PatchError
+from panthorlab.kernel.hunks import Applied, Hunk, Place, apply_hunks, best_window
+from panthorlab.kernel.patchfile import PatchText
+from panthorlab.kernel.plan import Fit, PatchReport
+
+ReadFile = Callable[[str], bytes | None]
+
+NULL = "/dev/null"
+SAME_ENOUGH = 0.6  # part of a patch's significant lines that makes "another form" of it
+_SHOWN = 12
+_IDENTIFIER = re.compile(r"[A-Za-z_]\w{3,}")
+
+
+@dataclass(frozen=True)
+class FilePatch:
+    """What a patch does to one file. `old` or `new` is None for a file that is made or removed."""
+
+    old: str | None
+    new: str | None
+    hunks: tuple[Hunk, ...]
+
+    def reversed(self) -> FilePatch:
+        shift, hunks = 0, []
+        for hunk in self.hunks:
+            hunks.append(hunk.reversed(hunk.start + shift + (not hunk.old) - (not hunk.new)))
+            shift += len(hunk.new) - len(hunk.old)
+        return FilePatch(self.new, self.old, tuple(hunks))
+
+    @property
+    def name(self) -> str:
+        return self.new or self.old or ""
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """Why one file of a patch does not fit."""
+
+    file: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Result of trying all files in one direction."""
+
+    changes: dict[str, bytes | None]
+    places: list[tuple[str, int, Place]]
+    misfits: list[Misfit]
+
+    @property
+    def fits(self) -> bool:
+        return not self.misfits
+
+    @property
+    def fuzz(self) -> int:
+        return max((place.fuzz for _, _, place in self.places), default=0)
+
+
+def parse_diff(patch: PatchText) -> list[FilePatch]:
+    """The structure of a patch. Raises PatchError for what is malformed, binary, or makes links."""
+    lines = [line + "\n" for line in patch.text.split("\n")]
+    if lines and lines[-1] == "\n":
+        lines.pop()
+    try:
+        parsed = PatchSet(lines)
+    except UnidiffParseError as error:
+        raise PatchError(
+            f"{patch.title}: damaged patch: {str(error).strip()[:200]}", hint="was it cut off, or wrapped by a mail client?"
+        ) from error
+    files = [_file_patch(file, patch) for file in parsed]
+    if not any(file.hunks or file.old != file.new for file in files):
+        raise PatchError(f"{patch.title} is not a patch: it changes no file", hint="give the output of git format-patch or diff -u")
+    return files
+
+
+def _file_patch(file: PatchedFile, patch: PatchText) -> FilePatch:
+    old, new = _path(file.source_file, patch), _path(file.target_file, patch)
+    name = new or old
+    if file.is_binary_file:
+        raise PatchError(f"{patch.title} changes the binary file {name}", hint="only text can be patched here")
+    if file.is_symlink or file.is_submodule:
+        raise PatchError(f"{patch.title} makes a symbolic link or submodule of {name}", hint="only plain files can be patched here")
+    return FilePatch(old, new, tuple(_hunks(file)))
+
+
+def _hunks(file: PatchedFile) -> Iterator[Hunk]:
+    for hunk in file:
+        lines: list[tuple[str, str]] = []
+        for line in hunk:
+            if line.line_type in ("+", "-", " "):
+                lines.append((line.line_type, line.value))
+            elif line.line_type == "\\" and lines:
+                lines[-1] = (lines[-1][0], lines[-1][1].removesuffix("\n"))
+        yield Hunk(hunk.source_start, tuple(lines))
+
+
+def _path(name: str, patch: PatchText) -> str | None:
+    name = name.strip()
+    if len(name) > 1 and name[0] == name[-1] == '"':
+        name = name[1:-1].encode("latin-1").decode("unicode_escape")
+    if name == NULL:
+        return None
+    if not name or name.startswith("/") or ".." in name.split("/") or "\0" in name:
+        raise PatchError(
+            f"{patch.title} names a file outside the tree: {name!r}", hint="paths in a patch must be relative to the tree"
+        )
+    return name
+
+
+def strip_level(files: Sequence[FilePatch], read: ReadFile) -> list[FilePatch]:
+    """Names without `a/` and `b/`, unless they only make sense as they are (diff --no-prefix)."""
+    stripped = [FilePatch(_strip(file.old), _strip(file.new), file.hunks) for file in files]
+    there = [sum(1 for file in way if file.old and read(file.old) is not None) for way in (stripped, files)]
+    prefixed = all((name or "a/").partition("/")[0] in ("a", "b") for file in files for name in (file.old, file.new))
+    return list(files) if there[1] > there[0] or (there[0] == there[1] and not prefixed) else stripped
+
+
+def _strip(name: str | None) -> str | None:
+    return name.partition("/")[2] if name and "/" in name else name
+
+
+def check(patch: PatchText, read: ReadFile, tree: str, *, reverse: bool = False) -> PatchReport:
+    """How `patch` (or its reverse) fits the tree whose files `read` gives. `tree`: its name, for messages."""
+    files = strip_level(parse_diff(patch), read)
+    names = tuple(dict.fromkeys(name for file in files for name in (file.old, file.new) if name))
+    wanted = [file.reversed() for file in reversed(files)] if reverse else files
+    undone = files if reverse else [file.reversed() for file in reversed(files)]
+    forward, backward = _attempt(wanted, read), _attempt(undone, read)
+
+    def report(fit: Fit, detail: str, changes: dict[str, bytes | None] | None = None) -> PatchReport:
+        return PatchReport(patch.title, patch.origin, fit, detail, names, changes or {}, reverse)
+
+    if backward.fits and (not forward.fits or (backward.fuzz <= forward.fuzz and _has_context(files))):
+        return report(Fit.ALREADY, _places(backward.places))
+    missing = [file.old for file in wanted if file.old and read(file.old) is None]
+    if not forward.fits and len(missing) == sum(1 for file in wanted if file.old) > 0:
+        return report(Fit.DOES_NOT_APPLY, f"it is for another tree: {tree} has no {', no '.join(missing[:3])}")
+    share = _share_present(wanted, read)
+    if not forward.fits and share >= SAME_ENOUGH:
+        present = f"{share:.0%} of the lines it adds are in {tree} already, though not as it has them"
+        return report(Fit.OTHER_FORM, f"{present}; {forward.misfits[0].text.splitlines()[0]}")
+    if not forward.fits:
+        return report(Fit.DOES_NOT_APPLY, "\n".join(misfit.text for misfit in forward.misfits[:3]))
+    inexact = any(place.fuzz or place.offset for _, _, place in forward.places)
+    fit = Fit.APPLIES_INEXACTLY if inexact else Fit.APPLIES
+    return report(fit, _places(forward.places) if inexact else "", forward.changes)
+
+
+def _attempt(files: Sequence[FilePatch], read: ReadFile) -> Attempt:
+    attempt = Attempt({}, [], [])
+
+    def current(name: str) -> bytes | None:
+        return attempt.changes[name] if name in attempt.changes else read(name)
+
+    for file in files:
+        misfit = _try_file(file, current, attempt)
+        if misfit:
+            attempt.misfits.append(Misfit(file.name, misfit))
+    return attempt
+
+
+def _try_file(file: FilePatch, read: ReadFile, attempt: Attempt) -> str | None:
+    """Apply one file into `attempt`; the reason if it does not fit."""
+    content = read(file.old) if file.old else None
+    if file.old and content is None:
+        return f"{file.old} is not in the tree"
+    if file.new and file.new != file.old and read(file.new):
+        return f"{file.new} is in the tree already"
+    lines = split_lines((content or b"").decode("latin-1"))
+    result = apply_hunks(lines, file.hunks)
+    if isinstance(result, int):
+        return _explain(file, result, lines)
+    if file.new is None and result.lines:
+        return f"{file.old} would be removed, but has {len(result.lines)} lines that the patch does not know"
+    attempt.places.extend((file.name, number, place) for number, place in enumerate(result.places, 1))
+    _record(file, result, attempt)
+    return None
+
+
+def _record(file: FilePatch, result: Applied, attempt: Attempt) -> None:
+    if file.old and file.old != file.new:
+        attempt.changes[file.old] = None
+    if file.new:
+        attempt.changes[file.new] = "".join(result.lines).encode("latin-1")
+
+
+def split_lines(text: str) -> list[str]:
+    """Lines with their newline; only `\\n` ends a line."""
+    lines = [line + "\n" for line in text.split("\n")]
+    last = lines.pop()[:-1]
+    return [*lines, last] if last else lines
+
+
+def _explain(file: FilePatch, index: int, lines: Sequence[str]) -> str:
+    hunk = file.hunks[index]
+    at = best_window(lines, hunk)
+    has = [f"{number:6}: {line.rstrip()}" for number, line in enumerate(lines[at:at + min(len(hunk.old), _SHOWN)], at + 1)]
+    wants = hunk.text().splitlines()
+    more = [f"… {len(wants) - _SHOWN} more lines"] if len(wants) > _SHOWN else []
+    head = f"{file.name}:{hunk.start}: hunk {index + 1} of {len(file.hunks)} does not fit"
+    return "\n".join([head, *wants[:_SHOWN], *more, f"the tree has at {file.name}:{at + 1}:", *has])
+
+
+def _places(places: Sequence[tuple[str, int, Place]]) -> str:
+    parts = []
+    for file, number, place in places:
+        if place.offset or place.fuzz:
+            fuzz = f", fuzz {place.fuzz}" if place.fuzz else ""
+            parts.append(f"{file.rpartition('/')[2]} hunk {number}: offset {place.offset:+d}{fuzz}")
+    return "; ".join(parts)
+
+
+def _has_context(files: Sequence[FilePatch]) -> bool:
+    return all(sum(hunk.context()) > 0 for file in files if file.old and file.new for hunk in file.hunks)
+
+
+def _share_present(files: Sequence[FilePatch], read: ReadFile) -> float:
+    """Part of the significant added lines that are in the tree, 0 if an identifier that the patch brings is not."""
+    added = present = 0
+    for file in files:
+        content = read(file.new or file.old or "")
+        have = {_squeeze(line) for line in (content or b"").decode("latin-1").split("\n")}
+        for hunk in file.hunks:
+            significant = [line for line in map(_squeeze, hunk.added) if len(_IDENTIFIER.findall(line)) > 0]
+            added += len(significant)
+            present += sum(1 for line in significant if line in have)
+        if not _brought_names(file) <= set(_IDENTIFIER.findall((content or b"").decode("latin-1"))):
+            return 0.0
+    return present / added if added else 0.0
+
+
+def _brought_names(file: FilePatch) -> set[str]:
+    """Names called or defined in added code that no removed or context line of the file mentions."""
+    calls = re.compile(r"\b([A-Za-z_]\w{3,})\s*\(")
+    code = [line for hunk in file.hunks for line in hunk.added if not line.strip().startswith(("*", "/*", "//"))]
+    known = {name for hunk in file.hunks for line in hunk.old for name in _IDENTIFIER.findall(line)}
+    return {name for line in code for name in calls.findall(line)} - known
+
+
+def _squeeze(line: str) -> str:
+    return " ".join(line.split())

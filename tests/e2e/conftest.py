@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Fixtures of the end-to-end tests: the real command line on real kernels, in the user's own cache."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PATCHES = Path(__file__).parent / "patches"
+HOUR = 3600
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished command: its exit status, its JSON (None if there was none) and its stderr."""
+
+    exit: int
+    json: Any
+    stderr: str
+
+
+Cli = Callable[..., Done]
+
+
+@pytest.fixture(scope="session")
+def cli() -> Cli:
+    """Run `panthorlab ARGUMENT… --json`."""
+
+    def run(*arguments: str | Path, cwd: Path | None = None, timeout: float = HOUR, stdin: bytes = b"") -> Done:
+        argv = [sys.executable, "-m", "panthorlab", *map(str, arguments), "--json"]
+        done = subprocess.run(argv, capture_output=True, cwd=cwd, timeout=timeout, input=stdin, check=False)
+        text = done.stdout.decode("utf-8", "replace")
+        try:
+            parsed = json.loads(text) if text.strip() else None
+        except ValueError:
+            raise AssertionError(f"no JSON on stdout: {text[:500]}\n{done.stderr.decode(errors='replace')}") from None
+        return Done(done.returncode, parsed, done.stderr.decode("utf-8", "replace"))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def default_run(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """The default job: the newest 6.12.y, without and with the fix; claim, watch and controls."""
+    return cli("validate", "--output", tmp_path_factory.mktemp("default") / "run")
+
+
+@pytest.fixture(scope="session")
+def run_dir(default_run: Done) -> Path:
+    """Its run directory; `RUN:before` is an unfixed kernel, `RUN:after` the fixed one."""
+    assert default_run.json is not None, default_run.stderr
+    return Path(default_run.json["run"])
+
+
+@pytest.fixture(scope="session")
+def build(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[str]], str]:
+    """Build the default base with patches of `tests/e2e/patches` and give the store key."""
+    keys: dict[tuple[str, ...], str] = {}
+
+    def run(names: Sequence[str]) -> str:
+        if tuple(names) not in keys:
+            files = [PATCHES / f"{name}.patch" for name in names]
+            done = cli("build", *files, "--output", tmp_path_factory.mktemp("build"))
+            assert done.exit == 0, done.stderr
+            keys[tuple(names)] = done.json["after"]["key"]
+        return keys[tuple(names)]
+
+    return run
+
+
+def workload(result: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """One workload of a `validate --json`."""
+    found: list[Mapping[str, Any]] = [item for item in result["workloads"] if item["name"] == name]
+    assert found, f"no workload {name} in {[item['name'] for item in result['workloads']]}"
+    return found[0]

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The tool tells the truth: wrong GPUs, other fixes, missing evidence. Each of these must be able to fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from .conftest import Cli, Done, workload
+
+pytestmark = pytest.mark.e2e
+
+EXIT = ("--suite", "heap-exit-claim")
+Build = Callable[[Sequence[str]], str]
+Compare = Callable[..., Done]
+
+
+@pytest.fixture
+def compare(cli: Cli, run_dir: Path, tmp_path: Path) -> Compare:
+    """Validate two built kernels; `before` and `after` default to those of the default job."""
+
+    def run(*arguments: str, before: str = "", after: str = "") -> Done:
+        return cli(
+            "validate", "--before", before or f"{run_dir}:before", "--after", after or f"{run_dir}:after",
+            *arguments, "--output", tmp_path / "run",
+        )  # fmt: skip
+
+    return run
+
+
+# -- GPUs that are wrong on purpose --------------------------------------------------------------------------------
+
+
+def test_gpu_that_never_writes_shows_no_bug(compare: Compare) -> None:
+    done = compare(*EXIT, "--iterations", "60", "--param", "gpu.writeout.on=none")
+    assert (done.exit, done.json["verdict"]) == (3, "inconclusive")
+    assert done.json["sides"]["before"]["faulty"] == 0
+
+
+def test_gpu_that_writes_only_on_suspend_shows_no_bug(compare: Compare) -> None:
+    done = compare(*EXIT, "--iterations", "60", "--param", "gpu.writeout.on=suspend")
+    assert done.json["verdict"] == "inconclusive"
+    assert done.json["sides"]["before"]["faulty"] == 0
+
+
+def test_gpu_that_acknowledges_first_blames_the_fixed_kernel(compare: Compare) -> None:
+    done = compare(*EXIT, "--iterations", "120", "--param", "gpu.ack.first=true")
+    assert done.json["sides"]["after"]["faulty"] > 0, "false faults are what a wrong order gives"
+    assert done.json["verdict"] not in ("fixed", "clean")
+
+
+# -- fixes of another shape: nothing in the GPU or in the tool knows the patch ---------------------------------------
+
+
+def test_renamed_fix_is_fixed(compare: Compare, build: Build) -> None:
+    done = compare(*EXIT, after=build(["renamed"]))
+    assert (done.exit, done.json["verdict"]) == (0, "fixed")
+
+
+def test_three_flushes_leave_no_residual(compare: Compare, build: Build) -> None:
+    done = compare("--suite", "heap-exit-claim", "--suite", "heap-exit-watch", after=build(["three-flushes"]))
+    assert done.json["verdict"] == "fixed", done.json["reasons"]
+    clients = workload(done.json, "heap-exit/clients")
+    assert clients["after"]["iterations"] >= 300
+    assert clients["after"]["faulty"] == 0
+
+
+def test_drained_workqueue_gives_no_fault(compare: Compare, build: Build) -> None:
+    done = compare(*EXIT, after=build(["drain"]))
+    assert done.json["sides"]["after"]["faulty"] == 0
+    assert done.json["verdict"] in ("fixed", "regressed"), "drain_workqueue may earn itself a warning, not a fault"
+
+
+def test_nothing_unmapped_gives_no_fault(compare: Compare, build: Build) -> None:
+    done = compare(*EXIT, after=build(["no-heap-destroy"]))
+    assert done.json["sides"]["after"]["faulty"] == 0
+
+
+def test_unrelated_patch_on_unfixed_kernel_is_not_fixed(compare: Compare, build: Build) -> None:
+    done = compare(*EXIT, "--iterations", "60", after=build(["without-fix", "unrelated"]))
+    assert (done.exit, done.json["verdict"]) == (1, "not-fixed")
+
+
+def test_oops_instead_of_fault_is_regressed(compare: Compare, build: Build) -> None:
+    done = compare(*EXIT, "--iterations", "60", after=build(["oops"]))
+    assert (done.exit, done.json["verdict"]) == (1, "regressed")
+    assert any(finding["kind"] in ("oops", "panic") for finding in done.json["findings"])
+
+
+# -- evidence with holes ---------------------------------------------------------------------------------------------
+
+
+def test_unmodelled_register_spoils_its_iterations(compare: Compare, build: Build) -> None:
+    done = compare(*EXIT, "--iterations", "30", after=build(["unmodelled"]))
+    assert (done.exit, done.json["verdict"]) == (4, "error")
+
+
+def test_rate_limited_markers_are_an_error(
+    compare: Compare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boards = tmp_path / "board_configs"
+    boards.mkdir()
+    (boards / "mute.yaml").write_text("type: emulated\nboot: {command_line: printk.devkmsg=off}\n")
+    monkeypatch.setenv("PANTHORLAB_PATH", str(tmp_path))
+    done = compare(*EXIT, "--iterations", "20", "--board", "mute")
+    assert (done.exit, done.json["verdict"]) == (4, "error")

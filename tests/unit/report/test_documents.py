@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The JSON contract, the HTML page and the KCIDB dictionary."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+
+from panthorlab.outcome import Blame, Outcome, Role, Side
+from panthorlab.report import html, json_report, kcidb
+from panthorlab.report.faults import FIELDS, headline, owner, telling
+from panthorlab.report.model import RunReport
+from panthorlab.verdict import TestResult
+
+MakeReport = Callable[..., RunReport]
+XSS = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>&lt;"
+
+
+def test_json_keeps_the_contract(make_report: MakeReport) -> None:
+    data = json.loads(json_report.render(make_report()))
+    assert {
+        "verdict", "exit", "sides", "p_fewer", "p_more", "missable_rate", "workloads", "residual", "findings", "run",
+    } <= data.keys()
+    assert (data["verdict"], data["exit"], data["run"]) == ("fixed", 0, "/home/user/runs/2026-11-23-1")
+    assert set(data["sides"]) == {"before", "after"}
+    same = {"kernel", "build_id", "boots", "iterations", "faulty", "interval"}
+    assert same <= data["sides"]["after"].keys()
+    after = data["sides"]["after"]
+    assert (after["iterations"], after["faulty"], after["boots"]) == (1200, 0, 2)
+    assert after["build_id"] == "a0" * 20
+    assert data["sides"]["before"]["interval"][0] > 0.8
+    for workload in data["workloads"]:
+        assert {"name", "role", "verdict", "sides", "p_fewer", "p_more", "missable_rate", "reasons"} <= workload.keys()
+        assert same <= workload["sides"]["before"].keys()
+    assert {w["name"]: w["verdict"] for w in data["residual"]} == {"clients": "reduced", "vm-destroy": "not-fixed"}
+    boots = next(w for w in data["workloads"] if w["name"] == "exit")["sides"]["before"]["per_boot"]
+    assert [(b["boot"], b["faulty"], b["iterations"]) for b in boots] == [("before-0", 50, 50), ("before-1", 50, 50)]
+
+
+def test_json_findings_have_all_fields(make_report: MakeReport) -> None:
+    finding = json.loads(json_report.render(make_report()))["findings"][0]
+    assert set(FIELDS) <= finding.keys()
+    assert finding["pid"] is None
+    assert (finding["as"], finding["va"], finding["source_id"]) == (1, "0x0000800000003000", "0x7CD0")
+    assert (finding["side"], finding["workload"]) == ("before", "exit")
+
+
+def test_json_of_a_run_without_evidence(make_report: MakeReport) -> None:
+    data = json.loads(json_report.render(make_report(())))
+    assert (data["p_fewer"], data["p_more"], data["missable_rate"]) == (None, None, 1.0)
+    assert data["sides"]["before"]["interval"] == [0.0, 1.0]
+
+
+class _Page(HTMLParser):
+    """What a browser would make of it: tags, their attributes, and the text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_html_is_well_formed_and_says_everything(make_report: MakeReport) -> None:
+    page = _Page(html.render(make_report()))
+    assert page.open == []
+    for needed in ("fixed", "100/100", "22/150", "a0" * 20, "raw fault status: 0x7CD003C3", "heap-context", "v1.patch"):
+        assert needed in page.text
+    assert not [tag for tag, attrs in page.tags if attrs.keys() & {"src", "href"} or tag in ("script", "link", "img")]
+
+
+def test_html_escapes_every_text(make_report: MakeReport) -> None:
+    rows = ((XSS, Role.CLAIM, (0, 240), (240, 240)), (XSS + "w", Role.WATCH, (1, 1), (1, 1)))
+    tests = tuple(TestResult(XSS, side, Outcome.FAIL, Blame.KERNEL, XSS) for side in Side)
+    page = _Page(html.render(make_report(rows, text=XSS, tests=tests, interrupted=XSS)))
+    assert page.open == []
+    assert page.text.count("<script>alert(1)</script>") > 10
+    names = {tag for tag, _ in page.tags}
+    assert not names & {"script", "img"}
+    assert not [attrs for _, attrs in page.tags if any(name.startswith("on") for name in attrs)]
+    policy = next(attrs for tag, attrs in page.tags if tag == "meta" and "http-equiv" in attrs)
+    assert policy["content"] == "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def test_kcidb_ids_paths_and_status(make_report: MakeReport) -> None:
+    tests = tuple(TestResult("suites/test_gpu.py::test[a b]", side, Outcome.PASS) for side in Side)
+    data = json.loads(kcidb.render(make_report(tests=tests)))
+    assert data["version"] == {"major": 5, "minor": 3}
+    builds = {build["id"] for build in data["builds"]}
+    assert {build["checkout_id"] for build in data["builds"]} == {data["checkouts"][0]["id"]}
+    assert {test["build_id"] for test in data["tests"]} == builds
+    assert len({test["id"] for test in data["tests"]}) == len(data["tests"])
+    assert all(re.fullmatch(r"panthorlab:[^\0]+", test["id"]) for test in data["tests"])
+    assert all(re.fullmatch(r"[.a-zA-Z0-9_-]+", test["path"]) for test in data["tests"])
+    status = {(test["build_id"].rsplit("-", 1)[1], test["path"]): test["status"] for test in data["tests"]}
+    assert status["before", "panthor.claim.exit"] == "FAIL"
+    assert status["after", "panthor.claim.exit"] == "PASS"
+    assert status["after", "panthor.watch.clients"] == "FAIL"
+    assert status["after", "panthor.test.suites.test_gpu.test_a_b"] == "PASS"
+
+
+def test_the_telling_finding_is_the_new_one(make_report: MakeReport) -> None:
+    fixed = telling(make_report())
+    assert fixed is not None
+    assert (fixed["side"], fixed["workload"]) == ("before", "exit")
+    regressed = telling(make_report((("exit", Role.CLAIM, (0, 240), (240, 240)),)))
+    assert regressed is not None
+    assert regressed["side"] == "after"
+    assert telling(make_report(())) is None
+
+
+def test_findings_in_words() -> None:
+    assert headline({"kind": "oops", "text": "Unable to handle kernel NULL pointer\nMem abort info:"}) == (
+        "oops: Unable to handle kernel NULL pointer"
+    )
+    assert headline({}) == "finding:"
+    assert owner({"va": "0x1000"}) == "unknown object"
+    assert owner({"kind": "job-timeout", "comm": "heap-exit", "pid": 71}) == "heap-exit 71"

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From events to verdict: what an interrupted, resumed or lab-struck run amounts to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from panthorlab.outcome import Outcome
+from panthorlab.run import reports, results
+from panthorlab.verdict.model import Verdict
+
+START = {
+    "event": "run-start", "time": 0.0, "suites": ["heap-exit-claim"], "command": ["panthorlab"],
+    "options": {"expect": "fix", "boots": 2, "board": "b", "seed": 1},
+}  # fmt: skip
+
+
+def boot(
+    side: str, slot: int, attempt: int, count: int, faulty: int, *, end: str | None = "PASS"
+) -> list[dict[str, Any]]:
+    """One boot with `count` iterations of which the first `faulty` are faulty."""
+    where = {"boot": f"{side}{slot}.{attempt}", "slot": f"{side}{slot}", "side": side}
+    events: list[dict[str, Any]] = [
+        {"event": "boot-start", **where},
+        {"event": "board", "name": "b", "facts": {}, **where},
+        {"event": "quota", "workload": "w", "role": "claim", "planned": 120, "side_total": 240, **where},
+    ]
+    for number in range(count):
+        bad = number < faulty
+        events.append({
+            "event": "iteration", "id": f"{where['boot']}-{number}", "workload": "w", "role": "claim",
+            "outcome": "FAIL" if bad else "PASS", "blame": "kernel" if bad else None, "terminations": 1,
+            "faulty": int(bad), "kinds": ["mmu-fault"] if bad else [], "signatures": ["m"] if bad else [],
+            "declared": ["mmu-fault"], "program_failed": False, "message": "", "findings": [], **where,
+        })  # fmt: skip
+    if end is not None:
+        blame = None if end == "PASS" else "lab"
+        events.append({
+            "event": "boot-end", "complete": end == "PASS", "booted": True, "outcome": end, "blame": blame,
+            "reason": "" if end == "PASS" else "QEMU died", **where,
+        })  # fmt: skip
+    return events
+
+
+KERNELS = [{"event": "kernel", "side": side, "key": side, "build_id": "ab"} for side in ("before", "after")]
+
+
+def test_whole_run_is_fixed() -> None:
+    events = [START, *KERNELS]
+    for slot in (1, 2):
+        events += boot("before", slot, 1, 120, 119) + boot("after", slot, 1, 120, 0)
+    verdict = reports.judge(events)
+    assert (verdict.verdict, verdict.exit) == (Verdict.FIXED, 0)
+
+
+def test_iterations_of_a_boot_the_lab_ended_are_kept() -> None:
+    events = [START, *KERNELS]
+    events += boot("before", 1, 1, 120, 119) + boot("before", 2, 1, 120, 119) + boot("after", 1, 1, 120, 0)
+    events += boot("after", 2, 1, 50, 0, end="ERROR") + boot("after", 2, 2, 70, 0)
+    verdict = reports.judge(events)
+    assert verdict.verdict == Verdict.FIXED
+    assert verdict.after.iterations == 240
+
+
+def test_iterations_before_kill_9_are_kept_but_a_short_run_is_no_fix() -> None:
+    events = [START, *KERNELS]
+    events += boot("before", 1, 1, 120, 119) + boot("before", 2, 1, 120, 119) + boot("after", 1, 1, 120, 0)
+    events += boot("after", 2, 1, 50, 0, end=None)
+    assert next(item for item in results.boots(events) if item.id == "after2.1").outcome == Outcome.DONE
+    assert reports.judge(events).verdict not in (Verdict.FIXED, Verdict.CLEAN)
+    assert reports.judge(events, interrupted="interrupted").exit == 130
+
+
+def test_boot_that_never_proved_its_kernel_counts_for_nothing() -> None:
+    events = [event for event in boot("after", 1, 1, 120, 0, end="ERROR") if event["event"] != "board"]
+    assert not results.boots([START, *KERNELS, *events])[0].usable
