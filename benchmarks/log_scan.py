@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from panthorlab.kmsg import scan  # noqa: E402 - runs from a clone too
+from panthorlab.kmsg import scan
 
 FAULTS = 241
 LINES = (

@@ -9,7 +9,6 @@ import select
 import shutil
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from panthorlab.board.api import Hazard
 from panthorlab.board.config import EmulatedFile
 from panthorlab.board.console import Console, ConsoleLine
 from panthorlab.board.cpus import CpuLease
-from panthorlab.board.gpu_model import INJECTIONS, GpuModel
+from panthorlab.board.gpu_model import GpuModel
 from panthorlab.board.initramfs import WORK_DIR
 from panthorlab.board.qmp import Monitor
 from panthorlab.errors import BootError, LabError, PanthorlabError, UsageError
@@ -117,14 +116,11 @@ class BootedEmulatedBoard:
 
     @property
     def injections(self) -> frozenset[str]:
-        return INJECTIONS if self._parts.model else frozenset()
+        return frozenset()
 
     def inject(self, failure: str) -> None:
-        """Make the GPU model fail on purpose. Raises UsageError for what is not one of `injections`."""
-        if failure not in self.injections or self._parts.model is None:
-            raise UsageError(f"board {self.name} cannot produce `{failure}`",
-                             hint=f"it can: {', '.join(sorted(self.injections)) or 'nothing'}")
-        self._parts.model.inject(failure)
+        """The model takes no orders to fail: raises UsageError."""
+        raise UsageError(f"board {self.name} cannot produce `{failure}`")
 
     def hazards(self) -> Sequence[Hazard]:
         return self._parts.model.hazards() if self._parts.model else []

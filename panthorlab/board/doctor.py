@@ -58,7 +58,8 @@ def _qemu() -> str:
     if root:
         return f"Debian's, in the cache: {root}"
     size = sum(deb.size for deb in pinned) / 1e6
-    return f"Debian's will be downloaded into the cache: {f'{size:.0f} MB' if pinned else 'not pinned for this machine'}"
+    what = f"{size:.0f} MB" if pinned else "not pinned for this machine"
+    return f"Debian's will be downloaded into the cache: {what}"
 
 
 def _cache() -> str:

@@ -22,8 +22,6 @@ SOCKET = "gpu.sock"
 START_TIMEOUT = 20.0
 HAZARDS = frozenset({"unmodelled", "model-error"})
 """Kinds of events that spoil evidence; the others (`mmu-fault`, `counters`, …) only inform."""
-INJECTIONS: frozenset[str] = frozenset()
-"""Failures that the model can be told to produce."""
 _USAGE_STATUS = 2
 
 
@@ -109,10 +107,6 @@ class GpuModel:
         self._offset += len(whole)
         self._hazards += [hazard for hazard in map(_hazard, whole.splitlines()) if hazard.kind in HAZARDS]
         return list(self._hazards)
-
-    def inject(self, failure: str) -> None:
-        """Produce one of `INJECTIONS` now."""
-        raise NotImplementedError(failure)
 
     def stop(self, patience: float = 10.0) -> int:
         """Let it finish its trace: it ends by itself when QEMU has gone, else it is told to, else killed."""

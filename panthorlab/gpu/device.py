@@ -34,7 +34,8 @@ class Gpu:
         self.irqs = [IrqBlock(name, self._watch_irq if trace.on else None) for name in IRQ_NAMES]
         job, mmu_irq, gpu = self.irqs
         self._trace, self._reporter, self._loop = trace, reporter, loop
-        mmu = Mmu(self.ram, mmu_irq, reporter, trace, params.word("mmu.va_overflow"))
+        self._fault_status = self._fault_address = 0
+        mmu = Mmu(self.ram, mmu_irq, reporter, trace, self._bus_fault, params.word("mmu.va_overflow"))
         clock = Clock(params.integer("timestamp.hz"), params.integer("clock.hz"))
         self.chip = Chip(params, reporter, trace, loop, random.Random(seed), clock, gpu, job, mmu_irq, mmu)  # noqa: S311
         self.mcu = Mcu(self.chip)
@@ -115,6 +116,12 @@ class Gpu:
         for irq in (self.chip.job_irq, self.chip.mmu_irq):
             irq.drop(LOW)
 
+    def _bus_fault(self, pa: int) -> None:
+        """An access ended at a physical address where nothing is. The first one stays latched until it is cleared."""
+        if not self.chip.gpu_irq.raw & GpuIrq.FAULT:
+            self._fault_status, self._fault_address = regs.GPU_BUS_FAULT, pa
+            self.chip.gpu_irq.set(GpuIrq.FAULT)
+
     def _raise_later(self, param: str, bits: int) -> None:
         delay = self.chip.params.number(param) / 1000
         if delay:
@@ -171,6 +178,9 @@ class Gpu:
         chip, mcu = self.chip, self.mcu
         clock, powered = chip.clock, chip.powered
         reads: dict[str, Read] = {
+            "GPU_FAULT_STATUS": lambda: self._fault_status,
+            "GPU_FAULT_ADDR_LO": lambda: self._fault_address & LOW,
+            "GPU_FAULT_ADDR_HI": lambda: self._fault_address >> 32,
             "CYCLE_COUNT_LO": lambda: clock.cycles() & LOW,
             "CYCLE_COUNT_HI": lambda: clock.cycles() >> 32 & LOW,
             "TIMESTAMP_LO": lambda: clock.timestamp() & LOW,

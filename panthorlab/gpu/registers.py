@@ -50,9 +50,9 @@ CONTROL: tuple[Register, ...] = (
     Register(0x02C, "GPU_INT_STAT", R, 0, ""),
     Register(0x030, "GPU_CMD", W, 0, ""),
     Register(0x034, "GPU_STATUS", C, 0, ""),
-    Register(0x03C, "GPU_FAULT_STATUS", C, 0, "no GPU fault is ever raised"),
-    Register(0x040, "GPU_FAULT_ADDR_LO", C, 0, ""),
-    Register(0x044, "GPU_FAULT_ADDR_HI", C, 0, ""),
+    Register(0x03C, "GPU_FAULT_STATUS", R, 0, "[7:0] exception type; only GPU_BUS_FAULT is ever raised"),
+    Register(0x040, "GPU_FAULT_ADDR_LO", R, 0, ""),
+    Register(0x044, "GPU_FAULT_ADDR_HI", R, 0, ""),
     Register(0x060, "GPU_FEATURES_LO", C, 0, "arch 11 and later"),
     Register(0x064, "GPU_FEATURES_HI", C, 0, ""),
     Register(0x088, "TIMESTAMP_OFFSET_LO", C, 0, ""),
@@ -151,6 +151,7 @@ class GpuIrq:
 
 
 JOB_GLOBAL = 1 << 31
+GPU_BUS_FAULT = 0x80  # exception type: no memory at a physical address
 
 
 class GpuCommand:

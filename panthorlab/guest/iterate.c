@@ -29,7 +29,11 @@
 #endif
 #define LINE_MAX_LEN	1024
 #define REAP_MS		5000	/* from SIGKILL to the process being gone */
-#define GATHER_MS	50	/* output that comes within it is passed on in one go */
+/*
+ * Output that comes within this time is passed on in one go: every switch to a reader takes half a
+ * millisecond from an iteration where page tables are emulated.
+ */
+#define GATHER_MS	50
 
 struct options {
 	const char *name;
@@ -79,8 +83,20 @@ struct run {
 	struct subtests subtests;
 };
 
+static int64_t flushed;	/* when output was last passed on */
 static int kmsg_fd;
 static int child_fd;	/* signalfd of SIGCHLD */
+
+static void flush_output(void)
+{
+	out_flush();
+	flushed = now_us();
+}
+
+static bool gathering(void)
+{
+	return now_us() - flushed < GATHER_MS * 1000LL;
+}
 
 static int mark(const char *text)
 {
@@ -205,7 +221,6 @@ static void reap(struct run *run)
 static bool finish(struct run *run, unsigned int timeout_ms)
 {
 	int64_t deadline = now_us() + timeout_ms * 1000LL;
-	int64_t gathered = now_us() + GATHER_MS * 1000LL;
 
 	while (run->orphans) {
 		struct pollfd fds[2] = {
@@ -213,7 +228,7 @@ static bool finish(struct run *run, unsigned int timeout_ms)
 			{ .fd = run->output, .events = POLLIN },
 		};
 		int64_t left = deadline - now_us();
-		bool gather = now_us() < gathered;
+		bool gather = gathering();
 
 		if (left <= 0) {
 			if (run->timed_out)
@@ -223,17 +238,17 @@ static bool finish(struct run *run, unsigned int timeout_ms)
 			deadline = now_us() + REAP_MS * 1000LL;
 			continue;
 		}
-		/* Mostly all is over before the output has to be looked at. */
+		/* Mostly it is over before its output has to be looked at. */
 		if (gather && left > GATHER_MS * 1000)
 			left = GATHER_MS * 1000;
+		if (!gather)
+			flush_output();
 		if (poll(fds, gather ? 1 : 2, (int)(left / 1000) + 1) <= 0)
 			continue;
 		if (fds[0].revents)
 			reap(run);
-		if (fds[1].revents) {
+		if (fds[1].revents)
 			read_output(run);
-			out_flush();
-		}
 	}
 	if (run->output >= 0)
 		read_output(run);
@@ -296,7 +311,8 @@ static int iterate(const struct options *options, unsigned long index)
 	    run.reaped && WIFEXITED(run.status) ? WEXITSTATUS(run.status) : -1,
 	    run.reaped && WIFSIGNALED(run.status) ? WTERMSIG(run.status) : 0,
 	    (long long)us, sentinel, run.timed_out ? " timeout=1" : "", text);
-	out_flush();
+	if (!gathering())
+		flush_output();
 	return gone ? ok : -1;
 }
 
@@ -420,7 +436,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	ktap_start(options.count);
-	out_flush();
+	flush_output();
 	for (i = 0; i < options.count; i++) {
 		int ret = iterate(&options, i);
 
@@ -432,5 +448,6 @@ int main(int argc, char **argv)
 		}
 		good += ret;
 	}
+	out_flush();
 	return good == options.count ? 0 : 1;
 }

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define RECORD_MAX	8192	/* above the kernel's PRINTK_MESSAGE_MAX */
-#define GATHER_US	20000	/* every wake-up takes time from what is measured: few, with more in each */
+#define GATHER_US	30000	/* every wake-up takes time from what is measured: few, with more in each */
 #define OVERRUN		"panthorlab-overrun\n"
 
 static char buffer[8 * RECORD_MAX];

@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from panthorlab.errors import BuildError, LabError
+from panthorlab.errors import BuildError, ConfigError, LabError
 from panthorlab.kernel import buildlog, config, kconfig, store, trees
 from panthorlab.kernel.collect import Artefacts, collect
 from panthorlab.kernel.model import Kernel
@@ -46,13 +47,14 @@ class Builder:
 
     def __post_init__(self) -> None:
         self.ccache = cache_dir("ccache")
-        self.scratch = self.objects.with_name(f"{self.objects.name}.scratch")
-        for path in (self.objects, self.scratch):
+        self.inputs = self.objects.with_name(f"{self.objects.name}.in")  # ours alone: the build only reads it
+        self.scratch = self.objects.with_name(f"{self.objects.name}.out")
+        for path in (self.objects, self.inputs, self.scratch):
             path.mkdir(exist_ok=True)
         self.box.hand_over(self.objects, self.scratch, self.ccache)
         self.binds = (
             Bind("src", self.plan.base.path), Bind("obj", self.objects, writable=True),
-            Bind("ccache", self.ccache, writable=True), Bind("guest", GUEST), Bind("out", self.scratch, writable=True),
+            Bind("ccache", self.ccache, writable=True), Bind("guest", GUEST), Bind("in", self.inputs), Bind("out", self.scratch, writable=True),
         )
 
     def where(self, name: str) -> str:
@@ -109,7 +111,7 @@ def build(plan: SidePlan, *, log: Path, progress: Progress, jobs: int | None = N
     with trees.locked(plan.base.key, progress), log.open("a", errors="replace") as file:
         if kernel := store.load(plan.key):
             return kernel  # another run built it while we waited
-        objects = plan.base.path.parent / f"obj-{plan.arch}-{plan.config_key[:16]}"
+        objects = objects_of(plan)
         count = jobs or len(os.sched_getaffinity(0))
         written = trees.set_changes(plan.base, plan.changes)
         builder = Builder(plan, objects, file, progress, count, sandbox())
@@ -120,8 +122,14 @@ def build(plan: SidePlan, *, log: Path, progress: Progress, jobs: int | None = N
         return collect(plan, artefacts)
 
 
+def objects_of(plan: SidePlan) -> Path:
+    """The O= directory of a plan: shared by all kernels of the same tree, config and compiler."""
+    compiler = hashlib.sha256(f"{plan.toolchain.prefix}{plan.toolchain.version}".encode()).hexdigest()
+    return plan.base.path.parent / f"obj-{plan.arch}-{plan.config_key[:16]}-{compiler[:8]}"
+
+
 @contextlib.contextmanager
-def _whole(builder: Builder) -> "contextlib.Iterator[None]":  # type: ignore[name-defined]
+def _whole(builder: Builder) -> Iterator[None]:
     """If the last build was killed, objects written during it may be torn although they look new: drop them."""
     marker = builder.objects.with_name(f"{builder.objects.name}.building")
     if marker.exists():
@@ -131,7 +139,11 @@ def _whole(builder: Builder) -> "contextlib.Iterator[None]":  # type: ignore[nam
             if path.is_file() and not path.is_symlink() and path.stat().st_mtime >= started:
                 path.unlink(missing_ok=True)
     marker.touch()
-    yield
+    try:
+        yield
+    except (BuildError, ConfigError):
+        marker.unlink()  # make ended by itself and has removed what it had half written
+        raise
     marker.unlink()
 
 
@@ -144,8 +156,8 @@ def _configure(builder: Builder, written: Sequence[str]) -> config.Request:
         return request
     done.unlink(missing_ok=True)
     symbols = kconfig.read_symbols(plan.base.path, plan.arch)
-    (builder.scratch / "allconfig").write_text(config.allconfig(request, symbols))
-    builder.make("configuring", f"KCONFIG_ALLCONFIG={builder.where('out')}/allconfig", "allnoconfig")
+    (builder.inputs / "allconfig").write_text(config.allconfig(request, symbols))
+    builder.make("configuring", f"KCONFIG_ALLCONFIG={builder.where('in')}/allconfig", "allnoconfig")
     config.check_result(request, dotconfig.read_text(), symbols, plan.base.version)
     done.touch()
     return request
@@ -166,22 +178,16 @@ def _compile(builder: Builder, request: config.Request) -> None:
 
 def _extras(builder: Builder, request: config.Request) -> Artefacts:
     """The shim module, the UAPI headers of this tree, and the static programs for the board."""
-    src, obj, out = (builder.where(name) for name in ("src", "obj", "out"))
-    plan, scratch = builder.plan, builder.scratch
-    copy = ["cp", "-rT", f"{builder.where('guest')}/shim", f"{out}/shim"]
-    builder.run("building the guest programs", ["rm", "-rf", f"{out}/guest"])
-    builder.run("building the guest programs", copy)
-    builder.make("building the guest programs", f"M={out}/shim", "modules")
-    # What headers_install does, for the one directory that is needed; the rest comes with the compiler.
-    builder.run("installing headers", ["mkdir", "-p", f"{out}/uapi/drm"])
-    for header in sorted((plan.base.path / "include/uapi/drm").glob("*.h")):
-        name = f"include/uapi/drm/{header.name}"
-        argv = ["sh", f"{src}/scripts/headers_install.sh", f"{src}/{name}", f"{out}/uapi/drm/{header.name}"]
-        builder.run("installing headers", argv)
+    plan, out, step = builder.plan, builder.where("out"), "building the guest programs"
+    builder.run(step, ["rm", "-rf", f"{out}/shim", f"{out}/guest", f"{out}/uapi"])
+    builder.run(step, ["mkdir", "-p", f"{out}/guest", f"{out}/uapi/drm"])
+    builder.run(step, ["cp", "-r", f"{builder.where('guest')}/shim", out])
+    builder.make(step, f"M={out}/shim", "modules")
+    # What `make headers_install` does, for the one directory that is needed; the others come with the compiler.
+    script, uapi = "scripts/headers_install.sh", "include/uapi/drm"
+    for header in sorted((plan.base.path / uapi).glob("*.h")):
+        source = f"{builder.where('src')}/{uapi}/{header.name}"
+        builder.run(step, ["env", "-C", builder.where("src"), "sh", script, source, f"{out}/uapi/drm/{header.name}"])
     guest = ["make", "-C", builder.where("guest"), f"OUT={out}/guest", f"UAPI={out}/uapi"]
-    builder.run("building the guest programs", [*guest, f"CROSS_COMPILE={plan.toolchain.prefix}", f"-j{builder.jobs}"])
-    del obj
-    return Artefacts(builder.objects, scratch / "shim", scratch / "guest", request.dtbs)
-
-
-Step = Callable[[str], None]
+    builder.run(step, [*guest, f"CROSS_COMPILE={plan.toolchain.prefix}", f"-j{builder.jobs}"])
+    return Artefacts(builder.objects, builder.scratch / "shim", builder.scratch / "guest", request.dtbs)

@@ -8,13 +8,50 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from panthorlab.errors import PatchError
+from panthorlab.kernel import config, store, trees
 from panthorlab.kernel.model import Kernel
-from panthorlab.kernel.plan import Progress, SidePlan, Sides, quiet
+from panthorlab.kernel.patches import check
+from panthorlab.kernel.patchfile import PatchText, parse, read_patches
+from panthorlab.kernel.plan import Base, Changes, Fit, PatchReport, Progress, SidePlan, Sides, quiet
+from panthorlab.kernel.sources import resolve
+from panthorlab.kernel.toolchain import Toolchain, find_toolchain
+from panthorlab.outcome import Side
+from panthorlab.paths import PACKAGE, cache_dir
 
 DEFAULT_FRAGMENTS = ("panthor", "qemu-virt")
+FORMAT = 1  # of the files of a stored kernel; part of its key
+FIXES = Path(__file__).with_name("fixes")
+GUEST = PACKAGE / "guest"
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What both sides have in common."""
+
+    base: Base
+    fragments: tuple[Path, ...]
+    config_key: str
+    arch: str
+    toolchain: Toolchain
+    guest: str
+
+    def plan(self, side: Side, reports: Sequence[PatchReport], changes: Changes) -> SidePlan:
+        core = _digest([
+            FORMAT, self.base.key, sorted((path, _content(data)) for path, data in changes.items()), self.config_key,
+            self.arch, self.toolchain.prefix, self.toolchain.version,
+        ])
+        return SidePlan(
+            side=side, key=_digest([core, self.guest]), core_key=core, title=_title(self.base, reports), base=self.base,
+            changes=changes, reports=tuple(reports), fragments=self.fragments, config_key=self.config_key, arch=self.arch,
+            toolchain=self.toolchain,
+        )
 
 
 def prepare_sides(
@@ -24,19 +61,41 @@ def prepare_sides(
     """Resolve the base, check every patch against it and name the two kernels. Builds nothing, changes no tree.
 
     `base_spec`: None for the default base, else see `sources.resolve`. `patches`: see `patchfile.read_patches`; none
-    means the default job (without and with the VM-eviction fix). `fragments`: names in kernel_configs/, or paths.
+    means the default job (without and with the VM-eviction fix). `revert`: the base has the patches; *before* is
+    without them. `swap`: exchange the sides. `fragments`: names in kernel_configs/, or paths.
 
     Raises SourceError, PatchError, UsageError, LabError (no network, no compiler).
     """
-    raise NotImplementedError
+    setting = _setting(base_spec, fragments, arch, progress)
+    default_job = not patches
+    if default_job:
+        revert = setting.base.has_fix
+        name = "evict-groups-remove.patch" if revert else "evict-groups.patch"
+        texts = parse((FIXES / name).read_bytes(), name)
+        # Removing the call is our patch's forward direction, and still makes *before*.
+        reports, changes = _apply(setting.base, texts, reverse=False)
+    else:
+        texts = [text for spec in patches for text in read_patches(spec, _repository(base_spec))]
+        reports, changes = _apply(setting.base, texts, reverse=revert)
+    plain, changed = ((), {}), (reports, changes)
+    before, after = (changed, plain) if revert else (plain, changed)
+    if swap:
+        before, after = after, before
+    notes = _notes(setting.base, reports, default_job=default_job, revert=revert, swap=swap)
+    return Sides(
+        setting.plan(Side.BEFORE, *before), setting.plan(Side.AFTER, *after), tuple(reports), notes, default_job,
+    )
 
 
 def prepare_kernel(
-    base_spec: str | None, patches: Sequence[str] = (), *, fragments: Sequence[str] = DEFAULT_FRAGMENTS,
-    arch: str = "arm64", progress: Progress = quiet,
+    base_spec: str | None, patches: Sequence[str] = (), *, revert: bool = False,
+    fragments: Sequence[str] = DEFAULT_FRAGMENTS, arch: str = "arm64", progress: Progress = quiet,
 ) -> SidePlan:
-    """One kernel: the base with `patches` and nothing else."""
-    raise NotImplementedError
+    """One kernel: the base with `patches` (or, with `revert`, without them) and nothing else."""
+    setting = _setting(base_spec, fragments, arch, progress)
+    texts = [text for spec in patches for text in read_patches(spec, _repository(base_spec))]
+    reports, changes = _apply(setting.base, texts, reverse=revert)
+    return setting.plan(Side.AFTER, reports, changes)
 
 
 def build_side(plan: SidePlan, *, log: Path, progress: Progress = quiet, jobs: int | None = None) -> Kernel:
@@ -44,14 +103,118 @@ def build_side(plan: SidePlan, *, log: Path, progress: Progress = quiet, jobs: i
 
     Raises BuildError (compiler errors with file:line and the patch at fault), ConfigError, LabError.
     """
-    raise NotImplementedError
+    if kernel := store.load(plan.key):
+        return kernel
+    from panthorlab.kernel.build import build
+
+    return build(plan, log=log, progress=progress, jobs=jobs)
 
 
 def cannot_differ(sides: Sides, before: Kernel, after: Kernel) -> str | None:
     """Why the two kernels cannot behave differently, or None if they can."""
-    raise NotImplementedError
+    if before.key == after.key or dict(before.digests) == dict(after.digests):
+        return "Image, modules and device trees of the two sides are identical, byte for byte"
+    memory = cache_dir("compared") / f"{before.key[:24]}-{after.key[:24]}"
+    if not memory.exists():
+        from panthorlab.kernel.build import objects_of
+        from panthorlab.kernel.tokens import same_tokens
+
+        objects = objects_of(sides.before)
+        if not objects.is_dir():
+            return None
+        memory.write_text("same" if same_tokens(sides.before, sides.after, objects) else "different")
+    if memory.read_text() == "same":
+        return "every changed file is the same to the compiler (comments, blank lines, line numbers)"
+    return None
 
 
-def find_kernel(name: str, *, arch: str = "arm64") -> Kernel:
+def find_kernel(name: str, *, log: Path, progress: Progress = quiet) -> Kernel:
     """A kernel by store key (a unique prefix will do) or by build directory (O= of a finished build)."""
-    raise NotImplementedError
+    if (Path(name) / "vmlinux").exists() or (Path(name).is_dir() and "/" in name):
+        from panthorlab.kernel.external import import_build
+
+        return import_build(Path(name).resolve(), log=log, progress=progress)
+    return store.find(name)
+
+
+def _setting(base_spec: str | None, fragments: Sequence[str], arch: str, progress: Progress) -> _Setting:
+    files = config.find_fragments(fragments)
+    key = config.fragments_key(files)
+    toolchain = find_toolchain(arch)
+    base = trees.open_base(resolve(base_spec, progress), progress)
+    return _Setting(base, files, key, arch, toolchain, guest_digest())
+
+
+def _apply(base: Base, texts: Sequence[PatchText], *, reverse: bool) -> tuple[list[PatchReport], dict[str, bytes | None]]:
+    """Check a series, each patch on top of the ones before. Raises PatchError saying of each what became of it."""
+    changes: dict[str, bytes | None] = {}
+    reports: list[PatchReport] = []
+
+    def read(path: str) -> bytes | None:
+        return changes[path] if path in changes else trees.read_base(base, path)
+
+    for text in reversed(texts) if reverse else texts:
+        report = check(text, read, base.title, reverse=reverse)
+        reports.append(report)
+        if report.fit not in (Fit.APPLIES, Fit.APPLIES_INEXACTLY):
+            raise PatchError("\n".join(report.summary for report in reports), hint=_HINTS[report.fit, reverse])
+        changes |= report.changes
+    unchanged = [path for path, data in changes.items() if trees.read_base(base, path) == data]
+    for path in unchanged:
+        del changes[path]
+    return reports, changes
+
+
+_HINTS = {
+    (Fit.ALREADY, False): "the base has it: use --revert to compare without and with it, or another --base",
+    (Fit.OTHER_FORM, False): "the base has this change in another form; use an older --base, or no patch at all for the "
+                             "default job",
+    (Fit.DOES_NOT_APPLY, False): "use the base it was made for (--base), or rebase the patch; nothing was changed",
+    (Fit.ALREADY, True): "the base does not have the patch, so it cannot be reverted: leave out --revert",
+    (Fit.OTHER_FORM, True): "the base has this change in another form: give the patch as it was merged",
+    (Fit.DOES_NOT_APPLY, True): "only a patch that is in the base as it stands can be reverted; give it as it was merged",
+}
+
+
+def _repository(base_spec: str | None) -> Path | None:
+    """Where a git range is looked up: in the base, if it is a git tree on disk."""
+    for name in (base_spec or "", (base_spec or "").rpartition("@")[0]):
+        if name and (Path(name).expanduser() / ".git").exists():
+            return Path(name).expanduser().resolve()
+    return None
+
+
+def _notes(
+    base: Base, reports: Sequence[PatchReport], *, default_job: bool, revert: bool, swap: bool,
+) -> tuple[str, ...]:
+    notes = [f"base: {base.title}"]
+    if default_job:
+        has = "has the fix; before = the same without it" if base.has_fix else "lacks the fix; after = with it"
+        notes.append(f"no patch given: {base.version} {has}")
+    else:
+        notes += [report.summary for report in reports]
+        notes += ["reverting: before = the base without the patches, after = the base as it is"] if revert else []
+    notes += ["sides exchanged"] if swap else []
+    return tuple(notes)
+
+
+def _title(base: Base, reports: Sequence[PatchReport]) -> str:
+    if not reports:
+        return base.version
+    if len(reports) > 1:
+        return f"{base.version} {'without' if reports[0].reverse else 'with'} {len(reports)} patches"
+    return f"{base.version} {'without' if reports[0].reverse else 'with'} “{reports[0].title}”"
+
+
+def guest_digest() -> str:
+    """Content key of the sources of the guest programs and the shim module."""
+    files = [path for path in GUEST.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    return _digest(sorted((str(path.relative_to(GUEST)), _content(path.read_bytes())) for path in files))
+
+
+def _content(data: bytes | None) -> str | None:
+    return None if data is None else hashlib.sha256(data).hexdigest()
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Kernel logs: records, findings, signatures, iteration windows. Pure functions over iterators; standard library only."""
+"""Kernel logs: records, findings, signatures, iteration windows: pure functions over iterators, nothing to install."""
 
 from panthorlab.kmsg.explain import explain
 from panthorlab.kmsg.findings import FindingParser, find

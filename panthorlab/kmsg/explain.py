@@ -8,7 +8,10 @@ from panthorlab.kmsg.model import Finding
 from panthorlab.kmsg.patterns import Kind
 
 _VERBS = {"READ": "read from", "WRITE": "wrote to", "EXECUTE": "executed at", "ATOMIC": "did an atomic access to"}
-_UNITS = {"csf": "the command-stream front-end", "shader": "shader core", "l2": "L2 cache slice", "tiler": "the tiler", "mmu": "the MMU"}
+_UNITS = {
+    "csf": "the command-stream front-end", "shader": "shader core", "l2": "L2 cache slice", "tiler": "the tiler",
+    "mmu": "the MMU",
+}  # fmt: skip
 _CSF_DRIVERS = {"panthor", "kbase", "pancsf", "tyr"}
 
 

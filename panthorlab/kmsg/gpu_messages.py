@@ -34,10 +34,13 @@ _DRM_PREFIX = re.compile(rf"\[drm:\w+ \[(?P<driver>{_NAMES})\]\] (?P<error>\*ERR
 
 _ANY_DRIVER = re.compile(r"(?P<driver>[a-z][\w-]{1,31}) (?P<device>\S{0,64}): (?:\[drm\S*\] )?(?:\*ERROR\* )?$")
 _PAGE_FAULT = re.compile(r"Unhandled Page fault in AS(?P<as>\d+) at VA:? ?(?P<va>0x[0-9A-Fa-f]+)?")
-_PAGE_FAULT_BEGUN = re.compile(r"Unhandled Page(?: fault(?: in(?: AS\d+(?: at(?: VA)?)?)?)?)?$|Unhandled Page fault in AS\d+")
+_PAGE_FAULT_BEGUN = re.compile(
+    r"Unhandled Page(?: fault(?: in(?: AS\d+(?: at(?: VA)?)?)?)?)?$|Unhandled Page fault in AS\d+"
+)
 _BUS_FAULT = re.compile(r"GPU bus fault in AS(?P<as>\d+) at PA (?P<va>\S+)")
 _GPU_FAULT = re.compile(
-    r"GPU Fault(?: (?P<raw_status>0x[0-9a-fA-F]+) \((?P<exception>[^)]*)\)(?: in AS(?P<as>\d+))? at (?P<va>0x[0-9a-fA-F]+))?"
+    r"GPU Fault(?: (?P<raw_status>0x[0-9a-fA-F]+) \((?P<exception>[^)]*)\)(?: in AS(?P<as>\d+))?"
+    r" at (?P<va>0x[0-9a-fA-F]+))?"
 )
 _FAULT_FIELDS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("reason", re.compile(r"(?:^|[\s>])Reason: (.*)")),
@@ -54,7 +57,8 @@ _FAULT_HINT = re.compile(r"fault status|exception type|access type|source id|Rea
 
 _CS_SLOT = re.compile(r"(?:Ctx (?P<pid>\d+)_\d+ Group \d+ )?CSG(?: slot)?:? \d+,? (?:CS slot|CSI): ?\d+")
 _CS_FIELD = re.compile(
-    r"CS_(?P<which>FAULT|FATAL)(?P<info>_INFO)?\.EXCEPTION_(?P<what>TYPE|DATA): (?P<value>0x[0-9a-fA-F]+)(?: \((?P<name>[^)]*)\))?"
+    r"CS_(?P<which>FAULT|FATAL)(?P<info>_INFO)?\.EXCEPTION_(?P<what>TYPE|DATA): (?P<value>0x[0-9a-fA-F]+)"
+    r"(?: \((?P<name>[^)]*)\))?"
 )
 _CS_TRACE = re.compile(r"CS_FA(?:ULT|TAL)_TRACE_")
 _PID_RECORD = re.compile(

@@ -20,7 +20,8 @@ MAX_RECORDS = 20000
 """Records kept per window; findings are taken from all of them."""
 
 _MARKER = re.compile(
-    r"panthorlab: (?:(?P<begin>begin) id=(?P<id>[\w.:+-]{1,128}) workload=(?P<workload>\S{1,256})|end id=(?P<end_id>[\w.:+-]{1,128}))"
+    r"panthorlab: (?:(?P<begin>begin) id=(?P<id>[\w.:+-]{1,128}) workload=(?P<workload>\S{1,256})"
+    r"|end id=(?P<end_id>[\w.:+-]{1,128}))"
 )
 
 

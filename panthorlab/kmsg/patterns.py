@@ -108,7 +108,8 @@ MESSAGES: tuple[Message, ...] = (
         Kind.FIRMWARE_ERROR,
         ("firmware-missing", r"Direct firmware load for \S+ failed with error -\d+"),
         ("firmware-missing", r"Failed to load firmware image"),
-        ("firmware-bad", r"Firmware too small|Firmware entry too long|Invalid firmware magic|Firmware image is truncated"),
+        ("firmware-bad", r"Firmware too small|Firmware entry too long|Firmware image is truncated"),
+        ("firmware-bad", r"Invalid firmware magic"),
         ("firmware-bad", r"Firmware (?:corrupted|contains interface with unsupported flags|build info corrupt)"),
         ("firmware-bad", r"Firmware(?:'s git sha is not NULL| entry is(?:n't| not) 32[- ]bit aligned)"),
         ("firmware-bad", r"Unsupported (?:non-optional entry type|firmware binary header version)"),
@@ -250,20 +251,30 @@ WHO_SHORT = re.compile(r", CPU#\d+: (?P<comm>.+)/(?P<pid>\d+)$")
 
 BODY = re.compile(
     r"""\s*(?:
-    \[<?[0-9a-f]{8,16}>?\] | x\d+\s?: | [xr]\d+\s*: | (?:pc|lr|sp|pstate|fp|epc|ra)\s*: | R[A-Z0-9]{1,2}P?: | [CDEF][RSL]\w*:
-    | CPU: | Modules\ linked | Hardware\ name | Workqueue: | Code: | Tainted | \[W\]= | Call\ [tT]race | </?[A-Z]+> | Sched_ext
-    | Mem\ abort | Data\ abort | ESR\ = | EC\ = | SET\ = | EA\ = | FSC\ = | ISV\ = | CM\ = | GCS\ = | user\ pgtable
-    | swapper\ pgtable | \[[0-9a-f]{16}\]\ (?:pgd|user) | pgd | \#PF: | PGD | Process\ | Stack | Exception\ stack
-    | irq\ event | (?:hard|soft)irqs\ | The\ buggy | Allocated\ by | Freed\ by | Last\ potentially | Second\ to\ last
-    | page: | page_type | head: | raw: | flags: | Memory\ state | >?[0-9a-f]{16}: | \^ | ={10,} | -{10,} | Read\ of
-    | Write\ of | (?:Read|Write)\  | which\  | but\ task | the\ existing | other\ info | Possible\ | CPU\d | lock\( | <Interrupt>
-    | \*\*\* | \#\d+: | ->\ \# | stack\ backtrace | \S+/\d+\ is | [\w:/.-]+/\d+\ (?:is|just|already) | \d+\ locks?\ held
-    | no\ locks | locks\ held | comm\ " | hex\ dump | backtrace | [0-9a-f]{2}(?:\ [0-9a-f]{2}){7} | task: | "echo\ 0 | Not\ tainted
-    | in_atomic | preempt_count | RCU\ nest | Preemption | index\  | shift\  | load\ of | member\ access | Showing\ all | Object\ 
-    | refcount_t | list_(?:add|del) | slab | Disabling | Kernel\ Offset | PHYS_OFFSET | Memory\ Limit | SMP:\ | Rebooting
-    | kernel\ BUG | Internal\ error | Insufficient | rcu: | Task\ dump | Sending\ NMI | NMI\ backtrace | \(detected | \(t=
-    | and\ this\ task | chain\ exists | holding | a\ HARDIRQ | \{ | ___ | at\ : | stack\ pointer | physical | \.\.\.
-    | CPU\ features | ACPI | Note: | note: | The\ following | Unloaded | last\ un
+    # registers, code, addresses
+      \[<?[0-9a-f]{8,16}>?\] | [xr]\d+\s*: | (?:pc|lr|sp|pstate|fp|epc|ra)\s*: | R[A-Z0-9]{1,2}P?: | [CDEF][RSL]\w*:
+    | Code: | PGD | pgd | user\ pgtable | swapper\ pgtable | \#PF:
+    | Exception\ stack | Stack | stack\ pointer | physical
+    | (?:ESR|EC|SET|EA|FSC|ISV|CM|GCS)\ = | Mem\ abort | Data\ abort | Insufficient | Internal\ error | kernel\ BUG
+    # who and where
+    | CPU: | Modules\ linked | Unloaded | last\ un | Hardware\ name
+    | Workqueue: | Tainted | Not\ tainted | Process\ .
+    | Call\ [tT]race | </?[A-Z]+> | task: | comm\ " | "echo\ 0 | Sched_ext | in_atomic | preempt_count | Preemption
+    | irq\ event | (?:hard|soft)irqs\ . | RCU\ nest
+    # KASAN, slab, kmemleak, UBSAN, reference counts, lists
+    | (?:Read|Write)\ . | The\ (?:buggy|following) | Allocated\ by | Freed\ by | Last\ potentially | Second\ to\ last
+    | page: | page_type | head: | raw: | flags: | Memory\ (?:state|Limit) | >?[0-9a-f]{16}: | \^ | slab | Object\ .
+    | hex\ dump | backtrace | [0-9a-f]{2}(?:\ [0-9a-f]{2}){7} | index\ . | shift\ . | load\ of | member\ access
+    | refcount_t | list_(?:add|del)
+    # lockdep
+    | which\ . | but\ task | the\ existing | other\ info | Possible\ . | CPU\d
+    | lock\( | <Interrupt> | \*\*\* | \#\d+: | ->\ \#
+    | stack\ backtrace | \S+/\d+\ (?:is|just|already) | \d+\ locks?\ held | no\ locks | locks\ held | Showing\ all
+    | and\ this\ task | chain\ exists | holding | a\ HARDIRQ | \{ | ___ | at\ : | \.\.\.
+    # stalls, panics, and what ends them
+    | rcu: | Task\ dump | Sending\ NMI | NMI\ backtrace | \(detected | \(t=
+    | SMP:\ . | Rebooting | Kernel\ Offset | PHYS_OFFSET
+    | CPU\ features | Disabling | [Nn]ote: | ={10,} | -{10,}
     )""",
     re.VERBOSE,
 )

@@ -14,8 +14,8 @@ import re
 _PAN = re.compile(
     rb"pan(?:(?:thor|frost|csf)(?: [^ \n]{0,64})?: "
     # what they say at every probe
-    rb"(?!(?:\[drm\] )?(?:clock rate = |[Mm]ali-[^ \n]{1,16} id 0x|[Ff]eatures: |shader_present=|CSF FW v\d|CSF FW using "
-    rb"|Firmware git sha: ))|(?:thor|frost|csf)\]\] |ic - not syncing)"
+    rb"(?!(?:\[drm\] )?(?:clock rate = |[Mm]ali-[^ \n]{1,16} id 0x|[Ff]eatures: |shader_present=|CSF FW v\d"
+    rb"|CSF FW using |Firmware git sha: ))|(?:thor|frost|csf)\]\] |ic - not syncing)"
 )
 _MALI = re.compile(rb"mali(?:_kbase)?(?:\]\] |(?: [^ \n]{0,64})?: )")
 _HANDLE = re.compile(rb"handle(?:d (?:Page|fault)| kernel)")
@@ -32,7 +32,7 @@ _PLAIN: tuple[tuple[bytes, re.Pattern[bytes] | None], ...] = (
 _CAPITALS: tuple[tuple[bytes, bytes], ...] = (
     (b"CSFA", b"CS_FA"),
     (b"BUG", b"BUG"),
-    (b"WARNING", b"WARNING: "),
+    
     (b"INFO", b"INFO: "),
     (b"SAN", b"SAN: "),
     (b"LOCKUP", b"LOCKUP"),

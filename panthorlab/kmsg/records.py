@@ -16,7 +16,9 @@ USER_FACILITY = 1
 MAX_LINE = 65536
 """Bytes of one line that are kept; the rest up to the newline is dropped."""
 
-_ANSI = re.compile(rb"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b\n]{0,256}(?:\x07|\x1b\\)|[()][0-9A-Za-z]|[=>78cDEHMNOZ])")
+_ANSI = re.compile(
+    rb"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b\n]{0,256}(?:\x07|\x1b\\)|[()][0-9A-Za-z]|[=>78cDEHMNOZ])"
+)
 _ANSI_BEGUN = re.compile(rb"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}|\][^\x07\x1b\n]{0,256}\x1b?|[()])?\Z")
 _LONGEST_ANSI = 264
 
@@ -155,7 +157,7 @@ def _parse_text(text: str, number: int) -> list[LogRecord]:
     records = []
     head = _strip_prefix(text[: stamps[0].start()])
     if head.strip():
-        records.append(LogRecord(head, number))
+        records.append(LogRecord(head.rstrip(), number))
     for found, following in zip(stamps, [*stamps[1:], None], strict=True):
         end = following.start() if following else len(text)
         priority = int(found["level"]) if found["level"] else None
@@ -170,7 +172,7 @@ def _parse_text(text: str, number: int) -> list[LogRecord]:
 
 
 def _is_stamp(found: re.Match[str]) -> bool:
-    """Inside a line only a full `[ 1.234567]` is a time stamp; a journal may have stripped its digits, printk does not."""
+    """Inside a line only a full `[ 1.234567]` is a time stamp; after a prefix, also a shortened one."""
     return len(found["time"].partition(".")[2]) >= 6 or not _strip_prefix(found.string[: found.start()]).strip()
 
 

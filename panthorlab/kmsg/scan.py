@@ -7,6 +7,7 @@ import gzip
 import json as jsonlib
 import lzma
 import sys
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TextIO
@@ -77,7 +78,7 @@ def scan_bytes(log: bytes, *, prefilter: bool = True) -> list[Finding]:
 def read_chunks(path: str) -> Iterator[bytes]:
     """The bytes of a log file, unpacked if it is .gz or .xz; `-` is standard input.
 
-    Raises OSError, EOFError or lzma.LZMAError for what cannot be read or unpacked.
+    Raises OSError, EOFError, zlib.error or lzma.LZMAError for what cannot be read or unpacked.
     """
     if path == "-":
         yield from _chunks(sys.stdin.buffer)
@@ -96,7 +97,7 @@ def read_chunks(path: str) -> Iterator[bytes]:
             yield from _chunks(file)
 
 
-def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+def _chunks(file: IO[bytes] | gzip.GzipFile | lzma.LZMAFile) -> Iterator[bytes]:
     while chunk := file.read(CHUNK):
         yield chunk
 
@@ -119,7 +120,7 @@ def scan_main(
     for name in files or ["-"]:
         try:
             found += [(name, finding) for finding in scan(read_chunks(name))]
-        except (OSError, EOFError, lzma.LZMAError) as error:
+        except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
             print(f"panthorlab scan: {name}: {getattr(error, 'strerror', None) or error}", file=err)
             unreadable = True
     found = _in_order(found)
@@ -153,6 +154,7 @@ def summary(found: Sequence[tuple[str, Finding]]) -> str:
     faults = [item for item in found if item[1].kind is Kind.MMU_FAULT and item[1].corrupted is None]
     if faults:
         name, fault = faults[0]
-        lines += ["", f"{name}:{fault.line}:", *(f"    {line}" for line in fault.text.split("\n")), f"    = {explain(fault)}"]
+        text = [f"    {line}" for line in fault.text.split("\n")]
+        lines += ["", f"{name}:{fault.line}:", *text, f"    = {explain(fault)}"]
     return "\n".join(lines) + "\n"
 

@@ -116,7 +116,6 @@ def plan(events: Events, *, interrupted: str = "") -> Plan:
     return Plan(
         iterations=quotas,
         expect=Expect(start["options"]["expect"]),
-        
         identical=identical,
         interrupted=interrupted,
     )

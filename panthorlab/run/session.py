@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from panthorlab.board.api import BootedBoard
-from panthorlab.board.identity import check_identity
+from panthorlab.board.identity import verify_identity
 from panthorlab.board.registry import open_board
 from panthorlab.errors import BootError, EvidenceError, PanthorlabError
 from panthorlab.kernel.model import Kernel
@@ -126,7 +126,7 @@ class Session:
 
     def verify_identity(self) -> None:
         """The booted kernel and its modules are the built ones. Raises EvidenceError."""
-        check_identity(self.board.shell, self.kernel)
+        verify_identity(self.board.shell, self.kernel)
 
     def iterate(self, workload: Workload) -> Iterated:
         """Run this boot's share of the workload's iterations, sending each result as it is known."""

@@ -109,7 +109,7 @@ class _Timer:
 class RecordingFirmware:
     """Keeps what a stream reports, in order, and a clock that only `advance` moves."""
 
-    events: list[tuple[str, *tuple[int | str, ...]]] = field(default_factory=list)
+    events: list[tuple[int | str, ...]] = field(default_factory=list)
     latest_flush: int = 1
     now: float = 0.0
     wakes: int = 0

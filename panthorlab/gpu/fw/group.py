@@ -7,8 +7,6 @@ Source: panthor_sched.c (Linux 6.12, 7.3) for what the driver relies on. The fir
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
 from panthorlab.gpu.chip import Chip
@@ -16,6 +14,7 @@ from panthorlab.gpu.cs.heap import GroupHeaps
 from panthorlab.gpu.cs.ports import Timer
 from panthorlab.gpu.cs.state import SavedStream, StreamState
 from panthorlab.gpu.fw import layout, suspend
+from panthorlab.gpu.fw.activity import Activity
 from panthorlab.gpu.fw.layout import Cs, Csg, CsgIn, CsgOut, CsIn, CsOut
 from panthorlab.gpu.fw.memory import McuMemory
 from panthorlab.gpu.fw.queue import Queue
@@ -24,8 +23,9 @@ from panthorlab.gpu.fw.writeout import HeapWrite, WriteOut
 if TYPE_CHECKING:
     from panthorlab.gpu.fw.mcu import Mcu
 
+
 class Group:
-    """One of the eight slots."""
+    """One of the eight slots. `queues` are the streams that run on it, by index."""
 
     def __init__(self, mcu: Mcu, index: int) -> None:
         self.mcu, self.index = mcu, index
@@ -36,16 +36,19 @@ class Group:
         self.space = self.chip.mmu.spaces[0]
         self.queues: dict[int, Queue] = {}
         self.active = False
-        self.suspend_buffer = 0
         self.heaps = GroupHeaps()
-        self._stopping: int | None = None  # the request that is being worked on
+        self._suspend_buffer = 0
+        self._activity = Activity(self)
+        self._stopping: int | None = None  # SUSPEND or TERMINATE, while it is being worked on
         self._requested = 0.0
         self._writeout: WriteOut | None = None
         self._drain_timer: Timer | None = None
-        self._idle_timer: Timer | None = None
-        self._progress_timer: Timer | None = None
         self._ack_timer: Timer | None = None
-        self._was_idle = True
+
+    @property
+    def _pending(self) -> bool:
+        """A state request is not acknowledged yet."""
+        return self._stopping is not None or self._ack_timer is not None
 
     def _check(self, what: str, text: str) -> None:
         self.chip.reporter.check(what, f"{self.track}: {text}")
@@ -67,25 +70,28 @@ class Group:
 
     def halt(self) -> None:
         """The MCU stops: whatever is on the slot is gone, without side effects."""
-        for timer in (self._drain_timer, self._idle_timer, self._progress_timer, self._ack_timer):
+        for timer in (self._drain_timer, self._ack_timer):
             if timer is not None:
                 timer.cancel()
+        self._drain_timer = self._ack_timer = None
         if self._writeout is not None:
             self._writeout.cancel()
             self._writeout = None
+        if self._stopping is not None:
+            self._stopping = None
+            self.chip.trace.end(self.track, result="cancelled")
         self._release()
-        self._stopping = None
 
     def _release(self) -> None:
+        self._activity.stop()
         for queue in self.queues.values():
             queue.drop()
         self.queues.clear()
         if self.active:
             self.active = False
             self.chip.trace.end(self.track)
-        self._was_idle = True
 
-    # --- the doorbell
+    # --- doorbells
 
     def service(self) -> None:
         """The driver rang for this slot."""
@@ -100,22 +106,24 @@ class Group:
         done = (request ^ ack) & Csg.TOGGLES
         if done & Csg.STATUS_UPDATE:
             self.publish_status()
+        if done:
+            # EP_CFG needs nothing: endpoints are not a scarce resource here
+            put(self.output + CsgOut.ACK, ack ^ done)
         state = request & Csg.STATE
-        if state != ack & Csg.STATE and self._stopping is None:
+        if state != ack & Csg.STATE and not self._pending:
             self._request(state)
         for stream in range(layout.STREAMS):
             if rung & 1 << stream:
                 self._service_stream(stream)
         if done:
-            # EP_CFG needs nothing: endpoints are not a scarce resource here
-            put(self.output + CsgOut.ACK, get(self.output + CsgOut.ACK) ^ done)
             self.chip.job_irq.set(1 << self.index)
 
     def _service_stream(self, stream: int) -> None:
         queue = self.queues.get(stream)
         request = self.memory.get(layout.cs_input(self.index, stream) + CsIn.REQ) & Cs.STATE
-        if queue is not None and request == Cs.STOP and self._stopping is None:
-            queue.freeze()
+        if self._stopping is not None:
+            return
+        if queue is not None and request == Cs.STOP:
             queue.publish()
             queue.publish_status()
             queue.acknowledge_state(Cs.STOP)
@@ -124,21 +132,19 @@ class Group:
             self.queue_changed()
         elif queue is not None:
             queue.answer()
-        elif request == Cs.START and self.active and self._stopping is None:
+        elif request == Cs.START and self.active:
             self._start_stream(stream, None)
-        elif request == Cs.START and not self.active:
+        elif request == Cs.START:
             self.chip.reporter.counts["doorbell for a stream of an empty slot"] += 1
 
-    def ring(self, doorbell: int) -> bool:
-        """A user doorbell; whether a queue listens to it."""
-        heard = False
-        for queue in self.queues.values():
-            if queue.doorbell == doorbell:
-                queue.poke()
-                heard = True
-        return heard
+    def ring(self, doorbell: int) -> int:
+        """A user doorbell; how many queues listen to it."""
+        listening = [queue for queue in self.queues.values() if queue.doorbell == doorbell]
+        for queue in listening:
+            queue.poke()
+        return len(listening)
 
-    # --- state requests
+    # --- START, RESUME
 
     def _request(self, state: int) -> None:
         self._requested = time.monotonic()
@@ -157,56 +163,65 @@ class Group:
             self.chip.reporter.unmodelled(f"CSG state {state}", f"{self.track}: CSG_REQ.STATE {state}")
 
     def _start(self, state: int) -> None:
-        get, get64 = self.memory.get, self.memory.get64
-        self.space = self.chip.mmu.spaces[get(self.input + CsgIn.CONFIG) & 7]
-        self.suspend_buffer = get64(self.input + CsgIn.SUSPEND_BUF)
+        get = self.memory.get
+        space = get(self.input + CsgIn.CONFIG) & 0xF
+        self.space = self.chip.mmu.spaces[space % len(self.chip.mmu.spaces)]
+        self._suspend_buffer = self.memory.get64(self.input + CsgIn.SUSPEND_BUF)
+        name = Csg.STATES[state]
         if not self.space.enabled:
-            self._check("start without address space", f"{Csg.STATES[state]} while AS{self.space.index} is unmapped")
+            self._check("start without address space", f"{name} while AS{space} is unmapped")
         saved = self._saved_streams() if state == Csg.RESUME else {}
         self.heaps = GroupHeaps()
         self.active = True
-        self._was_idle = False
-        self.chip.trace.begin(self.track, f"{Csg.STATES[state]} in AS{self.space.index}", epoch=self.space.epoch)
+        self._activity.started()
+        self.chip.trace.begin(self.track, f"{name} in AS{space}", epoch=self.space.epoch)
         for stream in range(layout.STREAMS):
-            request = get(layout.cs_input(self.index, stream) + CsIn.REQ) & Cs.STATE
-            if request == Cs.START:
+            if get(layout.cs_input(self.index, stream) + CsIn.REQ) & Cs.STATE == Cs.START:
                 self._start_stream(stream, saved.get(stream))
         if not self.queues:
-            self._check("start without streams", f"{Csg.STATES[state]}, and no CS_REQ is START")
+            self._check("start without streams", f"{name}, and no CS_REQ is START")
         self.queue_changed()
 
     def _start_stream(self, stream: int, saved: SavedStream | None) -> None:
+        # no doorbell follows for what is in the ring already
         self.queues[stream] = Queue(self, stream, saved)
         self.queues[stream].wake()
 
     def _saved_streams(self) -> dict[int, SavedStream]:
         try:
-            streams = suspend.unpack(self.memory.read(self.suspend_buffer, suspend.SIZE))
+            streams = suspend.unpack(self.memory.read(self._suspend_buffer, suspend.SIZE))
         except ValueError as error:
-            self._check("resume without state", f"RESUME from 0x{self.suspend_buffer:x}: {error}")
+            self._check("resume without state", f"RESUME from 0x{self._suspend_buffer:x}: {error}")
             return {}
-        self.memory.write(self.suspend_buffer, suspend.ERASED)
+        self.memory.write(self._suspend_buffer, suspend.ERASED)
         return streams
+
+    # --- SUSPEND, TERMINATE
 
     def _stop(self, state: int) -> None:
         self._stopping = state
+        self._activity.stop()
         self.chip.trace.begin(self.track, Csg.STATES[state])
         for queue in self.queues.values():
             queue.freeze()
-        if state == Csg.SUSPEND and any(q.stream.working for q in self.queues.values()):
-            self._drain_timer = self.chip.loop.call_later(
-                self.chip.params.number("suspend.drain_ms") / 1000, self._not_drained)
+        if state == Csg.SUSPEND and self._working:
+            seconds = self.chip.params.number("suspend.drain_ms") / 1000
+            self._drain_timer = self.chip.loop.call_later(seconds, self._not_drained)
         else:
             self._stopped()
 
+    @property
+    def _working(self) -> bool:
+        return any(queue.stream.working for queue in self.queues.values())
+
     def drained(self) -> None:
-        """A frozen queue's endpoint work made progress."""
-        if self._drain_timer is not None and not any(q.stream.working for q in self.queues.values()):
+        """Endpoint work of a frozen queue ended."""
+        if self._drain_timer is not None and not self._working:
             self._drain_timer.cancel()
             self._stopped()
 
     def _not_drained(self) -> None:
-        self._check("drain", "work on endpoints did not end before SUSPEND")
+        self._check("drain", "work on endpoints did not end before SUSPEND; it goes on after RESUME")
         self._stopped()
 
     def _stopped(self) -> None:
@@ -214,38 +229,32 @@ class Group:
         for queue in self.queues.values():
             queue.publish()
         self.publish_status()
-        params = self.chip.params
         writes = self._heap_writes()
         if not writes:
             self._finish()
             return
+        params = self.chip.params
         delay = params.number("writeout.delay_ms") + self.chip.random.uniform(0, params.number("writeout.jitter_ms"))
-        track, done = self.track, self._finish
         if params.integer("ack.first"):
-            # another group may be started on this slot before the write: keep the rows of the trace apart
-            track, done = f"{self.track} after its acknowledgement", self._nothing
-        writeout = WriteOut(self.chip, track, self.space, writes, done)
-        writeout.start(delay / 1000)
-        if params.integer("ack.first"):
+            # deliberately wrong; a row of its own, since the next group may be on the slot by then
+            WriteOut(self.chip, f"{self.track} after its acknowledgement", self.space, writes).start(delay / 1000)
             self._finish()
         else:
-            self._writeout = writeout
-
-    def _nothing(self) -> None:
-        return
+            self._writeout = WriteOut(self.chip, self.track, self.space, writes, self._finish)
+            self._writeout.start(delay / 1000)
 
     def _heap_writes(self) -> list[HeapWrite]:
         params = self.chip.params
         when = params.word("writeout.on")
-        if when != "both" and when != Csg.STATES[self._stopping or 0].lower():
+        if self._stopping is None or when not in ("both", Csg.STATES[self._stopping].lower()):
             return []
         size, offset = params.integer("writeout.size"), params.integer("writeout.offset")
         writes = []
         for queue in self.queues.values():
             context = queue.stream.heap_address
             if context:
-                data = queue.stream.heap_context_bytes().ljust(64, b"\0")[offset:offset + size]
-                writes.append(HeapWrite(queue.index, context + offset, data))
+                data = queue.stream.heap_context_bytes().ljust(layout.HEAP_CONTEXT_STRIDE, b"\0")
+                writes.append(HeapWrite(queue.index, context + offset, data[offset:offset + size], queue.heap_epoch))
         return writes
 
     def _finish(self) -> None:
@@ -255,28 +264,27 @@ class Group:
             return
         if state == Csg.SUSPEND:
             streams = {index: queue.stream.save() for index, queue in self.queues.items()}
-            self.memory.write(self.suspend_buffer, suspend.pack(streams))
+            self.memory.write(self._suspend_buffer, suspend.pack(streams))
         for queue in self.queues.values():
             queue.acknowledge_state(Cs.STOP)
         self.chip.trace.end(self.track)
-        self._cancel_idle_timers()
         self._release()
         self.memory.put(self.output + CsgOut.STATUS_STATE, 1)
         self.mcu.group_changed()
         self._acknowledge_later(state)
 
+    # --- acknowledgement
+
     def _acknowledge_later(self, state: int) -> None:
-        delay = self.chip.params.number("ack.delay_ms")
-        if not delay:
-            self._acknowledge(state)
-            return
-
         def acknowledge() -> None:
-            self._stopping = None
+            self._ack_timer = None
             self._acknowledge(state)
 
-        self._stopping = state
-        self._ack_timer = self.chip.loop.call_later(delay / 1000, acknowledge)
+        delay = self.chip.params.number("ack.delay_ms")
+        if delay:
+            self._ack_timer = self.chip.loop.call_later(delay / 1000, acknowledge)
+        else:
+            acknowledge()
 
     def _acknowledge(self, state: int) -> None:
         ack = self.memory.get(self.output + CsgOut.ACK)
@@ -286,7 +294,7 @@ class Group:
             self.chip.trace.instant(self.track, f"acknowledge {Csg.STATES[state]}")
         self.chip.job_irq.set(1 << self.index)
         if self.memory.get(self.input + CsgIn.REQ) & Csg.STATE != state:
-            self.chip.loop.call_soon(self.service)  # the driver has changed its mind meanwhile
+            self.mcu.service_again(self)  # the driver asked for something else meanwhile
 
     # --- status and events
 
@@ -301,9 +309,14 @@ class Group:
         """Nothing to do, as the driver defines it. An empty slot is idle."""
         return all(queue.idle for queue in self.queues.values())
 
+    def queue_changed(self) -> None:
+        """After a slice."""
+        if self.active and self._stopping is None:
+            self._activity.changed()
+
     def sync_update(self) -> None:
         """A sync object that the driver may be waiting for has changed."""
-        self._event(Csg.SYNC_UPDATE)
+        self.raise_event(Csg.SYNC_UPDATE)
         self.mcu.wake_blocked()
 
     def wake_blocked(self) -> None:
@@ -317,64 +330,9 @@ class Group:
         queue = self.queues.get(stream)
         return queue.stream.progress if queue is not None else 0
 
-    def _event(self, bit: int) -> None:
+    def raise_event(self, bit: int) -> None:
+        """A CSG event; one that the driver has not taken yet stands for this one, too."""
         ack = self.memory.get(self.output + CsgOut.ACK)
         if not (ack ^ self.memory.get(self.input + CsgIn.REQ)) & bit:
             self.memory.put(self.output + CsgOut.ACK, ack ^ bit)
             self.chip.job_irq.set(1 << self.index)
-
-    def queue_changed(self) -> None:
-        """After a slice: the group may have become idle or busy."""
-        if self._stopping is not None or not self.active:
-            return
-        self._watch_progress()
-        idle = self.idle
-        if idle is self._was_idle:
-            return
-        self._was_idle = idle
-        self._cancel(self._idle_timer)
-        if idle:
-            self._later("idle.delay_us", 1e6, self._became_idle)
-        self.mcu.group_changed()
-
-    def _later(self, param: str, divisor: float, call: Callable[[], None]) -> None:
-        delay = self.chip.params.number(param) / divisor
-        if delay:
-            self._idle_timer = self.chip.loop.call_later(delay, call)
-        else:
-            call()
-
-    def _became_idle(self) -> None:
-        self.chip.trace.instant(self.track, "IDLE")
-        self._event(Csg.IDLE)
-
-    def _watch_progress(self) -> None:
-        """PROGRESS_TIMER: endpoint work that makes none for the time that the driver set in the global interface."""
-        works = any(queue.stream.working for queue in self.queues.values())
-        if works and self._progress_timer is None and self.mcu.progress_seconds:
-            look = partial(self._look_at_progress, self._retired())
-            self._progress_timer = self.chip.loop.call_later(self.mcu.progress_seconds, look)
-        elif not works and self._progress_timer is not None:
-            self._progress_timer.cancel()
-            self._progress_timer = None
-
-    def _retired(self) -> int:
-        return sum(queue.retired for queue in self.queues.values() if queue.stream.working)
-
-    def _look_at_progress(self, before: int) -> None:
-        self._progress_timer = None
-        if self._retired() != before:
-            self._watch_progress()
-        elif self.active and self._stopping is None:
-            self.chip.trace.instant(self.track, "PROGRESS_TIMER")
-            self._event(Csg.PROGRESS_TIMER)
-
-    def _cancel_idle_timers(self) -> None:
-        self._cancel(self._idle_timer)
-        self._cancel(self._progress_timer)
-        self._progress_timer = None
-
-    @staticmethod
-    def _cancel(timer: Timer | None) -> None:
-        if timer is not None:
-            timer.cancel()

@@ -17,6 +17,7 @@ INSTR_FEATURES = 0x71
 CS_FEATURES = 0x0007085F  # 96 registers, 8 scoreboards, compute + fragment + tiler
 GROUP_STRIDE = 0x100
 STREAM_STRIDE = 0xC
+HEAP_CONTEXT_STRIDE = 64  # an L2 line; the driver places contexts so
 PROTM_SUSPEND_SIZE = 0x1000  # never used; 0 would make every group creation fail
 
 GLB_CONTROL = SHARED

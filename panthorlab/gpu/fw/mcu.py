@@ -139,8 +139,7 @@ class Mcu:
         put(layout.GLB_OUTPUT + GlbOut.ACK, request & ~Glb.HALT)
         put(layout.GLB_OUTPUT + GlbOut.DOORBELL_ACK, get(layout.GLB_INPUT + GlbIn.DOORBELL_REQ))
         put(layout.GLB_OUTPUT + GlbOut.HALT_STATUS, 0)
-        # 7.x boots with HALT cleared, 6.12 cleared it after the halt: either way the next 0 -> 1 is a new request
-        self._halt_level = 0
+        self._halt_level = request & Glb.HALT
         self._read_settings(request)
 
     # --- doorbells
@@ -150,6 +149,10 @@ class Mcu:
         if not self._rung:
             self.chip.loop.call_soon(self._service)
         self._rung |= 1 << doorbell
+
+    def service_again(self, group: Group) -> None:
+        """As if the driver had rung for `group`."""
+        self.chip.loop.call_soon(lambda: group.service() if self.status == McuStatus.ENABLED else None)
 
     def _service(self) -> None:
         rung, self._rung = self._rung, 0

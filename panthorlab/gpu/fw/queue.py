@@ -36,7 +36,8 @@ class Queue:
         self.ring_input = get64(self.input + CsIn.RINGBUF_INPUT)
         self.ring_output = get64(self.input + CsIn.RINGBUF_OUTPUT)
         self.request = get(self.input + CsIn.REQ)
-        self.heap_epoch = 0
+        self.heap_epoch = 0  # of the address space, when the heap was bound
+        self._heap = 0
         self._alive = True
         self._frozen = False
         self._scheduled = False
@@ -59,6 +60,7 @@ class Queue:
         if saved is not None:
             self.stream.restore(saved, extract)
             self.stream.insert = insert
+            self._watch_heap()
         else:
             base, size = get64(self.input + CsIn.RINGBUF_BASE), get(self.input + CsIn.RINGBUF_SIZE)
             self.stream.start(base, size, extract, insert)
@@ -156,6 +158,7 @@ class Queue:
             self.state = StreamState.DEAD
             raise
         self.retired += result.retired
+        self._watch_heap()
         self.chip.reporter.counts["instructions"] += result.retired
         before, self.state = self.state, result.state
         self.publish()
@@ -170,6 +173,13 @@ class Queue:
         elif self.state is StreamState.STALLED:
             self.group.space.when_released(self.wake)
         self.group.queue_changed()
+
+    def _watch_heap(self) -> None:
+        if self.stream.heap_address != self._heap:
+            self._heap = self.stream.heap_address
+            self.heap_epoch = self.group.space.epoch
+            if self.chip.trace.on:
+                self.chip.trace.instant(self.track, f"heap context 0x{self._heap:x} bound", epoch=self.heap_epoch)
 
     def _must_fetch(self) -> bool:
         """A stream that spins goes round in its prefetch buffer; only now and then it is taken for a miss."""

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The heap context write-out: before SUSPEND or TERMINATE is acknowledged, the firmware stores the contexts of the
-tiler heaps that are bound to the group's command streams. If their memory is unmapped by then, the MMU faults (the race).
+tiler heaps that are bound to the group's command streams. If their memory is unmapped by then, the MMU faults.
 
 Each write walks the page tables at that moment, through whatever the address space has latched by then.
 """
@@ -24,20 +24,25 @@ class HeapWrite:
     stream: int
     va: int
     data: bytes
+    epoch: int
 
 
 class WriteOut:
     """Runs by itself once started; `done` is called once, unless it is cancelled."""
 
     def __init__(
-        self, chip: Chip, track: str, space: AddressSpace, writes: Sequence[HeapWrite], done: Callable[[], None]
+        self,
+        chip: Chip,
+        track: str,
+        space: AddressSpace,
+        writes: Sequence[HeapWrite],
+        done: Callable[[], None] | None = None,
     ) -> None:
         self._chip, self._track, self._space = chip, track, space
         self._writes = list(writes)
         self._done = done
         self._timer: Timer | None = None
         self._turn = 0  # tells a late call of the MMU from the one that is waited for
-        self._held = False
         self._started = time.monotonic()
         self._requester = Requester.MCU if chip.params.word("writeout.source") == "mcu" else Requester.LSU
 
@@ -60,7 +65,8 @@ class WriteOut:
             self._timer.cancel()
         if not self._writes:
             self._chip.trace.end(self._track)
-            self._done()
+            if self._done is not None:
+                self._done()
             return
         write = self._writes[0]
         try:
@@ -92,8 +98,9 @@ class WriteOut:
         reporter = self._chip.reporter
         reporter.counts[f"write-out {result}"] += 1
         reporter.durations["request to write-out"].add(late)
-        reporter.event("write-out", text, after_us=round(late * 1e6), epoch=self._space.epoch)
-        self._chip.trace.instant(self._track, f"heap context 0x{write.va:x}: {result}", epoch=self._space.epoch)
+        epochs = {"bound_in_epoch": write.epoch, "epoch": self._space.epoch}
+        reporter.event("write-out", text, after_us=round(late * 1e6), **epochs)
+        self._chip.trace.instant(self._track, f"heap context 0x{write.va:x}: {result}", **epochs)
 
     # --- waiting for the MMU
 
@@ -108,7 +115,7 @@ class WriteOut:
                 self._space.when_released(look)
 
         def give_up() -> None:
-            self._chip.reporter.check("write-out", f"{self._track}: held {seconds * 1000:g} ms ({why}), given up")
+            self._chip.reporter.check("write-out", f"{self._track}: held for {seconds * 1000:g} ms ({why}), given up")
             self._drop()
 
         self._timer = self._chip.loop.call_later(seconds, give_up)

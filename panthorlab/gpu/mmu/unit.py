@@ -38,9 +38,17 @@ class AddressSpace:
     """One AS: what the registers hold, and what the last UPDATE latched."""
 
     def __init__(
-        self, index: int, ram: GuestRam, irq: IrqBlock, reporter: Reporter, trace: Trace, overflow: int
+        self,
+        index: int,
+        ram: GuestRam,
+        irq: IrqBlock,
+        reporter: Reporter,
+        trace: Trace,
+        overflow: int,
+        bus_fault: Callable[[int], None],
     ) -> None:
         self.index = index
+        self._bus_fault = bus_fault
         self.track = f"AS {index}"
         self._ram, self._irq, self._reporter, self._trace = ram, irq, reporter, trace
         self._overflow = overflow
@@ -154,6 +162,7 @@ class AddressSpace:
         Raises MemoryFault (latched, interrupt raised), MemoryStall (unless not `wait`), BusError.
         """
         if self.mode == MODE_UNMAPPED:
+            self._reporter.counts["access to a disabled address space"] += 1
             raise BusError(va)
         locked = self.locked
         if locked is not None and wait and locked[0] <= va < locked[1]:
@@ -185,6 +194,7 @@ class AddressSpace:
 
     def _no_ram(self, pa: int, va: int) -> BusError:
         self._reporter.check("outside RAM", f"AS{self.index} 0x{va:x} leads to 0x{pa:x}, where there is no guest RAM")
+        self._bus_fault(pa)
         return BusError(va)
 
     def _fault(self, exception: int, va: int, access: Access, requester: Requester) -> MemoryFault:
@@ -243,11 +253,19 @@ class AddressSpace:
 
 
 class Mmu:
-    """The eight address spaces and their interrupt block."""
+    """The eight address spaces and their interrupt block. `bus_fault` is told of physical addresses without RAM."""
 
-    def __init__(self, ram: GuestRam, irq: IrqBlock, reporter: Reporter, trace: Trace, overflow: str = "size") -> None:
+    def __init__(
+        self,
+        ram: GuestRam,
+        irq: IrqBlock,
+        reporter: Reporter,
+        trace: Trace,
+        bus_fault: Callable[[int], None],
+        overflow: str = "size",
+    ) -> None:
         code = FaultCode.ADDR_SIZE_IN if overflow == "size" else FaultCode.TRANSLATION
-        self.spaces = [AddressSpace(i, ram, irq, reporter, trace, code) for i in range(AS_COUNT)]
+        self.spaces = [AddressSpace(i, ram, irq, reporter, trace, code, bus_fault) for i in range(AS_COUNT)]
 
     def reset(self) -> None:
         for space in self.spaces:

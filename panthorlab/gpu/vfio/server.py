@@ -36,7 +36,9 @@ class Server:
         self._buffer = bytearray(BUFFER)
         self._view = memoryview(self._buffer)
         self._start = self._end = 0
-        self._fds: list[int] = []
+        self._fds: list[int] = []  # came with the message whose last byte is before _fds_end
+        self._fds_end = 0
+        self._message_end = 0
         self._out = bytearray(READ32_REPLY.size)
         self._recent: deque[bytes] = deque(maxlen=REMEMBERED)
         self._config = pci.ConfigSpace()
@@ -83,6 +85,8 @@ class Server:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 self._fds.extend(struct.unpack(f"{len(data) // 4}i", data[:len(data) // 4 * 4]))
         self._end += size
+        if ancillary:
+            self._fds_end = self._end
         try:
             self._messages()
         except FramingError as error:
@@ -98,6 +102,7 @@ class Server:
             self._start = start + size
             self._recent.append(bytes(self._view[start:start + min(size, 256)]))
             if not (size == 32 and self._read_register(start)) and not (size == 36 and self._write_register(start)):
+                self._message_end = start + size
                 self._dispatch(p.decode(buffer, start, size))
             start += size
         if start == end:
@@ -106,6 +111,7 @@ class Server:
             rest = end - start
             buffer[:rest] = buffer[start:end]
             self._start, self._end = 0, rest
+            self._fds_end -= start
 
     def _read_register(self, at: int) -> bool:
         """REGION_READ of one register: the whole exchange; False if it is something else."""
@@ -169,6 +175,9 @@ class Server:
             self._socket.sendall(answer.encode())
 
     def _take_fds(self) -> list[int]:
+        """The descriptors of the message being served: a receive that brings some ends with their message."""
+        if self._fds_end > self._message_end:
+            return []
         fds, self._fds = self._fds, []
         return fds
 

@@ -56,7 +56,8 @@ def test_golden_words(word: int) -> None:
 def test_every_instruction_has_exactly_one_unit() -> None:
     units = [*SIMPLE, *CONTROL, *DEFERRABLE]
     assert sorted(units) == sorted(spec.mnemonic for spec in TABLE)
-    assert sorted(BY_OPCODE) == [*range(10), 11, *range(16, 19), *range(20, 26), *range(32, 35), *range(36, 45), *range(47, 54)]
+    assert sorted(BY_OPCODE) == [*range(10), 11, *range(16, 19), *range(20, 26), *range(32, 35), *range(36, 45),
+                                 *range(47, 54)]
     assert len(TABLE) == len(BY_OPCODE) == 39
 
 
@@ -113,7 +114,8 @@ def test_any_word_decodes_or_is_bad(word: int) -> None:
 
 @given(st.integers(0, (1 << 64) - 1), st.sampled_from(sorted(BY_OPCODE)))
 def test_any_operands_decode_or_are_bad(word: int, opcode: int) -> None:
-    test_any_word_decodes_or_is_bad.hypothesis.inner_test(opcode << 56 | word & (1 << 56) - 1)  # type: ignore[attr-defined]
+    # type: ignore[attr-defined]
+    test_any_word_decodes_or_is_bad.hypothesis.inner_test(opcode << 56 | word & (1 << 56) - 1)
 
 
 @pytest.mark.parametrize(("mnemonic", "values"), [

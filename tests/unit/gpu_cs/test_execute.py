@@ -6,9 +6,9 @@ from __future__ import annotations
 import pytest
 
 from panthorlab.gpu.cs.codec import encode
+from panthorlab.gpu.cs.params import CsParams
 from panthorlab.gpu.cs.ports import Requester
 from panthorlab.gpu.cs.standalone import Rig
-from panthorlab.gpu.cs.params import CsParams
 from panthorlab.gpu.cs.state import StreamState
 
 IDLE, BLOCKED, RUNNING, SPINNING = StreamState.IDLE, StreamState.BLOCKED, StreamState.RUNNING, StreamState.SPINNING
@@ -50,7 +50,8 @@ def test_igt_store_job() -> None:
     assert rig.stream.idle
 
 
-@pytest.mark.parametrize(("start", "imm", "result"), [(5, -6, 0xFFFFFFFF), (0xFFFFFFFF, 2, 1), (1, 0x7FFFFFFF, 0x80000000)])
+@pytest.mark.parametrize(("start", "imm", "result"), [(5, -6, 0xFFFFFFFF), (0xFFFFFFFF, 2, 1),
+                                                      (1, 0x7FFFFFFF, 0x80000000)])
 def test_add_imm32(start: int, imm: int, result: int) -> None:
     rig = execute(E("MOVE32", dst=1, imm=start), E("ADD_IMM32", dst=2, src=1, imm=imm), *dump(2, 1))
     assert values(rig, 2) == [result, start]
@@ -64,7 +65,8 @@ def test_add_imm64(start: int, imm: int, result: int) -> None:
 
 
 def test_umin32_is_unsigned_and_move_zero_extends() -> None:
-    rig = execute(E("MOVE32", dst=3, imm=0xFFFFFFFF), E("MOVE", dst=2, imm=0x1234_5678_9ABC), E("UMIN32", dst=4, src1=2, src2=3),
+    rig = execute(E("MOVE32", dst=3, imm=0xFFFFFFFF), E("MOVE", dst=2, imm=0x1234_5678_9ABC),
+                  E("UMIN32", dst=4, src1=2, src2=3),
                   E("MOVE32", dst=5, imm=0xFFFFFFFF), E("UMIN32", dst=6, src1=5, src2=2), *dump(2, 3, 4, 6))
     assert values(rig, 4) == [0x56789ABC, 0x1234, 0x1234, 0x56789ABC]
 
@@ -74,7 +76,8 @@ def test_umin32_is_unsigned_and_move_zero_extends() -> None:
     (4, (True, False, False)), (5, (False, True, True)), (6, (True, True, True))])
 def test_branch_compares_a_signed_value_with_zero(cond: int, taken: tuple[bool, bool, bool]) -> None:
     for value, expected in zip((0xFFFFFFFF, 0, 1), taken, strict=True):
-        rig = execute(E("MOVE32", dst=1, imm=value), E("MOVE32", dst=2, imm=1), E("BRANCH", cond=cond, value=1, offset=1),
+        rig = execute(E("MOVE32", dst=1, imm=value), E("MOVE32", dst=2, imm=1),
+                      E("BRANCH", cond=cond, value=1, offset=1),
                       E("MOVE32", dst=2, imm=0), *dump(2))
         assert values(rig, 1) == [int(expected)]
 
@@ -102,7 +105,8 @@ def test_a_loop_counts_and_the_budget_bounds_a_slice() -> None:
 def test_load_and_store_multiple_skip_the_holes() -> None:
     rig = Rig()
     rig.memory.poke(DATA, b"".join(n.to_bytes(4, "little") for n in range(100, 120)))
-    rig.submit(E("MOVE", dst=0, imm=DATA + 8), E("LOAD_MULTIPLE", base=10, addr=0, mask=0b1000_0000_0000_1011, offset=-8),
+    rig.submit(E("MOVE", dst=0, imm=DATA + 8), E("LOAD_MULTIPLE", base=10, addr=0, mask=0b1000_0000_0000_1011,
+                                                 offset=-8),
                E("WAIT", wait=1), E("STORE_MULTIPLE", base=10, addr=0, mask=0b1000_0000_0000_1011, offset=0x100))
     assert rig.run() is IDLE
     base = DATA + 0x108
@@ -125,7 +129,8 @@ def test_a_load_may_overwrite_its_own_address() -> None:
 
 
 def test_accesses_cross_pages() -> None:
-    rig = execute(E("MOVE", dst=0, imm=DATA + 4096 - 4), E("MOVE", dst=2, imm=0x1111_2222_3333), E("STORE_MULTIPLE", base=2, addr=0, mask=3),
+    rig = execute(E("MOVE", dst=0, imm=DATA + 4096 - 4), E("MOVE", dst=2, imm=0x1111_2222_3333),
+                  E("STORE_MULTIPLE", base=2, addr=0, mask=3),
                   E("LOAD_MULTIPLE", base=4, addr=0, mask=3), *dump(4, 5))
     assert values(rig, 2) == [0x22223333, 0x1111]
 
@@ -136,7 +141,8 @@ def test_call_nests_to_eight_frames_and_not_nine() -> None:
         for n in range(1, depth):
             rig.memory.poke(Rig.CODE + 64 * n, b"".join(w.to_bytes(8, "little") for w in (
                 [E("ADD_IMM64", dst=0, src=0, imm=64), E("CALL", addr=0, length=2)] if n < depth - 1 else dump(0))))
-        rig.submit(E("MOVE", dst=0, imm=Rig.CODE + 64), E("MOVE32", dst=2, imm=16 if depth > 2 else 8), E("CALL", addr=0, length=2))
+        rig.submit(E("MOVE", dst=0, imm=Rig.CODE + 64), E("MOVE32", dst=2, imm=16 if depth > 2 else 8),
+                   E("CALL", addr=0, length=2))
         assert rig.run() is end
         if end is DEAD:
             assert rig.firmware.events[-1][:2] == ("fatal", 0x4A)
@@ -145,7 +151,8 @@ def test_call_nests_to_eight_frames_and_not_nine() -> None:
 def test_call_of_nothing_returns_and_a_callee_at_the_end_of_a_callee_unwinds_both() -> None:
     rig = Rig()
     rig.memory.poke(Rig.CODE + 0x100, E("NOP").to_bytes(8, "little"))
-    rig.submit(E("CALL", addr=0, length=2), E("MOVE", dst=0, imm=Rig.CODE + 0x100), E("MOVE32", dst=2, imm=8), E("CALL", addr=0, length=2))
+    rig.submit(E("CALL", addr=0, length=2), E("MOVE", dst=0, imm=Rig.CODE + 0x100), E("MOVE32", dst=2, imm=8),
+               E("CALL", addr=0, length=2))
     assert rig.run() is IDLE
     assert rig.seqno == 1
 
@@ -153,14 +160,16 @@ def test_call_of_nothing_returns_and_a_callee_at_the_end_of_a_callee_unwinds_bot
 def test_jump_replaces_the_buffer() -> None:
     rig = Rig()
     rig.memory.poke(Rig.CODE + 0x100, b"".join(w.to_bytes(8, "little") for w in dump(4)))
-    rig.submit(E("MOVE32", dst=4, imm=7), E("MOVE", dst=0, imm=Rig.CODE + 0x100), E("MOVE32", dst=2, imm=16), E("JUMP", addr=0, length=2),
+    rig.submit(E("MOVE32", dst=4, imm=7), E("MOVE", dst=0, imm=Rig.CODE + 0x100), E("MOVE32", dst=2, imm=16),
+               E("JUMP", addr=0, length=2),
                E("MOVE32", dst=4, imm=9), *dump(4))
     assert rig.run() is IDLE
     assert values(rig, 1) == [7]
     assert rig.seqno == 1
 
 
-@pytest.mark.parametrize("word", [E("JUMP", addr=0, length=2), E("CALL", addr=4, length=2), E("CALL", addr=2, length=0)])
+@pytest.mark.parametrize("word", [E("JUMP", addr=0, length=2), E("CALL", addr=4, length=2),
+                                  E("CALL", addr=2, length=0)])
 def test_bad_calls_and_jumps_are_invalid_instructions(word: int) -> None:
     rig = Rig()  # a jump at ring level; a misaligned length (r2 = 4); a misaligned address (d2)
     rig.push(E("MOVE32", dst=2, imm=4), E("MOVE32", dst=0, imm=8), word)
@@ -192,7 +201,8 @@ def test_the_ring_wraps() -> None:
 
 
 @pytest.mark.parametrize(("base", "size", "extract", "insert"), [
-    (0x10000, 4096, 0, 4104), (0x10000, 4096, 8, 0), (0x10000, 4096, 0, 4), (0x10004, 4096, 0, 8), (0x10000, 4000, 0, 8),
+    (0x10000, 4096, 0, 4104), (0x10000, 4096, 8, 0), (0x10000, 4096, 0, 4), (0x10004, 4096, 0, 8),
+    (0x10000, 4000, 0, 8),
     (0x10000, 0, 0, 8), ((1 << 64) - 4096, 8192, 0, 8)])
 def test_a_nonsensical_ring_is_a_configuration_fault(base: int, size: int, extract: int, insert: int) -> None:
     rig = Rig()
@@ -214,7 +224,8 @@ def test_spinning_is_told_from_working() -> None:
     polling.memory.poke(DATA, b"\1")
     assert polling.run() is IDLE
     storing = Rig()
-    storing.submit(E("MOVE", dst=0, imm=DATA), E("STORE_MULTIPLE", base=2, addr=0, mask=1), E("BRANCH", cond=6, offset=-2))
+    storing.submit(E("MOVE", dst=0, imm=DATA), E("STORE_MULTIPLE", base=2, addr=0, mask=1),
+                   E("BRANCH", cond=6, offset=-2))
     assert storing.run() is RUNNING
 
 
@@ -232,8 +243,10 @@ def test_a_spinning_stream_may_stay_in_its_prefetch_buffer() -> None:
 def test_code_written_by_the_stream_itself_is_fetched_again() -> None:
     new = E("MOVE32", dst=10, imm=2)
     target = Rig.CODE + 8 * 6
-    rig = execute(E("MOVE", dst=0, imm=target), E("MOVE32", dst=2, imm=new & 0xFFFFFFFF), E("MOVE32", dst=3, imm=new >> 32),
-                  E("STORE_MULTIPLE", base=2, addr=0, mask=3), E("WAIT", wait=1), E("NOP"), E("MOVE32", dst=10, imm=1), *dump(10))
+    rig = execute(E("MOVE", dst=0, imm=target), E("MOVE32", dst=2, imm=new & 0xFFFFFFFF),
+                  E("MOVE32", dst=3, imm=new >> 32),
+                  E("STORE_MULTIPLE", base=2, addr=0, mask=3), E("WAIT", wait=1), E("NOP"), E("MOVE32", dst=10, imm=1),
+                  *dump(10))
     assert values(rig, 1) == [2]
 
 
@@ -261,8 +274,10 @@ def test_sync_add_and_set(wide: bool) -> None:
 
 
 @pytest.mark.parametrize(("mnemonic", "cond", "value", "reference", "passes"), [
-    ("SYNC_WAIT32", 1, 5, 5, False), ("SYNC_WAIT32", 1, 6, 5, True), ("SYNC_WAIT32", 0, 5, 5, True), ("SYNC_WAIT32", 0, 6, 5, False),
-    ("SYNC_WAIT64", 1, 1 << 63, 1, True), ("SYNC_WAIT64", 0, 1 << 63, 1, False), ("SYNC_WAIT64", 1, 0x100000000, 0xFFFFFFFF, True)])
+    ("SYNC_WAIT32", 1, 5, 5, False), ("SYNC_WAIT32", 1, 6, 5, True), ("SYNC_WAIT32", 0, 5, 5, True),
+    ("SYNC_WAIT32", 0, 6, 5, False),
+    ("SYNC_WAIT64", 1, 1 << 63, 1, True), ("SYNC_WAIT64", 0, 1 << 63, 1, False),
+    ("SYNC_WAIT64", 1, 0x100000000, 0xFFFFFFFF, True)])
 def test_sync_wait_compares_unsigned(mnemonic: str, cond: int, value: int, reference: int, passes: bool) -> None:
     rig = Rig()
     rig.memory.poke(DATA, value.to_bytes(8, "little"))
@@ -313,7 +328,8 @@ def test_flush_is_skipped_only_if_one_happened_since() -> None:
 
 def test_progress_counters() -> None:
     rig = Rig()
-    rig.push(E("MOVE", dst=0, imm=0x500000004), E("PROGRESS_STORE", src=0), E("WAIT", progress=1), E("RUN_COMPUTE", progress=1),
+    rig.push(E("MOVE", dst=0, imm=0x500000004), E("PROGRESS_STORE", src=0), E("WAIT", progress=1),
+             E("RUN_COMPUTE", progress=1),
              E("FINISH_TILING", progress=1), E("PROGRESS_LOAD", dst=2), *dump(2, 3),
              E("MOVE", dst=4, imm=9), E("PROGRESS_WAIT", queue=2, src=4))
     assert rig.run() is BLOCKED
@@ -371,7 +387,8 @@ def test_more_jobs_than_the_endpoint_takes_block_the_stream() -> None:
 def test_a_deferred_operation_takes_its_operands_when_issued() -> None:
     rig = Rig(CsParams(compute_seconds=1.0))
     rig.push(E("SET_SB_ENTRY", endpoint=3), E("MOVE", dst=0, imm=DATA), E("MOVE", dst=2, imm=7), E("RUN_COMPUTE"),
-             E("SYNC_SET64", addr=0, data=2, wait=8, signal=5), E("MOVE", dst=0, imm=0), E("MOVE", dst=2, imm=9), E("WAIT", wait=0x20))
+             E("SYNC_SET64", addr=0, data=2, wait=8, signal=5), E("MOVE", dst=0, imm=0), E("MOVE", dst=2, imm=9),
+             E("WAIT", wait=0x20))
     assert rig.run() is BLOCKED
     assert rig.stream.status().scoreboards == 0x28
     assert rig.memory.peek64(DATA) == 0
@@ -382,7 +399,8 @@ def test_a_deferred_operation_takes_its_operands_when_issued() -> None:
 
 def test_deferred_operations_follow_each_other() -> None:
     rig = Rig(CsParams(fragment_seconds=1.0))
-    rig.push(E("MOVE", dst=0, imm=DATA), E("MOVE", dst=2, imm=7), E("MOVE32", dst=4), E("SET_SB_ENTRY", endpoint=4), E("RUN_FRAGMENT"),
+    rig.push(E("MOVE", dst=0, imm=DATA), E("MOVE", dst=2, imm=7), E("MOVE32", dst=4), E("SET_SB_ENTRY", endpoint=4),
+             E("RUN_FRAGMENT"),
              E("SYNC_ADD64", addr=0, data=2, wait=4, signal=1),  # sb2 is the flush below: not issued yet, so at once
              E("FLUSH_CACHE2", l2=3, lsc=3, flush_id=4, wait=16, signal=2),
              E("STORE_STATE", addr=0, offset=16, state=1, wait=4, signal=3),
@@ -424,7 +442,8 @@ def test_resources_are_granted_and_shown() -> None:
 
 def test_what_is_not_modelled_is_said_each_time() -> None:
     rig = Rig()
-    rig.push(E("PROT_REGION", size=3), E("WAIT") | 1 << 40, E("MOVE32", dst=1) | 1 << 40, E("HEAP_OPERATION"), E("FINISH_FRAGMENT"))
+    rig.push(E("PROT_REGION", size=3), E("WAIT") | 1 << 40, E("MOVE32", dst=1) | 1 << 40, E("HEAP_OPERATION"),
+             E("FINISH_FRAGMENT"))
     assert rig.run() is IDLE
     assert [event[1] for event in rig.firmware.events] == [
         "cs-protected-region", "cs-reserved-bits", "cs-reserved-bits", "cs-no-heap", "cs-no-heap"]

@@ -18,7 +18,8 @@ E = encode
 CONTEXT = 0x8000_0000_3000
 CHUNK, SIZE = 0x8000_0020_0000, 0x20000
 TILER, HEAP = Rig.DATA + 0x100, Rig.DATA + 0x200
-PASS = (E("HEAP_OPERATION", operation=0), E("RUN_IDVS"), E("FINISH_TILING"), E("WAIT", wait=0xFF), E("HEAP_OPERATION", operation=1))
+PASS = (E("HEAP_OPERATION", operation=0), E("RUN_IDVS"), E("FINISH_TILING"), E("WAIT", wait=0xFF),
+        E("HEAP_OPERATION", operation=1))
 
 
 def chunk(n: int) -> int:
@@ -57,7 +58,8 @@ class HeapRig(Rig):
 def finish_fragment(frag_end: int = 1) -> list[int]:
     """Mesa: the chunk list comes from words 10-13 of the tiler context."""
     return [E("MOVE", dst=10, imm=TILER), E("LOAD_MULTIPLE", base=12, addr=10, mask=0xF, offset=40), E("WAIT", wait=1),
-            E("FINISH_FRAGMENT", first=12, last=14, frag_end=frag_end), E("MOVE", dst=12, imm=0), E("MOVE", dst=14, imm=0),
+            E("FINISH_FRAGMENT", first=12, last=14, frag_end=frag_end), E("MOVE", dst=12, imm=0),
+            E("MOVE", dst=14, imm=0),
             E("STORE_MULTIPLE", base=12, addr=10, mask=0xF, offset=40), E("WAIT", wait=1)]
 
 
@@ -81,7 +83,8 @@ def test_nothing_is_bound_without_heap_set_and_after_start() -> None:
 
 def test_binding_another_heap_writes_the_old_one_back() -> None:
     rig = HeapRig(1, CsParams())
-    rig.push(E("HEAP_OPERATION"), E("MOVE", dst=72, imm=CONTEXT + 64), E("HEAP_SET", addr=72), E("HEAP_OPERATION"), E("HEAP_OPERATION"),
+    rig.push(E("HEAP_OPERATION"), E("MOVE", dst=72, imm=CONTEXT + 64), E("HEAP_SET", addr=72), E("HEAP_OPERATION"),
+             E("HEAP_OPERATION"),
              E("HEAP_SET", addr=72))
     assert rig.run() is IDLE
     assert rig.memory.peek32(CONTEXT) == 1
@@ -97,9 +100,11 @@ def test_the_streams_of_a_group_share_a_context() -> None:
     fragment = Rig(heaps=heaps, memory=vertex.memory, index=1)
     vertex.memory.map(CONTEXT, 4096)
     for rig, operations in ((vertex, (0, 0, 1)), (fragment, (3,))):
-        rig.push(E("MOVE", dst=72, imm=CONTEXT), E("HEAP_SET", addr=72), *[E("HEAP_OPERATION", operation=n) for n in operations])
+        rig.push(E("MOVE", dst=72, imm=CONTEXT), E("HEAP_SET", addr=72),
+                 *[E("HEAP_OPERATION", operation=n) for n in operations])
         assert rig.run() is IDLE
-    assert [(s.heap_vt_start, s.heap_vt_end, s.heap_frag_end) for s in (vertex.stream, fragment.stream)] == [(2, 1, 1)] * 2
+    assert [(s.heap_vt_start, s.heap_vt_end, s.heap_frag_end) for s in (vertex.stream, fragment.stream)] == [(2, 1,
+                                                                                                              1)] * 2
     vertex.stream.stop()
     assert fragment.stream.heap_vt_start == 2
     fragment.stream.stop()
@@ -118,7 +123,8 @@ def test_chunks_are_taken_chained_and_returned() -> None:
     rig = HeapRig(3, CsParams(chunks_per_tiling=2))
     rig.push(*PASS)
     assert rig.run() is IDLE
-    assert rig.completed() == (pointer(1), pointer(2))  # newest first: the last chunk of the kernel's list was taken first
+    # newest first: the last chunk of the kernel's list was taken first
+    assert rig.completed() == (pointer(1), pointer(2))
     assert rig.memory.peek64(chunk(1)) == pointer(2)
     assert rig.memory.peek64(chunk(2)) == 0
     rig.push(*finish_fragment())
@@ -198,7 +204,8 @@ def handler_rig(chunks: int, handler: list[int]) -> HeapRig:
     rig.memory.poke(Rig.CODE + 0x8000, b"".join(word.to_bytes(8, "little") for word in handler))
     rig.push(E("MOVE", dst=86, imm=Rig.CODE + 0x8000), E("MOVE32", dst=88, imm=8 * len(handler)),
              E("SET_EXCEPTION_HANDLER", type=2, addr=86, length=88),
-             E("SET_SB_ENTRY", endpoint=2),  # as Mesa: the handler waits for its loads, so the tiler must not hold their slot
+             # as Mesa: the handler waits for its loads, so the tiler must not hold their slot
+             E("SET_SB_ENTRY", endpoint=2),
              *PASS)
     assert rig.run() is BLOCKED
     rig.stream.answer_tiler_oom(0, 0)

@@ -62,7 +62,7 @@ def test_one_name_for_an_exception_whoever_prints_it(code: int | None, printed: 
 
 
 def test_fields_that_contradict_the_raw_status_are_reported_not_mended() -> None:
-    (finding,) = scan_bytes(FAULT.replace(b"exception type 0xC3: TRANSLATION_FAULT_3", b"exception type 0xC8: PERM_FAULT_0"))
+    (finding,) = scan_bytes(FAULT.replace(b"type 0xC3: TRANSLATION_FAULT_3", b"type 0xC8: PERM_FAULT_0"))
     assert finding.corrupted == "printed fields contradict the raw fault status"
     assert (finding.exception_type, finding.exception) == (0xC8, "PERM_FAULT_0")
 

@@ -87,7 +87,8 @@ def test_the_table_is_the_whole_table() -> None:
     assert {call.expected for call in CALLS} <= {*Kind, "harmless"}
 
 
-@pytest.mark.parametrize("call", [call for call in CALLS if call.expected == "harmless"], ids=lambda call: call.format[:40])
-def test_what_is_harmless_is_so_by_decision(call: Call) -> None:
-    assert call.call in {"drm_info", "drm_warn"}
-    assert "fail" not in call.format.lower()
+def test_nothing_that_says_failure_is_taken_for_harmless() -> None:
+    for call in CALLS:
+        if call.expected == "harmless":
+            assert call.call in {"drm_info", "drm_warn"}
+            assert "fail" not in call.format.lower()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 import tracemalloc
+from itertools import pairwise
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -18,7 +19,10 @@ from panthorlab.kmsg import JSON_FIELDS, RecordReader, explain, find, scan
 from panthorlab.kmsg.records import MAX_LINE
 
 LINES = sorted({line for fixture in FIXTURES for line in fixture.log.split(b"\n")})
-NOISE = (b"\r", b"\0", b"\x1b[31m", b"\x1b[", b"\x1b]0;", b"> ", b"\n", b"[    9.000001] ", b"panthor ", b"#012", b"\\x0a", b"\xff")
+NOISE = (
+    b"\r", b"\0", b"\x1b[31m", b"\x1b[", b"\x1b]0;", b"> ", b"\n", b"[    9.000001] ",
+    b"panthor ", b"#012", b"\\x0a", b"\xff",
+)  # fmt: skip
 
 
 @st.composite
@@ -54,7 +58,7 @@ def test_findings_are_equal_with_and_without_prefilter(log: bytes) -> None:
 @given(anything, st.lists(st.integers(0, 3000), max_size=12))
 def test_chunking_changes_nothing(log: bytes, cuts: list[int]) -> None:
     places = [0, *sorted(min(cut, len(log)) for cut in cuts), len(log)]
-    chunks = [log[start:end] for start, end in zip(places, places[1:], strict=False)]
+    chunks = [log[start:end] for start, end in pairwise(places)]
     assert list(scan(chunks)) == list(scan([log]))
     whole, cut = RecordReader(), RecordReader()
     records = [record for chunk in chunks for record in cut.feed(chunk)] + cut.close()

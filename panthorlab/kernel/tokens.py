@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whether two sides of a patch are the same to the compiler although their Images differ, e.g. by line numbers.
+
+Every source that was compiled from a changed file, or from one that includes a changed header, is preprocessed as the
+build did it. Line markers do not count, and `__LINE__` is a constant: where a line stands is not what a kernel does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from panthorlab.kernel.plan import Changes, SidePlan, quiet
+from panthorlab.kernel.sandbox import Bind, sandbox
+from panthorlab.kernel.trees import locked, set_changes
+
+PREPROCESS_SECONDS = 120.0
+_INERT = ("Documentation/", "MAINTAINERS", "CREDITS", ".mailmap")
+_SAVED = re.compile(r"^(?:saved)?cmd_\S+ := (.*)$", re.MULTILINE)
+_NEUTRAL = ("-E", "-P", "-D__LINE__=0", "-Wno-builtin-macro-redefined", "-w")
+
+
+def same_tokens(before: SidePlan, after: SidePlan, objects: Path) -> bool:
+    """Whether every file that differs between the sides preprocesses to the same. In doubt: False."""
+    changed = {
+        path for path in {*before.changes, *after.changes}
+        if before.changes.get(path, b"") != after.changes.get(path, b"") or (path in before.changes) != (path in after.changes)
+    }
+    relevant = {path for path in changed if not path.startswith(_INERT)}
+    if not all(path.endswith((".c", ".h", ".S")) for path in relevant):
+        return False
+    with locked(before.base.key, quiet):
+        set_changes(before.base, before.changes)
+        commands = dict(affected(objects, relevant))
+        if not _covers(objects, relevant, commands):
+            return False
+        for name, command in commands.items():
+            digests = {_digest(side, objects, command, side.changes) for side in (before, after)}
+            if len(digests) != 1 or None in digests:
+                return False
+            del name
+    return True
+
+
+def affected(objects: Path, changed: Collection[str]) -> Iterator[tuple[str, list[str]]]:
+    """Object and compiler command of everything that was compiled from a changed file, as the build recorded them."""
+    endings = tuple(f"/{path}" for path in changed)
+    for record in objects.rglob(".*.o.cmd"):
+        text = record.read_text(errors="replace")
+        if not any(path in text for path in changed):
+            continue
+        sources = {word.rstrip("\\") for word in text.replace("\\\n", " ").split()}
+        if any(word.endswith(endings) or word in changed for word in sources) and (match := _SAVED.search(text)):
+            yield str(record), shlex.split(match[1].split(" ; ")[0])
+
+
+def _covers(objects: Path, changed: Collection[str], commands: dict[str, list[str]]) -> bool:
+    """Every changed C file was compiled here (else nothing is known about it), or is not part of this config."""
+    del objects
+    sources = {command[-1] for command in commands.values()}
+    return all(not path.endswith(".c") or any(source.endswith(path) for source in sources) for path in changed)
+
+
+def _digest(side: SidePlan, objects: Path, command: list[str], changes: Changes) -> str | None:
+    set_changes(side.base, changes)
+    argv, skip = [], False
+    for word in command:
+        if skip or word.startswith(("-Wp,-M", "-D__LINE__")) or word == "-c":
+            skip = False
+            continue
+        if word == "-o":
+            skip = True
+            continue
+        argv.append(word)
+    box = sandbox()
+    binds = (Bind("src", side.base.path), Bind("obj", objects))
+    digest = hashlib.sha256()
+    directory = box.where(binds, "obj")
+    wrapped = ["env", "-C", directory, *argv[:-1], *_NEUTRAL, argv[-1]]
+    status = box.run(wrapped, binds, on_line=lambda line: digest.update(line.strip().encode() + b"\n"), timeout=PREPROCESS_SECONDS)
+    return digest.hexdigest() if status == 0 else None

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Board files: what is wrong with them is said with its place and a suggestion."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panthorlab.board.config import board_file_schema, memory_bytes, read_board_file
+from panthorlab.board.machine import Wires, command_line, machine_facts, qemu_arguments
+from panthorlab.board.registry import board_files, find_board_file, open_board
+from panthorlab.errors import ConfigError, UsageError
+from panthorlab.paths import PACKAGE
+
+SHIPPED = PACKAGE.parent / "board_configs"
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "b.yaml"
+    file.write_text(text)
+    return file
+
+
+@pytest.mark.parametrize(("text", "place", "message", "hint"), [
+    ("", "1:1", "must be a mapping", None),
+    ("- a\n", "1:1", "must be a mapping", None),
+    ("description: x\n", "1:1", "`type` is missing", "one of: emulated"),
+    ("type: emulatd\n", "1:7", "unknown board type `emulatd`", "did you mean `emulated`?"),
+    ("type: [a]\n", "1:7", "unknown board type", "one of: emulated"),
+    ("type: emulated\nmachin:\n  cpu: max\n", "2:1", "unknown key `machin`", "did you mean `machine`?"),
+    ("type: emulated\nmachine:\n  cpus: 2\n", "3:3", "unknown key `machine.cpus`", "did you mean `cpu`?"),
+    ("type: emulated\nmachine:\n  xyzzy: 2\n", "3:3", "unknown key `machine.xyzzy`", "known here: cpu, vcpus"),
+    ("type: emulated\ngpu:\n  modle: g610\n", "3:3", "unknown key `gpu.modle`", "did you mean `model`?"),
+    ("type: emulated\narch: arm\n", "2:7", "`arch`: input should be 'arm64'", "did you mean `arm64`?"),
+    ("type: emulated\nmachine:\n  vcpus: 99\n", "3:10", "`machine.vcpus`", None),
+    ("type: emulated\nmachine:\n  vcpus: two\n", "3:10", "`machine.vcpus`", None),
+    ("type: emulated\nmachine:\n  memory: 1T\n", "3:11", "must be a size like 512M or 1G", None),
+    ("type: emulated\nmachine:\n  memory: 1M\n", "3:11", "between 128M and 64G", None),
+    ("type: emulated\ngpu:\n  params: {a: 3}\n", "3:15", "`gpu.params.a`", None),
+    ("type: emulated\nboot:\n  command_line: |\n    a\n    b\n", "3:17", "one line of printable ASCII", None),
+    ("type: emulated\ntype: emulated\n", "2:1", "`type` is given twice", None),
+    ("type: emulated\na: &x 1\nb: *x\n", "3:4", "aliases are not supported", None),
+    ("type: emulated\n\tx: 1\n", "2:1", "not valid YAML", None),
+    ("type: emulated\nmachine: !!python/object:os.system {}\n", "2:10", "", None),
+    ("type: emulated\ndescription: !!timestamp 2001-99-99\n", "2:14", "not a plain value", None),
+    ("type: emulated\ntags: x\n", "2:7", "`tags`", None),
+])
+def test_errors(tmp_path: Path, text: str, place: str, message: str, hint: str | None) -> None:
+    file = write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        read_board_file(file)
+    assert str(caught.value).startswith(f"{file}:{place}: ")
+    assert message in str(caught.value)
+    if hint:
+        assert caught.value.hint is not None
+        assert hint in caught.value.hint
+
+
+def test_all_errors_are_named_in_order(tmp_path: Path) -> None:
+    file = write(tmp_path, "type: emulated\nboot: {log_level: 99}\nmachine:\n  vcpus: 0\nfoo: 1\n")
+    with pytest.raises(ConfigError) as caught:
+        read_board_file(file)
+    lines = str(caught.value).splitlines()
+    assert [line.removeprefix(f"{file}:").split(": ")[0] for line in lines] == ["2:18", "4:10", "5:1"]
+
+
+def test_unreadable_and_too_large(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_board_file(tmp_path / "none.yaml")
+    with pytest.raises(ConfigError, match="larger than"):
+        read_board_file(write(tmp_path, "type: emulated\n" + "#" * 300_000))
+
+
+def test_deep_nesting_is_an_error_not_a_crash(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        read_board_file(write(tmp_path, "type: " + "[" * 20000))
+
+
+@given(st.text(max_size=80) | st.binary(max_size=80))
+def test_any_bytes_give_a_config_error_or_a_board(
+    tmp_path_factory: pytest.TempPathFactory, content: str | bytes,
+) -> None:
+    file = tmp_path_factory.mktemp("any") / "b.yaml"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass"))
+    with pytest.raises(ConfigError):
+        read_board_file(file)
+
+
+def test_shipped_boards_say_the_defaults(tmp_path: Path) -> None:
+    shipped = read_board_file(SHIPPED / "qemu-g610.yaml")
+    plain = read_board_file(write(tmp_path, "type: emulated\n"))
+    named = {"description": shipped.description, "tags": shipped.tags}
+    assert plain.model_copy(update=named) == shipped
+    for file in SHIPPED.glob("*.yaml"):
+        read_board_file(file)
+
+
+def test_board_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert open_board("qemu-g610").name == "qemu-g610"
+    with pytest.raises(UsageError, match="no board `qemu-g61`") as caught:
+        find_board_file("qemu-g61")
+    assert caught.value.hint == "did you mean `qemu-g610`?"
+    (tmp_path / "board_configs").mkdir()
+    mine = tmp_path / "board_configs/mine.yaml"
+    mine.write_text("type: emulated\n")
+    assert board_files()["mine"] == mine
+    assert open_board(str(mine)).name == "mine"
+
+
+def test_schema_describes_the_shipped_board() -> None:
+    schema = board_file_schema()
+    assert json.loads(json.dumps(schema)) == schema
+    shipped = yaml.safe_load((SHIPPED / "qemu-g610.yaml").read_text())
+    assert set(shipped) <= set(schema["oneOf"][0]["properties"])
+
+
+def test_qemu_is_told_what_the_board_file_says(tmp_path: Path) -> None:
+    text = "type: emulated\nmachine: {cpu: max, vcpus: 2, memory: 2G}\nboot: {log_level: 1, command_line: 'a=1  b'}\n"
+    board = read_board_file(write(tmp_path, text))
+    line = command_line(board)
+    assert line.split()[-2:] == ["a=1", "b"]
+    assert {"loglevel=1", "printk.devkmsg=on", "panic=-1", "console=ttyAMA0"} <= set(line.split())
+    arguments = qemu_arguments(board, image=Path("/k/Image"), initrd=Path("/r/i"), wires=Wires(5, 6, 7, "gpu.sock"))
+    assert arguments[arguments.index("-append") + 1] == line
+    assert arguments[arguments.index("-smp") + 1] == "2"
+    assert "memory-backend-memfd,id=ram,size=2G,share=on" in arguments
+    assert json.loads(arguments[-1])["socket"]["path"] == "gpu.sock"
+    assert machine_facts(board)["memory"] == "2G"
+    assert memory_bytes("2G") == 2 << 30
