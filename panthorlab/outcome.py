@@ -33,7 +33,7 @@ class Side(StrEnum):
 
 
 class Role(StrEnum):
-    """What a workload is for: `claim` decides the verdict, `watch` has its own, `control` must stay clean on both sides."""
+    """What a workload is for: `claim` decides the verdict, `watch` has its own, `control` must stay clean."""
 
     CLAIM = "claim"
     WATCH = "watch"

@@ -12,7 +12,7 @@ def test_next_process_works_after_abrupt_exit(session: Session) -> None:
             session.program("heap-exit", "--mode", "exit")
             session.job("store")
     harm = [finding for finding in found() if finding.kind != "mmu-fault"]
-    assert not harm, "\n".join(finding.line_text for finding in harm)
+    assert not harm, "\n".join(finding.text for finding in harm)
 
 
 def test_many_jobs_after_abrupt_exit(session: Session) -> None:

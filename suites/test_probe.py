@@ -23,7 +23,7 @@ def test_render_node_answers(session: Session) -> None:
 def test_probe_left_no_finding(session: Session) -> None:
     """Nothing between boot and the first workload is a fault, splat or time-out."""
     found = [finding for finding in session.findings() if finding.kind != "leak"]
-    assert not found, "\n".join(finding.line_text for finding in found)
+    assert not found, "\n".join(finding.text for finding in found)
 
 
 def test_probe_messages(session: Session) -> None:

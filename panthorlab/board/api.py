@@ -63,7 +63,8 @@ class Shell(Protocol):
     """Commands and files on a booted board: SSH on a real one, an agent on a virtio port on the emulated one."""
 
     def start(
-        self, argv: Sequence[str], *, on_stdout: Callable[[bytes], None], on_stderr: Callable[[bytes], None] | None = None,
+        self, argv: Sequence[str], *, on_stdout: Callable[[bytes], None],
+        on_stderr: Callable[[bytes], None] | None = None,
         env: Mapping[str, str] | None = None,
     ) -> RemoteProcess:
         """Start argv (no shell). Callbacks get raw chunks in order, from the shell's reader thread."""

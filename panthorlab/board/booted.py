@@ -21,7 +21,7 @@ from panthorlab.board.api import Hazard
 from panthorlab.board.config import EmulatedFile
 from panthorlab.board.console import Console, ConsoleLine
 from panthorlab.board.cpus import CpuLease
-from panthorlab.board.gpu_model import GpuModel
+from panthorlab.board.gpu_model import INJECTIONS, GpuModel
 from panthorlab.board.initramfs import WORK_DIR
 from panthorlab.board.qmp import Monitor
 from panthorlab.errors import BootError, LabError, PanthorlabError, UsageError
@@ -116,11 +116,13 @@ class BootedEmulatedBoard:
 
     @property
     def injections(self) -> frozenset[str]:
-        return frozenset()
+        return frozenset(INJECTIONS) if self._parts.model else frozenset()
 
     def inject(self, failure: str) -> None:
-        """The model takes no orders to fail: raises UsageError."""
-        raise UsageError(f"board {self.name} cannot produce `{failure}`")
+        """Make the GPU model fail on purpose. Raises UsageError for what is not one of `injections`."""
+        if self._parts.model is None or failure not in INJECTIONS:
+            raise UsageError(f"board {self.name} cannot produce `{failure}`")
+        self._parts.model.inject(failure)
 
     def hazards(self) -> Sequence[Hazard]:
         return self._parts.model.hazards() if self._parts.model else []

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ SOCKET = "gpu.sock"
 START_TIMEOUT = 20.0
 HAZARDS = frozenset({"unmodelled", "model-error"})
 """Kinds of events that spoil evidence; the others (`mmu-fault`, `counters`, …) only inform."""
+INJECTIONS = {"mcu-hang": signal.SIGUSR1}
+"""Failures that the model produces on a signal. `mcu-hang`: the MCU answers nothing until it is reset."""
 _USAGE_STATUS = 2
 
 
@@ -107,6 +110,10 @@ class GpuModel:
         self._offset += len(whole)
         self._hazards += [hazard for hazard in map(_hazard, whole.splitlines()) if hazard.kind in HAZARDS]
         return list(self._hazards)
+
+    def inject(self, failure: str) -> None:
+        """Produce one of `INJECTIONS` now."""
+        self.process.send_signal(INJECTIONS[failure])
 
     def stop(self, patience: float = 10.0) -> int:
         """Let it finish its trace: it ends by itself when QEMU has gone, else it is told to, else killed."""

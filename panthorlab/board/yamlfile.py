@@ -18,6 +18,8 @@ from pydantic_core import ErrorDetails
 from panthorlab.errors import ConfigError
 
 MAX_BYTES = 256 * 1024
+MAX_DEPTH = 16
+_PLAIN = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
 Path_ = tuple[int | str, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -50,10 +52,7 @@ def read_yaml(file: Path) -> tuple[dict[str, Any], _Node]:
     if len(raw) > MAX_BYTES:
         raise ConfigError(f"is larger than {MAX_BYTES // 1024} KiB: not a configuration file", file=file)
     try:
-        for event in yaml.parse(raw, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):
-                raise _at(file, event.start_mark, f"alias `*{event.anchor}`: aliases are not supported",
-                          "write the value out")
+        _check_shape(file, raw)
         root = yaml.compose(raw, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         what = " ".join(part for part in (error.context, error.problem) if part)
@@ -81,12 +80,26 @@ def load(file: Path, model: type[Model], data: dict[str, Any], places: _Node) ->
     raise _at(file, mark, "\n".join([message, *others]), hint)
 
 
+def _check_shape(file: Path, raw: bytes) -> None:
+    """Refuse what would cost far more than its size: aliases, and deep nesting."""
+    depth = 0
+    for event in yaml.parse(raw, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise _at(file, event.start_mark, f"alias `*{event.anchor}`: aliases are not supported",
+                      "write the value out")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise _at(file, event.start_mark, "nested too deeply")
+
+
 def _at(file: Path, mark: _Mark | None, message: str, hint: str | None = None) -> ConfigError:
     line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
     return ConfigError(message, file=file, line=line, column=column, hint=hint)
 
 
 def _construct(file: Path, node: yaml.Node, path: Path_, places: _Node) -> Any:
+    if isinstance(node, yaml.CollectionNode) and node.tag not in _PLAIN:
+        raise _at(file, node.start_mark, f"not a plain value: {node.tag}")
     if isinstance(node, yaml.MappingNode):
         mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from itertools import count
 
 Call = Callable[[], None]
+LATE = 0.02  # seconds; a fifth of the driver's patience with the firmware
 now = time.monotonic
 
 
@@ -41,10 +42,18 @@ class Timer:
 
 
 class Loop:
-    """`on_error` gets what a callback raised, and decides whether the loop goes on (by returning)."""
+    """`on_error` gets what a callback raised; when it returns, the loop goes on. `on_late` gets the seconds by which a
+    timer was late, if these are many: then the host is overloaded, and latencies are not those of the parameters.
+    """
 
-    def __init__(self, on_error: Callable[[Exception], None], burst: float = 0.002, share: float = 0.5) -> None:
-        self._on_error = on_error
+    def __init__(
+        self,
+        on_error: Callable[[Exception], None],
+        on_late: Callable[[float], None],
+        burst: float = 0.002,
+        share: float = 0.5,
+    ) -> None:
+        self._on_error, self._on_late = on_error, on_late
         self._burst, self._share = burst, share
         self._readers: dict[int, Call] = {}
         self._fds: list[int] = []
@@ -83,15 +92,22 @@ class Loop:
     def run(self) -> None:
         """Until `stop`."""
         while not self._stopped:
-            # select, since poll and epoll cannot wait for less than a millisecond
-            for fd in select.select(self._fds, (), (), self._timeout())[0]:
-                self._guard(self._readers[fd])
-            while self._soon and not self._stopped:
-                self._guard(self._soon.popleft())
-            if self._timers:
-                self._run_timers()
-            if self._slices:
-                self._run_slice()
+            self.step()
+
+    def step(self, most: float | None = None) -> None:
+        """One round: wait for something to be due, `most` seconds at most, and do it."""
+        wait = self._timeout()
+        if most is not None:
+            wait = most if wait is None else min(wait, most)
+        # select, since poll and epoll cannot wait for less than a millisecond
+        for fd in select.select(self._fds, (), (), wait)[0]:
+            self._guard(self._readers[fd])
+        while self._soon and not self._stopped:
+            self._guard(self._soon.popleft())
+        if self._timers:
+            self._run_timers()
+        if self._slices:
+            self._run_slice()
 
     def _timeout(self) -> float | None:
         """Seconds until something is due; None: never."""
@@ -112,7 +128,11 @@ class Loop:
     def _run_timers(self) -> None:
         at = now()
         while self._timers and self._timers[0][0] <= at:
-            self._guard(heapq.heappop(self._timers)[2].fire)
+            due, _, timer = heapq.heappop(self._timers)
+            if timer.pending:
+                if at - due > LATE:
+                    self._on_late(at - due)
+                self._guard(timer.fire)
 
     def _run_slice(self) -> None:
         start = now()

@@ -85,7 +85,8 @@ class _Session:
     def __init__(self, options: Options, reporter: Reporter, trace: Trace) -> None:
         params = options.params
         self._options, self._reporter = options, reporter
-        self._loop = Loop(self._on_error, params.number("slice.burst_ms") / 1000, params.number("slice.share"))
+        burst, share = params.number("slice.burst_ms") / 1000, params.number("slice.share")
+        self._loop = Loop(self._on_error, self._on_late, burst, share)
         self._gpu = Gpu(params, reporter, trace, self._loop, options.seed)
         self._server: Server | None = None
 
@@ -116,6 +117,9 @@ class _Session:
         self._loop.remove_reader(listener.fileno())
         self._server = Server(connection, self._gpu, self._reporter, self._loop.stop)
         self._loop.add_reader(connection.fileno(), self._server.readable)
+
+    def _on_late(self, seconds: float) -> None:
+        self._reporter.once("late", "late", f"the host kept the model waiting for {seconds * 1000:.0f} ms")
 
     def _on_error(self, error: Exception) -> None:
         if self._gpu.failed(error):

@@ -207,7 +207,7 @@ class GpuAssembler:
         event = _Event(None, record, driver, device, [message.strip()])
         if found := _PAGE_FAULT.search(message):
             event.kind = Kind.MMU_FAULT
-            if not prefixed and (unknown := _ANY_DRIVER.search(message, 0, found.start())):
+            if not prefixed and (unknown := _ANY_DRIVER.search(message, max(0, found.start() - 160), found.start())):
                 event.driver, event.device = unknown["driver"], unknown["device"] or None
             event.fields["as"] = found["as"]
             if found["va"]:
@@ -253,7 +253,7 @@ class GpuAssembler:
         if not prefixed.error:
             return False
         # A message of a version we have not read: an error all the same.
-        name = re.sub(r"[^a-z]+", "-", re.sub(r"0x[0-9a-f]+|'[^']*'|=\S+", "", message.lower())).strip("-")[:60]
+        name = re.sub(r"[^a-z]+", "-", re.sub(r"0x[0-9a-f]+|'[^']*'|=\S+", "", message[:200].lower())).strip("-")[:60]
         self._done.append(_message(Kind.WARNING, name or "error", None, message, record, prefixed))
         return True
 

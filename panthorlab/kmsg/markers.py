@@ -66,6 +66,8 @@ class WindowTracker:
         self._next_seq: int | None = None
 
     def feed(self, record: LogRecord) -> list[Window]:
+        if record.seq is None and not record.text.strip():
+            return []
         self._follow(record)
         marker = _MARKER.fullmatch(record.text) if record.facility == USER_FACILITY else None
         if marker is None:

@@ -194,11 +194,12 @@ REPORT_HEADS: tuple[ReportHead, ...] = (
         r"WARNING: (?P<what>lock held when returning to user space|Nested lock was not taken|bad contention)",
         r"WARNING: (?P<what>(?:HARDIRQ|SOFTIRQ|RECLAIM_FS)[\w-]* -> [\w-]+ lock order detected)",
         r"WARNING: (?P<what>\S+/\d+ still has locks held)",
+        r"INFO: (?P<what>(?:HARDIRQ|SOFTIRQ|RECLAIM_FS)[\w-]* -> [\w-]+ lock order detected)",
         r"INFO: (?P<what>possible [\w ]*(?:lock|dependency)[\w ]*|inconsistent lock state)",
         r"INFO: (?P<what>trying to register non-static key|suspicious RCU usage)",
         r"(?:\[ )?BUG: (?P<what>Invalid wait context|bad unlock balance|held lock freed|lock held when)",
         r"BUG: (?P<what>key) \S+ has not been registered!|BUG: (?P<where>MAX_LOCKDEP_\w+|MAX_LOCK_DEPTH) too low",
-        r"BUG: (?P<what>still has locks held)",
+        r"BUG: \S{1,40}/\d+ (?P<what>still has locks held)",
     ),
     *_heads(
         Kind.HUNG_TASK,
@@ -228,7 +229,7 @@ REPORT_HEADS: tuple[ReportHead, ...] = (
         r"(?P<what>Unable to handle kernel [\w -]*?)(?: at virtual| at |$)",
         r"(?P<what>Unhandled fault)(?: at 0x|: )",
         r"(?P<what>Internal error: [A-Za-z][\w -]*?)(?:[: ].*)? \[#\d+\]",
-        r"(?P<what>general protection fault|divide error|invalid opcode|stack segment|Oops)\b.*\[#\d+\]",
+        r"(?P<what>general protection fault|divide[ _]error|invalid opcode|stack segment|Oops)\b.*\[#\d+\]",
         r"BUG:? (?P<what>Bad page \w+|Bad rss-counter state|spinlock \w+|workqueue leaked)",
         r"BUG (?P<what>[\w-]+) \([^)]*\): ",
         r"BUG: (?P<what>[A-Za-z][\w ,'-]{2,60})",
@@ -246,8 +247,10 @@ FRAME = re.compile(
     r"(?: \[(?P<module>\w+))?"
 )
 PROGRAM_COUNTER = re.compile(r"(?:pc : |RIP: (?:\d+:)?|PC is at |epc : )(?P<function>[A-Za-z_][\w.]*)\+0x")
-WHO = re.compile(r"CPU: \d+ (?:UID: \d+ )?PID: (?P<pid>\d+) Comm: (?P<comm>.+?) (?:Tainted|Not tainted|Kdump|\d+\.\d+)")
-WHO_SHORT = re.compile(r", CPU#\d+: (?P<comm>.+)/(?P<pid>\d+)$")
+WHO = re.compile(
+    r"CPU: \d+ (?:UID: \d+ )?PID: (?P<pid>\d+) Comm: (?P<comm>.{1,40}?) (?:Tainted|Not tainted|Kdump|\d+\.\d+)"
+)
+WHO_SHORT = re.compile(r", CPU#\d+: (?P<comm>.{1,40})/(?P<pid>\d+)$")
 
 BODY = re.compile(
     r"""\s*(?:
@@ -288,7 +291,7 @@ SKIPPED_FRAMES = re.compile(
     r"|panic$|vpanic|nmi_panic|__might_|___might|__schedule|schedule|preempt_schedule|check_(?:noncircular|prev|deadlock|wait)"
     r"|__lock_acquire|lock_acquire|validate_chain|mark_lock|lockdep_|debug_check|__might_sleep|__switch_to|asm_|exc_|rcu_\w*stall|rcu_sched_"
     r"|watchdog|update_process_times|tick_(?:nohz|sched|periodic|do|handle|program)|__hrtimer|hrtimer_|arch_timer|handle_percpu|generic_handle|gic_|call_on_irq"
-    r"|do_interrupt|refcount_warn|__list_(?:add|del)(?:_entry)?_valid|__kernel_text|kthread|worker_thread|process_one_work"
+    r"|do_interrupt|_raw_spin_|refcount_warn|__list_(?:add|del)(?:_entry)?_valid|__kernel_text|kthread|worker_thread|process_one_work"
     r"|process_scheduled_works|kmemleak_|kmem_cache_alloc|__?kmalloc|__kvmalloc|slab_|invoke_syscall|drm_ioctl$|__arm64_sys)"
 )
 """Frames that say how a report was made, or how everything gets called, not where the trouble is."""

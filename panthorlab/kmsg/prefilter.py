@@ -32,7 +32,7 @@ _PLAIN: tuple[tuple[bytes, re.Pattern[bytes] | None], ...] = (
 _CAPITALS: tuple[tuple[bytes, bytes], ...] = (
     (b"CSFA", b"CS_FA"),
     (b"BUG", b"BUG"),
-    
+    (b"WARNING", b"WARNING: "),
     (b"INFO", b"INFO: "),
     (b"SAN", b"SAN: "),
     (b"LOCKUP", b"LOCKUP"),

@@ -39,6 +39,7 @@ _HEAD_HINT = re.compile(
 _NOT_OURS_BEFORE = re.compile(r"[\w\"'=/.-]$")
 _MODULES = {"panthor": "panthor", "panfrost": "panfrost", "mali_kbase": "kbase", "bifrost_kbase": "kbase", "tyr": "tyr"}
 _FUNCTIONS = re.compile(r"(panthor|panfrost|kbase)_")
+_DIED = re.compile(r"\[#\d+\]$")
 _SUFFIX = re.compile(r"\.(?:isra|constprop|part|cold|llvm|lto_priv).*$")
 
 
@@ -56,7 +57,7 @@ class _Report:
     lines: list[str] = field(default_factory=list)
     size: int = 0
     frames: list[str] = field(default_factory=list)
-    modules: list[str | None] = field(default_factory=list)
+    frame_driver: str | None = None
     counter: str | None = None
     in_trace: bool = False
     saw_trace: bool = False
@@ -75,7 +76,7 @@ def find_head(text: str) -> tuple[ReportHead, re.Match[str]] | None:
         return None
     for head in REPORT_HEADS:
         found = head.pattern.search(text, 0, 1024)
-        if found and not _NOT_OURS_BEFORE.search(text, 0, found.start()):
+        if found and (_DIED.search(found[0]) or not _NOT_OURS_BEFORE.search(text[: found.start()][-1:])):
             return head, found
     return None
 
@@ -189,9 +190,9 @@ def _describe(report: _Report, text: str) -> bool:
     if found := FRAME.match(text):
         if report.in_trace and not found["unsure"]:
             function = _SUFFIX.sub("", found["function"])
+            report.frame_driver = report.frame_driver or _driver_of(function, found["module"])
             if len(report.frames) < TOP_FRAMES and not SKIPPED_FRAMES.match(function):
                 report.frames.append(function)
-                report.modules.append(found["module"])
         return True
     if report.frames:
         report.in_trace = False
@@ -207,7 +208,7 @@ def _describe(report: _Report, text: str) -> bool:
 
 def _stable_part(text: str) -> str:
     """The message of a WARN or BUG up to its first number: `list_del corruption`, `refcount_t: underflow; …`."""
-    return re.split(r"[,.;:(]?\s*(?:0x|\b[0-9a-f]{8,}|\d)", text.strip())[0]
+    return re.split(r"[,.;:(]?\s*(?:0x|\b[0-9a-f]{8,}|\d)", text.strip()[:200])[0]
 
 
 def _finding(report: _Report) -> Finding:
@@ -229,14 +230,17 @@ def _finding(report: _Report) -> Finding:
     )  # fmt: skip
 
 
+def _driver_of(function: str, module: str | None) -> str | None:
+    if module in _MODULES:
+        return _MODULES[module]
+    found = _FUNCTIONS.match(function)
+    return found[1] if found else None
+
+
 def _driver(report: _Report) -> str | None:
-    for module, function in zip(report.modules, report.frames, strict=True):
-        if module in _MODULES:
-            return _MODULES[module]
-        if found := _FUNCTIONS.match(function):
-            return found[1]
-    if found := _FUNCTIONS.match(report.where or report.counter or ""):
-        return found[1]
+    driver = report.frame_driver or _driver_of(report.where or report.counter or "", None)
+    if driver:
+        return driver
     found = re.search(r"drivers/gpu/drm/(panthor|panfrost)/|drivers/gpu/arm/(?:midgard|bifrost|valhall)", report.file)
     return (found[1] or "kbase") if found else None
 

@@ -9,21 +9,25 @@ from pathlib import Path
 from panthorlab.errors import UsageError
 from panthorlab.kernel.job import find_kernel
 from panthorlab.kernel.model import Kernel
+from panthorlab.kernel.plan import Progress, quiet
 from panthorlab.outcome import Side
 from panthorlab.run.events import read_events
 
 
-def resolve_kernel(name: str) -> Kernel:
-    """K of the command line: a store key (or its beginning), `RUN:before`, `RUN:after`, or a build directory."""
+def resolve_kernel(name: str, *, log: Path, progress: Progress = quiet) -> Kernel:
+    """K of the command line: a store key (or its beginning), `RUN:before`, `RUN:after`, or a build directory.
+
+    `log`: where the output of making a build directory bootable goes.
+    """
     run, colon, side = name.rpartition(":")
     if colon and side in (Side.BEFORE, Side.AFTER):
         for event in reversed(read_events(Path(run))):
             if event["event"] == "kernel" and event["side"] == side:
-                return find_kernel(event["key"])
+                return find_kernel(event["key"], log=log, progress=progress)
         raise UsageError(
             f"{run}: that run has no {side} kernel", hint="its build did not finish; `panthorlab resume` it"
         )
-    return find_kernel(name)
+    return find_kernel(name, log=log, progress=progress)
 
 
 def parse_params(settings: Sequence[str]) -> dict[str, str]:

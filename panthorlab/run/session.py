@@ -97,7 +97,7 @@ class Session:
 
         log_dir = Path(job.log_dir)
         try:
-            kernel = resolve_kernel(job.kernel)
+            kernel = resolve_kernel(job.kernel, log=log_dir / "build.log")
             board = open_board(job.board).boot(
                 kernel,
                 log_dir=log_dir,

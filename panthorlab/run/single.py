@@ -33,9 +33,9 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _command(options: argparse.Namespace, command: list[str]) -> int:
-    kernel = resolve_kernel(options.kernel)
     progress = Progress(quiet=options.quiet)
     run_dir = new_run_dir(options.output)
+    kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step)
     board = open_board(options.board)
     params = parse_params(options.param) | {"seed": str(options.seed)}
     out, err = _Capture(sys.stdout.buffer, echo=not options.json), _Capture(sys.stderr.buffer, echo=not options.json)
@@ -101,16 +101,16 @@ class _Capture:
 
 
 def _suites(options: argparse.Namespace) -> int:
-    kernel = resolve_kernel(options.kernel)
     suites = find_suites(options.suite)
     params = parse_params(options.param)
     run_dir = new_run_dir(options.output)
     progress = Progress(quiet=options.quiet)
+    kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step)
 
     def make_job(slot: Slot) -> Job:
         return Job(
             board=options.board,
-            kernel=str(kernel.path),
+            kernel=kernel.key,
             side=Side.AFTER,
             slot=slot.name,
             boot="",

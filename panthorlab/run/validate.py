@@ -95,7 +95,7 @@ class _Validation:
         def make_job(slot: Slot) -> Job:
             return Job(
                 board=options["board"],
-                kernel=str(kernels[slot.side].path),
+                kernel=kernels[slot.side].key,
                 side=slot.side,
                 slot=slot.name,
                 boot="",
@@ -134,10 +134,10 @@ class _Validation:
         """Both kernels, built if they must be; None if *after* does not build, which is then on record."""
         known = {Side(event["side"]): event for event in read_events(self._dir) if event["event"] == "kernel"}
         if set(known) == set(Side):
-            return {side: resolve_kernel(known[side]["path"]) for side in Side}
+            return {side: self._resolve(known[side]["key"]) for side in Side}
         options = self._settings
         if options["before"] is not None:
-            kernels = {Side.BEFORE: resolve_kernel(options["before"]), Side.AFTER: resolve_kernel(options["after"])}
+            kernels = {Side.BEFORE: self._resolve(options["before"]), Side.AFTER: self._resolve(options["after"])}
             if options["swap"]:
                 kernels = {Side.BEFORE: kernels[Side.AFTER], Side.AFTER: kernels[Side.BEFORE]}
             self._record_kernels(kernels)
@@ -157,6 +157,9 @@ class _Validation:
         if built is not None:
             self._note_identical(built, sides)
         return built
+
+    def _resolve(self, name: str) -> Kernel:
+        return resolve_kernel(name, log=self._dir / "build.log", progress=self._progress.step)
 
     def _record_sources(self, sides: Sides) -> None:
         self._log.append(

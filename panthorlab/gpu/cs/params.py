@@ -25,9 +25,10 @@ class CsParams:
 
     resume: Literal["skip", "next"] = "skip"
     """After an acknowledged CS_FAULT (csf facts 12, inferred). `skip`: until the next ERROR_BARRIER only register
-    moves, arithmetic, WAIT, JUMP and error-propagating SYNC_ADD/SET have an effect. They must: the driver's epilogue
-    loads the address of its sync object, adds to it, and only then comes its ERROR_BARRIER; skipping these too would
-    leave every later fence of the queue one short. `next`: everything is executed, only the error status sticks."""
+    moves, arithmetic, loads, WAIT, JUMP and error-propagating SYNC_ADD/SET have an effect. They must: the driver's
+    epilogue loads the address of its sync object, adds to it, and only then comes its ERROR_BARRIER; skipping these
+    too would leave every later fence of the queue one short, and hang the queues that wait for this one. `next`:
+    everything is executed, only the error status sticks."""
 
     exception_data: int = 0
     """EXCEPTION_DATA of CS_FAULT and CS_FATAL (24 bits); its encoding is unknown."""

@@ -59,7 +59,7 @@ def _with_reserved_bits(i: Instruction, tail: Tail | None, simple: Simple | None
     return reserved
 
 
-_SKIPPING_DOES = frozenset({"WAIT", "JUMP", "ERROR_BARRIER", *SIMPLE})
+_SKIPPING_DOES = frozenset({"WAIT", "JUMP", "LOAD_MULTIPLE", "ERROR_BARRIER", *SIMPLE})
 
 
 def bind(word: int, *, skipping: bool = False) -> tuple[Simple | None, Tail | None]:

@@ -180,6 +180,7 @@ class Group:
                 self._start_stream(stream, saved.get(stream))
         if not self.queues:
             self._check("start without streams", f"{name}, and no CS_REQ is START")
+        self.mcu.group_changed()
         self.queue_changed()
 
     def _start_stream(self, stream: int, saved: SavedStream | None) -> None:

@@ -202,9 +202,10 @@ def test_exception_in_a_callback_reaches_the_waiter(guest: tuple[AgentShell, Gue
 
 def test_waiting_in_a_callback_is_refused(guest: tuple[AgentShell, Guest]) -> None:
     shell, _ = guest
-    process = shell.start(["yes"], on_stdout=lambda _data: shell.get("/y") and None)
+    process = shell.start(["yes"], on_stdout=lambda _data: shell.put(b"", "/y"))
     with pytest.raises(RuntimeError, match="callback"):
         process.wait(5)
+    assert shell.ping(5)
 
 
 def test_output_arrives_whole_and_in_order_through_a_slow_callback(guest: tuple[AgentShell, Guest]) -> None:
@@ -226,8 +227,12 @@ def test_a_guest_that_reads_nothing_times_the_sender_out(monkeypatch: pytest.Mon
     monkeypatch.setattr(agent_module, "SEND_TIMEOUT", 0.1)
     ours, theirs = socket.socketpair()
     shell = AgentShell(ours, lambda: LabError("lost"))
-    with pytest.raises(LabError):
+
+    def fill_the_wire() -> None:
         for _ in range(10000):
             shell.start(["x" * 60000], on_stdout=lambda _data: None)
+
+    with pytest.raises(LabError):
+        fill_the_wire()
     shell.close()
     theirs.close()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from pathlib import Path
 from typing import cast
@@ -25,8 +26,8 @@ def note(name: bytes, kind: int, contents: bytes) -> bytes:
 
 # /sys/kernel/notes of a 6.12.117: the build-id, then two notes of Linux itself.
 REAL = (bytes.fromhex("040000001400000003000000474e5500b2c7f2c947061088d1f17dbda618c8ced30989ea")
-        + bytes.fromhex("06000000010000000001 00004c696e7578000000000000".replace(" ", ""))
-        + bytes.fromhex("06000000010000000001 00004c696e7578000000000000".replace(" ", "")))
+        + bytes.fromhex("06000000010000000001 00004c696e757800000000000000".replace(" ", ""))
+        + bytes.fromhex("06000000010000000001 00004c696e757800000000000000".replace(" ", "")))
 
 
 def test_real_notes() -> None:
@@ -42,10 +43,8 @@ def test_any_notes_come_back(notes: list[tuple[bytes, int, bytes]]) -> None:
 
 @given(st.binary(max_size=100))
 def test_garbage_is_a_value_error_at_most(data: bytes) -> None:
-    try:
-        list(parse_notes(data))
-    except ValueError as error:
-        assert "cut off" in str(error)
+    with contextlib.suppress(ValueError):
+        assert sum(len(contents) for _, _, contents in parse_notes(data)) <= len(data)
 
 
 def test_no_build_id() -> None:

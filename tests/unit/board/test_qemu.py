@@ -30,7 +30,8 @@ def _fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 def fake(folder: Path, version: str, answer: str = HELP) -> Path:
     folder.mkdir()
     program = folder / qemu.PROGRAM
-    program.write_text(f"#!/bin/sh\ncase $1 in --version) echo 'QEMU emulator {version}';; *) printf '{answer}';; esac\n")
+    told = f"--version) echo 'QEMU emulator {version}';; *) printf '{answer}';;"
+    program.write_text(f"#!/bin/sh\ncase $1 in {told} esac\n")
     program.chmod(0o755)
     return program
 
@@ -80,7 +81,8 @@ def test_bad_lock_line(text: str) -> None:
 def test_print_uris() -> None:
     text = ("'http://m/debian/pool/main/q/qemu_11%2bds-1%7ebpo_amd64.deb' qemu_1%3a11+ds-1~bpo_amd64.deb 12 SHA256:"
             + "a" * 64 + "\n'http://other/x.deb' x.deb 1 SHA256:" + "b" * 64 + "\nReading lists...\n")
-    assert debs.parse_print_uris(text, "http://m/debian/") == [Deb("pool/main/q/qemu_11+ds-1~bpo_amd64.deb", 12, "a" * 64)]
+    wanted = Deb("pool/main/q/qemu_11+ds-1~bpo_amd64.deb", 12, "a" * 64)
+    assert debs.parse_print_uris(text, "http://m/debian/") == [wanted]
 
 
 @pytest.fixture
@@ -90,7 +92,8 @@ def archive(tmp_path: Path) -> tuple[Path, Deb]:
         pytest.skip("no apt here")
     tree = tmp_path / "tree"
     (tree / "DEBIAN").mkdir(parents=True)
-    (tree / "DEBIAN/control").write_text("Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x <x@y>\nDescription: x\n")
+    (tree / "DEBIAN/control").write_text(
+        "Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x <x@y>\nDescription: x\n")
     (tree / "lib").mkdir()
     (tree / "lib/hello").write_text("hello")
     pool = tmp_path / "mirror/pool"

@@ -42,7 +42,8 @@ def gone(pid: int, timeout: float) -> bool:
 
 
 def test_child_dies_with_a_killed_controller_but_not_with_the_thread_that_asked() -> None:
-    with subprocess.Popen([sys.executable, "-c", CONTROLLER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as controller:
+    argv = [sys.executable, "-c", CONTROLLER]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as controller:
         assert controller.stdout is not None
         child = int(controller.stdout.readline())
         assert controller.stdout.readline() == b"started\n"

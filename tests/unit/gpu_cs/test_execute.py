@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from panthorlab.gpu.cs.codec import encode
+from panthorlab.gpu.cs.opcodes import TABLE, Spec
 from panthorlab.gpu.cs.params import CsParams
 from panthorlab.gpu.cs.ports import Requester
 from panthorlab.gpu.cs.standalone import Rig
@@ -48,6 +49,17 @@ def test_igt_store_job() -> None:
     assert rig.firmware.events == [("flush",), ("flush",), ("sync_update",)]
     assert rig.stream.extract == rig.stream.insert == 128
     assert rig.stream.idle
+
+
+@pytest.mark.parametrize("spec", TABLE, ids=lambda spec: spec.mnemonic)
+def test_every_instruction_executes_with_harmless_operands(spec: Spec) -> None:
+    values = {"dst": 10, "data": 12, "base": 14, "value": 14, "src": 12, "addr": 0, "type": 2, "mask": 3}
+    address = 0 if spec.mnemonic in ("CALL", "JUMP", "SET_EXCEPTION_HANDLER") else DATA
+    rig = execute(E("MOVE", dst=0, imm=address), E("MOVE32", dst=1, imm=0), E("MOVE32", dst=94, imm=0),
+                  E(spec.mnemonic, **{f.name: values[f.name] for f in spec.fields if f.name in values}))
+    assert {event[0] for event in rig.firmware.events} <= {"flush", "sync_update", "wake_group", "unmodelled"}
+    unmodelled = [event[1] for event in rig.firmware.events if event[0] == "unmodelled"]
+    assert unmodelled == (["cs-no-heap"] if spec.mnemonic in ("HEAP_OPERATION", "FINISH_FRAGMENT") else [])
 
 
 @pytest.mark.parametrize(("start", "imm", "result"), [(5, -6, 0xFFFFFFFF), (0xFFFFFFFF, 2, 1),

@@ -25,7 +25,7 @@ TIMED = CsParams(compute_seconds=2 * TICK, tiling_seconds=4 * TICK, fragment_sec
 
 @st.composite
 def programs(draw: st.DrawFn) -> list[int]:
-    """Sensible code: addresses mostly valid, branches forward, waits that end, slots that do not wait for themselves."""
+    """Sensible code: addresses mostly valid, branches forward, no operation waits for the slot it signals."""
     words = [encode("MOVE", dst=2 * n, imm=address) for n, address in enumerate((*POINTERS, HEAP))]
     address = st.sampled_from([0, 2, 4, 6])
     value = st.integers(10, 29)

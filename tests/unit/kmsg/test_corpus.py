@@ -3,16 +3,10 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from corpus import FIXTURES, Fixture
-
 from panthorlab.kmsg import RecordReader, find, scan, scan_bytes
+from tests.unit.kmsg.corpus import FIXTURES, Fixture
 
 
 @pytest.mark.parametrize("fixture", FIXTURES, ids=lambda fixture: fixture.name)

@@ -4,17 +4,12 @@
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from corpus import DATA
-
 from panthorlab.kmsg import Kind, scan, scan_bytes
+from tests.unit.kmsg.corpus import DATA
 
 
 @dataclass(frozen=True)

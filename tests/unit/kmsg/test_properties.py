@@ -3,20 +3,15 @@
 
 from __future__ import annotations
 
-import sys
 import tracemalloc
 from itertools import pairwise
-from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from corpus import FIXTURES
-
 from panthorlab.kmsg import JSON_FIELDS, RecordReader, explain, find, scan
 from panthorlab.kmsg.records import MAX_LINE
+from tests.unit.kmsg.corpus import FIXTURES
 
 LINES = sorted({line for fixture in FIXTURES for line in fixture.log.split(b"\n")})
 NOISE = (

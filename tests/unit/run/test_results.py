@@ -9,7 +9,7 @@ from panthorlab.outcome import Outcome
 from panthorlab.run import reports, results
 from panthorlab.verdict.model import Verdict
 
-START = {
+START: dict[str, Any] = {
     "event": "run-start", "time": 0.0, "suites": ["heap-exit-claim"], "command": ["panthorlab"],
     "options": {"expect": "fix", "boots": 2, "board": "b", "seed": 1},
 }  # fmt: skip
@@ -42,11 +42,11 @@ def boot(
     return events
 
 
-KERNELS = [{"event": "kernel", "side": side, "key": side, "build_id": "ab"} for side in ("before", "after")]
+KERNELS: list[dict[str, Any]] = [{"event": "kernel", "side": side, "key": side, "build_id": "ab"} for side in ("before", "after")]
 
 
 def test_whole_run_is_fixed() -> None:
-    events = [START, *KERNELS]
+    events: list[dict[str, Any]] = [START, *KERNELS]
     for slot in (1, 2):
         events += boot("before", slot, 1, 120, 119) + boot("after", slot, 1, 120, 0)
     verdict = reports.judge(events)
@@ -54,7 +54,7 @@ def test_whole_run_is_fixed() -> None:
 
 
 def test_iterations_of_a_boot_the_lab_ended_are_kept() -> None:
-    events = [START, *KERNELS]
+    events: list[dict[str, Any]] = [START, *KERNELS]
     events += boot("before", 1, 1, 120, 119) + boot("before", 2, 1, 120, 119) + boot("after", 1, 1, 120, 0)
     events += boot("after", 2, 1, 50, 0, end="ERROR") + boot("after", 2, 2, 70, 0)
     verdict = reports.judge(events)
@@ -63,7 +63,7 @@ def test_iterations_of_a_boot_the_lab_ended_are_kept() -> None:
 
 
 def test_iterations_before_kill_9_are_kept_but_a_short_run_is_no_fix() -> None:
-    events = [START, *KERNELS]
+    events: list[dict[str, Any]] = [START, *KERNELS]
     events += boot("before", 1, 1, 120, 119) + boot("before", 2, 1, 120, 119) + boot("after", 1, 1, 120, 0)
     events += boot("after", 2, 1, 50, 0, end=None)
     assert next(item for item in results.boots(events) if item.id == "after2.1").outcome == Outcome.DONE

@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A GPU on a bench: guest RAM, page tables and the driver's side of the interfaces, without QEMU."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import struct
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from panthorlab.gpu import registers as regs
+from panthorlab.gpu.device import Gpu
+from panthorlab.gpu.events import Reporter
+from panthorlab.gpu.fw import layout
+from panthorlab.gpu.fw.layout import CsgIn, CsgOut, CsIn, CsOut, GlbIn, GlbOut
+from panthorlab.gpu.loop import Loop
+from panthorlab.gpu.params import Params
+from panthorlab.gpu.trace import NoTrace
+
+RAM_BASE, RAM_SIZE = 0x4000_0000, 0x40_0000
+REGISTER = {r.name: r.offset for r in regs.CONTROL}
+AS_REGISTER = {r.name: r.offset for r in regs.AS_BLOCK}
+RW_PAGE = 0x60000000000E43
+STREAM_VA, RESULT_VA, HEAP_VA, RING_VA, SYNC_VA = 0x100_0000, 0x100_1000, 0x8000_0000_3000, 0x8000_0000_1000, 0x8000_0000_0000
+RING_IFACE = 0x0402_0000  # MCU VA of the ring pointers, two pages per queue
+SUSPEND_BUF = 0x0410_0000
+STORE = (0x0144000001001000, 0x02460000DEADBEEF, 0x1546440000010000, 0x0300000000FF0000)
+HEAP_SET = (0x0148800000003000, 0x3000480000000000)
+SPIN = (0x160000006000FFFF,)
+SIGNAL = (0x015C800000000000, 0x015E000000000001, 0x0300000000FF0000, 0x33005C5E00000001, 0x2F00000000000000)
+
+
+@dataclass
+class Space:
+    """Page tables of one address space, edited like the driver does: in RAM, without telling anybody."""
+
+    bench: Bench
+    root: int
+    pages: dict[int, int] = field(default_factory=dict)
+
+    def map(self, va: int, flags: int = RW_PAGE) -> int:
+        """Map a fresh page at `va`; returns its physical address."""
+        pa = self.pages.get(va) or self.bench.page()
+        self.pages[va] = pa
+        self.entry(va, pa | flags)
+        return pa
+
+    def unmap(self, va: int) -> None:
+        self.entry(va, 0)
+
+    def entry(self, va: int, value: int, level: int = 3) -> None:
+        table = self.root
+        for upper in range(level):
+            at = table + (va >> 39 - 9 * upper & 511) * 8
+            if not self.bench.quad(at):
+                self.bench.put_quad(at, self.bench.page() | 3)
+            table = self.bench.quad(at) & 0xFFFFFFFFF000
+        self.bench.put_quad(table + (va >> 39 - 9 * level & 511) * 8, value)
+
+    def pa(self, va: int) -> int:
+        return self.pages[va & ~0xFFF] + (va & 0xFFF)
+
+
+class Bench:
+    """Everything between the registers and guest RAM, and the driver's habits as methods."""
+
+    def __init__(self, *assignments: str) -> None:
+        self.events = io.StringIO()
+        self.errors: list[Exception] = []
+        self.reporter = Reporter(self.events, io.StringIO())
+        self.loop = Loop(self._on_error, lambda _late: None)
+        self.gpu = Gpu(Params.parse(assignments), self.reporter, NoTrace(), self.loop)
+        self.fd = os.memfd_create("ram")
+        os.truncate(self.fd, RAM_SIZE)
+        self.gpu.ram.map(RAM_BASE, self.fd, 0, RAM_SIZE, writable=True)
+        self._next = RAM_BASE
+        self.mcu = Space(self, self.page())
+        self.user = Space(self, self.page())
+
+    def _on_error(self, error: Exception) -> None:
+        if not self.gpu.failed(error):
+            self.errors.append(error)
+
+    def close(self) -> None:
+        self.gpu.mcu.stop()
+        self.gpu.memory_changed()
+        self.gpu.ram.clear()
+        os.close(self.fd)
+
+    # --- RAM
+
+    def page(self) -> int:
+        self._next += 0x1000
+        assert self._next < RAM_BASE + RAM_SIZE
+        return self._next
+
+    def quad(self, pa: int) -> int:
+        return int.from_bytes(os.pread(self.fd, 8, pa - RAM_BASE), "little")
+
+    def put_quad(self, pa: int, value: int) -> None:
+        os.pwrite(self.fd, struct.pack("<Q", value), pa - RAM_BASE)
+
+    def word(self, pa: int) -> int:
+        return int.from_bytes(os.pread(self.fd, 4, pa - RAM_BASE), "little")
+
+    def put_word(self, pa: int, value: int) -> None:
+        os.pwrite(self.fd, struct.pack("<I", value), pa - RAM_BASE)
+
+    def iface(self, va: int) -> int:
+        """u32 of the firmware interface."""
+        return self.word(self.mcu.pa(va))
+
+    def put_iface(self, va: int, value: int) -> None:
+        self.put_word(self.mcu.pa(va), value)
+
+    def put_iface64(self, va: int, value: int) -> None:
+        self.put_quad(self.mcu.pa(va), value)
+
+    # --- registers
+
+    def read(self, name: str) -> int:
+        return self.gpu.read(REGISTER[name])
+
+    def write(self, name: str, value: int) -> None:
+        self.gpu.write(REGISTER[name], value)
+
+    def as_write(self, space: int, name: str, value: int) -> None:
+        self.gpu.write(regs.AS_BASE + regs.AS_STRIDE * space + AS_REGISTER[name], value)
+
+    def as_read(self, space: int, name: str) -> int:
+        return self.gpu.read(regs.AS_BASE + regs.AS_STRIDE * space + AS_REGISTER[name])
+
+    def enable_space(self, index: int, space: Space) -> None:
+        self.as_write(index, "TRANSTAB_LO", space.root)
+        self.as_write(index, "TRANSCFG_LO", 0x420001C6)
+        self.as_write(index, "COMMAND", 1)
+
+    def disable_space(self, index: int) -> None:
+        self.as_write(index, "TRANSTAB_LO", 0)
+        self.as_write(index, "TRANSCFG_LO", 1)
+        self.as_write(index, "COMMAND", 1)
+
+    def lock(self, index: int, va: int, bits: int = 15) -> None:
+        self.as_write(index, "LOCKADDR_LO", va & 0xFFFFFFC0 | bits - 1)
+        self.as_write(index, "LOCKADDR_HI", va >> 32)
+        self.as_write(index, "COMMAND", 2)
+
+    # --- time
+
+    def pump(self, until: Callable[[], bool] | None = None, seconds: float = 2.0) -> None:
+        """Run the model until the condition holds; fails when it does not within `seconds`. None: run what is due."""
+        deadline = time.monotonic() + seconds
+        if until is None:
+            for _ in range(50):
+                self.loop.step(0)
+        else:
+            while not until():
+                assert time.monotonic() < deadline, "the model did not get there"
+                self.loop.step(0.01)
+        assert self.errors == []
+
+    def elapse(self, seconds: float) -> None:
+        """Run the model for so long."""
+        end = time.monotonic() + seconds
+        self.pump(lambda: time.monotonic() >= end)
+
+    def kinds(self) -> list[str]:
+        return [json.loads(line)["kind"] for line in self.events.getvalue().splitlines()]
+
+    def texts(self, kind: str) -> list[str]:
+        events = map(json.loads, self.events.getvalue().splitlines())
+        return [event["text"] for event in events if event["kind"] == kind]
+
+    # --- the driver
+
+    def power_up(self) -> None:
+        """What panthor does until the MCU runs."""
+        self.write("GPU_INT_MASK", 0x20103)
+        self.write("L2_PWRON_LO", 1)
+        self.enable_space(0, self.mcu)
+        self.write("JOB_INT_CLEAR", 0xFFFFFFFF)
+        self.write("JOB_INT_MASK", 0xFFFFFFFF)
+        self.write("MMU_INT_MASK", 0xFFFF)
+        self.write("MCU_CONTROL", 2)
+        self.pump(lambda: bool(self.read("JOB_INT_RAWSTAT") & 1 << 31))
+        self.write("JOB_INT_CLEAR", 1 << 31)
+
+    def boot(self) -> None:
+        """Firmware memory, then `power_up`, then the global init hand-shake."""
+        for page in range(layout.SHARED_SIZE // 0x1000):
+            self.mcu.map(layout.SHARED + page * 0x1000)
+        for page in range(16):
+            self.mcu.map(RING_IFACE + page * 0x1000)
+            self.mcu.map(SUSPEND_BUF + page * 0x1000)
+        self.power_up()
+        self.put_iface(layout.GLB_INPUT + GlbIn.ACK_IRQ_MASK, 0x0400050E)
+        self.put_iface(layout.GLB_INPUT + GlbIn.PROGRESS_TIMER, 0x271000)
+        self.put_iface(layout.GLB_INPUT + GlbIn.IDLE_TIMER, 49)
+        self.put_iface64(layout.GLB_INPUT + GlbIn.CORE_EN_MASK, regs.SHADER_PRESENT)
+        self.put_iface(layout.GLB_INPUT + GlbIn.REQ, 0x40E)
+        self.ring_global()
+        assert self.iface(layout.GLB_OUTPUT + GlbOut.ACK) & 0x7FE == 0x40E
+
+    def ring_global(self, groups: int = 0) -> None:
+        """Doorbell 0, for the groups in the mask."""
+        ack = self.iface(layout.GLB_OUTPUT + GlbOut.DOORBELL_ACK)
+        self.put_iface(layout.GLB_INPUT + GlbIn.DOORBELL_REQ, ack ^ groups)
+        self.gpu.write(regs.DOORBELL_BASE, 1)
+        self.pump()
+
+    def make_user_memory(self) -> None:
+        for va in (STREAM_VA, RESULT_VA, HEAP_VA, HEAP_VA + 0x1000, RING_VA, SYNC_VA):
+            self.user.map(va)
+        self.enable_space(1, self.user)
+
+    def put_stream(self, *words: int) -> None:
+        for i, word in enumerate(words):
+            self.put_quad(self.user.pa(STREAM_VA) + 8 * i, word)
+
+    def put_ring(self, *words: int, at: int = 0) -> None:
+        """Instructions into the ring; INSERT moves behind them."""
+        for i, word in enumerate(words):
+            self.put_quad(self.user.pa(RING_VA) + (at + 8 * i) % 0x1000, word)
+        self.put_iface64(RING_IFACE, at + 8 * len(words))
+
+    def prepare_group(self, streams: int = 1, space: int = 1) -> None:
+        """The input words of CSG 0 and its streams, as panthor writes them before START."""
+        for stream in range(streams):
+            at = layout.cs_input(0, stream)
+            self.put_iface64(at + CsIn.RINGBUF_BASE, RING_VA)
+            self.put_iface(at + CsIn.RINGBUF_SIZE, 0x1000)
+            self.put_iface64(at + CsIn.RINGBUF_INPUT, RING_IFACE + stream * 0x2000)
+            self.put_iface64(at + CsIn.RINGBUF_OUTPUT, RING_IFACE + stream * 0x2000 + 0x1000)
+            self.put_iface(at + CsIn.CONFIG, 1 << 8)
+            self.put_iface(at + CsIn.ACK_IRQ_MASK, 0xFFFFFFFF)
+            request = self.iface(at + CsIn.REQ) & ~7
+            self.put_iface(at + CsIn.REQ, request | 1 | 1 << 8 | 1 << 10)
+        self.put_iface(layout.csg_input(0) + CsgIn.CONFIG, space)
+        self.put_iface64(layout.csg_input(0) + CsgIn.SUSPEND_BUF, SUSPEND_BUF)
+        self.put_iface(layout.csg_input(0) + CsgIn.ACK_IRQ_MASK, 0xFFFFFFFF)
+
+    def request(self, state: int, toggles: int = 0) -> None:
+        """CSG_REQ.STATE and toggle bits of CSG 0, and the doorbell."""
+        at_in, at_out = layout.csg_input(0), layout.csg_output(0)
+        request = self.iface(at_in + CsgIn.REQ)
+        ack = self.iface(at_out + CsgOut.ACK)
+        request = request & ~(7 | toggles) | state | ~ack & toggles
+        self.put_iface(at_in + CsgIn.REQ, request)
+        self.put_iface(at_in + CsgIn.DOORBELL_REQ, self.iface(at_out + CsgOut.DOORBELL_ACK) ^ 1)
+        self.ring_global(1)
+
+    def acknowledged(self, state: int) -> bool:
+        return self.iface(layout.csg_output(0) + CsgOut.ACK) & 7 == state
+
+    def start(self, state: int = 1) -> None:
+        """Put the group on slot 0: START or RESUME."""
+        self.prepare_group()
+        self.request(state, toggles=0x10)
+        assert self.acknowledged(state)
+
+    def take_events(self) -> int:
+        """CSG events of slot 0 that are pending; then they are taken, as the driver's handler does."""
+        at_in, at_out = layout.csg_input(0), layout.csg_output(0)
+        request, ack = self.iface(at_in + CsgIn.REQ), self.iface(at_out + CsgOut.ACK)
+        events = (request ^ ack) & 0xF0000000
+        self.put_iface(at_in + CsgIn.REQ, request ^ events)
+        self.write("JOB_INT_CLEAR", 1)
+        return events
+
+    def take_stream_events(self) -> int:
+        """CS events of stream 0; then they are acknowledged and the CS doorbell is rung."""
+        at_in, at_out = layout.cs_input(0, 0), layout.cs_output(0, 0)
+        request, ack = self.iface(at_in + CsIn.REQ), self.iface(at_out + CsOut.ACK)
+        events = (request ^ ack) & 0xCC000000
+        self.put_iface(layout.csg_input(0) + CsgIn.CS_IRQ_ACK, self.iface(layout.csg_output(0) + CsgOut.CS_IRQ_REQ))
+        self.put_iface(at_in + CsIn.REQ, request ^ events)
+        self.request(self.iface(layout.csg_input(0) + CsgIn.REQ) & 7)
+        return events
+
+
+MakeBench = Callable[..., Bench]
+
+
+@pytest.fixture()
+def make_bench() -> Iterator[MakeBench]:
+    """Benches with parameters, e.g. `make_bench("writeout.delay_ms=0")`."""
+    benches: list[Bench] = []
+
+    def make(*assignments: str) -> Bench:
+        benches.append(Bench(*assignments))
+        return benches[-1]
+
+    yield make
+    for bench in benches:
+        bench.close()
+
+
+@pytest.fixture()
+def bench(make_bench: MakeBench) -> Bench:
+    """Powered up, user memory there, no group yet."""
+    made = make_bench("writeout.delay_ms=2")
+    made.boot()
+    made.make_user_memory()
+    return made

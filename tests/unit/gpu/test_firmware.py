@@ -1,0 +1,458 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The firmware as the driver sees it: boot, life of a group, events, and the heap context write-out."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from panthorlab.gpu.fw import layout
+from panthorlab.gpu.fw.layout import Csg, CsgIn, CsgOut, CsIn, CsOut, GlbIn, GlbOut
+
+START, RESUME, SUSPEND, TERMINATE = Csg.START, Csg.RESUME, Csg.SUSPEND, Csg.TERMINATE
+STREAM_VA, RESULT_VA, HEAP_VA, RING_VA, SYNC_VA = 0x100_0000, 0x100_1000, 0x8000_0000_3000, 0x8000_0000_1000, 0x8000_0000_0000
+RING_IFACE, SUSPEND_BUF = 0x0402_0000, 0x0410_0000
+STORE = (0x0144000001001000, 0x02460000DEADBEEF, 0x1546440000010000, 0x0300000000FF0000)
+HEAP_SET = (0x0148800000003000, 0x3000480000000000)
+SPIN = (0x160000006000FFFF,)
+SIGNAL = (0x015C800000000000, 0x015E000000000001, 0x0300000000FF0000, 0x33005C5E00000001, 0x2F00000000000000)
+BAD_STORE = (0x0144000077000000, *STORE[1:])
+Bench = Any  # conftest.Bench
+
+
+def stored(bench: Bench) -> bool:
+    return bool(bench.word(bench.user.pa(RESULT_VA)) == 0xDEADBEEF)
+
+
+# --- boot
+
+
+def test_interface_is_what_the_driver_checks(bench: Bench) -> None:
+    words = [bench.iface(layout.SHARED + 4 * i) for i in range(8)]
+    assert words == [0x01010000, 0, 0x04002000, 0x04003000, 8, 0x100, 0, 0x71]
+    for group in range(8):
+        control = [bench.iface(layout.csg_control(group) + 4 * i) for i in range(7)]
+        assert control[5:] == [8, 0xC]
+        assert control[3] > 0
+        assert control[4] > 0
+        for stream in range(8):
+            at = layout.csg_control(group) + 0x40 + stream * 0xC
+            features, at_in, at_out = (bench.iface(at + 4 * i) for i in range(3))
+            assert features == 0x0007085F
+            assert layout.SHARED <= at_in <= at_in + 0x58 <= layout.SHARED + layout.SHARED_SIZE
+            assert layout.SHARED <= at_out <= at_out + 0xD8 <= layout.SHARED + layout.SHARED_SIZE
+    blocks = sorted([layout.GLB_INPUT, layout.GLB_OUTPUT]
+                    + [f(g) for f in (layout.csg_input, layout.csg_output) for g in range(8)]
+                    + [f(g, s) for f in (layout.cs_input, layout.cs_output) for g in range(8) for s in range(8)])
+    assert min(b - a for a, b in zip(blocks, blocks[1:], strict=False)) >= 0x58
+
+
+def test_mcu_does_not_boot_without_l2(make_bench: Any) -> None:
+    bench = make_bench()
+    bench.write("MCU_CONTROL", 2)
+    bench.pump()
+    assert bench.read("MCU_STATUS") == 0
+    assert "check" in bench.kinds()
+
+
+def test_mcu_that_finds_no_memory_faults_on_as0(make_bench: Any) -> None:
+    bench = make_bench()
+    bench.write("L2_PWRON_LO", 1)
+    bench.enable_space(0, bench.mcu)
+    bench.write("MCU_CONTROL", 2)
+    bench.pump()
+    assert bench.read("MCU_STATUS") == 3
+    assert bench.read("MMU_INT_RAWSTAT") == 1
+    assert bench.as_read(0, "FAULTSTATUS") >> 16 == 0x7CD0
+
+
+def test_ping(bench: Bench) -> None:
+    request = bench.iface(layout.GLB_INPUT + GlbIn.REQ) ^ 1 << 8
+    bench.put_iface(layout.GLB_INPUT + GlbIn.REQ, request)
+    bench.write("JOB_INT_CLEAR", 0xFFFFFFFF)
+    bench.ring_global()
+    assert (bench.iface(layout.GLB_OUTPUT + GlbOut.ACK) ^ request) & 1 << 8 == 0
+    assert bench.read("JOB_INT_RAWSTAT") == 1 << 31
+
+
+def test_a_doorbell_without_news_raises_no_interrupt(bench: Bench) -> None:
+    bench.write("JOB_INT_CLEAR", 0xFFFFFFFF)
+    bench.ring_global(0xFF)
+    assert bench.read("JOB_INT_RAWSTAT") == 0
+
+
+@pytest.mark.parametrize("cleared_late", [False, True])
+def test_halt_and_fast_boot(bench: Bench, cleared_late: bool) -> None:
+    """6.12 clears HALT after the halt; 7.x before the next boot: here, even later."""
+    at = layout.GLB_INPUT + GlbIn.REQ
+    for _ in range(2):
+        bench.put_iface(at, bench.iface(at) | 1)
+        bench.ring_global()
+        assert bench.read("MCU_STATUS") == 2
+        if not cleared_late:
+            bench.put_iface(at, bench.iface(at) & ~1)
+        bench.write("MCU_CONTROL", 0)
+        assert bench.read("MCU_STATUS") == 0
+        bench.power_up()
+        assert bench.read("MCU_STATUS") == 1
+        bench.put_iface(at, bench.iface(at) & ~1)
+        bench.ring_global()
+        assert bench.read("MCU_STATUS") == 1
+
+
+def test_stale_words_of_a_fast_boot_raise_no_events(bench: Bench) -> None:
+    bench.put_iface(layout.csg_input(0) + CsgIn.REQ, 0xF0000023)
+    bench.put_iface(layout.cs_input(0, 0) + CsIn.REQ, 0xCC000001)
+    bench.write("MCU_CONTROL", 0)
+    bench.power_up()
+    assert bench.iface(layout.csg_output(0) + CsgOut.ACK) == 0xF0000020
+    assert bench.iface(layout.cs_output(0, 0) + CsOut.ACK) == 0xCC000000
+
+
+# --- life of a group
+
+
+def test_start_runs_what_is_in_the_ring_without_a_doorbell(bench: Bench) -> None:
+    bench.put_ring(*STORE, *SIGNAL)
+    bench.start()
+    bench.pump(lambda: stored(bench))
+    bench.pump(lambda: bench.quad(bench.user.pa(SYNC_VA)) == 1)
+    bench.pump(lambda: bench.take_events() == Csg.SYNC_UPDATE | Csg.IDLE)
+    assert bench.quad(bench.mcu.pa(RING_IFACE + 0x1000)) == 8 * len(STORE + SIGNAL)
+
+
+def test_user_doorbell_and_status(bench: Bench) -> None:
+    bench.put_ring()
+    bench.start()
+    bench.pump()
+    assert bench.take_events() == Csg.IDLE
+    bench.request(START, Csg.STATUS_UPDATE)
+    assert bench.iface(layout.csg_output(0) + CsgOut.STATUS_STATE) == 1
+    bench.put_ring(*STORE, *SPIN)
+    bench.pump()
+    assert not stored(bench), "nothing is fetched without a doorbell"
+    bench.gpu.write(0x90000, 1)
+    bench.pump(lambda: stored(bench))
+    bench.request(START, Csg.STATUS_UPDATE)
+    assert bench.iface(layout.csg_output(0) + CsgOut.STATUS_STATE) == 0
+    assert not bench.take_events() & Csg.IDLE
+
+
+def test_doorbell_between_insert_and_the_slice_is_not_idle(bench: Bench) -> None:
+    bench.put_ring()
+    bench.start()
+    bench.pump()
+    bench.put_ring(*STORE)
+    bench.gpu.write(0x90000, 1)
+    bench.gpu.mcu._service()
+    bench.gpu.mcu.groups[0].publish_status()
+    assert bench.iface(layout.csg_output(0) + CsgOut.STATUS_STATE) == 0
+
+
+def test_terminate_interrupts_a_spinning_stream(bench: Bench) -> None:
+    bench.put_ring(*SPIN)
+    bench.start()
+    bench.pump()
+    bench.request(TERMINATE)
+    assert bench.acknowledged(TERMINATE)
+    assert bench.read("JOB_INT_RAWSTAT") & 1
+
+
+def test_state_survives_the_soft_reset_of_runtime_suspend(bench: Bench) -> None:
+    bench.put_ring(*HEAP_SET, 0x0246000012345678, *STORE[:1])
+    bench.start()
+    bench.pump()
+    bench.request(SUSPEND)
+    bench.pump(lambda: bench.acknowledged(SUSPEND))
+    bench.write("GPU_CMD", 0x101)
+    assert bench.read("GPU_INT_RAWSTAT") & 1 << 8
+    bench.write("GPU_INT_CLEAR", 1 << 8)
+    assert bench.read("GPU_INT_MASK") == 0x20103
+    for page in range(layout.SHARED_SIZE // 0x1000):  # slow reload: the section is zeroed
+        for word in range(0, 0x1000, 8):
+            bench.put_quad(bench.mcu.pa(layout.SHARED + page * 0x1000) + word, 0)
+    bench.power_up()
+    bench.enable_space(1, bench.user)
+    bench.put_iface64(RING_IFACE + 8, 32)  # EXTRACT_INIT := what SUSPEND left in EXTRACT
+    bench.put_ring(*STORE[2:], at=32)
+    bench.start(RESUME)
+    bench.pump(lambda: bench.word(bench.user.pa(RESULT_VA)) == 0x12345678)
+    bench.request(TERMINATE)
+    bench.pump(lambda: bench.acknowledged(TERMINATE))
+    assert [t.rsplit(" ", 1)[-1] for t in bench.texts("write-out")] == ["written", "written"]
+    assert bench.texts("check") == []
+
+
+def test_resume_from_a_buffer_that_holds_nothing(bench: Bench) -> None:
+    bench.put_ring(*STORE)
+    bench.start(RESUME)
+    bench.pump(lambda: stored(bench))
+    assert any("holds" in t or "no group was suspended" in t for t in bench.texts("check"))
+
+
+def test_requests_on_an_empty_slot_are_acknowledged_and_nothing_else(bench: Bench) -> None:
+    for state in (SUSPEND, TERMINATE):
+        bench.prepare_group()
+        bench.request(state)
+        assert bench.acknowledged(state)
+    assert "write-out" not in bench.kinds()
+
+
+def test_status_and_priority_are_acknowledged_while_suspend_is_pending(make_bench: Any) -> None:
+    bench = make_bench("writeout.delay_ms=30")
+    bench.boot()
+    bench.make_user_memory()
+    bench.put_ring(*HEAP_SET)
+    bench.start()
+    bench.pump()
+    bench.request(SUSPEND)
+    bench.request(SUSPEND, Csg.EP_CFG | Csg.STATUS_UPDATE)
+    request, ack = (bench.iface(a) for a in (layout.csg_input(0) + CsgIn.REQ, layout.csg_output(0) + CsgOut.ACK))
+    assert (request ^ ack) & (Csg.EP_CFG | Csg.STATUS_UPDATE) == 0
+    assert not bench.acknowledged(SUSPEND)
+    bench.request(TERMINATE)  # the driver escalates
+    bench.pump(lambda: bench.acknowledged(TERMINATE))
+
+
+def test_glb_idle_comes_after_the_idle_timer(bench: Bench) -> None:
+    bench.put_ring(*STORE)
+    bench.start()
+
+    def raised() -> bool:
+        request, ack = (bench.iface(a) for a in (layout.GLB_INPUT + GlbIn.REQ, layout.GLB_OUTPUT + GlbOut.ACK))
+        return bool((request ^ ack) & 1 << 26)
+
+    bench.pump(lambda: stored(bench))
+    start = time.monotonic()
+    bench.pump(raised)
+    assert time.monotonic() - start > 0.0005
+
+
+# --- exceptions
+
+
+def test_fault_is_latched_reported_and_acknowledged(bench: Bench) -> None:
+    bench.put_ring(*BAD_STORE, 0x2F00000000000000, *STORE)
+    bench.start()
+    bench.pump(lambda: bench.read("MMU_INT_RAWSTAT") == 2)
+    assert bench.as_read(1, "FAULTSTATUS") == 0x7DC003C1
+    assert bench.as_read(1, "FAULTADDRESS_LO") == 0x77000000
+    assert bench.iface(layout.cs_output(0, 0) + CsOut.FAULT) == 0x48
+    assert bench.iface(layout.cs_output(0, 0) + CsOut.FAULT_INFO) == 0x77000000
+    bench.pump()
+    assert not stored(bench), "the stream waits for the acknowledgement"
+    assert bench.take_stream_events() == 1 << 31
+    bench.pump(lambda: stored(bench))
+    bench.write("MMU_INT_CLEAR", 2)
+    assert bench.as_read(1, "FAULTSTATUS") == 0x7DC003C1, "6.12 reads it after clearing the interrupt"
+
+
+def test_first_fault_stays_latched(bench: Bench) -> None:
+    bench.put_ring(*BAD_STORE, 0x2F00000000000000, 0x0144000078000000, *STORE[1:])
+    bench.start()
+    bench.pump(lambda: bench.read("MMU_INT_RAWSTAT") == 2)
+    bench.take_stream_events()
+    bench.pump(lambda: bench.reporter.counts["mmu-fault already latched"] == 1)
+    assert bench.as_read(1, "FAULTADDRESS_LO") == 0x77000000
+
+
+def test_fatal_leaves_the_stream_dead(bench: Bench) -> None:
+    bench.put_ring(0xEE00000000000000, *STORE)
+    bench.start()
+    bench.pump(lambda: bench.iface(layout.cs_output(0, 0) + CsOut.FATAL) == 0x49)
+    assert bench.take_stream_events() == 1 << 30
+    bench.pump()
+    assert not stored(bench)
+    bench.request(TERMINATE)
+    assert bench.acknowledged(TERMINATE)
+
+
+def test_tiler_oom_hand_shake(make_bench: Any) -> None:
+    bench = make_bench("tiler.chunks_per_job=1", "writeout.delay_ms=1")
+    bench.boot()
+    bench.make_user_memory()
+    bench.put_ring(*HEAP_SET, 0x3100000000000000, 0x0500000000000000, 0x0300000000FF0000, *STORE)
+    bench.start()
+    at = layout.cs_output(0, 0)
+    bench.pump(lambda: bool((bench.iface(at + CsOut.ACK) ^ bench.iface(layout.cs_input(0, 0) + CsIn.REQ)) & 1 << 26))
+    vt_start, vt_end, frag_end = (bench.iface(at + f) for f in (
+        CsOut.HEAP_VT_START, CsOut.HEAP_VT_END, CsOut.HEAP_FRAG_END))
+    assert frag_end <= vt_end < vt_start, "the driver checks this"
+    assert bench.iface(at + CsOut.HEAP_ADDRESS) == HEAP_VA & 0xFFFFFFFF
+    assert not stored(bench)
+    chunk = 0x8000_0020_0000
+    for page in range(32):
+        bench.user.map(chunk + page * 0x1000)
+    for field in (CsIn.HEAP_START, CsIn.HEAP_END):
+        bench.put_iface64(layout.cs_input(0, 0) + field, chunk | 0x20000 >> 12)
+    assert bench.take_stream_events() == 1 << 26
+    bench.pump(lambda: stored(bench))
+
+
+def test_progress_timer(make_bench: Any) -> None:
+    bench = make_bench("run.time_us=1e6")
+    bench.boot()
+    bench.make_user_memory()
+    bench.put_iface(layout.GLB_INPUT + GlbIn.PROGRESS_TIMER, 10)  # 10240 cycles at 1 GHz
+    bench.put_iface(layout.GLB_INPUT + GlbIn.REQ, bench.iface(layout.GLB_INPUT + GlbIn.REQ) ^ 2)
+    bench.ring_global()
+    bench.put_ring(0x0400000000000000, 0x0300000000FF0000)
+    bench.start()
+    bench.pump(lambda: bool(bench.take_events() & Csg.PROGRESS_TIMER))
+
+
+# --- the write-out
+
+
+def heap_bench(make_bench: Any, *assignments: str) -> Bench:
+    bench = make_bench(*assignments)
+    bench.boot()
+    bench.make_user_memory()
+    bench.put_ring(*HEAP_SET, *SPIN)
+    bench.start()
+    bench.pump(lambda: bench.gpu.mcu.groups[0].queues[0].stream.heap_address == HEAP_VA)
+    return bench
+
+
+@pytest.mark.parametrize("state", [SUSPEND, TERMINATE])
+def test_context_is_written_before_the_acknowledgement(make_bench: Any, state: int) -> None:
+    bench = heap_bench(make_bench, "writeout.delay_ms=5")
+    context = bench.user.pa(HEAP_VA)
+    bench.gpu.mcu.groups[0].queues[0].stream._m.heap.count(0)
+    start = time.monotonic()
+    bench.request(state)
+    assert not bench.acknowledged(state)
+    assert bench.word(context) == 0
+    bench.pump(lambda: bench.acknowledged(state))
+    assert bench.word(context) == 1
+    assert time.monotonic() - start > 0.005
+    assert bench.texts("write-out") == ["CSG 0.0 AS1 0x800000003000: written"]
+
+
+def test_unmapped_context_faults_and_holds_the_acknowledgement(make_bench: Any) -> None:
+    """The race: the heap is gone before the write-out; the address space is still enabled."""
+    bench = heap_bench(make_bench, "writeout.delay_ms=1", "writeout.stall_ms=80")
+    bench.request(TERMINATE)
+    bench.user.unmap(HEAP_VA)
+    bench.pump(lambda: bench.read("MMU_INT_RAWSTAT") == 2)
+    assert bench.as_read(1, "FAULTSTATUS") == 0x7CD003C3
+    assert bench.as_read(1, "FAULTADDRESS_LO") == HEAP_VA & 0xFFFFFFFF
+    assert bench.as_read(1, "FAULTADDRESS_HI") == HEAP_VA >> 32
+    bench.write("MMU_INT_CLEAR", 2)
+    bench.lock(1, 0, 64)
+    bench.as_write(1, "COMMAND", 5)
+    bench.pump()
+    assert not bench.acknowledged(TERMINATE), "until the address space is disabled"
+    assert bench.read("MMU_INT_RAWSTAT") == 0, "the stalled write is not tried again"
+    bench.disable_space(1)
+    bench.pump(lambda: bench.acknowledged(TERMINATE))
+
+
+def test_stall_is_bounded(make_bench: Any) -> None:
+    bench = heap_bench(make_bench, "writeout.delay_ms=1", "writeout.stall_ms=10")
+    bench.request(TERMINATE)
+    bench.user.unmap(HEAP_VA)
+    bench.pump(lambda: bench.acknowledged(TERMINATE), 0.5)
+    assert any("given up" in t for t in bench.texts("check"))
+
+
+def test_disabled_address_space_drops_the_write(make_bench: Any) -> None:
+    bench = heap_bench(make_bench, "writeout.delay_ms=3")
+    bench.request(TERMINATE)
+    bench.disable_space(1)
+    bench.pump(lambda: bench.acknowledged(TERMINATE))
+    assert bench.read("MMU_INT_RAWSTAT") == 0
+    assert bench.texts("write-out")[-1].endswith("address space disabled")
+
+
+@pytest.mark.parametrize("command", [3, 4, 5])
+def test_locked_region_holds_the_write_and_is_walked_afterwards(make_bench: Any, command: int) -> None:
+    """7.x unmaps between LOCK and UNLOCK; 6.12's FLUSH_PT and FLUSH_MEM release the lock, too."""
+    bench = heap_bench(make_bench, "writeout.delay_ms=1")
+    bench.lock(1, HEAP_VA)
+    bench.request(TERMINATE)
+    bench.elapse(0.01)
+    assert bench.texts("write-out") == []
+    bench.user.unmap(HEAP_VA)
+    bench.as_write(1, "COMMAND", command)
+    assert bench.read("MMU_INT_RAWSTAT") == 2
+
+
+def test_soft_reset_cancels_the_write(make_bench: Any) -> None:
+    bench = heap_bench(make_bench, "writeout.delay_ms=5")
+    bench.request(TERMINATE)
+    bench.write("GPU_CMD", 0x101)
+    bench.elapse(0.02)
+    assert "write-out" not in bench.kinds()
+    assert bench.read("MMU_INT_RAWSTAT") == 0
+
+
+@pytest.mark.parametrize(("on", "state", "written"), [
+    ("both", SUSPEND, 1), ("both", TERMINATE, 1), ("suspend", SUSPEND, 1), ("suspend", TERMINATE, 0),
+    ("terminate", SUSPEND, 0), ("terminate", TERMINATE, 1), ("none", SUSPEND, 0), ("none", TERMINATE, 0),
+])
+def test_writeout_on(make_bench: Any, on: str, state: int, written: int) -> None:
+    bench = heap_bench(make_bench, f"writeout.on={on}", "writeout.delay_ms=0")
+    bench.request(state)
+    bench.pump(lambda: bench.acknowledged(state))
+    assert len(bench.texts("write-out")) == written
+
+
+def test_acknowledgement_first_is_wrong_on_purpose(make_bench: Any) -> None:
+    bench = heap_bench(make_bench, "ack.first=1", "writeout.delay_ms=3")
+    bench.request(TERMINATE)
+    assert bench.acknowledged(TERMINATE)
+    bench.user.unmap(HEAP_VA)  # a correct driver may do so now
+    bench.pump(lambda: bench.read("MMU_INT_RAWSTAT") == 2)
+
+
+def test_size_offset_source(make_bench: Any) -> None:
+    bench = heap_bench(
+        make_bench, "writeout.size=8", "writeout.offset=16", "writeout.source=lsu", "writeout.delay_ms=0")
+    for i in range(8):
+        bench.put_quad(bench.user.pa(HEAP_VA) + 8 * i, 0xFFFFFFFFFFFFFFFF)
+    bench.request(SUSPEND)
+    bench.pump(lambda: bench.acknowledged(SUSPEND))
+    quads = [bench.quad(bench.user.pa(HEAP_VA) + 8 * i) for i in range(8)]
+    assert quads == [0xFFFFFFFFFFFFFFFF] * 2 + [0] + [0xFFFFFFFFFFFFFFFF] * 5
+    bench.user.unmap(HEAP_VA)
+    bench.put_iface64(RING_IFACE + 8, bench.quad(bench.mcu.pa(RING_IFACE + 0x1000)))
+    bench.start(RESUME)
+    bench.request(TERMINATE)
+    bench.pump(lambda: bench.read("MMU_INT_RAWSTAT") == 2)
+    assert bench.as_read(1, "FAULTSTATUS") == 0x7DC003C3
+    assert bench.as_read(1, "FAULTADDRESS_LO") == (HEAP_VA + 16) & 0xFFFFFFFF
+
+
+def test_no_heap_no_write(bench: Bench) -> None:
+    bench.put_ring(*STORE)
+    bench.start()
+    bench.pump(lambda: stored(bench))
+    bench.request(TERMINATE)
+    assert bench.acknowledged(TERMINATE)
+    assert bench.texts("write-out") == []
+
+
+def test_heap_binding_does_not_outlive_start(make_bench: Any) -> None:
+    bench = heap_bench(make_bench, "writeout.delay_ms=0")
+    bench.request(TERMINATE)
+    bench.pump(lambda: bench.acknowledged(TERMINATE))
+    bench.put_ring()
+    bench.start()
+    bench.request(TERMINATE)
+    assert bench.acknowledged(TERMINATE)
+    assert len(bench.texts("write-out")) == 1
+
+
+def test_vanished_ring_pointers_kill_the_mcu_not_the_model(bench: Bench) -> None:
+    bench.put_ring(*STORE, *SPIN)
+    bench.start()
+    bench.pump(lambda: stored(bench))
+    bench.mcu.unmap(RING_IFACE)
+    bench.as_write(0, "COMMAND", 4)
+    bench.gpu.write(0x90000, 1)
+    bench.pump(lambda: bench.read("MCU_STATUS") == 3)
+    assert bench.as_read(0, "FAULTSTATUS") == 0x7CD002C3
+    assert bench.read("MMU_INT_RAWSTAT") == 1
