@@ -346,8 +346,8 @@ int gpu_runtime_status(struct gpu *gpu, char *status, size_t size)
 	return 0;
 }
 
-/* sysfs has no event for it, so look every 2 ms. */
-int gpu_wait_suspended(struct gpu *gpu, unsigned int timeout_ms)
+/* Wait until the runtime status is @wanted; sysfs has no event for it, so look every 2 ms. */
+static int wait_status(struct gpu *gpu, const char *wanted, bool equal, unsigned int timeout_ms)
 {
 	int64_t deadline = now_us() + timeout_ms * 1000LL;
 	char status[32];
@@ -355,10 +355,21 @@ int gpu_wait_suspended(struct gpu *gpu, unsigned int timeout_ms)
 
 	for (;;) {
 		ret = gpu_runtime_status(gpu, status, sizeof(status));
-		if (ret || !strcmp(status, "suspended"))
+		if (ret || !strcmp(status, wanted) == equal)
 			return ret;
 		if (now_us() > deadline)
 			return fail(-ETIME, "GPU still %s after %u ms", status, timeout_ms);
 		sleep_us(2000);
 	}
+}
+
+int gpu_wait_suspended(struct gpu *gpu, unsigned int timeout_ms)
+{
+	return wait_status(gpu, "suspended", true, timeout_ms);
+}
+
+/* At least on the way to sleep, which is when groups are evicted. */
+int gpu_wait_inactive(struct gpu *gpu, unsigned int timeout_ms)
+{
+	return wait_status(gpu, "active", false, timeout_ms);
 }

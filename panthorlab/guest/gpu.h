@@ -99,5 +99,6 @@ int gpu_fence_status(struct gpu *gpu, uint32_t syncobj, unsigned int timeout_ms,
 
 int gpu_runtime_status(struct gpu *gpu, char *status, size_t size);
 int gpu_wait_suspended(struct gpu *gpu, unsigned int timeout_ms);
+int gpu_wait_inactive(struct gpu *gpu, unsigned int timeout_ms);
 
 #endif

@@ -42,6 +42,7 @@ struct options {
  * struct mode - One way to die
  * @config: defaults
  * @heap_per_group: --groups means as many heaps, unless --heaps is given
+ * @evicted: its groups are off the GPU when it dies, so nothing is terminated
  * @prepare: before the GPU is opened
  * @die: with the result printed; returns the exit status if it returns
  * @run: instead of all this, for modes with several clients
@@ -52,6 +53,7 @@ struct mode {
 	const char *help;
 	struct client_config config;
 	bool heap_per_group;
+	bool evicted;
 	int (*prepare)(struct options *options);
 	int (*die)(struct client *client, struct options *options);
 	int (*run)(struct options *options);
@@ -128,12 +130,15 @@ static int die_heap_destroy(struct client *client, struct options *options)
 	_exit(0);
 }
 
-/* The group stays on its slot until the GPU suspends; then it is evicted with its VM gone. */
+/*
+ * The group stays on its slot until the GPU goes to sleep; then it is evicted with its VM gone. That
+ * may make the driver wake up again at once, so do not wait until the GPU sleeps for good.
+ */
 static int die_vm_destroy_live(struct client *client, struct options *options)
 {
 	(void)options;
 	if (gpu_vm_destroy(&client->gpu, client->vm) ||
-	    gpu_wait_suspended(&client->gpu, SUSPEND_MS))
+	    gpu_wait_inactive(&client->gpu, SUSPEND_MS))
 		return complain("vm-destroy-live");
 	_exit(0);
 }
@@ -282,9 +287,9 @@ static const struct mode modes[] = {
 	{ "groups", "watch", "several groups, each with its heap",
 	  { MAKE(4, 4, 1), .rounds = 1, .bind = true }, .heap_per_group = true, .die = die_exit },
 	{ "heaps", "watch", "several heaps, one of them bound",
-	  { MAKE(1, 16, 1), .rounds = 1, .bind = true }, .die = die_exit },
+	  { MAKE(1, 8, 1), .rounds = 1, .bind = true }, .die = die_exit },
 	{ "chunks", "watch", "several initial chunks",
-	  { MAKE(1, 1, 32), .rounds = 1, .bind = true }, .die = die_exit },
+	  { MAKE(1, 1, 8), .rounds = 1, .bind = true }, .die = die_exit },
 	{ "slots", "watch", "more groups than slots, each with its heap and several jobs",
 	  { MAKE(12, 12, 1), .rounds = 3, .bind = true }, .heap_per_group = true, .die = die_exit },
 	{ "vms", "watch", "processes with a VM each, more than address spaces",
@@ -297,7 +302,7 @@ static const struct mode modes[] = {
 	  { ONE }, .prepare = prepare_fd_pass, .die = die_fd_pass },
 	{ "heap-destroy", "watch", "TILER_HEAP_DESTROY, then _exit",
 	  { ONE }, .die = die_heap_destroy },
-	{ "vm-destroy-live", "watch", "VM_DESTROY under a live group, then wait for GPU suspend",
+	{ "vm-destroy-live", "watch", "VM_DESTROY under a live group, which is evicted as the GPU suspends",
 	  { ONE }, .die = die_vm_destroy_live },
 	{ "clients", "watch", "at once: one exits, one is killed, one has no heap; repeatedly",
 	  { ONE }, .run = run_clients },
@@ -305,7 +310,7 @@ static const struct mode modes[] = {
 	{ "no-heap-set", "control", "a heap that no stream binds", { MAKE(1, 1, 1), .rounds = 1 },
 	  .die = die_exit },
 	{ "idle-exit", "control", "200 ms idle and GPU suspended before _exit", { ONE },
-	  .die = die_idle_exit },
+	  .evicted = true, .die = die_idle_exit },
 	{ "destroy-wait", "control", "GROUP_DESTROY, 150 ms and GPU suspended, then _exit",
 	  { ONE }, .die = die_destroy_wait },
 };
@@ -323,6 +328,7 @@ static void usage(FILE *stream)
 	      "  --chunk-size BYTES 131072\n"
 	      "  --rounds N         jobs per group, one after the other\n"
 	      "  --loops N          iterations of a counting loop in each job\n"
+	      "  --bind-every N     bind heaps only when PANTHORLAB_ITERATION is a multiple of N\n"
 	      "  --processes N      of mode vms, default 9\n"
 	      "  --terminations N   per heap-bound client of mode clients, default 10\n\n"
 	      "modes:\n", stream);
@@ -353,6 +359,14 @@ static unsigned int number(const char *text, const char *option, bool zero)
 	return value;
 }
 
+/* Which iteration this is, as iterate says it; 0 without it. */
+static unsigned long iteration(void)
+{
+	const char *text = getenv("PANTHORLAB_ITERATION");
+
+	return text ? strtoul(text, NULL, 10) : 0;
+}
+
 static const struct option long_options[] = {
 	{ "mode", required_argument, NULL, 'm' },
 	{ "groups", required_argument, NULL, 'g' },
@@ -361,6 +375,7 @@ static const struct option long_options[] = {
 	{ "chunk-size", required_argument, NULL, 's' },
 	{ "rounds", required_argument, NULL, 'r' },
 	{ "loops", required_argument, NULL, 'l' },
+	{ "bind-every", required_argument, NULL, 'b' },
 	{ "processes", required_argument, NULL, 'p' },
 	{ "terminations", required_argument, NULL, 't' },
 	{ "help", no_argument, NULL, 'h' },
@@ -433,6 +448,9 @@ static void parse(int argc, char **argv, struct options *options)
 		case 'l':
 			config->loops = number(optarg, name, true);
 			break;
+		case 'b':
+			config->bind = config->bind && iteration() % number(optarg, name, false) == 0;
+			break;
 		case 'p':
 			options->processes = number(optarg, name, false);
 			break;
@@ -472,7 +490,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	client_facts(&client, facts, sizeof(facts));
-	out("%s# terminations %u\n", facts, client_bound(&options.config));
+	out("%s# terminations %u\n", facts, mode->evicted ? 0 : client_bound(&options.config));
 	ktap_result(1, true, name, "");
 	return mode->die(&client, &options);
 }

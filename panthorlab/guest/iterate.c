@@ -3,7 +3,7 @@
  * Run a program many times, each time in a fresh process between two markers in the kernel log,
  * and see how it ended. The end marker is written when the program and all its descendants are
  * reaped and a sentinel job of another process has run (sentinel.c): what the kernel says about an
- * iteration lies between its markers.
+ * iteration lies between its markers. The program finds its number in PANTHORLAB_ITERATION.
  */
 
 #define _GNU_SOURCE
@@ -280,6 +280,8 @@ static int iterate(const struct options *options, unsigned long index)
 		 options->first + index, options->name);
 	ok = !mark(text);
 	out("# panthorlab %s\n", text);
+	snprintf(text, sizeof(text), "%lu", options->first + index);
+	setenv("PANTHORLAB_ITERATION", text, 1);
 
 	begin = now_us();
 	error = start(&run, options->argv);

@@ -7,7 +7,6 @@ neither read for packages nor changed. Only the mirror is taken from it, so that
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Sequence
@@ -68,7 +67,8 @@ def parse_showsrc(text: str) -> list[SourcePackage]:
         version = re.search(r"^Version: (\S+)$", record, re.MULTILINE)
         tarball = re.search(r"^ ([0-9a-f]{64}) \d+ (\S+\.orig\.tar\.\w+)$", record, re.MULTILINE)
         if package and version and tarball:
-            found[version[1]] = SourcePackage(upstream_version(version[1]), version[1], package[1], tarball[2], tarball[1])
+            upstream = upstream_version(version[1])
+            found[version[1]] = SourcePackage(upstream, version[1], package[1], tarball[2], tarball[1])
     return list(found.values())
 
 
@@ -104,8 +104,8 @@ class PrivateApt:
 
     def download(self, source: SourcePackage, into: Path) -> Path:
         """Download the upstream tarball of `source`, verified by apt, into an empty directory."""
-        argv = ["apt-get", "source", "-qq", "--download-only", "--tar-only", "--only-source", f"{source.package}={source.version}"]
-        run(argv, timeout=DOWNLOAD_SECONDS, cwd=into, env=self._env())
+        argv = ["apt-get", "source", "-qq", "--download-only", "--tar-only", "--only-source"]
+        run([*argv, f"{source.package}={source.version}"], timeout=DOWNLOAD_SECONDS, cwd=into, env=self._env())
         return into / source.file
 
     def _env(self) -> dict[str, str]:
@@ -120,8 +120,8 @@ class PrivateApt:
         lines = [f"deb-src {signed}{mirrors[archive]} {suite} main" for archive, suite in self._ring.suites]
         (self._dir / "sources.list").write_text("\n".join(lines) + "\n")
         settings = {
-            "Dir::State": self._dir, "Dir::State::status": self._dir / "status", "Dir::State::lists": self._dir / "lists",
-            "Dir::Cache": self._dir, "Dir::Etc::sourcelist": self._dir / "sources.list",
+            "Dir::State": self._dir, "Dir::State::status": self._dir / "status",
+            "Dir::State::lists": self._dir / "lists", "Dir::Cache": self._dir, "Dir::Etc::sourcelist": self._dir / "sources.list",
             "Dir::Etc::sourceparts": self._dir / "etc", "Dir::Etc::parts": self._dir / "etc",
             "Dir::Etc::main": self._dir / "etc" / "none", "Acquire::Languages": "none", "APT::Sandbox::User": "root",
         }
@@ -135,7 +135,7 @@ class PrivateApt:
 def machine_mirrors() -> dict[str, str]:
     """Where the machine's own apt gets `debian` and `debian-security` from, if it is a Debian."""
     done = run(["apt-get", "indextargets", "--format", "$(REPO_URI)"], timeout=30, ok=(0, 100))
-    mirrors = {}
+    mirrors: dict[str, str] = {}
     for uri in sorted(set(done.stdout.decode(errors="replace").split())):
         name = uri.rstrip("/").rpartition("/")[2]
         if name in MIRRORS and uri.startswith(("http:", "https:")):
@@ -169,17 +169,19 @@ def download_package(package: BinaryPackage, into: Path) -> Path:
     run(["apt-get", "download", "-qq", f"{package.name}={package.version}"], timeout=DOWNLOAD_SECONDS, cwd=into)
     debs = list(into.glob("*.deb"))
     if len(debs) != 1:
-        raise LabError(f"apt-get download {package.name} left {len(debs)} files", hint="run apt-get update, then try again")
+        raise LabError(
+            f"apt-get download {package.name} left {len(debs)} files", hint="run apt-get update, then try again",
+        )
     return debs[0]
 
 
 def lists_state() -> str:
     """Changes whenever the machine's package lists do; cheap."""
     parts = []
-    for path in (Path("/var/lib/apt/lists"), Path("/etc/apt/sources.list"), Path("/etc/apt/sources.list.d"), Path("/etc/apt/preferences.d")):
+    for name in ("/var/lib/apt/lists", "/etc/apt/sources.list", "/etc/apt/sources.list.d", "/etc/apt/preferences.d"):
         try:
-            stat = os.stat(path)
+            stat = Path(name).stat()
         except FileNotFoundError:
             continue
-        parts.append(f"{path}:{stat.st_mtime_ns}:{stat.st_ino}")
+        parts.append(f"{name}:{stat.st_mtime_ns}:{stat.st_ino}")
     return ";".join(parts)

@@ -25,7 +25,8 @@ def unpack_tarball(tarball: Path, into: Path) -> None:
     """Unpack `linux-*.tar.{xz,gz,bz2,zst}`, leaving out its one top directory."""
     decompress = _DECOMPRESS.get(tarball.suffix)
     if decompress is None and tarball.suffix != ".tar":
-        raise SourceError(f"{tarball.name} is not a tarball that can be read", hint=f"known: .tar, .tar{', .tar'.join(_DECOMPRESS)}")
+        known = ", ".join([".tar", *(f".tar{suffix}" for suffix in _DECOMPRESS)])
+        raise SourceError(f"{tarball.name} is not a tarball that can be read", hint=f"known: {known}")
     stages: list[list[str]] = [[*decompress, str(tarball)]] if decompress else [["cat", str(tarball)]]
     pipeline([*stages, extract_argv(into, strip=1)], timeout=UNPACK_SECONDS)
 

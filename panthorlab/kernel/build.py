@@ -30,31 +30,38 @@ REPRODUCIBLE = {
     "KBUILD_BUILD_TIMESTAMP": "Thu Jan  1 00:00:00 UTC 1970", "KBUILD_BUILD_USER": "panthorlab",
     "KBUILD_BUILD_HOST": "panthorlab", "KBUILD_BUILD_VERSION": "1",
 }
+# Depend mode: without it a miss would preprocess everything twice.
+CCACHE = {"CCACHE_NOHASHDIR": "1", "CCACHE_DEPEND": "1", "CCACHE_MAXSIZE": "2G"}
 _NEEDED = ("make", "gcc", "ld", "flex", "bison", "bc")
 _TAIL = 4000  # lines of output kept for finding errors
 
 
 @dataclass
 class Builder:
-    """Runs the steps of one build. `objects`: the O= directory, shared by all builds of a tree and config."""
+    """Runs the steps of one build. `objects`: the O= directory, shared by all builds of a tree and config.
+
+    `work`: our own directory for its other files. `foreign`: the O= directory is the user's, and only read.
+    """
 
     plan: SidePlan
     objects: Path
+    work: Path
     log: IO[str]
     progress: Progress
     jobs: int
     box: Sandbox
+    foreign: bool = False
 
     def __post_init__(self) -> None:
         self.ccache = cache_dir("ccache")
-        self.inputs = self.objects.with_name(f"{self.objects.name}.in")  # ours alone: the build only reads it
-        self.scratch = self.objects.with_name(f"{self.objects.name}.out")
+        self.inputs, self.scratch = self.work / "in", self.work / "out"  # `in` is only read by the build
         for path in (self.objects, self.inputs, self.scratch):
-            path.mkdir(exist_ok=True)
-        self.box.hand_over(self.objects, self.scratch, self.ccache)
+            path.mkdir(exist_ok=True, parents=True)
+        self.box.hand_over(self.scratch, self.ccache, *(() if self.foreign else (self.objects,)))
         self.binds = (
-            Bind("src", self.plan.base.path), Bind("obj", self.objects, writable=True),
-            Bind("ccache", self.ccache, writable=True), Bind("guest", GUEST), Bind("in", self.inputs), Bind("out", self.scratch, writable=True),
+            Bind("src", self.plan.base.path), Bind("obj", self.objects, writable=not self.foreign),
+            Bind("ccache", self.ccache, writable=True), Bind("guest", GUEST), Bind("in", self.inputs),
+            Bind("out", self.scratch, writable=True),
         )
 
     def where(self, name: str) -> str:
@@ -79,7 +86,7 @@ class Builder:
                 steps += 1
                 self.progress(step, steps, max(expected, steps) if expected else None)
 
-        env = {**REPRODUCIBLE, "CCACHE_DIR": self.where("ccache"), "CCACHE_NOHASHDIR": "1", "CCACHE_MAXSIZE": "2G"}
+        env = {**REPRODUCIBLE, **CCACHE, "CCACHE_DIR": self.where("ccache")}
         with disk_errors():
             status = self.box.run(argv, self.binds, on_line=on_line, timeout=MAKE_SECONDS, env=env)
             self.log.flush()
@@ -108,17 +115,19 @@ def build(plan: SidePlan, *, log: Path, progress: Progress, jobs: int | None = N
     """Build `plan` in its private tree and publish it. The tree is locked meanwhile. See `job.build_side`."""
     check_host_tools(_NEEDED)
     log.parent.mkdir(parents=True, exist_ok=True)
-    with trees.locked(plan.base.key, progress), log.open("a", errors="replace") as file:
+    with trees.locked(plan.base.key, progress), log.open("a", buffering=1, errors="replace") as file:
         if kernel := store.load(plan.key):
             return kernel  # another run built it while we waited
         objects = objects_of(plan)
         count = jobs or len(os.sched_getaffinity(0))
         written = trees.set_changes(plan.base, plan.changes)
-        builder = Builder(plan, objects, file, progress, count, sandbox())
+        builder = Builder(plan, objects, objects.with_suffix(".work"), file, progress, count, sandbox())
+        core = store.with_core(plan.core_key)
         with _whole(builder):
             request = _configure(builder, written)
-            _compile(builder, request)
-            artefacts = _extras(builder, request)
+            if core is None:
+                _compile(builder, request)
+            artefacts = build_extras(builder, request.dtbs, core)
         return collect(plan, artefacts)
 
 
@@ -131,7 +140,7 @@ def objects_of(plan: SidePlan) -> Path:
 @contextlib.contextmanager
 def _whole(builder: Builder) -> Iterator[None]:
     """If the last build was killed, objects written during it may be torn although they look new: drop them."""
-    marker = builder.objects.with_name(f"{builder.objects.name}.building")
+    marker = builder.work / "building"
     if marker.exists():
         started = marker.stat().st_mtime
         builder.progress("clearing up after an interrupted build")
@@ -151,7 +160,7 @@ def _configure(builder: Builder, written: Sequence[str]) -> config.Request:
     """Make .config unless it is there already, and check it. A patch may change Kconfig files."""
     plan, dotconfig = builder.plan, builder.objects / ".config"
     request = config.read_fragments(plan.fragments)
-    done = builder.objects.with_name(f"{builder.objects.name}.configured")
+    done = builder.work / "configured"
     if done.exists() and dotconfig.exists() and not any("Kconfig" in Path(path).name for path in written):
         return request
     done.unlink(missing_ok=True)
@@ -176,7 +185,7 @@ def _compile(builder: Builder, request: config.Request) -> None:
             counts.write_text(str(sum(map(buildlog.is_step, text))))
 
 
-def _extras(builder: Builder, request: config.Request) -> Artefacts:
+def build_extras(builder: Builder, dtbs: tuple[str, ...] = (), core: Kernel | None = None) -> Artefacts:
     """The shim module, the UAPI headers of this tree, and the static programs for the board."""
     plan, out, step = builder.plan, builder.where("out"), "building the guest programs"
     builder.run(step, ["rm", "-rf", f"{out}/shim", f"{out}/guest", f"{out}/uapi"])
@@ -190,4 +199,4 @@ def _extras(builder: Builder, request: config.Request) -> Artefacts:
         builder.run(step, ["env", "-C", builder.where("src"), "sh", script, source, f"{out}/uapi/drm/{header.name}"])
     guest = ["make", "-C", builder.where("guest"), f"OUT={out}/guest", f"UAPI={out}/uapi"]
     builder.run(step, [*guest, f"CROSS_COMPILE={plan.toolchain.prefix}", f"-j{builder.jobs}"])
-    return Artefacts(builder.objects, builder.scratch / "shim", builder.scratch / "guest", request.dtbs)
+    return Artefacts(builder.objects, builder.scratch / "shim", builder.scratch / "guest", dtbs, core)

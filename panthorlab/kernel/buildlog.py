@@ -15,7 +15,9 @@ _KBUILD = re.compile(r"^(?P<file>[^\s:]*(?:Makefile|Kconfig|Kbuild)[^\s:]*):(?P<
 _LINKER = re.compile(r"^(?:\S*ld: )?(?P<text>.*(?:undefined reference|multiple definition|duplicate symbol).*)$")
 _MODPOST = re.compile(r"^ERROR: modpost: (?P<text>.*)$")
 _MAKE = re.compile(r"^make(?:\[\d+\])?: \*\*\* (?P<text>.*)$")
-_LAB = re.compile(r"No space left on device|Disk quota exceeded|Killed signal terminated|Cannot allocate memory|out of memory")
+_LAB = re.compile(
+    r"No space left on device|Disk quota exceeded|Killed signal terminated|Cannot allocate memory|out of memory"
+)
 
 
 @dataclass(frozen=True)

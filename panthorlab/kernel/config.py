@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Config fragments: read, merge over allnoconfig, and check that the result has every option that was asked for.
 
-A fragment has `CONFIG_X=value`, `# CONFIG_X is not set`, the same behind `#? ` (only where the tree has the option), `#! dtb
-NAME` (build that device tree too), comments and empty lines. Later fragments override earlier ones.
+A fragment has `CONFIG_X=value`, `# CONFIG_X is not set`, the same behind `#? ` (only where the tree has the option),
+`#! dtb NAME` (build that device tree too), comments and empty lines. Later fragments override earlier ones.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Kernel sources from Debian: the machine's `linux-source-*` packages, and every version the archive carries.
 
-What a spec was resolved to is remembered, so that the second run asks neither apt nor the network: forever for a version
-of the archive (a release never changes), until the package lists change for the machine's own apt.
+What a spec was resolved to is remembered, so that the second run asks neither apt nor the network: forever for a
+version of the archive (a release never changes), until the package lists change for the machine's own apt.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from panthorlab.errors import LabError, SourceError
 from panthorlab.kernel import apt, makefile
@@ -58,7 +59,8 @@ class ArchiveSource:
 
     @property
     def title(self) -> str:
-        return f"Linux {self.source.upstream} (upstream tarball of Debian's {self.source.package} {self.source.version})"
+        debian = f"{self.source.package} {self.source.version}"
+        return f"Linux {self.source.upstream} (upstream tarball of Debian's {debian})"
 
     def unpack(self, into: Path, progress: Progress) -> None:
         need_space(into, TREE_BYTES)
@@ -87,7 +89,8 @@ def default_source(series: str, progress: Progress) -> PackageSource | ArchiveSo
     releases = {source.upstream for source in known if source.upstream.startswith(f"{series}.")}
     if not releases:
         raise LabError(
-            f"no Linux {series} source is to be had here", hint="run apt-get update, or give a tree on disk: --base PATH",
+            f"no Linux {series} source is to be had here",
+            hint="run apt-get update, or give a tree on disk: --base PATH",
         )
     return archive_source(max(releases, key=version_order), progress)
 
@@ -100,8 +103,7 @@ def package_source(series: str, version: str | None, progress: Progress) -> Pack
     remembered = _recall(memory)
     if remembered.get("state") != state:
         progress(f"asking apt for {name}")
-        packages = [asdict(package) for package in apt.machine_packages(name)]
-        remembered = {"state": state, "packages": packages}
+        remembered = {"state": state, "packages": [asdict(package) for package in apt.machine_packages(name)]}
         _remember(memory, remembered)
     packages = [apt.BinaryPackage(**package) for package in remembered["packages"]]
     if not packages:
@@ -115,7 +117,9 @@ def package_source(series: str, version: str | None, progress: Progress) -> Pack
         if version in (package.version, apt.upstream_version(package.version)):
             return PackageSource(package)
     known = ", ".join(package.version for package in packages)
-    raise SourceError(f"this machine's apt has no {name} {version}", hint=f"it has {known}; or try --base debian:{version}")
+    raise SourceError(
+        f"this machine's apt has no {name} {version}", hint=f"it has {known}; or try --base debian:{version}",
+    )
 
 
 def archive_source(version: str, progress: Progress) -> ArchiveSource:
@@ -140,7 +144,8 @@ def archive_source(version: str, progress: Progress) -> ArchiveSource:
                 return ArchiveSource(ring.name, best)
             if refresh and not fetched:
                 break
-    raise SourceError(f"the Debian archive carries no Linux {version}", hint=f"it has {', '.join(nearest(wanted, known))}")
+    close = ", ".join(nearest(wanted, known))
+    raise SourceError(f"the Debian archive carries no Linux {version}", hint=f"the nearest that it has: {close}")
 
 
 def _archive(ring: apt.Ring, series: str, *, refresh: bool, progress: Progress) -> tuple[bool, list[apt.SourcePackage]]:
@@ -175,7 +180,7 @@ def nearest(wanted: str, known: Iterable[str], count: int = 6) -> list[str]:
     return pool[start:start + count]
 
 
-def _recall(memory: Path) -> dict[str, object] | dict[str, dict[str, str]]:
+def _recall(memory: Path) -> dict[str, Any]:
     try:
         data = json.loads(memory.read_text())
     except (FileNotFoundError, ValueError):
@@ -183,7 +188,7 @@ def _recall(memory: Path) -> dict[str, object] | dict[str, dict[str, str]]:
     return data if isinstance(data, dict) else {}
 
 
-def _remember(memory: Path, data: dict[str, object]) -> None:
+def _remember(memory: Path, data: dict[str, Any]) -> None:
     scratch = memory.with_suffix(".new")
     scratch.write_text(json.dumps(data, indent=1))
     scratch.replace(memory)

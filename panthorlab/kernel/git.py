@@ -11,8 +11,8 @@ from panthorlab.kernel.tools import run
 # safe.directory: the repository may belong to the user who called sudo; nothing of its configuration that runs
 # programs is left on.
 SAFE = (
-    "git", "--no-optional-locks", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null",
-    "-c", "core.quotePath=false",
+    "git", "--no-optional-locks", "-c", "safe.directory=*", "-c", "core.fsmonitor=false",
+    "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false",
 )
 
 
@@ -36,7 +36,9 @@ def resolve_commit(repository: Path, revision: str) -> str:
     # --end-of-options is echoed by gits before 2.30; the id is the last line in any case.
     tree = tree.splitlines()[-1] if tree else ""
     if len(tree) not in (40, 64):
-        raise SourceError(f"{repository} has no revision {revision}", hint="a branch, a tag or a commit id; was it fetched?")
+        raise SourceError(
+            f"{repository} has no revision {revision}", hint="a branch, a tag or a commit id; was it fetched?",
+        )
     return tree
 
 

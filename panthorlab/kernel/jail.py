@@ -18,7 +18,8 @@ import signal
 import sys
 from pathlib import Path
 
-CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x20000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
+CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER = 0x20000, 0x8000000, 0x10000000
+CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 REFUSED = 125
@@ -76,7 +77,7 @@ def _run(uid: int | None, argv: list[str]) -> None:
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
         _check("prctl", _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-        os.execvp(argv[0], argv)
+        os.execvp(argv[0], argv)  # noqa: S606 - this script is there for that
     except OSError as error:
         print(f"jail: {argv[0]}: {error}", file=sys.stderr, flush=True)
     os._exit(REFUSED)

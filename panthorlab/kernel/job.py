@@ -44,8 +44,8 @@ class _Setting:
 
     def plan(self, side: Side, reports: Sequence[PatchReport], changes: Changes) -> SidePlan:
         core = _digest([
-            FORMAT, self.base.key, sorted((path, _content(data)) for path, data in changes.items()), self.config_key,
-            self.arch, self.toolchain.prefix, self.toolchain.version,
+            FORMAT, self.base.key, sorted((path, _content(data)) for path, data in changes.items()),
+            self.config_key, self.arch, self.toolchain.prefix, self.toolchain.version,
         ])
         return SidePlan(
             side=side, key=_digest([core, self.guest]), core_key=core, title=_title(self.base, reports), base=self.base,
@@ -77,7 +77,8 @@ def prepare_sides(
     else:
         texts = [text for spec in patches for text in read_patches(spec, _repository(base_spec))]
         reports, changes = _apply(setting.base, texts, reverse=revert)
-    plain, changed = ((), {}), (reports, changes)
+    plain: tuple[Sequence[PatchReport], Changes] = ((), {})
+    changed: tuple[Sequence[PatchReport], Changes] = (reports, changes)
     before, after = (changed, plain) if revert else (plain, changed)
     if swap:
         before, after = after, before
@@ -145,7 +146,9 @@ def _setting(base_spec: str | None, fragments: Sequence[str], arch: str, progres
     return _Setting(base, files, key, arch, toolchain, guest_digest())
 
 
-def _apply(base: Base, texts: Sequence[PatchText], *, reverse: bool) -> tuple[list[PatchReport], dict[str, bytes | None]]:
+def _apply(
+    base: Base, texts: Sequence[PatchText], *, reverse: bool,
+) -> tuple[list[PatchReport], dict[str, bytes | None]]:
     """Check a series, each patch on top of the ones before. Raises PatchError saying of each what became of it."""
     changes: dict[str, bytes | None] = {}
     reports: list[PatchReport] = []
@@ -167,12 +170,12 @@ def _apply(base: Base, texts: Sequence[PatchText], *, reverse: bool) -> tuple[li
 
 _HINTS = {
     (Fit.ALREADY, False): "the base has it: use --revert to compare without and with it, or another --base",
-    (Fit.OTHER_FORM, False): "the base has this change in another form; use an older --base, or no patch at all for the "
-                             "default job",
+    (Fit.OTHER_FORM, False): "the base has this change in another form: use an older --base, or give the patch as it "
+                             "was merged, with --revert",
     (Fit.DOES_NOT_APPLY, False): "use the base it was made for (--base), or rebase the patch; nothing was changed",
     (Fit.ALREADY, True): "the base does not have the patch, so it cannot be reverted: leave out --revert",
     (Fit.OTHER_FORM, True): "the base has this change in another form: give the patch as it was merged",
-    (Fit.DOES_NOT_APPLY, True): "only a patch that is in the base as it stands can be reverted; give it as it was merged",
+    (Fit.DOES_NOT_APPLY, True): "only a patch that is in the base can be reverted; give it as it was merged",
 }
 
 

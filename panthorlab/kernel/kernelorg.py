@@ -57,15 +57,16 @@ def release_source(version: str, progress: Progress) -> ReleaseSource:
     match = re.fullmatch(r"(\d+)\.\d+(?:\.\d+)?", version)
     if match is None:
         raise SourceError(
-            f"kernel.org has no release {version!r}", hint="e.g. kernel.org:6.18.5; for a release candidate use a git tree: PATH@v7.3-rc1"
+            f"kernel.org has no release {version!r}",
+            hint="e.g. kernel.org:6.18.5; for a release candidate use a git tree: PATH@v7.3-rc1",
         )
     if makefile.too_old(version):
         raise makefile.no_panthor(f"kernel.org:{version}", version)
     base = os.environ.get(BASE_VARIABLE, BASE_URL).rstrip("/")
     folder, name = f"{base}/v{match[1]}.x", f"linux-{version}.tar.xz"
     memory = cache_dir("sources") / f"kernel.org-{hashlib.sha256(folder.encode()).hexdigest()[:12]}-{version}"
-    if memory.exists() and re.fullmatch(r"[0-9a-f]{64}", digest := memory.read_text().strip()):
-        return ReleaseSource(version, f"{folder}/{name}", digest)
+    if memory.exists() and re.fullmatch(r"[0-9a-f]{64}", known := memory.read_text().strip()):
+        return ReleaseSource(version, f"{folder}/{name}", known)
     progress(f"asking {base} for Linux {version}")
     digest = find_digest(_get_text(f"{folder}/sha256sums.asc"), name)
     if digest is None:
@@ -102,8 +103,10 @@ def download(url: str, target: Path, sha256: str, progress: Progress) -> None:
         part.unlink()
         trouble = LabError(f"{url}: its sha256 is not {sha256}")
     if isinstance(trouble, LabError):
-        raise LabError(str(trouble), hint="the download was damaged or replaced on its way; try again later") from trouble
-    raise LabError(f"cannot download {url}: {trouble}", hint="check the network; the next try goes on where this one stopped")
+        raise LabError(str(trouble), hint="it was damaged or replaced on its way; try again later") from trouble
+    raise LabError(
+        f"cannot download {url}: {trouble}", hint="check the network; the next try goes on where this one stopped",
+    )
 
 
 def _fetch(url: str, part: Path, progress: Progress) -> None:
@@ -132,7 +135,8 @@ def _get_text(url: str) -> str:
         answer.raise_for_status()
     except requests.RequestException as error:
         raise LabError(
-            f"cannot read {url}: {error}", hint="check the network, or use a tree on disk (--base PATH) or Debian's (debian:VERSION)"
+            f"cannot read {url}: {error}",
+            hint="check the network, or use a tree on disk (--base PATH) or Debian's (debian:VERSION)",
         ) from error
     return answer.text
 

@@ -138,8 +138,8 @@ def manifest_of(path: Path) -> str:
 
 def _dirty_files(repository: Path) -> list[tuple[str, str | None]]:
     status = git(
-        repository, "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--ignore-submodules=all",
-        timeout=300,
+        repository, "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all",
+        "--ignore-submodules=all", timeout=300,
     )
     names = sorted(entry[3:].decode(errors="surrogateescape") for entry in status.split(b"\0") if len(entry) > 3)
     return [(name, _content_digest(repository / name)) for name in names]

@@ -20,7 +20,7 @@ ReadFile = Callable[[str], bytes | None]
 
 def kernel_version(makefile: str) -> str | None:
     """What `make kernelversion` prints, e.g. `6.12.117`, `7.3.0-rc1`; None if this is not the kernel's Makefile."""
-    fields = dict(_FIELD.findall(makefile))
+    fields: dict[str, str] = dict(_FIELD.findall(makefile))
     if not fields.get("VERSION") or "PATCHLEVEL" not in fields or "KBUILD" not in makefile:
         return None
     version = fields["VERSION"]
@@ -57,6 +57,6 @@ def too_old(version: str) -> bool:
 
 
 def has_fix(read: ReadFile) -> bool:
-    """Whether panthor's VM destruction evicts the groups first (6.12.75 has it, 6.18.15, 6.19.6 and everything newer)."""
+    """Whether panthor evicts a VM's groups before it destroys it (6.12.75 does, 6.18.15, 6.19.6, all newer)."""
     text = read(FIX_CALLER) or b""
     return re.search(rb"\b" + FIX_SYMBOL.encode() + rb"\s*\(", text) is not None

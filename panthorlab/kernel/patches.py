@@ -11,9 +11,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from unidiff import PatchSet
 from unidiff.errors import UnidiffParseError
-from unidiff.patch import PatchedFile
+from unidiff.patch import PatchedFile, PatchSet
 
 from panthorlab.errors import PatchError
 from panthorlab.kernel.hunks import Applied, Hunk, Place, apply_hunks, best_window
@@ -82,11 +81,14 @@ def parse_diff(patch: PatchText) -> list[FilePatch]:
         parsed = PatchSet(lines)
     except UnidiffParseError as error:
         raise PatchError(
-            f"{patch.title}: damaged patch: {str(error).strip()[:200]}", hint="was it cut off, or wrapped by a mail client?"
+            f"{patch.title}: damaged patch: {str(error).strip()[:200]}",
+            hint="was it cut off, or wrapped by a mail client?",
         ) from error
     files = [_file_patch(file, patch) for file in parsed]
     if not any(file.hunks or file.old != file.new for file in files):
-        raise PatchError(f"{patch.title} is not a patch: it changes no file", hint="give the output of git format-patch or diff -u")
+        raise PatchError(
+            f"{patch.title} is not a patch: it changes no file", hint="give the output of git format-patch or diff -u",
+        )
     return files
 
 
@@ -96,7 +98,11 @@ def _file_patch(file: PatchedFile, patch: PatchText) -> FilePatch:
     if file.is_binary_file:
         raise PatchError(f"{patch.title} changes the binary file {name}", hint="only text can be patched here")
     if file.is_symlink or file.is_submodule:
-        raise PatchError(f"{patch.title} makes a symbolic link or submodule of {name}", hint="only plain files can be patched here")
+        raise PatchError(
+            f"{patch.title} makes a symbolic link or submodule of {name}", hint="only plain files can be patched here",
+        )
+    if any(line.startswith("copy from ") for line in file.patch_info or ()):
+        raise PatchError(f"{patch.title} makes {name} as a copy", hint="make the patch again without git's -C")
     return FilePatch(old, new, tuple(_hunks(file)))
 
 
@@ -119,7 +125,8 @@ def _path(name: str, patch: PatchText) -> str | None:
         return None
     if not name or name.startswith("/") or ".." in name.split("/") or "\0" in name:
         raise PatchError(
-            f"{patch.title} names a file outside the tree: {name!r}", hint="paths in a patch must be relative to the tree"
+            f"{patch.title} names a file outside the tree: {name!r}",
+            hint="paths in a patch must be relative to the tree",
         )
     return name
 
@@ -211,7 +218,8 @@ def split_lines(text: str) -> list[str]:
 def _explain(file: FilePatch, index: int, lines: Sequence[str]) -> str:
     hunk = file.hunks[index]
     at = best_window(lines, hunk)
-    has = [f"{number:6}: {line.rstrip()}" for number, line in enumerate(lines[at:at + min(len(hunk.old), _SHOWN)], at + 1)]
+    shown = lines[at:at + min(len(hunk.old), _SHOWN)]
+    has = [f"{number:6}: {line.rstrip()}" for number, line in enumerate(shown, at + 1)]
     wants = hunk.text().splitlines()
     more = [f"… {len(wants) - _SHOWN} more lines"] if len(wants) > _SHOWN else []
     head = f"{file.name}:{hunk.start}: hunk {index + 1} of {len(file.hunks)} does not fit"

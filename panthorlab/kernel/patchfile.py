@@ -60,7 +60,8 @@ def read_patches(spec: str, repository: Path | None = None, stdin: BinaryIO | No
     if ".." in spec and "/.." not in f"/{spec}":
         return _read_range(spec, repository or Path.cwd())
     raise PatchError(
-        f"no such patch: {spec}", hint="a file, a directory of patches, -, a git range like v6.18..fix, or a message-id",
+        f"no such patch: {spec}",
+        hint="a file, a directory of patches, -, a git range like v6.18..fix, or a message-id",
     )
 
 
@@ -72,7 +73,9 @@ def parse(data: bytes, origin: str) -> list[PatchText]:
         raise PatchError(f"{origin} is binary, not a patch", hint="is it compressed? unpack it first")
     found = [patch for number, mail in enumerate(_messages(data), 1) if (patch := _message(mail, origin, number))]
     if not found:
-        raise PatchError(f"{origin} is not a patch: there is no diff in it", hint="expected lines like `--- a/file` and `@@`")
+        raise PatchError(
+            f"{origin} is not a patch: there is no diff in it", hint="expected lines like `--- a/file` and `@@`",
+        )
     return found
 
 
@@ -94,7 +97,9 @@ def _read_directory(path: Path) -> list[PatchText]:
     else:
         files = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES and file.is_file())
     if not files:
-        raise PatchError(f"there are no patches in {path}", hint=f"looked for {', '.join(_SUFFIXES)} and a file `series`")
+        raise PatchError(
+            f"there are no patches in {path}", hint=f"looked for {', '.join(_SUFFIXES)} and a file `series`",
+        )
     patches = []
     for file in files:
         if not file.resolve().is_relative_to(path.resolve()) or not file.is_file():
@@ -106,16 +111,20 @@ def _read_directory(path: Path) -> list[PatchText]:
 
 def _read_range(spec: str, repository: Path) -> list[PatchText]:
     if top_level(repository) is None:
-        raise PatchError(f"no such patch: {spec}", hint=f"{repository} is no git repository, so it is no git range either")
-    argv = ("format-patch", "--stdout", "--no-signature", "--no-color", "--no-ext-diff", "--no-textconv", "--end-of-options")
+        raise PatchError(
+            f"no such patch: {spec}", hint=f"{repository} is no git repository, so it is no git range either",
+        )
+    argv = ("format-patch", "--stdout", "--no-signature", "--no-color", "--no-ext-diff", "--no-textconv")
     try:
-        data = git(repository, *argv, spec)
+        data = git(repository, *argv, "--end-of-options", spec)
     except LabError as error:
         raise PatchError(f"git knows no range {spec} in {repository}", hint=str(error).splitlines()[-1]) from error
     if not data.strip():
         raise PatchError(f"the git range {spec} has no commits", hint="older..newer; the left side is left out")
     if len(data) > MAX_BYTES:
-        raise PatchError(f"the git range {spec} is larger than {MAX_BYTES >> 20} MiB", hint="use --base PATH@REV twice instead")
+        raise PatchError(
+            f"the git range {spec} is larger than {MAX_BYTES >> 20} MiB", hint="build both ends: --base PATH@REV",
+        )
     return parse(data, spec)
 
 

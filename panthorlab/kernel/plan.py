@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is going to be built: the base, its patches and the two sides of a comparison, decided before any compiler runs."""
+"""What is going to be built: base, patches and the two sides of a comparison, decided before any compiler runs."""
 
 from __future__ import annotations
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -76,7 +78,8 @@ def sandbox() -> Sandbox:
     """What this system allows; tried once."""
     plan = json.dumps({"uid": BUILD_UID, "binds": []})
     done = subprocess.run(
-        [sys.executable, "-I", "-S", jail.__file__, plan, "true"], capture_output=True, text=True, timeout=60, check=False,
+        [sys.executable, "-I", "-S", jail.__file__, plan, "true"], capture_output=True, text=True, timeout=60,
+        check=False,
     )
     if done.returncode == 0:
         return Sandbox(True)
@@ -85,12 +88,9 @@ def sandbox() -> Sandbox:
 
 
 def _stream(argv: list[str], env: Mapping[str, str], on_line: Callable[[str], None], timeout: float) -> int:
-    import signal
-    import threading
-
     process = subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, start_new_session=True,
-        text=True, errors="replace", umask=0o022,
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env,
+        start_new_session=True, text=True, errors="replace", umask=0o022,
     )
     expired = threading.Event()
 
@@ -119,8 +119,6 @@ def _stream(argv: list[str], env: Mapping[str, str], on_line: Callable[[str], No
 
 def _stop(process: subprocess.Popen[str]) -> None:
     """End the whole process group: kindly first, so that make removes half-written targets."""
-    import signal
-
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)

@@ -42,7 +42,8 @@ def resolve(spec: str | None, progress: Progress = quiet) -> Source:
 
     Raises SourceError for a spec that names nothing, LabError for no network.
     """
-    from panthorlab.kernel import debian, kernelorg, localsource  # noqa: PLC0415 - requests and apt only when needed
+    # Imported here: `requests` alone takes longer than the rest of a run that builds nothing.
+    from panthorlab.kernel import debian, kernelorg, localsource
 
     if spec is None or spec == "default":
         return debian.default_source(DEFAULT_SERIES, progress)

@@ -13,9 +13,9 @@ import shlex
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from panthorlab.kernel.plan import Changes, SidePlan, quiet
+from panthorlab.kernel.plan import SidePlan, quiet
 from panthorlab.kernel.sandbox import Bind, sandbox
-from panthorlab.kernel.trees import locked, set_changes
+from panthorlab.kernel.trees import locked, read_base, set_changes
 
 PREPROCESS_SECONDS = 120.0
 _INERT = ("Documentation/", "MAINTAINERS", "CREDITS", ".mailmap")
@@ -25,24 +25,23 @@ _NEUTRAL = ("-E", "-P", "-D__LINE__=0", "-Wno-builtin-macro-redefined", "-w")
 
 def same_tokens(before: SidePlan, after: SidePlan, objects: Path) -> bool:
     """Whether every file that differs between the sides preprocesses to the same. In doubt: False."""
-    changed = {
-        path for path in {*before.changes, *after.changes}
-        if before.changes.get(path, b"") != after.changes.get(path, b"") or (path in before.changes) != (path in after.changes)
-    }
+    paths = {*before.changes, *after.changes}
+    changed = {path for path in paths if _content(before, path) != _content(after, path)}
     relevant = {path for path in changed if not path.startswith(_INERT)}
     if not all(path.endswith((".c", ".h", ".S")) for path in relevant):
         return False
     with locked(before.base.key, quiet):
         set_changes(before.base, before.changes)
         commands = dict(affected(objects, relevant))
-        if not _covers(objects, relevant, commands):
+        if not _covers(relevant, commands):
             return False
-        for name, command in commands.items():
-            digests = {_digest(side, objects, command, side.changes) for side in (before, after)}
-            if len(digests) != 1 or None in digests:
-                return False
-            del name
-    return True
+        first = _digests(before, objects, commands)
+        set_changes(after.base, after.changes)
+        return None not in first.values() and first == _digests(after, objects, commands)
+
+
+def _content(side: SidePlan, path: str) -> bytes | None:
+    return side.changes[path] if path in side.changes else read_base(side.base, path)
 
 
 def affected(objects: Path, changed: Collection[str]) -> Iterator[tuple[str, list[str]]]:
@@ -57,15 +56,18 @@ def affected(objects: Path, changed: Collection[str]) -> Iterator[tuple[str, lis
             yield str(record), shlex.split(match[1].split(" ; ")[0])
 
 
-def _covers(objects: Path, changed: Collection[str], commands: dict[str, list[str]]) -> bool:
-    """Every changed C file was compiled here (else nothing is known about it), or is not part of this config."""
-    del objects
+def _covers(changed: Collection[str], commands: dict[str, list[str]]) -> bool:
+    """Whether every changed source was compiled here; about another one nothing is known."""
     sources = {command[-1] for command in commands.values()}
-    return all(not path.endswith(".c") or any(source.endswith(path) for source in sources) for path in changed)
+    return all(path.endswith(".h") or any(source.endswith(path) for source in sources) for path in changed)
 
 
-def _digest(side: SidePlan, objects: Path, command: list[str], changes: Changes) -> str | None:
-    set_changes(side.base, changes)
+def _digests(side: SidePlan, objects: Path, commands: dict[str, list[str]]) -> dict[str, str | None]:
+    return {name: _digest(side, objects, command) for name, command in commands.items()}
+
+
+def _digest(side: SidePlan, objects: Path, command: list[str]) -> str | None:
+    """Digest of what the compiler would see, or None if it refuses."""
     argv, skip = [], False
     for word in command:
         if skip or word.startswith(("-Wp,-M", "-D__LINE__")) or word == "-c":
@@ -80,5 +82,9 @@ def _digest(side: SidePlan, objects: Path, command: list[str], changes: Changes)
     digest = hashlib.sha256()
     directory = box.where(binds, "obj")
     wrapped = ["env", "-C", directory, *argv[:-1], *_NEUTRAL, argv[-1]]
-    status = box.run(wrapped, binds, on_line=lambda line: digest.update(line.strip().encode() + b"\n"), timeout=PREPROCESS_SECONDS)
+
+    def feed(line: str) -> None:
+        digest.update(" ".join(line.split()).encode() + b"\n")
+
+    status = box.run(wrapped, binds, on_line=feed, timeout=PREPROCESS_SECONDS)
     return digest.hexdigest() if status == 0 else None

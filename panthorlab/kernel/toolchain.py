@@ -86,9 +86,12 @@ def _versions(tools: tuple[str, ...]) -> str:
     lines = []
     for tool in tools:
         done = subprocess.run(
-            [tool, "--version"], capture_output=True, text=True, timeout=30, check=False, env={**os.environ, "LC_ALL": "C"},
+            [tool, "--version"], capture_output=True, text=True, timeout=30, check=False,
+            env={**os.environ, "LC_ALL": "C"},
         )
         if done.returncode != 0 or not done.stdout:
-            raise LabError(f"{tool} --version failed: {done.stderr.strip()[:200]}", hint="is the compiler installed whole?")
+            raise LabError(
+                f"{tool} --version failed: {done.stderr.strip()[:200]}", hint="is the compiler installed whole?",
+            )
         lines.append(done.stdout.splitlines()[0].strip())
     return "; ".join(lines)

@@ -18,8 +18,8 @@ TREE_BYTES = 2_500_000_000  # an unpacked kernel tree and the files of one build
 
 
 def run(
-    argv: Sequence[str], *, timeout: float, cwd: Path | None = None, stdin: bytes = b"", env: Mapping[str, str] | None = None,
-    ok: Sequence[int] = (0,),
+    argv: Sequence[str], *, timeout: float, cwd: Path | None = None, stdin: bytes = b"",
+    env: Mapping[str, str] | None = None, ok: Sequence[int] = (0,),
 ) -> subprocess.CompletedProcess[bytes]:
     """Run argv to its end. Raises LabError if it is not installed, outlives `timeout` or exits outside `ok`."""
     try:
@@ -31,7 +31,7 @@ def run(
         if cwd is not None and not cwd.is_dir():
             raise LabError(f"{cwd}: no such directory") from error
         raise LabError(
-            f"{argv[0]} is not installed", hint=f"install {HOST_TOOLS.get(argv[0], argv[0])} (Debian)"
+            f"{argv[0]} is not installed", hint=f"install {HOST_TOOLS.get(argv[0], argv[0])} (Debian)",
         ) from error
     except subprocess.TimeoutExpired as error:
         raise LabError(f"{argv[0]} did not end within {timeout:g} s: {' '.join(argv)}") from error
@@ -91,9 +91,8 @@ def pipeline(stages: Sequence[Sequence[str]], *, timeout: float) -> None:
         # The last stage ends last; the messages of all are short, so reading them in turn cannot block.
         errors = [_finish(process, timeout) for process in reversed(processes)][::-1]
     except FileNotFoundError as error:
-        raise LabError(
-            f"{error.filename} is not installed", hint=f"install {HOST_TOOLS.get(error.filename, error.filename)} (Debian)"
-        ) from error
+        package = HOST_TOOLS.get(error.filename, error.filename)
+        raise LabError(f"{error.filename} is not installed", hint=f"install {package} (Debian)") from error
     except subprocess.TimeoutExpired as error:
         raise LabError(f"{stages[-1][0]} did not end within {timeout:g} s") from error
     finally:

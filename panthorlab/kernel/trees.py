@@ -2,8 +2,8 @@
 """One private tree per base, unpacked once and patched in place, so that every build is an increment of the last.
 
 `trees/KEY/src` is the tree, `trees/KEY/base.json` says what it is, `trees/KEY/pristine` keeps the original of every file
-that a patch has ever touched, `trees/KEY/obj-…` are the O= directories. Only files whose content changes are written:
-all others keep their times, and make rebuilds exactly what it must.
+that a patch has ever touched, `trees/KEY/obj-…` are the O= directories. Only files whose content changes are
+written: all others keep their times, and make rebuilds exactly what it must.
 """
 
 from __future__ import annotations

@@ -105,7 +105,6 @@ def _chain(machine: Machine, job: Job) -> None:
     context = job.tiler_context
     if context:
         top, bottom = struct.unpack("<2Q", machine.memory.read(context + _COMPLETED, 16, Requester.TILER))
-    if top != job.chunk:  # else: a stalled access is being repeated
-        machine.store(job.chunk & CHUNK_VA, top.to_bytes(8, "little"), Requester.TILER)
-        if context:
-            machine.store(context + _COMPLETED, struct.pack("<2Q", job.chunk, bottom or job.chunk), Requester.TILER)
+    machine.store(job.chunk & CHUNK_VA, top.to_bytes(8, "little"), Requester.TILER)
+    if context:
+        machine.store(context + _COMPLETED, struct.pack("<2Q", job.chunk, bottom or job.chunk), Requester.TILER)

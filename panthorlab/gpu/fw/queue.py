@@ -178,7 +178,8 @@ class Queue:
         if self.stream.heap_address != self._heap:
             self._heap = self.stream.heap_address
             self.heap_epoch = self.group.space.epoch
-            if self.chip.trace.on:
+            if self._heap and self.chip.trace.on:
+                self.group.space.watch(self._heap)
                 self.chip.trace.instant(self.track, f"heap context 0x{self._heap:x} bound", epoch=self.heap_epoch)
 
     def _must_fetch(self) -> bool:

@@ -62,6 +62,11 @@ class AddressSpace:
         self.version = 0  # changes whenever translations found before must not be used any more
         self._tlb: dict[int, tuple[Region, int, Translation]] = {}
         self._waiting: list[Release] = []
+        self._watched: dict[int, bool] = {}  # for the trace: pages of interest, and whether they were mapped
+
+    def watch(self, va: int) -> None:
+        """Let the trace show when the page at `va` is unmapped."""
+        self._watched[va] = True
 
     # --- commands
 
@@ -102,6 +107,7 @@ class AddressSpace:
         if self.enabled:
             self._trace.end(self.track)
         self.epoch += 1
+        self._watched.clear()
         self.mode = self.transcfg & 0xF
         self.va_bits = 55 - (self.transcfg >> 6 & 0x1F)
         self.root = self.transtab & 0x0000_FFFF_FFFF_F000
@@ -131,11 +137,10 @@ class AddressSpace:
 
     def _unlock(self, by: str, wake: bool = True) -> None:
         if self.locked is not None:
-            start = self.locked[0]
             self.locked = None
             if self._trace.on:
                 self._trace.end(self.track, by=by)
-                self._trace.instant(self.track, f"{by} 0x{start:x}: {self._state_of(start)}")
+                self._show_unmapped()
         if wake and self._waiting:
             self._wake()
 
@@ -144,15 +149,17 @@ class AddressSpace:
         for call in waiting:
             call()
 
-    def _state_of(self, va: int) -> str:
-        """For the trace: whether the page at `va` is mapped now."""
-        if self.mode != MODE_AARCH64_4K or va >> self.va_bits:
-            return "-"
-        try:
-            found = walk(self._ram.read_quad, self.root, va, self.va_bits, PA_BITS, self._overflow)
-        except NoRamError:
-            return "page table outside RAM"
-        return "mapped" if isinstance(found, Translation) else f"not mapped (level {found.level})"
+    def _show_unmapped(self) -> None:
+        if self.mode != MODE_AARCH64_4K:
+            return
+        for va, mapped in self._watched.items():
+            try:
+                found = walk(self._ram.read_quad, self.root, va, self.va_bits, PA_BITS, self._overflow)
+            except NoRamError:
+                continue
+            if mapped is not isinstance(found, Translation):
+                self._watched[va] = not mapped
+                self._trace.instant(self.track, f"0x{va:x} {'unmapped' if mapped else 'mapped'}")
 
     # --- accesses
 

@@ -62,10 +62,14 @@ class Server:
         """The last messages, as hexadecimal text."""
         return "\n".join(message.hex() for message in self._recent)
 
-    def close(self) -> None:
+    def _close_fds(self) -> None:
         for fd in self._fds:
             os.close(fd)
         self._fds.clear()
+
+    def close(self) -> None:
+        """Give everything back: the connection, and the guest's file descriptors."""
+        self._close_fds()
         self._socket.close()
         for irq in self._gpu.irqs:
             irq.connect(None)
@@ -105,6 +109,8 @@ class Server:
                 self._message_end = start + size
                 self._dispatch(p.decode(buffer, start, size))
             start += size
+            if self._fds and self._fds_end <= start:
+                self._close_fds()  # nobody asked for them
         if start == end:
             self._start = self._end = 0
         elif BUFFER - start < p.MAX_MESSAGE:

@@ -20,19 +20,16 @@ from panthorlab.gpu.fw import layout
 from panthorlab.gpu.fw.layout import CsgIn, CsgOut, CsIn, CsOut, GlbIn, GlbOut
 from panthorlab.gpu.loop import Loop
 from panthorlab.gpu.params import Params
-from panthorlab.gpu.trace import NoTrace
+from panthorlab.gpu.trace import NoTrace, Trace
 
 RAM_BASE, RAM_SIZE = 0x4000_0000, 0x40_0000
 REGISTER = {r.name: r.offset for r in regs.CONTROL}
 AS_REGISTER = {r.name: r.offset for r in regs.AS_BLOCK}
 RW_PAGE = 0x60000000000E43
-STREAM_VA, RESULT_VA, HEAP_VA, RING_VA, SYNC_VA = 0x100_0000, 0x100_1000, 0x8000_0000_3000, 0x8000_0000_1000, 0x8000_0000_0000
+STREAM_VA, RESULT_VA = 0x100_0000, 0x100_1000
+SYNC_VA, RING_VA, HEAP_VA = 0x8000_0000_0000, 0x8000_0000_1000, 0x8000_0000_3000
 RING_IFACE = 0x0402_0000  # MCU VA of the ring pointers, two pages per queue
 SUSPEND_BUF = 0x0410_0000
-STORE = (0x0144000001001000, 0x02460000DEADBEEF, 0x1546440000010000, 0x0300000000FF0000)
-HEAP_SET = (0x0148800000003000, 0x3000480000000000)
-SPIN = (0x160000006000FFFF,)
-SIGNAL = (0x015C800000000000, 0x015E000000000001, 0x0300000000FF0000, 0x33005C5E00000001, 0x2F00000000000000)
 
 
 @dataclass
@@ -69,12 +66,12 @@ class Space:
 class Bench:
     """Everything between the registers and guest RAM, and the driver's habits as methods."""
 
-    def __init__(self, *assignments: str) -> None:
+    def __init__(self, *assignments: str, trace: Trace | None = None) -> None:
         self.events = io.StringIO()
         self.errors: list[Exception] = []
         self.reporter = Reporter(self.events, io.StringIO())
         self.loop = Loop(self._on_error, lambda _late: None)
-        self.gpu = Gpu(Params.parse(assignments), self.reporter, NoTrace(), self.loop)
+        self.gpu = Gpu(Params.parse(assignments), self.reporter, trace or NoTrace(), self.loop)
         self.fd = os.memfd_create("ram")
         os.truncate(self.fd, RAM_SIZE)
         self.gpu.ram.map(RAM_BASE, self.fd, 0, RAM_SIZE, writable=True)
@@ -87,10 +84,14 @@ class Bench:
             self.errors.append(error)
 
     def close(self) -> None:
+        """May be called twice."""
+        if self.fd < 0:
+            return
         self.gpu.mcu.stop()
         self.gpu.memory_changed()
         self.gpu.ram.clear()
         os.close(self.fd)
+        self.fd = -1
 
     # --- RAM
 
@@ -286,13 +287,13 @@ class Bench:
 MakeBench = Callable[..., Bench]
 
 
-@pytest.fixture()
+@pytest.fixture
 def make_bench() -> Iterator[MakeBench]:
     """Benches with parameters, e.g. `make_bench("writeout.delay_ms=0")`."""
     benches: list[Bench] = []
 
-    def make(*assignments: str) -> Bench:
-        benches.append(Bench(*assignments))
+    def make(*assignments: str, trace: Trace | None = None) -> Bench:
+        benches.append(Bench(*assignments, trace=trace))
         return benches[-1]
 
     yield make
@@ -300,7 +301,7 @@ def make_bench() -> Iterator[MakeBench]:
         bench.close()
 
 
-@pytest.fixture()
+@pytest.fixture
 def bench(make_bench: MakeBench) -> Bench:
     """Powered up, user memory there, no group yet."""
     made = make_bench("writeout.delay_ms=2")

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import io
+import itertools
+import json
 import time
 from typing import Any
 
@@ -10,9 +13,11 @@ import pytest
 
 from panthorlab.gpu.fw import layout
 from panthorlab.gpu.fw.layout import Csg, CsgIn, CsgOut, CsIn, CsOut, GlbIn, GlbOut
+from panthorlab.gpu.trace import ChromeTrace, Trace
 
 START, RESUME, SUSPEND, TERMINATE = Csg.START, Csg.RESUME, Csg.SUSPEND, Csg.TERMINATE
-STREAM_VA, RESULT_VA, HEAP_VA, RING_VA, SYNC_VA = 0x100_0000, 0x100_1000, 0x8000_0000_3000, 0x8000_0000_1000, 0x8000_0000_0000
+STREAM_VA, RESULT_VA = 0x100_0000, 0x100_1000
+SYNC_VA, RING_VA, HEAP_VA = 0x8000_0000_0000, 0x8000_0000_1000, 0x8000_0000_3000
 RING_IFACE, SUSPEND_BUF = 0x0402_0000, 0x0410_0000
 STORE = (0x0144000001001000, 0x02460000DEADBEEF, 0x1546440000010000, 0x0300000000FF0000)
 HEAP_SET = (0x0148800000003000, 0x3000480000000000)
@@ -46,7 +51,7 @@ def test_interface_is_what_the_driver_checks(bench: Bench) -> None:
     blocks = sorted([layout.GLB_INPUT, layout.GLB_OUTPUT]
                     + [f(g) for f in (layout.csg_input, layout.csg_output) for g in range(8)]
                     + [f(g, s) for f in (layout.cs_input, layout.cs_output) for g in range(8) for s in range(8)])
-    assert min(b - a for a, b in zip(blocks, blocks[1:], strict=False)) >= 0x58
+    assert min(b - a for a, b in itertools.pairwise(blocks)) >= 0x58
 
 
 def test_mcu_does_not_boot_without_l2(make_bench: Any) -> None:
@@ -216,7 +221,10 @@ def test_status_and_priority_are_acknowledged_while_suspend_is_pending(make_benc
     bench.pump(lambda: bench.acknowledged(TERMINATE))
 
 
-def test_glb_idle_comes_after_the_idle_timer(bench: Bench) -> None:
+def test_glb_idle_comes_after_the_idle_timer(make_bench: Any) -> None:
+    bench = make_bench("glb_idle.on=1")
+    bench.boot()
+    bench.make_user_memory()
     bench.put_ring(*STORE)
     bench.start()
 
@@ -306,8 +314,8 @@ def test_progress_timer(make_bench: Any) -> None:
 # --- the write-out
 
 
-def heap_bench(make_bench: Any, *assignments: str) -> Bench:
-    bench = make_bench(*assignments)
+def heap_bench(make_bench: Any, *assignments: str, trace: Trace | None = None) -> Bench:
+    bench = make_bench(*assignments, trace=trace)
     bench.boot()
     bench.make_user_memory()
     bench.put_ring(*HEAP_SET, *SPIN)
@@ -348,6 +356,34 @@ def test_unmapped_context_faults_and_holds_the_acknowledgement(make_bench: Any) 
     assert bench.read("MMU_INT_RAWSTAT") == 0, "the stalled write is not tried again"
     bench.disable_space(1)
     bench.pump(lambda: bench.acknowledged(TERMINATE))
+
+
+class Kept(io.StringIO):
+    def close(self) -> None: ...
+
+
+def test_the_race_can_be_seen_in_the_trace(make_bench: Any) -> None:
+    file = Kept()
+    trace = ChromeTrace(file)
+    bench = heap_bench(make_bench, "writeout.delay_ms=1", trace=trace)
+    bench.request(TERMINATE)
+    bench.user.unmap(HEAP_VA)
+    bench.lock(1, HEAP_VA)
+    bench.as_write(1, "COMMAND", 4)
+    bench.pump(lambda: bench.read("MMU_INT_RAWSTAT") == 2)
+    bench.disable_space(1)
+    bench.pump(lambda: bench.acknowledged(TERMINATE))
+    trace.close()
+    events = json.loads(file.getvalue())
+    track = {e["tid"]: e["args"]["name"] for e in events if e["name" if "name" in e else "ph"] == "thread_name"}
+    story = [(track[e["tid"]], e["name"]) for e in events if e["ph"] in "Bi" and track[e["tid"]][:3] in ("AS ", "CSG")]
+    wanted = [
+        ("CSG 0.0", "heap context 0x800000003000 bound"), ("CSG 0", "TERMINATE"),
+        ("AS 1", "LOCK 0x800000000000+0x8000"), ("AS 1", "0x800000003000 unmapped"),
+        ("AS 1", "FAULT AS1 0x800000003000 0x7CD003C3"), ("CSG 0", "heap context 0x800000003000: fault 0xC3"),
+        ("CSG 0", "acknowledge TERMINATE"),
+    ]
+    assert [line for line in story if line in wanted] == wanted
 
 
 def test_stall_is_bounded(make_bench: Any) -> None:

@@ -252,6 +252,15 @@ def test_a_spinning_stream_may_stay_in_its_prefetch_buffer() -> None:
     assert rig.firmware.events[-1] == ("fatal", 0x48, 0, Rig.CODE)
 
 
+def test_only_a_spinning_stream_may_use_what_it_fetched_before() -> None:
+    rig = Rig()
+    rig.submit(*[E("NOP")] * 50, E("MOVE32", dst=1, imm=1), *dump(1))
+    assert rig.run(40) is RUNNING
+    rig.memory.poke(Rig.CODE + 400, E("MOVE32", dst=1, imm=2).to_bytes(8, "little"))
+    assert rig.stream.run(1000, refetch=False).state is IDLE
+    assert values(rig, 1) == [2]
+
+
 def test_code_written_by_the_stream_itself_is_fetched_again() -> None:
     new = E("MOVE32", dst=10, imm=2)
     target = Rig.CODE + 8 * 6

@@ -54,11 +54,12 @@ def test_an_access_to_nowhere_is_a_cs_fault_and_the_driver_sees_the_job_end_with
 def test_resume_at_the_next_instruction() -> None:
     rig = Rig(CsParams(resume="next"))
     rig.submit(E("MOVE", dst=0, imm=NOWHERE), E("STORE_MULTIPLE", base=4, addr=0, mask=3), E("MOVE", dst=0, imm=DATA),
-               E("STORE_STATE", addr=0, state=3))
+               E("STORE_STATE", addr=0, state=3), E("SYNC_ADD64", addr=0, data=2))
     assert rig.run() is PAUSED
     rig.stream.acknowledge_fault()
     assert rig.run() is IDLE
     assert rig.memory.peek64(DATA) == 1  # the error status
+    assert rig.memory.peek32(DATA + 8) == 0  # no propagation was asked for
     assert (rig.seqno, rig.seqno_status) == (1, 1)
 
 

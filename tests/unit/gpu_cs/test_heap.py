@@ -274,3 +274,67 @@ def test_a_suspended_request_for_memory_is_raised_again(asked: bool) -> None:
     rig.grant(5)
     assert rig.run() is IDLE
     assert rig.completed() == (pointer(5), pointer(0))
+
+
+def test_every_access_of_the_tiler_may_stall_once_with_the_same_result() -> None:
+    def prepared() -> HeapRig:
+        rig = HeapRig(2, CsParams(chunks_per_tiling=3))
+        rig.push(*PASS, *finish_fragment())
+        rig.firmware.on_oom = lambda: rig.grant(4)
+        return rig
+
+    def drive(rig: HeapRig) -> StreamState:
+        state = rig.run()
+        return rig.run() if state is BLOCKED else state  # the driver has answered meanwhile
+
+    plain = prepared()
+    assert drive(plain) is IDLE
+    nth = 0
+    while True:
+        rig, seen = prepared(), 0
+
+        def stall(va: int, size: int, requester: object, rig: HeapRig = rig, nth: int = nth) -> None:
+            nonlocal seen
+            rig.memory.locked = {va >> 12} if seen == nth else set()
+            seen += 1
+
+        rig.memory.before_access = stall
+        state = drive(rig)
+        if seen <= nth:
+            break
+        assert state is StreamState.STALLED
+        assert drive(rig) is IDLE
+        assert rig.memory.pages == plain.memory.pages
+        assert rig.stream.heap_context_bytes() == plain.stream.heap_context_bytes()
+        nth += 1
+    assert nth > 20
+
+
+def test_a_stream_suspended_in_its_handler_goes_on_in_it() -> None:
+    rig = handler_rig(1, [E("NOP"), *finish_fragment(frag_end=0)])
+    rig.memory.locked.add(TILER >> 12)
+    assert rig.run() is StreamState.STALLED
+    saved, insert = rig.stream.save(), rig.stream.insert
+    assert saved.handler_depth == 1
+    rig.stream.stop()
+    rig.memory.locked.clear()
+    rig.stream = rig.new_stream()
+    rig.stream.restore(saved, saved.extract)
+    rig.stream.insert = insert
+    asked = rig.firmware.events.count(("oom",))
+    assert rig.run() is IDLE
+    assert rig.firmware.events.count(("oom",)) == asked
+    assert rig.completed() == (pointer(0), pointer(0))
+
+
+def test_a_handler_that_frees_nothing_does_not_ask_again_after_a_suspension_either() -> None:
+    rig = handler_rig(1, [E("NOP")] * 100)
+    assert rig.run(50) is StreamState.RUNNING
+    saved, insert = rig.stream.save(), rig.stream.insert
+    rig.stream.stop()
+    rig.stream = rig.new_stream()
+    rig.stream.restore(saved, saved.extract)
+    rig.stream.insert = insert
+    assert rig.run() is PAUSED
+    assert rig.firmware.events[-1] == ("fault", 0x60, 0, CONTEXT)
+    assert rig.firmware.events.count(("oom",)) == 1

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Registers and MMU as the CPU sees them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from panthorlab.gpu import registers as regs
+from panthorlab.gpu.cs.ports import Access, BusError, MemoryFault, MemoryStall, Requester
+from panthorlab.gpu.registers import Kind
+
+RAM_BASE, RAM_SIZE = 0x4000_0000, 0x40_0000
+VA = 0x8000_0000_3000
+READ_ONLY = 0x60000000000E43 | 0x80
+Bench = Any  # conftest.Bench
+
+
+def test_the_register_map_is_sane() -> None:
+    offsets = [r.offset for r in regs.CONTROL]
+    assert offsets == sorted(set(offsets))
+    assert all(offset % 4 == 0 for offset in offsets)
+    assert len({r.name for r in regs.CONTROL}) == len(offsets)
+    assert [r.offset for r in regs.AS_BLOCK] == sorted({r.offset for r in regs.AS_BLOCK})
+    assert max(r.offset for r in regs.AS_BLOCK) < regs.AS_STRIDE
+
+
+def test_identity(bench: Bench) -> None:
+    for name, value in (("GPU_ID", 0xA8670005), ("L2_FEATURES", 0x07120306), ("MMU_FEATURES", 0x2830),
+                        ("SHADER_PRESENT_LO", 0x50005), ("AS_PRESENT", 0xFF), ("LATEST_FLUSH", 1)):
+        assert bench.read(name) == value
+
+
+def test_unknown_and_read_only_registers_are_reported(bench: Bench) -> None:
+    assert bench.gpu.read(0x44C) == 0
+    bench.gpu.write(0x44C, 1)
+    bench.write("GPU_ID", 0)
+    assert bench.read("GPU_ID") == 0xA8670005
+    assert bench.kinds().count("unmodelled") == 3
+
+
+def test_every_known_register_can_be_read_silently(bench: Bench) -> None:
+    for register in regs.CONTROL:
+        bench.gpu.read(register.offset)
+    for register in regs.AS_BLOCK:
+        bench.gpu.read(regs.AS_BASE + 7 * regs.AS_STRIDE + register.offset)
+    assert bench.kinds() == []
+
+
+def test_storage_registers(bench: Bench) -> None:
+    for register in regs.CONTROL:
+        if register.kind is Kind.STORAGE:
+            bench.gpu.write(register.offset, 31)
+            assert bench.gpu.read(register.offset) == 31
+    bench.gpu.reset()
+    assert bench.read("COHERENCY_PROTOCOL") == 0
+
+
+def test_power(bench: Bench) -> None:
+    assert bench.read("L2_READY_LO") == 1
+    assert bench.read("SHADER_READY_LO") == 0x50005, "the firmware powers the cores that the driver allows"
+    bench.write("L2_PWROFF_LO", 1)
+    assert bench.read("L2_READY_LO") == 0
+    assert bench.read("L2_PWRTRANS_LO") == 0
+
+
+@pytest.mark.parametrize(("command", "counts"), [(0x1104, 0), (0x23304, 1)])
+def test_flush_completes_each_time(bench: Bench, command: int, counts: int) -> None:
+    before = bench.read("LATEST_FLUSH")
+    for _ in range(2):
+        bench.write("GPU_CMD", command)
+        assert bench.read("GPU_INT_STAT") == 1 << 17
+        bench.write("GPU_INT_CLEAR", 1 << 17)
+        assert bench.read("GPU_INT_STAT") == 0
+    assert bench.read("LATEST_FLUSH") == before + 2 * counts
+
+
+def test_latest_flush_wraps_past_zero(bench: Bench) -> None:
+    bench.gpu.chip.latest_flush = 0xFFFFFF
+    bench.write("GPU_CMD", 0x23304)
+    assert bench.read("LATEST_FLUSH") == 1
+
+
+@pytest.mark.parametrize("command", [0x101, 0x201])
+def test_reset(bench: Bench, command: int) -> None:
+    bench.write("GPU_CMD", command)
+    assert bench.read("GPU_INT_STAT") == 1 << 8
+    assert bench.read("GPU_INT_MASK") == 0x20103
+    assert (bench.read("MCU_STATUS"), bench.read("L2_READY_LO"), bench.read("JOB_INT_RAWSTAT")) == (0, 0, 0)
+    assert not any(space.enabled for space in bench.gpu.chip.mmu.spaces)
+
+
+def test_slow_reset_and_flush(make_bench: Any) -> None:
+    bench = make_bench("reset.delay_ms=2", "flush.delay_ms=2", "mcu.boot_ms=2")
+    bench.boot()
+    for command, bit in ((0x23304, 17), (0x101, 8)):
+        bench.write("GPU_CMD", command)
+        assert not bench.read("GPU_INT_RAWSTAT") & 1 << bit
+        bench.pump(lambda bit=bit: bool(bench.read("GPU_INT_RAWSTAT") & 1 << bit))
+
+
+def test_counters_advance(bench: Bench) -> None:
+    def read64(name: str) -> int:
+        return int(bench.read(f"{name}_HI")) << 32 | int(bench.read(f"{name}_LO"))
+
+    first = [read64(n) for n in ("TIMESTAMP", "CYCLE_COUNT")]
+    bench.elapse(0.005)
+    ticks, cycles = (read64(n) - f for n, f in zip(("TIMESTAMP", "CYCLE_COUNT"), first, strict=True))
+    assert cycles / ticks == pytest.approx(16, rel=0.2)  # 1 GHz over 62.5 MHz
+    assert ticks > 0.004 * 62.5e6
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(
+    st.one_of(st.sampled_from([r.offset for r in regs.CONTROL]), st.integers(0, 0x1FFFFC // 4).map(lambda i: i * 4),
+              st.integers(0x2400 // 4, 0x25FC // 4).map(lambda i: i * 4),
+              st.integers(0, 9).map(lambda i: 0x80000 + i * 0x10000)),
+    st.one_of(st.integers(0, 0xFFFFFFFF), st.sampled_from([0, 1, 2, 3, 4, 5, 6, 0x101, 0x23304, 0x420001C6]))),
+    max_size=40))
+def test_no_register_access_upsets_the_model(make_bench: Any, accesses: list[tuple[int, int]]) -> None:
+    bench = make_bench("writeout.delay_ms=0")
+    bench.boot()
+    for offset, value in accesses:
+        bench.gpu.write(offset, value)
+        assert 0 <= bench.gpu.read(offset) <= 0xFFFFFFFF
+    bench.pump()
+    bench.close()
+
+
+# --- the MMU
+
+
+def space(bench: Bench, index: int = 1) -> Any:
+    return bench.gpu.chip.mmu.spaces[index]
+
+
+def test_update_latches(bench: Bench) -> None:
+    other = bench.page()
+    bench.as_write(1, "TRANSTAB_LO", other)
+    assert space(bench).root == bench.user.root
+    epoch = space(bench).epoch
+    bench.as_write(1, "COMMAND", 1)
+    assert (space(bench).root, space(bench).epoch) == (other, epoch + 1)
+    assert bench.as_read(1, "STATUS") == 0
+
+
+def test_access_across_pages(bench: Bench) -> None:
+    data = bytes(range(200))
+    for va in (VA, VA + 0x1000):
+        bench.user.map(va)
+    space(bench).write(VA + 0xF80, data, Requester.LSU)
+    assert space(bench).read(VA + 0xF80, 200, Requester.LSU) == data
+    assert bench.quad(bench.user.pa(VA + 0x1000)) == int.from_bytes(data[128:136], "little")
+
+
+def test_a_write_that_faults_writes_nothing(bench: Bench) -> None:
+    bench.user.unmap(VA + 0x1000)
+    with pytest.raises(MemoryFault) as fault:
+        space(bench).write(VA + 0xFF0, b"x" * 32, Requester.LSU)
+    assert fault.value.va == VA + 0x1000
+    assert bench.quad(bench.user.pa(VA) + 0xFF0) == 0
+    assert bench.as_read(1, "FAULTADDRESS_LO") == (VA + 0x1000) & 0xFFFFFFFF
+
+
+@pytest.mark.parametrize(("access", "requester", "entry", "status"), [
+    (Access.WRITE, Requester.MCU, 0, 0x7CD003C3), (Access.READ, Requester.LSU, 0, 0x7DC002C3),
+    (Access.READ, Requester.PREFETCH, 0, 0x7C0002C3), (Access.WRITE, Requester.LSU, READ_ONLY, 0x7DC003CB),
+    (Access.EXECUTE, Requester.SHADER, 0x60000000000E43, 0x010001CB), (Access.READ, Requester.TILER, 3, 0x660002DB),
+    (Access.ATOMIC, Requester.LSU, READ_ONLY, 0x7DC000CB), (Access.READ, Requester.LSU, 1 << 45 | 0xE43, 0x7DC002E7),
+])
+def test_fault_status(bench: Bench, access: Access, requester: Requester, entry: int, status: int) -> None:
+    bench.user.entry(VA, entry | (RAM_BASE if entry else 0))
+    with pytest.raises(MemoryFault):
+        space(bench).look_up(VA + 8, access, requester)
+    assert bench.as_read(1, "FAULTSTATUS") == status
+    assert bench.read("MMU_INT_STAT") == 2
+
+
+def test_unmapped_mode_is_a_bus_error_without_an_interrupt(bench: Bench) -> None:
+    bench.disable_space(1)
+    with pytest.raises(BusError):
+        space(bench).read(VA, 8, Requester.LSU)
+    assert bench.read("MMU_INT_RAWSTAT") == 0
+
+
+@pytest.mark.parametrize(("lockaddr", "start", "end"), [
+    (0x3F, 0, 1 << 64), (0x2F, 0, 1 << 48), (0x80000000000E, 0x8000_0000_0000, 0x8000_0000_8000),
+    (0x80000000400E, 0x8000_0000_0000, 0x8000_0000_8000), (0x800000200014, 0x8000_0020_0000, 0x8000_0040_0000),
+])
+def test_lock_regions(bench: Bench, lockaddr: int, start: int, end: int) -> None:
+    bench.as_write(1, "LOCKADDR_LO", lockaddr & 0xFFFFFFFF)
+    bench.as_write(1, "LOCKADDR_HI", lockaddr >> 32)
+    bench.as_write(1, "COMMAND", 2)
+    assert space(bench).locked == (start, end)
+
+
+def test_locked_accesses_stall_until_released(bench: Bench) -> None:
+    released: list[int] = []
+    bench.lock(1, VA)
+    with pytest.raises(MemoryStall):
+        space(bench).read(VA, 8, Requester.LSU)
+    assert space(bench).read(0x100_0000, 8, Requester.LSU) == bytes(8), "outside the region"
+    space(bench).when_released(lambda: released.append(1))
+    assert not released
+    bench.as_write(1, "COMMAND", 3)
+    assert released == [1]
+    assert space(bench).read(VA, 8, Requester.LSU) == bytes(8)
+
+
+def test_physical_address_without_ram_is_a_gpu_bus_fault(bench: Bench) -> None:
+    bench.user.entry(VA, 0x9_0000_0000 | 0x60000000000E43)
+    with pytest.raises(BusError):
+        space(bench).read(VA, 8, Requester.LSU)
+    assert bench.read("GPU_INT_STAT") == 1
+    assert bench.read("GPU_FAULT_STATUS") == 0x80
+    assert bench.read("GPU_FAULT_ADDR_HI") == 9
+    assert bench.read("MMU_INT_RAWSTAT") == 0
+
+
+def test_translations_are_not_kept_over_a_command(bench: Bench) -> None:
+    space(bench).read(VA, 8, Requester.LSU)
+    bench.user.unmap(VA)
+    bench.lock(1, VA)
+    bench.as_write(1, "COMMAND", 4)
+    with pytest.raises(MemoryFault):
+        space(bench).read(VA, 8, Requester.LSU)
+
+
+def test_sixteen_kib_tables_are_not_emulated(bench: Bench) -> None:
+    bench.as_write(1, "TRANSCFG_LO", 8)
+    bench.as_write(1, "COMMAND", 1)
+    assert not space(bench).enabled
+    assert bench.texts("unmodelled") == ["AS1_TRANSCFG mode 8"]
