@@ -141,9 +141,10 @@ class BootedEmulatedBoard:
         """The error for a guest that went quiet: the kernel's fault only if QEMU and the model are well."""
         if self._cause is not None:
             return self._cause
-        state = self._parts.monitor.status(5.0)
+        state = self._parts.monitor.status(3.0)
         if state is None:
-            return LabError(f"board {self.name} {what}, and QEMU itself does not answer", hint=self._where())
+            return LabError(f"board {self.name} {what}, and QEMU itself does not answer: it waits for the GPU model, "
+                            "or is stuck", hint=self._where())
         after = f" after an oops: {self.oops}" if self.oops else ""
         return BootError(f"board {self.name} {what}{after} (QEMU answers: {state}). Last on the console:\n"
                          f"{self._parts.console.tail()}", hint=self._where())

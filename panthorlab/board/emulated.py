@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -29,6 +30,7 @@ from panthorlab.kernel.model import Kernel
 from panthorlab.paths import cache_dir
 
 RENDER_NODE = "/dev/dri/renderD*"
+_PROBE_FAILED = re.compile(rb"probe with driver \S+ failed with error")
 
 
 class EmulatedBoard:
@@ -52,13 +54,17 @@ class EmulatedBoard:
         """See `Board.boot`. `params` also takes `seed` and `trace=on` (a Chrome trace in `log_dir`)."""
         if kernel.arch != self.arch:
             raise UsageError(f"board {self.name} is {self.arch}, the kernel {kernel.title} is {kernel.arch}")
-        log_dir.mkdir(parents=True, exist_ok=True)
-        qemu = self._qemu or find_qemu(on_progress)
-        with ExitStack() as undo:
-            board = self._assemble(kernel, qemu, log_dir.resolve(), overlay, self._gpu_params(params or {}), undo)
-            undo.callback(board.close)
-            _bring_up(board, self.file, on_progress)
-            undo.pop_all()
+        try:
+            log_dir.mkdir(parents=True, exist_ok=True)
+            qemu = self._qemu or find_qemu(on_progress)
+            with ExitStack() as undo:
+                board = self._assemble(kernel, qemu, log_dir.resolve(), overlay, self._gpu_params(params or {}))
+                undo.callback(board.close)
+                _bring_up(board, self.file, on_progress)
+                undo.pop_all()
+        except OSError as error:
+            raise LabError(f"board {self.name} could not be started: {error}",
+                           hint="disk full, or a program missing? `panthorlab doctor` checks") from error
         return board
 
     def _gpu_params(self, params: Mapping[str, str]) -> dict[str, str]:
@@ -67,10 +73,17 @@ class EmulatedBoard:
 
     def _assemble(
         self, kernel: Kernel, qemu: Qemu, log_dir: Path, overlay: Path | None, params: Mapping[str, str],
-        undo: ExitStack,
     ) -> BootedEmulatedBoard:
-        """Start model and QEMU. What it has made is undone by `undo` until the board owns it: on success it has."""
-        made = undo.enter_context(ExitStack())
+        """Start model and QEMU. What is made is undone if a step fails; after the last, the board owns it."""
+        with ExitStack() as made:
+            board = self._start(kernel, qemu, log_dir, overlay, params, made)
+            made.pop_all()
+        return board
+
+    def _start(
+        self, kernel: Kernel, qemu: Qemu, log_dir: Path, overlay: Path | None, params: Mapping[str, str],
+        made: ExitStack,
+    ) -> BootedEmulatedBoard:
         run_dir = _run_dir()
         made.callback(shutil.rmtree, run_dir, ignore_errors=True)
         lease = CpuLease() if self.file.machine.pin else None
@@ -100,13 +113,11 @@ class EmulatedBoard:
             theirs.close()
         facts = {**machine_facts(self.file), "board": self.name, "qemu": qemu.version, "qemu_origin": qemu.origin,
                  "host_cpu": cpu, "gpu_params": dict(params)}
-        board = BootedEmulatedBoard(
+        return BootedEmulatedBoard(
             Parts(name=self.name, board=self.file, run_dir=run_dir, log_dir=log_dir, qemu=process, qemu_log=qemu_log,
                   model=model, console=Console(console, log_dir / "console.log"), monitor=Monitor(monitor),
                   close_sockets=lambda: _close_all(pairs), lease=lease),
             lambda why_lost: AgentShell(agent, why_lost), facts)
-        made.pop_all()
-        return board
 
 
 def _close_all(pairs: list[tuple[socket.socket, socket.socket]]) -> None:
@@ -153,16 +164,18 @@ def _bring_up(board: BootedEmulatedBoard, file: EmulatedFile, on_progress: Calla
     if status:
         raise _probe_error(board, f"a module could not be loaded: {complaints.strip() or f'status {status}'}")
     on_progress("modules loaded")
-    seconds = max(1, int(limits.probe))
-    waited = board.shell.run(["/init", "wait", RENDER_NODE, str(seconds)], timeout=seconds + limits.answer)
-    if waited.status:
-        raise _probe_error(board, f"panthor made no render node within {seconds} s")
+    probe_deadline = time.monotonic() + limits.probe
+    while board.shell.run(["/init", "wait", RENDER_NODE, "1"], timeout=1 + limits.answer).status:
+        if board.console.wait_for(lambda line: bool(_PROBE_FAILED.search(line.text)), 0):
+            raise _probe_error(board, "panthor failed to probe")
+        if time.monotonic() > probe_deadline:
+            raise _probe_error(board, f"panthor made no render node within {limits.probe:g} s")
     on_progress("GPU probed")
 
 
 def _probe_error(board: BootedEmulatedBoard, what: str) -> BootError | LabError:
     """The kernel's fault, unless the model itself says that it could not do what it was asked for."""
-    log = "\n".join(kernel_lines(board.shell.get("/dev/kmsg"), ("panthor", "mali", "firmware"))[-40:])
+    log = "\n".join(kernel_lines(board.shell.get("/dev/kmsg"), ("panthor", "mali"))[-40:])
     if hazards := board.hazards():
         spoilt = "\n".join(f"{hazard.kind}: {hazard.text}" for hazard in hazards[:10])
         return LabError(f"board {board.name}: {what}, and the GPU model says:\n{spoilt}\n{log}")

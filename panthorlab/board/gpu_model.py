@@ -115,12 +115,12 @@ class GpuModel:
         """Produce one of `INJECTIONS` now."""
         self.process.send_signal(INJECTIONS[failure])
 
-    def stop(self, patience: float = 10.0) -> int:
+    def stop(self, patience: float = 5.0) -> int:
         """Let it finish its trace: it ends by itself when QEMU has gone, else it is told to, else killed."""
         try:
             return self.process.wait(patience)
         except subprocess.TimeoutExpired:
-            return spawn.end(self.process, gently=patience)
+            return spawn.end(self.process, gently=min(patience, 2.0))
         finally:
             if self.process.stdout is not None:
                 self.process.stdout.close()

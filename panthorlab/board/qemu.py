@@ -56,10 +56,10 @@ def find_qemu(on_progress: Progress = lambda _text: None) -> Qemu:
         if not _from_cache:
             _from_cache.append(_cached_qemu(on_progress))
         return _from_cache[0]
-    except LabError as error:
+    except (LabError, OSError) as error:
         tried = "".join(f"\n  {line}" for line in refused) or "\n  none on PATH"
-        raise LabError(f"no usable {PROGRAM}:{tried}\n  Debian's package: {error}",
-                       hint=f"{error.hint or ''}{'; or ' if error.hint else ''}install {WHERE}") from error
+        hints = [*filter(None, [getattr(error, "hint", None)]), f"install {WHERE}"]
+        raise LabError(f"no usable {PROGRAM}:{tried}\n  Debian's package: {error}", hint="; or ".join(hints)) from error
 
 
 @cache

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import random
-import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from panthorlab.gpu.events import Reporter
@@ -16,20 +16,19 @@ from panthorlab.gpu.trace import Trace
 
 
 class Clock:
-    """The two counters of the GPU, from CLOCK_MONOTONIC since the model was made (QEMU starts right after)."""
+    """The two counters of the GPU: they start when the model is made (QEMU's virtual time starts right after)."""
 
-    def __init__(self, timestamp_hz: int, cycle_hz: int) -> None:
-        self._origin = time.monotonic_ns()
-        self._timestamp_hz, self.cycle_hz = timestamp_hz, cycle_hz
-        self.timestamp_hz = timestamp_hz
+    def __init__(self, now: Callable[[], float], timestamp_hz: int, cycle_hz: int) -> None:
+        self._now, self._origin = now, now()
+        self.timestamp_hz, self.cycle_hz = timestamp_hz, cycle_hz
 
     def timestamp(self) -> int:
         """Register TIMESTAMP: system counter ticks."""
-        return (time.monotonic_ns() - self._origin) * self._timestamp_hz // 1_000_000_000
+        return int((self._now() - self._origin) * self.timestamp_hz)
 
     def cycles(self) -> int:
         """Register CYCLE_COUNT: GPU core clock ticks."""
-        return (time.monotonic_ns() - self._origin) * self.cycle_hz // 1_000_000_000
+        return int((self._now() - self._origin) * self.cycle_hz)
 
 
 @dataclass

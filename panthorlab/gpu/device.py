@@ -36,7 +36,7 @@ class Gpu:
         self._trace, self._reporter, self._loop = trace, reporter, loop
         self._fault_status = self._fault_address = 0
         mmu = Mmu(self.ram, mmu_irq, reporter, trace, self._bus_fault, params.word("mmu.va_overflow"))
-        clock = Clock(params.integer("timestamp.hz"), params.integer("clock.hz"))
+        clock = Clock(loop.now, params.integer("timestamp.hz"), params.integer("clock.hz"))
         self.chip = Chip(params, reporter, trace, loop, random.Random(seed), clock, gpu, job, mmu_irq, mmu)  # noqa: S311
         self.mcu = Mcu(self.chip)
         self._storage: dict[int, int] = {}

@@ -16,7 +16,6 @@ from itertools import count
 
 Call = Callable[[], None]
 LATE = 0.02  # seconds; a fifth of the driver's patience with the firmware
-now = time.monotonic
 
 
 class Timer:
@@ -44,6 +43,7 @@ class Timer:
 class Loop:
     """`on_error` gets what a callback raised; when it returns, the loop goes on. `on_late` gets the seconds by which a
     timer was late, if these are many: then the host is overloaded, and latencies are not those of the parameters.
+    `now` is the time of everything in the model: CLOCK_MONOTONIC seconds.
     """
 
     def __init__(
@@ -52,7 +52,9 @@ class Loop:
         on_late: Callable[[float], None],
         burst: float = 0.002,
         share: float = 0.5,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.now = now
         self._on_error, self._on_late = on_error, on_late
         self._burst, self._share = burst, share
         self._readers: dict[int, Call] = {}
@@ -78,7 +80,7 @@ class Loop:
         self._soon.append(call)
 
     def call_later(self, seconds: float, call: Call) -> Timer:
-        timer = Timer(now() + seconds, call)
+        timer = Timer(self.now() + seconds, call)
         heapq.heappush(self._timers, (timer.at, next(self._order), timer))
         return timer
 
@@ -96,7 +98,7 @@ class Loop:
 
     def step(self, most: float | None = None) -> None:
         """One round: wait for something to be due, `most` seconds at most, and do it."""
-        wait = self._timeout()
+        wait = self.due_in()
         if most is not None:
             wait = most if wait is None else min(wait, most)
         # select, since poll and epoll cannot wait for less than a millisecond
@@ -109,7 +111,7 @@ class Loop:
         if self._slices:
             self._run_slice()
 
-    def _timeout(self) -> float | None:
+    def due_in(self) -> float | None:
         """Seconds until something is due; None: never."""
         if self._soon:
             return 0.0
@@ -123,10 +125,10 @@ class Loop:
             at = self._resume_at
         if at is None:
             return None
-        return max(0.0, at - now())
+        return max(0.0, at - self.now())
 
     def _run_timers(self) -> None:
-        at = now()
+        at = self.now()
         while self._timers and self._timers[0][0] <= at:
             due, _, timer = heapq.heappop(self._timers)
             if timer.pending:
@@ -135,17 +137,18 @@ class Loop:
                 self._guard(timer.fire)
 
     def _run_slice(self) -> None:
-        start = now()
+        start = self.now()
         if start < self._resume_at:
             return
         self._guard(self._slices.popleft())
-        end = now()
+        end = self.now()
         if not self._slices:
             self._busy = 0.0
             return
         self._busy += end - start
         if self._busy >= self._burst:
-            self._resume_at = end + self._busy * (1 - self._share) / self._share
+            # not more for a slice that the host interrupted
+            self._resume_at = end + min(self._busy, 2 * self._burst) * (1 - self._share) / self._share
             self._busy = 0.0
 
     def _guard(self, call: Call) -> None:

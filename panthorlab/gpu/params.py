@@ -117,7 +117,7 @@ PARAMS: tuple[Param, ...] = (
           low=1, high=100000),
     Param("slice.burst_ms", 2.0, "ms",
           "a stream that never waits may interpret so long without a pause", high=1000),
-    Param("slice.share", 0.5, "",
+    Param("slice.share", 0.8, "",
           "then it pauses until it has used only this share of the time: the guest runs on the same CPU",
           low=0.01, high=1),
     Param("spin.first_us", 100.0, "µs",

@@ -59,31 +59,30 @@ int job_info(const struct options *options)
 	if (!ret) {
 		out("# info driver=panthor\n# info driver_version=%d.%d.%d\n",
 		    gpu.version[0], gpu.version[1], gpu.version[2]);
-#define INFO(from, field) out("# info " #field "=0x%llx\n", (unsigned long long)(from).field)
-		INFO(info, gpu_id);
-		INFO(info, gpu_rev);
-		INFO(info, csf_id);
-		INFO(info, l2_features);
-		INFO(info, tiler_features);
-		INFO(info, mem_features);
-		INFO(info, mmu_features);
-		INFO(info, thread_features);
-		INFO(info, max_threads);
-		INFO(info, thread_max_workgroup_size);
-		INFO(info, thread_max_barrier_size);
-		INFO(info, coherency_features);
-		INFO(info, texture_features[0]);
-		INFO(info, as_present);
-		INFO(info, shader_present);
-		INFO(info, l2_present);
-		INFO(info, tiler_present);
-		INFO(info, core_features);
-		INFO(csif, csg_slot_count);
-		INFO(csif, cs_slot_count);
-		INFO(csif, cs_reg_count);
-		INFO(csif, scoreboard_slot_count);
-		INFO(csif, unpreserved_cs_reg_count);
+#define INFO(name, value) out("# info " name "=0x%llx\n", (unsigned long long)(value))
+		INFO("gpu_id", info.gpu_id);
+		INFO("gpu_rev", info.gpu_rev);
+		INFO("csf_id", info.csf_id);
+		INFO("l2_features", info.l2_features);
+		INFO("tiler_features", info.tiler_features);
+		INFO("mem_features", info.mem_features);
+		INFO("mmu_features", info.mmu_features);
+		INFO("thread_features", info.thread_features);
+		INFO("max_threads", info.max_threads);
+		INFO("thread_max_workgroup_size", info.thread_max_workgroup_size);
+		INFO("thread_max_barrier_size", info.thread_max_barrier_size);
+		INFO("coherency_features", info.coherency_features);
+		INFO("texture_features", info.texture_features[0]);
+		INFO("as_present", info.as_present);
+		INFO("shader_present", info.shader_present);
+		INFO("l2_present", info.l2_present);
+		INFO("tiler_present", info.tiler_present);
+		INFO("core_features", info.core_features);
 #undef INFO
+		out("# info csg_slots=%u\n# info cs_slots=%u\n# info cs_regs=%u\n"
+		    "# info scoreboards=%u\n# info unpreserved_cs_regs=%u\n",
+		    csif.csg_slot_count, csif.cs_slot_count, csif.cs_reg_count,
+		    csif.scoreboard_slot_count, csif.unpreserved_cs_reg_count);
 		out("# info runtime_status=%s\n", status);
 	}
 	ktap_result(1, !ret, "info", last_error());

@@ -131,8 +131,8 @@ static int die_heap_destroy(struct client *client, struct options *options)
 }
 
 /*
- * The group stays on its slot until the GPU goes to sleep; then it is evicted with its VM gone. That
- * may make the driver wake up again at once, so do not wait until the GPU sleeps for good.
+ * The group stays on its slot until the GPU goes to sleep; then it is evicted with its VM gone.
+ * That may make the driver wake up again at once: do not wait until the GPU sleeps for good.
  */
 static int die_vm_destroy_live(struct client *client, struct options *options)
 {
@@ -218,7 +218,7 @@ static void heir(int socket)
 
 	if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != 1 || !CMSG_FIRSTHDR(&message))
 		_exit(1);
-	_exit(read(socket, &byte, 1) ? 1 : 0);		/* end of file: the sender is gone */
+	_exit(read(socket, &byte, 1) ? 1 : 0);	/* end of file: the sender is gone */
 }
 
 static int prepare_fd_pass(struct options *options)
@@ -302,7 +302,7 @@ static const struct mode modes[] = {
 	  { ONE }, .prepare = prepare_fd_pass, .die = die_fd_pass },
 	{ "heap-destroy", "watch", "TILER_HEAP_DESTROY, then _exit",
 	  { ONE }, .die = die_heap_destroy },
-	{ "vm-destroy-live", "watch", "VM_DESTROY under a live group, which is evicted as the GPU suspends",
+	{ "vm-destroy-live", "watch", "VM_DESTROY under a live group, evicted as the GPU suspends",
 	  { ONE }, .die = die_vm_destroy_live },
 	{ "clients", "watch", "at once: one exits, one is killed, one has no heap; repeatedly",
 	  { ONE }, .run = run_clients },
@@ -449,7 +449,7 @@ static void parse(int argc, char **argv, struct options *options)
 			config->loops = number(optarg, name, true);
 			break;
 		case 'b':
-			config->bind = config->bind && iteration() % number(optarg, name, false) == 0;
+			config->bind &= iteration() % number(optarg, name, false) == 0;
 			break;
 		case 'p':
 			options->processes = number(optarg, name, false);

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -44,6 +45,9 @@ bool sentinel_run(char *why, size_t size)
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			break;
+	if (client.bo.map)	/* it was killed, and its mapping is ours too */
+		munmap((void *)client.bo.map, client.bo.size);
+	client.bo.map = NULL;
 	if (WIFEXITED(status) && !WEXITSTATUS(status))
 		return true;
 	snprintf(why, size, "%s", WIFEXITED(status) ? last_error() : "killed");

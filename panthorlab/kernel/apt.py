@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ DOWNLOAD_SECONDS = 1800
 
 @dataclass(frozen=True)
 class Ring:
-    """Suites whose source indices are fetched together: the cheap ones first."""
+    """Suites whose indices are fetched together: the cheap ones first."""
 
     name: str
     suites: tuple[tuple[str, str], ...]
@@ -52,6 +52,19 @@ class SourcePackage:
     package: str
     file: str
     sha256: str
+
+
+@dataclass(frozen=True)
+class BinaryPackage:
+    """One version of a `linux-source-X.Y` package: a tree with Debian's patches applied."""
+
+    name: str
+    version: str
+    sha256: str
+
+    @property
+    def upstream(self) -> str:
+        return upstream_version(self.version)
 
 
 def upstream_version(version: str) -> str:
@@ -85,12 +98,20 @@ class PrivateApt:
         done = run(["apt-cache", "showsrc", "--only-source", *packages], timeout=60, env=self._env(), ok=(0, 100))
         return parse_showsrc(done.stdout.decode(errors="replace"))
 
+    def packages(self, name: str) -> list[BinaryPackage]:
+        """Every version of a binary package that the ring has."""
+        return known_packages(name, self._env())
+
     def fresh(self) -> bool:
         """Whether the lists were fetched a short while ago."""
         return self._stamp.exists() and time.time() - self._stamp.stat().st_mtime < LISTS_FRESH_SECONDS
 
+    def just_updated(self) -> bool:
+        """Whether the lists were fetched within this run."""
+        return self._stamp.exists() and time.time() - self._stamp.stat().st_mtime < 60
+
     def update(self) -> None:
-        """Fetch the source indices. A suite that does not exist is no error; none at all is."""
+        """Fetch the indices. A suite that does not exist is no error; none at all is."""
         self._configure()
         done = run(["apt-get", "update", "-q"], timeout=UPDATE_SECONDS, env=self._env(), ok=(0, 100))
         if done.returncode == 0 or b"Failed to fetch" not in done.stderr:
@@ -102,8 +123,10 @@ class PrivateApt:
                 hint="check the network and proxy settings, or give a kernel tree on disk: --base PATH",
             )
 
-    def download(self, source: SourcePackage, into: Path) -> Path:
-        """Download the upstream tarball of `source`, verified by apt, into an empty directory."""
+    def download(self, source: SourcePackage | BinaryPackage, into: Path) -> Path:
+        """Download the upstream tarball of a source, or a package, verified by apt, into an empty directory."""
+        if isinstance(source, BinaryPackage):
+            return download_package(source, into, self._env())
         argv = ["apt-get", "source", "-qq", "--download-only", "--tar-only", "--only-source"]
         run([*argv, f"{source.package}={source.version}"], timeout=DOWNLOAD_SECONDS, cwd=into, env=self._env())
         return into / source.file
@@ -117,11 +140,15 @@ class PrivateApt:
         (self._dir / "status").touch()
         signed = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
         mirrors = {**MIRRORS, **machine_mirrors()}
-        lines = [f"deb-src {signed}{mirrors[archive]} {suite} main" for archive, suite in self._ring.suites]
+        lines = [
+            f"{kind} {signed}{mirrors[archive]} {suite} main"
+            for archive, suite in self._ring.suites for kind in ("deb-src", "deb")
+        ]
         (self._dir / "sources.list").write_text("\n".join(lines) + "\n")
         settings = {
             "Dir::State": self._dir, "Dir::State::status": self._dir / "status",
-            "Dir::State::lists": self._dir / "lists", "Dir::Cache": self._dir, "Dir::Etc::sourcelist": self._dir / "sources.list",
+            "Dir::State::lists": self._dir / "lists", "Dir::Cache": self._dir,
+            "Dir::Etc::sourcelist": self._dir / "sources.list",
             "Dir::Etc::sourceparts": self._dir / "etc", "Dir::Etc::parts": self._dir / "etc",
             "Dir::Etc::main": self._dir / "etc" / "none", "Acquire::Languages": "none", "APT::Sandbox::User": "root",
         }
@@ -143,18 +170,9 @@ def machine_mirrors() -> dict[str, str]:
     return mirrors
 
 
-@dataclass(frozen=True)
-class BinaryPackage:
-    """A `linux-source-X.Y` package that the machine's own apt can download."""
-
-    name: str
-    version: str
-    sha256: str
-
-
-def machine_packages(name: str) -> list[BinaryPackage]:
-    """Versions of package `name` that the machine's apt knows, newest first; empty if its lists are."""
-    done = run(["apt-cache", "show", name], timeout=60, ok=(0, 100))
+def known_packages(name: str, env: Mapping[str, str] | None = None) -> list[BinaryPackage]:
+    """Versions of package `name` that apt (the machine's own, unless `env` says otherwise) knows."""
+    done = run(["apt-cache", "show", name], timeout=60, ok=(0, 100), env=env)
     found = []
     for record in done.stdout.decode(errors="replace").split("\n\n"):
         version = re.search(r"^Version: (\S+)$", record, re.MULTILINE)
@@ -164,9 +182,10 @@ def machine_packages(name: str) -> list[BinaryPackage]:
     return found
 
 
-def download_package(package: BinaryPackage, into: Path) -> Path:
+def download_package(package: BinaryPackage, into: Path, env: Mapping[str, str] | None = None) -> Path:
     """`apt-get download` into an empty directory: needs no root and is verified by apt."""
-    run(["apt-get", "download", "-qq", f"{package.name}={package.version}"], timeout=DOWNLOAD_SECONDS, cwd=into)
+    argv = ["apt-get", "download", "-qq", f"{package.name}={package.version}"]
+    run(argv, timeout=DOWNLOAD_SECONDS, cwd=into, env=env)
     debs = list(into.glob("*.deb"))
     if len(debs) != 1:
         raise LabError(

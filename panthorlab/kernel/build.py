@@ -21,6 +21,7 @@ from panthorlab.kernel.plan import Progress, SidePlan
 from panthorlab.kernel.sandbox import Bind, Sandbox, sandbox
 from panthorlab.kernel.toolchain import check_host_tools
 from panthorlab.kernel.tools import disk_errors, disk_full
+from panthorlab.kernel.uapi import install_drm_headers
 from panthorlab.paths import PACKAGE, cache_dir
 
 MAKE_SECONDS = 4 * 3600.0
@@ -188,15 +189,11 @@ def _compile(builder: Builder, request: config.Request) -> None:
 def build_extras(builder: Builder, dtbs: tuple[str, ...] = (), core: Kernel | None = None) -> Artefacts:
     """The shim module, the UAPI headers of this tree, and the static programs for the board."""
     plan, out, step = builder.plan, builder.where("out"), "building the guest programs"
-    builder.run(step, ["rm", "-rf", f"{out}/shim", f"{out}/guest", f"{out}/uapi"])
-    builder.run(step, ["mkdir", "-p", f"{out}/guest", f"{out}/uapi/drm"])
+    builder.run(step, ["rm", "-rf", f"{out}/shim", f"{out}/guest"])
+    builder.run(step, ["mkdir", "-p", f"{out}/guest"])
     builder.run(step, ["cp", "-r", f"{builder.where('guest')}/shim", out])
     builder.make(step, f"M={out}/shim", "modules")
-    # What `make headers_install` does, for the one directory that is needed; the others come with the compiler.
-    script, uapi = "scripts/headers_install.sh", "include/uapi/drm"
-    for header in sorted((plan.base.path / uapi).glob("*.h")):
-        source = f"{builder.where('src')}/{uapi}/{header.name}"
-        builder.run(step, ["env", "-C", builder.where("src"), "sh", script, source, f"{out}/uapi/drm/{header.name}"])
-    guest = ["make", "-C", builder.where("guest"), f"OUT={out}/guest", f"UAPI={out}/uapi"]
+    install_drm_headers(plan.base.path, builder.inputs / "uapi")
+    guest = ["make", "-C", builder.where("guest"), f"OUT={out}/guest", f"UAPI={builder.where('in')}/uapi"]
     builder.run(step, [*guest, f"CROSS_COMPILE={plan.toolchain.prefix}", f"-j{builder.jobs}"])
     return Artefacts(builder.objects, builder.scratch / "shim", builder.scratch / "guest", dtbs, core)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -48,35 +49,53 @@ class PackageSource:
 
 @dataclass(frozen=True)
 class ArchiveSource:
-    """The upstream tarball of one version of Debian's `linux` source package (upstream without Debian's patches)."""
+    """One version of Linux from the Debian archive: the upstream tarball of its source package (without Debian's
+    patches), or, where the mirror has that no more, its linux-source package (with them).
+    """
 
-    ring: str
-    source: apt.SourcePackage
+    ring: apt.Ring
+    origin: apt.SourcePackage | apt.BinaryPackage
 
     @property
     def key(self) -> str:
-        return f"orig-{self.source.sha256}"
+        return f"{'orig' if isinstance(self.origin, apt.SourcePackage) else 'deb'}-{self.origin.sha256}"
 
     @property
     def title(self) -> str:
-        debian = f"{self.source.package} {self.source.version}"
-        return f"Linux {self.source.upstream} (upstream tarball of Debian's {debian})"
+        if isinstance(self.origin, apt.SourcePackage):
+            debian = f"{self.origin.package} {self.origin.version}"
+            return f"Linux {self.origin.upstream} (upstream tarball of Debian's {debian})"
+        return f"{self.origin.name} {self.origin.version}"
+
+    @property
+    def _folder(self) -> Path:
+        return cache_dir("downloads", self.origin.sha256[:32])
+
+    def fetch(self, progress: Progress) -> Path:
+        """The tarball or package in the cache, downloaded if it is not there. Raises LabError if it cannot be had."""
+        for path in self._folder.iterdir():
+            if path.suffix in (".xz", ".gz", ".deb"):
+                return path
+        need_space(self._folder, TREE_BYTES)
+        with tempfile.TemporaryDirectory(dir=self._folder) as scratch:
+            progress(f"downloading {self.title}")
+            got = apt.PrivateApt(self.ring).download(self.origin, Path(scratch))
+            return got.rename(self._folder / got.name)
 
     def unpack(self, into: Path, progress: Progress) -> None:
         need_space(into, TREE_BYTES)
-        ring = next(ring for ring in apt.RINGS if ring.name == self.ring)
-        private = apt.PrivateApt(ring)
-        with tempfile.TemporaryDirectory(dir=cache_dir("downloads")) as scratch:
-            progress(f"downloading {self.source.file}")
-            try:
-                tarball = private.download(self.source, Path(scratch))
-            except LabError:
-                # The lists may have been cleaned away, or name a version that has moved since.
-                progress("reading the indices of the Debian archive")
-                private.update()
-                tarball = private.download(self.source, Path(scratch))
-            progress(f"unpacking {self.source.file}")
-            unpack_tarball(tarball, into)
+        try:
+            got = self.fetch(progress)
+        except LabError:
+            progress("reading the indices of the Debian archive")  # they may have been cleaned away
+            apt.PrivateApt(self.ring).update()
+            got = self.fetch(progress)
+        progress(f"unpacking {got.name}")
+        if isinstance(self.origin, apt.SourcePackage):
+            unpack_tarball(got, into)
+        else:
+            unpack_source_package(got, into)
+        shutil.rmtree(self._folder)
 
 
 def default_source(series: str, progress: Progress) -> PackageSource | ArchiveSource:
@@ -85,7 +104,7 @@ def default_source(series: str, progress: Progress) -> PackageSource | ArchiveSo
         return package_source(series, None, progress)
     except SourceError:
         progress(f"this machine's apt knows no linux-source-{series}; looking in the Debian archive")
-    known = [source for ring in apt.RINGS for source in _archive(ring, series, refresh=False, progress=progress)[1]]
+    known = [source for ring in apt.RINGS for source in _archive(ring, series, refresh=False, progress=progress)]
     releases = {source.upstream for source in known if source.upstream.startswith(f"{series}.")}
     if not releases:
         raise LabError(
@@ -103,7 +122,7 @@ def package_source(series: str, version: str | None, progress: Progress) -> Pack
     remembered = _recall(memory)
     if remembered.get("state") != state:
         progress(f"asking apt for {name}")
-        remembered = {"state": state, "packages": [asdict(package) for package in apt.machine_packages(name)]}
+        remembered = {"state": state, "packages": [asdict(package) for package in apt.known_packages(name)]}
         _remember(memory, remembered)
     packages = [apt.BinaryPackage(**package) for package in remembered["packages"]]
     if not packages:
@@ -131,31 +150,52 @@ def archive_source(version: str, progress: Progress) -> ArchiveSource:
         raise makefile.no_panthor(f"debian:{version}", wanted)
     memory = cache_dir("sources") / f"debian-{wanted}.json"
     if found := _recall(memory):
-        return ArchiveSource(found["ring"], apt.SourcePackage(**found["source"]))
+        return _from_memory(found)
     known: set[str] = set()
+    trouble: LabError | None = None
     for refresh in (False, True):  # lists may be hours old, the version minutes
         for ring in apt.RINGS:
-            fetched, sources = _archive(ring, series_of(wanted), refresh=refresh, progress=progress)
-            known.update(source.upstream for source in sources)
-            match = [source for source in sources if wanted in (source.upstream, source.version)]
-            if match:
-                best = max(match, key=lambda source: version_order(source.version))
-                _remember(memory, {"ring": ring.name, "source": asdict(best)})
-                return ArchiveSource(ring.name, best)
-            if refresh and not fetched:
-                break
-    close = ", ".join(nearest(wanted, known))
+            if refresh and apt.PrivateApt(ring).just_updated():
+                continue
+            candidates = _archive(ring, series_of(wanted), refresh=refresh, progress=progress)
+            known.update(candidate.upstream for candidate in candidates)
+            for candidate in [entry for entry in candidates if wanted in (entry.upstream, entry.version)]:
+                source = ArchiveSource(ring, candidate)
+                try:
+                    source.fetch(progress)
+                except LabError as error:  # a mirror's indices may name what it does not have (any more)
+                    trouble = error
+                    continue
+                kind = "source" if isinstance(candidate, apt.SourcePackage) else "package"
+                _remember(memory, {"ring": ring.name, kind: asdict(candidate)})
+                return source
+    close = ", ".join(nearest(wanted, known - {wanted}))
+    if trouble is not None:
+        raise LabError(f"Linux {version} cannot be downloaded: {trouble}", hint=f"the nearest others: {close}")
     raise SourceError(f"the Debian archive carries no Linux {version}", hint=f"the nearest that it has: {close}")
 
 
-def _archive(ring: apt.Ring, series: str, *, refresh: bool, progress: Progress) -> tuple[bool, list[apt.SourcePackage]]:
-    """Sources of a ring, and whether its lists were fetched now."""
+def _archive(
+    ring: apt.Ring, series: str, *, refresh: bool, progress: Progress,
+) -> list[apt.SourcePackage | apt.BinaryPackage]:
+    """All that a ring has of a series: upstream tarballs first, each kind newest first."""
     private = apt.PrivateApt(ring)
-    fetch = refresh or not private.fresh()
-    if fetch:
+    if refresh or not private.fresh():
         progress(f"reading the indices of the Debian archive ({len(ring.suites)} suites)")
         private.update()
-    return fetch, private.linux_sources(["linux", f"linux-{series}"])
+    sources = sorted(private.linux_sources(["linux", f"linux-{series}"]), key=_newest, reverse=True)
+    return [*sources, *sorted(private.packages(f"linux-source-{series}"), key=_newest, reverse=True)]
+
+
+def _newest(package: apt.SourcePackage | apt.BinaryPackage) -> tuple[tuple[int, int], ...]:
+    return version_order(package.version)
+
+
+def _from_memory(found: dict[str, Any]) -> ArchiveSource:
+    ring = next(ring for ring in apt.RINGS if ring.name == found["ring"])
+    if "package" in found:
+        return ArchiveSource(ring, apt.BinaryPackage(**found["package"]))
+    return ArchiveSource(ring, apt.SourcePackage(**found["source"]))
 
 
 def series_of(version: str) -> str:

@@ -32,7 +32,8 @@ def import_build(path: Path, *, log: Path, progress: Progress) -> Kernel:
     needed = ("vmlinux", "System.map", ".config", "include/config/kernel.release")
     missing = [name for name in needed if not (path / name).is_file()]
     if missing:
-        raise UsageError(f"{path} is not a finished kernel build: it has no {', no '.join(missing)}", hint="build it first")
+        lacking = ", no ".join(missing)
+        raise UsageError(f"{path} is not a finished kernel build: it has no {lacking}", hint="build it first")
     values = config.parse_dotconfig((path / ".config").read_text(errors="replace"))
     arch = next((arch for option, arch in ARCH_OPTIONS.items() if values.get(option) == "y"), None)
     if arch is None or not (path / IMAGES[arch]).is_file():

@@ -48,9 +48,9 @@ class _Setting:
             self.config_key, self.arch, self.toolchain.prefix, self.toolchain.version,
         ])
         return SidePlan(
-            side=side, key=_digest([core, self.guest]), core_key=core, title=_title(self.base, reports), base=self.base,
-            changes=changes, reports=tuple(reports), fragments=self.fragments, config_key=self.config_key, arch=self.arch,
-            toolchain=self.toolchain,
+            side=side, key=_digest([core, self.guest]), core_key=core, title=_title(self.base, reports),
+            base=self.base, changes=changes, reports=tuple(reports), fragments=self.fragments,
+            config_key=self.config_key, arch=self.arch, toolchain=self.toolchain,
         )
 
 

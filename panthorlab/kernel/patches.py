@@ -15,7 +15,7 @@ from unidiff.errors import UnidiffParseError
 from unidiff.patch import PatchedFile, PatchSet
 
 from panthorlab.errors import PatchError
-from panthorlab.kernel.hunks import Applied, Hunk, Place, apply_hunks, best_window
+from panthorlab.kernel.hunks import MAX_FUZZ, Applied, Hunk, Place, apply_hunks, best_window
 from panthorlab.kernel.patchfile import PatchText
 from panthorlab.kernel.plan import Fit, PatchReport
 
@@ -23,7 +23,8 @@ ReadFile = Callable[[str], bytes | None]
 
 NULL = "/dev/null"
 SAME_ENOUGH = 0.6  # part of a patch's significant lines that makes "another form" of it
-_SHOWN = 12
+_SHOWN = 8  # lines of a hunk, and of the tree, in a message
+_AROUND = 2
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w{3,}")
 
 
@@ -159,10 +160,10 @@ def check(patch: PatchText, read: ReadFile, tree: str, *, reverse: bool = False)
     missing = [file.old for file in wanted if file.old and read(file.old) is None]
     if not forward.fits and len(missing) == sum(1 for file in wanted if file.old) > 0:
         return report(Fit.DOES_NOT_APPLY, f"it is for another tree: {tree} has no {', no '.join(missing[:3])}")
-    share = _share_present(wanted, read)
+    share = _share_present(files, read)
     if not forward.fits and share >= SAME_ENOUGH:
-        present = f"{share:.0%} of the lines it adds are in {tree} already, though not as it has them"
-        return report(Fit.OTHER_FORM, f"{present}; {forward.misfits[0].text.splitlines()[0]}")
+        present = f"{share:.0%} of the lines it adds are in {tree}, though not all as it has them"
+        return report(Fit.OTHER_FORM, f"{present}: {(forward if reverse else backward).misfits[0].text}")
     if not forward.fits:
         return report(Fit.DOES_NOT_APPLY, "\n".join(misfit.text for misfit in forward.misfits[:3]))
     inexact = any(place.fuzz or place.offset for _, _, place in forward.places)
@@ -217,13 +218,20 @@ def split_lines(text: str) -> list[str]:
 
 def _explain(file: FilePatch, index: int, lines: Sequence[str]) -> str:
     hunk = file.hunks[index]
-    at = best_window(lines, hunk)
-    shown = lines[at:at + min(len(hunk.old), _SHOWN)]
-    has = [f"{number:6}: {line.rstrip()}" for number, line in enumerate(shown, at + 1)]
-    wants = hunk.text().splitlines()
-    more = [f"… {len(wants) - _SHOWN} more lines"] if len(wants) > _SHOWN else []
-    head = f"{file.name}:{hunk.start}: hunk {index + 1} of {len(file.hunks)} does not fit"
-    return "\n".join([head, *wants[:_SHOWN], *more, f"the tree has at {file.name}:{at + 1}:", *has])
+    at, old = best_window(lines, hunk), hunk.old
+    window = lines[at:at + len(old)]
+    # The first line that is not as the hunk expects it, and what stands around it. Fuzz would have forgiven the edges.
+    odd_rows = [row for row, line in enumerate(old) if row >= len(window) or window[row] != line] or [0]
+    odd = next((row for row in odd_rows if MAX_FUZZ <= row < len(old) - MAX_FUZZ), odd_rows[0])
+    first = max(0, odd - _AROUND)
+    rows = [row for row, (tag, _) in enumerate(hunk.lines) if tag != "+"]
+    wants = [f"{tag}{text.rstrip()}" for tag, text in hunk.lines[rows[first] if rows else 0:]][:_SHOWN]
+    has = [
+        f"{'>' if row == odd else ' '}{at + row + 1:6}: {line.rstrip()}"
+        for row, line in enumerate(lines[at + first:at + first + _SHOWN], first)
+    ]
+    head = f"{file.name}:{hunk.start + first}: hunk {index + 1} of {len(file.hunks)} does not fit; the patch expects"
+    return "\n".join([head, *wants, f"where the tree has ({file.name}:{at + odd + 1}):", *has])
 
 
 def _places(places: Sequence[tuple[str, int, Place]]) -> str:

@@ -84,7 +84,8 @@ def _digest(side: SidePlan, objects: Path, command: list[str]) -> str | None:
     wrapped = ["env", "-C", directory, *argv[:-1], *_NEUTRAL, argv[-1]]
 
     def feed(line: str) -> None:
-        digest.update(" ".join(line.split()).encode() + b"\n")
+        for word in line.split():
+            digest.update(word.encode() + b" ")
 
     status = box.run(wrapped, binds, on_line=feed, timeout=PREPROCESS_SECONDS)
     return digest.hexdigest() if status == 0 else None

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One private tree per base, unpacked once and patched in place, so that every build is an increment of the last.
 
-`trees/KEY/src` is the tree, `trees/KEY/base.json` says what it is, `trees/KEY/pristine` keeps the original of every file
-that a patch has ever touched, `trees/KEY/obj-…` are the O= directories. Only files whose content changes are
+`trees/KEY/src` is the tree, `trees/KEY/base.json` says what it is, `trees/KEY/pristine` keeps the original of every
+file that a patch has ever touched, `trees/KEY/obj-…` are the O= directories. Only files whose content changes are
 written: all others keep their times, and make rebuilds exactly what it must.
 """
 
@@ -82,7 +82,8 @@ def locked(key: str, progress: Progress, timeout: float = LOCK_SECONDS) -> Itera
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise LabError(
-                        f"another run has kept the tree {key} for more than {timeout:g} s", hint="wait for it, or stop it"
+                        f"another run has kept the tree {key} for more than {timeout:g} s",
+                        hint="wait for it, or stop it",
                     ) from None
                 if not said:
                     progress("waiting for another run that builds from the same tree")

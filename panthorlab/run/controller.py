@@ -121,7 +121,7 @@ class Controller:
         }
         (log_dir / "job.json").write_text(json.dumps(fields, indent=1))
         self._record("boot-start", boot=boot, slot=slot.name, side=slot.side, kernel=job.kernel)
-        ended = self._work(log_dir, boot, slot)
+        ended = self._work(log_dir, job.suites, boot, slot)
         if not ended:
             self._record(
                 "boot-end",
@@ -141,7 +141,7 @@ class Controller:
         lines = (log_dir / "pytest.log").read_text(errors="replace").strip().splitlines()
         return "the worker died" + (f": {lines[-1]}" if lines else "")
 
-    def _work(self, log_dir: Path, boot: str, slot: Slot) -> bool:
+    def _work(self, log_dir: Path, suites: Sequence[str], boot: str, slot: Slot) -> bool:
         """Run one worker to its end; True if it said how its boot ended."""
         read_end, write_end = os.pipe()
         argv = [
@@ -157,6 +157,8 @@ class Controller:
             "-p",
             "no:cacheprovider",
             "--import-mode=importlib",
+            "--confcutdir",
+            str(Path(suites[0]).parent),  # a checkout's top level conftest.py would load the plugin again
             "-q",
             "--job",
             str(log_dir / "job.json"),

@@ -40,7 +40,7 @@ def schedule(boots: int) -> list[Slot]:
 class Progress:
     """What the events say about one slot.
 
-    `done`: iterations that need not be run again, by workload. `tests`: node ids that have a result. `attempts`:
+    `done`: iterations that need not be run again, by workload. `tests`: SUITE::TEST that have a result. `attempts`:
     boots started. `complete`: a boot of this slot ran to its end. `given_up`: no further attempt makes sense.
     """
 
@@ -65,7 +65,7 @@ def progress_of(slot: Slot, events: Iterable[Mapping[str, Any]]) -> Progress:
             case "iteration" if event["outcome"] != Outcome.ERROR:
                 done[event["workload"]] += 1
             case "test" if event["outcome"] != Outcome.ERROR:
-                tests.add(event["test"])
+                tests.add(f"{event['suite']}::{event['test']}")
             case "boot-end":
                 complete = complete or bool(event["complete"])
                 lab_failures += event["outcome"] == Outcome.ERROR and event["blame"] != Blame.KERNEL

@@ -141,7 +141,7 @@ def _only_expected_findings(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     job = item.config.stash.get(_JOB, None)
-    if job is not None and item.name in job.done_tests:
+    if job is not None and _name(item) in job.done_tests:
         pytest.skip("has its result from an earlier boot of this slot")
 
 
@@ -154,18 +154,22 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         and (call.when == "call" or report.outcome != "passed")
     ):
         job = item.config.stash[_JOB]
-        if item.name not in job.done_tests:
+        if _name(item) not in job.done_tests:
             item.config.stash[_EMIT]("test", **_test_event(item, call, report))
     return report  # type: ignore[return-value]
+
+
+def _name(item: pytest.Item) -> str:
+    return f"{item.path.stem.removeprefix('test_')}::{item.name}"
 
 
 def _test_event(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> Mapping[str, Any]:
     outcome, blame = _judge(call.excinfo, report)
     message = "" if report.passed else str(call.excinfo.value if call.excinfo else report.longrepr)
-    path = Path(str(item.path)).stem.removeprefix("test_")
+    suite, _, test = _name(item).partition("::")
     return {
-        "test": item.name,
-        "suite": path,
+        "test": test,
+        "suite": suite,
         "outcome": outcome,
         "blame": blame,
         "message": message[:4000],

@@ -6,7 +6,6 @@ Source: panthor_sched.c (Linux 6.12, 7.3) for what the driver relies on. The fir
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from panthorlab.gpu.chip import Chip
@@ -147,7 +146,7 @@ class Group:
     # --- START, RESUME
 
     def _request(self, state: int) -> None:
-        self._requested = time.monotonic()
+        self._requested = self.chip.loop.now()
         if state in (Csg.START, Csg.RESUME):
             if self.active:
                 self._check("start of a running group", f"{Csg.STATES[state]} while a group runs")
@@ -290,7 +289,7 @@ class Group:
     def _acknowledge(self, state: int) -> None:
         ack = self.memory.get(self.output + CsgOut.ACK)
         self.memory.put(self.output + CsgOut.ACK, ack & ~Csg.STATE | state)
-        self.chip.reporter.durations[f"acknowledge {Csg.STATES[state]}"].add(time.monotonic() - self._requested)
+        self.chip.reporter.durations[f"acknowledge {Csg.STATES[state]}"].add(self.chip.loop.now() - self._requested)
         if self.chip.trace.on:
             self.chip.trace.instant(self.track, f"acknowledge {Csg.STATES[state]}")
         self.chip.job_irq.set(1 << self.index)

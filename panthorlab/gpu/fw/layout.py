@@ -176,6 +176,7 @@ class Cs:
     TILER_OOM = 1 << 26
     FATAL = 1 << 30
     FAULT = 1 << 31
+    EVENTS = TILER_OOM | FATAL | FAULT
 
 
 class RingIn:

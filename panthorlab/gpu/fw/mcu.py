@@ -158,11 +158,12 @@ class Mcu:
         rung, self._rung = self._rung, 0
         if self.status != McuStatus.ENABLED:
             return
-        if rung & 1:
-            self._service_global()
+        # user doorbells first: a STATUS_UPDATE that the driver asks for after a submit must not find the group idle
         for doorbell in range(1, layout.GROUPS + 1):
             if rung & 1 << doorbell and not sum(group.ring(doorbell) for group in self.groups):
                 self.chip.reporter.counts["user doorbell without a queue"] += 1
+        if rung & 1:
+            self._service_global()
 
     def _service_global(self) -> None:
         get, put = self.memory.get, self.memory.put

@@ -15,7 +15,6 @@ from panthorlab.gpu.cs.state import SavedStream, StreamState
 from panthorlab.gpu.cs.stream import CommandStream
 from panthorlab.gpu.fw import layout
 from panthorlab.gpu.fw.layout import Cs, CsgIn, CsgOut, CsIn, CsOut, RingIn, RingOut
-from panthorlab.gpu.loop import now
 
 if TYPE_CHECKING:
     from panthorlab.gpu.fw.group import Group
@@ -30,7 +29,7 @@ class Queue:
         self.input = layout.cs_input(group.index, index)
         self.output = layout.cs_output(group.index, index)
         self.track = f"{group.track}.{index}"
-        get, get64 = self.memory.get, self.memory.get64
+        get, get64, put = self.memory.get, self.memory.get64, self.memory.put
         config = get(self.input + CsIn.CONFIG)
         self.doorbell = config >> 8 & 0xFF
         self.ring_input = get64(self.input + CsIn.RINGBUF_INPUT)
@@ -54,7 +53,8 @@ class Queue:
         self._refetch_at = 0.0
         self.state = StreamState.RUNNING
         self.retired = 0
-        self.stream = CommandStream(index, group.space, self, group.mcu.stream_params, heaps=group.heaps)
+        self.stream = CommandStream(index, group.space, self, group.mcu.stream_params, heaps=group.heaps,
+                                    clock=self.chip.loop.now)
         extract = get64(self.ring_input + RingIn.EXTRACT_INIT)
         insert = get64(self.ring_input + RingIn.INSERT)
         if saved is not None:
@@ -64,6 +64,8 @@ class Queue:
         else:
             base, size = get64(self.input + CsIn.RINGBUF_BASE), get(self.input + CsIn.RINGBUF_SIZE)
             self.stream.start(base, size, extract, insert)
+        # an event of the last group that its driver never took must not be one of this group
+        put(self.output + CsOut.ACK, get(self.output + CsOut.ACK) & ~Cs.EVENTS | self.request & Cs.EVENTS)
         self.acknowledge_state(Cs.START)
 
     # --- driven by the group
@@ -184,9 +186,10 @@ class Queue:
 
     def _must_fetch(self) -> bool:
         """A stream that spins goes round in its prefetch buffer; only now and then it is taken for a miss."""
-        if self.state is StreamState.SPINNING and now() < self._refetch_at:
+        now = self.chip.loop.now()
+        if self.state is StreamState.SPINNING and now < self._refetch_at:
             return False
-        self._refetch_at = now() + self._refetch
+        self._refetch_at = now + self._refetch
         return True
 
     def _cancel_timer(self) -> None:

@@ -7,7 +7,6 @@ Each write walks the page tables at that moment, through whatever the address sp
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -43,7 +42,7 @@ class WriteOut:
         self._done = done
         self._timer: Timer | None = None
         self._turn = 0  # tells a late call of the MMU from the one that is waited for
-        self._started = time.monotonic()
+        self._started = chip.loop.now()
         self._requester = Requester.MCU if chip.params.word("writeout.source") == "mcu" else Requester.LSU
 
     def start(self, delay: float) -> None:
@@ -93,7 +92,7 @@ class WriteOut:
         self._next()
 
     def _report(self, write: HeapWrite, result: str) -> None:
-        late = time.monotonic() - self._started
+        late = self._chip.loop.now() - self._started
         text = f"{self._track}.{write.stream} AS{self._space.index} 0x{write.va:x}: {result}"
         reporter = self._chip.reporter
         reporter.counts[f"write-out {result}"] += 1

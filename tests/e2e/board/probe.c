@@ -107,10 +107,8 @@ int main(int argc, char **argv, char **envp)
 				lseek(fd, 0, SEEK_END);
 		return 0;
 	}
-	if (!strcmp(what, "stop"))	/* the agent, which then is as silent as in a guest that hangs */
-		return kill(atoi(argv[2]), SIGSTOP);
-	if (!strcmp(what, "kill"))
-		return kill(atoi(argv[2]), atoi(argv[3]));
+	if (!strcmp(what, "kill-parent"))	/* the agent; stopped, it is as silent as in a guest that hangs */
+		return kill(getppid(), atoi(argv[2]));
 	if (getpid() == 1)		/* as rdinit=: a boot that comes to nothing */
 		for (;;)
 			pause();

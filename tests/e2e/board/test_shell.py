@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+
 from panthorlab.board.api import RemoteFileError
 from panthorlab.board.booted import BootedEmulatedBoard
 from panthorlab.errors import LabError
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.e2e
 
 
 PROBE = "/probe"
+FULL = "/tmp/all"  # noqa: S108 - the guest's
 
 
 @pytest.fixture
@@ -75,13 +77,13 @@ def test_files(board: BootedEmulatedBoard) -> None:
 
 
 def test_full_disk(board: BootedEmulatedBoard) -> None:
-    assert board.shell.run([PROBE, "fill", "/tmp/all"], timeout=60).status == 0
+    assert board.shell.run([PROBE, "fill", FULL], timeout=60).status == 0
     with pytest.raises(RemoteFileError, match="No space left"):
         board.shell.put(bytes(1 << 20), "/tmp/more")  # noqa: S108
     assert board.shell.run([PROBE, "args"], timeout=10).status == 0
     with pytest.raises(RemoteFileError, match="No such file"):
         board.shell.get("/tmp/more")  # noqa: S108
-    board.shell.put(b"", "/tmp/all")  # noqa: S108
+    board.shell.put(b"", FULL)
 
 
 def test_stdin(board: BootedEmulatedBoard) -> None:

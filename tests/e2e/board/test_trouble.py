@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from panthorlab.board.booted import BootedEmulatedBoard
 from panthorlab.board.config import EmulatedFile
 from panthorlab.board.emulated import EmulatedBoard
@@ -65,16 +66,16 @@ def test_boot_with_gpu(boot: Boot, kernel: Kernel) -> None:
     board.close()
     assert not any(map(exists, pids))
     assert not run_dir.exists()
-    with pytest.raises(LabError, match="closed"):
+    with pytest.raises(LabError, match=r"closed"):
         board.shell.get("/proc/uptime")
 
 
 def test_wrong_build_is_an_evidence_error(boot: Boot, kernel: Kernel) -> None:
     board = boot()
-    with pytest.raises(EvidenceError, match="vmlinux is .*, built was 00"):
+    with pytest.raises(EvidenceError, match=r"vmlinux is .*, built was 00"):
         verify_identity(board.shell, replace(kernel, build_id="00"))
     shim = "panthor_pci_shim"
-    with pytest.raises(EvidenceError, match=f"{shim} is .*, built was 00"):
+    with pytest.raises(EvidenceError, match=rf"{shim} is .*, built was 00"):
         verify_identity(board.shell, replace(kernel, modules={shim: "00"}))
 
 
@@ -89,19 +90,18 @@ def test_two_boards_have_two_cpus(boot: Boot) -> None:
 
 def test_panic(boot: Boot) -> None:
     board = boot(gpu=None)
-    with pytest.raises(BootError, match="kernel panic: sysrq triggered crash"):
+    with pytest.raises(BootError, match=r"kernel panic: sysrq triggered crash"):
         board.shell.put(b"c", "/proc/sysrq-trigger")
-    with pytest.raises(BootError, match="kernel panic") as caught:
+    with pytest.raises(BootError, match=r"kernel panic") as caught:
         board.check_alive()
     assert caught.value.blame == "kernel"
     log = board.console_log.read_bytes()
     assert b"Call trace" in log
-    assert b"---[ end Kernel panic" in log or b"Rebooting" in log
 
 
 def test_silent_reset(boot: Boot) -> None:
     board = boot(gpu=None)
-    with pytest.raises(BootError, match="reset or switched itself off"):
+    with pytest.raises(BootError, match=r"reset or switched itself off"):
         board.shell.put(b"b", "/proc/sysrq-trigger")
 
 
@@ -110,9 +110,9 @@ def test_qemu_killed(boot: Boot) -> None:
         board = boot(name=f"board-{number}", gpu=None)
         process = board.shell.start([PROBE, "sleep"], on_stdout=lambda _data: None)
         os.kill(board._parts.qemu.pid, number)
-        with pytest.raises(LabError, match="QEMU died"):
+        with pytest.raises(LabError, match=r"QEMU died"):
             process.wait(20)
-        with pytest.raises(LabError, match="QEMU died"):
+        with pytest.raises(LabError, match=r"QEMU died"):
             board.check_alive()
 
 
@@ -123,30 +123,28 @@ def test_model_killed(boot: Boot, number: signal.Signals) -> None:
     process = board.shell.start([PROBE, "sleep"], on_stdout=lambda _data: None)
     started = time.monotonic()
     os.kill(board._parts.model.process.pid, number)
-    with pytest.raises(LabError, match="GPU model died"):
+    with pytest.raises(LabError, match=r"GPU model died"):
         process.wait(20)
     assert time.monotonic() - started < 10
-    with pytest.raises(LabError, match="GPU model died"):
+    with pytest.raises(LabError, match=r"GPU model died"):
         board.check_alive()
     assert wait_gone(processes_of(board))
 
 
 def test_agent_killed_is_not_the_kernels_fault(boot: Boot) -> None:
     board = boot(gpu=None)
-    agent = board.shell.get("/proc/1/task/1/children").decode().split()[0]
-    with pytest.raises(LabError, match="the agent on board"):
-        board.shell.run([PROBE, "kill", agent, "9"], timeout=20)
+    with pytest.raises(LabError, match=r"the agent on board"):
+        board.shell.run([PROBE, "kill-parent", "9"], timeout=20)
 
 
 def test_hung_guest_is_the_kernels_fault_and_hung_qemu_is_not(boot: Boot) -> None:
     board = boot(gpu=None, time_limits={"answer": 1})
-    agent = board.shell.get("/proc/1/task/1/children").decode().split()[0]
     with pytest.raises(LabError):
-        board.shell.run([PROBE, "stop", agent], timeout=1)
+        board.shell.run([PROBE, "kill-parent", "19"], timeout=1)
     with pytest.raises(BootError, match=r"did not answer within 1 s.*\(QEMU answers: running\)"):
         board.check_alive()
     os.kill(board._parts.qemu.pid, signal.SIGSTOP)
-    with pytest.raises(LabError, match="QEMU itself does not answer"):
+    with pytest.raises(LabError, match=r"QEMU itself does not answer"):
         board.check_alive()
 
 
@@ -154,9 +152,9 @@ def test_hung_model_is_not_the_kernels_fault(boot: Boot) -> None:
     board = boot(time_limits={"answer": 1})
     assert board._parts.model is not None
     os.kill(board._parts.model.process.pid, signal.SIGSTOP)
-    with pytest.raises(LabError, match="did not end within"):
-        board.shell.run([f"{board.work_dir}/gpu-job"], timeout=2)
-    with pytest.raises(LabError, match="QEMU itself does not answer"):
+    with pytest.raises(LabError, match=r"did not end within"):
+        board.shell.run([f"{board.work_dir}/gpu-job", "--mode", "store"], timeout=2)
+    with pytest.raises(LabError, match=r"QEMU itself does not answer"):
         board.check_alive()
     pids = processes_of(board)
     board.close()
@@ -164,12 +162,12 @@ def test_hung_model_is_not_the_kernels_fault(boot: Boot) -> None:
 
 
 def test_kernel_that_panics_while_booting(boot: Boot) -> None:
-    with pytest.raises(BootError, match="kernel panic: VFS: Unable to mount root"):
+    with pytest.raises(BootError, match=r"kernel panic: (VFS: Unable to mount root|No working init found)"):
         boot(gpu=None, boot={"command_line": "rdinit=/nothing"})
 
 
 def test_kernel_that_hangs_while_booting(boot: Boot) -> None:
-    with pytest.raises(BootError, match="took no commands 3 s after QEMU's start; the last step done: the kernel"):
+    with pytest.raises(BootError, match=r"took no commands 3 s after QEMU's start; the last step done: the kernel"):
         boot(gpu=None, boot={"command_line": f"rdinit={PROBE}"}, time_limits={"boot": 3})
 
 
@@ -182,8 +180,8 @@ def test_firmware_that_panthor_refuses(boot: Boot, tmp_path: Path) -> None:
     firmware = tmp_path / "over/lib/firmware/arm/mali/arch10.8/mali_csffw.bin"
     firmware.parent.mkdir(parents=True)
     firmware.write_bytes(b"not firmware")
-    with pytest.raises(BootError, match=r"no render node within 2 s\n.*panthor"):
-        boot(over=tmp_path / "over", time_limits={"probe": 2})
+    with pytest.raises(BootError, match=r"panthor failed to probe(.|\n)*Firmware too small"):
+        boot(over=tmp_path / "over")
 
 
 def test_module_that_does_not_load(boot: Boot, tmp_path: Path) -> None:
@@ -195,9 +193,9 @@ def test_module_that_does_not_load(boot: Boot, tmp_path: Path) -> None:
 
 
 def test_unknown_model_parameter(boot: Boot) -> None:
-    with pytest.raises(UsageError, match="no-such-thing"):
+    with pytest.raises(UsageError, match=r"no-such-thing"):
         boot(params={"gpu.no-such-thing": "1"})
-    with pytest.raises(UsageError, match="trace"):
+    with pytest.raises(UsageError, match=r"trace"):
         boot(params={"gpu.trace": "maybe"})
 
 
@@ -269,5 +267,26 @@ def _runs_in(environ: Path, run_dir: str) -> bool:
 
 
 def test_kernel_of_another_architecture(kernel: Kernel, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is arm64, the kernel .* is riscv"):
-        EmulatedBoard("b", EmulatedFile.model_validate({"type": "emulated"})).boot(replace(kernel, arch="riscv"), log_dir=tmp_path)
+    board = EmulatedBoard("b", EmulatedFile.model_validate({"type": "emulated"}))
+    with pytest.raises(UsageError, match=r"is arm64, the kernel .* is riscv"):
+        board.boot(replace(kernel, arch="riscv"), log_dir=tmp_path)
+
+
+def test_two_vcpus(boot: Boot) -> None:
+    board = boot(machine={"vcpus": 2, "memory": "512M"})
+    assert board.shell.get("/sys/devices/system/cpu/online") == b"0-1\n"
+    assert board.facts()["vcpus"] == 2
+    assert board.shell.run([f"{board.work_dir}/gpu-job", "--mode", "store"], timeout=20).status == 0
+
+
+def test_mcu_hang_on_request(boot: Boot) -> None:
+    board = boot()
+    assert board.injections == {"mcu-hang"}
+    with pytest.raises(UsageError, match="cannot produce `fire`"):
+        board.inject("fire")
+    board.inject("mcu-hang")
+    job = [f"{board.work_dir}/gpu-job", "--mode", "store"]
+    board.shell.run(job, timeout=60)
+    assert board.shell.run(job, timeout=60).status == 0, "the driver resets the GPU and it works again"
+    assert b"reset" in board.shell.get("/dev/kmsg").lower() or b"timed" in board.shell.get("/dev/kmsg")
+    board.check_alive()

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import struct
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -63,6 +62,16 @@ class Space:
         return self.pages[va & ~0xFFF] + (va & 0xFFF)
 
 
+class Time:
+    """Virtual: it stands still while the model works, and jumps to what is due next."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class Bench:
     """Everything between the registers and guest RAM, and the driver's habits as methods."""
 
@@ -70,7 +79,8 @@ class Bench:
         self.events = io.StringIO()
         self.errors: list[Exception] = []
         self.reporter = Reporter(self.events, io.StringIO())
-        self.loop = Loop(self._on_error, lambda _late: None)
+        self.time = Time()
+        self.loop = Loop(self._on_error, lambda _late: None, now=self.time)
         self.gpu = Gpu(Params.parse(assignments), self.reporter, trace or NoTrace(), self.loop)
         self.fd = os.memfd_create("ram")
         os.truncate(self.fd, RAM_SIZE)
@@ -155,20 +165,25 @@ class Bench:
 
     def pump(self, until: Callable[[], bool] | None = None, seconds: float = 2.0) -> None:
         """Run the model until the condition holds; fails when it does not within `seconds`. None: run what is due."""
-        deadline = time.monotonic() + seconds
-        if until is None:
-            for _ in range(50):
-                self.loop.step(0)
-        else:
-            while not until():
-                assert time.monotonic() < deadline, "the model did not get there"
-                self.loop.step(0.01)
+        end = self.time.now + seconds
+        while until is None or not until():
+            due = self.loop.due_in()
+            if until is None and due != 0:
+                break
+            assert due is not None, "the model has nothing left to do"
+            self.time.now += due
+            assert self.time.now <= end, "the model did not get there"
+            self.loop.step(0)
         assert self.errors == []
 
     def elapse(self, seconds: float) -> None:
         """Run the model for so long."""
-        end = time.monotonic() + seconds
-        self.pump(lambda: time.monotonic() >= end)
+        end = self.time.now + seconds
+        while (due := self.loop.due_in()) is not None and self.time.now + due <= end:
+            self.time.now += due
+            self.loop.step(0)
+        self.time.now = end
+        assert self.errors == []
 
     def kinds(self) -> list[str]:
         return [json.loads(line)["kind"] for line in self.events.getvalue().splitlines()]

@@ -9,12 +9,11 @@
 
 #include "sentinel.h"
 
-bool sentinel_run(unsigned int timeout_ms, char *why, size_t size)
+bool sentinel_run(char *why, size_t size)
 {
 	static const char text[] = "sentinel\n";
 	int fd = open(KMSG_PATH, O_WRONLY);
 
-	(void)timeout_ms;
 	if (fd < 0 || write(fd, text, strlen(text)) < 0)
 		abort();
 	close(fd);

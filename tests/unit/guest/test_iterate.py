@@ -150,6 +150,23 @@ def test_end_marker_waits_for_orphans(iterate: Iterate, tmp_path: Path) -> None:
     ]
 
 
+def test_lines_of_a_slow_program_come_while_it_runs(iterate: Iterate) -> None:
+    """It ends only when the reader has seen its line, so the line cannot have waited for the end."""
+    kmsg = os.open(iterate.fifo, os.O_RDWR | os.O_NONBLOCK)
+    argv = [str(iterate.program), "--name", "a", "--prefix", "t", "--", "/bin/sh", "-c", "echo here; read x"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line == b"    here\n":
+                process.stdin.write(b"go on\n")
+                process.stdin.flush()
+                break
+        assert b"ok 1 a # id=t-0" in process.stdout.read()
+    os.close(kmsg)
+    assert process.returncode == 0
+
+
 def test_long_lines_and_binary_output(iterate: Iterate) -> None:
     ran = iterate.sh("head -c 100000 /dev/zero | tr '\\0' x; printf '\\n\\001\\377\\n'; printf '1..1\\nok 1 a\\n'")
     assert ran.ok

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Patches from everywhere, and everything that is none."""
+
+from __future__ import annotations
+
+import base64
+import io
+import quopri
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panthorlab.errors import LabError, PatchError
+from panthorlab.kernel.patchfile import MAX_BYTES, parse, read_patches
+
+DIFF = "--- a/x.c\n+++ b/x.c\n@@ -1,2 +1,2 @@\n one\n-two\n+zwei – 2\n"
+
+
+def mail(subject: str, body: str, *, encoding: str = "8bit") -> bytes:
+    data = body.encode()
+    if encoding == "quoted-printable":
+        data = quopri.encodestring(data)
+    elif encoding == "base64":
+        data = base64.encodebytes(data)
+    head = (
+        "From 0123456789abcdef Mon Sep 17 00:00:00 2001\nFrom: A <a@example.org>\n"
+        f"Subject: {subject}\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: {encoding}\n\n"
+    )
+    return head.encode() + data + b"\n"
+
+
+def test_plain_diff_keeps_its_bytes() -> None:
+    [patch] = parse(DIFF.encode(), "x.diff")
+    assert patch.text.encode("latin-1") == DIFF.encode()
+    assert patch.title == "x.diff"
+
+
+@pytest.mark.parametrize("encoding", ["8bit", "quoted-printable", "base64"])
+def test_mail_is_decoded_and_its_subject_is_the_title(encoding: str) -> None:
+    [patch] = parse(mail("Re: [PATCH v2 1/3] drm/panthor: Do it", f"Text.\n---\n x.c | 2 +-\n\n{DIFF}-- \n2.43\n", encoding=encoding), "m")
+    assert patch.title == "drm/panthor: Do it"
+    assert patch.text.encode("latin-1").startswith(DIFF.encode())
+
+
+def test_mbox_of_a_series_with_a_cover_letter() -> None:
+    mbox = mail("[PATCH 0/2] cover", "no diff here") + mail("[PATCH 1/2] one", DIFF) + mail("[PATCH 2/2] two", DIFF)
+    assert [patch.title for patch in parse(mbox, "series.mbox")] == ["one", "two"]
+
+
+def test_crlf_from_a_mail_gateway_is_undone() -> None:
+    [patch] = parse(DIFF.replace("\n", "\r\n").encode(), "crlf.patch")
+    assert patch.text.encode("latin-1") == DIFF.encode()
+
+
+def test_a_patch_of_a_crlf_file_is_left_alone() -> None:
+    text = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-one\r\n+two\r\n"
+    assert parse(text.encode(), "x")[0].text == text
+
+
+@pytest.mark.parametrize(("data", "said"), [
+    (b"", "is empty"), (b" \n\n", "is empty"), (b"\x7fELF\0\0", "binary"), (b"Dear all,\nhello\n", "no diff in it"),
+    (mail("[PATCH 0/1] only a cover", "text"), "no diff in it"),
+])
+def test_what_is_no_patch(data: bytes, said: str) -> None:
+    with pytest.raises(PatchError, match=said) as caught:
+        parse(data, "thing")
+    assert "thing" in str(caught.value)
+    assert caught.value.hint
+    assert caught.value.exit_status == 2
+
+
+def test_too_large_is_refused_without_reading_all_of_it(tmp_path: Path) -> None:
+    huge = tmp_path / "huge.patch"
+    with huge.open("wb") as file:
+        file.truncate(50 << 20)
+    with pytest.raises(PatchError, match="larger than 16 MiB"):
+        read_patches(str(huge))
+    endless = SimpleNamespace(read=lambda amount: b"x" * amount)
+    with pytest.raises(PatchError, match="standard input is larger"):
+        read_patches("-", stdin=endless)
+    assert MAX_BYTES == 16 << 20
+
+
+def test_standard_input() -> None:
+    assert read_patches("-", stdin=io.BytesIO(DIFF.encode()))[0].origin == "standard input"
+
+
+def test_directory_in_order_of_names(tmp_path: Path) -> None:
+    for name in ("0002-b.patch", "0001-a.patch", "README"):
+        (tmp_path / name).write_text(DIFF)
+    assert [patch.title for patch in read_patches(str(tmp_path))] == ["0001-a.patch", "0002-b.patch"]
+
+
+def test_directory_with_a_quilt_series(tmp_path: Path) -> None:
+    for name in ("a.patch", "b.patch"):
+        (tmp_path / name).write_text(DIFF)
+    (tmp_path / "series").write_text("# first\nb.patch -p1\n\na.patch\n")
+    assert [patch.title for patch in read_patches(str(tmp_path))] == ["b.patch", "a.patch"]
+
+
+def test_series_cannot_name_files_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "outside.patch").write_text(DIFF)
+    (tmp_path / "patches").mkdir()
+    (tmp_path / "patches" / "series").write_text("../outside.patch\n")
+    with pytest.raises(PatchError, match="not in"):
+        read_patches(str(tmp_path / "patches"))
+
+
+def test_directory_without_patches(tmp_path: Path) -> None:
+    with pytest.raises(PatchError, match="no patches in"):
+        read_patches(str(tmp_path))
+
+
+def test_git_range(git_tree: SimpleNamespace) -> None:
+    (git_tree.path / "Kconfig").write_text("changed\n")
+    git_tree.git("commit", "-q", "-a", "-m", "subject: change it")
+    [patch] = read_patches("v1..main", git_tree.path)
+    assert patch.title == "subject: change it"
+    assert "+changed" in patch.text
+
+
+@pytest.mark.parametrize("spec", ["v1..nothing", "--output=/tmp/x..y", "v1..v1"])
+def test_git_range_that_is_none(git_tree: SimpleNamespace, spec: str) -> None:
+    with pytest.raises(PatchError, match="range"):
+        read_patches(spec, git_tree.path)
+    assert not Path("/tmp/x..y").exists()  # noqa: S108
+
+
+@pytest.mark.parametrize("spec", [
+    "20240101120000.1@example.org", "<20240101120000.1@example.org>",
+    "https://lore.kernel.org/dri-devel/20240101120000.1@example.org/",
+])
+def test_message_id_needs_b4(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(LabError, match="b4 is needed") as caught:
+        read_patches(spec)
+    assert "install b4" in (caught.value.hint or "")
+
+
+def test_message_id_by_b4(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "b4").write_text("#!/bin/sh\necho \"$@\" >&2\ncat <<'E'\n" + mail("[PATCH] x", DIFF).decode() + "E\n")
+    (tmp_path / "b4").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    [patch] = read_patches("<1@example.org>")
+    assert (patch.title, patch.origin) == ("x", "1@example.org")
+
+
+def test_nothing_of_that_name() -> None:
+    with pytest.raises(PatchError, match=r"no such patch: nowhere\.patch"):
+        read_patches("nowhere.patch")
+
+
+@given(st.binary(max_size=300) | st.text(max_size=200).map(lambda text: f"{DIFF}{text}".encode(errors="replace")))
+def test_any_bytes_are_a_patch_or_a_patch_error(data: bytes) -> None:
+    try:
+        assert parse(data, "x")
+    except PatchError as error:
+        assert error.hint
