@@ -25,8 +25,8 @@ def watch(mode: str, *options: str, iterations: int = 20, deadline: float = 20.0
 
 WATCHES = (
     watch("groups", "--groups", "4"),
-    watch("heaps", "--heaps", "16"),
-    watch("chunks", "--chunks", "32"),
+    watch("heaps", "--heaps", "8"),
+    watch("chunks", "--chunks", "8"),
     watch("slots", "--groups", "12"),
     watch("vms"),
     watch("fork-storm"),

@@ -104,6 +104,8 @@ def _file_patch(file: PatchedFile, patch: PatchText) -> FilePatch:
         )
     if any(line.startswith("copy from ") for line in file.patch_info or ()):
         raise PatchError(f"{patch.title} makes {name} as a copy", hint="make the patch again without git's -C")
+    if old and new and not any(line.startswith("rename from ") for line in file.patch_info or ()):
+        old = new  # `x.c.orig` and `x.c`, `a/x.c` and `b/x.c` are one file
     return FilePatch(old, new, tuple(_hunks(file)))
 
 

@@ -156,6 +156,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         job = item.config.stash[_JOB]
         if _name(item) not in job.done_tests:
             item.config.stash[_EMIT]("test", **_test_event(item, call, report))
+    booted = item.config.stash.get(_SESSION, None)
+    if booted is not None and call.excinfo is not None and isinstance(call.excinfo.value, PanthorlabError):
+        booted.note_death()
+        if booted.died is not None:
+            item.session.shouldstop = f"the board is gone: {booted.died}"
     return report  # type: ignore[return-value]
 
 

@@ -87,7 +87,7 @@ class Session:
         self._batches = itertools.count(1)
         self._expected: set[str] = set()
         self._strays_sent = 0
-        self._died: PanthorlabError | None = None
+        self.died: PanthorlabError | None = None
 
     @classmethod
     @contextmanager
@@ -118,7 +118,7 @@ class Session:
                     yield session
                     session._send_strays()
             except PanthorlabError as error:
-                session._died = error
+                session.died = error
                 session.emit_end(complete=False)
                 pytest.exit(f"{job.board}: {error}", returncode=4)
 
@@ -199,13 +199,20 @@ class Session:
         expected, self._expected = self._expected, set()
         return [finding.text for finding in self.log.findings()[start:] if finding.kind not in expected]
 
+    def note_death(self) -> None:
+        """Find out whether the board is still there; `died` says what it died of."""
+        try:
+            self.board.check_alive()
+        except PanthorlabError as error:
+            self.died = self.died or error
+
     def emit_end(self, *, complete: bool) -> None:
         """Report how this boot ended, once."""
         if self._emit is _silent:
             return
         emit, self._emit = self._emit, _silent
-        if self._died is not None:
-            emit("boot-end", complete=False, booted=True, reason=str(self._died), **_blame_of(self._died))
+        if self.died is not None:
+            emit("boot-end", complete=False, booted=True, reason=str(self.died), **_blame_of(self.died))
         else:
             emit("boot-end", complete=complete, booted=True, reason="", outcome=Outcome.PASS, blame=None)
 

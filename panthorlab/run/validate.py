@@ -14,7 +14,7 @@ from typing import Any
 from panthorlab.errors import BuildError, LabError, UsageError
 from panthorlab.kernel.job import build_side, cannot_differ, prepare_sides
 from panthorlab.kernel.model import Kernel
-from panthorlab.kernel.plan import Sides
+from panthorlab.kernel.plan import PatchReport, Sides
 from panthorlab.outcome import Side
 from panthorlab.run import reports
 from panthorlab.run.controller import Controller
@@ -166,7 +166,7 @@ class _Validation:
             "source",
             base=sides.base.title,
             version=sides.base.version,
-            patches=[{"title": item.title, "state": item.summary, "source": item.origin} for item in sides.reports],
+            patches=[{"title": item.title, "state": _fit(item), "source": item.origin} for item in sides.reports],
         )
         for item in sides.reports:
             self._progress.line(f"patch  {item.summary}")
@@ -211,6 +211,11 @@ class _Validation:
         if why:
             self._log.append("identical", why=why)
             self._progress.line(f"note   {why}")
+
+
+def _fit(report: PatchReport) -> str:
+    reverse = "reverse " if report.reverse else ""
+    return f"{reverse}{report.fit}" + (f" ({report.detail})" if report.detail else "")
 
 
 def _same_files(before: Kernel, after: Kernel) -> str | None:

@@ -126,7 +126,8 @@ def test_like_gnu_patch(base: list[str], data: st.DataObject) -> None:
     target = [*base]
     for _ in range(data.draw(st.integers(0, 3))):
         index = data.draw(st.integers(0, len(target)))
-        target[index:index + data.draw(st.integers(0, 1))] = data.draw(st.sampled_from([["odd\n"], ["odd\n", "odd\n"], []]))
+        odd = data.draw(st.sampled_from([["odd\n"], ["odd\n", "odd\n"], []]))
+        target[index:index + data.draw(st.integers(0, 1))] = odd
     ours = apply_hunks(target, unified(base, new, 3))
     with tempfile.TemporaryDirectory() as scratch:
         file, diff = Path(scratch) / "file", Path(scratch) / "diff"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.errors import PatchError
-from panthorlab.kernel.patches import check, parse_diff
+from panthorlab.kernel.patches import check, parse_diff, split_lines
 from panthorlab.kernel.patchfile import PatchText
 from panthorlab.kernel.plan import Fit, PatchReport
 
@@ -19,17 +19,19 @@ MMU, SCHED, HEADER = f"{D}/panthor_mmu.c", f"{D}/panthor_sched.c", f"{D}/panthor
 Files = dict[str, bytes]
 
 # The same fix in the form it was first sent (v1) and in the form it was merged (v2).
-CALL = "\t/* Stop all work of this VM */\n\tif (vm->active_cnt > 0)\n\t\tpanthor_sched_prepare_for_vm_destruction();\n\n"
+NAME = "panthor_sched_prepare_for_vm_destruction"
+CALL = f"\t/* Stop all work of this VM */\n\tif (vm->active_cnt > 0)\n\t\t{NAME}();\n\n"
 COMMENT = "\t/* The firmware writes out state on suspend, so\n\t * all groups must be evicted before.\n\t */\n"
-V1 = f"\nvoid panthor_sched_prepare_for_vm_destruction(void)\n{{\n{COMMENT}\tif (ticks) {{\n\t\tflush_work(&ticks);\n\t}}\n}}\n"
-V2 = f"\nvoid panthor_sched_prepare_for_vm_destruction(void)\n{{\n{COMMENT}\tflush_work(&ticks);\n}}\n"
-DECLARATION = "void panthor_sched_prepare_for_vm_destruction(void);\n"
+V1 = f"\nvoid {NAME}(void)\n{{\n{COMMENT}\tif (ticks) {{\n\t\tflush_work(&ticks);\n\t}}\n}}\n"
+V2 = f"\nvoid {NAME}(void)\n{{\n{COMMENT}\tflush_work(&ticks);\n}}\n"
+DECLARATION = f"void {NAME}(void);\n"
 
 
 def fixed(files: Files, function: str) -> Files:
     mmu = files[MMU].decode().replace("\tvm->active_cnt +=", f"{CALL}\tvm->active_cnt +=")
     sched = files[SCHED].decode().replace("\nvoid panthor_sched_resume", f"{function}\nvoid panthor_sched_resume")
-    header = files[HEADER].decode().replace("void panthor_sched_report_fw", f"{DECLARATION}void panthor_sched_report_fw")
+    anchor = "void panthor_sched_report_fw"
+    header = files[HEADER].decode().replace(anchor, f"{DECLARATION}{anchor}")
     return files | {MMU: mmu.encode(), SCHED: sched.encode(), HEADER: header.encode()}
 
 
@@ -39,12 +41,11 @@ def diff(old: Files, new: Files, *, prefix: bool = True) -> PatchText:
     for name in sorted({*old, *new}):
         if old.get(name) == new.get(name):
             continue
-        before = old[name].decode("latin-1").splitlines(True) if name in old else []
-        after = new[name].decode("latin-1").splitlines(True) if name in new else []
         lines = difflib.unified_diff(
-            before, after, f"{a}{name}" if name in old else "/dev/null", f"{b}{name}" if name in new else "/dev/null",
+            split_lines(old.get(name, b"").decode("latin-1")), split_lines(new.get(name, b"").decode("latin-1")),
+            f"{a}{name}" if name in old else "/dev/null", f"{b}{name}" if name in new else "/dev/null",
         )
-        text += "".join(lines)
+        text += "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
     return PatchText("the patch", "test", text)
 
 
@@ -124,7 +125,7 @@ def test_does_not_apply_shows_the_hunk_and_what_the_tree_has(files: Files) -> No
     assert f"{MMU}:" in report.detail
     assert "-\treturn x + 1;" in report.detail
     line = 1 + tree[MMU].decode().splitlines().index("\treturn x * 3;")
-    assert f"> {line:6}: \treturn x * 3;" in report.detail
+    assert f">{line:6}: \treturn x * 3;" in report.detail
     assert f"{MMU}:{line}" in report.detail
 
 
@@ -176,8 +177,7 @@ def test_paths_out_of_the_tree(files: Files, name: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "said"), [
-    ("diff --git a/x b/x\nnew file mode 120000\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+/etc\n\\ No newline at end of file\n",
-     "symbolic link"),
+    ("diff --git a/x b/x\nnew file mode 120000\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+/etc\n", "symbolic link"),
     ("diff --git a/x.png b/x.png\nindex 1..2 100644\nGIT binary patch\nliteral 1\nIcmZ\n", "binary file"),
     ("Binary files a/x.o and b/x.o differ\n", "binary file"),
     ("diff --git a/x b/y\nsimilarity index 100%\ncopy from x\ncopy to y\n", "as a copy"),

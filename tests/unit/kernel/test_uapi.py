@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Kernel headers as user space gets them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from panthorlab.kernel.uapi import install_drm_headers, user_header
+
+
+@pytest.mark.parametrize(("kernel", "user"), [
+    ("\tchar __user *name;", "\tchar *name;"), ("#include <linux/compiler.h>\nint a;", "\nint a;"),
+    ("struct x { int a; } __packed;", "struct x { int a; } __attribute__((packed));"),
+    ("static inline int f(void)", "static __inline__ int f(void)"), ("#ifndef _UAPI_X_H", "#ifndef _X_H"),
+    ("#endif /* _UAPI_X_H */", "#endif /* _X_H */"), ("int my__packed_x;", "int my__packed_x;"),
+])
+def test_substitutions(kernel: str, user: str) -> None:
+    assert user_header(f"{kernel}\n") == f"{user}\n"
+
+
+def test_install(tree: Path, tmp_path: Path) -> None:
+    install_drm_headers(tree, tmp_path / "out")
+    assert (tmp_path / "out/drm/panthor_drm.h").read_text() == "struct a { char *p; };\n"
