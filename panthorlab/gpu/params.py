@@ -47,9 +47,9 @@ PARAMS: tuple[Param, ...] = (
     Param("writeout.on", "both", "",
           "requests that make the firmware write the heap contexts back. That TERMINATE is among them is "
           "inferred: the fix of the race only helps that path", choices=("both", "terminate", "suspend", "none")),
-    Param("writeout.delay_ms", 3.0, "ms",
-          "from the request to the first write; real firmware: unknown, µs to ms. 2-5 ms expose the race; above "
-          "100 ms the driver gives up and resets", high=4000),
+    Param("writeout.delay_ms", 5.0, "ms",
+          "from the request to the first write; real firmware: unknown, µs to ms. 5 ms expose the race also on a busy "
+          "host; above 100 ms the driver gives up and resets", high=4000),
     Param("writeout.jitter_ms", 0.0, "ms",
           "added to the delay, uniformly from 0, drawn from --seed", high=4000),
     Param("writeout.size", 32, "bytes",

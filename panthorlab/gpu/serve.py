@@ -66,7 +66,10 @@ def _is_stale(path: Path) -> bool:
 
 
 def serve(options: Options) -> int:
-    """Until the client disconnects or SIGTERM or SIGINT comes. Returns the exit status."""
+    """Until the client disconnects or SIGTERM or SIGINT comes. SIGUSR1 makes the MCU hang (an injected failure).
+
+    Returns the exit status.
+    """
     if sys.byteorder != "little":
         raise SystemExit("the emulated GPU needs a little-endian host")
     with ExitStack() as stack:
@@ -95,9 +98,9 @@ class _Session:
         wake_read, wake_write = os.pipe()
         os.set_blocking(wake_write, False)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _number, _frame: self._loop.stop())
-        self._loop.add_reader(wake_read, self._loop.stop)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            signal.signal(number, lambda _number, _frame: None)  # what it means is read from the wake-up pipe
+        self._loop.add_reader(wake_read, lambda: self._signalled(os.read(wake_read, 64)))
         listener = listen(path)
         try:
             self._reporter.log(f"seed {self._options.seed}, parameters changed: {self._options.params.changed()}")
@@ -111,6 +114,13 @@ class _Session:
                 self._server.close()
             self._gpu.mcu.stop()
             self._reporter.summary({"interrupts": {irq.name: irq.raised for irq in self._gpu.irqs}})
+
+    def _signalled(self, numbers: bytes) -> None:
+        if signal.SIGTERM in numbers or signal.SIGINT in numbers:
+            self._loop.stop()
+        elif signal.SIGUSR1 in numbers:
+            self._reporter.log("injected: the MCU hangs until it is stopped or reset")
+            self._gpu.mcu.hang()
 
     def _accept(self, listener: socket.socket) -> None:
         connection, _ = listener.accept()

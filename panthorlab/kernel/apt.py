@@ -129,6 +129,8 @@ class PrivateApt:
             return download_package(source, into, self._env())
         argv = ["apt-get", "source", "-qq", "--download-only", "--tar-only", "--only-source"]
         run([*argv, f"{source.package}={source.version}"], timeout=DOWNLOAD_SECONDS, cwd=into, env=self._env())
+        if not (into / source.file).is_file():
+            raise LabError(f"apt-get source did not bring {source.file}", hint="is the mirror being updated? try again")
         return into / source.file
 
     def _env(self) -> dict[str, str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Keeping the cache small: whatever was not used for longest goes first."""
+"""Keeping the cache small: whatever was not used for longest goes first, nothing that was used within a day."""
 
 from __future__ import annotations
 
@@ -14,50 +14,62 @@ from panthorlab.kernel import store
 from panthorlab.paths import cache_dir
 
 LIMIT_BYTES = 30_000_000_000
-ABANDONED_SECONDS = 24 * 3600
+IN_USE_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True)
 class Item:
-    """Something that can be removed and made again. `used`: Unix time of last use."""
+    """Something that can be removed and made again. `used`: Unix time of last use. `lock`: held by who uses it."""
 
     path: Path
     used: float
-    size: int
     lock: Path | None = None
+
+    def size(self) -> int:
+        """Bytes on disk."""
+        files = [self.path] if self.path.is_file() else (file for file in self.path.rglob("*") if not file.is_symlink())
+        return sum(file.lstat().st_blocks * 512 for file in files)
 
 
 def items() -> Iterator[Item]:
-    """Everything in the cache that can be removed by itself: kernels, trees with their objects, leftovers."""
+    """Everything that can be removed by itself: kernels, trees with their objects, what killed runs left."""
     for record in store.store_dir().glob(f"*/{store.RECORD}"):
-        yield Item(record.parent, record.stat().st_mtime, _size(record.parent))
+        if not record.parent.name.startswith("new-"):
+            yield Item(record.parent, record.stat().st_mtime)
     for record in cache_dir("trees").glob("*/base.json"):
         home = record.parent
-        yield Item(home, record.stat().st_mtime, _size(home), home.with_name(f"{home.name}.lock"))
-    for folder in (store.store_dir(), cache_dir("trees"), cache_dir("downloads")):
-        for path in folder.iterdir():
-            left_over = path.name.startswith("new-") or folder.name == "downloads"
-            if left_over and time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
-                yield Item(path, 0.0, _size(path))
+        yield Item(home, record.stat().st_mtime, home.with_name(f"{home.name}.lock"))
+    for folder, pattern in (("kernels", "new-*"), ("trees", "new-*"), ("downloads", "*")):
+        for path in cache_dir(folder).glob(pattern):
+            yield Item(path, path.stat().st_mtime)
 
 
 def collect(limit: int = LIMIT_BYTES, keep: frozenset[Path] = frozenset()) -> list[Path]:
-    """Remove the longest unused until at most `limit` bytes are left. What another run has locked, or `keep`, stays."""
+    """Remove the longest unused until at most `limit` bytes are left. What is locked, in `keep`, or fresh, stays."""
     everything = sorted(items(), key=lambda item: item.used)
-    total = sum(item.size for item in everything)
-    removed = []
+    sizes = {item: item.size() for item in everything}
+    total, removed = sum(sizes.values()), []
     for item in everything:
-        if total <= limit:
+        if total <= limit or time.time() - item.used < IN_USE_SECONDS:
             break
         if item.path not in keep and _remove(item):
             removed.append(item.path)
-            total -= item.size
+            total -= sizes[item]
     return removed
+
+
+def collect_daily(keep: frozenset[Path] = frozenset()) -> list[Path]:
+    """`collect`, unless that was done within a day: measuring a few trees takes seconds."""
+    stamp = cache_dir() / "collected"
+    if stamp.exists() and time.time() - stamp.stat().st_mtime < IN_USE_SECONDS:
+        return []
+    stamp.touch()
+    return collect(keep=keep)
 
 
 def _remove(item: Item) -> bool:
     if item.lock is None:
-        doomed = item.path.with_name(f"new-gone-{item.path.name}")
+        doomed = item.path.with_name(f"new-gone-{item.path.name.removeprefix('new-')}")
         item.path.rename(doomed)  # first out of sight, so that nobody finds half of it
         _delete(doomed)
         return True
@@ -76,8 +88,3 @@ def _delete(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink()
-
-
-def _size(path: Path) -> int:
-    files = [path] if path.is_file() else (file for file in path.rglob("*") if not file.is_symlink())
-    return sum(file.stat().st_blocks * 512 for file in files)

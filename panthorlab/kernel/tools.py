@@ -82,7 +82,7 @@ def pipeline(stages: Sequence[Sequence[str]], *, timeout: float) -> None:
         for index, argv in enumerate(stages):
             process = subprocess.Popen(
                 list(argv), stdin=previous or subprocess.DEVNULL, stderr=subprocess.PIPE, env=env,
-                stdout=subprocess.PIPE if index < len(stages) - 1 else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if index < len(stages) - 1 else subprocess.DEVNULL, umask=0o022,
             )
             if previous is not None:
                 previous.close()

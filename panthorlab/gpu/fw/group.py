@@ -131,6 +131,7 @@ class Group:
             self.queue_changed()
         elif queue is not None:
             queue.answer()
+            self.queue_changed()
         elif request == Cs.START and self.active:
             self._start_stream(stream, None)
         elif request == Cs.START:
@@ -141,6 +142,10 @@ class Group:
         listening = [queue for queue in self.queues.values() if queue.doorbell == doorbell]
         for queue in listening:
             queue.poke()
+        if listening:
+            # A job that is done within one slice must be seen as busy before it, or there is no new edge to IDLE
+            # and the driver waits for the group for ever.
+            self.queue_changed()
         return len(listening)
 
     # --- START, RESUME

@@ -38,6 +38,7 @@ class Mcu:
         self._idle_timer: Timer | None = None
         self._boot_timer: Timer | None = None
         self._was_busy = False
+        self._hung = False
 
     # --- MCU_CONTROL
 
@@ -54,6 +55,7 @@ class Mcu:
 
     def stop(self) -> None:
         """Disable: everything on the slots is gone."""
+        self._hung = False
         self._halt_groups()
         self._set_status(McuStatus.DISABLED)
 
@@ -68,6 +70,11 @@ class Mcu:
         self.chip.reporter.check("MCU fatal", f"MCU stopped for ever: {why}")
         self._halt_groups()
         self._set_status(McuStatus.FATAL)
+
+    def hang(self) -> None:
+        """Injected failure: answer nothing until the driver stops or resets the MCU. It still says it is enabled."""
+        self._hung = True
+        self._halt_groups()
 
     def _halt_groups(self) -> None:
         for timer in (self._idle_timer, self._boot_timer):
@@ -156,7 +163,7 @@ class Mcu:
 
     def _service(self) -> None:
         rung, self._rung = self._rung, 0
-        if self.status != McuStatus.ENABLED:
+        if self.status != McuStatus.ENABLED or self._hung:
             return
         # user doorbells first: a STATUS_UPDATE that the driver asks for after a submit must not find the group idle
         for doorbell in range(1, layout.GROUPS + 1):

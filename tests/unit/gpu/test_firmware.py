@@ -144,6 +144,33 @@ def test_user_doorbell_and_status(bench: Bench) -> None:
     assert not bench.take_events() & Csg.IDLE
 
 
+def test_each_job_by_user_doorbell_ends_in_an_idle_event(bench: Bench) -> None:
+    """Also one that is done within a single slice: without the event the driver never suspends the GPU."""
+    bench.put_ring()
+    bench.start()
+    bench.pump()
+    assert bench.take_events() == Csg.IDLE
+    bench.put_ring(*STORE)
+    bench.gpu.write(0x90000, 1)
+    bench.pump(lambda: stored(bench))
+    bench.pump()
+    assert bench.take_events() == Csg.IDLE
+
+
+def test_hung_mcu_answers_nothing_until_it_is_stopped(bench: Bench) -> None:
+    bench.put_ring(*STORE)
+    bench.gpu.mcu.hang()
+    bench.prepare_group()
+    bench.request(START)
+    assert not bench.acknowledged(START)
+    assert not stored(bench)
+    assert bench.read("MCU_STATUS") == 1, "a hung MCU does not know that it hangs"
+    bench.write("MCU_CONTROL", 0)
+    bench.boot()
+    bench.start()
+    bench.pump(lambda: stored(bench))
+
+
 def test_status_update_right_after_a_submit_is_not_idle(bench: Bench) -> None:
     """The driver's tick may follow its submit so closely that both doorbells are served together."""
     bench.put_ring()

@@ -340,5 +340,5 @@ def test_firmware_and_params_commands(tmp_path: Path) -> None:
     for arguments in (["firmware", "-o", str(tmp_path / "mali_csffw.bin")], ["params"]):
         result = subprocess.run([sys.executable, "-m", "panthorlab.gpu", *arguments], capture_output=True, text=True,
                                 timeout=10, check=True)
-        assert ("writeout.delay_ms = 3 ms" in result.stdout) is (arguments == ["params"])
+        assert ("writeout.delay_ms = 5 ms" in result.stdout) is (arguments == ["params"])
     assert (tmp_path / "mali_csffw.bin").read_bytes()[:4] == b"\x6E\x3A\xF1\xC3"

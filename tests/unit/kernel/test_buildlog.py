@@ -50,9 +50,8 @@ def test_a_full_disk_or_memory_is_the_machine() -> None:
 
 
 def test_steps_are_counted() -> None:
-    assert [is_step(line) for line in ("  CC      a.o", "  CC [M]  a.o", "  LD      vmlinux", "make: x", "  1561 |  CC")] == [
-        True, True, True, False, False,
-    ]
+    lines = ("  CC      a.o", "  CC [M]  a.o", "  LD      vmlinux", "make: x", "  1561 |  CC")
+    assert [is_step(line) for line in lines] == [True, True, True, False, False]
 
 
 def test_the_patch_at_fault() -> None:
