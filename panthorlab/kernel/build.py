@@ -7,6 +7,8 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from panthorlab.errors import BuildError, ConfigError, LabError
-from panthorlab.kernel import buildlog, config, kconfig, store, trees
+from panthorlab.kernel import buildlog, config, gc, kconfig, store, trees
 from panthorlab.kernel.collect import Artefacts, collect
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.plan import Progress, SidePlan
@@ -55,10 +57,17 @@ class Builder:
 
     def __post_init__(self) -> None:
         self.ccache = cache_dir("ccache")
-        self.inputs, self.scratch = self.work / "in", self.work / "out"  # `in` is only read by the build
-        for path in (self.objects, self.inputs, self.scratch):
+        self.inputs = self.work / "in"  # only read by the build
+        for path in (self.objects, self.inputs):
             path.mkdir(exist_ok=True, parents=True)
-        self.box.hand_over(self.scratch, self.ccache, *(() if self.foreign else (self.objects,)))
+        # A new directory each time: what is in one that a build could write to is not to be trusted any more.
+        for left in self.work.glob("out-*"):
+            shutil.rmtree(left)
+        self.scratch = Path(tempfile.mkdtemp(prefix="out-", dir=self.work))
+        shutil.copytree(GUEST / "shim", self.scratch / "shim")
+        (self.scratch / "guest").mkdir()
+        mine = () if self.foreign else (self.objects,)
+        self.box.hand_over(self.ccache, self.scratch, self.scratch / "shim", self.scratch / "guest", *mine)
         self.binds = (
             Bind("src", self.plan.base.path), Bind("obj", self.objects, writable=not self.foreign),
             Bind("ccache", self.ccache, writable=True), Bind("guest", GUEST), Bind("in", self.inputs),
@@ -67,6 +76,15 @@ class Builder:
 
     def where(self, name: str) -> str:
         return self.box.where(self.binds, name)
+
+    def check_compiler(self) -> None:
+        """Raise LabError if the build's user may not run the compiler, e.g. one in root's home."""
+        argv, lines = [f"{self.plan.toolchain.prefix}gcc", "--version"], list[str]()
+        if self.box.run(argv, self.binds, on_line=lines.append, timeout=60) != 0:
+            raise LabError(
+                f"{argv[0]} cannot be run by the unprivileged user that builds: {' '.join(lines[-1:])}",
+                hint="install the compiler where every user can run it",
+            )
 
     def make(self, step: str, *args: str, expected: int | None = None) -> None:
         """One make of the kernel tree. Raises BuildError, or LabError if the machine failed."""
@@ -123,13 +141,17 @@ def build(plan: SidePlan, *, log: Path, progress: Progress, jobs: int | None = N
         count = jobs or len(os.sched_getaffinity(0))
         written = trees.set_changes(plan.base, plan.changes)
         builder = Builder(plan, objects, objects.with_suffix(".work"), file, progress, count, sandbox())
+        if not (objects / "vmlinux").exists():
+            builder.check_compiler()
         core = store.with_core(plan.core_key)
         with _whole(builder):
             request = _configure(builder, written)
             if core is None:
                 _compile(builder, request)
             artefacts = build_extras(builder, request.dtbs, core)
-        return collect(plan, artefacts)
+        kernel = collect(plan, artefacts)
+    gc.collect_daily(keep=frozenset({kernel.path, plan.base.path.parent}))
+    return kernel
 
 
 def objects_of(plan: SidePlan) -> Path:
@@ -189,9 +211,6 @@ def _compile(builder: Builder, request: config.Request) -> None:
 def build_extras(builder: Builder, dtbs: tuple[str, ...] = (), core: Kernel | None = None) -> Artefacts:
     """The shim module, the UAPI headers of this tree, and the static programs for the board."""
     plan, out, step = builder.plan, builder.where("out"), "building the guest programs"
-    builder.run(step, ["rm", "-rf", f"{out}/shim", f"{out}/guest"])
-    builder.run(step, ["mkdir", "-p", f"{out}/guest"])
-    builder.run(step, ["cp", "-r", f"{builder.where('guest')}/shim", out])
     builder.make(step, f"M={out}/shim", "modules")
     install_drm_headers(plan.base.path, builder.inputs / "uapi")
     guest = ["make", "-C", builder.where("guest"), f"OUT={out}/guest", f"UAPI={builder.where('in')}/uapi"]

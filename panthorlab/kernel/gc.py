@@ -19,15 +19,19 @@ IN_USE_SECONDS = 24 * 3600
 
 @dataclass(frozen=True)
 class Item:
-    """Something that can be removed and made again. `used`: Unix time of last use. `lock`: held by who uses it."""
+    """Something that can be removed and made again. `used`: Unix time of last use. `lock`: held by who uses it.
+
+    `junk`: what a killed run left; removed however small the cache is.
+    """
 
     path: Path
     used: float
     lock: Path | None = None
+    junk: bool = False
 
     def size(self) -> int:
         """Bytes on disk."""
-        files = [self.path] if self.path.is_file() else (file for file in self.path.rglob("*") if not file.is_symlink())
+        files = [self.path] if self.path.is_file() else self.path.rglob("*")
         return sum(file.lstat().st_blocks * 512 for file in files)
 
 
@@ -41,7 +45,7 @@ def items() -> Iterator[Item]:
         yield Item(home, record.stat().st_mtime, home.with_name(f"{home.name}.lock"))
     for folder, pattern in (("kernels", "new-*"), ("trees", "new-*"), ("downloads", "*")):
         for path in cache_dir(folder).glob(pattern):
-            yield Item(path, path.stat().st_mtime)
+            yield Item(path, path.stat().st_mtime, junk=True)
 
 
 def collect(limit: int = LIMIT_BYTES, keep: frozenset[Path] = frozenset()) -> list[Path]:
@@ -50,9 +54,9 @@ def collect(limit: int = LIMIT_BYTES, keep: frozenset[Path] = frozenset()) -> li
     sizes = {item: item.size() for item in everything}
     total, removed = sum(sizes.values()), []
     for item in everything:
-        if total <= limit or time.time() - item.used < IN_USE_SECONDS:
+        if time.time() - item.used < IN_USE_SECONDS:
             break
-        if item.path not in keep and _remove(item):
+        if (item.junk or total > limit) and item.path not in keep and _remove(item):
             removed.append(item.path)
             total -= sizes[item]
     return removed

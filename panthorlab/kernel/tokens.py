@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from panthorlab.kernel.plan import SidePlan, quiet
@@ -30,40 +30,49 @@ def same_tokens(before: SidePlan, after: SidePlan, objects: Path) -> bool:
     relevant = {path for path in changed if not path.startswith(_INERT)}
     if not all(path.endswith((".c", ".h", ".S")) for path in relevant):
         return False
+    direct = [path for path in relevant if not path.endswith(".h")]
+    records = [objects / Path(path).parent / f".{Path(path).stem}.o.cmd" for path in direct]
+    if not all(record.is_file() for record in records):
+        return False  # not compiled here: nothing is known about it
     with locked(before.base.key, quiet):
-        set_changes(before.base, before.changes)
-        commands = dict(affected(objects, relevant))
-        if not _covers(relevant, commands):
+        # What changed itself tells most differences; looking for all that include a header takes seconds.
+        if not _same(before, after, objects, [command for record in records for command in commands_of(record)]):
             return False
-        first = _digests(before, objects, commands)
-        set_changes(after.base, after.changes)
-        return None not in first.values() and first == _digests(after, objects, commands)
+        headers = relevant - set(direct)
+        return not headers or _same(before, after, objects, affected(objects, headers))
 
 
 def _content(side: SidePlan, path: str) -> bytes | None:
     return side.changes[path] if path in side.changes else read_base(side.base, path)
 
 
-def affected(objects: Path, changed: Collection[str]) -> Iterator[tuple[str, list[str]]]:
-    """Object and compiler command of everything that was compiled from a changed file, as the build recorded them."""
-    endings = tuple(f"/{path}" for path in changed)
+def affected(objects: Path, changed: Collection[str]) -> list[list[str]]:
+    """Compiler commands of everything that was compiled from a changed file, as the build recorded them."""
+    found = []
     for record in objects.rglob(".*.o.cmd"):
         text = record.read_text(errors="replace")
-        if not any(path in text for path in changed):
-            continue
-        sources = {word.rstrip("\\") for word in text.replace("\\\n", " ").split()}
-        if any(word.endswith(endings) or word in changed for word in sources) and (match := _SAVED.search(text)):
-            yield str(record), shlex.split(match[1].split(" ; ")[0])
+        if any(path in text for path in changed):
+            words = {word.rstrip("\\") for word in text.split()}
+            if any(path in words or any(word.endswith(f"/{path}") for word in words) for path in changed):
+                found += commands_of(record)
+    return found
 
 
-def _covers(changed: Collection[str], commands: dict[str, list[str]]) -> bool:
-    """Whether every changed source was compiled here; about another one nothing is known."""
-    sources = {command[-1] for command in commands.values()}
-    return all(path.endswith(".h") or any(source.endswith(path) for source in sources) for path in changed)
+def commands_of(record: Path) -> list[list[str]]:
+    """The compiler command in a `.NAME.o.cmd` file; none if it holds something else."""
+    match = _SAVED.search(record.read_text(errors="replace"))
+    return [shlex.split(match[1].split(" ; ")[0])] if match else []
 
 
-def _digests(side: SidePlan, objects: Path, commands: dict[str, list[str]]) -> dict[str, str | None]:
-    return {name: _digest(side, objects, command) for name, command in commands.items()}
+def _same(before: SidePlan, after: SidePlan, objects: Path, commands: Sequence[list[str]]) -> bool:
+    """Whether all commands see the same on both sides; stops at the first that does not."""
+    set_changes(after.base, after.changes)
+    wanted = [_digest(after, objects, command) for command in commands]
+    set_changes(before.base, before.changes)
+    return all(
+        digest is not None and digest == _digest(before, objects, command)
+        for command, digest in zip(commands, wanted, strict=True)
+    )
 
 
 def _digest(side: SidePlan, objects: Path, command: list[str]) -> str | None:

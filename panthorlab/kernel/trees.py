@@ -101,9 +101,9 @@ def read_base(base: Base, path: str) -> bytes | None:
     current = tree_path(base.path, path)
     # Originals are saved before a tree is written, so looking there again afterwards closes the race.
     for _ in range(2):
-        if absent.exists():
+        if absent.is_file():
             return None
-        if pristine.exists():
+        if pristine.is_file():
             return pristine.read_bytes()
         content = current.read_bytes() if current.is_file() else None
     return content

@@ -71,10 +71,10 @@ def _head(report: RunReport, columns: int) -> list[str]:
     return shown
 
 
-def _row(workload: WorkloadVerdict, columns: int, paint: _Paint) -> str:
-    name = max(12, columns - 62)
+def _row(workload: WorkloadVerdict, columns: int, paint: _Paint, *, short: bool) -> str:
+    name = plain(workload.name)
     return " ".join((
-        pad(plain(workload.name), name),
+        pad(name.rpartition("/")[2] if short else name, _name_width(columns)),
         f"{counts(workload.before):>9} {interval(workload.before):<8}",
         f"{counts(workload.after):>9} {interval(workload.after):<8}",
         f"{direction(workload):>8}",
@@ -82,22 +82,30 @@ def _row(workload: WorkloadVerdict, columns: int, paint: _Paint) -> str:
     ))
 
 
+def _name_width(columns: int) -> int:
+    return max(12, columns - 62)
+
+
 def _table(report: RunReport, room: int, columns: int, paint: _Paint) -> list[str]:
     """Claims and controls; watch workloads stand under the verdict. The worst are shown if there is no room for all."""
     workloads = [w for w in report.verdict.workloads if w.role is not Role.WATCH]
     if not workloads:
         return ["no claim or control workload was judged"]
-    name = max(12, columns - 62)
-    head = f"{'workload':<{name}} {'before':>9} {'95 %':<8} {'after':>9} {'95 %':<8} {'p':>8} verdict"
+    head = f"{'workload':<{_name_width(columns)}} {'before':>9} {'95 %':<8} {'after':>9} {'95 %':<8} {'p':>8} verdict"
     return [head, *_rows(workloads, room - 1, columns, paint)]
 
 
 def _rows(workloads: Sequence[WorkloadVerdict], room: int, columns: int, paint: _Paint) -> list[str]:
+    # all by their mode alone, if the program's name before it leaves no room for one of them
+    short = any(width(plain(workload.name)) > _name_width(columns) for workload in workloads)
     if len(workloads) <= room:
-        return [_row(workload, columns, paint) for workload in workloads]
+        return [_row(workload, columns, paint, short=short) for workload in workloads]
     worst = sorted(workloads, key=lambda w: -w.verdict.badness)
     kept, rest = worst[: room - 1], worst[room - 1:]
-    return [*(_row(w, columns, paint) for w in workloads if w in kept), fit(_tally(rest, f"{len(rest)} more"), columns)]
+    return [
+        *(_row(w, columns, paint, short=short) for w in workloads if w in kept),
+        fit(_tally(rest, f"{len(rest)} more"), columns),
+    ]
 
 
 def _tally(workloads: Iterable[WorkloadVerdict], what: str) -> str:
@@ -139,8 +147,9 @@ def _foot(report: RunReport, columns: int, paint: _Paint) -> list[str]:
         [line for note in report.notes for line in wrap(plain(note), columns, first="note    ", rest="        ")],
         3, "notes",
     )
-    phases = " · ".join(f"{plain(phase.name)} {seconds(phase.seconds)}" for phase in report.phases)
-    shown.append(_labelled("time", seconds(report.seconds) + (f" ({phases})" if phases else ""), columns))
+    phases = " · ".join(f"{phase.name} {seconds(phase.seconds)}" for phase in report.phases)
+    spent = seconds(report.seconds) + (f" ({phases})" if phases else "")
+    shown += wrap(plain(spent), columns, first="time    ", rest="        ")[:2]
     path = str(report.run_dir)
     # a path that is too long is still whole: it must be possible to copy it
     shown.append(f"run     {path}" if width(path) <= columns - 8 else path)

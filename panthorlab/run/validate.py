@@ -171,6 +171,8 @@ class _Validation:
         for item in sides.reports:
             self._progress.line(f"patch  {item.summary}")
         for note in sides.notes:
+            if note.startswith("base:"):
+                continue  # it has a line of its own
             self._log.append("note", text=note)
             self._progress.line(f"note   {note}")
 

@@ -46,7 +46,7 @@ def test_gpu_that_writes_only_on_suspend_shows_no_bug(compare: Compare) -> None:
 
 
 def test_gpu_that_acknowledges_first_blames_the_fixed_kernel(compare: Compare) -> None:
-    done = compare(*EXIT, "--iterations", "120", "--param", "gpu.ack.first=true")
+    done = compare(*EXIT, "--iterations", "120", "--param", "gpu.ack.first=1", "--param", "gpu.writeout.delay_ms=3")
     assert done.json["sides"]["after"]["faulty"] > 0, "false faults are what a wrong order gives"
     assert done.json["verdict"] not in ("fixed", "clean")
 
@@ -63,8 +63,8 @@ def test_three_flushes_leave_no_residual(compare: Compare, build: Build) -> None
     done = compare("--suite", "heap-exit-claim", "--suite", "heap-exit-watch", after=build(["three-flushes"]))
     assert done.json["verdict"] == "fixed", done.json["reasons"]
     clients = workload(done.json, "heap-exit/clients")
-    assert clients["after"]["iterations"] >= 300
-    assert clients["after"]["faulty"] == 0
+    assert clients["sides"]["after"]["iterations"] >= 300
+    assert clients["sides"]["after"]["faulty"] == 0
 
 
 def test_drained_workqueue_gives_no_fault(compare: Compare, build: Build) -> None:

@@ -36,7 +36,7 @@ def test_default_job_is_fixed(default_run: Done) -> None:
 
 def test_default_job_reports_the_residual_of_concurrent_clients(default_run: Done) -> None:
     clients = [item for item in default_run.json["workloads"] if item["name"] == "heap-exit/clients"]
-    assert clients[0]["after"]["iterations"] >= 300
+    assert clients[0]["sides"]["after"]["iterations"] >= 300
     assert [item for item in default_run.json["residual"] if item["name"] == "heap-exit/clients"]
 
 

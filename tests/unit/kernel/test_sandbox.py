@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -64,10 +65,10 @@ def test_a_missing_program(box: Sandbox) -> None:
 
 @jailed
 def test_not_root_and_without_network() -> None:
-    _, lines = run(["sh", "-c", "id -u; ls /sys/class/net; grep NoNewPrivs /proc/self/status; grep CapEff /proc/self/status"])
+    _, lines = run(["sh", "-c", "id -u; cat /proc/self/status"])
     assert lines[0] != "0"
-    _, [route] = run(["sh", "-c", "cat /proc/net/route | wc -l"])
-    assert int(route) <= 1, "no route leads anywhere"
+    _, routes = run(["cat", "/proc/net/route"])
+    assert len(routes) <= 1, "only the heading: no route leads anywhere"
     assert any(line.split() == ["NoNewPrivs:", "1"] for line in lines)
     if os.getuid() == 0:
         assert any(line.split() == ["CapEff:", "0000000000000000"] for line in lines)
@@ -75,10 +76,12 @@ def test_not_root_and_without_network() -> None:
 
 @jailed
 def test_network_is_unreachable() -> None:
-    code = "import socket; socket.create_connection(('127.0.0.1', 22), 2)"
-    status, lines = run([sys.executable, "-I", "-S", "-c", code])
-    assert status != 0
-    assert "Error" in lines[-1]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = f"/dev/tcp/127.0.0.1/{server.getsockname()[1]}"
+        status, lines = run(["bash", "-c", f"exec 3<>{target}"])
+        assert status != 0
+        assert "unreachable" in lines[0]
+        assert run(["bash", "-c", f"exec 3<>{target}"], box=Sandbox(False))[0] == 0, "reachable without the jail"
 
 
 @jailed
@@ -122,8 +125,9 @@ def test_ctrl_c_leaves_nothing(box: Sandbox) -> None:
     def interrupt(_line: str) -> None:
         raise KeyboardInterrupt
 
+    script = f"trap '' INT; echo go; sh -c 'sleep 60; : {mark}'; : {mark}"
     with pytest.raises(KeyboardInterrupt):
-        box.run(["sh", "-c", f"trap '' INT; echo go; sh -c 'sleep 60; : {mark}'; : {mark}"], (), on_line=interrupt, timeout=60)
+        box.run(["sh", "-c", script], (), on_line=interrupt, timeout=60)
     assert wait_gone(mark)
 
 

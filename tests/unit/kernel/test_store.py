@@ -18,7 +18,9 @@ from panthorlab.kernel.trees import locked
 def publish(key: str, *, size: int = 0, core: str = "core") -> Kernel:
     scratch = store.new_directory()
     (scratch / "Image").write_bytes(b"x" * size)
-    kernel = Kernel(key, scratch, "arm64", "6.12.99", "ab", f"title {key}", {"panthor": "cd"}, {"Image": "ef"}, ("one",))
+    kernel = Kernel(
+        key, scratch, "arm64", "6.12.99", "ab", f"title {key}", {"panthor": "cd"}, {"Image": "ef"}, ("one",),
+    )
     store.write_record(kernel, core)
     return store.publish(scratch, key)
 
@@ -77,15 +79,15 @@ def test_the_longest_unused_goes_first(cache: Path) -> None:
 
 
 def test_what_is_used_is_not_removed(cache: Path) -> None:
-    age(publish("locked-out", size=1 << 20).path / store.RECORD, 100)
+    age(publish("kept", size=1 << 20).path / store.RECORD, 100)
     publish("fresh", size=1 << 20)
     tree = cache / "trees" / "t"
     tree.mkdir(parents=True)
     (tree / "base.json").write_text("{}")
     age(tree / "base.json", 200)
     with locked("t", quiet):
-        gc.collect(limit=0, keep=frozenset({cache / "kernels/locked-out"}))
-    assert sorted(path.name for path in (cache / "kernels").iterdir()) == ["fresh", "locked-out"]
+        gc.collect(limit=0, keep=frozenset({cache / "kernels/kept"}))
+    assert sorted(path.name for path in (cache / "kernels").iterdir()) == ["fresh", "kept"]
     assert tree.exists()
 
 

@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From what the user typed to two kernels, on a tree that builds in a second."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from panthorlab.errors import BuildError, ConfigError, PatchError, UsageError
+from panthorlab.kernel import store
+from panthorlab.kernel.build import objects_of
+from panthorlab.kernel.job import build_side, cannot_differ, find_kernel, prepare_kernel, prepare_sides
+from panthorlab.kernel.model import Kernel
+from panthorlab.kernel.plan import Sides
+from panthorlab.kernel.sandbox import sandbox
+from panthorlab.kernel.tokens import affected
+
+D = "drivers/gpu/drm/panthor"
+MMU, SCHED, HEADER = f"{D}/panthor_mmu.c", f"{D}/panthor_sched.c", f"{D}/panthor_sched.h"
+CALL = (
+    "\t/* Tell scheduler to stop all GPU work related to this VM */\n\tif (refcount_read(&vm->as.active_cnt) > 0)\n"
+    "\t\tpanthor_sched_prepare_for_vm_destruction(vm->ptdev);\n\n"
+)
+AROUND_CALL = "\tmutex_lock(&vm->heaps.lock);\n\tpanthor_heap_pool_destroy(vm->heaps.pool);\n\tvm->heaps.pool = NULL;\n"
+
+Prepare = Callable[..., Sides]
+
+
+@pytest.fixture
+def prepare(tree: Path, cache: Path, guest: Path, fragment: Path) -> Prepare:
+    def call(patches: Sequence[str | Path] = (), *, revert: bool = False, swap: bool = False) -> Sides:
+        names = [str(patch) for patch in patches]
+        return prepare_sides(str(tree), names, revert=revert, swap=swap, fragments=[str(fragment)])
+
+    return call
+
+
+@pytest.fixture
+def patch(files: dict[str, bytes], tmp_path: Path) -> Callable[..., Path]:
+    """Write a patch that replaces text in a file."""
+
+    def make(name: str, file: str, old: str, new: str) -> Path:
+        text = files[file].decode()
+        assert old in text
+        changed = text.replace(old, new).splitlines(True)
+        lines = difflib.unified_diff(text.splitlines(True), changed, f"a/{file}", f"b/{file}")
+        path = tmp_path / name
+        path.write_text("".join(lines))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "run" / "build.log"
+
+
+def build(sides: Sides, log: Path) -> tuple[Kernel, Kernel]:
+    return build_side(sides.before, log=log), build_side(sides.after, log=log)
+
+
+def test_two_sides(
+    prepare: Prepare, patch: Callable[..., Path], log: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("panthorlab.kernel.build.sandbox", sandbox)
+    monkeypatch.setattr("panthorlab.kernel.tokens.sandbox", sandbox)
+    sides = prepare([patch("one.patch", MMU, "return x + 1;", "return x + 2;")])
+    assert (sides.before.title, sides.after.title) == ("6.12.99", "6.12.99 with “one.patch”")
+    assert sides.notes[1] == "one.patch: applies"
+    before, after = build(sides, log)
+    assert before.build_id != after.build_id
+    assert after.patches == ("one.patch",)
+    assert after.release == "6.12.99"
+    assert set(after.modules) == {"panthor_pci_shim"}
+    assert set(after.digests) == {"Image", "panthor_pci_shim.ko"}
+    for name in ("Image", "System.map", "config", "vmlinux", "modules/panthor_pci_shim.ko", "guest/init"):
+        assert (after.path / name).is_file(), name
+    assert json.loads((after.path / "kernel.json").read_text())["core_key"] == sides.after.core_key
+    assert cannot_differ(sides, before, after) is None
+    text = log.read_text()
+    assert text.count(f"CC      {MMU.replace('.c', '.o')}") == 2, "after is an increment of before"
+    assert text.count(f"CC      {SCHED.replace('.c', '.o')}") == 1
+
+
+def test_a_second_run_builds_nothing(
+    prepare: Prepare, patch: Callable[..., Path], log: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = patch("one.patch", MMU, "x + 1", "x + 2")
+    first = build(prepare([one]), log)
+    monkeypatch.setattr("panthorlab.kernel.build.build", lambda *_, **__: pytest.fail("built again"))
+    assert build(prepare([one]), log) == first
+    swapped = prepare([one], swap=True)
+    assert build(swapped, log) == first[::-1]
+    assert swapped.before.side == "before"
+
+
+def test_the_key_follows_the_effect_not_the_patch(prepare: Prepare, patch: Callable[..., Path], tmp_path: Path) -> None:
+    one = patch("one.patch", MMU, "x + 1", "x + 2")
+    other = tmp_path / "mail.patch"
+    other.write_text(f"From: A <a@example.org>\nSubject: [PATCH] the same\n\nText\n---\n{one.read_text()}-- \n2.4\n")
+    first, second = prepare([one]), prepare([other])
+    assert first.after.key == second.after.key
+    assert second.after.title == "6.12.99 with “the same”"
+    assert prepare([patch("two.patch", MMU, "x + 1", "x + 3")]).after.key != first.after.key
+
+
+def test_the_key_follows_compiler_config_and_guest(
+    prepare: Prepare, patch: Callable[..., Path], guest: Path, fragment: Path,
+) -> None:
+    one = patch("one.patch", MMU, "x + 1", "x + 2")
+    keys = [prepare([one]).after]
+    (guest / "prog.c").write_text("int main(void) { return 1; }\n")
+    keys.append(prepare([one]).after)
+    assert keys[0].core_key == keys[1].core_key, "new guest programs need no new kernel"
+    fragment.write_text(fragment.read_text() + "#? CONFIG_NOT_HERE=y\n")
+    keys.append(prepare([one]).after)
+    assert len({plan.key for plan in keys}) == 3
+
+
+def test_new_guest_programs_do_not_rebuild_the_kernel(
+    prepare: Prepare, patch: Callable[..., Path], guest: Path, log: Path,
+) -> None:
+    one = patch("one.patch", MMU, "x + 1", "x + 2")
+    first = build_side(prepare([one]).after, log=log)
+    (guest / "prog.c").write_text("int main(void) { return 1; }\n")
+    compiled = log.read_text().count("  CC      drivers")
+    second = build_side(prepare([one]).after, log=log)
+    assert log.read_text().count("  CC      drivers") == compiled
+    assert second.key != first.key
+    assert second.build_id == first.build_id
+    assert (second.path / "Image").samefile(first.path / "Image")
+    assert (second.guest / "init").read_bytes() != (first.guest / "init").read_bytes()
+
+
+def test_revert(prepare: Prepare, patch: Callable[..., Path], tree: Path, files: dict[str, bytes]) -> None:
+    one = patch("one.patch", MMU, "x + 1", "x + 2")
+    (tree / MMU).write_bytes(files[MMU].replace(b"x + 1", b"x + 2"))
+    sides = prepare([one], revert=True)
+    assert sides.before.changes == {MMU: files[MMU]}
+    assert sides.after.changes == {}
+    assert sides.before.title == "6.12.99 without “one.patch”"
+    assert sides.before.patches == ("Revert: one.patch",)
+    with pytest.raises(PatchError, match="already applied") as caught:
+        prepare([one])
+    assert "--revert" in (caught.value.hint or "")
+
+
+def test_a_series_builds_on_itself(prepare: Prepare, tmp_path: Path, patch: Callable[..., Path]) -> None:
+    one = patch("0001.patch", MMU, "x + 1", "x + 2")
+    two = tmp_path / "0002.patch"
+    two.write_text(one.read_text().replace("x + 2", "x + 3").replace("x + 1", "x + 2"))
+    sides = prepare([one, two])
+    assert sides.after.title == "6.12.99 with 2 patches"
+    assert b"x + 3" in (sides.after.changes[MMU] or b"")
+    with pytest.raises(PatchError, match=r"0002\.patch: does not apply"):
+        prepare([two, one])
+
+
+def test_a_patch_that_does_not_apply_changes_nothing(prepare: Prepare, patch: Callable[..., Path], cache: Path) -> None:
+    bad = patch("bad.patch", MMU, "x + 1", "x + 2")
+    bad.write_text(bad.read_text().replace("-\treturn x + 1;", "-\treturn y + 1;"))
+    with pytest.raises(PatchError, match=f"{MMU}:.*does not fit"):
+        prepare([bad])
+    assert not list(cache.glob("trees/*/pristine")), "no file of the tree was touched"
+
+
+def test_default_job_on_a_tree_with_the_fix(prepare: Prepare, tree: Path, files: dict[str, bytes]) -> None:
+    function = f"\tvm->destroyed = true;\n\n{CALL}{AROUND_CALL}"
+    text = files[MMU].decode().replace("\tvm->destroyed = 1;\n\n", function)
+    (tree / MMU).write_text(text)
+    sides = prepare()
+    assert sides.default_job
+    assert sides.base.has_fix
+    assert sides.after.changes == {}
+    assert sides.before.changes == {MMU: text.replace(CALL, "").encode()}
+    assert "without it" in sides.notes[1]
+
+
+@pytest.mark.parametrize(("old", "new", "same"), [
+    ("\tvm->destroyed = 1;", "\t/* a comment,\n\t * of two lines */\n\tvm->destroyed = 1;", True),
+    ("\tvm->destroyed = 1;", "\tvm->destroyed = 2;", False),
+])
+def test_a_comment_changes_nothing(
+    prepare: Prepare, patch: Callable[..., Path], log: Path, old: str, new: str, same: bool,
+) -> None:
+    """The tiny driver uses __LINE__, so that a comment does change its Image."""
+    sides = prepare([patch("one.patch", MMU, old, new)])
+    before, after = build(sides, log)
+    if same:
+        # As the real driver has it in its WARN messages: make the Images differ by a line number.
+        before = Kernel(**{**vars(before), "digests": {"Image": "x"}})
+    reason = cannot_differ(sides, before, after)
+    assert (reason is not None) is same
+    assert not same or "comments" in (reason or "")
+
+
+def test_identical_builds(prepare: Prepare, patch: Callable[..., Path], log: Path) -> None:
+    sides = prepare([patch("doc.patch", "Kconfig", "Always", "For ever")])
+    before, after = build(sides, log)
+    assert "byte for byte" in (cannot_differ(sides, before, after) or "")
+
+
+def test_a_header_concerns_all_that_include_it(prepare: Prepare, patch: Callable[..., Path], log: Path) -> None:
+    sides = prepare([patch("h.patch", HEADER, "void panthor_sched_suspend(void);", "extern int more;")])
+    build(sides, log)
+    objects = objects_of(sides.before)
+    assert len(affected(objects, {HEADER})) == 2
+    assert len(affected(objects, {MMU})) == 1
+
+
+def test_compiler_errors_name_line_and_patch(prepare: Prepare, patch: Callable[..., Path], log: Path) -> None:
+    sides = prepare([patch("broken.patch", MMU, "return x + 1;", "return x + ;")])
+    build_side(sides.before, log=log)
+    with pytest.raises(BuildError, match=rf"{MMU}:19: error: .*touched by 'broken\.patch'") as caught:
+        build_side(sides.after, log=log)
+    assert caught.value.log == log
+    assert store.load(sides.after.key) is None
+    fixed = prepare([patch("good.patch", MMU, "return x + 1;", "return x + 5;")])
+    assert build_side(fixed.after, log=log).build_id
+
+
+def test_an_interrupted_build_leaves_no_torn_objects(prepare: Prepare, patch: Callable[..., Path], log: Path) -> None:
+    sides = prepare([patch("one.patch", MMU, "x + 1", "x + 2")])
+
+    def interrupt(step: str, done: int | None = None, _total: int | None = None, /) -> None:
+        if step.startswith("building 6") and (done or 0) >= 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_side(sides.before, log=log, progress=interrupt)
+    assert store.load(sides.before.key) is None
+    torn = objects_of(sides.before) / D / "panthor_sched.o"
+    torn.write_bytes(b"torn")
+    assert build_side(sides.before, log=log).build_id
+
+
+def test_a_lost_option_is_named(prepare: Prepare, fragment: Path, tree: Path, log: Path) -> None:
+    (tree / "Makefile").write_text((tree / "Makefile").read_text().replace("@cat $(K", "@grep -v ARM64 $(K"))
+    sides = prepare_kernel(str(tree), fragments=[str(fragment)])
+    with pytest.raises(ConfigError, match=r"tiny\.config:2: Linux 6\.12\.99 does not give.*\n.*CONFIG_ARM64=y"):
+        build_side(sides, log=log)
+    fragment.write_text("CONFIG_DRM=y\n")
+    assert build_side(prepare_kernel(str(tree), fragments=[str(fragment)]), log=log).build_id
+
+
+def test_find_by_key_or_build_directory(prepare: Prepare, log: Path, tree: Path, patch: Callable[..., Path]) -> None:
+    plan = prepare([patch("one.patch", MMU, "x + 1", "x + 2")]).before
+    kernel = build_side(plan, log=log)
+    assert find_kernel(kernel.key[:10], log=log) == kernel
+    with pytest.raises(UsageError, match="no kernel 'zz'"):
+        find_kernel("zz", log=log)
+    objects = objects_of(plan)
+    before = {path: path.stat().st_mtime_ns for path in objects.rglob("*")}
+    (objects / "source").symlink_to(tree)
+    imported = find_kernel(str(objects), log=log)
+    assert imported.build_id == kernel.build_id
+    assert imported.title == f"6.12.99 from {objects}"
+    assert {path: path.stat().st_mtime_ns for path in before} == before, "the user's build is only read"
+    assert find_kernel(str(objects), log=log) == imported
+
+
+def test_a_directory_that_is_no_finished_build(log: Path, cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "vmlinux").touch()
+    with pytest.raises(UsageError, match=r"no System\.map, no \.config, no include/config/kernel\.release"):
+        find_kernel(str(tmp_path), log=log)
+
+
+def test_a_build_cannot_smuggle_files_in(prepare: Prepare, tree: Path, log: Path, fragment: Path) -> None:
+    """A patch's Makefile may make links to files that only we can read; they are not followed."""
+    text = (tree / "Makefile").read_text().replace("@nm $@ > $(O)/System.map", "@ln -sf /etc/shadow $(O)/System.map")
+    (tree / "Makefile").write_text(text)
+    with pytest.raises(BuildError, match=r"System\.map a link"):
+        build_side(prepare_kernel(str(tree), fragments=[str(fragment)]), log=log)
+
+
+def test_two_runs_at_once_build_once(prepare: Prepare, log: Path, tree: Path, fragment: Path) -> None:
+    plan = prepare_kernel(str(tree), fragments=[str(fragment)])
+    results: list[Kernel] = []
+    threads = [threading.Thread(target=lambda: results.append(build_side(plan, log=log))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(results) == 2
+    assert results[0] == results[1]
+    assert log.read_text().count(f"  CC      {MMU.replace('.c', '.o')}") == 1
