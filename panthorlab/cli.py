@@ -4,18 +4,30 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import errno
 import importlib
+import json
 import os
+import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Final, NoReturn
 
 from panthorlab import __version__
-from panthorlab.errors import PanthorlabError
+from panthorlab.errors import LabError, PanthorlabError, UsageError
 
 EXIT_STATUS = """\
 exit status: 0 as wanted · 1 the kernel under test is at fault · 2 usage or bad input · 3 inconclusive, or unchanged
 when a fix was expected · 4 lab or infrastructure · 130 interrupted, resumable by `panthorlab resume RUN`"""
+
+# What the machine can do to any write or fork; not worth a traceback.
+MACHINE_ERRORS: Final = frozenset({
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE, errno.ENFILE,
+    errno.ENOMEM, errno.EAGAIN, errno.ENAMETOOLONG,
+})  # fmt: skip
 
 # command -> module:function; modules are imported only when their command runs, so `--help` is instant.
 COMMANDS = {
@@ -119,7 +131,10 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
     if value < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return value
@@ -187,8 +202,52 @@ def _scan_parser(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+class _Parser(argparse.ArgumentParser):
+    """Errors are raised, with what was probably meant, so that they can be printed as JSON too."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)  # abbreviations would break with the next option
+
+    def error(self, message: str) -> NoReturn:
+        commands = [name for action in self._subparsers_actions() for name in action.choices]
+        wrong = message.partition("invalid choice: '")[2].partition("'")[0]
+        near = difflib.get_close_matches(wrong, commands, n=1)
+        if near:
+            raise UsageError(f"there is no command `{wrong}`", hint=f"did you mean `{near[0]}`?")
+        raise UsageError(message, hint=f"see `{self.prog} --help`")
+
+    def options_of(self, command: str) -> list[str]:
+        """All options that `command` knows."""
+        parser = next(action.choices[command] for action in self._subparsers_actions())
+        return [name for action in parser._actions for name in action.option_strings]
+
+    def _subparsers_actions(self) -> list[argparse._SubParsersAction[_Parser]]:
+        return [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Raises UsageError. Patches may stand anywhere between the options."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    for word in rest:
+        if word.startswith("-") and word != "-":
+            name = word.partition("=")[0]
+            near = difflib.get_close_matches(name, parser.options_of(options.name), n=1)
+            raise UsageError(
+                f"{options.name} has no option `{name}`",
+                hint=f"did you mean `{near[0]}`?" if near else f"see `panthorlab {options.name} --help`",
+            )
+    if rest and not hasattr(options, "patch"):
+        raise UsageError(
+            f"{options.name}: what is `{rest[0]}`?", hint=f"see `panthorlab {options.name} --help`"
+        )
+    if rest:
+        options.patch += rest
+    return options
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
         prog="panthorlab",
         description="Does a Linux panthor patch do what it claims, on a Mali CSF GPU, without breaking anything else?",
         epilog=EXIT_STATUS,
@@ -230,23 +289,47 @@ def main(argv: Sequence[str] | None = None) -> int:
         from panthorlab.gpu.__main__ import main as gpu_main
 
         return gpu_main(arguments[1:])
-    options = _parser().parse_args(arguments)
-    module, _, function = COMMANDS[options.name].partition(":")
+    as_json = "--json" in (arguments[: arguments.index("--")] if "--" in arguments else arguments)
     try:
-        status = getattr(importlib.import_module(module), function)(options)
+        for signum in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(signum) is signal.SIG_DFL:  # as Ctrl-C: stop what runs, and say how to go on
+                signal.signal(signum, signal.default_int_handler)
+        options = _parse(arguments)
+        module, _, function = COMMANDS[options.name].partition(":")
+        status = int(getattr(importlib.import_module(module), function)(options))
         sys.stdout.flush()
     except PanthorlabError as error:
-        print(f"panthorlab: {error}", file=sys.stderr)
-        if error.hint:
-            print(f"  hint: {error.hint}", file=sys.stderr)
-        return error.exit_status
+        return _failed(error.exit_status, str(error), error.hint, as_json=as_json)
     except KeyboardInterrupt:
-        print("panthorlab: interrupted", file=sys.stderr)
-        return 130
+        return _failed(130, "interrupted", None, as_json=as_json)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    return int(status)
+        return 0 if arguments[0] == "scan" else LabError.exit_status  # whoever read the verdict did not get it
+    except OSError as error:
+        if error.errno not in MACHINE_ERRORS:
+            return _bug(error, as_json=as_json)
+        return _failed(LabError.exit_status, str(error), "disk full, or no permission? nothing was lost by it",
+                       as_json=as_json)
+    except Exception as error:  # exit status 1 would blame the kernel under test
+        return _bug(error, as_json=as_json)
+    return status
+
+
+def _bug(error: Exception, *, as_json: bool) -> int:
+    traceback.print_exception(error)
+    what = f"{type(error).__name__}: {error}"
+    return _failed(LabError.exit_status, what, "this is a bug of panthorlab; please report it", as_json=as_json)
+
+
+def _failed(status: int, message: str, hint: str | None, *, as_json: bool) -> int:
+    """Say what went wrong: on stderr for people and, if asked for, as JSON on stdout."""
+    print(f"panthorlab: {message}", file=sys.stderr)
+    if hint:
+        print(f"  hint: {hint}", file=sys.stderr)
+    if as_json:
+        verdict = "error" if status == LabError.exit_status else None
+        print(json.dumps({"verdict": verdict, "exit": status, "error": message, "hint": hint}, indent=1), flush=True)
+    return status
 
 
 if __name__ == "__main__":

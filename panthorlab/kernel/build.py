@@ -56,7 +56,7 @@ class Builder:
     foreign: bool = False
 
     def __post_init__(self) -> None:
-        self.ccache = cache_dir("ccache")
+        self.ccache = cache_dir(f"ccache{self.box.suffix}")
         self.inputs = self.work / "in"  # only read by the build
         for path in (self.objects, self.inputs):
             path.mkdir(exist_ok=True, parents=True)
@@ -157,7 +157,8 @@ def build(plan: SidePlan, *, log: Path, progress: Progress, jobs: int | None = N
 def objects_of(plan: SidePlan) -> Path:
     """The O= directory of a plan: shared by all kernels of the same tree, config and compiler."""
     compiler = hashlib.sha256(f"{plan.toolchain.prefix}{plan.toolchain.version}".encode()).hexdigest()
-    return plan.base.path.parent / f"obj-{plan.arch}-{plan.config_key[:16]}-{compiler[:8]}"
+    name = f"obj-{plan.arch}-{plan.config_key[:16]}-{compiler[:8]}{sandbox().suffix}"
+    return plan.base.path.parent / name
 
 
 @contextlib.contextmanager
@@ -214,5 +215,5 @@ def build_extras(builder: Builder, dtbs: tuple[str, ...] = (), core: Kernel | No
     builder.make(step, f"M={out}/shim", "modules")
     install_drm_headers(plan.base.path, builder.inputs / "uapi")
     guest = ["make", "-C", builder.where("guest"), f"OUT={out}/guest", f"UAPI={builder.where('in')}/uapi"]
-    builder.run(step, [*guest, f"CROSS_COMPILE={plan.toolchain.prefix}", f"-j{builder.jobs}"])
+    builder.run(step, [*guest, *plan.toolchain.make_args, f"-j{builder.jobs}"])
     return Artefacts(builder.objects, builder.scratch / "shim", builder.scratch / "guest", dtbs, core)

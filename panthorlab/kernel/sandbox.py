@@ -43,6 +43,11 @@ class Sandbox:
     jailed: bool
     note: str | None = None
 
+    @property
+    def suffix(self) -> str:
+        """For names of directories that builds write to: what the jail's user owns is not mixed with what we own."""
+        return "" if self.jailed else "-open"
+
     def where(self, binds: Sequence[Bind], name: str) -> str:
         """Path under which the program finds the bind called `name`."""
         path = next(bind.path for bind in binds if bind.name == name)

@@ -31,6 +31,7 @@ from panthorlab.run.process import die_with_parent
 # A worker that says nothing for so long is stuck: every step of its own has a shorter deadline.
 SILENCE: Final = 300.0
 STOP_GRACE: Final = 10.0
+POLL: Final = 0.2
 
 
 class Controller:
@@ -44,18 +45,16 @@ class Controller:
         make_job: Callable[[Slot], Job],
         *,
         jobs: int,
-        deadline: float | None,
         progress: Callable[[str, Mapping[str, Any]], None],
     ) -> None:
         self._log, self._run_dir, self._events, self._make_job = log, run_dir, events, make_job
-        self._jobs, self._deadline, self._progress = jobs, deadline, progress
+        self._jobs, self._progress = jobs, progress
         self._lock = threading.Lock()
-        self._workers: set[subprocess.Popen[bytes]] = set()
         self._stop = threading.Event()
         self._failures: queue.Queue[BaseException] = queue.Queue()
 
     def run(self, slots: Sequence[Slot]) -> None:
-        """Until every slot is complete or given up. Raises KeyboardInterrupt after all workers have stopped."""
+        """Until every slot is complete or given up. An exception (Ctrl-C, the time limit) first stops all workers."""
         todo: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         for slot in remaining(slots, self._events):
             todo.put(slot)
@@ -67,22 +66,14 @@ class Controller:
         try:
             for lane in lanes:
                 while lane.is_alive():
-                    lane.join(0.2)
-        except KeyboardInterrupt:
-            self.stop()
+                    lane.join(POLL)
+        except BaseException:
+            self._stop.set()
             for lane in lanes:
-                lane.join(STOP_GRACE + 5)
+                lane.join(STOP_GRACE + 10)
             raise
         if not self._failures.empty():
             raise self._failures.get()
-
-    def stop(self) -> None:
-        """Ask all workers to end (SIGINT), then make them."""
-        self._stop.set()
-        with self._lock:
-            workers = list(self._workers)
-        for worker in workers:
-            worker.send_signal(signal.SIGINT)
 
     def _lane(self, todo: queue.SimpleQueue[Slot]) -> None:
         try:
@@ -95,7 +86,7 @@ class Controller:
                     self._boot(slot)
         except BaseException as error:
             self._failures.put(error)
-            self.stop()
+            self._stop.set()
 
     def _snapshot(self) -> list[dict[str, Any]]:
         with self._lock:
@@ -121,8 +112,8 @@ class Controller:
         }
         (log_dir / "job.json").write_text(json.dumps(fields, indent=1))
         self._record("boot-start", boot=boot, slot=slot.name, side=slot.side, kernel=job.kernel)
-        ended = self._work(log_dir, job.suites, boot, slot)
-        if not ended:
+        why = self._work(log_dir, job.suites, boot, slot)
+        if why:
             self._record(
                 "boot-end",
                 boot=boot,
@@ -132,17 +123,11 @@ class Controller:
                 outcome=Outcome.ERROR,
                 blame=Blame.LAB,
                 booted=False,
-                reason=self._why(log_dir),
+                reason=why,
             )
 
-    def _why(self, log_dir: Path) -> str:
-        if self._stop.is_set():
-            return "interrupted"
-        lines = (log_dir / "pytest.log").read_text(errors="replace").strip().splitlines()
-        return "the worker died" + (f": {lines[-1]}" if lines else "")
-
-    def _work(self, log_dir: Path, suites: Sequence[str], boot: str, slot: Slot) -> bool:
-        """Run one worker to its end; True if it said how its boot ended."""
+    def _work(self, log_dir: Path, suites: Sequence[str], boot: str, slot: Slot) -> str:
+        """Run one worker to its end. Empty if it said how its boot ended, else why it did not."""
         read_end, write_end = os.pipe()
         argv = [
             sys.executable,
@@ -177,36 +162,41 @@ class Controller:
                 cwd=log_dir,
             )
         os.close(write_end)
-        with self._lock:
-            self._workers.add(worker)
+        steps: Sequence[tuple[int, float]] = ((signal.SIGINT, STOP_GRACE), (signal.SIGKILL, 5.0))
         try:
-            return self._relay(read_end, boot, slot)
+            ended, silent, steps = self._relay(read_end, worker, boot, slot)
         finally:
             os.close(read_end)
-            self._finish(worker)
-            with self._lock:
-                self._workers.discard(worker)
+            status = _finish(worker, steps)
+        if ended:
+            return ""
+        if self._stop.is_set():
+            return "interrupted"
+        return f"the worker said nothing for {SILENCE:.0f} s" if silent else _why(status, log_dir)
 
-    def _relay(self, read_end: int, boot: str, slot: Slot) -> bool:
+    def _relay(
+        self, read_end: int, worker: subprocess.Popen[bytes], boot: str, slot: Slot
+    ) -> tuple[bool, bool, Sequence[tuple[int, float]]]:
+        """Take the worker's events for as long as it has any. Returns whether it said how its boot ended, whether it
+        fell silent, and the steps (signal, patience) by which it is to be ended now."""
         ended = False
         buffer = b""
         last = time.monotonic()
         stop_at: float | None = None
         while True:
             now = time.monotonic()
-            if self._deadline is not None and now > self._deadline:
-                raise LabError(
-                    "the time limit was reached", hint="`panthorlab resume` continues; or raise --time-limit"
-                )
             if self._stop.is_set() and stop_at is None:
+                worker.send_signal(signal.SIGINT)  # once: a second one would cut its tidying up short
                 stop_at = now + STOP_GRACE
-            if now - last > SILENCE or (stop_at is not None and now > stop_at):
-                return ended
-            if not select.select([read_end], [], [], 0.5)[0]:
+            if stop_at is not None and now > stop_at:
+                return ended, False, ((signal.SIGKILL, 5.0),)
+            if now - last > SILENCE:
+                return ended, True, ((signal.SIGINT, STOP_GRACE), (signal.SIGKILL, 5.0))
+            if not select.select([read_end], [], [], POLL)[0]:
                 continue
             chunk = os.read(read_end, 1 << 16)
             if not chunk:
-                return ended
+                return ended, False, ((0, STOP_GRACE), (signal.SIGINT, STOP_GRACE), (signal.SIGKILL, 5.0))
             last = now
             *lines, buffer = (buffer + chunk).split(b"\n")
             for line in lines:
@@ -218,14 +208,23 @@ class Controller:
                 self._record(event, **({"boot": boot, "slot": slot.name, "side": slot.side} | fields))
                 ended = ended or event == "boot-end"
 
-    @staticmethod
-    def _finish(worker: subprocess.Popen[bytes]) -> None:
-        for signum, grace in ((None, 5.0), (signal.SIGINT, STOP_GRACE), (signal.SIGKILL, 5.0)):
-            if signum is not None:
-                worker.send_signal(signum)
-            try:
-                worker.wait(grace)
-            except subprocess.TimeoutExpired:
-                continue
-            return
-        raise LabError(f"worker {worker.pid} cannot be stopped")
+
+def _finish(worker: subprocess.Popen[bytes], steps: Sequence[tuple[int, float]]) -> int:
+    """End the worker by (signal, patience) steps; signal 0 only waits. Its return code."""
+    for signum, patience in steps:
+        if signum:
+            worker.send_signal(signum)
+        try:
+            return worker.wait(patience)
+        except subprocess.TimeoutExpired:
+            continue
+    raise LabError(f"worker {worker.pid} cannot be stopped", hint="it hangs in the kernel: look at `dmesg`")
+
+
+def _why(status: int, log_dir: Path) -> str:
+    """Why a worker that ended with `status` never said how its boot ended."""
+    if status < 0:
+        return f"the worker was killed by {signal.Signals(-status).name}"
+    lines = (log_dir / "pytest.log").read_text(errors="replace").strip().splitlines()
+    told = [line for line in lines if line.startswith(("E  ", "ERROR ", "INTERNALERROR> "))] or lines
+    return f"the worker ended with status {status}" + (f": {told[-1]}" if told else "")

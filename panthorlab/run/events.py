@@ -8,12 +8,15 @@ that what follows stays readable and no event is counted twice.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import json
 import os
 import secrets
+import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,12 +30,18 @@ def new_run_dir(output: Path | None) -> Path:
     if output is None:
         stamp = time.strftime("%Y%m%d-%H%M%S")
         output = Path("runs") / f"{stamp}-{secrets.token_hex(2)}"
-    if (output / "events.jsonl").exists():
+    log = output / "events.jsonl"
+    try:
+        if log.exists() and b"\n" in log.read_bytes():  # without one whole event, a run never began
+            raise UsageError(
+                f"{output} already holds a run",
+                hint=f"continue it with `panthorlab resume {output}`, or choose another --output",
+            )
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
         raise UsageError(
-            f"{output} already holds a run",
-            hint=f"continue it with `panthorlab resume {output}`, or choose another --output",
-        )
-    output.mkdir(parents=True, exist_ok=True)
+            f"--output {output}: {error.strerror}", hint="choose a directory that you may write to"
+        ) from error
     return output.resolve()
 
 
@@ -45,18 +54,34 @@ def read_events(run_dir: Path) -> list[dict[str, Any]]:
         raise UsageError(
             f"{run_dir}: no run here (events.jsonl is missing)", hint="name a directory below runs/"
         ) from None
+    except NotADirectoryError:
+        raise UsageError(f"{run_dir} is no run directory", hint="name a directory below runs/") from None
     return list(_parse(data, path))
+
+
+def read_run(run_dir: Path) -> list[dict[str, Any]]:
+    """As `read_events`, of a run that did start: the first event is its `run-start`. Raises UsageError."""
+    events = read_events(run_dir)
+    if not events or events[0]["event"] != "run-start":
+        raise UsageError(f"{run_dir}: that run never started", hint="start it again")
+    return events
+
+
+def is_validation(events: Sequence[Event]) -> bool:
+    """Whether these are the events of a `validate` (else of a `run`)."""
+    return "expect" in events[0]["options"]
 
 
 def _parse(data: bytes, path: Path) -> Iterator[dict[str, Any]]:
     lines = data.split(b"\n")
     for number, line in enumerate(lines[:-1], 1):
         try:
-            yield json.loads(line)
+            event = json.loads(line)
         except ValueError:
-            raise LabError(
-                f"{path}:{number}: damaged event log", hint="restore the file; nothing was changed"
-            ) from None
+            event = None
+        if not isinstance(event, dict) or "event" not in event:
+            raise LabError(f"{path}:{number}: damaged event log", hint="restore the file; nothing was changed")
+        yield event
 
 
 class EventLog:
@@ -64,12 +89,18 @@ class EventLog:
 
     def __init__(self, run_dir: Path) -> None:
         self.path = run_dir / "events.jsonl"
-        self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise UsageError(f"{self.path}: {error.strerror}", hint="may you write to that directory?") from error
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self._fd)
-            raise UsageError(f"{run_dir}: another panthorlab is working on this run") from None
+            raise UsageError(
+                f"{run_dir}: another panthorlab is working on this run",
+                hint="wait until it has ended, or stop it; `panthorlab report` shows how far it is",
+            ) from None
         self._cut_torn_line()
 
     def _cut_torn_line(self) -> None:
@@ -81,12 +112,25 @@ class EventLog:
     def append(self, event: str, **fields: Any) -> None:
         """Write one event. It is on its way to the disk when this returns, whole or not at all."""
         line = json.dumps({"time": round(time.time(), 3), "event": event, **fields}, separators=(",", ":"))
+        data = line.encode() + b"\n"
+        before = os.fstat(self._fd)
+        if before.st_nlink == 0:
+            raise LabError(f"{self.path} was deleted during the run", hint="start the run again; nothing of it is left")
         try:
-            os.write(self._fd, line.encode() + b"\n")
+            if os.write(self._fd, data) < len(data):  # the disk became full in the middle
+                os.ftruncate(self._fd, before.st_size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise LabError(
                 f"{self.path}: {error.strerror}", hint="free some space, then `panthorlab resume` this run"
             ) from error
+
+    def discard(self) -> None:
+        """Forget a run that was refused before it did anything, so that its directory can be used again."""
+        self.path.unlink()
+        shutil.rmtree(self.path.with_name("patches"), ignore_errors=True)
+        with contextlib.suppress(OSError):  # the user's own files are in it
+            self.path.parent.rmdir()
 
     def close(self) -> None:
         os.close(self._fd)

@@ -28,8 +28,8 @@ def keep_patches(names: Sequence[str], run_dir: Path) -> list[str]:
             data = sys.stdin.buffer.read(MAX_PATCH + 1) if name == "-" else _read(path)
             if len(data) > MAX_PATCH:
                 raise PatchError(f"{name}: more than {MAX_PATCH >> 20} MiB is no patch that anybody reviews")
-            folder.mkdir(exist_ok=True)
-            copy = folder / f"{number:02d}-{'stdin.mbox' if name == '-' else path.name}"
+            copy = folder / f"{number:02d}" / ("stdin" if name == "-" else path.name)
+            copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(data)
             kept.append(str(copy))
         else:

@@ -3,15 +3,20 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from panthorlab.errors import UsageError
+from panthorlab.gpu.params import BY_NAME
 from panthorlab.kernel.job import find_kernel
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.plan import Progress, quiet
 from panthorlab.outcome import Side
 from panthorlab.run.events import read_events
+
+_BOARD_PARAMS: Final = frozenset({"seed", "trace"})  # of the board that starts the model, not of the model
 
 
 def resolve_kernel(name: str, *, log: Path, progress: Progress = quiet) -> Kernel:
@@ -31,11 +36,30 @@ def resolve_kernel(name: str, *, log: Path, progress: Progress = quiet) -> Kerne
 
 
 def parse_params(settings: Sequence[str]) -> dict[str, str]:
-    """`gpu.NAME=VALUE` settings as {`NAME`: `VALUE`} for the GPU model, which checks names and values itself."""
+    """`gpu.NAME=VALUE` settings as {`NAME`: `VALUE`}. Raises UsageError for a name or value the GPU model refuses."""
     params: dict[str, str] = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals or not name.startswith("gpu."):
             raise UsageError(f"--param {setting}: write gpu.NAME=VALUE", hint="`panthorlab gpu params` lists the names")
-        params[name.removeprefix("gpu.")] = value
+        name = name.removeprefix("gpu.")
+        if name not in _BOARD_PARAMS:
+            _check_param(name, value)
+        params[name] = value
     return params
+
+
+def _check_param(name: str, value: str) -> None:
+    """The model would refuse it as well, but only when kernels are built and a board boots."""
+    known = BY_NAME.get(name)
+    if known is None:
+        near = difflib.get_close_matches(name, BY_NAME, n=1)
+        did_you_mean = f"did you mean `gpu.{near[0]}`? " if near else ""
+        raise UsageError(
+            f"the emulated GPU has no parameter `gpu.{name}`",
+            hint=f"{did_you_mean}`panthorlab gpu params` lists them with their meaning",
+        )
+    try:
+        known.parse(value)
+    except ValueError as error:
+        raise UsageError(f"--param gpu.{error}", hint="`panthorlab gpu params` lists them with their meaning") from None

@@ -57,6 +57,8 @@ def progress_of(slot: Slot, events: Iterable[Mapping[str, Any]]) -> Progress:
     attempts = lab_failures = kernel_failures = 0
     complete = False
     for event in events:
+        if event["event"] == "resumed":
+            lab_failures = 0  # somebody has looked after the lab, and asks for another try
         if event.get("slot") != slot.name:
             continue
         match event["event"]:

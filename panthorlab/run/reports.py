@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,21 @@ from panthorlab.run import results
 from panthorlab.verdict import RunVerdict, build_failed, compare
 
 
-def judge(events: Sequence[Mapping[str, Any]], *, interrupted: str = "") -> RunVerdict:
+def judge(events: Sequence[Mapping[str, Any]]) -> RunVerdict:
     """The verdict of a run as far as its events go."""
-    plan, kernels = results.plan(events, interrupted=interrupted), results.kernel_refs(events)
+    plan, kernels = results.plan(events), results.kernel_refs(events)
     failed = [event for event in events if event["event"] == "build-failed"]
     if failed:
         return build_failed(Side.AFTER, failed[-1]["message"], plan, kernels)
-    return compare(
+    verdict = compare(
         iterations=results.iterations(events),
         boots=results.boots(events),
         tests=results.tests(events),
         plan=plan,
         kernels=kernels,
     )
+    unfinished = results.unfinished(events)
+    return replace(verdict, exit=unfinished[1]) if unfinished else verdict
 
 
 def write(run_dir: Path, events: Sequence[Mapping[str, Any]], verdict: RunVerdict, *, as_json: bool) -> None:

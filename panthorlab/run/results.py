@@ -106,18 +106,30 @@ def tests(events: Events) -> list[TestResult]:
     ]
 
 
-def plan(events: Events, *, interrupted: str = "") -> Plan:
+def unfinished(events: Events) -> tuple[str, int] | None:
+    """Why the run has not reached its end, and the exit status of that; None if it has."""
+    ends = list(_of(events, "run-start", "resumed", "stopped", "run-end"))
+    match ends[-1]:
+        case {"event": "run-end"}:
+            return None
+        case {"event": "stopped", "reason": reason, "exit": status}:
+            return reason, status
+    return "the controller was killed, or still works on it", 130
+
+
+def plan(events: Events) -> Plan:
     """The stopping rule: the sum of the quotas that the boots' slots were given before they began."""
     quotas: dict[Side, dict[str, int]] = {Side.BEFORE: {}, Side.AFTER: {}}
     for event in _of(events, "quota"):
         quotas[Side(event["side"])][event["workload"]] = event["side_total"]
     start = next(iter(_of(events, "run-start")))
     identical = next((event["why"] for event in _of(events, "identical")), "")
+    interrupted = unfinished(events)
     return Plan(
         iterations=quotas,
         expect=Expect(start["options"]["expect"]),
         identical=identical,
-        interrupted=interrupted,
+        interrupted=interrupted[0] if interrupted else "",
     )
 
 
@@ -140,6 +152,7 @@ def findings(events: Events) -> list[dict[str, Any]]:
 
 def _notes(events: Events) -> tuple[str, ...]:
     notes = [event["text"] for event in _of(events, "note")]
+    notes += [event["hint"] for event in _of(events, "stopped") if event["hint"]]
     notes += [
         f"boot {event['boot']}: {event['reason']}"
         for event in _of(events, "boot-end")

@@ -7,16 +7,18 @@ import argparse
 import json
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from panthorlab.board.registry import open_board
-from panthorlab.errors import UsageError
+from panthorlab.errors import LabError, UsageError
 from panthorlab.outcome import Outcome, Side
 from panthorlab.run.controller import Controller
-from panthorlab.run.events import EventLog, new_run_dir, read_events
+from panthorlab.run.events import Event, EventLog, new_run_dir, read_events, read_run
 from panthorlab.run.job import Job
 from panthorlab.run.kernels import parse_params, resolve_kernel
+from panthorlab.run.limits import TimeLimitReached, time_limit
 from panthorlab.run.plan import Slot
 from panthorlab.run.progress import Progress
 from panthorlab.run.suites import find_suites
@@ -29,7 +31,15 @@ def main(options: argparse.Namespace) -> int:
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if options.overlay is not None and not options.overlay.is_dir():
         raise UsageError(f"--overlay {options.overlay}: no such directory")
-    return _command(options, command) if command else _suites(options)
+    parse_params(options.param)
+    open_board(options.board)
+    try:
+        with time_limit(options.time_limit):
+            return _command(options, command) if command else _suites(options)
+    except TimeLimitReached:
+        raise LabError(
+            f"the time limit of {options.time_limit:g} s was reached", hint="raise --time-limit, or ask for less"
+        ) from None
 
 
 def _command(options: argparse.Namespace, command: list[str]) -> int:
@@ -49,7 +59,7 @@ def _command(options: argparse.Namespace, command: list[str]) -> int:
         progress.finish()
         process = booted.shell.start(_resolve(command, booted.work_dir), on_stdout=out, on_stderr=err)
         try:
-            status = process.wait(options.time_limit or NO_LIMIT)
+            status = process.wait(NO_LIMIT)
         finally:
             process.kill()
     status = 128 - status if status < 0 else status
@@ -136,17 +146,16 @@ def _suites(options: argparse.Namespace) -> int:
                 read_events(run_dir),
                 make_job,
                 jobs=options.jobs,
-                deadline=None,
                 progress=progress.event,
             ).run(slots)
         finally:
             progress.finish()
-    return _summary(run_dir, list(suites), as_json=options.json)
+    return summary(run_dir, read_run(run_dir), as_json=options.json)
 
 
-def _summary(run_dir: Path, suites: list[str], *, as_json: bool) -> int:
+def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
     """One line per workload and failed test; the exit status."""
-    events = read_events(run_dir)
+    suites = events[0]["suites"]
     rows: dict[str, list[int]] = {}
     failed: list[str] = []
     errors: list[str] = []

@@ -7,7 +7,7 @@ import argparse
 import json
 import sys
 
-from panthorlab.run.events import read_events
+from panthorlab.run.events import is_validation, read_run
 
 
 def scan(options: argparse.Namespace) -> int:
@@ -19,12 +19,13 @@ def scan(options: argparse.Namespace) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """`panthorlab report RUN`: write a run's reports again from its events; exits with its verdict's status."""
-    from panthorlab.run import reports
+    from panthorlab.run import reports, single
 
     run_dir = options.run.resolve()
-    events = read_events(run_dir)
-    interrupted = "" if any(event["event"] == "run-end" for event in events) else "the run has not ended"
-    verdict = reports.judge(events, interrupted=interrupted)
+    events = read_run(run_dir)
+    if not is_validation(events):
+        return single.summary(run_dir, events, as_json=options.json)
+    verdict = reports.judge(events)
     reports.write(run_dir, events, verdict, as_json=options.json)
     return verdict.exit
 

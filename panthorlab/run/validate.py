@@ -4,76 +4,129 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from panthorlab.errors import BuildError, LabError, UsageError
+from panthorlab.board.registry import open_board
+from panthorlab.errors import BuildError, LabError, PanthorlabError, UsageError
 from panthorlab.kernel.job import build_side, cannot_differ, prepare_sides
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.plan import PatchReport, Sides
+from panthorlab.kernel.store import load
 from panthorlab.outcome import Side
 from panthorlab.run import reports
 from panthorlab.run.controller import Controller
-from panthorlab.run.events import EventLog, new_run_dir, read_events
+from panthorlab.run.events import Event, EventLog, is_validation, new_run_dir, read_events, read_run
 from panthorlab.run.intake import keep_patches
 from panthorlab.run.job import Job
 from panthorlab.run.kernels import parse_params, resolve_kernel
-from panthorlab.run.plan import Slot, schedule
+from panthorlab.run.limits import TimeLimitReached, time_limit
+from panthorlab.run.plan import Slot, remaining, schedule
 from panthorlab.run.progress import Progress
 from panthorlab.run.suites import find_suites
 
 
 def main(options: argparse.Namespace) -> int:
     """`panthorlab validate`: a new run. Returns the exit status."""
+    _check(options)
+    suites = find_suites(options.suite)
+    run_dir = new_run_dir(options.output)
+    settings = {key: value for key, value in vars(options).items() if key not in ("output", "name", "json", "quiet")}
+    with EventLog(run_dir) as log:
+        try:
+            settings["patch"] = keep_patches(options.patch, run_dir)
+            log.append(
+                "run-start",
+                options=settings,
+                suites=list(suites),
+                command=["panthorlab", *sys.argv[1:]],
+                directory=str(Path.cwd()),
+            )
+            return _carry_on(run_dir, log, settings, Progress(quiet=options.quiet), as_json=options.json)
+        except UsageError:
+            if not any(event["event"] == "kernel" for event in read_events(run_dir)):
+                log.discard()
+            raise
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Everything that can be known to be wrong before anything is written."""
     if (options.before is None) != (options.after is None):
         raise UsageError("--before and --after go together", hint="name both kernels, or none and give a patch")
-    suites = find_suites(options.suite)
+    sources = {"PATCH": options.patch, "--base": options.base, "--revert": options.revert, "--config": options.config}
+    given = [name for name, value in sources.items() if value]
+    if options.before is not None and given:
+        raise UsageError(
+            f"--before and --after are finished kernels: {', '.join(given)} cannot be applied to them",
+            hint="leave out either the kernels or the sources",
+        )
+    open_board(options.board)
     parse_params(options.param)
-    run_dir = new_run_dir(options.output)
-    progress = Progress(quiet=options.quiet)
-    with EventLog(run_dir) as log:
-        settings = {
-            key: value for key, value in vars(options).items() if key not in ("output", "name", "json", "quiet")
-        }
-        settings["patch"] = keep_patches(options.patch, run_dir)
-        log.append("run-start", options=settings, suites=list(suites), command=["panthorlab", *sys.argv[1:]])
-        return _carry_on(run_dir, log, settings, progress, as_json=options.json)
 
 
 def resume_main(options: argparse.Namespace) -> int:
     """`panthorlab resume RUN`: go on where a run stopped; a finished one is only reported again."""
     run_dir = options.run.resolve()
-    events = read_events(run_dir)
-    if not events or events[0]["event"] != "run-start":
-        raise UsageError(f"{run_dir}: nothing to resume, that run never started", hint="start it again")
+    if not is_validation(read_run(run_dir)):
+        raise UsageError(f"{run_dir} is a run of `panthorlab run`, which cannot be resumed", hint="start it again")
     with EventLog(run_dir) as log:
+        events = read_run(run_dir)
         settings = events[0]["options"]
+        if _finished(events):
+            return _report(run_dir, events, as_json=options.json)
+        log.append("resumed")
+        if Path(events[0]["directory"]).is_dir():  # relative names in its options are meant from there
+            os.chdir(events[0]["directory"])
         return _carry_on(run_dir, log, settings, Progress(quiet=options.quiet), as_json=options.json)
 
 
+def _finished(events: Sequence[Event]) -> bool:
+    """Whether resuming can add nothing. Slots that were given up because of the lab are worth another try."""
+    names = {event["event"] for event in events}
+    if "run-end" not in names:
+        return False
+    slots = schedule(events[0]["options"]["boots"])
+    return bool(names & {"identical", "build-failed"}) or not remaining(slots, [*events, {"event": "resumed"}])
+
+
 def _carry_on(run_dir: Path, log: EventLog, settings: Mapping[str, Any], progress: Progress, *, as_json: bool) -> int:
+    """One session of a run. However it ends, but for bad input, there is a verdict and there are reports."""
     began = time.monotonic()
-    interrupted = ""
+    again = f"continue with: panthorlab resume {shlex.quote(str(run_dir))}"
     try:
-        job = _Validation(run_dir, log, settings, progress)
-        job.run(began)
+        with time_limit(settings["time_limit"]):
+            _Validation(run_dir, log, settings, progress).run()
+        log.append("run-end")
+    except TimeLimitReached:
+        _stopped(log, progress, f"the time limit of {settings['time_limit']:g} s was reached", again, status=4)
     except KeyboardInterrupt:
-        interrupted = "interrupted"
-        log.append("interrupted")
+        _stopped(log, progress, "interrupted", again, status=130)
+    except UsageError:
+        raise
+    except PanthorlabError as error:
+        _stopped(log, progress, str(error), f"{error.hint}; then {again}" if error.hint else again, status=4)
     finally:
         progress.finish()
-        log.append("session", seconds=round(time.monotonic() - began, 2))
-    events = read_events(run_dir)
-    verdict = reports.judge(events, interrupted=interrupted)
-    if not interrupted:
-        log.append("run-end", verdict=verdict.verdict, exit=verdict.exit)
-    reports.write(run_dir, read_events(run_dir), verdict, as_json=as_json)
-    if interrupted:
-        print(f"interrupted; continue with: panthorlab resume {run_dir}", file=sys.stderr)
+    log.append("session", seconds=round(time.monotonic() - began, 2))
+    return _report(run_dir, read_run(run_dir), as_json=as_json)
+
+
+def _stopped(log: EventLog, progress: Progress, reason: str, hint: str, *, status: int) -> None:
+    """Put on record, and on the terminal even if it is quiet, why the run goes no further."""
+    progress.finish()
+    print(f"panthorlab: {reason}\n  hint: {hint}", file=sys.stderr, flush=True)
+    log.append("stopped", reason=reason, hint=hint, exit=status)
+
+
+def _report(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
+    verdict = reports.judge(events)
+    reports.write(run_dir, events, verdict, as_json=as_json)
     return verdict.exit
 
 
@@ -83,7 +136,7 @@ class _Validation:
     def __init__(self, run_dir: Path, log: EventLog, settings: Mapping[str, Any], progress: Progress) -> None:
         self._dir, self._log, self._settings, self._progress = run_dir, log, settings, progress
 
-    def run(self, began: float) -> None:
+    def run(self) -> None:
         kernels = self._kernels()
         if kernels is None:
             return
@@ -110,7 +163,6 @@ class _Validation:
                 params=parse_params(options["param"]),
             )
 
-        limit = options["time_limit"]
         with self._phase("boots and iterations"):
             Controller(
                 self._log,
@@ -118,7 +170,6 @@ class _Validation:
                 read_events(self._dir),
                 make_job,
                 jobs=options["jobs"],
-                deadline=began + limit if limit else None,
                 progress=self._progress.event,
             ).run(schedule(options["boots"]))
 
@@ -132,16 +183,20 @@ class _Validation:
 
     def _kernels(self) -> dict[Side, Kernel] | None:
         """Both kernels, built if they must be; None if *after* does not build, which is then on record."""
-        known = {Side(event["side"]): event for event in read_events(self._dir) if event["event"] == "kernel"}
-        if set(known) == set(Side):
-            return {side: self._resolve(known[side]["key"]) for side in Side}
+        known = {Side(event["side"]): event["key"] for event in read_events(self._dir) if event["event"] == "kernel"}
         options = self._settings
+        if set(known) == set(Side):
+            stored = {side: load(key) for side, key in known.items()}
+            kernels = {side: kernel for side, kernel in stored.items() if kernel is not None}
+            if set(kernels) == set(Side):
+                return kernels
+            self._progress.line("note   a kernel of this run is no longer in the store")
         if options["before"] is not None:
             kernels = {Side.BEFORE: self._resolve(options["before"]), Side.AFTER: self._resolve(options["after"])}
             if options["swap"]:
                 kernels = {Side.BEFORE: kernels[Side.AFTER], Side.AFTER: kernels[Side.BEFORE]}
-            self._record_kernels(kernels)
             self._note_identical(kernels, None)
+            self._record_kernels(kernels, known)
             return kernels
         with self._phase("sources and patches"):
             sides = prepare_sides(
@@ -155,7 +210,8 @@ class _Validation:
         self._record_sources(sides)
         built = self._build(sides)
         if built is not None:
-            self._note_identical(built, sides)
+            self._note_identical(built, sides)  # before the kernels: once they are on record, nobody asks again
+            self._record_kernels(built, known)
         return built
 
     def _resolve(self, name: str) -> Kernel:
@@ -189,11 +245,16 @@ class _Validation:
             except BuildError as error:
                 self._log.append("build-failed", side=Side.AFTER, message=str(error), log=str(log))
                 return None
-        kernels = {Side.BEFORE: before, Side.AFTER: after}
-        self._record_kernels(kernels)
-        return kernels
+        return {Side.BEFORE: before, Side.AFTER: after}
 
-    def _record_kernels(self, kernels: Mapping[Side, Kernel]) -> None:
+    def _record_kernels(self, kernels: Mapping[Side, Kernel], known: Mapping[Side, str]) -> None:
+        """`known`: keys under which this run has already used its kernels; no others may continue it."""
+        changed = [side for side, key in known.items() if kernels[side].key != key]
+        if changed:
+            raise LabError(
+                f"the kernel {changed[0]} of this run is gone, and what is built in its place is another one",
+                hint="the compiler or a configuration fragment has changed: start a new run",
+            )
         for side, kernel in kernels.items():
             self._log.append(
                 "kernel",

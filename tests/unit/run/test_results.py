@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from panthorlab.outcome import Outcome
 from panthorlab.run import reports, results
 from panthorlab.verdict.model import Verdict
@@ -42,6 +44,7 @@ def boot(
     return events
 
 
+END: dict[str, Any] = {"event": "run-end"}
 KERNELS: list[dict[str, Any]] = [{"event": "kernel", "side": side, "key": side, "build_id": "ab"} for side in ("before", "after")]
 
 
@@ -49,7 +52,7 @@ def test_whole_run_is_fixed() -> None:
     events: list[dict[str, Any]] = [START, *KERNELS]
     for slot in (1, 2):
         events += boot("before", slot, 1, 120, 119) + boot("after", slot, 1, 120, 0)
-    verdict = reports.judge(events)
+    verdict = reports.judge([*events, END])
     assert (verdict.verdict, verdict.exit) == (Verdict.FIXED, 0)
 
 
@@ -57,7 +60,7 @@ def test_iterations_of_a_boot_the_lab_ended_are_kept() -> None:
     events: list[dict[str, Any]] = [START, *KERNELS]
     events += boot("before", 1, 1, 120, 119) + boot("before", 2, 1, 120, 119) + boot("after", 1, 1, 120, 0)
     events += boot("after", 2, 1, 50, 0, end="ERROR") + boot("after", 2, 2, 70, 0)
-    verdict = reports.judge(events)
+    verdict = reports.judge([*events, END])
     assert verdict.verdict == Verdict.FIXED
     assert verdict.after.iterations == 240
 
@@ -67,8 +70,32 @@ def test_iterations_before_kill_9_are_kept_but_a_short_run_is_no_fix() -> None:
     events += boot("before", 1, 1, 120, 119) + boot("before", 2, 1, 120, 119) + boot("after", 1, 1, 120, 0)
     events += boot("after", 2, 1, 50, 0, end=None)
     assert next(item for item in results.boots(events) if item.id == "after2.1").outcome == Outcome.DONE
-    assert reports.judge(events).verdict not in (Verdict.FIXED, Verdict.CLEAN)
-    assert reports.judge(events, interrupted="interrupted").exit == 130
+    assert reports.judge([*events, END]).verdict not in (Verdict.FIXED, Verdict.CLEAN)
+
+
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [
+        ([], 130),  # kill -9
+        ([{"event": "stopped", "reason": "interrupted", "hint": "go on", "exit": 130}], 130),
+        ([{"event": "stopped", "reason": "the time limit of 9 s was reached", "hint": "go on", "exit": 4}], 4),
+        ([END, {"event": "resumed"}], 130),
+    ],
+)
+def test_run_that_did_not_reach_its_end_is_an_error_whatever_it_has(ending: list[dict[str, Any]], status: int) -> None:
+    events: list[dict[str, Any]] = [START, *KERNELS]
+    for slot in (1, 2):
+        events += boot("before", slot, 1, 120, 119) + boot("after", slot, 1, 120, 0)
+    verdict = reports.judge([*events, *ending])
+    assert (verdict.verdict, verdict.exit) == (Verdict.ERROR, status)
+
+
+def test_run_that_was_resumed_to_its_end_forgets_that_it_was_stopped() -> None:
+    events: list[dict[str, Any]] = [START, *KERNELS]
+    for slot in (1, 2):
+        events += boot("before", slot, 1, 120, 119) + boot("after", slot, 1, 120, 0)
+    stopped = {"event": "stopped", "reason": "interrupted", "hint": "", "exit": 130}
+    assert reports.judge([*events, stopped, {"event": "resumed"}, END]).verdict == Verdict.FIXED
 
 
 def test_boot_that_never_proved_its_kernel_counts_for_nothing() -> None:
