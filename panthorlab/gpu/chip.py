@@ -46,6 +46,8 @@ class Chip:
     mmu_irq: IrqBlock
     mmu: Mmu
     latest_flush: int = 1
+    guest_waited: Callable[[], float] = lambda: 0.0
+    """Seconds in which the guest was ready to run and the host did not let it, so far; see `starved`."""
     powered: dict[str, int] = field(default_factory=lambda: {"SHADER": 0, "TILER": 0, "L2": 0})
 
     def flush_caches(self) -> None:

@@ -50,6 +50,9 @@ PARAMS: tuple[Param, ...] = (
     Param("writeout.delay_ms", 5.0, "ms",
           "from the request to the first write; real firmware: unknown, µs to ms. 5 ms expose the race also on a busy "
           "host; above 100 ms the driver gives up and resets", high=4000),
+    Param("writeout.patience_ms", 40.0, "ms",
+          "the delay is meant in the guest's time: how much longer it may take while a busy host keeps a guest that "
+          "is ready to run from running. 0: count by the wall clock", high=90),
     Param("writeout.jitter_ms", 0.0, "ms",
           "added to the delay, uniformly from 0, drawn from --seed", high=4000),
     Param("writeout.size", 32, "bytes",

@@ -16,6 +16,7 @@ from panthorlab.gpu.device import Gpu
 from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.loop import Loop
 from panthorlab.gpu.params import Params
+from panthorlab.gpu.starved import RunDelay, peer_pid
 from panthorlab.gpu.trace import ChromeTrace, NoTrace, Trace
 from panthorlab.gpu.vfio.server import Server
 
@@ -124,6 +125,7 @@ class _Session:
 
     def _accept(self, listener: socket.socket) -> None:
         connection, _ = listener.accept()
+        self._gpu.chip.guest_waited = RunDelay(peer_pid(connection)).seconds
         self._loop.remove_reader(listener.fileno())
         self._server = Server(connection, self._gpu, self._reporter, self._loop.stop)
         self._loop.add_reader(connection.fileno(), self._server.readable)

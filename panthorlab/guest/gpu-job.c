@@ -6,13 +6,17 @@
 
 #include "gpu-job.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "client.h"
 #include "ktap.h"
+
+#define READS	100	/* of a register, after each job */
 
 struct mode {
 	const char *name;
@@ -24,6 +28,7 @@ static const struct mode modes[] = {
 	{ "info", "what the driver says about itself and the GPU", job_info },
 	{ "store", "one job that stores a value", job_store },
 	{ "stores", "--count such jobs, one at a time, timed (200)", job_stores },
+	{ "reads", "a register read by user space, --count times (2000), timed", job_reads },
 	{ "busy", "one job that counts down from --loops (100000)", job_busy },
 	{ "suspend-loop", "a job, then runtime suspend, --count times (5)", job_suspend_loop },
 	{ "bad-fetch", "a stream that is not mapped", job_bad_fetch },
@@ -154,6 +159,59 @@ int job_stores(const struct options *options)
 		    (long long)us[count - 1]);
 	}
 	ktap_result(1, !ret, "stores", last_error());
+	return ret ? 1 : 0;
+}
+
+/*
+ * LATEST_FLUSH is the one register that user space may map. The mapping leads to the GPU only while
+ * that is awake: hence the jobs.
+ */
+static int timed_reads(struct scene *scene, const volatile uint32_t *latest_flush, int64_t *us)
+{
+	char status[32];
+	unsigned int i;
+	int64_t begin;
+	int ret;
+
+	ret = timed_store(scene, 0xc0de0001, &begin);
+	if (ret)
+		return ret;
+	(void)*latest_flush;	/* not the page fault */
+	begin = now_us();
+	for (i = 0; i < READS; i++)
+		(void)*latest_flush;
+	*us = now_us() - begin;
+	ret = gpu_runtime_status(&scene->gpu, status, sizeof(status));
+	if (!ret && strcmp(status, "active"))
+		ret = fail(0, "the GPU went to sleep: %s", status);
+	return ret;
+}
+
+int job_reads(const struct options *options)
+{
+	unsigned int i, rounds = ((options->count ?: 2000) + READS - 1) / READS;
+	int64_t *us = calloc(rounds, sizeof(*us));
+	void *map = MAP_FAILED;
+	struct scene scene;
+	int ret;
+
+	ktap_start(1);
+	ret = us ? scene_create(&scene, 1) : fail(0, "no memory");
+	if (!ret) {
+		map = mmap(NULL, GPU_PAGE, PROT_READ, MAP_SHARED, scene.gpu.fd,
+			   DRM_PANTHOR_USER_FLUSH_ID_MMIO_OFFSET);
+		if (map == MAP_FAILED)
+			ret = fail(-errno, "mmap of LATEST_FLUSH");
+	}
+	for (i = 0; !ret && i < rounds; i++)
+		ret = timed_reads(&scene, map, &us[i]);
+	if (!ret) {
+		qsort(us, rounds, sizeof(*us), compare);
+		out("# reads %u\n# ns_per_read_median %lld\n# ns_per_read_min %lld\n",
+		    rounds * READS, (long long)(us[rounds / 2] * 1000 / READS),
+		    (long long)(us[0] * 1000 / READS));
+	}
+	ktap_result(1, !ret, "reads", last_error());
 	return ret ? 1 : 0;
 }
 

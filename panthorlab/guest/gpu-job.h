@@ -47,6 +47,7 @@ int scene_right(struct scene *scene, unsigned int index, uint32_t value);
 int job_info(const struct options *options);
 int job_store(const struct options *options);
 int job_stores(const struct options *options);
+int job_reads(const struct options *options);
 int job_busy(const struct options *options);
 int job_suspend_loop(const struct options *options);
 

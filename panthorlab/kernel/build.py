@@ -212,7 +212,9 @@ def _compile(builder: Builder, request: config.Request) -> None:
 def build_extras(builder: Builder, dtbs: tuple[str, ...] = (), core: Kernel | None = None) -> Artefacts:
     """The shim module, the UAPI headers of this tree, and the static programs for the board."""
     plan, out, step = builder.plan, builder.where("out"), "building the guest programs"
-    builder.make(step, f"M={out}/shim", "modules")
+    values = config.parse_dotconfig((builder.objects / ".config").read_text(errors="replace"))
+    if values.get("PCI") == values.get("MODULES") == "y":  # else no board that needs the shim can boot it
+        builder.make(step, f"M={out}/shim", "modules")
     install_drm_headers(plan.base.path, builder.inputs / "uapi")
     guest = ["make", "-C", builder.where("guest"), f"OUT={out}/guest", f"UAPI={builder.where('in')}/uapi"]
     builder.run(step, [*guest, *plan.toolchain.make_args, f"-j{builder.jobs}"])

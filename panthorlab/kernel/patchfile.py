@@ -50,7 +50,7 @@ def read_patches(spec: str, repository: Path | None = None, stdin: BinaryIO | No
         return parse(_bounded(stdin or sys.stdin.buffer, "standard input"), "standard input")
     if path.is_dir():
         return _read_directory(path)
-    if path.is_file():
+    if path.exists():  # a file, or a pipe of the shell's
         with path.open("rb") as file:
             return parse(_bounded(file, str(path)), path.name)
     if match := _LORE.match(spec):
@@ -135,7 +135,10 @@ def _read_list(message_id: str) -> list[PatchText]:
             hint="install b4 (Debian), or save the mails as an mbox and give that file",
         )
     argv = ["b4", "--no-interactive", "am", "--no-cover", "-o", "-", message_id]
-    done = run(argv, timeout=300)
+    try:
+        done = run(argv, timeout=300)
+    except LabError as error:
+        raise LabError(str(error), hint="is the message-id right, and lore.kernel.org reachable?") from error
     if len(done.stdout) > MAX_BYTES:
         raise PatchError(f"the thread of {message_id} is larger than {MAX_BYTES >> 20} MiB")
     return parse(done.stdout, message_id)

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from panthorlab.errors import LabError, UsageError
 
@@ -31,7 +32,8 @@ ARCHES: Mapping[str, Arch] = {
 # Programs that a kernel build runs on the host, and the Debian package that has each.
 HOST_TOOLS: Mapping[str, str] = {
     "make": "make", "gcc": "gcc", "ld": "binutils", "flex": "flex", "bison": "bison", "bc": "bc",
-    "tar": "tar", "xz": "xz-utils", "rsync": "rsync", "git": "git", "openssl": "openssl",
+    "tar": "tar", "xz": "xz-utils", "git": "git", "find": "findutils", "dpkg-deb": "dpkg", "apt-get": "apt",
+    "apt-cache": "apt", "apt-config": "apt",
 }
 
 
@@ -64,6 +66,8 @@ def find_toolchain(arch: str, environ: Mapping[str, str] = os.environ) -> Toolch
     if prefix is None:
         native = platform.machine() == spec.machine and shutil.which("gcc") and not shutil.which(f"{spec.prefix}gcc")
         prefix = "" if native else spec.prefix
+    if "/" in prefix:
+        prefix = str(Path(prefix).expanduser().absolute())  # builds run in another directory
     missing = [tool for tool in (f"{prefix}gcc", f"{prefix}ld") if shutil.which(tool) is None]
     if missing:
         raise LabError(

@@ -15,7 +15,14 @@ import pytest
 from panthorlab.errors import PatchError, SourceError
 from panthorlab.kernel import config, kconfig, store
 from panthorlab.kernel.elf import build_id
-from panthorlab.kernel.job import DEFAULT_FRAGMENTS, build_side, cannot_differ, find_kernel, prepare_kernel, prepare_sides
+from panthorlab.kernel.job import (
+    DEFAULT_FRAGMENTS,
+    build_side,
+    cannot_differ,
+    find_kernel,
+    prepare_kernel,
+    prepare_sides,
+)
 from panthorlab.kernel.makefile import FIX_SYMBOL
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.plan import Sides
@@ -32,6 +39,12 @@ SCHED = "drivers/gpu/drm/panthor/panthor_sched.c"
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("kernel") / "build.log"
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One O= directory for all configs, so that kconfig itself is compiled once."""
+    return tmp_path_factory.mktemp("objects")
 
 
 @pytest.fixture(scope="module")
@@ -84,15 +97,14 @@ def test_a_comment_cannot_make_a_difference(log: Path) -> None:
     (*DEFAULT_FRAGMENTS, "kmemleak"), (*DEFAULT_FRAGMENTS, "atomic-sleep"), (*DEFAULT_FRAGMENTS, "panthor-module"),
     (*DEFAULT_FRAGMENTS, "kasan", "prove-locking", "kmemleak", "atomic-sleep"), ("panthor", "rk3588"),
 ], ids="+".join)
-def test_every_option_of_the_fragments_survives(fragments: tuple[str, ...], tmp_path: Path) -> None:
+def test_every_option_of_the_fragments_survives(fragments: tuple[str, ...], objects: Path) -> None:
     plan = prepare_kernel(None, fragments=fragments)
     symbols = kconfig.read_symbols(plan.base.path, plan.arch)
     request = config.read_fragments(plan.fragments)
-    (tmp_path / "allconfig").write_text(config.allconfig(request, symbols))
-    argv = ["make", "-s", "-C", str(plan.base.path), f"O={tmp_path}/obj", *plan.toolchain.make_args]
-    (tmp_path / "obj").mkdir()
-    subprocess.run([*argv, f"KCONFIG_ALLCONFIG={tmp_path}/allconfig", "allnoconfig"], check=True, timeout=600)
-    config.check_result(request, (tmp_path / "obj/.config").read_text(), symbols, plan.base.version)
+    (objects / "allconfig").write_text(config.allconfig(request, symbols))
+    argv = ["make", "-s", "-C", str(plan.base.path), f"O={objects}", *plan.toolchain.make_args]
+    subprocess.run([*argv, f"KCONFIG_ALLCONFIG={objects}/allconfig", "allnoconfig"], check=True, timeout=600)
+    config.check_result(request, (objects / ".config").read_text(), symbols, plan.base.version)
 
 
 def test_a_build_that_is_killed_leaves_nothing_and_can_go_on(tmp_path: Path) -> None:
@@ -141,6 +153,7 @@ def _descendants(root: int) -> list[int]:
     return found
 
 
+@pytest.mark.full  # reads the indices of every suite: 75 MB
 def test_a_version_that_debian_does_not_carry_names_those_it_does() -> None:
     with pytest.raises(SourceError, match=r"carries no Linux 6\.12\.2") as caught:
         prepare_kernel("debian:6.12.2")

@@ -15,6 +15,8 @@ from panthorlab.gpu.cs.ports import BusError, MemoryFault, MemoryStall, Requeste
 from panthorlab.gpu.loop import Timer
 from panthorlab.gpu.mmu.unit import AddressSpace
 
+WORTH_WAITING = 0.0003  # seconds
+
 
 @dataclass(frozen=True)
 class HeapWrite:
@@ -41,6 +43,7 @@ class WriteOut:
         self._writes = list(writes)
         self._done = done
         self._timer: Timer | None = None
+        self._waited = self._patience = 0.0
         self._turn = 0  # tells a late call of the MMU from the one that is waited for
         self._started = chip.loop.now()
         self._requester = Requester.MCU if chip.params.word("writeout.source") == "mcu" else Requester.LSU
@@ -48,7 +51,20 @@ class WriteOut:
     def start(self, delay: float) -> None:
         """Begin after `delay` seconds."""
         self._chip.trace.begin(self._track, f"write-out of {len(self._writes)} heap contexts")
-        self._timer = self._chip.loop.call_later(delay, self._next)
+        self._waited = self._chip.guest_waited()
+        self._patience = self._chip.params.number("writeout.patience_ms") / 1000
+        self._timer = self._chip.loop.call_later(delay, self._due)
+
+    def _due(self) -> None:
+        """The delay is over by the wall clock. What the host kept from the guest meanwhile is still to come."""
+        waited = self._chip.guest_waited()
+        more = min(waited - self._waited, self._patience)
+        if more > WORTH_WAITING:
+            self._waited, self._patience = waited, self._patience - more
+            self._chip.reporter.counts["write-out put off for a starved guest"] += 1
+            self._timer = self._chip.loop.call_later(more, self._due)
+        else:
+            self._next()
 
     def cancel(self) -> None:
         """Forget what is not written yet (reset, MCU stopped)."""

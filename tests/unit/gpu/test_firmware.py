@@ -519,3 +519,23 @@ def test_vanished_ring_pointers_kill_the_mcu_not_the_model(bench: Bench) -> None
     bench.pump(lambda: bench.read("MCU_STATUS") == 3)
     assert bench.as_read(0, "FAULTSTATUS") == 0x7CD002C3
     assert bench.read("MMU_INT_RAWSTAT") == 1
+
+
+def test_delay_does_not_count_while_the_host_starves_the_guest(make_bench: Any) -> None:
+    bench = heap_bench(make_bench, "writeout.delay_ms=5", "writeout.patience_ms=20")
+    starved = iter([0.0, 0.003, 0.003])  # at the request, when the delay is over, when the rest of it is over
+    bench.gpu.chip.guest_waited = lambda: next(starved)
+    bench.request(TERMINATE)
+    bench.elapse(0.0051)
+    assert not bench.acknowledged(TERMINATE), "3 of the 5 ms were not the guest's"
+    bench.elapse(0.003)
+    assert bench.acknowledged(TERMINATE)
+
+
+def test_patience_with_a_starved_guest_is_bounded(make_bench: Any) -> None:
+    bench = heap_bench(make_bench, "writeout.delay_ms=5", "writeout.patience_ms=20")
+    hours = iter(range(10**6))
+    bench.gpu.chip.guest_waited = lambda: next(hours) * 3600.0
+    bench.request(TERMINATE)
+    bench.elapse(0.0255)
+    assert bench.acknowledged(TERMINATE)

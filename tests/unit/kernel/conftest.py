@@ -206,5 +206,5 @@ def guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def fragment(tmp_path: Path) -> Path:
     """A config fragment that the tiny tree satisfies."""
     path = tmp_path / "tiny.config"
-    path.write_text("CONFIG_DRM=y\nCONFIG_ARM64=y\nCONFIG_DRM_PANTHOR=y\n")
+    path.write_text("CONFIG_DRM=y\nCONFIG_ARM64=y\nCONFIG_DRM_PANTHOR=y\nCONFIG_PCI=y\nCONFIG_MODULES=y\n")
     return path

@@ -6,7 +6,9 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import os
 import quopri
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -147,6 +149,23 @@ def test_message_id_by_b4(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     [patch] = read_patches("<1@example.org>")
     assert (patch.title, patch.origin) == ("x", "1@example.org")
+
+
+def test_message_that_b4_does_not_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "b4").write_text("#!/bin/sh\necho 'Server returned an error: 404' >&2\nexit 1\n")
+    (tmp_path / "b4").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(LabError, match="404") as caught:
+        read_patches("1@example.org")
+    assert caught.value.hint
+
+
+def test_a_pipe_of_the_shell(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=(DIFF,))
+    writer.start()
+    assert read_patches(str(tmp_path / "pipe"))[0].text == DIFF.encode().decode("latin-1")
+    writer.join(10)
 
 
 def test_nothing_of_that_name() -> None:
