@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 from figures import Figure, milliseconds, seconds
@@ -81,7 +81,6 @@ def _iterate(board: BootedBoard, prefix: str, count: int) -> tuple[bytes, dict[s
     return output, spans
 
 
-@cache
 def boot(kernel: Kernel) -> Figure:
     """The best of some boots: on a busy machine the others say more about the machine."""
     runs: list[tuple[float, dict[str, float]]] = []
@@ -108,8 +107,8 @@ def iteration(kernel: Kernel) -> Figure:
     program = {name.decode(): int(us) / 1e6 for name, us in _RESULT.findall(output)}
     times = list(spans.values())
     sentinel = [end - begin - program[name] for name, (begin, end) in spans.items()]
-    between = [later[0] - earlier[1] for earlier, later in zip(times, times[1:], strict=False)]
-    whole = [later[0] - earlier[0] for earlier, later in zip(times, times[1:], strict=False)]
+    between = [later[0] - earlier[1] for earlier, later in itertools.pairwise(times)]
+    whole = [later[0] - earlier[0] for earlier, later in itertools.pairwise(times)]
     return Figure("one iteration of heap-exit/exit, median", "", milliseconds(statistics.median(whole)), {
         "program": milliseconds(statistics.median(program.values())),
         "sentinel": milliseconds(statistics.median(sentinel)),
@@ -134,6 +133,6 @@ def job(kernel: Kernel) -> Figure:
     with booted(kernel) as (board, _):
         _run(board, "gpu-job", "--mode", "stores", "--count", "100")
         facts = _facts(_run(board, "gpu-job", "--mode", "stores", "--count", "1000"))
-    return Figure("submit to completion, one at a time, median", "≤ 1.5 ms",
-                  milliseconds(facts["us_per_job_median"] / 1e6),
-                  {"mean": milliseconds(facts["us_per_job"] / 1e6), "least": milliseconds(facts["us_per_job_min"] / 1e6)})
+    mean, median, least = (facts[f"us_per_job{kind}"] / 1e6 for kind in ("", "_median", "_min"))
+    return Figure("submit to completion, one at a time, median", "≤ 1.5 ms", milliseconds(median),
+                  {"mean": milliseconds(mean), "least": milliseconds(least)})  # fmt: skip

@@ -111,7 +111,8 @@ class _MemoryWatch(threading.Thread):
 
 
 def _kind(command: str) -> str:
-    return "worker, each" if "panthorlab.run.plugin" in command else "model, each" if "panthorlab.gpu" in command else ""
+    kinds = {"panthorlab.run.plugin": "worker, each", "panthorlab.gpu": "model, each"}
+    return next((kind for word, kind in kinds.items() if word in command), "")
 
 
 def _below(pid: int, ancestor: int, known: dict[int, tuple[int, str, int]]) -> bool:

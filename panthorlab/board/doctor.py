@@ -6,35 +6,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from panthorlab.board import debs, qemu
+from panthorlab.checks import Check, check
 from panthorlab.errors import LabError
 from panthorlab.paths import cache_dir
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a check found: `detail`; if not `ok`, `hint` says how to mend it."""
-
-    name: str
-    ok: bool
-    detail: str
-    hint: str = ""
-
-
-Check = Callable[[], Result]
-
-
-def _check(name: str, probe: Callable[[], str], hint: str) -> Check:
-    """A check that is good unless `probe` raises LabError."""
-    def check() -> Result:
-        try:
-            return Result(name, True, probe())
-        except LabError as error:
-            return Result(name, False, str(error), hint)
-    return check
 
 
 def _program(name: str) -> Callable[[], str]:
@@ -77,10 +54,10 @@ def _cpus() -> str:
 def checks() -> tuple[Check, ...]:
     """In the order to print them. None of them changes anything or uses the network."""
     return (
-        _check("QEMU", _qemu, f"install {qemu.WHERE}"),
-        _check("apt mirror", debs.debian_mirror, "run `apt-get update`; only needed to fetch QEMU"),
-        _check("dpkg-deb", _program("dpkg-deb"), "install dpkg; only needed to unpack QEMU"),
-        _check("setpriv", _program("setpriv"), "install util-linux: it keeps QEMU from outliving panthorlab"),
-        _check("cache", _cache, "free some space, or point XDG_CACHE_HOME elsewhere"),
-        _check("CPUs", _cpus, ""),
+        check("QEMU", _qemu, f"install {qemu.WHERE}"),
+        check("apt mirror", debs.debian_mirror, "run `apt-get update`; only needed to fetch QEMU"),
+        check("dpkg-deb", _program("dpkg-deb"), "install dpkg; only needed to unpack QEMU"),
+        check("setpriv", _program("setpriv"), "install util-linux: it keeps QEMU from outliving panthorlab"),
+        check("cache", _cache, "free some space, or point XDG_CACHE_HOME elsewhere"),
+        check("CPUs", _cpus, ""),
     )

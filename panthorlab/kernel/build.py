@@ -21,7 +21,7 @@ from panthorlab.kernel.collect import Artefacts, collect
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.plan import Progress, SidePlan
 from panthorlab.kernel.sandbox import Bind, Sandbox, sandbox
-from panthorlab.kernel.toolchain import check_host_tools
+from panthorlab.kernel.toolchain import BUILD_TOOLS, check_host_tools
 from panthorlab.kernel.tools import disk_errors, disk_full
 from panthorlab.kernel.uapi import install_drm_headers
 from panthorlab.paths import PACKAGE, cache_dir
@@ -35,7 +35,6 @@ REPRODUCIBLE = {
 }
 # Depend mode: without it a miss would preprocess everything twice.
 CCACHE = {"CCACHE_NOHASHDIR": "1", "CCACHE_DEPEND": "1", "CCACHE_MAXSIZE": "2G"}
-_NEEDED = ("make", "gcc", "ld", "flex", "bison", "bc")
 _TAIL = 4000  # lines of output kept for finding errors
 
 
@@ -132,7 +131,7 @@ class Builder:
 
 def build(plan: SidePlan, *, log: Path, progress: Progress, jobs: int | None = None) -> Kernel:
     """Build `plan` in its private tree and publish it. The tree is locked meanwhile. See `job.build_side`."""
-    check_host_tools(_NEEDED)
+    check_host_tools(BUILD_TOOLS)
     log.parent.mkdir(parents=True, exist_ok=True)
     with trees.locked(plan.base.key, progress), log.open("a", buffering=1, errors="replace") as file:
         if kernel := store.load(plan.key):

@@ -37,6 +37,9 @@ HOST_TOOLS: Mapping[str, str] = {
 }
 
 
+BUILD_TOOLS = ("make", "gcc", "ld", "flex", "bison", "bc")
+
+
 @dataclass(frozen=True)
 class Toolchain:
     """`prefix`: CROSS_COMPILE. `version`: first line of `gcc --version` and of `ld --version`. `ccache`: use it."""

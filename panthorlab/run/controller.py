@@ -58,24 +58,23 @@ class Controller:
         todo: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         for slot in remaining(slots, self._events):
             todo.put(slot)
-        lanes = [
-            threading.Thread(target=self._lane, args=(todo,), name=f"board-{n}", daemon=True) for n in range(self._jobs)
-        ]
-        for lane in lanes:
-            lane.start()
+        # Not Thread.join: a signal in it makes Python 3.11 believe that the thread has ended.
+        ended = [threading.Event() for _ in range(self._jobs)]
+        for number, event in enumerate(ended):
+            threading.Thread(target=self._lane, args=(todo, event), name=f"board-{number}", daemon=True).start()
         try:
-            for lane in lanes:
-                while lane.is_alive():
-                    lane.join(POLL)
+            for event in ended:
+                while not event.wait(POLL):
+                    pass
         except BaseException:
             self._stop.set()
-            for lane in lanes:
-                lane.join(STOP_GRACE + 10)
+            for event in ended:
+                event.wait(STOP_GRACE + 10)
             raise
         if not self._failures.empty():
             raise self._failures.get()
 
-    def _lane(self, todo: queue.SimpleQueue[Slot]) -> None:
+    def _lane(self, todo: queue.SimpleQueue[Slot], ended: threading.Event) -> None:
         try:
             while not self._stop.is_set():
                 try:
@@ -87,6 +86,8 @@ class Controller:
         except BaseException as error:
             self._failures.put(error)
             self._stop.set()
+        finally:
+            ended.set()
 
     def _snapshot(self) -> list[dict[str, Any]]:
         with self._lock:

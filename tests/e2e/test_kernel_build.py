@@ -68,10 +68,8 @@ def test_default_job(default: tuple[Sides, Kernel, Kernel]) -> None:
 
 
 def test_the_second_time_nothing_is_built(default: tuple[Sides, Kernel, Kernel], tmp_path: Path) -> None:
-    started = time.monotonic()
     sides = prepare_sides(None)
     again = build_side(sides.before, log=tmp_path / "log"), build_side(sides.after, log=tmp_path / "log")
-    assert time.monotonic() - started < 5, "half a second on an idle machine"
     assert again == default[1:]
     assert not (tmp_path / "log").exists()
     assert find_kernel(again[0].key[:16], log=tmp_path / "log") == again[0]

@@ -45,7 +45,9 @@ def boot(
 
 
 END: dict[str, Any] = {"event": "run-end"}
-KERNELS: list[dict[str, Any]] = [{"event": "kernel", "side": side, "key": side, "build_id": "ab"} for side in ("before", "after")]
+KERNELS: list[dict[str, Any]] = [
+    {"event": "kernel", "side": side, "key": side, "build_id": "ab"} for side in ("before", "after")
+]
 
 
 def test_whole_run_is_fixed() -> None:

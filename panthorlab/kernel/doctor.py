@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What building kernels needs on this machine, as a list of checks that `panthorlab doctor` prints."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from panthorlab.checks import Check, check
+from panthorlab.errors import LabError
+from panthorlab.kernel.toolchain import ARCHES, BUILD_TOOLS, check_host_tools, find_toolchain
+
+HEADERS = {"/usr/include/openssl/ssl.h": "libssl-dev", "/usr/include/libelf.h": "libelf-dev"}
+
+
+def _compiler() -> str:
+    return find_toolchain("arm64").version
+
+
+def _static_libc() -> str:
+    """The programs for the board are static: their C library must be there as an archive."""
+    prefix = ARCHES["arm64"].prefix.rstrip("-")
+    found = [path for path in (Path(f"/usr/{prefix}/lib/libc.a"), Path(f"/usr/lib/{prefix}/libc.a")) if path.exists()]
+    if not found:
+        raise LabError("no static C library for arm64")
+    return str(found[0])
+
+
+def _host_tools() -> str:
+    check_host_tools(BUILD_TOOLS)
+    return ", ".join(BUILD_TOOLS)
+
+
+def _headers() -> str:
+    missing = [package for header, package in HEADERS.items() if not Path(header).exists()]
+    if missing:
+        raise LabError("missing headers", hint=f"apt-get install {' '.join(missing)}")
+    return ", ".join(HEADERS.values())
+
+
+def _sources() -> str:
+    missing = [tool for tool in ("git", "tar", "xz") if shutil.which(tool) is None]
+    if missing:
+        raise LabError(f"not found: {', '.join(missing)}", hint="apt-get install git tar xz-utils")
+    if shutil.which("apt-get") is None:
+        return "no apt: name a directory, a git tree or kernel.org:VERSION with --base"
+    return "Debian's archive by apt, directories, git trees, kernel.org"
+
+
+def checks() -> tuple[Check, ...]:
+    return (
+        check("cross compiler", _compiler),
+        check("static C library", _static_libc, "apt-get install libc6-dev-arm64-cross"),
+        check("build tools", _host_tools),
+        check("host headers", _headers),
+        check("kernel sources", _sources),
+    )

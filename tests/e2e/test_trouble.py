@@ -1,0 +1,411 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a hostile user and a failing machine do to a run: nothing is lost, nothing is left behind, nothing is a pass."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from panthorlab.run.events import read_events
+
+from .conftest import PATCHES, Cli
+
+pytestmark = pytest.mark.e2e
+
+CLAIM = ("--suite", "heap-exit-claim")
+STOP_SECONDS = 15.0
+MARK = "PANTHORLAB_TEST_RUN"
+
+
+class Running:
+    """A `panthorlab` in the background, and every process that descends from it, wherever that ends up."""
+
+    def __init__(self, run: Path, arguments: Sequence[str | Path], env: dict[str, str]) -> None:
+        self.run, self._mark = run, f"{MARK}={run}-{time.monotonic_ns()}"
+        self._seen: set[int] = set()
+        name, _, value = self._mark.partition("=")
+        self._out, self._err = run.with_name(run.name + ".out"), run.with_name(run.name + ".err")
+        argv = [sys.executable, "-m", "panthorlab", *map(str, arguments), "--json"]
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self.process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True,
+                env={**os.environ, **env, name: value},
+            )  # fmt: skip
+
+    def events(self, *names: str) -> list[dict[str, Any]]:
+        """The run's events so far; only those called `names` if any are named."""
+        if not (self.run / "events.jsonl").exists():
+            return []
+        return [event for event in read_events(self.run) if not names or event["event"] in names]
+
+    def until(self, condition: Callable[[], object], timeout: float = 120) -> None:
+        deadline = time.monotonic() + timeout
+        while not condition():
+            assert self.process.poll() is None, f"ended too early:\n{self.stderr}"
+            assert time.monotonic() < deadline, f"did not get there in {timeout} s:\n{self.stderr}"
+            time.sleep(0.02)
+        self._seen |= self._descendants()
+
+    def signal(self, signum: int) -> None:
+        """As a terminal does for SIGINT: to the whole process group; else to the controller alone."""
+        if signum == signal.SIGINT:
+            os.killpg(self.process.pid, signum)
+        else:
+            self.process.send_signal(signum)
+
+    def wait(self, timeout: float = 180) -> int:
+        return self.process.wait(timeout)
+
+    @property
+    def stderr(self) -> str:
+        return self._err.read_text()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self._out.read_text())
+
+    def processes(self, word: str = "") -> dict[int, str]:
+        """What is alive of it: pid → command line; only those whose command line has `word`."""
+        pids = self._descendants() | {pid for pid in self._seen if _parent(pid) is not None} | self._marked()
+        lines = {pid: line for pid in pids - {self.process.pid} if (line := _command_line(pid))}
+        return {pid: line for pid, line in lines.items() if word in line}
+
+    def assert_nothing_left(self) -> None:
+        deadline = time.monotonic() + STOP_SECONDS
+        while left := self.processes():
+            assert time.monotonic() < deadline, f"left behind: {left}"
+            time.sleep(0.05)
+
+    def _descendants(self) -> set[int]:
+        parents = {int(path.name): _parent(int(path.name)) for path in Path("/proc").iterdir() if path.name.isdigit()}
+        found = {self.process.pid}
+        while more := {pid for pid, parent in parents.items() if parent in found} - found:
+            found |= more
+        return found - {self.process.pid}
+
+    def _marked(self) -> set[int]:
+        found = set()
+        for path in Path("/proc").iterdir():
+            try:
+                if path.name.isdigit() and self._mark.encode() in (path / "environ").read_bytes().split(b"\0"):
+                    found.add(int(path.name))
+            except OSError:
+                continue  # it has just ended
+        return found
+
+
+def _parent(pid: int) -> int | None:
+    """None if there is no such process, or only what its parent has not yet collected of it."""
+    try:
+        state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+    except OSError:
+        return None
+    return None if state == "Z" else int(parent)
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture
+def start(run_dir: Path, tmp_path: Path) -> Iterator[Start]:
+    """Start `validate` of the default job's kernels in the background; other `arguments` replace all of that."""
+    started: list[Running] = []
+
+    def begin(
+        *options: str | Path, run: Path | None = None, arguments: Sequence[str | Path] = (), **env: str
+    ) -> Running:
+        run = run or tmp_path / "run"
+        kernels = ("--before", f"{run_dir}:before", "--after", f"{run_dir}:after")
+        running = Running(run, arguments or ("validate", *kernels, *options, "--output", run), env)
+        started.append(running)
+        return running
+
+    yield begin
+    for running in started:
+        if running.process.poll() is None:
+            running.process.kill()
+            running.process.wait(10)
+
+
+def resumed(cli: Cli, run: Path) -> Any:
+    """Resume `run`, and check what must hold for the record of every resumed run."""
+    done = cli("resume", run)
+    assert done.json["exit"] == done.exit, done.stderr
+    iterations = [event for event in read_events(run) if event["event"] == "iteration"]
+    twice = [identity for identity, count in Counter(event["id"] for event in iterations).items() if count > 1]
+    assert not twice
+    counted = sum(event["outcome"] != "ERROR" for event in iterations)
+    sides = done.json["sides"]
+    assert counted == sides["before"]["iterations"] + sides["after"]["iterations"]
+    return done.json
+
+
+def figures(result: Any) -> tuple[str, int, int]:
+    sides = result["sides"]
+    return result["verdict"], sides["before"]["iterations"], sides["after"]["iterations"]
+
+
+UNDISTURBED = ("inconclusive", 5 * 7, 5 * 20)  # of --iterations 20
+
+
+def some(running: Running, event: str, count: int = 1) -> Callable[[], bool]:
+    return lambda: len(running.events(event)) >= count
+
+
+# -- the controller is killed or interrupted -------------------------------------------------------------------------
+
+PHASES = [
+    pytest.param("run-start", 1, marks=pytest.mark.full, id="start"),
+    pytest.param("boot-start", 1, marks=pytest.mark.full, id="boot"),
+    pytest.param("iteration", 20, id="iterations"),
+    pytest.param("boot-end", 2, marks=pytest.mark.full, id="second-boots"),
+    pytest.param("run-end", 1, marks=pytest.mark.full, id="reports"),
+]
+
+
+@pytest.mark.parametrize(("event", "count"), PHASES)
+def test_killed_run_is_resumed_to_the_same_verdict(
+    start: Start, cli: Cli, tmp_path: Path, event: str, count: int
+) -> None:
+    running = start(*CLAIM, "--iterations", "20")
+    running.until(some(running, event, count))
+    known = {item["id"] for item in running.events("iteration")}
+    running.signal(signal.SIGKILL)
+    running.wait()
+    running.assert_nothing_left()
+    assert figures(resumed(cli, running.run)) == UNDISTURBED
+    assert known <= {item["id"] for item in read_events(running.run) if item["event"] == "iteration"}
+
+
+@pytest.mark.parametrize(
+    ("event", "count", "signum"),
+    [
+        pytest.param("run-start", 1, signal.SIGINT, marks=pytest.mark.full),
+        pytest.param("boot-start", 1, signal.SIGINT),
+        pytest.param("iteration", 20, signal.SIGINT, marks=pytest.mark.full),
+        pytest.param("iteration", 20, signal.SIGTERM),
+        pytest.param("boot-end", 2, signal.SIGINT, marks=pytest.mark.full),
+    ],
+)
+def test_interrupted_run_stops_at_once_and_says_how_to_go_on(
+    start: Start, event: str, count: int, signum: signal.Signals
+) -> None:
+    running = start(*CLAIM, "--iterations", "20")
+    running.until(some(running, event, count))
+    running.signal(signum)
+    assert running.wait(STOP_SECONDS) == 130
+    assert not running.processes(), "all of it has ended when the controller has"
+    assert f"panthorlab resume {running.run}" in running.stderr
+    assert (running.json["verdict"], running.json["exit"]) == ("error", 130)
+
+
+@pytest.mark.full
+def test_run_interrupted_three_times_is_not_given_up(start: Start, cli: Cli) -> None:
+    running = start(*CLAIM, "--iterations", "20")
+    for boots in (2, 4, 6):
+        running.until(some(running, "boot-start", boots))
+        running.signal(signal.SIGINT)
+        assert running.wait(STOP_SECONDS) == 130
+        if boots < 6:
+            running = start(run=running.run, arguments=["resume", running.run])
+    assert figures(resumed(cli, running.run)) == UNDISTURBED
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT])
+def test_run_stopped_in_a_build_leaves_no_make(
+    start: Start, cli: Cli, tmp_path: Path, signum: signal.Signals
+) -> None:
+    patch = tmp_path / "own.patch"
+    text = (PATCHES / "unrelated.patch").read_text()
+    patch.write_text(text.replace("6000", str(6001 + time.time_ns() % 100_000)))  # in nobody's store
+    run = tmp_path / "run"
+    running = start(run=run, arguments=["validate", patch, *CLAIM, "--iterations", "20", "--output", run])
+    running.until(lambda: running.processes("jail.py"), timeout=900)
+    running.signal(signum)
+    assert running.wait(STOP_SECONDS) == (130 if signum == signal.SIGINT else -signum)
+    running.assert_nothing_left()
+    assert figures(resumed(cli, run)) == UNDISTURBED
+
+
+def test_only_one_resume_at_a_time(start: Start, cli: Cli) -> None:
+    running = start(*CLAIM, "--iterations", "20")
+    running.until(some(running, "boot-start"))
+    second = cli("resume", running.run)
+    assert second.exit == 2
+    assert "another panthorlab" in second.json["error"]
+    assert second.json["hint"]
+    running.signal(signal.SIGINT)
+    running.wait(STOP_SECONDS)
+
+
+def test_resuming_a_finished_run_only_reports_it_again(cli: Cli, run_dir: Path, default_run: Any) -> None:
+    before = (run_dir / "events.jsonl").read_bytes()
+    (run_dir / "report.html").unlink()
+    done = cli("resume", run_dir)
+    assert (done.exit, done.json["verdict"]) == (default_run.exit, default_run.json["verdict"])
+    assert (run_dir / "events.jsonl").read_bytes() == before
+    assert (run_dir / "report.html").exists()
+
+
+@pytest.mark.full
+def test_kernel_missing_from_the_store_is_built_again(start: Start, cli: Cli, tmp_path: Path) -> None:
+    patch = tmp_path / "own.patch"
+    text = (PATCHES / "unrelated.patch").read_text()
+    patch.write_text(text.replace("6000", str(6001 + time.time_ns() % 100_000)))
+    run = tmp_path / "run"
+    running = start(run=run, arguments=["validate", patch, *CLAIM, "--iterations", "20", "--output", run])
+    running.until(some(running, "iteration", 10), timeout=900)
+    running.signal(signal.SIGKILL)
+    running.wait()
+    shutil.rmtree(running.events("kernel")[1]["path"])
+    assert figures(resumed(cli, run)) == UNDISTURBED
+
+
+@pytest.mark.full
+def test_two_runs_at_once(start: Start, tmp_path: Path) -> None:
+    runs = [start(*CLAIM, "--iterations", "20", run=tmp_path / name) for name in ("one", "two")]
+    for running in runs:
+        assert running.wait() == 3
+        assert figures(running.json) == UNDISTURBED
+
+
+# -- something else dies ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "victim",
+    [
+        pytest.param("qemu-system-aarch64"),
+        pytest.param("panthorlab.gpu serve", marks=pytest.mark.full),
+        pytest.param("panthorlab.run.plugin", marks=pytest.mark.full),
+    ],
+)
+def test_boot_that_loses_a_process_is_repeated(start: Start, victim: str) -> None:
+    running = start(*CLAIM, "--iterations", "60", "--jobs", "1")
+    running.until(lambda: any(event["side"] == "after" for event in running.events("iteration")))
+    for pid in running.processes(victim):
+        os.kill(pid, signal.SIGKILL)
+    assert running.wait() == 3
+    result = running.json
+    assert figures(result) == ("inconclusive", 5 * 20, 5 * 60)
+    assert len(running.events("boot-start")) == 5
+    assert any("after1.1" in note for note in result["notes"])
+    running.assert_nothing_left()
+
+
+SUITE = """
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from panthorlab.errors import PanthorlabError
+from panthorlab.run.workload import Workload
+
+WORK = Workload("heap-exit/exit", ("heap-exit", "--mode", "exit"))
+
+
+def test_trouble(session, iterate):
+    log = Path(session.job_description.log_dir) / "kmsg.log"
+
+    def strike():
+        deadline = time.monotonic() + 60
+        while b"begin id" not in log.read_bytes() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        try:
+            session.board.shell.put(b"%s", "/proc/sysrq-trigger")
+        except PanthorlabError:
+            pass  # what the board died of is told by everybody else, too
+
+    if session.job_description.side == "after":
+        threading.Thread(target=strike, daemon=True).start()
+    iterate(WORK).expect_clean()
+"""
+
+
+@pytest.mark.parametrize(("key", "word"), [("c", "panic"), pytest.param("b", "reset", marks=pytest.mark.full)])
+def test_kernel_that_dies_in_an_iteration_has_regressed(start: Start, tmp_path: Path, key: str, word: str) -> None:
+    suites = tmp_path / "extra" / "suites"
+    suites.mkdir(parents=True)
+    (suites / "test_strike.py").write_text(SUITE % key)
+    running = start("--suite", "strike", "--iterations", "240", PANTHORLAB_PATH=str(suites.parent))
+    assert running.wait() == 1
+    assert running.json["verdict"] == "regressed"
+    assert any(word in reason for reason in running.json["reasons"]), running.json["reasons"]
+    running.assert_nothing_left()
+
+
+def test_suite_that_cannot_be_loaded_is_an_error_that_names_it(start: Start, tmp_path: Path) -> None:
+    suites = tmp_path / "extra" / "suites"
+    suites.mkdir(parents=True)
+    (suites / "test_broken.py").write_text("import no_such_module\n")
+    running = start("--suite", "broken", PANTHORLAB_PATH=str(suites.parent))
+    assert running.wait() == 4
+    assert running.json["verdict"] == "error"
+    assert any("no_such_module" in reason for reason in running.json["reasons"]), running.json["reasons"]
+
+
+# -- limits of time and space ----------------------------------------------------------------------------------------
+
+
+def test_time_limit_ends_in_error_with_reports(start: Start) -> None:
+    running = start(*CLAIM, "--iterations", "240", "--time-limit", "4s")
+    assert running.wait() == 4
+    assert running.json["verdict"] == "error"
+    assert "time limit" in running.json["reasons"][0]
+    assert json.loads((running.run / "result.json").read_text()) == running.json
+    assert not running.processes()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "panthorlab-test", str(disk)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"cannot mount a small file system: {done.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_full_disk_is_an_error_and_the_run_goes_on_when_there_is_space(
+    cli: Cli, run_dir: Path, small_disk: Path
+) -> None:
+    run = small_disk / "run"
+    kernels = ("--before", f"{run_dir}:before", "--after", f"{run_dir}:after")
+    done = cli("validate", *kernels, *CLAIM, "--iterations", "20", "--output", run)
+    assert done.exit == 4
+    assert done.json["verdict"] == "error"
+    assert "No space left" in json.dumps(done.json) + done.stderr
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    assert figures(resumed(cli, run)) == UNDISTURBED
+
+
+def test_run_directory_deleted_meanwhile(start: Start) -> None:
+    running = start(*CLAIM, "--iterations", "240")
+    running.until(some(running, "iteration"))
+    shutil.rmtree(running.run)
+    assert running.wait(60) == 4
+    assert "deleted" in running.json["error"]
+    assert not running.processes()
