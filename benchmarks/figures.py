@@ -20,11 +20,11 @@ class Figure:
         """As Markdown: the row, and its parts below it."""
         rows = [(self.what, self.goal, self.measured)]
         rows += [(f"  {part}", "", value) for part, value in self.split.items()]
-        return [f"| {what:46} | {goal:>9} | {measured:>22} |" for what, goal, measured in rows]
+        return [f"| {what:46} | {goal:>11} | {measured:>22} |" for what, goal, measured in rows]
 
 
 def head() -> list[str]:
-    return [f"| {'what':46} | {'goal':>9} | {'measured':>22} |", f"|{'-' * 48}|{'-' * 10}:|{'-' * 23}:|"]
+    return [f"| {'what':46} | {'goal':>11} | {'measured':>22} |", f"|{'-' * 48}|{'-' * 12}:|{'-' * 23}:|"]
 
 
 def seconds(value: float) -> str:

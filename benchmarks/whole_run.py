@@ -12,6 +12,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from panthorlab.errors import LabError
 ROOT = Path(__file__).resolve().parents[1]
 CLAIM = ("--suite", "heap-exit-claim")
 LIMIT = 3600.0
-SAMPLE = 0.2
+SAMPLE = 0.5  # seconds
 MIB = 1 << 10  # kB
 
 
@@ -49,9 +50,9 @@ def validate(*arguments: str, cache: Path | None = None) -> Run:
             try:
                 status = process.wait(LIMIT)
             finally:
+                watch.end()
                 process.terminate()
         wall = time.monotonic() - begin
-        watch.join()
         if status not in (0, 1, 3):
             log.seek(0)
             raise LabError(f"{' '.join(argv[2:])} ended with status {status}:\n{log.read().decode()[-1000:]}")
@@ -96,42 +97,52 @@ class _MemoryWatch(threading.Thread):
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
         self._pid = pid
+        self._ended = threading.Event()
         self.peaks: dict[str, int] = {"sum": 0}
 
+    def end(self) -> None:
+        self._ended.set()
+        self.join()
+
     def run(self) -> None:
-        while (known := _processes()).get(self._pid, (0, "", 0))[1]:
+        while not self._ended.wait(SAMPLE):
+            parents = _parents()
             total = 0
-            for pid, (_, command, kb) in known.items():
-                kind = "controller" if pid == self._pid else _kind(command) if _below(pid, self._pid, known) else ""
+            for pid in parents:
+                kind = "controller" if pid == self._pid else _kind(pid) if _below(pid, self._pid, parents) else ""
                 if kind:
-                    total += kb
-                    self.peaks[kind] = max(self.peaks.get(kind, 0), kb)
+                    size = _own_memory(pid)
+                    total += size
+                    self.peaks[kind] = max(self.peaks.get(kind, 0), size)
             self.peaks["sum"] = max(self.peaks["sum"], total)
-            time.sleep(SAMPLE)
 
 
-def _kind(command: str) -> str:
-    kinds = {"panthorlab.run.plugin": "worker, each", "panthorlab.gpu": "model, each"}
-    return next((kind for word, kind in kinds.items() if word in command), "")
+def _parents() -> dict[int, int]:
+    found: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):  # it has ended
+                found[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    return found
 
 
-def _below(pid: int, ancestor: int, known: dict[int, tuple[int, str, int]]) -> bool:
-    while pid in known and pid != ancestor:
-        pid = known[pid][0]
+def _below(pid: int, ancestor: int, parents: dict[int, int]) -> bool:
+    while pid in parents and pid != ancestor:
+        pid = parents[pid]
     return pid == ancestor
 
 
-def _processes() -> dict[int, tuple[int, str, int]]:
-    """Parent, command line and memory of its own (kB) of each process; one without command line has ended."""
-    found: dict[int, tuple[int, str, int]] = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-            status = dict(line.split(":", 1) for line in (entry / "status").read_text().splitlines() if ":" in line)
-        except OSError:
-            continue  # it has ended
-        own = sum(int(status.get(name, "0 kB").split()[0]) for name in ("RssAnon", "RssFile"))
-        found[int(entry.name)] = int(status["PPid"]), command, own
-    return found
+def _kind(pid: int) -> str:
+    kinds = {b"panthorlab.run.plugin": "worker, each", b"panthorlab.gpu": "model, each"}
+    with suppress(OSError):
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        return next((kind for word, kind in kinds.items() if word in command), "")
+    return ""
+
+
+def _own_memory(pid: int) -> int:
+    """In kB; what is shared with others counts in parts, and shared memory, which is the guest's, not at all."""
+    with suppress(OSError):
+        fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
+        return sum(int(fields[name].split()[0]) for name in ("Pss_Anon", "Pss_File"))
+    return 0

@@ -161,6 +161,8 @@ class Controller:
                 start_new_session=True,
                 preexec_fn=die_with_parent(signal.SIGTERM),
                 cwd=log_dir,
+                # other plugins are not for suites, and importing some of them takes longer than a boot
+                env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
             )
         os.close(write_end)
         steps: Sequence[tuple[int, float]] = ((signal.SIGINT, STOP_GRACE), (signal.SIGKILL, 5.0))
@@ -227,5 +229,5 @@ def _why(status: int, log_dir: Path) -> str:
     if status < 0:
         return f"the worker was killed by {signal.Signals(-status).name}"
     lines = (log_dir / "pytest.log").read_text(errors="replace").strip().splitlines()
-    told = [line for line in lines if line.startswith(("E  ", "ERROR ", "INTERNALERROR> "))] or lines
-    return f"the worker ended with status {status}" + (f": {told[-1]}" if told else "")
+    told = [line for line in lines if line.startswith(("E   ", "INTERNALERROR> "))] or lines
+    return f"the worker ended with status {status}" + (f": {told[-1].removeprefix('E').strip()}" if told else "")

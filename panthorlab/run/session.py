@@ -30,7 +30,7 @@ from panthorlab.run.ktap import Report, info
 from panthorlab.run.workload import Workload, share
 
 # Iterations of one `iterate` on the board; after each batch the board is asked whether it is well.
-BATCH: Final = 40
+BATCH: Final = 120
 # The log of an iteration arrives on another channel than its report; on an idle board they are within milliseconds.
 LOG_DEADLINE: Final = 20.0
 PROGRAM_TIMEOUT: Final = 30.0

@@ -24,6 +24,10 @@ BUFFER = 2 * p.MAX_MESSAGE
 ANCILLARY = socket.CMSG_SPACE(16 * 4)
 READ32_REPLY = struct.Struct("<HHIIIQIII")  # header, region access, one register
 REMEMBERED = 64  # messages in a reproducer
+# Plain numbers: an operation on a member of an enum costs more than the whole handling of a posted write.
+READ, WRITE, REPLY, NO_REPLY = (
+    int(value) for value in (Command.REGION_READ, Command.REGION_WRITE, Flag.REPLY, Flag.NO_REPLY)
+)
 Done = Callable[[], None]
 
 
@@ -123,7 +127,7 @@ class Server:
         """REGION_READ of one register: the whole exchange; False if it is something else."""
         ident, command, _, flags, _ = p.HEADER.unpack_from(self._buffer, at)
         offset, region, count = p.REGION_ACCESS.unpack_from(self._buffer, at + 16)
-        if command != Command.REGION_READ or region != 0 or count != 4 or offset & 3 or flags:
+        if command != READ or region != 0 or count != 4 or offset & 3 or flags:
             return False
         try:
             value = self._gpu.read(offset)
@@ -131,7 +135,7 @@ class Server:
             self._failed(error, f"read of register 0x{offset:x}")
             value = 0
         READ32_REPLY.pack_into(
-            self._out, 0, ident, command, READ32_REPLY.size, Flag.REPLY, 0, offset, region, count, value)
+            self._out, 0, ident, command, READ32_REPLY.size, REPLY, 0, offset, region, count, value)
         self._socket.sendall(self._out)
         return True
 
@@ -139,7 +143,7 @@ class Server:
         """A posted REGION_WRITE of one register; False if it is something else."""
         _, command, _, flags, _ = p.HEADER.unpack_from(self._buffer, at)
         offset, region, count = p.REGION_ACCESS.unpack_from(self._buffer, at + 16)
-        if command != Command.REGION_WRITE or region != 0 or count != 4 or offset & 3 or not flags & Flag.NO_REPLY:
+        if command != WRITE or region != 0 or count != 4 or offset & 3 or not flags & NO_REPLY:
             return False
         value = int.from_bytes(self._view[at + 32:at + 36], "little")
         try:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.errors import LabError, UsageError
-from panthorlab.run.events import EventLog, new_run_dir, read_events
+from panthorlab.run.events import EventLog, new_run_dir, read_events, read_run
 
 
 def test_events_come_back_in_order(tmp_path: Path) -> None:
@@ -54,3 +56,39 @@ def test_new_run_does_not_overwrite_an_old_one(tmp_path: Path) -> None:
 def test_missing_run_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no run here"):
         read_events(tmp_path)
+
+
+def test_run_killed_before_its_first_event_can_be_started_again_in_its_place(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").write_bytes(b'{"event": "run-st')
+    assert new_run_dir(tmp_path) == tmp_path
+    with pytest.raises(UsageError, match="never started"):
+        read_run(tmp_path)
+
+
+@pytest.mark.parametrize("line", ["[]", "3", "{}", "null"])
+def test_line_that_is_no_event_is_damage(tmp_path: Path, line: str) -> None:
+    (tmp_path / "events.jsonl").write_text(line + "\n")
+    with pytest.raises(LabError, match=r"events\.jsonl:1"):
+        read_events(tmp_path)
+
+
+def test_log_that_was_deleted_is_noticed(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    with EventLog(run) as log:
+        log.append("first")
+        shutil.rmtree(run)
+        with pytest.raises(LabError, match="deleted"):
+            log.append("second")
+
+
+def test_event_that_fits_only_in_part_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with EventLog(tmp_path) as log:
+        log.append("first")
+        write = os.write
+        monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:7]))
+        with pytest.raises(LabError, match="No space left"):
+            log.append("second")
+        monkeypatch.undo()
+        log.append("third")
+    assert [event["event"] for event in read_events(tmp_path)] == ["first", "third"]

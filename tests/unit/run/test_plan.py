@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.outcome import Role, Side
-from panthorlab.run.plan import MAX_LAB_ATTEMPTS, Slot, progress_of, remaining, schedule
+from panthorlab.run.plan import MAX_KERNEL_ATTEMPTS, MAX_LAB_ATTEMPTS, Slot, progress_of, remaining, schedule
 from panthorlab.run.workload import Workload, share
 
 
@@ -56,3 +56,11 @@ def test_lab_failures_are_retried_until_the_limit() -> None:
 
 def test_complete_slot_is_done() -> None:
     assert remaining([Slot(Side.AFTER, 0)], [_end(True)]) == []
+
+
+def test_resuming_gives_slots_that_the_lab_failed_another_try_but_not_kernels_that_die() -> None:
+    slot = Slot(Side.AFTER, 0)
+    lab = [_end(False, "ERROR", "lab")] * MAX_LAB_ATTEMPTS
+    kernel = [_end(False, "FAIL", "kernel")] * MAX_KERNEL_ATTEMPTS
+    assert remaining([slot], [*lab, {"event": "resumed"}]) == [slot]
+    assert remaining([slot], [*kernel, {"event": "resumed"}]) == []

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a user can type wrong: each has a sentence, a hint, exit status 2, and JSON if asked for; nothing is left."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+
+from panthorlab import cli
+from panthorlab.errors import LabError
+from panthorlab.run import tools
+
+
+@pytest.fixture(autouse=True)
+def _private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setattr("signal.signal", lambda *_: None)  # the test runner keeps its own handlers
+
+
+WRONG = [
+    (("validat",), "no command `validat`", "`validate`"),
+    ((), "COMMAND", "--help"),
+    (("validate", "--iteration", "5"), "no option `--iteration`", "`--iterations`"),
+    (("validate", "--boot=1"), "no option `--boot`", "`--boots`"),
+    (("validate", "--iterations", "0"), "at least 1", "--help"),
+    (("validate", "--iterations", "many"), "'many' is no whole number", "--help"),
+    (("validate", "--time-limit", "5x"), "90s, 20m, 2h", "--help"),
+    (("validate", "--expect", "wrong"), "no-change", "--help"),
+    (("validate", "--board", "qemu-g61"), "no board `qemu-g61`", "`qemu-g610`"),
+    (("validate", "--suite", "heap-exit-clam"), "no suite `heap-exit-clam`", "`heap-exit-claim`"),
+    (("validate", "--param", "gpu.writout.on=none"), "no parameter `gpu.writout.on`", "`gpu.writeout.on`"),
+    (("validate", "--param", "gpu.writeout.on=maybe"), "terminate", "panthorlab gpu params"),
+    (("validate", "--param", "writeout.on=none"), "gpu.NAME=VALUE", "panthorlab gpu params"),
+    (("validate", "--before", "abc"), "go together", "both"),
+    (("validate", "--before", "a", "--after", "b", "--revert"), "--revert", "leave out"),
+    (("validate", "--before", "a", "--after", "b", "fix.patch"), "PATCH", "leave out"),
+    (("run", "--kernel", "abc", "--param", "gpu.x=1"), "no parameter", "panthorlab gpu params"),
+    (("run",), "--kernel", "--help"),
+    (("resume", "nowhere"), "no run here", "runs/"),
+    (("report", "nowhere"), "no run here", "runs/"),
+    (("boards", "extra"), "`extra`", "--help"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "error", "hint"), WRONG, ids=lambda value: " ".join(value)[:40])
+def test_wrong_input(
+    arguments: tuple[str, ...], error: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*arguments, "--json"]) == 2
+    out, err = capsys.readouterr()
+    said = json.loads(out)
+    assert (said["verdict"], said["exit"]) == (None, 2)
+    assert error in said["error"]
+    assert hint in said["hint"]
+    assert said["error"] in err
+    assert not list(Path().iterdir()), "nothing was written"
+    assert cli.main(arguments) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_patches_may_stand_between_options() -> None:
+    options = cli._parse(["validate", "a.patch", "--swap", "b.patch", "--boots", "3", "-"])
+    assert options.patch == ["a.patch", "b.patch", "-"]
+    assert options.swap
+    assert options.boots == 3
+
+
+def test_refused_run_leaves_its_directory_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):  # the second time it is not in the way either
+        assert cli.main(["validate", "--before", "abc", "--after", "def", "--output", "run"]) == 2
+        assert "no kernel 'abc'" in capsys.readouterr().err
+        assert not Path("run").exists()
+    Path("mine").mkdir()
+    Path("mine/notes").write_text("keep")
+    assert cli.main(["validate", "--before", "abc", "--after", "def", "--output", "mine"]) == 2
+    assert [path.name for path in Path("mine").iterdir()] == ["notes"]
+
+
+def test_output_that_cannot_be_a_directory(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("file").write_text("")
+    assert cli.main(["validate", "--output", "file"]) == 2
+    assert "file: File exists" in capsys.readouterr().err
+    assert cli.main(["validate", "--output", "file/run"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "text"),
+    [
+        (LabError("no board answers", hint="plug it in"), 4, "plug it in"),
+        (OSError(errno.ENOSPC, "No space left on device"), 4, "No space left"),
+        (ZeroDivisionError("oops"), 4, "a bug of panthorlab"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_no_error_is_ever_taken_for_the_kernels_fault(
+    error: BaseException, status: int, text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_options: object) -> int:
+        raise error
+
+    monkeypatch.setattr(tools, "boards", fail)
+    assert cli.main(["boards", "--json"]) == status
+    out, err = capsys.readouterr()
+    assert json.loads(out)["exit"] == status
+    assert json.loads(out)["verdict"] == ("error" if status == 4 else None)
+    assert text in err
+    assert ("Traceback" in err) == isinstance(error, ZeroDivisionError)
