@@ -7,16 +7,24 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from panthorlab.errors import LabError
+
 PACKAGE = Path(__file__).resolve().parent
 
 
 def cache_dir(*parts: str) -> Path:
-    """`$XDG_CACHE_HOME/panthorlab/…`, created private to the user (mode 0700)."""
+    """`$XDG_CACHE_HOME/panthorlab/…`, created private to the user (mode 0700). Raises LabError."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     root = Path(base) / "panthorlab"
-    root.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = root.joinpath(*parts)
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise LabError(
+            f"the cache {path} cannot be made: {error.strerror}",
+            hint="set XDG_CACHE_HOME to a directory that you may write to",
+        ) from error
     return path
 
 

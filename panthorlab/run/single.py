@@ -148,6 +148,7 @@ def _suites(options: argparse.Namespace) -> int:
                 jobs=options.jobs,
                 progress=progress.event,
             ).run(slots)
+            log.append("run-end")
         finally:
             progress.finish()
     return summary(run_dir, read_run(run_dir), as_json=options.json)
@@ -175,6 +176,8 @@ def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
         elif event["event"] == "boot-end" and event["outcome"] != Outcome.PASS:
             (failed if event["blame"] == "kernel" else errors).append(f"boot {event['boot']}: {event['reason']}")
     tests = [event for event in events if event["event"] == "test"]
+    if not any(event["event"] == "run-end" for event in events):
+        errors.append("the run did not reach its end")
     if not rows and not tests and not errors and not failed:
         errors.append("nothing ran")
     status = 4 if errors else 1 if failed else 0

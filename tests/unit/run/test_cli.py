@@ -88,6 +88,13 @@ def test_output_that_cannot_be_a_directory(capsys: pytest.CaptureFixture[str]) -
     assert cli.main(["validate", "--output", "file/run"]) == 2
 
 
+def test_cache_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", "file")
+    assert cli.main(["run", "--kernel", "abc", "--output", "run", "--json"]) == 4
+    assert "XDG_CACHE_HOME" in json.loads(capsys.readouterr().out)["hint"]
+
+
 @pytest.mark.parametrize(
     ("error", "status", "text"),
     [
