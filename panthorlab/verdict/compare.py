@@ -25,9 +25,9 @@ from panthorlab.verdict.model import (
 )
 from panthorlab.verdict.novelty import BOOT, new_findings
 from panthorlab.verdict.rules import Case, judge
-from panthorlab.verdict.stats import fisher, holm
+from panthorlab.verdict.stats import fisher, holm, rank_sum
 from panthorlab.verdict.suite import compare_tests
-from panthorlab.verdict.tally import pooled, side_result
+from panthorlab.verdict.tally import Sorted, pooled, side_result
 
 
 def compare(
@@ -201,18 +201,28 @@ def _case(
         )
         for side in (Side.BEFORE, Side.AFTER)
     )
-    fewer, more = _p_values(before, after, clustered=clustered)
+    rates = [_round_rates(own, side, boots) for side in (Side.BEFORE, Side.AFTER)] if clustered else None
+    fewer, more = _p_values(before, after, rates)
     new = tuple(finding for finding in news if finding.where == name)
     return Case(name, roles.pop(), before, after, fewer, more, new, plan, clustered, per_boot)
 
 
-def _p_values(before: SideResult, after: SideResult, *, clustered: bool) -> tuple[float | None, float | None]:
-    """(fewer, more). Of rounds with several terminations the larger of both ways to count them."""
+def _round_rates(own: Sequence[IterationResult], side: Side, boots: Mapping[str, BootResult]) -> list[float]:
+    """The rate of each round of one side that counts."""
+    counted = Sorted.of([iteration for iteration in own if iteration.side is side], boots).counted
+    return [iteration.faulty / iteration.terminations for iteration in counted if iteration.terminations]
+
+
+def _p_values(
+    before: SideResult, after: SideResult, rates: Sequence[Sequence[float]] | None,
+) -> tuple[float | None, float | None]:
+    """(fewer, more). `rates`: of rounds with several terminations, whose p is the larger of two: each termination
+    counted by itself, and the rounds ranked by their rates, since terminations of one round are not independent."""
     if not before.rounds or not after.rounds:
         return None, None
     fewer, more = fisher(before.faulty, before.iterations, after.faulty, after.iterations)
-    if clustered:
-        by_round = fisher(before.faulty_rounds, before.rounds, after.faulty_rounds, after.rounds)
+    if rates is not None:
+        by_round = rank_sum(*rates)
         fewer, more = max(fewer, by_round[0]), max(more, by_round[1])
     return fewer, more
 

@@ -18,7 +18,8 @@ MISSABLE_SHARE = 1 / 20
 """… and no higher than this share of the lower bound of *before*'s rate."""
 
 MAX_ERROR_SHARE = 0.05
-"""More iterations than this share spoiled by lab or test, on either side, and the workload is `error`."""
+"""More iterations than this share (and than one) spoiled by lab or test, on either side, and the workload is
+`error`. What was spoiled is repeated; a workload short of its planned iterations is `error` anyway."""
 
 MIN_CLEAN = clean_needed(MAX_MISSABLE)
 """Clean iterations of *after* that a claim workload needs at least: 228."""
@@ -77,7 +78,7 @@ def _evidence(case: Case) -> Decision | None:
     errors = []
     for side in (case.before, case.after):
         ran = side.rounds + side.errors
-        if side.errors > MAX_ERROR_SHARE * ran:
+        if side.errors > max(1, MAX_ERROR_SHARE * ran):
             errors.append(
                 f"{side.side}: {side.errors} of {ran} iterations cannot count because of the lab or the test "
                 f"(more than {MAX_ERROR_SHARE:.0%})"
@@ -221,7 +222,7 @@ def _notes(case: Case) -> tuple[str, ...]:
     if case.clustered and case.before.rounds and case.after.rounds:
         missable = missable_rate(case.after.faulty_rounds, case.after.rounds)
         notes.append(
-            "terminations of one round are not independent, so p is the larger of per termination and per round "
+            "terminations of one round are not independent, so p is the larger of per termination and of ranked rounds "
             f"(rounds: {case.before.faulty_rounds}/{case.before.rounds} before, "
             f"{case.after.faulty_rounds}/{case.after.rounds} after, up to {missable:.2%} missable)"
         )

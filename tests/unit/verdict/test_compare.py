@@ -376,11 +376,14 @@ def test_rounds_of_concurrent_clients_weigh_by_terminations() -> None:
     assert (mixed.after.faulty_rounds, mixed.after.rounds) == (5, 30)
     assert mixed.verdict is Verdict.REDUCED
     assert "not independent" in "\n".join(workload(mixed, "clients").reasons)
+    # no round is clean, but every one is much better
+    milder = Bench([*rounds(Side.BEFORE, [9, 10] * 8), *rounds(Side.AFTER, [2, 3] * 8)]).judge()
+    assert milder.verdict is Verdict.REDUCED
     # 2 bad rounds of 30 against 6: by terminations p = 1e-6, by rounds nothing at all
     clumped = Bench([*rounds(Side.BEFORE, [10] * 6 + [0] * 24), *rounds(Side.AFTER, [10] * 2 + [0] * 28)]).judge()
     assert clumped.verdict is Verdict.NOT_FIXED
     assert clumped.p_fewer is not None
-    assert clumped.p_fewer > 0.1
+    assert clumped.p_fewer > 0.05
 
 
 @pytest.mark.parametrize(("before", "after", "verdict", "run"), [
