@@ -18,7 +18,7 @@ from panthorlab.kernel.tools import run
 from panthorlab.paths import cache_dir
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-MIRRORS = {"debian": "http://deb.debian.org/debian", "debian-security": "http://deb.debian.org/debian-security"}
+ARCHIVES = ("debian", "debian-security")
 LISTS_FRESH_SECONDS = 6 * 3600
 UPDATE_SECONDS = 300
 DOWNLOAD_SECONDS = 1800
@@ -141,7 +141,7 @@ class PrivateApt:
             (self._dir / name).mkdir(parents=True, exist_ok=True)
         (self._dir / "status").touch()
         signed = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
-        mirrors = {**MIRRORS, **machine_mirrors()}
+        mirrors = machine_mirrors()
         lines = [
             f"{kind} {signed}{mirrors[archive]} {suite} main"
             for archive, suite in self._ring.suites for kind in ("deb-src", "deb")
@@ -167,8 +167,13 @@ def machine_mirrors() -> dict[str, str]:
     mirrors: dict[str, str] = {}
     for uri in sorted(set(done.stdout.decode(errors="replace").split())):
         name = uri.rstrip("/").rpartition("/")[2]
-        if name in MIRRORS and uri.startswith(("http:", "https:")):
+        if name in ARCHIVES and uri.startswith(("http:", "https:")):
             mirrors.setdefault(name, uri.rstrip("/"))
+    if "debian" not in mirrors:
+        raise LabError(
+            "this machine's apt knows no mirror of Debian", hint="add one to apt's sources, or name another --base"
+        )
+    mirrors.setdefault("debian-security", mirrors["debian"] + "-security")  # mirrors have them side by side
     return mirrors
 
 
