@@ -67,10 +67,13 @@ def test_three_flushes_leave_no_residual(compare: Compare, build: Build) -> None
     assert clients["sides"]["after"]["faulty"] == 0
 
 
-def test_drained_workqueue_gives_no_fault(compare: Compare, build: Build) -> None:
-    done = compare(*EXIT, after=build(["drain"]))
-    assert done.json["sides"]["after"]["faulty"] == 0
-    assert done.json["verdict"] in ("fixed", "regressed"), "drain_workqueue may earn itself a warning, not a fault"
+@pytest.mark.full  # what drain_workqueue() drops costs most iterations a job time-out of ten seconds
+def test_drained_workqueue_trades_the_fault_for_timeouts(compare: Compare, build: Build) -> None:
+    done = compare(*EXIT, "--iterations", "4", after=build(["drain"]))
+    kinds = {finding["kind"] for finding in done.json["findings"] if finding["side"] == "after"}
+    assert "mmu-fault" not in kinds
+    assert "job-timeout" in kinds
+    assert (done.exit, done.json["verdict"]) == (1, "regressed")
 
 
 def test_nothing_unmapped_gives_no_fault(compare: Compare, build: Build) -> None:
