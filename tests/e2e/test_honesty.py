@@ -87,7 +87,7 @@ def test_unrelated_patch_on_unfixed_kernel_is_not_fixed(compare: Compare, build:
 
 
 def test_oops_instead_of_fault_is_regressed(compare: Compare, build: Build) -> None:
-    done = compare(*EXIT, "--iterations", "60", after=build(["oops"]))
+    done = compare(*EXIT, "--iterations", "8", after=build(["oops"]))
     assert (done.exit, done.json["verdict"]) == (1, "regressed")
     assert any(finding["kind"] in ("oops", "panic") for finding in done.json["findings"])
 
