@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from panthorlab.board.api import BootedBoard, Hazard
 from panthorlab.errors import BootError, LabError, PanthorlabError
+from panthorlab.kmsg import Kind
 from panthorlab.kmsg.markers import Window
 from panthorlab.kmsg.objects import parse_objects, with_owner
 from panthorlab.outcome import Blame
@@ -21,6 +22,7 @@ from panthorlab.run.workload import Workload
 
 # What `iterate` itself may take beside the program: the sentinel's 15 s, killing and reaping.
 OVERHEAD: Final = 25.0
+CRASHES: Final = frozenset({Kind.OOPS, Kind.PANIC, Kind.KASAN, Kind.HUNG_TASK, Kind.STALL})
 
 
 @dataclass(frozen=True)
@@ -145,10 +147,12 @@ class Batch:
                 continue
             assert found is not None  # noqa: S101
             return found
-        raise LabError(
-            f"no output of {self._workload.name} for {self._workload.deadline + OVERHEAD:.0f} s, "
-            "though the board answers"
-        )
+        silence = f"no output of {self._workload.name} for {self._workload.deadline + OVERHEAD:.0f} s"
+        crashes = [item for item in (*self._log.findings(), *self._log.last_words()) if item.kind in CRASHES]
+        if crashes:
+            # Programs that cannot even be killed: what a crash in the kernel leaves behind, locks held for ever.
+            raise BootError(f"{silence}, after: {crashes[0].text.splitlines()[0]}")
+        raise LabError(f"{silence}, though the board answers")
 
     def _judge(self, seen: _Seen, *, until: float, died: PanthorlabError | None) -> None:
         window = self._log.wait_window(seen.id, 2.0 if died else self._log_deadline)

@@ -122,6 +122,9 @@ def plan(events: Events) -> Plan:
     quotas: dict[Side, dict[str, int]] = {Side.BEFORE: {}, Side.AFTER: {}}
     for event in _of(events, "quota"):
         quotas[Side(event["side"])][event["workload"]] = event["side_total"]
+    for side, other in ((Side.BEFORE, Side.AFTER), (Side.AFTER, Side.BEFORE)):
+        for workload, total in quotas[other].items():  # a boot that died early never came to say what it was to do
+            quotas[side].setdefault(workload, total)
     start = next(iter(_of(events, "run-start")))
     identical = next((event["why"] for event in _of(events, "identical")), "")
     interrupted = unfinished(events)

@@ -232,7 +232,11 @@ class Session:
         batch = Batch(
             self.board, self.log, workload, prefix=prefix, count=count, log_deadline=LOG_DEADLINE, on_result=on_result
         )
-        batch.run()
+        try:
+            batch.run()
+        except BootError as error:  # nothing more can be learnt on a kernel in this state
+            self.died = error
+            raise
         self._send_strays()
         return batch
 

@@ -103,3 +103,16 @@ def test_run_that_was_resumed_to_its_end_forgets_that_it_was_stopped() -> None:
 def test_boot_that_never_proved_its_kernel_counts_for_nothing() -> None:
     events = [event for event in boot("after", 1, 1, 120, 0, end="ERROR") if event["event"] != "board"]
     assert not results.boots([START, *KERNELS, *events])[0].usable
+
+
+def test_kernel_that_dies_in_its_first_workload_is_regressed_not_a_lab_error() -> None:
+    events = [START, *KERNELS]
+    for slot in (1, 2):
+        before = boot("before", slot, 1, 120, 119)
+        other = [{**event, "workload": "v", "id": event.get("id", "") + "v"} for event in before if "workload" in event]
+        events += [*before[:-1], *other, before[-1]]
+        died = boot("after", slot, 1, 1, 0)
+        died[-1] |= {"complete": False, "outcome": "FAIL", "blame": "kernel", "reason": "hangs after an oops"}
+        died[-2] |= {"outcome": "FAIL", "blame": "kernel", "kinds": ["oops"], "signatures": ["oops:x"]}
+        events += died
+    assert reports.judge([*events, END]).verdict == Verdict.REGRESSED
