@@ -55,8 +55,9 @@ class Batch:
         self._board, self._log, self._workload = board, log, workload
         self._prefix, self._count, self._log_deadline = prefix, count, log_deadline
         self._on_result = on_result or (lambda _event: None)
-        self._lines: queue.SimpleQueue[tuple[float, str] | None] = queue.SimpleQueue()
+        self._lines: queue.SimpleQueue[tuple[float, str]] = queue.SimpleQueue()
         self._rest = b""
+        self._last_begin: float | None = None
         self.events: list[dict[str, Any]] = []
         self.reports: list[Report | None] = []
         self.windows: list[Window | None] = []
@@ -141,12 +142,9 @@ class Batch:
         deadline = time.monotonic() + self._workload.deadline + OVERHEAD
         while time.monotonic() < deadline:
             try:
-                found = self._lines.get(timeout=1.0)
+                return self._lines.get(timeout=1.0)
             except queue.Empty:
                 self._board.check_alive()
-                continue
-            assert found is not None  # noqa: S101
-            return found
         silence = f"no output of {self._workload.name} for {self._workload.deadline + OVERHEAD:.0f} s"
         crashes = [item for item in (*self._log.findings(), *self._log.last_words()) if item.kind in CRASHES]
         if crashes:
@@ -157,7 +155,8 @@ class Batch:
     def _judge(self, seen: _Seen, *, until: float, died: PanthorlabError | None) -> None:
         window = self._log.wait_window(seen.id, 2.0 if died else self._log_deadline)
         objects = parse_objects(seen.report.lines) if seen.report else []
-        begun = min(seen.begun, self._previous_begin(seen))
+        # Reports arrive a little late: a hazard just before a begin line may still be this iteration's.
+        begun = self._last_begin if self._last_begin is not None else seen.begun - 1.0
         hazards = [_words(hazard) for hazard in self._board.hazards() if begun <= hazard.time <= until]
         findings = list(window.findings) if window else []
         if died is not None:
@@ -179,12 +178,6 @@ class Batch:
         self.windows.append(window)
         self._last_begin = seen.begun
         self._on_result(event)
-
-    _last_begin: float | None = None
-
-    def _previous_begin(self, seen: _Seen) -> float:
-        """Reports arrive a little late, so a hazard just before a begin line may still be this iteration's."""
-        return self._last_begin if self._last_begin is not None else seen.begun - 1.0
 
 
 def _words(hazard: Hazard) -> str:
