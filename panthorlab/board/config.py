@@ -6,71 +6,43 @@ The key `type:` decides what kind of board it is and so which model below checks
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from panthorlab.board import yamlfile
+from panthorlab.board.fields import CommandLine, Memory, Seconds, Section, Word
+from panthorlab.board.real.file import RealFile
 from panthorlab.errors import ConfigError
 
-_UNITS = {"M": 1 << 20, "G": 1 << 30}
 
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-def _memory(text: str) -> str:
-    if not re.fullmatch(r"[1-9][0-9]{0,5}[MG]", text):
-        raise ValueError("must be a size like 512M or 1G")
-    if not 128 << 20 <= memory_bytes(text) <= 64 << 30:
-        raise ValueError("must be between 128M and 64G")
-    return text
-
-
-def memory_bytes(text: str) -> int:
-    """`512M` → 536870912."""
-    return int(text[:-1]) * _UNITS[text[-1]]
-
-
-def _command_line(text: str) -> str:
-    if not text.isprintable() or not text.isascii():
-        raise ValueError("must be one line of printable ASCII")
-    return text
-
-
-Seconds = Annotated[float, Field(gt=0, le=3600, strict=False)]
-Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.,=+-]*$", max_length=200)]
-
-
-class Gpu(_Section):
+class Gpu(Section):
     """The emulated GPU that hangs on the board's PCI bus."""
 
     model: Word = Field("g610", description="GPU model, as `panthorlab gpu serve --model`")
     params: dict[Word, Word] = Field({}, description="model parameters, as `--param gpu.NAME=VALUE`")
 
 
-class Machine(_Section):
+class Machine(Section):
     """QEMU's `virt` machine. One vCPU is the default and the fastest; two are a variant of it."""
 
     cpu: Word = Field("cortex-a57", description="QEMU's -cpu")
     vcpus: Annotated[int, Field(ge=1, le=8)] = Field(1, description="guest CPUs")
-    memory: Annotated[str, AfterValidator(_memory)] = Field("1G", description="guest memory, 128M to 64G")
+    memory: Memory = Field("1G", description="guest memory, 128M to 64G")
     pin: bool = Field(True, description="keep QEMU and the GPU model on one host CPU: halves register read latency")
 
 
-class Boot(_Section):
+class Boot(Section):
     """How the kernel is told to talk, the same for every kernel compared on the board."""
 
     log_level: Annotated[int, Field(ge=0, le=8)] = Field(
         5, description="console log level (`loglevel=`). Printing moves races: it is fixed and recorded")
-    command_line: Annotated[str, AfterValidator(_command_line)] = Field(
+    command_line: CommandLine = Field(
         "", max_length=1500, description="more kernel parameters, appended")
 
 
-class TimeLimits(_Section):
+class TimeLimits(Section):
     """Seconds after which a step counts as hung."""
 
     boot: Seconds = Field(30, description="QEMU started → commands can be run")
@@ -78,7 +50,7 @@ class TimeLimits(_Section):
     answer: Seconds = Field(20, description="a running board answers a ping")
 
 
-class EmulatedFile(_Section):
+class EmulatedFile(Section):
     """A board that is a QEMU with the emulated GPU."""
 
     type: Literal["emulated"]
@@ -92,10 +64,10 @@ class EmulatedFile(_Section):
     time_limits: TimeLimits = TimeLimits.model_validate({})
 
 
-BoardFile: TypeAlias = EmulatedFile
+BoardFile: TypeAlias = EmulatedFile | RealFile
 """Any board file, told apart by `type`. A new kind of board joins this union and `BOARD_TYPES`."""
 
-BOARD_TYPES: dict[str, type[BoardFile]] = {"emulated": EmulatedFile}
+BOARD_TYPES: dict[str, type[EmulatedFile] | type[RealFile]] = {"emulated": EmulatedFile, "real": RealFile}
 
 
 def read_board_file(file: Path) -> BoardFile:

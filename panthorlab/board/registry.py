@@ -8,6 +8,7 @@ from pathlib import Path
 from panthorlab.board.api import Board
 from panthorlab.board.config import read_board_file
 from panthorlab.board.emulated import EmulatedBoard
+from panthorlab.board.real.file import RealFile
 from panthorlab.board.yamlfile import close_match
 from panthorlab.errors import UsageError
 from panthorlab.paths import data_dirs
@@ -32,4 +33,9 @@ def find_board_file(name: str) -> Path:
 def open_board(name: str) -> Board:
     """The board called `name`, not yet running. Raises UsageError (unknown) or ConfigError (its file is wrong)."""
     file = find_board_file(name)
-    return EmulatedBoard(file.stem, read_board_file(file))
+    described = read_board_file(file)
+    if isinstance(described, RealFile):
+        from panthorlab.board.real.board import RealBoard  # what it needs (SSH, HTTP) costs start-up time
+
+        return RealBoard(file.stem, described)
+    return EmulatedBoard(file.stem, described)

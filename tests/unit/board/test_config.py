@@ -11,7 +11,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panthorlab.board.config import board_file_schema, memory_bytes, read_board_file
+from panthorlab.board.config import board_file_schema, read_board_file
+from panthorlab.board.fields import memory_bytes
 from panthorlab.board.machine import Wires, command_line, machine_facts, qemu_arguments
 from panthorlab.board.registry import board_files, find_board_file, open_board
 from panthorlab.errors import ConfigError, UsageError

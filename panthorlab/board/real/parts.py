@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The nouns of a lab as small interfaces: what a boot method or a recovery step may use, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from panthorlab.board.api import Shell
+from panthorlab.board.console import ConsoleLine
+from panthorlab.board.real.file import RealFile
+from panthorlab.kernel.model import Kernel
+
+
+class Link(Protocol):
+    """One connection to a serial line. `real/links.py` opens them; the console makes a new one when one is lost."""
+
+    def recv(self, size: int, /) -> bytes:
+        """Blocks for the next bytes; b"" or OSError when the connection is gone."""
+
+    def send(self, data: bytes) -> None:
+        """All of it. Raises OSError."""
+
+    @property
+    def can_break(self) -> bool:
+        """Whether the transport can carry a BREAK."""
+
+    def send_break(self) -> None:
+        """A BREAK long enough for sysrq. Raises OSError; only if `can_break`."""
+
+    def close(self) -> None:
+        """Ends a `recv` that waits. Idempotent."""
+
+
+class Dialogue(Protocol):
+    """Exclusive use of the console for a conversation (pexpect); everything is logged and watched all the while."""
+
+    def send(self, text: str) -> None: ...
+
+    def expect(self, *patterns: bytes, timeout: float, what: str) -> int:
+        """Wait for the first of the regular expressions; its index. `what`: the step, for the LabError at the deadline,
+        which quotes the end of the console."""
+
+    def command(self, text: str, *, prompt: bytes, timeout: float) -> bytes:
+        """Send one line and give what came until the prompt, without the echo."""
+
+
+class SerialConsole(Protocol):
+    """The console of a board: one thread reads it from before power-on to the end, keeps all bytes, stamps lines."""
+
+    @property
+    def log(self) -> Path: ...
+
+    def listen(self, listener: Callable[[ConsoleLine], None]) -> None: ...
+
+    def wait_for(
+        self, wanted: Callable[[ConsoleLine], bool], timeout: float, *, since: float = 0.0,
+    ) -> ConsoleLine | None:
+        """The first wanted line that came after host time `since` (CLOCK_MONOTONIC); None at the deadline."""
+
+    def tail(self, count: int = 40) -> str: ...
+
+    @property
+    def last_byte(self) -> float:
+        """Host time of the newest byte; 0 before the first."""
+
+    @property
+    def outages(self) -> Sequence[tuple[float, float]]:
+        """(from, until) of the times without connection; evidence of the console has holes there."""
+
+    def dialogue(self) -> AbstractContextManager[Dialogue]: ...
+
+    @property
+    def can_break(self) -> bool: ...
+
+    def sysrq(self, key: str) -> None:
+        """BREAK, then `key`. Raises LabError if the transport cannot."""
+
+    def close(self) -> None: ...
+
+
+class Power(Protocol):
+    """A board's power switch with all due care: minimum off-time, retries, state read back where it can be."""
+
+    def on(self) -> None: ...
+
+    def off(self) -> None: ...
+
+    def cycle(self) -> None:
+        """Off for at least the minimum off-time, then on. Whatever happens, `on` is tried last. Raises LabError."""
+
+    def state(self) -> bool | None:
+        """True on, False off, None cannot tell."""
+
+
+class SecureShell(Shell, Protocol):
+    """A `Shell` over SSH that notices when its connection has gone."""
+
+    def ping(self, timeout: float) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Rig:
+    """One leased board in hand: everything that boot methods and recovery work with.
+
+    `connect`: an SSH connection to whatever runs now; raises LabError at the deadline (seconds). `progress`: one
+    line for people per step begun.
+    """
+
+    name: str
+    file: RealFile
+    console: SerialConsole
+    power: Power
+    connect: Callable[[float], SecureShell]
+    log_dir: Path
+    progress: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Booting:
+    """What a boot method is to bring up. `command_line`: complete, as `real/command_line.py` makes it."""
+
+    kernel: Kernel
+    command_line: str
+    fresh: bool
+    """module-swap: boot the kernel anew before the module is loaded, even if the running one would do."""
+
+
+class BootMethod(Protocol):
+    """One way to get a kernel to run. Stateless; one small module each in `real/methods/`."""
+
+    name: str
+    provenance: str
+    """One sentence for people: where modules and the root file system come from."""
+
+    def refuse(self, rig: Rig, booting: Booting) -> str | None:
+        """Why this method will not boot this kernel on this board, with what to do instead; None if it will."""
+
+    def start(self, rig: Rig, booting: Booting) -> None:
+        """To the moment when the kernel under test has control (or the module is exchanged). Every wait has a deadline
+        and names the last step done. Raises LabError; BootError only for what the kernel under test did."""
+
+
+@dataclass(frozen=True)
+class Wreck:
+    """What recovery found out about a board that died or hung.
+
+    `texts`: harvested logs by name (`sysrq`, `pstore/dmesg-ramoops-0`, …). `steps`: what was done, in order.
+    `healthy`: whether the board answers again, on its known-good kernel.
+    """
+
+    texts: Mapping[str, str]
+    steps: Sequence[str]
+    healthy: bool
