@@ -12,6 +12,7 @@ from typing import Protocol
 from panthorlab.board.api import Shell
 from panthorlab.board.console import ConsoleLine
 from panthorlab.board.real.file import RealFile
+from panthorlab.errors import PanthorlabError
 from panthorlab.kernel.model import Kernel
 
 
@@ -101,34 +102,45 @@ class SecureShell(Shell, Protocol):
 
     def ping(self, timeout: float) -> bool: ...
 
+    def put_files(self, files: Mapping[Path, str]) -> None:
+        """Host files to paths on the board (directories are made), checked by sha256; those that are right are left."""
+
     def close(self) -> None: ...
+
+
+class Connect(Protocol):
+    def __call__(self, timeout: float, *, why_lost: Callable[[], PanthorlabError] | None = None) -> SecureShell:
+        """An SSH connection to whatever runs now. Raises LabError at the deadline (seconds). `why_lost`: asked, instead
+        of a plain LabError, by whoever waits for the shell when its connection breaks."""
 
 
 @dataclass(frozen=True)
 class Rig:
     """One leased board in hand: everything that boot methods and recovery work with.
 
-    `connect`: an SSH connection to whatever runs now; raises LabError at the deadline (seconds). `progress`: one
-    line for people per step begun.
+    `progress`: one line for people per step begun.
     """
 
     name: str
     file: RealFile
     console: SerialConsole
     power: Power
-    connect: Callable[[float], SecureShell]
+    connect: Connect
     log_dir: Path
     progress: Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Booting:
-    """What a boot method is to bring up. `command_line`: complete, as `real/command_line.py` makes it."""
+    """What a boot method is to bring up. `command_line`: complete, as `real/command_line.py` makes it.
+
+    `begins`: to be called right before the reset (or kexec) into the kernel under test; from there on, what the console
+    says is that kernel's.
+    """
 
     kernel: Kernel
     command_line: str
-    fresh: bool
-    """module-swap: boot the kernel anew before the module is loaded, even if the running one would do."""
+    begins: Callable[[], None]
 
 
 class BootMethod(Protocol):
