@@ -39,14 +39,19 @@ class Link(Protocol):
 class Dialogue(Protocol):
     """Exclusive use of the console for a conversation (pexpect); everything is logged and watched all the while."""
 
-    def send(self, text: str) -> None: ...
+    def send(self, text: str) -> None:
+        """As it is: `\\r` is the Enter key. Raises LabError."""
 
-    def expect(self, *patterns: bytes, timeout: float, what: str) -> int:
+    def expect(self, *patterns: bytes, timeout: float, what: str, nudge: str = "") -> int:
         """Wait for the first of the regular expressions; its index. `what`: the step, for the LabError at the deadline,
-        which quotes the end of the console."""
+        which quotes the end of the console. Lines of the kernel that tear what is awaited are seen through.
+
+        `nudge`: sent again and again while the console is quiet, to have a lost prompt printed anew: `\\x03` for
+        U-Boot (where an empty line repeats the last command), `\\r` for a shell or login.
+        """
 
     def command(self, text: str, *, prompt: bytes, timeout: float) -> bytes:
-        """Send one line and give what came until the prompt, without the echo."""
+        """Type one line, see that its echo came whole, press Enter, and give what came until the prompt."""
 
 
 class SerialConsole(Protocol):
@@ -72,7 +77,18 @@ class SerialConsole(Protocol):
     def outages(self) -> Sequence[tuple[float, float]]:
         """(from, until) of the times without connection; evidence of the console has holes there."""
 
-    def dialogue(self) -> AbstractContextManager[Dialogue]: ...
+    @property
+    def error(self) -> BaseException | None:
+        """What a listener or the log file raised: the record is not complete. Reading goes on."""
+
+    def complaint(self) -> str | None:
+        """Why nothing sensible comes in, for people: no connection, no byte, garbage; None if all looks well."""
+
+    def dialogue(self, *, since: float | None = None) -> AbstractContextManager[Dialogue]:
+        """`since`: a host time; what came after it counts as well. Default: what comes from now on."""
+
+    def send(self, data: bytes) -> None:
+        """Raises LabError."""
 
     @property
     def can_break(self) -> bool: ...
