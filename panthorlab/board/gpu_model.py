@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from panthorlab.board import spawn
+from panthorlab import spawn
 from panthorlab.board.api import Hazard
 from panthorlab.errors import LabError, UsageError
 from panthorlab.paths import PACKAGE
@@ -39,9 +39,9 @@ def _environment() -> dict[str, str]:
 def firmware() -> bytes:
     """The synthetic mali_csffw.bin."""
     try:
-        made = subprocess.run(
-            [sys.executable, "-m", "panthorlab.gpu", "firmware", "-o", "/dev/stdout"],
-            env=_environment(), capture_output=True, timeout=START_TIMEOUT, check=False, stdin=subprocess.DEVNULL,
+        made = spawn.run(
+            [sys.executable, "-m", "panthorlab.gpu", "firmware", "-o", "/dev/stdout"], env=_environment(),
+            timeout=START_TIMEOUT,
         )
     except subprocess.TimeoutExpired as error:
         raise LabError("the GPU model's firmware was not made in time") from error
