@@ -118,7 +118,7 @@ class BootedBoard(Protocol):
         """Failures this board can produce on purpose (`mcu-hang`); none on a real board."""
 
     def inject(self, failure: str) -> None:
-        """Produce one of `injections` now."""
+        """Make one of `injections` sure to happen: `mcu-hang` when the next process starts its group."""
 
     def check_alive(self) -> None:
         """Raise LabError (QEMU or model died) or BootError (guest panicked, silent) if the board is gone."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from panthorlab.board import spawn
+from panthorlab import spawn
 from panthorlab.board.agent import AgentShell
 from panthorlab.board.api import Hazard
 from panthorlab.board.config import EmulatedFile

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from panthorlab.board import spawn
+from panthorlab import spawn
 from panthorlab.board.agent import AgentShell
 from panthorlab.board.booted import BootedEmulatedBoard, Parts
 from panthorlab.board.config import EmulatedFile

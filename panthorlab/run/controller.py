@@ -21,12 +21,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from panthorlab import spawn
 from panthorlab.errors import LabError
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.events import EventLog
 from panthorlab.run.job import Job
 from panthorlab.run.plan import Slot, progress_of, remaining
-from panthorlab.run.process import die_with_parent
 
 # A worker that says nothing for so long is stuck: every step of its own has a shorter deadline.
 SILENCE: Final = 300.0
@@ -152,14 +152,12 @@ class Controller:
             str(write_end),
         ]
         with (log_dir / "pytest.log").open("wb") as output:
-            worker = subprocess.Popen(
+            worker = spawn.spawn(
                 argv,
-                stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 pass_fds=(write_end,),
-                start_new_session=True,
-                preexec_fn=die_with_parent(signal.SIGTERM),
+                death=signal.SIGTERM,  # its boards are stopped in order
                 cwd=log_dir,
                 # other plugins are not for suites, and importing some of them takes longer than a boot
                 env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},

@@ -20,6 +20,7 @@ from panthorlab.board.emulated import EmulatedBoard
 from panthorlab.board.identity import verify_identity
 from panthorlab.errors import BootError, EvidenceError, LabError, UsageError
 from panthorlab.kernel.model import Kernel
+from panthorlab.kmsg.scan import scan_bytes
 from panthorlab.paths import cache_dir
 
 pytestmark = pytest.mark.e2e
@@ -285,8 +286,12 @@ def test_mcu_hang_on_request(boot: Boot) -> None:
     with pytest.raises(UsageError, match="cannot produce `fire`"):
         board.inject("fire")
     board.inject("mcu-hang")
+    events = board.console_log.with_name("gpu-events.jsonl")
+    assert '"injected"' not in events.read_text(), "it waits for a job, or runtime suspend would be all that meets it"
     job = [f"{board.work_dir}/gpu-job", "--mode", "store"]
-    board.shell.run(job, timeout=60)
+    assert board.shell.run(job, timeout=60).status == 1
+    assert '"injected"' in events.read_text()
+    found = {finding.signature for finding in scan_bytes(board.shell.get("/dev/kmsg"))}
+    assert "firmware-error:panthor:csg-update-timeout" in found
     assert board.shell.run(job, timeout=60).status == 0, "the driver resets the GPU and it works again"
-    assert b"reset" in board.shell.get("/dev/kmsg").lower() or b"timed" in board.shell.get("/dev/kmsg")
     board.check_alive()
