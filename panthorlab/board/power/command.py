@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from panthorlab.board import spawn
+from panthorlab import spawn
 from panthorlab.board.power.file import CommandSwitch
 from panthorlab.board.power.switch import NeedsPersonError, SwitchError
 from panthorlab.board.power.web import BACKOFF, MAX_BACKOFF, quoted

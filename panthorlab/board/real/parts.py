@@ -162,14 +162,17 @@ class Booting:
 class BootMethod(Protocol):
     """One way to get a kernel to run. Stateless; one small module each in `real/methods/`."""
 
-    name: str
-    provenance: str
-    """One sentence for people: where modules and the root file system come from."""
+    @property
+    def name(self) -> str: ...
 
-    def refuse(self, rig: Rig, booting: Booting) -> str | None:
+    @property
+    def provenance(self) -> str:
+        """One sentence for people: where modules and the root file system come from."""
+
+    def refuse(self, rig: Rig, booting: Booting, /) -> str | None:
         """Why this method will not boot this kernel on this board, with what to do instead; None if it will."""
 
-    def start(self, rig: Rig, booting: Booting) -> None:
+    def start(self, rig: Rig, booting: Booting, /) -> None:
         """To the moment when the kernel under test has control (or the module is exchanged). Every wait has a deadline
         and names the last step done. Raises LabError; BootError only for what the kernel under test did."""
 

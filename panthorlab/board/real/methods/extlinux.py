@@ -14,7 +14,7 @@ from panthorlab.board.real.file import Extlinux
 from panthorlab.board.real.known_good import bring_up, restart
 from panthorlab.board.real.methods.device_tree import device_tree
 from panthorlab.board.real.parts import Booting, Rig, SecureShell
-from panthorlab.errors import BootError, LabError
+from panthorlab.errors import LabError
 
 TRIAL: Final = "trial.conf"
 _ARM_TIMEOUT: Final = 30.0
@@ -35,13 +35,13 @@ class ExtlinuxTrial:
     name = "extlinux"
     provenance = "root file system: the board's own (`boot.root`); modules: of the build, copied over SSH"
 
-    def refuse(self, rig: Rig, booting: Booting) -> str | None:
+    def refuse(self, rig: Rig, _booting: Booting) -> str | None:
         section = rig.file.boot.extlinux
         if section is None:
             return "the board file has no `boot.extlinux`"
         if section.fallback == "none":
-            return ("`boot.extlinux.fallback: none`: nothing would bring the known-good kernel back after a hang. Set up "
-                    "U-Boot's bootcount or a watchdog (docs/lab-operator.md), or use uboot-tftp")
+            return ("`boot.extlinux.fallback: none`: nothing would bring the known-good kernel back after a hang. Set "
+                    "up U-Boot's bootcount or a watchdog (docs/rock-5b.md), or use uboot-tftp")
         return None
 
     def start(self, rig: Rig, booting: Booting) -> None:
@@ -86,4 +86,4 @@ def _arm(section: Extlinux, shell: SecureShell) -> None:
     if done.status:
         raise LabError(f"`{' '.join(section.arm)}` ended with status {done.status}: "
                        f"{(done.stderr or done.stdout).decode('utf-8', 'replace').strip()}",
-                       hint="`boot.extlinux.arm` must have the next boot take the trial entry; docs/lab-operator.md")
+                       hint="`boot.extlinux.arm` must have the next boot take the trial entry; docs/rock-5b.md")
