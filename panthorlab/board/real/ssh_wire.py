@@ -16,7 +16,8 @@ import paramiko
 from paramiko.common import MSG_CHANNEL_CLOSE, MSG_CHANNEL_REQUEST
 
 from panthorlab.board.real.file import Ssh
-from panthorlab.errors import LabError, UsageError
+from panthorlab.board.real.parts import RefusedError
+from panthorlab.errors import UsageError
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -167,10 +168,10 @@ def _secrets(section: Ssh) -> dict[str, Any]:
     return secrets
 
 
-def why_not(error: Exception, section: Ssh) -> LabError | None:
+def why_not(error: Exception, section: Ssh) -> RefusedError | None:
     """The error for a login that will never succeed; None if trying again may help (the board is still booting)."""
     if isinstance(error, paramiko.PasswordRequiredException):
-        return LabError(f"the SSH key {section.key_file} has a passphrase", hint="add it to ssh-agent, and leave "
+        return RefusedError(f"the SSH key {section.key_file} has a passphrase", hint="add it to ssh-agent, and leave "
                         "`key_file` out of the board's file; or use a key without passphrase for the lab")
     refused = isinstance(error, paramiko.AuthenticationException) and not _unanswered(error)
     if refused or "No authentication methods" in str(error):
@@ -178,10 +179,10 @@ def why_not(error: Exception, section: Ssh) -> LabError | None:
             section.key_file and f"the key {section.key_file}",
             section.password_env and f"the password in ${section.password_env}",
         ))) or "the keys of ssh-agent and ~/.ssh"
-        return LabError(f"{section.host}:{section.port} does not let {section.user} log in by {tried}",
+        return RefusedError(f"{section.host}:{section.port} does not let {section.user} log in by {tried}",
                         hint="ssh-copy-id a key to the board, and name it as ssh: key_file: in the board's file")
     if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
-        return LabError(f"the SSH server at {section.host}:{section.port} knows no safe algorithm: {error}",
+        return RefusedError(f"the SSH server at {section.host}:{section.port} knows no safe algorithm: {error}",
                         hint="upgrade the board's SSH server")
     return None
 

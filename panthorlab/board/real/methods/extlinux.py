@@ -75,8 +75,8 @@ def _install(rig: Rig, section: Extlinux, booting: Booting, shell: SecureShell) 
     with tempfile.TemporaryDirectory() as scratch:
         config = Path(scratch, TRIAL)
         config.write_text(trial_config(section, booting.command_line, fdt=fdt.name if fdt else None))
-        shell.put_files(files)
-        shell.put_files({config: str(folder / TRIAL)})
+        shell.put_files(files, timeout=rig.file.time_limits.load)
+        shell.put_files({config: str(folder / TRIAL)}, timeout=rig.file.time_limits.load)
     if shell.run(["sync"], timeout=rig.file.time_limits.load).status:
         raise LabError(f"board {rig.name}: `sync` failed; is its disk well?")
 
