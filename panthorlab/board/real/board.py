@@ -27,7 +27,7 @@ class RealBoard:
 
     def boot(
         self, kernel: Kernel, *, log_dir: Path, overlay: Path | None = None, params: Mapping[str, str] | None = None,
-        on_progress: Callable[[str], None] = lambda _step: None,
+        on_progress: Callable[[str], None] = lambda _step: None, method: str = "auto", fresh: bool = True,
     ) -> BootedBoard:
         """See `Board.boot`."""
         raise NotImplementedError
