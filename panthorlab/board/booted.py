@@ -126,6 +126,13 @@ class BootedEmulatedBoard:
             raise UsageError(f"board {self.name} cannot produce `{failure}`")
         self._parts.model.inject(failure)
 
+    @property
+    def slowness(self) -> float:
+        return 1.0
+
+    def last_words(self) -> bytes:
+        return self.console_log.read_bytes()
+
     def hazards(self) -> Sequence[Hazard]:
         return self._parts.model.hazards() if self._parts.model else []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
@@ -502,7 +503,7 @@ def test_boards_that_disagree_are_inconclusive() -> None:
 
 
 def test_kind_that_is_more_frequent_only_because_of_where_it_ran_is_no_regression() -> None:
-    odd = {"kinds": frozenset({"gpu-reset"}), "outcome": Outcome.FAIL, "blame": Blame.KERNEL}
+    odd: dict[str, Any] = {"kinds": frozenset({"gpu-reset"}), "outcome": Outcome.FAIL, "blame": Blame.KERNEL}
     bench = Bench(boots=[BootResult(f"{side}-{n}", side, "ab"[n], Outcome.PASS) for side in Side for n in (0, 1)])
     bench.add(Side.BEFORE, 0, 200, boots=(0,)).add(Side.BEFORE, 0, 9, boots=(1,), **odd)
     bench.add(Side.AFTER, 0, 20, boots=(0,)).add(Side.AFTER, 0, 200, boots=(1,), **odd)
