@@ -21,7 +21,7 @@ from panthorlab.paths import PACKAGE
 
 SOCKET = "gpu.sock"
 START_TIMEOUT = 20.0
-HAZARDS = frozenset({"unmodelled", "model-error"})
+HAZARDS = frozenset({"unmodelled", "model-error", "dma-after-shutdown"})
 """Kinds of events that spoil evidence; the others (`mmu-fault`, `counters`, …) only inform."""
 INJECTIONS = {"mcu-hang": signal.SIGUSR1}
 """Failures that the model produces on a signal. `mcu-hang`: the MCU answers nothing until it is reset."""
