@@ -21,6 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from panthorlab.board.power.manual import lent_terminal
 from panthorlab.errors import LabError
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.events import EventLog
@@ -162,7 +163,7 @@ class Controller:
                 preexec_fn=die_with_parent(signal.SIGTERM),
                 cwd=log_dir,
                 # other plugins are not for suites, and importing some of them takes longer than a boot
-                env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+                env={**os.environ, **lent_terminal(), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
             )
         os.close(write_end)
         steps: Sequence[tuple[int, float]] = ((signal.SIGINT, STOP_GRACE), (signal.SIGKILL, 5.0))

@@ -16,6 +16,14 @@ LENT_TERMINAL = "PANTHORLAB_TTY"
 MAX_LINE = 200
 
 
+def lent_terminal() -> dict[str, str]:
+    """Environment by which a process started in a session of its own can still ask on our terminal."""
+    for stream in (0, 1, 2):
+        if os.isatty(stream):
+            return {LENT_TERMINAL: os.ttyname(stream)}
+    return {}
+
+
 class Manual:
     """See `Switch`. Refuses where nobody can be asked."""
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import os
 import pty
@@ -12,13 +13,17 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from panthorlab.board.power import manual, web
 from panthorlab.board.power.drivers import make_switch
 from panthorlab.board.power.file import PowerSection
+from panthorlab.board.power.secrets import HIDDEN, Redactor
 from panthorlab.board.power.switch import NeedsPersonError, Switch, SwitchError
 from panthorlab.errors import LabError
 
@@ -227,6 +232,15 @@ def test_a_password_in_a_url_is_quoted(relay: Relay, monkeypatch: pytest.MonkeyP
     http(relay, password_env="PASS", user="u v", off_url=f"{relay.url}/off?u={{user}}&pw={{password}}").turn(False)
     assert relay.requests == ["GET /off?u=u%20v&pw=s3cr%26t%20p%C3%84ss%2Fword"]
     assert "Authorization" not in relay.headers[0]
+
+
+@given(st.text(min_size=3, max_size=30))
+def test_no_form_of_a_secret_survives(secret: str) -> None:
+    redact = Redactor()
+    redact.hide(secret, "user")
+    for form in (secret, quote(secret), quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1],
+                 base64.b64encode(f"user:{secret}".encode()).decode()):
+        assert redact(form) == HIDDEN
 
 
 @pytest.mark.parametrize("value", [None, "", "with\nnewline"])
