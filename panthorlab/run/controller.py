@@ -21,7 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from panthorlab.board.power.manual import lent_terminal
+from panthorlab.board.power.terminal import lent_terminal
 from panthorlab.errors import LabError
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.events import EventLog

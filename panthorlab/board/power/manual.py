@@ -9,19 +9,10 @@ import time
 
 from panthorlab.board.power.file import ManualSwitch
 from panthorlab.board.power.switch import NeedsPersonError
+from panthorlab.board.power.terminal import LENT_TERMINAL
 
 TERMINAL = "/dev/tty"
-LENT_TERMINAL = "PANTHORLAB_TTY"
-"""Environment variable by which a controller lends its terminal to a worker."""
 MAX_LINE = 200
-
-
-def lent_terminal() -> dict[str, str]:
-    """Environment by which a process started in a session of its own can still ask on our terminal."""
-    for stream in (0, 1, 2):
-        if os.isatty(stream):
-            return {LENT_TERMINAL: os.ttyname(stream)}
-    return {}
 
 
 class Manual:
