@@ -77,7 +77,8 @@ def load(file: Path, model: type[Model], data: dict[str, Any], places: _Node) ->
         found = sorted((_explain(model, detail, places) for detail in details),
                        key=lambda item: (item[0].line, item[0].column) if item[0] else (0, 0))
     mark, message, hint = found[0]
-    others = [f"{file}:{m.line + 1}:{m.column + 1}: {text}" if m else text for m, text, _ in found[1:]]
+    others = [(f"{file}:{m.line + 1}:{m.column + 1}: {text}" if m else text) + (f" ({advice})" if advice else "")
+              for m, text, advice in found[1:]]
     raise _at(file, mark, "\n".join([message, *others]), hint)
 
 
