@@ -21,6 +21,8 @@ from panthorlab.gpu.trace import ChromeTrace, NoTrace, Trace
 from panthorlab.gpu.vfio.server import Server
 
 MODEL_ERROR = 70  # exit status, as EX_SOFTWARE
+_MODES = {"events": "a", "log": "a", "trace": "w"}
+"""A model that is restarted with its board (a virtual lab) goes on in the same log; a trace is one JSON document."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def serve(options: Options) -> int:
         raise SystemExit("the emulated GPU needs a little-endian host")
     with ExitStack() as stack:
         files = {
-            name: stack.enter_context(path.open("w", encoding="utf-8")) if path is not None else None
+            name: stack.enter_context(path.open(_MODES[name], encoding="utf-8")) if path is not None else None
             for name, path in (("events", options.events), ("log", options.log), ("trace", options.trace))
         }
         reporter = Reporter(files["events"], files["log"])
