@@ -11,6 +11,7 @@ import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from panthorlab.gpu.device import Gpu
 from panthorlab.gpu.events import Reporter
@@ -21,7 +22,7 @@ from panthorlab.gpu.trace import ChromeTrace, NoTrace, Trace
 from panthorlab.gpu.vfio.server import Server
 
 MODEL_ERROR = 70  # exit status, as EX_SOFTWARE
-_MODES = {"events": "a", "log": "a", "trace": "w"}
+_MODES: dict[str, Literal["a", "w"]] = {"events": "a", "log": "a", "trace": "w"}
 """A model that is restarted with its board (a virtual lab) goes on in the same log; a trace is one JSON document."""
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 import signal
 import socket
 import subprocess
@@ -17,8 +17,10 @@ from panthorlab.board.gpu_model import GpuModel
 from panthorlab.errors import LabError
 from tests.virtual_lab import qemu
 from tests.virtual_lab.uart import Uart
+from tests.virtual_lab.unix import short_path
 
 _START_TIMEOUT = 30.0
+_SLICE = 0.05  # seconds: short enough that a slow board is slow, not stuttering
 
 
 class VirtualBoard:
@@ -33,6 +35,8 @@ class VirtualBoard:
         self._process: subprocess.Popen[bytes] | None = None
         self._model: GpuModel | None = None
         self.power_ons = 0
+        self._slowness = 1.0
+        self._brake: threading.Thread | None = None
 
     @property
     def cpu(self) -> int:
@@ -77,7 +81,35 @@ class VirtualBoard:
             if self._process is not None:
                 self._process.send_signal(number)
 
+    def reset(self) -> None:
+        """The reset line: RAM keeps its contents."""
+        with self._lock, self._socket(qemu.MONITOR) as connection, connection.makefile("rw") as monitor:
+            connection.settimeout(_START_TIMEOUT)
+            monitor.readline()  # the greeting
+            for command in ("qmp_capabilities", "system_reset"):
+                monitor.write(json.dumps({"execute": command}) + "\n")
+                monitor.flush()
+                while "return" not in (answer := json.loads(monitor.readline())):
+                    if "error" in answer:
+                        raise LabError(f"{self.name}: QEMU refuses {command}: {answer['error']}")
+
+    def slow_down(self, factor: float) -> None:
+        """From now on the board, when it has power, gets one `factor`-th of its CPU's time; 1 is full speed."""
+        self._slowness = factor
+        if factor > 1 and self._brake is None:
+            self._brake = threading.Thread(target=self._keep_slow, name=f"brake of {self.name}", daemon=True)
+            self._brake.start()
+
+    def _keep_slow(self) -> None:
+        while (factor := self._slowness) > 1:
+            self.signal(signal.SIGSTOP)
+            time.sleep(_SLICE * (factor - 1) / factor)
+            self.signal(signal.SIGCONT)
+            time.sleep(_SLICE / factor)
+        self._brake = None
+
     def close(self) -> None:
+        self._slowness = 1.0
         self.power_off()
         self.uart.close()
         self._lease.release()
@@ -95,19 +127,21 @@ class VirtualBoard:
     def _connect(self, process: subprocess.Popen[bytes]) -> socket.socket:
         """To the serial port, for which QEMU waits before the first instruction: no byte is missed."""
         deadline = time.monotonic() + _START_TIMEOUT
-        # A path of any length: through the directory's descriptor.
-        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        while True:
+            try:
+                return self._socket(qemu.UART)
+            except (FileNotFoundError, ConnectionRefusedError) as error:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    end = (self.folder / "qemu.log").read_text(errors="replace")[-1000:]
+                    raise LabError(f"{self.name}: QEMU did not start: {end.strip()}") from error
+            time.sleep(0.01)
+
+    def _socket(self, name: str) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX)
         try:
-            while True:
-                connection = socket.socket(socket.AF_UNIX)
-                try:
-                    connection.connect(f"/proc/self/fd/{folder}/{qemu.UART}")
-                    return connection
-                except (FileNotFoundError, ConnectionRefusedError) as error:
-                    connection.close()
-                    if process.poll() is not None or time.monotonic() > deadline:
-                        end = (self.folder / "qemu.log").read_text(errors="replace")[-1000:]
-                        raise LabError(f"{self.name}: QEMU did not start: {end.strip()}") from error
-                time.sleep(0.01)
-        finally:
-            os.close(folder)
+            with short_path(self.folder, name) as path:
+                connection.connect(path)
+        except OSError:
+            connection.close()
+            raise
+        return connection

@@ -15,6 +15,7 @@ import selectors
 import socket
 import threading
 import tty
+from contextlib import suppress
 from pathlib import Path
 
 from tests.virtual_lab import telnet
@@ -129,10 +130,8 @@ class Uart:
 
     def _to_lab(self, data: bytes) -> None:
         if not self._hung_up():
-            try:
+            with suppress(OSError):  # its reader is too slow, or has just gone: an overrun, as UARTs have them
                 os.write(self._master, data)
-            except (BlockingIOError, OSError):  # its reader is too slow: an overrun, as UARTs have them
-                pass
         escaped = telnet.escape(data)
         for client in list(self._clients):
             try:
