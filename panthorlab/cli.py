@@ -37,7 +37,7 @@ COMMANDS = {
     "build": "panthorlab.run.build:main",
     "scan": "panthorlab.run.tools:scan",
     "report": "panthorlab.run.tools:report",
-    "boards": "panthorlab.run.tools:boards",
+    "boards": "panthorlab.run.boards:main",
     "doctor": "panthorlab.run.tools:doctor",
 }
 
@@ -202,6 +202,28 @@ def _scan_parser(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _boards_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help='print {"boards": […]}')
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+
+    def add(name: str, text: str, *, board: bool = True) -> argparse.ArgumentParser:
+        action = actions.add_parser(name, help=text, description=text)
+        action.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="say it as JSON")
+        if board:
+            action.add_argument("board_name", metavar="NAME", help="a real board")
+        return action
+
+    add("schema", "print the JSON Schema of board files, for editors", board=False)
+    trust = add("trust", "show the fingerprints of a board's SSH host keys and pin them")
+    trust.add_argument("--yes", action="store_true", help="do not ask: the fingerprints were compared elsewhere")
+    train = add("train", "boot the known-good kernel again and again; quarantine the board if that fails")
+    train.add_argument("--boots", type=_positive, metavar="N", help="boots (default: the board file's health_boots)")
+    sick = add("quarantine", "keep a board from being used")
+    sick.add_argument("--reason", required=True, metavar="TEXT", help="told to everybody who wants the board")
+    release = add("release", "lift a board's quarantine")
+    release.add_argument("--force", action="store_true", help="also end the lease of a run that has the board")
+
+
 class _Parser(argparse.ArgumentParser):
     """Errors are raised, with what was probably meant, so that they can be printed as JSON too."""
 
@@ -211,15 +233,19 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         commands = [name for action in self._subparsers_actions() for name in action.choices]
         wrong = message.partition("invalid choice: '")[2].partition("'")[0]
-        near = difflib.get_close_matches(wrong, commands, n=1)
-        if near:
-            raise UsageError(f"there is no command `{wrong}`", hint=f"did you mean `{near[0]}`?")
+        if wrong and "argument" in message and commands:
+            near = difflib.get_close_matches(wrong, commands, n=1)
+            known = f"did you mean `{near[0]}`?" if near else f"see `{self.prog} --help`"
+            path = [*self.prog.split()[1:], wrong]
+            raise UsageError(f"there is no command `{' '.join(path)}`", hint=known)
         raise UsageError(message, hint=f"see `{self.prog} --help`")
 
     def options_of(self, command: str) -> list[str]:
         """All options that `command` knows."""
         parser = next(action.choices[command] for action in self._subparsers_actions())
-        return [name for action in parser._actions for name in action.option_strings]
+        own = [name for action in parser._actions for name in action.option_strings]
+        return own + [name for action in parser._subparsers_actions() for deeper in action.choices
+                      for name in parser.options_of(deeper)]
 
     def _subparsers_actions(self) -> list[argparse._SubParsersAction[_Parser]]:
         return [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
@@ -275,8 +301,7 @@ def _parser() -> _Parser:
     report = add("report", "write a run's reports again (console, JSON, JUnit, HTML)")
     report.add_argument("run", type=Path, metavar="RUN")
     report.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
-    boards = add("boards", "list boards")
-    boards.add_argument("--json", action="store_true")
+    _boards_parser(add("boards", "list boards and how they stand; look after them"))
     doctor = add("doctor", "say what is missing on this machine and how to get it")
     doctor.add_argument("--json", action="store_true")
     commands.add_parser("gpu", help="the emulated GPU by itself: serve, params, firmware", add_help=False)

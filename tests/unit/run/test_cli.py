@@ -11,7 +11,7 @@ import pytest
 
 from panthorlab import cli
 from panthorlab.errors import LabError
-from panthorlab.run import tools
+from panthorlab.run import boards
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,12 @@ WRONG = [
     (("run",), "--kernel", "--help"),
     (("resume", "nowhere"), "no run here", "runs/"),
     (("report", "nowhere"), "no run here", "runs/"),
-    (("boards", "extra"), "`extra`", "--help"),
+    (("boards", "extra"), "`boards extra`", "`train`"),
+    (("boards", "zzz"), "`boards zzz`", "--help"),
+    (("boards", "train", "qemu-g610", "--boot", "3"), "no option `--boot`", "`--boots`"),
+    (("boards", "quarantine", "rock-5b"), "--reason", "boards quarantine --help"),
+    (("boards", "release", "qemu-g610"), "an emulated one", "real boards"),
+    (("boards", "release", "qemu-g61"), "no board `qemu-g61`", "`qemu-g610`"),
 ]
 
 
@@ -110,7 +115,7 @@ def test_no_error_is_ever_taken_for_the_kernels_fault(
     def fail(_options: object) -> int:
         raise error
 
-    monkeypatch.setattr(tools, "boards", fail)
+    monkeypatch.setattr(boards, "main", fail)
     assert cli.main(["boards", "--json"]) == status
     out, err = capsys.readouterr()
     assert json.loads(out)["exit"] == status
