@@ -18,6 +18,7 @@ from typing import Any, Final, NoReturn
 
 from panthorlab import __version__
 from panthorlab.errors import LabError, PanthorlabError, UsageError
+from panthorlab.run.job import BOOT_METHODS
 
 EXIT_STATUS = """\
 exit status: 0 as wanted · 1 the kernel under test is at fault · 2 usage or bad input · 3 inconclusive, or unchanged
@@ -72,7 +73,10 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
 def _add_board(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("board")
     group.add_argument(
-        "--board", default="qemu-g610", metavar="NAME", help="a file of board_configs/ (default: %(default)s)"
+        "--board",
+        action="append",
+        metavar="NAME",
+        help="a file of board_configs/ (default: qemu-g610); repeat it to spread iterations over several boards",
     )
     group.add_argument(
         "--param",
@@ -80,6 +84,24 @@ def _add_board(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="gpu.NAME=VALUE",
         help="set a parameter of the emulated GPU (`panthorlab gpu params` lists them); may be repeated",
+    )
+
+
+def _add_lab(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("real boards")
+    group.add_argument("--tag", metavar="TAG", help="all boards with this tag that are free, instead of --board")
+    group.add_argument(
+        "--boot-method",
+        choices=BOOT_METHODS,
+        default="auto",
+        help="how the board gets the kernel to run (default: %(default)s, the board's file decides)",
+    )
+    group.add_argument(
+        "--wait",
+        type=_duration,
+        default=3600.0,
+        metavar="TIME",
+        help="how long to wait for a --board that somebody else has (default: 1h)",
     )
 
 
@@ -106,7 +128,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         type=_positive,
         default=2,
         metavar="N",
-        help="boards to run at once, each on a CPU of its own (default: %(default)s)",
+        help="copies of an emulated board to run at once, each on a CPU of its own (default: %(default)s)",
     )
     group.add_argument(
         "--time-limit",
@@ -164,6 +186,7 @@ def _validate_parser(parser: argparse.ArgumentParser) -> None:
         "--expect", choices=["fix", "no-change"], default="fix", help="what the patch promises (default: %(default)s)"
     )
     _add_board(parser)
+    _add_lab(parser)
     _add_run(parser)
     _add_output(parser)
 
@@ -174,6 +197,7 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--overlay", type=Path, metavar="DIR", help="files laid over the board's root file system")
     _add_board(parser)
+    _add_lab(parser)
     _add_run(parser)
     _add_output(parser)
     parser.add_argument(

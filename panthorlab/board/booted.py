@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from panthorlab.board import spawn
+from panthorlab import spawn
 from panthorlab.board.agent import AgentShell
 from panthorlab.board.api import Hazard
 from panthorlab.board.config import EmulatedFile
@@ -125,6 +125,13 @@ class BootedEmulatedBoard:
         if self._parts.model is None or failure not in INJECTIONS:
             raise UsageError(f"board {self.name} cannot produce `{failure}`")
         self._parts.model.inject(failure)
+
+    @property
+    def slowness(self) -> float:
+        return 1.0
+
+    def last_words(self) -> bytes:
+        return self.console_log.read_bytes()
 
     def hazards(self) -> Sequence[Hazard]:
         return self._parts.model.hazards() if self._parts.model else []

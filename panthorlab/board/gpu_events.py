@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The emulated GPU's own word on spoilt evidence: its event file (`panthorlab gpu serve --events`), read as it grows."""
+"""The emulated GPU's own word on spoilt evidence: the event file of `panthorlab gpu serve`, read as it grows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HAZARDS = frozenset({"unmodelled", "model-error", "dma-after-shutdown"})
 
 
 class GpuEvents:
-    """Hazards among the events of a file that one writer appends to. A file that is made anew is read from its start."""
+    """Hazards among the events of a file that one writer appends to. A file made anew is read from its start."""
 
     def __init__(self, path: Path, *, from_end: bool = False) -> None:
         """`from_end`: what is in the file already is of earlier boots."""

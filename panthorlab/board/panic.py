@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 
 from panthorlab.board.console import ConsoleLine
@@ -16,6 +17,11 @@ _HANG = re.compile(
 # arm64 begins with the first; the second only as a kernel prints it, so that `cat /proc/version` does not count.
 _KERNEL = re.compile(rb"(Booting Linux on physical CPU )|\[ {0,8}0\.0+\] ?(?:\[ {0,6}[TC]\d+\] ?)?(Linux version )\d")
 _FIRMWARE = re.compile(rb"^(?:\W{0,4}|<debug_uart>\W{0,4})U-Boot (?:SPL |TPL |VPL )?20\d\d\.")
+
+KERNEL_START = _KERNEL
+"""A kernel's first line."""
+FIRST_WORDS = re.compile(rb"%s|%s" % (_FIRMWARE.pattern, _KERNEL.pattern))
+"""What a board says first after a reset: firmware's banner or, if that is silent, a kernel's first line."""
 
 # A line with none of these says nothing; looking for them takes a tenth of the time that the expressions take.
 _ANCHORS: tuple[tuple[bytes, str], ...] = (
@@ -36,9 +42,10 @@ class PanicWatcher:
     """A listener of a console, for one kernel: make it before that kernel starts. `on_panic` runs in the reader's
     thread, once."""
 
-    def __init__(self, on_panic: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, on_panic: Callable[[], object] = lambda: None, *, running: bool = False) -> None:
+        """`running`: the kernel runs already, so that whatever starts is another."""
         self._on_panic = on_panic
-        self._starts = [0, 0]
+        self._starts = [1, 1] if running else [0, 0]
         self.panic: str | None = None
         """Why the kernel panicked first, in its own words."""
         self.panic_time: float | None = None
@@ -48,7 +55,7 @@ class PanicWatcher:
         """The first line by which the kernel said that something hangs: hung task, lockup, RCU stall."""
         self.firmware: float | None = None
         """When U-Boot (or its SPL) showed its banner last; host time as in `ConsoleLine`."""
-        self.kernel_started: float | None = None
+        self.kernel_started: float | None = time.monotonic() if running else None
         """When a kernel printed its first line."""
         self.rebooted: float | None = None
         """When, after that, firmware or another kernel started: a reboot, a silent one if there was no `panic`."""
@@ -87,5 +94,5 @@ class PanicWatcher:
             if self.kernel_started is not None:
                 self._reboot(line.time)
 
-    def _reboot(self, time: float) -> None:
-        self.rebooted = time if self.rebooted is None else self.rebooted
+    def _reboot(self, when: float) -> None:
+        self.rebooted = when if self.rebooted is None else self.rebooted

@@ -10,7 +10,7 @@ from functools import partial
 from panthorlab.gpu import registers as regs
 from panthorlab.gpu.chip import Chip, Clock
 from panthorlab.gpu.events import Reporter
-from panthorlab.gpu.fw.mcu import Mcu
+from panthorlab.gpu.fw.mcu import Mcu, McuHangError
 from panthorlab.gpu.fw.memory import McuMemoryError
 from panthorlab.gpu.irq import IrqBlock
 from panthorlab.gpu.loop import Loop
@@ -85,8 +85,11 @@ class Gpu:
         """Whether `error` is modelled behaviour, not a bug of the model; then it has taken effect."""
         if isinstance(error, McuMemoryError):
             self.mcu.die(str(error))
-            return True
-        return False
+        elif isinstance(error, McuHangError):
+            self.mcu.hang()
+        else:
+            return False
+        return True
 
     # --- GPU control
 

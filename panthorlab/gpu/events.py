@@ -3,7 +3,8 @@
 
 Kinds of events: `unmodelled` (something asked for is not emulated: spoils the iteration), `model-error` (a bug of the
 model: spoils the run), `check` (a self-check failed: the guest, or the model, did something odd), `mmu-fault`,
-`write-out` (result of a heap context write-out), `late` (the host is overloaded), `counters` (once, at the end).
+`write-out` (result of a heap context write-out), `injected` (a failure that was asked for strikes), `late` (the host is
+overloaded), `counters` (once, at the end).
 """
 
 from __future__ import annotations

@@ -70,7 +70,8 @@ def _is_stale(path: Path) -> bool:
 
 
 def serve(options: Options) -> int:
-    """Until the client disconnects or SIGTERM or SIGINT comes. SIGUSR1 makes the MCU hang (an injected failure).
+    """Until the client disconnects or SIGTERM or SIGINT comes. SIGUSR1 injects a failure: the MCU hangs at
+    the next group that it is to start. `injected mcu-hang` on stdout then says that it will.
 
     Returns the exit status.
     """
@@ -123,8 +124,9 @@ class _Session:
         if signal.SIGTERM in numbers or signal.SIGINT in numbers:
             self._loop.stop()
         elif signal.SIGUSR1 in numbers:
-            self._reporter.log("injected: the MCU hangs until it is stopped or reset")
-            self._gpu.mcu.hang()
+            self._gpu.mcu.arm_hang()
+            self._reporter.log("injected: the MCU hangs at the next group that it is to start")
+            print("injected mcu-hang", flush=True)
 
     def _accept(self, listener: socket.socket) -> None:
         connection, _ = listener.accept()

@@ -14,7 +14,7 @@ from panthorlab.board import lab
 from panthorlab.board.config import BoardFile, board_file_schema, read_board_file
 from panthorlab.board.real.file import RealFile
 from panthorlab.board.registry import board_files, find_board_file
-from panthorlab.errors import PanthorlabError, UsageError
+from panthorlab.errors import LabError, PanthorlabError, UsageError
 from panthorlab.run.progress import Progress
 
 
@@ -99,8 +99,11 @@ def _trust(options: argparse.Namespace) -> int:
         raise UsageError(f"board {name} has no section `ssh`",
                          hint="name its host there: its keys are pinned before it is used")
     hostkeys = importlib.import_module("panthorlab.board.real.hostkeys")
-    pinned = hostkeys.trust(name, described.ssh, confirm=_confirm(yes=options.yes), lab_dir=lab.lab_dir())
-    return _done(options, name, "\n".join(pinned))
+    known_hosts = hostkeys.known_hosts()
+    if not hostkeys.trust(name, described.ssh, known_hosts=known_hosts, confirm=_confirm(yes=options.yes)):
+        raise UsageError(f"the host keys of board {name} were not accepted", hint="until they are, it cannot be used")
+    pinned = [hostkeys.fingerprint(key) for key in hostkeys.pinned(known_hosts, name)]
+    return _done(options, name, "\n".join(f"{name}: pinned {text}" for text in pinned))
 
 
 def _confirm(*, yes: bool) -> Any:
@@ -123,10 +126,16 @@ def _train(options: argparse.Namespace) -> int:
     train = importlib.import_module("panthorlab.board.real.train").train
     progress = Progress()
     try:
-        said = train(name, described, options.boots or described.recovery.health_boots, progress.step)
+        health = train(name, described, options.boots, progress.step)
     finally:
         progress.finish()
-    return _done(options, name, said or f"{name}: healthy")
+    detail = f"{health.good} of {health.boots} known-good boots in {health.seconds:.0f} s"
+    lab.record_health(name, healthy=health.problem is None, detail=detail)
+    if health.problem is not None:
+        lab.quarantine(name, f"failed its health check: {health.problem.splitlines()[0]}")
+        raise LabError(f"{name}: {detail}; {health.problem}", hint="it is quarantined until it passes")
+    lab.release(name)
+    return _done(options, name, f"{name}: healthy, {detail}")
 
 
 def _quarantine(options: argparse.Namespace) -> int:

@@ -78,8 +78,8 @@ class LogFollower:
             return list(self._strays)
 
     def last_words(self) -> list[Finding]:
-        """Findings on the console of a board that died, where alone its end was told."""
-        return scan_bytes(self._board.console_log.read_bytes())
+        """Findings of a board that died in what it said last, where alone its end was told."""
+        return scan_bytes(self._board.last_words())
 
     def text(self) -> str:
         """The raw records so far."""

@@ -5,11 +5,11 @@ One JSON file a board in the lab directory (`place`), changed under a lock and n
 holds a board by a lease (`lease`); boards that fail their health check are quarantined (`state`).
 """
 
-from panthorlab.board.lab.lease import BusyError, Lease, QuarantinedError, lease, run_token
+from panthorlab.board.lab.lease import VARIABLE, BusyError, Lease, QuarantinedError, lease, run_token
 from panthorlab.board.lab.place import lab_dir
 from panthorlab.board.lab.state import Standing, State, quarantine, record_health, release, standing
 
 __all__ = [
-    "BusyError", "Lease", "QuarantinedError", "Standing", "State", "lab_dir", "lease", "quarantine", "record_health",
-    "release", "run_token", "standing",
+    "VARIABLE", "BusyError", "Lease", "QuarantinedError", "Standing", "State", "lab_dir", "lease", "quarantine",
+    "record_health", "release", "run_token", "standing",
 ]

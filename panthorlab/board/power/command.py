@@ -11,10 +11,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from panthorlab.board import spawn
+from panthorlab import spawn
+from panthorlab.board.power import web
 from panthorlab.board.power.file import CommandSwitch
 from panthorlab.board.power.switch import NeedsPersonError, SwitchError
-from panthorlab.board.power.web import BACKOFF, MAX_BACKOFF, quoted
+from panthorlab.board.power.web import quoted
 
 MAX_OUTPUT = 64 * 1024
 
@@ -36,7 +37,7 @@ class Command:
             except SwitchError:
                 if attempt == self._section.retries:
                     raise
-                time.sleep(min(BACKOFF * 2**attempt, MAX_BACKOFF))
+                time.sleep(min(web.BACKOFF * 2**attempt, web.MAX_BACKOFF))
 
     def state(self) -> bool | None:
         if self._section.state is None:

@@ -28,7 +28,9 @@ Argv = Annotated[list[str], Field(min_length=1, max_length=50)]
 class _Switch(Section):
     """What all switches have."""
 
-    off_time: Seconds = Field(5, description="seconds the board stays off at least: RAM and regulators drain")
+    off_time: Seconds = Field(
+        5, description="seconds the board stays off at least: RAM and regulators drain. A switch that cannot tell its "
+        "state may do it late: add how late")
     settle: Seconds = Field(
         10, description="seconds within which a switch that tells its state must have done what it was told")
     retries: Annotated[int, Field(ge=0, le=10)] = Field(3, description="further tries of a request that failed")

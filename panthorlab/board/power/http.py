@@ -6,6 +6,8 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
+from requests.auth import HTTPBasicAuth
+
 from panthorlab.board.power.file import HttpSwitch
 from panthorlab.board.power.secrets import from_environment, redact
 from panthorlab.board.power.switch import SwitchError
@@ -25,7 +27,9 @@ class Http:
             token = from_environment(section.token_env, "token of the power switch")
             redact.hide(token)
         self._fill = {"{user}": quote(section.user or "", safe=""), "{password}": quote(password or "", safe="")}
-        basic = (section.user, password) if section.user and password and not section.password_in_url else None
+        basic = None
+        if section.user and password and not section.password_in_url:
+            basic = HTTPBasicAuth(section.user.encode(), password.encode())  # str would be sent as Latin-1
         self.name = f"HTTP switch {section.on_url.split('?')[0]}"
         self._web = Web(self.name, timeout=section.timeout, retries=section.retries, auth=basic, token=token)
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An outlet of a PDU behind pdudaemon's HTTP listener (pdudaemon 1.1.1: httplistener.py, listener.py, pdurunner.py).
+"""An outlet of a PDU behind pdudaemon's HTTP listener.
 
-`GET /power/control/on?hostname=PDU&port=N` queues a job, one at a time a PDU, and answers when it was done: 200
-`OK - accepted request`, or 500 `Invalid request`, both for a PDU it does not know and for a job that failed as often as
-pdudaemon tries it (5 times, 5 s apart, by default). 200 is no proof: drivers ignore what the device or program says.
+From pdudaemon 1.1.1 (httplistener.py, listener.py, pdurunner.py): `GET /power/control/on?hostname=PDU&port=N` queues a
+job, one at a time a PDU, and answers when it ended: 200 `OK - accepted request`, or 500 `Invalid request`, both for a
+PDU it does not know and for a job that failed as often as it tries (5 times, 5 s apart, by default). Older ones, such
+as Debian 12's 0.0.8, answer 200 for a job that failed, too, and drivers may ignore what the device or program says: 200
+is no proof.
 """
 
 from __future__ import annotations

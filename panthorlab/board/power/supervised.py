@@ -163,7 +163,8 @@ class SupervisedPower:
 
 class _Interrupts:
     """Until `defer`, the first SIGINT or SIGTERM raises KeyboardInterrupt; later ones, and all after `defer`, wait for
-    the end of the context, where the first is delivered anew. Does nothing outside the main thread: no signal gets there.
+    the end of the context, where the first is delivered anew. Outside the main thread it does nothing: no signal gets
+    there.
     """
 
     def __init__(self, tell: Callable[[], None]) -> None:

@@ -31,7 +31,7 @@ class Web:
     """Requests to one device. `name`: the device in messages; `timeout`: seconds a single request may take."""
 
     def __init__(
-        self, name: str, *, timeout: float, retries: int, auth: AuthBase | tuple[str, str] | None = None,
+        self, name: str, *, timeout: float, retries: int, auth: AuthBase | None = None,
         token: str | None = None, passing: frozenset[int] = PASSING,
     ) -> None:
         self.name, self._timeout = name, timeout

@@ -23,7 +23,7 @@ _SYSRQ_ANSWER: Final = 10.0
 
 
 def why_silent(rig: Rig, watch: PanicWatcher, boot_id: str) -> tuple[PanthorlabError, SecureShell | None]:
-    """What became of a board that ran `boot_id` and whose connection is lost. With a new connection, if there is one."""
+    """What became of a board that ran `boot_id` and whose connection is lost; with a new connection, if there is."""
     if watch.panic is not None:
         return BootError(f"kernel panic: {watch.panic}"), None
     if watch.rebooted is not None:

@@ -17,11 +17,11 @@ from panthorlab.board.real.booted import BootedRealBoard
 from panthorlab.board.real.command_line import command_line, mark, marked
 from panthorlab.board.real.file import RealFile
 from panthorlab.board.real.methods.choice import SWAP, Chosen, check_method, choose
-from panthorlab.board.real.parts import Booting, Rig, SecureShell
+from panthorlab.board.real.parts import Booting, RefusedError, Rig, SecureShell
 from panthorlab.board.real.recovery import forget_crashes
 from panthorlab.board.real.rig import open_rig
 from panthorlab.board.real.watch import Watch
-from panthorlab.board.real.workdir import bring, overlay_files, programs, require_firmware
+from panthorlab.board.real.workdir import overlay_files, programs, require_firmware
 from panthorlab.errors import BootError, EvidenceError, LabError, PanthorlabError, UsageError
 from panthorlab.kernel.model import Kernel
 
@@ -88,7 +88,7 @@ class RealBoard:
         _prove(rig, shell, kernel, exchanged=swapped)
         forget_crashes(rig, shell)
         rig.progress("workloads")
-        bring(shell, {**programs(kernel, board.work_dir), **overlay})
+        shell.put_files({**programs(kernel, board.work_dir), **overlay}, timeout=self.file.time_limits.load)
         if not swapped:
             require_firmware(shell, rig.file.firmware)
             panthor_driver.load(rig, shell, kernel)
@@ -109,6 +109,8 @@ def _connect(rig: Rig, watch: Watch, why_lost: Callable[[], PanthorlabError]) ->
     while True:
         try:
             return rig.connect(min(_CONNECT_SLICE, limit), why_lost=why_lost)
+        except RefusedError:
+            raise
         except LabError as error:
             if watch.panic.panic is not None:
                 raise BootError(f"kernel panic: {watch.panic.panic}") from error

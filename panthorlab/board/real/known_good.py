@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Final
 
 from panthorlab.board.api import RemoteFileError, Shell
@@ -56,13 +57,11 @@ def unsuitable(shell: Shell, rig: Rig) -> str | None:
 
 
 def restart(rig: Rig, shell: SecureShell) -> None:
-    """Have a board that answers over SSH restart: orderly, else by sysrq, else by its power. The connection is closed."""
+    """Have a board that answers over SSH restart: orderly, else by sysrq, else by its power. Closes the connection."""
     for way in (_orderly, _by_sysrq):
         since = time.monotonic()
-        try:
+        with suppress(LabError):  # the board may well be gone before it answers: the console tells
             way(shell)
-        except LabError:
-            pass  # it may well be gone before it answers; the console tells
         if rig.console.wait_for(lambda line: bool(FIRST_WORDS.search(line.text)), _REBOOT_TIMEOUT, since=since):
             shell.close()
             return

@@ -12,7 +12,7 @@ from typing import Protocol
 from panthorlab.board.api import Shell
 from panthorlab.board.console import ConsoleLine
 from panthorlab.board.real.file import RealFile
-from panthorlab.errors import PanthorlabError
+from panthorlab.errors import LabError, PanthorlabError
 from panthorlab.kernel.model import Kernel
 
 
@@ -113,13 +113,18 @@ class Power(Protocol):
         """True on, False off, None cannot tell."""
 
 
+class RefusedError(LabError):
+    """The board answers, and will not have us, or is not to be trusted; trying again does not help."""
+
+
 class SecureShell(Shell, Protocol):
     """A `Shell` over SSH that notices when its connection has gone."""
 
     def ping(self, timeout: float) -> bool: ...
 
-    def put_files(self, files: Mapping[Path, str]) -> None:
-        """Host files to paths on the board (directories are made), checked by sha256; those that are right are left."""
+    def put_files(self, files: Mapping[Path, str], *, timeout: float) -> tuple[str, ...]:
+        """Host files to paths on the board (directories are made), checked by sha256; those that are right are left.
+        The paths that were written."""
 
     def close(self) -> None: ...
 
@@ -162,14 +167,17 @@ class Booting:
 class BootMethod(Protocol):
     """One way to get a kernel to run. Stateless; one small module each in `real/methods/`."""
 
-    name: str
-    provenance: str
-    """One sentence for people: where modules and the root file system come from."""
+    @property
+    def name(self) -> str: ...
 
-    def refuse(self, rig: Rig, booting: Booting) -> str | None:
+    @property
+    def provenance(self) -> str:
+        """One sentence for people: where modules and the root file system come from."""
+
+    def refuse(self, rig: Rig, booting: Booting, /) -> str | None:
         """Why this method will not boot this kernel on this board, with what to do instead; None if it will."""
 
-    def start(self, rig: Rig, booting: Booting) -> None:
+    def start(self, rig: Rig, booting: Booting, /) -> None:
         """To the moment when the kernel under test has control (or the module is exchanged). Every wait has a deadline
         and names the last step done. Raises LabError; BootError only for what the kernel under test did."""
 

@@ -126,7 +126,7 @@ def _sysrq(rig: Rig, shell: SecureShell | None, key: str) -> None:
 
 
 def _warm_reset(log: _Log, shell: SecureShell | None, *, panicked: bool, since: float) -> bool:
-    """Reset without losing RAM: by itself after a panic, by the reset line, by sysrq-b. True once firmware speaks again."""
+    """Reset without losing RAM: by itself after a panic, by the reset line, by sysrq-b. True once firmware speaks."""
     for what, action in _resets(log.rig, shell, panicked=panicked):
         log.step(what)
         try:

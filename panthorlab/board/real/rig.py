@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Take a real board into one's hands: lease it, acquire its labgrid place, open console and power; and give all back."""
+"""Take a real board into one's hands: lease it, acquire its labgrid place, open console and power; give all back."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from panthorlab.board.lab import lab_dir, lease
-from panthorlab.board.power.supervised import open_power
+from panthorlab.board.power import open_power
 from panthorlab.board.real.console import open_console
 from panthorlab.board.real.file import RealFile
+from panthorlab.board.real.hostkeys import known_hosts
 from panthorlab.board.real.parts import Rig, SecureShell
 from panthorlab.board.real.ssh import connect
 from panthorlab.errors import LabError, PanthorlabError
@@ -31,19 +32,22 @@ def open_rig(
     by whomever, is on afterwards.
     """
     with ExitStack() as held:
-        held.enter_context(lease(name, run_dir, wait=LEASE_WAIT, despite_quarantine=despite_quarantine, on_note=progress))
+        held.enter_context(lease(name, run_dir, wait=LEASE_WAIT, despite_quarantine=despite_quarantine,
+                                 on_note=progress))
         file = held.enter_context(_placed(file, name, progress))
-        assert file.console is not None and file.power is not None and file.ssh is not None  # noqa: S101 - file.py
+        if file.console is None or file.power is None or file.ssh is None:
+            raise LabError(f"board {name} has no console, no power or no SSH")  # file.py and labgrid have seen to it
         console = open_console(file.console, log_dir / "console.log")
         held.callback(console.close)
-        power = open_power(file.power, board=name, state_dir=lab_dir(), progress=progress)
-        if power.state() is False:
-            progress("switch on: the board was off")
+        power = held.enter_context(open_power(file.power, board=name, state_dir=lab_dir(), progress=progress))
+        if power.left_off or power.state() is False:
+            progress("switch on: the board was left off")
             power.on()
         ssh = file.ssh
 
         def reach(timeout: float, *, why_lost: Callable[[], PanthorlabError] | None = None) -> SecureShell:
-            return connect(ssh, board=name, lab_dir=lab_dir(), timeout=timeout, why_lost=why_lost)
+            return connect(ssh, board=name, known_hosts=known_hosts(), timeout=timeout,
+                           why_lost=why_lost)
 
         yield Rig(name=name, file=file, console=console, power=power, connect=reach, log_dir=log_dir, progress=progress)
 
@@ -57,10 +61,4 @@ def _placed(file: RealFile, name: str, progress: Callable[[str], None]) -> Itera
     from panthorlab.board.lab.labgrid import acquire
 
     with acquire(file.labgrid, owner=f"panthorlab-{name}", lab_dir=lab_dir(), timeout=600, progress=progress) as place:
-        found = {"console": place.console, "power": place.power, "ssh": place.ssh}
-        filled = file.model_copy(update={key: value for key, value in found.items() if getattr(file, key) is None})
-        missing = [key for key in found if getattr(filled, key) is None]
-        if missing:
-            raise LabError(f"the labgrid place {file.labgrid.place} has no {', '.join(missing)}, nor has the board file",
-                           hint="export it from the place, or add the section to the board file")
-        yield filled
+        yield place.onto(file)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import threading
@@ -40,7 +39,7 @@ def _in_directory(root: Path, board: str, files: Mapping[str, Path]) -> Iterator
         folder = Path(tempfile.mkdtemp(dir=base))
     except OSError as error:
         raise LabError(f"cannot write to the TFTP directory {root}: {error.strerror}",
-                       hint="`boot.tftp.root` must be the directory that the TFTP server serves, and writable") from error
+                       hint="`boot.tftp.root` must be what the TFTP server serves, and writable") from error
     try:
         folder.chmod(0o755)  # TFTP servers run as nobody
         for name, source in files.items():
@@ -56,7 +55,7 @@ def _copy(source: Path, target: Path) -> None:
     try:
         shutil.copyfile(source, part)
         part.chmod(0o644)
-        os.replace(part, target)
+        part.replace(target)
     except OSError as error:
         raise LabError(f"cannot copy {source} to {target}: {error.strerror}", hint="is the disk full?") from error
 
@@ -80,8 +79,9 @@ def _served(section: Tftp, root: Path) -> Iterator[None]:
     thread.start()
     try:
         if not server.is_running.wait(_READY_TIMEOUT) or failed:
-            raise LabError(f"the TFTP server cannot listen on UDP port {section.port}: {failed[0] if failed else 'time-out'}",
-                           hint="ports below 1024 need privilege: use another port, or a TFTP server of the lab (`root`)")
+            why = failed[0] if failed else "time-out"
+            raise LabError(f"the TFTP server cannot listen on UDP port {section.port}: {why}",
+                           hint="ports below 1024 need privilege: take another, or a TFTP server of the lab (`root`)")
         yield
     finally:
         server.stop(now=True)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-import time
 import zlib
 from pathlib import Path
 from typing import Final
@@ -14,7 +13,6 @@ from panthorlab.board.real.parts import Dialogue
 from panthorlab.errors import LabError
 
 AUTOBOOT: Final = rb"Hit any key to stop autoboot|[Aa]utoboot in \d+|Press .{1,30} to (?:abort|stop)"
-_NUDGE: Final = 2.0
 _QUICK: Final = 20.0
 # U-Boot's console buffer (CONFIG_SYS_CBSIZE) is 256 bytes on small boards.
 _LINE: Final = 200
@@ -52,15 +50,9 @@ class UBootShell:
         """From power-on to the prompt. The key is sent at the countdown, and again until the prompt is there: one that
         comes before U-Boot listens is lost, and a prompt can be torn by noise."""
         self._dialogue.expect(AUTOBOOT, self._prompt, timeout=self._limits.uboot, what="U-Boot's autoboot countdown")
-        deadline = time.monotonic() + self._limits.uboot
-        while True:
-            self._dialogue.send(self._section.interrupt)
-            try:
-                self._dialogue.expect(self._prompt, timeout=_NUDGE, what="U-Boot's prompt")
-                return
-            except LabError:
-                if time.monotonic() > deadline:
-                    raise
+        self._dialogue.send(self._section.interrupt)
+        self._dialogue.expect(self._prompt, timeout=self._limits.uboot, what="U-Boot's prompt",
+                              nudge="\x03")
 
     def run(self, command: str, *, timeout: float = _QUICK) -> str:
         """One command. Raises LabError if U-Boot does not know it."""
@@ -105,5 +97,5 @@ class UBootShell:
 
     def boot(self, kernel: str, ramdisk: str | None, fdt: str) -> None:
         """booti. Returns when the command is sent; the kernel's first line is for the caller to await."""
-        self._dialogue.send(f"booti {kernel} {ramdisk or '-'} {fdt}\n")
+        self._dialogue.send(f"booti {kernel} {ramdisk or '-'} {fdt}\r")
         self._dialogue.expect(rb"Starting kernel|Booting Linux on", timeout=_QUICK, what="`booti`")

@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from panthorlab.board.api import RemoteFileError, Shell
 from panthorlab.board.real.file import Firmware
-from panthorlab.board.real.parts import SecureShell
 from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel.model import Kernel
 
@@ -36,11 +34,6 @@ def overlay_files(overlay: Path) -> dict[Path, str]:
         if path.is_file():
             found[path] = f"/{path.relative_to(overlay)}"
     return found
-
-
-def bring(shell: SecureShell, files: Mapping[Path, str]) -> None:
-    """Copy what is not there yet."""
-    shell.put_files(files)
 
 
 def require_firmware(shell: Shell, section: Firmware) -> None:

@@ -12,7 +12,7 @@ from panthorlab.board.real.methods.extlinux import ExtlinuxTrial
 from panthorlab.board.real.methods.kexec import Kexec
 from panthorlab.board.real.methods.module_swap import ModuleSwap
 from panthorlab.board.real.methods.uboot_tftp import UBootTftp
-from panthorlab.board.real.parts import BootMethod, Booting, Rig
+from panthorlab.board.real.parts import Booting, BootMethod, Rig
 from panthorlab.errors import UsageError
 
 AUTO: Final = "auto"

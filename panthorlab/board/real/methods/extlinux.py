@@ -14,7 +14,7 @@ from panthorlab.board.real.file import Extlinux
 from panthorlab.board.real.known_good import bring_up, restart
 from panthorlab.board.real.methods.device_tree import device_tree
 from panthorlab.board.real.parts import Booting, Rig, SecureShell
-from panthorlab.errors import BootError, LabError
+from panthorlab.errors import LabError
 
 TRIAL: Final = "trial.conf"
 _ARM_TIMEOUT: Final = 30.0
@@ -35,13 +35,13 @@ class ExtlinuxTrial:
     name = "extlinux"
     provenance = "root file system: the board's own (`boot.root`); modules: of the build, copied over SSH"
 
-    def refuse(self, rig: Rig, booting: Booting) -> str | None:
+    def refuse(self, rig: Rig, _booting: Booting) -> str | None:
         section = rig.file.boot.extlinux
         if section is None:
             return "the board file has no `boot.extlinux`"
         if section.fallback == "none":
-            return ("`boot.extlinux.fallback: none`: nothing would bring the known-good kernel back after a hang. Set up "
-                    "U-Boot's bootcount or a watchdog (docs/lab-operator.md), or use uboot-tftp")
+            return ("`boot.extlinux.fallback: none`: nothing would bring the known-good kernel back after a hang. Set "
+                    "up U-Boot's bootcount or a watchdog (docs/rock-5b.md), or use uboot-tftp")
         return None
 
     def start(self, rig: Rig, booting: Booting) -> None:
@@ -75,8 +75,8 @@ def _install(rig: Rig, section: Extlinux, booting: Booting, shell: SecureShell) 
     with tempfile.TemporaryDirectory() as scratch:
         config = Path(scratch, TRIAL)
         config.write_text(trial_config(section, booting.command_line, fdt=fdt.name if fdt else None))
-        shell.put_files(files)
-        shell.put_files({config: str(folder / TRIAL)})
+        shell.put_files(files, timeout=rig.file.time_limits.load)
+        shell.put_files({config: str(folder / TRIAL)}, timeout=rig.file.time_limits.load)
     if shell.run(["sync"], timeout=rig.file.time_limits.load).status:
         raise LabError(f"board {rig.name}: `sync` failed; is its disk well?")
 
@@ -86,4 +86,4 @@ def _arm(section: Extlinux, shell: SecureShell) -> None:
     if done.status:
         raise LabError(f"`{' '.join(section.arm)}` ended with status {done.status}: "
                        f"{(done.stderr or done.stdout).decode('utf-8', 'replace').strip()}",
-                       hint="`boot.extlinux.arm` must have the next boot take the trial entry; docs/lab-operator.md")
+                       hint="`boot.extlinux.arm` must have the next boot take the trial entry; docs/rock-5b.md")

@@ -12,7 +12,7 @@ from panthorlab.board.real.methods.device_tree import device_tree
 from panthorlab.board.real.parts import Booting, Rig
 from panthorlab.board.real.tftp import staged
 from panthorlab.board.real.uboot import UBootShell
-from panthorlab.errors import BootError
+from panthorlab.errors import BootError, LabError
 
 KERNEL: Final = "Image"
 FDT: Final = "board.dtb"
@@ -24,7 +24,7 @@ class UBootTftp:
     name = "uboot-tftp"
     provenance = "root file system: the board's own (`boot.root`); modules: of the build, copied over SSH"
 
-    def refuse(self, rig: Rig, booting: Booting) -> str | None:
+    def refuse(self, rig: Rig, _booting: Booting) -> str | None:
         if rig.file.boot.uboot is None or rig.file.boot.tftp is None:
             return "the board file has no `boot.uboot` and `boot.tftp`"
         if rig.file.boot.uboot.fdt == "file" and rig.file.dtb is None:
@@ -33,7 +33,8 @@ class UBootTftp:
 
     def start(self, rig: Rig, booting: Booting) -> None:
         boot = rig.file.boot
-        assert boot.uboot is not None and boot.tftp is not None  # noqa: S101 - refuse() has looked
+        if boot.uboot is None or boot.tftp is None:
+            raise LabError("uboot-tftp was started though it refuses")
         blob = device_tree(rig.file, booting.kernel) if boot.uboot.fdt == "file" else None
         files = {KERNEL: booting.kernel.image, **({FDT: blob} if blob else {})}
         with staged(boot.tftp, rig.name, files) as names, rig.console.dialogue() as dialogue:
