@@ -59,7 +59,8 @@ class GpuModel:
         """Starts it; `params` are `NAME: VALUE`, of which `trace` (on, off) and `seed` are not the model's own."""
         self.log, self.events = log_dir / "gpu.log", log_dir / "gpu-events.jsonl"
         self._complaints = log_dir / "gpu-stderr.log"
-        self._offset, self._hazards, self._said = 0, list[Hazard](), b""
+        self._hazards, self._said = list[Hazard](), b""
+        self._offset = self.events.stat().st_size if self.events.exists() else 0  # what is there is of earlier models
         own = dict(params)
         argv = [sys.executable, "-m", "panthorlab.gpu", "serve", "--socket", SOCKET, "--model", model,
                 "--log", str(self.log), "--events", str(self.events)]

@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-from panthorlab.board import spawn
+from panthorlab import spawn
 from panthorlab.board.cpus import CpuLease
 from panthorlab.board.gpu_model import GpuModel
 from panthorlab.errors import LabError

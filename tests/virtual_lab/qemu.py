@@ -50,11 +50,15 @@ class Machine:
 
 
 def _base(machine: Machine) -> list[str]:
-    """What the device tree depends on. Memory is a shared memfd, or the GPU model's DMA would read stale data."""
+    """What the device tree depends on: with firmware, for one, there is no GPIO controller.
+
+    Memory is a shared memfd, or the GPU model's DMA would read stale data.
+    """
     return [
         "-nodefaults", "-no-user-config", "-display", "none", "-accel", "tcg",
         "-cpu", machine.cpu, "-smp", "1", "-m", MEMORY,
         "-object", f"memory-backend-memfd,id=ram,size={MEMORY},share=on",
+        "-bios", str(binary()), "-drive", f"if=pflash,unit=1,format=raw,file={machine.flash}",
     ]
 
 
@@ -65,8 +69,6 @@ def arguments(machine: Machine) -> list[str]:
     """The whole command. A guest that resets stays: the board has power until the switch says otherwise."""
     argv = [
         *machine.qemu.argv, *_base(machine), "-machine", _MACHINE, "-dtb", str(machine.device_tree),
-        "-bios", str(binary()),
-        "-drive", f"if=pflash,unit=1,format=raw,file={machine.flash}",
         "-drive", f"if=none,id=disk,format=raw,file={machine.disk}",
         "-device", "virtio-blk-pci,drive=disk",
         "-netdev", f"user,id=net,ipv6=off,hostfwd=tcp:127.0.0.1:{machine.ssh_port}-:22",

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from panthorlab.board import spawn
+from panthorlab import spawn
 from panthorlab.errors import LabError
 from tests.virtual_lab.uart import Uart
 
@@ -92,7 +92,7 @@ def ser2net(folder: Path, uart: Uart, telnet_port: int, tcp_port: int) -> Servic
     config.write_text(
         "%YAML 1.1\n---\n"
         f"connection: &telnet\n  accepter: telnet(rfc2217),tcp,127.0.0.1,{telnet_port}\n"
-        f"  connector: telnet(rfc2217=false),tcp,127.0.0.1,{uart.port}\n"
+        f"  connector: telnet(rfc2217),tcp,127.0.0.1,{uart.port}\n"
         "  options:\n    max-connections: 4\n"
         f"connection: &tcp\n  accepter: tcp,127.0.0.1,{tcp_port}\n"
         f"  connector: serialdev,{uart.tty},1500000n81,local\n"

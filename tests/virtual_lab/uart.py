@@ -101,7 +101,7 @@ class Uart:
         elif source is self._board and self._board is not None:
             data = _receive(self._board)
             if data:
-                self._to_lab(self._from_board.feed(data)[0])
+                self._to_lab(self._from_board.feed(data).data)
             else:
                 self._drop_board()
         elif source == self._master:
@@ -114,8 +114,9 @@ class Uart:
             if not received:
                 self._drop_client(source)
                 return
-            data, breaks = self._clients[source].feed(received)
-            self._to_board(telnet.SEND_BREAK * breaks + telnet.escape(data))
+            piece = self._clients[source].feed(received)
+            self._to_board(telnet.SEND_BREAK * piece.breaks + telnet.escape(piece.data))
+            self._to_client(source, piece.reply)
 
     def _take_orders(self) -> None:
         with self._lock:
@@ -134,10 +135,13 @@ class Uart:
                 os.write(self._master, data)
         escaped = telnet.escape(data)
         for client in list(self._clients):
-            try:
-                client.sendall(escaped)
-            except OSError:
-                self._drop_client(client)
+            self._to_client(client, escaped)
+
+    def _to_client(self, client: socket.socket, stream: bytes) -> None:
+        try:
+            client.sendall(stream)
+        except OSError:
+            self._drop_client(client)
 
     def _to_board(self, stream: bytes) -> None:
         if self._board is not None:
