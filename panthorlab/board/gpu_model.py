@@ -55,7 +55,7 @@ class GpuModel:
         self, *, model: str, params: Mapping[str, str], run_dir: Path, log_dir: Path, cpu: int | None,
     ) -> None:
         """Starts it; `params` are `NAME: VALUE`, of which `trace` (on, off) and `seed` are not the model's own."""
-        self.log, self.events = log_dir / "gpu.log", GpuEvents(log_dir / "gpu-events.jsonl")
+        self.log, self.events = log_dir / "gpu.log", GpuEvents(log_dir / "gpu-events.jsonl", from_end=True)
         self._complaints = log_dir / "gpu-stderr.log"
         self._said = b""
         own = dict(params)
