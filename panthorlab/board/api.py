@@ -30,7 +30,8 @@ class Completed:
 class Hazard:
     """The board's own word that evidence is spoiled, e.g. the GPU model met something it does not emulate.
 
-    `time`: host CLOCK_MONOTONIC in seconds. `kind`: `unmodelled`, `model-error`.
+    `time`: host CLOCK_MONOTONIC in seconds. `kind`: `unmodelled`, `model-error`, or `dma-after-shutdown` (the GPU was
+    at work when a kernel handed over to the next one by kexec).
     """
 
     time: float
@@ -94,6 +95,11 @@ class BootedBoard(Protocol):
     @property
     def boot_id(self) -> str:
         """/proc/sys/kernel/random/boot_id as read right after boot."""
+
+    @property
+    def log_start(self) -> int:
+        """Sequence number in /dev/kmsg from which the log is this board's: 0, or where its driver was loaded anew in a
+        boot that others used before."""
 
     @property
     def work_dir(self) -> str:

@@ -92,6 +92,10 @@ class BootedEmulatedBoard:
         self._boot_id = value
 
     @property
+    def log_start(self) -> int:
+        return 0
+
+    @property
     def work_dir(self) -> str:
         return WORK_DIR
 

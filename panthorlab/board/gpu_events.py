@@ -11,6 +11,7 @@ from pathlib import Path
 from panthorlab.board.api import Hazard
 
 HAZARDS = frozenset({"unmodelled", "model-error", "dma-after-shutdown"})
+"""Kinds of events that spoil evidence; the others (`mmu-fault`, `counters`, …) only inform."""
 
 
 class GpuEvents:

@@ -120,9 +120,8 @@ def _workloads(report: RunReport) -> list[str]:
     return [
         "<h2>Workloads</h2>", _table(head, rows, frozenset({2, 4, 7})),
         "<p><small>faulty/total with Wilson 95 % intervals; p: one-sided exact test (Fisher's; several boards are its "
-        "strata), Holm-adjusted over the "
-        "workloads of a role, ↓ fewer and ↑ more on after; missable: the rate on after that would have been missed "
-        "with a probability of 1 %.</small></p>",
+        "strata), Holm-adjusted over the workloads of a role, ↓ fewer and ↑ more on after; missable: the rate on after "
+        "that would have been missed with a probability of 1 %.</small></p>",
     ]
 
 

@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from panthorlab import spawn
 from panthorlab.board import lab
+from panthorlab.board.power.terminal import lent_terminal
 from panthorlab.board.registry import board_name
 from panthorlab.errors import LabError
 from panthorlab.outcome import Blame, Outcome
@@ -199,7 +200,10 @@ class Controller:
                 death=signal.SIGTERM,  # its boards are stopped in order
                 cwd=log_dir,
                 # other plugins are not for suites, and importing some of them takes longer than a boot
-                env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", lab.VARIABLE: lab.run_token()},
+                env={
+                    **os.environ, **lent_terminal(), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+                    lab.VARIABLE: lab.run_token(),
+                },  # fmt: skip
             )
         os.close(write_end)
         steps: Sequence[tuple[int, float]] = ((signal.SIGINT, STOP_GRACE), (signal.SIGKILL, 5.0))

@@ -21,7 +21,7 @@ JOIN: Final = 10.0
 
 
 class LogFollower:
-    """Runs `kmsg-follow` on the board for as long as it is open. Thread-safe.
+    """Runs `kmsg-follow` on the board for as long as it is open, from `board.log_start` on. Thread-safe.
 
     `path`: where the raw records are kept on the host. A second thread does the parsing, so that the shell's reader
     is never held up.
@@ -40,7 +40,9 @@ class LogFollower:
     def __enter__(self) -> Self:
         self._thread.start()
         self._process = self._board.shell.start(
-            [f"{self._board.work_dir}/kmsg-follow"], on_stdout=self._chunks.put, on_stderr=self._chunks.put
+            [f"{self._board.work_dir}/kmsg-follow", "--from", str(self._board.log_start)],
+            on_stdout=self._chunks.put,
+            on_stderr=self._chunks.put,
         )
         return self
 

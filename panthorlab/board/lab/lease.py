@@ -50,12 +50,12 @@ class Lease:
 
     def __init__(
         self, name: str, run: str, me: Holder, note: str, *, beat: float, expiry: float,
-        on_loss: Callable[[str], None],
+        on_loss: Callable[[str], None], on_note: Callable[[str], None],
     ) -> None:
         self.name, self.note = name, note
         self.lost = threading.Event()
         self._run, self._me, self._beat, self._expiry, self._on_loss = run, me, beat, expiry, on_loss
-        self._why = ""
+        self._why, self._on_note = "", on_note
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._keep_beating, name=f"lease-{name}", daemon=True)
         self._thread.start()
@@ -70,7 +70,10 @@ class Lease:
                            hint="what ran on the board since then does not count; resume the run when it is free")
 
     def release(self) -> None:
-        """Leave; the last process of the run to do so frees the board. Idempotent."""
+        """Leave; the last process of the run to do so frees the board. Idempotent.
+
+        A disk that is full now must not spoil what was done meanwhile: the lease ends with the process at the latest.
+        """
         if self._end.is_set():
             return
         self._end.set()
@@ -83,7 +86,10 @@ class Lease:
             left = record.lease.model_copy(update={"holders": others}) if others else None
             return record.model_copy(update={"lease": left})
 
-        records.update(self.name, leave)
+        try:
+            records.update(self.name, leave)
+        except LabError as error:
+            self._on_note(f"board {self.name} is free only when this process has ended: {error}")
 
     def _is_ours(self, record: Record) -> bool:
         return record.lease is not None and record.lease.run == self._run
@@ -157,7 +163,7 @@ def lease(
     note = taken.taken_over if taken.holders == (me,) else ""
     if note:
         on_note(note)
-    return Lease(name, run, me, note, beat=beat, expiry=expiry, on_loss=on_loss)
+    return Lease(name, run, me, note, beat=beat, expiry=expiry, on_loss=on_loss, on_note=on_note)
 
 
 def _take(

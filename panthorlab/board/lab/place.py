@@ -30,6 +30,10 @@ def lab_dir() -> Path:
     return path
 
 
-def file_mode(folder: Path) -> int:
-    """Mode of files in the lab directory: whoever may use the directory may use them, and nobody else."""
-    return stat.S_IMODE(folder.stat().st_mode) & 0o660 | 0o600
+def share(fd: int, folder: Path) -> None:
+    """Make an open file that this process made in the lab directory usable for whoever may use the directory, and for
+    nobody else, whatever the umask and the user's own group. Raises OSError."""
+    about = folder.stat()
+    os.fchmod(fd, stat.S_IMODE(about.st_mode) & 0o660 | 0o600)
+    if about.st_mode & stat.S_IWGRP and os.fstat(fd).st_gid != about.st_gid:  # the directory lacks the setgid bit
+        os.fchown(fd, -1, about.st_gid)

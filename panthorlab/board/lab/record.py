@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from panthorlab.board.lab.place import file_mode, lab_dir
+from panthorlab.board.lab.place import lab_dir, share
 from panthorlab.board.lab.process import Holder
 from panthorlab.errors import LabError
 
@@ -125,7 +125,7 @@ def _write(path: Path, record: Record) -> None:
         fd, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(fd, "wb") as file:
-                os.fchmod(file.fileno(), file_mode(path.parent))
+                share(file.fileno(), path.parent)
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -141,12 +141,12 @@ def _write(path: Path, record: Record) -> None:
 def _locked(path: Path) -> Iterator[None]:
     """The board's lock; the kernel gives it back if this process dies."""
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, file_mode(path.parent))
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise LabError(f"{path}: {error.strerror}") from error
+        raise LabError(f"{path}: {error.strerror}", hint="may you use this lab? ask its operator") from error
     try:
         if os.fstat(fd).st_uid == os.geteuid():
-            os.fchmod(fd, file_mode(path.parent))  # whatever the umask says
+            share(fd, path.parent)
         deadline = time.monotonic() + LOCK_DEADLINE
         while True:
             try:

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from enum import StrEnum
 
+from panthorlab.board.lab.lease import run_token
 from panthorlab.board.lab.process import user_name
 from panthorlab.board.lab.record import Health, LeaseRecord, Quarantine, Record, read, update
 from panthorlab.errors import UsageError
@@ -61,12 +62,14 @@ def quarantine(name: str, reason: str, *, by: str | None = None) -> None:
 
 def release(name: str, *, end_lease: bool = False) -> Standing:
     """Lift the quarantine and drop a stale lease; `end_lease` also ends the lease of a run that is alive, which
-    notices. Returns what was lifted. Raises UsageError if somebody has the board and `end_lease` is not given."""
+    notices. Returns what was lifted. Raises UsageError if there is none and another run has the
+    board, unless `end_lease` is given."""
     before: list[Standing] = []
 
     def change(record: Record) -> Record:
         before[:] = [_standing(record)]
-        if before[0].lease and not end_lease and not record.quarantine:
+        foreign = before[0].lease and before[0].lease.run != run_token()
+        if foreign and not end_lease and not record.quarantine:
             raise UsageError(f"board {name} is leased by {before[0].lease}",
                              hint="stop that run, or end its lease with --force: it will fail with a lab error")
         lease = before[0].lease if not end_lease else None

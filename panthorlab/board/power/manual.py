@@ -9,10 +9,9 @@ import time
 
 from panthorlab.board.power.file import ManualSwitch
 from panthorlab.board.power.switch import NeedsPersonError
+from panthorlab.board.power.terminal import LENT_TERMINAL
 
 TERMINAL = "/dev/tty"
-LENT_TERMINAL = "PANTHORLAB_TTY"
-"""Environment variable by which a controller lends its terminal to a worker."""
 MAX_LINE = 200
 
 

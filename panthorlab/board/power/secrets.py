@@ -39,8 +39,6 @@ class Redactor(logging.Filter):
         """From now on `secret` appears nowhere: as such, in a URL, or as basic authentication of `user`."""
         basic = base64.b64encode(f"{user}:{secret}".encode()).decode()
         self._forms |= {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), basic, repr(secret)[1:-1]}
-        for name in LEAKY_LOGGERS:
-            logging.getLogger(name).addFilter(self)
 
     def __call__(self, text: str) -> str:
         for form in _longest_first(self._forms):
@@ -58,3 +56,5 @@ def _longest_first(forms: Iterable[str]) -> list[str]:
 
 redact = Redactor()
 """Of this process: a secret of one board must not show up in a message about another either."""
+for _name in LEAKY_LOGGERS:
+    logging.getLogger(_name).addFilter(redact)

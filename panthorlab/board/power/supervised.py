@@ -65,6 +65,7 @@ class SupervisedPower:
                 try:
                     self.on()
                 except LabError as failure:
+                    self._progress(f"{failure}: THE BOARD MAY BE LEFT OFF")  # an interrupt hides the error
                     raise LabError(f"{error or type(error).__name__}; and then: {failure}",
                                    hint=failure.hint) from error
                 raise

@@ -6,6 +6,7 @@ from __future__ import annotations
 import queue
 import re
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from pexpect import EOF, TIMEOUT
@@ -21,6 +22,8 @@ else:
 
 SLICE = 1.0
 """Seconds of quiet after which a prompt may be lost or torn."""
+QUIET = 0.05
+"""Seconds without a byte after which a board is taken to wait for a command."""
 TYPED = 16
 """Bytes typed ahead of their echo: the smallest FIFO of a UART that nobody reads at the moment."""
 TRIES = 3
@@ -29,7 +32,7 @@ _WINDOW = 8192
 _PORTION = 2048
 """pexpect skips what a single portion has beyond the window, so a portion must be smaller."""
 _ALL = re.compile(rb"(?s).*")
-_KERNEL_LINE = re.compile(rb"\[ {0,4}\d{1,9}\.\d{6}\] ?[^\r\n]{0,2000}(?:\r?\n|\Z)")
+_KERNEL_LINE = re.compile(rb"\[ {0,4}\d{1,9}\.\d{6}\] ?[^\r\n]{0,2000}(?:\r*\n|\Z)")
 _INVISIBLE = re.compile(rb"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|[=>78])|[\x00-\x20\x7f]")
 _ERASE_LINE = "\x03"  # Ctrl-C: U-Boot and shells drop the line and show the prompt anew
 
@@ -70,6 +73,8 @@ class _Heard(_Spawn):
                 self.add(b"")  # it stays at its end
                 self.flag_eof = True
                 raise EOF("closed")
+        elif timeout is not None and timeout < 0:
+            raise TIMEOUT("late")
         data, self._rest = self._rest[:size], self._rest[size:]
         return data
 
@@ -99,8 +104,8 @@ class PexpectDialogue:
             raise LabError(f"not a line that can be typed on a console: {text!r}")
         self._type(text, deadline)
         self.send("\r")
-        output = self._expect((prompt,), deadline, f"the end of `{text}` in {timeout:g} s", "")[1]
-        return output.removeprefix(b"\r").removeprefix(b"\n")
+        self._expect((rb"\n",), deadline, f"the echo of Enter after `{text}` in {timeout:g} s", "")
+        return self._expect((prompt,), deadline, f"the end of `{text}` in {timeout:g} s", "")[1]
 
     def _expect(self, patterns: tuple[bytes, ...], deadline: float, what: str, nudge: str) -> tuple[int, bytes]:
         """The index of the pattern, and what came before it."""
@@ -131,7 +136,7 @@ class PexpectDialogue:
         """No character is lost: the line is typed as fast as its echo comes, and anew if the echo is another."""
         echo = bytearray()
         for _ in range(TRIES):
-            self._heard.drain()
+            self._settle()
             echo.clear()
             if all(self._echoed(text[:at + TYPED], text[at:at + TYPED], echo, deadline)
                    for at in range(0, len(text), TYPED)):
@@ -140,19 +145,40 @@ class PexpectDialogue:
         raise self._failed(f"the console did not echo `{text}` but `{readable(bytes(echo))}`, {TRIES} times: "
                            "characters get lost, or nobody listens")
 
+    def _settle(self) -> None:
+        """Drop what was said until it is quiet, if it ever is: a prompt more than was waited for must not end the next command."""
+        self._heard.drain()
+        latest = time.monotonic() + 4 * QUIET
+        with suppress(TIMEOUT):
+            while time.monotonic() < latest:
+                self._read(QUIET)
+
     def _echoed(self, so_far: str, more: str, echo: bytearray, deadline: float) -> bool:
-        """Send `more` and hear all that was typed `so_far`; False if it is quiet and that did not come."""
+        """Send `more` and hear all that was typed `so_far`; False if that does not come.
+
+        When others talk all the while, its characters in their order will do.
+        """
         self.send(more)
-        wanted = _INVISIBLE.sub(b"", so_far.encode())
-        while not _INVISIBLE.sub(b"", _KERNEL_LINE.sub(b"", bytes(echo))).endswith(wanted):
+        wanted = _visible(so_far.encode())
+        latest = min(deadline, time.monotonic() + SLICE)
+        while not (wanted in _visible(echo) or wanted in _visible(_KERNEL_LINE.sub(b"", echo))):
             try:
-                echo += self._heard.read_nonblocking(_PORTION, min(SLICE, deadline - time.monotonic()))
+                echo += self._read(latest - time.monotonic())
             except TIMEOUT:
-                return False
-            except EOF:
-                raise self._failed("the console was closed while typing") from None
+                left = iter(echo)
+                return self._heard.last > latest - QUIET and all(char in left for char in wanted)
         return True
+
+    def _read(self, timeout: float) -> bytes:
+        try:
+            return self._heard.read_nonblocking(_PORTION, timeout)
+        except EOF:
+            raise self._failed("the console was closed while typing") from None
 
     def _failed(self, message: str) -> LabError:
         why = self._wire.complaint()
         return LabError(f"{message}{f'; {why}' if why else ''}. Last on the console:\n{self._wire.tail(15)}")
+
+
+def _visible(data: bytes | bytearray) -> bytes:
+    return _INVISIBLE.sub(b"", data)

@@ -19,7 +19,7 @@ import paramiko
 from panthorlab.board.lab import lab_dir
 from panthorlab.board.real.file import Ssh
 from panthorlab.board.real.parts import RefusedError
-from panthorlab.board.real.ssh_wire import dial
+from panthorlab.board.real.ssh_wire import dial, what_happened
 from panthorlab.errors import LabError
 
 ALGORITHMS: Final = (
@@ -60,33 +60,40 @@ def changed_key(board: str, key: paramiko.PKey, known: Sequence[paramiko.PKey]) 
              f"panthorlab boards trust {board}")
 
 
-def pinned(known_hosts: Path, board: str) -> list[paramiko.PKey]:
+def known_hosts(lab_dir: Path, board: str) -> Path:
+    """The file of a board's keys."""
+    return lab_dir / f"{board}.known_hosts"
+
+
+def pinned(lab_dir: Path, board: str) -> list[paramiko.PKey]:
     """The keys recorded for `board`, in the order of the file. Raises LabError."""
-    keys = paramiko.HostKeys()
-    if known_hosts.exists():
+    path, keys = known_hosts(lab_dir, board), paramiko.HostKeys()
+    if path.exists():
         try:
-            keys.load(str(known_hosts))
-        except (OSError, paramiko.SSHException) as error:
-            raise LabError(f"{known_hosts}: cannot be read: {error}") from error
+            keys.load(str(path))
+        except (OSError, ValueError, paramiko.SSHException) as error:
+            raise LabError(f"{path}: cannot be read: {error}",
+                           hint=f"remove it, then: panthorlab boards trust {board}") from error
     return list((keys.lookup(board) or {}).values())
 
 
-def pin(known_hosts: Path, board: str, keys: Sequence[paramiko.PKey]) -> None:
-    """Record `keys`, and only these, for `board`; the file is private to the user. Raises LabError."""
+def pin(lab_dir: Path, board: str, keys: Sequence[paramiko.PKey]) -> None:
+    """Record `keys`, and only these, for `board`; open to those to whom `lab_dir` is. Raises LabError."""
+    path = known_hosts(lab_dir, board)
     text = "".join(f"{board} {key.get_name()} {key.get_base64()}\n" for key in keys)
     try:
-        known_hosts.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        number, temp = tempfile.mkstemp(dir=known_hosts.parent, prefix=f".{known_hosts.name}.")
+        number, temp = tempfile.mkstemp(dir=lab_dir, prefix=f".{path.name}.")
         try:
             with os.fdopen(number, "w", encoding="ascii") as file:
                 file.write(text)
-            Path(temp).replace(known_hosts)
+                os.fchmod(number, 0o600 | (lab_dir.stat().st_mode & 0o060))
+            Path(temp).replace(path)
         except BaseException:
             with suppress(FileNotFoundError):
                 Path(temp).unlink()
             raise
     except OSError as error:
-        raise LabError(f"{known_hosts}: cannot be written: {error.strerror}") from error
+        raise LabError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def scan_host_keys(host: str, port: int, timeout: float = SCAN_TIME) -> list[paramiko.PKey]:
@@ -102,34 +109,37 @@ def scan_host_keys(host: str, port: int, timeout: float = SCAN_TIME) -> list[par
         try:
             transport.banner_timeout = timeout
             transport.get_security_options().key_types = names
-            transport.start_client(timeout=timeout)
+            transport.start_client(timeout=2 * timeout)
             keys.append(transport.get_remote_server_key())
         except (OSError, EOFError, paramiko.SSHException) as error:
             met = error  # it has no key of this kind: OpenSSH says so, Dropbear hangs up
         finally:
             transport.close()
     if not keys:
-        raise LabError(f"{host}:{port} showed no SSH host key: {str(met) or 'it hung up'}",
+        raise LabError(f"{host}:{port} showed no SSH host key: {what_happened(met) if met else 'nothing'}",
                        hint="is it an SSH server? If it is very old, give it an ed25519 key") from met
     return keys
 
 
 def trust(
-    board: str, section: Ssh, *, known_hosts: Path, confirm: Callable[[str], bool], timeout: float = SCAN_TIME,
-) -> bool:
-    """Fetch the board's host keys, let `confirm` ask a person about the text it is given, and record them.
+    board: str, section: Ssh, *, confirm: Callable[[str], bool], lab_dir: Path, timeout: float = SCAN_TIME,
+) -> list[str]:
+    """Fetch the board's host keys, let `confirm` ask a person about the text it is given, and pin them.
 
-    False if the person said no; then nothing has changed. Not asked when the pinned keys are still right.
+    Gives the fingerprints that are pinned now; nothing if the person said no, and then nothing has changed. Nobody is
+    asked when the pinned keys are still right. Raises LabError.
     """
     keys = scan_host_keys(section.host, section.port, timeout)
-    known = pinned(known_hosts, board)
+    known = pinned(lab_dir, board)
+    prints = [fingerprint(key) for key in keys]
     if keys == known:
-        return True
-    lines = [f"{section.host}:{section.port} shows these host keys:", *(f"  {fingerprint(key)}" for key in keys)]
+        return prints
+    lines = [f"{section.host}:{section.port} shows these SSH host keys:", *(f"  {text}" for text in prints)]
     if known:
-        lines += [f"pinned for board {board} until now:", *(f"  {fingerprint(key)}" for key in known)]
-    lines.append("on the board's console, `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` prints the true one")
+        lines += [f"until now these were pinned for board {board}:", *(f"  {fingerprint(key)}" for key in known)]
+    lines += ["The board's console tells the true ones: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
+              f"Are these the keys of board {board}?"]
     if not confirm("\n".join(lines)):
-        return False
-    pin(known_hosts, board, keys)
-    return True
+        return []
+    pin(lab_dir, board, keys)
+    return prints

@@ -22,12 +22,14 @@ from panthorlab.board.api import Completed
 from panthorlab.board.real import hostkeys, remote_files, ssh_command
 from panthorlab.board.real.file import Ssh
 from panthorlab.board.real.ssh_command import Preamble
-from panthorlab.board.real.ssh_wire import Login, UnpinnedKeyError, why_not
+from panthorlab.board.real.ssh_wire import Login, UnpinnedKeyError, what_happened, why_not
 from panthorlab.errors import LabError, PanthorlabError
 
 START_TIMEOUT: Final = 30.0
 FILE_TIMEOUT: Final = 60.0
 KILL_TIMEOUT: Final = 10.0
+REFUSAL_TIME: Final = 10.0
+"""Seconds that a refused command is tried again."""
 KEEPALIVE: Final = 5.0
 """Seconds between two questions whether the board is there."""
 PATIENCE: Final = 20.0
@@ -105,20 +107,10 @@ class SshProcess:
         self._shell.change(self, status=status, error=error, done=True)
 
     def _run(self) -> int:
-        try:
-            channel = self._login.transport.open_session(_WINDOW, _PACKET, START_TIMEOUT)
-            self.channel = channel
-            if self._given_up:
-                channel.close()
-            channel.in_buffer.set_event(self._wake)
-            channel.in_stderr_buffer.set_event(self._wake)
-            channel.exec_command(self._line)
+        channel = self._open()
+        with suppress(OSError, EOFError, paramiko.SSHException):  # it has ended already
             if not self._with_stdin:
                 channel.shutdown_write()
-        except (OSError, EOFError, paramiko.SSHException) as error:
-            if not self._login.transport.is_active():
-                raise self._shell.gone() from error
-            raise LabError(f"the board's SSH server refused to run `{self.title}`: {error}") from error
         over = False
         while not over:
             self._wake.wait()
@@ -129,6 +121,30 @@ class SshProcess:
             while channel.recv_stderr_ready():
                 self._hand_over(1, channel.recv_stderr(_WINDOW))
         return self._final_status(channel)
+
+    def _open(self) -> paramiko.Channel:
+        """A channel that runs the command. A server that is still busy with ended ones refuses for a moment: OpenSSH
+        to open one more channel, Dropbear by closing it before anything has run."""
+        deadline = time.monotonic() + REFUSAL_TIME
+        while True:
+            try:
+                channel = self._login.transport.open_session(_WINDOW, _PACKET, START_TIMEOUT)
+                self.channel = channel
+                if self._given_up:
+                    channel.close()
+                channel.in_buffer.set_event(self._wake)
+                channel.in_stderr_buffer.set_event(self._wake)
+                channel.exec_command(self._line)
+            except (OSError, EOFError, paramiko.SSHException) as error:
+                if self._given_up:
+                    raise LabError(f"`{self.title}` on the board was given up") from error
+                if not self._login.transport.is_active():
+                    raise self._shell.gone() from error
+                if time.monotonic() > deadline:
+                    raise LabError(f"the board's SSH server refuses to run `{self.title}`: {error}") from error
+                time.sleep(0.05)
+            else:
+                return channel
 
     def _hand_over(self, stream: int, data: bytes) -> None:
         data = self._preambles[stream].feed(data)
@@ -179,6 +195,7 @@ class SshShell:
         self._running: set[SshProcess] = set()
         self._slots = threading.BoundedSemaphore(MOST_COMMANDS)
         self._killing = threading.Lock()
+        self._reapers: list[threading.Thread] = []
         self._pings = self._pongs = 0
         self._closing = self._out_of_reach = False
         self._monitor = threading.Thread(target=self._keep_asking, name=f"ssh-{board}", daemon=True)
@@ -250,8 +267,9 @@ class SshShell:
         for process in running:
             if process.thread is not threading.current_thread():
                 process.thread.join(KILL_TIMEOUT)
-        if threading.current_thread() is not self._monitor:
-            self._monitor.join(KILL_TIMEOUT)
+        for thread in (*self._reapers, self._monitor):
+            if thread is not threading.current_thread():
+                thread.join(KILL_TIMEOUT)
 
     @property
     def lost(self) -> str | None:
@@ -311,7 +329,8 @@ class SshShell:
             raise RuntimeError("a callback may not wait for its own command")
         self._await(lambda: process.ended, timeout)
         if process.error is not None:
-            process.kill()
+            if not process.done:  # a callback has failed, and the command goes on
+                process.kill()
             raise process.error
         if process.status is None:
             raise LabError(f"`{process.title}` on board {self._board} did not end within {timeout:g} s",
@@ -319,27 +338,35 @@ class SshShell:
         return process.status
 
     def kill_process(self, process: SshProcess) -> None:
-        """As far as the board can be reached, if need be by a new connection; else the command is given up."""
+        """As far as the board can be reached; else the command is given up."""
         with self._changed:
             self._changed.wait_for(lambda: process.begun or process.done, KILL_TIMEOUT)
-            if process.done and (self.lost is None or process.status is not None):
-                return
+        if process.done and (process.status is not None or process.pid is None):
+            return
         if process.pid is None:
             process.give_up()
-            return
+        elif self.lost is None:
+            self._kill(self._login, process.pid)
+        elif not self._closing:  # it may outlive its connection; nobody shall wait for a board that may be dead
+            reaper = threading.Thread(target=self._kill_anew, args=(process.pid,), name="ssh-reaper", daemon=True)
+            with self._changed:
+                self._reapers.append(reaper)
+            reaper.start()
+
+    def _kill_anew(self, pid: int) -> None:
+        """By a new connection. One attempt that fails is enough: then the board is out of reach."""
         with self._killing:
-            if self.lost is None:
-                self._kill(self._login, process.pid)
-            elif not self._out_of_reach and not self._closing:
-                try:
-                    login = self._login_again(KILL_TIMEOUT)
-                except (LabError, UnpinnedKeyError, OSError, EOFError, paramiko.SSHException):
-                    self._out_of_reach = True  # what waits for the command hears of the loss; nothing more can be done
-                    return
-                try:
-                    self._kill(login, process.pid)
-                finally:
-                    login.close()
+            if self._out_of_reach:
+                return
+            try:
+                login = self._login_again(KILL_TIMEOUT)
+            except (PanthorlabError, UnpinnedKeyError, OSError, EOFError, paramiko.SSHException):
+                self._out_of_reach = True  # who waits for the command hears of the loss; nothing more can be done
+                return
+            try:
+                self._kill(login, pid)
+            finally:
+                login.close()
 
     def _kill(self, login: Login, pid: int) -> None:
         argv = ["/bin/sh", "-c", ssh_command.KILL, "sh", self.boot_id, str(pid)]
@@ -369,7 +396,7 @@ class SshShell:
         process.thread.start()
         try:
             self._await(lambda: process.begun or process.ended, max(0.0, deadline - time.monotonic()))
-            if process.error is not None:
+            if process.error is not None and not process.begun:
                 raise process.error
             if not process.begun and not process.ended:
                 raise LabError(f"board {self._board} did not begin `{process.title}` within {timeout:g} s")
@@ -425,16 +452,16 @@ class SshShell:
 
 
 def connect(
-    section: Ssh, *, board: str, known_hosts: Path, timeout: float,
+    section: Ssh, *, board: str, lab_dir: Path, timeout: float,
     why_lost: Callable[[], PanthorlabError] | None = None, keepalive: float = KEEPALIVE, patience: float = PATIENCE,
 ) -> SshShell:
     """A shell on whatever runs on the board now. While the board boots, connections that are refused or break are tried
     again until the deadline; a wrong host key and a refused login are final.
 
-    `known_hosts`: the file of `hostkeys.pin`. Raises HostKeyError, LabError, UsageError.
+    `lab_dir`: where `hostkeys.pin` has recorded the board's keys. Raises HostKeyError, LabError, UsageError.
     """
     deadline = time.monotonic() + timeout
-    keys = hostkeys.pinned(known_hosts, board)
+    keys = hostkeys.pinned(lab_dir, board)
 
     def login(limit: float) -> Login:
         return Login(section, pinned=keys, timeout=limit, patience=patience)
@@ -453,7 +480,7 @@ def connect(
         except (OSError, EOFError, paramiko.SSHException) as error:
             if (final := why_not(error, section)) is not None:
                 raise final from error
-            met = str(error) or type(error).__name__
+            met = what_happened(error)
         if time.monotonic() + RETRY > deadline:
             raise LabError(f"board {board} could not be reached by SSH within {timeout:g} s; the last attempt at "
                            f"{section.host}:{section.port} met: {met}",

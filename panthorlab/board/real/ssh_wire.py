@@ -133,7 +133,7 @@ class Login:
         try:
             self._client.connect(
                 section.host, section.port, section.user, sock=self.wire,
-                timeout=step, banner_timeout=step, auth_timeout=step, channel_timeout=step,
+                timeout=2 * step, banner_timeout=step, auth_timeout=step, channel_timeout=step,
                 transport_factory=Transport, **secrets)  # type: ignore[arg-type]
             transport = self._client.get_transport()
             if transport is None:
@@ -185,6 +185,15 @@ def why_not(error: Exception, section: Ssh) -> RefusedError | None:
         return RefusedError(f"the SSH server at {section.host}:{section.port} knows no safe algorithm: {error}",
                         hint="upgrade the board's SSH server")
     return None
+
+
+def what_happened(error: Exception) -> str:
+    """For people: some of paramiko's and of Python's errors say nothing."""
+    if isinstance(error, EOFError):
+        return "the server hung up"
+    if str(error) == "No existing session":
+        return "the server did not finish the key exchange"
+    return str(error) or type(error).__name__
 
 
 def _unanswered(error: Exception) -> bool:

@@ -95,8 +95,9 @@ def pdu(tmp_path: Path) -> Iterator[Pdu]:
 
 
 def power_of(pdu: Pdu, *, off_time: float = 1.0, name: str = "shelf") -> SupervisedPower:
-    section = PdudaemonSwitch(driver="pdudaemon", host="127.0.0.1", port=pdu.port, pdu=name, pdu_port=1,
-                              off_time=off_time, retries=1, timeout=30)
+    section = PdudaemonSwitch.model_validate({
+        "driver": "pdudaemon", "host": "127.0.0.1", "port": pdu.port, "pdu": name, "pdu_port": 1, "off_time": off_time,
+        "retries": 1, "timeout": 30})
     return open_power(section, board="rock", state_dir=pdu.folder / "lab", progress=lambda _step: None)
 
 

@@ -107,7 +107,7 @@ def test_quarantine_and_release(run: Run) -> None:
     status, out, _ = run("release", "bench", "--json")
     assert (status, json.loads(out)["state"]) == (0, "free")
     assert "on loan" in json.loads(out)["said"]
-    with lab.lease("bench") as held:
+    with lab.lease("bench", run="other") as held:
         assert run("release", "bench")[0] == 2
         assert run("release", "bench", "--force")[0] == 0
         with pytest.raises(LabError, match="somebody ended it"):

@@ -193,6 +193,20 @@ def test_heart_beats_and_its_holder_notices_that_the_board_was_taken() -> None:
     assert records.read("b").lease == theirs, "leaving must not end the lease of others"
 
 
+def test_lease_that_cannot_be_given_back_is_noted_and_ends_with_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    notes: list[str] = []
+    held = lab.lease("b", on_note=notes.append)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        held.release()
+    assert "free only when this process has ended" in notes[0]
+    assert "No space left" in notes[0]
+    assert lab.standing("b").state is State.LEASED
+
+
 def test_check_notices_before_the_heart_beats() -> None:
     with lab.lease("b") as held:
         lab.release("b", end_lease=True)

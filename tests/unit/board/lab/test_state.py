@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def test_quarantine_and_back() -> None:
 
 @pytest.mark.usefixtures("folder")
 def test_releasing_a_leased_board_needs_force() -> None:
-    with lab.lease("b") as held:
+    with lab.lease("b", run="other") as held:
         with pytest.raises(UsageError, match="leased by"):
             lab.release("b")
         held.check()
@@ -48,6 +49,34 @@ def test_releasing_a_leased_board_needs_force() -> None:
         held.check()
         lab.release("b", end_lease=True)
         assert lab.standing("b").state is State.FREE
+
+
+@pytest.mark.usefixtures("folder")
+def test_run_that_has_a_board_may_lift_its_quarantine() -> None:
+    with lab.lease("b", despite_quarantine=True) as held:
+        lab.release("b")  # there is none
+        lab.quarantine("b", "was sick")
+        assert lab.release("b").quarantine
+        held.check()
+        assert lab.standing("b").state is State.LEASED
+
+
+@pytest.mark.usefixtures("folder")
+def test_no_change_of_many_at_once_is_lost() -> None:
+    def count(record: records.Record) -> records.Record:
+        number = int(record.quarantine.reason) if record.quarantine else 0
+        return records.Record(quarantine=records.Quarantine(reason=str(number + 1), since=0, by="x"))
+
+    def change() -> None:
+        for _ in range(20):
+            records.update("b", count)
+
+    threads = [threading.Thread(target=change) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert records.read("b").quarantine == records.Quarantine(reason="100", since=0, by="x")
 
 
 @pytest.mark.usefixtures("folder")
@@ -103,6 +132,18 @@ def test_files_are_for_whom_the_directory_is_whatever_the_umask(folder: Path, mo
     finally:
         os.umask(old)
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {files}
+
+
+def test_files_belong_to_the_directorys_group_without_setgid_too(folder: Path) -> None:
+    others = [group for group in os.getgroups() if group != os.getegid()]
+    if os.geteuid() == 0:
+        others = [54321]
+    if not others:
+        pytest.skip("this user is in one group only")
+    os.chown(folder, -1, others[0])
+    folder.chmod(0o770)
+    lab.quarantine("b", "x")
+    assert {path.stat().st_gid for path in folder.iterdir()} == {others[0]}
 
 
 def test_lab_directory_must_be_there_and_not_everybodys(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,22 +3,28 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import os
 import pty
 import socket
+import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from panthorlab.board.power import manual, web
+from panthorlab.board.power import manual, terminal, web
 from panthorlab.board.power.drivers import make_switch
 from panthorlab.board.power.file import PowerSection
+from panthorlab.board.power.secrets import HIDDEN, Redactor
 from panthorlab.board.power.switch import NeedsPersonError, Switch, SwitchError
 from panthorlab.errors import LabError
 
@@ -229,6 +235,15 @@ def test_a_password_in_a_url_is_quoted(relay: Relay, monkeypatch: pytest.MonkeyP
     assert "Authorization" not in relay.headers[0]
 
 
+@given(st.text(min_size=3, max_size=30))
+def test_no_form_of_a_secret_survives(secret: str) -> None:
+    redact = Redactor()
+    redact.hide(secret, "user")
+    for form in (secret, quote(secret), quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1],
+                 base64.b64encode(f"user:{secret}".encode()).decode()):
+        assert redact(form) == HIDDEN
+
+
 @pytest.mark.parametrize("value", [None, "", "with\nnewline"])
 def test_a_missing_secret_is_named(relay: Relay, monkeypatch: pytest.MonkeyPatch, value: str | None) -> None:
     monkeypatch.delenv("PASS", raising=False)
@@ -366,11 +381,11 @@ def test_command_that_is_none(program: str) -> None:
 
 
 @pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """(master) of a terminal lent by a controller, while this process has none."""
+def lent(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The master of a terminal lent by a controller, while this process has none."""
     master, slave = pty.openpty()
     monkeypatch.setattr(manual, "TERMINAL", "/nonexistent/tty")
-    monkeypatch.setenv(manual.LENT_TERMINAL, os.ttyname(slave))
+    monkeypatch.setenv(terminal.LENT_TERMINAL, os.ttyname(slave))
     yield master
     os.close(master)
     os.close(slave)
@@ -386,9 +401,9 @@ def answered(master: int, answer: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(("answer", "refused"), [(b"\n", False), (b"ok\n", False), (b"no\n", True), (b"what?\n", True)])
-def test_manual_asks(terminal: int, answer: bytes, refused: bool) -> None:
+def test_manual_asks(lent: int, answer: bytes, refused: bool) -> None:
     questions: list[bytes] = []
-    person = threading.Thread(target=lambda: questions.append(answered(terminal, answer)))
+    person = threading.Thread(target=lambda: questions.append(answered(lent, answer)))
     person.start()
     switch = make_switch(section(driver="manual", timeout=20), "rock")
     if refused:
@@ -401,14 +416,24 @@ def test_manual_asks(terminal: int, answer: bytes, refused: bool) -> None:
     assert switch.state() is None
 
 
-def test_manual_has_a_deadline(terminal: int) -> None:
+def test_a_controller_lends_its_terminal() -> None:
+    master, slave = pty.openpty()
+    code = "from panthorlab.board.power.terminal import *; print(lent_terminal())"
+    done = [subprocess.run([sys.executable, "-c", code], stdin=stdin, capture_output=True, text=True, check=True).stdout
+            for stdin in (slave, subprocess.DEVNULL)]
+    assert done == [f"{ {terminal.LENT_TERMINAL: os.ttyname(slave)} }\n", "{}\n"]
+    os.close(master)
+    os.close(slave)
+
+
+def test_manual_has_a_deadline(lent: int) -> None:
     with pytest.raises(LabError, match=r"nobody answered within 0\.1 s when asked to switch it ON"):
         make_switch(section(driver="manual", timeout=0.1), "rock").turn(True)
 
 
 def test_manual_refuses_where_nobody_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manual, "TERMINAL", "/nonexistent/tty")
-    monkeypatch.delenv(manual.LENT_TERMINAL, raising=False)
+    monkeypatch.delenv(terminal.LENT_TERMINAL, raising=False)
     with pytest.raises(LabError, match="no terminal to ask") as caught:
         make_switch(section(driver="manual"), "rock").turn(True)
     assert "terminal" in str(caught.value.hint)

@@ -247,8 +247,7 @@ def test_a_process_that_ends_switches_on_again(relay: Relay, tmp_path: Path, cod
     assert off_spans(relay)[0] >= 0.5
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("times", [1, 5])
+@pytest.mark.parametrize(("number", "times"), [(signal.SIGINT, 5), (signal.SIGTERM, 1)])
 def test_an_interrupted_cycle_ends_with_power(relay: Relay, tmp_path: Path, number: signal.Signals, times: int) -> None:
     process = child(relay, tmp_path, "power.cycle(); print('NOT INTERRUPTED')", off_time=0.7)
     until(process, "stays off")

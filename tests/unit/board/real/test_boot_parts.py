@@ -141,7 +141,7 @@ def test_trial_entry() -> None:
 
 
 def test_missing_device_tree(tmp_path: Path) -> None:
-    with pytest.raises(LabError, match="was built without rockchip/rk3588-rock-5b.dtb"):
+    with pytest.raises(LabError, match=r"was built without rockchip/rk3588-rock-5b\.dtb"):
         device_tree(FILE, kernel(tmp_path))
     blob = tmp_path / "dtbs" / "rk3588-rock-5b.dtb"
     blob.parent.mkdir()

@@ -25,11 +25,10 @@ SBIN = "/usr/sbin:/sbin:/usr/local/sbin:" + os.environ.get("PATH", "")
 
 @dataclass
 class Server:
-    """A server that runs; `section` is what a board's file says of it."""
+    """A server that runs; `section` is what a board's file says of it. Its host keys are pinned in `directory`."""
 
     process: subprocess.Popen[bytes]
     section: Ssh
-    known_hosts: Path
     directory: Path
     argv: list[str] = field(default_factory=list)
 
@@ -43,7 +42,7 @@ class Server:
         for pid in todo:
             if _comm(pid) in ("sshd", "sshd-session", "dropbear", "dropbearmulti"):
                 todo += _children(pid)
-                with_grace(pid, number)
+                _signal(pid, number)
 
     def stop(self) -> None:
         self.signal_all(signal.SIGCONT)
@@ -51,7 +50,7 @@ class Server:
         self.process.wait()
 
 
-def with_grace(pid: int, number: int) -> None:
+def _signal(pid: int, number: int) -> None:
     try:
         os.kill(pid, number)
     except ProcessLookupError:
@@ -113,14 +112,14 @@ def sshd_argv(directory: Path, port: int, *, host_key: Path, sftp: bool = True, 
 
 
 @contextmanager
-def serving(argv: list[str], directory: Path, port: int, known_hosts: Path, env: dict[str, str]) -> Iterator[Server]:
+def serving(argv: list[str], directory: Path, port: int, env: dict[str, str]) -> Iterator[Server]:
     log = directory / f"server-{port}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env,
                                    start_new_session=True)
     section = Ssh(host="127.0.0.1", port=port, user=getpass.getuser(), key_file=str(directory / "id"),
                   password_env=None, work_dir="/opt/panthorlab")
-    server = Server(process, section, known_hosts, directory, argv)
+    server = Server(process, section, directory, argv)
     try:
         wait_listening(process, port, log)
         yield server
@@ -134,12 +133,12 @@ def openssh(directory: Path, *, sftp: bool = True, extra: str = "") -> Iterator[
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # its own demand, before it drops privileges
     port = free_port()
-    host_key, known_hosts = keygen(directory / "host"), directory / "known_hosts"
+    host_key = keygen(directory / "host")
     keygen(directory / "id")
     shutil.copy(directory / "id.pub", directory / "authorized_keys")
     argv = sshd_argv(directory, port, host_key=host_key, sftp=sftp, extra=extra)
-    with serving(argv, directory, port, known_hosts, dict(os.environ)) as server:
-        hostkeys.pin(known_hosts, "board", hostkeys.scan_host_keys("127.0.0.1", port))
+    with serving(argv, directory, port, dict(os.environ)) as server:
+        hostkeys.pin(directory, "board", hostkeys.scan_host_keys("127.0.0.1", port))
         yield server
 
 
@@ -151,7 +150,7 @@ def dropbear(directory: Path) -> Iterator[Server]:
     busybox, program = need("busybox"), need("dropbear")
     directory.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    host_key, known_hosts = directory / "host", directory / "known_hosts"
+    host_key = directory / "host"
     subprocess.run([need("dropbearkey"), "-t", "ed25519", "-f", host_key], check=True, capture_output=True)
     keygen(directory / "id")
     root = directory / "root"
@@ -178,11 +177,18 @@ def dropbear(directory: Path) -> Iterator[Server]:
     )
     argv = [need("unshare"), "-m", "--propagation", "private", "/bin/sh", "-c", enter]
     env = {"PATH": "/bin:/usr/bin:/usr/sbin:/sbin"}
-    with serving(argv, directory, port, known_hosts, env) as server:
-        hostkeys.pin(known_hosts, "board", hostkeys.scan_host_keys("127.0.0.1", port))
+    with serving(argv, directory, port, env) as server:
+        hostkeys.pin(directory, "board", hostkeys.scan_host_keys("127.0.0.1", port))
         yield server
 
 
 def _libraries(program: str) -> list[Path]:
     said = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
     return [Path(word) for word in said.split() if word.startswith("/")]
+
+
+def descendants(pid: int) -> list[int]:
+    todo = _children(pid)
+    for child in todo:
+        todo += _children(child)
+    return todo
