@@ -163,6 +163,34 @@ def test_break_gets_through_ser2net(lab: LabClient, console: Line) -> None:
         console.expect(rb"sysrq: HELP")
 
 
+def test_the_reset_line_and_a_board_that_is_frozen(lab: LabClient, console: Line) -> None:
+    press(lab, "on")
+    console.expect(rb"stop autoboot")
+    lab.order("freeze", board=BOARD, frozen=True)
+    lab.order("freeze", board=BOARD, frozen=False)
+    console.expect(rb"Starting kernel")
+    lab.order("reset", board=BOARD)
+    console.expect(rb"U-Boot 20\d\d")
+    lab.order("slow", board=BOARD, factor=5)
+    console.expect(rb"Starting kernel")
+
+
+def test_two_boards_each_on_its_own_cpu(virtual_lab_of_two: LabClient) -> None:
+    names = list(virtual_lab_of_two.facts["boards"])
+    assert names == ["virtual-rk", "virtual-rk-2"]
+    lines = [Line(virtual_lab_of_two.board(name)["telnet_port"]) for name in names]
+    for outlet in (1, 2):
+        requests.get(f"http://127.0.0.1:{virtual_lab_of_two.facts['relay']}/{outlet}/on", timeout=60).raise_for_status()
+    for line in lines:
+        line.expect(rb"Starting kernel")
+        line.close()
+    states = [virtual_lab_of_two.order("state", board=name) for name in names]
+    if len(os.sched_getaffinity(0)) > 1:
+        assert states[0]["cpu"] != states[1]["cpu"]
+    for state in states:
+        assert os.sched_getaffinity(state["pid"]) == {state["cpu"]}
+
+
 def test_uboot_loads_by_tftp(lab: LabClient, console: Line) -> None:
     if not (lab.folder / "tftpd.log").exists():
         pytest.skip("this user may not have port 69")
