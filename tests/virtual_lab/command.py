@@ -102,18 +102,25 @@ def _lock(folder: Path) -> Iterator[IO[str]]:
 # -- around it --------------------------------------------------------------------------------------------------
 
 
-def _start(folder: Path, options: argparse.Namespace, *, detached: bool) -> subprocess.Popen[str]:
-    argv = [sys.executable, "-m", "tests.virtual_lab", "--lab", str(folder), "serve", "--boards", str(options.boards)]
-    if options.kernel:
-        argv += ["--kernel", options.kernel]
+def start(folder: Path, *, boards: int = 1, kernel: str | None = None) -> subprocess.Popen[str]:
+    """A lab in a session of its own, ready when this returns. SIGTERM ends it. Raises LabError."""
+    argv = [sys.executable, "-m", "tests.virtual_lab", "--lab", str(folder), "serve", "--boards", str(boards)]
+    if kernel:
+        argv += ["--kernel", kernel]
     with (folder / "lab.log").open("w") as log:
         process = subprocess.Popen(argv, cwd=PACKAGE.parent, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                   stderr=log, text=True, start_new_session=detached)
+                                   stderr=log, text=True, start_new_session=True)
     assert process.stdout is not None
     if process.stdout.readline() != _READY:
         process.wait()
         raise LabError("the lab did not start:\n" + (folder / "lab.log").read_text(errors="replace").strip())
     return process
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    """End it and all that belongs to it."""
+    process.terminate()
+    process.wait(_STOP_TIMEOUT)
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -123,7 +130,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def _up(folder: Path, options: argparse.Namespace) -> int:
-    _start(folder, options, detached=True)
+    start(folder, boards=options.boards, kernel=options.kernel)
     variables = environment(folder)
     for name in ("PANTHORLAB_PATH", "PANTHORLAB_LAB"):
         print(f"export {name}={variables[name]}")
@@ -134,7 +141,7 @@ def _run(folder: Path, options: argparse.Namespace) -> int:
     argv = options.argv[1:] if options.argv[:1] == ["--"] else options.argv
     if not argv:
         raise UsageError("what is to be run? virtual-lab run -- COMMAND ARG…")
-    lab = _start(folder, options, detached=True)
+    lab = start(folder, boards=options.boards, kernel=options.kernel)
     try:
         with subprocess.Popen(argv, env=environment(folder)) as command:
             while True:
@@ -143,8 +150,7 @@ def _run(folder: Path, options: argparse.Namespace) -> int:
                 except KeyboardInterrupt:  # the command has it too, and decides
                     continue
     finally:
-        lab.terminate()
-        lab.wait(_STOP_TIMEOUT)
+        stop(lab)
 
 
 def _down(folder: Path, _options: argparse.Namespace) -> int:

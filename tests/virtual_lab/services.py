@@ -38,7 +38,9 @@ class Service:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Until it answers. Raises LabError."""
+        """Until it answers; nothing if it runs. Raises LabError."""
+        if self.process is not None and self.process.poll() is None:
+            return
         log_file = self.folder / f"{self.name}.log"
         with log_file.open("ab") as log:
             self.process = spawn.spawn(self.argv, cwd=self.folder, stdout=log, stderr=log)
