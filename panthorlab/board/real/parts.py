@@ -101,6 +101,10 @@ class SecureShell(Shell, Protocol):
 
     def ping(self, timeout: float) -> bool: ...
 
+    def put_files(self, files: Mapping[Path, str], *, timeout: float) -> tuple[str, ...]:
+        """Bring files of the host onto the board, with their modes, proved by SHA-256; those that are right already
+        stay. Gives the paths that were written. Raises RemoteFileError, LabError."""
+
     def close(self) -> None: ...
 
 

@@ -65,6 +65,7 @@ class SshProcess:
         self.begun = self.done = False
         self.channel: paramiko.Channel | None = None
         self.at_end: Callable[[], None] = lambda: None
+        self.refusal_time = REFUSAL_TIME
         self._given_up = False
         self._line = ssh_command.command_line(mark, argv, env)
         self._shell, self._login, self._streams, self._with_stdin = shell, login, streams, with_stdin
@@ -125,7 +126,7 @@ class SshProcess:
     def _open(self) -> paramiko.Channel:
         """A channel that runs the command. A server that is still busy with ended ones refuses for a moment: OpenSSH
         to open one more channel, Dropbear by closing it before anything has run."""
-        deadline = time.monotonic() + REFUSAL_TIME
+        deadline = time.monotonic() + self.refusal_time
         while True:
             try:
                 channel = self._login.transport.open_session(_WINDOW, _PACKET, START_TIMEOUT)
@@ -197,7 +198,7 @@ class SshShell:
         self._killing = threading.Lock()
         self._reapers: list[threading.Thread] = []
         self._pings = self._pongs = 0
-        self._closing = self._out_of_reach = False
+        self._closing = self._closed = self._out_of_reach = False
         self._monitor = threading.Thread(target=self._keep_asking, name=f"ssh-{board}", daemon=True)
         self._monitor.start()
         self.boot_id = ""
@@ -263,6 +264,7 @@ class SshShell:
         for process in running:
             if self.lost is None:
                 process.kill()
+        self._closed = True
         self._login.close()
         for process in running:
             if process.thread is not threading.current_thread():
@@ -345,9 +347,9 @@ class SshShell:
             return
         if process.pid is None:
             process.give_up()
-        elif self.lost is None:
-            self._kill(self._login, process.pid)
-        elif not self._closing:  # it may outlive its connection; nobody shall wait for a board that may be dead
+        elif self._closed or (self.lost is None and self._kill(self._login, process.pid)):
+            return
+        else:  # it may outlive its connection; nobody shall wait for a board that may be dead
             reaper = threading.Thread(target=self._kill_anew, args=(process.pid,), name="ssh-reaper", daemon=True)
             with self._changed:
                 self._reapers.append(reaper)
@@ -368,13 +370,16 @@ class SshShell:
             finally:
                 login.close()
 
-    def _kill(self, login: Login, pid: int) -> None:
+    def _kill(self, login: Login, pid: int) -> bool:
+        """False if the board could not be told."""
         argv = ["/bin/sh", "-c", ssh_command.KILL, "sh", self.boot_id, str(pid)]
         killer = SshProcess(self, login, argv, {}, (_ignore, _ignore), with_stdin=False)
+        killer.refusal_time = 1.0  # all channels may be taken, then a new connection helps
         killer.thread.start()
         with self._changed:
             self._changed.wait_for(lambda: killer.done, KILL_TIMEOUT)
         killer.give_up()
+        return killer.status == 0
 
     # -- its own ----------------------------------------------------------------------------------------------
 
