@@ -11,7 +11,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from signal import Signals
 from typing import Final
@@ -56,8 +56,8 @@ class _Wake(threading.Event):
 class SshProcess:
     """A command on the board (`RemoteProcess`). Its fields are guarded by the shell's condition."""
 
-    def __init__(self, shell: SshShell, login: Login, argv: Sequence[str], env: Mapping[str, str],
-                 streams: tuple[OnBytes, OnBytes], *, with_stdin: bool) -> None:
+    def __init__(self, shell: SshShell, argv: Sequence[str], env: Mapping[str, str], streams: tuple[OnBytes, OnBytes],
+                 *, with_stdin: bool = False, login: Login | None = None) -> None:
         mark = f"panthorlab-{secrets.token_hex(8)}"
         self.title = ssh_command.title(argv)
         self.status: int | None = None
@@ -101,14 +101,18 @@ class SshProcess:
     def _main(self) -> None:
         status = error = None
         try:
-            status = self._run()
+            with ExitStack() as undo:
+                if self._login is None:
+                    self._login = self._shell.borrow(self.title)
+                    undo.callback(self._shell.give_back, self._login)
+                status = self._run(self._login)
         except Exception as raised:  # belongs to whoever waits for the process
             error = raised
         self.at_end()
         self._shell.change(self, status=status, error=error, done=True)
 
-    def _run(self) -> int:
-        channel = self._open()
+    def _run(self, login: Login) -> int:
+        channel = self._open(login)
         with suppress(OSError, EOFError, paramiko.SSHException):  # it has ended already
             if not self._with_stdin:
                 channel.shutdown_write()
@@ -116,20 +120,19 @@ class SshProcess:
         while not over:
             self._wake.wait()
             self._wake.rearm()
-            over = bool(channel.eof_received or channel.closed)
+            over = channel.closed
             while channel.recv_ready():
                 self._hand_over(0, channel.recv(_WINDOW))
             while channel.recv_stderr_ready():
                 self._hand_over(1, channel.recv_stderr(_WINDOW))
-        return self._final_status(channel)
+        return self._final_status(login, channel)
 
-    def _open(self) -> paramiko.Channel:
-        """A channel that runs the command. A server that is still busy with ended ones refuses for a moment: OpenSSH
-        to open one more channel, Dropbear by closing it before anything has run."""
+    def _open(self, login: Login) -> paramiko.Channel:
+        """A channel that runs the command. OpenSSH refuses one for a moment while it is still busy with ended ones."""
         deadline = time.monotonic() + self.refusal_time
         while True:
             try:
-                channel = self._login.transport.open_session(_WINDOW, _PACKET, START_TIMEOUT)
+                channel = login.transport.open_session(_WINDOW, _PACKET, START_TIMEOUT)
                 self.channel = channel
                 if self._given_up:
                     channel.close()
@@ -139,8 +142,8 @@ class SshProcess:
             except (OSError, EOFError, paramiko.SSHException) as error:
                 if self._given_up:
                     raise LabError(f"`{self.title}` on the board was given up") from error
-                if not self._login.transport.is_active():
-                    raise self._shell.gone() from error
+                if not login.transport.is_active():
+                    raise self._shell.gone(login) from error
                 if time.monotonic() > deadline:
                     raise LabError(f"the board's SSH server refuses to run `{self.title}`: {error}") from error
                 time.sleep(0.05)
@@ -158,15 +161,13 @@ class SshProcess:
         except Exception as error:  # the command is killed by who waits; its output is dropped until then
             self._shell.change(self, error=error)
 
-    def _final_status(self, channel: paramiko.Channel) -> int:
-        channel.status_event.wait()  # with the status, or when the channel or the transport has closed
+    def _final_status(self, login: Login, channel: paramiko.Channel) -> int:
         if channel.exit_status < 0 and not hasattr(channel, "closed_by_board"):
             if self._given_up:
                 raise LabError(f"`{self.title}` on the board was given up")
-            self._login.transport.join(START_TIMEOUT)  # it is about to know why
-            raise self._shell.gone()
-        channel.close()
-        if self.pid is None:
+            login.transport.join(START_TIMEOUT)  # it is about to know why
+            raise self._shell.gone(login)
+        if any(preamble.pid is None for preamble in self._preambles):
             said = b"".join(bytes(preamble.noise) for preamble in self._preambles).decode("utf-8", "replace").strip()
             raise LabError(f"the board ran no `{self.title}`; its login shell said: {said[-500:] or 'nothing'}",
                            hint="the board's user needs a login shell with POSIX quoting, /bin/sh, /proc and `setsid`")
@@ -201,6 +202,8 @@ class SshShell:
         self._closing = self._closed = self._out_of_reach = False
         self._monitor = threading.Thread(target=self._keep_asking, name=f"ssh-{board}", daemon=True)
         self._monitor.start()
+        self._idle, self._dialing = [login], threading.Lock()
+        self._one_by_one = "dropbear" in login.transport.remote_version.lower()
         self.boot_id = ""
 
     # -- Shell ------------------------------------------------------------------------------------------------
@@ -264,8 +267,11 @@ class SshShell:
         for process in running:
             if self.lost is None:
                 process.kill()
-        self._closed = True
-        self._login.close()
+        with self._changed:
+            self._closed = True
+            idle = [login for login in self._idle if login is not self._login]
+        for login in (*idle, self._login):
+            login.close()
         for process in running:
             if process.thread is not threading.current_thread():
                 process.thread.join(KILL_TIMEOUT)
@@ -281,17 +287,46 @@ class SshShell:
             return None
         if self._closing:
             return "it was closed"
-        error = transport.saved_exception
-        return str(error) if error is not None and str(error) else "the board hung up"
+        return self._login.wire.trouble or "the board hung up"
 
-    def gone(self) -> PanthorlabError:
+    def gone(self, login: Login | None = None) -> PanthorlabError:
         """The error for whoever needs a connection that is no more."""
         if self._why_lost is not None and not self._closing:
             return self._why_lost()
-        return LabError(f"the SSH connection to board {self._board} is lost: {self.lost}")
+        reason = self.lost or (login or self._login).wire.trouble or "the board hung up"
+        return LabError(f"the SSH connection to board {self._board} is lost: {reason}")
+
+    def borrow(self, title: str) -> Login:
+        """A connection for one more command, until `give_back`. Dropbear gets a new one while the first is in use: it
+        mixes up channels that end and begin at the same time (2022.83: a dead channel, or `Failed assertion`)."""
+        if not self._one_by_one:
+            return self._login
+        with self._changed:
+            while self._idle:
+                login = self._idle.pop()
+                if login is self._login or login.transport.is_active():
+                    return login
+        try:
+            with self._dialing:  # it also drops those that come at the same time
+                return self._login_again(START_TIMEOUT)
+        except (UnpinnedKeyError, OSError, EOFError, paramiko.SSHException) as error:
+            if self.lost is not None:
+                raise self.gone() from error
+            raise LabError(f"board {self._board} took no further SSH connection for `{title}`: "
+                           f"{what_happened(error)}") from error
+
+    def give_back(self, login: Login) -> None:
+        """The command has ended."""
+        with self._changed:
+            if self._one_by_one and not self._closed:
+                self._idle.append(login)
+            elif login is not self._login:
+                login.close()
 
     def open_sftp(self, timeout: float) -> paramiko.SFTPClient | None:
-        """None if the board's SSH server has no SFTP (Dropbear needs a separate sftp-server)."""
+        """None if the board's SSH server has no SFTP, or is Dropbear (see `borrow`)."""
+        if self._one_by_one:
+            return None
         channel: paramiko.Channel | None = None
         try:
             channel = self._login.transport.open_session(_WINDOW, timeout=timeout)
@@ -347,7 +382,7 @@ class SshShell:
             return
         if process.pid is None:
             process.give_up()
-        elif self._closed or (self.lost is None and self._kill(self._login, process.pid)):
+        elif self._closed or (self.lost is None and self._kill(process.pid)):
             return
         else:  # it may outlive its connection; nobody shall wait for a board that may be dead
             reaper = threading.Thread(target=self._kill_anew, args=(process.pid,), name="ssh-reaper", daemon=True)
@@ -366,14 +401,14 @@ class SshShell:
                 self._out_of_reach = True  # who waits for the command hears of the loss; nothing more can be done
                 return
             try:
-                self._kill(login, pid)
+                self._kill(pid, login)
             finally:
                 login.close()
 
-    def _kill(self, login: Login, pid: int) -> bool:
+    def _kill(self, pid: int, login: Login | None = None) -> bool:
         """False if the board could not be told."""
         argv = ["/bin/sh", "-c", ssh_command.KILL, "sh", self.boot_id, str(pid)]
-        killer = SshProcess(self, login, argv, {}, (_ignore, _ignore), with_stdin=False)
+        killer = SshProcess(self, argv, {}, (_ignore, _ignore), login=login)
         killer.refusal_time = 1.0  # all channels may be taken, then a new connection helps
         killer.thread.start()
         with self._changed:
@@ -388,7 +423,7 @@ class SshShell:
         with_stdin: bool, timeout: float,
     ) -> SshProcess:
         deadline = time.monotonic() + min(timeout, START_TIMEOUT)
-        process = SshProcess(self, self._login, argv, {**self._env, **(env or {})}, streams, with_stdin=with_stdin)
+        process = SshProcess(self, argv, {**self._env, **(env or {})}, streams, with_stdin=with_stdin)
         if not self._slots.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise LabError(f"{MOST_COMMANDS} commands run on board {self._board} already: no room for "
                            f"`{process.title}`")

@@ -107,6 +107,11 @@ def test_pinning_where_one_may_not(tmp_path: Path) -> None:
 
 # -- servers that fail ----------------------------------------------------------------------------------------------
 
+def begin(channel: paramiko.Channel, mark: bytes) -> None:
+    channel.sendall_stderr(mark + b" 7\n")
+    channel.sendall(mark + b" 7\n")
+
+
 HOST_KEY = paramiko.ECDSAKey.generate()
 
 
@@ -134,8 +139,8 @@ class Faulty(paramiko.ServerInterface):
         assert mark is not None
         if b"/sys/kernel/random/boot_id" in command:
             word = shlex.split(command.decode())[-1].encode()
-            answer = b"%s 1\nboot-id\n%s" % (mark[0], word)
-            threading.Thread(target=self.finish, args=(channel, answer), daemon=True).start()
+            answer = b"boot-id\n" + word
+            threading.Thread(target=self.finish, args=(channel, mark[0], answer), daemon=True).start()
             return True
         if self.hang_in_exec:
             self.release.wait(60)
@@ -143,7 +148,8 @@ class Faulty(paramiko.ServerInterface):
         return True
 
     @staticmethod
-    def finish(channel: paramiko.Channel, answer: bytes) -> None:
+    def finish(channel: paramiko.Channel, mark: bytes, answer: bytes) -> None:
+        begin(channel, mark)
         channel.sendall(answer)
         channel.send_exit_status(0)
         channel.close()
@@ -184,7 +190,8 @@ def test_connection_dropped_in_mid_stream(tmp_path: Path, monkeypatch: pytest.Mo
     came = threading.Event()
 
     def play(channel: paramiko.Channel, mark: bytes) -> None:
-        channel.sendall(mark + b" 7\nhalf of the tr")
+        begin(channel, mark)
+        channel.sendall(b"half of the tr")
         came.wait(30)
         transport = channel.get_transport()
         assert transport is not None
@@ -227,9 +234,23 @@ def test_server_that_hangs_in_exec(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         shell.close()
 
 
+def test_command_that_began_on_one_stream_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its stdout is broken: an empty one would be a lie."""
+    def play(channel: paramiko.Channel, mark: bytes) -> None:
+        channel.sendall_stderr(mark + b" 7\n")
+        channel.send_exit_status(0)
+        channel.close()
+
+    with faulty(Faulty(play), tmp_path, monkeypatch) as section:
+        shell = shell_on(section, tmp_path)
+        with pytest.raises(LabError, match="ran no `cat`"):
+            shell.run(["cat"], timeout=30)
+        shell.close()
+
+
 def test_command_that_ends_without_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def play(channel: paramiko.Channel, mark: bytes) -> None:
-        channel.sendall(mark + b" 7\n")
+        begin(channel, mark)
         channel.close()
 
     with faulty(Faulty(play), tmp_path, monkeypatch) as section:
@@ -242,7 +263,7 @@ def test_command_that_ends_without_status(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_login_shell_that_changes_words_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = Faulty(lambda _channel, _mark: None)
     monkeypatch.setattr(Faulty, "finish", staticmethod(
-        lambda channel, answer, finish=Faulty.finish: finish(channel, answer.replace(b"'", b""))))
+        lambda channel, mark, answer, finish=Faulty.finish: finish(channel, mark, answer.replace(b"'", b""))))
     with (
         faulty(server, tmp_path, monkeypatch) as section,
         pytest.raises(LabError, match="changes what it is told to run"),
