@@ -19,7 +19,7 @@ from panthorlab.board.real.ssh_wire import Login
 from panthorlab.errors import LabError
 
 if TYPE_CHECKING:
-    from panthorlab.board.real.ssh import SshShell
+    from panthorlab.board.real.ssh_shell import SshShell
 
 REFUSAL_TIME: Final = 10.0
 """Seconds that a refused command is tried again."""

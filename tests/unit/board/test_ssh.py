@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from panthorlab.board.api import Completed
 from panthorlab.board.real import hostkeys, remote_files, ssh_command
 from panthorlab.board.real.file import Ssh
-from panthorlab.board.real.ssh import SshShell, connect
+from panthorlab.board.real.parts import SecureShell
+from panthorlab.board.real.ssh import connect
 from panthorlab.errors import LabError, UsageError
 
 TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=30)
@@ -182,7 +183,9 @@ def faulty(server: Faulty, lab_dir: Path, monkeypatch: pytest.MonkeyPatch) -> It
                 transport.close()
 
 
-def shell_on(section: Ssh, lab_dir: Path, timeout: float = 30, keepalive: float = 5, patience: float = 20) -> SshShell:
+def shell_on(
+    section: Ssh, lab_dir: Path, timeout: float = 30, keepalive: float = 5, patience: float = 20,
+) -> SecureShell:
     return connect(section, board="board", lab_dir=lab_dir, timeout=timeout, keepalive=keepalive, patience=patience)
 
 
