@@ -166,6 +166,7 @@ class Batch:
             id=seen.id,
             report=seen.report,
             window=window,
+            boot_id=self._board.boot_id,
             hazards=list(dict.fromkeys(hazards)),
             findings=[with_owner(finding, objects) for finding in findings],
             died=(str(died).splitlines()[0], Blame.KERNEL if isinstance(died, BootError) else Blame.LAB)

@@ -18,6 +18,7 @@ RESULT = re.compile(
     r"^(?P<ok>ok|not ok) (?P<number>\d+) (?P<name>\S+) # id=(?P<id>\S+) status=(?P<status>-?\d+) signal=(?P<signal>\d+)"
     r" us=(?P<us>\d+) sentinel=(?P<sentinel>ok|fail|none)(?P<timeout> timeout=1)?$", re.MULTILINE,
 )
+BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 GOOD = "KTAP version 1\\n1..1\\nok 1 job\\n"
 
 
@@ -76,12 +77,12 @@ def test_output_and_markers(iterate: Iterate) -> None:
     ran = iterate.sh(f"printf '{GOOD}'", "--count", "2", "--first", "7")
     assert ran.status == 0
     assert ran.kmsg.splitlines() == [
-        "<6>panthorlab: begin id=t-7 workload=w/x", "sentinel", "<6>panthorlab: end id=t-7",
-        "<6>panthorlab: begin id=t-8 workload=w/x", "sentinel", "<6>panthorlab: end id=t-8",
+        f"<6>panthorlab: begin id=t-7 workload=w/x boot={BOOT}", "sentinel", "<6>panthorlab: end id=t-7",
+        f"<6>panthorlab: begin id=t-8 workload=w/x boot={BOOT}", "sentinel", "<6>panthorlab: end id=t-8",
     ]
     lines = ran.out.splitlines()
     assert lines[:6] == [
-        "KTAP version 1", "1..2", "# panthorlab begin id=t-7 workload=w/x",
+        "KTAP version 1", "1..2", f"# panthorlab begin id=t-7 workload=w/x boot={BOOT}",
         "    KTAP version 1", "    1..1", "    ok 1 job",
     ]
     assert lines[7] == "# panthorlab end id=t-7"
@@ -143,7 +144,7 @@ def test_end_marker_waits_for_orphans(iterate: Iterate, tmp_path: Path) -> None:
     assert ran.ok
     assert gone.exists()
     assert ran.kmsg.splitlines() == [
-        "<6>panthorlab: begin id=t-0 workload=w/x", "", "sentinel", "<6>panthorlab: end id=t-0",
+        f"<6>panthorlab: begin id=t-0 workload=w/x boot={BOOT}", "", "sentinel", "<6>panthorlab: end id=t-0",
     ]
 
 
