@@ -46,7 +46,7 @@ class Kexec:
             raise LabError(f"board {rig.name}: kexec: {reason}")
         driver = PanthorDriver(shell, work_dir(rig), limits.probe)
         rig.progress("uploading the kernel")
-        driver.install_programs(booting.kernel)
+        driver.install(booting.kernel)
         image, dtb = _upload(shell, rig, booting)
         rig.progress("loading it by kexec")
         load(shell, rig.file.boot.kexec.program, image, dtb, booting.command_line, limits.load)
