@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,13 +21,11 @@ from panthorlab.board.real.panthor_driver import PanthorDriver
 from panthorlab.board.real.parts import Booting, Power, Rig, SecureShell, SerialConsole
 from panthorlab.errors import LabError
 from panthorlab.kernel.model import Kernel
-from panthorlab.kernel.store import load, read_record
 from panthorlab.run.evidence import LogFollower
 from panthorlab.run.iterations import Batch
 from panthorlab.run.workload import Workload
 
 pytestmark = pytest.mark.e2e
-PATCH = Path(__file__).parents[1] / "patches" / "without-fix.patch"
 CLAIM = Workload("heap-exit/exit", ("heap-exit", "--mode", "exit"))
 ITERATIONS = 15
 REAL = {
@@ -39,25 +36,12 @@ REAL = {
 
 
 @pytest.fixture(scope="module")
-def kernels(cli: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[Kernel, Kernel]:
-    """Without and with the fix, panthor a module; or the finished kernels `$PANTHORLAB_E2E_MODULE_KERNELS`, DIR:DIR."""
-    if given := os.environ.get("PANTHORLAB_E2E_MODULE_KERNELS"):
-        before, after = (read_record(Path(folder, "kernel.json")) for folder in given.split(":"))
-        return before, after
-    done = cli("build", PATCH, "--config", "panthor-module", "--config", "virtual-rk",
-               "--output", tmp_path_factory.mktemp("build"))
-    assert done.exit == 0, done.stderr
-    without, base = load(done.json["after"]["key"]), load(done.json["before"]["key"])
-    assert without is not None
-    assert base is not None
-    return without, base
-
-
-@pytest.fixture(scope="module")
-def board(kernels: tuple[Kernel, Kernel], tmp_path_factory: pytest.TempPathFactory) -> Iterator[BootedEmulatedBoard]:
+def board(
+    module_kernels: tuple[Kernel, Kernel], tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[BootedEmulatedBoard]:
     """Booted once, with the fixed kernel."""
     emulated = EmulatedBoard("swap", EmulatedFile.model_validate({"type": "emulated"}))
-    with emulated.boot(kernels[1], log_dir=tmp_path_factory.mktemp("swap")) as booted:
+    with emulated.boot(module_kernels[1], log_dir=tmp_path_factory.mktemp("swap")) as booted:
         yield booted
 
 
@@ -113,15 +97,17 @@ def kinds(board: BootedEmulatedBoard, where: Path, prefix: str) -> list[list[str
     return [event["kinds"] for event in batch.events]
 
 
-def test_the_patch_changes_the_module_alone(kernels: tuple[Kernel, Kernel]) -> None:
-    before, after = kernels
+def test_the_patch_changes_the_module_alone(module_kernels: tuple[Kernel, Kernel]) -> None:
+    before, after = module_kernels
     assert before.digests["Image"] == after.digests["Image"]
     assert before.modules["panthor"] != after.modules["panthor"]
     assert swappable(before, after) is None
 
 
-def test_both_kernels_in_one_boot(board: BootedEmulatedBoard, kernels: tuple[Kernel, Kernel], tmp_path: Path) -> None:
-    before, after = kernels
+def test_both_kernels_in_one_boot(
+    board: BootedEmulatedBoard, module_kernels: tuple[Kernel, Kernel], tmp_path: Path,
+) -> None:
+    before, after = module_kernels
     method, the_rig = ModuleSwap(), rig(board, tmp_path)
     verify_identity(board.shell, after)
     starts = [0]
@@ -140,20 +126,20 @@ def test_both_kernels_in_one_boot(board: BootedEmulatedBoard, kernels: tuple[Ker
 
 
 def test_a_first_load_may_be_there_already(
-    board: BootedEmulatedBoard, kernels: tuple[Kernel, Kernel], tmp_path: Path,
+    board: BootedEmulatedBoard, module_kernels: tuple[Kernel, Kernel], tmp_path: Path,
 ) -> None:
     method, the_rig = ModuleSwap(), rig(board, tmp_path)
-    method.start(the_rig, booting(kernels[1]))
+    method.start(the_rig, booting(module_kernels[1]))
     start = driver(board).log_start()
-    method.start(the_rig, booting(kernels[1], fresh=True))
+    method.start(the_rig, booting(module_kernels[1], fresh=True))
     assert driver(board).log_start() == start
-    method.start(the_rig, booting(kernels[0], fresh=True))
-    verify_identity(board.shell, kernels[0])
+    method.start(the_rig, booting(module_kernels[0], fresh=True))
+    verify_identity(board.shell, module_kernels[0])
     assert driver(board).log_start() == start
 
 
 def test_who_holds_the_gpu_is_told(
-    board: BootedEmulatedBoard, kernels: tuple[Kernel, Kernel], tmp_path: Path,
+    board: BootedEmulatedBoard, module_kernels: tuple[Kernel, Kernel], tmp_path: Path,
 ) -> None:
     argv = [f"{board.work_dir}/gpu-job", "--mode", "suspend-loop", "--count", "1000"]
     process = board.shell.start(argv, on_stdout=lambda _data: None)
@@ -162,32 +148,32 @@ def test_who_holds_the_gpu_is_told(
         while not driver(board).holders():
             assert time.monotonic() < deadline, "gpu-job did not open the GPU"
         with pytest.raises(LabError, match=r"held open by gpu-job \(pid \d+, /dev/dri/renderD128\)"):
-            ModuleSwap().start(rig(board, tmp_path), booting(kernels[0]))
+            ModuleSwap().start(rig(board, tmp_path), booting(module_kernels[0]))
         assert driver(board).bound(), "panthor was unbound under a program that uses it"
     finally:
         process.kill()
         process.wait(30)
-    ModuleSwap().start(rig(board, tmp_path), booting(kernels[0]))
+    ModuleSwap().start(rig(board, tmp_path), booting(module_kernels[0]))
 
 
 def test_after_a_splat_no_module_is_loaded(
-    board: BootedEmulatedBoard, kernels: tuple[Kernel, Kernel], tmp_path: Path,
+    board: BootedEmulatedBoard, module_kernels: tuple[Kernel, Kernel], tmp_path: Path,
 ) -> None:
     """Last in this file: a tainted kernel stays tainted."""
     board.shell.put(b"512", "/proc/sys/kernel/tainted")
     the_rig = rig(board, tmp_path)
-    reason = ModuleSwap().refuse(the_rig, booting(kernels[0]))
+    reason = ModuleSwap().refuse(the_rig, booting(module_kernels[0]))
     assert reason is not None
     assert "tainted: W: the kernel has warned" in reason
     with pytest.raises(LabError, match="tainted: W"):
-        ModuleSwap().start(the_rig, booting(kernels[0]))
-    assert ModuleSwap().refuse(the_rig, booting(kernels[0], fresh=True)) is None
+        ModuleSwap().start(the_rig, booting(module_kernels[0]))
+    assert ModuleSwap().refuse(the_rig, booting(module_kernels[0], fresh=True)) is None
 
 
 def test_another_kernel_is_refused(
-    board: BootedEmulatedBoard, kernels: tuple[Kernel, Kernel], tmp_path: Path,
+    board: BootedEmulatedBoard, module_kernels: tuple[Kernel, Kernel], tmp_path: Path,
 ) -> None:
-    fields: Mapping[str, Any] = {**vars(kernels[0]), "build_id": "0" * 40}
+    fields: Mapping[str, Any] = {**vars(module_kernels[0]), "build_id": "0" * 40}
     reason = ModuleSwap().refuse(rig(board, tmp_path), booting(Kernel(**fields)))
     assert reason is not None
     assert "boot it by another method first" in reason
