@@ -111,11 +111,13 @@ class PanthorDriver:
         return missing
 
     def wait_probed(self) -> None:
-        """Until there is a render node. Raises BootError with what panthor said."""
+        """Until panthor has made its render node. Raises BootError with what panthor said."""
         seconds = max(1, round(self.patience))
         argv = [f"{self.work_dir}/init", "wait", RENDER_NODE, str(seconds)]
         if self.shell.run(argv, timeout=seconds + TINY).status:
             raise BootError(f"panthor made no render node within {seconds} s\n{self._words()}")
+        if not self.bound():
+            raise BootError(f"there is a render node, but panthor drives no device\n{self._words()}")
 
     def detach(self, argv: Sequence[str]) -> None:
         """Start a program that will take the connection with it; its output goes into the kernel log."""
