@@ -58,7 +58,7 @@ def acquire(
     _exactly(section.place, place, client)
     with _recorded(client, place.name, lab_dir) as forget:
         try:
-            _take(client, place.name, timeout, progress)
+            _take(client, place, timeout, progress)
             yield translate(_started(client, place.name), client.control(place.name))
         finally:
             if _release(client, place.name, progress):
@@ -202,18 +202,18 @@ def _unknown(wanted: str, client: _Client) -> LabError:
     return LabError(f"the labgrid coordinator {client.coordinator} has no place `{wanted}`", hint=known)
 
 
-def _take(client: _Client, name: str, timeout: float, progress: Progress) -> None:
-    """Acquire the place, waiting for whoever has it. Raises LabError."""
+def _take(client: _Client, place: Place, timeout: float, progress: Progress) -> None:
+    """Acquire the place, waiting for whoever has it. `place`: as just seen. Raises LabError."""
     deadline = time.monotonic() + timeout
-    told = ""
+    name, told = place.name, ""
     while True:
-        place = client.show(name)
-        why = f"acquired by {place.holder}" if place.holder else ""
-        if not place.holder:
+        why = f"acquired by {place.holder}"
+        if place.holder is None:
             done = client.call("-p", name, "acquire")
-            if done.returncode == 0 or (holder := client.show(name).holder) == client.identity:
+            place = client.show(name) if done.returncode else place
+            if done.returncode == 0 or place.holder == client.identity:
                 return
-            why = _busy(done, holder, place.reservation)
+            why = _busy(done, place)
         if time.monotonic() >= deadline:
             raise LabError(f"labgrid place {name} was not to be had within {timeout:.0f} s: it is {why}",
                            hint=f"ask them, or: labgrid-client -p {name} release --kick")
@@ -221,14 +221,15 @@ def _take(client: _Client, name: str, timeout: float, progress: Progress) -> Non
             progress(f"waiting for labgrid place {name}: it is {why}")
             told = why
         time.sleep(min(POLL, max(0.0, deadline - time.monotonic())))
+        place = client.show(name)
 
 
-def _busy(done: subprocess.CompletedProcess[str], holder: str | None, reservation: str | None) -> str:
+def _busy(done: subprocess.CompletedProcess[str], place: Place) -> str:
     """Who was faster. Raises LabError if the place was refused for another reason, for which waiting is no cure."""
-    if holder:
-        return f"acquired by {holder}"
-    if reservation and "not reserved for" in done.stderr:
-        return f"reserved for another (reservation {reservation})"
+    if place.holder is not None:
+        return f"acquired by {place.holder}"
+    if place.reservation and "not reserved for" in done.stderr:
+        return f"reserved for another (reservation {place.reservation})"
     if "already acquired by place" in done.stdout:
         return f"without its resources: {_last_line(done.stdout)}"
     hint = "`labgrid-client resources` and the exporter's log say more"
