@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 import subprocess
 import sys
 import threading
+import tty
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -78,7 +81,8 @@ def labgrid(tmp_path_factory: pytest.TempPathFactory, relay: str) -> Iterator[La
             "NetworkPowerPort": {"model": "rest", "host": relay + "/relay/{index}", "index": 0},
         },
     }
-    places = {"rig": ["shelf/rig/*"], "other-rig": ["shelf/other/*"], "late": ["late/late/*"]}
+    places = {"rig": ["shelf/rig/*"], "other-rig": ["shelf/other/*"], "late": ["late/late/*"],
+              "serial": ["serial/tty/*"]}
     with serve(tmp_path_factory.mktemp("labgrid"), places) as server, server.exporter("shelf", groups):
         yield server
 
@@ -173,6 +177,7 @@ def test_place_of_a_killed_controller_is_released_by_the_next_start_that_of_a_li
     assert not list((tmp_path / "labgrid").iterdir())
 
 
+@pytest.mark.full
 def test_next_start_leaves_the_place_to_who_came_after(labgrid: Labgrid, tmp_path: Path) -> None:
     with controller(labgrid, "rig", tmp_path) as dead:
         dead.kill()
@@ -195,6 +200,7 @@ def test_place_that_there_is_not(labgrid: Labgrid, tmp_path: Path, name: str, me
     assert f"`{meant}`" in str(error.value.hint)
 
 
+@pytest.mark.full
 def test_exporter_that_goes(labgrid: Labgrid, tmp_path: Path) -> None:
     """While the place is held and the run is interrupted: it is released all the same. Before: that is said."""
     def interrupted() -> None:
@@ -215,6 +221,29 @@ def test_exporter_that_goes(labgrid: Labgrid, tmp_path: Path) -> None:
         pytest.fail("its exporter has gone")
     assert "its exporter is not connected" in str(error.value.hint)
     assert labgrid.holder("late") is None
+
+
+@pytest.mark.full
+def test_console_that_its_exporter_serves_only_while_it_is_held(labgrid: Labgrid, tmp_path: Path) -> None:
+    """A serial port of the exporter's machine (here a pty): ser2net comes up with the place, and carries bytes."""
+    host, device = os.openpty()
+    tty.setraw(device)
+    groups = {"tty": {"RawSerialPort": {"port": os.ttyname(device), "speed": 115200}}}
+    with (
+        labgrid.exporter("serial", groups),
+        acquire(section(labgrid, "serial"), owner="alice", lab_dir=tmp_path, timeout=0, progress=quiet) as place,
+    ):
+        assert isinstance(place.console, TelnetConsole)
+        assert place.console.rfc2217
+        with socket.create_connection((place.console.host, place.console.port), timeout=30) as line:
+            got = b""
+            while b"U-Boot" not in got:
+                os.write(host, b"U-Boot 2026.10\r\n")  # until ser2net has opened the port
+                chunk = line.recv(4096)
+                assert chunk, "ser2net hung up"
+                got += chunk
+    os.close(host)
+    os.close(device)
 
 
 def test_no_coordinator(tmp_path: Path) -> None:
