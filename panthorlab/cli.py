@@ -18,6 +18,7 @@ from typing import Any, Final, NoReturn
 
 from panthorlab import __version__
 from panthorlab.errors import LabError, PanthorlabError, UsageError
+from panthorlab.run.job import BOOT_METHODS
 
 EXIT_STATUS = """\
 exit status: 0 as wanted · 1 the kernel under test is at fault · 2 usage or bad input · 3 inconclusive, or unchanged
@@ -37,7 +38,7 @@ COMMANDS = {
     "build": "panthorlab.run.build:main",
     "scan": "panthorlab.run.tools:scan",
     "report": "panthorlab.run.tools:report",
-    "boards": "panthorlab.run.tools:boards",
+    "boards": "panthorlab.run.boards:main",
     "doctor": "panthorlab.run.tools:doctor",
     "lava": "panthorlab.lava.main:main",
 }
@@ -73,7 +74,10 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
 def _add_board(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("board")
     group.add_argument(
-        "--board", default="qemu-g610", metavar="NAME", help="a file of board_configs/ (default: %(default)s)"
+        "--board",
+        action="append",
+        metavar="NAME",
+        help="a file of board_configs/ (default: qemu-g610); repeat it to spread iterations over several boards",
     )
     group.add_argument(
         "--param",
@@ -81,6 +85,24 @@ def _add_board(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="gpu.NAME=VALUE",
         help="set a parameter of the emulated GPU (`panthorlab gpu params` lists them); may be repeated",
+    )
+
+
+def _add_lab(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("real boards")
+    group.add_argument("--tag", metavar="TAG", help="all boards with this tag that are free, instead of --board")
+    group.add_argument(
+        "--boot-method",
+        choices=BOOT_METHODS,
+        default="auto",
+        help="how the board gets the kernel to run (default: %(default)s, the board's file decides)",
+    )
+    group.add_argument(
+        "--wait",
+        type=_duration,
+        default=3600.0,
+        metavar="TIME",
+        help="how long to wait for a --board that somebody else has (default: 1h)",
     )
 
 
@@ -107,7 +129,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         type=_positive,
         default=2,
         metavar="N",
-        help="boards to run at once, each on a CPU of its own (default: %(default)s)",
+        help="copies of an emulated board to run at once, each on a CPU of its own (default: %(default)s)",
     )
     group.add_argument(
         "--time-limit",
@@ -165,6 +187,7 @@ def _validate_parser(parser: argparse.ArgumentParser) -> None:
         "--expect", choices=["fix", "no-change"], default="fix", help="what the patch promises (default: %(default)s)"
     )
     _add_board(parser)
+    _add_lab(parser)
     _add_run(parser)
     _add_output(parser)
 
@@ -175,6 +198,7 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--overlay", type=Path, metavar="DIR", help="files laid over the board's root file system")
     _add_board(parser)
+    _add_lab(parser)
     _add_run(parser)
     _add_output(parser)
     parser.add_argument(
@@ -229,6 +253,28 @@ def _lava_parser(parser: argparse.ArgumentParser) -> None:
                         help="who sees the job and its log (default: %(default)s)")
 
 
+def _boards_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help='print {"boards": […]}')
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+
+    def add(name: str, text: str, *, board: bool = True) -> argparse.ArgumentParser:
+        action = actions.add_parser(name, help=text, description=text)
+        action.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="say it as JSON")
+        if board:
+            action.add_argument("board_name", metavar="NAME", help="a real board")
+        return action
+
+    add("schema", "print the JSON Schema of board files, for editors", board=False)
+    trust = add("trust", "show the fingerprints of a board's SSH host keys and pin them")
+    trust.add_argument("--yes", action="store_true", help="do not ask: the fingerprints were compared elsewhere")
+    train = add("train", "boot the known-good kernel again and again; quarantine the board if that fails")
+    train.add_argument("--boots", type=_positive, metavar="N", help="boots (default: the board file's health_boots)")
+    sick = add("quarantine", "keep a board from being used")
+    sick.add_argument("--reason", required=True, metavar="TEXT", help="told to everybody who wants the board")
+    release = add("release", "lift a board's quarantine")
+    release.add_argument("--force", action="store_true", help="also end the lease of a run that has the board")
+
+
 class _Parser(argparse.ArgumentParser):
     """Errors are raised, with what was probably meant, so that they can be printed as JSON too."""
 
@@ -238,15 +284,19 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         commands = [name for action in self._subparsers_actions() for name in action.choices]
         wrong = message.partition("invalid choice: '")[2].partition("'")[0]
-        near = difflib.get_close_matches(wrong, commands, n=1)
-        if near:
-            raise UsageError(f"there is no command `{wrong}`", hint=f"did you mean `{near[0]}`?")
+        if wrong and "argument" in message and commands:
+            near = difflib.get_close_matches(wrong, commands, n=1)
+            known = f"did you mean `{near[0]}`?" if near else f"see `{self.prog} --help`"
+            path = [*self.prog.split()[1:], wrong]
+            raise UsageError(f"there is no command `{' '.join(path)}`", hint=known)
         raise UsageError(message, hint=f"see `{self.prog} --help`")
 
     def options_of(self, command: str) -> list[str]:
         """All options that `command` knows."""
         parser = next(action.choices[command] for action in self._subparsers_actions())
-        return [name for action in parser._actions for name in action.option_strings]
+        own = [name for action in parser._actions for name in action.option_strings]
+        return own + [name for action in parser._subparsers_actions() for deeper in action.choices
+                      for name in parser.options_of(deeper)]
 
     def _subparsers_actions(self) -> list[argparse._SubParsersAction[_Parser]]:
         return [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
@@ -302,8 +352,7 @@ def _parser() -> _Parser:
     report = add("report", "write a run's reports again (console, JSON, JUnit, HTML)")
     report.add_argument("run", type=Path, metavar="RUN")
     report.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
-    boards = add("boards", "list boards")
-    boards.add_argument("--json", action="store_true")
+    _boards_parser(add("boards", "list boards and how they stand; look after them"))
     doctor = add("doctor", "say what is missing on this machine and how to get it")
     doctor.add_argument("--json", action="store_true")
     _lava_parser(add("lava", "write LAVA jobs that run suites on a prebuilt kernel"))

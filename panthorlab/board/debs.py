@@ -106,10 +106,11 @@ def _plain(uri: str) -> str:
 
 
 class PrivateApt:
-    """apt on `suites` of `mirror`, with all its state in `folder`."""
+    """apt on `suites` of `mirror`, with all its state in `folder`; for the machine's own architecture by default."""
 
-    def __init__(self, folder: Path, mirror: str, suites: Sequence[str]) -> None:
+    def __init__(self, folder: Path, mirror: str, suites: Sequence[str], architecture: str | None = None) -> None:
         self._folder, self._mirror, self._suites = folder, mirror, tuple(suites)
+        self._architecture = architecture
         for part in ("lists/partial", "cache/archives/partial", "keys", "empty"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         (folder / "status").touch()
@@ -132,18 +133,20 @@ class PrivateApt:
             "APT::Install-Recommends": "false", "APT::Sandbox::User": "root",
             "Acquire::Languages": "none", "Acquire::ForceHash": "SHA256",
         }
+        if self._architecture:
+            own |= {"APT::Architecture": self._architecture, "APT::Architectures": self._architecture}
         fetching = [line for line in dump.splitlines() if line.startswith("Acquire::")]
         return "\n".join([*fetching, *(f'{name} "{value}";' for name, value in own.items())]) + "\n"
 
-    def resolve(self, package: str) -> list[Deb]:
-        """`package` from the last of the suites, with all it depends on. Raises LabError."""
+    def resolve(self, *packages: str) -> list[Deb]:
+        """`packages` from the last of the suites, with all they depend on. Raises LabError."""
         env = {**os.environ, "APT_CONFIG": str(self._folder / "apt.conf"), "LC_ALL": "C"}
         _run(["apt-get", "update", "-qq"], env=env)
         uris = _run(["apt-get", "install", "-y", "-qq", "--print-uris", "--download-only", "-t", self._suites[-1],
-                     package], env=env)
+                     *packages], env=env)
         debs = parse_print_uris(uris, self._mirror)
         if not debs:
-            raise LabError(f"apt finds no {package} in {' '.join(self._suites)}", hint=_HINT)
+            raise LabError(f"apt finds no {' '.join(packages)} in {' '.join(self._suites)}", hint=_HINT)
         return debs
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from panthorlab.board import spawn
+from panthorlab import spawn
 from panthorlab.board.agent import AgentShell
 from panthorlab.board.booted import BootedEmulatedBoard, Parts
 from panthorlab.board.config import EmulatedFile
@@ -49,9 +49,12 @@ class EmulatedBoard:
 
     def boot(
         self, kernel: Kernel, *, log_dir: Path, overlay: Path | None = None, params: Mapping[str, str] | None = None,
-        on_progress: Callable[[str], None] = lambda _step: None,
+        on_progress: Callable[[str], None] = lambda _step: None, method: str = "auto", fresh: bool = True,
     ) -> BootedEmulatedBoard:
-        """See `Board.boot`. `params` also takes `seed` and `trace=on` (a Chrome trace in `log_dir`)."""
+        """See `Board.boot`. `params` also takes `seed` and `trace=on` (a Chrome trace in `log_dir`). Always fresh."""
+        del fresh
+        if method != "auto":
+            raise UsageError(f"board {self.name} is emulated: it has no boot method {method}", hint="leave it out")
         if kernel.arch != self.arch:
             raise UsageError(f"board {self.name} is {self.arch}, the kernel {kernel.title} is {kernel.arch}")
         try:

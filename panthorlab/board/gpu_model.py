@@ -3,28 +3,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from panthorlab.board import spawn
+from panthorlab import spawn
 from panthorlab.board.api import Hazard
+from panthorlab.board.gpu_events import GpuEvents
 from panthorlab.errors import LabError, UsageError
 from panthorlab.paths import PACKAGE
 
 SOCKET = "gpu.sock"
 START_TIMEOUT = 20.0
-HAZARDS = frozenset({"unmodelled", "model-error"})
-"""Kinds of events that spoil evidence; the others (`mmu-fault`, `counters`, …) only inform."""
+INJECT_TIMEOUT = 20.0
 INJECTIONS = {"mcu-hang": signal.SIGUSR1}
-"""Failures that the model produces on a signal. `mcu-hang`: the MCU answers nothing until it is reset."""
+"""Failures that the model produces on a signal. `mcu-hang`: asked to start a group, the MCU stops answering."""
 _USAGE_STATUS = 2
 
 
@@ -38,9 +37,9 @@ def _environment() -> dict[str, str]:
 def firmware() -> bytes:
     """The synthetic mali_csffw.bin."""
     try:
-        made = subprocess.run(
-            [sys.executable, "-m", "panthorlab.gpu", "firmware", "-o", "/dev/stdout"],
-            env=_environment(), capture_output=True, timeout=START_TIMEOUT, check=False, stdin=subprocess.DEVNULL,
+        made = spawn.run(
+            [sys.executable, "-m", "panthorlab.gpu", "firmware", "-o", "/dev/stdout"], env=_environment(),
+            timeout=START_TIMEOUT,
         )
     except subprocess.TimeoutExpired as error:
         raise LabError("the GPU model's firmware was not made in time") from error
@@ -56,12 +55,12 @@ class GpuModel:
         self, *, model: str, params: Mapping[str, str], run_dir: Path, log_dir: Path, cpu: int | None,
     ) -> None:
         """Starts it; `params` are `NAME: VALUE`, of which `trace` (on, off) and `seed` are not the model's own."""
-        self.log, self.events = log_dir / "gpu.log", log_dir / "gpu-events.jsonl"
+        self.log, self.events = log_dir / "gpu.log", GpuEvents(log_dir / "gpu-events.jsonl", from_end=True)
         self._complaints = log_dir / "gpu-stderr.log"
-        self._offset, self._hazards = 0, list[Hazard]()
+        self._said = b""
         own = dict(params)
         argv = [sys.executable, "-m", "panthorlab.gpu", "serve", "--socket", SOCKET, "--model", model,
-                "--log", str(self.log), "--events", str(self.events)]
+                "--log", str(self.log), "--events", str(self.events.path)]
         if _switch("gpu.trace", own.pop("trace", "off")):
             argv += ["--trace", str(log_dir / "gpu-trace.json")]
         if seed := own.pop("seed", None):
@@ -74,22 +73,33 @@ class GpuModel:
 
     def wait_listening(self, timeout: float = START_TIMEOUT) -> None:
         """Until it says `listening`. Raises UsageError if it refuses its arguments, else LabError."""
+        if not self._wait_said(b"listening ", timeout):
+            status = self.process.wait(timeout)
+            what = self.last_words() or f"it ended with status {status} and said nothing"
+            if status == _USAGE_STATUS:
+                raise UsageError(f"the GPU model refuses its settings: {what}",
+                                 hint="`panthorlab gpu params` lists them")
+            raise LabError(f"the GPU model did not start: {what}", hint=f"see {self._complaints}")
+
+    def _wait_said(self, beginning: bytes, timeout: float) -> bool:
+        """Read its stdout up to a line that begins so; False if it ends first. Raises LabError at the deadline."""
         assert self.process.stdout is not None  # noqa: S101 - we asked for a pipe
         deadline = time.monotonic() + timeout
-        said = b""
-        while b"listening" not in said:
+        while True:
+            line, newline, rest = self._said.partition(b"\n")
+            if newline:
+                self._said = rest
+                if line.startswith(beginning):
+                    return True
+                continue
             ready, _, _ = select.select([self.process.stdout], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
-                raise LabError(f"the GPU model did not listen within {timeout:g} s", hint=f"see {self._complaints}")
+                raise LabError(f"the GPU model did not say `{beginning.decode().strip()}` within {timeout:g} s",
+                               hint=f"see {self._complaints}")
             data = os.read(self.process.stdout.fileno(), 4096)
             if not data:
-                status = self.process.wait(timeout)
-                what = self.last_words() or f"it ended with status {status} and said nothing"
-                if status == _USAGE_STATUS:
-                    raise UsageError(f"the GPU model refuses its settings: {what}",
-                                     hint="`panthorlab gpu params` lists them")
-                raise LabError(f"the GPU model did not start: {what}", hint=f"see {self._complaints}")
-            said += data
+                return False
+            self._said += data
 
     def last_words(self) -> str:
         """The end of what it wrote to stderr: a traceback, if it died of one."""
@@ -98,22 +108,15 @@ class GpuModel:
         except FileNotFoundError:
             return ""
 
-    def hazards(self) -> list[Hazard]:
+    def hazards(self) -> Sequence[Hazard]:
         """All events so far that spoil evidence, oldest first."""
-        try:
-            with self.events.open("rb") as file:
-                file.seek(self._offset)
-                new = file.read()
-        except FileNotFoundError:
-            return list(self._hazards)
-        whole = new[:new.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        self._hazards += [hazard for hazard in map(_hazard, whole.splitlines()) if hazard.kind in HAZARDS]
-        return list(self._hazards)
+        return self.events.hazards()
 
     def inject(self, failure: str) -> None:
-        """Produce one of `INJECTIONS` now."""
+        """Produce one of `INJECTIONS`; on return the model has said that it will. Raises LabError if it does not."""
         self.process.send_signal(INJECTIONS[failure])
+        if not self._wait_said(f"injected {failure}".encode(), INJECT_TIMEOUT):
+            raise LabError(f"the GPU model ended before it could inject {failure}", hint=f"see {self._complaints}")
 
     def stop(self, patience: float = 5.0) -> int:
         """Let it finish its trace: it ends by itself when QEMU has gone, else it is told to, else killed."""
@@ -124,14 +127,6 @@ class GpuModel:
         finally:
             if self.process.stdout is not None:
                 self.process.stdout.close()
-
-
-def _hazard(line: bytes) -> Hazard:
-    try:
-        event = json.loads(line)
-        return Hazard(float(event["time"]), str(event["kind"]), str(event["text"]))
-    except (ValueError, KeyError, TypeError) as error:
-        return Hazard(time.monotonic(), "model-error", f"unreadable event ({error}): {line[:200]!r}")
 
 
 def _switch(name: str, value: str) -> bool:

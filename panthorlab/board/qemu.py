@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from panthorlab import spawn
 from panthorlab.board import debs
 from panthorlab.board.debs import Deb
 from panthorlab.errors import LabError
@@ -94,8 +95,7 @@ def check(qemu: Qemu) -> Qemu:
 
 def _ask(qemu: Qemu, *arguments: str) -> str:
     try:
-        done = subprocess.run([*qemu.argv, *arguments], capture_output=True, stdin=subprocess.DEVNULL,
-                              timeout=_ANSWER_TIMEOUT, check=False)
+        done = spawn.run([*qemu.argv, *arguments], timeout=_ANSWER_TIMEOUT)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise LabError(f"cannot be run: {error}") from error
     return (done.stdout + done.stderr).decode("utf-8", "replace")

@@ -11,6 +11,7 @@ import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from panthorlab.gpu.device import Gpu
 from panthorlab.gpu.events import Reporter
@@ -21,6 +22,8 @@ from panthorlab.gpu.trace import ChromeTrace, NoTrace, Trace
 from panthorlab.gpu.vfio.server import Server
 
 MODEL_ERROR = 70  # exit status, as EX_SOFTWARE
+_MODES: dict[str, Literal["a", "w"]] = {"events": "a", "log": "a", "trace": "w"}
+"""A model that is restarted with its board (a virtual lab) goes on in the same log; a trace is one JSON document."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,8 @@ def _is_stale(path: Path) -> bool:
 
 
 def serve(options: Options) -> int:
-    """Until the client disconnects or SIGTERM or SIGINT comes. SIGUSR1 makes the MCU hang (an injected failure).
+    """Until the client disconnects or SIGTERM or SIGINT comes. SIGUSR1 injects a failure: the MCU hangs at
+    the next group that it is to start. `injected mcu-hang` on stdout then says that it will.
 
     Returns the exit status.
     """
@@ -75,7 +79,7 @@ def serve(options: Options) -> int:
         raise SystemExit("the emulated GPU needs a little-endian host")
     with ExitStack() as stack:
         files = {
-            name: stack.enter_context(path.open("w", encoding="utf-8")) if path is not None else None
+            name: stack.enter_context(path.open(_MODES[name], encoding="utf-8")) if path is not None else None
             for name, path in (("events", options.events), ("log", options.log), ("trace", options.trace))
         }
         reporter = Reporter(files["events"], files["log"])
@@ -120,8 +124,9 @@ class _Session:
         if signal.SIGTERM in numbers or signal.SIGINT in numbers:
             self._loop.stop()
         elif signal.SIGUSR1 in numbers:
-            self._reporter.log("injected: the MCU hangs until it is stopped or reset")
-            self._gpu.mcu.hang()
+            self._gpu.mcu.arm_hang()
+            self._reporter.log("injected: the MCU hangs at the next group that it is to start")
+            print("injected mcu-hang", flush=True)
 
     def _accept(self, listener: socket.socket) -> None:
         connection, _ = listener.accept()

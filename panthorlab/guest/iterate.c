@@ -27,6 +27,8 @@
 #ifndef KMSG_PATH
 #define KMSG_PATH	"/dev/kmsg"
 #endif
+#define BOOT_ID_PATH	"/proc/sys/kernel/random/boot_id"
+#define BOOT_ID_LEN	36
 #define LINE_MAX_LEN	1024
 #define REAP_MS		5000	/* from SIGKILL to the process being gone */
 /*
@@ -86,6 +88,7 @@ struct run {
 static int64_t flushed;	/* when output was last passed on */
 static int kmsg_fd;
 static int child_fd;	/* signalfd of SIGCHLD */
+static char boot_id[BOOT_ID_LEN + 1];
 
 static void flush_output(void)
 {
@@ -271,13 +274,13 @@ static int iterate(const struct options *options, unsigned long index)
 {
 	const char *sentinel = "none";
 	struct run run = { .output = -1 };
-	char text[192], why[192] = "";
+	char text[224], why[192] = "";
 	bool ok, gone = true;
 	int64_t begin, us;
 	int error;
 
-	snprintf(text, sizeof(text), "begin id=%s-%lu workload=%s", options->prefix,
-		 options->first + index, options->name);
+	snprintf(text, sizeof(text), "begin id=%s-%lu workload=%s boot=%s", options->prefix,
+		 options->first + index, options->name, boot_id);
 	ok = !mark(text);
 	out("# panthorlab %s\n", text);
 	snprintf(text, sizeof(text), "%lu", options->first + index);
@@ -408,10 +411,24 @@ static void parse(int argc, char **argv, struct options *options)
 	}
 }
 
+/* Each iteration says which boot it ran on: this process cannot outlive it, so reading it once will do. */
+static int read_boot_id(void)
+{
+	int fd = open(BOOT_ID_PATH, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, boot_id, BOOT_ID_LEN);
+
+	if (n != BOOT_ID_LEN)
+		return fail(n < 0 ? -errno : 0, "%s", BOOT_ID_PATH);
+	close(fd);
+	return 0;
+}
+
 static int set_up(void)
 {
 	sigset_t mask;
 
+	if (read_boot_id())
+		return -1;
 	kmsg_fd = open(KMSG_PATH, O_WRONLY | O_CLOEXEC);
 	if (kmsg_fd < 0)
 		return fail(-errno, "%s", KMSG_PATH);

@@ -7,6 +7,7 @@ build are always called the same (`/mnt/src`, `/mnt/obj`, …), which also makes
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from panthorlab import spawn
 from panthorlab.errors import LabError
 from panthorlab.kernel import jail
 
@@ -82,21 +84,15 @@ class Sandbox:
 def sandbox() -> Sandbox:
     """What this system allows; tried once."""
     plan = json.dumps({"uid": BUILD_UID, "binds": []})
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", jail.__file__, plan, "true"], capture_output=True, text=True, timeout=60,
-        check=False,
-    )
+    done = spawn.run([sys.executable, "-I", "-S", jail.__file__, plan, "true"], timeout=60)
     if done.returncode == 0:
         return Sandbox(True)
-    reason = done.stderr.strip().splitlines()[-1:] or ["unknown reason"]
+    reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["unknown reason"]
     return Sandbox(False, f"builds run without protection ({reason[0]}): build only patches you trust")
 
 
 def _stream(argv: list[str], env: Mapping[str, str], on_line: Callable[[str], None], timeout: float) -> int:
-    process = subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env,
-        start_new_session=True, text=True, errors="replace", umask=0o022,
-    )
+    process = spawn.spawn(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, umask=0o022)
     expired = threading.Event()
 
     def expire() -> None:
@@ -108,7 +104,7 @@ def _stream(argv: list[str], env: Mapping[str, str], on_line: Callable[[str], No
     timer.start()
     assert process.stdout is not None  # noqa: S101 - opened as a pipe above
     try:
-        for line in process.stdout:
+        for line in io.TextIOWrapper(process.stdout, errors="replace"):
             on_line(line.rstrip("\n"))
         status = process.wait()
     except BaseException:
@@ -122,7 +118,7 @@ def _stream(argv: list[str], env: Mapping[str, str], on_line: Callable[[str], No
     return status
 
 
-def _stop(process: subprocess.Popen[str]) -> None:
+def _stop(process: subprocess.Popen[bytes]) -> None:
     """End the whole process group: kindly first, so that make removes half-written targets."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:

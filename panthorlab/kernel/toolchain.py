@@ -6,12 +6,12 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from panthorlab import spawn
 from panthorlab.errors import LabError, UsageError
 
 
@@ -92,13 +92,9 @@ def check_host_tools(tools: Sequence[str]) -> None:
 def _versions(tools: tuple[str, ...]) -> str:
     lines = []
     for tool in tools:
-        done = subprocess.run(
-            [tool, "--version"], capture_output=True, text=True, timeout=30, check=False,
-            env={**os.environ, "LC_ALL": "C"},
-        )
+        done = spawn.run([tool, "--version"], timeout=30, env={**os.environ, "LC_ALL": "C"})
         if done.returncode != 0 or not done.stdout:
-            raise LabError(
-                f"{tool} --version failed: {done.stderr.strip()[:200]}", hint="is the compiler installed whole?",
-            )
-        lines.append(done.stdout.splitlines()[0].strip())
+            said = done.stderr.decode(errors="replace").strip()[:200]
+            raise LabError(f"{tool} --version failed: {said}", hint="is the compiler installed whole?")
+        lines.append(done.stdout.decode(errors="replace").splitlines()[0].strip())
     return "; ".join(lines)

@@ -3,21 +3,17 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from panthorlab import spawn
 from panthorlab.errors import LabError
 from panthorlab.kernel.toolchain import HOST_TOOLS
-
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None)
 
 TREE_BYTES = 2_500_000_000  # an unpacked kernel tree and the files of one build
 
@@ -28,10 +24,7 @@ def run(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run argv to its end. Raises LabError if it is not installed, outlives `timeout` or exits outside `ok`."""
     try:
-        done = subprocess.run(
-            list(argv), cwd=cwd, input=stdin, capture_output=True, timeout=timeout, check=False,
-            env={**os.environ, "LC_ALL": "C", **(env or {})}, preexec_fn=_die_with_us,
-        )
+        done = spawn.run(argv, cwd=cwd, stdin=stdin, timeout=timeout, env={**os.environ, "LC_ALL": "C", **(env or {})})
     except FileNotFoundError as error:
         if cwd is not None and not cwd.is_dir():
             raise LabError(f"{cwd}: no such directory") from error
@@ -43,11 +36,6 @@ def run(
     if done.returncode not in ok:
         raise tool_error(argv, done.returncode, done.stderr.decode(errors="replace"))
     return done
-
-
-def _die_with_us() -> None:
-    """In the child: if we are killed, even by SIGKILL, it is too, and no download or unpacking goes on unseen."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def tool_error(argv: Sequence[str], status: int, stderr: str) -> LabError:
@@ -90,9 +78,8 @@ def pipeline(stages: Sequence[Sequence[str]], *, timeout: float) -> None:
     env = {**os.environ, "LC_ALL": "C"}
     try:
         for index, argv in enumerate(stages):
-            process = subprocess.Popen(
-                list(argv), stdin=previous or subprocess.DEVNULL, stderr=subprocess.PIPE, env=env,
-                preexec_fn=_die_with_us,
+            process = spawn.spawn(
+                argv, stdin=previous or subprocess.DEVNULL, stderr=subprocess.PIPE, env=env, new_session=False,
                 stdout=subprocess.PIPE if index < len(stages) - 1 else subprocess.DEVNULL, umask=0o022,
             )
             if previous is not None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The part of the kernel log that belongs to each iteration, with proof that it is whole.
 
-A workload runner writes `panthorlab: begin id=… workload=…` and `panthorlab: end id=…` to /dev/kmsg. The kernel
+A workload runner writes `panthorlab: begin id=… workload=… boot=…` and `panthorlab: end id=…` to /dev/kmsg. The kernel
 gives what user space writes there a facility other than 0 (devkmsg_write, kernel/printk/printk.c), so no kernel
 message can be taken for a marker; nor can a marker be forged by one that merely contains the words.
 """
@@ -21,6 +21,7 @@ MAX_RECORDS = 20000
 
 _MARKER = re.compile(
     r"panthorlab: (?:(?P<begin>begin) id=(?P<id>[\w.:+-]{1,128}) workload=(?P<workload>\S{1,256})"
+    r"(?: boot=(?P<boot>[0-9a-f-]{36}))?"
     r"|end id=(?P<end_id>[\w.:+-]{1,128}))"
 )
 
@@ -30,7 +31,7 @@ class Window:
     """The log of one iteration, or, with `id` None, of the time between two.
 
     It counts as evidence only if `complete`: both markers, sequence numbers without a gap. `reason` says what is
-    missing. `first_seq` and `last_seq` include the markers.
+    missing. `boot`: the boot-id that its begin marker names. `first_seq` and `last_seq` include the markers.
     """
 
     id: str | None
@@ -43,12 +44,14 @@ class Window:
     first_seq: int | None
     last_seq: int | None
     dropped_records: int = 0
+    boot: str | None = None
 
 
 @dataclass(slots=True)
 class _Part:
     id: str | None = None
     workload: str | None = None
+    boot: str | None = None
     gap: bool = False
     records: list[LogRecord] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
@@ -75,8 +78,10 @@ class WindowTracker:
             return []
         if marker["begin"]:
             ended = self._end("no end marker")
-            self._part = _Part(id=marker["id"], workload=marker["workload"], first_seq=record.seq)
-            self._part.last_seq = record.seq
+            self._part = _Part(
+                id=marker["id"], workload=marker["workload"], boot=marker["boot"], first_seq=record.seq,
+                last_seq=record.seq,
+            )  # fmt: skip
             return ended
         return self._end_marker(marker["end_id"], record)
 
@@ -130,7 +135,7 @@ class WindowTracker:
             Window(
                 id=part.id, workload=part.workload, complete=part.id is not None and reason is None, gap=part.gap,
                 reason=reason, records=tuple(part.records), findings=tuple(part.findings), first_seq=part.first_seq,
-                last_seq=part.last_seq, dropped_records=part.dropped,
+                last_seq=part.last_seq, dropped_records=part.dropped, boot=part.boot,
             )
         ]  # fmt: skip
 

@@ -21,13 +21,15 @@ class Evidence:
     """What was seen of one iteration.
 
     `report`: what `iterate` printed, None if it was cut off. `window`: its part of the kernel log, None if the log has
-    no end of it. `findings`: what the kernel said in it, each with what its address belongs to. `hazards`: what the
-    board itself said against the evidence. `died`: why the board died meanwhile, and whose fault that was.
+    no end of it. `boot_id`: the boot that both must be of. `findings`: what the kernel said in it, each with what its
+    address belongs to. `hazards`: what the board itself said against the evidence. `died`: why the board died
+    meanwhile, and whose fault that was.
     """
 
     id: str
     report: Report | None
     window: Window | None
+    boot_id: str
     findings: Sequence[Finding]
     hazards: Sequence[str] = ()
     died: tuple[str, Blame] | None = None
@@ -83,6 +85,9 @@ def _holes(evidence: Evidence) -> list[str]:
         holes.append("its end marker is missing in the kernel log")
     elif not evidence.window.complete:
         holes.append(f"the kernel log is not whole: {evidence.window.reason}")
+    told = {said.boot or "unnamed" for said in (evidence.report, evidence.window) if said is not None}
+    if others := told - {evidence.boot_id}:
+        holes.append(f"it ran on another boot: {', '.join(sorted(others))}, not {evidence.boot_id}")
     holes += evidence.hazards
     return holes
 

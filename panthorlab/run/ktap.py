@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-_BEGIN = re.compile(r"^# panthorlab begin id=(\S+) workload=(\S+)$")
+_BEGIN = re.compile(r"^# panthorlab begin id=(\S+) workload=(\S+)(?: boot=(\S+))?$")
 _END = re.compile(r"^# panthorlab end id=(\S+)$")
 _RESULT = re.compile(r"^(ok|not ok) \d+ (\S+) # id=(\S+) status=(-?\d+) signal=(\d+) us=(\d+) sentinel=(\w+)")
 _SUBTEST = re.compile(r"^(ok|not ok) \d+ ?-? ?(.*)$")
@@ -20,7 +20,8 @@ class Report:
     """What one iteration said of itself.
 
     `ok`: ended as expected, all its subtests and the sentinel passed. `us`: microseconds. `sentinel`: `ok`, `fail`
-    or `none`. `terminations`: heap-bound group terminations it caused. `lines`: its own output, unindented.
+    or `none`. `terminations`: heap-bound group terminations it caused. `lines`: its own output, unindented. `boot`: the
+    boot-id of the kernel it ran on; empty if it did not say.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Report:
     terminations: int
     subtests: tuple[tuple[bool, str], ...]
     lines: tuple[str, ...]
+    boot: str = ""
 
     @property
     def why(self) -> str:
@@ -59,6 +61,7 @@ class Begun:
 @dataclass
 class _Open:
     id: str
+    boot: str
     lines: list[str] = field(default_factory=list)
     result: Report | None = None
 
@@ -72,21 +75,22 @@ def parse_iterations(lines: Iterable[str]) -> Iterator[Begun | Report]:
     for raw in lines:
         line = raw.rstrip("\r\n")
         if match := _BEGIN.match(line):
-            current = _Open(match[1])
+            current = _Open(match[1], match[3] or "")
             yield Begun(match[1], match[2])
         elif current is None:
             continue
         elif line.startswith("    "):
             current.lines.append(line[4:])
         elif (match := _RESULT.match(line)) and match[3] == current.id:
-            current.result = _report(match, current.lines)
+            current.result = _report(match, current)
         elif (match := _END.match(line)) and match[1] == current.id:
             if current.result is not None:
                 yield current.result
             current = None
 
 
-def _report(match: re.Match[str], lines: list[str]) -> Report:
+def _report(match: re.Match[str], of: _Open) -> Report:
+    lines = of.lines
     terminations = [int(found[1]) for found in map(_TERMINATIONS.match, lines) if found]
     return Report(
         id=match[3],
@@ -99,6 +103,7 @@ def _report(match: re.Match[str], lines: list[str]) -> Report:
         terminations=sum(terminations) or 1,
         subtests=subtests(lines),
         lines=tuple(lines),
+        boot=of.boot,
     )
 
 

@@ -53,7 +53,8 @@ class Running:
     def until(self, condition: Callable[[], object], timeout: float = 120) -> None:
         deadline = time.monotonic() + timeout
         while not condition():
-            assert self.process.poll() is None, f"ended too early:\n{self.stderr}"
+            ended = self.process.poll() is not None
+            assert not ended or condition(), f"ended too early:\n{self.stderr}"
             assert time.monotonic() < deadline, f"did not get there in {timeout} s:\n{self.stderr}"
             time.sleep(0.02)
         self._seen |= self._descendants()

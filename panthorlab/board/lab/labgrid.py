@@ -29,7 +29,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from panthorlab.board.lab.place import CONSOLES, Place, PlaceResources, parse_show, translate
+from panthorlab.board.lab.labgrid_place import CONSOLES, Place, PlaceResources, parse_show, translate
+from panthorlab.board.lab.place import share
 from panthorlab.board.real.file import Labgrid
 from panthorlab.board.spawn import end, spawn
 from panthorlab.errors import LabError
@@ -37,6 +38,7 @@ from panthorlab.errors import LabError
 PROGRAM: Final = "labgrid-client"
 DEFAULT_COORDINATOR: Final = "127.0.0.1:20408"
 CALL_TIMEOUT: Final = 60.0  # one command; the coordinator waits 10 s for each resource's exporter
+RECORD: Final = ".labgrid"  # suffix of records in the lab directory
 POLL: Final = 3.0  # between two looks at a place that somebody else has
 # What would have labgrid-client do something else than it is told.
 _UNWANTED: Final = frozenset({"LG_ENV", "LG_PLACE", "PLACE", "LG_STATE", "STATE", "LG_INITIAL_STATE", "LG_TOKEN"})
@@ -51,8 +53,10 @@ def acquire(
     """The place's resources, for as long as the context lasts.
 
     `owner`: who shows up in `labgrid-client who`. `timeout`: seconds to wait while somebody else has the place.
-    Raises LabError: no labgrid-client, no coordinator, no such place, still held by another, resources missing.
+    Places whose controllers died are given back first. Raises LabError: no labgrid-client, no coordinator, no such
+    place, still held by another, resources missing.
     """
+    release_stale(lab_dir, progress)
     client = _Client.new(section, owner)
     place = client.show(section.place)
     _exactly(section.place, place, client)
@@ -67,10 +71,13 @@ def acquire(
 
 def release_stale(lab_dir: Path, progress: Progress) -> None:
     """Give back the places whose controllers died. What cannot be released now is said, and tried by the next start."""
-    for file in sorted(_records(lab_dir).glob("*.json")):
+    for file in sorted(lab_dir.glob(f"*{RECORD}")):
         try:
             fd = os.open(file, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
+            continue
+        except OSError as error:
+            progress(f"labgrid: {file}: {error.strerror}; if a controller died, its place is still held")
             continue
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -269,20 +276,15 @@ def _release(client: _Client, name: str, progress: Progress) -> bool:
     return False
 
 
-def _records(lab_dir: Path) -> Path:
-    folder = lab_dir / "labgrid"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder
-
-
 @contextlib.contextmanager
 def _recorded(client: _Client, place: str, lab_dir: Path) -> Iterator[Callable[[], None]]:
     """The record of an acquisition, locked while this process lives; gives the function that deletes it."""
-    file = _records(lab_dir) / f"{secrets.token_hex(8)}.json"
+    file = lab_dir / f"{secrets.token_hex(8)}{RECORD}"
     new = file.with_suffix(".new")
     fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)  # before `release_stale` can see it
+        share(fd, lab_dir)
         fields = {key: value for key, value in asdict(client).items() if key != "program"}
         os.write(fd, json.dumps({"place": place, "pid": os.getpid(), **fields}).encode())
         os.fsync(fd)

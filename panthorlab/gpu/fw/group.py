@@ -153,6 +153,7 @@ class Group:
     def _request(self, state: int) -> None:
         self._requested = self.chip.loop.now()
         if state in (Csg.START, Csg.RESUME):
+            self.mcu.start_of_group()
             if self.active:
                 self._check("start of a running group", f"{Csg.STATES[state]} while a group runs")
             else:

@@ -20,6 +20,10 @@ PERIOD = 1024  # the firmware's timers count in these
 GPU_COUNTER = 1 << 31  # timer source: GPU clock, else the system counter
 
 
+class McuHangError(Exception):
+    """The injected hang strikes here: what is being served is left half done."""
+
+
 class Mcu:
     """Nothing of a group is kept here while it is suspended: see `suspend`."""
 
@@ -38,7 +42,7 @@ class Mcu:
         self._idle_timer: Timer | None = None
         self._boot_timer: Timer | None = None
         self._was_busy = False
-        self._hung = False
+        self._hung = self._hang_armed = False
 
     # --- MCU_CONTROL
 
@@ -71,9 +75,22 @@ class Mcu:
         self._halt_groups()
         self._set_status(McuStatus.FATAL)
 
+    def arm_hang(self) -> None:
+        """Injected failure: hang when the next group is to be started.
+
+        Not at once: an idle GPU is about to be suspended, and of an MCU that hangs in that the driver only warns.
+        """
+        self._hang_armed = True
+
+    def start_of_group(self) -> None:
+        """Raises McuHangError if one is armed."""
+        if self._hang_armed:
+            raise McuHangError
+
     def hang(self) -> None:
-        """Injected failure: answer nothing until the driver stops or resets the MCU. It still says it is enabled."""
-        self._hung = True
+        """Answer nothing until the driver stops or resets the MCU. It still says it is enabled."""
+        self._hung, self._hang_armed = True, False
+        self.chip.reporter.event("injected", "the MCU hangs until it is stopped or reset")
         self._halt_groups()
 
     def _halt_groups(self) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from panthorlab.board.lab.labgrid import acquire, release_stale
-from panthorlab.board.lab.place import PlaceSsh
+from panthorlab.board.lab.labgrid_place import PlaceSsh
 from panthorlab.board.power.file import CommandSwitch, PdudaemonSwitch
 from panthorlab.board.real.file import Labgrid as Section
 from panthorlab.board.real.file import TcpConsole, TelnetConsole
@@ -110,7 +110,7 @@ def test_place_is_acquired_translated_and_released(labgrid: Labgrid, tmp_path: P
             ("localhost", 16421, "relay", 3)
         assert place.ssh == PlaceSsh("127.0.0.1", 2222, "root")
     assert labgrid.holder("rig") is None
-    assert not list((tmp_path / "labgrid").iterdir())
+    assert not list(tmp_path.iterdir())
 
 
 def test_switch_that_only_labgrid_knows(labgrid: Labgrid, tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_place_of_a_killed_controller_is_released_by_the_next_start_that_of_a_li
         alive.communicate("", timeout=60)
         assert alive.returncode == 0
     assert labgrid.holder("other-rig") is None
-    assert not list((tmp_path / "labgrid").iterdir())
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.full
@@ -185,7 +185,7 @@ def test_next_start_leaves_the_place_to_who_came_after(labgrid: Labgrid, tmp_pat
     labgrid.client("-p", "rig", "acquire", user="bob")
     release_stale(tmp_path, lambda _line: None)
     assert labgrid.holder("rig") == "elsewhere/bob"
-    assert not list((tmp_path / "labgrid").iterdir())
+    assert not list(tmp_path.iterdir())
     labgrid.client("-p", "rig", "release", user="bob")
 
 

@@ -171,6 +171,26 @@ def test_hung_mcu_answers_nothing_until_it_is_stopped(bench: Bench) -> None:
     bench.pump(lambda: stored(bench))
 
 
+def test_armed_hang_waits_for_the_next_start_of_a_group(bench: Bench) -> None:
+    bench.put_ring(*STORE)
+    bench.start()
+    bench.gpu.mcu.arm_hang()
+    bench.request(SUSPEND)
+    bench.pump(lambda: bench.acknowledged(SUSPEND))
+    bench.write("MCU_CONTROL", 0)
+    bench.boot()
+    bench.prepare_group()
+    bench.request(START)
+    bench.pump()
+    assert not bench.acknowledged(START), "it survives suspends and boots: it strikes when there is work"
+    assert bench.reporter.counts["injected"] == 1
+    bench.write("MCU_CONTROL", 0)
+    bench.boot()
+    bench.start()
+    assert bench.acknowledged(START), "and strikes once"
+    assert not bench.reporter.model_errors
+
+
 def test_status_update_right_after_a_submit_is_not_idle(bench: Bench) -> None:
     """The driver's tick may follow its submit so closely that both doorbells are served together."""
     bench.put_ring()

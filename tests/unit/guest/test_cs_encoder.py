@@ -28,7 +28,7 @@ EXPECTED: Mapping[str, str] = {
 @pytest.fixture(scope="module")
 def encoded(compile_guest: Callable[..., Path]) -> Mapping[str, str]:
     program = compile_guest("vectors", [HERE / "vectors.c"])
-    lines = subprocess.run([program], check=True, capture_output=True, text=True, timeout=10).stdout.splitlines()
+    lines = subprocess.run([program], check=True, capture_output=True, text=True, timeout=60).stdout.splitlines()
     return dict(line.split(" ", 1) for line in lines)
 
 

@@ -134,7 +134,7 @@ def test_like_gnu_patch(base: list[str], data: st.DataObject) -> None:
         file.write_text("".join(target))
         diff.write_text("".join(difflib.unified_diff(base, new, "file", "file")))
         argv = ["patch", "--verbose", "--no-backup-if-mismatch", "-f", "-N", "-r", "-", str(file), str(diff)]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False, env={"LC_ALL": "C"})
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, env={"LC_ALL": "C"})
         if isinstance(ours, int):
             assert done.returncode == 1, done.stdout
             return

@@ -15,8 +15,9 @@ from panthorlab.run.ktap import Report
 from panthorlab.run.workload import Workload
 
 WORK = Workload("heap-exit/exit", ("heap-exit",))
-GOOD = Report("b-1", WORK.name, True, 0, 0, 8000, "ok", 1, ((True, "job"),), ())
-BEGIN = b"14,10,1000,-;panthorlab: begin id=b-1 workload=heap-exit/exit\n"
+BOOT = "01234567-89ab-cdef-0123-456789abcdef"
+GOOD = Report("b-1", WORK.name, True, 0, 0, 8000, "ok", 1, ((True, "job"),), (), BOOT)
+BEGIN = f"14,10,1000,-;panthorlab: begin id=b-1 workload=heap-exit/exit boot={BOOT}\n".encode()
 END = b"14,%d,3000,-;panthorlab: end id=b-1\n"
 FAULT = (
     b"3,11,2000,-;panthor mali-gpu.1.auto: [drm] *ERROR* Unhandled Page fault in AS1 at VA 0x0000800000003000\\x0a"
@@ -31,7 +32,7 @@ def window(*lines: bytes) -> Window:
     return next(item for item in windows(records) if item.id == "b-1")
 
 
-CLEAN = Evidence("b-1", GOOD, window(BEGIN, END % 11), ())
+CLEAN = Evidence("b-1", GOOD, window(BEGIN, END % 11), BOOT, ())
 
 
 def test_whole_and_clean_is_a_pass() -> None:
@@ -58,13 +59,20 @@ def test_faults_never_outnumber_terminations() -> None:
     "hole",
     [
         {"window": None},
+        {"boot_id": "fedcba98-7654-3210-fedc-ba9876543210"},
+        {"report": replace(GOOD, boot="")},
+        {"window": window(BEGIN.replace(b"-cdef-", b"-0000-"), END % 11)},
+        {"window": window(BEGIN.partition(b" boot=")[0] + b"\n", END % 11)},
         {"window": window(BEGIN, END % 12)},  # record 11 is missing
         {"window": window(END % 11)},  # no begin marker
         {"report": None},
         {"hazards": ("unmodelled: register 0x3fc",)},
         {"died": ("QEMU died", Blame.LAB)},
     ],
-    ids=["no-end-marker", "sequence-gap", "no-begin-marker", "report-cut-off", "unmodelled", "lab-died"],
+    ids=[
+        "no-end-marker", "rebooted", "report-of-no-boot", "log-of-another-boot", "log-of-no-boot", "sequence-gap",
+        "no-begin-marker", "report-cut-off", "unmodelled", "lab-died",
+    ],  # fmt: skip
 )
 def test_holes_are_errors_never_passes(hole: dict[str, object]) -> None:
     event = judge(WORK, replace(CLEAN, **hole))  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ KTAP version 1
     1..1
 ok 1 heap-exit/exit # id=b-1 status=0 signal=0 us=8123 sentinel=ok
 # panthorlab end id=b-1
-# panthorlab begin id=b-2 workload=heap-exit/exit
+# panthorlab begin id=b-2 workload=heap-exit/exit boot=01234567-89ab-cdef-0123-456789abcdef
     # terminations 20
     not ok 1 job fence -125
 not ok 2 heap-exit/exit # id=b-2 status=1 signal=0 us=99 sentinel=fail

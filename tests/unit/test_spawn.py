@@ -11,13 +11,15 @@ import sys
 import threading
 from pathlib import Path
 
-from panthorlab.board import spawn
+import pytest
+
+from panthorlab import spawn
 from panthorlab.board.cpus import CpuLease
 
 CONTROLLER = """
 import subprocess, sys, threading
 from pathlib import Path
-from panthorlab.board import spawn
+from panthorlab import spawn
 def start():
     child = spawn.spawn(["sleep", "60"], cwd=Path("/"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     print(child.pid, flush=True)
@@ -49,8 +51,8 @@ def test_child_dies_with_a_killed_controller_but_not_with_the_thread_that_asked(
         assert controller.stdout.readline() == b"started\n"
         assert not gone(child, 0.2)
         controller.send_signal(signal.SIGKILL)
-        controller.wait(10)
-        assert gone(child, 10)
+        controller.wait(60)
+        assert gone(child, 60)
 
 
 def test_child_of_a_parent_that_is_gone_does_not_run() -> None:
@@ -65,7 +67,7 @@ def test_cpu_session_and_arguments(tmp_path: Path) -> None:
     with out.open("wb") as file:
         child = spawn.spawn([sys.executable, "-c", script, "a b", "$HOME", "*"], cwd=tmp_path, stdout=file, stderr=file,
                             cpu=cpu)
-        assert child.wait(20) == 0
+        assert child.wait(60) == 0
     assert out.read_text() == f"{{{cpu}}} True {tmp_path} ['a b', '$HOME', '*']\n"
     assert os.sched_getaffinity(threading.get_native_id()) == os.sched_getaffinity(0)
 
@@ -79,6 +81,38 @@ def test_end() -> None:
     assert spawn.end(stubborn, gently=0.05) == -signal.SIGKILL
     stubborn.stdout.close()
     os.killpg(stubborn.pid, signal.SIGKILL)
+
+
+def test_run_gives_what_the_program_said(tmp_path: Path) -> None:
+    done = spawn.run(["sh", "-c", "cat; pwd; echo $X >&2; exit 3"], timeout=60, stdin=b"in\n", cwd=tmp_path,
+                     env={**os.environ, "X": "err"})
+    assert (done.returncode, done.stdout, done.stderr) == (3, f"in\n{tmp_path}\n".encode(), b"err\n")
+    assert spawn.run(["sh", "-c", "kill -9 $$"], timeout=60).returncode == -signal.SIGKILL
+
+
+def test_run_kills_what_takes_too_long() -> None:
+    with pytest.raises(subprocess.TimeoutExpired):
+        spawn.run(["sleep", "60"], timeout=0.05)
+
+
+def test_missing_program_is_named(tmp_path: Path) -> None:
+    (tmp_path / "tool").write_text("#!/bin/sh\nexit 4\n")
+    (tmp_path / "tool").chmod(0o755)
+    assert spawn.run(["./tool"], timeout=60, cwd=tmp_path).returncode == 4
+    for name in ("no-such-program", "./tool"):
+        with pytest.raises(FileNotFoundError) as caught:
+            spawn.run([name], timeout=60)
+        assert caught.value.filename == name
+    with pytest.raises(FileNotFoundError) as caught:
+        spawn.run(["true"], timeout=60, cwd=tmp_path / "none")
+    assert Path(caught.value.filename) == tmp_path / "none"
+
+
+@pytest.mark.parametrize("death", [signal.SIGKILL, signal.SIGTERM])
+def test_signal_at_the_death_of_the_parent(death: signal.Signals) -> None:
+    child = spawn.spawn(["setpriv", "--dump"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, death=death)
+    out, _ = child.communicate(timeout=60)
+    assert f"Parent death signal: {death.name.removeprefix('SIG')}\n" in out.decode()
 
 
 def test_boards_get_different_cpus_until_there_are_none(tmp_path: Path) -> None:

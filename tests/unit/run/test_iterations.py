@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A batch against a shell written here: what counts when the board is not the one that it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from panthorlab.board.api import BootedBoard
+from panthorlab.errors import EvidenceError
+from panthorlab.outcome import Blame, Outcome
+from panthorlab.run.evidence import LogFollower
+from panthorlab.run.iterations import Batch
+from panthorlab.run.workload import Workload
+
+WORK = Workload("heap-exit/exit", ("heap-exit",))
+FIRST, SECOND = "01234567-89ab-cdef-0123-456789abcdef", "fedcba98-7654-3210-fedc-ba9876543210"
+Sink = Callable[[bytes], None]
+Run = Callable[[Sequence[str]], list[dict[str, Any]]]
+
+
+class Process:
+    def wait(self, _timeout: float) -> int:
+        return 0
+
+    def kill(self) -> None:
+        pass
+
+
+class FakeBoard:
+    """A board, and the shell on it, whose `iterate` runs on one boot after another."""
+
+    work_dir = "/w"
+    boot_id = FIRST
+
+    def __init__(self, boots: Sequence[str]) -> None:
+        self.boots, self.shell = boots, self
+        self._log: Sink | None = None
+        self._seq = iter(range(100))
+
+    def start(self, argv: Sequence[str], *, on_stdout: Sink, on_stderr: Sink) -> Process:
+        if argv[0].endswith("kmsg-follow"):
+            self._log = on_stdout
+        else:
+            for number, boot in enumerate(self.boots, start=1):
+                self._iteration(f"{argv[argv.index('--prefix') + 1]}-{number}", boot, on_stdout)
+        return Process()
+
+    def _iteration(self, name: str, boot: str, say: Sink) -> None:
+        assert self._log is not None
+        begin = f"begin id={name} workload={WORK.name} boot={boot}"
+        for text in (begin, f"end id={name}"):
+            self._log(f"14,{next(self._seq)},1000,-;panthorlab: {text}\n".encode())
+        result = f"ok 1 {WORK.name} # id={name} status=0 signal=0 us=9 sentinel=ok"
+        say(f"# panthorlab {begin}\n    ok 1 job\n{result}\n# panthorlab end id={name}\n".encode())
+
+    def get(self, _path: str) -> bytes:
+        return self.boots[-1].encode() + b"\n"
+
+    def hazards(self) -> list[Any]:
+        return []
+
+    def check_alive(self) -> None:
+        pass
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run a batch of one iteration on each of these boots; its events, as the controller got them."""
+
+    def batch(boots: Sequence[str]) -> list[dict[str, Any]]:
+        board = cast(BootedBoard, FakeBoard(boots))
+        events: list[dict[str, Any]] = []
+        with LogFollower(board, tmp_path / "kmsg.log") as log:
+            whole = Batch(board, log, WORK, prefix="b", count=len(boots), log_deadline=60, on_result=events.append)
+            if boots[-1] == FIRST:
+                whole.run()
+            else:
+                with pytest.raises(EvidenceError, match="has rebooted"):
+                    whole.run()
+        return events
+
+    return batch
+
+
+def test_iterations_of_the_boot_that_was_proved_count(run: Run) -> None:
+    assert [event["outcome"] for event in run([FIRST, FIRST])] == [Outcome.PASS, Outcome.PASS]
+
+
+def test_nothing_counts_after_a_silent_reboot(run: Run) -> None:
+    events = run([FIRST, FIRST, SECOND, SECOND])
+    assert [event["outcome"] for event in events] == [Outcome.PASS, Outcome.PASS, Outcome.ERROR, Outcome.ERROR]
+    assert events[2]["blame"] is Blame.LAB
+    assert f"another boot: {SECOND}" in events[2]["message"]
