@@ -99,10 +99,9 @@ def _trust(options: argparse.Namespace) -> int:
         raise UsageError(f"board {name} has no section `ssh`",
                          hint="name its host there: its keys are pinned before it is used")
     hostkeys = importlib.import_module("panthorlab.board.real.hostkeys")
-    known_hosts = hostkeys.known_hosts()
-    if not hostkeys.trust(name, described.ssh, known_hosts=known_hosts, confirm=_confirm(yes=options.yes)):
+    pinned = hostkeys.trust(name, described.ssh, confirm=_confirm(yes=options.yes), lab_dir=lab.lab_dir())
+    if not pinned:
         raise UsageError(f"the host keys of board {name} were not accepted", hint="until they are, it cannot be used")
-    pinned = [hostkeys.fingerprint(key) for key in hostkeys.pinned(known_hosts, name)]
     return _done(options, name, "\n".join(f"{name}: pinned {text}" for text in pinned))
 
 

@@ -203,7 +203,7 @@ class Controller:
                 env={
                     **os.environ, **lent_terminal(), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
                     lab.VARIABLE: lab.run_token(),
-                },  # fmt: skip
+                },
             )
         os.close(write_end)
         steps: Sequence[tuple[int, float]] = ((signal.SIGINT, STOP_GRACE), (signal.SIGKILL, 5.0))

@@ -11,12 +11,13 @@ from typing import Final
 
 from panthorlab.board.gpu_events import GpuEvents
 from panthorlab.board.identity import read_identity
-from panthorlab.board.real import panthor_driver
 from panthorlab.board.real.blame import read_boot_id, settle
 from panthorlab.board.real.booted import BootedRealBoard
 from panthorlab.board.real.command_line import command_line, mark, marked
 from panthorlab.board.real.file import RealFile
 from panthorlab.board.real.methods.choice import SWAP, Chosen, check_method, choose
+from panthorlab.board.real.methods.module_swap import exchange
+from panthorlab.board.real.panthor_driver import PanthorDriver
 from panthorlab.board.real.parts import Booting, RefusedError, Rig, SecureShell
 from panthorlab.board.real.recovery import forget_crashes
 from panthorlab.board.real.rig import open_rig
@@ -58,8 +59,8 @@ class RealBoard:
             watch = Watch(rig.console.log)
             rig.console.listen(watch)
             try:
-                booting = Booting(kernel, command_line(self.file, kernel), begins=watch.begin)
-                chosen = choose(rig, booting, method=method, fresh=fresh)
+                booting = Booting(kernel, command_line(self.file, kernel), fresh=fresh, begins=watch.begin)
+                chosen = choose(rig, booting, method=method)
                 board = self._start(rig, booting, chosen, watch, files)
             except PanthorlabError as error:
                 raise _explain(rig, watch, error) from error
@@ -89,9 +90,12 @@ class RealBoard:
         forget_crashes(rig, shell)
         rig.progress("workloads")
         shell.put_files({**programs(kernel, board.work_dir), **overlay}, timeout=self.file.time_limits.load)
+        driver = PanthorDriver(shell, board.work_dir, rig.file.time_limits.probe)
         if not swapped:
             require_firmware(shell, rig.file.firmware)
-            panthor_driver.load(rig, shell, kernel)
+            driver.install(kernel)
+            exchange(driver, kernel, fresh=True, shim=emulated is not None)
+        board.log_start = driver.log_start()
         board.describe({
             "type": "real", "board": self.name, "unverified": self.file.unverified, "boot_method": chosen.method.name,
             "why_this_method": chosen.note, "provenance": chosen.method.provenance,

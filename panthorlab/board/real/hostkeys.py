@@ -16,7 +16,6 @@ from typing import Final
 
 import paramiko
 
-from panthorlab.board.lab import lab_dir
 from panthorlab.board.real.file import Ssh
 from panthorlab.board.real.parts import RefusedError
 from panthorlab.board.real.ssh_wire import dial, what_happened
@@ -33,11 +32,6 @@ SCAN_TIME: Final = 15.0
 
 class HostKeyError(RefusedError):
     """The host key of a board is not the one that was pinned, or none was. Trying again does not help."""
-
-
-def known_hosts() -> Path:
-    """Where this lab pins its boards' keys."""
-    return lab_dir() / "known_hosts"
 
 
 def fingerprint(key: paramiko.PKey) -> str:

@@ -161,6 +161,8 @@ class Booting:
 
     kernel: Kernel
     command_line: str
+    fresh: bool
+    """Boot the kernel anew, even if what runs would do with another module."""
     begins: Callable[[], None]
 
 

@@ -12,7 +12,6 @@ from panthorlab.board.lab import lab_dir, lease
 from panthorlab.board.power import open_power
 from panthorlab.board.real.console import open_console
 from panthorlab.board.real.file import RealFile
-from panthorlab.board.real.hostkeys import known_hosts
 from panthorlab.board.real.parts import Rig, SecureShell
 from panthorlab.board.real.ssh import connect
 from panthorlab.errors import LabError, PanthorlabError
@@ -46,8 +45,7 @@ def open_rig(
         ssh = file.ssh
 
         def reach(timeout: float, *, why_lost: Callable[[], PanthorlabError] | None = None) -> SecureShell:
-            return connect(ssh, board=name, known_hosts=known_hosts(), timeout=timeout,
-                           why_lost=why_lost)
+            return connect(ssh, board=name, lab_dir=lab_dir(), timeout=timeout, why_lost=why_lost)
 
         yield Rig(name=name, file=file, console=console, power=power, connect=reach, log_dir=log_dir, progress=progress)
 

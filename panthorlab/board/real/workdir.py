@@ -5,13 +5,20 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
-from panthorlab.board.api import RemoteFileError, Shell
+from panthorlab.board.api import RemoteFileError
 from panthorlab.board.real.file import Firmware
 from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel.model import Kernel
 
 _PACKED = (".xz", ".zst")  # CONFIG_FW_LOADER_COMPRESS
+
+
+class Files(Protocol):
+    """The part of a `Shell` that reads files."""
+
+    def get(self, path: str) -> bytes: ...
 
 
 def programs(kernel: Kernel, work_dir: str) -> dict[Path, str]:
@@ -36,7 +43,7 @@ def overlay_files(overlay: Path) -> dict[Path, str]:
     return found
 
 
-def require_firmware(shell: Shell, section: Firmware) -> None:
+def require_firmware(shell: Files, section: Firmware) -> None:
     """The GPU's firmware is on the board and, if the board file says which, the right one. Raises LabError."""
     problem = None
     for suffix in ("", *_PACKED):

@@ -37,17 +37,17 @@ def check_method(name: str, file: RealFile, board: str) -> None:
                          hint=f"its board file offers: {', '.join(file.boot.methods)}")
 
 
-def choose(rig: Rig, booting: Booting, *, method: str, fresh: bool) -> Chosen:
+def choose(rig: Rig, booting: Booting, *, method: str) -> Chosen:
     """The method for this boot. Raises UsageError if none will do.
 
-    A module swap needs a kernel that runs already, so a `fresh` boot takes the first other method; so does a kernel to
+    A module swap needs a kernel that runs already, so a fresh boot takes the first other method; so does a kernel to
     which more has changed than the module, and one that the module swap refuses for what it finds on the board.
     """
     check_method(method, rig.file, rig.name)
     offered = [name for name in rig.file.boot.methods if name != SWAP]
     names = offered if method in (AUTO, SWAP) else [method]
     note = ""
-    if not fresh and SWAP in rig.file.boot.methods and method in (AUTO, SWAP):
+    if not booting.fresh and SWAP in rig.file.boot.methods and method in (AUTO, SWAP):
         why_not = METHODS[SWAP]().refuse(rig, booting)
         if why_not is None:
             return Chosen(METHODS[SWAP]())

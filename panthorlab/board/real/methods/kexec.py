@@ -10,6 +10,7 @@ from contextlib import closing
 
 from panthorlab.board.api import RemoteFileError, Shell
 from panthorlab.board.real.devicetree import has_memory
+from panthorlab.board.real.known_good import bring_up
 from panthorlab.board.real.methods.module_swap import work_dir
 from panthorlab.board.real.panthor_driver import TINY, PanthorDriver
 from panthorlab.board.real.parts import Booting, Rig, SecureShell
@@ -27,17 +28,17 @@ class Kexec:
     provenance = ("the Image goes through SSH into the memory of the known-good kernel; root file system as on the "
                   "command line, modules come over SSH once it runs")
 
-    def refuse(self, rig: Rig, booting: Booting) -> str | None:  # noqa: ARG002 - it takes any kernel
-        """The running kernel is asked, so the board must answer."""
+    def refuse(self, rig: Rig, _booting: Booting) -> str | None:
+        """The known-good kernel is asked, so the board is brought to it."""
         try:
-            with closing(rig.connect(rig.file.time_limits.answer)) as shell:
+            with closing(bring_up(rig)) as shell:
                 return impossible(shell, rig)
         except LabError as error:
             return f"the known-good kernel must answer over SSH and does not ({error}); {OTHERWISE}"
 
     def start(self, rig: Rig, booting: Booting) -> None:
         """Until the running kernel has been told to jump; that the next one runs is seen by its boot-id."""
-        with closing(rig.connect(rig.file.time_limits.ssh)) as shell:
+        with closing(bring_up(rig)) as shell:
             self._start(shell, rig, booting)
 
     def _start(self, shell: SecureShell, rig: Rig, booting: Booting) -> None:
@@ -56,6 +57,7 @@ class Kexec:
             shell.run([rig.file.boot.kexec.program, "-u"], timeout=TINY)
             raise
         rig.progress("panthor unbound; jumping into the kernel")
+        booting.begins()
         try:
             driver.detach([rig.file.boot.kexec.program, "-e"])
         except LabError:

@@ -7,14 +7,13 @@ import hashlib
 import re
 import socket
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panthorlab.board.api import RemoteFileError, Shell
+from panthorlab.board.api import RemoteFileError
 from panthorlab.board.real.command_line import command_line, mark, marked
 from panthorlab.board.real.file import Extlinux, Firmware, RealFile, RealTimeLimits, Tftp, UBoot
 from panthorlab.board.real.methods.device_tree import device_tree
@@ -201,7 +200,7 @@ def test_overlay_files(tmp_path: Path) -> None:
         overlay_files(tmp_path / "none")
 
 
-class OnlyFiles(Shell):
+class OnlyFiles:
     def __init__(self, files: dict[str, bytes]) -> None:
         self.files = files
 
@@ -209,9 +208,6 @@ class OnlyFiles(Shell):
         if path not in self.files:
             raise RemoteFileError(f"cannot read {path}: No such file or directory", errno=2)
         return self.files[path]
-
-    def run(self, argv: Sequence[str], **_options: object) -> None:  # type: ignore[override]
-        raise AssertionError(argv)
 
 
 def test_firmware_is_looked_for_before_a_kernel_is_blamed() -> None:
