@@ -4,7 +4,7 @@
 `labgrid-client` does the talking. Its commands are labgrid's contract with its users, its Python modules are not, and
 inside our interpreter they would shadow pyserial and hook into pytest.
 
-Each acquisition has an identity of its own (HOST/USER+NONCE), so that `release-from` frees what that controller held
+Each acquisition has an identity of its own (HOST/USER+OWNER+NONCE), so that `release-from` frees what that controller held
 and nothing else, even while the same user runs another. A record of it is on disk before labgrid hears of it, locked
 for as long as its controller lives: what is left unlocked is released by the next start.
 """
@@ -29,10 +29,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from panthorlab import spawn
 from panthorlab.board.lab.labgrid_place import CONSOLES, Place, PlaceResources, parse_show, translate
 from panthorlab.board.lab.place import share
 from panthorlab.board.real.file import Labgrid
-from panthorlab.board.spawn import end, spawn
 from panthorlab.errors import LabError
 
 PROGRAM: Final = "labgrid-client"
@@ -52,7 +52,7 @@ def acquire(
 ) -> Iterator[PlaceResources]:
     """The place's resources, for as long as the context lasts.
 
-    `owner`: who shows up in `labgrid-client who`. `timeout`: seconds to wait while somebody else has the place.
+    `owner`: what `labgrid-client who` shows beside the user's name. `timeout`: seconds to wait while somebody else has the place.
     Places whose controllers died are given back first. Raises LabError: no labgrid-client, no coordinator, no such
     place, still held by another, resources missing.
     """
@@ -121,10 +121,10 @@ class _Client:
             raise LabError(f"$LG_PROXY is set: panthorlab cannot reach consoles and switches through {proxy}",
                            hint=f"run panthorlab on {proxy}, without $LG_PROXY")
         host = os.environ.get("LG_HOSTNAME") or socket.gethostname()
-        user = os.environ.get("LG_USERNAME") or owner or getpass.getuser()
-        slug = re.sub(r"[^A-Za-z0-9_.@-]+", "-", user)[:60]
+        user = os.environ.get("LG_USERNAME") or getpass.getuser()
+        who = re.sub(r"[^A-Za-z0-9_.@+-]+", "-", f"{user}+{owner}")[:100]
         coordinator = section.coordinator or os.environ.get("LG_COORDINATOR") or DEFAULT_COORDINATOR
-        return cls(_program(), coordinator, host.replace("/", "-"), f"{slug}+{secrets.token_hex(4)}")
+        return cls(_program(), coordinator, host.replace("/", "-"), f"{who}+{secrets.token_hex(4)}")
 
     @property
     def identity(self) -> str:
@@ -166,14 +166,15 @@ class _Client:
 
 
 def _run(argv: list[str], env: Mapping[str, str], *, what: str) -> subprocess.CompletedProcess[str]:
-    process = spawn(argv, cwd=Path("/"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
+    """In a session of its own: Ctrl-C is for us, who then release the place."""
+    process = spawn.spawn(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
     try:
         out, err = process.communicate(timeout=CALL_TIMEOUT)
     except subprocess.TimeoutExpired:
         raise LabError(f"{what}: no answer within {CALL_TIMEOUT:.0f} s",
                        hint="is the coordinator overloaded, or its address blocked?") from None
     finally:
-        end(process, gently=0)
+        spawn.end(process, gently=0)
     return subprocess.CompletedProcess(argv, process.returncode, out.decode("utf-8", "replace"),
                                        err.decode("utf-8", "replace"))
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from panthorlab.board.spawn import end, spawn
+from panthorlab import spawn
 from panthorlab.paths import cache_dir
 
 REQUIREMENTS = Path(__file__).parent / "labgrid-requirements.txt"
@@ -96,7 +96,7 @@ def serve(folder: Path, places: Mapping[str, Sequence[str]]) -> Iterator[Labgrid
 @contextlib.contextmanager
 def _server(argv: list[str], log: Path, env: Mapping[str, str]) -> Iterator[Path]:
     with log.open("wb") as output:
-        process = spawn(argv, cwd=log.parent, stdout=output, stderr=subprocess.STDOUT,
+        process = spawn.spawn(argv, cwd=log.parent, stdout=output, stderr=subprocess.STDOUT,
                         env={**os.environ, "PYTHONUNBUFFERED": "1", **env})
     try:
         yield log
@@ -104,7 +104,7 @@ def _server(argv: list[str], log: Path, env: Mapping[str, str]) -> Iterator[Path
         sys.stderr.write(f"--- {log.name}\n{log.read_text(errors='replace')[-4000:]}\n")
         raise
     finally:
-        end(process, gently=0)  # a coordinator asked to stop waits for its clients
+        spawn.end(process, gently=0)  # a coordinator asked to stop waits for its clients
 
 
 def _until(condition: Any, what: str) -> Any:
