@@ -4,9 +4,9 @@
 `labgrid-client` does the talking. Its commands are labgrid's contract with its users, its Python modules are not, and
 inside our interpreter they would shadow pyserial and hook into pytest.
 
-Each acquisition has an identity of its own (HOST/USER+OWNER+NONCE), so that `release-from` frees what that controller held
-and nothing else, even while the same user runs another. A record of it is on disk before labgrid hears of it, locked
-for as long as its controller lives: what is left unlocked is released by the next start.
+Each acquisition has an identity of its own (HOST/USER+OWNER+NONCE), so that `release-from` frees what that controller
+held and nothing else, even while the same user runs another. A record of it is on disk before labgrid hears of it,
+locked for as long as its controller lives: what is left unlocked is released by the next start.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def acquire(
 ) -> Iterator[PlaceResources]:
     """The place's resources, for as long as the context lasts.
 
-    `owner`: what `labgrid-client who` shows beside the user's name. `timeout`: seconds to wait while somebody else has the place.
-    Places whose controllers died are given back first. Raises LabError: no labgrid-client, no coordinator, no such
-    place, still held by another, resources missing.
+    `owner`: what `labgrid-client who` shows beside the user's name. `timeout`: seconds to wait while somebody else has
+    the place. Places whose controllers died are given back first. Raises LabError: no labgrid-client, no coordinator,
+    no such place, still held by another, resources missing.
     """
     release_stale(lab_dir, progress)
     client = _Client.new(section, owner)
