@@ -50,8 +50,9 @@ class Lab:
             self._made = made.pop_all()
 
     def _build(self, boards: int, made: ExitStack, on_progress: Progress) -> None:
-        for name in ("board_configs", "tftp", "state"):
-            (self.folder / name).mkdir(exist_ok=True)
+        for name in ("board_configs", "tftp", "state"):  # anew, as the boards are: no quarantine of their forebears
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+            (self.folder / name).mkdir()
         (self.folder / "state").chmod(0o700)
         ports = [services.free_port() for _ in range(3 * boards + 1)]
         rigs = []

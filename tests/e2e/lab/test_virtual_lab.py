@@ -260,7 +260,7 @@ def _processes_in(folder: Path) -> list[int]:
 
 @pytest.mark.parametrize("way", ["down", "kill -9"])
 def test_nothing_survives_the_lab(tmp_path: Path, way: str) -> None:
-    process = command.start(tmp_path, kernel=known_good())
+    process = command.start(tmp_path, kernel=known_good(), detached=True)
     lab = LabClient(tmp_path)
     press(lab, "on")
     assert len(_processes_in(tmp_path)) >= 5  # lab, QEMU, GPU model, ser2net, pdudaemon
