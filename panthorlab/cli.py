@@ -40,6 +40,7 @@ COMMANDS = {
     "report": "panthorlab.run.tools:report",
     "boards": "panthorlab.run.boards:main",
     "doctor": "panthorlab.run.tools:doctor",
+    "lava": "panthorlab.lava.main:main",
 }
 
 
@@ -226,6 +227,32 @@ def _scan_parser(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _lava_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=["job"], help="job: print a LAVA job definition, and write what it fetches")
+    parser.add_argument("--board", required=True, metavar="NAME", help="a file of board_configs/: its DTB, log level")
+    parser.add_argument("--kernel", required=True, metavar="K",
+                        help="store key, RUN:before, RUN:after, or build directory")
+    parser.add_argument("--suite", action="append", default=[], required=True, metavar="NAME",
+                        help="only this suite, or all that start so; may be repeated")
+    parser.add_argument("--iterations", type=_positive, metavar="N",
+                        help="iterations of each claim workload (default: the suite's)")
+    parser.add_argument("--rootfs", required=True, metavar="URL",
+                        help="root file system with a shell, awk and insmod: a cpio (ramdisk) or a tar (NFS root)")
+    parser.add_argument("--artifacts", type=Path, required=True, metavar="DIR",
+                        help="where Image, device tree and overlay are written")
+    parser.add_argument("--url-base", metavar="URL",
+                        help="where LAVA's dispatcher finds that directory (default: file://DIR)")
+    parser.add_argument("--firmware", type=Path, metavar="FILE",
+                        help="mali_csffw.bin, if the root file system does not have it")
+    parser.add_argument("--device-type", metavar="NAME", help="LAVA's (default: the DTB's name, e.g. rk3588-rock-5b)")
+    parser.add_argument("--tag", action="append", default=[], metavar="TAG", help="device tag; may be repeated")
+    parser.add_argument("--prompt", action="append", default=[], metavar="REGEX",
+                        help="shell prompt of the root file system; may be repeated")
+    parser.add_argument("--login", metavar="USER", help="log in as this user first")
+    parser.add_argument("--visibility", choices=["public", "personal"], default="public",
+                        help="who sees the job and its log (default: %(default)s)")
+
+
 def _boards_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help='print {"boards": […]}')
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
@@ -328,6 +355,7 @@ def _parser() -> _Parser:
     _boards_parser(add("boards", "list boards and how they stand; look after them"))
     doctor = add("doctor", "say what is missing on this machine and how to get it")
     doctor.add_argument("--json", action="store_true")
+    _lava_parser(add("lava", "write LAVA jobs that run suites on a prebuilt kernel"))
     commands.add_parser("gpu", help="the emulated GPU by itself: serve, params, firmware", add_help=False)
     return parser
 
