@@ -174,7 +174,8 @@ static int mark(const char *id)
 {
 	char line[256];
 	const int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
-	const int n = snprintf(line, sizeof(line), MARK "%s", id);
+	/* Without the newline it cannot be read before something else was printed: it could still go on. */
+	const int n = snprintf(line, sizeof(line), MARK "%s\n", id);
 	const int64_t before = last_mark();
 
 	if (n >= (int)sizeof(line))
