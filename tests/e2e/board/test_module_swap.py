@@ -139,6 +139,14 @@ def test_a_first_load_may_be_there_already(
     assert driver(board).log_start() > start, "another module ran in this boot before"
 
 
+def test_a_mark_can_be_read_at_once(board: BootedEmulatedBoard, module_kernels: tuple[Kernel, Kernel]) -> None:
+    driver(board).install(module_kernels[0])
+    seqs = [driver(board).mark("one"), driver(board).mark("two")]
+    assert seqs[0] < seqs[1] == driver(board).log_start()
+    log = board.shell.get("/dev/kmsg").decode("utf-8", "replace")
+    assert f",{seqs[0]}," in next(line for line in log.splitlines() if line.endswith(";panthorlab: load id=one"))
+
+
 def test_who_holds_the_gpu_is_told(
     board: BootedEmulatedBoard, module_kernels: tuple[Kernel, Kernel], tmp_path: Path,
 ) -> None:

@@ -183,6 +183,16 @@ def test_the_module_is_exchanged_in_order(wanted: Kernel) -> None:
     assert board.files["/opt/panthorlab/panthor.ko"] == (wanted.modules_dir / "panthor.ko").read_bytes()
 
 
+def test_the_first_time_on_a_board_makes_the_directory(wanted: Kernel) -> None:
+    board = Board()
+    on(board).install(wanted)
+    on(board).install(wanted)
+    assert board.ran == ["-p /opt/panthorlab"]
+    assert board.files["/opt/panthorlab/handover"] == b"\x7fELF"
+    with pytest.raises(LabError, match="cannot be made on the board"):
+        on(Board(None, **{"-p": "Read-only file system"})).install(wanted)
+
+
 def test_a_fresh_boot_keeps_its_log_and_a_right_module(wanted: Kernel) -> None:
     board = Board()
     board.loaded["panthor"] = "bbbb"
@@ -380,7 +390,7 @@ def test_panthor_is_unbound_between_loading_and_jumping(tmp_path: Path, wanted: 
     (wanted.path / "dtbs" / "rk3588-rock-5b.dtb").write_bytes(blob({"/memory@0": {"reg": b"\0\0\0\1"}}))
     board = Kexec({})
     kexec.Kexec().start(rig(board, tmp_path), booting(wanted, "root=/dev/x quiet", fresh=True))
-    steps = [words for words in board.ran if words != "bound"]
+    steps = [words for words in board.ran if words not in ("bound", "-p /opt/panthorlab")]
     assert steps == ["/usr/sbin/kexec --version",
                      "/usr/sbin/kexec -c -l /opt/panthorlab/Image --dtb=/opt/panthorlab/board.dtb "
                      "--command-line=root=/dev/x quiet",
