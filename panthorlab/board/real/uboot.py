@@ -44,7 +44,8 @@ class UBootShell:
 
     def __init__(self, dialogue: Dialogue, section: UBoot, limits: RealTimeLimits) -> None:
         self._dialogue, self._section, self._limits = dialogue, section, limits
-        self._prompt = re.escape(section.prompt.strip().encode())
+        # At the start of a word: U-Boot's own `crc32 … ==> 512056c0` is no prompt.
+        self._prompt = rb"(?<!\S)" + re.escape(section.prompt.strip().encode())
 
     def stop_autoboot(self) -> None:
         """From power-on to the prompt. The key is sent at the countdown, and again until the prompt is there: one that
