@@ -76,8 +76,8 @@ class PrivateApt:
         self.folder, self.lists = folder, folder / "lists"
         self.env = {"APT_CONFIG": str(folder / "apt.conf")}
 
-    def configure(self, sources: Sequence[str]) -> None:
-        """Write it anew. `sources`: lines of a sources.list."""
+    def configure(self, sources: Sequence[str], architecture: str | None = None) -> None:
+        """Write it anew. `sources`: lines of a sources.list; `architecture`: other than the machine's own."""
         for part in ("lists/partial", "cache/archives/partial", "keys", "empty"):
             (self.folder / part).mkdir(parents=True, exist_ok=True)
         (self.folder / "status").touch()
@@ -85,9 +85,9 @@ class PrivateApt:
         for source in (path for ring in KEYRINGS for path in sorted(Path(ring).glob("debian-archive-*"))):
             if source.suffix in (".asc", ".gpg"):
                 shutil.copyfile(source, self.folder / "keys" / source.name)
-        (self.folder / "apt.conf").write_text(self._settings())
+        (self.folder / "apt.conf").write_text(self._settings(architecture))
 
-    def _settings(self) -> str:
+    def _settings(self, architecture: str | None) -> str:
         dump = run(["apt-config", "dump", "--no-empty"])
         empty = self.folder / "empty"
         own = {
@@ -100,5 +100,7 @@ class PrivateApt:
             "APT::Install-Recommends": "false", "APT::Sandbox::User": "root",
             "Acquire::Languages": "none", "Acquire::ForceHash": "SHA256",
         }
+        if architecture:
+            own |= {"APT::Architecture": architecture, "APT::Architectures": architecture}
         fetching = [line for line in dump.splitlines() if line.startswith("Acquire::")]
         return "\n".join([*fetching, *(f'{name} "{value}";' for name, value in own.items())]) + "\n"

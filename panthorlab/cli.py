@@ -18,6 +18,7 @@ from typing import Any, Final, NoReturn
 
 from panthorlab import __version__
 from panthorlab.errors import LabError, PanthorlabError, UsageError
+from panthorlab.run.job import BOOT_METHODS
 
 EXIT_STATUS = """\
 exit status: 0 as wanted · 1 the kernel under test is at fault · 2 usage or bad input · 3 inconclusive, or unchanged
@@ -37,8 +38,9 @@ COMMANDS = {
     "build": "panthorlab.run.build:main",
     "scan": "panthorlab.run.tools:scan",
     "report": "panthorlab.run.tools:report",
-    "boards": "panthorlab.run.tools:boards",
+    "boards": "panthorlab.run.boards:main",
     "doctor": "panthorlab.run.tools:doctor",
+    "lava": "panthorlab.lava.main:main",
 }
 
 
@@ -72,7 +74,10 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
 def _add_board(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("board")
     group.add_argument(
-        "--board", default="qemu-g610", metavar="NAME", help="a file of board_configs/ (default: %(default)s)"
+        "--board",
+        action="append",
+        metavar="NAME",
+        help="a file of board_configs/ (default: qemu-g610); repeat it to spread iterations over several boards",
     )
     group.add_argument(
         "--param",
@@ -80,6 +85,24 @@ def _add_board(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="gpu.NAME=VALUE",
         help="set a parameter of the emulated GPU (`panthorlab gpu params` lists them); may be repeated",
+    )
+
+
+def _add_lab(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("real boards")
+    group.add_argument("--tag", metavar="TAG", help="all boards with this tag that are free, instead of --board")
+    group.add_argument(
+        "--boot-method",
+        choices=BOOT_METHODS,
+        default="auto",
+        help="how the board gets the kernel to run (default: %(default)s, the board's file decides)",
+    )
+    group.add_argument(
+        "--wait",
+        type=_duration,
+        default=3600.0,
+        metavar="TIME",
+        help="how long to wait for a --board that somebody else has (default: 1h)",
     )
 
 
@@ -106,7 +129,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         type=_positive,
         default=2,
         metavar="N",
-        help="boards to run at once, each on a CPU of its own (default: %(default)s)",
+        help="copies of an emulated board to run at once, each on a CPU of its own (default: %(default)s)",
     )
     group.add_argument(
         "--time-limit",
@@ -164,6 +187,7 @@ def _validate_parser(parser: argparse.ArgumentParser) -> None:
         "--expect", choices=["fix", "no-change"], default="fix", help="what the patch promises (default: %(default)s)"
     )
     _add_board(parser)
+    _add_lab(parser)
     _add_run(parser)
     _add_output(parser)
 
@@ -174,6 +198,7 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--overlay", type=Path, metavar="DIR", help="files laid over the board's root file system")
     _add_board(parser)
+    _add_lab(parser)
     _add_run(parser)
     _add_output(parser)
     parser.add_argument(
@@ -202,6 +227,54 @@ def _scan_parser(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _lava_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=["job"], help="job: print a LAVA job definition, and write what it fetches")
+    parser.add_argument("--board", required=True, metavar="NAME", help="a file of board_configs/: its DTB, log level")
+    parser.add_argument("--kernel", required=True, metavar="K",
+                        help="store key, RUN:before, RUN:after, or build directory")
+    parser.add_argument("--suite", action="append", default=[], required=True, metavar="NAME",
+                        help="only this suite, or all that start so; may be repeated")
+    parser.add_argument("--iterations", type=_positive, metavar="N",
+                        help="iterations of each claim workload (default: the suite's)")
+    parser.add_argument("--rootfs", required=True, metavar="URL",
+                        help="root file system with a shell, awk and insmod: a cpio (ramdisk) or a tar (NFS root)")
+    parser.add_argument("--artifacts", type=Path, required=True, metavar="DIR",
+                        help="where Image, device tree and overlay are written")
+    parser.add_argument("--url-base", metavar="URL",
+                        help="where LAVA's dispatcher finds that directory (default: file://DIR)")
+    parser.add_argument("--firmware", type=Path, metavar="FILE",
+                        help="mali_csffw.bin, if the root file system does not have it")
+    parser.add_argument("--device-type", metavar="NAME", help="LAVA's (default: the DTB's name, e.g. rk3588-rock-5b)")
+    parser.add_argument("--tag", action="append", default=[], metavar="TAG", help="device tag; may be repeated")
+    parser.add_argument("--prompt", action="append", default=[], metavar="REGEX",
+                        help="shell prompt of the root file system; may be repeated")
+    parser.add_argument("--login", metavar="USER", help="log in as this user first")
+    parser.add_argument("--visibility", choices=["public", "personal"], default="public",
+                        help="who sees the job and its log (default: %(default)s)")
+
+
+def _boards_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help='print {"boards": […]}')
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+
+    def add(name: str, text: str, *, board: bool = True) -> argparse.ArgumentParser:
+        action = actions.add_parser(name, help=text, description=text)
+        action.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="say it as JSON")
+        if board:
+            action.add_argument("board_name", metavar="NAME", help="a real board")
+        return action
+
+    add("schema", "print the JSON Schema of board files, for editors", board=False)
+    trust = add("trust", "show the fingerprints of a board's SSH host keys and pin them")
+    trust.add_argument("--yes", action="store_true", help="do not ask: the fingerprints were compared elsewhere")
+    train = add("train", "boot the known-good kernel again and again; quarantine the board if that fails")
+    train.add_argument("--boots", type=_positive, metavar="N", help="boots (default: the board file's health_boots)")
+    sick = add("quarantine", "keep a board from being used")
+    sick.add_argument("--reason", required=True, metavar="TEXT", help="told to everybody who wants the board")
+    release = add("release", "lift a board's quarantine")
+    release.add_argument("--force", action="store_true", help="also end the lease of a run that has the board")
+
+
 class _Parser(argparse.ArgumentParser):
     """Errors are raised, with what was probably meant, so that they can be printed as JSON too."""
 
@@ -211,15 +284,19 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         commands = [name for action in self._subparsers_actions() for name in action.choices]
         wrong = message.partition("invalid choice: '")[2].partition("'")[0]
-        near = difflib.get_close_matches(wrong, commands, n=1)
-        if near:
-            raise UsageError(f"there is no command `{wrong}`", hint=f"did you mean `{near[0]}`?")
+        if wrong and "argument" in message and commands:
+            near = difflib.get_close_matches(wrong, commands, n=1)
+            known = f"did you mean `{near[0]}`?" if near else f"see `{self.prog} --help`"
+            path = [*self.prog.split()[1:], wrong]
+            raise UsageError(f"there is no command `{' '.join(path)}`", hint=known)
         raise UsageError(message, hint=f"see `{self.prog} --help`")
 
     def options_of(self, command: str) -> list[str]:
         """All options that `command` knows."""
         parser = next(action.choices[command] for action in self._subparsers_actions())
-        return [name for action in parser._actions for name in action.option_strings]
+        own = [name for action in parser._actions for name in action.option_strings]
+        return own + [name for action in parser._subparsers_actions() for deeper in action.choices
+                      for name in parser.options_of(deeper)]
 
     def _subparsers_actions(self) -> list[argparse._SubParsersAction[_Parser]]:
         return [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
@@ -275,10 +352,10 @@ def _parser() -> _Parser:
     report = add("report", "write a run's reports again (console, JSON, JUnit, HTML)")
     report.add_argument("run", type=Path, metavar="RUN")
     report.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
-    boards = add("boards", "list boards")
-    boards.add_argument("--json", action="store_true")
+    _boards_parser(add("boards", "list boards and how they stand; look after them"))
     doctor = add("doctor", "say what is missing on this machine and how to get it")
     doctor.add_argument("--json", action="store_true")
+    _lava_parser(add("lava", "write LAVA jobs that run suites on a prebuilt kernel"))
     commands.add_parser("gpu", help="the emulated GPU by itself: serve, params, firmware", add_help=False)
     return parser
 

@@ -30,7 +30,8 @@ class Completed:
 class Hazard:
     """The board's own word that evidence is spoiled, e.g. the GPU model met something it does not emulate.
 
-    `time`: host CLOCK_MONOTONIC in seconds. `kind`: `unmodelled`, `model-error`.
+    `time`: host CLOCK_MONOTONIC in seconds. `kind`: `unmodelled`, `model-error`, or `dma-after-shutdown` (the GPU was
+    at work when a kernel handed over to the next one by kexec).
     """
 
     time: float
@@ -96,6 +97,11 @@ class BootedBoard(Protocol):
         """/proc/sys/kernel/random/boot_id as read right after boot."""
 
     @property
+    def log_start(self) -> int:
+        """Sequence number in /dev/kmsg from which the log is this board's: 0, or where its driver was loaded anew in a
+        boot that others used before."""
+
+    @property
     def work_dir(self) -> str:
         """Directory on the board that holds the workloads (`heap-exit`, `iterate`, `kmsg-follow`, …)."""
 
@@ -106,6 +112,13 @@ class BootedBoard(Protocol):
     @property
     def gpu_log(self) -> Path | None:
         """The GPU model's own log, for an emulated board."""
+
+    @property
+    def slowness(self) -> float:
+        """How many times longer than on the emulated board programs may take here; at least 1."""
+
+    def last_words(self) -> bytes:
+        """What the kernel under test said outside the shell: on the console, and what survived its death (pstore)."""
 
     def hazards(self) -> Sequence[Hazard]:
         """All hazards so far, oldest first."""
@@ -143,9 +156,12 @@ class Board(Protocol):
 
     def boot(
         self, kernel: Kernel, *, log_dir: Path, overlay: Path | None = None, params: Mapping[str, str] | None = None,
-        on_progress: Callable[[str], None] = lambda _step: None,
+        on_progress: Callable[[str], None] = lambda _step: None, method: str = "auto", fresh: bool = True,
     ) -> BootedBoard:
         """Boot `kernel`. `overlay`: a directory laid over the root file system. `params`: `gpu.NAME` settings.
+
+        `method`: one of the ways a real board knows to get a kernel to run, or `auto`: the board chooses. `fresh`:
+        boot anew in any case; else the running kernel may be kept if exchanging its module provably does the same.
 
         Raises BootError if the kernel did not come up, LabError if the lab is at fault.
         """

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import re
 import select
 import shutil
 import subprocess
@@ -23,11 +22,10 @@ from panthorlab.board.console import Console, ConsoleLine
 from panthorlab.board.cpus import CpuLease
 from panthorlab.board.gpu_model import INJECTIONS, GpuModel
 from panthorlab.board.initramfs import WORK_DIR
+from panthorlab.board.panic import PanicWatcher
 from panthorlab.board.qmp import Monitor
 from panthorlab.errors import BootError, LabError, PanthorlabError, UsageError
 
-PANIC = re.compile(rb"Kernel panic - not syncing: (.*?)(?: \]---)?$")
-OOPS = re.compile(rb"Internal error: |Unable to handle kernel |kernel BUG at |Oops: ")
 AGENT_DIED = b"panthorlab-init: agent ended"
 SPLAT_TIME = 5.0
 """Seconds that a panicked guest gets to print the rest and reset before it is killed."""
@@ -61,16 +59,15 @@ class BootedEmulatedBoard:
         self._parts = parts
         self._facts = facts
         self._boot_id = ""
-        self._panic: str | None = None
-        self.oops: str | None = None
-        """The first oops on the console, if there was one."""
+        self._kernel = PanicWatcher(on_panic=lambda: os.write(self._wake_write, b"p"))
         self._agent_died = False
         self._cause: PanthorlabError | None = None
         self._diagnosed = threading.Event()
         self._closing = threading.Lock()
         self._closed = False
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC)
-        parts.console.listen(self._watch_line)
+        parts.console.listen(self._kernel)
+        parts.console.listen(self._watch_agent)
         parts.console.start()
         self._watcher = threading.Thread(target=self._watch, name="board-watcher", daemon=True)
         self._watcher.start()
@@ -95,6 +92,10 @@ class BootedEmulatedBoard:
         self._boot_id = value
 
     @property
+    def log_start(self) -> int:
+        return 0
+
+    @property
     def work_dir(self) -> str:
         return WORK_DIR
 
@@ -110,6 +111,11 @@ class BootedEmulatedBoard:
     def console(self) -> Console:
         return self._parts.console
 
+    @property
+    def oops(self) -> str | None:
+        """The first oops on the console, if there was one."""
+        return self._kernel.oops
+
     def facts(self) -> dict[str, object]:
         """What the report says about the machine: CPU, memory, command line, QEMU, host CPU."""
         return dict(self._facts)
@@ -123,6 +129,13 @@ class BootedEmulatedBoard:
         if self._parts.model is None or failure not in INJECTIONS:
             raise UsageError(f"board {self.name} cannot produce `{failure}`")
         self._parts.model.inject(failure)
+
+    @property
+    def slowness(self) -> float:
+        return 1.0
+
+    def last_words(self) -> bytes:
+        return self.console_log.read_bytes()
 
     def hazards(self) -> Sequence[Hazard]:
         return self._parts.model.hazards() if self._parts.model else []
@@ -182,13 +195,8 @@ class BootedEmulatedBoard:
             return LabError(f"board {self.name} hung up, but QEMU still runs", hint=self._where())
         return self._cause or LabError(f"board {self.name} was closed")
 
-    def _watch_line(self, line: ConsoleLine) -> None:
-        if self._panic is None and (found := PANIC.search(line.text)):
-            self._panic = found.group(1).decode("utf-8", "replace")
-            os.write(self._wake_write, b"p")
-        elif self.oops is None and OOPS.search(line.text):
-            self.oops = line.text.decode("utf-8", "replace")
-        elif AGENT_DIED in line.text:
+    def _watch_agent(self, line: ConsoleLine) -> None:
+        if AGENT_DIED in line.text:
             self._agent_died = True
 
     def _watch(self) -> None:
@@ -231,8 +239,8 @@ class BootedEmulatedBoard:
     def _explain_qemu(self, status: int) -> PanthorlabError:
         console = self._parts.console.tail()
         said = self._parts.qemu_log.read_text("utf-8", "replace").strip()[-2000:]
-        if self._panic is not None:
-            return BootError(f"kernel panic: {self._panic}\n{console}", hint=self._where())
+        if self._kernel.panic is not None:
+            return BootError(f"kernel panic: {self._kernel.panic}\n{console}", hint=self._where())
         if status or "terminating on signal" in said:
             return LabError(f"QEMU died ({_status(status)}): {said or 'no message'}", hint=self._where())
         if self._agent_died:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from panthorlab.board import yamlfile
 from panthorlab.board.fields import CommandLine, Memory, Seconds, Section, Word
@@ -86,8 +86,9 @@ def read_board_file(file: Path) -> BoardFile:
 
 def board_file_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of board files, for editors."""
+    files: TypeAdapter[BoardFile] = TypeAdapter(Annotated[BoardFile, Field(discriminator="type")])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "panthorlab board file",
-        "oneOf": [model.model_json_schema() for model in BOARD_TYPES.values()],
+        **files.json_schema(),
     }

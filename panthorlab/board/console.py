@@ -1,18 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The serial console of a board: one thread owns the stream, stamps lines with host time, and keeps every byte."""
+"""The serial console of a board: one thread owns the stream, stamps lines with host time, and keeps every byte.
+
+Both kinds of board use it as it is: an emulated one reads a socket to its end, a real one a `Line` that comes back
+when it was lost (`real/console.py`).
+"""
 
 from __future__ import annotations
 
+import os
+import re
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
-KEEP_LINES = 400
+KEEP_LINES = 20_000
+"""Lines in memory at least, once there were so many: ten seconds of a line at 1.5 Mbaud that never rests."""
 MAX_LINE = 64 * 1024
+_CONTROL_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|[()][0-9A-Za-z]|[=>78cDEHMNOZ])")
 _Value = TypeVar("_Value")
 
 
@@ -23,8 +31,7 @@ class ByteSource(Protocol):
         """Blocks for the next bytes; b"" at the end. OSError counts as the end, too."""
 
 
-@dataclass(frozen=True)
-class ConsoleLine:
+class ConsoleLine(NamedTuple):
     """One line without its end. `time`: host CLOCK_MONOTONIC in seconds when its first byte came."""
 
     time: float
@@ -32,76 +39,144 @@ class ConsoleLine:
 
 
 class LineSplitter:
-    """Bytes in any portions to lines; `\\r` and `\\n` are dropped at the ends. No I/O."""
+    """Bytes in any portions to lines; `\\r` and `\\n` are dropped at the ends, long lines cut. No I/O."""
 
     def __init__(self) -> None:
         self._open = bytearray()
         self._since = 0.0
 
     def feed(self, data: bytes, now: float) -> list[ConsoleLine]:
-        lines = []
-        start = 0
-        while start < len(data):
+        *whole, rest = data.split(b"\n")
+        lines: list[ConsoleLine] = []
+        if whole and self._open:
+            lines += self._cut(self._since, bytes(self._open + whole.pop(0)))
+            self._open.clear()
+        if len(data) <= MAX_LINE:
+            lines += [ConsoleLine(now, text.strip(b"\r")) for text in whole]
+        else:
+            lines += [line for text in whole for line in self._cut(now, text)]
+        if rest:
             if not self._open:
                 self._since = now
-            end = data.find(b"\n", start)
-            stop = end if end >= 0 else len(data)
-            self._open += data[start:stop]
-            if end >= 0 or len(self._open) > MAX_LINE:
-                lines.append(self._take())
-            start = stop + 1
+            self._open += rest
+            if len(self._open) > MAX_LINE:
+                *long, last = _pieces(bytes(self._open))
+                lines += [ConsoleLine(self._since, piece.strip(b"\r")) for piece in long]
+                self._open, self._since = bytearray(last), now
         return lines
 
-    def flush(self) -> list[ConsoleLine]:
-        """The unfinished last line, if there is one."""
-        return [self._take()] if self._open else []
+    def rest(self) -> ConsoleLine | None:
+        """The unfinished last line, if there is one: a prompt, or where a board hangs."""
+        return ConsoleLine(self._since, bytes(self._open).strip(b"\r")) if self._open else None
 
-    def _take(self) -> ConsoleLine:
-        line = ConsoleLine(self._since, bytes(self._open).strip(b"\r"))
-        self._open.clear()
-        return line
+    @staticmethod
+    def _cut(since: float, text: bytes) -> list[ConsoleLine]:
+        return [ConsoleLine(since, piece.strip(b"\r")) for piece in _pieces(text)]
+
+
+def _pieces(text: bytes) -> list[bytes]:
+    return [text[at:at + MAX_LINE] for at in range(0, len(text), MAX_LINE)] or [text]
 
 
 class Console:
-    """Reads `source` to its end in its own thread: raw bytes to `log`, lines to listeners and to `tail()`."""
+    """Reads `source` to its end in its own thread: raw bytes to `log`, lines to listeners, waiters and `tail()`."""
 
     def __init__(self, source: ByteSource, log: Path) -> None:
         self._source = source
         self.log = log
-        self._out = log.open("ab", buffering=0)
+        self._out = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._changed = threading.Condition()
-        self._lines: deque[ConsoleLine] = deque(maxlen=KEEP_LINES)
-        self._listeners: list[Callable[[ConsoleLine], None]] = []
+        self._splitter = LineSplitter()
+        self._lines: list[ConsoleLine] = []
+        self._listeners: list[Callable[[ConsoleLine], object]] = []
+        self._taps: list[Callable[[bytes], object]] = []
+        self._last_byte = 0.0
         self._ended = False
         self.error: BaseException | None = None
         """What a listener or the log file raised; reading goes on regardless."""
-        self._thread = threading.Thread(target=self._read, name="console", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="console", daemon=True)
 
-    def listen(self, listener: Callable[[ConsoleLine], None]) -> None:
+    def listen(self, listener: Callable[[ConsoleLine], object]) -> None:
         """`listener` gets every line from now on, in the reader's thread. Call before `start` to miss none."""
-        self._listeners.append(listener)
+        with self._changed:
+            self._listeners = [*self._listeners, listener]
+
+    @contextmanager
+    def tap(self, listener: Callable[[bytes], object], *, since: float | None = None) -> Iterator[None]:
+        """`listener` gets all bytes as they come, b"" at the end; first, the kept ones since a host time."""
+        with self._changed:
+            if since is not None:
+                kept = [line.text + b"\r\n" for line in self._lines if line.time >= since]
+                if (rest := self._splitter.rest()) and rest.time >= since:
+                    kept.append(rest.text)
+                if kept:
+                    listener(b"".join(kept))
+            if self._ended:
+                listener(b"")
+            self._taps = [*self._taps, listener]
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taps = [tap for tap in self._taps if tap is not listener]
 
     def start(self) -> None:
         self._thread.start()
 
-    def tail(self, count: int = 40) -> str:
-        """The last lines, as text, to show to a person."""
-        with self._changed:
-            last = list(self._lines)[-count:]
-        return "\n".join(line.text.decode("utf-8", "replace") for line in last)
+    @property
+    def last_byte(self) -> float:
+        """Host time of the newest byte; 0 before the first."""
+        return self._last_byte
 
-    def wait_for(self, wanted: Callable[[ConsoleLine], bool], timeout: float) -> ConsoleLine | None:
-        """The first line, of those kept and those to come, that is wanted; None at the deadline or the end."""
-        deadline = time.monotonic() + timeout
+    def tail(self, count: int = 40) -> str:
+        """The last lines and what there is of the next, as text that is safe to show to a person."""
         with self._changed:
-            while True:
-                for line in self._lines:
+            last = self._lines[-count:]
+            if rest := self._splitter.rest():
+                last = [*last, rest][-count:]
+        return "\n".join(readable(line.text) for line in last)
+
+    def recent(self, size: int) -> bytes:
+        """About the last `size` bytes, line ends aside."""
+        with self._changed:
+            rest = self._splitter.rest()
+            found = rest.text[-size:] if rest else b""
+            for line in reversed(self._lines):
+                if len(found) >= size:
+                    break
+                found = line.text + b"\n" + found
+        return found[-size:]
+
+    def wait_for(
+        self, wanted: Callable[[ConsoleLine], bool], timeout: float, *, since: float = 0.0,
+    ) -> ConsoleLine | None:
+        """The first line, of those kept and those to come, that is wanted; None at the deadline or the end.
+
+        `wanted` is asked once for each line, those to come in the reader's thread; what it raises is raised here.
+        """
+        future: Future[ConsoleLine | None] = Future()
+
+        def ask(line: ConsoleLine) -> None:
+            if not future.done() and line.time >= since:
+                try:
                     if wanted(line):
-                        return line
-                left = deadline - time.monotonic()
-                if self._ended or left <= 0:
-                    return None
-                self._changed.wait(left)
+                        future.set_result(line)
+                except BaseException as error:
+                    future.set_exception(error)
+
+        with self._changed:
+            for line in self._lines:
+                ask(line)
+            if future.done() or self._ended:
+                return future.result() if future.done() else None
+            self.listen(ask)
+        try:
+            with self._changed:
+                self._changed.wait_for(lambda: self._ended or future.done(), timeout)
+                return future.result() if future.done() else None
+        finally:
+            with self._changed:
+                self._listeners = [listener for listener in self._listeners if listener is not ask]
 
     def join(self, timeout: float) -> bool:
         """Wait for the end of the stream; True if it was reached."""
@@ -109,36 +184,67 @@ class Console:
             self._thread.join(timeout)
         return self._ended
 
-    def _read(self) -> None:
-        splitter = LineSplitter()
-        while data := self._receive():
-            now = time.monotonic()
-            self._attempt(self._out.write, data)
-            self._deliver(splitter.feed(data, now))
-        self._deliver(splitter.flush())
+    def _run(self) -> None:
+        try:
+            while data := self._receive():
+                self._last_byte = now = time.monotonic()
+                self._attempt(self._write, data)
+                with self._changed:
+                    lines = self._keep(self._splitter.feed(data, now))
+                    listeners, taps = self._listeners, self._taps  # as they are now: see _keep
+                self._deliver(lines, listeners)
+                for tap in taps:
+                    self._attempt(tap, data)
+                with self._changed:
+                    self._changed.notify_all()
+        except Exception as error:  # a bug of the source: the end of the stream for all who wait for it
+            self.error = self.error or error
+        with self._changed:
+            rest, self._splitter = self._splitter.rest(), LineSplitter()
+            lines, listeners = self._keep([rest] if rest else []), self._listeners
+        self._deliver(lines, listeners)
         with self._changed:
             self._ended = True
+            taps = self._taps
             self._changed.notify_all()
-        self._out.close()
+        for tap in taps:
+            self._attempt(tap, b"")
+        os.close(self._out)
 
     def _receive(self) -> bytes:
         try:
-            return self._source.recv(65536)
+            return self._source.recv(MAX_LINE)
         except OSError:
             return b""
 
-    def _deliver(self, lines: list[ConsoleLine]) -> None:
-        if not lines:
-            return
-        with self._changed:
-            self._lines.extend(lines)
-            self._changed.notify_all()
+    def _write(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(self._out, left):]
+
+    def _keep(self, lines: list[ConsoleLine]) -> list[ConsoleLine]:
+        """Into the memory, in one step with the choice of who listens: a waiter gets each line exactly once."""
+        self._lines += lines
+        if len(self._lines) > 2 * KEEP_LINES:
+            del self._lines[:-KEEP_LINES]
+        return lines
+
+    def _deliver(self, lines: list[ConsoleLine], listeners: list[Callable[[ConsoleLine], object]]) -> None:
         for line in lines:
-            for listener in self._listeners:
-                self._attempt(listener, line)
+            for listener in listeners:
+                try:
+                    listener(line)
+                except Exception as error:  # whatever it is, the console must go on being read; check_alive() tells
+                    self.error = self.error or error
 
     def _attempt(self, action: Callable[[_Value], object], value: _Value) -> None:
         try:
             action(value)
-        except Exception as error:  # whatever it is, the console must go on being read; check_alive() tells
+        except Exception as error:
             self.error = self.error or error
+
+
+def readable(text: bytes) -> str:
+    """For people: terminal control sequences dropped, what else a terminal would obey or cannot show replaced."""
+    plain = _CONTROL_SEQUENCE.sub("", text.decode("utf-8", "replace"))
+    return "".join(char if char.isprintable() or char == "\t" else "\N{REPLACEMENT CHARACTER}" for char in plain)

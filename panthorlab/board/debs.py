@@ -83,21 +83,21 @@ def debian_mirror() -> str:
 
 
 class PrivateApt:
-    """apt on `suites` of `mirror`, with all its state in `folder`."""
+    """apt on `suites` of `mirror`, with all its state in `folder`; for the machine's own architecture by default."""
 
-    def __init__(self, folder: Path, mirror: str, suites: Sequence[str]) -> None:
+    def __init__(self, folder: Path, mirror: str, suites: Sequence[str], architecture: str | None = None) -> None:
         self._mirror, self._suites = mirror, tuple(suites)
         self._apt = apt.PrivateApt(folder)
-        self._apt.configure([f"deb {mirror} {suite} main" for suite in suites])
+        self._apt.configure([f"deb {mirror} {suite} main" for suite in suites], architecture)
 
-    def resolve(self, package: str) -> list[Deb]:
-        """`package` from the last of the suites, with all it depends on. Raises LabError."""
+    def resolve(self, *packages: str) -> list[Deb]:
+        """`packages` from the last of the suites, with all they depend on. Raises LabError."""
         apt.run(["apt-get", "update", "-qq"], env=self._apt.env)
         uris = apt.run(["apt-get", "install", "-y", "-qq", "--print-uris", "--download-only", "-t", self._suites[-1],
-                        package], env=self._apt.env)
+                        *packages], env=self._apt.env)
         debs = parse_print_uris(uris, self._mirror)
         if not debs:
-            raise LabError(f"apt finds no {package} in {' '.join(self._suites)}", hint=apt.HINT)
+            raise LabError(f"apt finds no {' '.join(packages)} in {' '.join(self._suites)}", hint=apt.HINT)
         return debs
 
 

@@ -49,9 +49,12 @@ class EmulatedBoard:
 
     def boot(
         self, kernel: Kernel, *, log_dir: Path, overlay: Path | None = None, params: Mapping[str, str] | None = None,
-        on_progress: Callable[[str], None] = lambda _step: None,
+        on_progress: Callable[[str], None] = lambda _step: None, method: str = "auto", fresh: bool = True,
     ) -> BootedEmulatedBoard:
-        """See `Board.boot`. `params` also takes `seed` and `trace=on` (a Chrome trace in `log_dir`)."""
+        """See `Board.boot`. `params` also takes `seed` and `trace=on` (a Chrome trace in `log_dir`). Always fresh."""
+        del fresh
+        if method != "auto":
+            raise UsageError(f"board {self.name} is emulated: it has no boot method {method}", hint="leave it out")
         if kernel.arch != self.arch:
             raise UsageError(f"board {self.name} is {self.arch}, the kernel {kernel.title} is {kernel.arch}")
         try:

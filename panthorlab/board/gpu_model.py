@@ -3,27 +3,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 from panthorlab import spawn
 from panthorlab.board.api import Hazard
+from panthorlab.board.gpu_events import GpuEvents
 from panthorlab.errors import LabError, UsageError
 from panthorlab.paths import PACKAGE
 
 SOCKET = "gpu.sock"
 START_TIMEOUT = 20.0
 INJECT_TIMEOUT = 20.0
-HAZARDS = frozenset({"unmodelled", "model-error"})
-"""Kinds of events that spoil evidence; the others (`mmu-fault`, `counters`, …) only inform."""
 INJECTIONS = {"mcu-hang": signal.SIGUSR1}
 """Failures that the model produces on a signal. `mcu-hang`: asked to start a group, the MCU stops answering."""
 _USAGE_STATUS = 2
@@ -57,12 +55,12 @@ class GpuModel:
         self, *, model: str, params: Mapping[str, str], run_dir: Path, log_dir: Path, cpu: int | None,
     ) -> None:
         """Starts it; `params` are `NAME: VALUE`, of which `trace` (on, off) and `seed` are not the model's own."""
-        self.log, self.events = log_dir / "gpu.log", log_dir / "gpu-events.jsonl"
+        self.log, self.events = log_dir / "gpu.log", GpuEvents(log_dir / "gpu-events.jsonl", from_end=True)
         self._complaints = log_dir / "gpu-stderr.log"
-        self._offset, self._hazards, self._said = 0, list[Hazard](), b""
+        self._said = b""
         own = dict(params)
         argv = [sys.executable, "-m", "panthorlab.gpu", "serve", "--socket", SOCKET, "--model", model,
-                "--log", str(self.log), "--events", str(self.events)]
+                "--log", str(self.log), "--events", str(self.events.path)]
         if _switch("gpu.trace", own.pop("trace", "off")):
             argv += ["--trace", str(log_dir / "gpu-trace.json")]
         if seed := own.pop("seed", None):
@@ -110,18 +108,9 @@ class GpuModel:
         except FileNotFoundError:
             return ""
 
-    def hazards(self) -> list[Hazard]:
+    def hazards(self) -> Sequence[Hazard]:
         """All events so far that spoil evidence, oldest first."""
-        try:
-            with self.events.open("rb") as file:
-                file.seek(self._offset)
-                new = file.read()
-        except FileNotFoundError:
-            return list(self._hazards)
-        whole = new[:new.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        self._hazards += [hazard for hazard in map(_hazard, whole.splitlines()) if hazard.kind in HAZARDS]
-        return list(self._hazards)
+        return self.events.hazards()
 
     def inject(self, failure: str) -> None:
         """Produce one of `INJECTIONS`; on return the model has said that it will. Raises LabError if it does not."""
@@ -138,14 +127,6 @@ class GpuModel:
         finally:
             if self.process.stdout is not None:
                 self.process.stdout.close()
-
-
-def _hazard(line: bytes) -> Hazard:
-    try:
-        event = json.loads(line)
-        return Hazard(float(event["time"]), str(event["kind"]), str(event["text"]))
-    except (ValueError, KeyError, TypeError) as error:
-        return Hazard(time.monotonic(), "model-error", f"unreadable event ({error}): {line[:200]!r}")
 
 
 def _switch(name: str, value: str) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from panthorlab.board import cpio
-from panthorlab.board.modules import SHIM, load_order, module_name
+from panthorlab.board.modules import gpu_order, module_name
 from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel.model import Kernel
 
@@ -69,8 +69,7 @@ def _modules(kernel: Kernel, *, load_gpu: bool) -> Iterator[cpio.Entry]:
     for name, data in contents.items():
         yield cpio.file_entry(f"{_MODULES}/{name}.ko", data)
     if load_gpu:
-        wanted = ("panthor", SHIM) if "panthor" in contents else (SHIM,)
-        order = load_order(contents, wanted)
+        order = gpu_order(contents, shim=True)
         yield cpio.file_entry(_LIST, "".join(f"{_MODULES}/{name}.ko\n" for name in order).encode())
 
 

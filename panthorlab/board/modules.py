@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which modules an emulated board loads, and in which order."""
+"""Which modules a board loads for its GPU, and in which order."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from collections.abc import Mapping
 
 from panthorlab.errors import LabError
 
+PANTHOR = "panthor"
 SHIM = "panthor_pci_shim"
+_ASKED_FOR = ("governor_simpleondemand",)
+"""What panthor requests by name when it probes, so that no `depends=` has it."""
 _DEPENDS = re.compile(rb"(?:^|\0)depends=([^\0]*)\0")
+_VERMAGIC = re.compile(rb"(?:^|\0)vermagic=([^\0]*)\0")
 
 
 def module_name(file_name: str) -> str:
@@ -22,6 +26,18 @@ def depends(module: bytes) -> tuple[str, ...]:
     found = _DEPENDS.search(module)
     names = found.group(1).decode("ascii", "replace").split(",") if found else []
     return tuple(name.replace("-", "_") for name in names if name)
+
+
+def vermagic(module: bytes) -> str:
+    """What the kernel compares with its own before it loads a module; its first word is the release."""
+    found = _VERMAGIC.search(module)
+    return found.group(1).decode("ascii", "replace").strip() if found else ""
+
+
+def gpu_order(modules: Mapping[str, bytes], *, shim: bool) -> list[str]:
+    """What has to be loaded for panthor to drive the GPU, in this order: all of it that is no part of the Image."""
+    wanted = [name for name in (*_ASKED_FOR, PANTHOR) if name in modules]
+    return load_order(modules, (*wanted, *([SHIM] if shim else [])))
 
 
 def load_order(modules: Mapping[str, bytes], wanted: tuple[str, ...]) -> list[str]:

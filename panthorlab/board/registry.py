@@ -30,6 +30,11 @@ def find_board_file(name: str) -> Path:
     return files[name]
 
 
+def board_name(name: str) -> str:
+    """The name of the board called `name`, which may be the path of its file."""
+    return Path(name).stem if name.endswith((".yaml", ".yml")) else name
+
+
 def open_board(name: str) -> Board:
     """The board called `name`, not yet running. Raises UsageError (unknown) or ConfigError (its file is wrong)."""
     file = find_board_file(name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -73,11 +73,25 @@ def load(file: Path, model: type[Model], data: dict[str, Any], places: _Node) ->
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        found = sorted((_explain(model, detail, places) for detail in error.errors(include_url=False)),
+        details = _without_misspelt(model, error.errors(include_url=False))
+        found = sorted((_explain(model, detail, places) for detail in details),
                        key=lambda item: (item[0].line, item[0].column) if item[0] else (0, 0))
     mark, message, hint = found[0]
-    others = [f"{file}:{m.line + 1}:{m.column + 1}: {text}" if m else text for m, text, _ in found[1:]]
+    others = [(f"{file}:{m.line + 1}:{m.column + 1}: {text}" if m else text) + (f" ({advice})" if advice else "")
+              for m, text, advice in found[1:]]
     raise _at(file, mark, "\n".join([message, *others]), hint)
+
+
+def _without_misspelt(model: type[BaseModel], details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Without keys that are missing only because they are misspelt right there: one mistake, one error."""
+    unknown = [_descend(model, detail["loc"])[0] for detail in details if detail["type"] == "extra_forbidden"]
+
+    def misspelt(detail: ErrorDetails) -> bool:
+        path, _ = _descend(model, detail["loc"])
+        beside = [str(other[-1]) for other in unknown if other[:-1] == path[:-1]]
+        return detail["type"] == "missing" and close_match(str(path[-1]), beside) is not None
+
+    return [detail for detail in details if not misspelt(detail)]
 
 
 def _check_shape(file: Path, raw: bytes) -> None:
@@ -124,27 +138,73 @@ def _construct(file: Path, node: yaml.Node, path: Path_, places: _Node) -> Any:
         raise _at(file, node.start_mark, f"not a plain value: {error}") from error
 
 
-def _fields(model: type[BaseModel], path: Path_) -> Iterator[str]:
-    """Names of the keys that the model knows in the mapping at `path`."""
-    current: Any = model
-    for step in path:
-        field = current.model_fields.get(step) if hasattr(current, "model_fields") else None
-        kinds = getattr(field.annotation, "__args__", (field.annotation,)) if field else ()
-        current = next((kind for kind in kinds if hasattr(kind, "model_fields")), None)
-    if current is not None:
-        yield from current.model_fields
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models that a value of this type may be: itself, of a union, of a list or mapping."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
+
+
+def models_of(annotation: Any) -> Iterator[type[BaseModel]]:
+    """A type's models, and theirs, and so on."""
+    for model in _models(annotation):
+        yield model
+        for field in model.model_fields.values():
+            yield from models_of(field.annotation)
+
+
+def _tags(model: type[BaseModel], key: str) -> tuple[Any, ...]:
+    """The values by which `model` is chosen out of a union told apart by `key`."""
+    field = model.model_fields.get(key)
+    return get_args(field.annotation) if field and get_origin(field.annotation) is Literal else ()
+
+
+def _descend(model: type[BaseModel], place: Path_) -> tuple[Path_, list[type[BaseModel]]]:
+    """The path in the file of a pydantic error's place, which names the chosen members of unions in between; and the
+    models that the mapping there may be."""
+    current: list[type[BaseModel]] = [model]
+    path: Path_ = ()
+    for step in place:
+        chosen = [kind for kind in current if any(step in _tags(kind, key) for key in kind.model_fields)]
+        if len(current) > 1 and chosen:
+            current = chosen
+            continue
+        path = (*path, step)
+        if isinstance(step, str):
+            fields = [kind.model_fields[step] for kind in current if step in kind.model_fields]
+            current = [found for field in fields for found in _models(field.annotation)]
+    return path, current
+
+
+def _wrong_tag(
+    detail: ErrorDetails, path: Path_, members: Sequence[type[BaseModel]], places: _Node,
+) -> tuple[yaml.Mark | None, str, str | None]:
+    """The key that tells a union's members apart is missing or unknown."""
+    context = detail.get("ctx", {})
+    key = str(context["discriminator"]).strip("'")
+    known = [str(tag) for member in members for tag in _tags(member, key)]
+    where = ".".join(map(str, (*path, key)))
+    if detail["type"] == "union_tag_not_found":
+        return places.values[path], f"`{where}` is missing", f"one of: {', '.join(known)}"
+    tag = str(context["tag"])
+    return places.values[(*path, key)], f"unknown `{where}`: `{tag}`", (
+        close_match(tag, known) or f"one of: {', '.join(known)}")
 
 
 def _explain(
     model: type[BaseModel], detail: ErrorDetails, places: _Node,
 ) -> tuple[yaml.Mark | None, str, str | None]:
-    path, context = tuple(detail["loc"]), detail.get("ctx", {})
+    (path, models), context = _descend(model, detail["loc"]), detail.get("ctx", {})
+    if detail["type"].startswith("union_tag"):
+        return _wrong_tag(detail, path, models, places)
     known_part = path
     while known_part not in places.values:
         known_part = known_part[:-1]
     where = ".".join(str(step) for step in path)
     if detail["type"] == "extra_forbidden":
-        names = list(_fields(model, path[:-1]))
+        names = list(dict.fromkeys(
+            name for parent in _descend(model, detail["loc"][:-1])[1] for name in parent.model_fields))
         suggestion = close_match(str(path[-1]), names) or f"known here: {', '.join(names)}"
         return places.keys.get(path), f"unknown key `{where}`", suggestion
     if detail["type"] == "missing":

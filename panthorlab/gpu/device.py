@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from panthorlab.gpu import registers as regs
+from panthorlab.gpu.bus import BusMaster
 from panthorlab.gpu.chip import Chip, Clock
 from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.fw.mcu import Mcu, McuHangError
@@ -30,12 +31,12 @@ class Gpu:
     """One Mali-G610. `read` and `write` are aligned 32-bit register accesses and return at once."""
 
     def __init__(self, params: Params, reporter: Reporter, trace: Trace, loop: Loop, seed: int = 0) -> None:
-        self.ram = GuestRam()
+        self.ram, self.bus = GuestRam(), BusMaster(reporter)
         self.irqs = [IrqBlock(name, self._watch_irq if trace.on else None) for name in IRQ_NAMES]
         job, mmu_irq, gpu = self.irqs
         self._trace, self._reporter, self._loop = trace, reporter, loop
         self._fault_status = self._fault_address = 0
-        mmu = Mmu(self.ram, mmu_irq, reporter, trace, self._bus_fault, params.word("mmu.va_overflow"))
+        mmu = Mmu(self.ram, self.bus, mmu_irq, reporter, trace, self._bus_fault, params.word("mmu.va_overflow"))
         clock = Clock(loop.now, params.integer("timestamp.hz"), params.integer("clock.hz"))
         self.chip = Chip(params, reporter, trace, loop, random.Random(seed), clock, gpu, job, mmu_irq, mmu)  # noqa: S311
         self.mcu = Mcu(self.chip)
@@ -80,6 +81,11 @@ class Gpu:
         """Guest RAM was mapped or unmapped: nothing found before may be used."""
         self.chip.mmu.forget()
         self.mcu.memory.forget()
+
+    def pci_command(self, value: int) -> None:
+        """The command register of the PCI function changed."""
+        if self.bus.command(value):
+            self.memory_changed()
 
     def failed(self, error: Exception) -> bool:
         """Whether `error` is modelled behaviour, not a bug of the model; then it has taken effect."""

@@ -7,6 +7,7 @@ VENDOR, DEVICE = 0x13B5, 0x0C5F  # Arm; what panthor_pci_shim binds to
 CLASS_DISPLAY_OTHER = 0x038000
 BAR_SIZES = {0: 0x200000, 2: 0x4000}
 SIZE = 256
+COMMAND, MEMORY_SPACE, BUS_MASTER = 0x04, 1 << 1, 1 << 2
 VECTORS = 3
 MSIX_CAP = 0x40
 MSIX_TABLE_BAR, MSIX_TABLE, MSIX_PBA = 2, 0x0000, 0x2000
@@ -15,7 +16,7 @@ MSIX_TABLE_BAR, MSIX_TABLE, MSIX_PBA = 2, 0x0000, 0x2000
 _FIELDS: tuple[tuple[int, int, int, int], ...] = (
     (0x00, 2, VENDOR, 0),
     (0x02, 2, DEVICE, 0),
-    (0x04, 2, 0, 0x0406),  # command: memory, bus master, INTx disable
+    (COMMAND, 2, 0, MEMORY_SPACE | BUS_MASTER | 1 << 10),  # command: memory, bus master, INTx disable
     (0x06, 2, 0x0010, 0),  # status: capability list
     (0x08, 1, 0x05, 0),  # revision
     (0x09, 3, CLASS_DISPLAY_OTHER, 0),
@@ -47,6 +48,10 @@ class ConfigSpace:
 
     def reset(self) -> None:
         self._data[:] = self._reset
+
+    @property
+    def command(self) -> int:
+        return int.from_bytes(self._data[COMMAND:COMMAND + 2], "little")
 
     def read(self, offset: int, count: int) -> bytes:
         """`count` bytes; zeros beyond the end."""

@@ -11,6 +11,7 @@ import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from panthorlab.gpu.device import Gpu
 from panthorlab.gpu.events import Reporter
@@ -21,6 +22,8 @@ from panthorlab.gpu.trace import ChromeTrace, NoTrace, Trace
 from panthorlab.gpu.vfio.server import Server
 
 MODEL_ERROR = 70  # exit status, as EX_SOFTWARE
+_MODES: dict[str, Literal["a", "w"]] = {"events": "a", "log": "a", "trace": "w"}
+"""A model that is restarted with its board (a virtual lab) goes on in the same log; a trace is one JSON document."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def serve(options: Options) -> int:
         raise SystemExit("the emulated GPU needs a little-endian host")
     with ExitStack() as stack:
         files = {
-            name: stack.enter_context(path.open("w", encoding="utf-8")) if path is not None else None
+            name: stack.enter_context(path.open(_MODES[name], encoding="utf-8")) if path is not None else None
             for name, path in (("events", options.events), ("log", options.log), ("trace", options.trace))
         }
         reporter = Reporter(files["events"], files["log"])

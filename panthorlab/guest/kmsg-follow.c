@@ -3,13 +3,17 @@
  * Write every record of /dev/kmsg to stdout, from the oldest the kernel still has, as read:
  * "prio,seq,usec,flags;text" and its " KEY=value" lines. Where the kernel overwrote records before
  * they were read it says "panthorlab-overrun". Ends when nobody reads stdout any more.
+ *
+ * --from SEQ leaves out the records before that sequence number: they belong to an earlier load of the driver.
  */
 
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,6 +22,7 @@
 #define OVERRUN		"panthorlab-overrun\n"
 
 static char buffer[8 * RECORD_MAX];
+static uint64_t from;	/* records before it are not wanted; 0 once the first wanted one was read */
 
 static int write_all(const char *data, size_t size)
 {
@@ -34,16 +39,45 @@ static int write_all(const char *data, size_t size)
 	return 0;
 }
 
+/*
+ * Whether the record just read, of @size bytes at @record, is before the first one wanted. If that one
+ * itself is gone, the log has a hole in front, which *@hole tells.
+ */
+static int too_early(char *record, ssize_t size, int *hole)
+{
+	uint64_t seq;
+
+	record[size] = 0;
+	if (!from || sscanf(record, "%*u,%" SCNu64, &seq) != 1)
+		return 0;
+	if (seq < from)
+		return 1;
+	*hole = seq > from;
+	from = 0;
+	return 0;
+}
+
 /* Read what is there, as much as fits. Returns bytes, or -1. */
 static ssize_t drain(int fd)
 {
 	size_t used = 0;
+	int hole = 0;
 
-	while (sizeof(buffer) - used >= RECORD_MAX) {
-		ssize_t n = read(fd, buffer + used, RECORD_MAX);
+	while (sizeof(buffer) - used >= RECORD_MAX + strlen(OVERRUN)) {
+		ssize_t n = read(fd, buffer + used, RECORD_MAX - 1);
 
 		if (n > 0) {
+			if (too_early(buffer + used, n, &hole))
+				continue;
+			if (hole) {
+				memmove(buffer + used + strlen(OVERRUN), buffer + used, n);
+				memcpy(buffer + used, OVERRUN, strlen(OVERRUN));
+				used += strlen(OVERRUN);
+				hole = 0;
+			}
 			used += n;
+		} else if (n < 0 && errno == EPIPE && from) {
+			continue;	/* the first wanted record will tell whether it matters */
 		} else if (n < 0 && errno == EPIPE) {
 			memcpy(buffer + used, OVERRUN, strlen(OVERRUN));
 			used += strlen(OVERRUN);
@@ -64,9 +98,10 @@ int main(int argc, char **argv)
 	};
 	ssize_t n;
 
-	(void)argv;
-	if (argc != 1) {
-		fputs("usage: kmsg-follow\n", stderr);
+	if (argc == 3 && !strcmp(argv[1], "--from")) {
+		from = strtoull(argv[2], NULL, 10);
+	} else if (argc != 1) {
+		fputs("usage: kmsg-follow [--from SEQ]\n", stderr);
 		return 2;
 	}
 	fds[0].fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);

@@ -145,9 +145,10 @@ def build(plan: SidePlan, *, log: Path, progress: Progress, jobs: int | None = N
         core = store.with_core(plan.core_key)
         with _whole(builder):
             request = _configure(builder, written)
+            dtbs = config.device_trees(request, plan.base.path, plan.arch)
             if core is None:
-                _compile(builder, request)
-            artefacts = build_extras(builder, request.dtbs, core)
+                _compile(builder, dtbs)
+            artefacts = build_extras(builder, dtbs, core)
         kernel = collect(plan, artefacts)
     gc.collect_daily(keep=frozenset({kernel.path, plan.base.path.parent}))
     return kernel
@@ -195,12 +196,12 @@ def _configure(builder: Builder, written: Sequence[str]) -> config.Request:
     return request
 
 
-def _compile(builder: Builder, request: config.Request) -> None:
+def _compile(builder: Builder, dtbs: Sequence[str]) -> None:
     counts = cache_dir("trees") / f"steps-{builder.plan.config_key[:16]}.json"
     fresh = not (builder.objects / "vmlinux").exists()
     expected = json.loads(counts.read_text()) if fresh and counts.exists() else None
     before = builder.log.tell()
-    builder.make(f"building {builder.plan.title}", "Image", "modules", *request.dtbs, expected=expected)
+    builder.make(f"building {builder.plan.title}", "Image", "modules", *dtbs, expected=expected)
     if fresh:
         builder.log.flush()
         with Path(builder.log.name).open(errors="replace") as text:

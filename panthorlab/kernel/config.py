@@ -2,7 +2,8 @@
 """Config fragments: read, merge over allnoconfig, and check that the result has every option that was asked for.
 
 A fragment has `CONFIG_X=value`, `# CONFIG_X is not set`, the same behind `#? ` (only where the tree has the option),
-`#! dtb NAME` (build that device tree too), comments and empty lines. Later fragments override earlier ones.
+`#! dtb NAME` (build that device tree too; `#? dtb NAME`: where the tree has its source), comments and empty lines.
+Later fragments override earlier ones.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from panthorlab.paths import data_dirs, find_data
 
 _SET = re.compile(r'^CONFIG_(\w+)=("(?:[^"\\]|\\.)*"|[ymn]|-?\d+|0[xX][0-9a-fA-F]+)\s*$')
 _UNSET = re.compile(r"^# CONFIG_(\w+) is not set\s*$")
-_DTB = re.compile(r"^#! dtb ([\w.-]+/[\w.-]+\.dtb)\s*$")
+_DTB = re.compile(r"^#[!?] dtb ([\w.-]+/[\w.-]+\.dtb)\s*$")
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Request:
 
     options: tuple[Option, ...]
     dtbs: tuple[str, ...]
+    optional_dtbs: tuple[str, ...] = ()
 
 
 def find_fragments(names: Sequence[str]) -> tuple[Path, ...]:
@@ -65,36 +67,44 @@ def fragments_key(fragments: Sequence[Path]) -> str:
     """Content key of a stack of fragments; comments do not count."""
     request = read_fragments(fragments)
     lines = sorted(f"{option.optional:d}{option}" for option in request.options)
-    return hashlib.sha256("\n".join([*lines, *sorted(request.dtbs)]).encode()).hexdigest()
+    lines += [*sorted(request.dtbs), *(f"? {name}" for name in sorted(request.optional_dtbs))]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def read_fragments(fragments: Sequence[Path]) -> Request:
     """Parse and merge. Raises ConfigError with file:line for a line that is none of the above."""
     options: dict[str, Option] = {}
-    dtbs: dict[str, None] = {}
+    dtbs: dict[str, bool] = {}
     for file in fragments:
         for option in parse_fragment(file.read_text(errors="replace"), file, dtbs):
             options.pop(option.name, None)
             options[option.name] = option
-    return Request(tuple(options.values()), tuple(dtbs))
+    return Request(tuple(options.values()), tuple(name for name, must in dtbs.items() if must),
+                   tuple(name for name, must in dtbs.items() if not must))
 
 
-def parse_fragment(text: str, file: Path, dtbs: dict[str, None]) -> Iterable[Option]:
-    """The options of one fragment, in order; its `#! dtb` lines are added to `dtbs`."""
+def parse_fragment(text: str, file: Path, dtbs: dict[str, bool]) -> Iterable[Option]:
+    """The options of one fragment, in order; its device trees are added to `dtbs`, with whether they must exist."""
     for number, raw in enumerate(text.splitlines(), 1):
         optional = raw.startswith("#? ")
         line = raw.removeprefix("#? ").strip()
-        if match := _SET.match(line):
+        if match := _DTB.match(raw):
+            dtbs[match[1]] = dtbs.get(match[1], False) or not optional
+        elif match := _SET.match(line):
             yield Option(match[1], None if match[2] == "n" else match[2], optional, file, number)
         elif match := _UNSET.match(line):
             yield Option(match[1], None, optional, file, number)
-        elif match := _DTB.match(line):
-            dtbs[match[1]] = None
         elif optional or line.startswith("#!") or (line and not line.startswith("#")):
             raise ConfigError(
                 f"not a config line: {raw[:80]!r}", file=file, line=number,
                 hint="CONFIG_X=y, CONFIG_X=m, CONFIG_X=value, or # CONFIG_X is not set",
             )
+
+
+def device_trees(request: Request, tree: Path, arch: str) -> tuple[str, ...]:
+    """The device trees to build from `tree`: what must be, and what of the optional has its source there."""
+    folder = tree / "arch" / arch / "boot/dts"
+    return (*request.dtbs, *(name for name in request.optional_dtbs if (folder / name).with_suffix(".dts").is_file()))
 
 
 def allconfig(request: Request, symbols: Mapping[str, Symbol]) -> str:

@@ -14,7 +14,7 @@ from panthorlab.outcome import Side
 from panthorlab.report.faults import Finding, headline, owner, place
 from panthorlab.report.model import RunReport
 from panthorlab.report.text import counts, direction, interval, seconds, xml_text
-from panthorlab.verdict.model import Verdict, WorkloadVerdict
+from panthorlab.verdict.model import BootCount, SideResult, Verdict, WorkloadVerdict
 
 MAX_FINDINGS = 500
 """Findings shown in full; the others are in the JSON report."""
@@ -119,22 +119,33 @@ def _workloads(report: RunReport) -> list[str]:
     rows = (_workload(workload) for workload in report.verdict.workloads)
     return [
         "<h2>Workloads</h2>", _table(head, rows, frozenset({2, 4, 7})),
-        "<p><small>faulty/total with Wilson 95 % intervals; p: one-sided Fisher exact test, Holm-adjusted over the "
-        "workloads of a role, ↓ fewer and ↑ more on after; missable: the rate on after that would have been missed "
-        "with a probability of 1 %.</small></p>",
+        "<p><small>faulty/total with Wilson 95 % intervals; p: one-sided exact test (Fisher's; several boards are its "
+        "strata), Holm-adjusted over the workloads of a role, ↓ fewer and ↑ more on after; missable: the rate on after "
+        "that would have been missed with a probability of 1 %.</small></p>",
     ]
 
 
 def _workload(workload: WorkloadVerdict) -> list[str]:
-    boots = "; ".join(
-        f"{side.side} {', '.join(f'{boot.faulty}/{boot.iterations}' for boot in side.boots)}"
-        for side in (workload.before, workload.after) if side.boots
-    )
+    boots = "; ".join(f"{side.side} {_per_boot(side)}" for side in (workload.before, workload.after) if side.boots)
     return [
         _esc(workload.name), _esc(workload.role), _esc(counts(workload.before)), _esc(interval(workload.before)),
         _esc(counts(workload.after)), _esc(interval(workload.after)), _esc(direction(workload)),
         f"{workload.missable_rate:.2%}", _badge(workload.verdict), _esc(boots), _esc("; ".join(workload.reasons)),
     ]
+
+
+def _per_boot(side: SideResult) -> str:
+    """The counts of each boot; with several boards, by board, each with its sum."""
+    def of(boots: Iterable[BootCount]) -> str:
+        return ", ".join(f"{boot.faulty}/{boot.iterations}" for boot in boots)
+
+    boards = side.boards
+    if len(boards) == 1:
+        return of(side.boots)
+    return " ".join(
+        f"{board.board} {board.faulty}/{board.iterations} ({of(b for b in side.boots if b.board == board.board)})"
+        for board in boards
+    )
 
 
 def _tests(report: RunReport) -> list[str]:

@@ -67,11 +67,18 @@ def _side(report: RunReport, side: SideResult) -> dict[str, Any]:
         "errors": side.errors,
         "lost": side.lost,
         "skipped": side.skipped,
+        "cut": side.cut,
         "per_boot": [
-            {"boot": boot.boot, "iterations": boot.iterations, "faulty": boot.faulty, "errors": boot.errors}
+            {"boot": boot.boot, "board": boot.board, "iterations": boot.iterations, "faulty": boot.faulty,
+             "errors": boot.errors}
             for boot in side.boots
         ],
+        "per_board": [
+            {"board": board.board, "iterations": board.iterations, "faulty": board.faulty, "errors": board.errors}
+            for board in side.boards
+        ],
         "disagreement": side.disagreement,
+        "board_disagreement": side.board_disagreement,
     }
 
 

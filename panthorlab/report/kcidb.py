@@ -81,7 +81,7 @@ def _tests(report: RunReport, run: str, side: Side) -> list[dict[str, Any]]:
 
 
 def _status(result: SideResult, verdict: Verdict) -> Outcome:
-    if result.faulty:
+    if result.faulty or result.cut:
         return Outcome.FAIL
     if not result.iterations:
         return Outcome.SKIP if result.skipped else Outcome.MISS

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from panthorlab.kernel.job import build_side, prepare_kernel, prepare_sides
 from panthorlab.kernel.model import Kernel
+from panthorlab.run import fleet
 from panthorlab.run.progress import Progress
-from panthorlab.run.validate import fragments_of
 
 
 def main(options: argparse.Namespace) -> int:
@@ -19,7 +19,7 @@ def main(options: argparse.Namespace) -> int:
     output: Path = options.output or Path()
     output.mkdir(parents=True, exist_ok=True)
     log = output / "build.log"
-    fragments = fragments_of(options.board, options.config)
+    fragments = fleet.fragments_of(options.board or [fleet.DEFAULT], options.config)
     kernels: dict[str, Kernel] = {}
     try:
         if options.patch or options.revert:

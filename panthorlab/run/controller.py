@@ -22,11 +22,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from panthorlab import spawn
+from panthorlab.board import lab
+from panthorlab.board.power.terminal import lent_terminal
+from panthorlab.board.registry import board_name
 from panthorlab.errors import LabError
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.events import EventLog
+from panthorlab.run.fleet import Lane, leased
 from panthorlab.run.job import Job
-from panthorlab.run.plan import Slot, progress_of, remaining
+from panthorlab.run.plan import Slot, placed, progress_of, remaining
+from panthorlab.run.work import Work
 
 # A worker that says nothing for so long is stuck: every step of its own has a shorter deadline.
 SILENCE: Final = 300.0
@@ -35,7 +40,7 @@ POLL: Final = 0.2
 
 
 class Controller:
-    """Runs the remaining slots of a plan on up to `jobs` boards at once."""
+    """Runs the remaining slots of a plan, on each lane's board one after the other."""
 
     def __init__(
         self,
@@ -44,24 +49,25 @@ class Controller:
         events: list[dict[str, Any]],
         make_job: Callable[[Slot], Job],
         *,
-        jobs: int,
+        lanes: Sequence[Lane],
         progress: Callable[[str, Mapping[str, Any]], None],
     ) -> None:
         self._log, self._run_dir, self._events, self._make_job = log, run_dir, events, make_job
-        self._jobs, self._progress = jobs, progress
+        self._lanes, self._progress = lanes, progress
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._failures: queue.Queue[BaseException] = queue.Queue()
 
     def run(self, slots: Sequence[Slot]) -> None:
         """Until every slot is complete or given up. An exception (Ctrl-C, the time limit) first stops all workers."""
-        todo: queue.SimpleQueue[Slot] = queue.SimpleQueue()
-        for slot in remaining(slots, self._events):
-            todo.put(slot)
+        open_slots = remaining(placed(slots, self._events), self._events)
+        work = Work(open_slots, [lane.board for lane in self._lanes], self._stop)
         # Not Thread.join: a signal in it makes Python 3.11 believe that the thread has ended.
-        ended = [threading.Event() for _ in range(self._jobs)]
-        for number, event in enumerate(ended):
-            threading.Thread(target=self._lane, args=(todo, event), name=f"board-{number}", daemon=True).start()
+        ended = [threading.Event() for _ in self._lanes]
+        for number, (lane, event) in enumerate(zip(self._lanes, ended, strict=True)):
+            lane_thread = threading.Thread(target=self._run_lane, args=(lane, work, event), daemon=True)
+            lane_thread.name = f"board-{number}"
+            lane_thread.start()
         try:
             for event in ended:
                 while not event.wait(POLL):
@@ -74,20 +80,49 @@ class Controller:
         if not self._failures.empty():
             raise self._failures.get()
 
-    def _lane(self, todo: queue.SimpleQueue[Slot], ended: threading.Event) -> None:
+    def _run_lane(self, lane: Lane, work: Work, ended: threading.Event) -> None:
         try:
-            while not self._stop.is_set():
-                try:
-                    slot = todo.get_nowait()
-                except queue.Empty:
-                    return
-                while not self._stop.is_set() and remaining([slot], self._snapshot()):
-                    self._boot(slot)
+            self._lane(lane, work)
         except BaseException as error:
             self._failures.put(error)
             self._stop.set()
         finally:
             ended.set()
+
+    def _lane(self, lane: Lane, work: Work) -> None:
+        """Work off a board's slots. A board that dies leaves them to the others; if it is the last, that is an error,
+        or, if only some slots are beyond it, it goes on with those that are not."""
+        slot = work.take(lane.board)
+        if slot is None:
+            return
+        try:
+            with leased(lane.board, self._run_dir, wait=lane.wait, on_note=self._note, stop=self._stop) as check:
+                warm = False
+                while slot is not None:
+                    while not self._stop.is_set() and remaining([slot], self._snapshot()):
+                        check()
+                        warm = self._boot(slot, warm=warm)
+                    dead = progress_of(slot, self._snapshot()).lab_gave_up and not self._stop.is_set()
+                    if dead and self._leave(work, lane, slot, f"the lab failed {slot.name} on it again and again"):
+                        return
+                    work.finish(slot)
+                    slot = work.take(lane.board)
+        except LabError as error:
+            if self._stop.is_set() or not self._leave(work, lane, slot, str(error)):
+                raise
+
+    def _leave(self, work: Work, lane: Lane, slot: Slot | None, why: str) -> bool:
+        """Give up a board, if there is another one."""
+        def moved(new: Slot) -> None:
+            self._record("moved", slot=new.name, side=new.side, board=new.board)
+
+        if not work.leave(lane.board, slot, moved):
+            return False
+        self._note(f"board {board_name(lane.board)} is given up, others go on without it: {why}")
+        return True
+
+    def _note(self, text: str) -> None:
+        self._record("note", text=text)
 
     def _snapshot(self) -> list[dict[str, Any]]:
         with self._lock:
@@ -99,7 +134,9 @@ class Controller:
             self._events.append({"event": event, **fields})
         self._progress(event, fields)
 
-    def _boot(self, slot: Slot) -> None:
+    def _boot(self, slot: Slot, *, warm: bool) -> bool:
+        """One attempt at a slot, recorded whatever comes of it. `warm`: the board was left well by this lane's boot
+        before. Whether it is so now."""
         done = progress_of(slot, self._snapshot())
         boot = f"{slot.name}.{done.attempts + 1}"
         log_dir = self._run_dir / "boots" / boot
@@ -110,9 +147,11 @@ class Controller:
             "log_dir": str(log_dir),
             "done": dict(done.done),
             "done_tests": sorted(done.tests),
+            "fresh": job.fresh or not warm or done.attempts > 0,
         }
         (log_dir / "job.json").write_text(json.dumps(fields, indent=1))
-        self._record("boot-start", boot=boot, slot=slot.name, side=slot.side, kernel=job.kernel)
+        self._record("boot-start", boot=boot, slot=slot.name, side=slot.side, kernel=job.kernel,
+                     board=board_name(job.board))
         why = self._work(log_dir, job.suites, boot, slot)
         if why:
             self._record(
@@ -126,6 +165,7 @@ class Controller:
                 booted=False,
                 reason=why,
             )
+        return progress_of(slot, self._snapshot()).complete
 
     def _work(self, log_dir: Path, suites: Sequence[str], boot: str, slot: Slot) -> str:
         """Run one worker to its end. Empty if it said how its boot ended, else why it did not."""
@@ -160,7 +200,10 @@ class Controller:
                 death=signal.SIGTERM,  # its boards are stopped in order
                 cwd=log_dir,
                 # other plugins are not for suites, and importing some of them takes longer than a boot
-                env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+                env={
+                    **os.environ, **lent_terminal(), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+                    lab.VARIABLE: lab.run_token(),
+                },
             )
         os.close(write_end)
         steps: Sequence[tuple[int, float]] = ((signal.SIGINT, STOP_GRACE), (signal.SIGKILL, 5.0))

@@ -21,7 +21,7 @@ JOIN: Final = 10.0
 
 
 class LogFollower:
-    """Runs `kmsg-follow` on the board for as long as it is open. Thread-safe.
+    """Runs `kmsg-follow` on the board for as long as it is open, from `board.log_start` on. Thread-safe.
 
     `path`: where the raw records are kept on the host. A second thread does the parsing, so that the shell's reader
     is never held up.
@@ -39,8 +39,11 @@ class LogFollower:
 
     def __enter__(self) -> Self:
         self._thread.start()
+        start = self._board.log_start
         self._process = self._board.shell.start(
-            [f"{self._board.work_dir}/kmsg-follow"], on_stdout=self._chunks.put, on_stderr=self._chunks.put
+            [f"{self._board.work_dir}/kmsg-follow", *(["--from", str(start)] if start else [])],
+            on_stdout=self._chunks.put,
+            on_stderr=self._chunks.put,
         )
         return self
 
@@ -78,8 +81,8 @@ class LogFollower:
             return list(self._strays)
 
     def last_words(self) -> list[Finding]:
-        """Findings on the console of a board that died, where alone its end was told."""
-        return scan_bytes(self._board.console_log.read_bytes())
+        """Findings of a board that died in what it said last, where alone its end was told."""
+        return scan_bytes(self._board.last_words())
 
     def text(self) -> str:
         """The raw records so far."""

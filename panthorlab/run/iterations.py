@@ -53,7 +53,9 @@ class Batch:
         on_result: Callable[[dict[str, Any]], None] | None,
     ) -> None:
         self._board, self._log, self._workload = board, log, workload
-        self._prefix, self._count, self._log_deadline = prefix, count, log_deadline
+        self._prefix, self._count, self._log_deadline = prefix, count, log_deadline * board.slowness
+        self._deadline = workload.deadline * board.slowness
+        self._silence = (workload.deadline + OVERHEAD) * board.slowness
         self._on_result = on_result or (lambda _event: None)
         self._lines: queue.SimpleQueue[tuple[float, str]] = queue.SimpleQueue()
         self._rest = b""
@@ -76,7 +78,7 @@ class Batch:
             "--count",
             str(self._count),
             "--timeout-ms",
-            str(round(work.deadline * 1000)),
+            str(round(self._deadline * 1000)),
             *(["--expect-signal", str(int(work.expect_signal))] if work.expect_signal else []),
             *([] if work.sentinel else ["--no-sentinel"]),
             "--",
@@ -91,7 +93,7 @@ class Batch:
                 if previous is not None:
                     self._judge(previous, until=seen.ended, died=None)
                 previous = seen
-            status = process.wait(work.deadline + OVERHEAD)
+            status = process.wait(self._silence)
             if status not in (0, 1) or (previous is None and self._count):
                 raise LabError(
                     f"iterate on the board ended with status {status}: {self._rest.decode(errors='replace')}"
@@ -139,13 +141,13 @@ class Batch:
             raise
 
     def _next_line(self) -> tuple[float, str]:
-        deadline = time.monotonic() + self._workload.deadline + OVERHEAD
+        deadline = time.monotonic() + self._silence
         while time.monotonic() < deadline:
             try:
                 return self._lines.get(timeout=1.0)
             except queue.Empty:
                 self._board.check_alive()
-        silence = f"no output of {self._workload.name} for {self._workload.deadline + OVERHEAD:.0f} s"
+        silence = f"no output of {self._workload.name} for {self._silence:.0f} s"
         crashes = [item for item in (*self._log.findings(), *self._log.last_words()) if item.kind in CRASHES]
         if crashes:
             # Programs that cannot even be killed: what a crash in the kernel leaves behind, locks held for ever.

@@ -5,13 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from panthorlab.outcome import Side
+
+BOOT_METHODS: Final = ("auto", "uboot-tftp", "extlinux", "kexec", "module-swap")
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker is told, as JSON in its boot directory. `done`: what is not to be repeated."""
+    """What a worker is told, as JSON in its boot directory. `board`: its file. `done`: what is not to be repeated.
+
+    `boot_method`, `fresh`: as for `Board.boot`.
+    """
 
     board: str
     kernel: str
@@ -30,3 +36,5 @@ class Job:
     done: Mapping[str, int] = field(default_factory=dict)
     done_tests: tuple[str, ...] = ()
     overlay: str | None = None
+    boot_method: str = "auto"
+    fresh: bool = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from panthorlab.outcome import Blame, Outcome, Side
@@ -17,23 +17,37 @@ MAX_KERNEL_ATTEMPTS: Final = 2
 
 @dataclass(frozen=True)
 class Slot:
-    """One planned boot: `index` counts the boots of its side from 0."""
+    """One planned boot: `index` counts the boots of its side from 0, over all boards.
+
+    `board`: where it is to run, empty if there is only one. `fresh`: the kernel must be booted anew, even if the other
+    side's still runs and exchanging its module would do.
+    """
 
     side: Side
     index: int
+    board: str = ""
+    fresh: bool = True
 
     @property
     def name(self) -> str:
         return f"{self.side.value}{self.index + 1}"
 
 
-def schedule(boots: int) -> list[Slot]:
-    """The boots of both sides in alternating order: A B B A A B … (a drift of the lab favours no side)."""
+def schedule(boots: int, boards: Sequence[str] = ("",)) -> list[Slot]:
+    """`boots` of both sides on every board, alternating: A B B A A B … (a drift of the lab favours no side), on every
+    other board B A A B …; the first of each pair is fresh, so that exchanged modules are nested in boots."""
     order: list[Slot] = []
-    for index in range(boots):
-        pair = [Slot(Side.BEFORE, index), Slot(Side.AFTER, index)]
-        order += pair if index % 2 == 0 else pair[::-1]
+    for number, board in enumerate(boards):
+        for turn in range(boots):
+            sides = (Side.BEFORE, Side.AFTER) if (turn + number) % 2 == 0 else (Side.AFTER, Side.BEFORE)
+            order += [Slot(side, number * boots + turn, board, fresh=side is sides[0]) for side in sides]
     return order
+
+
+def placed(slots: Iterable[Slot], events: Iterable[Mapping[str, Any]]) -> list[Slot]:
+    """The slots where they are now: boards that died have left theirs to others."""
+    moves = {event["slot"]: event["board"] for event in events if event["event"] == "moved"}
+    return [replace(slot, board=moves[slot.name], fresh=True) if slot.name in moves else slot for slot in slots]
 
 
 @dataclass(frozen=True)
@@ -41,7 +55,8 @@ class Progress:
     """What the events say about one slot.
 
     `done`: iterations that need not be run again, by workload. `tests`: SUITE::TEST that have a result. `attempts`:
-    boots started. `complete`: a boot of this slot ran to its end. `given_up`: no further attempt makes sense.
+    boots started. `complete`: a boot of this slot ran to its end. `given_up`: no further attempt makes sense where it
+    is. `lab_failures`: boots that the lab failed there, since somebody last looked after it.
     """
 
     done: Mapping[str, int]
@@ -49,6 +64,12 @@ class Progress:
     attempts: int
     complete: bool
     given_up: bool
+    lab_failures: int = 0
+
+    @property
+    def lab_gave_up(self) -> bool:
+        """The lab has failed it too often where it was: another board may still do it."""
+        return not self.complete and self.lab_failures >= MAX_LAB_ATTEMPTS
 
 
 def progress_of(slot: Slot, events: Iterable[Mapping[str, Any]]) -> Progress:
@@ -62,6 +83,8 @@ def progress_of(slot: Slot, events: Iterable[Mapping[str, Any]]) -> Progress:
         if event.get("slot") != slot.name:
             continue
         match event["event"]:
+            case "moved":
+                lab_failures = 0
             case "boot-start":
                 attempts += 1
             case "iteration" if event["outcome"] != Outcome.ERROR:
@@ -73,7 +96,7 @@ def progress_of(slot: Slot, events: Iterable[Mapping[str, Any]]) -> Progress:
                 lab_failures += event["outcome"] == Outcome.ERROR and event["blame"] != Blame.KERNEL
                 kernel_failures += event["outcome"] == Outcome.FAIL and event["blame"] == Blame.KERNEL
     given_up = lab_failures >= MAX_LAB_ATTEMPTS or kernel_failures >= MAX_KERNEL_ATTEMPTS
-    return Progress(dict(done), frozenset(tests), attempts, complete, given_up)
+    return Progress(dict(done), frozenset(tests), attempts, complete, given_up, lab_failures)
 
 
 def remaining(slots: Sequence[Slot], events: Sequence[Mapping[str, Any]]) -> list[Slot]:

@@ -19,7 +19,7 @@ import pytest
 
 from panthorlab.errors import EvidenceError, LabError, PanthorlabError
 from panthorlab.outcome import Blame, Outcome, Side
-from panthorlab.run.job import Job
+from panthorlab.run.job import BOOT_METHODS, Job
 from panthorlab.run.workload import Workload
 
 if TYPE_CHECKING:  # boards are not imported for every pytest run that merely has the plugin
@@ -52,6 +52,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--kernel", metavar="K", help="kernel to boot: store key, RUN:before, RUN:after, or build directory"
     )
     group.addoption("--iterations", type=int, metavar="N", help="iterations of each claim workload")
+    group.addoption(
+        "--boot-method", default="auto", choices=BOOT_METHODS, help="how a real board gets the kernel to run"
+    )
     group.addoption(
         "--param", action="append", default=[], metavar="gpu.NAME=VALUE", help="parameter of the emulated GPU"
     )
@@ -94,6 +97,7 @@ def _job_of(config: pytest.Config, tmp: Path) -> Job:
         iterations=config.getoption("--iterations"),
         seed=1,
         params=parse_params(config.getoption("--param")),
+        boot_method=config.getoption("--boot-method"),
     )
 
 

@@ -46,6 +46,9 @@ class Progress:
                 self._counts[fields["boot"]] += 1
             case "progress":
                 self._running[fields["boot"]] = fields["text"]
+            case "note":
+                self.line(f"note   {fields['text']}")
+                return
             case "boot-start":
                 self._running[fields["boot"]] = "starting"
             case "boot-end":

@@ -50,6 +50,7 @@ def iterations(events: Events) -> list[IterationResult]:
             declared_kinds=frozenset(event["declared"]),
             program_failed=event["program_failed"],
             message=event["message"],
+            cut=event.get("cut", False),
         )
         for event in _of(events, "iteration")
     ]
@@ -164,21 +165,28 @@ def _notes(events: Events) -> tuple[str, ...]:
     return tuple(dict.fromkeys(notes))
 
 
+def _board(events: Events, planned: str) -> BoardInfo:
+    """What it ran on; of several boards, facts in which they differ are told of each."""
+    boards = {event["name"]: event["facts"] for event in reversed(list(_of(events, "board")))}
+    if len(boards) < 2:
+        return BoardInfo(next(iter(boards), planned), facts=next(iter(boards.values()), {}))
+    facts: dict[str, Any] = {}
+    for name, own in sorted(boards.items()):
+        for key, value in own.items():
+            same = all(other.get(key) == value for other in boards.values())
+            facts[key if same else f"{name}: {key}"] = value
+    return BoardInfo(", ".join(sorted(boards)), facts=facts)
+
+
 def report(run_dir: Path, events: Events, verdict: RunVerdict) -> RunReport:
     start = next(iter(_of(events, "run-start")))
-    board = next(iter(_of(events, "board")), {"name": start["options"]["board"], "facts": {}})
     source: Mapping[str, Any] = next(iter(_of(events, "source")), {"base": "", "patches": []})
     return RunReport(
         run_dir=run_dir,
         verdict=verdict,
         started=datetime.fromtimestamp(start["time"], UTC),
         seconds=sum(event["seconds"] for event in _of(events, "session")) or events[-1]["time"] - start["time"],
-        board=BoardInfo(
-            name=board["name"],
-            description=board.get("description", ""),
-            emulated=board.get("emulated", False),
-            facts=board["facts"],
-        ),
+        board=_board(events, start["options"]["board"]),
         kernels={
             Side(event["side"]): KernelInfo(
                 key=event["key"],

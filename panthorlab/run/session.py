@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 
 from panthorlab.board.api import BootedBoard
 from panthorlab.board.identity import verify_identity
-from panthorlab.board.registry import open_board
+from panthorlab.board.registry import board_name, open_board
 from panthorlab.errors import BootError, EvidenceError, PanthorlabError
 from panthorlab.kernel.model import Kernel
 from panthorlab.kmsg.model import Finding
@@ -27,6 +27,7 @@ from panthorlab.run.job import Job
 from panthorlab.run.judge import as_json
 from panthorlab.run.kernels import resolve_kernel
 from panthorlab.run.ktap import Report, info
+from panthorlab.run.stopping import FIRST, hopeless, left_out
 from panthorlab.run.workload import Workload, share
 
 # Iterations of one `iterate` on the board; after each batch the board is asked whether it is well.
@@ -104,10 +105,12 @@ class Session:
                 overlay=Path(job.overlay) if job.overlay else None,
                 params={**job.params, "seed": str(job.seed)},
                 on_progress=lambda text: emit("progress", text=text),
+                method=job.boot_method,
+                fresh=job.fresh,
             )
         except PanthorlabError as error:
             emit("boot-end", complete=False, booted=False, reason=str(error), **_blame_of(error))
-            pytest.exit(f"{job.board} did not boot: {error}", returncode=4)
+            pytest.exit(f"{board_name(job.board)} did not boot: {error}", returncode=4)
         with board:
             log = LogFollower(board, log_dir / "kmsg.log")
             session = cls(job, kernel, board, log, emit)
@@ -120,7 +123,7 @@ class Session:
             except PanthorlabError as error:
                 session.died = error
                 session.emit_end(complete=False)
-                pytest.exit(f"{job.board}: {error}", returncode=4)
+                pytest.exit(f"{board.name}: {error}", returncode=4)
 
     # -- what suites use ---------------------------------------------------------------------------------------
 
@@ -129,15 +132,24 @@ class Session:
         verify_identity(self.board.shell, self.kernel)
 
     def iterate(self, workload: Workload) -> Iterated:
-        """Run this boot's share of the workload's iterations, sending each result as it is known."""
+        """Run this boot's share of the workload's iterations, sending each result as it is known.
+
+        If the first of them all fail, the others are not run, and recorded so.
+        """
         job = self.job_description
         total = workload.planned(job.side, override=job.iterations, expect_fix=job.expect_fix)
         quota = share(total, job.index, job.boots)
         done = job.done.get(workload.name, 0)
         self._emit("quota", workload=workload.name, role=workload.role, planned=quota, side_total=total)
         events: list[dict[str, Any]] = []
-        while done + len(events) < quota:
-            events += self._batch(workload, min(BATCH, quota - done - len(events)))
+        why = None
+        while why is None and done + len(events) < quota:
+            events += self._batch(workload, min(BATCH if events else FIRST, quota - done - len(events)))
+            why = hopeless(events)
+        for number in range(quota - done - len(events)):
+            assert why is not None  # noqa: S101 - else the loop above goes on
+            events.append(left_out(workload, f"{self.job_description.boot}.{workload.name}.left-out-{number + 1}", why))
+            self._emit("iteration", **events[-1])
         return Iterated(workload, events)
 
     def job(

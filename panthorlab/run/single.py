@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from panthorlab.board.registry import open_board
+from panthorlab.board.registry import find_board_file, open_board
 from panthorlab.errors import LabError, UsageError
 from panthorlab.outcome import Outcome, Side
+from panthorlab.run import fleet
 from panthorlab.run.controller import Controller
 from panthorlab.run.events import Event, EventLog, new_run_dir, read_events, read_run
 from panthorlab.run.job import Job
@@ -32,7 +33,6 @@ def main(options: argparse.Namespace) -> int:
     if options.overlay is not None and not options.overlay.is_dir():
         raise UsageError(f"--overlay {options.overlay}: no such directory")
     parse_params(options.param)
-    open_board(options.board)
     try:
         with time_limit(options.time_limit):
             return _command(options, command) if command else _suites(options)
@@ -43,19 +43,24 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _command(options: argparse.Namespace, command: list[str]) -> int:
+    name = fleet.choose_one(options)
     progress = Progress(quiet=options.quiet)
     run_dir = new_run_dir(options.output)
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step)
-    board = open_board(options.board)
+    board = open_board(name)
     params = parse_params(options.param) | {"seed": str(options.seed)}
     out, err = _Capture(sys.stdout.buffer, echo=not options.json), _Capture(sys.stderr.buffer, echo=not options.json)
-    with board.boot(
-        kernel,
-        log_dir=run_dir,
-        overlay=options.overlay,
-        params=params,
-        on_progress=progress.step,
-    ) as booted:
+    with (
+        fleet.leased(name, run_dir, wait=options.wait, on_note=progress.line),
+        board.boot(
+            kernel,
+            log_dir=run_dir,
+            overlay=options.overlay,
+            params=params,
+            on_progress=progress.step,
+            method=options.boot_method,
+        ) as booted,
+    ):
         progress.finish()
         process = booted.shell.start(_resolve(command, booted.work_dir), on_stdout=out, on_stderr=err)
         try:
@@ -70,7 +75,7 @@ def _command(options: argparse.Namespace, command: list[str]) -> int:
                     "exit": status,
                     "ran": True,
                     "command": command,
-                    "board": options.board,
+                    "board": board.name,
                     "kernel": kernel.key,
                     "build_id": kernel.build_id,
                     "run": str(run_dir),
@@ -111,6 +116,8 @@ class _Capture:
 
 
 def _suites(options: argparse.Namespace) -> int:
+    chosen = fleet.choose(options)
+    settings = fleet.recorded(options, chosen) | {"kernel": options.kernel, "jobs": options.jobs}
     suites = find_suites(options.suite)
     params = parse_params(options.param)
     run_dir = new_run_dir(options.output)
@@ -119,13 +126,13 @@ def _suites(options: argparse.Namespace) -> int:
 
     def make_job(slot: Slot) -> Job:
         return Job(
-            board=options.board,
+            board=str(find_board_file(slot.board).resolve()),
             kernel=kernel.key,
             side=Side.AFTER,
             slot=slot.name,
             boot="",
             index=slot.index,
-            boots=options.boots,
+            boots=options.boots * len(chosen.boards),
             run_dir=str(run_dir),
             log_dir="",
             suites=tuple(map(str, suites.values())),
@@ -133,19 +140,27 @@ def _suites(options: argparse.Namespace) -> int:
             iterations=options.iterations,
             seed=options.seed,
             params=params,
-            overlay=str(options.overlay) if options.overlay else None,
+            overlay=str(options.overlay.resolve()) if options.overlay else None,
+            boot_method=options.boot_method,
+            fresh=slot.fresh,
         )
 
     with EventLog(run_dir) as log:
-        log.append("run-start", options={"board": options.board, "kernel": options.kernel}, suites=list(suites))
-        slots = [Slot(Side.AFTER, index) for index in range(options.boots)]
+        log.append("run-start", options=settings, suites=list(suites))
+        for note in chosen.notes:
+            log.append("note", text=note)
+            progress.line(f"note   {note}")
+        slots = [
+            Slot(Side.AFTER, number * options.boots + turn, board)
+            for number, board in enumerate(chosen.boards) for turn in range(options.boots)
+        ]
         try:
             Controller(
                 log,
                 run_dir,
                 read_events(run_dir),
                 make_job,
-                jobs=options.jobs,
+                lanes=fleet.lanes(settings),
                 progress=progress.event,
             ).run(slots)
             log.append("run-end")
@@ -162,10 +177,11 @@ def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
     errors: list[str] = []
     for event in events:
         if event["event"] == "iteration":
-            row = rows.setdefault(f"{event['role']:7} {event['workload']}", [0, 0, 0])
+            row = rows.setdefault(f"{event['role']:7} {event['workload']}", [0, 0, 0, 0])
             row[0] += event["terminations"]
             row[1] += event["outcome"] == Outcome.FAIL
             row[2] += event["outcome"] == Outcome.ERROR
+            row[3] += event.get("cut", False)
             bad = event["outcome"] in (Outcome.FAIL, Outcome.ERROR)
             if bad and (event["role"] != "watch" or event["outcome"] == Outcome.ERROR):
                 (errors if event["outcome"] == Outcome.ERROR else failed).append(f"{event['id']}: {event['message']}")
@@ -191,7 +207,8 @@ def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
                     "failed": failed,
                     "errors": errors,
                     "workloads": {
-                        name.split()[1]: {"iterations": n, "failed": f, "errors": e} for name, (n, f, e) in rows.items()
+                        name.split()[1]: {"iterations": n, "failed": f, "errors": e, "cut": c}
+                        for name, (n, f, e, c) in rows.items()
                     },
                     "tests": [{key: test[key] for key in ("suite", "test", "outcome", "message")} for test in tests],
                     "findings": [
@@ -202,8 +219,9 @@ def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
             )
         )
         return status
-    for name, (total, failures, broken) in rows.items():
-        print(f"{name:36} {failures}/{total} failed" + (f", {broken} without evidence" if broken else ""))
+    for name, (total, failures, broken, cut) in rows.items():
+        spoiled = f", {broken} without evidence" if broken else ""
+        print(f"{name:36} {failures}/{total} failed{spoiled}" + (f", {cut} left out after that" if cut else ""))
     passed = sum(test["outcome"] == Outcome.PASS for test in tests)
     print(f"tests: {passed} of {len(tests)} passed")
     for kind, lines in (("FAILED", failed), ("ERROR", errors)):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The small commands: scan, report, boards, doctor."""
+"""The small commands: scan, report, doctor."""
 
 from __future__ import annotations
 
@@ -28,23 +28,6 @@ def report(options: argparse.Namespace) -> int:
     verdict = reports.judge(events)
     reports.write(run_dir, events, verdict, as_json=options.json)
     return verdict.exit
-
-
-def boards(options: argparse.Namespace) -> int:
-    """`panthorlab boards`: what there is to test on."""
-    from panthorlab.board.config import read_board_file
-    from panthorlab.board.registry import board_files
-
-    rows = []
-    for name, file in sorted(board_files().items()):
-        config = read_board_file(file)
-        rows.append({"name": name, "type": config.type, "description": config.description, "file": str(file)})
-    if options.json:
-        print(json.dumps({"boards": rows}, indent=1))
-    else:
-        for row in rows:
-            print(f"{row['name']:16} {row['type']:10} {row['description']}")
-    return 0
 
 
 def doctor(options: argparse.Namespace) -> int:

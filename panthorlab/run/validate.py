@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from panthorlab.board.registry import open_board
+from panthorlab.board.registry import find_board_file
 from panthorlab.errors import BuildError, LabError, PanthorlabError, UsageError
 from panthorlab.kernel.job import build_side, cannot_differ, prepare_sides
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.plan import PatchReport, Sides
 from panthorlab.kernel.store import load
 from panthorlab.outcome import Side
-from panthorlab.run import reports
+from panthorlab.run import fleet, reports
 from panthorlab.run.controller import Controller
 from panthorlab.run.events import Event, EventLog, is_validation, new_run_dir, read_events, read_run
 from panthorlab.run.intake import keep_patches
@@ -34,10 +34,12 @@ from panthorlab.run.suites import find_suites
 
 def main(options: argparse.Namespace) -> int:
     """`panthorlab validate`: a new run. Returns the exit status."""
-    _check(options)
+    chosen = _check(options)
     suites = find_suites(options.suite)
+    progress = Progress(quiet=options.quiet)
     run_dir = new_run_dir(options.output)
     settings = {key: value for key, value in vars(options).items() if key not in ("output", "name", "json", "quiet")}
+    settings |= fleet.recorded(options, chosen)
     with EventLog(run_dir) as log:
         try:
             settings["patch"] = keep_patches(options.patch, run_dir)
@@ -48,15 +50,18 @@ def main(options: argparse.Namespace) -> int:
                 command=["panthorlab", *sys.argv[1:]],
                 directory=str(Path.cwd()),
             )
-            return _carry_on(run_dir, log, settings, Progress(quiet=options.quiet), as_json=options.json)
+            for note in chosen.notes:
+                log.append("note", text=note)
+                progress.line(f"note   {note}")
+            return _carry_on(run_dir, log, settings, progress, as_json=options.json)
         except UsageError:
             if not any(event["event"] == "kernel" for event in read_events(run_dir)):
                 log.discard()
             raise
 
 
-def _check(options: argparse.Namespace) -> None:
-    """Everything that can be known to be wrong before anything is written."""
+def _check(options: argparse.Namespace) -> fleet.Chosen:
+    """Everything that can be known to be wrong before anything is written. The boards of the run."""
     if (options.before is None) != (options.after is None):
         raise UsageError("--before and --after go together", hint="name both kernels, or none and give a patch")
     sources = {"PATCH": options.patch, "--base": options.base, "--revert": options.revert, "--config": options.config}
@@ -66,8 +71,8 @@ def _check(options: argparse.Namespace) -> None:
             f"--before and --after are finished kernels: {', '.join(given)} cannot be applied to them",
             hint="leave out either the kernels or the sources",
         )
-    open_board(options.board)
     parse_params(options.param)
+    return fleet.choose(options)
 
 
 def resume_main(options: argparse.Namespace) -> int:
@@ -91,7 +96,8 @@ def _finished(events: Sequence[Event]) -> bool:
     names = {event["event"] for event in events}
     if "run-end" not in names:
         return False
-    slots = schedule(events[0]["options"]["boots"])
+    settings = events[0]["options"]
+    slots = schedule(settings["boots"], fleet.boards_of(settings))
     return bool(names & {"identical", "build-failed"}) or not remaining(slots, [*events, {"event": "resumed"}])
 
 
@@ -143,17 +149,18 @@ class _Validation:
         if any(event["event"] == "identical" for event in read_events(self._dir)):
             return
         options = self._settings
+        boards = fleet.boards_of(options)
         suites = tuple(str(path) for path in find_suites(options["suite"]).values())
 
         def make_job(slot: Slot) -> Job:
             return Job(
-                board=options["board"],
+                board=str(find_board_file(slot.board).resolve()),
                 kernel=kernels[slot.side].key,
                 side=slot.side,
                 slot=slot.name,
                 boot="",
                 index=slot.index,
-                boots=options["boots"],
+                boots=options["boots"] * len(boards),
                 run_dir=str(self._dir),
                 log_dir="",
                 suites=suites,
@@ -161,6 +168,8 @@ class _Validation:
                 iterations=options["iterations"],
                 seed=options["seed"],
                 params=parse_params(options["param"]),
+                boot_method=options.get("boot_method", fleet.AUTO),
+                fresh=slot.fresh,
             )
 
         with self._phase("boots and iterations"):
@@ -169,9 +178,9 @@ class _Validation:
                 self._dir,
                 read_events(self._dir),
                 make_job,
-                jobs=options["jobs"],
+                lanes=fleet.lanes(options),
                 progress=self._progress.event,
-            ).run(schedule(options["boots"]))
+            ).run(schedule(options["boots"], boards))
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
@@ -204,7 +213,7 @@ class _Validation:
                 options["patch"],
                 revert=options["revert"],
                 swap=options["swap"],
-                fragments=fragments_of(options["board"], options["config"]),
+                fragments=fleet.fragments_of(fleet.boards_of(options), options["config"]),
                 progress=self._progress.step,
             )
         self._record_sources(sides)
@@ -284,11 +293,3 @@ def _fit(report: PatchReport) -> str:
 def _same_files(before: Kernel, after: Kernel) -> str | None:
     same = before.digests and dict(before.digests) == dict(after.digests)
     return "Image, modules and DTBs are byte-identical" if same else None
-
-
-def fragments_of(board: str, extra: list[str]) -> tuple[str, ...]:
-    """Config fragments of a job: what every kernel needs, what the board's file says, and `--config`."""
-    from panthorlab.board.config import read_board_file
-    from panthorlab.board.registry import find_board_file
-
-    return ("panthor", *read_board_file(find_board_file(board)).kernel_configs, *extra)

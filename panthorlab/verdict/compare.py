@@ -25,7 +25,8 @@ from panthorlab.verdict.model import (
 )
 from panthorlab.verdict.novelty import BOOT, new_findings
 from panthorlab.verdict.rules import Case, judge
-from panthorlab.verdict.stats import fisher, holm, rank_sum
+from panthorlab.verdict.stats import holm
+from panthorlab.verdict.strata import Table, stratified_fisher, stratified_rank_sum
 from panthorlab.verdict.suite import compare_tests
 from panthorlab.verdict.tally import Sorted, pooled, side_result
 
@@ -201,28 +202,43 @@ def _case(
         )
         for side in (Side.BEFORE, Side.AFTER)
     )
-    rates = [_round_rates(own, side, boots) for side in (Side.BEFORE, Side.AFTER)] if clustered else None
+    rates = _round_rates(own, boots) if clustered else None
     fewer, more = _p_values(before, after, rates)
     new = tuple(finding for finding in news if finding.where == name)
     return Case(name, roles.pop(), before, after, fewer, more, new, plan, clustered, per_boot)
 
 
-def _round_rates(own: Sequence[IterationResult], side: Side, boots: Mapping[str, BootResult]) -> list[float]:
-    """The rate of each round of one side that counts."""
-    counted = Sorted.of([iteration for iteration in own if iteration.side is side], boots).counted
-    return [iteration.faulty / iteration.terminations for iteration in counted if iteration.terminations]
+Rates = tuple[list[float], list[float]]
+"""Of the rounds of *before* and of *after*."""
+
+
+def _round_rates(own: Sequence[IterationResult], boots: Mapping[str, BootResult]) -> list[Rates]:
+    """For each board, the rate of each round that counts."""
+    by_board: dict[str, Rates] = {}
+    for round_ in Sorted.of(own, boots).counted:
+        rates = by_board.setdefault(boots[round_.boot].board, ([], []))
+        rates[round_.side is Side.AFTER].append(round_.faulty / round_.terminations)
+    return [rates for _, rates in sorted(by_board.items())]
+
+
+def _tables(before: SideResult, after: SideResult) -> list[Table]:
+    """For each board, the counts of both sides."""
+    counts = {board.board: (board.faulty, board.iterations) for board in before.boards}
+    tables = [(*counts.pop(board.board, (0, 0)), board.faulty, board.iterations) for board in after.boards]
+    return [*tables, *((faulty, total, 0, 0) for faulty, total in counts.values())]
 
 
 def _p_values(
-    before: SideResult, after: SideResult, rates: Sequence[Sequence[float]] | None,
+    before: SideResult, after: SideResult, rates: Sequence[Rates] | None,
 ) -> tuple[float | None, float | None]:
-    """(fewer, more). `rates`: of rounds with several terminations, whose p is the larger of two: each termination
-    counted by itself, and the rounds ranked by their rates, since terminations of one round are not independent."""
+    """(fewer, more), the boards being strata. `rates`: of rounds with several terminations, whose p is the larger of
+    two: each termination counted by itself, and the rounds ranked by their rates, since terminations of one round are
+    not independent."""
     if not before.rounds or not after.rounds:
         return None, None
-    fewer, more = fisher(before.faulty, before.iterations, after.faulty, after.iterations)
+    fewer, more = stratified_fisher(_tables(before, after))
     if rates is not None:
-        by_round = rank_sum(*rates)
+        by_round = stratified_rank_sum(rates)
         fewer, more = max(fewer, by_round[0]), max(more, by_round[1])
     return fewer, more
 

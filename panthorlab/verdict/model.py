@@ -68,6 +68,8 @@ class IterationResult:
     """The program, its job or the sentinel failed (wrong memory, fence error, wrong exit), whatever the log says."""
     per_boot: bool = False
     """The declared kinds come from a detector that speaks once per boot: boots are counted, not iterations."""
+    cut: bool = False
+    """Never ran, by the stopping rule: the first ones of this workload on this boot all failed (MISS)."""
     message: str = ""
 
     def __post_init__(self) -> None:
@@ -158,6 +160,17 @@ class BootCount:
     iterations: int
     faulty: int
     errors: int = 0
+    board: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BoardCount:
+    """The counts of one workload (or of all claims) on one board: a stratum."""
+
+    board: str
+    iterations: int
+    faulty: int
+    errors: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +195,26 @@ class SideResult:
     lost: int = 0
     """Iterations that were never finished because the kernel died."""
     skipped: int = 0
+    cut: int = 0
+    """Iterations left out by the stopping rule, because the first ones of a boot all failed."""
     missing: int = 0
     """Planned iterations of which there is no record, and no dead kernel that explains it."""
     boots: tuple[BootCount, ...] = ()
     disagreement: float = 1.0
     """p of the hypothesis that all boots have one rate."""
+    board_disagreement: float = 1.0
+    """p of the hypothesis that all boards have one rate; 1 with a single board."""
+
+    @property
+    def boards(self) -> tuple[BoardCount, ...]:
+        """The boots of each board taken together."""
+        by_board: dict[str, list[BootCount]] = {}
+        for boot in self.boots:
+            by_board.setdefault(boot.board, []).append(boot)
+        return tuple(
+            BoardCount(name, sum(b.iterations for b in own), sum(b.faulty for b in own), sum(b.errors for b in own))
+            for name, own in sorted(by_board.items())
+        )
 
     @property
     def rate(self) -> float:

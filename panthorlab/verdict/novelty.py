@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from panthorlab.outcome import Blame, Outcome, Side
 from panthorlab.verdict.model import BootResult, IterationResult, NewFinding
-from panthorlab.verdict.stats import ALPHA, fisher
+from panthorlab.verdict.stats import ALPHA
+from panthorlab.verdict.strata import stratified_fisher
 from panthorlab.verdict.tally import Use, use_of
 
 BOOT = "(boot)"
@@ -34,6 +35,7 @@ class _Sighting:
     """What one iteration or boot shows. `sound`: it is evidence against the kernel, not spoiled by lab or test."""
 
     place: str
+    board: str
     side: Side
     kinds: frozenset[str]
     signatures: frozenset[str]
@@ -48,7 +50,10 @@ def _of_iteration(iteration: IterationResult, boots: Mapping[str, BootResult]) -
     unexplained = iteration.outcome is Outcome.FAIL and iteration.blame is Blame.KERNEL and not kinds
     if (iteration.program_failed and sound) or unexplained:
         kinds |= {PROGRAM_FAILED}
-    return _Sighting(iteration.workload, iteration.side, kinds, iteration.signatures, iteration.declared_kinds, sound)
+    board = boots[iteration.boot].board if sound else ""
+    return _Sighting(
+        iteration.workload, board, iteration.side, kinds, iteration.signatures, iteration.declared_kinds, sound,
+    )
 
 
 def _of_boot(boot: BootResult) -> _Sighting:
@@ -56,7 +61,7 @@ def _of_boot(boot: BootResult) -> _Sighting:
     if boot.died_of_kernel:
         kinds |= {DIED if boot.booted else NO_BOOT}
     sound = boot.usable or boot.died_of_kernel
-    return _Sighting(BOOT, boot.side, kinds, boot.signatures, frozenset(), sound)
+    return _Sighting(BOOT, boot.board, boot.side, kinds, boot.signatures, frozenset(), sound)
 
 
 def new_findings(iterations: Iterable[IterationResult], boots: Mapping[str, BootResult]) -> tuple[NewFinding, ...]:
@@ -84,8 +89,8 @@ def _judge(
 ) -> NewFinding | None:
     """One kind or signature in one place; None if it is nothing new there."""
 
-    def count(side: Side) -> tuple[int, int]:
-        sound = [s for s in members if s.side is side and s.sound]
+    def count(side: Side, board: str | None = None) -> tuple[int, int]:
+        sound = [s for s in members if s.side is side and s.sound and board in (None, s.board)]
         return sum(1 for s in sound if name in s.kinds | s.signatures), len(sound)
 
     before, after = count(Side.BEFORE), count(Side.AFTER)
@@ -100,7 +105,8 @@ def _judge(
         )
     if declared or not after[0]:
         return None  # the rates of declared kinds are compared as such
-    more = fisher(*before, *after)[1]
+    boards = sorted({s.board for s in members if s.sound})
+    more = stratified_fisher([(*count(Side.BEFORE, board), *count(Side.AFTER, board)) for board in boards])[1]
     if more < ALPHA:
         return NewFinding(what, name, place, before, after, True, f"more often on after (p {more:.1g}): {shown}")
     if before[0] == 0:

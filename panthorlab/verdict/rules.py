@@ -139,6 +139,12 @@ def _boots_agree(case: Case) -> Decision | None:
                 f"boots of {side.side} disagree ({counts}; p {side.disagreement:.1g}): "
                 "something besides the kernel decides",
             )
+        if side.board_disagreement < ALPHA:
+            counts = ", ".join(f"{board.board} {board.faulty}/{board.iterations}" for board in side.boards)
+            return Verdict.INCONCLUSIVE, (
+                f"boards of {side.side} disagree ({counts}; p {side.board_disagreement:.1g}): "
+                "something besides the kernel decides; look at each board by itself",
+            )
     return None
 
 
@@ -165,6 +171,7 @@ def _rates(case: Case) -> Decision:
 
 
 def _nothing_seen(case: Case) -> Decision:
+    cut = tuple(_cut(side) for side in (case.before, case.after) if side.cut)
     nothing = f"no fault on either side (0/{case.before.iterations} before, 0/{case.after.iterations} after)"
     doubts = _doubts(case)
     if case.role is Role.CLAIM and case.plan.expect is Expect.FIX:
@@ -174,6 +181,7 @@ def _nothing_seen(case: Case) -> Decision:
             f"you would need ≈ {iterations_needed(limit)} {case.unit} a side",
             *doubts,
         )
+    doubts = tuple(dict.fromkeys((*cut, *doubts)))
     if case.role is Role.CLAIM:
         doubts = (*doubts, *_too_few_boots(case))
     if doubts:
@@ -204,7 +212,11 @@ def _doubts(case: Case) -> tuple[str, ...]:
         f"{side.side}: {side.lost} iterations were lost when the kernel died"
         for side in (case.before, case.after) if side.lost
     )
-    return *_told(case.new), *lost
+    return *_told(case.new), *lost, *((_cut(case.after),) if case.after.cut else ())
+
+
+def _cut(side: SideResult) -> str:
+    return f"{side.side}: {side.cut} iterations were left out, because the first of their boots all failed"
 
 
 def _too_few_boots(case: Case) -> tuple[str, ...]:
@@ -219,6 +231,7 @@ def _notes(case: Case) -> tuple[str, ...]:
         f"{side.side}: {side.errors} iterations do not count (lab or test)"
         for side in (case.before, case.after) if side.errors
     ]
+    notes += [_cut(side) for side in (case.before, case.after) if side.cut]
     if case.clustered and case.before.rounds and case.after.rounds:
         missable = missable_rate(case.after.faulty_rounds, case.after.rounds)
         notes.append(

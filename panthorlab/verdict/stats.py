@@ -75,23 +75,28 @@ def fisher(before_faulty: int, before: int, after_faulty: int, after: int) -> tu
     return fewer, more
 
 
+def rank_excess(before: Sequence[float], after: Sequence[float]) -> tuple[float, float]:
+    """By how much Mann and Whitney's U, the pairs in which *before* is higher, exceeds what chance gives, and the
+    variance of that, corrected for ties. The variance is 0 if a side is empty or all values are equal."""
+    n, m = len(before), len(after)
+    if not n or not m:
+        return 0.0, 0.0
+    sizes = Counter((*before, *after))
+    variance = n * m / 12 * (n + m + 1 - sum(t**3 - t for t in sizes.values()) / ((n + m) * (n + m - 1)))
+    above = sum((b > a) + (b == a) / 2 for b in before for a in after)
+    return above - n * m / 2, max(0.0, variance)
+
+
 def rank_sum(before: Sequence[float], after: Sequence[float]) -> tuple[float, float]:
     """One-sided p of the rank sum (Mann-Whitney U) for *after* being lower, and for it being higher.
 
     Normal approximation with corrections for ties and continuity, which errs on the safe side for few values. (1, 1)
     if a side is empty or all values are equal.
     """
-    n, m = len(before), len(after)
-    if not n or not m:
-        return 1.0, 1.0
-    sizes = Counter((*before, *after))
-    variance = n * m / 12 * (n + m + 1 - sum(t**3 - t for t in sizes.values()) / ((n + m) * (n + m - 1)))
+    excess, variance = rank_excess(before, after)
     if variance <= 0:
         return 1.0, 1.0
-    above = sum((b > a) + (b == a) / 2 for b in before for a in after)  # U: pairs in which *before* is higher
-    fewer, more = (
-        0.5 * math.erfc((excess - 0.5) / math.sqrt(2 * variance)) for excess in (above - n * m / 2, n * m / 2 - above)
-    )
+    fewer, more = (0.5 * math.erfc((side - 0.5) / math.sqrt(2 * variance)) for side in (excess, -excess))
     return min(1.0, fewer), min(1.0, more)
 
 

@@ -20,6 +20,8 @@ class Use(Enum):
     """Ran, but the lab or the test spoiled it."""
     LOST = auto()
     """Not finished, and the kernel is to blame."""
+    CUT = auto()
+    """Left out by the stopping rule."""
     SKIPPED = auto()
     """Not applicable on this board."""
     VOID = auto()
@@ -31,6 +33,8 @@ def use_of(iteration: IterationResult, boots: Mapping[str, BootResult]) -> Use:
     boot = boots.get(iteration.boot)
     if boot is None or not boot.usable:
         return Use.VOID
+    if iteration.cut:
+        return Use.CUT
     if iteration.counts:
         return Use.COUNTED
     if iteration.outcome is Outcome.SKIP:
@@ -48,13 +52,14 @@ class Sorted:
     errors: tuple[IterationResult, ...]
     lost: tuple[IterationResult, ...]
     skipped: tuple[IterationResult, ...]
+    cut: tuple[IterationResult, ...]
 
     @classmethod
     def of(cls, iterations: Iterable[IterationResult], boots: Mapping[str, BootResult]) -> Sorted:
         heaps: dict[Use, list[IterationResult]] = {use: [] for use in Use}
         for iteration in iterations:
             heaps[use_of(iteration, boots)].append(iteration)
-        return cls(*(tuple(heaps[use]) for use in (Use.COUNTED, Use.ERROR, Use.LOST, Use.SKIPPED)))
+        return cls(*(tuple(heaps[use]) for use in (Use.COUNTED, Use.ERROR, Use.LOST, Use.SKIPPED, Use.CUT)))
 
 
 def side_result(
@@ -70,7 +75,8 @@ def side_result(
     for iteration in (*heaps.counted, *heaps.errors):
         by_boot.setdefault(iteration.boot, []).append(iteration)
     errors = set(heaps.errors)
-    counts, rounds = [], []
+    counts: list[BootCount] = []
+    rounds: list[tuple[int, int]] = []
     for boot, members in sorted(by_boot.items()):
         counted = [iteration for iteration in members if iteration not in errors]
         faulty_rounds = sum(1 for iteration in counted if iteration.faulty)
@@ -81,16 +87,27 @@ def side_result(
             total = sum(iteration.terminations for iteration in counted)
             faulty = sum(iteration.faulty for iteration in counted)
             rounds.append((faulty_rounds, len(counted)))
-        counts.append(BootCount(boot, total, faulty, len(members) - len(counted)))
+        counts.append(BootCount(boot, total, faulty, len(members) - len(counted), boots[boot].board))
     total, faulty = sum(count.iterations for count in counts), sum(count.faulty for count in counts)
-    short = max(0, planned - len(heaps.counted) - len(heaps.errors) - len(heaps.lost) - len(heaps.skipped))
+    recorded = (heaps.counted, heaps.errors, heaps.lost, heaps.skipped, heaps.cut)
+    short = max(0, planned - sum(len(heap) for heap in recorded))
     died = any(boot.side is side and boot.died_of_kernel for boot in boots.values())
     return SideResult(
         side, kernel, total, faulty, wilson(faulty, total),
         rounds=len(heaps.counted), faulty_rounds=sum(1 for i in heaps.counted if i.faulty), planned=planned,
         errors=len(heaps.errors), lost=len(heaps.lost) + (short if died else 0), skipped=len(heaps.skipped),
-        missing=0 if died else short, boots=tuple(counts), disagreement=disagreement(rounds),
+        cut=len(heaps.cut), missing=0 if died else short, boots=tuple(counts), disagreement=disagreement(rounds),
+        board_disagreement=disagreement(_by_board(counts, rounds)),
     )
+
+
+def _by_board(boots: Sequence[BootCount], rounds: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """(faulty, all) rounds of each board, from those of its boots."""
+    sums: dict[str, tuple[int, int]] = {}
+    for boot, (faulty, total) in zip(boots, rounds, strict=True):
+        before = sums.get(boot.board, (0, 0))
+        sums[boot.board] = (before[0] + faulty, before[1] + total)
+    return list(sums.values())
 
 
 def pooled(side: Side, kernel: KernelRef, parts: Sequence[SideResult]) -> SideResult:
@@ -100,7 +117,10 @@ def pooled(side: Side, kernel: KernelRef, parts: Sequence[SideResult]) -> SideRe
         for count in part.boots:
             per_boot.setdefault(count.boot, []).append(count)
     boots = tuple(
-        BootCount(boot, sum(c.iterations for c in counts), sum(c.faulty for c in counts), sum(c.errors for c in counts))
+        BootCount(
+            boot, sum(c.iterations for c in counts), sum(c.faulty for c in counts), sum(c.errors for c in counts),
+            counts[0].board,
+        )
         for boot, counts in sorted(per_boot.items())
     )
     total, faulty = sum(part.iterations for part in parts), sum(part.faulty for part in parts)
@@ -109,5 +129,5 @@ def pooled(side: Side, kernel: KernelRef, parts: Sequence[SideResult]) -> SideRe
         rounds=sum(part.rounds for part in parts), faulty_rounds=sum(part.faulty_rounds for part in parts),
         planned=sum(part.planned for part in parts), errors=sum(part.errors for part in parts),
         lost=sum(part.lost for part in parts), skipped=sum(part.skipped for part in parts),
-        missing=sum(part.missing for part in parts), boots=boots,
+        cut=sum(part.cut for part in parts), missing=sum(part.missing for part in parts), boots=boots,
     )

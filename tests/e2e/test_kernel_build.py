@@ -180,8 +180,9 @@ def test_other_versions_of_the_archive(version: str, fixed: bool, log: Path) -> 
 @pytest.mark.full
 def test_a_kernel_for_the_rock_5b(log: Path) -> None:
     kernel = build_side(prepare_kernel(None, fragments=("panthor", "rk3588")), log=log)
-    assert (kernel.path / "dtbs/rk3588-rock-5b.dtb").read_bytes()[:4] == b"\xd0\x0d\xfe\xed"
-    assert "rk3588-rock-5b.dtb" in kernel.digests
+    for name in ("3588-rock-5b", "3588-orangepi-5-plus", "3588s-orangepi-5", "3588s-rock-5a", "3588-nanopc-t6"):
+        assert (kernel.path / f"dtbs/rk{name}.dtb").read_bytes()[:4] == b"\xd0\x0d\xfe\xed"
+        assert f"rk{name}.dtb" in kernel.digests
 
 
 def test_the_compiler_is_part_of_the_key() -> None:

@@ -57,10 +57,11 @@ def test_private_configuration_takes_how_to_fetch_and_nothing_else(machine: Path
         'Dir::Etc::parts "/etc/apt/apt.conf.d";\n'
     )
     private = apt.PrivateApt(machine / "private")
-    private.configure(["deb http://m/debian trixie main"])
+    private.configure(["deb http://m/debian trixie main"], "arm64")
     text = Path(private.env["APT_CONFIG"]).read_text()
     assert 'Acquire::http::Proxy "http://proxy.test:3128";' in text
     assert "pwned" not in text
+    assert 'APT::Architectures "arm64";' in text
     assert "/etc/apt" not in text
     assert (machine / "private/sources.list").read_text() == "deb http://m/debian trixie main\n"
 

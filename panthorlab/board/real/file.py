@@ -157,6 +157,8 @@ class Recovery(Section):
 
     sysrq: Literal["break", "ssh", "none"] = Field(
         "break", description="how sysrq t, w, l, b get in: BREAK on the console, SSH, not at all")
+    reset: list[str] | None = Field(
+        None, min_length=1, description="program that pulses the board's reset line; argument list, no shell")
     ramoops: bool = Field(
         False, description="the board keeps pstore over a warm reset; harvested before any power cycle")
     pstore: AbsolutePath = "/sys/fs/pstore"

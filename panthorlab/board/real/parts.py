@@ -12,6 +12,7 @@ from typing import Protocol
 from panthorlab.board.api import Shell
 from panthorlab.board.console import ConsoleLine
 from panthorlab.board.real.file import RealFile
+from panthorlab.errors import LabError, PanthorlabError
 from panthorlab.kernel.model import Kernel
 
 
@@ -38,14 +39,19 @@ class Link(Protocol):
 class Dialogue(Protocol):
     """Exclusive use of the console for a conversation (pexpect); everything is logged and watched all the while."""
 
-    def send(self, text: str) -> None: ...
+    def send(self, text: str) -> None:
+        """As it is: `\\r` is the Enter key. Raises LabError."""
 
-    def expect(self, *patterns: bytes, timeout: float, what: str) -> int:
+    def expect(self, *patterns: bytes, timeout: float, what: str, nudge: str = "") -> int:
         """Wait for the first of the regular expressions; its index. `what`: the step, for the LabError at the deadline,
-        which quotes the end of the console."""
+        which quotes the end of the console. Lines of the kernel that tear what is awaited are seen through.
+
+        `nudge`: sent again and again while the console is quiet, to have a lost prompt printed anew: `\\x03` for
+        U-Boot (where an empty line repeats the last command), `\\r` for a shell or login.
+        """
 
     def command(self, text: str, *, prompt: bytes, timeout: float) -> bytes:
-        """Send one line and give what came until the prompt, without the echo."""
+        """Type one line, see that its echo came whole, press Enter, and give what came until the prompt."""
 
 
 class SerialConsole(Protocol):
@@ -71,7 +77,18 @@ class SerialConsole(Protocol):
     def outages(self) -> Sequence[tuple[float, float]]:
         """(from, until) of the times without connection; evidence of the console has holes there."""
 
-    def dialogue(self) -> AbstractContextManager[Dialogue]: ...
+    @property
+    def error(self) -> BaseException | None:
+        """What a listener or the log file raised: the record is not complete. Reading goes on."""
+
+    def complaint(self) -> str | None:
+        """Why nothing sensible comes in, for people: no connection, no byte, garbage; None if all looks well."""
+
+    def dialogue(self, *, since: float | None = None) -> AbstractContextManager[Dialogue]:
+        """`since`: a host time; what came after it counts as well. Default: what comes from now on."""
+
+    def send(self, data: bytes) -> None:
+        """Raises LabError."""
 
     @property
     def can_break(self) -> bool: ...
@@ -96,52 +113,74 @@ class Power(Protocol):
         """True on, False off, None cannot tell."""
 
 
+class RefusedError(LabError):
+    """The board answers, and will not have us, or is not to be trusted; trying again does not help."""
+
+
 class SecureShell(Shell, Protocol):
     """A `Shell` over SSH that notices when its connection has gone."""
 
     def ping(self, timeout: float) -> bool: ...
 
+    def put_files(self, files: Mapping[Path, str], *, timeout: float) -> tuple[str, ...]:
+        """Bring files of the host onto the board, with their modes, proved by SHA-256; those that are right already
+        stay. Gives the paths that were written. Raises RemoteFileError, LabError."""
+
     def close(self) -> None: ...
+
+
+class Connect(Protocol):
+    def __call__(self, timeout: float, *, why_lost: Callable[[], PanthorlabError] | None = None) -> SecureShell:
+        """An SSH connection to whatever runs now. Raises LabError at the deadline (seconds). `why_lost`: asked, instead
+        of a plain LabError, by whoever waits for the shell when its connection breaks."""
 
 
 @dataclass(frozen=True)
 class Rig:
     """One leased board in hand: everything that boot methods and recovery work with.
 
-    `connect`: an SSH connection to whatever runs now; raises LabError at the deadline (seconds). `progress`: one
-    line for people per step begun.
+    `progress`: one line for people per step begun. `check_lease`: raises LabError if the board is no longer ours.
     """
 
     name: str
     file: RealFile
     console: SerialConsole
     power: Power
-    connect: Callable[[float], SecureShell]
+    connect: Connect
     log_dir: Path
     progress: Callable[[str], None]
+    check_lease: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
 class Booting:
-    """What a boot method is to bring up. `command_line`: complete, as `real/command_line.py` makes it."""
+    """What a boot method is to bring up. `command_line`: complete, as `real/command_line.py` makes it.
+
+    `begins`: to be called right before the reset (or kexec) into the kernel under test; from there on, what the console
+    says is that kernel's.
+    """
 
     kernel: Kernel
     command_line: str
     fresh: bool
-    """module-swap: boot the kernel anew before the module is loaded, even if the running one would do."""
+    """Boot the kernel anew, even if what runs would do with another module."""
+    begins: Callable[[], None]
 
 
 class BootMethod(Protocol):
     """One way to get a kernel to run. Stateless; one small module each in `real/methods/`."""
 
-    name: str
-    provenance: str
-    """One sentence for people: where modules and the root file system come from."""
+    @property
+    def name(self) -> str: ...
 
-    def refuse(self, rig: Rig, booting: Booting) -> str | None:
+    @property
+    def provenance(self) -> str:
+        """One sentence for people: where modules and the root file system come from."""
+
+    def refuse(self, rig: Rig, booting: Booting, /) -> str | None:
         """Why this method will not boot this kernel on this board, with what to do instead; None if it will."""
 
-    def start(self, rig: Rig, booting: Booting) -> None:
+    def start(self, rig: Rig, booting: Booting, /) -> None:
         """To the moment when the kernel under test has control (or the module is exchanged). Every wait has a deadline
         and names the last step done. Raises LabError; BootError only for what the kernel under test did."""
 

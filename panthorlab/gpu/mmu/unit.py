@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from panthorlab.gpu.bus import BusMaster
 from panthorlab.gpu.cs.ports import Access, BusError, MemoryFault, MemoryStall, Requester
 from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.irq import IrqBlock
@@ -41,6 +42,7 @@ class AddressSpace:
         self,
         index: int,
         ram: GuestRam,
+        bus: BusMaster,
         irq: IrqBlock,
         reporter: Reporter,
         trace: Trace,
@@ -50,7 +52,7 @@ class AddressSpace:
         self.index = index
         self._bus_fault = bus_fault
         self.track = f"AS {index}"
-        self._ram, self._irq, self._reporter, self._trace = ram, irq, reporter, trace
+        self._ram, self._bus, self._irq, self._reporter, self._trace = ram, bus, irq, reporter, trace
         self._overflow = overflow
         self.transtab = self.memattr = self.lockaddr = self.transcfg = 0
         self.fault_status = self.fault_address = 0
@@ -187,6 +189,10 @@ class AddressSpace:
 
     def _walk(self, va: int, access: Access, requester: Requester) -> tuple[Region, int, Translation]:
         found: Translation | WalkFault
+        if not self._bus.enabled:
+            self._bus.refuse(f"{access.name.lower()} by {requester.name}", f"AS{self.index} 0x{va:x}")
+            self._bus_fault(self.root)
+            raise BusError(va)
         try:
             if self.mode == MODE_IDENTITY:
                 found = Translation(va, 12, 3, 0x40)
@@ -265,6 +271,7 @@ class Mmu:
     def __init__(
         self,
         ram: GuestRam,
+        bus: BusMaster,
         irq: IrqBlock,
         reporter: Reporter,
         trace: Trace,
@@ -272,7 +279,7 @@ class Mmu:
         overflow: str = "size",
     ) -> None:
         code = FaultCode.ADDR_SIZE_IN if overflow == "size" else FaultCode.TRANSLATION
-        self.spaces = [AddressSpace(i, ram, irq, reporter, trace, code, bus_fault) for i in range(AS_COUNT)]
+        self.spaces = [AddressSpace(i, ram, bus, irq, reporter, trace, code, bus_fault) for i in range(AS_COUNT)]
 
     def reset(self) -> None:
         for space in self.spaces:

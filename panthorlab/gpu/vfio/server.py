@@ -46,6 +46,7 @@ class Server:
         self._out = bytearray(READ32_REPLY.size)
         self._recent: deque[bytes] = deque(maxlen=REMEMBERED)
         self._config = pci.ConfigSpace()
+        gpu.pci_command(self._config.command)
         self._commands: dict[int, Callable[[Message], bytes]] = {
             Command.VERSION: lambda m: p.version_reply(m.body),
             Command.DMA_MAP: self._dma_map,
@@ -289,6 +290,7 @@ class Server:
             raise ProtocolError(errno.EINVAL, f"write of {count} bytes that brings {len(data)}")
         if region == p.REGION_CONFIG:
             self._config.write(offset, data)
+            self._gpu.pci_command(self._config.command)
         elif region == 0:
             self._write_bytes(offset, data)
         elif region not in pci.BAR_SIZES:
@@ -304,6 +306,7 @@ class Server:
 
     def _device_reset(self, _message: Message) -> bytes:
         self._config.reset()
+        self._gpu.pci_command(self._config.command)
         self._gpu.reset()
         return b""
 

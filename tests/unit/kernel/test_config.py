@@ -122,6 +122,19 @@ def test_fragment(tmp_path: Path) -> None:
     assert request.dtbs == ("rockchip/rk3588-rock-5b.dtb",)
 
 
+def test_device_trees_that_only_some_kernels_have(tmp_path: Path) -> None:
+    text = "#! dtb v/must.dtb\n#? dtb v/here.dtb\n#? dtb v/gone.dtb\n#? dtb v/must.dtb\nCONFIG_A=y\n"
+    fragment = write(tmp_path, "a", text)
+    request = config.read_fragments([fragment])
+    assert (request.dtbs, request.optional_dtbs) == (("v/must.dtb",), ("v/here.dtb", "v/gone.dtb"))
+    folder = tmp_path / "arch/arm64/boot/dts/v"
+    folder.mkdir(parents=True)
+    (folder / "here.dts").touch()
+    assert config.device_trees(request, tmp_path, "arm64") == ("v/must.dtb", "v/here.dtb")
+    without = write(tmp_path, "b", text.replace("#? dtb v/gone.dtb\n", ""))
+    assert config.fragments_key([fragment]) != config.fragments_key([without])
+
+
 def test_later_fragments_override(tmp_path: Path) -> None:
     first, second = write(tmp_path, "a", "CONFIG_BAR=y\n"), write(tmp_path, "b", "# CONFIG_BAR is not set\n")
     assert [option.value for option in config.read_fragments([first, second]).options] == [None]
@@ -135,7 +148,7 @@ def test_comments_do_not_change_the_key(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", [
     "CONFIG_X", "CONFIG_X=", "CONFIG_X=yes", "X=y", "CONFIG_X=\"a", "#? something", "#! dtb ../../x.dtb", "#! make x",
-    "CONFIG_X=$(rm -rf /)",
+    "#? dtb x", "CONFIG_X=$(rm -rf /)",
 ])
 def test_lines_that_are_no_config_name_file_and_line(tmp_path: Path, line: str) -> None:
     with pytest.raises(ConfigError, match=r"bad\.config:2: not a config line"):

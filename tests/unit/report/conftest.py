@@ -57,14 +57,15 @@ def _iterations(row: Row) -> list[IterationResult]:
 
 @pytest.fixture(scope="session")
 def make_report() -> MakeReport:
-    """`make_report(rows, expect=…, interrupted=…, tests=…, text=…)`: `text` replaces every free text."""
+    """`make_report(rows, expect=…, interrupted=…, tests=…, text=…, boards=…)`: `text` replaces every free text;
+    `boards`: on which the two boots of each side ran."""
 
     def make(
         rows: tuple[Row, ...] = FIXED, *, expect: Expect = Expect.FIX, interrupted: str = "", text: str | None = None,
-        tests: tuple[TestResult, ...] = (), notes: tuple[str, ...] = (),
+        tests: tuple[TestResult, ...] = (), notes: tuple[str, ...] = (), boards: tuple[str, str] = ("qemu-g610",) * 2,
     ) -> RunReport:
         iterations = [iteration for row in rows for iteration in _iterations(row)]
-        boots = [BootResult(f"{side}-{n}", side, "qemu-g610", Outcome.PASS) for side in Side for n in (0, 1)]
+        boots = [BootResult(f"{side}-{n}", side, boards[n], Outcome.PASS) for side in Side for n in (0, 1)]
         kernels = {Side.BEFORE: KernelRef("k" * 16, "b0" * 20), Side.AFTER: KernelRef("l" * 16, "a0" * 20)}
         verdict = compare(iterations, boots, tests, Plan({}, expect, interrupted=interrupted), kernels)
         findings = [

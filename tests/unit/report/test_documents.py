@@ -39,6 +39,21 @@ def test_json_keeps_the_contract(make_report: MakeReport) -> None:
     assert [(b["boot"], b["faulty"], b["iterations"]) for b in boots] == [("before-0", 50, 50), ("before-1", 50, 50)]
 
 
+def test_counts_of_each_board_are_told(make_report: MakeReport) -> None:
+    report = make_report(boards=("rock-5b", "rock-5<b>"))
+    data = json.loads(json_report.render(report))
+    before = next(w for w in data["workloads"] if w["name"] == "exit")["sides"]["before"]
+    assert [(b["board"], b["faulty"], b["iterations"]) for b in before["per_board"]] == [
+        ("rock-5<b>", 50, 50), ("rock-5b", 50, 50)
+    ]  # fmt: skip
+    assert before["board_disagreement"] == 1.0
+    assert [b["board"] for b in before["per_boot"]] == ["rock-5b", "rock-5<b>"]
+    page = html.render(report)
+    assert "before rock-5&lt;b&gt; 50/50 (50/50) rock-5b 50/50 (50/50); after" in page
+    one = html.render(make_report())
+    assert "before 50/50, 50/50; after" in one
+
+
 def test_json_findings_have_all_fields(make_report: MakeReport) -> None:
     finding = json.loads(json_report.render(make_report()))["findings"][0]
     assert set(FIELDS) <= finding.keys()

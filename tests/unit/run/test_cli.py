@@ -11,7 +11,7 @@ import pytest
 
 from panthorlab import cli
 from panthorlab.errors import LabError
-from panthorlab.run import tools
+from panthorlab.run import boards
 
 
 @pytest.fixture(autouse=True)
@@ -40,10 +40,20 @@ WRONG = [
     (("validate", "--before", "a", "--after", "b", "--revert"), "--revert", "leave out"),
     (("validate", "--before", "a", "--after", "b", "fix.patch"), "PATCH", "leave out"),
     (("run", "--kernel", "abc", "--param", "gpu.x=1"), "no parameter", "panthorlab gpu params"),
+    (("validate", "--boot-method", "kexec"), "emulated", "leave it out"),
+    (("validate", "--boot-method", "magic"), "module-swap", "--help"),
+    (("validate", "--board", "qemu-g610", "--board", "qemu-g610"), "given twice", "--jobs"),
+    (("validate", "--board", "qemu-g610", "--tag", "emulated"), "two ways", "one of them"),
+    (("validate", "--tag", "nonesuch"), "`nonesuch`", "boards --json"),
     (("run",), "--kernel", "--help"),
     (("resume", "nowhere"), "no run here", "runs/"),
     (("report", "nowhere"), "no run here", "runs/"),
-    (("boards", "extra"), "`extra`", "--help"),
+    (("boards", "extra"), "`boards extra`", "`train`"),
+    (("boards", "zzz"), "`boards zzz`", "--help"),
+    (("boards", "train", "qemu-g610", "--boot", "3"), "no option `--boot`", "`--boots`"),
+    (("boards", "quarantine", "rock-5b"), "--reason", "boards quarantine --help"),
+    (("boards", "release", "qemu-g610"), "an emulated one", "real boards"),
+    (("boards", "release", "qemu-g61"), "no board `qemu-g61`", "`qemu-g610`"),
 ]
 
 
@@ -110,7 +120,7 @@ def test_no_error_is_ever_taken_for_the_kernels_fault(
     def fail(_options: object) -> int:
         raise error
 
-    monkeypatch.setattr(tools, "boards", fail)
+    monkeypatch.setattr(boards, "main", fail)
     assert cli.main(["boards", "--json"]) == status
     out, err = capsys.readouterr()
     assert json.loads(out)["exit"] == status

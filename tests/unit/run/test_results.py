@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -98,6 +99,19 @@ def test_run_that_was_resumed_to_its_end_forgets_that_it_was_stopped() -> None:
         events += boot("before", slot, 1, 120, 119) + boot("after", slot, 1, 120, 0)
     stopped = {"event": "stopped", "reason": "interrupted", "hint": "", "exit": 130}
     assert reports.judge([*events, stopped, {"event": "resumed"}, END]).verdict == Verdict.FIXED
+
+
+def test_facts_of_several_boards_are_told_apart_where_they_differ(tmp_path: Path) -> None:
+    where = {"boot": "x", "slot": "x", "side": "after"}
+    boards = [
+        {"event": "board", "name": name, "facts": {"cpu": "a76", "serial": name * 2}, **where} for name in ("a", "b")
+    ]
+    events = [{**START, "options": {**START["options"], "board": "a, b"}}, *boards, {**END, "time": 1.0}]
+    shown = results.report(tmp_path, events, reports.judge(events)).board
+    assert shown.name == "a, b"
+    assert shown.facts == {"cpu": "a76", "a: serial": "aa", "b: serial": "bb"}
+    alone = results.report(tmp_path, [events[0], events[-1]], reports.judge(events)).board
+    assert (alone.name, alone.facts) == ("a, b", {})
 
 
 def test_boot_that_never_proved_its_kernel_counts_for_nothing() -> None:

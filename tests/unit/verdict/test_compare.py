@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
@@ -456,3 +457,92 @@ def test_contradictions_of_the_caller_are_errors() -> None:
     bench.boots.append(bench.boots[0])
     with pytest.raises(ValueError, match="boots with the same id"):
         bench.judge()
+
+
+def on_boards(before: Mapping[str, tuple[int, int]], after: Mapping[str, tuple[int, int]]) -> Bench:
+    """A run on several boards: counts of each side by board, two boots a side and board."""
+    bench = Bench(boots=[])
+    for side, counts in ((Side.BEFORE, before), (Side.AFTER, after)):
+        for number, (board, (faulty, total)) in enumerate(sorted(counts.items())):
+            numbers = (2 * number, 2 * number + 1)
+            bench.boots += [BootResult(f"{side}-{n}", side, board, Outcome.PASS) for n in numbers]
+            bench.add(side, faulty, total, boots=numbers)
+    return bench
+
+
+def test_boards_are_strata() -> None:
+    judged = on_boards({"a": (60, 60), "b": (60, 60)}, {"a": (0, 120), "b": (0, 120)}).judge()
+    assert judged.verdict == "fixed", said(judged)
+    exit_ = workload(judged, "exit")
+    assert (exit_.before.faulty, exit_.after.iterations) == (120, 240)
+    assert [(b.board, b.faulty, b.iterations) for b in exit_.before.boards] == [("a", 60, 60), ("b", 60, 60)]
+    # a side that ran on one board only leaves nothing to compare on the other
+    half = on_boards({"a": (60, 60)}, {"a": (0, 5), "b": (0, 235)}).judge()
+    assert half.p_fewer is not None
+    assert judged.p_fewer is not None
+    assert judged.p_fewer < half.p_fewer
+
+
+def test_boards_that_never_ran_the_other_side_prove_nothing() -> None:
+    judged = on_boards({"a": (120, 120)}, {"b": (0, 240)}).judge()
+    assert judged.verdict == "inconclusive", said(judged)
+    assert judged.p_fewer == 1.0
+
+
+def test_boards_that_disagree_are_inconclusive() -> None:
+    # each boot for itself is too small to disagree with another
+    bench = Bench(boots=[])
+    for side in Side:
+        for number in range(16):
+            board = "ab"[number % 2]
+            bench.boots.append(BootResult(f"{side}-{number}", side, board, Outcome.PASS))
+            bench.add(side, (4 if board == "a" else 1) if side is Side.BEFORE else 0, 16, boots=(number,))
+    judged = bench.judge()
+    assert judged.verdict == "inconclusive"
+    assert "boards of before disagree (a 32/128, b 8/128" in said(judged)
+
+
+def test_kind_that_is_more_frequent_only_because_of_where_it_ran_is_no_regression() -> None:
+    odd: dict[str, Any] = {"kinds": frozenset({"gpu-reset"}), "outcome": Outcome.FAIL, "blame": Blame.KERNEL}
+    bench = Bench(boots=[BootResult(f"{side}-{n}", side, "ab"[n], Outcome.PASS) for side in Side for n in (0, 1)])
+    bench.add(Side.BEFORE, 0, 200, boots=(0,)).add(Side.BEFORE, 0, 9, boots=(1,), **odd)
+    bench.add(Side.AFTER, 0, 20, boots=(0,)).add(Side.AFTER, 0, 200, boots=(1,), **odd)
+    assert bench.judge().verdict != "regressed", said(bench.judge())
+
+
+def cut(bench: Bench, side: Side, failed: int, left_out: int) -> Bench:
+    """Two boots whose first `failed` iterations hang, which leaves out the rest."""
+    for boot in (0, 1):
+        bench.add(side, 0, failed, boots=(boot,), outcome=Outcome.FAIL, blame=Blame.KERNEL, program_failed=True)
+        bench.add(side, 0, left_out, boots=(boot,), outcome=Outcome.MISS, blame=Blame.KERNEL, cut=True, terminations=0)
+    return bench
+
+
+def test_after_that_always_hangs_is_regressed_though_cut_short() -> None:
+    judged = cut(Bench().add(Side.BEFORE, 0, 80), Side.AFTER, 8, 112).judge()
+    assert judged.verdict == "regressed", said(judged)
+    assert "program-failed in 16/16" in said(judged)
+    after = workload(judged, "exit").after
+    assert (after.rounds, after.cut, after.missing, after.lost) == (16, 224, 0, 0)
+    assert "after: 224 iterations were left out" in said(judged)
+
+
+def test_after_that_hangs_is_no_fix_even_if_before_faults() -> None:
+    assert cut(Bench().add(Side.BEFORE, 80, 80), Side.AFTER, 8, 112).judge().verdict == "regressed"
+
+
+def test_before_that_always_hangs_and_faults_can_be_fixed_though_cut_short() -> None:
+    bench = Bench()
+    for boot in (0, 1):
+        bench.add(Side.BEFORE, 8, 8, boots=(boot,), program_failed=True)
+        bench.add(Side.BEFORE, 0, 32, boots=(boot,), outcome=Outcome.MISS, blame=Blame.KERNEL, cut=True, terminations=0)
+    judged = bench.add(Side.AFTER, 0, 240).judge()
+    assert judged.verdict == "fixed", said(judged)
+
+
+@pytest.mark.parametrize("expect", Expect)
+def test_hanging_on_both_sides_is_nothing_to_be_content_with(expect: Expect) -> None:
+    bench = cut(cut(Bench(), Side.BEFORE, 8, 32), Side.AFTER, 8, 112)
+    judged = bench.judge(expect=expect)
+    assert judged.verdict == "inconclusive", said(judged)
+    assert "left out" in said(judged)

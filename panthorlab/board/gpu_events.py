@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The emulated GPU's own word on spoilt evidence: the event file of `panthorlab gpu serve`, read as it grows."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from panthorlab.board.api import Hazard
+
+HAZARDS = frozenset({"unmodelled", "model-error", "dma-after-shutdown"})
+"""Kinds of events that spoil evidence; the others (`mmu-fault`, `counters`, …) only inform."""
+
+
+class GpuEvents:
+    """Hazards among the events of a file that one writer appends to. A file made anew is read from its start."""
+
+    def __init__(self, path: Path, *, from_end: bool = False) -> None:
+        """`from_end`: what is in the file already is of earlier boots."""
+        self.path = path
+        self._offset = path.stat().st_size if from_end and path.exists() else 0
+        self._hazards: list[Hazard] = []
+
+    def hazards(self) -> Sequence[Hazard]:
+        """All events so far that spoil evidence, oldest first."""
+        try:
+            with self.path.open("rb") as file:
+                if file.seek(0, 2) < self._offset:
+                    self._offset = 0
+                file.seek(self._offset)
+                new = file.read()
+        except FileNotFoundError:
+            return list(self._hazards)
+        whole = new[:new.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        self._hazards += [hazard for hazard in map(_hazard, whole.splitlines()) if hazard.kind in HAZARDS]
+        return list(self._hazards)
+
+
+def _hazard(line: bytes) -> Hazard:
+    try:
+        event = json.loads(line)
+        return Hazard(float(event["time"]), str(event["kind"]), str(event["text"]))
+    except (ValueError, KeyError, TypeError) as error:
+        return Hazard(time.monotonic(), "model-error", f"unreadable event ({error}): {line[:200]!r}")

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A real board that runs the kernel under test."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+from panthorlab.board.api import Hazard
+from panthorlab.board.gpu_events import GpuEvents
+from panthorlab.board.real.blame import settle, why_silent
+from panthorlab.board.real.parts import Rig, SecureShell
+from panthorlab.board.real.watch import Watch
+from panthorlab.errors import LabError, PanthorlabError, UsageError
+
+
+class BootedRealBoard:
+    """See `BootedBoard`. When the connection breaks, whoever waits for it waits until it is known why: the board is
+    diagnosed and recovered once, and the same error is everybody's answer."""
+
+    def __init__(self, rig: Rig, watch: Watch, gpu_events: GpuEvents | None) -> None:
+        """Not connected yet; `attach` says to what."""
+        self._rig, self._watch, self._gpu_events = rig, watch, gpu_events
+        self._connection: tuple[SecureShell, str] | None = None
+        self._facts: dict[str, object] = {}
+        self._held = ExitStack()
+        self._lock = threading.Lock()
+        self._cause: PanthorlabError | None = None
+        self._closed = False
+        self.log_start = 0
+        """See `BootedBoard.log_start`."""
+
+    def attach(self, shell: SecureShell, boot_id: str) -> None:
+        """The connection to the kernel under test, and the boot it belongs to."""
+        self._connection = shell, boot_id
+
+    def describe(self, facts: Mapping[str, object]) -> None:
+        """What the report is to say about this boot."""
+        self._facts |= facts
+
+    def hold(self, held: ExitStack) -> None:
+        """What goes back to the lab on `close`."""
+        self._held = held
+
+    @property
+    def name(self) -> str:
+        return self._rig.name
+
+    @property
+    def shell(self) -> SecureShell:
+        return self._attached()[0]
+
+    @property
+    def boot_id(self) -> str:
+        return self._attached()[1]
+
+    def _attached(self) -> tuple[SecureShell, str]:
+        if self._connection is None:
+            raise LabError(f"board {self.name} is not connected yet")
+        return self._connection
+
+    @property
+    def slowness(self) -> float:
+        return self._rig.file.time_limits.slowness
+
+    @property
+    def work_dir(self) -> str:
+        assert self._rig.file.ssh is not None  # noqa: S101 - a rig has all its sections
+        return self._rig.file.ssh.work_dir
+
+    @property
+    def console_log(self) -> Path:
+        return self._rig.console.log
+
+    @property
+    def gpu_log(self) -> Path | None:
+        section = self._rig.file.emulated_gpu
+        return Path(section.log) if section and section.log else None
+
+    def last_words(self) -> bytes:
+        """What this kernel said on the console, and what pstore kept of it."""
+        with self._rig.console.log.open("rb") as file:
+            file.seek(self._watch.start)
+            said = file.read()
+        kept = sorted((self._rig.log_dir / "recovery" / "pstore").glob("*.txt"))
+        return b"\n".join([said, *(path.read_bytes() for path in kept)])
+
+    def hazards(self) -> Sequence[Hazard]:
+        return self._gpu_events.hazards() if self._gpu_events else []
+
+    def facts(self) -> Mapping[str, object]:
+        return dict(self._facts)
+
+    @property
+    def injections(self) -> frozenset[str]:
+        return frozenset()
+
+    def inject(self, failure: str) -> None:
+        raise UsageError(f"board {self.name} cannot produce `{failure}`")
+
+    def check_alive(self) -> None:
+        """See `BootedBoard.check_alive`."""
+        if self._cause is not None:
+            raise self._cause
+        self._rig.check_lease()
+        if not self.shell.ping(self._rig.file.time_limits.answer):
+            raise self.diagnose()
+
+    def diagnose(self) -> PanthorlabError:
+        """What became of the board; takes as long as it takes to recover it."""
+        with self._lock:
+            if self._cause is None:
+                if self._closed:
+                    self._cause = LabError(f"board {self.name} was closed")
+                else:
+                    boot_id = self._connection[1] if self._connection else ""
+                    error, shell = why_silent(self._rig, self._watch.panic, boot_id)
+                    self._cause = settle(self._rig, error, watch=self._watch.panic, shell=shell)
+            return self._cause
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._connection is not None:
+            self._connection[0].close()
+        self._held.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

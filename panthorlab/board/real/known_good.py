@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The system a board boots by itself: reach it, restart the board into it, and know it from a kernel under test."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import Final
+
+from panthorlab.board.api import RemoteFileError, Shell
+from panthorlab.board.panic import FIRST_WORDS
+from panthorlab.board.real.command_line import marked
+from panthorlab.board.real.parts import Rig, SecureShell
+from panthorlab.errors import LabError
+
+_REBOOT_TIMEOUT: Final = 30.0
+_QUICK: Final = 10.0
+
+
+def bring_up(rig: Rig) -> SecureShell:
+    """A connection to the known-good system; the board is restarted into it if something else runs. Raises LabError."""
+    shell = _running(rig)
+    if shell is None:
+        rig.progress("power cycle")
+        rig.power.cycle()
+    else:
+        why_not = unsuitable(shell, rig)
+        if why_not is None:
+            return shell
+        rig.progress(f"restart: {why_not}")
+        restart(rig, shell)
+    return await_known_good(rig)
+
+
+def await_known_good(rig: Rig) -> SecureShell:
+    """Connect to the known-good system of a board that is just being restarted. Raises LabError."""
+    limits = rig.file.time_limits
+    shell = rig.connect(limits.power + limits.uboot + limits.kernel + limits.ssh)
+    why_not = unsuitable(shell, rig)
+    if why_not is not None:
+        shell.close()
+        raise LabError(f"board {rig.name} does not come back to its known-good system: {why_not}",
+                       hint="what does it boot by itself? see docs/lab-operator.md, known-good kernel")
+    rig.progress("known-good kernel")
+    return shell
+
+
+def unsuitable(shell: Shell, rig: Rig) -> str | None:
+    """Why what runs is not the known-good kernel; None if it is."""
+    found = marked(shell.get("/proc/cmdline").decode("utf-8", "replace"))
+    if found is not None:
+        return f"a kernel under test runs ({found})"
+    release = shell.get("/proc/sys/kernel/osrelease").decode("ascii", "replace").strip()
+    if rig.file.known_good is not None and release != rig.file.known_good:
+        return f"it runs {release}, the board file wants `known_good: {rig.file.known_good}`"
+    return None
+
+
+def restart(rig: Rig, shell: SecureShell) -> None:
+    """Have a board that answers over SSH restart: orderly, else by sysrq, else by its power. Closes the connection."""
+    for way in (_orderly, _by_sysrq):
+        since = time.monotonic()
+        with suppress(LabError):  # the board may well be gone before it answers: the console tells
+            way(shell)
+        if rig.console.wait_for(lambda line: bool(FIRST_WORDS.search(line.text)), _REBOOT_TIMEOUT, since=since):
+            shell.close()
+            return
+    shell.close()
+    rig.progress("power cycle: the board does not restart by itself")
+    rig.power.cycle()
+
+
+def _running(rig: Rig) -> SecureShell | None:
+    if rig.power.state() is False:
+        return None
+    try:
+        return rig.connect(_QUICK)
+    except LabError:
+        return None
+
+
+def _orderly(shell: SecureShell) -> None:
+    shell.run(["sync"], timeout=_REBOOT_TIMEOUT)
+    shell.run(["reboot"], timeout=_QUICK)
+
+
+def _by_sysrq(shell: SecureShell) -> None:
+    try:
+        shell.put(b"b", "/proc/sysrq-trigger")
+    except RemoteFileError as error:
+        raise LabError(f"sysrq is not to be had: {error}") from error

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Boot a trial entry that is installed on the board's own disk over SSH. The known-good entry is never touched, and the
+trial entry is taken once: what comes after a hang is the known-good kernel."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from panthorlab.board.panic import KERNEL_START
+from panthorlab.board.real.file import Extlinux
+from panthorlab.board.real.known_good import bring_up, restart
+from panthorlab.board.real.methods.device_tree import device_tree
+from panthorlab.board.real.parts import Booting, Rig, SecureShell
+from panthorlab.errors import LabError
+
+TRIAL: Final = "trial.conf"
+_ARM_TIMEOUT: Final = 30.0
+
+
+def trial_config(section: Extlinux, command_line: str, *, fdt: str | None) -> str:
+    """The extlinux configuration with the kernel under test as its only entry. Paths are U-Boot's."""
+    folder = PurePosixPath(section.uboot_directory)
+    lines = ["default panthorlab", "label panthorlab", f"\tkernel {folder / 'Image'}"]
+    if fdt is not None:
+        lines.append(f"\tfdt {folder / fdt}")
+    return "\n".join([*lines, f"\tappend {command_line}", ""])
+
+
+class ExtlinuxTrial:
+    """See `BootMethod`."""
+
+    name = "extlinux"
+    provenance = "root file system: the board's own (`boot.root`); modules: of the build, copied over SSH"
+
+    def refuse(self, rig: Rig, _booting: Booting) -> str | None:
+        section = rig.file.boot.extlinux
+        if section is None:
+            return "the board file has no `boot.extlinux`"
+        if section.fallback == "none":
+            return ("`boot.extlinux.fallback: none`: nothing would bring the known-good kernel back after a hang. Set "
+                    "up U-Boot's bootcount or a watchdog (docs/rock-5b.md), or use uboot-tftp")
+        return None
+
+    def start(self, rig: Rig, booting: Booting) -> None:
+        section = rig.file.boot.extlinux
+        assert section is not None  # noqa: S101 - refuse() has looked
+        shell = bring_up(rig)
+        try:
+            _install(rig, section, booting, shell)
+            rig.progress("trial entry installed")
+            _arm(section, shell)
+            since = time.monotonic()
+            booting.begins()
+            restart(rig, shell)
+        finally:
+            shell.close()
+        limits = rig.file.time_limits
+        limit = limits.power + limits.uboot + limits.load + limits.kernel
+        if rig.console.wait_for(lambda line: bool(KERNEL_START.search(line.text)), limit, since=since) is None:
+            raise LabError(f"no kernel began to run within {limit:g} s of the restart. Last on the console:\n"
+                           f"{rig.console.tail()}", hint="does U-Boot read the trial entry?")
+        rig.progress("kernel started")
+
+
+def _install(rig: Rig, section: Extlinux, booting: Booting, shell: SecureShell) -> None:
+    """The configuration goes last: it never names a file that is not there yet."""
+    folder = PurePosixPath(section.directory)
+    fdt = device_tree(rig.file, booting.kernel)
+    files = {booting.kernel.image: str(folder / "Image")}
+    if fdt is not None:
+        files[fdt] = str(folder / fdt.name)
+    with tempfile.TemporaryDirectory() as scratch:
+        config = Path(scratch, TRIAL)
+        config.write_text(trial_config(section, booting.command_line, fdt=fdt.name if fdt else None))
+        shell.put_files(files, timeout=rig.file.time_limits.load)
+        shell.put_files({config: str(folder / TRIAL)}, timeout=rig.file.time_limits.load)
+    if shell.run(["sync"], timeout=rig.file.time_limits.load).status:
+        raise LabError(f"board {rig.name}: `sync` failed; is its disk well?")
+
+
+def _arm(section: Extlinux, shell: SecureShell) -> None:
+    done = shell.run(section.arm, timeout=_ARM_TIMEOUT)
+    if done.status:
+        raise LabError(f"`{' '.join(section.arm)}` ended with status {done.status}: "
+                       f"{(done.stderr or done.stdout).decode('utf-8', 'replace').strip()}",
+                       hint="`boot.extlinux.arm` must have the next boot take the trial entry; docs/rock-5b.md")

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Boot method `module-swap`: two kernels that differ in panthor.ko alone share one boot; only the module is exchanged.
+
+It is taken only where it is proved to be enough. The proof is made twice: of the two builds (`swappable`), and on the
+board, where the running Image must be that of the wanted kernel and must not have been hurt (`unfit`).
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from panthorlab.board.api import Shell
+from panthorlab.board.identity import read_identity
+from panthorlab.board.modules import PANTHOR, vermagic
+from panthorlab.board.real.panthor_driver import PanthorDriver, module_files
+from panthorlab.board.real.parts import Booting, Rig
+from panthorlab.errors import LabError
+from panthorlab.kernel.model import Kernel
+
+PANTHOR_FILE = "panthor.ko"
+DETECTORS = ("KASAN", "KCSAN", "KMSAN", "KFENCE", "LOCKDEP", "PROVE_LOCKING", "DEBUG_KMEMLEAK", "DEBUG_OBJECTS")
+"""What remembers, from one load to the next: it reports once a boot, or blames one module for another's objects."""
+SPLATS = {
+    1: ("F", "a module was loaded by force"), 3: ("R", "a module was unloaded by force"),
+    4: ("M", "the machine reported a hardware error"), 5: ("B", "memory management found a bad page"),
+    7: ("D", "the kernel has oopsed"), 9: ("W", "the kernel has warned (WARN)"),
+    14: ("L", "a CPU was locked up"), 15: ("K", "the kernel was patched live"),
+}
+"""Taint bits after which what a kernel does proves nothing about the next module; the others are harmless here."""
+
+
+class ModuleSwap:
+    """See `BootMethod`."""
+
+    name = "module-swap"
+    provenance = "the running Image and root file system stay; modules of the kernel under test come over SSH"
+
+    def refuse(self, rig: Rig, booting: Booting) -> str | None:
+        """With `fresh` only what the build itself says: the board has yet to be booted."""
+        if reason := unsuited(booting.kernel):
+            return reason
+        if booting.fresh:
+            return None
+        try:
+            with closing(rig.connect(rig.file.time_limits.answer)) as shell:
+                return unfit(shell, booting.kernel)
+        except LabError as error:
+            return f"what runs on the board cannot be examined ({error}); boot it by another method"
+
+    def start(self, rig: Rig, booting: Booting) -> None:
+        """Exchange the module (or load it, if there is none yet) and wait until panthor has probed."""
+        with closing(rig.connect(rig.file.time_limits.ssh)) as shell:
+            self._start(shell, rig, booting)
+
+    def _start(self, shell: Shell, rig: Rig, booting: Booting) -> None:
+        kernel = booting.kernel
+        if reason := unsuited(kernel) or unfit(shell, kernel):
+            raise LabError(f"board {rig.name}: module-swap: {reason}")
+        driver = PanthorDriver(shell, work_dir(rig), rig.file.time_limits.probe)
+        rig.progress("exchanging panthor")
+        driver.install(kernel)
+        exchange(driver, kernel, fresh=booting.fresh, shim=rig.file.emulated_gpu is not None)
+        rig.progress("GPU probed")
+
+
+def work_dir(rig: Rig) -> str:
+    """Where programs go on the board; a labgrid place may bring the SSH section with it."""
+    return rig.file.ssh.work_dir if rig.file.ssh else "/opt/panthorlab"
+
+
+def exchange(driver: PanthorDriver, kernel: Kernel, *, fresh: bool, shim: bool) -> None:
+    """From whatever panthor is loaded to that of `kernel`, probed, in a log of its own.
+
+    `fresh`: this is the first load of the boot. A right module that is loaded already may then stay, and the log of the
+    boot is its log, unless there was another module before it.
+    """
+    shell = driver.shell
+    present = read_identity(shell, [PANTHOR]).get(PANTHOR)
+    stays = fresh and present == kernel.modules[PANTHOR]
+    if present is not None and not stays:
+        driver.unload()
+        if reason := splat(shell):
+            raise LabError(f"unloading panthor hurt the running kernel: {reason}", hint="boot it anew")
+    if not (fresh and (stays or present is None)):
+        driver.mark(kernel.modules[PANTHOR])
+    driver.load(kernel, shim=shim)
+    driver.wait_probed()
+
+
+def swappable(running: Kernel, wanted: Kernel) -> str | None:
+    """Why exchanging panthor.ko does not turn `running` into `wanted`; None if it does. Pure, but for reading files of
+    the store."""
+    if reason := unsuited(running) or unsuited(wanted):
+        return reason
+    for what, one, other in (
+        ("architectures", running.arch, wanted.arch), ("releases", running.release, wanted.release),
+        ("build-ids", running.build_id, wanted.build_id),
+        ("Images", running.digests.get("Image"), wanted.digests.get("Image")),
+        ("configurations", _config(running), _config(wanted)),
+        ("vermagics of panthor.ko", _vermagic(running), _vermagic(wanted)),
+    ):
+        if one != other:
+            return f"the {what} of the two kernels differ"
+    files = sorted({*running.digests, *wanted.digests} - {PANTHOR_FILE})
+    differing = [name for name in files if running.digests.get(name) != wanted.digests.get(name)]
+    return f"the two kernels also differ in {', '.join(differing)}" if differing else None
+
+
+def unsuited(kernel: Kernel) -> str | None:
+    """Why panthor of this kernel cannot be exchanged on any board."""
+    if PANTHOR not in kernel.modules:
+        return "panthor is built into this kernel; build with `--config panthor-module`"
+    found = [name for name in DETECTORS if f"CONFIG_{name}=y" in _config(kernel).splitlines()]
+    if found:
+        return f"the kernel has {', '.join(found)}, which remembers what earlier loads did; use another boot method"
+    return None
+
+
+def unfit(shell: Shell, kernel: Kernel) -> str | None:
+    """Why `kernel`'s panthor must not be loaded into the kernel that runs on the board."""
+    ids = read_identity(shell, [name for name in kernel.modules if name != PANTHOR])
+    if ids["vmlinux"] != kernel.build_id:
+        return (f"the running kernel has build-id {ids['vmlinux']}, {kernel.title} has {kernel.build_id}; "
+                "boot it by another method first")
+    wrong = [name for name, found in ids.items() if name != "vmlinux" and found != kernel.modules[name]]
+    if wrong:
+        return f"the loaded {', '.join(wrong)} differ from those of {kernel.title}; boot it by another method first"
+    release = shell.get("/proc/sys/kernel/osrelease").decode("ascii", "replace").strip()
+    if _vermagic(kernel).split(" ", 1)[0] != release:
+        return f"panthor.ko is made for {_vermagic(kernel) or 'no release'}, and {release} is running"
+    return splat(shell)
+
+
+def splat(shell: Shell) -> str | None:
+    """What has happened to the running kernel, if it proves nothing any more."""
+    text = shell.get("/proc/sys/kernel/tainted").decode("ascii", "replace").strip()
+    found = taints(int(text))
+    return f"the running kernel is tainted: {'; '.join(found)}; boot it anew by another method" if found else None
+
+
+def taints(mask: int) -> list[str]:
+    """The bits of /proc/sys/kernel/tainted that matter, in words."""
+    return [f"{letter}: {words}" for bit, (letter, words) in SPLATS.items() if mask >> bit & 1]
+
+
+def _config(kernel: Kernel) -> str:
+    """The configuration without what names no option, such as the comment with the compiler."""
+    text = (kernel.path / "config").read_text("utf-8", "replace")
+    return "\n".join(line for line in text.splitlines() if line.startswith("CONFIG_"))
+
+
+def _vermagic(kernel: Kernel) -> str:
+    return vermagic(module_files(kernel).get(PANTHOR, b""))

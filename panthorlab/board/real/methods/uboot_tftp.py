@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Boot through U-Boot on the console: power cycle, stop autoboot, load by TFTP, check, booti. It needs nothing of the
+board's own system, so it also boots after the worst of kernels."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from panthorlab.board.panic import KERNEL_START
+from panthorlab.board.real.methods.device_tree import device_tree
+from panthorlab.board.real.parts import Booting, Rig
+from panthorlab.board.real.tftp import staged
+from panthorlab.board.real.uboot import UBootShell
+from panthorlab.errors import BootError, LabError
+
+KERNEL: Final = "Image"
+FDT: Final = "board.dtb"
+
+
+class UBootTftp:
+    """See `BootMethod`."""
+
+    name = "uboot-tftp"
+    provenance = "root file system: the board's own (`boot.root`); modules: of the build, copied over SSH"
+
+    def refuse(self, rig: Rig, _booting: Booting) -> str | None:
+        if rig.file.boot.uboot is None or rig.file.boot.tftp is None:
+            return "the board file has no `boot.uboot` and `boot.tftp`"
+        if rig.file.boot.uboot.fdt == "file" and rig.file.dtb is None:
+            return "`boot.uboot.fdt: file` needs the key `dtb`"
+        return None
+
+    def start(self, rig: Rig, booting: Booting) -> None:
+        boot = rig.file.boot
+        if boot.uboot is None or boot.tftp is None:
+            raise LabError("uboot-tftp was started though it refuses")
+        blob = device_tree(rig.file, booting.kernel) if boot.uboot.fdt == "file" else None
+        files = {KERNEL: booting.kernel.image, **({FDT: blob} if blob else {})}
+        with staged(boot.tftp, rig.name, files) as names, rig.console.dialogue() as dialogue:
+            rig.progress("power cycle")
+            switched = time.monotonic()
+            booting.begins()
+            rig.power.cycle()
+            shell = UBootShell(dialogue, boot.uboot, rig.file.time_limits)
+            shell.stop_autoboot()
+            rig.progress("U-Boot's prompt")
+            shell.set("serverip", boot.tftp.server)
+            if boot.uboot.network:
+                shell.set("autoload", "no")  # dhcp would also load a file
+                shell.succeed(boot.uboot.network, timeout=rig.file.time_limits.load)
+                shell.set("serverip", boot.tftp.server)  # which dhcp may have set to its own
+            if boot.tftp.port != 69:
+                shell.set("tftpdstp", str(boot.tftp.port))
+            shell.load_tftp(boot.uboot.kernel_address, names[KERNEL], booting.kernel.image)
+            fdt = "${fdtcontroladdr}"
+            if blob:
+                shell.load_tftp(boot.uboot.fdt_address, names[FDT], blob)
+                fdt = boot.uboot.fdt_address
+            shell.set("bootargs", booting.command_line)
+            rig.progress("kernel loaded")
+            shell.boot(boot.uboot.kernel_address, boot.uboot.ramdisk_address, fdt)
+        limit = rig.file.time_limits.kernel
+        if rig.console.wait_for(lambda line: bool(KERNEL_START.search(line.text)), limit, since=switched) is None:
+            raise BootError(f"U-Boot started the kernel, which printed nothing for {limit:g} s. Last on the console:\n"
+                            f"{rig.console.tail()}", hint="is `boot.console` right, and the DTB?")
+        rig.progress("kernel started")
+

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Is a board fit for use? Boot its known-good kernel a number of times and see that its GPU comes up each time."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from panthorlab.board.real.file import RealFile
+from panthorlab.board.real.known_good import await_known_good
+from panthorlab.board.real.parts import Rig
+from panthorlab.board.real.rig import open_rig
+from panthorlab.board.real.workdir import require_firmware
+from panthorlab.errors import LabError
+
+
+@dataclass(frozen=True)
+class Health:
+    """`boots`: how many were asked for, `good`: how many came up. `problem`: what stopped it, or None."""
+
+    boots: int
+    good: int
+    problem: str | None
+    seconds: float
+
+
+def train(name: str, file: RealFile, boots: int | None, progress: Callable[[str], None]) -> Health:
+    """Power cycle the board into its known-good kernel `boots` times (default: the board file's). Raises LabError only
+    if the board cannot be had at all; a board that fails is reported, not raised."""
+    boots = boots or file.recovery.health_boots
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="panthorlab-train-") as scratch, open_rig(
+        name, file, run_dir=Path(scratch), log_dir=Path(scratch), progress=progress, despite_quarantine=True,
+    ) as rig:
+        for number in range(1, boots + 1):
+            progress(f"boot {number} of {boots}")
+            try:
+                _known_good_boot(rig)
+            except LabError as error:
+                problem = f"boot {number} of {boots}: {error}\nLast on the console:\n{rig.console.tail()}"
+                return Health(boots, number - 1, problem, time.monotonic() - began)
+    return Health(boots, boots, None, time.monotonic() - began)
+
+
+def _known_good_boot(rig: Rig) -> None:
+    rig.power.cycle()
+    shell = await_known_good(rig)
+    try:
+        require_firmware(shell, rig.file.firmware)
+    finally:
+        shell.close()

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What panthorlab brings onto a running board: workloads, the modules of the build, and the user's overlay."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from panthorlab.board.api import RemoteFileError
+from panthorlab.board.real.file import Firmware
+from panthorlab.errors import LabError, UsageError
+from panthorlab.kernel.model import Kernel
+
+_PACKED = (".xz", ".zst")  # CONFIG_FW_LOADER_COMPRESS
+
+
+class Files(Protocol):
+    """The part of a `Shell` that reads files."""
+
+    def get(self, path: str) -> bytes: ...
+
+
+def programs(kernel: Kernel, work_dir: str) -> dict[Path, str]:
+    """The workloads of a build (static, so that they run on any root file system) and where they go."""
+    found = {path: str(PurePosixPath(work_dir, path.name)) for path in sorted(kernel.guest.glob("*")) if path.is_file()}
+    if not found:
+        raise LabError(f"kernel {kernel.title} has no workloads in {kernel.guest}", hint="build it again")
+    return found
+
+
+def overlay_files(overlay: Path) -> dict[Path, str]:
+    """The files under `overlay` and where they go on the board. Raises UsageError for what is no plain file."""
+    if not overlay.is_dir():
+        raise UsageError(f"overlay {overlay} is not a directory")
+    found: dict[Path, str] = {}
+    for path in sorted(overlay.rglob("*")):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise UsageError(f"overlay file {path} is no file or directory",
+                             hint="a real board's overlay is copied over SSH: plain files only")
+        if path.is_file():
+            found[path] = f"/{path.relative_to(overlay)}"
+    return found
+
+
+def require_firmware(shell: Files, section: Firmware) -> None:
+    """The GPU's firmware is on the board and, if the board file says which, the right one. Raises LabError."""
+    problem = None
+    for suffix in ("", *_PACKED):
+        try:
+            data = shell.get(section.path + suffix)
+        except RemoteFileError as error:
+            problem = problem or str(error)
+            continue
+        if suffix or section.sha256 is None or hashlib.sha256(data).hexdigest() == section.sha256:
+            return
+        raise LabError(f"{section.path} on the board is not the firmware that the board file names by sha256",
+                       hint=f"source: {section.source}")
+    raise LabError(f"the GPU's firmware is not on the board: {problem}", hint=f"source: {section.source}")

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`panthorlab lava job`: write a job definition, and the files it fetches."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+import yaml
+
+from panthorlab.board.config import read_board_file
+from panthorlab.board.real.file import RealFile
+from panthorlab.board.registry import find_board_file
+from panthorlab.errors import UsageError
+from panthorlab.lava.artifacts import collect
+from panthorlab.lava.job import PROMPTS, Counted, Plan, definition
+from panthorlab.outcome import Side
+from panthorlab.run.kernels import resolve_kernel
+from panthorlab.run.suites import find_suites
+from panthorlab.run.workload import Workload
+
+# Markers must not be rate-limited, and a fault storm must not push out what was not read yet.
+KERNEL_ARGS = "printk.devkmsg=on log_buf_len=16M"
+
+
+def main(options: argparse.Namespace) -> int:
+    """The job on stdout, its files in `--artifacts`."""
+    board = _board(options.board)
+    assert board.dtb is not None  # noqa: S101 - checked by _board
+    suites = find_suites(options.suite)
+    counted = tuple(Counted(item, item.planned(Side.AFTER, override=options.iterations, expect_fix=True))
+                    for item in _workloads(suites))
+    with tempfile.TemporaryDirectory(prefix="panthorlab-lava-") as scratch:
+        kernel = resolve_kernel(options.kernel, log=Path(scratch) / "build.log")
+        firmware = None if options.firmware is None else (str(board.firmware.path), options.firmware)
+        artifacts = collect(kernel, dtb=board.dtb, firmware=firmware)
+    folder = options.artifacts.resolve()
+    plan = Plan(
+        kernel, artifacts, tuple(suites), counted,
+        device_type=options.device_type or PurePosixPath(board.dtb).stem,
+        url_base=options.url_base or folder.as_uri(),
+        rootfs=options.rootfs,
+        kernel_args=" ".join(filter(None, [
+            KERNEL_ARGS, f"loglevel={board.boot.log_level}", board.boot.command_line,
+        ])),
+        prompts=tuple(options.prompt) or PROMPTS, login=options.login, tags=tuple(options.tag),
+        visibility=options.visibility,
+    )  # fmt: skip
+    job = definition(plan)
+    artifacts.write(folder)
+    sys.stdout.write(yaml.safe_dump(job, sort_keys=False, allow_unicode=True, width=10_000))
+    return 0
+
+
+def _board(name: str) -> RealFile:
+    file = find_board_file(name)
+    board = read_board_file(file)
+    if not isinstance(board, RealFile):
+        raise UsageError(f"board {name} is an emulated one; LAVA has real ones",
+                         hint="name the board file of the kind of board that the LAVA lab has")
+    if board.dtb is None:
+        raise UsageError(f"{file}: a LAVA job needs the board's `dtb`")
+    return board
+
+
+def _workloads(suites: dict[str, Path]) -> Iterator[Workload]:
+    """What the suites declare. Raises UsageError for one that does more than run workloads."""
+    for name, file in suites.items():
+        found = list(declared(file))
+        if not found:
+            raise UsageError(
+                f"suite {name} declares no workloads: it needs a controller beside the board, which LAVA has not",
+                hint="name suites that do, e.g. --suite heap-exit",
+            )
+        yield from found
+
+
+def declared(file: Path) -> Iterator[Workload]:
+    """The `Workload`s among a suite's module-level names, alone or in tuples and lists, each once."""
+    spec = importlib.util.spec_from_file_location(f"panthorlab_suite_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{file} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    seen: dict[str, Workload] = {}
+    for value in vars(module).values():
+        items: Iterable[object] = value if isinstance(value, tuple | list) else (value,)
+        seen |= {item.name: item for item in items if isinstance(item, Workload)}
+    yield from seen.values()

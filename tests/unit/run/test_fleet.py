@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Choosing the boards of a run."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from panthorlab.board import lab
+from panthorlab.errors import ConfigError, LabError, UsageError
+from panthorlab.run import fleet
+from panthorlab.run.fleet import Lane
+
+REAL = """\
+type: real
+tags: [rk3588{tag}]
+kernel_configs: [{config}]
+console: {{transport: tcp, host: localhost, port: 4000}}
+power: {{driver: manual}}
+ssh: {{host: localhost}}
+boot: {{methods: [kexec, module-swap], console: ttyS2, root: root=/dev/mmcblk1p2}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("PANTHORLAB_LAB", raising=False)
+    configs = tmp_path / "board_configs"
+    configs.mkdir()
+    for name in ("a", "b", "c"):
+        (configs / f"{name}.yaml").write_text(REAL.format(config="rk3588", tag=""))
+    (configs / "odd.yaml").write_text(REAL.format(config="other", tag="x"))
+    monkeypatch.chdir(tmp_path)
+    return configs
+
+
+def options(*boards: str, tag: str | None = None, method: str = "auto") -> argparse.Namespace:
+    return argparse.Namespace(board=list(boards) or None, tag=tag, boot_method=method, wait=9.0, jobs=2)
+
+
+def test_default_is_the_emulated_board_in_copies() -> None:
+    chosen = fleet.choose(options())
+    assert chosen.boards == ("qemu-g610",)
+    settings = fleet.recorded(options(), chosen) | {"jobs": 3}
+    assert fleet.lanes(settings) == [Lane("qemu-g610")] * 3
+    assert fleet.boards_of({"board": "qemu-g610"}) == ("qemu-g610",), "as runs of earlier versions have it"
+    assert fleet.lanes({"board": "qemu-g610", "jobs": 1}) == [Lane("qemu-g610")]
+
+
+def test_real_boards_have_a_lane_each_whatever_jobs_says() -> None:
+    settings = fleet.recorded(options("a", "b"), fleet.choose(options("a", "b"))) | {"jobs": 8}
+    assert fleet.lanes(settings) == [Lane("a", 9.0), Lane("b", 9.0)]
+    assert settings["board"] == "a, b"
+    one = fleet.recorded(options("a"), fleet.choose(options("a"))) | {"jobs": 8}
+    assert fleet.lanes(one) == [Lane("a", 9.0)]
+
+
+def test_tag_takes_what_is_free_and_says_what_is_not(folder: Path) -> None:
+    lab.quarantine("b", "broken")
+    (folder / "bad.yaml").write_text("type: real\n")
+    with lab.lease("c", "/runs/x"):
+        chosen = fleet.choose(options(tag="rk3588"))
+    assert chosen.boards == ("a",)
+    said = "\n".join(chosen.notes)
+    for part in ("b is left out: quarantined broken", "c is left out: leased by", "/runs/x", "bad is left out"):
+        assert part in said
+    settings = fleet.recorded(options(tag="rk3588"), chosen) | {"jobs": 2}
+    assert fleet.lanes(settings) == [Lane("a", 0.0)], "nobody waits for boards that were found by a tag"
+
+
+def test_tag_without_a_free_board_is_the_labs_fault_and_an_unknown_one_the_users() -> None:
+    lab.quarantine("odd", "broken")
+    with pytest.raises(LabError, match="no board with the tag `rk3588x` is free: board odd is left out: quarantined"):
+        fleet.choose(options(tag="rk3588x"))
+    with pytest.raises(UsageError, match="no board has the tag `none`"):
+        fleet.choose(options(tag="none"))
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (options("a", tag="rk3588"), "two ways"),
+    (options("a", "a"), "a is given twice"),
+    (options("a", "board_configs/a.yaml"), "a is given twice"),
+    (options("a", "odd"), "need the same kernel, but these differ: a: arm64, rk3588; odd: arm64, other"),
+    (options("a", "nobody"), "no board `nobody`"),
+    (options("a", method="extlinux"), "not set up for --boot-method extlinux"),
+    (options("qemu-g610", method="kexec"), "emulated: it has no --boot-method kexec"),
+])  # fmt: skip
+def test_what_cannot_be_is_said_before_anything_is_built(arguments: argparse.Namespace, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        fleet.choose(arguments)
+
+
+def test_board_that_was_named_is_refused_if_quarantined_and_its_file_checked(folder: Path) -> None:
+    assert fleet.choose(options("a", "b", method="kexec")).boards == ("a", "b")
+    lab.quarantine("b", "broken")
+    with pytest.raises(lab.QuarantinedError, match="broken"):
+        fleet.choose(options("a", "b"))
+    (folder / "bad.yaml").write_text("type: real\n")
+    with pytest.raises(ConfigError, match=r"bad\.yaml"):
+        fleet.choose(options("bad"))
+
+
+def test_path_of_a_board_file_is_kept_whole(folder: Path) -> None:
+    assert fleet.choose(options("board_configs/a.yaml")).boards == (str(folder / "a.yaml"),)
+
+
+def test_command_runs_on_one_board() -> None:
+    assert fleet.choose_one(options(tag="rk3588x")) == "odd"
+    with pytest.raises(UsageError, match="one board"):
+        fleet.choose_one(options("a", "b"))
+
+
+def test_fragments_are_those_of_the_boards() -> None:
+    assert fleet.fragments_of(["a", "b"], ["kasan"]) == ("panthor", "rk3588", "kasan")
+    with pytest.raises(UsageError, match="these differ"):
+        fleet.fragments_of(["a", "odd"], [])
