@@ -54,7 +54,7 @@ def test_place_is_switched_on_listened_to_and_logged_into(
     state.mkdir(mode=0o700)
     monkeypatch.setenv("PANTHORLAB_LAB", str(state))
     monkeypatch.setenv("PANTHORLAB_LABGRID", str(labgrid.bin.parent))
-    known_hosts(state, "virtual-rk").write_text(position.keys.known_host() + "\n")
+    known_hosts(state, "virtual-rk").write_text(f"virtual-rk {position.keys.known_host()}\n")
     data = yaml.safe_load(position.file.read_text())
     del data["console"], data["power"]
     data["ssh"] = {"host": "203.0.113.1", "key_file": str(position.keys.user_file)}
