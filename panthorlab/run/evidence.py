@@ -39,8 +39,9 @@ class LogFollower:
 
     def __enter__(self) -> Self:
         self._thread.start()
+        start = self._board.log_start
         self._process = self._board.shell.start(
-            [f"{self._board.work_dir}/kmsg-follow", "--from", str(self._board.log_start)],
+            [f"{self._board.work_dir}/kmsg-follow", *(["--from", str(start)] if start else [])],
             on_stdout=self._chunks.put,
             on_stderr=self._chunks.put,
         )

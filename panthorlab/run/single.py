@@ -177,10 +177,11 @@ def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
     errors: list[str] = []
     for event in events:
         if event["event"] == "iteration":
-            row = rows.setdefault(f"{event['role']:7} {event['workload']}", [0, 0, 0])
+            row = rows.setdefault(f"{event['role']:7} {event['workload']}", [0, 0, 0, 0])
             row[0] += event["terminations"]
             row[1] += event["outcome"] == Outcome.FAIL
             row[2] += event["outcome"] == Outcome.ERROR
+            row[3] += event.get("cut", False)
             bad = event["outcome"] in (Outcome.FAIL, Outcome.ERROR)
             if bad and (event["role"] != "watch" or event["outcome"] == Outcome.ERROR):
                 (errors if event["outcome"] == Outcome.ERROR else failed).append(f"{event['id']}: {event['message']}")
@@ -206,7 +207,8 @@ def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
                     "failed": failed,
                     "errors": errors,
                     "workloads": {
-                        name.split()[1]: {"iterations": n, "failed": f, "errors": e} for name, (n, f, e) in rows.items()
+                        name.split()[1]: {"iterations": n, "failed": f, "errors": e, "cut": c}
+                        for name, (n, f, e, c) in rows.items()
                     },
                     "tests": [{key: test[key] for key in ("suite", "test", "outcome", "message")} for test in tests],
                     "findings": [
@@ -217,8 +219,9 @@ def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
             )
         )
         return status
-    for name, (total, failures, broken) in rows.items():
-        print(f"{name:36} {failures}/{total} failed" + (f", {broken} without evidence" if broken else ""))
+    for name, (total, failures, broken, cut) in rows.items():
+        spoiled = f", {broken} without evidence" if broken else ""
+        print(f"{name:36} {failures}/{total} failed{spoiled}" + (f", {cut} left out after that" if cut else ""))
     passed = sum(test["outcome"] == Outcome.PASS for test in tests)
     print(f"tests: {passed} of {len(tests)} passed")
     for kind, lines in (("FAILED", failed), ("ERROR", errors)):

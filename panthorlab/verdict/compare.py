@@ -218,7 +218,7 @@ def _round_rates(own: Sequence[IterationResult], boots: Mapping[str, BootResult]
     for round_ in Sorted.of(own, boots).counted:
         rates = by_board.setdefault(boots[round_.boot].board, ([], []))
         rates[round_.side is Side.AFTER].append(round_.faulty / round_.terminations)
-    return list(by_board.values())
+    return [rates for _, rates in sorted(by_board.items())]
 
 
 def _tables(before: SideResult, after: SideResult) -> list[Table]:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from panthorlab import spawn
 from panthorlab.errors import LabError, PanthorlabError, UsageError
 from panthorlab.kernel.job import build_side, find_kernel, prepare_kernel
 from panthorlab.kernel.model import Kernel
@@ -25,7 +26,7 @@ from tests.virtual_lab.lab import Lab, dump
 
 FRAGMENTS = ("panthor", "qemu-virt", "panthor-module", "virtual-rk")
 """Of the known-good kernel, and by the board file of every kernel under test."""
-_READY = "ready\n"
+_READY = b"ready\n"
 _STOP_TIMEOUT = 60.0
 
 
@@ -72,7 +73,7 @@ def _serve(folder: Path, options: argparse.Namespace) -> int:
             lock.write(f"{os.getpid()}\n")
             lock.flush()
             (folder / "lab.json").write_text(dump(lab.facts()))
-            print(_READY, end="", flush=True)
+            os.write(sys.stdout.fileno(), _READY)
             signal.sigwait({signal.SIGTERM, signal.SIGINT})
             control.close()
         (folder / "lab.json").unlink()
@@ -102,18 +103,31 @@ def _lock(folder: Path) -> Iterator[IO[str]]:
 # -- around it --------------------------------------------------------------------------------------------------
 
 
-def _start(folder: Path, options: argparse.Namespace, *, detached: bool) -> subprocess.Popen[str]:
-    argv = [sys.executable, "-m", "tests.virtual_lab", "--lab", str(folder), "serve", "--boards", str(options.boards)]
-    if options.kernel:
-        argv += ["--kernel", options.kernel]
-    with (folder / "lab.log").open("w") as log:
-        process = subprocess.Popen(argv, cwd=PACKAGE.parent, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                   stderr=log, text=True, start_new_session=detached)
+def start(
+    folder: Path, *, boards: int = 1, kernel: str | None = None, detached: bool = False,
+) -> subprocess.Popen[bytes]:
+    """A lab, ready when this returns. SIGTERM ends it, and so does our end unless it is `detached`. Raises LabError."""
+    argv = [sys.executable, "-m", "tests.virtual_lab", "--lab", str(folder), "serve", "--boards", str(boards)]
+    if kernel:
+        argv += ["--kernel", kernel]
+    with (folder / "lab.log").open("wb") as log:
+        if detached:
+            process = subprocess.Popen(argv, cwd=PACKAGE.parent, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                       stderr=log, start_new_session=True)
+        else:
+            process = spawn.spawn(argv, cwd=PACKAGE.parent, stdout=subprocess.PIPE, stderr=log)
     assert process.stdout is not None
-    if process.stdout.readline() != _READY:
+    with process.stdout:
+        said = process.stdout.readline()
+    if said != _READY:
         process.wait()
         raise LabError("the lab did not start:\n" + (folder / "lab.log").read_text(errors="replace").strip())
     return process
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End it and all that belongs to it."""
+    spawn.end(process, gently=_STOP_TIMEOUT)
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -123,7 +137,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def _up(folder: Path, options: argparse.Namespace) -> int:
-    _start(folder, options, detached=True)
+    start(folder, boards=options.boards, kernel=options.kernel, detached=True)
     variables = environment(folder)
     for name in ("PANTHORLAB_PATH", "PANTHORLAB_LAB"):
         print(f"export {name}={variables[name]}")
@@ -134,7 +148,7 @@ def _run(folder: Path, options: argparse.Namespace) -> int:
     argv = options.argv[1:] if options.argv[:1] == ["--"] else options.argv
     if not argv:
         raise UsageError("what is to be run? virtual-lab run -- COMMAND ARG…")
-    lab = _start(folder, options, detached=True)
+    lab = start(folder, boards=options.boards, kernel=options.kernel)
     try:
         with subprocess.Popen(argv, env=environment(folder)) as command:
             while True:
@@ -143,8 +157,7 @@ def _run(folder: Path, options: argparse.Namespace) -> int:
                 except KeyboardInterrupt:  # the command has it too, and decides
                     continue
     finally:
-        lab.terminate()
-        lab.wait(_STOP_TIMEOUT)
+        stop(lab)
 
 
 def _down(folder: Path, _options: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+import paramiko
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
@@ -36,6 +37,9 @@ class Keys:
     def known_host(self) -> str:
         """Key type and key as in a known_hosts line."""
         return self._public(self.host_file).decode()
+
+    def host_key(self) -> paramiko.PKey:
+        return paramiko.Ed25519Key.from_private_key_file(str(self.host_file))
 
     def dropbear_host_key(self) -> bytes:
         """The host key as Dropbear keeps it: its type, then seed and public key in one string."""

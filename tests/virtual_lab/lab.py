@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from panthorlab.board.qemu import find_qemu
+from panthorlab.board.real import hostkeys
 from panthorlab.kernel.model import Kernel
 from panthorlab.paths import cache_dir
 from tests.virtual_lab import boardfile, image, qemu, services, uboot
@@ -49,8 +50,9 @@ class Lab:
             self._made = made.pop_all()
 
     def _build(self, boards: int, made: ExitStack, on_progress: Progress) -> None:
-        for name in ("board_configs", "tftp", "state"):
-            (self.folder / name).mkdir(exist_ok=True)
+        for name in ("board_configs", "tftp", "state"):  # anew, as the boards are: no quarantine of their forebears
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+            (self.folder / name).mkdir()
         (self.folder / "state").chmod(0o700)
         ports = [services.free_port() for _ in range(3 * boards + 1)]
         rigs = []
@@ -64,7 +66,7 @@ class Lab:
         self._start(self.pdudaemon, made)
         self.tftp: Service | None = None
         if services.may_serve_tftp():
-            self.tftp = services.tftp(self.folder, self.folder / "tftp", TFTP_ADDRESS)
+            self.tftp = services.tftp(self.folder, self.folder / "tftp", TFTP_ADDRESS, on_progress)
             self._start(self.tftp, made)
         else:
             on_progress("no TFTP: this user may not have port 69 (sysctl net.ipv4.ip_unprivileged_port_start=69)")
@@ -75,6 +77,7 @@ class Lab:
             file = self.folder / "board_configs" / f"{board.name}.yaml"
             position = Position(board, outlet, console, telnet_port, tcp_port, ssh_port, keys, file)
             file.write_text(boardfile.text(self, position, pdudaemon_port=ports[0]))
+            hostkeys.pin(self.folder / "state", board.name, [keys.host_key()])  # who made the key need not ask
             self.positions.append(position)
 
     def _make_board(self, number: int, ssh_port: int, on_progress: Progress) -> tuple[VirtualBoard, Keys]:
@@ -87,7 +90,8 @@ class Lab:
         disk = folder / "disk.img"
         image.build_disk(disk, self.kernel, keys, name, on_progress)
         uboot.write_flash(folder / "flash.img")
-        machine = qemu.Machine(find_qemu(on_progress), disk, folder / "flash.img", folder / qemu.DEVICE_TREE, ssh_port)
+        machine = qemu.Machine(find_qemu(on_progress), disk, folder / "flash.img", uboot.binary(on_progress),
+                               folder / qemu.DEVICE_TREE, ssh_port)
         qemu.write_device_tree(machine)
         return VirtualBoard(name, folder, machine), keys
 

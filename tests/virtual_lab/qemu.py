@@ -12,7 +12,6 @@ from panthorlab.board.gpu_model import SOCKET
 from panthorlab.board.machine import VFIO_TIMEOUT_MS
 from panthorlab.board.qemu import Qemu
 from panthorlab.errors import LabError
-from tests.virtual_lab.uboot import binary
 
 MEMORY = "1G"
 UART, MONITOR = "uart.sock", "monitor.sock"
@@ -43,6 +42,7 @@ class Machine:
     qemu: Qemu
     disk: Path
     flash: Path
+    firmware: Path
     device_tree: Path
     ssh_port: int
     gpu: bool = True
@@ -58,11 +58,12 @@ def _base(machine: Machine) -> list[str]:
         "-nodefaults", "-no-user-config", "-display", "none", "-accel", "tcg",
         "-cpu", machine.cpu, "-smp", "1", "-m", MEMORY,
         "-object", f"memory-backend-memfd,id=ram,size={MEMORY},share=on",
-        "-bios", str(binary()), "-drive", f"if=pflash,unit=1,format=raw,file={machine.flash}",
+        "-bios", str(machine.firmware), "-drive", f"if=pflash,unit=1,format=raw,file={machine.flash}",
     ]
 
 
-_MACHINE = "virt,gic-version=3,memory-backend=ram"
+# GICv2: with GICv3, whose tables of pending interrupts nobody keeps for the next kernel, kexec taints it.
+_MACHINE = "virt,gic-version=2,memory-backend=ram"
 
 
 def arguments(machine: Machine) -> list[str]:

@@ -12,9 +12,8 @@ import threading
 from collections.abc import Sequence
 from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Protocol
 from urllib.parse import parse_qs, urlsplit
-
-from tests.virtual_lab.board import VirtualBoard
 
 
 class Fault(Enum):
@@ -32,10 +31,20 @@ class Fault(Enum):
     """Refuses connections, until it is healed."""
 
 
+class Switched(Protocol):
+    """What hangs on an outlet."""
+
+    def power_on(self) -> None: ...
+
+    def power_off(self) -> None: ...
+
+    def has_power(self) -> bool: ...
+
+
 class Relay:
     """`port`: on loopback, the same for the relay's whole life. Outlets count from 1."""
 
-    def __init__(self, boards: Sequence[VirtualBoard]) -> None:
+    def __init__(self, boards: Sequence[Switched]) -> None:
         self.boards = tuple(boards)
         self._lock = threading.Lock()
         self._fault: Fault | None = None

@@ -6,54 +6,26 @@ BusyBox is init and shell, Dropbear the SSH server, `kexec` and `fw_setenv` are 
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import shutil
-import tempfile
 from pathlib import Path
 
 from panthorlab.board import debs
 from panthorlab.board.gpu_model import firmware
 from panthorlab.board.modules import SHIM, load_order, module_name
 from panthorlab.kernel.model import Kernel
-from panthorlab.paths import cache_dir
 from tests.virtual_lab.keys import Keys
+from tests.virtual_lab.packages import unpacked
 
-SUITE = "bookworm"
 PACKAGES = ("busybox-static", "dropbear-bin", "kexec-tools", "libubootenv-tool", "openssh-sftp-server")
 FIRMWARE = "lib/firmware/arm/mali/arch10.8/mali_csffw.bin"
 OVERLAY = Path(__file__).with_name("overlay")
 KNOWN_GOOD = "lib/known-good"
-_DROPPED = ("share/doc", "share/man", "share/locale", "share/lintian", "share/bash-completion", "share/doc-base",
-            "share/perl5", "share/i18n", "lib/ssl", "share/info")
 _MOUNT_POINTS = ("proc", "sys", "dev", "run", "tmp", "boot", "mnt", "root/.ssh", "opt/panthorlab", "var/log")
-
-
-def user_space(on_progress: debs.Progress) -> Path:
-    """The unpacked packages, from the cache if they are there. Raises LabError."""
-    base = cache_dir("virtual-lab")
-    key = hashlib.sha256(" ".join((SUITE, *PACKAGES)).encode()).hexdigest()[:16]
-    tree = base / f"user-space-{key}"
-    with (base / "lock").open("w") as lock, tempfile.TemporaryDirectory(dir=base) as temporary:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if tree.is_dir():
-            return tree
-        on_progress("fetching the board's user space")
-        mirror = debs.debian_mirror()
-        apt = debs.PrivateApt(Path(temporary, "apt"), mirror, [SUITE], architecture="arm64")
-        packages = debs.download(apt.resolve(*PACKAGES), mirror, cache_dir("debs"), on_progress)
-        root = Path(temporary, "root")
-        root.mkdir()
-        debs.unpack(packages, root)
-        for name in _DROPPED:
-            shutil.rmtree(root / "usr" / name, ignore_errors=True)
-        root.rename(tree)
-    return tree
 
 
 def write_root(tree: Path, kernel: Kernel, keys: Keys, hostname: str, on_progress: debs.Progress) -> None:
     """A whole root file system in `tree`, a new directory. `kernel`: the known-good one."""
-    shutil.copytree(user_space(on_progress), tree, symlinks=True)
+    shutil.copytree(unpacked(PACKAGES, "arm64", on_progress), tree, symlinks=True)
     shutil.copytree(OVERLAY, tree, symlinks=True, dirs_exist_ok=True)
     for name in _MOUNT_POINTS:
         (tree / name).mkdir(parents=True, exist_ok=True)

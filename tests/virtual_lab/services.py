@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The lab's servers, the real ones of Debian, each with a configuration made for this lab: ser2net, TFTP, pdudaemon."""
+"""The lab's servers, the real ones of Debian, configured for this lab: ser2net, atftpd, pdudaemon."""
 
 from __future__ import annotations
 
+import grp
 import json
 import os
 import pwd
@@ -18,11 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from panthorlab import spawn
+from panthorlab.board import debs
 from panthorlab.errors import LabError
+from tests.virtual_lab import packages
 from tests.virtual_lab.uart import Uart
 
 PDU = "virtual-pdu"
 TFTP_PORT = 69
+TFTP_PACKAGES = ("atftpd",)
 _START_TIMEOUT = 30.0
 _SBIN = ("/usr/sbin", "/sbin")
 
@@ -38,7 +42,9 @@ class Service:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Until it answers. Raises LabError."""
+        """Until it answers; nothing if it runs. Raises LabError."""
+        if self.process is not None and self.process.poll() is None:
+            return
         log_file = self.folder / f"{self.name}.log"
         with log_file.open("ab") as log:
             self.process = spawn.spawn(self.argv, cwd=self.folder, stdout=log, stderr=log)
@@ -104,15 +110,17 @@ def ser2net(folder: Path, uart: Uart, telnet_port: int, tcp_port: int) -> Servic
 # -- TFTP -------------------------------------------------------------------------------------------------------
 
 
-def tftp(folder: Path, root: Path, address: str) -> Service:
-    """Debian's tftpd-hpa on port 69, the only one that the board's U-Boot knows. It serves reads only.
+def tftp(folder: Path, root: Path, address: str, on_progress: debs.Progress) -> Service:
+    """atftpd on port 69, the only one that the board's U-Boot knows; it can do windows (RFC 7440).
 
-    It runs as the user who starts it: a change of user would undo that it dies with the lab.
+    It runs as the user who starts it: a change of user would undo that it dies with the lab. Unpacked, not installed:
+    Debian's TFTP servers exclude each other, and the machine may have one that is used.
     """
-    user = pwd.getpwuid(os.getuid()).pw_name
-    argv = [program("in.tftpd", "tftpd-hpa"), "--foreground", "--address", f"{address}:{TFTP_PORT}", "--user", user,
-            "--permissive", "--secure", str(root)]
-    return Service("tftpd", argv, folder, lambda: _answers_tftp(address))
+    user, group = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
+    atftpd = packages.program(packages.unpacked(TFTP_PACKAGES, debs.architecture(), on_progress), "atftpd")
+    argv = [*atftpd, "--daemon", "--no-fork", "--user", f"{user}.{group}", "--bind-address", address,
+            "--port", str(TFTP_PORT), "--no-multicast", "--logfile", str(folder / "atftpd.log"), str(root)]
+    return Service("atftpd", argv, folder, lambda: _answers_tftp(address))
 
 
 def may_serve_tftp() -> bool:

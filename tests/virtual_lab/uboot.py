@@ -8,19 +8,18 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from panthorlab.errors import LabError
+from panthorlab.board import debs
+from tests.virtual_lab.packages import unpacked
 
-BINARY = Path("/usr/lib/u-boot/qemu_arm64/u-boot.bin")
+PACKAGES = ("u-boot-qemu",)
 ENVIRONMENT = Path(__file__).with_name("uboot.env")
 FLASH_SIZE = 64 << 20
 ENV_SIZE = 0x40000
 
 
-def binary() -> Path:
-    """Raises LabError if the package is missing."""
-    if not BINARY.exists():
-        raise LabError(f"there is no {BINARY}", hint="apt-get install u-boot-qemu")
-    return BINARY
+def binary(on_progress: debs.Progress) -> Path:
+    """Raises LabError if it cannot be had."""
+    return unpacked(PACKAGES, debs.architecture(), on_progress) / "usr/lib/u-boot/qemu_arm64/u-boot.bin"
 
 
 def parse_environment(text: str) -> dict[str, str]:

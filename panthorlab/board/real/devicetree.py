@@ -27,6 +27,17 @@ def has_memory(dtb: bytes) -> bool:
                for path, name, value in properties(dtb))
 
 
+def has_its(dtb: bytes) -> bool:
+    """Whether it has a GICv3 Interrupt Translation Service that is not disabled."""
+    found, disabled = set(), set()
+    for path, name, value in properties(dtb):
+        if name == "compatible" and b"arm,gic-v3-its" in value.split(b"\0"):
+            found.add(path)
+        if name == "status" and value.rstrip(b"\0") not in (b"okay", b"ok"):
+            disabled.add(path)
+    return bool(found - disabled)
+
+
 def _properties(dtb: bytes) -> Iterator[tuple[str, str, bytes]]:
     magic, _, at, strings, *_ = _HEADER.unpack_from(dtb)
     if magic != _MAGIC:

@@ -33,7 +33,8 @@ _PORTION = 2048
 """pexpect skips what a single portion has beyond the window, so a portion must be smaller."""
 _ALL = re.compile(rb"(?s).*")
 _KERNEL_LINE = re.compile(rb"\[ {0,4}\d{1,9}\.\d{6}\] ?[^\r\n]{0,2000}(?:\r*\n|\Z)")
-_INVISIBLE = re.compile(rb"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|[=>78])|[\x00-\x20\x7f]")
+_INVISIBLE = re.compile(rb"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|[=>78])| \r(?!\n)|[\x00-\x1f\x7f]")
+"""What an echo has beside what was typed; a space and a carriage return are a shell's way to wrap a long line."""
 _ERASE_LINE = "\x03"  # Ctrl-C: U-Boot and shells drop the line and show the prompt anew
 
 
@@ -104,7 +105,7 @@ class PexpectDialogue:
             raise LabError(f"not a line that can be typed on a console: {text!r}")
         self._type(text, deadline)
         self.send("\r")
-        self._expect((rb"\n",), deadline, f"the echo of Enter after `{text}` in {timeout:g} s", "")
+        self._expect((rb"\n",), deadline, f"the echo of Enter after `{text}` in {timeout:g} s", nudge="\r")
         return self._expect((prompt,), deadline, f"the end of `{text}` in {timeout:g} s", "")[1]
 
     def _expect(self, patterns: tuple[bytes, ...], deadline: float, what: str, nudge: str) -> tuple[int, bytes]:
@@ -146,7 +147,7 @@ class PexpectDialogue:
                            "characters get lost, or nobody listens")
 
     def _settle(self) -> None:
-        """Drop what was said until it is quiet, if it ever is: a prompt more than was waited for must not end the next command."""
+        """Drop what is said until it is quiet, if it ever is: one prompt too many must not end the next command."""
         self._heard.drain()
         latest = time.monotonic() + 4 * QUIET
         with suppress(TIMEOUT):

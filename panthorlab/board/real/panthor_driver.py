@@ -45,12 +45,6 @@ class PanthorDriver:
     patience: float = 30.0
 
     def install(self, kernel: Kernel) -> None:
-        """Put the programs for this, and the modules of `kernel`, on the board."""
-        self.install_programs(kernel)
-        for name, data in module_files(kernel).items():
-            self.shell.put(data, self._module_path(kernel, name))
-
-    def install_programs(self, kernel: Kernel) -> None:
         """Put the programs for this on the board."""
         for name in PROGRAMS:
             source = kernel.guest / name
@@ -105,21 +99,25 @@ class PanthorDriver:
     # -- putting it on ----------------------------------------------------------------------------------------------
 
     def load(self, kernel: Kernel, *, shim: bool) -> list[str]:
-        """Load what `kernel` needs for its GPU and what is not loaded yet (after `install`); the names. `shim`: the GPU
-        is an emulated one. Raises BootError: a module of the kernel under test that does not load is its fault."""
-        there = self.loaded()
-        missing = [name for name in gpu_order(module_files(kernel), shim=shim) if name not in there]
+        """Upload and load what `kernel` needs for its GPU and what is not loaded yet; the names. `shim`: the GPU is an
+        emulated one. Raises BootError: a module of the kernel under test that does not load is its fault."""
+        there, files = self.loaded(), module_files(kernel)
+        missing = [name for name in gpu_order(files, shim=shim) if name not in there]
         for name in missing:
-            if said := self._run("insmod", self._module_path(kernel, name), timeout=self.patience):
+            path = f"{self.work_dir}/{name}.ko"
+            self.shell.put(files[name], path)
+            if said := self._run("insmod", path, timeout=self.patience):
                 raise BootError(f"module {name} could not be loaded: {said}\n{self._words()}")
         return missing
 
     def wait_probed(self) -> None:
-        """Until there is a render node. Raises BootError with what panthor said."""
+        """Until panthor has made its render node. Raises BootError with what panthor said."""
         seconds = max(1, round(self.patience))
         argv = [f"{self.work_dir}/init", "wait", RENDER_NODE, str(seconds)]
         if self.shell.run(argv, timeout=seconds + TINY).status:
             raise BootError(f"panthor made no render node within {seconds} s\n{self._words()}")
+        if not self.bound():
+            raise BootError(f"there is a render node, but panthor drives no device\n{self._words()}")
 
     def detach(self, argv: Sequence[str]) -> None:
         """Start a program that will take the connection with it; its output goes into the kernel log."""
@@ -150,9 +148,6 @@ class PanthorDriver:
             text = done.stderr.decode("utf-8", "replace").strip() or f"status {done.status}"
             raise LabError(f"`handover {' '.join(words)}` failed on the board: {text}")
         return done.stdout.decode("utf-8", "replace").splitlines()
-
-    def _module_path(self, kernel: Kernel, name: str) -> str:
-        return f"{self.work_dir}/{name}-{kernel.modules.get(name, '')[:16]}.ko"
 
     def _words(self) -> str:
         lines = kernel_lines(self.shell.get("/dev/kmsg"), ("panthor", "mali"))[-40:]

@@ -123,8 +123,8 @@ class SecureShell(Shell, Protocol):
     def ping(self, timeout: float) -> bool: ...
 
     def put_files(self, files: Mapping[Path, str], *, timeout: float) -> tuple[str, ...]:
-        """Host files to paths on the board (directories are made), checked by sha256; those that are right are left.
-        The paths that were written."""
+        """Bring files of the host onto the board, with their modes, proved by SHA-256; those that are right already
+        stay. Gives the paths that were written. Raises RemoteFileError, LabError."""
 
     def close(self) -> None: ...
 
@@ -139,7 +139,7 @@ class Connect(Protocol):
 class Rig:
     """One leased board in hand: everything that boot methods and recovery work with.
 
-    `progress`: one line for people per step begun.
+    `progress`: one line for people per step begun. `check_lease`: raises LabError if the board is no longer ours.
     """
 
     name: str
@@ -149,6 +149,7 @@ class Rig:
     connect: Connect
     log_dir: Path
     progress: Callable[[str], None]
+    check_lease: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from panthorlab.errors import LabError, UsageError
 WRAPPER: Final = (
     'read -r a b c d g z </proc/$$/stat;'  # g: the process group
     'm=$1;shift;while [ "$1" != -- ];do export "$1";shift;done;shift;'
-    'cd /;echo "$m $$" >&2;echo "$m $$";'
+    'cd /;echo "$m $$" >&2&&echo "$m $$"||exit 125;'
     '[ "$g" = $$ ]||exec setsid "$@";exec "$@"'
 )
 """Parameters: a mark, `NAME=value`…, `--`, argv. It says `MARK PID` on stdout and stderr, whatever start-up files of

@@ -46,6 +46,8 @@ class Wire(socket.socket):
     def __init__(self, sock: socket.socket, patience: float) -> None:
         super().__init__(sock.family, sock.type, sock.proto, sock.detach())
         self._patience = patience
+        self.trouble: str | None = None
+        """Why the connection has broken, if it did not just end. paramiko gives its own word to one caller only."""
         self._asked: float | None = None
         self._stuck: float | None = None
 
@@ -59,8 +61,10 @@ class Wire(socket.socket):
             data = super().recv(size, flags)
         except TimeoutError:
             if self._asked is not None and time.monotonic() - self._asked > self._patience:
-                raise ConnectionError(errno.ETIMEDOUT, f"no answer for {self._patience:g} s") from None
+                raise self._broken(f"no answer for {self._patience:g} s") from None
             raise
+        except OSError as error:
+            raise self._broken(error.strerror or str(error)) from error
         self._asked = None
         return data
 
@@ -70,10 +74,16 @@ class Wire(socket.socket):
         except TimeoutError:
             self._stuck = self._stuck or time.monotonic()
             if time.monotonic() - self._stuck > self._patience:
-                raise ConnectionError(errno.ETIMEDOUT, f"nothing was taken for {self._patience:g} s") from None
+                raise self._broken(f"nothing was taken for {self._patience:g} s") from None
             raise
+        except OSError as error:
+            raise self._broken(error.strerror or str(error)) from error
         self._stuck = None
         return sent
+
+    def _broken(self, reason: str) -> ConnectionError:
+        self.trouble = self.trouble or reason
+        return ConnectionError(errno.ECONNRESET, reason)
 
 
 def _on_request(channel: paramiko.Channel, message: paramiko.Message) -> None:

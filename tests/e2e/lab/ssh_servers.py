@@ -117,8 +117,8 @@ def serving(argv: list[str], directory: Path, port: int, env: dict[str, str]) ->
     with log.open("wb") as output:
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env,
                                    start_new_session=True)
-    section = Ssh(host="127.0.0.1", port=port, user=getpass.getuser(), key_file=str(directory / "id"),
-                  password_env=None, work_dir="/opt/panthorlab")
+    section = Ssh.model_validate(
+        {"host": "127.0.0.1", "port": port, "user": getpass.getuser(), "key_file": str(directory / "id")})
     server = Server(process, section, directory, argv)
     try:
         wait_listening(process, port, log)

@@ -119,7 +119,8 @@ WORDS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters=
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(WORDS, max_size=8), st.dictionaries(st.from_regex(r"\AV_[a-z]{1,3}\Z"), WORDS, max_size=3))
 def test_words_arrive_as_they_are(shell: SshShell, words: list[str], env: dict[str, str]) -> None:
-    show = 'for word;do printf %s\\\\0 "$word";done;for v in ' + " ".join(env) + ';do eval "printf %s\\\\\\\\0 \\"\\$$v\\"";done'
+    show = "".join(f'printf "%s\\0" "${name}";' for name in env)
+    show = f'for word;do printf "%s\\0" "$word";done;{show}'
     done = shell.run(["sh", "-c", show, "sh", *words], timeout=30, env=env)
     assert done.stdout == b"".join(word.encode() + b"\0" for word in [*words, *env.values()])
     assert (done.status, done.stderr) == (0, b"")
@@ -308,6 +309,37 @@ def test_put_files_says_which_path_is_a_directory(shell: SshShell, folder: str, 
     assert caught.value.errno == errno.EISDIR
     with pytest.raises(LabError, match="cannot be read"):
         shell.put_files({tmp_path / "none": f"{folder}/x"}, timeout=60)
+
+
+def test_put_files_without_sha256sum_reads_back(
+    server: Server, shell: SshShell, folder: str, there: Callable[[str], Path], tmp_path: Path
+) -> None:
+    if "dropbear" not in server.argv[-1]:
+        pytest.skip("only the board with BusyBox can be robbed of it")
+    source, program = tmp_path / "source", there("/bin/sha256sum")
+    source.write_bytes(os.urandom(100_000))
+    program.unlink()
+    try:
+        for _ in range(2):
+            assert shell.put_files({source: f"{folder}/file"}, timeout=60) == (f"{folder}/file",)
+            assert there(f"{folder}/file").read_bytes() == source.read_bytes()
+    finally:
+        program.symlink_to("/bin/busybox")
+
+
+def test_a_damaged_upload_is_never_seen(own: Server, tmp_path: Path) -> None:
+    """The board's disk is bad: what it reads is not what was sent."""
+    work, source = tmp_path / "work", tmp_path / "source"
+    work.mkdir()
+    source.write_bytes(b"good")
+    (work / "sha256sum").write_text(f"#!/bin/sh\necho {'0' * 64}  -\n")
+    (work / "sha256sum").chmod(0o755)
+    own.section = own.section.model_copy(update={"work_dir": str(work)})
+    shell = shell_on(own)
+    with pytest.raises(LabError, match="reached the board damaged"):
+        shell.put_files({source: f"{work}/target"}, timeout=60)
+    assert [entry.name for entry in work.iterdir()] == ["sha256sum"]
+    shell.close()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root, to mount a small tmpfs")

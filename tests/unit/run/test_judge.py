@@ -72,7 +72,7 @@ def test_faults_never_outnumber_terminations() -> None:
     ids=[
         "no-end-marker", "rebooted", "report-of-no-boot", "log-of-another-boot", "log-of-no-boot", "sequence-gap",
         "no-begin-marker", "report-cut-off", "unmodelled", "lab-died",
-    ],  # fmt: skip
+    ],
 )
 def test_holes_are_errors_never_passes(hole: dict[str, object]) -> None:
     event = judge(WORK, replace(CLEAN, **hole))  # type: ignore[arg-type]

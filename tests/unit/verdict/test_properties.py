@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -114,7 +115,8 @@ def _any_run(draw: st.DrawFn) -> tuple[list[IterationResult], list[TestResult], 
     for side in Side:
         for n in range(draw(st.integers(1, 3))):
             outcome, blame = draw(outcomes)
-            boots.append(BootResult(f"{side}-{n}", side, "b", outcome, blame, booted=draw(st.booleans())))
+            board = draw(st.sampled_from(["a", "b"]))
+            boots.append(BootResult(f"{side}-{n}", side, board, outcome, blame, booted=draw(st.booleans())))
     iterations, tests = [], []
     for n in range(draw(st.integers(0, 40))):
         boot = draw(st.sampled_from(boots))
@@ -124,6 +126,7 @@ def _any_run(draw: st.DrawFn) -> tuple[list[IterationResult], list[TestResult], 
         iterations.append(IterationResult(
             str(n), boot.side, boot.id, workload, role, outcome, blame, faulty=int("mmu-fault" in kinds), kinds=kinds,
             signatures=frozenset(f"{kind}:{draw(st.integers(0, 2))}" for kind in kinds), declared_kinds=FAULT,
+            cut=outcome is Outcome.MISS and draw(st.booleans()),
         ))
         tests.append(TestResult(f"t{n % 3}", boot.side, outcome, blame, str(n), boot.id))
     return iterations, tests, boots
@@ -157,3 +160,17 @@ def test_spoiling_an_iteration_of_after_never_makes_a_fix(
     ]
     assert _judge(spoiled).exit != 0
     assert _judge(spoiled, Expect.NO_CHANGE).exit != 0
+
+
+@given(run=_any_run())
+@settings(max_examples=40, deadline=None)
+def test_names_of_boards_do_not_matter(
+    run: tuple[list[IterationResult], list[TestResult], list[BootResult]],
+) -> None:
+    iterations, tests, boots = run
+    names = {"a": "zebra", "b": "ant"}
+    renamed = [replace(boot, board=names[boot.board]) for boot in boots]
+    was, now = (_judge(iterations, tests=tests, boots=some) for some in (boots, renamed))
+    assert was.verdict == now.verdict
+    for one, other in ((was.p_fewer, now.p_fewer), (was.p_more, now.p_more)):
+        assert one == other or (one is not None and one == pytest.approx(other, rel=1e-9))

@@ -6,10 +6,12 @@ panthor has no shutdown hook, so it is unbound first: a GPU at work would go on 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from contextlib import closing
 
-from panthorlab.board.api import RemoteFileError, Shell
-from panthorlab.board.real.devicetree import has_memory
+from panthorlab.board.api import Hazard, RemoteFileError, Shell
+from panthorlab.board.real.devicetree import has_its, has_memory
 from panthorlab.board.real.known_good import bring_up
 from panthorlab.board.real.methods.module_swap import work_dir
 from panthorlab.board.real.panthor_driver import TINY, PanthorDriver
@@ -18,6 +20,8 @@ from panthorlab.errors import LabError
 
 LOADED = "/sys/kernel/kexec_loaded"
 DISABLED = "/proc/sys/kernel/kexec_load_disabled"
+EFI = "/sys/firmware/efi/fw_platform_size"
+NO_LPI = re.compile(r"\birqchip\.gicv3_nolpi(?:=(?:1|y|Y|on|true))?(?:\s|$)")
 OTHERWISE = "or use another boot method"
 
 
@@ -47,7 +51,7 @@ class Kexec:
             raise LabError(f"board {rig.name}: kexec: {reason}")
         driver = PanthorDriver(shell, work_dir(rig), limits.probe)
         rig.progress("uploading the kernel")
-        driver.install_programs(booting.kernel)
+        driver.install(booting.kernel)
         image, dtb = _upload(shell, rig, booting)
         rig.progress("loading it by kexec")
         load(shell, rig.file.boot.kexec.program, image, dtb, booting.command_line, limits.load)
@@ -69,12 +73,7 @@ class Kexec:
 def impossible(shell: Shell, rig: Rig) -> str | None:
     """Why the running kernel cannot start another one, with what to do."""
     release = shell.get("/proc/sys/kernel/osrelease").decode("ascii", "replace").strip()
-    if rig.file.known_good and release != rig.file.known_good:
-        return (f"{release} is running, and kexec starts from the known-good kernel {rig.file.known_good}; reset the "
-                f"board {OTHERWISE}")
-    try:
-        shell.get(LOADED)
-    except RemoteFileError:
+    if not _exists(shell, LOADED):
         return f"the running kernel {release} has no kexec: boot one with CONFIG_KEXEC_FILE {OTHERWISE}"
     try:
         disabled = shell.get(DISABLED).strip() != b"0"
@@ -83,11 +82,45 @@ def impossible(shell: Shell, rig: Rig) -> str | None:
     if disabled:
         return ("kexec is switched off until the next boot (sysctl kernel.kexec_load_disabled=1): look for it in "
                 f"/etc/sysctl.d of the board {OTHERWISE}")
+    if reason := _interrupts_write(shell):
+        return reason
     program = rig.file.boot.kexec.program
     done = shell.run([program, "--version"], timeout=rig.file.time_limits.answer)
     if done.status in (126, 127):
         return f"{program} is not on the board: install kexec-tools there (apt install kexec-tools) {OTHERWISE}"
     return None
+
+
+def check_quiet(hazards: Iterable[Hazard]) -> None:
+    """Raise LabError if an emulated GPU was still at work when the kernel handed over: what the next kernel does then
+    is no evidence, for a real GPU would have written into it."""
+    for hazard in hazards:
+        if hazard.kind == "dma-after-shutdown":
+            raise LabError(hazard.text, hint="was panthor bound again, or another driver at the GPU?")
+
+
+def _interrupts_write(shell: Shell) -> str | None:
+    """A GICv3 with message-signalled interrupts (LPIs) keeps tables in memory and cannot be told to let go of them. The
+    next kernel knows of them only by EFI; without it, it puts itself where they are, and is overwritten."""
+    if _exists(shell, EFI) or NO_LPI.search(shell.get("/proc/cmdline").decode("utf-8", "replace")):
+        return None
+    try:
+        tree = shell.get("/sys/firmware/fdt")
+    except RemoteFileError as error:
+        return f"whether the interrupt controller keeps tables in memory cannot be seen ({error}); {OTHERWISE}"
+    if not has_its(tree):
+        return None
+    return ("the interrupt controller (GICv3 ITS) goes on using memory of this kernel after kexec, and the board was "
+            "not booted by EFI, which would reserve it: boot the known-good kernel with `irqchip.gicv3_nolpi=1` "
+            f"{OTHERWISE}")
+
+
+def _exists(shell: Shell, path: str) -> bool:
+    try:
+        shell.get(path)
+    except RemoteFileError:
+        return False
+    return True
 
 
 def load(shell: Shell, program: str, image: str, dtb: str | None, command_line: str, timeout: float) -> None:

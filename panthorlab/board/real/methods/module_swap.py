@@ -57,10 +57,10 @@ class ModuleSwap:
         if reason := unsuited(kernel) or unfit(shell, kernel):
             raise LabError(f"board {rig.name}: module-swap: {reason}")
         driver = PanthorDriver(shell, work_dir(rig), rig.file.time_limits.probe)
-        rig.progress("uploading modules")
+        rig.progress("exchanging panthor")
         driver.install(kernel)
         exchange(driver, kernel, fresh=booting.fresh, shim=rig.file.emulated_gpu is not None)
-        rig.progress("panthor exchanged")
+        rig.progress("GPU probed")
 
 
 def work_dir(rig: Rig) -> str:
@@ -69,18 +69,19 @@ def work_dir(rig: Rig) -> str:
 
 
 def exchange(driver: PanthorDriver, kernel: Kernel, *, fresh: bool, shim: bool) -> None:
-    """From whatever panthor is loaded to that of `kernel`, installed already, probed, in a log of its own.
+    """From whatever panthor is loaded to that of `kernel`, probed, in a log of its own.
 
-    `fresh`: this is the first load of the boot; the log of the boot is its log, and a right module that is loaded
-    already may stay.
+    `fresh`: this is the first load of the boot. A right module that is loaded already may then stay, and the log of the
+    boot is its log, unless there was another module before it.
     """
     shell = driver.shell
     present = read_identity(shell, [PANTHOR]).get(PANTHOR)
-    if present is not None and not (fresh and present == kernel.modules[PANTHOR]):
+    stays = fresh and present == kernel.modules[PANTHOR]
+    if present is not None and not stays:
         driver.unload()
         if reason := splat(shell):
             raise LabError(f"unloading panthor hurt the running kernel: {reason}", hint="boot it anew")
-    if not fresh:
+    if not (fresh and (stays or present is None)):
         driver.mark(kernel.modules[PANTHOR])
     driver.load(kernel, shim=shim)
     driver.wait_probed()

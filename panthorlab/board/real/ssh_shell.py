@@ -1,0 +1,347 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A `SecureShell` over one SSH connection: each command has a channel of its own and a thread that feeds its callbacks.
+
+Memory is bounded by SSH's windows: a slow callback holds back its own command and nothing else. One more thread asks
+the board every few seconds whether it is there, so that a dead one is noticed while nothing is said.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import paramiko
+
+from panthorlab.board.api import Completed
+from panthorlab.board.real import remote_files, ssh_command
+from panthorlab.board.real.ssh_process import START_TIMEOUT, WINDOW, OnBytes, SshProcess
+from panthorlab.board.real.ssh_wire import Login, UnpinnedKeyError, what_happened
+from panthorlab.errors import LabError, PanthorlabError
+
+FILE_TIMEOUT: Final = 60.0
+KILL_TIMEOUT: Final = 10.0
+KEEPALIVE: Final = 5.0
+"""Seconds between two questions whether the board is there."""
+PATIENCE: Final = 20.0
+"""Seconds that a question may stay unanswered before the connection counts as lost."""
+MOST_COMMANDS: Final = 8
+"""At the same time. OpenSSH allows 10 channels; one is for files, one for kills."""
+_CHUNK: Final = 1 << 15
+
+
+class SshShell:
+    """Commands and files on a board over SSH (`SecureShell`). Made by `ssh.connect`. Thread-safe; callbacks may use it.
+
+    `why_lost` says what the board died of when the connection has ended; without it, that is a LabError.
+    """
+
+    def __init__(
+        self, login: Login, *, board: str, env: Mapping[str, str], login_again: Callable[[float], Login],
+        why_lost: Callable[[], PanthorlabError] | None = None, keepalive: float = KEEPALIVE,
+    ) -> None:
+        self._login, self._board, self._env = login, board, dict(env)
+        self._login_again, self._why_lost, self._keepalive = login_again, why_lost, keepalive
+        self._changed = threading.Condition()
+        self._running: set[SshProcess] = set()
+        self._slots = threading.BoundedSemaphore(MOST_COMMANDS)
+        self._killing = threading.Lock()
+        self._reapers: list[threading.Thread] = []
+        self._pings = self._pongs = 0
+        self._closing = self._closed = self._out_of_reach = False
+        self._monitor = threading.Thread(target=self._keep_asking, name=f"ssh-{board}", daemon=True)
+        self._monitor.start()
+        self._idle, self._dialing = [login], threading.Lock()
+        self._one_by_one = "dropbear" in login.transport.remote_version.lower()
+        self.boot_id = ""
+
+    # -- Shell ------------------------------------------------------------------------------------------------
+
+    def start(
+        self, argv: Sequence[str], *, on_stdout: OnBytes, on_stderr: OnBytes | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> SshProcess:
+        """Start argv (no shell), its stdin empty. Callbacks get raw chunks in order, all from one thread of this
+        command; while they take their time, the command is held back once SSH's window is full."""
+        streams = on_stdout, on_stderr or (lambda _data: None)
+        return self._start(argv, env, streams, with_stdin=False, timeout=START_TIMEOUT)
+
+    def run(
+        self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None, stdin: bytes = b"",
+    ) -> Completed:
+        """Run argv to its end; a non-zero status is no exception. At the deadline it is killed: LabError."""
+        stdout, stderr = bytearray(), bytearray()
+        deadline = time.monotonic() + timeout
+        process = self._start(argv, env, (stdout.extend, stderr.extend), with_stdin=bool(stdin), timeout=timeout)
+        try:
+            if stdin:
+                self._feed(process, stdin, deadline)
+            status = process.wait(max(0.0, deadline - time.monotonic()))
+        except BaseException:
+            process.kill()
+            raise
+        return Completed(tuple(argv), status, bytes(stdout), bytes(stderr))
+
+    def put(self, data: bytes, path: str, *, mode: int = 0o644) -> None:
+        """Write a file on the board, whole or not at all; in place below /proc and /sys. Raises RemoteFileError."""
+        remote_files.put(self, data, path, mode=mode, timeout=FILE_TIMEOUT + len(data) / remote_files.SLOWEST)
+
+    def get(self, path: str) -> bytes:
+        """Read a file of the board, also from /proc and /sys (a stream like /dev/kmsg: what it holds now)."""
+        return remote_files.get(self, path, timeout=FILE_TIMEOUT)
+
+    def put_files(self, files: Mapping[Path, str], *, timeout: float) -> tuple[str, ...]:
+        """Bring files of the host onto the board, with their modes, proved by SHA-256; those that are right already
+        stay. Gives the paths that were written. Raises RemoteFileError, LabError."""
+        return remote_files.put_files(self, files, timeout=timeout)
+
+    # -- SecureShell ------------------------------------------------------------------------------------------
+
+    def ping(self, timeout: float) -> bool:
+        """Whether the board's SSH server answers in time. Raises what the board died of if the connection is lost."""
+        with self._changed:
+            self._pings += 1
+            wanted = self._pings
+            self._changed.notify_all()
+        return self._await(lambda: self._pongs >= wanted, timeout)
+
+    def close(self) -> None:
+        """Kill what still runs, as far as the board can be reached, and hang up. Idempotent."""
+        with self._changed:
+            if self._closing:
+                return
+            self._closing = True
+            self._changed.notify_all()
+            running = list(self._running)
+        for process in running:
+            if self.lost is None:
+                process.kill()
+        with self._changed:
+            self._closed = True
+            idle = [login for login in self._idle if login is not self._login]
+        for login in (*idle, self._login):
+            login.close()
+        for process in running:
+            if process.thread is not threading.current_thread():
+                process.thread.join(KILL_TIMEOUT)
+        for thread in (*self._reapers, self._monitor):
+            if thread is not threading.current_thread():
+                thread.join(KILL_TIMEOUT)
+
+    @property
+    def lost(self) -> str | None:
+        """Why the connection has ended, if it has."""
+        transport = self._login.transport
+        if transport.is_active():
+            return None
+        if self._closing:
+            return "it was closed"
+        return self._login.wire.trouble or "the board hung up"
+
+    def gone(self, login: Login | None = None) -> PanthorlabError:
+        """The error for whoever needs a connection that is no more."""
+        if self._why_lost is not None and not self._closing:
+            return self._why_lost()
+        reason = self.lost or (login or self._login).wire.trouble or "the board hung up"
+        return LabError(f"the SSH connection to board {self._board} is lost: {reason}")
+
+    def borrow(self, title: str) -> Login:
+        """A connection for one more command, until `give_back`. Dropbear gets a new one while the first is in use: it
+        mixes up channels that end and begin at the same time (2022.83: a dead channel, or `Failed assertion`)."""
+        if not self._one_by_one:
+            return self._login
+        with self._changed:
+            while self._idle:
+                login = self._idle.pop()
+                if login is self._login or login.transport.is_active():
+                    return login
+        try:
+            with self._dialing:  # it also drops those that come at the same time
+                return self._login_again(START_TIMEOUT)
+        except (UnpinnedKeyError, OSError, EOFError, paramiko.SSHException) as error:
+            if self.lost is not None:
+                raise self.gone() from error
+            raise LabError(f"board {self._board} took no further SSH connection for `{title}`: "
+                           f"{what_happened(error)}") from error
+
+    def give_back(self, login: Login) -> None:
+        """The command has ended."""
+        with self._changed:
+            if self._one_by_one and not self._closed:
+                self._idle.append(login)
+            elif login is not self._login:
+                login.close()
+
+    def open_sftp(self, timeout: float) -> paramiko.SFTPClient | None:
+        """None if the board's SSH server has no SFTP, or is Dropbear (see `borrow`)."""
+        if self._one_by_one:
+            return None
+        channel: paramiko.Channel | None = None
+        try:
+            channel = self._login.transport.open_session(WINDOW, timeout=timeout)
+            channel.settimeout(timeout)
+            timer = threading.Timer(timeout, channel.close)
+            timer.start()
+            try:
+                channel.invoke_subsystem("sftp")
+                return paramiko.SFTPClient(channel)
+            finally:
+                timer.cancel()
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            if channel is not None:
+                channel.close()
+            if self.lost is not None:
+                raise self.gone() from error
+            return None
+
+    # -- for processes ----------------------------------------------------------------------------------------
+
+    def change(
+        self, process: SshProcess, *, status: int | None = None, error: BaseException | None = None,
+        begun: bool = False, done: bool = False,
+    ) -> None:
+        """Something has happened to the process: wake up whoever waits for that. The first error stays."""
+        with self._changed:
+            process.status = process.status if status is None else status
+            process.error = process.error or error
+            process.begun = process.begun or begun
+            process.done = process.done or done
+            if done:
+                self._running.discard(process)
+            self._changed.notify_all()
+
+    def wait_process(self, process: SshProcess, timeout: float) -> int:
+        if threading.current_thread() is process.thread:
+            raise RuntimeError("a callback may not wait for its own command")
+        self._await(lambda: process.ended, timeout)
+        if process.error is not None:
+            if not process.done:  # a callback has failed, and the command goes on
+                process.kill()
+            raise process.error
+        if process.status is None:
+            raise LabError(f"`{process.title}` on board {self._board} did not end within {timeout:g} s",
+                           hint="a hung program or a stuck driver: see the console log and /dev/kmsg of the run")
+        return process.status
+
+    def kill_process(self, process: SshProcess) -> None:
+        """As far as the board can be reached; else the command is given up."""
+        with self._changed:
+            self._changed.wait_for(lambda: process.begun or process.done, KILL_TIMEOUT)
+        if process.done and (process.status is not None or process.pid is None):
+            return
+        if process.pid is None:
+            process.give_up()
+        elif self._closed or (self.lost is None and self._kill(process.pid)):
+            return
+        else:  # it may outlive its connection; nobody shall wait for a board that may be dead
+            reaper = threading.Thread(target=self._kill_anew, args=(process.pid,), name="ssh-reaper", daemon=True)
+            with self._changed:
+                self._reapers.append(reaper)
+            reaper.start()
+
+    def _kill_anew(self, pid: int) -> None:
+        """By a new connection. One attempt that fails is enough: then the board is out of reach."""
+        with self._killing:
+            if self._out_of_reach:
+                return
+            try:
+                login = self._login_again(KILL_TIMEOUT)
+            except (PanthorlabError, UnpinnedKeyError, OSError, EOFError, paramiko.SSHException):
+                self._out_of_reach = True  # who waits for the command hears of the loss; nothing more can be done
+                return
+            try:
+                self._kill(pid, login)
+            finally:
+                login.close()
+
+    def _kill(self, pid: int, login: Login | None = None) -> bool:
+        """False if the board could not be told."""
+        argv = ["/bin/sh", "-c", ssh_command.KILL, "sh", self.boot_id, str(pid)]
+        killer = SshProcess(self, argv, {}, (_ignore, _ignore), login=login)
+        killer.refusal_time = 1.0  # all channels may be taken, then a new connection helps
+        killer.thread.start()
+        with self._changed:
+            self._changed.wait_for(lambda: killer.done, KILL_TIMEOUT)
+        killer.give_up()
+        return killer.status == 0
+
+    # -- its own ----------------------------------------------------------------------------------------------
+
+    def _start(
+        self, argv: Sequence[str], env: Mapping[str, str] | None, streams: tuple[OnBytes, OnBytes], *,
+        with_stdin: bool, timeout: float,
+    ) -> SshProcess:
+        deadline = time.monotonic() + min(timeout, START_TIMEOUT)
+        process = SshProcess(self, argv, {**self._env, **(env or {})}, streams, with_stdin=with_stdin)
+        if not self._slots.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise LabError(f"{MOST_COMMANDS} commands run on board {self._board} already: no room for "
+                           f"`{process.title}`")
+        process.at_end = self._slots.release
+        with self._changed:
+            if self._closing or self.lost is not None:
+                self._slots.release()
+                raise self.gone()
+            self._running.add(process)
+        process.thread.start()
+        try:
+            self._await(lambda: process.begun or process.ended, max(0.0, deadline - time.monotonic()))
+            if process.error is not None and not process.begun:
+                raise process.error
+            if not process.begun and not process.ended:
+                raise LabError(f"board {self._board} did not begin `{process.title}` within {timeout:g} s")
+        except BaseException:
+            process.give_up()
+            raise
+        return process
+
+    def _feed(self, process: SshProcess, data: bytes, deadline: float) -> None:
+        """All of `data` and then end-of-file to the process, as fast as it reads; less if it ends before."""
+        channel = process.channel
+        assert channel is not None  # noqa: S101  it has begun
+        sent = 0
+        try:
+            while sent < len(data):
+                channel.settimeout(max(0.001, deadline - time.monotonic()))
+                taken = channel.send(data[sent:sent + _CHUNK])
+                if not taken:
+                    return
+                sent += taken
+            channel.shutdown_write()
+        except TimeoutError:
+            raise LabError(f"`{process.title}` on board {self._board} read {sent} of {len(data)} bytes of its input "
+                           "before the deadline") from None
+        except (OSError, EOFError, paramiko.SSHException):
+            pass  # it has ended, or the connection has: `wait` knows
+
+    def _await(self, done: Callable[[], bool], timeout: float) -> bool:
+        """Wait until `done()`; False at the deadline. Raises what the board died of if the connection goes first."""
+        with self._changed:
+            self._changed.wait_for(lambda: done() or self.lost is not None, timeout)
+            if done():
+                return True
+            if self.lost is None:
+                return False
+        raise self.gone()
+
+    def _keep_asking(self) -> None:
+        transport = self._login.transport
+        while transport.is_active() and not self._closing:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closing or self._pings > self._pongs, self._keepalive)
+                asked = self._pings
+            self._login.wire.ask()
+            with suppress(OSError, EOFError, paramiko.SSHException):  # then it is no longer active
+                transport.global_request("keepalive@openssh.com", wait=True)
+            if transport.is_active():
+                with self._changed:
+                    self._pongs = asked
+                    self._changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()
+
+
+def _ignore(_data: bytes) -> None:
+    pass
