@@ -14,9 +14,10 @@ import yaml
 from panthorlab.board.real.file import RealFile
 from panthorlab.board.real.hostkeys import known_hosts
 from panthorlab.board.real.rig import open_rig
-from panthorlab.kernel.job import build_side, prepare_kernel
+from panthorlab.kernel.job import build_side, find_kernel, prepare_kernel
 from tests.e2e.lab.labgrid_server import Labgrid, serve
 from tests.virtual_lab.command import FRAGMENTS
+from tests.virtual_lab.fixtures import known_good
 from tests.virtual_lab.lab import Lab, Position
 
 pytestmark = [pytest.mark.e2e, pytest.mark.full]
@@ -26,8 +27,9 @@ MARK = "# The same board by other ways:\n"
 @pytest.fixture(scope="module")
 def position(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Position]:
     folder = tmp_path_factory.mktemp("virtual-lab")
-    kernel = build_side(prepare_kernel(None, fragments=FRAGMENTS), log=folder / "build.log",
-                        progress=lambda *_text: None)
+    name, log = known_good(), folder / "build.log"
+    kernel = find_kernel(name, log=log) if name else \
+        build_side(prepare_kernel(None, fragments=FRAGMENTS), log=log, progress=lambda *_text: None)
     with Lab(folder, kernel, 1, print) as lab:
         yield lab.positions[0]
 

@@ -16,7 +16,7 @@ from panthorlab.lava.job import Counted, iterate_arguments
 from panthorlab.lava.main import declared
 from panthorlab.run.kernels import resolve_kernel
 from panthorlab.run.suites import all_suites
-from tests.virtual_lab.rootfs import user_space
+from tests.virtual_lab import packages
 
 pytestmark = pytest.mark.e2e
 
@@ -31,7 +31,8 @@ def overlay(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tree = tmp_path_factory.mktemp("overlay")
     for folder in ("bin", "opt/panthorlab"):
         (tree / folder).mkdir(parents=True)
-    (tree / "bin/busybox").write_bytes((user_space(print) / "usr/bin/busybox").read_bytes())
+    busybox = packages.unpacked(("busybox-static",), "arm64", print) / "usr/bin/busybox"
+    (tree / "bin/busybox").write_bytes(busybox.read_bytes())
     (tree / "opt/panthorlab" / SCRIPT).write_bytes((Path(panthorlab.__file__).parent / "lava" / SCRIPT).read_bytes())
     for command in ("case", "raise"):
         (tree / f"bin/lava-test-{command}").write_text(f'#!/bin/sh\necho "lava-test-{command} $*"\n')
