@@ -20,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+import console_intake  # noqa: E402
 import cs_interpreter  # noqa: E402
 import log_scan  # noqa: E402
 import on_board  # noqa: E402
@@ -89,6 +90,13 @@ def scan(_: Settings) -> Iterator[Figure]:
         yield Figure(f"log scan, 32 MiB, {faults} faults, best", f"{goal} MiB/s", f"{rate:.0f} MiB/s")
 
 
+def console(_: Settings) -> Iterator[Figure]:
+    rates = {name: console_intake.measure(name, 16 << 20) for name in console_intake.TRANSPORTS}
+    least = min(rates.values(), key=lambda rate: rate.processor)
+    yield Figure("console intake, findings on, least", "≥ 20 MiB/s", str(least),
+                 {name: str(rate) for name, rate in rates.items()})  # fmt: skip
+
+
 def cold(_: Settings) -> Iterator[Figure]:
     """Everything is downloaded and built anew, into a cache of its own, which is then deleted."""
     with tempfile.TemporaryDirectory(prefix="panthorlab-cold-") as scratch:
@@ -101,6 +109,7 @@ def cold(_: Settings) -> Iterator[Figure]:
 
 ROWS: dict[str, Rows] = {
     "boot": boot, "iteration": iteration, "register": register, "job": job, "interpreter": interpreter, "scan": scan,
+    "console": console,
     "claim": claim, "default": default, "memory": memory,
 }  # fmt: skip
 

@@ -8,25 +8,21 @@ Packages are unpacked, never installed: no maintainer script runs.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import shutil
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
+from panthorlab import apt, spawn
 from panthorlab.errors import LabError
 
 APT_HELPER = "/usr/lib/apt/apt-helper"
-KEYRINGS = ("/usr/share/keyrings", "/etc/apt/trusted.gpg.d")
-_APT_TIMEOUT = 300.0
 _DOWNLOAD_TIMEOUT = 1800.0
 _UNPACK_TIMEOUT = 120.0
-_HINT = "check the network, proxy and apt settings: the machine's own `apt-get update` must work"
 _USR_MERGED = ("bin", "sbin", "lib", "lib64")
 Progress = Callable[[str], None]
 
@@ -78,75 +74,30 @@ def parse_print_uris(text: str, mirror: str) -> list[Deb]:
 
 def architecture() -> str:
     """The machine's, in Debian's words (`amd64`)."""
-    return _run(["dpkg", "--print-architecture"], env=None).strip()
+    return apt.run(["dpkg", "--print-architecture"]).strip()
 
 
 def debian_mirror() -> str:
     """Where the machine's own apt gets Debian itself from: a URI that ends in `/`. Raises LabError if it has none."""
-    targets = _run(["apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)"], env=None)
-    for line in targets.splitlines():
-        origin, _, rest = line.partition("|")
-        label, _, uri = rest.partition("|")
-        if (origin, label) == ("Debian", "Debian"):
-            return _plain(uri).rstrip("/") + "/"
-    raise LabError("this machine's apt knows no Debian mirror", hint="on Debian: run `apt-get update` first")
-
-
-def _plain(uri: str) -> str:
-    """The first mirror of a `mirror+file:/LIST` source, as cloud images of Debian have them; else the URI itself."""
-    parts = urlsplit(uri)
-    if not parts.scheme.startswith("mirror"):
-        return uri
-    listing = parts.path.rstrip("/")
-    try:
-        return next(line.split()[0] for line in Path(listing).read_text().splitlines()
-                    if line.strip() and not line.startswith("#"))
-    except (OSError, StopIteration) as error:
-        raise LabError(f"apt's mirror list {listing} cannot be read", hint=_HINT) from error
+    return apt.mirrors()["debian"] + "/"
 
 
 class PrivateApt:
     """apt on `suites` of `mirror`, with all its state in `folder`; for the machine's own architecture by default."""
 
     def __init__(self, folder: Path, mirror: str, suites: Sequence[str], architecture: str | None = None) -> None:
-        self._folder, self._mirror, self._suites = folder, mirror, tuple(suites)
-        self._architecture = architecture
-        for part in ("lists/partial", "cache/archives/partial", "keys", "empty"):
-            (folder / part).mkdir(parents=True, exist_ok=True)
-        (folder / "status").touch()
-        (folder / "sources.list").write_text("".join(f"deb {mirror} {suite} main\n" for suite in suites))
-        for source in (path for ring in KEYRINGS for path in sorted(Path(ring).glob("debian-archive-*"))):
-            shutil.copyfile(source, folder / "keys" / source.name)
-        (folder / "apt.conf").write_text(self._settings())
-
-    def _settings(self) -> str:
-        """Only how the machine's apt fetches (proxies, time-outs) is taken over; none of its hooks."""
-        dump = _run(["apt-config", "dump", "--no-empty"], env=None)
-        empty = self._folder / "empty"
-        own = {
-            "Dir::State": self._folder, "Dir::State::status": self._folder / "status",
-            "Dir::State::lists": self._folder / "lists", "Dir::Cache": self._folder / "cache",
-            "Dir::Etc::sourcelist": self._folder / "sources.list", "Dir::Etc::sourceparts": empty,
-            "Dir::Etc::main": empty / "none", "Dir::Etc::parts": empty,
-            "Dir::Etc::preferences": empty / "none", "Dir::Etc::preferencesparts": empty,
-            "Dir::Etc::trusted": empty / "none", "Dir::Etc::trustedparts": self._folder / "keys",
-            "APT::Install-Recommends": "false", "APT::Sandbox::User": "root",
-            "Acquire::Languages": "none", "Acquire::ForceHash": "SHA256",
-        }
-        if self._architecture:
-            own |= {"APT::Architecture": self._architecture, "APT::Architectures": self._architecture}
-        fetching = [line for line in dump.splitlines() if line.startswith("Acquire::")]
-        return "\n".join([*fetching, *(f'{name} "{value}";' for name, value in own.items())]) + "\n"
+        self._mirror, self._suites = mirror, tuple(suites)
+        self._apt = apt.PrivateApt(folder)
+        self._apt.configure([f"deb {mirror} {suite} main" for suite in suites], architecture)
 
     def resolve(self, *packages: str) -> list[Deb]:
         """`packages` from the last of the suites, with all they depend on. Raises LabError."""
-        env = {**os.environ, "APT_CONFIG": str(self._folder / "apt.conf"), "LC_ALL": "C"}
-        _run(["apt-get", "update", "-qq"], env=env)
-        uris = _run(["apt-get", "install", "-y", "-qq", "--print-uris", "--download-only", "-t", self._suites[-1],
-                     *packages], env=env)
+        apt.run(["apt-get", "update", "-qq"], env=self._apt.env)
+        uris = apt.run(["apt-get", "install", "-y", "-qq", "--print-uris", "--download-only", "-t", self._suites[-1],
+                        *packages], env=self._apt.env)
         debs = parse_print_uris(uris, self._mirror)
         if not debs:
-            raise LabError(f"apt finds no {' '.join(packages)} in {' '.join(self._suites)}", hint=_HINT)
+            raise LabError(f"apt finds no {' '.join(packages)} in {' '.join(self._suites)}", hint=apt.HINT)
         return debs
 
 
@@ -166,7 +117,7 @@ def download(debs: Sequence[Deb], mirror: str, store: Path, on_progress: Progres
         for deb, path in wanted:
             got = Path(temporary, path.name)
             if not _is(got, deb):
-                raise LabError(f"{deb.name} was not downloaded, or is not the file it should be", hint=_HINT)
+                raise LabError(f"{deb.name} was not downloaded, or is not the file it should be", hint=apt.HINT)
             got.replace(path)
     return paths
 
@@ -189,11 +140,11 @@ def _fetch(argv: Sequence[str], folder: Path, count: int, on_progress: Progress)
     deadline = time.monotonic() + _DOWNLOAD_TIMEOUT
     said = 0
     with tempfile.TemporaryFile() as output:
-        with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output) as process:
+        with spawn.spawn(argv, stdout=output, stderr=output) as process:
             try:
                 while process.poll() is None:
                     if time.monotonic() > deadline:
-                        raise LabError(f"packages were not downloaded within {_DOWNLOAD_TIMEOUT:g} s", hint=_HINT)
+                        raise LabError(f"packages were not downloaded within {_DOWNLOAD_TIMEOUT:g} s", hint=apt.HINT)
                     try:
                         process.wait(0.5)
                     except subprocess.TimeoutExpired:
@@ -207,7 +158,7 @@ def _fetch(argv: Sequence[str], folder: Path, count: int, on_progress: Progress)
         said_last = output.read().decode("utf-8", "replace")
     if process.returncode:
         errors = [line for line in said_last.splitlines() if line.startswith("E:")]
-        raise LabError(f"packages could not be downloaded: {' '.join(errors[:3]) or said_last[-300:]}", hint=_HINT)
+        raise LabError(f"packages could not be downloaded: {' '.join(errors[:3]) or said_last[-300:]}", hint=apt.HINT)
 
 
 def _is(path: Path, deb: Deb) -> bool:
@@ -215,17 +166,3 @@ def _is(path: Path, deb: Deb) -> bool:
         return path.stat().st_size == deb.size and hashlib.sha256(path.read_bytes()).hexdigest() == deb.sha256
     except FileNotFoundError:
         return False
-
-
-def _run(argv: Sequence[str], *, env: dict[str, str] | None) -> str:
-    try:
-        done = subprocess.run(argv, env=env, capture_output=True, stdin=subprocess.DEVNULL, timeout=_APT_TIMEOUT,
-                              check=False)
-    except FileNotFoundError as error:
-        raise LabError(f"there is no `{argv[0]}` here: not a Debian?") from error
-    except subprocess.TimeoutExpired as error:
-        raise LabError(f"`{' '.join(argv[:3])}` took longer than {_APT_TIMEOUT:g} s", hint=_HINT) from error
-    if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip()
-        raise LabError(f"`{' '.join(argv[:3])}` failed: {said[-500:]}", hint=_HINT)
-    return done.stdout.decode("utf-8", "replace")

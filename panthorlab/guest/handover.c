@@ -133,7 +133,8 @@ static int64_t mark_in(char *record)
 	return strncmp(text + 1, MARK, strlen(MARK)) ? -1 : seq;
 }
 
-static int log_start(void)
+/* Sequence number of the last mark, 0 if there is none, -1 on error. */
+static int64_t last_mark(void)
 {
 	const int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	char record[RECORD_MAX + 1];
@@ -141,13 +142,13 @@ static int log_start(void)
 	ssize_t n;
 
 	if (fd < 0)
-		return complain("/dev/kmsg");
+		return -1;
 	for (;;) {
 		n = read(fd, record, RECORD_MAX);
 		if (n < 0 && (errno == EPIPE || errno == EINTR))
 			continue;
 		if (n < 0 && errno != EAGAIN)
-			return complain("/dev/kmsg");
+			last = -1;
 		if (n <= 0)
 			break;
 		record[n] = 0;
@@ -155,7 +156,17 @@ static int log_start(void)
 		if (seq >= 0)
 			last = seq;
 	}
-	printf("%" PRId64 "\n", last);
+	close(fd);
+	return last;
+}
+
+static int log_start(void)
+{
+	const int64_t seq = last_mark();
+
+	if (seq < 0)
+		return complain("/dev/kmsg");
+	printf("%" PRId64 "\n", seq);
 	return 0;
 }
 
@@ -163,12 +174,18 @@ static int mark(const char *id)
 {
 	char line[256];
 	const int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
-	const int n = snprintf(line, sizeof(line), MARK "%s", id);
+	/* Without the newline it cannot be read before something else was printed: it could still go on. */
+	const int n = snprintf(line, sizeof(line), MARK "%s\n", id);
+	const int64_t before = last_mark();
 
 	if (n >= (int)sizeof(line))
 		errno = ENAMETOOLONG;
 	if (fd < 0 || n >= (int)sizeof(line) || write(fd, line, n) != n)
 		return complain("/dev/kmsg");
+	if (last_mark() <= before) {
+		fputs("handover: the kernel dropped the mark; it must run with printk.devkmsg=on\n", stderr);
+		return 1;
+	}
 	return log_start();
 }
 

@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""apt as a library of kernel sources: the machine's own, and a private one that sees the whole Debian archive.
-
-The private one has its own configuration, lists and an empty package status in the cache; the system's apt is
-neither read for packages nor changed. Only the mirror is taken from it, so that it works where the machine's apt works.
-"""
+"""apt as a library of kernel sources: the machine's own, and a private one that sees the whole Debian archive."""
 
 from __future__ import annotations
 
@@ -13,12 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from panthorlab import apt
 from panthorlab.errors import LabError
 from panthorlab.kernel.tools import run
 from panthorlab.paths import cache_dir
 
-KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-ARCHIVES = ("debian", "debian-security")
 LISTS_FRESH_SECONDS = 6 * 3600
 UPDATE_SECONDS = 300
 DOWNLOAD_SECONDS = 1800
@@ -90,17 +85,17 @@ class PrivateApt:
 
     def __init__(self, ring: Ring) -> None:
         self._ring = ring
-        self._dir = cache_dir("apt", ring.name)
-        self._stamp = self._dir / "updated"
+        self._apt = apt.PrivateApt(cache_dir("apt", ring.name))
+        self._stamp = self._apt.folder / "updated"
 
     def linux_sources(self, packages: Sequence[str]) -> list[SourcePackage]:
         """Every version of the source packages named that the ring has."""
-        done = run(["apt-cache", "showsrc", "--only-source", *packages], timeout=60, env=self._env(), ok=(0, 100))
+        done = run(["apt-cache", "showsrc", "--only-source", *packages], timeout=60, env=self._apt.env, ok=(0, 100))
         return parse_showsrc(done.stdout.decode(errors="replace"))
 
     def packages(self, name: str) -> list[BinaryPackage]:
         """Every version of a binary package that the ring has."""
-        return known_packages(name, self._env())
+        return known_packages(name, self._apt.env)
 
     def fresh(self) -> bool:
         """Whether the lists were fetched a short while ago."""
@@ -113,10 +108,10 @@ class PrivateApt:
     def update(self) -> None:
         """Fetch the indices. A suite that does not exist is no error; none at all is."""
         self._configure()
-        done = run(["apt-get", "update", "-q"], timeout=UPDATE_SECONDS, env=self._env(), ok=(0, 100))
+        done = run(["apt-get", "update", "-q"], timeout=UPDATE_SECONDS, env=self._apt.env, ok=(0, 100))
         if done.returncode == 0 or b"Failed to fetch" not in done.stderr:
             self._stamp.touch()
-        if not any((self._dir / "lists").glob("*Sources*")):
+        if not any(self._apt.lists.glob("*Sources*")):
             lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line[:2] in ("W:", "E:")]
             raise LabError(
                 f"the Debian archive cannot be reached: {lines[0] if lines else 'apt-get update brought nothing'}",
@@ -126,55 +121,19 @@ class PrivateApt:
     def download(self, source: SourcePackage | BinaryPackage, into: Path) -> Path:
         """Download the upstream tarball of a source, or a package, verified by apt, into an empty directory."""
         if isinstance(source, BinaryPackage):
-            return download_package(source, into, self._env())
+            return download_package(source, into, self._apt.env)
         argv = ["apt-get", "source", "-qq", "--download-only", "--tar-only", "--only-source"]
-        run([*argv, f"{source.package}={source.version}"], timeout=DOWNLOAD_SECONDS, cwd=into, env=self._env())
+        run([*argv, f"{source.package}={source.version}"], timeout=DOWNLOAD_SECONDS, cwd=into, env=self._apt.env)
         if not (into / source.file).is_file():
             raise LabError(f"apt-get source did not bring {source.file}", hint="is the mirror being updated? try again")
         return into / source.file
 
-    def _env(self) -> dict[str, str]:
-        return {"APT_CONFIG": str(self._dir / "apt.conf")}
-
     def _configure(self) -> None:
-        for name in ("lists/partial", "archives/partial", "etc"):
-            (self._dir / name).mkdir(parents=True, exist_ok=True)
-        (self._dir / "status").touch()
-        signed = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
-        mirrors = machine_mirrors()
-        lines = [
-            f"{kind} {signed}{mirrors[archive]} {suite} main"
+        mirrors = apt.mirrors()
+        self._apt.configure([
+            f"{kind} {mirrors[archive]} {suite} main"
             for archive, suite in self._ring.suites for kind in ("deb-src", "deb")
-        ]
-        (self._dir / "sources.list").write_text("\n".join(lines) + "\n")
-        settings = {
-            "Dir::State": self._dir, "Dir::State::status": self._dir / "status",
-            "Dir::State::lists": self._dir / "lists", "Dir::Cache": self._dir,
-            "Dir::Etc::sourcelist": self._dir / "sources.list",
-            "Dir::Etc::sourceparts": self._dir / "etc", "Dir::Etc::parts": self._dir / "etc",
-            "Dir::Etc::main": self._dir / "etc" / "none", "Acquire::Languages": "none", "APT::Sandbox::User": "root",
-        }
-        # Of the machine's own settings only how it fetches (proxies, time-outs); none of its hooks.
-        dump = run(["apt-config", "dump", "--no-empty", "--format", '%F "%v";%n', "Acquire"], timeout=30)
-        fetching = [line for line in dump.stdout.decode(errors="replace").splitlines() if line.startswith("Acquire::")]
-        text = [*fetching, *(f'{name} "{value}";' for name, value in settings.items())]
-        (self._dir / "apt.conf").write_text("\n".join(text) + "\n")
-
-
-def machine_mirrors() -> dict[str, str]:
-    """Where the machine's own apt gets `debian` and `debian-security` from, if it is a Debian."""
-    done = run(["apt-get", "indextargets", "--format", "$(REPO_URI)"], timeout=30, ok=(0, 100))
-    mirrors: dict[str, str] = {}
-    for uri in sorted(set(done.stdout.decode(errors="replace").split())):
-        name = uri.rstrip("/").rpartition("/")[2]
-        if name in ARCHIVES and uri.startswith(("http:", "https:")):
-            mirrors.setdefault(name, uri.rstrip("/"))
-    if "debian" not in mirrors:
-        raise LabError(
-            "this machine's apt knows no mirror of Debian", hint="add one to apt's sources, or name another --base"
-        )
-    mirrors.setdefault("debian-security", mirrors["debian"] + "-security")  # mirrors have them side by side
-    return mirrors
+        ])
 
 
 def known_packages(name: str, env: Mapping[str, str] | None = None) -> list[BinaryPackage]:

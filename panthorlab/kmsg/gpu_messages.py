@@ -8,14 +8,8 @@ its lines one by one: with or without prefixes, with lines of others in between,
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 
-from panthorlab.kmsg.faultstatus import (
-    EXCEPTION_NAMES,
-    decode_fault_status,
-    decode_source,
-    normal_exception,
-)
+from panthorlab.kmsg.gpu_findings import Event, Prefixed, finish, gpu_fault, single_message
 from panthorlab.kmsg.model import Finding
 from panthorlab.kmsg.patterns import DRIVERS, MESSAGES, Kind
 from panthorlab.kmsg.records import LogRecord
@@ -67,33 +61,6 @@ _PID_RECORD = re.compile(
 _PROGRESS = re.compile(r"CSG slot \d+ progress timeout")
 
 
-@dataclass(slots=True)
-class _Event:
-    """A record of several lines of which some are still expected."""
-
-    kind: Kind | None
-    record: LogRecord
-    driver: str | None
-    device: str | None
-    lines: list[str]
-    fields: dict[str, str] = field(default_factory=dict)
-    begun: str | None = None
-    """The beginning of a head that a mailer wrapped."""
-    headless: bool = False
-    """Only the pid record of 7.3 has come so far."""
-    age: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Prefixed:
-    """A message with the driver and device that its prefix names."""
-
-    driver: str
-    device: str | None
-    message: str
-    error: bool
-
-
 def split_prefix(text: str) -> Prefixed | None:
     """Take `panthor fb000000.gpu: [drm] *ERROR* ` off a line; None if the line is not a Mali driver's."""
     found = _PREFIX.search(text)
@@ -109,7 +76,7 @@ class GpuAssembler:
     """Feed it lines in order; it returns whether the line was a Mali driver's, and the findings that became whole."""
 
     def __init__(self) -> None:
-        self._open: list[_Event] = []
+        self._open: list[Event] = []
         self._done: list[Finding] = []
 
     @property
@@ -125,7 +92,7 @@ class GpuAssembler:
 
     def close(self) -> list[Finding]:
         for event in self._open:
-            self._done.append(_finish(event))
+            self._done.append(finish(event))
         self._open.clear()
         done, self._done = self._done, []
         return done
@@ -151,7 +118,7 @@ class GpuAssembler:
         return False
 
     @staticmethod
-    def _wrapped(event: _Event, message: str) -> bool:
+    def _wrapped(event: Event, message: str) -> bool:
         joined = f"{event.begun} {message.strip()}"
         found = _PAGE_FAULT.search(joined)
         if found and found["va"]:
@@ -171,7 +138,7 @@ class GpuAssembler:
         return False
 
     @staticmethod
-    def _cs_line(event: _Event, message: str, prefixed: Prefixed | None) -> bool:
+    def _cs_line(event: Event, message: str, prefixed: Prefixed | None) -> bool:
         if event.headless and prefixed:
             head = _PROGRESS if event.kind is Kind.JOB_TIMEOUT else _CS_SLOT
             if head.match(message):
@@ -204,7 +171,7 @@ class GpuAssembler:
 
     def _begin(self, message: str, record: LogRecord, prefixed: Prefixed | None) -> bool:
         driver, device = (prefixed.driver, prefixed.device) if prefixed else (None, None)
-        event = _Event(None, record, driver, device, [message.strip()])
+        event = Event(None, record, driver, device, [message.strip()])
         if found := _PAGE_FAULT.search(message):
             event.kind = Kind.MMU_FAULT
             if not prefixed and (unknown := _ANY_DRIVER.search(message, max(0, found.start() - 160), found.start())):
@@ -236,37 +203,37 @@ class GpuAssembler:
             return False
         self._open.append(event)
         if len(self._open) > MAX_OPEN:
-            self._done.append(_finish(self._open.pop(0)))
+            self._done.append(finish(self._open.pop(0)))
         return True
 
     def _single(self, message: str, record: LogRecord, prefixed: Prefixed | None) -> bool:
         if prefixed is None:
             return False
         if found := _GPU_FAULT.match(message):
-            self._done.append(_gpu_fault(found, message, record, prefixed))
+            self._done.append(gpu_fault(found, message, record, prefixed))
             return True
         for row in MESSAGES:
             if found := row.pattern.match(message):
                 if row.kind:
-                    self._done.append(_message(row.kind, row.name, found, message, record, prefixed))
+                    self._done.append(single_message(row.kind, row.name, found, message, record, prefixed))
                 return True
         if not prefixed.error:
             return False
         # A message of a version we have not read: an error all the same.
         name = re.sub(r"[^a-z]+", "-", re.sub(r"0x[0-9a-f]+|'[^']*'|=\S+", "", message[:200].lower())).strip("-")[:60]
-        self._done.append(_message(Kind.WARNING, name or "error", None, message, record, prefixed))
+        self._done.append(single_message(Kind.WARNING, name or "error", None, message, record, prefixed))
         return True
 
     def _expire(self) -> None:
         for event in list(self._open):
             if _is_whole(event) or event.age > PATIENCE:
                 self._open.remove(event)
-                self._done.append(_finish(event))
+                self._done.append(finish(event))
             else:
                 event.age += 1
 
 
-def _page_fault_line(event: _Event, message: str) -> bool:
+def _page_fault_line(event: Event, message: str) -> bool:
     if not _FAULT_HINT.search(message):
         return False
     fresh = _collect(event, message)
@@ -277,7 +244,7 @@ def _page_fault_line(event: _Event, message: str) -> bool:
     return True
 
 
-def _collect(event: _Event, message: str) -> bool:
+def _collect(event: Event, message: str) -> bool:
     fresh = False
     for name, pattern in _FAULT_FIELDS:
         if name not in event.fields and (found := pattern.search(message)):
@@ -286,111 +253,10 @@ def _collect(event: _Event, message: str) -> bool:
     return fresh
 
 
-def _is_whole(event: _Event) -> bool:
+def _is_whole(event: Event) -> bool:
     if event.kind in {Kind.MMU_FAULT, Kind.GPU_FAULT}:
         if "source_id" not in event.fields or event.begun is not None:
             return False
         prints_pid = event.driver == "kbase" or (event.driver is None and "reason" in event.fields)
         return "pid" in event.fields or not prints_pid or event.age >= _PID_PATIENCE
     return "complete" in event.fields
-
-
-def _number(fields: dict[str, str], name: str) -> int | None:
-    return int(fields[name], 0) if name in fields else None
-
-
-def _finish(event: _Event) -> Finding:
-    if event.kind in {Kind.MMU_FAULT, Kind.GPU_FAULT}:
-        return _finish_page_fault(event)
-    kind = event.kind or Kind.CS_FAULT
-    fields = event.fields
-    code = _number(fields, "type")
-    name = "progress-timeout" if kind is Kind.JOB_TIMEOUT else normal_exception(code, fields.get("exception"))
-    return Finding(
-        kind=kind, signature=_signature(kind, event.driver, name), text="\n".join(event.lines), line=event.record.line,
-        driver=event.driver, device=event.device, timestamp=event.record.timestamp, seq=event.record.seq,
-        exception_type=code, exception=fields.get("exception") or EXCEPTION_NAMES.get(code or -1),
-        pid=_number(fields, "pid"), comm=fields.get("comm"),
-        corrupted=None if "complete" in fields else "lines are missing",
-    )  # fmt: skip
-
-
-def _finish_page_fault(event: _Event) -> Finding:
-    fields = dict(event.fields)
-    corrupted = None
-    if event.kind is Kind.MMU_FAULT and 0 < len(fields.get("va", "")) < 18:
-        del fields["va"]  # always printed with 16 digits: this one was torn, and half an address misleads
-        corrupted = "the address is torn"
-    corrupted = corrupted or _fill_from_raw(fields)
-    if "va" not in fields or "source_id" not in event.fields:
-        corrupted = corrupted or "lines are missing"
-    driver = event.driver or _driver_by_style(fields)
-    code = _number(fields, "exception_type")
-    exception = fields.get("exception")
-    parts = [normal_exception(code, exception), fields.get("access")]
-    if driver in {"panthor", "kbase", "tyr"} and "source_id" in fields:
-        parts.append(decode_source(int(fields["source_id"], 0)).unit)
-    kind = event.kind or Kind.MMU_FAULT
-    return Finding(
-        kind=kind, signature=_signature(kind, driver, *parts), text="\n".join(event.lines), line=event.record.line,
-        driver=driver, device=event.device, timestamp=event.record.timestamp, seq=event.record.seq,
-        address_space=_number(fields, "as") if fields.get("as", "").isdigit() else None, va=fields.get("va"),
-        raw_status=fields.get("raw_status"), exception_type=code, exception=exception, access=fields.get("access"),
-        source_id=fields.get("source_id"), pid=_number(fields, "pid"), corrupted=corrupted,
-    )  # fmt: skip
-
-
-def _fill_from_raw(fields: dict[str, str]) -> str | None:
-    """Complete lost fields from FAULTSTATUS; say so if printed ones contradict it."""
-    if "raw_status" not in fields:
-        return None
-    status = decode_fault_status(int(fields["raw_status"], 0))
-    if status.exception is None:
-        return None  # torn, or a code we do not know: nothing to be concluded
-    printed_code, printed_source = _number(fields, "exception_type"), _number(fields, "source_id")
-    if printed_code not in {None, status.exception_type} or printed_source not in {None, status.source_id}:
-        return "printed fields contradict the raw fault status"
-    fields.setdefault("exception_type", f"0x{status.exception_type:X}")
-    fields.setdefault("source_id", f"0x{status.source_id:X}")
-    if status.exception.startswith(fields.get("exception", "")):
-        fields["exception"] = status.exception
-    if status.access.startswith(fields.get("access", "")):
-        fields["access"] = status.access
-    return None
-
-
-def _driver_by_style(fields: dict[str, str]) -> str | None:
-    """Whose fault without a prefix this is: only kbase gives a reason and a pid, panfrost's reason is TODO."""
-    if fields.get("reason") == "TODO":
-        return "panfrost"
-    return "kbase" if "reason" in fields or "pid" in fields else None
-
-
-def _gpu_fault(found: re.Match[str], message: str, record: LogRecord, prefixed: Prefixed) -> Finding:
-    raw = found["raw_status"]
-    code = int(raw, 16) & 0xFF if raw else None
-    name = normal_exception(code, found["exception"]) or (
-        "protected-mode" if "protected mode" in message else "unknown"
-    )
-    return Finding(
-        kind=Kind.GPU_FAULT, signature=_signature(Kind.GPU_FAULT, prefixed.driver, name), text=message.strip(),
-        line=record.line, driver=prefixed.driver, device=prefixed.device, timestamp=record.timestamp, seq=record.seq,
-        raw_status=raw, exception_type=code, exception=found["exception"], va=found["va"],
-        address_space=int(found["as"]) if found["as"] else None,
-    )  # fmt: skip
-
-
-def _message(
-    kind: Kind, name: str, found: re.Match[str] | None, message: str, record: LogRecord, prefixed: Prefixed
-) -> Finding:
-    groups = found.groupdict() if found else {}
-    return Finding(
-        kind=kind, signature=_signature(kind, prefixed.driver, name, groups.get("what")), text=message.strip(),
-        line=record.line, driver=prefixed.driver, device=prefixed.device, timestamp=record.timestamp, seq=record.seq,
-        exception=groups.get("exception"), pid=int(groups["pid"]) if groups.get("pid") else None,
-        comm=groups.get("comm"),
-    )  # fmt: skip
-
-
-def _signature(kind: Kind, *parts: str | None) -> str:
-    return ":".join([kind.value, *(part for part in parts if part and part != kind.value)])

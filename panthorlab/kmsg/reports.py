@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from panthorlab.kmsg.gpu_messages import Prefixed
+from panthorlab.kmsg.gpu_findings import Prefixed
 from panthorlab.kmsg.model import Finding
 from panthorlab.kmsg.patterns import (
     BODY,

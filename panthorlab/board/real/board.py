@@ -16,6 +16,7 @@ from panthorlab.board.real.booted import BootedRealBoard
 from panthorlab.board.real.command_line import command_line, mark, marked
 from panthorlab.board.real.file import RealFile
 from panthorlab.board.real.methods.choice import SWAP, Chosen, check_method, choose
+from panthorlab.board.real.methods.kexec import check_quiet
 from panthorlab.board.real.methods.module_swap import exchange
 from panthorlab.board.real.panthor_driver import PanthorDriver
 from panthorlab.board.real.parts import Booting, RefusedError, Rig, SecureShell
@@ -95,6 +96,7 @@ class RealBoard:
             require_firmware(shell, rig.file.firmware)
             driver.install(kernel)
             exchange(driver, kernel, fresh=True, shim=emulated is not None)
+        check_quiet(board.hazards())
         board.log_start = driver.log_start()
         board.describe({
             "type": "real", "board": self.name, "unverified": self.file.unverified, "boot_method": chosen.method.name,

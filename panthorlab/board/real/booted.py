@@ -105,6 +105,7 @@ class BootedRealBoard:
         """See `BootedBoard.check_alive`."""
         if self._cause is not None:
             raise self._cause
+        self._rig.check_lease()
         if not self.shell.ping(self._rig.file.time_limits.answer):
             raise self.diagnose()
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from panthorlab.board.api import Shell
+from panthorlab.board.api import RemoteFileError, Shell
 from panthorlab.board.kernel_log import kernel_lines
 from panthorlab.board.modules import PANTHOR, gpu_order, module_name
 from panthorlab.errors import BootError, LabError
@@ -46,6 +46,10 @@ class PanthorDriver:
 
     def install(self, kernel: Kernel) -> None:
         """Put the programs for this on the board."""
+        try:
+            self.shell.get(f"{self.work_dir}/{PROGRAMS[0]}")
+        except RemoteFileError:  # perhaps nothing of ours was ever there
+            self._make_work_dir()
         for name in PROGRAMS:
             source = kernel.guest / name
             if not source.is_file():
@@ -148,6 +152,13 @@ class PanthorDriver:
             text = done.stderr.decode("utf-8", "replace").strip() or f"status {done.status}"
             raise LabError(f"`handover {' '.join(words)}` failed on the board: {text}")
         return done.stdout.decode("utf-8", "replace").splitlines()
+
+    def _make_work_dir(self) -> None:
+        done = self.shell.run(["mkdir", "-p", self.work_dir], timeout=TINY)
+        if done.status:
+            said = done.stderr.decode("utf-8", "replace").strip() or f"status {done.status}"
+            raise LabError(f"{self.work_dir} cannot be made on the board: {said}",
+                           hint="set `ssh.work_dir` of the board file to a directory that allows writing and exec")
 
     def _words(self) -> str:
         lines = kernel_lines(self.shell.get("/dev/kmsg"), ("panthor", "mali"))[-40:]

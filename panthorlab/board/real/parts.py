@@ -139,7 +139,7 @@ class Connect(Protocol):
 class Rig:
     """One leased board in hand: everything that boot methods and recovery work with.
 
-    `progress`: one line for people per step begun.
+    `progress`: one line for people per step begun. `check_lease`: raises LabError if the board is no longer ours.
     """
 
     name: str
@@ -149,6 +149,7 @@ class Rig:
     connect: Connect
     log_dir: Path
     progress: Callable[[str], None]
+    check_lease: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def open_rig(
     by whomever, is on afterwards.
     """
     with ExitStack() as held:
-        held.enter_context(lease(name, run_dir, wait=LEASE_WAIT, despite_quarantine=despite_quarantine,
+        ours = held.enter_context(lease(name, run_dir, wait=LEASE_WAIT, despite_quarantine=despite_quarantine,
                                  on_note=progress))
         file = held.enter_context(_placed(file, name, progress))
         if file.console is None or file.power is None or file.ssh is None:
@@ -47,7 +47,8 @@ def open_rig(
         def reach(timeout: float, *, why_lost: Callable[[], PanthorlabError] | None = None) -> SecureShell:
             return connect(ssh, board=name, lab_dir=lab_dir(), timeout=timeout, why_lost=why_lost)
 
-        yield Rig(name=name, file=file, console=console, power=power, connect=reach, log_dir=log_dir, progress=progress)
+        yield Rig(name=name, file=file, console=console, power=power, connect=reach, log_dir=log_dir, progress=progress,
+                  check_lease=ours.check)
 
 
 @contextmanager

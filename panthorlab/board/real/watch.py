@@ -18,6 +18,7 @@ class Watch:
     `start`: offset in the console log where the kernel's words begin. `began`: host CLOCK_MONOTONIC, seconds.
     """
 
+    anchors = PanicWatcher.anchors
     console_log: Path
     panic: PanicWatcher = field(default_factory=lambda: PanicWatcher(running=True))
     start: int = 0

@@ -18,7 +18,7 @@ from panthorlab.board.identity import verify_identity
 from panthorlab.board.real.file import RealFile
 from panthorlab.board.real.methods.module_swap import ModuleSwap, swappable
 from panthorlab.board.real.panthor_driver import PanthorDriver
-from panthorlab.board.real.parts import Booting, Power, Rig, SecureShell, SerialConsole
+from panthorlab.board.real.parts import Booting, Connect, Power, Rig, SerialConsole
 from panthorlab.errors import LabError
 from panthorlab.kernel.model import Kernel
 from panthorlab.run.evidence import LogFollower
@@ -69,13 +69,13 @@ class _Load:
 def rig(board: BootedEmulatedBoard, log_dir: Path) -> Rig:
     return Rig(
         name=board.name, file=RealFile.model_validate(REAL), console=cast("SerialConsole", board.console),
-        power=cast("Power", None), connect=lambda _timeout: cast("SecureShell", _Connection(board)), log_dir=log_dir,
-        progress=lambda _step: None,
+        power=cast("Power", None), connect=cast("Connect", lambda _timeout: _Connection(board)),
+        log_dir=log_dir, progress=lambda _step: None,
     )
 
 
 def booting(kernel: Kernel, *, fresh: bool = False) -> Booting:
-    return Booting(kernel=kernel, command_line="", fresh=fresh)
+    return Booting(kernel=kernel, command_line="", fresh=fresh, begins=lambda: None)
 
 
 def driver(board: BootedEmulatedBoard) -> PanthorDriver:
@@ -137,6 +137,14 @@ def test_a_first_load_may_be_there_already(
     method.start(the_rig, booting(module_kernels[0], fresh=True))
     verify_identity(board.shell, module_kernels[0])
     assert driver(board).log_start() > start, "another module ran in this boot before"
+
+
+def test_a_mark_can_be_read_at_once(board: BootedEmulatedBoard, module_kernels: tuple[Kernel, Kernel]) -> None:
+    driver(board).install(module_kernels[0])
+    seqs = [driver(board).mark("one"), driver(board).mark("two")]
+    assert seqs[0] < seqs[1] == driver(board).log_start()
+    log = board.shell.get("/dev/kmsg").decode("utf-8", "replace")
+    assert f",{seqs[0]}," in next(line for line in log.splitlines() if line.endswith(";panthorlab: load id=one"))
 
 
 def test_who_holds_the_gpu_is_told(

@@ -11,18 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from panthorlab.board import debs
 from panthorlab.lava.artifacts import SCRIPT
 from panthorlab.lava.job import Counted, iterate_arguments
 from panthorlab.lava.main import declared
-from panthorlab.paths import cache_dir
 from panthorlab.run.kernels import resolve_kernel
 from panthorlab.run.suites import all_suites
+from tests.virtual_lab import packages
 
 pytestmark = pytest.mark.e2e
 
-BUSYBOX = debs.Deb("pool/main/b/busybox/busybox-static_1.35.0-4+deb12u1+b1_arm64.deb", 822236,
-                   "732c9135564fc71337e0e05fb4da4d11e6c28c1834bce3e405e575afef2a52f5")
 LAVA = "/opt/panthorlab/on-board.sh"
 
 
@@ -32,11 +29,10 @@ def overlay(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import panthorlab
 
     tree = tmp_path_factory.mktemp("overlay")
-    root = tmp_path_factory.mktemp("busybox")
-    debs.unpack(debs.download([BUSYBOX], debs.debian_mirror(), cache_dir("debs"), lambda _line: None), root)
     for folder in ("bin", "opt/panthorlab"):
         (tree / folder).mkdir(parents=True)
-    (tree / "bin/busybox").write_bytes((root / "bin/busybox").read_bytes())
+    busybox = packages.unpacked(("busybox-static",), "arm64", print) / "usr/bin/busybox"
+    (tree / "bin/busybox").write_bytes(busybox.read_bytes())
     (tree / "opt/panthorlab" / SCRIPT).write_bytes((Path(panthorlab.__file__).parent / "lava" / SCRIPT).read_bytes())
     for command in ("case", "raise"):
         (tree / f"bin/lava-test-{command}").write_text(f'#!/bin/sh\necho "lava-test-{command} $*"\n')

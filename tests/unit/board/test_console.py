@@ -161,3 +161,23 @@ def test_a_log_that_cannot_be_written_is_told_and_reading_goes_on(tmp_path: Path
 ])
 def test_no_control_character_reaches_a_terminal(raw: bytes, shown: str) -> None:
     assert readable(raw) == shown
+
+
+def test_a_listener_with_anchors_gets_exactly_the_lines_that_have_one(tmp_path: Path) -> None:
+    class Anchored:
+        anchors = (b"panic", b"Oops")
+
+        def __init__(self) -> None:
+            self.lines: list[bytes] = []
+
+        def __call__(self, line: ConsoleLine) -> None:
+            self.lines.append(line.text)
+
+    with reading(tmp_path / "log") as (console, board):
+        listener = Anchored()
+        console.listen(listener)
+        console.start()
+        for portion in (b"a\npan", b"ic 1\nb\n", b"Oo\nps\n", b"x Oops", b" y\npanic Oops\nz\npanic"):
+            board.sendall(portion)
+            time.sleep(0.01)  # so that the portions are not read as one
+    assert listener.lines == [b"panic 1", b"x Oops y", b"panic Oops", b"panic"]

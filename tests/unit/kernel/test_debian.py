@@ -51,7 +51,7 @@ echo "$(basename "$0") $*" >> {log}
 case "$(basename "$0") $1" in
 "apt-cache showsrc") cat {home}/showsrc;;
 "apt-cache show") cat {home}/show-$2 2>/dev/null || exit 100;;
-"apt-get indextargets") echo http://mirror.test/debian/;;
+"apt-get indextargets") echo 'Debian|Debian|http://mirror.test/debian/';;
 "apt-get update") mkdir -p "$(dirname "$APT_CONFIG")/lists"; touch "$(dirname "$APT_CONFIG")/lists/x_Sources";;
 "apt-get source") test -e {home}/orig.tar.xz || {{ echo "E: 404 Not Found" >&2; exit 100; }}
     for last; do :; done; version=${{last#*=}}
@@ -194,7 +194,7 @@ def test_empty_lists_fall_back_to_the_archive(fake_apt: Path, package: Path) -> 
 
 
 def test_machine_without_a_mirror_of_debian(fake_apt: Path, cache: Path) -> None:
-    (fake_apt / "apt-get").write_text("#!/bin/sh\necho http://mirror.test/ubuntu/\n")
+    (fake_apt / "apt-get").write_text("#!/bin/sh\necho 'Ubuntu|Ubuntu|http://mirror.test/ubuntu/'\n")
     with pytest.raises(LabError, match="no mirror of Debian") as caught:
         resolve("debian:6.18.5")
     assert caught.value.hint
@@ -202,7 +202,7 @@ def test_machine_without_a_mirror_of_debian(fake_apt: Path, cache: Path) -> None
 
 def test_no_network(fake_apt: Path, cache: Path) -> None:
     (fake_apt / "apt-get").write_text(
-        "#!/bin/sh\n[ $1 != indextargets ] || { echo http://mirror.test/debian/; exit 0; }\n"
+        "#!/bin/sh\n[ $1 != indextargets ] || { echo 'Debian|Debian|http://mirror.test/debian/'; exit 0; }\n"
         "echo 'E: Could not resolve host' >&2\nexit 100\n"
     )
     with pytest.raises(LabError, match="cannot be reached: E: Could not resolve") as caught:

@@ -35,6 +35,8 @@ class FakeBoard:
 
     work_dir = "/w"
     boot_id = FIRST
+    log_start = 0
+    slowness = 1.0
 
     def __init__(self, boots: Sequence[str]) -> None:
         self.boots, self.shell = boots, self
