@@ -79,7 +79,6 @@ def _side(report: RunReport, side: SideResult) -> dict[str, Any]:
             for board in side.boards
         ],
         "disagreement": side.disagreement,
-        "board_disagreement": side.board_disagreement,
     }
 
 

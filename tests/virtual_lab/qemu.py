@@ -14,6 +14,7 @@ from panthorlab.board.qemu import Qemu
 from panthorlab.errors import LabError
 
 MEMORY = "1G"
+MAC = "52:54:00:12:34:56"  # also `ethaddr` of uboot.env: U-Boot would take another, and the network believes it
 UART, MONITOR = "uart.sock", "monitor.sock"
 DEVICE_TREE = "board.dtb"
 _TIMEOUT = 60.0
@@ -73,7 +74,7 @@ def arguments(machine: Machine) -> list[str]:
         "-drive", f"if=none,id=disk,format=raw,file={machine.disk}",
         "-device", "virtio-blk-pci,drive=disk",
         "-netdev", f"user,id=net,ipv6=off,hostfwd=tcp:127.0.0.1:{machine.ssh_port}-:22",
-        "-device", "virtio-net-pci,netdev=net,romfile=",
+        "-device", f"virtio-net-pci,netdev=net,romfile=,mac={MAC}",
         "-device", "virtio-rng-pci",
         "-device", "i6300esb",
         "-chardev", f"socket,id=uart,path={UART},server=on,wait=on,telnet=on", "-serial", "chardev:uart",
