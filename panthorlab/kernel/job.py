@@ -66,6 +66,7 @@ def prepare_sides(
 
     Raises SourceError, PatchError, UsageError, LabError (no network, no compiler).
     """
+    given = _read(patches, base_spec)  # first: what is no patch is said before anything is downloaded
     setting = _setting(base_spec, fragments, arch, progress)
     default_job = not patches
     if default_job:
@@ -75,8 +76,7 @@ def prepare_sides(
         # Removing the call is our patch's forward direction, and still makes *before*.
         reports, changes = _apply(setting.base, texts, reverse=False)
     else:
-        texts = [text for spec in patches for text in read_patches(spec, _repository(base_spec))]
-        reports, changes = _apply(setting.base, texts, reverse=revert)
+        reports, changes = _apply(setting.base, given, reverse=revert)
     plain: tuple[Sequence[PatchReport], Changes] = ((), {})
     changed: tuple[Sequence[PatchReport], Changes] = (reports, changes)
     before, after = (changed, plain) if revert else (plain, changed)
@@ -93,9 +93,9 @@ def prepare_kernel(
     fragments: Sequence[str] = DEFAULT_FRAGMENTS, arch: str = "arm64", progress: Progress = quiet,
 ) -> SidePlan:
     """One kernel: the base with `patches` (or, with `revert`, without them) and nothing else."""
+    given = _read(patches, base_spec)
     setting = _setting(base_spec, fragments, arch, progress)
-    texts = [text for spec in patches for text in read_patches(spec, _repository(base_spec))]
-    reports, changes = _apply(setting.base, texts, reverse=revert)
+    reports, changes = _apply(setting.base, given, reverse=revert)
     return setting.plan(Side.AFTER, reports, changes)
 
 
@@ -130,12 +130,19 @@ def cannot_differ(sides: Sides, before: Kernel, after: Kernel) -> str | None:
 
 
 def find_kernel(name: str, *, log: Path, progress: Progress = quiet) -> Kernel:
-    """A kernel by store key (a unique prefix will do) or by build directory (O= of a finished build)."""
+    """A kernel by store key (a unique prefix will do), by its directory in a store, or by build directory (O= of a
+    finished build)."""
+    if (record := Path(name, store.RECORD)).is_file():
+        return store.read_record(record)
     if (Path(name) / "vmlinux").exists() or (Path(name).is_dir() and "/" in name):
         from panthorlab.kernel.external import import_build
 
         return import_build(Path(name).resolve(), log=log, progress=progress)
     return store.find(name)
+
+
+def _read(patches: Sequence[str], base_spec: str | None) -> list[PatchText]:
+    return [text for spec in patches for text in read_patches(spec, _repository(base_spec))]
 
 
 def _setting(base_spec: str | None, fragments: Sequence[str], arch: str, progress: Progress) -> _Setting:

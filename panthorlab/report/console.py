@@ -61,8 +61,10 @@ def _head(report: RunReport, columns: int) -> list[str]:
     for side in (Side.BEFORE, Side.AFTER):
         kernel = report.kernels.get(side)
         if kernel:
-            build_id = f"build-id {kernel.build_id[:16]}" if kernel.build_id else "build-id not proved"
-            parts = (kernel.release or kernel.key, build_id, kernel.description)
+            telling = [f"{name} {build_id[:16]}" for name, build_id in report.telling_modules(side).items()]
+            shown_id = (kernel.build_id or "")[:8 if telling else 16]
+            build_id = f"build-id {shown_id}" if shown_id else "build-id not proved"
+            parts = (kernel.release or kernel.key, build_id, *telling[:1], kernel.description)
             shown.append(_labelled(side, " · ".join(part for part in parts if part), columns))
     boots = report.verdict.boots
     ran = f"{boots.get(Side.BEFORE, 0)}+{boots.get(Side.AFTER, 0)} boots"

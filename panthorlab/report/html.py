@@ -94,6 +94,7 @@ def _facts(report: RunReport) -> list[str]:
     for side, kernel in report.kernels.items():
         rows.append((side, f"{kernel.release} — {kernel.description}"))
         rows.append((f"{side} build-id", f"{kernel.build_id or 'not proved'} (store key {kernel.key})"))
+        rows += [(f"{side} {name}", f"build-id {build_id}") for name, build_id in report.telling_modules(side).items()]
         rows.append((f"{side} config", f"{' + '.join(kernel.config)} — {kernel.toolchain}"))
     rows.append(("board", f"{report.board.name} {report.board.description}"))
     rows += report.board.facts.items()

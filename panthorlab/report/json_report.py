@@ -57,6 +57,7 @@ def _side(report: RunReport, side: SideResult) -> dict[str, Any]:
     return {
         "kernel": side.kernel.kernel,
         "build_id": side.kernel.build_id or (kernel.build_id if kernel else None),
+        "modules": dict(kernel.modules) if kernel else {},
         "boots": sum(1 for boot in side.boots if boot.iterations),
         "iterations": side.iterations,
         "faulty": side.faulty,
@@ -78,7 +79,6 @@ def _side(report: RunReport, side: SideResult) -> dict[str, Any]:
             for board in side.boards
         ],
         "disagreement": side.disagreement,
-        "board_disagreement": side.board_disagreement,
     }
 
 

@@ -116,6 +116,7 @@ def _properties(report: RunReport) -> dict[str, str]:
     for side, kernel in report.kernels.items():
         found |= {f"{side}.kernel": kernel.key, f"{side}.release": kernel.release,
                   f"{side}.build_id": kernel.build_id or ""}
+        found |= {f"{side}.{name}.build_id": build_id for name, build_id in report.telling_modules(side).items()}
     found |= {f"board.{name}": value for name, value in report.board.facts.items()}
     return {name: plain(value) for name, value in found.items() if value}
 

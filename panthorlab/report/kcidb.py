@@ -27,7 +27,8 @@ def to_json(report: RunReport) -> dict[str, Any]:
             "id": f"{run}-{side}", "checkout_id": run, "origin": ORIGIN, "architecture": "arm64", "status": "PASS",
             "start_time": started, "config_name": "+".join(map(plain, kernel.config)),
             "compiler": plain(kernel.toolchain), "comment": plain(f"{side}: {kernel.description}"),
-            "misc": {"key": kernel.key, "build_id": kernel.build_id or "", "release": kernel.release},
+            "misc": {"key": kernel.key, "build_id": kernel.build_id or "", "release": kernel.release,
+                     "modules": dict(kernel.modules)},
         }
         for side, kernel in report.kernels.items()
     ]

@@ -43,6 +43,8 @@ class KernelInfo:
     config: tuple[str, ...] = ()
     """Names of the config fragments."""
     toolchain: str = ""
+    modules: Mapping[str, str] = field(default_factory=dict)
+    """Build-ids of the modules that were built with it, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +95,11 @@ class RunReport:
     version: str = ""
     """Of panthorlab."""
     seed: int | None = None
+
+    def telling_modules(self, side: Side) -> Mapping[str, str]:
+        """Build-ids by file name of the modules in which the sides differ, if vmlinux does not tell them apart."""
+        before, after = self.kernels.get(Side.BEFORE), self.kernels.get(Side.AFTER)
+        if before is None or after is None or before.build_id is None or before.build_id != after.build_id:
+            return {}
+        return {f"{name}.ko": build_id for name, build_id in sorted(self.kernels[side].modules.items())
+                if before.modules.get(name) != after.modules.get(name)}

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import sys
 from pathlib import Path
@@ -98,7 +97,8 @@ def _trust(options: argparse.Namespace) -> int:
     if described.ssh is None:
         raise UsageError(f"board {name} has no section `ssh`",
                          hint="name its host there: its keys are pinned before it is used")
-    hostkeys = importlib.import_module("panthorlab.board.real.hostkeys")
+    from panthorlab.board.real import hostkeys  # SSH costs start-up time
+
     pinned = hostkeys.trust(name, described.ssh, confirm=_confirm(yes=options.yes), lab_dir=lab.lab_dir())
     if not pinned:
         raise UsageError(f"the host keys of board {name} were not accepted", hint="until they are, it cannot be used")
@@ -122,7 +122,8 @@ def _confirm(*, yes: bool) -> Any:
 def _train(options: argparse.Namespace) -> int:
     """Boot the known-good kernel again and again; a board that fails is quarantined, one that passes is released."""
     name, described = _real(options.board_name)
-    train = importlib.import_module("panthorlab.board.real.train").train
+    from panthorlab.board.real.train import train  # SSH and HTTP cost start-up time
+
     progress = Progress()
     try:
         health = train(name, described, options.boots, progress.step)

@@ -45,6 +45,7 @@ def main(options: argparse.Namespace) -> int:
                     name: {
                         "key": kernel.key,
                         "build_id": kernel.build_id,
+                        "modules": dict(kernel.modules),
                         "title": kernel.title,
                         "path": str(kernel.path),
                     }

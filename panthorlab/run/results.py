@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -162,20 +162,49 @@ def _notes(events: Events) -> tuple[str, ...]:
         for event in _of(events, "boot-end")
         if event["outcome"] != Outcome.PASS and event.get("reason")
     ]
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for event in _of(events, "board"):
+        if why := event["facts"].get("why_this_method"):
+            reasons[why].append(event["boot"])
+    notes += [f"{', '.join(booted)}: {why}" for why, booted in reasons.items()]
     return tuple(dict.fromkeys(notes))
+
+
+def _methods(events: Events) -> dict[str, str]:
+    """By which method each board booted; if by several, which boots by which."""
+    by_board: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for event in _of(events, "board"):
+        if method := event["facts"].get("boot_method"):
+            by_board[event["name"]][method].append(event["boot"])
+    return {
+        board: next(iter(methods)) if len(methods) == 1
+        else "; ".join(f"{method}: {', '.join(booted)}" for method, booted in methods.items())
+        for board, methods in by_board.items()
+    }
 
 
 def _board(events: Events, planned: str) -> BoardInfo:
     """What it ran on; of several boards, facts in which they differ are told of each."""
-    boards = {event["name"]: event["facts"] for event in reversed(list(_of(events, "board")))}
+    boards = {event["name"]: dict(event["facts"]) for event in reversed(list(_of(events, "board")))}
+    for name, methods in _methods(events).items():
+        boards[name]["boot_method"] = methods
+        boards[name].pop("why_this_method", None)  # there is a note where there is something to tell
     if len(boards) < 2:
-        return BoardInfo(next(iter(boards), planned), facts=next(iter(boards.values()), {}))
+        return BoardInfo(next(iter(boards), planned), _about(events), facts=next(iter(boards.values()), {}))
     facts: dict[str, Any] = {}
     for name, own in sorted(boards.items()):
         for key, value in own.items():
             same = all(other.get(key) == value for other in boards.values())
             facts[key if same else f"{name}: {key}"] = value
-    return BoardInfo(", ".join(sorted(boards)), facts=facts)
+    return BoardInfo(", ".join(sorted(boards)), _about(events), facts=facts)
+
+
+def _about(events: Events) -> str:
+    """What a reader must know of the boards: how they booted, and whether anybody of the project saw one work."""
+    facts = [event["facts"] for event in _of(events, "board")]
+    methods = Counter(own["boot_method"] for own in facts if "boot_method" in own)
+    about = [f"{method} ×{count}" for method, count in sorted(methods.items())]
+    return ", ".join([*(["unverified kind of board"] if any(own.get("unverified") for own in facts) else []), *about])
 
 
 def report(run_dir: Path, events: Events, verdict: RunVerdict) -> RunReport:
@@ -192,6 +221,7 @@ def report(run_dir: Path, events: Events, verdict: RunVerdict) -> RunReport:
                 key=event["key"],
                 release=event["release"],
                 build_id=event["build_id"],
+                modules=event.get("modules", {}),
                 description=event["title"],
                 config=tuple(event["fragments"]),
                 toolchain=event.get("toolchain", ""),

@@ -270,6 +270,7 @@ class _Validation:
                 side=side,
                 key=kernel.key,
                 build_id=kernel.build_id,
+                modules=dict(kernel.modules),
                 release=kernel.release,
                 title=kernel.title,
                 path=str(kernel.path),

@@ -201,9 +201,7 @@ class SideResult:
     """Planned iterations of which there is no record, and no dead kernel that explains it."""
     boots: tuple[BootCount, ...] = ()
     disagreement: float = 1.0
-    """p of the hypothesis that all boots have one rate."""
-    board_disagreement: float = 1.0
-    """p of the hypothesis that all boards have one rate; 1 with a single board."""
+    """p of the hypothesis that all boots of a board have one rate; boards may differ, they are strata."""
 
     @property
     def boards(self) -> tuple[BoardCount, ...]:

@@ -139,12 +139,6 @@ def _boots_agree(case: Case) -> Decision | None:
                 f"boots of {side.side} disagree ({counts}; p {side.disagreement:.1g}): "
                 "something besides the kernel decides",
             )
-        if side.board_disagreement < ALPHA:
-            counts = ", ".join(f"{board.board} {board.faulty}/{board.iterations}" for board in side.boards)
-            return Verdict.INCONCLUSIVE, (
-                f"boards of {side.side} disagree ({counts}; p {side.board_disagreement:.1g}): "
-                "something besides the kernel decides; look at each board by itself",
-            )
     return None
 
 

@@ -96,18 +96,17 @@ def side_result(
         side, kernel, total, faulty, wilson(faulty, total),
         rounds=len(heaps.counted), faulty_rounds=sum(1 for i in heaps.counted if i.faulty), planned=planned,
         errors=len(heaps.errors), lost=len(heaps.lost) + (short if died else 0), skipped=len(heaps.skipped),
-        cut=len(heaps.cut), missing=0 if died else short, boots=tuple(counts), disagreement=disagreement(rounds),
-        board_disagreement=disagreement(_by_board(counts, rounds)),
+        cut=len(heaps.cut), missing=0 if died else short, boots=tuple(counts),
+        disagreement=_disagreement(counts, rounds),
     )
 
 
-def _by_board(boots: Sequence[BootCount], rounds: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """(faulty, all) rounds of each board, from those of its boots."""
-    sums: dict[str, tuple[int, int]] = {}
-    for boot, (faulty, total) in zip(boots, rounds, strict=True):
-        before = sums.get(boot.board, (0, 0))
-        sums[boot.board] = (before[0] + faulty, before[1] + total)
-    return list(sums.values())
+def _disagreement(boots: Sequence[BootCount], rounds: Sequence[tuple[int, int]]) -> float:
+    """p of the hypothesis that on no board the boots differ (Bonferroni over the boards)."""
+    by_board: dict[str, list[tuple[int, int]]] = {}
+    for boot, counts in zip(boots, rounds, strict=True):
+        by_board.setdefault(boot.board, []).append(counts)
+    return min(1.0, len(by_board) * min(map(disagreement, by_board.values()), default=1.0))
 
 
 def pooled(side: Side, kernel: KernelRef, parts: Sequence[SideResult]) -> SideResult:

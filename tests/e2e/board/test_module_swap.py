@@ -15,6 +15,7 @@ from panthorlab.board.booted import BootedEmulatedBoard
 from panthorlab.board.config import EmulatedFile
 from panthorlab.board.emulated import EmulatedBoard
 from panthorlab.board.identity import verify_identity
+from panthorlab.board.real.command_line import mark
 from panthorlab.board.real.file import RealFile
 from panthorlab.board.real.methods.module_swap import ModuleSwap, swappable
 from panthorlab.board.real.panthor_driver import PanthorDriver
@@ -48,9 +49,14 @@ def board(
 class _Connection:
     """The agent as if it were SSH: a connection that can be given up while the board goes on."""
 
-    def __init__(self, board: BootedEmulatedBoard) -> None:
+    def __init__(self, board: BootedEmulatedBoard, booted: Kernel) -> None:
         self.run, self.start = board.shell.run, board.shell.start
-        self.put, self.get, self.ping = board.shell.put, board.shell.get, board.shell.ping
+        self.put, self.ping = board.shell.put, board.shell.ping
+        self._get, self._booted = board.shell.get, booted
+
+    def get(self, path: str) -> bytes:
+        """The command line has the mark that a real board's would have."""
+        return self._get(path) + (b" " + mark(self._booted).encode() if path == "/proc/cmdline" else b"")
 
     def close(self) -> None:
         """Nothing: the agent has only one."""
@@ -66,10 +72,10 @@ class _Load:
         return getattr(self._board, name)
 
 
-def rig(board: BootedEmulatedBoard, log_dir: Path) -> Rig:
+def rig(board: BootedEmulatedBoard, log_dir: Path, kernels: tuple[Kernel, Kernel]) -> Rig:
     return Rig(
         name=board.name, file=RealFile.model_validate(REAL), console=cast("SerialConsole", board.console),
-        power=cast("Power", None), connect=cast("Connect", lambda _timeout: _Connection(board)),
+        power=cast("Power", None), connect=cast("Connect", lambda _timeout: _Connection(board, kernels[1])),
         log_dir=log_dir, progress=lambda _step: None,
     )
 
@@ -109,7 +115,7 @@ def test_both_kernels_in_one_boot(
     board: BootedEmulatedBoard, module_kernels: tuple[Kernel, Kernel], tmp_path: Path,
 ) -> None:
     before, after = module_kernels
-    method, the_rig = ModuleSwap(), rig(board, tmp_path)
+    method, the_rig = ModuleSwap(), rig(board, tmp_path, module_kernels)
     verify_identity(board.shell, after)
     starts = [0]
     for number, (kernel, faulty) in enumerate([(before, True), (after, False), (before, True)]):
@@ -129,7 +135,7 @@ def test_both_kernels_in_one_boot(
 def test_a_first_load_may_be_there_already(
     board: BootedEmulatedBoard, module_kernels: tuple[Kernel, Kernel], tmp_path: Path,
 ) -> None:
-    method, the_rig = ModuleSwap(), rig(board, tmp_path)
+    method, the_rig = ModuleSwap(), rig(board, tmp_path, module_kernels)
     method.start(the_rig, booting(module_kernels[1]))
     start = driver(board).log_start()
     method.start(the_rig, booting(module_kernels[1], fresh=True))
@@ -157,12 +163,12 @@ def test_who_holds_the_gpu_is_told(
         while not driver(board).holders():
             assert time.monotonic() < deadline, "gpu-job did not open the GPU"
         with pytest.raises(LabError, match=r"held open by gpu-job \(pid \d+, /dev/dri/renderD128\)"):
-            ModuleSwap().start(rig(board, tmp_path), booting(module_kernels[0]))
+            ModuleSwap().start(rig(board, tmp_path, module_kernels), booting(module_kernels[0]))
         assert driver(board).bound(), "panthor was unbound under a program that uses it"
     finally:
         process.kill()
         process.wait(30)
-    ModuleSwap().start(rig(board, tmp_path), booting(module_kernels[0]))
+    ModuleSwap().start(rig(board, tmp_path, module_kernels), booting(module_kernels[0]))
 
 
 def test_after_a_splat_no_module_is_loaded(
@@ -170,7 +176,7 @@ def test_after_a_splat_no_module_is_loaded(
 ) -> None:
     """Last in this file: a tainted kernel stays tainted."""
     board.shell.put(b"512", "/proc/sys/kernel/tainted")
-    the_rig = rig(board, tmp_path)
+    the_rig = rig(board, tmp_path, module_kernels)
     reason = ModuleSwap().refuse(the_rig, booting(module_kernels[0]))
     assert reason is not None
     assert "tainted: W: the kernel has warned" in reason
@@ -183,6 +189,6 @@ def test_another_kernel_is_refused(
     board: BootedEmulatedBoard, module_kernels: tuple[Kernel, Kernel], tmp_path: Path,
 ) -> None:
     fields: Mapping[str, Any] = {**vars(module_kernels[0]), "build_id": "0" * 40}
-    reason = ModuleSwap().refuse(rig(board, tmp_path), booting(Kernel(**fields)))
+    reason = ModuleSwap().refuse(rig(board, tmp_path, module_kernels), booting(Kernel(**fields)))
     assert reason is not None
     assert "boot it by another method first" in reason

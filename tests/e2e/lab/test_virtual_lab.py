@@ -197,7 +197,7 @@ def test_uboot_loads_by_tftp(lab: LabClient, console: Line) -> None:
     press(lab, "on")
     console.expect(rb"stop autoboot")
     console.send(b" ")
-    for text in (b"dhcp", b"setenv serverip 127.0.0.69", b"tftpboot ${kernel_addr_r} Image"):
+    for text in (b"dhcp", f"setenv serverip {lab.facts['tftp']}".encode(), b"tftpboot ${kernel_addr_r} Image"):
         console.expect(rb"=> ")
         console.send(text + b"\r")
     console.expect(rb"Bytes transferred = 1048576")

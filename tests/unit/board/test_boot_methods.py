@@ -19,10 +19,19 @@ from panthorlab.board.modules import gpu_order, vermagic
 from panthorlab.board.real.devicetree import has_its, has_memory, properties
 from panthorlab.board.real.file import RealFile
 from panthorlab.board.real.methods import kexec
-from panthorlab.board.real.methods.module_swap import ModuleSwap, exchange, swappable, taints, unfit, unsuited
+from panthorlab.board.real.methods.module_swap import (
+    ModuleSwap,
+    exchange,
+    more_changed,
+    swappable,
+    taints,
+    unfit,
+    unsuited,
+)
 from panthorlab.board.real.panthor_driver import Holder, PanthorDriver, parse_holder, parse_modules
 from panthorlab.board.real.parts import Booting, Rig
 from panthorlab.errors import BootError, LabError
+from panthorlab.kernel import store
 from panthorlab.kernel.model import Kernel
 
 MAGIC = "6.12.117 SMP preempt mod_unload aarch64"
@@ -240,6 +249,23 @@ def test_a_running_kernel_that_is_not_fit(wanted: Kernel, files: dict[str, bytes
     found = unfit(cast("Shell", Board(files)), wanted)
     assert found is not None
     assert re.search(reason, found)
+
+
+@pytest.mark.parametrize(("booted", "cmdline", "reason"), [
+    ("booted", "console=ttyS2 panthorlab.kernel=booted root=/dev/x", None),
+    ("a-dtb-more", "panthorlab.kernel=a-dtb-more", "also differ in rk3588.dtb"),
+    ("booted", "console=ttyS2 root=/dev/x", "not a kernel under test"),
+    ("forgotten", "panthorlab.kernel=booted", "no longer in the store"),
+])
+def test_what_was_booted_must_differ_in_the_module_alone(
+    make: Callable[..., Kernel], monkeypatch: pytest.MonkeyPatch, booted: str, cmdline: str, reason: str | None,
+) -> None:
+    more = {"rk3588.dtb": "d"} if booted == "a-dtb-more" else {}
+    stored = make(booted, digests={"Image": "i", "gpu-sched.ko": "s", "panthor.ko": "old", **more})
+    monkeypatch.setattr(store, "kernels", lambda: iter([stored]))
+    board = Board({"/proc/cmdline": f"{cmdline}\n".encode()})
+    found = more_changed(cast("Shell", board), make("wanted", panthor="bb"))
+    assert found is None if reason is None else reason in str(found)
 
 
 def test_another_loaded_module(wanted: Kernel) -> None:

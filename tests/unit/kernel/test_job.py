@@ -253,6 +253,7 @@ def test_find_by_key_or_build_directory(prepare: Prepare, log: Path, tree: Path,
     plan = prepare([patch("one.patch", MMU, "x + 1", "x + 2")]).before
     kernel = build_side(plan, log=log)
     assert find_kernel(kernel.key[:10], log=log) == kernel
+    assert find_kernel(str(kernel.path), log=log) == kernel
     with pytest.raises(UsageError, match="no kernel 'zz'"):
         find_kernel("zz", log=log)
     objects = objects_of(plan)
@@ -290,3 +291,11 @@ def test_two_runs_at_once_build_once(prepare: Prepare, log: Path, tree: Path, fr
     assert len(results) == 2
     assert results[0] == results[1]
     assert log.read_text().count(f"  CC      {MMU.replace('.c', '.o')}") == 1
+
+
+def test_what_is_no_patch_is_said_before_a_base_is_fetched(cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.patch").touch()
+    with pytest.raises(PatchError, match="is empty"):
+        prepare_sides("debian:6.18.5", [str(tmp_path / "empty.patch")])
+    with pytest.raises(PatchError, match="is empty"):
+        prepare_kernel("debian:6.18.5", [str(tmp_path / "empty.patch")])

@@ -58,15 +58,19 @@ def _iterations(row: Row) -> list[IterationResult]:
 @pytest.fixture(scope="session")
 def make_report() -> MakeReport:
     """`make_report(rows, expect=…, interrupted=…, tests=…, text=…, boards=…)`: `text` replaces every free text;
-    `boards`: on which the two boots of each side ran."""
+    `boards`: on which the two boots of each side ran. `module_build`: the sides differ in panthor.ko alone."""
 
     def make(
         rows: tuple[Row, ...] = FIXED, *, expect: Expect = Expect.FIX, interrupted: str = "", text: str | None = None,
         tests: tuple[TestResult, ...] = (), notes: tuple[str, ...] = (), boards: tuple[str, str] = ("qemu-g610",) * 2,
+        module_build: bool = False,
     ) -> RunReport:
         iterations = [iteration for row in rows for iteration in _iterations(row)]
         boots = [BootResult(f"{side}-{n}", side, boards[n], Outcome.PASS) for side in Side for n in (0, 1)]
-        kernels = {Side.BEFORE: KernelRef("k" * 16, "b0" * 20), Side.AFTER: KernelRef("l" * 16, "a0" * 20)}
+        kernels = {Side.BEFORE: KernelRef("k" * 16, "b0" * 20),
+                   Side.AFTER: KernelRef("l" * 16, ("b0" if module_build else "a0") * 20)}
+        modules = {Side.BEFORE: {"panthor": "e" * 40, "gpu_sched": "5" * 40},
+                   Side.AFTER: {"panthor": "f" * 40, "gpu_sched": "5" * 40}}
         verdict = compare(iterations, boots, tests, Plan({}, expect, interrupted=interrupted), kernels)
         findings = [
             {**FAULT, "side": i.side, "boot": i.boot, "iteration": i.id, "workload": i.workload}
@@ -76,7 +80,8 @@ def make_report() -> MakeReport:
         return RunReport(
             Path("/home/user/runs/2026-11-23-1"), verdict, datetime(2026, 11, 23, 1, 2, 3, tzinfo=UTC), 107.3,
             BoardInfo("qemu-g610", text or "Mali-G610, emulated", emulated=True, facts={"QEMU": text or "11.1.3"}),
-            {side: KernelInfo(ref.kernel, "6.12.117", ref.build_id, text or f"{side} the fix", ("panthor",), "gcc 12")
+            {side: KernelInfo(ref.kernel, "6.12.117", ref.build_id, text or f"{side} the fix", ("panthor",), "gcc 12",
+                              modules[side] if module_build else {})
              for side, ref in kernels.items()},
             (PatchInfo(text or "drm/panthor: Wait for terminated groups before the heaps go", "applies", "v1.patch"),),
             text or "linux-source-6.12 6.12.117-1", ("heap_exit",), (Phase("build", 41.2), Phase("boot", 4.4)),

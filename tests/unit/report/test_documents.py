@@ -9,7 +9,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 
 from panthorlab.outcome import Blame, Outcome, Role, Side
-from panthorlab.report import html, json_report, kcidb
+from panthorlab.report import console, html, json_report, junit, kcidb
 from panthorlab.report.faults import FIELDS, headline, owner, telling
 from panthorlab.report.model import RunReport
 from panthorlab.verdict import TestResult
@@ -39,6 +39,22 @@ def test_json_keeps_the_contract(make_report: MakeReport) -> None:
     assert [(b["boot"], b["faulty"], b["iterations"]) for b in boots] == [("before-0", 50, 50), ("before-1", 50, 50)]
 
 
+def test_sides_that_differ_in_a_module_alone_are_told_apart(make_report: MakeReport) -> None:
+    report = make_report(module_build=True)
+    assert report.telling_modules(Side.AFTER) == {"panthor.ko": "f" * 40}
+    sides = json_report.to_json(report)["sides"]
+    assert sides["before"]["build_id"] == sides["after"]["build_id"]
+    assert [sides[side]["modules"]["panthor"][0] for side in ("before", "after")] == ["e", "f"]
+    text = console.render(report)
+    assert f"build-id {'b0' * 4} · panthor.ko {'e' * 16}" in text
+    assert f"panthor.ko {'f' * 16}" in text
+    assert f"build-id {'f' * 40}" in html.render(report)
+    assert "gpu_sched.ko" not in html.render(report), "which is the same on both sides"
+    assert [build["misc"]["modules"]["panthor"][0] for build in kcidb.to_json(report)["builds"]] == ["e", "f"]
+    assert f'"after.panthor.ko.build_id" value="{"f" * 40}"' in junit.render(report)
+    assert not make_report().telling_modules(Side.AFTER), "vmlinux tells them apart"
+
+
 def test_counts_of_each_board_are_told(make_report: MakeReport) -> None:
     report = make_report(boards=("rock-5b", "rock-5<b>"))
     data = json.loads(json_report.render(report))
@@ -46,7 +62,6 @@ def test_counts_of_each_board_are_told(make_report: MakeReport) -> None:
     assert [(b["board"], b["faulty"], b["iterations"]) for b in before["per_board"]] == [
         ("rock-5<b>", 50, 50), ("rock-5b", 50, 50)
     ]  # fmt: skip
-    assert before["board_disagreement"] == 1.0
     assert [b["board"] for b in before["per_boot"]] == ["rock-5b", "rock-5<b>"]
     page = html.render(report)
     assert "before rock-5&lt;b&gt; 50/50 (50/50) rock-5b 50/50 (50/50); after" in page

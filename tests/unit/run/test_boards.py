@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import paramiko
 import pytest
 
 from panthorlab import cli
 from panthorlab.board import lab
+from panthorlab.board.real import hostkeys
+from panthorlab.board.real.file import RealFile
+from panthorlab.board.real.train import Health
 from panthorlab.errors import LabError
 
 REAL = """\
@@ -114,36 +116,32 @@ def test_quarantine_and_release(run: Run) -> None:
             held.check()
 
 
-def _module(monkeypatch: pytest.MonkeyPatch, name: str, **functions: object) -> None:
-    module = ModuleType(name)
-    module.__dict__.update(functions)
-    monkeypatch.setitem(sys.modules, name, module)
-
-
 def test_trust_asks_a_person_or_takes_yes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def trust(board: str, section: Any, *, confirm: Callable[[str], bool], lab_dir: Path) -> list[str]:
-        assert (board, section.host, lab_dir) == ("bench", "localhost", lab.lab_dir())
-        return ["pinned"] if confirm("ssh-ed25519 SHA256:abc?") else []
-
-    _module(monkeypatch, "panthorlab.board.real.hostkeys", trust=trust)
-    assert run("trust", "bench", "--yes") == (0, "pinned\n", "ssh-ed25519 SHA256:abc?\n")
+    key = paramiko.ECDSAKey.generate()
+    monkeypatch.setattr(hostkeys, "scan_host_keys", lambda _host, _port, _timeout: [key])
     monkeypatch.setattr("sys.stdin", io.StringIO())
     status, _, err = run("trust", "bench")
     assert status == 2
-    assert "SHA256:abc" in err
+    assert hostkeys.fingerprint(key) in err
+    assert hostkeys.pinned(lab.lab_dir(), "bench") == []
+    status, out, err = run("trust", "bench", "--yes")
+    assert (status, out) == (0, f"bench: pinned {hostkeys.fingerprint(key)}\n")
+    assert hostkeys.fingerprint(key) in err
+    assert hostkeys.pinned(lab.lab_dir(), "bench") == [key]
 
 
-def test_train_takes_the_board_files_number_of_boots_and_reports_failure(
+def test_train_takes_the_board_files_number_of_boots_and_quarantines_what_fails(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[int] = []
+    def train(_name: str, file: RealFile, boots: int | None, _progress: object) -> Health:
+        wanted = boots or file.recovery.health_boots
+        return Health(wanted, min(wanted, 5), None if wanted == 5 else "boot 6: no SSH", 7.0)
 
-    def train(name: str, _file: object, boots: int, _progress: object) -> None:
-        asked.append(boots)
-        if boots == 2:
-            raise LabError(f"board {name} failed", hint="look at it")
-
-    _module(monkeypatch, "panthorlab.board.real.train", train=train)
-    assert run("train", "bench") == (0, "bench: healthy\n", "")
-    assert run("train", "bench", "--boots", "2")[0] == 4
-    assert asked == [5, 2]
+    monkeypatch.setattr("panthorlab.board.real.train.train", train)
+    assert run("train", "bench")[:2] == (0, "bench: healthy, 5 of 5 known-good boots in 7 s\n")
+    status, _, err = run("train", "bench", "--boots", "6")
+    assert status == 4
+    assert "no SSH" in err
+    assert "no SSH" in str(lab.standing("bench").quarantine)
+    assert run("train", "bench")[0] == 0
+    assert lab.standing("bench").quarantine is None

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from panthorlab import cli
+from panthorlab import options as command_line
 from panthorlab.errors import LabError
 from panthorlab.run import boards
 
@@ -74,10 +75,10 @@ def test_wrong_input(
 
 
 def test_patches_may_stand_between_options() -> None:
-    options = cli._parse(["validate", "a.patch", "--swap", "b.patch", "--boots", "3", "-"])
-    assert options.patch == ["a.patch", "b.patch", "-"]
-    assert options.swap
-    assert options.boots == 3
+    parsed = command_line.parse(["validate", "a.patch", "--swap", "b.patch", "--boots", "3", "-"])
+    assert parsed.patch == ["a.patch", "b.patch", "-"]
+    assert parsed.swap
+    assert parsed.boots == 3
 
 
 def test_refused_run_leaves_its_directory_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:

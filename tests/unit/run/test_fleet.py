@@ -15,7 +15,7 @@ from panthorlab.run.fleet import Lane
 
 REAL = """\
 type: real
-tags: [rk3588{tag}]
+tags: [bench{tag}]
 kernel_configs: [{config}]
 console: {{transport: tcp, host: localhost, port: 4000}}
 power: {{driver: manual}}
@@ -31,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     configs = tmp_path / "board_configs"
     configs.mkdir()
     for name in ("a", "b", "c"):
-        (configs / f"{name}.yaml").write_text(REAL.format(config="rk3588", tag=""))
+        (configs / f"{name}.yaml").write_text(REAL.format(config="bench", tag=""))
     (configs / "odd.yaml").write_text(REAL.format(config="other", tag="x"))
     monkeypatch.chdir(tmp_path)
     return configs
@@ -62,28 +62,28 @@ def test_tag_takes_what_is_free_and_says_what_is_not(folder: Path) -> None:
     lab.quarantine("b", "broken")
     (folder / "bad.yaml").write_text("type: real\n")
     with lab.lease("c", "/runs/x"):
-        chosen = fleet.choose(options(tag="rk3588"))
+        chosen = fleet.choose(options(tag="bench"))
     assert chosen.boards == ("a",)
     said = "\n".join(chosen.notes)
     for part in ("b is left out: quarantined broken", "c is left out: leased by", "/runs/x", "bad is left out"):
         assert part in said
-    settings = fleet.recorded(options(tag="rk3588"), chosen) | {"jobs": 2}
+    settings = fleet.recorded(options(tag="bench"), chosen) | {"jobs": 2}
     assert fleet.lanes(settings) == [Lane("a", 0.0)], "nobody waits for boards that were found by a tag"
 
 
 def test_tag_without_a_free_board_is_the_labs_fault_and_an_unknown_one_the_users() -> None:
     lab.quarantine("odd", "broken")
-    with pytest.raises(LabError, match="no board with the tag `rk3588x` is free: board odd is left out: quarantined"):
-        fleet.choose(options(tag="rk3588x"))
+    with pytest.raises(LabError, match="no board with the tag `benchx` is free: board odd is left out: quarantined"):
+        fleet.choose(options(tag="benchx"))
     with pytest.raises(UsageError, match="no board has the tag `none`"):
         fleet.choose(options(tag="none"))
 
 
 @pytest.mark.parametrize(("arguments", "said"), [
-    (options("a", tag="rk3588"), "two ways"),
+    (options("a", tag="bench"), "two ways"),
     (options("a", "a"), "a is given twice"),
     (options("a", "board_configs/a.yaml"), "a is given twice"),
-    (options("a", "odd"), "need the same kernel, but these differ: a: arm64, rk3588; odd: arm64, other"),
+    (options("a", "odd"), "need the same kernel, but these differ: a: arm64, bench; odd: arm64, other"),
     (options("a", "nobody"), "no board `nobody`"),
     (options("a", method="extlinux"), "not set up for --boot-method extlinux"),
     (options("qemu-g610", method="kexec"), "emulated: it has no --boot-method kexec"),
@@ -108,12 +108,12 @@ def test_path_of_a_board_file_is_kept_whole(folder: Path) -> None:
 
 
 def test_command_runs_on_one_board() -> None:
-    assert fleet.choose_one(options(tag="rk3588x")) == "odd"
+    assert fleet.choose_one(options(tag="benchx")) == "odd"
     with pytest.raises(UsageError, match="one board"):
         fleet.choose_one(options("a", "b"))
 
 
 def test_fragments_are_those_of_the_boards() -> None:
-    assert fleet.fragments_of(["a", "b"], ["kasan"]) == ("panthor", "rk3588", "kasan")
+    assert fleet.fragments_of(["a", "b"], ["kasan"]) == ("panthor", "bench", "kasan")
     with pytest.raises(UsageError, match="these differ"):
         fleet.fragments_of(["a", "odd"], [])

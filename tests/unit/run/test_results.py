@@ -130,3 +130,20 @@ def test_kernel_that_dies_in_its_first_workload_is_regressed_not_a_lab_error() -
         died[-2] |= {"outcome": "FAIL", "blame": "kernel", "kinds": ["oops"], "signatures": ["oops:x"]}
         events += died
     assert reports.judge([*events, END]).verdict == Verdict.REGRESSED
+
+
+def test_each_boots_method_is_told_and_why_it_was_not_a_quicker_one() -> None:
+    events: list[dict[str, Any]] = [START, *KERNELS, {"event": "source", "base": "", "patches": []}]
+    for side, slot, method, why in (
+        ("before", 1, "extlinux", ""), ("after", 1, "module-swap", ""),
+        ("after", 2, "extlinux", ""), ("before", 2, "extlinux", "no module swap: tainted: W"),
+    ):
+        events += boot(side, slot, 1, 120, 0)
+        next(event for event in reversed(events) if event["event"] == "board")["facts"] = {
+            "boot_method": method, "why_this_method": why, "type": "real",
+        }
+    board, notes = results._board(events, "b"), results._notes(events)
+    methods = "extlinux: before1.1, after2.1, before2.1; module-swap: after1.1"
+    assert board.facts == {"type": "real", "boot_method": methods}
+    assert notes == ("before2.1: no module swap: tainted: W",)
+    assert results._board(events[:10], "b").facts["boot_method"] == "extlinux"

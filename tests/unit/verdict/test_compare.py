@@ -489,17 +489,18 @@ def test_boards_that_never_ran_the_other_side_prove_nothing() -> None:
     assert judged.p_fewer == 1.0
 
 
-def test_boards_that_disagree_are_inconclusive() -> None:
-    # each boot for itself is too small to disagree with another
+def test_boards_may_differ_and_boots_of_one_board_may_not() -> None:
+    honest = on_boards({"a": (120, 120), "b": (70, 120)}, {"a": (0, 120), "b": (0, 120)}).judge()
+    assert honest.verdict == "fixed", said(honest)
     bench = Bench(boots=[])
     for side in Side:
-        for number in range(16):
-            board = "ab"[number % 2]
+        for number, board in enumerate("aabb"):
             bench.boots.append(BootResult(f"{side}-{number}", side, board, Outcome.PASS))
-            bench.add(side, (4 if board == "a" else 1) if side is Side.BEFORE else 0, 16, boots=(number,))
+            faulty = {0: 60, 1: 60, 2: 60, 3: 10}[number] if side is Side.BEFORE else 0
+            bench.add(side, faulty, 60, boots=(number,))
     judged = bench.judge()
     assert judged.verdict == "inconclusive"
-    assert "boards of before disagree (a 32/128, b 8/128" in said(judged)
+    assert "boots of before disagree (60/60, 60/60, 60/60, 10/60" in said(judged)
 
 
 def test_kind_that_is_more_frequent_only_because_of_where_it_ran_is_no_regression() -> None:

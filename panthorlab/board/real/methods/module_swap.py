@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Boot method `module-swap`: two kernels that differ in panthor.ko alone share one boot; only the module is exchanged.
 
-It is taken only where it is proved to be enough. The proof is made twice: of the two builds (`swappable`), and on the
-board, where the running Image must be that of the wanted kernel and must not have been hurt (`unfit`).
+It is taken only where it is proved to be enough. The proof is made twice: of the two builds, that which was booted and
+the wanted one (`swappable`), and on the board, where the Image must be theirs and must not have been hurt (`unfit`).
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from contextlib import closing
 from panthorlab.board.api import Shell
 from panthorlab.board.identity import read_identity
 from panthorlab.board.modules import PANTHOR, vermagic
+from panthorlab.board.real.command_line import MARK, marked
 from panthorlab.board.real.panthor_driver import PanthorDriver, module_files
 from panthorlab.board.real.parts import Booting, Rig
-from panthorlab.errors import LabError
+from panthorlab.errors import LabError, UsageError
+from panthorlab.kernel import store
 from panthorlab.kernel.model import Kernel
 
 PANTHOR_FILE = "panthor.ko"
@@ -43,7 +45,7 @@ class ModuleSwap:
             return None
         try:
             with closing(rig.connect(rig.file.time_limits.answer)) as shell:
-                return unfit(shell, booting.kernel)
+                return unfit(shell, booting.kernel) or more_changed(shell, booting.kernel)
         except LabError as error:
             return f"what runs on the board cannot be examined ({error}); boot it by another method"
 
@@ -129,6 +131,19 @@ def unfit(shell: Shell, kernel: Kernel) -> str | None:
     if _vermagic(kernel).split(" ", 1)[0] != release:
         return f"panthor.ko is made for {_vermagic(kernel) or 'no release'}, and {release} is running"
     return splat(shell)
+
+
+def more_changed(shell: Shell, kernel: Kernel) -> str | None:
+    """Why the build that was booted differs from `kernel` in more than panthor.ko. What runs tells of Image and loaded
+    modules, but not, for one, of the device tree that went with them: the build is known by its mark."""
+    found = marked(shell.get("/proc/cmdline").decode("utf-8", "replace"))
+    if found is None:
+        return "what runs is not a kernel under test; boot it by another method first"
+    try:
+        booted = store.find(found.removeprefix(MARK))
+    except UsageError:
+        return "the kernel that was booted is no longer in the store, so it cannot be compared; boot it anew"
+    return swappable(booted, kernel)
 
 
 def splat(shell: Shell) -> str | None:

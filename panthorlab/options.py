@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command line's options, one function a command; and errors in them, with what was probably meant."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from panthorlab import __version__
+from panthorlab.errors import UsageError
+from panthorlab.run.job import BOOT_METHODS
+
+EXIT_STATUS = """\
+exit status: 0 as wanted · 1 the kernel under test is at fault · 2 usage or bad input · 3 inconclusive, or unchanged
+when a fix was expected · 4 lab or infrastructure · 130 interrupted, resumable by `panthorlab resume RUN`"""
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("kernel sources and patches")
+    group.add_argument(
+        "patch",
+        nargs="*",
+        metavar="PATCH",
+        help="a file, an mbox, a directory of patches, `-` (stdin), a git range of --base, or a lore message-id",
+    )
+    group.add_argument(
+        "--base",
+        metavar="SRC",
+        help="kernel to patch: a directory, a git tree (PATH@REV), debian:VERSION, kernel.org:VERSION, or "
+        "linux-source-X.Y; default: the newest 6.12.y this machine's apt knows",
+    )
+    group.add_argument(
+        "--revert", action="store_true", help="the base already has the patch: *before* is the base without it"
+    )
+    group.add_argument("--swap", action="store_true", help="exchange the sides")
+    group.add_argument(
+        "--config",
+        action="append",
+        default=[],
+        metavar="FRAGMENT",
+        help="stack a config fragment: a name of kernel_configs/ (kasan, prove-locking, …) or a file; may be repeated",
+    )
+
+
+def _add_board(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("board")
+    group.add_argument(
+        "--board",
+        action="append",
+        metavar="NAME",
+        help="a file of board_configs/ (default: qemu-g610); repeat it to spread iterations over several boards",
+    )
+    group.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="gpu.NAME=VALUE",
+        help="set a parameter of the emulated GPU (`panthorlab gpu params` lists them); may be repeated",
+    )
+
+
+def _add_lab(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("real boards")
+    group.add_argument("--tag", metavar="TAG", help="all boards with this tag that are free, instead of --board")
+    group.add_argument(
+        "--boot-method",
+        choices=BOOT_METHODS,
+        default="auto",
+        help="how the board gets the kernel to run (default: %(default)s, the board's file decides)",
+    )
+    group.add_argument(
+        "--wait",
+        type=_duration,
+        default=3600.0,
+        metavar="TIME",
+        help="how long to wait for a --board that somebody else has (default: 1h)",
+    )
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what runs, and how much")
+    group.add_argument(
+        "--suite",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only this suite, or all that start so; may be repeated",
+    )
+    group.add_argument(
+        "--iterations",
+        type=_positive,
+        metavar="N",
+        help="iterations of each claim workload on *after* (default: the suite's)",
+    )
+    group.add_argument(
+        "--boots", type=_positive, default=2, metavar="N", help="boots of each side (default: %(default)s)"
+    )
+    group.add_argument(
+        "--jobs",
+        type=_positive,
+        default=2,
+        metavar="N",
+        help="copies of an emulated board to run at once, each on a CPU of its own (default: %(default)s)",
+    )
+    group.add_argument(
+        "--time-limit",
+        type=_duration,
+        metavar="TIME",
+        help="stop the run after this long, e.g. 90s, 20m, 2h; it ends in `error`, never in a pass",
+    )
+    group.add_argument(
+        "--seed",
+        type=int,
+        default=1,
+        metavar="N",
+        help="seed of the emulated GPU's random choices (default: %(default)s)",
+    )
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("output")
+    group.add_argument("--output", type=Path, metavar="DIR", help="directory of the run (default: runs/DATE-TIME-xxxx)")
+    group.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
+    group.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
+
+
+def _positive(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _duration(text: str) -> float:
+    units = {"s": 1, "m": 60, "h": 3600}
+    number, unit = (text[:-1], units[text[-1]]) if text and text[-1] in units else (text, 1)
+    try:
+        value = float(number) * unit
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write e.g. 90s, 20m, 2h") from None
+    if value <= 0:
+        raise argparse.ArgumentTypeError("must be more than 0")
+    return value
+
+
+def _validate_parser(parser: argparse.ArgumentParser) -> None:
+    _add_source(parser)
+    parser.add_argument(
+        "--before",
+        metavar="K",
+        help="a built kernel instead of a build: store key, RUN:before, RUN:after, or build directory",
+    )
+    parser.add_argument("--after", metavar="K", help="as --before, for the other side")
+    parser.add_argument(
+        "--expect", choices=["fix", "no-change"], default="fix", help="what the patch promises (default: %(default)s)"
+    )
+    _add_board(parser)
+    _add_lab(parser)
+    _add_run(parser)
+    _add_output(parser)
+
+
+def _run_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--kernel", required=True, metavar="K", help="store key, RUN:before, RUN:after, or build directory"
+    )
+    parser.add_argument("--overlay", type=Path, metavar="DIR", help="files laid over the board's root file system")
+    _add_board(parser)
+    _add_lab(parser)
+    _add_run(parser)
+    _add_output(parser)
+    parser.add_argument(
+        "command",
+        nargs=argparse.REMAINDER,
+        metavar="-- COMMAND ARG…",
+        help="run this on the board instead of suites, and exit with its status",
+    )
+
+
+def _scan_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "files",
+        nargs="*",
+        default=["-"],
+        metavar="FILE",
+        help="kernel logs of any kind, plain, .gz or .xz; `-` is stdin",
+    )
+    parser.add_argument("--json", action="store_true", help='print {"findings": […]}')
+    parser.add_argument(
+        "--fail-on",
+        action="append",
+        default=[],
+        metavar="KIND",
+        help="exit 1 if a finding of this kind is found; may be repeated",
+    )
+
+
+def _lava_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=["job"], help="job: print a LAVA job definition, and write what it fetches")
+    parser.add_argument("--board", required=True, metavar="NAME", help="a file of board_configs/: its DTB, log level")
+    parser.add_argument("--kernel", required=True, metavar="K",
+                        help="store key, RUN:before, RUN:after, or build directory")
+    parser.add_argument("--suite", action="append", default=[], required=True, metavar="NAME",
+                        help="only this suite, or all that start so; may be repeated")
+    parser.add_argument("--iterations", type=_positive, metavar="N",
+                        help="iterations of each claim workload (default: the suite's)")
+    parser.add_argument("--rootfs", required=True, metavar="URL",
+                        help="root file system with a shell, awk and insmod: a cpio (ramdisk) or a tar (NFS root)")
+    parser.add_argument("--artifacts", type=Path, required=True, metavar="DIR",
+                        help="where Image, device tree and overlay are written")
+    parser.add_argument("--url-base", metavar="URL",
+                        help="where LAVA's dispatcher finds that directory (default: file://DIR)")
+    parser.add_argument("--firmware", type=Path, metavar="FILE",
+                        help="mali_csffw.bin, if the root file system does not have it")
+    parser.add_argument("--device-type", metavar="NAME", help="LAVA's (default: the DTB's name, e.g. rk3588-rock-5b)")
+    parser.add_argument("--tag", action="append", default=[], metavar="TAG", help="device tag; may be repeated")
+    parser.add_argument("--prompt", action="append", default=[], metavar="REGEX",
+                        help="shell prompt of the root file system; may be repeated")
+    parser.add_argument("--login", metavar="USER", help="log in as this user first")
+    parser.add_argument("--visibility", choices=["public", "personal"], default="public",
+                        help="who sees the job and its log (default: %(default)s)")
+
+
+def _boards_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help='print {"boards": […]}')
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+
+    def add(name: str, text: str, *, board: bool = True) -> argparse.ArgumentParser:
+        action = actions.add_parser(name, help=text, description=text)
+        action.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="say it as JSON")
+        if board:
+            action.add_argument("board_name", metavar="NAME", help="a real board")
+        return action
+
+    add("schema", "print the JSON Schema of board files, for editors", board=False)
+    trust = add("trust", "show the fingerprints of a board's SSH host keys and pin them")
+    trust.add_argument("--yes", action="store_true", help="do not ask: the fingerprints were compared elsewhere")
+    train = add("train", "boot the known-good kernel again and again; quarantine the board if that fails")
+    train.add_argument("--boots", type=_positive, metavar="N", help="boots (default: the board file's health_boots)")
+    sick = add("quarantine", "keep a board from being used")
+    sick.add_argument("--reason", required=True, metavar="TEXT", help="told to everybody who wants the board")
+    release = add("release", "lift a board's quarantine")
+    release.add_argument("--force", action="store_true", help="also end the lease of a run that has the board")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors are raised, with what was probably meant, so that they can be printed as JSON too."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)  # abbreviations would break with the next option
+
+    def error(self, message: str) -> NoReturn:
+        commands = [name for action in self._subparsers_actions() for name in action.choices]
+        wrong = message.partition("invalid choice: '")[2].partition("'")[0]
+        if wrong and "argument" in message and commands:
+            near = difflib.get_close_matches(wrong, commands, n=1)
+            known = f"did you mean `{near[0]}`?" if near else f"see `{self.prog} --help`"
+            path = [*self.prog.split()[1:], wrong]
+            raise UsageError(f"there is no command `{' '.join(path)}`", hint=known)
+        raise UsageError(message, hint=f"see `{self.prog} --help`")
+
+    def options_of(self, command: str) -> list[str]:
+        """All options that `command` knows."""
+        parser = next(action.choices[command] for action in self._subparsers_actions())
+        own = [name for action in parser._actions for name in action.option_strings]
+        return own + [name for action in parser._subparsers_actions() for deeper in action.choices
+                      for name in parser.options_of(deeper)]
+
+    def _subparsers_actions(self) -> list[argparse._SubParsersAction[_Parser]]:
+        return [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Raises UsageError. Patches may stand anywhere between the options."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    for word in rest:
+        if word.startswith("-") and word != "-":
+            name = word.partition("=")[0]
+            near = difflib.get_close_matches(name, parser.options_of(options.name), n=1)
+            raise UsageError(
+                f"{options.name} has no option `{name}`",
+                hint=f"did you mean `{near[0]}`?" if near else f"see `panthorlab {options.name} --help`",
+            )
+    if rest and not hasattr(options, "patch"):
+        raise UsageError(
+            f"{options.name}: what is `{rest[0]}`?", hint=f"see `panthorlab {options.name} --help`"
+        )
+    if rest:
+        options.patch += rest
+    return options
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="panthorlab",
+        description="Does a Linux panthor patch do what it claims, on a Mali CSF GPU, without breaking anything else?",
+        epilog=EXIT_STATUS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"panthorlab {__version__}")
+    commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
+
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name, help=text, description=text, epilog=EXIT_STATUS, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+
+    _validate_parser(add("validate", "the main job: build without and with a patch, boot both, compare"))
+    _run_parser(add("run", "boot one kernel; run suites or a command on it"))
+    resume = add("resume", "continue an interrupted run")
+    resume.add_argument("run", type=Path, metavar="RUN")
+    resume.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
+    resume.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
+    build = add("build", "build kernels into the store and print their keys")
+    _add_source(build)
+    _add_board(build)
+    _add_output(build)
+    _scan_parser(add("scan", "find GPU faults and kernel splats in any kernel log"))
+    report = add("report", "write a run's reports again (console, JSON, JUnit, HTML)")
+    report.add_argument("run", type=Path, metavar="RUN")
+    report.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
+    _boards_parser(add("boards", "list boards and how they stand; look after them"))
+    doctor = add("doctor", "say what is missing on this machine and how to get it")
+    doctor.add_argument("--json", action="store_true")
+    _lava_parser(add("lava", "write LAVA jobs that run suites on a prebuilt kernel"))
+    commands.add_parser("gpu", help="the emulated GPU by itself: serve, params, firmware", add_help=False)
+    return parser
