@@ -64,7 +64,7 @@ class Service:
     def stop(self) -> None:
         if self.process is not None:
             self.process.send_signal(signal.SIGCONT)
-            spawn.end(self.process, gently=3)
+            spawn.end(self.process, gently=1)
             self.process = None
 
     def pause(self, *, paused: bool) -> None:
