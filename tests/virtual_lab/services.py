@@ -7,6 +7,7 @@ import grp
 import json
 import os
 import pwd
+import random
 import shlex
 import shutil
 import signal
@@ -26,6 +27,8 @@ from tests.virtual_lab.uart import Uart
 
 PDU = "virtual-pdu"
 TFTP_PORT = 69
+TFTP_PROBE = "whose"
+"""A file whose contents tell which lab serves it."""
 TFTP_PACKAGES = ("atftpd",)
 _START_TIMEOUT = 30.0
 _SBIN = ("/usr/sbin", "/sbin")
@@ -120,24 +123,34 @@ def tftp(folder: Path, root: Path, address: str, on_progress: debs.Progress) -> 
     atftpd = packages.program(packages.unpacked(TFTP_PACKAGES, debs.architecture(), on_progress), "atftpd")
     argv = [*atftpd, "--daemon", "--no-fork", "--user", f"{user}.{group}", "--bind-address", address,
             "--port", str(TFTP_PORT), "--no-multicast", "--logfile", str(folder / "atftpd.log"), str(root)]
-    return Service("atftpd", argv, folder, lambda: _answers_tftp(address))
+    (root / TFTP_PROBE).write_text(str(folder))
+    return Service("atftpd", argv, folder, lambda: _reads(address, TFTP_PROBE) == str(folder).encode()[:512])
 
 
-def may_serve_tftp() -> bool:
-    """Whether this user may have port 69."""
-    lowest = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
-    return os.geteuid() == 0 or lowest <= TFTP_PORT
+def free_tftp_address() -> str | None:
+    """An address of loopback on which nobody serves TFTP, so that no lab answers for another. QEMU's user network
+    passes it on, while 127.0.0.1 would be its own. None if this user may not have port 69, or none is free."""
+    for last in random.sample(range(2, 255), 32):
+        address = f"127.0.0.{last}"
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+            try:
+                server.bind((address, TFTP_PORT))
+            except OSError:
+                continue
+            return address
+    return None
 
 
-def _answers_tftp(address: str) -> bool:
-    """Whether a read of a file that is not there is refused (RFC 1350: opcode 5)."""
+def _reads(address: str, name: str) -> bytes | None:
+    """The first block of a file (RFC 1350); None if there is no answer, or a refusal."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.settimeout(0.2)
-        client.sendto(b"\0\1no-such-file\0octet\0", (address, TFTP_PORT))
+        client.sendto(b"\0\1" + name.encode() + b"\0octet\0", (address, TFTP_PORT))
         try:
-            return client.recv(512)[:2] == b"\0\5"
+            answer = client.recv(4 + 512)
         except OSError:
-            return False
+            return None
+        return answer[4:] if answer[:4] == b"\0\3\0\1" else None
 
 
 # -- power ------------------------------------------------------------------------------------------------------
