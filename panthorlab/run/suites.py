@@ -21,7 +21,7 @@ def all_suites() -> dict[str, Path]:
 
 
 def turn(suite: str) -> tuple[bool, bool, str]:
-    """Sorts suites by name: the probe needs a log without anybody's faults, and claims come before what decides less."""
+    """Sorts suites by name: the probe needs a log without anybody's faults, claims come before what decides less."""
     return ("probe" not in suite, "claim" not in suite, suite)
 
 
