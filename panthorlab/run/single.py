@@ -13,7 +13,7 @@ from typing import Any
 
 from panthorlab.board.registry import find_board_file, open_board
 from panthorlab.errors import LabError, UsageError
-from panthorlab.outcome import Outcome, Side
+from panthorlab.outcome import Blame, Outcome, Side
 from panthorlab.run import fleet
 from panthorlab.run.controller import Controller
 from panthorlab.run.events import Event, EventLog, new_run_dir, read_events, read_run
@@ -170,13 +170,18 @@ def _suites(options: argparse.Namespace) -> int:
 
 
 def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
-    """One line per workload and failed test; the exit status."""
+    """One line per workload and failed test; the exit status. What the lab did to a boot that was then done again is
+    no error, but told."""
     suites = events[0]["suites"]
+    done_again = _done_again(events)
+    notes: list[str] = []
     rows: dict[str, list[int]] = {}
     failed: list[str] = []
     errors: list[str] = []
     for event in events:
         if event["event"] == "iteration":
+            if event["outcome"] == Outcome.ERROR and event.get("boot") in done_again:
+                continue
             row = rows.setdefault(f"{event['role']:7} {event['workload']}", [0, 0, 0, 0])
             row[0] += event["terminations"]
             row[1] += event["outcome"] == Outcome.FAIL
@@ -186,11 +191,14 @@ def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
             if bad and (event["role"] != "watch" or event["outcome"] == Outcome.ERROR):
                 (errors if event["outcome"] == Outcome.ERROR else failed).append(f"{event['id']}: {event['message']}")
         elif event["event"] == "test" and event["outcome"] in (Outcome.FAIL, Outcome.ERROR):
+            if event["outcome"] == Outcome.ERROR and event["boot"] in done_again:
+                continue
             (errors if event["outcome"] == Outcome.ERROR else failed).append(
                 f"{event['suite']}::{event['test']}: {event['message']}"
             )
         elif event["event"] == "boot-end" and event["outcome"] != Outcome.PASS:
-            (failed if event["blame"] == "kernel" else errors).append(f"boot {event['boot']}: {event['reason']}")
+            again = notes if event["boot"] in done_again else errors
+            (failed if event["blame"] == "kernel" else again).append(f"boot {event['boot']}: {event['reason']}")
     tests = [event for event in events if event["event"] == "test"]
     if not any(event["event"] == "run-end" for event in events):
         errors.append("the run did not reach its end")
@@ -206,6 +214,7 @@ def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
                     "suites": suites,
                     "failed": failed,
                     "errors": errors,
+                    "notes": notes,
                     "workloads": {
                         name.split()[1]: {"iterations": n, "failed": f, "errors": e, "cut": c}
                         for name, (n, f, e, c) in rows.items()
@@ -224,10 +233,18 @@ def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
         print(f"{name:36} {failures}/{total} failed{spoiled}" + (f", {cut} left out after that" if cut else ""))
     passed = sum(test["outcome"] == Outcome.PASS for test in tests)
     print(f"tests: {passed} of {len(tests)} passed")
-    for kind, lines in (("FAILED", failed), ("ERROR", errors)):
+    for kind, lines in (("FAILED", failed), ("ERROR", errors), ("note", notes)):
         for line in lines[:10]:
             print(f"{kind} {line}")
         if len(lines) > 10:
             print(f"… and {len(lines) - 10} more")
     print(f"run: {run_dir}")
     return status
+
+
+def _done_again(events: Sequence[Event]) -> set[str]:
+    """Boots that the lab failed, and whose slot was then completed by another one."""
+    ends = [event for event in events if event["event"] == "boot-end"]
+    complete = {event["slot"] for event in ends if event["complete"]}
+    return {event["boot"] for event in ends
+            if not event["complete"] and event["blame"] != Blame.KERNEL and event["slot"] in complete}

@@ -28,6 +28,7 @@ from tests.virtual_lab import packages
 from tests.virtual_lab.uart import Uart
 
 PDU = "virtual-pdu"
+SWITCH = str(Path(__file__).with_name("switch.py"))
 TFTP_PORT = 69
 TFTP_PACKAGES = ("atftpd",)
 TFTP_ADDRESSES = tuple(f"127.0.0.{number}" for number in range(70, 100))
@@ -170,7 +171,7 @@ def _answers_tftp(address: str) -> bool:
 
 def pdudaemon(folder: Path, port: int, relay_port: int) -> Service:
     """pdudaemon, whose outlets are the relay's."""
-    press = [sys.executable, str(Path(__file__).with_name("switch.py")), f"http://127.0.0.1:{relay_port}/OUTLET/"]
+    press = [sys.executable, SWITCH, f"http://127.0.0.1:{relay_port}/OUTLET/"]
     # pdudaemon puts the number of the outlet in for `%s`.
     command = shlex.join(press).replace("%", "%%").replace("OUTLET", "%s")
     config = {
