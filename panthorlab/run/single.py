@@ -173,15 +173,14 @@ def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
     """One line per workload and failed test; the exit status. What the lab did to a boot that was then done again is
     no error, but told."""
     suites = events[0]["suites"]
-    done_again = _done_again(events)
-    notes: list[str] = []
+    notes = [f"boot {event['boot']}: {event['reason']}" for event in _done_again(events)]
+    boots = {event["boot"] for event in _done_again(events)}
+    events = [event for event in events if event.get("boot") not in boots or event.get("outcome") != Outcome.ERROR]
     rows: dict[str, list[int]] = {}
     failed: list[str] = []
     errors: list[str] = []
     for event in events:
         if event["event"] == "iteration":
-            if event["outcome"] == Outcome.ERROR and event.get("boot") in done_again:
-                continue
             row = rows.setdefault(f"{event['role']:7} {event['workload']}", [0, 0, 0, 0])
             row[0] += event["terminations"]
             row[1] += event["outcome"] == Outcome.FAIL
@@ -191,14 +190,11 @@ def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
             if bad and (event["role"] != "watch" or event["outcome"] == Outcome.ERROR):
                 (errors if event["outcome"] == Outcome.ERROR else failed).append(f"{event['id']}: {event['message']}")
         elif event["event"] == "test" and event["outcome"] in (Outcome.FAIL, Outcome.ERROR):
-            if event["outcome"] == Outcome.ERROR and event["boot"] in done_again:
-                continue
             (errors if event["outcome"] == Outcome.ERROR else failed).append(
                 f"{event['suite']}::{event['test']}: {event['message']}"
             )
         elif event["event"] == "boot-end" and event["outcome"] != Outcome.PASS:
-            again = notes if event["boot"] in done_again else errors
-            (failed if event["blame"] == "kernel" else again).append(f"boot {event['boot']}: {event['reason']}")
+            (failed if event["blame"] == "kernel" else errors).append(f"boot {event['boot']}: {event['reason']}")
     tests = [event for event in events if event["event"] == "test"]
     if not any(event["event"] == "run-end" for event in events):
         errors.append("the run did not reach its end")
@@ -242,9 +238,9 @@ def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
     return status
 
 
-def _done_again(events: Sequence[Event]) -> set[str]:
-    """Boots that the lab failed, and whose slot was then completed by another one."""
+def _done_again(events: Sequence[Event]) -> list[Event]:
+    """The ends of boots that the lab failed, and whose slot was then completed by another one."""
     ends = [event for event in events if event["event"] == "boot-end"]
     complete = {event["slot"] for event in ends if event["complete"]}
-    return {event["boot"] for event in ends
-            if not event["complete"] and event["blame"] != Blame.KERNEL and event["slot"] in complete}
+    return [event for event in ends
+            if not event["complete"] and event["blame"] != Blame.KERNEL and event["slot"] in complete]
