@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,22 +18,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from panthorlab.errors import PanthorlabError  # noqa: E402
-from panthorlab.kernel.job import build_side, prepare_kernel  # noqa: E402
 from tests.virtual_lab import command  # noqa: E402
-from tests.virtual_lab.campaign import FAULTS, PATCHES, Fault, Result, play  # noqa: E402
+from tests.virtual_lab.campaign import FAULTS, Fault, Result, build, play  # noqa: E402
 from tests.virtual_lab.control import LabClient  # noqa: E402
 
 HEAD = f"| {'fault':18} | {'how':62} | {'expected':36} | {'seconds':>7} | what happened |"
-
-
-def build(names: Sequence[str], folder: Path) -> dict[str, str]:
-    """Store keys of the base ("") and of the base with each of the patches. Raises PanthorlabError."""
-    keys = {}
-    for name in ("", *names):
-        patches = [str(ROOT / f"tests/e2e/patches/{name}.patch")] if name else []
-        plan = prepare_kernel(None, patches, fragments=command.FRAGMENTS)
-        keys[name] = build_side(plan, log=folder / "build.log", progress=lambda *_text: None).key
-    return keys
 
 
 @contextmanager
@@ -56,7 +45,7 @@ def row(result: Result) -> str:
 
 def campaign(faults: Mapping[str, Fault], folder: Path) -> int:
     """Status to exit with."""
-    kernels = build([name for name in PATCHES if any(fault.after == name for fault in faults.values())], folder)
+    kernels = build(faults.values(), folder)
     wrong = 0
     print(f"{HEAD}\n|{'-' * 20}|{'-' * 64}|{'-' * 38}|{'-' * 8}:|---------------|", flush=True)
     with lab(folder / "lab", max(fault.boards for fault in faults.values()), kernels[""]) as client:

@@ -16,7 +16,7 @@ from panthorlab.errors import LabError, UsageError
 from panthorlab.outcome import Blame, Outcome, Side
 from panthorlab.run import fleet
 from panthorlab.run.controller import Controller
-from panthorlab.run.events import Event, EventLog, new_run_dir, read_events, read_run
+from panthorlab.run.events import Event, EventLog, new_run_dir, read_events, read_run, why_ended
 from panthorlab.run.job import Job
 from panthorlab.run.kernels import parse_params, resolve_kernel
 from panthorlab.run.limits import TimeLimitReached, time_limit
@@ -173,7 +173,7 @@ def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
     """One line per workload and failed test; the exit status. What the lab did to a boot that was then done again is
     no error, but told."""
     suites = events[0]["suites"]
-    notes = [f"boot {event['boot']}: {event['reason']}" for event in _done_again(events)]
+    notes = [f"boot {event['boot']}: {why_ended(event)}" for event in _done_again(events)]
     boots = {event["boot"] for event in _done_again(events)}
     events = [event for event in events if event.get("boot") not in boots or event.get("outcome") != Outcome.ERROR]
     rows: dict[str, list[int]] = {}
@@ -194,7 +194,7 @@ def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
                 f"{event['suite']}::{event['test']}: {event['message']}"
             )
         elif event["event"] == "boot-end" and event["outcome"] != Outcome.PASS:
-            (failed if event["blame"] == "kernel" else errors).append(f"boot {event['boot']}: {event['reason']}")
+            (failed if event["blame"] == "kernel" else errors).append(f"boot {event['boot']}: {why_ended(event)}")
     tests = [event for event in events if event["event"] == "test"]
     if not any(event["event"] == "run-end" for event in events):
         errors.append("the run did not reach its end")

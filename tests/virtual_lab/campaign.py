@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,8 +20,9 @@ from typing import Any, Final
 import paramiko
 
 from panthorlab.board.real import hostkeys
-from panthorlab.kernel.job import find_kernel
+from panthorlab.kernel.job import build_side, find_kernel, prepare_kernel
 from panthorlab.outcome import Blame
+from tests.virtual_lab.command import FRAGMENTS
 from tests.virtual_lab.control import LabClient
 from tests.virtual_lab.scene import (
     BOARD,
@@ -35,6 +36,7 @@ from tests.virtual_lab.scene import (
     unsound,
 )
 
+PATCHES: Final = Path(__file__).parents[1] / "e2e" / "patches"
 SUITE: Final = ("--suite", "heap-exit-claim", "--boots", "1")
 GOOD: Final = "drain"
 """A patch that changes the driver and breaks nothing; "" is the base without a patch."""
@@ -101,6 +103,17 @@ class Result:
     problems: Sequence[str]
     seconds: float
     folder: Path
+
+
+def build(faults: Iterable[Fault], folder: Path) -> dict[str, str]:
+    """Store keys of the kernels that these faults need, by the name of their patch; "" is the base, which all need.
+    Logs go to `folder`. Raises PanthorlabError."""
+    names = dict.fromkeys(["", *(fault.after for fault in faults if fault.after is not None)])
+    keys = {}
+    for name in names:
+        plan = prepare_kernel(None, [str(PATCHES / f"{name}.patch")] if name else [], fragments=FRAGMENTS)
+        keys[name] = build_side(plan, log=folder / "build.log", progress=lambda *_text: None).key
+    return keys
 
 
 def settle(lab: LabClient) -> None:
@@ -457,5 +470,3 @@ _ALL = (
     Fault("two-controllers", "another run wants the board", _NOTHING, _second_controller, quick=True),
 )
 FAULTS: Final[Mapping[str, Fault]] = {fault.name: fault for fault in _ALL}
-PATCHES: Final = tuple(dict.fromkeys(fault.after for fault in _ALL if fault.after is not None))
-"""Of tests/e2e/patches: kernels that the campaign needs beside the base."""
