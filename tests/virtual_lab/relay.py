@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A relay box on HTTP: outlets with `/N/on`, `/N/off`, `/N/state`, and Tasmota's `/cm?cmnd=PowerN …`.
+"""A relay box on HTTP: outlets with `/N/on`, `/N/off`, `/N/state`, and Tasmota's `/cm?cmnd=PowerN …`; `/N/reset` pulses
+the reset line of what hangs on the outlet.
 
 It starts and kills the boards, and on request behaves as badly as such boxes do.
 """
@@ -39,6 +40,8 @@ class Switched(Protocol):
     def power_off(self) -> None: ...
 
     def has_power(self) -> bool: ...
+
+    def reset(self) -> None: ...
 
 
 class Relay:
@@ -88,6 +91,8 @@ class Relay:
         if found := re.fullmatch(r"/(\d+)/(on|off|state)", url.path):
             on = self._switch(int(found[1]), found[2], fault)
             return (404, "text/plain", "no such outlet\n") if on is None else (200, "text/plain", _word(on) + "\n")
+        if found := re.fullmatch(r"/([1-9]\d?)/reset", url.path):
+            return self._reset(int(found[1]))
         if url.path == "/cm":
             return self._tasmota(parse_qs(url.query).get("cmnd", [""])[0], fault)
         return 404, "text/plain", "no such page\n"
@@ -103,6 +108,12 @@ class Relay:
             return 200, "application/json", json.dumps({"Command": "Unknown"})
         name = "POWER" if len(self.boards) == 1 else f"POWER{outlet}"
         return 200, "application/json", json.dumps({name: _word(on).upper()})
+
+    def _reset(self, outlet: int) -> tuple[int, str, str]:
+        if outlet > len(self.boards) or not self.boards[outlet - 1].has_power():
+            return 404, "text/plain", "nothing to reset\n"
+        self.boards[outlet - 1].reset()
+        return 200, "text/plain", "reset\n"
 
     def _switch(self, outlet: int, wish: str, fault: Fault | None) -> bool | None:
         if not 1 <= outlet <= len(self.boards):

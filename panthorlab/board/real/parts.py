@@ -126,6 +126,9 @@ class SecureShell(Shell, Protocol):
         """Bring files of the host onto the board, with their modes, proved by SHA-256; those that are right already
         stay. Gives the paths that were written. Raises RemoteFileError, LabError."""
 
+    def abandon(self, after: float) -> None:
+        """The board is known to be dead: in `after` seconds the connection counts as lost, and nobody waits on."""
+
     def close(self) -> None: ...
 
 
@@ -190,9 +193,12 @@ class Wreck:
     """What recovery found out about a board that died or hung.
 
     `texts`: harvested logs by name (`sysrq`, `pstore/dmesg-ramoops-0`, …). `steps`: what was done, in order.
-    `healthy`: whether the board answers again, on its known-good kernel.
+    `healthy`: whether the board answers again, on its known-good kernel. `tail`: the end of what the dead kernel said
+    on the console. `lost_power`: RAM, that a reset leaves alone, was empty.
     """
 
     texts: Mapping[str, str]
     steps: Sequence[str]
     healthy: bool
+    tail: str = ""
+    lost_power: bool = False

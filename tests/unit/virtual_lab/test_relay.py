@@ -14,6 +14,7 @@ class Board:
 
     def __init__(self) -> None:
         self.power = False
+        self.resets = 0
 
     def power_on(self) -> None:
         self.power = True
@@ -23,6 +24,9 @@ class Board:
 
     def has_power(self) -> bool:
         return self.power
+
+    def reset(self) -> None:
+        self.resets += 1
 
 
 @pytest.fixture
@@ -81,3 +85,11 @@ def test_a_request_that_hangs_ends_without_an_answer(relay: Relay, boards: list[
         requests.get(f"http://127.0.0.1:{relay.port}/1/on", timeout=0.2)
     assert not boards[0].power
     assert get(relay, "/1/on").ok
+
+
+def test_reset_line(relay: Relay, boards: list[Board]) -> None:
+    assert get(relay, "/2/reset").status_code == 404, "there is nothing to reset without power"
+    get(relay, "/2/on")
+    assert get(relay, "/2/reset").text == "reset\n"
+    assert [board.resets for board in boards] == [0, 1]
+    assert get(relay, "/3/reset").status_code == 404
