@@ -81,3 +81,13 @@ def test_a_request_that_hangs_ends_without_an_answer(relay: Relay, boards: list[
         requests.get(f"http://127.0.0.1:{relay.port}/1/on", timeout=0.2)
     assert not boards[0].power
     assert get(relay, "/1/on").ok
+
+
+def test_one_outlet_misbehaves(relay: Relay, boards: list[Board]) -> None:
+    relay.misbehave(Fault.ERROR, None, outlet=2)
+    assert [get(relay, f"/{outlet}/on").status_code for outlet in (1, 2)] == [200, 500]
+    assert [get(relay, f"/cm?cmnd=Power{outlet} On").status_code for outlet in (1, 2)] == [200, 500]
+    assert get(relay, "/cm?cmnd=Power").status_code == 200
+    assert [board.power for board in boards] == [True, False]
+    relay.heal()
+    assert get(relay, "/2/on").status_code == 200
