@@ -70,7 +70,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[_JOB] = Job(**{**fields, "side": Side(fields["side"]), "suites": tuple(fields["suites"])})
         config.args = list(fields["suites"])
         # The controller stops workers by signals; both must unwind through the fixtures that stop the board.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        # SIGINT is ignored in what a shell started in the background.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
     config.stash[_EMIT] = Emitter(config.getoption("--events-fd"))
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -190,13 +190,21 @@ def _board(events: Events, planned: str) -> BoardInfo:
         boards[name]["boot_method"] = methods
         boards[name].pop("why_this_method", None)  # there is a note where there is something to tell
     if len(boards) < 2:
-        return BoardInfo(next(iter(boards), planned), facts=next(iter(boards.values()), {}))
+        return BoardInfo(next(iter(boards), planned), _about(events), facts=next(iter(boards.values()), {}))
     facts: dict[str, Any] = {}
     for name, own in sorted(boards.items()):
         for key, value in own.items():
             same = all(other.get(key) == value for other in boards.values())
             facts[key if same else f"{name}: {key}"] = value
-    return BoardInfo(", ".join(sorted(boards)), facts=facts)
+    return BoardInfo(", ".join(sorted(boards)), _about(events), facts=facts)
+
+
+def _about(events: Events) -> str:
+    """What a reader must know of the boards: how they booted, and whether anybody of the project saw one work."""
+    facts = [event["facts"] for event in _of(events, "board")]
+    methods = Counter(own["boot_method"] for own in facts if "boot_method" in own)
+    about = [f"{method} ×{count}" for method, count in sorted(methods.items())]
+    return ", ".join([*(["unverified kind of board"] if any(own.get("unverified") for own in facts) else []), *about])
 
 
 def report(run_dir: Path, events: Events, verdict: RunVerdict) -> RunReport:

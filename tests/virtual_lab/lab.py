@@ -63,8 +63,9 @@ class Lab:
         self.pdudaemon = services.pdudaemon(self.folder, ports[0], self.relay.port)
         self._start(self.pdudaemon, made)
         self.tftp: Service | None = None
-        self.tftp_address = services.free_tftp_address()
-        if self.tftp_address:
+        self.tftp_address = ""
+        if services.may_serve_tftp():
+            self.tftp_address = made.enter_context(services.tftp_address())
             self.tftp = services.tftp(self.folder, self.folder / "tftp", self.tftp_address, on_progress)
             self._start(self.tftp, made)
         else:

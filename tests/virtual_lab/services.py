@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import grp
 import json
 import os
 import pwd
-import random
 import shlex
 import shutil
 import signal
@@ -15,13 +15,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from panthorlab import spawn
 from panthorlab.board import debs
 from panthorlab.errors import LabError
+from panthorlab.paths import cache_dir
 from tests.virtual_lab import packages
 from tests.virtual_lab.uart import Uart
 
@@ -30,6 +32,8 @@ TFTP_PORT = 69
 TFTP_PROBE = "whose"
 """A file whose contents tell which lab serves it."""
 TFTP_PACKAGES = ("atftpd",)
+TFTP_ADDRESSES = tuple(f"127.0.0.{number}" for number in range(70, 100))
+"""QEMU's user network keeps port 69 of its own address to itself, but passes these on to the machine's loopback."""
 _START_TIMEOUT = 30.0
 _SBIN = ("/usr/sbin", "/sbin")
 
@@ -62,7 +66,7 @@ class Service:
     def stop(self) -> None:
         if self.process is not None:
             self.process.send_signal(signal.SIGCONT)
-            spawn.end(self.process, gently=3)
+            spawn.end(self.process, gently=1)
             self.process = None
 
     def pause(self, *, paused: bool) -> None:
@@ -127,18 +131,30 @@ def tftp(folder: Path, root: Path, address: str, on_progress: debs.Progress) -> 
     return Service("atftpd", argv, folder, lambda: _reads(address, TFTP_PROBE) == str(folder).encode()[:512])
 
 
-def free_tftp_address() -> str | None:
-    """An address of loopback on which nobody serves TFTP, so that no lab answers for another. QEMU's user network
-    passes it on, while 127.0.0.1 would be its own. None if this user may not have port 69, or none is free."""
-    for last in random.sample(range(2, 255), 32):
-        address = f"127.0.0.{last}"
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+@contextmanager
+def tftp_address() -> Iterator[str]:
+    """A loopback address on whose port 69 nobody serves, and no other lab will meanwhile. Raises LabError.
+
+    A lock, not only a look: atftpd binds an address that another atftpd has, and either may get the packets.
+    """
+    for address in TFTP_ADDRESSES:
+        with (cache_dir("virtual-lab") / f"tftp-{address}.lock").open("w") as lock:
             try:
-                server.bind((address, TFTP_PORT))
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                    probe.bind((address, TFTP_PORT))
             except OSError:
                 continue
-            return address
-    return None
+            yield address
+            return
+    raise LabError(f"all of {TFTP_ADDRESSES[0]} … {TFTP_ADDRESSES[-1]} have a TFTP server",
+                   hint="labs that still run? `virtual-lab down` ends them")
+
+
+def may_serve_tftp() -> bool:
+    """Whether this user may have port 69."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    return os.geteuid() == 0 or lowest <= TFTP_PORT
 
 
 def _reads(address: str, name: str) -> bytes | None:

@@ -174,7 +174,6 @@ class RealTimeLimits(Section):
     kernel: Seconds = Field(60, description="→ the kernel's first line")
     ssh: Seconds = Field(120, description="→ SSH answers")
     probe: Seconds = Field(30, description="→ panthor has made its render node")
-    silence: Seconds = Field(60, description="no byte on console or SSH while something is awaited")
     answer: Seconds = Field(20, description="a running board answers a ping")
     slowness: Annotated[float, Field(ge=1, le=100, strict=False)] = Field(
         1, description="how much slower than the emulated board programs run; stretches the deadlines of workloads")

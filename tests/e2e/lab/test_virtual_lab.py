@@ -85,8 +85,8 @@ def ssh(lab: LabClient) -> Iterator[Callable[[str], str]]:
     def connect() -> bool:
         with suppress(OSError, EOFError, paramiko.ssh_exception.NoValidConnectionsError):
             try:
-                client.connect("127.0.0.1", facts["ssh_port"], "root", key_filename=facts["key_file"], timeout=10,
-                               banner_timeout=10, auth_timeout=30, look_for_keys=False, allow_agent=False)
+                client.connect("127.0.0.1", facts["ssh_port"], "root", key_filename=facts["key_file"], timeout=5,
+                               banner_timeout=5, auth_timeout=30, look_for_keys=False, allow_agent=False)
             except (paramiko.BadHostKeyException, paramiko.AuthenticationException):
                 raise
             except paramiko.SSHException:
@@ -119,8 +119,7 @@ def test_power_by_the_relay_and_a_panic_that_pstore_remembers(lab: LabClient, co
         assert "panthor_pci_shim" in run("cat /proc/modules")
         boot_id = run("cat /proc/sys/kernel/random/boot_id")
         run("echo the-last-word >/dev/kmsg")
-        with suppress(EOFError, OSError, AssertionError, paramiko.SSHException):
-            run("echo c >/proc/sysrq-trigger")
+        run("(sleep 1; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 &")  # nobody would answer
     console.expect(rb"Kernel panic - not syncing: sysrq triggered crash")
     console.expect(rb"U-Boot 20\d\d")
     with ssh(lab) as run:
@@ -198,8 +197,7 @@ def test_uboot_loads_by_tftp(lab: LabClient, console: Line) -> None:
     press(lab, "on")
     console.expect(rb"stop autoboot")
     console.send(b" ")
-    server = str(lab.facts["tftp"]).encode()
-    for text in (b"dhcp", b"setenv serverip " + server, b"tftpboot ${kernel_addr_r} Image"):
+    for text in (b"dhcp", f"setenv serverip {lab.facts['tftp']}".encode(), b"tftpboot ${kernel_addr_r} Image"):
         console.expect(rb"=> ")
         console.send(text + b"\r")
     console.expect(rb"Bytes transferred = 1048576")
@@ -213,13 +211,11 @@ def test_armed_trial_entry_is_taken_once(lab: LabClient, console: Line) -> None:
         run("sed -e 's,/known-good/,/panthorlab/,; s,virtual_lab.known_good,on_trial,' /boot/extlinux/extlinux.conf "
             ">/boot/panthorlab/trial.conf && sync")
         run("fw_setenv upgrade_available 1")
-        with suppress(EOFError, OSError, AssertionError, paramiko.SSHException):
-            run("echo b >/proc/sysrq-trigger")
+        run("(sleep 1; echo b >/proc/sysrq-trigger) >/dev/null 2>&1 &")  # nobody would answer
     console.expect(rb"/panthorlab/trial.conf")
     with ssh(lab) as run:
         assert "on_trial" in run("cat /proc/cmdline")
-        with suppress(EOFError, OSError, AssertionError, paramiko.SSHException):
-            run("echo b >/proc/sysrq-trigger")
+        run("(sleep 1; echo b >/proc/sysrq-trigger) >/dev/null 2>&1 &")  # nobody would answer
     console.expect(rb"Bootlimit \(1\) exceeded")
     with ssh(lab) as run:
         assert "virtual_lab.known_good" in run("cat /proc/cmdline")

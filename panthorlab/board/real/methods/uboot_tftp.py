@@ -42,6 +42,10 @@ class UBootTftp:
             switched = time.monotonic()
             booting.begins()
             rig.power.cycle()
+            limit = rig.file.time_limits.power
+            if rig.console.wait_for(lambda _line: True, limit, since=switched) is None:
+                raise LabError(f"the console was silent for {limit:g} s after power on",
+                               hint="does the board get power, and is its console connected at the right speed?")
             shell = UBootShell(dialogue, boot.uboot, rig.file.time_limits)
             shell.stop_autoboot()
             rig.progress("U-Boot's prompt")

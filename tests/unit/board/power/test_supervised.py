@@ -51,6 +51,12 @@ def opened(relay: Relay, tmp_path: Path, steps: list[str]) -> Opened:
     return make
 
 
+def test_boards_do_not_share_what_is_remembered(opened: Opened, tmp_path: Path) -> None:
+    opened().off()
+    section: PowerSection = TypeAdapter(PowerSection).validate_python({"driver": "manual"})
+    assert not open_power(section, board="other", state_dir=tmp_path / "lab", progress=print).left_off
+
+
 def off_spans(relay: Relay) -> list[float]:
     """How long the relay was off, each time."""
     spans, since = [], None
@@ -249,7 +255,7 @@ def test_a_process_that_ends_switches_on_again(relay: Relay, tmp_path: Path, cod
 
 @pytest.mark.parametrize(("number", "times"), [(signal.SIGINT, 5), (signal.SIGTERM, 1)])
 def test_an_interrupted_cycle_ends_with_power(relay: Relay, tmp_path: Path, number: signal.Signals, times: int) -> None:
-    process = child(relay, tmp_path, "power.cycle(); print('NOT INTERRUPTED')", off_time=0.7)
+    process = child(relay, tmp_path, "power.cycle(); print('NOT', 'INTERRUPTED')", off_time=0.7)
     until(process, "stays off")
     for _ in range(times):
         process.send_signal(number)
@@ -282,6 +288,7 @@ def test_cycle_in_a_thread(opened: Opened, relay: Relay) -> None:
     assert off_spans(relay)
 
 
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # it is what is tested
 def test_a_forked_child_does_not_switch(opened: Opened, relay: Relay) -> None:
     power = opened()
     power.off()
