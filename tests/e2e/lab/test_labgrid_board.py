@@ -113,6 +113,7 @@ def test_next_start_releases_the_place_of_a_run_that_was_killed(
     with (tmp_path / "log").open("wb") as log:
         killed = subprocess.Popen(argv, stdout=log, stderr=log)
     try:
+        until(lambda: killed.poll() is not None or (run / "events.jsonl").exists())
         until(lambda: killed.poll() is not None or any(event["event"] == "iteration" for event in read_events(run)))
     finally:
         killed.kill()
