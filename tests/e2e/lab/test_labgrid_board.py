@@ -97,8 +97,9 @@ def test_one_run_has_the_place_from_its_beginning_to_its_end(
     had = len(labgrid.holders("virtual-rk"))
     done = cli(*run_argv(module_kernels, tmp_path / "run"))
     sides = done.json["sides"]
-    assert [(sides[side]["iterations"], sides[side]["faulty"], sides[side]["boots"]) for side in ("before", "after")] \
-        == [(10, 10, 2), (30, 0, 2)], done.stderr
+    assert [(sides[side]["iterations"], sides[side]["boots"]) for side in ("before", "after")] == [(10, 2), (30, 2)]
+    assert sides["before"]["faulty"] > 6
+    assert sides["after"]["faulty"] == 0
     first, *rest = labgrid.holders("virtual-rk")[had:]
     assert f"+panthorlab-{BOARD}+" in str(first)
     assert rest == [None]
@@ -122,7 +123,9 @@ def test_next_start_releases_the_place_of_a_run_that_was_killed(
     assert labgrid.holder("virtual-rk") is not None
     done = cli("resume", run)
     sides = done.json["sides"]
-    assert [(sides[side]["iterations"], sides[side]["faulty"]) for side in ("before", "after")] == [(10, 10), (30, 0)]
+    assert [sides[side]["iterations"] for side in ("before", "after")] == [10, 30], done.stderr
+    assert sides["before"]["faulty"] > 6
+    assert sides["after"]["faulty"] == 0
     assert any(f"(process {killed.pid}) still held" in note for note in done.json["notes"]), done.json["notes"]
     assert labgrid.holder("virtual-rk") is None
     assert not list(state.glob("*.labgrid"))
