@@ -10,6 +10,6 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def _heed_ctrl_c() -> None:
-    """A shell starts what runs in the background with SIGINT ignored, and all processes of the tests would inherit it."""
+    """A shell starts background jobs with SIGINT ignored, which all processes of the tests would inherit."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
