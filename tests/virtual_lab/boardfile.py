@@ -53,7 +53,7 @@ def text(lab: Lab, position: Position, *, pdudaemon_port: int) -> str:
         "emulated_gpu": {"events": str(board.folder / "gpu-events.jsonl"), "log": str(board.folder / "gpu.log")},
     }
     if lab.tftp:
-        data["boot"]["tftp"] = {"root": str(lab.folder / "tftp"), "server": "127.0.0.69"}
+        data["boot"]["tftp"] = {"root": str(lab.folder / "tftp"), "server": lab.tftp_address}
     alternatives = yaml.safe_dump({"power": others, "console": consoles}, sort_keys=False)
     return (yaml.safe_dump(data, sort_keys=False, width=120)
             + "\n# The same board by other ways:\n" + "".join(f"# {line}\n" for line in alternatives.splitlines()))

@@ -21,8 +21,6 @@ from tests.virtual_lab.keys import Keys
 from tests.virtual_lab.relay import Relay
 from tests.virtual_lab.services import Service
 
-TFTP_ADDRESS = "127.0.0.69"
-"""QEMU's user network keeps port 69 of its own address to itself, but passes this one on to the machine's loopback."""
 Progress = Callable[[str], None]
 
 
@@ -65,8 +63,10 @@ class Lab:
         self.pdudaemon = services.pdudaemon(self.folder, ports[0], self.relay.port)
         self._start(self.pdudaemon, made)
         self.tftp: Service | None = None
+        self.tftp_address = ""
         if services.may_serve_tftp():
-            self.tftp = services.tftp(self.folder, self.folder / "tftp", TFTP_ADDRESS, on_progress)
+            self.tftp_address = made.enter_context(services.tftp_address())
+            self.tftp = services.tftp(self.folder, self.folder / "tftp", self.tftp_address, on_progress)
             self._start(self.tftp, made)
         else:
             on_progress("no TFTP: this user may not have port 69 (sysctl net.ipv4.ip_unprivileged_port_start=69)")
@@ -105,6 +105,7 @@ class Lab:
         return {
             "kernel": self.kernel.key,
             "relay": self.relay.port,
+            "tftp": self.tftp_address,
             "boards": {
                 position.board.name: {
                     "file": str(position.file), "outlet": position.outlet, "ssh_port": position.ssh_port,

@@ -19,11 +19,11 @@ def open_power(
 ) -> SupervisedPower:
     """The switch that `section` of the file of `board` describes. Nothing is switched, nothing is connected to.
 
-    `state_dir`: the lab's directory of the board, where the last time of switching off is kept for other processes.
+    `state_dir`: where the last time of switching the board off is kept for other processes.
     Raises LabError when a secret that `section` names is not in the environment.
     """
     from panthorlab.board.power.drivers import make_switch  # what it needs (requests) costs start-up time
     from panthorlab.board.power.supervised import SupervisedPower
 
     return SupervisedPower(make_switch(section, board), board=board, section=section, progress=progress,
-                           memory=state_dir / "power.json")
+                           memory=state_dir / f"{board}.power.json")

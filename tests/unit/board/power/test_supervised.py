@@ -51,6 +51,12 @@ def opened(relay: Relay, tmp_path: Path, steps: list[str]) -> Opened:
     return make
 
 
+def test_boards_do_not_share_what_is_remembered(opened: Opened, tmp_path: Path) -> None:
+    opened().off()
+    section: PowerSection = TypeAdapter(PowerSection).validate_python({"driver": "manual"})
+    assert not open_power(section, board="other", state_dir=tmp_path / "lab", progress=print).left_off
+
+
 def off_spans(relay: Relay) -> list[float]:
     """How long the relay was off, each time."""
     spans, since = [], None
