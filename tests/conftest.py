@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What all tests need of their surroundings."""
+"""What all tests need: signals as in a terminal.
+
+A shell starts background jobs with SIGINT ignored, and so it would stay for the programs that tests interrupt.
+"""
 
 from __future__ import annotations
 
