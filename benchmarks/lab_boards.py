@@ -17,7 +17,7 @@ from figures import Figure, seconds
 from tests.virtual_lab import command
 
 BOARDS = ("virtual-rk", "virtual-rk-2")
-FEW, MANY = "6", "240"
+FEW, MANY = "3", "240"
 PAIRS = "3"
 
 
