@@ -19,7 +19,8 @@ PROMPT = b"=> "
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dialogue, "SLICE", 0.1)
+    monkeypatch.setattr(dialogue, "SLICE", 0.02)
+    monkeypatch.setattr(dialogue, "QUIET", 0.005)
 
 
 class Board:

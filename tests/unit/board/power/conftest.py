@@ -38,7 +38,7 @@ class Relay:
         self.failures: list[int] = []
         """Statuses of the next answers, one each; the request has no effect."""
         self.stuck = 0  # so many requests to switch are answered well and ignored
-        self.late = 0.0  # seconds after which the relay does what it was told
+        self.late: dict[bool, float] = {}  # on or off → seconds after which the relay does it
         self.mute = threading.Event()  # set: accepts connections, takes effect, and never answers
         self.ended = threading.Event()
         self.dribble = False
@@ -52,6 +52,12 @@ class Relay:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def until_asked(self, count: int) -> None:
+        """A client that gives up early may do so before a request that it has sent is read."""
+        deadline = time.monotonic() + 30
+        while len(self.requests) < count and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def die(self) -> None:
         self.ended.set()
@@ -67,8 +73,8 @@ class Relay:
             self.on = on
             self.switched.append((time.monotonic(), on))
 
-        if self.late:
-            threading.Timer(self.late, do).start()
+        if on in self.late:
+            threading.Timer(self.late[on], do).start()
         else:
             do()
 
