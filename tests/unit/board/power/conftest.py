@@ -47,7 +47,7 @@ class Relay:
         self.redirect: str | None = None
         self.server = Server(("127.0.0.1", 0), self._handler())
         self.port = self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.002}, daemon=True).start()
 
     @property
     def url(self) -> str:
