@@ -45,6 +45,12 @@ def new_run_dir(output: Path | None) -> Path:
     return output.resolve()
 
 
+def why_ended(event: Event) -> str:
+    """Of a boot's end: why, and what to do next if that is known; empty if it was well."""
+    hint = event.get("hint")
+    return str(event.get("reason") or "") + (f"\n  hint: {hint}" if hint else "")
+
+
 def read_events(run_dir: Path) -> list[dict[str, Any]]:
     """All whole events of a run, oldest first. Raises UsageError if there is no run in `run_dir`."""
     path = run_dir / "events.jsonl"

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final, TextIO
 
+from panthorlab.run.events import why_ended
+
 PLAIN_INTERVAL: Final = 5.0
 
 
@@ -54,7 +56,7 @@ class Progress:
             case "boot-end":
                 self._running.pop(fields["boot"], None)
                 if fields.get("reason"):
-                    self.line(f"boot {fields['boot']}: {fields['reason']}")
+                    self.line(f"boot {fields['boot']}: {why_ended(fields)}")
                 return
             case _:
                 return

@@ -12,6 +12,7 @@ from typing import Any
 from panthorlab import __version__
 from panthorlab.outcome import Blame, Outcome, Role, Side
 from panthorlab.report.model import BoardInfo, KernelInfo, PatchInfo, Phase, RunReport
+from panthorlab.run.events import why_ended
 from panthorlab.verdict.model import (
     BootResult,
     Expect,
@@ -158,7 +159,7 @@ def _notes(events: Events) -> tuple[str, ...]:
     notes = [event["text"] for event in _of(events, "note")]
     notes += [event["hint"] for event in _of(events, "stopped") if event["hint"]]
     notes += [
-        f"boot {event['boot']}: {event['reason']}"
+        f"boot {event['boot']}: {why_ended(event)}"
         for event in _of(events, "boot-end")
         if event["outcome"] != Outcome.PASS and event.get("reason")
     ]

@@ -109,7 +109,7 @@ class Session:
                 fresh=job.fresh,
             )
         except PanthorlabError as error:
-            emit("boot-end", complete=False, booted=False, reason=str(error), **_blame_of(error))
+            emit("boot-end", complete=False, booted=False, **_blame_of(error))
             pytest.exit(f"{board_name(job.board)} did not boot: {error}", returncode=4)
         with board:
             log = LogFollower(board, log_dir / "kmsg.log")
@@ -224,7 +224,7 @@ class Session:
             return
         emit, self._emit = self._emit, _silent
         if self.died is not None:
-            emit("boot-end", complete=False, booted=True, reason=str(self.died), **_blame_of(self.died))
+            emit("boot-end", complete=False, booted=True, **_blame_of(self.died))
         else:
             emit("boot-end", complete=complete, booted=True, reason="", outcome=Outcome.PASS, blame=None)
 
@@ -266,5 +266,6 @@ def _silent(*_args: object, **_fields: object) -> None:
 
 def _blame_of(error: PanthorlabError) -> dict[str, Any]:
     kernel = isinstance(error, BootError)
-    return {"outcome": Outcome.FAIL if kernel else Outcome.ERROR, "blame": Blame.KERNEL if kernel else Blame.LAB}
+    return {"outcome": Outcome.FAIL if kernel else Outcome.ERROR, "blame": Blame.KERNEL if kernel else Blame.LAB,
+            "reason": str(error), "hint": error.hint}
 

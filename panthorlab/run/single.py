@@ -13,10 +13,10 @@ from typing import Any
 
 from panthorlab.board.registry import find_board_file, open_board
 from panthorlab.errors import LabError, UsageError
-from panthorlab.outcome import Outcome, Side
+from panthorlab.outcome import Blame, Outcome, Side
 from panthorlab.run import fleet
 from panthorlab.run.controller import Controller
-from panthorlab.run.events import Event, EventLog, new_run_dir, read_events, read_run
+from panthorlab.run.events import Event, EventLog, new_run_dir, read_events, read_run, why_ended
 from panthorlab.run.job import Job
 from panthorlab.run.kernels import parse_params, resolve_kernel
 from panthorlab.run.limits import TimeLimitReached, time_limit
@@ -170,8 +170,12 @@ def _suites(options: argparse.Namespace) -> int:
 
 
 def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
-    """One line per workload and failed test; the exit status."""
+    """One line per workload and failed test; the exit status. What the lab did to a boot that was then done again is
+    no error, but told."""
     suites = events[0]["suites"]
+    notes = [f"boot {event['boot']}: {why_ended(event)}" for event in _done_again(events)]
+    boots = {event["boot"] for event in _done_again(events)}
+    events = [event for event in events if event.get("boot") not in boots or event.get("outcome") != Outcome.ERROR]
     rows: dict[str, list[int]] = {}
     failed: list[str] = []
     errors: list[str] = []
@@ -190,7 +194,7 @@ def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
                 f"{event['suite']}::{event['test']}: {event['message']}"
             )
         elif event["event"] == "boot-end" and event["outcome"] != Outcome.PASS:
-            (failed if event["blame"] == "kernel" else errors).append(f"boot {event['boot']}: {event['reason']}")
+            (failed if event["blame"] == "kernel" else errors).append(f"boot {event['boot']}: {why_ended(event)}")
     tests = [event for event in events if event["event"] == "test"]
     if not any(event["event"] == "run-end" for event in events):
         errors.append("the run did not reach its end")
@@ -206,6 +210,7 @@ def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
                     "suites": suites,
                     "failed": failed,
                     "errors": errors,
+                    "notes": notes,
                     "workloads": {
                         name.split()[1]: {"iterations": n, "failed": f, "errors": e, "cut": c}
                         for name, (n, f, e, c) in rows.items()
@@ -224,10 +229,18 @@ def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
         print(f"{name:36} {failures}/{total} failed{spoiled}" + (f", {cut} left out after that" if cut else ""))
     passed = sum(test["outcome"] == Outcome.PASS for test in tests)
     print(f"tests: {passed} of {len(tests)} passed")
-    for kind, lines in (("FAILED", failed), ("ERROR", errors)):
+    for kind, lines in (("FAILED", failed), ("ERROR", errors), ("note", notes)):
         for line in lines[:10]:
             print(f"{kind} {line}")
         if len(lines) > 10:
             print(f"… and {len(lines) - 10} more")
     print(f"run: {run_dir}")
     return status
+
+
+def _done_again(events: Sequence[Event]) -> list[Event]:
+    """The ends of boots that the lab failed, and whose slot was then completed by another one."""
+    ends = [event for event in events if event["event"] == "boot-end"]
+    complete = {event["slot"] for event in ends if event["complete"]}
+    return [event for event in ends
+            if not event["complete"] and event["blame"] != Blame.KERNEL and event["slot"] in complete]

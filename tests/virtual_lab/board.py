@@ -36,6 +36,7 @@ class VirtualBoard:
         self._model: GpuModel | None = None
         self.power_ons = 0
         self._slowness = 1.0
+        self._broken = False
         self._brake: threading.Thread | None = None
 
     @property
@@ -83,15 +84,28 @@ class VirtualBoard:
 
     def reset(self) -> None:
         """The reset line: RAM keeps its contents."""
+        self._qmp({"execute": "system_reset"})
+
+    def plug(self, *, plugged: bool) -> None:
+        """The network cable."""
+        self._qmp({"execute": "set_link", "arguments": {"name": "net", "up": plugged}})
+
+    def break_down(self, *, broken: bool) -> None:
+        """For good: it hangs as soon as it gets power, until it is mended."""
+        with self._lock:
+            self._broken = broken
+            self.signal(signal.SIGSTOP if broken else signal.SIGCONT)
+
+    def _qmp(self, command: dict[str, object]) -> None:
         with self._lock, self._socket(qemu.MONITOR) as connection, connection.makefile("rw") as monitor:
             connection.settimeout(_START_TIMEOUT)
             monitor.readline()  # the greeting
-            for command in ("qmp_capabilities", "system_reset"):
-                monitor.write(json.dumps({"execute": command}) + "\n")
+            for each in ({"execute": "qmp_capabilities"}, command):
+                monitor.write(json.dumps(each) + "\n")
                 monitor.flush()
                 while "return" not in (answer := json.loads(monitor.readline())):
                     if "error" in answer:
-                        raise LabError(f"{self.name}: QEMU refuses {command}: {answer['error']}")
+                        raise LabError(f"{self.name}: QEMU refuses {each['execute']}: {answer['error']}")
 
     def slow_down(self, factor: float) -> None:
         """From now on the board, when it has power, gets one `factor`-th of its CPU's time; 1 is full speed."""
@@ -125,6 +139,8 @@ class VirtualBoard:
             self._process = spawn.spawn(qemu.arguments(self._machine), cwd=self.folder, stdout=log, stderr=log,
                                         cpu=self.cpu)
         self.uart.attach(self._connect(self._process))
+        if self._broken:
+            self.signal(signal.SIGSTOP)
 
     def _connect(self, process: subprocess.Popen[bytes]) -> socket.socket:
         """To the serial port, for which QEMU waits before the first instruction: no byte is missed."""

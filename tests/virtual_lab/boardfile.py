@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -49,7 +50,7 @@ def text(lab: Lab, position: Position, *, pdudaemon_port: int) -> str:
             "extlinux": {"fallback": "bootcount"},
         },
         "firmware": {"path": f"/{FIRMWARE}", "source": "panthorlab gpu firmware"},
-        "recovery": {"sysrq": "break", "ramoops": True},
+        "recovery": {"sysrq": "break", "ramoops": True, "reset": [sys.executable, services.SWITCH, f"{relay}/reset"]},
         "emulated_gpu": {"events": str(board.folder / "gpu-events.jsonl"), "log": str(board.folder / "gpu.log")},
     }
     if lab.tftp:

@@ -31,7 +31,8 @@ def _relay(lab: Lab, order: Mapping[str, Any]) -> None:
     if order["fault"] is None:
         lab.relay.heal()
     else:
-        lab.relay.misbehave(Fault(order["fault"]), order.get("times"))
+        outlet = _position(lab, order).outlet if "board" in order else None
+        lab.relay.misbehave(Fault(order["fault"]), order.get("times"), outlet)
 
 
 def _power(lab: Lab, order: Mapping[str, Any]) -> None:
@@ -60,6 +61,16 @@ def _reset(lab: Lab, order: Mapping[str, Any]) -> None:
     _position(lab, order).board.reset()
 
 
+def _network(lab: Lab, order: Mapping[str, Any]) -> None:
+    board = _position(lab, order).board
+    if board.has_power():
+        board.plug(plugged=bool(order["plugged"]))
+
+
+def _broken(lab: Lab, order: Mapping[str, Any]) -> None:
+    _position(lab, order).board.break_down(broken=bool(order["broken"]))
+
+
 def _garbage(lab: Lab, order: Mapping[str, Any]) -> None:
     _position(lab, order).board.uart.garbage(int(order["size"]))
 
@@ -79,7 +90,7 @@ def _tftp(lab: Lab, order: Mapping[str, Any]) -> None:
 
 ORDERS: dict[str, Order] = {
     "relay": _relay, "power": _power, "state": _state, "freeze": _freeze, "slow": _slow, "reset": _reset,
-    "garbage": _garbage, "console": _console, "tftp": _tftp,
+    "garbage": _garbage, "console": _console, "tftp": _tftp, "network": _network, "broken": _broken,
 }
 
 
@@ -137,6 +148,7 @@ class LabClient:
         self.order("tftp", paused=False)
         for name in self.facts["boards"]:
             self.order("slow", board=name, factor=1)
-            self.order("freeze", board=name, frozen=False)
+            self.order("broken", board=name, broken=False)
+            self.order("network", board=name, plugged=True)
             self.order("console", board=name, running=True)
 

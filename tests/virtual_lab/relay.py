@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A relay box on HTTP: outlets with `/N/on`, `/N/off`, `/N/state`, and Tasmota's `/cm?cmnd=PowerN …`.
+"""A relay box on HTTP: outlets with `/N/on`, `/N/off`, `/N/state`, and Tasmota's `/cm?cmnd=PowerN …`; `/N/reset` pulses
+the reset line of what hangs on the outlet.
 
 It starts and kills the boards, and on request behaves as badly as such boxes do.
 """
@@ -40,6 +41,8 @@ class Switched(Protocol):
 
     def has_power(self) -> bool: ...
 
+    def reset(self) -> None: ...
+
 
 class Relay:
     """`port`: on loopback, the same for the relay's whole life. Outlets count from 1."""
@@ -49,16 +52,17 @@ class Relay:
         self._lock = threading.Lock()
         self._fault: Fault | None = None
         self._left: int | None = None
+        self._faulty: int | None = None
         self._claimed: dict[int, bool] = {}
         self._healed = threading.Event()
         self._server: ThreadingHTTPServer | None = None
         self.port = self._listen(0)
 
-    def misbehave(self, fault: Fault, times: int | None) -> None:
-        """From now on, or for the next `times` requests."""
+    def misbehave(self, fault: Fault, times: int | None, outlet: int | None = None) -> None:
+        """From now on, or for the next `times` requests; of one outlet only, but for DEAD, which the whole box is."""
         self.heal()
         with self._lock:
-            self._fault, self._left = fault, times
+            self._fault, self._left, self._faulty = fault, times, outlet
             self._healed.clear()
         if fault is Fault.DEAD:
             self._stop()
@@ -66,7 +70,7 @@ class Relay:
     def heal(self) -> None:
         """Behave. Requests that wait for an answer get none: their connections are closed."""
         with self._lock:
-            self._fault, self._left = None, None
+            self._fault, self._left, self._faulty = None, None, None
             self._claimed.clear()
             self._healed.set()
         if self._server is None:
@@ -78,7 +82,7 @@ class Relay:
 
     def answer(self, path: str) -> tuple[int, str, str] | None:
         """Status, type and text for a request; None: none at all."""
-        fault = self._next_fault()
+        fault = self._next_fault(_outlet(path))
         if fault is Fault.TIMEOUT:
             self._healed.wait()
             return None
@@ -88,6 +92,8 @@ class Relay:
         if found := re.fullmatch(r"/(\d+)/(on|off|state)", url.path):
             on = self._switch(int(found[1]), found[2], fault)
             return (404, "text/plain", "no such outlet\n") if on is None else (200, "text/plain", _word(on) + "\n")
+        if found := re.fullmatch(r"/([1-9]\d?)/reset", url.path):
+            return self._reset(int(found[1]))
         if url.path == "/cm":
             return self._tasmota(parse_qs(url.query).get("cmnd", [""])[0], fault)
         return 404, "text/plain", "no such page\n"
@@ -103,6 +109,12 @@ class Relay:
             return 200, "application/json", json.dumps({"Command": "Unknown"})
         name = "POWER" if len(self.boards) == 1 else f"POWER{outlet}"
         return 200, "application/json", json.dumps({name: _word(on).upper()})
+
+    def _reset(self, outlet: int) -> tuple[int, str, str]:
+        if outlet > len(self.boards) or not self.boards[outlet - 1].has_power():
+            return 404, "text/plain", "nothing to reset\n"
+        self.boards[outlet - 1].reset()
+        return 200, "text/plain", "reset\n"
 
     def _switch(self, outlet: int, wish: str, fault: Fault | None) -> bool | None:
         if not 1 <= outlet <= len(self.boards):
@@ -122,9 +134,9 @@ class Relay:
                 board.power_off()
         return wish == "on"
 
-    def _next_fault(self) -> Fault | None:
+    def _next_fault(self, outlet: int) -> Fault | None:
         with self._lock:
-            if self._fault is None or self._left == 0:
+            if self._fault is None or self._left == 0 or self._faulty not in (None, outlet):
                 return None
             if self._left is not None:
                 self._left -= 1
@@ -163,6 +175,12 @@ class Relay:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
+
+
+def _outlet(path: str) -> int:
+    """Which one a request is about; Tasmota's `Power` is `Power1`."""
+    found = re.match(r"/(\d+)/|/cm\?cmnd=(?i:power)(\d*)", path)
+    return int(found[1] or found[2] or 1) if found else 0
 
 
 def _word(on: bool) -> str:

@@ -28,6 +28,7 @@ from tests.virtual_lab import packages
 from tests.virtual_lab.uart import Uart
 
 PDU = "virtual-pdu"
+SWITCH = str(Path(__file__).with_name("switch.py"))
 TFTP_PORT = 69
 TFTP_PROBE = "whose"
 """A file whose contents tell which lab serves it."""
@@ -174,7 +175,7 @@ def _reads(address: str, name: str) -> bytes | None:
 
 def pdudaemon(folder: Path, port: int, relay_port: int) -> Service:
     """pdudaemon, whose outlets are the relay's."""
-    press = [sys.executable, str(Path(__file__).with_name("switch.py")), f"http://127.0.0.1:{relay_port}/OUTLET/"]
+    press = [sys.executable, SWITCH, f"http://127.0.0.1:{relay_port}/OUTLET/"]
     # pdudaemon puts the number of the outlet in for `%s`.
     command = shlex.join(press).replace("%", "%%").replace("OUTLET", "%s")
     config = {

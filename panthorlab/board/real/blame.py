@@ -2,65 +2,117 @@
 """Whose fault is it that a board no longer answers? The kernel's only if the lab is shown to be well.
 
 The proof is the known-good kernel: if it comes back on the same board, through the same console, power and network,
-then what did not answer was the kernel under test.
+then what did not answer was the kernel under test. Against it speak a kernel that still answers on the console, which
+puts the network in doubt, and memory that is empty after a silent reset, which puts the power in doubt.
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Final
 
 from panthorlab.board.api import RemoteFileError
 from panthorlab.board.lab import quarantine
-from panthorlab.board.panic import PanicWatcher
-from panthorlab.board.real.parts import Rig, SecureShell
-from panthorlab.board.real.recovery import recover
+from panthorlab.board.real.parts import RefusedError, Rig, SecureShell
+from panthorlab.board.real.recovery import State, answers_sysrq, recover
+from panthorlab.board.real.watch import Watch
 from panthorlab.errors import BootError, LabError, PanthorlabError
 
 BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
-_RECONNECT: Final = 15.0
-_SYSRQ_ANSWER: Final = 10.0
+_RECONNECT: Final = 5.0
+HANG_TIME: Final = 45.0
+"""Seconds in which a kernel that can tell what hangs (soft lockup: 20 s, RCU stall: 21 s) has told."""
 
 
-def why_silent(rig: Rig, watch: PanicWatcher, boot_id: str) -> tuple[PanthorlabError, SecureShell | None]:
-    """What became of a board that ran `boot_id` and whose connection is lost; with a new connection, if there is."""
-    if watch.panic is not None:
-        return BootError(f"kernel panic: {watch.panic}"), None
-    if watch.rebooted is not None:
-        return BootError(f"board {rig.name} reset by itself, without a word of panic"), None
+@dataclass(frozen=True)
+class Cause:
+    """Why a board was lost. `shell`: a new connection, if there is one."""
+
+    error: PanthorlabError
+    state: State
+    shell: SecureShell | None = None
+
+
+def why_silent(rig: Rig, watch: Watch, boot_id: str) -> Cause:
+    """What became of a board that ran `boot_id` and whose connection is lost."""
+    deadline = time.monotonic() + HANG_TIME * rig.file.time_limits.slowness
+    interrupts = None
+    while True:
+        if (told := told_by_console(rig, watch)) is not None:
+            return told
+        if _is_off(rig):
+            return Cause(LabError(f"board {rig.name} has no power: somebody or something has switched it off",
+                                  hint="who else uses its power switch?"), State.OFF)
+        try:
+            return _reached(rig, rig.connect(_RECONNECT), boot_id)
+        except RefusedError as error:
+            return Cause(error, State.HANGS)
+        except LabError:
+            if interrupts is None:
+                interrupts = answers_sysrq(rig, "h")
+        if not interrupts and interrupts is not None:
+            break
+        if time.monotonic() > deadline:
+            break
+    told = told_by_console(rig, watch)  # it may have said it while the last attempt was made
+    return told or Cause(_mute(rig, watch, interrupts=interrupts), State.HANGS)
+
+
+def told_by_console(rig: Rig, watch: Watch) -> Cause | None:
+    """What the kernel, or the firmware after it, said of its end."""
+    panic = watch.panic
+    if panic.panic is not None:
+        return Cause(BootError(f"kernel panic: {panic.panic}"), State.RESETS)
+    if panic.rebooted is not None:
+        return Cause(BootError(f"board {rig.name} reset by itself, without a word of panic"), State.RESET)
+    if panic.hang is not None:
+        return Cause(BootError(f"board {rig.name} hangs: {panic.hang}"), State.HANGS)
+    return None
+
+
+def _is_off(rig: Rig) -> bool:
     try:
-        shell = rig.connect(_RECONNECT)
-        now = shell.get(BOOT_ID).decode("ascii", "replace").strip()
-    except LabError:
-        return _mute(rig, watch), None
+        return rig.power.state() is False
+    except LabError:  # a switch that does not tell is looked after when it is needed
+        return False
+
+
+def _reached(rig: Rig, shell: SecureShell, boot_id: str) -> Cause:
+    now = read_boot_id(shell)
     if now == boot_id:
-        return LabError(f"the SSH connection to board {rig.name} was lost, though the board is well",
-                        hint="look after the network between here and the board"), shell
-    return BootError(f"board {rig.name} has rebooted by itself (boot-id {now}, was {boot_id})"), shell
+        return Cause(LabError(f"the SSH connection to board {rig.name} was lost, though the board is well",
+                              hint="look after the network between here and the board"), State.WELL, shell)
+    error = BootError(f"board {rig.name} has rebooted by itself (boot-id {now}, was {boot_id})")
+    return Cause(error, State.RESET, shell)
 
 
-def _mute(rig: Rig, watch: PanicWatcher) -> PanthorlabError:
-    """No SSH. If the kernel still answers on its console, it is the network that has gone."""
-    after = f" after an oops: {watch.oops}" if watch.oops else ""
-    if rig.file.recovery.sysrq == "break" and rig.console.can_break:
-        since = time.monotonic()
-        rig.console.sysrq("h")
-        if rig.console.wait_for(lambda line: b"sysrq" in line.text.lower(), _SYSRQ_ANSWER, since=since):
-            if after:
-                return BootError(f"board {rig.name} can no longer be reached by SSH{after}")
-            return LabError(f"board {rig.name} answers on its console, but not over SSH",
-                            hint="look after the network between here and the board")
+def _mute(rig: Rig, watch: Watch, *, interrupts: bool | None) -> PanthorlabError:
+    """No SSH, and no word of why. If the kernel still answers on its console, it is the network that has gone."""
+    after = f" after an oops: {watch.panic.oops}" if watch.panic.oops else ""
+    if interrupts and not after:
+        return LabError(f"board {rig.name} answers on its console, but not over SSH",
+                        hint="look after the network between here and the board")
+    if (complaint := rig.console.complaint()) is not None and rig.console.outages and not after:
+        return LabError(f"board {rig.name} does not answer SSH, and {complaint}",
+                        hint="look after the console server and the network between here and the board")
     return BootError(f"board {rig.name} answers neither SSH nor the console{after}")
 
 
-def settle(rig: Rig, error: PanthorlabError, *, watch: PanicWatcher, shell: SecureShell | None) -> PanthorlabError:
-    """Recover the board, and with that decide whether `error` may stand as the kernel's fault. What recovery learnt is
+def settle(rig: Rig, cause: Cause, watch: Watch) -> PanthorlabError:
+    """Recover the board, and with that decide whether `cause` may stand as the kernel's fault. What recovery learnt is
     part of the error that is returned."""
-    wreck = recover(rig, panicked=watch.panic is not None, shell=shell)
-    told = f"{error}\nLast on the console:\n{rig.console.tail()}"
-    where = f"recovery: {'; '.join(wreck.steps)}. Logs of this boot: {rig.log_dir}"
+    error = cause.error
+    wreck = recover(rig, watch, cause.state, cause.shell)
+    told = f"{error}\nLast on the console:\n{wreck.tail}"
+    where = f"recovery: {'; '.join(wreck.steps) or 'not needed'}. Logs of this boot: {rig.log_dir}"
+    if wreck.lost_power and isinstance(error, BootError):
+        error = LabError(f"board {rig.name} lost its power: it reset without a word, and then its memory was empty",
+                         hint="look after the power supply and the switch; who else uses the board?")
+        told = f"{error}\nLast on the console:\n{wreck.tail}"
     if wreck.healthy:
-        return BootError(told, hint=where) if isinstance(error, BootError) else LabError(told, hint=error.hint or where)
+        return BootError(told, hint=where) if isinstance(error, BootError) else \
+            LabError(told, hint=f"{error.hint}. {where}" if error.hint else where)
     reason = f"does not come back to its known-good kernel ({wreck.steps[-1] if wreck.steps else 'no step worked'})"
     quarantine(rig.name, reason)
     return LabError(f"board {rig.name} {reason}; before that: {told}",

@@ -11,7 +11,7 @@ from typing import Final
 
 from panthorlab.board.gpu_events import GpuEvents
 from panthorlab.board.identity import read_identity
-from panthorlab.board.real.blame import read_boot_id, settle
+from panthorlab.board.real.blame import Cause, read_boot_id, settle, told_by_console
 from panthorlab.board.real.booted import BootedRealBoard
 from panthorlab.board.real.command_line import command_line, mark, marked
 from panthorlab.board.real.file import RealFile
@@ -20,7 +20,7 @@ from panthorlab.board.real.methods.kexec import check_quiet
 from panthorlab.board.real.methods.module_swap import exchange
 from panthorlab.board.real.panthor_driver import PanthorDriver
 from panthorlab.board.real.parts import Booting, RefusedError, Rig, SecureShell
-from panthorlab.board.real.recovery import forget_crashes
+from panthorlab.board.real.recovery import State, forget_crashes, mark_memory
 from panthorlab.board.real.rig import open_rig
 from panthorlab.board.real.watch import Watch
 from panthorlab.board.real.workdir import overlay_files, programs, require_firmware
@@ -83,12 +83,16 @@ class RealBoard:
         emulated = self.file.emulated_gpu
         events = GpuEvents(Path(emulated.events), from_end=True) if emulated else None
         rig.progress(f"boot method {chosen.method.name}{f' ({chosen.note})' if chosen.note else ''}")
-        chosen.method.start(rig, booting)
+        shell = chosen.method.start(rig, booting)
         board = BootedRealBoard(rig, watch, events)
-        shell = _connect(rig, watch, board.diagnose)
+        if shell is None:
+            shell = _connect(rig, watch, board.diagnose)
+        else:
+            shell.ask_why(board.diagnose)
         board.attach(shell, read_boot_id(shell))
         _prove(rig, shell, kernel, exchanged=swapped)
         forget_crashes(rig, shell)
+        watch.marked = mark_memory(rig, shell, kernel)
         rig.progress("workloads")
         shell.put_files({**programs(kernel, board.work_dir), **overlay}, timeout=self.file.time_limits.load)
         driver = PanthorDriver(shell, board.work_dir, rig.file.time_limits.probe)
@@ -147,4 +151,4 @@ def _explain(rig: Rig, watch: Watch, error: PanthorlabError) -> PanthorlabError:
     """A boot that failed. A kernel that had control is to blame if the board comes back without it."""
     if watch.panic.kernel_started is None or not isinstance(error, BootError):
         return error
-    return settle(rig, error, watch=watch.panic, shell=None)
+    return settle(rig, told_by_console(rig, watch) or Cause(error, State.HANGS), watch)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from panthorlab.board.api import Hazard
 from panthorlab.board.gpu_events import GpuEvents
@@ -15,6 +15,9 @@ from panthorlab.board.real.blame import settle, why_silent
 from panthorlab.board.real.parts import Rig, SecureShell
 from panthorlab.board.real.watch import Watch
 from panthorlab.errors import LabError, PanthorlabError, UsageError
+
+_LAST_GASP: Final = 1.0
+"""Seconds for what a dying kernel still sends over SSH."""
 
 
 class BootedRealBoard:
@@ -36,6 +39,7 @@ class BootedRealBoard:
     def attach(self, shell: SecureShell, boot_id: str) -> None:
         """The connection to the kernel under test, and the boot it belongs to."""
         self._connection = shell, boot_id
+        self._watch.on_death = lambda: shell.abandon(_LAST_GASP)
 
     def describe(self, facts: Mapping[str, object]) -> None:
         """What the report is to say about this boot."""
@@ -82,11 +86,8 @@ class BootedRealBoard:
 
     def last_words(self) -> bytes:
         """What this kernel said on the console, and what pstore kept of it."""
-        with self._rig.console.log.open("rb") as file:
-            file.seek(self._watch.start)
-            said = file.read()
         kept = sorted((self._rig.log_dir / "recovery" / "pstore").glob("*.txt"))
-        return b"\n".join([said, *(path.read_bytes() for path in kept)])
+        return b"\n".join([self._watch.words(), *(path.read_bytes() for path in kept)])
 
     def hazards(self) -> Sequence[Hazard]:
         return self._gpu_events.hazards() if self._gpu_events else []
@@ -106,6 +107,8 @@ class BootedRealBoard:
         if self._cause is not None:
             raise self._cause
         self._rig.check_lease()
+        if self._watch.dead:
+            raise self.diagnose()
         if not self.shell.ping(self._rig.file.time_limits.answer):
             raise self.diagnose()
 
@@ -117,8 +120,7 @@ class BootedRealBoard:
                     self._cause = LabError(f"board {self.name} was closed")
                 else:
                     boot_id = self._connection[1] if self._connection else ""
-                    error, shell = why_silent(self._rig, self._watch.panic, boot_id)
-                    self._cause = settle(self._rig, error, watch=self._watch.panic, shell=shell)
+                    self._cause = settle(self._rig, why_silent(self._rig, self._watch, boot_id), self._watch)
             return self._cause
 
     def close(self) -> None:

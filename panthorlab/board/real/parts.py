@@ -126,6 +126,12 @@ class SecureShell(Shell, Protocol):
         """Bring files of the host onto the board, with their modes, proved by SHA-256; those that are right already
         stay. Gives the paths that were written. Raises RemoteFileError, LabError."""
 
+    def abandon(self, after: float) -> None:
+        """The board is known to be dead: in `after` seconds the connection counts as lost, and nobody waits on."""
+
+    def ask_why(self, why_lost: Callable[[], PanthorlabError]) -> None:
+        """See `Connect`: from now on."""
+
     def close(self) -> None: ...
 
 
@@ -168,7 +174,7 @@ class Booting:
 
 
 class BootMethod(Protocol):
-    """One way to get a kernel to run. Stateless; one small module each in `real/methods/`."""
+    """One way to get a kernel to run, made for one boot; one small module each in `real/methods/`."""
 
     @property
     def name(self) -> str: ...
@@ -180,9 +186,10 @@ class BootMethod(Protocol):
     def refuse(self, rig: Rig, booting: Booting, /) -> str | None:
         """Why this method will not boot this kernel on this board, with what to do instead; None if it will."""
 
-    def start(self, rig: Rig, booting: Booting, /) -> None:
-        """To the moment when the kernel under test has control (or the module is exchanged). Every wait has a deadline
-        and names the last step done. Raises LabError; BootError only for what the kernel under test did."""
+    def start(self, rig: Rig, booting: Booting, /) -> SecureShell | None:
+        """To the moment when the kernel under test has control (or the module is exchanged). Gives its connection to
+        that kernel, if it has one. Every wait has a deadline and names the last step done. Raises LabError; BootError
+        only for what the kernel under test did."""
 
 
 @dataclass(frozen=True)
@@ -190,9 +197,12 @@ class Wreck:
     """What recovery found out about a board that died or hung.
 
     `texts`: harvested logs by name (`sysrq`, `pstore/dmesg-ramoops-0`, …). `steps`: what was done, in order.
-    `healthy`: whether the board answers again, on its known-good kernel.
+    `healthy`: whether the board answers again, on its known-good kernel. `tail`: the end of what the dead kernel said
+    on the console. `lost_power`: RAM, that a reset leaves alone, was empty.
     """
 
     texts: Mapping[str, str]
     steps: Sequence[str]
     healthy: bool
+    tail: str = ""
+    lost_power: bool = False

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -19,15 +20,36 @@ from panthorlab.board.panic import FIRST_WORDS
 from panthorlab.board.real.command_line import PANIC_TIMEOUT
 from panthorlab.board.real.known_good import await_known_good
 from panthorlab.board.real.parts import Rig, SecureShell, Wreck
+from panthorlab.board.real.watch import Watch
 from panthorlab.errors import LabError
+from panthorlab.kernel.model import Kernel
 from panthorlab.spawn import run as run_program
 
-SYSRQ_KEYS: Final = {"t": "all tasks", "w": "blocked tasks", "l": "backtraces of all CPUs"}
+SYSRQ_KEYS: Final = {
+    "9": "print all that follows", "t": "all tasks", "w": "blocked tasks", "l": "backtraces of all CPUs",
+}
 QUIET: Final = 3.0
 """Seconds without a byte after which a splat counts as told."""
+_SYSRQ_ANSWER: Final = 10.0
 _SYSRQ_TIME: Final = 20.0
 _RESET_TIME: Final = 30.0
 _MAX_PSTORE: Final = 1 << 20
+_PSTORE_CONSOLE: Final = "CONFIG_PSTORE_CONSOLE=y"
+_CONSOLE_SIZE: Final = "/sys/module/ramoops/parameters/console_size"
+_PRINTED: Final = 3
+"""Log level that consoles print, pstore's among them."""
+_CRASH: Final = "pstore/dmesg-"
+_CONSOLE: Final = "pstore/console-"
+
+
+class State(Enum):
+    """In what state a board is found."""
+
+    WELL = "its kernel runs and answers"
+    RESETS = "its kernel has panicked, and resets it by itself"
+    RESET = "it has been reset already"
+    HANGS = "it does not answer"
+    OFF = "it has no power"
 
 
 @dataclass
@@ -43,29 +65,38 @@ class _Log:
         self.rig.progress(f"recovery: {what}")
 
 
-def recover(rig: Rig, *, panicked: bool, shell: SecureShell | None) -> Wreck:
+def recover(rig: Rig, watch: Watch, state: State, shell: SecureShell | None) -> Wreck:
     """Bring the board back to its known-good system, and save what can be learnt on the way.
 
-    `panicked`: the console told of a panic, so sysrq is pointless and `panic=` resets the board by itself. `shell`: a
-    connection that may still work. Everything found is also written to `rig.log_dir/recovery/`.
+    `shell`: a connection that may still work; it is closed. Everything found is also written to
+    `rig.log_dir/recovery/`.
     """
     log = _Log(rig)
-    since = time.monotonic()
-    _await_quiet(rig, PANIC_TIMEOUT if panicked else QUIET)
-    if not panicked:
-        _collect_sysrq(log, shell)
-    back = None
-    if _warm_reset(log, shell, panicked=panicked, since=since):
+    if state is State.WELL:
+        if shell is not None:
+            shell.close()
+        return Wreck(texts={}, steps=(), healthy=True, tail=watch.tail())
+    if state in (State.RESETS, State.HANGS):
+        _await_quiet(rig, PANIC_TIMEOUT if state is State.RESETS else QUIET)
+    answers = _collect_sysrq(log, shell) if state is State.HANGS else False
+    tail = watch.tail()
+    back, harvested = None, False
+    if state is State.RESET or (
+            state is not State.OFF and _warm_reset(log, watch, state, shell, interrupts=answers)):
         back = _attempt(log, "wait for the known-good kernel", lambda: await_known_good(rig))
         if back is not None:
-            _harvest(log, back)
+            harvested = _harvest(log, back)
+    if shell is not None:
+        shell.close()
     if back is None:
         back = _attempt(log, "power cycle", lambda: _power_cycled(rig))
     healthy = back is not None
     if back is not None:
         back.close()
+    kept = any(name.startswith((_CRASH, _CONSOLE)) for name in log.texts)
     _save(log)
-    return Wreck(texts=dict(log.texts), steps=tuple(log.steps), healthy=healthy)
+    return Wreck(texts=dict(log.texts), steps=tuple(log.steps), healthy=healthy, tail=tail,
+                 lost_power=state is State.RESET and watch.marked and harvested and not kept)
 
 
 def _power_cycled(rig: Rig) -> SecureShell:
@@ -89,10 +120,30 @@ def _await_quiet(rig: Rig, limit: float) -> None:
         rig.console.wait_for(lambda _line: True, QUIET, since=time.monotonic())
 
 
-def _collect_sysrq(log: _Log, shell: SecureShell | None) -> None:
-    """Ask a kernel that hangs what its tasks do."""
+# -- sysrq ------------------------------------------------------------------------------------------------------
+
+
+def answers_sysrq(rig: Rig, key: str) -> bool | None:
+    """Whether a kernel that cannot be reached otherwise takes interrupts; None if the console cannot ask it."""
+    if rig.file.recovery.sysrq != "break" or not rig.console.can_break:
+        return None
+    since = time.monotonic()
+    try:
+        rig.console.sysrq(key)
+    except LabError:
+        return None
+    return _sysrq_answer(rig, since, _SYSRQ_ANSWER)
+
+
+def _sysrq_answer(rig: Rig, since: float, limit: float) -> bool:
+    return rig.console.wait_for(lambda line: b"sysrq" in line.text.lower(), limit, since=since) is not None
+
+
+def _collect_sysrq(log: _Log, shell: SecureShell | None) -> bool:
+    """Ask a kernel that hangs what its tasks do. Whether it answered."""
     console = log.rig.console.log
     start = console.stat().st_size
+    answered = False
     for key, what in SYSRQ_KEYS.items():
         since = time.monotonic()
         try:
@@ -100,14 +151,15 @@ def _collect_sysrq(log: _Log, shell: SecureShell | None) -> None:
         except LabError as error:
             log.step(f"sysrq is impossible: {str(error).splitlines()[0]}")
             break
-        answer = log.rig.console.wait_for(lambda line: b"sysrq" in line.text.lower(), _SYSRQ_TIME, since=since)
-        log.step(f"sysrq-{key} ({what}){'' if answer else ': no answer'}")
-        if answer is None:
+        answered = _sysrq_answer(log.rig, since, _SYSRQ_TIME if answered else _SYSRQ_ANSWER)
+        log.step(f"sysrq-{key} ({what}){'' if answered else ': no answer'}")
+        if not answered:
             break  # a kernel that does not even take an interrupt will not take the next one either
         _await_quiet(log.rig, _SYSRQ_TIME)
     with console.open("rb") as file:
         file.seek(start)
         log.texts["sysrq"] = file.read().decode("utf-8", "replace")
+    return answered
 
 
 def _sysrq(rig: Rig, shell: SecureShell | None, key: str) -> None:
@@ -125,50 +177,88 @@ def _sysrq(rig: Rig, shell: SecureShell | None, key: str) -> None:
         raise LabError("the board answers on no channel that carries sysrq")
 
 
-def _warm_reset(log: _Log, shell: SecureShell | None, *, panicked: bool, since: float) -> bool:
+# -- warm reset -------------------------------------------------------------------------------------------------
+
+
+def _warm_reset(log: _Log, watch: Watch, state: State, shell: SecureShell | None, *, interrupts: bool) -> bool:
     """Reset without losing RAM: by itself after a panic, by the reset line, by sysrq-b. True once firmware speaks."""
-    for what, action in _resets(log.rig, shell, panicked=panicked):
+    for what, action, since in _resets(log.rig, watch, state, shell, interrupts=interrupts):
         log.step(what)
         try:
             action()
         except LabError as error:
             log.step(f"failed: {str(error).splitlines()[0]}")
             continue
-        limit = _RESET_TIME + PANIC_TIMEOUT
+        limit = _RESET_TIME + (PANIC_TIMEOUT if state is State.RESETS else 0)
         if log.rig.console.wait_for(lambda line: bool(FIRST_WORDS.search(line.text)), limit, since=since):
             return True
+        log.step(f"no word of the firmware within {limit:g} s")
     return False
 
 
-def _resets(rig: Rig, shell: SecureShell | None, *, panicked: bool) -> Iterator[tuple[str, Callable[[], None]]]:
-    if panicked:
-        yield f"wait for the reset that `panic={PANIC_TIMEOUT}` makes", lambda: None
+def _resets(
+    rig: Rig, watch: Watch, state: State, shell: SecureShell | None, *, interrupts: bool,
+) -> Iterator[tuple[str, Callable[[], None], float]]:
+    """What to do, how, and since when the firmware's first words count."""
+    if state is State.RESETS:
+        # The board may long be back: whoever waited for an answer of it learnt late of the panic.
+        since = watch.panic.panic_time or watch.began
+        yield f"wait for the reset that `panic={PANIC_TIMEOUT}` makes", lambda: None, since
     if rig.file.recovery.reset is not None:
         argv = rig.file.recovery.reset
-        yield "reset line", lambda: _pulse(argv)
-    if not panicked:
-        yield "sysrq-b (reset)", lambda: _sysrq(rig, shell, "b")
+        yield "reset line", lambda: _pulse(argv), time.monotonic()
+    if state is State.HANGS and (interrupts or shell is not None):
+        yield "sysrq-b (reset)", lambda: _sysrq(rig, shell, "b"), time.monotonic()
 
 
 def _pulse(argv: list[str]) -> None:
     run_program(argv, timeout=_RESET_TIME)
 
 
-def _harvest(log: _Log, shell: SecureShell) -> None:
-    """Take what pstore kept, and free it for the next crash."""
+# -- pstore -----------------------------------------------------------------------------------------------------
+
+
+def _harvest(log: _Log, shell: SecureShell) -> bool:
+    """Take what pstore kept, and free it for the next crash. False if it cannot be read, or is not kept here."""
     rig = log.rig
     if not rig.file.recovery.ramoops:
-        return
+        return False
     folder = rig.file.recovery.pstore
-    listed = shell.run(["ls", "-1", folder], timeout=rig.file.time_limits.answer)
-    if listed.status:
-        log.step(f"pstore cannot be read: {listed.stderr.decode('utf-8', 'replace').strip()}")
-        return
-    for name in sorted(listed.stdout.decode("utf-8", "replace").split()):
-        path = str(PurePosixPath(folder, name))
-        log.texts[f"pstore/{PurePosixPath(name).name}"] = shell.get(path)[:_MAX_PSTORE].decode("utf-8", "replace")
-        shell.run(["rm", "-f", path], timeout=rig.file.time_limits.answer)
-    log.step(f"pstore: {sum(key.startswith('pstore/') for key in log.texts)} records")
+    try:
+        listed = shell.run(["ls", "-1", folder], timeout=rig.file.time_limits.answer)
+        if listed.status:
+            raise LabError(listed.stderr.decode("utf-8", "replace").strip())
+        for name in sorted(listed.stdout.decode("utf-8", "replace").split()):
+            path = str(PurePosixPath(folder, name))
+            log.texts[f"pstore/{PurePosixPath(name).name}"] = shell.get(path)[:_MAX_PSTORE].decode("utf-8", "replace")
+            shell.run(["rm", "-f", path], timeout=rig.file.time_limits.answer)
+    except (LabError, RemoteFileError) as error:
+        log.step(f"pstore cannot be read: {str(error).splitlines()[0]}")
+        return False
+    if crashes := sum(key.startswith(_CRASH) for key in log.texts):
+        log.step(f"pstore: {crashes} crash record{'s' if crashes > 1 else ''}")
+    return True
+
+
+def forget_crashes(rig: Rig, shell: SecureShell) -> None:
+    """Empty pstore, so that what is found there later is of the kernel that runs now: crashes of earlier ones, and the
+    console of the last, which is there after every reset."""
+    _harvest(_Log(rig), shell)
+
+
+def mark_memory(rig: Rig, shell: SecureShell, kernel: Kernel) -> bool:
+    """Have the running kernel put a word into the memory that outlives a reset. Whether it does: if that memory is
+    empty after the board was reset, it was without power."""
+    config = kernel.path / "config"
+    if not rig.file.recovery.ramoops or not config.exists() or _PSTORE_CONSOLE not in config.read_text().splitlines():
+        return False
+    try:
+        if int(shell.get(_CONSOLE_SIZE)) <= 0:
+            return False
+        shell.put(f"<{_PRINTED}>panthorlab: {kernel.key[:16]} runs\n".encode(), "/dev/kmsg")
+    except (RemoteFileError, ValueError):
+        return False
+    return True
 
 
 def _save(log: _Log) -> None:
@@ -177,9 +267,3 @@ def _save(log: _Log) -> None:
         file = folder / f"{name}.txt"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-
-
-
-def forget_crashes(rig: Rig, shell: SecureShell) -> None:
-    """Empty pstore, so that what is found there later is of the kernel that runs now."""
-    _harvest(_Log(rig), shell)

@@ -108,6 +108,20 @@ class SshShell:
             self._changed.notify_all()
         return self._await(lambda: self._pongs >= wanted, timeout)
 
+    def abandon(self, after: float) -> None:
+        """The board is known to be dead: in `after` seconds the connection counts as lost, and nobody waits on."""
+        with self._changed:
+            if self._changed.wait_for(lambda: self._closing or self.lost is not None, after):
+                return
+            self._out_of_reach = True
+        self._login.close()
+        with self._changed:
+            self._changed.notify_all()
+
+    def ask_why(self, why_lost: Callable[[], PanthorlabError]) -> None:
+        """Whoever waits when the connection breaks is told what `why_lost` says, from now on."""
+        self._why_lost = why_lost
+
     def close(self) -> None:
         """Kill what still runs, as far as the board can be reached, and hang up. Idempotent."""
         with self._changed:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 STEP_TIME: Final = 15.0
 """Seconds for each of: TCP connect, banner, key exchange, answer to a login."""
+BANNER_TIME: Final = 6.0
+"""For a server's first word. A forwarder takes connections before the board behind it listens, and they stay mute."""
 logging.getLogger("paramiko").addHandler(logging.NullHandler())  # else it prints tracebacks of what we handle
 
 
@@ -143,7 +145,7 @@ class Login:
         try:
             self._client.connect(
                 section.host, section.port, section.user, sock=self.wire,
-                timeout=2 * step, banner_timeout=step, auth_timeout=step, channel_timeout=step,
+                timeout=2 * step, banner_timeout=min(BANNER_TIME, step), auth_timeout=step, channel_timeout=step,
                 transport_factory=Transport, **secrets)  # type: ignore[arg-type]
             transport = self._client.get_transport()
             if transport is None:

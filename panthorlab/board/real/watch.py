@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The console since the kernel under test got control."""
+"""The console since the kernel under test got control, up to where its successor speaks."""
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
-from panthorlab.board.console import ConsoleLine
+from panthorlab.board.console import ConsoleLine, LineSplitter, readable
 from panthorlab.board.panic import PanicWatcher
+
+_TAIL: Final = 40
 
 
 @dataclass
@@ -16,6 +21,7 @@ class Watch:
     """A console listener that begins anew when `begin` is called; until then it watches a kernel that runs already.
 
     `start`: offset in the console log where the kernel's words begin. `began`: host CLOCK_MONOTONIC, seconds.
+    `on_death`: called once, in a thread of its own, when the console tells that the kernel has panicked or is gone.
     """
 
     anchors = PanicWatcher.anchors
@@ -23,12 +29,43 @@ class Watch:
     panic: PanicWatcher = field(default_factory=lambda: PanicWatcher(running=True))
     start: int = 0
     began: float = field(default_factory=time.monotonic)
+    on_death: Callable[[], object] | None = None
+    marked: bool = False
+    """Whether memory that outlives a reset has a word of this kernel."""
+    _running: bool = True
 
     def begin(self) -> None:
         """The kernel under test is about to be started."""
         self.start = self.console_log.stat().st_size
         self.began = time.monotonic()
-        self.panic = PanicWatcher()
+        self.panic, self._running, self.marked = PanicWatcher(), False, False
+
+    @property
+    def dead(self) -> bool:
+        """Whether the console has told of the kernel's end."""
+        return self.panic.panic is not None or self.panic.rebooted is not None
 
     def __call__(self, line: ConsoleLine) -> None:
         self.panic(line)
+        if self.dead and (tell := self.on_death) is not None:
+            self.on_death = None
+            threading.Thread(target=tell, name="kernel-died", daemon=True).start()
+
+    def words(self) -> bytes:
+        """What this kernel said on the console; not what came after the reset that ended it."""
+        with self.console_log.open("rb") as file:
+            file.seek(self.start)
+            said = file.read()
+        again = PanicWatcher(running=self._running)
+        words = bytearray()
+        for text in said.splitlines(keepends=True):
+            again(ConsoleLine(self.began, text.rstrip(b"\r\n")))
+            if again.rebooted is not None:
+                break
+            words += text
+        return bytes(words)
+
+    def tail(self) -> str:
+        """The end of `words`, for people."""
+        lines = LineSplitter().feed(self.words() + b"\n", self.began)
+        return "\n".join(readable(line.text) for line in lines[-_TAIL:]).strip("\n")

@@ -72,7 +72,7 @@ def test_nothing_outlives_a_killed_parent(tmp_path: Path) -> None:
         time.sleep(0.01)
     child = int(Path(mark).read_text())
     parent.kill()
-    parent.wait(10)
+    parent.wait(60)
     while Path(f"/proc/{child}/cmdline").exists() and Path(f"/proc/{child}/cmdline").read_bytes() \
             and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -19,6 +19,12 @@ def _test(outcome: str) -> dict[str, Any]:
     return {"event": "test", "suite": "probe", "test": "t", "outcome": outcome, "message": "why"}
 
 
+def _boot(name: str, *, complete: bool, blame: str | None) -> dict[str, Any]:
+    outcome = {"lab": "ERROR", "kernel": "FAIL", None: "PASS"}[blame]
+    return {"event": "boot-end", "boot": name, "slot": name.partition(".")[0], "complete": complete, "blame": blame,
+            "outcome": outcome, "reason": "why"}
+
+
 @pytest.mark.parametrize(
     ("events", "status"),
     [
@@ -28,6 +34,14 @@ def _test(outcome: str) -> dict[str, Any]:
         ([_test("FAIL"), _test("ERROR"), END], 4),
         ([_test("PASS")], 4),  # interrupted
         ([END], 4),  # nothing ran
+        # what the lab failed is an error, unless it was done again
+        ([_boot("after1.1", complete=False, blame="lab"), _test("PASS"), END], 4),
+        ([_boot("after1.1", complete=False, blame="lab"), {**_test("ERROR"), "boot": "after1.1"}, _test("PASS"),
+          _boot("after1.2", complete=True, blame=None), END], 0),
+        ([_boot("after1.1", complete=False, blame="lab"), _test("PASS"), _boot("after2.1", complete=True, blame=None),
+          END], 4),
+        ([_boot("after1.1", complete=False, blame="kernel"), _test("PASS"), _boot("after1.2", complete=True,
+                                                                                    blame=None), END], 1),
     ],
 )
 def test_exit_status(

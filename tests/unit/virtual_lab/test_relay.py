@@ -14,6 +14,7 @@ class Board:
 
     def __init__(self) -> None:
         self.power = False
+        self.resets = 0
 
     def power_on(self) -> None:
         self.power = True
@@ -23,6 +24,9 @@ class Board:
 
     def has_power(self) -> bool:
         return self.power
+
+    def reset(self) -> None:
+        self.resets += 1
 
 
 @pytest.fixture
@@ -38,7 +42,7 @@ def relay(boards: list[Board]) -> Iterator[Relay]:
 
 
 def get(relay: Relay, path: str) -> requests.Response:
-    return requests.get(f"http://127.0.0.1:{relay.port}{path}", timeout=5)
+    return requests.get(f"http://127.0.0.1:{relay.port}{path}", timeout=60)
 
 
 def test_each_outlet_switches_its_board(relay: Relay, boards: list[Board]) -> None:
@@ -81,3 +85,21 @@ def test_a_request_that_hangs_ends_without_an_answer(relay: Relay, boards: list[
         requests.get(f"http://127.0.0.1:{relay.port}/1/on", timeout=0.2)
     assert not boards[0].power
     assert get(relay, "/1/on").ok
+
+
+def test_reset_line(relay: Relay, boards: list[Board]) -> None:
+    assert get(relay, "/2/reset").status_code == 404, "there is nothing to reset without power"
+    get(relay, "/2/on")
+    assert get(relay, "/2/reset").text == "reset\n"
+    assert [board.resets for board in boards] == [0, 1]
+    assert get(relay, "/3/reset").status_code == 404
+
+
+def test_one_outlet_misbehaves(relay: Relay, boards: list[Board]) -> None:
+    relay.misbehave(Fault.ERROR, None, outlet=2)
+    assert [get(relay, f"/{outlet}/on").status_code for outlet in (1, 2)] == [200, 500]
+    assert [get(relay, f"/cm?cmnd=Power{outlet} On").status_code for outlet in (1, 2)] == [200, 500]
+    assert get(relay, "/cm?cmnd=Power").status_code == 200
+    assert [board.power for board in boards] == [True, False]
+    relay.heal()
+    assert get(relay, "/2/on").status_code == 200
