@@ -21,8 +21,7 @@ def bring_up(rig: Rig) -> SecureShell:
     """A connection to the known-good system; the board is restarted into it if something else runs. Raises LabError."""
     shell = _running(rig)
     if shell is None:
-        rig.progress("power cycle")
-        rig.power.cycle()
+        power_cycle(rig)
     else:
         why_not = unsuitable(shell, rig)
         if why_not is None:
@@ -30,6 +29,17 @@ def bring_up(rig: Rig) -> SecureShell:
         rig.progress(f"restart: {why_not}")
         restart(rig, shell)
     return await_known_good(rig)
+
+
+def power_cycle(rig: Rig) -> None:
+    """Until the board says something. Raises LabError."""
+    rig.progress("power cycle")
+    since = time.monotonic()
+    rig.power.cycle()
+    limit = rig.file.time_limits.power
+    if rig.console.wait_for(lambda _line: True, limit, since=since) is None:
+        raise LabError(f"board {rig.name} says nothing on its console within {limit:g} s of power-on",
+                       hint=rig.console.complaint() or "does it get power, is it broken, or its console cable?")
 
 
 def await_known_good(rig: Rig) -> SecureShell:
@@ -66,8 +76,8 @@ def restart(rig: Rig, shell: SecureShell) -> None:
             shell.close()
             return
     shell.close()
-    rig.progress("power cycle: the board does not restart by itself")
-    rig.power.cycle()
+    rig.progress("the board does not restart by itself")
+    power_cycle(rig)
 
 
 def _running(rig: Rig) -> SecureShell | None:

@@ -18,7 +18,7 @@ from typing import Final
 from panthorlab.board.api import RemoteFileError
 from panthorlab.board.panic import FIRST_WORDS
 from panthorlab.board.real.command_line import PANIC_TIMEOUT
-from panthorlab.board.real.known_good import await_known_good
+from panthorlab.board.real.known_good import await_known_good, power_cycle
 from panthorlab.board.real.parts import Rig, SecureShell, Wreck
 from panthorlab.board.real.watch import Watch
 from panthorlab.errors import LabError
@@ -98,7 +98,7 @@ def recover(rig: Rig, watch: Watch, state: State, shell: SecureShell | None) -> 
 
 
 def _power_cycled(rig: Rig) -> SecureShell:
-    rig.power.cycle()
+    power_cycle(rig)
     return await_known_good(rig)
 
 
