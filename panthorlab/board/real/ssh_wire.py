@@ -208,6 +208,13 @@ def what_happened(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
+def refused(error: Exception) -> bool:
+    """Whether the kernel of the host said that nothing listens. Behind a forwarder that reads as a connection that is
+    taken and at once hung up."""
+    return isinstance(error, ConnectionRefusedError | ConnectionResetError | EOFError) or (
+        isinstance(error, paramiko.SSHException) and isinstance(error.__cause__ or error.__context__, EOFError))
+
+
 def _unanswered(error: Exception) -> bool:
     """paramiko has one type for "no" and for "no answer"."""
     return "timeout" in str(error).lower() or "saw EOF" in str(error)
