@@ -10,7 +10,7 @@ from typing import Final
 from panthorlab.board.api import RemoteFileError, Shell
 from panthorlab.board.panic import FIRST_WORDS
 from panthorlab.board.real.command_line import marked
-from panthorlab.board.real.parts import Rig, SecureShell
+from panthorlab.board.real.parts import RefusedError, Rig, SecureShell
 from panthorlab.errors import LabError
 
 _REBOOT_TIMEOUT: Final = 30.0
@@ -19,7 +19,7 @@ _QUICK: Final = 10.0
 
 def bring_up(rig: Rig) -> SecureShell:
     """A connection to the known-good system; the board is restarted into it if something else runs. Raises LabError."""
-    shell = _running(rig)
+    shell = running(rig, _QUICK)
     if shell is None:
         power_cycle(rig)
     else:
@@ -80,11 +80,14 @@ def restart(rig: Rig, shell: SecureShell) -> None:
     power_cycle(rig)
 
 
-def _running(rig: Rig) -> SecureShell | None:
+def running(rig: Rig, timeout: float) -> SecureShell | None:
+    """A connection to whatever runs; None if nothing can be reached."""
     if rig.power.state() is False:
         return None
     try:
-        return rig.connect(_QUICK)
+        return rig.connect(timeout)
+    except RefusedError:
+        raise
     except LabError:
         return None
 
