@@ -32,6 +32,7 @@ from tests.virtual_lab.scene import (
     blamed,
     complete,
     leftovers,
+    processes,
     quarantined,
     unsound,
 )
@@ -219,6 +220,10 @@ def _impatient_power(data: dict[str, Any], _scene: Scene) -> None:
     data["power"] |= {"timeout": 1, "settle": 1, "retries": 1}
 
 
+def _long_off_time(data: dict[str, Any], _scene: Scene) -> None:
+    data["power"]["off_time"] = 10
+
+
 def _without_reset_line(data: dict[str, Any], _scene: Scene) -> None:
     del data["recovery"]["reset"]
 
@@ -356,6 +361,20 @@ def _kill_controller(scene: Scene) -> None:
     scene.resume()
 
 
+def _kill_all_while_off(scene: Scene) -> None:
+    """Also the worker, which would have switched on again."""
+    scene.until(lambda: not scene.lab.order("state", board=scene.board)["power"], "the board is off")
+    assert scene.process is not None
+    scene.process.kill()
+    for pid, line in processes(scene.folder):
+        scene.notes.append(f"killed {line.split()[2:4]}")
+        os.kill(pid, signal.SIGKILL)
+    scene.process.wait()
+    if scene.lab.order("state", board=scene.board)["power"]:
+        raise SceneError("the board is on: it was killed too late")
+    scene.resume()
+
+
 def _second_controller(scene: Scene) -> None:
     scene.until(lambda: scene.events("boot-start"), "a boot begins")
     other = scene.start("run", "--kernel", scene.kernels[""], "--board", scene.board, *SUITE, "--iterations", "1",
@@ -467,6 +486,8 @@ _ALL = (
     # -- the controller
     Fault("killed", "kill -9 of the controller in an iteration, then `panthorlab resume`", _NOTHING, _kill_controller,
           after=GOOD, iterations=60),
+    Fault("killed-while-off", "kill -9 of all its processes while they had the board off, then `panthorlab resume`",
+          _NOTHING, _kill_all_while_off, prepare=Scene.switch_on, after=GOOD, edits=(_long_off_time,)),
     Fault("two-controllers", "another run wants the board", _NOTHING, _second_controller, quick=True),
 )
 FAULTS: Final[Mapping[str, Fault]] = {fault.name: fault for fault in _ALL}

@@ -194,11 +194,12 @@ def leftovers(scene: Scene) -> list[str]:
         if not scene.lab.order("state", board=name)["power"]:
             found.append(f"{name} is left off")
         found += [f"{path} is left" for path in (scene.lab.folder / "tftp" / "panthorlab" / name).glob("*/*")]
-    found += [f"process {pid} is left: {line}" for pid, line in _processes(scene.folder)]
+    found += [f"process {pid} is left: {line}" for pid, line in processes(scene.folder)]
     return found
 
 
-def _processes(folder: Path) -> list[tuple[int, str]]:
+def processes(folder: Path) -> list[tuple[int, str]]:
+    """What runs in `folder`, or with it on its command line: pid and command line."""
     found = []
     for entry in Path("/proc").iterdir():
         with suppress(OSError):
