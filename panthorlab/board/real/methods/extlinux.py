@@ -75,9 +75,9 @@ def _await_kernel(rig: Rig, since: float) -> None:
         if restarted and (runs := running(rig, _LOOK)) is not None:
             with closing(runs):
                 if unsuitable(runs, rig) is None:
-                    raise LabError(f"board {rig.name} booted its known-good kernel, not the trial entry",
-                                   hint="`boot.extlinux.arm` must have the next boot take it; docs/rock-5b.md. Last on "
-                                        f"the console:\n{rig.console.tail()}")
+                    raise LabError(f"board {rig.name} booted its known-good kernel, not the trial entry. Last on the "
+                                   f"console:\n{rig.console.tail()}",
+                                   hint="`boot.extlinux.arm` must have the next boot take it; docs/rock-5b.md")
     raise LabError(f"no kernel began to run within {limit:g} s of the restart. Last on the console:\n"
                    f"{rig.console.tail()}", hint="does U-Boot read the trial entry?")
 
