@@ -11,7 +11,7 @@ import stat
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import paramiko
@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from panthorlab.board.api import Completed
 from panthorlab.board.real import hostkeys, remote_files, ssh_command
 from panthorlab.board.real.file import Ssh
-from panthorlab.board.real.parts import SecureShell
+from panthorlab.board.real.parts import NoServerError, SecureShell
 from panthorlab.board.real.ssh import connect
 from panthorlab.errors import LabError, UsageError
 
@@ -212,6 +212,28 @@ def test_connection_dropped_in_mid_stream(tmp_path: Path, monkeypatch: pytest.Mo
             process.wait(30)
         assert said == b"half of the tr"
         shell.close()
+
+
+@pytest.mark.parametrize("forwarded", [False, True])
+def test_machine_without_ssh_server(tmp_path: Path, *, forwarded: bool) -> None:
+    """Its kernel answers, as one that hangs does not: by a refusal or, behind a forwarder, by hanging up."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        def hang_up() -> None:
+            with suppress(OSError):
+                while True:
+                    listener.accept()[0].close()
+
+        if forwarded:
+            threading.Thread(target=hang_up, daemon=True).start()
+        else:
+            listener.close()
+        with pytest.raises(NoServerError):
+            connect(Ssh(host="127.0.0.1", port=port), board="rock", lab_dir=tmp_path, timeout=1)
+    with socket.create_server(("127.0.0.1", 0)) as mute, pytest.raises(LabError) as met:
+        connect(Ssh(host="127.0.0.1", port=mute.getsockname()[1]), board="rock", lab_dir=tmp_path, timeout=1)
+    assert not isinstance(met.value, NoServerError)
 
 
 def test_server_that_hangs_in_the_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
