@@ -214,6 +214,10 @@ def test_connection_dropped_in_mid_stream(tmp_path: Path, monkeypatch: pytest.Mo
         shell.close()
 
 
+def _at(port: int) -> Ssh:
+    return Ssh.model_validate({"host": "127.0.0.1", "port": port})
+
+
 @pytest.mark.parametrize("forwarded", [False, True])
 def test_machine_without_ssh_server(tmp_path: Path, *, forwarded: bool) -> None:
     """Its kernel answers, as one that hangs does not: by a refusal or, behind a forwarder, by hanging up."""
@@ -230,9 +234,9 @@ def test_machine_without_ssh_server(tmp_path: Path, *, forwarded: bool) -> None:
         else:
             listener.close()
         with pytest.raises(NoServerError):
-            connect(Ssh(host="127.0.0.1", port=port), board="rock", lab_dir=tmp_path, timeout=1)
+            connect(_at(port), board="rock", lab_dir=tmp_path, timeout=1)
     with socket.create_server(("127.0.0.1", 0)) as mute, pytest.raises(LabError) as met:
-        connect(Ssh(host="127.0.0.1", port=mute.getsockname()[1]), board="rock", lab_dir=tmp_path, timeout=1)
+        connect(_at(mute.getsockname()[1]), board="rock", lab_dir=tmp_path, timeout=1)
     assert not isinstance(met.value, NoServerError)
 
 
