@@ -46,8 +46,9 @@ Edit = Callable[[dict[str, Any], Scene], None]
 
 @dataclass(frozen=True)
 class Expected:
-    """What must come out. `exits`: one of them. `says`: words that the record or the output has, of the cause.
-    `quarantined`: boards that must be. `attempts`: boots that must have failed by the lab, at least."""
+    """What must come out. `exits`: one of them. `says`: words that the record or the output has, of the cause. `keeps`:
+    files of a boot, and words in them. `quarantined`: boards that must be. `attempts`: boots that must have failed by the
+    lab, at least."""
 
     exits: tuple[int, ...]
     blame: Blame | None = None
@@ -55,6 +56,7 @@ class Expected:
     says: tuple[str, ...] = ()
     quarantined: tuple[str, ...] = ()
     attempts: int = 0
+    keeps: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         """For people."""
@@ -183,6 +185,8 @@ def _judge(fault: Fault, scene: Scene, status: int) -> list[str]:
             expected.attempts:
         problems.append("no boot failed by the lab")
     problems += [f"does not say `{words}`" for words in expected.says if words not in told]
+    problems += [f"no {file} has `{words}`" for file, words in expected.keeps
+                 if not any(words in path.read_text(errors="replace") for path in scene.run_dir.glob(f"boots/*/{file}"))]
     for name in scene.boards:
         why = quarantined(scene.lab, name)
         if (name in expected.quarantined) != (why is not None):
@@ -420,14 +424,18 @@ _RETRIED = Expected((0,), attempts=1)
 
 _ALL = (
     # -- of the kernel under test
-    Fault("panic", "after panics when a process dies", _says(_KERNEL, "panthor has no way out", "crash record"),
-          after="panic", quick=True),
+    Fault("panic", "after panics when a process dies",
+          replace(_says(_KERNEL, "panthor has no way out", "crash record"), keeps=(
+              ("recovery/pstore/dmesg-*", "panthor has no way out"),)), after="panic", quick=True),
     Fault("oops", "after writes to nowhere when a process dies", _says(_KERNEL, "oops"), after="oops"),
     Fault("hang", "after spins with interrupts off",
-          _says(_KERNEL, "answers neither SSH nor the console", "reset line"), after="hang"),
+          replace(_says(_KERNEL, "answers neither SSH nor the console", "reset line"), keeps=(
+              ("recovery/pstore/console-*", "panthorlab: "),)), after="hang"),
     Fault("hang-power", "the same, and the board has no reset line", _says(_KERNEL, "power cycle"), after="hang",
           edits=(_without_reset_line,)),
-    Fault("lockup", "after spins with interrupts on", _says(_KERNEL, "soft lockup", "sysrq-w"), after="lockup"),
+    Fault("lockup", "after spins with interrupts on",
+          replace(_says(_KERNEL, "soft lockup", "sysrq-w"), keeps=(
+              ("recovery/sysrq.txt", "task:heap-exit"), ("recovery/sysrq.txt", "panthor_vm_destroy"))), after="lockup"),
     Fault("reset", "after resets the board without a word", _says(_KERNEL, "reset by itself"), after="reset"),
     # -- firmware and what it loads
     Fault("prompt-lost", "noise on the line while U-Boot counts down", _NOTHING, _noise_at_autoboot,

@@ -25,7 +25,10 @@ from panthorlab.errors import LabError
 from panthorlab.kernel.model import Kernel
 from panthorlab.spawn import run as run_program
 
-SYSRQ_KEYS: Final = {"t": "all tasks", "w": "blocked tasks", "l": "backtraces of all CPUs"}
+SYSRQ_KEYS: Final = {
+    "9": "print all of this",  # the console log level is lower than what sysrq has to tell
+    "t": "all tasks", "w": "blocked tasks", "l": "backtraces of all CPUs",
+}
 QUIET: Final = 3.0
 """Seconds without a byte after which a splat counts as told."""
 _SYSRQ_ANSWER: Final = 10.0

@@ -187,7 +187,7 @@ def test_hang_is_asked_by_sysrq_before_it_is_reset(bench: Bench) -> None:
     error = settle(rig, why_silent(rig, watch, "under-test"), watch)
     assert isinstance(error, BootError)
     assert "soft lockup" in str(error)
-    assert board.did[:4] == ["sysrq-t", "sysrq-w", "sysrq-l", "sysrq-b"]
+    assert board.did[:5] == ["sysrq-9", "sysrq-t", "sysrq-w", "sysrq-l", "sysrq-b"]
     assert "sysrq: w" in (rig.log_dir / "recovery/sysrq.txt").read_text()
 
 
@@ -197,7 +197,7 @@ def test_kernel_that_takes_no_interrupt_is_power_cycled(bench: Bench) -> None:
     error = settle(rig, why_silent(rig, watch, "under-test"), watch)
     assert isinstance(error, BootError)
     assert "answers neither SSH nor the console" in str(error)
-    assert board.did == ["sysrq-h", "sysrq-t", "power cycle", "hang up"], "no sysrq-b: nobody would hear it"
+    assert board.did == ["sysrq-h", "sysrq-9", "power cycle", "hang up"], "no sysrq-b: nobody would hear it"
 
 
 def test_reset_line_spares_the_power_cycle(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
