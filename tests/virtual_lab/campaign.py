@@ -47,8 +47,8 @@ Edit = Callable[[dict[str, Any], Scene], None]
 @dataclass(frozen=True)
 class Expected:
     """What must come out. `exits`: one of them. `says`: words that the record or the output has, of the cause. `keeps`:
-    files of a boot, and words in them. `quarantined`: boards that must be. `attempts`: boots that must have failed by the
-    lab, at least."""
+    files of a boot, and words in them. `quarantined`: boards that must be. `attempts`: so many boots, at least, must have
+    failed by the lab."""
 
     exits: tuple[int, ...]
     blame: Blame | None = None
@@ -185,8 +185,9 @@ def _judge(fault: Fault, scene: Scene, status: int) -> list[str]:
             expected.attempts:
         problems.append("no boot failed by the lab")
     problems += [f"does not say `{words}`" for words in expected.says if words not in told]
-    problems += [f"no {file} has `{words}`" for file, words in expected.keeps
-                 if not any(words in path.read_text(errors="replace") for path in scene.run_dir.glob(f"boots/*/{file}"))]
+    for file, words in expected.keeps:
+        kept = [path.read_text(errors="replace") for path in scene.run_dir.glob(f"boots/*/{file}")]
+        problems += [] if any(words in text for text in kept) else [f"no {file} has `{words}`"]
     for name in scene.boards:
         why = quarantined(scene.lab, name)
         if (name in expected.quarantined) != (why is not None):
@@ -435,7 +436,7 @@ _ALL = (
           edits=(_without_reset_line,)),
     Fault("lockup", "after spins with interrupts on",
           replace(_says(_KERNEL, "soft lockup", "sysrq-w"), keeps=(
-              ("recovery/sysrq.txt", "task:heap-exit"), ("recovery/sysrq.txt", "panthor_vm_destroy"))), after="lockup"),
+              ("recovery/sysrq.txt", "task:heap-exit"), ("recovery/sysrq.txt", "panthor_vm_pool_destroy"))), after="lockup"),
     Fault("reset", "after resets the board without a word", _says(_KERNEL, "reset by itself"), after="reset"),
     # -- firmware and what it loads
     Fault("prompt-lost", "noise on the line while U-Boot counts down", _NOTHING, _noise_at_autoboot,
