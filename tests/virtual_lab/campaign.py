@@ -47,8 +47,8 @@ Edit = Callable[[dict[str, Any], Scene], None]
 @dataclass(frozen=True)
 class Expected:
     """What must come out. `exits`: one of them. `says`: words that the record or the output has, of the cause. `keeps`:
-    files of a boot, and words in them. `quarantined`: boards that must be. `attempts`: so many boots, at least, must have
-    failed by the lab."""
+    files of a boot, and words in them. `quarantined`: boards that must be. `attempts`: so many boots must have failed by
+    the lab, at least."""
 
     exits: tuple[int, ...]
     blame: Blame | None = None
@@ -436,7 +436,8 @@ _ALL = (
           edits=(_without_reset_line,)),
     Fault("lockup", "after spins with interrupts on",
           replace(_says(_KERNEL, "soft lockup", "sysrq-w"), keeps=(
-              ("recovery/sysrq.txt", "task:heap-exit"), ("recovery/sysrq.txt", "panthor_vm_pool_destroy"))), after="lockup"),
+              ("recovery/sysrq.txt", "task:heap-exit"), ("recovery/sysrq.txt", "panthor_vm_pool_destroy"),
+          )), after="lockup"),
     Fault("reset", "after resets the board without a word", _says(_KERNEL, "reset by itself"), after="reset"),
     # -- firmware and what it loads
     Fault("prompt-lost", "noise on the line while U-Boot counts down", _NOTHING, _noise_at_autoboot,
