@@ -47,8 +47,8 @@ Edit = Callable[[dict[str, Any], Scene], None]
 @dataclass(frozen=True)
 class Expected:
     """What must come out. `exits`: one of them. `says`: words that the record or the output has, of the cause. `keeps`:
-    files of a boot, and words in them. `quarantined`: boards that must be. `attempts`: so many boots must have failed by
-    the lab, at least."""
+    files of a boot, and words in them. `quarantined`: boards that must be. `attempts`: so many boots must have failed
+    by the lab, at least."""
 
     exits: tuple[int, ...]
     blame: Blame | None = None
