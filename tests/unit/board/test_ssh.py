@@ -8,6 +8,7 @@ import re
 import shlex
 import socket
 import stat
+import struct
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -218,8 +219,8 @@ def _at(port: int) -> Ssh:
     return Ssh.model_validate({"host": "127.0.0.1", "port": port})
 
 
-@pytest.mark.parametrize("forwarded", [False, True])
-def test_machine_without_ssh_server(tmp_path: Path, *, forwarded: bool) -> None:
+@pytest.mark.parametrize("forwarded", ["", "closes", "resets"])
+def test_machine_without_ssh_server(tmp_path: Path, forwarded: str) -> None:
     """Its kernel answers, as one that hangs does not: by a refusal or, behind a forwarder, by hanging up."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -227,7 +228,10 @@ def test_machine_without_ssh_server(tmp_path: Path, *, forwarded: bool) -> None:
         def hang_up() -> None:
             with suppress(OSError):
                 while True:
-                    listener.accept()[0].close()
+                    connection = listener.accept()[0]
+                    if forwarded == "resets":
+                        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    connection.close()
 
         if forwarded:
             threading.Thread(target=hang_up, daemon=True).start()
