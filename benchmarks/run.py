@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 import console_intake  # noqa: E402
 import cs_interpreter  # noqa: E402
+import lab_boards  # noqa: E402
 import log_scan  # noqa: E402
 import on_board  # noqa: E402
 import whole_run  # noqa: E402
@@ -97,6 +98,14 @@ def console(_: Settings) -> Iterator[Figure]:
                  {name: str(rate) for name, rate in rates.items()})  # fmt: skip
 
 
+def swap(_: Settings) -> Iterator[Figure]:
+    yield lab_boards.module_swap()
+
+
+def boards(_: Settings) -> Iterator[Figure]:
+    yield lab_boards.two_boards()
+
+
 def cold(_: Settings) -> Iterator[Figure]:
     """Everything is downloaded and built anew, into a cache of its own, which is then deleted."""
     with tempfile.TemporaryDirectory(prefix="panthorlab-cold-") as scratch:
@@ -110,7 +119,7 @@ def cold(_: Settings) -> Iterator[Figure]:
 ROWS: dict[str, Rows] = {
     "boot": boot, "iteration": iteration, "register": register, "job": job, "interpreter": interpreter, "scan": scan,
     "console": console,
-    "claim": claim, "default": default, "memory": memory,
+    "claim": claim, "default": default, "memory": memory, "swap": swap, "boards": boards,
 }  # fmt: skip
 
 

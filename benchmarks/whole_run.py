@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,9 +37,9 @@ class Run:
     memory: dict[str, int]
 
 
-def validate(*arguments: str, cache: Path | None = None) -> Run:
+def validate(*arguments: str, cache: Path | None = None, environment: Mapping[str, str] = os.environ) -> Run:
     """Run it. Raises LabError if there is no verdict."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), **({"XDG_CACHE_HOME": str(cache)} if cache else {})}
+    environment = {**environment, "PYTHONPATH": str(ROOT), **({"XDG_CACHE_HOME": str(cache)} if cache else {})}
     with tempfile.TemporaryDirectory() as scratch, Path(scratch, "log").open("w+b") as log:
         run_dir = Path(scratch, "run")
         argv = [sys.executable, "-m", "panthorlab", "validate", *arguments, "--output", str(run_dir), "--quiet"]

@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import select
 import signal
 import sys
 from pathlib import Path
@@ -41,11 +42,15 @@ def main(plan: dict[str, object], argv: list[str]) -> int:
         Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
         Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
     _mounts(plan["binds"])
+    lifeline, held = os.pipe()  # nobody else has `held`: it is closed when we die
     init = os.fork()
     if init:
         return _status(os.waitpid(init, 0)[1])
     # Process 1 of the namespace: when it ends, the kernel kills all others in it.
+    os.close(held)
     _check("prctl", _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
+    if select.select([lifeline], [], [], 0)[0]:
+        os._exit(REFUSED)  # our parent died before it could be watched; getppid() does not tell across a namespace
     worker = os.fork()
     if worker == 0:
         _run(int(str(plan["uid"])) if root else None, argv)

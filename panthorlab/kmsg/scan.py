@@ -8,7 +8,7 @@ import json as jsonlib
 import lzma
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TextIO
 
@@ -81,6 +81,8 @@ def read_chunks(path: str) -> Iterator[bytes]:
     Raises OSError, EOFError, zlib.error or lzma.LZMAError for what cannot be read or unpacked.
     """
     if path == "-":
+        if sys.stdin is None:
+            raise OSError("standard input is closed")
         yield from _chunks(sys.stdin.buffer)
         return
     with Path(path).open("rb") as file:
@@ -108,41 +110,55 @@ def scan_main(
 ) -> int:
     """The command `scan`: 0 whatever it finds, 1 if a finding is of a kind in `fail_on`, 2 for bad input.
 
-    Files that cannot be read are named on `err` (default: standard error); the others are scanned all the same.
+    Files that cannot be read are named on `err` (default: standard error), and in the JSON as `unreadable`; the others,
+    and what comes before the damage of a damaged one, are scanned all the same. Without any, nothing goes to `out`.
     """
     out, err = out or sys.stdout, err or sys.stderr
     unknown = [kind for kind in fail_on if kind not in set(Kind)]
     if unknown:
         print(f"panthorlab scan: no such kind: {unknown[0]} (there are: {', '.join(Kind)})", file=err)
         return 2
-    found: list[tuple[str, Finding]] = []
-    unreadable = False
-    for name in files or ["-"]:
-        try:
-            found += [(name, finding) for finding in scan(read_chunks(name))]
-        except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
-            print(f"panthorlab scan: {name}: {getattr(error, 'strerror', None) or error}", file=err)
-            unreadable = True
-    found = _in_order(found)
-    if json:
-        jsonlib.dump({"findings": [finding.to_json() for _, finding in found]}, out, indent=1)
-        out.write("\n")
-    else:
-        out.write(summary(found))
+    names = list(dict.fromkeys(files)) or ["-"]
+    found, unreadable = _scan_files(names)
+    for name, why in unreadable.items():
+        print(f"panthorlab scan: {name}: {why}", file=err)
+    if found or len(unreadable) < len(names):
+        out.write(_json(found, unreadable) if json else _text(found, unreadable))
     if unreadable:
         return 2
     return 1 if any(finding.kind in set(fail_on) for _, finding in found) else 0
 
 
-def _in_order(found: list[tuple[str, Finding]]) -> list[tuple[str, Finding]]:
-    files = {name: index for index, name in reversed(list(enumerate(dict.fromkeys(name for name, _ in found))))}
-    return sorted(found, key=lambda item: (files[item[0]], item[1].line))
+def _scan_files(names: Sequence[str]) -> tuple[list[tuple[str, Finding]], dict[str, str]]:
+    """(the findings with their files, in order; file → why it could not be read, or not to its end)."""
+    found: list[tuple[str, Finding]] = []
+    unreadable: dict[str, str] = {}
+    for name in names:
+        scanner = LogScanner()
+        of_file: list[Finding] = []
+        try:
+            for chunk in read_chunks(name):
+                of_file += scanner.feed(chunk)
+        except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+            unreadable[name] = getattr(error, "strerror", None) or str(error)
+        of_file += scanner.close()
+        found += [(name, finding) for finding in sorted(of_file, key=lambda finding: finding.line)]
+    return found, unreadable
+
+
+def _json(found: Sequence[tuple[str, Finding]], unreadable: Mapping[str, str]) -> str:
+    document: dict[str, object] = {"findings": [finding.to_json() for _, finding in found]}
+    return jsonlib.dumps(document | ({"unreadable": unreadable} if unreadable else {}), indent=1) + "\n"
+
+
+def _text(found: Sequence[tuple[str, Finding]], unreadable: Mapping[str, str]) -> str:
+    if found:
+        return summary(found)
+    return "no findings in what could be read\n" if unreadable else "no findings\n"
 
 
 def summary(found: Sequence[tuple[str, Finding]]) -> str:
     """For people: findings grouped by signature, the first of each with its place; one GPU fault decoded in full."""
-    if not found:
-        return "no findings\n"
     groups: dict[str, list[tuple[str, Finding]]] = {}
     for item in found:
         groups.setdefault(item[1].signature, []).append(item)

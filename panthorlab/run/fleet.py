@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -165,9 +165,10 @@ def patience(board: str) -> Patience:
 def leased(
     board: str, run_dir: Path, *, wait: float, on_note: Callable[[str], None], stop: threading.Event | None = None,
 ) -> Iterator[Callable[[], None]]:
-    """Have `board` for this run; nothing to do for an emulated one. The value raises LabError when the board has been
-    lost or quarantined since."""
-    if not is_real(board):
+    """Have `board` for this run, and its labgrid place, if it is one: between two boots, too. Nothing to do for an
+    emulated one. The value raises LabError when the board has been lost or quarantined since."""
+    file = read_board_file(find_board_file(board))
+    if not isinstance(file, RealFile):
         yield lambda: None
         return
     name = board_name(board)
@@ -178,7 +179,12 @@ def leased(
             raise lab.QuarantinedError(f"board {name} was quarantined: {sick}",
                                        hint=f"mend it, then `panthorlab boards release {name}`")
 
-    with lab.lease(name, run_dir, wait=wait, on_note=on_note, stop=stop) as held:
+    with lab.lease(name, run_dir, wait=wait, on_note=on_note, stop=stop) as held, ExitStack() as place:
+        if file.labgrid is not None:
+            from panthorlab.board.lab.labgrid import acquire
+
+            place.enter_context(acquire(file.labgrid, owner=f"panthorlab-{name}", lab_dir=lab.lab_dir(), timeout=wait,
+                                        progress=on_note, stop=stop))
         yield check
 
 

@@ -20,6 +20,7 @@ import pytest
 from panthorlab.errors import EvidenceError, LabError, PanthorlabError
 from panthorlab.outcome import Blame, Outcome, Side
 from panthorlab.run.job import BOOT_METHODS, Job
+from panthorlab.run.suites import turn
 from panthorlab.run.workload import Workload
 
 if TYPE_CHECKING:  # boards are not imported for every pytest run that merely has the plugin
@@ -69,8 +70,16 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[_JOB] = Job(**{**fields, "side": Side(fields["side"]), "suites": tuple(fields["suites"])})
         config.args = list(fields["suites"])
         # The controller stops workers by signals; both must unwind through the fixtures that stop the board.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        # SIGINT is ignored in what a shell started in the background.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
     config.stash[_EMIT] = Emitter(config.getoption("--events-fd"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Plain `pytest suites` takes the suites in the order in which the controller does, not in that of the alphabet."""
+    if _JOB not in config.stash and config.getoption("--board"):
+        items.sort(key=lambda item: turn(item.path.stem.removeprefix("test_")))
 
 
 def _job_of(config: pytest.Config, tmp: Path) -> Job:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from panthorlab.kernel.model import Kernel
+from panthorlab.kernel.store import load, read_record
 
 PATCHES = Path(__file__).parent / "patches"
 HOUR = 3600
@@ -74,6 +78,21 @@ def build(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Seque
         return keys[tuple(names)]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def module_kernels(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> tuple[Kernel, Kernel]:
+    """Without and with the fix, panthor a module, with kexec; or `$PANTHORLAB_E2E_MODULE_KERNELS`, DIR:DIR."""
+    if given := os.environ.get("PANTHORLAB_E2E_MODULE_KERNELS"):
+        before, after = (read_record(Path(folder, "kernel.json")) for folder in given.split(":"))
+        return before, after
+    done = cli("build", PATCHES / "without-fix.patch", "--config", "panthor-module", "--config", "virtual-rk",
+               "--output", tmp_path_factory.mktemp("build"))
+    assert done.exit == 0, done.stderr
+    without, base = load(done.json["after"]["key"]), load(done.json["before"]["key"])
+    assert without is not None
+    assert base is not None
+    return without, base
 
 
 def workload(result: Mapping[str, Any], name: str) -> Mapping[str, Any]:

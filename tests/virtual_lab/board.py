@@ -110,6 +110,9 @@ class VirtualBoard:
     def slow_down(self, factor: float) -> None:
         """From now on the board, when it has power, gets one `factor`-th of its CPU's time; 1 is full speed."""
         self._slowness = factor
+        if factor <= 1 and self._brake is not None:
+            self._brake.join()
+            self._brake = None
         if factor > 1 and self._brake is None:
             self._brake = threading.Thread(target=self._keep_slow, name=f"brake of {self.name}", daemon=True)
             self._brake.start()
@@ -120,10 +123,9 @@ class VirtualBoard:
             time.sleep(_SLICE * (factor - 1) / factor)
             self.signal(signal.SIGCONT)
             time.sleep(_SLICE / factor)
-        self._brake = None
 
     def close(self) -> None:
-        self._slowness = 1.0
+        self.slow_down(1)
         self.power_off()
         self.uart.close()
         self._lease.release()

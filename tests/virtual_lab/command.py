@@ -21,6 +21,7 @@ from panthorlab.errors import LabError, PanthorlabError, UsageError
 from panthorlab.kernel.job import build_side, find_kernel, prepare_kernel
 from panthorlab.kernel.model import Kernel
 from panthorlab.paths import PACKAGE, cache_dir
+from panthorlab.run.progress import Progress
 from tests.virtual_lab.control import Control, LabClient
 from tests.virtual_lab.lab import Lab, dump
 
@@ -52,7 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in texts.items():
         command = commands.add_parser(name, help=text)
         command.add_argument("--boards", type=int, default=1, metavar="N", help="how many (default: 1)")
-        command.add_argument("--kernel", metavar="K", help="known-good kernel (default: built from the default base)")
+        command.add_argument("--kernel", metavar="K", required=name == "serve",
+                             help="known-good kernel (default: built from the default base)")
         if name == "run":
             command.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND ARG…")
     commands.add_parser("down", help="end it")
@@ -67,7 +69,7 @@ def _serve(folder: Path, options: argparse.Namespace) -> int:
     """Prints `ready` when all is up."""
     with _lock(folder) as lock:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
-        kernel = _known_good(folder, options.kernel)
+        kernel = find_kernel(options.kernel, log=folder / "known-good-build.log")
         with Lab(folder, kernel, options.boards, _say) as lab:
             control = Control(lab)
             lock.write(f"{os.getpid()}\n")
@@ -78,13 +80,6 @@ def _serve(folder: Path, options: argparse.Namespace) -> int:
             control.close()
         (folder / "lab.json").unlink()
     return 0
-
-
-def _known_good(folder: Path, name: str | None) -> Kernel:
-    log = folder / "known-good-build.log"
-    if name is not None:
-        return find_kernel(name, log=log)
-    return build_side(prepare_kernel(None, fragments=FRAGMENTS), log=log, progress=lambda *_text: None)
 
 
 @contextmanager
@@ -103,13 +98,22 @@ def _lock(folder: Path) -> Iterator[IO[str]]:
 # -- around it --------------------------------------------------------------------------------------------------
 
 
+def known_good(folder: Path) -> Kernel:
+    """The kernel that boards boot by themselves, of the default base: from the store, or built now."""
+    progress = Progress(quiet=False)
+    try:
+        plan = prepare_kernel(None, fragments=FRAGMENTS, progress=progress.step)
+        return build_side(plan, log=folder / "known-good-build.log", progress=progress.step)
+    finally:
+        progress.finish()
+
+
 def start(
     folder: Path, *, boards: int = 1, kernel: str | None = None, detached: bool = False,
 ) -> subprocess.Popen[bytes]:
     """A lab, ready when this returns. SIGTERM ends it, and so does our end unless it is `detached`. Raises LabError."""
-    argv = [sys.executable, "-m", "tests.virtual_lab", "--lab", str(folder), "serve", "--boards", str(boards)]
-    if kernel:
-        argv += ["--kernel", kernel]
+    argv = [sys.executable, "-m", "tests.virtual_lab", "--lab", str(folder), "serve", "--boards", str(boards),
+            "--kernel", kernel or known_good(folder).key]
     with (folder / "lab.log").open("wb") as log:
         if detached:
             process = subprocess.Popen(argv, cwd=PACKAGE.parent, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

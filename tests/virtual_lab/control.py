@@ -31,7 +31,8 @@ def _relay(lab: Lab, order: Mapping[str, Any]) -> None:
     if order["fault"] is None:
         lab.relay.heal()
     else:
-        lab.relay.misbehave(Fault(order["fault"]), order.get("times"))
+        outlet = _position(lab, order).outlet if "board" in order else None
+        lab.relay.misbehave(Fault(order["fault"]), order.get("times"), outlet)
 
 
 def _power(lab: Lab, order: Mapping[str, Any]) -> None:

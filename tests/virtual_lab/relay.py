@@ -52,16 +52,17 @@ class Relay:
         self._lock = threading.Lock()
         self._fault: Fault | None = None
         self._left: int | None = None
+        self._faulty: int | None = None
         self._claimed: dict[int, bool] = {}
         self._healed = threading.Event()
         self._server: ThreadingHTTPServer | None = None
         self.port = self._listen(0)
 
-    def misbehave(self, fault: Fault, times: int | None) -> None:
-        """From now on, or for the next `times` requests."""
+    def misbehave(self, fault: Fault, times: int | None, outlet: int | None = None) -> None:
+        """From now on, or for the next `times` requests; of one outlet only, but for DEAD, which the whole box is."""
         self.heal()
         with self._lock:
-            self._fault, self._left = fault, times
+            self._fault, self._left, self._faulty = fault, times, outlet
             self._healed.clear()
         if fault is Fault.DEAD:
             self._stop()
@@ -69,7 +70,7 @@ class Relay:
     def heal(self) -> None:
         """Behave. Requests that wait for an answer get none: their connections are closed."""
         with self._lock:
-            self._fault, self._left = None, None
+            self._fault, self._left, self._faulty = None, None, None
             self._claimed.clear()
             self._healed.set()
         if self._server is None:
@@ -81,7 +82,7 @@ class Relay:
 
     def answer(self, path: str) -> tuple[int, str, str] | None:
         """Status, type and text for a request; None: none at all."""
-        fault = self._next_fault()
+        fault = self._next_fault(_outlet(path))
         if fault is Fault.TIMEOUT:
             self._healed.wait()
             return None
@@ -133,9 +134,9 @@ class Relay:
                 board.power_off()
         return wish == "on"
 
-    def _next_fault(self) -> Fault | None:
+    def _next_fault(self, outlet: int) -> Fault | None:
         with self._lock:
-            if self._fault is None or self._left == 0:
+            if self._fault is None or self._left == 0 or self._faulty not in (None, outlet):
                 return None
             if self._left is not None:
                 self._left -= 1
@@ -174,6 +175,12 @@ class Relay:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
+
+
+def _outlet(path: str) -> int:
+    """Which one a request is about; Tasmota's `Power` is `Power1`."""
+    found = re.match(r"/(\d+)/|/cm\?cmnd=(?i:power)(\d*)", path)
+    return int(found[1] or found[2] or 1) if found else 0
 
 
 def _word(on: bool) -> str:

@@ -30,6 +30,8 @@ from tests.virtual_lab.uart import Uart
 PDU = "virtual-pdu"
 SWITCH = str(Path(__file__).with_name("switch.py"))
 TFTP_PORT = 69
+TFTP_PROBE = "whose"
+"""A file whose contents tell which lab serves it."""
 TFTP_PACKAGES = ("atftpd",)
 TFTP_ADDRESSES = tuple(f"127.0.0.{number}" for number in range(70, 100))
 """QEMU's user network keeps port 69 of its own address to itself, but passes these on to the machine's loopback."""
@@ -65,7 +67,7 @@ class Service:
     def stop(self) -> None:
         if self.process is not None:
             self.process.send_signal(signal.SIGCONT)
-            spawn.end(self.process, gently=3)
+            spawn.end(self.process, gently=1)
             self.process = None
 
     def pause(self, *, paused: bool) -> None:
@@ -126,7 +128,8 @@ def tftp(folder: Path, root: Path, address: str, on_progress: debs.Progress) -> 
     atftpd = packages.program(packages.unpacked(TFTP_PACKAGES, debs.architecture(), on_progress), "atftpd")
     argv = [*atftpd, "--daemon", "--no-fork", "--user", f"{user}.{group}", "--bind-address", address,
             "--port", str(TFTP_PORT), "--no-multicast", "--logfile", str(folder / "atftpd.log"), str(root)]
-    return Service("atftpd", argv, folder, lambda: _answers_tftp(address))
+    (root / TFTP_PROBE).write_text(str(folder))
+    return Service("atftpd", argv, folder, lambda: _reads(address, TFTP_PROBE) == str(folder).encode()[:512])
 
 
 @contextmanager
@@ -155,15 +158,16 @@ def may_serve_tftp() -> bool:
     return os.geteuid() == 0 or lowest <= TFTP_PORT
 
 
-def _answers_tftp(address: str) -> bool:
-    """Whether a read of a file that is not there is refused (RFC 1350: opcode 5)."""
+def _reads(address: str, name: str) -> bytes | None:
+    """The first block of a file (RFC 1350); None if there is no answer, or a refusal."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.settimeout(0.2)
-        client.sendto(b"\0\1no-such-file\0octet\0", (address, TFTP_PORT))
+        client.sendto(b"\0\1" + name.encode() + b"\0octet\0", (address, TFTP_PORT))
         try:
-            return client.recv(512)[:2] == b"\0\5"
+            answer = client.recv(4 + 512)
         except OSError:
-            return False
+            return None
+        return answer[4:] if answer[:4] == b"\0\3\0\1" else None
 
 
 # -- power ------------------------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ inside our interpreter they would shadow pyserial and hook into pytest.
 
 Each acquisition has an identity of its own (HOST/USER+OWNER+NONCE), so that `release-from` frees what that controller
 held and nothing else, even while the same user runs another. A record of it is on disk before labgrid hears of it,
-locked for as long as its controller lives: what is left unlocked is released by the next start.
+locked for as long as its controller lives: what is left unlocked is released by the next start. By the record, the
+workers of a run find the place that their controller holds for all of them.
 """
 
 from __future__ import annotations
@@ -23,14 +24,16 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final, Self
 
 from panthorlab import spawn
 from panthorlab.board.lab.labgrid_place import CONSOLES, Place, PlaceResources, parse_show, translate
+from panthorlab.board.lab.lease import run_token
 from panthorlab.board.lab.place import share
 from panthorlab.board.real.file import Labgrid
 from panthorlab.errors import LabError
@@ -49,20 +52,24 @@ Progress = Callable[[str], None]
 @contextlib.contextmanager
 def acquire(
     section: Labgrid, *, owner: str, lab_dir: Path, timeout: float, progress: Progress,
+    stop: threading.Event | None = None,
 ) -> Iterator[PlaceResources]:
-    """The place's resources, for as long as the context lasts.
+    """The place's resources, for as long as the context lasts. Nothing is acquired if this run has the place already.
 
     `owner`: what `labgrid-client who` shows beside the user's name. `timeout`: seconds to wait while somebody else has
-    the place. Places whose controllers died are given back first. Raises LabError: no labgrid-client, no coordinator,
-    no such place, still held by another, resources missing.
+    the place, unless `stop` is set before. Places whose controllers died are given back first. Raises LabError: no
+    labgrid-client, no coordinator, no such place, still held by another, resources missing.
     """
     release_stale(lab_dir, progress)
     client = _Client.new(section, owner)
     place = client.show(section.place)
     _exactly(section.place, place, client)
+    if held := _held_by_run(client, place.name, lab_dir):
+        yield translate(_started(held, place.name), held.control(place.name))
+        return
     with _recorded(client, place.name, lab_dir) as forget:
         try:
-            _take(client, place, timeout, progress)
+            _take(client, place, timeout, progress, stop or threading.Event())
             yield translate(_started(client, place.name), client.control(place.name))
         finally:
             if _release(client, place.name, progress):
@@ -210,7 +217,7 @@ def _unknown(wanted: str, client: _Client) -> LabError:
     return LabError(f"the labgrid coordinator {client.coordinator} has no place `{wanted}`", hint=known)
 
 
-def _take(client: _Client, place: Place, timeout: float, progress: Progress) -> None:
+def _take(client: _Client, place: Place, timeout: float, progress: Progress, stop: threading.Event) -> None:
     """Acquire the place, waiting for whoever has it. `place`: as just seen. Raises LabError."""
     deadline = time.monotonic() + timeout
     name, told = place.name, ""
@@ -228,7 +235,8 @@ def _take(client: _Client, place: Place, timeout: float, progress: Progress) -> 
         if why != told:
             progress(f"waiting for labgrid place {name}: it is {why}")
             told = why
-        time.sleep(min(POLL, max(0.0, deadline - time.monotonic())))
+        if stop.wait(min(POLL, max(0.0, deadline - time.monotonic()))):
+            raise LabError(f"interrupted while waiting for labgrid place {name}: it is {why}")
         place = client.show(name)
 
 
@@ -252,7 +260,9 @@ def _started(client: _Client, name: str) -> Place:
     while True:
         place = client.show(name)
         if place.holder != client.identity:
-            raise LabError(f"labgrid place {name} was taken from us right after it was acquired, by {place.holder}")
+            raise LabError(f"labgrid place {name} was taken from us: it is "
+                           + (f"acquired by {place.holder}" if place.holder else "released"),
+                           hint="what ran on the board since then does not count; resume the run when it is free")
         idle = [item for item in place.resources if item.cls in CONSOLES and item.params.get("port") is None]
         if not idle or place.orphans or not all(item.available for item in idle):
             return place  # complete; or it cannot become so, which `translate` says
@@ -287,12 +297,25 @@ def _recorded(client: _Client, place: str, lab_dir: Path) -> Iterator[Callable[[
         fcntl.flock(fd, fcntl.LOCK_EX)  # before `release_stale` can see it
         share(fd, lab_dir)
         fields = {key: value for key, value in asdict(client).items() if key != "program"}
-        os.write(fd, json.dumps({"place": place, "pid": os.getpid(), **fields}).encode())
+        os.write(fd, json.dumps({"place": place, "pid": os.getpid(), "run": run_token(), **fields}).encode())
         os.fsync(fd)
         new.rename(file)
         yield file.unlink
     finally:
         os.close(fd)
+
+
+def _held_by_run(client: _Client, place: str, lab_dir: Path) -> _Client | None:
+    """The identity under which this run has the place; None if it has not. What is recorded and not locked is nobody's:
+    `release_stale` has been here."""
+    for file in lab_dir.glob(f"*{RECORD}"):
+        try:
+            record = json.loads(file.read_bytes())
+            if (record["run"], record["place"], record["coordinator"]) == (run_token(), place, client.coordinator):
+                return replace(client, host=str(record["host"]), user=str(record["user"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # gone, another user's, or unreadable, which `release_stale` tells
+    return None
 
 
 def _last_line(text: str) -> str:

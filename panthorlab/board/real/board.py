@@ -83,9 +83,12 @@ class RealBoard:
         emulated = self.file.emulated_gpu
         events = GpuEvents(Path(emulated.events), from_end=True) if emulated else None
         rig.progress(f"boot method {chosen.method.name}{f' ({chosen.note})' if chosen.note else ''}")
-        chosen.method.start(rig, booting)
+        shell = chosen.method.start(rig, booting)
         board = BootedRealBoard(rig, watch, events)
-        shell = _connect(rig, watch, board.diagnose)
+        if shell is None:
+            shell = _connect(rig, watch, board.diagnose)
+        else:
+            shell.ask_why(board.diagnose)
         board.attach(shell, read_boot_id(shell))
         _prove(rig, shell, kernel, exchanged=swapped)
         forget_crashes(rig, shell)

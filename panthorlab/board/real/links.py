@@ -98,9 +98,18 @@ class TtyLink:
             if self._closed or self._wake_read in ready:
                 return b""
             try:
-                return os.read(self._port.fileno(), size)
+                data = os.read(self._port.fileno(), size)
             except BlockingIOError:
                 continue
+            return data and data + self._more(size - len(data))
+
+    def _more(self, size: int) -> bytes:
+        """What is there besides: a terminal gives 4 KiB at a time, and each portion is a round of all listeners."""
+        data = bytearray()
+        with suppress(OSError):  # nothing left; or the end of the line, which the next `recv` meets again
+            while len(data) < size and (portion := os.read(self._port.fileno(), size - len(data))):
+                data += portion
+        return bytes(data)
 
     def send(self, data: bytes) -> None:
         self._port.write(data)

@@ -135,6 +135,9 @@ class SecureShell(Shell, Protocol):
     def abandon(self, after: float) -> None:
         """The board is known to be dead: in `after` seconds the connection counts as lost, and nobody waits on."""
 
+    def ask_why(self, why_lost: Callable[[], PanthorlabError]) -> None:
+        """See `Connect`: from now on."""
+
     def close(self) -> None: ...
 
 
@@ -177,7 +180,7 @@ class Booting:
 
 
 class BootMethod(Protocol):
-    """One way to get a kernel to run. Stateless; one small module each in `real/methods/`."""
+    """One way to get a kernel to run, made for one boot; one small module each in `real/methods/`."""
 
     @property
     def name(self) -> str: ...
@@ -189,9 +192,10 @@ class BootMethod(Protocol):
     def refuse(self, rig: Rig, booting: Booting, /) -> str | None:
         """Why this method will not boot this kernel on this board, with what to do instead; None if it will."""
 
-    def start(self, rig: Rig, booting: Booting, /) -> None:
-        """To the moment when the kernel under test has control (or the module is exchanged). Every wait has a deadline
-        and names the last step done. Raises LabError; BootError only for what the kernel under test did."""
+    def start(self, rig: Rig, booting: Booting, /) -> SecureShell | None:
+        """To the moment when the kernel under test has control (or the module is exchanged). Gives its connection to
+        that kernel, if it has one. Every wait has a deadline and names the last step done. Raises LabError; BootError
+        only for what the kernel under test did."""
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def open_rig(
 
 @contextmanager
 def _placed(file: RealFile, name: str, progress: Callable[[str], None]) -> Iterator[RealFile]:
-    """The board file, with what its labgrid place offers filled in."""
+    """The board file, with what its labgrid place offers filled in. If the run has its place already, this joins it."""
     if file.labgrid is None:
         yield file
         return

@@ -118,6 +118,10 @@ class SshShell:
         with self._changed:
             self._changed.notify_all()
 
+    def ask_why(self, why_lost: Callable[[], PanthorlabError]) -> None:
+        """Whoever waits when the connection breaks is told what `why_lost` says, from now on."""
+        self._why_lost = why_lost
+
     def close(self) -> None:
         """Kill what still runs, as far as the board can be reached, and hang up. Idempotent."""
         with self._changed:

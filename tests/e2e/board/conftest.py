@@ -19,7 +19,6 @@ from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.store import load, read_record
 
 Boot = Callable[..., BootedEmulatedBoard]
-PATCH = Path(__file__).parents[1] / "patches" / "without-fix.patch"
 
 
 @pytest.fixture(scope="session")
@@ -32,24 +31,6 @@ def kernel(request: pytest.FixtureRequest) -> Kernel:
     kernel = load(build([]))
     assert kernel is not None
     return kernel
-
-
-@pytest.fixture(scope="session")
-def module_kernels(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[Kernel, Kernel]:
-    """Without and with the fix, panthor a module, with kexec; or `$PANTHORLAB_E2E_MODULE_KERNELS`, DIR:DIR."""
-    if given := os.environ.get("PANTHORLAB_E2E_MODULE_KERNELS"):
-        before, after = (read_record(Path(folder, "kernel.json")) for folder in given.split(":"))
-        return before, after
-    cli: Callable[..., Any] = request.getfixturevalue("cli")
-    done = cli("build", PATCH, "--config", "panthor-module", "--config", "virtual-rk",
-               "--output", tmp_path_factory.mktemp("build"))
-    assert done.exit == 0, done.stderr
-    without, base = load(done.json["after"]["key"]), load(done.json["before"]["key"])
-    assert without is not None
-    assert base is not None
-    return without, base
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from panthorlab.board.lab import VARIABLE, run_token
 from panthorlab.board.lab.labgrid import acquire, release_stale
 from panthorlab.board.lab.labgrid_place import PlaceSsh
 from panthorlab.board.power.file import CommandSwitch, PdudaemonSwitch
@@ -177,6 +178,29 @@ def test_place_of_a_killed_controller_is_released_by_the_next_start_that_of_a_li
         alive.communicate("", timeout=60)
         assert alive.returncode == 0
     assert labgrid.holder("other-rig") is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_workers_join_the_run_that_has_the_place(
+    labgrid: Labgrid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    where = (section(labgrid, "rig"), tmp_path)
+    with acquire(where[0], owner="alice", lab_dir=where[1], timeout=0, progress=quiet):
+        before = labgrid.holders("rig")
+        monkeypatch.setenv(VARIABLE, run_token())
+        with controller(labgrid, "rig", tmp_path) as worker:
+            worker.communicate("", timeout=60)
+            assert worker.returncode == 0
+        monkeypatch.setenv(VARIABLE, "another run")
+        argv = [sys.executable, "-c", HOLD, "rig", labgrid.coordinator, str(tmp_path)]
+        other = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+        assert "not to be had within 0 s: it is acquired by" in other.stderr
+        assert labgrid.holders("rig") == before, "the worker neither acquired nor released it"
+        assert labgrid.client("-p", "rig", "release", "--kick", user="bob")
+        with pytest.raises(LabError, match="place rig was taken from us: it is released"), \
+                acquire(where[0], owner="alice", lab_dir=where[1], timeout=0, progress=quiet):
+            pytest.fail("a place that somebody ended is not ours any more")
+    assert labgrid.holder("rig") is None
     assert not list(tmp_path.iterdir())
 
 

@@ -117,6 +117,21 @@ def begin(channel: paramiko.Channel, mark: bytes) -> None:
 HOST_KEY = paramiko.ECDSAKey.generate()
 
 
+class ServerTransport(paramiko.Transport):
+    """Starts a command's thread when the client was told that the command is accepted: paramiko tells it only after
+    `check_channel_exec_request`, and a command that is quick would have its channel closed by then.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        self.accepted: list[threading.Thread] = []
+
+    def _send_user_message(self, data: paramiko.Message) -> None:
+        super()._send_user_message(data)  # type: ignore[misc]  # private, and so not in the stubs
+        if data.asbytes()[:1] == paramiko.common.cMSG_CHANNEL_SUCCESS:
+            self.accepted.pop().start()
+
+
 class Faulty(paramiko.ServerInterface):
     """Lets everybody in. `play` gets the channel and the mark of each command, in a thread of its own."""
 
@@ -137,16 +152,17 @@ class Faulty(paramiko.ServerInterface):
         return paramiko.common.OPEN_SUCCEEDED
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
-        mark = re.search(rb"panthorlab-[0-9a-f]{16}", command)
+        mark, transport = re.search(rb"panthorlab-[0-9a-f]{16}", command), channel.get_transport()
         assert mark is not None
+        assert isinstance(transport, ServerTransport)
         if b"/sys/kernel/random/boot_id" in command:
             word = shlex.split(command.decode())[-1].encode()
-            answer = b"boot-id\n" + word
-            threading.Thread(target=self.finish, args=(channel, mark[0], answer), daemon=True).start()
-            return True
-        if self.hang_in_exec:
-            self.release.wait(60)
-        threading.Thread(target=self.play, args=(channel, mark[0]), daemon=True).start()
+            thread = threading.Thread(target=self.finish, args=(channel, mark[0], b"boot-id\n" + word), daemon=True)
+        else:
+            if self.hang_in_exec:
+                self.release.wait(60)
+            thread = threading.Thread(target=self.play, args=(channel, mark[0]), daemon=True)
+        transport.accepted.append(thread)
         return True
 
     @staticmethod
@@ -169,7 +185,7 @@ def faulty(server: Faulty, lab_dir: Path, monkeypatch: pytest.MonkeyPatch) -> It
                     sock = listener.accept()[0]
                 except OSError:
                     return
-                transport = paramiko.Transport(sock)
+                transport = ServerTransport(sock)
                 transports.append(transport)
                 transport.add_server_key(HOST_KEY)
                 transport.start_server(event=threading.Event(), server=server)

@@ -25,20 +25,20 @@ def run(argv: list[str], *binds: Bind, box: Sandbox | None = None, timeout: floa
     return (box or sandbox()).run(argv, binds, on_line=lines.append, timeout=timeout), lines
 
 
-def alive(mark: str) -> dict[int, str]:
+def alive(mark: str) -> dict[int, bytes]:
     """Processes whose command line has `mark` in it: pid → command line."""
     found = {}
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            line = path.read_bytes().replace(b"\0", b" ").decode()
+            line = path.read_bytes()  # of anybody's process, in any encoding
         except OSError:  # it ended while we looked
             continue
-        if mark in line:
+        if mark.encode() in line:
             found[int(path.parent.name)] = line
     return found
 
 
-def left_behind(mark: str) -> dict[int, str]:
+def left_behind(mark: str) -> dict[int, bytes]:
     """Those that have not ended in time."""
     deadline = time.monotonic() + 30
     while (left := alive(mark)) and time.monotonic() < deadline:
@@ -152,3 +152,25 @@ def test_kill_9_of_the_controller_leaves_nothing() -> None:
     controller.stdout.close()
     watchdog.cancel()
     assert not left_behind(mark)
+
+
+DYING_JAIL = """
+import os, select, signal
+from panthorlab.kernel import jail
+fork = os.fork
+def fork_and_die():
+    os.fork = fork
+    parent = os.pidfd_open(os.getpid())
+    if fork():
+        os.kill(os.getpid(), signal.SIGKILL)
+    select.select([parent], [], [])
+    return 0
+os.fork = fork_and_die
+jail.main({"uid": os.getuid(), "binds": []}, ["echo", "ran"])
+"""
+
+
+@jailed
+def test_kill_9_before_the_jail_can_watch_its_parent() -> None:
+    done = subprocess.run([sys.executable, "-c", DYING_JAIL], capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGKILL, b"", b"")

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -144,11 +144,7 @@ def test_the_wait_has_a_deadline(cache: Path) -> None:
 
 def test_the_lock_dies_with_its_process(cache: Path) -> None:
     (cache / "trees").mkdir(parents=True)
-    child = os.fork()
-    if child == 0:
-        file = (cache / "trees/k.lock").open("a")
-        fcntl.flock(file, fcntl.LOCK_EX)
-        os._exit(0)
-    os.waitpid(child, 0)
+    code = "import fcntl, os, sys; fcntl.flock(open(sys.argv[1], 'a'), fcntl.LOCK_EX); os._exit(0)"
+    subprocess.run([sys.executable, "-c", code, str(cache / "trees/k.lock")], check=True)
     with trees.locked("k", quiet, timeout=0.0):
         pass

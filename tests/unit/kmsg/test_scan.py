@@ -76,6 +76,35 @@ def test_exit_status(log: Path, tmp_path: Path) -> None:
     assert run(tmp_path)[0] == 2
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_nothing_is_said_of_what_was_not_read(tmp_path: Path, as_json: bool) -> None:
+    status, out, err = run(tmp_path / "none.log", tmp_path, as_json=as_json)
+    assert (status, out) == (2, "")
+    assert err == (f"panthorlab scan: {tmp_path}/none.log: No such file or directory\n"
+                   f"panthorlab scan: {tmp_path}: Is a directory\n")
+
+
+def test_what_is_said_when_a_part_was_read(log: Path, tmp_path: Path) -> None:
+    empty, none = tmp_path / "empty", tmp_path / "none.log"
+    empty.write_bytes(b"")
+    assert run(empty, none)[:2] == (2, "no findings in what could be read\n")
+    document = json.loads(run(none, log, as_json=True)[1])
+    assert len(document["findings"]) == 3
+    assert document["unreadable"] == {str(none): "No such file or directory"}
+
+
+def test_findings_before_the_damage_are_kept(tmp_path: Path) -> None:
+    packed = gzip.compress(FAULT + b"quiet\n" * 500_000)
+    (tmp_path / "cut.gz").write_bytes(packed[:len(packed) // 2])
+    status, out, err = run(tmp_path / "cut.gz")
+    assert (status, "1 finding," in out, "cut.gz: Compressed file ended" in err) == (2, True, True)
+
+
+def test_a_closed_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert run("-") == (2, "", "panthorlab scan: -: standard input is closed\n")
+
+
 def test_an_empty_log_has_no_findings(tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"")
     assert run(tmp_path / "empty") == (0, "no findings\n", "")

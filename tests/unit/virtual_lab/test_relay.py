@@ -93,3 +93,13 @@ def test_reset_line(relay: Relay, boards: list[Board]) -> None:
     assert get(relay, "/2/reset").text == "reset\n"
     assert [board.resets for board in boards] == [0, 1]
     assert get(relay, "/3/reset").status_code == 404
+
+
+def test_one_outlet_misbehaves(relay: Relay, boards: list[Board]) -> None:
+    relay.misbehave(Fault.ERROR, None, outlet=2)
+    assert [get(relay, f"/{outlet}/on").status_code for outlet in (1, 2)] == [200, 500]
+    assert [get(relay, f"/cm?cmnd=Power{outlet} On").status_code for outlet in (1, 2)] == [200, 500]
+    assert get(relay, "/cm?cmnd=Power").status_code == 200
+    assert [board.power for board in boards] == [True, False]
+    relay.heal()
+    assert get(relay, "/2/on").status_code == 200

@@ -48,9 +48,10 @@ def choose(rig: Rig, booting: Booting, *, method: str) -> Chosen:
     names = offered if method in (AUTO, SWAP) else [method]
     note = ""
     if not booting.fresh and SWAP in rig.file.boot.methods and method in (AUTO, SWAP):
-        why_not = METHODS[SWAP]().refuse(rig, booting)
+        swap = METHODS[SWAP]()
+        why_not = swap.refuse(rig, booting)
         if why_not is None:
-            return Chosen(METHODS[SWAP]())
+            return Chosen(swap)
         note = f"no module swap: {why_not}"
     refusals = []
     for name in names:

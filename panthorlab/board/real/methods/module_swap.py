@@ -7,14 +7,14 @@ the wanted one (`swappable`), and on the board, where the Image must be theirs a
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack
 
 from panthorlab.board.api import Shell
 from panthorlab.board.identity import read_identity
 from panthorlab.board.modules import PANTHOR, vermagic
 from panthorlab.board.real.command_line import MARK, marked
 from panthorlab.board.real.panthor_driver import PanthorDriver, module_files
-from panthorlab.board.real.parts import Booting, Rig
+from panthorlab.board.real.parts import Booting, Rig, SecureShell
 from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel import store
 from panthorlab.kernel.model import Kernel
@@ -32,10 +32,13 @@ SPLATS = {
 
 
 class ModuleSwap:
-    """See `BootMethod`."""
+    """See `BootMethod`. One connection does for all: a login takes longer than the exchange itself."""
 
     name = "module-swap"
     provenance = "the running Image and root file system stay; modules of the kernel under test come over SSH"
+
+    def __init__(self) -> None:
+        self._shell: SecureShell | None = None
 
     def refuse(self, rig: Rig, booting: Booting) -> str | None:
         """With `fresh` only what the build itself says: the board has yet to be booted."""
@@ -44,15 +47,25 @@ class ModuleSwap:
         if booting.fresh:
             return None
         try:
-            with closing(rig.connect(rig.file.time_limits.answer)) as shell:
-                return unfit(shell, booting.kernel) or more_changed(shell, booting.kernel)
+            with ExitStack() as held:
+                shell = rig.connect(rig.file.time_limits.answer)
+                held.callback(shell.close)
+                if reason := unfit(shell, booting.kernel) or more_changed(shell, booting.kernel):
+                    return reason
+                held.pop_all()
         except LabError as error:
             return f"what runs on the board cannot be examined ({error}); boot it by another method"
+        self._shell = shell
+        return None
 
-    def start(self, rig: Rig, booting: Booting) -> None:
+    def start(self, rig: Rig, booting: Booting) -> SecureShell:
         """Exchange the module (or load it, if there is none yet) and wait until panthor has probed."""
-        with closing(rig.connect(rig.file.time_limits.ssh)) as shell:
+        shell, self._shell = self._shell or rig.connect(rig.file.time_limits.ssh), None
+        with ExitStack() as held:
+            held.callback(shell.close)
             self._start(shell, rig, booting)
+            held.pop_all()
+        return shell
 
     def _start(self, shell: Shell, rig: Rig, booting: Booting) -> None:
         kernel = booting.kernel
