@@ -8,6 +8,7 @@ Exit status: 0 all as expected, 1 a wrong verdict or blame, or something left be
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -71,6 +72,7 @@ def main() -> int:
         for fault in chosen.values():
             print(f"{fault.name:18} {fault.how}; expected: {fault.expected}")
         return 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a fault that is under way is undone, the lab ended
     folder = (options.output or Path(tempfile.mkdtemp(prefix="panthorlab-faults-"))).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -13,11 +13,13 @@ from pathlib import Path
 class PanthorlabError(Exception):
     """Base of all expected errors.
 
-    `exit_status`: process exit status (README, "Exit status"). `blame`: `kernel`, `test` or `lab`.
+    `exit_status`: process exit status (README, "Exit status"). `blame`: `kernel`, `test` or `lab`. `final`: trying
+    again would not help.
     """
 
     exit_status = 4
     blame = "lab"
+    final = False
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -29,6 +31,7 @@ class UsageError(PanthorlabError):
 
     exit_status = 2
     blame = "test"
+    final = True
 
 
 class PatchError(UsageError):

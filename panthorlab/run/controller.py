@@ -27,13 +27,14 @@ from panthorlab.board.power.terminal import lent_terminal
 from panthorlab.board.registry import board_name
 from panthorlab.errors import LabError
 from panthorlab.outcome import Blame, Outcome
+from panthorlab.run import fleet
 from panthorlab.run.events import EventLog
 from panthorlab.run.fleet import Lane, leased
 from panthorlab.run.job import Job
 from panthorlab.run.plan import Slot, placed, progress_of, remaining
 from panthorlab.run.work import Work
 
-# A worker that says nothing for so long is stuck: every step of its own has a shorter deadline.
+# A worker that says nothing for so long, or for as long as its board may take for a step, is stuck.
 SILENCE: Final = 300.0
 STOP_GRACE: Final = 10.0
 POLL: Final = 0.2
@@ -74,8 +75,8 @@ class Controller:
                     pass
         except BaseException:
             self._stop.set()
-            for event in ended:
-                event.wait(STOP_GRACE + 10)
+            for lane, event in zip(self._lanes, ended, strict=True):
+                event.wait(STOP_GRACE + fleet.patience(lane.board).switching + 10)
             raise
         if not self._failures.empty():
             raise self._failures.get()
@@ -152,7 +153,7 @@ class Controller:
         (log_dir / "job.json").write_text(json.dumps(fields, indent=1))
         self._record("boot-start", boot=boot, slot=slot.name, side=slot.side, kernel=job.kernel,
                      board=board_name(job.board))
-        why = self._work(log_dir, job.suites, boot, slot)
+        why = self._work(log_dir, job, boot, slot)
         if why:
             self._record(
                 "boot-end",
@@ -167,7 +168,7 @@ class Controller:
             )
         return progress_of(slot, self._snapshot()).complete
 
-    def _work(self, log_dir: Path, suites: Sequence[str], boot: str, slot: Slot) -> str:
+    def _work(self, log_dir: Path, job: Job, boot: str, slot: Slot) -> str:
         """Run one worker to its end. Empty if it said how its boot ended, else why it did not."""
         read_end, write_end = os.pipe()
         argv = [
@@ -184,7 +185,7 @@ class Controller:
             "no:cacheprovider",
             "--import-mode=importlib",
             "--confcutdir",
-            str(Path(suites[0]).parent),  # a checkout's top level conftest.py would load the plugin again
+            str(Path(job.suites[0]).parent),  # a checkout's top level conftest.py would load the plugin again
             "-q",
             "--job",
             str(log_dir / "job.json"),
@@ -206,9 +207,11 @@ class Controller:
                 },
             )
         os.close(write_end)
-        steps: Sequence[tuple[int, float]] = ((signal.SIGINT, STOP_GRACE), (signal.SIGKILL, 5.0))
+        patience = fleet.patience(job.board)
+        silence, grace = max(SILENCE, patience.step), STOP_GRACE + patience.switching
+        steps: Sequence[tuple[int, float]] = ((signal.SIGINT, grace), (signal.SIGKILL, 5.0))
         try:
-            ended, silent, steps = self._relay(read_end, worker, boot, slot)
+            ended, silent, steps = self._relay(read_end, worker, boot, slot, silence=silence, grace=grace)
         finally:
             os.close(read_end)
             status = _finish(worker, steps)
@@ -216,10 +219,10 @@ class Controller:
             return ""
         if self._stop.is_set():
             return "interrupted"
-        return f"the worker said nothing for {SILENCE:.0f} s" if silent else _why(status, log_dir)
+        return f"the worker said nothing for {silence:.0f} s" if silent else _why(status, log_dir)
 
     def _relay(
-        self, read_end: int, worker: subprocess.Popen[bytes], boot: str, slot: Slot
+        self, read_end: int, worker: subprocess.Popen[bytes], boot: str, slot: Slot, *, silence: float, grace: float,
     ) -> tuple[bool, bool, Sequence[tuple[int, float]]]:
         """Take the worker's events for as long as it has any. Returns whether it said how its boot ended, whether it
         fell silent, and the steps (signal, patience) by which it is to be ended now."""
@@ -231,16 +234,16 @@ class Controller:
             now = time.monotonic()
             if self._stop.is_set() and stop_at is None:
                 worker.send_signal(signal.SIGINT)  # once: a second one would cut its tidying up short
-                stop_at = now + STOP_GRACE
+                stop_at = now + grace
             if stop_at is not None and now > stop_at:
                 return ended, False, ((signal.SIGKILL, 5.0),)
-            if now - last > SILENCE:
-                return ended, True, ((signal.SIGINT, STOP_GRACE), (signal.SIGKILL, 5.0))
+            if now - last > silence:
+                return ended, True, ((signal.SIGINT, grace), (signal.SIGKILL, 5.0))
             if not select.select([read_end], [], [], POLL)[0]:
                 continue
             chunk = os.read(read_end, 1 << 16)
             if not chunk:
-                return ended, False, ((0, STOP_GRACE), (signal.SIGINT, STOP_GRACE), (signal.SIGKILL, 5.0))
+                return ended, False, ((0, grace), (signal.SIGINT, grace), (signal.SIGKILL, 5.0))
             last = now
             *lines, buffer = (buffer + chunk).split(b"\n")
             for line in lines:

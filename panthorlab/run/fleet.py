@@ -19,6 +19,10 @@ from panthorlab.errors import LabError, PanthorlabError, UsageError
 
 DEFAULT: Final = "qemu-g610"
 AUTO: Final = "auto"
+MARGIN: Final = 1.2
+SWITCHING: Final = 120.0
+PROGRAM: Final = 120.0
+"""Seconds that one iteration may take on the emulated board, with all that may have to be killed after it."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,14 @@ class Chosen:
 
     boards: tuple[str, ...]
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a board may take: for the longest step without a word, and to be switched on again; seconds."""
+
+    step: float = 0.0
+    switching: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -135,6 +147,18 @@ def lanes(settings: Mapping[str, Any]) -> list[Lane]:
 
 def is_real(board: str) -> bool:
     return isinstance(read_board_file(find_board_file(board)), RealFile)
+
+
+def patience(board: str) -> Patience:
+    """More than nothing only for a real one."""
+    file = read_board_file(find_board_file(board))
+    if not isinstance(file, RealFile):
+        return Patience()
+    limits, power = file.time_limits, file.power
+    boot = limits.power + limits.uboot + limits.load + limits.kernel + limits.ssh + limits.probe
+    switching = power.off_time + 2 * (power.settle + (power.retries + 1) * power.timeout) if power else 0.0
+    switching = min(switching, SWITCHING)  # a person at the switch may take longer, and is told
+    return Patience(step=MARGIN * max(boot, PROGRAM * limits.slowness), switching=switching)
 
 
 @contextmanager

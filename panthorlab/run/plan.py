@@ -93,7 +93,8 @@ def progress_of(slot: Slot, events: Iterable[Mapping[str, Any]]) -> Progress:
                 tests.add(f"{event['suite']}::{event['test']}")
             case "boot-end":
                 complete = complete or bool(event["complete"])
-                lab_failures += event["outcome"] == Outcome.ERROR and event["blame"] != Blame.KERNEL
+                if event["outcome"] == Outcome.ERROR and event["blame"] != Blame.KERNEL:
+                    lab_failures += MAX_LAB_ATTEMPTS if event.get("final") else 1
                 kernel_failures += event["outcome"] == Outcome.FAIL and event["blame"] == Blame.KERNEL
     given_up = lab_failures >= MAX_LAB_ATTEMPTS or kernel_failures >= MAX_KERNEL_ATTEMPTS
     return Progress(dict(done), frozenset(tests), attempts, complete, given_up, lab_failures)

@@ -267,5 +267,5 @@ def _silent(*_args: object, **_fields: object) -> None:
 def _blame_of(error: PanthorlabError) -> dict[str, Any]:
     kernel = isinstance(error, BootError)
     return {"outcome": Outcome.FAIL if kernel else Outcome.ERROR, "blame": Blame.KERNEL if kernel else Blame.LAB,
-            "reason": str(error), "hint": error.hint}
+            "reason": str(error), "hint": error.hint, "final": error.final}
 

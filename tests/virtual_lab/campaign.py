@@ -32,6 +32,7 @@ from tests.virtual_lab.scene import (
     blamed,
     complete,
     leftovers,
+    processes,
     quarantined,
     unsound,
 )
@@ -45,8 +46,9 @@ Edit = Callable[[dict[str, Any], Scene], None]
 
 @dataclass(frozen=True)
 class Expected:
-    """What must come out. `exits`: one of them. `says`: words that the record or the output has, of the cause.
-    `quarantined`: boards that must be. `attempts`: boots that must have failed by the lab, at least."""
+    """What must come out. `exits`: one of them. `says`: words that the record or the output has, of the cause. `keeps`:
+    files of a boot, and words in them. `quarantined`: boards that must be. `attempts`: so many boots must have failed
+    by the lab, at least."""
 
     exits: tuple[int, ...]
     blame: Blame | None = None
@@ -54,6 +56,7 @@ class Expected:
     says: tuple[str, ...] = ()
     quarantined: tuple[str, ...] = ()
     attempts: int = 0
+    keeps: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         """For people."""
@@ -182,6 +185,9 @@ def _judge(fault: Fault, scene: Scene, status: int) -> list[str]:
             expected.attempts:
         problems.append("no boot failed by the lab")
     problems += [f"does not say `{words}`" for words in expected.says if words not in told]
+    for file, words in expected.keeps:
+        kept = [path.read_text(errors="replace") for path in scene.run_dir.glob(f"boots/*/{file}")]
+        problems += [] if any(words in text for text in kept) else [f"no {file} has `{words}`"]
     for name in scene.boards:
         why = quarantined(scene.lab, name)
         if (name in expected.quarantined) != (why is not None):
@@ -217,6 +223,10 @@ _patient: Final = _limits(power=60, uboot=240, load=400, kernel=240, ssh=600, pr
 
 def _impatient_power(data: dict[str, Any], _scene: Scene) -> None:
     data["power"] |= {"timeout": 1, "settle": 1, "retries": 1}
+
+
+def _long_off_time(data: dict[str, Any], _scene: Scene) -> None:
+    data["power"]["off_time"] = 10
 
 
 def _without_reset_line(data: dict[str, Any], _scene: Scene) -> None:
@@ -356,6 +366,20 @@ def _kill_controller(scene: Scene) -> None:
     scene.resume()
 
 
+def _kill_all_while_off(scene: Scene) -> None:
+    """Also the worker, which would have switched on again."""
+    scene.until(lambda: not scene.lab.order("state", board=scene.board)["power"], "the board is off")
+    assert scene.process is not None
+    scene.process.kill()
+    for pid, line in processes(scene.folder):
+        scene.notes.append(f"killed {line.split()[2:4]}")
+        os.kill(pid, signal.SIGKILL)
+    scene.process.wait()
+    if scene.lab.order("state", board=scene.board)["power"]:
+        raise SceneError("the board is on: it was killed too late")
+    scene.resume()
+
+
 def _second_controller(scene: Scene) -> None:
     scene.until(lambda: scene.events("boot-start"), "a boot begins")
     other = scene.start("run", "--kernel", scene.kernels[""], "--board", scene.board, *SUITE, "--iterations", "1",
@@ -401,14 +425,19 @@ _RETRIED = Expected((0,), attempts=1)
 
 _ALL = (
     # -- of the kernel under test
-    Fault("panic", "after panics when a process dies", _says(_KERNEL, "panthor has no way out", "crash record"),
-          after="panic", quick=True),
+    Fault("panic", "after panics when a process dies",
+          replace(_says(_KERNEL, "panthor has no way out", "crash record"), keeps=(
+              ("recovery/pstore/dmesg-*", "panthor has no way out"),)), after="panic", quick=True),
     Fault("oops", "after writes to nowhere when a process dies", _says(_KERNEL, "oops"), after="oops"),
     Fault("hang", "after spins with interrupts off",
-          _says(_KERNEL, "answers neither SSH nor the console", "reset line"), after="hang"),
+          replace(_says(_KERNEL, "answers neither SSH nor the console", "reset line"), keeps=(
+              ("recovery/pstore/console-*", "panthorlab: "),)), after="hang"),
     Fault("hang-power", "the same, and the board has no reset line", _says(_KERNEL, "power cycle"), after="hang",
           edits=(_without_reset_line,)),
-    Fault("lockup", "after spins with interrupts on", _says(_KERNEL, "soft lockup", "sysrq-w"), after="lockup"),
+    Fault("lockup", "after spins with interrupts on",
+          replace(_says(_KERNEL, "soft lockup", "sysrq-w"), keeps=(
+              ("recovery/sysrq.txt", "task:heap-exit"), ("recovery/sysrq.txt", "panthor_vm_pool_destroy"),
+          )), after="lockup"),
     Fault("reset", "after resets the board without a word", _says(_KERNEL, "reset by itself"), after="reset"),
     # -- firmware and what it loads
     Fault("prompt-lost", "noise on the line while U-Boot counts down", _NOTHING, _noise_at_autoboot,
@@ -467,6 +496,8 @@ _ALL = (
     # -- the controller
     Fault("killed", "kill -9 of the controller in an iteration, then `panthorlab resume`", _NOTHING, _kill_controller,
           after=GOOD, iterations=60),
+    Fault("killed-while-off", "kill -9 of all its processes while they had the board off, then `panthorlab resume`",
+          _NOTHING, _kill_all_while_off, prepare=Scene.switch_on, after=GOOD, edits=(_long_off_time,)),
     Fault("two-controllers", "another run wants the board", _NOTHING, _second_controller, quick=True),
 )
 FAULTS: Final[Mapping[str, Fault]] = {fault.name: fault for fault in _ALL}

@@ -97,8 +97,9 @@ class Scene:
         return (self.folder / f"{name or self.output}.err").read_text(errors="replace")
 
     def result(self, name: str = "") -> Any:
-        """The JSON of a command."""
-        text = (self.folder / f"{name or self.output}.out").read_text(errors="replace")
+        """The JSON of a command; None if it gave none."""
+        file = self.folder / f"{name or self.output}.out"
+        text = file.read_text(errors="replace") if file.exists() else ""
         return json.loads(text) if text.strip() else None
 
     def events(self, *names: str) -> list[dict[str, Any]]:
@@ -179,9 +180,14 @@ class Scene:
             client.close()
 
     def switch_on(self) -> None:
-        """The board runs its known-good system."""
+        """Until the board runs its known-good system."""
+        which = "grep -qw virtual_lab.known_good /proc/cmdline && echo known-good || echo other"
         self.lab.order("power", board=self.board, on=True)
-        self.on_board("grep -qw virtual_lab.known_good /proc/cmdline")
+        if self.on_board(which).strip() != "known-good":
+            self.lab.order("power", board=self.board, on=False)
+            self.lab.order("power", board=self.board, on=True)
+            if self.on_board(which).strip() != "known-good":
+                raise SceneError(f"{self.board} does not run its known-good system")
 
 
 def leftovers(scene: Scene) -> list[str]:
@@ -194,11 +200,12 @@ def leftovers(scene: Scene) -> list[str]:
         if not scene.lab.order("state", board=name)["power"]:
             found.append(f"{name} is left off")
         found += [f"{path} is left" for path in (scene.lab.folder / "tftp" / "panthorlab" / name).glob("*/*")]
-    found += [f"process {pid} is left: {line}" for pid, line in _processes(scene.folder)]
+    found += [f"process {pid} is left: {line}" for pid, line in processes(scene.folder)]
     return found
 
 
-def _processes(folder: Path) -> list[tuple[int, str]]:
+def processes(folder: Path) -> list[tuple[int, str]]:
+    """What runs in `folder`, or with it on its command line: pid and command line."""
     found = []
     for entry in Path("/proc").iterdir():
         with suppress(OSError):

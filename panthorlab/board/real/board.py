@@ -19,7 +19,7 @@ from panthorlab.board.real.methods.choice import SWAP, Chosen, check_method, cho
 from panthorlab.board.real.methods.kexec import check_quiet
 from panthorlab.board.real.methods.module_swap import exchange
 from panthorlab.board.real.panthor_driver import PanthorDriver
-from panthorlab.board.real.parts import Booting, RefusedError, Rig, SecureShell
+from panthorlab.board.real.parts import Booting, NoServerError, RefusedError, Rig, SecureShell
 from panthorlab.board.real.recovery import State, forget_crashes, mark_memory
 from panthorlab.board.real.rig import open_rig
 from panthorlab.board.real.watch import Watch
@@ -129,6 +129,9 @@ def _connect(rig: Rig, watch: Watch, why_lost: Callable[[], PanthorlabError]) ->
             if time.monotonic() > deadline:
                 if watch.panic.kernel_started is None:
                     raise
+                if isinstance(error, NoServerError) and watch.panic.oops is None and watch.panic.hang is None:
+                    raise LabError(f"the kernel runs, but its system starts no SSH server: {error}",
+                                   hint="does its root file system start one? see the console log") from error
                 raise BootError(f"the kernel started, but could not be reached over SSH within {limit:g} s: {error}",
                                 hint=error.hint) from error
 

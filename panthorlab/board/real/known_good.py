@@ -10,7 +10,7 @@ from typing import Final
 from panthorlab.board.api import RemoteFileError, Shell
 from panthorlab.board.panic import FIRST_WORDS
 from panthorlab.board.real.command_line import marked
-from panthorlab.board.real.parts import Rig, SecureShell
+from panthorlab.board.real.parts import RefusedError, Rig, SecureShell
 from panthorlab.errors import LabError
 
 _REBOOT_TIMEOUT: Final = 30.0
@@ -19,10 +19,9 @@ _QUICK: Final = 10.0
 
 def bring_up(rig: Rig) -> SecureShell:
     """A connection to the known-good system; the board is restarted into it if something else runs. Raises LabError."""
-    shell = _running(rig)
+    shell = running(rig, _QUICK)
     if shell is None:
-        rig.progress("power cycle")
-        rig.power.cycle()
+        power_cycle(rig)
     else:
         why_not = unsuitable(shell, rig)
         if why_not is None:
@@ -30,6 +29,17 @@ def bring_up(rig: Rig) -> SecureShell:
         rig.progress(f"restart: {why_not}")
         restart(rig, shell)
     return await_known_good(rig)
+
+
+def power_cycle(rig: Rig) -> None:
+    """Until the board says something. Raises LabError."""
+    rig.progress("power cycle")
+    since = time.monotonic()
+    rig.power.cycle()
+    limit = rig.file.time_limits.power
+    if rig.console.wait_for(lambda _line: True, limit, since=since) is None:
+        raise LabError(f"board {rig.name} says nothing on its console within {limit:g} s of power-on",
+                       hint=rig.console.complaint() or "does it get power, is it broken, or its console cable?")
 
 
 def await_known_good(rig: Rig) -> SecureShell:
@@ -66,15 +76,18 @@ def restart(rig: Rig, shell: SecureShell) -> None:
             shell.close()
             return
     shell.close()
-    rig.progress("power cycle: the board does not restart by itself")
-    rig.power.cycle()
+    rig.progress("the board does not restart by itself")
+    power_cycle(rig)
 
 
-def _running(rig: Rig) -> SecureShell | None:
+def running(rig: Rig, timeout: float) -> SecureShell | None:
+    """A connection to whatever runs; None if nothing can be reached."""
     if rig.power.state() is False:
         return None
     try:
-        return rig.connect(_QUICK)
+        return rig.connect(timeout)
+    except RefusedError:
+        raise
     except LabError:
         return None
 

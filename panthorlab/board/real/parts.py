@@ -116,6 +116,12 @@ class Power(Protocol):
 class RefusedError(LabError):
     """The board answers, and will not have us, or is not to be trusted; trying again does not help."""
 
+    final = True
+
+
+class NoServerError(LabError):
+    """The board's kernel answers, by refusing connections: nothing listens for SSH."""
+
 
 class SecureShell(Shell, Protocol):
     """A `Shell` over SSH that notices when its connection has gone."""

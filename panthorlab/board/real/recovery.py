@@ -18,7 +18,7 @@ from typing import Final
 from panthorlab.board.api import RemoteFileError
 from panthorlab.board.panic import FIRST_WORDS
 from panthorlab.board.real.command_line import PANIC_TIMEOUT
-from panthorlab.board.real.known_good import await_known_good
+from panthorlab.board.real.known_good import await_known_good, power_cycle
 from panthorlab.board.real.parts import Rig, SecureShell, Wreck
 from panthorlab.board.real.watch import Watch
 from panthorlab.errors import LabError
@@ -26,7 +26,8 @@ from panthorlab.kernel.model import Kernel
 from panthorlab.spawn import run as run_program
 
 SYSRQ_KEYS: Final = {
-    "9": "print all that follows", "t": "all tasks", "w": "blocked tasks", "l": "backtraces of all CPUs",
+    "9": "print all of this",  # the console log level is lower than what sysrq has to tell
+    "t": "all tasks", "w": "blocked tasks", "l": "backtraces of all CPUs",
 }
 QUIET: Final = 3.0
 """Seconds without a byte after which a splat counts as told."""
@@ -100,7 +101,7 @@ def recover(rig: Rig, watch: Watch, state: State, shell: SecureShell | None) -> 
 
 
 def _power_cycled(rig: Rig) -> SecureShell:
-    rig.power.cycle()
+    power_cycle(rig)
     return await_known_good(rig)
 
 

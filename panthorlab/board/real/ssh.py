@@ -12,8 +12,9 @@ import paramiko
 
 from panthorlab.board.real import hostkeys
 from panthorlab.board.real.file import Ssh
+from panthorlab.board.real.parts import NoServerError
 from panthorlab.board.real.ssh_shell import KEEPALIVE, PATIENCE, SshShell
-from panthorlab.board.real.ssh_wire import Login, UnpinnedKeyError, what_happened, why_not
+from panthorlab.board.real.ssh_wire import Login, UnpinnedKeyError, refused, what_happened, why_not
 from panthorlab.errors import LabError, PanthorlabError
 
 __all__ = ["SshShell", "connect"]
@@ -37,6 +38,7 @@ def connect(
         return Login(section, pinned=keys, timeout=limit, patience=patience)
 
     while True:
+        nobody_listens = False
         try:
             shell = SshShell(
                 login(max(1.0, deadline - time.monotonic())), board=board, env=_environment(section),
@@ -51,8 +53,10 @@ def connect(
             if (final := why_not(error, section)) is not None:
                 raise final from error
             met = what_happened(error)
+            nobody_listens = refused(error)
         if time.monotonic() + RETRY > deadline:
-            raise LabError(f"board {board} could not be reached by SSH within {timeout:g} s; the last attempt at "
+            kind = NoServerError if nobody_listens else LabError
+            raise kind(f"board {board} could not be reached by SSH within {timeout:g} s; the last attempt at "
                            f"{section.host}:{section.port} met: {met}",
                            hint="see the console log whether the board has booted, has its address and runs sshd")
         time.sleep(RETRY)

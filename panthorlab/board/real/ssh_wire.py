@@ -66,7 +66,7 @@ class Wire(socket.socket):
                 raise self._broken(f"no answer for {self._patience:g} s") from None
             raise
         except OSError as error:
-            raise self._broken(error.strerror or str(error)) from error
+            raise self._broken(error.strerror or str(error), error.errno) from error
         self._asked = None
         return data
 
@@ -79,13 +79,13 @@ class Wire(socket.socket):
                 raise self._broken(f"nothing was taken for {self._patience:g} s") from None
             raise
         except OSError as error:
-            raise self._broken(error.strerror or str(error)) from error
+            raise self._broken(error.strerror or str(error), error.errno) from error
         self._stuck = None
         return sent
 
-    def _broken(self, reason: str) -> ConnectionError:
+    def _broken(self, reason: str, number: int | None = errno.ETIMEDOUT) -> ConnectionError:
         self.trouble = self.trouble or reason
-        return ConnectionError(errno.ECONNRESET, reason)
+        return ConnectionError(number or errno.ECONNRESET, reason)
 
 
 def _on_request(channel: paramiko.Channel, message: paramiko.Message) -> None:
@@ -206,6 +206,16 @@ def what_happened(error: Exception) -> str:
     if str(error) == "No existing session":
         return "the server did not finish the key exchange"
     return str(error) or type(error).__name__
+
+
+def refused(error: Exception) -> bool:
+    """Whether the kernel of the host said that nothing listens. Behind a forwarder that reads as a connection that is
+    taken and at once hung up."""
+    met: BaseException | None = error
+    if isinstance(error, paramiko.SSHException):
+        met = error.__cause__ or error.__context__
+    return isinstance(met, EOFError) or (
+        isinstance(met, OSError) and met.errno in (errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE))
 
 
 def _unanswered(error: Exception) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from panthorlab.board.real.file import RealFile
-from panthorlab.board.real.known_good import await_known_good
+from panthorlab.board.real.known_good import await_known_good, power_cycle
 from panthorlab.board.real.parts import Rig
 from panthorlab.board.real.rig import open_rig
 from panthorlab.board.real.workdir import require_firmware
@@ -46,7 +46,7 @@ def train(name: str, file: RealFile, boots: int | None, progress: Callable[[str]
 
 
 def _known_good_boot(rig: Rig) -> None:
-    rig.power.cycle()
+    power_cycle(rig)
     shell = await_known_good(rig)
     try:
         require_firmware(shell, rig.file.firmware)

@@ -8,10 +8,11 @@ import re
 import shlex
 import socket
 import stat
+import struct
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import paramiko
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 from panthorlab.board.api import Completed
 from panthorlab.board.real import hostkeys, remote_files, ssh_command
 from panthorlab.board.real.file import Ssh
-from panthorlab.board.real.parts import SecureShell
+from panthorlab.board.real.parts import NoServerError, SecureShell
 from panthorlab.board.real.ssh import connect
 from panthorlab.errors import LabError, UsageError
 
@@ -228,6 +229,35 @@ def test_connection_dropped_in_mid_stream(tmp_path: Path, monkeypatch: pytest.Mo
             process.wait(30)
         assert said == b"half of the tr"
         shell.close()
+
+
+def _at(port: int) -> Ssh:
+    return Ssh.model_validate({"host": "127.0.0.1", "port": port})
+
+
+@pytest.mark.parametrize("forwarded", ["", "closes", "resets"])
+def test_machine_without_ssh_server(tmp_path: Path, forwarded: str) -> None:
+    """Its kernel answers, as one that hangs does not: by a refusal or, behind a forwarder, by hanging up."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        def hang_up() -> None:
+            with suppress(OSError):
+                while True:
+                    connection = listener.accept()[0]
+                    if forwarded == "resets":
+                        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    connection.close()
+
+        if forwarded:
+            threading.Thread(target=hang_up, daemon=True).start()
+        else:
+            listener.close()
+        with pytest.raises(NoServerError):
+            connect(_at(port), board="rock", lab_dir=tmp_path, timeout=1)
+    with socket.create_server(("127.0.0.1", 0)) as mute, pytest.raises(LabError) as met:
+        connect(_at(mute.getsockname()[1]), board="rock", lab_dir=tmp_path, timeout=1)
+    assert not isinstance(met.value, NoServerError)
 
 
 def test_server_that_hangs_in_the_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,12 @@ def test_lab_failures_are_retried_until_the_limit() -> None:
     assert remaining([slot], [*events, _end(False, "ERROR", "lab")]) == []
 
 
+def test_what_cannot_help_is_not_tried_again() -> None:
+    slot = Slot(Side.AFTER, 0)
+    assert remaining([slot], [_end(False, "ERROR", "lab") | {"final": True}]) == []
+    assert remaining([slot], [_end(False, "ERROR", "lab") | {"final": True}, {"event": "resumed"}]) == [slot]
+
+
 def test_complete_slot_is_done() -> None:
     assert remaining([Slot(Side.AFTER, 0)], [_end(True)]) == []
 

@@ -144,7 +144,7 @@ class _Played(Controller):
         return Job(slot.board, "kernel", slot.side, slot.name, "", slot.index, 4, "", "", ("s",), True, None, 1,
                    fresh=slot.fresh)
 
-    def _work(self, log_dir: Path, _suites: Sequence[str], boot: str, slot: Slot) -> str:
+    def _work(self, log_dir: Path, job: Job, boot: str, slot: Slot) -> str:
         self._made.jobs.append(json.loads((log_dir / "job.json").read_text()))
         self._made.leased.append(lab.standing(slot.board).why)
         where: Mapping[str, Any] = {"boot": boot, "slot": slot.name, "side": slot.side}

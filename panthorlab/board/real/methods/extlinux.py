@@ -6,18 +6,20 @@ from __future__ import annotations
 
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from panthorlab.board.panic import KERNEL_START
+from panthorlab.board.panic import FIRST_WORDS, KERNEL_START
 from panthorlab.board.real.file import Extlinux
-from panthorlab.board.real.known_good import bring_up, restart
+from panthorlab.board.real.known_good import bring_up, restart, running, unsuitable
 from panthorlab.board.real.methods.device_tree import device_tree
 from panthorlab.board.real.parts import Booting, Rig, SecureShell
 from panthorlab.errors import LabError
 
 TRIAL: Final = "trial.conf"
 _ARM_TIMEOUT: Final = 30.0
+_LOOK: Final = 10.0
 
 
 def trial_config(section: Extlinux, command_line: str, *, fdt: str | None) -> str:
@@ -57,12 +59,27 @@ class ExtlinuxTrial:
             restart(rig, shell)
         finally:
             shell.close()
-        limits = rig.file.time_limits
-        limit = limits.power + limits.uboot + limits.load + limits.kernel
-        if rig.console.wait_for(lambda line: bool(KERNEL_START.search(line.text)), limit, since=since) is None:
-            raise LabError(f"no kernel began to run within {limit:g} s of the restart. Last on the console:\n"
-                           f"{rig.console.tail()}", hint="does U-Boot read the trial entry?")
+        _await_kernel(rig, since)
         rig.progress("kernel started")
+
+
+def _await_kernel(rig: Rig, since: float) -> None:
+    """Raises LabError: nothing runs, or the known-good system, which need not say a word on the console, does again."""
+    limits = rig.file.time_limits
+    limit = limits.power + limits.uboot + limits.load + limits.kernel
+    deadline = time.monotonic() + limit
+    while (left := deadline - time.monotonic()) > 0:
+        if rig.console.wait_for(lambda line: bool(KERNEL_START.search(line.text)), min(_LOOK, left), since=since):
+            return
+        restarted = rig.console.wait_for(lambda line: bool(FIRST_WORDS.search(line.text)), 0, since=since)
+        if restarted and (runs := running(rig, _LOOK)) is not None:
+            with closing(runs):
+                if unsuitable(runs, rig) is None:
+                    raise LabError(f"board {rig.name} booted its known-good kernel, not the trial entry. Last on the "
+                                   f"console:\n{rig.console.tail()}",
+                                   hint="`boot.extlinux.arm` must have the next boot take it; docs/rock-5b.md")
+    raise LabError(f"no kernel began to run within {limit:g} s of the restart. Last on the console:\n"
+                   f"{rig.console.tail()}", hint="does U-Boot read the trial entry?")
 
 
 def _install(rig: Rig, section: Extlinux, booting: Booting, shell: SecureShell) -> None:
