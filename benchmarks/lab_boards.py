@@ -19,7 +19,7 @@ from tests.virtual_lab import command
 from tests.virtual_lab.control import LabClient
 
 BOARDS = ("virtual-rk", "virtual-rk-2")
-FEW, MANY = "3", "240"
+FEW, MANY = "3", "120"
 PAIRS = "3"
 
 
