@@ -462,7 +462,7 @@ _ALL = (
     Fault("network-gone", "the cable is pulled for good in an iteration",
           replace(_says(_LAB, "boards train"), quarantined=(BOARD,)), _pull_cable_for_good, iterations=60,
           edits=(_SHORT,)),
-    Fault("disk-full", "no room for the programs on the board", _says(_LAB, "No space left"), prepare=_fill_disk,
+    Fault("disk-full", "no room for the programs on the board", _says(_LAB, "its disk is full"), prepare=_fill_disk,
           undo=_empty_disk, edits=(_other_work_dir,)),
     # -- console
     Fault("garbage", "100 kB of noise on the line during iterations", _NOTHING, _garbage, iterations=60),

@@ -5,8 +5,10 @@ behind it that does what its test says."""
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -200,14 +202,37 @@ def test_kernel_that_takes_no_interrupt_is_power_cycled(bench: Bench) -> None:
     assert board.did == ["sysrq-h", "sysrq-9", "power cycle", "hang up"], "no sysrq-b: nobody would hear it"
 
 
-def test_reset_line_spares_the_power_cycle(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def with_reset_line(rig: Rig, *argv: str) -> Rig:
+    recovery_ = rig.file.recovery.model_copy(update={"reset": list(argv)})
+    return replace(rig, file=rig.file.model_copy(update={"recovery": recovery_}))
+
+
+def test_reset_line_spares_the_power_cycle(bench: Bench, tmp_path: Path) -> None:
     board, rig, watch = bench
-    rig = Rig(**{**vars(rig), "file": rig.file.model_copy(update={"recovery": rig.file.recovery.model_copy(
-        update={"reset": ["pulse"]})})})
-    monkeypatch.setattr(recovery, "run_program", lambda *_args, **_kwargs: board.restart())
+    pulse = tmp_path / "pulse"
     board.network = board.interrupts = False
+    rig = with_reset_line(rig, "touch", str(pulse))
+
+    def obey() -> None:
+        until(pulse.exists)
+        board.restart()
+
+    threading.Thread(target=obey, daemon=True).start()
     assert isinstance(settle(rig, why_silent(rig, watch, "under-test"), watch), BootError)
     assert "power cycle" not in board.did
+
+
+@pytest.mark.parametrize(("argv", "told"), [
+    (["false"], "status 1"), (["sleep", "9"], "did not end"), (["/no/such/program"], "cannot be run"),
+    (["sh", "-c", "echo it smells >&2; exit 3"], "status 3: it smells"),
+])
+def test_reset_line_that_fails_is_told_and_passed_over(bench: Bench, argv: list[str], told: str) -> None:
+    board, rig, watch = bench
+    board.network = board.interrupts = False
+    error = settle(with_reset_line(rig, *argv), why_silent(rig, watch, "under-test"), watch)
+    assert isinstance(error, BootError)
+    assert told in str(error.hint)
+    assert "power cycle" in board.did
 
 
 def test_network_that_has_gone_is_not_the_kernels_fault(bench: Bench) -> None:
