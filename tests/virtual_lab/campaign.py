@@ -468,7 +468,7 @@ _ALL = (
     Fault("garbage", "100 kB of noise on the line during iterations", _NOTHING, _garbage, iterations=60),
     Fault("console-drops", "ser2net ends during iterations, and comes back", _NOTHING, _console_away, iterations=60),
     # -- power
-    Fault("relay-lies", "the relay says it has switched, and has not", _says(_LAB, "U-Boot"), prepare=_relay("lies"),
+    Fault("relay-lies", "the relay says it has switched, and has not", _says(_LAB, "after power on"), prepare=_relay("lies"),
           edits=(_impatient_power, _SHORT)),
     Fault("relay-silent", "the relay switches nothing, and tells so", _says(_LAB, "power is not off"),
           prepare=_relay("silent"), edits=(_impatient_power,)),
