@@ -217,8 +217,7 @@ def _limits(**seconds: float) -> Edit:
 
 
 _SHORT: Final = _limits(power=20, uboot=30, load=30, kernel=30, ssh=40)
-_patient: Final = _limits(power=60, uboot=240, load=400, kernel=240, ssh=600, probe=300, silence=300, answer=120,
-                          slowness=10)
+_patient: Final = _limits(power=60, uboot=240, load=400, kernel=240, ssh=600, probe=300, answer=120, slowness=10)
 
 
 def _impatient_power(data: dict[str, Any], _scene: Scene) -> None:
@@ -470,8 +469,8 @@ _ALL = (
     Fault("garbage", "100 kB of noise on the line during iterations", _NOTHING, _garbage, iterations=60),
     Fault("console-drops", "ser2net ends during iterations, and comes back", _NOTHING, _console_away, iterations=60),
     # -- power
-    Fault("relay-lies", "the relay says it has switched, and has not", _says(_LAB, "after power on"), prepare=_relay("lies"),
-          edits=(_impatient_power, _SHORT)),
+    Fault("relay-lies", "the relay says it has switched, and has not", _says(_LAB, "after power on"),
+          prepare=_relay("lies"), edits=(_impatient_power, _SHORT)),
     Fault("relay-silent", "the relay switches nothing, and tells so", _says(_LAB, "power is not off"),
           prepare=_relay("silent"), edits=(_impatient_power,)),
     Fault("relay-timeout", "the relay does not answer the first requests", _NOTHING, prepare=_relay("timeout", 2),
