@@ -11,6 +11,7 @@ import argparse
 import signal
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,9 +40,14 @@ def lab(folder: Path, boards: int, kernel: str) -> Iterator[LabClient]:
 
 def row(result: Result) -> str:
     fault = result.fault
-    happened = f"WRONG: {'; '.join(result.problems)}; {result.happened}" if result.problems else result.happened
-    return (f"| {fault.name:18} | {fault.how:62} | {fault.expected!s:36} | {result.seconds:7.0f} "
-            f"| {happened.replace('|', '/')} |")
+    wrong = [f"WRONG: {short(problem)}" for problem in result.problems]
+    happened = "; ".join([*wrong, short(result.happened)]).replace("|", "/")
+    return f"| {fault.name:18} | {fault.how:62} | {fault.expected!s:36} | {result.seconds:7.0f} | {happened} |"
+
+
+def short(text: str) -> str:
+    """The console's last words, which errors quote, are in the logs."""
+    return textwrap.shorten(text.partition("\n")[0], 160, placeholder=" …")
 
 
 def campaign(faults: Mapping[str, Fault], folder: Path) -> int:

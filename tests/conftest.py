@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What all tests need: signals as in a terminal, and how hard the property tests try.
 
-A shell starts background jobs with SIGINT ignored, and so it would stay for the programs that tests interrupt.
+A shell starts background jobs with SIGINT ignored, `nohup` with SIGHUP, and so it would stay for the programs that
+tests interrupt.
 Properties get few examples, for unit tests are run all the time; `--hypothesis-profile=full` gives them many. None has
 a deadline: machines are busy.
 """
@@ -18,3 +19,5 @@ settings.load_profile("quick")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)

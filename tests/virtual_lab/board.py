@@ -37,6 +37,7 @@ class VirtualBoard:
         self.power_ons = 0
         self._slowness = 1.0
         self._broken = False
+        self._plugged = True
         self._brake: threading.Thread | None = None
 
     @property
@@ -87,8 +88,11 @@ class VirtualBoard:
         self._qmp({"execute": "system_reset"})
 
     def plug(self, *, plugged: bool) -> None:
-        """The network cable."""
-        self._qmp({"execute": "set_link", "arguments": {"name": "net", "up": plugged}})
+        """The network cable: pulled, it stays so whatever becomes of the power."""
+        with self._lock:
+            self._plugged = plugged
+            if self.has_power():
+                self._qmp({"execute": "set_link", "arguments": {"name": "net", "up": plugged}})
 
     def break_down(self, *, broken: bool) -> None:
         """For good: it hangs as soon as it gets power, until it is mended."""
@@ -139,6 +143,8 @@ class VirtualBoard:
             self._process = spawn.spawn(qemu.arguments(self._machine), cwd=self.folder, stdout=log, stderr=log,
                                         cpu=self.cpu)
         self.uart.attach(self._connect(self._process))
+        if not self._plugged:
+            self.plug(plugged=False)
         if self._broken:
             self.signal(signal.SIGSTOP)
 

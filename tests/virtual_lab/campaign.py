@@ -217,8 +217,7 @@ def _limits(**seconds: float) -> Edit:
 
 
 _SHORT: Final = _limits(power=20, uboot=30, load=30, kernel=30, ssh=40)
-_patient: Final = _limits(power=60, uboot=240, load=400, kernel=240, ssh=600, probe=300, silence=300, answer=120,
-                          slowness=10)
+_patient: Final = _limits(power=60, uboot=240, load=400, kernel=240, ssh=600, probe=300, answer=120, slowness=10)
 
 
 def _impatient_power(data: dict[str, Any], _scene: Scene) -> None:
@@ -380,14 +379,17 @@ def _kill_all_while_off(scene: Scene) -> None:
     scene.resume()
 
 
-def _second_controller(scene: Scene) -> None:
-    scene.until(lambda: scene.events("boot-start"), "a boot begins")
-    other = scene.start("run", "--kernel", scene.kernels[""], "--board", scene.board, *SUITE, "--iterations", "1",
-                        "--output", str(scene.folder / "other"), name="other")
-    status = other.wait(LIMIT)
-    scene.notes.append(f"the other: exit {status}")
-    if status != 4 or "is leased by" not in scene.said("other"):
-        raise SceneError(f"the other controller was not turned away: status {status}: {scene.said('other')}")
+def _second_controller(wait: str, status: int, says: str) -> Callable[[Scene], None]:
+    def inject(scene: Scene) -> None:
+        scene.until(lambda: scene.events("boot-start"), "a boot begins")
+        other = scene.start("run", "--kernel", scene.kernels[""], "--board", scene.board, *SUITE, "--iterations", "1",
+                            "--wait", wait, "--output", str(scene.folder / "other"), name="other")
+        found = other.wait(LIMIT)
+        scene.notes.append(f"the other: exit {found}")
+        if found != status or says not in scene.said("other") + str(scene.result("other")):
+            raise SceneError(f"the other run had status {found}: {scene.said('other')}")
+
+    return inject
 
 
 def _clock_jumps(scene: Scene) -> None:
@@ -396,12 +398,11 @@ def _clock_jumps(scene: Scene) -> None:
 
 
 def _flood_log(scene: Scene) -> None:
-    """More than the kernel's ring buffer holds, while nobody reads it."""
+    """With more than the kernel's ring buffer of 1 MiB holds, while nobody reads it."""
     scene.until_iterating()
-    scene.on_board("p=$(pidof kmsg-follow) && kill -STOP $p && i=0 && while [ $i -lt 4000 ]; do "
-                   "echo '<6>a line of eighty characters that somebody has written to the log for no reason'; "
-                   "i=$((i+1)); done >/tmp/flood && while read -r l; do echo \"$l\"; done </tmp/flood >/dev/kmsg; "
-                   "kill -CONT $p")
+    line = "<6>" + 896 * "x"  # with its newline as large as a block of dd: each is one record
+    scene.on_board(f"p=$(pidof kmsg-follow) && kill -STOP $p && yes '{line}' | head -n 2000 >/tmp/flood && "
+                   "dd if=/tmp/flood of=/dev/kmsg bs=900; kill -CONT $p")
 
 
 def _slow(scene: Scene) -> None:
@@ -462,14 +463,14 @@ _ALL = (
     Fault("network-gone", "the cable is pulled for good in an iteration",
           replace(_says(_LAB, "boards train"), quarantined=(BOARD,)), _pull_cable_for_good, iterations=60,
           edits=(_SHORT,)),
-    Fault("disk-full", "no room for the programs on the board", _says(_LAB, "No space left"), prepare=_fill_disk,
+    Fault("disk-full", "no room for the programs on the board", _says(_LAB, "its disk is full"), prepare=_fill_disk,
           undo=_empty_disk, edits=(_other_work_dir,)),
     # -- console
     Fault("garbage", "100 kB of noise on the line during iterations", _NOTHING, _garbage, iterations=60),
     Fault("console-drops", "ser2net ends during iterations, and comes back", _NOTHING, _console_away, iterations=60),
     # -- power
-    Fault("relay-lies", "the relay says it has switched, and has not", _says(_LAB, "U-Boot"), prepare=_relay("lies"),
-          edits=(_impatient_power, _SHORT)),
+    Fault("relay-lies", "the relay says it has switched, and has not", _says(_LAB, "after power on"),
+          prepare=_relay("lies"), edits=(_impatient_power, _SHORT)),
     Fault("relay-silent", "the relay switches nothing, and tells so", _says(_LAB, "power is not off"),
           prepare=_relay("silent"), edits=(_impatient_power,)),
     Fault("relay-timeout", "the relay does not answer the first requests", _NOTHING, prepare=_relay("timeout", 2),
@@ -498,6 +499,8 @@ _ALL = (
           after=GOOD, iterations=60),
     Fault("killed-while-off", "kill -9 of all its processes while they had the board off, then `panthorlab resume`",
           _NOTHING, _kill_all_while_off, prepare=Scene.switch_on, after=GOOD, edits=(_long_off_time,)),
-    Fault("two-controllers", "another run wants the board", _NOTHING, _second_controller, quick=True),
+    Fault("two-controllers", "another run wants the board, and will not wait for it", _NOTHING,
+          _second_controller("0", 4, "is leased by"), quick=True),
+    Fault("two-in-turn", "another run waits for the board", _NOTHING, _second_controller("600", 0, "waiting up to")),
 )
 FAULTS: Final[Mapping[str, Fault]] = {fault.name: fault for fault in _ALL}

@@ -62,9 +62,7 @@ def _reset(lab: Lab, order: Mapping[str, Any]) -> None:
 
 
 def _network(lab: Lab, order: Mapping[str, Any]) -> None:
-    board = _position(lab, order).board
-    if board.has_power():
-        board.plug(plugged=bool(order["plugged"]))
+    _position(lab, order).board.plug(plugged=bool(order["plugged"]))
 
 
 def _broken(lab: Lab, order: Mapping[str, Any]) -> None:

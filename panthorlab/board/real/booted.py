@@ -120,7 +120,11 @@ class BootedRealBoard:
                     self._cause = LabError(f"board {self.name} was closed")
                 else:
                     boot_id = self._connection[1] if self._connection else ""
-                    self._cause = settle(self._rig, why_silent(self._rig, self._watch, boot_id), self._watch)
+                    try:
+                        self._cause = settle(self._rig, why_silent(self._rig, self._watch, boot_id), self._watch)
+                    except BaseException as error:  # nobody is to try it once more, on a board in who knows what state
+                        self._cause = LabError(f"the recovery of board {self.name} was cut short: {error!r}")
+                        raise
             return self._cause
 
     def close(self) -> None:

@@ -8,6 +8,8 @@ A power cycle loses RAM, and with it what ramoops kept; so the next boot after a
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -213,7 +215,16 @@ def _resets(
 
 
 def _pulse(argv: list[str]) -> None:
-    run_program(argv, timeout=_RESET_TIME)
+    """Raises LabError."""
+    try:
+        done = run_program(argv, timeout=_RESET_TIME)
+    except subprocess.TimeoutExpired:
+        raise LabError(f"`{shlex.join(argv)}` did not end within {_RESET_TIME:g} s") from None
+    except OSError as error:
+        raise LabError(f"`{shlex.join(argv)}` cannot be run: {error.strerror}") from error
+    if done.returncode:
+        said = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()
+        raise LabError(f"`{shlex.join(argv)}` failed with status {done.returncode}" + (f": {said[-1]}" if said else ""))
 
 
 # -- pstore -----------------------------------------------------------------------------------------------------

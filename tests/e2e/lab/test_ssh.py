@@ -41,7 +41,9 @@ def shell_on(server: Server, timeout: float = 60, keepalive: float = 5, patience
                    patience=patience, why_lost=why_lost)
 
 
-@pytest.fixture(scope="module", params=["openssh", "openssh-without-sftp", "dropbear-busybox"])
+@pytest.fixture(scope="module", params=[
+    "openssh", pytest.param("openssh-without-sftp", marks=pytest.mark.full), "dropbear-busybox",
+])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     directory = tmp_path_factory.mktemp("server")
     if request.param == "dropbear-busybox":

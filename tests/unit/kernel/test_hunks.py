@@ -143,3 +143,9 @@ def test_like_gnu_patch(base: list[str], data: st.DataObject) -> None:
         assert said is not None
         assert ours.places[0].fuzz == int(said[2] or 0)
         assert ours.places[0].offset == int(said[3] or 0)
+
+
+def test_a_hunk_never_starts_in_front_of_the_file() -> None:
+    """Not even with its first lines ignored: GNU patch refuses, too."""
+    first = hunk(1, " line 0", " line 1", "+new", " line 2", " line 3", " line 4")
+    assert apply_hunks(FILE, [first]) == 0

@@ -5,15 +5,17 @@ behind it that does what its test says."""
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from panthorlab.board import lab
-from panthorlab.board.api import Completed
+from panthorlab.board.api import Completed, RemoteFileError
 from panthorlab.board.console import Console
 from panthorlab.board.real import blame, recovery
 from panthorlab.board.real.blame import settle, why_silent
@@ -21,6 +23,7 @@ from panthorlab.board.real.file import RealFile
 from panthorlab.board.real.parts import Rig, SecureShell
 from panthorlab.board.real.watch import Watch
 from panthorlab.errors import BootError, LabError
+from panthorlab.kernel.model import Kernel
 
 BANNER = b"U-Boot 2023.01 (Jun 22 2026)\n\nStarting kernel ...\n[    0.5] the known-good kernel speaks\n"
 KERNEL = b"[    0.000000] Booting Linux on physical CPU 0x0\n[    0.000000] Linux version 6.12.1 (a@b)\n"
@@ -40,6 +43,10 @@ class Shell:
             return b"root=/dev/x" + (b" panthorlab.kernel=0123" if self.boot_id == "under-test" else b"")
         if path == "/proc/sys/kernel/osrelease":
             return b"6.1.0\n"
+        if path.startswith("/sys/module"):
+            if path not in self._board.files:
+                raise RemoteFileError(f"cannot read {path}", errno=2)
+            return self._board.files[path]
         return self._board.pstore[path.rpartition("/")[2]]
 
     def run(self, argv: Sequence[str], *, timeout: float) -> Completed:
@@ -48,7 +55,7 @@ class Shell:
         return Completed(tuple(argv), 0, "\n".join(self._board.pstore).encode(), b"")
 
     def put(self, data: bytes, path: str) -> None:
-        self._board.did.append(f"sysrq-{data.decode()} by SSH")
+        self._board.did.append(f"sysrq-{data.decode()} by SSH" if path == "/proc/sysrq-trigger" else f"wrote {path}")
 
     def close(self) -> None:
         self._board.did.append("hang up")
@@ -63,6 +70,7 @@ class Board:
         self.boot_id = "under-test"
         self.interrupts = self.network = self.resets = self.power = self.comes_back = True
         self.pstore: dict[str, bytes] = {}
+        self.files: dict[str, bytes] = {}
 
     def say(self, data: bytes) -> None:
         self._wire.sendall(data)
@@ -109,7 +117,7 @@ class WatchedConsole(Console):
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("QUIET", "_SYSRQ_ANSWER", "_SYSRQ_TIME", "_RESET_TIME"):
-        monkeypatch.setattr(recovery, name, 0.3)
+        monkeypatch.setattr(recovery, name, 0.2)
     monkeypatch.setattr(recovery, "PANIC_TIMEOUT", 1)
     monkeypatch.setattr(blame, "HANG_TIME", 0.5)
     (tmp_path / "lab").mkdir(mode=0o700)
@@ -200,14 +208,37 @@ def test_kernel_that_takes_no_interrupt_is_power_cycled(bench: Bench) -> None:
     assert board.did == ["sysrq-h", "sysrq-9", "power cycle", "hang up"], "no sysrq-b: nobody would hear it"
 
 
-def test_reset_line_spares_the_power_cycle(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def with_reset_line(rig: Rig, *argv: str) -> Rig:
+    recovery_ = rig.file.recovery.model_copy(update={"reset": list(argv)})
+    return replace(rig, file=rig.file.model_copy(update={"recovery": recovery_}))
+
+
+def test_reset_line_spares_the_power_cycle(bench: Bench, tmp_path: Path) -> None:
     board, rig, watch = bench
-    rig = Rig(**{**vars(rig), "file": rig.file.model_copy(update={"recovery": rig.file.recovery.model_copy(
-        update={"reset": ["pulse"]})})})
-    monkeypatch.setattr(recovery, "run_program", lambda *_args, **_kwargs: board.restart())
+    pulse = tmp_path / "pulse"
     board.network = board.interrupts = False
+    rig = with_reset_line(rig, "touch", str(pulse))
+
+    def obey() -> None:
+        until(pulse.exists)
+        board.restart()
+
+    threading.Thread(target=obey, daemon=True).start()
     assert isinstance(settle(rig, why_silent(rig, watch, "under-test"), watch), BootError)
     assert "power cycle" not in board.did
+
+
+@pytest.mark.parametrize(("argv", "told"), [
+    (["false"], "status 1"), (["sleep", "9"], "did not end"), (["/no/such/program"], "cannot be run"),
+    (["sh", "-c", "echo it smells >&2; exit 3"], "status 3: it smells"),
+])
+def test_reset_line_that_fails_is_told_and_passed_over(bench: Bench, argv: list[str], told: str) -> None:
+    board, rig, watch = bench
+    board.network = board.interrupts = False
+    error = settle(with_reset_line(rig, *argv), why_silent(rig, watch, "under-test"), watch)
+    assert isinstance(error, BootError)
+    assert told in str(error.hint)
+    assert "power cycle" in board.did
 
 
 def test_network_that_has_gone_is_not_the_kernels_fault(bench: Bench) -> None:
@@ -264,6 +295,36 @@ def test_board_that_does_not_come_back_is_quarantined(bench: Bench) -> None:
     standing = lab.standing("rock")
     assert standing.state is lab.State.QUARANTINED
     assert "does not come back" in standing.why
+
+
+def test_record_of_every_reset_is_no_news(bench: Bench) -> None:
+    """pstore has the console of the last kernel after each warm reset; only dmesg records tell of crashes."""
+    board, rig, _watch = bench
+    told: list[str] = []
+    rig = replace(rig, progress=told.append)
+    board.pstore = {"console-ramoops-0": b"[ 1.0] hello"}
+    recovery.forget_crashes(rig, board.connect(1))
+    assert (told, board.pstore) == ([], {})
+    board.pstore = {"console-ramoops-0": b"[ 1.0] hello", "dmesg-ramoops-0": b"Panic#1"}
+    recovery.forget_crashes(rig, board.connect(1))
+    assert (told, board.pstore) == (["recovery: pstore: 1 crash record"], {})
+
+
+@pytest.mark.parametrize(("config", "size", "marks"), [
+    ("CONFIG_PSTORE_CONSOLE=y\n", b"262144\n", True),
+    ("CONFIG_PSTORE_CONSOLE=y\n", b"0\n", False),
+    ("# CONFIG_PSTORE_CONSOLE is not set\n", b"262144\n", False),
+    ("CONFIG_PSTORE_CONSOLE=y\n", None, False),
+])
+def test_memory_counts_as_evidence_only_where_it_is_kept(
+    bench: Bench, tmp_path: Path, config: str, size: bytes | None, marks: bool
+) -> None:
+    board, rig, _watch = bench
+    (tmp_path / "config").write_text(config)
+    kernel = Kernel(key="0123" * 16, path=tmp_path, arch="arm64", release="6.12.1", build_id="aa", title="t")
+    board.files = {} if size is None else {recovery._CONSOLE_SIZE: size}
+    assert recovery.mark_memory(rig, board.connect(1), kernel) is marks
+    assert ("wrote /dev/kmsg" in board.did) is marks
 
 
 def test_everybody_hears_of_a_death_once(bench: Bench) -> None:
