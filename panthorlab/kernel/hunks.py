@@ -107,7 +107,7 @@ def _locate(
         at_start, at_end = skip < 0, stop < 0
         skip, stop = max(skip, 0), max(stop, 0)
         pattern = old[skip:len(old) - stop]
-        for position in _positions(_expected(hunk) + offset, first - skip, len(lines) - len(old) + stop):
+        for position in _positions(_expected(hunk) + offset, first, len(lines) - len(old) + stop):
             begin = position + skip
             if begin < first or (at_start and begin != 0) or (at_end and begin + len(pattern) != len(lines)):
                 continue

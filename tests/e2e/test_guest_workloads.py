@@ -66,7 +66,7 @@ class Log:
     def until(self, text: bytes) -> str:
         """All of it, once it has `text`."""
         with self.grown:
-            assert self.grown.wait_for(lambda: text in self.data, timeout=10), f"{text!r} never came"
+            assert self.grown.wait_for(lambda: text in self.data, timeout=60), f"{text!r} never came"
             return self.data.decode("utf-8", "replace")
 
 

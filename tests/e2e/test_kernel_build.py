@@ -130,7 +130,7 @@ def test_a_build_that_is_killed_leaves_nothing_and_can_go_on(tmp_path: Path) -> 
     assert compilers
     objects = [child for child in _descendants(controller.pid) if child != controller.pid]
     os.kill(controller.pid, signal.SIGKILL)
-    controller.wait(30)
+    controller.wait(60)
     deadline = time.monotonic() + 60
     while any(Path(f"/proc/{pid}").exists() for pid in objects) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.e2e
 
 CLAIM = ("--suite", "heap-exit-claim")
 ONE_BOOT = (*CLAIM, "--boots", "1", "--iterations", "20")
-STOP_SECONDS = 15.0
+STOP_SECONDS = 60.0
 MARK = "PANTHORLAB_TEST_RUN"
 
 
@@ -50,7 +50,7 @@ class Running:
             return []
         return [event for event in read_events(self.run) if not names or event["event"] in names]
 
-    def until(self, condition: Callable[[], object], timeout: float = 120) -> None:
+    def until(self, condition: Callable[[], object], timeout: float = 300) -> None:
         deadline = time.monotonic() + timeout
         while not condition():
             ended = self.process.poll() is not None
@@ -66,7 +66,7 @@ class Running:
         else:
             self.process.send_signal(signum)
 
-    def wait(self, timeout: float = 180) -> int:
+    def wait(self, timeout: float = 600) -> int:
         return self.process.wait(timeout)
 
     @property
@@ -144,7 +144,7 @@ def start(run_dir: Path, tmp_path: Path) -> Iterator[Start]:
     for running in started:
         if running.process.poll() is None:
             running.process.kill()
-            running.process.wait(10)
+            running.process.wait(60)
 
 
 def resumed(cli: Cli, run: Path) -> Any:
@@ -408,6 +408,6 @@ def test_run_directory_deleted_meanwhile(start: Start) -> None:
     running = start(*CLAIM, "--iterations", "240")
     running.until(some(running, "iteration"))
     shutil.rmtree(running.run)
-    assert running.wait(60) == 4
+    assert running.wait() == 4
     assert "deleted" in running.json["error"]
     assert not running.processes()

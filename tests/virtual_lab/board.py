@@ -19,7 +19,7 @@ from tests.virtual_lab import qemu
 from tests.virtual_lab.uart import Uart
 from tests.virtual_lab.unix import short_path
 
-_START_TIMEOUT = 30.0
+_START_TIMEOUT = 60.0
 _SLICE = 0.05  # seconds: short enough that a slow board is slow, not stuttering
 
 

@@ -35,7 +35,7 @@ TFTP_PROBE = "whose"
 TFTP_PACKAGES = ("atftpd",)
 TFTP_ADDRESSES = tuple(f"127.0.0.{number}" for number in range(70, 100))
 """QEMU's user network keeps port 69 of its own address to itself, but passes these on to the machine's loopback."""
-_START_TIMEOUT = 30.0
+_START_TIMEOUT = 60.0
 _SBIN = ("/usr/sbin", "/sbin")
 
 

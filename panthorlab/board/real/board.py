@@ -79,7 +79,6 @@ class RealBoard:
     def _start(
         self, rig: Rig, booting: Booting, chosen: Chosen, watch: Watch, overlay: Mapping[Path, str],
     ) -> BootedRealBoard:
-        kernel, swapped = booting.kernel, chosen.method.name == SWAP
         emulated = self.file.emulated_gpu
         events = GpuEvents(Path(emulated.events), from_end=True) if emulated else None
         rig.progress(f"boot method {chosen.method.name}{f' ({chosen.note})' if chosen.note else ''}")
@@ -89,7 +88,25 @@ class RealBoard:
             shell = _connect(rig, watch, board.diagnose)
         else:
             shell.ask_why(board.diagnose)
-        board.attach(shell, read_boot_id(shell))
+        with ExitStack() as undo:
+            undo.callback(shell.close)
+            board.attach(shell, read_boot_id(shell))
+            self._make_ready(board, rig, booting.kernel, watch, shell, swapped=chosen.method.name == SWAP,
+                             overlay=overlay)
+            undo.pop_all()
+        board.describe({
+            "type": "real", "board": self.name, "unverified": self.file.unverified, "boot_method": chosen.method.name,
+            "why_this_method": chosen.note, "provenance": chosen.method.provenance,
+            "command_line": booting.command_line, "emulated_gpu": emulated is not None,
+        })
+        rig.progress("GPU probed")
+        return board
+
+    def _make_ready(
+        self, board: BootedRealBoard, rig: Rig, kernel: Kernel, watch: Watch, shell: SecureShell, *, swapped: bool,
+        overlay: Mapping[Path, str],
+    ) -> None:
+        """From a kernel that answers to one that is proved, with its workloads on the board and its GPU probed."""
         _prove(rig, shell, kernel, exchanged=swapped)
         forget_crashes(rig, shell)
         watch.marked = mark_memory(rig, shell, kernel)
@@ -99,17 +116,9 @@ class RealBoard:
         if not swapped:
             require_firmware(shell, rig.file.firmware)
             driver.install(kernel)
-            exchange(driver, kernel, fresh=True, shim=emulated is not None)
+            exchange(driver, kernel, fresh=True, shim=self.file.emulated_gpu is not None)
         check_quiet(board.hazards())
         board.log_start = driver.log_start()
-        board.describe({
-            "type": "real", "board": self.name, "unverified": self.file.unverified, "boot_method": chosen.method.name,
-            "why_this_method": chosen.note, "provenance": chosen.method.provenance,
-            "command_line": booting.command_line,
-            "emulated_gpu": emulated is not None,
-        })
-        rig.progress("GPU probed")
-        return board
 
 
 def _connect(rig: Rig, watch: Watch, why_lost: Callable[[], PanthorlabError]) -> SecureShell:

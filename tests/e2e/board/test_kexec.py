@@ -24,7 +24,7 @@ from panthorlab.errors import LabError
 from panthorlab.kernel.model import Kernel
 
 pytestmark = pytest.mark.e2e
-DEADLINE = 60.0
+DEADLINE = 120.0
 REAL = {
     "type": "real", "console": {"transport": "tcp", "host": "127.0.0.1", "port": 1}, "power": {"driver": "manual"},
     "ssh": {"host": "127.0.0.1"}, "boot": {"methods": ["kexec"], "console": "ttyAMA0", "root": ""},
@@ -76,7 +76,7 @@ def test_a_gpu_left_at_work_is_found_out(board: BootedEmulatedBoard) -> None:
 
 
 def test_an_unbound_gpu_is_quiet(board: BootedEmulatedBoard) -> None:
-    done = board.shell.run([f"{board.work_dir}/gpu-job", "--mode", "store"], timeout=30)
+    done = board.shell.run([f"{board.work_dir}/gpu-job", "--mode", "store"], timeout=DEADLINE)
     assert done.status == 0
     driver(board).unbind()
     jump(board)

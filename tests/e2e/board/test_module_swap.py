@@ -89,7 +89,7 @@ def driver(board: BootedEmulatedBoard) -> PanthorDriver:
 
 
 def store(board: BootedEmulatedBoard) -> Completed:
-    return board.shell.run([f"{board.work_dir}/gpu-job", "--mode", "store"], timeout=30)
+    return board.shell.run([f"{board.work_dir}/gpu-job", "--mode", "store"], timeout=120)
 
 
 def kinds(board: BootedEmulatedBoard, where: Path, prefix: str) -> list[list[str]]:
@@ -158,7 +158,7 @@ def test_who_holds_the_gpu_is_told(
 ) -> None:
     argv = [f"{board.work_dir}/gpu-job", "--mode", "suspend-loop", "--count", "1000"]
     process = board.shell.start(argv, on_stdout=lambda _data: None)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     try:
         while not driver(board).holders():
             assert time.monotonic() < deadline, "gpu-job did not open the GPU"
@@ -167,7 +167,7 @@ def test_who_holds_the_gpu_is_told(
         assert driver(board).bound(), "panthor was unbound under a program that uses it"
     finally:
         process.kill()
-        process.wait(30)
+        process.wait(120)
     ModuleSwap().start(rig(board, tmp_path, module_kernels), booting(module_kernels[0]))
 
 

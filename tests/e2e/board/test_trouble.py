@@ -52,7 +52,7 @@ def wait_gone(pids: list[int], timeout: float = 60.0) -> bool:
 def test_boot_with_gpu(boot: Boot, kernel: Kernel) -> None:
     board = boot()
     assert verify_identity(board.shell, kernel)["vmlinux"] == kernel.build_id
-    assert board.shell.run(["init", "wait", "/dev/dri/renderD128", "1"], timeout=10).status == 0
+    assert board.shell.run(["init", "wait", "/dev/dri/renderD128", "1"], timeout=60).status == 0
     assert not board.hazards()
     board.check_alive()
     facts = board.facts()
@@ -83,8 +83,8 @@ def test_two_boards_have_two_cpus(boot: Boot) -> None:
     if len(os.sched_getaffinity(0)) > 1:
         assert first.facts()["host_cpu"] != second.facts()["host_cpu"]
     assert first.boot_id != second.boot_id
-    assert first.shell.ping(10)
-    assert second.shell.ping(10)
+    assert first.shell.ping(60)
+    assert second.shell.ping(60)
 
 
 def test_panic(boot: Boot) -> None:
@@ -131,14 +131,14 @@ def test_model_killed(boot: Boot, number: signal.Signals) -> None:
 def test_agent_killed_is_not_the_kernels_fault(boot: Boot) -> None:
     board = boot(gpu=None)
     with pytest.raises(LabError, match=r"the agent on board"):
-        board.shell.run([PROBE, "kill-parent", "9"], timeout=20)
+        board.shell.run([PROBE, "kill-parent", "9"], timeout=60)
 
 
 def test_hung_guest_is_the_kernels_fault_and_hung_qemu_is_not(boot: Boot) -> None:
-    board = boot(gpu=None, time_limits={"answer": 1})
+    board = boot(gpu=None, time_limits={"answer": 3})
     with pytest.raises(LabError):
         board.shell.run([PROBE, "kill-parent", "19"], timeout=1)
-    with pytest.raises(BootError, match=r"did not answer within 1 s.*\(QEMU answers: running\)"):
+    with pytest.raises(BootError, match=r"did not answer within 3 s.*\(QEMU answers: running\)"):
         board.check_alive()
     os.kill(board._parts.qemu.pid, signal.SIGSTOP)
     with pytest.raises(LabError, match=r"QEMU itself does not answer"):
@@ -234,7 +234,7 @@ def test_killed_controller_leaves_no_process(kernel: Kernel, tmp_path: Path, boo
             assert line, "the controller died by itself"
         qemu, model, run_dir = line.split()
         controller.send_signal(signal.SIGKILL)
-        controller.wait(10)
+        controller.wait(60)
     assert wait_gone([int(qemu), int(model)])
     boot(gpu=None)
     assert not Path(run_dir).exists(), "the next boot sweeps what was left behind"
@@ -248,7 +248,7 @@ def test_controller_killed_in_the_middle_of_booting(kernel: Kernel, tmp_path: Pa
         assert b"QEMU started" in controller.stdout.readline()
         time.sleep(after)  # which moment it hits is the point
         controller.send_signal(signal.SIGKILL)
-        controller.wait(10)
+        controller.wait(60)
         pid = controller.pid
     deadline = time.monotonic() + 60
     while left := [path for path in Path("/proc").glob("[0-9]*/environ") if _runs_in(path, f"/run/{pid}-")]:
@@ -272,7 +272,7 @@ def test_two_vcpus(boot: Boot) -> None:
     board = boot(machine={"vcpus": 2, "memory": "512M"})
     assert board.shell.get("/sys/devices/system/cpu/online") == b"0-1\n"
     assert board.facts()["vcpus"] == 2
-    assert board.shell.run([f"{board.work_dir}/gpu-job", "--mode", "store"], timeout=20).status == 0
+    assert board.shell.run([f"{board.work_dir}/gpu-job", "--mode", "store"], timeout=60).status == 0
 
 
 def test_mcu_hang_on_request(boot: Boot) -> None:

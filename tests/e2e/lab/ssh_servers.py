@@ -90,7 +90,7 @@ def keygen(path: Path, kind: str = "ed25519") -> Path:
 
 
 def wait_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise AssertionError(f"the server ended: {log.read_text()}")

@@ -28,7 +28,7 @@ from panthorlab.board.real.file import ConsoleSection, TcpConsole, TelnetConsole
 from panthorlab.errors import LabError
 
 pytestmark = pytest.mark.e2e
-LONG = 20.0
+LONG = 60.0
 SER2NET = shutil.which("ser2net") or "/usr/sbin/ser2net"
 IAC_BREAK = b"\xff\xf3"
 

@@ -22,7 +22,7 @@ from panthorlab.errors import LabError
 
 pytestmark = pytest.mark.e2e
 
-START = 30  # seconds until pdudaemon listens, on a busy machine
+START = 60  # seconds until pdudaemon listens, on a busy machine
 BOARD = """#!/bin/sh
 # A "board": a process that is there while power is on, and notes when power changed.
 case $1 in

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -34,13 +35,15 @@ QUICK = "SetEnv SHLVL=1"
 """Spares bash as login shell the user's start-up files, which can take long."""
 
 
-def shell_on(server: Server, timeout: float = 30, keepalive: float = 5, patience: float = 60,
+def shell_on(server: Server, timeout: float = 60, keepalive: float = 5, patience: float = 60,
              why_lost: Callable[[], PanthorlabError] | None = None) -> SshShell:
     return connect(server.section, board="board", lab_dir=server.directory, timeout=timeout, keepalive=keepalive,
                    patience=patience, why_lost=why_lost)
 
 
-@pytest.fixture(scope="module", params=["openssh", "openssh-without-sftp", "dropbear-busybox"])
+@pytest.fixture(scope="module", params=[
+    "openssh", pytest.param("openssh-without-sftp", marks=pytest.mark.full), "dropbear-busybox",
+])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     directory = tmp_path_factory.mktemp("server")
     if request.param == "dropbear-busybox":
@@ -74,7 +77,7 @@ def own(tmp_path: Path) -> Iterator[Server]:
 
 
 def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -92,23 +95,23 @@ def alive(pid: int) -> bool:
 
 
 def test_output_status_environment(shell: SshShell) -> None:
-    done = shell.run(["sh", "-c", 'echo "$A $LANG $PWD"; echo err >&2; exit 7'], timeout=30, env={"A": "x\n'y"})
+    done = shell.run(["sh", "-c", 'echo "$A $LANG $PWD"; echo err >&2; exit 7'], timeout=60, env={"A": "x\n'y"})
     assert (done.status, done.stdout, done.stderr) == (7, b"x\n'y C /\n", b"err\n")
-    assert shell.run(["sh", "-c", "exit 137"], timeout=30).status == 137
-    assert shell.run(["true"], timeout=30).status == 0
-    missing = shell.run(["no-such-program"], timeout=30)
+    assert shell.run(["sh", "-c", "exit 137"], timeout=60).status == 137
+    assert shell.run(["true"], timeout=60).status == 0
+    missing = shell.run(["no-such-program"], timeout=60)
     assert missing.status == 127
     assert b"no-such-program" in missing.stderr
 
 
 @pytest.mark.parametrize("name", ["KILL", "SEGV", "ABRT", "TERM", "USR1", "HUP"])
 def test_signals(shell: SshShell, name: str) -> None:
-    assert shell.run(["sh", "-c", f"kill -{name} $$"], timeout=30).status == -signal.Signals[f"SIG{name}"]
+    assert shell.run(["sh", "-c", f"kill -{name} $$"], timeout=60).status == -signal.Signals[f"SIG{name}"]
 
 
 def test_a_signal_that_ssh_cannot_name_is_no_status(shell: SshShell) -> None:
     with pytest.raises(LabError, match="SSH has no name for"):
-        shell.run(["sh", "-c", "kill -BUS $$"], timeout=30)
+        shell.run(["sh", "-c", "kill -BUS $$"], timeout=60)
 
 
 WORDS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=20) | st.sampled_from(
@@ -121,7 +124,7 @@ WORDS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters=
 def test_words_arrive_as_they_are(shell: SshShell, words: list[str], env: dict[str, str]) -> None:
     show = "".join(f'printf "%s\\0" "${name}";' for name in env)
     show = f'for word;do printf "%s\\0" "$word";done;{show}'
-    done = shell.run(["sh", "-c", show, "sh", *words], timeout=30, env=env)
+    done = shell.run(["sh", "-c", show, "sh", *words], timeout=60, env=env)
     assert done.stdout == b"".join(word.encode() + b"\0" for word in [*words, *env.values()])
     assert (done.status, done.stderr) == (0, b"")
 
@@ -129,7 +132,7 @@ def test_words_arrive_as_they_are(shell: SshShell, words: list[str], env: dict[s
 def test_words_that_no_exec_takes(shell: SshShell) -> None:
     for argv, env in ((["a\0b"], {}), ([], {}), (["-x"], {}), (["true", "x" * 200_000], {}), (["true"], {"A B": ""})):
         with pytest.raises(UsageError):
-            shell.run(argv, timeout=30, env=env)
+            shell.run(argv, timeout=60, env=env)
 
 
 def test_64_mib_arrive_intact(shell: SshShell, there: Callable[[str], Path]) -> None:
@@ -150,8 +153,8 @@ def test_binary_stdin(shell: SshShell) -> None:
     data = bytes(range(256)) * 20_000
     done = shell.run(["cat"], stdin=data, timeout=120)
     assert (done.status, done.stdout) == (0, data)
-    assert shell.run(["cat"], timeout=30).stdout == b""
-    assert shell.run(["true"], stdin=data, timeout=30).status == 0
+    assert shell.run(["cat"], timeout=60).stdout == b""
+    assert shell.run(["true"], stdin=data, timeout=60).status == 0
     with pytest.raises(LabError, match="of its input before the deadline"):
         shell.run(["sleep", "1000"], stdin=data, timeout=2)
 
@@ -159,10 +162,11 @@ def test_binary_stdin(shell: SshShell) -> None:
 def test_a_command_without_end_is_killed_at_the_deadline(shell: SshShell) -> None:
     pids: list[int] = []
     with pytest.raises(LabError, match="did not end within"):
-        shell.run(["sleep", "98765"], timeout=1.5)
+        shell.run(["sleep", "98765"], timeout=3)
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        if entry.read_bytes() == b"sleep\00098765\0":
-            pids.append(int(entry.parent.name))
+        with suppress(OSError):  # others come and go
+            if entry.read_bytes() == b"sleep\00098765\0":
+                pids.append(int(entry.parent.name))
     eventually(lambda: not any(alive(pid) for pid in pids))
 
 
@@ -171,13 +175,13 @@ def test_kill_takes_the_whole_group(shell: SshShell) -> None:
     process = shell.start(["sh", "-c", "sleep 1000 & echo $! $$; wait"], on_stdout=said.extend)
     eventually(lambda: b"\n" in said)
     process.kill()
-    assert process.wait(30) == -signal.SIGKILL
+    assert process.wait(60) == -signal.SIGKILL
     pids = [int(word) for word in said.split()]
     assert len(pids) == 2
     if not (Path("/proc") / str(pids[0])).exists() or "sleep" in Path(f"/proc/{pids[0]}/comm").read_text():
         eventually(lambda: not any(alive(pid) for pid in pids))
     process.kill()
-    assert shell.run(["echo", "well"], timeout=30).stdout == b"well\n"
+    assert shell.run(["echo", "well"], timeout=60).stdout == b"well\n"
 
 
 def test_concurrent_commands(shell: SshShell) -> None:
@@ -198,8 +202,8 @@ def test_a_slow_callback_holds_back_nobody_else(shell: SshShell) -> None:
         came.append(len(data))
 
     process = shell.start(["dd", "if=/dev/zero", "bs=65536", "count=1600"], on_stdout=slow)
-    assert shell.run(["echo", "well"], timeout=30).stdout == b"well\n"
-    assert shell.ping(30)
+    assert shell.run(["echo", "well"], timeout=60).stdout == b"well\n"
+    assert shell.ping(60)
     channel = process.channel
     assert channel is not None
     eventually(lambda: len(channel.in_buffer) > 1 << 20)
@@ -215,7 +219,7 @@ def test_an_exception_of_a_callback_is_the_waiters(shell: SshShell) -> None:
 
     process = shell.start(["sh", "-c", "echo x; sleep 1000"], on_stdout=bad)
     with pytest.raises(ValueError, match="mine"):
-        process.wait(30)
+        process.wait(60)
     eventually(lambda: process.done)
 
 
@@ -224,14 +228,14 @@ def test_a_callback_may_use_the_shell_but_not_wait_for_itself(shell: SshShell) -
     ready = threading.Event()
 
     def curious(_data: bytes) -> None:
-        ready.wait(30)
-        said.append(shell.run(["echo", "inner"], timeout=30).stdout)
+        ready.wait(60)
+        said.append(shell.run(["echo", "inner"], timeout=60).stdout)
         process.wait(1)
 
     process = shell.start(["echo", "x"], on_stdout=curious)
     ready.set()
     with pytest.raises(RuntimeError, match="may not wait"):
-        process.wait(30)
+        process.wait(60)
     assert said == [b"inner\n"]
 
 
@@ -461,7 +465,7 @@ def test_keys_of_the_agent(own: Server, monkeypatch: pytest.MonkeyPatch, tmp_pat
         eventually((tmp_path / "agent").exists)
         subprocess.run(["ssh-add", "-q", own.directory / "id"], check=True, stderr=subprocess.DEVNULL)
         section = own.section.model_copy(update={"key_file": None})
-        connect(section, board="board", lab_dir=own.directory, timeout=30).close()
+        connect(section, board="board", lab_dir=own.directory, timeout=60).close()
     finally:
         agent.kill()
         agent.wait()
@@ -474,7 +478,7 @@ def test_start_up_files_that_talk_are_not_the_command(tmp_path: Path) -> None:
     talk = "ForceCommand echo welcome; echo warning >&2; printf 'no newline'; eval \"$SSH_ORIGINAL_COMMAND\""
     with ssh_servers.openssh(tmp_path, extra=f"{QUICK}\n{talk}") as server:
         shell = shell_on(server)
-        done = shell.run(["sh", "-c", "echo out; echo err >&2"], timeout=30)
+        done = shell.run(["sh", "-c", "echo out; echo err >&2"], timeout=60)
         assert (done.stdout, done.stderr) == (b"out\n", b"err\n")
         shell.close()
 
@@ -493,10 +497,10 @@ def test_more_commands_than_the_server_allows(tmp_path: Path) -> None:
         first = shell.start(["sleep", "1000"], on_stdout=lambda _data: None)
         second = shell.start(["sleep", "1000"], on_stdout=lambda _data: None)
         with pytest.raises(LabError, match="refuses to run `true`"):
-            shell.run(["true"], timeout=30)
+            shell.run(["true"], timeout=60)
         first.kill()
-        assert first.wait(30) == -signal.SIGKILL
-        assert shell.run(["true"], timeout=30).status == 0
+        assert first.wait(60) == -signal.SIGKILL
+        assert shell.run(["true"], timeout=60).status == 0
         shell.close()
         eventually(lambda: first.done and second.done)
 
@@ -526,10 +530,10 @@ def test_the_boards_own_diagnosis_is_raised(own: Server) -> None:
 
 
 def test_a_stopped_server_is_noticed(own: Server) -> None:
-    shell = shell_on(own, keepalive=0.2, patience=1.5)
+    shell = shell_on(own, keepalive=0.2, patience=3)
     process = shell.start(["sleep", "1000"], on_stdout=lambda _data: None)
     own.signal_all(signal.SIGSTOP)
-    with pytest.raises(LabError, match=r"is lost: .*no answer for 1.5 s"):
+    with pytest.raises(LabError, match=r"is lost: .*no answer for 3 s"):
         process.wait(600)
     shell.close()
 
@@ -537,7 +541,7 @@ def test_a_stopped_server_is_noticed(own: Server) -> None:
 def test_deadlines_while_the_server_is_stopped(own: Server) -> None:
     shell = shell_on(own, keepalive=600)
     process = shell.start(["sleep", "1000"], on_stdout=lambda _data: None)
-    assert shell.ping(30)
+    assert shell.ping(60)
     own.signal_all(signal.SIGSTOP)
     assert not shell.ping(0.5)
     with pytest.raises(LabError, match="did not end within"):

@@ -85,8 +85,8 @@ def ssh(lab: LabClient) -> Iterator[Callable[[str], str]]:
     def connect() -> bool:
         with suppress(OSError, EOFError, paramiko.ssh_exception.NoValidConnectionsError):
             try:
-                client.connect("127.0.0.1", facts["ssh_port"], "root", key_filename=facts["key_file"], timeout=5,
-                               banner_timeout=5, auth_timeout=30, look_for_keys=False, allow_agent=False)
+                client.connect("127.0.0.1", facts["ssh_port"], "root", key_filename=facts["key_file"], timeout=60,
+                               banner_timeout=10, auth_timeout=60, look_for_keys=False, allow_agent=False)
             except (paramiko.BadHostKeyException, paramiko.AuthenticationException):
                 raise
             except paramiko.SSHException:
@@ -139,19 +139,19 @@ def test_power_by_pdudaemon(lab: LabClient, console: Line) -> None:
     switch = yaml.safe_load(re.sub("(?m)^# ", "", others[0]))["power"]["pdudaemon"]
     url = f"http://{switch['host']}:{switch['port']}/power/control"
     outlet = f"hostname={switch['pdu']}&port={switch['pdu_port']}"
-    assert requests.get(f"{url}/on?{outlet}", timeout=30).ok
+    assert requests.get(f"{url}/on?{outlet}", timeout=60).ok
     console.expect(rb"U-Boot 20\d\d")
-    assert requests.get(f"{url}/off?{outlet}", timeout=30).ok
+    assert requests.get(f"{url}/off?{outlet}", timeout=60).ok
     until(lambda: press(lab, "state") == "off")
 
 
 def test_tasmota_speaks_like_tasmota(lab: LabClient) -> None:
     url = f"http://127.0.0.1:{lab.facts['relay']}/cm"
-    assert requests.get(url, params={"cmnd": "Power1"}, timeout=10).json() == {"POWER": "OFF"}
+    assert requests.get(url, params={"cmnd": "Power1"}, timeout=60).json() == {"POWER": "OFF"}
     assert requests.get(url, params={"cmnd": "Power1 On"}, timeout=60).json() == {"POWER": "ON"}
     assert lab.order("state", board=BOARD)["power"]
     assert requests.get(url, params={"cmnd": "Power1 Off"}, timeout=60).json() == {"POWER": "OFF"}
-    assert requests.get(url, params={"cmnd": "Coffee"}, timeout=10).json() == {"Command": "Unknown"}
+    assert requests.get(url, params={"cmnd": "Coffee"}, timeout=60).json() == {"Command": "Unknown"}
 
 
 def test_break_gets_through_ser2net(lab: LabClient, console: Line) -> None:
@@ -232,10 +232,10 @@ def test_the_relay_fails_as_told(lab: LabClient, fault: Fault) -> None:
         case Fault.SILENT:
             assert (press(lab, "on"), press(lab, "state")) == ("on", "off")
         case Fault.ERROR:
-            assert requests.get(f"{url}/on", timeout=10).status_code == 500
+            assert requests.get(f"{url}/on", timeout=60).status_code == 500
         case Fault.DEAD:
             with pytest.raises(requests.ConnectionError):
-                requests.get(f"{url}/on", timeout=10)
+                requests.get(f"{url}/on", timeout=60)
         case Fault.TIMEOUT:
             with pytest.raises(requests.ReadTimeout):
                 requests.get(f"{url}/on", timeout=0.5)

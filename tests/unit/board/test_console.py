@@ -34,7 +34,7 @@ def reading(log: Path) -> Iterator[tuple[Console, socket.socket]]:
     console = Console(ours, log)
     yield console, theirs
     theirs.close()
-    assert console.join(5)
+    assert console.join(60)
     ours.close()
 
 
@@ -136,7 +136,7 @@ def test_a_tap_gets_what_was_kept_what_comes_and_the_end(tmp_path: Path) -> None
         with console.tap(got.append, since=0):
             board.sendall(b"\xfftwo\r\n")
             board.shutdown(socket.SHUT_WR)
-            assert console.join(5)
+            assert console.join(60)
         late: list[bytes] = []
         with console.tap(late.append):
             pass

@@ -113,7 +113,7 @@ def test_counters_advance(bench: Bench) -> None:
     assert ticks > 0.004 * 62.5e6
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(
     st.one_of(st.sampled_from([r.offset for r in regs.CONTROL]), st.integers(0, 0x1FFFFC // 4).map(lambda i: i * 4),
               st.integers(0x2400 // 4, 0x25FC // 4).map(lambda i: i * 4),

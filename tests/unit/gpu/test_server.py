@@ -209,7 +209,7 @@ BODIES = st.one_of(st.binary(max_size=60), st.lists(NUMBERS, max_size=9).map(lam
 # SCM_RIGHTS only with eventfds: what else a hostile client could pass is QEMU's own memory
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(COMMANDS, BODIES, st.booleans()), min_size=1, max_size=6))
 @example([(Command.REGION_READ, struct.pack("<QII", 0x1FFFFF, 0, 8), False)])
 @example([(Command.REGION_READ, struct.pack("<QII", 2**64 - 4, 0, 8), False)])
@@ -232,7 +232,6 @@ def test_every_request_is_answered_and_nothing_raises(messages: list[tuple[int, 
 
 
 @given(st.binary(min_size=1, max_size=400))
-@settings(max_examples=80)
 def test_garbage_closes_the_connection_or_waits_for_more(data: bytes) -> None:
     client = Client()
     try:

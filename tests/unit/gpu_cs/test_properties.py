@@ -94,7 +94,6 @@ def reference(words: list[int]) -> Rig:
     return rig
 
 
-@settings(max_examples=60, deadline=None)
 @given(programs(), st.lists(st.integers(1, 7), min_size=1, max_size=20))
 def test_slices_of_any_length_give_the_same(words: list[int], budgets: list[int]) -> None:
     rig = Rig(TIMED)
@@ -112,7 +111,6 @@ def test_slices_of_any_length_give_the_same(words: list[int], budgets: list[int]
     assert outcome(rig) == outcome(reference(words))
 
 
-@settings(max_examples=60, deadline=None)
 @given(programs(), st.integers(1, 60), st.integers(1, 5))
 def test_suspend_and_resume_after_any_instruction_give_the_same(words: list[int], first: int, every: int) -> None:
     rig = Rig(TIMED)
@@ -170,7 +168,6 @@ def _legal_word(mnemonic: str, fields: tuple[Field, ...], random: Random) -> int
     return encode(mnemonic, **values)
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(words, max_size=24), st.sampled_from([CsParams(), TIMED, CsParams(chunks_per_tiling=2, resume="next")]),
        st.lists(st.sampled_from(["run", "step", "time", "suspend", "ack", "refuse", "grant", "lock", "unlock",
                                  "disable"]), max_size=12))

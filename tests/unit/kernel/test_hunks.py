@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.kernel.hunks import Applied, Hunk, Place, apply_hunks, best_window
@@ -117,7 +117,6 @@ numbered = st.integers(8, 30).map(lambda count: [f"l{number}\n" for number in ra
 
 
 @pytest.mark.skipif(shutil.which("patch") is None, reason="GNU patch is not installed")
-@settings(max_examples=60, deadline=None)
 @given(numbered, st.data())
 def test_like_gnu_patch(base: list[str], data: st.DataObject) -> None:
     """Unique lines, so that there is one right place: same text, same offsets, same fuzz, same refusals."""
@@ -144,3 +143,9 @@ def test_like_gnu_patch(base: list[str], data: st.DataObject) -> None:
         assert said is not None
         assert ours.places[0].fuzz == int(said[2] or 0)
         assert ours.places[0].offset == int(said[3] or 0)
+
+
+def test_a_hunk_never_starts_in_front_of_the_file() -> None:
+    """Not even with its first lines ignored: GNU patch refuses, too."""
+    first = hunk(1, " line 0", " line 1", "+new", " line 2", " line 3", " line 4")
+    assert apply_hunks(FILE, [first]) == 0

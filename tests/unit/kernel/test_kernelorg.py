@@ -71,7 +71,7 @@ def server(tree: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPa
     yield server
     server.shutdown()
     server.server_close()
-    thread.join(5)
+    thread.join(60)
 
 
 def unpack(into: Path) -> list[tuple[str, int | None, int | None]]:

@@ -165,7 +165,7 @@ def test_a_pipe_of_the_shell(tmp_path: Path) -> None:
     writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=(DIFF,))
     writer.start()
     assert read_patches(str(tmp_path / "pipe"))[0].text == DIFF.encode().decode("latin-1")
-    writer.join(10)
+    writer.join(60)
 
 
 def test_nothing_of_that_name() -> None:

@@ -148,7 +148,7 @@ def test_kill_9_of_the_controller_leaves_nothing() -> None:
     assert controller.stdout.readline() == "go\n"
     assert alive(mark)
     controller.send_signal(signal.SIGKILL)
-    controller.wait(10)
+    controller.wait(60)
     controller.stdout.close()
     watchdog.cancel()
     assert not left_behind(mark)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import tracemalloc
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.kmsg import JSON_FIELDS, RecordReader, explain, find, scan
@@ -43,13 +43,11 @@ def fault_logs(draw: st.DrawFn) -> bytes:
 anything = st.one_of(logs(), fault_logs(), st.binary(max_size=400))
 
 
-@settings(max_examples=250, deadline=None)
 @given(anything)
 def test_findings_are_equal_with_and_without_prefilter(log: bytes) -> None:
     assert list(scan([log])) == list(scan([log], prefilter=False))
 
 
-@settings(max_examples=150, deadline=None)
 @given(anything, st.lists(st.integers(0, 3000), max_size=12))
 def test_chunking_changes_nothing(log: bytes, cuts: list[int]) -> None:
     places = [0, *sorted(min(cut, len(log)) for cut in cuts), len(log)]
@@ -60,7 +58,6 @@ def test_chunking_changes_nothing(log: bytes, cuts: list[int]) -> None:
     assert records == whole.feed(log) + whole.close()
 
 
-@settings(max_examples=150, deadline=None)
 @given(anything)
 def test_findings_are_always_well_formed(log: bytes) -> None:
     for finding in scan([log]):

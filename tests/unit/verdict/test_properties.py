@@ -8,7 +8,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.outcome import Blame, Outcome, Role, Side
@@ -65,7 +65,6 @@ expects = st.sampled_from(Expect)
 
 
 @given(before=counts, after=counts, other=pairs, expect=expects, more=st.integers(1, 300))
-@settings(max_examples=60, deadline=None)
 def test_more_faults_on_after_never_improve_the_verdict(
     before: Counts, after: Counts, other: tuple[Counts, Counts], expect: Expect, more: int,
 ) -> None:
@@ -75,7 +74,6 @@ def test_more_faults_on_after_never_improve_the_verdict(
 
 
 @given(before=counts, after=counts, other=pairs, expect=expects, more=st.integers(1, 300))
-@settings(max_examples=60, deadline=None)
 def test_clean_iterations_of_after_never_worsen_the_verdict(
     before: Counts, after: Counts, other: tuple[Counts, Counts], expect: Expect, more: int,
 ) -> None:
@@ -84,7 +82,6 @@ def test_clean_iterations_of_after_never_worsen_the_verdict(
 
 
 @given(before=st.tuples(st.integers(150, 300), st.just(300)), after=st.just((0, 400)), other=pairs)
-@settings(max_examples=25, deadline=None)
 def test_a_fix_swapped_is_a_regression(before: Counts, after: Counts, other: tuple[Counts, Counts]) -> None:
     if _run(before, after, other, Expect.FIX).verdict is Verdict.FIXED:
         assert _run(after, before, (other[1], other[0]), Expect.FIX).verdict is Verdict.REGRESSED
@@ -93,7 +90,6 @@ def test_a_fix_swapped_is_a_regression(before: Counts, after: Counts, other: tup
 
 
 @given(before=counts, after=counts, other=pairs)
-@settings(max_examples=50, deadline=None)
 def test_a_fix_has_no_fault_and_enough_evidence(before: Counts, after: Counts, other: tuple[Counts, Counts]) -> None:
     judged = _run(before, after, other, Expect.FIX)
     if judged.exit == 0:
@@ -133,7 +129,6 @@ def _any_run(draw: st.DrawFn) -> tuple[list[IterationResult], list[TestResult], 
 
 
 @given(run=_any_run(), rng=st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
 def test_order_does_not_matter_and_anything_is_judged(
     run: tuple[list[IterationResult], list[TestResult], list[BootResult]], rng: Random,
 ) -> None:
@@ -148,7 +143,6 @@ def test_order_does_not_matter_and_anything_is_judged(
 
 
 @given(run=_any_run())
-@settings(max_examples=50, deadline=None)
 def test_spoiling_an_iteration_of_after_never_makes_a_fix(
     run: tuple[list[IterationResult], list[TestResult], list[BootResult]],
 ) -> None:
@@ -163,7 +157,6 @@ def test_spoiling_an_iteration_of_after_never_makes_a_fix(
 
 
 @given(run=_any_run())
-@settings(max_examples=40, deadline=None)
 def test_names_of_boards_do_not_matter(
     run: tuple[list[IterationResult], list[TestResult], list[BootResult]],
 ) -> None:

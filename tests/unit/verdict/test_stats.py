@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats  # type: ignore[import-untyped]
 
@@ -137,7 +137,6 @@ def _brute_force(boots: Sequence[tuple[int, int]]) -> float:
     return sum(w for w in map(weight, tables) if w <= observed) / math.comb(sum(sizes), faulty)
 
 
-@settings(max_examples=40)
 @given(boots=st.lists(
     st.integers(1, 8).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), min_size=2, max_size=4,
 ))
@@ -146,7 +145,6 @@ def test_disagreement_of_few_is_exact(boots: list[tuple[int, int]]) -> None:
 
 
 @given(first=some, second=some)
-@settings(max_examples=50)
 def test_disagreement_of_two_is_two_sided_fisher(first: tuple[int, int], second: tuple[int, int]) -> None:
     table = [[k, n - k] for k, n in (first, second)]
     assert disagreement([first, second]) == pytest.approx(float(scipy_stats.fisher_exact(table).pvalue), rel=1e-5)

@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats  # type: ignore[import-untyped]
 
@@ -44,7 +44,6 @@ def by_counting(strata: Sequence[Table]) -> tuple[float, float]:
 
 
 @given(st.lists(tables(), max_size=4))
-@settings(deadline=None)
 def test_is_the_count_of_all_tables(strata: list[Table]) -> None:
     assert stratified_fisher(strata) == pytest.approx(by_counting(strata), rel=1e-9)
 
@@ -58,7 +57,6 @@ def test_one_stratum_is_fishers_test(table: Table) -> None:
 
 
 @given(st.lists(tables(), max_size=3), tables())
-@settings(deadline=None)
 def test_order_does_not_matter_nor_does_a_board_that_only_one_side_ran_on(strata: list[Table], more: Table) -> None:
     expected = stratified_fisher([*strata, more])
     assert stratified_fisher([more, *strata]) == pytest.approx(expected, rel=1e-9)

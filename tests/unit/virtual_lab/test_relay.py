@@ -42,7 +42,7 @@ def relay(boards: list[Board]) -> Iterator[Relay]:
 
 
 def get(relay: Relay, path: str) -> requests.Response:
-    return requests.get(f"http://127.0.0.1:{relay.port}{path}", timeout=5)
+    return requests.get(f"http://127.0.0.1:{relay.port}{path}", timeout=60)
 
 
 def test_each_outlet_switches_its_board(relay: Relay, boards: list[Board]) -> None:

@@ -60,17 +60,18 @@ class ModuleSwap:
 
     def start(self, rig: Rig, booting: Booting) -> SecureShell:
         """Exchange the module (or load it, if there is none yet) and wait until panthor has probed."""
-        shell, self._shell = self._shell or rig.connect(rig.file.time_limits.ssh), None
+        examined, self._shell = self._shell, None
+        shell = examined or rig.connect(rig.file.time_limits.ssh)
         with ExitStack() as held:
             held.callback(shell.close)
+            if examined is None and (reason := unsuited(booting.kernel) or unfit(shell, booting.kernel)):
+                raise LabError(f"board {rig.name}: module-swap: {reason}")
             self._start(shell, rig, booting)
             held.pop_all()
         return shell
 
     def _start(self, shell: Shell, rig: Rig, booting: Booting) -> None:
         kernel = booting.kernel
-        if reason := unsuited(kernel) or unfit(shell, kernel):
-            raise LabError(f"board {rig.name}: module-swap: {reason}")
         driver = PanthorDriver(shell, work_dir(rig), rig.file.time_limits.probe)
         rig.progress("exchanging panthor")
         driver.install(kernel)

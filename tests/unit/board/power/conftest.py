@@ -38,7 +38,7 @@ class Relay:
         self.failures: list[int] = []
         """Statuses of the next answers, one each; the request has no effect."""
         self.stuck = 0  # so many requests to switch are answered well and ignored
-        self.late = 0.0  # seconds after which the relay does what it was told
+        self.late: dict[bool, float] = {}  # on or off → seconds after which the relay does it
         self.mute = threading.Event()  # set: accepts connections, takes effect, and never answers
         self.ended = threading.Event()
         self.dribble = False
@@ -47,11 +47,17 @@ class Relay:
         self.redirect: str | None = None
         self.server = Server(("127.0.0.1", 0), self._handler())
         self.port = self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.002}, daemon=True).start()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def until_asked(self, count: int) -> None:
+        """A client that gives up early may do so before a request that it has sent is read."""
+        deadline = time.monotonic() + 30
+        while len(self.requests) < count and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def die(self) -> None:
         self.ended.set()
@@ -67,8 +73,8 @@ class Relay:
             self.on = on
             self.switched.append((time.monotonic(), on))
 
-        if self.late:
-            threading.Timer(self.late, do).start()
+        if on in self.late:
+            threading.Timer(self.late[on], do).start()
         else:
             do()
 

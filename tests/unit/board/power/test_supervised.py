@@ -26,7 +26,7 @@ from panthorlab.errors import LabError
 from .conftest import Relay
 
 Opened = Callable[..., SupervisedPower]
-OFF_TIME = 0.3
+OFF_TIME = 0.1
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ def opened(relay: Relay, tmp_path: Path, steps: list[str]) -> Opened:
     def make(**keys: Any) -> SupervisedPower:
         section: PowerSection = TypeAdapter(PowerSection).validate_python({
             "driver": "http", "on_url": f"{relay.url}/on", "off_url": f"{relay.url}/off", "off_time": OFF_TIME,
-            "state_url": f"{relay.url}/state", "state_on": "=ON$", "settle": 0.3, "timeout": 2, "retries": 1, **keys})
+            "state_url": f"{relay.url}/state", "state_on": "=ON$", "settle": 0.05, "timeout": 10, "retries": 1, **keys})
         return open_power(section, board="rock", state_dir=tmp_path / "lab", progress=steps.append)
 
     return make
@@ -96,17 +96,17 @@ def test_off_time_holds_across_processes(opened: Opened, relay: Relay) -> None:
 
 
 def test_a_switch_that_is_late_is_waited_for(opened: Opened, relay: Relay) -> None:
-    relay.late = 0.2
-    opened(settle=5).cycle()
+    relay.late = {True: 0.1, False: 0.1}
+    opened(settle=30).cycle()
     assert relay.on
     assert len([request for request in relay.requests if request == "GET /off"]) == 1
     assert off_spans(relay)[0] >= OFF_TIME
 
 
 def test_off_time_counts_from_when_power_is_really_off(opened: Opened, relay: Relay) -> None:
-    relay.late = 0.4
-    opened(settle=5, off_time=0.2).cycle()
-    assert off_spans(relay)[0] >= 0.2
+    relay.late = {False: 2 * OFF_TIME}
+    opened(settle=30).cycle()
+    assert off_spans(relay)[0] >= OFF_TIME
 
 
 def test_a_relay_that_lies_once_is_told_again(opened: Opened, relay: Relay, steps: list[str]) -> None:
@@ -119,7 +119,7 @@ def test_a_relay_that_lies_once_is_told_again(opened: Opened, relay: Relay, step
 def test_a_relay_that_keeps_lying_is_an_error(opened: Opened, relay: Relay) -> None:
     relay.stuck = 99
     with pytest.raises(LabError, match=r"rock: power is not off: HTTP switch .*/on was told to switch off and still "
-                                       r"reads on after 0\.3 s") as caught:
+                                       r"reads on after 0\.05 s") as caught:
         opened().off()
     assert "outlet" in str(caught.value.hint)
 
@@ -220,15 +220,22 @@ from pydantic import TypeAdapter
 from panthorlab.board.power import open_power
 from panthorlab.board.power.file import PowerSection
 section = TypeAdapter(PowerSection).validate_python(json.loads(sys.argv[1]))
-power = open_power(section, board="rock", state_dir=Path(sys.argv[2]), progress=lambda step: print(step, flush=True))
+def progress(step):
+    print(step, flush=True)
+    if "stays off" in step:
+        sys.stdin.readline()
+power = open_power(section, board="rock", state_dir=Path(sys.argv[2]), progress=progress)
 """
+"""The time off waits for the end of its input."""
 
 
-def child(relay: Relay, tmp_path: Path, code: str, **keys: Any) -> subprocess.Popen[str]:
-    section = {"driver": "http", "on_url": f"{relay.url}/on", "off_url": f"{relay.url}/off", "off_time": 0.5,
+def child(
+    relay: Relay, tmp_path: Path, code: str, stdin: int = subprocess.DEVNULL, **keys: Any,
+) -> subprocess.Popen[str]:
+    section = {"driver": "http", "on_url": f"{relay.url}/on", "off_url": f"{relay.url}/off", "off_time": OFF_TIME,
                "state_url": f"{relay.url}/state", "state_on": "=ON$", **keys}
     return subprocess.Popen([sys.executable, "-c", CHILD + code, json.dumps(section), str(tmp_path / "lab")],
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                            stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def until(process: subprocess.Popen[str], text: str) -> None:
@@ -250,12 +257,12 @@ def test_a_process_that_ends_switches_on_again(relay: Relay, tmp_path: Path, cod
     process.communicate(timeout=30)
     assert process.returncode != 0
     assert relay.on
-    assert off_spans(relay)[0] >= 0.5
+    assert off_spans(relay)[0] >= OFF_TIME
 
 
 @pytest.mark.parametrize(("number", "times"), [(signal.SIGINT, 5), (signal.SIGTERM, 1)])
 def test_an_interrupted_cycle_ends_with_power(relay: Relay, tmp_path: Path, number: signal.Signals, times: int) -> None:
-    process = child(relay, tmp_path, "power.cycle(); print('NOT', 'INTERRUPTED')", off_time=0.7)
+    process = child(relay, tmp_path, "power.cycle(); print('NOT', 'INTERRUPTED')", stdin=subprocess.PIPE, off_time=0.5)
     until(process, "stays off")
     for _ in range(times):
         process.send_signal(number)
@@ -264,7 +271,7 @@ def test_an_interrupted_cycle_ends_with_power(relay: Relay, tmp_path: Path, numb
     assert process.returncode == -number
     assert "NOT INTERRUPTED" not in out
     assert relay.on
-    assert off_spans(relay)[0] >= 0.7
+    assert off_spans(relay)[0] >= 0.5
 
 
 def test_after_kill_9_the_next_process_knows(relay: Relay, tmp_path: Path, opened: Opened) -> None:
