@@ -101,7 +101,10 @@ class VirtualBoard:
             self.signal(signal.SIGSTOP if broken else signal.SIGCONT)
 
     def _qmp(self, command: dict[str, object]) -> None:
-        with self._lock, self._socket(qemu.MONITOR) as connection, connection.makefile("rw") as monitor:
+        if self._process is None:
+            raise LabError(f"{self.name} has no power")
+        with self._lock, self._connect(self._process, qemu.MONITOR) as connection, \
+                connection.makefile("rw") as monitor:
             connection.settimeout(_START_TIMEOUT)
             monitor.readline()  # the greeting
             for each in ({"execute": "qmp_capabilities"}, command):
@@ -142,18 +145,19 @@ class VirtualBoard:
         with (self.folder / "qemu.log").open("ab") as log:
             self._process = spawn.spawn(qemu.arguments(self._machine), cwd=self.folder, stdout=log, stderr=log,
                                         cpu=self.cpu)
-        self.uart.attach(self._connect(self._process))
+        # QEMU waits for that before the first instruction: no byte is missed.
+        self.uart.attach(self._connect(self._process, qemu.UART))
         if not self._plugged:
             self.plug(plugged=False)
         if self._broken:
             self.signal(signal.SIGSTOP)
 
-    def _connect(self, process: subprocess.Popen[bytes]) -> socket.socket:
-        """To the serial port, for which QEMU waits before the first instruction: no byte is missed."""
+    def _connect(self, process: subprocess.Popen[bytes], name: str) -> socket.socket:
+        """To one of QEMU's sockets, which are there only a moment after its start."""
         deadline = time.monotonic() + _START_TIMEOUT
         while True:
             try:
-                return self._socket(qemu.UART)
+                return self._socket(name)
             except (FileNotFoundError, ConnectionRefusedError) as error:
                 if process.poll() is not None or time.monotonic() > deadline:
                     end = (self.folder / "qemu.log").read_text(errors="replace")[-1000:]

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +19,7 @@ from typing import Any, Final
 import paramiko
 
 from panthorlab.board.real import hostkeys
+from panthorlab.errors import LabError
 from panthorlab.kernel.job import build_side, find_kernel, prepare_kernel
 from panthorlab.outcome import Blame
 from tests.virtual_lab.command import FRAGMENTS
@@ -127,7 +127,7 @@ def settle(lab: LabClient) -> None:
 
 
 def play(fault: Fault, lab: LabClient, folder: Path, kernels: Mapping[str, str]) -> Result:
-    """Bring the fault about during a run, and judge what the run made of it. Raises nothing of the fault's own."""
+    """Bring the fault about during a run, and judge what the run made of it. Raises LabError if it cannot be undone."""
     folder.mkdir(parents=True)
     settle(lab)
     boards = list(lab.facts["boards"])[:fault.boards]
@@ -143,8 +143,7 @@ def play(fault: Fault, lab: LabClient, folder: Path, kernels: Mapping[str, str])
         problems = [f"not tried: {error}"]
     finally:
         _end(scene)
-        with suppress(SceneError):
-            fault.undo(scene)
+        _undo(fault, scene)
     return Result(fault, _happened(scene, status), problems, time.monotonic() - began, folder)
 
 
@@ -155,6 +154,15 @@ def _run(fault: Fault, scene: Scene) -> int:
         return scene.process.wait(LIMIT)
     except subprocess.TimeoutExpired:
         raise SceneError(f"the run did not end within {LIMIT:g} s") from None
+
+
+def _undo(fault: Fault, scene: Scene) -> None:
+    """What cannot be undone here would be taken for the next fault's doing."""
+    scene.lab.heal()
+    try:
+        fault.undo(scene)
+    except SceneError as error:
+        raise LabError(f"{fault.name} cannot be undone: {error}", hint="start the campaign with a new lab") from error
 
 
 def _end(scene: Scene) -> None:
@@ -278,6 +286,7 @@ def _no_ssh_server(scene: Scene) -> None:
 
 
 def _ssh_server_again(scene: Scene) -> None:
+    scene.restart()
     scene.on_board(f"sed -i 's,{_DROPBEAR},/usr/sbin/dropbear -F -s -W 1048576,' /etc/inittab && sync")
 
 
@@ -340,13 +349,6 @@ def _break_down(scene: Scene) -> None:
     scene.lab.order("broken", board=scene.board, broken=True)
 
 
-def _mend(scene: Scene) -> None:
-    """As a person would."""
-    scene.lab.order("broken", board=scene.board, broken=False)
-    scene.lab.order("power", board=scene.board, on=False)
-    scene.lab.order("power", board=scene.board, on=True)
-
-
 def _switch_off(scene: Scene) -> None:
     scene.until_iterating()
     scene.lab.order("power", board=scene.board, on=False)
@@ -354,7 +356,8 @@ def _switch_off(scene: Scene) -> None:
 
 def _flicker(scene: Scene) -> None:
     scene.until_iterating()
-    _mend(scene)
+    for on in (False, True):
+        scene.lab.order("power", board=scene.board, on=on)
 
 
 def _kill_controller(scene: Scene) -> None:
@@ -486,10 +489,10 @@ _ALL = (
           _flicker, iterations=60),
     # -- the board
     Fault("never-back", "the board breaks down in an iteration",
-          replace(_says(_LAB, "boards train"), quarantined=(BOARD,)), _break_down, undo=_mend, iterations=60,
+          replace(_says(_LAB, "boards train"), quarantined=(BOARD,)), _break_down, undo=Scene.restart, iterations=60,
           edits=(_SHORT,)),
     Fault("never-back-of-two", "one of two boards breaks down in an iteration", replace(_NOTHING, quarantined=(BOARD,)),
-          _break_down, undo=_mend, iterations=60, edits=(_SHORT,), boards=2),
+          _break_down, undo=Scene.restart, iterations=60, edits=(_SHORT,), boards=2),
     Fault("clock-jumps", "the board's clock jumps in an iteration", _NOTHING, _clock_jumps, iterations=60),
     Fault("kmsg-overrun", "the log overruns the kernel's buffer in an iteration", _says(_LAB, "not whole"), _flood_log,
           iterations=60),

@@ -181,13 +181,21 @@ class Scene:
 
     def switch_on(self) -> None:
         """Until the board runs its known-good system."""
-        which = "grep -qw virtual_lab.known_good /proc/cmdline && echo known-good || echo other"
         self.lab.order("power", board=self.board, on=True)
-        if self.on_board(which).strip() != "known-good":
-            self.lab.order("power", board=self.board, on=False)
-            self.lab.order("power", board=self.board, on=True)
-            if self.on_board(which).strip() != "known-good":
-                raise SceneError(f"{self.board} does not run its known-good system")
+        with suppress(SceneError):
+            if self._runs_known_good():
+                return
+        self.restart()
+
+    def restart(self) -> None:
+        """As a person would whom it does not answer. Raises SceneError if the known-good system does not come up."""
+        self.lab.order("power", board=self.board, on=False)
+        self.lab.order("power", board=self.board, on=True)
+        if not self._runs_known_good():
+            raise SceneError(f"{self.board} does not run its known-good system")
+
+    def _runs_known_good(self) -> bool:
+        return bool(self.on_board("grep -w virtual_lab.known_good /proc/cmdline || true").strip())
 
 
 def leftovers(scene: Scene) -> list[str]:
