@@ -39,7 +39,7 @@ from tests.virtual_lab.scene import (
 
 PATCHES: Final = Path(__file__).parents[1] / "e2e" / "patches"
 SUITE: Final = ("--suite", "heap-exit-claim", "--boots", "1")
-GOOD: Final = "drain"
+GOOD: Final = "unrelated"
 """A patch that changes the driver and breaks nothing; "" is the base without a patch."""
 Edit = Callable[[dict[str, Any], Scene], None]
 
