@@ -39,7 +39,7 @@ from tests.virtual_lab.scene import (
 
 PATCHES: Final = Path(__file__).parents[1] / "e2e" / "patches"
 SUITE: Final = ("--suite", "heap-exit-claim", "--boots", "1")
-GOOD: Final = "drain"
+GOOD: Final = "unrelated"
 """A patch that changes the driver and breaks nothing; "" is the base without a patch."""
 Edit = Callable[[dict[str, Any], Scene], None]
 
@@ -503,7 +503,7 @@ _ALL = (
     Fault("killed-while-off", "kill -9 of all its processes while they had the board off, then `panthorlab resume`",
           _NOTHING, _kill_all_while_off, prepare=Scene.switch_on, after=GOOD, edits=(_long_off_time,)),
     Fault("two-controllers", "another run wants the board, and will not wait for it", _NOTHING,
-          _second_controller("0", 4, "is leased by"), quick=True),
+          _second_controller("1", 4, "is leased by"), quick=True),
     Fault("two-in-turn", "another run waits for the board", _NOTHING, _second_controller("600", 0, "waiting up to")),
 )
 FAULTS: Final[Mapping[str, Fault]] = {fault.name: fault for fault in _ALL}
