@@ -181,7 +181,7 @@ def _judge(fault: Fault, scene: Scene, status: int) -> list[str]:
     verdict = (scene.result() or {}).get("verdict")
     if expected.verdict is not None and verdict != expected.verdict:
         problems.append(f"verdict {verdict}")
-    if status == 0:
+    if status in (0, 3):
         problems += complete(events)
     if expected.blame is not Blame.KERNEL:
         problems += [f"blamed on the kernel: {what}" for what in blamed(events, Blame.KERNEL)]
@@ -425,6 +425,7 @@ def _swap_trial_image(data: dict[str, Any], scene: Scene) -> None:
 _KERNEL = Expected((1,), Blame.KERNEL, "regressed")
 _LAB = Expected((4,), Blame.LAB)
 _NOTHING = Expected((0,))
+_UNDECIDED = Expected((3,), verdict="inconclusive")  # as undisturbed: so few iterations prove nothing
 _RETRIED = Expected((0,), attempts=1)
 
 _ALL = (
@@ -498,10 +499,10 @@ _ALL = (
           iterations=60),
     Fault("slow", "the board has a tenth of its speed", _NOTHING, prepare=_slow, edits=(_patient,)),
     # -- the controller
-    Fault("killed", "kill -9 of the controller in an iteration, then `panthorlab resume`", _NOTHING, _kill_controller,
+    Fault("killed", "kill -9 of the controller in an iteration, then `panthorlab resume`", _UNDECIDED, _kill_controller,
           after=GOOD, iterations=60),
     Fault("killed-while-off", "kill -9 of all its processes while they had the board off, then `panthorlab resume`",
-          _NOTHING, _kill_all_while_off, prepare=Scene.switch_on, after=GOOD, edits=(_long_off_time,)),
+          _UNDECIDED, _kill_all_while_off, prepare=Scene.switch_on, after=GOOD, edits=(_long_off_time,)),
     Fault("two-controllers", "another run wants the board, and will not wait for it", _NOTHING,
           _second_controller("1", 4, "is leased by"), quick=True),
     Fault("two-in-turn", "another run waits for the board", _NOTHING, _second_controller("600", 0, "waiting up to")),

@@ -36,6 +36,8 @@ def _in_directory(root: Path, board: str, files: Mapping[str, Path]) -> Iterator
     try:
         base = root / "panthorlab" / board
         base.mkdir(parents=True, exist_ok=True)
+        for left in base.iterdir():  # by a run that was killed: who has the board is alone here
+            shutil.rmtree(left, ignore_errors=True)
         folder = Path(tempfile.mkdtemp(dir=base))
     except OSError as error:
         raise LabError(f"cannot write to the TFTP directory {root}: {error.strerror}",

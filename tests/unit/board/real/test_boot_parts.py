@@ -154,11 +154,18 @@ def test_files_are_staged_and_gone_again(tmp_path: Path) -> None:
     root = tmp_path / "tftp"
     root.mkdir()
     section = Tftp.model_validate({"root": str(root), "server": "10.0.0.1"})
-    with staged(section, "b", {"Image": source}) as first, staged(section, "b", {"Image": source}) as second:
-        assert first["Image"] != second["Image"]
+    killed = root / "panthorlab/b/tmp1/Image"
+    others = root / "panthorlab/c/tmp2/Image"
+    for file in (killed, others):
+        file.parent.mkdir(parents=True)
+        file.write_bytes(b"old")
+    with staged(section, "b", {"Image": source}) as first:
+        assert not killed.parent.exists(), "left by a run that was killed"
         assert (root / first["Image"]).read_bytes() == b"kernel"
         assert not Path(first["Image"]).is_absolute()
-    assert not list(root.rglob("Image*"))
+    assert list(root.rglob("Image*")) == [others]
+    with staged(section, "b", {"Image": source}) as second:
+        assert first["Image"] != second["Image"]
 
 
 def test_tftp_directory_that_cannot_be_written(tmp_path: Path) -> None:
