@@ -24,7 +24,7 @@ def virtual_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabClient]
     yield from _lab(tmp_path_factory.mktemp("lab"), boards=1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def virtual_lab_of_two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabClient]:
     """A lab of its own with two boards, each on a CPU of its own."""
     yield from _lab(tmp_path_factory.mktemp("lab-of-two"), boards=2)

@@ -11,9 +11,10 @@ import pytest
 
 from panthorlab.board.api import BootedBoard
 from panthorlab.errors import EvidenceError
+from panthorlab.kmsg.markers import Window
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.evidence import LogFollower
-from panthorlab.run.iterations import Batch
+from panthorlab.run.iterations import IMPATIENCE, Batch
 from panthorlab.run.workload import Workload
 
 WORK = Workload("heap-exit/exit", ("heap-exit",))
@@ -97,3 +98,26 @@ def test_nothing_counts_after_a_silent_reboot(run: Run) -> None:
     assert [event["outcome"] for event in events] == [Outcome.PASS, Outcome.PASS, Outcome.ERROR, Outcome.ERROR]
     assert events[2]["blame"] is Blame.LAB
     assert f"another boot: {SECOND}" in events[2]["message"]
+
+
+class Mute(LogFollower):
+    """Of its first iterations it never hears. `waits`: how long it was waited for each."""
+
+    silent = frozenset({"b-1", "b-2"})
+
+    def __init__(self, board: BootedBoard, path: Path) -> None:
+        super().__init__(board, path)
+        self.waits: list[float] = []
+
+    def wait_window(self, identity: str, timeout: float) -> Window | None:
+        self.waits.append(timeout)
+        return None if identity in self.silent else super().wait_window(identity, 60)
+
+
+def test_a_log_that_was_not_heard_of_is_not_waited_for_at_length_again(tmp_path: Path) -> None:
+    board = cast(BootedBoard, FakeBoard([FIRST] * 4))
+    with Mute(board, tmp_path / "kmsg.log") as log:
+        batch = Batch(board, log, WORK, prefix="b", count=4, log_deadline=20, on_result=None)
+        batch.run()
+    assert log.waits == [20, IMPATIENCE, IMPATIENCE, 20]
+    assert [event["outcome"] for event in batch.events] == [Outcome.ERROR] * 2 + [Outcome.PASS] * 2
