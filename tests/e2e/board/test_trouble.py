@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from panthorlab.board import cpus
 from panthorlab.board.booted import BootedEmulatedBoard
 from panthorlab.board.config import EmulatedFile
 from panthorlab.board.emulated import EmulatedBoard
@@ -78,7 +79,8 @@ def test_wrong_build_is_an_evidence_error(boot: Boot, kernel: Kernel) -> None:
         verify_identity(board.shell, replace(kernel, modules={shim: "00"}))
 
 
-def test_two_boards_have_two_cpus(boot: Boot) -> None:
+def test_two_boards_have_two_cpus(boot: Boot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpus, "cache_dir", lambda *_: tmp_path)  # boards of other runs on this machine do not count
     first, second = boot(name="first", gpu=None), boot(name="second", gpu=None)
     if len(os.sched_getaffinity(0)) > 1:
         assert first.facts()["host_cpu"] != second.facts()["host_cpu"]
