@@ -18,6 +18,8 @@ from panthorlab.kmsg.scan import scan_bytes
 
 BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
 JOIN: Final = 10.0
+# Seconds to wait for an iteration's log, as long as that of the one before did not come at all.
+MUTE_PATIENCE: Final = 0.5
 
 
 class LogFollower:
@@ -35,6 +37,7 @@ class LogFollower:
         self._findings: list[Finding] = []
         self._strays: list[Finding] = []
         self._error: BaseException | None = None
+        self._mute = False
         self._thread = threading.Thread(target=self._parse, name="kernel-log", daemon=True)
 
     def __enter__(self) -> Self:
@@ -53,15 +56,19 @@ class LogFollower:
         self._thread.join(JOIN)
 
     def wait_window(self, identity: str, timeout: float) -> Window | None:
-        """The log of iteration `identity` once it has ended; None if that does not happen in time."""
-        deadline = time.monotonic() + timeout
+        """The log of iteration `identity` once it has ended; None if that does not happen in `timeout` seconds. A log
+        of which nothing was heard the last time gets no more than `MUTE_PATIENCE`."""
+        patience = MUTE_PATIENCE * self._board.slowness if self._mute else timeout
+        deadline = time.monotonic() + min(timeout, patience)
         with self._changed:
             while identity not in self._windows:
                 if self._error is not None:
                     raise LabError(f"the kernel log can no longer be followed: {self._error}") from self._error
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._changed.wait(left):
+                    self._mute = True
                     return None
+            self._mute = False
             return self._windows[identity]
 
     def check_boot_id(self) -> None:

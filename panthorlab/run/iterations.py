@@ -22,7 +22,7 @@ from panthorlab.run.workload import Workload
 
 # What `iterate` itself may take beside the program: the sentinel's 15 s, killing and reaping.
 OVERHEAD: Final = 25.0
-# Seconds to wait for an iteration's log where little hope is left: the board is dead, or the one before had none.
+# Seconds to wait for an iteration's log when the board is dead.
 IMPATIENCE: Final = 2.0
 CRASHES: Final = frozenset({Kind.OOPS, Kind.PANIC, Kind.KASAN, Kind.HUNG_TASK, Kind.STALL})
 
@@ -62,7 +62,6 @@ class Batch:
         self._lines: queue.SimpleQueue[tuple[float, str]] = queue.SimpleQueue()
         self._rest = b""
         self._last_begin: float | None = None
-        self._unheard = False
         self.events: list[dict[str, Any]] = []
         self.reports: list[Report | None] = []
         self.windows: list[Window | None] = []
@@ -158,8 +157,7 @@ class Batch:
         raise LabError(f"{silence}, though the board answers")
 
     def _judge(self, seen: _Seen, *, until: float, died: PanthorlabError | None) -> None:
-        window = self._log.wait_window(seen.id, IMPATIENCE if died or self._unheard else self._log_deadline)
-        self._unheard = window is None
+        window = self._log.wait_window(seen.id, IMPATIENCE if died else self._log_deadline)
         objects = parse_objects(seen.report.lines) if seen.report else []
         # Reports arrive a little late: a hazard just before a begin line may still be this iteration's.
         begun = self._last_begin if self._last_begin is not None else seen.begun - 1.0
