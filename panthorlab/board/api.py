@@ -30,8 +30,9 @@ class Completed:
 class Hazard:
     """The board's own word that evidence is spoiled, e.g. the GPU model met something it does not emulate.
 
-    `time`: host CLOCK_MONOTONIC in seconds. `kind`: `unmodelled`, `model-error`, or `dma-after-shutdown` (the GPU was
-    at work when a kernel handed over to the next one by kexec).
+    `time`: host CLOCK_MONOTONIC in seconds. `kind`: `unmodelled`, `model-error`, `dma-after-shutdown` (the GPU was
+    at work when a kernel handed over to the next one by kexec), or `late` (the host kept the emulated GPU waiting,
+    which spoils only what is about time).
     """
 
     time: float

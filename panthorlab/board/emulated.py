@@ -179,7 +179,7 @@ def _bring_up(board: BootedEmulatedBoard, file: EmulatedFile, on_progress: Calla
 def _probe_error(board: BootedEmulatedBoard, what: str) -> BootError | LabError:
     """The kernel's fault, unless the model itself says that it could not do what it was asked for."""
     log = "\n".join(kernel_lines(board.shell.get("/dev/kmsg"), ("panthor", "mali"))[-40:])
-    if hazards := board.hazards():
+    if hazards := [hazard for hazard in board.hazards() if hazard.kind != "late"]:
         spoilt = "\n".join(f"{hazard.kind}: {hazard.text}" for hazard in hazards[:10])
         return LabError(f"board {board.name}: {what}, and the GPU model says:\n{spoilt}\n{log}")
     return BootError(f"board {board.name}: {what}\n{log or 'no word of panthor in the kernel log'}")

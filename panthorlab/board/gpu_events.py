@@ -10,8 +10,8 @@ from pathlib import Path
 
 from panthorlab.board.api import Hazard
 
-HAZARDS = frozenset({"unmodelled", "model-error", "dma-after-shutdown"})
-"""Kinds of events that spoil evidence; the others (`mmu-fault`, `counters`, …) only inform."""
+HAZARDS = frozenset({"unmodelled", "model-error", "dma-after-shutdown", "late"})
+"""Kinds of events that can spoil evidence; the others (`mmu-fault`, `counters`, …) only inform."""
 
 
 class GpuEvents:
@@ -24,7 +24,7 @@ class GpuEvents:
         self._hazards: list[Hazard] = []
 
     def hazards(self) -> Sequence[Hazard]:
-        """All events so far that spoil evidence, oldest first."""
+        """All events so far that can spoil evidence, oldest first."""
         try:
             with self.path.open("rb") as file:
                 if file.seek(0, 2) < self._offset:

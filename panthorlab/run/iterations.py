@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from panthorlab.run.workload import Workload
 OVERHEAD: Final = 25.0
 # Seconds to wait for an iteration's log when the board is dead.
 IMPATIENCE: Final = 2.0
+LATE: Final = "late"
 CRASHES: Final = frozenset({Kind.OOPS, Kind.PANIC, Kind.KASAN, Kind.HUNG_TASK, Kind.STALL})
 
 
@@ -161,7 +162,7 @@ class Batch:
         objects = parse_objects(seen.report.lines) if seen.report else []
         # Reports arrive a little late: a hazard just before a begin line may still be this iteration's.
         begun = self._last_begin if self._last_begin is not None else seen.begun - 1.0
-        hazards = [_words(hazard) for hazard in self._board.hazards() if begun <= hazard.time <= until]
+        hazards = [hazard for hazard in self._board.hazards() if begun <= hazard.time <= until]
         findings = list(window.findings) if window else []
         if died is not None:
             known = {finding.signature for finding in findings}
@@ -171,7 +172,8 @@ class Batch:
             report=seen.report,
             window=window,
             boot_id=self._board.boot_id,
-            hazards=list(dict.fromkeys(hazards)),
+            hazards=_words(hazard for hazard in hazards if hazard.kind != LATE),
+            late=_words(hazard for hazard in hazards if hazard.kind == LATE),
             findings=[with_owner(finding, objects) for finding in findings],
             died=(str(died).splitlines()[0], Blame.KERNEL if isinstance(died, BootError) else Blame.LAB)
             if died
@@ -185,5 +187,5 @@ class Batch:
         self._on_result(event)
 
 
-def _words(hazard: Hazard) -> str:
-    return f"{hazard.kind}: {hazard.text}"
+def _words(hazards: Iterable[Hazard]) -> list[str]:
+    return list(dict.fromkeys(f"{hazard.kind}: {hazard.text}" for hazard in hazards))

@@ -9,11 +9,16 @@ from typing import Any
 
 from panthorlab.kmsg.markers import Window
 from panthorlab.kmsg.model import Finding
+from panthorlab.kmsg.patterns import Kind
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.ktap import Report
 from panthorlab.run.workload import Workload
 
 TEXT_LIMIT = 4000
+TIME_OUTS = frozenset({
+    Kind.JOB_TIMEOUT, Kind.FIRMWARE_ERROR, Kind.POWER_ERROR, Kind.GPU_RESET, Kind.HUNG_TASK, Kind.STALL,
+})
+"""What a driver says that waited in vain: for a device that is broken, or for one that the host did not let run."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +27,8 @@ class Evidence:
 
     `report`: what `iterate` printed, None if it was cut off. `window`: its part of the kernel log, None if the log has
     no end of it. `boot_id`: the boot that both must be of. `findings`: what the kernel said in it, each with what its
-    address belongs to. `hazards`: what the board itself said against the evidence. `died`: why the board died
-    meanwhile, and whose fault that was.
+    address belongs to. `hazards`: what the board itself said against the evidence. `late`: that the host kept the GPU
+    waiting, which spoils what is about time. `died`: why the board died meanwhile, and whose fault that was.
     """
 
     id: str
@@ -32,6 +37,7 @@ class Evidence:
     boot_id: str
     findings: Sequence[Finding]
     hazards: Sequence[str] = ()
+    late: Sequence[str] = ()
     died: tuple[str, Blame] | None = None
 
 
@@ -41,7 +47,7 @@ def judge(workload: Workload, evidence: Evidence) -> dict[str, Any]:
     kinds = {finding.kind.value for finding in findings}
     terminations = evidence.report.terminations if evidence.report else 1
     declared = [finding for finding in findings if finding.kind in workload.finds]
-    outcome, blame, message = _outcome(evidence, kinds)
+    outcome, blame, message = _outcome(workload, evidence, kinds)
     return {
         "id": evidence.id,
         "workload": workload.name,
@@ -60,10 +66,13 @@ def judge(workload: Workload, evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _outcome(evidence: Evidence, kinds: set[str]) -> tuple[Outcome, Blame | None, str]:
+def _outcome(workload: Workload, evidence: Evidence, kinds: set[str]) -> tuple[Outcome, Blame | None, str]:
     if evidence.died is not None and evidence.died[1] is Blame.KERNEL:
         return Outcome.FAIL, Blame.KERNEL, evidence.died[0]
     holes = _holes(evidence)
+    undeclared = kinds.difference(workload.finds)
+    if undeclared and undeclared <= TIME_OUTS:
+        holes += [f"{', '.join(sorted(undeclared))} while the host was overloaded: {said}" for said in evidence.late]
     if holes:
         return Outcome.ERROR, Blame.LAB, "; ".join(holes)
     if kinds:

@@ -579,10 +579,8 @@ def test_close_leaves_nothing_running(own: Server) -> None:
     eventually(lambda: b"\n" in said)
     shell.close()
     eventually(lambda: not alive(int(said)))
-    try:
-        assert process.wait(10) == -signal.SIGKILL  # its end was told before the connection was closed
-    except LabError as error:
-        assert "is lost: it was closed" in str(error)
+    with suppress(LabError):  # unless its end was told before the connection was closed
+        assert process.wait(10) == -signal.SIGKILL
     threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("ssh")]
     assert not [name for name in threads if name in ("ssh-board", "ssh sh")]
 

@@ -80,6 +80,33 @@ def test_holes_are_errors_never_passes(hole: dict[str, object]) -> None:
     assert event["message"]
 
 
+TIMEOUT = b"3,11,2000,-;panthor mali-gpu.1.auto: [drm] *ERROR* CSG slot 0 progress timeout\n"
+LATE = ("late: the host kept the model waiting for 130 ms",)
+
+
+@pytest.mark.parametrize(
+    ("said", "late", "finds", "outcome"),
+    [
+        ((TIMEOUT,), LATE, WORK.finds, Outcome.ERROR),
+        ((TIMEOUT,), (), WORK.finds, Outcome.FAIL),
+        ((TIMEOUT,), LATE, ("job-timeout",), Outcome.FAIL),  # what the workload is there to provoke
+        ((FAULT,), LATE, WORK.finds, Outcome.FAIL),
+        ((FAULT, TIMEOUT.replace(b"3,11", b"3,12")), LATE, WORK.finds, Outcome.ERROR),
+        ((FAULT, TIMEOUT.replace(b"3,11", b"3,12")), LATE, (), Outcome.FAIL),  # no host makes a GPU fault
+        ((), LATE, WORK.finds, Outcome.PASS),
+    ],
+)
+def test_time_outs_on_an_overloaded_host_are_not_the_kernels(
+    said: tuple[bytes, ...], late: tuple[str, ...], finds: tuple[str, ...], outcome: Outcome
+) -> None:
+    seen = window(BEGIN, *said, END % (11 + len(said)))
+    event = judge(replace(WORK, finds=finds), replace(CLEAN, window=seen, findings=seen.findings, late=late))
+    assert event["outcome"] == outcome
+    if outcome is Outcome.ERROR:
+        assert event["blame"] is Blame.LAB
+        assert "job-timeout while the host was overloaded: late: the host kept" in event["message"]
+
+
 def test_memory_right_but_fence_error_is_a_failure() -> None:
     report = replace(GOOD, ok=False, subtests=((False, "job: memory ok, fence status -125"),))
     event = judge(WORK, replace(CLEAN, report=report))
