@@ -106,7 +106,7 @@ class Extlinux(Section):
     fallback: Literal["bootcount", "watchdog", "none"] = Field(
         description="what brings the known-good kernel back: U-Boot's bootcount/altbootcmd, a watchdog outside the "
         "kernel, or nothing; with `none` untrusted kernels are refused")
-    arm: list[Word | str] = Field(
+    arm: list[str] = Field(
         ["fw_setenv", "upgrade_available", "1"], min_length=1,
         description="run on the board to have the next boot, and only that, take the trial entry")
 
@@ -175,7 +175,7 @@ class RealTimeLimits(Section):
     ssh: Seconds = Field(120, description="→ SSH answers")
     probe: Seconds = Field(30, description="→ panthor has made its render node")
     answer: Seconds = Field(20, description="a running board answers a ping")
-    slowness: Annotated[float, Field(ge=1, le=100, strict=False)] = Field(
+    slowness: Annotated[float, Field(ge=1, le=100)] = Field(
         1, description="how much slower than the emulated board programs run; stretches the deadlines of workloads")
 
 
