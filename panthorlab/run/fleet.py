@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from panthorlab.board import lab
+from panthorlab.board import config, lab
 from panthorlab.board.config import BoardFile, read_board_file
 from panthorlab.board.real.file import RealFile
 from panthorlab.board.registry import board_files, board_name, find_board_file, open_board
 from panthorlab.errors import LabError, PanthorlabError, UsageError
 
 DEFAULT: Final = "qemu-g610"
-AUTO: Final = "auto"
 MARGIN: Final = 1.2
 SWITCHING: Final = 120.0
 PROGRAM: Final = 120.0
@@ -61,7 +60,7 @@ def choose(options: argparse.Namespace) -> Chosen:
                          hint="--jobs runs several copies of an emulated board; a real one is only there once")
     described = _described(chosen.boards)
     for board, file in described.items():
-        _check_method(board_name(board), file, options.boot_method)
+        config.check_method(board_name(board), file, options.boot_method)
         open_board(board)
         if isinstance(file, RealFile) and (sick := lab.standing(board_name(board)).quarantine):
             raise lab.QuarantinedError(f"board {board_name(board)} is quarantined: {sick}",
@@ -115,14 +114,10 @@ def _described(boards: Sequence[str]) -> dict[str, BoardFile]:
     return described
 
 
-def _check_method(name: str, file: BoardFile, method: str) -> None:
-    if method == AUTO:
-        return
-    if not isinstance(file, RealFile):
-        raise UsageError(f"board {name} is emulated: it has no --boot-method {method}", hint="leave it out")
-    if method not in file.boot.methods:
-        raise UsageError(f"board {name} is not set up for --boot-method {method}",
-                         hint=f"its file has `methods: [{', '.join(file.boot.methods)}]`")
+def check_release(boards: Sequence[str], release: str) -> None:
+    """Before anything is built. Raises UsageError if one of the boards can do nothing with a kernel so old."""
+    for board, file in _described(boards).items():
+        config.check_release(board_name(board), file, release)
 
 
 def boards_of(settings: Mapping[str, Any]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Final, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -21,6 +21,8 @@ from panthorlab.board.fields import (
 from panthorlab.board.power.file import PowerSection
 
 Method: TypeAlias = Literal["uboot-tftp", "extlinux", "kexec", "module-swap"]
+AUTO: Final = "auto"
+"""Instead of a method: the board's file decides."""
 Speed = Annotated[int, Field(ge=1200, le=4_000_000, description="baud; RK3588 boards: 1500000")]
 
 
@@ -204,6 +206,8 @@ class RealFile(Section):
     kernel_configs: list[Word] = Field(["rk3588"], description="fragments of kernel_configs/ a kernel for it needs")
     dtb: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]+\.dtb$")] | None = Field(
         None, description="e.g. rockchip/rk3588-rock-5b.dtb")
+    since: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+$")] | None = Field(
+        None, description="first Linux whose `dtb` has the GPU enabled, e.g. \"6.13\" (in quotes); older are refused")
     known_good: str | None = Field(
         None, description="release of the kernel the board boots by itself (`uname -r`), if it must be this one")
     console: ConsoleSection | None = None

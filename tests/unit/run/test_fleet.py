@@ -93,6 +93,16 @@ def test_what_cannot_be_is_said_before_anything_is_built(arguments: argparse.Nam
         fleet.choose(arguments)
 
 
+def test_kernels_that_are_too_old_for_a_board(folder: Path) -> None:
+    fleet.check_release(["a"], "6.10.0")
+    (folder / "b.yaml").write_text(REAL.format(config="bench", tag="") + 'since: "6.13"\n')
+    for release in ("6.13", "6.13.0-rc1", "6.18.5", "7.0-rc3", "10.1.2+"):
+        fleet.check_release(["a", "b"], release)
+    for release in ("6.12.117", "6.9", "5.19.17"):
+        with pytest.raises(UsageError, match=r"board b needs Linux 6\.13 or newer: the device tree of " + release):
+            fleet.check_release(["a", "b"], release)
+
+
 def test_board_that_was_named_is_refused_if_quarantined_and_its_file_checked(folder: Path) -> None:
     assert fleet.choose(options("a", "b", method="kexec")).boards == ("a", "b")
     lab.quarantine("b", "broken")
