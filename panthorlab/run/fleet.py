@@ -175,9 +175,11 @@ def leased(
                                        hint=f"mend it, then `panthorlab boards release {name}`")
 
     with lab.lease(name, run_dir, wait=wait, on_note=on_note, stop=stop) as held, ExitStack() as place:
-        if file.labgrid is not None:
-            from panthorlab.board.lab.labgrid import acquire
+        from panthorlab.board.lab.labgrid import acquire, release_stale
 
+        if file.labgrid is None:  # what a run that was killed still holds goes back, whichever board comes next
+            release_stale(lab.lab_dir(), on_note)
+        else:
             place.enter_context(acquire(file.labgrid, owner=f"panthorlab-{name}", lab_dir=lab.lab_dir(), timeout=wait,
                                         progress=on_note, stop=stop))
         yield check

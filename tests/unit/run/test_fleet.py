@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,18 @@ def test_fragments_are_those_of_the_boards() -> None:
     assert fleet.fragments_of(["a", "b"], ["kasan"]) == ("panthor", "bench", "kasan")
     with pytest.raises(UsageError, match="these differ"):
         fleet.fragments_of(["a", "odd"], [])
+
+
+def test_a_run_gives_back_what_a_killed_one_holds_in_labgrid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also a run that wants no labgrid place itself: another person may be waiting for that one."""
+    client, called = tmp_path / "labgrid-client", tmp_path / "called"
+    client.write_text(f'#!/bin/sh\necho "$LG_USERNAME: $*" >>{called}\n')
+    client.chmod(0o755)
+    monkeypatch.setenv("PANTHORLAB_LABGRID", str(client))
+    record = lab.lab_dir() / "0123456789abcdef.labgrid"
+    record.write_text(json.dumps({"place": "shelf", "pid": 7, "coordinator": "h:1", "host": "h", "user": "me+x+1"}))
+    notes: list[str] = []
+    with fleet.leased("a", tmp_path, wait=0, on_note=notes.append):
+        assert not record.exists()
+    assert called.read_text() == "me+x+1: -x h:1 -p shelf release-from h/me+x+1\n"
+    assert notes == ["labgrid: released place shelf, which a controller that died (process 7) still held"]
