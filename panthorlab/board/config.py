@@ -103,7 +103,7 @@ def check_release(board: str, file: BoardFile, release: str) -> None:
     if since is not None and _numbers(release) < _numbers(since):
         raise UsageError(
             f"board {board} needs Linux {since} or newer: the device tree of {release} does not have its GPU",
-            hint="name a newer --base, e.g. debian:VERSION; or, if your tree has it, take `since` out of the board's file",
+            hint="name a newer --base, e.g. debian:VERSION; if your tree has it, take `since` out of the board's file",
         )
 
 
