@@ -60,6 +60,7 @@ def choose(options: argparse.Namespace) -> Chosen:
                          hint="--jobs runs several copies of an emulated board; a real one is only there once")
     described = _described(chosen.boards)
     for board, file in described.items():
+        config.check_here(board_name(board), file)
         config.check_method(board_name(board), file, options.boot_method)
         open_board(board)
         if isinstance(file, RealFile) and (sick := lab.standing(board_name(board)).quarantine):
@@ -81,7 +82,7 @@ def _lasting(board: str) -> str:
 
 
 def _tagged(tag: str) -> Chosen:
-    free, busy, notes = [], [], []
+    free, busy, examples, notes = [], [], [], []
     for name, file in sorted(board_files().items()):
         try:
             described = read_board_file(file)
@@ -90,13 +91,18 @@ def _tagged(tag: str) -> Chosen:
             continue
         if tag not in described.tags:
             continue
+        if isinstance(described, RealFile) and described.example:
+            examples.append(name)
+            continue
         now = lab.standing(name) if isinstance(described, RealFile) else None
         if now is None or now.state is lab.State.FREE:
             free.append(name)
         else:
             busy.append(f"board {name} is left out: {now.state} {now.why}")
     if not free and not busy:
-        raise UsageError(f"no board has the tag `{tag}`", hint="`panthorlab boards --json` lists boards and their tags")
+        only = f"; only examples have, whose files say no place: {', '.join(examples)}" if examples else ""
+        raise UsageError(f"no board has the tag `{tag}`{only}",
+                         hint="`panthorlab boards --json` lists boards and their tags")
     if not free:
         raise LabError(f"no board with the tag `{tag}` is free: {'; '.join(busy)}",
                        hint="--board NAME waits for one that is leased")

@@ -201,6 +201,7 @@ class RealFile(Section):
     type: Literal["real"]
     description: str = ""
     unverified: bool = Field(False, description="written from documentation; nobody of the project has seen it work")
+    example: bool = Field(False, description="no such board is here: edit what is marked EDIT, then take this out")
     arch: Literal["arm64"] = Field("arm64", description="kernel ARCH")
     tags: list[Word] = Field([], description="words by which `--tag` finds it")
     kernel_configs: list[Word] = Field(["rk3588"], description="fragments of kernel_configs/ a kernel for it needs")

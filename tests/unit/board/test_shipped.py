@@ -48,6 +48,7 @@ def real(name: str) -> RealFile:
 def test_the_boards() -> None:
     assert set(REAL) == UNVERIFIED | {"rock-5b", "rock-5b-plus"}
     assert {name for name in REAL if real(name).unverified} == UNVERIFIED
+    assert all(real(name).example for name in REAL), "none of them says where a board is"
 
 
 @pytest.mark.parametrize("name", REAL)

@@ -72,6 +72,18 @@ def test_tag_takes_what_is_free_and_says_what_is_not(folder: Path) -> None:
     assert fleet.lanes(settings) == [Lane("a", 0.0)], "nobody waits for boards that were found by a tag"
 
 
+def test_a_file_that_is_an_example_is_no_board(folder: Path) -> None:
+    (folder / "b.yaml").write_text(REAL.format(config="bench", tag="") + "example: true\n")
+    assert fleet.choose(options(tag="bench")).boards == ("a", "c")
+    with pytest.raises(UsageError, match="the file of board b is an example") as caught:
+        fleet.choose(options("b"))
+    assert "EDIT" in str(caught.value.hint)
+    (folder / "only.yaml").write_text(REAL.format(config="bench", tag="-only") + "example: true\n")
+    with pytest.raises(UsageError, match=r"no board has the tag `bench-only`; only examples have, .*: only"):
+        fleet.choose(options(tag="bench-only"))
+    assert fleet.fragments_of(["only"], []) == ("panthor", "bench"), "kernels can be built for it"
+
+
 def test_tag_without_a_free_board_is_the_labs_fault_and_an_unknown_one_the_users() -> None:
     lab.quarantine("odd", "broken")
     with pytest.raises(LabError, match="no board with the tag `benchx` is free: board odd is left out: quarantined"):
