@@ -13,7 +13,7 @@ from pathlib import Path
 class PanthorlabError(Exception):
     """Base of all expected errors.
 
-    `exit_status`: process exit status (README, "Exit status"). `blame`: `kernel`, `test` or `lab`. `final`: trying
+    `exit_status`: process exit status (`docs/commands.md`). `blame`: `kernel`, `test` or `lab`. `final`: trying
     again would not help.
     """
 

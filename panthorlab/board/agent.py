@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from signal import SIGKILL
 
 from panthorlab.board import frames
-from panthorlab.board.api import Completed, RemoteFileError
+from panthorlab.board.api import Completed, OnBytes, RemoteFileError, collect
 from panthorlab.board.frames import Frame, FrameType
 from panthorlab.errors import LabError, PanthorlabError
 
@@ -31,7 +31,6 @@ DEFAULT_ENV = {
 SEND_TIMEOUT = 30.0
 FILE_TIMEOUT = 60.0
 _STDIN_CHUNK = 16384
-OnBytes = Callable[[bytes], None]
 
 
 class AgentProcess:
@@ -89,17 +88,10 @@ class AgentShell:
         self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None, stdin: bytes = b"",
     ) -> Completed:
         """Run argv to its end; a non-zero status is no exception. At the deadline it is killed: LabError."""
-        stdout, stderr = bytearray(), bytearray()
-        deadline = time.monotonic() + timeout
-        process = self._exec(argv, env, stdout.extend, stderr.extend, with_stdin=bool(stdin))
-        try:
-            if stdin:
-                self._feed(process, stdin, deadline)
-            status = process.wait(max(0.0, deadline - time.monotonic()))
-        except BaseException:
-            process.kill()
-            raise
-        return Completed(tuple(argv), status, bytes(stdout), bytes(stderr))
+        return collect(
+            argv, timeout, lambda out, err: self._exec(argv, env, out, err, with_stdin=bool(stdin)),
+            (lambda process, deadline: self._feed(process, stdin, deadline)) if stdin else None,
+        )
 
     def put(self, data: bytes, path: str, *, mode: int = 0o644) -> None:
         """Write a file on the board, whole or not at all. Raises RemoteFileError if the board refuses."""

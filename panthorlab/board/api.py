@@ -7,10 +7,11 @@ that waits takes a deadline in seconds and raises `LabError` naming the last ste
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 from panthorlab.errors import LabError
 from panthorlab.kernel.model import Kernel
@@ -59,6 +60,29 @@ class RemoteProcess(Protocol):
 
     def kill(self) -> None:
         """SIGKILL it; safe when it has ended."""
+
+
+OnBytes = Callable[[bytes], None]
+Process = TypeVar("Process", bound=RemoteProcess)
+
+
+def collect(
+    argv: Sequence[str], timeout: float, start: Callable[[OnBytes, OnBytes], Process],
+    feed: Callable[[Process, float], None] | None,
+) -> Completed:
+    """A command to its end, for `Shell.run`: `start` it with its output going to these two, and `feed` it until a
+    deadline (of the monotonic clock). Whatever goes wrong, it is killed."""
+    stdout, stderr = bytearray(), bytearray()
+    deadline = time.monotonic() + timeout
+    process = start(stdout.extend, stderr.extend)
+    try:
+        if feed is not None:
+            feed(process, deadline)
+        status = process.wait(max(0.0, deadline - time.monotonic()))
+    except BaseException:
+        process.kill()
+        raise
+    return Completed(tuple(argv), status, bytes(stdout), bytes(stderr))
 
 
 class Shell(Protocol):

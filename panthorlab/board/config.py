@@ -6,6 +6,7 @@ The key `type:` decides what kind of board it is and so which model below checks
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -13,8 +14,9 @@ from pydantic import Field, TypeAdapter
 
 from panthorlab.board import yamlfile
 from panthorlab.board.fields import CommandLine, Memory, Seconds, Section, Word
-from panthorlab.board.real.file import RealFile
-from panthorlab.errors import ConfigError
+from panthorlab.board.real.file import AUTO, RealFile
+from panthorlab.errors import ConfigError, UsageError
+from panthorlab.kernel.model import Kernel
 
 
 class Gpu(Section):
@@ -82,6 +84,47 @@ def read_board_file(file: Path) -> BoardFile:
         raise ConfigError(f"unknown board type `{kind}`", file=file, line=mark.line + 1, column=mark.column + 1,
                           hint=yamlfile.close_match(str(kind), list(BOARD_TYPES)) or f"one of: {known}")
     return yamlfile.load(file, BOARD_TYPES[kind], data, places)
+
+
+def check_here(board: str, file: BoardFile) -> None:
+    """Raises UsageError if the file says what such a board is like, and not yet where one is."""
+    if isinstance(file, RealFile) and file.example:
+        raise UsageError(f"the file of board {board} is an example: it does not say where your board is",
+                         hint="copy it to board_configs/ in the current directory, change what is marked EDIT, and "
+                              "take `example` out; docs/rock-5b.md has every step")
+
+
+def check_method(board: str, file: BoardFile, method: str) -> None:
+    """Raises UsageError if `--boot-method method` cannot be had on the board at all."""
+    if method == AUTO:
+        return
+    if not isinstance(file, RealFile):
+        raise UsageError(f"board {board} is emulated: it has no --boot-method {method}", hint="leave it out")
+    if method not in file.boot.methods:
+        raise UsageError(f"board {board} is not set up for --boot-method {method}",
+                         hint=f"its file has `methods: [{', '.join(file.boot.methods)}]`")
+
+
+def check_release(board: str, file: BoardFile, release: str) -> None:
+    """Raises UsageError if a kernel of this release cannot have a GPU on the board: the kernel is not to blame."""
+    since = file.since if isinstance(file, RealFile) else None
+    if since is not None and _numbers(release) < _numbers(since):
+        raise UsageError(
+            f"board {board} needs Linux {since} or newer: the device tree of {release} does not have its GPU",
+            hint="name a newer --base, e.g. debian:VERSION; if your tree has it, take `since` out of the board's file",
+        )
+
+
+def _numbers(release: str) -> tuple[int, ...]:
+    """`6.13.0-rc1` → (6, 13)."""
+    return tuple(int(number) for number in re.findall(r"\d+", release)[:2])
+
+
+def check_kernel(board: str, file: BoardFile, kernel: Kernel) -> None:
+    """Raises UsageError for a kernel that is not for this board."""
+    if kernel.arch != file.arch:
+        raise UsageError(f"board {board} is {file.arch}, the kernel {kernel.title} is {kernel.arch}")
+    check_release(board, file, kernel.release)
 
 
 def board_file_schema() -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from panthorlab import spawn
 from panthorlab.board.agent import AgentShell
 from panthorlab.board.booted import BootedEmulatedBoard, Parts
-from panthorlab.board.config import EmulatedFile
+from panthorlab.board.config import EmulatedFile, check_kernel, check_method
 from panthorlab.board.console import Console
 from panthorlab.board.cpus import CpuLease
 from panthorlab.board.gpu_model import SOCKET, GpuModel, firmware
@@ -25,7 +25,7 @@ from panthorlab.board.kernel_log import kernel_lines
 from panthorlab.board.machine import Wires, machine_facts, qemu_arguments
 from panthorlab.board.qemu import Qemu, find_qemu
 from panthorlab.board.qmp import Monitor
-from panthorlab.errors import BootError, LabError, UsageError
+from panthorlab.errors import BootError, LabError
 from panthorlab.kernel.model import Kernel
 from panthorlab.paths import cache_dir
 
@@ -53,10 +53,8 @@ class EmulatedBoard:
     ) -> BootedEmulatedBoard:
         """See `Board.boot`. `params` also takes `seed` and `trace=on` (a Chrome trace in `log_dir`). Always fresh."""
         del fresh
-        if method != "auto":
-            raise UsageError(f"board {self.name} is emulated: it has no boot method {method}", hint="leave it out")
-        if kernel.arch != self.arch:
-            raise UsageError(f"board {self.name} is {self.arch}, the kernel {kernel.title} is {kernel.arch}")
+        check_method(self.name, self.file, method)
+        check_kernel(self.name, self.file, kernel)
         try:
             log_dir.mkdir(parents=True, exist_ok=True)
             qemu = self._qemu or find_qemu(on_progress)

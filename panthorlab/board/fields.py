@@ -36,7 +36,7 @@ def _command_line(text: str) -> str:
     return text
 
 
-Seconds = Annotated[float, Field(gt=0, le=3600, strict=False)]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.,=+-]*$", max_length=200)]
 Memory = Annotated[str, AfterValidator(_memory)]
 CommandLine = Annotated[str, AfterValidator(_command_line)]

@@ -6,6 +6,7 @@ The files are untrusted: only plain data, no aliases (they can blow a small file
 
 from __future__ import annotations
 
+import datetime
 import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from panthorlab.errors import ConfigError
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 16
+_NO_MAPPING = frozenset({"model_type", "model_attributes_type", "dict_type"})
 _PLAIN = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
 Path_ = tuple[int | str, ...]
 Model = TypeVar("Model", bound=BaseModel)
@@ -57,8 +59,10 @@ def read_yaml(file: Path) -> tuple[dict[str, Any], _Node]:
     except yaml.MarkedYAMLError as error:
         what = " ".join(part for part in (error.context, error.problem) if part)
         raise _at(file, error.problem_mark or error.context_mark, f"not valid YAML: {what}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"not valid YAML: {error or 'nested too deeply'}", file=file) from error
+    except yaml.reader.ReaderError as error:
+        raise _unreadable(file, raw, error) from error
+    except RecursionError as error:
+        raise ConfigError("not valid YAML: nested too deeply", file=file) from error
     if not isinstance(root, yaml.MappingNode):
         raise ConfigError("must be a mapping (`key: value` lines)", file=file, line=1, column=1)
     places = _Node()
@@ -77,6 +81,8 @@ def load(file: Path, model: type[Model], data: dict[str, Any], places: _Node) ->
         found = sorted((_explain(model, detail, places) for detail in details),
                        key=lambda item: (item[0].line, item[0].column) if item[0] else (0, 0))
     mark, message, hint = found[0]
+    if len(found) > 1 and hint:  # under the last of them, it would seem to be about that one
+        message, hint = f"{message} ({hint})", None
     others = [(f"{file}:{m.line + 1}:{m.column + 1}: {text}" if m else text) + (f" ({advice})" if advice else "")
               for m, text, advice in found[1:]]
     raise _at(file, mark, "\n".join([message, *others]), hint)
@@ -104,6 +110,20 @@ def _check_shape(file: Path, raw: bytes) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
             raise _at(file, event.start_mark, "nested too deeply")
+
+
+def _unreadable(file: Path, raw: bytes, error: yaml.reader.ReaderError) -> ConfigError:
+    """Bytes that are no text, or characters that no text file has; the reader tells their place as an offset."""
+    code, encoding = int(error.character), str(error.encoding)
+    if encoding == "unicode":  # it was decoded: an offset into characters
+        wide = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}.get(raw[:2], "utf-8")
+        before = raw.decode(wide, "replace")[:error.position]
+        what, hint = f"character U+{code:04X} is not allowed", "delete it"
+    else:
+        before = raw[:error.position].decode(encoding, "replace")
+        what, hint = f"byte 0x{code:02x} is no {encoding.upper()}", "save the file as UTF-8"
+    line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+    return ConfigError(f"not valid YAML: {what}", file=file, line=line, column=column, hint=hint)
 
 
 def _at(file: Path, mark: _Mark | None, message: str, hint: str | None = None) -> ConfigError:
@@ -135,7 +155,8 @@ def _construct(file: Path, node: yaml.Node, path: Path_, places: _Node) -> Any:
     try:
         return yaml.SafeLoader("").construct_object(node)
     except (yaml.YAMLError, ValueError) as error:
-        raise _at(file, node.start_mark, f"not a plain value: {error}") from error
+        what = error.problem if isinstance(error, yaml.MarkedYAMLError) else error
+        raise _at(file, node.start_mark, f"not a plain value: {what}") from error
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -214,4 +235,9 @@ def _explain(
         choices = str(context.get("expected", ""))
         hint = close_match(str(detail["input"]), choices.replace("'", "").replace(" or ", ", ").split(", "))
     message = detail["msg"].removeprefix("Value error, ")
-    return places.values[known_part], f"`{where}`: {message[:1].lower()}{message[1:]}", hint
+    if detail["type"] in _NO_MAPPING:
+        message = "must be a mapping (`key: value` lines below it)"
+    elif detail["type"] == "string_type" and isinstance(detail["input"], int | float | datetime.date):
+        hint = "write it in quotes"  # what YAML takes for a number, a date, or yes and no
+    told = f"{message[:1].lower()}{message[1:]}"
+    return places.values[known_part], f"`{where}`: {told}" if where else told, hint

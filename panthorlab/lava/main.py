@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import yaml
 
-from panthorlab.board.config import read_board_file
+from panthorlab.board.config import check_kernel, read_board_file
 from panthorlab.board.real.file import RealFile
 from panthorlab.board.registry import find_board_file
 from panthorlab.errors import UsageError
@@ -36,6 +36,7 @@ def main(options: argparse.Namespace) -> int:
                     for item in _workloads(suites))
     with tempfile.TemporaryDirectory(prefix="panthorlab-lava-") as scratch:
         kernel = resolve_kernel(options.kernel, log=Path(scratch) / "build.log")
+        check_kernel(options.board, board, kernel)
         firmware = None if options.firmware is None else (str(board.firmware.path), options.firmware)
         artifacts = collect(kernel, dtb=board.dtb, firmware=firmware)
     folder = options.artifacts.resolve()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from panthorlab.board import lab
-from panthorlab.board.config import BoardFile, board_file_schema, read_board_file
+from panthorlab.board.config import BoardFile, board_file_schema, check_here, read_board_file
 from panthorlab.board.real.file import RealFile
 from panthorlab.board.registry import board_files, find_board_file
 from panthorlab.errors import LabError, PanthorlabError, UsageError
@@ -51,6 +51,8 @@ def _row(name: str, file: Path) -> dict[str, Any]:
 
 def _standing(name: str, described: RealFile) -> dict[str, Any]:
     shown: dict[str, Any] = {"unverified": described.unverified, "methods": described.boot.methods}
+    if described.example:
+        return shown | {"state": "example"}
     try:
         now = lab.standing(name)
     except PanthorlabError as error:
@@ -88,6 +90,7 @@ def _real(name: str) -> tuple[str, RealFile]:
     if not isinstance(described, RealFile):
         raise UsageError(f"board {file.stem} is an emulated one, which is always free and healthy",
                          hint="this command is for real boards: `panthorlab boards` lists them")
+    check_here(file.stem, described)
     return file.stem, described
 
 

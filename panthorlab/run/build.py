@@ -19,7 +19,8 @@ def main(options: argparse.Namespace) -> int:
     output: Path = options.output or Path()
     output.mkdir(parents=True, exist_ok=True)
     log = output / "build.log"
-    fragments = fleet.fragments_of(options.board or [fleet.DEFAULT], options.config)
+    boards = options.board or [fleet.DEFAULT]
+    fragments = fleet.fragments_of(boards, options.config)
     kernels: dict[str, Kernel] = {}
     try:
         if options.patch or options.revert:
@@ -31,10 +32,12 @@ def main(options: argparse.Namespace) -> int:
                 fragments=fragments,
                 progress=progress.step,
             )
+            fleet.check_release(boards, sides.base.version)
             for name, plan in (("before", sides.before), ("after", sides.after)):
                 kernels[name] = build_side(plan, log=log, progress=progress.step)
         else:
             plan = prepare_kernel(options.base, (), fragments=fragments, progress=progress.step)
+            fleet.check_release(boards, plan.base.version)
             kernels["base"] = build_side(plan, log=log, progress=progress.step)
     finally:
         progress.finish()

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from panthorlab.board import lab
+from panthorlab.board import config, lab
 from panthorlab.board.config import BoardFile, read_board_file
 from panthorlab.board.real.file import RealFile
 from panthorlab.board.registry import board_files, board_name, find_board_file, open_board
 from panthorlab.errors import LabError, PanthorlabError, UsageError
 
 DEFAULT: Final = "qemu-g610"
-AUTO: Final = "auto"
 MARGIN: Final = 1.2
 SWITCHING: Final = 120.0
 PROGRAM: Final = 120.0
@@ -61,7 +60,8 @@ def choose(options: argparse.Namespace) -> Chosen:
                          hint="--jobs runs several copies of an emulated board; a real one is only there once")
     described = _described(chosen.boards)
     for board, file in described.items():
-        _check_method(board_name(board), file, options.boot_method)
+        config.check_here(board_name(board), file)
+        config.check_method(board_name(board), file, options.boot_method)
         open_board(board)
         if isinstance(file, RealFile) and (sick := lab.standing(board_name(board)).quarantine):
             raise lab.QuarantinedError(f"board {board_name(board)} is quarantined: {sick}",
@@ -82,7 +82,7 @@ def _lasting(board: str) -> str:
 
 
 def _tagged(tag: str) -> Chosen:
-    free, busy, notes = [], [], []
+    free, busy, examples, notes = [], [], [], []
     for name, file in sorted(board_files().items()):
         try:
             described = read_board_file(file)
@@ -91,13 +91,18 @@ def _tagged(tag: str) -> Chosen:
             continue
         if tag not in described.tags:
             continue
+        if isinstance(described, RealFile) and described.example:
+            examples.append(name)
+            continue
         now = lab.standing(name) if isinstance(described, RealFile) else None
         if now is None or now.state is lab.State.FREE:
             free.append(name)
         else:
             busy.append(f"board {name} is left out: {now.state} {now.why}")
     if not free and not busy:
-        raise UsageError(f"no board has the tag `{tag}`", hint="`panthorlab boards --json` lists boards and their tags")
+        only = f"; only examples have, whose files say no place: {', '.join(examples)}" if examples else ""
+        raise UsageError(f"no board has the tag `{tag}`{only}",
+                         hint="`panthorlab boards --json` lists boards and their tags")
     if not free:
         raise LabError(f"no board with the tag `{tag}` is free: {'; '.join(busy)}",
                        hint="--board NAME waits for one that is leased")
@@ -115,14 +120,10 @@ def _described(boards: Sequence[str]) -> dict[str, BoardFile]:
     return described
 
 
-def _check_method(name: str, file: BoardFile, method: str) -> None:
-    if method == AUTO:
-        return
-    if not isinstance(file, RealFile):
-        raise UsageError(f"board {name} is emulated: it has no --boot-method {method}", hint="leave it out")
-    if method not in file.boot.methods:
-        raise UsageError(f"board {name} is not set up for --boot-method {method}",
-                         hint=f"its file has `methods: [{', '.join(file.boot.methods)}]`")
+def check_release(boards: Sequence[str], release: str) -> None:
+    """Before anything is built. Raises UsageError if one of the boards can do nothing with a kernel so old."""
+    for board, file in _described(boards).items():
+        config.check_release(board_name(board), file, release)
 
 
 def boards_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
@@ -180,9 +181,11 @@ def leased(
                                        hint=f"mend it, then `panthorlab boards release {name}`")
 
     with lab.lease(name, run_dir, wait=wait, on_note=on_note, stop=stop) as held, ExitStack() as place:
-        if file.labgrid is not None:
-            from panthorlab.board.lab.labgrid import acquire
+        from panthorlab.board.lab.labgrid import acquire, release_stale
 
+        if file.labgrid is None:  # what a run that was killed still holds goes back, whichever board comes next
+            release_stale(lab.lab_dir(), on_note)
+        else:
             place.enter_context(acquire(file.labgrid, owner=f"panthorlab-{name}", lab_dir=lab.lab_dir(), timeout=wait,
                                         progress=on_note, stop=stop))
         yield check

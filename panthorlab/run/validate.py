@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from panthorlab.board.real.file import AUTO
 from panthorlab.board.registry import find_board_file
 from panthorlab.errors import BuildError, LabError, PanthorlabError, UsageError
 from panthorlab.kernel.job import build_side, cannot_differ, prepare_sides
@@ -168,7 +169,7 @@ class _Validation:
                 iterations=options["iterations"],
                 seed=options["seed"],
                 params=parse_params(options["param"]),
-                boot_method=options.get("boot_method", fleet.AUTO),
+                boot_method=options.get("boot_method", AUTO),
                 fresh=slot.fresh,
             )
 
@@ -202,6 +203,8 @@ class _Validation:
             self._progress.line("note   a kernel of this run is no longer in the store")
         if options["before"] is not None:
             kernels = {Side.BEFORE: self._resolve(options["before"]), Side.AFTER: self._resolve(options["after"])}
+            for kernel in kernels.values():
+                fleet.check_release(fleet.boards_of(options), kernel.release)
             if options["swap"]:
                 kernels = {Side.BEFORE: kernels[Side.AFTER], Side.AFTER: kernels[Side.BEFORE]}
             self._note_identical(kernels, None)
@@ -216,6 +219,7 @@ class _Validation:
                 fragments=fleet.fragments_of(fleet.boards_of(options), options["config"]),
                 progress=self._progress.step,
             )
+        fleet.check_release(fleet.boards_of(options), sides.base.version)
         self._record_sources(sides)
         built = self._build(sides)
         if built is not None:

@@ -9,13 +9,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+from panthorlab.board.config import check_kernel, check_method
 from panthorlab.board.gpu_events import GpuEvents
 from panthorlab.board.identity import read_identity
 from panthorlab.board.real.blame import Cause, read_boot_id, settle, told_by_console
 from panthorlab.board.real.booted import BootedRealBoard
 from panthorlab.board.real.command_line import command_line, mark, marked
 from panthorlab.board.real.file import RealFile
-from panthorlab.board.real.methods.choice import SWAP, Chosen, check_method, choose
+from panthorlab.board.real.methods.choice import SWAP, Chosen, choose
 from panthorlab.board.real.methods.kexec import check_quiet
 from panthorlab.board.real.methods.module_swap import exchange
 from panthorlab.board.real.panthor_driver import PanthorDriver
@@ -23,7 +24,7 @@ from panthorlab.board.real.parts import Booting, NoServerError, RefusedError, Ri
 from panthorlab.board.real.recovery import State, forget_crashes, mark_memory
 from panthorlab.board.real.rig import open_rig
 from panthorlab.board.real.watch import Watch
-from panthorlab.board.real.workdir import overlay_files, programs, require_firmware
+from panthorlab.board.real.workdir import finds_firmware, overlay_files, programs, require_firmware
 from panthorlab.errors import BootError, EvidenceError, LabError, PanthorlabError, UsageError
 from panthorlab.kernel.model import Kernel
 
@@ -51,7 +52,7 @@ class RealBoard:
     ) -> BootedRealBoard:
         """See `Board.boot`. `log_dir` is in the run's directory, by which other users are told who has the board."""
         self._check(kernel, params or {})
-        check_method(method, self.file, self.name)
+        check_method(self.name, self.file, method)
         files = overlay_files(overlay) if overlay is not None else {}
         log_dir.mkdir(parents=True, exist_ok=True)
         with ExitStack() as held:
@@ -69,8 +70,11 @@ class RealBoard:
         return board
 
     def _check(self, kernel: Kernel, params: Mapping[str, str]) -> None:
-        if kernel.arch != self.arch:
-            raise UsageError(f"board {self.name} is {self.arch}, the kernel {kernel.title} is {kernel.arch}")
+        check_kernel(self.name, self.file, kernel)
+        if self.file.emulated_gpu is None and not finds_firmware(kernel):
+            raise UsageError(f"panthor is built into {kernel.title}: on board {self.name} it would look for its "
+                             "firmware before there is a root file system",
+                             hint="build with `--config panthor-module`, or the firmware in (CONFIG_EXTRA_FIRMWARE)")
         foreign = sorted(set(params) - _OWN_PARAMS)
         if foreign:
             raise UsageError(f"board {self.name} is a real one: it has no parameter `gpu.{foreign[0]}`",

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Final, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -21,6 +21,8 @@ from panthorlab.board.fields import (
 from panthorlab.board.power.file import PowerSection
 
 Method: TypeAlias = Literal["uboot-tftp", "extlinux", "kexec", "module-swap"]
+AUTO: Final = "auto"
+"""Instead of a method: the board's file decides."""
 Speed = Annotated[int, Field(ge=1200, le=4_000_000, description="baud; RK3588 boards: 1500000")]
 
 
@@ -106,7 +108,7 @@ class Extlinux(Section):
     fallback: Literal["bootcount", "watchdog", "none"] = Field(
         description="what brings the known-good kernel back: U-Boot's bootcount/altbootcmd, a watchdog outside the "
         "kernel, or nothing; with `none` untrusted kernels are refused")
-    arm: list[Word | str] = Field(
+    arm: list[str] = Field(
         ["fw_setenv", "upgrade_available", "1"], min_length=1,
         description="run on the board to have the next boot, and only that, take the trial entry")
 
@@ -175,7 +177,7 @@ class RealTimeLimits(Section):
     ssh: Seconds = Field(120, description="→ SSH answers")
     probe: Seconds = Field(30, description="→ panthor has made its render node")
     answer: Seconds = Field(20, description="a running board answers a ping")
-    slowness: Annotated[float, Field(ge=1, le=100, strict=False)] = Field(
+    slowness: Annotated[float, Field(ge=1, le=100)] = Field(
         1, description="how much slower than the emulated board programs run; stretches the deadlines of workloads")
 
 
@@ -199,11 +201,14 @@ class RealFile(Section):
     type: Literal["real"]
     description: str = ""
     unverified: bool = Field(False, description="written from documentation; nobody of the project has seen it work")
+    example: bool = Field(False, description="no such board is here: edit what is marked EDIT, then take this out")
     arch: Literal["arm64"] = Field("arm64", description="kernel ARCH")
     tags: list[Word] = Field([], description="words by which `--tag` finds it")
     kernel_configs: list[Word] = Field(["rk3588"], description="fragments of kernel_configs/ a kernel for it needs")
     dtb: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]+\.dtb$")] | None = Field(
         None, description="e.g. rockchip/rk3588-rock-5b.dtb")
+    since: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+$")] | None = Field(
+        None, description="first Linux whose `dtb` has the GPU enabled, e.g. \"6.13\" (in quotes); older are refused")
     known_good: str | None = Field(
         None, description="release of the kernel the board boots by itself (`uname -r`), if it must be this one")
     console: ConsoleSection | None = None

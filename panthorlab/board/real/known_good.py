@@ -50,7 +50,7 @@ def await_known_good(rig: Rig) -> SecureShell:
     if why_not is not None:
         shell.close()
         raise LabError(f"board {rig.name} does not come back to its known-good system: {why_not}",
-                       hint="what does it boot by itself? see docs/lab-operator.md, known-good kernel")
+                       hint="what does it boot by itself? see docs/rock-5b.md, step 3")
     rig.progress("known-good kernel")
     return shell
 

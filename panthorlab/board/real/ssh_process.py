@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import paramiko
 
+from panthorlab.board.api import OnBytes
 from panthorlab.board.real import ssh_command
 from panthorlab.board.real.ssh_command import Preamble
 from panthorlab.board.real.ssh_wire import Login
@@ -27,7 +28,6 @@ START_TIMEOUT: Final = 30.0
 WINDOW: Final = 4 << 20
 """Bytes of output that wait for a slow callback; then the command is held back."""
 _PACKET: Final = 1 << 17
-OnBytes = Callable[[bytes], None]
 
 
 class _Wake(threading.Event):

@@ -16,9 +16,9 @@ from typing import Final
 
 import paramiko
 
-from panthorlab.board.api import Completed
+from panthorlab.board.api import Completed, OnBytes, collect
 from panthorlab.board.real import remote_files, ssh_command
-from panthorlab.board.real.ssh_process import START_TIMEOUT, WINDOW, OnBytes, SshProcess
+from panthorlab.board.real.ssh_process import START_TIMEOUT, WINDOW, SshProcess
 from panthorlab.board.real.ssh_wire import Login, UnpinnedKeyError, what_happened
 from panthorlab.errors import LabError, PanthorlabError
 
@@ -73,17 +73,11 @@ class SshShell:
         self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None, stdin: bytes = b"",
     ) -> Completed:
         """Run argv to its end; a non-zero status is no exception. At the deadline it is killed: LabError."""
-        stdout, stderr = bytearray(), bytearray()
-        deadline = time.monotonic() + timeout
-        process = self._start(argv, env, (stdout.extend, stderr.extend), with_stdin=bool(stdin), timeout=timeout)
-        try:
-            if stdin:
-                self._feed(process, stdin, deadline)
-            status = process.wait(max(0.0, deadline - time.monotonic()))
-        except BaseException:
-            process.kill()
-            raise
-        return Completed(tuple(argv), status, bytes(stdout), bytes(stderr))
+        return collect(
+            argv, timeout,
+            lambda out, err: self._start(argv, env, (out, err), with_stdin=bool(stdin), timeout=timeout),
+            (lambda process, deadline: self._feed(process, stdin, deadline)) if stdin else None,
+        )
 
     def put(self, data: bytes, path: str, *, mode: int = 0o644) -> None:
         """Write a file on the board, whole or not at all; in place below /proc and /sys. Raises RemoteFileError."""

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from panthorlab.board.api import RemoteFileError
+from panthorlab.board.modules import PANTHOR
 from panthorlab.board.real.file import Firmware
 from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel.model import Kernel
@@ -41,6 +43,14 @@ def overlay_files(overlay: Path) -> dict[Path, str]:
         if path.is_file():
             found[path] = f"/{path.relative_to(overlay)}"
     return found
+
+
+def finds_firmware(kernel: Kernel) -> bool:
+    """Whether panthor can load its firmware: as a module from the root file system, or both built in."""
+    if PANTHOR in kernel.modules:
+        return True
+    config = (kernel.path / "config").read_text("utf-8", "replace")
+    return re.search(r'^CONFIG_EXTRA_FIRMWARE=".*mali_csffw\.bin', config, re.MULTILINE) is not None
 
 
 def require_firmware(shell: Files, section: Firmware) -> None:

@@ -213,6 +213,16 @@ def test_a_fresh_boot_keeps_its_log_and_a_right_module(wanted: Kernel) -> None:
     assert [words.split()[0] for words in board.ran] == ["insmod", "insmod", "wait", "bound"]
 
 
+def test_a_driver_that_is_built_in_came_with_the_boot(make: Callable[..., Kernel]) -> None:
+    kernel = make("builtin", modules={})
+    for file in kernel.modules_dir.iterdir():
+        file.unlink()
+    board = Board()
+    board.loaded = {}
+    swap(board, kernel, fresh=True)
+    assert [words.split()[0] for words in board.ran] == ["wait", "bound"]
+
+
 @pytest.mark.parametrize(("faults", "reason"), [
     ({"held": "712 gnome shell /dev/dri/card0\n"}, r"held open by gnome shell \(pid 712, /dev/dri/card0\)"),
     ({"unbind": "hang"}, "could not be unbound from fb000000.gpu within 30 s"),

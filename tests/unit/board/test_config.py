@@ -49,7 +49,11 @@ def write(folder: Path, text: str) -> Path:
     ("type: emulated\n\tx: 1\n", "2:1", "not valid YAML", None),
     ("type: emulated\nmachine: !!python/object:os.system {}\n", "2:10", "not a plain value", None),
     ("type: emulated\ndescription: !!timestamp 2001-99-99\n", "2:14", "not a plain value", None),
+    ("type: emulated\ndescription: !mine x\n", "2:14", "not a plain value: could not determine a constructor", None),
     ("type: emulated\ntags: x\n", "2:7", "`tags`", None),
+    ("type: emulated\nboot: quiet\n", "2:7", "`boot`: must be a mapping", None),
+    ("type: emulated\ntags: [a, 5]\n", "2:11", "`tags.1`: input should be a valid string", "write it in quotes"),
+    ("type: emulated\ntime_limits: {boot: true}\n", "2:21", "`time_limits.boot`: input should be a valid number", None),
 ])
 def test_errors(tmp_path: Path, text: str, place: str, message: str, hint: str | None) -> None:
     file = write(tmp_path, text)
@@ -60,6 +64,20 @@ def test_errors(tmp_path: Path, text: str, place: str, message: str, hint: str |
     if hint:
         assert caught.value.hint is not None
         assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(("content", "place", "message"), [
+    (b"type: emulated\ndescription: caf\xc3\xa9 caf\xe9\n", "2:22", "byte 0xe9 is no UTF-8"),
+    (b"type: emulated\n# \x07\n", "2:3", "character U+0007 is not allowed"),
+    ("type: emulated\n# é\0\n".encode(), "2:4", "character U+0000 is not allowed"),
+    ("type: emulated\n# é\0\n".encode("utf-16"), "2:4", "character U+0000 is not allowed"),
+])
+def test_what_is_no_text_is_told_with_its_place(tmp_path: Path, content: bytes, place: str, message: str) -> None:
+    file = tmp_path / "b.yaml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        read_board_file(file)
+    assert str(caught.value) == f"{file}:{place}: not valid YAML: {message}"
 
 
 REAL = """\
@@ -101,7 +119,12 @@ def test_a_small_real_board(tmp_path: Path) -> None:
     ("[kexec]", "[kexek]", "10:13", "`boot.methods.0`", "did you mean `kexec`?"),
     ("[kexec]", "[uboot-tftp]", "10:3", "method uboot-tftp needs the section `uboot`", None),
     ("ssh: {host: rock}", "ssh: {hots: rock}", "8:7", "unknown key `ssh.hots`", "did you mean `host`?"),
-    ("ssh: {host: rock}\n", "", "1:1", "these sections are needed: ssh", None),
+    ("ssh: {host: rock}\n", "", "1:1", ":1:1: without a labgrid place, these sections are needed: ssh", None),
+    ("ssh: {host: rock}", "ssh: root@rock", "8:6", "`ssh`: must be a mapping", None),
+    ("driver: tasmota\n  host: plug", "off", "6:3", "`power`: must be a mapping", None),
+    ("type: real\n", "type: real\nknown_good: 6.12\n", "2:13", "`known_good`", "write it in quotes"),
+    ("[kexec]", "[kexec]\n  extlinux: {fallback: none, arm: [a, 1]}", "11:39", "`boot.extlinux.arm.1`: input should be",
+     "write it in quotes"),
 ])
 def test_errors_of_real_boards(
     tmp_path: Path, line: str, instead: str, place: str, message: str, hint: str | None,
@@ -122,6 +145,16 @@ def test_all_errors_are_named_in_order(tmp_path: Path) -> None:
         read_board_file(file)
     lines = str(caught.value).splitlines()
     assert [line.removeprefix(f"{file}:").split(": ")[0] for line in lines] == ["2:19", "4:10", "5:1"]
+
+
+def test_each_error_keeps_its_own_suggestion(tmp_path: Path) -> None:
+    file = write(tmp_path, "type: emulated\nboot: {log_levl: 1}\nmachin: {}\n")
+    with pytest.raises(ConfigError) as caught:
+        read_board_file(file)
+    first, second = str(caught.value).splitlines()
+    assert first.endswith("`boot.log_levl` (did you mean `log_level`?)")
+    assert second.endswith("`machin` (did you mean `machine`?)")
+    assert caught.value.hint is None
 
 
 def test_unreadable_and_too_large(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -145,3 +146,12 @@ def test_train_takes_the_board_files_number_of_boots_and_quarantines_what_fails(
     assert "no SSH" in str(lab.standing("bench").quarantine)
     assert run("train", "bench")[0] == 0
     assert lab.standing("bench").quarantine is None
+
+
+def test_examples_are_listed_as_what_they_are(run: Run, folder: Path) -> None:
+    (folder / "model.yaml").write_text(REAL + "example: true\n")
+    _, out, _ = run()
+    assert re.search(r"^model +example +real", out, re.MULTILINE)
+    status, _, err = run("train", "model")
+    assert status == 2
+    assert "the file of board model is an example" in err

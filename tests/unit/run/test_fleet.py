@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,18 @@ def test_tag_takes_what_is_free_and_says_what_is_not(folder: Path) -> None:
     assert fleet.lanes(settings) == [Lane("a", 0.0)], "nobody waits for boards that were found by a tag"
 
 
+def test_a_file_that_is_an_example_is_no_board(folder: Path) -> None:
+    (folder / "b.yaml").write_text(REAL.format(config="bench", tag="") + "example: true\n")
+    assert fleet.choose(options(tag="bench")).boards == ("a", "c")
+    with pytest.raises(UsageError, match="the file of board b is an example") as caught:
+        fleet.choose(options("b"))
+    assert "EDIT" in str(caught.value.hint)
+    (folder / "only.yaml").write_text(REAL.format(config="bench", tag="-only") + "example: true\n")
+    with pytest.raises(UsageError, match=r"no board has the tag `bench-only`; only examples have, .*: only"):
+        fleet.choose(options(tag="bench-only"))
+    assert fleet.fragments_of(["only"], []) == ("panthor", "bench"), "kernels can be built for it"
+
+
 def test_tag_without_a_free_board_is_the_labs_fault_and_an_unknown_one_the_users() -> None:
     lab.quarantine("odd", "broken")
     with pytest.raises(LabError, match="no board with the tag `benchx` is free: board odd is left out: quarantined"):
@@ -91,6 +104,16 @@ def test_tag_without_a_free_board_is_the_labs_fault_and_an_unknown_one_the_users
 def test_what_cannot_be_is_said_before_anything_is_built(arguments: argparse.Namespace, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         fleet.choose(arguments)
+
+
+def test_kernels_that_are_too_old_for_a_board(folder: Path) -> None:
+    fleet.check_release(["a"], "6.10.0")
+    (folder / "b.yaml").write_text(REAL.format(config="bench", tag="") + 'since: "6.13"\n')
+    for release in ("6.13", "6.13.0-rc1", "6.18.5", "7.0-rc3", "10.1.2+"):
+        fleet.check_release(["a", "b"], release)
+    for release in ("6.12.117", "6.9", "5.19.17"):
+        with pytest.raises(UsageError, match=r"board b needs Linux 6\.13 or newer: the device tree of " + release):
+            fleet.check_release(["a", "b"], release)
 
 
 def test_board_that_was_named_is_refused_if_quarantined_and_its_file_checked(folder: Path) -> None:
@@ -117,3 +140,18 @@ def test_fragments_are_those_of_the_boards() -> None:
     assert fleet.fragments_of(["a", "b"], ["kasan"]) == ("panthor", "bench", "kasan")
     with pytest.raises(UsageError, match="these differ"):
         fleet.fragments_of(["a", "odd"], [])
+
+
+def test_a_run_gives_back_what_a_killed_one_holds_in_labgrid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also a run that wants no labgrid place itself: another person may be waiting for that one."""
+    client, called = tmp_path / "labgrid-client", tmp_path / "called"
+    client.write_text(f'#!/bin/sh\necho "$LG_USERNAME: $*" >>{called}\n')
+    client.chmod(0o755)
+    monkeypatch.setenv("PANTHORLAB_LABGRID", str(client))
+    record = lab.lab_dir() / "0123456789abcdef.labgrid"
+    record.write_text(json.dumps({"place": "shelf", "pid": 7, "coordinator": "h:1", "host": "h", "user": "me+x+1"}))
+    notes: list[str] = []
+    with fleet.leased("a", tmp_path, wait=0, on_note=notes.append):
+        assert not record.exists()
+    assert called.read_text() == "me+x+1: -x h:1 -p shelf release-from h/me+x+1\n"
+    assert notes == ["labgrid: released place shelf, which a controller that died (process 7) still held"]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from panthorlab.board.real.file import RealFile
+from panthorlab.board.real.file import AUTO
 from panthorlab.board.real.methods.extlinux import ExtlinuxTrial
 from panthorlab.board.real.methods.kexec import Kexec
 from panthorlab.board.real.methods.module_swap import ModuleSwap
@@ -15,7 +15,6 @@ from panthorlab.board.real.methods.uboot_tftp import UBootTftp
 from panthorlab.board.real.parts import Booting, BootMethod, Rig
 from panthorlab.errors import UsageError
 
-AUTO: Final = "auto"
 SWAP: Final = ModuleSwap.name
 METHODS: Final[Mapping[str, Callable[[], BootMethod]]] = {
     UBootTftp.name: UBootTftp, ExtlinuxTrial.name: ExtlinuxTrial, Kexec.name: Kexec, SWAP: ModuleSwap,
@@ -30,20 +29,12 @@ class Chosen:
     note: str = ""
 
 
-def check_method(name: str, file: RealFile, board: str) -> None:
-    """Raises UsageError if `--boot-method name` cannot be had on the board at all."""
-    if name != AUTO and name not in file.boot.methods:
-        raise UsageError(f"board {board} has no boot method `{name}`",
-                         hint=f"its board file offers: {', '.join(file.boot.methods)}")
-
-
 def choose(rig: Rig, booting: Booting, *, method: str) -> Chosen:
-    """The method for this boot. Raises UsageError if none will do.
+    """The method for this boot; `method` is `auto` or one of the board's. Raises UsageError if none will do.
 
     A module swap needs a kernel that runs already, so a fresh boot takes the first other method; so does a kernel to
     which more has changed than the module, and one that the module swap refuses for what it finds on the board.
     """
-    check_method(method, rig.file, rig.name)
     offered = [name for name in rig.file.boot.methods if name != SWAP]
     names = offered if method in (AUTO, SWAP) else [method]
     note = ""

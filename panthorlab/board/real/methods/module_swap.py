@@ -88,17 +88,17 @@ def exchange(driver: PanthorDriver, kernel: Kernel, *, fresh: bool, shim: bool) 
     """From whatever panthor is loaded to that of `kernel`, probed, in a log of its own.
 
     `fresh`: this is the first load of the boot. A right module that is loaded already may then stay, and the log of the
-    boot is its log, unless there was another module before it.
+    boot is its log, unless there was another module before it. A panthor that is built in came with the boot.
     """
-    shell = driver.shell
-    present = read_identity(shell, [PANTHOR]).get(PANTHOR)
-    stays = fresh and present == kernel.modules[PANTHOR]
+    wanted = kernel.modules.get(PANTHOR)
+    present = read_identity(driver.shell, [PANTHOR]).get(PANTHOR)
+    stays = fresh and present == wanted
     if present is not None and not stays:
         driver.unload()
-        if reason := splat(shell):
+        if reason := splat(driver.shell):
             raise LabError(f"unloading panthor hurt the running kernel: {reason}", hint="boot it anew")
-    if not (fresh and (stays or present is None)):
-        driver.mark(kernel.modules[PANTHOR])
+    if wanted is not None and not (fresh and (stays or present is None)):
+        driver.mark(wanted)
     driver.load(kernel, shim=shim)
     driver.wait_probed()
 

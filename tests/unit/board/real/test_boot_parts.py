@@ -7,6 +7,7 @@ import hashlib
 import re
 import socket
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.board.api import RemoteFileError
+from panthorlab.board.real.board import RealBoard
 from panthorlab.board.real.command_line import command_line, mark, marked
 from panthorlab.board.real.file import Extlinux, Firmware, RealFile, RealTimeLimits, Tftp, UBoot
 from panthorlab.board.real.methods.device_tree import device_tree
 from panthorlab.board.real.methods.extlinux import trial_config
 from panthorlab.board.real.tftp import staged
 from panthorlab.board.real.uboot import UBootShell, pack, quote
-from panthorlab.board.real.workdir import overlay_files, require_firmware
+from panthorlab.board.real.workdir import finds_firmware, overlay_files, require_firmware
 from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel.model import Kernel
 
@@ -32,8 +34,35 @@ FILE = RealFile.model_validate({
 })
 
 
+def real_board(**keys: object) -> RealBoard:
+    return RealBoard("rock", FILE.model_copy(update=keys))
+
+
 def kernel(path: Path) -> Kernel:
     return Kernel(key="0123456789abcdef" * 4, path=path, arch="arm64", release="6.12.1", build_id="aa", title="t")
+
+
+def test_kernels_that_the_board_can_do_nothing_with(tmp_path: Path) -> None:
+    """Said before the board is leased, and not held against the kernel."""
+    module = replace(kernel(tmp_path), modules={"panthor": "aa"})
+    for board, refused, said in (
+        (real_board(since="6.13"), module, "needs Linux 6.13 or newer: the device tree of 6.12.1 does not have its"),
+        (real_board(), replace(module, arch="riscv"), "board rock is arm64, the kernel t is riscv"),
+        (real_board(), kernel(tmp_path), "panthor is built into t: on board rock it would look for its firmware"),
+    ):
+        (tmp_path / "config").write_text("CONFIG_DRM_PANTHOR=y\n")
+        with pytest.raises(UsageError, match=said):
+            board.boot(refused, log_dir=tmp_path / "log")
+    assert not (tmp_path / "log").exists()
+
+
+@pytest.mark.parametrize(("line", "finds"), [
+    ("", False), ('CONFIG_EXTRA_FIRMWARE=""', False),
+    ('CONFIG_EXTRA_FIRMWARE="a.fw arm/mali/arch10.8/mali_csffw.bin"', True),
+])
+def test_firmware_of_a_driver_that_is_built_in(tmp_path: Path, line: str, finds: bool) -> None:
+    (tmp_path / "config").write_text(f"CONFIG_DRM_PANTHOR=y\n{line}\n")
+    assert finds_firmware(kernel(tmp_path)) is finds
 
 
 WORDS = st.lists(st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=1, max_size=30), max_size=40)
