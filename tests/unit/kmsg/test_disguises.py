@@ -91,6 +91,7 @@ def journal_json() -> bytes:
 PLAIN = per_line(STAMP.__add__)
 LOGS = {name: per_line(prefix.__add__) for name, prefix in PREFIXES.items()} | {
     "LAVA": per_line(lava),
+    "LAVA, YAML escapes": per_line(lava).replace(b"trace:", rb"trace:\_").replace(b"number", rb"n\xba \e[0m"),
     "docker json-file": per_line(docker),
     "journal json": journal_json(),
     "no-break spaces": PLAIN.replace(b" ", b"\xc2\xa0"),
