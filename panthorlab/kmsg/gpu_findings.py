@@ -27,6 +27,8 @@ class Event:
     headless: bool = False
     """Only the pid record of 7.3 has come so far."""
     age: int = 0
+    doubtful: bool = False
+    """Only its head has come, and that may be a command or prose that quotes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,16 @@ def gpu_fault(found: re.Match[str], message: str, record: LogRecord, prefixed: P
         line=record.line, driver=prefixed.driver, device=prefixed.device, timestamp=record.timestamp, seq=record.seq,
         raw_status=raw, exception_type=code, exception=found["exception"], va=found["va"],
         address_space=int(found["as"]) if found["as"] else None,
+    )  # fmt: skip
+
+
+def fault_of_nobody(found: re.Match[str], message: str, record: LogRecord, prefixed: Prefixed) -> Finding:
+    """kbase's line for a fault in an address space that no context has; it has no status and no further lines."""
+    kind = Kind.MMU_FAULT if found["what"] == "Page fault" else Kind.GPU_FAULT
+    return Finding(
+        kind=kind, signature=_signature(kind, prefixed.driver, "no-context"), text=message.strip(), line=record.line,
+        driver=prefixed.driver, device=prefixed.device, timestamp=record.timestamp, seq=record.seq,
+        address_space=int(found["as"]), va=found["va"],
     )  # fmt: skip
 
 

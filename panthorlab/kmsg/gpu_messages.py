@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from panthorlab.kmsg.gpu_findings import Event, Prefixed, finish, gpu_fault, single_message
+from panthorlab.kmsg.gpu_findings import Event, Prefixed, fault_of_nobody, finish, gpu_fault, single_message
 from panthorlab.kmsg.model import Finding
 from panthorlab.kmsg.patterns import DRIVERS, MESSAGES, Kind
 from panthorlab.kmsg.records import LogRecord
@@ -28,6 +28,11 @@ _DRM_PREFIX = re.compile(rf"\[drm:\w+ \[(?P<driver>{_NAMES})\]\] (?P<error>\*ERR
 
 _ANY_DRIVER = re.compile(r"(?P<driver>[a-z][\w-]{1,31}) (?P<device>\S{0,64}): (?:\[drm\S*\] )?(?:\*ERROR\* )?$")
 _PAGE_FAULT = re.compile(r"Unhandled Page fault in AS(?P<as>\d+) at VA:? ?(?P<va>0x[0-9A-Fa-f]+)?")
+_FIRMWARE_FAULT = re.compile(r"Unexpected Page fault in firmware address space at VA (?P<va>0x[0-9A-Fa-f]+)")
+_FIRMWARE_AS = "0"
+_FAULT_OF_NOBODY = re.compile(
+    r"(?P<what>Page fault|Bus error) in AS(?P<as>\d+) at (?:[VP]A[ =])?(?P<va>0x[0-9A-Fa-f]+)"
+)
 _PAGE_FAULT_BEGUN = re.compile(
     r"Unhandled Page(?: fault(?: in(?: AS\d+(?: at(?: VA)?)?)?)?)?$|Unhandled Page fault in AS\d+"
 )
@@ -92,14 +97,14 @@ class GpuAssembler:
 
     def close(self) -> list[Finding]:
         for event in self._open:
-            self._done.append(finish(event))
+            self._finish(event)
         self._open.clear()
         done, self._done = self._done, []
         return done
 
     def _take(self, text: str, record: LogRecord, prefixed: Prefixed | None) -> bool:
         message = prefixed.message if prefixed else text
-        if self._open and self._continue(message, prefixed):
+        if self._open and not _PAGE_FAULT.search(message) and self._continue(message, prefixed):
             return True
         if self._begin(message, record, prefixed):
             return True
@@ -174,6 +179,7 @@ class GpuAssembler:
         event = Event(None, record, driver, device, [message.strip()])
         if found := _PAGE_FAULT.search(message):
             event.kind = Kind.MMU_FAULT
+            event.doubtful = record.bare and bool(message[: found.start()].strip())
             if not prefixed and (unknown := _ANY_DRIVER.search(message, max(0, found.start() - 160), found.start())):
                 event.driver, event.device = unknown["driver"], unknown["device"] or None
             event.fields["as"] = found["as"]
@@ -185,6 +191,9 @@ class GpuAssembler:
         elif prefixed and (found := _PAGE_FAULT_BEGUN.search(message)):
             event.kind = Kind.MMU_FAULT
             event.begun = message[found.start() :].strip()
+        elif prefixed and (found := _FIRMWARE_FAULT.match(message)):
+            event.kind = Kind.MMU_FAULT
+            event.fields |= {"as": _FIRMWARE_AS, "va": found["va"]}
         elif prefixed and (found := _BUS_FAULT.match(message)):
             event.kind = Kind.GPU_FAULT
             event.fields |= {"as": found["as"], "va": found["va"]}
@@ -197,20 +206,28 @@ class GpuAssembler:
             if found["pid"]:
                 event.fields["pid"] = found["pid"]
         elif (found := _CS_FIELD.search(message)) and found["what"] == "TYPE":
+            event.doubtful = record.bare and bool(message[: found.start()].strip())
             event.lines.clear()
             self._cs_line(event, message, prefixed)
         else:
             return False
         self._open.append(event)
         if len(self._open) > MAX_OPEN:
-            self._done.append(finish(self._open.pop(0)))
+            self._finish(self._open.pop(0))
         return True
+
+    def _finish(self, event: Event) -> None:
+        if len(event.lines) > 1 or not event.doubtful:
+            self._done.append(finish(event))
 
     def _single(self, message: str, record: LogRecord, prefixed: Prefixed | None) -> bool:
         if prefixed is None:
             return False
         if found := _GPU_FAULT.match(message):
             self._done.append(gpu_fault(found, message, record, prefixed))
+            return True
+        if found := _FAULT_OF_NOBODY.match(message):
+            self._done.append(fault_of_nobody(found, message, record, prefixed))
             return True
         for row in MESSAGES:
             if found := row.pattern.match(message):
@@ -228,7 +245,7 @@ class GpuAssembler:
         for event in list(self._open):
             if _is_whole(event) or event.age > PATIENCE:
                 self._open.remove(event)
-                self._done.append(finish(event))
+                self._finish(event)
             else:
                 event.age += 1
 

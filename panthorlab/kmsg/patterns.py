@@ -68,14 +68,19 @@ MESSAGES: tuple[Message, ...] = (
     ),
     *_rows(
         Kind.JOB_TIMEOUT,
-        ("job-timeout", r"job timeout(?:: pid=(?P<pid>-?\d+), comm=(?P<comm>.*), seqno=\d+)?"),
+        ("job-timeout", r"job timeout(?=: ?$|: pid=|\s*$)(?:: pid=(?P<pid>-?\d+), comm=(?P<comm>.*), seqno=\d+)?"),
         ("progress-timeout", r"CSG slot \d+ progress timeout"),
         ("sched-timeout", r"gpu sched timeout, js="),
         ("progress-timeout", r"(?:\[\d+\] )?Iterator PROGRESS_TIMER timeout notification"),
         ("job-too-long", r"JS: Job (?:Hard-Stopped|has been on the GPU for too long)"),
         ("soft-stop", r"Soft-stop failed"),
     ),
-    *_rows(Kind.CS_FAULT, ("job-fault", r"js fault, js=\d+, status=(?P<exception>\w+)")),
+    *_rows(
+        Kind.CS_FAULT,
+        ("job-fault", r"js fault, js=\d+, status=(?P<exception>\w+)"),
+        ("job-fault", r"error detected from slot \d+, job status 0x[0-9a-f]+ \((?P<exception>[^)]*)\)"),
+        ("job-fault", r"t6xx: GPU fault 0x[0-9a-f]+ from job slot \d+"),
+    ),
     *_rows(
         Kind.GPU_RESET,
         ("dead-after-reset", r"Failed to boot MCU after reset, making device unusable"),
@@ -87,12 +92,13 @@ MESSAGES: tuple[Message, ...] = (
         ("pwr-reset-refused", r"RESET_SOFT not allowed"),
         ("pwr-reset-pending", r"Reset already pending"),
         ("soft-reset", r"Preparing to soft-reset GPU"),
-        ("reset", r"Resetting GPU"),
+        ("reset", r"Resetting GPU(?= \(|[\s.]*$)"),
+        ("reset", r"Sending reset to GPU|Reset interrupt didn't reach CPU"),
     ),
     *_rows(
         Kind.POWER_ERROR,
-        ("flush-timeout", r"Flush caches timeout"),
-        ("as-stuck", r"AS_ACTIVE bit stuck"),
+        ("flush-timeout", r"Flush (?:caches timeout|for GPU page table update did not complete)|Cache clean timed out"),
+        ("as-stuck", r"AS_ACTIVE bit stuck|Wait for AS_ACTIVE bit failed"),
         ("power-timeout", r"timeout waiting on \S+:[0-9a-f]+ (?:power transition|readiness)"),
         ("power-timeout", r"timeout waiting on \S+ power domain transition"),
         ("power-irq", r"PWR_IRQ: (?P<what>COMMAND_NOT_ALLOWED|COMMAND_INVALID)"),
@@ -165,10 +171,14 @@ class ReportHead:
 
     kind: Kind
     pattern: re.Pattern[str]
+    certain: bool = True
+    """False: programs and boot loaders print such lines, too."""
+    alone: bool = True
+    """False: only with what follows; the line by itself is also said of a user-space program."""
 
 
-def _heads(kind: Kind, *patterns: str) -> list[ReportHead]:
-    return [ReportHead(kind, re.compile(pattern)) for pattern in patterns]
+def _heads(kind: Kind, *patterns: str, certain: bool = True, alone: bool = True) -> list[ReportHead]:
+    return [ReportHead(kind, re.compile(pattern), certain, alone) for pattern in patterns]
 
 
 CUT_HERE = re.compile(r"-{4,}\[ cut here \]-{2,}|-\[ cut here \]-")
@@ -227,13 +237,14 @@ REPORT_HEADS: tuple[ReportHead, ...] = (
         r"(?P<what>kernel BUG) at (?P<file>\S+?):\d+",
         r"BUG: (?P<what>unable to handle (?:page fault|kernel [\w -]*?))(?: for address| at |: |$)",
         r"(?P<what>Unable to handle kernel [\w -]*?)(?: at virtual| at |$)",
-        r"(?P<what>Unhandled fault)(?: at 0x|: )",
+        r"(?P<what>Unhandled fault) at 0x",
         r"(?P<what>Internal error: [A-Za-z][\w -]*?)(?:[: ].*)? \[#\d+\]",
         r"(?P<what>general protection fault|divide[ _]error|invalid opcode|stack segment|Oops)\b.*\[#\d+\]",
         r"BUG:? (?P<what>Bad page \w+|Bad rss-counter state|spinlock \w+|workqueue leaked)",
         r"BUG (?P<what>[\w-]+) \([^)]*\): ",
-        r"BUG: (?P<what>[A-Za-z][\w ,'-]{2,60})",
     ),
+    *_heads(Kind.OOPS, r"(?P<what>Unhandled fault): ", alone=False),
+    *_heads(Kind.OOPS, r"BUG: (?P<what>[A-Za-z][\w ,'-]{2,60})", certain=False),
 )
 """Order matters: the specific before the general."""
 
@@ -242,9 +253,15 @@ CONTINUES_OOPS = re.compile(r"Internal error: |Oops|.*\[#\d+\]|BUG: unable to ha
 
 REPORT_END = re.compile(r"---\[ end ")
 CALL_TRACE = re.compile(r"\s*(?:Call [tT]race:|Backtrace:|backtrace(?: \(crc [0-9a-f]+\))?:|stack backtrace:)\s*$")
+# decode_stacktrace.sh puts `(file.c:12 (discriminator 3)) module` where the kernel has `+0x10/0x20 [module]`.
 FRAME = re.compile(
-    r"\s*(?:\[<?[0-9a-f]{8,16}>?\]\s*)?(?P<unsure>\? )?(?P<function>[A-Za-z_][\w.$]*)\+0x[0-9a-f]+/0x[0-9a-f]+"
-    r"(?: \[(?P<module>\w+))?"
+    r"\s*(?:\[<?[0-9a-f]{8,16}>?\]\s*)?(?P<unsure>\? )?(?P<function>[A-Za-z_][\w.$]*)"
+    r"(?:\+0x[0-9a-f]+/0x[0-9a-f]+(?: \[(?P<module>\w+))?"
+    r"| \([\w.+/-]+\.[chS]:\d+(?: \(discriminator \d+\)| [\w.+/-]+\.[chS]:\d+)*\)(?: (?P<decoded_module>\w+))?)"
+)
+FRAME_ARM = re.compile(
+    r"\s*(?:\[<[0-9a-f]{8}>\] \()?(?P<unsure>\? )?(?P<function>[A-Za-z_][\w.$]*)(?:\+0x[0-9a-f]+/0x[0-9a-f]+)?"
+    r"(?: \[(?P<module>\w+)\])?\)? from (?:\[<[0-9a-f]{8}>\] \()?[A-Za-z_][\w.$]*\+0x"
 )
 PROGRAM_COUNTER = re.compile(r"(?:pc : |RIP: (?:\d+:)?|PC is at |epc : )(?P<function>[A-Za-z_][\w.]*)\+0x")
 WHO = re.compile(
@@ -255,7 +272,7 @@ WHO_SHORT = re.compile(r", CPU#\d+: (?P<comm>.{1,40})/(?P<pid>\d+)$")
 BODY = re.compile(
     r"""\s*(?:
     # registers, code, addresses
-      \[<?[0-9a-f]{8,16}>?\] | [xr]\d+\s*: | (?:pc|lr|sp|pstate|fp|epc|ra)\s*: | R[A-Z0-9]{1,2}P?: | [CDEF][RSL]\w*:
+      \[<?[0-9a-f]{8,16}>?\] | [xr]\d{1,2}\s*: | (?:pc|lr|sp|pstate|fp|epc|ra)\s*: | R[A-Z0-9]{1,2}P?: | [CDEF][RSL]\w*:
     | Code: | PGD | pgd | user\ pgtable | swapper\ pgtable | \#PF:
     | Exception\ stack | Stack | stack\ pointer | physical
     | (?:ESR|EC|SET|EA|FSC|ISV|CM|GCS)\ = | Mem\ abort | Data\ abort | Insufficient | Internal\ error | kernel\ BUG
@@ -287,7 +304,7 @@ SKIPPED_FRAMES = re.compile(
     r"(?:dump_(?:backtrace|stack)|show_stack|print_(?:report|address|circular|usage|deadlock|bad|irq|unlock)|kasan_|__kasan"
     r"|kfence_|__asan|__hwasan|__tsan|kcsan|kmsan|__msan|ubsan|__ubsan|__warn|warn_slowpath|report_bug|bug_handler|handle_bug"
     r"|bug_brk_handler|brk_handler|call_break_hook|call_el1_break_hook|do_el1_|do_debug_exception|el[01]|early_|ret_from_fork"
-    r"|die(?:_kernel_fault)?$|oops_|__die|do_mem_abort|do_translation_fault|do_page_fault|__do_kernel_fault|do_bad_area"
+    r"|die(?:_kernel_fault)?$|oops_|__die|do_mem_abort|do_translation_fault|do_page_fault|__do_kernel_fault|do_bad_area|do_tag_"
     r"|panic$|vpanic|nmi_panic|__might_|___might|__schedule|schedule|preempt_schedule|check_(?:noncircular|prev|deadlock|wait)"
     r"|__lock_acquire|lock_acquire|validate_chain|mark_lock|lockdep_|debug_check|__might_sleep|__switch_to|asm_|exc_|rcu_\w*stall|rcu_sched_"
     r"|watchdog|update_process_times|tick_(?:nohz|sched|periodic|do|handle|program)|__hrtimer|hrtimer_|arch_timer|handle_percpu|generic_handle|gic_|call_on_irq"

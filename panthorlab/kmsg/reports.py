@@ -14,6 +14,7 @@ from panthorlab.kmsg.patterns import (
     CONTINUES_OOPS,
     CUT_HERE,
     FRAME,
+    FRAME_ARM,
     LOCKDEP_BANNER,
     PROGRAM_COUNTER,
     REPORT_END,
@@ -37,6 +38,7 @@ _HEAD_HINT = re.compile(
     r"|Unhandled fault|LOCKUP|general protection|rcu: "
 )
 _NOT_OURS_BEFORE = re.compile(r"[\w\"'=/.-]$")
+_BEFORE_HEAD = re.compile(r"\s*(?:(?:NMI )?watchdog: |rcu: |\[ )?")
 _MODULES = {"panthor": "panthor", "panfrost": "panfrost", "mali_kbase": "kbase", "bifrost_kbase": "kbase", "tyr": "tyr"}
 _FUNCTIONS = re.compile(r"(panthor|panfrost|kbase)_")
 _DIED = re.compile(r"\[#\d+\]$")
@@ -63,6 +65,8 @@ class _Report:
     saw_trace: bool = False
     ended: bool = False
     foreign: int = 0
+    doubtful: bool = False
+    """Only its head has come, and that may be somebody's talk of a report."""
 
     def append(self, text: str) -> None:
         self.size += len(text) + 1
@@ -104,7 +108,7 @@ class ReportCollector:
         return self._take_done()
 
     def feed(self, text: str, record: LogRecord) -> list[Finding]:
-        if CUT_HERE.search(text):
+        if (cut := CUT_HERE.search(text)) and text[max(0, cut.start() - 1) : cut.start()] not in {'"', "'"}:
             self._finish()
             self._report = _Report(record)
             self._report.append(text.strip())
@@ -140,8 +144,11 @@ class ReportCollector:
             report.what = report.what or groups.get("what") or ""
             report.where = groups.get("where") or ""
             report.file = groups.get("file") or ""
+            report.doubtful = not head.alone or (record.bare and not (report.lines or _begins_line(head, found)))
             if who := WHO_SHORT.search(text):
                 report.pid, report.comm = who["pid"], who["comm"]
+        else:
+            report.doubtful = False
         report.foreign = 0
         report.append(text.strip() if not report.lines else text.rstrip())
 
@@ -165,8 +172,13 @@ class ReportCollector:
 
     def _finish(self) -> None:
         report, self._report = self._report, None
-        if report is not None:
+        if report is not None and (report.saw_trace or report.ended or not report.doubtful):
             self._done.append(_finding(report))
+
+
+def _begins_line(head: ReportHead, found: re.Match[str]) -> bool:
+    """Whether a line that nothing marks as the kernel's reads like its own words all the same."""
+    return head.certain and bool(_BEFORE_HEAD.fullmatch(found.string, 0, found.start()))
 
 
 def _accepts(report: _Report, head: ReportHead, found: re.Match[str]) -> bool:
@@ -183,19 +195,18 @@ def _accepts(report: _Report, head: ReportHead, found: re.Match[str]) -> bool:
 def _describe(report: _Report, text: str) -> bool:
     """Take frames, program counter and process from a line; True if it had any."""
     if CALL_TRACE.match(text):
-        if not report.frames:
-            report.in_trace = True
+        report.in_trace = not report.frames
         report.saw_trace = True
         return True
-    if found := FRAME.match(text):
+    if found := FRAME.match(text) or _calls_without_title(report, text):
         if report.in_trace and not found["unsure"]:
             function = _SUFFIX.sub("", found["function"])
-            report.frame_driver = report.frame_driver or _driver_of(function, found["module"])
+            report.frame_driver = report.frame_driver or _driver_of(function, _module(found))
             if len(report.frames) < TOP_FRAMES and not SKIPPED_FRAMES.match(function):
                 report.frames.append(function)
         return True
-    if report.frames:
-        report.in_trace = False
+    if report.frames and (BODY.match(text) or not text.strip()):
+        report.in_trace = False  # lines of others, of another CPU, do not end it
     if found := PROGRAM_COUNTER.search(text):
         report.counter = report.counter or _SUFFIX.sub("", found["function"])
         return True
@@ -204,6 +215,18 @@ def _describe(report: _Report, text: str) -> bool:
             report.pid, report.comm = found["pid"], found["comm"]
         return True
     return False
+
+
+def _module(frame: re.Match[str]) -> str | None:
+    return frame["module"] or frame.groupdict().get("decoded_module")
+
+
+def _calls_without_title(report: _Report, text: str) -> re.Match[str] | None:
+    """A frame of a 32-bit Arm, whose traces have no title: `foo from bar+0x10/0x20`."""
+    found = FRAME_ARM.match(text)
+    if found and not report.saw_trace:
+        report.in_trace = report.saw_trace = True
+    return found
 
 
 def _stable_part(text: str) -> str:
