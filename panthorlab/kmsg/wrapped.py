@@ -12,7 +12,7 @@ _MESSAGES = ("msg", "MESSAGE", "log")
 _NEEDLESS_ESCAPE = re.compile(r"\\u00(?!26|27|3[cCeE])[2-7]")
 # LAVA's lines are YAML, which has escapes that JSON lacks.
 _YAML_ESCAPE = re.compile(r"\\(?:x(?P<byte>[0-9a-fA-F]{2})|(?P<escape>e)|(?P<other>[0av_NLP ])|.)")
-_LAVA_DEVICE = {"target", "feedback"}
+_LAVA_DEVICE = ("target", "feedback")
 """Levels of a LAVA log that are what the device said; the others are the dispatcher's own words and what it typed."""
 _LOGCAT = re.compile(
     r"(?:\d{4}-)?\d\d-\d\d \d\d:\d\d:\d\d\.\d{3,6} +(?:[a-z]\S* +)?(?P<pid>\d+) +\d+ [VDIWEFA] "

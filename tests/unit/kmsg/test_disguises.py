@@ -126,9 +126,9 @@ def test_prefilter_and_chunks_change_nothing(log: bytes) -> None:
     "line",
     [
         "- {", '- {"msg": 1}', '{"msg": ["BUG: KASAN: x in y"]}', '{"log": "\\u0042UG: KASAN: x in y"}',
-        '{"BUG": ' + "[" * 60000,
+        '{"BUG": ' + "[" * 60000, '{"msg": "BUG: KASAN: x in y", "lvl": ["target"]}',
     ],
-    ids=["torn", "number", "list", "escaped", "deep"],
+    ids=["torn", "number", "list", "escaped", "deep", "level"],
 )  # fmt: skip
 def test_what_only_looks_like_a_log_of_logs_is_no_finding(line: str) -> None:
     assert scan_bytes(line.encode()) == list(scan([line.encode()], prefilter=False)) == []
