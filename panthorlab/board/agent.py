@@ -44,6 +44,10 @@ class AgentProcess:
         self.credit = frames.WINDOW
         self._shell = shell
 
+    @property
+    def ended(self) -> bool:
+        return self.status is not None or self.error is not None
+
     def wait(self, timeout: float) -> int:
         """Exit status (or -signal). Raises LabError at the deadline; if the board went away, what it died of."""
         return self._shell.wait_process(self, timeout)
@@ -151,7 +155,7 @@ class AgentShell:
         self._sock.close()
 
     def wait_process(self, process: AgentProcess, timeout: float) -> int:
-        ended = self._await(lambda: process.status is not None or process.error is not None, timeout)
+        ended = self._await(lambda: process.ended, timeout)
         if process.error is not None:
             process.kill()
             raise process.error

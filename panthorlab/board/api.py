@@ -52,6 +52,10 @@ class RemoteFileError(LabError):
 class RemoteProcess(Protocol):
     """A running command on the board."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether `wait` has something to say at once. All its output was handed over before."""
+
     def wait(self, timeout: float) -> int:
         """Exit status (or -signal). Raises LabError at the deadline.
 

@@ -66,6 +66,8 @@ class LogFollower:
                     raise LabError(f"the kernel log can no longer be followed: {self._error}") from self._error
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._changed.wait(left):
+                    if self._process.ended:
+                        raise LabError(f"kmsg-follow on the board ended with status {self._process.wait(JOIN)}")
                     self._mute = True
                     return None
             self._mute = False

@@ -62,6 +62,7 @@ class Batch:
         self._on_result = on_result or (lambda _event: None)
         self._lines: queue.SimpleQueue[tuple[float, str]] = queue.SimpleQueue()
         self._rest = b""
+        self._last_line = ""
         self._last_begin: float | None = None
         self.events: list[dict[str, Any]] = []
         self.reports: list[Report | None] = []
@@ -88,7 +89,7 @@ class Batch:
             f"{self._board.work_dir}/{work.argv[0]}",
             *work.argv[1:],
         ]
-        process = self._board.shell.start(argv, on_stdout=self._feed, on_stderr=self._feed)
+        process = self._process = self._board.shell.start(argv, on_stdout=self._feed, on_stderr=self._feed)
         previous: _Seen | None = None
         error: PanthorlabError | None = None
         try:
@@ -96,11 +97,8 @@ class Batch:
                 if previous is not None:
                     self._judge(previous, until=seen.ended, died=None)
                 previous = seen
-            status = process.wait(self._silence)
-            if status not in (0, 1) or (previous is None and self._count):
-                raise LabError(
-                    f"iterate on the board ended with status {status}: {self._rest.decode(errors='replace')}"
-                )
+            if process.wait(self._silence) not in (0, 1):
+                raise self._ended()
         except PanthorlabError as died:
             error = died
         finally:
@@ -115,7 +113,8 @@ class Batch:
         now = time.monotonic()
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         for line in lines:
-            self._lines.put((now, line.decode("utf-8", "replace")))
+            self._last_line = line.decode("utf-8", "replace")
+            self._lines.put((now, self._last_line))
 
     def _seen(self) -> Iterator[_Seen]:
         """Iterations in order; the last one without report if the board fell silent or died in it."""
@@ -150,12 +149,18 @@ class Batch:
                 return self._lines.get(timeout=1.0)
             except queue.Empty:
                 self._board.check_alive()
+                if self._process.ended and self._lines.empty():
+                    raise self._ended() from None
         silence = f"no output of {self._workload.name} for {self._silence:.0f} s"
         crashes = [item for item in (*self._log.findings(), *self._log.last_words()) if item.kind in CRASHES]
         if crashes:
             # Programs that cannot even be killed: what a crash in the kernel leaves behind, locks held for ever.
             raise BootError(f"{silence}, after: {crashes[0].text.splitlines()[0]}")
         raise LabError(f"{silence}, though the board answers")
+
+    def _ended(self) -> LabError:
+        said = self._rest.decode("utf-8", "replace") or self._last_line
+        return LabError(f"iterate on the board ended with status {self._process.wait(self._silence)}: {said}")
 
     def _judge(self, seen: _Seen, *, until: float, died: PanthorlabError | None) -> None:
         window = self._log.wait_window(seen.id, IMPATIENCE if died else self._log_deadline)

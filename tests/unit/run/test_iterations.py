@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from panthorlab.board.api import BootedBoard
-from panthorlab.errors import EvidenceError
+from panthorlab.errors import EvidenceError, LabError
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.evidence import LogFollower
 from panthorlab.run.iterations import Batch
@@ -23,8 +23,11 @@ Run = Callable[[Sequence[str]], list[dict[str, Any]]]
 
 
 class Process:
+    def __init__(self, *, ended: bool, status: int = 0) -> None:
+        self.ended, self.status = ended, status
+
     def wait(self, _timeout: float) -> int:
-        return 0
+        return self.status
 
     def kill(self) -> None:
         pass
@@ -40,16 +43,17 @@ class FakeBoard:
 
     def __init__(self, boots: Sequence[str]) -> None:
         self.boots, self.shell = boots, self
+        self.follower = Process(ended=False)
         self._log: Sink | None = None
         self._seq = iter(range(100))
 
     def start(self, argv: Sequence[str], *, on_stdout: Sink, on_stderr: Sink) -> Process:
         if argv[0].endswith("kmsg-follow"):
             self._log = on_stdout
-        else:
-            for number, boot in enumerate(self.boots, start=1):
-                self._iteration(f"{argv[argv.index('--prefix') + 1]}-{number}", boot, on_stdout)
-        return Process()
+            return self.follower
+        for number, boot in enumerate(self.boots, start=1):
+            self._iteration(f"{argv[argv.index('--prefix') + 1]}-{number}", boot, on_stdout)
+        return Process(ended=True)
 
     def _iteration(self, name: str, boot: str, say: Sink) -> None:
         assert self._log is not None
@@ -120,3 +124,30 @@ def test_a_log_that_was_not_heard_of_is_not_waited_for_at_length_again(tmp_path:
             batch.run()
             events += batch.events
     assert [event["outcome"] for event in events] == [Outcome.ERROR] * 2 + [Outcome.PASS] * 6
+
+
+def test_a_program_that_ends_too_early_is_not_waited_for(tmp_path: Path) -> None:
+    class Refusing(FakeBoard):
+        def start(self, argv: Sequence[str], *, on_stdout: Sink, on_stderr: Sink) -> Process:
+            process = super().start(argv, on_stdout=on_stdout, on_stderr=on_stderr)
+            if process is not self.follower:
+                on_stderr(b"iterate: /dev/kmsg: Operation not permitted\n")
+                process.status = 2
+            return process
+
+    board = cast(BootedBoard, Refusing([FIRST]))
+    with LogFollower(board, tmp_path / "kmsg.log") as log:
+        batch = Batch(board, log, WORK, prefix="b", count=2, log_deadline=1, on_result=None)
+        with pytest.raises(LabError, match="ended with status 2: iterate: /dev/kmsg: Operation not permitted"):
+            batch.run()
+    assert [event["outcome"] for event in batch.events] == [Outcome.PASS], "what was done before counts"
+
+
+def test_a_log_whose_follower_ended_is_the_labs_fault(tmp_path: Path) -> None:
+    board = FakeBoard([FIRST])
+    board.follower = Process(ended=True, status=-9)
+    with (
+        LogFollower(cast(BootedBoard, board), tmp_path / "kmsg.log") as log,
+        pytest.raises(LabError, match="kmsg-follow on the board ended with status -9"),
+    ):
+        log.wait_window("b-1", 0.01)
