@@ -133,7 +133,8 @@ class _Reader:
     def _check_behind(self, where: str) -> None:
         """What stands right behind a hunk must not look like more of it."""
         blank = False
-        for line in self._lines[self._at:]:
+        for at in range(self._at, len(self._lines)):
+            line = self._lines[at]
             if line.startswith(("-- ", "--\n", "---")) or not line.startswith((" ", "+", "-", "\n", "\r")):
                 return
             code = line[1:2] in "\t{}#/*" if blank else True  # behind a blank line, `- ` and `+1` are prose

@@ -17,6 +17,7 @@ from panthorlab.errors import PatchError
 
 PATCH_SUFFIXES = (".patch", ".diff")
 MAX_TITLE = 200
+_MAX_SUBJECT = 1000
 _DIFF = re.compile(rb"^(?:diff --git |diff --cc |--- [^\n]*\n\+\+\+ |GIT binary patch|Binary files )", re.MULTILINE)
 _FROM_LINE = re.compile(rb"^From \S+ +\w{3} +\w{3} +\d.*\d{4}\r?\n(?=[\w-]+:)", re.MULTILINE)
 _HEADER = re.compile(rb"\A(?:[A-Za-z][\w-]*:[^\n]*\n(?:[ \t][^\n]*\n)*)+\r?\n")
@@ -91,7 +92,7 @@ def _read_mail(data: bytes, origin: str, number: int) -> Mail:
     if _HEADER.match(data) and re.search(rb"^(?:subject|from|message-id):", data, re.IGNORECASE | re.MULTILINE):
         try:
             message = email.message_from_bytes(data, policy=email.policy.default)
-            subject = " ".join(str(message.get("Subject", "")).split())
+            subject = " ".join(str(message.get("Subject", "")).split())[:_MAX_SUBJECT]
             body = b"\n".join(_bodies(message))
         except (LookupError, ValueError, TypeError, AttributeError) as error:  # the parser has bugs of its own
             raise PatchError(

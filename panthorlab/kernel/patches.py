@@ -194,10 +194,19 @@ def check(patch: PatchText, read: ReadFile, tree: str, *, reverse: bool = False)
         present = f"{share:.0%} of the lines it adds are in {tree}, though not all as it has them"
         return report(Fit.OTHER_FORM, f"{present}: {(forward if reverse else backward).misfits[0].text}")
     if not forward.fits:
-        return report(Fit.DOES_NOT_APPLY, "\n".join(misfit.text for misfit in forward.misfits[:3]))
+        half = _half_applied(wanted, forward, read)
+        rest = [misfit.text for misfit in forward.misfits if misfit.file not in half]
+        known = [f"half applied: {', '.join(half)} {'has' if len(half) == 1 else 'have'} it already"] if half else []
+        return report(Fit.DOES_NOT_APPLY, "\n".join([*known, *rest[:3]]))
     inexact = any(place.fuzz or place.offset for _, _, place in forward.places)
     fit = Fit.APPLIES_INEXACTLY if inexact else Fit.APPLIES
     return report(fit, _places(forward.places) if inexact else "", forward.changes)
+
+
+def _half_applied(files: Sequence[FilePatch], forward: Attempt, read: ReadFile) -> list[str]:
+    """Files that do not take their part of the patch because they have it."""
+    odd = {misfit.file for misfit in forward.misfits}
+    return [file.name for file in files if file.name in odd and _attempt([file.reversed()], read).fits]
 
 
 def _attempt(files: Sequence[FilePatch], read: ReadFile) -> Attempt:

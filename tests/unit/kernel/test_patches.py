@@ -136,6 +136,15 @@ def test_one_bad_file_spoils_the_whole_patch(files: Files) -> None:
     assert not report.changes
 
 
+def test_a_tree_with_half_of_the_patch(files: Files) -> None:
+    done = fixed(files, V1)
+    report = fit(diff(files, done), files | {MMU: done[MMU]})
+    assert (report.fit, report.changes) == (Fit.DOES_NOT_APPLY, {})
+    assert report.detail == f"half applied: {MMU} has it already"
+    worse = fit(diff(files, done), files | {MMU: done[MMU], SCHED: b"/* quite another file */\n"})
+    assert worse.detail.startswith(f"half applied: {MMU} has it already\n{SCHED}:")
+
+
 def test_a_patch_for_another_project(files: Files) -> None:
     patch = PatchText("p", "t", "--- a/src/main.rs\n+++ b/src/main.rs\n@@ -1 +1 @@\n-a\n+b\n")
     report = fit(patch, files)
