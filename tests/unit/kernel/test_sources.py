@@ -155,6 +155,7 @@ def test_specs_that_name_nothing(spec: str, cache: Path) -> None:
     ("VERSION = 7\nPATCHLEVEL = 3\nSUBLEVEL = 0\nEXTRAVERSION = -rc1\nKBUILD", "7.3.0-rc1"),
     ("VERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 117\nEXTRAVERSION =\nKBUILD", "6.12.117"),
     ("VERSION = 6\nPATCHLEVEL = 12\nKBUILD", "6.12"), ("all:\n", None), ("VERSION = 2\nPATCHLEVEL = 1\n", None),
+    ("VERSION = 2024\nPATCHLEVEL = 01\nSUBLEVEL =\nEXTRAVERSION =\nKBUILD\n", None),  # U-Boot
 ])
 def test_kernel_version(makefile_text: str, version: str | None) -> None:
     assert makefile.kernel_version(makefile_text) == version
