@@ -33,6 +33,7 @@ _SHOWN = 8  # lines of a hunk, and of the tree, in a message
 _AROUND = 2
 _MAX_NAME, _MAX_PATH = 120, 1000  # a kernel's are shorter by far, and no file system refuses these
 _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+_FUNCTION = re.compile(r"^[A-Za-z_][\w \t*]*?\b([A-Za-z_]\w{3,})\(")
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w{3,}")
 
 
@@ -236,11 +237,31 @@ def _try_file(file: FilePatch, read: ReadFile, attempt: Attempt) -> str | None:
     result = apply_hunks(lines, file.hunks)
     if isinstance(result, int):
         return _explain(file, result, lines)
+    for number, (hunk, place) in enumerate(zip(file.hunks, result.places, strict=True), 1):
+        if place.fuzz and _is_there(lines, hunk, place):
+            return f"{file.name}:{place.line}: hunk {number} of {len(file.hunks)} would go in a second time"
+        if place.fuzz and (twice := (_functions(hunk.added) - _functions(hunk.removed)) & _functions(lines)):
+            return f"{file.name} has {min(twice)}() already, which hunk {number} of {len(file.hunks)} defines"
     if file.new is None and result.lines:
         return f"{file.old} would be removed, but has {len(result.lines)} lines that the patch does not know"
     attempt.places.extend((file.name, number, place) for number, place in enumerate(result.places, 1))
     _record(file, result, attempt)
     return None
+
+
+def _is_there(lines: Sequence[str], hunk: Hunk, place: Place) -> bool:
+    """Whether what a hunk makes is in the file, found with less fuzz than it takes to make it (again).
+
+    The side with more lines says more: for a hunk that adds, as much fuzz is proof enough.
+    """
+    fuzz = place.fuzz if len(hunk.added) > len(hunk.removed) else place.fuzz - 1
+    return bool(hunk.new) and not isinstance(apply_hunks(lines, [hunk.reversed(place.line)], fuzz), int)
+
+
+def _functions(lines: Sequence[str]) -> set[str]:
+    """Functions that are defined in `lines` of C."""
+    found = (_FUNCTION.match(line) for line in lines if not line.rstrip().endswith(";"))
+    return {match[1] for match in found if match}
 
 
 def _record(file: FilePatch, result: Applied, attempt: Attempt) -> None:

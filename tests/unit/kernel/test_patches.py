@@ -145,6 +145,26 @@ def test_a_tree_with_half_of_the_patch(files: Files) -> None:
     assert worse.detail.startswith(f"half applied: {MMU} has it already\n{SCHED}:")
 
 
+def test_a_hunk_of_a_file_that_is_there_does_not_go_in_twice(files: Files) -> None:
+    """With fuzz it would fit behind itself, and the file's other hunk where it belongs."""
+    gap = b"int a;\nint b;\nint c;\nint d;\n"
+    far = files | {MMU: files[MMU].replace(b"int panthor_vm_other", gap + b"int panthor_vm_other")}
+    done = fixed(far, V1)
+    both = done | {MMU: done[MMU].replace(b"return x + 1;", b"first(x);\n\tsecond(x);\n\tthird(x);\n\treturn x;")}
+    report = fit(diff({MMU: far[MMU]}, {MMU: both[MMU]}), done)
+    assert (report.fit, report.changes) == (Fit.DOES_NOT_APPLY, {})
+    assert "hunk 1 of 2 would go in a second time" in report.detail
+
+
+@pytest.mark.parametrize("function", [V1, V2])
+def test_a_function_is_not_defined_twice(files: Files, function: str) -> None:
+    """The function alone is in the tree, in this form or another, and fuzz finds a place for one more."""
+    done = fixed(files, function)[SCHED].replace(b"\tticks = 0;", b"\tticks = 5;")
+    report = fit(diff(files, fixed(files, V1)), files | {SCHED: done})
+    assert (report.fit, report.changes) == (Fit.DOES_NOT_APPLY, {})
+    assert SCHED in report.detail
+
+
 def test_a_patch_for_another_project(files: Files) -> None:
     patch = PatchText("p", "t", "--- a/src/main.rs\n+++ b/src/main.rs\n@@ -1 +1 @@\n-a\n+b\n")
     report = fit(patch, files)
