@@ -27,9 +27,19 @@ def top_level(path: Path) -> Path | None:
     return Path(out) if out else None
 
 
+def is_repository(path: Path) -> bool:
+    """Whether `path` is in a git repository, with a work tree or without (bare)."""
+    return bool(git(path, "rev-parse", "--git-dir", ok=(0, 128)).strip())
+
+
+def is_bare(path: Path) -> bool:
+    """Whether `path` is the top of a repository without a work tree."""
+    return (path / "objects").is_dir() and (path / "HEAD").is_file()
+
+
 def resolve_commit(repository: Path, revision: str) -> str:
     """The commit (or tree) id that `revision` names. Raises SourceError if it names none."""
-    if top_level(repository) is None and not git(repository, "rev-parse", "--git-dir", ok=(0, 128)).strip():
+    if not is_repository(repository):
         raise SourceError(f"{repository} is not a git repository, so it has no revision {revision}")
     argv = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{tree}}")
     tree = git(repository, *argv, ok=(0, 1, 128)).decode().strip()

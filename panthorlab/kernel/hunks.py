@@ -35,6 +35,10 @@ class Hunk:
     def removed(self) -> list[str]:
         return [text for tag, text in self.lines if tag == "-"]
 
+    @property
+    def changes(self) -> bool:
+        return any(tag != " " for tag, _ in self.lines)
+
     def context(self) -> tuple[int, int]:
         """Number of context lines before the first and after the last change."""
         changes = [index for index, (tag, _) in enumerate(self.lines) if tag != " "]
@@ -121,7 +125,8 @@ def _positions(wanted: int, low: int, high: int) -> Iterator[int]:
     wanted_in = min(max(wanted, low), high) if low <= high else None
     if wanted_in is None:
         return
-    for distance in range(max(abs(high - wanted), abs(wanted - low)) + 1):
+    nearest = abs(wanted - wanted_in)  # a hunk may say that it belongs to line 999999999
+    for distance in range(nearest, max(abs(high - wanted), abs(wanted - low)) + 1):
         for position in {wanted + distance: None, wanted - distance: None}:
             if low <= position <= high:
                 yield position

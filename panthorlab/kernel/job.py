@@ -14,11 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from panthorlab.errors import PatchError
+from panthorlab.errors import PatchError, UsageError
 from panthorlab.kernel import config, store, trees
+from panthorlab.kernel.git import is_bare
+from panthorlab.kernel.mails import PatchText
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.patches import check
-from panthorlab.kernel.patchfile import PatchText, parse, read_patches
+from panthorlab.kernel.patchfile import parse, read_all
 from panthorlab.kernel.plan import Base, Changes, Fit, PatchReport, Progress, SidePlan, Sides, quiet
 from panthorlab.kernel.sources import resolve
 from panthorlab.kernel.toolchain import Toolchain, find_toolchain
@@ -70,6 +72,11 @@ def prepare_sides(
     setting = _setting(base_spec, fragments, arch, progress)
     default_job = not patches
     if default_job:
+        if revert and not setting.base.has_fix:
+            raise UsageError(
+                f"{setting.base.title} lacks the fix, so there is nothing to revert",
+                hint="leave out --revert to compare it with the same and the fix, or name a patch",
+            )
         revert = setting.base.has_fix
         name = "evict-groups-remove.patch" if revert else "evict-groups.patch"
         texts = parse((FIXES / name).read_bytes(), name)
@@ -142,7 +149,7 @@ def find_kernel(name: str, *, log: Path, progress: Progress = quiet) -> Kernel:
 
 
 def _read(patches: Sequence[str], base_spec: str | None) -> list[PatchText]:
-    return [text for spec in patches for text in read_patches(spec, _repository(base_spec))]
+    return read_all(patches, _repository(base_spec))
 
 
 def _setting(base_spec: str | None, fragments: Sequence[str], arch: str, progress: Progress) -> _Setting:
@@ -166,15 +173,27 @@ def _apply(
     for text in reversed(texts) if reverse else texts:
         report = check(text, read, base.title, reverse=reverse)
         reports.append(report)
-        if report.fit not in (Fit.APPLIES, Fit.APPLIES_INEXACTLY):
-            raise PatchError("\n".join(report.summary for report in reports), hint=_HINTS[report.fit, reverse])
+        if report.fit in (Fit.DOES_NOT_APPLY, Fit.OTHER_FORM):
+            break  # what the next ones stand on is not known
         changes |= report.changes
+    bad = [report for report in reports if report.fit not in (Fit.APPLIES, Fit.APPLIES_INEXACTLY)]
+    if bad:
+        said = [report.summary for report in reports]
+        if len(reports) < len(texts):
+            said.append(f"the other {len(texts) - len(reports)} of {len(texts)} patches were not tried")
+        some = bad[-1].fit is Fit.ALREADY and len(bad) < len(reports)
+        raise PatchError("\n".join(said), hint=_SOME[reverse] if some else _HINTS[bad[-1].fit, reverse])
+    trees.check_changes(base, changes)
     unchanged = [path for path, data in changes.items() if trees.read_base(base, path) == data]
     for path in unchanged:
         del changes[path]
     return reports, changes
 
 
+_SOME = {
+    False: "leave out the patches that the base, or another patch, has already",
+    True: "leave out the patches that the base does not have",
+}
 _HINTS = {
     (Fit.ALREADY, False): "the base has it: use --revert to compare without and with it, or another --base",
     (Fit.OTHER_FORM, False): "the base has this change in another form: use an older --base, or give the patch as it "
@@ -188,9 +207,10 @@ _HINTS = {
 
 def _repository(base_spec: str | None) -> Path | None:
     """Where a git range is looked up: in the base, if it is a git tree on disk."""
-    for name in (base_spec or "", (base_spec or "").rpartition("@")[0]):
-        if name and (Path(name).expanduser() / ".git").exists():
-            return Path(name).expanduser().resolve()
+    for name in (base_spec or "", (base_spec or "").partition("@")[0], (base_spec or "").rpartition("@")[0]):
+        path = Path(name).expanduser()
+        if name and ((path / ".git").exists() or is_bare(path)):
+            return path.resolve()
     return None
 
 

@@ -9,10 +9,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from panthorlab.errors import SourceError
+from panthorlab.errors import LabError, SourceError
 from panthorlab.kernel import makefile
 from panthorlab.kernel.archive import UNPACK_SECONDS, extract_argv, unpack_tarball
-from panthorlab.kernel.git import SAFE, git, resolve_commit, show, top_level
+from panthorlab.kernel.git import SAFE, git, is_bare, resolve_commit, show, top_level
 from panthorlab.kernel.plan import Progress
 from panthorlab.kernel.tools import TREE_BYTES, disk_errors, need_space, pipeline, run
 
@@ -46,7 +46,8 @@ class RevisionSource:
         archive = [*SAFE, "-C", str(self.repository), "archive", "--format=tar", self.tree]
         pipeline([archive, extract_argv(into, strip=0)], timeout=UNPACK_SECONDS)
         with disk_errors():
-            for path, digest in self.dirty:
+            # First what is gone: later a symbolic link may be in the place of its directory.
+            for path, digest in sorted(self.dirty, key=lambda entry: entry[1] is not None):
                 _overlay(self.repository / path, into / path, digest)
 
 
@@ -92,11 +93,21 @@ class TarballSource:
     def unpack(self, into: Path, progress: Progress) -> None:
         need_space(into, TREE_BYTES)
         progress(f"unpacking {self.path.name}")
-        unpack_tarball(self.path, into)
+        try:
+            unpack_tarball(self.path, into)
+        except LabError as error:
+            if "failed with status" not in str(error):  # no program, no time
+                raise
+            raise SourceError(
+                f"{self.path} cannot be unpacked: {str(error).splitlines()[0].partition(': ')[2]}",
+                hint="is it whole, and a tarball of a kernel tree?",
+            ) from error
 
 
 def directory_source(path: Path) -> RevisionSource | DirectorySource:
     """A kernel tree as it is on disk, uncommitted changes included. Raises SourceError if it is none."""
+    if is_bare(path):
+        raise SourceError(f"{path} is a bare git repository", hint=f"which revision? e.g. {path}@v6.12")
     makefile.check_tree(str(path), reader(path))
     if (path / ".git").exists() and top_level(path) == path:
         tree = resolve_commit(path, "HEAD")
@@ -141,8 +152,20 @@ def _dirty_files(repository: Path) -> list[tuple[str, str | None]]:
         repository, "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all",
         "--ignore-submodules=all", timeout=300,
     )
-    names = sorted(entry[3:].decode(errors="surrogateescape") for entry in status.split(b"\0") if len(entry) > 3)
-    return [(name, _content_digest(repository / name)) for name in names]
+    entries = [
+        (entry[:2].decode(), entry[3:].decode(errors="surrogateescape"))
+        for entry in status.split(b"\0") if len(entry) > 3
+    ]
+    for code, name in entries:
+        if "U" in code or code in ("AA", "DD"):
+            raise SourceError(
+                f"{repository} has conflicts of a merge that are not resolved, e.g. in {name}",
+                hint="resolve them, or give a revision: PATH@REV",
+            )
+    # What is gone must not be looked for: a symbolic link in the place of its directory may lead to the like.
+    there = {name for code, name in entries if "D" not in code}
+    names = sorted({name for _, name in entries})
+    return [(name, _content_digest(repository / name) if name in there else None) for name in names]
 
 
 def _content_digest(path: Path) -> str | None:
@@ -156,9 +179,11 @@ def _content_digest(path: Path) -> str | None:
 
 def _overlay(source: Path, target: Path, digest: str | None) -> None:
     """Make `target` what `source` was when it was looked at."""
-    if _content_digest(source) != digest:
+    if digest is not None and _content_digest(source) != digest:
         raise SourceError(f"{source} changed while it was copied", hint="try again when nothing writes to it")
-    if target.is_symlink() or target.exists():
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
+    elif target.is_symlink() or target.exists():
         target.unlink()
     if digest is not None:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,8 @@ def kernel_version(makefile: str) -> str | None:
     if not fields.get("VERSION") or "PATCHLEVEL" not in fields or "KBUILD" not in makefile:
         return None
     version = fields["VERSION"]
+    if len(version) == 4:  # U-Boot and barebox have the kernel's Makefile, and the year in the place of its version
+        return None
     for part in ("PATCHLEVEL", "SUBLEVEL"):
         version += f".{fields[part]}" if fields.get(part) else ""
     return version + fields.get("EXTRAVERSION", "")

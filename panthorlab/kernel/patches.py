@@ -8,6 +8,7 @@ significant lines and every function it defines are there, although it does not 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,16 +16,24 @@ from unidiff.errors import UnidiffParseError
 from unidiff.patch import PatchedFile, PatchSet
 
 from panthorlab.errors import PatchError
+from panthorlab.kernel.difflines import diff_lines
 from panthorlab.kernel.hunks import MAX_FUZZ, Applied, Hunk, Place, apply_hunks, best_window
-from panthorlab.kernel.patchfile import PatchText
+from panthorlab.kernel.mails import PatchText
 from panthorlab.kernel.plan import Fit, PatchReport
 
 ReadFile = Callable[[str], bytes | None]
 
 NULL = "/dev/null"
 SAME_ENOUGH = 0.6  # part of a patch's significant lines that makes "another form" of it
+_TOPS = frozenset({  # directories of a kernel tree
+    "arch", "block", "certs", "crypto", "Documentation", "drivers", "fs", "include", "init", "io_uring", "ipc",
+    "kernel", "lib", "LICENSES", "mm", "net", "rust", "samples", "scripts", "security", "sound", "tools", "usr", "virt",
+})
 _SHOWN = 8  # lines of a hunk, and of the tree, in a message
 _AROUND = 2
+_MAX_NAME, _MAX_PATH = 120, 1000  # a kernel's are shorter by far, and no file system refuses these
+_ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+_FUNCTION = re.compile(r"^[A-Za-z_][\w \t*]*?\b([A-Za-z_]\w{3,})\(")
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w{3,}")
 
 
@@ -75,18 +84,15 @@ class Attempt:
 
 def parse_diff(patch: PatchText) -> list[FilePatch]:
     """The structure of a patch. Raises PatchError for what is malformed, binary, or makes links."""
-    lines = [line + "\n" for line in patch.text.split("\n")]
-    if lines and lines[-1] == "\n":
-        lines.pop()
     try:
-        parsed = PatchSet(lines)
+        parsed = PatchSet(diff_lines(patch.text, patch.title))
     except UnidiffParseError as error:
         raise PatchError(
             f"{patch.title}: damaged patch: {str(error).strip()[:200]}",
             hint="was it cut off, or wrapped by a mail client?",
         ) from error
     files = [_file_patch(file, patch) for file in parsed]
-    if not any(file.hunks or file.old != file.new for file in files):
+    if not any(file.old != file.new or any(hunk.changes for hunk in file.hunks) for file in files):
         raise PatchError(
             f"{patch.title} is not a patch: it changes no file", hint="give the output of git format-patch or diff -u",
         )
@@ -104,6 +110,11 @@ def _file_patch(file: PatchedFile, patch: PatchText) -> FilePatch:
         )
     if any(line.startswith("copy from ") for line in file.patch_info or ()):
         raise PatchError(f"{patch.title} makes {name} as a copy", hint="make the patch again without git's -C")
+    # diff -N without git names the file that is not there by the start of time.
+    if _epoch(file.source_timestamp) and file.is_added_file:
+        old = None
+    if _epoch(file.target_timestamp) and file.is_removed_file:
+        new = None
     if old and new and not any(line.startswith("rename from ") for line in file.patch_info or ()):
         old = new  # `x.c.orig` and `x.c`, `a/x.c` and `b/x.c` are one file
     return FilePatch(old, new, tuple(_hunks(file)))
@@ -120,26 +131,43 @@ def _hunks(file: PatchedFile) -> Iterator[Hunk]:
         yield Hunk(hunk.source_start, tuple(lines))
 
 
+def _epoch(timestamp: str | None) -> bool:
+    return re.match(r"(?:1970-01-01|1969-12-31) ", timestamp or "") is not None
+
+
 def _path(name: str, patch: PatchText) -> str | None:
     name = name.strip()
     if len(name) > 1 and name[0] == name[-1] == '"':
-        name = name[1:-1].encode("latin-1").decode("unicode_escape")
+        name = _unquote(name[1:-1])
     if name == NULL:
         return None
-    if not name or name.startswith("/") or ".." in name.split("/") or "\0" in name:
+    parts = name.split("/")
+    if not name or name.startswith("/") or ".." in parts or "\0" in name:
         raise PatchError(
-            f"{patch.title} names a file outside the tree: {name!r}",
+            f"{patch.title} names a file outside the tree: {name[:_MAX_NAME]!r}",
             hint="paths in a patch must be relative to the tree",
+        )
+    if ".git" in parts or len(name) > _MAX_PATH or max(map(len, parts)) > _MAX_NAME:
+        raise PatchError(
+            f"{patch.title} names a file that no kernel tree has: {name[:_MAX_NAME]!r}", hint="is it for the kernel?",
         )
     return name
 
 
+def _unquote(name: str) -> str:
+    """A file name as git quotes it, like C: `\\303\\266`, `\\t`, `\\"`."""
+    def char(match: re.Match[str]) -> str:
+        code = match[1]
+        return chr(int(code, 8) & 0xFF) if code[0].isdigit() else _ESCAPES.get(code, code)
+    return re.sub(r"\\([0-7]{1,3}|.)", char, name)
+
+
 def strip_level(files: Sequence[FilePatch], read: ReadFile) -> list[FilePatch]:
-    """Names without `a/` and `b/`, unless they only make sense as they are (diff --no-prefix)."""
+    """Names without `a/` and `b/` (or `linux/`), unless they only make sense as they are (diff --no-prefix)."""
     stripped = [FilePatch(_strip(file.old), _strip(file.new), file.hunks) for file in files]
     there = [sum(1 for file in way if file.old and read(file.old) is not None) for way in (stripped, files)]
-    prefixed = all((name or "a/").partition("/")[0] in ("a", "b") for file in files for name in (file.old, file.new))
-    return list(files) if there[1] > there[0] or (there[0] == there[1] and not prefixed) else stripped
+    tops = {name.partition("/")[0] for file in files for name in (file.old, file.new) if name and "/" in name}
+    return list(files) if there[1] > there[0] or (there[0] == there[1] and tops <= _TOPS) else stripped
 
 
 def _strip(name: str | None) -> str | None:
@@ -167,10 +195,19 @@ def check(patch: PatchText, read: ReadFile, tree: str, *, reverse: bool = False)
         present = f"{share:.0%} of the lines it adds are in {tree}, though not all as it has them"
         return report(Fit.OTHER_FORM, f"{present}: {(forward if reverse else backward).misfits[0].text}")
     if not forward.fits:
-        return report(Fit.DOES_NOT_APPLY, "\n".join(misfit.text for misfit in forward.misfits[:3]))
+        half = _half_applied(wanted, forward, read)
+        rest = [misfit.text for misfit in forward.misfits if misfit.file not in half]
+        known = [f"half applied: {', '.join(half)} {'has' if len(half) == 1 else 'have'} it already"] if half else []
+        return report(Fit.DOES_NOT_APPLY, "\n".join([*known, *rest[:3]]))
     inexact = any(place.fuzz or place.offset for _, _, place in forward.places)
     fit = Fit.APPLIES_INEXACTLY if inexact else Fit.APPLIES
     return report(fit, _places(forward.places) if inexact else "", forward.changes)
+
+
+def _half_applied(files: Sequence[FilePatch], forward: Attempt, read: ReadFile) -> list[str]:
+    """Files that do not take their part of the patch because they have it."""
+    odd = {misfit.file for misfit in forward.misfits}
+    return [file.name for file in files if file.name in odd and _attempt([file.reversed()], read).fits]
 
 
 def _attempt(files: Sequence[FilePatch], read: ReadFile) -> Attempt:
@@ -194,14 +231,37 @@ def _try_file(file: FilePatch, read: ReadFile, attempt: Attempt) -> str | None:
     if file.new and file.new != file.old and read(file.new):
         return f"{file.new} is in the tree already"
     lines = split_lines((content or b"").decode("latin-1"))
+    for number, hunk in enumerate(file.hunks, 1):
+        if lines and not hunk.old:  # it would "fit" anywhere; `git apply` refuses it, too
+            return f"{file.name}:{hunk.start}: hunk {number} has no context to find its place by (was it diff -U0?)"
     result = apply_hunks(lines, file.hunks)
     if isinstance(result, int):
         return _explain(file, result, lines)
+    for number, (hunk, place) in enumerate(zip(file.hunks, result.places, strict=True), 1):
+        if place.fuzz and _is_there(lines, hunk, place):
+            return f"{file.name}:{place.line}: hunk {number} of {len(file.hunks)} would go in a second time"
+        if place.fuzz and (twice := (_functions(hunk.added) - _functions(hunk.removed)) & _functions(lines)):
+            return f"{file.name} has {min(twice)}() already, which hunk {number} of {len(file.hunks)} defines"
     if file.new is None and result.lines:
         return f"{file.old} would be removed, but has {len(result.lines)} lines that the patch does not know"
     attempt.places.extend((file.name, number, place) for number, place in enumerate(result.places, 1))
     _record(file, result, attempt)
     return None
+
+
+def _is_there(lines: Sequence[str], hunk: Hunk, place: Place) -> bool:
+    """Whether what a hunk makes is in the file, found with less fuzz than it takes to make it (again).
+
+    The side with more lines says more: for a hunk that adds, as much fuzz is proof enough.
+    """
+    fuzz = place.fuzz if len(hunk.added) > len(hunk.removed) else place.fuzz - 1
+    return bool(hunk.new) and not isinstance(apply_hunks(lines, [hunk.reversed(place.line)], fuzz), int)
+
+
+def _functions(lines: Sequence[str]) -> set[str]:
+    """Functions that are defined in `lines` of C."""
+    found = (_FUNCTION.match(line) for line in lines if not line.rstrip().endswith(";"))
+    return {match[1] for match in found if match}
 
 
 def _record(file: FilePatch, result: Applied, attempt: Attempt) -> None:
@@ -220,6 +280,11 @@ def split_lines(text: str) -> list[str]:
 
 def _explain(file: FilePatch, index: int, lines: Sequence[str]) -> str:
     hunk = file.hunks[index]
+    if line := _where_blanks_differ(hunk, lines):
+        return (
+            f"{file.name}:{hunk.start}: hunk {index + 1} of {len(file.hunks)} differs from the tree "
+            f"({file.name}:{line}) only in white space: was it pasted, or did a mail client turn tabs into spaces?"
+        )
     at, old = best_window(lines, hunk), hunk.old
     window = lines[at:at + len(old)]
     # The first line that is not as the hunk expects it, and what stands around it. Fuzz would have forgiven the edges.
@@ -236,6 +301,15 @@ def _explain(file: FilePatch, index: int, lines: Sequence[str]) -> str:
     return "\n".join([head, *wants, f"where the tree has ({file.name}:{at + odd + 1}):", *has])
 
 
+def _where_blanks_differ(hunk: Hunk, lines: Sequence[str]) -> int | None:
+    """Line at which the hunk would fit if white space were all the same; shown as text, nobody would see why not."""
+    if not isinstance(apply_hunks(lines, [hunk]), int):
+        return None  # it fits, but not behind the hunk before it
+    squeezed = Hunk(hunk.start, tuple((tag, _squeeze(text)) for tag, text in hunk.lines))
+    result = apply_hunks([_squeeze(line) for line in lines], [squeezed])
+    return None if isinstance(result, int) else result.places[0].line
+
+
 def _places(places: Sequence[tuple[str, int, Place]]) -> str:
     parts = []
     for file, number, place in places:
@@ -250,18 +324,26 @@ def _has_context(files: Sequence[FilePatch]) -> bool:
 
 
 def _share_present(files: Sequence[FilePatch], read: ReadFile) -> float:
-    """Part of the significant added lines that are in the tree, 0 if an identifier that the patch brings is not."""
-    added = present = 0
+    """Part of the significant added lines that are in the tree, 0 if an identifier that the patch brings is not.
+
+    Lines that the patch only moves, and those that the tree has more often than the patch adds them
+    (`return -EINVAL;`), prove nothing; neither does a single line without a name that the patch brings.
+    """
+    moved = {_squeeze(line) for file in files for hunk in file.hunks for line in hunk.removed}
+    added = present = names = 0
     for file in files:
         content = read(file.new or file.old or "")
-        have = {_squeeze(line) for line in (content or b"").decode("latin-1").split("\n")}
-        for hunk in file.hunks:
-            significant = [line for line in map(_squeeze, hunk.added) if len(_IDENTIFIER.findall(line)) > 0]
-            added += len(significant)
-            present += sum(1 for line in significant if line in have)
-        if not _brought_names(file) <= set(_IDENTIFIER.findall((content or b"").decode("latin-1"))):
+        have = Counter(_squeeze(line) for line in (content or b"").decode("latin-1").split("\n"))
+        brings = Counter(_squeeze(line) for hunk in file.hunks for line in hunk.added)
+        for line, times in brings.items():
+            if _IDENTIFIER.search(line) and line not in moved and have[line] <= times:
+                added += times
+                present += have[line]
+        brought = _brought_names(file)
+        if not brought <= set(_IDENTIFIER.findall((content or b"").decode("latin-1"))):
             return 0.0
-    return present / added if added else 0.0
+        names += len(brought)
+    return present / added if present > 1 or (present and names) else 0.0
 
 
 def _brought_names(file: FilePatch) -> set[str]:

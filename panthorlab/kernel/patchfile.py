@@ -6,37 +6,54 @@ Everything that comes in is untrusted: sizes are bounded, and what is no patch i
 
 from __future__ import annotations
 
-import email
-import email.policy
 import re
 import shutil
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from email.message import EmailMessage
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from panthorlab.errors import LabError, PatchError
-from panthorlab.kernel.git import git, top_level
+from panthorlab.kernel.git import git, is_repository
+from panthorlab.kernel.mails import PATCH_SUFFIXES, Mail, PatchText, in_order, printable, read_mails
 from panthorlab.kernel.tools import run
 
 MAX_BYTES = 16 << 20
-_SUFFIXES = (".patch", ".diff", ".mbox", ".eml", ".mbx")
-_DIFF = re.compile(rb"^(?:diff --git |--- [^\n]*\n\+\+\+ |GIT binary patch|Binary files )", re.MULTILINE)
-_FROM_LINE = re.compile(rb"^From \S+ +\w{3} +\w{3} +\d.*\d{4}\r?\n(?=[\w-]+:)", re.MULTILINE)
-_HEADER = re.compile(rb"\A(?:[A-Za-z][\w-]*:[^\n]*\n(?:[ \t][^\n]*\n)*)+\r?\n")
-_TAGS = re.compile(r"^\s*(?:(?:re|fwd?):\s*|\[[^\]]*\]\s*)+", re.IGNORECASE)
-_LORE = re.compile(r"^https?://(?:lore\.kernel\.org|patch\.msgid\.link|msgid\.link)/(?:r/|[^/]+/)?(?P<id>[^/]+@[^/]+)")
+MAX_NAME = 1000
+_SUFFIXES = (*PATCH_SUFFIXES, ".mbox", ".eml", ".mbx")
+_LORE = re.compile(
+    r"^https?://(?:lore\.kernel\.org|lkml\.kernel\.org|patch\.msgid\.link|msgid\.link)/(?:r/|[^/]+/)?"
+    r"(?P<id>[^/?#]+@[^/?#]+)"
+)
+# What people take for a patch: how it begins, what it is, what to do.
+_MISTAKEN = (
+    (b"# v2 git bundle", "a git bundle", "fetch from it into a tree, and give a git range"),
+    (b"# v3 git bundle", "a git bundle", "fetch from it into a tree, and give a git range"),
+    (b"\x1f\x8b", "compressed", "unpack it first: gunzip"),
+    (b"\xfd7zXZ", "compressed", "unpack it first: unxz"),
+    (b"BZh", "compressed", "unpack it first: bunzip2"),
+    (b"\x28\xb5\x2f\xfd", "compressed", "unpack it first: unzstd"),
+    (b"\xff\xfe", "UTF-16 text", "PowerShell's > makes that: use git diff --output=FILE"),
+    (b"\xfe\xff", "UTF-16 text", "make the patch again as UTF-8: git diff --output=FILE"),
+)
 
 
-@dataclass(frozen=True)
-class PatchText:
-    """One patch. `text`: the diff, decoded as latin-1 (bytes are kept). `origin`: where it was read."""
+class CoverLetterError(PatchError):
+    """Nothing but the cover letter of a series: no patch, but no mistake either if the series is there, too."""
 
-    title: str
-    origin: str
-    text: str
+
+def read_all(specs: Sequence[str], repository: Path | None = None) -> list[PatchText]:
+    """All patches that `specs` name, in order; the cover letter of `0*.patch` is passed over. As `read_patches`."""
+    patches: list[PatchText] = []
+    cover: CoverLetterError | None = None
+    for spec in specs:
+        try:
+            patches += read_patches(spec, repository)
+        except CoverLetterError as error:
+            cover = error
+    if cover is not None and not patches:
+        raise cover
+    return patches
 
 
 def read_patches(spec: str, repository: Path | None = None, stdin: BinaryIO | None = None) -> list[PatchText]:
@@ -45,38 +62,70 @@ def read_patches(spec: str, repository: Path | None = None, stdin: BinaryIO | No
     `repository`: where a git range is looked up (else the current directory). Raises PatchError if `spec` names no
     patch, LabError if b4 is needed and missing or the list cannot be reached.
     """
-    path = Path(spec).expanduser()
     if spec == "-":
         return parse(_bounded(stdin or sys.stdin.buffer, "standard input"), "standard input")
+    require_name(spec)
+    path = Path(spec).expanduser()
     if path.is_dir():
         return _read_directory(path)
     if path.exists():  # a file, or a pipe of the shell's
         with path.open("rb") as file:
-            return parse(_bounded(file, str(path)), path.name)
+            return parse(_bounded(file, str(path)), path.name if path.is_file() else spec)
     if match := _LORE.match(spec):
         return _read_list(match["id"])
+    if re.match(r"https?://", spec):
+        raise PatchError(f"no such patch: {spec}", hint="only lore.kernel.org is known: download it, give the file")
+    name, _, revision = spec.partition("@")
+    if revision and Path(name).expanduser().is_dir():
+        raise PatchError(f"{spec} is a kernel tree, not a patch", hint=f"--base {spec}")
     if re.fullmatch(r"<?[^\s@/]+@[^\s@/]+>?", spec):
         return _read_list(spec.strip("<>"))
-    if ".." in spec and "/.." not in f"/{spec}":
+    if ".." in spec and ".." not in spec.split("/"):
         return _read_range(spec, repository or Path.cwd())
-    raise PatchError(
-        f"no such patch: {spec}",
-        hint="a file, a directory of patches, -, a git range like v6.18..fix, or a message-id",
-    )
+    raise PatchError(f"no such patch: {spec}", hint=_other_names(spec, repository or Path.cwd()))
+
+
+def require_name(spec: str) -> None:
+    """Raise PatchError if `spec` cannot name anything at all."""
+    if not spec:  # an unset variable of a script's; as a path it would be the current directory
+        raise PatchError("a PATCH is empty", hint="leave it out, or name a patch")
+    if "\n" in spec or len(spec) > MAX_NAME:
+        raise PatchError("a PATCH is the text of one, not its name", hint="give its text to standard input, and `-`")
+
+
+def _other_names(spec: str, repository: Path) -> str:
+    if not spec.startswith("-") and is_repository(repository):
+        argv = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{spec}^{{commit}}")
+        if git(repository, *argv, ok=(0, 1, 128)).strip():
+            return f"it is a commit: for its patch alone write {spec}^..{spec}, for all since v6.18 v6.18..{spec}"
+    return "a file, a directory of patches, -, a git range like v6.18..fix, or a message-id"
 
 
 def parse(data: bytes, origin: str) -> list[PatchText]:
     """The patches in a file: one diff, one mail, or an mbox of several. Raises PatchError if there are none."""
+    return in_order(_parse(data, origin), origin)
+
+
+def _parse(data: bytes, origin: str) -> list[Mail]:
+    data = data.removeprefix(b"\xef\xbb\xbf")
     if not data.strip():
         raise PatchError(f"{origin} is empty", hint="give a patch: the output of git format-patch or diff -u")
+    for begin, what, hint in _MISTAKEN:
+        if data.startswith(begin):
+            raise PatchError(f"{origin} is {what}, not a patch", hint=hint)
     if b"\0" in data:
-        raise PatchError(f"{origin} is binary, not a patch", hint="is it compressed? unpack it first")
-    found = [patch for number, mail in enumerate(_messages(data), 1) if (patch := _message(mail, origin, number))]
-    if not found:
-        raise PatchError(
-            f"{origin} is not a patch: there is no diff in it", hint="expected lines like `--- a/file` and `@@`",
-        )
-    return found
+        raise PatchError(f"{origin} is binary, not a patch", hint="give the output of git format-patch or diff -u")
+    mails = read_mails(data, origin)
+    if any(mail.patch for mail in mails):
+        return mails
+    if any(mail.number == 0 for mail in mails):
+        raise CoverLetterError(f"{origin} is only a cover letter: there is no diff in it", hint="give its patches")
+    hint = "expected lines like `--- a/file` and `@@`"
+    if b"text/html" in data:
+        hint = "the mail is HTML: have it sent as plain text, or as an attachment"
+    if b"\x1b[" in data:
+        hint = "it has colours in it: make it with git diff --no-color"
+    raise PatchError(f"{origin} is not a patch: there is no diff in it", hint=hint)
 
 
 def _bounded(file: BinaryIO, name: str) -> bytes:
@@ -92,31 +141,65 @@ def _bounded(file: BinaryIO, name: str) -> bytes:
 def _read_directory(path: Path) -> list[PatchText]:
     series = path / "series"
     if series.is_file():
-        names = [line.split("#")[0].split() for line in series.read_text(errors="replace").splitlines()]
-        files = [path / words[0] for words in names if words]
+        files = list(_read_series(series))
     else:
-        files = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES and file.is_file())
+        files = sorted((file for file in path.iterdir() if file.suffix in _SUFFIXES and file.is_file()), key=_natural)
     if not files:
         raise PatchError(
             f"there are no patches in {path}", hint=f"looked for {', '.join(_SUFFIXES)} and a file `series`",
         )
-    patches = []
+    mails: list[Mail] = []
+    cover: CoverLetterError | None = None
     for file in files:
-        if not file.resolve().is_relative_to(path.resolve()) or not file.is_file():
-            raise PatchError(f"{series} names {file.name}, which is not in {path}")
+        if not file.resolve().is_relative_to(path.resolve()):
+            raise PatchError(f"{file} leads to a file that is not in {path}", hint="give the patch itself")
         with file.open("rb") as opened:
-            patches += parse(_bounded(opened, str(file)), file.name)
-    return patches
+            try:
+                mails += _parse(_bounded(opened, str(file)), file.name)
+            except CoverLetterError as error:
+                cover = error
+    if cover is not None and not mails:
+        raise cover
+    if series.is_file():
+        return [mail.patch for mail in mails if mail.patch is not None]
+    return in_order(mails, str(path))
+
+
+def _read_series(series: Path) -> Iterable[Path]:
+    """The files that quilt's list of patches names. How many directories to strip is found out for each patch."""
+    for line in series.read_text(errors="replace").splitlines():
+        words = re.split(r"(?:^|\s)#", line)[0].split()
+        if not words:
+            continue
+        if "-R" in words[1:]:
+            raise PatchError(f"{series}: {words[0]} is to be reversed (-R)", hint="apply it reversed to the base first")
+        if not (series.parent / words[0]).is_file():
+            raise PatchError(
+                f"{series} names {words[0]}, which is not in {series.parent}", hint="is it still to be made?",
+            )
+        yield series.parent / words[0]
+
+
+def _natural(file: Path) -> list[tuple[int, str]]:
+    """So that `10-x.patch` comes after `9-x.patch`."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", file.name)]
 
 
 def _read_range(spec: str, repository: Path) -> list[PatchText]:
-    if top_level(repository) is None:
+    if not is_repository(repository):
         raise PatchError(
             f"no such patch: {spec}", hint=f"{repository} is no git repository, so it is no git range either",
         )
-    argv = ("format-patch", "--stdout", "--no-signature", "--no-color", "--no-ext-diff", "--no-textconv")
+    # Not format-patch: there a diff in a commit message cannot be told from the commit's. No option is left to the
+    # user's configuration. A...B is what diff means by it: what B has that A has not.
+    argv = (
+        "log", "--reverse", "--topo-order", "--right-only", "--format=%x00%x01%P%x01%s%x01", "--patch",
+        "--diff-merges=off", "--no-color", "--no-ext-diff", "--no-textconv", "--no-show-signature", "--no-notes",
+        "--find-renames", "--src-prefix=a/", "--dst-prefix=b/", "--unified=3", "--inter-hunk-context=0",
+        "--submodule=short", "--no-relative", "-O/dev/null",
+    )
     try:
-        data = git(repository, *argv, "--end-of-options", spec)
+        data = git(repository, *argv, "--end-of-options", spec, "--")
     except LabError as error:
         raise PatchError(f"git knows no range {spec} in {repository}", hint=str(error).splitlines()[-1]) from error
     if not data.strip():
@@ -125,7 +208,20 @@ def _read_range(spec: str, repository: Path) -> list[PatchText]:
         raise PatchError(
             f"the git range {spec} is larger than {MAX_BYTES >> 20} MiB", hint="build both ends: --base PATH@REV",
         )
-    return parse(data, spec)
+    patches = []
+    for commit in data.split(b"\0\x01")[1:]:
+        parents, subject, diff = commit.split(b"\x01", 2)
+        title = printable(subject.decode(errors="replace")) or spec
+        if len(parents.split()) > 1:
+            raise PatchError(
+                f"the git range {spec} has a merge in it, which is no patch: {title}",
+                hint=f"give the whole difference instead: git diff {spec} | panthorlab … -",
+            )
+        if diff.strip():  # else an empty commit
+            patches.append(PatchText(title, spec, diff.lstrip(b"\n").decode("latin-1")))
+    if not patches:
+        raise PatchError(f"the commits of the git range {spec} change no file")
+    return patches
 
 
 def _read_list(message_id: str) -> list[PatchText]:
@@ -142,41 +238,3 @@ def _read_list(message_id: str) -> list[PatchText]:
     if len(done.stdout) > MAX_BYTES:
         raise PatchError(f"the thread of {message_id} is larger than {MAX_BYTES >> 20} MiB")
     return parse(done.stdout, message_id)
-
-
-def _messages(data: bytes) -> Iterator[bytes]:
-    starts = [match.start() for match in _FROM_LINE.finditer(data)]
-    if not starts or data[:starts[0]].strip():
-        yield data
-        return
-    for begin, end in zip(starts, [*starts[1:], len(data)], strict=True):
-        yield data[begin:end].partition(b"\n")[2]
-
-
-def _message(data: bytes, origin: str, number: int) -> PatchText | None:
-    title = origin if number == 1 else f"{origin} #{number}"
-    body = data
-    if _HEADER.match(data) and re.search(rb"^(?:subject|from|message-id):", data, re.IGNORECASE | re.MULTILINE):
-        message = email.message_from_bytes(data, policy=email.policy.default)
-        title = _TAGS.sub("", " ".join(str(message.get("Subject", "")).split())) or title
-        body = b"\n".join(_bodies(message))
-    match = _DIFF.search(body.replace(b"\r\n", b"\n"))
-    if match is None:
-        return None
-    diff = _unix_lines(body)
-    match = _DIFF.search(diff)
-    text = diff[match.start():] if match else diff
-    return PatchText(title, origin, text.decode("latin-1"))
-
-
-def _bodies(message: EmailMessage) -> Iterator[bytes]:
-    for part in message.walk():
-        if part.get_content_maintype() == "text" and part.get_content_subtype() != "html":
-            payload = part.get_payload(decode=True)
-            if isinstance(payload, bytes):
-                yield payload
-
-
-def _unix_lines(data: bytes) -> bytes:
-    """Undo a mail gateway's or an editor's CRLF; a diff of a file with CRLF has lines without it too."""
-    return data.replace(b"\r\n", b"\n") if data.count(b"\r\n") == data.count(b"\n") else data

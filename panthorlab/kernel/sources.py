@@ -55,13 +55,16 @@ def resolve(spec: str | None, progress: Progress = quiet) -> Source:
             raise SourceError(f"{spec}: which version?", hint=f"e.g. {scheme}:6.18.5")
         return debian.archive_source(rest, progress) if scheme == "debian" else kernelorg.release_source(rest, progress)
     path = Path(spec).expanduser()
+    if not spec:  # an unset variable of a script's; as a path it would be the current directory
+        raise SourceError("--base is empty", hint="give a directory, or leave it out for the default")
     if path.is_dir():
         return localsource.directory_source(path.resolve())
     if path.is_file():
         return localsource.tarball_source(path.resolve())
-    tree, at, revision = spec.rpartition("@")
-    if at and revision and Path(tree).expanduser().is_dir():
-        return localsource.revision_source(Path(tree).expanduser().resolve(), revision)
+    for at in re.finditer("@", spec):  # a path may have one, and so may a revision (HEAD@{1})
+        tree, revision = Path(spec[:at.start()]).expanduser(), spec[at.end():]
+        if at.start() and revision and tree.is_dir():
+            return localsource.revision_source(tree.resolve(), revision)
     raise SourceError(
         f"no such kernel source: {spec}",
         hint="a directory, PATH@REVISION, a tarball, linux-source-6.12, debian:VERSION or kernel.org:VERSION",

@@ -16,6 +16,11 @@ from panthorlab.errors import LabError
 from panthorlab.kernel.toolchain import HOST_TOOLS
 
 TREE_BYTES = 2_500_000_000  # an unpacked kernel tree and the files of one build
+# In a git hook these name the repository that was committed to, and would win over `git -C`.
+_HOOK_VARIABLES = frozenset({
+    "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE", "GIT_SHALLOW_FILE", "GIT_QUARANTINE_PATH",
+})
 
 
 def run(
@@ -24,7 +29,7 @@ def run(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run argv to its end. Raises LabError if it is not installed, outlives `timeout` or exits outside `ok`."""
     try:
-        done = spawn.run(argv, cwd=cwd, stdin=stdin, timeout=timeout, env={**os.environ, "LC_ALL": "C", **(env or {})})
+        done = spawn.run(argv, cwd=cwd, stdin=stdin, timeout=timeout, env={**_environment(), **(env or {})})
     except FileNotFoundError as error:
         if cwd is not None and not cwd.is_dir():
             raise LabError(f"{cwd}: no such directory") from error
@@ -36,6 +41,10 @@ def run(
     if done.returncode not in ok:
         raise tool_error(argv, done.returncode, done.stderr.decode(errors="replace"))
     return done
+
+
+def _environment() -> dict[str, str]:
+    return {**{name: value for name, value in os.environ.items() if name not in _HOOK_VARIABLES}, "LC_ALL": "C"}
 
 
 def tool_error(argv: Sequence[str], status: int, stderr: str) -> LabError:
@@ -75,7 +84,7 @@ def pipeline(stages: Sequence[Sequence[str]], *, timeout: float) -> None:
     """Run programs joined by pipes (no shell). Raises LabError for the first that failed or at the deadline."""
     processes: list[subprocess.Popen[bytes]] = []
     previous = None
-    env = {**os.environ, "LC_ALL": "C"}
+    env = _environment()
     try:
         for index, argv in enumerate(stages):
             process = spawn.spawn(

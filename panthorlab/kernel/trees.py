@@ -116,10 +116,26 @@ def tree_path(root: Path, path: str) -> Path:
         raise PatchError(f"the patch names a file outside the tree: {path}", hint="paths must be relative to the tree")
     place = root
     for part in parts:
+        if place != root and place.is_file():
+            raise PatchError(
+                f"the patch names {path}, but {place.relative_to(root)} is a file", hint="is it for this tree?",
+            )
         place /= part
         if place.is_symlink():
-            raise PatchError(f"the patch names {path}, which is reached through a symbolic link")
+            raise PatchError(
+                f"the patch names {path}, which is reached through a symbolic link",
+                hint="name the file that the link leads to",
+            )
     return place
+
+
+def check_changes(base: Base, changes: Changes) -> None:
+    """Raise PatchError if `changes` make a file of a directory."""
+    for path in changes:
+        if changes[path] is not None and tree_path(base.path, path).is_dir():
+            raise PatchError(
+                f"the patch makes {path}, which is a directory of the tree", hint="is the patch for this tree?",
+            )
 
 
 def set_changes(base: Base, changes: Changes) -> list[str]:
@@ -169,7 +185,9 @@ def _write_if_different(path: Path, content: bytes | None) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.new~")
     scratch.write_bytes(content)
-    scratch.chmod(path.stat().st_mode & 0o777 if exists else 0o644)
+    # Patches come here without modes; a new script that cannot be run would look like a patch that does not build.
+    new_mode = 0o755 if content.startswith(b"#!") else 0o644
+    scratch.chmod(path.stat().st_mode & 0o777 if exists else new_mode)
     scratch.replace(path)
     return True
 

@@ -7,6 +7,7 @@ import argparse
 import json
 from pathlib import Path
 
+from panthorlab.errors import UsageError
 from panthorlab.kernel.job import build_side, prepare_kernel, prepare_sides
 from panthorlab.kernel.model import Kernel
 from panthorlab.run import fleet
@@ -17,7 +18,12 @@ def main(options: argparse.Namespace) -> int:
     """Build; print one line a kernel: its key, build-id and title."""
     progress = Progress(quiet=options.quiet)
     output: Path = options.output or Path()
-    output.mkdir(parents=True, exist_ok=True)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"--output {output}: {error.strerror}", hint="choose a directory that you may write to"
+        ) from error
     log = output / "build.log"
     boards = options.board or [fleet.DEFAULT]
     fragments = fleet.fragments_of(boards, options.config)

@@ -18,6 +18,7 @@ from panthorlab.board.registry import find_board_file
 from panthorlab.errors import BuildError, LabError, PanthorlabError, UsageError
 from panthorlab.kernel.job import build_side, cannot_differ, prepare_sides
 from panthorlab.kernel.model import Kernel
+from panthorlab.kernel.patchfile import require_name
 from panthorlab.kernel.plan import PatchReport, Sides
 from panthorlab.kernel.store import load
 from panthorlab.outcome import Side
@@ -72,6 +73,8 @@ def _check(options: argparse.Namespace) -> fleet.Chosen:
             f"--before and --after are finished kernels: {', '.join(given)} cannot be applied to them",
             hint="leave out either the kernels or the sources",
         )
+    for name in options.patch:
+        require_name(name)
     parse_params(options.param)
     return fleet.choose(options)
 

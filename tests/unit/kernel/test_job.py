@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -299,3 +300,44 @@ def test_what_is_no_patch_is_said_before_a_base_is_fetched(cache: Path, tmp_path
         prepare_sides("debian:6.18.5", [str(tmp_path / "empty.patch")])
     with pytest.raises(PatchError, match="is empty"):
         prepare_kernel("debian:6.18.5", [str(tmp_path / "empty.patch")])
+
+
+def test_of_each_patch_it_is_said_what_became_of_it(prepare: Prepare, patch: Callable[..., Path], tree: Path) -> None:
+    one = patch("one.patch", MMU, "return x + 1;", "return x + 2;")
+    two = patch("two.patch", SCHED, "ticks = 0;", "ticks = 1;")
+    bad = patch("bad.patch", SCHED, "ticks++;", "ticks += 2;")
+    (tree / MMU).write_text((tree / MMU).read_text().replace("return x + 1;", "return x + 2;"))
+    with pytest.raises(PatchError, match=r"one\.patch: already applied[^\n]*\ntwo\.patch: applies$") as caught:
+        prepare([one, two])
+    assert "leave out" in (caught.value.hint or "")
+    with pytest.raises(PatchError, match="already applied") as caught:
+        prepare([one])
+    assert "--revert" in (caught.value.hint or "")
+    (tree / SCHED).write_text((tree / SCHED).read_text().replace("ticks++;", "ticks--;"))
+    with pytest.raises(PatchError, match=r"(?s)one.*bad\.patch: does not apply.*the other 1 of 3 patches"):
+        prepare([one, bad, two])
+
+
+def test_the_same_patch_twice(prepare: Prepare, patch: Callable[..., Path]) -> None:
+    one = patch("one.patch", MMU, "return x + 1;", "return x + 2;")
+    with pytest.raises(PatchError, match="already applied") as caught:
+        prepare([one, one])
+    assert "--revert" not in (caught.value.hint or "")
+
+
+def test_nothing_to_revert(prepare: Prepare) -> None:
+    with pytest.raises(UsageError, match="nothing to revert"):
+        prepare(revert=True)
+
+
+@pytest.mark.parametrize("suffix", ["", "@v1"])
+def test_a_range_is_looked_up_in_a_bare_base(
+    git_tree: SimpleNamespace, tmp_path: Path, cache: Path, guest: Path, fragment: Path, suffix: str,
+) -> None:
+    (git_tree.path / MMU).write_text((git_tree.path / MMU).read_text().replace("x + 1", "x + 2"))
+    git_tree.git("commit", "-q", "-a", "-m", "two")
+    git_tree.git("clone", "-q", "--bare", ".", str(tmp_path / "bare.git"))
+    root = tmp_path / "bare.git" if suffix else git_tree.path
+    git_tree.git("checkout", "-q", "v1")
+    sides = prepare_sides(f"{root}{suffix}", ["v1..main"], fragments=[str(fragment)])
+    assert [report.title for report in sides.reports] == ["two"]

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.errors import PatchError
+from panthorlab.kernel.mails import PatchText
 from panthorlab.kernel.patches import check, parse_diff, split_lines
-from panthorlab.kernel.patchfile import PatchText
 from panthorlab.kernel.plan import Fit, PatchReport
 
 D = "drivers/gpu/drm/panthor"
@@ -136,6 +136,35 @@ def test_one_bad_file_spoils_the_whole_patch(files: Files) -> None:
     assert not report.changes
 
 
+def test_a_tree_with_half_of_the_patch(files: Files) -> None:
+    done = fixed(files, V1)
+    report = fit(diff(files, done), files | {MMU: done[MMU]})
+    assert (report.fit, report.changes) == (Fit.DOES_NOT_APPLY, {})
+    assert report.detail == f"half applied: {MMU} has it already"
+    worse = fit(diff(files, done), files | {MMU: done[MMU], SCHED: b"/* quite another file */\n"})
+    assert worse.detail.startswith(f"half applied: {MMU} has it already\n{SCHED}:")
+
+
+def test_a_hunk_of_a_file_that_is_there_does_not_go_in_twice(files: Files) -> None:
+    """With fuzz it would fit behind itself, and the file's other hunk where it belongs."""
+    gap = b"int a;\nint b;\nint c;\nint d;\n"
+    far = files | {MMU: files[MMU].replace(b"int panthor_vm_other", gap + b"int panthor_vm_other")}
+    done = fixed(far, V1)
+    both = done | {MMU: done[MMU].replace(b"return x + 1;", b"first(x);\n\tsecond(x);\n\tthird(x);\n\treturn x;")}
+    report = fit(diff({MMU: far[MMU]}, {MMU: both[MMU]}), done)
+    assert (report.fit, report.changes) == (Fit.DOES_NOT_APPLY, {})
+    assert "hunk 1 of 2 would go in a second time" in report.detail
+
+
+@pytest.mark.parametrize("function", [V1, V2])
+def test_a_function_is_not_defined_twice(files: Files, function: str) -> None:
+    """The function alone is in the tree, in this form or another, and fuzz finds a place for one more."""
+    done = fixed(files, function)[SCHED].replace(b"\tticks = 0;", b"\tticks = 5;")
+    report = fit(diff(files, fixed(files, V1)), files | {SCHED: done})
+    assert (report.fit, report.changes) == (Fit.DOES_NOT_APPLY, {})
+    assert SCHED in report.detail
+
+
 def test_a_patch_for_another_project(files: Files) -> None:
     patch = PatchText("p", "t", "--- a/src/main.rs\n+++ b/src/main.rs\n@@ -1 +1 @@\n-a\n+b\n")
     report = fit(patch, files)
@@ -184,6 +213,11 @@ def test_paths_out_of_the_tree(files: Files, name: str) -> None:
     ("--- a/x\n+++ b/x\n@@ -1,5 +1,5 @@\n one\n", "damaged patch"),
     ("--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n one\ntwo wrapped\n", "damaged patch"),
     ("diff --git a/x b/x\nold mode 100644\nnew mode 100755\n", "changes no file"),
+    ("--- a/x\n+++ b/x\n@@ -1,0 +1,0 @@\n", "changes no file"),
+    ("--- a/x\n+++ b/x\n@@ -1 +1 @@\n one\n", "changes no file"),
+    ("--- /dev/null\n+++ b/.git/config\n@@ -0,0 +1 @@\n+a\n", "no kernel tree has"),
+    (f"--- /dev/null\n+++ b/{'x' * 300}\n@@ -0,0 +1 @@\n+a\n", "no kernel tree has"),
+    (f"--- /dev/null\n+++ b/{'x/' * 3000}x\n@@ -0,0 +1 @@\n+a\n", "no kernel tree has"),
 ])
 def test_patches_that_cannot_be_used(text: str, said: str) -> None:
     with pytest.raises(PatchError, match=said):
@@ -194,6 +228,75 @@ def test_names_and_bytes_that_are_no_utf8(files: Files) -> None:
     tree = {**files, "drivers/x.c": b"a \xe4\n\x0cb\n\x85c\n"}
     changed = tree | {"drivers/x.c": b"a \xf6\n\x0cb\n\x85c\n"}
     assert after(fit(diff(tree, changed), tree), tree) == changed
+
+
+@pytest.mark.parametrize(("quoted", "name"), [
+    (r"dr\303\266.c", "dr\xc3\xb6.c"), (r"dr\".c", 'dr".c'), (r"dr\\x.c", r"dr\x.c"), (r"dr\x", "drx"),
+    (r"\N{x", "N{x"),
+])
+def test_names_as_git_quotes_them(quoted: str, name: str) -> None:
+    text = f'diff --git "a/{quoted}" "b/{quoted}"\n--- "a/{quoted}"\n+++ "b/{quoted}"\n@@ -1 +1 @@\n-a\n+b\n'
+    assert [file.name for file in parse_diff(PatchText("p", "t", text))] == [f"b/{name}"]
+
+
+def test_a_hunk_for_a_line_that_no_file_has(files: Files) -> None:
+    """It is looked for in the file, not in all the numbers between."""
+    text = diff(files, fixed(files, V1)).text.replace("@@ -10,6 +10,10 @@", "@@ -900000000,6 +900000000,10 @@")
+    report = fit(PatchText("p", "t", text), files)
+    assert "900000000" in text
+    assert "panthor_mmu.c hunk 1: offset -" in report.detail
+
+
+def test_an_insertion_without_context_is_not_put_just_anywhere(files: Files) -> None:
+    patch = PatchText("p", "t", f"--- a/{MMU}\n+++ b/{MMU}\n@@ -9,0 +10 @@\n+\tvm->destroyed = 2;\n")
+    report = fit(patch, files)
+    assert (report.fit, report.changes) == (Fit.DOES_NOT_APPLY, {})
+    assert f"{MMU}:9: hunk 1 has no context" in report.detail
+    gone = PatchText("p", "t", f"--- a/{MMU}\n+++ b/{MMU}\n@@ -9 +8,0 @@\n-\tvm->destroyed = 2;\n")
+    assert fit(gone, files).fit is Fit.DOES_NOT_APPLY, "that it is not there does not prove that it was removed"
+
+
+def test_only_white_space_differs(files: Files) -> None:
+    patch = diff(files, fixed(files, V1))
+    report = fit(PatchText("p", "t", patch.text.replace("\t", "        ")), files)
+    assert report.fit is Fit.DOES_NOT_APPLY
+    assert "only in white space" in report.detail
+    assert f"{MMU}:" in report.detail
+
+
+def test_lines_that_every_driver_has_are_no_other_form(files: Files) -> None:
+    """They are in the tree, but not by this patch."""
+    code = "\tif (!vm)\n\t\treturn;\n\n"
+    tree = files | {MMU: files[MMU] + b"\nvoid g(struct vm *vm)\n{\n\tif (!vm)\n\t\treturn;\n}\n"}
+    other = files | {MMU: files[MMU].replace(b"int panthor_vm_other(int x)\n{\n", b"int quite(int y)\n{\n\tvm(y);\n")}
+    changed = other | {MMU: other[MMU].replace(b"\tvm(y);\n", b"\tvm(y);\n" + code.encode())}
+    assert fit(diff(other, changed), tree).fit is Fit.DOES_NOT_APPLY
+
+
+def test_moved_lines_are_no_other_form(files: Files) -> None:
+    moved = "void panthor_sched_report_mmu_fault(void)\n{\n\tticks++;\n}\n\n"
+    text = files[SCHED].decode()
+    assert moved in text
+    there = {SCHED: text.replace(moved, "").encode() + f"\n{moved}".encode()}
+    tree = {SCHED: files[SCHED].replace(b"ticks = 0;", b"ticks = 1;").replace(b"int ticks;", b"long ticks;\nint t;")}
+    assert fit(diff({SCHED: files[SCHED]}, there), tree).fit is Fit.DOES_NOT_APPLY
+
+
+def test_new_and_removed_files_of_a_diff_without_git(files: Files) -> None:
+    epoch, now = "\t1970-01-01 00:00:00.000000000 +0000", "\t2026-01-01 12:00:00.000000000 +0100"
+    made = f"--- linux.orig/drivers/new.c{epoch}\n+++ linux/drivers/new.c{now}\n@@ -0,0 +1 @@\n+int a;\n"
+    assert fit(PatchText("p", "t", made), files).changes == {"drivers/new.c": b"int a;\n"}
+    there = files | {"drivers/new.c": b"int a;\n"}
+    gone = f"--- linux.orig/drivers/new.c{now}\n+++ linux/drivers/new.c{epoch}\n@@ -1 +0,0 @@\n-int a;\n"
+    assert fit(PatchText("p", "t", gone), there).changes == {"drivers/new.c": None}
+    emptied = gone.replace(epoch, now)
+    assert fit(PatchText("p", "t", emptied), there).changes == {"drivers/new.c": b""}
+
+
+@pytest.mark.parametrize("prefix", ["a/", "w/", "linux/", ""])
+def test_a_patch_of_new_files_alone(files: Files, prefix: str) -> None:
+    text = f"--- /dev/null\n+++ {prefix}drivers/new.c\n@@ -0,0 +1 @@\n+int a;\n"
+    assert set(fit(PatchText("p", "t", text), files).changes) == {"drivers/new.c"}
 
 
 contents = st.lists(st.sampled_from(["a", "b", "{", "}", "", "\tx = 1;", "\f", "é"]), max_size=20).map(

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.errors import LabError, PatchError
-from panthorlab.kernel.patchfile import MAX_BYTES, parse, read_patches
+from panthorlab.kernel.patchfile import MAX_BYTES, CoverLetterError, parse, read_all, read_patches
 
 DIFF = "--- a/x.c\n+++ b/x.c\n@@ -1,2 +1,2 @@\n one\n-two\n+zwei – 2\n"
 
@@ -135,10 +135,11 @@ def test_git_range_that_is_none(git_tree: SimpleNamespace, spec: str) -> None:
 @pytest.mark.parametrize("spec", [
     "20240101120000.1@example.org", "<20240101120000.1@example.org>",
     "https://lore.kernel.org/dri-devel/20240101120000.1@example.org/",
+    "https://lore.kernel.org/r/20240101120000.1@example.org#t", "https://lkml.kernel.org/r/20240101120000.1@example.org",
 ])
 def test_message_id_needs_b4(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    with pytest.raises(LabError, match="b4 is needed") as caught:
+    with pytest.raises(LabError, match=r"b4 is needed to fetch 20240101120000\.1@example\.org from") as caught:
         read_patches(spec)
     assert "install b4" in (caught.value.hint or "")
 
@@ -164,13 +165,171 @@ def test_a_pipe_of_the_shell(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=(DIFF,))
     writer.start()
-    assert read_patches(str(tmp_path / "pipe"))[0].text == DIFF.encode().decode("latin-1")
+    [patch] = read_patches(str(tmp_path / "pipe"))
+    assert (patch.title, patch.text) == (str(tmp_path / "pipe"), DIFF.encode().decode("latin-1"))
     writer.join(60)
 
 
 def test_nothing_of_that_name() -> None:
     with pytest.raises(PatchError, match=r"no such patch: nowhere\.patch"):
         read_patches("nowhere.patch")
+
+
+@pytest.mark.parametrize(("data", "said", "hint"), [
+    (b"\x1f\x8b\x08", "compressed", "gunzip"), (b"\xfd7zXZ\x00", "compressed", "unxz"),
+    (b"BZh91AY", "compressed", "bunzip2"),
+    (b"\x28\xb5\x2f\xfd\x01", "compressed", "unzstd"), (b"# v2 git bundle\n", "git bundle", "range"),
+    (DIFF.encode("utf-16"), "UTF-16", "git diff"), (b"\x1b[1m" + DIFF.encode(), "no diff", "colours"),
+    (b"From: a\nContent-Type: text/html\n\n<pre>" + DIFF.encode(), "no diff", "HTML"),
+])
+def test_what_is_taken_for_a_patch(data: bytes, said: str, hint: str) -> None:
+    with pytest.raises(PatchError, match=said) as caught:
+        parse(data, "thing")
+    assert hint in (caught.value.hint or "")
+
+
+def test_byte_order_mark() -> None:
+    """It must not hide the first file of the patch."""
+    assert parse(b"\xef\xbb\xbf" + DIFF.encode(), "x")[0].text.startswith("--- a/x.c")
+
+
+@pytest.mark.parametrize(("spec", "said"), [
+    ("", "is empty"), (DIFF, "the text of one"), ("x" * 5000, "the text of one"),
+    ("https://example.org/fix.patch", "no such patch"), ("https://example.org/v1..v2", "no such patch"),
+])
+def test_names_that_are_none(spec: str, said: str, git_tree: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(git_tree.path)
+    with pytest.raises(PatchError, match=said) as caught:
+        read_patches(spec)
+    assert caught.value.hint
+
+
+def test_a_tree_in_the_place_of_a_patch(git_tree: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(git_tree.path.parent)
+    with pytest.raises(PatchError, match="is a kernel tree") as caught:
+        read_patches(f"{git_tree.path.name}@v1")
+    assert "--base" in (caught.value.hint or "")
+
+
+def write_series(folder: Path, names: list[str], total: int) -> None:
+    folder.mkdir()
+    (folder / "0000-cover-letter.patch").write_bytes(mail(f"[PATCH 00/{total}] all", "text"))
+    for name in names:
+        number = int(name.partition("-")[0])
+        (folder / name).write_bytes(mail(f"[PATCH {number:02}/{total}] p{number}", DIFF.replace("zwei", str(number))))
+
+
+def test_directory_of_a_series_with_its_cover_letter(tmp_path: Path) -> None:
+    names = [f"{number}-p.patch" for number in range(1, 12)]
+    write_series(tmp_path / "series", names, 11)
+    wanted = [f"p{number}" for number in range(1, 12)]
+    assert [patch.title for patch in read_patches(str(tmp_path / "series"))] == wanted
+    files = [str(tmp_path / "series" / name) for name in ("0000-cover-letter.patch", *names)]
+    assert [patch.title for patch in read_all(files)] == wanted
+    with pytest.raises(CoverLetterError):
+        read_all(files[:1])
+    for name in names:
+        (tmp_path / "series" / name).unlink()
+    with pytest.raises(CoverLetterError):
+        read_patches(str(tmp_path / "series"))
+
+
+def test_directory_with_numbers_in_names_alone(tmp_path: Path) -> None:
+    for number in (1, 2, 10):
+        (tmp_path / f"{number}-p.diff").write_text(DIFF)
+    assert [patch.title for patch in read_patches(str(tmp_path))] == ["1-p.diff", "2-p.diff", "10-p.diff"]
+
+
+def test_quilt_has_the_last_word_about_the_order(tmp_path: Path) -> None:
+    write_series(tmp_path / "patches", ["1-p.patch", "2-p.patch"], 2)
+    (tmp_path / "patches" / "series").write_text("2-p.patch\n1-p.patch # later\n")
+    assert [patch.title for patch in read_patches(str(tmp_path / "patches"))] == ["p2", "p1"]
+
+
+@pytest.mark.parametrize(("line", "said"), [("1-p.patch -R", "to be reversed"), ("3-p.patch", "names 3-p.patch")])
+def test_what_quilt_would_do_otherwise(tmp_path: Path, line: str, said: str) -> None:
+    write_series(tmp_path / "patches", ["1-p.patch"], 1)
+    (tmp_path / "patches" / "series").write_text(f"{line}\n")
+    with pytest.raises(PatchError, match=said):
+        read_patches(str(tmp_path / "patches"))
+
+
+def commit(tree: SimpleNamespace, subject: str, file: str = "Kconfig") -> None:
+    with (tree.path / file).open("a") as opened:
+        opened.write(f"# {subject}\n")
+    tree.git("add", "-A")
+    tree.git("commit", "-q", "-m", subject)
+
+
+def test_git_range_with_a_diff_in_its_message(git_tree: SimpleNamespace) -> None:
+    commit(git_tree, "subject\n\n--- a/Makefile\n+++ b/Makefile\n@@ -1 +1 @@\n-a\n+evil\n")
+    [patch] = read_patches("v1..main", git_tree.path)
+    assert "evil" not in patch.text.partition("@@")[0]
+    assert patch.text.startswith("diff --git a/Kconfig b/Kconfig\n")
+
+
+@pytest.mark.parametrize("setting", [
+    "diff.noprefix", "diff.mnemonicPrefix", "format.attach", "log.showSignature", "diff.renames=copies",
+    "diff.external=/bin/false", "color.ui=always", "diff.context=0", "log.diffMerges=on",
+])
+def test_git_range_whatever_the_user_has_configured(git_tree: SimpleNamespace, setting: str) -> None:
+    commit(git_tree, "one")
+    shown = read_patches("v1..main", git_tree.path)
+    name, _, value = setting.partition("=")
+    git_tree.git("config", name, value or "true")
+    assert read_patches("v1..main", git_tree.path) == shown
+
+
+def test_git_range_of_a_bare_repository(git_tree: SimpleNamespace, tmp_path: Path) -> None:
+    commit(git_tree, "one")
+    git_tree.git("clone", "-q", "--bare", ".", str(tmp_path / "bare.git"))
+    assert [patch.title for patch in read_patches("v1..main", tmp_path / "bare.git")] == ["one"]
+
+
+def test_git_range_with_three_dots_is_the_right_side(git_tree: SimpleNamespace) -> None:
+    git_tree.git("branch", "fix")
+    commit(git_tree, "of main")
+    git_tree.git("checkout", "-q", "fix")
+    commit(git_tree, "fix")
+    commit(git_tree, "fix 2")
+    assert [patch.title for patch in read_patches("main...fix", git_tree.path)] == ["fix", "fix 2"]
+    assert [patch.title for patch in read_patches("..main", git_tree.path)] == ["of main"]
+
+
+def test_git_range_with_a_merge(git_tree: SimpleNamespace) -> None:
+    git_tree.git("checkout", "-q", "-b", "fix")
+    commit(git_tree, "fix")
+    git_tree.git("checkout", "-q", "main")
+    commit(git_tree, "of main", "new")
+    git_tree.git("merge", "-q", "-m", "both", "fix")
+    with pytest.raises(PatchError, match=r"has a merge in it.*both") as caught:
+        read_patches("v1..main", git_tree.path)
+    assert "git diff" in (caught.value.hint or "")
+
+
+def test_git_range_of_empty_commits(git_tree: SimpleNamespace) -> None:
+    git_tree.git("commit", "-q", "--allow-empty", "-m", "nothing")
+    with pytest.raises(PatchError, match="change no file"):
+        read_patches("v1..main", git_tree.path)
+    commit(git_tree, "something")
+    assert [patch.title for patch in read_patches("v1..main", git_tree.path)] == ["something"]
+
+
+def test_a_single_commit_is_told_how_to_be_a_range(git_tree: SimpleNamespace) -> None:
+    with pytest.raises(PatchError, match="no such patch: main") as caught:
+        read_patches("main", git_tree.path)
+    assert "main^..main" in (caught.value.hint or "")
+
+
+def test_git_range_from_within_a_hook(
+    git_tree: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """There GIT_DIR names the repository of the hook, whatever directory git is called for."""
+    commit(git_tree, "one")
+    (tmp_path / "other").mkdir()
+    git_tree.git("init", "-q", str(tmp_path / "other"))
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
+    assert [patch.title for patch in read_patches("v1..main", git_tree.path)] == ["one"]
 
 
 @given(st.binary(max_size=300) | st.text(max_size=200).map(lambda text: f"{DIFF}{text}".encode(errors="replace")))

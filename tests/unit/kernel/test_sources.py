@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from panthorlab.errors import SourceError
+from panthorlab.errors import LabError, SourceError
 from panthorlab.kernel import makefile
 from panthorlab.kernel.localsource import DirectorySource, RevisionSource, directory_source, manifest_of
 from panthorlab.kernel.plan import quiet
@@ -122,14 +123,6 @@ def test_tarball(tree: Path, files: dict[str, bytes], tmp_path: Path, suffix: st
     assert unpacked(tarball, tmp_path / "out") == files
 
 
-def test_damaged_tarball(tmp_path: Path) -> None:
-    (tmp_path / "linux.tar.xz").write_bytes(b"\xfd7zXZ\0 cut off")
-    (tmp_path / "out").mkdir()
-    with pytest.raises(Exception, match="xz") as caught:
-        resolve(str(tmp_path / "linux.tar.xz")).unpack(tmp_path / "out", quiet)
-    assert caught.type.__name__ == "LabError"
-
-
 def test_another_project(tmp_path: Path) -> None:
     (tmp_path / "Makefile").write_text("VERSION = 1\nall:\n")
     with pytest.raises(SourceError, match="not a Linux kernel tree") as caught:
@@ -162,6 +155,7 @@ def test_specs_that_name_nothing(spec: str, cache: Path) -> None:
     ("VERSION = 7\nPATCHLEVEL = 3\nSUBLEVEL = 0\nEXTRAVERSION = -rc1\nKBUILD", "7.3.0-rc1"),
     ("VERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 117\nEXTRAVERSION =\nKBUILD", "6.12.117"),
     ("VERSION = 6\nPATCHLEVEL = 12\nKBUILD", "6.12"), ("all:\n", None), ("VERSION = 2\nPATCHLEVEL = 1\n", None),
+    ("VERSION = 2024\nPATCHLEVEL = 01\nSUBLEVEL =\nEXTRAVERSION =\nKBUILD\n", None),  # U-Boot
 ])
 def test_kernel_version(makefile_text: str, version: str | None) -> None:
     assert makefile.kernel_version(makefile_text) == version
@@ -182,3 +176,91 @@ def test_file_modes_are_readable_by_the_build(tree: Path, tmp_path: Path) -> Non
     finally:
         os.umask(previous)
     assert (tmp_path / "out" / MMU).stat().st_mode & 0o044 == 0o044
+
+
+def test_a_directory_became_a_file_or_a_link(git_tree: SimpleNamespace, tmp_path: Path) -> None:
+    """What the link leads to is neither read nor removed in the place of what was in the directory."""
+    other = tmp_path / "other"
+    (git_tree.path / "drivers").rename(other)
+    (git_tree.path / "drivers").symlink_to(other)
+    shutil.rmtree(git_tree.path / "include")
+    (git_tree.path / "include").write_text("a file\n")
+    before = state(other)
+    (tmp_path / "out").mkdir()
+    source = directory_source_of_dirty(git_tree.path)
+    source.unpack(tmp_path / "out", quiet)
+    assert state(other) == before
+    assert (tmp_path / "out/drivers").readlink() == other
+    assert (tmp_path / "out/include").read_text() == "a file\n"
+
+
+def directory_source_of_dirty(path: Path) -> RevisionSource:
+    source = directory_source(path)
+    assert isinstance(source, RevisionSource)
+    return source
+
+
+def test_a_file_became_a_directory(git_tree: SimpleNamespace, tmp_path: Path) -> None:
+    (git_tree.path / MMU).unlink()
+    (git_tree.path / MMU).mkdir()
+    (git_tree.path / MMU / "x.c").write_text("int a;\n")
+    assert unpacked(git_tree.path, tmp_path / "out")[f"{MMU}/x.c"] == b"int a;\n"
+
+
+def test_conflicts_of_a_merge(git_tree: SimpleNamespace) -> None:
+    git_tree.git("checkout", "-q", "-b", "fix")
+    for branch in ("fix", "main"):
+        git_tree.git("checkout", "-q", branch)
+        (git_tree.path / MMU).write_text(f"{branch}\n")
+        git_tree.git("commit", "-q", "-a", "-m", branch)
+    with pytest.raises(subprocess.CalledProcessError):
+        git_tree.git("merge", "-q", "fix")
+    with pytest.raises(SourceError, match=f"conflicts.*{MMU}"):
+        resolve(str(git_tree.path))
+    assert resolve(f"{git_tree.path}@main").key
+
+
+def test_bare_repository(git_tree: SimpleNamespace, files: dict[str, bytes], tmp_path: Path) -> None:
+    bare = tmp_path / "bare.git"
+    git_tree.git("clone", "-q", "--bare", ".", str(bare))
+    assert unpacked(f"{bare}@v1", tmp_path / "out") == files
+    with pytest.raises(SourceError, match="bare git repository") as caught:
+        resolve(str(bare))
+    assert f"{bare}@" in (caught.value.hint or "")
+
+
+def test_revisions_and_paths_with_an_at_sign(git_tree: SimpleNamespace, tmp_path: Path) -> None:
+    assert resolve(f"{git_tree.path}@HEAD@{{0}}").key == resolve(f"{git_tree.path}@v1").key
+    git_tree.path.rename(tmp_path / "me@work")
+    assert resolve(f"{tmp_path}/me@work@v1").title.endswith("me@work@v1")
+
+
+def test_an_empty_name_is_not_the_current_directory(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tree)
+    with pytest.raises(SourceError, match="empty"):
+        resolve("")
+
+
+def test_from_within_a_git_hook(git_tree: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    git_tree.git("init", "-q", str(tmp_path / "other"))
+    wanted = resolve(str(git_tree.path)).key
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "index"))
+    assert resolve(str(git_tree.path)).key == wanted
+    assert unpacked(f"{git_tree.path}@v1", tmp_path / "out")[MMU]
+
+
+def test_a_tarball_that_is_damaged(tmp_path: Path) -> None:
+    for name, data in (("cut.tar.xz", b"\xfd7zXZ\0 cut off"), ("empty.tar", b"")):
+        (tmp_path / name).write_bytes(data)
+        (tmp_path / f"out-{name}").mkdir()
+        with pytest.raises(SourceError, match=f"{name} cannot be unpacked: (xz|tar): ") as caught:
+            resolve(str(tmp_path / name)).unpack(tmp_path / f"out-{name}", quiet)
+        assert caught.value.hint
+
+
+def test_a_tarball_without_its_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "linux.tar.xz").write_bytes(b"\xfd7zXZ\0 cut off")
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(LabError, match="not installed"):
+        resolve(str(tmp_path / "linux.tar.xz")).unpack(tmp_path, quiet)

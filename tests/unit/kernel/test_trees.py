@@ -148,3 +148,17 @@ def test_the_lock_dies_with_its_process(cache: Path) -> None:
     subprocess.run([sys.executable, "-c", code, str(cache / "trees/k.lock")], check=True)
     with trees.locked("k", quiet, timeout=0.0):
         pass
+
+
+def test_a_file_is_no_directory_nor_the_other_way(base: Base) -> None:
+    with pytest.raises(PatchError, match="Makefile is a file"):
+        trees.read_base(base, "Makefile/x.c")
+    with pytest.raises(PatchError, match="a directory of the tree"):
+        trees.check_changes(base, {"drivers/gpu": b"x\n"})
+    trees.check_changes(base, {"drivers/gpu": None, "drivers/new/x.c": b"x\n"})
+
+
+def test_new_scripts_can_be_run(base: Base) -> None:
+    trees.set_changes(base, {"scripts/new.sh": b"#!/bin/sh\n", "scripts/new.txt": b"text\n"})
+    assert (base.path / "scripts/new.sh").stat().st_mode & 0o777 == 0o755
+    assert (base.path / "scripts/new.txt").stat().st_mode & 0o777 == 0o644

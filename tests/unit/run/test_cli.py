@@ -37,6 +37,9 @@ WRONG = [
     (("validate", "--param", "gpu.writout.on=none"), "no parameter `gpu.writout.on`", "`gpu.writeout.on`"),
     (("validate", "--param", "gpu.writeout.on=maybe"), "terminate", "panthorlab gpu params"),
     (("validate", "--param", "writeout.on=none"), "gpu.NAME=VALUE", "panthorlab gpu params"),
+    (("validate", ""), "a PATCH is empty", "leave it out"),
+    (("build", "--base", ""), "--base is empty", "leave it out"),
+    (("validate", "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n" * 50), "the text of one", "standard input"),
     (("validate", "--before", "abc"), "go together", "both"),
     (("validate", "--before", "a", "--after", "b", "--revert"), "--revert", "leave out"),
     (("validate", "--before", "a", "--after", "b", "fix.patch"), "PATCH", "leave out"),
@@ -97,6 +100,8 @@ def test_output_that_cannot_be_a_directory(capsys: pytest.CaptureFixture[str]) -
     assert cli.main(["validate", "--output", "file"]) == 2
     assert "file: File exists" in capsys.readouterr().err
     assert cli.main(["validate", "--output", "file/run"]) == 2
+    assert cli.main(["build", "--output", "file"]) == 2
+    assert "file: File exists" in capsys.readouterr().err
 
 
 def test_cache_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

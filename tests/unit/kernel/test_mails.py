@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Mails as people and their mailers send them: which of them are patches, in which order, and with which bytes."""
+
+from __future__ import annotations
+
+import base64
+import email.message
+import quopri
+from collections.abc import Callable
+
+import pytest
+
+from panthorlab.errors import PatchError
+from panthorlab.kernel.mails import MAX_TITLE
+from panthorlab.kernel.patchfile import CoverLetterError, parse
+
+DIFF = "--- a/x.c\n+++ b/x.c\n@@ -1,4 +1,4 @@\n \tone\n-\ttwo\n+\tzwei\n\n > three\n"
+OTHER = DIFF.replace("zwei", "deux")
+FROM = "From 0123456789abcdef Mon Sep 17 00:00:00 2001\n"
+
+
+def mail(subject: str, body: str, *headers: str) -> bytes:
+    lines = ["From: A <a@example.org>", f"Subject: {subject}", *headers]
+    return (FROM + "\n".join(lines) + f"\n\n{body}\n").encode()
+
+
+def titles(data: bytes) -> list[str]:
+    return [patch.title for patch in parse(data, "mbox")]
+
+
+def text(data: bytes) -> str:
+    [patch] = parse(data, "mbox")
+    return patch.text
+
+
+def multipart(*parts: str) -> bytes:
+    body = "".join(f"--XX\n{part}\n" for part in parts)
+    return mail("[PATCH] x", f"{body}--XX--", 'Content-Type: multipart/mixed; boundary="XX"')
+
+
+def test_a_series_is_put_in_order() -> None:
+    assert titles(mail("[PATCH v2 2/2] b", DIFF) + mail("[PATCH v2 1/2] a", OTHER)) == ["a", "b"]
+
+
+def test_what_has_no_numbers_stays_in_order() -> None:
+    assert titles(mail("[PATCH] b", DIFF) + mail("[PATCH 1/2] a", OTHER)) == ["b", "a"]
+    assert titles(mail("[PATCH 2/3] b", DIFF) + mail("[PATCH 1/2] a", OTHER)) == ["b", "a"]
+
+
+def test_a_reply_with_a_diff_is_no_patch_of_the_series() -> None:
+    thread = mail("[PATCH] a", DIFF) + mail("Re: [PATCH] a", f"Rather:\n\n{OTHER}")
+    assert text(thread).startswith(DIFF)
+    assert titles(mail("Re: [PATCH] a", DIFF)) == ["a"], "alone it is what was meant"
+
+
+def test_quoted_diffs_are_none() -> None:
+    quoted = "".join(f"> {line}\n" for line in DIFF.splitlines())
+    assert titles(mail("[PATCH] a", DIFF) + mail("Re: [PATCH] a", f"A wrote:\n{quoted}\nWhy?")) == ["a"]
+
+
+def test_two_versions_are_refused() -> None:
+    with pytest.raises(PatchError, match="“a” as v1 and as v3") as caught:
+        parse(mail("[PATCH 1/1] a", DIFF) + mail("[PATCH v3 1/1] a", OTHER), "thread.mbox")
+    assert caught.value.hint
+
+
+def test_a_mail_that_came_by_two_lists_counts_once() -> None:
+    assert titles(mail("[PATCH] a", DIFF) + mail("[PATCH] a", DIFF)) == ["a"]
+    assert titles(mail("[PATCH] a", DIFF) + mail("[PATCH] a", OTHER)) == ["a", "a"]
+
+
+def test_a_cover_letter_alone() -> None:
+    with pytest.raises(CoverLetterError, match="no diff in it"):
+        parse(mail("[PATCH 0/2] both", "text"), "0000-cover-letter.patch")
+
+
+@pytest.mark.parametrize(("name", "encode"), [
+    ("8bit", bytes), ("base64", base64.encodebytes), ("quoted-printable", quopri.encodestring),
+])
+def test_crlf_within_an_encoding_and_a_list_footer(name: str, encode: Callable[[bytes], bytes]) -> None:
+    body = encode(DIFF.replace("\n", "\r\n").encode()).decode()
+    head = f"Content-Type: text/plain\nContent-Transfer-Encoding: {name}\n\n"
+    assert text(multipart(head + body, "Content-Type: text/plain\n\n____\nthe list")).startswith(DIFF)
+
+
+def test_crlf_diff_with_a_line_of_its_own() -> None:
+    assert text(DIFF.replace("\n", "\r\n").encode() + b"-- \n2.43\n").startswith(DIFF)
+
+
+def test_attachment_without_a_proper_type() -> None:
+    head = "Content-Type: application/octet-stream\nContent-Transfer-Encoding: base64\n"
+    head += 'Content-Disposition: attachment; filename="Fix.Patch"\n\n'
+    attached = base64.encodebytes(DIFF.encode()).decode()
+    assert text(multipart("Content-Type: text/plain\n\nsee there", head + attached)) == DIFF
+
+
+@pytest.mark.parametrize("delsp", ["", "; delsp=yes"])
+def test_format_flowed(delsp: str) -> None:
+    stuffed = "".join(f" {line}\n" if line[:1] in " >" else f"{line}\n" for line in DIFF.splitlines())
+    kind = f"Content-Type: text/plain; format=flowed{delsp}"
+    folded = stuffed.replace("+\tzwei\n", "+\tzw \nei\n")
+    want = DIFF if delsp else DIFF.replace("zwei", "zw ei")
+    assert text(mail("[PATCH] x", folded, kind)).startswith(want)
+    assert text(mail("[PATCH] x", DIFF, kind)).startswith(DIFF), "some say that they flow, and do not"
+
+
+@pytest.mark.parametrize(("subject", "title"), [
+    ("=?utf-8?q?=1b=5b31mred=07?=", "[31mred"), ("=?iso-8859-1?q?gr=FC=DFe?=", "grüße"), ("=?klingon?q?x?=", "x"),
+    ("x" * 5000, "x" * MAX_TITLE + "…"), ("[PATCH] Re: [RFC] a", "a"),
+])
+def test_titles(subject: str, title: str) -> None:
+    assert titles(mail(subject, DIFF)) == [title]
+
+
+def test_raw_bytes_in_a_header() -> None:
+    [title] = titles(mail("[PATCH] gr", DIFF).replace(b"gr\n", b"gr\xfc\xdfe\n"))
+    assert title.startswith("gr")
+    title.encode()
+
+
+def test_headers_that_the_parser_cannot_bear(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> str:
+        raise IndexError("string index out of range")
+
+    monkeypatch.setattr(email.message.EmailMessage, "get_content_maintype", fail)
+    with pytest.raises(PatchError, match="headers of this mail are damaged") as caught:
+        parse(mail("[PATCH] x", DIFF), "m")
+    assert caught.value.hint
