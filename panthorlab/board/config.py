@@ -10,20 +10,27 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, field_validator
 
 from panthorlab.board import yamlfile
 from panthorlab.board.fields import CommandLine, Memory, Seconds, Section, Word
 from panthorlab.board.real.file import AUTO, RealFile
 from panthorlab.errors import ConfigError, UsageError
+from panthorlab.gpu.params import Params
 from panthorlab.kernel.model import Kernel
 
 
 class Gpu(Section):
     """The emulated GPU that hangs on the board's PCI bus."""
 
-    model: Word = Field("g610", description="GPU model, as `panthorlab gpu serve --model`")
+    model: Literal["g610"] = Field("g610", description="GPU model, as `panthorlab gpu serve --model`")
     params: dict[Word, Word] = Field({}, description="model parameters, as `--param gpu.NAME=VALUE`")
+
+    @field_validator("params")
+    @classmethod
+    def _known(cls, params: dict[str, str]) -> dict[str, str]:
+        Params.parse(f"{name}={value}" for name, value in params.items())
+        return params
 
 
 class Machine(Section):
