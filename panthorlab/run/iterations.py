@@ -151,16 +151,23 @@ class Batch:
                 self._board.check_alive()
                 if self._process.ended and self._lines.empty():
                     raise self._ended() from None
-        silence = f"no output of {self._workload.name} for {self._silence:.0f} s"
-        crashes = [item for item in (*self._log.findings(), *self._log.last_words()) if item.kind in CRASHES]
-        if crashes:
-            # Programs that cannot even be killed: what a crash in the kernel leaves behind, locks held for ever.
-            raise BootError(f"{silence}, after: {crashes[0].text.splitlines()[0]}")
-        raise LabError(f"{silence}, though the board answers")
+        raise self._broken_off(f"no output of {self._workload.name} for {self._silence:.0f} s, though the board answers")
 
-    def _ended(self) -> LabError:
+    def _ended(self) -> PanthorlabError:
         said = self._rest.decode("utf-8", "replace") or self._last_line
-        return LabError(f"iterate on the board ended with status {self._process.wait(self._silence)}: {said}")
+        return self._broken_off(f"iterate on the board ended with status {self._process.wait(self._silence)}: {said}")
+
+    def _broken_off(self, what: str) -> PanthorlabError:
+        """The kernel's fault if it crashed, for that leaves locks held for ever and programs that cannot be killed."""
+        deadline = time.monotonic() + IMPATIENCE * self._board.slowness  # the log may be a little behind
+        while True:
+            found = (*self._log.findings(), *self._log.last_words())
+            crash = next((item for item in found if item.kind in CRASHES), None)
+            if crash is not None:
+                return BootError(f"{what}, after: {crash.text.splitlines()[0]}")
+            if time.monotonic() > deadline:
+                return LabError(what)
+            time.sleep(0.1)
 
     def _judge(self, seen: _Seen, *, until: float, died: PanthorlabError | None) -> None:
         window = self._log.wait_window(seen.id, IMPATIENCE if died else self._log_deadline)

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from panthorlab.board.api import BootedBoard
-from panthorlab.errors import EvidenceError, LabError
+from panthorlab.errors import BootError, EvidenceError, LabError, PanthorlabError
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.evidence import LogFollower
 from panthorlab.run.iterations import Batch
@@ -126,19 +126,41 @@ def test_a_log_that_was_not_heard_of_is_not_waited_for_at_length_again(tmp_path:
     assert [event["outcome"] for event in events] == [Outcome.ERROR] * 2 + [Outcome.PASS] * 6
 
 
-def test_a_program_that_ends_too_early_is_not_waited_for(tmp_path: Path) -> None:
-    class Refusing(FakeBoard):
-        def start(self, argv: Sequence[str], *, on_stdout: Sink, on_stderr: Sink) -> Process:
-            process = super().start(argv, on_stdout=on_stdout, on_stderr=on_stderr)
-            if process is not self.follower:
-                on_stderr(b"iterate: /dev/kmsg: Operation not permitted\n")
-                process.status = 2
-            return process
+class Refusing(FakeBoard):
+    """Its `iterate` ends after the first iteration, though more were asked for. `died`: what the console says then."""
 
-    board = cast(BootedBoard, Refusing([FIRST]))
+    slowness = 0.1
+
+    def __init__(self, died: bytes) -> None:
+        super().__init__([FIRST])
+        self.died = died
+
+    def start(self, argv: Sequence[str], *, on_stdout: Sink, on_stderr: Sink) -> Process:
+        process = super().start(argv, on_stdout=on_stdout, on_stderr=on_stderr)
+        if process is not self.follower:
+            on_stderr(b"iterate: /dev/kmsg: Operation not permitted\n")
+            process.status = 2
+        return process
+
+    def last_words(self) -> bytes:
+        return self.died
+
+
+@pytest.mark.parametrize(
+    ("died", "error", "after"),
+    [
+        (b"", LabError, "$"),
+        (b"[    9.1] Unable to handle kernel NULL pointer dereference at virtual address 0000000000000008\n", BootError,
+         ", after: Unable to handle kernel NULL pointer"),
+    ],
+)
+def test_a_program_that_ends_too_early_is_not_waited_for(
+    tmp_path: Path, died: bytes, error: type[PanthorlabError], after: str
+) -> None:
+    board = cast(BootedBoard, Refusing(died))
     with LogFollower(board, tmp_path / "kmsg.log") as log:
-        batch = Batch(board, log, WORK, prefix="b", count=2, log_deadline=1, on_result=None)
-        with pytest.raises(LabError, match="ended with status 2: iterate: /dev/kmsg: Operation not permitted"):
+        batch = Batch(board, log, WORK, prefix="b", count=2, log_deadline=1000, on_result=None)
+        with pytest.raises(error, match=f"ended with status 2: iterate: /dev/kmsg: Operation not permitted{after}"):
             batch.run()
     assert [event["outcome"] for event in batch.events] == [Outcome.PASS], "what was done before counts"
 
