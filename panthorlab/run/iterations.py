@@ -151,7 +151,8 @@ class Batch:
                 self._board.check_alive()
                 if self._process.ended and self._lines.empty():
                     raise self._ended() from None
-        raise self._broken_off(f"no output of {self._workload.name} for {self._silence:.0f} s, though the board answers")
+        silence = f"no output of {self._workload.name} for {self._silence:.0f} s"
+        raise self._broken_off(f"{silence}, though the board answers")
 
     def _ended(self) -> PanthorlabError:
         said = self._rest.decode("utf-8", "replace") or self._last_line
