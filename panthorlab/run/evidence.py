@@ -66,15 +66,16 @@ class LogFollower:
                     raise LabError(f"the kernel log can no longer be followed: {self._error}") from self._error
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._changed.wait(left):
-                    if self._process.ended:
-                        raise LabError(f"kmsg-follow on the board ended with status {self._process.wait(JOIN)}")
                     self._mute = True
                     return None
             self._mute = False
             return self._windows[identity]
 
-    def check_boot_id(self) -> None:
-        """Raise EvidenceError if the board has been rebooted since it was booted for us."""
+    def check(self) -> None:
+        """Raise EvidenceError if the board has been rebooted since it was booted for us, LabError if it no longer
+        tells its log."""
+        if self._process.ended:
+            raise LabError(f"kmsg-follow on the board ended with status {self._process.wait(JOIN)}")
         now = self._board.shell.get(BOOT_ID).decode("ascii", "replace").strip()
         if now != self._board.boot_id:
             raise EvidenceError(f"the board has rebooted: boot-id {now}, was {self._board.boot_id}")

@@ -107,7 +107,7 @@ class Batch:
             self._judge(previous, until=time.monotonic(), died=error if previous.report is None else None)
         if error is not None:
             raise error
-        self._log.check_boot_id()
+        self._log.check()
 
     def _feed(self, chunk: bytes) -> None:
         now = time.monotonic()
