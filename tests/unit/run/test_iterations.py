@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -10,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 from panthorlab.board.api import BootedBoard
+from panthorlab.board.gpu_events import GpuEvents
 from panthorlab.errors import BootError, EvidenceError, LabError, PanthorlabError
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.evidence import LogFollower
@@ -40,6 +43,7 @@ class FakeBoard:
     boot_id = FIRST
     log_start = 0
     slowness = 1.0
+    said: tuple[str, ...] = ()  # by the kernel in each iteration
 
     def __init__(self, boots: Sequence[str]) -> None:
         self.boots, self.shell = boots, self
@@ -58,8 +62,8 @@ class FakeBoard:
     def _iteration(self, name: str, boot: str, say: Sink) -> None:
         assert self._log is not None
         begin = f"begin id={name} workload={WORK.name} boot={boot}"
-        for text in (begin, f"end id={name}"):
-            self._log(f"14,{next(self._seq)},1000,-;panthorlab: {text}\n".encode())
+        for text in (f"14,{{}},1,-;panthorlab: {begin}", *self.said, f"14,{{}},3,-;panthorlab: end id={name}"):
+            self._log((text.format(next(self._seq)) + "\n").encode())
         result = f"ok 1 {WORK.name} # id={name} status=0 signal=0 us=9 sentinel=ok"
         say(f"# panthorlab {begin}\n    ok 1 job\n{result}\n# panthorlab end id={name}\n".encode())
 
@@ -173,3 +177,23 @@ def test_a_log_whose_follower_ended_is_the_labs_fault(tmp_path: Path) -> None:
         with pytest.raises(LabError, match="kmsg-follow on the board ended with status -9"):
             batch.run()
     assert [event["outcome"] for event in batch.events] == [Outcome.PASS]
+
+
+@pytest.mark.parametrize(("kind", "outcome"), [("late", Outcome.ERROR), ("mmu-fault", Outcome.FAIL)])
+def test_time_outs_are_the_labs_fault_when_the_gpu_was_kept_waiting(
+    tmp_path: Path, kind: str, outcome: Outcome
+) -> None:
+    class Overloaded(FakeBoard):
+        said = ("3,{},2,-;panthor mali-gpu.1.auto: [drm] *ERROR* CSG slot 0 progress timeout",)
+
+        def hazards(self) -> list[Any]:
+            with (tmp_path / "events").open("w") as file:
+                json.dump({"time": time.monotonic() - 0.1, "kind": kind, "text": "the host kept it for 130 ms"}, file)
+                file.write("\n")
+            return list(GpuEvents(tmp_path / "events").hazards())
+
+    board = cast(BootedBoard, Overloaded([FIRST]))
+    with LogFollower(board, tmp_path / "kmsg.log") as log:
+        batch = Batch(board, log, WORK, prefix="b", count=1, log_deadline=1000, on_result=None)
+        batch.run()
+    assert [event["outcome"] for event in batch.events] == [outcome]
