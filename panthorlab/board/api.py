@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self, TypeVar
+from typing import Final, Protocol, Self, TypeVar
 
 from panthorlab.errors import LabError
 from panthorlab.kernel.model import Kernel
@@ -25,6 +25,10 @@ class Completed:
     status: int
     stdout: bytes
     stderr: bytes
+
+
+LATE: Final = "late"
+"""Kind of a hazard that spoils only what is about time."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from panthorlab import spawn
 from panthorlab.board.agent import AgentShell
+from panthorlab.board.api import LATE
 from panthorlab.board.booted import BootedEmulatedBoard, Parts
 from panthorlab.board.config import EmulatedFile, check_kernel, check_method
 from panthorlab.board.console import Console
@@ -177,7 +178,7 @@ def _bring_up(board: BootedEmulatedBoard, file: EmulatedFile, on_progress: Calla
 def _probe_error(board: BootedEmulatedBoard, what: str) -> BootError | LabError:
     """The kernel's fault, unless the model itself says that it could not do what it was asked for."""
     log = "\n".join(kernel_lines(board.shell.get("/dev/kmsg"), ("panthor", "mali"))[-40:])
-    if hazards := [hazard for hazard in board.hazards() if hazard.kind != "late"]:
+    if hazards := [hazard for hazard in board.hazards() if hazard.kind != LATE]:
         spoilt = "\n".join(f"{hazard.kind}: {hazard.text}" for hazard in hazards[:10])
         return LabError(f"board {board.name}: {what}, and the GPU model says:\n{spoilt}\n{log}")
     return BootError(f"board {board.name}: {what}\n{log or 'no word of panthor in the kernel log'}")

@@ -8,9 +8,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from panthorlab.board.api import Hazard
+from panthorlab.board.api import LATE, Hazard
 
-HAZARDS = frozenset({"unmodelled", "model-error", "dma-after-shutdown", "late"})
+HAZARDS = frozenset({"unmodelled", "model-error", "dma-after-shutdown", LATE})
 """Kinds of events that can spoil evidence; the others (`mmu-fault`, `counters`, …) only inform."""
 
 

@@ -63,14 +63,14 @@ def read_patches(spec: str, repository: Path | None = None, stdin: BinaryIO | No
     patch, LabError if b4 is needed and missing or the list cannot be reached.
     """
     if spec == "-":
-        return parse(_bounded(stdin or sys.stdin.buffer, "standard input"), "standard input")
+        return parse(bounded(stdin or sys.stdin.buffer, "standard input"), "standard input")
     require_name(spec)
     path = Path(spec).expanduser()
     if path.is_dir():
         return _read_directory(path)
     if path.exists():  # a file, or a pipe of the shell's
         with path.open("rb") as file:
-            return parse(_bounded(file, str(path)), path.name if path.is_file() else spec)
+            return parse(bounded(file, str(path)), path.name if path.is_file() else spec)
     if match := _LORE.match(spec):
         return _read_list(match["id"])
     if re.match(r"https?://", spec):
@@ -128,7 +128,8 @@ def _parse(data: bytes, origin: str) -> list[Mail]:
     raise PatchError(f"{origin} is not a patch: there is no diff in it", hint=hint)
 
 
-def _bounded(file: BinaryIO, name: str) -> bytes:
+def bounded(file: BinaryIO, name: str) -> bytes:
+    """All of a file. Raises PatchError if it is larger than `MAX_BYTES`."""
     data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise PatchError(
@@ -155,7 +156,7 @@ def _read_directory(path: Path) -> list[PatchText]:
             raise PatchError(f"{file} leads to a file that is not in {path}", hint="give the patch itself")
         with file.open("rb") as opened:
             try:
-                mails += _parse(_bounded(opened, str(file)), file.name)
+                mails += _parse(bounded(opened, str(file)), file.name)
             except CoverLetterError as error:
                 cover = error
     if cover is not None and not mails:

@@ -8,8 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from panthorlab.errors import PatchError
-from panthorlab.kernel.patchfile import MAX_BYTES, require_name
+from panthorlab.kernel.patchfile import bounded, require_name
 
 
 def keep_patches(names: Sequence[str], run_dir: Path) -> list[str]:
@@ -28,12 +27,7 @@ def keep_patches(names: Sequence[str], run_dir: Path) -> list[str]:
         elif name != "-" and path.is_dir():
             kept.append(os.path.abspath(name))  # noqa: PTH100 - symlinks are to stay
         else:
-            data = sys.stdin.buffer.read(MAX_BYTES + 1) if name == "-" else _read(path)
-            if len(data) > MAX_BYTES:
-                raise PatchError(
-                    f"{name} is larger than {MAX_BYTES >> 20} MiB, which no patch to test is",
-                    hint="for a whole tree use --base PATH, or give a git tree at two revisions",
-                )
+            data = bounded(sys.stdin.buffer, name) if name == "-" else _read(path, name)
             copy = folder / f"{number:02d}" / ("stdin" if name == "-" else path.name if path.is_file() else "pipe")
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(data)
@@ -41,6 +35,6 @@ def keep_patches(names: Sequence[str], run_dir: Path) -> list[str]:
     return kept
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, name: str) -> bytes:
     with path.open("rb") as file:
-        return file.read(MAX_BYTES + 1)
+        return bounded(file, name)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from panthorlab.board.api import BootedBoard, Hazard
+from panthorlab.board.api import LATE, BootedBoard, Hazard
 from panthorlab.errors import BootError, LabError, PanthorlabError
 from panthorlab.kmsg import Kind
 from panthorlab.kmsg.markers import Window
@@ -24,7 +24,6 @@ from panthorlab.run.workload import Workload
 OVERHEAD: Final = 25.0
 # Seconds to wait for an iteration's log when the board is dead.
 IMPATIENCE: Final = 2.0
-LATE: Final = "late"
 CRASHES: Final = frozenset({Kind.OOPS, Kind.PANIC, Kind.KASAN, Kind.HUNG_TASK, Kind.STALL})
 
 
