@@ -87,7 +87,7 @@ def _set_sb_entry(i: Instruction) -> Tail:
 def _set_exception_handler(i: Instruction) -> Tail:
     def set_exception_handler(machine: Machine, pc: int) -> int:
         machine.handler = _buffer(machine, i, pc)
-        return pc + 8
+        return machine.go_on(pc + 8)
 
     return set_exception_handler
 
@@ -98,7 +98,7 @@ def _error_barrier(_: Instruction) -> Tail:
         if machine.skipping:
             machine.skipping = False
             machine.forget_code()
-        return pc + 8
+        return machine.go_on(pc + 8)
 
     return error_barrier
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, auto
 
 from panthorlab.gpu.cs.heap import CONTEXT_SIZE, GroupHeaps, HeapContext
 from panthorlab.gpu.cs.opcodes import CALL_DEPTH, REGISTERS, SCOREBOARDS
 from panthorlab.gpu.cs.params import CsParams
 from panthorlab.gpu.cs.ports import Firmware, Memory, Requester, Timer
-from panthorlab.gpu.cs.state import MAX_DEFERRED, MAX_JOBS, BlockedReason, Frame
+from panthorlab.gpu.cs.state import MAX_DEFERRED, MAX_JOBS, BlockedReason, Frame, Oom
 
 M32, M64 = 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF
 CS_CONFIG_FAULT, CS_BUS_FAULT, CS_INSTR_INVALID = 0x40, 0x48, 0x49
@@ -83,15 +82,6 @@ class Deferred:
     b: int
 
 
-class Oom(Enum):
-    """Where the TILER_OOM hand-shake stands."""
-
-    NONE = auto()
-    ASKED = auto()
-    WAIT_FRAGMENT = auto()
-    HANDLER = auto()
-
-
 UNBLOCKED = Blocked()
 
 
@@ -150,14 +140,40 @@ class Machine:
         self.enter(frame.start, frame.end)
         if len(self.frames) < self.handler_depth:
             self.handler_depth = 0
+            if self.heap is not None and len(self.heap.users) > 1:
+                self.firmware.wake_group()  # other streams wait for what the handler freed
+            self.go_on(self.pc)
 
-    def interrupt(self) -> None:
+    # --- exceptions
+
+    @property
+    def lacks_chunks(self) -> bool:
+        return self.oom is Oom.PENDING
+
+    def handler_called(self) -> None:
+        if self.oom is Oom.PENDING:
+            self.oom = Oom.HANDLER
+
+    def take_exception(self) -> bool:
         """Run the exception handler before the instruction at PC. It may be one frame deeper than calls may."""
         address, length = self.handler
+        if self.heap is None or not length or self.handler_depth or self.skipping:
+            return False
+        for user in self.heap.users:
+            user.handler_called()
         self.frames.append(Frame(self.pc, self.start, self.end, self.pc))
         self.handler_depth = len(self.frames)
         self.pc = address
         self.enter(address, address + length)
+        self.firmware.wake()
+        return True
+
+    def go_on(self, pc: int) -> int:
+        """Go on at `pc`, but in the exception handler first if an exception waited for this stream. Returns the PC."""
+        self.pc = pc
+        if self.heap is not None and self.heap.pending:
+            self.take_exception()
+        return self.pc
 
     # --- memory
 
@@ -245,6 +261,7 @@ class Machine:
                 job.timer.cancel()
         self.jobs.clear()
         self.deferred.clear()
+        self.oom, self.oom_answer, self.handler = Oom.NONE, None, (0, 0)
         self.slots = [0] * SCOREBOARDS
         self.busy = 0
 
@@ -258,6 +275,6 @@ class Machine:
         data = self.memory.read(va, CONTEXT_SIZE, Requester.MCU) if va else b""
         if old is not None:
             self.memory.write(old.address, old.to_bytes(), Requester.MCU)
-            self.heaps.release(old)
-        self.heap = self.heaps.bind(va, data) if va else None
+            self.heaps.release(old, self)
+        self.heap = self.heaps.bind(va, data, self) if va else None
         self.effects += 1

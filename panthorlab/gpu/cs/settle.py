@@ -6,8 +6,9 @@ Only `CommandStream.run` calls this, never a timer: all memory accesses of a str
 
 from __future__ import annotations
 
-from panthorlab.gpu.cs.machine import CS_BUS_FAULT, CsFaultError, Job, Machine, Oom
+from panthorlab.gpu.cs.machine import CS_BUS_FAULT, CsFaultError, Job, Machine
 from panthorlab.gpu.cs.ports import BusError, MemoryFault
+from panthorlab.gpu.cs.state import Oom
 from panthorlab.gpu.cs.tiler import supply, take_answer
 
 

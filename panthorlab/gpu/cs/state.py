@@ -39,6 +39,16 @@ class BlockedReason(IntEnum):
     FLUSH = 6
 
 
+class Oom(IntEnum):
+    """Where the TILER_OOM hand-shake of a stream stands."""
+
+    NONE = 0
+    ASKED = 1
+    WAIT_FRAGMENT = 2  # refused while fragment work may still return chunks
+    PENDING = 3        # refused; waits until a stream of the heap has an exception handler
+    HANDLER = 4        # refused, and a handler was called for it
+
+
 @dataclass(frozen=True, slots=True)
 class Slice:
     """The result of one `run`: instructions retired, and the state it ended in."""
@@ -115,6 +125,7 @@ class SavedStream:
     dead: bool
     handler: tuple[int, int]
     handler_depth: int
+    oom: Oom  # PENDING or HANDLER; whatever else stood open is asked again
     heap_address: int
     heap: bytes
     jobs: tuple[SavedJob, ...]
@@ -126,7 +137,7 @@ class SavedStream:
                        self.pc, self.start, self.end & _M64, self.ring_shift & _M64, self.ring_base, self.ring_size,
                        self.insert, self.extract, *self.scoreboards, self.endpoint_slot, self.other_slot,
                        self.resources, self.progress, self.error, self.skipping, self.dead, *self.handler,
-                       self.handler_depth, self.heap_address, self.heap),
+                       self.handler_depth, self.oom, self.heap_address, self.heap),
             *(_FRAME.pack(f.pc, f.start, f.end, f.at) for f in self.frames),
             *(_JOB.pack(j.slot, j.progress, j.remaining, j.chunks, j.tiler_context, j.chunk) for j in self.jobs),
             *(_DEFERRED.pack(d.word, d.a, d.b) for d in self.deferred),
@@ -149,7 +160,8 @@ class SavedStream:
         registers, rest = tuple(rest[:REGISTERS]), rest[REGISTERS:]
         pc, start, end, shift, base, size, insert, extract, *rest = rest
         scoreboards, rest = tuple(rest[:SCOREBOARDS]), rest[SCOREBOARDS:]
-        endpoint, other, resources, progress, error, skipping, dead, h_va, h_size, h_depth, heap_address, heap = rest
+        endpoint, other, resources, progress, error, skipping, dead, *rest = rest
+        h_va, h_size, h_depth, oom, heap_address, heap = rest
         at = _HEAD.size
         frames = tuple(Frame(*_FRAME.unpack_from(data, at + i * _FRAME.size)) for i in range(n_frames))
         at += n_frames * _FRAME.size
@@ -161,18 +173,19 @@ class SavedStream:
         places = (Frame(pc, start, end, pc), *frames)
         sane = (all(f.start <= f.pc <= f.end and not (f.pc | f.start | f.end | f.at) & 7 for f in places)
                 and max(endpoint, other, *(job.slot for job in jobs), 0) < SCOREBOARDS and h_depth <= n_frames
-                and all(0 <= job.remaining < _LONGEST for job in jobs))
+                and all(0 <= job.remaining < _LONGEST for job in jobs)
+                and oom in (Oom.NONE, Oom.PENDING, Oom.HANDLER))
         if not (sane or dead):
             raise ValueError("no saved command stream")
         return cls(registers, pc, start, end, shift, base, size, insert, extract, frames, scoreboards, endpoint, other,
-                   resources, progress, error, skipping, dead, (h_va, h_size), h_depth, heap_address, heap, jobs,
-                   deferred)
+                   resources, progress, error, skipping, dead, (h_va, h_size), h_depth,
+                   Oom(oom) if sane else Oom.NONE, heap_address, heap, jobs, deferred)
 
 
 _M64 = (1 << 64) - 1
 _LONGEST = 1e9
 _MAGIC = 0x50534356
-_HEAD = struct.Struct(f"<4I{REGISTERS}I8Q{SCOREBOARDS}I3IQI??QIiQ32s")
+_HEAD = struct.Struct(f"<4I{REGISTERS}I8Q{SCOREBOARDS}I3IQI??QIiIQ32s")
 _FRAME = struct.Struct("<4Q")
 _JOB = struct.Struct("<I?dIQQ")
 _DEFERRED = struct.Struct("<3Q")

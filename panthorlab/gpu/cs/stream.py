@@ -18,7 +18,6 @@ from panthorlab.gpu.cs.machine import (
     Hold,
     Job,
     Machine,
-    Oom,
 )
 from panthorlab.gpu.cs.params import CsParams
 from panthorlab.gpu.cs.ports import BusError, Firmware, Memory, MemoryFault, MemoryStall
@@ -26,6 +25,7 @@ from panthorlab.gpu.cs.settle import settle
 from panthorlab.gpu.cs.state import (
     BlockedReason,
     CsStatus,
+    Oom,
     SavedDeferred,
     SavedJob,
     SavedStream,
@@ -79,7 +79,7 @@ class CommandStream:
         """Drop all work without another access to memory: TERMINATE. `status` and `extract` stay readable."""
         self._m.abandon()
         if self._m.heap is not None:
-            self._heaps.release(self._m.heap)
+            self._heaps.release(self._m.heap, self._m)
             self._m.heap = None
         self._started = False
         self._state = StreamState.IDLE
@@ -93,7 +93,8 @@ class CommandStream:
         return SavedStream(
             tuple(m.regs), m.pc, m.start, m.end, self._shift, self._base, self._size, self._insert, self.extract,
             tuple(m.frames), tuple(m.slots), m.endpoint_slot, m.other_slot, m.resources, m.progress, m.error,
-            m.skipping, self._state is StreamState.DEAD, m.handler, m.handler_depth, self.heap_address,
+            m.skipping, self._state is StreamState.DEAD, m.handler, m.handler_depth,
+            m.oom if m.oom in (Oom.PENDING, Oom.HANDLER) else Oom.NONE, self.heap_address,
             self.heap_context_bytes() if m.heap else bytes(CONTEXT_SIZE), jobs,
             tuple(SavedDeferred(d.word, d.a, d.b) for d in m.deferred))
 
@@ -112,7 +113,7 @@ class CommandStream:
         m.progress, m.error, m.skipping = saved.progress, saved.error, saved.skipping
         m.handler, m.handler_depth = saved.handler, saved.handler_depth
         if saved.heap_address:
-            m.heap = self._heaps.bind(saved.heap_address, saved.heap)
+            m.heap = self._heaps.bind(saved.heap_address, saved.heap, m)
         for kept in saved.deferred:
             instruction, effect = deferred_effect(kept.word)
             m.deferred.append(Deferred(kept.word, instruction["wait"], instruction["signal"], effect, kept.a, kept.b))
@@ -123,8 +124,7 @@ class CommandStream:
             m.take(work.slot)
             m.jobs.append(job)
             m.time(job, work.remaining)
-        if m.handler_depth:
-            m.oom = Oom.HANDLER
+        m.oom = saved.oom
         self._started = True
         self._state = StreamState.DEAD if saved.dead else StreamState.RUNNING
         m.forget_code()

@@ -12,8 +12,9 @@ from __future__ import annotations
 import struct
 
 from panthorlab.gpu.cs.heap import CHUNK_VA, HeapContext
-from panthorlab.gpu.cs.machine import OOM, CsFaultError, Job, Machine, Oom
+from panthorlab.gpu.cs.machine import OOM, CsFaultError, Job, Machine
 from panthorlab.gpu.cs.ports import Requester
+from panthorlab.gpu.cs.state import Oom
 
 _HEAP_POINTER = 24       # tiler context, word 6
 _COMPLETED = 40          # tiler context, words 10-13: top, bottom
@@ -27,7 +28,7 @@ def supply(machine: Machine, job: Job) -> bool:
         if heap is None:
             raise CsFaultError(OOM, 0, in_stream=False)
         if not job.chunk:
-            if machine.handler_depth:
+            if heap.handling:
                 return False
             if not _available(machine, heap, job) and not _ask(machine, heap):
                 return False
@@ -69,11 +70,9 @@ def take_answer(machine: Machine) -> bool:
 def _refused(machine: Machine, heap: HeapContext) -> None:
     if (heap.vt_end - heap.frag_end) & 0xFFFFFFFF:
         machine.oom, machine.oom_mark = Oom.WAIT_FRAGMENT, heap.frag_end
-    elif machine.handler[1] and not machine.handler_depth:
-        machine.oom = Oom.HANDLER
-        machine.interrupt()
     else:
-        raise CsFaultError(OOM, heap.address, in_stream=False)
+        machine.oom = Oom.PENDING
+        heap.raise_exception(machine)
 
 
 def _available(machine: Machine, heap: HeapContext, job: Job) -> bool:
@@ -91,7 +90,7 @@ def _ask(machine: Machine, heap: HeapContext) -> bool:
     """There is no chunk: go on with the hand-shake. True: look again."""
     if machine.oom is Oom.WAIT_FRAGMENT and heap.frag_end != machine.oom_mark:
         machine.oom = Oom.NONE
-    if machine.oom is Oom.HANDLER and not machine.handler_depth:
+    if machine.oom is Oom.HANDLER:
         machine.oom = Oom.NONE
         raise CsFaultError(OOM, heap.address, in_stream=False)  # the handler freed nothing
     if machine.oom is Oom.NONE:

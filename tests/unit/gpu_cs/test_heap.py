@@ -11,7 +11,7 @@ from panthorlab.gpu.cs.codec import encode
 from panthorlab.gpu.cs.heap import GroupHeaps
 from panthorlab.gpu.cs.params import CsParams
 from panthorlab.gpu.cs.standalone import Rig
-from panthorlab.gpu.cs.state import StreamState
+from panthorlab.gpu.cs.state import SavedStream, StreamState
 
 IDLE, BLOCKED, PAUSED = StreamState.IDLE, StreamState.BLOCKED, StreamState.PAUSED
 E = encode
@@ -33,8 +33,8 @@ def pointer(n: int) -> int:
 class HeapRig(Rig):
     """A rig with a heap of `chunks` initial chunks, linked newest first as the kernel does, and Mesa's descriptors."""
 
-    def __init__(self, chunks: int, params: CsParams) -> None:
-        super().__init__(params)
+    def __init__(self, chunks: int, params: CsParams, heaps: GroupHeaps | None = None) -> None:
+        super().__init__(params, heaps=heaps)
         self.memory.map(CONTEXT, 4096)
         for n in range(chunks):
             self.memory.poke(chunk(n), (pointer(n - 1) if n else 0).to_bytes(8, "little"))
@@ -108,7 +108,10 @@ def test_the_streams_of_a_group_share_a_context() -> None:
     vertex.stream.stop()
     assert fragment.stream.heap_vt_start == 2
     fragment.stream.stop()
-    assert heaps.bind(CONTEXT, bytes(32)).vt_start == 0  # forgotten with the last user
+    other = Rig(heaps=heaps, memory=vertex.memory)
+    other.push(E("MOVE", dst=72, imm=CONTEXT), E("HEAP_SET", addr=72))
+    assert other.run() is IDLE
+    assert other.stream.heap_vt_start == 0  # forgotten with the last user
 
 
 def test_the_tiler_leaves_the_heap_alone_unless_asked() -> None:
@@ -229,16 +232,102 @@ def test_a_handler_that_frees_nothing_ends_in_out_of_memory() -> None:
     assert rig.run() is IDLE
 
 
-def test_refused_without_a_handler_is_out_of_memory() -> None:
-    rig = HeapRig(0, CsParams(chunks_per_tiling=1))
-    rig.push(*PASS)
-    assert rig.run() is BLOCKED
-    rig.stream.answer_tiler_oom(0, 0)
-    assert rig.run() is PAUSED
-    assert rig.firmware.events[-1] == ("fault", 0x60, 0, CONTEXT)
-    rig.stream.answer_tiler_oom(pointer(1), pointer(1))  # nobody asked any more
-    rig.stream.acknowledge_fault()
-    assert rig.run() is IDLE
+def vertex_and_fragment(chunks: int) -> tuple[HeapRig, Rig]:
+    """Two queues of a group on one heap, as PanVK's: the first one runs the tiler, the second one has the handler."""
+    heaps = GroupHeaps()
+    vertex = HeapRig(chunks, CsParams(chunks_per_tiling=1), heaps=heaps)
+    fragment = Rig(heaps=heaps, memory=vertex.memory, index=1)
+    fragment.push(E("MOVE", dst=72, imm=CONTEXT), E("HEAP_SET", addr=72))
+    vertex.push(*PASS)
+    return vertex, fragment
+
+
+def register_handler(rig: Rig, handler: list[int]) -> None:
+    rig.memory.poke(Rig.CODE + 0x8000, b"".join(word.to_bytes(8, "little") for word in handler))
+    rig.push(E("MOVE", dst=86, imm=Rig.CODE + 0x8000), E("MOVE32", dst=88, imm=8 * len(handler)),
+             E("SET_EXCEPTION_HANDLER", type=2, addr=86, length=88))
+
+
+def start_second_pass_without_memory(vertex: HeapRig) -> None:
+    """The first pass took the only chunk; the driver has no other for the second one."""
+    assert vertex.run() is IDLE
+    vertex.push(E("HEAP_OPERATION", operation=3), *PASS)
+    assert vertex.run() is BLOCKED
+    vertex.stream.answer_tiler_oom(0, 0)
+
+
+def test_the_handler_of_another_stream_of_the_heap_is_called() -> None:
+    vertex, fragment = vertex_and_fragment(1)
+    register_handler(fragment, finish_fragment(frag_end=0))
+    assert fragment.run() is IDLE
+    start_second_pass_without_memory(vertex)
+    assert vertex.run() is BLOCKED
+    wakes = fragment.firmware.wakes
+    assert wakes
+    assert fragment.run() is IDLE
+    assert ("wake_group",) in fragment.firmware.events
+    assert vertex.run() is IDLE
+    assert vertex.completed() == (pointer(0), pointer(0))
+    assert not [event for event in vertex.firmware.events if event[0] in ("fault", "fatal")]
+
+
+def test_out_of_memory_stays_pending_until_a_stream_of_the_heap_has_a_handler() -> None:
+    vertex, fragment = vertex_and_fragment(1)
+    assert fragment.run() is IDLE
+    start_second_pass_without_memory(vertex)
+    assert vertex.run() is BLOCKED
+    assert vertex.run() is BLOCKED
+    register_handler(fragment, finish_fragment(frag_end=0))
+    assert fragment.run() is IDLE
+    assert vertex.run() is IDLE
+    assert [event[0] for event in vertex.firmware.events].count("oom") == 1
+
+
+def test_what_is_pending_survives_a_suspension_of_the_group() -> None:
+    vertex, fragment = vertex_and_fragment(1)
+    assert fragment.run() is IDLE
+    start_second_pass_without_memory(vertex)
+    assert vertex.run() is BLOCKED
+    saved = [SavedStream.from_bytes(rig.stream.save().to_bytes()) for rig in (vertex, fragment)]
+    vertex.memory.poke(CONTEXT, vertex.stream.heap_context_bytes())
+    heaps = GroupHeaps()
+    for rig, state in zip((vertex, fragment), saved, strict=True):
+        rig.stream.stop()
+        rig.heaps = heaps
+        rig.stream = rig.new_stream()
+        rig.stream.restore(state, state.extract)
+    assert vertex.run() is BLOCKED
+    register_handler(fragment, finish_fragment(frag_end=0))
+    assert fragment.run() is IDLE
+    assert vertex.run() is IDLE
+    assert [event[0] for event in vertex.firmware.events].count("oom") == 1
+
+
+def test_a_handler_of_another_stream_that_frees_nothing_ends_in_out_of_memory() -> None:
+    vertex, fragment = vertex_and_fragment(1)
+    register_handler(fragment, [E("NOP")])
+    assert fragment.run() is IDLE
+    start_second_pass_without_memory(vertex)
+    assert vertex.run() is BLOCKED
+    assert fragment.run() is IDLE
+    assert vertex.run() is PAUSED
+    assert vertex.firmware.events[-1] == ("fault", 0x60, 0, CONTEXT)
+    assert ("fault", 0x60, 0, CONTEXT) not in fragment.firmware.events
+
+
+def test_pending_memory_from_a_finished_fragment_needs_no_handler() -> None:
+    vertex, fragment = vertex_and_fragment(1)
+    assert fragment.run() is IDLE
+    start_second_pass_without_memory(vertex)
+    assert vertex.run() is BLOCKED
+    fragment.push(*finish_fragment(frag_end=0))
+    assert fragment.run() is IDLE
+    assert vertex.run() is IDLE
+    register_handler(fragment, [E("ADD_IMM32", dst=1, src=1, imm=1)])
+    fragment.run()
+    fragment.push(E("MOVE", dst=2, imm=Rig.DATA + 0x800), E("STORE_MULTIPLE", base=1, addr=2, mask=1, offset=0))
+    assert fragment.run() is IDLE
+    assert fragment.memory.peek32(Rig.DATA + 0x800) == 0  # nothing is pending any more: the handler did not run
 
 
 def test_a_granted_chunk_that_is_not_mapped_is_an_endpoint_fault() -> None:
