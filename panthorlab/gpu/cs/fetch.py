@@ -2,10 +2,9 @@
 """From memory to blocks of closures.
 
 A block is a run of instructions that only change registers, and the one after them that may do more. It is a pure
-function of its words: nothing in it depends on where it lies. So a translator can later replace `block[0]` of a hot
-block by one compiled function kept in a table keyed by the words (or their bytes); looking the words up there *is* the
-revalidation, because fetching always reads memory again in a new slice. Within a slice a stream's own stores are the
-only ones the interpreter need see, and `Machine.store` forgets the code when they hit a page that was fetched from.
+function of its words: nothing in it depends on where it lies. Fetching reads memory again in every slice. Within a
+slice a stream's own stores are the only ones the interpreter need see, and `Machine.store` forgets the code when they
+hit a page that was fetched from.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import struct
 
 from panthorlab.gpu.cs.machine import CS_BUS_FAULT, Block, CsFatalError, Machine, Simple, Tail
 from panthorlab.gpu.cs.ports import BusError, MemoryFault, Requester
+from panthorlab.gpu.cs.translate import Loop, translate
 from panthorlab.gpu.cs.units import bind
 
 _PAGE = 4096
@@ -45,6 +45,15 @@ def block_at(machine: Machine, pc: int) -> Block:
         block = (tuple(simples), len(simples), None)
     machine.blocks[pc] = block
     return block
+
+
+def loop_at(machine: Machine, head: int, end: int) -> Loop | None:
+    """The translated loop from `head` to the branch at `end`, if it lies in one page of what has been fetched."""
+    window = machine.windows.get((head // _PAGE, machine.end))
+    if machine.skipping or window is None or window[0] > head or head // _PAGE != end // _PAGE:
+        return None
+    low, words = window
+    return translate(words[(head - low) >> 3 : (end - low >> 3) + 1])
 
 
 def _window(machine: Machine, pc: int) -> tuple[int, tuple[int, ...]]:

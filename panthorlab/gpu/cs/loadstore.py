@@ -18,7 +18,7 @@ from panthorlab.gpu.cs.state import BlockedReason
 LSU = Requester.LSU
 
 
-def _runs(mask: int) -> list[tuple[int, int]]:
+def runs_of(mask: int) -> list[tuple[int, int]]:
     """The runs of set bits: (first, how many)."""
     runs: list[tuple[int, int]] = []
     for n in range(16):
@@ -32,7 +32,7 @@ def _runs(mask: int) -> list[tuple[int, int]]:
 
 def _load_multiple(i: Instruction) -> Tail:
     address, offset, base = i["addr"], i["offset"], i["base"]
-    runs = _runs(i["mask"])
+    runs = runs_of(i["mask"])
 
     def load_multiple(machine: Machine, pc: int) -> int:
         va = machine.pair(address) + offset
@@ -47,7 +47,7 @@ def _load_multiple(i: Instruction) -> Tail:
 
 def _store_multiple(i: Instruction) -> Tail:
     address, offset, base = i["addr"], i["offset"], i["base"]
-    runs = _runs(i["mask"])
+    runs = runs_of(i["mask"])
 
     def store_multiple(machine: Machine, pc: int) -> int:
         va = machine.pair(address) + offset

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from panthorlab.gpu.cs.fetch import block_at
+from panthorlab.gpu.cs.fetch import block_at, loop_at
 from panthorlab.gpu.cs.heap import CONTEXT_SIZE, GroupHeaps
 from panthorlab.gpu.cs.machine import (
     CS_BUS_FAULT,
@@ -240,9 +240,12 @@ class CommandStream:
             blocks = m.blocks
             if following <= pc:
                 backward += 1
-                if (following == pc or backward % _SPIN_SAMPLE == 0) and self._spins(following):
-                    m.pc, m.left = following, left
-                    return StreamState.SPINNING
+                if backward == 1 or following == pc or backward % _SPIN_SAMPLE == 0:
+                    following, left, spins = self._circle(following, pc, left)
+                    blocks = m.blocks
+                    if spins:
+                        m.pc, m.left = following, left
+                        return StreamState.SPINNING
             pc = following
         m.pc, m.left = pc, 0
         return StreamState.RUNNING
@@ -259,6 +262,21 @@ class CommandStream:
                 if position & _M64 == self._insert:
                     return False
         return True
+
+    def _circle(self, head: int, end: int, left: int) -> tuple[int, int, bool]:
+        """At a branch from `end` back to `head`: go round in the loop if it can be translated. Returns where that ends,
+        what is left of the budget, and whether the stream only spins."""
+        m, count = self._m, (end - head >> 3) + 1
+        least = max(0, left - _SPIN_SAMPLE * count)  # a first look at whether it goes round in vain
+        while not self._spins(head):
+            loop = loop_at(m, head, end)
+            if loop is None or not 1 < count <= left:
+                return head, left, False
+            pc, left = loop(m, m.regs, head, left, least)
+            least = 0
+            if pc != head:
+                return pc, left, False
+        return head, left, True
 
     def _spins(self, pc: int) -> bool:
         """Whether this place was passed before with the same registers, and nothing had an effect since."""

@@ -45,7 +45,8 @@ class Queue:
         self._waits_for = 0  # events that the stream waits for the driver to acknowledge
         self._published = -1
         params = self.chip.params
-        self._budget = params.integer("slice.instructions")
+        self._first = self._budget = params.integer("slice.instructions")
+        self._most = max(self._first, params.integer("slice.most"))
         self._pause_first = params.number("spin.first_us") / 1e6
         self._pause_most = params.number("spin.most_us") / 1e6
         self._poll = params.number("sync.poll_ms") / 1e3
@@ -164,7 +165,10 @@ class Queue:
         self.chip.reporter.counts["instructions"] += result.retired
         before, self.state = self.state, result.state
         self.publish()
-        if self.state is StreamState.RUNNING:
+        # a stream that only computes gets longer slices, for most of a short one is overhead
+        running = self.state is StreamState.RUNNING
+        self._budget = min(2 * self._budget, self._most) if running else self._first
+        if running:
             self.wake()
         elif self.state is StreamState.SPINNING:
             again = before is StreamState.SPINNING

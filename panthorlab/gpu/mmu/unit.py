@@ -63,6 +63,9 @@ class AddressSpace:
         self.locked: tuple[int, int] | None = None
         self.version = 0  # changes whenever translations found before must not be used any more
         self._tlb: dict[int, tuple[Region, int, Translation]] = {}
+        # pages that an access of this kind has been allowed to: where they are; looked at first, for speed
+        self._readable: dict[int, tuple[Region, int]] = {}
+        self._writable: dict[int, tuple[Region, int]] = {}
         self._waiting: list[Release] = []
         self._watched: dict[int, bool] = {}  # for the trace: pages of interest, and whether they were mapped
 
@@ -95,6 +98,8 @@ class AddressSpace:
         """Drop cached translations."""
         self.version += 1
         self._tlb.clear()
+        self._readable.clear()
+        self._writable.clear()
 
     @property
     def enabled(self) -> bool:
@@ -185,6 +190,10 @@ class AddressSpace:
             raise self._fault(fault.exception, va, access, requester)
         if access in (Access.WRITE, Access.ATOMIC) and not region.writable:
             raise self._no_ram(base, va)
+        if access is Access.READ:
+            self._readable[va >> 12] = region, base - region.base
+        elif access is Access.WRITE:
+            self._writable[va >> 12] = region, base - region.base
         return region, base + (va & 0xFFF) - region.base, 0x1000 - (va & 0xFFF)
 
     def _walk(self, va: int, access: Access, requester: Requester) -> tuple[Region, int, Translation]:
@@ -229,6 +238,10 @@ class AddressSpace:
         self._irq.set(bit)
 
     def read(self, va: int, size: int, requester: Requester, wait: bool = True) -> bytes:
+        known = self._readable.get(va >> 12) if self.locked is None else None
+        if known is not None and (va & 0xFFF) + size <= 0x1000:
+            at = known[1] + (va & 0xFFF)
+            return bytes(known[0].bytes[at:at + size])
         region, at, room = self.look_up(va, Access.READ, requester, wait)
         if size <= room:
             return bytes(region.bytes[at:at + size])
@@ -245,7 +258,11 @@ class AddressSpace:
 
     def write(self, va: int, data: bytes, requester: Requester, wait: bool = True) -> None:
         size = len(data)
-        region, at, room = self.look_up(va, Access.WRITE, requester, wait)
+        known = self._writable.get(va >> 12) if self.locked is None else None
+        if known is not None and (va & 0xFFF) + size <= 0x1000:
+            region, at, room = known[0], known[1] + (va & 0xFFF), size
+        else:
+            region, at, room = self.look_up(va, Access.WRITE, requester, wait)
         if size <= room:
             if not (at | size) & 7 and size == 8:
                 region.quads[at >> 3] = int.from_bytes(data, "little")
