@@ -161,10 +161,16 @@ class BootedBoard(Protocol):
 
     @property
     def injections(self) -> frozenset[str]:
-        """Failures this board can produce on purpose (`mcu-hang`); none on a real board."""
+        """Names of what the GPU can do wrong on purpose (`mcu-hang`, `flush-lost`, …); empty for a real board."""
 
     def inject(self, failure: str) -> None:
-        """Make one of `injections` sure to happen: `mcu-hang` when the next process starts its group."""
+        """Have the GPU do wrong what a rule says: NAME[,KEY=VALUE…], NAME being one of `injections`.
+
+        Raises UsageError for another one.
+        """
+
+    def behave(self) -> None:
+        """Take back all rules that are armed. What has gone wrong already stays so."""
 
     def check_alive(self) -> None:
         """Raise LabError (QEMU or model died) or BootError (guest panicked, silent) if the board is gone."""

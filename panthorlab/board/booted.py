@@ -20,11 +20,13 @@ from panthorlab.board.api import Hazard
 from panthorlab.board.config import EmulatedFile
 from panthorlab.board.console import Console, ConsoleLine
 from panthorlab.board.cpus import CpuLease
-from panthorlab.board.gpu_model import INJECTIONS, GpuModel
+from panthorlab.board.gpu_model import GpuModel
 from panthorlab.board.initramfs import WORK_DIR
 from panthorlab.board.panic import PanicWatcher
 from panthorlab.board.qmp import Monitor
 from panthorlab.errors import BootError, LabError, PanthorlabError, UsageError
+from panthorlab.gpu.misbehave import BY_NAME as MISDEEDS
+from panthorlab.gpu.misbehave import parse as parse_rule
 
 AGENT_DIED = b"panthorlab-init: agent ended"
 SPLAT_TIME = 5.0
@@ -122,13 +124,21 @@ class BootedEmulatedBoard:
 
     @property
     def injections(self) -> frozenset[str]:
-        return frozenset(INJECTIONS) if self._parts.model else frozenset()
+        return frozenset(MISDEEDS) if self._parts.model else frozenset()
 
     def inject(self, failure: str) -> None:
-        """Make the GPU model fail on purpose. Raises UsageError for what is not one of `injections`."""
-        if self._parts.model is None or failure not in INJECTIONS:
-            raise UsageError(f"board {self.name} cannot produce `{failure}`")
-        self._parts.model.inject(failure)
+        """Make the GPU model fail on purpose. Raises UsageError for what is no rule, or not one of `injections`."""
+        if self._parts.model is None:
+            raise UsageError(f"board {self.name} cannot produce `{failure}`: it has no GPU model")
+        try:
+            rule = parse_rule(failure)
+        except ValueError as error:
+            raise UsageError(f"board {self.name}: {error}", hint="`panthorlab gpu misdeeds` lists them") from None
+        self._parts.model.misbehave(rule)
+
+    def behave(self) -> None:
+        if self._parts.model is not None:
+            self._parts.model.behave()
 
     @property
     def slowness(self) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import subprocess
 import sys
 import time
@@ -17,13 +16,12 @@ from panthorlab import spawn
 from panthorlab.board.api import Hazard
 from panthorlab.board.gpu_events import GpuEvents
 from panthorlab.errors import LabError, UsageError
+from panthorlab.gpu.misbehave import Rule
 from panthorlab.paths import PACKAGE
 
 SOCKET = "gpu.sock"
 START_TIMEOUT = 20.0
-INJECT_TIMEOUT = 20.0
-INJECTIONS = {"mcu-hang": signal.SIGUSR1}
-"""Failures that the model produces on a signal. `mcu-hang`: asked to start a group, the MCU stops answering."""
+COMMAND_TIMEOUT = 20.0
 _USAGE_STATUS = 2
 
 
@@ -60,7 +58,7 @@ class GpuModel:
         self._said = b""
         own = dict(params)
         argv = [sys.executable, "-m", "panthorlab.gpu", "serve", "--socket", SOCKET, "--model", model,
-                "--log", str(self.log), "--events", str(self.events.path)]
+                "--log", str(self.log), "--events", str(self.events.path), "--control"]
         if _switch("gpu.trace", own.pop("trace", "off")):
             argv += ["--trace", str(log_dir / "gpu-trace.json")]
         if seed := own.pop("seed", None):
@@ -68,7 +66,8 @@ class GpuModel:
         for name, value in sorted(own.items()):
             argv += ["--param", f"{name}={value}"]
         with self._complaints.open("wb") as complaints:
-            self.process = spawn.spawn(argv, cwd=run_dir, stdout=subprocess.PIPE, stderr=complaints,
+            self.process = spawn.spawn(argv, cwd=run_dir, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                       stderr=complaints,
                                        env=_environment(), cpu=cpu)
 
     def wait_listening(self, timeout: float = START_TIMEOUT) -> None:
@@ -112,11 +111,23 @@ class GpuModel:
         """All events so far that spoil evidence, oldest first."""
         return self.events.hazards()
 
-    def inject(self, failure: str) -> None:
-        """Produce one of `INJECTIONS`; on return the model has said that it will. Raises LabError if it does not."""
-        self.process.send_signal(INJECTIONS[failure])
-        if not self._wait_said(f"injected {failure}".encode(), INJECT_TIMEOUT):
-            raise LabError(f"the GPU model ended before it could inject {failure}", hint=f"see {self._complaints}")
+    def misbehave(self, rule: Rule) -> None:
+        """Do wrong what `rule` says; on return the rule is armed. Raises LabError if the model has ended."""
+        self._command(f"misbehave {rule}", b"misbehaving ")
+
+    def behave(self) -> None:
+        """Take all rules back. Raises LabError if the model has ended."""
+        self._command("behave", b"behaving")
+
+    def _command(self, line: str, answer: bytes) -> None:
+        assert self.process.stdin is not None  # noqa: S101 - we asked for a pipe
+        try:
+            os.write(self.process.stdin.fileno(), line.encode() + b"\n")
+            taken = self._wait_said(answer, COMMAND_TIMEOUT)
+        except BrokenPipeError:
+            taken = False
+        if not taken:
+            raise LabError(f"the GPU model ended before it took `{line}`", hint=f"see {self._complaints}")
 
     def stop(self, patience: float = 5.0) -> int:
         """Let it finish its trace: it ends by itself when QEMU has gone, else it is told to, else killed."""
@@ -125,8 +136,9 @@ class GpuModel:
         except subprocess.TimeoutExpired:
             return spawn.end(self.process, gently=min(patience, 2.0))
         finally:
-            if self.process.stdout is not None:
-                self.process.stdout.close()
+            for pipe in (self.process.stdin, self.process.stdout):
+                if pipe is not None:
+                    pipe.close()
 
 
 def _switch(name: str, value: str) -> bool:

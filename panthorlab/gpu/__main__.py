@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from panthorlab.gpu import misbehave
 from panthorlab.gpu.params import Params, describe
 
 USAGE_ERROR = 2
@@ -25,9 +26,14 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument("--events", type=Path, help="every event as a JSON line")
     serve.add_argument("--seed", type=int, default=0, help="of random choices, e.g. jitter")
     serve.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="see `params`")
+    serve.add_argument("--misbehave", action="append", default=[], metavar="RULE",
+                       help="do wrong from the beginning, e.g. flush-lost,nth=2; see `misdeeds`")
+    serve.add_argument("--control", action="store_true",
+                       help="take `misbehave RULE` and `behave` from stdin, line by line")
     firmware = commands.add_parser("firmware", help="write the firmware image that the driver loads")
     firmware.add_argument("-o", "--output", type=Path, required=True, help="e.g. mali_csffw.bin")
     commands.add_parser("params", help="list the parameters with their defaults and meanings")
+    commands.add_parser("misdeeds", help="list what the GPU can do wrong on request")
     return top
 
 
@@ -36,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     if arguments.command == "params":
         sys.stdout.write(describe())
+        return 0
+    if arguments.command == "misdeeds":
+        sys.stdout.write(misbehave.describe())
         return 0
     try:
         if arguments.command == "firmware":
@@ -47,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         params = Params.parse(arguments.param)
         return serve(Options(
-            arguments.socket, params, arguments.seed, arguments.trace, arguments.log, arguments.events))
+            arguments.socket, params, arguments.seed, arguments.trace, arguments.log, arguments.events,
+            tuple(map(misbehave.parse, arguments.misbehave)), arguments.control))
     except (ValueError, OSError) as error:
         print(f"panthorlab gpu: {error}", file=sys.stderr)
         return USAGE_ERROR

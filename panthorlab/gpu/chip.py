@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.irq import IrqBlock
 from panthorlab.gpu.loop import Loop
+from panthorlab.gpu.misbehave import Misbehaviour
 from panthorlab.gpu.mmu.unit import Mmu
 from panthorlab.gpu.params import Params
 from panthorlab.gpu.trace import Trace
@@ -45,6 +46,9 @@ class Chip:
     job_irq: IrqBlock
     mmu_irq: IrqBlock
     mmu: Mmu
+    misbehaviour: Misbehaviour
+    gpu_fault: Callable[[int, int], None]
+    """Raise GPU_FAULT: exception type, physical address."""
     latest_flush: int = 1
     guest_waited: Callable[[], float] = lambda: 0.0
     """Seconds in which the guest was ready to run and the host did not let it, so far; see `starved`."""

@@ -15,6 +15,7 @@ from panthorlab.gpu.fw.mcu import Mcu, McuHangError
 from panthorlab.gpu.fw.memory import McuMemoryError
 from panthorlab.gpu.irq import IrqBlock
 from panthorlab.gpu.loop import Loop
+from panthorlab.gpu.misbehave import Misbehaviour
 from panthorlab.gpu.mmu.unit import AddressSpace, Mmu
 from panthorlab.gpu.params import Params
 from panthorlab.gpu.ram import GuestRam
@@ -36,9 +37,14 @@ class Gpu:
         job, mmu_irq, gpu = self.irqs
         self._trace, self._reporter, self._loop = trace, reporter, loop
         self._fault_status = self._fault_address = 0
-        mmu = Mmu(self.ram, self.bus, mmu_irq, reporter, trace, self._bus_fault, params.word("mmu.va_overflow"))
+        self._misbehaviour = misbehaviour = Misbehaviour(random.Random(f"misbehave {seed}"), reporter, trace)  # noqa: S311
+        mmu = Mmu(self.ram, self.bus, mmu_irq, reporter, trace, self._bus_fault, misbehaviour, loop.now,
+                  params.word("mmu.va_overflow"))
         clock = Clock(loop.now, params.integer("timestamp.hz"), params.integer("clock.hz"))
-        self.chip = Chip(params, reporter, trace, loop, random.Random(seed), clock, gpu, job, mmu_irq, mmu)  # noqa: S311
+        self.chip = Chip(params, reporter, trace, loop, random.Random(seed), clock, gpu, job, mmu_irq, mmu,  # noqa: S311
+                         misbehaviour, self._raise_fault)
+        for irq in self.irqs:
+            irq.intercept = self._intercept
         self.mcu = Mcu(self.chip)
         self._storage: dict[int, int] = {}
         self._reads: dict[int, Read] = {}
@@ -104,21 +110,21 @@ class Gpu:
         if kind == GpuCommand.RESET and payload in (GpuCommand.PAYLOAD_SOFT, GpuCommand.PAYLOAD_HARD):
             self._trace.instant("GPU", "reset")
             self._reporter.counts["resets"] += 1
-            self._hardware_reset()
-            self._raise_later("reset.delay_ms", GpuIrq.RESET_COMPLETED)
+            self._hardware_reset(mcu_survives=self._misbehaviour.strikes("mcu-survives-reset") is not None)
+            self._raise_later("reset", GpuIrq.RESET_COMPLETED)
         elif kind == GpuCommand.FLUSH:
             if self._trace.on:
                 self._trace.instant("GPU", f"flush 0x{payload:x}")
             self.chip.mmu.forget()
             if payload & GpuCommand.FLUSH_INVALIDATE == GpuCommand.FLUSH_INVALIDATE:
                 self.chip.flush_caches()
-            self._raise_later("flush.delay_ms", GpuIrq.CLEAN_CACHES_COMPLETED)
+            self._raise_later("flush", GpuIrq.CLEAN_CACHES_COMPLETED)
         elif kind != GpuCommand.NOP:
             self._reporter.unmodelled(f"GPU_CMD {kind}", f"GPU_CMD 0x{value:x}")
 
-    def _hardware_reset(self) -> None:
+    def _hardware_reset(self, *, mcu_survives: bool = False) -> None:
         """GPU_INT_MASK survives: the driver waits for the interrupt and does not write the mask again."""
-        self.mcu.reset()
+        self.mcu.reset(survives=mcu_survives)
         self.chip.mmu.reset()
         for core in self.chip.powered:
             self.chip.powered[core] = 0
@@ -127,18 +133,46 @@ class Gpu:
 
     def _bus_fault(self, pa: int) -> None:
         """An access ended at a physical address where nothing is. The first one stays latched until it is cleared."""
+        self._raise_fault(regs.GPU_BUS_FAULT, pa)
+
+    def _raise_fault(self, exception: int, pa: int) -> None:
         if not self.chip.gpu_irq.raw & GpuIrq.FAULT:
-            self._fault_status, self._fault_address = regs.GPU_BUS_FAULT, pa
+            self._fault_status, self._fault_address = exception, pa
             self.chip.gpu_irq.set(GpuIrq.FAULT)
 
-    def _raise_later(self, param: str, bits: int) -> None:
-        delay = self.chip.params.number(param) / 1000
+    def _raise_later(self, what: str, bits: int) -> None:
+        """`what`: reset or flush."""
+        if self._misbehaviour.strikes(f"{what}-lost"):
+            return
+        delay = self.chip.params.number(f"{what}.delay_ms") / 1000
+        if rule := self._misbehaviour.strikes(f"{what}-late"):
+            delay += rule.seconds
         if delay:
             self._loop.call_later(delay, partial(self.chip.gpu_irq.set, bits))
         else:
             self.chip.gpu_irq.set(bits)
 
+    def _intercept(self, irq: IrqBlock) -> bool:
+        """Whether a message is not sent, or not now, because the GPU is to misbehave."""
+        wrong = self._misbehaviour
+        if wrong.strikes("irq-lost", line=irq.name):
+            return True
+        if rule := wrong.strikes("irq-late", line=irq.name):
+            self._loop.call_later(rule.seconds, irq.send)
+            return True
+        if rule := wrong.strikes("irq-twice", line=irq.name):
+            self._loop.call_later(rule.seconds, irq.send)
+        return False
+
     def _power(self, core: str, on: bool, bits: int) -> None:
+        if self._misbehaviour.strikes("power-lost", core=core.lower()):
+            return
+        if rule := self._misbehaviour.strikes("power-late", core=core.lower()):
+            self._loop.call_later(rule.seconds, partial(self._switch, core, on, bits))
+        else:
+            self._switch(core, on, bits)
+
+    def _switch(self, core: str, on: bool, bits: int) -> None:
         present = {"SHADER": regs.SHADER_PRESENT, "TILER": regs.TILER_PRESENT, "L2": regs.L2_PRESENT}[core]
         powered = self.chip.powered
         powered[core] = powered[core] | bits & present if on else powered[core] & ~bits
@@ -220,6 +254,7 @@ class Gpu:
     def _space_handlers(space: AddressSpace) -> tuple[dict[str, Read], dict[str, Write]]:
         reads: dict[str, Read] = {
             "FAULTSTATUS": lambda: space.fault_status,
+            "STATUS": lambda: space.status,
             "FAULTADDRESS_LO": lambda: space.fault_address & LOW,
             "FAULTADDRESS_HI": lambda: space.fault_address >> 32,
         }

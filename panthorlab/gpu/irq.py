@@ -12,7 +12,7 @@ Watch = Callable[[str, bool], None]
 class IrqBlock:
     """The line is high while RAWSTAT & MASK. An MSI is an edge: one message each time the line goes up."""
 
-    __slots__ = ("_fd", "_watch", "level", "mask", "name", "raised", "raw")
+    __slots__ = ("_fd", "_watch", "intercept", "level", "mask", "name", "raised", "raw")
 
     def __init__(self, name: str, watch: Watch | None = None) -> None:
         self.name = name
@@ -22,6 +22,8 @@ class IrqBlock:
         self.raised = 0  # messages sent
         self._fd: int | None = None
         self._watch = watch
+        self.intercept: Callable[[IrqBlock], bool] | None = None
+        """Asked before each message: whether that one is not to be sent (now)."""
 
     def connect(self, fd: int | None) -> None:
         """Take over an eventfd (None: none). A line that is high already is signalled: its edge went nowhere."""
@@ -56,6 +58,11 @@ class IrqBlock:
 
     def trigger(self) -> None:
         """Send the message whatever the line (SET_IRQS with DATA_NONE asks for that, too)."""
+        if self.intercept is None or not self.intercept(self):
+            self.send()
+
+    def send(self) -> None:
+        """The message itself."""
         if self._fd is not None:
             self.raised += 1
             os.eventfd_write(self._fd, 1)

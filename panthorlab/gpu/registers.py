@@ -128,7 +128,7 @@ AS_BLOCK: tuple[Register, ...] = (
     Register(0x1C, "FAULTSTATUS", R, 0, ""),
     Register(0x20, "FAULTADDRESS_LO", R, 0, ""),
     Register(0x24, "FAULTADDRESS_HI", R, 0, ""),
-    Register(0x28, "STATUS", C, 0, "commands complete at once"),
+    Register(0x28, "STATUS", R, 0, "[0] a command is being carried out: only on request, they complete at once"),
     Register(0x30, "TRANSCFG_LO", B, 0, "latched by UPDATE"),
     Register(0x34, "TRANSCFG_HI", B, 0, ""),
     Register(0x38, "FAULTEXTRA_LO", C, 0, ""),

@@ -8,6 +8,7 @@ import signal
 import socket
 import stat
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Literal
 from panthorlab.gpu.device import Gpu
 from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.loop import Loop
+from panthorlab.gpu.misbehave import Rule, parse
 from panthorlab.gpu.params import Params
 from panthorlab.gpu.starved import RunDelay, peer_pid
 from panthorlab.gpu.trace import ChromeTrace, NoTrace, Trace
@@ -28,7 +30,8 @@ _MODES: dict[str, Literal["a", "w"]] = {"events": "a", "log": "a", "trace": "w"}
 
 @dataclass(frozen=True)
 class Options:
-    """What `serve` was asked for; paths that are None are not written (the log then goes to stderr)."""
+    """What `serve` was asked for; paths that are None are not written (the log then goes to stderr). `misbehave`: rules
+    that are armed from the beginning. `control`: take lines from stdin, see `serve`."""
 
     socket: Path
     params: Params
@@ -36,6 +39,8 @@ class Options:
     trace: Path | None = None
     log: Path | None = None
     events: Path | None = None
+    misbehave: Sequence[Rule] = ()
+    control: bool = False
 
 
 def listen(path: Path) -> socket.socket:
@@ -70,8 +75,8 @@ def _is_stale(path: Path) -> bool:
 
 
 def serve(options: Options) -> int:
-    """Until the client disconnects or SIGTERM or SIGINT comes. SIGUSR1 injects a failure: the MCU hangs at
-    the next group that it is to start. `injected mcu-hang` on stdout then says that it will.
+    """Until the client disconnects or SIGTERM or SIGINT comes. With `control`, each line of stdin is a command,
+    answered by one line on stdout: `misbehave RULE` (`misbehaving RULE`), `behave` (`behaving`), or `refused WHY`.
 
     Returns the exit status.
     """
@@ -97,17 +102,21 @@ class _Session:
         self._loop = Loop(self._on_error, self._on_late, burst, share)
         self._gpu = Gpu(params, reporter, trace, self._loop, options.seed)
         self._server: Server | None = None
+        self._command = b""
 
     def run(self) -> None:
         path = self._options.socket
         wake_read, wake_write = os.pipe()
         os.set_blocking(wake_write, False)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: None)  # what it means is read from the wake-up pipe
         self._loop.add_reader(wake_read, lambda: self._signalled(os.read(wake_read, 64)))
         listener = listen(path)
         try:
+            if self._options.control:
+                self._loop.add_reader(sys.stdin.fileno(), self._commanded)
+            self._gpu.chip.misbehaviour.arm(self._options.misbehave)
             self._reporter.log(f"seed {self._options.seed}, parameters changed: {self._options.params.changed()}")
             print(f"listening {path}", flush=True)
             self._loop.add_reader(listener.fileno(), lambda: self._accept(listener))
@@ -123,10 +132,31 @@ class _Session:
     def _signalled(self, numbers: bytes) -> None:
         if signal.SIGTERM in numbers or signal.SIGINT in numbers:
             self._loop.stop()
-        elif signal.SIGUSR1 in numbers:
-            self._gpu.mcu.arm_hang()
-            self._reporter.log("injected: the MCU hangs at the next group that it is to start")
-            print("injected mcu-hang", flush=True)
+
+    def _commanded(self) -> None:
+        data = os.read(sys.stdin.fileno(), 4096)
+        if not data:
+            self._loop.remove_reader(sys.stdin.fileno())
+            return
+        *lines, self._command = (self._command + data).split(b"\n")
+        for line in lines:
+            answer = self._obey(line.decode("utf-8", "replace"))
+            self._reporter.log(answer)
+            print(answer, flush=True)
+
+    def _obey(self, line: str) -> str:
+        verb, _, text = line.partition(" ")
+        if verb == "behave" and not text:
+            self._gpu.chip.misbehaviour.clear()
+            return "behaving"
+        if verb != "misbehave":
+            return f"refused {line!r}: commands are `misbehave RULE` and `behave`"
+        try:
+            rule = parse(text)
+        except ValueError as error:
+            return f"refused {error}"
+        self._gpu.chip.misbehaviour.arm([rule])
+        return f"misbehaving {rule}"
 
     def _accept(self, listener: socket.socket) -> None:
         connection, _ = listener.accept()

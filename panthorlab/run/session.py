@@ -197,9 +197,26 @@ class Session:
         """Whether this board can produce `failure` on purpose; real ones cannot."""
         return failure in self.board.injections
 
-    def inject(self, failure: str) -> None:
-        """Make the board fail on purpose."""
-        self.board.inject(failure)
+    def inject(self, rule: str) -> None:
+        """Make the board's GPU do wrong on purpose what `rule` says, NAME[,KEY=VALUE…]. On the record of the run."""
+        self.board.inject(rule)
+        self._emit("misbehave", rule=rule)
+
+    @contextmanager
+    def misbehaving(self, *rules: str) -> Iterator[None]:
+        """Within, the GPU does wrong what `rules` say; skips the test on a board that cannot."""
+        import pytest
+
+        missing = [rule for rule in rules if not self.can_inject(rule.partition(",")[0])]
+        if missing:
+            pytest.skip(f"this board cannot do wrong on purpose: {', '.join(missing)}")
+        for rule in rules:
+            self.inject(rule)
+        try:
+            yield
+        finally:
+            self.board.behave()
+            self._emit("behave")
 
     # -- what the plugin uses ----------------------------------------------------------------------------------
 

@@ -99,6 +99,9 @@ class BootedRealBoard:
     def injections(self) -> frozenset[str]:
         return frozenset()
 
+    def behave(self) -> None:
+        """Nothing was injected."""
+
     def inject(self, failure: str) -> None:
         raise UsageError(f"board {self.name} cannot produce `{failure}`")
 

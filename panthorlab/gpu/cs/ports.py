@@ -109,5 +109,8 @@ class Firmware(Protocol):
     def call_later(self, seconds: float, function: Callable[[], None]) -> Timer:
         """Run `function` once in the model's event loop."""
 
+    def misbehaves(self, name: str) -> bool:
+        """Whether the GPU was told to do wrong what `name` stands for (`panthorlab.gpu.misbehave`) on this occasion."""
+
     def unmodelled(self, kind: str, text: str) -> None:
         """Something asked for is not emulated; reported once per kind and spoils what it happened in."""

@@ -185,9 +185,7 @@ class CommandStream:
         except MemoryStall:
             self._state = StreamState.STALLED
         except CsFatalError as error:
-            m.abandon()
-            self._state = StreamState.DEAD
-            self._firmware.raise_fatal(error.exception_type, self._params.exception_data, error.info)
+            self._die(error.exception_type, error.info)
         except CsFaultError as error:
             self._fault(error.exception_type, error.info, in_stream=error.in_stream)
         except (MemoryFault, BusError) as error:
@@ -296,6 +294,20 @@ class CommandStream:
         m.skipping = self._params.resume == "skip"
         self._state = StreamState.PAUSED
         self._firmware.raise_fault(exception_type, self._params.exception_data, info)
+
+    def break_off(self, exception_type: int, *, fatal: bool) -> None:
+        """Report an error that no instruction has made, before the next one."""
+        if not self._started or self._state in (StreamState.PAUSED, StreamState.DEAD):
+            return
+        if fatal:
+            self._die(exception_type, 0)
+        else:
+            self._fault(exception_type, 0, in_stream=False)
+
+    def _die(self, exception_type: int, info: int) -> None:
+        self._m.abandon()
+        self._state = StreamState.DEAD
+        self._firmware.raise_fatal(exception_type, self._params.exception_data, info)
 
     def acknowledge_fault(self) -> None:
         """The driver has seen CS_FAULT: go on (see CsParams.resume)."""

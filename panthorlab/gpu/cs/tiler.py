@@ -76,6 +76,8 @@ def _refused(machine: Machine, heap: HeapContext) -> None:
 
 
 def _available(machine: Machine, heap: HeapContext, job: Job) -> bool:
+    if machine.oom is Oom.NONE and machine.firmware.misbehaves("tiler-oom"):
+        return False
     if not heap.free and not heap.flags & _FIRST_CHUNK_TAKEN and job.tiler_context:
         pointer = machine.memory.read(job.tiler_context + _HEAP_POINTER, 8, Requester.TILER)
         descriptor = machine.memory.read(int.from_bytes(pointer, "little"), 32, Requester.TILER)

@@ -6,6 +6,7 @@ Source: panthor_sched.c (Linux 6.12, 7.3) for what the driver relies on. The fir
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from panthorlab.gpu.chip import Chip
@@ -153,7 +154,7 @@ class Group:
     def _request(self, state: int) -> None:
         self._requested = self.chip.loop.now()
         if state in (Csg.START, Csg.RESUME):
-            self.mcu.start_of_group()
+            self.mcu.start_of_group(self.index)
             if self.active:
                 self._check("start of a running group", f"{Csg.STATES[state]} while a group runs")
             else:
@@ -286,9 +287,14 @@ class Group:
             self._ack_timer = None
             self._acknowledge(state)
 
-        delay = self.chip.params.number("ack.delay_ms")
+        name = Csg.STATES[state].lower()
+        if self.chip.misbehaviour.strikes("state-lost", self.index, state=name):
+            return
+        delay = self.chip.params.number("ack.delay_ms") / 1000
+        if rule := self.chip.misbehaviour.strikes("state-late", self.index, state=name):
+            delay += rule.seconds
         if delay:
-            self._ack_timer = self.chip.loop.call_later(delay / 1000, acknowledge)
+            self._ack_timer = self.chip.loop.call_later(delay, acknowledge)
         else:
             acknowledge()
 
@@ -338,6 +344,19 @@ class Group:
 
     def raise_event(self, bit: int) -> None:
         """A CSG event; one that the driver has not taken yet stands for this one, too."""
+        self.chip_event(Csg.EVENT_NAMES[bit], lambda: self._raise_event(bit))
+
+    def chip_event(self, name: str, raise_: Callable[[], None]) -> None:
+        """Raise an event of the group or of one of its streams, unless the GPU is to misbehave."""
+        wrong = self.chip.misbehaviour
+        if wrong.strikes("event-lost", self.index, event=name):
+            return
+        if rule := wrong.strikes("event-late", self.index, event=name):
+            self.chip.loop.call_later(rule.seconds, lambda: raise_() if self.mcu.alive else None)
+        else:
+            raise_()
+
+    def _raise_event(self, bit: int) -> None:
         ack = self.memory.get(self.output + CsgOut.ACK)
         if not (ack ^ self.memory.get(self.input + CsgIn.REQ)) & bit:
             self.memory.put(self.output + CsgOut.ACK, ack ^ bit)

@@ -7,6 +7,8 @@ blocks. Addresses are MCU virtual addresses.
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 SHARED = 0x0400_0000
 SHARED_SIZE = 0x20000
 GROUPS = 8
@@ -127,6 +129,7 @@ class Csg:
     SYNC_UPDATE = 1 << 28
     IDLE = 1 << 29
     PROGRESS_TIMER = 1 << 31
+    EVENT_NAMES = MappingProxyType({SYNC_UPDATE: "sync-update", IDLE: "idle", PROGRESS_TIMER: "progress-timer"})
     TOGGLES = EP_CFG | STATUS_UPDATE
 
 
@@ -177,6 +180,7 @@ class Cs:
     FATAL = 1 << 30
     FAULT = 1 << 31
     EVENTS = TILER_OOM | FATAL | FAULT
+    EVENT_NAMES = MappingProxyType({TILER_OOM: "tiler-oom", FATAL: "fatal", FAULT: "fault"})
 
 
 class RingIn:

@@ -21,7 +21,7 @@ GPU_COUNTER = 1 << 31  # timer source: GPU clock, else the system counter
 
 
 class McuHangError(Exception):
-    """The injected hang strikes here: what is being served is left half done."""
+    """The MCU is to hang here: what is being served is left half done."""
 
 
 class Mcu:
@@ -42,7 +42,12 @@ class Mcu:
         self._idle_timer: Timer | None = None
         self._boot_timer: Timer | None = None
         self._was_busy = False
-        self._hung = self._hang_armed = False
+        self._hung = False
+
+    @property
+    def alive(self) -> bool:
+        """It runs, and its memory may be touched."""
+        return self.status == McuStatus.ENABLED and not self._hung
 
     # --- MCU_CONTROL
 
@@ -50,7 +55,10 @@ class Mcu:
         """Register MCU_CONTROL: 0 disable, 1 enable, 2 auto."""
         self.control = value
         if value == 0:
-            self.stop()
+            if self.chip.misbehaviour.strikes("stop-lost"):
+                self._halt_groups()
+            else:
+                self.stop()
         elif value in (1, 2):
             if self.status != McuStatus.ENABLED:
                 self._boot()
@@ -63,10 +71,13 @@ class Mcu:
         self._halt_groups()
         self._set_status(McuStatus.DISABLED)
 
-    def reset(self) -> None:
-        """GPU reset."""
-        self.control = 0
-        self.stop()
+    def reset(self, *, survives: bool = False) -> None:
+        """GPU reset. `survives`: wrongly, control and status keep their values."""
+        if survives:
+            self._halt_groups()
+        else:
+            self.control = 0
+            self.stop()
         self.memory.forget()
 
     def die(self, why: str) -> None:
@@ -75,22 +86,19 @@ class Mcu:
         self._halt_groups()
         self._set_status(McuStatus.FATAL)
 
-    def arm_hang(self) -> None:
-        """Injected failure: hang when the next group is to be started.
+    def start_of_group(self, slot: int) -> None:
+        """Raises McuHangError if it is to hang now.
 
-        Not at once: an idle GPU is about to be suspended, and of an MCU that hangs in that the driver only warns.
+        At a start, since an idle GPU is about to be suspended, and of an MCU that hangs in that the driver only warns.
         """
-        self._hang_armed = True
-
-    def start_of_group(self) -> None:
-        """Raises McuHangError if one is armed."""
-        if self._hang_armed:
+        if rule := self.chip.misbehaviour.strikes("gpu-fault", slot):
+            self.chip.gpu_fault(rule.exception, 0)
+        if self.chip.misbehaviour.strikes("mcu-hang", slot):
             raise McuHangError
 
     def hang(self) -> None:
         """Answer nothing until the driver stops or resets the MCU. It still says it is enabled."""
-        self._hung, self._hang_armed = True, False
-        self.chip.reporter.event("injected", "the MCU hangs until it is stopped or reset")
+        self._hung = True
         self._halt_groups()
 
     def _halt_groups(self) -> None:
@@ -125,7 +133,11 @@ class Mcu:
             self.die(str(error))
             return
         self._set_status(McuStatus.ENABLED)
+        if self.chip.misbehaviour.strikes("boot-lost"):
+            return
         delay = self.chip.params.number("mcu.boot_ms") / 1000
+        if rule := self.chip.misbehaviour.strikes("boot-late"):
+            delay += rule.seconds
         if delay:
             self._boot_timer = self.chip.loop.call_later(delay, self._booted)
         else:
@@ -199,7 +211,7 @@ class Mcu:
         request = get(layout.GLB_INPUT + GlbIn.REQ)
         ack = get(layout.GLB_OUTPUT + GlbOut.ACK)
         changed = (request ^ ack) & Glb.REQUESTS
-        if changed:
+        if changed and not self.chip.misbehaviour.strikes("glb-lost"):
             self._serve_requests(request, changed)
             put(layout.GLB_OUTPUT + GlbOut.ACK, ack ^ changed)
             if changed & get(layout.GLB_INPUT + GlbIn.ACK_IRQ_MASK):
@@ -208,7 +220,7 @@ class Mcu:
             if rung & 1 << group.index:
                 group.service()
         halt = request & Glb.HALT
-        if halt and not self._halt_level:
+        if halt and not self._halt_level and not self.chip.misbehaviour.strikes("halt-lost"):
             self._halt()
         self._halt_level = halt
 

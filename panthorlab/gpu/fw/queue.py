@@ -155,6 +155,8 @@ class Queue:
         if not self._alive or self._frozen:
             return
         self.group.space.forget()
+        if self._breaks_off():
+            return
         try:
             result = self.stream.run(self._budget, refetch=self._must_fetch())
         except Exception:
@@ -179,6 +181,17 @@ class Queue:
         elif self.state is StreamState.STALLED:
             self.group.space.when_released(self.wake)
         self.group.queue_changed()
+
+    def _breaks_off(self) -> bool:
+        """The GPU is to misbehave: the stream reports an error that it does not have."""
+        for name in ("cs-fault", "cs-fatal"):
+            if rule := self.chip.misbehaviour.strikes(name, self.group.index):
+                self.stream.break_off(rule.exception, fatal=name == "cs-fatal")
+                self.state = self.stream.state
+                self.publish()
+                self.group.queue_changed()
+                return True
+        return False
 
     def _watch_heap(self) -> None:
         if self.stream.heap_address != self._heap:
@@ -236,6 +249,9 @@ class Queue:
         self._event(Cs.TILER_OOM)
 
     def _event(self, bit: int) -> None:
+        self.group.chip_event(Cs.EVENT_NAMES[bit], lambda: self._raise_event(bit))
+
+    def _raise_event(self, bit: int) -> None:
         get, put = self.memory.get, self.memory.put
         ack = get(self.output + CsOut.ACK)
         if (ack ^ get(self.input + CsIn.REQ)) & bit:
@@ -270,6 +286,9 @@ class Queue:
                 function()
 
         return self.chip.loop.call_later(seconds, call)
+
+    def misbehaves(self, name: str) -> bool:
+        return self.chip.misbehaviour.strikes(name, self.group.index) is not None
 
     def unmodelled(self, kind: str, text: str) -> None:
         self.chip.reporter.unmodelled(kind, f"{self.track}: {text}")

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The MMU's eight address spaces: registers, latched translation, region locks, faults.
 
-Source: panthor_regs.h and panthor_mmu.c (Linux 6.12, 7.3). Commands complete at once: AS_STATUS is always idle.
+Source: panthor_regs.h and panthor_mmu.c (Linux 6.12, 7.3). Commands complete at once, and AS_STATUS
+says so, unless the GPU is told to misbehave.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from panthorlab.gpu.bus import BusMaster
 from panthorlab.gpu.cs.ports import Access, BusError, MemoryFault, MemoryStall, Requester
 from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.irq import IrqBlock
+from panthorlab.gpu.misbehave import Misbehaviour
 from panthorlab.gpu.mmu.walk import FaultCode, Translation, WalkFault, permission, walk
 from panthorlab.gpu.ram import GuestRam, NoRamError, Region
 from panthorlab.gpu.trace import Trace
@@ -48,9 +50,13 @@ class AddressSpace:
         trace: Trace,
         overflow: int,
         bus_fault: Callable[[int], None],
+        misbehaviour: Misbehaviour,
+        now: Callable[[], float],
     ) -> None:
         self.index = index
         self._bus_fault = bus_fault
+        self._misbehaviour, self._now = misbehaviour, now
+        self._busy_until = 0.0
         self.track = f"AS {index}"
         self._ram, self._bus, self._irq, self._reporter, self._trace = ram, bus, irq, reporter, trace
         self._overflow = overflow
@@ -78,6 +84,8 @@ class AddressSpace:
     def command(self, value: int) -> None:
         """Register AS_COMMAND."""
         self.forget()
+        if rule := self._misbehaviour.strikes("as-stuck"):
+            self._busy_until = self._now() + rule.seconds
         if value == UPDATE:
             self._update()
         elif value == LOCK:
@@ -91,8 +99,14 @@ class AddressSpace:
         """GPU reset: unmapped, nothing locked, registers zero. The fault registers keep their last values."""
         self.transtab = self.memattr = self.lockaddr = 0
         self.transcfg = MODE_UNMAPPED
+        self._busy_until = 0.0
         self.forget()
         self._update()
+
+    @property
+    def status(self) -> int:
+        """Register AS_STATUS: bit 0, AS_ACTIVE."""
+        return int(self._busy_until > 0 and self._now() < self._busy_until)
 
     def forget(self) -> None:
         """Drop cached translations."""
@@ -181,6 +195,11 @@ class AddressSpace:
         locked = self.locked
         if locked is not None and wait and locked[0] <= va < locked[1]:
             raise MemoryStall(va)
+        if "mmu-fault" in self._misbehaviour.watched:
+            kind = "write" if access in (Access.WRITE, Access.ATOMIC) else "read"
+            rule = self._misbehaviour.strikes("mmu-fault", requester=requester.name.lower(), access=kind)
+            if rule is not None:
+                raise self._fault(rule.exception, va, access, requester)
         cached = self._tlb.get(va >> 12)
         if cached is None:
             cached = self._tlb[va >> 12] = self._walk(va, access, requester)
@@ -238,7 +257,7 @@ class AddressSpace:
         self._irq.set(bit)
 
     def read(self, va: int, size: int, requester: Requester, wait: bool = True) -> bytes:
-        known = self._readable.get(va >> 12) if self.locked is None else None
+        known = self._readable.get(va >> 12) if self.locked is None and not self._misbehaviour.watched else None
         if known is not None and (va & 0xFFF) + size <= 0x1000:
             at = known[1] + (va & 0xFFF)
             return bytes(known[0].bytes[at:at + size])
@@ -258,7 +277,7 @@ class AddressSpace:
 
     def write(self, va: int, data: bytes, requester: Requester, wait: bool = True) -> None:
         size = len(data)
-        known = self._writable.get(va >> 12) if self.locked is None else None
+        known = self._writable.get(va >> 12) if self.locked is None and not self._misbehaviour.watched else None
         if known is not None and (va & 0xFFF) + size <= 0x1000:
             region, at, room = known[0], known[1] + (va & 0xFFF), size
         else:
@@ -293,10 +312,14 @@ class Mmu:
         reporter: Reporter,
         trace: Trace,
         bus_fault: Callable[[int], None],
+        misbehaviour: Misbehaviour,
+        now: Callable[[], float],
         overflow: str = "size",
     ) -> None:
         code = FaultCode.ADDR_SIZE_IN if overflow == "size" else FaultCode.TRANSLATION
-        self.spaces = [AddressSpace(i, ram, bus, irq, reporter, trace, code, bus_fault) for i in range(AS_COUNT)]
+        self.spaces = [
+            AddressSpace(i, ram, bus, irq, reporter, trace, code, bus_fault, misbehaviour, now) for i in range(AS_COUNT)
+        ]
 
     def reset(self) -> None:
         for space in self.spaces:

@@ -279,8 +279,8 @@ def test_two_vcpus(boot: Boot) -> None:
 
 def test_mcu_hang_on_request(boot: Boot) -> None:
     board = boot()
-    assert board.injections == {"mcu-hang"}
-    with pytest.raises(UsageError, match="cannot produce `fire`"):
+    assert "mcu-hang" in board.injections
+    with pytest.raises(UsageError, match="knows no misdeed 'fire'"):
         board.inject("fire")
     board.inject("mcu-hang")
     events = board.console_log.with_name("gpu-events.jsonl")

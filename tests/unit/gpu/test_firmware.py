@@ -12,6 +12,7 @@ import pytest
 
 from panthorlab.gpu.fw import layout
 from panthorlab.gpu.fw.layout import Csg, CsgIn, CsgOut, CsIn, CsOut, GlbIn, GlbOut
+from panthorlab.gpu.misbehave import parse
 from panthorlab.gpu.trace import ChromeTrace, Trace
 
 START, RESUME, SUSPEND, TERMINATE = Csg.START, Csg.RESUME, Csg.SUSPEND, Csg.TERMINATE
@@ -174,7 +175,7 @@ def test_hung_mcu_answers_nothing_until_it_is_stopped(bench: Bench) -> None:
 def test_armed_hang_waits_for_the_next_start_of_a_group(bench: Bench) -> None:
     bench.put_ring(*STORE)
     bench.start()
-    bench.gpu.mcu.arm_hang()
+    bench.gpu.chip.misbehaviour.arm([parse("mcu-hang")])
     bench.request(SUSPEND)
     bench.pump(lambda: bench.acknowledged(SUSPEND))
     bench.write("MCU_CONTROL", 0)

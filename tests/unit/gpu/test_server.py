@@ -265,19 +265,38 @@ def test_an_exception_in_a_handler_is_reported_and_answered(monkeypatch: pytest.
 
 def start(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "panthorlab.gpu", "serve", "--socket", str(tmp_path / "gpu"), *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == f"listening {tmp_path / 'gpu'}\n"
     return process
 
 
-def test_injection_is_acknowledged(tmp_path: Path) -> None:
-    process = start(tmp_path)
-    process.send_signal(signal.SIGUSR1)
+def test_rules_come_by_standard_input_and_are_answered(tmp_path: Path) -> None:
+    process = start(tmp_path, "--control", "--misbehave", "flush-late,ms=1")
+    assert process.stdin is not None
     assert process.stdout is not None
-    assert process.stdout.readline() == "injected mcu-hang\n"
+    for line, answer in (
+        ("misbehave mcu-hang", "misbehaving mcu-hang,nth=1,times=1"),
+        ("misbehave fire", "refused the GPU knows no misdeed 'fire'"),
+        ("behave", "behaving"),
+        ("hello", "refused 'hello': commands are `misbehave RULE` and `behave`"),
+    ):
+        process.stdin.write(line + "\n")
+        process.stdin.flush()
+        assert process.stdout.readline().startswith(answer)
+    process.stdin.close()  # whoever gave commands has gone; the GPU stays
+    assert process.poll() is None
     process.terminate()
     assert finish(process) == 0
+
+
+def test_a_wrong_rule_is_a_usage_error(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "panthorlab.gpu", "serve", "--socket", str(tmp_path / "gpu"),
+               "--misbehave", "fire"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "misdeed 'fire'" in ended.stderr
 
 
 def connect(tmp_path: Path) -> socket.socket:

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the GPU does wrong on request: a table of misdeeds, and rules that say when one happens.
+
+A rule is written `NAME[,KEY=VALUE…]`, for example `flush-lost,nth=2` (the second cache flush from now on never
+completes) or `state-late,state=suspend,ms=150,times=0` (every SUSPEND is acknowledged 150 ms late). By itself the GPU
+does nothing of the kind. Rules are armed and taken back while the guest runs; each time one strikes there is an
+`injected` event and an instant in the trace.
+"""
+
+from __future__ import annotations
+
+import difflib
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from panthorlab.gpu.events import Reporter
+from panthorlab.gpu.trace import Trace
+
+FOREVER = 0
+_MS = 50.0
+
+
+@dataclass(frozen=True, slots=True)
+class Misdeed:
+    """`name` strikes at `occasion`. `choices`: keys of a rule that narrow it, each with the values it can have."""
+
+    name: str
+    occasion: str
+    meaning: str
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    late: bool = False
+    """A rule says by how much (`ms`)."""
+    exception: int | None = None
+    """A rule says which exception type (`exception`); the value is the default."""
+    slotted: bool = False
+    """A rule may say on which CSG slot (`slot`)."""
+
+
+_STATES = {"state": ("start", "resume", "suspend", "terminate")}
+_EVENTS = {"event": ("idle", "sync-update", "progress-timer", "tiler-oom", "fault", "fatal")}
+_LINES = {"line": ("job", "mmu", "gpu")}
+_CORES = {"core": ("l2", "tiler", "shader")}
+_REQUESTERS = {"requester": ("prefetch", "lsu", "mcu", "tiler", "shader"), "access": ("read", "write")}
+
+MISDEEDS: tuple[Misdeed, ...] = (
+    Misdeed("mcu-hang", "a group is to be started", "the MCU answers nothing until it is stopped or reset",
+            slotted=True),
+    Misdeed("boot-lost", "MCU_CONTROL starts the MCU", "it never says that it has booted"),
+    Misdeed("boot-late", "MCU_CONTROL starts the MCU", "it says so late", late=True),
+    Misdeed("halt-lost", "GLB_REQ.HALT", "the MCU does not halt"),
+    Misdeed("stop-lost", "MCU_CONTROL stops the MCU", "MCU_STATUS stays as it was"),
+    Misdeed("reset-lost", "GPU_CMD resets", "the reset happens, RESET_COMPLETED never comes"),
+    Misdeed("reset-late", "GPU_CMD resets", "RESET_COMPLETED comes late", late=True),
+    Misdeed("mcu-survives-reset", "GPU_CMD resets", "MCU_CONTROL and MCU_STATUS keep their values"),
+    Misdeed("flush-lost", "GPU_CMD flushes caches", "CLEAN_CACHES_COMPLETED never comes"),
+    Misdeed("flush-late", "GPU_CMD flushes caches", "CLEAN_CACHES_COMPLETED comes late", late=True),
+    Misdeed("power-lost", "cores are switched", "they stay as they are, and no interrupt comes", _CORES),
+    Misdeed("power-late", "cores are switched", "it takes time", _CORES, late=True),
+    Misdeed("as-stuck", "AS_COMMAND", "AS_STATUS says busy for a time; the command has its effect", late=True),
+    Misdeed("state-lost", "a CSG state request is carried out", "it is never acknowledged", _STATES, slotted=True),
+    Misdeed("state-late", "a CSG state request is carried out", "it is acknowledged late", _STATES, late=True,
+            slotted=True),
+    Misdeed("glb-lost", "a global request is served", "it is never acknowledged: ping, timer, configuration"),
+    Misdeed("event-lost", "a CSG or CS event is raised", "the driver never learns of it", _EVENTS, slotted=True),
+    Misdeed("event-late", "a CSG or CS event is raised", "it is raised late", _EVENTS, late=True, slotted=True),
+    Misdeed("irq-lost", "an interrupt message is sent", "it is not; the line stays up", _LINES),
+    Misdeed("irq-late", "an interrupt message is sent", "it is sent late", _LINES, late=True),
+    Misdeed("irq-twice", "an interrupt message is sent", "another one follows, with nothing to it", _LINES, late=True),
+    Misdeed("mmu-fault", "the GPU looks up an address", "the access faults, though it is mapped", _REQUESTERS,
+            exception=0xC3),
+    Misdeed("gpu-fault", "a group is to be started", "GPU_FAULT is raised", exception=0x88, slotted=True),
+    Misdeed("cs-fault", "a stream is given a slice", "it reports CS_FAULT before it", exception=0x49, slotted=True),
+    Misdeed("cs-fatal", "a stream is given a slice", "it dies of CS_FATAL before it", exception=0x41, slotted=True),
+    Misdeed("tiler-oom", "tiler work takes a heap chunk", "the heap counts as empty", slotted=True),
+)
+BY_NAME: Mapping[str, Misdeed] = {misdeed.name: misdeed for misdeed in MISDEEDS}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """When `misdeed` happens: at `times` occasions (0: all) from the `nth` on, counted from when the rule was armed;
+    with `chance` below 1 each of them only so often. `slot`: only that CSG slot. `only`: what else narrows it."""
+
+    misdeed: Misdeed
+    nth: int = 1
+    times: int = 1
+    chance: float = 1.0
+    slot: int | None = None
+    ms: float = _MS
+    exception: int = 0
+    only: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        words = [self.misdeed.name, f"nth={self.nth}", f"times={self.times}"]
+        words += [f"chance={self.chance:g}"] if self.chance < 1 else []
+        words += [f"slot={self.slot}"] if self.slot is not None else []
+        words += [f"ms={self.ms:g}"] if self.misdeed.late else []
+        words += [f"exception=0x{self.exception:x}"] if self.misdeed.exception is not None else []
+        return ",".join([*words, *(f"{key}={value}" for key, value in sorted(self.only.items()))])
+
+    @property
+    def seconds(self) -> float:
+        """By how much it is late."""
+        return self.ms / 1000
+
+
+def parse(text: str) -> Rule:
+    """The rule that `text` means. Raises ValueError with a sentence for the user."""
+    name, *words = text.split(",")
+    misdeed = BY_NAME.get(name)
+    if misdeed is None:
+        near = difflib.get_close_matches(name, BY_NAME, n=1)
+        raise ValueError(f"the GPU knows no misdeed {name!r}" + (f"; did you mean {near[0]}?" if near else
+                                                                 "; `panthorlab gpu misdeeds` lists them"))
+    given: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or key in given:
+            raise ValueError(f"{text}: {word!r} is not KEY=VALUE, or comes twice")
+        given[key] = value
+    only = {key: given.pop(key) for key in tuple(misdeed.choices) if key in given}
+    for key, value in only.items():
+        if value not in misdeed.choices[key]:
+            raise ValueError(f"{text}: {key} must be one of {', '.join(misdeed.choices[key])}")
+    exception = misdeed.exception or 0
+    if misdeed.exception is not None and "exception" in given:
+        exception = int(_number(text, "exception", given.pop("exception"), 0, 0xFF, whole=True))
+    slot = None
+    if misdeed.slotted and "slot" in given:
+        slot = int(_number(text, "slot", given.pop("slot"), 0, 30, whole=True))
+    rule = Rule(
+        misdeed,
+        nth=int(_number(text, "nth", given.pop("nth", "1"), 1, 1e9, whole=True)),
+        times=int(_number(text, "times", given.pop("times", "1"), 0, 1e9, whole=True)),
+        chance=_number(text, "chance", given.pop("chance", "1"), 0, 1),
+        slot=slot,
+        ms=_number(text, "ms", given.pop("ms", str(_MS)), 0, 1e6) if misdeed.late else _MS,
+        exception=exception,
+        only=only,
+    )
+    if given:
+        raise ValueError(f"{text}: {name} has no {', '.join(given)}")
+    return rule
+
+
+def _number(text: str, key: str, value: str, low: float, high: float, *, whole: bool = False) -> float:
+    try:
+        number = int(value, 0) if whole else float(value)
+    except ValueError:
+        raise ValueError(f"{text}: {key} must be a {'whole ' if whole else ''}number") from None
+    if not low <= number <= high:
+        raise ValueError(f"{text}: {key} must be between {low:g} and {high:g}")
+    return number
+
+
+@dataclass(slots=True)
+class _Armed:
+    rule: Rule
+    occasions: int = 0
+    strikes: int = 0
+
+    @property
+    def spent(self) -> bool:
+        return self.rule.times != FOREVER and self.occasions >= self.rule.nth - 1 + self.rule.times
+
+
+class Misbehaviour:
+    """The rules that are armed. `watched` has the names of their misdeeds: what is not in it costs one look-up."""
+
+    def __init__(self, chance: random.Random, reporter: Reporter, trace: Trace) -> None:
+        self._chance, self._reporter, self._trace = chance, reporter, trace
+        self._armed: dict[str, list[_Armed]] = {}
+        self.watched: set[str] = set()
+
+    def arm(self, rules: Iterable[Rule]) -> None:
+        """From now on; occasions are counted from here."""
+        for rule in rules:
+            self._armed.setdefault(rule.misdeed.name, []).append(_Armed(rule))
+            self.watched.add(rule.misdeed.name)
+
+    def clear(self) -> None:
+        """Behave again. What has already gone wrong stays so."""
+        self._armed.clear()
+        self.watched.clear()
+
+    def strikes(self, name: str, slot: int | None = None, **facts: str) -> Rule | None:
+        """Whether misdeed `name` happens on this occasion. Each call is one occasion."""
+        if name not in self.watched:
+            return None
+        struck = None
+        for armed in tuple(self._armed[name]):
+            rule = armed.rule
+            if (rule.slot is not None and rule.slot != slot) or any(facts[k] != v for k, v in rule.only.items()):
+                continue
+            armed.occasions += 1
+            if armed.occasions >= rule.nth and struck is None and self._chance.random() < rule.chance:
+                struck = rule
+                armed.strikes += 1
+            if armed.spent:
+                self._armed[name].remove(armed)
+        if not self._armed[name]:
+            del self._armed[name]
+            self.watched.discard(name)
+        if struck is not None:
+            where = "".join(f" {key}={value}" for key, value in facts.items())
+            where += f" slot={slot}" if slot is not None else ""
+            self._reporter.event("injected", f"{struck}:{where}", misdeed=name)
+            self._trace.instant("GPU", f"misbehaves: {name}{where}")
+        return struck
+
+
+def describe() -> str:
+    """The table for a person."""
+    lines = []
+    for m in MISDEEDS:
+        keys = [f"{key}={'|'.join(values)}" for key, values in m.choices.items()]
+        keys += [f"ms={_MS:g}"] if m.late else []
+        keys += [f"exception=0x{m.exception:x}"] if m.exception is not None else []
+        keys += ["slot=N"] if m.slotted else []
+        lines.append(f"{m.name}{''.join(f',[{key}]' for key in keys)}\n    when {m.occasion}: {m.meaning}")
+    lines.append("every one: [nth=1] the first time it may happen, [times=1] how often from then (0: always), "
+                 "[chance=1] else only so often, drawn from --seed")
+    return "\n".join(lines) + "\n"
