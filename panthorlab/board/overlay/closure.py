@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a program needs to run: its interpreter and shared objects, followed through an unpacked root file system."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.dynamic import DynamicSection
+from elftools.elf.elffile import ELFFile
+from elftools.elf.segments import InterpSegment
+
+from panthorlab.errors import LabError
+
+MAX_LINKS = 40
+
+
+def resolve(root: Path, path: str) -> list[str]:
+    """The places of `root` that lead to the file at `path`, absolute in it: symbolic links first, the file last.
+
+    Links are followed inside `root`, whatever they say of the host. Raises FileNotFoundError, and LabError for a loop.
+    """
+    places: list[str] = []
+    pending = list(PurePosixPath(path).parts[1:])
+    at = PurePosixPath("/")
+    for _ in range(MAX_LINKS * 16):
+        if not pending:
+            return [*places, str(at)]
+        part = pending.pop(0)
+        if part in ("..", "."):
+            at = at.parent if part == ".." else at
+            continue
+        here = root / str(at / part).lstrip("/")
+        if here.is_symlink():
+            places.append(str(at / part))
+            target = PurePosixPath(os.readlink(here))  # noqa: PTH115 - the target as it is written
+            if target.is_absolute():
+                at = PurePosixPath("/")
+            pending = [*(p for p in target.parts if p != "/"), *pending]
+        elif here.exists():
+            at = at / part
+        else:
+            raise FileNotFoundError(2, "no such file in the packages", path)
+    raise LabError(f"{path}: symbolic links go round in circles")
+
+
+def closure(root: Path, programs: Iterable[str], libraries: str) -> set[str]:
+    """Every path of `root` that `programs` (absolute in it) need: themselves, interpreters, shared objects, links.
+
+    `libraries`: the directory in which the dynamic linker looks, after that of RUNPATH. Raises LabError for what is
+    missing, with who needs it.
+    """
+    needed: set[str] = set()
+    pending = [(path, "the overlay") for path in programs]
+    while pending:
+        path, by = pending.pop()
+        try:
+            places = resolve(root, path)
+        except FileNotFoundError:
+            raise LabError(f"{path}, which {by} needs, is in none of the packages") from None
+        if places[-1] in needed:
+            needed.update(places)
+            continue
+        needed.update(places)
+        for name, run_path in _dependencies(root / places[-1].lstrip("/")):
+            pending.append((_find(root, name, run_path, libraries, places[-1]), places[-1]))
+    return needed
+
+
+def _find(root: Path, name: str, run_path: list[str], libraries: str, user: str) -> str:
+    if name.startswith("/"):
+        return name
+    origin = str(PurePosixPath(user).parent)
+    folders = [part.replace("$ORIGIN", origin) for part in run_path]
+    folders += [libraries, str(PurePosixPath(libraries).parent)]
+    for folder in folders:
+        if (root / folder.lstrip("/") / name).exists() or (root / folder.lstrip("/") / name).is_symlink():
+            return f"{folder}/{name}"
+    raise LabError(f"{name}, which {user} needs, is in none of the packages")
+
+
+def _dependencies(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """(shared object or interpreter, RUNPATH) of an ELF file; nothing for any other file."""
+    with path.open("rb") as file:
+        if file.read(4) != b"\x7fELF":
+            return
+        file.seek(0)
+        try:
+            elf = ELFFile(file)
+            for segment in elf.iter_segments():
+                if isinstance(segment, InterpSegment):
+                    yield segment.get_interp_name(), []
+            dynamic = elf.get_section_by_name(".dynamic")
+            if not isinstance(dynamic, DynamicSection):
+                return
+            tags = list(dynamic.iter_tags())
+        except ELFError as error:
+            raise LabError(f"{path} is a damaged program: {error}") from error
+        run_path = [part for tag in tags if tag.entry.d_tag in ("DT_RUNPATH", "DT_RPATH")
+                    for part in (tag.runpath if tag.entry.d_tag == "DT_RUNPATH" else tag.rpath).split(":")]
+        for tag in tags:
+            if tag.entry.d_tag == "DT_NEEDED":
+                yield tag.needed, run_path
