@@ -32,6 +32,7 @@ COMMANDS = {
     "report": "panthorlab.run.tools:report",
     "boards": "panthorlab.run.boards:main",
     "doctor": "panthorlab.run.tools:doctor",
+    "overlay": "panthorlab.run.overlays:main",
     "lava": "panthorlab.lava.main:main",
 }
 

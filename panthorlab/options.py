@@ -170,7 +170,8 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kernel", required=True, metavar="K", help="store key, RUN:before, RUN:after, or build directory"
     )
-    parser.add_argument("--overlay", type=Path, metavar="DIR", help="files laid over the board's root file system")
+    parser.add_argument("--overlay", metavar="NAME|DIR",
+                        help="laid over the board's root file system: a directory, or one of `panthorlab overlay`")
     _add_board(parser)
     _add_lab(parser)
     _add_run(parser)
@@ -199,6 +200,20 @@ def _scan_parser(parser: argparse.ArgumentParser) -> None:
         metavar="KIND",
         help="exit 1 if a finding of this kind is found; may be repeated",
     )
+
+
+def _overlay_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("overlay_name", nargs="?", metavar="NAME", help="which; without one they are listed")
+    parser.add_argument("--from", dest="packages", action="append", default=[], metavar="PACKAGE",
+                        help="an overlay of one's own, from this Debian package and its dependencies; may be repeated")
+    parser.add_argument("--program", dest="programs", action="append", default=[], metavar="PATH",
+                        help="of these packages, this program with its shared objects; may be repeated")
+    parser.add_argument("--load", action="append", default=[], metavar="NAME",
+                        help="a shared object that a program loads by name; may be repeated")
+    parser.add_argument("--data", action="append", default=[], metavar="PATH",
+                        help="a file or directory that a program reads; may be repeated")
+    parser.add_argument("--json", action="store_true", help='print {"overlay": DIR}')
+    parser.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
 
 
 def _lava_parser(parser: argparse.ArgumentParser) -> None:
@@ -329,6 +344,7 @@ def _parser() -> _Parser:
     _boards_parser(add("boards", "list boards and how they stand; look after them"))
     doctor = add("doctor", "say what is missing on this machine and how to get it")
     doctor.add_argument("--json", action="store_true")
+    _overlay_parser(add("overlay", "make real programs (Mesa, a shell) for emulated boards from Debian's packages"))
     _lava_parser(add("lava", "write LAVA jobs that run suites on a prebuilt kernel"))
     commands.add_parser("gpu", help="the emulated GPU by itself: serve, params, firmware", add_help=False)
     return parser

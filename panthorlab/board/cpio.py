@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """cpio archives in the `newc` format that Linux unpacks as initramfs (Documentation/driver-api/early-userspace/
-buffer-format.rst). The same entries give the same bytes: no times, owners or inode numbers of the host."""
+buffer-format.rst). The same entries give the same bytes: no times, owners or inode numbers of the host.
+
+Every file has the same time, for Mesa does not trust its own library if that is from 1970. The kernel keeps it with
+CONFIG_INITRAMFS_PRESERVE_MTIME.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+
+MTIME = 1577836800  # 2020-01-01
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ def write_newc(entries: Iterable[Entry]) -> bytes:
 def _append(out: bytearray, entry: Entry, number: int) -> None:
     name = entry.path.lstrip("/").encode("utf-8", "surrogateescape") + b"\0"
     links = 2 if stat.S_ISDIR(entry.mode) else 1
-    fields = (number, entry.mode, 0, 0, links, 0, len(entry.data), 0, 0, *entry.device, len(name), 0)
+    fields = (number, entry.mode, 0, 0, links, MTIME, len(entry.data), 0, 0, *entry.device, len(name), 0)
     out += b"070701" + b"".join(b"%08X" % field for field in fields) + name
     out += b"\0" * (-len(out) % 4)
     out += entry.data

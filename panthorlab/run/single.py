@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from panthorlab.board.registry import find_board_file, open_board
-from panthorlab.errors import LabError, UsageError
+from panthorlab.errors import LabError
 from panthorlab.outcome import Blame, Outcome, Side
 from panthorlab.run import fleet
 from panthorlab.run.controller import Controller
@@ -20,6 +20,7 @@ from panthorlab.run.events import Event, EventLog, new_run_dir, read_events, rea
 from panthorlab.run.job import Job
 from panthorlab.run.kernels import parse_params, resolve_kernel
 from panthorlab.run.limits import TimeLimitReached, time_limit
+from panthorlab.run.overlays import overlay_dir
 from panthorlab.run.plan import Slot
 from panthorlab.run.progress import Progress
 from panthorlab.run.suites import find_suites
@@ -30,9 +31,8 @@ NO_LIMIT = 365 * 86400.0
 def main(options: argparse.Namespace) -> int:
     """Returns the exit status: COMMAND's, if it ran; else 0 if all tests passed, 1 if one failed, 4 for the lab."""
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
-    if options.overlay is not None and not options.overlay.is_dir():
-        raise UsageError(f"--overlay {options.overlay}: no such directory")
     parse_params(options.param)
+    options.overlay = overlay_dir(options.overlay, Progress(quiet=options.quiet))
     try:
         with time_limit(options.time_limit):
             return _command(options, command) if command else _suites(options)
@@ -140,7 +140,7 @@ def _suites(options: argparse.Namespace) -> int:
             iterations=options.iterations,
             seed=options.seed,
             params=params,
-            overlay=str(options.overlay.resolve()) if options.overlay else None,
+            overlay=str(options.overlay) if options.overlay else None,
             boot_method=options.boot_method,
             fresh=slot.fresh,
         )

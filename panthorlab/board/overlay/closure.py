@@ -46,13 +46,15 @@ def resolve(root: Path, path: str) -> list[str]:
     raise LabError(f"{path}: symbolic links go round in circles")
 
 
-def closure(root: Path, programs: Iterable[str], libraries: str) -> set[str]:
-    """Every path of `root` that `programs` (absolute in it) need: themselves, interpreters, shared objects, links.
+def closure(root: Path, programs: Iterable[str], libraries: str) -> dict[str, str | None]:
+    """Every path that `programs` (absolute in `root`) need: themselves, interpreters, shared objects, links. None for a
+    file, the target for a symbolic link.
 
-    `libraries`: the directory in which the dynamic linker looks, after that of RUNPATH. Raises LabError for what is
-    missing, with who needs it.
+    `libraries`: the directory in which the dynamic linker looks, after that of RUNPATH. Directories that are links (a
+    merged /usr) are not among them, for they are none on the board: what is reached through one is a link of its own.
+    Raises LabError for what is missing, with who needs it.
     """
-    needed: set[str] = set()
+    needed: dict[str, str | None] = {}
     pending = [(path, "the overlay") for path in programs]
     while pending:
         path, by = pending.pop()
@@ -60,13 +62,24 @@ def closure(root: Path, programs: Iterable[str], libraries: str) -> set[str]:
             places = resolve(root, path)
         except FileNotFoundError:
             raise LabError(f"{path}, which {by} needs, is in none of the packages") from None
-        if places[-1] in needed:
-            needed.update(places)
+        seen = places[-1] in needed
+        needed |= _entries(root, path, places)
+        if seen:
             continue
-        needed.update(places)
         for name, run_path in _dependencies(root / places[-1].lstrip("/")):
             pending.append((_find(root, name, run_path, libraries, places[-1]), places[-1]))
     return needed
+
+
+def _entries(root: Path, path: str, places: list[str]) -> dict[str, str | None]:
+    made: dict[str, str | None] = {places[-1]: None}
+    for place in places[:-1]:
+        link = root / place.lstrip("/")
+        if link.is_dir():
+            made[path] = places[-1]
+        else:
+            made[place] = os.readlink(link)  # noqa: PTH115 - the target as it is written
+    return made
 
 
 def _find(root: Path, name: str, run_path: list[str], libraries: str, user: str) -> str:
