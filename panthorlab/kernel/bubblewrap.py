@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 PROGRAM = "bwrap"
 ROOT = Path("/mnt")
+SETTINGS = Path("/proc/sys")
 HOME = "/home"
 # Belongs to nobody on any Debian, and fits into the 65536 ids of a container.
 BUILD_UID = 65533
@@ -25,14 +26,21 @@ SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/
 """Where programs are that every user may run; nothing else of the machine is shown."""
 _ETC = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d")
 _EMPTY = ("/tmp", "/var/tmp", "/run", HOME)  # noqa: S108 - those of the jail
-# Process 1: when it ends, the kernel ends all others before anybody is told. Does not begin if nobody listens any more.
-_INIT = f'echo "{STARTED}" && {{ "$@"; exit $?; }}'
+# Process 1: when it ends, the kernel ends all others, and only then tells anybody. Bubblewrap has its own end kill it,
+# which it may do only to a process of its own user: so it is not yet the build's.
+_INIT = ("/bin/sh", "-c", '"$@"; exit $?', "init")
+_BUILD_USER = (
+    "/usr/bin/setpriv", f"--reuid={BUILD_UID}", f"--regid={BUILD_UID}", "--clear-groups", "--no-new-privs",
+    "--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all", "--",
+)
+# Does not begin if nobody listens any more.
+_BEGIN = ("/bin/sh", "-c", f'echo "{STARTED}" && exec "$@"', "begin")
 
 
 @dataclass(frozen=True)
 class Bind:
-    """A directory or file the program may see as `name` (`/mnt/NAME` in the jail, or an absolute path); read-only
-    unless `writable`."""
+    """A directory, file or link the program may see as `name` (`/mnt/NAME` in the jail, or an absolute path);
+    read-only unless `writable`."""
 
     name: str
     path: Path
@@ -54,11 +62,14 @@ def command(argv: Sequence[str], binds: Sequence[Bind], env: Mapping[str, str]) 
     for path in _EMPTY:
         words += ["--perms", "1777", "--tmpfs", path]
     for bind in binds:
-        words += [*_way_to(bind.place), "--bind" if bind.writable else "--ro-bind", str(bind.path), bind.place]
+        if bind.path.is_symlink() and not bind.path.is_dir():  # a program finds its parts from where the link leads
+            words += [*_way_to(bind.place), "--symlink", str(bind.path.readlink()), bind.place]
+        else:
+            words += [*_way_to(bind.place), "--bind" if bind.writable else "--ro-bind", str(bind.path), bind.place]
     words += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/", "--clearenv"]
     for name, value in env.items():
         words += ["--setenv", name, value]
-    return [*words, "--", *(_as_build_user() if root else ()), "/bin/sh", "-c", _INIT, "sh", *argv]
+    return [*words, "--", *_INIT, *(_BUILD_USER if root else ()), *_BEGIN, *argv]
 
 
 def _system() -> Iterator[str]:
@@ -78,14 +89,6 @@ def _way_to(place: str) -> Iterator[str]:
         yield from ("--perms", "0755", "--dir", str(folder))
 
 
-def _as_build_user() -> tuple[str, ...]:
-    # The change of user forgets the signal that bubblewrap has asked for.
-    return (
-        "/usr/bin/setpriv", f"--reuid={BUILD_UID}", f"--regid={BUILD_UID}", "--clear-groups", "--no-new-privs",
-        "--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all", "--pdeathsig=KILL", "--",
-    )
-
-
 def remedy(complaint: str) -> str:
     """What lets bubblewrap work here, from what it said and what the kernel is set to."""
     if "nknown option" in complaint:
@@ -96,7 +99,7 @@ def remedy(complaint: str) -> str:
          "sysctl kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for bwrap"),
         ("user/max_user_namespaces", "0", "sysctl user.max_user_namespaces=10000"),
     ):
-        path = Path("/proc/sys", setting)
+        path = SETTINGS / setting
         if os.getuid() and path.exists() and path.read_text().strip() == forbidden:
             return f"an administrator can allow it: {mend}"
     return "in a container, allow it to make namespaces and to mount /proc (e.g. --privileged)"

@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,6 +29,7 @@ NO_JAIL = "or use --no-jail if you trust the tree and every patch: they can then
 UNPROTECTED = "built without a jail (--no-jail): the code of its tree could do all that the user can"
 _KEPT = ("PATH", "TZ", "TERM")
 _STOP_SECONDS = 5
+_MAX_LINKS = 40  # as the kernel
 _open = False
 
 
@@ -136,11 +137,20 @@ def tools(programs: Iterable[str]) -> tuple[Bind, ...]:
     found: dict[str, Bind] = {}
     for program in programs:
         path = Path(os.path.abspath(shutil.which(program) or program))  # noqa: PTH100 - symbolic links are to stay
-        for place in dict.fromkeys((path, path.resolve())):
+        for place in (*_links(path), path.resolve()):
             if not any(place.is_relative_to(system) for system in bubblewrap.SYSTEM):
                 for part in _parts(place):
                     found.setdefault(str(part), Bind(str(part), part))
     return tuple(found.values())
+
+
+def _links(path: Path) -> Iterator[Path]:
+    """The links that lead from `path` to a file, one after the other."""
+    for _ in range(_MAX_LINKS):
+        if not path.is_symlink():
+            return
+        yield path
+        path = path.parent / path.readlink()
 
 
 def _parts(program: Path) -> Iterable[Path]:
