@@ -20,11 +20,13 @@ from typing import Any
 import pytest
 
 from panthorlab.errors import SourceError
+from panthorlab.kernel.job import build_side, find_kernel, prepare_kernel
 from panthorlab.kernel.localsource import directory_source
+from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.plan import quiet
 from panthorlab.kernel.sandbox import Bind, Sandbox
 from panthorlab.kernel.trees import open_base
-from tests.unit.kernel.conftest import write_tree
+from tests.unit.kernel.conftest import FRAGMENT, write_guest, write_tree
 
 ORDINARY = 54321
 HERE = Path(__file__).parent
@@ -204,3 +206,51 @@ def test_a_tree_that_cannot_be_cleaned(tree: Path) -> None:
     (tree / ".config").touch()
     with pytest.raises(SourceError, match=r"mrproper.*status 2: no"):
         open_base(directory_source(tree), quiet)
+
+
+BUILD_STEPS = """
+steal:
+\t-cat {key} >$(O)/stolen-by-$(step)
+\t-echo was here >>{bashrc}
+\t-exec 3<>/dev/tcp/127.0.0.1/{port} && touch $(O)/connected
+\t-touch $(S)/written
+\tid -u >$(O)/who-$(step)
+SHELL := /bin/bash
+"""
+
+
+def test_every_step_of_a_build_is_in_the_jail(
+    victim: SimpleNamespace, user: Callable[[Callable[[], Any]], Any], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Configuring, compiling, the shim's build, which runs the tree's Makefile, too, and importing what is built."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(victim.home / "cache"))
+    monkeypatch.setenv("CROSS_COMPILE", "")
+    monkeypatch.setattr("panthorlab.kernel.job.GUEST", victim.home / "guest")
+    monkeypatch.setattr("panthorlab.kernel.build.GUEST", victim.home / "guest")
+
+    def build() -> tuple[Kernel, Kernel]:
+        tree = write_tree(victim.home / "linux")
+        text = (tree / "Makefile").read_text().replace("allnoconfig:\n", "allnoconfig:\n\t@mkdir -p $(O)\n")
+        for target in ("allnoconfig:\n", "modules:\n"):
+            text = text.replace(target, f"{target}\t@$(MAKE) -f $S/Makefile steal step=$@ O=$(or $(M),$(O))\n")
+        (tree / "Makefile").write_text(text + BUILD_STEPS.format(**victim.bait))
+        write_guest(victim.home / "guest")
+        (victim.home / "tiny.config").write_text(FRAGMENT)
+        log = victim.home / "log"
+        kernel = build_side(prepare_kernel(str(tree), fragments=[str(victim.home / "tiny.config")]), log=log)
+        objects = next(path for path in (victim.home / "cache").rglob("obj-*") if path.suffix != ".work")
+        (objects / "source").symlink_to(tree)
+        return kernel, find_kernel(str(objects), log=log)
+
+    kernels: tuple[Kernel, Kernel] = user(build)
+    assert [kernel.jailed for kernel in kernels] == [True, True]
+    marks = list((victim.home / "cache").rglob("who-*"))
+    assert {path.name for path in marks} == {"who-allnoconfig", "who-modules"}
+    assert len(marks) >= 3, "the build's, and those of the shim's builds"
+    assert all(path.read_text().strip() not in ("0", "") for path in marks)
+    stolen = list((victim.home / "cache").rglob("stolen-by-*"))
+    assert len(stolen) == len(marks)
+    assert all(path.read_text() == "" for path in stolen)
+    assert not list(victim.home.rglob("connected"))
+    assert not list(victim.home.rglob("written"))
+    assert (victim.home / ".bashrc").read_text() == "# mine\n"

@@ -312,6 +312,21 @@ def test_commands_are_not_read_from_pipes_and_links(prepare: Prepare, tmp_path: 
     assert affected(tmp_path / "obj", [HEADER]) == [["cat", HEADER]]
 
 
+def test_what_was_built_without_a_jail_stays_known_as_such(
+    prepare: Prepare, patch: Callable[..., Path], guest: Path, log: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also when it comes from the store, and when only its guest programs are built anew in the jail."""
+    one = patch("one.patch", MMU, "x + 1", "x + 2")
+    assert not build_side(prepare([one]).after, log=log).jailed
+    monkeypatch.setattr("panthorlab.kernel.build.sandbox", sandbox)
+    assert not build_side(prepare([one]).after, log=log).jailed
+    assert build_side(prepare([one]).before, log=log).jailed
+    (guest / "prog.c").write_text("int main(void) { return 1; }\n")
+    with_core = build_side(prepare([one]).after, log=log)
+    assert not with_core.jailed
+    assert find_kernel(with_core.key, log=log) == with_core
+
+
 def test_two_runs_at_once_build_once(prepare: Prepare, log: Path, tree: Path, fragment: Path) -> None:
     plan = prepare_kernel(str(tree), fragments=[str(fragment)])
     results: list[Kernel] = []
