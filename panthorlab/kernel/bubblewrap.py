@@ -26,6 +26,9 @@ SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/
 """Where programs are that every user may run; nothing else of the machine is shown."""
 _ETC = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d")
 _EMPTY = ("/tmp", "/var/tmp", "/run", HOME)  # noqa: S108 - those of the jail
+# Started in a process group of its own, by whom SIGTERM is sent when the controller is gone. While bubblewrap makes the
+# jail, nothing else would end its parts with it.
+_KEEPER = ("/bin/sh", "-c", "trap 'kill -KILL 0' TERM; \"$@\" & wait $!; exit $?", "keeper")
 # Process 1: when it ends, the kernel ends all others, and only then tells anybody. Bubblewrap has its own end kill it,
 # which it may do only to a process of its own user: so it is not yet the build's.
 _INIT = ("/bin/sh", "-c", '"$@"; exit $?', "init")
@@ -33,8 +36,8 @@ _BUILD_USER = (
     "/usr/bin/setpriv", f"--reuid={BUILD_UID}", f"--regid={BUILD_UID}", "--clear-groups", "--no-new-privs",
     "--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all", "--",
 )
-# Does not begin if nobody listens any more.
-_BEGIN = ("/bin/sh", "-c", f'echo "{STARTED}" && exec "$@"', "begin")
+# In a session of its own, so that it cannot signal its keeper's. Does not begin if nobody listens any more.
+_BEGIN = ("/usr/bin/setsid", "/bin/sh", "-c", f'echo "{STARTED}" && exec "$@"', "begin")
 
 
 @dataclass(frozen=True)
@@ -52,10 +55,13 @@ class Bind:
 
 
 def command(argv: Sequence[str], binds: Sequence[Bind], env: Mapping[str, str]) -> list[str]:
-    """The argv that runs `argv` in the jail, with exactly `env`. It exits with its status, 128 + signal if killed."""
+    """The argv that runs `argv` in the jail, with exactly `env`. It exits with its status, 128 + signal if killed.
+
+    It must be started in a new session, which keeps it from the terminal, and be sent SIGTERM when its parent ends.
+    """
     root = os.getuid() == 0
-    words = [PROGRAM, "--as-pid-1", "--die-with-parent", "--new-session", "--unshare-ipc", "--unshare-pid",
-             "--unshare-net", "--unshare-uts", "--unshare-cgroup-try", "--hostname", "panthorlab", "--cap-drop", "ALL"]
+    words = [*_KEEPER, PROGRAM, "--as-pid-1", "--die-with-parent", "--unshare-ipc", "--unshare-pid", "--unshare-net",
+             "--unshare-uts", "--unshare-cgroup-try", "--hostname", "panthorlab", "--cap-drop", "ALL"]
     words += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"] if root else \
         ["--unshare-user", "--disable-userns"]
     words += [*_system(), "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm"]  # noqa: S108

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Reading files of a directory that untrusted code has written: we may see more than that code, so it must not choose.
 
-No symbolic link is followed, neither as the file nor on the way to it, and what is no regular file is not opened: a pipe
+No symbolic link is followed, neither as the file nor on the way to it, and what is no regular file is none: a pipe
 would keep us waiting.
 """
 
@@ -10,15 +10,15 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from panthorlab.errors import BuildError
 
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENAMETOOLONG}
 
 
-def opened(root: Path, name: str) -> BinaryIO:
+def opened(root: Path, name: str) -> BufferedReader:
     """The file `name` of `root`. Raises BuildError if it is not there, not regular, or behind a link."""
     file = _open(root, name)
     if file is None:
@@ -41,7 +41,7 @@ def text(root: Path, name: str) -> str:
         return file.read().decode(errors="replace")
 
 
-def _open(root: Path, name: str) -> BinaryIO | None:
+def _open(root: Path, name: str) -> BufferedReader | None:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
         return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -30,6 +31,8 @@ UNPROTECTED = "built without a jail (--no-jail): the code of its tree could do a
 _KEPT = ("PATH", "TZ", "TERM")
 _STOP_SECONDS = 5
 _MAX_LINKS = 40  # as the kernel
+_LONGEST_LINE = 1 << 20  # characters; the rest is the next line
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # some tell a terminal what to do
 _open = False
 
 
@@ -66,7 +69,8 @@ class Sandbox:
         self, argv: Sequence[str], binds: Sequence[Bind], *, on_line: Callable[[str], None], timeout: float,
         env: Mapping[str, str] | None = None,
     ) -> int:
-        """Run argv, giving each line of its output (both streams) to `on_line`. Returns its exit status.
+        """Run argv, giving each line of its output (both streams) to `on_line`, without what could control a
+        terminal. Returns its exit status.
 
         When it returns, nothing of a jailed program is left; on any exception, Ctrl-C included, nothing stays for
         long. Raises LabError at the deadline, and if the jail cannot be made.
@@ -74,7 +78,7 @@ class Sandbox:
         environ = {name: os.environ[name] for name in _KEPT if name in os.environ}
         environ |= {"LC_ALL": "C", "HOME": bubblewrap.HOME if self.jailed else "/nonexistent", **(env or {})}
         if not self.jailed:
-            return _stream(list(argv), environ, on_line, timeout)
+            return _stream(list(argv), environ, on_line, timeout, name=argv[0], jailed=False)
         complaints: list[str] = []
         started = False
 
@@ -87,7 +91,8 @@ class Sandbox:
             else:
                 complaints.append(line)
 
-        status = _stream(bubblewrap.command(argv, binds, environ), environ, behind_the_start, timeout, name=argv[0])
+        status = _stream(bubblewrap.command(argv, binds, environ), environ, behind_the_start, timeout, name=argv[0],
+                         jailed=True)
         if not started:
             raise _unavailable(" ".join(complaints) or f"it ended with status {status}")
         return status
@@ -95,7 +100,7 @@ class Sandbox:
 
 def without_jail() -> None:
     """From now on programs of trees run unprotected: the user has said `--no-jail`."""
-    global _open  # noqa: PLW0603 - a decision of the command line for the whole process
+    global _open
     _open = True
 
 
@@ -162,9 +167,13 @@ def _parts(program: Path) -> Iterable[Path]:
 
 
 def _stream(
-    argv: list[str], env: Mapping[str, str], on_line: Callable[[str], None], timeout: float, name: str | None = None,
+    argv: list[str], env: Mapping[str, str], on_line: Callable[[str], None], timeout: float, *, name: str,
+    jailed: bool,
 ) -> int:
-    process = spawn.spawn(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, umask=0o022)
+    process = spawn.spawn(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, umask=0o022,
+        death=signal.SIGTERM if jailed else signal.SIGKILL,
+    )
     expired = threading.Event()
 
     def expire() -> None:
@@ -176,8 +185,9 @@ def _stream(
     timer.start()
     assert process.stdout is not None  # noqa: S101 - opened as a pipe above
     try:
-        for line in io.TextIOWrapper(process.stdout, errors="replace"):
-            on_line(line.rstrip("\n"))
+        output = io.TextIOWrapper(process.stdout, errors="replace")
+        for line in iter(lambda: output.readline(_LONGEST_LINE), ""):
+            on_line(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", line.rstrip("\n")))
         status = process.wait()
     except BaseException:
         _stop(process)
@@ -186,7 +196,7 @@ def _stream(
         timer.cancel()
         process.stdout.close()
     if expired.is_set():
-        raise LabError(f"{name or argv[0]} did not end within {timeout:g} s", hint="is the machine overloaded?")
+        raise LabError(f"{name} did not end within {timeout:g} s", hint="is the machine overloaded?")
     return status
 
 

@@ -120,9 +120,9 @@ def kill() -> str:
 ATTACKS: dict[str, Callable[[], str]] = {
     "read the key": lambda: Path(bait["key"]).read_text(),
     "write .bashrc": lambda: append(bait["bashrc"]),
-    "write /tmp": lambda: append(bait["/tmp"]),
-    "write /var/tmp": lambda: append(bait["/var/tmp"]),
-    "write /dev/shm": lambda: append(bait["/dev/shm"]),
+    "write /tmp": lambda: append(bait["/tmp"]),  # noqa: S108
+    "write /var/tmp": lambda: append(bait["/var/tmp"]),  # noqa: S108
+    "write /dev/shm": lambda: append(bait["/dev/shm"]),  # noqa: S108
     "write the source": lambda: append(f"{bait['readonly']}/Makefile"),
     "write the program": lambda: append("/usr/panthorlab-was-here"),
     "read shadow": lambda: Path("/etc/shadow").read_text()[:4],

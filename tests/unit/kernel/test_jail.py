@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import random
 import shutil
 import signal
 import socket
@@ -68,10 +67,10 @@ def user(request: pytest.FixtureRequest) -> Callable[[Callable[[], Any]], Any]:
 def victim(user: Callable[[Callable[[], Any]], Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     """A home with a key, servers, a process, all of that user; `bait` says to the attacks where they are."""
     ordinary = user is as_ordinary and os.getuid() == 0
-    home = Path(tempfile.mkdtemp(prefix="panthorlab-victim-", dir="/tmp"))  # noqa: S108 - tmp_path is for us alone
+    home = Path(tempfile.mkdtemp(prefix="panthorlab-victim-", dir="/tmp"))
     if ordinary:
         os.chown(home, ORDINARY, ORDINARY)
-    mark = f"{120 + random.random():.9f}"
+    mark = f"120.{os.getpid()}{os.urandom(3).hex().translate(str.maketrans('abcdef', '012345'))}"
     secret = f"secret-{home.name}"
     monkeypatch.setenv("PANTHORLAB_TEST_TOKEN", secret)
 

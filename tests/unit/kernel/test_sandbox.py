@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from panthorlab.errors import LabError
-from panthorlab.kernel import bubblewrap, sandbox as module
+from panthorlab.kernel import bubblewrap
+from panthorlab.kernel import sandbox as module
 from panthorlab.kernel.sandbox import Bind, Sandbox, sandbox, tools
 
 BOXES = [Sandbox(True), Sandbox(False)]
@@ -49,6 +50,20 @@ def left_behind(mark: str) -> dict[int, bytes]:
 @pytest.mark.parametrize("box", BOXES)
 def test_output_and_status(box: Sandbox) -> None:
     assert run(["sh", "-c", "echo one; echo two >&2; exit 7"], box=box) == (7, ["one", "two"])
+
+
+@pytest.mark.parametrize("box", BOXES)
+def test_output_cannot_control_a_terminal(box: Sandbox) -> None:
+    """Lines of it end up in messages, e.g. the first error of a build."""
+    _, lines = run(["printf", r"a\033]52;c;eA==\007\302\233b\tc\r\nlast"], box=box)
+    assert lines == ["a\ufffd]52;c;eA==\ufffd\ufffdb\tc", "last"]
+
+
+@pytest.mark.parametrize("box", BOXES)
+def test_a_line_without_end(box: Sandbox) -> None:
+    _, lines = run(["sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x"], box=box)
+    assert sum(map(len, lines)) == 3_000_000
+    assert len(lines) == 3
 
 
 def test_a_missing_program() -> None:
