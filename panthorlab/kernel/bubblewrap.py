@@ -54,10 +54,13 @@ class Bind:
         return str(ROOT / self.name)
 
 
-def command(argv: Sequence[str], binds: Sequence[Bind], env: Mapping[str, str]) -> list[str]:
+def command(
+    argv: Sequence[str], binds: Sequence[Bind], env: Mapping[str, str], seccomp: int | None = None,
+) -> list[str]:
     """The argv that runs `argv` in the jail, with exactly `env`. It exits with its status, 128 + signal if killed.
 
-    It must be started in a new session, which keeps it from the terminal, and be sent SIGTERM when its parent ends.
+    `seccomp`: an open descriptor with a filter of system calls, see seccomp.py. It must be started in a new session,
+    which keeps it from the terminal, and be sent SIGTERM when its parent ends.
     """
     root = os.getuid() == 0
     words = [*_KEEPER, PROGRAM, "--as-pid-1", "--die-with-parent", "--unshare-ipc", "--unshare-pid", "--unshare-net",
@@ -73,6 +76,7 @@ def command(argv: Sequence[str], binds: Sequence[Bind], env: Mapping[str, str]) 
         else:
             words += [*_way_to(bind.place), "--bind" if bind.writable else "--ro-bind", str(bind.path), bind.place]
     words += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/", "--clearenv"]
+    words += [] if seccomp is None else ["--seccomp", str(seccomp)]
     for name, value in env.items():
         words += ["--setenv", name, value]
     return [*words, "--", *_INIT, *(_BUILD_USER if root else ()), *_BEGIN, *argv]

@@ -23,6 +23,7 @@ from panthorlab import spawn
 from panthorlab.errors import LabError
 from panthorlab.kernel import bubblewrap
 from panthorlab.kernel.bubblewrap import BUILD_UID, Bind
+from panthorlab.kernel.seccomp import filter_file
 
 __all__ = ["BUILD_UID", "Bind", "Sandbox", "sandbox", "tools", "without_jail"]
 
@@ -91,8 +92,10 @@ class Sandbox:
             else:
                 complaints.append(line)
 
-        status = _stream(bubblewrap.command(argv, binds, environ), environ, behind_the_start, timeout, name=argv[0],
-                         jailed=True)
+        with filter_file() as seccomp:
+            command = bubblewrap.command(argv, binds, environ, seccomp)
+            passed = () if seccomp is None else (seccomp,)
+            status = _stream(command, environ, behind_the_start, timeout, name=argv[0], jailed=True, passed=passed)
         if not started:
             raise _unavailable(" ".join(complaints) or f"it ended with status {status}")
         return status
@@ -168,11 +171,11 @@ def _parts(program: Path) -> Iterable[Path]:
 
 def _stream(
     argv: list[str], env: Mapping[str, str], on_line: Callable[[str], None], timeout: float, *, name: str,
-    jailed: bool,
+    jailed: bool, passed: Sequence[int] = (),
 ) -> int:
     process = spawn.spawn(
         argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, umask=0o022,
-        death=signal.SIGTERM if jailed else signal.SIGKILL,
+        death=signal.SIGTERM if jailed else signal.SIGKILL, pass_fds=passed,
     )
     expired = threading.Event()
 

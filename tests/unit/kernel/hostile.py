@@ -20,7 +20,8 @@ from typing import Any
 
 bait: dict[str, Any] = json.loads(sys.argv[1])
 LIBC = ctypes.CDLL(None, use_errno=True)
-PTRACE_ATTACH, WALL = 16, 0x40000000
+PTRACE_ATTACH, WALL, CLONE_NEWUSER = 16, 0x40000000, 0x10000000
+NUMBERS = {"keyctl": (250, 219), "io_uring_setup": (425, 425), "unshare": (272, 97)}  # x86-64, the others
 
 
 class Nothing(Exception):  # noqa: N818 - no error: there was nothing to be had
@@ -107,6 +108,26 @@ def make_device() -> str:
     return "made"
 
 
+def call(name: str, *arguments: Any) -> str:
+    """A system call that libc may have no function for."""
+    if LIBC.syscall(NUMBERS[name][os.uname().machine != "x86_64"], *arguments) < 0:
+        raise OSError(ctypes.get_errno(), name)
+    return "done"
+
+
+def in_a_child(function: Callable[[], str]) -> str:
+    child = os.fork()
+    if child == 0:
+        try:
+            function()
+        except OSError:
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        raise Nothing
+    return "done"
+
+
 def hard_link() -> str:
     os.link(bait["key"], f"{bait['writable']}/linked")
     return "linked"
@@ -140,6 +161,11 @@ ATTACKS: dict[str, Callable[[], str]] = {
     "keep privileges": unprivileged,
     "make a device": make_device,
     "link the key": hard_link,
+    "virtual socket": lambda: str(socket.socket(40, socket.SOCK_STREAM)),
+    "raw packets": lambda: str(socket.socket(socket.AF_PACKET, socket.SOCK_RAW)),
+    "keyring": lambda: call("keyctl", 0, -3, 0),
+    "io_uring": lambda: call("io_uring_setup", 1, ctypes.create_string_buffer(120)),
+    "user namespace": lambda: in_a_child(lambda: call("unshare", CLONE_NEWUSER)),
     "linger": linger,
 }
 
