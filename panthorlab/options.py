@@ -327,6 +327,7 @@ def _parser() -> _Parser:
     _run_parser(add("run", "boot one kernel; run suites or a command on it"))
     resume = add("resume", "continue an interrupted run")
     resume.add_argument("run", type=Path, metavar="RUN")
+    _add_jail(resume)
     resume.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
     resume.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
     build = add("build", "build kernels into the store and print their keys")

@@ -39,6 +39,24 @@ def test_refused_before_anything_is_done(command: str, tmp_path: Path, capsys: p
     assert not list((tmp_path / "cache").rglob("trees/*"))
 
 
+def test_a_refused_run_can_be_resumed_without(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["validate", "--base", "/nonexistent", "--output", str(tmp_path / "run")])
+    assert "bubblewrap is not installed" in capsys.readouterr().err
+    main(["resume", str(tmp_path / "run")])
+    assert "bubblewrap is not installed" in capsys.readouterr().err
+    main(["resume", str(tmp_path / "run"), "--no-jail"])
+    text = capsys.readouterr().err
+    assert "bubblewrap" not in text
+    assert "no compiler" in text
+
+
+def test_doctor_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--json"]) == 4
+    [check] = [check for check in json.loads(capsys.readouterr().out)["checks"] if check["name"] == "jail for builds"]
+    assert not check["ok"]
+    assert "install bubblewrap" in check["hint"]
+
+
 @pytest.mark.parametrize("command", ["build", "validate"])
 def test_no_jail_goes_on(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """To the next thing that is wrong."""
