@@ -49,6 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             if signal.getsignal(signum) is signal.SIG_DFL:  # as Ctrl-C: stop what runs, and say how to go on
                 signal.signal(signum, signal.default_int_handler)
         options = parse(arguments)
+        if getattr(options, "no_jail", False):
+            from panthorlab.kernel.sandbox import without_jail
+
+            without_jail()
         module, _, function = COMMANDS[options.name].partition(":")
         status = int(getattr(importlib.import_module(module), function)(options))
         sys.stdout.flush()

@@ -45,13 +45,21 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_jail(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-jail",
+        action="store_true",
+        help="let the code of trees and patches run unprotected, where bubblewrap cannot be had; the report says so",
+    )
+
+
 def _add_board(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("board")
     group.add_argument(
         "--board",
         action="append",
         metavar="NAME",
-        help="a file of board_configs/ (default: qemu-g610); repeat it to spread iterations over several boards",
+        help="a file of board_configs/, or a path (./mine.yaml); default: qemu-g610; repeat it for several boards",
     )
     group.add_argument(
         "--param",
@@ -87,7 +95,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="only this suite, or all that start so; may be repeated",
+        help="only this suite, all that start so, or a file (./test_mine.py); may be repeated",
     )
     group.add_argument(
         "--iterations",
@@ -151,6 +159,7 @@ def _duration(text: str) -> float:
 
 def _validate_parser(parser: argparse.ArgumentParser) -> None:
     _add_source(parser)
+    _add_jail(parser)
     parser.add_argument(
         "--before",
         metavar="K",
@@ -172,6 +181,7 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--overlay", metavar="NAME|DIR",
                         help="laid over the board's root file system: a directory, or one of `panthorlab overlay`")
+    _add_jail(parser)
     _add_board(parser)
     _add_lab(parser)
     _add_run(parser)
@@ -221,6 +231,7 @@ def _lava_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--board", required=True, metavar="NAME", help="a file of board_configs/: its DTB, log level")
     parser.add_argument("--kernel", required=True, metavar="K",
                         help="store key, RUN:before, RUN:after, or build directory")
+    _add_jail(parser)
     parser.add_argument("--suite", action="append", default=[], required=True, metavar="NAME",
                         help="only this suite, or all that start so; may be repeated")
     parser.add_argument("--iterations", type=_positive, metavar="N",
@@ -331,10 +342,12 @@ def _parser() -> _Parser:
     _run_parser(add("run", "boot one kernel; run suites or a command on it"))
     resume = add("resume", "continue an interrupted run")
     resume.add_argument("run", type=Path, metavar="RUN")
+    _add_jail(resume)
     resume.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
     resume.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
     build = add("build", "build kernels into the store and print their keys")
     _add_source(build)
+    _add_jail(build)
     _add_board(build)
     _add_output(build)
     _scan_parser(add("scan", "find GPU faults and kernel splats in any kernel log"))

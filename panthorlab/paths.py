@@ -31,12 +31,12 @@ def cache_dir(*parts: str) -> Path:
 def data_dirs(name: str) -> Iterator[Path]:
     """Directories called `name` (`suites`, `board_configs`, `kernel_configs`), most specific last.
 
-    Beside the package (a checkout or an installed wheel), then in `$PANTHORLAB_PATH`, then in the current directory.
+    Beside the package (a checkout or an installed wheel), then in `$PANTHORLAB_PATH`. Not in the current directory: it
+    may be somebody else's checkout, and suites are programs, board files name some.
     """
     seen: set[Path] = set()
     roots = [PACKAGE.parent, PACKAGE / "_data"]
     roots += [Path(entry) for entry in os.environ.get("PANTHORLAB_PATH", "").split(os.pathsep) if entry]
-    roots.append(Path.cwd())
     for root in roots:
         path = (root / name).resolve()
         if path.is_dir() and path not in seen:
@@ -48,3 +48,10 @@ def find_data(name: str, file: str) -> Path | None:
     """The last of `data_dirs(name)` that holds `file` wins, so users can override what is shipped."""
     found = [path / file for path in data_dirs(name) if (path / file).is_file()]
     return found[-1] if found else None
+
+
+def hint_here(name: str, file: str, option: str) -> str | None:
+    """What to write if the current directory has what was looked for in vain."""
+    if not (Path.cwd() / name / file).is_file():
+        return None
+    return f"there is {name}/{file} here: use {option} ./{name}/{file}, or set PANTHORLAB_PATH=."

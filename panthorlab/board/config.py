@@ -97,8 +97,8 @@ def check_here(board: str, file: BoardFile) -> None:
     """Raises UsageError if the file says what such a board is like, and not yet where one is."""
     if isinstance(file, RealFile) and file.example:
         raise UsageError(f"the file of board {board} is an example: it does not say where your board is",
-                         hint="copy it to board_configs/ in the current directory, change what is marked EDIT, and "
-                              "take `example` out; docs/rock-5b.md has every step")
+                         hint="copy it to a directory of your own, change what is marked EDIT, take `example` out, and "
+                              "name the copy, e.g. --board ./mine.yaml; docs/rock-5b.md has every step")
 
 
 def check_method(board: str, file: BoardFile, method: str) -> None:

@@ -36,7 +36,7 @@ def firmware() -> bytes:
     """The synthetic mali_csffw.bin."""
     try:
         made = spawn.run(
-            [sys.executable, "-m", "panthorlab.gpu", "firmware", "-o", "/dev/stdout"], env=_environment(),
+            [sys.executable, "-P", "-m", "panthorlab.gpu", "firmware", "-o", "/dev/stdout"], env=_environment(),
             timeout=START_TIMEOUT,
         )
     except subprocess.TimeoutExpired as error:
@@ -57,7 +57,7 @@ class GpuModel:
         self._complaints = log_dir / "gpu-stderr.log"
         self._said = b""
         own = dict(params)
-        argv = [sys.executable, "-m", "panthorlab.gpu", "serve", "--socket", SOCKET, "--model", model,
+        argv = [sys.executable, "-P", "-m", "panthorlab.gpu", "serve", "--socket", SOCKET, "--model", model,
                 "--log", str(self.log), "--events", str(self.events.path), "--control"]
         if _switch("gpu.trace", own.pop("trace", "off")):
             argv += ["--trace", str(log_dir / "gpu-trace.json")]

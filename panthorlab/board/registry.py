@@ -11,7 +11,7 @@ from panthorlab.board.emulated import EmulatedBoard
 from panthorlab.board.real.file import RealFile
 from panthorlab.board.yamlfile import close_match
 from panthorlab.errors import UsageError
-from panthorlab.paths import data_dirs
+from panthorlab.paths import data_dirs, hint_here
 
 
 def board_files() -> dict[str, Path]:
@@ -25,8 +25,9 @@ def find_board_file(name: str) -> Path:
         return Path(name)
     files = board_files()
     if name not in files:
+        here = hint_here("board_configs", f"{name}.yaml", "--board")
         raise UsageError(f"there is no board `{name}`",
-                         hint=close_match(name, list(files)) or f"boards: {', '.join(files) or 'none found'}")
+                         hint=here or close_match(name, list(files)) or f"boards: {', '.join(files) or 'none found'}")
     return files[name]
 
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import IO
 
 from panthorlab.errors import BuildError, ConfigError, LabError
-from panthorlab.kernel import buildlog, config, gc, kconfig, store, trees
+from panthorlab.kernel import buildlog, config, gc, inside, kconfig, store, trees
 from panthorlab.kernel.collect import Artefacts, collect
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.plan import Progress, SidePlan
-from panthorlab.kernel.sandbox import Bind, Sandbox, sandbox
+from panthorlab.kernel.sandbox import Bind, Sandbox, sandbox, tools
 from panthorlab.kernel.toolchain import BUILD_TOOLS, check_host_tools
 from panthorlab.kernel.tools import disk_errors, disk_full
 from panthorlab.kernel.uapi import install_drm_headers
@@ -70,19 +70,19 @@ class Builder:
         self.binds = (
             Bind("src", self.plan.base.path), Bind("obj", self.objects, writable=not self.foreign),
             Bind("ccache", self.ccache, writable=True), Bind("guest", GUEST), Bind("in", self.inputs),
-            Bind("out", self.scratch, writable=True),
+            Bind("out", self.scratch, writable=True), *tools(self.plan.toolchain.programs),
         )
 
     def where(self, name: str) -> str:
         return self.box.where(self.binds, name)
 
     def check_compiler(self) -> None:
-        """Raise LabError if the build's user may not run the compiler, e.g. one in root's home."""
+        """Raise LabError if the compiler does not run in the jail, e.g. a script that calls one from elsewhere."""
         argv, lines = [f"{self.plan.toolchain.prefix}gcc", "--version"], list[str]()
         if self.box.run(argv, self.binds, on_line=lines.append, timeout=60) != 0:
             raise LabError(
-                f"{argv[0]} cannot be run by the unprivileged user that builds: {' '.join(lines[-1:])}",
-                hint="install the compiler where every user can run it",
+                f"{argv[0]} cannot be run where kernels are built: {' '.join(lines[-1:])}",
+                hint="install the compiler for every user, below /usr, or whole in a directory of its own (DIR/bin/…)",
             )
 
     def make(self, step: str, *args: str, expected: int | None = None) -> None:
@@ -191,7 +191,7 @@ def _configure(builder: Builder, written: Sequence[str]) -> config.Request:
     symbols = kconfig.read_symbols(plan.base.path, plan.arch)
     (builder.inputs / "allconfig").write_text(config.allconfig(request, symbols))
     builder.make("configuring", f"KCONFIG_ALLCONFIG={builder.where('in')}/allconfig", "allnoconfig")
-    config.check_result(request, dotconfig.read_text(), symbols, plan.base.version)
+    config.check_result(request, inside.text(builder.objects, ".config"), symbols, plan.base.version)
     done.touch()
     return request
 
@@ -212,10 +212,11 @@ def _compile(builder: Builder, dtbs: Sequence[str]) -> None:
 def build_extras(builder: Builder, dtbs: tuple[str, ...] = (), core: Kernel | None = None) -> Artefacts:
     """The shim module, the UAPI headers of this tree, and the static programs for the board."""
     plan, out, step = builder.plan, builder.where("out"), "building the guest programs"
-    values = config.parse_dotconfig((builder.objects / ".config").read_text(errors="replace"))
+    values = config.parse_dotconfig(inside.text(builder.objects, ".config"))
     if values.get("PCI") == values.get("MODULES") == "y":  # else no board that needs the shim can boot it
         builder.make(step, f"M={out}/shim", "modules")
     install_drm_headers(plan.base.path, builder.inputs / "uapi")
     guest = ["make", "-C", builder.where("guest"), f"OUT={out}/guest", f"UAPI={builder.where('in')}/uapi"]
     builder.run(step, [*guest, *plan.toolchain.make_args, f"-j{builder.jobs}"])
-    return Artefacts(builder.objects, builder.scratch / "shim", builder.scratch / "guest", dtbs, core)
+    jailed = builder.box.jailed and (core is None or core.jailed)
+    return Artefacts(builder.objects, builder.scratch / "shim", builder.scratch / "guest", dtbs, core, jailed)

@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from panthorlab.errors import BuildError
-from panthorlab.kernel import store
+from panthorlab.kernel import inside, store
 from panthorlab.kernel.elf import build_id
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.plan import SidePlan
@@ -33,6 +32,7 @@ class Artefacts:
     guest: Path
     dtbs: tuple[str, ...]
     core: Kernel | None = None
+    jailed: bool = True
 
 
 def collect(plan: SidePlan, artefacts: Artefacts) -> Kernel:
@@ -58,28 +58,29 @@ def _fill(plan: SidePlan, artefacts: Artefacts, into: Path) -> Kernel:
     _copy_modules(artefacts.shim, into)
     (into / "guest").mkdir()
     for program in sorted(artefacts.guest.iterdir()):
-        if program.is_file() and is_elf(program):
-            _copy(artefacts.guest, program, into / "guest" / program.name)
+        if (inside.read(artefacts.guest, program.name, 4) or b"") == b"\x7fELF":
+            _copy(artefacts.guest, program.name, into / "guest" / program.name)
     modules = sorted((into / "modules").glob("*.ko"))
     return Kernel(
         key=plan.key, path=into, arch=plan.arch, title=plan.title, patches=plan.patches, release=release,
         build_id=build_id(into / "vmlinux"),
         modules={path.stem.replace("-", "_"): build_id(path) for path in modules},
-        digests=digests([into / "Image", *modules, *sorted((into / "dtbs").glob("*.dtb"))]),
-        fragments=tuple(path.stem for path in plan.fragments),
+        digests=digests(into, ["Image", *(str(path.relative_to(into)) for path in [
+            *modules, *sorted((into / "dtbs").glob("*.dtb"))])]),
+        fragments=tuple(path.stem for path in plan.fragments), jailed=artefacts.jailed,
     )
 
 
 def _fill_core(plan: SidePlan, artefacts: Artefacts, into: Path) -> str:
     objects = artefacts.objects
-    _copy(objects, objects / IMAGES[plan.arch], into / "Image")
+    _copy(objects, IMAGES[plan.arch], into / "Image")
     for source, name in _PARTS.items():
-        _copy(objects, objects / source, into / name)
+        _copy(objects, source, into / name)
     _copy_modules(objects, into)
     for name in artefacts.dtbs:
         (into / "dtbs").mkdir(exist_ok=True)
-        _copy(objects, objects / "arch" / plan.arch / "boot/dts" / name, into / "dtbs" / Path(name).name)
-    return (objects / "include/config/kernel.release").read_text().strip()
+        _copy(objects, f"arch/{plan.arch}/boot/dts/{name}", into / "dtbs" / Path(name).name)
+    return inside.text(objects, "include/config/kernel.release").strip()
 
 
 def _link_core(core: Path, into: Path) -> None:
@@ -93,41 +94,35 @@ def _link_core(core: Path, into: Path) -> None:
 
 def _copy_modules(directory: Path, into: Path) -> None:
     for module in built_modules(directory):
-        target = into / "modules" / module.name
+        target = into / "modules" / Path(module).name
         target.unlink(missing_ok=True)
         _copy(directory, module, target)
 
 
-def built_modules(directory: Path) -> list[Path]:
-    """The modules that `modules.order` of a build lists."""
-    order = directory / "modules.order"
-    names = order.read_text().split() if order.exists() else []
-    return [_module(directory, name) for name in names]
+def built_modules(directory: Path) -> list[str]:
+    """The modules that `modules.order` of a build lists, as paths in its directory."""
+    order = inside.read(directory, "modules.order") or b""
+    return [_module(directory, name) for name in order.decode(errors="replace").split()]
 
 
-def digests(files: Iterable[Path]) -> dict[str, str]:
-    """sha256 by file name."""
+def digests(root: Path, names: Iterable[str]) -> dict[str, str]:
+    """sha256 of files in `root`, by the last part of their names."""
     found = {}
-    for path in files:
-        with path.open("rb") as file:
-            found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    for name in names:
+        with inside.opened(root, name) as file:
+            found[Path(name).name] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
 
 
-def is_elf(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4) == b"\x7fELF"
-
-
-def _module(directory: Path, name: str) -> Path:
+def _module(directory: Path, name: str) -> str:
     # Out of tree the names are absolute or relative to the O= directory, by kernel version; the last part is ours.
     module = Path(name).with_suffix(".ko")
-    return directory / (module.name if module.is_absolute() or not (directory / module).exists() else module)
+    return module.name if module.is_absolute() or not (directory / module).exists() else str(module)
 
 
-def _copy(root: Path, source: Path, target: Path) -> None:
-    """Copy a build product. What was built is untrusted: a link out of the build directory is not followed."""
-    if source.is_symlink() or not source.resolve().is_relative_to(root.resolve()):
-        raise BuildError(f"the build made {source} a link out of its directory; it is not taken")
-    shutil.copyfile(source, target)
-    target.chmod(0o755 if os.access(source, os.X_OK) else 0o644)
+def _copy(root: Path, name: str, target: Path) -> None:
+    """Copy a build product. What was built is untrusted: no link is followed, wherever it leads."""
+    with inside.opened(root, name) as source, target.open("wb") as file:
+        shutil.copyfileobj(source, file, 1 << 20)
+        executable = os.fstat(source.fileno()).st_mode & 0o100
+    target.chmod(0o755 if executable else 0o644)

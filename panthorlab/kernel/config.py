@@ -17,7 +17,7 @@ from pathlib import Path
 
 from panthorlab.errors import ConfigError, UsageError
 from panthorlab.kernel.kconfig import Symbol, why_lost
-from panthorlab.paths import data_dirs, find_data
+from panthorlab.paths import data_dirs, find_data, hint_here
 
 _SET = re.compile(r'^CONFIG_(\w+)=("(?:[^"\\]|\\.)*"|[ymn]|-?\d+|0[xX][0-9a-fA-F]+)\s*$')
 _UNSET = re.compile(r"^# CONFIG_(\w+) is not set\s*$")
@@ -53,10 +53,13 @@ def find_fragments(names: Sequence[str]) -> tuple[Path, ...]:
 
 
 def _find_fragment(name: str) -> Path:
-    found = find_data("kernel_configs", f"{name.removesuffix('.config')}.config") if "/" not in name else None
+    file = f"{name.removesuffix('.config')}.config"
+    found = find_data("kernel_configs", file) if "/" not in name else None
     path = found or Path(name).expanduser()
     if path.is_file():
         return path.resolve()
+    if here := hint_here("kernel_configs", file, "--config"):
+        raise UsageError(f"no such config fragment: {name}", hint=here)
     known = sorted({file.stem for folder in data_dirs("kernel_configs") for file in folder.glob("*.config")})
     close = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}; or give a path"

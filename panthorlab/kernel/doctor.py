@@ -8,7 +8,10 @@ from pathlib import Path
 
 from panthorlab.checks import Check, check
 from panthorlab.errors import LabError
+from panthorlab.kernel import bubblewrap
+from panthorlab.kernel.sandbox import sandbox
 from panthorlab.kernel.toolchain import ARCHES, BUILD_TOOLS, check_host_tools, find_toolchain
+from panthorlab.kernel.tools import run
 
 HEADERS = {"/usr/include/openssl/ssl.h": "libssl-dev", "/usr/include/libelf.h": "libelf-dev"}
 
@@ -38,6 +41,12 @@ def _headers() -> str:
     return ", ".join(HEADERS.values())
 
 
+def _jail() -> str:
+    sandbox()
+    done = run([bubblewrap.PROGRAM, "--version"], timeout=30)
+    return done.stdout.decode(errors="replace").strip()
+
+
 def _sources() -> str:
     missing = [tool for tool in ("git", "tar", "xz") if shutil.which(tool) is None]
     if missing:
@@ -53,5 +62,6 @@ def checks() -> tuple[Check, ...]:
         check("static C library", _static_libc, "apt-get install libc6-dev-arm64-cross"),
         check("build tools", _host_tools),
         check("host headers", _headers),
+        check("jail for builds", _jail),
         check("kernel sources", _sources),
     )

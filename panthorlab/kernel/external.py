@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from panthorlab.errors import UsageError
-from panthorlab.kernel import config, makefile, store
+from panthorlab.kernel import config, inside, makefile, store
 from panthorlab.kernel.build import Builder, build_extras
 from panthorlab.kernel.collect import IMAGES, built_modules, collect, digests
 from panthorlab.kernel.elf import build_id
@@ -30,21 +30,21 @@ def import_build(path: Path, *, log: Path, progress: Progress) -> Kernel:
     Raises UsageError if it is no finished build of a kernel with panthor, or its source tree is gone.
     """
     needed = ("vmlinux", "System.map", ".config", "include/config/kernel.release")
-    missing = [name for name in needed if not (path / name).is_file()]
+    missing = [name for name in needed if inside.read(path, name, 1) is None]
     if missing:
         lacking = ", no ".join(missing)
         raise UsageError(f"{path} is not a finished kernel build: it has no {lacking}", hint="build it first")
-    values = config.parse_dotconfig((path / ".config").read_text(errors="replace"))
+    values = config.parse_dotconfig(inside.text(path, ".config"))
     arch = next((arch for option, arch in ARCH_OPTIONS.items() if values.get(option) == "y"), None)
-    if arch is None or not (path / IMAGES[arch]).is_file():
+    if arch is None or inside.read(path, IMAGES[arch], 1) is None:
         raise UsageError(f"{path} has no arm64 kernel Image", hint="build it with ARCH=arm64, target Image")
     if "DRM_PANTHOR" not in values:
         raise UsageError(f"the kernel in {path} was built without panthor", hint="set CONFIG_DRM_PANTHOR")
     source = (path / "source").resolve() if (path / "source").exists() else path
     makefile.check_tree(str(source), reader(source))
 
-    release = (path / "include/config/kernel.release").read_text().strip()
-    contents = digests([path / "vmlinux", path / IMAGES[arch], *built_modules(path)])
+    release = inside.text(path, "include/config/kernel.release").strip()
+    contents = digests(path, ["vmlinux", IMAGES[arch], *built_modules(path)])
     core = hashlib.sha256(repr((build_id(path / "vmlinux"), sorted(contents.items()))).encode()).hexdigest()
     key = hashlib.sha256(f"{core} {guest_digest()}".encode()).hexdigest()
     if kernel := store.load(key):

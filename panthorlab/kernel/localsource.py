@@ -12,7 +12,7 @@ from pathlib import Path
 from panthorlab.errors import LabError, SourceError
 from panthorlab.kernel import makefile
 from panthorlab.kernel.archive import UNPACK_SECONDS, extract_argv, unpack_tarball
-from panthorlab.kernel.git import SAFE, git, is_bare, resolve_commit, show, top_level
+from panthorlab.kernel.git import is_bare, reading, resolve_commit, top_level
 from panthorlab.kernel.plan import Progress
 from panthorlab.kernel.tools import TREE_BYTES, disk_errors, need_space, pipeline, run
 
@@ -43,8 +43,17 @@ class RevisionSource:
     def unpack(self, into: Path, progress: Progress) -> None:
         need_space(into, TREE_BYTES)
         progress(f"copying {self.title}")
-        archive = [*SAFE, "-C", str(self.repository), "archive", "--format=tar", self.tree]
-        pipeline([archive, extract_argv(into, strip=0)], timeout=UNPACK_SECONDS)
+        with reading(self.repository) as view:
+            archive = [*view.command, "archive", "--format=tar", self.tree]
+            try:
+                pipeline([archive, extract_argv(into, strip=0)], timeout=UNPACK_SECONDS)
+            except LabError as error:
+                if "failed with status" not in str(error):
+                    raise
+                raise SourceError(
+                    f"{self.name} cannot be read: {str(error).partition(': ')[2]}",
+                    hint="is the repository whole? a partial clone must first fetch what it lacks, e.g. `git checkout`",
+                ) from error
         with disk_errors():
             # First what is gone: later a symbolic link may be in the place of its directory.
             for path, digest in sorted(self.dirty, key=lambda entry: entry[1] is not None):
@@ -119,7 +128,8 @@ def revision_source(path: Path, revision: str) -> RevisionSource:
     """The tree of a git repository at `revision`. Raises SourceError if there is none, or it is no kernel."""
     tree = resolve_commit(path, revision)
     name = f"{path}@{revision}"
-    makefile.check_tree(name, lambda file: show(path, tree, file))
+    with reading(path) as view:
+        makefile.check_tree(name, lambda file: view.show(tree, file))
     return RevisionSource(path, tree, name)
 
 
@@ -132,13 +142,8 @@ def tarball_source(path: Path) -> TarballSource:
 
 
 def reader(root: Path) -> makefile.ReadFile:
-    """Reads files of a tree by relative path."""
-    def read(file: str) -> bytes | None:
-        try:
-            return (root / file).read_bytes()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            return None
-    return read
+    """Reads files of a tree by relative path, to look at; a pipe in the place of one is not waited for."""
+    return lambda file: (root / file).read_bytes() if (root / file).is_file() else None
 
 
 def manifest_of(path: Path) -> str:
@@ -148,10 +153,11 @@ def manifest_of(path: Path) -> str:
 
 
 def _dirty_files(repository: Path) -> list[tuple[str, str | None]]:
-    status = git(
-        repository, "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all",
-        "--ignore-submodules=all", timeout=300,
-    )
+    with reading(repository) as view:
+        status = view.git(
+            "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--ignore-submodules=all",
+            timeout=300,
+        )
     entries = [
         (entry[:2].decode(), entry[3:].decode(errors="surrogateescape"))
         for entry in status.split(b"\0") if len(entry) > 3

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from panthorlab.errors import LabError, PatchError
-from panthorlab.kernel.git import git, is_repository
+from panthorlab.errors import LabError, PatchError, SourceError
+from panthorlab.kernel.git import git, is_repository, reading, resolve_range
 from panthorlab.kernel.mails import PATCH_SUFFIXES, Mail, PatchText, in_order, printable, read_mails
 from panthorlab.kernel.tools import run
 
@@ -200,8 +201,9 @@ def _read_range(spec: str, repository: Path) -> list[PatchText]:
         "--submodule=short", "--no-relative", "-O/dev/null",
     )
     try:
-        data = git(repository, *argv, "--end-of-options", spec, "--")
-    except LabError as error:
+        with reading(repository) as view:
+            data = view.git(*argv, resolve_range(repository, spec), "--")
+    except (LabError, SourceError) as error:
         raise PatchError(f"git knows no range {spec} in {repository}", hint=str(error).splitlines()[-1]) from error
     if not data.strip():
         raise PatchError(f"the git range {spec} has no commits", hint="older..newer; the left side is left out")
@@ -233,7 +235,8 @@ def _read_list(message_id: str) -> list[PatchText]:
         )
     argv = ["b4", "--no-interactive", "am", "--no-cover", "-o", "-", message_id]
     try:
-        done = run(argv, timeout=300)
+        with tempfile.TemporaryDirectory() as nowhere:  # b4 obeys the git repository that it is called in
+            done = run(argv, timeout=300, cwd=Path(nowhere), env={"GIT_CEILING_DIRECTORIES": nowhere})
     except LabError as error:
         raise LabError(str(error), hint="is the message-id right, and lore.kernel.org reachable?") from error
     if len(done.stdout) > MAX_BYTES:

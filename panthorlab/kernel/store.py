@@ -43,7 +43,7 @@ def read_record(record: Path) -> Kernel:
     return Kernel(
         key=data["key"], path=record.parent, arch=data["arch"], release=data["release"], build_id=data["build_id"],
         title=data["title"], modules=data["modules"], digests=data["digests"], patches=tuple(data["patches"]),
-        fragments=tuple(data["fragments"]),
+        fragments=tuple(data["fragments"]), jailed=data.get("jailed", True),
     )
 
 

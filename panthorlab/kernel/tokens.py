@@ -13,8 +13,9 @@ import shlex
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from panthorlab.kernel import inside
 from panthorlab.kernel.plan import SidePlan, quiet
-from panthorlab.kernel.sandbox import Bind, sandbox
+from panthorlab.kernel.sandbox import Bind, sandbox, tools
 from panthorlab.kernel.trees import locked, read_base, set_changes
 
 PREPROCESS_SECONDS = 120.0
@@ -31,12 +32,13 @@ def same_tokens(before: SidePlan, after: SidePlan, objects: Path) -> bool:
     if not all(path.endswith((".c", ".h", ".S")) for path in relevant):
         return False
     direct = [path for path in relevant if not path.endswith(".h")]
-    records = [objects / Path(path).parent / f".{Path(path).stem}.o.cmd" for path in direct]
-    if not all(record.is_file() for record in records):
+    records = [str(Path(path).parent / f".{Path(path).stem}.o.cmd") for path in direct]
+    saved = [commands_of(inside.read(objects, record)) for record in records]
+    if not all(saved):
         return False  # not compiled here: nothing is known about it
     with locked(before.base.key, quiet):
         # What changed itself tells most differences; looking for all that include a header takes seconds.
-        if not _same(before, after, objects, [command for record in records for command in commands_of(record)]):
+        if not _same(before, after, objects, [command for commands in saved for command in commands]):
             return False
         headers = relevant - set(direct)
         return not headers or _same(before, after, objects, affected(objects, headers))
@@ -50,17 +52,18 @@ def affected(objects: Path, changed: Collection[str]) -> list[list[str]]:
     """Compiler commands of everything that was compiled from a changed file, as the build recorded them."""
     found = []
     for record in objects.rglob(".*.o.cmd"):
-        text = record.read_text(errors="replace")
+        data = inside.read(objects, str(record.relative_to(objects))) or b""
+        text = data.decode(errors="replace")
         if any(path in text for path in changed):
             words = {word.rstrip("\\") for word in text.split()}
             if any(path in words or any(word.endswith(f"/{path}") for word in words) for path in changed):
-                found += commands_of(record)
+                found += commands_of(data)
     return found
 
 
-def commands_of(record: Path) -> list[list[str]]:
-    """The compiler command in a `.NAME.o.cmd` file; none if it holds something else."""
-    match = _SAVED.search(record.read_text(errors="replace"))
+def commands_of(record: bytes | None) -> list[list[str]]:
+    """The compiler command in a `.NAME.o.cmd` file; none if it holds something else, or is not there."""
+    match = _SAVED.search((record or b"").decode(errors="replace"))
     return [shlex.split(match[1].split(" ; ")[0])] if match else []
 
 
@@ -87,7 +90,7 @@ def _digest(side: SidePlan, objects: Path, command: list[str]) -> str | None:
             continue
         argv.append(word)
     box = sandbox()
-    binds = (Bind("src", side.base.path), Bind("obj", objects))
+    binds = (Bind("src", side.base.path), Bind("obj", objects), *tools(side.toolchain.programs))
     digest = hashlib.sha256()
     directory = box.where(binds, "obj")
     wrapped = ["env", "-C", directory, *argv[:-1], *_NEUTRAL, argv[-1]]

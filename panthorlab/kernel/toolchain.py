@@ -33,7 +33,7 @@ ARCHES: Mapping[str, Arch] = {
 HOST_TOOLS: Mapping[str, str] = {
     "make": "make", "gcc": "gcc", "ld": "binutils", "flex": "flex", "bison": "bison", "bc": "bc",
     "tar": "tar", "xz": "xz-utils", "git": "git", "find": "findutils", "dpkg-deb": "dpkg", "apt-get": "apt",
-    "apt-cache": "apt", "apt-config": "apt",
+    "apt-cache": "apt", "apt-config": "apt", "bwrap": "bubblewrap",
 }
 
 
@@ -55,6 +55,11 @@ class Toolchain:
         if self.ccache:
             args.append(f"CC=ccache {self.prefix}gcc")
         return tuple(args)
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """All that a build starts on the host, by name or path."""
+        return (f"{self.prefix}gcc", f"{self.prefix}ld", *BUILD_TOOLS, *(("ccache",) if self.ccache else ()))
 
 
 def find_toolchain(arch: str, environ: Mapping[str, str] = os.environ) -> Toolchain:

@@ -18,15 +18,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from panthorlab.errors import LabError, PatchError
+from panthorlab.errors import LabError, PatchError, SourceError
 from panthorlab.kernel import makefile
 from panthorlab.kernel.localsource import reader
 from panthorlab.kernel.plan import Base, Changes, Progress
+from panthorlab.kernel.sandbox import Bind, sandbox
 from panthorlab.kernel.sources import Source
-from panthorlab.kernel.tools import disk_errors, run
+from panthorlab.kernel.toolchain import ARCHES
+from panthorlab.kernel.tools import disk_errors
 from panthorlab.paths import cache_dir
 
 LOCK_SECONDS = 3600.0
+CLEAN_SECONDS = 600.0
 _POLL_SECONDS = 0.2
 
 
@@ -56,7 +59,7 @@ def _unpack(source: Source, home: Path, progress: Progress) -> None:
             version = makefile.check_tree(source.title, reader(tree))
             if (tree / ".config").exists() or (tree / "include/config").exists():
                 progress("cleaning the copy of the tree")
-                run(["make", "-s", "-C", str(tree), "mrproper"], timeout=600)
+                _clean(tree)
             data = {"title": source.title, "version": version, "has_fix": makefile.has_fix(reader(tree))}
             (scratch / "base.json").write_text(json.dumps(data, indent=1))
             scratch.chmod(0o700)
@@ -66,6 +69,26 @@ def _unpack(source: Source, home: Path, progress: Progress) -> None:
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
+
+
+def _clean(tree: Path) -> None:
+    """`make mrproper`, which runs the tree's Makefiles."""
+    box, binds, output = sandbox(), (Bind("src", tree, writable=True),), list[str]()
+    box.hand_over(tree, *_below(tree))
+    for arch in ARCHES:  # each has generated headers of its own
+        argv = ["make", "-s", "-C", box.where(binds, "src"), f"ARCH={arch}", "mrproper"]
+        if status := box.run(argv, binds, on_line=output.append, timeout=CLEAN_SECONDS):
+            last = "\n".join(output[-4:])
+            raise SourceError(
+                f"the tree has been built in, and its `make mrproper` fails with status {status}: {last}",
+                hint="clean it yourself, or give a git revision: PATH@REV",
+            )
+    box.take_back(tree, *_below(tree))
+
+
+def _below(tree: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(tree):
+        yield from (Path(folder, name) for name in (*folders, *files))
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from panthorlab.kernel import inside
+
 UAPI = "include/uapi"
 
 # The substitutions of scripts/headers_install.sh (6.12), and what it has unifdef do for __EXPORTED_HEADERS__;
@@ -34,15 +36,18 @@ def user_header(text: str) -> str:
 
 def install_drm_headers(tree: Path, into: Path) -> None:
     """Write `into/drm/*.h` and every header of the tree's include/uapi that those include."""
-    root = tree / UAPI
+    root = tree.resolve() / UAPI
     waiting = [f"drm/{path.name}" for path in (root / "drm").glob("*.h")]
     done: set[str] = set()
     while waiting:
         name = waiting.pop()
-        if name in done or ".." in name or not (root / name).is_file():
+        if name in done or ".." in name:
             continue
         done.add(name)
-        text = user_header((root / name).read_text(errors="replace"))
+        # A link would be read as us, and the build would get what it may not see itself.
+        if (header := inside.read(root, name)) is None:
+            continue
+        text = user_header(header.decode(errors="replace"))
         target = into / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from panthorlab.errors import UsageError
 from panthorlab.kernel.job import build_side, prepare_kernel, prepare_sides
 from panthorlab.kernel.model import Kernel
+from panthorlab.kernel.sandbox import UNPROTECTED, sandbox
 from panthorlab.run import fleet
 from panthorlab.run.progress import Progress
 
@@ -28,6 +30,7 @@ def main(options: argparse.Namespace) -> int:
     boards = options.board or [fleet.DEFAULT]
     fragments = fleet.fragments_of(boards, options.config)
     kernels: dict[str, Kernel] = {}
+    sandbox()  # before anything is downloaded: without a jail nothing of it will be built
     try:
         if options.patch or options.revert:
             sides = prepare_sides(
@@ -56,6 +59,7 @@ def main(options: argparse.Namespace) -> int:
                         "build_id": kernel.build_id,
                         "modules": dict(kernel.modules),
                         "title": kernel.title,
+                        "jailed": kernel.jailed,
                         "path": str(kernel.path),
                     }
                     for name, kernel in kernels.items()
@@ -66,4 +70,7 @@ def main(options: argparse.Namespace) -> int:
     else:
         for name, kernel in kernels.items():
             print(f"{name:7} {kernel.key}  build-id {kernel.build_id[:16]}  {kernel.title}")
+    for name, kernel in kernels.items():
+        if not kernel.jailed:
+            print(f"panthorlab: {name} was {UNPROTECTED}", file=sys.stderr)
     return 0

@@ -171,27 +171,7 @@ class Controller:
     def _work(self, log_dir: Path, job: Job, boot: str, slot: Slot) -> str:
         """Run one worker to its end. Empty if it said how its boot ended, else why it did not."""
         read_end, write_end = os.pipe()
-        argv = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-p",
-            "panthorlab.run.plugin",
-            "-c",
-            os.devnull,
-            "--rootdir",
-            str(log_dir),
-            "-p",
-            "no:cacheprovider",
-            "--import-mode=importlib",
-            "--confcutdir",
-            str(Path(job.suites[0]).parent),  # a checkout's top level conftest.py would load the plugin again
-            "-q",
-            "--job",
-            str(log_dir / "job.json"),
-            "--events-fd",
-            str(write_end),
-        ]
+        argv = worker_argv(log_dir, write_end)
         with (log_dir / "pytest.log").open("wb") as output:
             worker = spawn.spawn(
                 argv,
@@ -254,6 +234,31 @@ class Controller:
                     continue
                 self._record(event, **({"boot": boot, "slot": slot.name, "side": slot.side} | fields))
                 ended = ended or event == "boot-end"
+
+
+def worker_argv(log_dir: Path, events_fd: int) -> list[str]:
+    """pytest on the job in `log_dir`, with nothing of the directories that it, its suites or its user are in."""
+    return [
+        sys.executable,
+        "-P",  # no module of the directory it runs in
+        "-m",
+        "pytest",
+        "-p",
+        "panthorlab.run.plugin",
+        "-c",
+        os.devnull,
+        "--rootdir",
+        str(log_dir),
+        "-p",
+        "no:cacheprovider",
+        "--import-mode=importlib",
+        "--noconftest",  # the plugin takes those beside the suites; those above them nobody has asked for
+        "-q",
+        "--job",
+        str(log_dir / "job.json"),
+        "--events-fd",
+        str(events_fd),
+    ]
 
 
 def _finish(worker: subprocess.Popen[bytes], steps: Sequence[tuple[int, float]]) -> int:

@@ -7,12 +7,14 @@ load it by name with `--job`, and then every iteration and test goes out as one 
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -69,11 +71,22 @@ def pytest_configure(config: pytest.Config) -> None:
         fields = json.loads(job_file.read_text())
         config.stash[_JOB] = Job(**{**fields, "side": Side(fields["side"]), "suites": tuple(fields["suites"])})
         config.args = list(fields["suites"])
+        for folder in dict.fromkeys(Path(suite).parent for suite in fields["suites"]):
+            if (folder / "conftest.py").is_file():
+                config.pluginmanager.register(_module(folder / "conftest.py"))
         # The controller stops workers by signals; both must unwind through the fixtures that stop the board.
         # SIGINT is ignored in what a shell started in the background.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
     config.stash[_EMIT] = Emitter(config.getoption("--events-fd"))
+
+
+def _module(file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"conftest of {file.parent}", file)
+    assert spec is not None and spec.loader is not None  # noqa: S101, PT018 - it is a .py file
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

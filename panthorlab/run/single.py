@@ -13,6 +13,8 @@ from typing import Any
 
 from panthorlab.board.registry import find_board_file, open_board
 from panthorlab.errors import LabError
+from panthorlab.kernel.model import Kernel
+from panthorlab.kernel.sandbox import UNPROTECTED
 from panthorlab.outcome import Blame, Outcome, Side
 from panthorlab.run import fleet
 from panthorlab.run.controller import Controller
@@ -47,6 +49,8 @@ def _command(options: argparse.Namespace, command: list[str]) -> int:
     progress = Progress(quiet=options.quiet)
     run_dir = new_run_dir(options.output)
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step)
+    for note in _notes(kernel):
+        progress.line(f"note   {note}")
     board = open_board(name)
     params = parse_params(options.param) | {"seed": str(options.seed)}
     out, err = _Capture(sys.stdout.buffer, echo=not options.json), _Capture(sys.stderr.buffer, echo=not options.json)
@@ -78,6 +82,7 @@ def _command(options: argparse.Namespace, command: list[str]) -> int:
                     "board": board.name,
                     "kernel": kernel.key,
                     "build_id": kernel.build_id,
+                    "notes": _notes(kernel),
                     "run": str(run_dir),
                     "stdout": out.text(),
                     "stderr": err.text(),
@@ -86,6 +91,10 @@ def _command(options: argparse.Namespace, command: list[str]) -> int:
             )
         )
     return status
+
+
+def _notes(kernel: Kernel) -> list[str]:
+    return [] if kernel.jailed else [f"the kernel was {UNPROTECTED}"]
 
 
 def _resolve(command: list[str], work_dir: str) -> list[str]:
@@ -147,7 +156,7 @@ def _suites(options: argparse.Namespace) -> int:
 
     with EventLog(run_dir) as log:
         log.append("run-start", options=settings, suites=list(suites))
-        for note in chosen.notes:
+        for note in (*chosen.notes, *_notes(kernel)):
             log.append("note", text=note)
             progress.line(f"note   {note}")
         slots = [
@@ -173,7 +182,8 @@ def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
     """One line per workload and failed test; the exit status. What the lab did to a boot that was then done again is
     no error, but told."""
     suites = events[0]["suites"]
-    notes = [f"boot {event['boot']}: {why_ended(event)}" for event in _done_again(events)]
+    notes = [event["text"] for event in events if event["event"] == "note"]
+    notes += [f"boot {event['boot']}: {why_ended(event)}" for event in _done_again(events)]
     boots = {event["boot"] for event in _done_again(events)}
     events = [event for event in events if event.get("boot") not in boots or event.get("outcome") != Outcome.ERROR]
     rows: dict[str, list[int]] = {}

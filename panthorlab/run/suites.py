@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Suites by name: the pytest files of `suites/`."""
+"""Suites by name: the pytest files of `suites/`; or by path, where the user says."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from panthorlab.errors import UsageError
-from panthorlab.paths import data_dirs
+from panthorlab.paths import data_dirs, hint_here
 
 
 def all_suites() -> dict[str, Path]:
     """Every suite that can be found: `test_heap_exit_claim.py` is `heap-exit-claim`."""
     return {
-        file.stem.removeprefix("test_").replace("_", "-"): file
+        _name(file): file
         for folder in data_dirs("suites")
         for file in sorted(folder.glob("test_*.py"))
     }
@@ -26,7 +26,8 @@ def turn(suite: str) -> tuple[bool, bool, str]:
 
 
 def find_suites(names: Sequence[str]) -> dict[str, Path]:
-    """The suites called `names`, or whose name begins so (`heap-exit`); all of them if none is named.
+    """The suites called `names`, or whose name begins so (`heap-exit`), or that are at a path; all that can be found by
+    name if none is named.
 
     In their `turn`, so that a run that is cut short has what decides. Raises UsageError for an unknown name.
     """
@@ -35,14 +36,39 @@ def find_suites(names: Sequence[str]) -> dict[str, Path]:
         raise UsageError("no suites found", hint="run from a checkout, or name one in $PANTHORLAB_PATH")
     chosen: dict[str, Path] = {}
     for name in names or [""]:
-        matches = {key: file for key, file in suites.items() if key == name or key.startswith(name)}
-        if name in suites:
-            matches = {name: suites[name]}
-        if not matches:
-            close = difflib.get_close_matches(name, suites, n=1)
-            raise UsageError(
-                f"there is no suite `{name}`",
-                hint=f"did you mean `{close[0]}`?" if close else f"suites: {', '.join(suites)}",
-            )
-        chosen |= matches
+        chosen |= _at(Path(name).expanduser()) if _is_path(name) else _called(name, suites)
     return {name: chosen[name] for name in sorted(chosen, key=turn)}
+
+
+def lasting(names: Sequence[str]) -> list[str]:
+    """The same names, but paths whole: a run may be resumed from elsewhere."""
+    return [str(Path(name).expanduser().resolve()) if _is_path(name) else name for name in names]
+
+
+def _is_path(name: str) -> bool:
+    return "/" in name or name.endswith(".py")
+
+
+def _at(path: Path) -> dict[str, Path]:
+    files = sorted(path.glob("test_*.py")) if path.is_dir() else [path]
+    if not files or not all(file.is_file() for file in files):
+        raise UsageError(f"there is no suite at {path}", hint="a file test_NAME.py, or a directory of such files")
+    return {_name(file): file.resolve() for file in files}
+
+
+def _called(name: str, suites: Mapping[str, Path]) -> dict[str, Path]:
+    if name in suites:
+        return {name: suites[name]}
+    matches = {key: file for key, file in suites.items() if key.startswith(name)}
+    if not matches:
+        here = hint_here("suites", f"test_{name.replace('-', '_')}.py", "--suite")
+        close = difflib.get_close_matches(name, suites, n=1)
+        raise UsageError(
+            f"there is no suite `{name}`",
+            hint=here or (f"did you mean `{close[0]}`?" if close else f"suites: {', '.join(suites)}"),
+        )
+    return matches
+
+
+def _name(file: Path) -> str:
+    return file.stem.removeprefix("test_").replace("_", "-")

@@ -20,6 +20,7 @@ from panthorlab.kernel.job import build_side, cannot_differ, prepare_sides
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.patchfile import require_name
 from panthorlab.kernel.plan import PatchReport, Sides
+from panthorlab.kernel.sandbox import UNPROTECTED, sandbox, without_jail
 from panthorlab.kernel.store import load
 from panthorlab.outcome import Side
 from panthorlab.run import fleet, reports
@@ -31,7 +32,7 @@ from panthorlab.run.kernels import parse_params, resolve_kernel
 from panthorlab.run.limits import TimeLimitReached, time_limit
 from panthorlab.run.plan import Slot, remaining, schedule
 from panthorlab.run.progress import Progress
-from panthorlab.run.suites import find_suites
+from panthorlab.run.suites import find_suites, lasting
 
 
 def main(options: argparse.Namespace) -> int:
@@ -41,7 +42,7 @@ def main(options: argparse.Namespace) -> int:
     progress = Progress(quiet=options.quiet)
     run_dir = new_run_dir(options.output)
     settings = {key: value for key, value in vars(options).items() if key not in ("output", "name", "json", "quiet")}
-    settings |= fleet.recorded(options, chosen)
+    settings |= fleet.recorded(options, chosen) | {"suite": lasting(options.suite)}
     with EventLog(run_dir) as log:
         try:
             settings["patch"] = keep_patches(options.patch, run_dir)
@@ -90,6 +91,8 @@ def resume_main(options: argparse.Namespace) -> int:
         if _finished(events):
             return _report(run_dir, events, as_json=options.json)
         log.append("resumed")
+        if settings.get("no_jail"):
+            without_jail()
         if Path(events[0]["directory"]).is_dir():  # relative names in its options are meant from there
             os.chdir(events[0]["directory"])
         return _carry_on(run_dir, log, settings, Progress(quiet=options.quiet), as_json=options.json)
@@ -213,6 +216,7 @@ class _Validation:
             self._note_identical(kernels, None)
             self._record_kernels(kernels, known)
             return kernels
+        sandbox()  # before anything is downloaded: without a jail nothing of it will be built
         with self._phase("sources and patches"):
             sides = prepare_sides(
                 options["base"],
@@ -272,6 +276,9 @@ class _Validation:
                 hint="the compiler or a configuration fragment has changed: start a new run",
             )
         for side, kernel in kernels.items():
+            if not kernel.jailed:
+                self._log.append("note", text=f"{side} was {UNPROTECTED}")
+                self._progress.line(f"note   {side} was {UNPROTECTED}")
             self._log.append(
                 "kernel",
                 side=side,

@@ -241,7 +241,7 @@ def test_run_stopped_in_a_build_leaves_no_make(
     patch.write_text(text.replace("6000", str(6001 + time.time_ns() % 100_000)))  # in nobody's store
     run = tmp_path / "run"
     running = start(run=run, arguments=["validate", patch, *CLAIM, "--iterations", "20", "--output", run])
-    running.until(lambda: running.processes("jail.py"), timeout=900)
+    running.until(lambda: running.processes("bwrap"), timeout=900)
     running.signal(signum)
     assert running.wait(STOP_SECONDS) == (130 if signum == signal.SIGINT else -signum)
     running.assert_nothing_left()

@@ -200,8 +200,22 @@ def test_board_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "board_configs").mkdir()
     mine = tmp_path / "board_configs/mine.yaml"
     mine.write_text("type: emulated\n")
-    assert board_files()["mine"] == mine
     assert open_board(str(mine)).name == "mine"
+    assert open_board("board_configs/mine.yaml").name == "mine"
+    with pytest.raises(UsageError, match="no board `mine`") as caught:
+        find_board_file("mine")
+    assert caught.value.hint is not None
+    assert "--board ./board_configs/mine.yaml" in caught.value.hint
+    monkeypatch.setenv("PANTHORLAB_PATH", ".")
+    assert board_files()["mine"] == mine
+
+
+def test_a_board_of_the_current_directory_is_nobodys_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hostile checkout may have one of the same name, whose power switch is any program."""
+    (tmp_path / "board_configs").mkdir()
+    (tmp_path / "board_configs/qemu-g610.yaml").write_text("type: emulated\n")
+    monkeypatch.chdir(tmp_path)
+    assert find_board_file("qemu-g610") == SHIPPED / "qemu-g610.yaml"
 
 
 def test_schema_describes_the_shipped_board() -> None:

@@ -139,6 +139,8 @@ FILES = {
     "include/uapi/drm/panthor_drm.h": "struct a { char __user *p; };\n",
 }
 
+FRAGMENT = "CONFIG_DRM=y\nCONFIG_ARM64=y\nCONFIG_DRM_PANTHOR=y\nCONFIG_PCI=y\nCONFIG_MODULES=y\n"
+
 MakeTree = Callable[[Path], Path]
 
 
@@ -147,6 +149,14 @@ def write_tree(root: Path) -> Path:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+    return root
+
+
+def write_guest(root: Path) -> Path:
+    (root / "shim").mkdir(parents=True)
+    (root / "Makefile").write_text(GUEST_MAKEFILE)
+    (root / "prog.c").write_text("int main(void) { return 0; }\n")
+    (root / "shim" / "shim.c").write_text("int shim;\n")
     return root
 
 
@@ -188,11 +198,7 @@ def git_tree(tmp_path: Path) -> SimpleNamespace:
 @pytest.fixture
 def guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A stand-in for the guest programs, built with the host's compiler; also makes that the compiler of kernels."""
-    root = tmp_path / "guest"
-    (root / "shim").mkdir(parents=True)
-    (root / "Makefile").write_text(GUEST_MAKEFILE)
-    (root / "prog.c").write_text("int main(void) { return 0; }\n")
-    (root / "shim" / "shim.c").write_text("int shim;\n")
+    root = write_guest(tmp_path / "guest")
     # Outside the jail it is three times as fast; `test_two_sides` and test_sandbox.py go through it.
     for module in ("build", "tokens", "external"):
         monkeypatch.setattr(f"panthorlab.kernel.{module}.sandbox", lambda: Sandbox(False))
@@ -206,5 +212,5 @@ def guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def fragment(tmp_path: Path) -> Path:
     """A config fragment that the tiny tree satisfies."""
     path = tmp_path / "tiny.config"
-    path.write_text("CONFIG_DRM=y\nCONFIG_ARM64=y\nCONFIG_DRM_PANTHOR=y\nCONFIG_PCI=y\nCONFIG_MODULES=y\n")
+    path.write_text(FRAGMENT)
     return path

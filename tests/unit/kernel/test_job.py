@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
+import shutil
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -273,12 +275,56 @@ def test_a_directory_that_is_no_finished_build(log: Path, cache: Path, tmp_path:
         find_kernel(str(tmp_path), log=log)
 
 
-def test_a_build_cannot_smuggle_files_in(prepare: Prepare, tree: Path, log: Path, fragment: Path) -> None:
-    """A patch's Makefile may make links to files that only we can read; they are not followed."""
-    text = (tree / "Makefile").read_text().replace("@nm $@ > $(O)/System.map", "@ln -sf /etc/shadow $(O)/System.map")
+IMAGE, RELEASE = "arch/arm64/boot/Image", "include/config/kernel.release"
+
+
+@pytest.mark.parametrize("trick", [
+    f"rm $(O)/{IMAGE}; ln -s {{secret}} $(O)/{IMAGE}", f"rm $(O)/{IMAGE}; mkfifo $(O)/{IMAGE}",
+    "ln -sf {secret} $(O)/System.map", "ln -sf {secret} $(O)/.config", "rm $(O)/.config; mkfifo $(O)/.config",
+    "ln -sf {secret} $(O)/vmlinux", f"ln -sf {{secret}} $(O)/{RELEASE}", f"rm $(O)/{RELEASE}; mkfifo $(O)/{RELEASE}",
+    "cp -r $(O)/arch {elsewhere}; rm -r $(O)/arch; ln -s {elsewhere}/arch $(O)/arch",
+    "ln -s {secret} $(O)/x.ko; echo x.o > $(O)/modules.order",
+])
+def test_a_build_cannot_smuggle_files_in(
+    prepare: Prepare, tree: Path, log: Path, fragment: Path, tmp_path: Path, trick: str,
+) -> None:
+    """A Makefile may leave links to what only we can read, and pipes that we would wait for; neither is followed."""
+    (tmp_path / "secret").write_text("6.12.99-the-secret\n")
+    (tmp_path / "elsewhere").mkdir()
+    trick = trick.format(secret=tmp_path / "secret", elsewhere=tmp_path / "elsewhere")
+    text = (tree / "Makefile").read_text()
+    assert "modules:\n\t@: > $(O)/modules.order\n" in text
+    text = text.replace("modules:\n\t@: > $(O)/modules.order\n", f"modules: Image\n\t@{trick}\n")
     (tree / "Makefile").write_text(text)
-    with pytest.raises(BuildError, match=r"System\.map a link"):
+    with pytest.raises(BuildError, match="that can be taken"):
         build_side(prepare_kernel(str(tree), fragments=[str(fragment)]), log=log)
+    assert not list(store.kernels())
+
+
+def test_commands_are_not_read_from_pipes_and_links(prepare: Prepare, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(f"savedcmd_x.o := cat {HEADER}\ndeps := {HEADER}\n")
+    os.mkfifo(tmp_path / ".pipe.o.cmd")
+    (tmp_path / "obj").mkdir()
+    os.mkfifo(tmp_path / "obj/.pipe.o.cmd")
+    (tmp_path / "obj/.link.o.cmd").symlink_to(tmp_path / "secret")
+    assert affected(tmp_path / "obj", [HEADER]) == []
+    shutil.copy(tmp_path / "secret", tmp_path / "obj/.file.o.cmd")
+    assert affected(tmp_path / "obj", [HEADER]) == [["cat", HEADER]]
+
+
+def test_what_was_built_without_a_jail_stays_known_as_such(
+    prepare: Prepare, patch: Callable[..., Path], guest: Path, log: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also when it comes from the store, and when only its guest programs are built anew in the jail."""
+    one = patch("one.patch", MMU, "x + 1", "x + 2")
+    assert not build_side(prepare([one]).after, log=log).jailed
+    monkeypatch.setattr("panthorlab.kernel.build.sandbox", sandbox)
+    assert not build_side(prepare([one]).after, log=log).jailed
+    assert build_side(prepare([one]).before, log=log).jailed
+    (guest / "prog.c").write_text("int main(void) { return 1; }\n")
+    with_core = build_side(prepare([one]).after, log=log)
+    assert not with_core.jailed
+    assert find_kernel(with_core.key, log=log) == with_core
 
 
 def test_two_runs_at_once_build_once(prepare: Prepare, log: Path, tree: Path, fragment: Path) -> None:

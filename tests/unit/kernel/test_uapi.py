@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,15 @@ def test_install_follows_includes(tree: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out/drm/panthor_drm.h").read_text() == "struct a { char *p; };\n"
     names = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.h")}
     assert names == {"drm/drm.h", "drm/drm_mode.h", "drm/panthor_drm.h", "linux/bits.h"}
+
+
+def test_headers_are_no_way_to_what_the_build_may_not_see(tree: Path, tmp_path: Path) -> None:
+    """We copy them into the jail; a link among them would be read as us."""
+    (tmp_path / "key").write_text("the key\n")
+    uapi = tree / "include/uapi"
+    (uapi / "drm/stolen.h").symlink_to(tmp_path / "key")
+    (uapi / "other").symlink_to(tmp_path)
+    (uapi / "drm/drm.h").write_text("#include <other/key>\n#include <drm/pipe.h>\n")
+    os.mkfifo(uapi / "drm/pipe.h")
+    install_drm_headers(tree, tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()} == {"drm.h", "panthor_drm.h"}

@@ -39,11 +39,11 @@ boot:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("PANTHORLAB_LAB", raising=False)
-    monkeypatch.delenv("PANTHORLAB_PATH", raising=False)
     monkeypatch.setattr("signal.signal", lambda *_: None)
     configs = tmp_path / "board_configs"
     configs.mkdir()
     (configs / "bench.yaml").write_text(REAL)
+    monkeypatch.setenv("PANTHORLAB_PATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     return configs
 

@@ -34,6 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("a", "b", "c"):
         (configs / f"{name}.yaml").write_text(REAL.format(config="bench", tag=""))
     (configs / "odd.yaml").write_text(REAL.format(config="other", tag="x"))
+    monkeypatch.setenv("PANTHORLAB_PATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     return configs
 

@@ -163,6 +163,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     configs.mkdir()
     for board in BOARDS:
         (configs / f"{board}.yaml").write_text(REAL)
+    monkeypatch.setenv("PANTHORLAB_PATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     return Lab(tmp_path / "run")
 
