@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Iterable
@@ -11,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from panthorlab.errors import BuildError
+from panthorlab.files import disk_errors, sha256
 from panthorlab.kernel import store
 from panthorlab.kernel.elf import build_id
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.plan import SidePlan
-from panthorlab.kernel.tools import disk_errors
 
 IMAGES = {"arm64": "arch/arm64/boot/Image"}
 _PARTS = {"System.map": "System.map", ".config": "config", "vmlinux": "vmlinux"}
@@ -107,11 +106,7 @@ def built_modules(directory: Path) -> list[Path]:
 
 def digests(files: Iterable[Path]) -> dict[str, str]:
     """sha256 by file name."""
-    found = {}
-    for path in files:
-        with path.open("rb") as file:
-            found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+    return {path.name: sha256(path) for path in files}
 
 
 def is_elf(path: Path) -> bool:

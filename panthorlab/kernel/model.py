@@ -15,7 +15,8 @@ class Kernel:
     `key`: content key (tree + patches + config + toolchain), hex. `release`: `make kernelrelease`.
     `build_id`: GNU build-id of vmlinux, lower-case hex, as in the note of /sys/kernel/notes. `modules`: build-id of
     every module that was built, by module name (`panthor`, `panthor_pci_shim`, underscores as in /proc/modules).
-    `digests`: sha256 of Image, modules and DTBs, by file name. `title`: for people, e.g. `6.12.117 + 1 patch`.
+    `digests`: sha256 of Image, modules and DTBs, by file name: what makes it another kernel. `files`: sha256 of every
+    file, by path below `path`; empty if an older version stored it. `title`: for people, e.g. `6.12.117 + 1 patch`.
 
     Files under `path`: `Image`, `System.map`, `config`, `vmlinux`, `modules/*.ko`, `dtbs/*.dtb`, and `guest/` with
     the static programs for the board (`init`, `heap-exit`, `iterate`, `kmsg-follow`, …).
@@ -31,6 +32,7 @@ class Kernel:
     digests: Mapping[str, str] = field(default_factory=dict)
     patches: tuple[str, ...] = ()
     fragments: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def image(self) -> Path:

@@ -257,7 +257,7 @@ class _Validation:
                 raise LabError(f"the base itself does not build: {error}", hint=error.hint or f"see {log}") from error
         with self._phase("build after"):
             try:
-                after = build_side(sides.after, log=log, progress=self._progress.step)
+                after = build_side(sides.after, log=log, progress=self._progress.step, before=sides.before)
             except BuildError as error:
                 self._log.append("build-failed", side=Side.AFTER, message=str(error), log=str(log))
                 return None

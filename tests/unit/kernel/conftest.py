@@ -194,7 +194,7 @@ def guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (root / "prog.c").write_text("int main(void) { return 0; }\n")
     (root / "shim" / "shim.c").write_text("int shim;\n")
     # Outside the jail it is three times as fast; `test_two_sides` and test_sandbox.py go through it.
-    for module in ("build", "tokens", "external"):
+    for module in ("attempts", "build", "tokens", "external"):
         monkeypatch.setattr(f"panthorlab.kernel.{module}.sandbox", lambda: Sandbox(False))
     monkeypatch.setattr("panthorlab.kernel.job.GUEST", root)
     monkeypatch.setattr("panthorlab.kernel.build.GUEST", root)

@@ -69,6 +69,7 @@ def build(sides: Sides, log: Path) -> tuple[Kernel, Kernel]:
 def test_two_sides(
     prepare: Prepare, patch: Callable[..., Path], log: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("panthorlab.kernel.attempts.sandbox", sandbox)
     monkeypatch.setattr("panthorlab.kernel.build.sandbox", sandbox)
     monkeypatch.setattr("panthorlab.kernel.tokens.sandbox", sandbox)
     sides = prepare([patch("one.patch", MMU, "return x + 1;", "return x + 2;")])
@@ -94,7 +95,7 @@ def test_a_second_run_builds_nothing(
 ) -> None:
     one = patch("one.patch", MMU, "x + 1", "x + 2")
     first = build(prepare([one]), log)
-    monkeypatch.setattr("panthorlab.kernel.build.build", lambda *_, **__: pytest.fail("built again"))
+    monkeypatch.setattr("panthorlab.kernel.attempts.build", lambda *_, **__: pytest.fail("built again"))
     assert build(prepare([one]), log) == first
     swapped = prepare([one], swap=True)
     assert build(swapped, log) == first[::-1]

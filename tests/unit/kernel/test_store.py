@@ -17,7 +17,9 @@ from panthorlab.kernel.trees import locked
 
 def publish(key: str, *, size: int = 0, core: str = "core") -> Kernel:
     scratch = store.new_directory()
-    (scratch / "Image").write_bytes(b"x" * size)
+    (scratch / "Image").write_bytes(b"x" * (size or 5))
+    (scratch / "guest").mkdir()
+    (scratch / "guest/init").write_bytes(b"init")
     kernel = Kernel(
         key, scratch, "arm64", "6.12.99", "ab", f"title {key}", {"panthor": "cd"}, {"Image": "ef"}, ("one",),
     )

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from panthorlab.errors import LabError
-from panthorlab.kernel.tools import disk_errors, need_space, pipeline, run, tool_error
+from panthorlab.files import disk_errors
+from panthorlab.kernel.tools import need_space, pipeline, run, tool_error
 
 
 def test_output_in_the_c_locale(monkeypatch: pytest.MonkeyPatch) -> None:
