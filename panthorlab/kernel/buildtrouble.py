@@ -78,7 +78,7 @@ _CRASH = re.compile(
 )
 _MISSING = re.compile(r"^(?:/bin/)?\S*sh: (?:line )?(?:\d+: )?\S+: (?:command )?not found$")
 # What a compiler says of the source, and the source it shows; `fatal error` is how it gives up, for whatever reason.
-_ABOUT_SOURCE = re.compile(r"^[^\s:]+:\d+:(?:\d+:)? (?:error|warning|note|sorry): |^\s*\d* \| |^\s*[|~^+]")
+_ABOUT_SOURCE = re.compile(r"^[^\s:]+:\d+:(?:\d+:)? (?:[eE]rror|[wW]arning|note|sorry|Info): |^\s*\d* \| |^\s*[|~^+]")
 _TOP_STATUS = 2  # make's own status for "a recipe failed" (GNU make manual, "Running")
 
 

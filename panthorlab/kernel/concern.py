@@ -47,7 +47,10 @@ def can_be_due_to(changed: Mapping[str, bytes], tail: Sequence[str], roots: Sequ
 
 
 def _was_made_from(target: str, changed: Collection[str], objects: Path) -> bool:
-    """By what the last compilation of `target` that succeeded has read, as kbuild keeps it."""
+    """By its name, or by what the last compilation of `target` that succeeded has read, as kbuild keeps it."""
+    stem = target.removesuffix(".o")
+    if any(f"/{stem}".endswith(f"/{PurePosixPath(name).with_suffix('')}") for name in changed):
+        return True
     path = objects / target
     record = path.with_name(f".{path.name}.cmd")
     if not record.is_relative_to(objects) or not record.is_file():

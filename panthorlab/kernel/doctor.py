@@ -8,6 +8,7 @@ from pathlib import Path
 
 from panthorlab.checks import Check, check
 from panthorlab.errors import LabError
+from panthorlab.kernel import upkeep
 from panthorlab.kernel.toolchain import ARCHES, BUILD_TOOLS, check_host_tools, find_toolchain
 
 HEADERS = {"/usr/include/openssl/ssl.h": "libssl-dev", "/usr/include/libelf.h": "libelf-dev"}
@@ -47,6 +48,15 @@ def _sources() -> str:
     return "Debian's archive by apt, directories, git trees, kernel.org"
 
 
+def _stored() -> str:
+    """Whether the cache has what was put into it."""
+    wrong = upkeep.damaged()
+    if wrong:
+        raise LabError("damaged: " + "; ".join(f"{item.name}: {item.why}" for item in wrong))
+    kernels, trees = upkeep.counts()
+    return f"kernels: {kernels}, trees: {trees}; all as they were stored"
+
+
 def checks() -> tuple[Check, ...]:
     return (
         check("cross compiler", _compiler),
@@ -54,4 +64,5 @@ def checks() -> tuple[Check, ...]:
         check("build tools", _host_tools),
         check("host headers", _headers),
         check("kernel sources", _sources),
+        check("stored kernels", _stored, "`panthorlab doctor --repair` removes them; they are built again when needed"),
     )

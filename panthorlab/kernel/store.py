@@ -29,7 +29,7 @@ from panthorlab.paths import cache_dir
 
 RECORD = "kernel.json"
 _OLD_RECORD = ("Image", "System.map", "config", "vmlinux")
-_ASIDE = "new-damaged-"  # as all `new-…`: nobody's, and thrown away after a day
+ASIDE = "new-damaged-"  # as all `new-…`: nobody's, and thrown away after a day
 _OF_RECORD = "checksum"
 _DAMAGED_HINT = "give the patch or source again, and it is built anew; or `panthorlab build`"
 
@@ -109,7 +109,9 @@ def _why_damaged(kernel: Kernel) -> str:
         known = {places[Path(name).suffix or name].format(name): digest for name, digest in kernel.digests.items()}
         why = _differs(kernel.path, present, (*((name, "") for name in _OLD_RECORD), *sorted(known.items())))
         return why or ("" if build_id(kernel.path / "vmlinux") == kernel.build_id else "vmlinux is of another build")
-    except (BuildError, KeyError, TypeError, AttributeError) as error:
+    except (BuildError, OSError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, OSError) and error.errno not in UNREADABLE:
+            raise
         return f"{RECORD} or vmlinux makes no sense: {error}"
 
 
@@ -133,7 +135,7 @@ def _differs(path: Path, present: tuple[tuple[str, int, int, int], ...], files: 
 
 def set_aside(path: Path, why: str) -> str:
     """Move a damaged kernel out of the way. Returns what happened, for people."""
-    aside = Path(tempfile.mkdtemp(prefix=f"{_ASIDE}{path.name[:24]}-", dir=store_dir()))
+    aside = Path(tempfile.mkdtemp(prefix=f"{ASIDE}{path.name[:24]}-", dir=store_dir()))
     try:
         path.rename(aside)  # onto an empty directory
     except FileNotFoundError:
@@ -220,7 +222,7 @@ def find(prefix: str) -> Kernel:
     known = ", ".join(f"{kernel.key[:12]} ({kernel.title})" for kernel in some)
     if found:
         raise UsageError(f"{prefix} could be any of {known}", hint="give more digits of the key")
-    if prefix and any(store_dir().glob(f"{_ASIDE}{glob.escape(prefix[:24])}*")):
+    if prefix and any(store_dir().glob(f"{ASIDE}{glob.escape(prefix[:24])}*")):
         raise LabError(f"the stored kernel {prefix[:12]} was damaged and has been moved aside", hint=_DAMAGED_HINT)
     raise UsageError(
         f"no kernel {prefix!r} in the store, and no build directory of that name",

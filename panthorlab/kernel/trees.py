@@ -62,6 +62,11 @@ def _recorded(key: str, record: Path) -> Base | None:
     return None
 
 
+def is_sound(home: Path) -> bool:
+    """Whether the record of the tree in `trees/KEY` can be read, and the tree is there."""
+    return _recorded("", home / "base.json") is not None
+
+
 def forget(base: Base) -> None:
     """Have a tree that is no more what it was unpacked anew the next time. Call it under `locked`."""
     (base.path.parent / "base.json").unlink(missing_ok=True)

@@ -31,19 +31,26 @@ def report(options: argparse.Namespace) -> int:
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """`panthorlab doctor`: every check with what to do about it; 4 if something needed is missing."""
+    """`panthorlab doctor`: every check with what to do about it; 4 if something needed is missing or damaged."""
     from panthorlab.board.doctor import checks as board_checks
+    from panthorlab.kernel import upkeep
     from panthorlab.kernel.doctor import checks as kernel_checks
 
+    repaired = upkeep.repair() if options.repair else []
     results = [check() for check in (*kernel_checks(), *board_checks())]
     if options.json:
         print(
             json.dumps(
-                {"checks": [{"name": r.name, "ok": r.ok, "detail": r.detail, "hint": r.hint} for r in results]},
+                {
+                    "repaired": repaired,
+                    "checks": [{"name": r.name, "ok": r.ok, "detail": r.detail, "hint": r.hint} for r in results],
+                },
                 indent=1,
             )
         )
     else:
+        for line in repaired:
+            print(f"removed {line.removesuffix('; removed')}")
         for result in results:
             print(f"{'ok     ' if result.ok else 'MISSING'} {result.name}: {result.detail}")
             if not result.ok and result.hint:

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import difflib
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from panthorlab.kernel.job import prepare_sides
+from panthorlab.kernel.plan import Sides
 from panthorlab.kernel.sandbox import Sandbox
 
 DRIVER = "drivers/gpu/drm/panthor"
@@ -208,3 +211,36 @@ def fragment(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.config"
     path.write_text("CONFIG_DRM=y\nCONFIG_ARM64=y\nCONFIG_DRM_PANTHOR=y\nCONFIG_PCI=y\nCONFIG_MODULES=y\n")
     return path
+
+
+Prepare = Callable[..., Sides]
+
+
+@pytest.fixture
+def prepare(tree: Path, cache: Path, guest: Path, fragment: Path) -> Prepare:
+    def call(patches: Sequence[str | Path] = (), *, revert: bool = False, swap: bool = False) -> Sides:
+        names = [str(patch) for patch in patches]
+        return prepare_sides(str(tree), names, revert=revert, swap=swap, fragments=[str(fragment)])
+
+    return call
+
+
+@pytest.fixture
+def patch(files: dict[str, bytes], tmp_path: Path) -> Callable[..., Path]:
+    """Write a patch that replaces text in a file."""
+
+    def make(name: str, file: str, old: str, new: str) -> Path:
+        text = files[file].decode()
+        assert old in text
+        changed = text.replace(old, new).splitlines(True)
+        lines = difflib.unified_diff(text.splitlines(True), changed, f"a/{file}", f"b/{file}")
+        path = tmp_path / name
+        path.write_text("".join(lines))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "run" / "build.log"

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +20,8 @@ from panthorlab.kernel.plan import Sides
 from panthorlab.kernel.sandbox import sandbox
 from panthorlab.kernel.tokens import affected
 
+from .conftest import Prepare
+
 D = "drivers/gpu/drm/panthor"
 MMU, SCHED, HEADER = f"{D}/panthor_mmu.c", f"{D}/panthor_sched.c", f"{D}/panthor_sched.h"
 CALL = (
@@ -28,39 +29,6 @@ CALL = (
     "\t\tpanthor_sched_prepare_for_vm_destruction(vm->ptdev);\n\n"
 )
 AROUND_CALL = "\tmutex_lock(&vm->heaps.lock);\n\tpanthor_heap_pool_destroy(vm->heaps.pool);\n\tvm->heaps.pool = NULL;\n"
-
-Prepare = Callable[..., Sides]
-
-
-@pytest.fixture
-def prepare(tree: Path, cache: Path, guest: Path, fragment: Path) -> Prepare:
-    def call(patches: Sequence[str | Path] = (), *, revert: bool = False, swap: bool = False) -> Sides:
-        names = [str(patch) for patch in patches]
-        return prepare_sides(str(tree), names, revert=revert, swap=swap, fragments=[str(fragment)])
-
-    return call
-
-
-@pytest.fixture
-def patch(files: dict[str, bytes], tmp_path: Path) -> Callable[..., Path]:
-    """Write a patch that replaces text in a file."""
-
-    def make(name: str, file: str, old: str, new: str) -> Path:
-        text = files[file].decode()
-        assert old in text
-        changed = text.replace(old, new).splitlines(True)
-        lines = difflib.unified_diff(text.splitlines(True), changed, f"a/{file}", f"b/{file}")
-        path = tmp_path / name
-        path.write_text("".join(lines))
-        return path
-
-    return make
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "run" / "build.log"
-
 
 def build(sides: Sides, log: Path) -> tuple[Kernel, Kernel]:
     return build_side(sides.before, log=log), build_side(sides.after, log=log)
