@@ -22,6 +22,12 @@ UNREADABLE = frozenset({
 })  # fmt: skip
 """What reading a file says that is damaged, or not there; other errors say nothing about the file."""
 
+MACHINE = FULL | {
+    errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN,
+    errno.ENAMETOOLONG,
+}
+"""What the machine can do to any write or fork; not worth a traceback."""
+
 
 def disk_full(detail: str) -> LabError:
     return LabError(

@@ -76,7 +76,7 @@ def examine(path: Path) -> tuple[Kernel | None, str]:
 def _recorded(record: Path) -> Kernel | None:
     """The kernel as its record describes it; None if the record is missing or damaged."""
     data = read_object(record)
-    if data is None or (_OF_RECORD in data or "files" in data) and data.get(_OF_RECORD) != _checksum(data):
+    if data is None or ((_OF_RECORD in data or "files" in data) and data.get(_OF_RECORD) != _checksum(data)):
         return None
     try:
         return Kernel(

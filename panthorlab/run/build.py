@@ -40,11 +40,11 @@ def main(options: argparse.Namespace) -> int:
             )
             fleet.check_release(boards, sides.base.version)
             for name, plan, other in (("before", sides.before, None), ("after", sides.after, sides.before)):
-                kernels[name] = build_side(plan, log=log, progress=progress.step, before=other)
+                kernels[name] = build_side(plan, log=log, progress=progress.step, note=progress.line, before=other)
         else:
             plan = prepare_kernel(options.base, (), fragments=fragments, progress=progress.step)
             fleet.check_release(boards, plan.base.version)
-            kernels["base"] = build_side(plan, log=log, progress=progress.step)
+            kernels["base"] = build_side(plan, log=log, progress=progress.step, note=progress.line)
     finally:
         progress.finish()
     if options.json:

@@ -7,7 +7,7 @@ import argparse
 import json
 import sys
 
-from panthorlab.run.events import is_validation, read_run
+from panthorlab.run.events import is_validation, read_what_is_left
 
 
 def scan(options: argparse.Namespace) -> int:
@@ -18,16 +18,16 @@ def scan(options: argparse.Namespace) -> int:
 
 
 def report(options: argparse.Namespace) -> int:
-    """`panthorlab report RUN`: write a run's reports again from its events; exits with its verdict's status."""
+    """`panthorlab report RUN`: write a run's reports again from its events; exits with its verdict's status, and 4
+    if the log is damaged."""
     from panthorlab.run import reports, single
 
     run_dir = options.run.resolve()
-    events = read_run(run_dir)
+    events = read_what_is_left(run_dir)
     if not is_validation(events):
         return single.summary(run_dir, events, as_json=options.json)
     verdict = reports.judge(events)
-    reports.write(run_dir, events, verdict, as_json=options.json)
-    return verdict.exit
+    return reports.write(run_dir, events, verdict, as_json=options.json)
 
 
 def doctor(options: argparse.Namespace) -> int:
