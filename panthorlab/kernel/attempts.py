@@ -19,7 +19,7 @@ from typing import IO
 from panthorlab.errors import BuildError, ConfigError, LabError
 from panthorlab.files import disk_errors
 from panthorlab.kernel import gc, store, trees
-from panthorlab.kernel.build import Builder, Crashed, DoesNotBuild, make_all, objects_of
+from panthorlab.kernel.build import Builder, CrashedError, DoesNotBuildError, make_all, objects_of
 from panthorlab.kernel.collect import Artefacts, collect
 from panthorlab.kernel.concern import differences
 from panthorlab.kernel.model import Kernel
@@ -64,7 +64,7 @@ class _Attempts:
         """Raises BuildError only if `before` builds in the same place."""
         try:
             return self._try(core)
-        except Crashed as crash:
+        except CrashedError as crash:
             if self.before is None or not crash.due:
                 raise
             self._check_before(self.before)
@@ -89,7 +89,7 @@ class _Attempts:
             trees.forget(before.base)
             raise LabError(
                 f"{before.title} was built before and does not build now, so nothing can be said of the patch: {error}",
-                hint="the tree is unpacked anew the next time; if it fails again, the compiler or a library has changed",
+                hint="the tree is unpacked anew next time; if it fails again, the compiler or a library has changed",
             ) from error
         return other.cleared
 
@@ -101,12 +101,12 @@ class _Attempts:
             fresh = not (objects / ".config").exists()
             try:
                 return self._once(core)
-            except Crashed as crash:
+            except CrashedError as crash:
                 if crashed:
                     raise
                 crashed = True
                 self._say(f"{crash}: once more")
-            except DoesNotBuild as error:
+            except DoesNotBuildError as error:
                 if error.due or fresh or self.cleared:
                     raise
                 self.cleared = True

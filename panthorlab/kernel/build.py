@@ -45,7 +45,7 @@ _HINTS = {
 }
 
 
-class DoesNotBuild(BuildError):
+class DoesNotBuildError(BuildError):
     """`due`: what was changed can have caused it; else something half-written is as likely."""
 
     def __init__(self, message: str, *, log: Path, due: bool, hint: str | None = None) -> None:
@@ -53,7 +53,7 @@ class DoesNotBuild(BuildError):
         self.due = due
 
 
-class Crashed(LabError):
+class CrashedError(LabError):
     """A compiler or another tool ended itself by a signal, or found itself at fault. `due`: on what was changed."""
 
     def __init__(self, step: str, trouble: Trouble, *, due: bool) -> None:
@@ -145,20 +145,20 @@ class Builder:
         trouble = by_status(status, "make") or find_trouble(tail)
         due = can_be_due_to(self.changed, tail, roots, self.objects)
         if trouble is not None and trouble.kind is TroubleKind.CRASHED:
-            return Crashed(step, trouble, due=due)
+            return CrashedError(step, trouble, due=due)
         # A program that is not there is often only asked for in vain: what the compiler says counts more.
         if trouble is not None and not (trouble.kind is TroubleKind.TOOL and any(item.file for item in problems)):
             return machine_error(step, trouble)
         if not problems:
             last = "\n".join(tail[-5:])
             text = f"{self.plan.title}: {step} failed with status {status}:\n{last}"
-            return DoesNotBuild(text, log=path, due=due)
+            return DoesNotBuildError(text, log=path, due=due)
         first = problems[0]
         more = f" (and {len(problems) - 1} more errors)" if len(problems) > 1 else ""
         blame = buildlog.culprit(first, self.plan.reports)
         text = f"{self.plan.title} does not build: {first}{more}"
         hint = f"the full log is {path}"
-        return DoesNotBuild(f"{text}; {blame}" if blame else text, log=path, hint=hint, due=due)
+        return DoesNotBuildError(f"{text}; {blame}" if blame else text, log=path, hint=hint, due=due)
 
 
 def objects_of(plan: SidePlan) -> Path:

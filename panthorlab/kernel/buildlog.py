@@ -19,7 +19,9 @@ _MODPOST = re.compile(r"^ERROR: modpost: (?P<text>.*)$")
 _MAKE = re.compile(r"^make(?:\[\d+\])?: \*\*\* (?P<text>.*)$")
 _TARGET = re.compile(r"^make(?:\[\d+\])?: \*\*\* \[(?:.*: )?(?P<target>\S+)\] Error \d+$")
 _INCLUDED = re.compile(r"^(?:In file included|\s+) ?from (?P<file>[^\s:]+):\d+")
-_SYMBOL = re.compile(r"(?:undefined reference to|multiple definition of|modpost:|duplicate symbol:?) [`'\"‘“]?(?P<name>\w+)")
+_SYMBOL = re.compile(
+    r"(?:undefined reference to|multiple definition of|modpost:|duplicate symbol:?) [`'\"‘“]?(?P<name>\w+)"
+)
 
 
 @dataclass(frozen=True)

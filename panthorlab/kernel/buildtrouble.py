@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""When the machine failed and not the source: what a killed, crashed or starved build prints. Pure functions over lines.
+"""When the machine failed and not the source: what a killed, crashed or starved build prints. Pure functions.
 
 What a compiler says *about* the source, and the source that it quotes, may hold any words and is never taken for this.
 Forms: make(1) `job.c`, gcc `gcc.cc` and `diagnostic.cc`, clang `Driver.cpp`, dash `jobs.c`, bash `jobs.c`, binutils

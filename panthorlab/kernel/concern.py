@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whether a failed build can have failed because of what a patch changed: by the failing file, by what that includes,
-by the build's own rules, or by a symbol that is missing. What cannot have is built from nothing before anybody is blamed.
+by the build's own rules, or by a symbol that is missing. If it cannot, all is built from nothing first.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def differences(plan: SidePlan, other: SidePlan | None) -> dict[str, bytes]:
 
 
 def can_be_due_to(changed: Mapping[str, bytes], tail: Sequence[str], roots: Sequence[str], objects: Path) -> bool:
-    """`changed`: files by path relative to the tree. `tail`: the build's last lines. `objects`: with its `.cmd` files."""
+    """`changed`: files by path relative to the tree. `tail`: the build's last lines. `objects`: O=."""
     if not changed:
         return False
     if any(_RULES.search(PurePosixPath(path).name) or path.startswith(_BUILD_DIRECTORIES) for path in changed):

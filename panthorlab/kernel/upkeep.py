@@ -39,7 +39,7 @@ def counts() -> tuple[int, int]:
 
 
 def repair() -> list[str]:
-    """Remove what is damaged and what killed runs left. Returns a line for each, for people. What a run is using stays."""
+    """Remove what is damaged and what killed runs left. Returns a line for each. What a run is using stays."""
     done = []
     for item in damaged():
         if _remove(item.path, item.lock):

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The run directory and its append-only event log, from which verdict and reports are derived.
 
-`events.jsonl` holds one JSON object per line: `{"time": unix seconds, "event": NAME, …}`, each with a checksum that ties
-it to the line before (`eventlines`). Only one controller writes it (an exclusive lock says so); a line torn by `kill -9`
-or power loss is cut off when the log is opened again, so that what follows stays readable and no event is counted twice.
-Any other damage is said with its line: no run goes on after it, and a report of what can still be read is an `error`.
+`events.jsonl` holds one JSON object per line: `{"time": unix seconds, "event": NAME, …}`, each with a checksum that
+ties it to the line before (`eventlines`). Only one controller writes it (an exclusive lock says so); a line torn by
+`kill -9` or power loss is cut off when the log is opened again, so that what follows stays readable and no event is
+counted twice. Any other damage is said with its line: no run goes on after it, and a report of what can still be read
+is an `error`.
 """
 
 from __future__ import annotations

@@ -19,8 +19,10 @@ class TimeLimitReached(KeyboardInterrupt):
 
 @contextmanager
 def time_limit(seconds: float | None) -> Iterator[None]:
-    """Raise TimeLimitReached in the main thread, which must be the caller, after so many seconds; None: never. Runs of older
-    versions may have infinity or no number at all as their limit: they have none."""
+    """Raise TimeLimitReached in the main thread, which must be the caller, after so many seconds; None: never.
+
+    Runs of older versions may have infinity, or no number at all, for a limit: they have none.
+    """
     if seconds is None or not 0 < seconds <= LONGEST:
         yield
         return

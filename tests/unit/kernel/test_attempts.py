@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Builds to which something happens: real processes are killed, real files are damaged, and nobody is blamed wrongly."""
+"""Builds to which something happens: real processes are killed, real files damaged, and nobody is blamed wrongly."""
 
 from __future__ import annotations
 

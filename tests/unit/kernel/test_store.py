@@ -112,12 +112,17 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
-DAMAGES: dict[str, Callable[[Path], None]] = {
+def make_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
     "bit of the Image": lambda path: flip(path / "Image"),
     "bit of a guest program": lambda path: flip(path / "guest/init"),
     "empty Image": lambda path: (path / "Image").write_bytes(b""),
     "no Image": lambda path: (path / "Image").unlink(),
-    "Image is a directory": lambda path: ((path / "Image").unlink(), (path / "Image").mkdir())[0],
+    "Image is a directory": lambda path: make_directory(path / "Image"),
     "no program": lambda path: (path / "guest/init").unlink(),
     "cut record": lambda path: os.truncate(path / store.RECORD, 40),
     "empty record": lambda path: os.truncate(path / store.RECORD, 0),
