@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import json
 import os
@@ -11,16 +10,10 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Final
 
 from panthorlab.errors import LabError, PanthorlabError
+from panthorlab.files import MACHINE
 from panthorlab.options import parse
-
-# What the machine can do to any write or fork; not worth a traceback.
-MACHINE_ERRORS: Final = frozenset({
-    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE, errno.ENFILE,
-    errno.ENOMEM, errno.EAGAIN, errno.ENAMETOOLONG,
-})  # fmt: skip
 
 # command -> module:function; modules are imported only when their command runs, so `--help` is instant.
 COMMANDS = {
@@ -64,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0 if arguments[0] == "scan" else LabError.exit_status  # whoever read the verdict did not get it
     except OSError as error:
-        if error.errno not in MACHINE_ERRORS:
+        if error.errno not in MACHINE:
             return _bug(error, as_json=as_json)
         return _failed(LabError.exit_status, str(error), "disk full, or no permission? nothing was lost by it",
                        as_json=as_json)

@@ -1,28 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Building one side: patch the private tree in place, configure, make, and put what comes out into the store."""
+"""The steps of one build: configure the patched tree, make it, and the programs for the board. Who takes them, and how
+often: `attempts`."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from panthorlab.errors import BuildError, ConfigError, LabError
-from panthorlab.kernel import buildlog, config, gc, inside, kconfig, store, trees
-from panthorlab.kernel.collect import Artefacts, collect
+from panthorlab.errors import BuildError, LabError, PanthorlabError
+from panthorlab.files import disk_full, write_whole
+from panthorlab.kernel import buildlog, config, inside, kconfig
+from panthorlab.kernel.buildtrouble import Trouble, TroubleKind, by_status, find_trouble, killed_outright
+from panthorlab.kernel.collect import Artefacts
+from panthorlab.kernel.concern import can_be_due_to
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.plan import Progress, SidePlan
 from panthorlab.kernel.sandbox import Bind, Sandbox, sandbox, tools
-from panthorlab.kernel.toolchain import BUILD_TOOLS, check_host_tools
-from panthorlab.kernel.tools import disk_errors, disk_full
 from panthorlab.kernel.uapi import install_drm_headers
 from panthorlab.paths import PACKAGE, cache_dir
 
@@ -37,12 +37,36 @@ REPRODUCIBLE = {
 CCACHE = {"CCACHE_NOHASHDIR": "1", "CCACHE_DEPEND": "1", "CCACHE_MAXSIZE": "2G"}
 _TAIL = 4000  # lines of output kept for finding errors
 
+_HINTS = {
+    TroubleKind.KILLED: "the kernel's out-of-memory killer says so in `dmesg`; started again, the build goes on",
+    TroubleKind.MEMORY: "close other programs, or add memory or swap; started again, the build goes on",
+    TroubleKind.MACHINE: "`dmesg` may say more; started again, the build goes on",
+    TroubleKind.TOOL: "install it; `panthorlab doctor` names what a build needs",
+}
+
+
+class DoesNotBuildError(BuildError):
+    """`due`: what was changed can have caused it; else something half-written is as likely."""
+
+    def __init__(self, message: str, *, log: Path, due: bool, hint: str | None = None) -> None:
+        super().__init__(message, log=log, hint=hint)
+        self.due = due
+
+
+class CrashedError(LabError):
+    """A compiler or another tool ended itself by a signal, or found itself at fault. `due`: on what was changed."""
+
+    def __init__(self, step: str, trouble: Trouble, *, due: bool) -> None:
+        super().__init__(f"{step}: {trouble.kind}: {trouble.line}", hint="bad memory, or a bug of that program")
+        self.due = due
+
 
 @dataclass
 class Builder:
     """Runs the steps of one build. `objects`: the O= directory, shared by all builds of a tree and config.
 
     `work`: our own directory for its other files. `foreign`: the O= directory is the user's, and only read.
+    `changed`: the files that may be blamed, see `concern`.
     """
 
     plan: SidePlan
@@ -53,6 +77,7 @@ class Builder:
     jobs: int
     box: Sandbox
     foreign: bool = False
+    changed: Mapping[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.ccache = cache_dir(f"ccache{self.box.suffix}")
@@ -105,53 +130,35 @@ class Builder:
                 self.progress(step, steps, max(expected, steps) if expected else None)
 
         env = {**REPRODUCIBLE, **CCACHE, "CCACHE_DIR": self.where("ccache")}
-        with disk_errors():
-            status = self.box.run(argv, self.binds, on_line=on_line, timeout=MAKE_SECONDS, env=env)
-            self.log.flush()
+        status = self.box.run(argv, self.binds, on_line=on_line, timeout=MAKE_SECONDS, env=env)
+        self.log.flush()
         if status != 0:
             raise self._failure(step, status, list(tail))
+        if trouble := killed_outright(tail):
+            raise machine_error(step, trouble)
         return steps
 
-    def _failure(self, step: str, status: int, tail: list[str]) -> BuildError | LabError:
+    def _failure(self, step: str, status: int, tail: list[str]) -> PanthorlabError:
         path = Path(self.log.name)
-        if trouble := buildlog.lab_trouble(tail):
-            if "space" in trouble or "quota" in trouble:
-                return disk_full(trouble)
-            return LabError(f"{step} failed for want of memory: {trouble}", hint="build with fewer jobs, or add memory")
-        problems = buildlog.find_problems(tail, [self.where("src"), self.where("obj"), "../src", "../../src"])
+        roots = [self.where("src"), self.where("obj"), "../src", "../../src"]
+        problems = buildlog.find_problems(tail, roots)
+        trouble = by_status(status, "make") or find_trouble(tail)
+        due = can_be_due_to(self.changed, tail, roots, self.objects)
+        if trouble is not None and trouble.kind is TroubleKind.CRASHED:
+            return CrashedError(step, trouble, due=due)
+        # A program that is not there is often only asked for in vain: what the compiler says counts more.
+        if trouble is not None and not (trouble.kind is TroubleKind.TOOL and any(item.file for item in problems)):
+            return machine_error(step, trouble)
         if not problems:
             last = "\n".join(tail[-5:])
-            return BuildError(f"{self.plan.title}: {step} failed with status {status}:\n{last}", log=path)
+            text = f"{self.plan.title}: {step} failed with status {status}:\n{last}"
+            return DoesNotBuildError(text, log=path, due=due)
         first = problems[0]
         more = f" (and {len(problems) - 1} more errors)" if len(problems) > 1 else ""
         blame = buildlog.culprit(first, self.plan.reports)
         text = f"{self.plan.title} does not build: {first}{more}"
-        return BuildError(f"{text}; {blame}" if blame else text, log=path, hint=f"the full log is {path}")
-
-
-def build(plan: SidePlan, *, log: Path, progress: Progress, jobs: int | None = None) -> Kernel:
-    """Build `plan` in its private tree and publish it. The tree is locked meanwhile. See `job.build_side`."""
-    check_host_tools(BUILD_TOOLS)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with trees.locked(plan.base.key, progress), log.open("a", buffering=1, errors="replace") as file:
-        if kernel := store.load(plan.key):
-            return kernel  # another run built it while we waited
-        objects = objects_of(plan)
-        count = jobs or len(os.sched_getaffinity(0))
-        written = trees.set_changes(plan.base, plan.changes)
-        builder = Builder(plan, objects, objects.with_suffix(".work"), file, progress, count, sandbox())
-        if not (objects / "vmlinux").exists():
-            builder.check_compiler()
-        core = store.with_core(plan.core_key)
-        with _whole(builder):
-            request = _configure(builder, written)
-            dtbs = config.device_trees(request, plan.base.path, plan.arch)
-            if core is None:
-                _compile(builder, dtbs)
-            artefacts = build_extras(builder, dtbs, core)
-        kernel = collect(plan, artefacts)
-    gc.collect_daily(keep=frozenset({kernel.path, plan.base.path.parent}))
-    return kernel
+        hint = f"the full log is {path}"
+        return DoesNotBuildError(f"{text}; {blame}" if blame else text, log=path, hint=hint, due=due)
 
 
 def objects_of(plan: SidePlan) -> Path:
@@ -161,52 +168,65 @@ def objects_of(plan: SidePlan) -> Path:
     return plan.base.path.parent / name
 
 
-@contextlib.contextmanager
-def _whole(builder: Builder) -> Iterator[None]:
-    """If the last build was killed, objects written during it may be torn although they look new: drop them."""
-    marker = builder.work / "building"
-    if marker.exists():
-        started = marker.stat().st_mtime
-        builder.progress("clearing up after an interrupted build")
-        for path in builder.objects.rglob("*"):
-            if path.is_file() and not path.is_symlink() and path.stat().st_mtime >= started:
-                path.unlink(missing_ok=True)
-    marker.touch()
-    try:
-        yield
-    except (BuildError, ConfigError):
-        marker.unlink()  # make ended by itself and has removed what it had half written
-        raise
-    marker.unlink()
+def make_all(builder: Builder, written: Sequence[str], core: Kernel | None) -> Artefacts:
+    """The whole kernel; or of one that `core` has, the rest. `written`: files that were changed for it.
+
+    Raises BuildError, ConfigError, LabError.
+    """
+    request = _configure(builder, written)
+    dtbs = config.device_trees(request, builder.plan.base.path, builder.plan.arch)
+    if core is None:
+        _compile(builder, dtbs)
+    return build_extras(builder, dtbs, core)
+
+
+def machine_error(step: str, trouble: Trouble) -> LabError:
+    """The LabError for what the machine did to a build."""
+    if trouble.kind is TroubleKind.DISK:
+        return disk_full(f"{step}: {trouble.line}")
+    return LabError(f"{step}: {trouble.kind}: {trouble.line}", hint=_HINTS[trouble.kind])
 
 
 def _configure(builder: Builder, written: Sequence[str]) -> config.Request:
-    """Make .config unless it is there already, and check it. A patch may change Kconfig files."""
-    plan, dotconfig = builder.plan, builder.objects / ".config"
+    """Make .config unless the one that we made is there, and check it. A patch may change Kconfig files."""
+    plan = builder.plan
     request = config.read_fragments(plan.fragments)
     done = builder.work / "configured"
-    if done.exists() and dotconfig.exists() and not any("Kconfig" in Path(path).name for path in written):
+    known = done.read_text(errors="replace") if done.exists() else ""
+    present = inside.read(builder.objects, ".config")
+    same = present is not None and known == hashlib.sha256(present).hexdigest()
+    if same and not any("Kconfig" in Path(path).name for path in written):
         return request
     done.unlink(missing_ok=True)
     symbols = kconfig.read_symbols(plan.base.path, plan.arch)
     (builder.inputs / "allconfig").write_text(config.allconfig(request, symbols))
     builder.make("configuring", f"KCONFIG_ALLCONFIG={builder.where('in')}/allconfig", "allnoconfig")
-    config.check_result(request, inside.text(builder.objects, ".config"), symbols, plan.base.version)
-    done.touch()
+    made = inside.text(builder.objects, ".config")
+    config.check_result(request, made, symbols, plan.base.version)
+    write_whole(done, hashlib.sha256(made.encode()).hexdigest())
     return request
 
 
 def _compile(builder: Builder, dtbs: Sequence[str]) -> None:
     counts = cache_dir("trees") / f"steps-{builder.plan.config_key[:16]}.json"
     fresh = not (builder.objects / "vmlinux").exists()
-    expected = json.loads(counts.read_text()) if fresh and counts.exists() else None
+    expected = _expected(counts) if fresh else None
     before = builder.log.tell()
     builder.make(f"building {builder.plan.title}", "Image", "modules", *dtbs, expected=expected)
     if fresh:
         builder.log.flush()
         with Path(builder.log.name).open(errors="replace") as text:
             text.seek(before)
-            counts.write_text(str(sum(map(buildlog.is_step, text))))
+            write_whole(counts, str(sum(map(buildlog.is_step, text))))
+
+
+def _expected(counts: Path) -> int | None:
+    """How many steps a whole build had last time; only for the progress, so what is damaged is nothing."""
+    try:
+        steps = json.loads(counts.read_bytes())
+    except (FileNotFoundError, ValueError, RecursionError):
+        return None
+    return steps if type(steps) is int and steps > 0 else None
 
 
 def build_extras(builder: Builder, dtbs: tuple[str, ...] = (), core: Kernel | None = None) -> Artefacts:

@@ -11,12 +11,16 @@ from panthorlab.kernel.plan import PatchReport
 
 _STEP = re.compile(r"^  (?:CC|AS|LD|AR|HOSTCC|OBJCOPY|DTC|SYSTBL|GEN|UPD|MODPOST|KSYMS)\b")
 _ERROR = re.compile(r"^(?P<file>[^\s:]+):(?P<line>\d+):(?:(?P<column>\d+):)? (?:fatal )?error: (?P<text>.*)$")
-_KBUILD = re.compile(r"^(?P<file>[^\s:]*(?:Makefile|Kconfig|Kbuild)[^\s:]*):(?P<line>\d+):(?: \*\*\*)? (?P<text>.*)$")
+_KBUILD = re.compile(
+    r"^(?P<file>[^\s:]*(?:Makefile|Kconfig|Kbuild|\.cmd)[^\s:]*):(?P<line>\d+):(?: \*\*\*)? (?P<text>.*)$"
+)
 _LINKER = re.compile(r"^(?:\S*ld: )?(?P<text>.*(?:undefined reference|multiple definition|duplicate symbol).*)$")
 _MODPOST = re.compile(r"^ERROR: modpost: (?P<text>.*)$")
 _MAKE = re.compile(r"^make(?:\[\d+\])?: \*\*\* (?P<text>.*)$")
-_LAB = re.compile(
-    r"No space left on device|Disk quota exceeded|Killed signal terminated|Cannot allocate memory|out of memory"
+_TARGET = re.compile(r"^make(?:\[\d+\])?: \*\*\* \[(?:.*: )?(?P<target>\S+)\] Error \d+$")
+_INCLUDED = re.compile(r"^(?:In file included|\s+) ?from (?P<file>[^\s:]+):\d+")
+_SYMBOL = re.compile(
+    r"(?:undefined reference to|multiple definition of|modpost:|duplicate symbol:?) [`'\"‘“]?(?P<name>\w+)"
 )
 
 
@@ -56,9 +60,19 @@ def find_problems(lines: Iterable[str], roots: Sequence[str]) -> list[BuildProbl
     return list(dict.fromkeys(found or complaints))
 
 
-def lab_trouble(lines: Iterable[str]) -> str | None:
-    """The line that shows that the machine failed, not the source: full disk, no memory."""
-    return next((line for line in lines if _LAB.search(line)), None)
+def failed_targets(lines: Iterable[str]) -> list[str]:
+    """What make could not make, as it names it; targets of a recursive make, too."""
+    return list(dict.fromkeys(match["target"] for line in lines if (match := _TARGET.match(line))))
+
+
+def included_from(lines: Iterable[str], roots: Sequence[str]) -> set[str]:
+    """The files by which the compiler came to where it complains."""
+    return {_relative(match["file"], roots) for line in lines if (match := _INCLUDED.match(line))}
+
+
+def missing_symbols(lines: Iterable[str]) -> set[str]:
+    """Names that the linker or modpost missed, or had twice."""
+    return {match["name"] for line in lines if (match := _SYMBOL.search(line))}
 
 
 def culprit(problem: BuildProblem, reports: Iterable[PatchReport]) -> str:

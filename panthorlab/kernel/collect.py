@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from panthorlab.files import disk_errors
 from panthorlab.kernel import inside, store
 from panthorlab.kernel.elf import build_id
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.plan import SidePlan
-from panthorlab.kernel.tools import disk_errors
 
 IMAGES = {"arm64": "arch/arm64/boot/Image"}
 _PARTS = {"System.map": "System.map", ".config": "config", "vmlinux": "vmlinux"}

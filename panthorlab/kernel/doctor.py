@@ -8,7 +8,7 @@ from pathlib import Path
 
 from panthorlab.checks import Check, check
 from panthorlab.errors import LabError
-from panthorlab.kernel import bubblewrap
+from panthorlab.kernel import bubblewrap, upkeep
 from panthorlab.kernel.sandbox import sandbox
 from panthorlab.kernel.toolchain import ARCHES, BUILD_TOOLS, check_host_tools, find_toolchain
 from panthorlab.kernel.tools import run
@@ -56,6 +56,15 @@ def _sources() -> str:
     return "Debian's archive by apt, directories, git trees, kernel.org"
 
 
+def _stored() -> str:
+    """Whether the cache has what was put into it."""
+    wrong = upkeep.damaged()
+    if wrong:
+        raise LabError("damaged: " + "; ".join(f"{item.name}: {item.why}" for item in wrong))
+    kernels, trees = upkeep.counts()
+    return f"kernels: {kernels}, trees: {trees}; all as they were stored"
+
+
 def checks() -> tuple[Check, ...]:
     return (
         check("cross compiler", _compiler),
@@ -64,4 +73,5 @@ def checks() -> tuple[Check, ...]:
         check("host headers", _headers),
         check("jail for builds", _jail),
         check("kernel sources", _sources),
+        check("stored kernels", _stored, "`panthorlab doctor --repair` removes them; they are built again when needed"),
     )

@@ -13,7 +13,7 @@ from panthorlab.errors import BuildError
 
 
 def build_id(path: Path) -> str:
-    """Lower-case hex. Raises BuildError if the file has none (LDFLAGS without --build-id) or is no ELF."""
+    """Lower-case hex. Raises BuildError if the file has none (LDFLAGS without --build-id) or is no ELF; OSError."""
     try:
         with path.open("rb") as file:
             for section in ELFFile(file).iter_sections():
@@ -21,7 +21,7 @@ def build_id(path: Path) -> str:
                     for note in section.iter_notes():
                         if note["n_name"] == "GNU" and note["n_type"] == "NT_GNU_BUILD_ID":
                             return str(note["n_desc"]).lower()
-    except (ELFError, OSError) as error:
+    except ELFError as error:
         raise BuildError(f"{path}: cannot be read as ELF: {error}") from error
     raise BuildError(
         f"{path} has no GNU build-id, so a booted kernel could not prove that it is this one",

@@ -12,7 +12,7 @@ from panthorlab.kernel import config, inside, makefile, store
 from panthorlab.kernel.build import Builder, build_extras
 from panthorlab.kernel.collect import IMAGES, built_modules, collect, digests
 from panthorlab.kernel.elf import build_id
-from panthorlab.kernel.job import guest_digest
+from panthorlab.kernel.job import FORMAT, guest_digest
 from panthorlab.kernel.localsource import reader
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.plan import Base, Progress, SidePlan
@@ -46,8 +46,8 @@ def import_build(path: Path, *, log: Path, progress: Progress) -> Kernel:
     release = inside.text(path, "include/config/kernel.release").strip()
     contents = digests(path, ["vmlinux", IMAGES[arch], *built_modules(path)])
     core = hashlib.sha256(repr((build_id(path / "vmlinux"), sorted(contents.items()))).encode()).hexdigest()
-    key = hashlib.sha256(f"{core} {guest_digest()}".encode()).hexdigest()
-    if kernel := store.load(key):
+    key = hashlib.sha256(f"{FORMAT} {core} {guest_digest()}".encode()).hexdigest()
+    if kernel := store.load(key, progress):
         return kernel
     base = Base(f"dir-{core}", str(source), release, source, makefile.has_fix(reader(source)))
     plan = SidePlan(
@@ -58,4 +58,4 @@ def import_build(path: Path, *, log: Path, progress: Progress) -> Kernel:
     with log.open("a", buffering=1, errors="replace") as file:
         jobs = len(os.sched_getaffinity(0))
         builder = Builder(plan, path, cache_dir("external", key[:32]), file, progress, jobs, sandbox(), foreign=True)
-        return collect(plan, build_extras(builder, core=store.with_core(core)))
+        return collect(plan, build_extras(builder, core=store.with_core(core, progress)))

@@ -37,12 +37,11 @@ class Item:
 
 def items() -> Iterator[Item]:
     """Everything that can be removed by itself: kernels, trees with their objects, what killed runs left."""
-    for record in store.store_dir().glob(f"*/{store.RECORD}"):
-        if not record.parent.name.startswith("new-"):
-            yield Item(record.parent, record.stat().st_mtime)
-    for record in cache_dir("trees").glob("*/base.json"):
-        home = record.parent
-        yield Item(home, record.stat().st_mtime, home.with_name(f"{home.name}.lock"))
+    for path in store.directories():
+        yield Item(path, _used(path, store.RECORD))
+    for home in cache_dir("trees").iterdir():
+        if home.is_dir() and not home.name.startswith("new-"):
+            yield Item(home, _used(home, "base.json"), home.with_name(f"{home.name}.lock"))
     for folder, pattern in (("kernels", "new-*"), ("trees", "new-*"), ("downloads", "*")):
         for path in cache_dir(folder).glob(pattern):
             yield Item(path, path.stat().st_mtime, junk=True)
@@ -82,9 +81,14 @@ def _remove(item: Item) -> bool:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        (item.path / "base.json").unlink()
+        (item.path / "base.json").unlink(missing_ok=True)
         _delete(item.path)
         return True
+
+
+def _used(home: Path, record: str) -> float:
+    path = home / record
+    return (path if path.exists() else home).stat().st_mtime
 
 
 def _delete(path: Path) -> None:

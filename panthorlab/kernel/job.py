@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from panthorlab.errors import PatchError, UsageError
+from panthorlab.files import write_whole
 from panthorlab.kernel import config, store, trees
 from panthorlab.kernel.git import is_bare
 from panthorlab.kernel.mails import PatchText
@@ -28,7 +29,7 @@ from panthorlab.outcome import Side
 from panthorlab.paths import PACKAGE, cache_dir
 
 DEFAULT_FRAGMENTS = ("panthor", "qemu-virt")
-FORMAT = 1  # of the files of a stored kernel; part of its key
+FORMAT = 2  # of the files of a stored kernel; part of its key
 FIXES = Path(__file__).with_name("fixes")
 GUEST = PACKAGE / "guest"
 
@@ -106,16 +107,21 @@ def prepare_kernel(
     return setting.plan(Side.AFTER, reports, changes)
 
 
-def build_side(plan: SidePlan, *, log: Path, progress: Progress = quiet, jobs: int | None = None) -> Kernel:
+def build_side(
+    plan: SidePlan, *, log: Path, progress: Progress = quiet, note: Callable[[str], None] = quiet,
+    jobs: int | None = None, before: SidePlan | None = None,
+) -> Kernel:
     """The finished kernel of `plan`: from the store, or built now. `log`: the full build log (appended to).
 
+    `before`: the other side; it is built in the same place before this one is said not to build. `note`: is told, in a
+    sentence, what is worth keeping: a damaged kernel of the store, a second attempt.
     Raises BuildError (compiler errors with file:line and the patch at fault), ConfigError, LabError.
     """
-    if kernel := store.load(plan.key):
+    if kernel := store.load(plan.key, note):
         return kernel
-    from panthorlab.kernel.build import build
+    from panthorlab.kernel.attempts import build
 
-    return build(plan, log=log, progress=progress, jobs=jobs)
+    return build(plan, log=log, progress=progress, note=note, jobs=jobs, before=before)
 
 
 def cannot_differ(sides: Sides, before: Kernel, after: Kernel) -> str | None:
@@ -123,15 +129,17 @@ def cannot_differ(sides: Sides, before: Kernel, after: Kernel) -> str | None:
     if before.key == after.key or dict(before.digests) == dict(after.digests):
         return "Image, modules and device trees of the two sides are identical, byte for byte"
     memory = cache_dir("compared") / f"{before.key[:24]}-{after.key[:24]}"
-    if not memory.exists():
+    known = memory.read_bytes() if memory.exists() else b""
+    if known not in (b"same", b"different"):
         from panthorlab.kernel.build import objects_of
         from panthorlab.kernel.tokens import same_tokens
 
         objects = objects_of(sides.before)
         if not objects.is_dir():
             return None
-        memory.write_text("same" if same_tokens(sides.before, sides.after, objects) else "different")
-    if memory.read_text() == "same":
+        known = b"same" if same_tokens(sides.before, sides.after, objects) else b"different"
+        write_whole(memory, known)
+    if known == b"same":
         return "every changed file is the same to the compiler (comments, blank lines, line numbers)"
     return None
 

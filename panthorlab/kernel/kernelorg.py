@@ -12,10 +12,11 @@ from pathlib import Path
 import requests
 
 from panthorlab.errors import LabError, SourceError
+from panthorlab.files import disk_errors
 from panthorlab.kernel import makefile
 from panthorlab.kernel.archive import unpack_tarball
 from panthorlab.kernel.plan import Progress
-from panthorlab.kernel.tools import TREE_BYTES, disk_errors, need_space
+from panthorlab.kernel.tools import TREE_BYTES, need_space
 from panthorlab.paths import cache_dir
 
 BASE_URL = "https://cdn.kernel.org/pub/linux/kernel"

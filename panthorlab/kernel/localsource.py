@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from panthorlab.errors import LabError, SourceError
+from panthorlab.files import disk_errors
 from panthorlab.kernel import makefile
 from panthorlab.kernel.archive import UNPACK_SECONDS, extract_argv, unpack_tarball
 from panthorlab.kernel.git import is_bare, reading, resolve_commit, top_level
 from panthorlab.kernel.plan import Progress
-from panthorlab.kernel.tools import TREE_BYTES, disk_errors, need_space, pipeline, run
+from panthorlab.kernel.tools import TREE_BYTES, need_space, pipeline, run
 
 # The stat of everything that could be source: size, times, type and mode, link target.
 _MANIFEST = ("-name", ".git", "-prune", "-o", "-printf", r"%P\t%y\t%s\t%T@\t%m\t%l\0")

@@ -1,57 +1,157 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Finished kernels in the cache, immutable and complete or not there: `kernels/KEY/` with `kernel.json`.
 
-A directory of the store is made under another name and renamed when all of it is written.
+A directory of the store is made under another name, is on the disk in all its files, and then renamed. Whoever takes a
+kernel out has every file compared with the digest that was recorded when it was put in; one that is damaged is moved
+aside and counts as not there, so that it is built again. A damaged record concerns no other kernel.
 """
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from panthorlab.errors import UsageError
+from panthorlab.errors import BuildError, LabError, UsageError
+from panthorlab.files import UNREADABLE, disk_errors, read_object, sha256, sync, sync_below, write_whole
+from panthorlab.kernel.elf import build_id
 from panthorlab.kernel.model import Kernel
-from panthorlab.kernel.tools import disk_errors
+from panthorlab.kernel.plan import quiet
 from panthorlab.paths import cache_dir
 
 RECORD = "kernel.json"
+_OLD_RECORD = ("Image", "System.map", "config", "vmlinux")
+ASIDE = "new-damaged-"  # as all `new-…`: nobody's, and thrown away after a day
+_OF_RECORD = "checksum"
+_DAMAGED_HINT = "give the patch or source again, and it is built anew; or `panthorlab build`"
 
 
 def store_dir() -> Path:
     return cache_dir("kernels")
 
 
-def load(key: str) -> Kernel | None:
-    """The kernel stored under exactly this key, marked as used just now."""
-    record = store_dir() / key / RECORD
-    try:
-        kernel = read_record(record)
-        os.utime(record)
-    except FileNotFoundError:
+def load(key: str, note: Callable[[str], None] = quiet) -> Kernel | None:
+    """The kernel stored under exactly this key, sound and marked as used just now; None if there is none.
+
+    A damaged one is moved aside, which `note` is told, and then there is none.
+    """
+    path = store_dir() / key
+    if not key or not path.is_dir():
         return None
+    kernel, why = examine(path)
+    if kernel is None:
+        note(f"{set_aside(path, why)}: it is built again")
+        return None
+    os.utime(path / RECORD)
     return kernel
 
 
 def read_record(record: Path) -> Kernel:
-    data: dict[str, Any] = json.loads(record.read_text())
-    return Kernel(
-        key=data["key"], path=record.parent, arch=data["arch"], release=data["release"], build_id=data["build_id"],
-        title=data["title"], modules=data["modules"], digests=data["digests"], patches=tuple(data["patches"]),
-        fragments=tuple(data["fragments"]), jailed=data.get("jailed", True),
-    )
+    """The kernel in a record's directory, wherever that is. Raises LabError if it is damaged."""
+    kernel, why = examine(record.parent)
+    if kernel is None:
+        raise LabError(f"the kernel in {record.parent} is damaged: {why}", hint="copy it there again, or build it")
+    return kernel
+
+
+def examine(path: Path) -> tuple[Kernel | None, str]:
+    """The kernel in a directory, if all of it is as it was stored; else None, and what is wrong with it."""
+    kernel = _recorded(path / RECORD)
+    if kernel is None:
+        return None, f"{RECORD} is missing or cannot be read"
+    if path.parent == store_dir() and kernel.key != path.name:
+        return None, f"{RECORD} is of another kernel"
+    why = _why_damaged(kernel)
+    return (None, why) if why else (kernel, "")
+
+
+def _recorded(record: Path) -> Kernel | None:
+    """The kernel as its record describes it; None if the record is missing or damaged."""
+    data = read_object(record)
+    if data is None or ((_OF_RECORD in data or "files" in data) and data.get(_OF_RECORD) != _checksum(data)):
+        return None
+    try:
+        return Kernel(
+            path=record.parent, **{name: data[name] for name in ("key", "arch", "release", "build_id", "title")},
+            **{name: data[name] for name in ("modules", "digests", "files") if name in data or name != "files"},
+            patches=tuple(data["patches"]), fragments=tuple(data["fragments"]), jailed=data.get("jailed", True),
+        )
+    except (KeyError, TypeError):
+        return None
+
+
+def _checksum(data: Mapping[str, Any]) -> str:
+    text = json.dumps({name: value for name, value in data.items() if name != _OF_RECORD}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _why_damaged(kernel: Kernel) -> str:
+    """What is wrong with the files of a kernel; empty if they are what was stored.
+
+    Records of older versions do not list every file; there, as much is checked as they tell.
+    """
+    try:
+        present = tuple(sorted(
+            (str(path.relative_to(kernel.path)), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+            for path in kernel.path.rglob("*") if path.is_file() and (stat := path.stat())
+        ))
+        if kernel.files:
+            return _differs(kernel.path, present, tuple(sorted(kernel.files.items())))
+        places = {"Image": "Image", ".ko": "modules/{}", ".dtb": "dtbs/{}"}
+        known = {places[Path(name).suffix or name].format(name): digest for name, digest in kernel.digests.items()}
+        why = _differs(kernel.path, present, (*((name, "") for name in _OLD_RECORD), *sorted(known.items())))
+        return why or ("" if build_id(kernel.path / "vmlinux") == kernel.build_id else "vmlinux is of another build")
+    except (BuildError, OSError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, OSError) and error.errno not in UNREADABLE:
+            raise
+        return f"{RECORD} or vmlinux makes no sense: {error}"
+
+
+@lru_cache(maxsize=64)
+def _differs(path: Path, present: tuple[tuple[str, int, int, int], ...], files: tuple[tuple[str, str], ...]) -> str:
+    """Of `files`, with their digests if these are known. `present`: so that what was good is not read again by this
+    process until it changes."""
+    sizes = {name: size for name, size, _, _ in present}
+    for name, digest in files:
+        if not sizes.get(name):
+            return f"{name} is {'empty' if name in sizes else 'missing'}"
+        try:
+            if digest and sha256(path / name) != digest:
+                return f"{name} is not what was stored"
+        except OSError as error:
+            if error.errno not in UNREADABLE:
+                raise
+            return f"{name} cannot be read: {error.strerror}"
+    return "" if any(name == "Image" for name, _ in files) else "it has no Image"
+
+
+def set_aside(path: Path, why: str) -> str:
+    """Move a damaged kernel out of the way. Returns what happened, for people."""
+    aside = Path(tempfile.mkdtemp(prefix=f"{ASIDE}{path.name[:24]}-", dir=store_dir()))
+    try:
+        path.rename(aside)  # onto an empty directory
+    except FileNotFoundError:
+        aside.rmdir()  # another run was faster
+    return f"the stored kernel {path.name[:12]} is damaged ({why}) and was moved aside"
 
 
 def write_record(kernel: Kernel, core_key: str) -> None:
-    """Write `kernel.json` into the (still unpublished) directory of the kernel."""
-    data = {**asdict(kernel), "core_key": core_key}
+    """Write `kernel.json` into the (still unpublished) directory of the kernel, with the digests of all its files."""
+    files = {
+        str(path.relative_to(kernel.path)): sha256(path) for path in sorted(kernel.path.rglob("*"))
+        if path.is_file() and path.name != RECORD
+    }
+    data = {**asdict(replace(kernel, files=files)), "core_key": core_key}
     del data["path"]
-    (kernel.path / RECORD).write_text(json.dumps(data, indent=1))
+    write_whole(kernel.path / RECORD, json.dumps({**data, _OF_RECORD: _checksum(data)}, indent=1))
 
 
 def new_directory() -> Path:
@@ -65,38 +165,65 @@ def publish(scratch: Path, key: str) -> Kernel:
     """Make a filled directory the kernel of `key`, in one step. If another run was faster, its kernel is taken."""
     target = store_dir() / key
     with disk_errors():
+        sync_below(scratch)
         try:
             scratch.rename(target)
         except OSError:
-            if not (target / RECORD).exists():
-                raise
-            shutil.rmtree(scratch)
-    return read_record(target / RECORD)
+            if load(key) is None:  # else what is there is damaged, and was moved aside now
+                scratch.rename(target)
+            else:
+                shutil.rmtree(scratch)
+        sync(target.parent)
+    kernel = load(key)
+    if kernel is None:
+        raise LabError(f"the kernel {key[:12]} cannot be read back", hint="is the disk failing? see `dmesg`")
+    return kernel
+
+
+def directories() -> list[Path]:
+    """Of all kernels of the store, sound or not, last used first."""
+    found = [path for path in store_dir().iterdir() if path.is_dir() and not path.name.startswith("new-")]
+    return sorted(found, key=_used, reverse=True)
+
+
+def _used(path: Path) -> float:
+    record = path / RECORD
+    return (record if record.exists() else path).stat().st_mtime
 
 
 def kernels() -> Iterator[Kernel]:
-    """All kernels of the store, last used first."""
-    records = [path for path in store_dir().glob(f"*/{RECORD}") if not path.parent.name.startswith("new-")]
-    for record in sorted(records, key=lambda path: path.stat().st_mtime, reverse=True):
-        yield read_record(record)
+    """All kernels of the store whose record can be read, last used first. Their files are not looked at."""
+    for path in directories():
+        if kernel := _recorded(path / RECORD):
+            yield kernel
 
 
-def with_core(core_key: str) -> Kernel | None:
-    """A stored kernel that differs from the wanted one in its guest programs at most."""
-    for record in store_dir().glob(f"*/{RECORD}"):
-        if not record.parent.name.startswith("new-") and json.loads(record.read_text()).get("core_key") == core_key:
-            return read_record(record)
+def with_core(core_key: str, note: Callable[[str], None] = quiet) -> Kernel | None:
+    """A stored kernel, sound, that differs from the wanted one in its guest programs at most."""
+    for path in directories():
+        data = read_object(path / RECORD)
+        if data is not None and data.get("core_key") == core_key and (kernel := load(path.name, note)):
+            return kernel
     return None
 
 
 def find(prefix: str) -> Kernel:
-    """The kernel whose key starts with `prefix`. Raises UsageError if there is none, or more than one."""
-    found = [kernel for kernel in kernels() if prefix and kernel.key.startswith(prefix)]
+    """The kernel whose key starts with `prefix`. Raises UsageError if there is none, or more than one; LabError if it
+    is damaged."""
+    found = [path for path in directories() if prefix and path.name.startswith(prefix)]
     if len(found) == 1:
-        return found[0]
-    known = ", ".join(f"{kernel.key[:12]} ({kernel.title})" for kernel in found or list(kernels())[:5])
+        kernel, why = examine(found[0])
+        if kernel is None:
+            raise LabError(set_aside(found[0], why), hint=_DAMAGED_HINT)
+        os.utime(found[0] / RECORD)
+        return kernel
+    readable = list(kernels())
+    some = [kernel for kernel in readable if kernel.path in found] or readable[:5]
+    known = ", ".join(f"{kernel.key[:12]} ({kernel.title})" for kernel in some)
     if found:
         raise UsageError(f"{prefix} could be any of {known}", hint="give more digits of the key")
+    if prefix and any(store_dir().glob(f"{ASIDE}{glob.escape(prefix[:24])}*")):
+        raise LabError(f"the stored kernel {prefix[:12]} was damaged and has been moved aside", hint=_DAMAGED_HINT)
     raise UsageError(
         f"no kernel {prefix!r} in the store, and no build directory of that name",
         hint=f"the last ones: {known}" if known else "the store is empty; `panthorlab build` fills it",

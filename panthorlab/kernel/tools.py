@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from panthorlab import spawn
 from panthorlab.errors import LabError
+from panthorlab.files import disk_full
 from panthorlab.kernel.toolchain import HOST_TOOLS
 
+TAIL_BYTES = 1 << 16  # of what a failed stage of a pipeline said
 TREE_BYTES = 2_500_000_000  # an unpacked kernel tree and the files of one build
 # In a git hook these name the repository that was committed to, and would win over `git -C`.
 _HOOK_VARIABLES = frozenset({
@@ -55,24 +59,6 @@ def tool_error(argv: Sequence[str], status: int, stderr: str) -> LabError:
     return LabError(f"{' '.join(argv[:4])} failed with status {status}: {last}")
 
 
-def disk_full(detail: str) -> LabError:
-    return LabError(
-        f"the disk is full: {detail}",
-        hint="free some space (old trees and kernels in the cache: `panthorlab doctor`), or set XDG_CACHE_HOME",
-    )
-
-
-@contextmanager
-def disk_errors() -> Iterator[None]:
-    """Turn a full disk met by our own writes into the LabError that says so."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise disk_full(str(error)) from error
-        raise
-
-
 def need_space(path: Path, amount: int) -> None:
     """Raise LabError now rather than half-way if `path`'s file system has less than `amount` bytes left."""
     free = shutil.disk_usage(path).free
@@ -85,38 +71,43 @@ def pipeline(stages: Sequence[Sequence[str]], *, timeout: float) -> None:
     processes: list[subprocess.Popen[bytes]] = []
     previous = None
     env = _environment()
-    try:
-        for index, argv in enumerate(stages):
-            process = spawn.spawn(
-                argv, stdin=previous or subprocess.DEVNULL, stderr=subprocess.PIPE, env=env, new_session=False,
-                stdout=subprocess.PIPE if index < len(stages) - 1 else subprocess.DEVNULL, umask=0o022,
-            )
+    deadline = time.monotonic() + timeout
+    with contextlib.ExitStack() as files:
+        # Into files, not pipes: nobody has to read what a stage says while it runs.
+        messages = [files.enter_context(tempfile.TemporaryFile()) for _ in stages]
+        try:
+            for index, argv in enumerate(stages):
+                process = spawn.spawn(
+                    argv, stdin=previous or subprocess.DEVNULL, stderr=messages[index], env=env, new_session=False,
+                    stdout=subprocess.PIPE if index < len(stages) - 1 else subprocess.DEVNULL, umask=0o022,
+                )
+                if previous is not None:
+                    previous.close()
+                previous = process.stdout
+                processes.append(process)
+            for process in reversed(processes):  # the last stage ends last
+                process.wait(max(0.0, deadline - time.monotonic()))
+        except FileNotFoundError as error:
+            package = HOST_TOOLS.get(error.filename, error.filename)
+            raise LabError(f"{error.filename} is not installed", hint=f"install {package} (Debian)") from error
+        except subprocess.TimeoutExpired as error:
+            names = " | ".join(stage[0] for stage in stages)
+            raise LabError(f"{names} did not end within {timeout:g} s") from error
+        finally:
             if previous is not None:
                 previous.close()
-            previous = process.stdout
-            processes.append(process)
-        # The last stage ends last; the messages of all are short, so reading them in turn cannot block.
-        errors = [_finish(process, timeout) for process in reversed(processes)][::-1]
-    except FileNotFoundError as error:
-        package = HOST_TOOLS.get(error.filename, error.filename)
-        raise LabError(f"{error.filename} is not installed", hint=f"install {package} (Debian)") from error
-    except subprocess.TimeoutExpired as error:
-        raise LabError(f"{stages[-1][0]} did not end within {timeout:g} s") from error
-    finally:
-        for process in processes:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-    # The stage that broke first is the cause: later ones see an early end, earlier ones a closed pipe (-13).
-    for argv, process, text in zip(stages, processes, errors, strict=True):
-        if process.returncode not in (0, -13):
-            raise tool_error(argv, process.returncode, text)
+            for process in processes:
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
+        # The stage that broke first is the cause: later ones see an early end, earlier ones a closed pipe (-13).
+        for argv, process, message in zip(stages, processes, messages, strict=True):
+            if process.returncode not in (0, -13):
+                raise tool_error(argv, process.returncode, _tail(message))
 
 
-def _finish(process: subprocess.Popen[bytes], timeout: float) -> str:
-    assert process.stderr is not None  # noqa: S101 - opened as a pipe above
-    # Not communicate(): the stdout of the earlier stages belongs to the next one.
-    text = process.stderr.read().decode(errors="replace")
-    process.stderr.close()
-    process.wait(timeout)
-    return text
+def _tail(message: IO[bytes]) -> str:
+    """The end of what a program said."""
+    size = message.seek(0, os.SEEK_END)
+    message.seek(max(0, size - TAIL_BYTES))
+    return message.read().decode(errors="replace")

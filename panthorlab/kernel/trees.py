@@ -19,13 +19,13 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from panthorlab.errors import LabError, PatchError, SourceError
+from panthorlab.files import disk_errors, read_object
 from panthorlab.kernel import makefile
 from panthorlab.kernel.localsource import reader
 from panthorlab.kernel.plan import Base, Changes, Progress
 from panthorlab.kernel.sandbox import Bind, sandbox
 from panthorlab.kernel.sources import Source
 from panthorlab.kernel.toolchain import ARCHES
-from panthorlab.kernel.tools import disk_errors
 from panthorlab.paths import cache_dir
 
 LOCK_SECONDS = 3600.0
@@ -40,13 +40,38 @@ def open_base(source: Source, progress: Progress) -> Base:
     """
     home = _home(source.key)
     record = home / "base.json"
-    if not record.exists():
+    base = _recorded(source.key, record)
+    if base is None:
         with locked(source.key, progress):
-            if not record.exists():
+            base = _recorded(source.key, record)
+            if base is None:
+                if record.exists():
+                    progress(f"the record of {source.title} in the cache is damaged: unpacking it again")
                 _unpack(source, home, progress)
-    data = json.loads(record.read_text())
+                base = _recorded(source.key, record)
+    if base is None:
+        raise LabError(f"{record} cannot be read back", hint="is the disk failing? see `dmesg`")
     os.utime(record)  # last use, for the garbage collector
-    return Base(source.key, data["title"], data["version"], home / "src", data["has_fix"])
+    return base
+
+
+def _recorded(key: str, record: Path) -> Base | None:
+    """What a tree's record says; None if there is none, or it is damaged."""
+    tree = record.with_name("src")
+    match read_object(record):
+        case {"title": str(title), "version": str(version), "has_fix": bool(has_fix)} if tree.is_dir():
+            return Base(key, title, version, tree, has_fix)
+    return None
+
+
+def is_sound(home: Path) -> bool:
+    """Whether the record of the tree in `trees/KEY` can be read, and the tree is there."""
+    return _recorded("", home / "base.json") is not None
+
+
+def forget(base: Base) -> None:
+    """Have a tree that is no more what it was unpacked anew the next time. Call it under `locked`."""
+    (base.path.parent / "base.json").unlink(missing_ok=True)
 
 
 def _unpack(source: Source, home: Path, progress: Progress) -> None:
@@ -63,6 +88,7 @@ def _unpack(source: Source, home: Path, progress: Progress) -> None:
             data = {"title": source.title, "version": version, "has_fix": makefile.has_fix(reader(tree))}
             (scratch / "base.json").write_text(json.dumps(data, indent=1))
             scratch.chmod(0o700)
+            os.sync()  # a hundred thousand files: cheaper than one by one
             if home.exists():
                 shutil.rmtree(home)
             scratch.replace(home)

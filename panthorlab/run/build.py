@@ -42,12 +42,12 @@ def main(options: argparse.Namespace) -> int:
                 progress=progress.step,
             )
             fleet.check_release(boards, sides.base.version)
-            for name, plan in (("before", sides.before), ("after", sides.after)):
-                kernels[name] = build_side(plan, log=log, progress=progress.step)
+            for name, plan, other in (("before", sides.before, None), ("after", sides.after, sides.before)):
+                kernels[name] = build_side(plan, log=log, progress=progress.step, note=progress.line, before=other)
         else:
             plan = prepare_kernel(options.base, (), fragments=fragments, progress=progress.step)
             fleet.check_release(boards, plan.base.version)
-            kernels["base"] = build_side(plan, log=log, progress=progress.step)
+            kernels["base"] = build_side(plan, log=log, progress=progress.step, note=progress.line)
     finally:
         progress.finish()
     if options.json:

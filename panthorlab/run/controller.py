@@ -26,6 +26,7 @@ from panthorlab.board import lab
 from panthorlab.board.power.terminal import lent_terminal
 from panthorlab.board.registry import board_name
 from panthorlab.errors import LabError
+from panthorlab.files import write_whole
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.run import fleet
 from panthorlab.run.events import EventLog
@@ -150,7 +151,7 @@ class Controller:
             "done_tests": sorted(done.tests),
             "fresh": job.fresh or not warm or done.attempts > 0,
         }
-        (log_dir / "job.json").write_text(json.dumps(fields, indent=1))
+        write_whole(log_dir / "job.json", json.dumps(fields, indent=1))
         self._record("boot-start", boot=boot, slot=slot.name, side=slot.side, kernel=job.kernel,
                      board=board_name(job.board))
         why = self._work(log_dir, job, boot, slot)

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The run directory and its append-only event log, from which verdict and reports are derived.
 
-`events.jsonl` holds one JSON object per line: `{"time": unix seconds, "event": NAME, …}`. Only one controller writes
-it (an exclusive lock says so); a line torn by `kill -9` or power loss is cut off when the log is opened again, so
-that what follows stays readable and no event is counted twice.
+`events.jsonl` holds one JSON object per line: `{"time": unix seconds, "event": NAME, …}`, each with a checksum that
+ties it to the line before (`eventlines`). Only one controller writes it (an exclusive lock says so); a line torn by
+`kill -9` or power loss is cut off when the log is opened again, so that what follows stays readable and no event is
+counted twice. Any other damage is said with its line: no run goes on after it, and a report of what can still be read
+is an `error`.
 """
 
 from __future__ import annotations
@@ -11,16 +13,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import json
 import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from panthorlab.errors import LabError, UsageError
+from panthorlab.files import FULL
+from panthorlab.run import eventlines, eventshape
 
 Event = Mapping[str, Any]
 
@@ -51,8 +54,20 @@ def why_ended(event: Event) -> str:
     return str(event.get("reason") or "") + (f"\n  hint: {hint}" if hint else "")
 
 
+class DamagedLogError(LabError):
+    """A log that is not as it was written. `readable`: the events before the damage."""
+
+    def __init__(self, path: Path, damage: eventlines.DamagedError, readable: list[dict[str, Any]]) -> None:
+        upto = f"the {damage.number - 1} lines before it can be read" if damage.number > 1 else "nothing can be read"
+        super().__init__(
+            f"{path}:{damage.number}: damaged event log: {damage}; {upto}",
+            hint="start the run again, or restore the file; `panthorlab report` shows what can be read",
+        )
+        self.readable = readable
+
+
 def read_events(run_dir: Path) -> list[dict[str, Any]]:
-    """All whole events of a run, oldest first. Raises UsageError if there is no run in `run_dir`."""
+    """All whole events of a run, oldest first. Raises UsageError if there is no run in `run_dir`, DamagedLogError."""
     path = run_dir / "events.jsonl"
     try:
         data = path.read_bytes()
@@ -62,32 +77,46 @@ def read_events(run_dir: Path) -> list[dict[str, Any]]:
         ) from None
     except NotADirectoryError:
         raise UsageError(f"{run_dir} is no run directory", hint="name a directory below runs/") from None
-    return list(_parse(data, path))
+    events: list[dict[str, Any]] = []
+    try:
+        for event in eventlines.decode(data.split(b"\n")[:-1]):
+            events.append(event)
+    except eventlines.DamagedError as damage:
+        raise DamagedLogError(path, damage, events) from None
+    return events
 
 
 def read_run(run_dir: Path) -> list[dict[str, Any]]:
-    """As `read_events`, of a run that did start: the first event is its `run-start`. Raises UsageError."""
-    events = read_events(run_dir)
+    """As `read_events`, of a run that did start: the first event is its `run-start`, and all are what they should be.
+    Raises UsageError, DamagedLogError."""
+    return _of_run(run_dir, read_events(run_dir))
+
+
+def read_what_is_left(run_dir: Path) -> list[dict[str, Any]]:
+    """As `read_run`, but of a damaged log that which comes before the damage, and at its end an event `damaged` that
+    says so: no verdict but `error` can come of it. Raises DamagedLogError if not even the beginning is left."""
+    try:
+        return read_run(run_dir)
+    except DamagedLogError as error:
+        if not error.readable:
+            raise
+        events = _of_run(run_dir, error.readable)
+        return [*events, {"event": "damaged", "time": events[-1].get("time", 0.0), "reason": str(error)}]
+
+
+def _of_run(run_dir: Path, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     if not events or events[0]["event"] != "run-start":
         raise UsageError(f"{run_dir}: that run never started", hint="start it again")
+    try:
+        eventshape.check(events)
+    except eventlines.DamagedError as damage:
+        raise DamagedLogError(run_dir / "events.jsonl", damage, events[: damage.number - 1]) from None
     return events
 
 
 def is_validation(events: Sequence[Event]) -> bool:
     """Whether these are the events of a `validate` (else of a `run`)."""
     return "expect" in events[0]["options"]
-
-
-def _parse(data: bytes, path: Path) -> Iterator[dict[str, Any]]:
-    lines = data.split(b"\n")
-    for number, line in enumerate(lines[:-1], 1):
-        try:
-            event = json.loads(line)
-        except ValueError:
-            event = None
-        if not isinstance(event, dict) or "event" not in event:
-            raise LabError(f"{path}:{number}: damaged event log", hint="restore the file; nothing was changed")
-        yield event
 
 
 class EventLog:
@@ -107,18 +136,19 @@ class EventLog:
                 f"{run_dir}: another panthorlab is working on this run",
                 hint="wait until it has ended, or stop it; `panthorlab report` shows how far it is",
             ) from None
-        self._cut_torn_line()
+        self._link = self._cut_torn_line()
 
-    def _cut_torn_line(self) -> None:
+    def _cut_torn_line(self) -> int:
+        """What ties the next line to the last whole one."""
         data = self.path.read_bytes()
         whole = data.rfind(b"\n") + 1
         if whole != len(data):
             os.ftruncate(self._fd, whole)
+        return eventlines.link(data[:whole].rstrip(b"\n").rpartition(b"\n")[2])
 
     def append(self, event: str, **fields: Any) -> None:
         """Write one event. It is on its way to the disk when this returns, whole or not at all."""
-        line = json.dumps({"time": round(time.time(), 3), "event": event, **fields}, separators=(",", ":"))
-        data = line.encode() + b"\n"
+        data = eventlines.encode({"time": round(time.time(), 3), "event": event, **fields}, self._link)
         before = os.fstat(self._fd)
         if before.st_nlink == 0:
             raise LabError(f"{self.path} was deleted during the run", hint="start the run again; nothing of it is left")
@@ -127,9 +157,11 @@ class EventLog:
                 os.ftruncate(self._fd, before.st_size)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
+            what = "the disk is full: " if error.errno in FULL else ""
             raise LabError(
-                f"{self.path}: {error.strerror}", hint="free some space, then `panthorlab resume` this run"
+                f"{what}{self.path}: {error.strerror}", hint="free some space, then `panthorlab resume` this run"
             ) from error
+        self._link = eventlines.link(data[:-1])
 
     def discard(self) -> None:
         """Forget a run that was refused before it did anything, so that its directory can be used again."""

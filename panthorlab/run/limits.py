@@ -7,6 +7,10 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Final
+
+LONGEST: Final = 366 * 86400.0
+"""Seconds. A limit beyond it is none."""
 
 
 class TimeLimitReached(KeyboardInterrupt):
@@ -15,8 +19,11 @@ class TimeLimitReached(KeyboardInterrupt):
 
 @contextmanager
 def time_limit(seconds: float | None) -> Iterator[None]:
-    """Raise TimeLimitReached in the main thread, which must be the caller, after so many seconds; None: never."""
-    if seconds is None:
+    """Raise TimeLimitReached in the main thread, which must be the caller, after so many seconds; None: never.
+
+    Runs of older versions may have infinity, or no number at all, for a limit: they have none.
+    """
+    if seconds is None or not 0 < seconds <= LONGEST:
         yield
         return
 

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from panthorlab.errors import LabError
+from panthorlab.files import write_whole
 from panthorlab.outcome import Side
 from panthorlab.report import console, html, json_report, junit
 from panthorlab.run import results
@@ -16,36 +19,45 @@ from panthorlab.verdict import RunVerdict, build_failed, compare
 
 
 def judge(events: Sequence[Mapping[str, Any]]) -> RunVerdict:
-    """The verdict of a run as far as its events go."""
+    """The verdict of a run as far as its events go. Raises LabError if they contradict each other."""
     plan, kernels = results.plan(events), results.kernel_refs(events)
     failed = [event for event in events if event["event"] == "build-failed"]
-    if failed:
+    if failed and not results.damaged(events):
         return build_failed(Side.AFTER, failed[-1]["message"], plan, kernels)
-    verdict = compare(
-        iterations=results.iterations(events),
-        boots=results.boots(events),
-        tests=results.tests(events),
-        plan=plan,
-        kernels=kernels,
-    )
+    try:
+        verdict = compare(
+            iterations=results.iterations(events),
+            boots=results.boots(events),
+            tests=results.tests(events),
+            plan=plan,
+            kernels=kernels,
+        )
+    except ValueError as error:  # so the verdict's own models refuse what cannot be
+        raise LabError(f"the event log contradicts itself: {error}", hint="start the run again") from error
     unfinished = results.unfinished(events)
     return replace(verdict, exit=unfinished[1]) if unfinished else verdict
 
 
-def write(run_dir: Path, events: Sequence[Mapping[str, Any]], verdict: RunVerdict, *, as_json: bool) -> None:
-    """Write `result.json`, `junit.xml` and `report.html` beside the log, and the summary (or the JSON) to stdout."""
+def write(run_dir: Path, events: Sequence[Mapping[str, Any]], verdict: RunVerdict, *, as_json: bool) -> int:
+    """Write `result.json`, `junit.xml` and `report.html` beside the log, and the summary (or the JSON) to stdout.
+
+    Returns the exit status: the verdict's, or 4 if not all could be written; then stderr says which.
+    """
     report = results.report(run_dir, events, verdict)
-    text = json_report.render(report)
-    _replace(run_dir / "result.json", text)
-    _replace(run_dir / "junit.xml", junit.render(report))
-    _replace(run_dir / "report.html", html.render(report))
+    made = {"result.json": json_report.render, "junit.xml": junit.render, "report.html": html.render}
+    trouble = {}
+    for name, render in made.items():
+        try:
+            write_whole(run_dir / name, render(report))
+        except OSError as error:
+            trouble[name] = error.strerror or str(error)
+    if trouble:
+        what = "; ".join(f"{name}: {why}" for name, why in trouble.items())
+        print(f"panthorlab: reports could not be written: {what}\n  hint: when there is room, "
+              f"`panthorlab report {shlex.quote(str(run_dir))}`", file=sys.stderr, flush=True)
+        report = replace(report, verdict=replace(verdict, exit=LabError.exit_status))
     if as_json:
-        print(text)
+        print(json_report.render(report))
     else:
         print(console.render(report, colour=console.use_colour(sys.stdout)))
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    return report.verdict.exit

@@ -108,8 +108,15 @@ def tests(events: Events) -> list[TestResult]:
     ]
 
 
+def damaged(events: Events) -> str:
+    """What is wrong with the log that these are left of; empty if they are all."""
+    return next((str(event["reason"]) for event in _of(events, "damaged")), "")
+
+
 def unfinished(events: Events) -> tuple[str, int] | None:
     """Why the run has not reached its end, and the exit status of that; None if it has."""
+    if damage := damaged(events):
+        return damage, 4
     ends = list(_of(events, "run-start", "resumed", "stopped", "run-end"))
     match ends[-1]:
         case {"event": "run-end"}:

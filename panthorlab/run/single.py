@@ -25,6 +25,7 @@ from panthorlab.run.limits import TimeLimitReached, time_limit
 from panthorlab.run.overlays import overlay_dir
 from panthorlab.run.plan import Slot
 from panthorlab.run.progress import Progress
+from panthorlab.run.results import damaged
 from panthorlab.run.suites import find_suites
 
 NO_LIMIT = 365 * 86400.0
@@ -206,7 +207,9 @@ def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
         elif event["event"] == "boot-end" and event["outcome"] != Outcome.PASS:
             (failed if event["blame"] == "kernel" else errors).append(f"boot {event['boot']}: {why_ended(event)}")
     tests = [event for event in events if event["event"] == "test"]
-    if not any(event["event"] == "run-end" for event in events):
+    if damage := damaged(events):
+        errors.append(damage)
+    elif not any(event["event"] == "run-end" for event in events):
         errors.append("the run did not reach its end")
     if not rows and not tests and not errors and not failed:
         errors.append("nothing ran")

@@ -7,7 +7,7 @@ import argparse
 import json
 import sys
 
-from panthorlab.run.events import is_validation, read_run
+from panthorlab.run.events import is_validation, read_what_is_left
 
 
 def scan(options: argparse.Namespace) -> int:
@@ -18,32 +18,39 @@ def scan(options: argparse.Namespace) -> int:
 
 
 def report(options: argparse.Namespace) -> int:
-    """`panthorlab report RUN`: write a run's reports again from its events; exits with its verdict's status."""
+    """`panthorlab report RUN`: write a run's reports again from its events; exits with its verdict's status, and 4
+    if the log is damaged."""
     from panthorlab.run import reports, single
 
     run_dir = options.run.resolve()
-    events = read_run(run_dir)
+    events = read_what_is_left(run_dir)
     if not is_validation(events):
         return single.summary(run_dir, events, as_json=options.json)
     verdict = reports.judge(events)
-    reports.write(run_dir, events, verdict, as_json=options.json)
-    return verdict.exit
+    return reports.write(run_dir, events, verdict, as_json=options.json)
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """`panthorlab doctor`: every check with what to do about it; 4 if something needed is missing."""
+    """`panthorlab doctor`: every check with what to do about it; 4 if something needed is missing or damaged."""
     from panthorlab.board.doctor import checks as board_checks
+    from panthorlab.kernel import upkeep
     from panthorlab.kernel.doctor import checks as kernel_checks
 
+    repaired = upkeep.repair() if options.repair else []
     results = [check() for check in (*kernel_checks(), *board_checks())]
     if options.json:
         print(
             json.dumps(
-                {"checks": [{"name": r.name, "ok": r.ok, "detail": r.detail, "hint": r.hint} for r in results]},
+                {
+                    "repaired": repaired,
+                    "checks": [{"name": r.name, "ok": r.ok, "detail": r.detail, "hint": r.hint} for r in results],
+                },
                 indent=1,
             )
         )
     else:
+        for line in repaired:
+            print(f"removed {line.removesuffix('; removed')}")
         for result in results:
             print(f"{'ok     ' if result.ok else 'MISSING'} {result.name}: {result.detail}")
             if not result.ok and result.hint:

@@ -16,6 +16,7 @@ from typing import Any
 from panthorlab.board.real.file import AUTO
 from panthorlab.board.registry import find_board_file
 from panthorlab.errors import BuildError, LabError, PanthorlabError, UsageError
+from panthorlab.files import FULL, MACHINE, disk_full
 from panthorlab.kernel.job import build_side, cannot_differ, prepare_sides
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.patchfile import require_name
@@ -25,7 +26,15 @@ from panthorlab.kernel.store import load
 from panthorlab.outcome import Side
 from panthorlab.run import fleet, reports
 from panthorlab.run.controller import Controller
-from panthorlab.run.events import Event, EventLog, is_validation, new_run_dir, read_events, read_run
+from panthorlab.run.events import (
+    Event,
+    EventLog,
+    is_validation,
+    new_run_dir,
+    read_events,
+    read_run,
+    read_what_is_left,
+)
 from panthorlab.run.intake import keep_patches
 from panthorlab.run.job import Job
 from panthorlab.run.kernels import parse_params, resolve_kernel
@@ -116,31 +125,47 @@ def _carry_on(run_dir: Path, log: EventLog, settings: Mapping[str, Any], progres
         with time_limit(settings["time_limit"]):
             _Validation(run_dir, log, settings, progress).run()
         log.append("run-end")
+        end: Event | None = None
     except TimeLimitReached:
-        _stopped(log, progress, f"the time limit of {settings['time_limit']:g} s was reached", again, status=4)
+        end = _stopped(progress, f"the time limit of {settings['time_limit']:g} s was reached", again, status=4)
     except KeyboardInterrupt:
-        _stopped(log, progress, "interrupted", again, status=130)
+        end = _stopped(progress, "interrupted", again, status=130)
     except UsageError:
         raise
     except PanthorlabError as error:
-        _stopped(log, progress, str(error), f"{error.hint}; then {again}" if error.hint else again, status=4)
+        end = _stopped(progress, str(error), f"{error.hint}; then {again}" if error.hint else again, status=4)
+    except OSError as error:
+        if error.errno not in MACHINE:
+            raise
+        trouble = disk_full(str(error)) if error.errno in FULL else LabError(str(error), hint="see to that machine")
+        end = _stopped(progress, str(trouble), f"{trouble.hint}; then {again}", status=4)
     finally:
         progress.finish()
-    log.append("session", seconds=round(time.monotonic() - began, 2))
-    return _report(run_dir, read_run(run_dir), as_json=as_json)
+    events = [{"event": "session", "seconds": round(time.monotonic() - began, 2)}]
+    return _report(run_dir, _put_on_record(run_dir, log, [*([end] if end else []), *events]), as_json=as_json)
 
 
-def _stopped(log: EventLog, progress: Progress, reason: str, hint: str, *, status: int) -> None:
-    """Put on record, and on the terminal even if it is quiet, why the run goes no further."""
+def _stopped(progress: Progress, reason: str, hint: str, *, status: int) -> Event:
+    """Say, also on a terminal that is to be quiet, why the run goes no further; the event for the record."""
     progress.finish()
     print(f"panthorlab: {reason}\n  hint: {hint}", file=sys.stderr, flush=True)
-    log.append("stopped", reason=reason, hint=hint, exit=status)
+    return {"event": "stopped", "reason": reason, "hint": hint, "exit": status}
+
+
+def _put_on_record(run_dir: Path, log: EventLog, events: Sequence[Event]) -> list[dict[str, Any]]:
+    """The whole run, ended by `events`; if the disk has no room for these, reports have them all the same."""
+    for place, event in enumerate(events):
+        try:
+            log.append(**event)
+        except LabError:
+            if not log.path.exists():
+                raise
+            return [*read_what_is_left(run_dir), *({"time": time.time(), **left} for left in events[place:])]
+    return read_what_is_left(run_dir)
 
 
 def _report(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
-    verdict = reports.judge(events)
-    reports.write(run_dir, events, verdict, as_json=as_json)
-    return verdict.exit
+    return reports.write(run_dir, events, reports.judge(events), as_json=as_json)
 
 
 class _Validation:
@@ -202,7 +227,7 @@ class _Validation:
         known = {Side(event["side"]): event["key"] for event in read_events(self._dir) if event["event"] == "kernel"}
         options = self._settings
         if set(known) == set(Side):
-            stored = {side: load(key) for side, key in known.items()}
+            stored = {side: load(key, self._note) for side, key in known.items()}
             kernels = {side: kernel for side, kernel in stored.items() if kernel is not None}
             if set(kernels) == set(Side):
                 return kernels
@@ -234,6 +259,10 @@ class _Validation:
             self._record_kernels(built, known)
         return built
 
+    def _note(self, text: str) -> None:
+        self._log.append("note", text=text)
+        self._progress.line(f"note   {text}")
+
     def _resolve(self, name: str) -> Kernel:
         return resolve_kernel(name, log=self._dir / "build.log", progress=self._progress.step)
 
@@ -249,19 +278,19 @@ class _Validation:
         for note in sides.notes:
             if note.startswith("base:"):
                 continue  # it has a line of its own
-            self._log.append("note", text=note)
-            self._progress.line(f"note   {note}")
+            self._note(note)
 
     def _build(self, sides: Sides) -> dict[Side, Kernel] | None:
         log = self._dir / "build.log"
         with self._phase("build before"):
             try:
-                before = build_side(sides.before, log=log, progress=self._progress.step)
+                before = build_side(sides.before, log=log, progress=self._progress.step, note=self._note)
             except BuildError as error:
                 raise LabError(f"the base itself does not build: {error}", hint=error.hint or f"see {log}") from error
         with self._phase("build after"):
             try:
-                after = build_side(sides.after, log=log, progress=self._progress.step)
+                after = build_side(sides.after, log=log, progress=self._progress.step, note=self._note,
+                                   before=sides.before)
             except BuildError as error:
                 self._log.append("build-failed", side=Side.AFTER, message=str(error), log=str(log))
                 return None

@@ -7,12 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from panthorlab.errors import PatchError, SourceError
+from panthorlab.errors import BuildError, LabError, PatchError, SourceError
 from panthorlab.kernel import config, kconfig, store
 from panthorlab.kernel.elf import build_id
 from panthorlab.kernel.job import (
@@ -138,6 +139,43 @@ def test_a_build_that_is_killed_leaves_nothing_and_can_go_on(tmp_path: Path) -> 
     plan = prepare_sides(None, [str(patch)]).after
     assert store.load(plan.key) is None
     assert build_side(plan, log=tmp_path / "log").release == plan.base.version
+
+
+def test_a_build_whose_programs_are_killed_is_the_machine_and_goes_on(tmp_path: Path) -> None:
+    """kill -9 of a compiler, of make and of the linker, in turn, in one real build; then to its end."""
+    patch = tmp_path / "own.patch"
+    text = (PATCHES / "unrelated.patch").read_text()
+    patch.write_text(text.replace("6000", str(6001 + time.time_ns() % 100_000)))  # in nobody's store
+    sides = prepare_sides(None, [str(patch)])
+    log = tmp_path / "log"
+    for victim, says in (("cc1", "Killed signal terminated program cc1"), ("make", "signal 9"), ("ld", "137|Killed")):
+        struck = threading.Event()
+        killer = threading.Thread(target=_strike, args=(victim, struck))
+        killer.start()
+        with pytest.raises(LabError, match=says) as caught:
+            build_side(sides.after, log=log, before=sides.before)
+        killer.join(60)
+        assert struck.is_set(), f"no {victim} was met"
+        assert not isinstance(caught.value, BuildError)
+        assert store.load(sides.after.key) is None
+    assert build_side(sides.after, log=log, before=sides.before).release == sides.base.version
+
+
+def _strike(victim: str, struck: threading.Event) -> None:
+    """kill -9 the first program called `victim`, or `PREFIX-victim`, that our build runs; of make, the first of all."""
+    deadline = time.monotonic() + 900
+    while time.monotonic() < deadline:
+        for pid in _descendants(os.getpid()):
+            try:
+                name = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode().rpartition("/")[2]
+                version = b"--version" in Path(f"/proc/{pid}/cmdline").read_bytes()
+                if (name == victim or name.endswith(f"-{victim}")) and not version:
+                    os.kill(pid, signal.SIGKILL)
+                    struck.set()
+                    return
+            except OSError:
+                continue  # it has just ended
+        time.sleep(0.001)
 
 
 def _descendants(root: int, name: str = "") -> list[int]:

@@ -24,6 +24,7 @@ from panthorlab.kernel.job import build_side, find_kernel, prepare_kernel
 from panthorlab.outcome import Blame
 from tests.virtual_lab.command import FRAGMENTS
 from tests.virtual_lab.control import LabClient
+from tests.virtual_lab.machine_faults import damage_kernel, damage_log, kill, own_patch, starve, strike
 from tests.virtual_lab.scene import (
     BOARD,
     LIMIT,
@@ -72,7 +73,8 @@ def _says(expected: Expected, *words: str) -> Expected:
 @dataclass(frozen=True)
 class Fault:
     """`how`: for people. `prepare`: before the run is started; `inject`: while it runs, in the caller's thread, and
-    `undo` when it has ended. `after`: the patch of the after kernel; None for a run of the base kernel alone."""
+    `undo` when it has ended. `after`: the patch of the after kernel; None for a run of the base kernel alone.
+    `builds`: the run builds the kernel of a patch of its own."""
 
     name: str
     how: str
@@ -86,11 +88,14 @@ class Fault:
     edits: Sequence[Edit] = ()
     boards: int = 1
     quick: bool = False
+    builds: bool = False
 
     def command(self, scene: Scene) -> list[str]:
         boards = [word for name in scene.boards for word in ("--board", name)]
         common = [*boards, *SUITE, "--iterations", str(self.iterations), "--boot-method", self.method,
                   "--output", str(scene.run_dir)]
+        if self.builds:
+            return ["validate", str(own_patch(scene)), "--expect", "no-change", *common]
         if self.after is None:
             return ["run", "--kernel", scene.kernels[""], *common]
         return ["validate", "--before", scene.kernels[""], "--after", scene.kernels[self.after], "--expect",
@@ -503,6 +508,20 @@ _ALL = (
           after=GOOD, iterations=60),
     Fault("killed-while-off", "kill -9 of all its processes while they had the board off, then `panthorlab resume`",
           _UNDECIDED, _kill_all_while_off, prepare=Scene.switch_on, after=GOOD, edits=(_long_off_time,)),
+    # -- the controller's machine
+    Fault("store-damaged", "4 KiB of garbage in a stored Image", _says(_LAB, "Image is not what was stored"),
+          prepare=damage_kernel, quick=True),
+    Fault("log-damaged", "kill -9 of the controller and a flipped bit of its log; the log restored, and resumed",
+          _UNDECIDED, damage_log, after=GOOD, iterations=60),
+    Fault("make-killed", "kill -9 of make in a build, then `panthorlab resume`", _says(_UNDECIDED, "signal 9"),
+          strike("make", kill), prepare=Scene.switch_on, builds=True),
+    Fault("compiler-killed", "kill -9 of cc1 in a build, then `panthorlab resume`",
+          _says(_UNDECIDED, "Killed signal terminated program cc1"), strike("cc1", kill), prepare=Scene.switch_on,
+          builds=True),
+    Fault("ld-killed", "kill -9 of ld in a build, then `panthorlab resume`", _says(_UNDECIDED, "killed"),
+          strike("ld", kill), prepare=Scene.switch_on, builds=True),
+    Fault("build-starved", "the compilers of a build have 32 MiB of memory, then `panthorlab resume`",
+          _says(_UNDECIDED, "memory"), strike("make", starve), prepare=Scene.switch_on, builds=True),
     Fault("two-controllers", "another run wants the board, and will not wait for it", _NOTHING,
           _second_controller("1", 4, "is leased by"), quick=True),
     Fault("two-in-turn", "another run waits for the board", _NOTHING, _second_controller("600", 0, "waiting up to")),

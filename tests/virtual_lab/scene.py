@@ -21,7 +21,7 @@ import yaml
 
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.paths import PACKAGE
-from panthorlab.run.events import read_events
+from panthorlab.run.events import DamagedLogError, read_events
 from tests.virtual_lab.control import LabClient
 
 BOARD: Final = "virtual-rk"
@@ -106,7 +106,11 @@ class Scene:
         """Of the run so far; only those called `names`, if any are named."""
         if not (self.run_dir / "events.jsonl").exists():
             return []
-        return [event for event in read_events(self.run_dir) if not names or event["event"] in names]
+        try:
+            events = read_events(self.run_dir)
+        except DamagedLogError as error:
+            events = error.readable
+        return [event for event in events if not names or event["event"] in names]
 
     def until(self, condition: Callable[[], object], what: str, *, after_end: bool = False) -> None:
         """Raises SceneError at the deadline, or when the run ends before."""

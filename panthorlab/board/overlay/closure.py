@@ -111,8 +111,13 @@ def _dependencies(path: Path) -> Iterator[tuple[str, list[str]]]:
             tags = list(dynamic.iter_tags())
         except ELFError as error:
             raise LabError(f"{path} is a damaged program: {error}") from error
-        run_path = [part for tag in tags if tag.entry.d_tag in ("DT_RUNPATH", "DT_RPATH")
-                    for part in (tag.runpath if tag.entry.d_tag == "DT_RUNPATH" else tag.rpath).split(":")]
+        run_path = [part for tag in tags if (found := _attribute(tag, "runpath") or _attribute(tag, "rpath"))
+                    for part in found.split(":")]
         for tag in tags:
-            if tag.entry.d_tag == "DT_NEEDED":
-                yield tag.needed, run_path
+            if name := _attribute(tag, "needed"):
+                yield name, run_path
+
+
+def _attribute(tag: object, name: str) -> str:
+    """pyelftools gives a dynamic tag an attribute for the string that it refers to, by the kind of tag."""
+    return str(getattr(tag, name, ""))

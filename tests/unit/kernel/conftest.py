@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import difflib
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from panthorlab.kernel.job import prepare_sides
+from panthorlab.kernel.plan import Sides
 from panthorlab.kernel.sandbox import Sandbox
 
 DRIVER = "drivers/gpu/drm/panthor"
@@ -200,7 +203,7 @@ def guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A stand-in for the guest programs, built with the host's compiler; also makes that the compiler of kernels."""
     root = write_guest(tmp_path / "guest")
     # Outside the jail it is three times as fast; `test_two_sides` and test_sandbox.py go through it.
-    for module in ("build", "tokens", "external"):
+    for module in ("attempts", "build", "tokens", "external"):
         monkeypatch.setattr(f"panthorlab.kernel.{module}.sandbox", lambda: Sandbox(False))
     monkeypatch.setattr("panthorlab.kernel.job.GUEST", root)
     monkeypatch.setattr("panthorlab.kernel.build.GUEST", root)
@@ -214,3 +217,36 @@ def fragment(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.config"
     path.write_text(FRAGMENT)
     return path
+
+
+Prepare = Callable[..., Sides]
+
+
+@pytest.fixture
+def prepare(tree: Path, cache: Path, guest: Path, fragment: Path) -> Prepare:
+    def call(patches: Sequence[str | Path] = (), *, revert: bool = False, swap: bool = False) -> Sides:
+        names = [str(patch) for patch in patches]
+        return prepare_sides(str(tree), names, revert=revert, swap=swap, fragments=[str(fragment)])
+
+    return call
+
+
+@pytest.fixture
+def patch(files: dict[str, bytes], tmp_path: Path) -> Callable[..., Path]:
+    """Write a patch that replaces text in a file."""
+
+    def make(name: str, file: str, old: str, new: str) -> Path:
+        text = files[file].decode()
+        assert old in text
+        changed = text.replace(old, new).splitlines(True)
+        lines = difflib.unified_diff(text.splitlines(True), changed, f"a/{file}", f"b/{file}")
+        path = tmp_path / name
+        path.write_text("".join(lines))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "run" / "build.log"

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from panthorlab.kernel.buildlog import BuildProblem, culprit, find_problems, is_step, lab_trouble
+from panthorlab.kernel.buildlog import BuildProblem, culprit, find_problems, is_step
 from panthorlab.kernel.plan import Fit, PatchReport
 
 MMU = "drivers/gpu/drm/panthor/panthor_mmu.c"
@@ -41,12 +41,6 @@ def test_make_itself_only_if_there_is_nothing_better() -> None:
     log = ["make[2]: *** No rule to make target 'x.o', needed by 'y'.  Stop."]
     assert "No rule to make target" in find_problems(log, [])[0].text
     assert find_problems(["all is well"], []) == []
-
-
-def test_a_full_disk_or_memory_is_the_machine() -> None:
-    assert lab_trouble(["x", "fatal error: error writing to /tmp/x.s: No space left on device"]) is not None
-    assert lab_trouble(["gcc: fatal error: Killed signal terminated program cc1"]) is not None
-    assert lab_trouble(LOG) is None
 
 
 def test_steps_are_counted() -> None:

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,6 +22,8 @@ from panthorlab.kernel.plan import Sides
 from panthorlab.kernel.sandbox import sandbox
 from panthorlab.kernel.tokens import affected
 
+from .conftest import Prepare
+
 D = "drivers/gpu/drm/panthor"
 MMU, SCHED, HEADER = f"{D}/panthor_mmu.c", f"{D}/panthor_sched.c", f"{D}/panthor_sched.h"
 CALL = (
@@ -31,39 +32,6 @@ CALL = (
 )
 AROUND_CALL = "\tmutex_lock(&vm->heaps.lock);\n\tpanthor_heap_pool_destroy(vm->heaps.pool);\n\tvm->heaps.pool = NULL;\n"
 
-Prepare = Callable[..., Sides]
-
-
-@pytest.fixture
-def prepare(tree: Path, cache: Path, guest: Path, fragment: Path) -> Prepare:
-    def call(patches: Sequence[str | Path] = (), *, revert: bool = False, swap: bool = False) -> Sides:
-        names = [str(patch) for patch in patches]
-        return prepare_sides(str(tree), names, revert=revert, swap=swap, fragments=[str(fragment)])
-
-    return call
-
-
-@pytest.fixture
-def patch(files: dict[str, bytes], tmp_path: Path) -> Callable[..., Path]:
-    """Write a patch that replaces text in a file."""
-
-    def make(name: str, file: str, old: str, new: str) -> Path:
-        text = files[file].decode()
-        assert old in text
-        changed = text.replace(old, new).splitlines(True)
-        lines = difflib.unified_diff(text.splitlines(True), changed, f"a/{file}", f"b/{file}")
-        path = tmp_path / name
-        path.write_text("".join(lines))
-        return path
-
-    return make
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "run" / "build.log"
-
-
 def build(sides: Sides, log: Path) -> tuple[Kernel, Kernel]:
     return build_side(sides.before, log=log), build_side(sides.after, log=log)
 
@@ -71,6 +39,7 @@ def build(sides: Sides, log: Path) -> tuple[Kernel, Kernel]:
 def test_two_sides(
     prepare: Prepare, patch: Callable[..., Path], log: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("panthorlab.kernel.attempts.sandbox", sandbox)
     monkeypatch.setattr("panthorlab.kernel.build.sandbox", sandbox)
     monkeypatch.setattr("panthorlab.kernel.tokens.sandbox", sandbox)
     sides = prepare([patch("one.patch", MMU, "return x + 1;", "return x + 2;")])
@@ -96,7 +65,7 @@ def test_a_second_run_builds_nothing(
 ) -> None:
     one = patch("one.patch", MMU, "x + 1", "x + 2")
     first = build(prepare([one]), log)
-    monkeypatch.setattr("panthorlab.kernel.build.build", lambda *_, **__: pytest.fail("built again"))
+    monkeypatch.setattr("panthorlab.kernel.attempts.build", lambda *_, **__: pytest.fail("built again"))
     assert build(prepare([one]), log) == first
     swapped = prepare([one], swap=True)
     assert build(swapped, log) == first[::-1]

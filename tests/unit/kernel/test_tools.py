@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from panthorlab.errors import LabError
-from panthorlab.kernel.tools import disk_errors, need_space, pipeline, run, tool_error
+from panthorlab.files import disk_errors
+from panthorlab.kernel.tools import need_space, pipeline, run, tool_error
 
 
 def test_output_in_the_c_locale(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,6 +59,32 @@ def test_pipeline_names_the_stage_that_broke(broken: int, tmp_path: Path) -> Non
 def test_pipeline_with_a_missing_program() -> None:
     with pytest.raises(LabError, match="not installed"):
         pipeline([["echo", "x"], ["/nonexistent/tool"]], timeout=60)
+
+
+@pytest.mark.parametrize("slow", [0, 1, 2])
+def test_pipeline_has_one_deadline_for_all_stages(slow: int) -> None:
+    stages = [["cat", "/dev/null"], ["cat"], ["cat"]]
+    stages[slow] = ["sleep", "60"]
+    began = time.monotonic()
+    with pytest.raises(LabError, match=r"did not end within 0\.3 s"):
+        pipeline(stages, timeout=0.3)
+    assert time.monotonic() - began < 5
+    began = time.monotonic()
+    with pytest.raises(LabError, match="did not end"):
+        pipeline([["sleep", "60"]] * 6, timeout=0.3)
+    assert time.monotonic() - began < 5, "not so long for each"
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2])
+def test_pipeline_whose_stages_say_more_than_a_pipe_holds(stage: int, tmp_path: Path) -> None:
+    talk = "head -c 300000 /dev/zero | tr '\\0' x >&2"
+    stages = [["echo", "hello"], ["cat"], ["tee", str(tmp_path / "out")]]
+    stages[stage] = ["sh", "-c", f"{talk}; exec {' '.join(stages[stage])}"]
+    pipeline(stages, timeout=60)
+    assert (tmp_path / "out").read_text() == "hello\n"
+    stages[stage] = ["sh", "-c", f"{talk}; echo; echo the end >&2; exit 3"]
+    with pytest.raises(LabError, match="the end"):
+        pipeline(stages, timeout=60)
 
 
 def test_nothing_outlives_a_killed_parent(tmp_path: Path) -> None:

@@ -31,6 +31,22 @@ WRONG = [
     (("validate", "--iterations", "0"), "at least 1", "--help"),
     (("validate", "--iterations", "many"), "'many' is no whole number", "--help"),
     (("validate", "--time-limit", "5x"), "90s, 20m, 2h", "--help"),
+    *[
+        (command, "", "--help")
+        for option, values in {
+            "--time-limit": (
+                "inf", "-inf", "nan", "infinity", "1e400", "1e9", "9" * 400, "0", "0s", "-5", "-5m", "1e3m", "", "s",
+                "\uff11\uff10", "1_0", "0x10", "5 ", " 5", "99999999h",
+            ),
+            "--wait": ("inf", "nan", "0", "-1", "9" * 400),
+            "--iterations": ("-1", "1.5", "1e3", "inf", "nan", "", "9" * 5000, "\uff11", "1_000", "0x10", "9" * 11),
+            "--boots": ("-1", "0", "nan", "1e3", "9" * 5000, "1000000"),
+            "--jobs": ("-1", "0", "nan", "1e3", "9" * 5000, "1000000"),
+            "--seed": ("nan", "1.5", "", "9" * 5000, "9" * 20, "-" + "9" * 20),
+        }.items()
+        for value in values
+        for command in (("validate", f"{option}={value}"), ("run", "--kernel", "abc", f"{option}={value}"))
+    ],
     (("validate", "--expect", "wrong"), "no-change", "--help"),
     (("validate", "--board", "qemu-g61"), "no board `qemu-g61`", "`qemu-g610`"),
     (("validate", "--suite", "heap-exit-clam"), "no suite `heap-exit-clam`", "`heap-exit-claim`"),

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Files that survive a power cut whole, JSON that may be damaged, and disks that are full."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from panthorlab.errors import LabError
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What a write says when there is no room: of the file system, of a quota, of `ulimit -f`."""
+
+UNREADABLE = frozenset({
+    errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.EUCLEAN, errno.EBADMSG, errno.ELOOP,
+})  # fmt: skip
+"""What reading a file says that is damaged, or not there; other errors say nothing about the file."""
+
+MACHINE = FULL | {
+    errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN,
+    errno.ENAMETOOLONG,
+}
+"""What the machine can do to any write or fork; not worth a traceback."""
+
+
+def disk_full(detail: str) -> LabError:
+    return LabError(
+        f"the disk is full: {detail}",
+        hint="free some space (`panthorlab doctor` says what the cache takes), or set XDG_CACHE_HOME and --output",
+    )
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Turn a full disk met by our own writes into the LabError that says so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise disk_full(str(error)) from error
+        raise
+
+
+def write_whole(path: Path, data: str | bytes) -> None:
+    """Replace `path`, at once and for good: after a crash it has the old content or the new one. Raises OSError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's content, or a directory's list of names, is on the disk."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_below(directory: Path) -> None:
+    """`sync` of everything in `directory`, and of itself."""
+    for path in directory.rglob("*"):
+        if not path.is_symlink():
+            sync(path)
+    sync(directory)
+
+
+def read_object(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file; None if there is no such file, or something else in it: damage is no reason to fail
+    where the file can be made again."""
+    try:
+        data = json.loads(path.read_bytes())
+    except OSError as error:
+        if error.errno not in UNREADABLE:
+            raise
+        return None
+    except (ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal digest of a file's content. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
