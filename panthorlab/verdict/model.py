@@ -7,7 +7,8 @@ happen, fixed before the run) and `KernelRef` (what each side was). Coming out: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -68,6 +69,10 @@ class IterationResult:
     """The program, its job or the sentinel failed (wrong memory, fence error, wrong exit), whatever the log says."""
     per_boot: bool = False
     """The declared kinds come from a detector that speaks once per boot: boots are counted, not iterations."""
+    once: frozenset[str] = frozenset()
+    """Kinds, declared or not, of which this kernel tells once per boot: what is new of them counts boots, too."""
+    order: int = 0
+    """Its place among the iterations of its boot."""
     cut: bool = False
     """Never ran, by the stopping rule: the first ones of this workload on this boot all failed (MISS)."""
     message: str = ""
@@ -89,6 +94,36 @@ class IterationResult:
 
 
 @dataclass(frozen=True, slots=True)
+class OutsideFinding:
+    """One finding blamed on the kernel outside any iteration: between two, after the last, or in a plain test."""
+
+    kind: str
+    signature: str = ""
+    timestamp: float | None = None
+    """Seconds of the kernel's clock."""
+    marker: str = ""
+    """The nearest marker before it: the id of the iteration or program that had ended; empty if there was none, or if
+    an old log does not say."""
+    workload: str = ""
+    """What that was an iteration of."""
+    delay: float | None = None
+    """Seconds after that marker; None if unknown, or if it was found while that program ran."""
+    expected: bool = False
+    """A plain test provoked it on purpose with the program that the marker names: it says nothing of the patch."""
+
+    @property
+    def place(self) -> str:
+        """Where it was, in words."""
+        after = f" ({self.workload})" if self.workload and self.workload != self.marker else ""
+        if not self.marker:
+            return "before any marker" if self.timestamp is None else f"at {self.timestamp:.3f} s, before any marker"
+        if self.delay is None:
+            return f"in the program {self.marker}{after}"
+        late = f"{self.delay * 1000:.0f} ms" if self.delay < 1 else f"{self.delay:.1f} s"
+        return f"{late} after the end of {self.marker}{after}"
+
+
+@dataclass(frozen=True, slots=True)
 class BootResult:
     """One boot of one kernel. Nothing from a boot with outcome ERROR counts (wrong build-id, dead board or model)."""
 
@@ -100,8 +135,11 @@ class BootResult:
     booted: bool = True
     """Came up and proved itself. A kernel that came up and died later has `booted`, FAIL and blame kernel."""
     kinds: frozenset[str] = frozenset()
-    """Finding kinds blamed on the kernel outside any iteration, and those of detectors that speak once per boot."""
+    """Finding kinds blamed on the kernel that belong to no iteration, and come after none."""
     signatures: frozenset[str] = frozenset()
+    """The signatures of the same findings."""
+    outside: tuple[OutsideFinding, ...] = ()
+    """All findings outside iterations, one by one."""
     message: str = ""
 
     @property
@@ -130,6 +168,38 @@ class TestResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """An entry of a list of known findings: reported and never blamed.
+
+    `pattern`: a regular expression that must match the whole of `WORKLOAD@KIND` or `WORKLOAD@SIGNATURE`. `source` is
+    the entry's FILE:LINE, `about` what the comments above it say.
+    """
+
+    pattern: re.Pattern[str]
+    source: str = ""
+    about: str = ""
+
+    def matches(self, place: str, name: str) -> bool:
+        return self.pattern.fullmatch(f"{place}@{name}") is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """What *before* gets on top of its plan, since *after* showed something new that the numbers cannot carry.
+
+    `iterations`: more iterations by workload. `boots`: more boots, for what was seen in no iteration. `why`: one
+    sentence per new finding.
+    """
+
+    iterations: Mapping[str, int] = field(default_factory=dict)
+    boots: int = 0
+    why: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.iterations) or self.boots > 0
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The stopping rule and the expectation, both fixed before the run."""
 
@@ -142,6 +212,10 @@ class Plan:
     """Why the two builds cannot differ; empty if they can."""
     interrupted: str = ""
     """Why the run stopped early (Ctrl-C, time limit); empty if it ran to its end."""
+    known: Sequence[Known] = ()
+    """Findings that are known, whoever makes them."""
+    extended: bool = False
+    """*before* was given what `extension` asked for; it is in `iterations`, and there is no second time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +294,26 @@ class SideResult:
 
 
 @dataclass(frozen=True, slots=True)
+class NewFinding:
+    """A kind or signature blamed on the kernel and what became of it from *before* to *after*."""
+
+    what: str
+    """`kind` or `signature`."""
+    name: str
+    where: str
+    """The workload, or `(boot)` for findings that come after no iteration."""
+    before: tuple[int, int]
+    """(iterations or boots with it, all of them)."""
+    after: tuple[int, int]
+    regressed: bool
+    reason: str
+    obstacle: bool = False
+    """Not blamed, but `fixed` and `clean` cannot be said with it."""
+    p: float | None = None
+    """p of the hypothesis that *after* has it no more often than *before*; None where no number decides."""
+
+
+@dataclass(frozen=True, slots=True)
 class WorkloadVerdict:
     """One workload judged. The p values are Holm-adjusted over the workloads of its role; None without evidence."""
 
@@ -236,6 +330,8 @@ class WorkloadVerdict:
     clustered: bool = False
     """Rounds with several terminations: p is the larger of the one per termination and the one per round."""
     per_boot: bool = False
+    new: tuple[NewFinding, ...] = ()
+    """What is new in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,22 +351,6 @@ class TestVerdict:
     message: str = ""
     """What the failing side said: *after*'s message if that failed, else *before*'s."""
     seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class NewFinding:
-    """A kind or signature blamed on the kernel and what became of it from *before* to *after*."""
-
-    what: str
-    """`kind` or `signature`."""
-    name: str
-    where: str
-    """The workload, or `boot` for findings outside iterations."""
-    before: tuple[int, int]
-    """(iterations or boots with it, all of them)."""
-    after: tuple[int, int]
-    regressed: bool
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Faults of the kinds that a claim declares, outside any iteration that counts.
+
+They stand in the way of `fixed` and `clean` whatever *before* shows, and are counted one by one. A fault belongs to the
+claim whose iteration's end marker came last before it; one that came after something else (a watch, a plain test, the
+start) may be anybody's, and each claim must be good with it. What a plain test provoked on purpose is none.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from panthorlab.outcome import Role, Side
+from panthorlab.verdict.model import BootResult, IterationResult, OutsideFinding, SideResult
+from panthorlab.verdict.tally import Use, use_of
+
+NAMED = 3
+"""So many are named one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """Such faults of *after*, for one claim.
+
+    `count`: those of boots that count. `faulty`: the claim's faulty iterations with them. `p_fewer` and `p_more`: of
+    these counts, adjusted like the claim's own; None if a side has nothing that counts. `told`: the faults in words.
+    """
+
+    count: int
+    faulty: int
+    p_fewer: float | None
+    p_more: float | None
+    told: str
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """Faults outside iterations that count: `sound` in boots that count, `spoiled` in others and in iterations that
+    the lab or the test has spoiled."""
+
+    sound: tuple[tuple[str, OutsideFinding], ...] = ()
+    spoiled: tuple[OutsideFinding, ...] = ()
+
+    @property
+    def by_boot(self) -> Mapping[str, int]:
+        return Counter(boot for boot, _ in self.sound)
+
+    def __bool__(self) -> bool:
+        return bool(self.sound or self.spoiled)
+
+    @property
+    def told(self) -> str:
+        """How many, and where the first of them were."""
+        found = [finding for _, finding in self.sound] + list(self.spoiled)
+        ordered = sorted(found, key=lambda f: (f.marker, f.timestamp or 0.0, f.kind))
+        named = ", ".join(f"{finding.kind} {finding.place}" for finding in ordered[:NAMED])
+        more = f", and {len(found) - NAMED} more" if len(found) > NAMED else ""
+        delays = [finding.delay for finding in found if finding.delay is not None]
+        if more and delays:
+            more += f", up to {max(delays):.3g} s after the nearest marker"
+        spoiled = f", {len(self.spoiled)} of them where nothing can count" if self.spoiled else ""
+        faults = "1 fault" if len(found) == 1 else f"{len(found)} faults"
+        return f"{faults} outside iterations on after{spoiled} ({named}{more})"
+
+
+class OutsideFaults:
+    """All of a run, to be asked for those of one claim."""
+
+    def __init__(self, iterations: Iterable[IterationResult], boots: Mapping[str, BootResult]) -> None:
+        self._boots = boots
+        self._iterations = tuple(iterations)
+        self._owners = {
+            iteration.id: iteration.workload for iteration in self._iterations if iteration.role is Role.CLAIM
+        }
+
+    def of(self, side: Side, claim: str, declared: frozenset[str], *, whosever: bool = False) -> Faults:
+        """Those that may be `claim`'s, of its kinds; with `whosever`, also those that are another claim's."""
+        sound: list[tuple[str, OutsideFinding]] = []
+        spoiled: list[OutsideFinding] = []
+        for boot in self._boots.values():
+            if boot.side is not side:
+                continue
+            for finding in _findings(boot):
+                owner = self._owners.get(finding.marker)
+                if finding.expected or finding.kind not in declared or not (whosever or owner in (None, claim)):
+                    continue
+                if boot.usable or boot.died_of_kernel:
+                    sound.append((boot.id, finding))
+                else:
+                    spoiled.append(finding)
+        for iteration in self._iterations:
+            own = iteration.kinds & declared if iteration.side is side and iteration.workload == claim else None
+            use = use_of(iteration, self._boots)
+            if own and use is not Use.COUNTED:
+                finding = OutsideFinding(min(own), marker=iteration.id, workload=claim)
+                if use is Use.LOST:
+                    sound.append((iteration.boot, finding))
+                else:
+                    spoiled.append(finding)
+        return Faults(tuple(sound), tuple(spoiled))
+
+
+def _findings(boot: BootResult) -> Sequence[OutsideFinding]:
+    """One by one; of kinds that are only told as such, one each."""
+    told = {finding.kind for finding in boot.outside}
+    return [*boot.outside, *(OutsideFinding(kind) for kind in sorted(boot.kinds - told))]
+
+
+def counted_in(side: SideResult, faults: Mapping[str, int]) -> SideResult:
+    """`side` as it would be if these faults had been in iterations of the same boots that had none."""
+    boots = tuple(
+        replace(boot, faulty=min(boot.iterations, boot.faulty + faults.get(boot.boot, 0))) for boot in side.boots
+    )
+    return replace(side, boots=boots, faulty=sum(boot.faulty for boot in boots))
