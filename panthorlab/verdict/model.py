@@ -118,7 +118,7 @@ class OutsideFinding:
         if not self.marker:
             return "before any marker" if self.timestamp is None else f"at {self.timestamp:.3f} s, before any marker"
         if self.delay is None:
-            return f"in the program {self.marker}{after}"
+            return f"in {self.marker}{after}"
         late = f"{self.delay * 1000:.0f} ms" if self.delay < 1 else f"{self.delay:.1f} s"
         return f"{late} after the end of {self.marker}{after}"
 

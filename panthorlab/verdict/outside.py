@@ -70,10 +70,10 @@ class OutsideFaults:
 
     def __init__(self, iterations: Iterable[IterationResult], boots: Mapping[str, BootResult]) -> None:
         self._boots = boots
-        self._iterations = tuple(iterations)
-        self._owners = {
-            iteration.id: iteration.workload for iteration in self._iterations if iteration.role is Role.CLAIM
-        }
+        claims = [iteration for iteration in iterations if iteration.role is Role.CLAIM]
+        self._owners = {iteration.id: iteration.workload for iteration in claims}
+        used = ((iteration, use_of(iteration, boots)) for iteration in claims if iteration.kinds)
+        self._uncounted = [(iteration, use) for iteration, use in used if use is not Use.COUNTED]
 
     def of(self, side: Side, claim: str, declared: frozenset[str], *, whosever: bool = False) -> Faults:
         """Those that may be `claim`'s, of its kinds; with `whosever`, also those that are another claim's."""
@@ -90,10 +90,8 @@ class OutsideFaults:
                     sound.append((boot.id, finding))
                 else:
                     spoiled.append(finding)
-        for iteration in self._iterations:
-            own = iteration.kinds & declared if iteration.side is side and iteration.workload == claim else None
-            use = use_of(iteration, self._boots)
-            if own and use is not Use.COUNTED:
+        for iteration, use in self._uncounted:
+            if iteration.side is side and iteration.workload == claim and (own := iteration.kinds & declared):
                 finding = OutsideFinding(min(own), marker=iteration.id, workload=claim)
                 if use is Use.LOST:
                     sound.append((iteration.boot, finding))

@@ -221,7 +221,7 @@ def test_a_new_signature_of_a_known_kind_is_a_regression_if_numbers_carry_it() -
     assert "new signature on after: mmu-fault:PERMISSION_FAULT:READ:ring-buffer" in said(judged)
     judged = bench.add(Side.AFTER, 19, 19, signatures=new).judge()
     assert judged.verdict is Verdict.REGRESSED
-    assert "new signature on after (p 0.000" in said(judged)
+    assert "new signature on after (p 3e-06)" in said(judged)
 
 
 def test_memory_right_but_fence_error_is_a_failure() -> None:
