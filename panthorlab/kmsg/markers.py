@@ -41,8 +41,8 @@ class Window:
     """The log of one iteration, or, with `id` None, of the time between two.
 
     It counts as evidence only if `complete`: both markers, sequence numbers without a gap. `reason` says what is
-    missing. `boot`: the boot-id that its begin marker names. `first_seq` and `last_seq` include the markers. `since`: the
-    end marker that a time between two iterations began with.
+    missing. `boot`: the boot-id that its begin marker names. `first_seq` and `last_seq` include the markers.
+    `since`: the end marker that a time between two iterations began with.
     """
 
     id: str | None

@@ -28,8 +28,8 @@ class Evidence:
     `report`: what `iterate` printed, None if it was cut off. `window`: its part of the kernel log, None if the log has
     no end of it. `boot_id`: the boot that both must be of. `findings`: what the kernel said in it, each with what its
     address belongs to. `hazards`: what the board itself said against the evidence. `late`: that the host kept the GPU
-    waiting, which spoils what is about time. `died`: why the board died meanwhile, and whose fault that was. `once`: the
-    kinds of which this kernel tells once per boot.
+    waiting, which spoils what is about time. `died`: why the board died meanwhile, and whose fault that was.
+    `once`: the kinds of which this kernel tells once per boot.
     """
 
     id: str

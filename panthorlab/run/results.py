@@ -88,6 +88,7 @@ def _outside(event: Mapping[str, Any]) -> OutsideFinding:
         marker=marker.get("id") or "",
         workload=marker.get("workload") or "",
         delay=marker.get("delay"),
+        placed="marker" in event,
         expected=event.get("expected", False),
     )
 

@@ -23,8 +23,9 @@ class Workload:
     `finds`: kinds of finding that make an iteration faulty. `iterations`: per side and run (of the side *after*
     where the sides differ). `deadline`: seconds one iteration may take on the emulated board.
     `expect_signal`: the signal the program dies of when all is well, 0 for exit status 0.
-    `sentinel`: whether a fresh process's job proves afterwards that the GPU is done with the iteration. `per_boot`: what
-    it finds is told once per boot, as by WARN_ONCE, so that boots are counted; None: if that is so of all those kinds.
+    `sentinel`: whether a fresh process's job proves afterwards that the GPU is done with the iteration.
+    `per_boot`: what it finds is told once per boot, as by WARN_ONCE, so that boots are counted; None: if that is so of
+    all those kinds.
     """
 
     name: str

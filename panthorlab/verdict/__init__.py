@@ -7,15 +7,13 @@
 """
 
 from panthorlab.verdict.compare import build_failed, compare, decided
-from panthorlab.verdict.extension import extension
+from panthorlab.verdict.extension import Extension, extension
+from panthorlab.verdict.finding import Known, OutsideFinding
 from panthorlab.verdict.model import (
     BootResult,
     Expect,
-    Extension,
     IterationResult,
     KernelRef,
-    Known,
-    OutsideFinding,
     Plan,
     RunVerdict,
     SideResult,

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from panthorlab.outcome import Role, Side
+from panthorlab.verdict.finding import NewFinding, unblamed
 from panthorlab.verdict.model import (
     BootResult,
     Expect,
     IterationResult,
     KernelRef,
-    NewFinding,
     Plan,
     RunVerdict,
     SideResult,
@@ -139,9 +139,7 @@ def _news_votes(news: Sequence[NewFinding], workloads: Sequence[WorkloadVerdict]
             votes.append((Verdict.REGRESSED, finding.reason))
         elif finding.obstacle and finding.where not in claims and (finding.where == BOOT or finding.after[0]):
             votes.append((Verdict.INCONCLUSIVE, finding.reason))
-        elif not finding.regressed and not finding.obstacle:
-            votes.append((Verdict.CLEAN, finding.reason))
-    return votes
+    return [*votes, *((Verdict.CLEAN, reason) for reason in unblamed(news))]
 
 
 def _test_votes(tests: Sequence[TestVerdict]) -> list[Vote]:
@@ -210,7 +208,8 @@ def _judge_workloads(
                 case.name, role, verdict, case.before, case.after, case.p_fewer, case.p_more, case.missable, reasons,
                 case.clustered, case.per_boot, case.new,
             ))
-    return tuple(judged), votes
+    worst = max((w.verdict.badness for w in judged if w.role is Role.CLAIM), default=0)
+    return tuple(judged), [vote for vote in votes if vote[0].badness > worst]
 
 
 def _lates(

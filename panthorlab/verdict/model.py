@@ -2,17 +2,18 @@
 """What goes into a comparison and what comes out of it. Data only; the rules are in `compare.py`.
 
 Going in: `IterationResult`, `BootResult` and `TestResult` (one per thing that happened), `Plan` (what was meant to
-happen, fixed before the run) and `KernelRef` (what each side was). Coming out: a `RunVerdict`.
+happen, fixed before the run) and `KernelRef` (what each side was). Coming out: a `RunVerdict`. `finding` has the
+smaller things that they hold.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from panthorlab.outcome import Blame, Outcome, Role, Side
+from panthorlab.verdict.finding import Known, NewFinding, OutsideFinding, unblamed
 
 
 class Verdict(StrEnum):
@@ -94,36 +95,6 @@ class IterationResult:
 
 
 @dataclass(frozen=True, slots=True)
-class OutsideFinding:
-    """One finding blamed on the kernel outside any iteration: between two, after the last, or in a plain test."""
-
-    kind: str
-    signature: str = ""
-    timestamp: float | None = None
-    """Seconds of the kernel's clock."""
-    marker: str = ""
-    """The nearest marker before it: the id of the iteration or program that had ended; empty if there was none, or if
-    an old log does not say."""
-    workload: str = ""
-    """What that was an iteration of."""
-    delay: float | None = None
-    """Seconds after that marker; None if unknown, or if it was found while that program ran."""
-    expected: bool = False
-    """A plain test provoked it on purpose with the program that the marker names: it says nothing of the patch."""
-
-    @property
-    def place(self) -> str:
-        """Where it was, in words."""
-        after = f" ({self.workload})" if self.workload and self.workload != self.marker else ""
-        if not self.marker:
-            return "before any marker" if self.timestamp is None else f"at {self.timestamp:.3f} s, before any marker"
-        if self.delay is None:
-            return f"in {self.marker}{after}"
-        late = f"{self.delay * 1000:.0f} ms" if self.delay < 1 else f"{self.delay:.1f} s"
-        return f"{late} after the end of {self.marker}{after}"
-
-
-@dataclass(frozen=True, slots=True)
 class BootResult:
     """One boot of one kernel. Nothing from a boot with outcome ERROR counts (wrong build-id, dead board or model)."""
 
@@ -165,38 +136,6 @@ class TestResult:
     message: str = ""
     boot: str = ""
     seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """An entry of a list of known findings: reported and never blamed.
-
-    `pattern`: a regular expression that must match the whole of `WORKLOAD@KIND` or `WORKLOAD@SIGNATURE`. `source` is
-    the entry's FILE:LINE, `about` what the comments above it say.
-    """
-
-    pattern: re.Pattern[str]
-    source: str = ""
-    about: str = ""
-
-    def matches(self, place: str, name: str) -> bool:
-        return self.pattern.fullmatch(f"{place}@{name}") is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Extension:
-    """What *before* gets on top of its plan, since *after* showed something new that the numbers cannot carry.
-
-    `iterations`: more iterations by workload. `boots`: more boots, for what was seen in no iteration. `why`: one
-    sentence per new finding.
-    """
-
-    iterations: Mapping[str, int] = field(default_factory=dict)
-    boots: int = 0
-    why: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.iterations) or self.boots > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,26 +233,6 @@ class SideResult:
 
 
 @dataclass(frozen=True, slots=True)
-class NewFinding:
-    """A kind or signature blamed on the kernel and what became of it from *before* to *after*."""
-
-    what: str
-    """`kind` or `signature`."""
-    name: str
-    where: str
-    """The workload, or `(boot)` for findings that come after no iteration."""
-    before: tuple[int, int]
-    """(iterations or boots with it, all of them)."""
-    after: tuple[int, int]
-    regressed: bool
-    reason: str
-    obstacle: bool = False
-    """Not blamed, but `fixed` and `clean` cannot be said with it."""
-    p: float | None = None
-    """p of the hypothesis that *after* has it no more often than *before*; None where no number decides."""
-
-
-@dataclass(frozen=True, slots=True)
 class WorkloadVerdict:
     """One workload judged. The p values are Holm-adjusted over the workloads of its role; None without evidence."""
 
@@ -375,6 +294,11 @@ class RunVerdict:
     expect: Expect = Expect.FIX
     boots: Mapping[Side, int] = field(default_factory=dict)
     """Boots that came up and count, per side."""
+
+    @property
+    def asides(self) -> tuple[str, ...]:
+        """What is new on *after*, or known, and blamed on nobody."""
+        return unblamed(self.new_findings)
 
     @property
     def residual(self) -> tuple[WorkloadVerdict, ...]:

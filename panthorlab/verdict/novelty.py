@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from panthorlab.outcome import Side
-from panthorlab.verdict.model import BootResult, IterationResult, Known, NewFinding, Plan
+from panthorlab.verdict.finding import Known, NewFinding
+from panthorlab.verdict.model import BootResult, IterationResult, Plan
 from panthorlab.verdict.reach import boots_wanted, iterations_wanted, none_on_before
 from panthorlab.verdict.sightings import BOOT, DEADLY, Counts, Sighting, count, kind_of, sightings
 from panthorlab.verdict.stats import ALPHA, holm
@@ -228,7 +229,8 @@ def _known(seen: Sequence[Sighting], known: Sequence[Known]) -> list[NewFinding]
 
             before, shows = many(Side.BEFORE), many(Side.AFTER)
             deadly = kind_of(name) in DEADLY and name not in on_before
-            sources = [entry for entry in known if entry.matches(place.strip("()"), name)]
+            own = [name, *(s for member in after for s in member.known if kind_of(s) == name)]
+            sources = [entry for entry in known if any(entry.matches(place.strip("()"), one) for one in own)]
             entry = f" ({sources[0].source}{f': {sources[0].about}' if sources[0].about else ''})" if sources else ""
             told.append(NewFinding(
                 "kind" if ":" not in name else "signature", name, place, before, shows, False,

@@ -13,11 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from panthorlab.outcome import Role, Side
-from panthorlab.verdict.model import BootResult, IterationResult, OutsideFinding, SideResult
+from panthorlab.verdict.finding import OutsideFinding
+from panthorlab.verdict.model import BootResult, IterationResult, SideResult
 from panthorlab.verdict.tally import Use, use_of
 
 NAMED = 3
-"""So many are named one by one."""
+"""So many are named one by one; of more, the first, and how late they were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +56,16 @@ class Faults:
         """How many, and where the first of them were."""
         found = [finding for _, finding in self.sound] + list(self.spoiled)
         ordered = sorted(found, key=lambda f: (f.marker, f.timestamp or 0.0, f.kind))
-        named = ", ".join(f"{finding.kind} {finding.place}" for finding in ordered[:NAMED])
-        more = f", and {len(found) - NAMED} more" if len(found) > NAMED else ""
+        shown = ordered if len(ordered) <= NAMED else ordered[:1]
+        named = "; ".join(f"{finding.kind} {finding.place}" for finding in shown)
         delays = [finding.delay for finding in found if finding.delay is not None]
-        if more and delays:
-            more += f", up to {max(delays):.3g} s after the nearest marker"
+        if len(shown) < len(found):
+            named = f"the first: {named}"
+            if len(set(delays)) > 1:
+                named += f"; {min(delays):.3g} to {max(delays):.3g} s after the nearest marker"
         spoiled = f", {len(self.spoiled)} of them where nothing can count" if self.spoiled else ""
         faults = "1 fault" if len(found) == 1 else f"{len(found)} faults"
-        return f"{faults} outside iterations on after{spoiled} ({named}{more})"
+        return f"{faults} outside iterations on after{spoiled} ({named})"
 
 
 class OutsideFaults:

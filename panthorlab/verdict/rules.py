@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from panthorlab.outcome import Role
-from panthorlab.verdict.model import Expect, NewFinding, Plan, SideResult, Verdict
+from panthorlab.verdict.finding import NewFinding
+from panthorlab.verdict.model import Expect, Plan, SideResult, Verdict
 from panthorlab.verdict.outside import Late
 from panthorlab.verdict.stats import ALPHA, clean_needed, first_true, fisher, missable_rate, wilson
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from panthorlab.outcome import Blame, Outcome, Side
-from panthorlab.verdict.model import BootResult, IterationResult, Known, OutsideFinding
+from panthorlab.verdict.finding import Known, OutsideFinding
+from panthorlab.verdict.model import BootResult, IterationResult
 from panthorlab.verdict.strata import Table
 from panthorlab.verdict.tally import Use, use_of
 
@@ -153,10 +154,10 @@ def count(name: str, members: Iterable[Sighting]) -> Counts:
     tables, first = [], []
     for _, by_boot in sorted(strata.items()):
         table, early = [0, 0, 0, 0], [0, 0, 0, 0]
+        once = any(kind_of(name) in member.once for own in by_boot.values() for member in own)
         for (side, _), own in by_boot.items():
             at = 2 * (side is Side.AFTER)
             hits = [name in member.names for member in sorted(own, key=lambda member: member.order)]
-            once = any(kind_of(name) in member.once for member in own)
             table[at] += any(hits) if once else sum(hits)
             table[at + 1] += 1 if once else len(hits)
             early[at] += any(hits)
