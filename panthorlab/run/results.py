@@ -14,12 +14,12 @@ from panthorlab.outcome import Blame, Outcome, Role, Side
 from panthorlab.report.model import BoardInfo, KernelInfo, PatchInfo, Phase, RunReport
 from panthorlab.run.events import why_ended
 from panthorlab.run.known import known_of
+from panthorlab.verdict.finding import OutsideFinding
 from panthorlab.verdict.model import (
     BootResult,
     Expect,
     IterationResult,
     KernelRef,
-    OutsideFinding,
     Plan,
     RunVerdict,
     TestResult,

@@ -19,6 +19,7 @@ from panthorlab.board.identity import verify_identity
 from panthorlab.board.registry import board_name, open_board
 from panthorlab.errors import BootError, EvidenceError, PanthorlabError
 from panthorlab.kernel.model import Kernel
+from panthorlab.kmsg.markers import Window
 from panthorlab.kmsg.model import Finding
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.evidence import LogFollower
@@ -36,6 +37,7 @@ BATCH: Final = 120
 LOG_DEADLINE: Final = 20.0
 PROGRAM_TIMEOUT: Final = 30.0
 COMMAND_LINE: Final = "/proc/cmdline"
+LAST: Final = Workload("gpu-job/store", ("gpu-job", "--mode", "store"), deadline=PROGRAM_TIMEOUT, sentinel=False)
 
 
 @dataclass(frozen=True)
@@ -124,9 +126,11 @@ class Session:
                     session._once = once_per_boot(board.shell.get(COMMAND_LINE).decode("utf-8", "replace"))
                     emit("board", name=board.name, facts=board.facts(), boot_id=board.boot_id)
                     yield session
-                    session._send_strays()
+                    session._end_log()
+                session._send_strays()
             except PanthorlabError as error:
                 session.died = error
+                session._send_strays()
                 session.emit_end(complete=False)
                 pytest.exit(f"{board.name}: {error}", returncode=4)
 
@@ -185,10 +189,7 @@ class Session:
         report, window = run.reports[0], run.windows[0]
         if report is None or window is None:
             raise EvidenceError(f"{' '.join(argv)}: its report or its log is incomplete")
-        for finding in window.findings:
-            if finding.kind not in expected:
-                marker = {"id": window.id, "workload": workload.name, "delay": None}
-                self._emit("stray", finding=as_json(finding), marker=marker, expected=False)
+        self._emit_unexpected(window, expected)
         return ProgramResult(report, window.findings)
 
     @contextmanager
@@ -249,6 +250,14 @@ class Session:
         else:
             emit("boot-end", complete=complete, booted=True, reason="", outcome=Outcome.PASS, blame=None)
 
+    def _end_log(self) -> None:
+        """Put a last job and its markers behind everything, so that what came after the last iteration is not lost."""
+        if self.died is None:
+            window = self._run_batch(LAST, 1).windows[0]
+            if window is None:
+                raise EvidenceError("the end of the kernel log did not come")
+            self._emit_unexpected(window, frozenset())
+
     # -- how iterations are run --------------------------------------------------------------------------------
 
     def _batch(self, workload: Workload, count: int) -> list[dict[str, Any]]:
@@ -275,6 +284,12 @@ class Session:
             raise
         self._send_strays()
         return batch
+
+    def _emit_unexpected(self, window: Window, expected: frozenset[str]) -> None:
+        for finding in window.findings:
+            if finding.kind not in expected:
+                marker = {"id": window.id, "workload": window.workload, "delay": None}
+                self._emit("stray", finding=as_json(finding), marker=marker, expected=False)
 
     def _send_strays(self) -> None:
         """Findings outside all windows belong to the boot. Each is told with the end marker before it, and whether a

@@ -86,7 +86,8 @@ def place_p(place: str, counts: Counts) -> float:
     if place == BOOT:
         (before, boots), (after, of) = counts.before, counts.after
         return stratified_fisher(counts.tables)[1] if before or not of else none_on_before(after, of, boots)
-    return min(1.0, 2 * stratified_fisher(counts.tables)[1], 2 * stratified_fisher(counts.first)[1])
+    early = stratified_fisher(counts.first)[1] if counts.first_after[0] > 1 else 1.0  # one boot's luck is no proof
+    return min(1.0, 2 * stratified_fisher(counts.tables)[1], 2 * early)
 
 
 def names(seen: Sequence[Sighting]) -> list[Name]:
@@ -155,10 +156,9 @@ def lacks(found: Sequence[Name]) -> list[Lack]:
             else:
                 own = [s for s in name.members if s.place == place and s.sound]
                 has = sum(1 for s in own if s.side is Side.BEFORE)
-                early = (sum(t[2] for t in counts.first), sum(t[3] for t in counts.first))
                 hits = sum(1 for s in own if s.side is Side.AFTER and name.name in s.names)
                 total = sum(1 for s in own if s.side is Side.AFTER)
-                wanted = iterations_wanted((hits, total), early, level / 2)
+                wanted = iterations_wanted((hits, total), counts.first_after, level / 2)
             if has < wanted:
                 short.append(Lack(name, place, has, wanted))
     return short

@@ -31,7 +31,7 @@ def iterations_wanted(seen: tuple[int, int], first: tuple[int, int], level: floa
     limit = MAX_SHARE * seen[1]
     decides = min(
         first_true(lambda n, hits=hits, total=total: fisher(0, n, hits, total)[1] < level, limit + 1)  # type: ignore[misc]
-        for hits, total in (seen, first)
+        for hits, total in (seen, *((first,) if first[0] > 1 else ()))
     )
     shown = shown_after(*seen)
     return max(shown, decides) if decides <= limit else shown

@@ -142,6 +142,11 @@ class Counts:
     def after(self) -> tuple[int, int]:
         return sum(table[2] for table in self.tables), sum(table[3] for table in self.tables)
 
+    @property
+    def first_after(self) -> tuple[int, int]:
+        """Of *after*: (boots that showed it, units up to the first time in each and all of the others)."""
+        return sum(table[2] for table in self.first), sum(table[3] for table in self.first)
+
 
 def count(name: str, members: Iterable[Sighting]) -> Counts:
     """Count `name` in `members`. Units are iterations (or boots, at the place `BOOT`); boots, where it is of a kind
