@@ -10,8 +10,7 @@ as rates.
 p of a name is the smaller of two, twice: over all workloads together (each of them, on each board, a stratum), and of
 the one workload that shows it best. A workload's own p is the smaller of two, twice: of how many iterations show it,
 and of how soon each boot first does, which alone tells of what the kernel says once per boot. Names that were always
-seen together are one; over the others Holm's adjustment holds. So a run in which both sides are alike is `regressed`
-by what is new in at most `NEW_ALPHA` of all cases.
+seen together are one; over the others Holm's adjustment holds. `tests/unit/verdict/test_extension.py` simulates it.
 """
 
 from __future__ import annotations
@@ -28,8 +27,9 @@ from panthorlab.verdict.sightings import BOOT, DEADLY, Counts, Sighting, count, 
 from panthorlab.verdict.stats import ALPHA, holm
 from panthorlab.verdict.strata import stratified_fisher
 
-NEW_ALPHA = 0.01
-"""The share of runs with equal sides that may be called `regressed` for something new."""
+NEW_ALPHA = 0.005
+"""p below which something new is a regression. Half of the share of runs with equal sides that may be called so, 1 %:
+how much *before* runs in the end depends on what was seen, so p is a little too good."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,9 @@ class Name:
     @cached_property
     def places(self) -> dict[str, Counts]:
         """Counts by place, of those where *after* shows it."""
-        by_place = _by_place(self.members)
-        counts = {place: count(self.name, own) for place, own in sorted(by_place.items())}
         shown = {s.place for s in self.members if s.side is Side.AFTER and self.name in s.names}
-        return {place: counts[place] for place in counts if place in shown}
+        by_place = _by_place(s for s in self.members if s.place in shown)
+        return {place: count(self.name, own) for place, own in sorted(by_place.items())}
 
     @property
     def deadly(self) -> bool:

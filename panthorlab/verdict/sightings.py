@@ -116,6 +116,8 @@ def without_known(
     """(what is left of kinds and signatures, what a list takes out). A kind in the list takes its signatures with it,
     and is itself known if all its signatures are. What a workload declares is what it is there to find: no list
     touches that."""
+    if not known:
+        return kinds | signatures, frozenset()
     listed = frozenset(name for name in kinds | signatures if any(entry.matches(place, name) for entry in known))
     listed -= {name for name in listed if kind_of(name) in declared}
     out = {name for name in signatures if name in listed or kind_of(name) in listed}

@@ -166,9 +166,9 @@ def test_a_fault_right_after_each_end_marker_of_a_recorded_run_is_no_fix(marked:
     for event in whole():
         events.append(event)
         if event["event"] == "iteration" and event["side"] == "after":
-            where = {key: event[key] for key in ("boot", "slot", "side")}
+            own = {key: event[key] for key in ("boot", "slot", "side")}
             marker = {"marker": {"id": event["id"], "workload": "w", "delay": 0.0042}, "expected": False}
-            events.append({"event": "stray", "finding": FOUND, **where, **(marker if marked else {})})
+            events.append({"event": "stray", "finding": FOUND, **own, **(marker if marked else {})})
     verdict = reports.judge([*events, END])
     assert (verdict.verdict, verdict.exit) == (Verdict.NOT_FIXED, 1)
     where = "4 ms after the end of after1.1-0 (w)" if marked else "at 2.500 s, after which marker is not on record"
@@ -201,7 +201,7 @@ def test_before_is_given_more_once_and_judged_with_it() -> None:
     assert (short.verdict, short.exit) == (Verdict.ERROR, 4)
     verdict = reports.judge([*extended, *boot("before", 3, 1, 478, 476), END])
     assert verdict.verdict == Verdict.FIXED
-    assert any("too seldom to blame the patch (p 0.3)" in reason for reason in verdict.reasons), verdict.reasons
+    assert any("too seldom to blame the patch (p 0.5)" in reason for reason in verdict.reasons), verdict.reasons
 
 
 def test_without_the_iterations_it_wants_nothing_is_fixed() -> None:

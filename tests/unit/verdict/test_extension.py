@@ -200,7 +200,7 @@ def test_outside_iterations_boots_are_counted() -> None:
     every = outside(Run(lambda *_: False), ["after1.1", "after2.1"], warning)
     assert every.judge().verdict is Verdict.INCONCLUSIVE
     more = extension(every.iterations, every.boots, every.plan)
-    assert (dict(more.iterations), more.boots) == ({}, 5)
+    assert (dict(more.iterations), more.boots) == ({}, 8)
     for number in range(more.boots):
         every.boots.append(BootResult(f"before{number + 3}.1", Side.BEFORE, "qemu-g610", Outcome.PASS))
     every.plan = replace(every.plan, extended=True)
