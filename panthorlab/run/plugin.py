@@ -150,9 +150,9 @@ def _only_expected_findings(request: pytest.FixtureRequest) -> Iterator[None]:
     booted: Session = request.getfixturevalue("session")
     start = booted.finding_count()
     yield
+    unexpected = booted.unexpected_since(start)
     if _WORKLOAD in request.node.stash:
         return  # iterations judge their own findings
-    unexpected = booted.unexpected_since(start)
     if unexpected:
         pytest.fail("the kernel log has findings this test did not expect:\n" + "\n".join(unexpected), pytrace=False)
 
