@@ -112,8 +112,8 @@ def runs(shows: Shows, count: int) -> Iterator[Verdict]:
             yield nothing
 
 
-MANY = settings().max_examples
-"""40 in ordinary runs of the tests, 1000 in full ones."""
+MANY = min(300, settings().max_examples)
+"""40 in ordinary runs of the tests, 300 in full ones."""
 
 
 @pytest.mark.parametrize("rate", [1e-4, 3e-4, 1e-3])
