@@ -91,6 +91,11 @@ def _module(file: Path) -> ModuleType:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Plain `pytest suites` takes the suites in the order in which the controller does, not in that of the alphabet."""
+    job = config.stash.get(_JOB, None)
+    if job is not None and not job.plain_tests:
+        plain = [item for item in items if "iterate" not in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=plain)
+        items[:] = [item for item in items if item not in plain]
     if _JOB not in config.stash and config.getoption("--board"):
         items.sort(key=lambda item: turn(item.path.stem.removeprefix("test_")))
 
@@ -158,9 +163,9 @@ def _only_expected_findings(request: pytest.FixtureRequest) -> Iterator[None]:
     booted: Session = request.getfixturevalue("session")
     start = booted.finding_count()
     yield
+    unexpected = booted.unexpected_since(start)
     if _WORKLOAD in request.node.stash:
         return  # iterations judge their own findings
-    unexpected = booted.unexpected_since(start)
     if unexpected:
         pytest.fail("the kernel log has findings this test did not expect:\n" + "\n".join(unexpected), pytrace=False)
 
@@ -180,7 +185,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         and (call.when == "call" or report.outcome != "passed")
     ):
         job = item.config.stash[_JOB]
-        if _name(item) not in job.done_tests:
+        if _name(item) not in job.done_tests and job.extra is None:
             item.config.stash[_EMIT]("test", **_test_event(item, call, report))
     booted = item.config.stash.get(_SESSION, None)
     if booted is not None and call.excinfo is not None and isinstance(call.excinfo.value, PanthorlabError):

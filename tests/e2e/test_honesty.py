@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -90,6 +91,58 @@ def test_oops_instead_of_fault_is_regressed(compare: Compare, build: Build) -> N
     done = compare(*EXIT, "--iterations", "8", after=build(["oops"]))
     assert (done.exit, done.json["verdict"]) == (1, "regressed")
     assert any(finding["kind"] in ("oops", "panic") for finding in done.json["findings"])
+
+
+RARE = """
+from panthorlab.outcome import Role, Side
+from panthorlab.run.workload import Workload
+
+def test_odd(session, iterate):
+    '''Two of forty iterations of *after* run a stream with an invalid instruction.'''
+    def work(mode, iterations):
+        return Workload("odd/store", ("gpu-job", "--mode", mode), Role.WATCH, iterations=iterations)
+
+    if session.job_description.side is Side.AFTER:
+        iterate(work("store", 38))
+        iterate(work("bad-instr", 2))
+    else:
+        iterate(work("store", 40))
+"""
+
+
+@pytest.mark.full
+def test_a_rare_finding_gives_before_more_iterations_and_is_then_told(
+    compare: Compare, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "test_odd.py").write_text(RARE)
+    monkeypatch.setenv("PANTHORLAB_PATH", str(tmp_path))
+    done = compare("--suite", "odd")
+    odd = workload(done.json, "odd/store")
+    assert odd["sides"]["before"]["iterations"] == 59  # (1 - 2/40)^59 < 5 %
+    assert len(odd["sides"]["before"]["per_boot"]) == 3
+    assert odd["sides"]["after"]["iterations"] == 40
+    assert odd["verdict"] == "clean"
+    new = next(item for item in done.json["new"] if item["name"] == "cs-fatal")
+    assert (new["before"], new["after"], new["regressed"], new["obstacle"]) == ([0, 59], [2, 40], False, False)
+    assert new["p"] > 0.1
+    events = (tmp_path / "run" / "events.jsonl").read_text()
+    assert events.count('"event":"extension"') == 1
+    assert cli("resume", tmp_path / "run").json["new"] == done.json["new"]
+    assert (tmp_path / "run" / "events.jsonl").read_text() == events, "there is nothing more to be run"
+    (tmp_path / "flakes.txt").write_text("# Bug Report: none\nodd/store@cs-fatal:.*\n")
+    known = cli(
+        "validate", "--before", events_kernel(events, "before"), "--after", events_kernel(events, "after"), "--suite",
+        "odd", "--known", tmp_path / "flakes.txt", "--output", tmp_path / "known",
+    )  # fmt: skip
+    assert workload(known.json, "odd/store")["sides"]["before"]["iterations"] == 40
+    assert any("known" in reason and "flakes.txt:2" in reason for reason in known.json["reasons"])
+
+
+def events_kernel(events: str, side: str) -> str:
+    """The store key of a side, from an event log."""
+    kernels = (json.loads(line) for line in events.splitlines() if '"event":"kernel"' in line)
+    return str(next(event["key"] for event in kernels if event["side"] == side))
 
 
 # -- evidence with holes ---------------------------------------------------------------------------------------------
