@@ -6,13 +6,13 @@ from __future__ import annotations
 import errno
 import importlib
 import json
-import os
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from typing import Final
 
+from panthorlab import streams
 from panthorlab.errors import LabError, PanthorlabError
 from panthorlab.options import parse
 
@@ -37,7 +37,24 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit status, and raises nothing: Python's own status for it, 1, means the kernel."""
+    streams.prepare()
     arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        try:
+            status = _main(arguments)
+        except SystemExit as done:  # --help, --version
+            status = int(done.code or 0)
+        streams.finish()
+    except BrokenPipeError:
+        streams.abandon_output()
+        return 0 if arguments[0] == "scan" else LabError.exit_status  # whoever read the verdict did not get it
+    except PanthorlabError as error:  # stdout failed while something else was being told
+        return _failed(error.exit_status, str(error), error.hint, as_json=False)
+    return status
+
+
+def _main(arguments: Sequence[str]) -> int:
     if arguments[:1] == ["gpu"]:
         from panthorlab.gpu.__main__ import main as gpu_main
 
@@ -50,14 +67,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = parse(arguments)
         module, _, function = COMMANDS[options.name].partition(":")
         status = int(getattr(importlib.import_module(module), function)(options))
-        sys.stdout.flush()
+        streams.finish()
+    except streams.OutputError as error:
+        return _failed(error.exit_status, str(error), error.hint, as_json=False)
     except PanthorlabError as error:
         return _failed(error.exit_status, str(error), error.hint, as_json=as_json)
     except KeyboardInterrupt:
         return _failed(130, "interrupted", None, as_json=as_json)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0 if arguments[0] == "scan" else LabError.exit_status  # whoever read the verdict did not get it
+        raise
     except OSError as error:
         if error.errno not in MACHINE_ERRORS:
             return _bug(error, as_json=as_json)
