@@ -96,6 +96,15 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         help="iterations of each claim workload on *after* (default: the suite's)",
     )
     group.add_argument(
+        "--known",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="a list of known findings, WORKLOAD@KIND or WORKLOAD@SIGNATURE a line (drm-ci's format): reported, never "
+        "blamed; may be repeated",
+    )
+    group.add_argument(
         "--boots", type=_positive, default=2, metavar="N", help="boots of each side (default: %(default)s)"
     )
     group.add_argument(

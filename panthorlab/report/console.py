@@ -136,7 +136,9 @@ def _foot(report: RunReport, columns: int, paint: _Paint) -> list[str]:
     verdict = report.verdict
     shown = [f"{paint(verdict.verdict.upper(), verdict.verdict)}  (exit status {verdict.exit})"]
     # of a good verdict the first reason says it all
-    reasons = verdict.reasons[:1] if verdict.verdict in (Verdict.FIXED, Verdict.CLEAN) else verdict.reasons
+    reasons = verdict.reasons
+    if verdict.verdict in (Verdict.FIXED, Verdict.CLEAN):
+        reasons = (*reasons[:1], *verdict.asides)
     shown += _limited(
         [line for reason in reasons for line in wrap(plain(reason), columns, first="  - ", rest="    ")], 8, "reasons",
     )

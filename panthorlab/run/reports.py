@@ -12,7 +12,7 @@ from typing import Any
 from panthorlab.outcome import Side
 from panthorlab.report import console, html, json_report, junit
 from panthorlab.run import results
-from panthorlab.verdict import RunVerdict, build_failed, compare
+from panthorlab.verdict import Extension, RunVerdict, Verdict, build_failed, compare, extension
 
 
 def judge(events: Sequence[Mapping[str, Any]]) -> RunVerdict:
@@ -30,6 +30,15 @@ def judge(events: Sequence[Mapping[str, Any]]) -> RunVerdict:
     )
     unfinished = results.unfinished(events)
     return replace(verdict, exit=unfinished[1]) if unfinished else verdict
+
+
+def extension_of(events: Sequence[Mapping[str, Any]]) -> Extension:
+    """What *before* is still to run beyond its plan, if these are all events of the plan; nothing if the run is
+    decided, or if what it has is not sound."""
+    ended = [*events, {"event": "run-end"}]
+    if judge(ended).verdict in (Verdict.ERROR, Verdict.REGRESSED):
+        return Extension()
+    return extension(results.iterations(events), results.boots(events), results.plan(ended))
 
 
 def write(run_dir: Path, events: Sequence[Mapping[str, Any]], verdict: RunVerdict, *, as_json: bool) -> None:

@@ -13,6 +13,8 @@ from panthorlab import __version__
 from panthorlab.outcome import Blame, Outcome, Role, Side
 from panthorlab.report.model import BoardInfo, KernelInfo, PatchInfo, Phase, RunReport
 from panthorlab.run.events import why_ended
+from panthorlab.run.known import known_of
+from panthorlab.verdict.finding import OutsideFinding
 from panthorlab.verdict.model import (
     BootResult,
     Expect,
@@ -51,21 +53,24 @@ def iterations(events: Events) -> list[IterationResult]:
             declared_kinds=frozenset(event["declared"]),
             program_failed=event["program_failed"],
             message=event["message"],
+            per_boot=event.get("per_boot", False),
+            once=frozenset(event.get("once", ())),
+            order=number,
             cut=event.get("cut", False),
         )
-        for event in _of(events, "iteration")
+        for number, event in enumerate(_of(events, "iteration"))
     ]
 
 
 def boots(events: Events) -> list[BootResult]:
-    """One result per boot; findings outside iterations belong to the boot.
+    """One result per boot; findings outside iterations belong to the boot. Old logs do not tell after which marker.
 
     A boot whose kernel had proved itself before the lab failed, or before the controller was killed, stays sound for
     the iterations that were complete by then.
     """
-    stray: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    stray: dict[str, list[OutsideFinding]] = defaultdict(list)
     for event in _of(events, "stray"):
-        stray[event["boot"]].append(event["finding"])
+        stray[event["boot"]].append(_outside(event))
     proven = {event["boot"]: event["name"] for event in _of(events, "board")}
     ends = {event["boot"]: event for event in _of(events, "boot-end")}
     return [
@@ -74,8 +79,22 @@ def boots(events: Events) -> list[BootResult]:
     ]
 
 
+def _outside(event: Mapping[str, Any]) -> OutsideFinding:
+    finding, marker = event["finding"], event.get("marker") or {}
+    return OutsideFinding(
+        kind=finding["kind"],
+        signature=finding["signature"],
+        timestamp=finding.get("timestamp"),
+        marker=marker.get("id") or "",
+        workload=marker.get("workload") or "",
+        delay=marker.get("delay"),
+        placed="marker" in event,
+        expected=event.get("expected", False),
+    )
+
+
 def _boot(
-    start: Mapping[str, Any], end: Mapping[str, Any] | None, board: str | None, stray: Sequence[Mapping[str, Any]]
+    start: Mapping[str, Any], end: Mapping[str, Any] | None, board: str | None, stray: Sequence[OutsideFinding]
 ) -> BootResult:
     outcome = Outcome(end["outcome"]) if end else Outcome.ERROR
     if outcome is Outcome.ERROR and board is not None:
@@ -88,8 +107,7 @@ def _boot(
         blame=_blame(end["blame"]) if end else Blame.LAB,
         booted=board is not None,
         message=end.get("reason", "") if end else "the controller was killed",
-        kinds=frozenset(finding["kind"] for finding in stray),
-        signatures=frozenset(finding["signature"] for finding in stray),
+        outside=tuple(stray),
     )
 
 
@@ -120,13 +138,17 @@ def unfinished(events: Events) -> tuple[str, int] | None:
 
 
 def plan(events: Events) -> Plan:
-    """The stopping rule: the sum of the quotas that the boots' slots were given before they began."""
+    """The stopping rule: the sum of the quotas that the boots' slots were given before they began, and what *before*
+    was given later by the rule for it."""
     quotas: dict[Side, dict[str, int]] = {Side.BEFORE: {}, Side.AFTER: {}}
     for event in _of(events, "quota"):
         quotas[Side(event["side"])][event["workload"]] = event["side_total"]
     for side, other in ((Side.BEFORE, Side.AFTER), (Side.AFTER, Side.BEFORE)):
         for workload, total in quotas[other].items():  # a boot that died early never came to say what it was to do
             quotas[side].setdefault(workload, total)
+    extended = next(iter(_of(events, "extension")), None)
+    for workload, more in (extended["iterations"] if extended else {}).items():
+        quotas[Side.BEFORE][workload] = quotas[Side.BEFORE].get(workload, 0) + more
     start = next(iter(_of(events, "run-start")))
     identical = next((event["why"] for event in _of(events, "identical")), "")
     interrupted = unfinished(events)
@@ -135,6 +157,8 @@ def plan(events: Events) -> Plan:
         expect=Expect(start["options"]["expect"]),
         identical=identical,
         interrupted=interrupted[0] if interrupted else "",
+        known=known_of(start["options"]),
+        extended=extended is not None,
     )
 
 
@@ -157,6 +181,7 @@ def findings(events: Events) -> list[dict[str, Any]]:
 
 def _notes(events: Events) -> tuple[str, ...]:
     notes = [event["text"] for event in _of(events, "note")]
+    notes += [why for event in _of(events, "extension") for why in event["why"]]
     notes += [event["hint"] for event in _of(events, "stopped") if event["hint"]]
     notes += [
         f"boot {event['boot']}: {why_ended(event)}"

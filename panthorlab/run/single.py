@@ -7,7 +7,7 @@ import argparse
 import json
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from panthorlab.run.controller import Controller
 from panthorlab.run.events import Event, EventLog, new_run_dir, read_events, read_run, why_ended
 from panthorlab.run.job import Job
 from panthorlab.run.kernels import parse_params, resolve_kernel
+from panthorlab.run.known import known_of, only_known, read_known
 from panthorlab.run.limits import TimeLimitReached, time_limit
 from panthorlab.run.plan import Slot
 from panthorlab.run.progress import Progress
@@ -33,9 +34,12 @@ def main(options: argparse.Namespace) -> int:
     if options.overlay is not None and not options.overlay.is_dir():
         raise UsageError(f"--overlay {options.overlay}: no such directory")
     parse_params(options.param)
+    known = read_known(options.known)
+    if known and command:
+        raise UsageError("--known is for suites: COMMAND decides its own status", hint="leave it out")
     try:
         with time_limit(options.time_limit):
-            return _command(options, command) if command else _suites(options)
+            return _command(options, command) if command else _suites(options, known)
     except TimeLimitReached:
         raise LabError(
             f"the time limit of {options.time_limit:g} s was reached", hint="raise --time-limit, or ask for less"
@@ -115,9 +119,9 @@ class _Capture:
             return self._data.decode("utf-8", "replace")
 
 
-def _suites(options: argparse.Namespace) -> int:
+def _suites(options: argparse.Namespace, known: Sequence[Mapping[str, str]]) -> int:
     chosen = fleet.choose(options)
-    settings = fleet.recorded(options, chosen) | {"kernel": options.kernel, "jobs": options.jobs}
+    settings = fleet.recorded(options, chosen) | {"kernel": options.kernel, "jobs": options.jobs, "known": known}
     suites = find_suites(options.suite)
     params = parse_params(options.param)
     run_dir = new_run_dir(options.output)
@@ -176,6 +180,7 @@ def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
     notes = [f"boot {event['boot']}: {why_ended(event)}" for event in _done_again(events)]
     boots = {event["boot"] for event in _done_again(events)}
     events = [event for event in events if event.get("boot") not in boots or event.get("outcome") != Outcome.ERROR]
+    known = known_of(events[0].get("options", {}))
     rows: dict[str, list[int]] = {}
     failed: list[str] = []
     errors: list[str] = []
@@ -183,6 +188,9 @@ def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
         if event["event"] == "iteration":
             row = rows.setdefault(f"{event['role']:7} {event['workload']}", [0, 0, 0, 0])
             row[0] += event["terminations"]
+            if event["outcome"] == Outcome.FAIL and only_known(event, known):
+                notes.append(f"{event['id']}: known: {event['message']}")
+                continue
             row[1] += event["outcome"] == Outcome.FAIL
             row[2] += event["outcome"] == Outcome.ERROR
             row[3] += event.get("cut", False)
