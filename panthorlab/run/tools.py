@@ -19,12 +19,13 @@ def scan(options: argparse.Namespace) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """`panthorlab report RUN`: write a run's reports again from its events; exits with its verdict's status."""
-    from panthorlab.run import reports, single
+    from panthorlab.run import reports
+    from panthorlab.run.summary import summary
 
     run_dir = options.run.resolve()
     events = read_run(run_dir)
     if not is_validation(events):
-        return single.summary(run_dir, events, as_json=options.json)
+        return summary(run_dir, events, as_json=options.json)
     verdict = reports.judge(events)
     reports.write(run_dir, events, verdict, as_json=options.json)
     return verdict.exit
