@@ -42,13 +42,15 @@ _NOTHING: Final = Workload("gpu-job/--help", ("gpu-job", "--help"), deadline=30.
 class Ran:
     """What came of COMMAND. `status`: its exit status, None if it did not end by itself. `died`: why not.
 
-    `findings`: of the kernel log since the boot. `holes`: why the log may not have all of them.
+    `findings`: of the kernel log since the boot. `holes`: why the log may not have all of them. `stopped`: Ctrl-C, or
+    the time limit.
     """
 
     status: int | None
     findings: Sequence[Finding]
     died: PanthorlabError | None = None
     holes: Sequence[str] = ()
+    stopped: KeyboardInterrupt | None = None
 
     @property
     def exit_status(self) -> int:
@@ -85,6 +87,9 @@ def main(options: argparse.Namespace, command: Sequence[str]) -> int:
     ):
         progress.finish()
         ran = _run(board, run_dir, _resolve(command, board.work_dir), out, err)
+    if ran.stopped is not None:
+        _tell(ran, run_dir, quiet=options.quiet)
+        raise ran.stopped
     if options.json:
         about = {"command": list(command), "board": board.name, "kernel": kernel.key, "build_id": kernel.build_id,
                  "run": str(run_dir), "stdout": out.text(), "stderr": err.text()}
@@ -99,6 +104,7 @@ def _run(
     log = LogFollower(board, run_dir / "kmsg.log")
     status: int | None = None
     died: PanthorlabError | None = None
+    stopped: KeyboardInterrupt | None = None
     holes: list[str] = []
     with log:
         process = board.shell.start(argv, on_stdout=out, on_stderr=err)
@@ -106,16 +112,18 @@ def _run(
             status = _wait(board, process, log)
         except PanthorlabError as error:
             died = error
+        except KeyboardInterrupt as error:
+            stopped = error
         finally:
             process.kill()
-        if died is None:
+        if status is not None:
             holes += _drain(board, log)
         findings = log.findings()
-    if died is not None:  # the end of the log is on the console alone
+    if status is None or holes:  # the end of the log is on the console alone
         known = Counter(finding.signature for finding in findings)
         findings += [finding for finding in log.last_words() if not known[finding.signature]]
     holes += [f"{hazard.kind}: {hazard.text}" for hazard in board.hazards()]
-    return Ran(status, findings, died, tuple(dict.fromkeys(holes)))
+    return Ran(status, findings, died, tuple(dict.fromkeys(holes)), stopped)
 
 
 def _wait(board: BootedBoard, process: Any, log: LogFollower) -> int:
@@ -128,7 +136,8 @@ def _wait(board: BootedBoard, process: Any, log: LogFollower) -> int:
             continue
         look = now + _LOOK
         board.check_alive()
-        crash = next((finding for finding in log.findings() if finding.kind in CRASHES), None)
+        # what was logged since the last marker is on the console alone
+        crash = next((item for item in (*log.findings(), *log.last_words()) if item.kind in CRASHES), None)
         if crash is None:
             continue
         give_up = give_up or now + GRACE * board.slowness
@@ -177,7 +186,7 @@ def _tell(ran: Ran, run_dir: Path, *, quiet: bool) -> None:
         lines.append(f"panthorlab: the kernel log has {_count(len(ran.findings), 'finding')}:")
         lines += [f"  {count} × {text}" for text, count in shown.most_common(10)]
         lines += [f"  … and {len(shown) - 10} others"] if len(shown) > 10 else []
-    if lines or not quiet:
+    if lines or not quiet or ran.stopped is not None:
         lines.append(f"run: {run_dir}")
     for line in lines:
         print(line, file=sys.stderr)
