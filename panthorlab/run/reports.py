@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from panthorlab.outcome import Side
-from panthorlab.report import console, html, json_report, junit
+from panthorlab.report import console, html, json_report, junit, kcidb
 from panthorlab.run import results
 from panthorlab.verdict import Extension, RunVerdict, Verdict, build_failed, compare, extension
 
@@ -51,7 +51,13 @@ def write(run_dir: Path, events: Sequence[Mapping[str, Any]], verdict: RunVerdic
     if as_json:
         print(text)
     else:
-        print(console.render(report, colour=console.use_colour(sys.stdout)))
+        columns = console.columns_of(sys.stdout)
+        print(console.render(report, colour=console.use_colour(sys.stdout), columns=columns))
+
+
+def kcidb_of(run_dir: Path, events: Sequence[Mapping[str, Any]], verdict: RunVerdict) -> str:
+    """The run in KCIDB's I/O schema. Nothing is submitted."""
+    return kcidb.render(results.report(run_dir, events, verdict))
 
 
 def _replace(path: Path, text: str) -> None:
