@@ -153,7 +153,7 @@ def test_a_narrow_or_wide_terminal_garbles_nothing(make_report: MakeReport, colu
     shown = console.render(make_report(), columns=columns)
     rows = [line for line in shown.splitlines() if not line.startswith("/home")]
     assert all(width(line) <= columns for line in rows), [line for line in rows if width(line) > columns]
-    row = next(line for line in rows if line.startswith("sigkill") or line.startswith("heap-exit/sigkill"))
+    row = next(line for line in rows if line.startswith(("sigkill", "heap-exit/sigkill")))
     assert row.split()[-1] == "fixed"
     assert "100/100" in row
     assert "0/240" in row
