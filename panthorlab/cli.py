@@ -14,7 +14,7 @@ from typing import Final
 
 from panthorlab import streams
 from panthorlab.errors import LabError, PanthorlabError
-from panthorlab.options import parse
+from panthorlab.streams import STDOUT, guarded
 
 # What the machine can do to any write or fork; not worth a traceback.
 MACHINE_ERRORS: Final = frozenset({
@@ -38,34 +38,27 @@ COMMANDS = {
 }
 
 
+# Whoever closes the pipe to these has seen enough. Of the others nobody got the verdict.
+LISTS = frozenset({"scan", "boards", "gpu", "suites", "completion"})
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit status, and raises nothing: Python's own status for it, 1, means the kernel."""
-    streams.prepare()
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
-        try:
-            status = _main(arguments)
-        except SystemExit as done:  # --help, --version
-            status = int(done.code or 0)
-        streams.finish()
-    except BrokenPipeError:
-        streams.abandon_output()
-        return 0 if arguments[0] == "scan" else LabError.exit_status  # whoever read the verdict did not get it
-    except PanthorlabError as error:  # stdout failed while something else was being told
-        return _failed(error.exit_status, str(error), error.hint, as_json=False)
-    return status
+    """Exit status of the command line; without `argv`, of this process, whatever its streams are."""
+    return guarded(lambda: _main(sys.argv[1:])) if argv is None else _main(list(argv))
 
 
-def _main(arguments: Sequence[str]) -> int:
-    if arguments[:1] == ["gpu"]:
-        from panthorlab.gpu.__main__ import main as gpu_main
-
-        return gpu_main(arguments[1:])
+def _main(arguments: list[str]) -> int:
     as_json = "--json" in (arguments[: arguments.index("--")] if "--" in arguments else arguments)
     try:
+        if arguments[:1] == ["gpu"]:
+            from panthorlab.gpu.__main__ import main as gpu_main
+
+            return gpu_main(arguments[1:])
         for signum in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(signum) is signal.SIG_DFL:  # as Ctrl-C: stop what runs, and say how to go on
                 signal.signal(signum, signal.default_int_handler)
+        from panthorlab.options import parse  # what cannot be imported must not end in status 1 either
+
         options = parse(arguments)
         module, _, function = COMMANDS[options.name].partition(":")
         status = int(getattr(importlib.import_module(module), function)(options))
@@ -76,9 +69,12 @@ def _main(arguments: Sequence[str]) -> int:
         return _failed(error.exit_status, str(error), error.hint, as_json=as_json)
     except KeyboardInterrupt:
         return _failed(130, "interrupted", None, as_json=as_json)
-    except BrokenPipeError:
-        raise
     except OSError as error:
+        if error.filename == STDOUT:
+            judges = "--fail-on" in arguments or not LISTS.intersection(arguments[:1])
+            if judges or not isinstance(error, BrokenPipeError):
+                raise
+            return 0
         if error.errno not in MACHINE_ERRORS:
             return _bug(error, as_json=as_json)
         return _failed(LabError.exit_status, str(error), "disk full, or no permission? nothing was lost by it",
