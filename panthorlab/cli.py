@@ -12,7 +12,6 @@ import traceback
 from collections.abc import Sequence
 from typing import Final
 
-from panthorlab import streams
 from panthorlab.errors import LabError, PanthorlabError
 from panthorlab.streams import STDOUT, guarded
 
@@ -62,9 +61,7 @@ def _main(arguments: list[str]) -> int:
         options = parse(arguments)
         module, _, function = COMMANDS[options.name].partition(":")
         status = int(getattr(importlib.import_module(module), function)(options))
-        streams.finish()
-    except streams.OutputError as error:
-        return _failed(error.exit_status, str(error), error.hint, as_json=False)
+        sys.stdout.flush()
     except PanthorlabError as error:
         return _failed(error.exit_status, str(error), error.hint, as_json=as_json)
     except KeyboardInterrupt:
