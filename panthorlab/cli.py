@@ -31,6 +31,8 @@ COMMANDS = {
     "report": "panthorlab.run.tools:report",
     "boards": "panthorlab.run.boards:main",
     "doctor": "panthorlab.run.tools:doctor",
+    "suites": "panthorlab.run.tools:suites",
+    "completion": "panthorlab.run.tools:completion",
     "lava": "panthorlab.lava.main:main",
 }
 

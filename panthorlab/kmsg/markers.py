@@ -27,11 +27,22 @@ _MARKER = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
+class EndMarker:
+    """The end of an iteration: its id, what it was an iteration of (None if its begin is missing), when it was written
+    in seconds of the kernel's clock."""
+
+    id: str
+    workload: str | None
+    timestamp: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """The log of one iteration, or, with `id` None, of the time between two.
 
     It counts as evidence only if `complete`: both markers, sequence numbers without a gap. `reason` says what is
     missing. `boot`: the boot-id that its begin marker names. `first_seq` and `last_seq` include the markers.
+    `since`: the end marker that a time between two iterations began with.
     """
 
     id: str | None
@@ -45,6 +56,7 @@ class Window:
     last_seq: int | None
     dropped_records: int = 0
     boot: str | None = None
+    since: EndMarker | None = None
 
 
 @dataclass(slots=True)
@@ -59,6 +71,7 @@ class _Part:
     first_seq: int | None = None
     last_seq: int | None = None
     dropped: int = 0
+    since: EndMarker | None = None
 
 
 class WindowTracker:
@@ -95,13 +108,14 @@ class WindowTracker:
         return self._part.id
 
     def _end_marker(self, identity: str, record: LogRecord) -> list[Window]:
+        workload = self._part.workload if self._part.id == identity else None
         if self._part.id == identity:
             self._part.last_seq = record.seq
             ended = self._end(None)
         else:
             ended = self._end("no end marker")
             ended.append(Window(identity, None, False, False, "no begin marker", (), (), record.seq, record.seq))
-        self._part = _Part()
+        self._part = _Part(since=EndMarker(identity, workload, record.timestamp))
         return ended
 
     def _follow(self, record: LogRecord) -> None:
@@ -135,7 +149,7 @@ class WindowTracker:
             Window(
                 id=part.id, workload=part.workload, complete=part.id is not None and reason is None, gap=part.gap,
                 reason=reason, records=tuple(part.records), findings=tuple(part.findings), first_seq=part.first_seq,
-                last_seq=part.last_seq, dropped_records=part.dropped, boot=part.boot,
+                last_seq=part.last_seq, dropped_records=part.dropped, boot=part.boot, since=part.since,
             )
         ]  # fmt: skip
 

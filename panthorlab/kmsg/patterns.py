@@ -35,6 +35,13 @@ class Kind(StrEnum):
     LEAK = "leak"
 
 
+ONCE_PER_BOOT = frozenset({Kind.LOCKDEP, Kind.KASAN})
+"""Kinds whose detector falls silent after its first report: lockdep turns itself off (debug_locks_off,
+lib/debug_locks.c), KASAN reports one error (report_enabled, mm/kasan/report.c)."""
+
+MULTI_SHOT: dict[Kind, str] = {Kind.KASAN: "kasan_multi_shot"}
+"""Kernel parameters that make such a detector go on."""
+
 DRIVERS: dict[str, str] = {
     "panthor": "panthor", "pancsf": "pancsf", "panfrost": "panfrost", "mali": "kbase", "mali_kbase": "kbase",
 }  # fmt: skip

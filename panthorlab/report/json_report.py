@@ -9,7 +9,8 @@ from typing import Any
 from panthorlab.outcome import Side
 from panthorlab.report.faults import FIELDS, Finding
 from panthorlab.report.model import RunReport
-from panthorlab.verdict.model import NewFinding, SideResult, TestVerdict, WorkloadVerdict
+from panthorlab.verdict.finding import NewFinding
+from panthorlab.verdict.model import SideResult, TestVerdict, WorkloadVerdict
 
 
 def to_json(report: RunReport) -> dict[str, Any]:
@@ -108,6 +109,7 @@ def _new(finding: NewFinding) -> dict[str, Any]:
     return {
         "what": finding.what, "name": finding.name, "where": finding.where, "before": list(finding.before),
         "after": list(finding.after), "regressed": finding.regressed, "reason": finding.reason,
+        "obstacle": finding.obstacle, "p": finding.p,
     }
 
 

@@ -53,8 +53,7 @@ def _slug(text: str) -> str:
 
 
 def _comment(report: RunReport) -> str:
-    title = plain(report.patches[0].title) if report.patches else plain(report.base)
-    return f"{title}: {report.verdict.verdict}" if title else str(report.verdict.verdict)
+    return f"{plain(report.title)}: {report.verdict.verdict}"
 
 
 def _tests(report: RunReport, run: str, side: Side) -> list[dict[str, Any]]:

@@ -6,12 +6,13 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
 from panthorlab.board.api import BootedBoard
 from panthorlab.errors import EvidenceError, LabError
-from panthorlab.kmsg.markers import Window, WindowTracker
+from panthorlab.kmsg.markers import EndMarker, Window, WindowTracker
 from panthorlab.kmsg.model import Finding
 from panthorlab.kmsg.records import RecordReader
 from panthorlab.kmsg.scan import scan_bytes
@@ -20,6 +21,21 @@ BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
 JOIN: Final = 10.0
 # Seconds to wait for an iteration's log, as long as that of the one before did not come at all.
 MUTE_PATIENCE: Final = 0.5
+
+
+@dataclass(frozen=True)
+class Stray:
+    """A finding outside all iterations, and the end marker that came last before it, if any did."""
+
+    finding: Finding
+    since: EndMarker | None
+
+    @property
+    def delay(self) -> float | None:
+        """Seconds from that marker to the finding."""
+        if self.since is None or self.since.timestamp is None or self.finding.timestamp is None:
+            return None
+        return max(0.0, round(self.finding.timestamp - self.since.timestamp, 6))
 
 
 class LogFollower:
@@ -35,7 +51,7 @@ class LogFollower:
         self._changed = threading.Condition()
         self._windows: dict[str, Window] = {}
         self._findings: list[Finding] = []
-        self._strays: list[Finding] = []
+        self._strays: list[Stray] = []
         self._error: BaseException | None = None
         self._mute = False
         self._lost_records = False
@@ -86,7 +102,7 @@ class LogFollower:
         with self._changed:
             return list(self._findings)
 
-    def strays(self) -> list[Finding]:
+    def strays(self) -> list[Stray]:
         """Findings outside all iterations."""
         with self._changed:
             return list(self._strays)
@@ -128,7 +144,7 @@ class LogFollower:
             self._findings += window.findings
             self._lost_records = self._lost_records or window.gap
             if window.id is None:
-                self._strays += window.findings
+                self._strays += [Stray(finding, window.since) for finding in window.findings]
             elif window.complete or window.id not in self._windows:
                 self._windows[window.id] = window
             self._changed.notify_all()

@@ -53,11 +53,13 @@ class Batch:
         count: int,
         log_deadline: float,
         on_result: Callable[[dict[str, Any]], None] | None,
+        once: frozenset[str] = frozenset(),
     ) -> None:
         self._board, self._log, self._workload = board, log, workload
         self._prefix, self._count, self._log_deadline = prefix, count, log_deadline * board.slowness
         self._deadline = workload.deadline * board.slowness
         self._silence = (workload.deadline + OVERHEAD) * board.slowness
+        self._once = once
         self._on_result = on_result or (lambda _event: None)
         self._lines: queue.SimpleQueue[tuple[float, str]] = queue.SimpleQueue()
         self._rest = b""
@@ -184,6 +186,7 @@ class Batch:
             report=seen.report,
             window=window,
             boot_id=self._board.boot_id,
+            once=self._once,
             hazards=_words(hazard for hazard in hazards if hazard.kind != LATE),
             late=_words(hazard for hazard in hazards if hazard.kind == LATE),
             findings=[with_owner(finding, objects) for finding in findings],

@@ -16,7 +16,9 @@ BOOT_METHODS: Final = ("auto", "uboot-tftp", "extlinux", "kexec", "module-swap")
 class Job:
     """What a worker is told, as JSON in its boot directory. `board`: its file. `done`: what is not to be repeated.
 
-    `boot_method`, `fresh`: as for `Board.boot`.
+    `boot_method`, `fresh`: as for `Board.boot`. `extra`: what *before* runs on top of its plan, iterations by workload
+    over all such boots; None in the boots of the plan. Plain tests then run only with `plain_tests`, and are not
+    counted.
     """
 
     board: str
@@ -38,3 +40,5 @@ class Job:
     overlay: str | None = None
     boot_method: str = "auto"
     fresh: bool = True
+    extra: Mapping[str, int] | None = None
+    plain_tests: bool = True

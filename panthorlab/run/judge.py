@@ -29,6 +29,7 @@ class Evidence:
     no end of it. `boot_id`: the boot that both must be of. `findings`: what the kernel said in it, each with what its
     address belongs to. `hazards`: what the board itself said against the evidence. `late`: that the host kept the GPU
     waiting, which spoils what is about time. `died`: why the board died meanwhile, and whose fault that was.
+    `once`: the kinds of which this kernel tells once per boot.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Evidence:
     hazards: Sequence[str] = ()
     late: Sequence[str] = ()
     died: tuple[str, Blame] | None = None
+    once: frozenset[str] = frozenset()
 
 
 def judge(workload: Workload, evidence: Evidence) -> dict[str, Any]:
@@ -60,6 +62,8 @@ def judge(workload: Workload, evidence: Evidence) -> dict[str, Any]:
         "kinds": sorted(kinds),
         "signatures": sorted({finding.signature for finding in findings}),
         "declared": list(workload.finds),
+        "per_boot": workload.counted_per_boot(evidence.once),
+        "once": sorted(evidence.once),
         "program_failed": bool(evidence.report and not evidence.report.ok),
         "us": evidence.report.us if evidence.report else None,
         "findings": [as_json(finding) for finding in findings],

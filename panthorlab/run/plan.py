@@ -20,13 +20,14 @@ class Slot:
     """One planned boot: `index` counts the boots of its side from 0, over all boards.
 
     `board`: where it is to run, empty if there is only one. `fresh`: the kernel must be booted anew, even if the other
-    side's still runs and exchanging its module would do.
+    side's still runs and exchanging its module would do. `extra`: beyond the plan, see `extension_slots`.
     """
 
     side: Side
     index: int
     board: str = ""
     fresh: bool = True
+    extra: bool = False
 
     @property
     def name(self) -> str:
@@ -42,6 +43,22 @@ def schedule(boots: int, boards: Sequence[str] = ("",)) -> list[Slot]:
             sides = (Side.BEFORE, Side.AFTER) if (turn + number) % 2 == 0 else (Side.AFTER, Side.BEFORE)
             order += [Slot(side, number * boots + turn, board, fresh=side is sides[0]) for side in sides]
     return order
+
+
+def extension_slots(
+    events: Iterable[Mapping[str, Any]], boots: int, boards: Sequence[str] = ("",),
+) -> list[Slot]:
+    """The boots in which *before* runs what the log says it was given on top of its plan of `boots` a board; at least
+    one on every board, so that what is peculiar to a board shows on both sides."""
+    given = next((event for event in events if event["event"] == "extension"), None)
+    if given is None:
+        return []
+    turns = max(1, -(-given["boots"] // len(boards)))
+    first = boots * len(boards)
+    return [
+        Slot(Side.BEFORE, first + turn * len(boards) + number, board, extra=True)
+        for turn in range(turns) for number, board in enumerate(boards)
+    ]
 
 
 def placed(slots: Iterable[Slot], events: Iterable[Mapping[str, Any]]) -> list[Slot]:

@@ -78,6 +78,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Plain `pytest suites` takes the suites in the order in which the controller does, not in that of the alphabet."""
+    job = config.stash.get(_JOB, None)
+    if job is not None and not job.plain_tests:
+        plain = [item for item in items if "iterate" not in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=plain)
+        items[:] = [item for item in items if item not in plain]
     if _JOB not in config.stash and config.getoption("--board"):
         items.sort(key=lambda item: turn(item.path.stem.removeprefix("test_")))
 
@@ -167,7 +172,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         and (call.when == "call" or report.outcome != "passed")
     ):
         job = item.config.stash[_JOB]
-        if _name(item) not in job.done_tests:
+        if _name(item) not in job.done_tests and job.extra is None:
             item.config.stash[_EMIT]("test", **_test_event(item, call, report))
     booted = item.config.stash.get(_SESSION, None)
     if booted is not None and call.excinfo is not None and isinstance(call.excinfo.value, PanthorlabError):

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from panthorlab.outcome import Side
-from panthorlab.report import console, html, json_report, junit
+from panthorlab.report import console, html, json_report, junit, kcidb
 from panthorlab.run import results
-from panthorlab.verdict import RunVerdict, build_failed, compare
+from panthorlab.verdict import Extension, RunVerdict, Verdict, build_failed, compare, extension
 
 
 def judge(events: Sequence[Mapping[str, Any]]) -> RunVerdict:
@@ -32,6 +32,15 @@ def judge(events: Sequence[Mapping[str, Any]]) -> RunVerdict:
     return replace(verdict, exit=unfinished[1]) if unfinished else verdict
 
 
+def extension_of(events: Sequence[Mapping[str, Any]]) -> Extension:
+    """What *before* is still to run beyond its plan, if these are all events of the plan; nothing if the run is
+    decided, or if what it has is not sound."""
+    ended = [*events, {"event": "run-end"}]
+    if judge(ended).verdict in (Verdict.ERROR, Verdict.REGRESSED):
+        return Extension()
+    return extension(results.iterations(events), results.boots(events), results.plan(ended))
+
+
 def write(run_dir: Path, events: Sequence[Mapping[str, Any]], verdict: RunVerdict, *, as_json: bool) -> None:
     """Write `result.json`, `junit.xml` and `report.html` beside the log, and the summary (or the JSON) to stdout."""
     report = results.report(run_dir, events, verdict)
@@ -42,7 +51,13 @@ def write(run_dir: Path, events: Sequence[Mapping[str, Any]], verdict: RunVerdic
     if as_json:
         print(text)
     else:
-        print(console.render(report, colour=console.use_colour(sys.stdout)))
+        columns = console.columns_of(sys.stdout)
+        print(console.render(report, colour=console.use_colour(sys.stdout), columns=columns))
+
+
+def kcidb_of(run_dir: Path, events: Sequence[Mapping[str, Any]], verdict: RunVerdict) -> str:
+    """The run in KCIDB's I/O schema. Nothing is submitted."""
+    return kcidb.render(results.report(run_dir, events, verdict))
 
 
 def _replace(path: Path, text: str) -> None:

@@ -13,6 +13,8 @@ from panthorlab import __version__
 from panthorlab.outcome import Blame, Outcome, Role, Side
 from panthorlab.report.model import BoardInfo, KernelInfo, PatchInfo, Phase, RunReport
 from panthorlab.run.events import why_ended
+from panthorlab.run.known import known_of
+from panthorlab.verdict.finding import OutsideFinding
 from panthorlab.verdict.model import (
     BootResult,
     Expect,
@@ -23,6 +25,7 @@ from panthorlab.verdict.model import (
     TestResult,
 )
 
+DEFAULT_CLAIM = "drm/panthor: Evict groups before VM termination"
 Events = Sequence[Mapping[str, Any]]
 
 
@@ -51,21 +54,24 @@ def iterations(events: Events) -> list[IterationResult]:
             declared_kinds=frozenset(event["declared"]),
             program_failed=event["program_failed"],
             message=event["message"],
+            per_boot=event.get("per_boot", False),
+            once=frozenset(event.get("once", ())),
+            order=number,
             cut=event.get("cut", False),
         )
-        for event in _of(events, "iteration")
+        for number, event in enumerate(_of(events, "iteration"))
     ]
 
 
 def boots(events: Events) -> list[BootResult]:
-    """One result per boot; findings outside iterations belong to the boot.
+    """One result per boot; findings outside iterations belong to the boot. Old logs do not tell after which marker.
 
     A boot whose kernel had proved itself before the lab failed, or before the controller was killed, stays sound for
     the iterations that were complete by then.
     """
-    stray: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    stray: dict[str, list[OutsideFinding]] = defaultdict(list)
     for event in _of(events, "stray"):
-        stray[event["boot"]].append(event["finding"])
+        stray[event["boot"]].append(_outside(event))
     proven = {event["boot"]: event["name"] for event in _of(events, "board")}
     ends = {event["boot"]: event for event in _of(events, "boot-end")}
     return [
@@ -74,8 +80,22 @@ def boots(events: Events) -> list[BootResult]:
     ]
 
 
+def _outside(event: Mapping[str, Any]) -> OutsideFinding:
+    finding, marker = event["finding"], event.get("marker") or {}
+    return OutsideFinding(
+        kind=finding["kind"],
+        signature=finding["signature"],
+        timestamp=finding.get("timestamp"),
+        marker=marker.get("id") or "",
+        workload=marker.get("workload") or "",
+        delay=marker.get("delay"),
+        placed="marker" in event,
+        expected=event.get("expected", False),
+    )
+
+
 def _boot(
-    start: Mapping[str, Any], end: Mapping[str, Any] | None, board: str | None, stray: Sequence[Mapping[str, Any]]
+    start: Mapping[str, Any], end: Mapping[str, Any] | None, board: str | None, stray: Sequence[OutsideFinding]
 ) -> BootResult:
     outcome = Outcome(end["outcome"]) if end else Outcome.ERROR
     if outcome is Outcome.ERROR and board is not None:
@@ -88,8 +108,7 @@ def _boot(
         blame=_blame(end["blame"]) if end else Blame.LAB,
         booted=board is not None,
         message=end.get("reason", "") if end else "the controller was killed",
-        kinds=frozenset(finding["kind"] for finding in stray),
-        signatures=frozenset(finding["signature"] for finding in stray),
+        outside=tuple(stray),
     )
 
 
@@ -120,13 +139,17 @@ def unfinished(events: Events) -> tuple[str, int] | None:
 
 
 def plan(events: Events) -> Plan:
-    """The stopping rule: the sum of the quotas that the boots' slots were given before they began."""
+    """The stopping rule: the sum of the quotas that the boots' slots were given before they began, and what *before*
+    was given later by the rule for it."""
     quotas: dict[Side, dict[str, int]] = {Side.BEFORE: {}, Side.AFTER: {}}
     for event in _of(events, "quota"):
         quotas[Side(event["side"])][event["workload"]] = event["side_total"]
     for side, other in ((Side.BEFORE, Side.AFTER), (Side.AFTER, Side.BEFORE)):
         for workload, total in quotas[other].items():  # a boot that died early never came to say what it was to do
             quotas[side].setdefault(workload, total)
+    extended = next(iter(_of(events, "extension")), None)
+    for workload, more in (extended["iterations"] if extended else {}).items():
+        quotas[Side.BEFORE][workload] = quotas[Side.BEFORE].get(workload, 0) + more
     start = next(iter(_of(events, "run-start")))
     identical = next((event["why"] for event in _of(events, "identical")), "")
     interrupted = unfinished(events)
@@ -135,6 +158,8 @@ def plan(events: Events) -> Plan:
         expect=Expect(start["options"]["expect"]),
         identical=identical,
         interrupted=interrupted[0] if interrupted else "",
+        known=known_of(start["options"]),
+        extended=extended is not None,
     )
 
 
@@ -157,6 +182,7 @@ def findings(events: Events) -> list[dict[str, Any]]:
 
 def _notes(events: Events) -> tuple[str, ...]:
     notes = [event["text"] for event in _of(events, "note")]
+    notes += [why for event in _of(events, "extension") for why in event["why"]]
     notes += [event["hint"] for event in _of(events, "stopped") if event["hint"]]
     notes += [
         f"boot {event['boot']}: {why_ended(event)}"
@@ -191,13 +217,19 @@ def _board(events: Events, planned: str) -> BoardInfo:
         boards[name]["boot_method"] = methods
         boards[name].pop("why_this_method", None)  # there is a note where there is something to tell
     if len(boards) < 2:
-        return BoardInfo(next(iter(boards), planned), _about(events), facts=next(iter(boards.values()), {}))
+        return BoardInfo(next(iter(boards), planned), _about(events), _emulated(events),
+                         next(iter(boards.values()), {}))
     facts: dict[str, Any] = {}
     for name, own in sorted(boards.items()):
         for key, value in own.items():
             same = all(other.get(key) == value for other in boards.values())
             facts[key if same else f"{name}: {key}"] = value
-    return BoardInfo(", ".join(sorted(boards)), _about(events), facts=facts)
+    return BoardInfo(", ".join(sorted(boards)), _about(events), _emulated(events), facts)
+
+
+def _emulated(events: Events) -> bool:
+    kinds = {event["facts"].get("type") for event in _of(events, "board")}
+    return kinds == {"emulated"}
 
 
 def _about(events: Events) -> str:
@@ -206,6 +238,11 @@ def _about(events: Events) -> str:
     methods = Counter(own["boot_method"] for own in facts if "boot_method" in own)
     about = [f"{method} ×{count}" for method, count in sorted(methods.items())]
     return ", ".join([*(["unverified kind of board"] if any(own.get("unverified") for own in facts) else []), *about])
+
+
+def _claim(options: Mapping[str, Any]) -> str:
+    """The default job is made with a patch that takes the fix out; what it is about is the fix."""
+    return DEFAULT_CLAIM if options.get("patch") == [] and not options.get("before") else ""
 
 
 def report(run_dir: Path, events: Events, verdict: RunVerdict) -> RunReport:
@@ -239,4 +276,5 @@ def report(run_dir: Path, events: Events, verdict: RunVerdict) -> RunReport:
         command=tuple(start["command"]),
         version=__version__,
         seed=start["options"]["seed"],
+        claim=_claim(start["options"]),
     )

@@ -19,6 +19,7 @@ from panthorlab.board.identity import verify_identity
 from panthorlab.board.registry import board_name, open_board
 from panthorlab.errors import BootError, EvidenceError, PanthorlabError
 from panthorlab.kernel.model import Kernel
+from panthorlab.kmsg.markers import Window
 from panthorlab.kmsg.model import Finding
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.evidence import LogFollower
@@ -28,13 +29,15 @@ from panthorlab.run.judge import as_json
 from panthorlab.run.kernels import resolve_kernel
 from panthorlab.run.ktap import Report, info
 from panthorlab.run.stopping import FIRST, hopeless, left_out
-from panthorlab.run.workload import Workload, share
+from panthorlab.run.workload import Workload, once_per_boot, share
 
 # Iterations of one `iterate` on the board; after each batch the board is asked whether it is well.
 BATCH: Final = 120
 # The log of an iteration arrives on another channel than its report; on an idle board they are within milliseconds.
 LOG_DEADLINE: Final = 20.0
 PROGRAM_TIMEOUT: Final = 30.0
+COMMAND_LINE: Final = "/proc/cmdline"
+LAST: Final = Workload("gpu-job/store", ("gpu-job", "--mode", "store"), deadline=PROGRAM_TIMEOUT, sentinel=False)
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,10 @@ class Session:
         self._numbers = itertools.count(1)
         self._batches = itertools.count(1)
         self._expected: set[str] = set()
+        self._allowed: set[str] = set()
+        self._provoked: dict[str, frozenset[str]] = {}
         self._strays_sent = 0
+        self._once: frozenset[str] = frozenset()
         self.died: PanthorlabError | None = None
 
     @classmethod
@@ -117,11 +123,14 @@ class Session:
             try:
                 with log:
                     session.verify_identity()
+                    session._once = once_per_boot(board.shell.get(COMMAND_LINE).decode("utf-8", "replace"))
                     emit("board", name=board.name, facts=board.facts(), boot_id=board.boot_id)
                     yield session
-                    session._send_strays()
+                    session._end_log()
+                session._send_strays()
             except PanthorlabError as error:
                 session.died = error
+                session._send_strays()
                 session.emit_end(complete=False)
                 pytest.exit(f"{board.name}: {error}", returncode=4)
 
@@ -138,7 +147,9 @@ class Session:
         """
         job = self.job_description
         total = workload.planned(job.side, override=job.iterations, expect_fix=job.expect_fix)
-        quota = share(total, job.index, job.boots)
+        if job.extra is not None and not job.extra.get(workload.name):
+            return Iterated(workload, [])
+        quota = share(total if job.extra is None else job.extra[workload.name], job.index, job.boots)
         done = job.done.get(workload.name, 0)
         self._emit("quota", workload=workload.name, role=workload.role, planned=quota, side_total=total)
         events: list[dict[str, Any]] = []
@@ -170,19 +181,30 @@ class Session:
         raise AssertionError("unreachable")
 
     def program(self, *argv: str, timeout: float = PROGRAM_TIMEOUT) -> ProgramResult:
-        """Run one program of the board's work directory between markers."""
+        """Run one program of the board's work directory between markers. What it leaves in the log that the running
+        test did not provoke on purpose belongs to the boot."""
         workload = Workload(f"{argv[0]}/{argv[2] if len(argv) > 2 else 'run'}", argv, deadline=timeout, sentinel=False)
-        run = self._run_batch(workload, 1)
+        expected = frozenset(self._expected)
+        run = self._run_batch(workload, 1, provoked=expected)
         report, window = run.reports[0], run.windows[0]
         if report is None or window is None:
             raise EvidenceError(f"{' '.join(argv)}: its report or its log is incomplete")
+        self._emit_unexpected(window, expected)
         return ProgramResult(report, window.findings)
 
     @contextmanager
     def findings_expected(self, kinds: set[str]) -> Iterator[Callable[[], list[Finding]]]:
-        """Within, findings of these kinds do not fail the test; the value gives all findings since then."""
+        """Within, the test provokes findings of these kinds on purpose: they do not fail it, and say nothing against
+        the kernel. The value gives all findings since then."""
         start = self.finding_count()
         self._expected |= kinds
+        yield lambda: self.log.findings()[start:]
+
+    @contextmanager
+    def findings_allowed(self, kinds: set[str]) -> Iterator[Callable[[], list[Finding]]]:
+        """As `findings_expected`, but a good kernel would not make them: they do not fail the test, and count."""
+        start = self.finding_count()
+        self._allowed |= kinds
         yield lambda: self.log.findings()[start:]
 
     def findings(self) -> list[Finding]:
@@ -208,7 +230,7 @@ class Session:
 
     def unexpected_since(self, start: int) -> list[str]:
         """Findings since `start` that the running test did not expect; forgets what it expected."""
-        expected, self._expected = self._expected, set()
+        expected, self._expected, self._allowed = self._expected | self._allowed, set(), set()
         return [finding.text for finding in self.log.findings()[start:] if finding.kind not in expected]
 
     def note_death(self) -> None:
@@ -228,6 +250,14 @@ class Session:
         else:
             emit("boot-end", complete=complete, booted=True, reason="", outcome=Outcome.PASS, blame=None)
 
+    def _end_log(self) -> None:
+        """Put a last job and its markers behind everything, so that what came after the last iteration is not lost."""
+        if self.died is None:
+            window = self._run_batch(LAST, 1).windows[0]
+            if window is None:
+                raise EvidenceError("the end of the kernel log did not come")
+            self._emit_unexpected(window, frozenset())
+
     # -- how iterations are run --------------------------------------------------------------------------------
 
     def _batch(self, workload: Workload, count: int) -> list[dict[str, Any]]:
@@ -239,10 +269,13 @@ class Session:
         workload: Workload,
         count: int,
         on_result: Callable[[dict[str, Any]], None] | None = None,
+        provoked: frozenset[str] = frozenset(),
     ) -> Batch:
         prefix = f"{self.job_description.boot}.{next(self._batches)}"
+        self._provoked[prefix] = provoked
         batch = Batch(
-            self.board, self.log, workload, prefix=prefix, count=count, log_deadline=LOG_DEADLINE, on_result=on_result
+            self.board, self.log, workload, prefix=prefix, count=count, log_deadline=LOG_DEADLINE, on_result=on_result,
+            once=self._once,
         )
         try:
             batch.run()
@@ -252,11 +285,24 @@ class Session:
         self._send_strays()
         return batch
 
+    def _emit_unexpected(self, window: Window, expected: frozenset[str]) -> None:
+        for finding in window.findings:
+            if finding.kind not in expected:
+                marker = {"id": window.id, "workload": window.workload, "delay": None}
+                self._emit("stray", finding=as_json(finding), marker=marker, expected=False)
+
     def _send_strays(self) -> None:
-        """Findings outside all windows belong to the boot."""
+        """Findings outside all windows belong to the boot. Each is told with the end marker before it, and whether a
+        test provoked it with the program that ended there."""
         strays = self.log.strays()
-        for finding in strays[self._strays_sent :]:
-            self._emit("stray", finding=as_json(finding))
+        for stray in strays[self._strays_sent :]:
+            marker, provoked = None, frozenset[str]()
+            if stray.since is not None:
+                marker = {"id": stray.since.id, "workload": stray.since.workload, "delay": stray.delay}
+                provoked = self._provoked.get(stray.since.id.rpartition("-")[0], provoked)
+            self._emit(
+                "stray", finding=as_json(stray.finding), marker=marker, expected=stray.finding.kind in provoked,
+            )
         self._strays_sent = len(strays)
 
 

@@ -8,7 +8,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,9 @@ from panthorlab.run.events import Event, EventLog, is_validation, new_run_dir, r
 from panthorlab.run.intake import keep_patches
 from panthorlab.run.job import Job
 from panthorlab.run.kernels import parse_params, resolve_kernel
+from panthorlab.run.known import read_known
 from panthorlab.run.limits import TimeLimitReached, time_limit
-from panthorlab.run.plan import Slot, remaining, schedule
+from panthorlab.run.plan import Slot, extension_slots, remaining, schedule
 from panthorlab.run.progress import Progress
 from panthorlab.run.suites import find_suites
 
@@ -37,11 +38,12 @@ from panthorlab.run.suites import find_suites
 def main(options: argparse.Namespace) -> int:
     """`panthorlab validate`: a new run. Returns the exit status."""
     chosen = _check(options)
+    known = read_known(options.known)
     suites = find_suites(options.suite)
     progress = Progress(quiet=options.quiet)
     run_dir = new_run_dir(options.output)
     settings = {key: value for key, value in vars(options).items() if key not in ("output", "name", "json", "quiet")}
-    settings |= fleet.recorded(options, chosen)
+    settings |= fleet.recorded(options, chosen) | {"known": known}
     with EventLog(run_dir) as log:
         try:
             settings["patch"] = keep_patches(options.patch, run_dir)
@@ -101,8 +103,16 @@ def _finished(events: Sequence[Event]) -> bool:
     if "run-end" not in names:
         return False
     settings = events[0]["options"]
-    slots = schedule(settings["boots"], fleet.boards_of(settings))
-    return bool(names & {"identical", "build-failed"}) or not remaining(slots, [*events, {"event": "resumed"}])
+    if names & {"identical", "build-failed"}:
+        return True
+    slots = _slots(events, settings)
+    return not remaining(slots, [*events, {"event": "resumed"}]) and not reports.extension_of(events)
+
+
+def _slots(events: Sequence[Event], settings: Mapping[str, Any]) -> list[Slot]:
+    """Every boot of the run: those of the plan, and what *before* was given on top of it."""
+    boards = fleet.boards_of(settings)
+    return [*schedule(settings["boots"], boards), *extension_slots(events, settings["boots"], boards)]
 
 
 def _carry_on(run_dir: Path, log: EventLog, settings: Mapping[str, Any], progress: Progress, *, as_json: bool) -> int:
@@ -157,14 +167,22 @@ class _Validation:
         suites = tuple(str(path) for path in find_suites(options["suite"]).values())
 
         def make_job(slot: Slot) -> Job:
+            given: dict[str, Any] = {"index": slot.index, "boots": options["boots"] * len(boards)}
+            if slot.extra:
+                events = read_events(self._dir)
+                more = next(event for event in events if event["event"] == "extension")
+                given = {
+                    "index": slot.index - options["boots"] * len(boards),
+                    "boots": len(extension_slots(events, options["boots"], boards)),
+                    "extra": more["iterations"],
+                    "plain_tests": more["boots"] > 0,
+                }
             return Job(
                 board=str(find_board_file(slot.board).resolve()),
                 kernel=kernels[slot.side].key,
                 side=slot.side,
                 slot=slot.name,
                 boot="",
-                index=slot.index,
-                boots=options["boots"] * len(boards),
                 run_dir=str(self._dir),
                 log_dir="",
                 suites=suites,
@@ -174,17 +192,37 @@ class _Validation:
                 params=parse_params(options["param"]),
                 boot_method=options.get("boot_method", AUTO),
                 fresh=slot.fresh,
+                **given,
             )
 
         with self._phase("boots and iterations"):
-            Controller(
-                self._log,
-                self._dir,
-                read_events(self._dir),
-                make_job,
-                lanes=fleet.lanes(options),
-                progress=self._progress.event,
-            ).run(schedule(options["boots"], boards))
+            self._carry_out(schedule(options["boots"], boards), make_job)
+        self._extend()
+        more = extension_slots(read_events(self._dir), options["boots"], boards)
+        if more:
+            with self._phase("more iterations of before"):
+                self._carry_out(more, make_job)
+
+    def _carry_out(self, slots: Sequence[Slot], make_job: Callable[[Slot], Job]) -> None:
+        Controller(
+            self._log,
+            self._dir,
+            read_events(self._dir),
+            make_job,
+            lanes=fleet.lanes(self._settings),
+            progress=self._progress.event,
+        ).run(slots)
+
+    def _extend(self) -> None:
+        """Decide, once a run, what *before* must run beyond its plan, and put it on record before it begins."""
+        events = read_events(self._dir)
+        if any(event["event"] == "extension" for event in events):
+            return
+        more = reports.extension_of(events)
+        if more:
+            self._log.append("extension", iterations=dict(more.iterations), boots=more.boots, why=list(more.why))
+            for why in more.why:
+                self._progress.line(f"more   {why}")
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from panthorlab.kmsg.patterns import MULTI_SHOT, ONCE_PER_BOOT
 from panthorlab.outcome import Role, Side
 
 # The fix side needs 228 clean iterations before a rate of 2 % would have shown itself with 99 % certainty; the
@@ -23,6 +24,8 @@ class Workload:
     where the sides differ). `deadline`: seconds one iteration may take on the emulated board.
     `expect_signal`: the signal the program dies of when all is well, 0 for exit status 0.
     `sentinel`: whether a fresh process's job proves afterwards that the GPU is done with the iteration.
+    `per_boot`: what it finds is told once per boot, as by WARN_ONCE, so that boots are counted; None: if that is so of
+    all those kinds.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Workload:
     deadline: float = 10.0
     expect_signal: int = 0
     sentinel: bool = True
+    per_boot: bool | None = None
 
     def planned(self, side: Side | None, *, override: int | None, expect_fix: bool) -> int:
         """Iterations of one side over the whole run. `override` is `--iterations`, for claim workloads only."""
@@ -40,6 +44,17 @@ class Workload:
         if side is Side.BEFORE and expect_fix and self.role is Role.CLAIM:
             return max(1, round(total * BEFORE_SHARE))
         return total
+
+
+    def counted_per_boot(self, once: frozenset[str]) -> bool:
+        """Whether the unit is the boot, on a kernel that tells once of the kinds in `once`."""
+        return bool(self.finds) and once.issuperset(self.finds) if self.per_boot is None else self.per_boot
+
+
+def once_per_boot(command_line: str) -> frozenset[str]:
+    """The kinds of finding of which a kernel that was booted with `command_line` tells only once."""
+    options = command_line.split()
+    return frozenset(kind.value for kind in ONCE_PER_BOOT if MULTI_SHOT.get(kind) not in options)
 
 
 def share(total: int, slot: int, slots: int) -> int:

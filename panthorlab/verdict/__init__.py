@@ -2,10 +2,13 @@
 """Statistics and the comparison: pure functions over outcomes.
 
 `compare()` judges a run by the rules of evidence; `model` has its input and output; the rules themselves are in
-`rules` (one workload), `novelty` (what is new on *after*), `suite` (tests) and `compare` (the run).
+`rules` (one workload), `outside` (faults outside iterations), `novelty` (what is new on *after*) and `extension` (what
+*before* must still run to say so), `suite` (tests) and `compare` (the run).
 """
 
 from panthorlab.verdict.compare import build_failed, compare, decided
+from panthorlab.verdict.extension import Extension, extension
+from panthorlab.verdict.finding import Known, OutsideFinding
 from panthorlab.verdict.model import (
     BootResult,
     Expect,
@@ -22,6 +25,7 @@ from panthorlab.verdict.model import (
 from panthorlab.verdict.rules import MIN_CLEAN
 
 __all__ = [
-    "MIN_CLEAN", "BootResult", "Expect", "IterationResult", "KernelRef", "Plan", "RunVerdict", "SideResult",
-    "TestResult", "Verdict", "WorkloadVerdict", "build_failed", "compare", "decided", "exit_status",
+    "MIN_CLEAN", "BootResult", "Expect", "Extension", "IterationResult", "KernelRef", "Known", "OutsideFinding", "Plan",
+    "RunVerdict", "SideResult", "TestResult", "Verdict", "WorkloadVerdict", "build_failed", "compare", "decided",
+    "exit_status", "extension",
 ]

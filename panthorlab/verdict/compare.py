@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from panthorlab.outcome import Role, Side
+from panthorlab.verdict.finding import NewFinding, unblamed
 from panthorlab.verdict.model import (
     BootResult,
     Expect,
     IterationResult,
     KernelRef,
-    NewFinding,
     Plan,
     RunVerdict,
     SideResult,
@@ -23,8 +23,10 @@ from panthorlab.verdict.model import (
     WorkloadVerdict,
     exit_status,
 )
-from panthorlab.verdict.novelty import BOOT, new_findings
-from panthorlab.verdict.rules import Case, judge
+from panthorlab.verdict.novelty import new_findings
+from panthorlab.verdict.outside import Late, OutsideFaults, counted_in
+from panthorlab.verdict.rules import Case, judge, judge_late
+from panthorlab.verdict.sightings import BOOT
 from panthorlab.verdict.stats import holm
 from panthorlab.verdict.strata import Table, stratified_fisher, stratified_rank_sum
 from panthorlab.verdict.suite import compare_tests
@@ -47,15 +49,16 @@ def compare(
     kernels = {side: kernels.get(side, KernelRef("")) for side in Side}  # a kernel may never have been built
     if plan.identical:
         return decided(Verdict.UNCHANGED, (f"the builds cannot differ: {plan.identical}",), plan, kernels)
-    news = new_findings(iterations, by_boot)
-    workloads = _judge_workloads(iterations, by_boot, news, plan, kernels)
+    news = new_findings(iterations, by_boot, plan)
+    workloads, outside_votes = _judge_workloads(iterations, by_boot, news, plan, kernels)
     judged_tests = compare_tests(tests, by_boot)
     votes = _records(iterations, plan)
     dead = _never_up(by_boot)
     if dead:
         votes.append(dead)  # then nothing else can be said about the kernel that never came up
     else:
-        votes += [*_workload_votes(workloads, plan), *_boot_votes(news), *_test_votes(judged_tests)]
+        votes += [*_workload_votes(workloads, plan), *outside_votes, *_test_votes(judged_tests)]
+        votes += _news_votes(news, workloads)
     verdict = max((vote for vote, _ in votes), key=lambda vote: vote.badness)
     claims = [w for w in workloads if w.role is Role.CLAIM]
     before = pooled(Side.BEFORE, kernels[Side.BEFORE], [w.before for w in claims])
@@ -126,13 +129,17 @@ def _never_up(boots: Mapping[str, BootResult]) -> Vote | None:
     return None
 
 
-def _boot_votes(news: Sequence[NewFinding]) -> list[Vote]:
-    """Findings outside iterations; one of a boot that proves nothing only keeps the run from being good."""
-    own = [finding for finding in news if finding.where == BOOT]
-    return [
-        (Verdict.REGRESSED if finding.regressed else Verdict.INCONCLUSIVE, finding.reason)
-        for finding in own if finding.regressed or not finding.after[0]
-    ]
+def _news_votes(news: Sequence[NewFinding], workloads: Sequence[WorkloadVerdict]) -> list[Vote]:
+    """What is new in no claim workload: outside iterations it is heard here; in others only if it is in the way of a
+    good verdict. What is blamed on nobody is told, and weighs nothing."""
+    claims = {workload.name for workload in workloads if workload.role is Role.CLAIM}
+    votes: list[Vote] = []
+    for finding in news:
+        if finding.regressed and finding.where == BOOT:
+            votes.append((Verdict.REGRESSED, finding.reason))
+        elif finding.obstacle and finding.where not in claims and (finding.where == BOOT or finding.after[0]):
+            votes.append((Verdict.INCONCLUSIVE, finding.reason))
+    return [*votes, *((Verdict.CLEAN, reason) for reason in unblamed(news))]
 
 
 def _test_votes(tests: Sequence[TestVerdict]) -> list[Vote]:
@@ -148,11 +155,14 @@ def _workload_votes(workloads: Sequence[WorkloadVerdict], plan: Plan) -> list[Vo
         Role.WATCH: frozenset({Verdict.REGRESSED}),
         Role.CONTROL: frozenset({Verdict.REGRESSED, Verdict.ERROR}),
     }
-    votes = [
-        (w.verdict, f"{w.name}: {reason}")
-        for w in workloads if w.verdict in heard[w.role]
-        for reason in (w.reasons[:1] if w.verdict in (Verdict.FIXED, Verdict.CLEAN) else w.reasons)
-    ]
+    told = {finding.reason for w in workloads for finding in w.new if not finding.regressed and not finding.obstacle}
+    said: dict[Vote, list[str]] = {}
+    for w in workloads:
+        if w.verdict in heard[w.role]:
+            for reason in w.reasons[:1] if w.verdict in (Verdict.FIXED, Verdict.CLEAN) else w.reasons:
+                if reason not in told:  # it weighs nothing, and is told once for the run
+                    said.setdefault((w.verdict, reason), []).append(w.name)
+    votes = [(verdict, _of_all(names, reason)) for (verdict, reason), names in said.items()]
     judged = {workload.name for workload in workloads}
     votes += [
         (Verdict.ERROR, f"{name}: was planned and never ran")
@@ -165,24 +175,84 @@ def _workload_votes(workloads: Sequence[WorkloadVerdict], plan: Plan) -> list[Vo
     return [*votes, (Verdict.INCONCLUSIVE, "no claim workload ran")]
 
 
+def _of_all(names: Sequence[str], reason: str) -> str:
+    """One sentence for a reason that several workloads share."""
+    if len(names) == 1:
+        return f"{names[0]}: {reason}"
+    return f"{len(names)} workloads ({', '.join(names)}): {reason}"
+
+
 def _judge_workloads(
     iterations: Sequence[IterationResult], boots: Mapping[str, BootResult], news: Sequence[NewFinding], plan: Plan,
     kernels: Mapping[Side, KernelRef],
-) -> tuple[WorkloadVerdict, ...]:
-    """Every workload that has iterations, claims first."""
+) -> tuple[tuple[WorkloadVerdict, ...], list[Vote]]:
+    """Every workload that has iterations, claims first; and what faults outside iterations say of the claims if nobody
+    knows whose they are."""
     members: dict[str, list[IterationResult]] = {}
     for iteration in iterations:
         members.setdefault(iteration.workload, []).append(iteration)
     cases = [_case(name, own, boots, news, plan, kernels) for name, own in sorted(members.items())]
-    judged = []
+    outside = OutsideFaults(iterations, boots)
+    judged: list[WorkloadVerdict] = []
+    votes: list[Vote] = []
     for role in Role:  # Holm over the workloads of one role: which watches run does not touch the claims
-        for case in _holm([case for case in cases if case.role is role]):
+        raw = [case for case in cases if case.role is role]
+        adjusted = _holm(raw)
+        if role is Role.CLAIM:
+            late, anybody = _lates(raw, members, outside), _lates(raw, members, outside, whosever=True)
+            votes = _whosever(adjusted, {name: of_all for name, of_all in anybody.items() if of_all != late.get(name)})
+            adjusted = [replace(case, late=late.get(case.name)) for case in adjusted]
+        for case in adjusted:
             verdict, reasons = judge(case)
             judged.append(WorkloadVerdict(
                 case.name, role, verdict, case.before, case.after, case.p_fewer, case.p_more, case.missable, reasons,
-                case.clustered, case.per_boot,
+                case.clustered, case.per_boot, case.new,
             ))
-    return tuple(judged)
+    worst = max((w.verdict.badness for w in judged if w.role is Role.CLAIM), default=0)
+    return tuple(judged), [vote for vote in votes if vote[0].badness > worst]
+
+
+def _lates(
+    claims: Sequence[Case], members: Mapping[str, Sequence[IterationResult]], outside: OutsideFaults, *,
+    whosever: bool = False,
+) -> dict[str, Late]:
+    """Of each claim that has any: its faults outside iterations, and what its numbers are with them."""
+    lates, fewer, more = {}, [], []
+    for case in claims:
+        declared = frozenset[str]().union(*(i.declared_kinds for i in members[case.name]))
+        faults = outside.of(Side.AFTER, case.name, declared, whosever=whosever)
+        own = outside.of(Side.BEFORE, case.name, declared, whosever=whosever)
+        after = counted_in(case.after, faults.by_boot)
+        if case.p_fewer is None or case.p_more is None:
+            p_fewer = p_more = None
+        else:
+            p_fewer = max(case.p_fewer, stratified_fisher(_tables(case.before, after))[0])
+            p_more = case.p_more
+            if not case.clustered:
+                p_more = min(1.0, stratified_fisher(_tables(counted_in(case.before, own.by_boot), after))[1])
+            fewer.append(p_fewer)
+            more.append(p_more)
+        lates[case.name] = (faults, Late(len(faults.sound), after.faulty, p_fewer, p_more, faults.told))
+    adjusted = iter(zip(holm(fewer), holm(more), strict=True))
+    found = {}
+    for name, (faults, late) in lates.items():
+        if late.p_fewer is not None:
+            p_fewer, p_more = next(adjusted)
+            late = replace(late, p_fewer=p_fewer, p_more=p_more)
+        if faults:
+            found[name] = late
+    return found
+
+
+def _whosever(claims: Sequence[Case], lates: Mapping[str, Late]) -> list[Vote]:
+    """The worst of what the claims would be if all faults outside iterations were theirs: nothing proves that a fault
+    is of the iteration that ended last before it."""
+    votes = []
+    for case in claims:
+        decision = judge_late(replace(case, late=lates.get(case.name)))
+        if decision is not None:
+            votes.append((decision[0], f"{case.name}, were all of them its own: {decision[1][0]}"))
+    return sorted(votes, key=lambda vote: -vote[0].badness)[:1]
 
 
 def _case(

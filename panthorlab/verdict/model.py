@@ -2,16 +2,18 @@
 """What goes into a comparison and what comes out of it. Data only; the rules are in `compare.py`.
 
 Going in: `IterationResult`, `BootResult` and `TestResult` (one per thing that happened), `Plan` (what was meant to
-happen, fixed before the run) and `KernelRef` (what each side was). Coming out: a `RunVerdict`.
+happen, fixed before the run) and `KernelRef` (what each side was). Coming out: a `RunVerdict`. `finding` has the
+smaller things that they hold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from panthorlab.outcome import Blame, Outcome, Role, Side
+from panthorlab.verdict.finding import Known, NewFinding, OutsideFinding, unblamed
 
 
 class Verdict(StrEnum):
@@ -68,6 +70,10 @@ class IterationResult:
     """The program, its job or the sentinel failed (wrong memory, fence error, wrong exit), whatever the log says."""
     per_boot: bool = False
     """The declared kinds come from a detector that speaks once per boot: boots are counted, not iterations."""
+    once: frozenset[str] = frozenset()
+    """Kinds, declared or not, of which this kernel tells once per boot: what is new of them counts boots, too."""
+    order: int = 0
+    """Its place among the iterations of its boot."""
     cut: bool = False
     """Never ran, by the stopping rule: the first ones of this workload on this boot all failed (MISS)."""
     message: str = ""
@@ -100,8 +106,11 @@ class BootResult:
     booted: bool = True
     """Came up and proved itself. A kernel that came up and died later has `booted`, FAIL and blame kernel."""
     kinds: frozenset[str] = frozenset()
-    """Finding kinds blamed on the kernel outside any iteration, and those of detectors that speak once per boot."""
+    """Finding kinds blamed on the kernel that belong to no iteration, and come after none."""
     signatures: frozenset[str] = frozenset()
+    """The signatures of the same findings."""
+    outside: tuple[OutsideFinding, ...] = ()
+    """All findings outside iterations, one by one."""
     message: str = ""
 
     @property
@@ -142,6 +151,10 @@ class Plan:
     """Why the two builds cannot differ; empty if they can."""
     interrupted: str = ""
     """Why the run stopped early (Ctrl-C, time limit); empty if it ran to its end."""
+    known: Sequence[Known] = ()
+    """Findings that are known, whoever makes them."""
+    extended: bool = False
+    """*before* was given what `extension` asked for; it is in `iterations`, and there is no second time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +249,8 @@ class WorkloadVerdict:
     clustered: bool = False
     """Rounds with several terminations: p is the larger of the one per termination and the one per round."""
     per_boot: bool = False
+    new: tuple[NewFinding, ...] = ()
+    """What is new in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,22 +270,6 @@ class TestVerdict:
     message: str = ""
     """What the failing side said: *after*'s message if that failed, else *before*'s."""
     seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class NewFinding:
-    """A kind or signature blamed on the kernel and what became of it from *before* to *after*."""
-
-    what: str
-    """`kind` or `signature`."""
-    name: str
-    where: str
-    """The workload, or `boot` for findings outside iterations."""
-    before: tuple[int, int]
-    """(iterations or boots with it, all of them)."""
-    after: tuple[int, int]
-    regressed: bool
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +294,11 @@ class RunVerdict:
     expect: Expect = Expect.FIX
     boots: Mapping[Side, int] = field(default_factory=dict)
     """Boots that came up and count, per side."""
+
+    @property
+    def asides(self) -> tuple[str, ...]:
+        """What is new on *after*, or known, and blamed on nobody."""
+        return unblamed(self.new_findings)
 
     @property
     def residual(self) -> tuple[WorkloadVerdict, ...]:

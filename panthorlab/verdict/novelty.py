@@ -1,116 +1,240 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What *after* shows that *before* does not: finding kinds and signatures blamed on the kernel.
 
-A kind or signature that no iteration and no boot of *before* has is a regression, however rare. One that *before* has,
-but in another workload, is a regression if it is significantly more frequent where *after* has it (a fix that trades
-its fault for a GPU reset must not hide behind a reset test), else it only stands in the way of `fixed` and `clean`.
+What could have killed the machine (`DEADLY`) and *before* lacks is a regression, however rare. Of anything else the
+numbers decide: a regression if *after* has it more often with p < `NEW_ALPHA`. If they are too few to say so, *before*
+gets more iterations of that workload first (`extension`); what is undecided even then is told with its p and blamed on
+nobody. What *before* has too is a regression only with p < `ALPHA`, where it is no declared kind: those are compared
+as rates.
+
+p of a name is the smaller of two, twice: over all workloads together (each of them, on each board, a stratum), and of
+the one workload that shows it best. A workload's own p is the smaller of two, twice: of how many iterations show it,
+and of how soon each boot first does, which alone tells of what the kernel says once per boot. Names that were always
+seen together are one; over the others Holm's adjustment holds. So a run in which both sides are alike is `regressed`
+by what is new in at most `NEW_ALPHA` of all cases.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from panthorlab.outcome import Blame, Outcome, Side
-from panthorlab.verdict.model import BootResult, IterationResult, NewFinding
-from panthorlab.verdict.stats import ALPHA
+from panthorlab.outcome import Side
+from panthorlab.verdict.finding import Known, NewFinding
+from panthorlab.verdict.model import BootResult, IterationResult, Plan
+from panthorlab.verdict.reach import boots_wanted, iterations_wanted, none_on_before
+from panthorlab.verdict.sightings import BOOT, DEADLY, Counts, Sighting, count, kind_of, sightings
+from panthorlab.verdict.stats import ALPHA, holm
 from panthorlab.verdict.strata import stratified_fisher
-from panthorlab.verdict.tally import Use, use_of
 
-BOOT = "(boot)"
-"""Place of findings that belong to no iteration."""
+NEW_ALPHA = 0.01
+"""The share of runs with equal sides that may be called `regressed` for something new."""
 
-PROGRAM_FAILED = "program-failed"
-"""Kind of an iteration whose program, job or sentinel failed, with or without anything in the log."""
 
-NO_BOOT = "no-boot"
-"""Kind of a boot in which the kernel did not come up."""
+@dataclass(frozen=True)
+class Name:
+    """One kind or signature that *after* shows, where it is to be judged. `p`: adjusted, None where none is needed."""
 
-DIED = "kernel-died"
-"""Kind of a boot in which the kernel came up and died later."""
+    what: str
+    name: str
+    members: Sequence[Sighting]
+    new: bool
+    """*before* has it nowhere."""
+    p: float | None = None
+
+    @cached_property
+    def places(self) -> dict[str, Counts]:
+        """Counts by place, of those where *after* shows it."""
+        by_place = _by_place(self.members)
+        counts = {place: count(self.name, own) for place, own in sorted(by_place.items())}
+        shown = {s.place for s in self.members if s.side is Side.AFTER and self.name in s.names}
+        return {place: counts[place] for place in counts if place in shown}
+
+    @property
+    def deadly(self) -> bool:
+        return self.new and kind_of(self.name) in DEADLY
+
+    @property
+    def seen(self) -> frozenset[int]:
+        """In which of the run's sightings it is; equal for names that cannot be told apart."""
+        return frozenset(id(member) for member in self.members if self.name in member.names)
+
+    @cached_property
+    def spread(self) -> int:
+        """How many p values are looked at for it, each worth so much less."""
+        everywhere = {member.place for member in self.members if self.name in member.names}
+        return 2 * len(self.places) if len(everywhere) > 1 else 1
+
+    @property
+    def regressed(self) -> bool:
+        if self.deadly:
+            return any(counts.after[0] for counts in self.places.values())
+        return self.p is not None and self.p < (NEW_ALPHA if self.new else ALPHA)
+
+    def raw_p(self) -> float:
+        own = [place_p(place, counts) for place, counts in self.places.items()]
+        if self.spread == 1:
+            return min(own)
+        in_workloads = count(self.name, [member for member in self.members if member.place != BOOT])
+        pooled = stratified_fisher(in_workloads.tables)[1]
+        return min(1.0, 2 * pooled, self.spread * min(own))
+
+
+def place_p(place: str, counts: Counts) -> float:
+    """p of one name in one place, for *after* having it more often."""
+    if place == BOOT:
+        (before, boots), (after, of) = counts.before, counts.after
+        return stratified_fisher(counts.tables)[1] if before or not of else none_on_before(after, of, boots)
+    early = stratified_fisher(counts.first)[1] if counts.first_after[0] > 1 else 1.0  # one boot's luck is no proof
+    return min(1.0, 2 * stratified_fisher(counts.tables)[1], 2 * early)
+
+
+def names(seen: Sequence[Sighting]) -> list[Name]:
+    """Everything on *after* that may be new, with its p."""
+    on_before = frozenset[str]().union(*(s.names for s in seen if s.side is Side.BEFORE))
+    on_after = frozenset[str]().union(*(s.names for s in seen if s.side is Side.AFTER))
+    kinds = frozenset[str]().union(*(s.kinds for s in seen))
+    by_place = _by_place(seen)
+    declared = {place: frozenset[str]().union(*(s.declared for s in own)) for place, own in by_place.items()}
+    found = []
+    for name in sorted(on_after):
+        new = name not in on_before
+        # the rates of declared kinds are compared as such, unless *before* has nothing of the kind
+        members = [s for s in seen if new or kind_of(name) not in declared[s.place]]
+        if any(name in member.names and member.side is Side.AFTER for member in members):
+            found.append(Name("kind" if name in kinds else "signature", name, members, new))
+    return _adjusted(found)
+
+
+def _adjusted(found: Sequence[Name]) -> list[Name]:
+    tested = [name for name in found if not name.deadly]
+    groups: dict[frozenset[int], float] = {}
+    for name in tested:
+        groups[name.seen] = max(groups.get(name.seen, 0.0), name.raw_p())
+    adjusted = dict(zip(groups, holm(list(groups.values())), strict=True))
+    return [
+        name if name.deadly else Name(name.what, name.name, name.members, name.new, adjusted[name.seen])
+        for name in found
+    ]
+
+
+def _by_place(seen: Iterable[Sighting]) -> dict[str, list[Sighting]]:
+    by_place: dict[str, list[Sighting]] = {}
+    for sighting in seen:
+        by_place.setdefault(sighting.place, []).append(sighting)
+    return by_place
 
 
 @dataclass(frozen=True, slots=True)
-class _Sighting:
-    """What one iteration or boot shows. `sound`: it is evidence against the kernel, not spoiled by lab or test."""
+class Lack:
+    """In one place *before* has run too little to say whether it has one name, too: it has `has` units of the `wanted`
+    (iterations, or boots at the place `BOOT`)."""
 
+    name: Name
     place: str
-    board: str
-    side: Side
-    kinds: frozenset[str]
-    signatures: frozenset[str]
-    declared: frozenset[str]
-    sound: bool
+    has: int
+    wanted: int
+
+    @property
+    def unit(self) -> str:
+        return "boots" if self.place == BOOT else f"iterations of {self.place}"
 
 
-def _of_iteration(iteration: IterationResult, boots: Mapping[str, BootResult]) -> _Sighting:
-    use = use_of(iteration, boots)
-    sound = use in (Use.COUNTED, Use.LOST)
-    kinds = iteration.kinds
-    unexplained = iteration.outcome is Outcome.FAIL and iteration.blame is Blame.KERNEL and not kinds
-    if (iteration.program_failed and sound) or unexplained:
-        kinds |= {PROGRAM_FAILED}
-    board = boots[iteration.boot].board if sound else ""
-    return _Sighting(
-        iteration.workload, board, iteration.side, kinds, iteration.signatures, iteration.declared_kinds, sound,
-    )
+def lacks(found: Sequence[Name]) -> list[Lack]:
+    """Where more of *before* is needed before anything can be said."""
+    undecided = [name for name in found if not name.deadly and not name.regressed]
+    rivals = len({name.seen for name in found if not name.deadly})
+    short = []
+    for name in undecided:
+        for place, counts in name.places.items():
+            if counts.before[0] or not counts.after[0]:
+                continue
+            level = NEW_ALPHA / (rivals * name.spread)
+            if place == BOOT:
+                has, wanted = counts.before[1], boots_wanted(*counts.after, level)
+            else:
+                own = [s for s in name.members if s.place == place and s.sound]
+                has = sum(1 for s in own if s.side is Side.BEFORE)
+                hits = sum(1 for s in own if s.side is Side.AFTER and name.name in s.names)
+                total = sum(1 for s in own if s.side is Side.AFTER)
+                wanted = iterations_wanted((hits, total), counts.first_after, level / 2)
+            if has < wanted:
+                short.append(Lack(name, place, has, wanted))
+    return short
 
 
-def _of_boot(boot: BootResult) -> _Sighting:
-    kinds = boot.kinds
-    if boot.died_of_kernel:
-        kinds |= {DIED if boot.booted else NO_BOOT}
-    sound = boot.usable or boot.died_of_kernel
-    return _Sighting(BOOT, boot.board, boot.side, kinds, boot.signatures, frozenset(), sound)
+def new_findings(
+    iterations: Iterable[IterationResult], boots: Mapping[str, BootResult], plan: Plan,
+) -> tuple[NewFinding, ...]:
+    """Everything on *after* that is new there, run-wide or in its workload; and what a list says is known."""
+    seen = sightings(iterations, boots, plan.known)
+    found = names(seen)
+    short = [] if plan.extended else lacks(found)
+    told = [_tell(name, place, counts, short) for name in found for place, counts in name.places.items()]
+    told += _known(seen, plan.known)
+    return tuple(sorted((new for new in told if new), key=lambda new: (new.where, new.what, new.name)))
 
 
-def new_findings(iterations: Iterable[IterationResult], boots: Mapping[str, BootResult]) -> tuple[NewFinding, ...]:
-    """Everything on *after* that is new there, run-wide or in its workload."""
-    sightings = [_of_iteration(iteration, boots) for iteration in iterations] + [_of_boot(b) for b in boots.values()]
-    known = frozenset[str]().union(
-        *(s.kinds | s.signatures for s in sightings if s.side is Side.BEFORE)
-    )
-    places: dict[str, list[_Sighting]] = {}
-    for sighting in sightings:
-        places.setdefault(sighting.place, []).append(sighting)
-    found = []
-    for _, members in sorted(places.items()):
-        after = [s for s in members if s.side is Side.AFTER]
-        for kind in sorted(frozenset[str]().union(*(s.kinds for s in after))):
-            declared = any(kind in s.declared for s in members)
-            found.append(_judge("kind", kind, members, run_wide=kind not in known, declared=declared))
-        for signature in sorted(frozenset[str]().union(*(s.signatures for s in after)) - known):
-            found.append(_judge("signature", signature, members, run_wide=True, declared=False))
-    return tuple(finding for finding in found if finding)
-
-
-def _judge(
-    what: str, name: str, members: Sequence[_Sighting], *, run_wide: bool, declared: bool,
-) -> NewFinding | None:
+def _tell(name: Name, place: str, counts: Counts, short: Sequence[Lack]) -> NewFinding | None:
     """One kind or signature in one place; None if it is nothing new there."""
+    before, after = counts.before, counts.after
+    shown = f"{name.name} in {after[0]}/{after[1]} of {place} on after, {before[0]}/{before[1]} on before"
 
-    def count(side: Side, board: str | None = None) -> tuple[int, int]:
-        sound = [s for s in members if s.side is side and s.sound and board in (None, s.board)]
-        return sum(1 for s in sound if name in s.kinds | s.signatures), len(sound)
+    def told(reason: str, *, regressed: bool = False, obstacle: bool = False) -> NewFinding:
+        return NewFinding(
+            name.what, name.name, place, before, after, regressed, reason, obstacle=obstacle,
+            p=None if name.deadly else name.p,
+        )
 
-    before, after = count(Side.BEFORE), count(Side.AFTER)
-    place = members[0].place
-    shown = f"{name} in {after[0]}/{after[1]} of {place} on after, {before[0]}/{before[1]} on before"
-    if run_wide:
-        if after[0]:
-            return NewFinding(what, name, place, before, after, True, f"new {what} on after: {shown}")
-        return NewFinding(
-            what, name, place, before, after, False,
-            f"new {what} on after, but only in iterations that cannot count: {name} in {place}",
+    if not after[0]:
+        if not name.new:
+            return None
+        return told(
+            f"new {name.what} on after, but only in iterations that cannot count: {name.name} in {place}",
+            obstacle=True,
         )
-    if declared or not after[0]:
-        return None  # the rates of declared kinds are compared as such
-    boards = sorted({s.board for s in members if s.sound})
-    more = stratified_fisher([(*count(Side.BEFORE, board), *count(Side.AFTER, board)) for board in boards])[1]
-    if more < ALPHA:
-        return NewFinding(what, name, place, before, after, True, f"more often on after (p {more:.1g}): {shown}")
-    if before[0] == 0:
-        return NewFinding(
-            what, name, place, before, after, False, f"not in this workload on before, though elsewhere: {shown}",
+    if name.deadly:
+        return told(f"new {name.what} on after: {shown}", regressed=True)
+    p = f"p {name.p:.1g}"
+    if name.regressed and (not before[0] or _best(name) == place or place_p(place, counts) < ALPHA):
+        new = f"new {name.what} on after ({p})" if name.new else f"more often on after ({p})"
+        return told(f"{new}: {shown}", regressed=True)
+    if before[0]:
+        return None
+    lack = next((lack for lack in short if lack.name is name and lack.place == place), None)
+    where = f"new {name.what} on after" if name.new else "not in this workload on before, though elsewhere"
+    if lack is not None:
+        return told(
+            f"{where}: {shown}; before would need {lack.wanted} {lack.unit} to tell, it has {lack.has}", obstacle=True,
         )
-    return None
+    return told(f"{where}, too seldom to blame the patch ({p}): {shown}")
+
+
+def _best(name: Name) -> str:
+    return min(name.places, key=lambda place: place_p(place, name.places[place]))
+
+
+def _known(seen: Sequence[Sighting], known: Sequence[Known]) -> list[NewFinding]:
+    """What lists of known findings keep from being judged. Blamed on nobody, but what could kill the machine and
+    *before* lacks does not go with a good verdict either."""
+    on_before = frozenset[str]().union(*(s.names | s.known for s in seen if s.side is Side.BEFORE))
+    told = []
+    for place, members in sorted(_by_place(seen).items()):
+        after = [s for s in members if s.side is Side.AFTER]
+        for name in sorted(frozenset[str]().union(*(s.known for s in after))):
+            def many(side: Side, name: str = name, members: Sequence[Sighting] = members) -> tuple[int, int]:
+                own = [s for s in members if s.side is side and s.sound]
+                return sum(1 for s in own if name in s.known), len(own)
+
+            before, shows = many(Side.BEFORE), many(Side.AFTER)
+            deadly = kind_of(name) in DEADLY and name not in on_before
+            own = [name, *(s for member in after for s in member.known if kind_of(s) == name)]
+            sources = [entry for entry in known if any(entry.matches(place.strip("()"), one) for one in own)]
+            entry = f" ({sources[0].source}{f': {sources[0].about}' if sources[0].about else ''})" if sources else ""
+            told.append(NewFinding(
+                "kind" if ":" not in name else "signature", name, place, before, shows, False,
+                f"known{entry}: {name} in {shows[0]}/{shows[1]} of {place} on after, {before[0]}/{before[1]} on before"
+                + ("; it could kill the machine, and before lacks it" if deadly else ""), obstacle=deadly,
+            ))
+    return told

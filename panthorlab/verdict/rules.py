@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from panthorlab.outcome import Role
-from panthorlab.verdict.model import Expect, NewFinding, Plan, SideResult, Verdict
+from panthorlab.verdict.finding import NewFinding
+from panthorlab.verdict.model import Expect, Plan, SideResult, Verdict
+from panthorlab.verdict.outside import Late
 from panthorlab.verdict.stats import ALPHA, clean_needed, first_true, fisher, missable_rate, wilson
 
 MAX_MISSABLE = 0.02
@@ -39,6 +41,8 @@ class Case:
     plan: Plan
     clustered: bool = False
     per_boot: bool = False
+    late: Late | None = None
+    """Faults of *after* outside its iterations, if there are any and this is a claim."""
 
     @property
     def unit(self) -> str:
@@ -70,6 +74,12 @@ Decision = tuple[Verdict, tuple[str, ...]]
 def judge(case: Case) -> Decision:
     """The verdict on a workload and why, the deciding reason first."""
     verdict, reasons = _evidence(case) or _news(case) or _control(case) or _boots_agree(case) or _rates(case)
+    late = judge_late(case)
+    if late is not None:
+        worse = late[0].badness >= verdict.badness
+        if worse and verdict in (Verdict.FIXED, Verdict.CLEAN):
+            reasons = ()  # they would say the contrary
+        verdict, reasons = (late[0], (*late[1], *reasons)) if worse else (verdict, (*reasons, *late[1]))
     return verdict, tuple(dict.fromkeys((*reasons, *_notes(case))))
 
 
@@ -110,6 +120,24 @@ def _numbers(case: Case) -> str:
 
 def _more(case: Case, p_more: float) -> str:
     return f"significantly more: {_numbers(case)} (p {p_more:.1g})"
+
+
+def judge_late(case: Case) -> Decision | None:
+    """Faults of *after* outside its iterations count as if an iteration without one had had them: a patch that only
+    delays what it should prevent past the end marker has prevented nothing."""
+    late = case.late
+    if late is None:
+        return None
+    if late.p_fewer is None or late.p_more is None or not late.count:
+        return Verdict.INCONCLUSIVE, (late.told,)
+    total = f"{case.before.faulty}/{case.before.iterations} before, {late.faulty}/{case.after.iterations} after"
+    if late.p_more < ALPHA:
+        return Verdict.REGRESSED, (f"{late.told}; with them significantly more: {total} (p {late.p_more:.1g})",)
+    if late.p_fewer < ALPHA:
+        return Verdict.REDUCED, (f"{late.told}; with them fewer, but not gone: {total} (p {late.p_fewer:.1g})",)
+    return Verdict.NOT_FIXED, (
+        f"{late.told}; with them no significant change: {total} (p fewer {late.p_fewer:.2g}, more {late.p_more:.2g})",
+    )
 
 
 def _control(case: Case) -> Decision | None:
@@ -206,7 +234,7 @@ def _doubts(case: Case) -> tuple[str, ...]:
         f"{side.side}: {side.lost} iterations were lost when the kernel died"
         for side in (case.before, case.after) if side.lost
     )
-    return *_told(case.new), *lost, *((_cut(case.after),) if case.after.cut else ())
+    return *_obstacles(case.new), *lost, *((_cut(case.after),) if case.after.cut else ())
 
 
 def _cut(side: SideResult) -> str:
@@ -226,6 +254,7 @@ def _notes(case: Case) -> tuple[str, ...]:
         for side in (case.before, case.after) if side.errors
     ]
     notes += [_cut(side) for side in (case.before, case.after) if side.cut]
+    notes += [new.reason for new in case.new if not new.regressed]
     if case.clustered and case.before.rounds and case.after.rounds:
         missable = missable_rate(case.after.faulty_rounds, case.after.rounds)
         notes.append(
@@ -234,6 +263,10 @@ def _notes(case: Case) -> tuple[str, ...]:
             f"{case.after.faulty_rounds}/{case.after.rounds} after, up to {missable:.2%} missable)"
         )
     return tuple(notes)
+
+
+def _obstacles(new: Sequence[NewFinding]) -> tuple[str, ...]:
+    return tuple(finding.reason for finding in new if finding.obstacle)
 
 
 def _told(new: Sequence[NewFinding]) -> tuple[str, ...]:

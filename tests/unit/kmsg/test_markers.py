@@ -121,3 +121,15 @@ def test_events_come_as_soon_as_the_end_marker_does() -> None:
     (record,) = reader.feed(f"14,2,2,-;{end('1')}\n".encode())
     assert [window.id for window in tracker.feed(record)] == ["1"]
     assert tracker.open_id is None
+
+
+def test_the_time_between_two_iterations_tells_which_end_it_began_with() -> None:
+    found = log(
+        (ERROR, 1, FAULT), (USER, 2, begin("b1-1")), (USER, 4, end("b1-1")), (ERROR, 5, FAULT),
+        (USER, 6, begin("b1-2")), (USER, 8, end("b1-2")), (USER, 9, end("b1-3")), (ERROR, 10, FAULT),
+    )  # fmt: skip
+    since = [window.since for window in found if window.id is None]
+    assert [marker and (marker.id, marker.workload, marker.timestamp) for marker in since] == [
+        None, ("b1-1", "exit", 0.004), ("b1-3", None, 0.009),
+    ]  # fmt: skip
+    assert all(window.since is None for window in found if window.id is not None)

@@ -14,10 +14,13 @@ import pytest
 from panthorlab.board.api import BootedBoard
 from panthorlab.board.gpu_events import GpuEvents
 from panthorlab.errors import BootError, EvidenceError, LabError, PanthorlabError
-from panthorlab.outcome import Blame, Outcome
+from panthorlab.kernel.model import Kernel
+from panthorlab.outcome import Blame, Outcome, Side
 from panthorlab.run.evidence import LogFollower
 from panthorlab.run.iterations import Batch
-from panthorlab.run.workload import Workload
+from panthorlab.run.job import Job
+from panthorlab.run.session import Session
+from panthorlab.run.workload import Workload, once_per_boot
 
 WORK = Workload("heap-exit/exit", ("heap-exit",))
 FIRST, SECOND = "01234567-89ab-cdef-0123-456789abcdef", "fedcba98-7654-3210-fedc-ba9876543210"
@@ -197,3 +200,61 @@ def test_time_outs_are_the_labs_fault_when_the_gpu_was_kept_waiting(
         batch = Batch(board, log, WORK, prefix="b", count=1, log_deadline=1000, on_result=None)
         batch.run()
     assert [event["outcome"] for event in batch.events] == [outcome]
+
+
+class Late(FakeBoard):
+    """Whose kernel tells of a fault 4 µs after the end marker of each program."""
+
+    def _iteration(self, name: str, boot: str, say: Sink) -> None:
+        super()._iteration(name, boot, say)
+        assert self._log is not None
+        message = r"panthor mali-gpu.1.auto: [drm] *ERROR* Unhandled Page fault in AS1 at VA 0x0000800000003000\x0a"
+        lines = ("raw fault status: 0x7CD003C3", "decoded fault status: SLAVE FAULT", "exception type 0xC3: X",
+                 "access type 0x3: WRITE", "source id 0x7CD0")
+        self._log(f"3,{next(self._seq)},7,-;{message}{chr(92)}x0a".encode() + r"\x0a".join(lines).encode() + b"\n")
+
+
+def test_findings_after_an_end_marker_are_told_with_it_and_whether_they_were_provoked(tmp_path: Path) -> None:
+    job = Job("b", "k", Side.AFTER, "after1", "after1.1", 0, 1, str(tmp_path), str(tmp_path), (), False, None, 1)
+    board = cast(BootedBoard, Late([FIRST]))
+    sent: list[dict[str, Any]] = []
+    with LogFollower(board, tmp_path / "kmsg.log") as log:
+        session = Session(job, cast(Kernel, None), board, log, lambda event, **fields: sent.append(
+            {"event": event, **fields}
+        ))
+        session.iterate(Workload(WORK.name, WORK.argv, iterations=1))
+        with session.findings_expected({"mmu-fault"}):
+            session.program("gpu-job", "--mode", "bad-store")
+        session.unexpected_since(0)
+        with session.findings_allowed({"mmu-fault"}):
+            session.program("heap-exit", "--mode", "exit")
+        assert session.unexpected_since(0) == []
+        session._end_log()
+    session._send_strays()
+    strays = [event for event in sent if event["event"] == "stray"]
+    assert [(s["marker"]["id"], s["marker"]["workload"], s["expected"]) for s in strays] == [
+        ("after1.1.1-1", "heap-exit/exit", False), ("after1.1.2-1", "heap-exit/exit", True),
+        ("after1.1.3-1", "heap-exit/exit", False), ("after1.1.4-1", "heap-exit/exit", False),
+    ]
+    assert {s["marker"]["delay"] for s in strays} == {4e-6}
+    assert [event["outcome"] for event in sent if event["event"] == "iteration"] == [Outcome.PASS]
+
+
+def test_detectors_that_speak_once_are_on_record_with_each_iteration(tmp_path: Path) -> None:
+    board = cast(BootedBoard, FakeBoard([FIRST]))
+    work = Workload(WORK.name, WORK.argv, finds=("lockdep",))
+    with LogFollower(board, tmp_path / "kmsg.log") as log:
+        batch = Batch(board, log, work, prefix="b", count=1, log_deadline=60, on_result=None,
+                      once=once_per_boot("console=ttyAMA0"))
+        batch.run()
+    assert (batch.events[0]["per_boot"], batch.events[0]["once"]) == (True, ["kasan", "lockdep"])
+
+
+def test_what_is_counted_per_boot() -> None:
+    once = once_per_boot("quiet kasan_multi_shot")
+    assert once == {"lockdep"}
+    assert not WORK.counted_per_boot(once)
+    assert not Workload("a/b", ("a",), finds=("kasan",)).counted_per_boot(once)
+    assert Workload("a/b", ("a",), finds=("kasan",)).counted_per_boot(once_per_boot(""))
+    assert not Workload("a/b", ("a",), finds=("kasan", "mmu-fault")).counted_per_boot(once_per_boot(""))
+    assert Workload("a/b", ("a",), finds=("warning",), per_boot=True).counted_per_boot(once)

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.outcome import Role, Side
-from panthorlab.run.plan import MAX_KERNEL_ATTEMPTS, MAX_LAB_ATTEMPTS, Slot, progress_of, remaining, schedule
+from panthorlab.run.plan import (
+    MAX_KERNEL_ATTEMPTS,
+    MAX_LAB_ATTEMPTS,
+    Slot,
+    extension_slots,
+    progress_of,
+    remaining,
+    schedule,
+)
 from panthorlab.run.workload import Workload, share
 
 
@@ -70,3 +78,17 @@ def test_resuming_gives_slots_that_the_lab_failed_another_try_but_not_kernels_th
     kernel = [_end(False, "FAIL", "kernel")] * MAX_KERNEL_ATTEMPTS
     assert remaining([slot], [*lab, {"event": "resumed"}]) == [slot]
     assert remaining([slot], [*kernel, {"event": "resumed"}]) == []
+
+
+def test_what_before_runs_beyond_its_plan_has_slots_of_its_own_on_every_board() -> None:
+    def event(boots: int) -> dict[str, Any]:
+        return {"event": "extension", "iterations": {"w": 5}, "boots": boots, "why": []}
+
+    assert extension_slots([], 2) == []
+    assert [slot.name for slot in extension_slots([event(0)], 2)] == ["before3"]
+    assert [slot.name for slot in extension_slots([event(5)], 2)] == [f"before{n}" for n in range(3, 8)]
+    two = extension_slots([event(3)], 2, ("a", "b"))
+    assert [(slot.name, slot.board) for slot in two] == [
+        ("before5", "a"), ("before6", "b"), ("before7", "a"), ("before8", "b"),
+    ]
+    assert not {slot.name for slot in two} & {slot.name for slot in schedule(2, ("a", "b"))}

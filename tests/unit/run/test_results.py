@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from panthorlab.outcome import Outcome
+from panthorlab.outcome import Outcome, Side
 from panthorlab.run import reports, results
 from panthorlab.verdict.model import Verdict
 
@@ -42,6 +42,14 @@ def boot(
             "event": "boot-end", "complete": end == "PASS", "booted": True, "outcome": end, "blame": blame,
             "reason": "" if end == "PASS" else "QEMU died", **where,
         })  # fmt: skip
+    return events
+
+
+def whole() -> list[dict[str, Any]]:
+    """A fix as good as can be."""
+    events: list[dict[str, Any]] = [START, *KERNELS]
+    for slot in (1, 2):
+        events += boot("before", slot, 1, 120, 119) + boot("after", slot, 1, 120, 0)
     return events
 
 
@@ -147,3 +155,64 @@ def test_each_boots_method_is_told_and_why_it_was_not_a_quicker_one() -> None:
     assert board.facts == {"type": "real", "boot_method": methods}
     assert notes == ("before2.1: no module swap: tainted: W",)
     assert results._board(events[:10], "b").facts["boot_method"] == "extlinux"
+
+
+FOUND = {"kind": "mmu-fault", "signature": "m", "timestamp": 2.5}
+
+
+@pytest.mark.parametrize("marked", [True, False], ids=["marked", "old log"])
+def test_a_fault_right_after_each_end_marker_of_a_recorded_run_is_no_fix(marked: bool) -> None:
+    events: list[dict[str, Any]] = []
+    for event in whole():
+        events.append(event)
+        if event["event"] == "iteration" and event["side"] == "after":
+            where = {key: event[key] for key in ("boot", "slot", "side")}
+            marker = {"marker": {"id": event["id"], "workload": "w", "delay": 0.0042}, "expected": False}
+            events.append({"event": "stray", "finding": FOUND, **where, **(marker if marked else {})})
+    verdict = reports.judge([*events, END])
+    assert (verdict.verdict, verdict.exit) == (Verdict.NOT_FIXED, 1)
+    where = "4 ms after the end of after1.1-0 (w)" if marked else "at 2.500 s, after which marker is not on record"
+    assert f"240 faults outside iterations on after (the first: mmu-fault {where}" in verdict.reasons[0]
+
+
+def test_what_a_test_provoked_is_not_counted() -> None:
+    provoked = {"event": "stray", "finding": FOUND, "boot": "after1.1", "side": "after", "expected": True,
+                "marker": {"id": "p-1", "workload": "gpu-job/bad-store", "delay": 0.1}}
+    assert reports.judge([*whole(), provoked, END]).verdict == Verdict.FIXED
+    assert reports.judge([*whole(), {**provoked, "expected": False}, END]).verdict == Verdict.REDUCED
+
+
+def rare() -> list[dict[str, Any]]:
+    """The same with one warning on *after*."""
+    events = whole()
+    odd = next(event for event in events if event["event"] == "iteration" and event["side"] == "after")
+    odd |= {"kinds": ["warning"], "signatures": ["warning:x"], "outcome": "FAIL", "blame": "kernel"}
+    return events
+
+
+def test_before_is_given_more_once_and_judged_with_it() -> None:
+    more = reports.extension_of(rare())
+    assert dict(more.iterations) == {"w": 718 - 240}
+    assert not reports.extension_of(whole())
+    extended = [*rare(), {"event": "extension", "iterations": dict(more.iterations), "boots": 0, "why": list(more.why)}]
+    assert not reports.extension_of(extended)
+    assert results.plan(extended).iterations == {Side.BEFORE: {"w": 718}, Side.AFTER: {"w": 240}}
+    short = reports.judge([*extended, *boot("before", 3, 1, 100, 100), END])
+    assert (short.verdict, short.exit) == (Verdict.ERROR, 4)
+    verdict = reports.judge([*extended, *boot("before", 3, 1, 478, 476), END])
+    assert verdict.verdict == Verdict.FIXED
+    assert any("too seldom to blame the patch (p 0.3)" in reason for reason in verdict.reasons), verdict.reasons
+
+
+def test_without_the_iterations_it_wants_nothing_is_fixed() -> None:
+    verdict = reports.judge([*rare(), END])
+    assert verdict.verdict == Verdict.INCONCLUSIVE
+    assert "before would need 718 iterations of w to tell, it has 240" in verdict.reasons[0]
+
+
+def test_a_run_keeps_its_list_of_known_findings() -> None:
+    known = [{"pattern": "w@warning:.*", "source": "fails.txt:1", "about": ""}]
+    start = {**START, "options": {**START["options"], "known": known}}
+    verdict = reports.judge([start, *rare()[1:], END])
+    assert verdict.verdict == Verdict.FIXED
+    assert any(reason.startswith("known (fails.txt:1)") for reason in verdict.reasons)

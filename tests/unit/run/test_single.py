@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from panthorlab.run import single
+from panthorlab.run.summary import summary
 
 START: dict[str, Any] = {"event": "run-start", "options": {"board": "b", "kernel": "k"}, "suites": ["probe"]}
 END: dict[str, Any] = {"event": "run-end"}
@@ -47,5 +47,5 @@ def _boot(name: str, *, complete: bool, blame: str | None) -> dict[str, Any]:
 def test_exit_status(
     events: list[dict[str, Any]], status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert single.summary(tmp_path, [START, *events], as_json=True) == status
+    assert summary(tmp_path, [START, *events], as_json=True) == status
     assert json.loads(capsys.readouterr().out)["exit"] == status

@@ -108,7 +108,8 @@ def said(verdict: RunVerdict) -> str:
     ((3, 10), (1, 10), "not-fixed"),
     ((0, 400), (400, 400), "regressed"),
     ((50, 200), (150, 200), "regressed"),
-    ((0, 400), (1, 400), "regressed"),  # a kind that before has nowhere
+    ((0, 400), (1, 400), "not-fixed"),  # a kind that before has nowhere, but one is no proof
+    ((0, 400), (9, 400), "regressed"),
     ((0, 400), (0, 400), "inconclusive"),
 ])
 def test_one_claim(before: tuple[int, int], after: tuple[int, int], verdict: str) -> None:
@@ -212,16 +213,22 @@ def test_a_kind_that_before_has_only_elsewhere() -> None:
     assert once.judge().verdict is Verdict.INCONCLUSIVE
 
 
-def test_a_new_signature_of_a_known_kind_is_a_regression() -> None:
-    bench = Bench().both((200, 200), (150, 200))
-    judged = bench.add(Side.AFTER, 1, 1, signatures=frozenset({"mmu-fault:PERMISSION_FAULT:READ:ring-buffer"})).judge()
-    assert judged.verdict is Verdict.REGRESSED
+def test_a_new_signature_of_a_known_kind_is_a_regression_if_numbers_carry_it() -> None:
+    new = frozenset({"mmu-fault:PERMISSION_FAULT:READ:ring-buffer"})
+    bench = Bench().both((200, 200), (150, 200)).add(Side.AFTER, 1, 1, signatures=new)
+    judged = bench.judge()
+    assert judged.verdict is Verdict.REDUCED
     assert "new signature on after: mmu-fault:PERMISSION_FAULT:READ:ring-buffer" in said(judged)
+    judged = bench.add(Side.AFTER, 19, 19, signatures=new).judge()
+    assert judged.verdict is Verdict.REGRESSED
+    assert "new signature on after (p 3e-06)" in said(judged)
 
 
 def test_memory_right_but_fence_error_is_a_failure() -> None:
-    bench = Bench().both((400, 400), (0, 400))
-    judged = bench.add(Side.AFTER, 0, 1, program_failed=True, outcome=Outcome.FAIL, blame=Blame.KERNEL).judge()
+    bad: dict[str, Any] = {"program_failed": True, "outcome": Outcome.FAIL, "blame": Blame.KERNEL}
+    bench = Bench().both((400, 400), (0, 400)).add(Side.AFTER, 0, 1, **bad)
+    assert bench.judge().verdict is Verdict.INCONCLUSIVE
+    judged = bench.add(Side.AFTER, 0, 9, **bad).judge()
     assert judged.verdict is Verdict.REGRESSED
     assert "program-failed" in said(judged)
 
