@@ -1,216 +1,242 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`panthorlab run -- COMMAND`: one program on one booted kernel. Its status is the exit status; what the kernel log has
-to say is told after it, whatever the status."""
+"""`panthorlab run … -- COMMAND`: one command on a booted board, and what the kernel said meanwhile.
+
+COMMAND's exit status is COMMAND's. What the kernel log has of the whole boot is told after it, and judged by the same
+rules as suites: any finding is the kernel's fault.
+"""
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import shlex
 import sys
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Final
 
-from panthorlab.board.api import BootedBoard
+from panthorlab.board.api import BootedBoard, RemoteProcess
 from panthorlab.board.registry import open_board
-from panthorlab.errors import BootError, EvidenceError, LabError, PanthorlabError
+from panthorlab.errors import BootError, LabError, PanthorlabError
+from panthorlab.kmsg import Kind
 from panthorlab.kmsg.model import Finding
+from panthorlab.kmsg.scan import scan_bytes
 from panthorlab.report.faults import headline
 from panthorlab.run import fleet
 from panthorlab.run.events import new_run_dir
 from panthorlab.run.evidence import LogFollower
-from panthorlab.run.iterations import CRASHES, Batch
+from panthorlab.run.iterations import Batch
+from panthorlab.run.judge import as_json
 from panthorlab.run.kernels import parse_params, resolve_kernel
 from panthorlab.run.progress import Progress
 from panthorlab.run.workload import Workload
 
-GRACE: Final = 5.0
-"""Seconds that COMMAND may go on after the kernel has crashed under it."""
+STEP: Final = 0.5
+"""Seconds between looks at the kernel log while COMMAND runs."""
+ALIVE_STEPS: Final = 20
+"""Steps between asking the board whether it is still there."""
+DYING: Final = 3.0
+"""Seconds that COMMAND has to end by itself after an oops: it may be what the kernel has killed."""
+OVERLAP: Final = 1 << 16
+"""Bytes of log looked at again at each step: more than an oops has."""
+SETTLE: Final = Workload("settle/info", ("gpu-job", "--mode", "info"))
 LOG_DEADLINE: Final = 20.0
-_POLL: Final = 0.1
-_LOOK: Final = 2.0
-_PROGRAMS: Final = frozenset({"heap-exit", "gpu-job", "iterate", "kmsg-follow"})
-# It does nothing but have markers around it: when they have come, so has all that was logged before.
-_NOTHING: Final = Workload("gpu-job/--help", ("gpu-job", "--help"), deadline=30.0, sentinel=False)
+TOLD: Final = 10
+"""Findings told on stderr; all are in the JSON and in the log."""
 
 
-@dataclass(frozen=True)
-class Ran:
-    """What came of COMMAND. `status`: its exit status, None if it did not end by itself. `died`: why not.
+@dataclass
+class Outcome:
+    """What came of COMMAND: its `status`, or None if it did not end by itself, and `died`, why. `findings` of the
+    whole boot; `holes`: why there may be others that nobody saw."""
 
-    `findings`: of the kernel log since the boot. `holes`: why the log may not have all of them. `stopped`: Ctrl-C, or
-    the time limit.
-    """
-
-    status: int | None
-    findings: Sequence[Finding]
+    status: int | None = None
     died: PanthorlabError | None = None
-    holes: Sequence[str] = ()
-    stopped: KeyboardInterrupt | None = None
+    findings: list[Finding] = field(default_factory=list)
+    holes: list[str] = field(default_factory=list)
 
     @property
-    def exit_status(self) -> int:
-        if self.status is None:
-            return self.died.exit_status if self.died is not None else LabError.exit_status
-        return 128 - self.status if self.status < 0 else self.status
-
-    @property
-    def kernel_exit(self) -> int:
-        """What the kernel log alone would say: 1 for a finding, 4 if it is not whole, else 0."""
+    def judged(self) -> int:
+        """Exit status that the kernel log alone would give: 4 if it is not whole and shows nothing, 1 for a finding."""
         if self.findings or isinstance(self.died, BootError):
-            return BootError.exit_status
-        return LabError.exit_status if self.holes or self.died is not None else 0
+            return 1
+        return 4 if self.holes or self.died is not None else 0
 
 
-def main(options: argparse.Namespace, command: Sequence[str]) -> int:
-    """Boot, run COMMAND, tell what the kernel said. Returns the exit status."""
+def main(options: argparse.Namespace, command: list[str]) -> int:
+    """Boot, run COMMAND, tell what the kernel said. COMMAND's exit status, or that of what kept it from ending."""
     name = fleet.choose_one(options)
     progress = Progress(quiet=options.quiet)
     run_dir = new_run_dir(options.output)
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step)
+    board = open_board(name)
     params = parse_params(options.param) | {"seed": str(options.seed)}
     out, err = _Capture(sys.stdout.buffer, echo=not options.json), _Capture(sys.stderr.buffer, echo=not options.json)
-    with (
-        fleet.leased(name, run_dir, wait=options.wait, on_note=progress.line),
-        open_board(name).boot(
-            kernel,
-            log_dir=run_dir,
-            overlay=options.overlay,
-            params=params,
-            on_progress=progress.step,
-            method=options.boot_method,
-        ) as board,
-    ):
+    outcome = Outcome()
+    try:
+        with (
+            fleet.leased(name, run_dir, wait=options.wait, on_note=progress.line),
+            board.boot(
+                kernel, log_dir=run_dir, overlay=options.overlay, params=params, on_progress=progress.step,
+                method=options.boot_method,
+            ) as booted,
+        ):
+            progress.finish()
+            _run(booted, _resolve(command, booted.work_dir), run_dir, outcome, (out, err))
+    finally:
         progress.finish()
-        ran = _run(board, run_dir, _resolve(command, board.work_dir), out, err)
-    if ran.stopped is not None:
-        _tell(ran, run_dir, quiet=options.quiet)
-        raise ran.stopped
+        _tell(outcome, run_dir)
+    if out.error is not None:
+        raise out.error
+    status = outcome.died.exit_status if outcome.died else outcome.status or 0
     if options.json:
-        about = {"command": list(command), "board": board.name, "kernel": kernel.key, "build_id": kernel.build_id,
-                 "run": str(run_dir), "stdout": out.text(), "stderr": err.text()}
-        print(json.dumps(_json(ran) | about, indent=1))
-    _tell(ran, run_dir, quiet=options.quiet)
-    return ran.exit_status
-
-
-def _run(
-    board: BootedBoard, run_dir: Path, argv: Sequence[str], out: Callable[[bytes], None], err: Callable[[bytes], None],
-) -> Ran:
-    log = LogFollower(board, run_dir / "kmsg.log")
-    status: int | None = None
-    died: PanthorlabError | None = None
-    stopped: KeyboardInterrupt | None = None
-    holes: list[str] = []
-    with log:
-        process = board.shell.start(argv, on_stdout=out, on_stderr=err)
-        try:
-            status = _wait(board, process, log)
-        except PanthorlabError as error:
-            died = error
-        except KeyboardInterrupt as error:
-            stopped = error
-        finally:
-            process.kill()
-        if status is not None:
-            holes += _drain(board, log)
-        findings = log.findings()
-    if status is None or holes:  # the end of the log is on the console alone
-        known = Counter(finding.signature for finding in findings)
-        findings += [finding for finding in log.last_words() if not known[finding.signature]]
-    holes += [f"{hazard.kind}: {hazard.text}" for hazard in board.hazards()]
-    return Ran(status, findings, died, tuple(dict.fromkeys(holes)), stopped)
-
-
-def _wait(board: BootedBoard, process: Any, log: LogFollower) -> int:
-    """COMMAND's status. Raises what the board died of, or BootError if COMMAND hangs on a kernel that has crashed."""
-    look, give_up = time.monotonic() + _LOOK, None
-    while not process.ended:
-        time.sleep(_POLL)
-        now = time.monotonic()
-        if now < look:
-            continue
-        look = now + _LOOK
-        board.check_alive()
-        # what was logged since the last marker is on the console alone
-        crash = next((item for item in (*log.findings(), *log.last_words()) if item.kind in CRASHES), None)
-        if crash is None:
-            continue
-        give_up = give_up or now + GRACE * board.slowness
-        if now > give_up:
-            raise BootError(f"the kernel crashed, and the command hangs since then: {crash.text.splitlines()[0]}")
-    status: int = process.wait(LOG_DEADLINE)
+        print(json.dumps({
+            "exit": status, "ran": outcome.status is not None, "command": command, "board": board.name,
+            "kernel": kernel.key, "build_id": kernel.build_id, "run": str(run_dir), "stdout": out.text(),
+            "stderr": err.text(), "error": str(outcome.died) if outcome.died else None,
+            "findings": [as_json(finding) for finding in outcome.findings], "holes": outcome.holes,
+            "findings_exit": outcome.judged,
+        }, indent=1))
     return status
 
 
-def _drain(board: BootedBoard, log: LogFollower) -> list[str]:
-    """Wait until everything that was logged so far is here. What is wrong with the log, in words."""
-    batch = Batch(board, log, _NOTHING, prefix="end", count=1, log_deadline=LOG_DEADLINE, on_result=None)
+def _run(
+    booted: BootedBoard, argv: list[str], run_dir: Path, outcome: Outcome, streams: tuple[_Capture, _Capture],
+) -> None:
+    """Fills in `outcome`, also when it is interrupted."""
+    out, err = streams
+    log = LogFollower(booted, run_dir / "kmsg.log")
+    try:
+        with log:
+            process = booted.shell.start(argv, on_stdout=out, on_stderr=err)
+            try:
+                outcome.status = _wait(booted, process, run_dir / "kmsg.log", out)
+            finally:
+                process.kill()
+            _settle(booted, log, outcome)
+    except PanthorlabError as error:
+        outcome.died = error if outcome.status is None else None
+        outcome.holes += [] if outcome.status is None else [str(error)]
+    finally:
+        known = log.findings()
+        seen = {finding.signature for finding in known}
+        # The kernel's last words may have reached the console alone.
+        outcome.findings = [*known, *(finding for finding in log.last_words() if finding.signature not in seen)]
+        outcome.holes += [f"{hazard.kind}: {hazard.text}" for hazard in booted.hazards()]
+        outcome.holes += ["records of the kernel log were lost"] if log.lost_records else []
+        outcome.holes = list(dict.fromkeys(outcome.holes))
+
+
+def _wait(booted: BootedBoard, process: RemoteProcess, kmsg: Path, out: _Capture) -> int:
+    """COMMAND's exit status. Raises BootError when the kernel oopses and COMMAND does not end of it."""
+    watches = _Watch(kmsg), _Watch(booted.console_log)
+    for step in itertools.count():
+        try:
+            status = process.wait(STEP)
+        except LabError:
+            if process.ended:
+                raise
+        else:
+            return 128 - status if status < 0 else status
+        if out.error is not None:
+            raise LabError("standard output cannot be written, so the command was ended")
+        crash = next((found for watch in watches if (found := watch.crash())), None)
+        if crash is not None:
+            return _after(crash, process, DYING * booted.slowness)
+        if step % ALIVE_STEPS == ALIVE_STEPS - 1:
+            booted.check_alive()
+    raise AssertionError("unreachable")
+
+
+def _after(crash: Finding, process: RemoteProcess, patience: float) -> int:
+    try:
+        status = process.wait(patience)
+    except LabError as error:
+        raise BootError(f"the command did not end by itself after: {crash.text.splitlines()[0]}",
+                        hint="it was waiting for what crashed; the kernel log has the rest") from error
+    return 128 - status if status < 0 else status
+
+
+def _settle(booted: BootedBoard, log: LogFollower, outcome: Outcome) -> None:
+    """Wait, by a job of a fresh process and its markers, until the GPU is done with COMMAND and the log has told it."""
+    batch = Batch(booted, log, SETTLE, prefix="settle", count=1, log_deadline=LOG_DEADLINE, on_result=None)
     try:
         batch.run()
-        log.check()
-    except (LabError, EvidenceError, BootError) as error:
-        return [f"the end of the kernel log did not come: {error}"]
-    return [] if batch.windows[0] is not None else ["the end of the kernel log did not come"]
+    except PanthorlabError as error:
+        outcome.holes.append(f"what the kernel said last may be missing: {error}")
+        return
+    outcome.holes += [f"after the command: {event['message']}" for event in batch.events
+                      if event["outcome"] != "PASS" and not event["findings"]]
+
+
+def _tell(outcome: Outcome, run_dir: Path) -> None:
+    """What the kernel said, where the run is, and what ended COMMAND if it did not end by itself: on stderr."""
+    lines = []
+    if outcome.findings:
+        count = len(outcome.findings)
+        lines.append(f"panthorlab: the kernel log has {count} finding{'s' * (count > 1)} of this boot:")
+        groups = Counter(finding.signature for finding in outcome.findings)
+        first = {finding.signature: finding for finding in reversed(outcome.findings)}
+        lines += [f"  {number} × {headline(as_json(first[signature]))} (line {first[signature].line}, {signature})"
+                  for signature, number in groups.most_common(TOLD)]
+        if len(groups) > TOLD:
+            lines.append(f"  and {len(groups) - TOLD} other kinds of finding")
+    lines += [f"panthorlab: the kernel log proves nothing more: {hole}" for hole in outcome.holes[:TOLD]]
+    if outcome.died is not None:
+        lines.append(f"panthorlab: {outcome.died}")
+        lines += [f"  hint: {outcome.died.hint}"] if outcome.died.hint else []
+    lines.append(f"run: {shlex.quote(str(run_dir))}")
+    print("\n".join(lines), file=sys.stderr, flush=True)
 
 
 def _resolve(command: Sequence[str], work_dir: str) -> list[str]:
     """The board's own workloads can be named without their directory."""
-    return [f"{work_dir}/{command[0]}", *command[1:]] if command[0] in _PROGRAMS else list(command)
+    workloads = {"heap-exit", "gpu-job", "iterate", "kmsg-follow"}
+    return [f"{work_dir}/{command[0]}", *command[1:]] if command[0] in workloads else list(command)
 
 
-def _json(ran: Ran) -> dict[str, object]:
-    return {
-        "exit": ran.exit_status,
-        "ran": ran.status is not None,
-        "kernel_exit": ran.kernel_exit,
-        "error": str(ran.died) if ran.died is not None else None,
-        "findings": [finding.to_json() for finding in ran.findings],
-        "holes": list(ran.holes),
-    }
+class _Watch:
+    """Looks for a crash in what a growing log has got since the last look."""
 
+    def __init__(self, path: Path) -> None:
+        self._path, self._seen = path, 0
 
-def _tell(ran: Ran, run_dir: Path, *, quiet: bool) -> None:
-    """On stderr, so that stdout is COMMAND's alone."""
-    lines = []
-    if ran.died is not None:
-        lines.append(f"panthorlab: {ran.died}")
-        lines += [f"  hint: {ran.died.hint}"] if ran.died.hint else []
-    lines += [f"panthorlab: {hole}" for hole in ran.holes]
-    if ran.findings:
-        shown = Counter(headline(finding.to_json()) for finding in ran.findings)
-        lines.append(f"panthorlab: the kernel log has {_count(len(ran.findings), 'finding')}:")
-        lines += [f"  {count} × {text}" for text, count in shown.most_common(10)]
-        lines += [f"  … and {len(shown) - 10} others"] if len(shown) > 10 else []
-    if lines or not quiet or ran.stopped is not None:
-        lines.append(f"run: {run_dir}")
-    for line in lines:
-        print(line, file=sys.stderr)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    def crash(self) -> Finding | None:
+        try:
+            with self._path.open("rb") as file:
+                size = file.seek(0, 2)
+                if size == self._seen:
+                    return None
+                file.seek(max(0, self._seen - OVERLAP))
+                data, self._seen = file.read(), size
+        except FileNotFoundError:  # nothing was said yet
+            return None
+        return next((found for found in scan_bytes(data) if found.kind in (Kind.OOPS, Kind.PANIC)), None)
 
 
 class _Capture:
-    """A callback that keeps what it gets, or echoes it at once."""
+    """A callback that keeps what it gets, or echoes it at once; `error`: why that went wrong, if it did."""
 
-    def __init__(self, stream: Any, *, echo: bool) -> None:
+    def __init__(self, stream: IO[bytes], *, echo: bool) -> None:
         self._stream, self._echo = stream, echo
         self._data = bytearray()
         self._lock = threading.Lock()
+        self.error: OSError | None = None
 
     def __call__(self, chunk: bytes) -> None:
         with self._lock:
-            if self._echo:
-                self._stream.write(chunk)
-                self._stream.flush()
-            else:
+            if not self._echo:
                 self._data += chunk
+            elif self.error is None:
+                try:
+                    self._stream.write(chunk)
+                    self._stream.flush()
+                except OSError as error:  # raised in the shell's reader, it would look like a lost board
+                    self.error = error
 
     def text(self) -> str:
         with self._lock:
