@@ -37,11 +37,11 @@ def is_bare(path: Path) -> bool:
     return (path / "objects").is_dir() and (path / "HEAD").is_file()
 
 
-def resolve_commit(repository: Path, revision: str) -> str:
-    """The commit (or tree) id that `revision` names. Raises SourceError if it names none."""
+def resolve_commit(repository: Path, revision: str, kind: str = "tree") -> str:
+    """The tree (or other kind of object) that `revision` names, as an id. Raises SourceError if it names none."""
     if not is_repository(repository):
         raise SourceError(f"{repository} is not a git repository, so it has no revision {revision}")
-    argv = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{tree}}")
+    argv = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{{kind}}}")
     tree = git(repository, *argv, ok=(0, 1, 128)).decode().strip()
     # --end-of-options is echoed by gits before 2.30; the id is the last line in any case.
     tree = tree.splitlines()[-1] if tree else ""

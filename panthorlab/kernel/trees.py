@@ -16,11 +16,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from panthorlab.errors import LabError, PatchError
 from panthorlab.kernel import makefile
-from panthorlab.kernel.localsource import reader
+from panthorlab.kernel.localsource import RevisionSource, reader
 from panthorlab.kernel.plan import Base, Changes, Progress
 from panthorlab.kernel.sources import Source
 from panthorlab.kernel.tools import disk_errors, run
@@ -43,7 +44,13 @@ def open_base(source: Source, progress: Progress) -> Base:
                 _unpack(source, home, progress)
     data = json.loads(record.read_text())
     os.utime(record)  # last use, for the garbage collector
-    return Base(source.key, data["title"], data["version"], home / "src", data["has_fix"])
+    return named(Base(source.key, source.title, data["version"], home / "src", data["has_fix"]), source)
+
+
+def named(base: Base, source: Source) -> Base:
+    """The tree as `source` calls it, whoever had the same content unpacked."""
+    commit = source.commit if isinstance(source, RevisionSource) else ""
+    return replace(base, title=source.title, commit=commit)
 
 
 def _unpack(source: Source, home: Path, progress: Progress) -> None:

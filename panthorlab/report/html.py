@@ -99,12 +99,12 @@ def _facts(report: RunReport) -> list[str]:
         (f"patch {number}", f"{patch.title} — {patch.state} {patch.source}")
         for number, patch in enumerate(report.patches, 1)
     ]
-    rows.append(("base", report.base))
+    rows += [("base", report.base), ("base commit", report.base_commit)]
     for side, kernel in report.kernels.items():
         rows.append((side, f"{kernel.release} — {kernel.description}"))
         rows.append((f"{side} build-id", f"{kernel.build_id or 'not proved'} (store key {kernel.key})"))
         rows += [(f"{side} {name}", f"build-id {build_id}") for name, build_id in report.telling_modules(side).items()]
-        rows.append((f"{side} config", f"{' + '.join(kernel.config)} — {kernel.toolchain}"))
+        rows += [(f"{side} config", " + ".join(kernel.config)), (f"{side} compiler", kernel.toolchain)]
     rows.append(("board", f"{report.board.name} {report.board.description}"))
     rows += ((name, fact(value)) for name, value in report.board.facts.items())
     boots = report.verdict.boots

@@ -110,7 +110,8 @@ def _properties(report: RunReport) -> dict[str, str]:
     """What was tested, and on what."""
     found = {
         "verdict": report.verdict.verdict, "exit": str(report.verdict.exit), "run": str(report.run_dir),
-        "base": report.base, "board": report.board.name, "panthorlab": report.version,
+        "base": report.base, "base_commit": report.base_commit, "board": report.board.name,
+        "panthorlab": report.version,
         "missable_rate": f"{report.verdict.missable_rate:.6g}",
         "p_fewer": p_value(report.verdict.p_fewer), "p_more": p_value(report.verdict.p_more),
     }
@@ -118,7 +119,7 @@ def _properties(report: RunReport) -> dict[str, str]:
         found[f"patch.{number}"] = f"{patch.title} ({patch.state})"
     for side, kernel in report.kernels.items():
         found |= {f"{side}.kernel": kernel.key, f"{side}.release": kernel.release,
-                  f"{side}.build_id": kernel.build_id or ""}
+                  f"{side}.build_id": kernel.build_id or "", f"{side}.toolchain": kernel.toolchain}
         found |= {f"{side}.{name}.build_id": build_id for name, build_id in report.telling_modules(side).items()}
     found |= {f"board.{name}": fact(value) for name, value in report.board.facts.items()}
     return {name: plain(value) for name, value in found.items() if value}

@@ -35,6 +35,7 @@ def to_json(report: RunReport) -> dict[str, Any]:
     return {
         "version": {"major": 5, "minor": 3},
         "checkouts": [{
+            **({"git_commit_hash": report.base_commit} if len(report.base_commit) == 40 else {}),
             "id": run, "origin": ORIGIN, "valid": True, "start_time": started, "comment": _comment(report),
             "misc": {"base": report.base, "patches": [patch.title for patch in report.patches]},
         }],

@@ -97,6 +97,8 @@ class RunReport:
     seed: int | None = None
     claim: str = ""
     """What the run is to find out, where that is not the title of its patches: the default job's fix."""
+    base_commit: str = ""
+    """Git commit id of the base, if it came from a repository."""
 
     @property
     def title(self) -> str:

@@ -268,6 +268,7 @@ def report(run_dir: Path, events: Events, verdict: RunVerdict) -> RunReport:
         },
         patches=tuple(PatchInfo(item["title"], item["state"], item["source"]) for item in source["patches"]),
         base=source["base"],
+        base_commit=source.get("commit", ""),
         suites=tuple(start["suites"]),
         phases=tuple(Phase(event["name"], event["seconds"]) for event in _of(events, "phase")),
         findings=tuple(findings(events)),

@@ -102,8 +102,9 @@ def _outside(made: Summary, events: Sequence[Event], known: Sequence[Known]) -> 
     its iterations, what a test provoked, and what is known, is not blamed."""
     watched = {event["workload"]: frozenset(event["declared"]) for event in events
                if event["event"] == "iteration" and event["role"] == "watch"}
-    blamed: Counter[tuple[str, str]] = Counter()
-    told: Counter[tuple[str, str]] = Counter()
+    blamed: Counter[tuple[str, str, str]] = Counter()
+    told: Counter[tuple[str, str, str]] = Counter()
+    first: dict[tuple[str, str, str], object] = {}
     for event in events:
         if event["event"] != "stray":
             continue
@@ -115,9 +116,11 @@ def _outside(made: Summary, events: Sequence[Event], known: Sequence[Known]) -> 
         left, _ = without_known("boot", kind, frozenset({finding["signature"]}), known, frozenset())
         spared = not left or finding["kind"] in watched.get(after, ())
         where = f"after {after}" if after else "before any iteration"
-        (told if spared else blamed)[f"outside iterations, {where}", headline(finding)] += 1
+        same = f"outside iterations, {where}", headline(finding), finding["signature"]
+        first.setdefault(same, finding.get("line"))
+        (told if spared else blamed)[same] += 1
     for counter, lines in ((blamed, made.failed), (told, made.notes)):
-        lines += [f"{where}: {count} × {text}" for (where, text), count in counter.items()]
+        lines += [f"{same[0]}: {count} × {same[1]} (line {first[same]}, {same[2]})" for same, count in counter.items()]
 
 
 def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:

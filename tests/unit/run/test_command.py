@@ -25,7 +25,7 @@ Sink = Callable[[bytes], None]
 
 
 class Process:
-    """Ends when `status` is set."""
+    """Ends with `status` at once, or when it is told to."""
 
     def __init__(self, status: int | None = None) -> None:
         self.status, self.killed, self._end = status or 0, False, threading.Event()
@@ -54,7 +54,9 @@ class Board:
 
     work_dir, boot_id, log_start, slowness, name = "/w", BOOT, 0, 0.01, "fake"
 
-    def __init__(self, folder: Path, process: Process, during: Sequence[str], late: Sequence[str], console: str) -> None:
+    def __init__(
+        self, folder: Path, process: Process, during: Sequence[str], late: Sequence[str], console: str,
+    ) -> None:
         self.shell, self.process, self.during, self.late = self, process, during, late
         self.console_log = folder / "console.log"
         self.console_log.write_text(console)
@@ -158,8 +160,8 @@ def test_a_command_that_ends_of_the_oops_keeps_its_status(run: Callable[..., Out
     process = Process()
 
     def ends(board: Board) -> None:
-        board.slowness = 1.0
-        threading.Timer(0.3, lambda: setattr(process, "status", -9)).start()
+        board.slowness = 10.0  # so long may it take to end
+        threading.Timer(0.1, lambda: process.end(-9)).start()
 
     outcome = run(process, during=[OOPS], change=ends)
     assert (outcome.status, outcome.died, outcome.judged) == (137, None, 1)
