@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import signal
 import sys
 import traceback
@@ -13,7 +12,7 @@ from collections.abc import Sequence
 
 from panthorlab.errors import LabError, PanthorlabError
 from panthorlab.files import MACHINE
-from panthorlab.options import parse
+from panthorlab.streams import STDOUT, guarded
 
 # command -> module:function; modules are imported only when their command runs, so `--help` is instant.
 COMMANDS = {
@@ -26,21 +25,33 @@ COMMANDS = {
     "boards": "panthorlab.run.boards:main",
     "doctor": "panthorlab.run.tools:doctor",
     "overlay": "panthorlab.run.overlays:main",
+    "suites": "panthorlab.run.tools:suites",
+    "completion": "panthorlab.run.tools:completion",
     "lava": "panthorlab.lava.main:main",
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments[:1] == ["gpu"]:
-        from panthorlab.gpu.__main__ import main as gpu_main
+# Whoever closes the pipe to these has seen enough. Of the others nobody got the verdict.
+LISTS = frozenset({"scan", "boards", "gpu", "suites", "completion"})
 
-        return gpu_main(arguments[1:])
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status of the command line; without `argv`, of this process, whatever its streams are."""
+    return guarded(lambda: _main(sys.argv[1:])) if argv is None else _main(list(argv))
+
+
+def _main(arguments: list[str]) -> int:
     as_json = "--json" in (arguments[: arguments.index("--")] if "--" in arguments else arguments)
     try:
+        if arguments[:1] == ["gpu"]:
+            from panthorlab.gpu.__main__ import main as gpu_main
+
+            return gpu_main(arguments[1:])
         for signum in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(signum) is signal.SIG_DFL:  # as Ctrl-C: stop what runs, and say how to go on
                 signal.signal(signum, signal.default_int_handler)
+        from panthorlab.options import parse  # what cannot be imported must not end in status 1 either
+
         options = parse(arguments)
         if getattr(options, "no_jail", False):
             from panthorlab.kernel.sandbox import without_jail
@@ -53,10 +64,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _failed(error.exit_status, str(error), error.hint, as_json=as_json)
     except KeyboardInterrupt:
         return _failed(130, "interrupted", None, as_json=as_json)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0 if arguments[0] == "scan" else LabError.exit_status  # whoever read the verdict did not get it
     except OSError as error:
+        if error.filename == STDOUT:
+            judges = "--fail-on" in arguments or not LISTS.intersection(arguments[:1])
+            if judges or not isinstance(error, BrokenPipeError):
+                raise
+            return 0
         if error.errno not in MACHINE:
             return _bug(error, as_json=as_json)
         return _failed(LabError.exit_status, str(error), "disk full, or no permission? nothing was lost by it",

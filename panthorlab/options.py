@@ -329,7 +329,7 @@ class _Parser(argparse.ArgumentParser):
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Raises UsageError. Patches may stand anywhere between the options."""
-    parser = _parser()
+    parser = make_parser()
     options, rest = parser.parse_known_args(arguments)
     for word in rest:
         if word.startswith("-") and word != "-":
@@ -348,7 +348,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def _parser() -> _Parser:
+def make_parser() -> _Parser:
+    """The whole command line."""
     parser = _Parser(
         prog="panthorlab",
         description="Does a Linux panthor patch do what it claims, on a Mali CSF GPU, without breaking anything else?",
@@ -379,6 +380,9 @@ def _parser() -> _Parser:
     report = add("report", "write a run's reports again (console, JSON, JUnit, HTML)")
     report.add_argument("run", type=Path, metavar="RUN")
     report.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
+    report.add_argument("--kcidb", metavar="FILE",
+                        help="also write the run in KCIDB's I/O schema, for `kcidb-submit`; `-` is stdout, instead of "
+                        "the summary")
     _boards_parser(add("boards", "list boards and how they stand; look after them"))
     doctor = add("doctor", "say what is missing on this machine and how to get it")
     doctor.add_argument("--json", action="store_true")
@@ -386,5 +390,11 @@ def _parser() -> _Parser:
                         help="remove from the cache what is damaged or was left by killed runs; it is made again")
     _overlay_parser(add("overlay", "make real programs (Mesa, a shell) for emulated boards from Debian's packages"))
     _lava_parser(add("lava", "write LAVA jobs that run suites on a prebuilt kernel"))
+    suites = add("suites", "print where the suites are, or run them with pytest")
+    suites.add_argument("--json", action="store_true", help='print {"suites": […]}')
+    suites.add_argument("arguments", nargs=argparse.REMAINDER, metavar="-- ARGUMENT…",
+                        help="run pytest on them, e.g. -- --board qemu-g610 --kernel KEY -k reset")
+    completion = add("completion", "print a shell's completion script for panthorlab")
+    completion.add_argument("shell", choices=["bash", "zsh", "tcsh"])
     commands.add_parser("gpu", help="the emulated GPU by itself: serve, params, firmware", add_help=False)
     return parser

@@ -23,12 +23,16 @@ _MANIFEST = ("-name", ".git", "-prune", "-o", "-printf", r"%P\t%y\t%s\t%T@\t%m\t
 
 @dataclass(frozen=True)
 class RevisionSource:
-    """A git tree object, with uncommitted files laid over it. `dirty`: sha256 (or None: deleted) by path."""
+    """A git tree object, with uncommitted files laid over it. `dirty`: sha256 (or None: deleted) by path.
+
+    `commit`: the id of the commit that it was asked for by; empty if a bare tree was named.
+    """
 
     repository: Path
     tree: str
     name: str
     dirty: tuple[tuple[str, str | None], ...] = ()
+    commit: str = ""
 
     @property
     def key(self) -> str:
@@ -39,7 +43,9 @@ class RevisionSource:
 
     @property
     def title(self) -> str:
-        return f"{self.name} with {len(self.dirty)} uncommitted files" if self.dirty else self.name
+        told = not self.commit or self.name.endswith(f"@{self.commit}")
+        name = self.name if told else f"{self.name} (commit {self.commit[:12]})"
+        return f"{name} with {len(self.dirty)} uncommitted files" if self.dirty else name
 
     def unpack(self, into: Path, progress: Progress) -> None:
         need_space(into, TREE_BYTES)
@@ -121,7 +127,7 @@ def directory_source(path: Path) -> RevisionSource | DirectorySource:
     makefile.check_tree(str(path), reader(path))
     if (path / ".git").exists() and top_level(path) == path:
         tree = resolve_commit(path, "HEAD")
-        return RevisionSource(path, tree, str(path), tuple(_dirty_files(path)))
+        return RevisionSource(path, tree, str(path), tuple(_dirty_files(path)), _commit(path, "HEAD"))
     return DirectorySource(path, manifest_of(path))
 
 
@@ -131,7 +137,15 @@ def revision_source(path: Path, revision: str) -> RevisionSource:
     name = f"{path}@{revision}"
     with reading(path) as view:
         makefile.check_tree(name, lambda file: view.show(tree, file))
-    return RevisionSource(path, tree, name)
+    return RevisionSource(path, tree, name, commit=_commit(path, revision))
+
+
+def _commit(path: Path, revision: str) -> str:
+    """The commit that `revision` names; empty if it names a tree, which no commit need have."""
+    try:
+        return resolve_commit(path, revision, "commit")
+    except SourceError:
+        return ""
 
 
 def tarball_source(path: Path) -> TarballSource:

@@ -61,13 +61,18 @@ class PatchReport:
 
 @dataclass(frozen=True)
 class Base:
-    """A private tree in the cache. `key`: content key of the source. `version`: `make kernelversion`."""
+    """A private tree in the cache. `key`: content key of the source. `version`: `make kernelversion`.
+
+    `title` and `commit` (a git commit id, or empty) are those of the source that was named this time: others may have
+    the same content.
+    """
 
     key: str
     title: str
     version: str
     path: Path
     has_fix: bool
+    commit: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ HOST_TOOLS: Mapping[str, str] = {
 }
 
 
+_RECORDED = re.compile(r'^CONFIG_(CC_VERSION_TEXT|LD_VERSION|LLD_VERSION)=("[^"\n]*"|\d{1,9})$', re.MULTILINE)
 BUILD_TOOLS = ("make", "gcc", "ld", "flex", "bison", "bc")
 
 
@@ -83,6 +85,26 @@ def find_toolchain(arch: str, environ: Mapping[str, str] = os.environ) -> Toolch
             hint=f"install {' '.join(spec.packages)} (Debian), or set CROSS_COMPILE to the prefix of another one",
         )
     return Toolchain(arch, prefix, _versions((f"{prefix}gcc", f"{prefix}ld")), shutil.which("ccache") is not None)
+
+
+def built_with(config: Path) -> str:
+    """Compiler and linker of a kernel, in words, as its configuration has recorded them; empty if it has not."""
+    try:
+        text = config.read_text("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+    found = dict(_RECORDED.findall(text))
+    compiler = found.get("CC_VERSION_TEXT", "").strip('"')
+    linkers = (("LD", "GNU ld"), ("LLD", "LLD"))
+    linker = next((f"{name} {_version(int(number))}" for option, name in linkers
+                   if (number := found.get(f"{option}_VERSION", "0")) != "0"), "")
+    return "; ".join(part for part in (compiler, linker) if part)
+
+
+def _version(number: int) -> str:
+    """24000 as 2.40, 140006 as 14.0.6 (scripts/ld-version.sh of the kernel)."""
+    major, minor, patch = number // 10000, number // 100 % 100, number % 100
+    return f"{major}.{minor}" + (f".{patch}" if patch else "")
 
 
 def check_host_tools(tools: Sequence[str]) -> None:

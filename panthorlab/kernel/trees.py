@@ -16,12 +16,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from panthorlab.errors import LabError, PatchError, SourceError
 from panthorlab.files import disk_errors, read_object
 from panthorlab.kernel import makefile
-from panthorlab.kernel.localsource import reader
+from panthorlab.kernel.localsource import RevisionSource, reader
 from panthorlab.kernel.plan import Base, Changes, Progress
 from panthorlab.kernel.sandbox import Bind, sandbox
 from panthorlab.kernel.sources import Source
@@ -52,7 +53,7 @@ def open_base(source: Source, progress: Progress) -> Base:
     if base is None:
         raise LabError(f"{record} cannot be read back", hint="is the disk failing? see `dmesg`")
     os.utime(record)  # last use, for the garbage collector
-    return base
+    return named(base, source)
 
 
 def _recorded(key: str, record: Path) -> Base | None:
@@ -72,6 +73,12 @@ def is_sound(home: Path) -> bool:
 def forget(base: Base) -> None:
     """Have a tree that is no more what it was unpacked anew the next time. Call it under `locked`."""
     (base.path.parent / "base.json").unlink(missing_ok=True)
+
+
+def named(base: Base, source: Source) -> Base:
+    """The tree as `source` calls it, whoever had the same content unpacked."""
+    commit = source.commit if isinstance(source, RevisionSource) else ""
+    return replace(base, title=source.title, commit=commit)
 
 
 def _unpack(source: Source, home: Path, progress: Progress) -> None:

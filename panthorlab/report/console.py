@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
@@ -14,6 +15,11 @@ from panthorlab.report.text import counts, direction, fit, interval, pad, plain,
 from panthorlab.verdict.model import Verdict, WorkloadVerdict
 
 COLUMNS = 80
+NARROW = 74
+"""Below this there is no room for intervals and p values beside a name."""
+MOST = 120
+"""Wider lines are harder to read, not easier."""
+LEAST = 40
 LINES = 40
 
 _COLOURS = {
@@ -25,6 +31,13 @@ _COLOURS = {
 def use_colour(stream: TextIO) -> bool:
     """Colour only on a terminal, and not where the user or the terminal says no (no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def columns_of(stream: TextIO) -> int:
+    """The width of the terminal that `stream` is, within reason; `COLUMNS` where it is none."""
+    if not stream.isatty():
+        return COLUMNS
+    return max(LEAST, min(MOST, shutil.get_terminal_size((COLUMNS, LINES)).columns))
 
 
 def render(report: RunReport, *, colour: bool = False, columns: int = COLUMNS, lines: int = LINES) -> str:
@@ -50,12 +63,7 @@ def _labelled(label: str, text: str, columns: int) -> str:
 
 
 def _head(report: RunReport, columns: int) -> list[str]:
-    shown = [
-        _labelled("patch", f"{patch.title} ({plain(patch.state)})" if patch.state else patch.title, columns)
-        for patch in report.patches[:2]
-    ]
-    if len(report.patches) > 2:
-        shown[1] = _labelled("", f"and {len(report.patches) - 1} more patches", columns)
+    shown = [_labelled("claim", report.claim, columns)] if report.claim else _patches(report, columns)
     if report.base:
         shown.append(_labelled("base", report.base, columns))
     for side in (Side.BEFORE, Side.AFTER):
@@ -73,8 +81,23 @@ def _head(report: RunReport, columns: int) -> list[str]:
     return shown
 
 
+def _patches(report: RunReport, columns: int) -> list[str]:
+    shown = [
+        _labelled("patch", f"{patch.title} ({plain(patch.state)})" if patch.state else patch.title, columns)
+        for patch in report.patches[:2]
+    ]
+    if len(report.patches) > 2:
+        shown[1] = _labelled("", f"and {len(report.patches) - 1} more patches", columns)
+    return shown
+
+
 def _row(workload: WorkloadVerdict, columns: int, paint: _Paint, *, short: bool) -> str:
     name = plain(workload.name)
+    if columns < NARROW:
+        return " ".join((
+            pad(name.rpartition("/")[2], _name_width(columns)),
+            f"{counts(workload.before):>9} {counts(workload.after):>9}", paint(workload.verdict, workload.verdict),
+        ))
     return " ".join((
         pad(name.rpartition("/")[2] if short else name, _name_width(columns)),
         f"{counts(workload.before):>9} {interval(workload.before):<8}",
@@ -85,7 +108,7 @@ def _row(workload: WorkloadVerdict, columns: int, paint: _Paint, *, short: bool)
 
 
 def _name_width(columns: int) -> int:
-    return max(12, columns - 62)
+    return columns - 33 if columns < NARROW else max(12, columns - 62)
 
 
 def _table(report: RunReport, room: int, columns: int, paint: _Paint) -> list[str]:
@@ -93,7 +116,11 @@ def _table(report: RunReport, room: int, columns: int, paint: _Paint) -> list[st
     workloads = [w for w in report.verdict.workloads if w.role is not Role.WATCH]
     if not workloads:
         return ["no claim or control workload was judged"]
-    head = f"{'workload':<{_name_width(columns)}} {'before':>9} {'95 %':<8} {'after':>9} {'95 %':<8} {'p':>8} verdict"
+    name = pad("workload", _name_width(columns))
+    if columns < NARROW:
+        head = f"{name} {'before':>9} {'after':>9} verdict"
+    else:
+        head = f"{name} {'before':>9} {'95 %':<8} {'after':>9} {'95 %':<8} {'p':>8} verdict"
     return [head, *_rows(workloads, room - 1, columns, paint)]
 
 
@@ -168,7 +195,8 @@ def _residual(report: RunReport, columns: int, paint: _Paint) -> list[str]:
     rest = [workload for workload in watched if workload not in residual]
     shown = []
     if residual:
-        shown += ["Residual, in watch workloads the patch does not claim:", *_rows(residual, 5, columns, paint)]
+        head = fit("Residual, in watch workloads the patch does not claim:", columns)
+        shown += [head, *_rows(residual, 5, columns, paint)]
     if rest:
         what = "Other watch workloads" if residual else "No residual in watch workloads"
         shown += _limited(wrap(_tally(rest, what), columns, rest="  "), 3, "workloads")

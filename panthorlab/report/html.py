@@ -7,21 +7,26 @@ scripts even so.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from html import escape
 
 from panthorlab.outcome import Side
 from panthorlab.report.faults import Finding, headline, owner, place
 from panthorlab.report.model import RunReport
-from panthorlab.report.text import counts, direction, interval, seconds, xml_text
+from panthorlab.report.text import counts, direction, fact, interval, seconds, xml_text
 from panthorlab.verdict.model import BootCount, SideResult, Verdict, WorkloadVerdict
 
-MAX_FINDINGS = 500
-"""Findings shown in full; the others are in the JSON report."""
+MAX_GROUPS = 100
+"""Signatures shown, each with one finding in full; all findings are in the JSON report."""
+
+MAX_PLACES = 10
+"""Places named for each."""
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1b1b1b;background:#fff}
-table{border-collapse:collapse;margin:.5rem 0 1.5rem}th,td{text-align:left;padding:.2rem .8rem .2rem 0;
+.t{overflow-x:auto;margin:.5rem 0 1.5rem}table{border-collapse:collapse}
+h1,li,.f td:last-child{overflow-wrap:anywhere}th,td{text-align:left;padding:.2rem .8rem .2rem 0;
 vertical-align:top;border-bottom:1px solid #ddd}td.n{text-align:right;font-variant-numeric:tabular-nums}
 pre{white-space:pre-wrap;background:#f5f5f5;padding:.6rem;margin:.3rem 0;overflow-wrap:anywhere}
 .v{font-weight:600;padding:.05rem .5rem;border-radius:.3rem;color:#fff;background:#666}
@@ -35,7 +40,7 @@ th,td{border-color:#333}small{color:#aaa}}
 
 def render(report: RunReport) -> str:
     """The page, as text to be written in UTF-8."""
-    title = report.patches[0].title if report.patches else report.base or report.run_dir.name
+    title = report.title
     parts = [
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; style-src \'unsafe-inline\'">',
@@ -67,14 +72,18 @@ def _list(items: Iterable[object]) -> str:
     return "<ul>" + "".join(f"<li>{_esc(item)}</li>" for item in items) + "</ul>"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: frozenset[int] = frozenset()) -> str:
-    """Cells of `rows` are HTML already; `numbers` are the columns to align right."""
+def _table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], numbers: frozenset[int] = frozenset(), *, facts: bool = False,
+) -> str:
+    """Cells of `rows` are HTML already; `numbers` are the columns to align right. Wide ones scroll, those of `facts`
+    break their last column."""
     shown = "".join(f"<th>{_esc(cell)}</th>" for cell in head)
     body = "".join(
         "<tr>" + "".join(f"<td{' class=n' if i in numbers else ''}>{cell}</td>" for i, cell in enumerate(row)) + "</tr>"
         for row in rows
     )
-    return f"<table><thead><tr>{shown}</tr></thead><tbody>{body}</tbody></table>"
+    kind = "t f" if facts else "t"
+    return f'<div class="{kind}"><table><thead><tr>{shown}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _residual(report: RunReport) -> list[str]:
@@ -90,14 +99,14 @@ def _facts(report: RunReport) -> list[str]:
         (f"patch {number}", f"{patch.title} — {patch.state} {patch.source}")
         for number, patch in enumerate(report.patches, 1)
     ]
-    rows.append(("base", report.base))
+    rows += [("base", report.base), ("base commit", report.base_commit)]
     for side, kernel in report.kernels.items():
         rows.append((side, f"{kernel.release} — {kernel.description}"))
         rows.append((f"{side} build-id", f"{kernel.build_id or 'not proved'} (store key {kernel.key})"))
         rows += [(f"{side} {name}", f"build-id {build_id}") for name, build_id in report.telling_modules(side).items()]
-        rows.append((f"{side} config", f"{' + '.join(kernel.config)} — {kernel.toolchain}"))
+        rows += [(f"{side} config", " + ".join(kernel.config)), (f"{side} compiler", kernel.toolchain)]
     rows.append(("board", f"{report.board.name} {report.board.description}"))
-    rows += report.board.facts.items()
+    rows += ((name, fact(value)) for name, value in report.board.facts.items())
     boots = report.verdict.boots
     rows += [
         ("boots", f"{boots.get(Side.BEFORE, 0)} before, {boots.get(Side.AFTER, 0)} after"),
@@ -110,7 +119,8 @@ def _facts(report: RunReport) -> list[str]:
         ("seed", "" if report.seed is None else report.seed),
         ("command", " ".join(report.command)),
     ]
-    return ["<h2>What was tested</h2>", _table(("", ""), ((_esc(n), _esc(v)) for n, v in rows if str(v) != ""))]
+    shown = ((_esc(name), _esc(value)) for name, value in rows if str(value) != "")
+    return ["<h2>What was tested</h2>", _table(("", ""), shown, facts=True)]
 
 
 def _workloads(report: RunReport) -> list[str]:
@@ -166,21 +176,29 @@ def _pre(text: object) -> str:
 def _findings(report: RunReport) -> list[str]:
     if not report.findings:
         return []
-    shown = report.findings[:MAX_FINDINGS]
-    more = len(report.findings) - len(shown)
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for finding in report.findings:
+        name = str(finding.get("signature") or finding.get("kind"))
+        groups.setdefault((name, str(finding.get("side") or "")), []).append(finding)
+    more = len(groups) - MAX_GROUPS
     return [
         f"<h2>Findings ({len(report.findings)})</h2>",
-        *(_finding(finding) for finding in shown),
-        *([f"<p>{more} more are in the JSON report.</p>"] if more else []),
+        *(_group(name, side, same) for (name, side), same in list(groups.items())[:MAX_GROUPS]),
+        *([f"<p>{more} more kinds are in the JSON report.</p>"] if more > 0 else []),
     ]
 
 
-def _finding(finding: Finding) -> str:
-    whose = owner(finding)
-    about = f"{place(finding)}{' — belongs to ' + whose if whose else ''}"
+def _group(name: str, side: str, same: Sequence[Finding]) -> str:
+    """All findings of one signature on one side: how many, where, and the first of them in full."""
+    first, whose = same[0], owner(same[0])
+    where = Counter(str(finding.get("workload") or "outside iterations") for finding in same)
+    places = ", ".join(f"{workload} {count}" for workload, count in where.most_common(MAX_PLACES))
+    others = f" and {len(where) - MAX_PLACES} others" if len(where) > MAX_PLACES else ""
     return (
-        f"<details><summary>{_esc(headline(finding))} <small>{_esc(about)}</small></summary>"
-        f"{_pre(finding.get('text'))}<small>{_esc(finding.get('signature') or '')}</small></details>"
+        f"<details><summary>{len(same)} × {_esc(headline(first))} <small>{_esc(side)}</small></summary>"
+        f"<p><small>{_esc(places + others)}</small></p>"
+        f"<p><small>the first: {_esc(place(first))}{_esc(' — belongs to ' + whose if whose else '')}</small></p>"
+        f"{_pre(first.get('text'))}<small>{_esc(name)}</small></details>"
     )
 
 

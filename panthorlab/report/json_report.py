@@ -27,6 +27,7 @@ def to_json(report: RunReport) -> dict[str, Any]:
                 "boots": verdict.boots.get(result.side, 0),
                 "release": report.kernels[result.side].release if result.side in report.kernels else "",
                 "description": report.kernels[result.side].description if result.side in report.kernels else "",
+                "toolchain": report.kernels[result.side].toolchain if result.side in report.kernels else "",
             }
             for result in (verdict.before, verdict.after)
         },
@@ -118,6 +119,7 @@ def _about(report: RunReport) -> dict[str, Any]:
     return {
         "patches": [{"title": p.title, "state": p.state, "source": p.source} for p in report.patches],
         "base": report.base,
+        "base_commit": report.base_commit or None,
         "board": {
             "name": report.board.name, "description": report.board.description, "emulated": report.board.emulated,
             "facts": dict(report.board.facts),

@@ -2,8 +2,10 @@
 """A run as JUnit XML.
 
 `<failure>` is only the verdict and what *after* did wrong; what *before* does wrong is expected and stands in the
-properties. `<error>` is what could not be judged: it must not look like a pass. What fails on both sides, or remains in
-a watch workload, is `<skipped>` with its numbers: visible, and not blamed on the patch.
+properties. `<error>` is what the lab spoiled, or what was interrupted. What the evidence does not decide (inconclusive,
+unchanged though a fix was expected), what fails on both sides, or remains in a watch workload, is `<skipped>` with its
+numbers: no pass, not blamed on the patch, and not taken for trouble of the lab. So CI systems count the three apart,
+as the exit statuses 1, 4 and 3 do.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from panthorlab.outcome import Outcome, Role, Side
 from panthorlab.report.faults import Finding, headline, owner, place
 from panthorlab.report.junitxml import Case, Suite, to_xml
 from panthorlab.report.model import RunReport
-from panthorlab.report.text import counts, interval, p_value, plain
+from panthorlab.report.text import counts, fact, interval, p_value, plain
 from panthorlab.verdict.model import RunVerdict, TestVerdict, Verdict, WorkloadVerdict
 
 _BLAMES = frozenset({Verdict.REGRESSED, Verdict.NOT_FIXED, Verdict.REDUCED})
@@ -48,7 +50,8 @@ def _verdict(report: RunReport) -> Case:
     return Case(
         _classname(report), "verdict", report.seconds,
         failure=what if verdict.exit == 1 else "",
-        error=what if verdict.exit not in (0, 1) else "",
+        error=what if verdict.exit not in (0, 1, 3) else "",
+        skipped=what if verdict.exit == 3 else "",
         detail="\n".join([*verdict.reasons, *report.notes]), kind=verdict.verdict,
     )
 
@@ -65,7 +68,7 @@ def _workload(report: RunReport, workload: WorkloadVerdict) -> Case:
     said = f"{workload.verdict}: {workload.reasons[0] if workload.reasons else ''}"
     claim = workload.role is Role.CLAIM
     wrong = workload.verdict is Verdict.REGRESSED or (claim and workload.verdict in _BLAMES)
-    unknown = workload.verdict is Verdict.ERROR or (claim and workload.verdict is Verdict.INCONCLUSIVE)
+    unknown = workload.verdict is Verdict.ERROR
     after = [f for f in report.findings if f.get("workload") == workload.name and f.get("side") == Side.AFTER]
     return Case(
         _classname(report, workload.role), workload.name,
@@ -107,7 +110,8 @@ def _properties(report: RunReport) -> dict[str, str]:
     """What was tested, and on what."""
     found = {
         "verdict": report.verdict.verdict, "exit": str(report.verdict.exit), "run": str(report.run_dir),
-        "base": report.base, "board": report.board.name, "panthorlab": report.version,
+        "base": report.base, "base_commit": report.base_commit, "board": report.board.name,
+        "panthorlab": report.version,
         "missable_rate": f"{report.verdict.missable_rate:.6g}",
         "p_fewer": p_value(report.verdict.p_fewer), "p_more": p_value(report.verdict.p_more),
     }
@@ -115,9 +119,9 @@ def _properties(report: RunReport) -> dict[str, str]:
         found[f"patch.{number}"] = f"{patch.title} ({patch.state})"
     for side, kernel in report.kernels.items():
         found |= {f"{side}.kernel": kernel.key, f"{side}.release": kernel.release,
-                  f"{side}.build_id": kernel.build_id or ""}
+                  f"{side}.build_id": kernel.build_id or "", f"{side}.toolchain": kernel.toolchain}
         found |= {f"{side}.{name}.build_id": build_id for name, build_id in report.telling_modules(side).items()}
-    found |= {f"board.{name}": value for name, value in report.board.facts.items()}
+    found |= {f"board.{name}": fact(value) for name, value in report.board.facts.items()}
     return {name: plain(value) for name, value in found.items() if value}
 
 

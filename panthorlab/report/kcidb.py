@@ -35,6 +35,7 @@ def to_json(report: RunReport) -> dict[str, Any]:
     return {
         "version": {"major": 5, "minor": 3},
         "checkouts": [{
+            **({"git_commit_hash": report.base_commit} if len(report.base_commit) == 40 else {}),
             "id": run, "origin": ORIGIN, "valid": True, "start_time": started, "comment": _comment(report),
             "misc": {"base": report.base, "patches": [patch.title for patch in report.patches]},
         }],
@@ -53,8 +54,7 @@ def _slug(text: str) -> str:
 
 
 def _comment(report: RunReport) -> str:
-    title = plain(report.patches[0].title) if report.patches else plain(report.base)
-    return f"{title}: {report.verdict.verdict}" if title else str(report.verdict.verdict)
+    return f"{plain(report.title)}: {report.verdict.verdict}"
 
 
 def _tests(report: RunReport, run: str, side: Side) -> list[dict[str, Any]]:

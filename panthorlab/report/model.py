@@ -54,7 +54,7 @@ class BoardInfo:
     name: str
     description: str = ""
     emulated: bool = False
-    facts: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,20 @@ class RunReport:
     version: str = ""
     """Of panthorlab."""
     seed: int | None = None
+    claim: str = ""
+    """What the run is to find out, where that is not the title of its patches: the default job's fix."""
+    base_commit: str = ""
+    """Git commit id of the base, if it came from a repository."""
+
+    @property
+    def title(self) -> str:
+        """What the run is about, in one line."""
+        if self.claim:
+            return self.claim
+        if self.patches:
+            more = len(self.patches) - 1
+            return self.patches[0].title + (f" and {more} more patch{'es' if more > 1 else ''}" if more else "")
+        return self.base or self.run_dir.name
 
     def telling_modules(self, side: Side) -> Mapping[str, str]:
         """Build-ids by file name of the modules in which the sides differ, if vmlinux does not tell them apart."""

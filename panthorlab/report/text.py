@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Mapping
 
 from panthorlab.verdict.model import SideResult, WorkloadVerdict
 
@@ -64,6 +65,19 @@ def wrap(text: str, columns: int, *, first: str = "", rest: str = "") -> list[st
             longer = word
         current = fit(longer, columns - width(rest if lines else first))
     return [*lines, (rest if lines else first) + current]
+
+
+def fact(value: object) -> str:
+    """A fact about a board or kernel in words: no Python notation, whatever its type."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={fact(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple | set | frozenset):
+        return ", ".join(fact(item) for item in value)
+    return str(value)
 
 
 def counts(side: SideResult) -> str:

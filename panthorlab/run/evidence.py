@@ -54,6 +54,7 @@ class LogFollower:
         self._strays: list[Stray] = []
         self._error: BaseException | None = None
         self._mute = False
+        self._lost_records = False
         self._thread = threading.Thread(target=self._parse, name="kernel-log", daemon=True)
 
     def __enter__(self) -> Self:
@@ -106,6 +107,12 @@ class LogFollower:
         with self._changed:
             return list(self._strays)
 
+    @property
+    def lost_records(self) -> bool:
+        """Whether the log has a gap anywhere, so that it may have had findings that nobody saw."""
+        with self._changed:
+            return self._lost_records
+
     def last_words(self) -> list[Finding]:
         """Findings of a board that died in what it said last, where alone its end was told."""
         return scan_bytes(self._board.last_words())
@@ -135,6 +142,7 @@ class LogFollower:
     def _add(self, window: Window) -> None:
         with self._changed:
             self._findings += window.findings
+            self._lost_records = self._lost_records or window.gap
             if window.id is None:
                 self._strays += [Stray(finding, window.since) for finding in window.findings]
             elif window.complete or window.id not in self._windows:

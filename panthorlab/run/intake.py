@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from panthorlab.errors import UsageError
 from panthorlab.kernel.patchfile import bounded, require_name
 
 
@@ -27,12 +29,22 @@ def keep_patches(names: Sequence[str], run_dir: Path) -> list[str]:
         elif name != "-" and path.is_dir():
             kept.append(os.path.abspath(name))  # noqa: PTH100 - symlinks are to stay
         else:
-            data = bounded(sys.stdin.buffer, name) if name == "-" else _read(path, name)
+            data = _stdin(name) if name == "-" else _read(path, name)
             copy = folder / f"{number:02d}" / ("stdin" if name == "-" else path.name if path.is_file() else "pipe")
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(data)
             kept.append(str(copy))
     return kept
+
+
+def _stdin(name: str) -> bytes:
+    try:
+        if sys.stdin is None:
+            raise OSError(errno.EBADF, "it is closed")
+        return bounded(sys.stdin.buffer, name)
+    except OSError as error:
+        raise UsageError(f"the patch cannot be read from standard input: {error.strerror}",
+                         hint="name a file, or pipe the patch in") from error
 
 
 def _read(path: Path, name: str) -> bytes:

@@ -13,6 +13,7 @@ from panthorlab.gpu.params import BY_NAME
 from panthorlab.kernel.job import find_kernel
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.plan import Progress, quiet
+from panthorlab.kernel.sandbox import UNPROTECTED
 from panthorlab.outcome import Side
 from panthorlab.run.events import read_events
 
@@ -33,6 +34,11 @@ def resolve_kernel(name: str, *, log: Path, progress: Progress = quiet) -> Kerne
             f"{run}: that run has no {side} kernel", hint="its build did not finish; `panthorlab resume` it"
         )
     return find_kernel(name, log=log, progress=progress)
+
+
+def notes_of(kernel: Kernel) -> list[str]:
+    """What every report on this kernel must say."""
+    return [] if kernel.jailed else [f"the kernel was {UNPROTECTED}"]
 
 
 def parse_params(settings: Sequence[str]) -> dict[str, str]:

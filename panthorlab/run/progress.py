@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Progress on stderr: one line that renews itself on a terminal, a line every few seconds elsewhere."""
+"""Progress on stderr: one line that renews itself on a terminal, a line for each step elsewhere."""
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Final, TextIO
+from typing import Any, TextIO
 
 from panthorlab.run.events import why_ended
-
-PLAIN_INTERVAL: Final = 5.0
 
 
 class Progress:
@@ -36,7 +35,8 @@ class Progress:
             amount = f" {100 * done // total:3d} %"
         elif done is not None:
             amount = f" {done}"
-        self._show(step + amount, new=step != self._step)
+        new = step != self._step
+        self._show(step + amount if self._tty else step, new=new)
         self._step = step
 
     def event(self, event: str, fields: Mapping[str, Any]) -> None:
@@ -53,10 +53,14 @@ class Progress:
                 return
             case "boot-start":
                 self._running[fields["boot"]] = "starting"
+                if not self._tty:
+                    self.line(f"boot {fields['boot']} starts")
             case "boot-end":
                 self._running.pop(fields["boot"], None)
                 if fields.get("reason"):
                     self.line(f"boot {fields['boot']}: {why_ended(fields)}")
+                elif not self._tty:
+                    self.line(f"boot {fields['boot']} ended after {self._counts[fields['boot']]} iterations")
                 return
             case _:
                 return
@@ -87,13 +91,12 @@ class Progress:
             if self._tty:
                 if new or now - self._shown_at > 0.1:
                     self._clear()
-                    text = text[:100]
+                    text = text[: shutil.get_terminal_size().columns - 1]
                     self._stream.write(text)
                     self._stream.flush()
                     self._width, self._shown_at = len(text), now
-            elif new or now - self._shown_at > PLAIN_INTERVAL:
+            elif new:
                 print(text, file=self._stream, flush=True)
-                self._shown_at = now
 
     def _clear(self) -> None:
         if self._tty and self._width:

@@ -13,7 +13,7 @@ from typing import Any
 from panthorlab.errors import LabError
 from panthorlab.files import write_whole
 from panthorlab.outcome import Side
-from panthorlab.report import console, html, json_report, junit
+from panthorlab.report import console, html, json_report, junit, kcidb
 from panthorlab.run import results
 from panthorlab.verdict import Extension, RunVerdict, Verdict, build_failed, compare, extension
 
@@ -68,5 +68,11 @@ def write(run_dir: Path, events: Sequence[Mapping[str, Any]], verdict: RunVerdic
     if as_json:
         print(json_report.render(report))
     else:
-        print(console.render(report, colour=console.use_colour(sys.stdout)))
+        columns = console.columns_of(sys.stdout)
+        print(console.render(report, colour=console.use_colour(sys.stdout), columns=columns))
     return report.verdict.exit
+
+
+def kcidb_of(run_dir: Path, events: Sequence[Mapping[str, Any]], verdict: RunVerdict) -> str:
+    """The run in KCIDB's I/O schema. Nothing is submitted."""
+    return kcidb.render(results.report(run_dir, events, verdict))

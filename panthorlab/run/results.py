@@ -25,6 +25,7 @@ from panthorlab.verdict.model import (
     TestResult,
 )
 
+DEFAULT_CLAIM = "drm/panthor: Evict groups before VM termination"
 Events = Sequence[Mapping[str, Any]]
 
 
@@ -223,13 +224,19 @@ def _board(events: Events, planned: str) -> BoardInfo:
         boards[name]["boot_method"] = methods
         boards[name].pop("why_this_method", None)  # there is a note where there is something to tell
     if len(boards) < 2:
-        return BoardInfo(next(iter(boards), planned), _about(events), facts=next(iter(boards.values()), {}))
+        return BoardInfo(next(iter(boards), planned), _about(events), _emulated(events),
+                         next(iter(boards.values()), {}))
     facts: dict[str, Any] = {}
     for name, own in sorted(boards.items()):
         for key, value in own.items():
             same = all(other.get(key) == value for other in boards.values())
             facts[key if same else f"{name}: {key}"] = value
-    return BoardInfo(", ".join(sorted(boards)), _about(events), facts=facts)
+    return BoardInfo(", ".join(sorted(boards)), _about(events), _emulated(events), facts)
+
+
+def _emulated(events: Events) -> bool:
+    kinds = {event["facts"].get("type") for event in _of(events, "board")}
+    return kinds == {"emulated"}
 
 
 def _about(events: Events) -> str:
@@ -238,6 +245,11 @@ def _about(events: Events) -> str:
     methods = Counter(own["boot_method"] for own in facts if "boot_method" in own)
     about = [f"{method} ×{count}" for method, count in sorted(methods.items())]
     return ", ".join([*(["unverified kind of board"] if any(own.get("unverified") for own in facts) else []), *about])
+
+
+def _claim(options: Mapping[str, Any]) -> str:
+    """The default job is made with a patch that takes the fix out; what it is about is the fix."""
+    return DEFAULT_CLAIM if options.get("patch") == [] and not options.get("before") else ""
 
 
 def report(run_dir: Path, events: Events, verdict: RunVerdict) -> RunReport:
@@ -263,6 +275,7 @@ def report(run_dir: Path, events: Events, verdict: RunVerdict) -> RunReport:
         },
         patches=tuple(PatchInfo(item["title"], item["state"], item["source"]) for item in source["patches"]),
         base=source["base"],
+        base_commit=source.get("commit", ""),
         suites=tuple(start["suites"]),
         phases=tuple(Phase(event["name"], event["seconds"]) for event in _of(events, "phase")),
         findings=tuple(findings(events)),
@@ -271,4 +284,5 @@ def report(run_dir: Path, events: Events, verdict: RunVerdict) -> RunReport:
         command=tuple(start["command"]),
         version=__version__,
         seed=start["options"]["seed"],
+        claim=_claim(start["options"]),
     )

@@ -5,8 +5,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
 import sys
+from pathlib import Path
 
+from panthorlab.errors import LabError, UsageError
 from panthorlab.run.events import is_validation, read_what_is_left
 
 
@@ -20,14 +24,65 @@ def scan(options: argparse.Namespace) -> int:
 def report(options: argparse.Namespace) -> int:
     """`panthorlab report RUN`: write a run's reports again from its events; exits with its verdict's status, and 4
     if the log is damaged."""
-    from panthorlab.run import reports, single
+    from panthorlab.run import reports
+    from panthorlab.run.summary import summary
 
     run_dir = options.run.resolve()
     events = read_what_is_left(run_dir)
     if not is_validation(events):
-        return single.summary(run_dir, events, as_json=options.json)
+        return summary(run_dir, events, as_json=options.json)
     verdict = reports.judge(events)
-    return reports.write(run_dir, events, verdict, as_json=options.json)
+    if options.kcidb == "-":
+        sys.stdout.write(reports.kcidb_of(run_dir, events, verdict))
+        return verdict.exit
+    status = reports.write(run_dir, events, verdict, as_json=options.json)
+    if options.kcidb is not None:
+        _write(Path(options.kcidb), reports.kcidb_of(run_dir, events, verdict))
+    return status
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--kcidb {path}: {error.strerror}", hint="choose a file that you may write") from error
+
+
+def suites(options: argparse.Namespace) -> int:
+    """`panthorlab suites`: where they are; with arguments, pytest on all of them, and its status."""
+    from panthorlab.run.suites import all_suites
+
+    found = all_suites()
+    arguments = options.arguments[1:] if options.arguments[:1] == ["--"] else options.arguments
+    if arguments:
+        return _pytest([*map(str, found.values()), *arguments])
+    if options.json:
+        print(json.dumps({"suites": [{"name": name, "file": str(file)} for name, file in found.items()]}, indent=1))
+    else:
+        for name, file in found.items():
+            print(f"{name:28} {file}")
+    return 0
+
+
+def _pytest(arguments: list[str]) -> int:
+    """In a process of its own, as a user would start it; statuses that mean something else here are translated."""
+    argv = [sys.executable, "-P", "-m", "pytest", "-p", "panthorlab.run.plugin", "-p", "no:cacheprovider",
+            "--import-mode=importlib", "-c", os.devnull, "--noconftest", *arguments]
+    status = subprocess.run(argv, check=False).returncode
+    if status < 0:
+        raise LabError(f"pytest was killed by signal {-status}")
+    # pytest: 0 passed, 1 failed, 2 interrupted, 3 internal error, 4 usage, 5 no tests
+    return {0: 0, 1: 1, 2: 130, 4: 2, 5: 2}.get(status, LabError.exit_status)
+
+
+def completion(options: argparse.Namespace) -> int:
+    """`panthorlab completion SHELL`: made from the options themselves."""
+    import shtab
+
+    from panthorlab.options import make_parser
+
+    print(shtab.complete(make_parser(), shell=options.shell))
+    return 0
 
 
 def doctor(options: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from panthorlab.files import FULL, MACHINE, disk_full
 from panthorlab.kernel.job import build_side, cannot_differ, prepare_sides
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.patchfile import require_name
-from panthorlab.kernel.plan import PatchReport, Sides
+from panthorlab.kernel.plan import PatchReport, SidePlan, Sides
 from panthorlab.kernel.sandbox import UNPROTECTED, sandbox, without_jail
 from panthorlab.kernel.store import load
+from panthorlab.kernel.toolchain import built_with
 from panthorlab.outcome import Side
 from panthorlab.run import fleet, reports
 from panthorlab.run.controller import Controller
@@ -309,6 +311,7 @@ class _Validation:
             "source",
             base=sides.base.title,
             version=sides.base.version,
+            commit=sides.base.commit,
             patches=[{"title": item.title, "state": _fit(item), "source": item.origin} for item in sides.reports],
         )
         for item in sides.reports:
@@ -322,17 +325,22 @@ class _Validation:
         log = self._dir / "build.log"
         with self._phase("build before"):
             try:
-                before = build_side(sides.before, log=log, progress=self._progress.step, note=self._note)
+                before = self._build_side(sides.before)
             except BuildError as error:
                 raise LabError(f"the base itself does not build: {error}", hint=error.hint or f"see {log}") from error
         with self._phase("build after"):
             try:
-                after = build_side(sides.after, log=log, progress=self._progress.step, note=self._note,
-                                   before=sides.before)
+                after = self._build_side(sides.after, before=sides.before)
             except BuildError as error:
                 self._log.append("build-failed", side=Side.AFTER, message=str(error), log=str(log))
                 return None
         return {Side.BEFORE: before, Side.AFTER: after}
+
+    def _build_side(self, plan: SidePlan, before: SidePlan | None = None) -> Kernel:
+        """Called as in this run: the store may have had it from a patch of other words and the same content."""
+        log = self._dir / "build.log"
+        kernel = build_side(plan, log=log, progress=self._progress.step, note=self._note, before=before)
+        return replace(kernel, title=plan.title, patches=plan.patches)
 
     def _record_kernels(self, kernels: Mapping[Side, Kernel], known: Mapping[Side, str]) -> None:
         """`known`: keys under which this run has already used its kernels; no others may continue it."""
@@ -353,6 +361,7 @@ class _Validation:
                 build_id=kernel.build_id,
                 modules=dict(kernel.modules),
                 release=kernel.release,
+                toolchain=built_with(kernel.path / "config"),
                 title=kernel.title,
                 path=str(kernel.path),
                 fragments=list(kernel.fragments),

@@ -232,7 +232,19 @@ def test_bare_repository(git_tree: SimpleNamespace, files: dict[str, bytes], tmp
 def test_revisions_and_paths_with_an_at_sign(git_tree: SimpleNamespace, tmp_path: Path) -> None:
     assert resolve(f"{git_tree.path}@HEAD@{{0}}").key == resolve(f"{git_tree.path}@v1").key
     git_tree.path.rename(tmp_path / "me@work")
-    assert resolve(f"{tmp_path}/me@work@v1").title.endswith("me@work@v1")
+    assert resolve(f"{tmp_path}/me@work@v1").title.startswith(f"{tmp_path}/me@work@v1 (commit ")
+
+
+def test_a_git_base_names_its_commit(git_tree: SimpleNamespace) -> None:
+    head = git_tree.git("rev-parse", "HEAD").strip()
+    named = resolve(f"{git_tree.path}@v1")
+    assert isinstance(named, RevisionSource)
+    assert (named.commit, named.title) == (head, f"{git_tree.path}@v1 (commit {head[:12]})")
+    assert resolve(str(git_tree.path)).title == f"{git_tree.path} (commit {head[:12]})"
+    assert resolve(f"{git_tree.path}@{head}").title == f"{git_tree.path}@{head}"
+    bare_tree = resolve(f"{git_tree.path}@v1^{{tree}}")
+    assert isinstance(bare_tree, RevisionSource)
+    assert (bare_tree.commit, bare_tree.key) == ("", named.key)
 
 
 def test_an_empty_name_is_not_the_current_directory(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:

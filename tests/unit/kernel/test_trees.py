@@ -39,6 +39,16 @@ def test_it_is_unpacked_once(base: Base, tree: Path, monkeypatch: pytest.MonkeyP
     assert trees.open_base(resolve(str(tree)), quiet) == base
 
 
+def test_the_same_content_is_called_by_the_name_it_was_asked_for(
+    base: Base, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trees, "_unpack", lambda *_: pytest.fail("unpacked again"))
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-a", str(tree), str(copy)], check=True)
+    again = trees.open_base(resolve(str(copy)), quiet)
+    assert (again.key, again.path, again.title) == (base.key, base.path, str(copy))
+
+
 def test_only_changed_files_are_written(base: Base) -> None:
     before = times(base)
     assert trees.set_changes(base, {MMU: b"int a;\n", SCHED: trees.read_base(base, SCHED)}) == [MMU]

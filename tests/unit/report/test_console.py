@@ -146,3 +146,25 @@ def test_short_numbers() -> None:
 
 def test_plain_text_has_no_remains_of_escape_sequences() -> None:
     assert plain("\x1b[1;31mred\x1b[0m \x1b]0;title\x07and\r\n plain\u202e") == "red and plain"
+
+
+@pytest.mark.parametrize("columns", [40, 60, 73, 74, 80, 120])
+def test_a_narrow_or_wide_terminal_garbles_nothing(make_report: MakeReport, columns: int) -> None:
+    shown = console.render(make_report(), columns=columns)
+    rows = [line for line in shown.splitlines() if not line.startswith("/home")]
+    assert all(width(line) <= columns for line in rows), [line for line in rows if width(line) > columns]
+    row = next(line for line in rows if line.startswith(("sigkill", "heap-exit/sigkill")))
+    assert row.split()[-1] == "fixed"
+    assert "100/100" in row
+    assert "0/240" in row
+
+
+def test_the_default_job_is_headed_by_what_it_claims(make_report: MakeReport) -> None:
+    from dataclasses import replace
+
+    from panthorlab.report import html, kcidb
+
+    report = replace(make_report(), claim="drm/panthor: Evict groups before VM termination")
+    assert console.render(report).startswith("claim   drm/panthor: Evict groups before VM termination")
+    assert "<title>fixed: drm/panthor: Evict groups" in html.render(report)
+    assert kcidb.to_json(report)["checkouts"][0]["comment"].startswith("drm/panthor: Evict groups")

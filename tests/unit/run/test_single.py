@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from panthorlab.run import single
+from panthorlab.run.summary import summary
 
 START: dict[str, Any] = {"event": "run-start", "options": {"board": "b", "kernel": "k"}, "suites": ["probe"]}
 END: dict[str, Any] = {"event": "run-end"}
@@ -23,6 +23,26 @@ def _boot(name: str, *, complete: bool, blame: str | None) -> dict[str, Any]:
     outcome = {"lab": "ERROR", "kernel": "FAIL", None: "PASS"}[blame]
     return {"event": "boot-end", "boot": name, "slot": name.partition(".")[0], "complete": complete, "blame": blame,
             "outcome": outcome, "reason": "why"}
+
+
+def _stray(boot: str = "after1.1", **more: Any) -> dict[str, Any]:
+    finding = {"kind": "kasan", "signature": "kasan:use", "line": 71, "text": "BUG: KASAN: use in f"}
+    return {"event": "stray", "boot": boot, "side": "after", "finding": finding, **more}
+
+
+def test_findings_outside_iterations_are_the_kernels_fault_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert summary(tmp_path, [START, _test("PASS"), _stray(), END], as_json=False) == 1
+    assert ("FAILED outside iterations, before any iteration: 1 × kasan: BUG: KASAN: use in f (line 71, kasan:use)"
+            in capsys.readouterr().out)
+    assert summary(tmp_path, [START, _test("PASS"), _stray(), END], as_json=True) == 1
+    assert json.loads(capsys.readouterr().out)["findings"][0]["kind"] == "kasan"
+    assert summary(tmp_path, [START, _test("PASS"), _stray(expected=True), END], as_json=False) == 0
+    # a boot that the lab failed and that was done again keeps what it found
+    again = [_boot("after1.1", complete=False, blame="lab"), _stray(), _test("PASS"),
+             _boot("after1.2", complete=True, blame=None), END]
+    assert summary(tmp_path, [START, *again], as_json=False) == 1
 
 
 @pytest.mark.parametrize(
@@ -47,5 +67,5 @@ def _boot(name: str, *, complete: bool, blame: str | None) -> dict[str, Any]:
 def test_exit_status(
     events: list[dict[str, Any]], status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert single.summary(tmp_path, [START, *events], as_json=True) == status
+    assert summary(tmp_path, [START, *events], as_json=True) == status
     assert json.loads(capsys.readouterr().out)["exit"] == status

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`panthorlab run … -- COMMAND`: one command on a booted board, and what the kernel said meanwhile.
+
+COMMAND's exit status is COMMAND's. What the kernel log has of the whole boot is told after it, and judged by the same
+rules as suites: any finding is the kernel's fault.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import shlex
+import sys
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Final
+
+from panthorlab.board.api import BootedBoard, RemoteProcess
+from panthorlab.board.registry import open_board
+from panthorlab.errors import BootError, LabError, PanthorlabError
+from panthorlab.kmsg import Kind
+from panthorlab.kmsg.model import Finding
+from panthorlab.kmsg.scan import scan_bytes
+from panthorlab.report.faults import headline
+from panthorlab.run import fleet
+from panthorlab.run.events import new_run_dir
+from panthorlab.run.evidence import LogFollower
+from panthorlab.run.iterations import Batch
+from panthorlab.run.judge import as_json
+from panthorlab.run.kernels import notes_of, parse_params, resolve_kernel
+from panthorlab.run.progress import Progress
+from panthorlab.run.workload import Workload
+
+STEP: Final = 0.5
+"""Seconds between looks at the kernel log while COMMAND runs."""
+ALIVE_STEPS: Final = 20
+"""Steps between asking the board whether it is still there."""
+DYING: Final = 3.0
+"""Seconds that COMMAND has to end by itself after an oops: it may be what the kernel has killed."""
+OVERLAP: Final = 1 << 16
+"""Bytes of log looked at again at each step: more than an oops has."""
+SETTLE: Final = Workload("settle/info", ("gpu-job", "--mode", "info"))
+LOG_DEADLINE: Final = 20.0
+TOLD: Final = 10
+"""Findings told on stderr; all are in the JSON and in the log."""
+
+
+@dataclass
+class Outcome:
+    """What came of COMMAND: its `status`, or None if it did not end by itself, and `died`, why. `findings` of the
+    whole boot; `holes`: why there may be others that nobody saw."""
+
+    status: int | None = None
+    died: PanthorlabError | None = None
+    findings: list[Finding] = field(default_factory=list)
+    holes: list[str] = field(default_factory=list)
+
+    @property
+    def judged(self) -> int:
+        """Exit status that the kernel log alone would give: 4 if it is not whole and shows nothing, 1 for a finding."""
+        if self.findings or isinstance(self.died, BootError):
+            return 1
+        return 4 if self.holes or self.died is not None else 0
+
+
+def main(options: argparse.Namespace, command: list[str]) -> int:
+    """Boot, run COMMAND, tell what the kernel said. COMMAND's exit status, or that of what kept it from ending."""
+    name = fleet.choose_one(options)
+    progress = Progress(quiet=options.quiet)
+    run_dir = new_run_dir(options.output)
+    kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step)
+    for note in notes_of(kernel):
+        progress.line(f"note   {note}")
+    board = open_board(name)
+    params = parse_params(options.param) | {"seed": str(options.seed)}
+    out, err = _Capture(sys.stdout.buffer, echo=not options.json), _Capture(sys.stderr.buffer, echo=not options.json)
+    outcome = Outcome()
+    try:
+        with (
+            fleet.leased(name, run_dir, wait=options.wait, on_note=progress.line),
+            board.boot(
+                kernel, log_dir=run_dir, overlay=options.overlay, params=params, on_progress=progress.step,
+                method=options.boot_method,
+            ) as booted,
+        ):
+            progress.finish()
+            _run(booted, _resolve(command, booted.work_dir), run_dir, outcome, (out, err))
+    finally:
+        progress.finish()
+        _tell(outcome, run_dir)
+    if out.error is not None:
+        raise out.error
+    status = outcome.died.exit_status if outcome.died else outcome.status or 0
+    if options.json:
+        print(json.dumps({
+            "exit": status, "ran": outcome.status is not None, "command": command, "board": board.name,
+            "kernel": kernel.key, "build_id": kernel.build_id, "notes": notes_of(kernel), "run": str(run_dir), "stdout": out.text(),
+            "stderr": err.text(), "error": str(outcome.died) if outcome.died else None,
+            "findings": [as_json(finding) for finding in outcome.findings], "holes": outcome.holes,
+            "findings_exit": outcome.judged,
+        }, indent=1))
+    return status
+
+
+def _run(
+    booted: BootedBoard, argv: list[str], run_dir: Path, outcome: Outcome, streams: tuple[_Capture, _Capture],
+) -> None:
+    """Fills in `outcome`, also when it is interrupted."""
+    out, err = streams
+    log = LogFollower(booted, run_dir / "kmsg.log")
+    try:
+        with log:
+            process = booted.shell.start(argv, on_stdout=out, on_stderr=err)
+            try:
+                outcome.status = _wait(booted, process, run_dir / "kmsg.log", out)
+            finally:
+                process.kill()
+            _settle(booted, log, outcome)
+    except PanthorlabError as error:
+        outcome.died = error if outcome.status is None else None
+        outcome.holes += [] if outcome.status is None else [str(error)]
+    finally:
+        known = log.findings()
+        seen = {finding.signature for finding in known}
+        # The kernel's last words may have reached the console alone.
+        outcome.findings = [*known, *(finding for finding in log.last_words() if finding.signature not in seen)]
+        outcome.holes += [f"{hazard.kind}: {hazard.text}" for hazard in booted.hazards()]
+        outcome.holes += ["records of the kernel log were lost"] if log.lost_records else []
+        outcome.holes = list(dict.fromkeys(outcome.holes))
+
+
+def _wait(booted: BootedBoard, process: RemoteProcess, kmsg: Path, out: _Capture) -> int:
+    """COMMAND's exit status. Raises BootError when the kernel oopses and COMMAND does not end of it."""
+    watches = _Watch(kmsg), _Watch(booted.console_log)
+    for step in itertools.count():
+        try:
+            status = process.wait(STEP)
+        except LabError:
+            if process.ended:
+                raise
+        else:
+            return 128 - status if status < 0 else status
+        if out.error is not None:
+            raise LabError("standard output cannot be written, so the command was ended")
+        crash = next((found for watch in watches if (found := watch.crash())), None)
+        if crash is not None:
+            return _after(crash, process, DYING * booted.slowness)
+        if step % ALIVE_STEPS == ALIVE_STEPS - 1:
+            booted.check_alive()
+    raise AssertionError("unreachable")
+
+
+def _after(crash: Finding, process: RemoteProcess, patience: float) -> int:
+    try:
+        status = process.wait(patience)
+    except LabError as error:
+        raise BootError(f"the command did not end by itself after: {crash.text.splitlines()[0]}",
+                        hint="it was waiting for what crashed; the kernel log has the rest") from error
+    return 128 - status if status < 0 else status
+
+
+def _settle(booted: BootedBoard, log: LogFollower, outcome: Outcome) -> None:
+    """Wait, by a job of a fresh process and its markers, until the GPU is done with COMMAND and the log has told it."""
+    batch = Batch(booted, log, SETTLE, prefix="settle", count=1, log_deadline=LOG_DEADLINE, on_result=None)
+    try:
+        batch.run()
+    except PanthorlabError as error:
+        outcome.holes.append(f"what the kernel said last may be missing: {error}")
+        return
+    outcome.holes += [f"after the command: {event['message']}" for event in batch.events
+                      if event["outcome"] != "PASS" and not event["findings"]]
+
+
+def _tell(outcome: Outcome, run_dir: Path) -> None:
+    """What the kernel said, where the run is, and what ended COMMAND if it did not end by itself: on stderr."""
+    lines = []
+    if outcome.findings:
+        count = len(outcome.findings)
+        lines.append(f"panthorlab: the kernel log has {count} finding{'s' * (count > 1)} of this boot:")
+        groups = Counter(finding.signature for finding in outcome.findings)
+        first = {finding.signature: finding for finding in reversed(outcome.findings)}
+        lines += [f"  {number} × {headline(as_json(first[signature]))} (line {first[signature].line}, {signature})"
+                  for signature, number in groups.most_common(TOLD)]
+        if len(groups) > TOLD:
+            lines.append(f"  and {len(groups) - TOLD} other kinds of finding")
+    lines += [f"panthorlab: the kernel log proves nothing more: {hole}" for hole in outcome.holes[:TOLD]]
+    if outcome.died is not None:
+        lines.append(f"panthorlab: {outcome.died}")
+        lines += [f"  hint: {outcome.died.hint}"] if outcome.died.hint else []
+    lines.append(f"run: {shlex.quote(str(run_dir))}")
+    print("\n".join(lines), file=sys.stderr, flush=True)
+
+
+def _resolve(command: Sequence[str], work_dir: str) -> list[str]:
+    """The board's own workloads can be named without their directory."""
+    workloads = {"heap-exit", "gpu-job", "iterate", "kmsg-follow"}
+    return [f"{work_dir}/{command[0]}", *command[1:]] if command[0] in workloads else list(command)
+
+
+class _Watch:
+    """Looks for a crash in what a growing log has got since the last look."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._seen = path, 0
+
+    def crash(self) -> Finding | None:
+        try:
+            with self._path.open("rb") as file:
+                size = file.seek(0, 2)
+                if size == self._seen:
+                    return None
+                file.seek(max(0, self._seen - OVERLAP))
+                data, self._seen = file.read(), size
+        except FileNotFoundError:  # nothing was said yet
+            return None
+        return next((found for found in scan_bytes(data) if found.kind in (Kind.OOPS, Kind.PANIC)), None)
+
+
+class _Capture:
+    """A callback that keeps what it gets, or echoes it at once; `error`: why that went wrong, if it did."""
+
+    def __init__(self, stream: IO[bytes], *, echo: bool) -> None:
+        self._stream, self._echo = stream, echo
+        self._data = bytearray()
+        self._lock = threading.Lock()
+        self.error: OSError | None = None
+
+    def __call__(self, chunk: bytes) -> None:
+        with self._lock:
+            if not self._echo:
+                self._data += chunk
+            elif self.error is None:
+                try:
+                    self._stream.write(chunk)
+                    self._stream.flush()
+                except OSError as error:  # raised in the shell's reader, it would look like a lost board
+                    self.error = error
+
+    def text(self) -> str:
+        with self._lock:
+            return self._data.decode("utf-8", "replace")

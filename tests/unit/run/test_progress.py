@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Progress: within the terminal's width, and without a terminal one line a step."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from panthorlab.run.progress import Progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_without_a_terminal_there_is_one_line_a_step() -> None:
+    stream = io.StringIO()
+    progress = Progress(stream=stream)
+    for percent in range(101):
+        progress.step("building", percent, 100)
+    progress.step("booting")
+    progress.event("boot-start", {"boot": "after1.1"})
+    progress.event("quota", {"boot": "after1.1", "planned": 240})
+    for _ in range(240):
+        progress.event("iteration", {"boot": "after1.1"})
+    progress.event("progress", {"boot": "after1.1", "text": "loading"})
+    progress.event("boot-end", {"boot": "after1.1", "reason": ""})
+    assert stream.getvalue().splitlines() == [
+        "building", "booting", "boot after1.1 starts", "boot after1.1 ended after 240 iterations"]
+
+
+@pytest.mark.parametrize("columns", [20, 80, 200])
+def test_a_line_is_never_wider_than_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    stream = Terminal()
+    progress = Progress(stream=stream)
+    progress.step("x" * 300)
+    progress.finish()
+    assert all(len(part) < columns for part in stream.getvalue().split("\r"))
+    assert "x" * (columns - 1) in stream.getvalue()
