@@ -98,8 +98,9 @@ def main(options: argparse.Namespace, command: list[str]) -> int:
     if options.json:
         print(json.dumps({
             "exit": status, "ran": outcome.status is not None, "command": command, "board": board.name,
-            "kernel": kernel.key, "build_id": kernel.build_id, "notes": notes_of(kernel), "run": str(run_dir), "stdout": out.text(),
-            "stderr": err.text(), "error": str(outcome.died) if outcome.died else None,
+            "kernel": kernel.key, "build_id": kernel.build_id, "run": str(run_dir),
+            "notes": notes_of(kernel), "stdout": out.text(), "stderr": err.text(),
+            "error": str(outcome.died) if outcome.died else None,
             "findings": [as_json(finding) for finding in outcome.findings], "holes": outcome.holes,
             "findings_exit": outcome.judged,
         }, indent=1))
