@@ -5,15 +5,14 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from panthorlab import __version__
 from panthorlab.errors import UsageError
+from panthorlab.quantities import boots, duration, iterations, jobs, seed
 from panthorlab.run.job import BOOT_METHODS
-from panthorlab.run.limits import LONGEST
 
 EXIT_STATUS = """\
 exit status: 0 as wanted · 1 the kernel under test is at fault · 2 usage or bad input · 3 inconclusive, or unchanged
@@ -83,7 +82,7 @@ def _add_lab(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--wait",
-        type=_duration,
+        type=duration,
         default=3600.0,
         metavar="TIME",
         help="how long to wait for a --board that somebody else has (default: 1h)",
@@ -101,7 +100,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--iterations",
-        type=_iterations,
+        type=iterations,
         metavar="N",
         help="iterations of each claim workload on *after* (default: the suite's)",
     )
@@ -115,24 +114,24 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "blamed; may be repeated",
     )
     group.add_argument(
-        "--boots", type=_boots, default=2, metavar="N", help="boots of each side (default: %(default)s)"
+        "--boots", type=boots, default=2, metavar="N", help="boots of each side (default: %(default)s)"
     )
     group.add_argument(
         "--jobs",
-        type=_jobs,
+        type=jobs,
         default=2,
         metavar="N",
         help="copies of an emulated board to run at once, each on a CPU of its own (default: %(default)s)",
     )
     group.add_argument(
         "--time-limit",
-        type=_duration,
+        type=duration,
         metavar="TIME",
         help="stop the run after this long, e.g. 90s, 20m, 2h; it ends in `error`, never in a pass",
     )
     group.add_argument(
         "--seed",
-        type=_seed,
+        type=seed,
         default=1,
         metavar="N",
         help="seed of the emulated GPU's random choices (default: %(default)s)",
@@ -144,42 +143,6 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--output", type=Path, metavar="DIR", help="directory of the run (default: runs/DATE-TIME-xxxx)")
     group.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
     group.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
-
-
-_WHOLE = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
-_TIME = re.compile(r"\+?(?P<number>[0-9]{1,20}(?:\.[0-9]*)?|\.[0-9]+)(?P<unit>[smh]?)", re.ASCII)
-
-
-def _whole(least: int, most: int) -> Callable[[str], int]:
-    """Parser of a whole number from `least` to `most`; what is more is a typing error, and could not be carried out."""
-    def parse_whole(text: str) -> int:
-        if not _WHOLE.fullmatch(text):
-            raise argparse.ArgumentTypeError(f"{text[:40]!r} is no whole number")
-        if int(text) < least:
-            raise argparse.ArgumentTypeError(f"must be at least {least}")
-        if int(text) > most:
-            raise argparse.ArgumentTypeError(f"must be at most {most}")
-        return int(text)
-
-    return parse_whole
-
-
-_iterations = _whole(1, 10_000_000)
-_boots = _whole(1, 10_000)
-_jobs = _whole(1, 1000)
-_seed = _whole(-(1 << 63), (1 << 63) - 1)
-
-
-def _duration(text: str) -> float:
-    match = _TIME.fullmatch(text.removeprefix("+"))
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no time; write e.g. 90s, 20m, 2h")
-    value = float(match["number"]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match["unit"]]
-    if value <= 0:
-        raise argparse.ArgumentTypeError("must be more than 0")
-    if value > LONGEST:
-        raise argparse.ArgumentTypeError(f"must be at most {LONGEST / 3600:g}h")
-    return value
 
 
 def _validate_parser(parser: argparse.ArgumentParser) -> None:
@@ -259,7 +222,7 @@ def _lava_parser(parser: argparse.ArgumentParser) -> None:
     _add_jail(parser)
     parser.add_argument("--suite", action="append", default=[], required=True, metavar="NAME",
                         help="only this suite, or all that start so; may be repeated")
-    parser.add_argument("--iterations", type=_iterations, metavar="N",
+    parser.add_argument("--iterations", type=iterations, metavar="N",
                         help="iterations of each claim workload (default: the suite's)")
     parser.add_argument("--rootfs", required=True, metavar="URL",
                         help="root file system with a shell, awk and insmod: a cpio (ramdisk) or a tar (NFS root)")
@@ -293,7 +256,7 @@ def _boards_parser(parser: argparse.ArgumentParser) -> None:
     trust = add("trust", "show the fingerprints of a board's SSH host keys and pin them")
     trust.add_argument("--yes", action="store_true", help="do not ask: the fingerprints were compared elsewhere")
     train = add("train", "boot the known-good kernel again and again; quarantine the board if that fails")
-    train.add_argument("--boots", type=_boots, metavar="N", help="boots (default: the board file's health_boots)")
+    train.add_argument("--boots", type=boots, metavar="N", help="boots (default: the board file's health_boots)")
     sick = add("quarantine", "keep a board from being used")
     sick.add_argument("--reason", required=True, metavar="TEXT", help="told to everybody who wants the board")
     release = add("release", "lift a board's quarantine")

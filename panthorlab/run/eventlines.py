@@ -2,8 +2,8 @@
 """The lines of an event log: JSON objects, each with a checksum that also covers the line before. Pure functions.
 
 `{"time":…,"event":…,…,"c":"1a2b3c4d"}`: `c` is the CRC-32 of the line without `c`, begun with that of the line before
-(0 for the first). So a flipped bit, a line that is missing, doubled or moved, all show in the next `c`. Lines of
-versions that wrote none have no `c`; once one has, all that follow must.
+(0 for the first). So a flipped bit, a line that is missing, doubled or moved, all show in the next `c`. Lines of older
+versions have none; once a line has one, all that follow must.
 """
 
 from __future__ import annotations

@@ -148,9 +148,12 @@ def test_a_build_whose_programs_are_killed_is_the_machine_and_goes_on(tmp_path: 
     patch.write_text(text.replace("6000", str(6001 + time.time_ns() % 100_000)))  # in nobody's store
     sides = prepare_sides(None, [str(patch)])
     log = tmp_path / "log"
-    for victim, says in (("cc1", "Killed signal terminated program cc1"), ("make", "signal 9"), ("ld", "137|Killed")):
+    for victim, works_on, says in (
+        ("cc1", "/panthor_", "Killed signal terminated program cc1"), ("make", "", "signal 9"),
+        ("ld", "vmlinux", "137|Killed"),
+    ):
         struck = threading.Event()
-        killer = threading.Thread(target=_strike, args=(victim, struck))
+        killer = threading.Thread(target=_strike, args=(victim, works_on, struck), daemon=True)
         killer.start()
         with pytest.raises(LabError, match=says) as caught:
             build_side(sides.after, log=log, before=sides.before)
@@ -161,15 +164,16 @@ def test_a_build_whose_programs_are_killed_is_the_machine_and_goes_on(tmp_path: 
     assert build_side(sides.after, log=log, before=sides.before).release == sides.base.version
 
 
-def _strike(victim: str, struck: threading.Event) -> None:
-    """kill -9 the first program called `victim`, or `PREFIX-victim`, that our build runs; of make, the first of all."""
+def _strike(victim: str, works_on: str, struck: threading.Event) -> None:
+    """kill -9 the first program called `victim`, or `PREFIX-victim`, that our build runs on a certain file: compilers
+    are also run to find out what options they know."""
     deadline = time.monotonic() + 900
     while time.monotonic() < deadline:
         for pid in _descendants(os.getpid()):
             try:
-                name = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode().rpartition("/")[2]
-                version = b"--version" in Path(f"/proc/{pid}/cmdline").read_bytes()
-                if (name == victim or name.endswith(f"-{victim}")) and not version:
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+                name = words[0].rpartition("/")[2]
+                if name in (victim, f"aarch64-linux-gnu-{victim}") and any(works_on in word for word in words[1:]):
                     os.kill(pid, signal.SIGKILL)
                     struck.set()
                     return

@@ -57,10 +57,11 @@ def damage_log(scene: Scene) -> None:
     scene.resume()
 
 
-def strike(victim: str, how: Callable[[int], None]) -> Callable[[Scene], None]:
-    """Do `how` to the first `victim` or `PREFIX-victim` of the run's build; it must end in a lab error. Then resume."""
+def strike(victim: str, how: Callable[[int], None], works_on: str = "") -> Callable[[Scene], None]:
+    """Do `how` to the first `victim` or `PREFIX-victim` of the run's build that has such a file on its command line; it
+    must end in a lab error. Then resume."""
     def inject(scene: Scene) -> None:
-        scene.until(lambda: _strike_one(scene, victim, how), f"a {victim} runs")
+        scene.until(lambda: _strike_one(scene, victim, works_on, how), f"a {victim} runs")
         assert scene.process is not None
         status = scene.process.wait(LIMIT)
         scene.notes.append(f"the build: exit {status}")
@@ -80,13 +81,13 @@ def starve(pid: int) -> None:
     resource.prlimit(pid, resource.RLIMIT_AS, (32 << 20, 32 << 20))
 
 
-def _strike_one(scene: Scene, victim: str, how: Callable[[int], None]) -> bool:
+def _strike_one(scene: Scene, victim: str, works_on: str, how: Callable[[int], None]) -> bool:
     assert scene.process is not None
     for pid in _descendants(scene.process.pid):
         try:
             words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
             name = words[0].rpartition("/")[2]
-            if (name == victim or name.endswith(f"-{victim}")) and "--version" not in words:
+            if (name == victim or name.endswith(f"-{victim}")) and any(works_on in word for word in words[1:]):
                 how(pid)
                 return True
         except OSError:
