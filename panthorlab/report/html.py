@@ -26,6 +26,8 @@ MAX_PLACES = 10
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1b1b1b;background:#fff}
 .t{overflow-x:auto;margin:.5rem 0 1.5rem}table{border-collapse:collapse}
+.t:not(.f) td{white-space:nowrap}.t:not(.f) td:last-child{min-width:16rem;white-space:normal}
+.t:not(.f) td:nth-last-child(2){min-width:7rem;white-space:normal}
 h1,li,.f td:last-child{overflow-wrap:anywhere}th,td{text-align:left;padding:.2rem .8rem .2rem 0;
 vertical-align:top;border-bottom:1px solid #ddd}td.n{text-align:right;font-variant-numeric:tabular-nums}
 pre{white-space:pre-wrap;background:#f5f5f5;padding:.6rem;margin:.3rem 0;overflow-wrap:anywhere}

@@ -15,11 +15,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from panthorlab.errors import EvidenceError, LabError, PanthorlabError
+from panthorlab.errors import BootError, EvidenceError, LabError, PanthorlabError, UsageError
 from panthorlab.outcome import Blame, Outcome, Side
 from panthorlab.run.job import BOOT_METHODS, Job
 from panthorlab.run.suites import turn
@@ -31,6 +31,9 @@ if TYPE_CHECKING:  # boards are not imported for every pytest run that merely ha
 _JOB = pytest.StashKey[Job]()
 _EMIT = pytest.StashKey["Emitter"]()
 _SESSION = pytest.StashKey["Session"]()
+_BLAMED = pytest.StashKey[set[int]]()
+OWN_STATUS: Final = 100
+"""What `--own-status` adds to an exit status of panthorlab's, so that none is taken for one of pytest's."""
 
 
 class Emitter:
@@ -62,6 +65,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--param", action="append", default=[], metavar="gpu.NAME=VALUE", help="parameter of the emulated GPU"
     )
     group.addoption("--job", type=Path, help="(internal) what a worker of `panthorlab validate` is to do")
+    group.addoption("--own-status", action="store_true",
+                    help=f"(internal) exit with {OWN_STATUS} and a status of panthorlab's if a test or boot failed")
     group.addoption("--events-fd", type=int, help="(internal) where a worker's events go")
 
 
@@ -78,6 +83,7 @@ def pytest_configure(config: pytest.Config) -> None:
         # SIGINT is ignored in what a shell started in the background.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
+    config.stash[_BLAMED] = set()
     config.stash[_EMIT] = Emitter(config.getoption("--events-fd"))
 
 
@@ -135,9 +141,13 @@ def session(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     job = _job_of(config, tmp_path_factory.mktemp("boot"))
     from panthorlab.run.session import Session
 
-    with Session.boot(job, config.stash[_EMIT]) as booted:
-        config.stash[_SESSION] = booted
-        yield booted
+    try:
+        with Session.boot(job, config.stash[_EMIT]) as booted:
+            config.stash[_SESSION] = booted
+            yield booted
+    except pytest.exit.Exception as error:  # the board is gone, or never came
+        config.stash[_BLAMED].add(getattr(error.__cause__ or error.__context__, "exit_status", LabError.exit_status))
+        raise
 
 
 @pytest.fixture
@@ -187,12 +197,23 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         job = item.config.stash[_JOB]
         if _name(item) not in job.done_tests and job.extra is None:
             item.config.stash[_EMIT]("test", **_test_event(item, call, report))
+    if call.excinfo is not None and report.outcome == "failed":
+        item.config.stash[_BLAMED].add(_status_of(call.excinfo.value))
     booted = item.config.stash.get(_SESSION, None)
     if booted is not None and call.excinfo is not None and isinstance(call.excinfo.value, PanthorlabError):
         booted.note_death()
         if booted.died is not None:
             item.session.shouldstop = f"the board is gone: {booted.died}"
     return report  # type: ignore[return-value]
+
+
+def _status_of(error: BaseException) -> int:
+    """panthorlab's exit status for a test that ended by `error`."""
+    if isinstance(error, pytest.UsageError):
+        return UsageError.exit_status
+    if isinstance(error, AssertionError | pytest.fail.Exception):
+        return BootError.exit_status
+    return error.exit_status if isinstance(error, PanthorlabError) else LabError.exit_status
 
 
 def _name(item: pytest.Item) -> str:
@@ -237,3 +258,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if booted is not None:
         complete = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         booted.emit_end(complete=complete)
+    # As everywhere: what the lab did makes the kernel's failures no verdict, and bad input makes them no test.
+    blamed = config.stash[_BLAMED]
+    if config.getoption("--own-status") and blamed:
+        worst = next(status for status in (UsageError.exit_status, LabError.exit_status, *blamed) if status in blamed)
+        session.exitstatus = OWN_STATUS + worst

@@ -30,6 +30,8 @@ def report(options: argparse.Namespace) -> int:
     run_dir = options.run.resolve()
     events = read_what_is_left(run_dir)
     if not is_validation(events):
+        if options.kcidb is not None:
+            raise UsageError("--kcidb is for runs of `panthorlab validate`", hint="leave it out, or use --json")
         return summary(run_dir, events, as_json=options.json)
     verdict = reports.judge(events)
     if options.kcidb == "-":
@@ -53,8 +55,8 @@ def suites(options: argparse.Namespace) -> int:
     from panthorlab.run.suites import all_suites
 
     found = all_suites()
-    arguments = options.arguments[1:] if options.arguments[:1] == ["--"] else options.arguments
-    if arguments:
+    arguments = options.arguments[1:] if options.arguments[:1] in (["--"], ["run"]) else options.arguments
+    if options.arguments:
         return _pytest([*map(str, found.values()), *arguments])
     if options.json:
         print(json.dumps({"suites": [{"name": name, "file": str(file)} for name, file in found.items()]}, indent=1))
@@ -66,13 +68,17 @@ def suites(options: argparse.Namespace) -> int:
 
 def _pytest(arguments: list[str]) -> int:
     """In a process of its own, as a user would start it; statuses that mean something else here are translated."""
+    from panthorlab.run.plugin import OWN_STATUS
+
     argv = [sys.executable, "-P", "-m", "pytest", "-p", "panthorlab.run.plugin", "-p", "no:cacheprovider",
-            "--import-mode=importlib", "-c", os.devnull, "--noconftest", *arguments]
+            "--import-mode=importlib", "-c", os.devnull, "--noconftest", "--own-status", *arguments]
     status = subprocess.run(argv, check=False).returncode
     if status < 0:
         raise LabError(f"pytest was killed by signal {-status}")
-    # pytest: 0 passed, 1 failed, 2 interrupted, 3 internal error, 4 usage, 5 no tests
-    return {0: 0, 1: 1, 2: 130, 4: 2, 5: 2}.get(status, LabError.exit_status)
+    if status >= OWN_STATUS:
+        return status - OWN_STATUS
+    # pytest: 0 passed, 1 failed (the plugin would have said of what), 2 interrupted, 3 internal, 4 usage, 5 no tests
+    return {0: 0, 2: 130, 4: 2, 5: 2}.get(status, LabError.exit_status)
 
 
 def completion(options: argparse.Namespace) -> int:

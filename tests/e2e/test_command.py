@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.e2e
+TRIES = 8
 EXIT = ("heap-exit", "--mode", "exit")
 Build = Callable[[Sequence[str]], str]
 
@@ -23,14 +24,24 @@ def run(kernel: object, output: Path, *command: str, options: Sequence[str] = ()
 
 
 def test_a_fault_is_told_and_the_status_is_the_commands(run_dir: Path, tmp_path: Path) -> None:
-    faulty = run(f"{run_dir}:before", tmp_path / "run", *EXIT)
-    assert faulty.returncode == 0
-    assert "ok 1 job exit" in faulty.stdout
-    assert "the kernel log has 1 finding" in faulty.stderr
-    assert "mmu-fault: AS" in faulty.stderr
-    assert f"run: {tmp_path / 'run'}" in faulty.stderr
+    # The fault is a race, which a single termination loses now and then: ask until it is there.
+    for attempt in range(TRIES):
+        output = tmp_path / f"run-{attempt}"
+        faulty = run(f"{run_dir}:before", output, *EXIT)
+        assert faulty.returncode == 0
+        assert "ok 1 job exit" in faulty.stdout
+        assert f"run: {output}" in faulty.stderr
+        faults = (output / "kmsg.log").read_text().count("Unhandled Page fault")
+        assert (f"the kernel log has {faults} finding" in faulty.stderr) == bool(faults)
+        assert ("mmu-fault: AS" in faulty.stderr) == bool(faults)
+        if faults:
+            break
+    else:
+        pytest.fail(f"no fault in {TRIES} runs of the kernel that has it")
     told = json.loads(run(f"{run_dir}:before", tmp_path / "json", *EXIT, options=["--json"]).stdout)
-    assert (told["exit"], told["findings_exit"], [f["kind"] for f in told["findings"]]) == (0, 1, ["mmu-fault"])
+    faults = (tmp_path / "json" / "kmsg.log").read_text().count("Unhandled Page fault")
+    assert [finding["kind"] for finding in told["findings"]] == ["mmu-fault"] * faults
+    assert (told["exit"], told["findings_exit"], told["holes"]) == (0, int(faults > 0), [])
 
 
 def test_a_good_kernel_has_nothing_to_tell(run_dir: Path, tmp_path: Path) -> None:

@@ -6,7 +6,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
+
+import jsonschema
+import pytest
+from kcidb_io.schema import V5_3
 
 from panthorlab.outcome import Blame, Outcome, Role, Side
 from panthorlab.report import console, html, json_report, junit, kcidb
@@ -142,6 +147,31 @@ def test_kcidb_ids_paths_and_status(make_report: MakeReport) -> None:
     assert status["after", "panthor.claim.exit"] == "PASS"
     assert status["after", "panthor.watch.clients"] == "FAIL"
     assert status["after", "panthor.test.suites.test_gpu.test_a_b"] == "PASS"
+
+
+def test_kcidb_is_valid_in_its_own_schema(make_report: MakeReport) -> None:
+    tests = tuple(
+        TestResult("suites/test_é.py::test[ü b]", side, Outcome.FAIL, Blame.KERNEL, "\x1b[1m") for side in Side
+    )
+    worse = (("exit", Role.CLAIM, (0, 240), (240, 240)),)
+    reports = make_report(), make_report(()), make_report(worse, tests=tests), make_report(text="\x1b[31mé\x00")
+    for report in reports:
+        V5_3.validate(json.loads(kcidb.render(report)))
+    with pytest.raises(jsonschema.ValidationError):
+        V5_3.validate(kcidb.to_json(make_report()) | {"checkouts": [{"id": "no origin"}]})
+
+
+def test_compiler_and_commit_are_told_everywhere(make_report: MakeReport) -> None:
+    made, commit = make_report(), "0123456789" * 4
+    kernels = {side: replace(kernel, toolchain=f"gcc for {side}") for side, kernel in made.kernels.items()}
+    report = replace(made, kernels=kernels, base_commit=commit)
+    data = json_report.to_json(report)
+    assert (data["base_commit"], data["sides"]["after"]["toolchain"]) == (commit, "gcc for after")
+    assert [build["compiler"] for build in kcidb.to_json(report)["builds"]] == ["gcc for before", "gcc for after"]
+    assert kcidb.to_json(report)["checkouts"][0]["git_commit_hash"] == commit
+    for text in (html.render(report), junit.render(report)):
+        assert commit in text
+        assert "gcc for before" in text
 
 
 def test_the_telling_finding_is_the_new_one(make_report: MakeReport) -> None:

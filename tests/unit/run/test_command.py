@@ -60,13 +60,13 @@ class Board:
         self.shell, self.process, self.during, self.late = self, process, during, late
         self.console_log = folder / "console.log"
         self.console_log.write_text(console)
-        self.seq = 0
+        self.seq, self.step = 0, 1
         self.hazard: list[Hazard] = []
         self.log: Sink = lambda _chunk: None
 
     def say(self, text: str, priority: int = 3) -> None:
         self.log(f"{priority},{self.seq},{self.seq + 1},-;{text}\n".encode())
-        self.seq += 1
+        self.seq += self.step
 
     def start(self, argv: Sequence[str], *, on_stdout: Sink, on_stderr: Sink) -> Process:
         if argv[0].endswith("kmsg-follow"):
@@ -135,9 +135,8 @@ def test_a_clean_command_is_judged_clean(run: Callable[..., Outcome]) -> None:
 
 def test_what_was_not_seen_is_no_pass(run: Callable[..., Outcome]) -> None:
     def skip(board: Board) -> None:
-        board.during = ["a"]
-        say = board.say
-        board.say = lambda *record: (setattr(board, "seq", board.seq + 1), say(*record))  # type: ignore[method-assign]
+        board.during = ["a", "b"]
+        board.step = 2
 
     assert run(Process(0), change=skip).judged == 4, "records were lost"
     unmodelled = run(Process(0), change=lambda board: board.hazard.append(Hazard(1.0, "unmodelled", "register 0x10")))
