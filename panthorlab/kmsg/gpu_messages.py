@@ -205,6 +205,9 @@ class GpuAssembler:
         elif prefixed and (found := _CS_SLOT.match(message)):
             if found["pid"]:
                 event.fields["pid"] = found["pid"]
+            if _CS_FIELD.search(message):  # the whole record came on one line
+                event.lines.clear()
+                self._cs_line(event, message, prefixed)
         elif (found := _CS_FIELD.search(message)) and found["what"] == "TYPE":
             event.doubtful = record.bare and bool(message[: found.start()].strip())
             event.lines.clear()

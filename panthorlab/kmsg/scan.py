@@ -14,10 +14,12 @@ from typing import IO, TextIO
 
 from panthorlab.kmsg.explain import explain
 from panthorlab.kmsg.findings import FindingParser
+from panthorlab.kmsg.folding import Folder
+from panthorlab.kmsg.lines import LineSplitter, cut
 from panthorlab.kmsg.model import Finding
 from panthorlab.kmsg.patterns import Kind
 from panthorlab.kmsg.prefilter import interesting
-from panthorlab.kmsg.records import LineSplitter, cut, parse_line
+from panthorlab.kmsg.records import parse_line
 
 CHUNK = 1 << 18
 """Bytes read at a time: fits the processor's cache."""
@@ -29,18 +31,23 @@ class LogScanner:
     def __init__(self, *, prefilter: bool = True) -> None:
         self._prefilter = prefilter
         self._lines = LineSplitter()
+        self._folder = Folder()
         self._parser = FindingParser()
-        self._number = 0
 
     def feed(self, chunk: bytes) -> list[Finding]:
-        return self._scan(self._lines.feed(chunk))
+        return self._scan(self._folder.feed(self._lines.feed(chunk)))
 
     def close(self) -> list[Finding]:
-        return self._scan(self._lines.close()) + self._parser.close()
+        rest = self._folder.feed(self._lines.close()) + self._folder.close()
+        return self._scan(rest) + self._parser.close()
 
-    def _scan(self, block: bytes) -> list[Finding]:
-        if not block:
-            return []
+    def _scan(self, segments: list[tuple[int, bytes]]) -> list[Finding]:
+        findings: list[Finding] = []
+        for number, block in segments:
+            findings += self._scan_block(number, block)
+        return findings
+
+    def _scan_block(self, number: int, block: bytes) -> list[Finding]:
         findings: list[Finding] = []
         position = counted = 0
         hot = iter(interesting(block)) if self._prefilter else iter(())
@@ -52,13 +59,12 @@ class LogScanner:
                 position = start
                 if position == len(block):
                     break
-                self._number += block.count(b"\n", counted, position)
+                number += block.count(b"\n", counted, position)
             end = block.index(b"\n", position) + 1
-            self._number += 1
-            for record in parse_line(cut(block[position:end]), self._number):
+            for record in parse_line(cut(block[position:end]), number):
                 findings += self._parser.feed(record)
+            number += 1
             position = counted = end
-        self._number += block.count(b"\n", counted)
         return findings
 
 
