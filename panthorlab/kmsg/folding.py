@@ -20,6 +20,8 @@ _LOOKAHEAD: Final = 3
 _COMMON_START = (
     rb"(?:<\d{1,3}>)?\[ {0,8}\d{1,10}\.\d|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d |\d{4}-\d\d-\d\dT\d\d:|\d{1,3},\d{1,20},\d"
 )
+_ALL_STAMPED = re.compile(rb"\[[ \d]")
+_NOT_STAMPED = re.compile(rb"\n(?!\[[ \d])")
 _ODD = re.compile(rb"\n(?!" + _COMMON_START + rb")(?=[^\r\n])")
 _DOUBLED = re.compile(rb"\n([^\n\[][^\n]*+)\n\1(?=\n)")
 _KMSG = re.compile(rb" [A-Z_]+=|(?:\d+\.[^,;\s]{1,64},)?\d{1,10},\d{1,20},\d{1,20},")
@@ -43,6 +45,7 @@ _EXPORT = re.compile(rb"__CURSOR=")
 _EXPORT_END = re.compile(rb"(?<!\nMESSAGE)\n(?=\n)")
 _VERBOSE = re.compile(rb"[A-Z][a-z]{2} \d{4}-\d\d-\d\d [\d:.]{8,18} \S{1,8} \[s=")
 _OBJECT = re.compile(rb"\s{0,32}(?:\}\s?,\s?|\[\s?)?\{\s*$")
+_ENTRY = re.compile(rb"__CURSOR=|[A-Z][a-z]{2} \d{4}-|\s{0,32}[}\[,{]")
 _OBJECT_END = re.compile(rb"\s{0,32}\}")
 _IN_OBJECT = re.compile(rb'\s{0,64}["\]\d]')
 _FIELD = re.compile(rb"[ \t]{0,4}([A-Z_][A-Z0-9_]{0,63})(=|$)")
@@ -73,27 +76,33 @@ class Folder:
 
     def _fold(self, data: bytes, *, last: bool) -> list[tuple[int, bytes]]:
         self._data, self._last, self._start = data, last, 0
-        held = self._marks(b"\n" + data)
-        if held is None:
-            held = len(data) if last else max(self._start, self._settled())
-        self._plain(held)
-        self._data = data[held:]
+        waits = None
+        if not _ALL_STAMPED.match(data) or _NOT_STAMPED.search(data, 0, len(data) - 1):
+            waits = self._look(b"\n" + data)
+        end = waits if waits is not None else len(data) if last else max(self._start, self._settled())
+        self._plain(end)
+        self._data = data[end:]
         segments, self._segments = self._segments, []
         return segments
 
-    def _marks(self, data: bytes) -> int | None:
+    def _look(self, data: bytes) -> int | None:
         """Go through the lines that may be no logical lines; returns from where on the data must wait for more."""
-        marks = {found.start() for found in _ODD.finditer(data)}
-        marks.update(found.start() for found in _DOUBLED.finditer(data))
+        marks = dict.fromkeys((found.start() for found in _ODD.finditer(data)), False)
+        marks.update(dict.fromkeys((found.start() for found in _DOUBLED.finditer(data)), True))
         for mark in sorted(marks):
             if mark < self._start:
                 continue
-            for way in (self._doubled, self._entry, self._broken):
-                began = self._start
-                if (waits := way(mark)) is not None:
-                    return waits
-                if self._start != began:
-                    break
+            waits = None
+            if marks[mark]:
+                waits = self._doubled(mark)
+            if waits is None and mark >= self._start and _ENTRY.match(self._data, mark):
+                waits = self._entry(mark)
+            if waits is None and mark > self._start:
+                begin = self._data.rfind(b"\n", self._start, mark - 1) + 1 or self._start
+                if mark - begin > _NARROWEST_FLOWED // 2:  # a word of this line must have been too long for that one
+                    waits = self._broken(begin, mark)
+            if waits is not None:
+                return waits
         return None
 
     def _settled(self) -> int:
@@ -138,7 +147,7 @@ class Folder:
             pairs.append((line, at, end))
             at = end
         if len(pairs) + known < 2:
-            undecided = bool(pairs) and not self._last and self._data.count(b"\n", at) < 2
+            undecided = bool(pairs) and not self._last and self._data.find(b"\n", self._data.find(b"\n", at) + 1) < 0
             return mark if undecided else None
         for line, begin, end in pairs:
             self._logical(line, begin, end)
@@ -187,11 +196,8 @@ class Folder:
             at = end
         return mark if not self._last and at - mark < MAX_LINE else None
 
-    def _broken(self, mark: int) -> int | None:
-        begin = self._data.rfind(b"\n", self._start, max(self._start, mark - 1)) + 1 or self._start
-        if begin == mark:
-            return None
-        head, at = self._line(begin)
+    def _broken(self, begin: int, at: int) -> int | None:
+        head = cut(self._data[begin:at])
         pieces, last = [head], head
         size = len(head)
         while size < _MAX_BROKEN:

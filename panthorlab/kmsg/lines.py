@@ -16,6 +16,7 @@ _ANSI_BEGUN = re.compile(rb"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}|\][^\x07\x1b\n]{0,256
 _LONGEST_ANSI = 264
 _CONTROLS = bytes(byte for byte in range(32) if byte not in b"\t\n\r\x07\x1b") + b"\x7f"
 """Backspaces, shifts, NULs: terminals and captures leave them."""
+_EACH_CONTROL = tuple(bytes([byte]) for byte in _CONTROLS)
 _NO_BREAK_SPACE = b"\xc2\xa0"
 """What web pages and mailers make of a space."""
 _ENTITY = re.compile(rb"&(?:lt|gt|amp|quot|apos|nbsp|#\d{1,4}|#x[0-9a-fA-F]{1,4});")
@@ -54,7 +55,8 @@ class LineSplitter:
     def _clean(self, chunk: bytes) -> bytes:
         data = self._held + chunk if self._held else chunk
         self._held = b""
-        data = data.translate(None, _CONTROLS)
+        if any(control in data for control in _EACH_CONTROL):
+            data = data.translate(None, _CONTROLS)
         half = b""
         if b"\xc2" in data:
             if data.endswith(b"\xc2"):
