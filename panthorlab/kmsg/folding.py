@@ -34,10 +34,14 @@ _PREFIXED = re.compile(
     rb"|[^\n]{0,80}\b(?:kernel(?:\[\d+\])?: |kern(?: {0,6}:|: |\.)[a-z]{3,7}\b|kernel - - )|" + _DRIVER
 )
 _OWN_LINE = re.compile(
-    rb"\s|[-=]{4,}|Reason: |(?:raw|decoded) fault status|exception type|access type|source id|pid: \d|CS_FA|CSG_?\w* "
+    rb"[-=]{4,}|Reason: |(?:raw|decoded) fault status|exception type|access type|source id|pid: \d|CS_FA|CSG_?\w* "
     rb"|Call trace:|---\[|\S{0,64}[#$](?: |$)|```"
 )
 """What follows a record and is not the rest of a broken line."""
+_SHORTEST: Final = 20
+"""No word is so long that a mailer would break a line before this many characters."""
+_UNFINISHED = re.compile(rb"(?:[:=,(]|\[drm\]|\*ERROR\*) ?$")
+"""No message ends so."""
 _TERMINALS = frozenset({80, 90, 96, 100, 110, 120, 128, 132, 140, 150, 160, 180, 200, 220, 240})
 _NARROWEST_MAIL, _NARROWEST_FLOWED, _WIDEST_MAIL = 72, 60, 80
 
@@ -45,7 +49,9 @@ _EXPORT = re.compile(rb"__CURSOR=")
 _EXPORT_END = re.compile(rb"(?<!\nMESSAGE)\n(?=\n)")
 _VERBOSE = re.compile(rb"[A-Z][a-z]{2} \d{4}-\d\d-\d\d [\d:.]{8,18} \S{1,8} \[s=")
 _OBJECT = re.compile(rb"\s{0,32}(?:\}\s?,\s?|\[\s?)?\{\s*$")
-_ENTRY = re.compile(rb"__CURSOR=|[A-Z][a-z]{2} \d{4}-|\s{0,32}[}\[,{]")
+_EVENT = b"data: {"
+"""journalctl -o json-sse; a blank line ends each."""
+_ENTRY = re.compile(rb"__CURSOR=|data: \{|[A-Z][a-z]{2} \d{4}-|\s{0,32}[}\[,{]")
 _OBJECT_END = re.compile(rb"\s{0,32}\}")
 _IN_OBJECT = re.compile(rb'\s{0,64}["\]\d]')
 _FIELD = re.compile(rb"[ \t]{0,4}([A-Z_][A-Z0-9_]{0,63})(=|$)")
@@ -99,7 +105,7 @@ class Folder:
                 waits = self._entry(mark)
             if waits is None and mark > self._start:
                 begin = self._data.rfind(b"\n", self._start, mark - 1) + 1 or self._start
-                if mark - begin > _NARROWEST_FLOWED // 2:  # a word of this line must have been too long for that one
+                if mark - begin > _SHORTEST:
                     waits = self._broken(begin, mark)
             if waits is not None:
                 return waits
@@ -159,11 +165,15 @@ class Folder:
         verbose = False
         if _EXPORT.match(first):
             found = _EXPORT_END.search(self._data, mark, mark + MAX_LINE)
-            end = found.end() if found else 0
+            end = found.end() + 1 if found else 0
         elif _VERBOSE.match(first):
             end, verbose = self._end_of_indented(at), True
         elif _OBJECT.match(first):
             return self._object(mark)
+        elif first.startswith(_EVENT):
+            if at < len(self._data) and self._data[at : at + 1] == b"\n":
+                self._logical(first, mark, at + 1)
+            return mark if at == len(self._data) and not self._last else None
         else:
             return None
         if not end:
@@ -225,7 +235,10 @@ def _seam(head: bytes, piece: bytes, following: bytes) -> bytes | None:
     """What stood where a line was broken before `following`: nothing for a terminal's hard wrap, a space for a mailer's;
     None if it was not. `head`: the beginning of the line; `piece`: its last part."""
     rest = _without_quote(following)
-    if not rest.strip() or _PREFIXED.match(rest) or _OWN_LINE.match(rest.lstrip() if len(piece) in _TERMINALS else rest):
+    is_hard = len(_without_quote(piece)) in _TERMINALS
+    if not rest.strip() or _PREFIXED.match(rest) or (rest[:1].isspace() and not is_hard):
+        return None
+    if _OWN_LINE.match(rest.lstrip()) and not _UNFINISHED.search(piece):
         return None
     if _KMSG.match(head) or not (_FULL_STAMP.search(head) or _PREFIXED.match(_without_quote(head))):
         return None
@@ -233,7 +246,7 @@ def _seam(head: bytes, piece: bytes, following: bytes) -> bytes | None:
         own = _FULL_STAMP.search(_without_quote(head))
         if _NOT_A_PREFIX.match(rest[: stamp.start()]) or (own and own.start() and abs(own.start() - stamp.start()) < 4):
             return None
-    if len(_without_quote(piece)) in _TERMINALS:
+    if is_hard:
         return b""
     narrow = _NARROWEST_FLOWED if piece.endswith(b" ") else _NARROWEST_MAIL
     length = len(piece.rstrip())
@@ -245,16 +258,20 @@ def _seam(head: bytes, piece: bytes, following: bytes) -> bytes | None:
 def _journal_entry(lines: bytes, *, verbose: bool) -> bytes:
     """One line of JSON of the fields of an entry of `journalctl -o export` or `verbose`."""
     fields: dict[str, list[bytes]] = {}
-    name = ""
+    name, counted = "", set()
     for line in lines.split(b"\n")[:-1]:
         found = _FIELD.match(line)
         if found and (found[2] or not verbose):
             name = found[1].decode("ascii")
             fields.setdefault(name, [line[found.end() :]] if found[2] else [])
+            counted |= set() if found[2] else {name}
         elif name:
             fields[name].append(line.strip() if verbose else line)
-    values = {name: _without_length(b"\n".join(fields[name])).decode("utf-8", "replace") for name in _WANTED & set(fields)}
-    return json.dumps(values, ensure_ascii=False, sort_keys=True).encode("utf-8", "replace")
+    values = {name: b"\n".join(fields[name]) for name in _WANTED & set(fields)}
+    for name in counted & set(values):
+        values[name] = _without_length(values[name])
+    said = {name: value.decode("utf-8", "replace") for name, value in values.items()}
+    return json.dumps(said, ensure_ascii=False, sort_keys=True).encode("utf-8", "replace")
 
 
 def _without_length(value: bytes) -> bytes:

@@ -73,4 +73,9 @@ def scan(chunks: Iterable[bytes], *, prefilter: bool = True) -> Iterator[Finding
 
 def scan_bytes(log: bytes, *, prefilter: bool = True) -> list[Finding]:
     """All findings of a log in memory, in the order of their lines."""
-    return sorted(scan([log], prefilter=prefilter), key=lambda finding: finding.line)
+    return sorted(scan([log], prefilter=prefilter), key=place)
+
+
+def place(finding: Finding) -> tuple[int, float]:
+    """Where in its log a finding begins; a whole log may be one line."""
+    return finding.line, finding.timestamp or 0

@@ -13,7 +13,7 @@ from typing import TextIO
 from panthorlab.kmsg.explain import explain
 from panthorlab.kmsg.model import Finding
 from panthorlab.kmsg.patterns import Kind
-from panthorlab.kmsg.scan import LogScanner
+from panthorlab.kmsg.scan import LogScanner, place
 from panthorlab.kmsg.seen import Seen
 from panthorlab.kmsg.sources import UNREADABLE, logs
 
@@ -120,7 +120,7 @@ def _scan_log(name: str, chunks: Iterator[bytes], seen: Seen, scanned: Scanned) 
             found += scanner.feed(chunk)
     finally:
         found += scanner.close()
-        for finding in sorted(found, key=lambda finding: finding.line):
+        for finding in sorted(found, key=place):
             seen.spoke(finding.driver)
             scanned.findings.append((name, finding))
     return has_bytes
