@@ -38,31 +38,64 @@ LG the wall clock (` / 06-18 10:00:00.123`), `dmesg -d` the time since the line 
 
 AFTER_STAMP = _rows(
     ("journalctl -o short-monotonic", r"[\w.-]{1,64} kernel(?:\[\d+\])?: ?", "[   12.345678] rock5 kernel: "),
-    ("MediaTek", r" {0,2}(?:<\d>)?[.*-]?\(\d{1,2}\)\[\d{1,10}:[^\[\]]{1,32}\] ?", "[    0.259605] <0>.(0)[1:swapper/0]"),
+    (
+        "MediaTek",
+        r" {0,2}(?:<\d>)?[.*-]?\(\d{1,2}\)\[\d{1,10}:[^\[\]]{1,32}\] ?",
+        "[    0.259605] <0>.(0)[1:swapper/0]",
+    ),
     ("MediaTek, module", r" ?\[name:[\w-]{1,64}&\] ?", "[   12.345678] [name:mali_kbase&]"),
-    ("Samsung", r" {0,2}[A-Z]?\[ ?\d{1,2}: {0,16}[^\[\]]{1,32}: {0,8}\d{1,10}\] ?", "[    0.059580] [0:      swapper/0:    1] "),
+    (
+        "Samsung",
+        r" {0,2}[A-Z]?\[ ?\d{1,2}: {0,16}[^\[\]]{1,32}: {0,8}\d{1,10}\] ?",
+        "[    0.059580] [0:      swapper/0:    1] ",
+    ),
     ("Samsung, CPU alone", r" ?\[[cC]\d{1,2}\] ?", "[    1.234567] [c0] "),
     ("Unisoc", r"[cC]\d{1,2} {1,8}\d{1,10} (?:\([^()]{1,32}\) )?", "[    1.404107] c0      1 "),
-    ("Qualcomm, Xiaomi and Vivo", r" ?\[20\d{6}_[\d:.]{8,20}\](?:@\d{1,2})? ", "[    1.234567] [20240101_12:00:00.123456]@3 "),
-    ("Qualcomm, Sony", r" ?\(CPU:\d{1,2}-pid:\d{1,10}:[^()]{1,32}\) ?(?:\[[\d:.]{8,20}\] ?)?", "[    1.234567] (CPU:0-pid:1:swapper/0) [12:00:00.123456] "),
+    (
+        "Qualcomm, Xiaomi and Vivo",
+        r" ?\[20\d{6}_[\d:.]{8,20}\](?:@\d{1,2})? ",
+        "[    1.234567] [20240101_12:00:00.123456]@3 ",
+    ),
+    (
+        "Qualcomm, Sony",
+        r" ?\(CPU:\d{1,2}-pid:\d{1,10}:[^()]{1,32}\) ?(?:\[[\d:.]{8,20}\] ?)?",
+        "[    1.234567] (CPU:0-pid:1:swapper/0) [12:00:00.123456] ",
+    ),
     ("PID and CPU", r" ?\[pid:\d{1,10},[^\[\]]{1,48}\] ?", "[  911.402118][pid:1187,cpu5,RenderThread] "),
     ("caller and task", r" ?\[ {0,6}[TC]\d{1,10}\b[^\[\]]{0,32}\] ?", "[   12.345678] [T123] "),
-)  # fmt: skip
+)
 """What stands between the stamp and the message, any of them several times."""
 GLUED = re.compile(r"\[(?!drm\b) {0,8}[\w@:,./ -]{1,48}\] ?")
 """Any other field in brackets that follows the stamp without a space (`[    1.234567][2] `): no message begins so."""
 
 KERNEL = _rows(
     ("dmesg -x", rf"\bkern {{0,6}}:{_LEVELS} {{0,4}}: ?", "kern  :err   : "),
-    ("Talos", rf"\bkern: {{1,8}}{_LEVELS}: (?:\[{_ISO}\]: )?", "192.168.77.162: kern:    info: [2023-03-05T09:01:29.260535383Z]: "),
-    ("RFC 5424", rf"<\d{{1,3}}>1 (?:{_ISO}|-) \S{{1,255}} kernel \S{{1,128}} \S{{1,32}} (?:-|\[[^\n]{{0,256}}?\])(?: (?:\ufeff)?|$)", "<3>1 2024-03-01T12:00:00.123456+01:00 rock5 kernel - - - "),
-    ("facility and severity", rf"\bkern\.{_LEVELS}:? (?:kernel(?:\[\d+\])?: ?)?", "Jan  1 00:00:12 buildroot kern.err kernel: "),
+    (
+        "Talos",
+        rf"\bkern: {{1,8}}{_LEVELS}: (?:\[{_ISO}\]: )?",
+        "192.168.77.162: kern:    info: [2023-03-05T09:01:29.260535383Z]: ",
+    ),
+    (
+        "RFC 5424",
+        rf"<\d{{1,3}}>1 (?:{_ISO}|-) \S{{1,255}} kernel \S{{1,128}} \S{{1,32}} "
+        r"(?:-|\[[^\n]{0,256}?\])(?: (?:\ufeff)?|$)",
+        "<3>1 2024-03-01T12:00:00.123456+01:00 rock5 kernel - - - ",
+    ),
+    (
+        "facility and severity",
+        rf"\bkern\.{_LEVELS}:? (?:kernel(?:\[\d+\])?: ?)?",
+        "Jan  1 00:00:12 buildroot kern.err kernel: ",
+    ),
     ("journal and syslog", r"\bkernel(?:\[\d+\])?: ?", "May 04 22:10:01 rock5 kernel: "),
-    ("dmesg -T", r"\[[^\[\]]{3,24} \d\d:\d\d:\d\d(?:[.,]\d+)?(?: [AP]M)? \d{4}(?: < *\d+\.\d+>)?\] ?", "[Sun Nov  2 23:55:01 2026] "),
+    (
+        "dmesg -T",
+        r"\[[^\[\]]{3,24} \d\d:\d\d:\d\d(?:[.,]\d+)?(?: [AP]M)? \d{4}(?: < *\d+\.\d+>)?\] ?",
+        "[Sun Nov  2 23:55:01 2026] ",
+    ),
     ("dmesg -d", r"\[ *[+<] *\d+\.\d+>?\] ?", "[<    0.000132>] "),
     ("a torn stamp", r"\[ {0,8}\d{1,6}\.\] ?", "[  345.] "),
     ("dmesg -H", rf"\[{_MONTH} ?\d{{1,2}} \d\d:\d\d\] ?", "[Nov22 23:55] "),
-)  # fmt: skip
+)
 """Prefixes that have no kernel time and yet say that the kernel speaks; found anywhere near the beginning, because
 anything may stand before them. `(?:[A-Z][a-z]{2} …)` and the like are taken off with them."""
 
@@ -72,14 +105,29 @@ CLOCKS = _rows(
 )
 """Times that anything may have."""
 
-_WHEN = rf"(?:<\d{{1,3}}>)?(?:{_MONTH} [ \d]\d \d\d:\d\d:\d\d(?:\.\d+)?|\d{{4}}-\d\d-\d\dT[\d:.,+-]{{8,24}}Z?|\[ *\d+\.\d{{6}}\])"
+_WHEN = (
+    rf"(?:<\d{{1,3}}>)?(?:{_MONTH} [ \d]\d \d\d:\d\d:\d\d(?:\.\d+)?"
+    r"|\d{4}-\d\d-\d\dT[\d:.,+-]{8,24}Z?|\[ *\d+\.\d{6}\])"
+)
 _FACILITIES = r"(?:user|daemon|mail|auth|authpriv|syslog|cron|local\d)"
 PROGRAMS = _rows(
     ("syslog", rf"{_WHEN} \S+ (?!kernel\b)[\w./@-]{{1,64}}\[\d+\]: ", "Nov 22 23:55:01 board Xorg[812]: "),
-    ("logread", rf"\[{_MONTH} \d\d \d\d:\d\d:\d\d\] (?!kern\b)\w+ [\w./@-]{{1,64}}\[\d+\]: ", "[Feb 09 10:20:45] daemon phosh[2211]: "),
-    ("RFC 5424", rf"<\d{{1,3}}>1 (?:{_ISO}|-) \S{{1,255}} (?!kernel )\S{{1,48}} \S{{1,128}} \S{{1,32}} (?:-|\[)", "<30>1 2024-03-01T12:00:00Z rock5 systemd 1 - - "),
-    ("dmesg -x, busybox, Talos", rf"(?:[^\s\[]\S* +){{0,5}}{_FACILITIES}(?: {{0,6}}: {{0,8}}|\.){_LEVELS}\b", "user  :notice: "),
-)  # fmt: skip
+    (
+        "logread",
+        rf"\[{_MONTH} \d\d \d\d:\d\d:\d\d\] (?!kern\b)\w+ [\w./@-]{{1,64}}\[\d+\]: ",
+        "[Feb 09 10:20:45] daemon phosh[2211]: ",
+    ),
+    (
+        "RFC 5424",
+        rf"<\d{{1,3}}>1 (?:{_ISO}|-) \S{{1,255}} (?!kernel )\S{{1,48}} \S{{1,128}} \S{{1,32}} (?:-|\[)",
+        "<30>1 2024-03-01T12:00:00Z rock5 systemd 1 - - ",
+    ),
+    (
+        "dmesg -x, busybox, Talos",
+        rf"(?:[^\s\[]\S* +){{0,5}}{_FACILITIES}(?: {{0,6}}: {{0,8}}|\.){_LEVELS}\b",
+        "user  :notice: ",
+    ),
+)
 """Not the kernel speaking, but a program; what systemd and others write to /dev/kmsg too."""
 PROGRAM_SAYS = re.compile(r"[\w.@/()-]{1,64}\[\d{1,10}\]: ")
 """A message that names a program and its process."""

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From physical lines to logical ones: what a terminal or a mailer broke is joined, an entry of several lines (journalctl
--o export, verbose and json-pretty, dmesg -J) becomes one, and of lines that two sinks wrote twice one is left.
+"""From physical lines to logical ones.
+
+What a terminal or a mailer broke is joined, an entry of several lines (journalctl -o export, verbose and json-pretty,
+dmesg -J) becomes one, and of lines that two sinks wrote twice one is left.
 
 Most logs have nothing of that. Two searches of a block find the lines that may; only those are looked at.
 """
@@ -18,7 +20,8 @@ _LOOKAHEAD: Final = 3
 """Lines at the end of a block that wait for what follows."""
 
 _COMMON_START = (
-    rb"(?:<\d{1,3}>)?\[ {0,8}\d{1,10}\.\d|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d |\d{4}-\d\d-\d\dT\d\d:|\d{1,3},\d{1,20},\d"
+    rb"(?:<\d{1,3}>)?\[ {0,8}\d{1,10}\.\d|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d "
+    rb"|\d{4}-\d\d-\d\dT\d\d:|\d{1,3},\d{1,20},\d"
 )
 _ALL_STAMPED = re.compile(rb"\[[ \d]")
 _NOT_STAMPED = re.compile(rb"\n(?!\[[ \d])")
@@ -30,13 +33,11 @@ _QUOTE = re.compile(rb"(?:[>|] ?){1,16}")
 _FULL_STAMP = re.compile(rb"\[ {0,8}\d{1,10}\.\d{6}")
 _DRIVER = rb"(?:pan(?:thor|frost|csf)|mali(?:_kbase)?|tyr)(?: [^ ]{0,64})?: "
 _PREFIXED = re.compile(
-    _COMMON_START + rb"|\[[^\[\]]{3,24} \d\d:\d\d:\d\d[^\[\]]{0,40}\]|\[ *[+<] *\d+\.\d+>?\]|\[[A-Z][a-z]{2} ?\d{1,2} \d\d:"
+    _COMMON_START
+    + rb"|\[[^\[\]]{3,24} \d\d:\d\d:\d\d[^\[\]]{0,40}\]|\[ *[+<] *\d+\.\d+>?\]|\[[A-Z][a-z]{2} ?\d{1,2} \d\d:"
     rb"|[^\n]{0,80}\b(?:kernel(?:\[\d+\])?: |kern(?: {0,6}:|: |\.)[a-z]{3,7}\b|kernel - - )|" + _DRIVER
 )
-_OWN_LINE = re.compile(
-    rb"[-=]{4,}|Reason: |(?:raw|decoded) fault status|exception type|access type|source id|pid: \d|CS_FA|CSG_?\w* "
-    rb"|Call trace:|---\[|\S{0,64}[#$](?: |$)|```"
-)
+_OWN_LINE = re.compile(rb"[-=]{4,}|Call trace:|---\[|\S{0,64}[#$](?: |$)|```")
 """What follows a record and is not the rest of a broken line."""
 _SHORTEST: Final = 20
 """No word is so long that a mailer would break a line before this many characters."""
@@ -57,8 +58,6 @@ _IN_OBJECT = re.compile(rb'\s{0,64}["\]\d]')
 _FIELD = re.compile(rb"[ \t]{0,4}([A-Z_][A-Z0-9_]{0,63})(=|$)")
 _WANTED = frozenset({"MESSAGE", "_TRANSPORT", "SYSLOG_FACILITY", "_SOURCE_MONOTONIC_TIMESTAMP"})
 _NOT_A_PREFIX = re.compile(rb"[\W\d_TZOE]*$")
-
-
 
 
 class Folder:
@@ -232,8 +231,8 @@ def _without_quote(line: bytes) -> bytes:
 
 
 def _seam(head: bytes, piece: bytes, following: bytes) -> bytes | None:
-    """What stood where a line was broken before `following`: nothing for a terminal's hard wrap, a space for a mailer's;
-    None if it was not. `head`: the beginning of the line; `piece`: its last part."""
+    """What stood where a line was broken before `following`: nothing for a terminal's hard wrap, a space for a
+    mailer's; None if it was not. `head`: the beginning of the line; `piece`: its last part."""
     rest = _without_quote(following)
     is_hard = len(_without_quote(piece)) in _TERMINALS
     if not rest.strip() or _PREFIXED.match(rest) or (rest[:1].isspace() and not is_hard):

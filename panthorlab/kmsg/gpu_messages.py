@@ -151,7 +151,9 @@ class GpuAssembler:
                 event.lines.append(message)
                 if event.kind is Kind.JOB_TIMEOUT:
                     event.fields["complete"] = "1"
-                return True
+                if not _CS_FIELD.search(message):
+                    return True
+                event.lines.pop()  # the whole record came on one line
         if event.kind is Kind.JOB_TIMEOUT:
             return False
         if _CS_TRACE.search(message):

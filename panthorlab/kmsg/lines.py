@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Clean whole lines from chunks of bytes, cut anywhere: what terminals, web pages and wide characters add is taken off."""
+"""Clean whole lines from chunks of bytes, cut anywhere: what terminals, web pages and wide characters add comes off."""
 
 from __future__ import annotations
 

@@ -80,7 +80,9 @@ def parse_line(line: bytes, number: int) -> list[LogRecord]:
     if not entry.kernel:
         return [LogRecord(entry.text.rstrip(), number, facility=USER_FACILITY)]
     records = _parse_text(_as_printed(entry.text), number)
-    return [record if record.timestamp is not None else replace(record, timestamp=entry.timestamp) for record in records]
+    return [
+        record if record.timestamp is not None else replace(record, timestamp=entry.timestamp) for record in records
+    ]
 
 
 def _as_printed(text: str) -> str:
@@ -100,8 +102,14 @@ def _parse_kmsg(text: str, line: bytes, number: int) -> LogRecord | None:
         raw = line[line.index(b";") + 1 :]
         body = _ESCAPE.sub(lambda hexa: bytes([int(hexa[1], 16)]), raw).decode("utf-8", "replace")
     return LogRecord(
-        text=body, line=number, timestamp=int(found[3]) / 1e6, level=priority & 7, facility=priority >> 3,
-        seq=int(found[2]), caller=caller[1] if caller else None, fragment="c" in found[4] or "+" in found[4],
+        text=body,
+        line=number,
+        timestamp=int(found[3]) / 1e6,
+        level=priority & 7,
+        facility=priority >> 3,
+        seq=int(found[2]),
+        caller=caller[1] if caller else None,
+        fragment="c" in found[4] or "+" in found[4],
     )
 
 
@@ -124,8 +132,12 @@ def _parse_text(text: str, number: int) -> list[LogRecord]:
             facility = facility or USER_FACILITY
         records.append(
             LogRecord(
-                text=body, line=number, timestamp=float(found["time"]),
-                level=None if priority is None else priority & 7, facility=facility, caller=found["caller"] or caller,
+                text=body,
+                line=number,
+                timestamp=float(found["time"]),
+                level=None if priority is None else priority & 7,
+                facility=facility,
+                caller=found["caller"] or caller,
                 prefix=_shape(text[: found.end()]) if found is stamps[0] else "",
             )
         )
@@ -149,8 +161,13 @@ def _parse_unstamped(text: str, number: int) -> LogRecord:
         caller, body = found[1], body[found.end() :]
     body, vendor = message_after_stamp(body, glued=False)
     return LogRecord(
-        body.rstrip(), number, level=level, facility=facility, caller=caller or vendor,
-        bare=not is_kernel and level is None and caller is None, prefix=_shape(plain[: len(plain) - len(body)]),
+        body.rstrip(),
+        number,
+        level=level,
+        facility=facility,
+        caller=caller or vendor,
+        bare=not is_kernel and level is None and caller is None,
+        prefix=_shape(plain[: len(plain) - len(body)]),
     )
 
 

@@ -51,12 +51,23 @@ class Difference:
         return "more" if self.new > self.old else "fewer" if self.new < self.old else "same"
 
     def to_json(self) -> dict[str, object]:
-        return {"signature": self.signature, "kind": self.kind.value, "change": self.change, "old": self.old, "new": self.new}
+        return {
+            "signature": self.signature,
+            "kind": self.kind.value,
+            "change": self.change,
+            "old": self.old,
+            "new": self.new,
+        }
 
 
 def scan_main(
-    files: Sequence[str], *, json: bool = False, fail_on: Sequence[str] = (), compare: Sequence[str] = (),
-    out: TextIO | None = None, err: TextIO | None = None,
+    files: Sequence[str],
+    *,
+    json: bool = False,
+    fail_on: Sequence[str] = (),
+    compare: Sequence[str] = (),
+    out: TextIO | None = None,
+    err: TextIO | None = None,
 ) -> int:
     """The command `scan`: 0 whatever it finds, 1 if a finding is of a kind in `fail_on` (and, with `compare`, its
     signature is new or more often than in those logs), 2 for bad input.
@@ -81,7 +92,9 @@ def scan_main(
         out.write(_json(scanned, old, differences) if json else _text(scanned, differences))
     if scanned.damaged or (old and old.unreadable) or (fail_on and scanned.unreadable):
         return 2
-    counting = {row.signature for row in differences if row.change in {"new", "more"}} if differences is not None else None
+    counting = (
+        {row.signature for row in differences if row.change in {"new", "more"}} if differences is not None else None
+    )
     return int(
         any(
             finding.kind in set(fail_on) and (counting is None or finding.signature in counting)

@@ -21,23 +21,44 @@ _BY = rf"(?:^|[\s\]>])(?P<driver>{_DRIVER}) \S{{0,64}}: (?:\[drm\] )?"
 # (fact, what its line must have as bytes, what is said; `value` is the fact, `driver` and `version` of the driver)
 _FACTS: tuple[tuple[str, bytes, re.Pattern[str]], ...] = (
     ("kernel", b"Linux version ", re.compile(r"Linux version (?P<value>\S+)")),
-    ("kernel", b"Comm: ", re.compile(r"CPU: \d+ (?:UID: \d+ )?PID: \d+ Comm: .{1,40}? (?:Not tainted|Tainted: [A-Z ]*?) +(?P<value>\d+\.\d+\S*)")),
+    (
+        "kernel",
+        b"Comm: ",
+        re.compile(
+            r"CPU: \d+ (?:UID: \d+ )?PID: \d+ Comm: .{1,40}? (?:Not tainted|Tainted: [A-Z ]*?) +(?P<value>\d+\.\d+\S*)"
+        ),
+    ),
     ("machine", b"Machine model: ", re.compile(r"Machine model: (?P<value>.+)")),
     ("machine", b"Hardware name: ", re.compile(r"Hardware name: (?P<value>.+)")),
-    ("driver", b"Initialized pan", re.compile(rf"\[drm\] Initialized (?P<driver>{_DRIVER}) (?P<version>\d+\.\d+\.\d+)")),
-    ("driver", b"Initialized tyr", re.compile(rf"\[drm\] Initialized (?P<driver>{_DRIVER}) (?P<version>\d+\.\d+\.\d+)")),
+    (
+        "driver",
+        b"Initialized pan",
+        re.compile(rf"\[drm\] Initialized (?P<driver>{_DRIVER}) (?P<version>\d+\.\d+\.\d+)"),
+    ),
+    (
+        "driver",
+        b"Initialized tyr",
+        re.compile(rf"\[drm\] Initialized (?P<driver>{_DRIVER}) (?P<version>\d+\.\d+\.\d+)"),
+    ),
     ("driver", b"Kernel DDK version ", re.compile(rf"{_BY}Kernel DDK version (?P<version>\S+)")),
     ("driver", b"clock rate = ", re.compile(rf"{_BY}(?:bus_)?clock rate = ")),
     ("driver", b"Probed as mali", re.compile(rf"{_BY}Probed as mali")),
-    ("gpu", b" id 0x", re.compile(rf"{_BY}(?P<value>(?:(?i:mali-))?\S+ id 0x[0-9a-f]+ major 0x[0-9a-f]+ minor 0x[0-9a-f]+ status 0x[0-9a-f]+)")),
+    (
+        "gpu",
+        b" id 0x",
+        re.compile(
+            rf"{_BY}(?P<value>(?:(?i:mali-))?\S+ id 0x[0-9a-f]+ major 0x[0-9a-f]+ minor 0x[0-9a-f]+ status 0x[0-9a-f]+)"
+        ),
+    ),
     ("gpu", b"GPU identified as ", re.compile(rf"{_BY}GPU identified as (?P<value>.+)")),
     ("firmware", b"CSF FW ", re.compile(rf"{_BY}CSF FW (?:using interface )?(?P<value>v\d+\.\d+\.\d+)")),
     ("firmware", b"irmware git sha: ", re.compile(rf"{_BY}Firmware git sha: (?P<value>\S+)")),
     ("firmware", b"Mali firmware ", re.compile(rf"{_BY}(?P<value>(?:Loading )?Mali firmware .+)")),
-)  # fmt: skip
+)
 _LIKE_A_KERNEL = re.compile(
     r"(?:[a-z][\w-]{1,31} [0-9a-f]{4,16}\.[\w-]+|[a-z][\w-]{1,31} (?:[0-9a-f]{4}:){2}[0-9a-f]{2}\.\d|usb \d+-[\d.]+)"
-    r"(?:\[\w+\])?: |Linux version |Booting Linux on |Kernel command line: |Modules linked in:|CPU: \d+ (?:UID: \d+ )?PID: \d+"
+    r"(?:\[\w+\])?: |Linux version |Booting Linux on |Kernel command line: |Modules linked in:"
+    r"|CPU: \d+ (?:UID: \d+ )?PID: \d+"
     r"|(?:raw|decoded) fault status: |-{4,}\[ cut here \]|\s+[\w.]+\+0x[0-9a-f]+/0x[0-9a-f]+"
     rf"|(?:{_DRIVER}) \S{{0,64}}: |\[drm\b"
 )

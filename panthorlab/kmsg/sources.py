@@ -79,11 +79,11 @@ def _logs(name: str, file: IO[bytes], budget: _Budget, depth: int) -> Iterator[t
     if depth >= MAX_DEPTH:
         yield name, _chunks(whole, None)
     elif start[:2] == b"\x1f\x8b":
-        yield from _logs(name, _Bounded.of(gzip.open(whole), budget), budget, depth + 1)
+        yield from _logs(name, _Bounded.of(gzip.GzipFile(fileobj=whole), budget), budget, depth + 1)
     elif start[:6] == b"\xfd7zXZ\0" or start[:3] == b"\x5d\0\0":
-        yield from _logs(name, _Bounded.of(lzma.open(whole), budget), budget, depth + 1)
+        yield from _logs(name, _Bounded.of(lzma.LZMAFile(whole), budget), budget, depth + 1)  # noqa: SIM115 - a stream
     elif start[:3] == b"BZh" and start[4:10] == b"1AY&SY":
-        yield from _logs(name, _Bounded.of(bz2.open(whole), budget), budget, depth + 1)
+        yield from _logs(name, _Bounded.of(bz2.BZ2File(whole), budget), budget, depth + 1)
     elif start[:4] in {b"PK\x03\x04", b"PK\x05\x06"}:
         yield from _zip(name, whole, budget, depth)
     elif start[257:262] == b"ustar":

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Kernel logs inside the logs of others, one entry a line: LAVA jobs, JSON of journalctl, dmesg, docker, Loki, fluent-bit,
-adb logcat. (Entries of several lines were folded into one: `folding.py`.)"""
+"""Kernel logs inside the logs of others, one entry a line.
+
+LAVA jobs, JSON of journalctl, dmesg, docker, Loki and fluent-bit, adb logcat. Entries of several lines were folded into
+one before (`folding.py`).
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ _LOGCAT_TAG = re.compile(r"(?:kernel)? *: ")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one entry holds: `kernel`: it may be the kernel's; `timestamp`: seconds of the kernel's clock, if it says."""
+    """What one entry holds. `kernel`: it may be the kernel's; `timestamp`: seconds of the kernel's clock, if given."""
 
     text: str
     kernel: bool

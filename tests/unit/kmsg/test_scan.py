@@ -18,6 +18,7 @@ import pytest
 
 from panthorlab.kmsg import JSON_FIELDS, scan_main, sources
 
+NOISE = random.Random(1).randbytes(300_000)  # noqa: S311 - not for secrets
 FAULT = b"""\
 [    0.600000] random: crng init done
 [    0.677142] panthor x: [drm] *ERROR* Unhandled Page fault in AS1 at VA 0x0000800000003000
@@ -112,7 +113,7 @@ def test_a_closed_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "empty"), (random.Random(1).randbytes(300_000), "not one line looks like a kernel log"),
+        (b"", "empty"), (NOISE, "not one line looks like a kernel log"),
         (b"Dear all,\nthe GPU hangs.\n", "not one line looks like a kernel log"),
         (b"May 04 22:10:01 rock5 systemd[1]: Started foo\n", "not one line looks like a kernel log"),
     ],
@@ -161,7 +162,8 @@ def test_compare_tells_what_is_new_and_only_that_fails(log: Path, tmp_path: Path
     old, hang = tmp_path / "old.log", b"[    9.000000] panthor x: [drm] job timeout\n"
     old.write_bytes(FAULT)
     more = scan_main([str(log)], compare=[str(old)], json=True, out=(out := io.StringIO()), err=io.StringIO())
-    assert [(row["change"], row["old"], row["new"]) for row in json.loads(out.getvalue())["compared"]] == [("more", 1, 3)]
+    (row,) = json.loads(out.getvalue())["compared"]
+    assert (row["change"], row["old"], row["new"]) == ("more", 1, 3)
     assert more == 0
     new = tmp_path / "new.log"
     new.write_bytes(FAULT + hang)
@@ -218,7 +220,8 @@ def test_damaged_packed_files_are_named(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("start", "word"),
-    [(b"\x28\xb5\x2f\xfd", "zstdcat"), (b"\x04\x22\x4d\x18", "lz4cat"), (b"LPKSHHRH", "journalctl"), (b"7z\xbc\xaf\x27\x1c", "7z x")],
+    [(b"\x28\xb5\x2f\xfd", "zstdcat"), (b"\x04\x22\x4d\x18", "lz4cat"), (b"LPKSHHRH", "journalctl"),
+     (b"7z\xbc\xaf\x27\x1c", "7z x")],
 )
 def test_what_is_not_unpacked_is_named_with_what_unpacks_it(tmp_path: Path, start: bytes, word: str) -> None:
     (tmp_path / "x").write_bytes(start + b" rest")
