@@ -47,7 +47,7 @@ _TERMINALS = frozenset({80, 90, 96, 100, 110, 120, 128, 132, 140, 150, 160, 180,
 _NARROWEST_MAIL, _NARROWEST_FLOWED, _WIDEST_MAIL = 72, 60, 80
 
 _EXPORT = re.compile(rb"__CURSOR=")
-_EXPORT_END = re.compile(rb"(?<!\nMESSAGE)\n(?=\n)")
+_EXPORT_END = re.compile(rb"(?<!\nMESSAGE)\n(?=\n|__CURSOR=)")
 _VERBOSE = re.compile(rb"[A-Z][a-z]{2} \d{4}-\d\d-\d\d [\d:.]{8,18} \S{1,8} \[s=")
 _OBJECT = re.compile(rb"\s{0,32}(?:\}\s?,\s?|\[\s?)?\{\s*$")
 _EVENT = b"data: {"
@@ -164,7 +164,7 @@ class Folder:
         verbose = False
         if _EXPORT.match(first):
             found = _EXPORT_END.search(self._data, mark, mark + MAX_LINE)
-            end = found.end() + 1 if found else 0
+            end = found.end() + (self._data[found.end() : found.end() + 1] == b"\n") if found else 0
         elif _VERBOSE.match(first):
             end, verbose = self._end_of_indented(at), True
         elif _OBJECT.match(first):
@@ -258,7 +258,7 @@ def _journal_entry(lines: bytes, *, verbose: bool) -> bytes:
     """One line of JSON of the fields of an entry of `journalctl -o export` or `verbose`."""
     fields: dict[str, list[bytes]] = {}
     name, counted = "", set()
-    for line in lines.split(b"\n")[:-1]:
+    for line in lines.rstrip(b"\n").split(b"\n"):
         found = _FIELD.match(line)
         if found and (found[2] or not verbose):
             name = found[1].decode("ascii")

@@ -7,6 +7,7 @@ import html
 import json
 import re
 import textwrap
+import time
 from collections.abc import Callable, Iterable
 
 import pytest
@@ -27,7 +28,8 @@ def messages(log: bytes) -> list[Line]:
     reader = RecordReader()
     records = reader.feed(log) + reader.close()
     texts = [text for record in records if not record.facility for text in record.text.split("\n")]
-    return [(345.2 + at / 1000, text.rstrip()) for at, text in enumerate(texts) if text.strip()]
+    once = [text.rstrip() for text, before in zip(texts, ["", *texts], strict=False) if text.strip() and text != before]
+    return [(345.2 + at / 1000, text) for at, text in enumerate(once)]
 
 
 def plain(lines: Iterable[Line]) -> str:
@@ -200,6 +202,53 @@ def test_findings_with_a_vendors_stamp_are_those_of_the_plain_log(row: Dialect) 
 def test_chunks_change_nothing(dress: str, name: str, size: int) -> None:
     log = (TIMED | UNTIMED)[dress](CORPUS[name]).encode()
     assert list(scan(log[at : at + size] for at in range(0, len(log), size))) == list(scan([log]))
+
+
+FAULT = (
+    "panthor fb000000.gpu: [drm] *ERROR* Unhandled Page fault in AS1 at VA 0x0000800000003000\n"
+    "raw fault status: 0x7CD003C3\ndecoded fault status: SLAVE FAULT\nexception type 0xC3: TRANSLATION_FAULT_3\n"
+    "access type 0x3: WRITE\nsource id 0x7CD0"
+)
+RECORD = {"_TRANSPORT": "kernel", "MESSAGE": FAULT, "_SOURCE_MONOTONIC_TIMESTAMP": "345222624"}
+WHOLE_RECORDS = {
+    "export": b"__CURSOR=s=1\n_TRANSPORT=kernel\nMESSAGE\n" + len(FAULT).to_bytes(8, "little") + FAULT.encode()
+    + b"\n_SOURCE_MONOTONIC_TIMESTAMP=345222624\n\n",
+    "verbose": (
+        "Fri 2024-03-01 12:00:00.123456 CET [s=1;i=2]\n    _TRANSPORT=kernel\n    MESSAGE="
+        + FAULT.replace("\n", "\n            ") + "\n    _SOURCE_MONOTONIC_TIMESTAMP=345222624\n"
+    ).encode(),
+    "json": json.dumps(RECORD).encode(), "json-pretty": json.dumps(RECORD, indent=8).encode(),
+    "both sinks, record by record":
+    b"".join(b"[  345.222624] " + line + b"\n" for line in FAULT.encode().split(b"\n")) * 2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("log", WHOLE_RECORDS.values(), ids=WHOLE_RECORDS)
+def test_a_record_of_several_lines_in_one_entry(log: bytes) -> None:
+    (finding,) = scan_bytes(log)
+    assert (finding.va, finding.source_id, finding.timestamp) == ("0x0000800000003000", "0x7CD0", 345.222624)
+    assert scan_bytes(log.replace(b"kernel", b"syslog")) == [] or b"TRANSPORT" not in log
+
+
+def test_equal_events_without_a_kernel_time_are_not_taken_for_copies() -> None:
+    line = b"May 04 22:10:06 rock5 kernel: panthor x: [drm] job timeout\n"
+    assert len(scan_bytes(line * 4)) == 4
+    assert len(scan_bytes(b"[    1.000000] panthor x: [drm] job timeout\n" * 4)) == 1
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        b"__CURSOR=x\nMESSAGE=a\n" * 20000, b"quiet\n" * 50000, b"{\n" * 50000, b'data: {"\n' * 30000, b"&lt;" * 50000,
+        b"[  1.000000] " + b"x" * 67 + b"\n" + (b"w" * 80 + b"\n") * 5000, b"[   1.000000] panthor " * 10000,
+    ],
+    ids=["entries without end", "one line again and again", "objects", "events", "entities", "no end", "one line"],
+)  # fmt: skip
+def test_time_is_linear_whatever_comes(log: bytes) -> None:
+    """Quadratic, each of them took minutes."""
+    start = time.process_time()
+    scan_bytes(log)
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize("row", [*AFTER_STAMP, *KERNEL, *CLOCKS], ids=lambda row: row.name)
