@@ -136,6 +136,19 @@ CALLER = re.compile(r"\[ {0,6}([TC]\d{1,10})\] ?")
 QUOTE = re.compile(r"(?:[>|] ?){1,16}")
 
 
+def _any(rows: tuple[Dialect, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{row.pattern.pattern})" for row in rows))
+
+
+_AFTER_STAMP = _any(AFTER_STAMP)
+_PROGRAMS = _any(PROGRAMS)
+
+
+def is_program(text: str) -> bool:
+    """Whether a whole line says that a program speaks, not the kernel."""
+    return bool(_PROGRAMS.match(text))
+
+
 def take_off(text: str, rows: tuple[Dialect, ...]) -> tuple[str, bool]:
     """(`text` without what the rows know, each found once near its beginning; whether there was any)."""
     before = len(text)
@@ -158,7 +171,7 @@ def message_after_stamp(body: str, glued: bool) -> tuple[str, str | None]:
         if glued and (found := GLUED.match(body)):
             known = CALLER.match(body)
             caller = caller or (known[1] if known else None)
-        elif not (found := next((hit for row in AFTER_STAMP if (hit := row.pattern.match(body))), None)):
+        elif not (found := _AFTER_STAMP.match(body)):
             break
         body, glued = body[found.end() :], not found[0].endswith(" ")
     return body, caller

@@ -18,8 +18,8 @@ from panthorlab.kmsg.dialects import (
     KERNEL,
     LEVEL,
     PROGRAM_SAYS,
-    PROGRAMS,
     STAMP,
+    is_program,
     message_after_stamp,
     take_off,
     unquoted,
@@ -114,13 +114,13 @@ def _parse_kmsg(text: str, line: bytes, number: int) -> LogRecord | None:
 
 
 def _parse_text(text: str, number: int) -> list[LogRecord]:
-    if any(row.pattern.match(text) for row in PROGRAMS):
+    if is_program(text):
         return [LogRecord(text.rstrip(), number, facility=USER_FACILITY)]
     stamps = [found for found in STAMP.finditer(text) if found.start() == 0 or _is_stamp(found)]
     if not stamps:
         return [_parse_unstamped(text, number)]
     records = []
-    head = _strip_prefix(text[: stamps[0].start()])
+    head = _strip_prefix(text[: stamps[0].start()]) if stamps[0].start() else ""
     if not _SAYS_NOTHING.match(head):
         records.append(LogRecord(head.rstrip(), number, bare=True))
     for found, following in zip(stamps, [*stamps[1:], None], strict=True):
