@@ -188,15 +188,22 @@ def _scan_parser(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         default=["-"],
         metavar="FILE",
-        help="kernel logs of any kind, plain, .gz or .xz; `-` is stdin",
+        help="kernel logs of any kind, plain, compressed (gzip, bzip2, xz) or in a tar or zip archive; `-` is stdin",
     )
-    parser.add_argument("--json", action="store_true", help='print {"findings": […]}')
+    parser.add_argument("--json", action="store_true", help='print {"findings": […], "seen": {…}}')
+    parser.add_argument(
+        "--compare",
+        action="append",
+        default=[],
+        metavar="OLD",
+        help="tell what is new, gone or more often than in this log; may be repeated",
+    )
     parser.add_argument(
         "--fail-on",
         action="append",
         default=[],
         metavar="KIND",
-        help="exit 1 if a finding of this kind is found; may be repeated",
+        help="exit 1 if a finding of this kind is found (with --compare: is new or more often); may be repeated",
     )
 
 

@@ -8,7 +8,8 @@ from panthorlab.kmsg.model import JSON_FIELDS, Finding
 from panthorlab.kmsg.objects import GpuObject, owner_of, parse_objects, with_owner
 from panthorlab.kmsg.patterns import Kind
 from panthorlab.kmsg.records import LogRecord, RecordReader
-from panthorlab.kmsg.scan import LogScanner, scan, scan_bytes, scan_main
+from panthorlab.kmsg.scan import LogScanner, scan, scan_bytes
+from panthorlab.kmsg.scan_command import scan_main
 
 __all__ = [
     "JSON_FIELDS", "Finding", "FindingParser", "GpuObject", "Kind", "LogRecord", "LogScanner", "RecordReader", "Window",

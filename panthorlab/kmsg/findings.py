@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from panthorlab.kmsg.doubles import Doubles
 from panthorlab.kmsg.gpu_messages import GpuAssembler, split_prefix
 from panthorlab.kmsg.model import Finding
 from panthorlab.kmsg.patterns import DRM_WARN
@@ -18,6 +19,7 @@ class FindingParser:
     def __init__(self) -> None:
         self._gpu = GpuAssembler()
         self._reports = ReportCollector()
+        self._doubles = Doubles()
 
     @property
     def busy(self) -> bool:
@@ -30,13 +32,15 @@ class FindingParser:
     def feed(self, record: LogRecord) -> list[Finding]:
         if record.facility:  # written by a user-space program: never evidence against the kernel
             return []
+        if self._doubles.again(record):
+            return []
         findings: list[Finding] = []
         for text in record.text.split("\n"):
             findings += self._line(text, record)
-        return findings
+        return self._doubles.once(findings)
 
     def close(self) -> list[Finding]:
-        return self._gpu.close() + self._reports.close()
+        return self._doubles.once(self._gpu.close() + self._reports.close())
 
     def _line(self, text: str, record: LogRecord) -> list[Finding]:
         prefixed = split_prefix(text) if ": " in text else None

@@ -151,7 +151,9 @@ class GpuAssembler:
                 event.lines.append(message)
                 if event.kind is Kind.JOB_TIMEOUT:
                     event.fields["complete"] = "1"
-                return True
+                if not _CS_FIELD.search(message):
+                    return True
+                event.lines.pop()  # the whole record came on one line
         if event.kind is Kind.JOB_TIMEOUT:
             return False
         if _CS_TRACE.search(message):
@@ -205,6 +207,9 @@ class GpuAssembler:
         elif prefixed and (found := _CS_SLOT.match(message)):
             if found["pid"]:
                 event.fields["pid"] = found["pid"]
+            if _CS_FIELD.search(message):  # the whole record came on one line
+                event.lines.clear()
+                self._cs_line(event, message, prefixed)
         elif (found := _CS_FIELD.search(message)) and found["what"] == "TYPE":
             event.doubtful = record.bare and bool(message[: found.start()].strip())
             event.lines.clear()

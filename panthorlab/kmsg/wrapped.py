@@ -1,24 +1,68 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Kernel logs inside the logs of others: LAVA jobs, journalctl -o json, docker's json-file, adb logcat."""
+"""Kernel logs inside the logs of others, one entry a line.
+
+LAVA jobs, JSON of journalctl, dmesg, docker, Loki and fluent-bit, adb logcat. Entries of several lines were folded into
+one before (`folding.py`).
+"""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-_JSON = re.compile(r"\s{0,8}(?:- )?(?=\{)")
-_MESSAGES = ("msg", "MESSAGE", "log")
+# `- ` LAVA; `data: ` journalctl -o json-sse; `[0] kmsg.0: [1463421823.0, ` fluent-bit; `[` and `},` arrays of entries
+_JSON = re.compile(r'(?:\s{0,8}(?:- |\[|\}?,)?|data: |\[\d+\] [^"]{0,120}?)\s?(?=\{\s*")')
+_AFTER_JSON = re.compile(r"[\s\],]*$")
+_RUBY = re.compile(r'"=>')
+_MESSAGES = ("MESSAGE", "msg", "log", "message", "line", "text")
 # A letter that is escaped without need could hide an anchor from the prefilter; Go escapes <, > and &, some '.
 _NEEDLESS_ESCAPE = re.compile(r"\\u00(?!26|27|3[cCeE])[2-7]")
 # LAVA's lines are YAML, which has escapes that JSON lacks.
 _YAML_ESCAPE = re.compile(r"\\(?:x(?P<byte>[0-9a-fA-F]{2})|(?P<escape>e)|(?P<other>[0av_NLP ])|.)")
 _LAVA_DEVICE = ("target", "feedback")
 """Levels of a LAVA log that are what the device said; the others are the dispatcher's own words and what it typed."""
+_KERNEL = ("kernel", "kern", "0", 0)
 _LOGCAT = re.compile(
-    r"(?:\d{4}-)?\d\d-\d\d \d\d:\d\d:\d\d\.\d{3,6} +(?:[a-z]\S* +)?(?P<pid>\d+) +\d+ [VDIWEFA] "
-    r"(?=(?P<tag>[^:]{0,64}?) *: )"
+    r"(?:(?:\d{4}-)?\d\d-\d\d \d\d:\d\d:\d\d\.\d{3,6}|\d{9,11}\.\d{3,6})?(?:^| +)(?:[a-z]\S* +)?"
+    r"(?P<pid>\d{1,7}) +\d{1,7} [VDIWEFA] (?=(?P<tag>[^:]{0,64}?) *: )"
 )
 _LOGCAT_TAG = re.compile(r"(?:kernel)? *: ")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one entry holds. `kernel`: it may be the kernel's; `timestamp`: seconds of the kernel's clock, if given."""
+
+    text: str
+    kernel: bool
+    timestamp: float | None = None
+
+
+def unwrap(text: str) -> Entry | None:
+    """The entry that a line of a log of logs is; None if it is no such line."""
+    if found := _LOGCAT.match(text):
+        rest = text[found.end() :]
+        if found["pid"] != "0" and found["tag"] != "kernel":
+            return Entry(rest, False)
+        # The log daemon takes tags from the kernel's messages: `E mali fb000000.gpu: Unhandled …`.
+        return Entry(_LOGCAT_TAG.sub("", rest, count=1) if _LOGCAT_TAG.match(rest) else rest, True)
+    if not (found := _JSON.match(text)):
+        return None
+    source = _YAML_ESCAPE.sub(_json_escape, _RUBY.sub('":', text[found.end() :]))
+    if _NEEDLESS_ESCAPE.search(source):
+        return None
+    try:
+        entry, end = json.JSONDecoder().raw_decode(source)
+    except (ValueError, RecursionError):  # torn, or only looks like it: a line like any other
+        return None
+    name = next((name for name in _MESSAGES if name in entry), None)
+    if name is None or not _AFTER_JSON.match(source, end):
+        return None
+    if not isinstance(entry[name], str):
+        return Entry("", False)  # the patterns that LAVA looks for are a list
+    return Entry(entry[name].rstrip("\r\n"), _is_kernel(entry), _timestamp(entry))
 
 
 def _json_escape(found: re.Match[str]) -> str:
@@ -29,27 +73,23 @@ def _json_escape(found: re.Match[str]) -> str:
     return " " if found["other"] else found[0]
 
 
-def unwrap(text: str) -> tuple[str, bool] | None:
-    """(what a line of a log of logs holds, whether it may be the kernel's); None if it is no such line."""
-    if found := _LOGCAT.match(text):
-        rest = text[found.end() :]
-        if found["pid"] != "0" and found["tag"] != "kernel":
-            return rest, False
-        # The log daemon takes tags from the kernel's messages: `E mali fb000000.gpu: Unhandled …`.
-        return _LOGCAT_TAG.sub("", rest, count=1) if _LOGCAT_TAG.match(rest) else rest, True
-    if not (found := _JSON.match(text)):
-        return None
-    source = _YAML_ESCAPE.sub(_json_escape, text[found.end() :])
-    if _NEEDLESS_ESCAPE.search(source):
-        return None
-    try:
-        entry = json.loads(source)
-    except (ValueError, RecursionError):  # torn, or only looks like it: a line like any other
-        return None
-    name = next((name for name in _MESSAGES if name in entry), None)
-    if name is None:
-        return None
-    message, level, transport = entry[name], entry.get("lvl", "target"), entry.get("_TRANSPORT", "kernel")
-    if not isinstance(message, str):
-        return "", False  # the patterns that LAVA looks for are a list
-    return message.rstrip("\r\n"), level in _LAVA_DEVICE and transport == "kernel"
+def _is_kernel(entry: Mapping[str, object]) -> bool:
+    """Whether nothing in the entry says that somebody else than the kernel speaks."""
+    if entry.get("lvl", "target") not in _LAVA_DEVICE:
+        return False
+    said = (entry[name] for name in ("_TRANSPORT", "SYSLOG_FACILITY", "PROGRAM", "fac", "facility") if name in entry)
+    return all(who in _KERNEL for who in said)
+
+
+def _timestamp(entry: Mapping[str, object]) -> float | None:
+    """journald's copy of the kernel's stamp, util-linux's `time`, fluent-bit's `sec` and `usec`."""
+    for name, unit in (("_SOURCE_MONOTONIC_TIMESTAMP", 1e6), ("time", 1.0)):
+        value = entry.get(name)
+        if isinstance(value, str) and value.isdecimal() and len(value) < 20 and unit > 1:
+            value = int(value)
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e18:
+            return value / unit
+    seconds, micros = entry.get("sec"), entry.get("usec")
+    if isinstance(seconds, int) and isinstance(micros, int) and 0 <= seconds < 1e12:
+        return seconds + micros / 1e6
+    return None

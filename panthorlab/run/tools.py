@@ -16,9 +16,9 @@ from panthorlab.run.events import is_validation, read_what_is_left
 
 def scan(options: argparse.Namespace) -> int:
     """`panthorlab scan`: findings of any kernel log."""
-    from panthorlab.kmsg.scan import scan_main
+    from panthorlab.kmsg.scan_command import scan_main
 
-    return scan_main(options.files, json=options.json, fail_on=options.fail_on, out=sys.stdout)
+    return scan_main(options.files, json=options.json, fail_on=options.fail_on, compare=options.compare, out=sys.stdout)
 
 
 def report(options: argparse.Namespace) -> int:

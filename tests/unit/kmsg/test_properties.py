@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.kmsg import JSON_FIELDS, RecordReader, explain, find, scan
-from panthorlab.kmsg.records import MAX_LINE
+from panthorlab.kmsg.lines import MAX_LINE
 from tests.unit.kmsg.corpus import FIXTURES
 
 LINES = sorted({line for fixture in FIXTURES for line in fixture.log.split(b"\n")})

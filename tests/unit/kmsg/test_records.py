@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from panthorlab.kmsg.records import LineSplitter, LogRecord, RecordReader, parse_line
+from panthorlab.kmsg.lines import LineSplitter
+from panthorlab.kmsg.records import LogRecord, RecordReader, parse_line
 
 TEXT = "panthor fb000000.gpu: [drm] job timeout"
 

@@ -3,17 +3,22 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import json
 import lzma
+import random
 import sys
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from panthorlab.kmsg import JSON_FIELDS, scan_main
+from panthorlab.kmsg import JSON_FIELDS, scan_main, sources
 
+NOISE = random.Random(1).randbytes(300_000)  # noqa: S311 - not for secrets
 FAULT = b"""\
 [    0.600000] random: crng init done
 [    0.677142] panthor x: [drm] *ERROR* Unhandled Page fault in AS1 at VA 0x0000800000003000
@@ -87,7 +92,7 @@ def test_nothing_is_said_of_what_was_not_read(tmp_path: Path, as_json: bool) -> 
 def test_what_is_said_when_a_part_was_read(log: Path, tmp_path: Path) -> None:
     empty, none = tmp_path / "empty", tmp_path / "none.log"
     empty.write_bytes(b"")
-    assert run(empty, none)[:2] == (2, "no findings in what could be read\n")
+    assert run(empty, none, log)[0] == 2
     document = json.loads(run(none, log, as_json=True)[1])
     assert len(document["findings"]) == 3
     assert document["unreadable"] == {str(none): "No such file or directory"}
@@ -105,22 +110,131 @@ def test_a_closed_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("-") == (2, "", "panthorlab scan: -: standard input is closed\n")
 
 
-def test_an_empty_log_has_no_findings(tmp_path: Path) -> None:
-    (tmp_path / "empty").write_bytes(b"")
-    assert run(tmp_path / "empty") == (0, "no findings\n", "")
-    assert json.loads(run(tmp_path / "empty", as_json=True)[1]) == {"findings": []}
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "empty"), (NOISE, "not one line looks like a kernel log"),
+        (b"Dear all,\nthe GPU hangs.\n", "not one line looks like a kernel log"),
+        (b"May 04 22:10:01 rock5 systemd[1]: Started foo\n", "not one line looks like a kernel log"),
+    ],
+    ids=["empty", "random", "prose", "no kernel"],
+)  # fmt: skip
+def test_what_is_no_kernel_log_is_named_and_is_no_pass(tmp_path: Path, content: bytes, why: str) -> None:
+    (tmp_path / "x").write_bytes(content)
+    name = str(tmp_path / "x")
+    assert run(name) == (0, "no findings in what could be read\n", f"panthorlab scan: {name}: {why}\n")
+    assert run(name, fail_on=("oops",))[0] == 2
+    document = json.loads(run(name, as_json=True)[1])
+    assert document == {"findings": [], "seen": {}, "unreadable": {name: why}}
 
 
-def test_packed_files(tmp_path: Path) -> None:
-    (tmp_path / "a.gz").write_bytes(gzip.compress(FAULT))
-    (tmp_path / "b.xz").write_bytes(lzma.compress(FAULT))
-    assert "2 findings" in run(tmp_path / "a.gz", tmp_path / "b.xz")[1]
-    (tmp_path / "cut.gz").write_bytes(gzip.compress(FAULT)[:40])
-    (tmp_path / "cut.xz").write_bytes(lzma.compress(FAULT)[:40])
-    (tmp_path / "c.zst").write_bytes(b"\x28\xb5\x2f\xfd rest")
-    for name in ("cut.gz", "cut.xz", "c.zst"):
+def test_a_healthy_log_passes(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"[    0.6] random: crng init done\n")
+    assert run(tmp_path / "x", fail_on=("oops",)) == (
+        0, f"{tmp_path}/x: no Mali driver; no GPU was probed\nno findings\n", ""
+    )  # fmt: skip
+
+
+def test_scan_begins_with_what_it_saw(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"""\
+[    0.000000] Linux version 6.12.117-dirty (a@b) (gcc) #1 SMP
+[    0.000000] Machine model: Radxa ROCK 5B
+[    2.931207] panthor fb000000.gpu: [drm] clock rate = 198000000
+[    2.933049] panthor fb000000.gpu: [drm] mali-g610 id 0xa867 major 0x0 minor 0x0 status 0x5
+[    2.940000] panthor fb000000.gpu: [drm] Firmware git sha: 814b47b551159067b67a37c4e9adda458ad9d852
+[    2.940000] panthor fb000000.gpu: [drm] CSF FW using interface v1.1.0, Features 0x0 Instrumentation features 0x71
+[    2.950000] [drm] Initialized panthor 1.3.0 for fb000000.gpu on minor 1
+""")
+    assert json.loads(run(tmp_path / "x", as_json=True)[1])["seen"] == {
+        f"{tmp_path}/x": {
+            "kernel": ["6.12.117-dirty"], "machine": ["Radxa ROCK 5B"],
+            "drivers": [{"name": "panthor", "version": "1.3.0"}],
+            "gpu": ["mali-g610 id 0xa867 major 0x0 minor 0x0 status 0x5"],
+            "firmware": ["v1.1.0", "814b47b551159067b67a37c4e9adda458ad9d852"],
+        }
+    }  # fmt: skip
+    out = run(tmp_path / "x")[1]
+    assert out.startswith(f"{tmp_path}/x: panthor 1.3.0; GPU mali-g610 id 0xa867")
+    assert "Radxa ROCK 5B" in out
+
+
+def test_compare_tells_what_is_new_and_only_that_fails(log: Path, tmp_path: Path) -> None:
+    old, hang = tmp_path / "old.log", b"[    9.000000] panthor x: [drm] job timeout\n"
+    old.write_bytes(FAULT)
+    more = scan_main([str(log)], compare=[str(old)], json=True, out=(out := io.StringIO()), err=io.StringIO())
+    (row,) = json.loads(out.getvalue())["compared"]
+    assert (row["change"], row["old"], row["new"]) == ("more", 1, 3)
+    assert more == 0
+    new = tmp_path / "new.log"
+    new.write_bytes(FAULT + hang)
+
+    def status(old: Path, new: Path, *fail_on: str) -> int:
+        return scan_main([str(new)], compare=[str(old)], fail_on=fail_on, out=io.StringIO(), err=io.StringIO())
+
+    assert status(old, new, "mmu-fault") == 0
+    assert status(old, new, "job-timeout") == 1
+    assert status(old, log, "mmu-fault") == 1
+    assert status(new, old, "job-timeout") == 0
+    assert status(tmp_path / "none.log", new, "mmu-fault") == 2
+
+
+def archive_of(files: dict[str, bytes]) -> bytes:
+    with tarfile.open(fileobj=(out := io.BytesIO()), mode="w:gz") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return out.getvalue()
+
+
+def zip_of(files: dict[str, bytes]) -> bytes:
+    with zipfile.ZipFile(out := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+PACKED = {
+    "a.gz": gzip.compress(FAULT), "b.xz": lzma.compress(FAULT), "c.bz2": bz2.compress(FAULT),
+    "d.lzma": lzma.compress(FAULT, lzma.FORMAT_ALONE), "e.zip": zip_of({"dmesg.txt": FAULT, "readme": b"hi\n"}),
+    "f.tar.gz": archive_of({"sub/dmesg.txt": FAULT}), "g.zip": zip_of({"h.tar.gz": archive_of({"x": FAULT})}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PACKED)
+@pytest.mark.parametrize("from_stdin", [False, True])
+def test_packed_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, from_stdin: bool) -> None:
+    (tmp_path / name).write_bytes(PACKED[name])
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(PACKED[name])))
+    status, out, err = run("-" if from_stdin else tmp_path / name, fail_on=("oops",))
+    assert (status, "1 finding," in out, err) == (0, True, "")
+    assert run(tmp_path / name, fail_on=("mmu-fault",))[0] == 1
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_damaged_packed_files_are_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(PACKED[name][: len(PACKED[name]) * 2 // 3])
+    status, _, err = run(tmp_path / name)
+    assert (status, name in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("start", "word"),
+    [(b"\x28\xb5\x2f\xfd", "zstdcat"), (b"\x04\x22\x4d\x18", "lz4cat"), (b"LPKSHHRH", "journalctl"),
+     (b"7z\xbc\xaf\x27\x1c", "7z x")],
+)
+def test_what_is_not_unpacked_is_named_with_what_unpacks_it(tmp_path: Path, start: bytes, word: str) -> None:
+    (tmp_path / "x").write_bytes(start + b" rest")
+    status, out, err = run(tmp_path / "x")
+    assert (status, out, word in err) == (2, "", True)
+
+
+def test_a_bomb_is_not_unpacked_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "MAX_UNPACKED", 1 << 20)
+    for name, bomb in (("a.gz", gzip.compress(bytes(8 << 20))), ("b.zip", zip_of({"x": b"[   1.0] y\n" * (1 << 18)}))):
+        (tmp_path / name).write_bytes(bomb)
         status, _, err = run(tmp_path / name)
-        assert (status, name in err) == (2, True)
+        assert (status, "unpacks to more than 1 MiB" in err) == (2, True)
 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
