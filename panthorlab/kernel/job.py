@@ -16,12 +16,13 @@ from pathlib import Path
 
 from panthorlab.errors import PatchError, UsageError
 from panthorlab.kernel import config, store, trees
-from panthorlab.kernel.git import is_bare
+from panthorlab.kernel.basecommit import repository_of, series_notes
 from panthorlab.kernel.mails import PatchText
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.patches import check
 from panthorlab.kernel.patchfile import parse, read_all
 from panthorlab.kernel.plan import Base, Changes, Fit, PatchReport, Progress, SidePlan, Sides, quiet
+from panthorlab.kernel.series import Intake
 from panthorlab.kernel.sources import resolve
 from panthorlab.kernel.toolchain import Toolchain, find_toolchain
 from panthorlab.outcome import Side
@@ -148,8 +149,8 @@ def find_kernel(name: str, *, log: Path, progress: Progress = quiet) -> Kernel:
     return store.find(name)
 
 
-def _read(patches: Sequence[str], base_spec: str | None) -> list[PatchText]:
-    return read_all(patches, _repository(base_spec))
+def _read(patches: Sequence[str], base_spec: str | None, version: int | None = None) -> Intake:
+    return read_all(patches, repository_of(base_spec), version)
 
 
 def _setting(base_spec: str | None, fragments: Sequence[str], arch: str, progress: Progress) -> _Setting:
@@ -203,15 +204,6 @@ _HINTS = {
     (Fit.OTHER_FORM, True): "the base has this change in another form: give the patch as it was merged",
     (Fit.DOES_NOT_APPLY, True): "only a patch that is in the base can be reverted; give it as it was merged",
 }
-
-
-def _repository(base_spec: str | None) -> Path | None:
-    """Where a git range is looked up: in the base, if it is a git tree on disk."""
-    for name in (base_spec or "", (base_spec or "").partition("@")[0], (base_spec or "").rpartition("@")[0]):
-        path = Path(name).expanduser()
-        if name and ((path / ".git").exists() or is_bare(path)):
-            return path.resolve()
-    return None
 
 
 def _notes(

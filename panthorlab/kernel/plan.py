@@ -37,10 +37,20 @@ class Fit(StrEnum):
 
 
 @dataclass(frozen=True)
+class FileFit:
+    """How the part of a patch fits that changes one file. `detail`: where its hunks went, or why they do not fit."""
+
+    file: str
+    fit: Fit
+    detail: str = ""
+
+
+@dataclass(frozen=True)
 class PatchReport:
     """What became of one patch. `detail`: one line for people, e.g. `panthor_sched.c hunk 1: offset -244, fuzz 1`.
 
-    `changes`: the files as the patch leaves them (empty unless it applies). `files`: every file it names.
+    `changes`: the files as the patch leaves them (empty unless it applies). `files`: every file it names. `fits`: of
+    each file, how it fits by itself. `message_id`: of the mail it came in.
     """
 
     title: str
@@ -50,6 +60,8 @@ class PatchReport:
     files: tuple[str, ...]
     changes: Changes = field(default_factory=dict)
     reverse: bool = False
+    fits: tuple[FileFit, ...] = ()
+    message_id: str | None = None
 
     @property
     def summary(self) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from panthorlab.errors import PatchError
-from panthorlab.kernel.mails import MAX_TITLE
+from panthorlab.kernel.subject import MAX_TITLE
 from panthorlab.kernel.patchfile import CoverLetterError, parse
 
 DIFF = "--- a/x.c\n+++ b/x.c\n@@ -1,4 +1,4 @@\n \tone\n-\ttwo\n+\tzwei\n\n > three\n"
