@@ -25,6 +25,7 @@ MACHINE_ERRORS: Final = frozenset({
 # command -> module:function; modules are imported only when their command runs, so `--help` is instant.
 COMMANDS = {
     "validate": "panthorlab.run.validate:main",
+    "check": "panthorlab.run.check:main",
     "run": "panthorlab.run.single:main",
     "resume": "panthorlab.run.validate:resume_main",
     "build": "panthorlab.run.build:main",

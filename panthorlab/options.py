@@ -37,6 +37,9 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--swap", action="store_true", help="exchange the sides")
     group.add_argument(
+        "--patch-version", type=_positive, metavar="N", help="of a series with several versions take vN, not the newest"
+    )
+    group.add_argument(
         "--config",
         action="append",
         default=[],
@@ -164,6 +167,19 @@ def _validate_parser(parser: argparse.ArgumentParser) -> None:
     _add_lab(parser)
     _add_run(parser)
     _add_output(parser)
+    _add_dry_run(parser)
+
+
+def _check_parser(parser: argparse.ArgumentParser) -> None:
+    _add_source(parser)
+    _add_board(parser)
+    _add_lab(parser)
+    _add_run(parser)
+    parser.add_argument("--json", action="store_true", help="print the plan as JSON on stdout")
+
+
+def _add_dry_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="print the plan, as `panthorlab check`, and do nothing")
 
 
 def _run_parser(parser: argparse.ArgumentParser) -> None:
@@ -313,6 +329,7 @@ def _parser() -> _Parser:
         )
 
     _validate_parser(add("validate", "the main job: build without and with a patch, boot both, compare"))
+    _check_parser(add("check", "show what validate would do with patches, and whether they fit; do nothing"))
     _run_parser(add("run", "boot one kernel; run suites or a command on it"))
     resume = add("resume", "continue an interrupted run")
     resume.add_argument("run", type=Path, metavar="RUN")
@@ -322,6 +339,7 @@ def _parser() -> _Parser:
     _add_source(build)
     _add_board(build)
     _add_output(build)
+    _add_dry_run(build)
     _scan_parser(add("scan", "find GPU faults and kernel splats in any kernel log"))
     report = add("report", "write a run's reports again (console, JSON, JUnit, HTML)")
     report.add_argument("run", type=Path, metavar="RUN")

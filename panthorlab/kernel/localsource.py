@@ -40,6 +40,13 @@ class RevisionSource:
     def title(self) -> str:
         return f"{self.name} with {len(self.dirty)} uncommitted files" if self.dirty else self.name
 
+    def read(self, path: str) -> bytes | None:
+        """A file of the tree without unpacking it."""
+        for changed, digest in self.dirty:
+            if changed == path:
+                return reader(self.repository)(path) if digest is not None else None
+        return show(self.repository, self.tree, path)
+
     def unpack(self, into: Path, progress: Progress) -> None:
         need_space(into, TREE_BYTES)
         progress(f"copying {self.title}")
@@ -65,6 +72,10 @@ class DirectorySource:
     @property
     def title(self) -> str:
         return str(self.path)
+
+    def read(self, path: str) -> bytes | None:
+        """A file of the tree without unpacking it."""
+        return reader(self.path)(path)
 
     def unpack(self, into: Path, progress: Progress) -> None:
         need_space(into, TREE_BYTES)

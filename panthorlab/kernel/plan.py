@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from panthorlab.errors import PatchError
+from panthorlab.kernel.series import Intake
 from panthorlab.kernel.toolchain import Toolchain
 from panthorlab.outcome import Side
 
@@ -71,6 +73,14 @@ class PatchReport:
         return f"{self.title}: {word}{self.fit}{how}"
 
 
+class UnfitError(PatchError):
+    """Patches that do not fit their base. `reports`: what became of each that was tried."""
+
+    def __init__(self, message: str, *, hint: str | None, reports: Sequence[PatchReport], notes: Sequence[str]) -> None:
+        super().__init__(message, hint=hint)
+        self.reports, self.notes = tuple(reports), tuple(notes)
+
+
 @dataclass(frozen=True)
 class Base:
     """A private tree in the cache. `key`: content key of the source. `version`: `make kernelversion`."""
@@ -109,13 +119,17 @@ class SidePlan:
 
 @dataclass(frozen=True)
 class Sides:
-    """The two kernels of a comparison. `notes`: one line each, for people. `default_job`: no patch was given."""
+    """The two kernels of a comparison. `notes`: one line each, for people. `default_job`: no patch was given.
+
+    `intake`: the series that were given, and what they say of themselves.
+    """
 
     before: SidePlan
     after: SidePlan
     reports: tuple[PatchReport, ...]
     notes: tuple[str, ...]
     default_job: bool
+    intake: Intake = field(default_factory=Intake)
 
     @property
     def base(self) -> Base:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from panthorlab.errors import PatchError
-from panthorlab.kernel.mailtext import Facts
 from panthorlab.kernel.mails import Mail, PatchText
+from panthorlab.kernel.mailtext import Facts
 
 _TOLD = 3  # of many, so many are named
 _FILES = "to apply patches of several series, give each as a file of its own, in order"
@@ -33,6 +33,14 @@ class Series:
     message_id: str | None = None
     facts: Facts = field(default_factory=Facts)
     notes: tuple[str, ...] = ()
+
+    def described(self) -> dict[str, object]:
+        """For the record of a run, and for `check --json`."""
+        return {
+            "title": self.title, "version": self.version, "versions": list(self.versions),
+            "message_id": self.message_id, "change_id": self.facts.change_id, "base_commit": self.facts.base_commit,
+            "prerequisites": list(self.facts.prerequisites), "patches": [patch.title for patch in self.patches],
+        }
 
 
 @dataclass(frozen=True)

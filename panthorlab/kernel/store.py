@@ -18,7 +18,7 @@ from typing import Any
 from panthorlab.errors import UsageError
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.tools import disk_errors
-from panthorlab.paths import cache_dir
+from panthorlab.paths import cache_dir, cache_path
 
 RECORD = "kernel.json"
 
@@ -36,6 +36,11 @@ def load(key: str) -> Kernel | None:
     except FileNotFoundError:
         return None
     return kernel
+
+
+def has(key: str) -> bool:
+    """Whether a kernel is stored under exactly this key; nothing is touched."""
+    return cache_path("kernels", key, RECORD).is_file()
 
 
 def read_record(record: Path) -> Kernel:

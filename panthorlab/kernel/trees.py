@@ -20,11 +20,12 @@ from pathlib import Path, PurePosixPath
 
 from panthorlab.errors import LabError, PatchError
 from panthorlab.kernel import makefile
-from panthorlab.kernel.localsource import reader
+from panthorlab.kernel.localsource import DirectorySource, RevisionSource, reader
+from panthorlab.kernel.makefile import ReadFile
 from panthorlab.kernel.plan import Base, Changes, Progress
-from panthorlab.kernel.sources import Source
+from panthorlab.kernel.sources import Source, UnknownYetError
 from panthorlab.kernel.tools import disk_errors, run
-from panthorlab.paths import cache_dir
+from panthorlab.paths import cache_dir, cache_path
 
 LOCK_SECONDS = 3600.0
 _POLL_SECONDS = 0.2
@@ -44,6 +45,28 @@ def open_base(source: Source, progress: Progress) -> Base:
     data = json.loads(record.read_text())
     os.utime(record)  # last use, for the garbage collector
     return Base(source.key, data["title"], data["version"], home / "src", data["has_fix"])
+
+
+def look(source: Source) -> tuple[Base, ReadFile]:
+    """The base that `open_base` would give, and its files; nothing is unpacked, written or marked as used.
+
+    What is on the user's disk is read there. Raises UnknownYetError for what would have to be unpacked first.
+    """
+    home = cache_path("trees", _short(source.key))
+    if (record := home / "base.json").exists():
+        data = json.loads(record.read_text())
+        base = Base(source.key, data["title"], data["version"], home / "src", data["has_fix"])
+        return base, lambda path: read_base(base, path)
+    if not isinstance(source, RevisionSource | DirectorySource):
+        raise UnknownYetError(source.title)
+
+    def read(path: str) -> bytes | None:
+        if isinstance(source, DirectorySource):
+            tree_path(source.path, path)  # refuses what leads out of it
+        return source.read(path)
+
+    version = makefile.check_tree(source.title, read)
+    return Base(source.key, source.title, version, home / "src", makefile.has_fix(read)), read
 
 
 def _unpack(source: Source, home: Path, progress: Progress) -> None:

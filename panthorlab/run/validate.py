@@ -22,7 +22,7 @@ from panthorlab.kernel.patchfile import require_name
 from panthorlab.kernel.plan import PatchReport, Sides
 from panthorlab.kernel.store import load
 from panthorlab.outcome import Side
-from panthorlab.run import fleet, reports
+from panthorlab.run import check, fleet, reports
 from panthorlab.run.controller import Controller
 from panthorlab.run.events import Event, EventLog, is_validation, new_run_dir, read_events, read_run
 from panthorlab.run.intake import keep_patches
@@ -33,14 +33,18 @@ from panthorlab.run.plan import Slot, remaining, schedule
 from panthorlab.run.progress import Progress
 from panthorlab.run.suites import find_suites
 
+_NOT_RECORDED = ("output", "name", "json", "quiet", "dry_run")  # options that a resumed run has of its own
+
 
 def main(options: argparse.Namespace) -> int:
     """`panthorlab validate`: a new run. Returns the exit status."""
     chosen = _check(options)
+    if options.dry_run:
+        return check.main(options)
     suites = find_suites(options.suite)
     progress = Progress(quiet=options.quiet)
     run_dir = new_run_dir(options.output)
-    settings = {key: value for key, value in vars(options).items() if key not in ("output", "name", "json", "quiet")}
+    settings = {key: value for key, value in vars(options).items() if key not in _NOT_RECORDED}
     settings |= fleet.recorded(options, chosen)
     with EventLog(run_dir) as log:
         try:
@@ -66,6 +70,8 @@ def _check(options: argparse.Namespace) -> fleet.Chosen:
     """Everything that can be known to be wrong before anything is written. The boards of the run."""
     if (options.before is None) != (options.after is None):
         raise UsageError("--before and --after go together", hint="name both kernels, or none and give a patch")
+    if options.before is not None and options.dry_run:
+        raise UsageError("--before and --after are finished kernels: there is no plan", hint="leave out --dry-run")
     sources = {"PATCH": options.patch, "--base": options.base, "--revert": options.revert, "--config": options.config}
     given = [name for name, value in sources.items() if value]
     if options.before is not None and given:
@@ -219,6 +225,7 @@ class _Validation:
                 options["patch"],
                 revert=options["revert"],
                 swap=options["swap"],
+                version=options.get("patch_version"),
                 fragments=fleet.fragments_of(fleet.boards_of(options), options["config"]),
                 progress=self._progress.step,
             )
@@ -238,7 +245,11 @@ class _Validation:
             "source",
             base=sides.base.title,
             version=sides.base.version,
-            patches=[{"title": item.title, "state": _fit(item), "source": item.origin} for item in sides.reports],
+            patches=[
+                {"title": item.title, "state": _fit(item), "source": item.origin, "message_id": item.message_id}
+                for item in sides.reports
+            ],
+            series=[series.described() for series in sides.intake.series],
         )
         for item in sides.reports:
             self._progress.line(f"patch  {item.summary}")
