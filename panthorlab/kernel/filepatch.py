@@ -65,10 +65,9 @@ def parse_diff(patch: PatchText) -> list[FilePatch]:
     files = [_file_patch(file, patch) for file in parsed]
     if not any(file.old != file.new or any(hunk.changes for hunk in file.hunks) for file in files):
         if any(line.startswith("new mode ") for file in parsed for line in file.patch_info or ()):
-            raise PatchError(
-                f"{patch.title} changes only the modes of files ({', '.join(file.name for file in files[:3])}): "
-                "no kernel built with it is another", hint="there is nothing to compare",
-            )
+            names = ", ".join(_strip(file.name, 1) for file in files[:3])
+            raise PatchError(f"{patch.title} changes only the modes of files ({names}): no kernel built with it is another",
+                             hint="there is nothing to compare")
         raise PatchError(
             f"{patch.title} is not a patch: it changes no file", hint="give the output of git format-patch or diff -u",
         )

@@ -21,6 +21,7 @@ from panthorlab.kernel.subject import Subject, parse_subject
 
 PATCH_SUFFIXES = (".patch", ".diff")
 _DEEPEST = 4  # mails in mails
+_MAX_HEADERS = 64 << 10  # their parser takes time by the square of it
 _FROM_LINE = re.compile(rb"^From \S+ +\w{3} +\w{3} +\d.*\d{4}\r?\n(?=[\w-]+:)", re.MULTILINE)
 _HEADER = re.compile(rb"\A(?:[A-Za-z][\w-]*:[^\n]*\n(?:[ \t][^\n]*\n)*)+\r?\n")
 _MAIL_FIELD = re.compile(rb"^(?:subject|from|message-id):", re.IGNORECASE | re.MULTILINE)
@@ -113,6 +114,9 @@ def _read_mail(data: bytes, origin: str, name: str, depth: int) -> list[Mail]:
 
 
 def _read_message(message: EmailMessage, origin: str, name: str, depth: int) -> list[Mail]:
+    if sum(len(value) for _, value in message.raw_items()) > _MAX_HEADERS:
+        raise PatchError(f"{name}: the headers of this mail are longer than {_MAX_HEADERS >> 10} KiB",
+                         hint="leave them out: give the diff alone")
     subject = parse_subject(str(message.get("Subject", "")))
     own_id = _MESSAGE_ID.search(str(message.get("Message-ID", "")))
     parents = frozenset(_MESSAGE_ID.findall(f"{message.get('In-Reply-To', '')} {message.get('References', '')}"))

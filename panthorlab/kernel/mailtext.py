@@ -15,11 +15,8 @@ DIFF = re.compile(rb"^(?:diff --git |diff --cc |--- [^\n]*\n\+\+\+ |GIT binary p
 _CR_HEADER = re.compile(rb"^(?:diff --git [^\n]*\r$|--- [^\n]*\r\n\+\+\+ )", re.MULTILINE)
 _COLOUR = re.compile(rb"\x1b\[[0-9;]*[mK]")
 _COLOURED = re.compile(rb"^(?:\x1b\[[0-9;]*[mK])+(?:diff --git |--- |\+\+\+ |@@ )", re.MULTILINE)
-_SIGNED = re.compile(
-    rb"^-----BEGIN PGP SIGNED MESSAGE-----[ \t]*\n(?:[\w-]+:[^\n]*\n)*[ \t]*\n(?P<text>.*?)"
-    rb"^-----BEGIN PGP SIGNATURE-----.*?(?:^-----END PGP SIGNATURE-----[ \t]*\n?|\Z)",
-    re.MULTILINE | re.DOTALL,
-)
+_SIGNED = re.compile(rb"^-----BEGIN PGP SIGNED MESSAGE-----[ \t]*\n(?:[\w-]+:[^\n]*\n)*[ \t]*\n", re.MULTILINE)
+_SIGNATURE, _SIGNATURE_END = b"\n-----BEGIN PGP SIGNATURE-----", b"\n-----END PGP SIGNATURE-----"
 # As `git mailinfo --scissors`: a line of dashes and scissors, at least two dashes of it.
 _SCISSORS = re.compile(
     rb"^-[ -]*(?:>8|8<|>%|%<)(?:[ -]|>8|8<|>%|%<|cut here)*-[ \t]*$\n?", re.MULTILINE | re.IGNORECASE,
@@ -87,8 +84,17 @@ def without_colours(data: bytes) -> bytes:
 
 
 def signed_text(data: bytes) -> bytes:
-    """The text of a clear-signed message without its armour and dash escapes (RFC 4880, 7.1)."""
-    return _SIGNED.sub(lambda match: re.sub(rb"^- ", b"", match["text"], flags=re.MULTILINE), data)
+    """The text of clear-signed messages without their armour and dash escapes (RFC 4880, 7.1)."""
+    kept: list[bytes] = []
+    at = 0
+    while (begin := _SIGNED.search(data, at)) is not None:
+        end = data.find(_SIGNATURE, begin.end() - 1)
+        if end < 0:
+            break
+        kept += [data[at:begin.start()], re.sub(rb"^- ", b"", data[begin.end():end + 1], flags=re.MULTILINE)]
+        closed = data.find(_SIGNATURE_END, end)
+        at = len(data) if closed < 0 else closed + len(_SIGNATURE_END)
+    return b"".join([*kept, data[at:]])
 
 
 def below_scissors(data: bytes) -> bytes:
