@@ -18,7 +18,7 @@ from panthorlab.kernel.basecommit import repository_of
 from panthorlab.kernel.build import objects_of
 from panthorlab.kernel.job import prepare_sides
 from panthorlab.kernel.patchfile import read_all
-from panthorlab.kernel.plan import Base, PatchReport, SidePlan, Sides, UnfitError
+from panthorlab.kernel.plan import Base, PatchReport, SidePlan, UnfitError
 from panthorlab.kernel.sources import UnknownYetError
 from panthorlab.run import estimate, fleet
 from panthorlab.run.suites import find_suites
@@ -28,8 +28,9 @@ INCONCLUSIVE = 3
 
 def main(options: argparse.Namespace) -> int:
     """Print the plan. 0: it would run; 2: bad input, or a patch does not apply; 3: the base must be unpacked first."""
-    chosen = fleet.choose(options)
-    suites = list(find_suites(options.suite)) if options.name != "build" else []
+    building = options.name == "build"
+    chosen = fleet.Chosen(tuple(options.board or [fleet.DEFAULT])) if building else fleet.choose(options)
+    suites = [] if building else list(find_suites(options.suite))
     plan = _plan(options, chosen, suites)
     if options.json:
         print(json.dumps(plan, indent=1))
@@ -62,11 +63,14 @@ def _plan(options: argparse.Namespace, chosen: fleet.Chosen, suites: Sequence[st
         plan["notes"] += intake.notes
         return plan | _refused(error, INCONCLUSIVE)
     plan["base"] = _base(sides.base)
+    if options.name == "build" and sides.default_job and not options.revert:  # the base alone, as it is
+        plain = sides.after if sides.before.reports else sides.before
+        return plan | {"kernels": {"base": _kernel(plain)}} | _minutes(options, [plain], boards, suites)
     plan["patches"] = [_patch(report) for report in sides.reports]
     plan["kernels"] = {side.side.value: _kernel(side) for side in (sides.before, sides.after)}
     plan["notes"] += [note for note in sides.notes if not note.startswith("base:")
                       and note not in {report.summary for report in sides.reports}]
-    return plan | _minutes(options, sides, boards, suites)
+    return plan | _minutes(options, [sides.before, sides.after], boards, suites)
 
 
 def _refused(error: PanthorlabError, status: int) -> dict[str, Any]:
@@ -90,11 +94,11 @@ def _kernel(plan: SidePlan) -> dict[str, Any]:
 
 
 def _minutes(
-    options: argparse.Namespace, sides: Sides, boards: Sequence[str], suites: Sequence[str],
+    options: argparse.Namespace, plans: Sequence[SidePlan], boards: Sequence[str], suites: Sequence[str],
 ) -> dict[str, Any]:
-    missing = len({plan.key for plan in (sides.before, sides.after) if not store.has(plan.key)})
-    seconds = estimate.build_seconds(missing, warm=objects_of(sides.before).is_dir())
-    seconds += 0 if sides.base.path.is_dir() or not missing else estimate.UNPACKED
+    missing = len({plan.key for plan in plans if not store.has(plan.key)})
+    seconds = estimate.build_seconds(missing, warm=objects_of(plans[0]).is_dir())
+    seconds += 0 if plans[0].base.path.is_dir() or not missing else estimate.UNPACKED
     known = not any(fleet.is_real(board) for board in boards)
     if suites and known:
         seconds += estimate.boot_seconds(suites, options.boots, options.jobs, options.iterations)
