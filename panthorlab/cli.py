@@ -15,6 +15,7 @@ from typing import Final
 
 from panthorlab.errors import LabError, PanthorlabError
 from panthorlab.options import parse
+from panthorlab.text import readable
 
 # What the machine can do to any write or fork; not worth a traceback.
 MACHINE_ERRORS: Final = frozenset({
@@ -77,9 +78,10 @@ def _bug(error: Exception, *, as_json: bool) -> int:
 
 def _failed(status: int, message: str, hint: str | None, *, as_json: bool) -> int:
     """Say what went wrong: on stderr for people and, if asked for, as JSON on stdout."""
+    message = readable(message)
     print(f"panthorlab: {message}", file=sys.stderr)
     if hint:
-        print(f"  hint: {hint}", file=sys.stderr)
+        print(f"  hint: {readable(hint)}", file=sys.stderr)
     if as_json:
         verdict = "error" if status == LabError.exit_status else None
         print(json.dumps({"verdict": verdict, "exit": status, "error": message, "hint": hint}, indent=1), flush=True)

@@ -66,7 +66,7 @@ def parse_diff(patch: PatchText) -> list[FilePatch]:
     if not any(file.old != file.new or any(hunk.changes for hunk in file.hunks) for file in files):
         if any(line.startswith("new mode ") for file in parsed for line in file.patch_info or ()):
             names = ", ".join(_strip(file.name, 1) for file in files[:3])
-            raise PatchError(f"{patch.title} changes only the modes of files ({names}): no kernel built with it is another",
+            raise PatchError(f"{patch.title} changes only the modes of files ({names}), which makes no other kernel",
                              hint="there is nothing to compare")
         raise PatchError(
             f"{patch.title} is not a patch: it changes no file", hint="give the output of git format-patch or diff -u",

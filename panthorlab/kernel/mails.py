@@ -125,8 +125,9 @@ def _read_message(message: EmailMessage, origin: str, name: str, depth: int) -> 
     for part in _parts(message):
         inside = part is not message
         if inside and part.get_content_type() == "message/rfc822" and depth < _DEEPEST:
-            for inner in part.get_payload():
-                attached += _read_message(inner, origin, f"{name}, attached mail", depth + 1)
+            for inner in part.iter_parts():
+                if isinstance(inner, EmailMessage):
+                    attached += _read_message(inner, origin, f"{name}, attached mail", depth + 1)
         elif (body := _body(part, inside=inside)) is None:
             continue
         elif inside and depth < _DEEPEST and (part.get_filename() or part.is_attachment()) and _is_mail_file(body):

@@ -61,8 +61,10 @@ def parse_subject(subject: str) -> Subject:
         rest = rest[match.end():]
     words = " ".join(tags)
     version, place = _VERSION.search(words), _PLACE.search(words)
-    numbers = (int(place[1]), int(place[2])) if place else (None, None)
-    return Subject(printable(rest), int(version[1]) if version else 1, *numbers, tagged=bool(tags), reply=reply)
+    return Subject(
+        printable(rest), int(version[1]) if version else 1, int(place[1]) if place else None,
+        int(place[2]) if place else None, tagged=bool(tags), reply=reply,
+    )
 
 
 def printable(title: str) -> str:

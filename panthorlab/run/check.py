@@ -22,6 +22,7 @@ from panthorlab.kernel.plan import Base, PatchReport, SidePlan, UnfitError
 from panthorlab.kernel.sources import UnknownYetError
 from panthorlab.run import estimate, fleet
 from panthorlab.run.suites import find_suites
+from panthorlab.text import readable
 
 INCONCLUSIVE = 3
 
@@ -35,7 +36,7 @@ def main(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(plan, indent=1))
     else:
-        print("\n".join(_lines(plan)))
+        print(readable("\n".join(_lines(plan))))
     return int(plan["exit"])
 
 

@@ -24,7 +24,8 @@ SAME = ("PATCHv1v2.mbox", "RFC-nover.mbox", "fixup-after.mbox", "other-lang-repl
 def b4(mbox: Path, scratch: Path) -> list[PatchText]:
     program = Path(sys.executable).with_name("b4")
     env = {**os.environ, "HOME": str(scratch), "XDG_DATA_HOME": str(scratch), "XDG_CACHE_HOME": str(scratch)}
-    argv = [program, "--no-interactive", "--offline-mode", "am", "--no-cache", "--no-cover", "-m", mbox, "-o", "-"]
+    argv = [str(program), "--no-interactive", "--offline-mode", "am", "--no-cache", "--no-cover",
+            "-m", str(mbox), "-o", "-"]
     done = subprocess.run(argv, capture_output=True, check=True, timeout=120, env=env, cwd=scratch)
     return parse(done.stdout, "b4")
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Patches and mails in the odd shapes people send: each is what git makes of it, or refused by the right sentence.
 
-`am` and `apply`: real git gives the same files. `ours`: git cannot read it, and what it says is plain. The rest: why not.
+`am` and `apply`: real git gives the same files. `ours`: what git cannot read, or would read otherwise.
 """
 
 from __future__ import annotations
@@ -30,12 +30,14 @@ LINES = {
                   "void panthor_sched_resume(struct panthor_device *ptdev)\n{\n\t/* resume */\n}\n"),
     DRV: (1511, '\nMODULE_AUTHOR("Panthor Project Developers");\nMODULE_DESCRIPTION("Panthor DRM Driver");\n'
                 'MODULE_LICENSE("Dual MIT/GPL");\n'),
-    GPU: (1, "// SPDX-License-Identifier: GPL-2.0 or MIT\n/* Copyright 2018 Marty E. Plummer <hanetzer@startmail.com> */\n"
+    GPU: (1, "// SPDX-License-Identifier: GPL-2.0 or MIT\n"
+             "/* Copyright 2018 Marty E. Plummer <hanetzer@startmail.com> */\n"
              "/* Copyright 2019 Linaro, Ltd., Rob Herring <robh@kernel.org> */\nint gpu;\n"),
     HEAP: (1, "int heap;\n"),
     f"{D}/Makefile": (7, "\tpanthor_fw.o \\\n\tpanthor_gem.o \\\n\tpanthor_gpu.o \\\n\tpanthor_heap.o \\\n"
                          "\tpanthor_mmu.o \\\n\tpanthor_sched.o\n\n"),
-    "Makefile": (1, "# SPDX-License-Identifier: GPL-2.0\nVERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 117\nEXTRAVERSION =\n"),
+    "Makefile": (1, "# SPDX-License-Identifier: GPL-2.0\nVERSION = 6\nPATCHLEVEL = 12\n"
+                    "SUBLEVEL = 117\nEXTRAVERSION =\n"),
     BINDING: (145, "    };\n\n...\n"),
     DTSI: (2912, '};\n\n#include "rk3588-base-pinctrl.dtsi"\n'),
 }
@@ -70,8 +72,8 @@ APPLIES = {
 ONE = (SCHED, '\tpr_debug("one\\n");\n')
 # What those of them leave that git does not read, or would read otherwise: added lines, by file.
 ADDED = dict.fromkeys(
-    ("attach-inline-both.eml", "flowed.eml", "listprefix-reply.mbox", "other-lang-reply.mbox", "pgp.eml", "strip-abs.patch",
-     "strip-p0.patch"), ONE,
+    ("attach-inline-both.eml", "flowed.eml", "listprefix-reply.mbox", "other-lang-reply.mbox", "pgp.eml",
+     "strip-abs.patch", "strip-p0.patch"), ONE,
 ) | dict.fromkeys(
     ("RFC-nover.mbox", "threadpad.mbox", "v1v2-retitled.mbox"), (SCHED, ONE[1] + '\tpr_debug("two\\n");\n'),
 ) | {"PATCHv1v2.mbox": (DRV, "/* c */\n"), "fixup-after.mbox": (GPU, "/* z */\n")}

@@ -122,10 +122,20 @@ def test_the_base_that_it_was_made_for(ask: Ask, git_tree: SimpleNamespace, patc
     assert plan["series"][0]["base_commit"] == "1" * 40
 
 
+def test_no_patch_commands_the_terminal(ask: Ask, tree: Path, patch: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    patch.write_text(PATCH.replace("\treturn x + 1;", "\treturn x + \x1b[2J\x07\u202e9;"))
+    for arguments in (("check",), ("validate",)):
+        assert cli.main([*arguments, str(patch), "--base", str(tree)]) == 2
+        shown = "".join(capsys.readouterr())
+        assert "does not fit" in shown or "does not apply" in shown
+        assert not set(shown) & set("\x1b\x07\u202e")
+
+
 def test_for_people(
     ask: Ask, tree: Path, patch: Path, capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert cli.main(["check", str(patch), "--base", str(tree)]) == 0
     out = capsys.readouterr().out
-    for word in ("series  “fix.patch”", "base    Linux 6.12.99", f"{MMU}: applies", "to be built", "suites  probe", "time    about"):
+    for word in ("series  “fix.patch”", "base    Linux 6.12.99", f"{MMU}: applies", "to be built", "suites  probe",
+                 "time    about"):
         assert word in out

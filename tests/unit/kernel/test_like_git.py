@@ -19,7 +19,9 @@ from panthorlab.kernel.plan import Fit
 
 FILES = ("drivers/gpu/drm/panthor/panthor_a.c", "drivers/gpu/drm/panthor/panthor_b.c")
 LINES = 24
-MAULS = ("as it is", "crlf", "cut", "a mail less", "turned round", "twice", "a line less", "no trailing blanks", "offset")
+MAULS = (
+    "as it is", "crlf", "cut", "a mail less", "turned round", "twice", "a line less", "no trailing blanks", "offset",
+)
 
 
 def _git(root: Path, *args: str, ok: bool = True, data: bytes | None = None) -> bytes:

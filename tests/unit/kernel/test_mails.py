@@ -11,8 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from panthorlab.errors import PatchError
-from panthorlab.kernel.subject import MAX_TITLE
 from panthorlab.kernel.patchfile import CoverLetterError, parse
+from panthorlab.kernel.subject import MAX_TITLE
 
 DIFF = "--- a/x.c\n+++ b/x.c\n@@ -1,4 +1,4 @@\n \tone\n-\ttwo\n+\tzwei\n\n > three\n"
 OTHER = DIFF.replace("zwei", "deux")

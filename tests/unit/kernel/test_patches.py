@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.errors import PatchError
+from panthorlab.kernel.filepatch import parse_diff
 from panthorlab.kernel.mails import PatchText
-from panthorlab.kernel.patches import check, parse_diff, split_lines
+from panthorlab.kernel.patches import check, split_lines
 from panthorlab.kernel.plan import Fit, PatchReport
 
 D = "drivers/gpu/drm/panthor"

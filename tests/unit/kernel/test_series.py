@@ -34,7 +34,8 @@ def titles(*mails: bytes) -> list[str]:
 
 @pytest.mark.parametrize(("subject", "version", "number", "total"), [
     ("[PATCH] a", 1, None, None), ("[PATCHv2 2/2] a", 2, 2, 2), ("[RFC v3 1/4] a", 3, 1, 4), ("[v2,1/3] a", 2, 1, 3),
-    ("[PATCH RFC net-next v3 02/10] a", 3, 2, 10), ("[PATCH 6.1 003/120] a", 1, 3, 120), ("[PATCH v6.12 1/2] a", 1, 1, 2),
+    ("[PATCH RFC net-next v3 02/10] a", 3, 2, 10), ("[PATCH 6.1 003/120] a", 1, 3, 120),
+    ("[PATCH v6.12 1/2] a", 1, 1, 2),
     ("[PATCH V2 1/3] a", 2, 1, 3), ("[PATCH-v4] a", 4, None, None), ("[PATCH 1/2 v2] a", 2, 1, 2),
     ("[RESEND][PATCH v2 1/1] a", 2, 1, 1), ("[PATCH] [v2 1/2] a", 2, 1, 2), ("[list] [PATCH v2 0/3] a", 2, 0, 3),
     ("[RFCv2] a", 2, None, None), ("[PATCH 1 of 3] a", 1, 1, 3), ("[PATCH 1.5/4] a", 1, None, None),
@@ -46,8 +47,8 @@ def test_tags(subject: str, version: int, number: int | None, total: int | None)
 
 
 @pytest.mark.parametrize("prefix", [
-    "Re: ", "RE: ", "SV: ", "AW: ", "Antw: ", "Odp: ", "答复: ", "回复：", "Re[2]: ", "Vá: ", "[list] Re: ", "RE: [EXT] Re: ",
-    "Kopie: ", "Fwd: ", "[list] SV: [list] ",
+    "Re: ", "RE: ", "SV: ", "AW: ", "Antw: ", "Odp: ", "答复: ", "回复：", "Re[2]: ", "Vá: ", "[list] Re: ",
+    "RE: [EXT] Re: ", "Kopie: ", "Fwd: ", "[list] SV: [list] ",
 ])
 def test_replies_in_any_language(prefix: str) -> None:
     parsed = parse_subject(f"{prefix}[PATCH v2 1/2] a")
@@ -75,7 +76,8 @@ def test_what_tells_a_reply_from_the_next_patch() -> None:
 @pytest.mark.parametrize(("subjects", "missing"), [
     (["[PATCH 1/3] a", "[PATCH 3/3] c"], "2/3 is missing"), (["[PATCH 3/4] c"], "1/4, 2/4, 4/4 are missing"),
     (["[PATCH 2/2] b"], "1/2 is missing"), (["[PATCH v2 2/3] b", "[PATCH v2 3/3] c"], "1/3 is missing"),
-    (["[PATCH 1/2] a", "[PATCH 2/3] b"], "several series"), (["[PATCH 1/2] a", "[PATCH 1/2] b"], "2 different patches 1/2"),
+    (["[PATCH 1/2] a", "[PATCH 2/3] b"], "several series"),
+    (["[PATCH 1/2] a", "[PATCH 1/2] b"], "2 different patches 1/2"),
     (["[PATCH 1/1] a", "[PATCH] b"], "beside it “b”"), (["[PATCH 1/9999] a"], "2/9999, .*, … are missing"),
     (["[PATCH 5/2] a", "[PATCH 1/2] b", "[PATCH 2/2] c"], "a patch 5/2"),
 ])
@@ -117,7 +119,8 @@ def test_several_files(tmp_path: Path) -> None:
     apart = write(tmp_path, mail("[PATCH 1/1] a", "a"), mail("[PATCH v2 1/1] b", "b"))
     assert [patch.title for patch in read_all(apart).patches] == ["a", "b"]
     assert "2 series, applied one after the other" in read_all(apart).notes[-1]
-    linked = write(tmp_path, mail("[PATCH] a", "a", "Message-ID: <1@a>"), mail("[PATCH v2] b", "b", "References: <1@a>"))
+    old, new = mail("[PATCH] a", "a", "Message-ID: <1@a>"), mail("[PATCH v2] b", "b", "References: <1@a>")
+    linked = write(tmp_path, old, new)
     assert [patch.title for patch in read_all(linked).patches] == ["b"]
 
 
@@ -133,8 +136,10 @@ def test_what_a_series_says_of_itself() -> None:
 @given(st.integers(1, 5), st.integers(1, 4), st.data())
 def test_any_order_gives_the_same_and_any_gap_is_named(length: int, newest: int, data: st.DataObject) -> None:
     parts = [(version, number) for version in range(1, newest + 1) for number in range(1, length + 1)]
-    mails = {(version, number): mail(f"[PATCH v{version} {number}/{length}] p{number} of v{version}", f"{version}.{number}")
-             for version, number in parts}
+    mails = {
+        (version, number): mail(f"[PATCH v{version} {number}/{length}] p{number} of v{version}", f"{version}.{number}")
+        for version, number in parts
+    }
     replies = [mail(f"Re: [PATCH v{version} {number}/{length}] p", "reply") for version, number in parts[:2]]
     order = data.draw(st.permutations([*mails.values(), *replies]))
     assert titles(*order) == [f"p{number} of v{newest}" for number in range(1, length + 1)]
