@@ -75,7 +75,7 @@ def resolve(spec: str | None, progress: Progress = quiet, *, look: bool = False)
 
 def _remembered(spec: str | None) -> Source | None:
     """A source that is not on disk as the user gave it, as it was resolved before; None for one that is."""
-    from panthorlab.kernel import debian, kernelorg
+    from panthorlab.kernel import debian
 
     scheme, colon, version = (spec or "").partition(":")
     if spec is None or spec == "default":
@@ -85,6 +85,8 @@ def _remembered(spec: str | None) -> Source | None:
     elif colon and version and scheme == "debian":
         found = debian.remembered_source(version, archive=True)
     elif colon and version and scheme == "kernel.org":
+        from panthorlab.kernel import kernelorg
+
         found = kernelorg.release_source(version, quiet, look=True)
     else:
         return None

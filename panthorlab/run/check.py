@@ -15,7 +15,6 @@ from panthorlab.board.registry import board_name
 from panthorlab.errors import PanthorlabError
 from panthorlab.kernel import store
 from panthorlab.kernel.basecommit import repository_of
-from panthorlab.kernel.build import objects_of
 from panthorlab.kernel.job import prepare_sides
 from panthorlab.kernel.patchfile import read_all
 from panthorlab.kernel.plan import Base, PatchReport, SidePlan, UnfitError
@@ -98,12 +97,17 @@ def _minutes(
     options: argparse.Namespace, plans: Sequence[SidePlan], boards: Sequence[str], suites: Sequence[str],
 ) -> dict[str, Any]:
     missing = len({plan.key for plan in plans if not store.has(plan.key)})
-    seconds = estimate.build_seconds(missing, warm=objects_of(plans[0]).is_dir())
+    seconds = estimate.build_seconds(missing, warm=_is_warm(plans[0]))
     seconds += 0 if plans[0].base.path.is_dir() or not missing else estimate.UNPACKED
     known = not any(fleet.is_real(board) for board in boards)
     if suites and known:
         seconds += estimate.boot_seconds(suites, options.boots, options.jobs, options.iterations)
     return {"minutes": round(seconds / 60, 1) if known or not suites else None}
+
+
+def _is_warm(plan: SidePlan) -> bool:
+    """Whether the tree has been built with this configuration (see `build.objects_of`, too slow to import here)."""
+    return any(plan.base.path.parent.glob(f"obj-{plan.arch}-{plan.config_key[:16]}-*"))
 
 
 def _lines(plan: Mapping[str, Any]) -> list[str]:

@@ -49,7 +49,7 @@ def _maul(how: str, mbox: bytes, data: st.DataObject) -> bytes:
         return mbox[:data.draw(st.integers(len(mbox) // 2, len(mbox)))]
     if how == "a line less":
         lines = mbox.splitlines(keepends=True)
-        del lines[data.draw(st.integers(0, len(lines) - 1))]
+        del lines[data.draw(st.sampled_from([at for at, line in enumerate(lines) if line[:1] in b" +-@di"]))]
         return b"".join(lines)
     if how == "no trailing blanks":
         return b"".join(line.rstrip() + b"\n" for line in mbox.splitlines())
