@@ -170,14 +170,6 @@ def _validate_parser(parser: argparse.ArgumentParser) -> None:
     _add_dry_run(parser)
 
 
-def _check_parser(parser: argparse.ArgumentParser) -> None:
-    _add_source(parser)
-    _add_board(parser)
-    _add_lab(parser)
-    _add_run(parser)
-    parser.add_argument("--json", action="store_true", help="print the plan as JSON on stdout")
-
-
 def _add_dry_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="print the plan, as `panthorlab check`, and do nothing")
 
@@ -329,7 +321,10 @@ def _parser() -> _Parser:
         )
 
     _validate_parser(add("validate", "the main job: build without and with a patch, boot both, compare"))
-    _check_parser(add("check", "show what validate would do with patches, and whether they fit; do nothing"))
+    check = add("check", "show what validate would do with patches, and whether they fit; do nothing")
+    for part in (_add_source, _add_board, _add_lab, _add_run):
+        part(check)
+    check.add_argument("--json", action="store_true", help="print the plan as JSON on stdout")
     _run_parser(add("run", "boot one kernel; run suites or a command on it"))
     resume = add("resume", "continue an interrupted run")
     resume.add_argument("run", type=Path, metavar="RUN")

@@ -111,5 +111,10 @@ def test_like_git_am(data: st.DataObject) -> None:
             assert ours is None
         if ours is None or how in ("turned round", "twice"):  # git am takes them as they come
             return
-        assert _git(root, "am", "-q", ok=False, data=mbox) != b"failed", (how, numbers)
+        if _git(root, "am", "-q", ok=False, data=mbox) == b"failed":
+            # Only patch moves a hunk that is for a file's first line; we do, too, and tell by how much.
+            assert how == "offset", (how, numbers)
+            _git(root, "am", "--abort", ok=False)
+            argv = ["patch", "-p1", "-s", "-f", "-F0", "--no-backup-if-mismatch", "-d", str(root)]
+            subprocess.run(argv, input=mbox, check=True, capture_output=True, timeout=60)
         assert _files(root) == ours, how
