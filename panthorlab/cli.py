@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from panthorlab.errors import LabError, PanthorlabError
 from panthorlab.files import MACHINE
 from panthorlab.streams import STDOUT, guarded
+from panthorlab.text import readable
 
 # command -> module:function; modules are imported only when their command runs, so `--help` is instant.
 COMMANDS = {
     "validate": "panthorlab.run.validate:main",
+    "check": "panthorlab.run.check:main",
     "run": "panthorlab.run.single:main",
     "resume": "panthorlab.run.validate:resume_main",
     "build": "panthorlab.run.build:main",
@@ -87,9 +89,10 @@ def _bug(error: Exception, *, as_json: bool) -> int:
 
 def _failed(status: int, message: str, hint: str | None, *, as_json: bool) -> int:
     """Say what went wrong: on stderr for people and, if asked for, as JSON on stdout."""
+    message = readable(message)
     print(f"panthorlab: {message}", file=sys.stderr)
     if hint:
-        print(f"  hint: {hint}", file=sys.stderr)
+        print(f"  hint: {readable(hint)}", file=sys.stderr)
     if as_json:
         verdict = "error" if status == LabError.exit_status else None
         print(json.dumps({"verdict": verdict, "exit": status, "error": message, "hint": hint}, indent=1), flush=True)

@@ -38,6 +38,9 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--swap", action="store_true", help="exchange the sides")
     group.add_argument(
+        "--patch-version", type=positive, metavar="N", help="of a series with several versions take vN, not the newest"
+    )
+    group.add_argument(
         "--config",
         action="append",
         default=[],
@@ -161,6 +164,11 @@ def _validate_parser(parser: argparse.ArgumentParser) -> None:
     _add_lab(parser)
     _add_run(parser)
     _add_output(parser)
+    _add_dry_run(parser)
+
+
+def _add_dry_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="print the plan, as `panthorlab check`, and do nothing")
 
 
 def _run_parser(parser: argparse.ArgumentParser) -> None:
@@ -335,6 +343,10 @@ def make_parser() -> _Parser:
         )
 
     _validate_parser(add("validate", "the main job: build without and with a patch, boot both, compare"))
+    check = add("check", "show what validate would do with patches, and whether they fit; do nothing")
+    for part in (_add_source, _add_board, _add_lab, _add_run):
+        part(check)
+    check.add_argument("--json", action="store_true", help="print the plan as JSON on stdout")
     _run_parser(add("run", "boot one kernel; run suites or a command on it"))
     resume = add("resume", "continue an interrupted run")
     resume.add_argument("run", type=Path, metavar="RUN")
@@ -346,6 +358,7 @@ def make_parser() -> _Parser:
     _add_jail(build)
     _add_board(build)
     _add_output(build)
+    _add_dry_run(build)
     _scan_parser(add("scan", "find GPU faults and kernel splats in any kernel log"))
     report = add("report", "write a run's reports again (console, JSON, JUnit, HTML)")
     report.add_argument("run", type=Path, metavar="RUN")

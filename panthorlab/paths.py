@@ -12,11 +12,15 @@ from panthorlab.errors import LabError
 PACKAGE = Path(__file__).resolve().parent
 
 
+def cache_path(*parts: str) -> Path:
+    """`$XDG_CACHE_HOME/panthorlab/…`, whether it is there or not: for those who only look."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base, "panthorlab", *parts)
+
+
 def cache_dir(*parts: str) -> Path:
     """`$XDG_CACHE_HOME/panthorlab/…`, created private to the user (mode 0700). Raises LabError."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    root = Path(base) / "panthorlab"
-    path = root.joinpath(*parts)
+    root, path = cache_path(), cache_path(*parts)
     try:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -21,7 +21,7 @@ from panthorlab.kernel import apt, makefile
 from panthorlab.kernel.archive import unpack_source_package, unpack_tarball
 from panthorlab.kernel.plan import Progress
 from panthorlab.kernel.tools import TREE_BYTES, need_space
-from panthorlab.paths import cache_dir
+from panthorlab.paths import cache_dir, cache_path
 
 
 @dataclass(frozen=True)
@@ -196,6 +196,28 @@ def _from_memory(found: dict[str, Any]) -> ArchiveSource:
     if "package" in found:
         return ArchiveSource(ring, apt.BinaryPackage(**found["package"]))
     return ArchiveSource(ring, apt.SourcePackage(**found["source"]))
+
+
+def remembered_source(spec: str, *, archive: bool) -> PackageSource | ArchiveSource | None:
+    """What `package_source` or `archive_source` would give without the network, and without writing anything down.
+
+    `spec`: `6.12` or `6.12=VERSION` of the machine's apt; with `archive`, a version of the Debian archive.
+    """
+    if archive:
+        wanted = re.sub(r"-rc(\d+)", r"~rc\1", spec.removeprefix("v"))
+        found = _recall(cache_path("sources", f"debian-{wanted}.json"))
+        return _from_memory(found) if found else None
+    series, _, version = spec.partition("=")
+    name = f"linux-source-{series}"
+    remembered = _recall(cache_path("sources", f"{name}.json"))
+    if remembered.get("state") == apt.lists_state():
+        packages = [apt.BinaryPackage(**package) for package in remembered["packages"]]
+    else:
+        packages = apt.known_packages(name)
+    fitting = [package for package in packages
+               if not version or version in (package.version, apt.upstream_version(package.version))]
+    newest = max(fitting, key=lambda package: version_order(apt.upstream_version(package.version)), default=None)
+    return PackageSource(newest) if newest else None
 
 
 def series_of(version: str) -> str:

@@ -28,14 +28,16 @@ _COUNTS = "was it edited by hand? `rediff` (patchutils) mends the counts; or mak
 def diff_lines(text: str, title: str) -> list[str]:
     """Headers and hunks of a patch, without the text around them. Raises PatchError for what is damaged."""
     lines = [line + "\n" for line in text.split("\n")]
-    if lines[-1] == "\n":
+    whole = lines[-1] == "\n"
+    if whole:
         lines.pop()
-    return _Reader(lines, title).read()
+    return _Reader(lines, title, whole=whole).read()
 
 
 class _Reader:
-    def __init__(self, lines: Sequence[str], title: str) -> None:
+    def __init__(self, lines: Sequence[str], title: str, *, whole: bool) -> None:
         self._lines, self._title, self._at = lines, title, 0
+        self._whole = whole  # the last line has its end
         self._kept: list[str] = []
         self._file: str | None = None  # whose hunks may come
         self._hunks = 0
@@ -60,6 +62,9 @@ class _Reader:
         return self._lines[self._at + ahead] if self._at + ahead < len(self._lines) else ""
 
     def _keep(self, count: int) -> None:
+        last = self._at + count == len(self._lines) and not self._whole
+        if last and not self._lines[-1].startswith("\\"):
+            self._fail(f"it ends in the middle of a line: {self._lines[-1].rstrip()[-80:]}", _CUT)
         self._kept += self._lines[self._at:self._at + count]
         self._at += count
 
@@ -120,6 +125,8 @@ class _Reader:
             if tag not in " +-\\":
                 self._fail(f"in the {where} there is a line that begins with none of `+`, `-` and space: "
                            f"{line.strip()[:80]}", _CUT)
+            if self._at + 1 == len(self._lines) and not self._whole and old + new > 1 + (tag == " "):
+                self._fail(f"it ends within the {where}", _CUT)
             old -= tag in " -"
             new -= tag in " +"
             if old < 0 or new < 0:

@@ -12,17 +12,20 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from panthorlab.errors import PatchError, UsageError
+from panthorlab.errors import UsageError
 from panthorlab.files import write_whole
 from panthorlab.kernel import config, store, trees
-from panthorlab.kernel.git import is_bare
+from panthorlab.kernel.basecommit import repository_of, series_notes
 from panthorlab.kernel.mails import PatchText
+from panthorlab.kernel.makefile import ReadFile
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.patches import check
 from panthorlab.kernel.patchfile import parse, read_all
-from panthorlab.kernel.plan import Base, Changes, Fit, PatchReport, Progress, SidePlan, Sides, quiet
+from panthorlab.kernel.plan import Base, Changes, Fit, PatchReport, Progress, SidePlan, Sides, UnfitError, quiet
+from panthorlab.kernel.series import Intake
 from panthorlab.kernel.sources import resolve
 from panthorlab.kernel.toolchain import Toolchain, find_toolchain
 from panthorlab.outcome import Side
@@ -39,6 +42,7 @@ class _Setting:
     """What both sides have in common."""
 
     base: Base
+    read: ReadFile
     fragments: tuple[Path, ...]
     config_key: str
     arch: str
@@ -60,17 +64,22 @@ class _Setting:
 def prepare_sides(
     base_spec: str | None, patches: Sequence[str] = (), *, revert: bool = False, swap: bool = False,
     fragments: Sequence[str] = DEFAULT_FRAGMENTS, arch: str = "arm64", progress: Progress = quiet,
+    version: int | None = None, look: bool = False, intake: Intake | None = None,
 ) -> Sides:
     """Resolve the base, check every patch against it and name the two kernels. Builds nothing, changes no tree.
 
     `base_spec`: None for the default base, else see `sources.resolve`. `patches`: see `patchfile.read_patches`; none
     means the default job (without and with the VM-eviction fix). `revert`: the base has the patches; *before* is
-    without them. `swap`: exchange the sides. `fragments`: names in kernel_configs/, or paths.
+    without them. `swap`: exchange the sides. `fragments`: names in kernel_configs/, or paths. `version`: of a series,
+    instead of its newest. `look`: only look: nothing is fetched, unpacked or written. `intake`: `patches`, if they
+    have been read.
 
-    Raises SourceError, PatchError, UsageError, LabError (no network, no compiler).
+    Raises SourceError, PatchError, UsageError, LabError (no network, no compiler; to look: nothing to look at).
     """
-    given = _read(patches, base_spec)  # first: what is no patch is said before anything is downloaded
-    setting = _setting(base_spec, fragments, arch, progress)
+    # First: what is no patch is said before anything is downloaded.
+    intake = intake or _read(patches, base_spec, version)
+    setting = _setting(base_spec, fragments, arch, progress, look=look)
+    told = series_notes(intake, base_spec, setting.base.key, setting.base.title)
     default_job = not patches
     if default_job:
         if revert and not setting.base.has_fix:
@@ -82,17 +91,18 @@ def prepare_sides(
         name = "evict-groups-remove.patch" if revert else "evict-groups.patch"
         texts = parse((FIXES / name).read_bytes(), name)
         # Removing the call is our patch's forward direction, and still makes *before*.
-        reports, changes = _apply(setting.base, texts, reverse=False)
+        reports, changes = _apply(setting, texts, [], reverse=False)
     else:
-        reports, changes = _apply(setting.base, given, reverse=revert)
+        reports, changes = _apply(setting, intake.patches, told, reverse=revert)
     plain: tuple[Sequence[PatchReport], Changes] = ((), {})
     changed: tuple[Sequence[PatchReport], Changes] = (reports, changes)
     before, after = (changed, plain) if revert else (plain, changed)
     if swap:
         before, after = after, before
-    notes = _notes(setting.base, reports, default_job=default_job, revert=revert, swap=swap)
+    notes = _notes(setting.base, reports, told, default_job=default_job, revert=revert, swap=swap)
     return Sides(
         setting.plan(Side.BEFORE, *before), setting.plan(Side.AFTER, *after), tuple(reports), notes, default_job,
+        intake,
     )
 
 
@@ -101,9 +111,10 @@ def prepare_kernel(
     fragments: Sequence[str] = DEFAULT_FRAGMENTS, arch: str = "arm64", progress: Progress = quiet,
 ) -> SidePlan:
     """One kernel: the base with `patches` (or, with `revert`, without them) and nothing else."""
-    given = _read(patches, base_spec)
+    intake = _read(patches, base_spec)
     setting = _setting(base_spec, fragments, arch, progress)
-    reports, changes = _apply(setting.base, given, reverse=revert)
+    told = series_notes(intake, base_spec, setting.base.key, setting.base.title)
+    reports, changes = _apply(setting, intake.patches, told, reverse=revert)
     return setting.plan(Side.AFTER, reports, changes)
 
 
@@ -156,27 +167,35 @@ def find_kernel(name: str, *, log: Path, progress: Progress = quiet) -> Kernel:
     return store.find(name)
 
 
-def _read(patches: Sequence[str], base_spec: str | None) -> list[PatchText]:
-    return read_all(patches, _repository(base_spec))
+def _read(patches: Sequence[str], base_spec: str | None, version: int | None = None) -> Intake:
+    return read_all(patches, repository_of(base_spec), version)
 
 
-def _setting(base_spec: str | None, fragments: Sequence[str], arch: str, progress: Progress) -> _Setting:
+def _setting(
+    base_spec: str | None, fragments: Sequence[str], arch: str, progress: Progress, *, look: bool = False,
+) -> _Setting:
     files = config.find_fragments(fragments)
     key = config.fragments_key(files)
     toolchain = find_toolchain(arch)
-    base = trees.open_base(resolve(base_spec, progress), progress)
-    return _Setting(base, files, key, arch, toolchain, guest_digest())
+    source = resolve(base_spec, progress, look=look)
+    if look:
+        base, read = trees.look(source)
+    else:
+        base = trees.open_base(source, progress)
+        read = partial(trees.read_base, base)
+    return _Setting(base, read, files, key, arch, toolchain, guest_digest())
 
 
 def _apply(
-    base: Base, texts: Sequence[PatchText], *, reverse: bool,
+    setting: _Setting, texts: Sequence[PatchText], notes: Sequence[str], *, reverse: bool,
 ) -> tuple[list[PatchReport], dict[str, bytes | None]]:
     """Check a series, each patch on top of the ones before. Raises PatchError saying of each what became of it."""
+    base = setting.base
     changes: dict[str, bytes | None] = {}
     reports: list[PatchReport] = []
 
     def read(path: str) -> bytes | None:
-        return changes[path] if path in changes else trees.read_base(base, path)
+        return changes[path] if path in changes else setting.read(path)
 
     for text in reversed(texts) if reverse else texts:
         report = check(text, read, base.title, reverse=reverse)
@@ -190,9 +209,10 @@ def _apply(
         if len(reports) < len(texts):
             said.append(f"the other {len(texts) - len(reports)} of {len(texts)} patches were not tried")
         some = bad[-1].fit is Fit.ALREADY and len(bad) < len(reports)
-        raise PatchError("\n".join(said), hint=_SOME[reverse] if some else _HINTS[bad[-1].fit, reverse])
+        raise UnfitError("\n".join([*said, *(f"note: {note}" for note in notes)]), reports=reports, notes=notes,
+                         hint=_SOME[reverse] if some else _HINTS[bad[-1].fit, reverse])
     trees.check_changes(base, changes)
-    unchanged = [path for path, data in changes.items() if trees.read_base(base, path) == data]
+    unchanged = [path for path, data in changes.items() if setting.read(path) == data]
     for path in unchanged:
         del changes[path]
     return reports, changes
@@ -213,24 +233,15 @@ _HINTS = {
 }
 
 
-def _repository(base_spec: str | None) -> Path | None:
-    """Where a git range is looked up: in the base, if it is a git tree on disk."""
-    for name in (base_spec or "", (base_spec or "").partition("@")[0], (base_spec or "").rpartition("@")[0]):
-        path = Path(name).expanduser()
-        if name and ((path / ".git").exists() or is_bare(path)):
-            return path.resolve()
-    return None
-
-
 def _notes(
-    base: Base, reports: Sequence[PatchReport], *, default_job: bool, revert: bool, swap: bool,
+    base: Base, reports: Sequence[PatchReport], told: Sequence[str], *, default_job: bool, revert: bool, swap: bool,
 ) -> tuple[str, ...]:
     notes = [f"base: {base.title}"]
     if default_job:
         has = "has the fix; before = the same without it" if base.has_fix else "lacks the fix; after = with it"
         notes.append(f"no patch given: {base.version} {has}")
     else:
-        notes += [report.summary for report in reports]
+        notes += [*(report.summary for report in reports), *told]
         notes += ["reverting: before = the base without the patches, after = the base as it is"] if revert else []
     notes += ["sides exchanged"] if swap else []
     return tuple(notes)

@@ -17,7 +17,7 @@ from panthorlab.kernel import makefile
 from panthorlab.kernel.archive import unpack_tarball
 from panthorlab.kernel.plan import Progress
 from panthorlab.kernel.tools import TREE_BYTES, need_space
-from panthorlab.paths import cache_dir
+from panthorlab.paths import cache_dir, cache_path
 
 BASE_URL = "https://cdn.kernel.org/pub/linux/kernel"
 BASE_VARIABLE = "PANTHORLAB_KERNEL_ORG"
@@ -51,8 +51,8 @@ class ReleaseSource:
         tarball.unlink()
 
 
-def release_source(version: str, progress: Progress) -> ReleaseSource:
-    """The release tarball of `version`, e.g. `6.18.5`. Asks the server only the first time."""
+def release_source(version: str, progress: Progress, *, look: bool = False) -> ReleaseSource | None:
+    """The release tarball of `version`, e.g. `6.18.5`. Asks the server only the first time; None if `look` forbids."""
     version = version.removeprefix("v")
     match = re.fullmatch(r"(\d+)\.\d+(?:\.\d+)?", version)
     if match is None:
@@ -64,14 +64,16 @@ def release_source(version: str, progress: Progress) -> ReleaseSource:
         raise makefile.no_panthor(f"kernel.org:{version}", version)
     base = os.environ.get(BASE_VARIABLE, BASE_URL).rstrip("/")
     folder, name = f"{base}/v{match[1]}.x", f"linux-{version}.tar.xz"
-    memory = cache_dir("sources") / f"kernel.org-{hashlib.sha256(folder.encode()).hexdigest()[:12]}-{version}"
+    memory = cache_path("sources") / f"kernel.org-{hashlib.sha256(folder.encode()).hexdigest()[:12]}-{version}"
     if memory.exists() and re.fullmatch(r"[0-9a-f]{64}", known := memory.read_text().strip()):
         return ReleaseSource(version, f"{folder}/{name}", known)
+    if look:
+        return None
     progress(f"asking {base} for Linux {version}")
     digest = find_digest(_get_text(f"{folder}/sha256sums.asc"), name)
     if digest is None:
         raise SourceError(f"kernel.org has no release {version}", hint=f"looked for {name} in {folder}/sha256sums.asc")
-    memory.write_text(digest)
+    (cache_dir("sources") / memory.name).write_text(digest)
     return ReleaseSource(version, f"{folder}/{name}", digest)
 
 

@@ -47,6 +47,14 @@ class RevisionSource:
         name = self.name if told else f"{self.name} (commit {self.commit[:12]})"
         return f"{name} with {len(self.dirty)} uncommitted files" if self.dirty else name
 
+    def read(self, path: str) -> bytes | None:
+        """A file of the tree without unpacking it."""
+        for changed, digest in self.dirty:
+            if changed == path:
+                return reader(self.repository)(path) if digest is not None else None
+        with reading(self.repository) as view:
+            return view.show(self.tree, path)
+
     def unpack(self, into: Path, progress: Progress) -> None:
         need_space(into, TREE_BYTES)
         progress(f"copying {self.title}")
@@ -81,6 +89,10 @@ class DirectorySource:
     @property
     def title(self) -> str:
         return str(self.path)
+
+    def read(self, path: str) -> bytes | None:
+        """A file of the tree without unpacking it."""
+        return reader(self.path)(path)
 
     def unpack(self, into: Path, progress: Progress) -> None:
         need_space(into, TREE_BYTES)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The patches in mails: one mail, an mbox of a series or of a whole thread, or no mail but a diff alone.
 
-As `git am` and b4 read them: a reply is no patch if it answers one, a series is in the order of its `[PATCH n/m]`.
+Here every mail is read by itself, as `git am` reads it; `series.py` decides which of them are the series.
 """
 
 from __future__ import annotations
@@ -9,22 +9,25 @@ from __future__ import annotations
 import email
 import email.policy
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from email.message import EmailMessage
 
 from panthorlab.errors import PatchError
+from panthorlab.kernel import mailtext
+from panthorlab.kernel.difflines import diff_lines
+from panthorlab.kernel.mailtext import DIFF, Facts
+from panthorlab.kernel.subject import Subject, parse_subject
 
 PATCH_SUFFIXES = (".patch", ".diff")
-MAX_TITLE = 200
-_MAX_SUBJECT = 1000
-_DIFF = re.compile(rb"^(?:diff --git |diff --cc |--- [^\n]*\n\+\+\+ |GIT binary patch|Binary files )", re.MULTILINE)
+_DEEPEST = 4  # mails in mails
+_MAX_HEADERS = 64 << 10  # their parser takes time by the square of it
 _FROM_LINE = re.compile(rb"^From \S+ +\w{3} +\w{3} +\d.*\d{4}\r?\n(?=[\w-]+:)", re.MULTILINE)
 _HEADER = re.compile(rb"\A(?:[A-Za-z][\w-]*:[^\n]*\n(?:[ \t][^\n]*\n)*)+\r?\n")
-_TAGS = re.compile(r"^\s*(?:(?:re|aw|fwd?):\s*|\[[^\]]*\]\s*)+", re.IGNORECASE)
-_REPLY = re.compile(r"^\s*(?:re|aw):", re.IGNORECASE)
-_PATCH_TAG = re.compile(r"\[(?P<words>[^\]]*\bpatch\b[^\]]*)\]", re.IGNORECASE)
-_CR_HEADER = re.compile(rb"^(?:diff --git [^\n]*\r$|--- [^\n]*\r\n\+\+\+ )", re.MULTILINE)
+_MAIL_FIELD = re.compile(rb"^(?:subject|from|message-id):", re.IGNORECASE | re.MULTILINE)
+_SUBJECT = re.compile(rb"^subject:", re.IGNORECASE | re.MULTILINE)
+_MULTIPART = re.compile(rb"^content-type:\s*multipart/", re.IGNORECASE | re.MULTILINE)
+_MESSAGE_ID = re.compile(r"<([^<>\s]+)>")
 
 
 @dataclass(frozen=True)
@@ -34,124 +37,176 @@ class PatchText:
     title: str
     origin: str
     text: str
+    message_id: str | None = None
 
 
 @dataclass(frozen=True)
 class Mail:
-    """A mail, or a diff alone. `patch`: None if there is no diff in it.
+    """A mail, or a diff alone. `patch`: None if there is no diff in it, or it is a cover letter.
 
-    `version`, `number`, `total`: 2, 1, 3 of `[PATCH v2 1/3]`; number and total are None if it is no series.
+    `parents`: the message-ids it answers. `notes`: what was done to read it, a sentence each.
     """
 
     patch: PatchText | None
-    version: int = 1
-    number: int | None = None
-    total: int | None = None
-    reply: bool = False
+    subject: Subject = field(default_factory=Subject)
+    message_id: str | None = None
+    parents: frozenset[str] = frozenset()
+    facts: Facts = field(default_factory=Facts)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def reply(self) -> bool:
+        """Whether it answers or forwards another. A patch 2/2 answers its cover letter, too, but says [PATCH]."""
+        return self.subject.reply or (not self.subject.tagged and bool(self.parents))
+
+    @property
+    def title(self) -> str:
+        return self.patch.title if self.patch else self.subject.title
+
+    @property
+    def content(self) -> str:
+        """The lines of its diff alone: equal for two copies that came by ways with different footers."""
+        return diff_content(self.patch) if self.patch else ""
+
+
+def diff_content(patch: PatchText) -> str:
+    """Headers and hunks of a patch; all of its text if they are damaged, which is told later."""
+    try:
+        return "".join(diff_lines(patch.text, patch.title))
+    except PatchError:
+        return patch.text
 
 
 def read_mails(data: bytes, origin: str) -> list[Mail]:
     """Everything in a file, in its order. Raises PatchError for mails that cannot be read."""
-    return [_read_mail(mail, origin, number) for number, mail in enumerate(_split(data), 1)]
-
-
-def in_order(mails: Sequence[Mail], origin: str) -> list[PatchText]:
-    """The patches of `mails` as they are to be applied. Raises PatchError for two versions of the same patch."""
-    found = [mail for mail in mails if mail.patch is not None]
-    found = [mail for mail in found if not mail.reply] or found
-    known: dict[str, Mail] = {}
-    unique: list[Mail] = []
-    for mail in found:
-        assert mail.patch is not None  # noqa: S101 - filtered above
-        first = known.setdefault(mail.patch.title, mail)
-        if first.version != mail.version:
-            raise PatchError(
-                f"{origin} has “{mail.patch.title}” as v{first.version} and as v{mail.version}",
-                hint="keep the mails of one version only (`b4 am` takes the newest)",
-            )
-        if first is mail or first.patch is None or first.patch.text != mail.patch.text:  # else: came by two lists
-            unique.append(mail)
-    numbers = [mail.number for mail in unique]
-    if None not in numbers and len({mail.total for mail in unique}) == 1 and len(set(numbers)) == len(numbers):
-        unique.sort(key=lambda mail: mail.number or 0)
-    return [mail.patch for mail in unique if mail.patch is not None]
+    mails: list[Mail] = []
+    for number, mail in enumerate(_split(data), 1):
+        mails += _read_mail(mail, origin, origin if number == 1 else f"{origin} #{number}", 0)
+    return mails
 
 
 def _split(data: bytes) -> Iterator[bytes]:
     starts = [match.start() for match in _FROM_LINE.finditer(data)]
-    if not starts or data[:starts[0]].strip():
-        yield data
+    head = _HEADER.match(data)
+    if not starts or (starts[0] > 0 and head is not None and _MULTIPART.search(head[0])):
+        yield data  # a mail alone; what looks like the next one is attached to it
         return
+    if data[:starts[0]].strip():
+        yield data[:starts[0]]
     for begin, end in zip(starts, [*starts[1:], len(data)], strict=True):
         yield data[begin:end].partition(b"\n")[2]
 
 
-def _read_mail(data: bytes, origin: str, number: int) -> Mail:
-    title = origin if number == 1 else f"{origin} #{number}"
-    subject, body = "", data
-    if _HEADER.match(data) and re.search(rb"^(?:subject|from|message-id):", data, re.IGNORECASE | re.MULTILINE):
-        try:
-            message = email.message_from_bytes(data, policy=email.policy.default)
-            subject = " ".join(str(message.get("Subject", "")).split())[:_MAX_SUBJECT]
-            body = b"\n".join(_bodies(message))
-        except (LookupError, ValueError, TypeError, AttributeError) as error:  # the parser has bugs of its own
-            raise PatchError(
-                f"{title}: the headers of this mail are damaged", hint="leave them out: give the diff alone",
-            ) from error
-        title = printable(_TAGS.sub("", subject)) or title
-    body = _unix_lines(body)
-    match = _DIFF.search(body)
-    patch = PatchText(title, origin, body[match.start():].decode("latin-1")) if match else None
-    return Mail(patch, *_place_in_series(subject), reply=bool(_REPLY.match(subject)))
+def _is_mail(data: bytes) -> bool:
+    head = _HEADER.match(data)
+    return head is not None and _MAIL_FIELD.search(head[0]) is not None
 
 
-def _place_in_series(subject: str) -> tuple[int, int | None, int | None]:
-    tag = _PATCH_TAG.search(subject)
-    if tag is None:
-        return 1, None, None
-    version = re.search(r"\bv(\d{1,4})\b", tag["words"], re.IGNORECASE)
-    place = re.search(r"\b(\d{1,4})/(\d{1,4})\b", tag["words"])
-    numbers = (int(place[1]), int(place[2])) if place else (None, None)
-    return int(version[1]) if version else 1, *numbers
+def _read_mail(data: bytes, origin: str, name: str, depth: int) -> list[Mail]:
+    if not _is_mail(data):
+        return [_one_mail(name, origin, Subject(), [data])]
+    try:
+        return _read_message(email.message_from_bytes(data, policy=email.policy.default), origin, name, depth)
+    except (LookupError, ValueError, TypeError, AttributeError) as error:  # the parser has bugs of its own
+        raise PatchError(
+            f"{name}: the headers of this mail are damaged", hint="leave them out: give the diff alone",
+        ) from error
 
 
-def printable(title: str) -> str:
-    """Without what could command a terminal, and no longer than anybody reads."""
-    text = "".join(char for char in title if char.isprintable())
-    return text if len(text) <= MAX_TITLE else f"{text[:MAX_TITLE]}…"
-
-
-def _bodies(message: EmailMessage) -> Iterator[bytes]:
-    for part in message.walk():
-        text = part.get_content_maintype() == "text" and part.get_content_subtype() != "html"
-        attached = str(part.get_filename() or "").lower().endswith(PATCH_SUFFIXES)
-        if not (text or attached) or part.is_multipart():
+def _read_message(message: EmailMessage, origin: str, name: str, depth: int) -> list[Mail]:
+    if sum(len(value) for _, value in message.raw_items()) > _MAX_HEADERS:
+        raise PatchError(f"{name}: the headers of this mail are longer than {_MAX_HEADERS >> 10} KiB",
+                         hint="leave them out: give the diff alone")
+    subject = parse_subject(str(message.get("Subject", "")))
+    own_id = _MESSAGE_ID.search(str(message.get("Message-ID", "")))
+    parents = frozenset(_MESSAGE_ID.findall(f"{message.get('In-Reply-To', '')} {message.get('References', '')}"))
+    bodies: list[bytes] = []
+    attached: list[Mail] = []
+    for part in _parts(message):
+        inside = part is not message
+        if inside and part.get_content_type() == "message/rfc822" and depth < _DEEPEST:
+            for inner in part.iter_parts():
+                if isinstance(inner, EmailMessage):
+                    attached += _read_message(inner, origin, f"{name}, attached mail", depth + 1)
+        elif (body := _body(part, inside=inside)) is None:
             continue
-        payload = part.get_payload(decode=True)
-        if isinstance(payload, bytes):
-            payload = _unix_lines(payload)
-            flowed = str(part.get_param("format") or "").lower() == "flowed"
-            yield _unflow(payload, delete=str(part.get_param("delsp")).lower() == "yes") if flowed else payload
+        elif inside and depth < _DEEPEST and (part.get_filename() or part.is_attachment()) and _is_mail_file(body):
+            for mail in _split(body):
+                attached += _read_mail(mail, origin, f"{name}, attachment {part.get_filename()}", depth + 1)
+        else:
+            bodies.append(body)
+    outer = _one_mail(name, origin, subject, bodies, own_id[1] if own_id else None, parents)
+    if outer.reply:
+        attached = [replace(mail, subject=replace(mail.subject, reply=True)) for mail in attached]
+    if outer.patch and outer.content in {mail.content for mail in attached}:
+        outer = replace(outer, patch=None)  # the same inline and attached
+    return [outer, *attached]
 
 
-def _unflow(data: bytes, *, delete: bool) -> bytes:
-    """Undo format=flowed (RFC 3676): the space in front of lines, and line breaks behind a space."""
-    # Some mailers say that they flow, and do not: then the context lines of a diff have their one space.
-    if re.search(rb"^ [^ >F\n]", data, re.MULTILINE):
-        return data
-    lines: list[bytes] = []
-    begun = b""
-    for raw in data.split(b"\n"):
-        line = raw.removeprefix(b" ")
-        if raw != b"-- " and line.endswith(b" ") and line.strip():
-            begun += line[:-1] if delete else line
-            continue
-        lines.append(begun + line)
-        begun = b""
-    return b"\n".join([*lines, begun] if begun else lines)
+def _one_mail(
+    name: str, origin: str, subject: Subject, bodies: list[bytes], message_id: str | None = None,
+    parents: frozenset[str] = frozenset(),
+) -> Mail:
+    texts: dict[str, str] = {}
+    notes: list[str] = []
+    title, facts = subject.title, Facts()
+    for number, body in enumerate(bodies):
+        text = _clean(body, name, notes)
+        own = mailtext.in_body_subject(text) if number == 0 else None
+        title = (parse_subject(own).title if own else "") or title
+        found = mailtext.read_facts(text)
+        facts = Facts(facts.base_commit or found.base_commit, facts.change_id or found.change_id,
+                      facts.prerequisites or found.prerequisites)
+        if (match := DIFF.search(text)) is not None:
+            diff = PatchText(title or name, origin, text[match.start():].decode("latin-1"))
+            texts.setdefault(diff_content(diff), diff.text)  # inline and attached copies of one diff are one
+    patch = PatchText(title or name, origin, "".join(texts.values()), message_id) if texts else None
+    if patch and subject.number == 0 and not subject.reply:
+        notes.append(f"the cover letter “{patch.title}” has a diff in it, which is left out")
+        patch = None
+    return Mail(patch, replace(subject, title=title), message_id, parents, facts, tuple(dict.fromkeys(notes)))
 
 
-def _unix_lines(data: bytes) -> bytes:
-    """Undo a mail gateway's or an editor's CRLF: then headers of the diff have it, too, not only lines of files."""
-    whole = data.count(b"\r\n") == data.count(b"\n")
-    return data.replace(b"\r\n", b"\n") if whole or _CR_HEADER.search(data) else data
+def _clean(body: bytes, name: str, notes: list[str]) -> bytes:
+    """`body` as its author wrote it. Raises PatchError if that cannot be known."""
+    text = mailtext.unix_lines(body)
+    if (plain := mailtext.without_colours(text)) != text:
+        notes.append("the colours of a terminal were taken out of it")
+    if (signed := mailtext.signed_text(plain)) != plain:
+        notes.append("it is signed by PGP; the signature was not checked")
+    text = mailtext.below_scissors(signed)
+    if mailtext.has_scissors_behind(text):
+        raise PatchError(f"{name} has one diff above and one below its line of scissors (-- >8 --)",
+                         hint="give the one that is meant alone")
+    return text
+
+
+def _parts(message: EmailMessage) -> Iterator[EmailMessage]:
+    """The leaves of a mail's MIME tree; a mail in it is one leaf."""
+    if message.get_content_maintype() == "message" or not message.is_multipart():
+        yield message
+        return
+    for part in message.get_payload():
+        if isinstance(part, EmailMessage):
+            yield from _parts(part)
+
+
+def _is_mail_file(data: bytes) -> bool:
+    head = _HEADER.match(data)
+    return _FROM_LINE.match(data) is not None or (head is not None and _SUBJECT.search(head[0]) is not None)
+
+
+def _body(part: EmailMessage, *, inside: bool) -> bytes | None:
+    """The text of a leaf, or None if it is none that a patch could be in. `inside`: it is one of several."""
+    text = part.get_content_maintype() == "text" and part.get_content_subtype() != "html"
+    attached = str(part.get_filename() or "").lower().endswith(PATCH_SUFFIXES)
+    payload = part.get_payload(decode=True) if (text or attached) and not part.is_multipart() else None
+    if not isinstance(payload, bytes):
+        return None
+    payload = mailtext.unix_lines(payload)
+    encoding = str(part.get("Content-Transfer-Encoding", "")).strip().lower()
+    if inside and encoding != "base64" and not payload.endswith(b"\n"):
+        payload += b"\n"  # it belongs to the boundary behind the part
+    if str(part.get_param("format") or "").lower() == "flowed":
+        return mailtext.unflow(payload, delete=str(part.get_param("delsp")).lower() == "yes")
+    return payload

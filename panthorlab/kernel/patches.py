@@ -9,52 +9,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from unidiff.errors import UnidiffParseError
-from unidiff.patch import PatchedFile, PatchSet
-
-from panthorlab.errors import PatchError
-from panthorlab.kernel.difflines import diff_lines
+from panthorlab.kernel.filepatch import FilePatch, ReadFile, find_files, parse_diff
 from panthorlab.kernel.hunks import MAX_FUZZ, Applied, Hunk, Place, apply_hunks, best_window
 from panthorlab.kernel.mails import PatchText
-from panthorlab.kernel.plan import Fit, PatchReport
+from panthorlab.kernel.plan import FileFit, Fit, PatchReport
 
-ReadFile = Callable[[str], bytes | None]
-
-NULL = "/dev/null"
 SAME_ENOUGH = 0.6  # part of a patch's significant lines that makes "another form" of it
-_TOPS = frozenset({  # directories of a kernel tree
-    "arch", "block", "certs", "crypto", "Documentation", "drivers", "fs", "include", "init", "io_uring", "ipc",
-    "kernel", "lib", "LICENSES", "mm", "net", "rust", "samples", "scripts", "security", "sound", "tools", "usr", "virt",
-})
 _SHOWN = 8  # lines of a hunk, and of the tree, in a message
 _AROUND = 2
-_MAX_NAME, _MAX_PATH = 120, 1000  # a kernel's are shorter by far, and no file system refuses these
-_ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _FUNCTION = re.compile(r"^[A-Za-z_][\w \t*]*?\b([A-Za-z_]\w{3,})\(")
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w{3,}")
-
-
-@dataclass(frozen=True)
-class FilePatch:
-    """What a patch does to one file. `old` or `new` is None for a file that is made or removed."""
-
-    old: str | None
-    new: str | None
-    hunks: tuple[Hunk, ...]
-
-    def reversed(self) -> FilePatch:
-        shift, hunks = 0, []
-        for hunk in self.hunks:
-            hunks.append(hunk.reversed(hunk.start + shift + (not hunk.old) - (not hunk.new)))
-            shift += len(hunk.new) - len(hunk.old)
-        return FilePatch(self.new, self.old, tuple(hunks))
-
-    @property
-    def name(self) -> str:
-        return self.new or self.old or ""
 
 
 @dataclass(frozen=True)
@@ -82,108 +49,30 @@ class Attempt:
         return max((place.fuzz for _, _, place in self.places), default=0)
 
 
-def parse_diff(patch: PatchText) -> list[FilePatch]:
-    """The structure of a patch. Raises PatchError for what is malformed, binary, or makes links."""
-    try:
-        parsed = PatchSet(diff_lines(patch.text, patch.title))
-    except UnidiffParseError as error:
-        raise PatchError(
-            f"{patch.title}: damaged patch: {str(error).strip()[:200]}",
-            hint="was it cut off, or wrapped by a mail client?",
-        ) from error
-    files = [_file_patch(file, patch) for file in parsed]
-    if not any(file.old != file.new or any(hunk.changes for hunk in file.hunks) for file in files):
-        raise PatchError(
-            f"{patch.title} is not a patch: it changes no file", hint="give the output of git format-patch or diff -u",
-        )
-    return files
-
-
-def _file_patch(file: PatchedFile, patch: PatchText) -> FilePatch:
-    old, new = _path(file.source_file, patch), _path(file.target_file, patch)
-    name = new or old
-    if file.is_binary_file:
-        raise PatchError(f"{patch.title} changes the binary file {name}", hint="only text can be patched here")
-    if file.is_symlink or file.is_submodule:
-        raise PatchError(
-            f"{patch.title} makes a symbolic link or submodule of {name}", hint="only plain files can be patched here",
-        )
-    if any(line.startswith("copy from ") for line in file.patch_info or ()):
-        raise PatchError(f"{patch.title} makes {name} as a copy", hint="make the patch again without git's -C")
-    # diff -N without git names the file that is not there by the start of time.
-    if _epoch(file.source_timestamp) and file.is_added_file:
-        old = None
-    if _epoch(file.target_timestamp) and file.is_removed_file:
-        new = None
-    if old and new and not any(line.startswith("rename from ") for line in file.patch_info or ()):
-        old = new  # `x.c.orig` and `x.c`, `a/x.c` and `b/x.c` are one file
-    return FilePatch(old, new, tuple(_hunks(file)))
-
-
-def _hunks(file: PatchedFile) -> Iterator[Hunk]:
-    for hunk in file:
-        lines: list[tuple[str, str]] = []
-        for line in hunk:
-            if line.line_type in ("+", "-", " "):
-                lines.append((line.line_type, line.value))
-            elif line.line_type == "\\" and lines:
-                lines[-1] = (lines[-1][0], lines[-1][1].removesuffix("\n"))
-        yield Hunk(hunk.source_start, tuple(lines))
-
-
-def _epoch(timestamp: str | None) -> bool:
-    return re.match(r"(?:1970-01-01|1969-12-31) ", timestamp or "") is not None
-
-
-def _path(name: str, patch: PatchText) -> str | None:
-    name = name.strip()
-    if len(name) > 1 and name[0] == name[-1] == '"':
-        name = _unquote(name[1:-1])
-    if name == NULL:
-        return None
-    parts = name.split("/")
-    if not name or name.startswith("/") or ".." in parts or "\0" in name:
-        raise PatchError(
-            f"{patch.title} names a file outside the tree: {name[:_MAX_NAME]!r}",
-            hint="paths in a patch must be relative to the tree",
-        )
-    if ".git" in parts or len(name) > _MAX_PATH or max(map(len, parts)) > _MAX_NAME:
-        raise PatchError(
-            f"{patch.title} names a file that no kernel tree has: {name[:_MAX_NAME]!r}", hint="is it for the kernel?",
-        )
-    return name
-
-
-def _unquote(name: str) -> str:
-    """A file name as git quotes it, like C: `\\303\\266`, `\\t`, `\\"`."""
-    def char(match: re.Match[str]) -> str:
-        code = match[1]
-        return chr(int(code, 8) & 0xFF) if code[0].isdigit() else _ESCAPES.get(code, code)
-    return re.sub(r"\\([0-7]{1,3}|.)", char, name)
-
-
-def strip_level(files: Sequence[FilePatch], read: ReadFile) -> list[FilePatch]:
-    """Names without `a/` and `b/` (or `linux/`), unless they only make sense as they are (diff --no-prefix)."""
-    stripped = [FilePatch(_strip(file.old), _strip(file.new), file.hunks) for file in files]
-    there = [sum(1 for file in way if file.old and read(file.old) is not None) for way in (stripped, files)]
-    tops = {name.partition("/")[0] for file in files for name in (file.old, file.new) if name and "/" in name}
-    return list(files) if there[1] > there[0] or (there[0] == there[1] and tops <= _TOPS) else stripped
-
-
-def _strip(name: str | None) -> str | None:
-    return name.partition("/")[2] if name and "/" in name else name
+def _without_copy(file: FilePatch, read: ReadFile) -> FilePatch:
+    """A copy as the new file that it makes, if it can be made."""
+    content = read(file.old) if file.copy and file.old else None
+    if content is None:
+        return file
+    made = apply_hunks(split_lines(content.decode("latin-1")), file.hunks)
+    if isinstance(made, int):
+        return file
+    return FilePatch(None, file.new, (Hunk(0, tuple(("+", line) for line in made.lines)),) if made.lines else ())
 
 
 def check(patch: PatchText, read: ReadFile, tree: str, *, reverse: bool = False) -> PatchReport:
     """How `patch` (or its reverse) fits the tree whose files `read` gives. `tree`: its name, for messages."""
-    files = strip_level(parse_diff(patch), read)
+    files, where = find_files(parse_diff(patch), read, patch.title)
+    files = [_without_copy(file, read) for file in files]
     names = tuple(dict.fromkeys(name for file in files for name in (file.old, file.new) if name))
     wanted = [file.reversed() for file in reversed(files)] if reverse else files
     undone = files if reverse else [file.reversed() for file in reversed(files)]
     forward, backward = _attempt(wanted, read), _attempt(undone, read)
 
     def report(fit: Fit, detail: str, changes: dict[str, bytes | None] | None = None) -> PatchReport:
-        return PatchReport(patch.title, patch.origin, fit, detail, names, changes or {}, reverse)
+        fits = tuple(_file_fits(wanted, forward, fit, read))
+        told = "; ".join(text for text in (detail, where) if text)
+        return PatchReport(patch.title, patch.origin, fit, told, names, changes or {}, reverse, fits, patch.message_id)
 
     if backward.fits and (not forward.fits or (backward.fuzz <= forward.fuzz and _has_context(files))):
         return report(Fit.ALREADY, _places(backward.places))
@@ -208,6 +97,20 @@ def _half_applied(files: Sequence[FilePatch], forward: Attempt, read: ReadFile) 
     """Files that do not take their part of the patch because they have it."""
     odd = {misfit.file for misfit in forward.misfits}
     return [file.name for file in files if file.name in odd and _attempt([file.reversed()], read).fits]
+
+
+def _file_fits(files: Sequence[FilePatch], forward: Attempt, whole: Fit, read: ReadFile) -> Iterator[FileFit]:
+    """Of each file how it fits, so that one sees which of them stand in the way."""
+    half = set() if forward.fits else set(_half_applied(files, forward, read))
+    for name in dict.fromkeys(file.name for file in files):
+        misfit = next((misfit.text for misfit in forward.misfits if misfit.file == name), None)
+        places = _places([place for place in forward.places if place[0] == name])
+        if whole is Fit.ALREADY or name in half:
+            yield FileFit(name, Fit.ALREADY)
+        elif misfit is not None:
+            yield FileFit(name, Fit.DOES_NOT_APPLY, misfit)
+        else:
+            yield FileFit(name, Fit.APPLIES_INEXACTLY if places else Fit.APPLIES, places)
 
 
 def _attempt(files: Sequence[FilePatch], read: ReadFile) -> Attempt:

@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from panthorlab.errors import LabError, PatchError, SourceError
+from panthorlab.kernel import series
 from panthorlab.kernel.git import git, is_repository, reading, resolve_range
-from panthorlab.kernel.mails import PATCH_SUFFIXES, Mail, PatchText, in_order, printable, read_mails
+from panthorlab.kernel.mails import PATCH_SUFFIXES, Mail, PatchText, read_mails
+from panthorlab.kernel.series import Intake, Series
+from panthorlab.kernel.subject import printable
 from panthorlab.kernel.tools import run
 
 MAX_BYTES = 16 << 20
@@ -37,50 +40,81 @@ _MISTAKEN = (
     (b"\xff\xfe", "UTF-16 text", "PowerShell's > makes that: use git diff --output=FILE"),
     (b"\xfe\xff", "UTF-16 text", "make the patch again as UTF-8: git diff --output=FILE"),
 )
+# What is in mails that have no diff, by what they say.
+_WITHOUT_DIFF = (
+    (re.compile(rb"^The following changes since commit ", re.M), "a pull request, which has no patches in it",
+     "fetch what it names into a git tree, and give the range: --base TREE@COMMIT COMMIT..FETCH_HEAD"),
+    (re.compile(rb"^-----BEGIN PGP MESSAGE-----|^content-type:\s*multipart/encrypted", re.M | re.I), "encrypted",
+     "decrypt it first: gpg --decrypt"),
+    (re.compile(rb"^content-type:\s*application/(?:x-)?pkcs7-mime", re.M | re.I), "encrypted or signed by S/MIME",
+     "save the mail's text with the mailer that can read it"),
+    (re.compile(rb"^> ?(?:diff --git |--- a/)", re.M), "a reply that quotes a patch, not one itself",
+     "give the mail that it answers"),
+)
 
 
 class CoverLetterError(PatchError):
     """Nothing but the cover letter of a series: no patch, but no mistake either if the series is there, too."""
 
+    def __init__(self, mails: list[Mail], origin: str) -> None:
+        super().__init__(f"{origin} is only a cover letter: there is no diff in it", hint="give its patches")
+        self.mails = mails  # they may say what the series is for
 
-def read_all(specs: Sequence[str], repository: Path | None = None) -> list[PatchText]:
-    """All patches that `specs` name, in order; the cover letter of `0*.patch` is passed over. As `read_patches`."""
-    patches: list[PatchText] = []
+
+def read_all(specs: Sequence[str], repository: Path | None = None, version: int | None = None) -> Intake:
+    """All patches that `specs` name, in order; parts and versions of a series are put together. As `read_patches`.
+
+    `version`: of the series, instead of the newest.
+    """
+    found: list[list[Mail] | Series] = []
     cover: CoverLetterError | None = None
     for spec in specs:
         try:
-            patches += read_patches(spec, repository)
+            found.append(_read(spec, repository, None, version))
         except CoverLetterError as error:
             cover = error
-    if cover is not None and not patches:
+            found.append(error.mails)
+    chosen: list[Series] = []
+    for group in series.groups(found):
+        if isinstance(group, Series):
+            chosen.append(group)
+        elif any(mail.patch for mail in group):
+            origins = dict.fromkeys(mail.patch.origin for mail in group if mail.patch)
+            chosen.append(series.choose(group, ", ".join(origins), version))
+    if cover is not None and not chosen:
         raise cover
-    return patches
+    return Intake(tuple(chosen))
 
 
 def read_patches(spec: str, repository: Path | None = None, stdin: BinaryIO | None = None) -> list[PatchText]:
     """All patches that `spec` names, in order.
 
     `repository`: where a git range is looked up (else the current directory). Raises PatchError if `spec` names no
-    patch, LabError if b4 is needed and missing or the list cannot be reached.
+    patch, or no whole series; LabError if b4 is needed and missing or the list cannot be reached.
     """
+    found = _read(spec, repository, stdin, None)
+    return list((found if isinstance(found, Series) else series.choose(found, spec)).patches)
+
+
+def _read(spec: str, repository: Path | None, stdin: BinaryIO | None, version: int | None) -> list[Mail] | Series:
     if spec == "-":
-        return parse(bounded(stdin or sys.stdin.buffer, "standard input"), "standard input")
+        return _parse(bounded(stdin or sys.stdin.buffer, "standard input"), "standard input")
     require_name(spec)
     path = Path(spec).expanduser()
     if path.is_dir():
         return _read_directory(path)
     if path.exists():  # a file, or a pipe of the shell's
         with path.open("rb") as file:
-            return parse(bounded(file, str(path)), path.name if path.is_file() else spec)
+            return _parse(bounded(file, str(path)), path.name if path.is_file() else spec)
     if match := _LORE.match(spec):
-        return _read_list(match["id"])
+        return _read_list(match["id"], version)
     if re.match(r"https?://", spec):
         raise PatchError(f"no such patch: {spec}", hint="only lore.kernel.org is known: download it, give the file")
     name, _, revision = spec.partition("@")
     if revision and Path(name).expanduser().is_dir():
         raise PatchError(f"{spec} is a kernel tree, not a patch", hint=f"--base {spec}")
     if re.fullmatch(r"<?[^\s@/]+@[^\s@/]+>?", spec):
-        return _read_list(spec.strip("<>"))
+        return _read_list(spec.strip("<>"), version)
     if ".." in spec and ".." not in spec.split("/"):
         return _read_range(spec, repository or Path.cwd())
     raise PatchError(f"no such patch: {spec}", hint=_other_names(spec, repository or Path.cwd()))
@@ -104,7 +138,7 @@ def _other_names(spec: str, repository: Path) -> str:
 
 def parse(data: bytes, origin: str) -> list[PatchText]:
     """The patches in a file: one diff, one mail, or an mbox of several. Raises PatchError if there are none."""
-    return in_order(_parse(data, origin), origin)
+    return list(series.choose(_parse(data, origin), origin).patches)
 
 
 def _parse(data: bytes, origin: str) -> list[Mail]:
@@ -115,17 +149,19 @@ def _parse(data: bytes, origin: str) -> list[Mail]:
         if data.startswith(begin):
             raise PatchError(f"{origin} is {what}, not a patch", hint=hint)
     if b"\0" in data:
-        raise PatchError(f"{origin} is binary, not a patch", hint="give the output of git format-patch or diff -u")
+        raise PatchError(f"{origin} is not a patch: there are NUL bytes in it, as in binary files and damaged mails",
+                         hint="give the output of git format-patch or diff -u")
     mails = read_mails(data, origin)
     if any(mail.patch for mail in mails):
         return mails
-    if any(mail.number == 0 for mail in mails):
-        raise CoverLetterError(f"{origin} is only a cover letter: there is no diff in it", hint="give its patches")
+    if any(mail.subject.number == 0 for mail in mails):
+        raise CoverLetterError(mails, origin)
+    for pattern, what, hint in _WITHOUT_DIFF:
+        if pattern.search(data):
+            raise PatchError(f"{origin} is {what}", hint=hint)
     hint = "expected lines like `--- a/file` and `@@`"
-    if b"text/html" in data:
+    if b"text/html" in data.lower():
         hint = "the mail is HTML: have it sent as plain text, or as an attachment"
-    if b"\x1b[" in data:
-        hint = "it has colours in it: make it with git diff --no-color"
     raise PatchError(f"{origin} is not a patch: there is no diff in it", hint=hint)
 
 
@@ -140,10 +176,10 @@ def bounded(file: BinaryIO, name: str) -> bytes:
     return data
 
 
-def _read_directory(path: Path) -> list[PatchText]:
-    series = path / "series"
-    if series.is_file():
-        files = list(_read_series(series))
+def _read_directory(path: Path) -> list[Mail] | Series:
+    listed = path / "series"
+    if listed.is_file():
+        files = list(_read_series(listed))
     else:
         files = sorted((file for file in path.iterdir() if file.suffix in _SUFFIXES and file.is_file()), key=_natural)
     if not files:
@@ -160,11 +196,12 @@ def _read_directory(path: Path) -> list[PatchText]:
                 mails += _parse(bounded(opened, str(file)), file.name)
             except CoverLetterError as error:
                 cover = error
-    if cover is not None and not mails:
+                mails += error.mails
+    patches = tuple(mail.patch for mail in mails if mail.patch is not None)
+    if cover is not None and not patches:
         raise cover
-    if series.is_file():
-        return [mail.patch for mail in mails if mail.patch is not None]
-    return in_order(mails, str(path))
+    # Whoever keeps a list of patches has chosen, and put them in order.
+    return Series(patches, patches[0].title) if listed.is_file() else mails
 
 
 def _read_series(series: Path) -> Iterable[Path]:
@@ -187,7 +224,7 @@ def _natural(file: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", file.name)]
 
 
-def _read_range(spec: str, repository: Path) -> list[PatchText]:
+def _read_range(spec: str, repository: Path) -> Series:
     if not is_repository(repository):
         raise PatchError(
             f"no such patch: {spec}", hint=f"{repository} is no git repository, so it is no git range either",
@@ -224,16 +261,17 @@ def _read_range(spec: str, repository: Path) -> list[PatchText]:
             patches.append(PatchText(title, spec, diff.lstrip(b"\n").decode("latin-1")))
     if not patches:
         raise PatchError(f"the commits of the git range {spec} change no file")
-    return patches
+    return Series(tuple(patches), patches[0].title)
 
 
-def _read_list(message_id: str) -> list[PatchText]:
+def _read_list(message_id: str, version: int | None) -> list[Mail]:
     if shutil.which("b4") is None:
         raise LabError(
             f"b4 is needed to fetch {message_id} from the mailing list, and is not installed",
             hint="install b4 (Debian), or save the mails as an mbox and give that file",
         )
-    argv = ["b4", "--no-interactive", "am", "--no-cover", "-o", "-", message_id]
+    argv = ["b4", "--no-interactive", "am", "--no-cover", "-o", "-"]
+    argv += [*(["--use-version", str(version)] if version is not None else []), message_id]
     try:
         with tempfile.TemporaryDirectory() as nowhere:  # b4 obeys the git repository that it is called in
             done = run(argv, timeout=300, cwd=Path(nowhere), env={"GIT_CEILING_DIRECTORIES": nowhere})
@@ -241,4 +279,4 @@ def _read_list(message_id: str) -> list[PatchText]:
         raise LabError(str(error), hint="is the message-id right, and lore.kernel.org reachable?") from error
     if len(done.stdout) > MAX_BYTES:
         raise PatchError(f"the thread of {message_id} is larger than {MAX_BYTES >> 20} MiB")
-    return parse(done.stdout, message_id)
+    return _parse(done.stdout, message_id)

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from panthorlab.errors import PatchError
+from panthorlab.kernel.series import Intake
 from panthorlab.kernel.toolchain import Toolchain
 from panthorlab.outcome import Side
 
@@ -37,10 +39,20 @@ class Fit(StrEnum):
 
 
 @dataclass(frozen=True)
+class FileFit:
+    """How the part of a patch fits that changes one file. `detail`: where its hunks went, or why they do not fit."""
+
+    file: str
+    fit: Fit
+    detail: str = ""
+
+
+@dataclass(frozen=True)
 class PatchReport:
     """What became of one patch. `detail`: one line for people, e.g. `panthor_sched.c hunk 1: offset -244, fuzz 1`.
 
-    `changes`: the files as the patch leaves them (empty unless it applies). `files`: every file it names.
+    `changes`: the files as the patch leaves them (empty unless it applies). `files`: every file it names. `fits`: of
+    each file, how it fits by itself. `message_id`: of the mail it came in.
     """
 
     title: str
@@ -50,6 +62,8 @@ class PatchReport:
     files: tuple[str, ...]
     changes: Changes = field(default_factory=dict)
     reverse: bool = False
+    fits: tuple[FileFit, ...] = ()
+    message_id: str | None = None
 
     @property
     def summary(self) -> str:
@@ -57,6 +71,14 @@ class PatchReport:
         how = f" ({self.detail})" if self.detail else ""
         word = "reverse " if self.reverse else ""
         return f"{self.title}: {word}{self.fit}{how}"
+
+
+class UnfitError(PatchError):
+    """Patches that do not fit their base. `reports`: what became of each that was tried."""
+
+    def __init__(self, message: str, *, hint: str | None, reports: Sequence[PatchReport], notes: Sequence[str]) -> None:
+        super().__init__(message, hint=hint)
+        self.reports, self.notes = tuple(reports), tuple(notes)
 
 
 @dataclass(frozen=True)
@@ -102,13 +124,17 @@ class SidePlan:
 
 @dataclass(frozen=True)
 class Sides:
-    """The two kernels of a comparison. `notes`: one line each, for people. `default_job`: no patch was given."""
+    """The two kernels of a comparison. `notes`: one line each, for people. `default_job`: no patch was given.
+
+    `intake`: the series that were given, and what they say of themselves.
+    """
 
     before: SidePlan
     after: SidePlan
     reports: tuple[PatchReport, ...]
     notes: tuple[str, ...]
     default_job: bool
+    intake: Intake = field(default_factory=Intake)
 
     @property
     def base(self) -> Base:

@@ -25,7 +25,7 @@ from panthorlab.files import UNREADABLE, disk_errors, read_object, sha256, sync,
 from panthorlab.kernel.elf import build_id
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.plan import quiet
-from panthorlab.paths import cache_dir
+from panthorlab.paths import cache_dir, cache_path
 
 RECORD = "kernel.json"
 _OLD_RECORD = ("Image", "System.map", "config", "vmlinux")
@@ -52,6 +52,11 @@ def load(key: str, note: Callable[[str], None] = quiet) -> Kernel | None:
         return None
     os.utime(path / RECORD)
     return kernel
+
+
+def has(key: str) -> bool:
+    """Whether a kernel is stored under exactly this key; nothing is touched."""
+    return cache_path("kernels", key, RECORD).is_file()
 
 
 def read_record(record: Path) -> Kernel:

@@ -22,12 +22,13 @@ from pathlib import Path, PurePosixPath
 from panthorlab.errors import LabError, PatchError, SourceError
 from panthorlab.files import disk_errors, read_object
 from panthorlab.kernel import makefile
-from panthorlab.kernel.localsource import RevisionSource, reader
+from panthorlab.kernel.localsource import DirectorySource, RevisionSource, reader
+from panthorlab.kernel.makefile import ReadFile
 from panthorlab.kernel.plan import Base, Changes, Progress
 from panthorlab.kernel.sandbox import Bind, sandbox
-from panthorlab.kernel.sources import Source
+from panthorlab.kernel.sources import Source, UnknownYetError
 from panthorlab.kernel.toolchain import ARCHES
-from panthorlab.paths import cache_dir
+from panthorlab.paths import cache_dir, cache_path
 
 LOCK_SECONDS = 3600.0
 CLEAN_SECONDS = 600.0
@@ -79,6 +80,28 @@ def named(base: Base, source: Source) -> Base:
     """The tree as `source` calls it, whoever had the same content unpacked."""
     commit = source.commit if isinstance(source, RevisionSource) else ""
     return replace(base, title=source.title, commit=commit)
+
+
+def look(source: Source) -> tuple[Base, ReadFile]:
+    """The base that `open_base` would give, and its files; nothing is unpacked, written or marked as used.
+
+    What is on the user's disk is read there. Raises UnknownYetError for what would have to be unpacked first.
+    """
+    home = cache_path("trees", _short(source.key))
+    known = _recorded(source.key, home / "base.json")
+    if known is not None:
+        base = named(known, source)
+        return base, lambda path: read_base(base, path)
+    if not isinstance(source, RevisionSource | DirectorySource):
+        raise UnknownYetError(source.title)
+
+    def read(path: str) -> bytes | None:
+        if isinstance(source, DirectorySource):
+            tree_path(source.path, path)  # refuses what leads out of it
+        return source.read(path)
+
+    version = makefile.check_tree(source.title, read)
+    return named(Base(source.key, source.title, version, home / "src", makefile.has_fix(read)), source), read
 
 
 def _unpack(source: Source, home: Path, progress: Progress) -> None:

@@ -12,12 +12,14 @@ from panthorlab.errors import UsageError
 from panthorlab.kernel.job import build_side, prepare_kernel, prepare_sides
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.sandbox import UNPROTECTED, sandbox
-from panthorlab.run import fleet
+from panthorlab.run import check, fleet
 from panthorlab.run.progress import Progress
 
 
 def main(options: argparse.Namespace) -> int:
     """Build; print one line a kernel: its key, build-id and title."""
+    if options.dry_run:
+        return check.main(options)
     progress = Progress(quiet=options.quiet)
     output: Path = options.output or Path()
     try:
@@ -38,6 +40,7 @@ def main(options: argparse.Namespace) -> int:
                 options.patch,
                 revert=options.revert,
                 swap=options.swap,
+                version=options.patch_version,
                 fragments=fragments,
                 progress=progress.step,
             )

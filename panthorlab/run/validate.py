@@ -26,7 +26,7 @@ from panthorlab.kernel.sandbox import UNPROTECTED, sandbox, without_jail
 from panthorlab.kernel.store import load
 from panthorlab.kernel.toolchain import built_with
 from panthorlab.outcome import Side
-from panthorlab.run import fleet, reports
+from panthorlab.run import check, fleet, reports
 from panthorlab.run.controller import Controller
 from panthorlab.run.events import (
     Event,
@@ -46,15 +46,19 @@ from panthorlab.run.plan import Slot, extension_slots, remaining, schedule
 from panthorlab.run.progress import Progress
 from panthorlab.run.suites import find_suites, lasting
 
+_NOT_RECORDED = ("output", "name", "json", "quiet", "dry_run")  # options that a resumed run has of its own
+
 
 def main(options: argparse.Namespace) -> int:
     """`panthorlab validate`: a new run. Returns the exit status."""
     chosen = _check(options)
+    if options.dry_run:
+        return check.main(options)
     known = read_known(options.known)
     suites = find_suites(options.suite)
     progress = Progress(quiet=options.quiet)
     run_dir = new_run_dir(options.output)
-    settings = {key: value for key, value in vars(options).items() if key not in ("output", "name", "json", "quiet")}
+    settings = {key: value for key, value in vars(options).items() if key not in _NOT_RECORDED}
     settings |= fleet.recorded(options, chosen) | {"suite": lasting(options.suite), "known": known}
     with EventLog(run_dir) as log:
         try:
@@ -80,6 +84,8 @@ def _check(options: argparse.Namespace) -> fleet.Chosen:
     """Everything that can be known to be wrong before anything is written. The boards of the run."""
     if (options.before is None) != (options.after is None):
         raise UsageError("--before and --after go together", hint="name both kernels, or none and give a patch")
+    if options.before is not None and options.dry_run:
+        raise UsageError("--before and --after are finished kernels: there is no plan", hint="leave out --dry-run")
     sources = {"PATCH": options.patch, "--base": options.base, "--revert": options.revert, "--config": options.config}
     given = [name for name, value in sources.items() if value]
     if options.before is not None and given:
@@ -288,6 +294,7 @@ class _Validation:
                 options["patch"],
                 revert=options["revert"],
                 swap=options["swap"],
+                version=options.get("patch_version"),
                 fragments=fleet.fragments_of(fleet.boards_of(options), options["config"]),
                 progress=self._progress.step,
             )
@@ -312,7 +319,11 @@ class _Validation:
             base=sides.base.title,
             version=sides.base.version,
             commit=sides.base.commit,
-            patches=[{"title": item.title, "state": _fit(item), "source": item.origin} for item in sides.reports],
+            patches=[
+                {"title": item.title, "state": _fit(item), "source": item.origin, "message_id": item.message_id}
+                for item in sides.reports
+            ],
+            series=[series.described() for series in sides.intake.series],
         )
         for item in sides.reports:
             self._progress.line(f"patch  {item.summary}")

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.errors import PatchError
+from panthorlab.kernel.filepatch import parse_diff
 from panthorlab.kernel.mails import PatchText
-from panthorlab.kernel.patches import check, parse_diff, split_lines
+from panthorlab.kernel.patches import check, split_lines
 from panthorlab.kernel.plan import Fit, PatchReport
 
 D = "drivers/gpu/drm/panthor"
@@ -209,10 +210,9 @@ def test_paths_out_of_the_tree(files: Files, name: str) -> None:
     ("diff --git a/x b/x\nnew file mode 120000\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+/etc\n", "symbolic link"),
     ("diff --git a/x.png b/x.png\nindex 1..2 100644\nGIT binary patch\nliteral 1\nIcmZ\n", "binary file"),
     ("Binary files a/x.o and b/x.o differ\n", "binary file"),
-    ("diff --git a/x b/y\nsimilarity index 100%\ncopy from x\ncopy to y\n", "as a copy"),
     ("--- a/x\n+++ b/x\n@@ -1,5 +1,5 @@\n one\n", "damaged patch"),
     ("--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n one\ntwo wrapped\n", "damaged patch"),
-    ("diff --git a/x b/x\nold mode 100644\nnew mode 100755\n", "changes no file"),
+    ("diff --git a/x b/x\nold mode 100644\nnew mode 100755\n", "only the modes of files"),
     ("--- a/x\n+++ b/x\n@@ -1,0 +1,0 @@\n", "changes no file"),
     ("--- a/x\n+++ b/x\n@@ -1 +1 @@\n one\n", "changes no file"),
     ("--- /dev/null\n+++ b/.git/config\n@@ -0,0 +1 @@\n+a\n", "no kernel tree has"),

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`panthorlab check`, and `--dry-run` of `validate` and `build`: what would be done, and nothing of it done.
+
+No run directory, nothing downloaded or unpacked, no word written into the cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from panthorlab.board.registry import board_name
+from panthorlab.errors import PanthorlabError
+from panthorlab.kernel import store
+from panthorlab.kernel.basecommit import repository_of
+from panthorlab.kernel.job import prepare_sides
+from panthorlab.kernel.patchfile import read_all
+from panthorlab.kernel.plan import Base, PatchReport, SidePlan, UnfitError
+from panthorlab.kernel.sources import UnknownYetError
+from panthorlab.run import estimate, fleet
+from panthorlab.run.suites import find_suites
+from panthorlab.text import readable
+
+INCONCLUSIVE = 3
+
+
+def main(options: argparse.Namespace) -> int:
+    """Print the plan. 0: it would run; 2: bad input, or a patch does not apply; 3: the base must be unpacked first."""
+    building = options.name == "build"
+    chosen = fleet.Chosen(tuple(options.board or [fleet.DEFAULT])) if building else fleet.choose(options)
+    suites = [] if building else list(find_suites(options.suite))
+    plan = _plan(options, chosen, suites)
+    if options.json:
+        print(json.dumps(plan, indent=1))
+    else:
+        print(readable("\n".join(_lines(plan))))
+    return int(plan["exit"])
+
+
+def _plan(options: argparse.Namespace, chosen: fleet.Chosen, suites: Sequence[str]) -> dict[str, Any]:
+    boards = chosen.boards
+    plan: dict[str, Any] = {
+        "exit": 0, "error": None, "hint": None, "series": [], "base": None, "patches": [], "kernels": {},
+        "suites": list(suites), "boards": [board_name(board) for board in boards], "minutes": None,
+        "notes": [*chosen.notes],
+    }
+    version = options.patch_version
+    # Read once, and by name: standard input has nothing the second time.
+    intake = read_all(options.patch, repository_of(options.base), version)
+    plan["series"] = [each.described() for each in intake.series]
+    try:
+        sides = prepare_sides(
+            options.base, options.patch, revert=options.revert, swap=options.swap, version=version, look=True,
+            fragments=fleet.fragments_of(boards, options.config), intake=intake if options.patch else None,
+        )
+        fleet.check_release(boards, sides.base.version)
+    except UnfitError as error:
+        plan |= {"patches": [_patch(report) for report in error.reports], "notes": [*plan["notes"], *error.notes]}
+        return plan | _refused(error, error.exit_status)
+    except UnknownYetError as error:
+        plan["notes"] += intake.notes
+        return plan | _refused(error, INCONCLUSIVE)
+    plan["base"] = _base(sides.base)
+    if options.name == "build" and sides.default_job and not options.revert:  # the base alone, as it is
+        plain = sides.after if sides.before.reports else sides.before
+        return plan | {"kernels": {"base": _kernel(plain)}} | _minutes(options, [plain], boards, suites)
+    plan["patches"] = [_patch(report) for report in sides.reports]
+    plan["kernels"] = {side.side.value: _kernel(side) for side in (sides.before, sides.after)}
+    plan["notes"] += [note for note in sides.notes if not note.startswith("base:")
+                      and note not in {report.summary for report in sides.reports}]
+    return plan | _minutes(options, [sides.before, sides.after], boards, suites)
+
+
+def _refused(error: PanthorlabError, status: int) -> dict[str, Any]:
+    return {"exit": status, "error": str(error), "hint": error.hint}
+
+
+def _patch(report: PatchReport) -> dict[str, Any]:
+    return {
+        "title": report.title, "source": report.origin, "message_id": report.message_id, "reverse": report.reverse,
+        "fit": report.fit, "detail": report.detail,
+        "files": [{"file": each.file, "fit": each.fit, "detail": each.detail} for each in report.fits],
+    }
+
+
+def _base(base: Base) -> dict[str, Any]:
+    return {"title": base.title, "version": base.version, "has_fix": base.has_fix, "unpacked": base.path.is_dir()}
+
+
+def _kernel(plan: SidePlan) -> dict[str, Any]:
+    return {"key": plan.key, "title": plan.title, "stored": store.has(plan.key)}
+
+
+def _minutes(
+    options: argparse.Namespace, plans: Sequence[SidePlan], boards: Sequence[str], suites: Sequence[str],
+) -> dict[str, Any]:
+    missing = len({plan.key for plan in plans if not store.has(plan.key)})
+    seconds = estimate.build_seconds(missing, warm=_is_warm(plans[0]))
+    seconds += 0 if plans[0].base.path.is_dir() or not missing else estimate.UNPACKED
+    known = not any(fleet.is_real(board) for board in boards)
+    if suites and known:
+        seconds += estimate.boot_seconds(suites, options.boots, options.jobs, options.iterations)
+    return {"minutes": round(seconds / 60, 1) if known or not suites else None}
+
+
+def _is_warm(plan: SidePlan) -> bool:
+    """Whether the tree has been built with this configuration (see `build.objects_of`, too slow to import here)."""
+    return any(plan.base.path.parent.glob(f"obj-{plan.arch}-{plan.config_key[:16]}-*"))
+
+
+def _lines(plan: Mapping[str, Any]) -> list[str]:
+    lines: list[str] = []
+    for series in plan["series"]:
+        versions = ", ".join(f"v{version}" for version in series["versions"])
+        taken = f"v{series['version']} of {versions}" if len(series["versions"]) > 1 else f"v{series['version']}"
+        count = len(series["patches"])
+        lines.append(f"series  “{series['title']}”, {taken}, {count} patch{'es' if count > 1 else ''}")
+        for name in ("message_id", "change_id", "base_commit"):
+            if series[name]:
+                lines.append(f"        {name.replace('_', '-')}: {series[name]}")
+    if plan["base"]:
+        where = "" if plan["base"]["unpacked"] else ", to be unpacked"
+        lines.append(f"base    Linux {plan['base']['version']}, {plan['base']['title']}{where}")
+    for number, patch in enumerate(plan["patches"], 1):
+        reverse = "reverse " if patch["reverse"] else ""
+        lines.append(f"patch   {number}  {patch['title']}: {reverse}{patch['fit']}")
+        for file in patch["files"]:
+            detail = f" ({file['detail']})" if file["detail"] and "\n" not in file["detail"] else ""
+            lines.append(f"          {file['file']}: {file['fit']}{detail}")
+            if "\n" in file["detail"]:
+                lines += [f"            {line}" for line in file["detail"].splitlines()]
+    for side, kernel in plan["kernels"].items():
+        lines.append(f"{side:7} {kernel['key'][:16]}  {'in the store' if kernel['stored'] else 'to be built'}  "
+                     f"{kernel['title']}")
+    if plan["suites"]:
+        lines += [f"suites  {', '.join(plan['suites'])}", f"boards  {', '.join(plan['boards'])}"]
+    lines += [f"note    {note}" for note in plan["notes"]]
+    if plan["error"]:
+        state = "cannot tell" if plan["exit"] == INCONCLUSIVE else "would not run"
+        why = plan["patches"][-1] if plan["patches"] else None
+        told = f"{why['title']}: {why['fit']}" if why else plan["error"]
+        lines += [f"{state}: {told}", *([f"  hint: {plan['hint']}"] if plan["hint"] else [])]
+    elif plan["minutes"] is None:
+        lines.append("time    not known for a real board")
+    else:
+        lines.append(f"time    about {plan['minutes']:g} min, as recorded on an idle machine with two cores")
+    return lines
+

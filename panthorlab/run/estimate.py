@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How long a run may take, from figures of a recorded one: the default job on an idle machine with two cores.
+
+They are told as what they are; a busy machine, another compiler and a patch that faults make them longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+# Seconds of one boot of *before* and one of *after* on the emulated board, each suite at its default iterations.
+SUITE: Final[Mapping[str, float]] = {
+    "probe": 1, "heap-exit-claim": 37, "heap-exit-controls": 12, "heap-exit-watch": 24, "gpu-after-fault": 9,
+    "job-faults": 15, "job-timeout": 11, "reset": 1, "runtime-pm": 3,
+}
+UNKNOWN_SUITE: Final = 10.0
+BOOTS: Final = 13.0
+CLAIM_ITERATIONS: Final = 240  # of each workload on *after*, to which SUITE belongs
+UNPACKED: Final = 15.0  # a tree that has to be copied or unpacked first
+WHOLE_BUILD: Final = 250.0
+INCREMENT: Final = 10.0
+
+
+def boot_seconds(suites: Iterable[str], boots: int, copies: int, iterations: int | None) -> float:
+    """Of all boots and iterations on the emulated board. `copies`: how many of it run at once."""
+    pair = BOOTS
+    for suite in suites:
+        share = iterations / CLAIM_ITERATIONS if iterations and suite.endswith("claim") else 1.0
+        pair += SUITE.get(suite, UNKNOWN_SUITE) * share
+    return pair * boots / max(1, min(copies, 2 * boots, 2))  # the figures are of two cores
+
+
+def build_seconds(missing: int, *, warm: bool) -> float:
+    """Of `missing` kernels. `warm`: the tree has been built with this configuration, so each is an increment."""
+    return 0.0 if not missing else missing * INCREMENT if warm else WHOLE_BUILD + (missing - 1) * INCREMENT

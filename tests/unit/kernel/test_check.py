@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`panthorlab check`: the plan, told without anything being touched."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from panthorlab import cli
+from panthorlab.kernel.plan import quiet
+from panthorlab.kernel.sources import resolve
+from panthorlab.kernel.trees import open_base
+
+D = "drivers/gpu/drm/panthor"
+MMU, SCHED = f"{D}/panthor_mmu.c", f"{D}/panthor_sched.c"
+PATCH = f"""\
+diff --git a/{MMU} b/{MMU}
+--- a/{MMU}
++++ b/{MMU}
+@@ -17,5 +17,5 @@
+
+ int panthor_vm_other(int x)
+ {{
+-\treturn x + 1;
++\treturn x + 2;
+ }}
+"""
+Ask = Callable[..., tuple[int, dict[str, Any]]]
+
+
+@pytest.fixture
+def ask(
+    tmp_path: Path, guest: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> Ask:
+    """Run a command with `--json`; whatever is on the disk must stay as it is."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+
+    def call(*arguments: object) -> tuple[int, dict[str, Any]]:
+        before = _disk(tmp_path)
+        status = cli.main([*map(str, arguments), "--json"])
+        assert _disk(tmp_path) == before, "nothing was touched"
+        return status, json.loads(capsys.readouterr().out)
+
+    return call
+
+
+def _disk(root: Path) -> dict[str, tuple[int, int]]:
+    return {str(path): (path.lstat().st_mtime_ns, path.lstat().st_size) for path in root.rglob("*")}
+
+
+@pytest.fixture
+def patch(tmp_path: Path) -> Path:
+    (tmp_path / "fix.patch").write_text(PATCH)
+    return tmp_path / "fix.patch"
+
+
+@pytest.mark.parametrize("command", [("check",), ("validate", "--dry-run"), ("build", "--dry-run")])
+@pytest.mark.parametrize("unpacked", [False, True])
+def test_the_plan(ask: Ask, tree: Path, patch: Path, command: tuple[str, ...], unpacked: bool) -> None:
+    if unpacked:
+        open_base(resolve(str(tree)), quiet)
+    status, plan = ask(*command, patch, "--base", tree)
+    assert (status, plan["exit"], plan["error"]) == (0, 0, None)
+    assert (plan["base"]["version"], plan["base"]["unpacked"]) == ("6.12.99", unpacked)
+    [told] = plan["patches"]
+    assert told["files"] == [{"file": MMU, "fit": told["fit"], "detail": told["files"][0]["detail"]}]
+    assert told["fit"].startswith("applies")
+    assert {side: kernel["stored"] for side, kernel in plan["kernels"].items()} == {"before": False, "after": False}
+    assert len({kernel["key"] for kernel in plan["kernels"].values()}) == 2
+    assert plan["minutes"] > 4
+    assert ("heap-exit-claim" in plan["suites"]) == (command[0] != "build")
+
+
+def test_a_git_tree_is_read_where_it_is(ask: Ask, git_tree: SimpleNamespace, patch: Path) -> None:
+    assert ask("check", patch, "--base", f"{git_tree.path}@v1")[0] == 0
+    (git_tree.path / MMU).write_text((git_tree.path / MMU).read_text().replace("x + 1", "x + 3"))
+    assert ask("check", patch, "--base", f"{git_tree.path}@v1")[0] == 0
+    status, plan = ask("check", patch, "--base", git_tree.path)
+    assert (status, plan["patches"][0]["fit"]) == (2, "does not apply")
+
+
+def test_of_each_file_how_it_fits(ask: Ask, tree: Path, patch: Path) -> None:
+    patch.write_text(PATCH + PATCH.replace(MMU, SCHED))
+    status, plan = ask("check", patch, "--base", tree)
+    assert status == 2
+    fits = {file["file"]: file["fit"] for file in plan["patches"][0]["files"]}
+    assert fits[MMU].startswith("applies")
+    assert fits[SCHED] == "does not apply"
+    assert plan["hint"]
+
+
+def test_what_is_not_unpacked_is_not_unpacked(ask: Ask, tree: Path, patch: Path, tmp_path: Path) -> None:
+    tarball = tmp_path / "linux.tar"
+    subprocess.run(["tar", "-cf", tarball, "-C", tree.parent, tree.name], check=True, timeout=60)
+    for base in (str(tarball), "debian:6.18.5", "kernel.org:6.18.5"):
+        status, plan = ask("check", patch, "--base", base)
+        assert (status, plan["base"]) == (3, None)
+        assert "not in the cache" in plan["error"]
+        assert plan["series"][0]["patches"] == ["fix.patch"]
+
+
+def test_the_base_that_it_was_made_for(ask: Ask, git_tree: SimpleNamespace, patch: Path) -> None:
+    commit = git_tree.git("rev-parse", "v1").strip()
+    patch.write_text(f"{PATCH}-- \n2.45\n\nbase-commit: {commit}\n")
+    assert not [note for note in ask("check", patch, "--base", git_tree.path)[1]["notes"] if "base-commit" in note]
+    (git_tree.path / "Kconfig").open("a").write("# more\n")
+    git_tree.git("commit", "-q", "-a", "-m", "more")
+    _, plan = ask("check", patch, "--base", git_tree.path)
+    assert any("1 commits more and 0 fewer" in note for note in plan["notes"])
+    patch.write_text(f"{PATCH}-- \n2.45\n\nbase-commit: {'1' * 40}\n")
+    _, plan = ask("check", patch, "--base", git_tree.path)
+    assert any("does not have" in note for note in plan["notes"])
+    assert plan["series"][0]["base_commit"] == "1" * 40
+
+
+def test_no_patch_commands_the_terminal(ask: Ask, tree: Path, patch: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    patch.write_text(PATCH.replace("\treturn x + 1;", "\treturn x + \x1b[2J\x07\u202e9;"))
+    for arguments in (("check",), ("validate",)):
+        assert cli.main([*arguments, str(patch), "--base", str(tree)]) == 2
+        shown = "".join(capsys.readouterr())
+        assert "does not fit" in shown or "does not apply" in shown
+        assert not set(shown) & set("\x1b\x07\u202e")
+
+
+def test_for_people(
+    ask: Ask, tree: Path, patch: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["check", str(patch), "--base", str(tree)]) == 0
+    out = capsys.readouterr().out
+    for word in ("series  “fix.patch”", "base    Linux 6.12.99", f"{MMU}: applies", "to be built", "suites  probe",
+                 "time    about"):
+        assert word in out
