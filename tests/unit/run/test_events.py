@@ -269,7 +269,9 @@ def test_reports_that_cannot_be_written_are_named_and_the_others_are_there(
     (tmp_path / "junit.xml").mkdir()
     assert reports.write(tmp_path, events, reports.judge(events), as_json=True) == 4
     out, err = capsys.readouterr()
-    assert json.loads(out)["exit"] == 4
+    result = json.loads(out)
+    assert (result["verdict"], result["exit"]) == ("error", 4)
+    assert "the verdict is `fixed`" in result["reasons"][0]
     assert "junit.xml: Is a directory" in err
     assert (tmp_path / "report.html").is_file()
     assert (tmp_path / "result.json").is_file()
