@@ -172,7 +172,7 @@ def test_a_log_of_an_older_version_is_read_and_continued(tmp_path: Path) -> None
         log.append("newer")
     assert [event["event"] for event in read_events(tmp_path)] == ["a", "b", "c", "d", "new", "newer"]
     data = (tmp_path / "events.jsonl").read_bytes()
-    with pytest.raises(DamagedLogError, match=":5:"):
+    with pytest.raises(DamagedLogError, match=":4:"):
         read(tmp_path, data.replace(b'"x":[1,2]', b'"x":[1,3]'))
 
 
