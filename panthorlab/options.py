@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from panthorlab import __version__
 from panthorlab.errors import UsageError
-from panthorlab.quantities import boots, duration, iterations, jobs, seed
+from panthorlab.quantities import boots, duration, iterations, jobs, seed, version
 from panthorlab.run.job import BOOT_METHODS
 
 EXIT_STATUS = """\
@@ -38,7 +38,7 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--swap", action="store_true", help="exchange the sides")
     group.add_argument(
-        "--patch-version", type=positive, metavar="N", help="of a series with several versions take vN, not the newest"
+        "--patch-version", type=version, metavar="N", help="of a series with several versions take vN, not the newest"
     )
     group.add_argument(
         "--config",

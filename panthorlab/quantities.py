@@ -30,6 +30,7 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
 iterations = _whole(1, 10_000_000)
 boots = _whole(1, 10_000)
 jobs = _whole(1, 1000)
+version = _whole(1, 10_000)
 seed = _whole(-(1 << 63), (1 << 63) - 1)
 
 

@@ -46,7 +46,9 @@ def repair() -> list[str]:
             done.append(f"{item.name}: {item.why}; removed")
     for path in _left_behind():
         if _remove(path, None):
-            done.append(f"{path.relative_to(cache_dir())}: left by a run that was killed; removed")
+            aside = path.name.startswith(store.ASIDE)
+            why = "damaged, and moved aside by a run" if aside else "left by a run that was killed"
+            done.append(f"{path.relative_to(cache_dir())}: {why}; removed")
     return done
 
 

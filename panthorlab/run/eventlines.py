@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 _CHECKED = re.compile(rb'^(?P<body>\{.*),"c":"(?P<sum>[0-9a-f]{8})"\}$', re.DOTALL)
+_BROKEN = "it does not follow from the line before: it was changed, or lines are missing, doubled or in another order"
 
 
 class DamagedError(ValueError):
@@ -44,8 +45,8 @@ def decode(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
         if match is None and checked:
             raise DamagedError(number, "it has no checksum")
         if match and int(match["sum"], 16) != zlib.crc32(match["body"] + b"}", link(before)):
-            raise DamagedError(number, "it does not follow from the line before: it was changed, or lines are "
-                                       "missing, doubled or in another order")
+            # A line without a checksum is vouched for by the next one only: it is the doubtful one then.
+            raise DamagedError(number if checked or number == 1 else number - 1, _BROKEN)
         checked = match is not None
         try:
             event = json.loads(line)

@@ -82,7 +82,7 @@ def read_events(run_dir: Path) -> list[dict[str, Any]]:
         for event in eventlines.decode(data.split(b"\n")[:-1]):
             events.append(event)
     except eventlines.DamagedError as damage:
-        raise DamagedLogError(path, damage, events) from None
+        raise DamagedLogError(path, damage, events[: damage.number - 1]) from None
     return events
 
 

@@ -61,10 +61,12 @@ def write(run_dir: Path, events: Sequence[Mapping[str, Any]], verdict: RunVerdic
         except OSError as error:
             trouble[name] = error.strerror or str(error)
     if trouble:
-        what = "; ".join(f"{name}: {why}" for name, why in trouble.items())
-        print(f"panthorlab: reports could not be written: {what}\n  hint: when there is room, "
-              f"`panthorlab report {shlex.quote(str(run_dir))}`", file=sys.stderr, flush=True)
-        report = replace(report, verdict=replace(verdict, exit=LabError.exit_status))
+        what = "reports could not be written: " + "; ".join(f"{name}: {why}" for name, why in trouble.items())
+        print(f"panthorlab: {what}\n  hint: when there is room, `panthorlab report {shlex.quote(str(run_dir))}`",
+              file=sys.stderr, flush=True)
+        failed = replace(verdict, verdict=Verdict.ERROR, exit=LabError.exit_status,
+                         reasons=(f"{what}; the verdict is `{verdict.verdict}`", *verdict.reasons))
+        report = replace(report, verdict=failed)
     if as_json:
         print(json_report.render(report))
     else:

@@ -34,7 +34,7 @@ case $action in
 kill-it) kill -KILL $$ ;;
 kill-make)
     for part; do test "$last" = -o && echo torn > "$part"; last=$part; done
-    kill -KILL $PPID; sleep 60 ;;
+    kill -KILL $PPID ;;
 *) exec {gcc} -B{folder}/$action/ "$@" ;;
 esac
 """

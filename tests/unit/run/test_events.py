@@ -172,7 +172,7 @@ def test_a_log_of_an_older_version_is_read_and_continued(tmp_path: Path) -> None
         log.append("newer")
     assert [event["event"] for event in read_events(tmp_path)] == ["a", "b", "c", "d", "new", "newer"]
     data = (tmp_path / "events.jsonl").read_bytes()
-    with pytest.raises(DamagedLogError, match=":5:"):
+    with pytest.raises(DamagedLogError, match=":4:"):
         read(tmp_path, data.replace(b'"x":[1,2]', b'"x":[1,3]'))
 
 
@@ -269,7 +269,9 @@ def test_reports_that_cannot_be_written_are_named_and_the_others_are_there(
     (tmp_path / "junit.xml").mkdir()
     assert reports.write(tmp_path, events, reports.judge(events), as_json=True) == 4
     out, err = capsys.readouterr()
-    assert json.loads(out)["exit"] == 4
+    result = json.loads(out)
+    assert (result["verdict"], result["exit"]) == ("error", 4)
+    assert "the verdict is `fixed`" in result["reasons"][0]
     assert "junit.xml: Is a directory" in err
     assert (tmp_path / "report.html").is_file()
     assert (tmp_path / "result.json").is_file()
