@@ -44,6 +44,10 @@ def _tables(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
 
+def _counts(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_count, value.values()))
+
+
 def _one_of(*known: str | None) -> Test:
     return lambda value: (value is None or isinstance(value, str)) and value in known
 
@@ -86,6 +90,7 @@ SHAPES: Final[Mapping[str, Mapping[str, Test]]] = {
         "program_failed": _truth, "message": _text, "findings": _findings,
     },
     "stray": {**_WHERE, "finding": _finding},
+    "extension": {"iterations": _counts, "why": _texts},
     "test": {
         **_WHERE, "suite": _text, "test": _text, "outcome": _OUTCOME, "blame": _BLAME, "message": _text,
         "seconds": _number,
@@ -105,6 +110,8 @@ def check(events: Sequence[Mapping[str, Any]]) -> None:
         if name == "source":
             for patch in event["patches"]:
                 _check(number, "source", patch, _PATCH)
+        if name == "stray" and event.get("marker") is not None:
+            _check(number, "stray", event, {"marker": _table})
         if name == "run-start" and "expect" in event["options"]:
             _check(number, "run-start", event["options"], _VALIDATION)
             _check(number, "run-start", event, {"command": _texts, "directory": _text})

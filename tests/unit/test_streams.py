@@ -32,7 +32,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "log.txt").write_text(FAULT)
     (folder / "run").mkdir()
     start = {"time": 1.0, "event": "run-start", "suites": ["été"], "command": ["panthorlab"],
-             "options": {"expect": "fix", "board": "b", "seed": 1}}
+             "directory": "/", "options": {"expect": "fix", "board": "b", "boots": 2, "seed": 1}}
     source = {"time": 2.0, "event": "source", "base": "é…", "patches": [{"title": "é", "state": "", "source": "–😀"}]}
     (folder / "run" / "events.jsonl").write_text(json.dumps(start) + "\n" + json.dumps(source) + "\n")
     return folder

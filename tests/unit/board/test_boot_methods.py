@@ -30,7 +30,7 @@ from panthorlab.board.real.methods.module_swap import (
 )
 from panthorlab.board.real.panthor_driver import Holder, PanthorDriver, parse_holder, parse_modules
 from panthorlab.board.real.parts import Booting, Rig
-from panthorlab.errors import BootError, LabError
+from panthorlab.errors import BootError, LabError, UsageError
 from panthorlab.kernel import store
 from panthorlab.kernel.model import Kernel
 
@@ -272,7 +272,13 @@ def test_what_was_booted_must_differ_in_the_module_alone(
 ) -> None:
     more = {"rk3588.dtb": "d"} if booted == "a-dtb-more" else {}
     stored = make(booted, digests={"Image": "i", "gpu-sched.ko": "s", "panthor.ko": "old", **more})
-    monkeypatch.setattr(store, "kernels", lambda: iter([stored]))
+
+    def find(prefix: str) -> Kernel:
+        if not stored.key.startswith(prefix):
+            raise UsageError(f"no kernel {prefix}")
+        return stored
+
+    monkeypatch.setattr(store, "find", find)
     board = Board({"/proc/cmdline": f"{cmdline}\n".encode()})
     found = more_changed(cast("Shell", board), make("wanted", panthor="bb"))
     assert found is None if reason is None else reason in str(found)

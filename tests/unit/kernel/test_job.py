@@ -287,7 +287,7 @@ def test_what_was_built_without_a_jail_stays_known_as_such(
     """Also when it comes from the store, and when only its guest programs are built anew in the jail."""
     one = patch("one.patch", MMU, "x + 1", "x + 2")
     assert not build_side(prepare([one]).after, log=log).jailed
-    monkeypatch.setattr("panthorlab.kernel.build.sandbox", sandbox)
+    monkeypatch.setattr("panthorlab.kernel.attempts.sandbox", sandbox)
     assert not build_side(prepare([one]).after, log=log).jailed
     assert build_side(prepare([one]).before, log=log).jailed
     (guest / "prog.c").write_text("int main(void) { return 1; }\n")

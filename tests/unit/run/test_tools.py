@@ -74,11 +74,11 @@ def _event(event: str, **fields: Any) -> str:
 
 def test_report_writes_kcidb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     commit = "0123456789" * 4
-    options = {"expect": "fix", "board": "b", "seed": 1}
+    options = {"expect": "fix", "board": "b", "boots": 2, "seed": 1}
     kernel = {"key": "k", "build_id": "b0", "release": "6.12", "title": "t", "fragments": ["panthor"], "patches": [],
               "toolchain": "gcc 12"}
     (tmp_path / "events.jsonl").write_text(
-        _event("run-start", options=options, suites=["s"], command=["panthorlab"])
+        _event("run-start", options=options, suites=["s"], command=["panthorlab"], directory="/")
         + _event("source", base="PATH@v1", commit=commit, patches=[])
         + "".join(_event("kernel", side=side, **kernel) for side in ("before", "after"))
         + _event("run-end")
