@@ -7,10 +7,10 @@ import argparse
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
 
 from panthorlab import __version__
 from panthorlab.errors import UsageError
+from panthorlab.parser import Parser
 from panthorlab.quantities import boots, duration, iterations, jobs, seed, version
 from panthorlab.run.job import BOOT_METHODS
 
@@ -278,33 +278,6 @@ def _boards_parser(parser: argparse.ArgumentParser) -> None:
     release.add_argument("--force", action="store_true", help="also end the lease of a run that has the board")
 
 
-class _Parser(argparse.ArgumentParser):
-    """Errors are raised, with what was probably meant, so that they can be printed as JSON too."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(allow_abbrev=False, **options)  # abbreviations would break with the next option
-
-    def error(self, message: str) -> NoReturn:
-        commands = [name for action in self._subparsers_actions() for name in action.choices]
-        wrong = message.partition("invalid choice: '")[2].partition("'")[0]
-        if wrong and "argument" in message and commands:
-            near = difflib.get_close_matches(wrong, commands, n=1)
-            known = f"did you mean `{near[0]}`?" if near else f"see `{self.prog} --help`"
-            path = [*self.prog.split()[1:], wrong]
-            raise UsageError(f"there is no command `{' '.join(path)}`", hint=known)
-        raise UsageError(message, hint=f"see `{self.prog} --help`")
-
-    def options_of(self, command: str) -> list[str]:
-        """All options that `command` knows."""
-        parser = next(action.choices[command] for action in self._subparsers_actions())
-        own = [name for action in parser._actions for name in action.option_strings]
-        return own + [name for action in parser._subparsers_actions() for deeper in action.choices
-                      for name in parser.options_of(deeper)]
-
-    def _subparsers_actions(self) -> list[argparse._SubParsersAction[_Parser]]:
-        return [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
-
-
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Raises UsageError. Patches may stand anywhere between the options."""
     parser = make_parser()
@@ -326,9 +299,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def make_parser() -> _Parser:
+def make_parser() -> Parser:
     """The whole command line."""
-    parser = _Parser(
+    parser = Parser(
         prog="panthorlab",
         description="Does a Linux panthor patch do what it claims, on a Mali CSF GPU, without breaking anything else?",
         epilog=EXIT_STATUS,
