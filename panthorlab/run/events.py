@@ -17,7 +17,8 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -162,6 +163,15 @@ class EventLog:
                 f"{what}{self.path}: {error.strerror}", hint="free some space, then `panthorlab resume` this run"
             ) from error
         self._link = eventlines.link(data[:-1])
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Record how long what is done within took, however it ends."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.append("phase", name=name, seconds=round(time.monotonic() - start, 2))
 
     def discard(self) -> None:
         """Forget a run that was refused before it did anything, so that its directory can be used again."""

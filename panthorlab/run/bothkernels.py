@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The two kernels of a validation: what the run's log says of them, else found or built now, and put on record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from panthorlab.errors import BuildError, LabError
+from panthorlab.kernel.job import build_side, cannot_differ, prepare_sides
+from panthorlab.kernel.model import Kernel
+from panthorlab.kernel.plan import PatchReport, SidePlan, Sides
+from panthorlab.kernel.sandbox import UNPROTECTED, sandbox
+from panthorlab.kernel.store import load
+from panthorlab.kernel.toolchain import built_with
+from panthorlab.outcome import Side
+from panthorlab.run import fleet
+from panthorlab.run.events import EventLog, read_events
+from panthorlab.run.kernels import resolve_kernel
+from panthorlab.run.progress import Progress
+
+
+def both_kernels(
+    run_dir: Path, log: EventLog, settings: Mapping[str, Any], progress: Progress,
+) -> dict[Side, Kernel] | None:
+    """Both kernels of the run, built if they must be; None if *after* does not build, which is then on record."""
+    return _Kernels(run_dir, log, settings, progress).get()
+
+
+class _Kernels:
+    def __init__(self, run_dir: Path, log: EventLog, settings: Mapping[str, Any], progress: Progress) -> None:
+        self._dir, self._log, self._settings, self._progress = run_dir, log, settings, progress
+
+    def get(self) -> dict[Side, Kernel] | None:
+        """See `both_kernels`."""
+        known = {Side(event["side"]): event["key"] for event in read_events(self._dir) if event["event"] == "kernel"}
+        options = self._settings
+        if set(known) == set(Side):
+            stored = {side: load(key, self._note) for side, key in known.items()}
+            kernels = {side: kernel for side, kernel in stored.items() if kernel is not None}
+            if set(kernels) == set(Side):
+                return kernels
+            self._progress.line("note   a kernel of this run is no longer in the store")
+        if options["before"] is not None:
+            kernels = {Side.BEFORE: self._resolve(options["before"]), Side.AFTER: self._resolve(options["after"])}
+            for kernel in kernels.values():
+                fleet.check_release(fleet.boards_of(options), kernel.release)
+            if options["swap"]:
+                kernels = {Side.BEFORE: kernels[Side.AFTER], Side.AFTER: kernels[Side.BEFORE]}
+            self._note_identical(kernels, None)
+            self._record_kernels(kernels, known)
+            return kernels
+        sandbox()  # before anything is downloaded: without a jail nothing of it will be built
+        with self._log.phase("sources and patches"):
+            sides = prepare_sides(
+                options["base"],
+                options["patch"],
+                revert=options["revert"],
+                swap=options["swap"],
+                version=options.get("patch_version"),
+                fragments=fleet.fragments_of(fleet.boards_of(options), options["config"]),
+                progress=self._progress.step,
+            )
+        fleet.check_release(fleet.boards_of(options), sides.base.version)
+        self._record_sources(sides)
+        built = self._build(sides)
+        if built is not None:
+            self._note_identical(built, sides)  # before the kernels: once they are on record, nobody asks again
+            self._record_kernels(built, known)
+        return built
+
+    def _note(self, text: str) -> None:
+        self._log.append("note", text=text)
+        self._progress.line(f"note   {text}")
+
+    def _resolve(self, name: str) -> Kernel:
+        return resolve_kernel(name, log=self._dir / "build.log", progress=self._progress.step)
+
+    def _record_sources(self, sides: Sides) -> None:
+        self._log.append(
+            "source",
+            base=sides.base.title,
+            version=sides.base.version,
+            commit=sides.base.commit,
+            patches=[
+                {"title": item.title, "state": _fit(item), "source": item.origin, "message_id": item.message_id}
+                for item in sides.reports
+            ],
+            series=[series.described() for series in sides.intake.series],
+        )
+        for item in sides.reports:
+            self._progress.line(f"patch  {item.summary}")
+        for note in sides.notes:
+            if note.startswith("base:"):
+                continue  # it has a line of its own
+            self._note(note)
+
+    def _build(self, sides: Sides) -> dict[Side, Kernel] | None:
+        log = self._dir / "build.log"
+        with self._log.phase("build before"):
+            try:
+                before = self._build_side(sides.before)
+            except BuildError as error:
+                raise LabError(f"the base itself does not build: {error}", hint=error.hint or f"see {log}") from error
+        with self._log.phase("build after"):
+            try:
+                after = self._build_side(sides.after, before=sides.before)
+            except BuildError as error:
+                self._log.append("build-failed", side=Side.AFTER, message=str(error), log=str(log))
+                return None
+        return {Side.BEFORE: before, Side.AFTER: after}
+
+    def _build_side(self, plan: SidePlan, before: SidePlan | None = None) -> Kernel:
+        """Called as in this run: the store may have had it from a patch of other words and the same content."""
+        log = self._dir / "build.log"
+        kernel = build_side(plan, log=log, progress=self._progress.step, note=self._note, before=before)
+        return replace(kernel, title=plan.title, patches=plan.patches)
+
+    def _record_kernels(self, kernels: Mapping[Side, Kernel], known: Mapping[Side, str]) -> None:
+        """`known`: keys under which this run has already used its kernels; no others may continue it."""
+        changed = [side for side, key in known.items() if kernels[side].key != key]
+        if changed:
+            raise LabError(
+                f"the kernel {changed[0]} of this run is gone, and what is built in its place is another one",
+                hint="the compiler or a configuration fragment has changed: start a new run",
+            )
+        for side, kernel in kernels.items():
+            if not kernel.jailed:
+                self._log.append("note", text=f"{side} was {UNPROTECTED}")
+                self._progress.line(f"note   {side} was {UNPROTECTED}")
+            self._log.append(
+                "kernel",
+                side=side,
+                key=kernel.key,
+                build_id=kernel.build_id,
+                modules=dict(kernel.modules),
+                release=kernel.release,
+                toolchain=built_with(kernel.path / "config"),
+                title=kernel.title,
+                path=str(kernel.path),
+                fragments=list(kernel.fragments),
+                patches=list(kernel.patches),
+            )
+
+    def _note_identical(self, kernels: Mapping[Side, Kernel], sides: Sides | None) -> None:
+        before, after = kernels[Side.BEFORE], kernels[Side.AFTER]
+        why = cannot_differ(sides, before, after) if sides is not None else _same_files(before, after)
+        if why:
+            self._log.append("identical", why=why)
+            self._progress.line(f"note   {why}")
+
+
+def _fit(report: PatchReport) -> str:
+    reverse = "reverse " if report.reverse else ""
+    return f"{reverse}{report.fit}" + (f" ({report.detail})" if report.detail else "")
+
+
+def _same_files(before: Kernel, after: Kernel) -> str | None:
+    same = before.digests and dict(before.digests) == dict(after.digests)
+    return "Image, modules and DTBs are byte-identical" if same else None
