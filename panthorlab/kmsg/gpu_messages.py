@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 
 from panthorlab.kmsg.gpu_findings import Event, Prefixed, fault_of_nobody, finish, gpu_fault, single_message
+from panthorlab.kmsg.messages import classify
 from panthorlab.kmsg.model import Finding
-from panthorlab.kmsg.patterns import DRIVERS, MESSAGES, Kind
+from panthorlab.kmsg.patterns import DRIVERS, Kind
 from panthorlab.kmsg.records import LogRecord
 
 PATIENCE = 24
@@ -234,11 +235,11 @@ class GpuAssembler:
         if found := _FAULT_OF_NOBODY.match(message):
             self._done.append(fault_of_nobody(found, message, record, prefixed))
             return True
-        for row in MESSAGES:
-            if found := row.pattern.match(message):
-                if row.kind:
-                    self._done.append(single_message(row.kind, row.name, found, message, record, prefixed))
-                return True
+        if known := classify(prefixed.driver, message):
+            row, found = known
+            if row.kind:
+                self._done.append(single_message(row.kind, row.name, found, message, record, prefixed))
+            return True
         if not prefixed.error:
             return False
         # A message of a version we have not read: an error all the same.

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every message that means trouble, as tables: Mali drivers (panthor 6.10 to 7.3, kbase, panfrost) and kernel reports.
+"""Kinds of findings, the Mali drivers, and the lines of kernel reports as tables.
 
-A row's `name` is the stable part of a finding's signature: never change one without need. Patterns match from the
-start of the message, after the prefix `panthor fb000000.gpu: [drm] *ERROR* `. The first row that matches wins.
+What the drivers say is in `messages.py`.
 """
 
 from __future__ import annotations
@@ -44,129 +43,10 @@ MULTI_SHOT: dict[Kind, str] = {Kind.KASAN: "kasan_multi_shot"}
 
 DRIVERS: dict[str, str] = {
     "panthor": "panthor", "pancsf": "pancsf", "panfrost": "panfrost", "mali": "kbase", "mali_kbase": "kbase",
+    "tyr": "tyr",
 }  # fmt: skip
 """Name that a Mali driver prints before its device -> what a finding calls it."""
 
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message of a Mali driver. `kind` None: known to be harmless."""
-
-    kind: Kind | None
-    name: str
-    pattern: re.Pattern[str]
-
-
-def _rows(kind: Kind | None, *rows: tuple[str, str]) -> list[Message]:
-    return [Message(kind, name, re.compile(pattern)) for name, pattern in rows]
-
-
-MESSAGES: tuple[Message, ...] = (
-    *_rows(
-        None,
-        ("clock-rate", r"(?:bus_)?clock rate = "),
-        ("gpu-id", r"(?i:mali-)\S+ id 0x|\S+ id 0x[0-9a-f]+ major "),
-        ("features", r"(?i:features: )|shader_present=|using only 1st core group"),
-        ("firmware-version", r"CSF FW (?:using interface )?v\d|Firmware git sha: "),
-        ("protected-mode", r"Firmware protected mode entry (?:not be|is not) supported, ignoring"),
-        ("huge-pages", r"Using Transparent Hugepage|Can't use Transparent Hugepage \(-?\d+\)"),
-        ("power-registers", r"(?:GPU_FEATURES|PWR_STATUS|(?:L2|TILER|SHADER)_(?:PRESENT|PWRTRANS|READY)): +0x"),
-        ("reset-done", r"Reset complete|GPU reset done"),
-    ),
-    *_rows(
-        Kind.JOB_TIMEOUT,
-        ("job-timeout", r"job timeout(?=: ?$|: pid=|\s*$)(?:: pid=(?P<pid>-?\d+), comm=(?P<comm>.*), seqno=\d+)?"),
-        ("progress-timeout", r"CSG slot \d+ progress timeout"),
-        ("sched-timeout", r"gpu sched timeout, js="),
-        ("progress-timeout", r"(?:\[\d+\] )?Iterator PROGRESS_TIMER timeout notification"),
-        ("job-too-long", r"JS: Job (?:Hard-Stopped|has been on the GPU for too long)"),
-        ("soft-stop", r"Soft-stop failed"),
-    ),
-    *_rows(
-        Kind.CS_FAULT,
-        ("job-fault", r"js fault, js=\d+, status=(?P<exception>\w+)"),
-        ("job-fault", r"error detected from slot \d+, job status 0x[0-9a-f]+ \((?P<exception>[^)]*)\)"),
-        ("job-fault", r"t6xx: GPU fault 0x[0-9a-f]+ from job slot \d+"),
-    ),
-    *_rows(
-        Kind.GPU_RESET,
-        ("dead-after-reset", r"Failed to boot MCU after reset, making device unusable"),
-        ("fast-reset-failed", r"(?:FW )?(?i:fast) reset failed"),
-        ("slow-reset-failed", r"FW slow reset failed"),
-        ("soft-reset-timeout", r"Soft reset timeout|gpu soft reset timed out|Failed to soft-reset GPU"),
-        ("hard-reset-timeout", r"gpu hard reset timed out|Failed to hard-reset the GPU"),
-        ("pwr-reset-timeout", r"RESET timed out \(0x[0-9a-f]+\)"),
-        ("pwr-reset-refused", r"RESET_SOFT not allowed"),
-        ("pwr-reset-pending", r"Reset already pending"),
-        ("soft-reset", r"Preparing to soft-reset GPU"),
-        ("reset", r"Resetting GPU(?= \(|[\s.]*$)"),
-        ("reset", r"Sending reset to GPU|Reset interrupt didn't reach CPU"),
-    ),
-    *_rows(
-        Kind.POWER_ERROR,
-        ("flush-timeout", r"Flush (?:caches timeout|for GPU page table update did not complete)|Cache clean timed out"),
-        ("as-stuck", r"AS_ACTIVE bit stuck|Wait for AS_ACTIVE bit failed"),
-        ("power-timeout", r"timeout waiting on \S+:[0-9a-f]+ (?:power transition|readiness)"),
-        ("power-timeout", r"timeout waiting on \S+ power domain transition"),
-        ("power-irq", r"PWR_IRQ: (?P<what>COMMAND_NOT_ALLOWED|COMMAND_INVALID)"),
-        ("power-irq-mask", r"Couldn't mask power IRQ for at least one device"),
-        ("domain-transition", r"\S+ domain power in transition|Invalid power domain transition command"),
-        ("domain-retract", r"\S+ domain retract pending|Retracting \S+ domain timeout"),
-        ("domain-delegate", r"Delegating \S+ domain (?:not allowed|timeout)"),
-        ("l2-power", r"Power (?:off|on) L2 domain not allowed"),
-        ("power-up", r"error powering up gpu \w+|(?:shader|tiler|l2) power transition timeout"),
-        ("power-timeout", r"Power transition timed out unexpectedly"),
-    ),
-    *_rows(
-        Kind.FIRMWARE_ERROR,
-        ("firmware-missing", r"Direct firmware load for \S+ failed with error -\d+"),
-        ("firmware-missing", r"Failed to load firmware image"),
-        ("firmware-bad", r"Firmware too small|Firmware entry too long|Firmware image is truncated"),
-        ("firmware-bad", r"Invalid firmware magic"),
-        ("firmware-bad", r"Firmware (?:corrupted|contains interface with unsupported flags|build info corrupt)"),
-        ("firmware-bad", r"Firmware(?:'s git sha is not NULL| entry is(?:n't| not) 32[- ]bit aligned)"),
-        ("firmware-bad", r"Unsupported (?:non-optional entry type|firmware binary header version)"),
-        ("firmware-bad", r"Shared interface region not found|Interface at 0x[0-9a-f]+ must be shared"),
-        ("firmware-interface", r"Invalid (?:stream|group|global) control interface input/output VA"),
-        ("firmware-interface", r"Expecting identical CSG? slots|Invalid number of control groups"),
-        ("firmware-dead", r"Firmware version is 0\. Firmware may have failed to boot"),
-        ("mcu-boot", r"Failed to boot MCU"),
-        ("mcu-stop", r"Failed to stop MCU"),
-        ("mcu-suspend", r"Failed to cleanly suspend MCU"),
-        ("mcu-halt", r"Timed out waiting for MCU to halt"),
-        ("ping-timeout", r"FW ping timeout, scheduling a reset"),
-        ("csg-update-timeout", r"CSG \d+ update request timedout"),
-        ("csg-suspend", r"CSG suspend failed, escalating to termination"),
-        ("csg-state", r"Invalid state on CSG \d+ \(state=\d+\)"),
-        ("ack-timeout", r"(?:\[\d+\] ?)?Timeout \(\d+ ms\) (?:waiting|executing)"),
-    ),
-    *_rows(
-        Kind.HEAP_ERROR,
-        ("heap-extend", r"Failed to extend the tiler heap"),
-        ("heap-extend", r"Failed to (?:allocate|initialise) .{0,40}(?:heap|chunk)"),
-    ),
-    *_rows(
-        Kind.PROBE_ERROR,
-        ("probe-failed", r"probe with driver \w+ failed with error -?\d+|probe of \S+ failed with error -?\d+"),
-        ("devfreq", r"Couldn't (?:set OPP regulators|retrieve/enable sram supply|set recommended OPP)"),
-        ("devfreq", r"Couldn't initialize GPU devfreq|Cannot read speed-bin"),
-        ("workqueues", r"Failed to allocate the workqueues|Failed to create scheduler"),
-        ("power-domains", r"(?:init|attach) power domains failed, ret=|failed to get pm-domain"),
-        ("irq", r"failed to request \w+ irq"),
-        ("address-spaces", r"Not enough AS \("),
-        ("unsupported", r"Custom ASN hash not supported|Coherency not supported"),
-        ("probe", r"error -(?P<what>E[A-Z]+): |error -\d+: "),
-        ("probe", r"get (?:'\w+'|bus_|)(?: ?clock|reset) failed|Failed to read shader-present nvmem cell"),
-        ("probe", r"Fatal error during GPU init|(?:clk|devfreq|reset) init failed|failed to (?:get|enable) regulators"),
-    ),
-    *_rows(
-        Kind.WARNING,
-        ("unmap-failed", r"failed to unmap range "),
-        ("bo-label", r"Not enough memory to allocate BO label"),
-        ("reclaim-state", r"invalid GEM reclaim state"),
-    ),
-)
-"""Messages of one line. Those of several lines (MMU fault, CS fault, GPU bus fault) are in `gpu_messages.py`."""
 
 DRM_WARN = re.compile(r"drm_WARN(?:_ON(?:_ONCE)?)?\b|matching BO is not heap type")
 """The middle line of a WARN: it belongs to the report that begins with the cut-here line."""
