@@ -21,8 +21,10 @@ MAX_OPEN = 16
 _PID_PATIENCE = 3
 
 _NAMES = "|".join(sorted(DRIVERS, key=len, reverse=True))
+# A machine may be called like a driver: `tyr sshd[100]: ` is no device of Tyr's.
+_PROGRAM = r"(?!(?:mali|tyr|panthor|panfrost) (?:kernel|[\w.-]+\[\d+\]): )"
 _PREFIX = re.compile(
-    rf"(?:^|(?<=[\s\]>#$]))(?P<driver>{_NAMES})(?: (?P<device>[^ ]{{0,64}}?))?: "
+    rf"(?:^|(?<=[\s\]>#$])){_PROGRAM}(?P<driver>{_NAMES})(?: (?P<device>[^ ]{{0,64}}?))?: "
     r"(?:\[drm(?::\w+(?: \[\w+\])?)?\] ?)?(?P<error>\*ERROR\* )?(?P<message>.*)"
 )
 _DRM_PREFIX = re.compile(rf"\[drm:\w+ \[(?P<driver>{_NAMES})\]\] (?P<error>\*ERROR\* )?(?P<message>.*)")
@@ -57,7 +59,8 @@ _FAULT_HINT = re.compile(r"fault status|exception type|access type|source id|Rea
 
 _CS_SLOT = re.compile(r"(?:Ctx (?P<pid>\d+)_\d+ Group \d+ )?CSG(?: slot)?:? \d+,? (?:CS slot|CSI): ?\d+")
 _CS_FIELD = re.compile(
-    r"CS_(?P<which>FAULT|FATAL)(?P<info>_INFO)?\.EXCEPTION_(?P<what>TYPE|DATA): (?P<value>0x[0-9a-fA-F]+)"
+    r"CS_(?P<which>FAULT|FATAL)(?:(?P<info>_INFO)(?:\.EXCEPTION_DATA)?|\.EXCEPTION_(?P<what>TYPE|DATA)): "
+    r"(?P<value>0x[0-9a-fA-F]+)"
     r"(?: \((?P<name>[^)]*)\))?"
 )
 _CS_TRACE = re.compile(r"CS_FA(?:ULT|TAL)_TRACE_")

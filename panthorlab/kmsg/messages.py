@@ -29,3 +29,8 @@ def classify(driver: str, message: str) -> tuple[Row, re.Match[str]] | None:
         if found := pattern.match(message):
             return row, found
     return None
+
+
+def tables() -> dict[str, tuple[Row, ...]]:
+    """The rows that only one driver has, by driver."""
+    return dict(_OF_DRIVER)

@@ -18,11 +18,13 @@ _PAN = re.compile(
     rb"|CSF FW using |Firmware git sha: ))|(?:thor|frost|csf)\]\] |ic - not syncing)"
 )
 _MALI = re.compile(rb"mali(?:_kbase)?(?:\]\] |(?: [^ \n]{0,64})?: )")
+_TYR = re.compile(rb"tyr(?:\]\] |(?: [^ \n]{0,64})?: )")
 _HANDLE = re.compile(rb"handle(?:d (?:Page|fault)| kernel)")
 
 _PLAIN: tuple[tuple[bytes, re.Pattern[bytes] | None], ...] = (
     (b"pan", _PAN),  # panthor, panfrost, pancsf, Kernel panic
     (b"mali", _MALI),
+    (b"tyr", _TYR),
     (b"handle", _HANDLE),  # Unhandled Page fault, Unhandled fault, Unable to handle kernel
     (b"[ cut here ]", None),
     (b"suspected memory leaks", None),
