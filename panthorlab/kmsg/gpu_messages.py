@@ -68,6 +68,8 @@ _PID_RECORD = re.compile(
     r"(?P<which>CS_FAULT|CS_FATAL|CSG_PROGRESS_TIMER_EVENT): pid=(?P<pid>-?\d+), comm=(?P<comm>.*)"
 )
 _PROGRESS = re.compile(r"CSG slot \d+ progress timeout")
+_ASSERTION = re.compile(r"Mali(?P<message><ASSERT>: .*)")
+"""kbase's own assertions name no device."""
 
 
 def split_prefix(text: str) -> Prefixed | None:
@@ -76,7 +78,8 @@ def split_prefix(text: str) -> Prefixed | None:
     if not found:
         found = _DRM_PREFIX.search(text)
         if not found:
-            return None
+            assertion = _ASSERTION.search(text)
+            return Prefixed("kbase", None, assertion["message"], True) if assertion else None
         return Prefixed(DRIVERS[found["driver"]], None, found["message"], bool(found["error"]))
     return Prefixed(DRIVERS[found["driver"]], found["device"] or None, found["message"], bool(found["error"]))
 

@@ -22,14 +22,9 @@ ROWS: tuple[Row, ...] = (
         ("gpu-model", r"GPU model not found: "),
         ("unsupported", r"AARCH64_4K page table not supported"),
         ("irq", r"failed to request \w+ irq|IRQ \w+ not found"),
-        ("init-failed", r"(?:gpu|mmu|job|perfcnt) init failed"),
     ),
     *rows(
         Kind.POWER_ERROR,
         ("clock", r"[Ff]ailed to (?:enable|set|prepare) (?:gpu |bus )?(?:clock|clk|regulator|voltage)|error powering "),
-    ),
-    *rows(
-        Kind.JOB_TIMEOUT,
-        ("slot-stuck", r"(?:[Jj]ob|JS) ?\d* (?:slot )?(?:hard-stop|soft-stop|stop)\w* (?:failed|timed out)"),
     ),
 )

@@ -38,6 +38,7 @@ _CAPITALS: tuple[tuple[bytes, bytes], ...] = (
     (b"INFO", b"INFO: "),
     (b"SAN", b"SAN: "),
     (b"LOCKUP", b"LOCKUP"),
+    (b"MASSERT", b"Mali<ASSERT>"),
     (b"#", b"[#"),  # every die() numbers itself: Internal error: Oops: 96000004 [#1]
 )
 _NOT_CAPITAL = bytes(byte for byte in range(256) if not (65 <= byte <= 90 or byte == ord("#")))

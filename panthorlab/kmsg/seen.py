@@ -16,7 +16,7 @@ MAX_VALUE = 200
 MAX_KNOWN = 256
 """Ends of lines that are not looked at again: they come with every report."""
 
-_DRIVER = "|".join(sorted({*DRIVERS, "tyr"}, key=len, reverse=True))
+_DRIVER = "|".join(sorted(DRIVERS, key=len, reverse=True))
 _BY = rf"(?:^|[\s\]>])(?P<driver>{_DRIVER}) \S{{0,64}}: (?:\[drm\] )?"
 # (fact, what its line must have as bytes, what is said; `value` is the fact, `driver` and `version` of the driver)
 _FACTS: tuple[tuple[str, bytes, re.Pattern[str]], ...] = (
@@ -93,7 +93,7 @@ class Seen:
 
     def spoke(self, driver: str | None) -> None:
         """A finding names this driver."""
-        if driver in {*DRIVERS.values(), "tyr"} and driver is not None:
+        if driver in DRIVERS.values():
             self.drivers.setdefault(driver, None)
         self.looks_like_a_kernel_log = True
 

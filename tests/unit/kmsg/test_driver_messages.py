@@ -8,6 +8,7 @@ import re
 import pytest
 
 from panthorlab.kmsg import Kind, scan, scan_bytes
+from panthorlab.kmsg.gpu_messages import split_prefix
 from panthorlab.kmsg.messages import tables
 from tests.unit.kmsg.corpus import DATA
 
@@ -38,7 +39,7 @@ def test_a_machine_with_the_name_of_a_driver_is_none(host: str) -> None:
 
 def test_every_row_has_a_line() -> None:
     """No row of a driver's own table may be one that nothing is known to match."""
-    messages = [re.sub(r"^\S+ \S+: (?:\[drm\S*(?: \[\w+\])?\] )?(?:\*ERROR\* )?", "", line) for _, _, line in LINES]
-    messages += [line for _, _, line in LINES]
-    unseen = [row for rows in tables().values() for row in rows if not any(map(re.compile(row.pattern).match, messages))]
+    messages = [prefixed.message for _, _, line in LINES if (prefixed := split_prefix(line))]
+    rows = [row for table in tables().values() for row in table]
+    unseen = [row for row in rows if not any(map(re.compile(row.pattern).match, messages))]
     assert not unseen
