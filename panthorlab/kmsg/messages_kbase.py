@@ -216,7 +216,7 @@ ROWS: tuple[Row, ...] = (
         ("dump-timeout", r"Wait for the completion of manual sample failed"),
         (
             "counters",
-            r"Wait for disabling of IPA control timer failed|\w+: failed to (?:sample new counters|apply (?:new )?SELECT)",
+            r"Wait for disabling of IPA control timer failed|\w+: failed to (?:sample new counters|apply .{0,4}SELECT)",
         ),
         ("jit", r"JIT alloc (?:command|softjob) failed|\w+: JIT .{0,24}(?:has failed|unable) to "),
         ("atom", r"\w+: Atom \d+ \(\S+\) not completed"),

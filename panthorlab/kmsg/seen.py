@@ -93,7 +93,7 @@ class Seen:
 
     def spoke(self, driver: str | None) -> None:
         """A finding names this driver."""
-        if driver in DRIVERS.values():
+        if driver is not None and driver in DRIVERS.values():
             self.drivers.setdefault(driver, None)
         self.looks_like_a_kernel_log = True
 
