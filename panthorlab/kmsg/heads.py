@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The lines that begin, or name, a kernel report, and which of them say that the kernel has crashed or hangs.
 
-One table: the findings of a log, the console's watcher, and whoever decides whose fault a lost board is, use these rows.
+One table: the findings of a log, the console's watcher, and whoever decides whose fault a lost board is, use it.
 """
 
 from __future__ import annotations

@@ -17,7 +17,12 @@ _PAN = re.compile(
     rb"(?!(?:\[drm\] )?(?:clock rate = |[Mm]ali-[^ \n]{1,16} id 0x|[Ff]eatures: |shader_present=|CSF FW v\d"
     rb"|CSF FW using |Firmware git sha: ))|(?:thor|frost|csf)\]\] |ic - not syncing)"
 )
-_MALI = re.compile(rb"mali(?:_kbase)?(?:\]\] |(?: [^ \n]{0,64})?: )")
+_MALI = re.compile(rb"mali(?:[-_.@][-\w.@]{1,32})?(?:\]\] |(?: [^ \n]{0,64})?: | failed to )")
+# what has the driver's name before the device is found by that, or is what it says at every probe
+_GPU = re.compile(
+    rb"\.gpu(?:: (?!\[drm|(?:bus_)?clock rate = |[Mm]ali-|[Ff]eatures: |shader_present=|Adding to )"
+    rb"| failed to )"
+)
 _HANDLE = re.compile(rb"handle(?:d (?:Page|fault)| kernel)")
 
 _PLAIN: tuple[tuple[bytes, re.Pattern[bytes] | None], ...] = (
@@ -25,6 +30,15 @@ _PLAIN: tuple[tuple[bytes, re.Pattern[bytes] | None], ...] = (
     (b"mali", _MALI),
     (b"handle", _HANDLE),  # Unhandled Page fault, Unhandled fault, Unable to handle kernel
     (b"[ cut here ]", None),
+    (b".gpu", _GPU),
+    (b"gpu'", None),  # a power domain: failed to get ack on domain 'gpu'
+    (b"dpm_run_callback", None),
+    (b"_sched", None),  # [drm:drm_sched_entity_push_job [gpu_sched]] *ERROR*
+    (b"nobody cared", None),
+    (b": bogus return", None),
+    (b"page allocation failure", None),
+    (b"oom-killer", None),
+    (b"Internal error", None),
     (b"suspected memory leaks", None),
     (b"unreferenced object", None),
 )
