@@ -133,7 +133,6 @@ ANYWHERE: Final[tuple[Message, ...]] = (
         ("no-run-queue", r"(?:\[drm\S*(?: \[gpu_sched\])?\] )?\*ERROR\* (?:drm_sched_\w+: )?entity has no rq!"),
         ("no-credits", r"(?:\[drm\S*(?: \[gpu_sched\])?\] )?\*ERROR\* drm_sched_\w+: credits cannot be 0!"),
         ("drm-sched", rf"{_GPU_SCHED}"),
-        ("drm-sched", r"(?P<what>drm_sched_\w+): called with uninitialized scheduler"),
     ),
     *_rows(
         Kind.POWER_ERROR,
