@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable
 
 from panthorlab.board.console import ConsoleLine
-from panthorlab.kmsg.heads import HANGS, HEAD_HINTS, OOPSES, crash
+from panthorlab.kmsg.heads import CRASH_HINTS, HANGS, OOPSES, crash
+from panthorlab.kmsg.lines import LineSplitter
 from panthorlab.kmsg.patterns import Kind
+from panthorlab.kmsg.records import parse_line
 
 # arm64 begins with the first; the second only as a kernel prints it, so that `cat /proc/version` does not count.
 _KERNEL = re.compile(rb"(Booting Linux on physical CPU )|\[ {0,8}0\.0+\] ?(?:\[ {0,6}[TC]\d+\] ?)?(Linux version )\d")
@@ -20,7 +22,7 @@ KERNEL_START = _KERNEL
 FIRST_WORDS = re.compile(rb"%s|%s" % (_FIRMWARE.pattern, _KERNEL.pattern))
 """What a board says first after a reset: firmware's banner or, if that is silent, a kernel's first line."""
 
-_CRASHES = tuple(hint.encode() for hint in HEAD_HINTS)
+_CRASHES = tuple(hint.encode() for hint in CRASH_HINTS)
 
 
 class PanicWatcher:
@@ -58,15 +60,15 @@ class PanicWatcher:
             self._see_crash(line)
 
     def _see_crash(self, line: ConsoleLine) -> None:
-        text = line.text.decode("utf-8", "replace")
-        kind, what = crash(text) or (None, "")
-        if kind is Kind.PANIC and self.panic is None:
-            self.panic, self.panic_time = what.removesuffix(" ]---"), line.time
-            self._on_panic()
-        elif kind in HANGS:
-            self.hang = self.hang or text
-        elif kind in OOPSES:
-            self.oops = self.oops or text
+        for record in parse_line(LineSplitter().feed(line.text + b"\n").rstrip(), 0):
+            kind, what = crash(record) or (None, "")
+            if kind is Kind.PANIC and self.panic is None:
+                self.panic, self.panic_time = what.rstrip().removesuffix(" ]---"), line.time
+                self._on_panic()
+            elif kind in HANGS and self.hang is None:
+                self.hang = line.text.decode("utf-8", "replace")
+            elif kind in OOPSES and self.oops is None:
+                self.oops = line.text.decode("utf-8", "replace")
 
     def _see_kernel(self, line: ConsoleLine) -> None:
         if not (found := _KERNEL.search(line.text)):

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from panthorlab.kmsg.patterns import Kind
+from panthorlab.kmsg.records import LogRecord
 
 HANGS: Final = frozenset({Kind.HUNG_TASK, Kind.STALL})
 """The kernel says that something no longer goes on."""
@@ -112,7 +113,8 @@ REPORT_HEADS: tuple[ReportHead, ...] = (
         r"(?P<what>Internal error:(?: [A-Za-z][^\[\]:]*)?)(?: ?: ?[0-9a-f]*)? ?\[#\d+\]",
         r"(?P<what>Internal error: (?:Oops|SP/PC alignment)[^\[\]:]*?)(?:: ?[0-9a-f]*)?\s*$",  # a mailer wrapped it
         r"(?:Oops: )?(?P<what>general protection fault|divide[ _]error|invalid opcode|stack segment|Oops)\b.*\[#\d+\]",
-        rf"(?:(?P<what>[A-Za-z][A-Za-z _-]{{2,40}})(?:[:,][^\[\]]{{0,40}})? ?)?\[#\d+\](?=:?\s*$|{_AFTER_NUMBER})",
+        r"(?P<what>[Kk]ernel (?:BUG|bug)[\w ]*?|Unhandled kernel [\w ]+?|Kernel [a-z][\w ]*?) ?\[#\d{1,3}\](?=:?\s*$)",
+        rf"(?:(?P<what>[A-Za-z][A-Za-z _-]{{2,40}})(?:[:,][^\[\]]{{0,40}})? ?)?\[#\d{{1,3}}\](?={_AFTER_NUMBER})",
         r"BUG:? (?P<what>Bad page \w+|Bad rss-counter state|spinlock \w+|workqueue leaked)",
         r"BUG (?P<what>[\w-]+) \([^)]*\): ",
     ),
@@ -133,10 +135,13 @@ REPORT_HEADS: tuple[ReportHead, ...] = (
 )
 """Order matters: the specific before the general."""
 
+CRASH_HINTS: Final = (
+    "BUG", "INFO: ", "nable to handle", "Internal error", "Kernel panic", "[#", "Unhandled fault", "LOCKUP",
+)  # fmt: skip
+"""A line with none of these says no crash."""
 HEAD_HINTS: Final = (
-    "BUG", "WARNING: ", "INFO: ", "nable to handle", "Internal error", "Kernel panic", "[#", "Oops", "UBSAN",
-    "kmemleak: ", "unreferenced object", "Unhandled fault", "LOCKUP", "general protection", "nobody cared",
-    "bogus return value", "page allocation failure", "invoked oom-killer",
+    *CRASH_HINTS, "WARNING: ", "UBSAN", "kmemleak: ", "unreferenced object", "nobody cared", "bogus return value",
+    "page allocation failure", "invoked oom-killer",
 )  # fmt: skip
 """A line with none of these is no head."""
 
@@ -155,14 +160,26 @@ def find_head(text: str) -> tuple[ReportHead, re.Match[str]] | None:
     return None
 
 
-def crash(text: str) -> tuple[Kind, str] | None:
-    """The crash or hang that a line by itself says, as one of `CRASHES` and its title; None if it says none."""
-    match = find_head(text)
-    if match is None or not (match[0].certain and match[0].alone) or match[0].kind not in CRASHES:
+def begins_line(head: ReportHead, found: re.Match[str]) -> bool:
+    """Whether a line that nothing marks as the kernel's reads like its own words all the same."""
+    return head.certain and bool(_BEFORE_HEAD.fullmatch(found.string, 0, found.start()))
+
+
+def crash(record: LogRecord) -> tuple[Kind, str] | None:
+    """The crash or hang that a record by itself says, as one of `CRASHES` and its title; None if it says none."""
+    match = find_head(record.text)
+    if match is None or record.facility:
         return None
-    return match[0].kind, match[1].groupdict().get("what") or ""
+    head, found = match
+    if head.kind not in CRASHES or not (head.certain and head.alone):
+        return None
+    if record.bare and not (begins_line(head, found) or _PROMPT.fullmatch(found.string, 0, found.start())):
+        return None  # a command or prose that speaks of one
+    return head.kind, found.groupdict().get("what") or ""
 
 
+_BEFORE_HEAD = re.compile(r"\s*(?:(?:NMI )?watchdog: |rcu: |---\[ end |\[ )?")
+_PROMPT = re.compile(r"\S{0,64}[#$>] ")
 _HINT = re.compile("|".join(map(re.escape, HEAD_HINTS)))
 _NOT_OURS_BEFORE = re.compile(r"[\w\"'=/.-]$")
 _DIED = re.compile(r"\[#\d+\]$")

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 
 from panthorlab.kmsg.gpu_findings import Prefixed
-from panthorlab.kmsg.heads import CONTINUES_OOPS, CUT_HERE, Ours, ReportHead, find_head
+from panthorlab.kmsg.heads import CONTINUES_OOPS, CUT_HERE, Ours, ReportHead, begins_line, find_head
 from panthorlab.kmsg.model import Finding
 from panthorlab.kmsg.patterns import (
     BODY,
@@ -31,7 +31,6 @@ TOP_FRAMES = 5
 _PATIENCE_BEFORE_TRACE = 12
 _PATIENCE_AFTER_TRACE = 3
 
-_BEFORE_HEAD = re.compile(r"\s*(?:(?:NMI )?watchdog: |rcu: |\[ )?")
 _MODULES = {"panthor": "panthor", "panfrost": "panfrost", "mali_kbase": "kbase", "bifrost_kbase": "kbase", "tyr": "tyr"}
 _FUNCTIONS = re.compile(r"(panthor|panfrost|kbase)_")
 _SUFFIX = re.compile(r"\.(?:isra|constprop|part|cold|llvm|lto_priv).*$")
@@ -126,7 +125,7 @@ class ReportCollector:
             report.what = report.what or groups.get("what") or ""
             report.where = groups.get("where") or ""
             report.file = groups.get("file") or ""
-            report.doubtful = not head.alone or (record.bare and not (report.lines or _begins_line(head, found)))
+            report.doubtful = not head.alone or (record.bare and not (report.lines or begins_line(head, found)))
             if who := WHO_SHORT.search(text):
                 report.pid, report.comm = who["pid"], who["comm"]
         else:
@@ -158,11 +157,6 @@ class ReportCollector:
             return
         if report.saw_trace or report.ended or not report.doubtful:
             self._done.append(_finding(report))
-
-
-def _begins_line(head: ReportHead, found: re.Match[str]) -> bool:
-    """Whether a line that nothing marks as the kernel's reads like its own words all the same."""
-    return head.certain and bool(_BEFORE_HEAD.fullmatch(found.string, 0, found.start()))
 
 
 def _accepts(report: _Report, head: ReportHead, found: re.Match[str]) -> bool:
