@@ -8,12 +8,11 @@ import time
 from collections.abc import Callable
 
 from panthorlab.board.console import ConsoleLine
+from panthorlab.kmsg.heads import CRASH_HINTS, HANGS, OOPSES, crash
+from panthorlab.kmsg.lines import LineSplitter
+from panthorlab.kmsg.patterns import Kind
+from panthorlab.kmsg.records import parse_line
 
-_PANIC = re.compile(rb"Kernel panic - not syncing: (.*?)(?: \]---)?$")
-_OOPS = re.compile(rb"Internal error: |Unable to handle kernel |kernel BUG at |Oops: ")
-_HANG = re.compile(
-    rb"INFO: task .{1,64} blocked for more than \d+ seconds|watchdog: BUG: soft lockup - |[Hh]ard LOCKUP on cpu"
-    rb"|rcu: INFO: .{1,64} (?:detected (?:expedited )?stalls|self-detected stall)")
 # arm64 begins with the first; the second only as a kernel prints it, so that `cat /proc/version` does not count.
 _KERNEL = re.compile(rb"(Booting Linux on physical CPU )|\[ {0,8}0\.0+\] ?(?:\[ {0,6}[TC]\d+\] ?)?(Linux version )\d")
 _FIRMWARE = re.compile(rb"^(?:\W{0,4}|<debug_uart>\W{0,4})U-Boot (?:SPL |TPL |VPL )?20\d\d\.")
@@ -23,26 +22,15 @@ KERNEL_START = _KERNEL
 FIRST_WORDS = re.compile(rb"%s|%s" % (_FIRMWARE.pattern, _KERNEL.pattern))
 """What a board says first after a reset: firmware's banner or, if that is silent, a kernel's first line."""
 
-# A line with none of these says nothing.
-_ANCHORS: tuple[tuple[bytes, str], ...] = (
-    (b"Kernel panic", "_see_panic"),
-    (b"Internal error: ", "_see_oops"),
-    (b"handle kernel ", "_see_oops"),
-    (b"kernel BUG at ", "_see_oops"),
-    (b"Oops: ", "_see_oops"),
-    (b"INFO: ", "_see_hang"),
-    (b"ockup - ", "_see_hang"),
-    (b"LOCKUP", "_see_hang"),
-    (b"Linux", "_see_kernel"),
-    (b"U-Boot", "_see_firmware"),
-)
+_CRASHES = tuple(hint.encode() for hint in CRASH_HINTS)
 
 
 class PanicWatcher:
     """A listener of a console, for one kernel: make it before that kernel starts. `on_panic` runs in the reader's
     thread, once."""
 
-    anchors = tuple(anchor for anchor, _ in _ANCHORS)
+    anchors = (*_CRASHES, b"Linux", b"U-Boot")
+    """A line with none of these says nothing."""
 
     def __init__(self, on_panic: Callable[[], object] = lambda: None, *, running: bool = False) -> None:
         """`running`: the kernel runs already, so that whatever starts is another."""
@@ -52,7 +40,7 @@ class PanicWatcher:
         """Why the kernel panicked first, in its own words."""
         self.panic_time: float | None = None
         self.oops: str | None = None
-        """The first oops: the line that names it."""
+        """The first oops or KASAN report: the line that names it."""
         self.hang: str | None = None
         """The first line by which the kernel said that something hangs: hung task, lockup, RCU stall."""
         self.firmware: float | None = None
@@ -63,22 +51,24 @@ class PanicWatcher:
         """When, after that, firmware or another kernel started: a reboot, a silent one if there was no `panic`."""
 
     def __call__(self, line: ConsoleLine) -> None:
-        for anchor, see in _ANCHORS:
-            if anchor in line.text:
-                getattr(self, see)(line)
+        text = line.text
+        if b"Linux" in text:
+            self._see_kernel(line)
+        if b"U-Boot" in text:
+            self._see_firmware(line)
+        if any(hint in text for hint in _CRASHES):
+            self._see_crash(line)
 
-    def _see_panic(self, line: ConsoleLine) -> None:
-        if self.panic is None and (found := _PANIC.search(line.text)):
-            self.panic, self.panic_time = found[1].decode("utf-8", "replace"), line.time
-            self._on_panic()
-
-    def _see_oops(self, line: ConsoleLine) -> None:
-        if self.oops is None and b"Kernel panic" not in line.text and _OOPS.search(line.text):
-            self.oops = line.text.decode("utf-8", "replace")
-
-    def _see_hang(self, line: ConsoleLine) -> None:
-        if self.hang is None and _HANG.search(line.text):
-            self.hang = line.text.decode("utf-8", "replace")
+    def _see_crash(self, line: ConsoleLine) -> None:
+        for record in parse_line(LineSplitter().feed(line.text + b"\n").rstrip(), 0):
+            kind, what = crash(record) or (None, "")
+            if kind is Kind.PANIC and self.panic is None:
+                self.panic, self.panic_time = what.rstrip().removesuffix(" ]---"), line.time
+                self._on_panic()
+            elif kind in HANGS and self.hang is None:
+                self.hang = line.text.decode("utf-8", "replace")
+            elif kind in OOPSES and self.oops is None:
+                self.oops = line.text.decode("utf-8", "replace")
 
     def _see_kernel(self, line: ConsoleLine) -> None:
         if not (found := _KERNEL.search(line.text)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from panthorlab.kmsg.around import around
 from panthorlab.kmsg.doubles import Doubles
 from panthorlab.kmsg.gpu_messages import GpuAssembler, split_prefix
 from panthorlab.kmsg.model import Finding
@@ -46,6 +47,8 @@ class FindingParser:
         prefixed = split_prefix(text) if ": " in text else None
         if prefixed and DRM_WARN.match(prefixed.message):
             return self._reports.drm_warning(text.strip(), record, prefixed)
+        if (known := around(text, record, prefixed)) is not None:
+            return known
         mine, findings = self._gpu.feed(text, record, prefixed)
         return findings if mine else findings + self._reports.feed(text, record)
 

@@ -7,7 +7,6 @@ What the drivers say is in `messages.py`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -52,92 +51,6 @@ DRM_WARN = re.compile(r"drm_WARN(?:_ON(?:_ONCE)?)?\b|matching BO is not heap typ
 """The middle line of a WARN: it belongs to the report that begins with the cut-here line."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReportHead:
-    """A line that begins, or names, a kernel report. `what` in the pattern is the stable part of the title."""
-
-    kind: Kind
-    pattern: re.Pattern[str]
-    certain: bool = True
-    """False: programs and boot loaders print such lines, too."""
-    alone: bool = True
-    """False: only with what follows; the line by itself is also said of a user-space program."""
-
-
-def _heads(kind: Kind, *patterns: str, certain: bool = True, alone: bool = True) -> list[ReportHead]:
-    return [ReportHead(kind, re.compile(pattern), certain, alone) for pattern in patterns]
-
-
-CUT_HERE = re.compile(r"-{4,}\[ cut here \]-{2,}|-\[ cut here \]-")
-
-REPORT_HEADS: tuple[ReportHead, ...] = (
-    *_heads(Kind.PANIC, r"Kernel panic - not syncing(?:: (?P<what>.*))?"),
-    *_heads(
-        Kind.KASAN,
-        r"BUG: (?P<what>KASAN: [\w-]+(?:-[\w-]+)*)(?: in (?P<where>[\w.]+))?",
-        r"BUG: (?P<what>KFENCE: [\w -]+?)(?: in (?P<where>[\w.]+)\+|$)",
-        r"BUG: (?P<what>KMSAN: [\w-]+)(?: in (?P<where>[\w.]+))?",
-    ),
-    *_heads(
-        Kind.LEAK,
-        r"kmemleak: \d+ (?P<what>new suspected memory leaks)",
-        r"BUG: (?P<what>memory leak)",
-        r"(?P<what>unreferenced object) 0x[0-9a-f]+ \(size \d+\)",
-    ),
-    *_heads(
-        Kind.LOCKDEP,
-        r"WARNING: (?P<what>possible (?:circular|recursive|irq lock inversion|deadlock)[\w ]*)",
-        r"WARNING: (?P<what>inconsistent lock state|suspicious RCU usage|bad unlock balance|held lock freed)",
-        r"WARNING: (?P<what>lock held when returning to user space|Nested lock was not taken|bad contention)",
-        r"WARNING: (?P<what>(?:HARDIRQ|SOFTIRQ|RECLAIM_FS)[\w-]* -> [\w-]+ lock order detected)",
-        r"WARNING: (?P<what>\S+/\d+ still has locks held)",
-        r"INFO: (?P<what>(?:HARDIRQ|SOFTIRQ|RECLAIM_FS)[\w-]* -> [\w-]+ lock order detected)",
-        r"INFO: (?P<what>possible [\w ]*(?:lock|dependency)[\w ]*|inconsistent lock state)",
-        r"INFO: (?P<what>trying to register non-static key|suspicious RCU usage)",
-        r"(?:\[ )?BUG: (?P<what>Invalid wait context|bad unlock balance|held lock freed|lock held when)",
-        r"BUG: (?P<what>key) \S+ has not been registered!|BUG: (?P<where>MAX_LOCKDEP_\w+|MAX_LOCK_DEPTH) too low",
-        r"BUG: \S{1,40}/\d+ (?P<what>still has locks held)",
-    ),
-    *_heads(
-        Kind.HUNG_TASK,
-        r"INFO: (?P<what>task) (?P<where>.{1,40}?):\d+ (?:is )?blocked (?:for more than|on|in)",
-    ),
-    *_heads(
-        Kind.STALL,
-        r"INFO: (?P<what>rcu_\w+) (?:self-)?detected (?:expedited )?stalls?",
-        r"BUG: (?P<what>soft lockup|workqueue lockup)",
-        r"(?i:Watchdog detected) (?P<what>hard LOCKUP)",
-    ),
-    *_heads(
-        Kind.WARNING,
-        r"WARNING: CPU: \d+ PID: \d+ at (?:\[(?P<what>.*)\] )?(?P<file>\S+?):\d+(?: (?P<where>[\w.]+)\+0x)?",
-        r"WARNING: CPU: \d+ PID: \d+ at (?P<where>[\w.]+)\+0x",
-        r"WARNING: (?:\[(?P<what>.*)\] )?(?P<file>\S+\.[chS]):\d+ at (?P<where>[\w.]+)\+0x",
-        r"(?P<what>UBSAN: [\w-]+)(?: in (?P<file>\S+?):\d+)?",
-        r"BUG: (?P<what>sleeping function called from invalid context|scheduling while atomic)",
-        r"BUG: (?P<what>using (?:__this_cpu|smp_processor_id)\S*)",
-        r"BUG: (?P<what>KCSAN: [\w-]+)(?: in (?P<where>[\w.]+))?",
-        r"WARNING: (?P<what>stack recursion|kernel stack regs|kernel not supported)",
-    ),
-    *_heads(
-        Kind.OOPS,
-        r"(?P<what>kernel BUG) at (?P<file>\S+?):\d+",
-        r"BUG: (?P<what>unable to handle (?:page fault|kernel [\w -]*?))(?: for address| at |: |$)",
-        r"(?P<what>Unable to handle kernel [\w -]*?)(?: at virtual| at |$)",
-        r"(?P<what>Unhandled fault) at 0x",
-        r"(?P<what>Internal error: [A-Za-z][\w -]*?)(?:[: ].*)? \[#\d+\]",
-        r"(?P<what>general protection fault|divide[ _]error|invalid opcode|stack segment|Oops)\b.*\[#\d+\]",
-        r"BUG:? (?P<what>Bad page \w+|Bad rss-counter state|spinlock \w+|workqueue leaked)",
-        r"BUG (?P<what>[\w-]+) \([^)]*\): ",
-    ),
-    *_heads(Kind.OOPS, r"(?P<what>Unhandled fault): ", alone=False),
-    *_heads(Kind.OOPS, r"BUG: (?P<what>[A-Za-z][\w ,'-]{2,60})", certain=False),
-)
-"""Order matters: the specific before the general."""
-
-CONTINUES_OOPS = re.compile(r"Internal error: |Oops|.*\[#\d+\]|BUG: unable to handle|Unable to handle|kernel BUG at")
-"""Heads that a report which is already an oops absorbs: the kernel names one oops two or three times."""
-
 REPORT_END = re.compile(r"---\[ end ")
 CALL_TRACE = re.compile(r"\s*(?:Call [tT]race:|Backtrace:|backtrace(?: \(crc [0-9a-f]+\))?:|stack backtrace:)\s*$")
 # decode_stacktrace.sh puts `(file.c:12 (discriminator 3)) module` where the kernel has `+0x10/0x20 [module]`.
@@ -150,6 +63,8 @@ FRAME_ARM = re.compile(
     r"\s*(?:\[<[0-9a-f]{8}>\] \()?(?P<unsure>\? )?(?P<function>[A-Za-z_][\w.$]*)(?:\+0x[0-9a-f]+/0x[0-9a-f]+)?"
     r"(?: \[(?P<module>\w+)\])?\)? from (?:\[<[0-9a-f]{8}>\] \()?[A-Za-z_][\w.$]*\+0x"
 )
+HANDLER = re.compile(r"\s*\[<[0-9a-f]+>\] (?P<function>[A-Za-z_]\w*)(?: \[(?P<module>\w+)\])?(?: threaded|\s*$)")
+"""An interrupt's handler: `[<00000000d2a3f1c0>] panthor_job_irq_raw_handler [panthor] threaded …`."""
 PROGRAM_COUNTER = re.compile(r"(?:pc : |RIP: (?:\d+:)?|PC is at |epc : )(?P<function>[A-Za-z_][\w.]*)\+0x")
 WHO = re.compile(
     r"CPU: \d+ (?:UID: \d+ )?PID: (?P<pid>\d+) Comm: (?P<comm>.{1,40}?) (?:Tainted|Not tainted|Kdump|\d+\.\d+)"
@@ -161,11 +76,12 @@ BODY = re.compile(
     # registers, code, addresses
       \[<?[0-9a-f]{8,16}>?\] | [xr]\d{1,2}\s*: | (?:pc|lr|sp|pstate|fp|epc|ra)\s*: | R[A-Z0-9]{1,2}P?: | [CDEF][RSL]\w*:
     | Code: | PGD | pgd | user\ pgtable | swapper\ pgtable | \#PF:
+    | \[\#\d+\] | Register\ \w+\ information: | Flags: | Control: | status: | [gt]p\ : | [ast]\d{1,2}\s*:
     | Exception\ stack | Stack | stack\ pointer | physical
     | (?:ESR|EC|SET|EA|FSC|ISV|CM|GCS)\ = | Mem\ abort | Data\ abort | Insufficient | Internal\ error | kernel\ BUG
     # who and where
     | CPU: | Modules\ linked | Unloaded | last\ un | Hardware\ name
-    | Workqueue: | Tainted | Not\ tainted | Process\ .
+    | Workqueue: | INFO:\ task\ .{1,80}\ blocked\ on\ an?\ | handlers: | Tainted | Not\ tainted | Process\ .
     | Call\ [tT]race | </?[A-Z]+> | task: | comm\ " | "echo\ 0 | Sched_ext | in_atomic | preempt_count | Preemption
     | irq\ event | (?:hard|soft)irqs\ . | RCU\ nest
     # KASAN, slab, kmemleak, UBSAN, reference counts, lists

@@ -7,23 +7,21 @@ import re
 from dataclasses import dataclass, field
 
 from panthorlab.kmsg.gpu_findings import Prefixed
+from panthorlab.kmsg.heads import CONTINUES_OOPS, CUT_HERE, Ours, ReportHead, begins_line, find_head
 from panthorlab.kmsg.model import Finding
 from panthorlab.kmsg.patterns import (
     BODY,
     CALL_TRACE,
-    CONTINUES_OOPS,
-    CUT_HERE,
     FRAME,
     FRAME_ARM,
+    HANDLER,
     LOCKDEP_BANNER,
     PROGRAM_COUNTER,
     REPORT_END,
-    REPORT_HEADS,
     SKIPPED_FRAMES,
     WHO,
     WHO_SHORT,
     Kind,
-    ReportHead,
 )
 from panthorlab.kmsg.records import LogRecord
 
@@ -33,15 +31,8 @@ TOP_FRAMES = 5
 _PATIENCE_BEFORE_TRACE = 12
 _PATIENCE_AFTER_TRACE = 3
 
-_HEAD_HINT = re.compile(
-    r"BUG|WARNING: |INFO: |nable to handle|Internal error|Kernel panic|\[#\d|Oops|UBSAN|kmemleak: |unreferenced object"
-    r"|Unhandled fault|LOCKUP|general protection|rcu: "
-)
-_NOT_OURS_BEFORE = re.compile(r"[\w\"'=/.-]$")
-_BEFORE_HEAD = re.compile(r"\s*(?:(?:NMI )?watchdog: |rcu: |\[ )?")
 _MODULES = {"panthor": "panthor", "panfrost": "panfrost", "mali_kbase": "kbase", "bifrost_kbase": "kbase", "tyr": "tyr"}
 _FUNCTIONS = re.compile(r"(panthor|panfrost|kbase)_")
-_DIED = re.compile(r"\[#\d+\]$")
 _SUFFIX = re.compile(r"\.(?:isra|constprop|part|cold|llvm|lto_priv).*$")
 
 
@@ -65,6 +56,7 @@ class _Report:
     saw_trace: bool = False
     ended: bool = False
     foreign: int = 0
+    ours: Ours | None = None
     doubtful: bool = False
     """Only its head has come, and that may be somebody's talk of a report."""
 
@@ -72,17 +64,6 @@ class _Report:
         self.size += len(text) + 1
         if self.size <= MAX_TEXT:
             self.lines.append(text)
-
-
-def find_head(text: str) -> tuple[ReportHead, re.Match[str]] | None:
-    """The report that a line names, if any."""
-    if not _HEAD_HINT.search(text):
-        return None
-    for head in REPORT_HEADS:
-        found = head.pattern.search(text, 0, 1024)
-        if found and (_DIED.search(found[0]) or not _NOT_OURS_BEFORE.search(text[: found.start()][-1:])):
-            return head, found
-    return None
 
 
 class ReportCollector:
@@ -140,11 +121,11 @@ class ReportCollector:
             report = self._report = _Report(record)
         if report.kind is None:
             groups = found.groupdict()
-            report.kind = head.kind
+            report.kind, report.ours = head.kind, head.ours
             report.what = report.what or groups.get("what") or ""
             report.where = groups.get("where") or ""
             report.file = groups.get("file") or ""
-            report.doubtful = not head.alone or (record.bare and not (report.lines or _begins_line(head, found)))
+            report.doubtful = not head.alone or (record.bare and not (report.lines or begins_line(head, found)))
             if who := WHO_SHORT.search(text):
                 report.pid, report.comm = who["pid"], who["comm"]
         else:
@@ -172,13 +153,10 @@ class ReportCollector:
 
     def _finish(self) -> None:
         report, self._report = self._report, None
-        if report is not None and (report.saw_trace or report.ended or not report.doubtful):
+        if report is None or (report.ours and not report.frame_driver):
+            return
+        if report.saw_trace or report.ended or not report.doubtful:
             self._done.append(_finding(report))
-
-
-def _begins_line(head: ReportHead, found: re.Match[str]) -> bool:
-    """Whether a line that nothing marks as the kernel's reads like its own words all the same."""
-    return head.certain and bool(_BEFORE_HEAD.fullmatch(found.string, 0, found.start()))
 
 
 def _accepts(report: _Report, head: ReportHead, found: re.Match[str]) -> bool:
@@ -201,9 +179,14 @@ def _describe(report: _Report, text: str) -> bool:
     if found := FRAME.match(text) or _calls_without_title(report, text):
         if report.in_trace and not found["unsure"]:
             function = _SUFFIX.sub("", found["function"])
-            report.frame_driver = report.frame_driver or _driver_of(function, _module(found))
+            if report.ours is not Ours.HANDLERS:  # the trace is of what the interrupt came upon
+                report.frame_driver = report.frame_driver or _driver_of(function, _module(found))
             if len(report.frames) < TOP_FRAMES and not SKIPPED_FRAMES.match(function):
                 report.frames.append(function)
+        return True
+    if report.ours is Ours.HANDLERS and (found := HANDLER.match(text)):
+        if driver := _driver_of(found["function"], found["module"]):
+            report.frame_driver, report.frames = driver, [found["function"]]
         return True
     if report.frames and (BODY.match(text) or not text.strip()):
         report.in_trace = False  # lines of others, of another CPU, do not end it

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from panthorlab.board.api import LATE, BootedBoard, Hazard
 from panthorlab.errors import BootError, LabError, PanthorlabError
-from panthorlab.kmsg import Kind
+from panthorlab.kmsg.heads import CRASHES
 from panthorlab.kmsg.markers import Window
 from panthorlab.kmsg.objects import parse_objects, with_owner
 from panthorlab.outcome import Blame
@@ -24,7 +24,6 @@ from panthorlab.run.workload import Workload
 OVERHEAD: Final = 25.0
 # Seconds to wait for an iteration's log when the board is dead.
 IMPATIENCE: Final = 2.0
-CRASHES: Final = frozenset({Kind.OOPS, Kind.PANIC, Kind.KASAN, Kind.HUNG_TASK, Kind.STALL})
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,10 @@ import pytest
 
 from panthorlab.board.console import ConsoleLine
 from panthorlab.board.panic import PanicWatcher
+from panthorlab.kmsg.heads import CRASHES, HANGS, OOPSES, crash
+from panthorlab.kmsg.patterns import Kind
+from panthorlab.kmsg.records import parse_line
+from tests.unit.kmsg.corpus import FIXTURES, Fixture
 
 BOOT = (
     "\rU-Boot SPL 2024.01-rc1 (Jan 01 2026 - 00:00:00 +0000)", "U-Boot 2024.01 (Jan 01 2026 - 00:00:00 +0000)",
@@ -76,3 +80,59 @@ def test_hangs(text: str) -> None:
 def test_an_oops_is_no_panic() -> None:
     assert watch("[ 1.000000] kernel BUG at mm/slub.c:1!").oops
     assert watch("[ 1.000000] Kernel panic - not syncing: Oops: x").oops is None
+
+
+@pytest.mark.parametrize("fixture", FIXTURES, ids=lambda fixture: fixture.name)
+def test_no_crash_is_seen_that_a_log_is_not_labelled_with(fixture: Fixture) -> None:
+    wanted = {Kind(item.kind) for item in fixture.findings}
+    seen = watch(*fixture.log.decode("utf-8", "replace").splitlines())
+    assert (seen.panic is None) or Kind.PANIC in wanted
+    assert (seen.oops is None) or wanted & OOPSES
+    assert (seen.hang is None) or wanted & HANGS
+
+
+def test_every_crash_that_a_log_is_labelled_with_is_seen() -> None:
+    """What blames the kernel for a lost board is what findings are made of."""
+    missed = set()
+    for fixture in FIXTURES:
+        wanted = {Kind(item.kind) for item in fixture.findings} & CRASHES
+        seen = watch(*fixture.log.decode("utf-8", "replace").splitlines())
+        if wanted and not (seen.panic or seen.oops or seen.hang):
+            missed.add(fixture.name)
+    assert not missed
+
+
+@pytest.mark.parametrize("text", [
+    "Internal error: Oops - Undefined instruction: 0000000002000000 [#1] PREEMPT SMP",
+    "Internal error: SP/PC alignment exception: 000000008a000000 [#1] SMP",
+    "Internal error: : 1008 [#1] PREEMPT SMP ARM", "Oops [#1]", "Kernel BUG [#1]",
+    "BUG: unable to handle page fault for address: ffff888000000000", "BUG: KASAN: slab-use-after-free in panthor_vm",
+    "Oops: general protection fault, probably for non-canonical address 0xdead000000000100: 0000 [#1] SMP",
+])
+def test_oopses(text: str) -> None:
+    assert watch(f"[    5.000000] {text}").oops
+    assert watch(text).oops
+    assert any(anchor in text.encode() for anchor in PanicWatcher.anchors)
+
+
+@pytest.mark.parametrize("text", [
+    "INFO: task a:1 is blocked on a mutex likely owned by task b:2.", "glmark2: page allocation failure: order:9",
+    'irq 5: nobody cared (try booting with the "irqpoll" option)', "WARNING: CPU: 0 PID: 1 at a.c:1 b+0x0/0x4",
+    "Unhandled fault: external abort on non-linefetch (0x1008) at 0xf0a10020", "echo BUG: no bug here", "bug [#1234]",
+])
+def test_no_crash(text: str) -> None:
+    for line in (text, f"[    5.000000] {text}"):
+        assert all(crash(record) is None for record in parse_line(line.encode(), 1))
+
+
+def test_a_panic_after_a_prompt_and_one_that_is_typed() -> None:
+    assert watch("root@board:~# Kernel panic - not syncing: x").panic == "x"
+    assert watch("root@board:~# dmesg | grep -e Kernel panic - not syncing: x").panic is None
+    assert watch('root@board:~# dmesg | grep "Kernel panic - not syncing"').panic is None
+
+
+@pytest.mark.parametrize("before", [
+    "", "\x1b[0m", "\x1b[0;32m[    5.000000] ", "[    5.000000] \x1b[31m", "<0>[    5.000000] ", "\r",
+])
+def test_a_panic_with_what_terminals_add(before: str) -> None:
+    assert watch(f"{before}Kernel panic - not syncing: x\x1b[0m\r").panic == "x"
