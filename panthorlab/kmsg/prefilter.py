@@ -20,6 +20,7 @@ _PAN = re.compile(
 _MALI = re.compile(rb"mali(?:[-_.@][-\w.@]{1,32})?(?:\]\] |(?: [^ \n]{0,64})?: | failed to )")
 _TYR = re.compile(rb"tyr(?:\]\] |(?: [^ \n]{0,64})?: )")
 _DEVFREQ = re.compile(rb"devfreq [^ \n]{0,48}(?:\.gpu|mali)")
+_DOMAIN = re.compile(rb"gpu'(?:(?<=domain 'gpu')|(?<=domain 'pd_gpu'))")
 _HANDLE = re.compile(rb"handle(?:d (?:Page|fault)| kernel)")
 
 _PLAIN: tuple[tuple[bytes, re.Pattern[bytes] | None], ...] = (
@@ -29,8 +30,7 @@ _PLAIN: tuple[tuple[bytes, re.Pattern[bytes] | None], ...] = (
     (b"handle", _HANDLE),  # Unhandled Page fault, Unhandled fault, Unable to handle kernel
     (b"[ cut here ]", None),
     (b"deferred probe", None),
-    (b"domain 'gpu'", None),  # failed to get ack on
-    (b"domain 'pd_gpu'", None),
+    (b"gpu'", _DOMAIN),  # failed to get ack on domain 'gpu'
     (b"suspected memory leaks", None),
     (b"unreferenced object", None),
 )
