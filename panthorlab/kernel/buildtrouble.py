@@ -47,7 +47,7 @@ _ERRNO = {
 _LAST_WORDS = re.compile(rf"(?:^|[\s:'\"(\[])(?P<errno>{'|'.join(map(re.escape, _ERRNO))})['\")\]]?[.!]?$")
 _MEMORY = re.compile(
     r"\bout of memory(?: allocating \d+ bytes\b.*|$)|\bvirtual memory exhausted\b|\bmemory exhausted$"
-    r"|^LLVM ERROR: out of memory|std::bad_alloc|^MemoryError\b"
+    r"|^LLVM ERROR: out of memory|std::bad_alloc|^MemoryError\b|^\S+: \d+: Cannot fork$|\(not enough memory\)$"
 )
 # `kill -l` numbers whose sender is somebody else; of the others a program's own mistake is the usual cause.
 _FROM_OUTSIDE = frozenset({
@@ -69,14 +69,19 @@ _SIGNALS = (
     re.compile(rf"^\S+: (?:fatal error|internal compiler error): (?P<name>{_NAMES}) signal terminated program \S+$"),
     re.compile(r"^collect2: (?:fatal )?error: \S+ terminated with signal (?P<number>\d+)\b.*$"),
     re.compile(rf"^\S*clang\S*: error: unable to execute command: (?P<name>{_NAMES}){_DUMPED}$"),
+    re.compile(r"^\S*clang\S*: error: .* command failed with exit code (?P<status>\d+) .*$"),
     re.compile(r"^.*\(signal: (?P<number>\d+), SIG\w+.*\)$"),  # cargo
 )
 _CRASH = re.compile(
     r"^[^\"'|]*: internal compiler error: |^\S*clang\S*: error: (?:clang frontend|linker) command failed due to signal"
     r"|^PLEASE (?:submit|ATTACH)|^error: (?:the compiler unexpectedly panicked|rustc interrupted by SIG)"
-    r"|^\S*ld\S*: (?:BFD .*)?internal error"
+    r"|^\S*(?:ld|as|ar|nm|objcopy|strip)\S*: (?:BFD .*)?(?:internal error|assertion fail)"
 )
-_MISSING = re.compile(r"^(?:/bin/)?\S*sh: (?:line )?(?:\d+: )?\S+: (?:command )?not found$")
+_PIPES = re.compile(r"^\S*make(?:\[\d+\])?: (?:write error: stdout|\*\*\* (?:read|write) job(?:s pipe|server)\b.*)$")
+_MISSING = re.compile(
+    r"^(?:/bin/)?\S*sh: (?:line )?(?:\d+: )?\S+: (?:command )?not found$"
+    r"|^\S+: (?:fatal error: cannot execute|error trying to exec) .*: No such file or directory$"
+)
 # What a compiler says of the source, and the source it shows; `fatal error` is how it gives up, for whatever reason.
 _ABOUT_SOURCE = re.compile(r"^[^\s:]+:\d+:(?:\d+:)? (?:[eE]rror|[wW]arning|note|sorry|Info): |^\s*\d* \| |^\s*[|~^+]")
 _TOP_STATUS = 2  # make's own status for "a recipe failed" (GNU make manual, "Running")
@@ -119,6 +124,8 @@ def _kind(line: str) -> TroubleKind | None:
             if number == signal.SIGXFSZ:
                 return TroubleKind.DISK
             return TroubleKind.KILLED if number in _FROM_OUTSIDE else TroubleKind.CRASHED
+    if _PIPES.match(line):
+        return TroubleKind.MACHINE
     if _CRASH.match(line):
         return TroubleKind.CRASHED
     return TroubleKind.TOOL if _MISSING.match(line) else None

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from email.message import EmailMessage
+from email.utils import parseaddr
 
 from panthorlab.errors import PatchError
 from panthorlab.kernel import mailtext
@@ -22,8 +23,19 @@ from panthorlab.kernel.subject import Subject, parse_subject
 PATCH_SUFFIXES = (".patch", ".diff")
 _DEEPEST = 4  # mails in mails
 _MAX_HEADERS = 64 << 10  # their parser takes time by the square of it
-_FROM_LINE = re.compile(rb"^From \S+ +\w{3} +\w{3} +\d.*\d{4}\r?\n(?=[\w-]+:)", re.MULTILINE)
-_HEADER = re.compile(rb"\A(?:[A-Za-z][\w-]*:[^\n]*\n(?:[ \t][^\n]*\n)*)+\r?\n")
+# As `git mailsplit`: by its time, whatever stands for the sender (pipermail writes `joe at example.org`).
+_FROM_LINE = re.compile(
+    rb"^From (?:\S+ +\w{3} +\w{3} +\d|[^\n]{0,300}?\d:\d\d:\d\d)[^\n]{0,60}\d{4}[^\n]{0,60}\n"
+    rb"(?=(?:>From [^\n]*\n)*[!-9;-~]+:)",
+    re.MULTILINE,
+)
+_ESCAPED_FROM = re.compile(rb"\A(?:>From [^\n]*\n)+")  # of an mbox that was put into another
+_HEADER = re.compile(rb"\A(?:[!-9;-~]+:[^\n]*\n(?:[ \t][^\n]*\n)*)+\r?\n")  # names: RFC 5322, 2.2
+_FIRST_LINES = re.compile(rb"\A(?:[^\r\n][^\n]*\n)+")
+_NEXT_HEADER = re.compile(
+    rb"^(?:From|Date|Message-ID):[^\n]*\n(?:[^\n]+\n){0,200}?Subject:|^Subject:[^\n]*\n(?:[^\n]+\n){0,200}?"
+    rb"(?:From|Date|Message-ID):", re.MULTILINE | re.IGNORECASE,
+)
 _MAIL_FIELD = re.compile(rb"^(?:subject|from|message-id):", re.IGNORECASE | re.MULTILINE)
 _SUBJECT = re.compile(rb"^subject:", re.IGNORECASE | re.MULTILINE)
 _MULTIPART = re.compile(rb"^content-type:\s*multipart/", re.IGNORECASE | re.MULTILINE)
@@ -44,7 +56,7 @@ class PatchText:
 class Mail:
     """A mail, or a diff alone. `patch`: None if there is no diff in it, or it is a cover letter.
 
-    `parents`: the message-ids it answers. `notes`: what was done to read it, a sentence each.
+    `parents`: the message-ids it answers. `sender`: the address of its From. `notes`: what was done to read it, a sentence each.
     """
 
     patch: PatchText | None
@@ -53,6 +65,7 @@ class Mail:
     parents: frozenset[str] = frozenset()
     facts: Facts = field(default_factory=Facts)
     notes: tuple[str, ...] = ()
+    sender: str = ""
 
     @property
     def reply(self) -> bool:
@@ -94,7 +107,7 @@ def _split(data: bytes) -> Iterator[bytes]:
     if data[:starts[0]].strip():
         yield data[:starts[0]]
     for begin, end in zip(starts, [*starts[1:], len(data)], strict=True):
-        yield data[begin:end].partition(b"\n")[2]
+        yield _ESCAPED_FROM.sub(b"", data[begin:end].partition(b"\n")[2])
 
 
 def _is_mail(data: bytes) -> bool:
@@ -104,13 +117,18 @@ def _is_mail(data: bytes) -> bool:
 
 def _read_mail(data: bytes, origin: str, name: str, depth: int) -> list[Mail]:
     if not _is_mail(data):
+        first = _FIRST_LINES.match(data)
+        if first and _SUBJECT.search(first[0]) and re.search(rb"^from:", first[0], re.MULTILINE | re.IGNORECASE):
+            raise _damaged(name)  # what they say of version and place would be lost
         return [_one_mail(name, origin, Subject(), [data])]
     try:
         return _read_message(email.message_from_bytes(data, policy=email.policy.default), origin, name, depth)
     except (LookupError, ValueError, TypeError, AttributeError) as error:  # the parser has bugs of its own
-        raise PatchError(
-            f"{name}: the headers of this mail are damaged", hint="leave them out: give the diff alone",
-        ) from error
+        raise _damaged(name) from error
+
+
+def _damaged(name: str) -> PatchError:
+    return PatchError(f"{name}: the headers of this mail are damaged", hint="leave them out: give the diff alone")
 
 
 def _read_message(message: EmailMessage, origin: str, name: str, depth: int) -> list[Mail]:
@@ -136,6 +154,7 @@ def _read_message(message: EmailMessage, origin: str, name: str, depth: int) -> 
         else:
             bodies.append(body)
     outer = _one_mail(name, origin, subject, bodies, own_id[1] if own_id else None, parents)
+    outer = replace(outer, sender=parseaddr(str(message.get("From", "")))[1].lower())
     if outer.reply:
         attached = [replace(mail, subject=replace(mail.subject, reply=True)) for mail in attached]
     if outer.patch and outer.content in {mail.content for mail in attached}:
@@ -158,6 +177,7 @@ def _one_mail(
         facts = Facts(facts.base_commit or found.base_commit, facts.change_id or found.change_id,
                       facts.prerequisites or found.prerequisites)
         if (match := DIFF.search(text)) is not None:
+            _check_one(text, match.start(), name)
             diff = PatchText(title or name, origin, text[match.start():].decode("latin-1"))
             texts.setdefault(diff_content(diff), diff.text)  # inline and attached copies of one diff are one
     patch = PatchText(title or name, origin, "".join(texts.values()), message_id) if texts else None
@@ -165,6 +185,14 @@ def _one_mail(
         notes.append(f"the cover letter “{patch.title}” has a diff in it, which is left out")
         patch = None
     return Mail(patch, replace(subject, title=title), message_id, parents, facts, tuple(dict.fromkeys(notes)))
+
+
+def _check_one(text: bytes, diff: int, name: str) -> None:
+    """Raise PatchError if another mail with a diff begins behind the first diff: `cat *.eml`, a digest of a list."""
+    following = _NEXT_HEADER.search(text, diff)
+    if following is not None and DIFF.search(text, following.end()) is not None:
+        raise PatchError(f"{name} has several mails in it, and no line `From …` between them",
+                         hint="save them as an mbox, or give each as a file of its own")
 
 
 def _clean(body: bytes, name: str, notes: list[str]) -> bytes:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from panthorlab.errors import PatchError
 from panthorlab.kernel.mails import Mail, PatchText
 from panthorlab.kernel.mailtext import Facts
+from panthorlab.kernel.subject import without_version
 
 _TOLD = 3  # of many, so many are named
 _FILES = "to apply patches of several series, give each as a file of its own, in order"
@@ -68,7 +69,10 @@ def choose(mails: Sequence[Mail], origin: str, version: int | None = None) -> Se
     Raises PatchError, saying what is missing or what the choice would be, if there is no such series or more than one.
     """
     candidates, notes = _without_replies(_unique(mails))
-    versions = sorted({mail.subject.version for mail in candidates})
+    _check_odd_versions(candidates, origin)
+    heads = [mail for mail in mails if mail.subject.number == 0 and not mail.reply]
+    # A version of which there is the cover letter alone is the newest, too: its patches are what is missing.
+    versions = sorted({mail.subject.version for mail in [*candidates, *heads]})
     chosen = _version(versions, origin, version)
     taken = [mail for mail in candidates if mail.subject.version == chosen]
     others = [mail for mail in candidates if mail.subject.version != chosen]
@@ -80,7 +84,7 @@ def choose(mails: Sequence[Mail], origin: str, version: int | None = None) -> Se
         told = ", ".join(f"v{mail.subject.version} {_name(mail)}" for mail in others[:_TOLD])
         more = f" and {len(others) - _TOLD} more" if len(others) > _TOLD else ""
         notes.append(f"{origin} has {_versions(versions)}: v{chosen} is taken; left out: {told}{more}")
-    covers = [mail for mail in mails if mail.subject.number == 0 and mail.subject.version == chosen and not mail.reply]
+    covers = [mail for mail in heads if mail.subject.version == chosen]
     try:
         ordered = _ordered(taken, covers, origin)
     except PatchError as error:
@@ -171,6 +175,14 @@ def _version(versions: Sequence[int], origin: str, wanted: int | None) -> int:
     return wanted
 
 
+def _check_odd_versions(mails: Sequence[Mail], origin: str) -> None:
+    """Raise PatchError if beside [PATCH v2.1] or [PATCH v2b] there are patches of another version."""
+    odd = [mail for mail in mails if mail.subject.odd_version]
+    if len({mail.subject.odd_version for mail in mails}) > 1:
+        raise PatchError(f"{origin} has v{odd[0].subject.odd_version} {_name(odd[0])} beside others: does it amend them, "
+                         "or is it for another kernel?", hint="keep the patches that are meant alone")
+
+
 def _is_whole(candidates: Sequence[Mail], mails: Sequence[Mail], version: int, origin: str) -> bool:
     covers = [mail for mail in mails if mail.subject.number == 0 and mail.subject.version == version]
     try:
@@ -183,6 +195,10 @@ def _is_whole(candidates: Sequence[Mail], mails: Sequence[Mail], version: int, o
 def _ordered(mails: Sequence[Mail], covers: Sequence[Mail], origin: str) -> list[Mail]:
     """The patches of one version, in order. Raises PatchError if they are not just one series, and all of it."""
     numbered = [mail for mail in mails if mail.subject.number is not None]
+    if not mails:
+        total = covers[0].subject.total
+        raise PatchError(f"{origin} has only the cover letter {_name(covers[0])}: its {total} patches are missing",
+                         hint="give all of its patches")
     if not numbered:
         _check_unnumbered(mails, covers, origin)
         return list(mails)
@@ -199,6 +215,7 @@ def _ordered(mails: Sequence[Mail], covers: Sequence[Mail], origin: str) -> list
         same = [mail for mail in numbered if mail.subject.number == twice[0]]
         raise PatchError(f"{origin} has {len(same)} different patches {twice[0]}/{totals[0]}: {_names(same)}",
                          hint=f"keep the one that is meant; {_FILES}")
+    _check_threads([*covers, *numbered], origin)
     missing = [number for number in range(1, min(totals[0], 9999) + 1) if number not in counts]
     if missing:
         lacks = ", ".join(f"{number}/{totals[0]}" for number in missing[:10]) + (", …" if len(missing) > 10 else "")
@@ -212,6 +229,25 @@ def _ordered(mails: Sequence[Mail], covers: Sequence[Mail], origin: str) -> list
     return sorted(numbered, key=lambda mail: mail.subject.number or 0)
 
 
+def _check_threads(mails: Sequence[Mail], origin: str) -> None:
+    """Raise PatchError if mails that look like parts of one series come from different people and threads."""
+    threads: list[set[str]] = []
+    names: list[Mail] = []
+    for mail in mails:
+        if mail.message_id is None:
+            continue  # git format-patch, not sent: nothing is known
+        marks = {mail.message_id, *mail.parents, *([mail.sender] if mail.sender else [])}
+        near = [index for index, thread in enumerate(threads) if thread & marks]
+        if not near:
+            names.append(mail)
+        for index in reversed(near):
+            marks |= threads.pop(index)
+        threads.append(marks)
+    if len(threads) > 1:
+        raise PatchError(f"{origin} has patches of {len(threads)} threads, by different people, which are no one series: "
+                         f"{_names(names)}", hint=_FILES)
+
+
 def _check_unnumbered(mails: Sequence[Mail], covers: Sequence[Mail], origin: str) -> None:
     tagged = [mail for mail in mails if mail.subject.tagged]
     if covers and (covers[0].subject.total or 0) != len(mails):
@@ -219,7 +255,10 @@ def _check_unnumbered(mails: Sequence[Mail], covers: Sequence[Mail], origin: str
             f"{origin} has the cover letter of {covers[0].subject.total} patches, and {len(mails)} without a number: "
             f"{_names(mails)}", hint=_FILES,
         )
-    titles = Counter(mail.title for mail in tagged)
+    titles = Counter(
+        bare for mail in mails if mail.title and ((bare := without_version(mail.title)) != mail.title.casefold() or
+                                                  mail.subject.tagged)
+    )
     twice = [title for title, count in titles.items() if count > 1]
     if twice:
         raise PatchError(f"{origin} has {titles[twice[0]]} different patches called “{twice[0]}”",

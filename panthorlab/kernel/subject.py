@@ -8,6 +8,7 @@ A pure function over everything people and their mailers write: `[PATCHv2 2/2]`,
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 MAX_TITLE = 200
@@ -16,7 +17,16 @@ _BRACKET = re.compile(r"\s*\[(?P<words>[^\[\]]*)\]\s*")
 _IS_PATCH = re.compile(
     r"\b(?:patch|rfc|rft|resend)(?:v?\d+)?\b|(?<![a-z0-9.])v\d+(?![\w.])|\d\s*(?:/|of)\s*\d", re.IGNORECASE,
 )
-_VERSION = re.compile(r"(?:(?<![a-z0-9])|(?<=patch)|(?<=rfc))v\s?(\d{1,4})(?![\w.])", re.IGNORECASE)
+_VERSION = re.compile(
+    r"(?:(?<![a-z0-9])|(?<=patch)|(?<=rfc))"
+    r"(?:v\.?\s?|#|(?:ver|version|rev|revision|r|take|try|attempt|round|iteration|respin)\.?[ #-]?)(\d{1,4})(?![\w.])",
+    re.IGNORECASE,
+)
+_PART_VERSION = re.compile(r"(?:(?<![a-z0-9])|(?<=patch)|(?<=rfc))v(\d{1,4}(?:\.\d[\w.]*|[a-z]\w*))", re.IGNORECASE)
+_VERSION_IN_TITLE = re.compile(
+    r"^(?:patch\b)?[\s,:-]*(?:v\d+\s*[:,-])?\s*(?P<title>.*?)[\s,:-]*(?:\(?(?:v|ver|version|take|try)[ .]?\d+\)?)?$",
+    re.IGNORECASE,
+)
 _PLACE = re.compile(r"(?<![\w./])(\d{1,4})\s*(?:/|\bof\b)\s*(\d{1,4})(?![\w./])", re.IGNORECASE)
 # What mailers put in front of a reply, or of what they forward. Words that subsystems are called by (`rv:`) are only
 # known in front of a [PATCH …], where any word will do; behind it, all but the plainest are part of the title.
@@ -34,7 +44,8 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 class Subject:
     """`[PATCH v2 1/3] TITLE`: version 2, number 1, total 3. `tagged`: there is a [PATCH …]. `reply`: or forwarded.
 
-    `number` and `total` are None if it is no series; `number` 0 is the cover letter.
+    `number` and `total` are None if it is no series; `number` 0 is the cover letter. `odd_version`: `2.1` of [PATCH
+    v2.1], which amends version 2, or is for the kernel of that name: only a person knows.
     """
 
     title: str = ""
@@ -43,6 +54,7 @@ class Subject:
     total: int | None = None
     tagged: bool = False
     reply: bool = False
+    odd_version: str = ""
 
 
 def parse_subject(subject: str) -> Subject:
@@ -59,12 +71,19 @@ def parse_subject(subject: str) -> Subject:
         else:
             break
         rest = rest[match.end():]
-    words = " ".join(tags)
-    version, place = _VERSION.search(words), _PLACE.search(words)
+    words = unicodedata.normalize("NFKC", " ".join(tags))
+    version, place, odd = _VERSION.search(words), _PLACE.search(words), _PART_VERSION.search(words)
     return Subject(
         printable(rest), int(version[1]) if version else 1, int(place[1]) if place else None,
         int(place[2]) if place else None, tagged=bool(tags), reply=reply,
+        odd_version=odd[1].lower() if odd else "",
     )
+
+
+def without_version(title: str) -> str:
+    """To compare titles: `v2: TITLE`, `TITLE (v2)` and `Title` are one patch's."""
+    match = _VERSION_IN_TITLE.match(title)
+    return (match["title"] if match else title).casefold()
 
 
 def printable(title: str) -> str:

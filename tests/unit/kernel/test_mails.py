@@ -124,3 +124,39 @@ def test_headers_that_the_parser_cannot_bear(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(PatchError, match="headers of this mail are damaged") as caught:
         parse(mail("[PATCH] x", DIFF), "m")
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("line", [
+    "From joe at example.org  Mon Jan  1 00:00:00 2024", "From  Mon Jan  1 00:00:00 2024",
+    'From "a b"@example.org Mon Jan  1 00:00:00 2024', "From - Mon Jan 01 00:00:00 2024 +0100",
+])
+def test_lines_between_mails_as_git_knows_them(line: str) -> None:
+    mbox = mail("[PATCH] a", DIFF) + mail("[PATCH v2] b", OTHER)
+    assert titles(mbox.replace(FROM.strip().encode(), line.encode())) == ["b"]
+
+
+@pytest.mark.parametrize("header", ["X-Odd.Name_: x", "X/Y: z"])
+def test_any_name_of_a_header(header: str) -> None:
+    assert titles(mail("[PATCH] a", DIFF, header) + mail("[PATCH v2] b", OTHER, header)) == ["b"]
+
+
+def test_an_mbox_in_an_mbox() -> None:
+    mbox = mail("[PATCH] a", DIFF) + mail("[PATCH v2] b", OTHER)
+    assert titles(mbox.replace(FROM.encode(), FROM.encode() + b">" + FROM.encode())) == ["b"]
+
+
+def test_damaged_headers_are_not_read_as_a_diff_alone() -> None:
+    with pytest.raises(PatchError, match="headers of this mail are damaged"):
+        parse(mail("[PATCH] a", DIFF) + mail("[PATCH v2] b", OTHER, "no header at all"), "mbox")
+
+
+def test_mails_without_a_line_between_them_are_refused() -> None:
+    first, second = (mail(subject, diff).removeprefix(FROM.encode()) for subject, diff in (
+        ("[PATCH] a", DIFF), ("[PATCH v2] b", OTHER)))
+    with pytest.raises(PatchError, match="several mails in it, and no line"):
+        parse(first + second, "mbox")
+    digest = mail("Digest, Vol 1", "").rstrip() + b"\n\nMessage: 1\n" + first + b"------\n\nMessage: 2\n" + second
+    with pytest.raises(PatchError, match="several mails in it, and no line"):
+        parse(digest, "mbox")
+    tail = DIFF + "-- \n2.1\n\nFrom: B\nSubject: Re: x\n\nlooks good\n"
+    assert titles(mail("[PATCH] a", tail)) == ["a"], "a mail quoted below has no diff"

@@ -183,3 +183,48 @@ def test_attached_mails_are_mails() -> None:
 def test_colours_of_a_whole_diff() -> None:
     coloured = "".join(f"\x1b[32m{line}\x1b[m\n" for line in DIFF.format("x").splitlines())
     assert parse(coloured.encode(), "d")[0].text == DIFF.format("x")
+
+
+@pytest.mark.parametrize("word", [
+    "ver2", "version 2", "rev. 2", "take 2", "try2", "round 2", "attempt 2", "#2", "v.2", "r2",
+    "\N{FULLWIDTH LATIN SMALL LETTER V}2",
+])
+def test_a_version_in_other_words(word: str) -> None:
+    assert titles(mail("[PATCH] a", "x"), mail(f"[PATCH {word}] b", "y")) == ["b"]
+
+
+@pytest.mark.parametrize("word", ["v2.1", "v2b", "v1.1"])
+def test_half_a_version_beside_others_is_refused(word: str) -> None:
+    with pytest.raises(PatchError, match=f"has {word} “b” beside others"):
+        chosen(mail("[PATCH v2] a", "x"), mail(f"[PATCH {word}] b", "y"))
+    assert titles(mail(f"[PATCH {word}] b", "y")) == ["b"], "alone it is what was meant"
+
+
+@pytest.mark.parametrize("title", ["a fix v2", "a fix (v2)", "v2: a fix", "A fix, take 2"])
+def test_a_version_in_the_title(title: str) -> None:
+    with pytest.raises(PatchError, match="2 different patches called “a fix”"):
+        chosen(mail("[PATCH] a fix", "x"), mail(f"[PATCH] {title}", "y"))
+
+
+def test_a_tag_without_brackets() -> None:
+    with pytest.raises(PatchError, match="2 different patches called “a fix”"):
+        chosen(mail("PATCH: a fix", "x"), mail("PATCH v2: a fix", "y"))
+
+
+def test_the_newest_version_is_there_by_its_cover_letter_alone() -> None:
+    older = (mail("[PATCH v2 1/2] a", "x"), mail("[PATCH v2 2/2] b", "y"))
+    with pytest.raises(PatchError, match="only the cover letter 0/2 “c”: its 2 patches are missing") as caught:
+        chosen(*older, mail("[PATCH v3 0/2] c", ""))
+    assert caught.value.hint == "v2 is whole: --patch-version 2 takes it"
+    assert chosen(*older, mail("[PATCH v3 0/2] c", ""), version=2).version == 2
+    assert chosen(*older, mail("Re: [PATCH v3 0/2] c", "")).version == 2, "a reply is no cover letter"
+
+
+def test_parts_of_different_series_are_no_series() -> None:
+    one = mail("[PATCH 1/2] a", "x", "Message-ID: <1@a.org>")
+    two = mail("[PATCH 2/2] b", "y", "Message-ID: <2@b.org>").replace(b"A <a@example.org>", b"B <b@example.org>")
+    with pytest.raises(PatchError, match="patches of 2 threads, by different people"):
+        chosen(one, two)
+    answer = two.replace(b"Subject:", b"In-Reply-To: <1@a.org>\nSubject:")
+    assert [patch.title for patch in chosen(one, answer).patches] == ["a", "b"], "sent for somebody else, in one thread"
+    assert [patch.title for patch in chosen(one, two.replace(b"B <b@", b"A <a@")).patches] == ["a", "b"]
