@@ -20,7 +20,7 @@
 #define RENDER_MINORS		64
 #define RING_SIZE		4096
 
-static int gpu_ioctl(struct gpu *gpu, unsigned long request, void *arg, const char *name)
+int gpu_ioctl(struct gpu *gpu, unsigned long request, void *arg, const char *name)
 {
 	int ret;
 
@@ -29,8 +29,6 @@ static int gpu_ioctl(struct gpu *gpu, unsigned long request, void *arg, const ch
 	} while (ret && (errno == EINTR || errno == EAGAIN));
 	return ret ? fail(-errno, "%s", name) : 0;
 }
-
-#define GPU_IOCTL(gpu, name, arg) gpu_ioctl(gpu, DRM_IOCTL_##name, arg, #name)
 
 /* Is this fd panthor's? The version is kept. */
 static bool gpu_is_panthor(struct gpu *gpu)
@@ -186,30 +184,40 @@ int gpu_heap_destroy(struct gpu *gpu, uint32_t handle)
 	return GPU_IOCTL(gpu, PANTHOR_TILER_HEAP_DESTROY, &destroy);
 }
 
-/* One core of each kind is enough for what the workloads run. */
-int gpu_group_create(struct gpu *gpu, uint32_t vm, unsigned int queues, uint32_t *group)
+/*
+ * What GROUP_CREATE is asked for: one core of each kind is enough for what the workloads run. How
+ * many queues there may be is the kernel's to say.
+ */
+void gpu_group_ask(const struct gpu *gpu, uint32_t vm, struct drm_panthor_queue_create *queues,
+		   unsigned int count, struct drm_panthor_group_create *create)
 {
-	struct drm_panthor_queue_create queue[8];
 	uint64_t core = gpu->shader_cores & -gpu->shader_cores;
-	uint64_t tiler = gpu->tilers & -gpu->tilers;
-	struct drm_panthor_group_create create = {
+	unsigned int i;
+
+	for (i = 0; i < count; i++)
+		queues[i] = (struct drm_panthor_queue_create){ .ringbuf_size = RING_SIZE };
+	*create = (struct drm_panthor_group_create){
+		.queues = DRM_PANTHOR_OBJ_ARRAY(count, queues),
 		.max_compute_cores = 1,
 		.max_fragment_cores = 1,
 		.max_tiler_cores = 1,
 		.priority = PANTHOR_GROUP_PRIORITY_MEDIUM,
 		.compute_core_mask = core,
 		.fragment_core_mask = core,
-		.tiler_core_mask = tiler,
+		.tiler_core_mask = gpu->tilers & -gpu->tilers,
 		.vm_id = vm,
 	};
-	unsigned int i;
+}
+
+int gpu_group_create(struct gpu *gpu, uint32_t vm, unsigned int queues, uint32_t *group)
+{
+	struct drm_panthor_queue_create queue[GPU_QUEUES_MAX];
+	struct drm_panthor_group_create create;
 	int ret;
 
-	if (!queues || queues > 8)
+	if (queues > GPU_QUEUES_MAX)
 		return fail(-EINVAL, "a group of %u queues", queues);
-	for (i = 0; i < queues; i++)
-		queue[i] = (struct drm_panthor_queue_create){ .ringbuf_size = RING_SIZE };
-	create.queues = (struct drm_panthor_obj_array)DRM_PANTHOR_OBJ_ARRAY(queues, queue);
+	gpu_group_ask(gpu, vm, queue, queues, &create);
 	ret = GPU_IOCTL(gpu, PANTHOR_GROUP_CREATE, &create);
 	*group = create.group_handle;
 	return ret;

@@ -18,6 +18,7 @@
 #include "util.h"
 
 #define GPU_PAGE		4096u
+#define GPU_QUEUES_MAX		64u	/* of one group: more than any kernel grants, so that this can be seen */
 #define GPU_TIMEOUT_MS		10000	/* beyond the 5 s after which the kernel gives a job up */
 
 /**
@@ -76,6 +77,9 @@ struct gpu_job {
 	uint32_t syncobj;
 };
 
+int gpu_ioctl(struct gpu *gpu, unsigned long request, void *arg, const char *name);
+#define GPU_IOCTL(gpu, name, arg) gpu_ioctl(gpu, DRM_IOCTL_##name, arg, #name)
+
 int gpu_open(struct gpu *gpu);
 void gpu_close(struct gpu *gpu);
 int gpu_query(struct gpu *gpu, uint32_t type, void *info, uint32_t size);
@@ -88,6 +92,8 @@ int gpu_heap_create(struct gpu *gpu, uint32_t vm, uint32_t chunks, uint32_t chun
 		    uint32_t max_chunks, struct gpu_heap *heap);
 int gpu_heap_destroy(struct gpu *gpu, uint32_t handle);
 
+void gpu_group_ask(const struct gpu *gpu, uint32_t vm, struct drm_panthor_queue_create *queues,
+		   unsigned int count, struct drm_panthor_group_create *create);
 int gpu_group_create(struct gpu *gpu, uint32_t vm, unsigned int queues, uint32_t *group);
 int gpu_group_destroy(struct gpu *gpu, uint32_t group);
 int gpu_group_state(struct gpu *gpu, uint32_t group, uint32_t *state, uint32_t *fatal_queues);

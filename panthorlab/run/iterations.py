@@ -24,6 +24,8 @@ from panthorlab.run.workload import Workload
 OVERHEAD: Final = 25.0
 # Seconds to wait for an iteration's log when the board is dead.
 IMPATIENCE: Final = 2.0
+# Seconds that a program gets to go on after the kernel has crashed under it.
+GRACE: Final = 8.0
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,8 @@ class Batch:
             raise
 
     def _next_line(self) -> tuple[float, str]:
-        deadline = time.monotonic() + self._silence
+        start = time.monotonic()
+        deadline = start + self._silence
         while time.monotonic() < deadline:
             try:
                 return self._lines.get(timeout=1.0)
@@ -151,8 +154,17 @@ class Batch:
                 self._board.check_alive()
                 if self._process.ended and self._lines.empty():
                     raise self._ended() from None
+                if self._crashed_long_ago(start):
+                    raise self._broken_off(f"{self._workload.name} hangs") from None
         silence = f"no output of {self._workload.name} for {self._silence:.0f} s"
         raise self._broken_off(f"{silence}, though the board answers")
+
+    def _crashed_long_ago(self, since: float) -> bool:
+        """Whether the kernel has crashed, and nothing has come from the program since then, or for `GRACE` seconds: a
+        program that holds locks, or is on its way out, hangs for ever then, and cannot be killed."""
+        if time.monotonic() - since < GRACE * self._board.slowness:
+            return False
+        return any(found.kind in CRASHES for found in (*self._log.findings(), *self._log.last_words()))
 
     def _ended(self) -> PanthorlabError:
         said = self._rest.decode("utf-8", "replace") or self._last_line

@@ -8,7 +8,7 @@ markers in the kernel log and nothing is attributed by guessing.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,13 +172,19 @@ class Session:
         retries: int = 0,
     ) -> ProgramResult:
         """Run `gpu-job --mode MODE` in a fresh process; fails the test unless all of its KTAP subtests pass."""
-        for attempt in range(retries + 1):
-            result = self.program("gpu-job", "--mode", mode, *arguments, timeout=timeout)
-            if result.report.ok or not must_pass:
+        argv = ("gpu-job", "--mode", mode, *arguments)
+        for _ in range(retries):
+            if (result := self.program(*argv, timeout=timeout)).report.ok:
                 return result
-            if attempt == retries:
-                raise AssertionError(f"gpu-job {mode}: {result.report.why}\n" + "\n".join(result.report.lines))
-        raise AssertionError("unreachable")
+        return self.check(*argv, timeout=timeout) if must_pass else self.program(*argv, timeout=timeout)
+
+    def check(self, *argv: str, timeout: float = PROGRAM_TIMEOUT) -> ProgramResult:
+        """Run one program as `program` does; fails the test unless all of its KTAP subtests pass."""
+        result = self.program(*argv, timeout=timeout)
+        if not result.report.ok:
+            told = [line for line in result.report.lines if not line.startswith("ok ")]
+            raise AssertionError(f"{' '.join(argv)}: {result.report.why}\n" + "\n".join(told))
+        return result
 
     def program(self, *argv: str, timeout: float = PROGRAM_TIMEOUT) -> ProgramResult:
         """Run one program of the board's work directory between markers. What it leaves in the log that the running
@@ -214,6 +220,16 @@ class Session:
     def kernel_log(self) -> str:
         """The kernel log since boot, as text."""
         return self.log.text()
+
+    def has_config(self, *options: str) -> bool:
+        """Whether the kernel was built with all of these options (`CONFIG_KASAN`), built in or as modules."""
+        lines = set((self.kernel.path / "config").read_text().splitlines())
+        return all(lines & {f"{option}=y", f"{option}=m"} for option in options)
+
+    def gpu_param(self, name: str) -> str | None:
+        """What the emulated GPU's parameter `name` was set to, by the board's file or `--param`; None if it was not."""
+        params = self.board.facts().get("gpu_params")
+        return params.get(name) if isinstance(params, Mapping) else None
 
     def can_inject(self, failure: str) -> bool:
         """Whether this board can produce `failure` on purpose; real ones cannot."""

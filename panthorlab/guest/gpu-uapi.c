@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Calls of panthor's uAPI that must be refused, each a call that works but for one field. That the
+ * call works without it is checked before and after, so a GPU that refuses everything is no pass.
+ *
+ *   --mode arguments    every such call once
+ *   --mode leaks        every such call --count times; none may cost memory for good
+ *   --mode permissions  realtime and high priority, with and without the right to have it
+ *   --mode signals      syncobjs to signal that do not exist; 6.12.117 dies of it
+ */
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "gpu-uapi.h"
+#include "ktap.h"
+
+#define NOBODY	65534
+
+static const char *verdict_name(int error)
+{
+	return error ? strerrorname_np(-error) : "accepted";
+}
+
+/* What a driver answers to a wrong argument; anything else (ENODEV, EIO, ...) says nothing about it. */
+static bool refusal(int error)
+{
+	return error == -EINVAL || error == -ENOENT || error == -EFAULT || error == -E2BIG ||
+	       error == -ENOMEM || error == -EACCES || error == -EPERM || error == -ERANGE;
+}
+
+static void result(struct uapi *u, bool ok, const char *name)
+{
+	ktap_result(++u->results, ok, name, last_error());
+	u->failed += !ok;
+}
+
+static int run_call(struct uapi *u, const struct wrong *w)
+{
+	struct call call = { 0 };
+
+	w->make(u, &call);
+	memcpy((char *)&call + w->offset, &w->value, w->size);
+	return gpu_ioctl(&u->gpu, call.request, &call.arg, w->name);
+}
+
+static bool uapi_refused(struct uapi *u, const struct wrong *w)
+{
+	int ret;
+
+	if (u->counting)
+		return ++u->results;
+	ret = run_call(u, w);
+	if (!refusal(ret))
+		fail(0, "%s", verdict_name(ret));
+	result(u, refusal(ret), w->name);
+	return refusal(ret);
+}
+
+/*
+ * What the kernel holds for us, in KiB: its objects and the pages of buffer objects. The counters
+ * are spread over the CPUs until they are asked to be brought up to date.
+ */
+static long memory_held(void)
+{
+	long held = 0;
+	char line[128];
+	FILE *file;
+
+	file = fopen("/proc/sys/vm/stat_refresh", "we");
+	if (file) {
+		fputs("1\n", file);
+		fclose(file);
+	}
+	file = fopen("/proc/meminfo", "re");
+	while (file && fgets(line, sizeof(line), file)) {
+		long kib;
+
+		if (sscanf(line, "SUnreclaim: %ld kB", &kib) == 1 || sscanf(line, "Shmem: %ld kB", &kib) == 1)
+			held += kib;
+	}
+	if (file)
+		fclose(file);
+	return held;
+}
+
+/* Memory that is still gone when what is freed later (by RCU, by workqueues) has had its time. */
+static long memory_lost(long before)
+{
+	int64_t deadline = now_us() + SETTLE_MS * 1000;
+	long lost;
+
+	while ((lost = memory_held() - before) > LEAK_KIB && now_us() < deadline)
+		sleep_us(1000);
+	return lost;
+}
+
+/*
+ * A call loses memory if every one of several turns of it leaves more behind than the allocators'
+ * own stock explains. Calls that do much before they refuse are made less often.
+ */
+static bool uapi_leakless(struct uapi *u, const struct wrong *w)
+{
+	long lost = LONG_MAX, least = LONG_MAX;
+	unsigned int turn, calls = 0;
+	bool refused = true;
+
+	if (u->counting)
+		return ++u->results;
+	for (turn = 0; refused && turn < LEAK_TURNS && lost > LEAK_KIB; turn++) {
+		long before = memory_held();
+		int64_t end = now_us() + TURN_MS * 1000;
+
+		for (calls = 0; refused && calls < u->calls; calls++) {
+			refused = refusal(run_call(u, w));
+			if (calls % 16 == 15 && now_us() > end)
+				break;
+		}
+		lost = memory_lost(before);
+		if (lost < least)
+			least = lost;
+	}
+	if (refused)
+		fail(0, "every %u calls lose at least %ld KiB", calls, least);
+	else
+		fail(0, "accepted");
+	result(u, refused && lost <= LEAK_KIB, w->name);
+	return refused;
+}
+
+/* The calls as they are meant: each must work, or refusing them would prove nothing. */
+static bool works(struct uapi *u, const char *name, void (*make)(struct uapi *, struct call *))
+{
+	struct call call = { 0 };
+	char text[96];
+	int ret;
+
+	if (u->counting)
+		return ++u->results;
+	snprintf(text, sizeof(text), "%s works", name);
+	make(u, &call);
+	ret = gpu_ioctl(&u->gpu, call.request, &call.arg, name);
+	result(u, !ret, text);
+	return !ret;
+}
+
+static bool all_work(struct uapi *u)
+{
+#define WORKS(name) works(u, #name, make_##name)
+	return WORKS(DEV_QUERY) && WORKS(VM_CREATE) && WORKS(VM_GET_STATE) && WORKS(BO_CREATE) &&
+	       WORKS(BO_MMAP_OFFSET) && WORKS(MAP) && WORKS(UNMAP) && WORKS(MAP_ASYNC) &&
+	       WORKS(MAP_AFTER) && WORKS(UNMAP_ASYNC) && WORKS(SYNC_ONLY) && WORKS(GROUP_CREATE) &&
+	       WORKS(GROUP_GET_STATE) && WORKS(SUBMIT) && WORKS(SUBMIT_AFTER) &&
+	       WORKS(HEAP_CREATE);
+}
+
+static bool destroys_work(struct uapi *u)
+{
+	return WORKS(HEAP_DESTROY) && WORKS(GROUP_DESTROY) && WORKS(VM_DESTROY);
+}
+
+static void both_ends(struct uapi *u)
+{
+	all_work(u);
+	uapi_wrong_calls(u);
+	all_work(u);
+	destroys_work(u);
+	uapi_gone(u);
+}
+
+static void signals(struct uapi *u)
+{
+	all_work(u);
+	uapi_wrong_signals(u);
+	all_work(u);
+}
+
+/* Run @checks with @judge, twice: the first time only to count the results for the plan. */
+static int planned(struct uapi *u, void (*checks)(struct uapi *),
+		   bool (*judge)(struct uapi *, const struct wrong *))
+{
+	u->judge = judge;
+	u->counting = true;
+	checks(u);
+	ktap_start(u->results);
+	u->results = 0;
+	u->counting = false;
+	if (uapi_open(u))
+		result(u, false, "open");
+	else
+		checks(u);
+	return u->failed ? 1 : 0;
+}
+
+static int group_of(struct uapi *u, unsigned int priority)
+{
+	struct call call = { 0 };
+
+	make_GROUP_CREATE(u, &call);
+	call.arg.group.priority = priority;
+	return gpu_ioctl(&u->gpu, call.request, &call.arg, "GROUP_CREATE");
+}
+
+/* In a child that has given its rights up for good, with the file that it inherited. */
+static int group_of_nobody(struct uapi *u, unsigned int priority)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		if (setgid(NOBODY) || setuid(NOBODY))
+			_exit(255);
+		_exit(-group_of(u, priority));
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) ||
+	    WEXITSTATUS(status) == 255)
+		return fail(-ECHILD, "no process without rights");
+	return -WEXITSTATUS(status);
+}
+
+static int permissions(struct uapi *u)
+{
+	static const struct {
+		const char *name;
+		unsigned int priority;
+		bool nobody;
+		int expected;
+	} cases[] = {
+		{ "low priority for anybody", PANTHOR_GROUP_PRIORITY_LOW, true, 0 },
+		{ "medium priority for anybody", PANTHOR_GROUP_PRIORITY_MEDIUM, true, 0 },
+		{ "high priority for root", PANTHOR_GROUP_PRIORITY_HIGH, false, 0 },
+		{ "high priority for nobody", PANTHOR_GROUP_PRIORITY_HIGH, true, -EACCES },
+		/* Kernels that do not know it refuse it, whoever asks. */
+		{ "realtime priority for nobody", PANTHOR_GROUP_PRIORITY_HIGH + 1, true, -EACCES },
+	};
+	size_t i;
+
+	ktap_start(sizeof(cases) / sizeof(cases[0]));
+	if (uapi_open(u)) {
+		result(u, false, "open");
+		return 1;
+	}
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int expected = cases[i].expected;
+		int ret = cases[i].nobody ? group_of_nobody(u, cases[i].priority) :
+					    group_of(u, cases[i].priority);
+		bool ok = ret == expected || (ret == -EINVAL && cases[i].priority >
+							PANTHOR_GROUP_PRIORITY_HIGH);
+
+		fail(0, "expected %s, got %s", verdict_name(expected), verdict_name(ret));
+		result(u, ok, cases[i].name);
+	}
+	return u->failed ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option long_options[] = {
+		{ "mode", required_argument, NULL, 'm' },
+		{ "count", required_argument, NULL, 'c' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 }
+	};
+	static const char usage[] =
+		"usage: gpu-uapi --mode arguments|leaks|permissions|signals [--count N]\n";
+	struct uapi u = { .calls = 1024 };
+	const char *mode = "";
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		switch (opt) {
+		case 'm':
+			mode = optarg;
+			break;
+		case 'c':
+			u.calls = strtoul(optarg, NULL, 10);
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return 0;
+		default:
+			return 2;
+		}
+	}
+	if (optind == argc && u.calls && u.calls <= 1000000) {
+		if (!strcmp(mode, "arguments"))
+			return planned(&u, both_ends, uapi_refused);
+		if (!strcmp(mode, "leaks"))
+			return planned(&u, uapi_wrong_calls, uapi_leakless);
+		if (!strcmp(mode, "signals"))
+			return planned(&u, signals, uapi_refused);
+		if (!strcmp(mode, "permissions"))
+			return permissions(&u);
+	}
+	fputs(usage, stderr);
+	return 2;
+}

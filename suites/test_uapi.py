@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The driver refuses what it must, grants what it may, and loses no memory over it.
+
+Each check is a call that works but for one field; that it works without is proved before and after (docs/guest.md).
+"""
+
+from __future__ import annotations
+
+from panthorlab.run.session import Session
+
+
+def test_wrong_arguments_are_refused(session: Session) -> None:
+    session.check("gpu-uapi", "--mode", "arguments")
+
+
+def test_high_priority_needs_a_right(session: Session) -> None:
+    session.check("gpu-uapi", "--mode", "permissions")
+
+
+def test_refused_calls_lose_no_memory(session: Session) -> None:
+    session.check("gpu-uapi", "--mode", "leaks", timeout=60)
+
+
+def test_jobs_still_work(session: Session) -> None:
+    session.job("store")

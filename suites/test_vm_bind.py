@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Maps, remaps and unmaps at every alignment: the GPU itself stores through the addresses and shows what is mapped."""
+
+from __future__ import annotations
+
+import pytest
+
+from panthorlab.run.session import Session
+
+
+@pytest.mark.parametrize("mode", ["small", "huge"])
+def test_part_of_a_mapping_is_unmapped(session: Session, mode: str) -> None:
+    session.check("gpu-vm", "--mode", mode, timeout=60)
+
+
+def test_random_operations(session: Session) -> None:
+    session.check("gpu-vm", "--mode", "random", "--seed", "1", "--count", "200", timeout=60)
+
+
+def test_what_is_unmapped_faults(session: Session) -> None:
+    """The trigger of the others is real: a store through an address that was unmapped ends in a fault."""
+    with session.findings_expected({"mmu-fault", "cs-fault", "cs-fatal", "job-timeout"}) as found:
+        session.check("gpu-vm", "--mode", "holes", timeout=60)
+    assert any(finding.kind == "mmu-fault" for finding in found()), "no store faulted: nothing was unmapped"
