@@ -55,6 +55,7 @@ class LogFollower:
         self._error: BaseException | None = None
         self._mute = False
         self._lost_records = False
+        self._closed = False
         self._thread = threading.Thread(target=self._parse, name="kernel-log", daemon=True)
 
     def __enter__(self) -> Self:
@@ -68,6 +69,13 @@ class LogFollower:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """The end of the log: what is open ends without its marker. A second time does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         self._process.kill()
         self._chunks.put(None)
         self._thread.join(JOIN)
@@ -87,6 +95,11 @@ class LogFollower:
                     return None
             self._mute = False
             return self._windows[identity]
+
+    def window(self, identity: str) -> Window | None:
+        """The log of iteration `identity` if it has ended by now."""
+        with self._changed:
+            return self._windows.get(identity)
 
     def check(self) -> None:
         """Raise EvidenceError if the board has been rebooted since it was booted for us, LabError if it no longer

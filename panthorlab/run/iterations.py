@@ -97,7 +97,9 @@ class Batch:
         try:
             for seen in self._seen():
                 if previous is not None:
-                    self._judge(previous, until=seen.ended, died=None)
+                    # With the log of this one, all is known of what came between the two, and of the one before.
+                    heard = seen.report is not None and self._log.wait_window(seen.id, self._log_deadline) is not None
+                    self._judge(previous, until=seen.ended, died=None, heard=heard)
                 previous = seen
             if process.wait(self._silence) not in (0, 1):
                 raise self._ended()
@@ -182,8 +184,10 @@ class Batch:
                 return LabError(what)
             time.sleep(0.1)
 
-    def _judge(self, seen: _Seen, *, until: float, died: PanthorlabError | None) -> None:
-        window = self._log.wait_window(seen.id, IMPATIENCE if died else self._log_deadline)
+    def _judge(self, seen: _Seen, *, until: float, died: PanthorlabError | None, heard: bool = False) -> None:
+        """`heard`: its log is there, or will never be."""
+        patience = IMPATIENCE if died else self._log_deadline
+        window = self._log.window(seen.id) if heard else self._log.wait_window(seen.id, patience)
         objects = parse_objects(seen.report.lines) if seen.report else []
         # Reports arrive a little late: a hazard just before a begin line may still be this iteration's.
         begun = self._last_begin if self._last_begin is not None else seen.begun - 1.0

@@ -277,6 +277,9 @@ class Session:
         """Report how this boot ended, once."""
         if self._emit is _silent:
             return
+        if not complete:  # interrupted, its log is still open
+            self.log.close()
+            self._send_strays()
         emit, self._emit = self._emit, _silent
         if self.died is not None:
             emit("boot-end", complete=False, booted=True, **_blame_of(self.died))
@@ -294,8 +297,11 @@ class Session:
     # -- how iterations are run --------------------------------------------------------------------------------
 
     def _batch(self, workload: Workload, count: int) -> list[dict[str, Any]]:
-        run = self._run_batch(workload, count, on_result=lambda event: self._emit("iteration", **event))
-        return run.events
+        return self._run_batch(workload, count, on_result=self._send_iteration).events
+
+    def _send_iteration(self, event: dict[str, Any]) -> None:
+        self._send_strays()  # first: what is on record as done is not run again, so its faults must be there, too
+        self._emit("iteration", **event)
 
     def _run_batch(
         self,

@@ -258,3 +258,31 @@ def test_what_is_counted_per_boot() -> None:
     assert Workload("a/b", ("a",), finds=("kasan",)).counted_per_boot(once_per_boot(""))
     assert not Workload("a/b", ("a",), finds=("kasan", "mmu-fault")).counted_per_boot(once_per_boot(""))
     assert Workload("a/b", ("a",), finds=("warning",), per_boot=True).counted_per_boot(once)
+
+
+def _session(tmp_path: Path, board: FakeBoard, log: LogFollower, sent: list[dict[str, Any]]) -> Session:
+    job = Job("b", "k", Side.AFTER, "after1", "after1.1", 0, 1, str(tmp_path), str(tmp_path), (), False, None, 1)
+    return Session(job, cast(Kernel, None), cast(BootedBoard, board), log,
+                   lambda event, **fields: sent.append({"event": event, **fields}))
+
+
+def test_a_fault_between_two_iterations_is_on_record_before_the_first_counts_as_done(tmp_path: Path) -> None:
+    """A resumed run does not repeat what is done, so a run that is killed here must not have lost the fault."""
+    sent: list[dict[str, Any]] = []
+    board = Late([FIRST] * 4)
+    with LogFollower(cast(BootedBoard, board), tmp_path / "kmsg.log") as log:
+        _session(tmp_path, board, log, sent).iterate(Workload(WORK.name, WORK.argv, iterations=4))
+    events = [event for event in sent if event["event"] in ("stray", "iteration")]
+    for place, event in enumerate(events):
+        if event["event"] == "iteration" and event["id"] != "after1.1.1-4":  # behind the last the log is still open
+            assert event["id"] in {e["marker"]["id"] for e in events[:place] if e["event"] == "stray"}
+
+
+def test_an_interrupted_boot_tells_the_faults_that_its_log_had_by_then(tmp_path: Path) -> None:
+    sent: list[dict[str, Any]] = []
+    board = Late([FIRST])
+    with LogFollower(cast(BootedBoard, board), tmp_path / "kmsg.log") as log:
+        session = _session(tmp_path, board, log, sent)
+        session.iterate(Workload(WORK.name, WORK.argv, iterations=1))
+        session.emit_end(complete=False)
+    assert [event["event"] for event in sent] == ["quota", "iteration", "stray", "boot-end"]
