@@ -12,7 +12,6 @@ from typing import Final
 # Seconds of one boot of *before* and one of *after* on the emulated board, each suite at its default iterations.
 SUITE: Final[Mapping[str, float]] = {
     "probe": 1, "heap-exit-claim": 37, "heap-exit-controls": 12, "heap-exit-watch": 24, "gpu-after-fault": 9,
-    "gpu-trouble": 12, "uapi": 8, "vm-bind": 8,
     "job-faults": 15, "job-timeout": 11, "reset": 1, "runtime-pm": 3,
 }
 UNKNOWN_SUITE: Final = 10.0
