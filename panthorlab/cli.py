@@ -48,7 +48,9 @@ def _main(arguments: list[str]) -> int:
         if arguments[:1] == ["gpu"]:
             from panthorlab.gpu.__main__ import main as gpu_main
 
-            return gpu_main(arguments[1:])
+            status = gpu_main(arguments[1:])
+            sys.stdout.flush()
+            return status
         for signum in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(signum) is signal.SIG_DFL:  # as Ctrl-C: stop what runs, and say how to go on
                 signal.signal(signum, signal.default_int_handler)

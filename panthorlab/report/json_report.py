@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from panthorlab.outcome import Side
 from panthorlab.report.faults import FIELDS, Finding
 from panthorlab.report.model import RunReport
+from panthorlab.report.text import json_text
 from panthorlab.verdict.finding import NewFinding
 from panthorlab.verdict.model import SideResult, TestVerdict, WorkloadVerdict
 
@@ -45,8 +45,8 @@ def to_json(report: RunReport) -> dict[str, Any]:
 
 
 def render(report: RunReport) -> str:
-    """`to_json()` as text; strict JSON, so never NaN or Infinity."""
-    return json.dumps(to_json(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """`to_json()` as text."""
+    return json_text(to_json(report))
 
 
 def finding_dict(finding: Finding) -> dict[str, Any]:

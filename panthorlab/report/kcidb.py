@@ -6,13 +6,12 @@ Nothing is submitted; the dictionary is for `kcidb-submit` or a dashboard of one
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 from panthorlab.outcome import Outcome, Side
 from panthorlab.report.model import RunReport
-from panthorlab.report.text import plain
+from panthorlab.report.text import json_text, plain
 from panthorlab.verdict.model import SideResult, Verdict
 
 ORIGIN = "panthorlab"
@@ -22,7 +21,7 @@ def to_json(report: RunReport) -> dict[str, Any]:
     """The report; all ids begin with `panthorlab:` and the name of the run's directory."""
     run = f"{ORIGIN}:{_slug(report.run_dir.name)}"
     started = report.started.isoformat()
-    builds = [
+    builds: list[dict[str, Any]] = [
         {
             "id": f"{run}-{side}", "checkout_id": run, "origin": ORIGIN, "architecture": "arm64", "status": "PASS",
             "start_time": started, "config_name": "+".join(map(plain, kernel.config)),
@@ -31,6 +30,11 @@ def to_json(report: RunReport) -> dict[str, Any]:
                      "modules": dict(kernel.modules)},
         }
         for side, kernel in report.kernels.items()
+    ]
+    builds += [
+        {"id": f"{run}-{side}", "checkout_id": run, "origin": ORIGIN, "architecture": "arm64", "status": "FAIL",
+         "start_time": started, "comment": plain(f"{side}: {message}")}
+        for side, message in report.failed_builds.items() if side not in report.kernels
     ]
     return {
         "version": {"major": 5, "minor": 3},
@@ -45,7 +49,7 @@ def to_json(report: RunReport) -> dict[str, Any]:
 
 
 def render(report: RunReport) -> str:
-    return json.dumps(to_json(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(to_json(report))
 
 
 def _slug(text: str) -> str:

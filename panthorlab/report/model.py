@@ -100,6 +100,9 @@ class RunReport:
     base_commit: str = ""
     """Git commit id of the base, if it came from a repository."""
 
+    failed_builds: Mapping[Side, str] = field(default_factory=dict)
+    """Sides whose kernel does not build, and what the compiler said."""
+
     @property
     def title(self) -> str:
         """What the run is about, in one line."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import unicodedata
@@ -19,6 +20,12 @@ def plain(text: object) -> str:
     shown = _ANSI.sub("", str(text))
     shown = "".join(" " if char in "\t\n\r\v\f" else char for char in shown)
     return " ".join("".join(c for c in shown if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp")).split())
+
+
+def json_text(data: object) -> str:
+    """Strict JSON, so never NaN or Infinity; what UTF-8 cannot have (names that are no text) is escaped."""
+    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "backslashreplace").decode() + "\n"
 
 
 def xml_text(text: object) -> str:

@@ -9,16 +9,12 @@ from typing import Any
 
 from panthorlab.kmsg.markers import Window
 from panthorlab.kmsg.model import Finding
-from panthorlab.kmsg.patterns import Kind
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.ktap import Report
 from panthorlab.run.workload import Workload
+from panthorlab.verdict.sightings import WAITED
 
 TEXT_LIMIT = 4000
-TIME_OUTS = frozenset({
-    Kind.JOB_TIMEOUT, Kind.FIRMWARE_ERROR, Kind.POWER_ERROR, Kind.GPU_RESET, Kind.HUNG_TASK, Kind.STALL,
-})
-"""What a driver says that waited in vain: for a device that is broken, or for one that the host did not let run."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +71,7 @@ def _outcome(workload: Workload, evidence: Evidence, kinds: set[str]) -> tuple[O
         return Outcome.FAIL, Blame.KERNEL, evidence.died[0]
     holes = _holes(evidence)
     undeclared = kinds.difference(workload.finds)
-    if undeclared and undeclared <= TIME_OUTS:
+    if undeclared and undeclared <= WAITED:
         holes += [f"{', '.join(sorted(undeclared))} while the host was overloaded: {said}" for said in evidence.late]
     if holes:
         return Outcome.ERROR, Blame.LAB, "; ".join(holes)

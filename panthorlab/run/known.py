@@ -61,7 +61,7 @@ def only_known(event: Mapping[str, Any], known: Sequence[Known]) -> bool:
     if not known or not event["kinds"] or event["program_failed"]:
         return False
     left, _ = without_known(
-        event["workload"], frozenset(event["kinds"]), frozenset(event["signatures"]), known,
+        (event["workload"],), frozenset(event["kinds"]), frozenset(event["signatures"]), known,
         frozenset(event["declared"]),
     )
     return not left

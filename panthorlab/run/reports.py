@@ -21,9 +21,9 @@ from panthorlab.verdict import Extension, RunVerdict, Verdict, build_failed, com
 def judge(events: Sequence[Mapping[str, Any]]) -> RunVerdict:
     """The verdict of a run as far as its events go. Raises LabError if they contradict each other."""
     plan, kernels = results.plan(events), results.kernel_refs(events)
-    failed = [event for event in events if event["event"] == "build-failed"]
-    if failed and not results.damaged(events):
-        return build_failed(Side.AFTER, failed[-1]["message"], plan, kernels)
+    failed = results.failed_build(events)
+    if failed is not None and not results.damaged(events):
+        return build_failed(Side.AFTER, failed, plan, kernels)
     try:
         verdict = compare(
             iterations=results.iterations(events),

@@ -170,6 +170,13 @@ def plan(events: Events) -> Plan:
     )
 
 
+def failed_build(events: Events) -> str | None:
+    """What the compiler said of an *after* that does not build; None if it did, or was built when the run went on."""
+    last = next((event for event in reversed(events) if event["event"] == "build-failed" or (
+        event["event"] == "kernel" and event["side"] == Side.AFTER)), None)
+    return str(last["message"]) if last is not None and last["event"] == "build-failed" else None
+
+
 def kernel_refs(events: Events) -> dict[Side, KernelRef]:
     return {Side(event["side"]): KernelRef(event["key"], event["build_id"]) for event in _of(events, "kernel")}
 
@@ -285,4 +292,5 @@ def report(run_dir: Path, events: Events, verdict: RunVerdict) -> RunReport:
         version=__version__,
         seed=start["options"]["seed"],
         claim=_claim(start["options"]),
+        failed_builds={} if (failed := failed_build(events)) is None else {Side.AFTER: failed},
     )

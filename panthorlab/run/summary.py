@@ -16,7 +16,7 @@ from panthorlab.run.events import Event, why_ended
 from panthorlab.run.known import known_of, only_known
 from panthorlab.run.results import damaged
 from panthorlab.verdict import Known
-from panthorlab.verdict.sightings import without_known
+from panthorlab.verdict.sightings import BOOT_IN_LISTS, without_known
 
 SHOWN: Final = 10
 
@@ -106,6 +106,13 @@ def _outside(made: Summary, events: Sequence[Event], known: Sequence[Known]) -> 
     its iterations, what a test provoked, and what is known, is not blamed."""
     watched = {event["workload"]: frozenset(event["declared"]) for event in events
                if event["event"] == "iteration" and event["role"] == "watch"}
+    declared: dict[str, frozenset[str]] = {}
+    for event in events:
+        if event["event"] == "iteration":
+            declared[event["workload"]] = declared.get(event["workload"], frozenset()) | frozenset(event["declared"])
+    of_claims = frozenset[str]().union(*(
+        declared[event["workload"]] for event in events if event["event"] == "iteration" and event["role"] == "claim"
+    ))
     blamed: Counter[tuple[str, str, str]] = Counter()
     told: Counter[tuple[str, str, str]] = Counter()
     first: dict[tuple[str, str, str], object] = {}
@@ -117,7 +124,10 @@ def _outside(made: Summary, events: Sequence[Event], known: Sequence[Known]) -> 
         if event.get("expected", False):
             continue
         kind = frozenset({finding["kind"]})
-        left, _ = without_known("boot", kind, frozenset({finding["signature"]}), known, frozenset())
+        places = [BOOT_IN_LISTS, *([after] if after in declared else [])]
+        left, _ = without_known(
+            places, kind, frozenset({finding["signature"]}), known, declared.get(after, of_claims),
+        )
         spared = not left or finding["kind"] in watched.get(after, ())
         where = f"after {after}" if after else "before any iteration"
         same = f"outside iterations, {where}", headline(finding), finding["signature"]

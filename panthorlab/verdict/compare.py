@@ -26,7 +26,7 @@ from panthorlab.verdict.model import (
 from panthorlab.verdict.novelty import new_findings
 from panthorlab.verdict.outside import Late, OutsideFaults, counted_in
 from panthorlab.verdict.rules import Case, judge, judge_late
-from panthorlab.verdict.sightings import BOOT
+from panthorlab.verdict.sightings import BOOT, WAITED, kind_of
 from panthorlab.verdict.stats import holm
 from panthorlab.verdict.strata import Table, stratified_fisher, stratified_rank_sum
 from panthorlab.verdict.suite import compare_tests
@@ -131,13 +131,16 @@ def _never_up(boots: Mapping[str, BootResult]) -> Vote | None:
 
 def _news_votes(news: Sequence[NewFinding], workloads: Sequence[WorkloadVerdict]) -> list[Vote]:
     """What is new in no claim workload: outside iterations it is heard here; in others only if it is in the way of a
-    good verdict. What is blamed on nobody is told, and weighs nothing."""
+    good verdict, which a time-out where nothing counts is not: hosts make those. What is blamed on nobody is told, and
+    weighs nothing."""
     claims = {workload.name for workload in workloads if workload.role is Role.CLAIM}
     votes: list[Vote] = []
     for finding in news:
         if finding.regressed and finding.where == BOOT:
             votes.append((Verdict.REGRESSED, finding.reason))
-        elif finding.obstacle and finding.where not in claims and (finding.where == BOOT or finding.after[0]):
+        elif finding.obstacle and finding.where not in claims and (
+            finding.where == BOOT or finding.after[0] or kind_of(finding.name) not in WAITED
+        ):
             votes.append((Verdict.INCONCLUSIVE, finding.reason))
     return [*votes, *((Verdict.CLEAN, reason) for reason in unblamed(news))]
 

@@ -35,6 +35,10 @@ DEADLY = frozenset({"oops", "panic", "kasan", "lockdep", NO_BOOT, DIED})
 """Kinds of what killed the machine or could have: one that *before* lacks decides alone."""
 
 
+WAITED = frozenset({"job-timeout", "firmware-error", "power-error", "gpu-reset", "hung-task", "stall"})
+"""Kinds of what waited in vain: for a device that is broken, or for one that the host did not let run."""
+
+
 def kind_of(name: str) -> str:
     """The kind of a signature; of a kind, itself."""
     return name.partition(":")[0]
@@ -78,11 +82,17 @@ def _of_iteration(
 ) -> Sighting:
     use = use_of(iteration, boots)
     sound = use in (Use.COUNTED, Use.LOST)
-    found = iteration.kinds | {finding.kind for finding in late}
-    signatures = iteration.signatures | {finding.signature for finding in late if finding.signature}
+    after = frozenset(finding.kind for finding in late)
+    found = iteration.kinds | after
     blamed, passed_over = without_known(
-        iteration.workload, found, signatures, known, iteration.declared_kinds,
+        (iteration.workload,), iteration.kinds, iteration.signatures, known, iteration.declared_kinds,
     )
+    late_blamed, late_passed_over = without_known(
+        (iteration.workload, BOOT_IN_LISTS), after, frozenset(f.signature for f in late if f.signature), known,
+        iteration.declared_kinds,
+    )
+    blamed |= late_blamed
+    passed_over = (passed_over | late_passed_over) - blamed
     unexplained = iteration.outcome is Outcome.FAIL and iteration.blame is Blame.KERNEL and not iteration.kinds
     if (iteration.program_failed and sound) or unexplained:
         blamed |= {PROGRAM_FAILED}
@@ -99,7 +109,7 @@ def _of_boot(boot: BootResult, ids: Iterable[str], known: Sequence[Known]) -> Si
     own = [f for f in boot.outside if not f.expected and f.marker not in ids]
     kinds = boot.kinds | {finding.kind for finding in own}
     signatures = boot.signatures | {finding.signature for finding in own if finding.signature}
-    blamed, passed_over = without_known(BOOT_IN_LISTS, kinds, signatures, known, frozenset())
+    blamed, passed_over = without_known((BOOT_IN_LISTS,), kinds, signatures, known, frozenset())
     if boot.died_of_kernel:
         blamed |= {DIED if boot.booted else NO_BOOT}
         kinds |= {DIED, NO_BOOT}
@@ -111,14 +121,18 @@ def _of_boot(boot: BootResult, ids: Iterable[str], known: Sequence[Known]) -> Si
 
 
 def without_known(
-    place: str, kinds: frozenset[str], signatures: frozenset[str], known: Sequence[Known], declared: frozenset[str],
+    places: Sequence[str], kinds: frozenset[str], signatures: frozenset[str], known: Sequence[Known],
+    declared: frozenset[str],
 ) -> tuple[frozenset[str], frozenset[str]]:
-    """(what is left of kinds and signatures, what a list takes out). A kind in the list takes its signatures with it,
+    """(what is left of kinds and signatures, what a list takes out). `places`: what a list may call where they were
+    seen. A kind in the list takes its signatures with it,
     and is itself known if all its signatures are. What a workload declares is what it is there to find: no list
     touches that."""
     if not known:
         return kinds | signatures, frozenset()
-    listed = frozenset(name for name in kinds | signatures if any(entry.matches(place, name) for entry in known))
+    listed = frozenset(
+        name for name in kinds | signatures if any(entry.matches(place, name) for entry in known for place in places)
+    )
     listed -= {name for name in listed if kind_of(name) in declared}
     out = {name for name in signatures if name in listed or kind_of(name) in listed}
     for kind in kinds - declared:

@@ -80,7 +80,7 @@ def test_what_cannot_be_encoded_is_escaped(place: Path, environ: dict[str, str])
 def test_a_reader_that_has_seen_enough(place: Path) -> None:
     (place / "many.txt").write_text("".join(FAULT.replace("3000", f"{n:04x}") for n in range(20000)))
     for command, wanted in (("scan many.txt --json", "0"), ("scan many.txt --json --fail-on mmu-fault", "4"),
-                            ("boards schema", "0"), ("report run --json", "4|0|130")):
+                            ("boards schema", "0"), ("gpu params", "0"), ("report run --json", "4|0|130")):
         done = _shell(place, command, "| (exec <&-); echo ${PIPESTATUS[0]}")
         assert done.stdout.decode().strip() in wanted.split("|"), (command, done)
         assert b"Traceback" not in done.stderr

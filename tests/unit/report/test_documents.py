@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -191,3 +192,20 @@ def test_findings_in_words() -> None:
     assert headline({}) == "finding:"
     assert owner({"va": "0x1000"}) == "unknown object"
     assert owner({"kind": "job-timeout", "comm": "heap-exit", "pid": 71}) == "heap-exit 71"
+
+
+def test_names_that_are_no_text_break_no_report(make_report: MakeReport) -> None:
+    """File names are bytes; those that are not UTF-8 have surrogates in Python."""
+    report = replace(make_report(text="caf\udce9.patch"), run_dir=Path("/runs/caf\udce9"))
+    for render in (json_report.render, kcidb.render, html.render, junit.render):
+        render(report).encode()
+    assert json.loads(json_report.render(report))["run"] == "/runs/caf\udce9"
+
+
+def test_a_side_that_does_not_build_is_a_failed_build(make_report: MakeReport) -> None:
+    report = replace(make_report(()), kernels={}, failed_builds={Side.AFTER: "x.c:1: error: \x1b[31mno"})
+    data = json.loads(kcidb.render(report))
+    V5_3.validate(data)
+    (build,) = data["builds"]
+    assert (build["status"], build["id"].rsplit("-", 1)[1]) == ("FAIL", "after")
+    assert "x.c:1: error: no" in build["comment"]

@@ -216,3 +216,11 @@ def test_a_run_keeps_its_list_of_known_findings() -> None:
     verdict = reports.judge([start, *rare()[1:], END])
     assert verdict.verdict == Verdict.FIXED
     assert any(reason.startswith("known (fails.txt:1)") for reason in verdict.reasons)
+
+
+def test_a_build_that_failed_is_forgotten_once_the_resumed_run_has_built_it() -> None:
+    failed: dict[str, Any] = {"event": "build-failed", "message": "no", "side": "after"}
+    assert reports.judge([START, failed, END]).verdict is Verdict.REGRESSED
+    start, *rest = whole()
+    assert reports.judge([start, failed, {"event": "resumed"}, *rest, END]).verdict is Verdict.FIXED
+    assert reports.judge([*whole(), failed, END]).verdict is Verdict.REGRESSED

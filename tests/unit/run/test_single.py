@@ -69,3 +69,23 @@ def test_exit_status(
 ) -> None:
     assert summary(tmp_path, [START, *events], as_json=True) == status
     assert json.loads(capsys.readouterr().out)["exit"] == status
+
+
+def test_a_list_touches_no_declared_kind_outside_iterations_either(tmp_path: Path) -> None:
+    claim: dict[str, Any] = {
+        "event": "iteration", "id": "i", "workload": "w", "role": "claim", "outcome": "PASS", "message": "",
+        "terminations": 1, "declared": ["mmu-fault"], "kinds": [], "signatures": [], "program_failed": False,
+        "findings": [],
+    }
+
+    def status(kind: str, marker: str, entry: str) -> int:
+        known = [{"pattern": entry, "source": "f:1", "about": ""}]
+        finding = {"kind": kind, "signature": f"{kind}:x", "line": 1, "text": "x"}
+        stray = {"event": "stray", "boot": "b", "finding": finding, "marker": {"id": "i", "workload": marker}}
+        return summary(tmp_path, [{**START, "options": {"known": known}}, claim, stray, END], as_json=False)
+
+    for marker in ("w", "gpu-job/store", ""):
+        assert status("mmu-fault", marker, ".*@.*") == 1
+        assert status("warning", marker, "boot@warning") == 0
+    assert status("warning", "w", "w@warning:x") == 0
+    assert status("warning", "w", "v@warning:x") == 1

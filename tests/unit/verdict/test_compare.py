@@ -554,3 +554,18 @@ def test_hanging_on_both_sides_is_nothing_to_be_content_with(expect: Expect) -> 
     judged = bench.judge(expect=expect)
     assert judged.verdict == "inconclusive", said(judged)
     assert "left out" in said(judged)
+
+
+@pytest.mark.parametrize("role", [Role.WATCH, Role.CONTROL])
+def test_what_a_watch_shows_where_it_cannot_count_is_in_the_way_too(role: Role) -> None:
+    def judged(kinds: set[str], side: Side = Side.AFTER) -> RunVerdict:
+        bench = Bench().both((400, 400), (0, 400)).both((0, 40), (0, 40), workload="w", role=role)
+        return bench.add(side, 0, 1, workload="w", role=role, outcome=Outcome.ERROR, blame=Blame.LAB,
+                         kinds=frozenset(kinds)).judge()
+
+    assert judged(set()).verdict is Verdict.FIXED
+    for kind in ("kasan", "oops", "warning", "gpu-fault"):
+        assert judged({kind}).verdict is Verdict.INCONCLUSIVE, kind
+        assert judged({kind}, Side.BEFORE).verdict is Verdict.FIXED, kind
+    # a host that keeps the GPU waiting makes those
+    assert judged({"job-timeout", "firmware-error"}).verdict is Verdict.FIXED
