@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Files that survive a power cut whole, JSON that may be damaged, and disks that are full."""
+"""Files that survive a power cut whole, JSON that may be damaged, disks that are full, and locks."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,9 @@ MACHINE = FULL | {
 }
 """What the machine can do to any write or fork; not worth a traceback."""
 
+LOCK_SECONDS = 3600.0
+_POLL_SECONDS = 0.2
+
 
 def disk_full(detail: str) -> LabError:
     return LabError(
@@ -45,6 +50,31 @@ def disk_errors() -> Iterator[None]:
         if error.errno in FULL:
             raise disk_full(str(error)) from error
         raise
+
+
+@contextmanager
+def exclusive(path: Path, what: str, on_wait: Callable[[], object], timeout: float = LOCK_SECONDS) -> Iterator[None]:
+    """Only one process at a time is within. The lock goes with the process, however it ends.
+
+    `what` it keeps, for people; `on_wait` is called once if another has it. Raises LabError after `timeout` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    with path.open("a") as file:
+        said = False
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise LabError(
+                        f"another run has kept {what} for more than {timeout:g} s", hint="wait for it, or stop it",
+                    ) from None
+                if not said:
+                    on_wait()
+                    said = True
+                time.sleep(_POLL_SECONDS)
+        yield
 
 
 def write_whole(path: Path, data: str | bytes) -> None:

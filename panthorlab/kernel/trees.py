@@ -8,19 +8,17 @@ written: all others keep their times, and make rebuilds exactly what it must.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from panthorlab.errors import LabError, PatchError, SourceError
-from panthorlab.files import disk_errors, read_object
+from panthorlab.files import LOCK_SECONDS, disk_errors, exclusive, read_object
 from panthorlab.kernel import makefile
 from panthorlab.kernel.localsource import DirectorySource, RevisionSource, reader
 from panthorlab.kernel.makefile import ReadFile
@@ -30,9 +28,7 @@ from panthorlab.kernel.sources import Source, UnknownYetError
 from panthorlab.kernel.toolchain import ARCHES
 from panthorlab.paths import cache_dir, cache_path
 
-LOCK_SECONDS = 3600.0
 CLEAN_SECONDS = 600.0
-_POLL_SECONDS = 0.2
 
 
 def open_base(source: Source, progress: Progress) -> Base:
@@ -147,28 +143,11 @@ def _below(tree: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in (*folders, *files))
 
 
-@contextmanager
-def locked(key: str, progress: Progress, timeout: float = LOCK_SECONDS) -> Iterator[None]:
-    """Only one run at a time changes a tree. The lock goes with the process, however it ends."""
+def locked(key: str, progress: Progress, timeout: float = LOCK_SECONDS) -> AbstractContextManager[None]:
+    """Only one run at a time changes a tree. See `files.exclusive`."""
     path = cache_dir("trees") / f"{_short(key)}.lock"
-    deadline = time.monotonic() + timeout
-    with path.open("a") as file:
-        said = False
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise LabError(
-                        f"another run has kept the tree {key} for more than {timeout:g} s",
-                        hint="wait for it, or stop it",
-                    ) from None
-                if not said:
-                    progress("waiting for another run that builds from the same tree")
-                    said = True
-                time.sleep(_POLL_SECONDS)
-        yield
+    said = "waiting for another run that builds from the same tree"
+    return exclusive(path, f"the tree {key}", lambda: progress(said), timeout)
 
 
 def read_base(base: Base, path: str) -> bytes | None:

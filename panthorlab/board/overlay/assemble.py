@@ -4,20 +4,19 @@
 from __future__ import annotations
 
 import difflib
-import fcntl
 import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from panthorlab.board.debs import PrivateApt, Progress, debian_mirror, download, unpack
 from panthorlab.board.overlay.closure import closure
 from panthorlab.board.overlay.table import LIBRARIES, RECIPES, SUITE, Recipe
 from panthorlab.errors import LabError, UsageError
+from panthorlab.files import exclusive
 from panthorlab.paths import cache_dir
 
 ARCHITECTURE = "arm64"
@@ -41,7 +40,8 @@ def made(name: str, recipe: Recipe, progress: Progress, *, again: bool = False) 
     """As `find`, for any recipe. `again`: with the newest packages, even if it is there."""
     home = cache_dir("overlays", name)
     digest = hashlib.sha256(json.dumps([SUITE, asdict(recipe)]).encode()).hexdigest()
-    with _locked(home):
+    waiting = partial(progress, f"waiting for another run that makes overlay {name}")
+    with exclusive(home / "lock", f"the overlay {name}", waiting):
         if not again and _digest_of(home) == digest:
             return home / FILES
         mirror = debian_mirror()
@@ -91,10 +91,3 @@ def _copy(root: Path, files: Path, recipe: Recipe) -> None:
         place = files / path.lstrip("/")
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(target)
-
-
-@contextmanager
-def _locked(home: Path) -> Iterator[None]:
-    with (home / "lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
