@@ -174,9 +174,7 @@ def _one_mail(
         text = _clean(body, name, notes)
         own = mailtext.in_body_subject(text) if number == 0 else None
         title = (parse_subject(own).title if own else "") or title
-        found = mailtext.read_facts(text)
-        facts = Facts(facts.base_commit or found.base_commit, facts.change_id or found.change_id,
-                      facts.prerequisites or found.prerequisites)
+        facts = facts.or_else(mailtext.read_facts(text))
         if (match := DIFF.search(text)) is not None:
             _check_one(text, match.start(), name)
             diff = PatchText(title or name, origin, text[match.start():].decode("latin-1"))

@@ -37,6 +37,13 @@ class Facts:
     change_id: str | None = None
     prerequisites: tuple[str, ...] = ()
 
+    def or_else(self, other: Facts) -> Facts:
+        """Its own, and of `other` what it lacks."""
+        return Facts(
+            self.base_commit or other.base_commit, self.change_id or other.change_id,
+            self.prerequisites or other.prerequisites,
+        )
+
 
 def read_facts(text: bytes) -> Facts:
     """The trailers of `text`; they start their line, as no line of a diff does."""

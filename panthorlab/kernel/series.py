@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import reduce
 
 from panthorlab.errors import PatchError
 from panthorlab.kernel.mails import Mail, PatchText
@@ -98,7 +99,7 @@ def choose(mails: Sequence[Mail], origin: str, version: int | None = None) -> Se
     head = covers[0] if covers else ordered[0]
     return Series(
         tuple(mail.patch for mail in ordered if mail.patch is not None), head.title, chosen, tuple(versions),
-        head.message_id, _facts([*covers, *ordered]), tuple(notes),
+        head.message_id, reduce(Facts.or_else, (mail.facts for mail in [*covers, *ordered])), tuple(notes),
     )
 
 
@@ -270,17 +271,6 @@ def _check_unnumbered(mails: Sequence[Mail], covers: Sequence[Mail], origin: str
                 f"{origin} has {_name(mail)} in answer to {_name(answered)}: does it follow, or take its place?",
                 hint=_FILES,
             )
-
-
-def _facts(mails: Sequence[Mail]) -> Facts:
-    facts = Facts()
-    for mail in mails:
-        facts = replace(
-            facts, base_commit=facts.base_commit or mail.facts.base_commit,
-            change_id=facts.change_id or mail.facts.change_id,
-            prerequisites=facts.prerequisites or mail.facts.prerequisites,
-        )
-    return facts
 
 
 def _versions(versions: Sequence[int]) -> str:

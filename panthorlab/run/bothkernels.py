@@ -42,7 +42,7 @@ class _Kernels:
             kernels = {side: kernel for side, kernel in stored.items() if kernel is not None}
             if set(kernels) == set(Side):
                 return kernels
-            self._progress.line("note   a kernel of this run is no longer in the store")
+            self._progress.note("a kernel of this run is no longer in the store")
         if options["before"] is not None:
             kernels = {Side.BEFORE: self._resolve(options["before"]), Side.AFTER: self._resolve(options["after"])}
             for kernel in kernels.values():
@@ -73,7 +73,7 @@ class _Kernels:
 
     def _note(self, text: str) -> None:
         self._log.append("note", text=text)
-        self._progress.line(f"note   {text}")
+        self._progress.note(text)
 
     def _resolve(self, name: str) -> Kernel:
         return resolve_kernel(name, log=self._dir / "build.log", progress=self._progress.step)
@@ -128,8 +128,7 @@ class _Kernels:
             )
         for side, kernel in kernels.items():
             if not kernel.jailed:
-                self._log.append("note", text=f"{side} was {UNPROTECTED}")
-                self._progress.line(f"note   {side} was {UNPROTECTED}")
+                self._note(f"{side} was {UNPROTECTED}")
             self._log.append(
                 "kernel",
                 side=side,
@@ -149,7 +148,7 @@ class _Kernels:
         why = cannot_differ(sides, before, after) if sides is not None else _same_files(before, after)
         if why:
             self._log.append("identical", why=why)
-            self._progress.line(f"note   {why}")
+            self._progress.note(why)
 
 
 def _fit(report: PatchReport) -> str:

@@ -29,7 +29,7 @@ from panthorlab.report.faults import headline
 from panthorlab.run import fleet
 from panthorlab.run.events import new_run_dir
 from panthorlab.run.evidence import LogFollower
-from panthorlab.run.iterations import Batch
+from panthorlab.run.iterations import LOG_DEADLINE, Batch
 from panthorlab.run.judge import as_json
 from panthorlab.run.kernels import notes_of, parse_params, resolve_kernel
 from panthorlab.run.progress import Progress
@@ -44,7 +44,6 @@ DYING: Final = 3.0
 OVERLAP: Final = 1 << 16
 """Bytes of log looked at again at each step: more than an oops has."""
 SETTLE: Final = Workload("settle/info", ("gpu-job", "--mode", "info"))
-LOG_DEADLINE: Final = 20.0
 TOLD: Final = 10
 """Findings told on stderr; all are in the JSON and in the log."""
 
@@ -74,7 +73,7 @@ def main(options: argparse.Namespace, command: list[str]) -> int:
     run_dir = new_run_dir(options.output)
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step)
     for note in notes_of(kernel):
-        progress.line(f"note   {note}")
+        progress.note(note)
     board = open_board(name)
     params = parse_params(options.param) | {"seed": str(options.seed)}
     out, err = _Capture(sys.stdout.buffer, echo=not options.json), _Capture(sys.stderr.buffer, echo=not options.json)

@@ -22,6 +22,8 @@ from panthorlab.run.workload import Workload
 
 # What `iterate` itself may take beside the program: the sentinel's 15 s, killing and reaping.
 OVERHEAD: Final = 25.0
+# The log of an iteration arrives on another channel than its report; on an idle board they are within milliseconds.
+LOG_DEADLINE: Final = 20.0
 # Seconds to wait for an iteration's log when the board is dead.
 IMPATIENCE: Final = 2.0
 # Seconds that a program gets to go on after the kernel has crashed under it.

@@ -49,7 +49,7 @@ class Progress:
             case "progress":
                 self._running[fields["boot"]] = fields["text"]
             case "note":
-                self.line(f"note   {fields['text']}")
+                self.note(fields["text"])
                 return
             case "boot-start":
                 self._running[fields["boot"]] = "starting"
@@ -69,6 +69,10 @@ class Progress:
             planned = self._planned[boot]
             parts.append(f"{boot}: {self._counts[boot]}/{planned}" if planned else f"{boot}: {text}")
         self._show("running  " + "   ".join(parts), new=False)
+
+    def note(self, text: str) -> None:
+        """What is worth knowing of the run, in a line that stays."""
+        self.line(f"note   {text}")
 
     def line(self, text: str) -> None:
         """A line that stays."""

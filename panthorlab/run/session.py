@@ -23,7 +23,7 @@ from panthorlab.kmsg.markers import Window
 from panthorlab.kmsg.model import Finding
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.evidence import LogFollower
-from panthorlab.run.iterations import Batch
+from panthorlab.run.iterations import LOG_DEADLINE, Batch
 from panthorlab.run.job import Job
 from panthorlab.run.judge import as_json
 from panthorlab.run.kernels import resolve_kernel
@@ -33,8 +33,6 @@ from panthorlab.run.workload import Workload, once_per_boot, share
 
 # Iterations of one `iterate` on the board; after each batch the board is asked whether it is well.
 BATCH: Final = 120
-# The log of an iteration arrives on another channel than its report; on an idle board they are within milliseconds.
-LOG_DEADLINE: Final = 20.0
 PROGRAM_TIMEOUT: Final = 30.0
 COMMAND_LINE: Final = "/proc/cmdline"
 LAST: Final = Workload("gpu-job/store", ("gpu-job", "--mode", "store"), deadline=PROGRAM_TIMEOUT, sentinel=False)

@@ -75,7 +75,7 @@ def _suites(options: argparse.Namespace, known: Sequence[Mapping[str, str]]) -> 
         log.append("run-start", options=settings, suites=list(suites))
         for note in (*chosen.notes, *notes_of(kernel)):
             log.append("note", text=note)
-            progress.line(f"note   {note}")
+            progress.note(note)
         slots = [
             Slot(Side.AFTER, number * options.boots + turn, board)
             for number, board in enumerate(chosen.boards) for turn in range(options.boots)

@@ -65,7 +65,7 @@ def main(options: argparse.Namespace) -> int:
             )
             for note in chosen.notes:
                 log.append("note", text=note)
-                progress.line(f"note   {note}")
+                progress.note(note)
             return _carry_on(run_dir, log, settings, progress, as_json=options.json)
         except UsageError:
             if not any(event["event"] == "kernel" for event in read_events(run_dir)):

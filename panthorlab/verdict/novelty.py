@@ -16,7 +16,7 @@ seen together are one; over the others Holm's adjustment holds. `tests/unit/verd
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from panthorlab.outcome import Side
@@ -113,7 +113,7 @@ def _adjusted(found: Sequence[Name]) -> list[Name]:
         groups[name.seen] = max(groups.get(name.seen, 0.0), name.raw_p())
     adjusted = dict(zip(groups, holm(list(groups.values())), strict=True))
     return [
-        name if name.deadly else Name(name.what, name.name, name.members, name.new, adjusted[name.seen])
+        name if name.deadly else replace(name, p=adjusted[name.seen])
         for name in found
     ]
 
