@@ -56,7 +56,8 @@ class PatchText:
 class Mail:
     """A mail, or a diff alone. `patch`: None if there is no diff in it, or it is a cover letter.
 
-    `parents`: the message-ids it answers. `sender`: the address of its From. `notes`: what was done to read it, a sentence each.
+    `parents`: the message-ids it answers. `sender`: the address of its From. `notes`: what was done to
+    read it, a sentence each.
     """
 
     patch: PatchText | None

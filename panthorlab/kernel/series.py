@@ -179,8 +179,8 @@ def _check_odd_versions(mails: Sequence[Mail], origin: str) -> None:
     """Raise PatchError if beside [PATCH v2.1] or [PATCH v2b] there are patches of another version."""
     odd = [mail for mail in mails if mail.subject.odd_version]
     if len({mail.subject.odd_version for mail in mails}) > 1:
-        raise PatchError(f"{origin} has v{odd[0].subject.odd_version} {_name(odd[0])} beside others: does it amend them, "
-                         "or is it for another kernel?", hint="keep the patches that are meant alone")
+        raise PatchError(f"{origin} has v{odd[0].subject.odd_version} {_name(odd[0])} beside others: does it amend "
+                         "them, or is it for another kernel?", hint="keep the patches that are meant alone")
 
 
 def _is_whole(candidates: Sequence[Mail], mails: Sequence[Mail], version: int, origin: str) -> bool:
@@ -244,8 +244,8 @@ def _check_threads(mails: Sequence[Mail], origin: str) -> None:
             marks |= threads.pop(index)
         threads.append(marks)
     if len(threads) > 1:
-        raise PatchError(f"{origin} has patches of {len(threads)} threads, by different people, which are no one series: "
-                         f"{_names(names)}", hint=_FILES)
+        raise PatchError(f"{origin} has patches of {len(threads)} threads, by different people, which are no one "
+                         f"series: {_names(names)}", hint=_FILES)
 
 
 def _check_unnumbered(mails: Sequence[Mail], covers: Sequence[Mail], origin: str) -> None:
