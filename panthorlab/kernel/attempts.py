@@ -3,7 +3,8 @@
 
 A build that the machine ended (a signal, no memory, no disk) is left marked as unfinished, so that the next one drops
 what may be half-written. A failure that no change can explain is tried once more from nothing; a crash of a tool, once
-more as it is. And before a patch is blamed, the other side must have been built in the same place by the same process.
+more as it is. And before a patch is blamed, the other side must build in the same place, now: that it did so once, even
+for the same process, says nothing of what has become of the tree since.
 """
 
 from __future__ import annotations
@@ -26,8 +27,6 @@ from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.plan import Progress, SidePlan, quiet
 from panthorlab.kernel.sandbox import sandbox
 from panthorlab.kernel.toolchain import BUILD_TOOLS, check_host_tools
-
-_built_here: set[tuple[Path, str]] = set()  # (O= directory, core key): what this process has seen built
 
 
 def build(
@@ -79,8 +78,6 @@ class _Attempts:
 
     def _check_before(self, before: SidePlan) -> bool:
         """Raise LabError unless `before` builds in this tree, too. Whether all was built from nothing for that."""
-        if (objects_of(before), before.core_key) in _built_here:
-            return False
         self.progress(f"checking that {before.title} builds in the same place")
         other = _Attempts(before, None, self.log, self.progress, self.note, self.jobs)
         try:
@@ -124,10 +121,7 @@ class _Attempts:
             builder.check_compiler()
             core = None  # the modules of a stored kernel are built with its objects
         with _whole(builder):
-            artefacts = make_all(builder, written, core)
-        if core is None:
-            _built_here.add((objects, plan.core_key))
-        return artefacts
+            return make_all(builder, written, core)
 
     def _say(self, text: str) -> None:
         self.note(text)

@@ -31,6 +31,7 @@ RECORD = "kernel.json"
 _OLD_RECORD = ("Image", "System.map", "config", "vmlinux")
 ASIDE = "new-damaged-"  # as all `new-…`: nobody's, and thrown away after a day
 _OF_RECORD = "checksum"
+_WORDS = ("key", "arch", "release", "build_id", "title")
 _DAMAGED_HINT = "give the patch or source again, and it is built anew; or `panthorlab build`"
 
 
@@ -83,9 +84,12 @@ def _recorded(record: Path) -> Kernel | None:
     data = read_object(record)
     if data is None or ((_OF_RECORD in data or "files" in data) and data.get(_OF_RECORD) != _checksum(data)):
         return None
+    words: dict[str, Any] = {name: data.get(name) for name in _WORDS}
+    if not all(isinstance(word, str) for word in words.values()):
+        return None  # of an older version, without a checksum
     try:
         return Kernel(
-            path=record.parent, **{name: data[name] for name in ("key", "arch", "release", "build_id", "title")},
+            path=record.parent, **words,
             **{name: data[name] for name in ("modules", "digests", "files") if name in data or name != "files"},
             patches=tuple(data["patches"]), fragments=tuple(data["fragments"]), jailed=data.get("jailed", True),
         )

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from panthorlab.errors import LabError, PatchError, SourceError
-from panthorlab.files import LOCK_SECONDS, disk_errors, exclusive, read_object
+from panthorlab.files import LOCK_SECONDS, disk_errors, exclusive, read_object, sync
 from panthorlab.kernel import makefile
 from panthorlab.kernel.localsource import DirectorySource, RevisionSource, reader
 from panthorlab.kernel.makefile import ReadFile
@@ -221,6 +221,7 @@ def _save_original(base: Base, path: str) -> None:
         shutil.copy2(current, scratch)
     else:
         scratch.touch()
+    sync(scratch)  # after a power cut an empty original would pass for the base's file
     scratch.replace(keep)
 
 

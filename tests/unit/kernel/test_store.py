@@ -211,6 +211,19 @@ def test_a_kernel_of_an_older_version_is_checked_as_far_as_its_record_goes(cache
         store.find("a1")
 
 
+@pytest.mark.parametrize(("name", "value"), [("key", None), ("title", 5), ("title", None), ("release", [])])
+def test_nonsense_in_a_record_without_checksum_disturbs_no_other(cache: Path, name: str, value: object) -> None:
+    path = publish("a1").path / store.RECORD
+    publish("b2")
+    record = json.loads(path.read_text())
+    del record["files"], record["checksum"]
+    path.write_text(json.dumps(record | {name: value}))
+    assert [kernel.key for kernel in store.kernels()] == ["b2"]
+    with pytest.raises(UsageError, match="no kernel 'nosuch'"):
+        store.find("nosuch")
+    assert store.load("a1") is None
+
+
 def test_doctor_finds_and_removes_what_is_damaged(cache: Path) -> None:
     publish("a1")
     flip(publish("b1").path / "Image")
