@@ -19,7 +19,11 @@ _NAMES = "|".join(sorted(MODULES, key=len, reverse=True))
 _OF_MODULE = re.compile(rf"(?:^|(?<=[\s\]>]))(?:module )?(?P<module>{_NAMES}): (?P<message>.*)")
 _REASON = re.compile(r"deferred probe pending: (?P<driver>[a-z][\w-]*): ")
 _NOT_A_DRIVER = frozenset({"platform", "amba", "genpd", "regulator", "clk", "reset", "phy", "iommu", "of"})
-_HINT = re.compile(r"drm_sched_|killed entity|has no rq|PM: |dpm_run_callback|[Ff]ailed to .*'(?:pd_)?gpu'")
+_HINT = re.compile(
+    r"drm_sched_|killed entity|has no rq|PM: |dpm_run_callback|[Ff]ailed to .*'(?:pd_)?gpu'"
+    r"|(?:gpu|mali)[\w.-]{0,16}: [Ff]ailed to |clk: failed |Flags mismatch irq|Failed to request resources for"
+    r"|IRQ \d+ device|exiting task|is blacklisted|insmod|modprobe|kmod"
+)
 
 
 def around(text: str, record: LogRecord, prefixed: Prefixed | None) -> list[Finding] | None:
@@ -30,14 +34,19 @@ def around(text: str, record: LogRecord, prefixed: Prefixed | None) -> list[Find
         if found is not None and prefixed.driver and classify(prefixed.driver, prefixed.message):
             return None  # the driver's own words come first
         return found
-    if line := _OF_DEVICE.search(text):
+    if (line := _OF_DEVICE.search(text)) and _speaks(line, record):
         driver, ours = _driver_of_reason(line["message"])
         return _first(DEVICE, line["message"], record, driver, line["device"]) if ours else []
-    if line := _OF_MODULE.search(text):
+    if (line := _OF_MODULE.search(text)) and _speaks(line, record):
         return _first(MODULE, line["message"], record, MODULES[line["module"]], None)
     if _HINT.search(text):
         return _first(ANYWHERE, text.lstrip(), record, None, None)
     return None
+
+
+def _speaks(line: re.Match[str], record: LogRecord) -> bool:
+    """Whether the kernel says it: where nothing marks a line as the kernel's, only if nothing stands before."""
+    return not record.bare or not line.string[: line.start()].strip()
 
 
 def _driver_of_reason(message: str) -> tuple[str | None, bool]:

@@ -19,7 +19,7 @@ GPU_DEVICE: Final = (
     r"(?!(?:0*[1-5]c00000|2c00000|3d00000|4300000|5000000|5900000|b00000|f?db00000)\.gpu)"  # Qualcomm's Adreno
     r"(?!(?:13[04]000|220[04]000|3800[08]000|53100000|59000000|840000|d420[df]000|f0c0000)\.gpu)"  # Vivante
     r"(?!(?:[24]06400000|fd00000|4ae07de4|7000000|[15]7000000|7ec00000|fec00000|1c40000|1e80000|d00c0000)\.gpu)"
-    r"(?:[0-9a-f]{4,16}\.(?:gpu|mali)|(?:[0-9a-f]{4,16}\.)?mali(?!-?dp|dp)(?:[-_.@][\w.@-]{0,32})?)"
+    r"(?:CIXH5000:\d\d|[0-9a-f]{4,16}\.(?:gpu|mali)|(?:[0-9a-f]{4,16}\.)?mali(?!-?dp|dp)(?:[-_.@][\w.@-]{0,32})?)"
 )
 """The name of a Mali GPU's device. By their addresses, the devices of GPUs of others are not (from the device trees of
 7.3: Qualcomm, Vivante, Apple, Imagination, NVIDIA, Broadcom, and Arm's Utgard)."""
@@ -56,6 +56,7 @@ DEVICE: Final[tuple[Row, ...]] = (
             "devfreq",
             r"(?:(?:Failed|failed) to (?:start|stop|suspend|resume) devfreq|failed to (?:suspend|resume) devfreq)",
         ),
+        ("devfreq", r"devfreq_add_device: Unable to (?:find|start) governor|failed to update frequency from"),
         (
             "opp",
             r"_?(?:\w*opp\w*|_set_\w+|_generic_set_\w+|_read_\w+|_get_\w+): "
@@ -109,6 +110,7 @@ MODULE: Final[tuple[Row, ...]] = (
         ("unknown-symbol", r"Unknown symbol \S+ \(err -?\d+\)"),
         ("symbol-version", r"disagrees about version of symbol \S+|no symbol version for \S+"),
         ("version-magic", r"version magic '.*' should be '"),
+        ("module", r"overflow in relocation type|unsupported RELA? ?relocation|section \S+ \(index \d+\) has invalid"),
         ("module", r"\.gnu\.linkonce\.this_module section|module_layout|Exactly one \.gnu"),
         ("module", r"module (?:using GPL-only symbols|tries to import module namespace|uses symbol .* from namespace)"),
         ("module", r"exports duplicate symbol|(?i:invalid module format)|Could not allocate \d+ bytes percpu data"),
@@ -120,6 +122,8 @@ MODULE: Final[tuple[Row, ...]] = (
 )
 """Said by the module loader with the module's name before them: then there is no driver."""
 
+_DRIVER: Final = r"(?P<driver>panthor|panfrost|tyr)"
+_SUPPLY: Final = r"[\w.-]{0,24}(?:gpu|mali)[\w.-]{0,16}"
 _GPU_SCHED: Final = r"\[drm:(?P<what>drm_sched_\w+) \[gpu_sched\]\] \*ERROR\* "
 ANYWHERE: Final[tuple[Row, ...]] = (
     *rows(
@@ -128,9 +132,22 @@ ANYWHERE: Final[tuple[Row, ...]] = (
         ("no-run-queue", r"(?:\[drm\S*(?: \[gpu_sched\])?\] )?\*ERROR\* (?:drm_sched_\w+: )?entity has no rq!"),
         ("no-credits", r"(?:\[drm\S*(?: \[gpu_sched\])?\] )?\*ERROR\* drm_sched_\w+: credits cannot be 0!"),
         ("drm-sched", rf"{_GPU_SCHED}"),
+        ("irq-thread", rf"(?:genirq: )?IRQ \d+ device {_DRIVER}-\w+ returned IRQ_WAKE_THREAD"),
+        ("irq-thread", rf'(?:genirq: )?exiting task "irq/\d+-{_DRIVER}-\w+"'),
+    ),
+    *rows(
+        Kind.PROBE_ERROR,
+        ("irq", rf"(?:genirq: )?(?:Flags mismatch irq|Failed to request resources for) .*\b{_DRIVER}-\w+"),
+        ("module", rf"Module {_DRIVER} is blacklisted"),
+        ("module", rf"(?:insmod|modprobe|kmod):? .{{0,60}}\b{_DRIVER}(?:'|\.ko).{{0,60}}(?i:(?:module|exec) format)"),
     ),
     *rows(
         Kind.POWER_ERROR,
+        (
+            "regulator",
+            rf"{_SUPPLY}: [Ff]ailed to (?:set (?:voltage|mode|load)|(?:force )?(?:enable|disable)|apply|get the)",
+        ),
+        ("clock", rf"clk: failed to reparent {_SUPPLY} to "),
         ("pm", rf"PM: Device (?P<device>{GPU_DEVICE}) failed to (?P<what>\w+)[a-z ]{{0,24}}: error -?\d+"),
         (
             "pm-callback",

@@ -50,6 +50,7 @@ class FindingParser:
         if (known := around(text, record, prefixed)) is not None:
             return known
         mine, findings = self._gpu.feed(text, record, prefixed)
+        self._reports.learn(findings)
         return findings if mine else findings + self._reports.feed(text, record)
 
 

@@ -11,6 +11,7 @@ import re
 
 from panthorlab.kmsg.gpu_findings import Event, Prefixed, fault_of_nobody, finish, gpu_fault, single_message
 from panthorlab.kmsg.messages import classify
+from panthorlab.kmsg.messages_tyr import FAILURE as TYR_FAILURE
 from panthorlab.kmsg.model import Finding
 from panthorlab.kmsg.patterns import DRIVERS, Kind
 from panthorlab.kmsg.records import LogRecord
@@ -246,7 +247,7 @@ class GpuAssembler:
             if row.kind:
                 self._done.append(single_message(row.kind, row.name, found, message, record, prefixed))
             return True
-        if not prefixed.error:
+        if not prefixed.error and not (prefixed.driver == "tyr" and TYR_FAILURE.search(message)):
             return False
         # A message of a version we have not read: an error all the same.
         name = re.sub(r"[^a-z]+", "-", re.sub(r"0x[0-9a-f]+|'[^']*'|=\S+", "", message[:200].lower())).strip("-")[:60]

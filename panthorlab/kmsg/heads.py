@@ -27,6 +27,8 @@ class Ours(StrEnum):
 
     TRACE = "trace"
     HANDLERS = "handlers"
+    CLIENT = "client"
+    """The process, as one that the driver has named before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +109,13 @@ REPORT_HEADS: tuple[ReportHead, ...] = (
         Kind.OOPS,
         r"(?P<what>kernel BUG) at (?P<file>\S+?):\d+",
         r"BUG: (?P<what>unable to handle (?:page fault|kernel [\w -]*?))(?: for address| at |: |$)",
-        r"(?P<what>Unable to handle kernel [\w -]*?)(?: at virtual| at |$)",
+        r"(?P<what>Unable to handle kernel [\w -]*?)(?: at\b|$)",
         r"(?P<what>Unhandled fault) at 0x",
         # arm64: Oops, Oops - BTI, SP/PC alignment exception …; 32-bit Arm also has no name, or PREEMPT SMP ARM after it
         r"(?P<what>Internal error:(?: [A-Za-z][^\[\]:]*)?)(?: ?: ?[0-9a-f]*)? ?\[#\d+\]",
         r"(?P<what>Internal error: (?:Oops|SP/PC alignment)[^\[\]:]*?)(?:: ?[0-9a-f]*)?\s*$",  # a mailer wrapped it
-        r"(?:Oops: )?(?P<what>general protection fault|divide[ _]error|invalid opcode|stack segment|Oops)\b.*\[#\d+\]",
+        r"(?:Oops: )?(?P<what>general protection fault|divide[ _]error|invalid opcode|stack segment|int3"
+        r"|double fault|Oops(?: - [\w/ ()-]+)?)(?![\w-]).*?\[#\d+\]",
         r"(?P<what>[Kk]ernel (?:BUG|bug)[\w ]*?|Unhandled kernel [\w ]+?|Kernel [a-z][\w ]*?) ?\[#\d{1,3}\](?=:?\s*$)",
         rf"(?:(?P<what>[A-Za-z][A-Za-z _-]{{2,40}})(?:[:,][^\[\]]{{0,40}})? ?)?\[#\d{{1,3}}\](?={_AFTER_NUMBER})",
         r"BUG:? (?P<what>Bad page \w+|Bad rss-counter state|spinlock \w+|workqueue leaked)",
@@ -131,6 +134,11 @@ REPORT_HEADS: tuple[ReportHead, ...] = (
         r"(?P<what>invoked oom-killer): ",
         ours=Ours.TRACE,
     ),
+    *_heads(
+        Kind.WARNING,
+        r"(?:Out|Memory cgroup out) of memory: (?P<what>Killed process|Kill process) (?P<victim>\d+) ",
+        ours=Ours.CLIENT,
+    ),
     *_heads(Kind.OOPS, r"BUG: (?P<what>[A-Za-z][\w ,'-]{2,60})", certain=False),
 )
 """Order matters: the specific before the general."""
@@ -141,10 +149,18 @@ CRASH_HINTS: Final = (
 """A line with none of these says no crash."""
 HEAD_HINTS: Final = (
     *CRASH_HINTS, "WARNING: ", "UBSAN", "kmemleak: ", "unreferenced object", "nobody cared", "bogus return value",
-    "page allocation failure", "invoked oom-killer",
+    "page allocation failure", "invoked oom-killer", "ut of memory: Kill",
 )  # fmt: skip
 """A line with none of these is no head."""
 
+LOCK_OWNER = re.compile(r"INFO: task .{1,80}? (?:is )?blocked on an? [\w-]*(?:mutex|semaphore)")
+"""The second line of a hung task since 6.16; the trace of the lock's owner may follow."""
+FAULTS: Final = (
+    "NULL pointer dereference", "paging request", "read from unreadable memory", "write to read-only memory",
+    "execute from non-executable memory", "access to user memory outside uaccess routines",
+    "access to user memory without uaccess routines",
+)  # fmt: skip
+"""What follows `Unable to handle kernel`, on arm64, 32-bit Arm and RISC-V."""
 CONTINUES_OOPS = re.compile(r"Internal error: |Oops|.*\[#\d+\]|BUG: unable to handle|Unable to handle|kernel BUG at")
 """Heads that a report which is already an oops absorbs: the kernel names one oops two or three times."""
 

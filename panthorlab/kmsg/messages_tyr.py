@@ -3,9 +3,16 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from panthorlab.kmsg.patterns import Kind
 from panthorlab.kmsg.rows import Row, rows
 
+FAILURE: Final = re.compile(
+    r"(?i:\bfail(?:ed|ure|s)?\b|\btimed? ?out\b|\b(?:invalid|unsupported|cannot|exceeds|corrupt(?:ed)?|unexpected)\b)"
+)
+"""Tyr marks no error as one: a message of a version we have not read says one of these if it tells of trouble."""
 ROWS: tuple[Row, ...] = (
     *rows(
         None,

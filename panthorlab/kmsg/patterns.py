@@ -63,7 +63,10 @@ FRAME_ARM = re.compile(
     r"\s*(?:\[<[0-9a-f]{8}>\] \()?(?P<unsure>\? )?(?P<function>[A-Za-z_][\w.$]*)(?:\+0x[0-9a-f]+/0x[0-9a-f]+)?"
     r"(?: \[(?P<module>\w+)\])?\)? from (?:\[<[0-9a-f]{8}>\] \()?[A-Za-z_][\w.$]*\+0x"
 )
-HANDLER = re.compile(r"\s*\[<[0-9a-f]+>\] (?P<function>[A-Za-z_]\w*)(?: \[(?P<module>\w+)\])?(?: threaded|\s*$)")
+HANDLER = re.compile(
+    r"\s*\[<[0-9a-f]+>\] (?:irq_default_primary_handler threaded \[<[0-9a-f]+>\] )?"
+    r"(?P<function>[A-Za-z_]\w*)(?: \[(?P<module>\w+)\])?(?: threaded|\s*$)"
+)
 """An interrupt's handler: `[<00000000d2a3f1c0>] panthor_job_irq_raw_handler [panthor] threaded …`."""
 PROGRAM_COUNTER = re.compile(r"(?:pc : |RIP: (?:\d+:)?|PC is at |epc : )(?P<function>[A-Za-z_][\w.]*)\+0x")
 WHO = re.compile(
@@ -112,6 +115,7 @@ SKIPPED_FRAMES = re.compile(
     r"|__lock_acquire|lock_acquire|validate_chain|mark_lock|lockdep_|debug_check|__might_sleep|__switch_to|asm_|exc_|rcu_\w*stall|rcu_sched_"
     r"|watchdog|update_process_times|tick_(?:nohz|sched|periodic|do|handle|program)|__hrtimer|hrtimer_|arch_timer|handle_percpu|generic_handle|gic_|call_on_irq"
     r"|do_interrupt|_raw_spin_|refcount_warn|__list_(?:add|del)(?:_entry)?_valid|__kernel_text|kthread|worker_thread|process_one_work"
+    r"|warn_alloc|__alloc_(?:pages|frozen)|alloc_pages|out_of_memory|oom_kill|dump_header"
     r"|process_scheduled_works|kmemleak_|kmem_cache_alloc|__?kmalloc|__kvmalloc|slab_|invoke_syscall|drm_ioctl$|__arm64_sys)"
 )
 """Frames that say how a report was made, or how everything gets called, not where the trouble is."""

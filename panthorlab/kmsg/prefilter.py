@@ -15,10 +15,12 @@ _PAN = re.compile(
     rb"pan(?:(?:thor|frost|csf)(?: [^ \n]{0,64})?: "
     # what they say at every probe
     rb"(?!(?:\[drm\] )?(?:clock rate = |[Mm]ali-[^ \n]{1,16} id 0x|[Ff]eatures: |shader_present=|CSF FW v\d"
-    rb"|CSF FW using |Firmware git sha: ))|(?:thor|frost|csf)\]\] |ic - not syncing)"
+    rb"|CSF FW using |Firmware git sha: ))|(?:thor|frost|csf)(?:\]\] |-\w|'|\.ko| is blacklisted)"
+    rb"|ic - not syncing)"
 )
-_MALI = re.compile(rb"mali(?:[-_.@][-\w.@]{1,32})?(?:\]\] |(?: [^ \n]{0,64})?: | failed to )")
-_TYR = re.compile(rb"tyr(?:\]\] |(?: [^ \n]{0,64})?: )")
+_MALI = re.compile(rb"mali(?:[-_.@][-\w.@]{1,32})?(?:\]\] |'|\.ko| is blacklisted|(?: [^ \n]{0,64})?: | failed to )")
+_TYR = re.compile(rb"tyr(?:\]\] |-\w|'|\.ko| is blacklisted|(?: [^ \n]{0,64})?: )")
+_SUPPLY = re.compile(rb"[^\n]*(?:gpu|mali)")
 _DEVFREQ = re.compile(rb"devfreq [^ \n]{0,48}(?:\.gpu|mali)")
 _DOMAIN = re.compile(rb"gpu'(?:(?<=domain 'gpu')|(?<=domain 'pd_gpu'))")
 _HANDLE = re.compile(rb"handle(?:d (?:Page|fault)| kernel)")
@@ -53,10 +55,18 @@ _PROJECTED: tuple[tuple[bytes, bytes, re.Pattern[bytes] | None], ...] = (
     (b"ERROR", b"drm_sched_", None),
     (b"PMD", b"PM: Device ", None),
     (b"PM", b"dpm_run_callback", None),
+    (b"IRQ", b"IRQ_WAKE_THREAD", None),
+    (b"OK", b"Out of memory: Kill", None),
+    (b"MK", b"Memory cgroup out of memory: Kill", None),
+    (b"CIXH", b"CIXH5000:", None),
     (b"qbbq", b"nobody cared", None),  # irq 5: nobody cared (try booting with the "irqpoll" option)
     (b"qvbv", b"bogus return", None),  # irq event 5: bogus return value
     (b"vq", b"devfreq ", _DEVFREQ),
 )
+_OF_LINE: tuple[tuple[bytes, re.Pattern[bytes]], ...] = (
+    (b"ailed to ", _SUPPLY),  # vdd_gpu_s0: failed to enable, clk: failed to reparent clk_gpu
+)
+"""Anchors with what must be found in the line from its begin."""
 _PROJECTION = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ#bqv")
 _NOT_PROJECTED = bytes(byte for byte in range(256) if byte not in _PROJECTION)
 
@@ -70,17 +80,20 @@ def interesting(block: bytes) -> list[int]:
     for projection, anchor, wanted in _PROJECTED:
         if projection in projected:
             _collect(block, anchor, wanted, starts)
+    for anchor, line in _OF_LINE:
+        lines: set[int] = set()
+        _collect(block, anchor, None, lines)
+        starts.update(start for start in lines if line.match(block, start))
     return sorted(starts)
 
 
 def _collect(block: bytes, anchor: bytes, wanted: re.Pattern[bytes] | None, starts: set[int]) -> None:
+    if wanted:  # it begins with the anchor, or nearly so, and finds it faster than `find` and a match for each
+        starts.update(block.rfind(b"\n", 0, found.start()) + 1 for found in wanted.finditer(block))
+        return
     find = block.find
-    match = wanted.match if wanted else None
     position = find(anchor)
     while position >= 0:
-        if match and not match(block, position):
-            position = find(anchor, position + len(anchor))
-            continue
         starts.add(block.rfind(b"\n", 0, position) + 1)
         end = find(b"\n", position)
         if end < 0:

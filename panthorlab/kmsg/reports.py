@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 
 from panthorlab.kmsg.gpu_findings import Prefixed
-from panthorlab.kmsg.heads import CONTINUES_OOPS, CUT_HERE, Ours, ReportHead, begins_line, find_head
+from panthorlab.kmsg.heads import CONTINUES_OOPS, CUT_HERE, FAULTS, LOCK_OWNER, Ours, ReportHead, begins_line, find_head
 from panthorlab.kmsg.model import Finding
 from panthorlab.kmsg.patterns import (
     BODY,
@@ -28,6 +28,7 @@ from panthorlab.kmsg.records import LogRecord
 MAX_LINES = 400
 MAX_TEXT = 65536
 TOP_FRAMES = 5
+MAX_CLIENTS = 256
 _PATIENCE_BEFORE_TRACE = 12
 _PATIENCE_AFTER_TRACE = 3
 
@@ -57,6 +58,8 @@ class _Report:
     ended: bool = False
     foreign: int = 0
     ours: Ours | None = None
+    has_owner: bool = False
+    """The trace of the task that has the lock comes, or came."""
     doubtful: bool = False
     """Only its head has come, and that may be somebody's talk of a report."""
 
@@ -72,6 +75,17 @@ class ReportCollector:
     def __init__(self) -> None:
         self._report: _Report | None = None
         self._done: list[Finding] = []
+        self._last: Kind | None = None
+        self._clients: dict[int, str] = {}
+        self._told_oom = False
+
+    def learn(self, findings: list[Finding]) -> None:
+        """Remember which processes are clients of which driver."""
+        for finding in findings:
+            if finding.pid and finding.driver:
+                self._clients[finding.pid] = finding.driver
+                if len(self._clients) > MAX_CLIENTS:
+                    del self._clients[next(iter(self._clients))]
 
     @property
     def busy(self) -> bool:
@@ -98,6 +112,8 @@ class ReportCollector:
                 self._report.append(text.rstrip())
                 self._report.ended = True
                 self._finish()
+        elif LOCK_OWNER.search(text):
+            self._owner(text, record)
         elif match := find_head(text):
             self._head(*match, text, record)
         elif self._report:
@@ -111,6 +127,16 @@ class ReportCollector:
     def _take_done(self) -> list[Finding]:
         done, self._done = self._done, []
         return done
+
+    def _owner(self, text: str, record: LogRecord) -> None:
+        report = self._report
+        if report is None or report.kind is not Kind.HUNG_TASK:
+            if self._last is Kind.HUNG_TASK:
+                return  # of a report that lines of others have ended
+            self._finish()
+            report = self._report = _Report(record, Kind.HUNG_TASK, what="task", doubtful=record.bare)
+        report.has_owner, report.foreign = bool(report.frames), 0
+        report.append(text.rstrip())
 
     def _head(self, head: ReportHead, found: re.Match[str], text: str, record: LogRecord) -> None:
         report = self._report
@@ -132,6 +158,11 @@ class ReportCollector:
             report.doubtful = False
         report.foreign = 0
         report.append(text.strip() if not report.lines else text.rstrip())
+        if head.ours is Ours.CLIENT:
+            report.ended = True
+            report.frame_driver = None if self._told_oom else self._clients.get(int(found["victim"]))
+            self._told_oom = False  # the last line of what may have been told already
+            self._finish()
 
     def _line(self, report: _Report, text: str) -> None:
         if report.kind is None and not report.what:
@@ -153,10 +184,12 @@ class ReportCollector:
 
     def _finish(self) -> None:
         report, self._report = self._report, None
+        self._last = report.kind if report else self._last
         if report is None or (report.ours and not report.frame_driver):
             return
         if report.saw_trace or report.ended or not report.doubtful:
             self._done.append(_finding(report))
+            self._told_oom = report.what.startswith("invoked oom-killer")
 
 
 def _accepts(report: _Report, head: ReportHead, found: re.Match[str]) -> bool:
@@ -173,7 +206,7 @@ def _accepts(report: _Report, head: ReportHead, found: re.Match[str]) -> bool:
 def _describe(report: _Report, text: str) -> bool:
     """Take frames, program counter and process from a line; True if it had any."""
     if CALL_TRACE.match(text):
-        report.in_trace = not report.frames
+        report.in_trace = not report.frames or report.has_owner
         report.saw_trace = True
         return True
     if found := FRAME.match(text) or _calls_without_title(report, text):
@@ -181,7 +214,7 @@ def _describe(report: _Report, text: str) -> bool:
             function = _SUFFIX.sub("", found["function"])
             if report.ours is not Ours.HANDLERS:  # the trace is of what the interrupt came upon
                 report.frame_driver = report.frame_driver or _driver_of(function, _module(found))
-            if len(report.frames) < TOP_FRAMES and not SKIPPED_FRAMES.match(function):
+            if len(report.frames) < TOP_FRAMES and not report.has_owner and not SKIPPED_FRAMES.match(function):
                 report.frames.append(function)
         return True
     if report.ours is Ours.HANDLERS and (found := HANDLER.match(text)):
@@ -251,9 +284,15 @@ def _driver(report: _Report) -> str | None:
     return (found[1] or "kbase") if found else None
 
 
+def _whole(what: str) -> str:
+    """The title of a fault that a mailer wrapped in its midst."""
+    begin, found, words = what.partition("Unable to handle kernel ")
+    return begin + found + next((fault for fault in FAULTS if words and fault.startswith(words)), words)
+
+
 def _signature(kind: Kind, driver: str | None, report: _Report, frames: list[str]) -> str:
     """Kind, driver, title without numbers, top frames: the same for the same trouble in every run."""
-    what = re.sub(r"0x[0-9a-f]+|[0-9a-f]{8,}", "", report.what)
+    what = re.sub(r"0x[0-9a-f]+|[0-9a-f]{8,}", "", _whole(report.what))
     title = re.sub(r"[^a-z_]+", "-", what.lower()).strip("-")[:80]
     place = frames or [re.sub(r"\d+|:.*", "", report.where or report.file.rpartition("/")[2])]
     parts = [kind.value, driver, title, ">".join(place)]
