@@ -22,7 +22,8 @@ GPU_DEVICE: Final = (
     r"(?:CIXH5000:\d\d|[0-9a-f]{4,16}\.(?:gpu|mali)|(?:[0-9a-f]{4,16}\.)?mali(?!-?dp|dp)(?:[-_.@][\w.@-]{0,32})?)"
 )
 """The name of a Mali GPU's device. By their addresses, the devices of GPUs of others are not (from the device trees of
-7.3: Qualcomm, Vivante, Apple, Imagination, NVIDIA, Broadcom, and Arm's Utgard)."""
+7.3: Qualcomm, Vivante, Apple, Imagination, NVIDIA, Broadcom, and Arm's Utgard; fec00000 and d00c0000 are not in those
+and rest on no source). An address that both have, 1800000, counts as a Mali's."""
 
 DEVICE: Final[tuple[Row, ...]] = (
     *rows(
