@@ -133,6 +133,7 @@ places = st.one_of(st.none(), st.just("unmarked"), st.integers(0, 700))
 def put(where: int | str | None, all_: Sequence[IterationResult]) -> list[tuple[str, OutsideFinding]]:
     if where is None:
         return []
+    all_ = [iteration for iteration in all_ if iteration.side is Side.AFTER]
     if isinstance(where, str):
         return [("after1", OutsideFinding("mmu-fault", SIGNATURE, 0.1))]
     if where < len(all_):
