@@ -8,12 +8,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from panthorlab.kernel import inside
+
 _SOURCE = re.compile(r'^\s*(o?r?source)\s+"([^"]+)"')
 _CONFIG = re.compile(r"^\s*(?:menu)?config\s+(\w+)\s*$")
 _DEPENDS = re.compile(r"^\s*depends\s+on\s+(.+)$")
 _SELECT = re.compile(r"^\s*select\s+(\w+)(?:\s+if\s+(.+))?$")
 _PROMPT = re.compile(r'^\s*(?:(?:bool|tristate|string|int|hex)\s+["\']|prompt\s)')
 _TOKEN = re.compile(r"\s*(\|\||&&|!=|<=|>=|[()!=<>]|\"[^\"]*\"|'[^']*'|\$\([^)]*\)|[\w.-]+)")
+DEEPEST, MOST_BYTES = 50, 64 << 20
+"""How deep files may name files, and how much is read of them, each for at least 1 KiB: 6.12 has 1,900, of 3 MB.
+Those of a hostile tree could name one another twice each, for ever."""
 _ORDER = {"n": 0, "m": 1, "y": 2}
 
 
@@ -41,15 +46,19 @@ class _Reader:
     def __init__(self, tree: Path, arch: str, symbols: dict[str, Symbol]) -> None:
         self._tree, self._arch, self._symbols = tree, arch, symbols
         self._reading: set[str] = set()
+        self._left = MOST_BYTES
 
     def read(self, file: str, outer: tuple[str, ...]) -> None:
-        path = self._tree / file
-        if file in self._reading or not path.is_file():
+        if file in self._reading or len(self._reading) >= DEEPEST or self._left <= 0:
+            return
+        content = inside.read(self._tree, file, self._left)
+        self._left -= 1024 + len(content or b"")
+        if content is None:
             return
         self._reading.add(file)
         blocks: list[list[str]] = []
         current: Symbol | None = None
-        for number, line in _statements(path.read_text(errors="replace")):
+        for number, line in _statements(content.decode(errors="replace")):
             word = line.split(None, 1)[0]
             if match := _CONFIG.match(line):
                 current = self._define(match[1], f"{file}:{number}", [*outer, *(c for block in blocks for c in block)])

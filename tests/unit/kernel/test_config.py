@@ -55,6 +55,18 @@ def symbols(tmp_path: Path) -> dict[str, kconfig.Symbol]:
     return kconfig.read_symbols(tmp_path, "arm64")
 
 
+def test_a_hostile_tree_has_no_file_read_through_a_link_nor_for_ever(tmp_path: Path) -> None:
+    (tmp_path / "outside").write_text("config SECRET\n\tbool\n")
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "link").symlink_to(tmp_path / "outside")
+    (tree / "Kconfig").write_text(
+        f'source "link"\nsource "../outside"\nsource "{tmp_path}/outside"\nsource "0"\nconfig OWN\n\tbool\n')
+    for number in range(3000):
+        (tree / str(number)).write_text(2 * f'source "{number + 1}"\n')
+    assert set(kconfig.read_symbols(tree, "arm64")) == {"OWN"}
+
+
 def test_symbols_with_all_conditions_around_them(symbols: dict[str, kconfig.Symbol]) -> None:
     assert set(symbols) == {"FOO", "SMALL", "SUB", "LIB", "BAR", "HAS_IOMEM", "ONE"}
     assert symbols["FOO"].depends == [["HAS_IOMEM", "BAR && (BAZ=y || \t\tQUX)".expandtabs()]] or (
