@@ -14,6 +14,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +23,7 @@ import pytest
 from panthorlab.errors import BootError, EvidenceError, LabError, PanthorlabError, UsageError
 from panthorlab.outcome import Blame, Outcome, Side
 from panthorlab.run.job import BOOT_METHODS, Job
+from panthorlab.run.needs import MARKERS, Need, lacking, name_of, need_of
 from panthorlab.run.suites import turn
 from panthorlab.run.workload import Workload
 
@@ -64,6 +66,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--param", action="append", default=[], metavar="gpu.NAME=VALUE", help="parameter of the emulated GPU"
     )
+    group.addoption("--deep", action="store_true", help="also what takes long (tests marked `deep`)")
     group.addoption("--job", type=Path, help="(internal) what a worker of `panthorlab validate` is to do")
     group.addoption("--own-status", action="store_true",
                     help=f"(internal) exit with {OWN_STATUS} and a status of panthorlab's if a test or boot failed")
@@ -71,6 +74,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    for line in MARKERS:
+        config.addinivalue_line("markers", line)
     job_file: Path | None = config.getoption("--job")
     if job_file is not None:
         fields = json.loads(job_file.read_text())
@@ -96,14 +101,55 @@ def _module(file: Path) -> ModuleType:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Plain `pytest suites` takes the suites in the order in which the controller does, not in that of the alphabet."""
+    """Plain `pytest suites` takes the suites in the order in which the controller does, not in that of the alphabet,
+    and leaves out what is `deep` unless it is asked for. A worker runs what the controller has chosen."""
     job = config.stash.get(_JOB, None)
-    if job is not None and not job.plain_tests:
-        plain = [item for item in items if "iterate" not in getattr(item, "fixturenames", ())]
-        config.hook.pytest_deselected(items=plain)
-        items[:] = [item for item in items if item not in plain]
-    if _JOB not in config.stash and config.getoption("--board"):
+    try:
+        needs = {item: need_of(item) for item in items}
+    except UsageError as error:
+        raise pytest.UsageError(f"{error}; {error.hint}") from error
+    if job is not None:
+        left = [item for item in items if not _wanted(job, needs[item])]
+    elif config.getoption("--board"):
         items.sort(key=lambda item: turn(item.path.stem.removeprefix("test_")))
+        left = [item for item in items if needs[item].deep and not _asked_for_deep(config, item)]
+    else:
+        return
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if item not in left]
+
+
+def _wanted(job: Job, need: Need) -> bool:
+    return (job.plain_tests or need.counted) and (job.tests is None or need.test in job.tests)
+
+
+def _asked_for_deep(config: pytest.Config, item: pytest.Item) -> bool:
+    """By `--deep`, by `-m`, or by naming the file; `panthorlab suites` names all of them, which asks for none."""
+    named = not config.getoption("--own-status") and any(
+        item.path == Path(str(config.invocation_params.dir), argument.partition("::")[0]) for argument in config.args
+    )
+    return named or config.getoption("--deep") or "deep" in config.getoption("markexpr")
+
+
+def _unmet(item: pytest.Item) -> str:
+    """Why a test that the user started cannot run on his board and kernel; empty if it can."""
+    from panthorlab.run.fleet import traits
+    from panthorlab.run.kernels import resolve_kernel
+
+    need = need_of(item)
+    if not (need.board or need.gpu or need.kernel):
+        return ""
+    with TemporaryDirectory() as folder:
+        job = _job_of(item.config, Path(folder))
+        if why := need.unsuited([traits(job.board)]):
+            return why
+        if other := {name: value for name, value in need.gpu.items() if job.params.get(name) != value}:
+            return "wants " + " ".join(f"--param gpu.{name}={value}" for name, value in sorted(other.items()))
+        if need.kernel:
+            kernel = resolve_kernel(job.kernel, log=Path(folder, "build.log"))
+            if lacks := lacking(kernel, need.kernel):
+                return f"wants a kernel with {', '.join(lacks)}"
+    return ""
 
 
 def _job_of(config: pytest.Config, tmp: Path) -> Job:
@@ -182,8 +228,10 @@ def _only_expected_findings(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     job = item.config.stash.get(_JOB, None)
-    if job is not None and _name(item) in job.done_tests:
+    if job is not None and name_of(item) in job.done_tests:
         pytest.skip("has its result from an earlier boot of this slot")
+    if job is None and "session" in getattr(item, "fixturenames", ()) and (why := _unmet(item)):
+        pytest.skip(why)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -195,7 +243,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         and (call.when == "call" or report.outcome != "passed")
     ):
         job = item.config.stash[_JOB]
-        if _name(item) not in job.done_tests and job.extra is None:
+        if name_of(item) not in job.done_tests and job.extra is None:
             item.config.stash[_EMIT]("test", **_test_event(item, call, report))
     if call.excinfo is not None and report.outcome == "failed":
         item.config.stash[_BLAMED].add(_status_of(call.excinfo.value))
@@ -216,14 +264,10 @@ def _status_of(error: BaseException) -> int:
     return error.exit_status if isinstance(error, PanthorlabError) else LabError.exit_status
 
 
-def _name(item: pytest.Item) -> str:
-    return f"{item.path.stem.removeprefix('test_')}::{item.name}"
-
-
 def _test_event(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> Mapping[str, Any]:
     outcome, blame = _judge(call.excinfo, report)
     message = "" if report.passed else str(call.excinfo.value if call.excinfo else report.longrepr)
-    suite, _, test = _name(item).partition("::")
+    suite, _, test = name_of(item).partition("::")
     return {
         "test": test,
         "suite": suite,
