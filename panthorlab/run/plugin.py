@@ -68,6 +68,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--deep", action="store_true", help="also what takes long (tests marked `deep`)")
     group.addoption("--job", type=Path, help="(internal) what a worker of `panthorlab validate` is to do")
+    group.addoption("--needs", type=Path, metavar="FILE", help="(internal) write what the collected tests need")
     group.addoption("--own-status", action="store_true",
                     help=f"(internal) exit with {OWN_STATUS} and a status of panthorlab's if a test or boot failed")
     group.addoption("--events-fd", type=int, help="(internal) where a worker's events go")
@@ -81,13 +82,14 @@ def pytest_configure(config: pytest.Config) -> None:
         fields = json.loads(job_file.read_text())
         config.stash[_JOB] = Job(**{**fields, "side": Side(fields["side"]), "suites": tuple(fields["suites"])})
         config.args = list(fields["suites"])
-        for folder in dict.fromkeys(Path(suite).parent for suite in fields["suites"]):
-            if (folder / "conftest.py").is_file():
-                config.pluginmanager.register(_module(folder / "conftest.py"))
         # The controller stops workers by signals; both must unwind through the fixtures that stop the board.
         # SIGINT is ignored in what a shell started in the background.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
+    if job_file is not None or config.getoption("--needs"):
+        for folder in dict.fromkeys(Path(suite).parent for suite in config.args):
+            if (folder / "conftest.py").is_file():
+                config.pluginmanager.register(_module(folder / "conftest.py"))
     config.stash[_BLAMED] = set()
     config.stash[_EMIT] = Emitter(config.getoption("--events-fd"))
 
@@ -108,6 +110,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         needs = {item: need_of(item) for item in items}
     except UsageError as error:
         raise pytest.UsageError(f"{error}; {error.hint}") from error
+    if (file := config.getoption("--needs")) is not None:
+        file.write_text(json.dumps([need.to_json() for need in needs.values()]))
+        return
     if job is not None:
         left = [item for item in items if not _wanted(job, needs[item])]
     elif config.getoption("--board"):
@@ -202,7 +207,8 @@ def iterate(session: Session, request: pytest.FixtureRequest) -> Callable[[Workl
 
     def run(workload: Workload) -> Iterated:
         request.node.stash[_WORKLOAD] = workload
-        return session.iterate(workload)
+        at_most = session.job_description.at_most if request.node.get_closest_marker("kernel") is None else None
+        return session.iterate(workload, at_most=at_most)
 
     return run
 
