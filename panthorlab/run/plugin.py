@@ -12,7 +12,7 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from panthorlab.errors import BootError, EvidenceError, LabError, PanthorlabError, UsageError
-from panthorlab.outcome import Blame, Outcome, Side
+from panthorlab.errors import LabError, PanthorlabError, UsageError
+from panthorlab.outcome import Side
 from panthorlab.run.job import BOOT_METHODS, Job
 from panthorlab.run.needs import MARKERS, Need, lacking, name_of, need_of
+from panthorlab.run.proof import HEARD, PROVED, prove_heard, told_as_test
 from panthorlab.run.suites import turn
+from panthorlab.run.testevents import status_of, test_event
 from panthorlab.run.workload import Workload
 
 if TYPE_CHECKING:  # boards are not imported for every pytest run that merely has the plugin
@@ -34,6 +36,7 @@ _JOB = pytest.StashKey[Job]()
 _EMIT = pytest.StashKey["Emitter"]()
 _SESSION = pytest.StashKey["Session"]()
 _BLAMED = pytest.StashKey[set[int]]()
+_COUNTED = pytest.StashKey[dict[Path, set[str]]]()
 OWN_STATUS: Final = 100
 """What `--own-status` adds to an exit status of panthorlab's, so that none is taken for one of pytest's."""
 
@@ -90,7 +93,7 @@ def pytest_configure(config: pytest.Config) -> None:
         for folder in dict.fromkeys(Path(suite).parent for suite in config.args):
             if (folder / "conftest.py").is_file():
                 config.pluginmanager.register(_module(folder / "conftest.py"))
-    config.stash[_BLAMED] = set()
+    config.stash[_BLAMED], config.stash[_COUNTED] = set(), {}
     config.stash[_EMIT] = Emitter(config.getoption("--events-fd"))
 
 
@@ -240,6 +243,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(why)
 
 
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """After the last counted workload of a suite: that no fault was told is worth something only if one would be."""
+    booted = item.config.stash.get(_SESSION, None)
+    if booted is None or booted.died is not None or _WORKLOAD not in item.stash:
+        return
+    counted = item.config.stash[_COUNTED].setdefault(item.path, set())
+    counted |= set(item.stash[_WORKLOAD].finds)
+    if PROVED not in counted or (nextitem is not None and nextitem.path == item.path):
+        return
+    emit, job = item.config.stash[_EMIT], booted.job_description
+    with told_as_test(emit if job.extra is None else Emitter(None), name_of(item).partition("::")[0], HEARD):
+        prove_heard(booted)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     report: pytest.TestReport = yield  # type: ignore[assignment]
@@ -250,55 +267,15 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     ):
         job = item.config.stash[_JOB]
         if name_of(item) not in job.done_tests and job.extra is None:
-            item.config.stash[_EMIT]("test", **_test_event(item, call, report))
+            item.config.stash[_EMIT]("test", **test_event(name_of(item), call, report))
     if call.excinfo is not None and report.outcome == "failed":
-        item.config.stash[_BLAMED].add(_status_of(call.excinfo.value))
+        item.config.stash[_BLAMED].add(status_of(call.excinfo.value))
     booted = item.config.stash.get(_SESSION, None)
     if booted is not None and call.excinfo is not None and isinstance(call.excinfo.value, PanthorlabError):
         booted.note_death()
         if booted.died is not None:
             item.session.shouldstop = f"the board is gone: {booted.died}"
     return report  # type: ignore[return-value]
-
-
-def _status_of(error: BaseException) -> int:
-    """panthorlab's exit status for a test that ended by `error`."""
-    if isinstance(error, pytest.UsageError):
-        return UsageError.exit_status
-    if isinstance(error, AssertionError | pytest.fail.Exception):
-        return BootError.exit_status
-    return error.exit_status if isinstance(error, PanthorlabError) else LabError.exit_status
-
-
-def _test_event(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> Mapping[str, Any]:
-    outcome, blame = _judge(call.excinfo, report)
-    message = "" if report.passed else str(call.excinfo.value if call.excinfo else report.longrepr)
-    suite, _, test = name_of(item).partition("::")
-    return {
-        "test": test,
-        "suite": suite,
-        "outcome": outcome,
-        "blame": blame,
-        "message": message[:4000],
-        "seconds": round(report.duration, 3),
-    }
-
-
-def _judge(
-    excinfo: pytest.ExceptionInfo[BaseException] | None, report: pytest.TestReport
-) -> tuple[Outcome, Blame | None]:
-    if report.passed:
-        return Outcome.PASS, None
-    if report.skipped:
-        return Outcome.SKIP, Blame.LAB
-    error = excinfo.value if excinfo else None
-    if isinstance(error, LabError | EvidenceError):
-        return Outcome.ERROR, Blame.LAB
-    if isinstance(error, AssertionError | pytest.fail.Exception):
-        return Outcome.FAIL, Blame.KERNEL
-    if isinstance(error, PanthorlabError):
-        return Outcome.FAIL, Blame(error.blame)
-    return Outcome.ERROR, Blame.TEST
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 
 from panthorlab import __version__
 from panthorlab.outcome import Blame, Outcome, Role, Side
-from panthorlab.report.model import BoardInfo, KernelInfo, PatchInfo, Phase, RunReport, VariantInfo
+from panthorlab.report.model import BoardInfo, PatchInfo, Phase, RunReport
 from panthorlab.run.events import why_ended
 from panthorlab.run.known import known_of
+from panthorlab.run.variantresults import infos, kernel_info, left_out, of_variant
 from panthorlab.run.variants import label
 from panthorlab.verdict.finding import OutsideFinding
 from panthorlab.verdict.model import (
@@ -36,50 +37,6 @@ def _of(events: Events, *names: str) -> Iterable[Mapping[str, Any]]:
 
 def _blame(value: str | None) -> Blame | None:
     return Blame(value) if value else None
-
-
-def variants(events: Events) -> list[str]:
-    """The names of the run's variants, in the order of its plan."""
-    plan = next(iter(_of(events, "planned")), {"variants": ()})
-    return [str(variant["name"]) for variant in plan["variants"]]
-
-
-def of_variant(events: Events, variant: str) -> list[Mapping[str, Any]]:
-    """The events without what belongs to boots of other variants; "" is for the plain boots."""
-    others = {event["boot"] for event in _of(events, "boot-start") if event.get("variant", "") != variant}
-    return [event for event in events
-            if event.get("boot") not in others and not (variant and event["event"] == "extension")]
-
-
-def variants_only(events: Events) -> bool:
-    """Whether no test runs in plain boots."""
-    plan = next(iter(_of(events, "planned")), None)
-    return plan is not None and not plan["plain"]
-
-
-def failed_variant(events: Events, variant: str) -> tuple[Side, str] | None:
-    """Which side's kernel does not build, and what the compiler said; None if both did in the end."""
-    last = next((event for event in reversed(events)
-                 if event["event"] in ("variant-failed", "variant-kernel") and event["variant"] == variant), None)
-    failed = last is not None and last["event"] == "variant-failed"
-    return (Side(last["side"]), str(last["message"])) if failed and last is not None else None
-
-
-def same_variant(events: Events, variant: str) -> str:
-    """Why the kernels of the variant cannot differ; empty if they can."""
-    return next((str(e["why"]) for e in _of(events, "variant-identical") if e["variant"] == variant), "")
-
-
-def variant_refs(events: Events, variant: str) -> dict[Side, KernelRef]:
-    """The kernels of its own, if it has any."""
-    return kernel_refs([
-        {**event, "event": "kernel"} for event in _of(events, "variant-kernel") if event["variant"] == variant
-    ])
-
-
-def left_out(events: Events) -> dict[str, str]:
-    """Why tests did not run, by SUITE::TEST."""
-    return dict(next(iter(_of(events, "planned")), {"left_out": {}})["left_out"])
 
 
 def iterations(events: Events) -> list[IterationResult]:
@@ -167,6 +124,7 @@ def tests(events: Events) -> list[TestResult]:
             message=event["message"],
             boot=event["boot"],
             seconds=event["seconds"],
+            proof=event.get("proof", False),
         )
         for event in _of(events, "test")
     ]
@@ -306,30 +264,6 @@ def _claim(options: Mapping[str, Any]) -> str:
     return DEFAULT_CLAIM if options.get("patch") == [] and not options.get("before") else ""
 
 
-def _kernel(event: Mapping[str, Any]) -> KernelInfo:
-    return KernelInfo(
-        key=event["key"],
-        release=event["release"],
-        build_id=event["build_id"],
-        modules=event.get("modules", {}),
-        description=event["title"],
-        config=tuple(event["fragments"]),
-        toolchain=event.get("toolchain", ""),
-    )
-
-
-def _variants(events: Events) -> tuple[VariantInfo, ...]:
-    """Those with kernels of their own have them here; the others have the plain ones."""
-    kernels: dict[str, dict[Side, KernelInfo]] = defaultdict(dict)
-    for event in _of(events, "variant-kernel"):
-        kernels[event["variant"]][Side(event["side"])] = _kernel(event)
-    plan = next(iter(_of(events, "planned")), {"variants": ()})
-    return tuple(
-        VariantInfo(one["name"], tuple(one["fragments"]), one["params"], kernels[one["name"]])
-        for one in plan["variants"]
-    )
-
-
 def report(run_dir: Path, events: Events, verdict: RunVerdict) -> RunReport:
     start = next(iter(_of(events, "run-start")))
     source: Mapping[str, Any] = next(iter(_of(events, "source")), {"base": "", "patches": []})
@@ -339,8 +273,8 @@ def report(run_dir: Path, events: Events, verdict: RunVerdict) -> RunReport:
         started=datetime.fromtimestamp(start["time"], UTC),
         seconds=sum(event["seconds"] for event in _of(events, "session")) or events[-1]["time"] - start["time"],
         board=_board(events, start["options"]["board"]),
-        kernels={Side(event["side"]): _kernel(event) for event in _of(events, "kernel")},
-        variants=_variants(events),
+        kernels={Side(event["side"]): kernel_info(event) for event in _of(events, "kernel")},
+        variants=infos(events),
         left_out=left_out(events),
         patches=tuple(PatchInfo(item["title"], item["state"], item["source"]) for item in source["patches"]),
         base=source["base"],

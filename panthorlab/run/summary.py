@@ -15,7 +15,8 @@ from panthorlab.report.faults import headline
 from panthorlab.report.leftout import told
 from panthorlab.run.events import Event, why_ended
 from panthorlab.run.known import known_of, only_known
-from panthorlab.run.results import damaged, left_out
+from panthorlab.run.results import damaged
+from panthorlab.run.variantresults import left_out
 from panthorlab.run.variants import label
 from panthorlab.verdict import Known
 from panthorlab.verdict.sightings import BOOT_IN_LISTS, without_known

@@ -29,7 +29,7 @@ from panthorlab.verdict.rules import Case, judge, judge_late
 from panthorlab.verdict.sightings import BOOT, WAITED, kind_of
 from panthorlab.verdict.stats import holm
 from panthorlab.verdict.strata import Table, stratified_fisher, stratified_rank_sum
-from panthorlab.verdict.suite import compare_tests
+from panthorlab.verdict.suite import compare_tests, votes_of
 from panthorlab.verdict.surprise import surprises
 from panthorlab.verdict.tally import Sorted, pooled, side_result
 
@@ -58,7 +58,7 @@ def compare(
     if dead:
         votes.append(dead)  # then nothing else can be said about the kernel that never came up
     else:
-        votes += [*_workload_votes(workloads, plan), *outside_votes, *_test_votes(judged_tests)]
+        votes += [*_workload_votes(workloads, plan), *outside_votes, *votes_of(judged_tests)]
         if not any(workload.role is Role.CLAIM for workload in workloads):
             votes.append(_without_claim(workloads, judged_tests, plan))
         votes += _news_votes(news, workloads)
@@ -149,13 +149,6 @@ def _news_votes(news: Sequence[NewFinding], workloads: Sequence[WorkloadVerdict]
         ):
             votes.append((Verdict.INCONCLUSIVE, finding.reason))
     return [*votes, *((Verdict.CLEAN, reason) for reason in unblamed(news))]
-
-
-def _test_votes(tests: Sequence[TestVerdict]) -> list[Vote]:
-    return [
-        (test.verdict, f"test {test.name}: {test.reason}")
-        for test in tests if test.verdict in (Verdict.REGRESSED, Verdict.ERROR)
-    ]
 
 
 def _workload_votes(workloads: Sequence[WorkloadVerdict], plan: Plan) -> list[Vote]:

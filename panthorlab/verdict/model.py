@@ -136,6 +136,8 @@ class TestResult:
     message: str = ""
     boot: str = ""
     seconds: float = 0.0
+    proof: bool = False
+    """Counts of its suite rest on it: if it fails, what was not counted may have been there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +276,8 @@ class TestVerdict:
     seconds: float = 0.0
     variant: str = ""
     """As of a workload."""
+    proof: bool = False
+    """As of its results."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,8 +99,11 @@ needs = st.builds(
 )
 
 
-@given(st.lists(needs, unique_by=lambda need: need.test), st.booleans(), st.sets(st.sampled_from([*DEBUG, "gcov", "x"])),
-       st.sets(st.sampled_from("abc")), st.sampled_from(["", "finished"]), st.dictionaries(st.just("p"), st.just("1")))
+fragments = st.sets(st.sampled_from([*DEBUG, "gcov", "x"]))
+
+
+@given(st.lists(needs, unique_by=lambda need: need.test), st.booleans(), fragments, st.sets(st.sampled_from("abc")),
+       st.sampled_from(["", "finished"]), st.dictionaries(st.just("p"), st.just("1")))
 def test_no_test_is_lost_and_each_runs_where_its_needs_are_met(
     asked: list[Need], deep: bool, lacking: set[str], named: set[str], no_build: str, params: dict[str, str],
 ) -> None:
@@ -154,12 +157,14 @@ def test_suites_say_what_they_need_without_a_boot(tmp_path: Path) -> None:
 ])
 def test_a_suite_that_makes_no_sense_is_refused_before_anything_is_built(text: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "test_mine.py").write_text(f"import pytest\n{text}\n")
-    with pytest.raises(UsageError, match="(?s)test_mine|suite") as caught:
+    with pytest.raises(UsageError, match=r"(?s)test_mine|suite") as caught:
         survey([tmp_path / "test_mine.py"])
     assert said in f"{caught.value} {caught.value.hint}"
 
 
-def planned_event(*names: str, plain: list[str] | None = None, left_out: dict[str, str] | None = None) -> dict[str, Any]:
+def planned_event(
+    *names: str, plain: list[str] | None = None, left_out: dict[str, str] | None = None,
+) -> dict[str, Any]:
     variants = [Variant(name, ("a::t",), DEBUG if name == "debug" else ()).to_json() for name in names]
     return {"event": "planned", "plain": ["a::t"] if plain is None else plain, "variants": variants,
             "left_out": left_out or {}}

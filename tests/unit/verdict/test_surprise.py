@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from panthorlab.outcome import Blame, Outcome, Role, Side
@@ -54,7 +56,7 @@ def test_chance_is_no_surprise(after: int) -> None:
 
 def test_a_kind_that_nobody_looks_for_and_that_goes_away() -> None:
     bench = Bench().add(Side.AFTER, 0, 240)
-    warning = {"kinds": frozenset({"warning"}), "outcome": Outcome.FAIL, "blame": Blame.KERNEL}
+    warning: dict[str, Any] = {"kinds": frozenset({"warning"}), "outcome": Outcome.FAIL, "blame": Blame.KERNEL}
     bench.add(Side.BEFORE, 0, 120, **warning).add(Side.BEFORE, 0, 120)
     judged = bench.judge(**NO_CHANGE)
     assert [(found.where, found.what, found.before, found.after) for found in judged.surprises] == [
