@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -104,3 +105,16 @@ def test_what_is_said_of_a_clean_run_is_true() -> None:
     judged = bench.judge(**NO_CHANGE)
     assert judged.verdict is Verdict.CLEAN
     assert "1 of 1 tests pass and 1 of 2 other workloads are clean" in said(judged)
+
+
+@pytest.mark.parametrize(("before", "after", "verdict"), [
+    (Outcome.PASS, Outcome.PASS, Verdict.FIXED),
+    (Outcome.PASS, Outcome.FAIL, Verdict.REGRESSED),  # fixed, says the count: nobody heard of the faults
+    (Outcome.FAIL, Outcome.FAIL, Verdict.ERROR),
+    (Outcome.FAIL, Outcome.PASS, Verdict.ERROR),
+])
+def test_counts_of_what_nobody_would_hear_prove_nothing(before: Outcome, after: Outcome, verdict: Verdict) -> None:
+    bench = Bench().both((240, 240), (0, 240)).test("heap_exit_claim::faults_are_heard", before, after)
+    bench.tests = [replace(test, proof=True) for test in bench.tests]
+    judged = bench.judge()
+    assert judged.verdict is verdict, judged.reasons
