@@ -266,13 +266,14 @@ def _claim(options: Mapping[str, Any]) -> str:
 
 def report(run_dir: Path, events: Events, verdict: RunVerdict) -> RunReport:
     start = next(iter(_of(events, "run-start")))
+    plain = of_variant(events, "")
     source: Mapping[str, Any] = next(iter(_of(events, "source")), {"base": "", "patches": []})
     return RunReport(
         run_dir=run_dir,
         verdict=verdict,
         started=datetime.fromtimestamp(start["time"], UTC),
         seconds=sum(event["seconds"] for event in _of(events, "session")) or events[-1]["time"] - start["time"],
-        board=_board(events, start["options"]["board"]),
+        board=_board(plain if any(_of(plain, "board")) else events, start["options"]["board"]),
         kernels={Side(event["side"]): kernel_info(event) for event in _of(events, "kernel")},
         variants=infos(events),
         left_out=left_out(events),
@@ -282,7 +283,7 @@ def report(run_dir: Path, events: Events, verdict: RunVerdict) -> RunReport:
         suites=tuple(start["suites"]),
         phases=tuple(Phase(event["name"], event["seconds"]) for event in _of(events, "phase")),
         findings=tuple(findings(events)),
-        boots=tuple(boots(of_variant(events, ""))),
+        boots=tuple(boots(plain)),
         notes=_notes(events),
         command=tuple(start["command"]),
         version=__version__,
