@@ -13,7 +13,7 @@ from panthorlab.report.faults import headline, owner, place, telling
 from panthorlab.report.leftout import told
 from panthorlab.report.model import RunReport
 from panthorlab.report.text import counts, direction, fit, interval, pad, plain, seconds, width, wrap
-from panthorlab.verdict.model import Verdict, WorkloadVerdict
+from panthorlab.verdict.model import VariantVerdict, Verdict, WorkloadVerdict
 
 COLUMNS = 80
 NARROW = 74
@@ -174,9 +174,7 @@ def _foot(report: RunReport, columns: int, paint: _Paint) -> list[str]:
     )
     shown += _surprises(report, columns)
     shown += _residual(report, columns, paint)
-    shown += [
-        _labelled("also", f"{variant.name}: {variant.verdict}", columns) for variant in verdict.variants[:MOST_VARIANTS]
-    ]
+    shown += [_variant(report, variant, columns) for variant in verdict.variants[:MOST_VARIANTS]]
     failing = [test for test in verdict.tests if test.verdict is Verdict.NOT_FIXED]
     if failing:
         names = ", ".join(plain(test.name) for test in failing)
@@ -202,11 +200,18 @@ def _surprises(report: RunReport, columns: int) -> list[str]:
     return ["Surprises, which nobody claims:", *_limited(lines, 6, "surprises")] if lines else []
 
 
+def _variant(report: RunReport, variant: VariantVerdict, columns: int) -> str:
+    """In one line: what boots of another kernel or parameters say, and which of their workloads show something."""
+    residual = [w.name.removesuffix(f" [{variant.name}]") for w in report.verdict.residual if w.variant == variant.name]
+    shows = f"; after shows something in {', '.join(residual)}" if residual else ""
+    return _labelled("also", f"{variant.name}: {variant.verdict}{shows}", columns)
+
+
 def _residual(report: RunReport, columns: int, paint: _Paint) -> list[str]:
-    watched = [workload for workload in report.verdict.workloads if workload.role is Role.WATCH]
+    watched = [w for w in report.verdict.workloads if w.role is Role.WATCH and not w.variant]
     if not watched:
         return []
-    residual = report.verdict.residual
+    residual = [workload for workload in report.verdict.residual if not workload.variant]
     rest = [workload for workload in watched if workload not in residual]
     shown = []
     if residual:

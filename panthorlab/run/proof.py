@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from panthorlab.errors import PanthorlabError
+from panthorlab.errors import EvidenceError, PanthorlabError
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.testevents import outcome_of
 
@@ -26,14 +26,19 @@ MADE: Final = frozenset({PROVED, "cs-fault", "cs-fatal"})
 
 
 def prove_heard(session: Session) -> None:
-    """Make a GPU fault on purpose; the kernel must tell of it. Raises AssertionError if it does not."""
+    """Make a GPU fault on purpose; the kernel must tell of it. Raises AssertionError if it does not, EvidenceError if
+    the board was in trouble meanwhile."""
+    began = time.monotonic()
     with session.findings_expected(set(MADE)) as found:
         session.job("bad-store", must_pass=False)
-    if not any(finding.kind == PROVED for finding in found()):
-        raise AssertionError(
-            "a store to an address that is not mapped was not reported as a GPU fault: on this kernel, counts of such "
-            "faults prove nothing"
-        )
+    if any(finding.kind == PROVED for finding in found()):
+        return
+    if hazards := [hazard for hazard in session.board.hazards() if hazard.time >= began]:
+        raise EvidenceError(f"whether GPU faults are heard is not known: {hazards[0].kind}: {hazards[0].text}")
+    raise AssertionError(
+        "a store to an address that is not mapped was not reported as a GPU fault: on this kernel, counts of such "
+        "faults prove nothing"
+    )
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from panthorlab.kernel.patchfile import require_name
 from panthorlab.kernel.sandbox import without_jail
 from panthorlab.outcome import Side
 from panthorlab.report.leftout import told
-from panthorlab.run import check, fleet, reports
+from panthorlab.run import check, fleet, reports, variantresults
 from panthorlab.run.bothkernels import both_kernels
 from panthorlab.run.controller import Controller
 from panthorlab.run.events import (
@@ -135,12 +135,12 @@ def _slots(events: Sequence[Event], settings: Mapping[str, Any]) -> list[Slot]:
     """Every boot of the plan: the plain ones, unless their kernels cannot differ, and those of variants whose kernels
     are there."""
     boards = fleet.boards_of(settings)
-    plan = next((event for event in events if event["event"] == "planned"), None)
-    nowhere = {event["variant"] for event in events if event["event"] in ("variant-failed", "variant-identical")}
-    idle = plan is not None and not plan["plain"]
-    plain = [] if idle else schedule(settings["boots"], boards)
-    names = [variant["name"] for variant in plan["variants"]] if plan else []
-    return [*plain, *variant_slots([name for name in names if name not in nowhere], boards)]
+    plain = [] if variantresults.variants_only(events) else schedule(settings["boots"], boards)
+    names = [
+        name for name in variantresults.names(events)
+        if not variantresults.identical(events, name) and variantresults.failed_build(events, name) is None
+    ]
+    return [*plain, *variant_slots(names, boards)]
 
 
 def _carry_on(run_dir: Path, log: EventLog, settings: Mapping[str, Any], progress: Progress, *, as_json: bool) -> int:

@@ -56,8 +56,8 @@ def test_counts_are_worth_nothing_where_no_fault_would_be_heard(cli: Cli, run_di
 @pytest.mark.full
 def test_what_only_lockdep_sees_is_seen_in_a_deep_run(cli: Cli, tmp_path: Path) -> None:
     def validate(name: str, *options: str) -> tuple[int, dict[str, str]]:
-        done = cli("validate", PATCHES / "fence-lock.patch", "--expect", "no-change", "--suite", "fence-lock", "--suite",
-                   "probe", *options, "--output", tmp_path / name)
+        done = cli("validate", PATCHES / "fence-lock.patch", "--expect", "no-change", "--suite", "fence-lock",
+                   "--suite", "probe", *options, "--output", tmp_path / name)
         return done.exit, {variant["name"]: variant["verdict"] for variant in done.json["variants"]}
 
     assert validate("plain") == (0, {})

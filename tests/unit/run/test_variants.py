@@ -235,6 +235,12 @@ def test_a_debug_kernel_that_could_not_be_tried_is_an_error_and_one_that_does_no
 
     assert failed("after") is Verdict.REGRESSED
     assert failed("before") is Verdict.ERROR
+    own = {"event": "variant-kernel", "variant": "debug", "key": "k", "build_id": "b"}
+    later = [{**own, "side": side} for side in Side]
+    broken = {"event": "variant-failed", "variant": "debug", "side": "after", "message": "no"}
+    good = [*variant_boot("debug", "before", 10, 0), *variant_boot("debug", "after", 10, 0)]
+    mended = [*whole(), planned_event("debug"), broken, *later, *good, END]
+    assert reports.judge(mended).verdict is Verdict.FIXED, "the resumed run has built it"
     same = {"event": "variant-identical", "variant": "debug", "why": "same tokens"}
     assert reports.judge([*whole(), planned_event("debug"), same, END]).verdict is Verdict.FIXED
 
