@@ -102,6 +102,12 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         help="only this suite, all that start so, or a file (./test_mine.py); may be repeated",
     )
     group.add_argument(
+        "--deep",
+        action="store_true",
+        help="also the tests that take long, and all others once on a debug kernel (KASAN, lockdep, …), built beside "
+        "the plain one; `run` boots no other kernel than K",
+    )
+    group.add_argument(
         "--iterations",
         type=iterations,
         metavar="N",

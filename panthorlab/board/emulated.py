@@ -23,7 +23,7 @@ from panthorlab.board.cpus import CpuLease
 from panthorlab.board.gpu_model import SOCKET, GpuModel, firmware
 from panthorlab.board.initramfs import build_initramfs
 from panthorlab.board.kernel_log import kernel_lines
-from panthorlab.board.machine import Wires, machine_facts, qemu_arguments
+from panthorlab.board.machine import Wires, detector_words, machine_facts, qemu_arguments
 from panthorlab.board.qemu import Qemu, find_qemu
 from panthorlab.board.qmp import Monitor
 from panthorlab.errors import BootError, LabError
@@ -106,15 +106,16 @@ class EmulatedBoard:
         console, agent, monitor = (ours for ours, _ in pairs)
         ends = [theirs.fileno() for _, theirs in pairs]
         wires = Wires(console=ends[0], agent=ends[1], monitor=ends[2], gpu_socket=SOCKET if model else None)
-        arguments = qemu_arguments(self.file, image=kernel.image.resolve(), initrd=initrd, wires=wires)
+        extra = detector_words((kernel.path / "config").read_text(errors="replace"))
+        arguments = qemu_arguments(self.file, image=kernel.image.resolve(), initrd=initrd, wires=wires, extra=extra)
         qemu_log = log_dir / "qemu.log"
         with qemu_log.open("wb") as log:
             process = spawn.spawn([*qemu.argv, *arguments], cwd=run_dir, stdout=log, stderr=log, cpu=cpu, pass_fds=ends)
         made.callback(spawn.end, process, gently=0)
         for _, theirs in pairs:
             theirs.close()
-        facts = {**machine_facts(self.file), "board": self.name, "qemu": qemu.version, "qemu_origin": qemu.origin,
-                 "host_cpu": cpu, "gpu_params": dict(params)}
+        facts = {**machine_facts(self.file, extra), "board": self.name, "qemu": qemu.version,
+                 "qemu_origin": qemu.origin, "host_cpu": cpu, "gpu_params": dict(params)}
         return BootedEmulatedBoard(
             Parts(name=self.name, board=self.file, run_dir=run_dir, log_dir=log_dir, qemu=process, qemu_log=qemu_log,
                   model=model, console=Console(console, log_dir / "console.log"), monitor=Monitor(monitor),

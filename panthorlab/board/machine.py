@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,17 +26,24 @@ class Wires:
     gpu_socket: str | None
 
 
-def command_line(board: EmulatedFile) -> str:
-    """The kernel command line.
+def detector_words(config: str) -> tuple[str, ...]:
+    """What a kernel with this `.config` must be told for its detectors to go on after their first report."""
+    return ("kasan_multi_shot",) if "CONFIG_KASAN=y" in config.splitlines() else ()
+
+
+def command_line(board: EmulatedFile, extra: Sequence[str] = ()) -> str:
+    """The kernel command line, with the words of this kernel.
 
     `earlycon`: a kernel that dies before its console is up still says why. `printk.devkmsg=on`: markers are not
     rate-limited. `panic=-1`: a panicked guest ends QEMU (-no-reboot) once its splat is out; an oops does not.
     """
     words = ["console=ttyAMA0", "earlycon", "printk.devkmsg=on", f"loglevel={board.boot.log_level}", "panic=-1"]
-    return " ".join([*words, *board.boot.command_line.split()])
+    return " ".join([*words, *extra, *board.boot.command_line.split()])
 
 
-def qemu_arguments(board: EmulatedFile, *, image: Path, initrd: Path, wires: Wires) -> list[str]:
+def qemu_arguments(
+    board: EmulatedFile, *, image: Path, initrd: Path, wires: Wires, extra: Sequence[str] = (),
+) -> list[str]:
     """QEMU's arguments after the program name.
 
     Guest memory is a shared memfd: without `share=on` the model's DMA silently reads stale data.
@@ -46,7 +54,7 @@ def qemu_arguments(board: EmulatedFile, *, image: Path, initrd: Path, wires: Wir
         "-machine", "virt,gic-version=3,memory-backend=ram", "-accel", "tcg",
         "-cpu", machine.cpu, "-smp", str(machine.vcpus), "-m", machine.memory,
         "-object", f"memory-backend-memfd,id=ram,size={machine.memory},share=on",
-        "-kernel", str(image), "-initrd", str(initrd), "-append", command_line(board),
+        "-kernel", str(image), "-initrd", str(initrd), "-append", command_line(board, extra),
         "-chardev", f"socket,id=console,fd={wires.console}", "-serial", "chardev:console",
         "-chardev", f"socket,id=monitor,fd={wires.monitor}", "-qmp", "chardev:monitor",
         "-device", "virtio-serial-pci,max_ports=2",
@@ -63,13 +71,13 @@ def qemu_arguments(board: EmulatedFile, *, image: Path, initrd: Path, wires: Wir
     return arguments
 
 
-def machine_facts(board: EmulatedFile) -> dict[str, object]:
+def machine_facts(board: EmulatedFile, extra: Sequence[str] = ()) -> dict[str, object]:
     """What must be equal on both sides of a comparison, for the report."""
     return {
         "type": board.type,
         "cpu": board.machine.cpu,
         "vcpus": board.machine.vcpus,
         "memory": board.machine.memory,
-        "command_line": command_line(board),
+        "command_line": command_line(board, extra),
         "gpu_model": board.gpu.model if board.gpu else None,
     }

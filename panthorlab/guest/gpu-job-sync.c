@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client.h"
 #include "ktap.h"
@@ -19,6 +20,7 @@ enum { REG_SYNC = 0, REG_ONE = 2, REG_ZERO = 4, REG_KEPT = 6, REG_HEAP = 8 };
 enum { RESULT_FIRST = 0, RESULT_SECOND = 1, SYNC_A = 8, SYNC_B = 9 };
 
 #define KEPT	0x5afe0123u
+#define FENCE_IRQ	"/sys/kernel/debug/panthor_pci_shim/fence_irq"
 
 static void sync_add(struct cs *cs, uint64_t va)
 {
@@ -62,6 +64,38 @@ int job_sync_wait(const struct options *options)
 	if (!ret)
 		ret = scene_right(&scene, RESULT_SECOND, 0x22222222);
 	ktap_result(1, !ret, "sync-wait", last_error());
+	return ret ? 1 : 0;
+}
+
+/* The shim asks: what a fence's lock must bear, and only lockdep sees if it does. */
+int job_fence_irq(const struct options *options)
+{
+	struct scene scene;
+	struct cs cs;
+	FILE *ask;
+	int ret, fd;
+
+	(void)options;
+	ktap_start(1);
+	ret = scene_create(&scene, 1);
+	if (!ret) {
+		cs = scene_stream(&scene, RESULT_FIRST);
+		scene_store(&cs, scene_result_va(&scene, RESULT_FIRST), KEPT);
+		ret = scene_submit(&scene, scene.group, 0, &cs, RESULT_FIRST);
+	}
+	if (!ret)
+		ret = scene_right(&scene, RESULT_FIRST, KEPT);
+	if (!ret)
+		ret = gpu_sync_file(&scene.gpu, scene.syncobj[RESULT_FIRST], &fd);
+	if (!ret) {
+		ask = fopen(FENCE_IRQ, "w");
+		if (!ask || fprintf(ask, "%d", fd) < 0 || fflush(ask))
+			ret = fail(-errno, FENCE_IRQ);
+		if (ask)
+			fclose(ask);
+		close(fd);
+	}
+	ktap_result(1, !ret, "fence-irq", last_error());
 	return ret ? 1 : 0;
 }
 

@@ -38,6 +38,8 @@ static const struct mode modes[] = {
 	{ "sync-wait", "two queues that wait for each other", job_sync_wait },
 	{ "resume-state", "a blocked stream keeps its registers over a suspend",
 	  job_resume_state },
+	{ "fence-irq", "a job whose fence is asked for its status in an interrupt; the emulated GPU's "
+	  "shim must have lockdep", job_fence_irq },
 	{ "oom", "a tiler that runs out of heap; the emulated GPU must be told to take chunks",
 	  job_oom },
 };

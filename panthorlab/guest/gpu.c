@@ -290,27 +290,35 @@ int gpu_syncobj_wait(struct gpu *gpu, uint32_t syncobj, unsigned int timeout_ms)
 	return GPU_IOCTL(gpu, SYNCOBJ_WAIT, &wait);
 }
 
-/*
- * Wait for the fence of @syncobj and get its status: 1 for success, a negative errno if the job
- * failed. SYNCOBJ_WAIT alone cannot tell these apart.
- */
-int gpu_fence_status(struct gpu *gpu, uint32_t syncobj, unsigned int timeout_ms, int *status)
+/* The fence of @syncobj as a sync file, to be closed. */
+int gpu_sync_file(struct gpu *gpu, uint32_t syncobj, int *fd)
 {
 	struct drm_syncobj_handle export = {
 		.handle = syncobj,
 		.flags = DRM_SYNCOBJ_HANDLE_TO_FD_FLAGS_EXPORT_SYNC_FILE,
 		.fd = -1,
 	};
+	int ret = GPU_IOCTL(gpu, SYNCOBJ_HANDLE_TO_FD, &export);
+
+	*fd = export.fd;
+	return ret;
+}
+
+/*
+ * Wait for the fence of @syncobj and get its status: 1 for success, a negative errno if the job
+ * failed. SYNCOBJ_WAIT alone cannot tell these apart.
+ */
+int gpu_fence_status(struct gpu *gpu, uint32_t syncobj, unsigned int timeout_ms, int *status)
+{
 	struct sync_file_info info = { 0 };
 	int64_t deadline = now_us() + timeout_ms * 1000LL;
-	struct pollfd pfd;
+	struct pollfd pfd = { .events = POLLIN };
 	int ret;
 
-	ret = GPU_IOCTL(gpu, SYNCOBJ_HANDLE_TO_FD, &export);
+	ret = gpu_sync_file(gpu, syncobj, &pfd.fd);
 	if (ret)
 		return ret;
 
-	pfd = (struct pollfd){ .fd = export.fd, .events = POLLIN };
 	do {
 		int64_t left_us = deadline - now_us();
 
@@ -321,11 +329,11 @@ int gpu_fence_status(struct gpu *gpu, uint32_t syncobj, unsigned int timeout_ms,
 		ret = fail(-errno, "poll of a fence");
 	else if (!ret)
 		ret = fail(-ETIME, "fence not signalled after %u ms", timeout_ms);
-	else if (ioctl(export.fd, SYNC_IOC_FILE_INFO, &info))
+	else if (ioctl(pfd.fd, SYNC_IOC_FILE_INFO, &info))
 		ret = fail(-errno, "SYNC_IOC_FILE_INFO");
 	else
 		ret = 0;
-	close(export.fd);
+	close(pfd.fd);
 	*status = info.status;
 	return ret;
 }

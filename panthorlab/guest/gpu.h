@@ -101,6 +101,7 @@ int gpu_submit(struct gpu *gpu, uint32_t group, const struct gpu_job *jobs, unsi
 
 int gpu_syncobj_create(struct gpu *gpu, uint32_t *syncobj);
 int gpu_syncobj_wait(struct gpu *gpu, uint32_t syncobj, unsigned int timeout_ms);
+int gpu_sync_file(struct gpu *gpu, uint32_t syncobj, int *fd);
 int gpu_fence_status(struct gpu *gpu, uint32_t syncobj, unsigned int timeout_ms, int *status);
 
 int gpu_runtime_status(struct gpu *gpu, char *status, size_t size);

@@ -10,9 +10,10 @@ from typing import TextIO
 
 from panthorlab.outcome import Role, Side
 from panthorlab.report.faults import headline, owner, place, telling
+from panthorlab.report.leftout import told
 from panthorlab.report.model import RunReport
 from panthorlab.report.text import counts, direction, fit, interval, pad, plain, seconds, width, wrap
-from panthorlab.verdict.model import Verdict, WorkloadVerdict
+from panthorlab.verdict.model import VariantVerdict, Verdict, WorkloadVerdict
 
 COLUMNS = 80
 NARROW = 74
@@ -21,6 +22,8 @@ MOST = 120
 """Wider lines are harder to read, not easier."""
 LEAST = 40
 LINES = 40
+MOST_VARIANTS = 6
+"""Lines for what ran in other boots than the plain ones; the reports have all."""
 
 _COLOURS = {
     Verdict.FIXED: "32", Verdict.CLEAN: "32", Verdict.UNCHANGED: "33", Verdict.INCONCLUSIVE: "33",
@@ -169,14 +172,17 @@ def _foot(report: RunReport, columns: int, paint: _Paint) -> list[str]:
     shown += _limited(
         [line for reason in reasons for line in wrap(plain(reason), columns, first="  - ", rest="    ")], 8, "reasons",
     )
+    shown += _surprises(report, columns)
     shown += _residual(report, columns, paint)
+    shown += [_variant(report, variant, columns) for variant in verdict.variants[:MOST_VARIANTS]]
     failing = [test for test in verdict.tests if test.verdict is Verdict.NOT_FIXED]
     if failing:
         names = ", ".join(plain(test.name) for test in failing)
         shown.append(fit(f"Tests that fail on both sides: {names}", columns))
     shown += _limited(
-        [line for note in report.notes for line in wrap(plain(note), columns, first="note    ", rest="        ")],
-        3, "notes",
+        [line for note in (*told(report.left_out), *report.notes)
+         for line in wrap(plain(note), columns, first="note    ", rest="        ")],
+        4, "notes",
     )
     phases = " · ".join(f"{phase.name} {seconds(phase.seconds)}" for phase in report.phases)
     spent = seconds(report.seconds) + (f" ({phases})" if phases else "")
@@ -187,11 +193,25 @@ def _foot(report: RunReport, columns: int, paint: _Paint) -> list[str]:
     return shown
 
 
+def _surprises(report: RunReport, columns: int) -> list[str]:
+    """What is more often is a verdict already."""
+    lines = [line for found in report.verdict.surprises if found.fewer
+             for line in wrap(plain(found.reason), columns, first="  ? ", rest="    ")]
+    return ["Surprises, which nobody claims:", *_limited(lines, 6, "surprises")] if lines else []
+
+
+def _variant(report: RunReport, variant: VariantVerdict, columns: int) -> str:
+    """In one line: what boots of another kernel or parameters say, and which of their workloads show something."""
+    residual = [w.name.removesuffix(f" [{variant.name}]") for w in report.verdict.residual if w.variant == variant.name]
+    shows = f"; after shows something in {', '.join(residual)}" if residual else ""
+    return _labelled("also", f"{variant.name}: {variant.verdict}{shows}", columns)
+
+
 def _residual(report: RunReport, columns: int, paint: _Paint) -> list[str]:
-    watched = [workload for workload in report.verdict.workloads if workload.role is Role.WATCH]
+    watched = [w for w in report.verdict.workloads if w.role is Role.WATCH and not w.variant]
     if not watched:
         return []
-    residual = report.verdict.residual
+    residual = [workload for workload in report.verdict.residual if not workload.variant]
     rest = [workload for workload in watched if workload not in residual]
     shown = []
     if residual:

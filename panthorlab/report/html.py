@@ -50,11 +50,14 @@ def render(report: RunReport) -> str:
         f"<title>{_esc(report.verdict.verdict)}: {_esc(title)}</title><style>{_STYLE}</style></head><body>",
         f"<h1>{_badge(report.verdict.verdict)} {_esc(title)}</h1>",
         _list(report.verdict.reasons),
+        *_surprises(report),
         *_residual(report),
+        *_variants(report),
         *_facts(report),
         *_workloads(report),
         *_tests(report),
         *_findings(report),
+        *_left_out(report),
         *_notes(report),
         f"<p><small>panthorlab {_esc(report.version)}; run <code>{_esc(report.run_dir)}</code></small></p>",
         "</body></html>\n",
@@ -86,6 +89,32 @@ def _table(
     )
     kind = "t f" if facts else "t"
     return f'<div class="{kind}"><table><thead><tr>{shown}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _surprises(report: RunReport) -> list[str]:
+    found = report.verdict.surprises
+    return ["<h2>Surprises: changes that nobody claims</h2>", _list(one.reason for one in found)] if found else []
+
+
+def _variants(report: RunReport) -> list[str]:
+    if not report.verdict.variants:
+        return []
+    about = {info.name: info for info in report.variants}
+    rows = []
+    for variant in report.verdict.variants:
+        info = about.get(variant.name)
+        kernels = "; ".join(f"{side} {kernel.key}" for side, kernel in info.kernels.items()) if info else ""
+        with_ = ", ".join((*info.fragments, *(f"{k}={v}" for k, v in info.params.items()))) if info else ""
+        boots = f"{variant.boots.get(Side.BEFORE, 0)} before, {variant.boots.get(Side.AFTER, 0)} after"
+        rows.append([_esc(variant.name), _badge(variant.verdict), _esc(with_), _esc(boots), _esc(kernels),
+                     _esc("; ".join(variant.reasons))])
+    return ["<h2>Other kernels and parameters</h2>",
+            _table(("variant", "verdict", "with", "boots", "kernels", "why"), rows)]
+
+
+def _left_out(report: RunReport) -> list[str]:
+    lines = (f"{test}: {why}" for test, why in report.left_out.items())
+    return [f"<h2>Not run ({len(report.left_out)})</h2>", _list(lines)] if report.left_out else []
 
 
 def _residual(report: RunReport) -> list[str]:

@@ -9,7 +9,7 @@ from panthorlab.outcome import Side
 from panthorlab.report.faults import FIELDS, Finding
 from panthorlab.report.model import RunReport
 from panthorlab.report.text import json_text
-from panthorlab.verdict.finding import NewFinding
+from panthorlab.verdict.finding import NewFinding, Surprise
 from panthorlab.verdict.model import SideResult, TestVerdict, WorkloadVerdict
 
 
@@ -38,6 +38,9 @@ def to_json(report: RunReport) -> dict[str, Any]:
         "residual": [_workload(report, workload) for workload in verdict.residual],
         "tests": [_test(test) for test in verdict.tests],
         "new": [_new(finding) for finding in verdict.new_findings],
+        "surprises": [_surprise(found) for found in verdict.surprises],
+        "variants": _variants(report),
+        "not_run": [{"test": test, "why": why} for test, why in report.left_out.items()],
         "findings": [finding_dict(finding) for finding in report.findings],
         "run": str(report.run_dir),
         **_about(report),
@@ -96,14 +99,42 @@ def _workload(report: RunReport, workload: WorkloadVerdict) -> dict[str, Any]:
         "p_more": workload.p_more,
         "missable_rate": workload.missable_rate,
         "reasons": list(workload.reasons),
+        "variant": workload.variant,
     }
 
 
 def _test(test: TestVerdict) -> dict[str, Any]:
     return {
         "name": test.name, "verdict": test.verdict.value, "before": test.before.value, "after": test.after.value,
-        "reason": test.reason, "message": test.message,
+        "reason": test.reason, "message": test.message, "variant": test.variant,
     }
+
+
+def _surprise(found: Surprise) -> dict[str, Any]:
+    return {
+        "where": found.where, "what": found.what, "before": list(found.before), "after": list(found.after),
+        "fewer": found.fewer, "p": found.p, "reason": found.reason,
+    }
+
+
+def _variants(report: RunReport) -> list[dict[str, Any]]:
+    judged = {variant.name: variant for variant in report.verdict.variants}
+    return [
+        {
+            "name": info.name, "fragments": list(info.fragments), "params": dict(info.params),
+            "verdict": judged[info.name].verdict.value if info.name in judged else None,
+            "reasons": list(judged[info.name].reasons) if info.name in judged else [],
+            "sides": {
+                side.value: {
+                    "kernel": info.kernels[side].key if side in info.kernels else None,
+                    "build_id": info.kernels[side].build_id if side in info.kernels else None,
+                    "boots": judged[info.name].boots.get(side, 0) if info.name in judged else 0,
+                }
+                for side in Side
+            },
+        }
+        for info in report.variants
+    ]
 
 
 def _new(finding: NewFinding) -> dict[str, Any]:

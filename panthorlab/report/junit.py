@@ -35,6 +35,7 @@ def render(report: RunReport) -> str:
         suite("verdict", [_verdict(report)], _properties(report)),
         suite("workloads", [_workload(report, workload) for workload in verdict.workloads], _expected(verdict)),
         suite("tests", [_test(report, test) for test in verdict.tests], {}),
+        suite("not-run", [_left_out(report, test, why) for test, why in report.left_out.items()], {}),
     )
     return to_xml([suite for suite in suites if suite.cases])
 
@@ -52,7 +53,8 @@ def _verdict(report: RunReport) -> Case:
         failure=what if verdict.exit == 1 else "",
         error=what if verdict.exit not in (0, 1, 3) else "",
         skipped=what if verdict.exit == 3 else "",
-        detail="\n".join([*verdict.reasons, *report.notes]), kind=verdict.verdict,
+        detail="\n".join([*verdict.reasons, *(found.reason for found in verdict.surprises), *report.notes]),
+        kind=verdict.verdict,
     )
 
 
@@ -104,6 +106,11 @@ def _test(report: RunReport, test: TestVerdict) -> Case:
         skipped=skipped if test.verdict is not Verdict.ERROR else "",
         detail=test.message, kind=test.verdict,
     )
+
+
+def _left_out(report: RunReport, name: str, why: str) -> Case:
+    module, _, test = name.rpartition("::")
+    return Case(_classname(report, "not-run", module), test, skipped=why)
 
 
 def _properties(report: RunReport) -> dict[str, str]:

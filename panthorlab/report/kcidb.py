@@ -7,10 +7,11 @@ Nothing is submitted; the dictionary is for `kcidb-submit` or a dashboard of one
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from panthorlab.outcome import Outcome, Side
-from panthorlab.report.model import RunReport
+from panthorlab.report.model import KernelInfo, RunReport
 from panthorlab.report.text import json_text, plain
 from panthorlab.verdict.model import SideResult, Verdict
 
@@ -23,13 +24,14 @@ def to_json(report: RunReport) -> dict[str, Any]:
     started = report.started.isoformat()
     builds: list[dict[str, Any]] = [
         {
-            "id": f"{run}-{side}", "checkout_id": run, "origin": ORIGIN, "architecture": "arm64", "status": "PASS",
-            "start_time": started, "config_name": "+".join(map(plain, kernel.config)),
-            "compiler": plain(kernel.toolchain), "comment": plain(f"{side}: {kernel.description}"),
+            "id": _build_id(run, side, variant), "checkout_id": run, "origin": ORIGIN, "architecture": "arm64",
+            "status": "PASS", "start_time": started, "config_name": "+".join(map(plain, kernel.config)),
+            "compiler": plain(kernel.toolchain),
+            "comment": plain(f"{side}{f' [{variant}]' if variant else ''}: {kernel.description}"),
             "misc": {"key": kernel.key, "build_id": kernel.build_id or "", "release": kernel.release,
                      "modules": dict(kernel.modules)},
         }
-        for side, kernel in report.kernels.items()
+        for variant, kernels in _kernels(report).items() for side, kernel in kernels.items()
     ]
     builds += [
         {"id": f"{run}-{side}", "checkout_id": run, "origin": ORIGIN, "architecture": "arm64", "status": "FAIL",
@@ -52,6 +54,15 @@ def render(report: RunReport) -> str:
     return json_text(to_json(report))
 
 
+def _kernels(report: RunReport) -> dict[str, Mapping[Side, KernelInfo]]:
+    """The kernels of the plain boots, and of each variant that has its own."""
+    return {"": report.kernels, **{variant.name: variant.kernels for variant in report.variants if variant.kernels}}
+
+
+def _build_id(run: str, side: Side, variant: str) -> str:
+    return f"{run}-{side}" + (f"-{_slug(variant)}" if variant else "")
+
+
 def _slug(text: str) -> str:
     """Text as a segment of a test path or id: `[A-Za-z0-9_-]+`."""
     return re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_") or "_"
@@ -62,26 +73,28 @@ def _comment(report: RunReport) -> str:
 
 
 def _tests(report: RunReport, run: str, side: Side) -> list[dict[str, Any]]:
-    found: list[tuple[str, Outcome, str, dict[str, Any]]] = []
+    found: list[tuple[str, Outcome, str, dict[str, Any], str]] = []
+    own = frozenset(_kernels(report))
     for workload in report.verdict.workloads:
         result = workload.before if side is Side.BEFORE else workload.after
         found.append((
             f"panthor.{_slug(workload.role)}.{_slug(workload.name)}", _status(result, workload.verdict),
             f"{result.faulty}/{result.iterations} faulty",
             {"faulty": result.faulty, "iterations": result.iterations, "interval": list(result.interval),
-             "verdict": workload.verdict.value},
+             "verdict": workload.verdict.value}, workload.variant,
         ))
     for test in report.verdict.tests:
         path = ".".join(_slug(part) for part in re.split(r"::|/|\.py\b", test.name) if part.strip("."))
         outcome = test.before if side is Side.BEFORE else test.after
-        found.append((f"panthor.test.{path}", outcome, plain(test.message) or test.reason, {}))
+        found.append((f"panthor.test.{path}", outcome, plain(test.message) or test.reason, {}, test.variant))
     return [
         {
-            "id": f"{run}-{side}-{number}", "build_id": f"{run}-{side}", "origin": ORIGIN, "path": path,
+            "id": f"{run}-{side}-{number}", "origin": ORIGIN, "path": path,
+            "build_id": _build_id(run, side, variant if variant in own else ""),
             "status": outcome.value, "start_time": report.started.isoformat(), "comment": comment,
             "environment": {"comment": plain(report.board.name), "misc": dict(report.board.facts)}, "misc": misc,
         }
-        for number, (path, outcome, comment, misc) in enumerate(found)
+        for number, (path, outcome, comment, misc, variant) in enumerate(found)
     ]
 
 

@@ -58,6 +58,20 @@ class BoardInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class VariantInfo:
+    """Boots that are not the plain ones."""
+
+    name: str
+    """As results are labelled that come from them."""
+    fragments: tuple[str, ...] = ()
+    """Of its kernels, beside those of the plain ones."""
+    params: Mapping[str, str] = field(default_factory=dict)
+    """Of the emulated GPU, beside those of the run."""
+    kernels: Mapping[Side, KernelInfo] = field(default_factory=dict)
+    """Empty if they are the plain ones, or were not built."""
+
+
+@dataclass(frozen=True, slots=True)
 class Phase:
     """A part of the run and the wall-clock time it took."""
 
@@ -102,6 +116,9 @@ class RunReport:
 
     failed_builds: Mapping[Side, str] = field(default_factory=dict)
     """Sides whose kernel does not build, and what the compiler said."""
+    variants: tuple[VariantInfo, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Why tests did not run, by SUITE::TEST."""
 
     @property
     def title(self) -> str:

@@ -129,19 +129,7 @@ class _Kernels:
         for side, kernel in kernels.items():
             if not kernel.jailed:
                 self._note(f"{side} was {UNPROTECTED}")
-            self._log.append(
-                "kernel",
-                side=side,
-                key=kernel.key,
-                build_id=kernel.build_id,
-                modules=dict(kernel.modules),
-                release=kernel.release,
-                toolchain=built_with(kernel.path / "config"),
-                title=kernel.title,
-                path=str(kernel.path),
-                fragments=list(kernel.fragments),
-                patches=list(kernel.patches),
-            )
+            self._log.append("kernel", **on_record(side, kernel))
 
     def _note_identical(self, kernels: Mapping[Side, Kernel], sides: Sides | None) -> None:
         before, after = kernels[Side.BEFORE], kernels[Side.AFTER]
@@ -149,6 +137,22 @@ class _Kernels:
         if why:
             self._log.append("identical", why=why)
             self._progress.note(why)
+
+
+def on_record(side: Side, kernel: Kernel) -> dict[str, Any]:
+    """What a run's log has of a kernel."""
+    return {
+        "side": side,
+        "key": kernel.key,
+        "build_id": kernel.build_id,
+        "modules": dict(kernel.modules),
+        "release": kernel.release,
+        "toolchain": built_with(kernel.path / "config"),
+        "title": kernel.title,
+        "path": str(kernel.path),
+        "fragments": list(kernel.fragments),
+        "patches": list(kernel.patches),
+    }
 
 
 def _fit(report: PatchReport) -> str:

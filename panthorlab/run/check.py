@@ -18,9 +18,11 @@ from panthorlab.kernel.basecommit import repository_of
 from panthorlab.kernel.job import prepare_sides
 from panthorlab.kernel.patchfile import read_all
 from panthorlab.kernel.plan import Base, PatchReport, SidePlan, UnfitError
+from panthorlab.kernel.series import Intake
 from panthorlab.kernel.sources import UnknownYetError
 from panthorlab.run import estimate, fleet
 from panthorlab.run.suites import find_suites
+from panthorlab.run.variants import DEBUG
 from panthorlab.text import readable
 
 INCONCLUSIVE = 3
@@ -70,7 +72,20 @@ def _plan(options: argparse.Namespace, chosen: fleet.Chosen, suites: Sequence[st
     plan["kernels"] = {side.side.value: _kernel(side) for side in (sides.before, sides.after)}
     plan["notes"] += [note for note in sides.notes if not note.startswith("base:")
                       and note not in {report.summary for report in sides.reports}]
-    return plan | _minutes(options, [sides.before, sides.after], boards, suites)
+    debug = _debug_plans(options, boards, intake if options.patch else None)
+    plan["kernels"] |= {f"debug {side.side.value}": _kernel(side) for side in debug}
+    return plan | _minutes(options, [sides.before, sides.after], boards, suites, debug)
+
+
+def _debug_plans(options: argparse.Namespace, boards: Sequence[str], intake: Intake | None) -> list[SidePlan]:
+    """The kernels that a deep run builds beside the plain ones."""
+    if not getattr(options, "deep", False):
+        return []
+    sides = prepare_sides(
+        options.base, options.patch, revert=options.revert, swap=options.swap, version=options.patch_version,
+        fragments=fleet.fragments_of(boards, [*options.config, *DEBUG]), look=True, intake=intake,
+    )
+    return [sides.before, sides.after]
 
 
 def _refused(error: PanthorlabError, status: int) -> dict[str, Any]:
@@ -95,6 +110,7 @@ def _kernel(plan: SidePlan) -> dict[str, Any]:
 
 def _minutes(
     options: argparse.Namespace, plans: Sequence[SidePlan], boards: Sequence[str], suites: Sequence[str],
+    debug: Sequence[SidePlan] = (),
 ) -> dict[str, Any]:
     missing = len({plan.key for plan in plans if not store.has(plan.key)})
     seconds = estimate.build_seconds(missing, warm=_is_warm(plans[0]))
@@ -102,6 +118,9 @@ def _minutes(
     known = not any(fleet.is_real(board) for board in boards)
     if suites and known:
         seconds += estimate.boot_seconds(suites, options.boots, options.jobs, options.iterations)
+    if debug:
+        lacking = len({plan.key for plan in debug if not store.has(plan.key)})
+        seconds += estimate.deep_seconds(lacking, warm=_is_warm(debug[0]), copies=options.jobs)
     return {"minutes": round(seconds / 60, 1) if known or not suites else None}
 
 

@@ -43,6 +43,7 @@ DYING: Final = 3.0
 """Seconds that COMMAND has to end by itself after an oops: it may be what the kernel has killed."""
 OVERLAP: Final = 1 << 16
 """Bytes of log looked at again at each step: more than an oops has."""
+DEADLY: Final = frozenset({Kind.OOPS, Kind.PANIC})
 SETTLE: Final = Workload("settle/info", ("gpu-job", "--mode", "info"))
 TOLD: Final = 10
 """Findings told on stderr; all are in the JSON and in the log."""
@@ -165,6 +166,10 @@ def _after(crash: Finding, process: RemoteProcess, patience: float) -> int:
 
 def _settle(booted: BootedBoard, log: LogFollower, outcome: Outcome) -> None:
     """Wait, by a job of a fresh process and its markers, until the GPU is done with COMMAND and the log has told it."""
+    crash = next((found for found in (*log.findings(), *log.last_words()) if found.kind in DEADLY), None)
+    if crash is not None:  # a further job would only hang on what the crash has left locked
+        outcome.holes.append(f"what the kernel said last may be missing: it crashed: {crash.text.splitlines()[0]}")
+        return
     batch = Batch(booted, log, SETTLE, prefix="settle", count=1, log_deadline=LOG_DEADLINE, on_result=None)
     try:
         batch.run()
@@ -217,7 +222,7 @@ class _Watch:
                 data, self._seen = file.read(), size
         except FileNotFoundError:  # nothing was said yet
             return None
-        return next((found for found in scan_bytes(data) if found.kind in (Kind.OOPS, Kind.PANIC)), None)
+        return next((found for found in scan_bytes(data) if found.kind in DEADLY), None)
 
 
 class _Capture:

@@ -153,7 +153,7 @@ class Controller:
         }
         write_whole(log_dir / "job.json", json.dumps(fields, indent=1))
         self._record("boot-start", boot=boot, slot=slot.name, side=slot.side, kernel=job.kernel,
-                     board=board_name(job.board))
+                     board=board_name(job.board), variant=slot.variant)
         why = self._work(log_dir, job, boot, slot)
         if why:
             self._record(

@@ -12,7 +12,7 @@ from typing import Final
 # Seconds of one boot of *before* and one of *after* on the emulated board, each suite at its default iterations.
 SUITE: Final[Mapping[str, float]] = {
     "probe": 1, "heap-exit-claim": 37, "heap-exit-controls": 12, "heap-exit-watch": 24, "gpu-after-fault": 9,
-    "job-faults": 15, "job-timeout": 11, "reset": 1, "runtime-pm": 3,
+    "job-faults": 15, "job-timeout": 11, "reset": 1, "runtime-pm": 3, "fence-lock": 0,
 }
 UNKNOWN_SUITE: Final = 10.0
 BOOTS: Final = 13.0
@@ -20,6 +20,15 @@ CLAIM_ITERATIONS: Final = 240  # of each workload on *after*, to which SUITE bel
 UNPACKED: Final = 15.0  # a tree that has to be copied or unpacked first
 WHOLE_BUILD: Final = 250.0
 INCREMENT: Final = 10.0
+
+DEBUG_BUILD: Final = 420.0  # KASAN and lockdep are in every file
+DEBUG_BOOTS: Final = 240.0  # a boot of either side with all quick suites once
+
+
+def deep_seconds(missing: int, *, warm: bool, copies: int) -> float:
+    """What `--deep` takes beside: `missing` debug kernels and their boots. Deep tests are not in it: nobody knows."""
+    build = 0.0 if not missing else missing * INCREMENT if warm else DEBUG_BUILD + (missing - 1) * INCREMENT
+    return build + DEBUG_BOOTS / max(1, min(copies, 2))
 
 
 def boot_seconds(suites: Iterable[str], boots: int, copies: int, iterations: int | None) -> float:

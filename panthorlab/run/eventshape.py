@@ -48,6 +48,10 @@ def _counts(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_count, value.values()))
 
 
+def _reasons(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_text, value.values()))
+
+
 def _one_of(*known: str | None) -> Test:
     return lambda value: (value is None or isinstance(value, str)) and value in known
 
@@ -76,11 +80,18 @@ SHAPES: Final[Mapping[str, Mapping[str, Test]]] = {
     },
     "build-failed": {"message": _text},
     "identical": {"why": _text},
+    "planned": {"plain": _texts, "variants": _tables, "left_out": _reasons},
+    "variant-kernel": {
+        "variant": _text, "side": _SIDE, "key": _text, "build_id": _text, "release": _text, "title": _text,
+        "fragments": _texts,
+    },
+    "variant-failed": {"variant": _text, "side": _SIDE, "message": _text},
+    "variant-identical": {"variant": _text, "why": _text},
     "phase": {"name": _text, "seconds": _number},
     "session": {"seconds": _number},
     "stopped": {"reason": _text, "hint": _hint, "exit": _count},
     "moved": {"slot": _text, "board": _text},
-    "boot-start": {**_WHERE, "slot": _text},
+    "boot-start": {**_WHERE, "slot": _text},  # and `variant`, since there are any
     "boot-end": {**_WHERE, "slot": _text, "complete": _truth, "outcome": _OUTCOME, "blame": _BLAME},
     "board": {"boot": _text, "name": _text, "facts": _table},
     "quota": {**_WHERE, "workload": _text, "side_total": _count},
@@ -97,6 +108,7 @@ SHAPES: Final[Mapping[str, Mapping[str, Test]]] = {
     },
 }  # fmt: skip
 _PATCH: Final[Mapping[str, Test]] = {"title": _text, "state": _text, "source": _text}
+_VARIANT: Final[Mapping[str, Test]] = {"name": _text, "fragments": _texts, "params": _reasons}
 _VALIDATION: Final[Mapping[str, Test]] = {
     "expect": _one_of("fix", "no-change"), "boots": _count, "board": _text, "seed": lambda value: type(value) is int,
 }  # fmt: skip
@@ -110,6 +122,9 @@ def check(events: Sequence[Mapping[str, Any]]) -> None:
         if name == "source":
             for patch in event["patches"]:
                 _check(number, "source", patch, _PATCH)
+        if name == "planned":
+            for variant in event["variants"]:
+                _check(number, "planned", variant, _VARIANT)
         if name == "stray" and event.get("marker") is not None:
             _check(number, "stray", event, {"marker": _table})
         if name == "run-start" and "expect" in event["options"]:

@@ -150,6 +150,12 @@ def is_real(board: str) -> bool:
     return isinstance(read_board_file(find_board_file(board)), RealFile)
 
 
+def traits(board: str) -> frozenset[str]:
+    """What suites may call the board: its name, its type, its tags."""
+    file = read_board_file(find_board_file(board))
+    return frozenset({board_name(board), file.type, *file.tags})
+
+
 def patience(board: str) -> Patience:
     """More than nothing only for a real one."""
     file = read_board_file(find_board_file(board))

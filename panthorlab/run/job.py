@@ -18,7 +18,8 @@ class Job:
 
     `boot_method`, `fresh`: as for `Board.boot`. `extra`: what *before* runs on top of its plan, iterations by workload
     over all such boots; None in the boots of the plan. Plain tests then run only with `plain_tests`, and are not
-    counted.
+    counted. `tests`: SUITE::TEST that run; None: all. `at_most`: iterations of a workload whose test does not ask for
+    this kernel; None: as planned.
     """
 
     board: str
@@ -42,3 +43,5 @@ class Job:
     fresh: bool = True
     extra: Mapping[str, int] | None = None
     plain_tests: bool = True
+    tests: tuple[str, ...] | None = None
+    at_most: int | None = None

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from panthorlab.outcome import Blame, Outcome, Side
+from panthorlab.run.variants import slug
 
 # A boot that ended early is done again so often; a kernel that dies every time is not worth more.
 MAX_LAB_ATTEMPTS: Final = 3
@@ -17,10 +18,11 @@ MAX_KERNEL_ATTEMPTS: Final = 2
 
 @dataclass(frozen=True)
 class Slot:
-    """One planned boot: `index` counts the boots of its side from 0, over all boards.
+    """One planned boot: `index` counts the boots of its side and variant from 0, over all boards.
 
     `board`: where it is to run, empty if there is only one. `fresh`: the kernel must be booted anew, even if the other
-    side's still runs and exchanging its module would do. `extra`: beyond the plan, see `extension_slots`.
+    side's still runs and exchanging its module would do. `extra`: beyond the plan, see `extension_slots`. `variant`:
+    its name, empty for the plain boots.
     """
 
     side: Side
@@ -28,10 +30,12 @@ class Slot:
     board: str = ""
     fresh: bool = True
     extra: bool = False
+    variant: str = ""
 
     @property
     def name(self) -> str:
-        return f"{self.side.value}{self.index + 1}"
+        kind = f"{self.side.value}-{slug(self.variant)}-" if self.variant else self.side.value
+        return f"{kind}{self.index + 1}"
 
 
 def schedule(boots: int, boards: Sequence[str] = ("",)) -> list[Slot]:
@@ -43,6 +47,16 @@ def schedule(boots: int, boards: Sequence[str] = ("",)) -> list[Slot]:
             sides = (Side.BEFORE, Side.AFTER) if (turn + number) % 2 == 0 else (Side.AFTER, Side.BEFORE)
             order += [Slot(side, number * boots + turn, board, fresh=side is sides[0]) for side in sides]
     return order
+
+
+def variant_slots(
+    names: Iterable[str], boards: Sequence[str] = ("",), sides: Sequence[Side] = tuple(Side),
+) -> list[Slot]:
+    """One boot of each side and variant on every board. Their modules are of other kernels, so each is fresh."""
+    return [
+        Slot(side, number, board, variant=name)
+        for name in names for number, board in enumerate(boards) for side in sides
+    ]
 
 
 def extension_slots(

@@ -12,17 +12,21 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from panthorlab.errors import BootError, EvidenceError, LabError, PanthorlabError, UsageError
-from panthorlab.outcome import Blame, Outcome, Side
+from panthorlab.errors import LabError, PanthorlabError, UsageError
+from panthorlab.outcome import Side
 from panthorlab.run.job import BOOT_METHODS, Job
+from panthorlab.run.needs import MARKERS, Need, lacking, name_of, need_of
+from panthorlab.run.proof import HEARD, PROVED, prove_heard, told_as_test
 from panthorlab.run.suites import turn
+from panthorlab.run.testevents import status_of, test_event
 from panthorlab.run.workload import Workload
 
 if TYPE_CHECKING:  # boards are not imported for every pytest run that merely has the plugin
@@ -32,6 +36,7 @@ _JOB = pytest.StashKey[Job]()
 _EMIT = pytest.StashKey["Emitter"]()
 _SESSION = pytest.StashKey["Session"]()
 _BLAMED = pytest.StashKey[set[int]]()
+_COUNTED = pytest.StashKey[dict[Path, set[str]]]()
 OWN_STATUS: Final = 100
 """What `--own-status` adds to an exit status of panthorlab's, so that none is taken for one of pytest's."""
 
@@ -64,26 +69,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--param", action="append", default=[], metavar="gpu.NAME=VALUE", help="parameter of the emulated GPU"
     )
+    group.addoption("--deep", action="store_true", help="also what takes long (tests marked `deep`)")
     group.addoption("--job", type=Path, help="(internal) what a worker of `panthorlab validate` is to do")
+    group.addoption("--needs", type=Path, metavar="FILE", help="(internal) write what the collected tests need")
     group.addoption("--own-status", action="store_true",
                     help=f"(internal) exit with {OWN_STATUS} and a status of panthorlab's if a test or boot failed")
     group.addoption("--events-fd", type=int, help="(internal) where a worker's events go")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    for line in MARKERS:
+        config.addinivalue_line("markers", line)
     job_file: Path | None = config.getoption("--job")
     if job_file is not None:
         fields = json.loads(job_file.read_text())
         config.stash[_JOB] = Job(**{**fields, "side": Side(fields["side"]), "suites": tuple(fields["suites"])})
         config.args = list(fields["suites"])
-        for folder in dict.fromkeys(Path(suite).parent for suite in fields["suites"]):
-            if (folder / "conftest.py").is_file():
-                config.pluginmanager.register(_module(folder / "conftest.py"))
         # The controller stops workers by signals; both must unwind through the fixtures that stop the board.
         # SIGINT is ignored in what a shell started in the background.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
-    config.stash[_BLAMED] = set()
+    if job_file is not None or config.getoption("--needs"):
+        for folder in dict.fromkeys(Path(suite).parent for suite in config.args):
+            if (folder / "conftest.py").is_file():
+                config.pluginmanager.register(_module(folder / "conftest.py"))
+    config.stash[_BLAMED], config.stash[_COUNTED] = set(), {}
     config.stash[_EMIT] = Emitter(config.getoption("--events-fd"))
 
 
@@ -96,14 +106,58 @@ def _module(file: Path) -> ModuleType:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Plain `pytest suites` takes the suites in the order in which the controller does, not in that of the alphabet."""
+    """Plain `pytest suites` takes the suites in the order in which the controller does, not in that of the alphabet,
+    and leaves out what is `deep` unless it is asked for. A worker runs what the controller has chosen."""
     job = config.stash.get(_JOB, None)
-    if job is not None and not job.plain_tests:
-        plain = [item for item in items if "iterate" not in getattr(item, "fixturenames", ())]
-        config.hook.pytest_deselected(items=plain)
-        items[:] = [item for item in items if item not in plain]
-    if _JOB not in config.stash and config.getoption("--board"):
+    try:
+        needs = {item: need_of(item) for item in items}
+    except UsageError as error:
+        raise pytest.UsageError(f"{error}; {error.hint}") from error
+    if (file := config.getoption("--needs")) is not None:
+        file.write_text(json.dumps([need.to_json() for need in needs.values()]))
+        return
+    if job is not None:
+        left = [item for item in items if not _wanted(job, needs[item])]
+    elif config.getoption("--board"):
         items.sort(key=lambda item: turn(item.path.stem.removeprefix("test_")))
+        left = [item for item in items if needs[item].deep and not _asked_for_deep(config, item)]
+    else:
+        return
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if item not in left]
+
+
+def _wanted(job: Job, need: Need) -> bool:
+    return (job.plain_tests or need.counted) and (job.tests is None or need.test in job.tests)
+
+
+def _asked_for_deep(config: pytest.Config, item: pytest.Item) -> bool:
+    """By `--deep`, by `-m`, or by naming the file; `panthorlab suites` names all of them, which asks for none."""
+    named = not config.getoption("--own-status") and any(
+        item.path == Path(str(config.invocation_params.dir), argument.partition("::")[0]) for argument in config.args
+    )
+    return named or config.getoption("--deep") or "deep" in config.getoption("markexpr")
+
+
+def _unmet(item: pytest.Item) -> str:
+    """Why a test that the user started cannot run on his board and kernel; empty if it can."""
+    from panthorlab.run.fleet import traits
+    from panthorlab.run.kernels import resolve_kernel
+
+    need = need_of(item)
+    if not (need.board or need.gpu or need.kernel):
+        return ""
+    with TemporaryDirectory() as folder:
+        job = _job_of(item.config, Path(folder))
+        if why := need.unsuited([traits(job.board)]):
+            return why
+        if other := {name: value for name, value in need.gpu.items() if job.params.get(name) != value}:
+            return "wants " + " ".join(f"--param gpu.{name}={value}" for name, value in sorted(other.items()))
+        if need.kernel:
+            kernel = resolve_kernel(job.kernel, log=Path(folder, "build.log"))
+            if lacks := lacking(kernel, need.kernel):
+                return f"wants a kernel with {', '.join(lacks)}"
+    return ""
 
 
 def _job_of(config: pytest.Config, tmp: Path) -> Job:
@@ -156,7 +210,8 @@ def iterate(session: Session, request: pytest.FixtureRequest) -> Callable[[Workl
 
     def run(workload: Workload) -> Iterated:
         request.node.stash[_WORKLOAD] = workload
-        return session.iterate(workload)
+        at_most = session.job_description.at_most if request.node.get_closest_marker("kernel") is None else None
+        return session.iterate(workload, at_most=at_most)
 
     return run
 
@@ -182,8 +237,24 @@ def _only_expected_findings(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     job = item.config.stash.get(_JOB, None)
-    if job is not None and _name(item) in job.done_tests:
+    if job is not None and name_of(item) in job.done_tests:
         pytest.skip("has its result from an earlier boot of this slot")
+    if job is None and "session" in getattr(item, "fixturenames", ()) and (why := _unmet(item)):
+        pytest.skip(why)
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """After the last counted workload of a suite: that no fault was told is worth something only if one would be."""
+    booted = item.config.stash.get(_SESSION, None)
+    if booted is None or booted.died is not None or _WORKLOAD not in item.stash:
+        return
+    counted = item.config.stash[_COUNTED].setdefault(item.path, set())
+    counted |= set(item.stash[_WORKLOAD].finds)
+    if PROVED not in counted or (nextitem is not None and nextitem.path == item.path):
+        return
+    emit, job = item.config.stash[_EMIT], booted.job_description
+    with told_as_test(emit if job.extra is None else Emitter(None), name_of(item).partition("::")[0], HEARD):
+        prove_heard(booted)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -195,60 +266,16 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         and (call.when == "call" or report.outcome != "passed")
     ):
         job = item.config.stash[_JOB]
-        if _name(item) not in job.done_tests and job.extra is None:
-            item.config.stash[_EMIT]("test", **_test_event(item, call, report))
+        if name_of(item) not in job.done_tests and job.extra is None:
+            item.config.stash[_EMIT]("test", **test_event(name_of(item), call, report))
     if call.excinfo is not None and report.outcome == "failed":
-        item.config.stash[_BLAMED].add(_status_of(call.excinfo.value))
+        item.config.stash[_BLAMED].add(status_of(call.excinfo.value))
     booted = item.config.stash.get(_SESSION, None)
     if booted is not None and call.excinfo is not None and isinstance(call.excinfo.value, PanthorlabError):
         booted.note_death()
         if booted.died is not None:
             item.session.shouldstop = f"the board is gone: {booted.died}"
     return report  # type: ignore[return-value]
-
-
-def _status_of(error: BaseException) -> int:
-    """panthorlab's exit status for a test that ended by `error`."""
-    if isinstance(error, pytest.UsageError):
-        return UsageError.exit_status
-    if isinstance(error, AssertionError | pytest.fail.Exception):
-        return BootError.exit_status
-    return error.exit_status if isinstance(error, PanthorlabError) else LabError.exit_status
-
-
-def _name(item: pytest.Item) -> str:
-    return f"{item.path.stem.removeprefix('test_')}::{item.name}"
-
-
-def _test_event(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> Mapping[str, Any]:
-    outcome, blame = _judge(call.excinfo, report)
-    message = "" if report.passed else str(call.excinfo.value if call.excinfo else report.longrepr)
-    suite, _, test = _name(item).partition("::")
-    return {
-        "test": test,
-        "suite": suite,
-        "outcome": outcome,
-        "blame": blame,
-        "message": message[:4000],
-        "seconds": round(report.duration, 3),
-    }
-
-
-def _judge(
-    excinfo: pytest.ExceptionInfo[BaseException] | None, report: pytest.TestReport
-) -> tuple[Outcome, Blame | None]:
-    if report.passed:
-        return Outcome.PASS, None
-    if report.skipped:
-        return Outcome.SKIP, Blame.LAB
-    error = excinfo.value if excinfo else None
-    if isinstance(error, LabError | EvidenceError):
-        return Outcome.ERROR, Blame.LAB
-    if isinstance(error, AssertionError | pytest.fail.Exception):
-        return Outcome.FAIL, Blame.KERNEL
-    if isinstance(error, PanthorlabError):
-        return Outcome.FAIL, Blame(error.blame)
-    return Outcome.ERROR, Blame.TEST
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

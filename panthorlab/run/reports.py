@@ -14,37 +14,75 @@ from panthorlab.errors import LabError
 from panthorlab.files import write_whole
 from panthorlab.outcome import Side
 from panthorlab.report import console, html, json_report, junit, kcidb
-from panthorlab.run import results
-from panthorlab.verdict import Extension, RunVerdict, Verdict, build_failed, compare, extension
+from panthorlab.run import results, variantresults
+from panthorlab.verdict import (
+    Expect,
+    Extension,
+    RunVerdict,
+    Verdict,
+    build_failed,
+    compare,
+    decided,
+    extension,
+    watched,
+    with_variants,
+)
 
 
 def judge(events: Sequence[Mapping[str, Any]]) -> RunVerdict:
     """The verdict of a run as far as its events go. Raises LabError if they contradict each other."""
+    try:
+        plain = _plain(variantresults.of_variant(events, ""))
+        variants = {name: _variant(events, name) for name in variantresults.names(events)}
+    except ValueError as error:  # so the verdict's own models refuse what cannot be
+        raise LabError(f"the event log contradicts itself: {error}", hint="start the run again") from error
+    verdict = with_variants(plain, variants, alone=variantresults.variants_only(events))
+    unfinished = results.unfinished(events)
+    return replace(verdict, exit=unfinished[1]) if unfinished else verdict
+
+
+def _plain(events: Sequence[Mapping[str, Any]]) -> RunVerdict:
+    """The verdict of the plain boots."""
     plan, kernels = results.plan(events), results.kernel_refs(events)
     failed = results.failed_build(events)
     if failed is not None and not results.damaged(events):
         return build_failed(Side.AFTER, failed, plan, kernels)
-    try:
-        verdict = compare(
-            iterations=results.iterations(events),
-            boots=results.boots(events),
-            tests=results.tests(events),
-            plan=plan,
-            kernels=kernels,
-        )
-    except ValueError as error:  # so the verdict's own models refuse what cannot be
-        raise LabError(f"the event log contradicts itself: {error}", hint="start the run again") from error
-    unfinished = results.unfinished(events)
-    return replace(verdict, exit=unfinished[1]) if unfinished else verdict
+    if variantresults.variants_only(events) and not plan.identical and not plan.interrupted:
+        none = Verdict.CLEAN if plan.expect is Expect.NO_CHANGE else Verdict.INCONCLUSIVE
+        return decided(none, ("no claim workload ran: no test runs on the plain kernels",), plan, kernels)
+    return compare(
+        iterations=results.iterations(events),
+        boots=results.boots(events),
+        tests=results.tests(events),
+        plan=plan,
+        kernels=kernels,
+    )
+
+
+def _variant(events: Sequence[Mapping[str, Any]], name: str) -> RunVerdict:
+    """The verdict of one variant by itself: nobody has claimed that something changes there."""
+    own = variantresults.of_variant(events, name)
+    plan = replace(results.plan(own), expect=Expect.NO_CHANGE, identical=variantresults.identical(events, name),
+                   extended=True)
+    failed = variantresults.failed_build(events, name)
+    if failed is not None:
+        return build_failed(*failed, plan, {})
+    return compare(
+        iterations=watched(results.iterations(own)),
+        boots=results.boots(own),
+        tests=results.tests(own),
+        plan=plan,
+        kernels=variantresults.kernel_refs(events, name) or results.kernel_refs(events),
+    )
 
 
 def extension_of(events: Sequence[Mapping[str, Any]]) -> Extension:
     """What *before* is still to run beyond its plan, if these are all events of the plan; nothing if the run is
     decided, or if what it has is not sound."""
-    ended = [*events, {"event": "run-end"}]
-    if judge(ended).verdict in (Verdict.ERROR, Verdict.REGRESSED):
+    ended = [*variantresults.of_variant(events, ""), {"event": "run-end"}]
+    if variantresults.variants_only(events) or _plain(ended).verdict in (Verdict.ERROR, Verdict.REGRESSED):
         return Extension()
-    return extension(results.iterations(events), results.boots(events), results.plan(ended))
+    return extension(results.iterations(ended), results.boots(ended), results.plan(ended))
 
 
 def write(run_dir: Path, events: Sequence[Mapping[str, Any]], verdict: RunVerdict, *, as_json: bool) -> int:

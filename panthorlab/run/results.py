@@ -11,9 +11,11 @@ from typing import Any
 
 from panthorlab import __version__
 from panthorlab.outcome import Blame, Outcome, Role, Side
-from panthorlab.report.model import BoardInfo, KernelInfo, PatchInfo, Phase, RunReport
+from panthorlab.report.model import BoardInfo, PatchInfo, Phase, RunReport
 from panthorlab.run.events import why_ended
 from panthorlab.run.known import known_of
+from panthorlab.run.variantresults import infos, kernel_info, left_out, of_variant
+from panthorlab.run.variants import label
 from panthorlab.verdict.finding import OutsideFinding
 from panthorlab.verdict.model import (
     BootResult,
@@ -122,6 +124,7 @@ def tests(events: Events) -> list[TestResult]:
             message=event["message"],
             boot=event["boot"],
             seconds=event["seconds"],
+            proof=event.get("proof", False),
         )
         for event in _of(events, "test")
     ]
@@ -184,10 +187,12 @@ def kernel_refs(events: Events) -> dict[Side, KernelRef]:
 def findings(events: Events) -> list[dict[str, Any]]:
     """All findings with where they were made, in the order they were recorded."""
     found: list[dict[str, Any]] = []
+    names = {event["boot"]: event.get("variant", "") for event in _of(events, "boot-start")}
     for event in _of(events, "iteration", "stray"):
-        where = {"side": event["side"], "boot": event["boot"]}
+        variant = names.get(event["boot"], "")
+        where = {"side": event["side"], "boot": event["boot"], **({"variant": variant} if variant else {})}
         if event["event"] == "iteration":
-            where |= {"iteration": event["id"], "workload": event["workload"]}
+            where |= {"iteration": event["id"], "workload": label(event["workload"], variant)}
             found += [{**finding, **where} for finding in event["findings"]]
         else:
             found.append({**event["finding"], **where})
@@ -261,32 +266,24 @@ def _claim(options: Mapping[str, Any]) -> str:
 
 def report(run_dir: Path, events: Events, verdict: RunVerdict) -> RunReport:
     start = next(iter(_of(events, "run-start")))
+    plain = of_variant(events, "")
     source: Mapping[str, Any] = next(iter(_of(events, "source")), {"base": "", "patches": []})
     return RunReport(
         run_dir=run_dir,
         verdict=verdict,
         started=datetime.fromtimestamp(start["time"], UTC),
         seconds=sum(event["seconds"] for event in _of(events, "session")) or events[-1]["time"] - start["time"],
-        board=_board(events, start["options"]["board"]),
-        kernels={
-            Side(event["side"]): KernelInfo(
-                key=event["key"],
-                release=event["release"],
-                build_id=event["build_id"],
-                modules=event.get("modules", {}),
-                description=event["title"],
-                config=tuple(event["fragments"]),
-                toolchain=event.get("toolchain", ""),
-            )
-            for event in _of(events, "kernel")
-        },
+        board=_board(plain if any(_of(plain, "board")) else events, start["options"]["board"]),
+        kernels={Side(event["side"]): kernel_info(event) for event in _of(events, "kernel")},
+        variants=infos(events),
+        left_out=left_out(events),
         patches=tuple(PatchInfo(item["title"], item["state"], item["source"]) for item in source["patches"]),
         base=source["base"],
         base_commit=source.get("commit", ""),
         suites=tuple(start["suites"]),
         phases=tuple(Phase(event["name"], event["seconds"]) for event in _of(events, "phase")),
         findings=tuple(findings(events)),
-        boots=tuple(boots(events)),
+        boots=tuple(boots(plain)),
         notes=_notes(events),
         command=tuple(start["command"]),
         version=__version__,

@@ -138,13 +138,15 @@ class Session:
         """The booted kernel and its modules are the built ones. Raises EvidenceError."""
         verify_identity(self.board.shell, self.kernel)
 
-    def iterate(self, workload: Workload) -> Iterated:
-        """Run this boot's share of the workload's iterations, sending each result as it is known.
+    def iterate(self, workload: Workload, *, at_most: int | None = None) -> Iterated:
+        """Run this boot's share of the workload's iterations (`at_most` so many in all boots), sending each result as
+        it is known.
 
         If the first of them all fail, the others are not run, and recorded so.
         """
         job = self.job_description
         total = workload.planned(job.side, override=job.iterations, expect_fix=job.expect_fix)
+        total = total if at_most is None else min(total, at_most)
         if job.extra is not None and not job.extra.get(workload.name):
             return Iterated(workload, [])
         quota = share(total if job.extra is None else job.extra[workload.name], job.index, job.boots)

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from panthorlab.board.registry import find_board_file
 from panthorlab.errors import LabError, UsageError
 from panthorlab.outcome import Side
+from panthorlab.report.leftout import told
 from panthorlab.run import fleet
 from panthorlab.run.command import main as run_command
 from panthorlab.run.controller import Controller
@@ -18,10 +20,14 @@ from panthorlab.run.kernels import notes_of, parse_params, resolve_kernel
 from panthorlab.run.known import read_known
 from panthorlab.run.limits import TimeLimitReached, time_limit
 from panthorlab.run.overlays import overlay_dir
-from panthorlab.run.plan import Slot
+from panthorlab.run.plan import Slot, variant_slots
+from panthorlab.run.planning import planned, record_needs
 from panthorlab.run.progress import Progress
-from panthorlab.run.suites import find_suites
+from panthorlab.run.suites import find_suites, lasting
 from panthorlab.run.summary import summary
+from panthorlab.run.survey import survey
+
+ONE_KERNEL: Final = "`panthorlab build --config` builds one, `validate --deep` builds and boots such kernels itself"
 
 
 def main(options: argparse.Namespace) -> int:
@@ -31,6 +37,8 @@ def main(options: argparse.Namespace) -> int:
     known = read_known(options.known)
     if known and command:
         raise UsageError("--known is for suites: COMMAND decides its own status", hint="leave it out")
+    if options.deep and command:
+        raise UsageError("--deep is for suites: COMMAND runs on kernel K alone", hint="leave it out")
     options.overlay = overlay_dir(options.overlay, Progress(quiet=options.quiet))
     try:
         with time_limit(options.time_limit):
@@ -43,43 +51,60 @@ def main(options: argparse.Namespace) -> int:
 
 def _suites(options: argparse.Namespace, known: Sequence[Mapping[str, str]]) -> int:
     chosen = fleet.choose(options)
-    settings = fleet.recorded(options, chosen) | {"kernel": options.kernel, "jobs": options.jobs, "known": known}
+    settings = fleet.recorded(options, chosen) | {
+        "kernel": options.kernel, "jobs": options.jobs, "known": known, "deep": options.deep, "param": options.param,
+        "suite": lasting(options.suite),
+    }
     suites = find_suites(options.suite)
+    needs = survey(suites.values())
     params = parse_params(options.param)
     run_dir = new_run_dir(options.output)
     progress = Progress(quiet=options.quiet)
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step)
 
-    def make_job(slot: Slot) -> Job:
-        return Job(
-            board=str(find_board_file(slot.board).resolve()),
-            kernel=kernel.key,
-            side=Side.AFTER,
-            slot=slot.name,
-            boot="",
-            index=slot.index,
-            boots=options.boots * len(chosen.boards),
-            run_dir=str(run_dir),
-            log_dir="",
-            suites=tuple(map(str, suites.values())),
-            expect_fix=False,
-            iterations=options.iterations,
-            seed=options.seed,
-            params=params,
-            overlay=str(options.overlay) if options.overlay else None,
-            boot_method=options.boot_method,
-            fresh=slot.fresh,
-        )
-
     with EventLog(run_dir) as log:
         log.append("run-start", options=settings, suites=list(suites))
+        record_needs(log, needs)
+        plan = planned(log, read_events(run_dir), settings, [kernel], no_build=ONE_KERNEL)
         for note in (*chosen.notes, *notes_of(kernel)):
             log.append("note", text=note)
+        for note in (*chosen.notes, *notes_of(kernel), *told(plan.left_out)):
             progress.note(note)
+        variants = {variant.name: variant for variant in plan.variants}
+        if not plan.plain and not variants:
+            log.discard()
+            raise UsageError("no test of these suites can run:\n" + "\n".join(told(plan.left_out)),
+                             hint="`panthorlab suites` lists suites")
+
+        def make_job(slot: Slot) -> Job:
+            given: dict[str, Any] = {"boots": options.boots * len(chosen.boards), "tests": plan.plain, "params": params}
+            if slot.variant:
+                variant = variants[slot.variant]
+                given = {"boots": len(chosen.boards), "tests": variant.tests, "params": {**params, **variant.params}}
+            return Job(
+                board=str(find_board_file(slot.board).resolve()),
+                kernel=kernel.key,
+                side=Side.AFTER,
+                slot=slot.name,
+                boot="",
+                index=slot.index,
+                run_dir=str(run_dir),
+                log_dir="",
+                suites=tuple(map(str, suites.values())),
+                expect_fix=False,
+                iterations=options.iterations,
+                seed=options.seed,
+                overlay=str(options.overlay) if options.overlay else None,
+                boot_method=options.boot_method,
+                fresh=slot.fresh,
+                **given,
+            )
+
         slots = [
             Slot(Side.AFTER, number * options.boots + turn, board)
-            for number, board in enumerate(chosen.boards) for turn in range(options.boots)
+            for number, board in enumerate(chosen.boards) for turn in range(options.boots) if plan.plain
         ]
+        slots += variant_slots(variants, chosen.boards, [Side.AFTER])
         try:
             Controller(
                 log,

@@ -40,6 +40,14 @@ def find_suites(names: Sequence[str]) -> dict[str, Path]:
     return {name: chosen[name] for name in sorted(chosen, key=turn)}
 
 
+def named_suites(names: Sequence[str]) -> frozenset[str]:
+    """The suites that `names` name: by name, by its beginning, or by file. A directory names none."""
+    return frozenset(
+        suite for name in names if not (_is_path(name) and Path(name).expanduser().is_dir())
+        for suite in find_suites([name])
+    )
+
+
 def lasting(names: Sequence[str]) -> list[str]:
     """The same names, but paths whole: a run may be resumed from elsewhere."""
     return [str(Path(name).expanduser().resolve()) if _is_path(name) else name for name in names]

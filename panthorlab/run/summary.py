@@ -12,9 +12,12 @@ from typing import Any, Final
 
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.report.faults import headline
+from panthorlab.report.leftout import told
 from panthorlab.run.events import Event, why_ended
 from panthorlab.run.known import known_of, only_known
 from panthorlab.run.results import damaged
+from panthorlab.run.variantresults import left_out
+from panthorlab.run.variants import label
 from panthorlab.verdict import Known
 from panthorlab.verdict.sightings import BOOT_IN_LISTS, without_known
 
@@ -54,7 +57,9 @@ def judge_kernel(events: Sequence[Event]) -> Summary:
     boots = {event["boot"] for event in again}
     kept = [event for event in events if event.get("boot") not in boots or event.get("outcome") != Outcome.ERROR]
     known = known_of(events[0].get("options", {}))
+    kept = [_labelled(event, names) for event in kept] if (names := _variants(events)) else kept
     notes = [event["text"] for event in events if event["event"] == "note"]
+    notes += told(left_out(events))
     made = Summary(notes=[*notes, *(f"boot {event['boot']}: {why_ended(event)}" for event in again)])
     for event in kept:
         match event["event"]:
@@ -73,6 +78,24 @@ def judge_kernel(events: Sequence[Event]) -> Summary:
     if not made.rows and not made.tests and not made.errors and not made.failed:
         made.errors.append("nothing ran")
     return made
+
+
+def _variants(events: Sequence[Event]) -> dict[str, str]:
+    """Of each boot that is not a plain one, the variant."""
+    starts = [event for event in events if event["event"] == "boot-start"]
+    return {event["boot"]: event["variant"] for event in starts if event.get("variant")}
+
+
+def _labelled(event: Event, variants: Mapping[str, str]) -> Event:
+    """As it is told: results of a variant have its name."""
+    variant = variants.get(event.get("boot", ""), "")
+    if not variant:
+        return event
+    if event["event"] == "stray":
+        marker = event.get("marker") or {}
+        return {**event, "marker": {**marker, "workload": label(marker.get("workload") or "boot", variant)}}
+    name = {"iteration": "workload", "test": "test"}.get(event["event"])
+    return {**event, name: label(event[name], variant)} if name else event
 
 
 def _iteration(made: Summary, event: Event, known: Sequence[Known]) -> None:
@@ -170,6 +193,7 @@ def _json(made: Summary, run_dir: Path, events: Sequence[Event]) -> dict[str, An
             name: {"iterations": row.total, "failed": row.failed, "errors": row.errors, "cut": row.cut}
             for name, row in made.rows.items()
         },
+        "not_run": left_out(events),
         "tests": [{key: test[key] for key in ("suite", "test", "outcome", "message")} for test in made.tests],
         "findings": made.findings,
     }

@@ -16,9 +16,12 @@ from panthorlab.board.real.file import AUTO
 from panthorlab.board.registry import find_board_file
 from panthorlab.errors import LabError, PanthorlabError, UsageError
 from panthorlab.files import FULL, MACHINE, disk_full
+from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.patchfile import require_name
 from panthorlab.kernel.sandbox import without_jail
-from panthorlab.run import check, fleet, reports
+from panthorlab.outcome import Side
+from panthorlab.report.leftout import told
+from panthorlab.run import check, fleet, reports, variantresults
 from panthorlab.run.bothkernels import both_kernels
 from panthorlab.run.controller import Controller
 from panthorlab.run.events import (
@@ -35,9 +38,13 @@ from panthorlab.run.job import Job
 from panthorlab.run.kernels import parse_params
 from panthorlab.run.known import read_known
 from panthorlab.run.limits import TimeLimitReached, time_limit
-from panthorlab.run.plan import Slot, extension_slots, remaining, schedule
+from panthorlab.run.plan import Slot, extension_slots, remaining, schedule, variant_slots
+from panthorlab.run.planning import planned, record_needs
 from panthorlab.run.progress import Progress
 from panthorlab.run.suites import find_suites, lasting
+from panthorlab.run.survey import survey
+from panthorlab.run.variantkernels import VariantKernels
+from panthorlab.run.variants import Planned
 
 _NOT_RECORDED = ("output", "name", "json", "quiet", "dry_run")  # options that a resumed run has of its own
 
@@ -49,6 +56,7 @@ def main(options: argparse.Namespace) -> int:
         return check.main(options)
     known = read_known(options.known)
     suites = find_suites(options.suite)
+    needs = survey(suites.values())
     progress = Progress(quiet=options.quiet)
     run_dir = new_run_dir(options.output)
     settings = {key: value for key, value in vars(options).items() if key not in _NOT_RECORDED}
@@ -63,6 +71,7 @@ def main(options: argparse.Namespace) -> int:
                 command=["panthorlab", *sys.argv[1:]],
                 directory=str(Path.cwd()),
             )
+            record_needs(log, needs)
             for note in chosen.notes:
                 log.append("note", text=note)
                 progress.note(note)
@@ -116,16 +125,22 @@ def _finished(events: Sequence[Event]) -> bool:
     if "run-end" not in names:
         return False
     settings = events[0]["options"]
-    if names & {"identical", "build-failed"}:
+    if "build-failed" in names or ("identical" in names and "planned" not in names):
         return True
-    slots = _slots(events, settings)
+    slots = [*_slots(events, settings), *extension_slots(events, settings["boots"], fleet.boards_of(settings))]
     return not remaining(slots, [*events, {"event": "resumed"}]) and not reports.extension_of(events)
 
 
 def _slots(events: Sequence[Event], settings: Mapping[str, Any]) -> list[Slot]:
-    """Every boot of the run: those of the plan, and what *before* was given on top of it."""
+    """Every boot of the plan: the plain ones, unless their kernels cannot differ, and those of variants whose kernels
+    are there."""
     boards = fleet.boards_of(settings)
-    return [*schedule(settings["boots"], boards), *extension_slots(events, settings["boots"], boards)]
+    plain = [] if variantresults.variants_only(events) else schedule(settings["boots"], boards)
+    names = [
+        name for name in variantresults.names(events)
+        if not variantresults.identical(events, name) and variantresults.failed_build(events, name) is None
+    ]
+    return [*plain, *variant_slots(names, boards)]
 
 
 def _carry_on(run_dir: Path, log: EventLog, settings: Mapping[str, Any], progress: Progress, *, as_json: bool) -> int:
@@ -186,51 +201,89 @@ class _Validation:
         self._dir, self._log, self._settings, self._progress = run_dir, log, settings, progress
 
     def run(self) -> None:
-        options = self._settings
-        kernels = both_kernels(self._dir, self._log, options, self._progress)
+        kernels = both_kernels(self._dir, self._log, self._settings, self._progress)
         if kernels is None:
             return
-        if any(event["event"] == "identical" for event in read_events(self._dir)):
+        identical = any(event["event"] == "identical" for event in read_events(self._dir))
+        if identical and not self._settings.get("deep"):
             return
+        plan = self._plan(kernels, plain=not identical)
+        by_variant = {"": kernels, **self._variant_kernels(plan, kernels)}
+        make_job = self._job_maker(plan, by_variant)
+        with self._log.phase("boots and iterations"):
+            self._carry_out(_slots(read_events(self._dir), self._settings), make_job)
+        self._extend()
+        more = extension_slots(read_events(self._dir), self._settings["boots"], fleet.boards_of(self._settings))
+        if more:
+            with self._log.phase("more iterations of before"):
+                self._carry_out(more, make_job)
+
+    def _plan(self, kernels: Mapping[Side, Kernel], *, plain: bool) -> Planned:
+        no_build = "" if self._settings["before"] is None else "--before and --after are finished kernels"
+        plan = planned(
+            self._log, read_events(self._dir), self._settings, kernels.values(), no_build=no_build, plain=plain,
+        )
+        for line in told(plan.left_out):
+            self._progress.note(line)
+        if plain and not plan.plain and not plan.variants:
+            raise UsageError("no test of these suites can run:\n" + "\n".join(told(plan.left_out)),
+                             hint="`panthorlab suites` lists suites")
+        return plan
+
+    def _variant_kernels(
+        self, plan: Planned, plain: Mapping[Side, Kernel],
+    ) -> dict[str, Mapping[Side, Kernel]]:
+        """By variant. Those with the same fragments have the same kernels."""
+        builder = VariantKernels(self._dir, self._log, self._settings, self._progress)
+        return {
+            variant.name: builder.get(variant.name, variant.fragments) if variant.fragments else plain
+            for variant in plan.variants
+        }
+
+    def _job_maker(self, plan: Planned, kernels: Mapping[str, Mapping[Side, Kernel]]) -> Callable[[Slot], Job]:
+        options = self._settings
         boards = fleet.boards_of(options)
         suites = tuple(str(path) for path in find_suites(options["suite"]).values())
+        params = parse_params(options["param"])
+        variants = {variant.name: variant for variant in plan.variants}
 
         def make_job(slot: Slot) -> Job:
-            given: dict[str, Any] = {"index": slot.index, "boots": options["boots"] * len(boards)}
+            given: dict[str, Any] = {"index": slot.index, "boots": options["boots"] * len(boards),
+                                     "tests": plan.plain, "params": params, "expect_fix": options["expect"] == "fix"}
+            if slot.variant:
+                variant = variants[slot.variant]
+                given |= {"boots": len(boards), "tests": variant.tests, "params": {**params, **variant.params},
+                          "at_most": variant.at_most, "expect_fix": False}
             if slot.extra:
-                events = read_events(self._dir)
-                more = next(event for event in events if event["event"] == "extension")
-                given = {
-                    "index": slot.index - options["boots"] * len(boards),
-                    "boots": len(extension_slots(events, options["boots"], boards)),
-                    "extra": more["iterations"],
-                    "plain_tests": more["boots"] > 0,
-                }
+                given |= self._extra(slot)
             return Job(
                 board=str(find_board_file(slot.board).resolve()),
-                kernel=kernels[slot.side].key,
+                kernel=kernels[slot.variant][slot.side].key,
                 side=slot.side,
                 slot=slot.name,
                 boot="",
                 run_dir=str(self._dir),
                 log_dir="",
                 suites=suites,
-                expect_fix=options["expect"] == "fix",
                 iterations=options["iterations"],
                 seed=options["seed"],
-                params=parse_params(options["param"]),
                 boot_method=options.get("boot_method", AUTO),
                 fresh=slot.fresh,
                 **given,
             )
 
-        with self._log.phase("boots and iterations"):
-            self._carry_out(schedule(options["boots"], boards), make_job)
-        self._extend()
-        more = extension_slots(read_events(self._dir), options["boots"], boards)
-        if more:
-            with self._log.phase("more iterations of before"):
-                self._carry_out(more, make_job)
+        return make_job
+
+    def _extra(self, slot: Slot) -> dict[str, Any]:
+        """What is special of a boot in which *before* runs more than its plan."""
+        events, boards = read_events(self._dir), fleet.boards_of(self._settings)
+        more = next(event for event in events if event["event"] == "extension")
+        return {
+            "index": slot.index - self._settings["boots"] * len(boards),
+            "boots": len(extension_slots(events, self._settings["boots"], boards)),
+            "extra": more["iterations"],
+            "plain_tests": more["boots"] > 0,
+        }
 
     def _carry_out(self, slots: Sequence[Slot], make_job: Callable[[Slot], Job]) -> None:
         Controller(

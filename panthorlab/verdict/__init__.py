@@ -3,7 +3,8 @@
 
 `compare()` judges a run by the rules of evidence; `model` has its input and output; the rules themselves are in
 `rules` (one workload), `outside` (faults outside iterations), `novelty` (what is new on *after*) and `extension` (what
-*before* must still run to say so), `suite` (tests) and `compare` (the run).
+*before* must still run to say so), `suite` (tests), `surprise` (what changed and nobody claims), `compare` (the run)
+and `variants` (its boots of other kernels and parameters).
 """
 
 from panthorlab.verdict.compare import build_failed, compare, decided
@@ -23,9 +24,10 @@ from panthorlab.verdict.model import (
     exit_status,
 )
 from panthorlab.verdict.rules import MIN_CLEAN
+from panthorlab.verdict.variants import watched, with_variants
 
 __all__ = [
     "MIN_CLEAN", "BootResult", "Expect", "Extension", "IterationResult", "KernelRef", "Known", "OutsideFinding", "Plan",
     "RunVerdict", "SideResult", "TestResult", "Verdict", "WorkloadVerdict", "build_failed", "compare", "decided",
-    "exit_status", "extension",
+    "exit_status", "extension", "watched", "with_variants",
 ]

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from panthorlab.outcome import Role, Side
+from panthorlab.outcome import Outcome, Role, Side
 from panthorlab.verdict.finding import NewFinding, unblamed
 from panthorlab.verdict.model import (
     BootResult,
@@ -29,7 +29,8 @@ from panthorlab.verdict.rules import Case, judge, judge_late
 from panthorlab.verdict.sightings import BOOT, WAITED, kind_of
 from panthorlab.verdict.stats import holm
 from panthorlab.verdict.strata import Table, stratified_fisher, stratified_rank_sum
-from panthorlab.verdict.suite import compare_tests
+from panthorlab.verdict.suite import compare_tests, votes_of
+from panthorlab.verdict.surprise import surprises
 from panthorlab.verdict.tally import Sorted, pooled, side_result
 
 
@@ -42,7 +43,7 @@ def compare(
     Every iteration must belong to one of `boots`, else it does not count. `ValueError` if a workload has two roles or
     two boots have one id, which only a bug of the caller can cause.
     """
-    iterations, all_boots = tuple(iterations), tuple(boots)
+    iterations, all_boots, tests = tuple(iterations), tuple(boots), tuple(tests)
     by_boot = {boot.id: boot for boot in all_boots}
     if len(by_boot) < len(all_boots):
         raise ValueError(f"boots with the same id: {sorted(boot.id for boot in all_boots)}")
@@ -57,7 +58,9 @@ def compare(
     if dead:
         votes.append(dead)  # then nothing else can be said about the kernel that never came up
     else:
-        votes += [*_workload_votes(workloads, plan), *outside_votes, *_test_votes(judged_tests)]
+        votes += [*_workload_votes(workloads, plan), *outside_votes, *votes_of(judged_tests)]
+        if not any(workload.role is Role.CLAIM for workload in workloads):
+            votes.append(_without_claim(workloads, judged_tests, plan))
         votes += _news_votes(news, workloads)
     verdict = max((vote for vote, _ in votes), key=lambda vote: vote.badness)
     claims = [w for w in workloads if w.role is Role.CLAIM]
@@ -78,6 +81,9 @@ def compare(
         max((w.p_fewer for w in claims if w.p_fewer is not None), default=None),
         min((w.p_more for w in claims if w.p_more is not None), default=None),
         missable, workloads, judged_tests, news, plan.expect, _usable_boots(by_boot),
+        surprises(
+            workloads, iterations, by_boot, tests, (t.name for t in judged_tests if t.verdict is Verdict.FIXED), plan,
+        ),
     )
 
 
@@ -145,13 +151,6 @@ def _news_votes(news: Sequence[NewFinding], workloads: Sequence[WorkloadVerdict]
     return [*votes, *((Verdict.CLEAN, reason) for reason in unblamed(news))]
 
 
-def _test_votes(tests: Sequence[TestVerdict]) -> list[Vote]:
-    return [
-        (test.verdict, f"test {test.name}: {test.reason}")
-        for test in tests if test.verdict in (Verdict.REGRESSED, Verdict.ERROR)
-    ]
-
-
 def _workload_votes(workloads: Sequence[WorkloadVerdict], plan: Plan) -> list[Vote]:
     heard = {
         Role.CLAIM: frozenset(Verdict),
@@ -171,11 +170,25 @@ def _workload_votes(workloads: Sequence[WorkloadVerdict], plan: Plan) -> list[Vo
         (Verdict.ERROR, f"{name}: was planned and never ran")
         for name in sorted(frozenset[str]().union(*(planned.keys() for planned in plan.iterations.values())) - judged)
     ]
-    if any(workload.role is Role.CLAIM for workload in workloads):
-        return votes
-    if plan.expect is Expect.NO_CHANGE and any(w.verdict is Verdict.CLEAN for w in workloads):
-        return [*votes, (Verdict.CLEAN, "no claim workload ran; the others are clean")]
-    return [*votes, (Verdict.INCONCLUSIVE, "no claim workload ran")]
+    return votes
+
+
+def _without_claim(workloads: Sequence[WorkloadVerdict], tests: Sequence[TestVerdict], plan: Plan) -> Vote:
+    """No claim workload ran, so nothing says that a fix fixes. That nothing is worse, tests and the others can say, if
+    at least one of them was good on both sides and no test failed on both."""
+    none = "no claim workload ran"
+    if plan.expect is Expect.FIX:
+        return Verdict.INCONCLUSIVE, none
+    failing = [test.name for test in tests if test.verdict is Verdict.NOT_FIXED]
+    if failing:
+        return Verdict.INCONCLUSIVE, f"{none}, and tests fail on both sides: {', '.join(failing)}"
+    passed = sum(test.verdict is Verdict.CLEAN and test.before is Outcome.PASS for test in tests)
+    clean = sum(workload.verdict is Verdict.CLEAN for workload in workloads)
+    if not passed and not clean:
+        return Verdict.INCONCLUSIVE, f"{none}, and nothing else was good on both sides"
+    good = [f"{passed} of {len(tests)} tests pass"] if tests else []
+    good += [f"{clean} of {len(workloads)} other workloads are clean"] if workloads else []
+    return Verdict.CLEAN, f"{none}; on both sides {' and '.join(good)}, and nothing is worse"
 
 
 def _of_all(names: Sequence[str], reason: str) -> str:

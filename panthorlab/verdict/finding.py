@@ -76,6 +76,24 @@ class NewFinding:
     """p of the hypothesis that *after* has it no more often than *before*; None where no number decides."""
 
 
+@dataclass(frozen=True, slots=True)
+class Surprise:
+    """A change from *before* to *after* that the patch does not claim. It weighs nothing: what is worse has its verdict
+    besides, and what seems better may be a fault that is no longer noticed."""
+
+    where: str
+    """The workload or test, or `(boot)`."""
+    what: str
+    """A kind of finding; `faulty` for the rate of a workload, `test` for a test that failed."""
+    before: tuple[int, int]
+    """(how often, of how many)."""
+    after: tuple[int, int]
+    fewer: bool
+    p: float | None
+    """p of the hypothesis that nothing has changed in this direction; None for tests."""
+    reason: str
+
+
 def unblamed(news: Iterable[NewFinding]) -> tuple[str, ...]:
     """The reasons of those that neither are blamed nor in the way; a signature is not told beside its kind."""
     own = [new for new in news if not new.regressed and not new.obstacle]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from panthorlab.outcome import Blame, Outcome, Role, Side
-from panthorlab.verdict.finding import Known, NewFinding, OutsideFinding, unblamed
+from panthorlab.verdict.finding import Known, NewFinding, OutsideFinding, Surprise, unblamed
 
 
 class Verdict(StrEnum):
@@ -136,6 +136,8 @@ class TestResult:
     message: str = ""
     boot: str = ""
     seconds: float = 0.0
+    proof: bool = False
+    """Counts of its suite rest on it: if it fails, what was not counted may have been there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +253,8 @@ class WorkloadVerdict:
     per_boot: bool = False
     new: tuple[NewFinding, ...] = ()
     """What is new in it."""
+    variant: str = ""
+    """The variant it ran in; its name has it, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +274,21 @@ class TestVerdict:
     message: str = ""
     """What the failing side said: *after*'s message if that failed, else *before*'s."""
     seconds: float = 0.0
+    variant: str = ""
+    """As of a workload."""
+    proof: bool = False
+    """As of its results."""
+
+
+@dataclass(frozen=True, slots=True)
+class VariantVerdict:
+    """What the boots of one variant say by themselves: other kernels of the same sources, or other GPU parameters."""
+
+    name: str
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    boots: Mapping[Side, int] = field(default_factory=dict)
+    """Boots that came up and count, per side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +313,10 @@ class RunVerdict:
     expect: Expect = Expect.FIX
     boots: Mapping[Side, int] = field(default_factory=dict)
     """Boots that came up and count, per side."""
+    surprises: tuple[Surprise, ...] = ()
+    """What changed though the patch does not claim it."""
+    variants: tuple[VariantVerdict, ...] = ()
+    """Of boots that are not the plain ones; only what is worse there, or could not be judged, is heard."""
 
     @property
     def asides(self) -> tuple[str, ...]:

@@ -22,6 +22,18 @@ def compare_tests(tests: Iterable[TestResult], boots: Mapping[str, BootResult]) 
     return tuple(_compare(name, results, died) for name, results in sorted(by_name.items()))
 
 
+def votes_of(tests: Iterable[TestVerdict]) -> list[tuple[Verdict, str]]:
+    """What is heard of them in the verdict of the run. A proof that fails on *before* leaves nothing to compare with,
+    however *after* is."""
+    votes: list[tuple[Verdict, str]] = []
+    for test in tests:
+        if test.verdict in (Verdict.REGRESSED, Verdict.ERROR):
+            votes.append((test.verdict, f"test {test.name}: {test.reason}"))
+        if test.proof and test.before is Outcome.FAIL:
+            votes.append((Verdict.ERROR, f"{test.name}: {test.message or test.reason}"))
+    return votes
+
+
 def _side(results: Sequence[TestResult], *, died: bool) -> tuple[Outcome, str]:
     """The outcome of one side over its boots, and what was said by the result that decided it."""
     failed = [r for r in results if r.outcome is Outcome.FAIL and r.blame is Blame.KERNEL]
@@ -47,7 +59,9 @@ def _compare(name: str, results: Sequence[TestResult], died: frozenset[Side]) ->
     verdict, reason = _verdict(before, after)
     message = said_after if after is not Outcome.PASS else said_before
     seconds = sum(r.seconds for r in results if r.side is Side.AFTER)
-    return TestVerdict(name, verdict, before, after, reason, message, seconds)
+    return TestVerdict(
+        name, verdict, before, after, reason, message, seconds, proof=any(result.proof for result in results),
+    )
 
 
 def _verdict(before: Outcome, after: Outcome) -> tuple[Verdict, str]:

@@ -21,6 +21,8 @@
 #include <linux/pci.h>
 #include <linux/platform_device.h>
 
+#include "fence_irq.h"
+
 #define PANTHOR_PCI_VENDOR	0x13b5	/* Arm */
 #define PANTHOR_PCI_DEVICE	0x0c5f	/* "CSF": not assigned, only the emulated GPU has it */
 #define PANTHOR_PCI_VECTORS	3
@@ -169,7 +171,23 @@ static struct pci_driver panthor_pci_driver = {
 	.probe = panthor_pci_probe,
 	.remove = panthor_pci_remove,
 };
-module_pci_driver(panthor_pci_driver);
+
+static int __init panthor_pci_init(void)
+{
+	int ret = pci_register_driver(&panthor_pci_driver);
+
+	if (!ret)
+		fence_irq_init();
+	return ret;
+}
+module_init(panthor_pci_init);
+
+static void __exit panthor_pci_exit(void)
+{
+	fence_irq_exit();
+	pci_unregister_driver(&panthor_pci_driver);
+}
+module_exit(panthor_pci_exit);
 
 MODULE_DESCRIPTION("PCI to platform shim for an emulated Mali CSF GPU");
 MODULE_LICENSE("GPL");

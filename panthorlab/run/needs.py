@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a suite's test needs of the run, declared by pytest markers and read when it is collected, without a boot.
+
+    pytestmark = [pytest.mark.deep, pytest.mark.kernel("kasan"), pytest.mark.gpu("tiler.chunks_per_job=1")]
+
+stands for all tests of a file, a decorator for one of them; what both say is added up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Self
+
+import pytest
+
+from panthorlab.errors import UsageError
+from panthorlab.kernel.config import find_fragments, parse_dotconfig, read_fragments
+from panthorlab.kernel.model import Kernel
+from panthorlab.run.kernels import parse_params
+
+MARKERS: Final = (
+    "deep: takes long; runs with --deep, or if its suite is named",
+    "kernel(FRAGMENT, …): runs on kernels that have these fragments of kernel_configs/; --deep builds them",
+    "gpu('NAME=VALUE', …): runs in a boot of its own whose emulated GPU has these parameters",
+    "board(NAME, …): runs on boards that have one of these names, tags, or types (emulated, real)",
+)
+"""As pytest registers them."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one test needs. `test`: SUITE::TEST. `kernel`: config fragments. `gpu`: parameters of the emulated GPU by
+    name. `board`: one of these names, tags or types; any if empty. `counted`: it runs iterations."""
+
+    test: str
+    deep: bool = False
+    kernel: tuple[str, ...] = ()
+    gpu: Mapping[str, str] = field(default_factory=dict)
+    board: tuple[str, ...] = ()
+    counted: bool = False
+
+    @property
+    def suite(self) -> str:
+        """As it is named on the command line."""
+        return self.test.partition("::")[0].replace("_", "-")
+
+    def unsuited(self, boards: Sequence[frozenset[str]]) -> str:
+        """Why it cannot run on `boards`, each given by its name, tags and type; empty if it can."""
+        if self.board and not all(traits & set(self.board) for traits in boards):
+            return f"is for boards that are {' or '.join(self.board)}"
+        if self.gpu and not all("emulated" in traits for traits in boards):
+            return "sets parameters of the emulated GPU"
+        return ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        return cls(**{**fields, "kernel": tuple(fields["kernel"]), "board": tuple(fields["board"])})
+
+
+def name_of(item: pytest.Item) -> str:
+    """SUITE::TEST."""
+    return f"{item.path.stem.removeprefix('test_')}::{item.name}"
+
+
+def need_of(item: pytest.Item) -> Need:
+    """Raises UsageError, with its place, for a marker that makes no sense."""
+    try:
+        kernel = _words(item, "kernel")
+        find_fragments(kernel)
+        gpu = parse_params([f"gpu.{word}" for word in _words(item, "gpu")])
+        if next(item.iter_markers("deep"), pytest.mark.deep.mark).args:
+            raise UsageError("takes no arguments", hint="write pytest.mark.deep")
+        return Need(
+            name_of(item), item.get_closest_marker("deep") is not None, kernel, gpu, _words(item, "board"),
+            "iterate" in getattr(item, "fixturenames", ()),
+        )
+    except UsageError as error:
+        raise UsageError(f"{item.path.name}: {item.name}: a marker: {error}", hint=error.hint) from error
+
+
+def _words(item: pytest.Item, name: str) -> tuple[str, ...]:
+    words: list[str] = []
+    for mark in item.iter_markers(name):
+        if mark.kwargs or not mark.args or not all(isinstance(word, str) and word for word in mark.args):
+            raise UsageError(f"pytest.mark.{name} takes one or more texts", hint=f"see {_usage(name)}")
+        words += mark.args
+    return tuple(dict.fromkeys(reversed(words)))  # the closest mark is the first: what stands nearer wins
+
+
+def _usage(name: str) -> str:
+    return next(line for line in MARKERS if line.startswith(name)).partition(":")[0]
+
+
+def lacking(kernel: Kernel, fragments: Iterable[str]) -> tuple[str, ...]:
+    """Those of `fragments` that `kernel` was built without, whatever was asked for: its `.config` decides."""
+    values = parse_dotconfig((kernel.path / "config").read_text(errors="replace"))
+    return tuple(name for name in fragments if not _has(values, name))
+
+
+def _has(values: Mapping[str, str], fragment: str) -> bool:
+    return all(
+        values.get(option.name) == option.value or (option.optional and option.name not in values)
+        for option in read_fragments(find_fragments([fragment])).options
+    )

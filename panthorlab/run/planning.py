@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Decide, once a run, where each test runs, and put it on record; what a resumed run finds there, holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from panthorlab.kernel.model import Kernel
+from panthorlab.run import fleet
+from panthorlab.run.events import Event, EventLog
+from panthorlab.run.kernels import parse_params
+from panthorlab.run.needs import Need, lacking
+from panthorlab.run.suites import find_suites, named_suites
+from panthorlab.run.survey import survey
+from panthorlab.run.variants import DEBUG, Planned, Request, Variant, plan_variants
+
+
+def record_needs(log: EventLog, needs: Iterable[Need]) -> None:
+    """Right at the start: what the suites ask for must not change under a run."""
+    log.append("needs", tests=[need.to_json() for need in needs])
+
+
+def planned(
+    log: EventLog, events: Sequence[Event], settings: Mapping[str, Any], kernels: Iterable[Kernel], *, no_build: str,
+    plain: bool = True,
+) -> Planned:
+    """Where every test runs: as the log says, else decided now. `no_build`: why no kernel can be built, or empty.
+    `plain`: the plain kernels are worth booting; if not, only other kernels of the same sources are."""
+    done = next((event for event in events if event["event"] == "planned"), None)
+    if done is not None:
+        variants = tuple(map(Variant.from_json, done["variants"]))
+        return Planned(tuple(done["plain"]), variants, done["left_out"])
+    asked = next((event["tests"] for event in events if event["event"] == "needs"), None)
+    if asked is None:  # a run of an earlier version
+        needs = survey(find_suites(settings["suite"]).values())
+    else:
+        needs = [Need.from_json(fields) for fields in asked]
+    kernels = tuple(kernels)
+    fragments = {*DEBUG, *(name for need in needs for name in need.kernel)}
+    plan = plan_variants(needs, Request(
+        deep=bool(settings.get("deep")),
+        lacking=frozenset(name for kernel in kernels for name in lacking(kernel, fragments)),
+        boards=[fleet.traits(board) for board in fleet.boards_of(settings)],
+        named=named_suites(settings["suite"]),
+        no_build=no_build,
+        params=parse_params(settings["param"]),
+    ))
+    if not plain:
+        kept = tuple(variant for variant in plan.variants if variant.fragments)
+        plan = Planned((), kept, plan.left_out)
+    log.append("planned", plain=list(plan.plain), variants=[variant.to_json() for variant in plan.variants],
+               left_out=dict(plan.left_out))
+    return plan

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Ask suites what their tests need: pytest collects them in a process of its own, and nothing is booted."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from panthorlab import spawn
+from panthorlab.errors import UsageError
+from panthorlab.run.needs import Need
+
+PATIENCE: Final = 120.0
+"""Seconds that importing all suites may take."""
+SHOWN: Final = 20
+NO_TESTS: Final = 5
+"""pytest's exit status if it found none."""
+
+
+def survey(suites: Iterable[Path]) -> list[Need]:
+    """What every test of `suites` needs, in the order in which they would run.
+
+    Raises UsageError for a suite that cannot be imported, has no test, or has a marker that makes no sense.
+    """
+    files = [str(suite) for suite in suites]
+    with TemporaryDirectory(prefix="panthorlab-") as folder:
+        answer = Path(folder, "needs.json")
+        argv = [
+            sys.executable, "-P", "-m", "pytest", "-p", "panthorlab.run.plugin", "-c", os.devnull, "--rootdir", folder,
+            "-p", "no:cacheprovider", "--import-mode=importlib", "--noconftest", "--strict-markers", "--collect-only",
+            "-q", "--needs", str(answer), *files,
+        ]
+        try:
+            done = spawn.run(argv, timeout=PATIENCE, cwd=Path(folder),
+                             env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"})
+        except subprocess.TimeoutExpired:
+            raise UsageError(f"the suites were not imported within {PATIENCE:.0f} s",
+                             hint="a suite must not do its work when it is imported") from None
+        if done.returncode == 0:
+            return [Need.from_json(fields) for fields in json.loads(answer.read_text())]
+    if done.returncode == NO_TESTS:
+        raise UsageError(f"there is no test in {', '.join(files)}", hint="functions test_… are tests")
+    told = (done.stdout + done.stderr).decode("utf-8", "replace").splitlines()
+    lines = [line for line in told if line.startswith(("E   ", "ERROR"))] or told
+    raise UsageError("the suites cannot be read:\n" + "\n".join(lines[:SHOWN]),
+                     hint="pytest --collect-only on them says more")

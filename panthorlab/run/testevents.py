@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a pytest test that has ended says of the kernel: outcome, whose fault, exit status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from panthorlab.errors import BootError, EvidenceError, LabError, PanthorlabError, UsageError
+from panthorlab.outcome import Blame, Outcome
+
+
+def status_of(error: BaseException) -> int:
+    """panthorlab's exit status for a test that ended by `error`."""
+    if isinstance(error, pytest.UsageError):
+        return UsageError.exit_status
+    if isinstance(error, AssertionError | pytest.fail.Exception):
+        return BootError.exit_status
+    return error.exit_status if isinstance(error, PanthorlabError) else LabError.exit_status
+
+
+def test_event(name: str, call: pytest.CallInfo[None], report: pytest.TestReport) -> Mapping[str, Any]:
+    """The event of a test called SUITE::TEST."""
+    outcome, blame = _judge(call.excinfo, report)
+    message = "" if report.passed else str(call.excinfo.value if call.excinfo else report.longrepr)
+    suite, _, test = name.partition("::")
+    return {
+        "test": test,
+        "suite": suite,
+        "outcome": outcome,
+        "blame": blame,
+        "message": message[:4000],
+        "seconds": round(report.duration, 3),
+    }
+
+
+def _judge(
+    excinfo: pytest.ExceptionInfo[BaseException] | None, report: pytest.TestReport
+) -> tuple[Outcome, Blame | None]:
+    if report.passed:
+        return Outcome.PASS, None
+    if report.skipped:
+        return Outcome.SKIP, Blame.LAB
+    return outcome_of(excinfo.value if excinfo else None)
+
+
+def outcome_of(error: BaseException | None) -> tuple[Outcome, Blame | None]:
+    """Only a check that did not hold, and an error that says so, is the kernel's fault."""
+    if isinstance(error, LabError | EvidenceError):
+        return Outcome.ERROR, Blame.LAB
+    if isinstance(error, AssertionError | pytest.fail.Exception):
+        return Outcome.FAIL, Blame.KERNEL
+    if isinstance(error, PanthorlabError):
+        return Outcome.FAIL, Blame(error.blame)
+    return Outcome.ERROR, Blame.TEST

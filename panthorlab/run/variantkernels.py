@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The kernels of a run's variants: the same sources and patches as its plain ones, built with more config fragments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from panthorlab.errors import BuildError, UsageError
+from panthorlab.kernel.job import build_side, cannot_differ, prepare_sides
+from panthorlab.kernel.model import Kernel
+from panthorlab.kernel.plan import SidePlan
+from panthorlab.kernel.sandbox import sandbox
+from panthorlab.kernel.store import load
+from panthorlab.outcome import Side
+from panthorlab.run import fleet
+from panthorlab.run.bothkernels import on_record
+from panthorlab.run.events import EventLog, read_events
+from panthorlab.run.progress import Progress
+
+
+class VariantKernels:
+    """Builds them, or takes them from the store; what they are, or why there are none, is put on record."""
+
+    def __init__(self, run_dir: Path, log: EventLog, settings: Mapping[str, Any], progress: Progress) -> None:
+        self._dir, self._log, self._settings, self._progress = run_dir, log, settings, progress
+
+    def get(self, variant: str, fragments: Sequence[str]) -> dict[Side, Kernel]:
+        """Both kernels with `fragments` on top, for `variant`. Empty if one cannot be built, or if they are the same.
+        """
+        known = {
+            Side(event["side"]): event["key"] for event in read_events(self._dir)
+            if event["event"] == "variant-kernel" and event["variant"] == variant
+        }
+        stored = {side: kernel for side, key in known.items() if (kernel := load(key, self._note)) is not None}
+        if set(stored) == set(Side):
+            return stored
+        with self._log.phase(f"build {variant}"):
+            built = self._build(variant, fragments)
+        for side, kernel in built.items():
+            self._log.append("variant-kernel", variant=variant, **on_record(side, kernel))
+        return built
+
+    def _build(self, variant: str, fragments: Sequence[str]) -> dict[Side, Kernel]:
+        options = self._settings
+        sandbox()
+        built: dict[Side, Kernel] = {}
+        side = Side.BEFORE
+        try:
+            sides = prepare_sides(
+                options["base"], options["patch"], revert=options["revert"], swap=options["swap"],
+                version=options.get("patch_version"),
+                fragments=fleet.fragments_of(fleet.boards_of(options), [*options["config"], *fragments]),
+                progress=self._progress.step,
+            )
+            built[side] = self._build_side(sides.before, None)
+            side = Side.AFTER
+            built[side] = self._build_side(sides.after, sides.before)
+        except (BuildError, UsageError) as error:  # UsageError: a fragment that this tree does not have
+            self._log.append("variant-failed", variant=variant, side=side, message=str(error))
+            self._note(f"{variant}: {side} does not build: {str(error).splitlines()[0]}")
+            return {}
+        if why := cannot_differ(sides, built[Side.BEFORE], built[Side.AFTER]):
+            self._log.append("variant-identical", variant=variant, why=why)
+            return {}
+        return built
+
+    def _build_side(self, plan: SidePlan, before: SidePlan | None) -> Kernel:
+        return build_side(plan, log=self._dir / "build.log", progress=self._progress.step, note=self._note,
+                          before=before)
+
+    def _note(self, text: str) -> None:
+        self._log.append("note", text=text)
+        self._progress.note(text)

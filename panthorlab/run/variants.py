@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which test runs where: in the plain boots of a run, in a variant of them, or not at all, and then why.
+
+A variant is a boot of its own on each side: of another kernel of the same sources (a debug kernel), with other
+parameters of the emulated GPU, or for what takes long. Nothing of it touches the numbers of the plain boots.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Self
+
+from panthorlab.run.needs import Need
+
+DEBUG: Final = ("kasan", "kmemleak", "prove-locking", "atomic-sleep", "ubsan")
+"""Fragments of the debug kernel: all at once, for each of them as a kernel of its own would take as long to build."""
+DEBUG_NAME: Final = "debug"
+DEEP_NAME: Final = "deep"
+DEBUG_ITERATIONS: Final = 10
+"""Iterations of a workload that is on the debug kernel only for its detectors: those speak once, or every time."""
+LONGEST_SLUG: Final = 32
+
+
+@dataclass(frozen=True)
+class Variant:
+    """`name`: as results are labelled. `fragments`: of its kernel beside those of the plain one. `params`: of the GPU
+    beside those of the run. `tests`: SUITE::TEST. `at_most`: iterations of what does not ask for such a kernel."""
+
+    name: str
+    tests: tuple[str, ...]
+    fragments: tuple[str, ...] = ()
+    params: Mapping[str, str] = field(default_factory=dict)
+    at_most: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        return cls(**{**fields, "tests": tuple(fields["tests"]), "fragments": tuple(fields["fragments"])})
+
+
+@dataclass(frozen=True)
+class Planned:
+    """`plain`: tests of the plain boots. `left_out`: why each other test runs nowhere."""
+
+    plain: tuple[str, ...]
+    variants: tuple[Variant, ...]
+    left_out: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the run can offer. `deep`: it was asked for. `named`: suites that the user named. `lacking`: fragments that
+    the plain kernels are without, of all that were asked about. `no_build`: why no other kernel can be built; empty if
+    one can. `params`: of all its boots. `boards`: name, tags and type of each."""
+
+    deep: bool
+    lacking: frozenset[str]
+    boards: Sequence[frozenset[str]]
+    named: frozenset[str] = frozenset()
+    no_build: str = ""
+    params: Mapping[str, str] = field(default_factory=dict)
+
+
+def label(name: str, variant: str) -> str:
+    """The name of a result of a variant; that of the plain boots is as it is."""
+    return f"{name} [{variant}]" if variant else name
+
+
+def slug(variant: str) -> str:
+    """For names of boots, which are names of directories and words of kernel log markers."""
+    text = re.sub(r"[^A-Za-z0-9_.]+", "-", variant).strip("-")
+    if len(text) <= LONGEST_SLUG:
+        return text
+    return f"{text[:LONGEST_SLUG - 9]}-{hashlib.sha256(variant.encode()).hexdigest()[:8]}"
+
+
+def plan_variants(needs: Iterable[Need], request: Request) -> Planned:
+    """Every test of `needs` has its place, or a reason. A test that is not deep also runs on the debug kernel of a
+    deep run, whatever it asks for."""
+    plain: list[str] = []
+    left_out: dict[str, str] = {}
+    places: dict[tuple[tuple[str, ...], tuple[tuple[str, str], ...], bool], list[str]] = {}
+    debug = tuple(name for name in DEBUG if name in request.lacking) if request.deep and not request.no_build else ()
+    for need in needs:
+        if why := _why_not(need, request):
+            left_out[need.test] = why
+            continue
+        kernel = _fragments(need, request, debug)
+        params = tuple(sorted((n, value) for n, value in need.gpu.items() if request.params.get(n) != value))
+        named = need.suite in request.named
+        if not (kernel or params or (need.deep and not named)):
+            plain.append(need.test)
+        else:
+            places.setdefault((kernel, params, not kernel and not params), []).append(need.test)
+        if debug and not kernel and not need.deep:
+            places.setdefault((debug, params, False), []).append(need.test)
+    variants = tuple(
+        Variant(_name(kernel, params, debug), tuple(tests), kernel, dict(params),
+                DEBUG_ITERATIONS if kernel and kernel == debug else None)
+        for (kernel, params, _), tests in sorted(places.items(), key=lambda place: _turn(place[0]))
+    )
+    return Planned(tuple(plain), variants, left_out)
+
+
+def _why_not(need: Need, request: Request) -> str:
+    if why := need.unsuited(request.boards):
+        return why
+    if need.deep and not request.deep and need.suite not in request.named:
+        return "takes long: run with --deep, or name its suite"
+    missing = [name for name in need.kernel if name in request.lacking]
+    if missing and request.no_build:
+        return f"wants a kernel with {', '.join(missing)}; {request.no_build}"
+    if missing and not request.deep:
+        return f"wants a kernel with {', '.join(missing)}: run with --deep"
+    return ""
+
+
+def _fragments(need: Need, request: Request, debug: tuple[str, ...]) -> tuple[str, ...]:
+    """What must be added to the plain kernel for it: nothing, the debug kernel, or what it names."""
+    missing = tuple(sorted(name for name in need.kernel if name in request.lacking))
+    return debug if missing and set(missing) <= set(debug) else missing
+
+
+def _name(kernel: tuple[str, ...], params: tuple[tuple[str, str], ...], debug: tuple[str, ...]) -> str:
+    words = [DEBUG_NAME if kernel == debug else "+".join(kernel)] if kernel else []
+    words += [f"{name}={value}" for name, value in params]
+    return ",".join(words) or DEEP_NAME
+
+
+def _turn(place: tuple[tuple[str, ...], tuple[tuple[str, str], ...], bool]) -> tuple[int, Any]:
+    """Debug kernels first, for their boots are the longest."""
+    kernel, params, _ = place
+    return 0 if kernel else 1, (kernel, params)

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Suites by plain pytest: what is left out, what is skipped and why, all without a boot."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from panthorlab.kernel.config import find_fragments
+from panthorlab.kernel.model import Kernel
+from panthorlab.run.needs import lacking
+
+ROOT = Path(__file__).parents[3]
+SUITE = """
+import pytest
+def test_quick(): pass
+@pytest.mark.deep
+def test_long(): pass
+@pytest.mark.gpu("tiler.chunks_per_job=1")
+def test_chunks(session): raise AssertionError("booted")
+@pytest.mark.board("rock-5b")
+def test_rock(session): raise AssertionError("booted")
+"""
+
+
+def _pytest(folder: Path, *arguments: str) -> str:
+    argv = [sys.executable, "-m", "pytest", "-p", "panthorlab.run.plugin", "-p", "no:cacheprovider", "-c", os.devnull,
+            "--strict-markers", "-rA", "--board", "qemu-g610", "--kernel", "none", *arguments]
+    done = subprocess.run(argv, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
+                          capture_output=True, text=True, timeout=120)
+    return done.stdout + done.stderr
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "test_mine.py").write_text(SUITE)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("arguments", "runs"), [
+    ((), False), ((".",), False), (("test_mine.py",), True), (("test_mine.py::test_long",), True), (("--deep",), True),
+    ((".", "-m", "deep"), True), (("test_mine.py", "--own-status"), False),
+])
+def test_deep_tests_run_if_they_are_asked_for(folder: Path, arguments: tuple[str, ...], runs: bool) -> None:
+    said = _pytest(folder, *arguments, "-k", "long or quick")
+    assert ("PASSED test_mine.py::test_long" in said) == runs, said
+
+
+def test_what_does_not_fit_is_skipped_with_what_would(folder: Path) -> None:
+    said = _pytest(folder, "test_mine.py")
+    assert "wants --param gpu.tiler.chunks_per_job=1" in said
+    assert "is for boards that are rock-5b" in said
+    assert "booted" not in said
+
+
+def test_the_config_decides_which_fragments_a_kernel_has(tmp_path: Path) -> None:
+    kernel = Kernel("k", tmp_path, "arm64", "6.12", "b", "t", fragments=("panthor",))
+    lines = find_fragments(["kasan"])[0].read_text() + find_fragments(["ubsan"])[0].read_text()
+    (tmp_path / "config").write_text(lines.replace("CONFIG_UBSAN_BOOL=y", "# CONFIG_UBSAN_BOOL is not set"))
+    assert lacking(kernel, ["kasan", "ubsan", "prove-locking"]) == ("ubsan", "prove-locking")

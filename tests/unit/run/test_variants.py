@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where each test runs, and that nothing of a variant touches what is said of the plain boots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panthorlab.errors import UsageError
+from panthorlab.outcome import Side
+from panthorlab.run import reports, results
+from panthorlab.run.needs import Need
+from panthorlab.run.plan import Slot, variant_slots
+from panthorlab.run.survey import survey
+from panthorlab.run.variants import DEBUG, DEBUG_ITERATIONS, LONGEST_SLUG, Planned, Request, Variant, plan_variants
+from panthorlab.verdict.model import Verdict
+
+from .test_results import END, KERNELS, START, boot, whole
+
+EMULATED = [frozenset({"qemu-g610", "emulated"})]
+QUICK, DEEP = Need("a::quick", counted=True), Need("a::deep", deep=True)
+KASAN, OWN = Need("k::kasan", kernel=("kasan",)), Need("k::own", kernel=("gcov",))
+CHUNK, BOTH = Need("g::chunk", gpu={"tiler.chunks_per_job": "1"}), Need(
+    "g::both", deep=True, kernel=("kasan",), gpu={"tiler.chunks_per_job": "1"})
+ROCK = Need("b::rock", board=("rock-5b",))
+ALL = [QUICK, DEEP, KASAN, OWN, CHUNK, BOTH, ROCK]
+
+
+def request(*, deep: bool = False, **changes: Any) -> Request:
+    return Request(deep, frozenset({*DEBUG, "gcov"}), EMULATED, **changes)
+
+
+def shown(planned: Planned) -> dict[str, tuple[str, ...]]:
+    return {variant.name: variant.tests for variant in planned.variants}
+
+
+def test_a_default_run_has_what_is_quick_and_says_what_it_leaves_out() -> None:
+    planned = plan_variants(ALL, request())
+    assert planned.plain == ("a::quick",)
+    assert shown(planned) == {"tiler.chunks_per_job=1": ("g::chunk",)}
+    assert set(planned.left_out) == {"a::deep", "k::kasan", "k::own", "g::both", "b::rock"}
+    assert "--deep" in planned.left_out["a::deep"]
+    assert "kasan" in planned.left_out["k::kasan"]
+    assert "rock-5b" in planned.left_out["b::rock"]
+
+
+def test_a_deep_run_has_everything_that_its_board_can_do() -> None:
+    planned = plan_variants(ALL, request(deep=True))
+    assert planned.plain == ("a::quick",)
+    assert shown(planned) == {
+        "debug": ("a::quick", "k::kasan"), "debug,tiler.chunks_per_job=1": ("g::chunk", "g::both"),
+        "gcov": ("k::own",), "deep": ("a::deep",), "tiler.chunks_per_job=1": ("g::chunk",),
+    }
+    assert set(planned.left_out) == {"b::rock"}
+    by_name = {variant.name: variant for variant in planned.variants}
+    assert by_name["debug"].fragments == DEBUG
+    assert by_name["debug"].at_most == DEBUG_ITERATIONS
+    assert by_name["gcov"].at_most is None
+
+
+def test_a_suite_that_is_named_is_asked_for() -> None:
+    planned = plan_variants(ALL, request(named=frozenset({"a"})))
+    assert planned.plain == ("a::quick", "a::deep")
+
+
+def test_kernels_that_have_it_already_need_no_other() -> None:
+    has_all = Request(deep=True, lacking=frozenset({"gcov"}), boards=EMULATED, named=frozenset({"a", "k"}))
+    planned = plan_variants([QUICK, DEEP, KASAN], has_all)
+    assert planned.plain == ("a::quick", "a::deep", "k::kasan")
+    assert not planned.variants
+
+
+def test_finished_kernels_are_not_built_anew_and_the_reason_is_told() -> None:
+    planned = plan_variants(ALL, request(deep=True, no_build="they are finished"))
+    assert set(shown(planned)) == {"deep", "tiler.chunks_per_job=1"}
+    assert "they are finished" in planned.left_out["k::kasan"]
+
+
+def test_parameters_of_the_run_itself_need_no_boot_of_their_own() -> None:
+    planned = plan_variants([CHUNK], request(params={"tiler.chunks_per_job": "1"}))
+    assert planned.plain == ("g::chunk",)
+
+
+def test_real_boards_have_no_parameters() -> None:
+    planned = plan_variants([CHUNK, ROCK], Request(False, frozenset(), [frozenset({"rock-5b", "real"})]))
+    assert planned.plain == ("b::rock",)
+    assert "g::chunk" in planned.left_out
+
+
+needs = st.builds(
+    Need, st.from_regex(r"[a-c]::t[0-9]", fullmatch=True), st.booleans(),
+    st.lists(st.sampled_from([*DEBUG, "gcov", "x"]), unique=True, max_size=2).map(tuple),
+    st.dictionaries(st.sampled_from(["p", "q"]), st.sampled_from(["1", "2"])),
+    st.lists(st.sampled_from(["emulated", "rock-5b"]), max_size=1).map(tuple),
+)
+
+
+fragments = st.sets(st.sampled_from([*DEBUG, "gcov", "x"]))
+
+
+@given(st.lists(needs, unique_by=lambda need: need.test), st.booleans(), fragments, st.sets(st.sampled_from("abc")),
+       st.sampled_from(["", "finished"]), st.dictionaries(st.just("p"), st.just("1")))
+def test_no_test_is_lost_and_each_runs_where_its_needs_are_met(
+    asked: list[Need], deep: bool, lacking: set[str], named: set[str], no_build: str, params: dict[str, str],
+) -> None:
+    planned = plan_variants(asked, Request(deep, frozenset(lacking), EMULATED, frozenset(named), no_build, params))
+    has: dict[str, set[str]] = {need.test: set() for need in asked}
+    for place in (Variant("", planned.plain), *planned.variants):
+        for test in place.tests:
+            need = next(need for need in asked if need.test == test)
+            has[test].add(place.name)
+            assert set(need.kernel) & lacking <= set(place.fragments)
+            assert set(need.gpu.items()) <= {**params, **place.params}.items()
+            assert not need.deep or deep or need.suite in named
+        assert not place.fragments or not no_build
+    assert {test for test, places in has.items() if not places} == set(planned.left_out)
+    assert all(planned.left_out.values())
+    names = [variant.name for variant in planned.variants]
+    assert len(names) == len(set(names))
+    slots = [slot.name for slot in variant_slots(names)]
+    assert len(slots) == len(set(slots)) == 2 * len(names)
+    assert all(len(slot) < LONGEST_SLUG + 12 and not set(slot) & set(" ,=/[]") for slot in slots)
+
+
+def test_suites_say_what_they_need_without_a_boot(tmp_path: Path) -> None:
+    file = tmp_path / "test_mine.py"
+    file.write_text(
+        "import pytest\n"
+        "pytestmark = [pytest.mark.deep, pytest.mark.kernel('kasan'), pytest.mark.gpu('writeout.delay_ms=5')]\n"
+        "@pytest.mark.gpu('writeout.delay_ms=7', 'tiler.chunks_per_job=1')\n"
+        "@pytest.mark.kernel('kmemleak')\n"
+        "@pytest.mark.board('emulated')\n"
+        "def test_all(session): raise AssertionError('not to be run')\n"
+        "def test_counted(iterate): pass\n")
+    first, second = survey([file])
+    assert (first.test, first.deep, set(first.kernel), first.board) == (
+        "mine::test_all", True, {"kasan", "kmemleak"}, ("emulated",))
+    assert first.gpu == {"writeout.delay_ms": "7", "tiler.chunks_per_job": "1"}, "what stands nearer wins"
+    assert (second.gpu, second.counted, first.counted) == ({"writeout.delay_ms": "5"}, True, False)
+    assert Need.from_json(first.to_json()) == first
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("@pytest.mark.kernel('kasn')\ndef test_a(): pass", "did you mean kasan"),
+    ("@pytest.mark.gpu('no.such=1')\ndef test_a(): pass", "gpu params"),
+    ("@pytest.mark.gpu('tiler.chunks_per_job=x')\ndef test_a(): pass", "tiler.chunks_per_job"),
+    ("@pytest.mark.kernel\ndef test_a(): pass", "pytest.mark.kernel"),
+    ("@pytest.mark.kernel(5)\ndef test_a(): pass", "pytest.mark.kernel"),
+    ("@pytest.mark.deep('long')\ndef test_a(): pass", "pytest.mark.deep"),
+    ("@pytest.mark.dep\ndef test_a(): pass", "'dep'"),
+    ("import no_such_module", "no_such_module"),
+    ("x = 1", "no test"),
+])
+def test_a_suite_that_makes_no_sense_is_refused_before_anything_is_built(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "test_mine.py").write_text(f"import pytest\n{text}\n")
+    with pytest.raises(UsageError, match=r"(?s)test_mine|suite") as caught:
+        survey([tmp_path / "test_mine.py"])
+    assert said in f"{caught.value} {caught.value.hint}"
+
+
+def planned_event(
+    *names: str, plain: list[str] | None = None, left_out: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    variants = [Variant(name, ("a::t",), DEBUG if name == "debug" else ()).to_json() for name in names]
+    return {"event": "planned", "plain": ["a::t"] if plain is None else plain, "variants": variants,
+            "left_out": left_out or {}}
+
+
+def variant_boot(name: str, side: str, count: int, faulty: int, **changes: Any) -> list[dict[str, Any]]:
+    slot = Slot(Side(side), 0, variant=name).name
+    events = boot(side, 1, 1, count, faulty)
+    for event in events:
+        event |= {"boot": f"{slot}.1", "slot": slot}
+        if event["event"] == "boot-start":
+            event["variant"] = name
+        if event["event"] == "iteration":
+            event |= {"id": f"{slot}-{event['id']}", **changes}
+        if event["event"] == "quota":
+            event["side_total"] = count
+    return events
+
+
+def stray(boot_id: str, side: str, kind: str) -> dict[str, Any]:
+    return {"event": "stray", "boot": boot_id, "slot": boot_id.partition(".")[0], "side": side,
+            "finding": {"kind": kind, "signature": f"{kind}:x", "timestamp": 1.0}, "marker": None, "expected": False}
+
+
+def test_a_variant_leaves_the_plain_numbers_alone() -> None:
+    plain = reports.judge([*whole(), END])
+    events = [*whole(), planned_event("debug"), *variant_boot("debug", "before", 10, 3),
+              *variant_boot("debug", "after", 10, 9), END]
+    judged = reports.judge(events)
+    assert judged.verdict is plain.verdict is Verdict.FIXED
+    assert (judged.before, judged.after, judged.p_fewer, judged.missable_rate) == (
+        plain.before, plain.after, plain.p_fewer, plain.missable_rate)
+    assert [w.name for w in judged.workloads] == ["w", "w [debug]"]
+    assert judged.workloads[0] == plain.workloads[0]
+    assert judged.workloads[1].role == "watch"
+    assert [(variant.name, variant.boots[Side.AFTER]) for variant in judged.variants] == [("debug", 1)]
+
+
+@pytest.mark.parametrize("kind", ["lockdep", "kasan", "oops"])
+def test_what_only_the_debug_kernel_sees_is_a_regression(kind: str) -> None:
+    def run(*sides: str) -> Verdict:
+        events = [*whole(), planned_event("debug"), *variant_boot("debug", "before", 10, 0),
+                  *variant_boot("debug", "after", 10, 0)]
+        events += [stray(f"{side}-debug-1.1", side, kind) for side in sides]
+        verdict = reports.judge([*events, END])
+        assert ("[debug]" in verdict.reasons[0]) == (verdict.verdict is Verdict.REGRESSED), verdict.reasons
+        return verdict.verdict
+
+    assert run("after") is Verdict.REGRESSED
+    assert run("before", "after") is Verdict.FIXED, "before has it, too"
+    assert run("before") is Verdict.FIXED
+
+
+def test_a_finding_of_the_plain_kernel_does_not_excuse_the_debug_kernel() -> None:
+    events = [*whole(), stray("before1.1", "before", "kasan"), planned_event("debug"),
+              *variant_boot("debug", "before", 10, 0), *variant_boot("debug", "after", 10, 0),
+              stray("after-debug-1.1", "after", "kasan"), END]
+    assert reports.judge(events).verdict is Verdict.REGRESSED
+
+
+def test_a_debug_kernel_that_could_not_be_tried_is_an_error_and_one_that_does_not_build_a_regression() -> None:
+    never_ran = [*whole(), planned_event("debug"), END]
+    assert reports.judge(never_ran).verdict is Verdict.ERROR
+
+    def failed(side: str) -> Verdict:
+        told = {"event": "variant-failed", "variant": "debug", "side": side, "message": "panthor_sched.c:1: no"}
+        return reports.judge([*whole(), planned_event("debug"), told, END]).verdict
+
+    assert failed("after") is Verdict.REGRESSED
+    assert failed("before") is Verdict.ERROR
+    own = {"event": "variant-kernel", "variant": "debug", "key": "k", "build_id": "b"}
+    later = [{**own, "side": side} for side in Side]
+    broken = {"event": "variant-failed", "variant": "debug", "side": "after", "message": "no"}
+    good = [*variant_boot("debug", "before", 10, 0), *variant_boot("debug", "after", 10, 0)]
+    mended = [*whole(), planned_event("debug"), broken, *later, *good, END]
+    assert reports.judge(mended).verdict is Verdict.FIXED, "the resumed run has built it"
+    same = {"event": "variant-identical", "variant": "debug", "why": "same tokens"}
+    assert reports.judge([*whole(), planned_event("debug"), same, END]).verdict is Verdict.FIXED
+
+
+def test_builds_that_differ_only_with_a_debug_option_are_judged_by_it() -> None:
+    start = [START, *KERNELS, {"event": "identical", "why": "same tokens"}, planned_event("debug", plain=[])]
+    good = [*start, *variant_boot("debug", "before", 10, 0), *variant_boot("debug", "after", 10, 0)]
+    assert reports.judge([*good, END]).verdict is Verdict.UNCHANGED
+    assert reports.judge([*good, stray("after-debug-1.1", "after", "lockdep"), END]).verdict is Verdict.REGRESSED
+
+
+def test_where_no_test_runs_on_plain_kernels_the_variants_decide() -> None:
+    def judged(expect: str, *more: dict[str, Any]) -> Verdict:
+        start = {**START, "options": {**START["options"], "expect": expect}}
+        return reports.judge([
+            start, *KERNELS, planned_event("debug", plain=[]), *variant_boot("debug", "before", 10, 0),
+            *variant_boot("debug", "after", 10, 0), *more, END,
+        ]).verdict
+
+    assert judged("no-change") is Verdict.CLEAN
+    assert judged("fix") is Verdict.INCONCLUSIVE
+    assert judged("no-change", stray("after-debug-1.1", "after", "lockdep")) is Verdict.REGRESSED
+
+
+def test_reports_name_the_flavour_and_what_did_not_run(tmp_path: Path) -> None:
+    from panthorlab.report import console, html, json_report, junit, kcidb
+
+    kernel = {"release": "6.12", "title": "t", "fragments": ["panthor"], "time": 1.0}
+    kernels = [{**event, **kernel} for event in KERNELS]
+    own = [{**event, "event": "variant-kernel", "variant": "debug", "key": f"d-{event['side']}"} for event in kernels]
+    events = [
+        START, *kernels, *whole()[3:], planned_event("debug", left_out={"b::rock": "is for boards that are rock-5b"}),
+        *own, *variant_boot("debug", "before", 10, 0), *variant_boot("debug", "after", 10, 0),
+        stray("after-debug-1.1", "after", "lockdep"), {**END, "time": 2.0},
+    ]
+    report = results.report(tmp_path, events, reports.judge(events))
+    made = json_report.to_json(report)
+    assert made["variants"][0]["sides"]["after"] == {"kernel": "d-after", "build_id": "ab", "boots": 1}
+    assert made["variants"][0]["verdict"] == "regressed"
+    assert made["not_run"] == [{"test": "b::rock", "why": "is for boards that are rock-5b"}]
+    assert [w["variant"] for w in made["workloads"]] == ["", "debug"]
+    assert made["findings"][-1]["variant"] == "debug"
+    text = console.render(report)
+    assert "[debug]" in text
+    assert "1 test not run (b::rock): is for boards that are rock-5b" in text
+    page = html.render(report)
+    assert "d-after" in page
+    assert "b::rock" in page
+    assert "b::rock" not in junit.render(report).replace('name="rock"', "")
+    assert "is for boards that are rock-5b" in junit.render(report)
+    builds = {build["id"]: build for build in kcidb.to_json(report)["builds"]}
+    assert len(builds) == 4
+    tests = {test["path"]: test for test in kcidb.to_json(report)["tests"] if "-after" in test["build_id"]}
+    assert builds[tests["panthor.watch.w_debug"]["build_id"]]["misc"]["key"] == "d-after"
