@@ -212,12 +212,24 @@ def _compile(builder: Builder, dtbs: Sequence[str]) -> None:
     fresh = not (builder.objects / "vmlinux").exists()
     expected = _expected(counts) if fresh else None
     before = builder.log.tell()
-    builder.make(f"building {builder.plan.title}", "Image", "modules", *dtbs, expected=expected)
+    options = debug_options(builder.plan.debug_info)
+    builder.make(f"building {builder.plan.title}", "Image", "modules", *dtbs, *options, expected=expected)
     if fresh:
         builder.log.flush()
         with Path(builder.log.name).open(errors="replace") as text:
             text.seek(before)
             write_whole(counts, str(sum(map(buildlog.is_step, text))))
+
+
+def debug_options(directories: Sequence[str]) -> tuple[str, ...]:
+    """What make is told to compile these directories, and those below them, with debug information.
+
+    Of CFLAGS_KERNEL (built in) and CFLAGS_MODULE (modules), make works out each directory's own value.
+    """
+    if not directories:
+        return ()
+    wanted = " ".join(f"{name} {name}/%" for name in directories)
+    return tuple(f"{name}=$(if $(filter {wanted},$(obj)),-g)" for name in ("CFLAGS_KERNEL", "CFLAGS_MODULE"))
 
 
 def _expected(counts: Path) -> int | None:

@@ -48,16 +48,18 @@ class _Setting:
     arch: str
     toolchain: Toolchain
     guest: str
+    debug_info: tuple[str, ...]
 
     def plan(self, side: Side, reports: Sequence[PatchReport], changes: Changes) -> SidePlan:
         core = _digest([
             FORMAT, self.base.key, sorted((path, _content(data)) for path, data in changes.items()),
             self.config_key, self.arch, self.toolchain.prefix, self.toolchain.version,
+            *([self.debug_info] if self.debug_info else []),
         ])
         return SidePlan(
             side=side, key=_digest([core, self.guest]), core_key=core, title=_title(self.base, reports),
             base=self.base, changes=changes, reports=tuple(reports), fragments=self.fragments,
-            config_key=self.config_key, arch=self.arch, toolchain=self.toolchain,
+            config_key=self.config_key, arch=self.arch, toolchain=self.toolchain, debug_info=self.debug_info,
         )
 
 
@@ -183,7 +185,7 @@ def _setting(
     else:
         base = trees.open_base(source, progress)
         read = partial(trees.read_base, base)
-    return _Setting(base, read, files, key, arch, toolchain, guest_digest())
+    return _Setting(base, read, files, key, arch, toolchain, guest_digest(), config.debug_info(files))
 
 
 def _apply(
