@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from panthorlab.outcome import Outcome, Side
+from panthorlab.report.coverage import driver_text, patch_text
 from panthorlab.report.model import RunReport
 from panthorlab.report.text import json_text, plain
 from panthorlab.verdict.model import SideResult, Verdict
@@ -27,7 +28,7 @@ def to_json(report: RunReport) -> dict[str, Any]:
             "start_time": started, "config_name": "+".join(map(plain, kernel.config)),
             "compiler": plain(kernel.toolchain), "comment": plain(f"{side}: {kernel.description}"),
             "misc": {"key": kernel.key, "build_id": kernel.build_id or "", "release": kernel.release,
-                     "modules": dict(kernel.modules)},
+                     "modules": dict(kernel.modules), **_coverage(report, side)},
         }
         for side, kernel in report.kernels.items()
     ]
@@ -55,6 +56,11 @@ def render(report: RunReport) -> str:
 def _slug(text: str) -> str:
     """Text as a segment of a test path or id: `[A-Za-z0-9_-]+`."""
     return re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_") or "_"
+
+
+def _coverage(report: RunReport, side: Side) -> dict[str, str]:
+    one = (report.coverage or {}).get(side)
+    return {} if one is None else {"coverage": driver_text(one), "patch_coverage": patch_text(side, one.patch)}
 
 
 def _comment(report: RunReport) -> str:

@@ -19,7 +19,7 @@ from panthorlab.kernel.job import prepare_sides
 from panthorlab.kernel.patchfile import read_all
 from panthorlab.kernel.plan import Base, PatchReport, SidePlan, UnfitError
 from panthorlab.kernel.sources import UnknownYetError
-from panthorlab.run import estimate, fleet
+from panthorlab.run import estimate, fleet, measure
 from panthorlab.run.suites import find_suites
 from panthorlab.text import readable
 
@@ -31,6 +31,8 @@ def main(options: argparse.Namespace) -> int:
     building = options.name == "build"
     chosen = fleet.Chosen(tuple(options.board or [fleet.DEFAULT])) if building else fleet.choose(options)
     suites = [] if building else list(find_suites(options.suite))
+    if _coverage(options):
+        measure.check_boards(chosen.boards)
     plan = _plan(options, chosen, suites)
     if options.json:
         print(json.dumps(plan, indent=1))
@@ -53,7 +55,7 @@ def _plan(options: argparse.Namespace, chosen: fleet.Chosen, suites: Sequence[st
     try:
         sides = prepare_sides(
             options.base, options.patch, revert=options.revert, swap=options.swap, version=version, look=True,
-            fragments=fleet.fragments_of(boards, options.config), intake=intake if options.patch else None,
+            fragments=fleet.fragments_of(boards, options.config, coverage=_coverage(options)), intake=intake if options.patch else None,
         )
         fleet.check_release(boards, sides.base.version)
     except UnfitError as error:
@@ -71,6 +73,10 @@ def _plan(options: argparse.Namespace, chosen: fleet.Chosen, suites: Sequence[st
     plan["notes"] += [note for note in sides.notes if not note.startswith("base:")
                       and note not in {report.summary for report in sides.reports}]
     return plan | _minutes(options, [sides.before, sides.after], boards, suites)
+
+
+def _coverage(options: argparse.Namespace) -> bool:
+    return bool(getattr(options, "coverage", False))  # `build` has no such option
 
 
 def _refused(error: PanthorlabError, status: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ class Job:
 
     `boot_method`, `fresh`: as for `Board.boot`. `extra`: what *before* runs on top of its plan, iterations by workload
     over all such boots; None in the boots of the plan. Plain tests then run only with `plain_tests`, and are not
-    counted.
+    counted. `coverage`: the map of the kernel's lines, if what runs of them is to be measured.
     """
 
     board: str
@@ -42,3 +42,4 @@ class Job:
     fresh: bool = True
     extra: Mapping[str, int] | None = None
     plain_tests: bool = True
+    coverage: str | None = None

@@ -171,6 +171,7 @@ def _only_expected_findings(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         return
     booted: Session = request.getfixturevalue("session")
+    booted.begin(request.path.stem.removeprefix("test_"))
     start = booted.finding_count()
     yield
     unexpected = booted.unexpected_since(start)

@@ -8,14 +8,18 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from panthorlab.errors import LabError
 from panthorlab.files import write_whole
 from panthorlab.outcome import Side
 from panthorlab.report import console, html, json_report, junit, kcidb
+from panthorlab.report.coverage import unproved
 from panthorlab.run import results
 from panthorlab.verdict import Extension, RunVerdict, Verdict, build_failed, compare, extension
+
+GOOD: Final = frozenset({Verdict.FIXED, Verdict.CLEAN, Verdict.UNCHANGED})
+"""Verdicts that speak for a patch, if it ran."""
 
 
 def judge(events: Sequence[Mapping[str, Any]]) -> RunVerdict:
@@ -34,8 +38,19 @@ def judge(events: Sequence[Mapping[str, Any]]) -> RunVerdict:
         )
     except ValueError as error:  # so the verdict's own models refuse what cannot be
         raise LabError(f"the event log contradicts itself: {error}", hint="start the run again") from error
+    if verdict.verdict in GOOD and (why := _unproved(events)):
+        verdict = replace(verdict, reasons=(why, *verdict.reasons))
     unfinished = results.unfinished(events)
     return replace(verdict, exit=unfinished[1]) if unfinished else verdict
+
+
+def _unproved(events: Sequence[Mapping[str, Any]]) -> str:
+    """With --coverage: why a good verdict says nothing of the patch; empty if it does, or was not measured."""
+    if not events[0]["options"].get("coverage"):
+        return ""
+    if any(event["event"] == "identical" for event in events):
+        return "nothing was booted, so no line of the patch ran"
+    return unproved(results.coverage(events))
 
 
 def extension_of(events: Sequence[Mapping[str, Any]]) -> Extension:

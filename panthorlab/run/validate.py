@@ -18,7 +18,7 @@ from panthorlab.errors import LabError, PanthorlabError, UsageError
 from panthorlab.files import FULL, MACHINE, disk_full
 from panthorlab.kernel.patchfile import require_name
 from panthorlab.kernel.sandbox import without_jail
-from panthorlab.run import check, fleet, reports
+from panthorlab.run import check, fleet, measure, reports
 from panthorlab.run.bothkernels import both_kernels
 from panthorlab.run.controller import Controller
 from panthorlab.run.events import (
@@ -89,7 +89,10 @@ def _check(options: argparse.Namespace) -> fleet.Chosen:
     for name in options.patch:
         require_name(name)
     parse_params(options.param)
-    return fleet.choose(options)
+    chosen = fleet.choose(options)
+    if options.coverage:
+        measure.check_boards(chosen.boards)
+    return chosen
 
 
 def resume_main(options: argparse.Namespace) -> int:
@@ -194,6 +197,8 @@ class _Validation:
             return
         boards = fleet.boards_of(options)
         suites = tuple(str(path) for path in find_suites(options["suite"]).values())
+        maps = {side: str(measure.prepare(self._dir, side, kernel)) for side, kernel in kernels.items()
+                if options.get("coverage")}
 
         def make_job(slot: Slot) -> Job:
             given: dict[str, Any] = {"index": slot.index, "boots": options["boots"] * len(boards)}
@@ -221,6 +226,7 @@ class _Validation:
                 params=parse_params(options["param"]),
                 boot_method=options.get("boot_method", AUTO),
                 fresh=slot.fresh,
+                coverage=maps.get(slot.side),
                 **given,
             )
 
@@ -231,6 +237,10 @@ class _Validation:
         if more:
             with self._log.phase("more iterations of before"):
                 self._carry_out(more, make_job)
+        if maps:
+            with self._log.phase("coverage"):
+                for event in measure.conclude(self._dir, read_events(self._dir)):
+                    self._log.append(**event)
 
     def _carry_out(self, slots: Sequence[Slot], make_job: Callable[[Slot], Job]) -> None:
         Controller(

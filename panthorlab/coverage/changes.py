@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which lines of a file a patch removes (numbered as before it) and adds (as after it). Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+
+@dataclass(frozen=True)
+class Changed:
+    """Line numbers from 1, ascending."""
+
+    removed: tuple[int, ...]
+    added: tuple[int, ...]
+
+
+def changed_lines(before: bytes | None, after: bytes | None) -> Changed:
+    """Of one file; None: it is not there."""
+    old, new = (before or b"").splitlines(), (after or b"").splitlines()
+    same = min(len(old), len(new))
+    head = next((at for at in range(same) if old[at] != new[at]), same)
+    tail = next((at for at in range(same - head) if old[-1 - at] != new[-1 - at]), same - head)
+    matcher = SequenceMatcher(None, old[head : len(old) - tail], new[head : len(new) - tail], autojunk=False)
+    removed: list[int] = []
+    added: list[int] = []
+    for tag, start, end, new_start, new_end in matcher.get_opcodes():
+        if tag != "equal":
+            removed += range(head + start + 1, head + end + 1)
+            added += range(head + new_start + 1, head + new_end + 1)
+    return Changed(tuple(removed), tuple(added))
+
+
+def changes(before: Mapping[str, bytes | None], after: Mapping[str, bytes | None]) -> dict[str, Changed]:
+    """By file, of those that differ. Both name the same files."""
+    return {path: changed_lines(before[path], after[path]) for path in sorted(before) if before[path] != after[path]}

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From instruction counts to lines and functions. Pure functions."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from panthorlab.coverage.counts import Counts
+from panthorlab.coverage.model import Function, SourceMap
+
+LineCounts = Mapping[str, Mapping[int, int]]
+"""By file and line with code: how often it ran."""
+
+
+@dataclass(frozen=True)
+class Executed:
+    """How often each line and function ran, and whose each line is."""
+
+    lines: LineCounts
+    functions: Mapping[Function, int]
+
+    @property
+    def line_total(self) -> int:
+        return sum(map(len, self.lines.values()))
+
+    @property
+    def lines_ran(self) -> int:
+        return sum(1 for counts in self.lines.values() for count in counts.values() if count)
+
+    @property
+    def functions_ran(self) -> int:
+        return sum(1 for count in self.functions.values() if count)
+
+
+def executed(source: SourceMap, counts: Counts) -> Executed:
+    """A line with several statements, or copies in several functions, ran as often as the busiest of them; a function,
+    as often as its copies together."""
+    lines = {
+        file: {line: max(map(counts.at, addresses)) for line, addresses in found.items()}
+        for file, found in source.lines.items()
+    }
+    return Executed(lines, {one: sum(map(counts.at, one.entries)) for one in source.functions})
+
+
+def lines_of(source: SourceMap) -> Mapping[Function, tuple[int, ...]]:
+    """The lines with code of each function: those from its own line to the next function's."""
+    begins: dict[str, list[Function]] = {}
+    for function in source.functions:
+        begins.setdefault(function.file, []).append(function)
+    found: dict[Function, list[int]] = {function: [] for function in source.functions}
+    for file, lines in source.lines.items():
+        functions = sorted(begins.get(file, ()), key=lambda function: function.line)
+        starts = [function.line for function in functions]
+        for line in lines:
+            at = bisect_right(starts, line) - 1
+            if at >= 0:
+                found[functions[at]].append(line)
+    return {function: tuple(lines) for function, lines in found.items()}
