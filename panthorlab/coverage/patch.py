@@ -13,8 +13,8 @@ from panthorlab.coverage.model import DRIVER
 
 @dataclass(frozen=True)
 class PatchLines:
-    """Of one side. `lines`: how many of the patch's have code; `never`: those that did not run, as FILE:LINE. `outside`:
-    files with lines of the patch that are not measured."""
+    """Of one side. `lines`: how many of the patch's have code; `never`: those that did not run, as FILE:LINE.
+    `outside`: files with lines of the patch that are not measured."""
 
     lines: int
     ran: int

@@ -2,8 +2,8 @@
 """Config fragments: read, merge over allnoconfig, and check that the result has every option that was asked for.
 
 A fragment has `CONFIG_X=value`, `# CONFIG_X is not set`, the same behind `#? ` (only where the tree has the option),
-`#! dtb NAME` (build that device tree too; `#? dtb NAME`: where the tree has its source), `#! debug-info DIR` (compile the
-C files of that directory with debug information, which changes no instruction), comments and empty lines. Later
+`#! dtb NAME` (build that device tree too; `#? dtb NAME`: where the tree has its source), `#! debug-info DIR` (compile
+the C files of that directory with debug information, which changes no instruction), comments and empty lines. Later
 fragments override earlier ones.
 """
 
@@ -69,8 +69,8 @@ def _find_fragment(name: str) -> Path:
 
 
 def debug_info(fragments: Sequence[Path]) -> tuple[str, ...]:
-    """The directories of the tree whose debug information is asked for. They are no part of `fragments_key`: .config, and
-    so the O= directory, is the same with and without."""
+    """The directories of the tree whose debug information is asked for. They are no part of `fragments_key`: .config,
+    and so the O= directory, is the same with and without."""
     lines = (line for file in fragments for line in file.read_text(errors="replace").splitlines())
     return tuple(sorted({match[1] for line in lines if (match := _DEBUG_INFO.match(line))}))
 

@@ -55,7 +55,8 @@ def _plan(options: argparse.Namespace, chosen: fleet.Chosen, suites: Sequence[st
     try:
         sides = prepare_sides(
             options.base, options.patch, revert=options.revert, swap=options.swap, version=version, look=True,
-            fragments=fleet.fragments_of(boards, options.config, coverage=_coverage(options)), intake=intake if options.patch else None,
+            fragments=fleet.fragments_of(boards, options.config, coverage=_coverage(options)),
+            intake=intake if options.patch else None,
         )
         fleet.check_release(boards, sides.base.version)
     except UnfitError as error:

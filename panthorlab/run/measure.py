@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -25,10 +26,11 @@ from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.plan import Sides
 from panthorlab.kernel.trees import read_base
 from panthorlab.outcome import Side
+from panthorlab.report.coverage import Coverage, driver_text
 from panthorlab.run.events import Event
 
 FOLDER: Final = counts.FOLDER
-_ASIDE: Final = {Side.BEFORE: "removed", Side.AFTER: "added"}
+_CHANGED: Final = {Side.BEFORE: "removed", Side.AFTER: "added"}
 
 
 def check_boards(boards: Sequence[str]) -> None:
@@ -48,12 +50,12 @@ def prepare(run_dir: Path, side: Side, kernel: Kernel) -> Path:
     if values.get("RANDOMIZE_BASE") == "y":
         raise UsageError(f"{kernel.title} chooses its address at random, so nobody knows which line an instruction is",
                          hint="build it without CONFIG_RANDOMIZE_BASE")
-    path = run_dir / FOLDER / f"{side}.map.json"
+    path = _map_of(run_dir, side)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         write_whole(path, read_vmlinux(kernel.path / "vmlinux", kernel.build_id).to_json())
     except UsageError as error:
-        raise UsageError(f"the kernel {kernel.title} ({kernel.key[:12]}) cannot be measured: {error}", hint=HINT) from error
+        raise UsageError(f"kernel {kernel.key[:12]} ({kernel.title}) cannot be measured: {error}", hint=HINT) from error
     return path
 
 
@@ -65,9 +67,9 @@ def read_map(path: Path) -> SourceMap:
         raise LabError(f"{path}: {error}", hint="start the run again") from error
 
 
-def live_counts(log_dir: Path, source: SourceMap) -> Path:
+def live_counts(log_dir: Path, map_file: Path) -> Path:
     """The file in which a boot with its logs in `log_dir` counts; new."""
-    return counts.create(log_dir / FOLDER / counts.LIVE, source.text)
+    return counts.create(log_dir / FOLDER / counts.LIVE, read_map(map_file).text)
 
 
 def check_counted(live: Path) -> None:
@@ -100,20 +102,32 @@ def conclude(run_dir: Path, events: Sequence[Event]) -> list[dict[str, Any]]:
                  if event["event"] == "boot-start" and event["side"] == side]
         stretches = [part for live in boots if live.exists() for part in counts.by_suite(live)]
         if stretches:
-            source = read_map(run_dir / FOLDER / f"{side}.map.json")
-            event, tables[side.value] = _side(run_dir, side, source, stretches)
-            lines = patch[_ASIDE[side]] if patch else None
-            ran = executed(source, counts.total((part for _, part in stretches), source.text)).lines
-            found.append(event | {"patch": asdict(patch_lines(lines, ran)) if lines is not None else None})
-    if tables:
-        write_whole(run_dir / FOLDER / "functions.json", json.dumps(tables, indent=1))
+            event, tables[side.value] = _side(run_dir, side, stretches, patch[_CHANGED[side]] if patch else None)
+            found.append(event)
+    _write_tables(run_dir, tables)
     return found
 
 
+def conclude_boot(run_dir: Path, live: Path) -> dict[str, Any]:
+    """The same of a single boot without suites: its figures. Says on stderr what they come to."""
+    event, table_of = _side(run_dir, Side.AFTER, counts.by_suite(live), None)
+    _write_tables(run_dir, {Side.AFTER.value: table_of})
+    figures = {name: event[name] for name in ("functions", "function_total", "lines", "line_total", "suites")}
+    said = driver_text(Coverage(*(figures[name] for name in ("functions", "function_total", "lines", "line_total"))))
+    print(f"panthorlab: {said}; per function: {run_dir / FOLDER}", file=sys.stderr, flush=True)
+    return figures
+
+
+def _write_tables(run_dir: Path, tables: Mapping[str, Any]) -> None:
+    if tables:
+        write_whole(run_dir / FOLDER / "functions.json", json.dumps(tables, indent=1))
+
+
 def _side(
-    run_dir: Path, side: Side, source: SourceMap, stretches: Sequence[tuple[str, Counts]],
+    run_dir: Path, side: Side, stretches: Sequence[tuple[str, Counts]], patch: Mapping[str, Sequence[int]] | None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Writes one side's files. Its event, and its part of `functions.json`."""
+    source = read_map(_map_of(run_dir, side))
     by_suite = {name: counts.total((part for other, part in stretches if other == name), source.text)
                 for name in dict.fromkeys(name for name, _ in stretches)}
     whole = executed(source, counts.total(by_suite.values(), source.text))
@@ -124,5 +138,10 @@ def _side(
         "event": "coverage", "side": side, "functions": whole.functions_ran, "function_total": len(whole.functions),
         "lines": whole.lines_ran, "line_total": whole.line_total,
         "suites": {name: {"functions": one.functions_ran, "lines": one.lines_ran} for name, one in suites.items()},
+        "patch": asdict(patch_lines(patch, whole.lines)) if patch is not None else None,
     }
     return event, table.to_json(source, whole, suites)
+
+
+def _map_of(run_dir: Path, side: Side) -> Path:
+    return run_dir / FOLDER / f"{side}.map.json"

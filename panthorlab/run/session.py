@@ -108,7 +108,7 @@ class Session:
         live = None
         try:
             if job.coverage is not None:
-                live = measure.live_counts(log_dir, measure.read_map(Path(job.coverage)))
+                live = measure.live_counts(log_dir, Path(job.coverage))
             kernel = resolve_kernel(job.kernel, log=log_dir / "build.log")
             board = open_board(job.board).boot(
                 kernel,
