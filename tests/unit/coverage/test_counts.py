@@ -108,8 +108,11 @@ def test_a_tracefile_says_what_was_counted(values: list[int]) -> None:
 
 
 def test_tables_say_which_suite_alone_ran_what() -> None:
-    probe, exits = executed(SOURCE, Counts(TEXT, [5, 0, 0, 0, 0, 0])), executed(SOURCE, Counts(TEXT, [1, 0, 1, 0, 0, 0]))
-    whole = executed(SOURCE, Counts(TEXT, [6, 0, 1, 0, 0, 0]))
+    probe, exits, whole = (
+        executed(SOURCE, Counts(TEXT, values)) for values in (
+            [5, 0, 0, 0, 0, 0], [1, 0, 1, 0, 0, 0], [6, 0, 1, 0, 0, 0],
+        )
+    )
     data = table.to_json(SOURCE, whole, {"probe": probe, "heap-exit": exits})
     assert data["suites"]["heap-exit"] == {"functions_ran": 2, "lines_ran": 2}
     first = next(one for one in data["functions"] if one["name"] == "first")

@@ -49,15 +49,15 @@ def run_dir(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def events_of(lines: dict[str, Any] | None, faulty: int = 119, start: dict[str, Any] = MEASURED) -> list[dict[str, Any]]:
+def events_of(lines: dict[str, Any] | None, start: dict[str, Any] = MEASURED) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = [start, *KERNELS, *([lines] if lines else [])]
     for slot in (1, 2):
-        events += boot("before", slot, 1, 120, faulty) + boot("after", slot, 1, 120, 0)
+        events += boot("before", slot, 1, 120, 119) + boot("after", slot, 1, 120, 0)
     return events
 
 
-def whole(run_dir: Path, lines: dict[str, Any] | None, **other: Any) -> list[dict[str, Any]]:
-    events = events_of(lines, **other)
+def whole(run_dir: Path, lines: dict[str, Any] | None) -> list[dict[str, Any]]:
+    events = events_of(lines)
     return [*events, *measure.conclude(run_dir, events), END]
 
 
@@ -78,7 +78,8 @@ def test_a_boot_that_died_before_it_counted_is_no_measurement(run_dir: Path) -> 
 
 
 @pytest.mark.parametrize(("lines", "said"), [
-    (patch([10], [11, 12]), "none of the 2 lines that the patch adds ever ran on after (panthor_x.c:11, panthor_x.c:12)"),
+    (patch([10], [11, 12]),
+     "none of the 2 lines that the patch adds ever ran on after (panthor_x.c:11, panthor_x.c:12)"),
     (patch([10], [11]), "the line that the patch adds never ran on after (panthor_x.c:11)"),
     (patch([13], [99]), "the line that the patch removes never ran on before (panthor_x.c:13)"),
     (patch([13], [10, 11]), ""),
@@ -184,5 +185,5 @@ def test_a_board_that_counts_nothing_is_an_error(tmp_path: Path) -> None:
 
 def test_a_damaged_map_is_said(tmp_path: Path) -> None:
     (tmp_path / "after.map.json").write_text("{}")
-    with pytest.raises(LabError, match="after.map.json"):
+    with pytest.raises(LabError, match=r"after\.map\.json"):
         measure.read_map(tmp_path / "after.map.json")
