@@ -10,11 +10,11 @@ from __future__ import annotations
 import gzip
 import re
 import struct
-import sys
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
@@ -39,7 +39,7 @@ class Counts:
 
     def at(self, address: int) -> int:
         """How often the instruction at `address` ran; 0 for one outside."""
-        number = bisect_right(self.text, (address, sys.maxsize)) - 1
+        number = bisect_right(self.text, address, key=itemgetter(0)) - 1
         if number < 0 or address >= self.text[number][1]:
             return 0
         before = sum(_insns(one) for one in self.text[:number])

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,8 +21,12 @@ _LEAST_ADDRESS: Final = 0x1000  # below it lies what the linker has thrown away
 _NESTED: Final = ("DW_TAG_lexical_block", "DW_TAG_inlined_subroutine", "DW_TAG_subprogram")
 
 
-def read_vmlinux(path: Path, build_id: str, driver: str = DRIVER) -> SourceMap:
-    """Raises UsageError if it has no debug information of the driver, LabError if that is damaged; OSError."""
+def read_vmlinux(path: Path, build_id: str, driver: str = DRIVER, others: Collection[str] = ()) -> SourceMap:
+    """The lines of the driver's directory, and of `others`: files by their path in the tree.
+
+    Raises UsageError if it has no debug information of the driver, LabError if that is damaged; OSError.
+    """
+    wanted = _Wanted(driver, frozenset(others))
     rows: list[Row] = []
     text: list[tuple[int, int]] = []
     functions: dict[tuple[str, int, str], set[int]] = {}
@@ -30,16 +35,16 @@ def read_vmlinux(path: Path, build_id: str, driver: str = DRIVER) -> SourceMap:
             elf = ELFFile(file)
             dwarf = elf.get_dwarf_info() if elf.get_section_by_name(".debug_info") else None
             for cu in dwarf.iter_CUs() if dwarf else ():
-                if driver not in _path(cu.get_top_DIE()):
+                if wanted.name(_path(cu.get_top_DIE())) is None:
                     continue
-                unit = _Unit(dwarf, cu, driver)
+                unit = _Unit(dwarf, cu, wanted)
                 rows += unit.rows()
                 text += unit.sequences
                 for key, entry in unit.functions():
                     functions.setdefault(key, set()).add(entry)
     except (ELFError, DWARFError) as error:
         raise LabError(f"{path}: its debug information cannot be read: {error}") from error
-    if not rows:
+    if not any(row.file.startswith(driver) for row in rows):
         raise UsageError(f"{path} has no debug information of {driver}", hint=HINT)
     return SourceMap(
         build_id, merged(text), tuple(sorted(rows, key=lambda row: (row.start, row.end))),
@@ -68,14 +73,29 @@ def _text(die: Any, name: str) -> str:
     return die.attributes[name].value.decode("utf-8", "replace") if name in die.attributes else ""
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """Which files are measured."""
+
+    driver: str
+    others: frozenset[str]
+
+    def name(self, path: str) -> str | None:
+        """A path as from the top of the tree, wherever that lay when it was compiled; None for a file not wanted."""
+        _, found, name = path.rpartition(self.driver)
+        if found:
+            return found + name
+        return next((other for other in self.others if f"/{path}".endswith(f"/{other}")), None)
+
+
 class _Unit:
     """One compilation unit. `sequences`: address ranges of its code, known once `rows` was called."""
 
-    def __init__(self, dwarf: Any, cu: Any, driver: str) -> None:
+    def __init__(self, dwarf: Any, cu: Any, wanted: _Wanted) -> None:
         self._dwarf, self._cu, self._top = dwarf, cu, cu.get_top_DIE()
         self.sequences: list[tuple[int, int]] = []
         self._program = dwarf.line_program_for_CU(cu)
-        self._files = [_inside(path, driver) for path in self._paths()]
+        self._files = [wanted.name(path) for path in self._paths()]
         self._names: dict[int, tuple[str, int, str] | None] = {}
 
     def _paths(self) -> Iterator[str]:
@@ -93,7 +113,7 @@ class _Unit:
         return self._files[number] if number < len(self._files) else None
 
     def rows(self) -> list[Row]:
-        """Of the driver's own files; what comes from others (headers of the kernel) is left out."""
+        """Of the files that are wanted; what comes from others (headers of the kernel) is left out."""
         found = []
         previous, start = None, 0
         for entry in self._program.get_entries():
@@ -114,8 +134,8 @@ class _Unit:
         return found
 
     def functions(self) -> Iterator[tuple[tuple[str, int, str], int]]:
-        """File, line and name of each function of the driver's files with code, and where that begins; also of each
-        copy in another function."""
+        """File, line and name of each function of these files with code, and where that begins; also of each copy in
+        another function."""
         pending = [die for die in self._top.iter_children() if die.tag == "DW_TAG_subprogram"]
         while pending:
             die = pending.pop()
@@ -132,8 +152,8 @@ class _Unit:
         low = attributes["DW_AT_low_pc"].value if "DW_AT_low_pc" in attributes else self._lowest(die)
         entry = attributes.get("DW_AT_entry_pc")
         if entry is None or low is None:
-            return low
-        return entry.value if entry.form in ("DW_FORM_addr", "DW_FORM_addrx") else low + entry.value
+            return None if low is None else int(low)
+        return int(entry.value if entry.form in ("DW_FORM_addr", "DW_FORM_addrx") else low + entry.value)
 
     def _lowest(self, die: Any) -> int | None:
         if "DW_AT_ranges" not in die.attributes:
@@ -149,7 +169,7 @@ class _Unit:
         return found[0] if found else None  # the first is where it is entered, the coldest part comes last
 
     def _name(self, die: Any) -> tuple[str, int, str] | None:
-        """File, line and name of the function that a DIE is of; None for one that is none of the driver's."""
+        """File, line and name of the function that a DIE is of; None for one of another file."""
         if die.offset not in self._names:
             attributes = die.attributes
             if "DW_AT_name" in attributes and "DW_AT_decl_file" in attributes:
@@ -161,9 +181,3 @@ class _Unit:
                                if name in attributes), None)
                 self._names[die.offset] = self._name(die.get_DIE_from_attribute(origin)) if origin else None
         return self._names[die.offset]
-
-
-def _inside(path: str, driver: str) -> str | None:
-    """A path as from the top of the tree, if it lies in the driver's directory."""
-    _, found, name = path.rpartition(driver)
-    return found + name if found else None

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from panthorlab.coverage.counts import Counts
-from panthorlab.coverage.model import Function, SourceMap
+from panthorlab.coverage.model import DRIVER, Function, SourceMap
 
 LineCounts = Mapping[str, Mapping[int, int]]
 """By file and line with code: how often it ran."""
@@ -16,22 +16,32 @@ LineCounts = Mapping[str, Mapping[int, int]]
 
 @dataclass(frozen=True)
 class Executed:
-    """How often each line and function ran, and whose each line is."""
+    """How often each line and function ran. The totals are the driver's; a patch may have other files, too."""
 
     lines: LineCounts
     functions: Mapping[Function, int]
 
     @property
     def line_total(self) -> int:
-        return sum(map(len, self.lines.values()))
+        return len(self._lines())
 
     @property
     def lines_ran(self) -> int:
-        return sum(1 for counts in self.lines.values() for count in counts.values() if count)
+        return sum(map(bool, self._lines()))
+
+    @property
+    def function_total(self) -> int:
+        return len(self._functions())
 
     @property
     def functions_ran(self) -> int:
-        return sum(1 for count in self.functions.values() if count)
+        return sum(map(bool, self._functions()))
+
+    def _lines(self) -> list[int]:
+        return [count for file, counts in self.lines.items() if file.startswith(DRIVER) for count in counts.values()]
+
+    def _functions(self) -> list[int]:
+        return [count for function, count in self.functions.items() if function.file.startswith(DRIVER)]
 
 
 def executed(source: SourceMap, counts: Counts) -> Executed:

@@ -14,7 +14,7 @@ from panthorlab.coverage.model import DRIVER
 @dataclass(frozen=True)
 class PatchLines:
     """Of one side. `lines`: how many of the patch's have code; `never`: those that did not run, as FILE:LINE.
-    `outside`: files with lines of the patch that are not measured."""
+    `outside`: files with lines of the patch of which nothing is measured: they are no C, or were not compiled."""
 
     lines: int
     ran: int
@@ -25,8 +25,13 @@ class PatchLines:
 def patch_lines(changed: Mapping[str, Sequence[int]], counts: LineCounts) -> PatchLines:
     """`changed`: by file, the lines of the patch on this side. Those without code (comments, declarations, macros) do
     not count."""
-    outside = tuple(file for file, lines in changed.items() if lines and not file.startswith(DRIVER))
+    outside = tuple(file for file, lines in changed.items() if lines and file not in counts and not _bare(file))
     found = [(file, line, counts[file][line]) for file, lines in changed.items() if file in counts
              for line in lines if line in counts[file]]
     never = tuple(f"{PurePosixPath(file).name}:{line}" for file, line, count in found if not count)
     return PatchLines(len(found), len(found) - len(never), never, outside)
+
+
+def _bare(file: str) -> bool:
+    """Whether a file is measured although no line of it has code: a header of the driver with declarations alone."""
+    return file.startswith(DRIVER) and file.endswith(".h")

@@ -19,7 +19,7 @@ def to_json(source: SourceMap, whole: Executed, suites: Mapping[str, Executed]) 
         return sum(1 for line in lines[function] if one.lines[function.file][line])
 
     return {
-        "functions_ran": whole.functions_ran, "function_total": len(whole.functions),
+        "functions_ran": whole.functions_ran, "function_total": whole.function_total,
         "lines_ran": whole.lines_ran, "line_total": whole.line_total,
         "suites": {name: {"functions_ran": one.functions_ran, "lines_ran": one.lines_ran}
                    for name, one in suites.items()},
@@ -40,7 +40,7 @@ def share(part: int, whole: int) -> str:
 
 
 def summary(whole: Executed) -> str:
-    return (f"{share(whole.functions_ran, len(whole.functions))} functions and "
+    return (f"{share(whole.functions_ran, whole.function_total)} functions and "
             f"{share(whole.lines_ran, whole.line_total)} lines of panthor ran")
 
 

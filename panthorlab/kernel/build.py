@@ -221,15 +221,15 @@ def _compile(builder: Builder, dtbs: Sequence[str]) -> None:
             write_whole(counts, str(sum(map(buildlog.is_step, text))))
 
 
-def debug_options(directories: Sequence[str]) -> tuple[str, ...]:
-    """What make is told to compile these directories, and those below them, with debug information.
+def debug_options(names: Sequence[str]) -> tuple[str, ...]:
+    """What make is told to compile these directories (`DIR/`, with all below) and C files with debug information.
 
-    Of CFLAGS_KERNEL (built in) and CFLAGS_MODULE (modules), make works out each directory's own value.
+    Of CFLAGS_KERNEL (built in) and CFLAGS_MODULE (modules), make works out the value for each object by itself.
     """
-    if not directories:
+    if not names:
         return ()
-    wanted = " ".join(f"{name} {name}/%" for name in directories)
-    return tuple(f"{name}=$(if $(filter {wanted},$(obj)),-g)" for name in ("CFLAGS_KERNEL", "CFLAGS_MODULE"))
+    wanted = " ".join(f"{name}%" if name.endswith("/") else f"{name.removesuffix('.c')}.o" for name in names)
+    return tuple(f"{name}=$(if $(filter {wanted},$@),-g)" for name in ("CFLAGS_KERNEL", "CFLAGS_MODULE"))
 
 
 def _expected(counts: Path) -> int | None:

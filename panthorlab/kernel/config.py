@@ -69,10 +69,10 @@ def _find_fragment(name: str) -> Path:
 
 
 def debug_info(fragments: Sequence[Path]) -> tuple[str, ...]:
-    """The directories of the tree whose debug information is asked for. They are no part of `fragments_key`: .config,
-    and so the O= directory, is the same with and without."""
+    """The directories of the tree whose debug information is asked for, as `DIR/`. They are no part of `fragments_key`:
+    .config, and so the O= directory, is the same with and without."""
     lines = (line for file in fragments for line in file.read_text(errors="replace").splitlines())
-    return tuple(sorted({match[1] for line in lines if (match := _DEBUG_INFO.match(line))}))
+    return tuple(sorted({f"{match[1]}/" for line in lines if (match := _DEBUG_INFO.match(line))}))
 
 
 def fragments_key(fragments: Sequence[Path]) -> str:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -99,6 +99,8 @@ def prepare_sides(
     plain: tuple[Sequence[PatchReport], Changes] = ((), {})
     changed: tuple[Sequence[PatchReport], Changes] = (reports, changes)
     before, after = (changed, plain) if revert else (plain, changed)
+    if setting.debug_info:  # what the patches change is of interest wherever it lies, and on both sides
+        setting = replace(setting, debug_info=with_files(setting.debug_info, changes))
     if swap:
         before, after = after, before
     notes = _notes(setting.base, reports, told, default_job=default_job, revert=revert, swap=swap)
@@ -106,6 +108,12 @@ def prepare_sides(
         setting.plan(Side.BEFORE, *before), setting.plan(Side.AFTER, *after), tuple(reports), notes, default_job,
         intake,
     )
+
+
+def with_files(debug_info: Sequence[str], files: Iterable[str]) -> tuple[str, ...]:
+    """The same, and the C files that lie in none of its directories."""
+    more = (file for file in files if file.endswith(".c") and not file.startswith(tuple(debug_info)))
+    return (*debug_info, *sorted(more))
 
 
 def prepare_kernel(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -41,8 +41,11 @@ def check_boards(boards: Sequence[str]) -> None:
                              hint="measure on an emulated board (--board qemu-g610)")
 
 
-def prepare(run_dir: Path, side: Side, kernel: Kernel) -> Path:
-    """The map of the kernel's lines, made for this run. Raises UsageError for a kernel that cannot be measured."""
+def prepare(run_dir: Path, side: Side, kernel: Kernel, others: Collection[str] = ()) -> Path:
+    """The map of the kernel's lines, made for this run; `others`: files that are measured beside the driver's.
+
+    Raises UsageError for a kernel that cannot be measured.
+    """
     values = config.parse_dotconfig((kernel.path / "config").read_text(errors="replace"))
     if values.get("DRM_PANTHOR") != "y":
         raise UsageError(f"{kernel.title}: coverage of panthor as a module cannot be measured, it has no fixed address",
@@ -53,7 +56,7 @@ def prepare(run_dir: Path, side: Side, kernel: Kernel) -> Path:
     path = _map_of(run_dir, side)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        write_whole(path, read_vmlinux(kernel.path / "vmlinux", kernel.build_id).to_json())
+        write_whole(path, read_vmlinux(kernel.path / "vmlinux", kernel.build_id, others=others).to_json())
     except UsageError as error:
         raise UsageError(f"kernel {kernel.key[:12]} ({kernel.title}) cannot be measured: {error}", hint=HINT) from error
     return path
@@ -91,6 +94,11 @@ def changed_lines(sides: Sides) -> dict[str, dict[str, list[int]]]:
         "removed": {path: list(one.removed) for path, one in found.items()},
         "added": {path: list(one.added) for path, one in found.items()},
     }
+
+
+def patched_files(events: Sequence[Event]) -> frozenset[str]:
+    """The files that the run's patches change, wherever they lie."""
+    return frozenset(file for event in events if event["event"] == "patch-lines" for file in event["added"])
 
 
 def conclude(run_dir: Path, events: Sequence[Event]) -> list[dict[str, Any]]:
@@ -135,7 +143,7 @@ def _side(
     write_whole(run_dir / FOLDER / f"{side}.lcov", lcov.render(whole, side))
     write_whole(run_dir / FOLDER / f"{side}.txt", table.render(source, whole, suites))
     event = {
-        "event": "coverage", "side": side, "functions": whole.functions_ran, "function_total": len(whole.functions),
+        "event": "coverage", "side": side, "functions": whole.functions_ran, "function_total": whole.function_total,
         "lines": whole.lines_ran, "line_total": whole.line_total,
         "suites": {name: {"functions": one.functions_ran, "lines": one.lines_ran} for name, one in suites.items()},
         "patch": asdict(patch_lines(patch, whole.lines)) if patch is not None else None,

@@ -197,7 +197,8 @@ class _Validation:
             return
         boards = fleet.boards_of(options)
         suites = tuple(str(path) for path in find_suites(options["suite"]).values())
-        maps = {side: str(measure.prepare(self._dir, side, kernel)) for side, kernel in kernels.items()
+        files = measure.patched_files(read_events(self._dir))
+        maps = {side: str(measure.prepare(self._dir, side, kernel, files)) for side, kernel in kernels.items()
                 if options.get("coverage")}
 
         def make_job(slot: Slot) -> Job:

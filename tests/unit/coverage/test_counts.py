@@ -15,16 +15,16 @@ from panthorlab.coverage.lines import executed, lines_of
 from panthorlab.coverage.model import DRIVER, Function, Row, SourceMap
 from panthorlab.errors import LabError
 
-TEXT = ((0x1000, 0x1010), (0x2000, 0x2008))
+TEXT = ((0xFFFF800080001000, 0xFFFF800080001010), (0xFFFF800080002000, 0xFFFF800080002008))
 FILE = DRIVER + "panthor_x.c"
-FIRST = Function("first", FILE, 10, (0x1000,))
-COPIED = Function("copied", FILE, 5, (0x1008, 0x2004))
+FIRST = Function("first", FILE, 10, (0xFFFF800080001000,))
+COPIED = Function("copied", FILE, 5, (0xFFFF800080001008, 0xFFFF800080002004))
 SOURCE = SourceMap("ab", TEXT, (
-    Row(0x1000, 0x1008, FILE, 11, True),
-    Row(0x1008, 0x100C, FILE, 6, True),
-    Row(0x100C, 0x1010, FILE, 12, False),
-    Row(0x2000, 0x2004, FILE, 12, True),
-    Row(0x2004, 0x2008, FILE, 6, True),
+    Row(0xFFFF800080001000, 0xFFFF800080001008, FILE, 11, True),
+    Row(0xFFFF800080001008, 0xFFFF80008000100C, FILE, 6, True),
+    Row(0xFFFF80008000100C, 0xFFFF800080001010, FILE, 12, False),
+    Row(0xFFFF800080002000, 0xFFFF800080002004, FILE, 12, True),
+    Row(0xFFFF800080002004, 0xFFFF800080002008, FILE, 6, True),
 ), (COPIED, FIRST))  # fmt: skip
 
 
@@ -44,8 +44,10 @@ def test_a_new_file_has_counted_nothing(tmp_path: Path) -> None:
 
 def test_counts_are_found_by_address() -> None:
     got = Counts(TEXT, [1, 2, 3, 4, 5, 6])
-    assert [got.at(address) for address in (0x1000, 0x1004, 0x100C, 0x2000, 0x2004)] == [1, 2, 4, 5, 6]
-    assert [got.at(address) for address in (0, 0xFFC, 0x1010, 0x1FFC, 0x2008, 1 << 63)] == [0] * 6
+    first, second = (start for start, _ in TEXT)
+    assert [got.at(address) for address in (first, first + 4, first + 12, second, second + 4)] == [1, 2, 4, 5, 6]
+    outside = (0, 0x1000, first - 4, first + 16, second - 4, second + 8, 1 << 64)
+    assert [got.at(address) for address in outside] == [0] * len(outside)
 
 
 def test_each_suite_gets_what_ran_in_its_time(tmp_path: Path) -> None:
@@ -78,7 +80,7 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_line_ran_if_a_statement_of_it_began_in_any_copy() -> None:
-    # 0x100c belongs to line 12, but only because the compiler has moved something there
+    # 0x…100c belongs to line 12, but only because the compiler has moved something there
     ran = executed(SOURCE, Counts(TEXT, [9, 9, 0, 9, 0, 7]))
     assert ran.lines == {FILE: {6: 7, 11: 9, 12: 0}}
     assert ran.functions == {COPIED: 7, FIRST: 9}

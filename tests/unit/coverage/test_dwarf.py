@@ -77,7 +77,7 @@ def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     (tree / "include/other.h").write_text(FOREIGN)
     (tree / "drivers/gpu/drm/lima/panthor_x.c").write_text(MAIN)
     (tree / "plain.c").write_text("int plain(void) { return 7; }\n")
-    objects = []
+    objects: list[str] = []
     for source, options in ((DRIVER + ABOVE, [request.param]), ("drivers/gpu/drm/lima/" + ABOVE, [request.param]),
                             ("plain.c", [])):
         objects.append(f"{len(objects)}.o")
@@ -131,6 +131,16 @@ def test_the_text_is_the_drivers_alone(program: Path, source: SourceMap) -> None
     assert not measured("main")
     assert not measured("plain")
     assert all(any(start <= row.start < row.end <= end for start, end in source.text) for row in source.rows)
+
+
+def test_other_files_are_measured_if_they_are_asked_for(program: Path, source: SourceMap) -> None:
+    lima, header = "drivers/gpu/drm/lima/panthor_x.c", "include/other.h"
+    more = read_vmlinux(program, "ab" * 20, others=[lima, header, "ima/panthor_x.c", "no/such.c"])
+    assert set(more.lines) == {*source.lines, lima, header}
+    assert {function.name for function in more.functions} - {function.name for function in source.functions} == {
+        "main", "outside", "foreign",
+    }
+    assert sum(end - start for start, end in more.text) > sum(end - start for start, end in source.text)
 
 
 def test_a_map_survives_its_file(source: SourceMap) -> None:

@@ -63,5 +63,13 @@ def test_lines_that_never_ran_are_named() -> None:
 
 
 def test_files_that_are_not_measured_are_named() -> None:
-    changed = {"drivers/gpu/drm/drm_gpuvm.c": [5], "Documentation/x.rst": [], DRIVER + "Kconfig": [1]}
-    assert patch_lines(changed, COUNTS) == PatchLines(0, 0, (), ("drivers/gpu/drm/drm_gpuvm.c",))
+    changed = {"drivers/gpu/drm/drm_gpuvm.c": [5], "Documentation/x.rst": [], DRIVER + "Kconfig": [1],
+               DRIVER + "declarations.h": [7], DRIVER + "not_built.c": [8]}
+    assert patch_lines(changed, COUNTS) == PatchLines(
+        0, 0, (), ("drivers/gpu/drm/drm_gpuvm.c", DRIVER + "Kconfig", DRIVER + "not_built.c"),
+    )
+
+
+def test_files_elsewhere_are_measured_if_they_were_compiled_for_it() -> None:
+    other = "kernel/workqueue.c"
+    assert patch_lines({other: [5, 6, 7]}, {other: {5: 1, 7: 0}}) == PatchLines(2, 1, ("workqueue.c:7",), ())

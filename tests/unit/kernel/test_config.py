@@ -140,9 +140,9 @@ def test_debug_information_of_a_directory_is_no_matter_of_the_config(tmp_path: P
     first = write(tmp_path, "first", "#! debug-info drivers/gpu/drm/panthor\nCONFIG_A=y\n")
     second = write(tmp_path, "second", "#! debug-info lib\n#! debug-info drivers/gpu/drm/panthor\n")
     assert config.debug_info([plain]) == ()
-    assert config.debug_info([first, second]) == ("drivers/gpu/drm/panthor", "lib")
+    assert config.debug_info([first, second]) == ("drivers/gpu/drm/panthor/", "lib/")
     assert config.fragments_key([first]) == config.fragments_key([plain])
-    assert config.debug_info(config.find_fragments(["coverage"])) == ("drivers/gpu/drm/panthor",)
+    assert config.debug_info(config.find_fragments(["coverage"])) == ("drivers/gpu/drm/panthor/",)
     assert config.read_fragments(config.find_fragments(["coverage"])).options == ()
 
 

@@ -17,7 +17,14 @@ import pytest
 from panthorlab.errors import BuildError, ConfigError, PatchError, UsageError
 from panthorlab.kernel import store
 from panthorlab.kernel.build import debug_options, objects_of
-from panthorlab.kernel.job import build_side, cannot_differ, find_kernel, prepare_kernel, prepare_sides
+from panthorlab.kernel.job import (
+    build_side,
+    cannot_differ,
+    find_kernel,
+    prepare_kernel,
+    prepare_sides,
+    with_files,
+)
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.plan import Sides
 from panthorlab.kernel.sandbox import sandbox
@@ -103,23 +110,28 @@ def test_a_kernel_with_debug_information_is_another_one_built_in_the_same_place(
     plain = prepare([one]).after
     fragment.write_text(f"{fragment.read_text()}#! debug-info {D}\n")
     measured = prepare([one]).after
-    assert measured.debug_info == (D,)
+    assert measured.debug_info == (f"{D}/",)
     assert measured.key != plain.key
     assert measured.core_key != plain.core_key
     assert objects_of(measured) == objects_of(plain)
 
 
-def test_make_compiles_only_the_named_directories_with_debug_information(tmp_path: Path) -> None:
+def test_make_compiles_only_what_is_named_with_debug_information(tmp_path: Path) -> None:
     (tmp_path / "Makefile").write_text(
         "CFLAGS_KERNEL =\nCFLAGS_MODULE =\nexport CFLAGS_KERNEL CFLAGS_MODULE\n"
-        "all:\n\t@for d in $(DIRS); do $(MAKE) -s -f $(CURDIR)/sub.mk obj=$$d; done\n"
+        "all:\n\t@$(MAKE) -s -f $(CURDIR)/sub.mk $(OBJECTS)\n"
     )
-    (tmp_path / "sub.mk").write_text("all:\n\t@echo $(obj)$(CFLAGS_KERNEL)$(CFLAGS_MODULE)\n")
-    folders = ["drivers/gpu/drm", D, f"{D}/sub", f"{D}x", "lib"]
-    argv = ["make", "-s", "--no-print-directory", f"DIRS={' '.join(folders)}", *debug_options([D, "lib"])]
+    (tmp_path / "sub.mk").write_text("%.o:\n\t@echo $@$(CFLAGS_KERNEL)$(CFLAGS_MODULE)\n")
+    wanted = [f"{D}/a.o", f"{D}/sub/b.o", "kernel/workqueue.o"]
+    others = ["drivers/gpu/drm/a.o", f"{D}x/a.o", "kernel/workqueue_internal.o", "kernel/kernel/workqueue.o"]
+    options = debug_options([f"{D}/", "kernel/workqueue.c"])
+    argv = ["make", "-s", "--no-print-directory", f"OBJECTS={' '.join([*wanted, *others])}", *options]
     made = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60).stdout.split()
-    assert made == ["drivers/gpu/drm", f"{D}-g-g", f"{D}/sub-g-g", f"{D}x", "lib-g-g"]
+    assert made == [*(f"{name}-g-g" for name in wanted), *others]
     assert debug_options([]) == ()
+    assert with_files([f"{D}/"], [MMU, "kernel/workqueue.c", "include/linux/x.h", f"{D}x/a.c"]) == (
+        f"{D}/", f"{D}x/a.c", "kernel/workqueue.c",
+    )
 
 
 def test_new_guest_programs_do_not_rebuild_the_kernel(
