@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -32,6 +33,19 @@ def changed_lines(before: bytes | None, after: bytes | None) -> Changed:
     return Changed(tuple(removed), tuple(added))
 
 
+_WORD = re.compile(rb"\w")
+
+
 def changes(before: Mapping[str, bytes | None], after: Mapping[str, bytes | None]) -> dict[str, Changed]:
-    """By file, of those that differ. Both name the same files."""
-    return {path: changed_lines(before[path], after[path]) for path in sorted(before) if before[path] != after[path]}
+    """By file, of those that differ; without lines of nothing but brackets: what code these have is another line's.
+    Both name the same files."""
+    found = {path: changed_lines(before[path], after[path]) for path in sorted(before) if before[path] != after[path]}
+    return {
+        path: Changed(_telling(before[path], one.removed), _telling(after[path], one.added))
+        for path, one in found.items()
+    }
+
+
+def _telling(content: bytes | None, numbers: tuple[int, ...]) -> tuple[int, ...]:
+    lines = (content or b"").splitlines()
+    return tuple(number for number in numbers if _WORD.search(lines[number - 1]))

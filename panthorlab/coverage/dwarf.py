@@ -122,16 +122,19 @@ class _Unit:
                 continue
             if previous is None:
                 start = state.address
-            elif state.address > previous.address >= _LEAST_ADDRESS and previous.line:
-                file = self._file(previous.file)
-                if file is not None:
-                    found.append(Row(previous.address, state.address, file, previous.line, bool(previous.is_stmt)))
+            elif previous.address >= _LEAST_ADDRESS and previous.line:
+                row = self._row(previous, state.address)
+                found += [row] if row and (row.statement or row.start < row.end) else []
             previous = state
             if state.end_sequence:
                 if start >= _LEAST_ADDRESS:
                     self.sequences.append((start, state.address))
                 previous = None
         return found
+
+    def _row(self, state: Any, end: int) -> Row | None:
+        file = self._file(state.file)
+        return Row(state.address, end, file, state.line, bool(state.is_stmt)) if file is not None else None
 
     def functions(self) -> Iterator[tuple[tuple[str, int, str], int]]:
         """File, line and name of each function of these files with code, and where that begins; also of each copy in

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from panthorlab.coverage.counts import Counts
-from panthorlab.coverage.model import DRIVER, Function, SourceMap
+from panthorlab.coverage.model import DRIVER, Function, Places, SourceMap
 
 LineCounts = Mapping[str, Mapping[int, int]]
 """By file and line with code: how often it ran."""
@@ -45,13 +45,19 @@ class Executed:
 
 
 def executed(source: SourceMap, counts: Counts) -> Executed:
-    """A line with several statements, or copies in several functions, ran as often as the busiest of them; a function,
-    as often as its copies together."""
+    """A function ran as often as its copies together. A line, as the busiest of its statements and copies."""
     lines = {
-        file: {line: max(map(counts.at, addresses)) for line, addresses in found.items()}
-        for file, found in source.lines.items()
+        file: {line: _ran(places, counts) for line, places in found.items()} for file, found in source.lines.items()
     }
     return Executed(lines, {one: sum(map(counts.at, one.entries)) for one in source.functions})
+
+
+def _ran(places: Places, counts: Counts) -> int:
+    """A line ran where the place was passed at which a statement of it begins, and code of it, too. The one alone says
+    nothing: a branch that was not taken has its code elsewhere, or has had some of it moved out, to where it always
+    runs."""
+    code = max(map(counts.at, places.code))
+    return min(code, max(map(counts.at, places.statements))) if places.statements else code
 
 
 def lines_of(source: SourceMap) -> Mapping[Function, tuple[int, ...]]:

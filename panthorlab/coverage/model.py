@@ -15,8 +15,9 @@ DRIVER: Final = "drivers/gpu/drm/panthor/"
 
 @dataclass(frozen=True)
 class Row:
-    """The instructions from `start` to `end` come from `line` of `file`. `statement`: a statement begins here; else the
-    compiler has moved here what belongs to the line."""
+    """The instructions from `start` to `end` come from `line` of `file`. `statement`: here a statement begins; else the
+    compiler has moved here what belongs to the line. It may have left none where the statement begins (`start == end`).
+    """
 
     start: int
     end: int
@@ -36,6 +37,14 @@ class Function:
 
 
 @dataclass(frozen=True)
+class Places:
+    """Of one line: addresses at which a statement of it begins, and at which code of it does."""
+
+    statements: tuple[int, ...]
+    code: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class SourceMap:
     """`text`: address ranges of the driver's code. Files are named as in the tree, e.g. drivers/gpu/drm/panthor/x.c."""
 
@@ -45,21 +54,19 @@ class SourceMap:
     functions: tuple[Function, ...]
 
     @cached_property
-    def lines(self) -> Mapping[str, Mapping[int, tuple[int, ...]]]:
-        """By file and line, the addresses that say whether the line ran: where a statement of it begins. Where none
-        does, the first of all instructions that come from it."""
-        statements: dict[str, dict[int, list[int]]] = {}
-        others: dict[str, dict[int, list[int]]] = {}
+    def lines(self) -> Mapping[str, Mapping[int, Places]]:
+        """By file and line, of each line with code."""
+        statements: dict[tuple[str, int], list[int]] = {}
+        code: dict[tuple[str, int], list[int]] = {}
         for row in self.rows:
-            kind = statements if row.statement else others
-            kind.setdefault(row.file, {}).setdefault(row.line, []).append(row.start)
-        return {
-            file: {
-                line: tuple(statements.get(file, {}).get(line) or others[file][line])
-                for line in sorted({*statements.get(file, ()), *others.get(file, ())})
-            }
-            for file in sorted({*statements, *others})
-        }
+            if row.statement:
+                statements.setdefault((row.file, row.line), []).append(row.start)
+            if row.start < row.end:
+                code.setdefault((row.file, row.line), []).append(row.start)
+        found: dict[str, dict[int, Places]] = {}
+        for (file, line), addresses in sorted(code.items()):
+            found.setdefault(file, {})[line] = Places(tuple(statements.get((file, line), ())), tuple(addresses))
+        return found
 
     def to_json(self) -> str:
         files = sorted({row.file for row in self.rows})

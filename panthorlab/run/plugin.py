@@ -22,7 +22,7 @@ import pytest
 from panthorlab.errors import BootError, EvidenceError, LabError, PanthorlabError, UsageError
 from panthorlab.outcome import Blame, Outcome, Side
 from panthorlab.run.job import BOOT_METHODS, Job
-from panthorlab.run.suites import turn
+from panthorlab.run.suites import suite_name, turn
 from panthorlab.run.workload import Workload
 
 if TYPE_CHECKING:  # boards are not imported for every pytest run that merely has the plugin
@@ -171,7 +171,7 @@ def _only_expected_findings(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         return
     booted: Session = request.getfixturevalue("session")
-    booted.begin(request.path.stem.removeprefix("test_"))
+    booted.begin(suite_name(request.path))
     start = booted.finding_count()
     yield
     unexpected = booted.unexpected_since(start)

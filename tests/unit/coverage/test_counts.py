@@ -79,13 +79,37 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path: Path) -> None:
         counts.read(live)
 
 
-def test_a_line_ran_if_a_statement_of_it_began_in_any_copy() -> None:
-    # 0x…100c belongs to line 12, but only because the compiler has moved something there
+def test_a_line_ran_if_it_did_in_any_copy() -> None:
     ran = executed(SOURCE, Counts(TEXT, [9, 9, 0, 9, 0, 7]))
     assert ran.lines == {FILE: {6: 7, 11: 9, 12: 0}}
     assert ran.functions == {COPIED: 7, FIRST: 9}
     assert (ran.lines_ran, ran.line_total, ran.functions_ran) == (2, 3, 2)
     assert lines_of(SOURCE) == {COPIED: (6,), FIRST: (11, 12)}
+
+
+@pytest.mark.parametrize(("begun", "moved", "expected"), [
+    (4, 4, 4),
+    (0, 9, 0),  # the compiler has moved some of it out of a branch that was not taken
+    (9, 0, 0),  # the branch begins where all pass, and what it does was not done
+    (3, 9, 3),
+])
+def test_a_line_ran_if_its_place_was_passed_and_its_code_ran(begun: int, moved: int, expected: int) -> None:
+    start = TEXT[0][0]
+    source = SourceMap("ab", TEXT, (
+        Row(start, start, FILE, 20, True), Row(start, start + 4, FILE, 21, True),
+        Row(start + 4, start + 8, FILE, 20, False),
+    ), ())  # fmt: skip
+    assert executed(source, Counts(TEXT, [begun, moved, 0, 0, 0, 0])).lines == {FILE: {20: expected, 21: begun}}
+
+
+def test_a_line_of_which_no_statement_begins_ran_if_its_code_did() -> None:
+    source = SourceMap("ab", TEXT, (Row(TEXT[0][0], TEXT[0][1], FILE, 20, False),), ())
+    assert executed(source, Counts(TEXT, [2, 0, 0, 0, 0, 0])).lines == {FILE: {20: 2}}
+
+
+def test_a_statement_of_which_no_code_is_left_is_no_line() -> None:
+    source = SourceMap("ab", TEXT, (Row(TEXT[0][0], TEXT[0][0], FILE, 20, True),), ())
+    assert executed(source, Counts(TEXT, [2, 0, 0, 0, 0, 0])).lines == {}
 
 
 def test_nothing_ran_where_nothing_was_counted() -> None:

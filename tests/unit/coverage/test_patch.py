@@ -49,6 +49,11 @@ def test_only_files_that_differ_are_named() -> None:
     assert changes({X: b"a\n", Y: b"b\n"}, {X: b"a\n", Y: b"c\n"}) == {Y: Changed((1,), (1,))}
 
 
+def test_brackets_alone_are_no_lines_of_a_patch() -> None:
+    before, after = b"a();\n", b"if (x) {\n\t}\n\n});\n\tb();\n"
+    assert changes({X: before}, {X: after}) == {X: Changed((1,), (1, 5))}
+
+
 COUNTS = {X: {10: 4, 11: 0, 20: 1}, Y: {3: 0}}
 
 
