@@ -68,6 +68,11 @@ def _line_numbers(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(one, list) and all(map(_count, one)) for one in value.values())
 
 
+def _suites_ran(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(one, dict) and _count(one.get("functions")) and _count(one.get("lines")) for one in value.values())
+
+
 def _patch_lines(value: Any) -> bool:
     return value is None or (isinstance(value, dict) and _count(value.get("lines")) and _count(value.get("ran"))
                              and _texts(value.get("never")) and _texts(value.get("outside")))
@@ -102,7 +107,7 @@ SHAPES: Final[Mapping[str, Mapping[str, Test]]] = {
     "patch-lines": {"removed": _line_numbers, "added": _line_numbers},
     "coverage": {
         "side": _SIDE, "functions": _count, "function_total": _count, "lines": _count, "line_total": _count,
-        "suites": _table, "patch": _patch_lines,
+        "suites": _suites_ran, "patch": _patch_lines,
     },
     "extension": {"iterations": _counts, "why": _texts},
     "test": {

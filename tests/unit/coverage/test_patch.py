@@ -45,6 +45,10 @@ def test_a_file_that_comes_or_goes_is_all_of_the_patch(lines: list[bytes]) -> No
     assert changed_lines(joined(lines), None) == Changed(every, ())
 
 
+def test_only_line_feeds_end_lines() -> None:
+    assert changed_lines(b"a\r\x0c\nb\nc", b"a\r\x0c\nb\nd") == Changed((3,), (3,))
+
+
 def test_only_files_that_differ_are_named() -> None:
     assert changes({X: b"a\n", Y: b"b\n"}, {X: b"a\n", Y: b"c\n"}) == {Y: Changed((1,), (1,))}
 

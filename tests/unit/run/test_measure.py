@@ -148,7 +148,8 @@ def test_what_is_recorded_is_of_its_shape(run_dir: Path) -> None:
     events: list[dict[str, Any]] = json.loads(json.dumps(whole(run_dir, patch([10], [11]))))
     recorded = [{"time": 1.0, **event} for event in events if event["event"] in ("patch-lines", "coverage")]
     eventshape.check(recorded)
-    for event, damage in ((recorded[0], {"added": {FILE: ["x"]}}), (recorded[1], {"patch": {"lines": 1}})):
+    for event, damage in ((recorded[0], {"added": {FILE: ["x"]}}), (recorded[1], {"patch": {"lines": 1}}),
+                          (recorded[1], {"suites": {"probe": {"lines": 1}}})):
         with pytest.raises(DamagedError):
             eventshape.check([{**event, **damage}])
 
