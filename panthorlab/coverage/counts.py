@@ -25,6 +25,8 @@ FOLDER: Final = "coverage"
 """Of a boot: the directory with its counts and marks."""
 START: Final = "(boot)"
 """What ran before the first suite began: probe of the driver, first resume."""
+AFTERWARDS: Final = "(afterwards)"
+"""What ran when a command had ended: panthorlab's own last job."""
 _MAGIC: Final = int.from_bytes(b"panthvc1", "little")
 _INSN: Final = 4
 _MARK: Final = re.compile(r"^(\d{3})-(.+)\.gz$")

@@ -21,7 +21,7 @@ from typing import IO, Final
 
 from panthorlab.board.api import BootedBoard, RemoteProcess
 from panthorlab.board.registry import open_board
-from panthorlab.coverage.counts import mark
+from panthorlab.coverage.counts import AFTERWARDS, mark
 from panthorlab.errors import BootError, LabError, PanthorlabError
 from panthorlab.kmsg import Kind
 from panthorlab.kmsg.model import Finding
@@ -94,8 +94,7 @@ def main(options: argparse.Namespace, command: list[str]) -> int:
             progress.finish()
             if live is not None:
                 measure.check_counted(live)
-                mark(live, "command")
-            _run(booted, _resolve(command, booted.work_dir), run_dir, outcome, (out, err))
+            _run(booted, _resolve(command, booted.work_dir), run_dir, outcome, (out, err), live)
     finally:
         progress.finish()
         _tell(outcome, run_dir)
@@ -117,17 +116,22 @@ def main(options: argparse.Namespace, command: list[str]) -> int:
 
 def _run(
     booted: BootedBoard, argv: list[str], run_dir: Path, outcome: Outcome, streams: tuple[_Capture, _Capture],
+    live: Path | None,
 ) -> None:
-    """Fills in `outcome`, also when it is interrupted."""
+    """Fills in `outcome`, also when it is interrupted. `live`: where the board counts instructions, if it does."""
     out, err = streams
     log = LogFollower(booted, run_dir / "kmsg.log")
     try:
         with log:
+            if live is not None:
+                mark(live, "command")
             process = booted.shell.start(argv, on_stdout=out, on_stderr=err)
             try:
                 outcome.status = _wait(booted, process, run_dir / "kmsg.log", out)
             finally:
                 process.kill()
+            if live is not None:
+                mark(live, AFTERWARDS)
             _settle(booted, log, outcome)
     except PanthorlabError as error:
         outcome.died = error if outcome.status is None else None
