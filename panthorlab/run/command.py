@@ -116,7 +116,7 @@ def main(options: argparse.Namespace, command: list[str]) -> int:
 
 def _run(
     booted: BootedBoard, argv: list[str], run_dir: Path, outcome: Outcome, streams: tuple[_Capture, _Capture],
-    live: Path | None,
+    live: Path | None = None,
 ) -> None:
     """Fills in `outcome`, also when it is interrupted. `live`: where the board counts instructions, if it does."""
     out, err = streams
