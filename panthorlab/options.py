@@ -123,6 +123,11 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "blamed; may be repeated",
     )
     group.add_argument(
+        "--coverage",
+        action="store_true",
+        help="measure which lines of panthor run, in all, per suite, and of the patch (emulated boards)",
+    )
+    group.add_argument(
         "--boots", type=boots, default=2, metavar="N", help="boots of each side (default: %(default)s)"
     )
     group.add_argument(

@@ -196,11 +196,14 @@ class Board(Protocol):
     def boot(
         self, kernel: Kernel, *, log_dir: Path, overlay: Path | None = None, params: Mapping[str, str] | None = None,
         on_progress: Callable[[str], None] = lambda _step: None, method: str = "auto", fresh: bool = True,
+        counts: Path | None = None,
     ) -> BootedBoard:
         """Boot `kernel`. `overlay`: a directory laid over the root file system. `params`: `gpu.NAME` settings.
 
         `method`: one of the ways a real board knows to get a kernel to run, or `auto`: the board chooses. `fresh`:
         boot anew in any case; else the running kernel may be kept if exchanging its module provably does the same.
+        `counts`: a file of `coverage.counts` in which the board counts the instructions that it names; only emulated
+        boards can.
 
         Raises BootError if the kernel did not come up, LabError if the lab is at fault.
         """

@@ -9,11 +9,12 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from panthorlab import spawn
+from panthorlab.board import coverage_plugin
 from panthorlab.board.agent import AgentShell
 from panthorlab.board.api import LATE
 from panthorlab.board.booted import BootedEmulatedBoard, Parts
@@ -51,6 +52,7 @@ class EmulatedBoard:
     def boot(
         self, kernel: Kernel, *, log_dir: Path, overlay: Path | None = None, params: Mapping[str, str] | None = None,
         on_progress: Callable[[str], None] = lambda _step: None, method: str = "auto", fresh: bool = True,
+        counts: Path | None = None,
     ) -> BootedEmulatedBoard:
         """See `Board.boot`. `params` also takes `seed` and `trace=on` (a Chrome trace in `log_dir`). Always fresh."""
         del fresh
@@ -60,7 +62,8 @@ class EmulatedBoard:
             log_dir.mkdir(parents=True, exist_ok=True)
             qemu = self._qemu or find_qemu(on_progress)
             with ExitStack() as undo:
-                board = self._assemble(kernel, qemu, log_dir.resolve(), overlay, self._gpu_params(params or {}))
+                more = coverage_plugin.arguments(qemu.version, counts) if counts else []
+                board = self._assemble(kernel, qemu, log_dir.resolve(), overlay, self._gpu_params(params or {}), more)
                 undo.callback(board.close)
                 _bring_up(board, self.file, on_progress)
                 undo.pop_all()
@@ -75,16 +78,17 @@ class EmulatedBoard:
 
     def _assemble(
         self, kernel: Kernel, qemu: Qemu, log_dir: Path, overlay: Path | None, params: Mapping[str, str],
+        more: Sequence[str],
     ) -> BootedEmulatedBoard:
         """Start model and QEMU. What is made is undone if a step fails; after the last, the board owns it."""
         with ExitStack() as made:
-            board = self._start(kernel, qemu, log_dir, overlay, params, made)
+            board = self._start(kernel, qemu, log_dir, overlay, params, more, made)
             made.pop_all()
         return board
 
     def _start(
         self, kernel: Kernel, qemu: Qemu, log_dir: Path, overlay: Path | None, params: Mapping[str, str],
-        made: ExitStack,
+        more: Sequence[str], made: ExitStack,
     ) -> BootedEmulatedBoard:
         run_dir = _run_dir()
         made.callback(shutil.rmtree, run_dir, ignore_errors=True)
@@ -110,7 +114,8 @@ class EmulatedBoard:
         arguments = qemu_arguments(self.file, image=kernel.image.resolve(), initrd=initrd, wires=wires, extra=extra)
         qemu_log = log_dir / "qemu.log"
         with qemu_log.open("wb") as log:
-            process = spawn.spawn([*qemu.argv, *arguments], cwd=run_dir, stdout=log, stderr=log, cpu=cpu, pass_fds=ends)
+            process = spawn.spawn([*qemu.argv, *arguments, *more], cwd=run_dir, stdout=log, stderr=log, cpu=cpu,
+                                  pass_fds=ends)
         made.callback(spawn.end, process, gently=0)
         for _, theirs in pairs:
             theirs.close()

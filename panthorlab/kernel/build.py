@@ -212,12 +212,24 @@ def _compile(builder: Builder, dtbs: Sequence[str]) -> None:
     fresh = not (builder.objects / "vmlinux").exists()
     expected = _expected(counts) if fresh else None
     before = builder.log.tell()
-    builder.make(f"building {builder.plan.title}", "Image", "modules", *dtbs, expected=expected)
+    options = debug_options(builder.plan.debug_info)
+    builder.make(f"building {builder.plan.title}", "Image", "modules", *dtbs, *options, expected=expected)
     if fresh:
         builder.log.flush()
         with Path(builder.log.name).open(errors="replace") as text:
             text.seek(before)
             write_whole(counts, str(sum(map(buildlog.is_step, text))))
+
+
+def debug_options(names: Sequence[str]) -> tuple[str, ...]:
+    """What make is told to compile these directories (`DIR/`, with all below) and C files with debug information.
+
+    Of CFLAGS_KERNEL (built in) and CFLAGS_MODULE (modules), make works out the value for each object by itself.
+    """
+    if not names:
+        return ()
+    wanted = " ".join(f"{name}%" if name.endswith("/") else f"{name.removesuffix('.c')}.o" for name in names)
+    return tuple(f"{name}=$(if $(filter {wanted},$@),-g)" for name in ("CFLAGS_KERNEL", "CFLAGS_MODULE"))
 
 
 def _expected(counts: Path) -> int | None:

@@ -2,8 +2,9 @@
 """Config fragments: read, merge over allnoconfig, and check that the result has every option that was asked for.
 
 A fragment has `CONFIG_X=value`, `# CONFIG_X is not set`, the same behind `#? ` (only where the tree has the option),
-`#! dtb NAME` (build that device tree too; `#? dtb NAME`: where the tree has its source), comments and empty lines.
-Later fragments override earlier ones.
+`#! dtb NAME` (build that device tree too; `#? dtb NAME`: where the tree has its source), `#! debug-info DIR` (compile
+the C files of that directory with debug information, which changes no instruction), comments and empty lines. Later
+fragments override earlier ones.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from panthorlab.paths import data_dirs, find_data, hint_here
 _SET = re.compile(r'^CONFIG_(\w+)=("(?:[^"\\]|\\.)*"|[ymn]|-?\d+|0[xX][0-9a-fA-F]+)\s*$')
 _UNSET = re.compile(r"^# CONFIG_(\w+) is not set\s*$")
 _DTB = re.compile(r"^#[!?] dtb ([\w.-]+/[\w.-]+\.dtb)\s*$")
+_DEBUG_INFO = re.compile(r"^#! debug-info ((?:\w[\w.-]*/)*\w[\w.-]*)\s*$")
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,13 @@ def _find_fragment(name: str) -> Path:
     raise UsageError(f"no such config fragment: {name}", hint=hint)
 
 
+def debug_info(fragments: Sequence[Path]) -> tuple[str, ...]:
+    """The directories of the tree whose debug information is asked for, as `DIR/`. They are no part of `fragments_key`:
+    .config, and so the O= directory, is the same with and without."""
+    lines = (line for file in fragments for line in file.read_text(errors="replace").splitlines())
+    return tuple(sorted({f"{match[1]}/" for line in lines if (match := _DEBUG_INFO.match(line))}))
+
+
 def fragments_key(fragments: Sequence[Path]) -> str:
     """Content key of a stack of fragments; comments do not count."""
     request = read_fragments(fragments)
@@ -93,6 +102,8 @@ def parse_fragment(text: str, file: Path, dtbs: dict[str, bool]) -> Iterable[Opt
         line = raw.removeprefix("#? ").strip()
         if match := _DTB.match(raw):
             dtbs[match[1]] = dtbs.get(match[1], False) or not optional
+        elif _DEBUG_INFO.match(raw):
+            continue
         elif match := _SET.match(line):
             yield Option(match[1], None if match[2] == "n" else match[2], optional, file, number)
         elif match := _UNSET.match(line):

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -48,16 +48,18 @@ class _Setting:
     arch: str
     toolchain: Toolchain
     guest: str
+    debug_info: tuple[str, ...]
 
     def plan(self, side: Side, reports: Sequence[PatchReport], changes: Changes) -> SidePlan:
         core = _digest([
             FORMAT, self.base.key, sorted((path, _content(data)) for path, data in changes.items()),
             self.config_key, self.arch, self.toolchain.prefix, self.toolchain.version,
+            *([self.debug_info] if self.debug_info else []),
         ])
         return SidePlan(
             side=side, key=_digest([core, self.guest]), core_key=core, title=_title(self.base, reports),
             base=self.base, changes=changes, reports=tuple(reports), fragments=self.fragments,
-            config_key=self.config_key, arch=self.arch, toolchain=self.toolchain,
+            config_key=self.config_key, arch=self.arch, toolchain=self.toolchain, debug_info=self.debug_info,
         )
 
 
@@ -97,6 +99,8 @@ def prepare_sides(
     plain: tuple[Sequence[PatchReport], Changes] = ((), {})
     changed: tuple[Sequence[PatchReport], Changes] = (reports, changes)
     before, after = (changed, plain) if revert else (plain, changed)
+    if setting.debug_info:  # what the patches change is of interest wherever it lies, and on both sides
+        setting = replace(setting, debug_info=with_files(setting.debug_info, changes))
     if swap:
         before, after = after, before
     notes = _notes(setting.base, reports, told, default_job=default_job, revert=revert, swap=swap)
@@ -104,6 +108,12 @@ def prepare_sides(
         setting.plan(Side.BEFORE, *before), setting.plan(Side.AFTER, *after), tuple(reports), notes, default_job,
         intake,
     )
+
+
+def with_files(debug_info: Sequence[str], files: Iterable[str]) -> tuple[str, ...]:
+    """The same, and the C files that lie in none of its directories."""
+    more = (file for file in files if file.endswith(".c") and not file.startswith(tuple(debug_info)))
+    return (*debug_info, *sorted(more))
 
 
 def prepare_kernel(
@@ -183,7 +193,7 @@ def _setting(
     else:
         base = trees.open_base(source, progress)
         read = partial(trees.read_base, base)
-    return _Setting(base, read, files, key, arch, toolchain, guest_digest())
+    return _Setting(base, read, files, key, arch, toolchain, guest_digest(), config.debug_info(files))
 
 
 def _apply(

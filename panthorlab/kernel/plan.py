@@ -101,7 +101,8 @@ class Base:
 class SidePlan:
     """One kernel to build. `changes`: all it changes in the base; `reports`: the patches that make them.
 
-    `key` is the store key; a kernel under it needs no building.
+    `key` is the store key; a kernel under it needs no building. `debug_info`: what is compiled with it, directories
+    (`DIR/`) and C files.
     """
 
     side: Side
@@ -115,6 +116,7 @@ class SidePlan:
     config_key: str
     arch: str
     toolchain: Toolchain
+    debug_info: tuple[str, ...] = ()
 
     @property
     def patches(self) -> tuple[str, ...]:

@@ -168,11 +168,13 @@ def _foot(report: RunReport, columns: int, paint: _Paint) -> list[str]:
     # of a good verdict the first reason says it all
     reasons = verdict.reasons
     if verdict.verdict in (Verdict.FIXED, Verdict.CLEAN):
-        reasons = (*reasons[:1], *verdict.asides)
+        reasons = (*reasons[: 2 if report.unproved else 1], *verdict.asides)
     shown += _limited(
         [line for reason in reasons for line in wrap(plain(reason), columns, first="  - ", rest="    ")], 8, "reasons",
     )
     shown += _surprises(report, columns)
+    for said in report.coverage_lines:
+        shown += wrap(plain(said), columns, first="lines   ", rest="        ")[:3]
     shown += _residual(report, columns, paint)
     shown += [_variant(report, variant, columns) for variant in verdict.variants[:MOST_VARIANTS]]
     failing = [test for test in verdict.tests if test.verdict is Verdict.NOT_FIXED]

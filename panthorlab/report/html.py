@@ -51,6 +51,7 @@ def render(report: RunReport) -> str:
         f"<h1>{_badge(report.verdict.verdict)} {_esc(title)}</h1>",
         _list(report.verdict.reasons),
         *_surprises(report),
+        *_coverage(report),
         *_residual(report),
         *_variants(report),
         *_facts(report),
@@ -123,6 +124,19 @@ def _residual(report: RunReport) -> list[str]:
         return []
     rows = (f"{w.name}: {w.verdict}, {w.reasons[0] if w.reasons else ''}" for w in residual)
     return ["<h2>Residual in watch workloads</h2>", _list(rows)]
+
+
+def _coverage(report: RunReport) -> list[str]:
+    if report.coverage is None:
+        return []
+    suites = dict.fromkeys(name for one in report.coverage.values() for name in one.suites)
+    rows = [
+        [_esc(name), *("<br>".join(_esc(f"{number}") for number in one.suites.get(name, ())) for one in
+                       report.coverage.values())]
+        for name in suites
+    ]
+    table = _table(["suite", *(f"{side}: functions, lines" for side in report.coverage)], rows) if rows else ""
+    return ["<h2>Lines that ran</h2>", _list(report.coverage_lines), table]
 
 
 def _facts(report: RunReport) -> list[str]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from panthorlab.outcome import Side
+from panthorlab.report.coverage import driver_text, patch_text
 from panthorlab.report.faults import FIELDS, Finding
 from panthorlab.report.model import RunReport
 from panthorlab.report.text import json_text
@@ -42,6 +43,7 @@ def to_json(report: RunReport) -> dict[str, Any]:
         "variants": _variants(report),
         "not_run": [{"test": test, "why": why} for test, why in report.left_out.items()],
         "findings": [finding_dict(finding) for finding in report.findings],
+        "coverage": _coverage(report),
         "run": str(report.run_dir),
         **_about(report),
     }
@@ -142,6 +144,24 @@ def _new(finding: NewFinding) -> dict[str, Any]:
         "what": finding.what, "name": finding.name, "where": finding.where, "before": list(finding.before),
         "after": list(finding.after), "regressed": finding.regressed, "reason": finding.reason,
         "obstacle": finding.obstacle, "p": finding.p,
+    }
+
+
+def _coverage(report: RunReport) -> dict[str, Any] | None:
+    if report.coverage is None:
+        return None
+    return {
+        side.value: {
+            "functions": one.functions, "function_total": one.function_total, "lines": one.lines,
+            "line_total": one.line_total, "text": driver_text(one),
+            "suites": {name: {"functions": functions, "lines": lines}
+                       for name, (functions, lines) in one.suites.items()},
+            "patch": None if one.patch is None else {
+                "lines": one.patch.lines, "ran": one.patch.ran, "never": list(one.patch.never),
+                "outside": list(one.patch.outside), "text": patch_text(side, one.patch),
+            },
+        }
+        for side, one in report.coverage.items()
     }
 
 

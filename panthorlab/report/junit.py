@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 
 from panthorlab.outcome import Outcome, Role, Side
+from panthorlab.report.coverage import driver_text, patch_text
 from panthorlab.report.faults import Finding, headline, owner, place
 from panthorlab.report.junitxml import Case, Suite, to_xml
 from panthorlab.report.model import RunReport
@@ -53,7 +54,9 @@ def _verdict(report: RunReport) -> Case:
         failure=what if verdict.exit == 1 else "",
         error=what if verdict.exit not in (0, 1, 3) else "",
         skipped=what if verdict.exit == 3 else "",
-        detail="\n".join([*verdict.reasons, *(found.reason for found in verdict.surprises), *report.notes]),
+        detail="\n".join([
+            *verdict.reasons, *(found.reason for found in verdict.surprises), *report.coverage_lines, *report.notes,
+        ]),
         kind=verdict.verdict,
     )
 
@@ -128,6 +131,8 @@ def _properties(report: RunReport) -> dict[str, str]:
         found |= {f"{side}.kernel": kernel.key, f"{side}.release": kernel.release,
                   f"{side}.build_id": kernel.build_id or "", f"{side}.toolchain": kernel.toolchain}
         found |= {f"{side}.{name}.build_id": build_id for name, build_id in report.telling_modules(side).items()}
+    for side, one in (report.coverage or {}).items():
+        found |= {f"{side}.coverage": driver_text(one), f"{side}.patch_coverage": patch_text(side, one.patch)}
     found |= {f"board.{name}": fact(value) for name, value in report.board.facts.items()}
     return {name: plain(value) for name, value in found.items() if value}
 

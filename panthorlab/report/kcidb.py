@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from panthorlab.outcome import Outcome, Side
+from panthorlab.report.coverage import driver_text, patch_text
 from panthorlab.report.model import KernelInfo, RunReport
 from panthorlab.report.text import json_text, plain
 from panthorlab.verdict.model import SideResult, Verdict
@@ -29,7 +30,7 @@ def to_json(report: RunReport) -> dict[str, Any]:
             "compiler": plain(kernel.toolchain),
             "comment": plain(f"{side}{f' [{variant}]' if variant else ''}: {kernel.description}"),
             "misc": {"key": kernel.key, "build_id": kernel.build_id or "", "release": kernel.release,
-                     "modules": dict(kernel.modules)},
+                     "modules": dict(kernel.modules), **_coverage(report, side)},
         }
         for variant, kernels in _kernels(report).items() for side, kernel in kernels.items()
     ]
@@ -66,6 +67,11 @@ def _build_id(run: str, side: Side, variant: str) -> str:
 def _slug(text: str) -> str:
     """Text as a segment of a test path or id: `[A-Za-z0-9_-]+`."""
     return re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_") or "_"
+
+
+def _coverage(report: RunReport, side: Side) -> dict[str, str]:
+    one = (report.coverage or {}).get(side)
+    return {} if one is None else {"coverage": driver_text(one), "patch_coverage": patch_text(side, one.patch)}
 
 
 def _comment(report: RunReport) -> str:

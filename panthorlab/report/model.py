@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from panthorlab.outcome import Side
+from panthorlab.report.coverage import Coverage, driver_text, patch_text, unproved
 from panthorlab.verdict.model import BootResult, RunVerdict
 
 
@@ -114,6 +115,9 @@ class RunReport:
     base_commit: str = ""
     """Git commit id of the base, if it came from a repository."""
 
+    coverage: Mapping[Side, Coverage] | None = None
+    """What of the driver ran on each side that was booted; None if it was not to be measured."""
+
     failed_builds: Mapping[Side, str] = field(default_factory=dict)
     """Sides whose kernel does not build, and what the compiler said."""
     variants: tuple[VariantInfo, ...] = ()
@@ -129,6 +133,20 @@ class RunReport:
             more = len(self.patches) - 1
             return self.patches[0].title + (f" and {more} more patch{'es' if more > 1 else ''}" if more else "")
         return self.base or self.run_dir.name
+
+    @property
+    def unproved(self) -> str:
+        """Why a good verdict says nothing of the patch, if so."""
+        return unproved(self.coverage or {})
+
+    @property
+    def coverage_lines(self) -> tuple[str, ...]:
+        """What ran, a sentence a side; nothing if it was not to be measured."""
+        if self.coverage is None:
+            return ()
+        return tuple(
+            f"{side}: {patch_text(side, one.patch)} · {driver_text(one)}" for side, one in self.coverage.items()
+        ) or ("not measured: no board was booted",)
 
     def telling_modules(self, side: Side) -> Mapping[str, str]:
         """Build-ids by file name of the modules in which the sides differ, if vmlinux does not tell them apart."""

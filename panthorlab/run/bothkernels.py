@@ -16,7 +16,7 @@ from panthorlab.kernel.sandbox import UNPROTECTED, sandbox
 from panthorlab.kernel.store import load
 from panthorlab.kernel.toolchain import built_with
 from panthorlab.outcome import Side
-from panthorlab.run import fleet
+from panthorlab.run import fleet, measure
 from panthorlab.run.events import EventLog, read_events
 from panthorlab.run.kernels import resolve_kernel
 from panthorlab.run.progress import Progress
@@ -60,7 +60,9 @@ class _Kernels:
                 revert=options["revert"],
                 swap=options["swap"],
                 version=options.get("patch_version"),
-                fragments=fleet.fragments_of(fleet.boards_of(options), options["config"]),
+                fragments=fleet.fragments_of(
+                    fleet.boards_of(options), options["config"], coverage=options.get("coverage", False),
+                ),
                 progress=self._progress.step,
             )
         fleet.check_release(fleet.boards_of(options), sides.base.version)
@@ -90,6 +92,8 @@ class _Kernels:
             ],
             series=[series.described() for series in sides.intake.series],
         )
+        if self._settings.get("coverage"):
+            self._log.append("patch-lines", **measure.changed_lines(sides))
         for item in sides.reports:
             self._progress.line(f"patch  {item.summary}")
         for note in sides.notes:

@@ -20,7 +20,7 @@ from panthorlab.kernel.patchfile import read_all
 from panthorlab.kernel.plan import Base, PatchReport, SidePlan, UnfitError
 from panthorlab.kernel.series import Intake
 from panthorlab.kernel.sources import UnknownYetError
-from panthorlab.run import estimate, fleet
+from panthorlab.run import estimate, fleet, measure
 from panthorlab.run.suites import find_suites
 from panthorlab.run.variants import DEBUG
 from panthorlab.text import readable
@@ -33,6 +33,8 @@ def main(options: argparse.Namespace) -> int:
     building = options.name == "build"
     chosen = fleet.Chosen(tuple(options.board or [fleet.DEFAULT])) if building else fleet.choose(options)
     suites = [] if building else list(find_suites(options.suite))
+    if _coverage(options):
+        measure.check_boards(chosen.boards)
     plan = _plan(options, chosen, suites)
     if options.json:
         print(json.dumps(plan, indent=1))
@@ -55,7 +57,8 @@ def _plan(options: argparse.Namespace, chosen: fleet.Chosen, suites: Sequence[st
     try:
         sides = prepare_sides(
             options.base, options.patch, revert=options.revert, swap=options.swap, version=version, look=True,
-            fragments=fleet.fragments_of(boards, options.config), intake=intake if options.patch else None,
+            fragments=fleet.fragments_of(boards, options.config, coverage=_coverage(options)),
+            intake=intake if options.patch else None,
         )
         fleet.check_release(boards, sides.base.version)
     except UnfitError as error:
@@ -86,6 +89,10 @@ def _debug_plans(options: argparse.Namespace, boards: Sequence[str], intake: Int
         fragments=fleet.fragments_of(boards, [*options.config, *DEBUG]), look=True, intake=intake,
     )
     return [sides.before, sides.after]
+
+
+def _coverage(options: argparse.Namespace) -> bool:
+    return bool(getattr(options, "coverage", False))  # `build` has no such option
 
 
 def _refused(error: PanthorlabError, status: int) -> dict[str, Any]:

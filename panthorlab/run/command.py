@@ -21,12 +21,14 @@ from typing import IO, Final
 
 from panthorlab.board.api import BootedBoard, RemoteProcess
 from panthorlab.board.registry import open_board
+from panthorlab.coverage.counts import AFTERWARDS, mark
 from panthorlab.errors import BootError, LabError, PanthorlabError
 from panthorlab.kmsg import Kind
 from panthorlab.kmsg.model import Finding
 from panthorlab.kmsg.scan import scan_bytes
+from panthorlab.outcome import Side
 from panthorlab.report.faults import headline
-from panthorlab.run import fleet
+from panthorlab.run import fleet, measure
 from panthorlab.run.events import new_run_dir
 from panthorlab.run.evidence import LogFollower
 from panthorlab.run.iterations import LOG_DEADLINE, Batch
@@ -70,11 +72,14 @@ class Outcome:
 def main(options: argparse.Namespace, command: list[str]) -> int:
     """Boot, run COMMAND, tell what the kernel said. COMMAND's exit status, or that of what kept it from ending."""
     name = fleet.choose_one(options)
+    if options.coverage:
+        measure.check_boards([name])
     progress = Progress(quiet=options.quiet)
     run_dir = new_run_dir(options.output)
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step)
     for note in notes_of(kernel):
         progress.note(note)
+    live = measure.live_counts(run_dir, measure.prepare(run_dir, Side.AFTER, kernel)) if options.coverage else None
     board = open_board(name)
     params = parse_params(options.param) | {"seed": str(options.seed)}
     out, err = _Capture(sys.stdout.buffer, echo=not options.json), _Capture(sys.stderr.buffer, echo=not options.json)
@@ -84,14 +89,17 @@ def main(options: argparse.Namespace, command: list[str]) -> int:
             fleet.leased(name, run_dir, wait=options.wait, on_note=progress.line),
             board.boot(
                 kernel, log_dir=run_dir, overlay=options.overlay, params=params, on_progress=progress.step,
-                method=options.boot_method,
+                method=options.boot_method, counts=live,
             ) as booted,
         ):
             progress.finish()
-            _run(booted, _resolve(command, booted.work_dir), run_dir, outcome, (out, err))
+            if live is not None:
+                measure.check_counted(live)
+            _run(booted, _resolve(command, booted.work_dir), run_dir, outcome, (out, err), live)
     finally:
         progress.finish()
         _tell(outcome, run_dir)
+    ran = measure.conclude_boot(run_dir, live) if live is not None else None
     if out.error is not None:
         raise out.error
     status = outcome.died.exit_status if outcome.died else outcome.status or 0
@@ -102,24 +110,29 @@ def main(options: argparse.Namespace, command: list[str]) -> int:
             "notes": notes_of(kernel), "stdout": out.text(), "stderr": err.text(),
             "error": str(outcome.died) if outcome.died else None,
             "findings": [as_json(finding) for finding in outcome.findings], "holes": outcome.holes,
-            "findings_exit": outcome.judged,
+            "findings_exit": outcome.judged, "coverage": ran,
         }, indent=1))
     return status
 
 
 def _run(
     booted: BootedBoard, argv: list[str], run_dir: Path, outcome: Outcome, streams: tuple[_Capture, _Capture],
+    live: Path | None = None,
 ) -> None:
-    """Fills in `outcome`, also when it is interrupted."""
+    """Fills in `outcome`, also when it is interrupted. `live`: where the board counts instructions, if it does."""
     out, err = streams
     log = LogFollower(booted, run_dir / "kmsg.log")
     try:
         with log:
+            if live is not None:
+                mark(live, "command")
             process = booted.shell.start(argv, on_stdout=out, on_stderr=err)
             try:
                 outcome.status = _wait(booted, process, run_dir / "kmsg.log", out)
             finally:
                 process.kill()
+            if live is not None:
+                mark(live, AFTERWARDS)
             _settle(booted, log, outcome)
     except PanthorlabError as error:
         outcome.died = error if outcome.status is None else None

@@ -68,6 +68,20 @@ def _finding(value: Any) -> bool:
     return isinstance(value, dict) and _text(value.get("kind")) and _text(value.get("signature"))
 
 
+def _line_numbers(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(one, list) and all(map(_count, one)) for one in value.values())
+
+
+def _suites_ran(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(one, dict) and _count(one.get("functions")) and _count(one.get("lines")) for one in value.values())
+
+
+def _patch_lines(value: Any) -> bool:
+    return value is None or (isinstance(value, dict) and _count(value.get("lines")) and _count(value.get("ran"))
+                             and _texts(value.get("never")) and _texts(value.get("outside")))
+
+
 _SIDE, _OUTCOME = _one_of(*Side), _one_of(*Outcome)
 _BLAME, _ROLE = _one_of(None, *Blame), _one_of(*Role)
 _WHERE: Final[Mapping[str, Test]] = {"boot": _text, "side": _SIDE}
@@ -101,6 +115,11 @@ SHAPES: Final[Mapping[str, Mapping[str, Test]]] = {
         "program_failed": _truth, "message": _text, "findings": _findings,
     },
     "stray": {**_WHERE, "finding": _finding},
+    "patch-lines": {"removed": _line_numbers, "added": _line_numbers},
+    "coverage": {
+        "side": _SIDE, "functions": _count, "function_total": _count, "lines": _count, "line_total": _count,
+        "suites": _suites_ran, "patch": _patch_lines,
+    },
     "extension": {"iterations": _counts, "why": _texts},
     "test": {
         **_WHERE, "suite": _text, "test": _text, "outcome": _OUTCOME, "blame": _BLAME, "message": _text,

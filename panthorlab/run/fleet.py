@@ -18,6 +18,8 @@ from panthorlab.board.registry import board_files, board_name, find_board_file, 
 from panthorlab.errors import LabError, PanthorlabError, UsageError
 
 DEFAULT: Final = "qemu-g610"
+COVERAGE: Final = "coverage"
+"""The fragment that `--coverage` needs."""
 MARGIN: Final = 1.2
 SWITCHING: Final = 120.0
 PROGRAM: Final = 120.0
@@ -197,6 +199,8 @@ def leased(
         yield check
 
 
-def fragments_of(boards: Sequence[str], extra: Sequence[str]) -> tuple[str, ...]:
-    """Config fragments of a job: what every kernel needs, what the boards' files say (the same), and `--config`."""
-    return ("panthor", *next(iter(_described(boards).values())).kernel_configs, *extra)
+def fragments_of(boards: Sequence[str], extra: Sequence[str], *, coverage: bool = False) -> tuple[str, ...]:
+    """Config fragments of a job: what every kernel needs, what the boards' files say (the same), what `--coverage`
+    needs, and `--config`."""
+    needed = ("panthor", *next(iter(_described(boards).values())).kernel_configs)
+    return (*needed, *((COVERAGE,) if coverage and COVERAGE not in extra else ()), *extra)

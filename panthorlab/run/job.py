@@ -19,7 +19,7 @@ class Job:
     `boot_method`, `fresh`: as for `Board.boot`. `extra`: what *before* runs on top of its plan, iterations by workload
     over all such boots; None in the boots of the plan. Plain tests then run only with `plain_tests`, and are not
     counted. `tests`: SUITE::TEST that run; None: all. `at_most`: iterations of a workload whose test does not ask for
-    this kernel; None: as planned.
+    this kernel; None: as planned. `coverage`: the map of the kernel's lines, if what runs of them is to be measured.
     """
 
     board: str
@@ -45,3 +45,4 @@ class Job:
     plain_tests: bool = True
     tests: tuple[str, ...] | None = None
     at_most: int | None = None
+    coverage: str | None = None

@@ -25,7 +25,7 @@ from panthorlab.outcome import Side
 from panthorlab.run.job import BOOT_METHODS, Job
 from panthorlab.run.needs import MARKERS, Need, lacking, name_of, need_of
 from panthorlab.run.proof import HEARD, PROVED, prove_heard, told_as_test
-from panthorlab.run.suites import turn
+from panthorlab.run.suites import suite_name, turn
 from panthorlab.run.testevents import status_of, test_event
 from panthorlab.run.workload import Workload
 
@@ -226,6 +226,7 @@ def _only_expected_findings(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         return
     booted: Session = request.getfixturevalue("session")
+    booted.begin(suite_name(request.path))
     start = booted.finding_count()
     yield
     unexpected = booted.unexpected_since(start)

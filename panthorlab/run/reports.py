@@ -8,12 +8,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from panthorlab.errors import LabError
 from panthorlab.files import write_whole
 from panthorlab.outcome import Side
 from panthorlab.report import console, html, json_report, junit, kcidb
+from panthorlab.report.coverage import unproved
 from panthorlab.run import results, variantresults
 from panthorlab.verdict import (
     Expect,
@@ -28,6 +29,9 @@ from panthorlab.verdict import (
     with_variants,
 )
 
+GOOD: Final = frozenset({Verdict.FIXED, Verdict.CLEAN, Verdict.UNCHANGED})
+"""Verdicts that speak for a patch, if it ran."""
+
 
 def judge(events: Sequence[Mapping[str, Any]]) -> RunVerdict:
     """The verdict of a run as far as its events go. Raises LabError if they contradict each other."""
@@ -37,6 +41,8 @@ def judge(events: Sequence[Mapping[str, Any]]) -> RunVerdict:
     except ValueError as error:  # so the verdict's own models refuse what cannot be
         raise LabError(f"the event log contradicts itself: {error}", hint="start the run again") from error
     verdict = with_variants(plain, variants, alone=variantresults.variants_only(events))
+    if verdict.verdict in GOOD and (why := _unproved(events)):
+        verdict = replace(verdict, reasons=(why, *verdict.reasons))
     unfinished = results.unfinished(events)
     return replace(verdict, exit=unfinished[1]) if unfinished else verdict
 
@@ -74,6 +80,15 @@ def _variant(events: Sequence[Mapping[str, Any]], name: str) -> RunVerdict:
         plan=plan,
         kernels=variantresults.kernel_refs(events, name) or results.kernel_refs(events),
     )
+
+
+def _unproved(events: Sequence[Mapping[str, Any]]) -> str:
+    """With --coverage: why a good verdict says nothing of the patch; empty if it does, or was not measured."""
+    if not events[0]["options"].get("coverage"):
+        return ""
+    if any(event["event"] == "identical" for event in events):
+        return "nothing was booted, so no line of the patch ran"
+    return unproved(results.coverage(events))
 
 
 def extension_of(events: Sequence[Mapping[str, Any]]) -> Extension:

@@ -11,6 +11,7 @@ from typing import Any
 
 from panthorlab import __version__
 from panthorlab.outcome import Blame, Outcome, Role, Side
+from panthorlab.report.coverage import Coverage, PatchCoverage
 from panthorlab.report.model import BoardInfo, PatchInfo, Phase, RunReport
 from panthorlab.run.events import why_ended
 from panthorlab.run.known import known_of
@@ -259,6 +260,19 @@ def _about(events: Events) -> str:
     return ", ".join([*(["unverified kind of board"] if any(own.get("unverified") for own in facts) else []), *about])
 
 
+def coverage(events: Events) -> dict[Side, Coverage]:
+    """What was measured of each side, as it was last; empty if nothing was, or was to be."""
+    return {
+        Side(event["side"]): Coverage(
+            event["functions"], event["function_total"], event["lines"], event["line_total"],
+            {name: (suite["functions"], suite["lines"]) for name, suite in event["suites"].items()},
+            PatchCoverage(patch["lines"], patch["ran"], tuple(patch["never"]), tuple(patch["outside"]))
+            if (patch := event["patch"]) else None,
+        )
+        for event in _of(events, "coverage")
+    }
+
+
 def _claim(options: Mapping[str, Any]) -> str:
     """The default job is made with a patch that takes the fix out; what it is about is the fix."""
     return DEFAULT_CLAIM if options.get("patch") == [] and not options.get("before") else ""
@@ -289,5 +303,6 @@ def report(run_dir: Path, events: Events, verdict: RunVerdict) -> RunReport:
         version=__version__,
         seed=start["options"]["seed"],
         claim=_claim(start["options"]),
+        coverage=coverage(events) if start["options"].get("coverage") else None,
         failed_builds={} if (failed := failed_build(events)) is None else {Side.AFTER: failed},
     )

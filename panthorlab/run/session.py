@@ -17,11 +17,13 @@ from typing import Any, Final, Self
 from panthorlab.board.api import BootedBoard
 from panthorlab.board.identity import verify_identity
 from panthorlab.board.registry import board_name, open_board
+from panthorlab.coverage.counts import mark
 from panthorlab.errors import BootError, EvidenceError, PanthorlabError
 from panthorlab.kernel.model import Kernel
 from panthorlab.kmsg.markers import Window
 from panthorlab.kmsg.model import Finding
 from panthorlab.outcome import Blame, Outcome
+from panthorlab.run import measure
 from panthorlab.run.evidence import LogFollower
 from panthorlab.run.iterations import LOG_DEADLINE, Batch
 from panthorlab.run.job import Job
@@ -92,6 +94,8 @@ class Session:
         self._provoked: dict[str, frozenset[str]] = {}
         self._strays_sent = 0
         self._once: frozenset[str] = frozenset()
+        self._counts: Path | None = None
+        self._suite = ""
         self.died: PanthorlabError | None = None
 
     @classmethod
@@ -101,7 +105,10 @@ class Session:
         import pytest
 
         log_dir = Path(job.log_dir)
+        live = None
         try:
+            if job.coverage is not None:
+                live = measure.live_counts(log_dir, Path(job.coverage))
             kernel = resolve_kernel(job.kernel, log=log_dir / "build.log")
             board = open_board(job.board).boot(
                 kernel,
@@ -111,6 +118,7 @@ class Session:
                 on_progress=lambda text: emit("progress", text=text),
                 method=job.boot_method,
                 fresh=job.fresh,
+                counts=live,
             )
         except PanthorlabError as error:
             emit("boot-end", complete=False, booted=False, **_blame_of(error))
@@ -118,9 +126,12 @@ class Session:
         with board:
             log = LogFollower(board, log_dir / "kmsg.log")
             session = cls(job, kernel, board, log, emit)
+            session._counts = live
             try:
                 with log:
                     session.verify_identity()
+                    if live is not None:
+                        measure.check_counted(live)
                     session._once = once_per_boot(board.shell.get(COMMAND_LINE).decode("utf-8", "replace"))
                     emit("board", name=board.name, facts=board.facts(), boot_id=board.boot_id)
                     yield session
@@ -257,6 +268,12 @@ class Session:
             self._emit("behave")
 
     # -- what the plugin uses ----------------------------------------------------------------------------------
+
+    def begin(self, suite: str) -> None:
+        """What runs from now on is the suite's, until another one begins."""
+        if self._counts is not None and suite != self._suite:
+            mark(self._counts, suite)
+        self._suite = suite
 
     def finding_count(self) -> int:
         return len(self.log.findings())

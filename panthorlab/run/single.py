@@ -11,7 +11,7 @@ from panthorlab.board.registry import find_board_file
 from panthorlab.errors import LabError, UsageError
 from panthorlab.outcome import Side
 from panthorlab.report.leftout import told
-from panthorlab.run import fleet
+from panthorlab.run import fleet, measure
 from panthorlab.run.command import main as run_command
 from panthorlab.run.controller import Controller
 from panthorlab.run.events import EventLog, new_run_dir, read_events, read_run
@@ -51,6 +51,8 @@ def main(options: argparse.Namespace) -> int:
 
 def _suites(options: argparse.Namespace, known: Sequence[Mapping[str, str]]) -> int:
     chosen = fleet.choose(options)
+    if options.coverage:
+        measure.check_boards(chosen.boards)
     settings = fleet.recorded(options, chosen) | {
         "kernel": options.kernel, "jobs": options.jobs, "known": known, "deep": options.deep, "param": options.param,
         "suite": lasting(options.suite),
@@ -61,6 +63,7 @@ def _suites(options: argparse.Namespace, known: Sequence[Mapping[str, str]]) -> 
     run_dir = new_run_dir(options.output)
     progress = Progress(quiet=options.quiet)
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step)
+    lines = str(measure.prepare(run_dir, Side.AFTER, kernel)) if options.coverage else None
 
     with EventLog(run_dir) as log:
         log.append("run-start", options=settings, suites=list(suites))
@@ -97,6 +100,7 @@ def _suites(options: argparse.Namespace, known: Sequence[Mapping[str, str]]) -> 
                 overlay=str(options.overlay) if options.overlay else None,
                 boot_method=options.boot_method,
                 fresh=slot.fresh,
+                coverage=lines,
                 **given,
             )
 
@@ -114,6 +118,9 @@ def _suites(options: argparse.Namespace, known: Sequence[Mapping[str, str]]) -> 
                 lanes=fleet.lanes(settings),
                 progress=progress.event,
             ).run(slots)
+            if lines is not None:
+                for event in measure.conclude(run_dir, read_events(run_dir)):
+                    log.append(**event)
             log.append("run-end")
         finally:
             progress.finish()

@@ -14,7 +14,7 @@ from panthorlab.paths import data_dirs, hint_here
 def all_suites() -> dict[str, Path]:
     """Every suite that can be found: `test_heap_exit_claim.py` is `heap-exit-claim`."""
     return {
-        _name(file): file
+        suite_name(file): file
         for folder in data_dirs("suites")
         for file in sorted(folder.glob("test_*.py"))
     }
@@ -61,7 +61,7 @@ def _at(path: Path) -> dict[str, Path]:
     files = sorted(path.glob("test_*.py")) if path.is_dir() else [path]
     if not files or not all(file.is_file() for file in files):
         raise UsageError(f"there is no suite at {path}", hint="a file test_NAME.py, or a directory of such files")
-    return {_name(file): file.resolve() for file in files}
+    return {suite_name(file): file.resolve() for file in files}
 
 
 def _called(name: str, suites: Mapping[str, Path]) -> dict[str, Path]:
@@ -78,5 +78,6 @@ def _called(name: str, suites: Mapping[str, Path]) -> dict[str, Path]:
     return matches
 
 
-def _name(file: Path) -> str:
+def suite_name(file: Path) -> str:
+    """What `--suite` calls the suite in `file`."""
     return file.stem.removeprefix("test_").replace("_", "-")

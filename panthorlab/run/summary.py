@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from panthorlab.outcome import Blame, Outcome
+from panthorlab.report.coverage import driver_text
 from panthorlab.report.faults import headline
 from panthorlab.report.leftout import told
 from panthorlab.run.events import Event, why_ended
 from panthorlab.run.known import known_of, only_known
-from panthorlab.run.results import damaged
+from panthorlab.run.results import coverage, damaged
 from panthorlab.run.variantresults import left_out
 from panthorlab.run.variants import label
 from panthorlab.verdict import Known
@@ -177,6 +178,8 @@ def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
             print(f"{kind} {line}")
         if len(lines) > SHOWN:
             print(f"… and {len(lines) - SHOWN} more")
+    for one in coverage(events).values():
+        print(f"coverage: {driver_text(one)}; per suite and function: {run_dir / 'coverage'}")
     print(f"run: {run_dir}")
     return made.exit_status
 
@@ -196,6 +199,12 @@ def _json(made: Summary, run_dir: Path, events: Sequence[Event]) -> dict[str, An
         "not_run": left_out(events),
         "tests": [{key: test[key] for key in ("suite", "test", "outcome", "message")} for test in made.tests],
         "findings": made.findings,
+        "coverage": next(({
+            "functions": one.functions, "function_total": one.function_total, "lines": one.lines,
+            "line_total": one.line_total,
+            "suites": {name: {"functions": functions, "lines": lines}
+                       for name, (functions, lines) in one.suites.items()},
+        } for one in coverage(events).values()), None),
     }
 
 

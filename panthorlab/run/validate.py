@@ -21,7 +21,7 @@ from panthorlab.kernel.patchfile import require_name
 from panthorlab.kernel.sandbox import without_jail
 from panthorlab.outcome import Side
 from panthorlab.report.leftout import told
-from panthorlab.run import check, fleet, reports, variantresults
+from panthorlab.run import check, fleet, measure, reports, variantresults
 from panthorlab.run.bothkernels import both_kernels
 from panthorlab.run.controller import Controller
 from panthorlab.run.events import (
@@ -98,7 +98,10 @@ def _check(options: argparse.Namespace) -> fleet.Chosen:
     for name in options.patch:
         require_name(name)
     parse_params(options.param)
-    return fleet.choose(options)
+    chosen = fleet.choose(options)
+    if options.coverage:
+        measure.check_boards(chosen.boards)
+    return chosen
 
 
 def resume_main(options: argparse.Namespace) -> int:
@@ -209,7 +212,8 @@ class _Validation:
             return
         plan = self._plan(kernels, plain=not identical)
         by_variant = {"": kernels, **self._variant_kernels(plan, kernels)}
-        make_job = self._job_maker(plan, by_variant)
+        maps = self._maps(kernels)
+        make_job = self._job_maker(plan, by_variant, maps)
         with self._log.phase("boots and iterations"):
             self._carry_out(_slots(read_events(self._dir), self._settings), make_job)
         self._extend()
@@ -217,6 +221,17 @@ class _Validation:
         if more:
             with self._log.phase("more iterations of before"):
                 self._carry_out(more, make_job)
+        if maps:
+            with self._log.phase("coverage"):
+                for event in measure.conclude(self._dir, read_events(self._dir)):
+                    self._log.append(**event)
+
+    def _maps(self, kernels: Mapping[Side, Kernel]) -> dict[str, str]:
+        """Of the lines of each kernel, by its key, if what runs of them is to be measured."""
+        if not self._settings.get("coverage"):
+            return {}
+        files = measure.patched_files(read_events(self._dir))
+        return {kernel.key: str(measure.prepare(self._dir, side, kernel, files)) for side, kernel in kernels.items()}
 
     def _plan(self, kernels: Mapping[Side, Kernel], *, plain: bool) -> Planned:
         no_build = "" if self._settings["before"] is None else "--before and --after are finished kernels"
@@ -240,7 +255,9 @@ class _Validation:
             for variant in plan.variants
         }
 
-    def _job_maker(self, plan: Planned, kernels: Mapping[str, Mapping[Side, Kernel]]) -> Callable[[Slot], Job]:
+    def _job_maker(
+        self, plan: Planned, kernels: Mapping[str, Mapping[Side, Kernel]], maps: Mapping[str, str],
+    ) -> Callable[[Slot], Job]:
         options = self._settings
         boards = fleet.boards_of(options)
         suites = tuple(str(path) for path in find_suites(options["suite"]).values())
@@ -269,6 +286,7 @@ class _Validation:
                 seed=options["seed"],
                 boot_method=options.get("boot_method", AUTO),
                 fresh=slot.fresh,
+                coverage=maps.get(kernels[slot.variant][slot.side].key),
                 **given,
             )
 

@@ -49,8 +49,11 @@ class RealBoard:
     def boot(
         self, kernel: Kernel, *, log_dir: Path, overlay: Path | None = None, params: Mapping[str, str] | None = None,
         on_progress: Callable[[str], None] = lambda _step: None, method: str = "auto", fresh: bool = True,
+        counts: Path | None = None,
     ) -> BootedRealBoard:
         """See `Board.boot`. `log_dir` is in the run's directory, by which other users are told who has the board."""
+        if counts is not None:
+            raise UsageError(f"board {self.name} is a real one: it cannot count instructions", hint="no --coverage")
         self._check(kernel, params or {})
         check_method(self.name, self.file, method)
         files = overlay_files(overlay) if overlay is not None else {}

@@ -147,6 +147,17 @@ def test_device_trees_that_only_some_kernels_have(tmp_path: Path) -> None:
     assert config.fragments_key([fragment]) != config.fragments_key([without])
 
 
+def test_debug_information_of_a_directory_is_no_matter_of_the_config(tmp_path: Path) -> None:
+    plain = write(tmp_path, "plain", "CONFIG_A=y\n")
+    first = write(tmp_path, "first", "#! debug-info drivers/gpu/drm/panthor\nCONFIG_A=y\n")
+    second = write(tmp_path, "second", "#! debug-info lib\n#! debug-info drivers/gpu/drm/panthor\n")
+    assert config.debug_info([plain]) == ()
+    assert config.debug_info([first, second]) == ("drivers/gpu/drm/panthor/", "lib/")
+    assert config.fragments_key([first]) == config.fragments_key([plain])
+    assert config.debug_info(config.find_fragments(["coverage"])) == ("drivers/gpu/drm/panthor/",)
+    assert config.read_fragments(config.find_fragments(["coverage"])).options == ()
+
+
 def test_later_fragments_override(tmp_path: Path) -> None:
     first, second = write(tmp_path, "a", "CONFIG_BAR=y\n"), write(tmp_path, "b", "# CONFIG_BAR is not set\n")
     assert [option.value for option in config.read_fragments([first, second]).options] == [None]
@@ -160,7 +171,8 @@ def test_comments_do_not_change_the_key(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", [
     "CONFIG_X", "CONFIG_X=", "CONFIG_X=yes", "X=y", "CONFIG_X=\"a", "#? something", "#! dtb ../../x.dtb", "#! make x",
-    "#? dtb x", "CONFIG_X=$(rm -rf /)",
+    "#? dtb x", "CONFIG_X=$(rm -rf /)", "#! debug-info ../x", "#! debug-info /x", "#! debug-info x) $(shell y",
+    "#? debug-info lib",
 ])
 def test_lines_that_are_no_config_name_file_and_line(tmp_path: Path, line: str) -> None:
     with pytest.raises(ConfigError, match=r"bad\.config:2: not a config line"):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,15 @@ import pytest
 
 from panthorlab.errors import BuildError, ConfigError, PatchError, UsageError
 from panthorlab.kernel import store
-from panthorlab.kernel.build import objects_of
-from panthorlab.kernel.job import build_side, cannot_differ, find_kernel, prepare_kernel, prepare_sides
+from panthorlab.kernel.build import debug_options, objects_of
+from panthorlab.kernel.job import (
+    build_side,
+    cannot_differ,
+    find_kernel,
+    prepare_kernel,
+    prepare_sides,
+    with_files,
+)
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.plan import Sides
 from panthorlab.kernel.sandbox import sandbox
@@ -93,6 +101,37 @@ def test_the_key_follows_compiler_config_and_guest(
     fragment.write_text(fragment.read_text() + "#? CONFIG_NOT_HERE=y\n")
     keys.append(prepare([one]).after)
     assert len({plan.key for plan in keys}) == 3
+
+
+def test_a_kernel_with_debug_information_is_another_one_built_in_the_same_place(
+    prepare: Prepare, patch: Callable[..., Path], fragment: Path,
+) -> None:
+    one = patch("one.patch", MMU, "x + 1", "x + 2")
+    plain = prepare([one]).after
+    fragment.write_text(f"{fragment.read_text()}#! debug-info {D}\n")
+    measured = prepare([one]).after
+    assert measured.debug_info == (f"{D}/",)
+    assert measured.key != plain.key
+    assert measured.core_key != plain.core_key
+    assert objects_of(measured) == objects_of(plain)
+
+
+def test_make_compiles_only_what_is_named_with_debug_information(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text(
+        "CFLAGS_KERNEL =\nCFLAGS_MODULE =\nexport CFLAGS_KERNEL CFLAGS_MODULE\n"
+        "all:\n\t@$(MAKE) -s -f $(CURDIR)/sub.mk $(OBJECTS)\n"
+    )
+    (tmp_path / "sub.mk").write_text("%.o:\n\t@echo $@$(CFLAGS_KERNEL)$(CFLAGS_MODULE)\n")
+    wanted = [f"{D}/a.o", f"{D}/sub/b.o", "kernel/workqueue.o"]
+    others = ["drivers/gpu/drm/a.o", f"{D}x/a.o", "kernel/workqueue_internal.o", "kernel/kernel/workqueue.o"]
+    options = debug_options([f"{D}/", "kernel/workqueue.c"])
+    argv = ["make", "-s", "--no-print-directory", f"OBJECTS={' '.join([*wanted, *others])}", *options]
+    made = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60).stdout.split()
+    assert made == [*(f"{name}-g-g" for name in wanted), *others]
+    assert debug_options([]) == ()
+    assert with_files([f"{D}/"], [MMU, "kernel/workqueue.c", "include/linux/x.h", f"{D}x/a.c"]) == (
+        f"{D}/", f"{D}x/a.c", "kernel/workqueue.c",
+    )
 
 
 def test_new_guest_programs_do_not_rebuild_the_kernel(

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From instruction counts to lines and functions. Pure functions."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from panthorlab.coverage.counts import Counts
+from panthorlab.coverage.model import DRIVER, Function, Places, SourceMap
+
+LineCounts = Mapping[str, Mapping[int, int]]
+"""By file and line with code: how often it ran."""
+
+
+@dataclass(frozen=True)
+class Executed:
+    """How often each line and function ran. The totals are the driver's; a patch may have other files, too."""
+
+    lines: LineCounts
+    functions: Mapping[Function, int]
+
+    @property
+    def line_total(self) -> int:
+        return len(self._lines())
+
+    @property
+    def lines_ran(self) -> int:
+        return sum(map(bool, self._lines()))
+
+    @property
+    def function_total(self) -> int:
+        return len(self._functions())
+
+    @property
+    def functions_ran(self) -> int:
+        return sum(map(bool, self._functions()))
+
+    def _lines(self) -> list[int]:
+        return [count for file, counts in self.lines.items() if file.startswith(DRIVER) for count in counts.values()]
+
+    def _functions(self) -> list[int]:
+        return [count for function, count in self.functions.items() if function.file.startswith(DRIVER)]
+
+
+def executed(source: SourceMap, counts: Counts) -> Executed:
+    """A function ran as often as its copies together. A line, as the busiest of its statements and copies."""
+    lines = {
+        file: {line: _ran(places, counts) for line, places in found.items()} for file, found in source.lines.items()
+    }
+    return Executed(lines, {one: sum(map(counts.at, one.entries)) for one in source.functions})
+
+
+def _ran(places: Places, counts: Counts) -> int:
+    """A line ran where the place was passed at which a statement of it begins, and code of it, too. The one alone says
+    nothing: a branch that was not taken has its code elsewhere, or has had some of it moved out, to where it always
+    runs."""
+    code = max(map(counts.at, places.code))
+    return min(code, max(map(counts.at, places.statements))) if places.statements else code
+
+
+def lines_of(source: SourceMap) -> Mapping[Function, tuple[int, ...]]:
+    """The lines with code of each function: those from its own line to the next function's."""
+    begins: dict[str, list[Function]] = {}
+    for function in source.functions:
+        begins.setdefault(function.file, []).append(function)
+    found: dict[Function, list[int]] = {function: [] for function in source.functions}
+    for file, lines in source.lines.items():
+        functions = sorted(begins.get(file, ()), key=lambda function: function.line)
+        starts = [function.line for function in functions]
+        for line in lines:
+            at = bisect_right(starts, line) - 1
+            if at >= 0:
+                found[functions[at]].append(line)
+    return {function: tuple(lines) for function, lines in found.items()}

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`--coverage`: what a run does to measure which lines of the driver run. Its results are in `RUN/coverage/`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from panthorlab.board.config import EmulatedFile, read_board_file
+from panthorlab.board.registry import board_name, find_board_file
+from panthorlab.coverage import counts, lcov, table
+from panthorlab.coverage.changes import changes
+from panthorlab.coverage.counts import Counts
+from panthorlab.coverage.dwarf import HINT, read_vmlinux
+from panthorlab.coverage.lines import executed
+from panthorlab.coverage.model import SourceMap, from_json
+from panthorlab.coverage.patch import patch_lines
+from panthorlab.errors import LabError, UsageError
+from panthorlab.files import write_whole
+from panthorlab.kernel import config
+from panthorlab.kernel.model import Kernel
+from panthorlab.kernel.plan import Sides
+from panthorlab.kernel.trees import read_base
+from panthorlab.outcome import Side
+from panthorlab.report.coverage import Coverage, driver_text
+from panthorlab.run.events import Event
+
+FOLDER: Final = counts.FOLDER
+_CHANGED: Final = {Side.BEFORE: "removed", Side.AFTER: "added"}
+
+
+def check_boards(boards: Sequence[str]) -> None:
+    """Raises UsageError for a board that cannot count instructions."""
+    for board in boards:
+        if not isinstance(read_board_file(find_board_file(board)), EmulatedFile):
+            raise UsageError(f"board {board_name(board)} is a real one: --coverage counts instructions in QEMU",
+                             hint="measure on an emulated board (--board qemu-g610)")
+
+
+def prepare(run_dir: Path, side: Side, kernel: Kernel, others: Collection[str] = ()) -> Path:
+    """The map of the kernel's lines, made for this run; `others`: files that are measured beside the driver's.
+
+    Raises UsageError for a kernel that cannot be measured.
+    """
+    values = config.parse_dotconfig((kernel.path / "config").read_text(errors="replace"))
+    if values.get("DRM_PANTHOR") != "y":
+        raise UsageError(f"{kernel.title}: coverage of panthor as a module cannot be measured, it has no fixed address",
+                         hint="build it in (CONFIG_DRM_PANTHOR=y)")
+    if values.get("RANDOMIZE_BASE") == "y":
+        raise UsageError(f"{kernel.title} chooses its address at random, so nobody knows which line an instruction is",
+                         hint="build it without CONFIG_RANDOMIZE_BASE")
+    path = _map_of(run_dir, side)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        write_whole(path, read_vmlinux(kernel.path / "vmlinux", kernel.build_id, others=others).to_json())
+    except UsageError as error:
+        raise UsageError(f"kernel {kernel.key[:12]} ({kernel.title}) cannot be measured: {error}", hint=HINT) from error
+    return path
+
+
+def read_map(path: Path) -> SourceMap:
+    """A map that `prepare` made. Raises LabError if it is damaged or gone."""
+    try:
+        return from_json(path.read_text())
+    except (OSError, ValueError) as error:
+        raise LabError(f"{path}: {error}", hint="start the run again") from error
+
+
+def live_counts(log_dir: Path, map_file: Path) -> Path:
+    """The file in which a boot with its logs in `log_dir` counts; new."""
+    return counts.create(log_dir / FOLDER / counts.LIVE, read_map(map_file).text)
+
+
+def check_counted(live: Path) -> None:
+    """Raises LabError if a board that is up has counted nothing: then what it has not run says nothing."""
+    if not any(counts.read(live).values):
+        raise LabError("QEMU runs, but has counted no instruction of the driver",
+                       hint="is the kernel at another address than vmlinux says? see qemu.log of the boot")
+
+
+def changed_lines(sides: Sides) -> dict[str, dict[str, list[int]]]:
+    """The patch's lines for the record: `removed` as numbered before it, `added` as after it, by file."""
+    paths = {*sides.before.changes, *sides.after.changes}
+
+    def content(changed: Mapping[str, bytes | None]) -> dict[str, bytes | None]:
+        return {path: changed[path] if path in changed else read_base(sides.base, path) for path in paths}
+
+    found = changes(content(sides.before.changes), content(sides.after.changes))
+    return {
+        "removed": {path: list(one.removed) for path, one in found.items()},
+        "added": {path: list(one.added) for path, one in found.items()},
+    }
+
+
+def patched_files(events: Sequence[Event]) -> frozenset[str]:
+    """The files that the run's patches change, wherever they lie."""
+    return frozenset(file for event in events if event["event"] == "patch-lines" for file in event["added"])
+
+
+def conclude(run_dir: Path, events: Sequence[Event]) -> list[dict[str, Any]]:
+    """Write what the run has measured so far, and give the events that say it: one a side that was booted."""
+    found, tables = [], {}
+    patch = next((event for event in reversed(events) if event["event"] == "patch-lines"), None)
+    for side in Side:
+        boots = [run_dir / "boots" / event["boot"] / FOLDER / counts.LIVE for event in events
+                 if event["event"] == "boot-start" and event["side"] == side]
+        stretches = [part for live in boots if live.exists() for part in counts.by_suite(live)]
+        if stretches:
+            event, tables[side.value] = _side(run_dir, side, stretches, patch[_CHANGED[side]] if patch else None)
+            found.append(event)
+    _write_tables(run_dir, tables)
+    return found
+
+
+def conclude_boot(run_dir: Path, live: Path) -> dict[str, Any]:
+    """The same of a single boot without suites: its figures. Says on stderr what they come to."""
+    event, table_of = _side(run_dir, Side.AFTER, counts.by_suite(live), None)
+    _write_tables(run_dir, {Side.AFTER.value: table_of})
+    figures = {name: event[name] for name in ("functions", "function_total", "lines", "line_total", "suites")}
+    said = driver_text(Coverage(*(figures[name] for name in ("functions", "function_total", "lines", "line_total"))))
+    print(f"panthorlab: {said}; per function: {run_dir / FOLDER}", file=sys.stderr, flush=True)
+    return figures
+
+
+def _write_tables(run_dir: Path, tables: Mapping[str, Any]) -> None:
+    if tables:
+        write_whole(run_dir / FOLDER / "functions.json", json.dumps(tables, indent=1))
+
+
+def _side(
+    run_dir: Path, side: Side, stretches: Sequence[tuple[str, Counts]], patch: Mapping[str, Sequence[int]] | None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Writes one side's files. Its event, and its part of `functions.json`."""
+    source = read_map(_map_of(run_dir, side))
+    by_suite = {name: counts.total((part for other, part in stretches if other == name), source.text)
+                for name in dict.fromkeys(name for name, _ in stretches)}
+    whole = executed(source, counts.total(by_suite.values(), source.text))
+    suites = {name: executed(source, part) for name, part in by_suite.items()}
+    write_whole(run_dir / FOLDER / f"{side}.lcov", lcov.render(whole, side))
+    write_whole(run_dir / FOLDER / f"{side}.txt", table.render(source, whole, suites))
+    event = {
+        "event": "coverage", "side": side, "functions": whole.functions_ran, "function_total": whole.function_total,
+        "lines": whole.lines_ran, "line_total": whole.line_total,
+        "suites": {name: {"functions": one.functions_ran, "lines": one.lines_ran} for name, one in suites.items()},
+        "patch": asdict(patch_lines(patch, whole.lines)) if patch is not None else None,
+    }
+    return event, table.to_json(source, whole, suites)
+
+
+def _map_of(run_dir: Path, side: Side) -> Path:
+    return run_dir / FOLDER / f"{side}.map.json"

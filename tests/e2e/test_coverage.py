@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`--coverage` on real kernels: what ran, what did not, and of a patch which lines."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from panthorlab.kernel.store import find
+
+from .conftest import PATCHES, Cli, Done
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("coverage") / "run"
+
+
+@pytest.fixture(scope="module")
+def measured(cli: Cli, output: Path) -> Done:
+    """One boot a side; few iterations: what runs in `exit` runs in the first."""
+    return cli("validate", PATCHES / "partly-runs.patch", "--coverage", "--suite", "heap-exit-claim", "--iterations",
+               "3", "--boots", "1", "--expect", "no-change", "--output", output)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def functions(measured: Done, output: Path) -> Mapping[str, Mapping[str, Any]]:
+    tables = json.loads((output / "coverage/functions.json").read_text())
+    assert set(tables) == {"before", "after"}, measured.stderr
+    return {one["name"]: one for one in tables["after"]["functions"]}
+
+
+def test_what_a_process_that_ends_needs_has_run(functions: Mapping[str, Mapping[str, Any]]) -> None:
+    destroyed = functions["panthor_vm_destroy"]
+    assert destroyed["calls"] > 0
+    assert destroyed["suites"].keys() == {"heap-exit-claim"}
+    assert functions["panthor_device_init"]["suites"].keys() == {"(boot)"}
+
+
+def test_what_cannot_have_run_has_not(functions: Mapping[str, Mapping[str, Any]]) -> None:
+    for name in ("panthor_device_unplug", "panthor_device_reset_work", "panthor_mmu_irq_handler"):
+        assert (functions[name]["calls"], functions[name]["lines_ran"]) == (0, 0), name
+        assert functions[name]["lines"] > 0
+
+
+def test_the_patch_has_its_lines_told_apart(measured: Done) -> None:
+    assert measured.json["exit"] in (0, 3), measured.stderr
+    before, after = (measured.json["coverage"][side]["patch"] for side in ("before", "after"))
+    assert (before["lines"], before["ran"]) == (1, 1)
+    never = ["drm_gpuvm.c:2352", "panthor_mmu.c:1561"]
+    assert (after["lines"], after["ran"], after["never"], after["outside"]) == (5, 3, never, [])
+    assert after["text"] == f"3 of 5 lines that the patch adds ran; never: {', '.join(never)}"
+
+
+def test_the_tracefile_is_of_the_same_lines(measured: Done, output: Path) -> None:
+    lines = (output / "coverage/after.lcov").read_text().splitlines()
+    figures = measured.json["coverage"]["after"]
+    driver = lines[lines.index(next(line for line in lines if line.startswith("SF:drivers/gpu/drm/panthor/"))):]
+    assert sum(int(line[3:]) for line in driver if line.startswith("LH:")) == figures["lines"]
+    assert sum(int(line[3:]) for line in driver if line.startswith("LF:")) == figures["line_total"]
+    assert "SF:drivers/gpu/drm/drm_gpuvm.c" in lines, "a patch's own files are measured wherever they lie"
+    mmu = lines[lines.index("SF:drivers/gpu/drm/panthor/panthor_mmu.c"):]
+    assert "DA:1561,0" in mmu[: mmu.index("end_of_record")]
+
+
+def test_debug_information_changes_no_instruction(measured: Done, cli: Cli) -> None:
+    """The Image is that of a kernel built without, but for the 20 bytes of its build-id."""
+    plain = find(cli("build").json["base"]["key"]).image.read_bytes()
+    image = find(measured.json["sides"]["before"]["kernel"]).image.read_bytes()
+    places = [at for at, (one, other) in enumerate(zip(plain, image, strict=True)) if one != other]
+    assert places
+    assert places[-1] - places[0] < 20
+
+
+def test_a_kernel_without_debug_information_is_refused(cli: Cli, tmp_path: Path) -> None:
+    key = cli("build", "--json").json["base"]["key"]
+    done = cli("run", "--kernel", key, "--coverage", "--output", tmp_path / "run")
+    assert done.exit == 2
+    assert "no debug information" in done.json["error"]
+    assert "--config coverage" in done.json["hint"]
+
+
+def test_a_command_is_measured_too(measured: Done, tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "panthorlab", "run", "--kernel", measured.json["sides"]["after"]["kernel"],
+            "--coverage", "--json", "--output", str(tmp_path / "run"), "--", "gpu-job", "--mode", "info"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    suites = json.loads(done.stdout)["coverage"]["suites"]
+    assert list(suites) == ["(boot)", "command", "(afterwards)"]
+    assert suites["(boot)"]["lines"] > suites["command"]["lines"] > 50
