@@ -25,8 +25,10 @@ class _Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     id: Id
+    base: str | None = None
     files: tuple[str, ...] = ()
     does: Sentence
+    needs: tuple[str, ...] = ()
 
     @property
     def patch(self) -> Path:
@@ -36,9 +38,6 @@ class _Row(BaseModel):
 class Control(_Row):
     """A change that does no harm, to see that a change alone is not taken for a bug."""
 
-    base: None = None
-    needs: tuple[str, ...] = ()
-
 
 class Bug(_Row):
     """A bug of the driver. The fields are explained at the top of the table."""
@@ -47,9 +46,7 @@ class Bug(_Row):
     title: Sentence
     fixed_in: Release = Field(alias="fixed-in")
     cve: Annotated[str, Field(pattern=r"^CVE-\d{4}-\d{4,}$")] | None = None
-    base: str | None = None
     trigger: Sentence | None = None
-    needs: tuple[str, ...] = ()
     shown_by: tuple[str, ...] = Field(default=(), alias="shown-by")
     unshown: Sentence | None = None
 
@@ -79,11 +76,15 @@ class Table(BaseModel):
     @model_validator(mode="after")
     def _unique(self) -> Self:
         seen: set[str] = set()
-        for row in (*self.control, *self.bug):
+        for row in self.rows:
             if row.id in seen or row.id[:2] in seen:
                 raise ValueError(f"{row.id}: another row has this id or number")
             seen |= {row.id, row.id[:2]}
         return self
+
+    @property
+    def rows(self) -> list[Bug | Control]:
+        return [*self.control, *self.bug]
 
     @property
     def shown(self) -> list[Bug]:
@@ -102,7 +103,7 @@ def load(path: Path = TABLE) -> Table:
 def choose(table: Table, names: list[str]) -> list[Bug | Control]:
     """The rows that `names` mean: an id, its number, or its beginning; without names those that can be shown, after the
     controls. Raises UsageError for a name that means none."""
-    rows: list[Bug | Control] = [*table.control, *table.bug]
+    rows = table.rows
     if not names:
         return [row for row in rows if isinstance(row, Control) or row.unshown is None]
     chosen: dict[str, Bug | Control] = {}

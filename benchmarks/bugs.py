@@ -33,9 +33,9 @@ from benchmarks.bug_board import Board, Settings  # noqa: E402
 from benchmarks.bug_records import Records, Result, State, faults_of_clean  # noqa: E402
 from benchmarks.bug_rows import Bug, Control, choose, load  # noqa: E402
 from benchmarks.bug_scores import Scores, markdown, summary  # noqa: E402
-from panthorlab.cli import guarded  # noqa: E402
 from panthorlab.errors import PanthorlabError  # noqa: E402
 from panthorlab.run.suites import find_suites  # noqa: E402
+from panthorlab.streams import guarded  # noqa: E402
 
 SUITES = ("suites/", "benchmarks/suites/")
 PAGE = ROOT / "docs/scoreboard.md"
@@ -121,7 +121,7 @@ def main() -> int:
     table = load()
     rows = choose(table, options.only)
     if options.list:
-        print(listing(rows if options.only else [*table.control, *table.bug]))
+        print(listing(rows if options.only else table.rows))
         return 0
     options.results.parent.mkdir(parents=True, exist_ok=True)
     board = Board(

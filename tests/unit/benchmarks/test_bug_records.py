@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from benchmarks.bug_board import came_of, groups
 from benchmarks.bug_faults import Fault, judge, new
 from benchmarks.bug_records import CLEAN, First, Outcome, Record, Records, Result, State, state_of
 from benchmarks.bug_rows import load
-from benchmarks.bug_runs import Ran, digest, guest_seconds
+from benchmarks.bug_runs import Ran, StoppedError, digest, guest_seconds, run
 from benchmarks.bug_scores import Scores, markdown
 from panthorlab.errors import UsageError
 
@@ -136,6 +137,22 @@ def test_every_other_end_has_its_name(ran: Ran, outcome: Outcome) -> None:
     assert made["outcome"] is outcome
     assert made["first"] is None
     assert bool(made["errors"]) is (outcome is not Outcome.CLEAN)
+
+
+def test_a_command_that_fails_is_an_error_of_the_lab_and_leaves_its_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    suite = tmp_path / "test_uapi.py"
+    suite.write_text("def test_a(session): ...\n")
+    ran = run("no-such-kernel", {"uapi": suite}, tmp_path / "runs/05-x", limit=60)
+    made = came_of(ran, set())
+    assert made["outcome"] is Outcome.ERROR
+    assert "no-such-kernel" in ran.output
+    stop = Event()
+    stop.set()
+    with pytest.raises(StoppedError):
+        run("no-such-kernel", {"uapi": suite}, tmp_path / "runs/06-x", limit=60, stop=stop)
 
 
 # -- what follows from the records

@@ -13,7 +13,7 @@ from panthorlab.kernel.filepatch import parse_diff
 from panthorlab.kernel.patchfile import parse
 
 TABLE_OF_ALL = load()
-PATCHED: list[Bug | Control] = [row for row in (*TABLE_OF_ALL.control, *TABLE_OF_ALL.bug) if row.files]
+PATCHED = [row for row in TABLE_OF_ALL.rows if row.files]
 
 
 def test_there_are_as_many_rows_as_were_asked_for_and_every_patch_is_of_one() -> None:
