@@ -17,6 +17,7 @@ from benchmarks.bug_rows import Bug, Control
 from benchmarks.bug_runs import Events, Ran, digest, run
 from panthorlab.kernel.job import DEFAULT_FRAGMENTS, build_side, prepare_kernel
 from panthorlab.kernel.model import Kernel
+from panthorlab.kernel.plan import SidePlan
 
 _JUDGED: Final = ("test", "iteration", "stray", "boot-end")
 
@@ -60,30 +61,31 @@ class Board:
 
     def __post_init__(self) -> None:
         self.digests = {name: digest(file) for name, file in self.settings.suites.items()}
-        self._cleans: dict[tuple[str | None, tuple[str, ...]], tuple[Kernel, str]] = {}
+        self._cleans: dict[tuple[str | None, tuple[str, ...]], SidePlan] = {}
         self._lock = Lock()
 
     # -- kernels
 
-    def build(self, row: Bug | Control) -> Built:
-        """Raises PanthorlabError: the patch does not fit, or does not build."""
+    def plan(self, row: Bug | Control) -> tuple[SidePlan, SidePlan]:
+        """A row's kernel, and the one without the bug; nothing is built. Raises PanthorlabError: the patch does not
+        fit."""
         fragments = (*DEFAULT_FRAGMENTS, *(row.needs if self.settings.deep else ()))
         base = row.base or self.settings.base
-        clean, title = self._clean(base, fragments)
-        begin = time.monotonic()
-        plan = prepare_kernel(base, [str(row.patch)], fragments=fragments)
-        kernel = build_side(plan, log=self._build_log)
-        return Built(row, kernel, clean, title, fragments, time.monotonic() - begin)
-
-    def _clean(self, base: str | None, fragments: tuple[str, ...]) -> tuple[Kernel, str]:
         if (base, fragments) not in self._cleans:
-            plan = prepare_kernel(base, (), fragments=fragments)
-            kernel = build_side(plan, log=self._build_log)
-            extra = ", ".join(fragments[len(DEFAULT_FRAGMENTS):])
-            title = f"{plan.base.title} with {extra}" if extra else plan.base.title
-            self._cleans[base, fragments] = kernel, title
-            self.kernels[title] = kernel.key
-        return self._cleans[base, fragments]
+            self._cleans[base, fragments] = prepare_kernel(base, (), fragments=fragments)
+        clean = self._cleans[base, fragments]
+        extra = ", ".join(fragments[len(DEFAULT_FRAGMENTS):])
+        self.kernels[f"{clean.base.title} with {extra}" if extra else clean.base.title] = clean.key
+        return prepare_kernel(base, [str(row.patch)], fragments=fragments), clean
+
+    def build(self, row: Bug | Control) -> Built:
+        """Raises PanthorlabError: the patch does not fit, or does not build."""
+        plan, without = self.plan(row)
+        clean = build_side(without, log=self._build_log)
+        begin = time.monotonic()
+        kernel = build_side(plan, log=self._build_log)
+        fragments = tuple(path.stem for path in plan.fragments)
+        return Built(row, kernel, clean, without.base.title, fragments, time.monotonic() - begin)
 
     @property
     def _build_log(self) -> Path:
@@ -91,15 +93,18 @@ class Board:
 
     # -- runs
 
-    def state(self, built: Built) -> State:
-        return state_of(
-            built.row.id, built.kernel.key, built.clean.key, self.digests, self.settings.arguments, self.records.all,
-        )
+    def known(self, row: Bug | Control) -> State:
+        """What is on record of a row; nothing is built or run. Raises as `plan`."""
+        plan, clean = self.plan(row)
+        return self._state(row, plan.key, clean.key)
+
+    def _state(self, row: Bug | Control, kernel: str, clean: str) -> State:
+        return state_of(row.id, kernel, clean, self.digests, self.settings.arguments, self.records.all)
 
     def play(self, built: Built) -> State:
         """Run what is missing of a row; what the lab failed, once more with each suite on its own."""
         for alone in (self.settings.everything, True):
-            state = self.state(built)
+            state = self._state(built.row, built.kernel.key, built.clean.key)
             if state.result is Result.SHOWN and not self.settings.everything:
                 break
             for names in groups(self.settings.suites, state.missing, alone=alone):
@@ -107,7 +112,7 @@ class Board:
                 shown = record.outcome is Outcome.FAULTS and self._is_new_still(built, record)
                 if shown and not self.settings.everything:
                     break
-        return self.state(built)
+        return self._state(built.row, built.kernel.key, built.clean.key)
 
     def _is_new_still(self, built: Built, record: Record) -> bool:
         """Whether a fault is still one after its suite has run on the kernel without the bug, just now."""

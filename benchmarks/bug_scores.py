@@ -84,10 +84,11 @@ def _rows(scores: Scores) -> list[str]:
         "| bug | fix | since | shown | by | iterations | guest | host | first fault |",
         "|---|---|---|---|---|---:|---:|---:|---|",
     ]
-    return lines + [_row(bug, scores.states.get(bug.id, State(result=Result.OPEN))) for bug in scores.table.shown]
+    untold = State(result=Result.OPEN)
+    return lines + [_row(bug, scores.states.get(bug.id, untold), scores.suites) for bug in scores.table.shown]
 
 
-def _row(bug: Bug, state: State) -> str:
+def _row(bug: Bug, state: State, suites: Mapping[str, str]) -> str:
     fix = f"{bug.title}{f' ({bug.cve})' if bug.cve else ''}"
     commits = f" {', '.join(f'`{commit}`' for commit in bug.upstream)}" if bug.upstream else ""
     by, iterations, guest, host, text = "", "", "", "", "; ".join(state.errors)
@@ -98,7 +99,7 @@ def _row(bug: Bug, state: State) -> str:
             iterations, host = str(record.first.iterations), f"{record.first.host:.1f}"
             guest = "" if record.first.guest is None else f"{record.first.guest:.1f}"
     elif state.result is Result.OPEN:
-        text = f"not run: {', '.join(state.missing)}" if state.missing else "not run"
+        text = f"not run: {', '.join(state.missing)}" if 0 < len(state.missing) < len(suites) else "not run"
     elif state.limited:
         text = "the time limit was reached"
     needs = f" needs {', '.join(bug.needs)}" if bug.needs and not state.by else ""

@@ -59,7 +59,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--results", type=Path, default=RESULTS, metavar="FILE", help="(default: %(default)s)")
     add("--table", type=Path, nargs="?", const=PAGE, metavar="FILE",
         help="write the page afterwards (default docs/scoreboard.md)")  # fmt: skip
-    add("--no-run", action="store_true", help="run nothing: what is known already")
+    add("--no-run", action="store_true", help="build and run nothing: what is known already")
     cut = list(argv).index("--") if "--" in argv else len(argv)
     options = parser.parse_args(argv[:cut])
     if options.jobs < 1 or options.clean < 1 or not 10 <= options.time_limit <= 86400:
@@ -80,8 +80,7 @@ def machine() -> str:
     """The processor, how many of it, and how busy they are."""
     names = [line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
              if line.startswith("model name")]
-    kvm = "KVM" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "no KVM"
-    return f"{os.cpu_count()} × {names[0] if names else platform.machine()}, {kvm}, load {os.getloadavg()[0]:.1f}"
+    return f"{os.cpu_count()} × {names[0] if names else platform.machine()}, load {os.getloadavg()[0]:.1f} at the end"
 
 
 def version() -> str:
@@ -98,13 +97,13 @@ def play(board: Board, rows: Sequence[Bug | Control], *, jobs: int, run: bool) -
         try:
             for row in rows:
                 try:
+                    if not run:
+                        states[row.id] = board.known(row)
+                        continue
                     built = board.build(row)
                 except PanthorlabError as error:
                     print(f"{row.id:32} not built: {error}", file=sys.stderr)
                     states[row.id] = State(result=Result.ERROR, errors=(f"not built: {error}",))
-                    continue
-                if not run:
-                    states[row.id] = board.state(built)
                     continue
                 board.play_clean(built)
                 playing[row.id] = pool.submit(board.play, built)
