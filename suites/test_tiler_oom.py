@@ -11,6 +11,7 @@ import pytest
 
 from panthorlab.run.session import Session
 
+pytestmark = pytest.mark.usefixtures("nothing_left")
 HUNGRY = "tiler-chunk,times=0"
 
 

@@ -161,6 +161,15 @@ def iterate(session: Session, request: pytest.FixtureRequest) -> Callable[[Workl
     return run
 
 
+@pytest.fixture
+def nothing_left(session: Session) -> Iterator[None]:
+    """After the test, the driver holds nothing for processes that are gone. For whole suites:
+    `pytestmark = pytest.mark.usefixtures("nothing_left")`."""
+    session.held()
+    yield
+    session.expect_nothing_left()
+
+
 _WORKLOAD = pytest.StashKey[Workload]()
 
 

@@ -8,6 +8,7 @@ markers in the kernel log and nothing is attributed by guessing.
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,12 +18,13 @@ from typing import Any, Final, Self
 from panthorlab.board.api import BootedBoard
 from panthorlab.board.identity import verify_identity
 from panthorlab.board.registry import board_name, open_board
-from panthorlab.errors import BootError, EvidenceError, PanthorlabError
+from panthorlab.errors import BootError, EvidenceError, LabError, PanthorlabError
 from panthorlab.kernel.model import Kernel
 from panthorlab.kmsg.markers import Window
 from panthorlab.kmsg.model import Finding
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.evidence import LogFollower
+from panthorlab.run.held import NOTHING, Held, held_on
 from panthorlab.run.iterations import LOG_DEADLINE, Batch
 from panthorlab.run.job import Job
 from panthorlab.run.judge import as_json
@@ -35,6 +37,7 @@ from panthorlab.run.workload import Workload, once_per_boot, share
 BATCH: Final = 120
 PROGRAM_TIMEOUT: Final = 30.0
 COMMAND_LINE: Final = "/proc/cmdline"
+SETTLE_TIME: Final = 10.0  # for what the driver frees later: groups by a work queue, VMs after their page tables
 LAST: Final = Workload("gpu-job/store", ("gpu-job", "--mode", "store"), deadline=PROGRAM_TIMEOUT, sentinel=False)
 
 
@@ -92,6 +95,7 @@ class Session:
         self._provoked: dict[str, frozenset[str]] = {}
         self._strays_sent = 0
         self._once: frozenset[str] = frozenset()
+        self._left = NOTHING
         self.died: PanthorlabError | None = None
 
     @classmethod
@@ -214,6 +218,27 @@ class Session:
     def findings(self) -> list[Finding]:
         """All findings since boot."""
         return self.log.findings()
+
+    def held(self) -> Held:
+        """What the driver holds for its clients now; skips the test where the kernel does not tell."""
+        import pytest
+
+        held = held_on(self.board.shell, time.monotonic() + SETTLE_TIME * self.board.slowness)
+        if held is None:
+            pytest.skip("debugfs of this board does not tell what the GPU driver holds")
+        return held
+
+    def expect_nothing_left(self) -> None:
+        """No program runs, so the driver must hold no VM and no buffer object but the firmware's: fails the test if it
+        does, and says so only once."""
+        deadline = time.monotonic() + SETTLE_TIME * self.board.slowness
+        while ((more := (held := self.held()).more_than(self._left)) or held.clients) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if held.clients:
+            raise LabError(f"the GPU is open in {', '.join(held.clients)}: what the driver holds is not the tests'")
+        if more:
+            self._left = held
+            raise AssertionError(f"the driver still holds {more} of processes that are gone")
 
     def kernel_log(self) -> str:
         """The kernel log since boot, as text."""
