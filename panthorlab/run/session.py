@@ -18,7 +18,7 @@ from typing import Any, Final, Self
 from panthorlab.board.api import BootedBoard
 from panthorlab.board.identity import verify_identity
 from panthorlab.board.registry import board_name, open_board
-from panthorlab.errors import BootError, EvidenceError, LabError, PanthorlabError
+from panthorlab.errors import BootError, EvidenceError, PanthorlabError
 from panthorlab.kernel.model import Kernel
 from panthorlab.kmsg.markers import Window
 from panthorlab.kmsg.model import Finding
@@ -219,26 +219,32 @@ class Session:
         """All findings since boot."""
         return self.log.findings()
 
-    def held(self) -> Held:
-        """What the driver holds for its clients now; skips the test where the kernel does not tell."""
+    def held(self, *, running: bool = False) -> Held:
+        """What the driver holds for its clients now; skips the test where the kernel does not tell, or would tell what it
+        holds for others."""
         import pytest
 
         held = held_on(self.board.shell, time.monotonic() + SETTLE_TIME * self.board.slowness)
         if held is None:
             pytest.skip("debugfs of this board does not tell what the GPU driver holds")
+        if held.clients and not running:
+            pytest.skip(f"the GPU is open in {', '.join(held.clients)}: what its driver holds is not the tests' alone")
         return held
 
     def expect_nothing_left(self) -> None:
-        """No program runs, so the driver must hold no VM and no buffer object but the firmware's: fails the test if it
-        does, and says so only once."""
+        """Fail the test if the driver holds something (see `left`). The fixture `nothing_left` does it after a test."""
+        if told := self.left():
+            raise AssertionError(told)
+
+    def left(self) -> str:
+        """What the driver holds while no program runs, besides the firmware's own; empty if nothing. Tells it once."""
         deadline = time.monotonic() + SETTLE_TIME * self.board.slowness
-        while ((more := (held := self.held()).more_than(self._left)) or held.clients) and time.monotonic() < deadline:
+        while (more := (held := self.held(running=True)).more_than(self._left)) and time.monotonic() < deadline:
             time.sleep(0.02)
-        if held.clients:
-            raise LabError(f"the GPU is open in {', '.join(held.clients)}: what the driver holds is not the tests'")
-        if more:
-            self._left = held
-            raise AssertionError(f"the driver still holds {more} of processes that are gone")
+        if not more:
+            return ""
+        self._left = held
+        return f"the driver still holds {more} of processes that are gone"
 
     def kernel_log(self) -> str:
         """The kernel log since boot, as text."""
