@@ -167,10 +167,28 @@ static int full_pool(struct heap_scene *scene)
 		made += !ret;
 	} while (!ret && made <= POOL_HEAPS);
 	refused = ret;
+	if (made && (heap[made - 1].handle & 0xffff) >= POOL_HEAPS)
+		return fail(0, "heap %u of a VM has handle 0x%x: its context lies behind all others",
+			    made, heap[made - 1].handle);
 	for (i = 0, ret = 0; !ret && i < made; i++)
 		ret = gpu_heap_destroy(&scene->gpu, heap[i].handle);
 	if (!ret && made != POOL_HEAPS)
 		ret = fail(0, "%u heaps in a VM, then %d", made, refused);
+	return ret;
+}
+
+/* The least, the most, and one that is no power of two. */
+static int chunk_sizes(struct heap_scene *scene)
+{
+	static const uint32_t sizes[] = { 128 * 1024, 384 * 1024, 8 * 1024 * 1024 };
+	struct gpu_heap heap;
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; !ret && i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		ret = gpu_heap_create(&scene->gpu, scene->vm, 1, sizes[i], 1, &heap);
+		ret = ret ?: gpu_heap_destroy(&scene->gpu, heap.handle);
+	}
 	return ret;
 }
 
@@ -193,6 +211,9 @@ void heap_calls(struct heap_checks *checks, unsigned int count)
 	heap_check(checks, must_refuse(gpu_heap_destroy(&scene.gpu, scene.heap[0].handle), "again"),
 		   "not twice");
 	heap_check(checks, full_pool(&scene), "as many heaps as a VM may have");
+	heap_check(checks, chunk_sizes(&scene), "chunks of every size that is allowed");
+	heap_check(checks, must_refuse(gpu_heap_create(&scene.gpu, scene.vm, 5, HEAP_CHUNK, 4, &heap),
+				       "created"), "not more chunks than the heap may have");
 
 	ret = gpu_vm_create(&scene.gpu, &vm);
 	ret = ret ?: gpu_heap_create(&scene.gpu, vm, 1, HEAP_CHUNK, 4, &heap);

@@ -39,18 +39,26 @@ static uint64_t va_of(const struct heap_scene *scene, unsigned int g)
 	return scene->bo.va + g * GPU_PAGE;
 }
 
-/* A file with a VM and room for the streams. */
-int heap_open(struct heap_scene *scene)
+/* A file with a VM and room for the streams. @user_va_range: of the VM, 0: as the kernel likes it. */
+int heap_open_range(struct heap_scene *scene, uint64_t user_va_range)
 {
+	struct drm_panthor_vm_create create = { .user_va_range = user_va_range };
 	int ret;
 
 	*scene = (struct heap_scene){ .gpu = { .fd = -1 } };
 	ret = gpu_open(&scene->gpu);
 	if (!ret)
-		ret = gpu_vm_create(&scene->gpu, &scene->vm);
+		ret = GPU_IOCTL(&scene->gpu, PANTHOR_VM_CREATE, &create);
+	scene->vm = create.id;
+	scene->user_va_range = create.user_va_range;
 	return ret ?: gpu_bo_create(&scene->gpu, scene->vm, HEAP_VA, HEAP_GROUPS * GPU_PAGE,
 				    DRM_PANTHOR_VM_BIND_OP_MAP_NOEXEC |
 				    DRM_PANTHOR_VM_BIND_OP_MAP_UNCACHED, &scene->bo);
+}
+
+int heap_open(struct heap_scene *scene)
+{
+	return heap_open_range(scene, 0);
 }
 
 int heap_add_group(struct heap_scene *scene)

@@ -39,6 +39,7 @@ struct pass {
 
 /**
  * struct heap_scene - A file with a VM and groups that render
+ * @user_va_range: where the kernel's own addresses in the VM begin
  * @bo: a page for each group: its streams, its tiler context, its results
  * @groups: how many
  * @heaps: the first so many groups have a heap
@@ -46,6 +47,7 @@ struct pass {
 struct heap_scene {
 	struct gpu gpu;
 	uint32_t vm;
+	uint64_t user_va_range;
 	struct gpu_bo bo;
 	unsigned int groups, heaps;
 	uint32_t group[HEAP_GROUPS];
@@ -54,6 +56,7 @@ struct heap_scene {
 };
 
 int heap_open(struct heap_scene *scene);
+int heap_open_range(struct heap_scene *scene, uint64_t user_va_range);
 int heap_add_group(struct heap_scene *scene);
 int heap_add_heap(struct heap_scene *scene, uint32_t chunks, uint32_t max_chunks,
 		  uint32_t target_in_flight);
