@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Making and destroying loses nothing: no memory over many rounds of each kind, no VM and no buffer object at the end."""
+"""Making and destroying loses nothing: no memory over many rounds of each kind, no VM and no buffer at the end."""
 
 from __future__ import annotations
 

@@ -234,3 +234,29 @@ void heap_race_kill(struct heap_checks *checks, unsigned int count)
 	heap_check(checks, ret, "SIGKILL while the heap grows");
 	afterwards(checks);
 }
+
+/*
+ * Heaps come and go in a VM that has an address space, and the GPU's MMU may not answer: each call
+ * ends, well or not, and so does the client.
+ */
+void heap_churn(struct heap_checks *checks, unsigned int count)
+{
+	struct heap_scene scene;
+	struct pass pass;
+	struct gpu_heap heap;
+	unsigned int i, failed = 0;
+	int ret = make(&scene);
+
+	pass = heap_pass(&scene, 0, 1);
+	heap_check(checks, ret ?: heap_run(&scene, 0, &pass), "the VM has an address space");
+	for (i = 0; !ret && i < count; i++) {
+		if (i % 4 == 0)		/* or it would go to sleep, and its MMU with it */
+			failed += heap_run(&scene, 0, &pass) != 0;
+		if (gpu_heap_create(&scene.gpu, scene.vm, 1, HEAP_CHUNK, 1, &heap))
+			failed++;
+		else
+			failed += gpu_heap_destroy(&scene.gpu, heap.handle) != 0;
+	}
+	out("# info failed=%u\n", failed);
+	heap_scene_close(&scene);
+}

@@ -6,8 +6,6 @@
 
 #include "util.h"
 
-#define SETTLE_MS	300
-
 long held_kib(void)
 {
 	long held = 0;
@@ -33,9 +31,9 @@ long held_kib(void)
 	return held;
 }
 
-long held_more(long before, long tolerable)
+long held_more(long before, long tolerable, unsigned int settle_ms)
 {
-	int64_t deadline = now_us() + SETTLE_MS * 1000;
+	int64_t deadline = now_us() + settle_ms * 1000LL;
 	long more;
 
 	while ((more = held_kib() - before) > tolerable && now_us() < deadline)

@@ -36,6 +36,7 @@ from panthorlab.run.workload import Workload, once_per_boot, share
 # Iterations of one `iterate` on the board; after each batch the board is asked whether it is well.
 BATCH: Final = 120
 PROGRAM_TIMEOUT: Final = 30.0
+CRASHES: Final = frozenset({"oops", "panic", "hung-task"})
 COMMAND_LINE: Final = "/proc/cmdline"
 SETTLE_TIME: Final = 10.0  # for what the driver frees later: groups by a work queue, VMs after their page tables
 LAST: Final = Workload("gpu-job/store", ("gpu-job", "--mode", "store"), deadline=PROGRAM_TIMEOUT, sentinel=False)
@@ -219,9 +220,14 @@ class Session:
         """All findings since boot."""
         return self.log.findings()
 
+    @property
+    def crashed(self) -> bool:
+        """Whether the kernel has crashed under this boot, though it may still run."""
+        return self.died is not None or any(finding.kind in CRASHES for finding in self.log.findings())
+
     def held(self, *, running: bool = False) -> Held:
-        """What the driver holds for its clients now; skips the test where the kernel does not tell, or would tell what it
-        holds for others."""
+        """What the driver holds for its clients now; skips the test where the kernel does not tell, or would tell what
+        it holds for others. `running`: these may be the tests' own."""
         import pytest
 
         held = held_on(self.board.shell, time.monotonic() + SETTLE_TIME * self.board.slowness)

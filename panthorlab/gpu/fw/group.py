@@ -347,8 +347,8 @@ class Group:
         self.chip_event(Csg.EVENT_NAMES[bit], lambda: self._raise_event(bit))
 
     def chip_event(self, name: str, raise_: Callable[[], None], alive: Callable[[], bool] = lambda: True) -> None:
-        """Raise an event of the group or of one of its streams, unless the GPU is to misbehave. A late one comes only if
-        who raises it is `alive` by then: once it has left the slot, the firmware says nothing more of it."""
+        """Raise an event of the group or of one of its streams, unless the GPU is to misbehave. A late one comes only
+        if who raises it is `alive` by then: once it has left the slot, the firmware says nothing more of it."""
         wrong = self.chip.misbehaviour
         if wrong.strikes("event-lost", self.index, event=name):
             return
