@@ -72,6 +72,7 @@ MISDEEDS: tuple[Misdeed, ...] = (
     Misdeed("gpu-fault", "a group is to be started", "GPU_FAULT is raised", exception=0x88, slotted=True),
     Misdeed("cs-fault", "a stream is given a slice", "it reports CS_FAULT before it", exception=0x49, slotted=True),
     Misdeed("cs-fatal", "a stream is given a slice", "it dies of CS_FATAL before it", exception=0x41, slotted=True),
+    Misdeed("tiler-chunk", "tiler work starts", "it takes a heap chunk more than `tiler.chunks_per_job`", slotted=True),
     Misdeed("tiler-oom", "tiler work takes a heap chunk", "the heap counts as empty", slotted=True),
 )
 BY_NAME: Mapping[str, Misdeed] = {misdeed.name: misdeed for misdeed in MISDEEDS}

@@ -40,6 +40,7 @@ enum cs_heap_op {
 /* Scoreboards this program signals: loads and stores use the default entry, 0. */
 #define CS_SB_STORE		0
 #define CS_SB_FLUSH		1
+#define CS_SB_TILER		2	/* by cs_scoreboards() only */
 #define CS_SB_ALL		0xff
 
 /**
@@ -82,6 +83,12 @@ static inline void cs_wait(struct cs *cs, unsigned int mask)
 	cs_emit(cs, CS_OP(0x03) | (uint64_t)mask << 16);
 }
 
+/* From here on, endpoint work signals entry @endpoint, and loads and stores @other. */
+static inline void cs_scoreboards(struct cs *cs, unsigned int endpoint, unsigned int other)
+{
+	cs_emit(cs, CS_OP(0x17) | other << 4 | endpoint);
+}
+
 static inline void cs_run_tiling(struct cs *cs)
 {
 	cs_emit(cs, CS_OP(0x05));
@@ -103,6 +110,22 @@ static inline void cs_store32(struct cs *cs, unsigned int addr, unsigned int reg
 	cs_emit(cs, CS_OP(0x15) | CS_DST(reg) | CS_SRC(addr) | 1 << 16);
 }
 
+/* @count registers from @base on = mem32s from pair @addr + @offset on; asynchronous, signals CS_SB_STORE. */
+static inline void cs_load(struct cs *cs, unsigned int base, unsigned int count, unsigned int addr,
+			   int16_t offset)
+{
+	cs_emit(cs, CS_OP(0x14) | CS_DST(base) | CS_SRC(addr) | ((1ull << count) - 1) << 16 |
+		(uint16_t)offset);
+}
+
+/* The other way round. */
+static inline void cs_store(struct cs *cs, unsigned int base, unsigned int count, unsigned int addr,
+			    int16_t offset)
+{
+	cs_emit(cs, CS_OP(0x15) | CS_DST(base) | CS_SRC(addr) | ((1ull << count) - 1) << 16 |
+		(uint16_t)offset);
+}
+
 /* Branch to instruction @target of this stream if @reg compares with zero as @condition says. */
 static inline void cs_branch(struct cs *cs, enum cs_condition condition, unsigned int reg,
 			     unsigned int target)
@@ -110,6 +133,18 @@ static inline void cs_branch(struct cs *cs, enum cs_condition condition, unsigne
 	int16_t offset = (int)target - (int)(cs->count + 1);
 
 	cs_emit(cs, CS_OP(0x16) | CS_SRC(reg) | (uint64_t)condition << 28 | (uint16_t)offset);
+}
+
+/* Called when the heap is out of memory: @length bytes at pair @addr; 0 bytes: none any more. */
+static inline void cs_exception_handler(struct cs *cs, unsigned int addr, unsigned int length)
+{
+	cs_emit(cs, CS_OP(0x19) | CS_SRC(addr) | CS_SRC2(length) | 2);
+}
+
+/* The chunks from pair @first to pair @last, chained, are free again. */
+static inline void cs_finish_fragment(struct cs *cs, unsigned int first, unsigned int last)
+{
+	cs_emit(cs, CS_OP(0x0b) | CS_SRC(first) | CS_SRC2(last));
 }
 
 static inline void cs_req_resource(struct cs *cs, unsigned int resources)

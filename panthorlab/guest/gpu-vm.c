@@ -7,6 +7,9 @@
  *   --mode huge     parts of mappings of 4 MiB, around each 2 MiB
  *   --mode random   --count operations drawn from --seed, several in one call, sync and async
  *   --mode holes    where nothing is mapped any more, a store must fault
+ *   --mode spaces   more VMs than address spaces, --count rounds; all stores land in the right one
+ *   --mode kernel-range  the kernel's own addresses of a VM can be neither mapped nor unmapped
+ *   --mode zero     --count fresh buffers are zero for the CPU and the GPU
  */
 
 #define _GNU_SOURCE
@@ -19,6 +22,7 @@
 
 #include "client.h"
 #include "gpu-job.h"
+#include "gpu-vm.h"
 #include "ktap.h"
 
 #define ARENA_VA	0x40000000ull	/* of 1 GiB: page tables of all levels begin here */
@@ -265,7 +269,7 @@ static int cuts(unsigned int bo_pages, const unsigned int *points, unsigned int 
 
 static int mode_small(unsigned int count, unsigned int seed)
 {
-	static const unsigned int points[] = { 0, 1, 2, 4, 7, 8, 9, 12, 15, 16 };
+	static const unsigned int points[] = { 0, 1, 4, 7, 8, 9, 15, 16 };
 
 	(void)count, (void)seed;
 	return cuts(8, points, sizeof(points) / sizeof(points[0]));
@@ -273,7 +277,7 @@ static int mode_small(unsigned int count, unsigned int seed)
 
 static int mode_huge(unsigned int count, unsigned int seed)
 {
-	static const unsigned int points[] = { 0, 1, 511, 512, 513, 1024, 1025, 1536, 2047, 2048 };
+	static const unsigned int points[] = { 0, 1, 511, 512, 1024, 1025, 1536, 2048 };
 
 	(void)count, (void)seed;
 	return cuts(1024, points, sizeof(points) / sizeof(points[0]));
@@ -440,9 +444,13 @@ int main(int argc, char **argv)
 		{ "huge", mode_huge },
 		{ "random", mode_random },
 		{ "holes", mode_holes },
+		{ "spaces", mode_spaces },
+		{ "kernel-range", mode_kernel_range },
+		{ "zero", mode_zero },
 	};
 	static const char usage[] =
-		"usage: gpu-vm --mode small|huge|random|holes [--count N] [--seed N]\n";
+		"usage: gpu-vm --mode small|huge|random|holes|spaces|kernel-range|zero "
+		"[--count N] [--seed N]\n";
 	unsigned int count = 200, seed = 1;
 	const char *mode = "";
 	size_t i;

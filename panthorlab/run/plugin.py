@@ -216,12 +216,22 @@ def iterate(session: Session, request: pytest.FixtureRequest) -> Callable[[Workl
     return run
 
 
+@pytest.fixture
+def nothing_left(session: Session) -> None:
+    """After the test, the driver holds nothing for processes that are gone; skips it on boards that cannot tell. For
+    whole suites: `pytestmark = pytest.mark.usefixtures("nothing_left")`."""
+    if session.crashed:
+        pytest.skip("the kernel has crashed in this boot: what its driver holds cannot be asked")
+    session.held()
+
+
 _WORKLOAD = pytest.StashKey[Workload]()
 
 
 @pytest.fixture(autouse=True)
 def _only_expected_findings(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A test that leaves a finding it did not expect has failed, whatever else it checked."""
+    """A test that leaves a finding it did not expect has failed, whatever else it checked; so has one that asked for
+    `nothing_left` if the driver still holds something. One fixture for both, so that they fail as one."""
     if "session" not in request.fixturenames:
         yield
         return
@@ -231,9 +241,13 @@ def _only_expected_findings(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     unexpected = booted.unexpected_since(start)
     if _WORKLOAD in request.node.stash:
-        return  # iterations judge their own findings
-    if unexpected:
-        pytest.fail("the kernel log has findings this test did not expect:\n" + "\n".join(unexpected), pytrace=False)
+        unexpected = []  # iterations judge their own findings
+    told = ["the kernel log has findings this test did not expect:", *unexpected] if unexpected else []
+    # not after a crash: it may have left with a lock that reading debugfs would wait for
+    if "nothing_left" in request.fixturenames and not booted.crashed and (left := booted.left()):
+        told.append(left)
+    if told:
+        pytest.fail("\n".join(told), pytrace=False)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -22,7 +22,8 @@ def _run(i: Instruction) -> Tail:
             seconds = params.fragment_seconds
         else:
             seconds = params.tiling_seconds
-            chunks = 0 if name == "RUN_FULLSCREEN" else params.chunks_per_tiling
+            if name != "RUN_FULLSCREEN":
+                chunks = params.chunks_per_tiling + machine.firmware.misbehaves("tiler-chunk")
         machine.launch(seconds, chunks, progress)
         return pc + 8
 

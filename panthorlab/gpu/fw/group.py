@@ -346,13 +346,14 @@ class Group:
         """A CSG event; one that the driver has not taken yet stands for this one, too."""
         self.chip_event(Csg.EVENT_NAMES[bit], lambda: self._raise_event(bit))
 
-    def chip_event(self, name: str, raise_: Callable[[], None]) -> None:
-        """Raise an event of the group or of one of its streams, unless the GPU is to misbehave."""
+    def chip_event(self, name: str, raise_: Callable[[], None], alive: Callable[[], bool] = lambda: True) -> None:
+        """Raise an event of the group or of one of its streams, unless the GPU is to misbehave. A late one comes only
+        if who raises it is `alive` by then: once it has left the slot, the firmware says nothing more of it."""
         wrong = self.chip.misbehaviour
         if wrong.strikes("event-lost", self.index, event=name):
             return
         if rule := wrong.strikes("event-late", self.index, event=name):
-            self.chip.loop.call_later(rule.seconds, lambda: raise_() if self.mcu.alive else None)
+            self.chip.loop.call_later(rule.seconds, lambda: raise_() if self.mcu.alive and alive() else None)
         else:
             raise_()
 

@@ -249,7 +249,7 @@ class Queue:
         self._event(Cs.TILER_OOM)
 
     def _event(self, bit: int) -> None:
-        self.group.chip_event(Cs.EVENT_NAMES[bit], lambda: self._raise_event(bit))
+        self.group.chip_event(Cs.EVENT_NAMES[bit], lambda: self._raise_event(bit), lambda: self._alive)
 
     def _raise_event(self, bit: int) -> None:
         get, put = self.memory.get, self.memory.put

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.fw import layout
-from panthorlab.gpu.fw.layout import Csg, CsgIn, CsgOut, GlbIn, GlbOut
+from panthorlab.gpu.fw.layout import Csg, CsgIn, CsgOut, CsOut, GlbIn, GlbOut
 from panthorlab.gpu.misbehave import BY_NAME, MISDEEDS, Misbehaviour, Misdeed, describe, parse
 from panthorlab.gpu.registers import GpuIrq
 from panthorlab.gpu.trace import NoTrace
@@ -246,6 +246,33 @@ def test_a_late_event_of_a_stopped_mcu_touches_nothing(bench: Bench) -> None:
     before = bench.iface(layout.csg_output(0) + CsgOut.ACK)
     bench.elapse(0.1)
     assert bench.iface(layout.csg_output(0) + CsgOut.ACK) == before
+
+
+TILING = (0x0148800000003000, 0x3000480000000000, 0x3100000000000000, 0x0500000000000000, 0x0300000000FF0000)
+TILER_OOM = 1 << 26
+
+
+def test_the_tiler_takes_a_chunk_though_no_parameter_says_so(bench: Bench) -> None:
+    arm(bench, "tiler-chunk")
+    bench.put_ring(*TILING, *STORE)
+    bench.start()
+    bench.elapse(0.05)
+    assert bench.take_stream_events() == TILER_OOM
+    assert not stored(bench)
+
+
+def test_a_late_event_of_a_group_that_has_left_its_slot_touches_nothing(bench: Bench) -> None:
+    arm(bench, "tiler-chunk", "event-late,event=tiler-oom,ms=300")
+    bench.put_ring(*TILING, *STORE)
+    bench.start()
+    bench.elapse(0.05)
+    bench.request(SUSPEND)
+    bench.elapse(0.05)
+    assert bench.acknowledged(SUSPEND)
+    before = bench.iface(layout.cs_output(0, 0) + CsOut.ACK)
+    bench.elapse(0.5)
+    assert bench.iface(layout.cs_output(0, 0) + CsOut.ACK) == before
+    assert not bench.take_stream_events()
 
 
 def test_interrupt_messages_are_lost_late_and_doubled(bench: Bench) -> None:

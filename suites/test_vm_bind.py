@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Maps, remaps and unmaps at every alignment: the GPU itself stores through the addresses and shows what is mapped."""
+"""Maps, remaps and unmaps at every alignment: the GPU itself stores through the addresses and shows what is mapped. VMs
+as wholes: more than address spaces, the part that is the kernel's own, fresh memory."""
 
 from __future__ import annotations
 
 import pytest
 
 from panthorlab.run.session import Session
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 @pytest.mark.parametrize("mode", ["small", "huge"])
@@ -14,7 +17,7 @@ def test_part_of_a_mapping_is_unmapped(session: Session, mode: str) -> None:
 
 
 def test_random_operations(session: Session) -> None:
-    session.check("gpu-vm", "--mode", "random", "--seed", "1", "--count", "200", timeout=60)
+    session.check("gpu-vm", "--mode", "random", "--seed", "1", "--count", "80", timeout=60)
 
 
 def test_what_is_unmapped_faults(session: Session) -> None:
@@ -25,3 +28,15 @@ def test_what_is_unmapped_faults(session: Session) -> None:
     faulted = {int(finding.va, 16) for finding in found() if finding.kind == "mmu-fault" and finding.va}
     assert stored, "no store was tried"
     assert stored <= faulted, f"no fault at {sorted(map(hex, stored - faulted))}"
+
+
+def test_more_vms_than_address_spaces(session: Session) -> None:
+    session.check("gpu-vm", "--mode", "spaces", "--count", "15", timeout=60)
+
+
+def test_kernel_addresses_are_kept(session: Session) -> None:
+    session.check("gpu-vm", "--mode", "kernel-range")
+
+
+def test_fresh_memory_is_zero(session: Session) -> None:
+    session.check("gpu-vm", "--mode", "zero", "--count", "6")

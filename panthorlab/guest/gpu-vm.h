@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef PANTHORLAB_GUEST_GPU_VM_H
+#define PANTHORLAB_GUEST_GPU_VM_H
+
+/* What each does is said in gpu-vm.c. They return the exit status. */
+int mode_spaces(unsigned int count, unsigned int seed);
+int mode_kernel_range(unsigned int count, unsigned int seed);
+int mode_zero(unsigned int count, unsigned int seed);
+
+#endif

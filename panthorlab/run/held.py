@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What panthor holds for its clients, as its files in debugfs tell it: VMs, GEM objects, open files.
+
+With no program running it must be nothing but the firmware's own. VMs are listed by every kernel (`gpuvas`), GEM
+objects from 6.17 on (`gems`). A scheduling group that is lost holds its VM, a heap its objects and they theirs.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from panthorlab.board.api import RemoteFileError, Shell
+
+ROOT: Final = "/sys/kernel/debug/dri"
+RENDER_MINORS: Final = range(128, 136)
+_FIRMWARE_VM: Final = "panthor-MCU-VM"
+_VM = re.compile(r"^DRM GPU VA space \((?P<name>[^)]*)\)", re.MULTILINE)
+_FIRMWARE_OBJECT: Final = 0x2
+_OBJECT = re.compile(r"^\S+/\d+\s.*?\s0x[0-9a-f]+\s+0x[0-9a-f]+\s+0x(?P<usage>[0-9a-f]+)(?:\s|$)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Held:
+    """`vms` and `objects` besides the firmware's (`objects` is None where the kernel does not list them), and the
+    commands that have the GPU open."""
+
+    vms: int
+    objects: int | None
+    clients: tuple[str, ...]
+
+    def more_than(self, other: Held) -> str:
+        """What this holds that `other` does not, for a person; empty if nothing."""
+        told = [f"{self.vms - other.vms} VMs"] if self.vms > other.vms else []
+        if self.objects is not None and self.objects > (other.objects or 0):
+            told.append(f"{self.objects - (other.objects or 0)} buffer objects")
+        return ", ".join(told)
+
+
+NOTHING: Final = Held(0, 0, ())
+
+
+def count_vms(gpuvas: str) -> int:
+    """VMs in debugfs' `gpuvas` besides the firmware's."""
+    return sum(match["name"] != _FIRMWARE_VM for match in _VM.finditer(gpuvas))
+
+
+def count_objects(gems: str) -> int:
+    """GEM objects in debugfs' `gems` besides those that the firmware has mapped in its own VM."""
+    return sum(not int(match["usage"], 16) & _FIRMWARE_OBJECT for match in _OBJECT.finditer(gems))
+
+
+def list_clients(clients: str) -> tuple[str, ...]:
+    """Commands that have the GPU open, from debugfs' `clients`."""
+    return tuple(line.split()[0] for line in clients.splitlines()[1:] if line.strip())
+
+
+def read_held(get: Callable[[str], bytes], directories: Iterable[str]) -> Held | None:
+    """What panthor holds; None if none of `directories` is its own in debugfs.
+
+    Raises RemoteFileError; ENODEV while a VM comes or goes, for it is in the list without its name then.
+    """
+    for directory in directories:
+        name = _read(get, f"{directory}/name")
+        if name is None or not name.startswith("panthor "):
+            continue
+        gpuvas, gems = _read(get, f"{directory}/gpuvas"), _read(get, f"{directory}/gems")
+        if gpuvas is None:
+            return None
+        clients = _read(get, f"{directory}/clients") or ""
+        return Held(count_vms(gpuvas), None if gems is None else count_objects(gems), list_clients(clients))
+    return None
+
+
+def held_on(shell: Shell, deadline: float) -> Held | None:
+    """What panthor holds on a board; None if its kernel does not tell (no debugfs, nothing mounted). Tries again until
+    `deadline` (of the monotonic clock) while VMs come or go."""
+    while True:
+        try:
+            return read_held(shell.get, (f"{ROOT}/{minor}" for minor in RENDER_MINORS))
+        except RemoteFileError as error:
+            if error.errno != errno.ENODEV or time.monotonic() > deadline:
+                raise
+
+
+def _read(get: Callable[[str], bytes], path: str) -> str | None:
+    try:
+        return get(path).decode("utf-8", "replace")
+    except RemoteFileError as error:
+        if error.errno != errno.ENOENT:
+            raise
+        return None

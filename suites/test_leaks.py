@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Making and destroying loses nothing: no memory over many rounds of each kind, no VM and no buffer at the end."""
+
+from __future__ import annotations
+
+import pytest
+
+from panthorlab.run.session import Session
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+HUNGRY = "tiler-chunk,times=0"
+
+
+def test_rounds_lose_no_memory(session: Session) -> None:
+    """The last results are rounds that do keep something, however little, and must be found out."""
+    with session.misbehaving(HUNGRY), session.findings_expected({"heap-error"}):  # of those that are killed
+        session.check("gpu-leak", timeout=60)

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Tiler heaps that run out of memory: they grow as far as they may, then the exception handler runs; a group whose heap
+cannot be found dies alone; and a group that leaves its slot meanwhile asks again.
+
+The emulated GPU's tiler is told to take chunks. If it did not, no handler would run and no group die: these tests fail.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from panthorlab.run.session import Session
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+HUNGRY = "tiler-chunk,times=0"
+
+
+@pytest.mark.parametrize("mode", ["grow", "handler", "in-flight"])
+def test_heap_has_what_it_may_have(session: Session, mode: str) -> None:
+    with session.misbehaving(HUNGRY):
+        session.check("gpu-heap", "--mode", mode)
+
+
+@pytest.mark.parametrize("mode", ["no-pool", "wrong"])
+def test_group_without_its_heap_dies_alone(session: Session, mode: str) -> None:
+    with session.misbehaving(HUNGRY), session.findings_expected({"heap-error"}) as found:
+        session.check("gpu-heap", "--mode", mode)
+    assert {finding.kind for finding in found()} == {"heap-error"}
+
+
+def test_heaps_come_and_go(session: Session) -> None:
+    with session.misbehaving(HUNGRY):
+        session.check("gpu-heap", "--mode", "calls")
+
+
+def test_groups_are_evicted_while_they_wait(session: Session) -> None:
+    with session.misbehaving(HUNGRY, "event-late,event=tiler-oom,ms=12,times=0"):
+        for _ in range(2):  # few tiler jobs at a time: on a busy host many would last the driver's 5 s
+            session.check("gpu-heap", "--mode", "evict")
+
+
+def test_last_slot(session: Session) -> None:
+    slots = int(session.job("info").info["csg_slots"])
+    with session.misbehaving(f"{HUNGRY},slot={slots - 1}"):
+        session.check("gpu-heap", "--mode", "last-slot")
