@@ -7,19 +7,29 @@
 #include "gpu-sched.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <linux/sync_file.h>
+
 #include "ktap.h"
+
+#define DEBUGFS		"/sys/kernel/debug"
 
 #define JOB_MS		1200
 #define JOBS		6u	/* JOBS * JOB_MS is beyond the time-out, even without the first job */
 #define OVERDUE_MS	7000	/* of which a group with half a slot uses 3500 */
+#define PATIENCE_MS	30000
+#define WALKS		20u
 #define HANDLES		6u
-#define CREATIONS	150u
+#define CREATIONS	60u
 
 /* All are in the ring at once, so the queue is never empty for longer than a time-out. */
 static int jobs_in_a_row(struct lab *lab)
@@ -87,6 +97,33 @@ int sched_long(void)
 	return ret ? 1 : 0;
 }
 
+/* One job, which may have to wait for a reset of the GPU first. */
+int sched_patient(void)
+{
+	uint32_t syncobj;
+	int status = 0, fd;
+	struct lab lab;
+	int ret;
+
+	ktap_start(1);
+	ret = lab_create(&lab, 1);
+	if (!ret)
+		ret = lab_groups(&lab, 1, PRIORITY_MEDIUM);
+	if (!ret)
+		ret = gpu_syncobj_create(&lab.gpu, &syncobj);
+	if (!ret)
+		ret = lab_store(&lab, 0, 0, 1, &(struct lab_submit){ .signals = syncobj });
+	if (!ret)
+		ret = lab_fence(&lab, syncobj, &fd);
+	if (!ret)
+		ret = lab_status(fd, PATIENCE_MS, &status);
+	if (!ret && !status)
+		ret = fail(0, "the job has not ended after %u ms, and nobody has timed it out", PATIENCE_MS);
+	out("# info fence_status=%d\n", status);
+	ktap_result(1, !ret, "the job ends", last_error());
+	return ret ? 1 : 0;
+}
+
 static void use_by_guess(struct lab *lab)
 {
 	unsigned int i;
@@ -133,5 +170,104 @@ int sched_handles(void)
 	}
 	out("# info groups=%u\n", made);
 	ktap_result(1, !ret, "groups are made while their handles are guessed", last_error());
+	return ret ? 1 : 0;
+}
+
+/* Read every file that the driver shows of itself, again and again, whatever it says. */
+static int read_file(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	char text[4096];
+	int fd;
+
+	(void)ftw;
+	if (type != FTW_F || !(st->st_mode & S_IRUSR))
+		return 0;
+	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	while (read(fd, text, sizeof(text)) > 0)
+		;
+	close(fd);
+	return 0;
+}
+
+static void walk(pid_t owner)
+{
+	char fdinfo[40];
+
+	snprintf(fdinfo, sizeof(fdinfo), "/proc/%d/fdinfo", owner);
+	for (;;) {
+		nftw(DEBUGFS "/dri", read_file, 8, FTW_PHYS);
+		nftw(fdinfo, read_file, 8, FTW_PHYS);
+		sched_yield();
+	}
+}
+
+/* The names that a fence has, while its group lives. */
+static int names_of(int fd)
+{
+	struct sync_fence_info fence[4];
+	struct sync_file_info info = {
+		.num_fences = sizeof(fence) / sizeof(fence[0]),
+		.sync_fence_info = (uintptr_t)fence,
+	};
+
+	if (ioctl(fd, SYNC_IOC_FILE_INFO, &info))
+		return fail(-errno, "SYNC_IOC_FILE_INFO");
+	if (!info.num_fences || !*fence[0].driver_name || !*fence[0].obj_name)
+		return fail(0, "a fence without a name");
+	return 0;
+}
+
+static int come_and_go(void)
+{
+	uint32_t syncobj;
+	struct lab lab;
+	int fd = -1;
+	int ret;
+
+	ret = lab_create(&lab, 1);
+	if (!ret)
+		ret = lab_groups(&lab, 2, PRIORITY_MEDIUM);
+	if (!ret)
+		ret = gpu_syncobj_create(&lab.gpu, &syncobj);
+	if (!ret)
+		ret = lab_store(&lab, 0, 0, 1, &(struct lab_submit){ .signals = syncobj });
+	if (!ret)
+		ret = lab_fence(&lab, syncobj, &fd);
+	if (!ret)
+		ret = names_of(fd);
+	if (!ret)
+		ret = lab_expect(&lab, syncobj, 1, "a job");
+	if (!ret)
+		ret = names_of(fd);
+	if (fd >= 0)
+		close(fd);
+	lab_release(&lab);
+	return ret;
+}
+
+int sched_walk(void)
+{
+	pid_t owner = getpid(), child;
+	unsigned int i;
+	int ret = 0;
+
+	ktap_start(1);
+	/* It may be mounted already. */
+	if (mount("debugfs", DEBUGFS, "debugfs", 0, NULL) && errno != EBUSY)
+		ret = fail(-errno, "mount debugfs");
+	child = ret ? -1 : fork();
+	if (!child)
+		walk(owner);
+	if (!ret && child < 0)
+		ret = fail(-errno, "fork");
+	for (i = 0; !ret && i < WALKS; i++)
+		ret = come_and_go();
+	if (child > 0) {
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+	}
+	ktap_result(1, !ret, "files and fences are read while groups come and go", last_error());
 	return ret ? 1 : 0;
 }

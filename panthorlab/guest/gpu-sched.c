@@ -33,6 +33,8 @@ static const struct {
 	{ "long", "jobs that end in time are not timed out, however many", sched_long },
 	{ "handles", "groups destroyed and used by guessed handles while being created",
 	  sched_handles },
+	{ "walk", "debugfs, fdinfo and names of fences read while groups come and go", sched_walk },
+	{ "patient", "one job, which may wait for a reset", sched_patient },
 };
 
 #define MODES	(sizeof(modes) / sizeof(modes[0]))

@@ -25,6 +25,8 @@ int sched_close(void);
 int sched_vm_destroy(void);
 
 int sched_long(void);
+int sched_patient(void);
 int sched_handles(void);
+int sched_walk(void);
 
 #endif

@@ -15,7 +15,7 @@
 #define LAB_QUEUES	2u	/* of each group */
 #define LAB_JOBS	96u	/* streams of each VM that exist at once */
 #define LAB_RESULTS	32u	/* words of each VM for what jobs store, and for sync objects */
-#define LAB_SETTLE_MS	2000	/* patience with what a good kernel does within a tick or two */
+#define LAB_SETTLE_MS	4000	/* patience with what a good kernel does within a tick or two */
 
 /**
  * struct lab_vm - An address space with memory for streams and for words that CPU and GPU share
