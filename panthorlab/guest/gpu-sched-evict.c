@@ -20,7 +20,7 @@
 
 #include "ktap.h"
 
-#define EVICTIONS	10u
+#define EVICTIONS	6u
 #define EVICT_MS	3500	/* the busy group's job may last 5 s */
 #define SETTLE_US	20000
 #define REG_HEAP	20

@@ -13,7 +13,7 @@
 #define SAMPLE_US	4000
 #define SAMPLES		40	/* in which the GPU did something, before the shares are looked at */
 #define WATCH_MS	3000	/* a job may last 5 s */
-#define FAIR		70	/* per cent of the largest share: no need to look longer */
+#define FAIR		60	/* per cent of the largest share: no need to look longer */
 #define UNFAIR		35	/* even a busy host does not get there, given so much time */
 #define TRIES		10
 #define SOON_MS		250	/* some ticks of 10 ms each, in the best of TRIES */

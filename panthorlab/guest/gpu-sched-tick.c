@@ -13,7 +13,7 @@
 
 #include "ktap.h"
 
-#define WINDOW_MS	300
+#define WINDOW_MS	200
 #define STILL		4	/* a ping, an event */
 #define WINDOWS		5
 #define TICKS		16	/* for which a guest that is hardly let run has one and a half seconds */
