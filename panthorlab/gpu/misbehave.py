@@ -40,6 +40,7 @@ class Misdeed:
 _STATES = {"state": ("start", "resume", "suspend", "terminate")}
 _EVENTS = {"event": ("idle", "sync-update", "progress-timer", "tiler-oom", "fault", "fatal")}
 _LINES = {"line": ("job", "mmu", "gpu")}
+_SPACES = {"space": ("firmware", "user")}
 _CORES = {"core": ("l2", "tiler", "shader")}
 _REQUESTERS = {"requester": ("prefetch", "lsu", "mcu", "tiler", "shader"), "access": ("read", "write")}
 
@@ -57,7 +58,7 @@ MISDEEDS: tuple[Misdeed, ...] = (
     Misdeed("flush-late", "GPU_CMD flushes caches", "CLEAN_CACHES_COMPLETED comes late", late=True),
     Misdeed("power-lost", "cores are switched", "they stay as they are, and no interrupt comes", _CORES),
     Misdeed("power-late", "cores are switched", "it takes time", _CORES, late=True),
-    Misdeed("as-stuck", "AS_COMMAND", "AS_STATUS says busy for a time; the command has its effect", late=True),
+    Misdeed("as-stuck", "AS_COMMAND", "AS_STATUS says busy for a time; the command has its effect", _SPACES, late=True),
     Misdeed("state-lost", "a CSG state request is carried out", "it is never acknowledged", _STATES, slotted=True),
     Misdeed("state-late", "a CSG state request is carried out", "it is acknowledged late", _STATES, late=True,
             slotted=True),

@@ -126,6 +126,12 @@ static inline void cs_store(struct cs *cs, unsigned int base, unsigned int count
 		(uint16_t)offset);
 }
 
+/* @reg = mem32[pair @addr]; asynchronous, signals CS_SB_STORE. */
+static inline void cs_load32(struct cs *cs, unsigned int reg, unsigned int addr)
+{
+	cs_emit(cs, CS_OP(0x14) | CS_DST(reg) | CS_SRC(addr) | 1 << 16);
+}
+
 /* Branch to instruction @target of this stream if @reg compares with zero as @condition says. */
 static inline void cs_branch(struct cs *cs, enum cs_condition condition, unsigned int reg,
 			     unsigned int target)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import re
 import shlex
 import sys
 import threading
@@ -27,6 +28,7 @@ from panthorlab.kmsg import Kind
 from panthorlab.kmsg.model import Finding
 from panthorlab.kmsg.scan import scan_bytes
 from panthorlab.outcome import Side
+from panthorlab.paths import PACKAGE
 from panthorlab.report.faults import headline
 from panthorlab.run import fleet, measure
 from panthorlab.run.events import new_run_dir
@@ -214,9 +216,9 @@ def _tell(outcome: Outcome, run_dir: Path) -> None:
 
 
 def _resolve(command: Sequence[str], work_dir: str) -> list[str]:
-    """The board's own workloads can be named without their directory."""
-    workloads = {"heap-exit", "gpu-heap", "gpu-job", "gpu-leak", "gpu-uapi", "gpu-vm", "iterate", "kmsg-follow"}
-    return [f"{work_dir}/{command[0]}", *command[1:]] if command[0] in workloads else list(command)
+    """A program of ours can be named without its directory."""
+    ours = re.findall(r"^PROGRAMS := (.*)$", (PACKAGE / "guest" / "Makefile").read_text(), re.MULTILINE)[0].split()
+    return [f"{work_dir}/{command[0]}", *command[1:]] if command[0] in ours else list(command)
 
 
 class _Watch:

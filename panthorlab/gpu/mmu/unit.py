@@ -84,7 +84,7 @@ class AddressSpace:
     def command(self, value: int) -> None:
         """Register AS_COMMAND."""
         self.forget()
-        if rule := self._misbehaviour.strikes("as-stuck"):
+        if rule := self._misbehaviour.strikes("as-stuck", space="user" if self.index else "firmware"):
             self._busy_until = self._now() + rule.seconds
         if value == UPDATE:
             self._update()

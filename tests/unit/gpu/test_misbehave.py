@@ -165,6 +165,14 @@ def test_an_address_space_is_stuck_for_a_time(bench: Bench) -> None:
     assert bench.as_read(2, "STATUS") == 0
 
 
+def test_only_an_address_space_of_users_is_stuck(bench: Bench) -> None:
+    arm(bench, "as-stuck,space=user,ms=10")
+    bench.as_write(0, "COMMAND", 3)
+    assert bench.as_read(0, "STATUS") == 0
+    bench.as_write(1, "COMMAND", 3)
+    assert bench.as_read(1, "STATUS") == 1
+
+
 def test_boot_halt_and_stop_go_wrong(bench: Bench) -> None:
     def booted() -> bool:
         bench.elapse(0.01)

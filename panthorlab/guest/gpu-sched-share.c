@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Who is on the GPU: shares of groups, what a priority is worth, how soon a new job starts.
+ */
+
+#include "gpu-sched.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "ktap.h"
+
+#define SAMPLE_US	4000
+#define SAMPLES		40	/* in which the GPU did something, before the shares are looked at */
+#define WATCH_MS	3000	/* a job may last 5 s */
+#define FAIR		60	/* per cent of the largest share: no need to look longer */
+#define UNFAIR		35	/* even a busy host does not get there, given so much time */
+#define TRIES		10
+#define SOON_MS		250	/* some ticks of 10 ms each, in the best of TRIES */
+
+/**
+ * struct shares - Which groups made progress when
+ * @samples: in which any group made progress
+ * @active: of these, those in which the group did
+ * @counted: by how much its counter grew
+ */
+struct shares {
+	unsigned int samples;
+	unsigned int active[LAB_GROUPS];
+	uint32_t counted[LAB_GROUPS];
+};
+
+static void sample(struct lab *lab, uint32_t *counts, struct shares *shares)
+{
+	bool any = false;
+	unsigned int g;
+
+	for (g = 0; g < lab->group_count; g++) {
+		uint32_t now = *lab_counter(lab, g);
+
+		if (now != counts[g]) {
+			shares->active[g]++;
+			shares->counted[g] += now - counts[g];
+			any = true;
+		}
+		counts[g] = now;
+	}
+	shares->samples += any;
+}
+
+static unsigned int least_percent(const struct lab *lab, const struct shares *shares)
+{
+	uint32_t least = UINT32_MAX, most = 1;
+	unsigned int g;
+
+	for (g = 0; g < lab->group_count; g++) {
+		if (shares->counted[g] < least)
+			least = shares->counted[g];
+		if (shares->counted[g] > most)
+			most = shares->counted[g];
+	}
+	return 100ULL * least / most;
+}
+
+/* Watch until the GPU has worked in @samples samples, and then until the shares are within @fair per cent. */
+static int watch(struct lab *lab, unsigned int samples, unsigned int fair, struct shares *shares)
+{
+	int64_t deadline = now_us() + WATCH_MS * 1000LL;
+	uint32_t counts[LAB_GROUPS];
+	unsigned int g;
+
+	memset(shares, 0, sizeof(*shares));
+	for (g = 0; g < lab->group_count; g++)
+		counts[g] = *lab_counter(lab, g);
+	while (shares->samples < samples || least_percent(lab, shares) < fair) {
+		if (now_us() > deadline)
+			break;
+		sleep_us(SAMPLE_US);
+		sample(lab, counts, shares);
+	}
+	if (shares->samples < samples)
+		return fail(-ETIME, "the GPU worked in only %u of %u samples in %u ms",
+			    shares->samples, samples, WATCH_MS);
+	return 0;
+}
+
+static void tell(const struct lab *lab, const struct shares *shares)
+{
+	unsigned int g;
+
+	for (g = 0; g < lab->group_count; g++)
+		out("# group %u: on the GPU in %u of %u samples, counted %u\n", g,
+		    shares->active[g], shares->samples, shares->counted[g]);
+}
+
+static int judge_fair(const struct lab *lab, const struct shares *shares)
+{
+	unsigned int percent = least_percent(lab, shares);
+
+	tell(lab, shares);
+	out("# info least_share_percent=%u\n", percent);
+	return percent < UNFAIR ?
+	       fail(0, "the least of equal groups got %u %% of what the most got", percent) : 0;
+}
+
+/* End all spinning jobs, also after a failure; @ret or how they ended. */
+static int open_all(struct lab *lab, const uint32_t *syncobj, int ret)
+{
+	unsigned int g;
+
+	for (g = 0; g < lab->group_count; g++)
+		*lab_gate(lab, g) = 1;
+	for (g = 0; !ret && g < lab->group_count; g++)
+		ret = lab_expect(lab, syncobj[g], 1, "a counting job");
+	return ret;
+}
+
+static int spin_all(struct lab *lab, uint32_t *syncobj)
+{
+	unsigned int g;
+	int ret = 0;
+
+	for (g = 0; !ret && g < lab->group_count; g++) {
+		ret = gpu_syncobj_create(&lab->gpu, &syncobj[g]);
+		if (!ret)
+			ret = lab_count(lab, g, syncobj[g]);
+	}
+	return ret;
+}
+
+/* @by_space: there are @more groups than address spaces, not slots. */
+static int share(unsigned int vms, unsigned int more, bool by_space, const char *name)
+{
+	uint32_t syncobj[LAB_GROUPS];
+	struct shares shares;
+	struct lab lab;
+	unsigned int g;
+	int ret;
+
+	ktap_start(2);
+	ret = lab_create(&lab, vms);
+	if (!ret)
+		ret = lab_groups(&lab, (by_space ? lab.spaces : lab.slots) + more,
+				 PRIORITY_MEDIUM);
+	if (!ret)
+		ret = spin_all(&lab, syncobj);
+	for (g = 0; !ret && g < lab.group_count; g++)
+		ret = lab_wait_count(&lab, g, 0);
+	ktap_result(1, !ret, "every group makes progress", last_error());
+	if (!ret)
+		ret = watch(&lab, SAMPLES, FAIR, &shares);
+	if (!ret)
+		ret = judge_fair(&lab, &shares);
+	ret = open_all(&lab, syncobj, ret);
+	ktap_result(2, !ret, name, last_error());
+	return ret ? 1 : 0;
+}
+
+/* Half as many more than slots, so that each is out for several ticks. */
+int sched_fair(void)
+{
+	return share(1, 4, false, "shares are equal");
+}
+
+int sched_spaces(void)
+{
+	return share(LAB_VMS, 3, true, "shares are equal over more VMs than address spaces");
+}
+
+/* The best of several tries is within a few ticks; a busy host makes the others late. */
+static int soon(int64_t best_us, const char *what)
+{
+	out("# info best_latency_us=%lld\n", (long long)best_us);
+	if (best_us > SOON_MS * 1000LL)
+		return fail(0, "%s only after %lld us, in the best of %u tries", what,
+			    (long long)best_us, TRIES);
+	return 0;
+}
+
+/* All slots are busy with groups of @low; one of @high starts nevertheless. */
+static int preempt(struct lab *lab, unsigned int g, uint32_t syncobj, int64_t *best_us)
+{
+	uint32_t before = *lab_counter(lab, g);
+	int64_t begin = now_us();
+	int ret;
+
+	ret = lab_count(lab, g, syncobj);
+	if (!ret)
+		ret = lab_wait_count(lab, g, before);
+	if (!ret && now_us() - begin < *best_us)
+		*best_us = now_us() - begin;
+	*lab_gate(lab, g) = 1;
+	return ret ?: lab_expect(lab, syncobj, 1, "the job of higher priority");
+}
+
+static int over_busy_groups(uint8_t low, uint8_t high, const char *name)
+{
+	uint32_t syncobj[LAB_GROUPS] = { 0 };
+	int64_t best_us = INT64_MAX;
+	unsigned int g, i;
+	struct lab lab;
+	int ret;
+
+	ret = lab_create(&lab, 1);
+	if (!ret)
+		ret = lab_groups(&lab, lab.slots + 1, low);
+	if (!ret)
+		ret = spin_all(&lab, syncobj);
+	for (g = 0; !ret && g < lab.group_count; g++)
+		ret = lab_wait_count(&lab, g, 0);
+	if (!ret)
+		ret = lab_group(&lab, 0, high, &g);
+	if (!ret)
+		ret = gpu_syncobj_create(&lab.gpu, &syncobj[g]);
+	for (i = 0; !ret && i < TRIES && best_us > SOON_MS * 1000LL; i++)
+		ret = preempt(&lab, g, syncobj[g], &best_us);
+	if (!ret)
+		ret = soon(best_us, name);
+	ret = open_all(&lab, syncobj, ret);
+	lab_release(&lab);
+	return ret;
+}
+
+/* Groups of low priority have to wait while others fill the slots, and go on when one of these ends. */
+static int lower_waits(void)
+{
+	uint32_t syncobj[LAB_GROUPS];
+	struct shares shares;
+	struct lab lab;
+	unsigned int g;
+	int ret;
+
+	ret = lab_create(&lab, 1);
+	if (!ret)
+		ret = lab_groups(&lab, lab.slots, PRIORITY_MEDIUM);
+	if (!ret)
+		ret = lab_groups(&lab, 2, PRIORITY_LOW);
+	if (!ret)
+		ret = spin_all(&lab, syncobj);
+	for (g = 0; !ret && g < lab.slots; g++)
+		ret = lab_wait_count(&lab, g, 0);
+	if (!ret)
+		ret = watch(&lab, SAMPLES / 2, 0, &shares);
+	for (g = lab.slots; !ret && g < lab.group_count; g++)
+		if (shares.counted[g])
+			ret = fail(0, "group %u of low priority ran beside %u of medium priority", g,
+				   lab.slots);
+	*lab_gate(&lab, 0) = 1;
+	if (!ret)
+		ret = lab_expect(&lab, syncobj[0], 1, "the job of medium priority");
+	for (g = lab.slots; !ret && g < lab.group_count; g++)
+		ret = lab_wait_count(&lab, g, 0);
+	ret = open_all(&lab, syncobj, ret);
+	lab_release(&lab);
+	return ret;
+}
+
+int sched_priority(void)
+{
+	int ret;
+
+	ktap_start(2);
+	ret = lower_waits();
+	ktap_result(1, !ret, "a lower priority waits, and goes on later", last_error());
+	if (!ret)
+		ret = over_busy_groups(PRIORITY_LOW, PRIORITY_MEDIUM,
+				       "a group of higher priority started");
+	ktap_result(2, !ret, "a higher priority starts although all slots are busy", last_error());
+	return ret ? 1 : 0;
+}
+
+int sched_realtime(void)
+{
+	struct lab lab;
+	unsigned int g;
+	int ret;
+
+	ktap_start(1);
+	ret = lab_create(&lab, 1);
+	if (!ret)
+		ret = lab_group(&lab, 0, PRIORITY_REALTIME, &g);
+	if (ret == -EINVAL || ret == -EACCES || ret == -EPERM) {
+		ktap_result(1, true, "realtime # SKIP this kernel grants no such priority", "");
+		return 0;
+	}
+	lab_release(&lab);
+	if (!ret)
+		ret = over_busy_groups(PRIORITY_MEDIUM, PRIORITY_REALTIME,
+				       "a realtime group started");
+	ktap_result(1, !ret, "a realtime group starts although all slots are busy", last_error());
+	return ret ? 1 : 0;
+}
+
+/* The group had a job before, so it is known and idle; the others then took all slots. */
+int sched_wake(void)
+{
+	uint32_t syncobj[LAB_GROUPS] = { 0 };
+	struct lab_submit how = { 0 };
+	int64_t best_us = INT64_MAX;
+	struct lab lab;
+	unsigned int g, i;
+	int ret;
+
+	ktap_start(1);
+	ret = lab_create(&lab, 1);
+	if (!ret)
+		ret = lab_groups(&lab, lab.slots + 2, PRIORITY_MEDIUM);
+	for (g = 0; !ret && g < lab.group_count; g++) {
+		ret = gpu_syncobj_create(&lab.gpu, &syncobj[g]);
+		how.signals = syncobj[g];
+		if (!ret)
+			ret = lab_store(&lab, g, 0, g, &how);
+		if (!ret)
+			ret = lab_expect(&lab, how.signals, 1, "a job before");
+	}
+	for (g = 1; !ret && g < lab.group_count; g++)
+		ret = lab_count(&lab, g, syncobj[g]);
+	for (g = 1; !ret && g < lab.group_count; g++)
+		ret = lab_wait_count(&lab, g, 0);
+	how.signals = syncobj[0];
+	for (i = 0; !ret && i < TRIES && best_us > SOON_MS * 1000LL; i++) {
+		int64_t begin = now_us();
+
+		ret = lab_store(&lab, 0, 1, 0xa0000000 + i, &how);
+		if (!ret)
+			ret = lab_expect(&lab, how.signals, 1, "a new job of an idle group");
+		if (!ret && now_us() - begin < best_us)
+			best_us = now_us() - begin;
+		if (!ret && *lab_result(&lab, 0, 1) != 0xa0000000 + i)
+			ret = fail(0, "fence status 1, but memory is 0x%08x", *lab_result(&lab, 0, 1));
+	}
+	if (!ret)
+		ret = soon(best_us, "a new job of an idle group ended");
+	ret = open_all(&lab, syncobj, ret);
+	ktap_result(1, !ret, "a new job of an idle group runs although all slots are busy",
+		    last_error());
+	return ret ? 1 : 0;
+}

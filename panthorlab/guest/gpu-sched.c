@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * How the driver schedules groups and orders jobs, judged by the order of things on the GPU and by
+ * comparing groups with each other: a machine that is slow, or has no time for us, is no fault.
+ */
+
+#include "gpu-sched.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+	const char *name;
+	const char *help;
+	int (*run)(void);
+} modes[] = {
+	{ "fair", "more busy groups than slots get equal shares", sched_fair },
+	{ "spaces", "more busy groups, each with its VM, than address spaces, too", sched_spaces },
+	{ "priority", "a higher priority comes first, a lower one when that is idle",
+	  sched_priority },
+	{ "realtime", "a realtime group gets a slot at once", sched_realtime },
+	{ "wake", "a group that left its slot gets one for a new job", sched_wake },
+	{ "tick", "the scheduler ticks while there is something to rotate, and only then",
+	  sched_tick },
+	{ "evict", "a destroyed group leaves its slot before its VM goes", sched_evict },
+	{ "sync-only", "submissions without a stream keep their order", sched_sync_only },
+	{ "blocked", "groups that wait for a sync object go on, on a slot or not", sched_blocked },
+	{ "errors", "no fence behind a fault says success", sched_errors },
+	{ "destroy", "jobs queued at GROUP_DESTROY end", sched_destroy },
+	{ "close", "jobs queued when the file is closed end", sched_close },
+	{ "vm-destroy", "jobs queued at VM_DESTROY end", sched_vm_destroy },
+	{ "long", "jobs that end in time are not timed out, however many", sched_long },
+	{ "handles", "groups destroyed and used by guessed handles while being created",
+	  sched_handles },
+	{ "walk", "debugfs, fdinfo and names of fences read while groups come and go", sched_walk },
+	{ "patient", "one job, which may wait for a reset", sched_patient },
+};
+
+#define MODES	(sizeof(modes) / sizeof(modes[0]))
+
+static void usage(FILE *stream)
+{
+	size_t i;
+
+	fputs("usage: gpu-sched --mode MODE\n\nmodes:\n", stream);
+	for (i = 0; i < MODES; i++)
+		fprintf(stream, "  %-11s %s\n", modes[i].name, modes[i].help);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option long_options[] = {
+		{ "mode", required_argument, NULL, 'm' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 }
+	};
+	const char *mode = NULL;
+	size_t i;
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		switch (opt) {
+		case 'm':
+			mode = optarg;
+			break;
+		case 'h':
+			usage(stdout);
+			return 0;
+		default:
+			return 2;
+		}
+	}
+	for (i = 0; mode && optind == argc && i < MODES; i++)
+		if (!strcmp(mode, modes[i].name))
+			return modes[i].run();
+	usage(stderr);
+	return 2;
+}
