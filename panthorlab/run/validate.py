@@ -35,6 +35,7 @@ from panthorlab.run.job import Job
 from panthorlab.run.kernels import parse_params
 from panthorlab.run.known import read_known
 from panthorlab.run.limits import TimeLimitReached, time_limit
+from panthorlab.run.overlays import overlay_dir
 from panthorlab.run.plan import Slot, extension_slots, remaining, schedule
 from panthorlab.run.progress import Progress
 from panthorlab.run.suites import find_suites, lasting
@@ -50,9 +51,11 @@ def main(options: argparse.Namespace) -> int:
     known = read_known(options.known)
     suites = find_suites(options.suite)
     progress = Progress(quiet=options.quiet)
+    overlay = overlay_dir(options.overlay, progress)
     run_dir = new_run_dir(options.output)
     settings = {key: value for key, value in vars(options).items() if key not in _NOT_RECORDED}
     settings |= fleet.recorded(options, chosen) | {"suite": lasting(options.suite), "known": known}
+    settings["overlay"] = str(overlay) if overlay else None
     with EventLog(run_dir) as log:
         try:
             settings["patch"] = keep_patches(options.patch, run_dir)
@@ -219,6 +222,7 @@ class _Validation:
                 iterations=options["iterations"],
                 seed=options["seed"],
                 params=parse_params(options["param"]),
+                overlay=options.get("overlay"),
                 boot_method=options.get("boot_method", AUTO),
                 fresh=slot.fresh,
                 **given,
