@@ -95,8 +95,8 @@ RECIPES: Mapping[str, Recipe] = {
             ),
             Part(
                 ("box64", "busybox-static", "libglib2.0-0t64", "libpci3"), (_SHELL, "/usr/bin/box64"),
-                tuple(f"{_ARM64}/{name}" for name in (*_NATIVE, "libdl.so.2", "libpthread.so.0", "librt.so.1",
-                                                      "libutil.so.1")),
+                tuple(f"{_ARM64}/{name}" for name in (*_NATIVE, "libdl.so.2", "libgcc_s.so.1", "libpthread.so.0",
+                                                      "librt.so.1", "libutil.so.1")),
                 suite="sid",
             ),
         ),
