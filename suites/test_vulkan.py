@@ -2,7 +2,8 @@
 """Real Vulkan clients, Debian's own Mesa unchanged: alone, killed, more than the GPU has slots, and beside a GPU that
 misbehaves.
 
-Needs `--overlay mesa-vulkan`; a real board's own Mesa, vulkaninfo and vkmark will do. An emulated GPU computes no pixels.
+Needs `--overlay mesa-vulkan`; a real board's own Mesa, vulkaninfo and vkmark will do. An emulated GPU computes no
+pixels.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Other people's programs as GPU clients in a suite: Mesa's Vulkan driver, alone and in crowds (`crowd`, docs/guest.md).
-"""
+"""Other people's programs as GPU clients in a suite: Mesa's Vulkan driver, alone and in crowds."""
 
 from __future__ import annotations
 
