@@ -36,7 +36,9 @@
 #define LOOK_US		100000	/* between looks at how many have the GPU open */
 #define PEEK_US		2000	/* between looks at a client that has yet to open it */
 #define TAIL		1500	/* bytes that are told of what a failed client said */
+#ifndef NODE
 #define NODE		"/dev/dri/renderD"
+#endif
 
 struct options {
 	unsigned int count;
@@ -44,7 +46,8 @@ struct options {
 	unsigned int together;
 	unsigned int open;
 	unsigned int min_ms;
-	unsigned int max_ms;	/* 0: nobody is killed */
+	unsigned int max_ms;
+	bool kill;
 	unsigned int seed;
 	char **argv;
 };
@@ -123,7 +126,7 @@ static int start(struct one *one, const struct options *options)
 		dprintf(STDERR_FILENO, "%s: %s\n", options->argv[0], strerror(errno));
 		_exit(127);
 	}
-	if (options->max_ms)
+	if (options->kill)
 		one->delay = 1000 * options->min_ms +
 			     draw(1000 * (options->max_ms - options->min_ms) + 1);
 	else
@@ -261,6 +264,17 @@ static unsigned int number(const char *text, char end, char **rest)
 	return value;
 }
 
+static void usage(FILE *stream)
+{
+	fputs("usage: crowd [OPTION...] -- PROGRAM [ARG...]\n\n"
+	      "  --count N          clients in all, default 1\n"
+	      "  --at-once P        clients at a time, default 1, at most 64\n"
+	      "  --together M       so many must have been seen with the GPU open at the same time\n"
+	      "  --open F           a client has the GPU open when it has it open F times, default 1\n"
+	      "  --kill-ms MIN:MAX  kill each so long after it has opened the GPU\n"
+	      "  --seed S           of these moments, together with PANTHORLAB_ITERATION\n", stream);
+}
+
 static void parse(int argc, char **argv, struct options *options)
 {
 	static const struct option long_options[] = {
@@ -270,6 +284,7 @@ static void parse(int argc, char **argv, struct options *options)
 		{ "open", required_argument, NULL, 'o' },
 		{ "kill-ms", required_argument, NULL, 'k' },
 		{ "seed", required_argument, NULL, 's' },
+		{ "help", no_argument, NULL, 'h' },
 		{ 0 }
 	};
 	char *rest;
@@ -288,17 +303,18 @@ static void parse(int argc, char **argv, struct options *options)
 		else if (opt == 's')
 			options->seed = number(optarg, '\0', &rest);
 		else if (opt == 'k') {
+			options->kill = true;
 			options->min_ms = number(optarg, ':', &rest);
 			options->max_ms = number(rest + 1, '\0', &rest);
 		} else {
-			exit(2);
+			usage(opt == 'h' ? stdout : stderr);
+			exit(opt == 'h' ? 0 : 2);
 		}
 	}
 	options->argv = argv + optind;
-	if (optind == argc || !options->count || !options->at_once || !options->open || options->at_once > MAX_AT_ONCE ||
-	    options->max_ms < options->min_ms) {
-		fputs("usage: crowd [--count N] [--at-once P] [--together M] [--open F] "
-		      "[--kill-ms MIN:MAX] [--seed S] -- PROGRAM [ARG...]\n", stderr);
+	if (optind == argc || !options->count || !options->at_once || !options->open ||
+	    options->at_once > MAX_AT_ONCE || options->max_ms < options->min_ms) {
+		usage(stderr);
 		exit(2);
 	}
 }
@@ -324,7 +340,7 @@ int main(int argc, char **argv)
 		snprintf(why, sizeof(why), "%s", last_error());
 	else if (failed)
 		snprintf(why, sizeof(why), "%u of %u clients failed", failed, started);
-	else if (options.max_ms && !killed)
+	else if (options.kill && !killed)
 		snprintf(why, sizeof(why), "all %u clients ended before they could be killed", ended);
 	else if (most < options.together)
 		snprintf(why, sizeof(why), "only %u clients had the GPU open at the same time", most);

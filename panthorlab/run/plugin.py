@@ -151,12 +151,12 @@ def _require_overlay(request: pytest.FixtureRequest) -> None:
     """Of a real board; of an emulated one it is known before it boots."""
     from panthorlab.run.fleet import is_real
 
-    name = overlay_need.needed_by(request.node)
-    if not name:
-        return
-    booted: Session = request.getfixturevalue("session")
-    if is_real(booted.job_description.board) and not overlay_need.is_on(booted.board.shell, name):
-        pytest.skip(overlay_need.advice(name, 1))
+    name, job = overlay_need.needed_by(request.node), request.config.stash.get(_JOB, None)
+    board = job.board if job is not None else request.config.getoption("--board")
+    if name and board and is_real(board):
+        booted: Session = request.getfixturevalue("session")
+        if not overlay_need.is_on(booted.board.shell, name):
+            pytest.skip(overlay_need.advice(name, 1))
 
 
 def _job_of(config: pytest.Config, tmp: Path) -> Job:
