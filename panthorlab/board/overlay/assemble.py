@@ -45,7 +45,7 @@ def made(name: str, recipe: Recipe, progress: Progress, *, again: bool = False) 
             return home / FILES
         with tempfile.TemporaryDirectory(dir=home, prefix="new-") as scratch:
             files = Path(scratch, FILES)
-            packages = {}
+            packages: dict[str, str] = {}
             for number, part in enumerate(recipe.parts):
                 root = Path(scratch, f"root-{number}")
                 packages |= {deb.name: deb.sha256 for deb in _unpacked(name, part, root, progress)}

@@ -39,7 +39,7 @@ def crowd(compile_guest: Compile, tmp_path: Path) -> Crowd:
     program = compile_guest(f"crowd{name}", ["crowd.c", "ktap.c", "util.c"], [f'NODE="{tmp_path}/renderD"'])
 
     def run(*options: str, client: str) -> Ran:
-        argv = [program, *options, "--", "/bin/sh", "-c", client.format(node=node)]
+        argv = [str(program), *options, "--", "/bin/sh", "-c", client.format(node=node)]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode in (0, 1), done.stderr
         assert ("\nok 1 clients" in done.stdout) == (done.returncode == 0)
