@@ -130,6 +130,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--boots", type=boots, default=2, metavar="N", help="boots of each side (default: %(default)s)"
     )
+    group.add_argument("--overlay", metavar="NAME|DIR",
+                       help="laid over the board's root file system: a directory, or one of `panthorlab overlay`")
     group.add_argument(
         "--jobs",
         type=jobs,
@@ -186,8 +188,6 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kernel", required=True, metavar="K", help="store key, RUN:before, RUN:after, or build directory"
     )
-    parser.add_argument("--overlay", metavar="NAME|DIR",
-                        help="laid over the board's root file system: a directory, or one of `panthorlab overlay`")
     _add_jail(parser)
     _add_board(parser)
     _add_lab(parser)

@@ -13,6 +13,7 @@ from typing import Final
 SUITE: Final[Mapping[str, float]] = {
     "probe": 1, "heap-exit-claim": 37, "heap-exit-controls": 12, "heap-exit-watch": 24, "gpu-after-fault": 9,
     "job-faults": 15, "job-timeout": 11, "reset": 1, "runtime-pm": 3, "fence-lock": 0,
+    "igt": 0, "igt-sync": 0, "vulkan": 0, "vulkan-oom": 0,  # they need an overlay
 }
 UNKNOWN_SUITE: Final = 10.0
 BOOTS: Final = 13.0

@@ -7,6 +7,7 @@ import queue
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 from panthorlab.board.api import LATE, BootedBoard, Hazard
@@ -90,10 +91,11 @@ class Batch:
             *(["--expect-signal", str(int(work.expect_signal))] if work.expect_signal else []),
             *([] if work.sentinel else ["--no-sentinel"]),
             "--",
-            f"{self._board.work_dir}/{work.argv[0]}",
+            str(PurePosixPath(self._board.work_dir, work.argv[0])),
             *work.argv[1:],
         ]
-        process = self._process = self._board.shell.start(argv, on_stdout=self._feed, on_stderr=self._feed)
+        env = dict(pair.split("=", 1) for pair in work.env)
+        process = self._process = self._board.shell.start(argv, on_stdout=self._feed, on_stderr=self._feed, env=env)
         previous: _Seen | None = None
         error: PanthorlabError | None = None
         try:

@@ -11,7 +11,7 @@ Source: Documentation/gpu/automated_testing.rst of the kernel.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,6 +69,12 @@ def only_known(event: Mapping[str, Any], known: Sequence[Known]) -> bool:
 
 def parse_known(lines: Iterable[str], name: str) -> Iterable[Mapping[str, str]]:
     """The entries of one list. Raises UsageError with the place of what is none."""
+    for number, text, about in list_entries(lines):
+        yield {"pattern": _entry(text, f"{name}:{number}"), "source": f"{name}:{number}", "about": about}
+
+
+def list_entries(lines: Iterable[str]) -> Iterator[tuple[int, str, str]]:
+    """(line number, entry, the comments right above it) of any of drm-ci's lists."""
     about: list[str] = []
     fresh = True
     for number, line in enumerate(lines, 1):
@@ -81,8 +87,7 @@ def parse_known(lines: Iterable[str], name: str) -> Iterable[Mapping[str, str]]:
         if not text:
             about = []
             continue
-        yield {"pattern": _entry(text, f"{name}:{number}"), "source": f"{name}:{number}",
-               "about": "; ".join(filter(None, about))}
+        yield number, text, "; ".join(filter(None, about))
 
 
 def _entry(text: str, where: str) -> str:

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 
 _BEGIN = re.compile(r"^# panthorlab begin id=(\S+) workload=(\S+)(?: boot=(\S+))?$")
 _END = re.compile(r"^# panthorlab end id=(\S+)$")
-_RESULT = re.compile(r"^(ok|not ok) \d+ (\S+) # id=(\S+) status=(-?\d+) signal=(\d+) us=(\d+) sentinel=(\w+)")
+_RESULT = re.compile(
+    r"^(ok|not ok) \d+ (\S+) # id=(\S+) status=(-?\d+) signal=(\d+) us=(\d+) sentinel=(\w+)( timeout=1)?"
+)
 _SUBTEST = re.compile(r"^(ok|not ok) \d+ ?-? ?(.*)$")
 _TERMINATIONS = re.compile(r"^# terminations (\d+)$")
 _INFO = re.compile(r"^# info (\S+?)=(.*)$")
@@ -21,7 +23,7 @@ class Report:
 
     `ok`: ended as expected, all its subtests and the sentinel passed. `us`: microseconds. `sentinel`: `ok`, `fail`
     or `none`. `terminations`: heap-bound group terminations it caused. `lines`: its own output, unindented. `boot`: the
-    boot-id of the kernel it ran on; empty if it did not say.
+    boot-id of the kernel it ran on; empty if it did not say. `timeout`: it was killed at its deadline.
     """
 
     id: str
@@ -35,6 +37,7 @@ class Report:
     subtests: tuple[tuple[bool, str], ...]
     lines: tuple[str, ...]
     boot: str = ""
+    timeout: bool = False
 
     @property
     def why(self) -> str:
@@ -104,6 +107,7 @@ def _report(match: re.Match[str], of: _Open) -> Report:
         subtests=subtests(lines),
         lines=tuple(lines),
         boot=of.boot,
+        timeout=match[8] is not None,
     )
 
 

@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +22,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from panthorlab.errors import LabError, PanthorlabError, UsageError
-from panthorlab.outcome import Side
+from panthorlab.outcome import Blame, Outcome, Side
+from panthorlab.run import overlay_need
 from panthorlab.run.job import BOOT_METHODS, Job
 from panthorlab.run.needs import MARKERS, Need, lacking, name_of, need_of
 from panthorlab.run.proof import HEARD, PROVED, prove_heard, told_as_test
@@ -70,6 +72,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--param", action="append", default=[], metavar="gpu.NAME=VALUE", help="parameter of the emulated GPU"
     )
     group.addoption("--deep", action="store_true", help="also what takes long (tests marked `deep`)")
+    group.addoption("--overlay", metavar="NAME|DIR", help="laid over the board's root file system")
     group.addoption("--job", type=Path, help="(internal) what a worker of `panthorlab validate` is to do")
     group.addoption("--needs", type=Path, metavar="FILE", help="(internal) write what the collected tests need")
     group.addoption("--own-status", action="store_true",
@@ -80,6 +83,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for line in MARKERS:
         config.addinivalue_line("markers", line)
+    config.addinivalue_line("markers", overlay_need.MARKER)
     job_file: Path | None = config.getoption("--job")
     if job_file is not None:
         fields = json.loads(job_file.read_text())
@@ -118,7 +122,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     if job is not None:
         left = [item for item in items if not _wanted(job, needs[item])]
-    elif config.getoption("--board"):
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
+        _leave_out_for_overlays(config, job, items)
+        return
+    if config.getoption("--board"):
         items.sort(key=lambda item: turn(item.path.stem.removeprefix("test_")))
         left = [item for item in items if needs[item].deep and not _asked_for_deep(config, item)]
     else:
@@ -160,6 +168,53 @@ def _unmet(item: pytest.Item) -> str:
     return ""
 
 
+def _leave_out_for_overlays(config: pytest.Config, job: Job, items: list[pytest.Item]) -> None:
+    """Tests whose overlay an emulated board was not given are not run, and that is told. What a real board has, only
+    it knows (`_require_overlay`)."""
+    from panthorlab.run.fleet import is_real
+
+    if is_real(job.board):
+        return
+    folder = Path(job.overlay) if job.overlay else None
+    left = [item for item in items if (name := overlay_need.needed_by(item)) and not overlay_need.is_in(folder, name)]
+    notes = [overlay_need.advice(name, count) for name, count in Counter(map(overlay_need.needed_by, left)).items()]
+    for note in notes:
+        config.stash[_EMIT]("note", text=note)
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if item not in left]
+    if left and not items:
+        config.stash[_EMIT]("boot-end", complete=False, booted=False, outcome=Outcome.ERROR, blame=Blame.LAB,
+                            reason="; ".join(notes), hint="", final=True)
+        pytest.exit("nothing can run without the overlay", returncode=LabError.exit_status)
+
+
+def _user_gave(config: pytest.Config, name: str) -> bool:
+    """Whether plain pytest's board has the overlay `name`, or may have it: a real one is asked later."""
+    from panthorlab.run.fleet import is_real
+
+    return is_real(config.getoption("--board")) or overlay_need.is_in(_overlay_of(config), name)
+
+
+def _overlay_of(config: pytest.Config) -> Path | None:
+    from panthorlab.run.overlays import overlay_dir
+    from panthorlab.run.progress import Progress
+
+    return overlay_dir(config.getoption("--overlay"), Progress(quiet=True))
+
+
+@pytest.fixture(autouse=True)
+def _require_overlay(request: pytest.FixtureRequest) -> None:
+    """Of a real board; of an emulated one it is known before it boots."""
+    from panthorlab.run.fleet import is_real
+
+    name, job = overlay_need.needed_by(request.node), request.config.stash.get(_JOB, None)
+    board = job.board if job is not None else request.config.getoption("--board")
+    if name and board and is_real(board):
+        booted: Session = request.getfixturevalue("session")
+        if not overlay_need.is_on(booted.board.shell, name):
+            pytest.skip(overlay_need.advice(name, 1))
+
+
 def _job_of(config: pytest.Config, tmp: Path) -> Job:
     """The worker's job, or the one that plain `pytest suites --board … --kernel …` amounts to."""
     if _JOB in config.stash:
@@ -169,6 +224,7 @@ def _job_of(config: pytest.Config, tmp: Path) -> Job:
         raise pytest.UsageError("suites need a board and a kernel: pytest suites --board qemu-g610 --kernel KEY")
     from panthorlab.run.kernels import parse_params
 
+    overlay = _overlay_of(config)
     return Job(
         board=board,
         kernel=kernel,
@@ -184,6 +240,7 @@ def _job_of(config: pytest.Config, tmp: Path) -> Job:
         iterations=config.getoption("--iterations"),
         seed=1,
         params=parse_params(config.getoption("--param")),
+        overlay=str(overlay) if overlay else None,
         boot_method=config.getoption("--boot-method"),
     )
 
@@ -256,6 +313,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("has its result from an earlier boot of this slot")
     if job is None and "session" in getattr(item, "fixturenames", ()) and (why := _unmet(item)):
         pytest.skip(why)
+    name = overlay_need.needed_by(item) if job is None and item.config.getoption("--board") else ""
+    if name and not _user_gave(item.config, name):
+        pytest.skip(overlay_need.advice(name, 1))
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:

@@ -194,18 +194,25 @@ class Session:
                 return result
         return self.check(*argv, timeout=timeout) if must_pass else self.program(*argv, timeout=timeout)
 
-    def check(self, *argv: str, timeout: float = PROGRAM_TIMEOUT) -> ProgramResult:
+    def check(
+        self, *argv: str, timeout: float = PROGRAM_TIMEOUT, name: str = "", env: Mapping[str, str] | None = None,
+    ) -> ProgramResult:
         """Run one program as `program` does; fails the test unless all of its KTAP subtests pass."""
-        result = self.program(*argv, timeout=timeout)
+        result = self.program(*argv, timeout=timeout, name=name, env=env)
         if not result.report.ok:
             told = [line for line in result.report.lines if not line.startswith("ok ")]
             raise AssertionError(f"{' '.join(argv)}: {result.report.why}\n" + "\n".join(told))
         return result
 
-    def program(self, *argv: str, timeout: float = PROGRAM_TIMEOUT) -> ProgramResult:
-        """Run one program of the board's work directory between markers. What it leaves in the log that the running
-        test did not provoke on purpose belongs to the boot."""
-        workload = Workload(f"{argv[0]}/{argv[2] if len(argv) > 2 else 'run'}", argv, deadline=timeout, sentinel=False)
+    def program(
+        self, *argv: str, timeout: float = PROGRAM_TIMEOUT, name: str = "", env: Mapping[str, str] | None = None,
+    ) -> ProgramResult:
+        """Run one program of the board's work directory, or with its whole path, between markers that say `name`. What
+        it leaves in the log that the running test did not provoke on purpose belongs to the boot."""
+        workload = Workload(
+            name or f"{argv[0]}/{argv[2] if len(argv) > 2 else 'run'}", argv, deadline=timeout, sentinel=False,
+            env=tuple(f"{key}={value}" for key, value in (env or {}).items()),
+        )
         expected = frozenset(self._expected)
         run = self._run_batch(workload, 1, provoked=expected)
         report, window = run.reports[0], run.windows[0]
@@ -278,6 +285,10 @@ class Session:
         """What the emulated GPU's parameter `name` was set to, by the board's file or `--param`; None if it was not."""
         params = self.board.facts().get("gpu_params")
         return params.get(name) if isinstance(params, Mapping) else None
+
+    def note(self, text: str) -> None:
+        """Tell `text` in the report: what a reader must know, and nobody is to blame for."""
+        self._emit("note", text=text)
 
     def can_inject(self, failure: str) -> bool:
         """Whether this board can produce `failure` on purpose; real ones cannot."""

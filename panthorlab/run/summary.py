@@ -76,7 +76,8 @@ def judge_kernel(events: Sequence[Event]) -> Summary:
         made.errors.append(damage)
     elif not any(event["event"] == "run-end" for event in kept):
         made.errors.append("the run did not reach its end")
-    if not made.rows and not made.tests and not made.errors and not made.failed:
+    _skipped(made)
+    if not made.rows and not made.errors and not made.failed and not any(map(_ran, made.tests)):
         made.errors.append("nothing ran")
     return made
 
@@ -97,6 +98,20 @@ def _labelled(event: Event, variants: Mapping[str, str]) -> Event:
         return {**event, "marker": {**marker, "workload": label(marker.get("workload") or "boot", variant)}}
     name = {"iteration": "workload", "test": "test"}.get(event["event"])
     return {**event, name: label(event[name], variant)} if name else event
+
+
+def _ran(test: Event) -> bool:
+    return bool(test["outcome"] != Outcome.SKIP)
+
+
+def _skipped(made: Summary) -> None:
+    """What did not run is told with its reason, once for all that share it."""
+    reasons: dict[str, list[str]] = {}
+    for test in made.tests:
+        if not _ran(test):
+            reasons.setdefault(str(test["message"]).partition("\n")[0], []).append(f"{test['suite']}::{test['test']}")
+    made.notes += [f"skipped: {names[0]}{f' and {len(names) - 1} more' * (len(names) > 1)}: {reason}"
+                   for reason, names in reasons.items()]
 
 
 def _iteration(made: Summary, event: Event, known: Sequence[Known]) -> None:

@@ -38,6 +38,7 @@ from panthorlab.run.job import Job
 from panthorlab.run.kernels import parse_params
 from panthorlab.run.known import read_known
 from panthorlab.run.limits import TimeLimitReached, time_limit
+from panthorlab.run.overlays import overlay_dir
 from panthorlab.run.plan import Slot, extension_slots, remaining, schedule, variant_slots
 from panthorlab.run.planning import planned, record_needs
 from panthorlab.run.progress import Progress
@@ -58,9 +59,11 @@ def main(options: argparse.Namespace) -> int:
     suites = find_suites(options.suite)
     needs = survey(suites.values())
     progress = Progress(quiet=options.quiet)
+    overlay = overlay_dir(options.overlay, progress)
     run_dir = new_run_dir(options.output)
     settings = {key: value for key, value in vars(options).items() if key not in _NOT_RECORDED}
     settings |= fleet.recorded(options, chosen) | {"suite": lasting(options.suite), "known": known}
+    settings["overlay"] = str(overlay) if overlay else None
     with EventLog(run_dir) as log:
         try:
             settings["patch"] = keep_patches(options.patch, run_dir)
@@ -284,6 +287,7 @@ class _Validation:
                 suites=suites,
                 iterations=options["iterations"],
                 seed=options["seed"],
+                overlay=options.get("overlay"),
                 boot_method=options.get("boot_method", AUTO),
                 fresh=slot.fresh,
                 coverage=maps.get(kernels[slot.variant][slot.side].key),

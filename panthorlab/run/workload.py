@@ -19,7 +19,8 @@ BEFORE_SHARE: Final = 1 / 3
 class Workload:
     """One workload.
 
-    `name`: PROGRAM/mode, unique over all suites. `argv`: program of the board's work directory and its arguments.
+    `name`: PROGRAM/mode, unique over all suites. `argv`: program of the board's work directory, or with its whole path,
+    and its arguments; `env`: NAME=VALUE, added to its environment.
     `finds`: kinds of finding that make an iteration faulty. `iterations`: per side and run (of the side *after*
     where the sides differ). `deadline`: seconds one iteration may take on the emulated board.
     `expect_signal`: the signal the program dies of when all is well, 0 for exit status 0.
@@ -37,6 +38,7 @@ class Workload:
     expect_signal: int = 0
     sentinel: bool = True
     per_boot: bool | None = None
+    env: tuple[str, ...] = ()
 
     def planned(self, side: Side | None, *, override: int | None, expect_fix: bool) -> int:
         """Iterations of one side over the whole run. `override` is `--iterations`, for claim workloads only."""

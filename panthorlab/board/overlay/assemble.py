@@ -12,14 +12,13 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from panthorlab.board.debs import PrivateApt, Progress, debian_mirror, download, unpack
+from panthorlab.board.debs import Deb, PrivateApt, Progress, debian_mirror, download, unpack
 from panthorlab.board.overlay.closure import closure
-from panthorlab.board.overlay.table import LIBRARIES, RECIPES, SUITE, Recipe
+from panthorlab.board.overlay.table import LIBRARIES, RECIPES, Part, Recipe
 from panthorlab.errors import LabError, UsageError
 from panthorlab.files import exclusive
 from panthorlab.paths import cache_dir
 
-ARCHITECTURE = "arm64"
 RECORD = "overlay.json"
 FILES = "files"
 
@@ -39,25 +38,23 @@ def find(name: str, progress: Progress) -> Path:
 def made(name: str, recipe: Recipe, progress: Progress, *, again: bool = False) -> Path:
     """As `find`, for any recipe. `again`: with the newest packages, even if it is there."""
     home = cache_dir("overlays", name)
-    digest = hashlib.sha256(json.dumps([SUITE, asdict(recipe)]).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps(asdict(recipe)).encode()).hexdigest()
     waiting = partial(progress, f"waiting for another run that makes overlay {name}")
     with exclusive(home / "lock", f"the overlay {name}", waiting):
         if not again and _digest_of(home) == digest:
             return home / FILES
-        mirror = debian_mirror()
-        progress(f"looking up the packages of overlay {name}")
-        debs = PrivateApt(cache_dir("overlays", "apt"), mirror, [SUITE], ARCHITECTURE).resolve(*recipe.packages)
-        paths = download(debs, mirror, cache_dir("overlays", "packages"), progress)
-        progress(f"unpacking {len(paths)} packages")
         with tempfile.TemporaryDirectory(dir=home, prefix="new-") as scratch:
-            root, files = Path(scratch, "root"), Path(scratch, FILES)
-            unpack(paths, root)
-            _copy(root, files, recipe)
+            files = Path(scratch, FILES)
+            packages: dict[str, str] = {}
+            for number, part in enumerate(recipe.parts):
+                root = Path(scratch, f"root-{number}")
+                packages |= {deb.name: deb.sha256 for deb in _unpacked(name, part, root, progress)}
+                _copy(root, files, part)
+            _finish(files, recipe)
             shutil.rmtree(home / FILES, ignore_errors=True)
             (home / RECORD).unlink(missing_ok=True)
             files.rename(home / FILES)
-        record = {"recipe": digest, "suite": SUITE, "packages": {deb.name: deb.sha256 for deb in debs}}
-        (home / RECORD).write_text(json.dumps(record, indent=1))
+        (home / RECORD).write_text(json.dumps({"recipe": digest, "packages": packages}, indent=1))
     return home / FILES
 
 
@@ -70,24 +67,45 @@ def _digest_of(home: Path) -> str | None:
     return digest if (home / FILES).is_dir() else None
 
 
-def _copy(root: Path, files: Path, recipe: Recipe) -> None:
-    for path, target in sorted(closure(root, (*recipe.programs, *recipe.loaded), LIBRARIES).items()):
-        place = files / path.lstrip("/")
-        place.parent.mkdir(parents=True, exist_ok=True)
+def _unpacked(name: str, part: Part, root: Path, progress: Progress) -> list[Deb]:
+    """The packages of `part`, which are now in `root`."""
+    mirror = debian_mirror()
+    progress(f"looking up the packages of overlay {name}: {part.suite} {part.architecture}")
+    apt_home = cache_dir("overlays", f"apt-{part.suite}-{part.architecture}")
+    debs = PrivateApt(apt_home, mirror, [part.suite], part.architecture).resolve(*part.packages)
+    paths = download(debs, mirror, cache_dir("overlays", "packages"), progress)
+    progress(f"unpacking {len(paths)} packages")
+    unpack(paths, root)
+    return debs
+
+
+def _copy(root: Path, files: Path, part: Part) -> None:
+    libraries = LIBRARIES[part.architecture]
+    wanted = closure(root, (*part.programs, *part.loaded), libraries, frozenset(part.elsewhere))
+    for path, target in sorted(wanted.items()):
         if target is None:
-            shutil.copy2(root / path.lstrip("/"), place)
+            shutil.copy2(root / path.lstrip("/"), _place(files, path))
         else:
-            place.symlink_to(target)
-    for path in recipe.data:
-        source, place = root / path.lstrip("/"), files / path.lstrip("/")
-        place.parent.mkdir(parents=True, exist_ok=True)
+            _place(files, path).symlink_to(target)
+    for path in part.data:
+        source = root / path.lstrip("/")
         if source.is_dir():
-            shutil.copytree(source, place, symlinks=True)
+            shutil.copytree(source, _place(files, path), symlinks=True)
         elif source.is_file():
-            shutil.copy2(source, place)
+            shutil.copy2(source, _place(files, path))
         else:
-            raise LabError(f"{path} is in none of the packages {', '.join(recipe.packages)}")
+            raise LabError(f"{path} is in none of the packages {', '.join(part.packages)}")
+
+
+def _finish(files: Path, recipe: Recipe) -> None:
     for path, target in recipe.links:
-        place = files / path.lstrip("/")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.symlink_to(target)
+        _place(files, path).symlink_to(target)
+    for path, text in recipe.scripts:
+        _place(files, path).write_text(text)
+        _place(files, path).chmod(0o755)
+
+
+def _place(files: Path, path: str) -> Path:
+    place = files / path.lstrip("/")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place

@@ -46,12 +46,15 @@ def resolve(root: Path, path: str) -> list[str]:
     raise LabError(f"{path}: symbolic links go round in circles")
 
 
-def closure(root: Path, programs: Iterable[str], libraries: str) -> dict[str, str | None]:
+def closure(
+    root: Path, programs: Iterable[str], libraries: str, elsewhere: frozenset[str] = frozenset(),
+) -> dict[str, str | None]:
     """Every path that `programs` (absolute in `root`) need: themselves, interpreters, shared objects, links. None for a
     file, the target for a symbolic link.
 
     `libraries`: the directory in which the dynamic linker looks, after that of RUNPATH. Directories that are links (a
     merged /usr) are not among them, for they are none on the board: what is reached through one is a link of its own.
+    `elsewhere`: names of shared objects and interpreters that the board has in another way.
     Raises LabError for what is missing, with who needs it.
     """
     needed: dict[str, str | None] = {}
@@ -67,7 +70,8 @@ def closure(root: Path, programs: Iterable[str], libraries: str) -> dict[str, st
         if seen:
             continue
         for name, run_path in _dependencies(root / places[-1].lstrip("/")):
-            pending.append((_find(root, name, run_path, libraries, places[-1]), places[-1]))
+            if PurePosixPath(name).name not in elsewhere:
+                pending.append((_find(root, name, run_path, libraries, places[-1]), places[-1]))
     return needed
 
 

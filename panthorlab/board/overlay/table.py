@@ -7,21 +7,42 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 SUITE = "trixie"
-"""Debian's release that the packages come from: its Mesa knows Mali-G610 (25.0)."""
-LIBRARIES = "/usr/lib/aarch64-linux-gnu"
+"""Debian's release that packages come from if nothing else is said: its Mesa knows Mali-G610 (25.0)."""
+LIBRARIES = {"arm64": "/usr/lib/aarch64-linux-gnu", "amd64": "/usr/lib/x86_64-linux-gnu"}
+"""Where the shared objects of an architecture are, in Debian's words for it."""
+_ARM64, _AMD64 = LIBRARIES["arm64"], LIBRARIES["amd64"]
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """`programs`: run on the board. `loaded`: shared objects that no program names, since they are loaded by name.
-    `data`: files and directories, with all that is in them. `links`: what else leads to a program."""
+class Part:
+    """What comes out of some packages of one suite and architecture.
+
+    `programs`: run on the board. `loaded`: shared objects that no program names, since they are loaded by name.
+    `data`: files and directories, with all that is in them. `elsewhere`: shared objects that no part need have."""
 
     packages: tuple[str, ...]
     programs: tuple[str, ...]
     loaded: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
+    suite: str = SUITE
+    architecture: str = "arm64"
+    elsewhere: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`links`: what else leads to a program. `scripts`: path and text. `tells`: the paths by which a suite that needs
+    this overlay knows that a board has what it has, wherever that came from."""
+
+    parts: tuple[Part, ...]
     links: tuple[tuple[str, str], ...] = ()
+    scripts: tuple[tuple[str, str], ...] = ()
+    tells: tuple[str, ...] = ()
     about: str = ""
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        return tuple(package for part in self.parts for package in part.packages)
 
 
 _SHELL = "/usr/bin/busybox"
@@ -31,13 +52,56 @@ _APPLETS = (
 )
 _LINKS = tuple((f"/bin/{name}", _SHELL) for name in _APPLETS)
 
+IGT = "/usr/libexec/igt-gpu-tools"
+_IGT_PROGRAMS = (
+    "panthor/panthor_gem", "panthor/panthor_group", "panthor/panthor_query", "panthor/panthor_vm", "core_auth",
+    "core_debugfs", "core_getclient", "core_getstats", "core_getversion", "core_hotunplug", "core_setmaster",
+    "core_setmaster_vs_auth", "core_sysfs", "sw_sync", "syncobj_basic", "syncobj_eventfd", "syncobj_timeline",
+    "syncobj_wait",
+)
+# What box64 takes natively: it has libc's functions and these libraries' as its own, and not all that is in the others.
+_NATIVE = ("libglib-2.0.so.0", "libpci.so.3")
+_NATIVE_LIBC = ("libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2")
+_BOX64 = f"""#!/bin/sh
+# Debian has IGT for amd64 alone. box64 interprets it, since translating costs more than it brings where the processor
+# is emulated itself; ioctls go to the kernel as they are: both architectures lay out the structures alike.
+program={IGT}/${{0#/igt/}}
+for library in {_AMD64}/*.so.*; do libraries="$libraries:${{library##*/}}"; done
+export BOX64_DYNAREC=0 BOX64_LOG=0 BOX64_NOBANNER=1 BOX64_NORCFILES=1
+export BOX64_SYSINFO_CACHED=1 BOX64_SYSINFO_CPUNAME=arm64 BOX64_SYSINFO_FREQUENCY=1000000000 BOX64_SYSINFO_NCPU=1
+export BOX64_LD_LIBRARY_PATH={_AMD64} BOX64_EMULATED_LIBS="${{libraries#:}}:libbz2.so.1"
+exec /usr/bin/box64 "$program" "$@"
+"""
+
 RECIPES: Mapping[str, Recipe] = {
-    "shell": Recipe(("busybox-static",), (_SHELL,), links=_LINKS, about="busybox, with a shell at /bin/sh"),
+    "shell": Recipe(
+        (Part(("busybox-static",), (_SHELL,)),), _LINKS, tells=("/bin/sh",), about="busybox, with a shell at /bin/sh",
+    ),
     "mesa-vulkan": Recipe(
-        ("busybox-static", "mesa-vulkan-drivers", "vulkan-tools", "vkmark"),
-        (_SHELL, "/usr/bin/vulkaninfo", "/usr/bin/vkmark"),
-        (f"{LIBRARIES}/libvulkan_panfrost.so", f"{LIBRARIES}/vkmark/headless.so"),
-        ("/usr/share/vulkan/icd.d/panfrost_icd.json", "/usr/share/vkmark"), _LINKS,
-        "Mesa's Vulkan driver (PanVK), vulkaninfo, vkmark --winsys headless",
+        (Part(
+            ("busybox-static", "mesa-vulkan-drivers", "vulkan-tools", "vkmark"),
+            (_SHELL, "/usr/bin/vulkaninfo", "/usr/bin/vkmark"),
+            (f"{_ARM64}/libvulkan_panfrost.so", f"{_ARM64}/vkmark/headless.so"),
+            ("/usr/share/vulkan/icd.d/panfrost_icd.json", "/usr/share/vkmark"),
+        ),),
+        _LINKS, tells=("/usr/bin/vulkaninfo", "/usr/bin/vkmark"),
+        about="Mesa's Vulkan driver (PanVK), vulkaninfo, vkmark --winsys headless",
+    ),
+    "igt": Recipe(
+        (
+            Part(
+                ("igt-gpu-tools-tests",), tuple(f"{IGT}/{name}" for name in _IGT_PROGRAMS),
+                suite="sid", architecture="amd64", elsewhere=(*_NATIVE, *_NATIVE_LIBC),
+            ),
+            Part(
+                ("box64", "busybox-static", "libglib2.0-0t64", "libpci3"), (_SHELL, "/usr/bin/box64"),
+                tuple(f"{_ARM64}/{name}" for name in (*_NATIVE, "libdl.so.2", "libgcc_s.so.1", "libpthread.so.0",
+                                                      "librt.so.1", "libutil.so.1")),
+                suite="sid",
+            ),
+        ),
+        (*_LINKS, *((f"/igt/{name}", "/usr/bin/igt-under-box64") for name in _IGT_PROGRAMS)),
+        (("/usr/bin/igt-under-box64", _BOX64),), tells=("/igt",),
+        about="IGT's tests of panthor and of DRM's core, Debian's own for amd64, under box64",
     ),
 }

@@ -12,7 +12,7 @@ import pytest
 
 from panthorlab.board import cpio
 from panthorlab.board.overlay.closure import closure, resolve
-from panthorlab.board.overlay.table import RECIPES
+from panthorlab.board.overlay.table import LIBRARIES, RECIPES
 from panthorlab.errors import LabError, UsageError
 from panthorlab.run.overlays import overlay_dir
 from panthorlab.run.progress import Progress
@@ -85,9 +85,26 @@ def test_an_overlay_is_named_or_a_directory(tmp_path: Path) -> None:
 
 def test_every_recipe_has_a_program_and_says_what_it_is() -> None:
     for recipe in RECIPES.values():
-        assert recipe.programs
+        programs = {program for part in recipe.parts for program in part.programs} | dict(recipe.scripts).keys()
+        assert programs
         assert recipe.about
-        assert all(target in recipe.programs for _, target in recipe.links)
+        assert all(target in programs for _, target in recipe.links)
+        assert all(part.architecture in LIBRARIES for part in recipe.parts)
+
+
+def test_every_recipe_makes_what_tells_it() -> None:
+    for recipe in RECIPES.values():
+        made = {program for part in recipe.parts for program in part.programs} | dict(recipe.links).keys()
+        assert recipe.tells
+        assert all(any(f"{path}/".startswith(f"{tell}/") for path in made) for tell in recipe.tells)
+
+
+def test_what_the_board_has_in_another_way_is_left_out() -> None:
+    listed = subprocess.run(["ldd", PYTHON], capture_output=True, text=True, check=True).stdout
+    names = frozenset(Path(word).name for word in listed.split() if ".so" in word)
+    assert closure(Path("/"), [PYTHON], "/nowhere", names) == {PYTHON: None}
+    with pytest.raises(LabError, match=r"libc\.so"):
+        closure(Path("/"), [PYTHON], "/nowhere", frozenset(name for name in names if not name.startswith("libc.so")))
 
 
 @pytest.mark.skipif(shutil.which("cpio") is None, reason="needs cpio")

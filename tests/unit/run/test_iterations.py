@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -54,7 +54,9 @@ class FakeBoard:
         self._log: Sink | None = None
         self._seq = iter(range(100))
 
-    def start(self, argv: Sequence[str], *, on_stdout: Sink, on_stderr: Sink) -> Process:
+    def start(
+        self, argv: Sequence[str], *, on_stdout: Sink, on_stderr: Sink, env: Mapping[str, str] | None = None,
+    ) -> Process:
         if argv[0].endswith("kmsg-follow"):
             self._log = on_stdout
             return self.follower
@@ -142,8 +144,10 @@ class Refusing(FakeBoard):
         super().__init__([FIRST])
         self.died = died
 
-    def start(self, argv: Sequence[str], *, on_stdout: Sink, on_stderr: Sink) -> Process:
-        process = super().start(argv, on_stdout=on_stdout, on_stderr=on_stderr)
+    def start(
+        self, argv: Sequence[str], *, on_stdout: Sink, on_stderr: Sink, env: Mapping[str, str] | None = None,
+    ) -> Process:
+        process = super().start(argv, on_stdout=on_stdout, on_stderr=on_stderr, env=env)
         if process is not self.follower:
             on_stderr(b"iterate: /dev/kmsg: Operation not permitted\n")
             process.status = 2

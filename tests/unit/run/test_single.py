@@ -89,3 +89,12 @@ def test_a_list_touches_no_declared_kind_outside_iterations_either(tmp_path: Pat
         assert status("warning", marker, "boot@warning") == 0
     assert status("warning", "w", "w@warning:x") == 0
     assert status("warning", "w", "v@warning:x") == 1
+
+
+def test_what_was_skipped_is_told_and_nothing_else_is_no_success(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert summary(tmp_path, [START, _test("PASS"), _test("SKIP"), _test("SKIP"), END], as_json=False) == 0
+    assert "note skipped: probe::t and 1 more: why" in capsys.readouterr().out
+    assert summary(tmp_path, [START, _test("SKIP"), END], as_json=False) == 4
+    assert "ERROR nothing ran" in capsys.readouterr().out

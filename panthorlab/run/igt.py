@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""IGT's tests: how a subtest ended in IGT's words, and what was expected of it, in drm-ci's lists.
+
+Tests are called as there: `core_auth@basic-auth`, `panthor/panthor_vm@vm_bind`, or the program alone if it has no
+subtests.
+Sources: lib/igt_core.h of igt-gpu-tools (exit statuses), its README (dmesg-warn, dmesg-fail), and the kernel's
+Documentation/gpu/automated_testing.rst (`*-fails.txt`, `*-flakes.txt`, `*-skips.txt`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+import pytest
+
+from panthorlab.errors import EvidenceError, UsageError
+from panthorlab.run.known import list_entries
+from panthorlab.run.ktap import Report
+
+if TYPE_CHECKING:
+    from panthorlab.run.session import Session
+
+MARKER_LENGTH: Final = 64
+"""Of a name in the kernel log, for `iterate`."""
+
+
+class Word(StrEnum):
+    """What IGT calls the result of a subtest."""
+
+    PASS = "pass"  # noqa: S105 - no password
+    SKIP = "skip"
+    FAIL = "fail"
+    CRASH = "crash"
+    TIMEOUT = "timeout"
+    ABORT = "abort"
+    NOTRUN = "notrun"
+    DMESG_WARN = "dmesg-warn"
+    DMESG_FAIL = "dmesg-fail"
+
+
+FOLDER: Final = "/igt"
+"""Where a board has IGT's programs, as IGT's own build directory has them below tests/."""
+TIMEOUT: Final = 120.0
+"""Seconds for one subtest on the emulated board; the longest take four."""
+GOOD: Final = frozenset({Word.PASS, Word.SKIP, Word.NOTRUN})
+# 79: no such subtest; 127: no such program, says `iterate`
+STATUS: Final = {0: Word.PASS, 77: Word.SKIP, 79: Word.NOTRUN, 127: Word.NOTRUN, 98: Word.FAIL, 112: Word.ABORT}
+_IN_LISTS: Final = {
+    "fail": {Word.FAIL}, "crash": {Word.CRASH, Word.ABORT}, "timeout": {Word.TIMEOUT}, "skip": {Word.SKIP},
+    "missing": {Word.NOTRUN},
+}
+_WHY: Final = re.compile(
+    r"^(?:Test requirement: |Test assertion failure|Failed assertion: |Unknown subtest|# iterate: |.*\bskipping\b)",
+)
+
+
+def word_of(report: Report, *, findings: bool) -> Word:
+    """How a subtest ended. `findings`: whether the kernel log has any from its run, for a test may pass beside them."""
+    if report.timeout:
+        word = Word.TIMEOUT
+    elif report.signal or report.status > 128:
+        word = Word.CRASH
+    else:
+        word = STATUS.get(report.status, Word.FAIL)
+    if not findings:
+        return word
+    return Word.DMESG_WARN if word in GOOD else Word.DMESG_FAIL if word is Word.FAIL else word
+
+
+def reason_of(lines: Iterable[str]) -> str:
+    """What IGT said of why a subtest did not pass: its requirements and assertions, each once."""
+    return "; ".join(dict.fromkeys(line.strip() for line in lines if _WHY.match(line.strip())))
+
+
+def proven(report: Report) -> bool:
+    """Whether a test that passed says itself that it ran: an exit status of 0 may have other reasons."""
+    return any(re.fullmatch(r"(?:Subtest .*: )?SUCCESS \(.*\)", line.strip()) for line in report.lines)
+
+
+@dataclass(frozen=True)
+class Expectations:
+    """The lists of one board. `fails`: result by test. `flakes`, `skips`: patterns to be found in a name."""
+
+    fails: Mapping[str, str] = field(default_factory=dict)
+    flakes: tuple[re.Pattern[str], ...] = ()
+    skips: tuple[re.Pattern[str], ...] = ()
+
+    @classmethod
+    def read(cls, folders: Iterable[Path], board: str) -> Self:
+        """`BOARD-fails.txt`, `BOARD-flakes.txt` and `BOARD-skips.txt` of all `folders`. Raises UsageError."""
+        fails: dict[str, str] = {}
+        patterns: dict[str, list[re.Pattern[str]]] = {"flakes": [], "skips": []}
+        for folder in folders:
+            for where, text in _entries(folder / f"{board}-fails.txt"):
+                test, comma, result = text.rpartition(",")
+                if not comma or result.strip().lower() not in _IN_LISTS:
+                    raise UsageError(f"{where}: {text!r} is not TEST,RESULT",
+                                     hint=f"results: {', '.join(name.title() for name in _IN_LISTS)}")
+                fails[test.strip()] = result.strip().lower()
+            for name, into in patterns.items():
+                into += [_pattern(text, where) for where, text in _entries(folder / f"{board}-{name}.txt")]
+        return cls(fails, tuple(patterns["flakes"]), tuple(patterns["skips"]))
+
+    def skipped(self, test: str) -> bool:
+        return any(pattern.search(test) for pattern in self.skips)
+
+    def expected(self, test: str, word: Word) -> bool:
+        """Whether `word` is what a list says of `test`: it is no news then, and nobody is blamed."""
+        if test in self.fails:
+            return word in _IN_LISTS[self.fails[test]]
+        return any(pattern.search(test) for pattern in self.flakes)
+
+
+def read_tests(file: Path) -> list[str]:
+    """The tests that a list names, in its order. Raises UsageError."""
+    tests = []
+    for where, text in _entries(file):
+        if not re.fullmatch(r"[\w/-]+(@[\w.+-]+)*", text):
+            raise UsageError(f"{where}: {text!r} names no test", hint="PROGRAM@SUBTEST, or PROGRAM if it has none")
+        tests.append(text)
+    return tests
+
+
+def _entries(file: Path) -> list[tuple[str, str]]:
+    """(place, entry); none if there is no such file."""
+    try:
+        text = file.read_text("utf-8-sig")
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: cannot be read: {error}") from error
+    return [(f"{file}:{number}", entry) for number, entry, _ in list_entries(text.splitlines())]
+
+
+def _pattern(text: str, where: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise UsageError(f"{where}: {text!r} is no regular expression: {error}") from error
+
+
+def run_test(session: Session, test: str, expectations: Expectations) -> Word:
+    """Run one test on the board, in a process of its own. Ends the running pytest test unless it passed."""
+    if expectations.skipped(test):
+        pytest.skip(f"{test}: is among those that {session.board.name}-skips.txt leaves out")
+    program, _, subtest = test.partition("@")
+    result = session.program(
+        f"{FOLDER}/{program}", *(["--run-subtest", subtest] if subtest else []), timeout=TIMEOUT,
+        name=f"igt/{subtest or program}"[:MARKER_LENGTH], env={"IGT_SRANDOM": str(session.job_description.seed)},
+    )
+    report = result.report
+    word = word_of(report, findings=bool(result.findings))
+    why = f"{word}: {reason_of(report.lines) or report.why}"
+    if expectations.expected(test, word):
+        if word is not Word.SKIP:
+            pytest.xfail(f"{why} (as {session.board.name}'s lists say)")
+    elif test in expectations.fails:
+        session.note(f"igt {test}: {word}, though {session.board.name}-fails.txt says {expectations.fails[test]}")
+    if word in (Word.SKIP, Word.NOTRUN):
+        pytest.skip(why)
+    if word is Word.PASS and not proven(report):
+        raise EvidenceError(f"{test} ended with status 0, but did not say that it succeeded")
+    if word is not Word.PASS:
+        told = [*report.lines, *(finding.text.splitlines()[0] for finding in result.findings)]
+        pytest.fail("\n".join([why, *told]), pytrace=False)
+    return word

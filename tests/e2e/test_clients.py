@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Suites of real clients, on the kernel without the fix and on the one with it: what they must see, and must not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.e2e, pytest.mark.full]
+
+
+def suite(name: str, kernel: str, overlay: str, *options: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "pytest", f"suites/test_{name}.py", "--board", "qemu-g610", "--kernel", kernel,
+            "--overlay", overlay, "-p", "no:cacheprovider", "-q", *options]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=1800, check=False)
+
+
+def test_killed_vulkan_clients_show_the_missing_fix(run_dir: Path) -> None:
+    without = suite("vulkan", f"{run_dir}:before", "mesa-vulkan", "-k", "test_killed")
+    assert without.returncode == 1, without.stdout
+    assert "Unhandled Page fault" in without.stdout
+    fixed = suite("vulkan", f"{run_dir}:after", "mesa-vulkan", "-k", "test_killed or test_the_driver_is_found")
+    assert fixed.returncode == 0, fixed.stdout
+
+
+def test_every_panthor_test_of_igt_passes(run_dir: Path) -> None:
+    done = suite("igt", f"{run_dir}:after", "igt", "-k", "panthor")
+    assert done.returncode == 0, done.stdout
+    assert "23 passed" in done.stdout
