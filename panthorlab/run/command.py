@@ -197,7 +197,7 @@ def _tell(outcome: Outcome, run_dir: Path) -> None:
 
 def _resolve(command: Sequence[str], work_dir: str) -> list[str]:
     """The board's own workloads can be named without their directory."""
-    workloads = {"heap-exit", "gpu-job", "gpu-uapi", "gpu-vm", "iterate", "kmsg-follow"}
+    workloads = {"heap-exit", "gpu-job", "gpu-uapi", "gpu-vm", "gpu-bind", "iterate", "kmsg-follow"}
     return [f"{work_dir}/{command[0]}", *command[1:]] if command[0] in workloads else list(command)
 
 

@@ -27,12 +27,16 @@ GLB_INPUT = SHARED + 0x2000
 GLB_OUTPUT = SHARED + 0x3000
 
 
+GROUP_CONTROL = 0x1000
+STREAM_CONTROL = 0x40  # in the control block of its group
+
+
 def csg_control(group: int) -> int:
-    return SHARED + 0x1000 + group * GROUP_STRIDE
+    return SHARED + GROUP_CONTROL + group * GROUP_STRIDE
 
 
 def cs_control(group: int, stream: int) -> int:
-    return csg_control(group) + 0x40 + stream * STREAM_STRIDE
+    return csg_control(group) + STREAM_CONTROL + stream * STREAM_STRIDE
 
 
 def csg_input(group: int) -> int:

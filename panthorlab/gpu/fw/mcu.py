@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from panthorlab.gpu.chip import Chip
 from panthorlab.gpu.cs.ports import Timer
-from panthorlab.gpu.fw import layout, suspend
+from panthorlab.gpu.fw import interface, layout
 from panthorlab.gpu.fw.group import Group
-from panthorlab.gpu.fw.layout import CsControl, CsgControl, Glb, GlbControl, GlbIn, GlbOut
+from panthorlab.gpu.fw.layout import Glb, GlbIn, GlbOut
 from panthorlab.gpu.fw.memory import McuMemory, McuMemoryError
 from panthorlab.gpu.params import stream_params
 from panthorlab.gpu.registers import JOB_GLOBAL, SHADER_PRESENT, TILER_PRESENT, GpuIrq, McuStatus
@@ -149,27 +149,8 @@ class Mcu:
     def _publish_interface(self) -> None:
         """Write the control blocks (a slow reload zeroes them) and acknowledge what the request words still hold."""
         put, get = self.memory.put, self.memory.get
-        for field, value in (
-            (GlbControl.VERSION, layout.VERSION), (GlbControl.FEATURES, 0),
-            (GlbControl.INPUT, layout.GLB_INPUT), (GlbControl.OUTPUT, layout.GLB_OUTPUT),
-            (GlbControl.GROUP_NUM, layout.GROUPS), (GlbControl.GROUP_STRIDE, layout.GROUP_STRIDE),
-            (GlbControl.PERFCNT_SIZE, 0), (GlbControl.INSTR_FEATURES, layout.INSTR_FEATURES),
-        ):
-            put(layout.GLB_CONTROL + field, value)
+        interface.publish(self.memory, self.chip.misbehaviour)
         for group in self.groups:
-            at = layout.csg_control(group.index)
-            for field, value in (
-                (CsgControl.FEATURES, 0), (CsgControl.INPUT, group.input), (CsgControl.OUTPUT, group.output),
-                (CsgControl.SUSPEND_SIZE, suspend.SIZE),
-                (CsgControl.PROTM_SUSPEND_SIZE, layout.PROTM_SUSPEND_SIZE),
-                (CsgControl.STREAM_NUM, layout.STREAMS), (CsgControl.STREAM_STRIDE, layout.STREAM_STRIDE),
-            ):
-                put(at + field, value)
-            for stream in range(layout.STREAMS):
-                at = layout.cs_control(group.index, stream)
-                put(at + CsControl.FEATURES, layout.CS_FEATURES)
-                put(at + CsControl.INPUT, layout.cs_input(group.index, stream))
-                put(at + CsControl.OUTPUT, layout.cs_output(group.index, stream))
             group.boot()
         request = get(layout.GLB_INPUT + GlbIn.REQ)
         put(layout.GLB_OUTPUT + GlbOut.ACK, request & ~Glb.HALT)
