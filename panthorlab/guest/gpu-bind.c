@@ -43,6 +43,7 @@ struct bind {
 	const char *pack;
 	char image[NAME_SIZE];		/* where the driver looks for its firmware first */
 	unsigned int count, results, failed;
+	bool sleep;
 };
 
 /* ---- Files ---- */
@@ -312,7 +313,7 @@ static int try_image(struct bind *b, const struct image *image)
 	out("# info image.%s=%d\n", image->name, probed);
 	if (!probed != bound(b))
 		return fail(0, "bind returned %d, and the driver is%s bound", probed, bound(b) ? "" : " not");
-	return probed ? irq_lines(0) : irq_lines(IRQ_LINES) ?: works();
+	return probed ? irq_lines(0) : irq_lines(IRQ_LINES) ?: b->sleep ? works() : job();
 }
 
 static int images(struct bind *b)
@@ -349,6 +350,15 @@ static int once(struct bind *b)
 		ret = probed ? irq_lines(0) : irq_lines(IRQ_LINES) ?: works();
 	}
 	result(b, ret, "bind");
+	return b->failed ? 1 : 0;
+}
+
+/* ---- off: unbound, and left so ---- */
+
+static int off(struct bind *b)
+{
+	ktap_start(1);
+	result(b, unbind(b) ?: irq_lines(0), "unbind");
 	return b->failed ? 1 : 0;
 }
 
@@ -443,23 +453,18 @@ static int busy(struct bind *b)
 
 /* ---- drowsy: unbound at the moment when the GPU goes to sleep ---- */
 
-/* Keeps a mapping call in the driver when the GPU is unplugged, which must wait for it. */
+/* Keeps mapping calls in the driver when the GPU is unplugged, which must wait for them. */
 static void mapping_process(int ready)
 {
 	static struct client client;
-	const struct client_config config = { .groups = 1, .rounds = 1 };
-	unsigned int i;
-	uint32_t group;
+	static const struct client_config config = { .groups = 1, .rounds = 1 };
+	struct gpu_bo bo;
+	uint64_t va = CLIENT_VA + 0x100000;
 
 	if (client_create(&client, &config) || client_run(&client) || write(ready, "r", 1) != 1)
 		_exit(1);
-	for (i = 0;; i++) {
-		struct gpu_bo bo;
-
-		(void)group;
-		if (gpu_bo_create(&client.gpu, client.vm, CLIENT_VA + 0x100000 + i * 0x10000ull, 0x10000, 0, &bo))
-			break;
-	}
+	while (!gpu_bo_create(&client.gpu, client.vm, va, GPU_PAGE, 0, &bo))
+		va += 0x10000;
 	pause();
 	_exit(0);
 }
@@ -506,6 +511,7 @@ int main(int argc, char **argv)
 		{ "mode", required_argument, NULL, 'm' },
 		{ "count", required_argument, NULL, 'c' },
 		{ "images", required_argument, NULL, 'i' },
+		{ "sleep", no_argument, NULL, 's' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 }
 	};
@@ -513,10 +519,10 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*run)(struct bind *);
 	} modes[] = {
-		{ "images", images }, { "once", once }, { "idle", idle }, { "busy", busy }, { "drowsy", drowsy },
+		{ "images", images }, { "once", once }, { "off", off }, { "idle", idle }, { "busy", busy }, { "drowsy", drowsy },
 	};
-	static const char usage[] = "usage: gpu-bind --mode once|idle|busy|drowsy [--count N]\n"
-				    "       gpu-bind --mode images --images PACK\n";
+	static const char usage[] = "usage: gpu-bind --mode off|once|idle|busy|drowsy [--count N]\n"
+				    "       gpu-bind --mode images --images PACK [--sleep]\n";
 	struct bind b = { .count = 10 };
 	const char *mode = "";
 	unsigned int i;
@@ -532,6 +538,9 @@ int main(int argc, char **argv)
 			break;
 		case 'i':
 			b.pack = optarg;
+			break;
+		case 's':
+			b.sleep = true;
 			break;
 		case 'h':
 			fputs(usage, stdout);
