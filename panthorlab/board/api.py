@@ -172,6 +172,9 @@ class BootedBoard(Protocol):
     def behave(self) -> None:
         """Take back all rules that are armed. What has gone wrong already stays so."""
 
+    def struck(self) -> Sequence[str]:
+        """Every misdeed so far that has happened, oldest first: its rule, and where."""
+
     def check_alive(self) -> None:
         """Raise LabError (QEMU or model died) or BootError (guest panicked, silent) if the board is gone."""
 

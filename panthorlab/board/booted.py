@@ -140,6 +140,9 @@ class BootedEmulatedBoard:
         if self._parts.model is not None:
             self._parts.model.behave()
 
+    def struck(self) -> Sequence[str]:
+        return self._parts.model.struck() if self._parts.model else []
+
     @property
     def slowness(self) -> float:
         return 1.0

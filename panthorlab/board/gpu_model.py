@@ -111,6 +111,10 @@ class GpuModel:
         """All events so far that spoil evidence, oldest first."""
         return self.events.hazards()
 
+    def struck(self) -> Sequence[str]:
+        """Every misdeed so far that has happened, oldest first."""
+        return self.events.struck()
+
     def misbehave(self, rule: Rule) -> None:
         """Do wrong what `rule` says; on return the rule is armed. Raises LabError if the model has ended."""
         self._command(f"misbehave {rule}", b"misbehaving ")

@@ -46,6 +46,7 @@ class Gpu:
         for irq in self.irqs:
             irq.intercept = self._intercept
         self.mcu = Mcu(self.chip)
+        self.chip.mmu.spaces[0].flushed = self.mcu.clean_cache
         self._storage: dict[int, int] = {}
         self._reads: dict[int, Read] = {}
         self._writes: dict[int, Write] = {}
@@ -116,6 +117,7 @@ class Gpu:
             if self._trace.on:
                 self._trace.instant("GPU", f"flush 0x{payload:x}")
             self.chip.mmu.forget()
+            self.mcu.clean_cache()
             if payload & GpuCommand.FLUSH_INVALIDATE == GpuCommand.FLUSH_INVALIDATE:
                 self.chip.flush_caches()
             self._raise_later("flush", GpuIrq.CLEAN_CACHES_COMPLETED)
@@ -177,6 +179,8 @@ class Gpu:
         powered = self.chip.powered
         powered[core] = powered[core] | bits & present if on else powered[core] & ~bits
         self._trace.counter("GPU", "power", **powered)
+        if core == "L2":
+            self.mcu.l2_switched()
         self.chip.gpu_irq.set(GpuIrq.POWER_CHANGED | GpuIrq.POWER_CHANGED_ALL)
 
     def _watch_irq(self, name: str, level: bool) -> None:

@@ -58,9 +58,11 @@ MISDEEDS: tuple[Misdeed, ...] = (
             slotted=True, valued=True),
     Misdeed("halt-lost", "GLB_REQ.HALT", "the MCU does not halt"),
     Misdeed("stop-lost", "MCU_CONTROL stops the MCU", "MCU_STATUS stays as it was"),
+    Misdeed("cache-kept", "MCU_CONTROL stops the MCU", "what it wrote stays in the L2, and comes over memory when it "
+            "starts again, unless the caches were flushed, or the GPU was reset"),
     Misdeed("reset-lost", "GPU_CMD resets", "the reset happens, RESET_COMPLETED never comes"),
     Misdeed("reset-late", "GPU_CMD resets", "RESET_COMPLETED comes late", late=True),
-    Misdeed("mcu-survives-reset", "GPU_CMD resets", "MCU_CONTROL and MCU_STATUS keep their values"),
+    Misdeed("mcu-survives-reset", "GPU_CMD resets", "MCU_CONTROL keeps its value: with the L2's power the MCU starts by itself"),
     Misdeed("flush-lost", "GPU_CMD flushes caches", "CLEAN_CACHES_COMPLETED never comes"),
     Misdeed("flush-late", "GPU_CMD flushes caches", "CLEAN_CACHES_COMPLETED comes late", late=True),
     Misdeed("power-lost", "cores are switched", "they stay as they are, and no interrupt comes", _CORES),

@@ -224,6 +224,11 @@ class Session:
         lines = set((self.kernel.path / "config").read_text().splitlines())
         return all(lines & {f"{option}=y", f"{option}=m"} for option in options)
 
+    def driver_contains(self, text: bytes) -> bool:
+        """Whether the kernel or one of its modules has `text`: versions of panthor differ in what they can do."""
+        images = (self.kernel.path / "vmlinux", *sorted(self.kernel.modules_dir.glob("*.ko")))
+        return any(text in image.read_bytes() for image in images if image.is_file())
+
     def gpu_param(self, name: str) -> str | None:
         """What the emulated GPU's parameter `name` was set to, by the board's file or `--param`; None if it was not."""
         params = self.board.facts().get("gpu_params")
@@ -253,6 +258,10 @@ class Session:
         finally:
             self.board.behave()
             self._emit("behave")
+
+    def struck(self, misdeed: str) -> int:
+        """How often the GPU has done wrong this so far: what a test asks for must happen, or it proves nothing."""
+        return sum(text.partition(",")[0] == misdeed for text in self.board.struck())
 
     # -- what the plugin uses ----------------------------------------------------------------------------------
 

@@ -102,6 +102,9 @@ class BootedRealBoard:
     def behave(self) -> None:
         """Nothing was injected."""
 
+    def struck(self) -> Sequence[str]:
+        return []
+
     def inject(self, failure: str) -> None:
         raise UsageError(f"board {self.name} cannot produce `{failure}`")
 

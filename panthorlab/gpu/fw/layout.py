@@ -22,6 +22,10 @@ STREAM_STRIDE = 0xC
 HEAP_CONTEXT_STRIDE = 64  # an L2 line; the driver places contexts so
 PROTM_SUSPEND_SIZE = 0x1000  # never used; 0 would make every group creation fail
 
+LIFE = SHARED + 0x14000
+"""The firmware's own: `RUNNING` from its boot until it halts. Loading the section anew clears it."""
+RUNNING = 0x52554E21
+
 GLB_CONTROL = SHARED
 GLB_INPUT = SHARED + 0x2000
 GLB_OUTPUT = SHARED + 0x3000
