@@ -175,6 +175,10 @@ class BootedBoard(Protocol):
     def struck(self) -> Sequence[str]:
         """Every misdeed so far that has happened, oldest first: its rule, and where."""
 
+    def misuses(self) -> Sequence[str]:
+        """What the driver did so far that real hardware would not bear and the emulated GPU does, oldest first: a
+        register access while the clock stood, for example."""
+
     def check_alive(self) -> None:
         """Raise LabError (QEMU or model died) or BootError (guest panicked, silent) if the board is gone."""
 

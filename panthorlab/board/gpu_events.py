@@ -23,6 +23,7 @@ class GpuEvents:
         self._offset = path.stat().st_size if from_end and path.exists() else 0
         self._hazards: list[Hazard] = []
         self._struck: list[str] = []
+        self._misuses: list[str] = []
 
     def hazards(self) -> Sequence[Hazard]:
         """All events so far that can spoil evidence, oldest first."""
@@ -33,6 +34,11 @@ class GpuEvents:
         """Every misdeed so far that was asked for and has happened: its rule and where, oldest first."""
         self._read()
         return list(self._struck)
+
+    def misuses(self) -> Sequence[str]:
+        """What the driver did so far that real hardware would not bear, oldest first."""
+        self._read()
+        return list(self._misuses)
 
     def _read(self) -> None:
         try:
@@ -48,6 +54,7 @@ class GpuEvents:
         events = [_hazard(line) for line in whole.splitlines()]
         self._hazards += [event for event in events if event.kind in HAZARDS]
         self._struck += [event.text for event in events if event.kind == "injected"]
+        self._misuses += [event.text for event in events if event.kind == "misuse"]
 
 
 def _hazard(line: bytes) -> Hazard:

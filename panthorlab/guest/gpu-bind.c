@@ -38,6 +38,10 @@
 #define WARM_UP		3u		/* rounds before memory is counted: caches fill */
 #define LEAK_KB		16		/* per round. A page or two come and go with per-CPU lists */
 
+#define DROWSY_MS	30		/* less than a mapping call takes when an address space is slow */
+
+enum use { BUSY, HELD, MAPPING };
+
 struct bind {
 	char device[NAME_SIZE];		/* "fb000000.gpu" */
 	const char *pack;
@@ -389,71 +393,26 @@ static int idle(struct bind *b)
 	return b->failed ? 1 : 0;
 }
 
-/* ---- busy: unbound while processes use the GPU ---- */
+/* ---- busy: unbound while processes use the GPU; held: while they only hold what they have on it ---- */
 
-/* Jobs until one fails. @ready: told when the first has worked. */
-static void client_process(int ready, unsigned int number)
+/* @ready: told when the first job has worked. Then more of them if @busy, until one fails. */
+static void client_process(int ready, unsigned int number, bool busy)
 {
 	static struct client client;
 	const struct client_config config = {
 		.groups = 2, .heaps = number % 2, .chunks = 1, .chunk_size = 128 << 10, .rounds = 1, .bind = true,
-		.loops = 2000, .spin = number == 2,
+		.loops = busy ? 2000 : 0, .spin = busy && number == 2,
 	};
 
 	if (client_create(&client, &config) || client_run(&client) || write(ready, "r", 1) != 1)
 		_exit(1);
-	while (!client_run(&client))
+	while (busy && !client_run(&client))
 		;
 	pause();	/* with all its objects, until it is killed */
 	_exit(0);
 }
 
-static int busy_round(struct bind *b, unsigned int round)
-{
-	int ready[2], ret = 0, status;
-	pid_t pid[CLIENTS];
-	unsigned int i;
-	char byte;
-
-	if (pipe(ready))
-		return fail(-errno, "pipe");
-	for (i = 0; i < CLIENTS; i++) {
-		pid[i] = fork();
-		if (!pid[i]) {
-			close(ready[0]);
-			client_process(ready[1], i);
-		}
-	}
-	close(ready[1]);
-	for (i = 0; i < CLIENTS; i++)
-		if (read(ready[0], &byte, 1) != 1)
-			ret = fail(0, "a client's first job did not work");
-	close(ready[0]);
-	sleep_us(round % 8 * 1500);
-	ret = ret ?: unbind(b) ?: irq_lines(0);
-	for (i = 0; i < CLIENTS; i++)
-		kill(pid[i], SIGKILL);
-	for (i = 0; i < CLIENTS; i++)
-		while (waitpid(pid[i], &status, 0) < 0 && errno == EINTR)
-			;
-	return ret ?: bind(b) ?: irq_lines(IRQ_LINES) ?: job();
-}
-
-static int busy(struct bind *b)
-{
-	unsigned int i;
-	int ret = 0;
-
-	ktap_start(1);
-	for (i = 0; !ret && i < b->count; i++)
-		ret = busy_round(b, i);
-	result(b, ret, "rebind under load");
-	return b->failed ? 1 : 0;
-}
-
-/* ---- drowsy: unbound at the moment when the GPU goes to sleep ---- */
-
-/* Keeps mapping calls in the driver when the GPU is unplugged, which must wait for them. */
+/* Keeps mapping calls in the driver: an unplug must wait for one that has begun. */
 static void mapping_process(int ready)
 {
 	static struct client client;
@@ -469,27 +428,90 @@ static void mapping_process(int ready)
 	_exit(0);
 }
 
-static int drowsy_round(struct bind *b, unsigned int round)
+static void kill_all(const pid_t *pid, unsigned int count)
 {
-	int ready[2], ret = 0, status;
+	int status;
+
+	for (unsigned int i = 0; i < count; i++)
+		if (pid[i] > 0)
+			kill(pid[i], SIGKILL);
+	for (unsigned int i = 0; i < count; i++)
+		while (pid[i] > 0 && waitpid(pid[i], &status, 0) < 0 && errno == EINTR)
+			;
+}
+
+/* @count processes, each with a first job that has worked. */
+static int start_processes(pid_t *pid, unsigned int count, enum use use)
+{
+	int ready[2], ret = 0;
+	unsigned int i;
 	char byte;
-	pid_t pid;
 
 	if (pipe(ready))
 		return fail(-errno, "pipe");
-	pid = fork();
-	if (!pid) {
-		close(ready[0]);
-		mapping_process(ready[1]);
+	for (i = 0; i < count; i++) {
+		pid[i] = fork();
+		if (!pid[i]) {
+			close(ready[0]);
+			if (use == MAPPING)
+				mapping_process(ready[1]);
+			client_process(ready[1], i, use == BUSY);
+		}
 	}
 	close(ready[1]);
-	if (read(ready[0], &byte, 1) != 1)
-		ret = fail(0, "the client's job did not work");
+	for (i = 0; i < count; i++)
+		if (read(ready[0], &byte, 1) != 1)
+			ret = fail(0, "the first job of a process did not work");
 	close(ready[0]);
-	ret = ret ?: set_autosuspend(b, 1 + round * 3 % 25) ?: unbind(b) ?: irq_lines(0);
-	kill(pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+	return ret;
+}
+
+static int used_rounds(struct bind *b, enum use use)
+{
+	pid_t pid[CLIENTS] = { 0 };
+	unsigned int i;
+	int ret = 0;
+
+	ktap_start(1);
+	for (i = 0; !ret && i < b->count; i++) {
+		ret = start_processes(pid, CLIENTS, use);
+		sleep_us(i % 8 * 1500);
+		ret = ret ?: unbind(b) ?: irq_lines(0);
+		if (i % 2)	/* who was there before it was unbound leaves before, or after, it is bound again */
+			kill_all(pid, CLIENTS);
+		ret = ret ?: bind(b) ?: irq_lines(IRQ_LINES) ?: job();
+		if (i % 2 == 0)
+			kill_all(pid, CLIENTS);
+		ret = ret ?: job();
+	}
+	result(b, ret, "rebind while it is used");
+	return b->failed ? 1 : 0;
+}
+
+static int busy(struct bind *b)
+{
+	return used_rounds(b, BUSY);
+}
+
+static int held(struct bind *b)
+{
+	return used_rounds(b, HELD);
+}
+
+/* ---- drowsy: unbound at the moment when the GPU goes to sleep ---- */
+
+/*
+ * The last job ends, and the GPU is to go to sleep DROWSY_MS later. Before, it is unplugged, which takes longer than
+ * that if a mapping call does.
+ */
+static int drowsy_round(struct bind *b, unsigned int round)
+{
+	pid_t pid = -1;
+	int ret = set_autosuspend(b, DROWSY_MS) ?: start_processes(&pid, 1, MAPPING);
+
+	sleep_us(round % 4 * DROWSY_MS * 1000 / 4);
+	ret = ret ?: unbind(b) ?: irq_lines(0);
+	kill_all(&pid, 1);
 	return ret ?: bind(b) ?: job();
 }
 
@@ -519,9 +541,10 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*run)(struct bind *);
 	} modes[] = {
-		{ "images", images }, { "once", once }, { "off", off }, { "idle", idle }, { "busy", busy }, { "drowsy", drowsy },
+		{ "images", images }, { "once", once }, { "off", off }, { "idle", idle }, { "busy", busy }, { "held", held },
+		{ "drowsy", drowsy },
 	};
-	static const char usage[] = "usage: gpu-bind --mode off|once|idle|busy|drowsy [--count N]\n"
+	static const char usage[] = "usage: gpu-bind --mode off|once|idle|busy|held|drowsy [--count N]\n"
 				    "       gpu-bind --mode images --images PACK [--sleep]\n";
 	struct bind b = { .count = 10 };
 	const char *mode = "";

@@ -166,14 +166,17 @@ _WORKLOAD = pytest.StashKey[Workload]()
 
 @pytest.fixture(autouse=True)
 def _only_expected_findings(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A test that leaves a finding it did not expect has failed, whatever else it checked."""
+    """A test that leaves a finding it did not expect has failed, whatever else it checked; so has one in which the driver
+    treated the GPU as no real one may be treated."""
     if "session" not in request.fixturenames:
         yield
         return
     booted: Session = request.getfixturevalue("session")
-    start = booted.finding_count()
+    start, misuses = booted.finding_count(), len(booted.board.misuses())
     yield
     unexpected = booted.unexpected_since(start)
+    if wrong := booted.misuses_since(misuses):
+        pytest.fail("real hardware would not bear what the driver did:\n" + "\n".join(wrong), pytrace=False)
     if _WORKLOAD in request.node.stash:
         return  # iterations judge their own findings
     if unexpected:

@@ -273,6 +273,10 @@ class Session:
         expected, self._expected, self._allowed = self._expected | self._allowed, set(), set()
         return [finding.text for finding in self.log.findings()[start:] if finding.kind not in expected]
 
+    def misuses_since(self, start: int) -> list[str]:
+        """What the driver did to the GPU since `start` that real hardware would not bear, each once."""
+        return list(dict.fromkeys(self.board.misuses()[start:]))
+
     def note_death(self) -> None:
         """Find out whether the board is still there; `died` says what it died of."""
         try:

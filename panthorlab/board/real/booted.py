@@ -105,6 +105,9 @@ class BootedRealBoard:
     def struck(self) -> Sequence[str]:
         return []
 
+    def misuses(self) -> Sequence[str]:
+        return []
+
     def inject(self, failure: str) -> None:
         raise UsageError(f"board {self.name} cannot produce `{failure}`")
 
