@@ -18,6 +18,7 @@ from panthorlab.board.api import RemoteFileError
 from panthorlab.gpu.fw import corpus
 from panthorlab.gpu.fw.corpus import Case
 from panthorlab.run.session import Session
+from panthorlab.run.trouble import CONSEQUENCES
 
 FIRMWARE = "/lib/firmware/arm/mali/arch{major}.{minor}/mali_csffw.bin"
 PACK = "/tmp/panthorlab-images"  # noqa: S108 - the board's
@@ -63,8 +64,10 @@ def test_wrong_images_are_refused(session: Session, firmware: bytes) -> None:
 
 
 def test_sections_are_loaded_again(session: Session, firmware: bytes) -> None:
-    """An MCU that did not halt before the GPU went to sleep gets all its sections anew when it wakes up."""
-    with session.misbehaving("halt-lost,times=0"), session.findings_expected(SPOKEN) as found:
-        wrong = wrong_of(session, firmware, [case for case in corpus.CASES if case.reload], "--sleep")
-    assert not wrong, "\n".join(wrong)
-    assert found(), "the driver did not notice that the MCU did not halt"
+    """An MCU that hangs gets all its sections anew."""
+    for case in (case for case in corpus.CASES if case.reload):
+        with session.misbehaving("mcu-hang"), session.findings_expected(SPOKEN | CONSEQUENCES):
+            before = session.struck("mcu-hang")
+            wrong = wrong_of(session, firmware, [case], "--hang")
+            assert session.struck("mcu-hang") > before, f"{case.name}: the MCU did not hang"
+        assert not wrong, "\n".join(wrong)

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from errno import EINVAL
 
-import pytest
-
 from panthorlab.gpu.fw.layout import SHARED, SHARED_SIZE
 from panthorlab.run.session import Session
+from panthorlab.run.trouble import probe, rebind
 
 END = SHARED + SHARED_SIZE
 SPOKEN = {"probe-error", "firmware-error"}
@@ -64,20 +63,15 @@ TOLD: Sequence[Told] = (
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def sober(session: Session) -> None:
-    session.check("gpu-bind", "--mode", "once")
-
-
 def test_absurd_interfaces_are_refused(session: Session) -> None:
     wrong = []
     with session.findings_expected(SPOKEN):
         for told in TOLD:
             session.check("gpu-bind", "--mode", "off")  # to leave, panthor wakes the GPU, and its firmware boots
             with session.misbehaving(*told.rules):
-                errno = -int(session.program("gpu-bind", "--mode", "once").info["bind"])
+                errno = -probe(session)
             if errno != told.errno:
                 wrong.append(f"{told.name}: {os.strerror(errno) if errno else 'taken'}, expected "
                              f"{os.strerror(told.errno) if told.errno else 'taken'}")
-    session.check("gpu-bind", "--mode", "once")
+    rebind(session)
     assert not wrong, "\n".join(wrong)

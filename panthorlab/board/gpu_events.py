@@ -15,7 +15,10 @@ HAZARDS = frozenset({"unmodelled", "model-error", "dma-after-shutdown", LATE})
 
 
 class GpuEvents:
-    """Hazards, and misdeeds that happened, among the events of a file that one writer appends to. A file made anew is read from its start."""
+    """Hazards, and misdeeds that happened, among the events of a file that one writer appends to.
+
+    A file made anew is read from its start.
+    """
 
     def __init__(self, path: Path, *, from_end: bool = False) -> None:
         """`from_end`: what is in the file already is of earlier boots."""

@@ -62,7 +62,8 @@ MISDEEDS: tuple[Misdeed, ...] = (
             "starts again, unless the caches were flushed, or the GPU was reset"),
     Misdeed("reset-lost", "GPU_CMD resets", "the reset happens, RESET_COMPLETED never comes"),
     Misdeed("reset-late", "GPU_CMD resets", "RESET_COMPLETED comes late", late=True),
-    Misdeed("mcu-survives-reset", "GPU_CMD resets", "MCU_CONTROL keeps its value: with the L2's power the MCU starts by itself"),
+    Misdeed("mcu-survives-reset", "GPU_CMD resets", "MCU_CONTROL keeps its value: with the L2's power the "
+            "MCU starts by itself"),
     Misdeed("flush-lost", "GPU_CMD flushes caches", "CLEAN_CACHES_COMPLETED never comes"),
     Misdeed("flush-late", "GPU_CMD flushes caches", "CLEAN_CACHES_COMPLETED comes late", late=True),
     Misdeed("power-lost", "cores are switched", "they stay as they are, and no interrupt comes", _CORES),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """PCI configuration space of the function that carries the GPU: BAR0 registers, BAR2 MSI-X table, three vectors.
 
-A vendor-specific capability has one register, CLOCK, by which the guest's clock driver (the shim) says whether the GPU's
-clock runs: on an SoC the clock controller would know.
+A vendor-specific capability has one register, CLOCK, by which the guest's clock driver (the shim) says whether the
+GPU's clock runs: on an SoC the clock controller would know.
 """
 
 from __future__ import annotations

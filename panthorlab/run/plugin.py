@@ -166,8 +166,8 @@ _WORKLOAD = pytest.StashKey[Workload]()
 
 @pytest.fixture(autouse=True)
 def _only_expected_findings(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A test that leaves a finding it did not expect has failed, whatever else it checked; so has one in which the driver
-    treated the GPU as no real one may be treated."""
+    """A test that leaves a finding it did not expect has failed, whatever else it checked; so has one in which the
+    driver treated the GPU as no real one may be treated."""
     if "session" not in request.fixturenames:
         yield
         return

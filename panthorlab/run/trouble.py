@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Final
+
+import pytest
 
 from panthorlab.run.session import Session
 
@@ -26,7 +29,7 @@ class Trouble:
 
 
 def provoke(session: Session, trouble: Trouble) -> None:
-    """Jobs and sleep while the GPU does wrong, until it has; then it must work without another word, also after panthor
+    """Jobs and sleep while the GPU does wrong, until it has. Then it must work without another word, also after panthor
     was taken off it and put back, which leaves a fresh driver to the next test."""
     names = [rule.partition(",")[0] for rule in trouble.rules]
     expected = CONSEQUENCES | trouble.told | trouble.also if trouble.told else frozenset()
@@ -38,6 +41,8 @@ def provoke(session: Session, trouble: Trouble) -> None:
                 struck = all(session.struck(name) > old for name, old in zip(names, before, strict=True))
                 if struck and (found() or not trouble.told):
                     break
+            if not struck and not trouble.told:
+                pytest.skip(f"this driver gives no occasion for {trouble}")
             assert struck, f"no occasion for {trouble}"
         told = {finding.kind.value for finding in found()}
         session.job("store", timeout=60, retries=3)  # a reset may still be under way
@@ -49,7 +54,14 @@ def provoke(session: Session, trouble: Trouble) -> None:
     assert not later, f"after {trouble}: " + "\n".join(finding.text for finding in later)
 
 
+def probe(session: Session) -> int:
+    """Take panthor off the GPU if it is there, put it back, and return what its probe did: 0, or a negative errno."""
+    result = session.program("gpu-bind", "--mode", "once", timeout=60)
+    assert result.report.ok, f"gpu-bind: {result.report.why}\n" + "\n".join(result.report.lines)
+    return int(result.info["bind"])
+
+
 def rebind(session: Session) -> None:
     """Take panthor off the GPU and put it back; then jobs and sleep must work."""
-    result = session.check("gpu-bind", "--mode", "once", timeout=60)
-    assert result.info["bind"] == "0", f"the probe failed with error {result.info['bind']}"
+    errno = probe(session)
+    assert not errno, f"the probe failed: {os.strerror(-errno)}"

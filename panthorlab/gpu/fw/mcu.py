@@ -74,7 +74,7 @@ class Mcu:
         self._set_status(McuStatus.DISABLED)
 
     def reset(self, *, survives: bool = False) -> None:
-        """GPU reset. `survives`: wrongly, control keeps its value, so that the MCU starts as soon as the L2 has power."""
+        """GPU reset. `survives`: wrongly, control keeps its value, and the MCU starts as soon as the L2 has power."""
         if not survives:
             self.control = 0
         self.stop()
