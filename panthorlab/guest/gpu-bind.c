@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -33,6 +34,7 @@
 #define NAME_SIZE	256
 #define FILE_MAX	(64u << 20)	/* bytes: a pack of images; Arm's have about 300 KiB each */
 #define CLIENTS		3u
+#define SOON_MS		5
 #define SLEEP_TIMEOUT	5000		/* ms until a GPU with nothing to do must have gone to sleep */
 #define IRQ_LINES	3		/* job, mmu, gpu */
 #define WARM_UP		3u		/* rounds before memory is counted: caches fill */
@@ -194,10 +196,11 @@ static int job(void)
 	return sentinel_run(why, sizeof(why)) ? 0 : fail(0, "a job: %s", why);
 }
 
-static int sleep_once(void)
+/* Wait until the GPU sleeps, which it does soon: it is done with all jobs then, and the driver with it. */
+static int sleep_soon(const struct bind *b)
 {
 	struct gpu gpu;
-	int ret = gpu_open(&gpu);
+	int ret = set_autosuspend(b, SOON_MS) ?: gpu_open(&gpu);
 
 	if (ret)
 		return ret;
@@ -206,20 +209,20 @@ static int sleep_once(void)
 	return ret;
 }
 
-/* A GPU that was probed must work, sleep, and work again. */
-static int works(void)
+/* A GPU that was probed must work, and go to sleep. */
+static int works(const struct bind *b)
 {
-	return job() ?: sleep_once() ?: job();
+	return job() ?: sleep_soon(b);
 }
 
 /* The firmware is to hang at a job; after the reset that this takes, the GPU must work. */
-static int revives(void)
+static int revives(const struct bind *b)
 {
 	int ret = job();
 
 	for (int i = 0; ret && i < 3; i++)
 		ret = job();
-	return ret;
+	return ret ?: sleep_soon(b);
 }
 
 static int irq_lines(int expected)
@@ -327,7 +330,7 @@ static int try_image(struct bind *b, const struct image *image)
 	out("# info image.%s=%d\n", image->name, probed);
 	if (!probed != bound(b))
 		return fail(0, "bind returned %d, and the driver is%s bound", probed, bound(b) ? "" : " not");
-	return probed ? irq_lines(0) : irq_lines(IRQ_LINES) ?: b->hang ? revives() : job();
+	return probed ? irq_lines(0) : irq_lines(IRQ_LINES) ?: b->hang ? revives(b) : works(b);
 }
 
 static int images(struct bind *b)
@@ -345,7 +348,7 @@ static int images(struct bind *b)
 	ret = pack && before ? look_below(b, FW_ROOT) : -EIO;
 	for (at = pack; !ret && (at = next_image(at, end, &image));)
 		result(b, try_image(b, &image), "%s", image.name);
-	result(b, ret ?: unbind(b) ?: write_file(FW_PATH, before, size, 0) ?: mark("none") ?: bind(b) ?: works(),
+	result(b, ret ?: unbind(b) ?: write_file(FW_PATH, before, size, 0) ?: mark("none") ?: bind(b) ?: works(b),
 	       "the board's own image again");
 	return b->failed ? 1 : 0;
 }
@@ -361,7 +364,7 @@ static int once(struct bind *b)
 	if (!ret) {
 		probed = bind(b);
 		out("# info bind=%d\n", probed);
-		ret = probed ? irq_lines(0) : irq_lines(IRQ_LINES) ?: works();
+		ret = probed ? irq_lines(0) : irq_lines(IRQ_LINES) ?: works(b);
 	}
 	result(b, ret, "bind");
 	return b->failed ? 1 : 0;
@@ -373,6 +376,29 @@ static int off(struct bind *b)
 {
 	ktap_start(1);
 	result(b, unbind(b) ?: irq_lines(0), "unbind");
+	return b->failed ? 1 : 0;
+}
+
+/* ---- replug: the driver of what the GPU hangs on (the shim's PCI function) goes and comes ---- */
+
+static int replug(struct bind *b)
+{
+	char path[sizeof(DEVICES) + NAME_SIZE + 2], parent[PATH_MAX], *name;
+	int ret = 0;
+
+	ktap_start(1);
+	snprintf(path, sizeof(path), DEVICES "/%s", b->device);
+	if (!realpath(path, parent))
+		ret = fail(-errno, "%s", path);
+	if (!ret) {
+		*strrchr(parent, '/') = 0;
+		name = strrchr(parent, '/') + 1;
+		snprintf(path, sizeof(path), "/sys/bus/pci/drivers/panthor_pci_shim/unbind");
+		ret = write_file(path, name, strlen(name), 0);
+		snprintf(path, sizeof(path), "/sys/bus/pci/drivers/panthor_pci_shim/bind");
+		ret = ret ?: write_file(path, name, strlen(name), 0) ?: irq_lines(IRQ_LINES) ?: works(b);
+	}
+	result(b, ret, "replug");
 	return b->failed ? 1 : 0;
 }
 
@@ -388,9 +414,7 @@ static int idle(struct bind *b)
 	for (i = 0; !ret && i < b->count + WARM_UP; i++) {
 		if (i == WARM_UP)
 			before = free_kb();
-		ret = unbind(b) ?: irq_lines(0) ?: bind(b) ?: irq_lines(IRQ_LINES) ?: job();
-		if (!ret && i % 2)
-			ret = sleep_once();
+		ret = unbind(b) ?: irq_lines(0) ?: bind(b) ?: irq_lines(IRQ_LINES) ?: works(b);
 	}
 	result(b, ret, "rebind");
 	if (!ret) {
@@ -405,6 +429,17 @@ static int idle(struct bind *b)
 
 /* ---- busy: unbound while processes use the GPU; held: while they only hold what they have on it ---- */
 
+/* What a process begins with: objects, and a job that works, of which @ready is told. */
+static void begin(struct client *client, const struct client_config *config, int ready)
+{
+	if (client_create(client, config) || client_run(client)) {
+		dprintf(STDOUT_FILENO, "# %s\n", last_error());
+		_exit(1);
+	}
+	if (write(ready, "r", 1) != 1)
+		_exit(1);
+}
+
 /* @ready: told when the first job has worked. Then more of them if @busy, until one fails. */
 static void client_process(int ready, unsigned int number, bool busy)
 {
@@ -414,8 +449,7 @@ static void client_process(int ready, unsigned int number, bool busy)
 		.loops = busy ? 2000 : 0, .spin = busy && number == 2,
 	};
 
-	if (client_create(&client, &config) || client_run(&client) || write(ready, "r", 1) != 1)
-		_exit(1);
+	begin(&client, &config, ready);
 	while (busy && !client_run(&client))
 		;
 	pause();	/* with all its objects, until it is killed */
@@ -430,8 +464,7 @@ static void mapping_process(int ready)
 	struct gpu_bo bo;
 	uint64_t va = CLIENT_VA + 0x100000;
 
-	if (client_create(&client, &config) || client_run(&client) || write(ready, "r", 1) != 1)
-		_exit(1);
+	begin(&client, &config, ready);
 	while (!gpu_bo_create(&client.gpu, client.vm, va, GPU_PAGE, 0, &bo))
 		va += 0x10000;
 	pause();
@@ -492,7 +525,7 @@ static int used_rounds(struct bind *b, enum use use)
 		ret = ret ?: bind(b) ?: irq_lines(IRQ_LINES) ?: job();
 		if (i % 2 == 0)
 			kill_all(pid, CLIENTS);
-		ret = ret ?: job();
+		ret = ret ?: works(b);
 	}
 	result(b, ret, "rebind while it is used");
 	return b->failed ? 1 : 0;
@@ -522,7 +555,7 @@ static int drowsy_round(struct bind *b, unsigned int round)
 	sleep_us(round % 4 * DROWSY_MS * 1000 / 4);
 	ret = ret ?: unbind(b) ?: irq_lines(0);
 	kill_all(&pid, 1);
-	return ret ?: bind(b) ?: job();
+	return ret ?: bind(b) ?: works(b);
 }
 
 static int drowsy(struct bind *b)
@@ -551,10 +584,11 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*run)(struct bind *);
 	} modes[] = {
-		{ "images", images }, { "once", once }, { "off", off }, { "idle", idle }, { "busy", busy }, { "held", held },
+		{ "images", images }, { "once", once }, { "off", off }, { "replug", replug },
+		{ "idle", idle }, { "busy", busy }, { "held", held },
 		{ "drowsy", drowsy },
 	};
-	static const char usage[] = "usage: gpu-bind --mode off|once|idle|busy|held|drowsy [--count N]\n"
+	static const char usage[] = "usage: gpu-bind --mode off|once|replug|idle|busy|held|drowsy [--count N]\n"
 				    "       gpu-bind --mode images --images PACK [--hang]\n";
 	struct bind b = { .count = 10 };
 	const char *mode = "";
