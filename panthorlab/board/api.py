@@ -172,6 +172,13 @@ class BootedBoard(Protocol):
     def behave(self) -> None:
         """Take back all rules that are armed. What has gone wrong already stays so."""
 
+    def struck(self) -> Sequence[str]:
+        """Every misdeed so far that has happened, oldest first: its rule, and where."""
+
+    def misuses(self) -> Sequence[str]:
+        """What the driver did so far that real hardware would not bear and the emulated GPU does, oldest first: a
+        register access while the clock stood, for example."""
+
     def check_alive(self) -> None:
         """Raise LabError (QEMU or model died) or BootError (guest panicked, silent) if the board is gone."""
 

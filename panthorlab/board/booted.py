@@ -140,6 +140,12 @@ class BootedEmulatedBoard:
         if self._parts.model is not None:
             self._parts.model.behave()
 
+    def struck(self) -> Sequence[str]:
+        return self._parts.model.struck() if self._parts.model else []
+
+    def misuses(self) -> Sequence[str]:
+        return self._parts.model.misuses() if self._parts.model else []
+
     @property
     def slowness(self) -> float:
         return 1.0

@@ -15,16 +15,35 @@ HAZARDS = frozenset({"unmodelled", "model-error", "dma-after-shutdown", LATE})
 
 
 class GpuEvents:
-    """Hazards among the events of a file that one writer appends to. A file made anew is read from its start."""
+    """Hazards, and misdeeds that happened, among the events of a file that one writer appends to.
+
+    A file made anew is read from its start.
+    """
 
     def __init__(self, path: Path, *, from_end: bool = False) -> None:
         """`from_end`: what is in the file already is of earlier boots."""
         self.path = path
         self._offset = path.stat().st_size if from_end and path.exists() else 0
         self._hazards: list[Hazard] = []
+        self._struck: list[str] = []
+        self._misuses: list[str] = []
 
     def hazards(self) -> Sequence[Hazard]:
         """All events so far that can spoil evidence, oldest first."""
+        self._read()
+        return list(self._hazards)
+
+    def struck(self) -> Sequence[str]:
+        """Every misdeed so far that was asked for and has happened: its rule and where, oldest first."""
+        self._read()
+        return list(self._struck)
+
+    def misuses(self) -> Sequence[str]:
+        """What the driver did so far that real hardware would not bear, oldest first."""
+        self._read()
+        return list(self._misuses)
+
+    def _read(self) -> None:
         try:
             with self.path.open("rb") as file:
                 if file.seek(0, 2) < self._offset:
@@ -32,11 +51,13 @@ class GpuEvents:
                 file.seek(self._offset)
                 new = file.read()
         except FileNotFoundError:
-            return list(self._hazards)
+            return
         whole = new[:new.rfind(b"\n") + 1]
         self._offset += len(whole)
-        self._hazards += [hazard for hazard in map(_hazard, whole.splitlines()) if hazard.kind in HAZARDS]
-        return list(self._hazards)
+        events = [_hazard(line) for line in whole.splitlines()]
+        self._hazards += [event for event in events if event.kind in HAZARDS]
+        self._struck += [event.text for event in events if event.kind == "injected"]
+        self._misuses += [event.text for event in events if event.kind == "misuse"]
 
 
 def _hazard(line: bytes) -> Hazard:

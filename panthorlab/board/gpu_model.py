@@ -111,6 +111,14 @@ class GpuModel:
         """All events so far that spoil evidence, oldest first."""
         return self.events.hazards()
 
+    def struck(self) -> Sequence[str]:
+        """Every misdeed so far that has happened, oldest first."""
+        return self.events.struck()
+
+    def misuses(self) -> Sequence[str]:
+        """What the driver did so far that real hardware would not bear, oldest first."""
+        return self.events.misuses()
+
     def misbehave(self, rule: Rule) -> None:
         """Do wrong what `rule` says; on return the rule is armed. Raises LabError if the model has ended."""
         self._command(f"misbehave {rule}", b"misbehaving ")

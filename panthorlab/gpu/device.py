@@ -18,8 +18,9 @@ from panthorlab.gpu.loop import Loop
 from panthorlab.gpu.misbehave import Misbehaviour
 from panthorlab.gpu.mmu.unit import AddressSpace, Mmu
 from panthorlab.gpu.params import Params
+from panthorlab.gpu.pci import CLOCK_STOPPED
 from panthorlab.gpu.ram import GuestRam
-from panthorlab.gpu.registers import GpuCommand, GpuIrq, Kind, Register
+from panthorlab.gpu.registers import GpuCommand, GpuIrq, Kind, McuStatus, Register
 from panthorlab.gpu.trace import Trace
 
 Read = Callable[[], int]
@@ -37,6 +38,7 @@ class Gpu:
         job, mmu_irq, gpu = self.irqs
         self._trace, self._reporter, self._loop = trace, reporter, loop
         self._fault_status = self._fault_address = 0
+        self._clock_stopped = False
         self._misbehaviour = misbehaviour = Misbehaviour(random.Random(f"misbehave {seed}"), reporter, trace)  # noqa: S311
         mmu = Mmu(self.ram, self.bus, mmu_irq, reporter, trace, self._bus_fault, misbehaviour, loop.now,
                   params.word("mmu.va_overflow"))
@@ -46,6 +48,7 @@ class Gpu:
         for irq in self.irqs:
             irq.intercept = self._intercept
         self.mcu = Mcu(self.chip)
+        self.chip.mmu.spaces[0].flushed = self.mcu.clean_cache
         self._storage: dict[int, int] = {}
         self._reads: dict[int, Read] = {}
         self._writes: dict[int, Write] = {}
@@ -56,6 +59,8 @@ class Gpu:
 
     def read(self, offset: int) -> int:
         """The register at `offset`; 0 for one that does not exist, which is reported."""
+        if self._clock_stopped:
+            self._unclocked(f"read of {self._names.get(offset, hex(offset))}")
         handler = self._reads.get(offset)
         if handler is not None:
             return handler()
@@ -66,6 +71,8 @@ class Gpu:
 
     def write(self, offset: int, value: int) -> None:
         """Write the register at `offset`; what cannot be written is reported."""
+        if self._clock_stopped:
+            self._unclocked(f"write of 0x{value:x} to {self._names.get(offset, hex(offset))}")
         handler = self._writes.get(offset)
         if handler is not None:
             handler(value)
@@ -93,6 +100,17 @@ class Gpu:
         if self.bus.command(value):
             self.memory_changed()
 
+    def clock(self, state: int) -> None:
+        """The clock driver says that the clock runs, or stands; a GPU without one never hears of it, and runs."""
+        stopped = state == CLOCK_STOPPED
+        if stopped and not self._clock_stopped and self.mcu.status == McuStatus.ENABLED:
+            self._reporter.misuse("MCU", "the clock was stopped while the MCU ran")
+        self._clock_stopped = stopped
+
+    def _unclocked(self, access: str) -> None:
+        """On an SoC the bus would not answer: an SError, or the CPU hangs. Here the access has its effect."""
+        self._reporter.misuse(access, f"{access} while the clock stood")
+
     def failed(self, error: Exception) -> bool:
         """Whether `error` is modelled behaviour, not a bug of the model; then it has taken effect."""
         if isinstance(error, McuMemoryError):
@@ -116,6 +134,7 @@ class Gpu:
             if self._trace.on:
                 self._trace.instant("GPU", f"flush 0x{payload:x}")
             self.chip.mmu.forget()
+            self.mcu.clean_cache()
             if payload & GpuCommand.FLUSH_INVALIDATE == GpuCommand.FLUSH_INVALIDATE:
                 self.chip.flush_caches()
             self._raise_later("flush", GpuIrq.CLEAN_CACHES_COMPLETED)
@@ -177,6 +196,8 @@ class Gpu:
         powered = self.chip.powered
         powered[core] = powered[core] | bits & present if on else powered[core] & ~bits
         self._trace.counter("GPU", "power", **powered)
+        if core == "L2":
+            self.mcu.l2_switched()
         self.chip.gpu_irq.set(GpuIrq.POWER_CHANGED | GpuIrq.POWER_CHANGED_ALL)
 
     def _watch_irq(self, name: str, level: bool) -> None:

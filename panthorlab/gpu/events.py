@@ -3,9 +3,9 @@
 
 Kinds of events: `unmodelled` (something asked for is not emulated: spoils the iteration), `model-error` (a bug of the
 model: spoils the run), `dma-after-shutdown` (the GPU was at work when the kernel shut it down for kexec), `check` (a
-self-check failed: the guest, or the model, did something odd), `mmu-fault`, `write-out` (result of a heap context
-write-out), `injected` (a failure that was asked for strikes), `late` (the host is overloaded), `counters` (once, at
-the end).
+self-check failed: the guest, or the model, did something odd), `misuse` (the driver did what real hardware would not
+bear), `mmu-fault`, `write-out` (result of a heap context write-out), `injected` (a failure that was asked for strikes),
+`late` (the host is overloaded), `counters` (once, at the end).
 """
 
 from __future__ import annotations
@@ -88,6 +88,10 @@ class Reporter:
     def unmodelled(self, what: str, text: str) -> None:
         """The guest asked for something that is not emulated."""
         self.once("unmodelled", what, text)
+
+    def misuse(self, what: str, text: str) -> None:
+        """The driver did what real hardware would not bear, and the emulated one does."""
+        self.once("misuse", what, text)
 
     def check(self, what: str, text: str) -> None:
         """A self-check failed."""

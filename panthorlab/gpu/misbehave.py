@@ -35,6 +35,8 @@ class Misdeed:
     """A rule says which exception type (`exception`); the value is the default."""
     slotted: bool = False
     """A rule may say on which CSG slot (`slot`)."""
+    valued: bool = False
+    """A rule says which `value` (32 bits)."""
 
 
 _STATES = {"state": ("start", "resume", "suspend", "terminate")}
@@ -42,6 +44,10 @@ _EVENTS = {"event": ("idle", "sync-update", "progress-timer", "tiler-oom", "faul
 _LINES = {"line": ("job", "mmu", "gpu")}
 _SPACES = {"space": ("firmware", "user")}
 _CORES = {"core": ("l2", "tiler", "shader")}
+_FIELDS = {"field": (
+    "glb-version", "glb-features", "glb-input", "glb-output", "glb-group-num", "glb-group-stride", "glb-perfcnt-size",
+    "glb-instr-features", "csg-features", "csg-input", "csg-output", "csg-suspend-size", "csg-protm-suspend-size",
+    "csg-stream-num", "csg-stream-stride", "cs-features", "cs-input", "cs-output")}
 _REQUESTERS = {"requester": ("prefetch", "lsu", "mcu", "tiler", "shader"), "access": ("read", "write")}
 
 MISDEEDS: tuple[Misdeed, ...] = (
@@ -49,11 +55,16 @@ MISDEEDS: tuple[Misdeed, ...] = (
             slotted=True),
     Misdeed("boot-lost", "MCU_CONTROL starts the MCU", "it never says that it has booted"),
     Misdeed("boot-late", "MCU_CONTROL starts the MCU", "it says so late", late=True),
+    Misdeed("interface", "the MCU boots and writes a field of a control block", "the field has another value", _FIELDS,
+            slotted=True, valued=True),
     Misdeed("halt-lost", "GLB_REQ.HALT", "the MCU does not halt"),
     Misdeed("stop-lost", "MCU_CONTROL stops the MCU", "MCU_STATUS stays as it was"),
+    Misdeed("cache-kept", "MCU_CONTROL stops the MCU", "what it wrote stays in the L2, and comes over memory when it "
+            "starts again, unless the caches were flushed, or the GPU was reset"),
     Misdeed("reset-lost", "GPU_CMD resets", "the reset happens, RESET_COMPLETED never comes"),
     Misdeed("reset-late", "GPU_CMD resets", "RESET_COMPLETED comes late", late=True),
-    Misdeed("mcu-survives-reset", "GPU_CMD resets", "MCU_CONTROL and MCU_STATUS keep their values"),
+    Misdeed("mcu-survives-reset", "GPU_CMD resets", "MCU_CONTROL keeps its value: with the L2's power the "
+            "MCU starts by itself"),
     Misdeed("flush-lost", "GPU_CMD flushes caches", "CLEAN_CACHES_COMPLETED never comes"),
     Misdeed("flush-late", "GPU_CMD flushes caches", "CLEAN_CACHES_COMPLETED comes late", late=True),
     Misdeed("power-lost", "cores are switched", "they stay as they are, and no interrupt comes", _CORES),
@@ -91,6 +102,7 @@ class Rule:
     slot: int | None = None
     ms: float = _MS
     exception: int = 0
+    value: int = 0
     only: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -99,6 +111,7 @@ class Rule:
         words += [f"slot={self.slot}"] if self.slot is not None else []
         words += [f"ms={self.ms:g}"] if self.misdeed.late else []
         words += [f"exception=0x{self.exception:x}"] if self.misdeed.exception is not None else []
+        words += [f"value=0x{self.value:x}"] if self.misdeed.valued else []
         return ",".join([*words, *(f"{key}={value}" for key, value in sorted(self.only.items()))])
 
     @property
@@ -131,6 +144,9 @@ def parse(text: str) -> Rule:
     slot = None
     if misdeed.slotted and "slot" in given:
         slot = int(_number(text, "slot", given.pop("slot"), 0, 30, whole=True))
+    told = 0
+    if misdeed.valued:
+        told = int(_number(text, "value", given.pop("value", "0"), 0, 0xFFFFFFFF, whole=True))
     rule = Rule(
         misdeed,
         nth=int(_number(text, "nth", given.pop("nth", "1"), 1, 1e9, whole=True)),
@@ -139,6 +155,7 @@ def parse(text: str) -> Rule:
         slot=slot,
         ms=_number(text, "ms", given.pop("ms", str(_MS)), 0, 1e6) if misdeed.late else _MS,
         exception=exception,
+        value=told,
         only=only,
     )
     if given:
@@ -220,6 +237,7 @@ def describe() -> str:
         keys += [f"ms={_MS:g}"] if m.late else []
         keys += [f"exception=0x{m.exception:x}"] if m.exception is not None else []
         keys += ["slot=N"] if m.slotted else []
+        keys += ["value=0"] if m.valued else []
         lines.append(f"{m.name}{''.join(f',[{key}]' for key in keys)}\n    when {m.occasion}: {m.meaning}")
     lines.append("every one: [nth=1] the first time it may happen, [times=1] how often from then (0: always), "
                  "[chance=1] else only so often, drawn from --seed")

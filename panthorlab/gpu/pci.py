@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""PCI configuration space of the function that carries the GPU: BAR0 registers, BAR2 MSI-X table, three vectors."""
+"""PCI configuration space of the function that carries the GPU: BAR0 registers, BAR2 MSI-X table, three vectors.
+
+A vendor-specific capability has one register, CLOCK, by which the guest's clock driver (the shim) says whether the
+GPU's clock runs: on an SoC the clock controller would know.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ SIZE = 256
 COMMAND, MEMORY_SPACE, BUS_MASTER = 0x04, 1 << 1, 1 << 2
 VECTORS = 3
 MSIX_CAP = 0x40
+VENDOR_CAP = 0x50
+CLOCK, CLOCK_UNKNOWN, CLOCK_RUNS, CLOCK_STOPPED = VENDOR_CAP + 4, 0, 1, 2
 MSIX_TABLE_BAR, MSIX_TABLE, MSIX_PBA = 2, 0x0000, 0x2000
 
 # (offset, size, value, bits the guest can write)
@@ -28,10 +34,14 @@ _FIELDS: tuple[tuple[int, int, int, int], ...] = (
     (0x34, 1, MSIX_CAP, 0),
     (0x3C, 1, 0, 0xFF),  # interrupt line
     (MSIX_CAP, 1, 0x11, 0),
-    (MSIX_CAP + 1, 1, 0, 0),  # last capability
+    (MSIX_CAP + 1, 1, VENDOR_CAP, 0),
     (MSIX_CAP + 2, 2, VECTORS - 1, 0xC000),  # enable, function mask
     (MSIX_CAP + 4, 4, MSIX_TABLE | MSIX_TABLE_BAR, 0),
     (MSIX_CAP + 8, 4, MSIX_PBA | MSIX_TABLE_BAR, 0),
+    (VENDOR_CAP, 1, 0x09, 0),
+    (VENDOR_CAP + 1, 1, 0, 0),  # last capability
+    (VENDOR_CAP + 2, 1, 8, 0),  # bytes of this one
+    (CLOCK, 1, CLOCK_UNKNOWN, 0x03),
 )
 
 
@@ -52,6 +62,11 @@ class ConfigSpace:
     @property
     def command(self) -> int:
         return int.from_bytes(self._data[COMMAND:COMMAND + 2], "little")
+
+    @property
+    def clock(self) -> int:
+        """Register CLOCK: one of `CLOCK_…`."""
+        return self._data[CLOCK]
 
     def read(self, offset: int, count: int) -> bytes:
         """`count` bytes; zeros beyond the end."""

@@ -246,7 +246,8 @@ def build_extras(builder: Builder, dtbs: tuple[str, ...] = (), core: Kernel | No
     plan, out, step = builder.plan, builder.where("out"), "building the guest programs"
     values = config.parse_dotconfig(inside.text(builder.objects, ".config"))
     if values.get("PCI") == values.get("MODULES") == "y":  # else no board that needs the shim can boot it
-        builder.make(step, f"M={out}/shim", "modules")
+        # not through ccache, which does not see that an overlay has changed that an object takes in by .incbin
+        builder.make(step, f"CC={plan.toolchain.prefix}gcc", f"M={out}/shim", "modules")
     install_drm_headers(plan.base.path, builder.inputs / "uapi")
     guest = ["make", "-C", builder.where("guest"), f"OUT={out}/guest", f"UAPI={builder.where('in')}/uapi"]
     builder.run(step, [*guest, *plan.toolchain.make_args, f"-j{builder.jobs}"])

@@ -288,18 +288,21 @@ _WORKLOAD = pytest.StashKey[Workload]()
 @pytest.fixture(autouse=True)
 def _only_expected_findings(request: pytest.FixtureRequest) -> Iterator[None]:
     """A test that leaves a finding it did not expect has failed, whatever else it checked; so has one that asked for
-    `nothing_left` if the driver still holds something. One fixture for both, so that they fail as one."""
+    `nothing_left` if the driver still holds something, and one in which it treated the GPU as no real one may be
+    treated. One fixture for all, so that they fail as one."""
     if "session" not in request.fixturenames:
         yield
         return
     booted: Session = request.getfixturevalue("session")
     booted.begin(suite_name(request.path))
-    start = booted.finding_count()
+    start, misuses = booted.finding_count(), len(booted.board.misuses())
     yield
     unexpected = booted.unexpected_since(start)
     if _WORKLOAD in request.node.stash:
         unexpected = []  # iterations judge their own findings
     told = ["the kernel log has findings this test did not expect:", *unexpected] if unexpected else []
+    if wrong := booted.misuses_since(misuses):
+        told += ["real hardware would not bear what the driver did:", *wrong]
     # not after a crash: it may have left with a lock that reading debugfs would wait for
     if "nothing_left" in request.fixturenames and not booted.crashed and (left := booted.left()):
         told.append(left)

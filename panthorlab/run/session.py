@@ -281,6 +281,11 @@ class Session:
         lines = set((self.kernel.path / "config").read_text().splitlines())
         return all(lines & {f"{option}=y", f"{option}=m"} for option in options)
 
+    def driver_contains(self, text: bytes) -> bool:
+        """Whether the kernel or one of its modules has `text`: versions of panthor differ in what they can do."""
+        images = (self.kernel.path / "vmlinux", *sorted(self.kernel.modules_dir.glob("*.ko")))
+        return any(text in image.read_bytes() for image in images if image.is_file())
+
     def gpu_param(self, name: str) -> str | None:
         """What the emulated GPU's parameter `name` was set to, by the board's file or `--param`; None if it was not."""
         params = self.board.facts().get("gpu_params")
@@ -315,6 +320,10 @@ class Session:
             self.board.behave()
             self._emit("behave")
 
+    def struck(self, misdeed: str) -> int:
+        """How often the GPU has done wrong this so far: what a test asks for must happen, or it proves nothing."""
+        return sum(text.partition(",")[0] == misdeed for text in self.board.struck())
+
     # -- what the plugin uses ----------------------------------------------------------------------------------
 
     def begin(self, suite: str) -> None:
@@ -330,6 +339,10 @@ class Session:
         """Findings since `start` that the running test did not expect; forgets what it expected."""
         expected, self._expected, self._allowed = self._expected | self._allowed, set(), set()
         return [finding.text for finding in self.log.findings()[start:] if finding.kind not in expected]
+
+    def misuses_since(self, start: int) -> list[str]:
+        """What the driver did to the GPU since `start` that real hardware would not bear, each once."""
+        return list(dict.fromkeys(self.board.misuses()[start:]))
 
     def note_death(self) -> None:
         """Find out whether the board is still there; `died` says what it died of."""

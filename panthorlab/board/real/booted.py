@@ -102,6 +102,12 @@ class BootedRealBoard:
     def behave(self) -> None:
         """Nothing was injected."""
 
+    def struck(self) -> Sequence[str]:
+        return []
+
+    def misuses(self) -> Sequence[str]:
+        return []
+
     def inject(self, failure: str) -> None:
         raise UsageError(f"board {self.name} cannot produce `{failure}`")
 

@@ -22,17 +22,25 @@ STREAM_STRIDE = 0xC
 HEAP_CONTEXT_STRIDE = 64  # an L2 line; the driver places contexts so
 PROTM_SUSPEND_SIZE = 0x1000  # never used; 0 would make every group creation fail
 
+LIFE = SHARED + 0x14000
+"""The firmware's own: `RUNNING` from its boot until it halts. Loading the section anew clears it."""
+RUNNING = 0x52554E21
+
 GLB_CONTROL = SHARED
 GLB_INPUT = SHARED + 0x2000
 GLB_OUTPUT = SHARED + 0x3000
 
 
+GROUP_CONTROL = 0x1000
+STREAM_CONTROL = 0x40  # in the control block of its group
+
+
 def csg_control(group: int) -> int:
-    return SHARED + 0x1000 + group * GROUP_STRIDE
+    return SHARED + GROUP_CONTROL + group * GROUP_STRIDE
 
 
 def cs_control(group: int, stream: int) -> int:
-    return csg_control(group) + 0x40 + stream * STREAM_STRIDE
+    return csg_control(group) + STREAM_CONTROL + stream * STREAM_STRIDE
 
 
 def csg_input(group: int) -> int:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from panthorlab.gpu.chip import Chip
 from panthorlab.gpu.cs.ports import Timer
-from panthorlab.gpu.fw import layout, suspend
+from panthorlab.gpu.fw import interface, layout
 from panthorlab.gpu.fw.group import Group
-from panthorlab.gpu.fw.layout import CsControl, CsgControl, Glb, GlbControl, GlbIn, GlbOut
+from panthorlab.gpu.fw.layout import Glb, GlbIn, GlbOut
 from panthorlab.gpu.fw.memory import McuMemory, McuMemoryError
 from panthorlab.gpu.params import stream_params
 from panthorlab.gpu.registers import JOB_GLOBAL, SHADER_PRESENT, TILER_PRESENT, GpuIrq, McuStatus
@@ -43,6 +43,7 @@ class Mcu:
         self._boot_timer: Timer | None = None
         self._was_busy = False
         self._hung = False
+        self._cached = b""  # the shared section as the L2 has it, if that is not what memory has
 
     @property
     def alive(self) -> bool:
@@ -58,9 +59,10 @@ class Mcu:
             if self.chip.misbehaviour.strikes("stop-lost"):
                 self._halt_groups()
             else:
+                self._keep_cache()
                 self.stop()
         elif value in (1, 2):
-            if self.status != McuStatus.ENABLED:
+            if self.status not in (McuStatus.ENABLED, McuStatus.FATAL):  # out of FATAL only a stop or a reset leads
                 self._boot()
         else:
             self.chip.reporter.unmodelled(f"MCU_CONTROL {value}", f"MCU_CONTROL {value}")
@@ -72,13 +74,27 @@ class Mcu:
         self._set_status(McuStatus.DISABLED)
 
     def reset(self, *, survives: bool = False) -> None:
-        """GPU reset. `survives`: wrongly, control and status keep their values."""
-        if survives:
-            self._halt_groups()
-        else:
+        """GPU reset. `survives`: wrongly, control keeps its value, and the MCU starts as soon as the L2 has power."""
+        if not survives:
             self.control = 0
-            self.stop()
+        self.stop()
+        self.clean_cache()
         self.memory.forget()
+
+    def l2_switched(self) -> None:
+        """The L2 got power or lost it; what was in it is in memory then."""
+        self.clean_cache()
+        if self.chip.powered["L2"] and self.control and self.status == McuStatus.DISABLED:
+            self._boot()
+
+    def clean_cache(self) -> None:
+        """The caches were flushed: nothing comes back any more."""
+        self._cached = b""
+
+    def _keep_cache(self) -> None:
+        """Wrongly, what the firmware has written stays in the L2 as the newest, whatever becomes of memory."""
+        if self.status in (McuStatus.ENABLED, McuStatus.HALTED) and self.chip.misbehaviour.strikes("cache-kept"):
+            self._cached = self.memory.read(layout.SHARED, layout.SHARED_SIZE)
 
     def die(self, why: str) -> None:
         """The firmware met memory that is not there. The driver finds out by its time-outs."""
@@ -128,7 +144,14 @@ class Mcu:
             self.chip.reporter.check("MCU without L2", "MCU_CONTROL while the L2 is off: the MCU does not start")
             return
         try:
+            if self._cached:
+                self.memory.write(layout.SHARED, self._cached)
+                self.clean_cache()
+            if self.memory.get(layout.LIFE) == layout.RUNNING:
+                self.die("its memory is of a life that ended without HALT, and was not loaded again")
+                return
             self._publish_interface()
+            self.memory.put(layout.LIFE, layout.RUNNING)
         except McuMemoryError as error:
             self.die(str(error))
             return
@@ -149,27 +172,8 @@ class Mcu:
     def _publish_interface(self) -> None:
         """Write the control blocks (a slow reload zeroes them) and acknowledge what the request words still hold."""
         put, get = self.memory.put, self.memory.get
-        for field, value in (
-            (GlbControl.VERSION, layout.VERSION), (GlbControl.FEATURES, 0),
-            (GlbControl.INPUT, layout.GLB_INPUT), (GlbControl.OUTPUT, layout.GLB_OUTPUT),
-            (GlbControl.GROUP_NUM, layout.GROUPS), (GlbControl.GROUP_STRIDE, layout.GROUP_STRIDE),
-            (GlbControl.PERFCNT_SIZE, 0), (GlbControl.INSTR_FEATURES, layout.INSTR_FEATURES),
-        ):
-            put(layout.GLB_CONTROL + field, value)
+        interface.publish(self.memory, self.chip.misbehaviour)
         for group in self.groups:
-            at = layout.csg_control(group.index)
-            for field, value in (
-                (CsgControl.FEATURES, 0), (CsgControl.INPUT, group.input), (CsgControl.OUTPUT, group.output),
-                (CsgControl.SUSPEND_SIZE, suspend.SIZE),
-                (CsgControl.PROTM_SUSPEND_SIZE, layout.PROTM_SUSPEND_SIZE),
-                (CsgControl.STREAM_NUM, layout.STREAMS), (CsgControl.STREAM_STRIDE, layout.STREAM_STRIDE),
-            ):
-                put(at + field, value)
-            for stream in range(layout.STREAMS):
-                at = layout.cs_control(group.index, stream)
-                put(at + CsControl.FEATURES, layout.CS_FEATURES)
-                put(at + CsControl.INPUT, layout.cs_input(group.index, stream))
-                put(at + CsControl.OUTPUT, layout.cs_output(group.index, stream))
             group.boot()
         request = get(layout.GLB_INPUT + GlbIn.REQ)
         put(layout.GLB_OUTPUT + GlbOut.ACK, request & ~Glb.HALT)
@@ -247,6 +251,7 @@ class Mcu:
     def _halt(self) -> None:
         self._halt_groups()
         self.memory.put(layout.GLB_OUTPUT + GlbOut.HALT_STATUS, 0)
+        self.memory.put(layout.LIFE, 0)
         self._set_status(McuStatus.HALTED)
 
     # --- the groups as a whole

@@ -73,6 +73,7 @@ class AddressSpace:
         self._readable: dict[int, tuple[Region, int]] = {}
         self._writable: dict[int, tuple[Region, int]] = {}
         self._waiting: list[Release] = []
+        self.flushed: Release = lambda: None  # called at each flush
         self._watched: dict[int, bool] = {}  # for the trace: pages of interest, and whether they were mapped
 
     def watch(self, va: int) -> None:
@@ -91,6 +92,8 @@ class AddressSpace:
         elif value == LOCK:
             self._lock()
         elif value in (UNLOCK, FLUSH_PT, FLUSH_MEM):
+            if value != UNLOCK:
+                self.flushed()
             self._unlock(COMMANDS[value])
         elif value:
             self._reporter.unmodelled(f"AS_COMMAND {value}", f"AS{self.index}_COMMAND {value}")

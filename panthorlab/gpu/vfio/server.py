@@ -291,6 +291,7 @@ class Server:
         if region == p.REGION_CONFIG:
             self._config.write(offset, data)
             self._gpu.pci_command(self._config.command)
+            self._gpu.clock(self._config.clock)
         elif region == 0:
             self._write_bytes(offset, data)
         elif region not in pci.BAR_SIZES:
@@ -307,6 +308,7 @@ class Server:
     def _device_reset(self, _message: Message) -> bytes:
         self._config.reset()
         self._gpu.pci_command(self._config.command)
+        self._gpu.clock(self._config.clock)
         self._gpu.reset()
         return b""
 

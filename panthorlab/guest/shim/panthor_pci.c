@@ -11,9 +11,11 @@
  * When the boot device tree has /panthor-shim already (fdtoverlay -i board.dtb panthor_gpu.dtbo),
  * no overlay is applied, so kernels without CONFIG_OF_OVERLAY can be used too.
  *
- * BAR 0 is not requested here: panthor requests the window itself and would find it busy.
+ * BAR 0 is not requested here: panthor requests the window itself and would find it busy. The clock is made
+ * here, so that the emulated GPU can tell when it is used without one: real ones do not answer then.
  */
 
+#include <linux/clk-provider.h>
 #include <linux/err.h>
 #include <linux/ioport.h>
 #include <linux/module.h>
@@ -26,6 +28,10 @@
 #define PANTHOR_PCI_VENDOR	0x13b5	/* Arm */
 #define PANTHOR_PCI_DEVICE	0x0c5f	/* "CSF": not assigned, only the emulated GPU has it */
 #define PANTHOR_PCI_VECTORS	3
+#define PANTHOR_PCI_CLOCK	0x54	/* in the vendor-specific capability: whether the clock runs */
+#define PANTHOR_PCI_CLOCK_RUNS	1
+#define PANTHOR_PCI_CLOCK_STOPPED	2
+#define PANTHOR_PCI_CLOCK_HZ	1000000000
 
 /* From panthor_gpu.dtbo.o; the kernel's rule names them after the file. */
 extern const u8 __dtbo_panthor_gpu_begin[];
@@ -37,13 +43,79 @@ MODULE_PARM_DESC(coherent, "Describe the GPU as dma-coherent (default: not, like
 
 /**
  * struct panthor_pci - One GPU
+ * @pdev: the function
+ * @clock: the GPU's core clock, of which the function is told when it runs
+ * @clock_node: in the device tree
  * @gpu: the platform device panthor binds to
  * @overlay: id of the applied overlay, 0 when the boot device tree has the nodes
  */
 struct panthor_pci {
+	struct pci_dev *pdev;
+	struct clk_hw clock;
+	struct device_node *clock_node;
 	struct platform_device *gpu;
 	int overlay;
 };
+
+static int panthor_pci_clock_prepare(struct clk_hw *clock)
+{
+	struct panthor_pci *shim = container_of(clock, struct panthor_pci, clock);
+
+	pci_write_config_byte(shim->pdev, PANTHOR_PCI_CLOCK, PANTHOR_PCI_CLOCK_RUNS);
+	return 0;
+}
+
+static void panthor_pci_clock_unprepare(struct clk_hw *clock)
+{
+	struct panthor_pci *shim = container_of(clock, struct panthor_pci, clock);
+
+	pci_write_config_byte(shim->pdev, PANTHOR_PCI_CLOCK, PANTHOR_PCI_CLOCK_STOPPED);
+}
+
+static unsigned long panthor_pci_clock_rate(struct clk_hw *clock, unsigned long parent_rate)
+{
+	return PANTHOR_PCI_CLOCK_HZ;
+}
+
+static const struct clk_ops panthor_pci_clock_ops = {
+	.prepare = panthor_pci_clock_prepare,
+	.unprepare = panthor_pci_clock_unprepare,
+	.recalc_rate = panthor_pci_clock_rate,
+};
+
+static int panthor_pci_add_clock(struct panthor_pci *shim)
+{
+	static const struct clk_init_data init = {
+		.name = "panthor-shim-core",
+		.ops = &panthor_pci_clock_ops,
+	};
+	int ret;
+
+	shim->clock_node = of_find_node_by_path("/panthor-shim-clock");
+	if (!shim->clock_node)
+		return -ENODEV;
+	shim->clock.init = &init;
+	ret = clk_hw_register(NULL, &shim->clock);
+	if (ret)
+		goto err_node;
+	ret = of_clk_add_hw_provider(shim->clock_node, of_clk_hw_simple_get, &shim->clock);
+	if (ret)
+		goto err_clock;
+	return 0;
+
+err_clock:
+	clk_hw_unregister(&shim->clock);
+err_node:
+	of_node_put(shim->clock_node);
+	return ret;
+}
+
+static void panthor_pci_del_clock(struct panthor_pci *shim)
+{
+	of_clk_del_provider(shim->clock_node);
+	clk_hw_unregister(&shim->clock);
+	of_node_put(shim->clock_node);
+}
 
 static struct device_node *panthor_pci_find_node(void)
 {
@@ -105,6 +177,7 @@ static int panthor_pci_probe(struct pci_dev *pdev, const struct pci_device_id *i
 	shim = devm_kzalloc(&pdev->dev, sizeof(*shim), GFP_KERNEL);
 	if (!shim)
 		return -ENOMEM;
+	shim->pdev = pdev;
 
 	ret = pci_enable_device_mem(pdev);
 	if (ret)
@@ -124,11 +197,17 @@ static int panthor_pci_probe(struct pci_dev *pdev, const struct pci_device_id *i
 		goto err_vectors;
 	}
 
+	ret = panthor_pci_add_clock(shim);
+	if (ret) {
+		of_node_put(node);
+		goto err_overlay;
+	}
+
 	shim->gpu = panthor_pci_register(pdev, node);
 	of_node_put(node);
 	if (IS_ERR(shim->gpu)) {
 		ret = PTR_ERR(shim->gpu);
-		goto err_overlay;
+		goto err_clock;
 	}
 
 	pci_set_drvdata(pdev, shim);
@@ -136,6 +215,8 @@ static int panthor_pci_probe(struct pci_dev *pdev, const struct pci_device_id *i
 		 &pdev->resource[0], coherent ? "" : "not ");
 	return 0;
 
+err_clock:
+	panthor_pci_del_clock(shim);
 err_overlay:
 	if (shim->overlay)
 		of_overlay_remove(&shim->overlay);
@@ -152,6 +233,7 @@ static void panthor_pci_remove(struct pci_dev *pdev)
 	struct panthor_pci *shim = pci_get_drvdata(pdev);
 
 	platform_device_unregister(shim->gpu);
+	panthor_pci_del_clock(shim);
 	if (shim->overlay)
 		of_overlay_remove(&shim->overlay);
 	pci_free_irq_vectors(pdev);

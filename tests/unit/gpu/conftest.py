@@ -213,6 +213,7 @@ class Bench:
         for page in range(16):
             self.mcu.map(RING_IFACE + page * 0x1000)
             self.mcu.map(SUSPEND_BUF + page * 0x1000)
+        self.reload()
         self.power_up()
         self.put_iface(layout.GLB_INPUT + GlbIn.ACK_IRQ_MASK, 0x0400050E)
         self.put_iface(layout.GLB_INPUT + GlbIn.PROGRESS_TIMER, 0x271000)
@@ -221,6 +222,11 @@ class Bench:
         self.put_iface(layout.GLB_INPUT + GlbIn.REQ, 0x40E)
         self.ring_global()
         assert self.iface(layout.GLB_OUTPUT + GlbOut.ACK) & 0x7FE == 0x40E
+
+    def reload(self) -> None:
+        """What loading the firmware's section anew does for the firmware: it begins a new life."""
+        self.gpu.mcu.memory.forget()
+        self.put_iface(layout.LIFE, 0)
 
     def ring_global(self, groups: int = 0) -> None:
         """Doorbell 0, for the groups in the mask."""

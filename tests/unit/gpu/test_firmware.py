@@ -111,6 +111,7 @@ def test_stale_words_of_a_fast_boot_raise_no_events(bench: Bench) -> None:
     bench.put_iface(layout.csg_input(0) + CsgIn.REQ, 0xF0000023)
     bench.put_iface(layout.cs_input(0, 0) + CsIn.REQ, 0xCC000001)
     bench.write("MCU_CONTROL", 0)
+    bench.put_iface(layout.LIFE, 0)  # as if it had been halted
     bench.power_up()
     assert bench.iface(layout.csg_output(0) + CsgOut.ACK) == 0xF0000020
     assert bench.iface(layout.cs_output(0, 0) + CsOut.ACK) == 0xCC000000

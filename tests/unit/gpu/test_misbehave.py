@@ -135,11 +135,69 @@ def test_completions_are_lost_and_late(bench: Bench, what: str, command: int, bi
 
 
 def test_the_mcu_survives_a_reset(bench: Bench) -> None:
-    arm(bench, "mcu-survives-reset")
-    bench.write("GPU_CMD", 0x101)
-    assert (bench.read("MCU_CONTROL"), bench.read("MCU_STATUS")) == (2, 1)
-    bench.write("GPU_CMD", 0x101)
-    assert (bench.read("MCU_CONTROL"), bench.read("MCU_STATUS")) == (0, 0)
+    for survives in (True, False):
+        if survives:
+            arm(bench, "mcu-survives-reset")
+        bench.write("GPU_CMD", 0x101)
+        assert (bench.read("MCU_CONTROL"), bench.read("MCU_STATUS")) == (2 * survives, 0)
+        bench.write("L2_PWRON_LO", 1)
+        assert bench.read("MCU_STATUS") == 3 * survives, "it starts by itself, and finds no memory: fatal"
+    bench.write("MCU_CONTROL", 2)
+    assert bench.read("MCU_STATUS") == 3
+
+
+def test_fatal_ends_with_a_stop(bench: Bench) -> None:
+    """The firmware refuses memory of a life that has not ended in HALT and was not loaded again."""
+    bench.write("MCU_CONTROL", 0)
+    bench.write("MCU_CONTROL", 2)
+    assert bench.read("MCU_STATUS") == 3
+    bench.reload()
+    bench.write("MCU_CONTROL", 2)
+    assert bench.read("MCU_STATUS") == 3, "a FATAL MCU must be stopped first"
+    bench.write("MCU_CONTROL", 0)
+    bench.write("MCU_CONTROL", 2)
+    assert bench.read("MCU_STATUS") == 1
+
+
+@pytest.mark.parametrize("flush", ["AS", "GPU", "L2 off", "none"])
+def test_what_the_cache_kept_comes_back_unless_it_is_flushed(bench: Bench, flush: str) -> None:
+    arm(bench, "cache-kept")
+    bench.write("MCU_CONTROL", 0)
+    if flush == "AS":
+        bench.as_write(0, "COMMAND", 4)
+    elif flush == "GPU":
+        bench.write("GPU_CMD", 0x33304)
+    elif flush == "L2 off":
+        bench.write("L2_PWROFF_LO", 1)
+        bench.write("L2_PWRON_LO", 1)
+    bench.reload()
+    bench.write("MCU_CONTROL", 2)
+    assert bench.read("MCU_STATUS") == (3 if flush == "none" else 1)
+
+
+@pytest.mark.parametrize(("field", "at"), [
+    ("glb-group-num", layout.GLB_CONTROL + 0x10), ("csg-input", layout.csg_control(0) + 4),
+    ("cs-output", layout.cs_control(0, 0) + 8)])
+def test_the_interface_is_absurd(bench: Bench, field: str, at: int) -> None:
+    def boot() -> int:
+        bench.write("MCU_CONTROL", 0)
+        bench.reload()
+        bench.write("MCU_CONTROL", 2)
+        return bench.iface(at)
+
+    usual = boot()
+    arm(bench, f"interface,field={field},value=0xfffffffe")
+    assert (boot(), boot()) == (0xFFFFFFFE, usual)
+
+
+def test_control_blocks_follow_the_stride_that_is_told(bench: Bench) -> None:
+    arm(bench, "interface,field=glb-group-num,value=3", "interface,field=glb-group-stride,value=0xfffffc00")
+    bench.write("MCU_CONTROL", 0)
+    bench.reload()
+    bench.write("MCU_CONTROL", 2)
+    assert bench.iface(layout.SHARED + 0x800 + 4) == layout.csg_input(2)
+    assert bench.iface(layout.GLB_CONTROL) == layout.VERSION
+    assert not bench.reporter.model_errors
 
 
 def test_power_is_lost_and_late(bench: Bench) -> None:
@@ -190,9 +248,11 @@ def test_boot_halt_and_stop_go_wrong(bench: Bench) -> None:
     bench.write("MCU_CONTROL", 0)
     assert bench.read("MCU_STATUS") == 0
     bench.write("JOB_INT_CLEAR", 0xFFFFFFFF)
+    bench.reload()
     bench.write("MCU_CONTROL", 2)
     assert not booted()
     bench.write("MCU_CONTROL", 0)
+    bench.reload()
     bench.write("MCU_CONTROL", 2)
     assert not booted()
     bench.elapse(0.5)

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Firmware images that are wrong, each in one way, made from one that is right: ours, or Arm's.
+
+What a right driver does with each is known: it refuses it with -EINVAL (or another error where that is said), or takes
+it and works. Source: the format and the checks of panthor_fw.c (Linux 6.12.117, 7.3.4).
+"""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from errno import EINVAL, ENOMEM, ENOSPC
+from typing import Final
+
+from panthorlab.gpu.fw.image import (
+    CACHED,
+    ENTRY_OPTIONAL,
+    ENTRY_SECTION,
+    HEADER,
+    READ,
+    SECTION,
+    SHARED_FLAG,
+    WRITE,
+    ZERO,
+)
+
+WORD: Final = struct.Struct("<I")
+PAGE: Final = 0x1000
+SHARED_VA: Final = 0x0400_0000
+PROTECTED: Final = 1 << 5
+UNKNOWN_FLAGS: Final = ~(READ | WRITE | 4 | 3 << 3 | PROTECTED | SHARED_FLAG | ZERO) & 0xFFFFFFFF
+ELSEWHERE: Final = 0x0080_0000
+"""Where an extra section may lie: neither in the shared region nor where Arm's images have anything."""
+UNKNOWN_TYPE: Final = 0x63
+
+ACCEPTED: Final = (0,)
+INVALID: Final = (EINVAL,)
+NO_ROOM: Final = (EINVAL, ENOSPC, ENOMEM)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """`kind`: type, and flags of the entry header above bit 16. `body`: what follows the header word."""
+
+    kind: int
+    body: bytes
+    size: int | None = None
+    """What the header says; None: the truth."""
+
+    def to_bytes(self) -> bytes:
+        size = WORD.size + len(self.body) if self.size is None else self.size
+        return WORD.pack(self.kind | (size & 0xFF) << 8) + self.body
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image in its parts. `size`: what the header says of header and entries; None: the truth."""
+
+    entries: tuple[Entry, ...]
+    rest: bytes = b""
+    magic: int = 0xC3F13A6E
+    minor: int = 0
+    major: int = 0
+    version_hash: int = 0x12345678
+    size: int | None = None
+
+    def to_bytes(self) -> bytes:
+        entries = b"".join(entry.to_bytes() for entry in self.entries)
+        size = HEADER.size + len(entries) if self.size is None else self.size
+        return HEADER.pack(self.magic, self.minor, self.major, 0, self.version_hash, 0, size) + entries + self.rest
+
+
+def parse(data: bytes) -> Image:
+    """The parts of a right image. Raises ValueError for one that is not."""
+    if len(data) < HEADER.size:
+        raise ValueError("shorter than a firmware header")
+    magic, minor, major, _, version_hash, _, size = HEADER.unpack_from(data)
+    entries, at = [], HEADER.size
+    while at < size:
+        if at + WORD.size > len(data):
+            raise ValueError("its entries are cut off")
+        (head,) = WORD.unpack_from(data, at)
+        length = head >> 8 & 0xFF
+        if length < WORD.size or at + length > size:
+            raise ValueError(f"an entry of {length} bytes at {at}")
+        entries.append(Entry(head & ~0xFF00, data[at + WORD.size:at + length]))
+        at += length
+    return Image(tuple(entries), data[at:], magic, minor, major, version_hash)
+
+
+def section(
+    va: int, size: int = PAGE, *, flags: int = READ | WRITE | ZERO, data: tuple[int, int] = (0, 0),
+    end: int | None = None, name: bytes = b"",
+) -> Entry:
+    """A section of `size` bytes at `va`, filled with the bytes of the file from `data[0]` to `data[1]`."""
+    return Entry(ENTRY_SECTION, SECTION.pack(0, flags, va, va + size if end is None else end, *data)[WORD.size:] + name)
+
+
+@dataclass(frozen=True)
+class Case:
+    """`make` makes the image from a right one. `errnos`: what the probe may fail with; 0: it succeeds. `says`: part of
+    what panthor then says on one line, in every version; empty where versions differ or say nothing."""
+
+    name: str
+    make: Callable[[Image], bytes]
+    errnos: tuple[int, ...] = INVALID
+    says: str = ""
+    reload: bool = False
+    """It has sections that a slow reset has to load again: worth one."""
+
+
+def _extra(*entries: Entry) -> Callable[[Image], bytes]:
+    return lambda good: replace(good, entries=good.entries + entries).to_bytes()
+
+
+def _before(*entries: Entry) -> Callable[[Image], bytes]:
+    return lambda good: replace(good, entries=entries + good.entries).to_bytes()
+
+
+def _header(**fields: int) -> Callable[[Image], bytes]:
+    return lambda good: replace(good, **fields).to_bytes()  # type: ignore[arg-type]
+
+
+def _cut(size: int) -> Callable[[Image], bytes]:
+    return lambda good: good.to_bytes()[:size]
+
+
+def _shared(**change: int) -> Callable[[Image], bytes]:
+    """The shared section with other `flags`, `start`, `end`, `data_start` or `data_end`."""
+    names = ("flags", "start", "end", "data_start", "data_end")
+
+    def make(good: Image) -> bytes:
+        entries = list(good.entries)
+        for i, entry in enumerate(entries):
+            fields = dict(zip(names, struct.unpack_from("<5I", entry.body), strict=True)) if _is_section(entry) else {}
+            if fields.get("start") == SHARED_VA:
+                body = struct.pack("<5I", *(fields | change).values()) + entry.body[20:]
+                entries[i] = replace(entry, body=body)
+                return replace(good, entries=tuple(entries)).to_bytes()
+        raise ValueError("the image has no shared section")
+
+    return make
+
+
+def _is_section(entry: Entry) -> bool:
+    return entry.kind & 0xFF == ENTRY_SECTION and len(entry.body) >= SECTION.size - WORD.size
+
+
+def _without_sections(good: Image) -> bytes:
+    return replace(good, entries=tuple(entry for entry in good.entries if not _is_section(entry))).to_bytes()
+
+
+FAR: Final = 0xFFFF_E000
+CASES: Final[Sequence[Case]] = (
+    # the file as a whole
+    Case("one-byte", _cut(1), says="too small"),
+    Case("header-cut", _cut(HEADER.size - 1), says="too small"),
+    Case("header-alone", _cut(HEADER.size), says="truncated"),
+    Case("entries-cut", _cut(HEADER.size + 6), says="truncated"),
+    Case("last-byte-missing", lambda good: replace(good, rest=b"").to_bytes()[:-1], says="truncated"),
+    Case("size-beyond-file", lambda good: replace(good, size=len(good.to_bytes()) + 1).to_bytes(), says="truncated"),
+    Case("size-all-ones", _header(size=0xFFFF_FFFF), says="truncated"),
+    Case("size-zero", _header(size=0), says="Shared interface region not found"),
+    Case("size-of-header", _header(size=HEADER.size), says="Shared interface region not found"),
+    Case("size-in-entry-head", _header(size=HEADER.size + 2), says="too small"),
+    Case("size-in-entry-body", _header(size=HEADER.size + 12), says="too long"),
+    Case("magic", _header(magic=0xC3F13A6F), says="Invalid firmware magic"),
+    Case("major", _header(major=1), says="Unsupported firmware binary header version"),
+    Case("minor", _header(minor=255), ACCEPTED),
+    Case("longer-than-told", lambda good: good.to_bytes() + b"\xa5" * 4096, ACCEPTED),
+    # entries
+    *(Case(f"entry-size-{size}", _extra(Entry(1, b"\0" * 8, size=size)), says=says) for size, says in (
+        (0, "too long"), (1, "aligned"), (3, "aligned"), (10, "aligned"), (16, "too long"), (252, "too long"))),
+    Case("entry-empty", _extra(Entry(1, b"")), ACCEPTED),
+    Case("entry-unknown", _extra(Entry(UNKNOWN_TYPE, b"\0" * 8)), says="Unsupported non-optional entry type"),
+    Case("entry-unknown-optional", _extra(Entry(UNKNOWN_TYPE | ENTRY_OPTIONAL, b"\0" * 8)), ACCEPTED),
+    *(Case(f"entry-of-type-{kind}", _extra(Entry(kind, b"\0" * 8)), ACCEPTED) for kind in (1, 2, 3, 4)),
+    # metadata of builds, which 7.x reads; without it all works as well
+    *(Case(f"build-info-{name}", _extra(Entry(6 | ENTRY_OPTIONAL, struct.pack("<II", start, size))), ACCEPTED)
+      for name, start, size in (("beyond", 0x7FFFFFFF, 16), ("wraps", 16, 0xFFFFFFF8), ("empty", 0, 0),
+                                ("short", 0, 4), ("end", 0xFFFFFFFF, 1))),
+    # sections that are not the shared one
+    Case("section-head-cut", _extra(Entry(ENTRY_SECTION, b"\0" * 16)), says="too small"),
+    Case("section-empty-entry", _extra(Entry(ENTRY_SECTION, b"")), says="too small"),
+    Case("section-backwards", _extra(section(ELSEWHERE, end=ELSEWHERE - PAGE)), says="va.end <"),
+    Case("section-end-zero", _extra(section(FAR, end=0)), says="va.end <"),
+    Case("data-backwards", _extra(section(ELSEWHERE, data=(8, 4))), says="data.end <"),
+    Case("data-beyond-file", _extra(section(ELSEWHERE, data=(0, 0x10_0000))), says="file truncated"),
+    Case("data-all-ones", _extra(section(ELSEWHERE, data=(0xFFFF_FFFF, 0xFFFF_FFFF))), says="file truncated"),
+    Case("data-from-zero-to-end", _extra(section(ELSEWHERE, data=(0, 0xFFFF_FFFF))), says="file truncated"),
+    Case("data-larger-than-section",
+         lambda good: replace(good, entries=(*good.entries, section(ELSEWHERE, data=(0, 0x2_0000))),
+                              rest=good.rest + b"\x5a" * 0x2_0000).to_bytes(), says="exceeds"),
+    Case("data-in-empty-section", _extra(section(ELSEWHERE, 0, data=(0, 16))), says="exceeds"),
+    Case("data-fills-section", lambda good: replace(good, entries=(*good.entries, section(ELSEWHERE, data=(0, PAGE))),
+                                                    rest=good.rest + b"\x5a" * PAGE).to_bytes(), ACCEPTED, reload=True),
+    Case("start-unaligned", _extra(section(ELSEWHERE + 4, PAGE)), says="not page aligned"),
+    Case("end-unaligned", _extra(section(ELSEWHERE, 0x10)), says="not page aligned"),
+    *(Case(f"flag-{bit}", _extra(section(ELSEWHERE, flags=READ | 1 << bit)), says="unsupported flags")
+      for bit in range(32) if UNKNOWN_FLAGS & 1 << bit and bit in (6, 15, 29)),
+    Case("flags-all", _extra(section(ELSEWHERE, flags=0xFFFF_FFFF)), says="unsupported flags"),
+    Case("flags-none", _extra(section(ELSEWHERE, flags=0)), ACCEPTED),
+    Case("section-protected", _extra(section(ELSEWHERE, flags=READ | PROTECTED)), ACCEPTED, "protected mode"),
+    Case("section-cached", _extra(section(ELSEWHERE, flags=READ | CACHED)), ACCEPTED),
+    Case("section-at-zero", _extra(section(0)), ACCEPTED),
+    Case("section-at-the-end", _extra(section(FAR)), ACCEPTED),
+    Case("section-twice", _extra(section(ELSEWHERE), section(ELSEWHERE)), NO_ROOM),
+    Case("section-overlaps-shared", _extra(section(SHARED_VA + PAGE, flags=READ | SHARED_FLAG)), NO_ROOM),
+    Case("section-named", _extra(section(ELSEWHERE, name=b"\xff" * 200)), ACCEPTED),
+    Case("sections-many", _extra(*(section(ELSEWHERE + i * 2 * PAGE) for i in range(64))), ACCEPTED, reload=True),
+    Case("section-zero-sized", _extra(section(ELSEWHERE, 0)), ACCEPTED, reload=True),
+    Case("section-zero-sized-first", _before(section(ELSEWHERE, 0)), ACCEPTED, reload=True),
+    Case("section-zero-sized-flags-none", _extra(section(ELSEWHERE, 0, flags=0)), ACCEPTED),
+    # the shared section
+    Case("shared-missing", _without_sections, says="Shared interface region not found"),
+    Case("shared-not-shared", _shared(flags=READ | WRITE | ZERO), says="must be shared"),
+    Case("shared-elsewhere", _shared(start=SHARED_VA + PAGE), says="Shared interface region not found"),
+    Case("shared-protected", _shared(flags=READ | WRITE | SHARED_FLAG | PROTECTED),
+         says="Shared interface region not found"),
+    Case("shared-zero-sized", _shared(end=SHARED_VA), says="Shared interface region not found"),
+    Case("shared-zero-sized-again", _extra(section(SHARED_VA, 0, flags=READ | WRITE | SHARED_FLAG)), ACCEPTED,
+         reload=True),
+)
+
+
+def pack(images: Iterable[tuple[str, bytes]]) -> bytes:
+    """What `gpu-bind --images` reads: "NAME SIZE" on a line, then the image; one after the other."""
+    return b"".join(b"%s %d\n" % (name.encode(), len(data)) + data for name, data in images)
+
+
+def fuzzed(good: bytes, seed: int, count: int) -> Iterator[bytes]:
+    """Images with a few words of header and entries changed, from `seed`: whatever the driver makes of them, it must
+    live. Values are those that checks forget; sections stay small enough for any machine's memory."""
+    chance = random.Random(f"firmware {seed}")  # noqa: S311
+    size = len(replace(parse(good), rest=b"").to_bytes())
+    for _ in range(count):
+        data = bytearray(good + bytes(PAGE))
+        for _ in range(chance.randint(1, 3)):
+            at = chance.randrange(0, size, WORD.size)
+            (old,) = WORD.unpack_from(data, at)
+            new = chance.choice((0, 1, old + 4, old - 4, old ^ 1 << chance.randrange(32), 0xFFFF_FFFF, 0x8000_0000,
+                                 old + PAGE, old - PAGE, len(data), chance.randrange(1 << 32)))
+            WORD.pack_into(data, at, new & 0xFFFF_FFFF)
+        yield bytes(data[:chance.choice((len(data), len(good), chance.randrange(1, len(good))))])

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A GPU that does wrong while it works and sleeps: what the driver must say of it, and that it works on afterwards."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Final
+
+import pytest
+
+from panthorlab.run.session import Session
+
+ROUNDS: Final = 3
+CONSEQUENCES: Final = frozenset({"power-error", "firmware-error", "gpu-reset", "job-timeout"})
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """`rules` make the GPU do wrong. `told`: kinds of finding of which the driver must make one; none: it must bear it
+    in silence, and all jobs must work. `also`: kinds that this may cause beside the usual consequences."""
+
+    rules: tuple[str, ...]
+    told: frozenset[str] = frozenset()
+    also: frozenset[str] = frozenset()
+
+    def __str__(self) -> str:
+        return "+".join(self.rules)
+
+
+def provoke(session: Session, trouble: Trouble) -> None:
+    """Jobs and sleep while the GPU does wrong, until it has. Then it must work without another word, also after panthor
+    was taken off it and put back, which leaves a fresh driver to the next test."""
+    names = [rule.partition(",")[0] for rule in trouble.rules]
+    expected = CONSEQUENCES | trouble.told | trouble.also if trouble.told else frozenset()
+    with session.findings_expected(set(expected)) as found:
+        with session.misbehaving(*trouble.rules):
+            before = [session.struck(name) for name in names]
+            for _ in range(ROUNDS):
+                session.job("suspend-loop", "--count", "2", timeout=60, must_pass=not trouble.told)
+                struck = all(session.struck(name) > old for name, old in zip(names, before, strict=True))
+                if struck and (found() or not trouble.told):
+                    break
+            if not struck and not trouble.told:
+                pytest.skip(f"this driver gives no occasion for {trouble}")
+            assert struck, f"no occasion for {trouble}"
+        told = {finding.kind.value for finding in found()}
+        session.job("store", timeout=60, retries=3)  # a reset may still be under way
+        assert not trouble.told or told & trouble.told, f"the driver said nothing of {trouble}: {sorted(told)}"
+    known = session.finding_count()
+    session.job("suspend-loop", "--count", "2", timeout=60)
+    rebind(session)
+    later = session.findings()[known:]
+    assert not later, f"after {trouble}: " + "\n".join(finding.text for finding in later)
+
+
+def probe(session: Session) -> int:
+    """Take panthor off the GPU if it is there, put it back, and return what its probe did: 0, or a negative errno."""
+    result = session.program("gpu-bind", "--mode", "once", timeout=60)
+    assert result.report.ok, f"gpu-bind: {result.report.why}\n" + "\n".join(result.report.lines)
+    return int(result.info["bind"])
+
+
+def rebind(session: Session) -> None:
+    """Take panthor off the GPU and put it back; then jobs and sleep must work."""
+    errno = probe(session)
+    assert not errno, f"the probe failed: {os.strerror(-errno)}"

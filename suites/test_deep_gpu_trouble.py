@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Each way in which a GPU can fail or be late: the driver bears it or says so, and the GPU works afterwards."""
+
+from __future__ import annotations
+
+import pytest
+
+from panthorlab.run.session import Session
+from panthorlab.run.trouble import CONSEQUENCES, Trouble, provoke, rebind
+
+FIRMWARE = frozenset({"firmware-error"})
+POWER = frozenset({"power-error"})
+WARNING = frozenset({"warning"})
+
+BORNE = (
+    ("flush-late,ms=60,times=0",),
+    ("boot-late,ms=300,times=0",),
+    ("reset-late,ms=60,times=0",),
+    ("power-late,core=l2,ms=10,times=0",),
+    ("as-stuck,ms=50",),
+    ("state-late,state=suspend,ms=50,times=0",),
+    ("state-late,state=start,ms=50,times=0",),
+    ("irq-lost,line=gpu",),
+    ("irq-late,line=job,ms=50,times=0",),
+    ("irq-late,line=gpu,ms=50,times=0",),
+    ("irq-twice,line=job,times=0",),
+    ("irq-twice,line=gpu,times=0",),
+    ("event-late,event=idle,ms=50,times=0",),
+)
+TOLD = (
+    Trouble(("flush-lost,times=3",), POWER, also=WARNING),
+    Trouble(("stop-lost",), FIRMWARE),
+    Trouble(("state-lost,state=start",), FIRMWARE),
+    Trouble(("mcu-hang",), FIRMWARE),
+    Trouble(("gpu-fault",), frozenset({"gpu-fault"})),
+)
+
+
+@pytest.mark.parametrize("rules", BORNE, ids="+".join)
+def test_late_is_borne(session: Session, rules: tuple[str, ...]) -> None:
+    provoke(session, Trouble(rules))
+
+
+@pytest.mark.parametrize("trouble", TOLD, ids=str)
+def test_failure_is_recovered_from(session: Session, trouble: Trouble) -> None:
+    provoke(session, trouble)
+
+
+def test_firmware_does_not_halt(session: Session) -> None:
+    """7.x waits for it in a loop that counts register accesses: with emulated ones that is 20 s instead of one."""
+    if session.driver_contains(b"Timed out waiting for MCU to halt"):
+        pytest.skip("the driver waits too long on an emulated GPU")
+    provoke(session, Trouble(("halt-lost",), FIRMWARE))
+
+
+def test_reset_that_never_ends(session: Session) -> None:
+    """The driver says so. A GPU whose resets have worked since must be reset again (docs/findings/0011)."""
+    with session.findings_expected({*CONSEQUENCES, "warning"}) as found, session.misbehaving("reset-lost"):
+        session.job("suspend-loop", "--count", "2", timeout=60, must_pass=False)
+        struck = session.struck("reset-lost")
+        told = {finding.kind.value for finding in found()}
+    try:
+        if not struck:
+            pytest.skip("this driver does not reset the GPU when it goes to sleep")
+        assert "gpu-reset" in told, "the driver did not notice a reset that never ended"
+        with session.findings_expected({"gpu-reset", "warning"}) as later:
+            session.job("suspend-loop", "--count", "2", timeout=60)
+        if later():
+            pytest.xfail(f"docs/findings/0011: {later()[0].text.splitlines()[0]}")
+    finally:
+        rebind(session)
+
+
+def test_firmware_never_boots(session: Session) -> None:
+    """Waking up fails, and so do jobs. It leaves the GPU as it is to the next test."""
+    with session.findings_expected({*CONSEQUENCES, "warning"}), session.misbehaving("boot-lost,times=0"):
+        before = session.struck("boot-lost")
+        session.job("suspend-loop", "--count", "2", timeout=60, must_pass=False)
+        session.job("store", timeout=60, must_pass=False)
+        assert session.struck("boot-lost") > before, "the firmware had no occasion to boot"
+
+
+def test_put_back_after_it_never_booted(session: Session) -> None:
+    """panthor that is put back on the GPU must find it well (docs/findings/0010)."""
+    try:
+        with session.findings_expected({"warning", "probe-error"}):
+            rebind(session)
+    except AssertionError as error:
+        session.check("gpu-bind", "--mode", "replug")
+        pytest.xfail(f"docs/findings/0010: {error}")

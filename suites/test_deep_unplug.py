@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""panthor is taken off its GPU and put back, often, with work and interrupts under way."""
+
+from __future__ import annotations
+
+import pytest
+
+from panthorlab.run.session import Session
+
+
+def test_idle_often(session: Session) -> None:
+    session.check("gpu-bind", "--mode", "idle", "--count", "100", timeout=300)
+
+
+@pytest.mark.parametrize("rule", ["none", "irq-late,line=job,ms=3,times=0", "event-late,event=idle,ms=5,times=0",
+                                  "state-late,state=suspend,ms=20,times=0", "stop-lost,times=0"])
+def test_under_load(session: Session, rule: str) -> None:
+    """What was under way is given up with a job time-out or an error of the firmware, never worse."""
+    with session.findings_expected({"job-timeout", "firmware-error"}):
+        if rule == "none":
+            session.check("gpu-bind", "--mode", "busy", "--count", "8", timeout=300)
+        else:
+            with session.misbehaving(rule):
+                session.check("gpu-bind", "--mode", "busy", "--count", "8", timeout=300)
+        session.job("spin", timeout=40)  # its time-out comes after those of all jobs that were given up
+
+
+def test_on_the_way_to_sleep_often(session: Session) -> None:
+    with session.misbehaving("as-stuck,ms=80,times=0"):
+        session.check("gpu-bind", "--mode", "drowsy", "--count", "40", timeout=120)
+        assert session.struck("as-stuck"), "no address space was stuck"

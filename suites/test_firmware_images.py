@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Firmware images that are wrong in one way each: refused with an error, and the right one works afterwards.
+
+The images are made from the board's own; `panthorlab/gpu/fw/corpus.py` has them, and what a right driver does with
+each. Every image is proved to have been read: by what panthor says of it, or by what its probe returns.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from errno import EINVAL
+
+import pytest
+
+from panthorlab.board.api import RemoteFileError
+from panthorlab.gpu.fw import corpus
+from panthorlab.gpu.fw.corpus import Case
+from panthorlab.run.session import Session
+from panthorlab.run.trouble import CONSEQUENCES
+
+FIRMWARE = "/lib/firmware/arm/mali/arch{major}.{minor}/mali_csffw.bin"
+PACK = "/tmp/panthorlab-images"  # noqa: S108 - the board's
+SPOKEN = {"probe-error", "firmware-error"}
+UNTOLD = {0, EINVAL}
+"""What the probe may return for other reasons than that the image was read."""
+READ = re.compile(r"panthor .*(?:firmware|CSF FW|interface)", re.IGNORECASE)
+
+
+@pytest.fixture(scope="module")
+def firmware(session: Session) -> bytes:
+    gpu_id = int(session.job("info").info["gpu_id"], 16)
+    path = FIRMWARE.format(major=gpu_id >> 28, minor=gpu_id >> 24 & 0xF)
+    try:
+        return session.board.shell.get(path)
+    except RemoteFileError as error:
+        pytest.skip(f"the board's firmware cannot be read, it may be compressed: {error}")
+
+
+def wrong_of(session: Session, firmware: bytes, cases: Sequence[Case], *options: str) -> list[str]:
+    """What the driver did with each image that it should not have done."""
+    good = corpus.parse(firmware)
+    session.board.shell.put(corpus.pack((case.name, case.make(good)) for case in cases), PACK)
+    start = len(session.kernel_log())
+    result = session.check("gpu-bind", "--mode", "images", "--images", PACK, *options, timeout=120)
+    parts = re.split(r"panthorlab: image (\S+)\n", session.kernel_log()[start:])
+    said = dict(zip(parts[1::2], parts[2::2], strict=True))
+    wrong = []
+    for case in cases:
+        errno = -int(result.info[f"image.{case.name}"])
+        if errno not in case.errnos:
+            expected = " or ".join(os.strerror(number) if number else "taken" for number in case.errnos)
+            wrong.append(f"{case.name}: {os.strerror(errno) if errno else 'taken'}, expected {expected}")
+        elif case.says not in said[case.name] or (errno in UNTOLD and not READ.search(said[case.name])):
+            wrong.append(f"{case.name}: panthor did not say `{case.says}`")
+    return wrong
+
+
+def test_wrong_images_are_refused(session: Session, firmware: bytes) -> None:
+    with session.findings_expected(SPOKEN):
+        wrong = wrong_of(session, firmware, corpus.CASES)
+    assert not wrong, "\n".join(wrong)
+
+
+def test_sections_are_loaded_again(session: Session, firmware: bytes) -> None:
+    """An MCU that hangs gets all its sections anew."""
+    for case in (case for case in corpus.CASES if case.reload):
+        with session.misbehaving("mcu-hang"), session.findings_expected(SPOKEN | CONSEQUENCES):
+            before = session.struck("mcu-hang")
+            wrong = wrong_of(session, firmware, [case], "--hang")
+            assert session.struck("mcu-hang") > before, f"{case.name}: the MCU did not hang"
+        assert not wrong, "\n".join(wrong)

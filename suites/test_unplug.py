@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""panthor is taken off its GPU and put back: nothing is lost, whoever uses the GPU, and whatever state it is in."""
+
+from __future__ import annotations
+
+from panthorlab.run.session import Session
+from panthorlab.run.trouble import CONSEQUENCES, rebind
+
+
+def test_idle(session: Session) -> None:
+    """Interrupts and memory come back."""
+    session.check("gpu-bind", "--mode", "idle", "--count", "6", timeout=60)
+
+
+def test_held(session: Session) -> None:
+    """By processes that leave before, or after, it is back."""
+    session.check("gpu-bind", "--mode", "held", "--count", "4", timeout=60)
+
+
+def test_on_the_way_to_sleep(session: Session) -> None:
+    """A mapping call that takes long keeps the unplug waiting, and the GPU falls asleep meanwhile."""
+    with session.misbehaving("as-stuck,ms=80,times=0"):
+        before = session.struck("as-stuck")
+        session.check("gpu-bind", "--mode", "drowsy", "--count", "4", timeout=60)
+        assert session.struck("as-stuck") > before, "no address space was stuck"
+
+
+def test_firmware_dead(session: Session) -> None:
+    with session.misbehaving("mcu-hang"), session.findings_expected(set(CONSEQUENCES)):
+        before = session.struck("mcu-hang")
+        session.job("store", timeout=60, must_pass=False)
+        session.check("gpu-bind", "--mode", "off", timeout=60)
+        assert session.struck("mcu-hang") > before, "no occasion for mcu-hang"
+    rebind(session)
