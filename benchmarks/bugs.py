@@ -37,7 +37,7 @@ from panthorlab.errors import PanthorlabError  # noqa: E402
 from panthorlab.run.suites import find_suites  # noqa: E402
 from panthorlab.streams import guarded  # noqa: E402
 
-SUITES = ("suites/", "benchmarks/suites/")
+SUITES = ("suites/",)
 PAGE = ROOT / "docs/scoreboard.md"
 RESULTS = ROOT / "runs/bugs/results.jsonl"
 

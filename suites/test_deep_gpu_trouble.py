@@ -8,6 +8,8 @@ import pytest
 from panthorlab.run.session import Session
 from panthorlab.run.trouble import CONSEQUENCES, Trouble, provoke, rebind
 
+pytestmark = pytest.mark.deep
+
 FIRMWARE = frozenset({"firmware-error"})
 POWER = frozenset({"power-error"})
 WARNING = frozenset({"warning"})

@@ -11,7 +11,7 @@ import pytest
 
 from panthorlab.run.session import Session
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = [pytest.mark.deep, pytest.mark.usefixtures("nothing_left")]
 TROUBLE = {"power-error", "firmware-error", "gpu-reset", "job-timeout", "mmu-fault", "cs-fault", "warning"}
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from panthorlab.run.session import Session
 
+pytestmark = pytest.mark.deep
+
 
 def test_idle_often(session: Session) -> None:
     session.check("gpu-bind", "--mode", "idle", "--count", "100", timeout=300)

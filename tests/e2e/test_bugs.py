@@ -36,7 +36,7 @@ def test_every_patch_for_another_base_fits_that_line_for_line() -> None:
 
 @pytest.mark.full
 def test_a_row_is_shown_and_the_control_is_not(tmp_path: Path) -> None:
-    argv = [sys.executable, "benchmarks/bugs.py", "--only", "00", "--only", "05", "--suite", "benchmarks/suites/",
+    argv = [sys.executable, "benchmarks/bugs.py", "--only", "00", "--only", "05", "--suite", "suites/test_vm_bind.py",
             "--results", str(tmp_path / "results.jsonl"), "--table", str(tmp_path / "page.md")]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
