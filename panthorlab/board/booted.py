@@ -50,6 +50,7 @@ class Parts:
     monitor: Monitor
     close_sockets: Callable[[], None]
     lease: CpuLease | None
+    slowness: float = 1.0
 
 
 class BootedEmulatedBoard:
@@ -148,7 +149,7 @@ class BootedEmulatedBoard:
 
     @property
     def slowness(self) -> float:
-        return 1.0
+        return self._parts.slowness
 
     def last_words(self) -> bytes:
         return self.console_log.read_bytes()
@@ -158,7 +159,7 @@ class BootedEmulatedBoard:
 
     def check_alive(self) -> None:
         """Raise what the board died of; if it does not answer a ping, whether that is QEMU's fault or the guest's."""
-        limit = self._parts.board.time_limits.answer
+        limit = self._parts.board.time_limits.answer * self.slowness
         if self._cause is not None:
             raise self._cause
         if self._parts.console.error is not None:

@@ -24,7 +24,7 @@ from panthorlab.board.cpus import CpuLease
 from panthorlab.board.gpu_model import SOCKET, GpuModel, firmware
 from panthorlab.board.initramfs import build_initramfs
 from panthorlab.board.kernel_log import kernel_lines
-from panthorlab.board.machine import Wires, detector_words, machine_facts, qemu_arguments
+from panthorlab.board.machine import Wires, detector_words, machine_facts, qemu_arguments, slowness
 from panthorlab.board.qemu import Qemu, find_qemu
 from panthorlab.board.qmp import Monitor
 from panthorlab.errors import BootError, LabError
@@ -110,7 +110,8 @@ class EmulatedBoard:
         console, agent, monitor = (ours for ours, _ in pairs)
         ends = [theirs.fileno() for _, theirs in pairs]
         wires = Wires(console=ends[0], agent=ends[1], monitor=ends[2], gpu_socket=SOCKET if model else None)
-        extra = detector_words((kernel.path / "config").read_text(errors="replace"))
+        config = (kernel.path / "config").read_text(errors="replace")
+        extra = detector_words(config)
         arguments = qemu_arguments(self.file, image=kernel.image.resolve(), initrd=initrd, wires=wires, extra=extra)
         qemu_log = log_dir / "qemu.log"
         with qemu_log.open("wb") as log:
@@ -124,7 +125,7 @@ class EmulatedBoard:
         return BootedEmulatedBoard(
             Parts(name=self.name, board=self.file, run_dir=run_dir, log_dir=log_dir, qemu=process, qemu_log=qemu_log,
                   model=model, console=Console(console, log_dir / "console.log"), monitor=Monitor(monitor),
-                  close_sockets=lambda: _close_all(pairs), lease=lease),
+                  close_sockets=lambda: _close_all(pairs), lease=lease, slowness=slowness(config)),
             lambda why_lost: AgentShell(agent, why_lost), facts)
 
 
@@ -149,22 +150,23 @@ def _run_dir() -> Path:
 def _bring_up(board: BootedEmulatedBoard, file: EmulatedFile, on_progress: Callable[[str], None]) -> None:
     """From QEMU's start to a board that takes commands and has its GPU, each step with its deadline."""
     limits = file.time_limits
-    deadline = time.monotonic() + limits.boot
+    boot, probe, answer = (limit * board.slowness for limit in (limits.boot, limits.probe, limits.answer))
+    deadline = time.monotonic() + boot
     done = "QEMU started"
     on_progress(done)
-    hello = board.shell.wait_hello(limits.boot)
+    hello = board.shell.wait_hello(boot)
     if hello is None:
         if board.console.tail():
             done = "the kernel printed its first line"
         if board.console.wait_for(lambda line: b"panthorlab-init: started" in line.text, 0):
             done = "init started"
-        raise board.silence(f"took no commands {limits.boot:g} s after QEMU's start; the last step done: {done}")
+        raise board.silence(f"took no commands {boot:g} s after QEMU's start; the last step done: {done}")
     board.boot_id = hello.boot_id
     done = f"agent answered, {hello.uptime:.2f} s after the guest's start"
     on_progress(done)
     if file.gpu is None:
         return
-    left = max(1.0, deadline - time.monotonic()) + limits.probe
+    left = max(1.0, deadline - time.monotonic()) + probe
     try:
         status, complaints = board.shell.wait_loader(left)
     except LabError as error:
@@ -172,12 +174,12 @@ def _bring_up(board: BootedEmulatedBoard, file: EmulatedFile, on_progress: Calla
     if status:
         raise _probe_error(board, f"a module could not be loaded: {complaints.strip() or f'status {status}'}")
     on_progress("modules loaded")
-    probe_deadline = time.monotonic() + limits.probe
-    while board.shell.run(["/init", "wait", RENDER_NODE, "1"], timeout=1 + limits.answer).status:
+    probe_deadline = time.monotonic() + probe
+    while board.shell.run(["/init", "wait", RENDER_NODE, "1"], timeout=1 + answer).status:
         if board.console.wait_for(lambda line: bool(_PROBE_FAILED.search(line.text)), 0):
             raise _probe_error(board, "panthor failed to probe")
         if time.monotonic() > probe_deadline:
-            raise _probe_error(board, f"panthor made no render node within {limits.probe:g} s")
+            raise _probe_error(board, f"panthor made no render node within {probe:g} s")
     on_progress("GPU probed")
 
 

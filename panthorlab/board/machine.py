@@ -14,6 +14,8 @@ from panthorlab.board.frames import PORT_NAME
 # A model that is stopped in a debugger, or a host that stalls, must not cost the connection: QEMU gives a read up
 # after this, and the vfio-user connection is then dead for good.
 VFIO_TIMEOUT_MS = 60_000
+DEBUG_OPTIONS = frozenset({"CONFIG_KASAN=y", "CONFIG_PROVE_LOCKING=y"})
+DEBUG_SLOWNESS = 6.0
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,12 @@ class Wires:
 def detector_words(config: str) -> tuple[str, ...]:
     """What a kernel with this `.config` must be told for its detectors to go on after their first report."""
     return ("kasan_multi_shot",) if "CONFIG_KASAN=y" in config.splitlines() else ()
+
+
+def slowness(config: str) -> float:
+    """How many times longer everything may take on a kernel with this `.config`: with KASAN and lockdep its boot
+    takes six times as long."""
+    return DEBUG_SLOWNESS if DEBUG_OPTIONS & set(config.splitlines()) else 1.0
 
 
 def command_line(board: EmulatedFile, extra: Sequence[str] = ()) -> str:

@@ -85,7 +85,7 @@ def declared(file: Path) -> Iterator[Workload]:
     spec = importlib.util.spec_from_file_location(f"panthorlab_suite_{file.stem}", file)
     if spec is None or spec.loader is None:
         raise UsageError(f"{file} is no Python file")
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # where its dataclasses look for it
     spec.loader.exec_module(module)
     seen: dict[str, Workload] = {}
     for value in vars(module).values():

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from panthorlab.board.registry import find_board_file
 from panthorlab.errors import LabError, UsageError
+from panthorlab.kernel.model import Kernel
 from panthorlab.outcome import Side
 from panthorlab.report.leftout import told
 from panthorlab.run import fleet, measure
@@ -26,6 +28,7 @@ from panthorlab.run.progress import Progress
 from panthorlab.run.suites import find_suites, lasting
 from panthorlab.run.summary import summary
 from panthorlab.run.survey import survey
+from panthorlab.run.variants import Planned
 
 ONE_KERNEL: Final = "`panthorlab build --config` builds one, `validate --deep` builds and boots such kernels itself"
 
@@ -59,7 +62,6 @@ def _suites(options: argparse.Namespace, known: Sequence[Mapping[str, str]]) -> 
     }
     suites = find_suites(options.suite)
     needs = survey(suites.values())
-    params = parse_params(options.param)
     run_dir = new_run_dir(options.output)
     progress = Progress(quiet=options.quiet)
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step)
@@ -73,48 +75,21 @@ def _suites(options: argparse.Namespace, known: Sequence[Mapping[str, str]]) -> 
             log.append("note", text=note)
         for note in (*chosen.notes, *notes_of(kernel), *told(plan.left_out)):
             progress.note(note)
-        variants = {variant.name: variant for variant in plan.variants}
-        if not plan.plain and not variants:
+        if not plan.plain and not plan.variants:
             log.discard()
             raise UsageError("no test of these suites can run:\n" + "\n".join(told(plan.left_out)),
                              hint="`panthorlab suites` lists suites")
-
-        def make_job(slot: Slot) -> Job:
-            given: dict[str, Any] = {"boots": options.boots * len(chosen.boards), "tests": plan.plain, "params": params}
-            if slot.variant:
-                variant = variants[slot.variant]
-                given = {"boots": len(chosen.boards), "tests": variant.tests, "params": {**params, **variant.params}}
-            return Job(
-                board=str(find_board_file(slot.board).resolve()),
-                kernel=kernel.key,
-                side=Side.AFTER,
-                slot=slot.name,
-                boot="",
-                index=slot.index,
-                run_dir=str(run_dir),
-                log_dir="",
-                suites=tuple(map(str, suites.values())),
-                expect_fix=False,
-                iterations=options.iterations,
-                seed=options.seed,
-                overlay=str(options.overlay) if options.overlay else None,
-                boot_method=options.boot_method,
-                fresh=slot.fresh,
-                coverage=lines,
-                **given,
-            )
-
         slots = [
             Slot(Side.AFTER, number * options.boots + turn, board)
             for number, board in enumerate(chosen.boards) for turn in range(options.boots) if plan.plain
         ]
-        slots += variant_slots(variants, chosen.boards, [Side.AFTER])
+        slots += variant_slots([variant.name for variant in plan.variants], chosen.boards, [Side.AFTER])
         try:
             Controller(
                 log,
                 run_dir,
                 read_events(run_dir),
-                make_job,
+                _job_maker(options, plan, kernel, run_dir, chosen.boards, lines),
                 lanes=fleet.lanes(settings),
                 progress=progress.event,
             ).run(slots)
@@ -125,3 +100,39 @@ def _suites(options: argparse.Namespace, known: Sequence[Mapping[str, str]]) -> 
         finally:
             progress.finish()
     return summary(run_dir, read_run(run_dir), as_json=options.json)
+
+
+def _job_maker(
+    options: argparse.Namespace, plan: Planned, kernel: Kernel, run_dir: Path, boards: Sequence[str],
+    lines: str | None,
+) -> Callable[[Slot], Job]:
+    params = parse_params(options.param)
+    variants = {variant.name: variant for variant in plan.variants}
+    suites = tuple(map(str, find_suites(options.suite).values()))
+
+    def make_job(slot: Slot) -> Job:
+        given: dict[str, Any] = {"boots": options.boots * len(boards), "tests": plan.plain, "params": params}
+        if slot.variant:
+            variant = variants[slot.variant]
+            given = {"boots": len(boards), "tests": variant.tests, "params": {**params, **variant.params}}
+        return Job(
+            board=str(find_board_file(slot.board).resolve()),
+            kernel=kernel.key,
+            side=Side.AFTER,
+            slot=slot.name,
+            boot="",
+            index=slot.index,
+            run_dir=str(run_dir),
+            log_dir="",
+            suites=suites,
+            expect_fix=False,
+            iterations=options.iterations,
+            seed=options.seed,
+            overlay=str(options.overlay) if options.overlay else None,
+            boot_method=options.boot_method,
+            fresh=slot.fresh,
+            coverage=lines,
+            **given,
+        )
+
+    return make_job

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from panthorlab.board.config import EmulatedFile, board_file_schema, read_board_file
 from panthorlab.board.fields import memory_bytes
-from panthorlab.board.machine import Wires, command_line, detector_words, machine_facts, qemu_arguments
+from panthorlab.board.machine import Wires, command_line, detector_words, machine_facts, qemu_arguments, slowness
 from panthorlab.board.registry import board_files, find_board_file, open_board
 from panthorlab.errors import ConfigError, UsageError
 from panthorlab.paths import PACKAGE
@@ -230,6 +230,7 @@ def test_qemu_is_told_what_the_board_file_says(tmp_path: Path) -> None:
     board = read_board_file(write(tmp_path, text))
     assert isinstance(board, EmulatedFile)
     assert " kasan_multi_shot" in command_line(board, detector_words("CONFIG_A=y\nCONFIG_KASAN=y\n"))
+    assert slowness("CONFIG_PROVE_LOCKING=y\n") > slowness("# CONFIG_KASAN is not set\n") == 1.0
     assert not detector_words("# CONFIG_KASAN is not set\nCONFIG_KASAN_INLINE=y\n")
     line = command_line(board)
     assert line.split()[-2:] == ["a=1", "b"]
