@@ -144,9 +144,10 @@ class RunReport:
         """What ran, a sentence a side; nothing if it was not to be measured."""
         if self.coverage is None:
             return ()
+        why = "the run did not reach its end" if self.boots else "no board was booted"
         return tuple(
             f"{side}: {patch_text(side, one.patch)} · {driver_text(one)}" for side, one in self.coverage.items()
-        ) or ("not measured: no board was booted",)
+        ) or (f"not measured: {why}",)
 
     def telling_modules(self, side: Side) -> Mapping[str, str]:
         """Build-ids by file name of the modules in which the sides differ, if vmlinux does not tell them apart."""

@@ -12,6 +12,7 @@ import pytest
 
 from panthorlab.board import coverage_plugin
 from panthorlab.coverage import counts
+from panthorlab.errors import LabError
 
 HOST = Path(__file__).with_name("plugin_host.c")
 TEXT = ((0xFFFF800080001000, 0xFFFF800080001010), (0xFFFF800080002000, 0xFFFF800080002008))
@@ -70,6 +71,16 @@ def test_an_argument_that_it_does_not_know_is_refused(host: list[str]) -> None:
 def test_it_is_compiled_once(host: list[str], api: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coverage_plugin, "COMPILER", "no-such-compiler")
     assert str(coverage_plugin.compiled(api)) == host[1]
+
+
+def test_without_a_compiler_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for program, said in (("no-such-compiler", "cannot be compiled"), ("false", "does not compile")):
+        monkeypatch.setattr(coverage_plugin, "COMPILER", program)
+        with pytest.raises(LabError, match=said) as caught:
+            coverage_plugin.compiled(7)
+        assert caught.value.hint
+        assert "Debian: gcc" in caught.value.hint
 
 
 @pytest.mark.parametrize(("qemu", "expected"), [("10.1.0", 4), ("11.0.2", 4), ("11.1.3", 7), ("12.0.0", 7)])

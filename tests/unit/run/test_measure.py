@@ -117,6 +117,12 @@ def test_of_identical_builds_nothing_ran() -> None:
     assert "not measured" in console.render(results.report(Path("/run"), [*events[:-1], {**END, "time": 1.0}], verdict))
 
 
+def test_a_run_that_was_interrupted_is_not_measured_yet(run_dir: Path) -> None:
+    events = [{"time": 1.0, **event} for event in events_of(patch([], [11]))]
+    text = console.render(results.report(run_dir, events, reports.judge(events)))
+    assert "not measured: the run did not reach its end" in text
+
+
 def test_every_report_tells_of_the_patch(run_dir: Path) -> None:
     events = [{"time": 1.0, **event} for event in whole(run_dir, patch([10], [10, 11]))]
     report = results.report(run_dir, events, reports.judge(events))
