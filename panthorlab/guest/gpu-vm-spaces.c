@@ -16,7 +16,7 @@
 #include "heap-scene.h"
 #include "ktap.h"
 
-#define SPACES		12u	/* VMs; the GPU has eight address spaces, one is the firmware's */
+#define SPACES		10u	/* VMs; the GPU has eight address spaces, one is the firmware's */
 #define WINDOW_VA	0x30000000ull
 #define WINDOW_PAGES	8u	/* of each VM's buffer; one at a time is mapped at WINDOW_VA */
 #define ZERO_PAGES	520u	/* of a fresh buffer: more than a huge page */
@@ -85,10 +85,7 @@ static int space_move(struct gpu *gpu, struct space *space, unsigned int round)
 			   space->page * (uint64_t)GPU_PAGE, WINDOW_VA, GPU_PAGE, 0);
 }
 
-/*
- * In a group that has run nothing before. Once, on a busy host, 6.12.117 timed a job of a group that
- * had run fourteen out, 4 s after the program had begun; why is not known.
- */
+/* In a group that has run nothing before, so that no other job's time counts for this one. */
 static int space_store(struct gpu *gpu, struct space *space, uint32_t token)
 {
 	struct cs cs = { .words = space->code.map, .capacity = GPU_PAGE / 8 };
@@ -153,7 +150,7 @@ int mode_spaces(unsigned int count, unsigned int seed)
 		for (i = 0; !ret && i < SPACES; i++)
 			ret = space_move(&gpu, &spaces[i], round);
 		for (i = 0; !ret && i < SPACES; i++) {
-			unsigned int next = (i * 5 + seed + round) % SPACES;
+			unsigned int next = (i * 3 + seed + round) % SPACES;
 
 			ret = space_store(&gpu, &spaces[next], token + next);
 		}
