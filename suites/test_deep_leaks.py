@@ -32,6 +32,11 @@ def test_many_groups_are_evicted_while_they_wait(session: Session) -> None:
                 session.check("gpu-heap", "--mode", "evict", timeout=60)
 
 
+def test_files_of_debugfs_and_proc_are_read_meanwhile(session: Session) -> None:
+    with session.misbehaving(HUNGRY):
+        session.check("gpu-heap", "--mode", "walk", "--count", "80", timeout=120)
+
+
 def test_full_heap_without_handler_times_out(session: Session) -> None:
     with session.misbehaving(HUNGRY), session.findings_expected({"job-timeout"}) as found:
         session.check("gpu-heap", "--mode", "exhausted", timeout=60)

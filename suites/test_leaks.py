@@ -11,6 +11,11 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 HUNGRY = "tiler-chunk,times=0"
 
 
+def test_files_of_debugfs_and_proc_are_read_meanwhile(session: Session) -> None:
+    with session.misbehaving(HUNGRY):
+        session.check("gpu-heap", "--mode", "walk")
+
+
 def test_rounds_lose_no_memory(session: Session) -> None:
     """The last results are rounds that do keep something, however little, and must be found out."""
     with session.misbehaving(HUNGRY), session.findings_expected({"heap-error"}):  # of those that are killed

@@ -37,6 +37,8 @@ static const struct mode modes[] = {
 	  heap_evict },
 	{ "last-slot", "only one of eight groups runs out of memory: tell the GPU which slot", 4,
 	  heap_last_slot },
+	{ "walk", "debugfs and fdinfo are read while clients come and go, --count times", 12,
+	  heap_walk },
 	{ "churn", "heaps come and go, --count of them, though the MMU may not answer", 60,
 	  heap_churn },
 	{ "race-group", "GROUP_DESTROY while the heap grows, --count times", 100, heap_race_group },

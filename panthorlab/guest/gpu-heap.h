@@ -32,6 +32,7 @@ void heap_last_slot(struct heap_checks *checks, unsigned int count);
 void heap_race_group(struct heap_checks *checks, unsigned int count);
 void heap_race_heap(struct heap_checks *checks, unsigned int count);
 void heap_race_vm(struct heap_checks *checks, unsigned int count);
+void heap_walk(struct heap_checks *checks, unsigned int count);
 void heap_churn(struct heap_checks *checks, unsigned int count);
 void heap_race_kill(struct heap_checks *checks, unsigned int count);
 

@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from panthorlab.board.api import RemoteFileError, Shell
+from panthorlab.board.api import BootedBoard, RemoteFileError
 
 ROOT: Final = "/sys/kernel/debug/dri"
 RENDER_MINORS: Final = range(128, 136)
+SETTLE_TIME: Final = 10.0
+"""Seconds for what is freed later: groups by a work queue, VMs after their page tables."""
 _FIRMWARE_VM: Final = "panthor-MCU-VM"
 _VM = re.compile(r"^DRM GPU VA space \((?P<name>[^)]*)\)", re.MULTILINE)
 _FIRMWARE_OBJECT: Final = 0x2
@@ -76,15 +78,34 @@ def read_held(get: Callable[[str], bytes], directories: Iterable[str]) -> Held |
     return None
 
 
-def held_on(shell: Shell, deadline: float) -> Held | None:
-    """What panthor holds on a board; None if its kernel does not tell (no debugfs, nothing mounted). Tries again until
-    `deadline` (of the monotonic clock) while VMs come or go."""
-    while True:
-        try:
-            return read_held(shell.get, (f"{ROOT}/{minor}" for minor in RENDER_MINORS))
-        except RemoteFileError as error:
-            if error.errno != errno.ENODEV or time.monotonic() > deadline:
-                raise
+class Holdings:
+    """What panthor holds on a board, asked over and over."""
+
+    def __init__(self, board: BootedBoard) -> None:
+        self._board, self._left = board, NOTHING
+
+    def now(self) -> Held | None:
+        """None if the kernel does not tell (no debugfs, nothing mounted). Tries again while VMs come or go."""
+        deadline = self._deadline()
+        while True:
+            try:
+                return read_held(self._board.shell.get, (f"{ROOT}/{minor}" for minor in RENDER_MINORS))
+            except RemoteFileError as error:
+                if error.errno != errno.ENODEV or time.monotonic() > deadline:
+                    raise
+
+    def left(self) -> str:
+        """What it holds, in words, when what is freed later has had its time; without what was told before."""
+        deadline = self._deadline()
+        while (held := self.now()) is not None and (more := held.more_than(self._left)):
+            if time.monotonic() > deadline:
+                self._left = held
+                return f"the driver still holds {more} of processes that are gone"
+            time.sleep(0.02)
+        return ""
+
+    def _deadline(self) -> float:
+        return time.monotonic() + SETTLE_TIME * self._board.slowness
 
 
 def _read(get: Callable[[str], bytes], path: str) -> str | None:

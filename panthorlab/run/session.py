@@ -8,7 +8,6 @@ markers in the kernel log and nothing is attributed by guessing.
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from panthorlab.kmsg.model import Finding
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.run import measure
 from panthorlab.run.evidence import LogFollower
-from panthorlab.run.held import NOTHING, Held, held_on
+from panthorlab.run.held import Held, Holdings
 from panthorlab.run.iterations import LOG_DEADLINE, Batch
 from panthorlab.run.job import Job
 from panthorlab.run.judge import as_json
@@ -40,7 +39,6 @@ BATCH: Final = 120
 PROGRAM_TIMEOUT: Final = 30.0
 CRASHES: Final = frozenset({"oops", "panic", "hung-task"})
 COMMAND_LINE: Final = "/proc/cmdline"
-SETTLE_TIME: Final = 10.0  # for what the driver frees later: groups by a work queue, VMs after their page tables
 LAST: Final = Workload("gpu-job/store", ("gpu-job", "--mode", "store"), deadline=PROGRAM_TIMEOUT, sentinel=False)
 
 
@@ -100,7 +98,7 @@ class Session:
         self._once: frozenset[str] = frozenset()
         self._counts: Path | None = None
         self._suite = ""
-        self._left = NOTHING
+        self._holdings = Holdings(board)
         self.died: PanthorlabError | None = None
 
     @classmethod
@@ -245,32 +243,21 @@ class Session:
         """Whether the kernel has crashed under this boot, though it may still run."""
         return self.died is not None or any(finding.kind in CRASHES for finding in self.log.findings())
 
-    def held(self, *, running: bool = False) -> Held:
+    def held(self) -> Held:
         """What the driver holds for its clients now; skips the test where the kernel does not tell, or would tell what
-        it holds for others. `running`: these may be the tests' own."""
+        it holds for others."""
         import pytest
 
-        held = held_on(self.board.shell, time.monotonic() + SETTLE_TIME * self.board.slowness)
-        if held is None:
+        if (held := self._holdings.now()) is None:
             pytest.skip("debugfs of this board does not tell what the GPU driver holds")
-        if held.clients and not running:
+        if held.clients:
             pytest.skip(f"the GPU is open in {', '.join(held.clients)}: what its driver holds is not the tests' alone")
         return held
 
-    def expect_nothing_left(self) -> None:
-        """Fail the test if the driver holds something (see `left`). The fixture `nothing_left` does it after a test."""
-        if told := self.left():
-            raise AssertionError(told)
-
     def left(self) -> str:
-        """What the driver holds while no program runs, besides the firmware's own; empty if nothing. Tells it once."""
-        deadline = time.monotonic() + SETTLE_TIME * self.board.slowness
-        while (more := (held := self.held(running=True)).more_than(self._left)) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        if not more:
-            return ""
-        self._left = held
-        return f"the driver still holds {more} of processes that are gone"
+        """What the driver holds while no program runs, besides the firmware's own, in words; empty if nothing. Says it
+        once. The fixture `nothing_left` fails a test of which something is left."""
+        return self._holdings.left()
 
     def kernel_log(self) -> str:
         """The kernel log since boot, as text."""

@@ -57,6 +57,14 @@ int main(void)
 	print("sync", &cs);
 
 	cs.count = 0;
+	cs_scoreboards(&cs, CS_SB_TILER, CS_SB_STORE);
+	cs_exception_handler(&cs, 0x04, 0x06);
+	cs_load(&cs, 0x10, 4, 0x28, 40);
+	cs_finish_fragment(&cs, 0x10, 0x12);
+	cs_store(&cs, 0x10, 4, 0x28, -8);
+	print("incremental-rendering", &cs);
+
+	cs.count = 0;
 	cs_req_resource(&cs, CS_RESOURCE_TILER | CS_RESOURCE_IDVS);
 	cs_req_resource(&cs, 0);
 	cs_finish_tiling(&cs);

@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from itertools import chain, repeat
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panthorlab.board.api import RemoteFileError
-from panthorlab.run.held import NOTHING, Held, count_objects, count_vms, list_clients, read_held
+from panthorlab.board.api import BootedBoard, RemoteFileError
+from panthorlab.run import held as module
+from panthorlab.run.held import NOTHING, ROOT, Held, Holdings, count_objects, count_vms, list_clients, read_held
 
 VM = """\
 DRM GPU VA space ({name}) [0x0000000000000000;0x0000000100000000]
@@ -92,3 +96,47 @@ def test_more_is_told_in_words() -> None:
     assert Held(2, 3, ()).more_than(NOTHING) == "2 VMs, 3 buffer objects"
     assert Held(2, None, ()).more_than(Held(2, None, ())) == ""
     assert Held(2, 3, ()).more_than(Held(2, 1, ())) == "2 buffer objects"
+
+
+class Board:
+    """One that has these lists of VMs, one after the other; the last for ever."""
+
+    slowness = 1.0
+
+    def __init__(self, *gpuvas: str | int) -> None:
+        self.shell = self
+        self.gpuvas: Iterator[str | int] = chain(gpuvas[:-1], repeat(gpuvas[-1]))
+
+    def get(self, path: str) -> bytes:
+        files: dict[str, str | int] = {f"{ROOT}/128/name": "panthor dev=mali"}
+        if path.endswith("/gpuvas"):
+            files[path] = next(self.gpuvas)
+        return get_from(files, path)
+
+
+def holdings(*gpuvas: str | int) -> Holdings:
+    return Holdings(cast(BootedBoard, Board(*gpuvas)))
+
+
+@pytest.fixture
+def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SETTLE_TIME", 0.0)
+
+
+def test_what_goes_later_is_waited_for() -> None:
+    assert holdings(FIRMWARE + USER, errno.ENODEV, FIRMWARE + USER, FIRMWARE).left() == ""
+
+
+@pytest.mark.usefixtures("no_patience")
+def test_what_stays_is_told_once() -> None:
+    there = holdings(FIRMWARE + USER)
+    assert "still holds 1 VMs" in there.left()
+    assert there.left() == ""
+
+
+@pytest.mark.usefixtures("no_patience")
+def test_a_list_that_cannot_be_read_is_an_error() -> None:
+    with pytest.raises(RemoteFileError):
+        holdings(errno.ENODEV).left()
+    with pytest.raises(RemoteFileError):
+        holdings(errno.EIO).left()
