@@ -28,8 +28,9 @@
 #define OVERDUE_MS	7000	/* of which a group with half a slot uses 3500 */
 #define PATIENCE_MS	30000
 #define WALKS		20u
-#define HANDLES		6u
-#define CREATIONS	60u
+#define HANDLES		2u	/* the lowest free one is given next */
+#define HANDLES_MS	3000
+#define CREATIONS	20u	/* at least */
 
 /* All are in the ring at once, so the queue is never empty for longer than a time-out. */
 static int jobs_in_a_row(struct lab *lab)
@@ -126,49 +127,71 @@ int sched_patient(void)
 
 static void use_by_guess(struct lab *lab)
 {
-	unsigned int i;
+	struct lab guess = *lab;
+	uint32_t state, fatal, i;
 
-	for (;;) {
-		for (i = 1; i <= HANDLES; i++) {
-			struct lab guess = *lab;
-			uint32_t state, fatal;
-
-			guess.group[0].handle = i;
-			gpu_group_state(&lab->gpu, i, &state, &fatal);
+	for (i = 1;; i = i % HANDLES + 1) {
+		guess.group[0].handle = i;
+		gpu_group_state(&lab->gpu, i, &state, &fatal);
+		if (i == 1)
 			lab_store(&guess, 0, 0, i, &(struct lab_submit){ 0 });
-			gpu_group_destroy(&lab->gpu, i);
-		}
-		sched_yield();
 	}
 }
 
-/* Two processes with the same file, of which one guesses what the other is being given. */
+/* Wakes all the time, and takes the processor from the others wherever they are in a call. */
+static void destroy_by_guess(struct lab *lab)
+{
+	struct sched_param param = { .sched_priority = 1 };
+	uint32_t i;
+
+	sched_setscheduler(0, SCHED_FIFO, &param);	/* without it the race is rarer */
+	for (i = 1;; i = i % HANDLES + 1) {
+		gpu_group_destroy(&lab->gpu, i);
+		sleep_us(50);
+	}
+}
+
+static pid_t start(void (*run)(struct lab *lab), struct lab *lab)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		run(lab);
+	return pid;
+}
+
+static void stop(pid_t pid)
+{
+	if (pid <= 0)
+		return;
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+/* Processes with one file: the others guess what handle the first is being given. */
 int sched_handles(void)
 {
-	unsigned int i, made = 0;
+	pid_t user = -1, destroyer = -1;
+	int64_t deadline;
+	unsigned int i;
 	struct lab lab;
-	pid_t child = -1;
 	uint32_t group;
 	int ret;
 
 	ktap_start(1);
 	ret = lab_create(&lab, 1);
-	if (!ret)
-		child = fork();
-	if (!child)
-		use_by_guess(&lab);
-	if (!ret && child < 0)
+	if (!ret && ((user = start(use_by_guess, &lab)) < 0 ||
+		     (destroyer = start(destroy_by_guess, &lab)) < 0))
 		ret = fail(-errno, "fork");
-	for (i = 0; !ret && i < CREATIONS; i++) {
+	deadline = now_us() + HANDLES_MS * 1000LL;
+	for (i = 0; !ret && (i < CREATIONS || now_us() < deadline); i++) {
 		ret = gpu_group_create(&lab.gpu, lab.vm[0].vm, 1, &group);
-		made += !ret;
-		gpu_group_destroy(&lab.gpu, group);	/* unless the other was faster */
+		if (!ret)
+			gpu_group_destroy(&lab.gpu, group);	/* unless another was faster */
 	}
-	if (child > 0) {
-		kill(child, SIGKILL);
-		waitpid(child, NULL, 0);
-	}
-	out("# info groups=%u\n", made);
+	stop(user);
+	stop(destroyer);
+	out("# info groups=%u\n", i);
 	ktap_result(1, !ret, "groups are made while their handles are guessed", last_error());
 	return ret ? 1 : 0;
 }
