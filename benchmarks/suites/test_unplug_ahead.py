@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""panthor is taken off a busy GPU ahead of the kernel's workers. Not among the suites yet: every kernel tried so far
-oopses (docs/findings/0013). The place of the oops tells the bugs apart."""
+"""panthor is taken off a busy GPU ahead of the kernel's workers. Not among the suites yet: 6.12.117 oopses
+(docs/findings/0013). The place of the oops tells the bugs apart."""
 
 from __future__ import annotations
 
