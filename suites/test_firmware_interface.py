@@ -39,7 +39,7 @@ def one(field: str, value: int, name: str, errno: int = EINVAL, **which: int) ->
     return Told(f"{field}-{name}", (says(field, value, **which),), errno)
 
 
-ADDRESSES = (("zero", 0), ("below", SHARED - 4), ("end", END), ("all-ones", ALL_ONES))
+ADDRESSES = (("below", SHARED - 4), ("end", END))
 TOLD: Sequence[Told] = (
     one("glb-version", 0, "zero"),
     one("glb-version", 0x03050001, "newer", 0),

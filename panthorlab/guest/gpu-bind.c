@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -42,7 +43,7 @@
 
 #define DROWSY_MS	30		/* less than a mapping call takes when an address space is slow */
 
-enum use { BUSY, HELD, MAPPING };
+enum use { BUSY, AHEAD, HELD, MAPPING };
 
 struct bind {
 	char device[NAME_SIZE];		/* "fb000000.gpu" */
@@ -498,7 +499,7 @@ static int start_processes(pid_t *pid, unsigned int count, enum use use)
 			close(ready[0]);
 			if (use == MAPPING)
 				mapping_process(ready[1]);
-			client_process(ready[1], i, use == BUSY);
+			client_process(ready[1], i, use != HELD);
 		}
 	}
 	close(ready[1]);
@@ -506,6 +507,19 @@ static int start_processes(pid_t *pid, unsigned int count, enum use use)
 		if (read(ready[0], &byte, 1) != 1)
 			ret = fail(0, "the first job of a process did not work");
 	close(ready[0]);
+	return ret;
+}
+
+/* While it runs, no worker of the kernel does, only interrupts: what they queue meanwhile comes when the GPU is gone. */
+static int unbind_first(const struct bind *b)
+{
+	const struct sched_param first = { .sched_priority = 10 }, usual = { 0 };
+	int ret;
+
+	if (sched_setscheduler(0, SCHED_FIFO, &first))
+		return fail(-errno, "sched_setscheduler");
+	ret = unbind(b);
+	sched_setscheduler(0, SCHED_OTHER, &usual);
 	return ret;
 }
 
@@ -519,7 +533,7 @@ static int used_rounds(struct bind *b, enum use use)
 	for (i = 0; !ret && i < b->count; i++) {
 		ret = start_processes(pid, CLIENTS, use);
 		sleep_us(i % 8 * 1500);
-		ret = ret ?: unbind(b) ?: irq_lines(0);
+		ret = ret ?: (use == AHEAD ? unbind_first(b) : unbind(b)) ?: irq_lines(0);
 		if (i % 2)	/* who was there before it was unbound leaves before, or after, it is bound again */
 			kill_all(pid, CLIENTS);
 		ret = ret ?: bind(b) ?: irq_lines(IRQ_LINES) ?: job();
@@ -534,6 +548,11 @@ static int used_rounds(struct bind *b, enum use use)
 static int busy(struct bind *b)
 {
 	return used_rounds(b, BUSY);
+}
+
+static int ahead(struct bind *b)
+{
+	return used_rounds(b, AHEAD);
 }
 
 static int held(struct bind *b)
@@ -585,10 +604,10 @@ int main(int argc, char **argv)
 		int (*run)(struct bind *);
 	} modes[] = {
 		{ "images", images }, { "once", once }, { "off", off }, { "replug", replug },
-		{ "idle", idle }, { "busy", busy }, { "held", held },
+		{ "idle", idle }, { "busy", busy }, { "ahead", ahead }, { "held", held },
 		{ "drowsy", drowsy },
 	};
-	static const char usage[] = "usage: gpu-bind --mode off|once|replug|idle|busy|held|drowsy [--count N]\n"
+	static const char usage[] = "usage: gpu-bind --mode off|once|replug|idle|busy|ahead|held|drowsy [--count N]\n"
 				    "       gpu-bind --mode images --images PACK [--hang]\n";
 	struct bind b = { .count = 10 };
 	const char *mode = "";

@@ -28,6 +28,12 @@ class Trouble:
         return "+".join(self.rules)
 
 
+def require(condition: bool, otherwise: str) -> None:
+    """Fail the test unless `condition`: the kernel under test is at fault."""
+    if not condition:
+        raise AssertionError(otherwise)
+
+
 def provoke(session: Session, trouble: Trouble) -> None:
     """Jobs and sleep while the GPU does wrong, until it has. Then it must work without another word, also after panthor
     was taken off it and put back, which leaves a fresh driver to the next test."""
@@ -43,25 +49,25 @@ def provoke(session: Session, trouble: Trouble) -> None:
                     break
             if not struck and not trouble.told:
                 pytest.skip(f"this driver gives no occasion for {trouble}")
-            assert struck, f"no occasion for {trouble}"
+            require(struck, f"no occasion for {trouble}")
         told = {finding.kind.value for finding in found()}
         session.job("store", timeout=60, retries=3)  # a reset may still be under way
-        assert not trouble.told or told & trouble.told, f"the driver said nothing of {trouble}: {sorted(told)}"
+        require(not trouble.told or bool(told & trouble.told), f"the driver said nothing of {trouble}: {sorted(told)}")
     known = session.finding_count()
     session.job("suspend-loop", "--count", "2", timeout=60)
     rebind(session)
     later = session.findings()[known:]
-    assert not later, f"after {trouble}: " + "\n".join(finding.text for finding in later)
+    require(not later, f"after {trouble}: " + "\n".join(finding.text for finding in later))
 
 
 def probe(session: Session) -> int:
     """Take panthor off the GPU if it is there, put it back, and return what its probe did: 0, or a negative errno."""
     result = session.program("gpu-bind", "--mode", "once", timeout=60)
-    assert result.report.ok, f"gpu-bind: {result.report.why}\n" + "\n".join(result.report.lines)
+    require(result.report.ok, "\n".join((f"gpu-bind: {result.report.why}", *result.report.lines)))
     return int(result.info["bind"])
 
 
 def rebind(session: Session) -> None:
     """Take panthor off the GPU and put it back; then jobs and sleep must work."""
     errno = probe(session)
-    assert not errno, f"the probe failed: {os.strerror(-errno)}"
+    require(not errno, f"the probe failed: {os.strerror(-errno)}")

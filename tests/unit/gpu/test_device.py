@@ -234,3 +234,22 @@ def test_sixteen_kib_tables_are_not_emulated(bench: Bench) -> None:
     bench.as_write(1, "COMMAND", 1)
     assert not space(bench).enabled
     assert bench.texts("unmodelled") == ["AS1_TRANSCFG mode 8"]
+
+
+def test_a_gpu_without_a_clock_is_not_touched(bench: Bench) -> None:
+    """Once for each kind of access in the log, and nothing is said by a guest that has no clock driver."""
+    bench.gpu.clock(0)
+    bench.read("GPU_ID")
+    bench.gpu.clock(1)
+    bench.read("GPU_ID")
+    assert not bench.texts("misuse")
+    bench.gpu.clock(2)
+    bench.write("MMU_INT_MASK", 0)
+    assert bench.read("GPU_ID")
+    assert bench.texts("misuse") == [
+        "the clock was stopped while the MCU ran", "write of 0x0 to MMU_INT_MASK while the clock stood",
+        "read of GPU_ID while the clock stood"]
+    bench.gpu.clock(1)
+    bench.write("MCU_CONTROL", 0)
+    bench.gpu.clock(2)
+    assert len(bench.texts("misuse")) == 3

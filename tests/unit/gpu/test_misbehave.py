@@ -183,7 +183,8 @@ def test_the_interface_is_absurd(bench: Bench, field: str, at: int) -> None:
         bench.write("MCU_CONTROL", 0)
         bench.reload()
         bench.write("MCU_CONTROL", 2)
-        return int(bench.iface(at))
+        value: int = bench.iface(at)
+        return value
 
     usual = boot()
     arm(bench, f"interface,field={field},value=0xfffffffe")

@@ -332,3 +332,15 @@ def test_run_ends_when_it_is_stopped() -> None:
     loop.call_later(0.002, loop.stop)
     loop.run()
     assert errors == []
+
+
+def test_the_clock_register_is_in_a_vendor_capability() -> None:
+    config = pci.ConfigSpace()
+    first = config.read(0x34, 1)[0]
+    second = config.read(first + 1, 1)[0]
+    assert config.read(second, 3) == b"\x09\x00\x08"
+    assert config.clock == 0
+    config.write(second + 4, b"\xff\xff\xff\xff")
+    assert (config.clock, config.read(second + 5, 3)) == (3, b"\0\0\0")
+    config.reset()
+    assert config.clock == 0

@@ -290,3 +290,15 @@ def test_an_interrupted_boot_tells_the_faults_that_its_log_had_by_then(tmp_path:
         session.iterate(Workload(WORK.name, WORK.argv, iterations=1))
         session.emit_end(complete=False)
     assert [event["event"] for event in sent] == ["quota", "iteration", "stray", "boot-end"]
+
+
+def test_what_the_gpu_did_wrong_and_bore_is_kept_apart_from_what_spoils_evidence(tmp_path: Path) -> None:
+    lines = [{"time": 1.0, "kind": kind, "text": text} for kind, text in (
+        ("injected", "flush-lost,nth=1,times=1:"), ("misuse", "read of GPU_ID while the clock stood"),
+        ("unmodelled", "GPU_CMD 9"), ("counters", "counters at the end"))]
+    events = GpuEvents(tmp_path / "events")
+    assert not events.struck()
+    (tmp_path / "events").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert [hazard.text for hazard in events.hazards()] == ["GPU_CMD 9"]
+    assert list(events.struck()) == ["flush-lost,nth=1,times=1:"]
+    assert list(events.misuses()) == ["read of GPU_ID while the clock stood"]
