@@ -53,7 +53,7 @@ static int read_whole(struct walk *walk, const char *path)
 	return n < 0 ? n : 0;
 }
 
-/* ENODEV: docs/findings/0010-gpuvas-enodev.md. */
+/* ENODEV: docs/findings/0002-gpuvas-enodev.md. */
 static int walk_debugfs(struct walk *walk)
 {
 	static const char *const files[] = { "name", "clients", "gem_names", "gpuvas", "gems" };
