@@ -117,10 +117,10 @@ def _leave_out_for_overlays(config: pytest.Config, job: Job, items: list[pytest.
     it knows (`_require_overlay`)."""
     from panthorlab.run.fleet import is_real
 
-    if is_real(job.board):
-        return
     folder = Path(job.overlay) if job.overlay else None
     left = [item for item in items if (name := overlay_need.needed_by(item)) and not overlay_need.is_in(folder, name)]
+    if not left or is_real(job.board):
+        return
     notes = [overlay_need.advice(name, count) for name, count in Counter(map(overlay_need.needed_by, left)).items()]
     for note in notes:
         config.stash[_EMIT]("note", text=note)
