@@ -146,17 +146,13 @@ def _overlay_of(config: pytest.Config) -> Path | None:
     return overlay_dir(config.getoption("--overlay"), Progress(quiet=True))
 
 
-@pytest.fixture(autouse=True)
-def _require_overlay(request: pytest.FixtureRequest) -> None:
+def _require_overlay(item: pytest.Item, booted: Session) -> None:
     """Of a real board; of an emulated one it is known before it boots."""
     from panthorlab.run.fleet import is_real
 
-    name, job = overlay_need.needed_by(request.node), request.config.stash.get(_JOB, None)
-    board = job.board if job is not None else request.config.getoption("--board")
-    if name and board and is_real(board):
-        booted: Session = request.getfixturevalue("session")
-        if not overlay_need.is_on(booted.board.shell, name):
-            pytest.skip(overlay_need.advice(name, 1))
+    name = overlay_need.needed_by(item)
+    if name and is_real(booted.job_description.board) and not overlay_need.is_on(booted.board.shell, name):
+        pytest.skip(overlay_need.advice(name, 1))
 
 
 def _job_of(config: pytest.Config, tmp: Path) -> Job:
@@ -226,6 +222,7 @@ def _only_expected_findings(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         return
     booted: Session = request.getfixturevalue("session")
+    _require_overlay(request.node, booted)
     start = booted.finding_count()
     yield
     unexpected = booted.unexpected_since(start)
