@@ -173,10 +173,10 @@ def _leave_out_for_overlays(config: pytest.Config, job: Job, items: list[pytest.
     it knows (`_require_overlay`)."""
     from panthorlab.run.fleet import is_real
 
-    if is_real(job.board):
-        return
     folder = Path(job.overlay) if job.overlay else None
     left = [item for item in items if (name := overlay_need.needed_by(item)) and not overlay_need.is_in(folder, name)]
+    if not left or is_real(job.board):
+        return
     notes = [overlay_need.advice(name, count) for name, count in Counter(map(overlay_need.needed_by, left)).items()]
     for note in notes:
         config.stash[_EMIT]("note", text=note)
@@ -202,17 +202,13 @@ def _overlay_of(config: pytest.Config) -> Path | None:
     return overlay_dir(config.getoption("--overlay"), Progress(quiet=True))
 
 
-@pytest.fixture(autouse=True)
-def _require_overlay(request: pytest.FixtureRequest) -> None:
+def _require_overlay(item: pytest.Item, booted: Session) -> None:
     """Of a real board; of an emulated one it is known before it boots."""
     from panthorlab.run.fleet import is_real
 
-    name, job = overlay_need.needed_by(request.node), request.config.stash.get(_JOB, None)
-    board = job.board if job is not None else request.config.getoption("--board")
-    if name and board and is_real(board):
-        booted: Session = request.getfixturevalue("session")
-        if not overlay_need.is_on(booted.board.shell, name):
-            pytest.skip(overlay_need.advice(name, 1))
+    name = overlay_need.needed_by(item)
+    if name and is_real(booted.job_description.board) and not overlay_need.is_on(booted.board.shell, name):
+        pytest.skip(overlay_need.advice(name, 1))
 
 
 def _job_of(config: pytest.Config, tmp: Path) -> Job:
@@ -294,6 +290,7 @@ def _only_expected_findings(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         return
     booted: Session = request.getfixturevalue("session")
+    _require_overlay(request.node, booted)
     booted.begin(suite_name(request.path))
     start, misuses = booted.finding_count(), len(booted.board.misuses())
     yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -68,7 +68,9 @@ class Board:
         self.log(f"{priority},{self.seq},{self.seq + 1},-;{text}\n".encode())
         self.seq += self.step
 
-    def start(self, argv: Sequence[str], *, on_stdout: Sink, on_stderr: Sink) -> Process:
+    def start(
+        self, argv: Sequence[str], *, on_stdout: Sink, on_stderr: Sink, env: Mapping[str, str] | None = None,
+    ) -> Process:
         if argv[0].endswith("kmsg-follow"):
             self.log = on_stdout
             return Process()
