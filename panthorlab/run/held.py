@@ -17,7 +17,8 @@ from typing import Final
 from panthorlab.board.api import BootedBoard, RemoteFileError
 
 ROOT: Final = "/sys/kernel/debug/dri"
-RENDER_MINORS: Final = range(128, 136)
+RENDER_MINORS: Final = range(128, 192)
+"""A GPU that is taken away and comes back has another one while somebody has the old one open."""
 SETTLE_TIME: Final = 10.0
 """Seconds for what is freed later: groups by a work queue, VMs after their page tables."""
 _FIRMWARE_VM: Final = "panthor-MCU-VM"

@@ -20,9 +20,10 @@ def all_suites() -> dict[str, Path]:
     }
 
 
-def turn(suite: str) -> tuple[bool, bool, str]:
-    """Sorts suites by name: the probe needs a log without anybody's faults, claims come before what decides less."""
-    return ("probe" not in suite, "claim" not in suite, suite)
+def turn(suite: str) -> tuple[bool, bool, bool, str]:
+    """Sorts suites by name: the probe needs a log without anybody's faults, claims come before what decides less, and
+    what takes the GPU away comes when the others have had it."""
+    return ("probe" not in suite, "claim" not in suite, "unplug" in suite, suite)
 
 
 def find_suites(names: Sequence[str]) -> dict[str, Path]:
