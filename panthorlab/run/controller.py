@@ -132,6 +132,8 @@ class Controller:
 
     def _record(self, event: str, **fields: Any) -> None:
         with self._lock:
+            if event == "note" and fields["text"] in {old["text"] for old in self._events if old["event"] == "note"}:
+                return  # each boot tells what does not run on it
             self._log.append(event, **fields)
             self._events.append({"event": event, **fields})
         self._progress(event, fields)
