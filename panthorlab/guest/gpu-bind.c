@@ -37,6 +37,7 @@
 #define CLIENTS		3u
 #define SOON_MS		5
 #define SLEEP_TIMEOUT	5000		/* ms until a GPU with nothing to do must have gone to sleep */
+#define REVIVE_MS	10000
 #define IRQ_LINES	3		/* job, mmu, gpu */
 #define WARM_UP		3u		/* rounds before memory is counted: caches fill */
 #define LEAK_KB		512		/* in all rounds: so much comes and goes with slabs and per-CPU lists */
@@ -216,12 +217,16 @@ static int works(const struct bind *b)
 	return job() ?: sleep_soon(b);
 }
 
-/* The firmware is to hang at a job; after the reset that this takes, the GPU must work. */
+/*
+ * The firmware is to hang at a job; after the reset that this takes, the GPU must work. Jobs fail in
+ * the meantime: a group that is made while the firmware is loaded again reads sizes of 0 (ENOSPC).
+ */
 static int revives(const struct bind *b)
 {
+	const int64_t deadline = now_us() + REVIVE_MS * 1000LL;
 	int ret = job();
 
-	for (int i = 0; ret && i < 3; i++)
+	while (ret && now_us() < deadline)
 		ret = job();
 	return ret ?: sleep_soon(b);
 }

@@ -8,6 +8,7 @@ markers in the kernel log and nothing is attributed by guessing.
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ from panthorlab.run.workload import Workload, once_per_boot, share
 # Iterations of one `iterate` on the board; after each batch the board is asked whether it is well.
 BATCH: Final = 120
 PROGRAM_TIMEOUT: Final = 30.0
+RESET_TIME: Final = 10.0
+"""Seconds in which a reset of the GPU is over."""
 CRASHES: Final = frozenset({"oops", "panic", "hung-task"})
 COMMAND_LINE: Final = "/proc/cmdline"
 LAST: Final = Workload("gpu-job/store", ("gpu-job", "--mode", "store"), deadline=PROGRAM_TIMEOUT, sentinel=False)
@@ -185,11 +188,16 @@ class Session:
         must_pass: bool = True,
         retries: int = 0,
     ) -> ProgramResult:
-        """Run `gpu-job --mode MODE` in a fresh process; fails the test unless all of its KTAP subtests pass."""
+        """Run `gpu-job --mode MODE` in a fresh process; fails the test unless all of its KTAP subtests pass.
+
+        `retries`: it may fail so often before, and on until a reset that is under way must be over.
+        """
         argv = ("gpu-job", "--mode", mode, *arguments)
-        for _ in range(retries):
+        deadline = time.monotonic() + RESET_TIME * self.board.slowness
+        while retries > 0:
             if (result := self.program(*argv, timeout=timeout)).report.ok:
                 return result
+            retries -= 1 if retries > 1 or time.monotonic() > deadline else 0
         return self.check(*argv, timeout=timeout) if must_pass else self.program(*argv, timeout=timeout)
 
     def check(
