@@ -59,11 +59,12 @@ def test_no_fence_behind_a_fault_says_success(session: Session) -> None:
     assert "cs-fatal" in {finding.kind for finding in found()}, "the fault did not come"
 
 
-@pytest.mark.parametrize("mode", ["destroy", "close"])
-def test_queued_jobs_end_with_their_group(session: Session, mode: str) -> None:
-    run(session, mode)
+def test_queued_jobs_end_with_their_group(session: Session) -> None:
+    run(session, "destroy")
 
 
-def test_queued_jobs_end_with_their_vm(session: Session) -> None:
+@pytest.mark.parametrize("mode", ["close", "vm-destroy"])
+def test_queued_jobs_end_with_their_vm(session: Session, mode: str) -> None:
+    """A group that runs when its VM goes may fault on kernels that are well (docs/gpu.md)."""
     with session.findings_expected(FAULT):
-        run(session, "vm-destroy")
+        run(session, mode)
