@@ -458,10 +458,10 @@ _ALL = (
           replace(_says(_KERNEL, "soft lockup", "sysrq-w"), keeps=(
               ("recovery/sysrq.txt", "task:heap-exit"), ("recovery/sysrq.txt", "panthor_vm_pool_destroy"),
           )), after="lockup"),
-    Fault("late-fault", "after faults 200 ms after the last iteration has ended", _says(_KERNEL, "mmu-fault"),
+    Fault("late-fault", "after faults 20 ms after a VM has gone", _says(_KERNEL, "mmu-fault"),
           after="late-fault"),
-    Fault("rare-warning", "one warning on after, and one on before when it is asked for it", _UNDECIDED, warn_rarely,
-          after=GOOD, iterations=60),
+    Fault("rare-warning", "one warning on after, and one on before when it is asked for it",
+          replace(_UNDECIDED, blame=Blame.KERNEL), warn_rarely, after=GOOD, iterations=60),
     Fault("reset", "after resets the board without a word", _says(_KERNEL, "reset by itself"), after="reset"),
     # -- firmware and what it loads
     Fault("prompt-lost", "noise on the line while U-Boot counts down", _NOTHING, _noise_at_autoboot,
