@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Carry out the scoreboard's rows: build a kernel with the bug, run the suites on it, record what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event, Lock
+from typing import Any, Final
+
+from benchmarks.bug_faults import Fault, judge, new
+from benchmarks.bug_records import CLEAN, First, Outcome, Record, Records, Result, State, faults_of_clean, state_of
+from benchmarks.bug_rows import Bug, Control
+from benchmarks.bug_runs import Events, Ran, digest, run
+from panthorlab.kernel.job import DEFAULT_FRAGMENTS, build_side, prepare_kernel
+from panthorlab.kernel.model import Kernel
+from panthorlab.kernel.plan import SidePlan
+
+_JUDGED: Final = ("test", "iteration", "stray", "boot-end")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`base`: of the rows that name none. `deep`: with the fragments that rows need. `everything`: beyond the first
+    fault, each suite on its own boot. `limit`: seconds for a run. `clean`: runs of the kernels without a bug.
+    `arguments`: further ones of `panthorlab run`."""
+
+    results: Path
+    suites: Mapping[str, Path]
+    base: str | None = None
+    deep: bool = False
+    everything: bool = False
+    limit: float = 600.0
+    clean: int = 1
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Built:
+    """A row's kernel, and the one without the bug. `seconds`: what building took."""
+
+    row: Bug | Control
+    kernel: Kernel
+    clean: Kernel
+    base: str
+    fragments: tuple[str, ...]
+    seconds: float
+
+
+@dataclass
+class Board:
+    """`kernels`: those without a bug, title → key. `stop`: set it, and runs end at once and leave no record."""
+
+    settings: Settings
+    records: Records
+    kernels: dict[str, str] = field(default_factory=dict)
+    stop: Event = field(default_factory=Event)
+
+    def __post_init__(self) -> None:
+        self.digests = {name: digest(file) for name, file in self.settings.suites.items()}
+        self._cleans: dict[tuple[str | None, tuple[str, ...]], SidePlan] = {}
+        self._lock = Lock()
+
+    # -- kernels
+
+    def plan(self, row: Bug | Control) -> tuple[SidePlan, SidePlan]:
+        """A row's kernel, and the one without the bug; nothing is built. Raises PanthorlabError: the patch does not
+        fit."""
+        fragments = (*DEFAULT_FRAGMENTS, *(row.needs if self.settings.deep else ()))
+        base = row.base or self.settings.base
+        if (base, fragments) not in self._cleans:
+            self._cleans[base, fragments] = prepare_kernel(base, (), fragments=fragments)
+        clean = self._cleans[base, fragments]
+        extra = ", ".join(fragments[len(DEFAULT_FRAGMENTS):])
+        self.kernels[f"{clean.base.title} with {extra}" if extra else clean.base.title] = clean.key
+        return prepare_kernel(base, [str(row.patch)], fragments=fragments), clean
+
+    def build(self, row: Bug | Control) -> Built:
+        """Raises PanthorlabError: the patch does not fit, or does not build."""
+        plan, without = self.plan(row)
+        clean = build_side(without, log=self._build_log)
+        begin = time.monotonic()
+        kernel = build_side(plan, log=self._build_log)
+        fragments = tuple(path.stem for path in plan.fragments)
+        return Built(row, kernel, clean, without.base.title, fragments, time.monotonic() - begin)
+
+    @property
+    def _build_log(self) -> Path:
+        return self.settings.results.with_name("build.log")
+
+    # -- runs
+
+    def known(self, row: Bug | Control) -> State:
+        """What is on record of a row; nothing is built or run. Raises as `plan`."""
+        plan, clean = self.plan(row)
+        return self._state(row, plan.key, clean.key)
+
+    def _state(self, row: Bug | Control, kernel: str, clean: str) -> State:
+        return state_of(row.id, kernel, clean, self.digests, self.settings.arguments, self.records.all)
+
+    def play(self, built: Built) -> State:
+        """Run what is missing of a row; what the lab failed, once more with each suite on its own."""
+        for alone in (self.settings.everything, True):
+            state = self._state(built.row, built.kernel.key, built.clean.key)
+            if state.result is Result.SHOWN and not self.settings.everything:
+                break
+            for names in groups(self.settings.suites, state.missing, alone=alone):
+                record = self._run(built, built.row.id, built.kernel, names)
+                shown = record.outcome is Outcome.FAULTS and self._is_new_still(built, record)
+                if shown and not self.settings.everything:
+                    break
+        return self._state(built.row, built.kernel.key, built.clean.key)
+
+    def _is_new_still(self, built: Built, record: Record) -> bool:
+        """Whether a fault is still one after its suite has run on the kernel without the bug, just now."""
+        fresh = new(record.faults, faults_of_clean(self.records.all, built.clean.key))
+        if not fresh:
+            return False
+        names = [name for name in record.suites if name.replace("-", "_") == fresh[0].suite] or list(record.suites)
+        self._run(built, CLEAN, built.clean, names)
+        return bool(new(record.faults, faults_of_clean(self.records.all, built.clean.key)))
+
+    def play_clean(self, built: Built) -> None:
+        """The kernel without the bug, with every suite: what it is blamed for does not count."""
+        while self._clean_runs(built) < self.settings.clean:
+            if self._run(built, CLEAN, built.clean, list(self.settings.suites)).outcome is Outcome.ERROR:
+                break
+
+    def _clean_runs(self, built: Built) -> int:
+        return sum(
+            record.row == CLEAN and record.kernel == built.clean.key and dict(record.suites) == self.digests
+            and record.outcome is not Outcome.ERROR and record.arguments == self.settings.arguments
+            for record in self.records.all
+        )
+
+    def _run(self, built: Built, row: str, kernel: Kernel, names: Sequence[str]) -> Record:
+        known = faults_of_clean(self.records.all, built.clean.key)
+
+        def enough(events: Events) -> bool:
+            return row != CLEAN and not self.settings.everything and bool(new(judge(events, whole=False).faults, known))
+
+        started = datetime.now(UTC)
+        directory = self.settings.results.parent / "runs" / f"{row}-{started:%Y%m%d-%H%M%S-%f}"
+        ran = run(
+            kernel.key, {name: self.settings.suites[name] for name in names}, directory, limit=self.settings.limit,
+            arguments=self.settings.arguments, enough=enough, stop=self.stop,
+        )
+        record = Record(
+            row=row, kernel=kernel.key, base=built.base, fragments=built.fragments,
+            suites={name: self.digests[name] for name in names}, arguments=self.settings.arguments,
+            stopped=ran.stopped, seconds=round(ran.seconds, 1),
+            build_seconds=0.0 if row == CLEAN else round(built.seconds, 1), run=directory.name,
+            started=started.isoformat(timespec="seconds"), **came_of(ran, known),
+        )
+        with self._lock:
+            self.records.add(record)
+        told = "; ".join([*(f"{fault.by}: {fault.text}" for fault in record.faults[:1]), *record.errors[:1]])
+        print(f"{row:32} {record.outcome:10} {record.seconds:6.1f} s  {told[:110]}", flush=True)
+        return record
+
+
+def groups(suites: Mapping[str, Path], names: Iterable[str], *, alone: bool) -> list[list[str]]:
+    """The suites that share a boot: first those of single calls and jobs, then those that iterate: they take longer."""
+    if alone:
+        return [[name] for name in names]
+    iterating = {name for name, file in suites.items() if "iterate" in file.read_text()}
+    halves = [[name for name in names if (name in iterating) is late] for late in (False, True)]
+    return [half for half in halves if half]
+
+
+def came_of(ran: Ran, known: set[tuple[str, ...]]) -> dict[str, Any]:
+    """What a run says, as fields of its record. An error of the lab is neither a fault nor clean."""
+    judged = judge(ran.events, whole=not ran.stopped)
+    if judged.status == 1:
+        fresh = new(judged.faults, known) or list(judged.faults)
+        return {"outcome": Outcome.FAULTS, "faults": judged.faults, "errors": (), "first": first_of(ran, fresh[0])}
+    if judged.status == 0:
+        return {"outcome": Outcome.CLEAN, "faults": (), "errors": (), "first": None}
+    errors = judged.errors or (f"panthorlab run ended with status {ran.status}: {ran.output[-300:]}",)
+    kind = Outcome.TIME_LIMIT if ran.limited else Outcome.ERROR
+    return {"outcome": kind, "faults": (), "errors": errors, "first": None}
+
+
+def first_of(ran: Ran, fault: Fault) -> First:
+    """When the fault was on record: at the first event whose judgement has it."""
+    at = len(ran.events)
+    for number, event in enumerate(ran.events, 1):
+        if event["event"] in _JUDGED and fault.key in {
+            each.key for each in judge(ran.events[:number], whole=False).faults
+        }:
+            at = number
+            break
+    before = ran.events[:at]
+    start = next((event["time"] for event in ran.events if event["event"] == "boot-start"), before[0]["time"])
+    return First(
+        host=round(before[-1]["time"] - start, 1), guest=None if ran.guest is None else round(ran.guest, 1),
+        iterations=sum(event["event"] == "iteration" for event in before),
+        tests=sum(event["event"] == "test" for event in before),
+    )

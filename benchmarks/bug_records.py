@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the scoreboard has seen, one JSON object a line, and what follows from it: a row's state.
+
+A record is of one run of some suites on one kernel. It counts as long as the suites are what they were (by digest) and
+so is the kernel (by key); what changed is run again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from benchmarks.bug_faults import Fault, new
+from panthorlab.errors import UsageError
+
+CLEAN = "clean"
+"""The row of the kernel without any patch."""
+
+
+class Outcome(StrEnum):
+    CLEAN = "clean"
+    FAULTS = "faults"
+    TIME_LIMIT = "time-limit"
+    ERROR = "error"
+
+
+class First(BaseModel):
+    """The first fault of a run that the clean kernel does not have. `host`: seconds since its boot began. `guest`:
+    the kernel's clock when the fault was known. `iterations`, `tests`: done until then."""
+
+    model_config = ConfigDict(frozen=True)
+
+    host: float
+    guest: float | None
+    iterations: int
+    tests: int
+
+
+class Record(BaseModel):
+    """`suites`: name → digest of those that were run. `arguments`: what else `panthorlab run` was given. `stopped`: it
+    was ended at its first fault, and says nothing of the suites behind it. `seconds`: of host time, without the build.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    row: str
+    kernel: str
+    base: str
+    fragments: tuple[str, ...]
+    suites: Mapping[str, str]
+    arguments: tuple[str, ...]
+    outcome: Outcome
+    stopped: bool
+    faults: tuple[Fault, ...]
+    errors: tuple[str, ...]
+    first: First | None
+    seconds: float
+    build_seconds: float
+    run: str
+    started: str
+
+
+class Records:
+    """The file of results. What is added is on the disk when `add` returns."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.all = list(_read(path))
+
+    def add(self, record: Record) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab") as file:
+            file.write(record.model_dump_json().encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self.all.append(record)
+
+
+def _read(path: Path) -> Iterable[Record]:
+    """A last line without its end is what a kill has left: it is cut off, and counts as never written."""
+    if not path.exists():
+        return
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    if whole != len(data):
+        os.truncate(path, whole)
+    for number, line in enumerate(data[:whole].splitlines(), 1):
+        try:
+            yield Record.model_validate_json(line)
+        except ValidationError as error:
+            raise UsageError(
+                f"{path}:{number}: no record of the scoreboard: {error}", hint="move the file away, and start anew"
+            ) from None
+
+
+def faults_of_clean(records: Iterable[Record], kernel: str) -> set[tuple[str, ...]]:
+    """Everything that was ever seen on the kernel without the bug, under whatever suites: a test that cannot be relied
+    on must not count."""
+    return {fault.key for record in records if record.row == CLEAN and record.kernel == kernel
+            for fault in record.faults}
+
+
+class Result(StrEnum):
+    """`OPEN`: not everything was run yet."""
+
+    SHOWN = "shown"
+    NOT_SHOWN = "not shown"
+    ERROR = "error"
+    OPEN = "open"
+
+
+class State(BaseModel):
+    """What is known of a row. `by`: the record and the fault that show it. `missing`: the suites still to be run."""
+
+    model_config = ConfigDict(frozen=True)
+
+    result: Result
+    by: tuple[Record, Fault] | None = None
+    missing: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    seconds: float = 0.0
+    limited: bool = False
+
+
+def state_of(
+    row: str, kernel: str, clean: str, suites: Mapping[str, str], arguments: Sequence[str], records: Sequence[Record],
+) -> State:
+    """Of a row whose kernel has the key `kernel`, with `suites` as they are now; `clean`: key of its clean kernel."""
+    mine = [record for record in records
+            if (record.row, record.kernel, record.arguments) == (row, kernel, tuple(arguments))]
+    known = faults_of_clean(records, clean)
+    seconds = sum(record.seconds for record in mine)
+    for record in mine:
+        for fault in new(record.faults, known):
+            if record.outcome is Outcome.FAULTS and _is_current(record, fault, suites):
+                return State(result=Result.SHOWN, by=(record, fault), seconds=seconds)
+    done, failed, limited = set[str](), dict[str, str](), False
+    for record in mine:
+        current = {name for name, digest in record.suites.items() if suites.get(name) == digest}
+        if record.outcome is Outcome.ERROR:
+            failed |= dict.fromkeys(current, record.errors[0] if record.errors else "no reason given")
+        elif not record.stopped:
+            done |= current
+            limited = limited or (record.outcome is Outcome.TIME_LIMIT and bool(current))
+    missing = tuple(name for name in suites if name not in done)
+    if not missing:
+        return State(result=Result.NOT_SHOWN, seconds=seconds, limited=limited)
+    errors = tuple(f"{name}: {failed[name]}" for name in missing if name in failed)
+    return State(result=Result.ERROR if errors else Result.OPEN, missing=missing, errors=errors, seconds=seconds)
+
+
+def _is_current(record: Record, fault: Fault, suites: Mapping[str, str]) -> bool:
+    """A fault whose suite is not known may be of any of the run."""
+    names = [name for name in record.suites if name.replace("-", "_") == fault.suite] or list(record.suites)
+    return all(suites.get(name) == record.suites[name] for name in names)
+

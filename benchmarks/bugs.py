@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Take real fixes out of the kernel, run the suites, and record which of them see it: the scoreboard.
+
+For each row of `benchmarks/bugs/bugs.toml`: builds the kernel with the fix taken out, runs the suites on it, and stops
+at the first thing that `panthorlab run` blames this kernel for and not the kernel without the bug. That is checked at
+once: the suite that showed it runs on the kernel without the bug, too.
+
+Results are kept in a file, and what it has is not run again unless the kernel or a suite has changed since: stop it
+when you like, and start it again. What follows `--` goes to `panthorlab run`.
+
+Exit status: 0 every row was run, whatever came of it; 1 a control, or the kernel without a bug, was blamed; 2 usage;
+4 the lab failed for some row: start it again; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[0] = str(ROOT)
+
+from benchmarks.bug_board import Board, Settings  # noqa: E402
+from benchmarks.bug_records import Records, Result, State, faults_of_clean  # noqa: E402
+from benchmarks.bug_rows import Bug, Control, choose, load  # noqa: E402
+from benchmarks.bug_scores import Scores, markdown, summary  # noqa: E402
+from panthorlab.errors import PanthorlabError  # noqa: E402
+from panthorlab.run.suites import find_suites  # noqa: E402
+from panthorlab.streams import guarded  # noqa: E402
+
+SUITES = ("suites/", "benchmarks/suites/")
+PAGE = ROOT / "docs/scoreboard.md"
+RESULTS = ROOT / "runs/bugs/results.jsonl"
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--list", action="store_true", help="only list the rows")
+    add("--only", action="append", default=[], metavar="ROW",
+        help="only this row: its id, or how it begins (`05`); may be repeated")  # fmt: skip
+    add("--suite", action="append", default=[], metavar="NAME",
+        help=f"as of `panthorlab run`; may be repeated (default: {', '.join(SUITES)})")  # fmt: skip
+    add("--base", metavar="SRC", help="what the rows of 6.12 are taken out of, as of `panthorlab build`")
+    add("--deep", action="store_true", help="build each row with the fragments that it needs: KASAN, lockdep, kmemleak")
+    add("--all", action="store_true", help="go on after a row's first fault, with each suite on a boot of its own")
+    add("--time-limit", type=float, default=600.0, metavar="S", help="seconds for each run (default 600)")
+    add("--clean", type=int, default=1, metavar="N", help="runs of the kernel without a bug, at least (default 1)")
+    add("--jobs", type=int, default=1, metavar="N", help="rows that run at a time (default 1)")
+    add("--results", type=Path, default=RESULTS, metavar="FILE", help="(default: %(default)s)")
+    add("--table", type=Path, nargs="?", const=PAGE, metavar="FILE",
+        help="write the page afterwards (default docs/scoreboard.md)")  # fmt: skip
+    add("--no-run", action="store_true", help="build and run nothing: what is known already")
+    cut = list(argv).index("--") if "--" in argv else len(argv)
+    options = parser.parse_args(argv[:cut])
+    if options.jobs < 1 or options.clean < 1 or not 10 <= options.time_limit <= 86400:
+        parser.error("--jobs and --clean are at least 1, --time-limit is between 10 and 86400 seconds")
+    options.arguments = tuple(argv[cut + 1:])
+    options.results = options.results.resolve()
+    return options
+
+
+def listing(rows: Sequence[Bug | Control]) -> str:
+    return "\n".join(
+        f"{row.id:32} " + (f"cannot be shown: {row.unshown}" if isinstance(row, Bug) and row.unshown else row.does)
+        for row in rows
+    )
+
+
+def machine() -> str:
+    """The processor, how many of it, and how busy they are."""
+    names = [line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+             if line.startswith("model name")]
+    return f"{os.cpu_count()} × {names[0] if names else platform.machine()}, load {os.getloadavg()[0]:.1f} at the end"
+
+
+def version() -> str:
+    argv = ["git", "describe", "--always", "--dirty"]
+    told = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    return told.stdout.strip() or "unknown"
+
+
+def play(board: Board, rows: Sequence[Bug | Control], *, jobs: int, run: bool) -> dict[str, State]:
+    """What is known of each row in the end. Kernels are built one after the other, while others run."""
+    states: dict[str, State] = {}
+    with ThreadPoolExecutor(jobs) as pool:
+        playing: dict[str, Future[State]] = {}
+        try:
+            for row in rows:
+                try:
+                    if not run:
+                        states[row.id] = board.known(row)
+                        continue
+                    built = board.build(row)
+                except PanthorlabError as error:
+                    print(f"{row.id:32} not built: {error}", file=sys.stderr)
+                    states[row.id] = State(result=Result.ERROR, errors=(f"not built: {error}",))
+                    continue
+                board.play_clean(built)
+                playing[row.id] = pool.submit(board.play, built)
+            states |= {name: future.result() for name, future in playing.items()}
+        except BaseException:
+            board.stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    return states
+
+
+def main() -> int:
+    options = parse(sys.argv[1:])
+    table = load()
+    rows = choose(table, options.only)
+    if options.list:
+        print(listing(rows if options.only else table.rows))
+        return 0
+    options.results.parent.mkdir(parents=True, exist_ok=True)
+    board = Board(
+        Settings(
+            options.results, find_suites(options.suite or [str(ROOT / name) + "/" for name in SUITES]), options.base,
+            options.deep, options.all, options.time_limit, options.clean, options.arguments,
+        ),
+        Records(options.results),
+    )
+    states = play(board, rows, jobs=options.jobs, run=not options.no_run)
+    if options.table:
+        date = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+        scores = Scores(table, states, board.kernels, board.digests, board.records.all, date, machine(), version(),
+                        options.arguments)  # fmt: skip
+        options.table.write_text(markdown(scores))
+        print(f"wrote {options.table}")
+    print(summary(rows, states))
+    blamed = any(isinstance(row, Control) and states[row.id].result is Result.SHOWN for row in rows)
+    blamed = blamed or any(faults_of_clean(board.records.all, key) for key in board.kernels.values())
+    failed = any(state.result is Result.ERROR for state in states.values())
+    return 4 if failed else 1 if blamed else 0
+
+
+def status() -> int:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell did that in the background; runs are ended by it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return main()
+    except KeyboardInterrupt:
+        print("interrupted; start it again to go on", file=sys.stderr)
+        return 130
+    except PanthorlabError as error:
+        print(f"{error}\n  {error.hint or ''}".rstrip(), file=sys.stderr)
+        return error.exit_status
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(status))
