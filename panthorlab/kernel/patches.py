@@ -45,6 +45,11 @@ class Attempt:
         return not self.misfits
 
     @property
+    def exact(self) -> bool:
+        """Each hunk is just where the patch says, line for line."""
+        return self.fits and not any(place.fuzz or place.offset for _, _, place in self.places)
+
+    @property
     def fuzz(self) -> int:
         return max((place.fuzz for _, _, place in self.places), default=0)
 
@@ -74,7 +79,11 @@ def check(patch: PatchText, read: ReadFile, tree: str, *, reverse: bool = False)
         told = "; ".join(text for text in (detail, where) if text)
         return PatchReport(patch.title, patch.origin, fit, told, names, changes or {}, reverse, fits, patch.message_id)
 
-    if backward.fits and (not forward.fits or (backward.fuzz <= forward.fuzz and _has_context(files))):
+    # What is there can be taken out, too. Only where lines repeat those around them does a patch fit both ways; then,
+    # as for git, that it fits where it says decides.
+    if backward.fits and (
+        not forward.fits or (backward.fuzz <= forward.fuzz and _has_context(files) and not forward.exact)
+    ):
         return report(Fit.ALREADY, _places(backward.places))
     missing = [file.old for file in wanted if file.old and read(file.old) is None]
     if not forward.fits and len(missing) == sum(1 for file in wanted if file.old) > 0:

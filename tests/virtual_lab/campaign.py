@@ -24,7 +24,15 @@ from panthorlab.kernel.job import build_side, find_kernel, prepare_kernel
 from panthorlab.outcome import Blame
 from tests.virtual_lab.command import FRAGMENTS
 from tests.virtual_lab.control import LabClient
-from tests.virtual_lab.machine_faults import damage_kernel, damage_log, kill, own_patch, starve, strike
+from tests.virtual_lab.machine_faults import (
+    damage_kernel,
+    damage_log,
+    enough_memory_again,
+    kill,
+    little_memory,
+    own_patch,
+    warn_rarely,
+)
 from tests.virtual_lab.scene import (
     BOARD,
     LIMIT,
@@ -74,7 +82,8 @@ def _says(expected: Expected, *words: str) -> Expected:
 class Fault:
     """`how`: for people. `prepare`: before the run is started; `inject`: while it runs, in the caller's thread, and
     `undo` when it has ended. `after`: the patch of the after kernel; None for a run of the base kernel alone.
-    `builds`: the run builds the kernel of a patch of its own."""
+    `builds`: the run builds the kernel of a patch of its own. `mute`: whatever the run says for people fails to be
+    written."""
 
     name: str
     how: str
@@ -89,6 +98,7 @@ class Fault:
     boards: int = 1
     quick: bool = False
     builds: bool = False
+    mute: bool = False
 
     def command(self, scene: Scene) -> list[str]:
         boards = [word for name in scene.boards for word in ("--board", name)]
@@ -153,7 +163,7 @@ def play(fault: Fault, lab: LabClient, folder: Path, kernels: Mapping[str, str])
 
 
 def _run(fault: Fault, scene: Scene) -> int:
-    scene.process = scene.start(*fault.command(scene))
+    scene.process = scene.start(*fault.command(scene), mute=fault.mute)
     fault.inject(scene)
     try:
         return scene.process.wait(LIMIT)
@@ -448,6 +458,10 @@ _ALL = (
           replace(_says(_KERNEL, "soft lockup", "sysrq-w"), keeps=(
               ("recovery/sysrq.txt", "task:heap-exit"), ("recovery/sysrq.txt", "panthor_vm_pool_destroy"),
           )), after="lockup"),
+    Fault("late-fault", "after faults 20 ms after a VM has gone", _says(_KERNEL, "mmu-fault"),
+          after="late-fault"),
+    Fault("rare-warning", "one warning on after, and one on before when it is asked for it",
+          replace(_UNDECIDED, blame=Blame.KERNEL), warn_rarely, after=GOOD, iterations=60),
     Fault("reset", "after resets the board without a word", _says(_KERNEL, "reset by itself"), after="reset"),
     # -- firmware and what it loads
     Fault("prompt-lost", "noise on the line while U-Boot counts down", _NOTHING, _noise_at_autoboot,
@@ -513,15 +527,16 @@ _ALL = (
           prepare=damage_kernel, quick=True),
     Fault("log-damaged", "kill -9 of the controller and a flipped bit of its log; the log restored, and resumed",
           _UNDECIDED, damage_log, after=GOOD, iterations=60),
+    Fault("stderr-full", "nothing can be written to stderr", _UNDECIDED, after=GOOD, mute=True, quick=True),
     Fault("make-killed", "kill -9 of make in a build, then `panthorlab resume`", _says(_UNDECIDED, "signal 9"),
-          strike("make", kill), prepare=Scene.switch_on, builds=True),
+          kill("make"), prepare=Scene.switch_on, builds=True),
     Fault("compiler-killed", "kill -9 of cc1 in a build, then `panthorlab resume`",
-          _says(_UNDECIDED, "Killed signal terminated program cc1"), strike("cc1", kill, "/panthor_"),
+          _says(_UNDECIDED, "Killed signal terminated program cc1"), kill("cc1", "/panthor_"),
           prepare=Scene.switch_on, builds=True),
     Fault("ld-killed", "kill -9 of ld in a build, then `panthorlab resume`", _says(_UNDECIDED, "killed"),
-          strike("ld", kill, "vmlinux"), prepare=Scene.switch_on, builds=True),
-    Fault("build-starved", "the compilers of a build have 32 MiB of memory, then `panthorlab resume`",
-          _says(_UNDECIDED, "memory"), strike("make", starve), prepare=Scene.switch_on, builds=True),
+          kill("ld", "vmlinux"), prepare=Scene.switch_on, builds=True),
+    Fault("build-starved", "a build has 32 MiB of memory, then `panthorlab resume`", _says(_UNDECIDED, "memory"),
+          enough_memory_again, prepare=little_memory, builds=True),
     Fault("two-controllers", "another run wants the board, and will not wait for it", _NOTHING,
           _second_controller("1", 4, "is leased by"), quick=True),
     Fault("two-in-turn", "another run waits for the board", _NOTHING, _second_controller("600", 0, "waiting up to")),

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-import resource
+import shlex
 import shutil
 import signal
 import time
@@ -14,15 +14,27 @@ from pathlib import Path
 from panthorlab.kernel.job import find_kernel
 from tests.virtual_lab.scene import LIMIT, Scene, SceneError
 
+_WARN = "echo WARNING >/sys/kernel/debug/provoke-crash/DIRECT"
+_BUILT_IN = """\
+--- a/drivers/base/platform.c
++++ b/drivers/base/platform.c
+@@ -1,4 +1,5 @@
+ // SPDX-License-Identifier: GPL-2.0
++/* {} */
+ /*
+  * platform.c - platform 'pseudo' bus for legacy devices
+  *
+"""
 PATCHES = Path(__file__).parents[1] / "e2e" / "patches"
 
 
 def own_patch(scene: Scene) -> Path:
-    """A patch in nobody's store: its kernel has to be built."""
+    """A patch in nobody's store: its kernel has to be built, and vmlinux linked anew."""
     path = scene.folder / "own.patch"
     if not path.exists():
         text = (PATCHES / "unrelated.patch").read_text()
-        path.write_text(text.replace("6000", str(6001 + time.time_ns() % 100_000)))
+        number = 6001 + time.time_ns() % 100_000
+        path.write_text(text.replace("6000", str(number)) + _BUILT_IN.format(number))
     return path
 
 
@@ -57,40 +69,67 @@ def damage_log(scene: Scene) -> None:
     scene.resume()
 
 
-def strike(victim: str, how: Callable[[int], None], works_on: str = "") -> Callable[[Scene], None]:
-    """Do `how` to the first `victim` or `PREFIX-victim` of the run's build that has such a file on its command line; it
+def warn_rarely(scene: Scene) -> None:
+    """The kernel warns once in an iteration of *after*, and once in what *before* is given more because of that."""
+    scene.until(lambda: _iterates(scene, "after", 0), "the after kernel iterates")
+    scene.on_board(_WARN)
+    scene.until(lambda: scene.events("extension"), "before is given more")
+    done = len(scene.events("iteration"))
+    scene.until(lambda: _iterates(scene, "before", done), "before iterates again")
+    scene.on_board(_WARN)
+
+
+def _iterates(scene: Scene, side: str, since: int) -> bool:
+    return any(event["side"] == side for event in scene.events("iteration")[since:])
+
+
+def kill(victim: str, works_on: str = "") -> Callable[[Scene], None]:
+    """kill -9 of the first `victim` or `PREFIX-victim` of the run's build that has such a file on its command line; it
     must end in a lab error. Then resume."""
     def inject(scene: Scene) -> None:
-        scene.until(lambda: _strike_one(scene, victim, works_on, how), f"a {victim} runs")
-        assert scene.process is not None
-        status = scene.process.wait(LIMIT)
-        scene.notes.append(f"the build: exit {status}")
-        if status != 4:
-            raise SceneError(f"the run whose {victim} was struck had status {status}: {scene.said()}")
+        scene.until(lambda: _kill_one(scene, victim, works_on), f"a {victim} runs")
+        _must_end(scene, f"whose {victim} was killed")
         scene.resume()
 
     return inject
 
 
-def kill(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
+def little_memory(scene: Scene) -> None:
+    """Whatever runs in the jail of builds gets a tenth of the memory that a compiler needs."""
+    jail = shutil.which("bwrap")
+    if jail is None:
+        raise SceneError("there is no bwrap")
+    wrapper = scene.programs / "bwrap"
+    wrapper.parent.mkdir(parents=True)
+    wrapper.write_text(f'#!/bin/sh\nulimit -v {32 << 10}\nexec {shlex.quote(jail)} "$@"\n')
+    wrapper.chmod(0o755)
 
 
-def starve(pid: int) -> None:
-    """Its compilers, which inherit it, get a tenth of the memory that they need."""
-    resource.prlimit(pid, resource.RLIMIT_AS, (32 << 20, 32 << 20))
+def enough_memory_again(scene: Scene) -> None:
+    """When the build has ended in a lab error; then resume."""
+    _must_end(scene, "without memory")
+    (scene.programs / "bwrap").unlink()
+    scene.resume()
 
 
-def _strike_one(scene: Scene, victim: str, works_on: str, how: Callable[[int], None]) -> bool:
+def _must_end(scene: Scene, what: str) -> None:
+    assert scene.process is not None
+    status = scene.process.wait(LIMIT)
+    scene.notes.append(f"the build: exit {status}")
+    if status != 4:
+        raise SceneError(f"the run {what} had status {status}: {scene.said()}")
+
+
+def _kill_one(scene: Scene, victim: str, works_on: str) -> bool:
     assert scene.process is not None
     for pid in _descendants(scene.process.pid):
         try:
             words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
             name = words[0].rpartition("/")[2]
             if (name == victim or name.endswith(f"-{victim}")) and any(works_on in word for word in words[1:]):
-                how(pid)
+                os.kill(pid, signal.SIGKILL)
                 return True
-        except OSError:
+        except (FileNotFoundError, ProcessLookupError):
             continue  # it has just ended
     return False
 

@@ -51,6 +51,11 @@ class Scene:
         return self.folder / "run"
 
     @property
+    def programs(self) -> Path:
+        """Where panthorlab finds programs before those of the machine."""
+        return self.folder / "bin"
+
+    @property
     def board(self) -> str:
         return self.boards[0]
 
@@ -68,12 +73,14 @@ class Scene:
         """panthorlab finds the lab's boards, the edited files first."""
         places = os.pathsep.join(map(str, (self.lab.folder, self.folder)))
         return {**os.environ, "PANTHORLAB_PATH": places, "PANTHORLAB_LAB": str(self.lab.folder / "state"),
-                "PYTHONPATH": str(PACKAGE.parent)}
+                "PYTHONPATH": str(PACKAGE.parent), "PATH": os.pathsep.join((str(self.programs), os.environ["PATH"]))}
 
-    def start(self, *arguments: str, name: str = "panthorlab") -> subprocess.Popen[bytes]:
-        """`panthorlab ARGUMENT…`, its output in `folder/NAME.out` and `.err`."""
+    def start(self, *arguments: str, name: str = "panthorlab", mute: bool = False) -> subprocess.Popen[bytes]:
+        """`panthorlab ARGUMENT…`, its output in `folder/NAME.out` and `.err`. `mute`: stderr is a full device."""
         argv = [sys.executable, "-m", "panthorlab", *arguments, "--json"]
-        with (self.folder / f"{name}.out").open("wb") as out, (self.folder / f"{name}.err").open("wb") as err:
+        errors = self.folder / f"{name}.err"
+        errors.touch()
+        with (self.folder / f"{name}.out").open("wb") as out, (Path("/dev/full") if mute else errors).open("wb") as err:
             return subprocess.Popen(argv, env=self.environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=err,
                                     cwd=self.folder, start_new_session=True)
 

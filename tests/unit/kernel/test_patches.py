@@ -85,6 +85,19 @@ def test_already_applied(files: Files) -> None:
     assert not report.changes
 
 
+def test_lines_that_repeat_those_before_them_are_not_taken_for_applied() -> None:
+    """Without the second check the first is like it, so what the patch makes is found a few lines on, too."""
+    check_ = ["\tif (!ok(job)) {\n", "\t\tret = -EINVAL;\n", "\t\tgoto err_put_job;\n", "\t}\n", "\n"]
+    head, tail = [f"line {n}\n" for n in range(20)], [f"more {n}\n" for n in range(20)]
+    other = [line.replace("ok(", "group_can_run(") for line in check_]
+    with_it = {"a.c": "".join([*head, *check_, *other, *check_, *tail]).encode()}
+    without = {"a.c": "".join([*head, *check_, *check_, *tail]).encode()}
+    for old, new in ((with_it, without), (without, with_it)):
+        patch = diff(old, new)
+        assert fit(patch, old).fit is Fit.APPLIES
+        assert after(fit(patch, old), old) == new
+
+
 def test_applied_in_another_form(files: Files) -> None:
     report = fit(diff(files, fixed(files, V1)), fixed(files, V2))
     assert report.fit is Fit.OTHER_FORM
