@@ -99,24 +99,6 @@ static bool bystander_finish(struct bystander *bystander)
 	return WIFEXITED(status) && !WEXITSTATUS(status);
 }
 
-/*
- * The group's state when it has the bit that is waited for. Some kernels (7.3) signal the fence in
- * the interrupt that reports the fault, and mark the group in the scheduler tick after it.
- */
-static int wait_state(struct scene *scene, uint32_t bit, uint32_t *state, uint32_t *fatal_queues)
-{
-	int64_t deadline = now_us() + STATE_TIMEOUT_MS * 1000LL;
-	int ret;
-
-	do {
-		ret = gpu_group_state(&scene->gpu, scene->group, state, fatal_queues);
-		if (ret || (*state & bit))
-			return ret;
-		sleep_us(1000);
-	} while (now_us() < deadline);
-	return 0;
-}
-
 /* Submit the job and see that it fails as it must. */
 static int fault_run(const struct fault *fault)
 {
@@ -140,7 +122,8 @@ static int fault_run(const struct fault *fault)
 	if (!ret)
 		ret = gpu_fence_status(&scene.gpu, job.syncobj, GPU_TIMEOUT_MS, &status);
 	if (!ret)
-		ret = wait_state(&scene, fault->state, &state, &fatal_queues);
+		ret = gpu_wait_group_state(&scene.gpu, scene.group, fault->state, STATE_TIMEOUT_MS,
+					   &state, &fatal_queues);
 	if (ret)
 		return ret;
 

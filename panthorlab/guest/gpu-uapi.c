@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "gpu-uapi.h"
+#include "held.h"
 #include "ktap.h"
 
 #define NOBODY	65534
@@ -64,44 +65,6 @@ static bool uapi_refused(struct uapi *u, const struct wrong *w)
 }
 
 /*
- * What the kernel holds for us, in KiB: its objects and the pages of buffer objects. The counters
- * are spread over the CPUs until they are asked to be brought up to date.
- */
-static long memory_held(void)
-{
-	long held = 0;
-	char line[128];
-	FILE *file;
-
-	file = fopen("/proc/sys/vm/stat_refresh", "we");
-	if (file) {
-		fputs("1\n", file);
-		fclose(file);
-	}
-	file = fopen("/proc/meminfo", "re");
-	while (file && fgets(line, sizeof(line), file)) {
-		long kib;
-
-		if (sscanf(line, "SUnreclaim: %ld kB", &kib) == 1 || sscanf(line, "Shmem: %ld kB", &kib) == 1)
-			held += kib;
-	}
-	if (file)
-		fclose(file);
-	return held;
-}
-
-/* Memory that is still gone when what is freed later (by RCU, by workqueues) has had its time. */
-static long memory_lost(long before)
-{
-	int64_t deadline = now_us() + SETTLE_MS * 1000;
-	long lost;
-
-	while ((lost = memory_held() - before) > LEAK_KIB && now_us() < deadline)
-		sleep_us(1000);
-	return lost;
-}
-
-/*
  * A call loses memory if every one of several turns of it leaves more behind than the allocators'
  * own stock explains. Calls that do much before they refuse are made less often.
  */
@@ -114,7 +77,7 @@ static bool uapi_leakless(struct uapi *u, const struct wrong *w)
 	if (u->counting)
 		return ++u->results;
 	for (turn = 0; refused && turn < LEAK_TURNS && lost > LEAK_KIB; turn++) {
-		long before = memory_held();
+		long before = held_kib();
 		int64_t end = now_us() + TURN_MS * 1000;
 
 		for (calls = 0; refused && calls < u->calls; calls++) {
@@ -122,7 +85,7 @@ static bool uapi_leakless(struct uapi *u, const struct wrong *w)
 			if (calls % 16 == 15 && now_us() > end)
 				break;
 		}
-		lost = memory_lost(before);
+		lost = held_more(before, LEAK_KIB, SETTLE_MS);
 		if (lost < least)
 			least = lost;
 	}

@@ -337,22 +337,15 @@ static int mode_random(unsigned int count, unsigned int seed)
 	return ret ? 1 : 0;
 }
 
-/* The kernel learns of a fault by one interrupt and of the end of the job by another, in any order. */
 static int wait_fatal(struct arena *arena, uint32_t group)
 {
-	int64_t deadline = now_us() + FATAL_MS * 1000;
 	uint32_t state, queues;
-	int ret;
+	int ret = gpu_wait_group_state(&arena->scene.gpu, group, DRM_PANTHOR_GROUP_STATE_FATAL_FAULT,
+				       FATAL_MS, &state, &queues);
 
-	for (;;) {
-		ret = gpu_group_state(&arena->scene.gpu, group, &state, &queues);
-		if (ret || state & DRM_PANTHOR_GROUP_STATE_FATAL_FAULT)
-			return ret;
-		if (now_us() > deadline)
-			return fail(-ETIME, "the group is not flagged fatal after its fault, %u ms",
-				    FATAL_MS);
-		sleep_us(1000);
-	}
+	if (!ret && !(state & DRM_PANTHOR_GROUP_STATE_FATAL_FAULT))
+		return fail(-ETIME, "the group is not flagged fatal after its fault, %u ms", FATAL_MS);
+	return ret;
 }
 
 /*

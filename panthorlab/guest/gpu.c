@@ -240,6 +240,24 @@ int gpu_group_state(struct gpu *gpu, uint32_t group, uint32_t *state, uint32_t *
 	return ret;
 }
 
+/*
+ * Until the group's state has one of @bits, or @timeout_ms have passed: the kernel learns of a fault
+ * by one interrupt and of the end of the job by another, in any order, and marks the group later.
+ */
+int gpu_wait_group_state(struct gpu *gpu, uint32_t group, uint32_t bits, unsigned int timeout_ms,
+			 uint32_t *state, uint32_t *fatal_queues)
+{
+	int64_t deadline = now_us() + timeout_ms * 1000LL;
+
+	for (;;) {
+		int ret = gpu_group_state(gpu, group, state, fatal_queues);
+
+		if (ret || *state & bits || now_us() > deadline)
+			return ret;
+		sleep_us(1000);
+	}
+}
+
 /* All jobs go in one call. Caches are always flushed first (flush id 0). */
 int gpu_submit(struct gpu *gpu, uint32_t group, const struct gpu_job *jobs, unsigned int count)
 {

@@ -97,6 +97,8 @@ void gpu_group_ask(const struct gpu *gpu, uint32_t vm, struct drm_panthor_queue_
 int gpu_group_create(struct gpu *gpu, uint32_t vm, unsigned int queues, uint32_t *group);
 int gpu_group_destroy(struct gpu *gpu, uint32_t group);
 int gpu_group_state(struct gpu *gpu, uint32_t group, uint32_t *state, uint32_t *fatal_queues);
+int gpu_wait_group_state(struct gpu *gpu, uint32_t group, uint32_t bits, unsigned int timeout_ms,
+			 uint32_t *state, uint32_t *fatal_queues);
 int gpu_submit(struct gpu *gpu, uint32_t group, const struct gpu_job *jobs, unsigned int count);
 
 int gpu_syncobj_create(struct gpu *gpu, uint32_t *syncobj);

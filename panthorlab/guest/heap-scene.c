@@ -279,7 +279,8 @@ uint32_t heap_handler_calls(struct heap_scene *scene, unsigned int g)
  */
 int heap_must_die(struct heap_scene *scene, unsigned int g, const struct pass *pass)
 {
-	int64_t deadline = now_us() + HEAP_FATAL_MS * 1000;
+	const uint32_t fatal = DRM_PANTHOR_GROUP_STATE_FATAL_FAULT;
+	const uint32_t timed_out = DRM_PANTHOR_GROUP_STATE_TIMEDOUT;
 	uint32_t state, queues;
 	int status, ret;
 
@@ -290,15 +291,13 @@ int heap_must_die(struct heap_scene *scene, unsigned int g, const struct pass *p
 		return ret;
 	if (*result_of(scene, g) == pass->value)
 		return fail(0, "the pass got the memory it must not have");
-	do {
-		ret = gpu_group_state(&scene->gpu, scene->group[g], &state, &queues);
-		if (ret || state & DRM_PANTHOR_GROUP_STATE_FATAL_FAULT) {
-			out("# fence status %d\n", status);
-			return ret;
-		}
-		if (state & DRM_PANTHOR_GROUP_STATE_TIMEDOUT)
-			return fail(-ETIME, "the pass was not refused memory, it timed out");
-		sleep_us(1000);
-	} while (now_us() < deadline);
+	ret = gpu_wait_group_state(&scene->gpu, scene->group[g], fatal | timed_out, HEAP_FATAL_MS,
+				   &state, &queues);
+	if (!ret && state & fatal)
+		out("# fence status %d\n", status);
+	if (ret || state & fatal)
+		return ret;
+	if (state & timed_out)
+		return fail(-ETIME, "the pass was not refused memory, it timed out");
 	return fail(-ETIME, "fence status %d, but the group is not flagged fatal", status);
 }

@@ -98,7 +98,7 @@ def _quoted(findings: list[Finding]) -> list[str]:
 def _test(report: RunReport, test: TestVerdict) -> Case:
     module, _, name = test.name.rpartition("::")
     skipped = ""
-    if test.verdict is Verdict.NOT_FIXED:
+    if test.verdict in (Verdict.NOT_FIXED, Verdict.INCONCLUSIVE):
         skipped = test.reason
     elif test.verdict is Verdict.UNCHANGED or test.after is Outcome.SKIP:
         skipped = test.message or test.reason

@@ -48,6 +48,10 @@ def _counts(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_count, value.values()))
 
 
+def _names(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_texts, value.values()))
+
+
 def _reasons(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_text, value.values()))
 
@@ -121,6 +125,7 @@ SHAPES: Final[Mapping[str, Mapping[str, Test]]] = {
         "suites": _suites_ran, "patch": _patch_lines,
     },
     "extension": {"iterations": _counts, "why": _texts},
+    "again": {"tests": _names, "why": _texts},
     "test": {
         **_WHERE, "suite": _text, "test": _text, "outcome": _OUTCOME, "blame": _BLAME, "message": _text,
         "seconds": _number,

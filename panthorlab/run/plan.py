@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from panthorlab.outcome import Blame, Outcome, Side
 from panthorlab.run.variants import slug
+from panthorlab.verdict.suite import MORE_BOOTS
 
 # A boot that ended early is done again so often; a kernel that dies every time is not worth more.
 MAX_LAB_ATTEMPTS: Final = 3
@@ -22,7 +23,8 @@ class Slot:
 
     `board`: where it is to run, empty if there is only one. `fresh`: the kernel must be booted anew, even if the other
     side's still runs and exchanging its module would do. `extra`: beyond the plan, see `extension_slots`. `variant`:
-    its name, empty for the plain boots.
+    its name, empty for the plain boots. `again`: only for tests that are in doubt, see `again_slots`; counted by
+    themselves.
     """
 
     side: Side
@@ -31,11 +33,12 @@ class Slot:
     fresh: bool = True
     extra: bool = False
     variant: str = ""
+    again: bool = False
 
     @property
     def name(self) -> str:
-        kind = f"{self.side.value}-{slug(self.variant)}-" if self.variant else self.side.value
-        return f"{kind}{self.index + 1}"
+        parts = [self.side.value, *([slug(self.variant)] if self.variant else []), *(["again"] if self.again else [])]
+        return f"{'-'.join(parts)}{'-' if len(parts) > 1 else ''}{self.index + 1}"
 
 
 def schedule(boots: int, boards: Sequence[str] = ("",)) -> list[Slot]:
@@ -72,6 +75,16 @@ def extension_slots(
     return [
         Slot(Side.BEFORE, first + turn * len(boards) + number, board, extra=True)
         for turn in range(turns) for number, board in enumerate(boards)
+    ]
+
+
+def again_slots(events: Iterable[Mapping[str, Any]], boards: Sequence[str] = ("",)) -> list[Slot]:
+    """The boots of both sides in which tests run that the log says are in doubt, by variant; one on every board."""
+    given: Mapping[str, Any] = next((event for event in events if event["event"] == "again"), {"tests": {}})
+    turns = max(1, -(-MORE_BOOTS // len(boards)))
+    return [
+        Slot(side, turn * len(boards) + number, board, variant=variant, again=True)
+        for variant in given["tests"] for turn in range(turns) for number, board in enumerate(boards) for side in Side
     ]
 
 

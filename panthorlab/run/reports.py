@@ -25,6 +25,7 @@ from panthorlab.verdict import (
     compare,
     decided,
     extension,
+    in_doubt,
     watched,
     with_variants,
 )
@@ -98,6 +99,17 @@ def extension_of(events: Sequence[Mapping[str, Any]]) -> Extension:
     if variantresults.variants_only(events) or _plain(ended).verdict in (Verdict.ERROR, Verdict.REGRESSED):
         return Extension()
     return extension(results.iterations(ended), results.boots(ended), results.plan(ended))
+
+
+def doubts_of(events: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """By variant ("" for the plain boots): the tests that more boots of both sides may decide, if these are all events
+    of the plan; nothing if the run is decided."""
+    ended = [*events, {"event": "run-end"}]
+    if judge(ended).verdict in (Verdict.ERROR, Verdict.REGRESSED):
+        return {}
+    found = {"": in_doubt(_plain(variantresults.of_variant(ended, "")).tests)}
+    found |= {name: in_doubt(_variant(ended, name).tests) for name in variantresults.names(ended)}
+    return {name: tests for name, tests in found.items() if tests}
 
 
 def write(run_dir: Path, events: Sequence[Mapping[str, Any]], verdict: RunVerdict, *, as_json: bool) -> int:

@@ -202,7 +202,7 @@ def findings(events: Events) -> list[dict[str, Any]]:
 
 def _notes(events: Events) -> tuple[str, ...]:
     notes = [event["text"] for event in _of(events, "note")]
-    notes += [why for event in _of(events, "extension") for why in event["why"]]
+    notes += [why for event in _of(events, "extension", "again") for why in event["why"]]
     notes += [event["hint"] for event in _of(events, "stopped") if event["hint"]]
     notes += [
         f"boot {event['boot']}: {why_ended(event)}"

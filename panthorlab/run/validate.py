@@ -21,7 +21,7 @@ from panthorlab.kernel.patchfile import require_name
 from panthorlab.kernel.sandbox import without_jail
 from panthorlab.outcome import Side
 from panthorlab.report.leftout import told
-from panthorlab.run import check, fleet, measure, reports, variantresults
+from panthorlab.run import check, fleet, further, measure, reports, variantresults
 from panthorlab.run.bothkernels import both_kernels
 from panthorlab.run.controller import Controller
 from panthorlab.run.events import (
@@ -39,7 +39,7 @@ from panthorlab.run.kernels import parse_params
 from panthorlab.run.known import read_known
 from panthorlab.run.limits import TimeLimitReached, time_limit
 from panthorlab.run.overlays import overlay_dir
-from panthorlab.run.plan import Slot, extension_slots, remaining, schedule, variant_slots
+from panthorlab.run.plan import Slot, again_slots, extension_slots, remaining, schedule, variant_slots
 from panthorlab.run.planning import planned, record_needs
 from panthorlab.run.progress import Progress
 from panthorlab.run.suites import find_suites, lasting
@@ -133,8 +133,12 @@ def _finished(events: Sequence[Event]) -> bool:
     settings = events[0]["options"]
     if "build-failed" in names or ("identical" in names and "planned" not in names):
         return True
-    slots = [*_slots(events, settings), *extension_slots(events, settings["boots"], fleet.boards_of(settings))]
-    return not remaining(slots, [*events, {"event": "resumed"}]) and not reports.extension_of(events)
+    boards = fleet.boards_of(settings)
+    slots = [*_slots(events, settings), *extension_slots(events, settings["boots"], boards),
+             *again_slots(events, boards)]
+    if remaining(slots, [*events, {"event": "resumed"}]) or reports.extension_of(events):
+        return False
+    return "again" in names or not reports.doubts_of(events)
 
 
 def _slots(events: Sequence[Event], settings: Mapping[str, Any]) -> list[Slot]:
@@ -219,11 +223,15 @@ class _Validation:
         make_job = self._job_maker(plan, by_variant, maps)
         with self._log.phase("boots and iterations"):
             self._carry_out(_slots(read_events(self._dir), self._settings), make_job)
-        self._extend()
+        further.extend(self._dir, self._log, self._progress)
         more = extension_slots(read_events(self._dir), self._settings["boots"], fleet.boards_of(self._settings))
         if more:
             with self._log.phase("more iterations of before"):
                 self._carry_out(more, make_job)
+        further.doubt(self._dir, self._log, self._progress)
+        if again := again_slots(read_events(self._dir), fleet.boards_of(self._settings)):
+            with self._log.phase("tests in doubt"):
+                self._carry_out(again, make_job)
         if maps:
             with self._log.phase("coverage"):
                 for event in measure.conclude(self._dir, read_events(self._dir)):
@@ -276,6 +284,9 @@ class _Validation:
                           "at_most": variant.at_most, "expect_fix": False}
             if slot.extra:
                 given |= self._extra(slot)
+            if slot.again:
+                doubts = next(event for event in read_events(self._dir) if event["event"] == "again")
+                given |= {"tests": tuple(doubts["tests"][slot.variant])}
             return Job(
                 board=str(find_board_file(slot.board).resolve()),
                 kernel=kernels[slot.variant][slot.side].key,
@@ -316,14 +327,3 @@ class _Validation:
             lanes=fleet.lanes(self._settings),
             progress=self._progress.event,
         ).run(slots)
-
-    def _extend(self) -> None:
-        """Decide, once a run, what *before* must run beyond its plan, and put it on record before it begins."""
-        events = read_events(self._dir)
-        if any(event["event"] == "extension" for event in events):
-            return
-        more = reports.extension_of(events)
-        if more:
-            self._log.append("extension", iterations=dict(more.iterations), boots=more.boots, why=list(more.why))
-            for why in more.why:
-                self._progress.line(f"more   {why}")

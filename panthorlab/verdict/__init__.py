@@ -24,10 +24,11 @@ from panthorlab.verdict.model import (
     exit_status,
 )
 from panthorlab.verdict.rules import MIN_CLEAN
+from panthorlab.verdict.suite import in_doubt
 from panthorlab.verdict.variants import watched, with_variants
 
 __all__ = [
     "MIN_CLEAN", "BootResult", "Expect", "Extension", "IterationResult", "KernelRef", "Known", "OutsideFinding", "Plan",
     "RunVerdict", "SideResult", "TestResult", "Verdict", "WorkloadVerdict", "build_failed", "compare", "decided",
-    "exit_status", "extension", "watched", "with_variants",
+    "exit_status", "extension", "in_doubt", "watched", "with_variants",
 ]

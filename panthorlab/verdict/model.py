@@ -261,7 +261,8 @@ class WorkloadVerdict:
 class TestVerdict:
     """A suite test over all boots of both sides.
 
-    `verdict`: clean, fixed, not-fixed (fails on both), regressed, error, or unchanged (skipped on both).
+    `verdict`: clean, fixed, not-fixed (fails on both), regressed, inconclusive (boots do not agree), error, or
+    unchanged (skipped on both).
     """
 
     __test__ = False
@@ -278,6 +279,9 @@ class TestVerdict:
     """As of a workload."""
     proof: bool = False
     """As of its results."""
+    failed_before: tuple[int, int] = (0, 0)
+    """(boots of *before* in which it failed, those in which it failed or passed)."""
+    failed_after: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,33 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Suite tests on both sides: a test that fails on *after* only is a regression, one that fails on both is reported.
+"""Suite tests on both sides: what fails on *after* and not on *before* is a regression, if boots agree about it.
 
-A test may run on several boots of a side. One failure that is the kernel's makes the side fail, however often it passes
-elsewhere; a test that could never be carried out is an error, never a pass.
+One failure is no proof: on a busy machine any of hundreds of tests may fail once. A test blames the patch if it fails
+in every boot of *after* and passes in every boot of *before*, two of each at least. If it fails more often on *after*
+without that, it alone runs in `MORE_BOOTS` more boots of both sides; then it is in the way of a good verdict unless
+so much is likely by chance (`CHANCE`), and told in any case. What kills a kernel or leaves a report of KASAN is judged
+as a finding, and needs none of this. A test that could never be carried out is an error, never a pass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from panthorlab.outcome import Blame, Outcome, Side
 from panthorlab.verdict.model import BootResult, TestResult, TestVerdict, Verdict
+from panthorlab.verdict.stats import fisher
+
+BLAMING_BOOTS: Final = 2
+"""Boots of each side that must have run a test before it can blame the patch."""
+
+MORE_BOOTS: Final = 2
+"""Boots that each side gets for a test that is in doubt."""
+
+SETTLED_BOOTS: Final = 3
+"""With so many boots of both sides the numbers of a test are final."""
+
+CHANCE: Final = 0.3
+"""p below which a test that fails more often on *after* is in the way of a good verdict."""
 
 
 def compare_tests(tests: Iterable[TestResult], boots: Mapping[str, BootResult]) -> tuple[TestVerdict, ...]:
@@ -29,39 +46,74 @@ def votes_of(tests: Iterable[TestVerdict]) -> list[tuple[Verdict, str]]:
     for test in tests:
         if test.verdict in (Verdict.REGRESSED, Verdict.ERROR):
             votes.append((test.verdict, f"test {test.name}: {test.reason}"))
+        elif test.verdict is Verdict.INCONCLUSIVE:
+            heard = test.proof or not _settled(test) or _p_more(test.failed_before, test.failed_after) < CHANCE
+            votes.append((Verdict.INCONCLUSIVE if heard else Verdict.CLEAN, f"test {test.name}: {test.reason}"))
         if test.proof and test.before is Outcome.FAIL:
             votes.append((Verdict.ERROR, f"{test.name}: {test.message or test.reason}"))
     return votes
 
 
-def _side(results: Sequence[TestResult], *, died: bool) -> tuple[Outcome, str]:
-    """The outcome of one side over its boots, and what was said by the result that decided it."""
+def in_doubt(tests: Iterable[TestVerdict]) -> tuple[str, ...]:
+    """The names of those that more boots may decide. A proof is no test that could be run by itself."""
+    return tuple(
+        test.name for test in tests if test.verdict is Verdict.INCONCLUSIVE and not test.proof and not _settled(test)
+    )
+
+
+def _settled(test: TestVerdict) -> bool:
+    return min(test.failed_before[1], test.failed_after[1]) >= SETTLED_BOOTS
+
+
+def _p_more(before: tuple[int, int], after: tuple[int, int]) -> float:
+    return fisher(*before, *after)[1]
+
+
+def _side(results: Sequence[TestResult], *, died: bool) -> tuple[Outcome, str, tuple[int, int]]:
+    """The outcome of one side over its boots, what was said by the result that decided it, and (boots in which it
+    failed, boots in which it failed or passed)."""
     failed = [r for r in results if r.outcome is Outcome.FAIL and r.blame is Blame.KERNEL]
-    if failed:
-        return Outcome.FAIL, failed[0].message
     passed = [r for r in results if r.outcome in (Outcome.PASS, Outcome.DONE)]
+    counts = len(failed), len(failed) + len(passed)
+    if failed:
+        return Outcome.FAIL, failed[0].message, counts
     if passed:
-        return Outcome.PASS, ""
+        return Outcome.PASS, "", counts
     if results and all(r.outcome is Outcome.SKIP for r in results):
-        return Outcome.SKIP, results[0].message
+        return Outcome.SKIP, results[0].message, counts
     if died or any(r.blame is Blame.KERNEL for r in results):
-        return Outcome.FAIL, next((r.message for r in results if r.message), "the kernel died before it could run")
+        told = next((r.message for r in results if r.message), "the kernel died before it could run")
+        return Outcome.FAIL, told, counts
     if not results:
-        return Outcome.MISS, "never ran"
+        return Outcome.MISS, "never ran", counts
     spoiled = next(r for r in results if r.outcome is not Outcome.SKIP)
-    return Outcome.ERROR if spoiled.outcome is Outcome.FAIL else spoiled.outcome, spoiled.message
+    return Outcome.ERROR if spoiled.outcome is Outcome.FAIL else spoiled.outcome, spoiled.message, counts
 
 
 def _compare(name: str, results: Sequence[TestResult], died: frozenset[Side]) -> TestVerdict:
-    (before, said_before), (after, said_after) = (
+    (before, said_before, count_before), (after, said_after, count_after) = (
         _side([r for r in results if r.side is side], died=side in died) for side in Side
     )
-    verdict, reason = _verdict(before, after)
+    if after is Outcome.FAIL and before in (Outcome.PASS, Outcome.FAIL) and count_before[1] and count_after[1]:
+        verdict, reason = _failing(count_before, count_after)
+    else:
+        verdict, reason = _verdict(before, after)
     message = said_after if after is not Outcome.PASS else said_before
     seconds = sum(r.seconds for r in results if r.side is Side.AFTER)
     return TestVerdict(
         name, verdict, before, after, reason, message, seconds, proof=any(result.proof for result in results),
+        failed_before=count_before, failed_after=count_after,
     )
+
+
+def _failing(before: tuple[int, int], after: tuple[int, int]) -> tuple[Verdict, str]:
+    """Of a test that fails on *after*, and ran in boots of both sides."""
+    if not before[0] and after[0] == after[1] and min(before[1], after[1]) >= BLAMING_BOOTS:
+        return Verdict.REGRESSED, f"fails on after, passes on before (in all {after[1]} and {before[1]} boots)"
+    if after[0] * before[1] <= before[0] * after[1]:
+        return Verdict.NOT_FIXED, "fails on both sides, so not because of the patch"
+    numbers = f"fails in {after[0]} of {after[1]} boots of after and in {before[0]} of {before[1]} of before"
+    return Verdict.INCONCLUSIVE, f"{numbers}, too few to blame the patch (p {_p_more(before, after):.2g})"
 
 
 def _verdict(before: Outcome, after: Outcome) -> tuple[Verdict, str]:

@@ -2,7 +2,7 @@
 """Put the verdicts of a run's variants beside that of its plain boots, whose numbers they do not touch.
 
 A variant is compared by itself, as a watch is: its claims are not those of the patch, since another kernel has other
-rates. Heard of it is that *after* is worse there, and that something could not be judged.
+rates. Heard of it is that *after* is worse there, or that a test may be, and that something could not be judged.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from panthorlab.verdict.model import (
     WorkloadVerdict,
     exit_status,
 )
+from panthorlab.verdict.suite import votes_of
 
 HEARD = frozenset({Verdict.REGRESSED, Verdict.ERROR})
 
@@ -37,6 +38,8 @@ def with_variants(plain: RunVerdict, variants: Mapping[str, RunVerdict], *, alon
         return verdict
     votes = [(own.verdict, f"[{name}] {reason}") for name, own in variants.items()
              if own.verdict in HEARD or alone for reason in own.reasons]
+    votes += [(vote, f"[{name}] {reason}") for name, own in variants.items() for vote, reason in votes_of(own.tests)
+              if vote is Verdict.INCONCLUSIVE]
     deciding = max([verdict.verdict, *(vote for vote, _ in votes)], key=lambda one: one.badness)
     told = [reason for vote, reason in votes if vote is deciding]
     others = [reason for vote, reason in votes if vote is not deciding]

@@ -31,6 +31,17 @@ def test_store(session, iterate):
     iterate(Workload("gpu-job/store", ("gpu-job", "--mode", "store"), Role.CONTROL, iterations=2)).expect_clean()
 """
 
+DOUBTFUL = """
+import pytest
+from panthorlab.outcome import Side
+def test_once(session):  # as on a machine that is too busy once
+    assert session.job_description.slot != "after1"
+def test_other(session): pass
+@pytest.mark.gpu("tiler.chunks_per_job=1")
+def test_always(session):
+    assert session.job_description.side is not Side.AFTER
+"""
+
 
 def test_each_test_runs_where_its_needs_are_met_or_is_told(cli: Cli, run_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "suites").mkdir()
@@ -51,6 +62,28 @@ def test_counts_are_worth_nothing_where_no_fault_would_be_heard(cli: Cli, run_di
     assert done.exit == 1, done.stderr
     assert done.json["workloads"]["gpu-job/store"]["failed"] == 0
     assert [test["outcome"] for test in done.json["tests"] if test["test"] == "faults_are_heard"] == ["FAIL"]
+
+
+def test_what_fails_in_one_boot_runs_in_more_of_both_sides_and_then_decides(
+    cli: Cli, run_dir: Path, tmp_path: Path,
+) -> None:
+    (tmp_path / "test_doubtful.py").write_text(DOUBTFUL)
+
+    def validate(name: str, *options: str) -> tuple[int, dict[str, tuple[str, str]]]:
+        done = cli("validate", "--before", f"{run_dir}:before", "--after", f"{run_dir}:after", "--expect", "no-change",
+                   "--suite", tmp_path / "test_doubtful.py", *options, "--output", tmp_path / name)
+        assert done.json is not None, done.stderr
+        return done.exit, {
+            test["name"].rpartition("::")[2]: (test["verdict"], test["reason"]) for test in done.json["tests"]
+        }
+
+    status, tests = validate("run")
+    assert (status, tests["test_always [tiler.chunks_per_job=1]"][0]) == (1, "regressed")
+    assert tests["test_once"] == ("inconclusive", tests["test_once"][1])
+    assert "in 1 of 4 boots of after and in 0 of 4 of before" in tests["test_once"][1]
+    assert tests["test_other"][0] == "clean"
+    again = [path.name for path in (tmp_path / "run" / "boots").iterdir() if "again" in path.name]
+    assert len(again) == 8, again
 
 
 @pytest.mark.full

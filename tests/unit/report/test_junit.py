@@ -108,24 +108,24 @@ def test_the_verdict_as_a_case(
 
 
 def test_suite_tests(make_report: MakeReport) -> None:
-    def results(name: str, before: Outcome, after: Outcome) -> list[TestResult]:
+    def results(name: str, before: Outcome, after: Outcome, boots: int = 2) -> list[TestResult]:
         return [
             TestResult(
                 f"suites/test_gpu.py::{name}", side, outcome, None if outcome is Outcome.PASS else Blame.KERNEL, "why",
             )
-            for side, outcome in ((Side.BEFORE, before), (Side.AFTER, after))
+            for side, outcome in ((Side.BEFORE, before), (Side.AFTER, after)) for _ in range(boots)
         ]
 
     tests = (
         *results("test_same", Outcome.PASS, Outcome.PASS), *results("test_worse", Outcome.PASS, Outcome.FAIL),
         *results("test_both", Outcome.FAIL, Outcome.FAIL), *results("test_skip[a.b]", Outcome.SKIP, Outcome.SKIP),
-        *results("test_gone", Outcome.PASS, Outcome.SKIP),
+        *results("test_gone", Outcome.PASS, Outcome.SKIP), *results("test_doubt", Outcome.PASS, Outcome.FAIL, 1),
     )
     root = _read(junit.render(make_report((("exit", Role.CLAIM, (100, 100), (0, 240)),), tests=tests)))
     found = {case.get("name"): [child.tag for child in case] for case in root.iter("testcase")}
     assert found["test_same"] == []
     assert found["test_worse"] == ["failure"]
-    assert found["test_both"] == ["skipped"]
+    assert found["test_both"] == found["test_doubt"] == ["skipped"]
     assert found["test_skip[a.b]"] == ["skipped"]
     assert found["test_gone"] == ["error"]
     assert _case(root, "test_same").get("classname") == "panthorlab.qemu-g610.test.suites.test_gpu"

@@ -11,6 +11,7 @@ from panthorlab.run.plan import (
     MAX_KERNEL_ATTEMPTS,
     MAX_LAB_ATTEMPTS,
     Slot,
+    again_slots,
     extension_slots,
     progress_of,
     remaining,
@@ -92,3 +93,16 @@ def test_what_before_runs_beyond_its_plan_has_slots_of_its_own_on_every_board() 
         ("before5", "a"), ("before6", "b"), ("before7", "a"), ("before8", "b"),
     ]
     assert not {slot.name for slot in two} & {slot.name for slot in schedule(2, ("a", "b"))}
+
+
+def test_tests_in_doubt_have_boots_of_both_sides_that_are_called_like_no_other() -> None:
+    event = {"event": "again", "tests": {"": ["s::t"], "kasan": ["s::u"]}, "why": []}
+    assert again_slots([]) == []
+    slots = again_slots([event])
+    assert [slot.name for slot in slots] == [
+        "before-again-1", "after-again-1", "before-again-2", "after-again-2", "before-kasan-again-1",
+        "after-kasan-again-1", "before-kasan-again-2", "after-kasan-again-2",
+    ]
+    others = [*schedule(2), *extension_slots([{"event": "extension", "iterations": {}, "boots": 9}], 2)]
+    assert not {slot.name for slot in slots} & {slot.name for slot in others}
+    assert [slot.board for slot in again_slots([event], ("a", "b", "c"))] == ["a", "a", "b", "b", "c", "c"] * 2

@@ -224,3 +224,26 @@ def test_a_build_that_failed_is_forgotten_once_the_resumed_run_has_built_it() ->
     start, *rest = whole()
     assert reports.judge([start, failed, {"event": "resumed"}, *rest, END]).verdict is Verdict.FIXED
     assert reports.judge([*whole(), failed, END]).verdict is Verdict.REGRESSED
+
+
+def with_test(*letters: str) -> list[dict[str, Any]]:
+    """The whole run with a test in its boots, before1, after1, before2, after2: `P`assed or `F`ailed."""
+    events = []
+    for event in whole():
+        events.append(event)
+        if event["event"] == "board":
+            failed = letters[("before1", "after1", "before2", "after2").index(event["slot"])] == "F"
+            events.append({
+                "event": "test", "suite": "s", "test": "t", "outcome": "FAIL" if failed else "PASS",
+                "blame": "kernel" if failed else None, "message": "", "seconds": 0.1,
+                "boot": event["boot"], "side": event["side"],
+            })
+    return events
+
+
+def test_tests_in_doubt_are_run_again_unless_the_run_is_decided() -> None:
+    assert reports.doubts_of(with_test("P", "F", "P", "P")) == {"": ("s::t",)}
+    assert reports.doubts_of(with_test("F", "F", "P", "F")) == {"": ("s::t",)}
+    assert reports.doubts_of(with_test("P", "P", "P", "P")) == {}
+    assert reports.doubts_of(with_test("P", "F", "P", "F")) == {}, "it is regressed"
+    assert reports.judge([*with_test("P", "F", "P", "P"), END]).verdict is Verdict.INCONCLUSIVE

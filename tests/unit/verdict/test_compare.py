@@ -64,10 +64,11 @@ class Bench:
         return self.add(Side.BEFORE, *before, workload, role).add(Side.AFTER, *after, workload, role)
 
     def test(self, name: str, before: Outcome | None, after: Outcome | None, blame: Blame = Blame.KERNEL) -> Bench:
+        """In both boots of each side."""
         for side, outcome in ((Side.BEFORE, before), (Side.AFTER, after)):
             if outcome:
                 whose = None if outcome is Outcome.PASS else blame
-                self.tests.append(TestResult(name, side, outcome, whose, "said so"))
+                self.tests += [TestResult(name, side, outcome, whose, "said so", f"{side}-{n}") for n in (0, 1)]
         return self
 
     def boot(self, id_: str, **changes: object) -> Bench:
@@ -410,9 +411,9 @@ def test_suite_tests(before: Outcome, after: Outcome | None, verdict: str, run: 
     blame = Blame.LAB if Outcome.ERROR in (before, after) and after is not Outcome.FAIL else Blame.KERNEL
     bench = Bench().both((400, 400), (0, 400)).test("suites/test_gpu.py::test_store", before, after, blame)
     if before is Outcome.ERROR:
-        bench.tests[0] = replace(bench.tests[0], blame=Blame.LAB)
+        bench.tests[:2] = [replace(test, blame=Blame.LAB) for test in bench.tests[:2]]
     if after is Outcome.ERROR:
-        bench.tests[-1] = replace(bench.tests[-1], blame=Blame.LAB)
+        bench.tests[-2:] = [replace(test, blame=Blame.LAB) for test in bench.tests[-2:]]
     judged = bench.judge()
     assert (judged.tests[0].verdict, judged.verdict) == (verdict, run)
 
@@ -420,7 +421,9 @@ def test_suite_tests(before: Outcome, after: Outcome | None, verdict: str, run: 
 def test_a_retry_never_erases_a_failed_test() -> None:
     bench = Bench().both((400, 400), (0, 400)).test("t", Outcome.PASS, Outcome.FAIL)
     bench.test("t", Outcome.PASS, Outcome.PASS)
-    assert bench.judge().verdict is Verdict.REGRESSED
+    judged = bench.judge()
+    assert (judged.verdict, judged.tests[0].verdict) == (Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE)
+    assert "test t: fails in 2 of 4 boots of after and in 0 of 4 of before" in said(judged)
     spoiled = Bench().both((400, 400), (0, 400)).test("t", Outcome.PASS, Outcome.ERROR, Blame.LAB)
     assert spoiled.test("t", Outcome.PASS, Outcome.PASS).judge().verdict is Verdict.FIXED
 
