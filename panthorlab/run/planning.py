@@ -52,3 +52,11 @@ def planned(
     log.append("planned", plain=list(plan.plain), variants=[variant.to_json() for variant in plan.variants],
                left_out=dict(plan.left_out))
     return plan
+
+
+def tests_run_once(events: Sequence[Event], plan: Planned) -> bool:
+    """Whether tests that count nothing run in the first boot of each side and board alone: if counts need the others.
+    What fails on *after* there is in doubt, and runs again (`panthorlab.verdict.suite`)."""
+    asked = next((event["tests"] for event in events if event["event"] == "needs"), ())
+    counted = {need["test"] for need in asked if need["counted"]}
+    return not counted.isdisjoint(plan.plain)

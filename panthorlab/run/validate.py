@@ -21,7 +21,7 @@ from panthorlab.kernel.patchfile import require_name
 from panthorlab.kernel.sandbox import without_jail
 from panthorlab.outcome import Side
 from panthorlab.report.leftout import told
-from panthorlab.run import check, fleet, further, measure, reports, variantresults
+from panthorlab.run import check, fleet, further, measure, planning, reports, variantresults
 from panthorlab.run.bothkernels import both_kernels
 from panthorlab.run.controller import Controller
 from panthorlab.run.events import (
@@ -274,19 +274,21 @@ class _Validation:
         suites = tuple(str(path) for path in find_suites(options["suite"]).values())
         params = parse_params(options["param"])
         variants = {variant.name: variant for variant in plan.variants}
+        once = planning.tests_run_once(read_events(self._dir), plan)
 
         def make_job(slot: Slot) -> Job:
             given: dict[str, Any] = {"index": slot.index, "boots": options["boots"] * len(boards),
-                                     "tests": plan.plain, "params": params, "expect_fix": options["expect"] == "fix"}
+                                     "tests": plan.plain, "params": params, "expect_fix": options["expect"] == "fix",
+                                     "plain_tests": not once or slot.index % options["boots"] == 0}
             if slot.variant:
                 variant = variants[slot.variant]
-                given |= {"boots": len(boards), "tests": variant.tests, "params": {**params, **variant.params},
-                          "at_most": variant.at_most, "expect_fix": False}
+                given |= {"boots": len(boards), "tests": variant.tests, "plain_tests": True,
+                          "params": {**params, **variant.params}, "at_most": variant.at_most, "expect_fix": False}
             if slot.extra:
                 given |= self._extra(slot)
             if slot.again:
                 doubts = next(event for event in read_events(self._dir) if event["event"] == "again")
-                given |= {"tests": tuple(doubts["tests"][slot.variant])}
+                given |= {"tests": tuple(doubts["tests"][slot.variant]), "plain_tests": True}
             return Job(
                 board=str(find_board_file(slot.board).resolve()),
                 kernel=kernels[slot.variant][slot.side].key,
