@@ -119,6 +119,7 @@ SHAPES: Final[Mapping[str, Mapping[str, Test]]] = {
         "program_failed": _truth, "message": _text, "findings": _findings,
     },
     "stray": {**_WHERE, "finding": _finding},
+    "log-gap": {**_WHERE, "after": _text},
     "patch-lines": {"removed": _line_numbers, "added": _line_numbers},
     "coverage": {
         "side": _SIDE, "functions": _count, "function_total": _count, "lines": _count, "line_total": _count,

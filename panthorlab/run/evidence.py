@@ -55,6 +55,7 @@ class LogFollower:
         self._error: BaseException | None = None
         self._mute = False
         self._lost_records = False
+        self._gaps: list[EndMarker | None] = []
         self._closed = False
         self._thread = threading.Thread(target=self._parse, name="kernel-log", daemon=True)
 
@@ -126,6 +127,11 @@ class LogFollower:
         with self._changed:
             return self._lost_records
 
+    def gaps(self) -> list[EndMarker | None]:
+        """Where records were lost outside all iterations: the end marker before each gap, if there was one."""
+        with self._changed:
+            return list(self._gaps)
+
     def last_words(self) -> list[Finding]:
         """Findings of a board that died in what it said last, where alone its end was told."""
         return scan_bytes(self._board.last_words())
@@ -157,6 +163,7 @@ class LogFollower:
             self._findings += window.findings
             self._lost_records = self._lost_records or window.gap
             if window.id is None:
+                self._gaps += [window.since] if window.gap else []
                 self._strays += [Stray(finding, window.since) for finding in window.findings]
             elif window.complete or window.id not in self._windows:
                 self._windows[window.id] = window

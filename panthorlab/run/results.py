@@ -75,10 +75,13 @@ def boots(events: Events) -> list[BootResult]:
     stray: dict[str, list[OutsideFinding]] = defaultdict(list)
     for event in _of(events, "stray"):
         stray[event["boot"]].append(_outside(event))
+    gaps: dict[str, list[str]] = defaultdict(list)
+    for event in _of(events, "log-gap"):
+        gaps[event["boot"]].append(event["after"])
     proven = {event["boot"]: event["name"] for event in _of(events, "board")}
     ends = {event["boot"]: event for event in _of(events, "boot-end")}
     return [
-        _boot(event, ends.get(event["boot"]), proven.get(event["boot"]), stray[event["boot"]])
+        _boot(event, ends.get(event["boot"]), proven.get(event["boot"]), stray[event["boot"]], gaps[event["boot"]])
         for event in _of(events, "boot-start")
     ]
 
@@ -98,7 +101,8 @@ def _outside(event: Mapping[str, Any]) -> OutsideFinding:
 
 
 def _boot(
-    start: Mapping[str, Any], end: Mapping[str, Any] | None, board: str | None, stray: Sequence[OutsideFinding]
+    start: Mapping[str, Any], end: Mapping[str, Any] | None, board: str | None, stray: Sequence[OutsideFinding],
+    gaps: Sequence[str],
 ) -> BootResult:
     outcome = Outcome(end["outcome"]) if end else Outcome.ERROR
     if outcome is Outcome.ERROR and board is not None:
@@ -112,6 +116,7 @@ def _boot(
         booted=board is not None,
         message=end.get("reason", "") if end else "the controller was killed",
         outside=tuple(stray),
+        gaps=tuple(gaps),
     )
 
 

@@ -97,7 +97,7 @@ class Session:
         self._expected: set[str] = set()
         self._allowed: set[str] = set()
         self._provoked: dict[str, frozenset[str]] = {}
-        self._strays_sent = 0
+        self._strays_sent = self._gaps_sent = 0
         self._once: frozenset[str] = frozenset()
         self._counts: Path | None = None
         self._suite = ""
@@ -224,6 +224,8 @@ class Session:
         report, window = run.reports[0], run.windows[0]
         if report is None or window is None:
             raise EvidenceError(f"{' '.join(argv)}: its report or its log is incomplete")
+        if window.gap:
+            raise EvidenceError(f"{' '.join(argv)}: records of the kernel log were lost")
         self._emit_unexpected(window, expected)
         return ProgramResult(report, window.findings)
 
@@ -366,8 +368,8 @@ class Session:
         """Put a last job and its markers behind everything, so that what came after the last iteration is not lost."""
         if self.died is None and self._emit is not _silent:  # else nobody would hear of it
             window = self._run_batch(LAST, 1).windows[0]
-            if window is None:
-                raise EvidenceError("the end of the kernel log did not come")
+            if window is None or window.gap:
+                raise EvidenceError("the end of the kernel log did not come, or not whole")
             self._emit_unexpected(window, frozenset())
 
     # -- how iterations are run --------------------------------------------------------------------------------
@@ -419,6 +421,10 @@ class Session:
                 "stray", finding=as_json(stray.finding), marker=marker, expected=stray.finding.kind in provoked,
             )
         self._strays_sent = len(strays)
+        gaps = self.log.gaps()
+        for since in gaps[self._gaps_sent :]:
+            self._emit("log-gap", after=since.id if since else "")
+        self._gaps_sent = len(gaps)
 
 
 def _silent(*_args: object, **_fields: object) -> None:

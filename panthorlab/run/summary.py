@@ -72,6 +72,8 @@ def judge_kernel(events: Sequence[Event]) -> Summary:
                 blamed = made.failed if event["blame"] == "kernel" else made.errors
                 blamed.append(f"boot {event['boot']}: {why_ended(event)}")
     _outside(made, kept, known)
+    made.errors += [f"boot {event['boot']}: records of the kernel log were lost outside iterations"
+                    for event in kept if event["event"] == "log-gap"]
     if damage := damaged(events):
         made.errors.append(damage)
     elif not any(event["event"] == "run-end" for event in kept):

@@ -53,7 +53,7 @@ def compare(
     news = new_findings(iterations, by_boot, plan)
     workloads, outside_votes = _judge_workloads(iterations, by_boot, news, plan, kernels)
     judged_tests = compare_tests(tests, by_boot)
-    votes = _records(iterations, plan)
+    votes = [*_records(iterations, plan), *_gaps(by_boot.values())]
     dead = _never_up(by_boot)
     if dead:
         votes.append(dead)  # then nothing else can be said about the kernel that never came up
@@ -118,6 +118,18 @@ def _records(iterations: Sequence[IterationResult], plan: Plan) -> list[Vote]:
     twice = sorted(id_ for id_, n in Counter(iteration.id for iteration in iterations).items() if n > 1)
     if twice:
         votes.append((Verdict.ERROR, f"{len(twice)} iterations are recorded twice, the first is {twice[0]}"))
+    return votes
+
+
+def _gaps(boots: Iterable[BootResult]) -> list[Vote]:
+    """What the kernel said where its log has a gap, nobody knows: there may have been a fault."""
+    votes: list[Vote] = []
+    for boot in boots:
+        if boot.gaps:
+            where = f"after {boot.gaps[0]}" if boot.gaps[0] else "before any marker"
+            more = f" and {len(boot.gaps) - 1} times more" if len(boot.gaps) > 1 else ""
+            votes.append((Verdict.INCONCLUSIVE, f"{boot.id}: the kernel log lost records outside iterations, {where}"
+                          f"{more}: what it said there is not known"))
     return votes
 
 

@@ -111,6 +111,8 @@ class BootResult:
     """The signatures of the same findings."""
     outside: tuple[OutsideFinding, ...] = ()
     """All findings outside iterations, one by one."""
+    gaps: tuple[str, ...] = ()
+    """Where the kernel log lost records outside iterations: the id of the marker before, empty if there was none."""
     message: str = ""
 
     @property

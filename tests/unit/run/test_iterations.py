@@ -302,3 +302,40 @@ def test_what_the_gpu_did_wrong_and_bore_is_kept_apart_from_what_spoils_evidence
     assert [hazard.text for hazard in events.hazards()] == ["GPU_CMD 9"]
     assert list(events.struck()) == ["flush-lost,nth=1,times=1:"]
     assert list(events.misuses()) == ["read of GPU_ID while the clock stood"]
+
+
+class Forgetful(FakeBoard):
+    """Whose kernel loses three records after each program, or in it."""
+
+    def __init__(self, boots: Sequence[str], *, inside: bool) -> None:
+        super().__init__(boots)
+        self.said = ("3,{},2,-;harmless",) if inside else ()
+        self._inside = inside
+
+    def _iteration(self, name: str, boot: str, say: Sink) -> None:
+        if self._inside:
+            lost = iter([0, 3, 3])
+            numbers = self._seq
+            self._seq = iter([next(numbers) + next(lost, 3) for _ in range(3)])
+        super()._iteration(name, boot, say)
+        for _ in range(3 * (not self._inside)):
+            next(self._seq)
+
+
+def test_records_that_are_lost_outside_iterations_are_on_record_too(tmp_path: Path) -> None:
+    sent: list[dict[str, Any]] = []
+    board = Forgetful([FIRST], inside=False)
+    with LogFollower(cast(BootedBoard, board), tmp_path / "kmsg.log") as log:
+        session = _session(tmp_path, board, log, sent)
+        session.iterate(Workload(WORK.name, WORK.argv, iterations=1))
+        session._end_log()
+    session._send_strays()
+    assert [event["after"] for event in sent if event["event"] == "log-gap"] == ["after1.1.1-1"]
+    assert [event["outcome"] for event in sent if event["event"] == "iteration"] == [Outcome.PASS]
+
+
+def test_a_program_whose_log_is_not_whole_proves_nothing(tmp_path: Path) -> None:
+    board = Forgetful([FIRST], inside=True)
+    lost = pytest.raises(EvidenceError, match="records of the kernel log were lost")
+    with LogFollower(cast(BootedBoard, board), tmp_path / "kmsg.log") as log, lost:
+        _session(tmp_path, board, log, []).program("gpu-job", "--mode", "store")

@@ -44,13 +44,13 @@ def iterations(side: Side, workload: str, total: int, faulty: int, role: Role = 
 
 def run(
     before: int, after: Sequence[IterationResult], late: Sequence[tuple[str, OutsideFinding]] = (),
-    expect: Expect = Expect.FIX, late_before: Sequence[tuple[str, OutsideFinding]] = (),
+    expect: Expect = Expect.FIX, late_before: Sequence[tuple[str, OutsideFinding]] = (), gaps: Sequence[str] = (),
 ) -> RunVerdict:
     """Two claims of 80 iterations on *before*, `before` of them faulty, and what *after* is said to have."""
     boots = [
         BootResult(f"{side}{n}", side, "b", Outcome.PASS, outside=tuple(
             finding for boot, finding in (*late, *late_before) if boot == f"{side}{n}"
-        ))
+        ), gaps=("a-1",) if f"{side}{n}" in gaps else ())
         for side in Side for n in (0, 1)
     ]
     first = [i for claim in CLAIMS for i in iterations(Side.BEFORE, claim, 80, before)]
@@ -168,3 +168,10 @@ def test_moving_or_adding_faults_of_after_never_improves_the_verdict(
     rest = [*(i for c, n in zip(CLAIMS, numbers, strict=True) for i in iterations(Side.AFTER, c, 240, n)), *watched]
     now = run(before, rest, [*outside, *(entry for where in moved[:gone] for entry in put(where, all_))], expect)
     assert now.verdict.badness >= was.verdict.badness, (was.reasons, now.reasons)
+
+
+@pytest.mark.parametrize("boot", ["before0", "after1"])
+def test_what_the_log_lost_outside_iterations_may_have_been_a_fault(boot: str) -> None:
+    judged = run(80, clean(), gaps=[boot])
+    assert (run(80, clean()).verdict, judged.verdict) == (Verdict.FIXED, Verdict.INCONCLUSIVE)
+    assert f"{boot}: the kernel log lost records outside iterations, after a-1" in "\n".join(judged.reasons)
