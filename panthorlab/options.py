@@ -201,6 +201,22 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _matrix_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", nargs="*", metavar="SRC", help="a kernel to build, as `--base` of validate takes it: "
+                        "a directory, PATH@REV, debian:VERSION, …")
+    parser.add_argument("--kernel", action="append", default=[], metavar="K",
+                        help="a kernel that is built: store key, RUN:before, RUN:after, or build directory; may be "
+                        "repeated")
+    parser.add_argument("--config", action="append", default=[], metavar="FRAGMENT",
+                        help="stack a config fragment on those that are built; may be repeated")
+    _add_jail(parser)
+    _add_board(parser)
+    _add_lab(parser)
+    _add_run(parser)
+    _add_output(parser)
+    parser.add_argument("--all", action="store_true", help="also the rows that are good on all kernels")
+
+
 def _scan_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files",
@@ -332,6 +348,7 @@ def make_parser() -> Parser:
         part(check)
     check.add_argument("--json", action="store_true", help="print the plan as JSON on stdout")
     _run_parser(add("run", "boot one kernel; run suites or a command on it"))
+    _matrix_parser(add("matrix", "run the suites on several kernels, and show where these differ"))
     resume = add("resume", "continue an interrupted run")
     resume.add_argument("run", type=Path, metavar="RUN")
     _add_jail(resume)

@@ -45,14 +45,18 @@ def main(options: argparse.Namespace) -> int:
     options.overlay = overlay_dir(options.overlay, Progress(quiet=options.quiet))
     try:
         with time_limit(options.time_limit):
-            return run_command(options, command) if command else _suites(options, known)
+            if command:
+                return run_command(options, command)
+            run_dir = run_suites(options, known)
+            return summary(run_dir, read_run(run_dir), as_json=options.json)
     except TimeLimitReached:
         raise LabError(
             f"the time limit of {options.time_limit:g} s was reached", hint="raise --time-limit, or ask for less"
         ) from None
 
 
-def _suites(options: argparse.Namespace, known: Sequence[Mapping[str, str]]) -> int:
+def run_suites(options: argparse.Namespace, known: Sequence[Mapping[str, str]]) -> Path:
+    """Run the suites on one kernel, and give the directory of the run, whose log says what came of it."""
     chosen = fleet.choose(options)
     if options.coverage:
         measure.check_boards(chosen.boards)
@@ -99,7 +103,7 @@ def _suites(options: argparse.Namespace, known: Sequence[Mapping[str, str]]) -> 
             log.append("run-end")
         finally:
             progress.finish()
-    return summary(run_dir, read_run(run_dir), as_json=options.json)
+    return run_dir
 
 
 def _job_maker(

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`panthorlab matrix`: the same suites on several kernels, and where these differ.
+
+Each kernel is judged by itself, as by `panthorlab run`, in a directory of its own below that of the matrix. What is
+there whole is not run again, so that a matrix that was stopped goes on with the same command and its --output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from panthorlab.errors import LabError, UsageError
+from panthorlab.files import write_whole
+from panthorlab.kernel.job import build_side, prepare_kernel
+from panthorlab.kernel.model import Kernel
+from panthorlab.kernel.sandbox import sandbox
+from panthorlab.report import console
+from panthorlab.report.matrix import Column, cells_of, render
+from panthorlab.report.text import json_text
+from panthorlab.run import fleet
+from panthorlab.run.events import new_run_dir, read_run
+from panthorlab.run.kernels import parse_params, resolve_kernel
+from panthorlab.run.known import read_known
+from panthorlab.run.limits import TimeLimitReached, time_limit
+from panthorlab.run.overlays import overlay_dir
+from panthorlab.run.progress import Progress
+from panthorlab.run.single import run_suites
+from panthorlab.run.suites import find_suites, lasting
+from panthorlab.run.summary import judge_kernel
+
+RECORD: Final = "matrix.json"
+ASKED: Final = ("board", "tag", "suite", "deep", "iterations", "boots", "param", "seed", "config", "coverage")
+"""Options that must be the same when a matrix goes on: they decide what its cells mean."""
+
+
+def main(options: argparse.Namespace) -> int:
+    """Returns 0 if every kernel is good, 1 if one is not, 4 if one could not be judged."""
+    if not options.source and not options.kernel:
+        raise UsageError("matrix needs a kernel", hint="name sources (debian:6.18.5, …) or --kernel K")
+    parse_params(options.param)
+    find_suites(options.suite)
+    known = read_known(options.known)
+    fleet.choose(options)
+    progress = Progress(quiet=options.quiet)
+    options.overlay = overlay_dir(options.overlay, progress)
+    folder = _folder(options)
+    try:
+        with time_limit(options.time_limit):
+            kernels = _kernels(options, folder, progress)
+            columns = [
+                _column(options, known, folder, label, kernel, progress) for label, kernel in kernels.items()
+            ]
+    except TimeLimitReached:
+        raise LabError(f"the time limit of {options.time_limit:g} s was reached",
+                       hint=f"go on with the same command and --output {folder}") from None
+    finally:
+        progress.finish()
+    if options.json:
+        print(json_text(_json(folder, columns)), end="")
+    else:
+        print(render(columns, everything=options.all, room=console.columns_of(sys.stdout)))
+    statuses = {column.exit for column in columns}
+    return next((status for status in (4, 1) if status in statuses), 0)
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    """The directory of the matrix. Raises UsageError if it has one that asked for something else."""
+    settings = {name: getattr(options, name) for name in ASKED} | {"suite": lasting(options.suite)}
+    asked = json.loads(json.dumps(settings, default=str))
+    record = options.output / RECORD if options.output else None
+    if record is not None and record.is_file():
+        before = json.loads(record.read_text())
+        if other := [name for name in ASKED if before.get(name) != asked[name]]:
+            raise UsageError(f"{options.output} has a matrix that was made with other {', '.join(other)}",
+                             hint="choose another --output, or the same options")
+        return Path(options.output).resolve()
+    folder = new_run_dir(options.output)
+    write_whole(folder / RECORD, json_text(asked))
+    return folder
+
+
+def _kernels(options: argparse.Namespace, folder: Path, progress: Progress) -> dict[str, Kernel]:
+    """By label: all are built before any boots, so that what does not build is known early."""
+    boards = options.board or [fleet.DEFAULT]
+    fragments = fleet.fragments_of(boards, options.config)
+    if options.source:
+        sandbox()
+    found: list[Kernel] = []
+    for source in options.source:
+        plan = prepare_kernel(source, (), fragments=fragments, progress=progress.step)
+        fleet.check_release(boards, plan.base.version)
+        found.append(build_side(plan, log=folder / "build.log", progress=progress.step, note=progress.line))
+    found += [resolve_kernel(name, log=folder / "build.log", progress=progress.step) for name in options.kernel]
+    kernels = list({kernel.key: kernel for kernel in found}.values())
+    releases = Counter(kernel.release for kernel in kernels)
+    return {
+        kernel.release if releases[kernel.release] == 1 else f"{kernel.release} {kernel.key[:6]}": kernel
+        for kernel in kernels
+    }
+
+
+def _column(
+    options: argparse.Namespace, known: Sequence[Mapping[str, str]], folder: Path, label: str, kernel: Kernel,
+    progress: Progress,
+) -> Column:
+    run_dir = folder / kernel.key[:12]
+    events = _whole(run_dir)
+    if events is None:
+        if run_dir.exists():
+            progress.note(f"{label}: its run did not reach its end, and is made again")
+            shutil.rmtree(run_dir)
+        progress.line(f"kernel {label}")
+        own = argparse.Namespace(**{**vars(options), "kernel": kernel.key, "output": run_dir})
+        events = read_run(run_suites(own, known))
+    made = judge_kernel(events)
+    rows = {name: (row.failed, row.errors, row.total) for name, row in made.rows.items()}
+    return Column(label, kernel.key, str(run_dir), made.exit_status, cells_of(made.tests, rows), made.errors)
+
+
+def _whole(run_dir: Path) -> list[dict[str, Any]] | None:
+    """The events of a run that reached its end without an error of the lab; None if there is none."""
+    if not (run_dir / "events.jsonl").is_file():
+        return None
+    events = read_run(run_dir)
+    ended = any(event["event"] == "run-end" for event in events)
+    return events if ended and judge_kernel(events).exit_status != LabError.exit_status else None
+
+
+def _json(folder: Path, columns: Sequence[Column]) -> dict[str, Any]:
+    return {
+        "run": str(folder),
+        "kernels": [
+            {"label": column.label, "kernel": column.kernel, "run": column.run, "exit": column.exit,
+             "errors": list(column.errors),
+             "results": {name: {"result": cell.word, "good": cell.good, "message": cell.message}
+                         for name, cell in sorted(column.cells.items())}}
+            for column in columns
+        ],
+    }
