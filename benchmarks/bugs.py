@@ -21,7 +21,7 @@ import platform
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,9 +35,10 @@ from benchmarks.bug_rows import Bug, Control, choose, load  # noqa: E402
 from benchmarks.bug_scores import Scores, markdown, summary  # noqa: E402
 from panthorlab.errors import PanthorlabError  # noqa: E402
 from panthorlab.run.suites import find_suites  # noqa: E402
+from panthorlab.run.survey import survey  # noqa: E402
 from panthorlab.streams import guarded  # noqa: E402
 
-SUITES = ("suites/",)
+SUITES = ROOT / "suites"
 PAGE = ROOT / "docs/scoreboard.md"
 RESULTS = ROOT / "runs/bugs/results.jsonl"
 
@@ -49,7 +50,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--only", action="append", default=[], metavar="ROW",
         help="only this row: its id, or how it begins (`05`); may be repeated")  # fmt: skip
     add("--suite", action="append", default=[], metavar="NAME",
-        help=f"as of `panthorlab run`; may be repeated (default: {', '.join(SUITES)})")  # fmt: skip
+        help="as of `panthorlab run`; may be repeated (default: all that need no overlay)")  # fmt: skip
     add("--base", metavar="SRC", help="what the rows of 6.12 are taken out of, as of `panthorlab build`")
     add("--deep", action="store_true", help="build each row with the fragments that it needs: KASAN, lockdep, kmemleak")
     add("--all", action="store_true", help="go on after a row's first fault, with each suite on a boot of its own")
@@ -67,6 +68,15 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     options.arguments = tuple(argv[cut + 1:])
     options.results = options.results.resolve()
     return options
+
+
+def chosen_suites(names: Sequence[str], *, deep: bool) -> Mapping[str, Path]:
+    """Those named; else all that have a test for a board without an overlay, with `deep` also if it is deep."""
+    if names:
+        return find_suites(names)
+    suites = find_suites([f"{SUITES}/"])
+    needs = [need for need in survey(suites.values()) if not need.overlay and (deep or not (need.deep or need.kernel))]
+    return {name: file for name, file in suites.items() if any(need.suite == name for need in needs)}
 
 
 def listing(rows: Sequence[Bug | Control]) -> str:
@@ -125,7 +135,7 @@ def main() -> int:
     options.results.parent.mkdir(parents=True, exist_ok=True)
     board = Board(
         Settings(
-            options.results, find_suites(options.suite or [str(ROOT / name) + "/" for name in SUITES]), options.base,
+            options.results, chosen_suites(options.suite, deep=options.deep), options.base,
             options.deep, options.all, options.time_limit, options.clean, options.arguments,
         ),
         Records(options.results),

@@ -18,6 +18,7 @@ from panthorlab.errors import UsageError
 from panthorlab.kernel.config import find_fragments, parse_dotconfig, read_fragments
 from panthorlab.kernel.model import Kernel
 from panthorlab.run.kernels import parse_params
+from panthorlab.run.overlay_need import needed_by
 
 MARKERS: Final = (
     "deep: takes long; runs with --deep, or if its suite is named",
@@ -31,7 +32,8 @@ MARKERS: Final = (
 @dataclass(frozen=True)
 class Need:
     """What one test needs. `test`: SUITE::TEST. `kernel`: config fragments. `gpu`: parameters of the emulated GPU by
-    name. `board`: one of these names, tags or types; any if empty. `counted`: it runs iterations."""
+    name. `board`: one of these names, tags or types; any if empty. `counted`: it runs iterations.
+    `overlay`: whose programs it runs."""
 
     test: str
     deep: bool = False
@@ -39,6 +41,7 @@ class Need:
     gpu: Mapping[str, str] = field(default_factory=dict)
     board: tuple[str, ...] = ()
     counted: bool = False
+    overlay: str = ""
 
     @property
     def suite(self) -> str:
@@ -76,7 +79,7 @@ def need_of(item: pytest.Item) -> Need:
             raise UsageError("takes no arguments", hint="write pytest.mark.deep")
         return Need(
             name_of(item), item.get_closest_marker("deep") is not None, kernel, gpu, _words(item, "board"),
-            "iterate" in getattr(item, "fixturenames", ()),
+            "iterate" in getattr(item, "fixturenames", ()), needed_by(item),
         )
     except UsageError as error:
         raise UsageError(f"{item.path.name}: {item.name}: a marker: {error}", hint=error.hint) from error
