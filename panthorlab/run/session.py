@@ -25,11 +25,11 @@ from panthorlab.kmsg.markers import Window
 from panthorlab.kmsg.model import Finding
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.run import measure
+from panthorlab.run.between import Between
 from panthorlab.run.evidence import LogFollower
 from panthorlab.run.held import Held, Holdings
 from panthorlab.run.iterations import LOG_DEADLINE, Batch
 from panthorlab.run.job import Job
-from panthorlab.run.judge import as_json
 from panthorlab.run.kernels import resolve_kernel
 from panthorlab.run.ktap import Report, info
 from panthorlab.run.stopping import FIRST, hopeless, left_out
@@ -96,8 +96,7 @@ class Session:
         self._batches = itertools.count(1)
         self._expected: set[str] = set()
         self._allowed: set[str] = set()
-        self._provoked: dict[str, frozenset[str]] = {}
-        self._strays_sent = self._gaps_sent = 0
+        self._between = Between(log, self._send)
         self._once: frozenset[str] = frozenset()
         self._counts: Path | None = None
         self._suite = ""
@@ -142,10 +141,10 @@ class Session:
                     emit("board", name=board.name, facts=board.facts(), boot_id=board.boot_id)
                     yield session
                     session._end_log()
-                session._send_strays()
+                session._between.send()
             except PanthorlabError as error:
                 session.died = error
-                session._send_strays()
+                session._between.send()
                 session.emit_end(complete=False)
                 pytest.exit(f"{board.name}: {error}", returncode=4)
 
@@ -226,7 +225,7 @@ class Session:
             raise EvidenceError(f"{' '.join(argv)}: its report or its log is incomplete")
         if window.gap:
             raise EvidenceError(f"{' '.join(argv)}: records of the kernel log were lost")
-        self._emit_unexpected(window, expected)
+        self._between.send_unexpected(window, expected)
         return ProgramResult(report, window.findings)
 
     @contextmanager
@@ -357,7 +356,7 @@ class Session:
             return
         if not complete:  # interrupted, its log is still open
             self.log.close()
-            self._send_strays()
+            self._between.send()
         emit, self._emit = self._emit, _silent
         if self.died is not None:
             emit("boot-end", complete=False, booted=True, **_blame_of(self.died))
@@ -370,15 +369,18 @@ class Session:
             window = self._run_batch(LAST, 1).windows[0]
             if window is None or window.gap:
                 raise EvidenceError("the end of the kernel log did not come, or not whole")
-            self._emit_unexpected(window, frozenset())
+            self._between.send_unexpected(window, frozenset())
 
     # -- how iterations are run --------------------------------------------------------------------------------
+
+    def _send(self, event: str, **fields: Any) -> None:
+        self._emit(event, **fields)
 
     def _batch(self, workload: Workload, count: int) -> list[dict[str, Any]]:
         return self._run_batch(workload, count, on_result=self._send_iteration).events
 
     def _send_iteration(self, event: dict[str, Any]) -> None:
-        self._send_strays()  # first: what is on record as done is not run again, so its faults must be there, too
+        self._between.send()  # first: what is on record as done is not run again, so its faults must be there, too
         self._emit("iteration", **event)
 
     def _run_batch(
@@ -389,7 +391,7 @@ class Session:
         provoked: frozenset[str] = frozenset(),
     ) -> Batch:
         prefix = f"{self.job_description.boot}.{next(self._batches)}"
-        self._provoked[prefix] = provoked
+        self._between.provoked(prefix, provoked)
         batch = Batch(
             self.board, self.log, workload, prefix=prefix, count=count, log_deadline=LOG_DEADLINE, on_result=on_result,
             once=self._once,
@@ -399,32 +401,8 @@ class Session:
         except BootError as error:  # nothing more can be learnt on a kernel in this state
             self.died = error
             raise
-        self._send_strays()
+        self._between.send()
         return batch
-
-    def _emit_unexpected(self, window: Window, expected: frozenset[str]) -> None:
-        for finding in window.findings:
-            if finding.kind not in expected:
-                marker = {"id": window.id, "workload": window.workload, "delay": None}
-                self._emit("stray", finding=as_json(finding), marker=marker, expected=False)
-
-    def _send_strays(self) -> None:
-        """Findings outside all windows belong to the boot. Each is told with the end marker before it, and whether a
-        test provoked it with the program that ended there."""
-        strays = self.log.strays()
-        for stray in strays[self._strays_sent :]:
-            marker, provoked = None, frozenset[str]()
-            if stray.since is not None:
-                marker = {"id": stray.since.id, "workload": stray.since.workload, "delay": stray.delay}
-                provoked = self._provoked.get(stray.since.id.rpartition("-")[0], provoked)
-            self._emit(
-                "stray", finding=as_json(stray.finding), marker=marker, expected=stray.finding.kind in provoked,
-            )
-        self._strays_sent = len(strays)
-        gaps = self.log.gaps()
-        for since in gaps[self._gaps_sent :]:
-            self._emit("log-gap", after=since.id if since else "")
-        self._gaps_sent = len(gaps)
 
 
 def _silent(*_args: object, **_fields: object) -> None:

@@ -234,7 +234,7 @@ def test_findings_after_an_end_marker_are_told_with_it_and_whether_they_were_pro
             session.program("heap-exit", "--mode", "exit")
         assert session.unexpected_since(0) == []
         session._end_log()
-    session._send_strays()
+    session._between.send()
     strays = [event for event in sent if event["event"] == "stray"]
     assert [(s["marker"]["id"], s["marker"]["workload"], s["expected"]) for s in strays] == [
         ("after1.1.1-1", "heap-exit/exit", False), ("after1.1.2-1", "heap-exit/exit", True),
@@ -329,7 +329,7 @@ def test_records_that_are_lost_outside_iterations_are_on_record_too(tmp_path: Pa
         session = _session(tmp_path, board, log, sent)
         session.iterate(Workload(WORK.name, WORK.argv, iterations=1))
         session._end_log()
-    session._send_strays()
+    session._between.send()
     assert [event["after"] for event in sent if event["event"] == "log-gap"] == ["after1.1.1-1"]
     assert [event["outcome"] for event in sent if event["event"] == "iteration"] == [Outcome.PASS]
 
