@@ -21,7 +21,6 @@ from panthorlab.board.registry import board_name, open_board
 from panthorlab.coverage.counts import mark
 from panthorlab.errors import BootError, EvidenceError, PanthorlabError
 from panthorlab.kernel.model import Kernel
-from panthorlab.kmsg.markers import Window
 from panthorlab.kmsg.model import Finding
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.run import measure
