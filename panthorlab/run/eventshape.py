@@ -48,6 +48,10 @@ def _counts(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_count, value.values()))
 
 
+def _needs(value: Any) -> bool:
+    return _tables(value) and all(_text(need.get("test")) and _truth(need.get("counted")) for need in value)
+
+
 def _names(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_texts, value.values()))
 
@@ -98,6 +102,7 @@ SHAPES: Final[Mapping[str, Mapping[str, Test]]] = {
     },
     "build-failed": {"message": _text},
     "identical": {"why": _text},
+    "needs": {"tests": _needs},
     "planned": {"plain": _texts, "variants": _tables, "left_out": _reasons},
     "variant-kernel": {
         "variant": _text, "side": _SIDE, "key": _text, "build_id": _text, "release": _text, "title": _text,
@@ -133,7 +138,7 @@ SHAPES: Final[Mapping[str, Mapping[str, Test]]] = {
     },
 }  # fmt: skip
 _PATCH: Final[Mapping[str, Test]] = {"title": _text, "state": _text, "source": _text}
-_VARIANT: Final[Mapping[str, Test]] = {"name": _text, "fragments": _texts, "params": _reasons}
+_VARIANT: Final[Mapping[str, Test]] = {"name": _text, "tests": _texts, "fragments": _texts, "params": _reasons}
 _VALIDATION: Final[Mapping[str, Test]] = {
     "expect": _one_of("fix", "no-change"), "boots": _count, "board": _text, "seed": lambda value: type(value) is int,
 }  # fmt: skip

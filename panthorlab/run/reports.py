@@ -51,6 +51,7 @@ def judge(events: Sequence[Mapping[str, Any]]) -> RunVerdict:
 def _plain(events: Sequence[Mapping[str, Any]]) -> RunVerdict:
     """The verdict of the plain boots."""
     plan, kernels = results.plan(events), results.kernel_refs(events)
+    plan = replace(plan, tests=variantresults.planned_tests(events))
     failed = results.failed_build(events)
     if failed is not None and not results.damaged(events):
         return build_failed(Side.AFTER, failed, plan, kernels)
@@ -70,7 +71,7 @@ def _variant(events: Sequence[Mapping[str, Any]], name: str) -> RunVerdict:
     """The verdict of one variant by itself: nobody has claimed that something changes there."""
     own = variantresults.of_variant(events, name)
     plan = replace(results.plan(own), expect=Expect.NO_CHANGE, identical=variantresults.identical(events, name),
-                   extended=True)
+                   extended=True, tests=variantresults.planned_tests(events, name))
     failed = variantresults.failed_build(events, name)
     if failed is not None:
         return build_failed(*failed, plan, {})

@@ -17,7 +17,8 @@ from panthorlab.report.leftout import told
 from panthorlab.run.events import Event, why_ended
 from panthorlab.run.known import known_of, only_known
 from panthorlab.run.results import coverage, damaged
-from panthorlab.run.variantresults import left_out
+from panthorlab.run.variantresults import left_out, of_variant, planned_tests
+from panthorlab.run.variantresults import names as variant_names
 from panthorlab.run.variants import label
 from panthorlab.verdict import Known
 from panthorlab.verdict.sightings import BOOT_IN_LISTS, without_known
@@ -78,10 +79,22 @@ def judge_kernel(events: Sequence[Event]) -> Summary:
         made.errors.append(damage)
     elif not any(event["event"] == "run-end" for event in kept):
         made.errors.append("the run did not reach its end")
+    elif not made.failed:
+        made.errors += _missed(events)
     _skipped(made)
     if not made.rows and not made.errors and not made.failed and not any(map(_ran, made.tests)):
         made.errors.append("nothing ran")
     return made
+
+
+def _missed(events: Sequence[Event]) -> list[str]:
+    """Tests of the plan without a result, where no kernel died that would explain it."""
+    errors = []
+    for variant in ("", *variant_names(events)):
+        ran = {f"{e['suite']}::{e['test']}" for e in of_variant(events, variant) if e["event"] == "test"}
+        errors += [f"test {label(name, variant)}: planned, and never ran"
+                   for name in sorted(planned_tests(events, variant) - ran)]
+    return errors
 
 
 def _variants(events: Sequence[Event]) -> dict[str, str]:

@@ -58,6 +58,18 @@ def kernel_refs(events: Events, variant: str) -> dict[Side, KernelRef]:
     }
 
 
+def planned_tests(events: Events, variant: str = "") -> frozenset[str]:
+    """The tests that must have a result in its boots: those that count have iterations instead, and what wants an
+    overlay is left out where a board has none. None is known of a run that did not say what its tests need."""
+    needs = next(iter(_of(events, "needs")), {"tests": ()})["tests"]
+    plan = next(iter(_of(events, "planned")), None)
+    if plan is None:
+        return frozenset()
+    own = plan["plain"] if not variant else next(v["tests"] for v in plan["variants"] if v["name"] == variant)
+    due = {need["test"] for need in needs if not need["counted"] and "overlay" in need and not need["overlay"]}
+    return frozenset(own) & due
+
+
 def left_out(events: Events) -> dict[str, str]:
     """Why tests did not run, by SUITE::TEST."""
     return dict(next(iter(_of(events, "planned")), {"left_out": {}})["left_out"])

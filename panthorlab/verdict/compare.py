@@ -59,6 +59,7 @@ def compare(
         votes.append(dead)  # then nothing else can be said about the kernel that never came up
     else:
         votes += [*_workload_votes(workloads, plan), *outside_votes, *votes_of(judged_tests)]
+        votes += _missed(judged_tests, by_boot, plan)
         if not any(workload.role is Role.CLAIM for workload in workloads):
             votes.append(_without_claim(workloads, judged_tests, plan))
         votes += _news_votes(news, workloads)
@@ -131,6 +132,15 @@ def _gaps(boots: Iterable[BootResult]) -> list[Vote]:
             votes.append((Verdict.INCONCLUSIVE, f"{boot.id}: the kernel log lost records outside iterations, {where}"
                           f"{more}: what it said there is not known"))
     return votes
+
+
+def _missed(tests: Iterable[TestVerdict], boots: Mapping[str, BootResult], plan: Plan) -> list[Vote]:
+    """A test of the plan without a result was not passed. Where a kernel died, it is that which is told."""
+    if any(boot.died_of_kernel for boot in boots.values()):
+        return []
+    missed = sorted(plan.tests - {test.name for test in tests})
+    more = f" and {len(missed) - 1} more" if len(missed) > 1 else ""
+    return [(Verdict.ERROR, f"test {missed[0]}{more}: planned, and never ran")] if missed else []
 
 
 def _never_up(boots: Mapping[str, BootResult]) -> Vote | None:

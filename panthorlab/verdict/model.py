@@ -157,6 +157,8 @@ class Plan:
     """Why the run stopped early (Ctrl-C, time limit); empty if it ran to its end."""
     known: Sequence[Known] = ()
     """Findings that are known, whoever makes them."""
+    tests: frozenset[str] = frozenset()
+    """Tests that were to run, and have a result unless a kernel died before."""
     extended: bool = False
     """*before* was given what `extension` asked for; it is in `iterations`, and there is no second time."""
 

@@ -247,3 +247,21 @@ def test_tests_in_doubt_are_run_again_unless_the_run_is_decided() -> None:
     assert reports.doubts_of(with_test("P", "P", "P", "P")) == {}
     assert reports.doubts_of(with_test("P", "F", "P", "F")) == {}, "it is regressed"
     assert reports.judge([*with_test("P", "F", "P", "P"), END]).verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_planned_test_without_a_result_was_not_passed() -> None:
+    def need(name: str, *, counted: bool = False, overlay: str = "") -> dict[str, Any]:
+        return {"test": name, "counted": counted, "overlay": overlay}
+
+    def planned(*needs: dict[str, Any]) -> list[dict[str, Any]]:
+        plain = [need["test"] for need in needs]
+        return [{"event": "needs", "tests": list(needs)},
+                {"event": "planned", "plain": plain, "variants": [], "left_out": {}}]
+
+    done = with_test("P", "P", "P", "P")
+    assert reports.judge([*done, *planned(need("s::t")), END]).verdict is Verdict.FIXED
+    others = need("s::counted", counted=True), need("s::overlay", overlay="igt")
+    assert reports.judge([*done, *planned(need("s::t"), *others), END]).verdict is Verdict.FIXED
+    missed = reports.judge([*done, *planned(need("s::t"), need("s::u"), need("s::v")), END])
+    assert missed.verdict is Verdict.ERROR
+    assert "test s::u and 1 more: planned, and never ran" in missed.reasons
