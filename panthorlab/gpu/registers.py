@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The register map of the Mali-G610 (arch 10.8.6) as data. Offsets are from the start of BAR0; registers are 32 bits.
 
-Sources: panthor_regs.h (Linux 6.12, 7.3); values from public logs of RK3588 boards, `?` where nobody has published one.
+Sources: panthor_regs.h (Linux 6.12, 7.3); values from public logs of RK3588 boards and from Mesa's no-op shim,
+which has those of one; `?` where nobody has published one. docs/fidelity.md has them all.
 """
 
 from __future__ import annotations

@@ -13,13 +13,15 @@
 #include "client.h"
 #include "ktap.h"
 #include "sentinel.h"
+#include "util.h"
 
 /* Registers of the streams here; scene_store() uses higher ones. */
 enum { REG_SYNC = 0, REG_ONE = 2, REG_ZERO = 4, REG_KEPT = 6, REG_HEAP = 8 };
 
-enum { RESULT_FIRST = 0, RESULT_SECOND = 1, SYNC_A = 8, SYNC_B = 9 };
+enum { RESULT_FIRST = 0, RESULT_SECOND = 1, ARRIVED = 2, SYNC_A = 8, SYNC_B = 9 };
 
 #define KEPT	0x5afe0123u
+#define GIVEN_UP_MS	30000		/* the driver gives a job up after 5 s */
 #define FENCE_IRQ	"/sys/kernel/debug/panthor_pci_shim/fence_irq"
 
 static void sync_add(struct cs *cs, uint64_t va)
@@ -160,6 +162,70 @@ int job_resume_state(const struct options *options)
 		fail(0, "not tried");
 	}
 	ktap_result(2, !ret, "the stream goes on with its registers", last_error());
+	return ret ? 1 : 0;
+}
+
+/* In a group of its own: reach the wait, which is as good as blocked, for SYNC_A. */
+static int block(struct scene *scene, unsigned int index)
+{
+	int64_t deadline = now_us() + GIVEN_UP_MS * 1000LL;
+	uint32_t group;
+	struct cs cs;
+	int ret = gpu_group_create(&scene->gpu, scene->vm, 1, &group);
+
+	if (ret)
+		return ret;
+	*scene_result(scene, SYNC_A) = 0;
+	*scene_result(scene, ARRIVED) = 0;
+	cs = scene_stream(scene, index);
+	scene_store(&cs, scene_result_va(scene, ARRIVED), KEPT);
+	sync_wait(&cs, scene_result_va(scene, SYNC_A));
+	ret = scene_submit(scene, group, 0, &cs, index);
+	while (!ret && *scene_result(scene, ARRIVED) != KEPT) {
+		if (now_us() > deadline)
+			ret = fail(-ETIME, "the stream does not get to its wait");
+		sleep_us(100);
+	}
+	return ret;
+}
+
+/* The CPU writes what the stream waits for, and nobody rings. What the fence says then is told. */
+static int write_late(struct scene *scene, unsigned int index, const char *when)
+{
+	int status, ret;
+
+	*scene_result(scene, SYNC_A) = 1;
+	ret = gpu_fence_status(&scene->gpu, scene->syncobj[index], GIVEN_UP_MS, &status);
+	if (ret)
+		return ret;
+	out("# info %s=%d\n", when, status);
+	return status == 1 || status == -ETIMEDOUT ? 0 : fail(0, "fence status %d", status);
+}
+
+/*
+ * No event makes the driver look at what a sleeping group waits for when the CPU writes it, so the
+ * job may end by success or by the driver's time-out: which, is a question to GPUs.
+ */
+int job_late_write(const struct options *options)
+{
+	struct scene scene;
+	int ret;
+
+	(void)options;
+	ktap_start(2);
+	ret = scene_create(&scene, 1);
+	if (!ret)
+		ret = block(&scene, RESULT_FIRST);
+	if (!ret)
+		ret = write_late(&scene, RESULT_FIRST, "awake");
+	ktap_result(1, !ret, "written while the GPU is awake", last_error());
+	if (!ret)
+		ret = block(&scene, RESULT_SECOND);
+	if (!ret)
+		ret = gpu_wait_suspended(&scene.gpu, SUSPEND_MS);
+	if (!ret)
+		ret = write_late(&scene, RESULT_SECOND, "asleep");
+	ktap_result(2, !ret, "written while the GPU sleeps", last_error());
 	return ret ? 1 : 0;
 }
 

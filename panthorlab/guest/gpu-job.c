@@ -38,6 +38,8 @@ static const struct mode modes[] = {
 	{ "sync-wait", "two queues that wait for each other", job_sync_wait },
 	{ "resume-state", "a blocked stream keeps its registers over a suspend",
 	  job_resume_state },
+	{ "late-write", "the CPU writes what a stream waits for, and nobody tells the driver",
+	  job_late_write },
 	{ "fence-irq", "a job whose fence is asked for its status in an interrupt; the emulated GPU's "
 	  "shim must have lockdep", job_fence_irq },
 	{ "oom", "a tiler that runs out of heap; the emulated GPU must be told to take chunks",
@@ -80,6 +82,9 @@ int job_info(const struct options *options)
 		INFO("thread_max_barrier_size", info.thread_max_barrier_size);
 		INFO("coherency_features", info.coherency_features);
 		INFO("texture_features", info.texture_features[0]);
+		INFO("texture_features_1", info.texture_features[1]);
+		INFO("texture_features_2", info.texture_features[2]);
+		INFO("texture_features_3", info.texture_features[3]);
 		INFO("as_present", info.as_present);
 		INFO("shader_present", info.shader_present);
 		INFO("l2_present", info.l2_present);

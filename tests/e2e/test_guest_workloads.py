@@ -27,7 +27,7 @@ CLAIM = {"exit": 0, "sigkill": 9, "sigsegv": 11, "exec": 0, "destroy": 0}
 OTHERS = ("groups", "heaps", "chunks", "slots", "vms", "fork-storm", "fd-inherit", "fd-pass", "heap-destroy",
           "vm-destroy-live", "clients", "no-heap-set", "idle-exit", "destroy-wait")
 JOBS = ("info", "store", "stores", "busy", "suspend-loop", "bad-fetch", "bad-store", "bad-instr", "sync-wait",
-        "resume-state", "spin")
+        "resume-state", "late-write", "spin")
 RESULT = re.compile(
     rb"^(ok|not ok) \d+ \S+ # id=\S+ status=-?\d+ signal=\d+ us=\d+ sentinel=(ok|fail|none)$", re.MULTILINE)
 MARKER = re.compile(r"panthorlab: (begin|end) id=t-(\d+)")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Tiler heaps: the context that the firmware caches between HEAP_SET and the write-out, and its list of free chunks.
 
-The layout of the 32 bytes is private to firmware and hardware and not known; this is the model's (csf facts 8.3):
+The layout of the 32 bytes is private to firmware and hardware and not known; this is the model's:
 u32 render passes started by vertex/tiler work, u32 finished by it, u32 flags (bit 0: the first chunk was taken from
 the heap descriptor), u32 finished by fragment work, u64 head of the free chunks, u64 zero. A chunk pointer is
 VA | size >> 12, in headers too.

@@ -2,7 +2,7 @@
 """The v10 (Mali-G610) command stream instruction set, as data.
 
 An instruction is a little-endian 64-bit word with the opcode in bits 63:56. Decoder, encoder and disassembler
-(`codec`) and the execution units are made from this table. Bit ranges: Mesa's `genxml/v10.xml` and csf facts 7.3.
+(`codec`) and the execution units are made from this table. Bit ranges: Mesa's `genxml/v10.xml`.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class CsParams:
     """Heap chunks that every RUN_TILING and RUN_IDVS takes. 0: the tiler does not touch the heap."""
 
     resume: Literal["skip", "next"] = "skip"
-    """After an acknowledged CS_FAULT (csf facts 12, inferred). `skip`: until the next ERROR_BARRIER only register
+    """After an acknowledged CS_FAULT (inferred: docs/fidelity.md). `skip`: until the next ERROR_BARRIER only register
     moves, arithmetic, loads, WAIT, JUMP and error-propagating SYNC_ADD/SET have an effect. They must: the driver's
     epilogue loads the address of its sync object, adds to it, and only then comes its ERROR_BARRIER; skipping these
     too would leave every later fence of the queue one short, and hang the queues that wait for this one. `next`:

@@ -22,7 +22,7 @@ class Access(IntEnum):
 
 
 class Requester(IntEnum):
-    """Who in the CSF asks for memory: decides AS_FAULTSTATUS.source_id (csf facts, "Faults")."""
+    """Who in the CSF asks for memory: decides AS_FAULTSTATUS.source_id (docs/fidelity.md, "Walks and faults")."""
 
     PREFETCH = 0  # ring buffer and stream fetch
     LSU = 12      # load/store, sync objects

@@ -59,7 +59,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class CsStatus:
-    """The CS output status words, as they go into the interface (csf facts 5.7)."""
+    """The CS output status words, as they go into the interface (docs/fidelity.md, "CS output")."""
 
     cmd_ptr: int
     wait: int

@@ -15,7 +15,7 @@ from panthorlab.gpu.cs.codec import BadInstructionError, assemble, decode, disas
 from panthorlab.gpu.cs.opcodes import BY_OPCODE, TABLE, Field, Kind, Spec
 from panthorlab.gpu.cs.units import CONTROL, DEFERRABLE, SIMPLE
 
-# csf facts 7.1 and 7.4: from the kernel, IGT and Mesa
+# From the kernel, IGT and Mesa
 GOLDEN = {
     0x0144000001001000: ("MOVE", {"dst": 68, "imm": 0x1001000}),
     0x02460000DEADBEEF: ("MOVE32", {"dst": 70, "imm": 0xDEADBEEF}),
