@@ -46,7 +46,7 @@ def test_what_a_process_that_ends_needs_has_run(functions: Mapping[str, Mapping[
 
 
 def test_what_cannot_have_run_has_not(functions: Mapping[str, Mapping[str, Any]]) -> None:
-    for name in ("panthor_device_unplug", "panthor_device_reset_work", "panthor_mmu_irq_handler"):
+    for name in ("panthor_device_unplug", "panthor_device_reset_work", "panthor_fw_unplug"):
         assert (functions[name]["calls"], functions[name]["lines_ran"]) == (0, 0), name
         assert functions[name]["lines"] > 0
 
