@@ -20,16 +20,17 @@ class Clock:
     """The two counters of the GPU: they start when the model is made (QEMU's virtual time starts right after)."""
 
     def __init__(self, now: Callable[[], float], timestamp_hz: int, cycle_hz: int) -> None:
-        self._now, self._origin = now, now()
+        self._now = now
+        self.origin = now()  # when both are 0, in seconds of the model's clock
         self.timestamp_hz, self.cycle_hz = timestamp_hz, cycle_hz
 
     def timestamp(self) -> int:
         """Register TIMESTAMP: system counter ticks."""
-        return int((self._now() - self._origin) * self.timestamp_hz)
+        return int((self._now() - self.origin) * self.timestamp_hz)
 
     def cycles(self) -> int:
         """Register CYCLE_COUNT: GPU core clock ticks."""
-        return int((self._now() - self._origin) * self.cycle_hz)
+        return int((self._now() - self.origin) * self.cycle_hz)
 
 
 @dataclass

@@ -43,6 +43,8 @@ class Gpu:
         mmu = Mmu(self.ram, self.bus, mmu_irq, reporter, trace, self._bus_fault, misbehaviour, loop.now,
                   params.word("mmu.va_overflow"))
         clock = Clock(loop.now, params.integer("timestamp.hz"), params.integer("clock.hz"))
+        # whoever reads TIMESTAMP beside his own clock can lay his own log on this trace
+        trace.instant("GPU", "TIMESTAMP is 0", us=clock.origin * 1e6, hz=clock.timestamp_hz)
         self.chip = Chip(params, reporter, trace, loop, random.Random(seed), clock, gpu, job, mmu_irq, mmu,  # noqa: S311
                          misbehaviour, self._raise_fault)
         for irq in self.irqs:

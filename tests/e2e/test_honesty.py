@@ -68,6 +68,15 @@ def test_three_flushes_leave_no_residual(compare: Compare, build: Build) -> None
     assert clients["sides"]["after"]["faulty"] == 0
 
 
+@pytest.mark.full
+def test_our_fix_of_the_residual_is_fixed(compare: Compare, build: Build) -> None:
+    root = Path(__file__).parents[2]
+    patches = [str(root / "docs/findings" / name) for name in ("0020-1-wait-for-eviction", "0020-2-evict-live-groups")]
+    suite = root / "benchmarks/suites/test_residual.py"
+    done = compare("--suite", str(suite), before=build([]), after=build(patches))
+    assert (done.exit, done.json["verdict"]) == (0, "fixed"), done.json["reasons"]
+
+
 @pytest.mark.full  # what drain_workqueue() drops costs most iterations a job time-out of ten seconds
 def test_drained_workqueue_trades_the_fault_for_timeouts(compare: Compare, build: Build) -> None:
     done = compare(*EXIT, "--iterations", "4", after=build(["drain"]))

@@ -435,6 +435,19 @@ def test_the_race_can_be_seen_in_the_trace(make_bench: Any) -> None:
     assert [line for line in story if line in wanted] == wanted
 
 
+def test_the_trace_tells_when_timestamp_was_zero(make_bench: Any) -> None:
+    file = Kept()
+    trace = ChromeTrace(file)
+    bench = make_bench(trace=trace)
+    before = bench.loop.now()
+    seconds = (bench.read("TIMESTAMP_HI") << 32 | bench.read("TIMESTAMP_LO")) / 62_500_000
+    after = bench.loop.now()
+    trace.close()
+    zero = next(event["args"] for event in json.loads(file.getvalue()) if event.get("name") == "TIMESTAMP is 0")
+    assert zero["hz"] == 62_500_000
+    assert before - 1e-6 <= zero["us"] / 1e6 + seconds <= after
+
+
 def test_stall_is_bounded(make_bench: Any) -> None:
     bench = heap_bench(make_bench, "writeout.delay_ms=1", "writeout.stall_ms=10")
     bench.request(TERMINATE)
