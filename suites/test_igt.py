@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from panthorlab.paths import data_dirs
 from panthorlab.run.igt import FOLDER, Expectations, Word, read_tests, run_test
 from panthorlab.run.session import Session
 
@@ -23,8 +22,7 @@ PATIENCE = 60.0
 
 @pytest.fixture
 def expectations(session: Session) -> Expectations:
-    folders = dict.fromkeys([LISTS, *(folder / "igt" for folder in data_dirs("suites"))])
-    return Expectations.read(folders, session.board.name)
+    return Expectations.of_board(LISTS, session.board.name)
 
 
 @pytest.mark.parametrize("test", TESTS)

@@ -18,4 +18,4 @@ LISTS = Path(__file__).parent / "igt"
 def test_sync(test: str, session: Session) -> None:
     if not session.has_config("CONFIG_SW_SYNC"):
         pytest.skip("the kernel lacks CONFIG_SW_SYNC: build it with --config igt")
-    run_test(session, test, Expectations.read([LISTS], session.board.name))
+    run_test(session, test, Expectations.of_board(LISTS, session.board.name))

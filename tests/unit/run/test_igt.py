@@ -3,13 +3,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from panthorlab.errors import UsageError
-from panthorlab.run.igt import Expectations, Word, proven, read_tests, reason_of, word_of
+from panthorlab.board.api import BootedBoard
+from panthorlab.errors import EvidenceError, UsageError
+from panthorlab.kernel.model import Kernel
+from panthorlab.outcome import Side
+from panthorlab.run.evidence import LogFollower
+from panthorlab.run.igt import Expectations, Word, proven, read_tests, reason_of, run_test, word_of
+from panthorlab.run.job import Job
 from panthorlab.run.ktap import Report, parse_iterations
+from panthorlab.run.session import Session
+from tests.unit.run.test_iterations import FIRST, FakeBoard, Sink
 
 SKIPPED = """\
 IGT-Version: 2.5-NO-GIT (x86_64) (Linux: 6.12.117 x86_64)
@@ -103,3 +112,108 @@ def test_the_list_of_tests(tmp_path: Path) -> None:
     file.write_text("core_auth; reboot\n")
     with pytest.raises(UsageError, match=r"testlist.txt:1"):
         read_tests(file)
+
+
+class Board(FakeBoard):
+    """One on which an IGT test runs: what it prints, its exit status, and what the kernel tells meanwhile."""
+
+    name = "b"
+    output, status = PASSED, 0
+
+    def _iteration(self, name: str, boot: str, say: Sink) -> None:
+        super()._iteration(name, boot, lambda _stdout: None)
+        begin = f"# panthorlab begin id={name} workload=igt/x boot={boot}"
+        ok = "not ok" if self.status else "ok"
+        lines = [begin, *(f"    {line}" for line in self.output.splitlines()),
+                 f"{ok} 1 igt/x # id={name} status={self.status} signal=0 us=9 sentinel=none",
+                 f"# panthorlab end id={name}"]
+        say("".join(f"{line}\n" for line in lines).encode())
+
+
+def run_on(board: type[Board], tmp_path: Path, expectations: Expectations | None = None) -> tuple[str, str]:
+    """How the pytest test ended that ran one IGT test, and what it said."""
+    job = Job("b", "k", Side.AFTER, "after1", "after1.1", 0, 1, str(tmp_path), str(tmp_path), (), False, None, 1)
+    booted = cast(BootedBoard, board([FIRST]))
+    with LogFollower(booted, tmp_path / "kmsg.log") as log:
+        session = Session(job, cast(Kernel, None), booted, log, lambda _event, **_fields: None)
+        try:
+            return "pass", run_test(session, "panthor/x@y", expectations or Expectations())
+        except (pytest.fail.Exception, pytest.skip.Exception, pytest.xfail.Exception) as ended:
+            # an xfail is a kind of failure to pytest, and is not one here
+            return type(ended).__name__.lower(), str(ended)
+
+
+class TimedOut(Board):
+    """IGT's test is content, and the kernel log says that its job was given up: it has tested nothing."""
+
+    said = ("3,{},2,-;panthor mali-gpu.1.auto: [drm] *ERROR* job timeout",)
+
+
+class TimedOutAndSkipped(TimedOut):
+    output, status = SKIPPED, 77
+
+
+class TimedOutAndFailed(TimedOut):
+    output, status = "Subtest vm_bind: FAIL (0.1s)\n", 98
+
+
+class TimedOutAndCrashed(TimedOut):
+    status = 139
+
+
+class Failed(Board):
+    output, status = "Subtest vm_bind: FAIL (0.1s)\n", 98
+
+
+class Skipped(Board):
+    output, status = SKIPPED, 77
+
+
+class Mute(Board):
+    output = ""
+
+
+def test_a_subtest_passes_if_igt_and_the_kernel_log_say_so(tmp_path: Path) -> None:
+    assert run_on(Board, tmp_path) == ("pass", Word.PASS)
+    with pytest.raises(EvidenceError, match="did not say"):
+        run_on(Mute, tmp_path)
+
+
+@pytest.mark.parametrize(("board", "word"), [
+    (TimedOut, "dmesg-warn"), (TimedOutAndSkipped, "dmesg-warn"), (TimedOutAndFailed, "dmesg-fail"),
+    (TimedOutAndCrashed, "crash"),
+])
+@pytest.mark.parametrize("lists", [
+    Expectations(), *(Expectations({"panthor/x@y": word}) for word in ("fail", "skip", "crash")),
+    Expectations(flakes=(re.compile("panthor/x"),)),
+], ids=["none", "fail", "skip", "crash", "flake"])
+def test_what_the_kernel_log_says_is_a_failure_whatever_igt_and_the_lists_say(
+    tmp_path: Path, board: type[Board], word: str, lists: Expectations
+) -> None:
+    how, told = run_on(board, tmp_path, lists)
+    assert (how, told.partition(":")[0]) == ("failed", word)
+    assert "job timeout" in told
+
+
+def test_a_failure_that_a_list_names_is_no_news(tmp_path: Path) -> None:
+    assert run_on(Failed, tmp_path)[0] == "failed"
+    assert run_on(Failed, tmp_path, Expectations({"panthor/x@y": "fail"}))[0] == "xfailed"
+    assert run_on(Failed, tmp_path, Expectations({"panthor/x@y": "skip"}))[0] == "failed"
+    assert run_on(Failed, tmp_path, Expectations(flakes=(re.compile("x@y"),)))[0] == "xfailed"
+
+
+def test_a_skip_is_news_where_the_lists_name_those_that_skip(tmp_path: Path) -> None:
+    for lists in (Expectations(), Expectations({"a@b": "fail"}), Expectations({"a@b": "skip", "panthor/x@y": "skip"})):
+        assert run_on(Skipped, tmp_path, lists)[0] == "skipped"
+    how, told = run_on(Skipped, tmp_path, Expectations({"a@b": "skip"}))
+    assert how == "failed"
+    assert "b-fails.txt names those that skip" in told
+
+
+def test_the_emulated_boards_lists_name_tests_that_run() -> None:
+    lists = Path(__file__).parents[3] / "suites/igt"
+    tests = {test for file in lists.glob("*testlist.txt") for test in read_tests(file)}
+    for board in ("qemu-g610", "rock-5b"):
+        fails = Expectations.read([lists], board).fails
+        assert fails, board
+        assert fails.keys() <= tests
