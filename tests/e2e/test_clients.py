@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,3 +31,26 @@ def test_every_panthor_test_of_igt_passes(run_dir: Path) -> None:
     done = suite("igt", f"{run_dir}:after", "igt", "-k", "panthor")
     assert done.returncode == 0, done.stdout
     assert "23 passed" in done.stdout
+
+
+CONTENT = """#!/bin/sh
+if [ "$1" = --list-subtests ]; then echo y; exit; fi
+/opt/panthorlab/gpu-job --mode {mode} >/dev/null
+echo "Subtest y: SUCCESS (0.000s)"
+"""
+"""A test of IGT's kind that is content whatever became of its job."""
+
+
+def test_what_passes_while_its_job_times_out_has_not_passed(run_dir: Path, tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "panthorlab", "overlay", "shell"]
+    made = subprocess.run(argv, capture_output=True, text=True, check=True)
+    overlay = shutil.copytree(made.stdout.strip(), tmp_path / "overlay", symlinks=True)
+    programs = overlay / "igt/panthor"
+    programs.mkdir(parents=True)
+    for name, mode in (("vacuous", "spin"), ("honest", "store")):
+        (programs / name).write_text(CONTENT.format(mode=mode))
+        (programs / name).chmod(0o755)
+    done = suite("igt", f"{run_dir}:after", str(overlay), "-k", "what_the_list")
+    assert done.returncode == 1, done.stdout
+    assert "panthor/vacuous@y: dmesg-warn" in done.stdout
+    assert "panthor/honest@y: dmesg" not in done.stdout
