@@ -20,6 +20,7 @@ COMMANDS = {
     "validate": "panthorlab.run.validate:main",
     "check": "panthorlab.run.check:main",
     "run": "panthorlab.run.single:main",
+    "fuzz": "panthorlab.run.fuzzing:main",
     "resume": "panthorlab.run.validate:resume_main",
     "build": "panthorlab.run.build:main",
     "scan": "panthorlab.run.tools:scan",

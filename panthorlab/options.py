@@ -201,6 +201,21 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _fuzz_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--kernel", required=True, metavar="K", help="store key, RUN:before, RUN:after, or build directory"
+    )
+    parser.add_argument("--seconds", type=duration, default=60.0, metavar="TIME",
+                        help="how long to try scripts; making one short comes on top (default: %(default)g)")
+    parser.add_argument("--seed", type=seed, default=1, metavar="N",
+                        help="seed of the scripts and of the emulated GPU's random choices (default: %(default)s)")
+    parser.add_argument("--script", type=Path, metavar="FILE", help="perform this script once, and nothing else")
+    _add_jail(parser)
+    _add_board(parser)
+    _add_lab(parser)
+    _add_output(parser)
+
+
 def _scan_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files",
@@ -332,6 +347,7 @@ def make_parser() -> Parser:
         part(check)
     check.add_argument("--json", action="store_true", help="print the plan as JSON on stdout")
     _run_parser(add("run", "boot one kernel; run suites or a command on it"))
+    _fuzz_parser(add("fuzz", "try random sequences of panthor's calls on one kernel, and make one that finds a bug short"))
     resume = add("resume", "continue an interrupted run")
     resume.add_argument("run", type=Path, metavar="RUN")
     _add_jail(resume)
