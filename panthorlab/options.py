@@ -347,7 +347,7 @@ def make_parser() -> Parser:
         part(check)
     check.add_argument("--json", action="store_true", help="print the plan as JSON on stdout")
     _run_parser(add("run", "boot one kernel; run suites or a command on it"))
-    _fuzz_parser(add("fuzz", "try random sequences of panthor's calls on one kernel, and make one that finds a bug short"))
+    _fuzz_parser(add("fuzz", "try random sequences of panthor's calls on one kernel; make what finds a bug short"))
     resume = add("resume", "continue an interrupted run")
     resume.add_argument("run", type=Path, metavar="RUN")
     _add_jail(resume)

@@ -12,16 +12,20 @@ from panthorlab.fuzz.grammar import ACT_VALUES, ACT_WEIGHTS, ACTS, CALLS, GUESSE
 from panthorlab.fuzz.script import MISDEED, Line
 
 LENGTH: Final = range(6, 40)
+"""Lines of one process, about."""
+PROCESSES: Final = range(2, 7)
+"""Of one script: what is asked after each script costs as much time as some of them."""
 SLOTS: Final = 4
 """Slots of each kind that scripts use: few, so that calls meet."""
 FIELD, ODD, GUESS, REPEAT, BESIDE, SYNC = 0.25, 0.15, 0.06, 0.05, 0.05, 0.4
+ENDS: Final = ("exit", "kill")
 PRELUDE: Final = ("vm_create", "bo_create", "group_create")
 
 
 def generate(seed: str, misdeeds: Collection[str] = ()) -> tuple[Line, ...]:
     """The script of `seed`. `misdeeds`: names of what the board's GPU can do wrong on request; it is part of what the
     same script needs."""
-    return _Writer(random.Random(seed), misdeeds).script()
+    return _Writer(random.Random(seed), misdeeds).script()  # noqa: S311 - no secret
 
 
 class _Writer:
@@ -34,15 +38,21 @@ class _Writer:
         self._names, self._weights = list(weights), list(weights.values())
 
     def script(self) -> tuple[Line, ...]:
+        lines: list[Line] = []
+        for _ in range(self._dice.choice(PROCESSES)):
+            lines += [*self._process(), Line(self._dice.choice(ENDS))]
+        return tuple(lines)
+
+    def _process(self) -> list[Line]:
+        self._made = {}
         lines = self._prelude()
         length = self._dice.choice(LENGTH)
         while len(lines) < length:
-            line = self._line(self._dice.choices(self._names, self._weights)[0])
-            lines.append(line)
-            if line.call in ("exit", "kill", "close"):
+            lines.append(self._line(self._dice.choices(self._names, self._weights)[0]))
+            if lines[-1].call == "close":
                 self._made = {}
                 lines += self._prelude()
-        return tuple(lines)
+        return lines
 
     def _prelude(self) -> list[Line]:
         """Most processes begin with what the calls after it need."""

@@ -27,7 +27,7 @@ GUESSES: Final = ("0", "1", "2", "3", "0x7777", "0xffffffff")
 
 @dataclass(frozen=True)
 class Field:
-    """`usual` values may work, `odd` ones must be refused or are at the edge. `always`: drawn each time, else seldom."""
+    """`usual` values may work, `odd` ones must be refused or are at the edge. `always`: drawn each time."""
 
     name: str
     usual: tuple[str, ...] = ()
@@ -105,8 +105,8 @@ CALLS: Final[Mapping[str, Call]] = {call.name: call for call in (
     Call("heap_destroy", 4, (Field("heap", ("h",), ("0x10000", "0x10001", "0x20000", "0x10063"), always=True), _PAD),
          beside=True),
 )}
-ACT_WEIGHTS: Final[Mapping[str, int]] = {
-    "close": 1, "exit": 2, "kill": 2, "look": 3, "sleep": 3, "suspended": 2, "wait": 5,
+ACT_WEIGHTS: Final[Mapping[str, int]] = {  # exit and kill end each process
+    "close": 1, "look": 3, "sleep": 3, "suspended": 2, "wait": 5,
 }
 ACT_VALUES: Final[Mapping[str, tuple[str, ...]]] = {
     "ms": ("1", "5", "20", "60"), "sync": ("0", "1", "2", "3"),
@@ -114,11 +114,12 @@ ACT_VALUES: Final[Mapping[str, tuple[str, ...]]] = {
 MISDEED_WEIGHT: Final = 4
 
 PROVOKED: Final = frozenset({"mmu-fault", "cs-fault", "cs-fatal", "gpu-fault", "job-timeout", "heap-error"})
-"""Kinds of finding that any client may bring about by its streams and mappings: never the kernel's fault in a script."""
+"""Kinds of finding that any client may bring about by streams and mappings: never the kernel's fault in a script."""
 TROUBLE: Final = frozenset({"gpu-reset", "power-error", "firmware-error"})
 """Kinds that a GPU brings about which does wrong: not the kernel's fault in a script with a misdeed."""
 MISDEEDS: Final = (
-    "tiler-chunk,times=0", "tiler-chunk", "tiler-oom", "tiler-oom,times=0", "flush-late,ms=5", "power-late,core=l2,ms=5",
+    "tiler-chunk,times=0", "tiler-chunk", "tiler-oom", "tiler-oom,times=0", "flush-late,ms=5",
+    "power-late,core=l2,ms=5",
     "state-late,state=suspend,ms=5", "state-late,state=start,ms=5", "state-late,state=terminate,ms=5",
     "event-late,event=idle,ms=5", "event-late,event=tiler-oom,ms=5", "event-late,event=sync-update,ms=5",
     "event-late,event=fatal,ms=5", "event-lost,event=idle", "irq-twice,line=job", "irq-twice,line=mmu",
@@ -137,7 +138,7 @@ class Known:
 
 
 KNOWN: Final = (
-    Known("signal of a syncobj that does not exist: syncobj_destroy, and other numbers than s0 to s3 in `signal`",
+    Known("signal of a syncobj that does not exist: in `signal` there is only s0 to s3, which every file has",
           "docs/findings/0001: oops"),
     Known("a call that waits for the syncobj it signals", "docs/findings/0020: a warning"),
     Known("misdeed as-stuck", "docs/findings/0003: warnings, a VM that is never freed"),

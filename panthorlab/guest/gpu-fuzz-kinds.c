@@ -189,8 +189,6 @@ static const struct fuzz_call_kind kinds[] = {
 		{ "inflight", OF(arg.heap.target_in_flight) } } },
 	{ "heap_destroy", DRM_IOCTL_PANTHOR_TILER_HEAP_DESTROY, make_nothing, NOTHING, {
 		{ "heap", OF(arg.heap_destroy.handle) }, { "pad", OF(arg.heap_destroy.pad) } } },
-	{ "syncobj_destroy", DRM_IOCTL_SYNCOBJ_DESTROY, make_nothing, NOTHING, {
-		{ "sync", OF(arg.syncobj_destroy.handle) }, { "pad", OF(arg.syncobj_destroy.pad) } } },
 };
 
 const struct fuzz_call_kind *fuzz_kind_of(const char *name)

@@ -9,6 +9,7 @@
 #define AT_RESULT	8192u	/* the last page: data */
 #define AT_SYNC		(AT_RESULT + 64)	/* what nobody ever adds to */
 #define AT_CONTEXT	(AT_RESULT + 128)	/* address of the newest heap's context */
+#define AT_SCRATCH	(AT_RESULT + 192)	/* a context that no kernel gave out */
 #define AT_TILER	(AT_RESULT + 256)
 #define AT_DESCRIPTOR	(AT_RESULT + 1024)
 #define TILER_HEAP_POINTER	24u	/* as in heap-scene.c */
@@ -87,7 +88,7 @@ static void load_heap(struct cs *cs)
 	cs_heap_set(cs, REG_HEAP);
 }
 
-/* The newest heap of the VM is bound; 0 if there was none. */
+/* The newest heap of the VM is bound; if there was none, a context of nobody. */
 static void write_heap(struct cs *cs)
 {
 	load_heap(cs);
@@ -187,7 +188,7 @@ void fuzz_set_heap(volatile void *page, uint64_t context, uint64_t chunk, uint32
 {
 	volatile uint8_t *data = page;
 
-	*(volatile uint64_t *)(data + AT_CONTEXT) = context;
+	*(volatile uint64_t *)(data + AT_CONTEXT) = context ?: FUZZ_VA + AT_SCRATCH;
 	*(volatile uint64_t *)(data + AT_TILER + TILER_HEAP_POINTER) = FUZZ_VA + AT_DESCRIPTOR;
 	*(volatile uint32_t *)(data + AT_DESCRIPTOR + DESCRIPTOR_SIZE) = chunk_size;
 	*(volatile uint64_t *)(data + AT_DESCRIPTOR + DESCRIPTOR_BASE) = chunk;

@@ -75,7 +75,6 @@ struct fuzz_request {
 		struct drm_panthor_tiler_heap_create heap;
 		struct drm_panthor_tiler_heap_destroy heap_destroy;
 		struct drm_gem_close gem_close;
-		struct drm_syncobj_destroy syncobj_destroy;
 	} arg;
 	struct drm_panthor_queue_create queue[GPU_QUEUES_MAX];
 	struct drm_panthor_vm_bind_op op[FUZZ_OPS];

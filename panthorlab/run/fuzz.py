@@ -7,6 +7,7 @@ from __future__ import annotations
 import itertools
 import queue
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,6 +20,7 @@ from panthorlab.kmsg.model import Finding
 from panthorlab.run.evidence import LogFollower
 from panthorlab.run.held import Holdings
 from panthorlab.run.iterations import LOG_DEADLINE, Batch
+from panthorlab.run.ktap import Report
 from panthorlab.run.session import Session
 from panthorlab.run.workload import Workload
 
@@ -30,7 +32,6 @@ PATIENCE: Final = 15.0
 """Seconds in which a GPU that did wrong works again: a reset, and jobs given up."""
 STEP: Final = 0.05
 GOOD: Final = Workload("gpu-job/store", ("gpu-job", "--mode", "store"), deadline=30.0, sentinel=False)
-_SCRIPTS = itertools.count(1)
 GATE: Final = "# gate "
 _MISDEED: Final = "# misdeed "
 _KILLED: Final = "# killed "
@@ -46,12 +47,12 @@ class Performed:
 
 
 class ScriptRunner:
-    """Performs scripts on one boot, one after the other. `prefix` is that of its markers in the kernel log."""
+    """Performs scripts on one boot, one after the other. `good_job` runs a job of a process of its own between markers,
+    so that with it all is known of the kernel log before."""
 
-    def __init__(self, board: BootedBoard, log: LogFollower, prefix: str = "fuzz") -> None:
-        self._board, self._log, self._prefix = board, log, prefix
+    def __init__(self, board: BootedBoard, log: LogFollower, good_job: Callable[[], Report]) -> None:
+        self._board, self._log, self._job = board, log, good_job
         self._holdings = Holdings(board)
-        self._jobs = 0
 
     def perform(self, script: tuple[Line, ...]) -> Performed:
         """Raises LabError if the lab is at fault, EvidenceError if nothing can be said."""
@@ -70,8 +71,9 @@ class ScriptRunner:
             findings = self._log.findings()[found:]
         if died:
             done.bad["dead"] = died
-            findings += [word for word in self._log.last_words() if word.signature not in {f.signature for f in findings}]
-        expected = PROVOKED | TROUBLE if rules(script) else PROVOKED
+            seen = {finding.signature for finding in findings}
+            findings += [word for word in self._log.last_words() if word.signature not in seen]
+        expected = provoked(script)
         done.bad = {word.signature: word.text for word in findings if word.kind not in expected} | done.bad
         for misuse in self._board.misuses()[misuses:]:
             done.bad[f"misuse:{misuse.split(' at ')[0]}"] = misuse
@@ -127,27 +129,48 @@ class ScriptRunner:
         """A job of another process works, `patient`: in the end. Returns what the kernel has died of, if it has."""
         deadline = time.monotonic() + PATIENCE * self._board.slowness
         while True:
-            self._jobs += 1
-            batch = Batch(self._board, self._log, GOOD, prefix=f"{self._prefix}-{self._jobs}", count=1,
-                          log_deadline=LOG_DEADLINE, on_result=None)
             try:
-                batch.run()
+                report = self._job()
             except BootError as error:
                 return str(error)
-            report, window = batch.reports[0], batch.windows[0]
-            if window is None and not (report is not None and self._log.findings()):
-                raise EvidenceError("the kernel log of a script is not whole")
-            if report is not None and report.ok:
+            if report.ok:
                 return ""
             if not patient or time.monotonic() > deadline:
-                done.bad["no-good-job"] = f"the next process's job does not work: {report.why if report else 'no report'}"
+                done.bad["no-good-job"] = f"the next process's job does not work: {report.why}"
                 return ""
+
+
+def provoked(script: tuple[Line, ...]) -> frozenset[str]:
+    """Kinds of finding that a script brings about on a right kernel."""
+    return PROVOKED | TROUBLE if rules(script) else PROVOKED
+
+
+class GoodJob:
+    """A job for `ScriptRunner`, between markers of its own."""
+
+    def __init__(self, board: BootedBoard, log: LogFollower) -> None:
+        self._board, self._log, self._number = board, log, itertools.count(1)
+
+    def __call__(self) -> Report:
+        """Raises what the board died of, and EvidenceError if the log is not whole."""
+        batch = Batch(self._board, self._log, GOOD, prefix=f"fuzz-{next(self._number)}", count=1,
+                      log_deadline=LOG_DEADLINE, on_result=None)
+        batch.run()
+        report, window = batch.reports[0], batch.windows[0]
+        if report is None or window is None:
+            raise EvidenceError("the kernel log of a script is not whole")
+        return report
 
 
 def must_be_borne(session: Session, text: str) -> None:
     """Perform a script as a test: it fails for whatever a right kernel would not have done."""
-    with session.findings_expected(set(PROVOKED | TROUBLE)):
-        done = ScriptRunner(session.board, session.log, f"script-{next(_SCRIPTS)}").perform(parse(text))
+    script = parse(text)
+    with session.findings_expected(set(provoked(script))):
+        session.job("store")  # what is told from here on, the script has provoked
+        runner = ScriptRunner(
+            session.board, session.log, lambda: session.job("store", must_pass=False).report
+        )
+        done = runner.perform(script)
     if done.bad:
         raise AssertionError("\n".join(f"{signature}: {told}" for signature, told in done.bad.items()))
 

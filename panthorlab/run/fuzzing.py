@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 
 from panthorlab.board.identity import verify_identity
 from panthorlab.board.registry import open_board
-from panthorlab.errors import UsageError
+from panthorlab.errors import EvidenceError, UsageError
 from panthorlab.fuzz.generate import generate
 from panthorlab.fuzz.script import Line, parse, write
 from panthorlab.fuzz.shrink import shrink
@@ -24,9 +24,8 @@ from panthorlab.kernel.model import Kernel
 from panthorlab.run import fleet
 from panthorlab.run.events import new_run_dir
 from panthorlab.run.evidence import LogFollower
-from panthorlab.run.fuzz import Performed, ScriptRunner
+from panthorlab.run.fuzz import GoodJob, Performed, ScriptRunner
 from panthorlab.run.kernels import notes_of, parse_params, resolve_kernel
-from panthorlab.run.limits import TimeLimitReached, time_limit
 from panthorlab.run.progress import Progress
 
 TRIES: Final = 2
@@ -94,7 +93,7 @@ class Boots:
             log = self._stack.enter_context(LogFollower(board, log_dir / "kmsg.log"))
             verify_identity(board.shell, self._kernel)
             self.misdeeds = board.injections
-            self._runner = ScriptRunner(board, log)
+            self._runner = ScriptRunner(board, log, GoodJob(board, log))
         return self._runner
 
     def perform(self, script: tuple[Line, ...]) -> Performed:
@@ -115,7 +114,8 @@ class Boots:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Exit status 0: nothing found in the time; 1: a finding, told with its script; 4: the lab."""
+    """Exit status 0: nothing found in the time; 1: a finding, told with its script; 3: nothing found, but of some
+    scripts nobody can tell; 4: the lab."""
     script = _read(options.script) if options.script else None
     parse_params(options.param)
     name = fleet.choose_one(options)
@@ -124,7 +124,7 @@ def main(options: argparse.Namespace) -> int:
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step)
     for note in notes_of(kernel):
         progress.note(note)
-    counts = {"scripts": 0, "lines": 0, "seconds": 0.0}
+    counts: dict[str, Any] = {"scripts": 0, "lines": 0, "seconds": 0.0, "unjudged": 0}
     try:
         with fleet.leased(name, run_dir, wait=options.wait, on_note=progress.line), \
                 Boots(options, kernel, name, run_dir, progress) as boots:
@@ -140,7 +140,13 @@ def main(options: argparse.Namespace) -> int:
     if found is not None:
         _keep(run_dir, found, "finding", found.script)
     _tell(options, kernel, run_dir, found, counts)
-    return 1 if found else 0
+    return _status(found, counts)
+
+
+def _status(found: Found | None, counts: dict[str, Any]) -> int:
+    if found is not None:
+        return 1
+    return 3 if counts["unjudged"] else 0
 
 
 def _read(path: Path) -> tuple[Line, ...]:
@@ -164,7 +170,12 @@ def _walk(boots: Boots, options: argparse.Namespace, counts: dict[str, Any], pro
         seed = f"{options.seed}:{counts['scripts'] + 1}"
         progress.step(f"fuzzing for {options.seconds:g} s, scripts", counts["scripts"])
         script = generate(seed, boots.misdeeds)
-        done = boots.perform(script)
+        try:
+            done = boots.perform(script)
+        except EvidenceError as error:
+            counts["unjudged"] += 1
+            progress.line(f"script {seed} could not be judged: {error}")
+            done = Performed()
         counts["scripts"] += 1
         counts["lines"] += len(script)
         counts["seconds"] = round(time.monotonic() - begin, 1)
@@ -204,12 +215,13 @@ def _tell(
     options: argparse.Namespace, kernel: Kernel, run_dir: Path, found: Found | None, counts: dict[str, Any]
 ) -> None:
     told = f"{counts['scripts']} scripts, {counts['lines']} calls in {counts['seconds']} s"
+    told += f", {counts['unjudged']} could not be judged" if counts["unjudged"] else ""
     settings = [word for param in options.param for word in ("--param", param)]
     repeat = ["panthorlab", "fuzz", "--kernel", kernel.key[:16], "--seed", str(options.seed), *settings,
               "--script", str(run_dir / "finding.script")]
     if options.json:
         print(json.dumps({
-            "exit": 1 if found else 0, **counts, "seed": options.seed, "kernel": kernel.key, "run": str(run_dir),
+            "exit": _status(found, counts), **counts, "seed": options.seed, "kernel": kernel.key, "run": str(run_dir),
             "finding": found and {
                 "seed": found.seed, "signature": found.signature, "text": found.text, "repeats": found.repeats,
                 "whole": [str(line) for line in found.whole], "script": [str(line) for line in found.script],
