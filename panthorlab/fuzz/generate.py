@@ -19,6 +19,7 @@ SLOTS: Final = 4
 """Slots of each kind that scripts use: few, so that calls meet."""
 FIELD, ODD, GUESS, REPEAT, BESIDE, SYNC = 0.25, 0.15, 0.06, 0.05, 0.05, 0.4
 ENDS: Final = ("exit", "kill")
+AWAITED_MS: Final = "1000"
 PRELUDE: Final = ("vm_create", "bo_create", "group_create")
 
 
@@ -48,7 +49,7 @@ class _Writer:
         lines = self._prelude()
         length = self._dice.choice(LENGTH)
         while len(lines) < length:
-            lines.append(self._line(self._dice.choices(self._names, self._weights)[0]))
+            lines += self._line(self._dice.choices(self._names, self._weights)[0])
             if lines[-1].call == "close":
                 self._made = {}
                 lines += self._prelude()
@@ -56,14 +57,21 @@ class _Writer:
 
     def _prelude(self) -> list[Line]:
         """Most processes begin with what the calls after it need."""
-        return [self._line(name) for name in PRELUDE if self._dice.random() < 0.8]
+        return [line for name in PRELUDE if self._dice.random() < 0.8 for line in self._line(name)]
 
-    def _line(self, name: str) -> Line:
+    def _line(self, name: str) -> list[Line]:
         if name == MISDEED:
-            return Line(MISDEED, None, ((self._dice.choice(self._rules), None),))
+            return [Line(MISDEED, None, ((self._dice.choice(self._rules), None),))]
         if name in ACTS:
-            return Line(name, None, tuple((word, self._dice.choice(ACT_VALUES[word])) for word in sorted(ACTS[name])))
-        return self._call(CALLS[name])
+            words = sorted(ACTS[name])
+            return [Line(name, None, tuple((word, self._dice.choice(ACT_VALUES[word])) for word in words))]
+        if CALLS[name].awaited and self._dice.random() < SYNC:
+            syncobj = self._dice.randrange(SLOTS)
+            call = self._call(CALLS[name])
+            words_left = tuple(pair for pair in call.arguments if pair[0] not in ("async", "beside"))
+            call = Line(name, call.into, (("async", "1"), *words_left, ("signal", f"s{syncobj}")))
+            return [call, Line("wait", None, (("sync", str(syncobj)), ("ms", AWAITED_MS)))]
+        return [self._call(CALLS[name])]
 
     def _call(self, call: Call) -> Line:
         arguments: list[tuple[str, str | None]] = [

@@ -38,13 +38,14 @@ class Field:
 @dataclass(frozen=True)
 class Call:
     """`weight`: how often among the others. `into`: letter of the slot that takes what it makes. `syncs`: may signal
-    and wait. `beside`: may run beside what follows."""
+    and wait. `awaited`: if it is asynchronous, the script waits for its end. `beside`: may run beside what follows."""
 
     name: str
     weight: int
     fields: tuple[Field, ...]
     into: str = ""
     syncs: bool = False
+    awaited: bool = False
     beside: bool = False
 
 
@@ -55,9 +56,7 @@ _VA = Field("va", ("0x1000000", "0x1001000", "0x1003000", "0x1200000", "0x120100
 _SIZE = Field("size", ("0x1000", "0x2000", "0x4000", "0x10000", "0x200000", "0x400000"),
               ("0", "100", "e", "-4096", "0x8000000000000000"))
 _BIND = (
-    _VM, _VA, _SIZE, Field("async", ("1",), ("2",)), Field("ops", ("1", "2"), ("0", "4")),
-    Field("stride", odd=("0", "8")),
-    Field("flags", ("0", "1", "2", "4", "0x10000000"), ("8", "0x8000000", "0x20000000", "0x70000000")),
+    _VM, _VA, _SIZE, Field("ops", ("1", "2"), ("0", "4")), Field("stride", odd=("0", "8")),
 )
 _OFFSET = Field("offset", ("0", "0x1000", "0x2000"), ("1", "0x800", "0x1040", "0x10000", "-4096"))
 
@@ -72,8 +71,14 @@ CALLS: Final[Mapping[str, Call]] = {call.name: call for call in (
     ), into="v"),
     Call("vm_destroy", 3, (_VM, _PAD), beside=True),
     Call("vm_state", 2, (_VM,)),
-    Call("bind", 14, (*_BIND, Field("bo", ("b",), always=True), _OFFSET), syncs=True, beside=True),
-    Call("unbind", 10, (*_BIND, Field("bo", odd=("b",)), Field("offset", odd=("0x1000",))), syncs=True, beside=True),
+    Call("bind", 14, (
+        *_BIND, Field("flags", ("0", "1", "2", "4"), ("8", "0x8000000", "0x10000000", "0x20000000", "0x70000000")),
+        Field("async", odd=("2",)), Field("bo", ("b",), always=True), _OFFSET,
+    ), awaited=True, beside=True),
+    Call("unbind", 10, (
+        *_BIND, Field("flags", odd=("0x10000001", "0x18000000", "0x20000000", "0x70000000")),
+        Field("async", ("1",), ("2",)), Field("bo", odd=("b",)), Field("offset", odd=("0x1000",)),
+    ), syncs=True, beside=True),
     Call("sync_only", 2, (_VM, Field("va", odd=("0x1000000",)), Field("size", odd=("0x1000",)),
                           Field("bo", odd=("b",)), Field("ops", ("2",), ("0",))), syncs=True),
     Call("bo_create", 9, (
@@ -140,7 +145,9 @@ class Known:
 KNOWN: Final = (
     Known("signal of a syncobj that does not exist: in `signal` there is only s0 to s3, which every file has",
           "docs/findings/0001: oops"),
-    Known("a call that waits for the syncobj it signals", "docs/findings/0020: a warning"),
+    Known("a call that waits for the syncobj it signals", "docs/findings/0030: a warning"),
+    Known("asynchronous mappings that run when their VM is destroyed, or the file closed: scripts await them",
+          "docs/findings/0031: a VM that is never freed"),
     Known("misdeed as-stuck", "docs/findings/0003: warnings, a VM that is never freed"),
     Known("misdeeds boot-lost, boot-late", "docs/findings/0010 and 0012: no GPU until reboot"),
     Known("misdeeds reset-lost, reset-late", "docs/findings/0011: no reset ever again"),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -37,10 +38,17 @@ def test_each_part_of_a_script_parses(seed: str, data: st.DataObject) -> None:
 
 @given(st.text(max_size=8))
 def test_known_bugs_are_left_out(seed: str) -> None:
-    for line in generate(seed, NAMES):
+    script = generate(seed, NAMES)
+    for line, after in itertools.pairwise(script):
+        if line.call == "bind" and ("async", "1") in line.arguments:
+            (syncobj,) = (value for name, value in line.arguments if name == "signal")
+            assert after.call == "wait", "docs/findings/0031"
+            assert f"s{dict(after.arguments)['sync']}" == syncobj
+            assert ("beside", None) not in line.arguments
+    for line in script:
         syncs = [value for name, value in line.arguments if name in ("signal", "wait")]
         assert set(syncs) <= {"s0", "s1", "s2", "s3"}, "docs/findings/0001"
-        assert len(syncs) == len(set(syncs)) <= SYNCS, "docs/findings/0020"
+        assert len(syncs) == len(set(syncs)) <= SYNCS, "docs/findings/0030"
         assert len(line.arguments) < WORDS
         assert not (line.rule or "").startswith(("as-stuck", "boot-", "reset-"))
 
