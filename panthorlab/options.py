@@ -209,7 +209,7 @@ def _fuzz_parser(parser: argparse.ArgumentParser) -> None:
                         help="how long to try scripts; making one short comes on top (default: %(default)g)")
     parser.add_argument("--seed", type=seed, default=1, metavar="N",
                         help="seed of the scripts and of the emulated GPU's random choices (default: %(default)s)")
-    parser.add_argument("--script", type=Path, metavar="FILE", help="perform this script once, and nothing else")
+    parser.add_argument("--script", type=Path, metavar="FILE", help="perform this script alone, up to eight times")
     _add_jail(parser)
     _add_board(parser)
     _add_lab(parser)
