@@ -19,7 +19,7 @@ SLOTS: Final = 4
 """Slots of each kind that scripts use: few, so that calls meet."""
 FIELD, ODD, GUESS, REPEAT, BESIDE, SYNC = 0.25, 0.15, 0.06, 0.05, 0.05, 0.4
 ENDS: Final = ("exit", "kill")
-AWAITED_MS: Final = "1000"
+AWAITED_MS: Final = "200"
 PRELUDE: Final = ("vm_create", "bo_create", "group_create")
 
 

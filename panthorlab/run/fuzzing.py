@@ -30,6 +30,8 @@ from panthorlab.run.progress import Progress
 
 TRIES: Final = 8
 """Times that a script is performed until it shows its finding; else it counts as one that alone does not."""
+PATIENCE: Final = 300.0
+"""Seconds for making a script short; what shows itself seldom may need more, and stays longer than it must."""
 SUITE: Final = '''\
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Found by `panthorlab fuzz`, seed {seed}: {signature}"""
@@ -210,11 +212,15 @@ def _shorten(boots: Boots, found: Found, progress: Progress) -> Found:
     # What it races with does not repeat: a script that shows it seldom has as many chances.
     chances = 1 if first == 1 else 2 * first
 
+    deadline = time.monotonic() + PATIENCE
+
     def fails(part: tuple[Line, ...]) -> bool:
-        return any(shows(part) for _ in range(chances))
+        return any(time.monotonic() < deadline and shows(part) for _ in range(chances))
 
     script = shrink(found.whole, fails)
     progress.line(f"{len(found.whole)} lines are {len(script)} after {tried} tries")
+    if time.monotonic() > deadline:
+        progress.note(f"gave up after {PATIENCE:.0f} s: the script may have lines left that it does not need")
     return Found(found.seed, found.signature, found.text, found.whole, script, repeats=True)
 
 
