@@ -21,6 +21,7 @@ COMMANDS = {
     "check": "panthorlab.run.check:main",
     "run": "panthorlab.run.single:main",
     "matrix": "panthorlab.run.matrix:main",
+    "fuzz": "panthorlab.run.fuzzing:main",
     "resume": "panthorlab.run.validate:resume_main",
     "build": "panthorlab.run.build:main",
     "scan": "panthorlab.run.tools:scan",

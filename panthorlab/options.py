@@ -217,6 +217,21 @@ def _matrix_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="also the rows that are good on all kernels")
 
 
+def _fuzz_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--kernel", required=True, metavar="K", help="store key, RUN:before, RUN:after, or build directory"
+    )
+    parser.add_argument("--seconds", type=duration, default=60.0, metavar="TIME",
+                        help="how long to try scripts; making one short comes on top (default: %(default)g)")
+    parser.add_argument("--seed", type=seed, default=1, metavar="N",
+                        help="seed of the scripts and of the emulated GPU's random choices (default: %(default)s)")
+    parser.add_argument("--script", type=Path, metavar="FILE", help="perform this script alone, up to eight times")
+    _add_jail(parser)
+    _add_board(parser)
+    _add_lab(parser)
+    _add_output(parser)
+
+
 def _scan_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files",
@@ -349,6 +364,7 @@ def make_parser() -> Parser:
     check.add_argument("--json", action="store_true", help="print the plan as JSON on stdout")
     _run_parser(add("run", "boot one kernel; run suites or a command on it"))
     _matrix_parser(add("matrix", "run the suites on several kernels, and show where these differ"))
+    _fuzz_parser(add("fuzz", "try random sequences of panthor's calls on one kernel; make what finds a bug short"))
     resume = add("resume", "continue an interrupted run")
     resume.add_argument("run", type=Path, metavar="RUN")
     _add_jail(resume)

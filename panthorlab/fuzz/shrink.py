@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Make a failing sequence as short as it gets (Zeller's ddmin): pure, whatever the items are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+def shrink(items: Sequence[Item], fails: Callable[[tuple[Item, ...]], bool]) -> tuple[Item, ...]:
+    """A part of `items`, in their order, that still fails, and of which no single item can be left out.
+
+    `items` themselves must fail; `fails` is not asked for them, nor twice for the same part.
+    """
+    known: dict[tuple[int, ...], bool] = {}
+    kept = tuple(range(len(items)))
+
+    def failing(part: tuple[int, ...]) -> bool:
+        if part not in known:
+            known[part] = fails(tuple(items[place] for place in part))
+        return known[part]
+
+    pieces = min(2, len(kept))
+    while pieces:
+        size = -(-len(kept) // pieces)
+        cuts = [kept[:start] + kept[start + size :] for start in range(0, len(kept), size)]
+        found = next((part for part in cuts if failing(part)), None)
+        if found is not None:
+            kept, pieces = found, min(max(2, pieces - 1), len(found))
+        elif size == 1:
+            break
+        else:
+            pieces = min(len(kept), pieces * 2)
+    return tuple(items[place] for place in kept)

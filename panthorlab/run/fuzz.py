@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Perform a script of `panthorlab.fuzz` on a booted board, and judge it: by the kernel log, by what the driver still
+holds, and by a good job afterwards; never by what the calls returned."""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from panthorlab.board.api import LATE, BootedBoard, RemoteProcess
+from panthorlab.errors import BootError, EvidenceError, LabError
+from panthorlab.fuzz.grammar import PROVOKED, TROUBLE
+from panthorlab.fuzz.script import Line, parse, rules, write
+from panthorlab.kmsg.heads import CRASHES
+from panthorlab.kmsg.model import Finding
+from panthorlab.run.evidence import LogFollower
+from panthorlab.run.held import Holdings
+from panthorlab.run.iterations import LOG_DEADLINE, Batch
+from panthorlab.run.ktap import Report
+from panthorlab.run.session import Session
+from panthorlab.run.workload import Workload
+
+DEADLINE: Final = 60.0
+"""Seconds of one script: a job may take the driver's 5 s to be given up, and scripts wait for few."""
+DYING: Final = 3.0
+"""Seconds that a script has to end by itself after a crash."""
+PATIENCE: Final = 15.0
+"""Seconds in which a GPU that did wrong works again: a reset, and jobs given up."""
+STEP: Final = 0.05
+GOOD: Final = Workload("gpu-job/store", ("gpu-job", "--mode", "store"), deadline=30.0, sentinel=False)
+GATE: Final = "# gate "
+_MISDEED: Final = "# misdeed "
+_KILLED: Final = "# killed "
+
+
+@dataclass
+class Performed:
+    """What came of a script. `bad`: signature and text of each thing that a right kernel would not have done; with any
+    of them the boot is spoiled for other scripts. `reached`: the line in which the kernel has killed it, or 0."""
+
+    bad: dict[str, str] = field(default_factory=dict)
+    reached: int = 0
+
+
+class ScriptRunner:
+    """Performs scripts on one boot, one after the other. `good_job` runs a job of a process of its own between markers,
+    so that with it all is known of the kernel log before."""
+
+    def __init__(self, board: BootedBoard, log: LogFollower, good_job: Callable[[], Report]) -> None:
+        self._board, self._log, self._job = board, log, good_job
+        self._holdings = Holdings(board)
+
+    def perform(self, script: tuple[Line, ...]) -> Performed:
+        """Raises LabError if the lab is at fault, EvidenceError if nothing can be said."""
+        found, misuses, hazards = len(self._log.findings()), len(self._board.misuses()), len(self._board.hazards())
+        done, died = Performed(), ""
+        try:
+            self._run(script, done)
+        except BootError as error:
+            died = str(error)
+        finally:
+            if not died:
+                self._board.behave()
+        findings = self._log.findings()[found:]
+        if not died and not _crashed(findings):
+            died = self._good_job(done, patient=bool(rules(script)))
+            findings = self._log.findings()[found:]
+        if died:
+            done.bad["dead"] = died
+            seen = {finding.signature for finding in findings}
+            findings += [word for word in self._log.last_words() if word.signature not in seen]
+        expected = provoked(script)
+        done.bad = {word.signature: word.text for word in findings if word.kind not in expected} | done.bad
+        for misuse in self._board.misuses()[misuses:]:
+            done.bad[f"misuse:{misuse.split(' at ')[0]}"] = misuse
+        if not done.bad and (left := self._holdings.left()):
+            done.bad["left"] = left
+        spoiled = [hazard for hazard in self._board.hazards()[hazards:] if hazard.kind != LATE]
+        if spoiled and not done.bad:
+            raise EvidenceError(f"the emulated GPU: {spoiled[0].kind}: {spoiled[0].text}", hint="the model lacks that")
+        return done
+
+    def _run(self, script: tuple[Line, ...], done: Performed) -> None:
+        """Until the script has ended; misdeeds are armed where they stand in it."""
+        work, shell = self._board.work_dir, self._board.shell
+        shell.put(write(script).encode(), f"{work}/fuzz-script")
+        output = _Lines()
+        process = shell.start([f"{work}/gpu-fuzz", "--script", f"{work}/fuzz-script", "--gate", f"{work}/fuzz-gate-"],
+                              on_stdout=output.feed, on_stderr=output.feed)
+        try:
+            status = self._follow(process, output, done)
+        finally:
+            process.kill()
+        if status == 2:
+            raise LabError(f"gpu-fuzz refused a script: {output.last}", hint="this is a bug of panthorlab")
+        if status is not None and status != 0:
+            done.bad["gpu-fuzz"] = f"gpu-fuzz ended with status {status}"
+
+    def _follow(self, process: RemoteProcess, output: _Lines, done: Performed) -> int | None:
+        start = time.monotonic()
+        deadline, crash = start + DEADLINE * self._board.slowness, 0.0
+        rule = ""
+        while True:
+            status = _ended(process)
+            for line in output.take():
+                if line.startswith(_MISDEED):
+                    rule = line.removeprefix(_MISDEED)
+                elif line.startswith(GATE):
+                    self._board.inject(rule)
+                    self._board.shell.put(b"", f"{self._board.work_dir}/fuzz-gate-{line.removeprefix(GATE)}")
+                elif line.startswith(_KILLED):
+                    done.reached = int(line.removeprefix(_KILLED))
+            if status is not None:
+                return status
+            now = time.monotonic()
+            crash = crash or (now if _crashed(self._log.findings()) else 0.0)
+            if crash and now > crash + DYING * self._board.slowness:
+                return None
+            if now > deadline:
+                self._board.check_alive()
+                done.bad["hang"] = f"the script did not end in {DEADLINE * self._board.slowness:.0f} s"
+                return None
+
+    def _good_job(self, done: Performed, *, patient: bool) -> str:
+        """A job of another process works, `patient`: in the end. Returns what the kernel has died of, if it has."""
+        deadline = time.monotonic() + PATIENCE * self._board.slowness
+        while True:
+            try:
+                report = self._job()
+            except BootError as error:
+                return str(error)
+            if report.ok:
+                return ""
+            if not patient or time.monotonic() > deadline:
+                done.bad["no-good-job"] = f"the next process's job does not work: {report.why}"
+                return ""
+
+
+def provoked(script: tuple[Line, ...]) -> frozenset[str]:
+    """Kinds of finding that a script brings about on a right kernel."""
+    return PROVOKED | TROUBLE if rules(script) else PROVOKED
+
+
+class GoodJob:
+    """A job for `ScriptRunner`, between markers of its own."""
+
+    def __init__(self, board: BootedBoard, log: LogFollower) -> None:
+        self._board, self._log, self._number = board, log, itertools.count(1)
+
+    def __call__(self) -> Report:
+        """Raises what the board died of, and EvidenceError if the log is not whole."""
+        batch = Batch(self._board, self._log, GOOD, prefix=f"fuzz-{next(self._number)}", count=1,
+                      log_deadline=LOG_DEADLINE, on_result=None)
+        batch.run()
+        report, window = batch.reports[0], batch.windows[0]
+        if report is None or window is None:
+            raise EvidenceError("the kernel log of a script is not whole")
+        return report
+
+
+def must_be_borne(session: Session, text: str) -> None:
+    """Perform a script as a test: it fails for whatever a right kernel would not have done."""
+    script = parse(text)
+    with session.findings_expected(set(provoked(script))):
+        session.job("store")  # what is told from here on, the script has provoked
+        runner = ScriptRunner(
+            session.board, session.log, lambda: session.job("store", must_pass=False).report
+        )
+        done = runner.perform(script)
+    if done.bad:
+        raise AssertionError("\n".join(f"{signature}: {told}" for signature, told in done.bad.items()))
+
+
+class _Lines:
+    """Whole lines of what a program prints; fed by another thread."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._rest = b""
+        self.last = ""
+
+    def feed(self, chunk: bytes) -> None:
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            self._queue.put(line.decode("utf-8", "replace"))
+
+    def take(self) -> list[str]:
+        """All lines so far."""
+        lines = [self._queue.get() for _ in range(self._queue.qsize())]
+        self.last = lines[-1] if lines else self.last
+        return lines
+
+
+def _ended(process: RemoteProcess) -> int | None:
+    """Its status, if it ends within a step."""
+    try:
+        return process.wait(STEP)
+    except LabError:
+        if process.ended:
+            raise
+        return None
+
+
+def _crashed(findings: list[Finding]) -> bool:
+    return any(finding.kind in CRASHES for finding in findings)

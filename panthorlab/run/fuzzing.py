@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`panthorlab fuzz`: random scripts of panthor's calls on one kernel until one shows a bug, which is made short."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from panthorlab.board.identity import verify_identity
+from panthorlab.board.registry import open_board
+from panthorlab.errors import EvidenceError, UsageError
+from panthorlab.fuzz.generate import generate
+from panthorlab.fuzz.script import Line, parse, write
+from panthorlab.fuzz.shrink import shrink
+from panthorlab.kernel.model import Kernel
+from panthorlab.run import fleet
+from panthorlab.run.events import new_run_dir
+from panthorlab.run.evidence import LogFollower
+from panthorlab.run.fuzz import GoodJob, Performed, ScriptRunner
+from panthorlab.run.kernels import notes_of, parse_params, resolve_kernel
+from panthorlab.run.progress import Progress
+
+TRIES: Final = 8
+"""Times that a script is performed until it shows its finding; else it counts as one that alone does not."""
+PATIENCE: Final = 300.0
+"""Seconds for making a script short; what shows itself seldom may need more, and stays longer than it must."""
+SUITE: Final = '''\
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Found by `panthorlab fuzz`, seed {seed}: {signature}"""
+
+from __future__ import annotations
+
+from panthorlab.run.fuzz import must_be_borne
+from panthorlab.run.session import Session
+
+SCRIPT = """\\
+{script}"""
+
+
+def test_script(session: Session) -> None:
+    must_be_borne(session, SCRIPT)
+'''
+
+
+@dataclass(frozen=True)
+class Found:
+    """A script that shows what a right kernel would not have done. `repeats`: also by itself in a fresh boot."""
+
+    seed: str
+    signature: str
+    text: str
+    whole: tuple[Line, ...]
+    script: tuple[Line, ...]
+    repeats: bool
+
+
+class Boots:
+    """One board that performs scripts; it is booted anew when one has spoiled it."""
+
+    def __init__(
+        self, options: argparse.Namespace, kernel: Kernel, name: str, run_dir: Path, progress: Progress
+    ) -> None:
+        self._kernel, self._name, self._run_dir, self._progress = kernel, name, run_dir, progress
+        self._params = parse_params(options.param) | {"seed": str(options.seed)}
+        self._method = options.boot_method
+        self._stack, self._boots = ExitStack(), 0
+        self._runner: ScriptRunner | None = None
+        self.misdeeds: frozenset[str] = frozenset()
+
+    def __enter__(self) -> Self:
+        self.runner()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._stack.close()
+
+    def runner(self) -> ScriptRunner:
+        """Of the running boot, or of a new one."""
+        if self._runner is None:
+            self._boots += 1
+            log_dir = self._run_dir / f"boot-{self._boots}"
+            log_dir.mkdir()
+            board = self._stack.enter_context(open_board(self._name).boot(
+                self._kernel, log_dir=log_dir, params=self._params, on_progress=self._progress.step,
+                method=self._method,
+            ))
+            log = self._stack.enter_context(LogFollower(board, log_dir / "kmsg.log"))
+            verify_identity(board.shell, self._kernel)
+            self.misdeeds = board.injections
+            self._runner = ScriptRunner(board, log, GoodJob(board, log))
+        return self._runner
+
+    def perform(self, script: tuple[Line, ...]) -> Performed:
+        """What came of it; whatever is bad costs the boot."""
+        try:
+            done = self.runner().perform(script)
+        except BaseException:
+            self.spoil()
+            raise
+        if done.bad:
+            self.spoil()
+        return done
+
+    def spoil(self) -> None:
+        """The next script begins in a fresh boot."""
+        self._stack.close()
+        self._runner = None
+
+
+def main(options: argparse.Namespace) -> int:
+    """Exit status 0: nothing found in the time; 1: a finding, told with its script; 3: nothing found, but of some
+    scripts nobody can tell; 4: the lab."""
+    script = _read(options.script) if options.script else None
+    parse_params(options.param)
+    name = fleet.choose_one(options)
+    progress = Progress(quiet=options.quiet)
+    run_dir = new_run_dir(options.output)
+    kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step)
+    for note in notes_of(kernel):
+        progress.note(note)
+    counts: dict[str, Any] = {"scripts": 0, "lines": 0, "seconds": 0.0, "unjudged": 0}
+    try:
+        with fleet.leased(name, run_dir, wait=options.wait, on_note=progress.line), \
+                Boots(options, kernel, name, run_dir, progress) as boots:
+            if script is not None:
+                found = _once(boots, script, counts)
+            else:
+                found = _walk(boots, options, counts, progress)
+                if found is not None:
+                    _keep(run_dir, found, "whole", found.whole)
+                    found = _shorten(boots, found, progress)
+    finally:
+        progress.finish()
+    if found is not None:
+        _keep(run_dir, found, "finding", found.script)
+    _tell(options, kernel, run_dir, found, counts)
+    return _status(found, counts)
+
+
+def _status(found: Found | None, counts: dict[str, Any]) -> int:
+    if found is not None:
+        return 1
+    return 3 if counts["unjudged"] else 0
+
+
+def _read(path: Path) -> tuple[Line, ...]:
+    try:
+        return parse(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def _once(boots: Boots, script: tuple[Line, ...], counts: dict[str, Any]) -> Found | None:
+    """The script, until it shows something; what it races with does not repeat, so some times."""
+    begin, found = time.monotonic(), None
+    while found is None and counts["scripts"] < TRIES:
+        done = boots.perform(script)
+        counts["scripts"] += 1
+        counts["lines"] += len(script)
+        found = next((Found("", name, text, script, script, repeats=True) for name, text in done.bad.items()), None)
+    counts["seconds"] = round(time.monotonic() - begin, 1)
+    return found
+
+
+def _walk(boots: Boots, options: argparse.Namespace, counts: dict[str, Any], progress: Progress) -> Found | None:
+    """Scripts from the seed until the time is over, or one finds something."""
+    begin = time.monotonic()
+    while time.monotonic() - begin < options.seconds:
+        seed = f"{options.seed}:{counts['scripts'] + 1}"
+        progress.step(f"fuzzing for {options.seconds:g} s, scripts", counts["scripts"])
+        script = generate(seed, boots.misdeeds)
+        try:
+            done = boots.perform(script)
+        except EvidenceError as error:
+            counts["unjudged"] += 1
+            progress.line(f"script {seed} could not be judged: {error}")
+            done = Performed()
+        counts["scripts"] += 1
+        counts["lines"] += len(script)
+        counts["seconds"] = round(time.monotonic() - begin, 1)
+        for signature, text in done.bad.items():
+            progress.line(f"script {seed} after {counts['seconds']} s: {text.splitlines()[0]} ({signature})")
+            return Found(seed, signature, text, script, script, repeats=False)
+    return None
+
+
+def _shorten(boots: Boots, found: Found, progress: Progress) -> Found:
+    """The shortest part of the script that shows the same again, each tried in a boot that nothing has spoiled."""
+    tried = 0
+
+    def shows(part: tuple[Line, ...]) -> bool:
+        nonlocal tried
+        tried += 1
+        progress.step("shrinking, tries", tried)
+        try:
+            return found.signature in boots.perform(part).bad
+        except EvidenceError:  # of this part nobody can tell, so it does not count as one that shows it
+            return False
+
+    boots.spoil()
+    first = next((number for number in range(1, TRIES + 1) if shows(found.whole)), None)
+    if first is None:
+        return found
+    # What it races with does not repeat: a script that shows it seldom has as many chances.
+    chances = 1 if first == 1 else 2 * first
+
+    deadline = time.monotonic() + PATIENCE
+
+    def fails(part: tuple[Line, ...]) -> bool:
+        return any(time.monotonic() < deadline and shows(part) for _ in range(chances))
+
+    script = shrink(found.whole, fails)
+    progress.line(f"{len(found.whole)} lines are {len(script)} after {tried} tries")
+    if time.monotonic() > deadline:
+        progress.note(f"gave up after {PATIENCE:.0f} s: the script may have lines left that it does not need")
+    return Found(found.seed, found.signature, found.text, found.whole, script, repeats=True)
+
+
+def _keep(run_dir: Path, found: Found, name: str, script: tuple[Line, ...]) -> None:
+    head = f"# seed {found.seed}: {found.signature}\n"
+    (run_dir / f"{name}.script").write_text(head + write(script), "utf-8")
+    if name == "finding":
+        suite = SUITE.format(seed=found.seed, signature=found.signature, script=write(script))
+        (run_dir / "test_found.py").write_text(suite, "utf-8")
+
+
+def _tell(
+    options: argparse.Namespace, kernel: Kernel, run_dir: Path, found: Found | None, counts: dict[str, Any]
+) -> None:
+    told = f"{counts['scripts']} scripts, {counts['lines']} calls in {counts['seconds']} s"
+    told += f", {counts['unjudged']} could not be judged" if counts["unjudged"] else ""
+    settings = [word for param in options.param for word in ("--param", param)]
+    repeat = ["panthorlab", "fuzz", "--kernel", kernel.key[:16], "--seed", str(options.seed), *settings,
+              "--script", str(run_dir / "finding.script")]
+    if options.json:
+        print(json.dumps({
+            "exit": _status(found, counts), **counts, "seed": options.seed, "kernel": kernel.key, "run": str(run_dir),
+            "finding": found and {
+                "seed": found.seed, "signature": found.signature, "text": found.text, "repeats": found.repeats,
+                "whole": [str(line) for line in found.whole], "script": [str(line) for line in found.script],
+                "repeat": repeat,
+            },
+        }, indent=1))
+        return
+    if found is None:
+        print(f"nothing found: {told}, seed {options.seed}")
+    else:
+        print(f"found {found.signature}\n{found.text}\n\n{told}; script {found.seed or options.script}"
+              f"{'' if found.repeats else ', which did not show it again by itself'}:\n\n{write(found.script)}\n"
+              f"again: {shlex.join(repeat)}\n"
+              f"as a suite: panthorlab run --kernel {kernel.key[:16]} --suite {run_dir / 'test_found.py'}")
+    print(f"run: {shlex.quote(str(run_dir))}", file=sys.stderr)
+
+

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Scripts: the same from the same seed, each one parses, and the guest program has what the grammar has."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import panthorlab.guest
+from panthorlab.errors import UsageError
+from panthorlab.fuzz.generate import generate
+from panthorlab.fuzz.grammar import ACTS, CALLS, MISDEEDS, STREAMS
+from panthorlab.fuzz.script import SYNCS, WORDS, Line, parse, rules, write
+from panthorlab.gpu.misbehave import parse as parse_rule
+
+GUEST = Path(panthorlab.guest.__path__[0])
+NAMES = frozenset(rule.partition(",")[0] for rule in MISDEEDS)
+
+
+@given(st.text(max_size=8))
+def test_same_seed_same_script_and_it_parses(seed: str) -> None:
+    script = generate(seed, NAMES)
+    assert script == generate(seed, NAMES)
+    assert parse(write(script)) == script
+
+
+@given(st.text(max_size=8), st.data())
+def test_each_part_of_a_script_parses(seed: str, data: st.DataObject) -> None:
+    script = generate(seed, NAMES)
+    part = tuple(line for line in script if data.draw(st.booleans()))
+    assert parse(write(part)) == part
+
+
+@given(st.text(max_size=8))
+def test_known_bugs_are_left_out(seed: str) -> None:
+    script = generate(seed, NAMES)
+    for line, after in itertools.pairwise(script):
+        if line.call == "bind" and ("async", "1") in line.arguments:
+            (syncobj,) = (value for name, value in line.arguments if name == "signal")
+            assert after.call == "wait", "docs/findings/0022"
+            assert f"s{dict(after.arguments)['sync']}" == syncobj
+            assert ("beside", None) not in line.arguments
+    for line in script:
+        syncs = [value for name, value in line.arguments if name in ("signal", "wait")]
+        assert set(syncs) <= {"s0", "s1", "s2", "s3"}, "docs/findings/0001"
+        assert len(syncs) == len(set(syncs)) <= SYNCS, "docs/findings/0021"
+        assert len(line.arguments) < WORDS
+        assert not (line.rule or "").startswith(("as-stuck", "boot-", "reset-"))
+
+
+def test_without_misdeeds_there_are_none() -> None:
+    assert not any(rules(generate(f"1:{number}")) for number in range(100))
+    assert any(rules(generate(f"1:{number}", NAMES)) for number in range(100))
+
+
+def test_every_call_comes() -> None:
+    seen = {line.call for number in range(100) for line in generate(f"1:{number}", NAMES)}
+    assert seen == {*CALLS, *ACTS, "misdeed"}
+
+
+@pytest.mark.parametrize("rule", MISDEEDS)
+def test_misdeeds_are_those_of_the_gpu(rule: str) -> None:
+    assert parse_rule(rule)
+
+
+@pytest.mark.parametrize(("text", "why"), [
+    ("nonsense", "no call nonsense"), ("vm_create b0", "makes no b0"), ("vm_destroy v0", "makes no v0"),
+    ("submit vm=v0", "has no vm"), ("submit stream=fast", "no stream fast"), ("bind va=x", "x is no value"),
+    ("bind va=0x", "no value"), ("bind va=v99", "is no slot"), ("bind va=z1", "is no slot"),
+    ("vm_create v16", "makes no v16"), ("misdeed", "one rule"), ("sleep us=3", "has no us"),
+    ("submit signal=s0 signal=s1 wait=s2", "more than 2 syncs"), ("dev_query" + " type=1" * 17, "more than 16 words"),
+])
+def test_what_is_no_script_is_refused_with_its_place(text: str, why: str) -> None:
+    with pytest.raises(UsageError, match=rf"line 2 of the script: .*{re.escape(why)}"):
+        parse(f"close # comment\n{text}\n")
+
+
+def test_values() -> None:
+    (line,) = parse("bind  va=e0-0x1000 size=-4096 bo=b3+1 async # wild\n\n")
+    assert line == Line("bind", None, (("va", "e0-0x1000"), ("size", "-4096"), ("bo", "b3+1"), ("async", None)))
+
+
+def test_the_guest_program_has_the_same_calls() -> None:
+    """And fields, streams and other lines: what one refuses, the other would."""
+    kinds = (GUEST / "gpu-fuzz-kinds.c").read_text()
+    shared = re.search(r"#define BIND_FIELDS(.*?)\n#define", kinds, re.DOTALL)
+    assert shared
+    table = kinds.split("static const struct fuzz_call_kind kinds[]")[1].replace("BIND_FIELDS", shared[1])
+    calls = {name: set(re.findall(r'\{ "(\w+)", OF', rest)) for name, rest in re.findall(
+        r'\{ "(\w+)", DRM_IOCTL(.*?)(?=\{ "\w+", DRM_IOCTL|\Z)', table, re.DOTALL)}
+    for name, call in CALLS.items():
+        fields = {field.name for field in call.fields} - {"stream"}
+        assert fields <= calls.pop(name), name
+    assert not calls
+    streams = (GUEST / "gpu-fuzz-streams.c").read_text()
+    assert set(re.findall(r'\{ "([\w-]+)", write_', streams)) == set(STREAMS)
+    acts = (GUEST / "gpu-fuzz.c").read_text()
+    assert set(re.findall(r'\{ "(\w+)", do_', acts)) == {*ACTS, "misdeed"}
