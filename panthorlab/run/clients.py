@@ -22,9 +22,10 @@ INFO: Final = "/usr/bin/vulkaninfo"
 VKMARK: Final = ("/usr/bin/vkmark", "--winsys", "headless")
 NO_PIXELS: Final = "clients ran on an emulated GPU, which computes no pixels: what they drew was not looked at"
 
-GL: Final = {"XDG_RUNTIME_DIR": "/run", "PAN_MESA_DEBUG": "sync"}
-"""Where Wayland's sockets go. And with `sync` Mesa waits for each command stream, and aborts if it did not run to its
-end."""
+GL: Final = {"XDG_RUNTIME_DIR": "/run"}
+"""Where Wayland's sockets go."""
+GL_SYNC: Final = {**GL, "PAN_MESA_DEBUG": "sync"}
+"""With it Mesa waits for each command stream, and aborts if it did not run to its end."""
 EGLINFO: Final = ("/usr/bin/eglinfo", "-B", "-p", "surfaceless")
 WFLINFO: Final = ("/usr/bin/wflinfo", "--platform", "surfaceless_egl", "--api", "gles2")
 WESTON: Final = ("/usr/bin/weston", "--no-config", "--log=/dev/null", "--idle-time=0", "--backend=headless",
