@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Other people's programs as GPU clients in a suite: Mesa's Vulkan driver, alone and in crowds."""
+"""Other people's programs as GPU clients in a suite: Mesa's Vulkan and OpenGL ES drivers, alone and in crowds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,22 @@ SYNC: Final = {"PANVK_DEBUG": "sync"}
 """With it Mesa itself checks that every command stream ran to its end, or says that the device is lost."""
 INFO: Final = "/usr/bin/vulkaninfo"
 VKMARK: Final = ("/usr/bin/vkmark", "--winsys", "headless")
-NO_PIXELS: Final = "Vulkan clients ran on an emulated GPU, which computes no pixels: what they drew was not looked at"
+NO_PIXELS: Final = "clients ran on an emulated GPU, which computes no pixels: what they drew was not looked at"
+
+GL: Final = {"XDG_RUNTIME_DIR": "/run"}
+"""Where Wayland's sockets go."""
+GL_SYNC: Final = {**GL, "PAN_MESA_DEBUG": "sync"}
+"""With it Mesa waits for each command stream, and aborts if it did not run to its end."""
+EGLINFO: Final = ("/usr/bin/eglinfo", "-B", "-p", "surfaceless")
+WFLINFO: Final = ("/usr/bin/wflinfo", "--platform", "surfaceless_egl", "--api", "gles2")
+WESTON: Final = ("/usr/bin/weston", "--no-config", "--log=/dev/null", "--idle-time=0", "--backend=headless",
+                 "--renderer=gl", "--shell=kiosk", "--")
+GLMARK: Final = "/usr/bin/glmark2-es2-wayland"
+# Weston ends with its client, but with status 0 whatever became of that: so it is written down, and must be there.
+_UNDER_WESTON = f"""ended=/run/under-weston.$$
+rm -f $ended
+{" ".join(WESTON)} /bin/sh -c '"$@"; echo $? >"$0"' $ended "$@" || exit
+read -r status <$ended && rm $ended && exit $status"""
 
 
 def require_vulkan(session: Session) -> None:
@@ -30,7 +45,19 @@ def require_vulkan(session: Session) -> None:
     if not session.has_config("CONFIG_INITRAMFS_PRESERVE_MTIME"):
         pytest.skip("Mesa refuses a library from 1970, and this kernel gives that date to all files: it lacks "
                     "CONFIG_INITRAMFS_PRESERVE_MTIME (kernel_configs/qemu-virt.config)")
-    session.note(NO_PIXELS)
+    session.note(f"Vulkan {NO_PIXELS}")
+
+
+def require_gl(session: Session) -> None:
+    """What a reader must know of an emulated board."""
+    if session.board.injections:
+        session.note(f"OpenGL ES {NO_PIXELS}")
+
+
+def under_weston(*argv: str) -> tuple[str, ...]:
+    """The command that runs `argv` as the client of a compositor without a display, which draws on the GPU itself. It
+    ends with the client's status, or badly if the compositor does."""
+    return ("/bin/sh", "-c", _UNDER_WESTON, "under-weston", *argv)
 
 
 def client(session: Session, *argv: str, name: str, env: Mapping[str, str] | None = None) -> ProgramResult:

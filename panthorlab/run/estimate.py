@@ -15,7 +15,7 @@ SUITE: Final[Mapping[str, float]] = {
     "job-faults": 15, "job-timeout": 11, "reset": 1, "runtime-pm": 3, "firmware-images": 8, "firmware-interface": 7,
     "gpu-trouble": 5, "leaks": 6, "mmu-faults": 1, "scheduler": 12, "tiler-oom": 4, "uapi": 11, "unplug": 12,
     "vm-bind": 14,
-    "igt": 0, "igt-sync": 0, "igt-unplug": 0, "vulkan": 0, "vulkan-oom": 0,  # they need an overlay
+    "igt": 0, "igt-sync": 0, "igt-unplug": 0, "vulkan": 0, "vulkan-oom": 0, "gl": 0,  # they need an overlay
     "fence-lock": 0, "deep-firmware-images": 0, "deep-gpu-trouble": 0, "deep-leaks": 0, "deep-mmu-stuck": 0,
     "deep-scheduler": 0, "deep-unplug": 0,  # they need --deep
 }

@@ -27,6 +27,17 @@ def test_killed_vulkan_clients_show_the_missing_fix(run_dir: Path) -> None:
     assert fixed.returncode == 0, fixed.stdout
 
 
+def test_gl_clients_that_end_show_the_missing_fix(run_dir: Path) -> None:
+    window = ("--param", "gpu.writeout.delay_ms=20")
+    without = suite("gl", f"{run_dir}:before", "mesa-gl", "-k", "test_a_client_ends or test_killed", "-rx", *window)
+    assert without.returncode == 1, without.stdout
+    assert "Unhandled Page fault" in without.stdout
+    assert "gl/eglinfo: " in without.stdout
+    fixed = suite("gl", f"{run_dir}:after", "mesa-gl", "-k", "test_a_client_ends or test_killed or driver_is_found",
+                  *window)
+    assert fixed.returncode == 0, fixed.stdout
+
+
 def test_every_panthor_test_of_igt_passes(run_dir: Path) -> None:
     done = suite("igt", f"{run_dir}:after", "igt", "-k", "panthor")
     assert done.returncode == 0, done.stdout

@@ -51,6 +51,7 @@ _APPLETS = (
     "mkdir", "mount", "ps", "rm", "seq", "sleep", "tail", "time", "timeout", "touch", "true",
 )
 _LINKS = tuple((f"/bin/{name}", _SHELL) for name in _APPLETS)
+_EGLINFO = "/usr/bin/eglinfo.aarch64-linux-gnu"
 
 IGT = "/usr/libexec/igt-gpu-tools"
 _IGT_PROGRAMS = (
@@ -86,6 +87,24 @@ RECIPES: Mapping[str, Recipe] = {
         ),),
         _LINKS, tells=("/usr/bin/vulkaninfo", "/usr/bin/vkmark"),
         about="Mesa's Vulkan driver (PanVK), vulkaninfo, vkmark --winsys headless",
+    ),
+    "mesa-gl": Recipe(
+        (Part(
+            ("busybox-static", "glmark2-es2-wayland", "libegl-mesa0", "libgles2", "mesa-utils-bin", "waffle-utils",
+             "weston"),
+            (_SHELL, _EGLINFO, "/usr/bin/wflinfo", "/usr/bin/weston", "/usr/bin/weston-simple-egl",
+             "/usr/bin/glmark2-es2-wayland"),
+            tuple(f"{_ARM64}/{name}" for name in (
+                "libEGL.so.1", "libEGL_mesa.so.0", "libGLESv2.so.2", "libgbm.so.1", "gbm/dri_gbm.so",
+                "libweston-14/headless-backend.so", "libweston-14/gl-renderer.so", "weston/kiosk-shell.so",
+            )),
+            ("/usr/share/X11/xkb", "/usr/share/drirc.d", "/usr/share/glmark2",
+             "/usr/share/glvnd/egl_vendor.d/50_mesa.json"),
+        ),),
+        (*_LINKS, ("/usr/bin/eglinfo", _EGLINFO)),
+        tells=("/usr/bin/eglinfo", "/usr/bin/wflinfo", "/usr/bin/weston", "/usr/bin/weston-simple-egl",
+               "/usr/bin/glmark2-es2-wayland"),
+        about="Mesa's OpenGL ES driver (Panfrost), eglinfo, wflinfo, weston, weston-simple-egl, glmark2-es2-wayland",
     ),
     "igt": Recipe(
         (
