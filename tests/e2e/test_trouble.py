@@ -357,14 +357,14 @@ def test_kernel_that_dies_in_an_iteration_has_regressed(start: Start, tmp_path: 
     running.assert_nothing_left()
 
 
-def test_suite_that_cannot_be_loaded_is_an_error_that_names_it(start: Start, tmp_path: Path) -> None:
+def test_suite_that_cannot_be_loaded_is_refused_with_what_is_wrong_before_anything_is_built(start: Start, tmp_path: Path) -> None:
     suites = tmp_path / "extra" / "suites"
     suites.mkdir(parents=True)
     (suites / "test_broken.py").write_text("import no_such_module\n")
     running = start("--suite", "broken", "--boots", "1", PANTHORLAB_PATH=str(suites.parent))
-    assert running.wait() == 4
-    assert running.json["verdict"] == "error"
-    assert any("no_such_module" in reason for reason in running.json["reasons"]), running.json["reasons"]
+    assert running.wait() == 2
+    assert "No module named 'no_such_module'" in running.json["error"]
+    assert not (running.run / "events.jsonl").exists()
 
 
 # -- limits of time and space ----------------------------------------------------------------------------------------
