@@ -357,7 +357,7 @@ def test_kernel_that_dies_in_an_iteration_has_regressed(start: Start, tmp_path: 
     running.assert_nothing_left()
 
 
-def test_suite_that_cannot_be_loaded_is_refused_with_what_is_wrong_before_anything_is_built(start: Start, tmp_path: Path) -> None:
+def test_suite_that_cannot_be_loaded_is_refused_before_anything_is_built(start: Start, tmp_path: Path) -> None:
     suites = tmp_path / "extra" / "suites"
     suites.mkdir(parents=True)
     (suites / "test_broken.py").write_text("import no_such_module\n")
