@@ -46,4 +46,9 @@ def is_on(shell: Shell, name: str) -> bool:
 def advice(name: str, tests: int) -> str:
     """What is told of tests that did not run for want of an overlay."""
     did = "1 test did" if tests == 1 else f"{tests} tests did"
-    return f"{did} not run: the board needs {RECIPES[name].about}; add --overlay {name}"
+    return f"{did} not run: {wanting(name)}"
+
+
+def wanting(name: str) -> str:
+    """The reason of that, and what to do."""
+    return f"the board needs {RECIPES[name].about}; add --overlay {name}"

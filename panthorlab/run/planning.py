@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from panthorlab.kernel.model import Kernel
@@ -11,6 +12,7 @@ from panthorlab.run import fleet
 from panthorlab.run.events import Event, EventLog
 from panthorlab.run.kernels import parse_params
 from panthorlab.run.needs import Need, lacking
+from panthorlab.run.overlay_need import is_in
 from panthorlab.run.suites import find_suites, named_suites
 from panthorlab.run.survey import survey
 from panthorlab.run.variants import DEBUG, Planned, Request, Variant, plan_variants
@@ -44,6 +46,7 @@ def planned(
         boards=[fleet.traits(board) for board in fleet.boards_of(settings)],
         named=named_suites(settings["suite"]),
         no_build=no_build,
+        without=_overlays_missing(needs, settings),
         params=parse_params(settings["param"]),
     ))
     if not plain:
@@ -52,6 +55,14 @@ def planned(
     log.append("planned", plain=list(plan.plain), variants=[variant.to_json() for variant in plan.variants],
                left_out=dict(plan.left_out))
     return plan
+
+
+def _overlays_missing(needs: Iterable[Need], settings: Mapping[str, Any]) -> frozenset[str]:
+    """Overlays that tests want and emulated boards were not given. What a real board has, only it knows."""
+    if any(fleet.is_real(board) for board in fleet.boards_of(settings)):
+        return frozenset()
+    folder = Path(settings["overlay"]) if settings.get("overlay") else None
+    return frozenset(need.overlay for need in needs if need.overlay and not is_in(folder, need.overlay))
 
 
 def tests_run_once(events: Sequence[Event], plan: Planned) -> bool:

@@ -62,7 +62,7 @@ def run_suites(options: argparse.Namespace, known: Sequence[Mapping[str, str]]) 
         measure.check_boards(chosen.boards)
     settings = fleet.recorded(options, chosen) | {
         "kernel": options.kernel, "jobs": options.jobs, "known": known, "deep": options.deep, "param": options.param,
-        "suite": lasting(options.suite),
+        "suite": lasting(options.suite), "overlay": str(options.overlay) if options.overlay else None,
     }
     suites = find_suites(options.suite)
     needs = survey(suites.values())

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Self
 
 from panthorlab.run.needs import Need
+from panthorlab.run.overlay_need import wanting
 
 DEBUG: Final = ("kasan", "kmemleak", "prove-locking", "atomic-sleep", "ubsan")
 """Fragments of the debug kernel: all at once, for each of them as a kernel of its own would take as long to build."""
@@ -56,7 +57,8 @@ class Planned:
 class Request:
     """What the run can offer. `deep`: it was asked for. `named`: suites that the user named. `lacking`: fragments that
     the plain kernels are without, of all that were asked about. `no_build`: why no other kernel can be built; empty if
-    one can. `params`: of all its boots. `boards`: name, tags and type of each."""
+    one can. `params`: of all its boots. `boards`: name, tags and type of each. `without`: overlays that are not there.
+    """
 
     deep: bool
     lacking: frozenset[str]
@@ -64,6 +66,7 @@ class Request:
     named: frozenset[str] = frozenset()
     no_build: str = ""
     params: Mapping[str, str] = field(default_factory=dict)
+    without: frozenset[str] = frozenset()
 
 
 def label(name: str, variant: str) -> str:
@@ -110,6 +113,8 @@ def plan_variants(needs: Iterable[Need], request: Request) -> Planned:
 def _why_not(need: Need, request: Request) -> str:
     if why := need.unsuited(request.boards):
         return why
+    if need.overlay in request.without:
+        return wanting(need.overlay)
     if need.deep and not request.deep and need.suite not in request.named:
         return "takes long: run with --deep, or name its suite"
     missing = [name for name in need.kernel if name in request.lacking]

@@ -62,6 +62,13 @@ def test_a_deep_run_has_everything_that_its_board_can_do() -> None:
     assert by_name["gcov"].at_most is None
 
 
+def test_what_wants_an_overlay_that_is_not_there_has_no_boot_of_its_own() -> None:
+    needs = [Need("v::draws", overlay="mesa-vulkan"), Need("g::wide", gpu={"p": "1"}, overlay="mesa-gl")]
+    planned = plan_variants(needs, request(without=frozenset({"mesa-gl"})))
+    assert (planned.plain, planned.variants) == (("v::draws",), ())
+    assert planned.left_out["g::wide"].endswith("add --overlay mesa-gl")
+
+
 def test_a_suite_that_is_named_is_asked_for() -> None:
     planned = plan_variants(ALL, request(named=frozenset({"a"})))
     assert planned.plain == ("a::quick", "a::deep")
