@@ -10,6 +10,7 @@ from __future__ import annotations
 import pytest
 
 from panthorlab.run.session import Session
+from panthorlab.run.trouble import RESIDUAL
 
 pytestmark = [pytest.mark.deep, pytest.mark.usefixtures("nothing_left")]
 HUNGRY = "tiler-chunk,times=0"
@@ -27,13 +28,14 @@ def test_object_goes_while_its_heap_grows(session: Session, mode: str, rules: tu
 
 def test_many_groups_are_evicted_while_they_wait(session: Session) -> None:
     for milliseconds in (5, 12, 20):
-        with session.misbehaving(HUNGRY, f"event-late,event=tiler-oom,ms={milliseconds},times=0"):
+        late = f"event-late,event=tiler-oom,ms={milliseconds},times=0"
+        with session.misbehaving(HUNGRY, late), session.findings_expected(RESIDUAL):
             for _ in range(6):
                 session.check("gpu-heap", "--mode", "evict", timeout=60)
 
 
 def test_files_of_debugfs_and_proc_are_read_meanwhile(session: Session) -> None:
-    with session.misbehaving(HUNGRY):
+    with session.misbehaving(HUNGRY), session.findings_expected(RESIDUAL):
         session.check("gpu-heap", "--mode", "walk", "--count", "80", timeout=120)
 
 
@@ -44,7 +46,7 @@ def test_full_heap_without_handler_times_out(session: Session) -> None:
 
 
 def test_many_rounds_lose_no_memory(session: Session) -> None:
-    with session.misbehaving(HUNGRY), session.findings_expected({"heap-error"}):
+    with session.misbehaving(HUNGRY), session.findings_expected({"heap-error", *RESIDUAL}):
         session.check("gpu-leak", "--factor", "4", timeout=300)
 
 

@@ -6,17 +6,18 @@ from __future__ import annotations
 import pytest
 
 from panthorlab.run.session import Session
+from panthorlab.run.trouble import RESIDUAL
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 HUNGRY = "tiler-chunk,times=0"
 
 
 def test_files_of_debugfs_and_proc_are_read_meanwhile(session: Session) -> None:
-    with session.misbehaving(HUNGRY):
+    with session.misbehaving(HUNGRY), session.findings_expected(RESIDUAL):
         session.check("gpu-heap", "--mode", "walk")
 
 
 def test_rounds_lose_no_memory(session: Session) -> None:
     """The last results are rounds that do keep something, however little, and must be found out."""
-    with session.misbehaving(HUNGRY), session.findings_expected({"heap-error"}):  # of those that are killed
+    with session.misbehaving(HUNGRY), session.findings_expected({"heap-error", *RESIDUAL}):  # of those that are killed
         session.check("gpu-leak", timeout=60)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import pytest
 
 from panthorlab.run.session import Session
+from panthorlab.run.trouble import RESIDUAL
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 HUNGRY = "tiler-chunk,times=0"
@@ -34,12 +35,13 @@ def test_heaps_come_and_go(session: Session) -> None:
 
 
 def test_groups_are_evicted_while_they_wait(session: Session) -> None:
-    with session.misbehaving(HUNGRY, "event-late,event=tiler-oom,ms=12,times=0"):
+    late = "event-late,event=tiler-oom,ms=12,times=0"
+    with session.misbehaving(HUNGRY, late), session.findings_expected(RESIDUAL):
         for _ in range(2):  # few tiler jobs at a time: on a busy host many would last the driver's 5 s
             session.check("gpu-heap", "--mode", "evict")
 
 
 def test_last_slot(session: Session) -> None:
     slots = int(session.job("info").info["csg_slots"])
-    with session.misbehaving(f"{HUNGRY},slot={slots - 1}"):
+    with session.misbehaving(f"{HUNGRY},slot={slots - 1}"), session.findings_expected(RESIDUAL):
         session.check("gpu-heap", "--mode", "last-slot")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -228,11 +228,11 @@ class Session:
         return ProgramResult(report, window.findings)
 
     @contextmanager
-    def findings_expected(self, kinds: set[str]) -> Iterator[Callable[[], list[Finding]]]:
+    def findings_expected(self, kinds: Collection[str]) -> Iterator[Callable[[], list[Finding]]]:
         """Within, the test provokes findings of these kinds on purpose: they do not fail it, and say nothing against
         the kernel. The value gives all findings since then."""
         start = self.finding_count()
-        self._expected |= kinds
+        self._expected |= set(kinds)
         yield lambda: self.log.findings()[start:]
 
     @contextmanager
