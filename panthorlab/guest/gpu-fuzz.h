@@ -60,22 +60,7 @@ struct fuzz_line {
  * struct fuzz_request - One ioctl with all that it points to, so that any field of it can be written
  */
 struct fuzz_request {
-	union {
-		struct drm_panthor_dev_query query;
-		struct drm_panthor_vm_create vm_create;
-		struct drm_panthor_vm_destroy vm_destroy;
-		struct drm_panthor_vm_get_state vm_state;
-		struct drm_panthor_vm_bind bind;
-		struct drm_panthor_bo_create bo;
-		struct drm_panthor_bo_mmap_offset offset;
-		struct drm_panthor_group_create group;
-		struct drm_panthor_group_destroy group_destroy;
-		struct drm_panthor_group_get_state group_state;
-		struct drm_panthor_group_submit submit;
-		struct drm_panthor_tiler_heap_create heap;
-		struct drm_panthor_tiler_heap_destroy heap_destroy;
-		struct drm_gem_close gem_close;
-	} arg;
+	union gpu_arg arg;
 	struct drm_panthor_queue_create queue[GPU_QUEUES_MAX];
 	struct drm_panthor_vm_bind_op op[FUZZ_OPS];
 	struct drm_panthor_queue_submit job[FUZZ_OPS];

@@ -28,21 +28,7 @@ struct wrong;
  */
 struct call {
 	unsigned long request;
-	union {
-		struct drm_panthor_dev_query query;
-		struct drm_panthor_vm_create vm_create;
-		struct drm_panthor_vm_destroy vm_destroy;
-		struct drm_panthor_vm_get_state vm_state;
-		struct drm_panthor_vm_bind bind;
-		struct drm_panthor_bo_create bo;
-		struct drm_panthor_bo_mmap_offset offset;
-		struct drm_panthor_group_create group;
-		struct drm_panthor_group_destroy group_destroy;
-		struct drm_panthor_group_get_state group_state;
-		struct drm_panthor_group_submit submit;
-		struct drm_panthor_tiler_heap_create heap;
-		struct drm_panthor_tiler_heap_destroy heap_destroy;
-	} arg;
+	union gpu_arg arg;
 	struct drm_panthor_queue_create queue[GPU_QUEUES_MAX];
 	struct drm_panthor_vm_bind_op op;
 	struct drm_panthor_queue_submit job;

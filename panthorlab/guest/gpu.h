@@ -36,6 +36,26 @@ struct gpu {
 };
 
 /**
+ * union gpu_arg - Argument of any one of the calls that this driver's clients make
+ */
+union gpu_arg {
+	struct drm_panthor_dev_query query;
+	struct drm_panthor_vm_create vm_create;
+	struct drm_panthor_vm_destroy vm_destroy;
+	struct drm_panthor_vm_get_state vm_state;
+	struct drm_panthor_vm_bind bind;
+	struct drm_panthor_bo_create bo;
+	struct drm_panthor_bo_mmap_offset offset;
+	struct drm_panthor_group_create group;
+	struct drm_panthor_group_destroy group_destroy;
+	struct drm_panthor_group_get_state group_state;
+	struct drm_panthor_group_submit submit;
+	struct drm_panthor_tiler_heap_create heap;
+	struct drm_panthor_tiler_heap_destroy heap_destroy;
+	struct drm_gem_close gem_close;
+};
+
+/**
  * struct gpu_bo - A buffer object, mapped for the CPU and bound to one VM
  * @handle: GEM handle
  * @va: GPU virtual address

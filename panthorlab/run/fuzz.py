@@ -21,8 +21,7 @@ from panthorlab.run.evidence import LogFollower
 from panthorlab.run.held import Holdings
 from panthorlab.run.iterations import LOG_DEADLINE, Batch
 from panthorlab.run.ktap import Report
-from panthorlab.run.session import Session
-from panthorlab.run.workload import Workload
+from panthorlab.run.session import LAST, Session
 
 DEADLINE: Final = 60.0
 """Seconds of one script: a job may take the driver's 5 s to be given up, and scripts wait for few."""
@@ -31,7 +30,6 @@ DYING: Final = 3.0
 PATIENCE: Final = 15.0
 """Seconds in which a GPU that did wrong works again: a reset, and jobs given up."""
 STEP: Final = 0.05
-GOOD: Final = Workload("gpu-job/store", ("gpu-job", "--mode", "store"), deadline=30.0, sentinel=False)
 GATE: Final = "# gate "
 _MISDEED: Final = "# misdeed "
 _KILLED: Final = "# killed "
@@ -153,7 +151,7 @@ class GoodJob:
 
     def __call__(self) -> Report:
         """Raises what the board died of, and EvidenceError if the log is not whole."""
-        batch = Batch(self._board, self._log, GOOD, prefix=f"fuzz-{next(self._number)}", count=1,
+        batch = Batch(self._board, self._log, LAST, prefix=f"fuzz-{next(self._number)}", count=1,
                       log_deadline=LOG_DEADLINE, on_result=None)
         batch.run()
         report, window = batch.reports[0], batch.windows[0]

@@ -15,6 +15,7 @@ from panthorlab.run.needs import Need, lacking
 from panthorlab.run.overlay_need import is_in
 from panthorlab.run.suites import find_suites, named_suites
 from panthorlab.run.survey import survey
+from panthorlab.run.variantresults import needs as asked_for
 from panthorlab.run.variants import DEBUG, Planned, Request, Variant, plan_variants
 
 
@@ -33,7 +34,7 @@ def planned(
     if done is not None:
         variants = tuple(map(Variant.from_json, done["variants"]))
         return Planned(tuple(done["plain"]), variants, done["left_out"])
-    asked = next((event["tests"] for event in events if event["event"] == "needs"), None)
+    asked = asked_for(events)
     if asked is None:  # a run of an earlier version
         needs = survey(find_suites(settings["suite"]).values())
     else:
@@ -68,6 +69,5 @@ def _overlays_missing(needs: Iterable[Need], settings: Mapping[str, Any]) -> fro
 def tests_run_once(events: Sequence[Event], plan: Planned) -> bool:
     """Whether tests that count nothing run in the first boot of each side and board alone: if counts need the others.
     What fails on *after* there is in doubt, and runs again (`panthorlab.verdict.suite`)."""
-    asked = next((event["tests"] for event in events if event["event"] == "needs"), ())
-    counted = {need["test"] for need in asked if need["counted"]}
+    counted = {need["test"] for need in asked_for(events) or () if need["counted"]}
     return not counted.isdisjoint(plan.plain)

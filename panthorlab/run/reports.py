@@ -36,16 +36,21 @@ GOOD: Final = frozenset({Verdict.FIXED, Verdict.CLEAN, Verdict.UNCHANGED})
 
 def judge(events: Sequence[Mapping[str, Any]]) -> RunVerdict:
     """The verdict of a run as far as its events go. Raises LabError if they contradict each other."""
-    try:
-        plain = _plain(variantresults.of_variant(events, ""))
-        variants = {name: _variant(events, name) for name in variantresults.names(events)}
-    except ValueError as error:  # so the verdict's own models refuse what cannot be
-        raise LabError(f"the event log contradicts itself: {error}", hint="start the run again") from error
-    verdict = with_variants(plain, variants, alone=variantresults.variants_only(events))
+    verdict = with_variants(*_parts(events), alone=variantresults.variants_only(events))
     if verdict.verdict in GOOD and (why := _unproved(events)):
         verdict = replace(verdict, reasons=(why, *verdict.reasons))
     unfinished = results.unfinished(events)
     return replace(verdict, exit=unfinished[1]) if unfinished else verdict
+
+
+def _parts(events: Sequence[Mapping[str, Any]]) -> tuple[RunVerdict, dict[str, RunVerdict]]:
+    """The verdict of the plain boots, and of each variant. Raises LabError as `judge`."""
+    try:
+        return _plain(variantresults.of_variant(events, "")), {
+            name: _variant(events, name) for name in variantresults.names(events)
+        }
+    except ValueError as error:  # so the verdict's own models refuse what cannot be
+        raise LabError(f"the event log contradicts itself: {error}", hint="start the run again") from error
 
 
 def _plain(events: Sequence[Mapping[str, Any]]) -> RunVerdict:
@@ -106,11 +111,11 @@ def doubts_of(events: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]
     """By variant ("" for the plain boots): the tests that more boots of both sides may decide, if these are all events
     of the plan; nothing if the run is decided."""
     ended = [*events, {"event": "run-end"}]
-    if judge(ended).verdict in (Verdict.ERROR, Verdict.REGRESSED):
+    plain, variants = _parts(ended)
+    whole = with_variants(plain, variants, alone=variantresults.variants_only(ended))
+    if whole.verdict in (Verdict.ERROR, Verdict.REGRESSED):
         return {}
-    found = {"": in_doubt(_plain(variantresults.of_variant(ended, "")).tests)}
-    found |= {name: in_doubt(_variant(ended, name).tests) for name in variantresults.names(ended)}
-    return {name: tests for name, tests in found.items() if tests}
+    return {name: tests for name, own in {"": plain, **variants}.items() if (tests := in_doubt(own.tests))}
 
 
 def write(run_dir: Path, events: Sequence[Mapping[str, Any]], verdict: RunVerdict, *, as_json: bool) -> int:

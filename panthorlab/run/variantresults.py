@@ -58,15 +58,20 @@ def kernel_refs(events: Events, variant: str) -> dict[Side, KernelRef]:
     }
 
 
+def needs(events: Events) -> Sequence[Mapping[str, Any]] | None:
+    """What the run's tests need, as it was asked for at its start; None of a run of an earlier version."""
+    return next((event["tests"] for event in _of(events, "needs")), None)
+
+
 def planned_tests(events: Events, variant: str = "") -> frozenset[str]:
     """The tests that must have a result in its boots: those that count have iterations instead, and what wants an
     overlay is left out where a board has none. None is known of a run that did not say what its tests need."""
-    needs = next(iter(_of(events, "needs")), {"tests": ()})["tests"]
     plan = next(iter(_of(events, "planned")), None)
     if plan is None:
         return frozenset()
     own = plan["plain"] if not variant else next(v["tests"] for v in plan["variants"] if v["name"] == variant)
-    due = {need["test"] for need in needs if not need["counted"] and "overlay" in need and not need["overlay"]}
+    asked = needs(events) or ()
+    due = {need["test"] for need in asked if not need["counted"] and "overlay" in need and not need["overlay"]}
     return frozenset(own) & due
 
 
