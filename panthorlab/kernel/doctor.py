@@ -8,9 +8,10 @@ from pathlib import Path
 
 from panthorlab.checks import Check, check
 from panthorlab.errors import LabError
-from panthorlab.kernel import bubblewrap, upkeep
-from panthorlab.kernel.sandbox import sandbox
-from panthorlab.kernel.toolchain import ARCHES, BUILD_TOOLS, check_host_tools, find_toolchain
+from panthorlab.kernel import upkeep
+from panthorlab.kernel.build.toolchain import ARCHES, BUILD_TOOLS, check_host_tools, find_toolchain
+from panthorlab.kernel.jail import bubblewrap
+from panthorlab.kernel.jail.sandbox import sandbox
 from panthorlab.kernel.tools import run
 
 HEADERS = {"/usr/include/openssl/ssl.h": "libssl-dev", "/usr/include/libelf.h": "libelf-dev"}

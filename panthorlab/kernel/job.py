@@ -17,17 +17,19 @@ from pathlib import Path
 
 from panthorlab.errors import UsageError
 from panthorlab.files import write_whole
-from panthorlab.kernel import config, store, trees
-from panthorlab.kernel.basecommit import repository_of, series_notes
-from panthorlab.kernel.mails import PatchText
-from panthorlab.kernel.makefile import ReadFile
+from panthorlab.kernel import store
+from panthorlab.kernel.build import config
+from panthorlab.kernel.build.plan import Base, Changes, Fit, PatchReport, Progress, SidePlan, Sides, UnfitError, quiet
+from panthorlab.kernel.build.toolchain import Toolchain, find_toolchain
 from panthorlab.kernel.model import Kernel
-from panthorlab.kernel.patches import check
-from panthorlab.kernel.patchfile import parse, read_all
-from panthorlab.kernel.plan import Base, Changes, Fit, PatchReport, Progress, SidePlan, Sides, UnfitError, quiet
-from panthorlab.kernel.series import Intake
-from panthorlab.kernel.sources import resolve
-from panthorlab.kernel.toolchain import Toolchain, find_toolchain
+from panthorlab.kernel.patch.basecommit import repository_of, series_notes
+from panthorlab.kernel.patch.fit import check
+from panthorlab.kernel.patch.mails import PatchText
+from panthorlab.kernel.patch.series import Intake
+from panthorlab.kernel.patch.spec import parse, read_all
+from panthorlab.kernel.source import trees
+from panthorlab.kernel.source.makefile import ReadFile
+from panthorlab.kernel.source.spec import resolve
 from panthorlab.outcome import Side
 from panthorlab.paths import PACKAGE, cache_dir
 
@@ -70,7 +72,7 @@ def prepare_sides(
 ) -> Sides:
     """Resolve the base, check every patch against it and name the two kernels. Builds nothing, changes no tree.
 
-    `base_spec`: None for the default base, else see `sources.resolve`. `patches`: see `patchfile.read_patches`; none
+    `base_spec`: None for the default base, else see `source.spec`. `patches`: see `patch.spec.read_patches`; none
     means the default job (without and with the VM-eviction fix). `revert`: the base has the patches; *before* is
     without them. `swap`: exchange the sides. `fragments`: names in kernel_configs/, or paths. `version`: of a series,
     instead of its newest. `look`: only look: nothing is fetched, unpacked or written. `intake`: `patches`, if they
@@ -140,7 +142,7 @@ def build_side(
     """
     if kernel := store.load(plan.key, note):
         return kernel
-    from panthorlab.kernel.attempts import build
+    from panthorlab.kernel.build.attempts import build
 
     return build(plan, log=log, progress=progress, note=note, jobs=jobs, before=before)
 
@@ -152,8 +154,8 @@ def cannot_differ(sides: Sides, before: Kernel, after: Kernel) -> str | None:
     memory = cache_dir("compared") / f"{before.key[:24]}-{after.key[:24]}"
     known = memory.read_bytes() if memory.exists() else b""
     if known not in (b"same", b"different"):
-        from panthorlab.kernel.build import objects_of
-        from panthorlab.kernel.tokens import same_tokens
+        from panthorlab.kernel.build.steps import objects_of
+        from panthorlab.kernel.build.tokens import same_tokens
 
         objects = objects_of(sides.before)
         if not objects.is_dir():
@@ -171,7 +173,7 @@ def find_kernel(name: str, *, log: Path, progress: Progress = quiet) -> Kernel:
     if (record := Path(name, store.RECORD)).is_file():
         return store.read_record(record)
     if (Path(name) / "vmlinux").exists() or (Path(name).is_dir() and "/" in name):
-        from panthorlab.kernel.external import import_build
+        from panthorlab.kernel.build.external import import_build
 
         return import_build(Path(name).resolve(), log=log, progress=progress)
     return store.find(name)

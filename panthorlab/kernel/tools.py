@@ -16,7 +16,7 @@ from typing import IO
 from panthorlab import spawn
 from panthorlab.errors import LabError
 from panthorlab.files import disk_full
-from panthorlab.kernel.toolchain import HOST_TOOLS
+from panthorlab.kernel.build.toolchain import HOST_TOOLS
 
 TAIL_BYTES = 1 << 16  # of what a failed stage of a pipeline said
 TREE_BYTES = 2_500_000_000  # an unpacked kernel tree and the files of one build

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from panthorlab.kernel.mails import PatchText, diff_content
-from panthorlab.kernel.patchfile import parse, read_patches
+from panthorlab.kernel.patch.mails import PatchText, diff_content
+from panthorlab.kernel.patch.spec import parse, read_patches
 
 pytestmark = pytest.mark.e2e
 

@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 
 from panthorlab.errors import BuildError, LabError, PatchError, SourceError
-from panthorlab.kernel import config, kconfig, store
+from panthorlab.kernel import store
+from panthorlab.kernel.build import config, kconfig
+from panthorlab.kernel.build.plan import Sides
+from panthorlab.kernel.build.toolchain import find_toolchain
 from panthorlab.kernel.elf import build_id
 from panthorlab.kernel.job import (
     DEFAULT_FRAGMENTS,
@@ -24,10 +27,8 @@ from panthorlab.kernel.job import (
     prepare_kernel,
     prepare_sides,
 )
-from panthorlab.kernel.makefile import FIX_SYMBOL
 from panthorlab.kernel.model import Kernel
-from panthorlab.kernel.plan import Sides
-from panthorlab.kernel.toolchain import find_toolchain
+from panthorlab.kernel.source.makefile import FIX_SYMBOL
 
 pytestmark = pytest.mark.e2e
 

@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.bug_rows import DRIVER, FOLDER, TABLE, Bug, Control, choose, load
 from panthorlab.errors import UsageError
-from panthorlab.kernel.filepatch import parse_diff
-from panthorlab.kernel.patchfile import parse
+from panthorlab.kernel.patch.filepatch import parse_diff
+from panthorlab.kernel.patch.spec import parse
 
 TABLE_OF_ALL = load()
 PATCHED = [row for row in TABLE_OF_ALL.rows if row.files]
