@@ -8,35 +8,35 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from panthorlab.arch import DEFAULT
 from panthorlab.errors import UsageError
 from panthorlab.files import write_whole
 from panthorlab.kernel import store
-from panthorlab.kernel.build import config
-from panthorlab.kernel.build.plan import Base, Changes, Fit, PatchReport, Progress, SidePlan, Sides, UnfitError, quiet
+from panthorlab.kernel.build import config, guest
+from panthorlab.kernel.build.key import FORMAT, content, digest
+from panthorlab.kernel.build.plan import SidePlan, Sides
 from panthorlab.kernel.build.toolchain import Toolchain, find_toolchain
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.patch.basecommit import repository_of, series_notes
 from panthorlab.kernel.patch.fit import check
 from panthorlab.kernel.patch.mails import PatchText
+from panthorlab.kernel.patch.report import Fit, PatchReport, UnfitError
 from panthorlab.kernel.patch.series import Intake
 from panthorlab.kernel.patch.spec import parse, read_all
+from panthorlab.kernel.progress import Progress, quiet
 from panthorlab.kernel.source import trees
-from panthorlab.kernel.source.makefile import ReadFile
+from panthorlab.kernel.source.base import Base, Changes, ReadFile
 from panthorlab.kernel.source.spec import resolve
 from panthorlab.outcome import Side
-from panthorlab.paths import PACKAGE, cache_dir
+from panthorlab.paths import cache_dir
 
 DEFAULT_FRAGMENTS = ("panthor", "qemu-virt")
-FORMAT = 2  # of the files of a stored kernel; part of its key
 FIXES = Path(__file__).with_name("fixes")
-GUEST = PACKAGE / "guest"
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,13 @@ class _Setting:
     debug_info: tuple[str, ...]
 
     def plan(self, side: Side, reports: Sequence[PatchReport], changes: Changes) -> SidePlan:
-        core = _digest([
-            FORMAT, self.base.key, sorted((path, _content(data)) for path, data in changes.items()),
+        core = digest([
+            FORMAT, self.base.key, sorted((path, content(data)) for path, data in changes.items()),
             self.config_key, self.arch, self.toolchain.prefix, self.toolchain.version,
             *([self.debug_info] if self.debug_info else []),
         ])
         return SidePlan(
-            side=side, key=_digest([core, self.guest]), core_key=core, title=_title(self.base, reports),
+            side=side, key=digest([core, self.guest]), core_key=core, title=_title(self.base, reports),
             base=self.base, changes=changes, reports=tuple(reports), fragments=self.fragments,
             config_key=self.config_key, arch=self.arch, toolchain=self.toolchain, debug_info=self.debug_info,
         )
@@ -67,7 +67,7 @@ class _Setting:
 
 def prepare_sides(
     base_spec: str | None, patches: Sequence[str] = (), *, revert: bool = False, swap: bool = False,
-    fragments: Sequence[str] = DEFAULT_FRAGMENTS, arch: str = "arm64", progress: Progress = quiet,
+    fragments: Sequence[str] = DEFAULT_FRAGMENTS, arch: str = DEFAULT.name, progress: Progress = quiet,
     version: int | None = None, look: bool = False, intake: Intake | None = None,
 ) -> Sides:
     """Resolve the base, check every patch against it and name the two kernels. Builds nothing, changes no tree.
@@ -120,7 +120,7 @@ def with_files(debug_info: Sequence[str], files: Iterable[str]) -> tuple[str, ..
 
 def prepare_kernel(
     base_spec: str | None, patches: Sequence[str] = (), *, revert: bool = False,
-    fragments: Sequence[str] = DEFAULT_FRAGMENTS, arch: str = "arm64", progress: Progress = quiet,
+    fragments: Sequence[str] = DEFAULT_FRAGMENTS, arch: str = DEFAULT.name, progress: Progress = quiet,
 ) -> SidePlan:
     """One kernel: the base with `patches` (or, with `revert`, without them) and nothing else."""
     intake = _read(patches, base_spec)
@@ -167,18 +167,6 @@ def cannot_differ(sides: Sides, before: Kernel, after: Kernel) -> str | None:
     return None
 
 
-def find_kernel(name: str, *, log: Path, progress: Progress = quiet) -> Kernel:
-    """A kernel by store key (a unique prefix will do), by its directory in a store, or by build directory (O= of a
-    finished build)."""
-    if (record := Path(name, store.RECORD)).is_file():
-        return store.read_record(record)
-    if (Path(name) / "vmlinux").exists() or (Path(name).is_dir() and "/" in name):
-        from panthorlab.kernel.build.external import import_build
-
-        return import_build(Path(name).resolve(), log=log, progress=progress)
-    return store.find(name)
-
-
 def _read(patches: Sequence[str], base_spec: str | None, version: int | None = None) -> Intake:
     return read_all(patches, repository_of(base_spec), version)
 
@@ -195,7 +183,7 @@ def _setting(
     else:
         base = trees.open_base(source, progress)
         read = partial(trees.read_base, base)
-    return _Setting(base, read, files, key, arch, toolchain, guest_digest(), config.debug_info(files))
+    return _Setting(base, read, files, key, arch, toolchain, guest.digest(), config.debug_info(files))
 
 
 def _apply(
@@ -265,17 +253,3 @@ def _title(base: Base, reports: Sequence[PatchReport]) -> str:
     if len(reports) > 1:
         return f"{base.version} {'without' if reports[0].reverse else 'with'} {len(reports)} patches"
     return f"{base.version} {'without' if reports[0].reverse else 'with'} “{reports[0].title}”"
-
-
-def guest_digest() -> str:
-    """Content key of the sources of the guest programs and the shim module."""
-    files = [path for path in GUEST.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    return _digest(sorted((str(path.relative_to(GUEST)), _content(path.read_bytes())) for path in files))
-
-
-def _content(data: bytes | None) -> str | None:
-    return None if data is None else hashlib.sha256(data).hexdigest()
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()

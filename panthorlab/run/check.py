@@ -14,11 +14,13 @@ from typing import Any
 from panthorlab.board.registry import board_name
 from panthorlab.errors import PanthorlabError
 from panthorlab.kernel import store
-from panthorlab.kernel.build.plan import Base, PatchReport, SidePlan, UnfitError
+from panthorlab.kernel.build.plan import SidePlan
 from panthorlab.kernel.job import prepare_sides
 from panthorlab.kernel.patch.basecommit import repository_of
+from panthorlab.kernel.patch.report import PatchReport, UnfitError
 from panthorlab.kernel.patch.series import Intake
 from panthorlab.kernel.patch.spec import read_all
+from panthorlab.kernel.source.base import Base
 from panthorlab.kernel.source.spec import UnknownYetError
 from panthorlab.run import estimate, fleet, measure
 from panthorlab.run.suites import find_suites

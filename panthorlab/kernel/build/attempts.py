@@ -22,12 +22,13 @@ from panthorlab.files import disk_errors
 from panthorlab.kernel import gc, store
 from panthorlab.kernel.build.collect import Artefacts, collect
 from panthorlab.kernel.build.concern import differences
-from panthorlab.kernel.build.plan import Progress, SidePlan, quiet
+from panthorlab.kernel.build.plan import SidePlan
 from panthorlab.kernel.build.steps import Builder, CrashedError, DoesNotBuildError, make_all, objects_of
-from panthorlab.kernel.build.toolchain import BUILD_TOOLS, check_host_tools
 from panthorlab.kernel.jail.sandbox import sandbox
 from panthorlab.kernel.model import Kernel
+from panthorlab.kernel.progress import Progress, quiet
 from panthorlab.kernel.source import trees
+from panthorlab.kernel.tools import BUILD_TOOLS, check_host_tools
 
 
 def build(

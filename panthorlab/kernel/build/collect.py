@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from panthorlab.arch import ARCHES
 from panthorlab.files import disk_errors
 from panthorlab.kernel import store
 from panthorlab.kernel.build.plan import SidePlan
@@ -17,7 +18,6 @@ from panthorlab.kernel.elf import build_id
 from panthorlab.kernel.jail import inside
 from panthorlab.kernel.model import Kernel
 
-IMAGES = {"arm64": "arch/arm64/boot/Image"}
 _PARTS = {"System.map": "System.map", ".config": "config", "vmlinux": "vmlinux"}
 
 
@@ -73,14 +73,14 @@ def _fill(plan: SidePlan, artefacts: Artefacts, into: Path) -> Kernel:
 
 
 def _fill_core(plan: SidePlan, artefacts: Artefacts, into: Path) -> str:
-    objects = artefacts.objects
-    _copy(objects, IMAGES[plan.arch], into / "Image")
+    objects, arch = artefacts.objects, ARCHES[plan.arch]
+    _copy(objects, arch.image_path, into / "Image")
     for source, name in _PARTS.items():
         _copy(objects, source, into / name)
     _copy_modules(objects, into)
     for name in artefacts.dtbs:
         (into / "dtbs").mkdir(exist_ok=True)
-        _copy(objects, f"arch/{plan.arch}/boot/dts/{name}", into / "dtbs" / Path(name).name)
+        _copy(objects, f"{arch.boot_directory}/dts/{name}", into / "dtbs" / Path(name).name)
     return inside.text(objects, "include/config/kernel.release").strip()
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from panthorlab.arch import Arch
 from panthorlab.errors import ConfigError, UsageError
 from panthorlab.kernel.build.kconfig import Symbol, why_lost
 from panthorlab.paths import data_dirs, find_data, hint_here
@@ -115,9 +116,9 @@ def parse_fragment(text: str, file: Path, dtbs: dict[str, bool]) -> Iterable[Opt
             )
 
 
-def device_trees(request: Request, tree: Path, arch: str) -> tuple[str, ...]:
+def device_trees(request: Request, tree: Path, arch: Arch) -> tuple[str, ...]:
     """The device trees to build from `tree`: what must be, and what of the optional has its source there."""
-    folder = tree / "arch" / arch / "boot/dts"
+    folder = tree / arch.boot_directory / "dts"
     return (*request.dtbs, *(name for name in request.optional_dtbs if (folder / name).with_suffix(".dts").is_file()))
 
 

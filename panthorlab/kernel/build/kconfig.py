@@ -33,18 +33,18 @@ class Symbol:
     prompt: bool = False
 
 
-def read_symbols(tree: Path, arch: str) -> dict[str, Symbol]:
-    """Every option that `Kconfig` of the tree reaches for `arch`."""
+def read_symbols(tree: Path, srcarch: str) -> dict[str, Symbol]:
+    """Every option that `Kconfig` of the tree reaches with this SRCARCH."""
     symbols: dict[str, Symbol] = {}
-    _Reader(tree, arch, symbols).read("Kconfig", ())
+    _Reader(tree, srcarch, symbols).read("Kconfig", ())
     return symbols
 
 
 class _Reader:
     """Walks `source` statements, keeping the conditions of the enclosing `if` and `menu` blocks."""
 
-    def __init__(self, tree: Path, arch: str, symbols: dict[str, Symbol]) -> None:
-        self._tree, self._arch, self._symbols = tree, arch, symbols
+    def __init__(self, tree: Path, srcarch: str, symbols: dict[str, Symbol]) -> None:
+        self._tree, self._srcarch, self._symbols = tree, srcarch, symbols
         self._reading: set[str] = set()
         self._left = MOST_BYTES
 
@@ -64,7 +64,7 @@ class _Reader:
                 current = self._define(match[1], f"{file}:{number}", [*outer, *(c for block in blocks for c in block)])
             elif match := _SOURCE.match(line):
                 current = None
-                name = match[2].replace("$(SRCARCH)", self._arch).replace("$(ARCH)", self._arch)
+                name = match[2].replace("$(SRCARCH)", self._srcarch).replace("$(ARCH)", self._srcarch)
                 name = str(Path(file).parent / name) if match[1].startswith("r") or match[1] == "orsource" else name
                 self.read(name, (*outer, *(c for block in blocks for c in block)))
             elif word in ("if", "menu", "choice"):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from panthorlab.kernel.build.plan import PatchReport
+from panthorlab.kernel.patch.report import PatchReport
 
 _STEP = re.compile(r"^  (?:CC|AS|LD|AR|HOSTCC|OBJCOPY|DTC|SYSTBL|GEN|UPD|MODPOST|KSYMS)\b")
 _ERROR = re.compile(r"^(?P<file>[^\s:]+):(?P<line>\d+):(?:(?P<column>\d+):)? (?:fatal )?error: (?P<text>.*)$")

@@ -14,21 +14,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from panthorlab.arch import ARCHES
 from panthorlab.errors import BuildError, LabError, PanthorlabError
 from panthorlab.files import disk_full, write_whole
-from panthorlab.kernel.build import config, kconfig, output
+from panthorlab.kernel.build import config, guest, kconfig, output
 from panthorlab.kernel.build.collect import Artefacts
 from panthorlab.kernel.build.concern import can_be_due_to
-from panthorlab.kernel.build.plan import Progress, SidePlan
+from panthorlab.kernel.build.plan import SidePlan
 from panthorlab.kernel.build.trouble import Trouble, TroubleKind, by_status, find_trouble, killed_outright
 from panthorlab.kernel.build.uapi import install_drm_headers
 from panthorlab.kernel.jail import inside
 from panthorlab.kernel.jail.sandbox import Bind, Sandbox, sandbox, tools
 from panthorlab.kernel.model import Kernel
-from panthorlab.paths import PACKAGE, cache_dir
+from panthorlab.kernel.progress import Progress
+from panthorlab.paths import cache_dir
 
 MAKE_SECONDS = 4 * 3600.0
-GUEST = PACKAGE / "guest"
 # Without these an Image would differ from the next one built from the same source.
 REPRODUCIBLE = {
     "KBUILD_BUILD_TIMESTAMP": "Thu Jan  1 00:00:00 UTC 1970", "KBUILD_BUILD_USER": "panthorlab",
@@ -89,13 +90,13 @@ class Builder:
         for left in self.work.glob("out-*"):
             shutil.rmtree(left)
         self.scratch = Path(tempfile.mkdtemp(prefix="out-", dir=self.work))
-        shutil.copytree(GUEST / "shim", self.scratch / "shim")
+        shutil.copytree(guest.SOURCES / "shim", self.scratch / "shim")
         (self.scratch / "guest").mkdir()
         mine = () if self.foreign else (self.objects,)
         self.box.hand_over(self.ccache, self.scratch, self.scratch / "shim", self.scratch / "guest", *mine)
         self.binds = (
             Bind("src", self.plan.base.path), Bind("obj", self.objects, writable=not self.foreign),
-            Bind("ccache", self.ccache, writable=True), Bind("guest", GUEST), Bind("in", self.inputs),
+            Bind("ccache", self.ccache, writable=True), Bind("guest", guest.SOURCES), Bind("in", self.inputs),
             Bind("out", self.scratch, writable=True), *tools(self.plan.toolchain.programs),
         )
 
@@ -175,7 +176,7 @@ def make_all(builder: Builder, written: Sequence[str], core: Kernel | None) -> A
     Raises BuildError, ConfigError, LabError.
     """
     request = _configure(builder, written)
-    dtbs = config.device_trees(request, builder.plan.base.path, builder.plan.arch)
+    dtbs = config.device_trees(request, builder.plan.base.path, ARCHES[builder.plan.arch])
     if core is None:
         _compile(builder, dtbs)
     return build_extras(builder, dtbs, core)
@@ -199,7 +200,7 @@ def _configure(builder: Builder, written: Sequence[str]) -> config.Request:
     if same and not any("Kconfig" in Path(path).name for path in written):
         return request
     done.unlink(missing_ok=True)
-    symbols = kconfig.read_symbols(plan.base.path, plan.arch)
+    symbols = kconfig.read_symbols(plan.base.path, ARCHES[plan.arch].source)
     (builder.inputs / "allconfig").write_text(config.allconfig(request, symbols))
     builder.make("configuring", f"KCONFIG_ALLCONFIG={builder.where('in')}/allconfig", "allnoconfig")
     made = inside.text(builder.objects, ".config")
@@ -214,7 +215,8 @@ def _compile(builder: Builder, dtbs: Sequence[str]) -> None:
     expected = _expected(counts) if fresh else None
     before = builder.log.tell()
     options = debug_options(builder.plan.debug_info)
-    builder.make(f"building {builder.plan.title}", "Image", "modules", *dtbs, *options, expected=expected)
+    image = ARCHES[builder.plan.arch].image
+    builder.make(f"building {builder.plan.title}", image, "modules", *dtbs, *options, expected=expected)
     if fresh:
         builder.log.flush()
         with Path(builder.log.name).open(errors="replace") as text:
@@ -250,7 +252,7 @@ def build_extras(builder: Builder, dtbs: tuple[str, ...] = (), core: Kernel | No
         # not through ccache, which does not see that an overlay has changed that an object takes in by .incbin
         builder.make(step, f"CC={plan.toolchain.prefix}gcc", f"M={out}/shim", "modules")
     install_drm_headers(plan.base.path, builder.inputs / "uapi")
-    guest = ["make", "-C", builder.where("guest"), f"OUT={out}/guest", f"UAPI={builder.where('in')}/uapi"]
-    builder.run(step, [*guest, *plan.toolchain.make_args, f"-j{builder.jobs}"])
+    programs = ["make", "-C", builder.where("guest"), f"OUT={out}/guest", f"UAPI={builder.where('in')}/uapi"]
+    builder.run(step, [*programs, *plan.toolchain.make_args, f"-j{builder.jobs}"])
     jailed = builder.box.jailed and (core is None or core.jailed)
     return Artefacts(builder.objects, builder.scratch / "shim", builder.scratch / "guest", dtbs, core, jailed)

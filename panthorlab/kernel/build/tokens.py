@@ -13,9 +13,10 @@ import shlex
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from panthorlab.kernel.build.plan import SidePlan, quiet
+from panthorlab.kernel.build.plan import SidePlan
 from panthorlab.kernel.jail import inside
 from panthorlab.kernel.jail.sandbox import Bind, sandbox, tools
+from panthorlab.kernel.progress import quiet
 from panthorlab.kernel.source.trees import locked, read_base, set_changes
 
 PREPROCESS_SECONDS = 120.0

@@ -7,39 +7,17 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from panthorlab import spawn
-from panthorlab.errors import LabError, UsageError
-
-
-@dataclass(frozen=True)
-class Arch:
-    """A kernel ARCH: GNU triplet prefix, the host machine that needs no cross compiler, and the Debian package."""
-
-    name: str
-    prefix: str
-    machine: str
-    packages: tuple[str, ...]
-
-
-ARCHES: Mapping[str, Arch] = {
-    "arm64": Arch("arm64", "aarch64-linux-gnu-", "aarch64", ("gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross")),
-}
-
-# Programs that a kernel build runs on the host, and the Debian package that has each.
-HOST_TOOLS: Mapping[str, str] = {
-    "make": "make", "gcc": "gcc", "ld": "binutils", "flex": "flex", "bison": "bison", "bc": "bc",
-    "tar": "tar", "xz": "xz-utils", "git": "git", "find": "findutils", "dpkg-deb": "dpkg", "apt-get": "apt",
-    "apt-cache": "apt", "apt-config": "apt", "bwrap": "bubblewrap",
-}
-
+from panthorlab.arch import find_arch
+from panthorlab.errors import LabError
+from panthorlab.kernel.tools import BUILD_TOOLS
 
 _RECORDED = re.compile(r'^CONFIG_(CC_VERSION_TEXT|LD_VERSION|LLD_VERSION)=("[^"\n]*"|\d{1,9})$', re.MULTILINE)
-BUILD_TOOLS = ("make", "gcc", "ld", "flex", "bison", "bc")
 
 
 @dataclass(frozen=True)
@@ -69,20 +47,20 @@ def find_toolchain(arch: str, environ: Mapping[str, str] = os.environ) -> Toolch
 
     Raises UsageError for an arch that has none, LabError naming the package that is missing.
     """
-    spec = ARCHES.get(arch)
-    if spec is None:
-        raise UsageError(f"no kernel can be built for arch {arch!r}", hint=f"known: {', '.join(ARCHES)}")
+    row = find_arch(arch)
     prefix = environ.get("CROSS_COMPILE")
     if prefix is None:
-        native = platform.machine() == spec.machine and shutil.which("gcc") and not shutil.which(f"{spec.prefix}gcc")
-        prefix = "" if native else spec.prefix
+        cross = shutil.which(f"{row.cross_compile}gcc")
+        native = platform.machine() == row.machine and shutil.which("gcc") and not cross
+        prefix = "" if native else row.cross_compile
     if "/" in prefix:
         prefix = str(Path(prefix).expanduser().absolute())  # builds run in another directory
     missing = [tool for tool in (f"{prefix}gcc", f"{prefix}ld") if shutil.which(tool) is None]
     if missing:
         raise LabError(
             f"no compiler for {arch}: {' and '.join(missing)} not found",
-            hint=f"install {' '.join(spec.packages)} (Debian), or set CROSS_COMPILE to the prefix of another one",
+            hint=f"install {row.compiler_package} {row.libc_package} (Debian), "
+                 "or set CROSS_COMPILE to the prefix of another one",
         )
     return Toolchain(arch, prefix, _versions((f"{prefix}gcc", f"{prefix}ld")), shutil.which("ccache") is not None)
 
@@ -105,14 +83,6 @@ def _version(number: int) -> str:
     """24000 as 2.40, 140006 as 14.0.6 (scripts/ld-version.sh of the kernel)."""
     major, minor, patch = number // 10000, number // 100 % 100, number % 100
     return f"{major}.{minor}" + (f".{patch}" if patch else "")
-
-
-def check_host_tools(tools: Sequence[str]) -> None:
-    """Raise LabError naming every missing program and the packages to install."""
-    missing = [tool for tool in tools if shutil.which(tool) is None]
-    if missing:
-        packages = " ".join(sorted({HOST_TOOLS.get(tool, tool) for tool in missing}))
-        raise LabError(f"not found: {', '.join(missing)}", hint=f"install {packages} (Debian)")
 
 
 @cache

@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from panthorlab.kernel.build.plan import FileFit, Fit, PatchReport
 from panthorlab.kernel.patch.filepatch import FilePatch, ReadFile, find_files, parse_diff
 from panthorlab.kernel.patch.hunks import MAX_FUZZ, Applied, Hunk, Place, apply_hunks, best_window
 from panthorlab.kernel.patch.mails import PatchText
+from panthorlab.kernel.patch.report import FileFit, Fit, PatchReport
 
 SAME_ENOUGH = 0.6  # part of a patch's significant lines that makes "another form" of it
 _SHOWN = 8  # lines of a hunk, and of the tree, in a message

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from panthorlab.errors import LabError, SourceError
-from panthorlab.kernel.build.plan import Progress
+from panthorlab.kernel.progress import Progress
 from panthorlab.kernel.source import apt, makefile
 from panthorlab.kernel.source.archive import unpack_source_package, unpack_tarball
 from panthorlab.kernel.tools import TREE_BYTES, need_space

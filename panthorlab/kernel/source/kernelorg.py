@@ -13,7 +13,7 @@ import requests
 
 from panthorlab.errors import LabError, SourceError
 from panthorlab.files import disk_errors
-from panthorlab.kernel.build.plan import Progress
+from panthorlab.kernel.progress import Progress
 from panthorlab.kernel.source import makefile
 from panthorlab.kernel.source.archive import unpack_tarball
 from panthorlab.kernel.tools import TREE_BYTES, need_space

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from panthorlab.errors import LabError, SourceError
 from panthorlab.files import disk_errors
-from panthorlab.kernel.build.plan import Progress
+from panthorlab.kernel.progress import Progress
 from panthorlab.kernel.source import makefile
 from panthorlab.kernel.source.archive import UNPACK_SECONDS, extract_argv, unpack_tarball
 from panthorlab.kernel.source.git import is_bare, reading, resolve_commit, top_level

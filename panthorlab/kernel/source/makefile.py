@@ -4,18 +4,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from panthorlab.errors import SourceError
+from panthorlab.kernel.source.base import ReadFile
 
 DRIVER = "drivers/gpu/drm/panthor"
 FIX_SYMBOL = "panthor_sched_prepare_for_vm_destruction"
 FIX_CALLER = f"{DRIVER}/panthor_mmu.c"
 
 _FIELD = re.compile(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION)[ \t]*=[ \t]*(\S*)[ \t]*$", re.MULTILINE)
-
-ReadFile = Callable[[str], bytes | None]
-"""Content of a file of a tree by relative path, or None."""
 
 
 def kernel_version(makefile: str) -> str | None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from panthorlab.errors import LabError, SourceError
-from panthorlab.kernel.build.plan import Progress, quiet
+from panthorlab.kernel.progress import Progress, quiet
 
 DEFAULT_SERIES = "6.12"
 

@@ -17,14 +17,14 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from panthorlab.arch import ARCHES
 from panthorlab.errors import LabError, PatchError, SourceError
 from panthorlab.files import LOCK_SECONDS, disk_errors, exclusive, read_object, sync
-from panthorlab.kernel.build.plan import Base, Changes, Progress
-from panthorlab.kernel.build.toolchain import ARCHES
 from panthorlab.kernel.jail.sandbox import Bind, sandbox
+from panthorlab.kernel.progress import Progress
 from panthorlab.kernel.source import makefile
+from panthorlab.kernel.source.base import Base, Changes, ReadFile
 from panthorlab.kernel.source.localsource import DirectorySource, RevisionSource, reader
-from panthorlab.kernel.source.makefile import ReadFile
 from panthorlab.kernel.source.spec import Source, UnknownYetError
 from panthorlab.paths import cache_dir, cache_path
 

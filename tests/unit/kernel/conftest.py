@@ -205,8 +205,7 @@ def guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # Outside the jail it is three times as fast; `test_two_sides` and test_sandbox.py go through it.
     for module in ("attempts", "steps", "tokens", "external"):
         monkeypatch.setattr(f"panthorlab.kernel.build.{module}.sandbox", lambda: Sandbox(False))
-    monkeypatch.setattr("panthorlab.kernel.job.GUEST", root)
-    monkeypatch.setattr("panthorlab.kernel.build.steps.GUEST", root)
+    monkeypatch.setattr("panthorlab.kernel.build.guest.SOURCES", root)
     monkeypatch.setenv("CROSS_COMPILE", "")
     return root
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from panthorlab import cli
-from panthorlab.kernel.build.plan import quiet
+from panthorlab.kernel.progress import quiet
 from panthorlab.kernel.source.spec import resolve
 from panthorlab.kernel.source.trees import open_base
 

@@ -19,15 +19,9 @@ from panthorlab.kernel import store
 from panthorlab.kernel.build.plan import Sides
 from panthorlab.kernel.build.steps import debug_options, objects_of
 from panthorlab.kernel.build.tokens import affected
+from panthorlab.kernel.find import find_kernel
 from panthorlab.kernel.jail.sandbox import sandbox
-from panthorlab.kernel.job import (
-    build_side,
-    cannot_differ,
-    find_kernel,
-    prepare_kernel,
-    prepare_sides,
-    with_files,
-)
+from panthorlab.kernel.job import build_side, cannot_differ, prepare_kernel, prepare_sides, with_files
 from panthorlab.kernel.model import Kernel
 
 from .conftest import Prepare

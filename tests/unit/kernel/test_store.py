@@ -14,9 +14,9 @@ import pytest
 
 from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel import gc, store, upkeep
-from panthorlab.kernel.build.plan import quiet
 from panthorlab.kernel.elf import build_id
 from panthorlab.kernel.model import Kernel
+from panthorlab.kernel.progress import quiet
 from panthorlab.kernel.source.trees import locked
 
 

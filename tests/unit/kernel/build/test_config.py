@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from panthorlab.arch import ARM64
 from panthorlab.errors import ConfigError, UsageError
 from panthorlab.kernel.build import config, kconfig
 
@@ -142,7 +143,7 @@ def test_device_trees_that_only_some_kernels_have(tmp_path: Path) -> None:
     folder = tmp_path / "arch/arm64/boot/dts/v"
     folder.mkdir(parents=True)
     (folder / "here.dts").touch()
-    assert config.device_trees(request, tmp_path, "arm64") == ("v/must.dtb", "v/here.dtb")
+    assert config.device_trees(request, tmp_path, ARM64) == ("v/must.dtb", "v/here.dtb")
     without = write(tmp_path, "b", text.replace("#? dtb v/gone.dtb\n", ""))
     assert config.fragments_key([fragment]) != config.fragments_key([without])
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from panthorlab.kernel.build.output import BuildProblem, culprit, find_problems, is_step
-from panthorlab.kernel.build.plan import Fit, PatchReport
+from panthorlab.kernel.patch.report import Fit, PatchReport
 
 MMU = "drivers/gpu/drm/panthor/panthor_mmu.c"
 LOG = f"""\

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from panthorlab.errors import LabError, UsageError
-from panthorlab.kernel.build.toolchain import Toolchain, built_with, check_host_tools, find_toolchain
+from panthorlab.kernel.build.toolchain import Toolchain, built_with, find_toolchain
+from panthorlab.kernel.tools import check_host_tools
 
 
 @pytest.fixture

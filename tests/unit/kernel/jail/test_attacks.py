@@ -19,10 +19,11 @@ from typing import Any
 import pytest
 
 from panthorlab.errors import SourceError
-from panthorlab.kernel.build.plan import quiet
+from panthorlab.kernel.find import find_kernel
 from panthorlab.kernel.jail.sandbox import Bind, Sandbox
-from panthorlab.kernel.job import build_side, find_kernel, prepare_kernel
+from panthorlab.kernel.job import build_side, prepare_kernel
 from panthorlab.kernel.model import Kernel
+from panthorlab.kernel.progress import quiet
 from panthorlab.kernel.source.localsource import directory_source
 from panthorlab.kernel.source.trees import open_base
 from tests.unit.kernel.conftest import FRAGMENT, write_guest, write_tree
@@ -234,8 +235,7 @@ def test_every_step_of_a_build_is_in_the_jail(
     """Configuring, compiling, the shim's build, which runs the tree's Makefile, too, and importing what is built."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(victim.home / "cache"))
     monkeypatch.setenv("CROSS_COMPILE", "")
-    monkeypatch.setattr("panthorlab.kernel.job.GUEST", victim.home / "guest")
-    monkeypatch.setattr("panthorlab.kernel.build.steps.GUEST", victim.home / "guest")
+    monkeypatch.setattr("panthorlab.kernel.build.guest.SOURCES", victim.home / "guest")
 
     def build() -> tuple[Kernel, Kernel]:
         tree = write_tree(victim.home / "linux")

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from panthorlab.errors import PatchError
-from panthorlab.kernel.build.plan import Fit
 from panthorlab.kernel.patch.fit import check
+from panthorlab.kernel.patch.report import Fit
 from panthorlab.kernel.patch.spec import read_all
 
 DATA = Path(__file__).parents[3] / "data" / "patches"

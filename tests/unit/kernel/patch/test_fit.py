@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.errors import PatchError
-from panthorlab.kernel.build.plan import Fit, PatchReport
 from panthorlab.kernel.patch.filepatch import parse_diff
 from panthorlab.kernel.patch.fit import check, split_lines
 from panthorlab.kernel.patch.mails import PatchText
+from panthorlab.kernel.patch.report import Fit, PatchReport
 
 D = "drivers/gpu/drm/panthor"
 MMU, SCHED, HEADER = f"{D}/panthor_mmu.c", f"{D}/panthor_sched.c", f"{D}/panthor_sched.h"

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panthorlab.errors import PatchError
-from panthorlab.kernel.build.plan import Fit
 from panthorlab.kernel.patch.fit import check
 from panthorlab.kernel.patch.mails import read_mails
+from panthorlab.kernel.patch.report import Fit
 from panthorlab.kernel.patch.spec import parse
 
 FILES = ("drivers/gpu/drm/panthor/panthor_a.c", "drivers/gpu/drm/panthor/panthor_b.c")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from panthorlab.errors import LabError, SourceError
-from panthorlab.kernel.build.plan import quiet
+from panthorlab.kernel.progress import quiet
 from panthorlab.kernel.source import apt, debian
 from panthorlab.kernel.source.spec import resolve
 

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from panthorlab.errors import PanthorlabError, PatchError, SourceError
-from panthorlab.kernel.build.plan import quiet
 from panthorlab.kernel.patch.spec import read_patches
+from panthorlab.kernel.progress import quiet
 from panthorlab.kernel.source.git import reading, top_level
 from panthorlab.kernel.source.localsource import RevisionSource, directory_source, revision_source
 from panthorlab.kernel.source.spec import resolve

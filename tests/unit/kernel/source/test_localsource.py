@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from panthorlab.errors import LabError, SourceError
-from panthorlab.kernel.build.plan import quiet
+from panthorlab.kernel.progress import quiet
 from panthorlab.kernel.source import makefile
 from panthorlab.kernel.source.localsource import DirectorySource, RevisionSource, directory_source, manifest_of
 from panthorlab.kernel.source.spec import resolve

@@ -12,8 +12,9 @@ from types import SimpleNamespace
 import pytest
 
 from panthorlab.errors import LabError, PatchError, SourceError
-from panthorlab.kernel.build.plan import Base, Progress, quiet
+from panthorlab.kernel.progress import Progress, quiet
 from panthorlab.kernel.source import trees
+from panthorlab.kernel.source.base import Base
 from panthorlab.kernel.source.spec import resolve
 
 D = "drivers/gpu/drm/panthor"
