@@ -30,7 +30,7 @@ COMMANDS = {
     "doctor": "panthorlab.run.tools:doctor",
     "overlay": "panthorlab.run.overlays:main",
     "suites": "panthorlab.run.tools:suites",
-    "completion": "panthorlab.run.tools:completion",
+    "completion": "panthorlab.completion:main",
     "lava": "panthorlab.lava.main:main",
 }
 
