@@ -9,6 +9,9 @@ from typing import Final, Literal
 
 from panthorlab.errors import UsageError
 
+ArchName = Literal["arm64"]
+"""What a board file may say; a test holds it and the table together."""
+
 
 @dataclass(frozen=True)
 class Arch:
@@ -20,7 +23,7 @@ class Arch:
     `qemu_package` Debian's package of it, `qemu_machine` the `-machine`, `console` the serial port of that in Linux.
     """
 
-    name: str
+    name: ArchName
     source: str
     option: str
     image: str
@@ -67,9 +70,6 @@ class Arch:
     def qemu_program(self) -> str:
         return f"qemu-system-{self.qemu}"
 
-
-ArchName = Literal["arm64"]
-"""What a board file may say; a test holds it and the table together."""
 
 ARM64: Final = Arch(
     name="arm64", source="arm64", option="ARM64", image="Image", machine="aarch64", triplet="aarch64-linux-gnu",

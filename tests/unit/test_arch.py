@@ -32,7 +32,7 @@ def test_a_row_says_what_debian_and_the_kernel_say() -> None:
 
 
 def test_a_second_row_is_enough_for_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    row = replace(ARM64, name="riscv", triplet="riscv64-linux-gnu", machine="riscv64", debian="riscv64")
+    row = replace(ARM64, name=cast(ArchName, "riscv"), triplet="riscv64-linux-gnu", machine="riscv64", debian="riscv64")
     monkeypatch.setitem(cast(dict[str, Arch], ARCHES), "riscv", row)
     monkeypatch.setattr("shutil.which", lambda _: None)
     with pytest.raises(LabError, match="riscv64-linux-gnu-gcc and riscv64-linux-gnu-ld not found") as caught:

@@ -17,8 +17,7 @@ from panthorlab.kernel.build.plan import Sides
 from panthorlab.kernel.build.steps import objects_of
 from panthorlab.kernel.job import build_side
 from panthorlab.kernel.model import Kernel
-
-from .conftest import Prepare
+from tests.unit.kernel.conftest import Prepare
 
 D = "drivers/gpu/drm/panthor"
 MMU, SCHED, HEADER = f"{D}/panthor_mmu.c", f"{D}/panthor_sched.c", f"{D}/panthor_sched.h"
