@@ -25,9 +25,9 @@ from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.patch.basecommit import repository_of, series_notes
 from panthorlab.kernel.patch.fit import check
 from panthorlab.kernel.patch.mails import PatchText
+from panthorlab.kernel.patch.read import read, read_all
 from panthorlab.kernel.patch.report import Fit, PatchReport, UnfitError
 from panthorlab.kernel.patch.series import Intake
-from panthorlab.kernel.patch.spec import parse, read_all
 from panthorlab.kernel.progress import Progress, quiet
 from panthorlab.kernel.source import trees
 from panthorlab.kernel.source.base import Base, Changes, ReadFile
@@ -72,7 +72,7 @@ def prepare_sides(
 ) -> Sides:
     """Resolve the base, check every patch against it and name the two kernels. Builds nothing, changes no tree.
 
-    `base_spec`: None for the default base, else see `source.spec`. `patches`: see `patch.spec.read_patches`; none
+    `base_spec`: None for the default base, else see `source.spec`. `patches`: see `patch.spec`; none
     means the default job (without and with the VM-eviction fix). `revert`: the base has the patches; *before* is
     without them. `swap`: exchange the sides. `fragments`: names in kernel_configs/, or paths. `version`: of a series,
     instead of its newest. `look`: only look: nothing is fetched, unpacked or written. `intake`: `patches`, if they
@@ -93,7 +93,7 @@ def prepare_sides(
             )
         revert = setting.base.has_fix
         name = "evict-groups-remove.patch" if revert else "evict-groups.patch"
-        texts = parse((FIXES / name).read_bytes(), name)
+        texts = read((FIXES / name).read_bytes(), name).patches
         # Removing the call is our patch's forward direction, and still makes *before*.
         reports, changes = _apply(setting, texts, [], reverse=False)
     else:

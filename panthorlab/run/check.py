@@ -17,9 +17,9 @@ from panthorlab.kernel import store
 from panthorlab.kernel.build.plan import SidePlan
 from panthorlab.kernel.job import prepare_sides
 from panthorlab.kernel.patch.basecommit import repository_of
+from panthorlab.kernel.patch.read import read_all
 from panthorlab.kernel.patch.report import PatchReport, UnfitError
 from panthorlab.kernel.patch.series import Intake
-from panthorlab.kernel.patch.spec import read_all
 from panthorlab.kernel.source.base import Base
 from panthorlab.kernel.source.spec import UnknownYetError
 from panthorlab.run import estimate, fleet, measure

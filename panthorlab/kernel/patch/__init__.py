@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The patches: from what the user calls them to what they leave in a tree. Start reading at `spec.py`."""
+"""From what the user calls a patch to what it leaves in a tree. Start reading at `read.py`."""

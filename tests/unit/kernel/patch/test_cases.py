@@ -14,8 +14,8 @@ import pytest
 
 from panthorlab.errors import PatchError
 from panthorlab.kernel.patch.fit import check
+from panthorlab.kernel.patch.read import read_all
 from panthorlab.kernel.patch.report import Fit
-from panthorlab.kernel.patch.spec import read_all
 
 DATA = Path(__file__).parents[3] / "data" / "patches"
 D = "drivers/gpu/drm/panthor"

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from panthorlab.errors import PatchError
 from panthorlab.kernel.patch.fit import check
 from panthorlab.kernel.patch.mails import read_mails
+from panthorlab.kernel.patch.read import read
 from panthorlab.kernel.patch.report import Fit
-from panthorlab.kernel.patch.spec import parse
 
 FILES = ("drivers/gpu/drm/panthor/panthor_a.c", "drivers/gpu/drm/panthor/panthor_b.c")
 LINES = 24
@@ -65,7 +65,7 @@ def _maul(how: str, mbox: bytes, data: st.DataObject) -> bytes:
 def _ours(mbox: bytes, files: dict[str, bytes]) -> dict[str, bytes] | None:
     """The files as our answer leaves them; None if it is refused."""
     try:
-        patches = parse(mbox, "mbox")
+        patches = read(mbox, "mbox").patches
         for patch in patches:
             report = check(patch, files.get, "the tree")
             if report.fit not in (Fit.APPLIES, Fit.APPLIES_INEXACTLY) or "fuzz" in report.detail:

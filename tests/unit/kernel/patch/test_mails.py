@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from panthorlab.errors import PatchError
-from panthorlab.kernel.patch.spec import CoverLetterError, parse
+from panthorlab.kernel.patch.read import CoverLetterError, read
 from panthorlab.kernel.patch.subject import MAX_TITLE
 
 DIFF = "--- a/x.c\n+++ b/x.c\n@@ -1,4 +1,4 @@\n \tone\n-\ttwo\n+\tzwei\n\n > three\n"
@@ -25,11 +25,11 @@ def mail(subject: str, body: str, *headers: str) -> bytes:
 
 
 def titles(data: bytes) -> list[str]:
-    return [patch.title for patch in parse(data, "mbox")]
+    return [patch.title for patch in read(data, "mbox").patches]
 
 
 def text(data: bytes) -> str:
-    [patch] = parse(data, "mbox")
+    [patch] = read(data, "mbox").patches
     return patch.text
 
 
@@ -64,12 +64,12 @@ def test_of_two_versions_the_newer_is_taken() -> None:
 def test_a_mail_that_came_by_two_lists_counts_once() -> None:
     assert titles(mail("[PATCH] a", DIFF) + mail("[PATCH] a", DIFF)) == ["a"]
     with pytest.raises(PatchError, match="2 different patches called “a”"):
-        parse(mail("[PATCH] a", DIFF) + mail("[PATCH] a", OTHER), "mbox")
+        read(mail("[PATCH] a", DIFF) + mail("[PATCH] a", OTHER), "mbox")
 
 
 def test_a_cover_letter_alone() -> None:
     with pytest.raises(CoverLetterError, match="no diff in it"):
-        parse(mail("[PATCH 0/2] both", "text"), "0000-cover-letter.patch")
+        read(mail("[PATCH 0/2] both", "text"), "0000-cover-letter.patch")
 
 
 @pytest.mark.parametrize(("name", "encode"), [
@@ -122,7 +122,7 @@ def test_headers_that_the_parser_cannot_bear(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(email.message.EmailMessage, "get_content_maintype", fail)
     with pytest.raises(PatchError, match="headers of this mail are damaged") as caught:
-        parse(mail("[PATCH] x", DIFF), "m")
+        read(mail("[PATCH] x", DIFF), "m")
     assert caught.value.hint
 
 
@@ -147,16 +147,16 @@ def test_an_mbox_in_an_mbox() -> None:
 
 def test_damaged_headers_are_not_read_as_a_diff_alone() -> None:
     with pytest.raises(PatchError, match="headers of this mail are damaged"):
-        parse(mail("[PATCH] a", DIFF) + mail("[PATCH v2] b", OTHER, "no header at all"), "mbox")
+        read(mail("[PATCH] a", DIFF) + mail("[PATCH v2] b", OTHER, "no header at all"), "mbox")
 
 
 def test_mails_without_a_line_between_them_are_refused() -> None:
     first, second = (mail(subject, diff).removeprefix(FROM.encode()) for subject, diff in (
         ("[PATCH] a", DIFF), ("[PATCH v2] b", OTHER)))
     with pytest.raises(PatchError, match="several mails in it, and no line"):
-        parse(first + second, "mbox")
+        read(first + second, "mbox")
     digest = mail("Digest, Vol 1", "").rstrip() + b"\n\nMessage: 1\n" + first + b"------\n\nMessage: 2\n" + second
     with pytest.raises(PatchError, match="several mails in it, and no line"):
-        parse(digest, "mbox")
+        read(digest, "mbox")
     tail = DIFF + "-- \n2.1\n\nFrom: B\nSubject: Re: x\n\nlooks good\n"
     assert titles(mail("[PATCH] a", tail)) == ["a"], "a mail quoted below has no diff"

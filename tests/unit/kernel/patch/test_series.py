@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from panthorlab.errors import PatchError
 from panthorlab.kernel.patch.mails import read_mails
+from panthorlab.kernel.patch.read import read, read_all
 from panthorlab.kernel.patch.series import Series, choose
-from panthorlab.kernel.patch.spec import parse, read_all
 from panthorlab.kernel.patch.subject import parse_subject
 
 DIFF = "--- a/x.c\n+++ b/x.c\n@@ -1,2 +1,2 @@\n one\n-two\n+{}\n"
@@ -159,13 +159,13 @@ def test_any_order_gives_the_same_and_any_gap_is_named(length: int, newest: int,
 ])
 def test_the_right_sentence(data: bytes, said: str) -> None:
     with pytest.raises(PatchError, match=said) as caught:
-        parse(data, "thing")
+        read(data, "thing")
     assert caught.value.hint
 
 
 def test_scissors() -> None:
     body = f"How about this?\n\n-- >8 --\nSubject: [PATCH] b: title\n\nText.\n---\n{DIFF.format('x')}"
-    [patch] = parse(f"From: A <a@b>\nSubject: [PATCH] old\n\n{body}".encode(), "m")
+    [patch] = read(f"From: A <a@b>\nSubject: [PATCH] old\n\n{body}".encode(), "m").patches
     assert patch.title == "b: title"
 
 
@@ -173,16 +173,17 @@ def test_attached_mails_are_mails() -> None:
     attached = mail("[PATCH 1/1] inner", "x").decode()
     head = 'From: A <a@b>\nSubject: here\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="XX"\n\n'
     part = "Content-Type: text/x-patch\nContent-Disposition: attachment; filename=0001-x.patch\n\n"
-    [patch] = parse(f"{head}--XX\nContent-Type: text/plain\n\nsee\n--XX\n{part}{attached}\n--XX--\n".encode(), "m")
+    mixed = f"{head}--XX\nContent-Type: text/plain\n\nsee\n--XX\n{part}{attached}\n--XX--\n"
+    [patch] = read(mixed.encode(), "m").patches
     assert patch.title == "inner"
     forwarded = f"Content-Type: message/rfc822\n\n{attached.partition(chr(10))[2]}"
-    [patch] = parse(f"{head}--XX\n{forwarded}\n--XX--\n".encode(), "m")
+    [patch] = read(f"{head}--XX\n{forwarded}\n--XX--\n".encode(), "m").patches
     assert patch.title == "inner"
 
 
 def test_colours_of_a_whole_diff() -> None:
     coloured = "".join(f"\x1b[32m{line}\x1b[m\n" for line in DIFF.format("x").splitlines())
-    assert parse(coloured.encode(), "d")[0].text == DIFF.format("x")
+    assert read(coloured.encode(), "d").patches[0].text == DIFF.format("x")
 
 
 @pytest.mark.parametrize("word", [

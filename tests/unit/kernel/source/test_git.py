@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from panthorlab.errors import PanthorlabError, PatchError, SourceError
-from panthorlab.kernel.patch.spec import read_patches
+from panthorlab.kernel.patch.read import read_all
 from panthorlab.kernel.progress import quiet
 from panthorlab.kernel.source.git import reading, top_level
 from panthorlab.kernel.source.localsource import RevisionSource, directory_source, revision_source
@@ -83,7 +83,7 @@ def test_a_revision(hostile: SimpleNamespace, tmp_path: Path) -> None:
 @pytest.mark.parametrize("spec", ["v1..v2", "v1..", "v1...v2", "HEAD~1..HEAD", "v1..main", "HEAD^.."])
 def test_a_range(hostile: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, spec: str) -> None:
     monkeypatch.chdir(hostile.path / "drivers")
-    patches = read_patches(spec)
+    patches = read_all([spec]).patches
     assert patches[-1].title == "a change"
     assert "x + 2" in patches[-1].text
     assert not hostile.mark.exists(), hostile.mark.read_text()
@@ -92,7 +92,7 @@ def test_a_range(hostile: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, spec
 def test_what_is_no_range(hostile: SimpleNamespace) -> None:
     for spec in ("v1..nothing", "--output=x..v2", "v1..v2:Makefile", "..."):
         with pytest.raises(PatchError, match=r"git knows no range|has no commits"):
-            read_patches(spec, hostile.path)
+            read_all([spec], hostile.path)
     assert not hostile.mark.exists()
     assert not list(hostile.path.glob("x*"))
 
@@ -106,7 +106,7 @@ def test_the_baits_work(hostile: SimpleNamespace) -> None:
 
 
 @pytest.mark.parametrize("ask", [
-    lambda path, out: unpack(revision_source(path, "v1"), out), lambda path, _: read_patches("v1..v2", path),
+    lambda path, out: unpack(revision_source(path, "v1"), out), lambda path, _: read_all(["v1..v2"], path).patches,
     lambda path, _: resolve(f"{path}@v2"),
 ])
 def test_what_is_missing_is_not_fetched(
