@@ -22,11 +22,11 @@ from panthorlab.kernel.build.key import FORMAT, content, digest
 from panthorlab.kernel.build.plan import SidePlan, Sides
 from panthorlab.kernel.build.toolchain import Toolchain, find_toolchain
 from panthorlab.kernel.model import Kernel
+from panthorlab.kernel.patch.apply import apply_all
 from panthorlab.kernel.patch.basecommit import repository_of, series_notes
-from panthorlab.kernel.patch.fit import check
 from panthorlab.kernel.patch.mails import PatchText
 from panthorlab.kernel.patch.read import read, read_all
-from panthorlab.kernel.patch.report import Fit, PatchReport, UnfitError
+from panthorlab.kernel.patch.report import PatchReport
 from panthorlab.kernel.patch.series import Intake
 from panthorlab.kernel.progress import Progress, quiet
 from panthorlab.kernel.source import trees
@@ -188,49 +188,11 @@ def _setting(
 
 def _apply(
     setting: _Setting, texts: Sequence[PatchText], notes: Sequence[str], *, reverse: bool,
-) -> tuple[list[PatchReport], dict[str, bytes | None]]:
-    """Check a series, each patch on top of the ones before. Raises PatchError saying of each what became of it."""
-    base = setting.base
-    changes: dict[str, bytes | None] = {}
-    reports: list[PatchReport] = []
-
-    def read(path: str) -> bytes | None:
-        return changes[path] if path in changes else setting.read(path)
-
-    for text in reversed(texts) if reverse else texts:
-        report = check(text, read, base.title, reverse=reverse)
-        reports.append(report)
-        if report.fit in (Fit.DOES_NOT_APPLY, Fit.OTHER_FORM):
-            break  # what the next ones stand on is not known
-        changes |= report.changes
-    bad = [report for report in reports if report.fit not in (Fit.APPLIES, Fit.APPLIES_INEXACTLY)]
-    if bad:
-        said = [report.summary for report in reports]
-        if len(reports) < len(texts):
-            said.append(f"the other {len(texts) - len(reports)} of {len(texts)} patches were not tried")
-        some = bad[-1].fit is Fit.ALREADY and len(bad) < len(reports)
-        raise UnfitError("\n".join([*said, *(f"note: {note}" for note in notes)]), reports=reports, notes=notes,
-                         hint=_SOME[reverse] if some else _HINTS[bad[-1].fit, reverse])
-    trees.check_changes(base, changes)
-    unchanged = [path for path, data in changes.items() if setting.read(path) == data]
-    for path in unchanged:
-        del changes[path]
-    return reports, changes
-
-
-_SOME = {
-    False: "leave out the patches that the base, or another patch, has already",
-    True: "leave out the patches that the base does not have",
-}
-_HINTS = {
-    (Fit.ALREADY, False): "the base has it: use --revert to compare without and with it, or another --base",
-    (Fit.OTHER_FORM, False): "the base has this change in another form: use an older --base, or give the patch as it "
-                             "was merged, with --revert",
-    (Fit.DOES_NOT_APPLY, False): "use the base it was made for (--base), or rebase the patch; nothing was changed",
-    (Fit.ALREADY, True): "the base does not have the patch, so it cannot be reverted: leave out --revert",
-    (Fit.OTHER_FORM, True): "the base has this change in another form: give the patch as it was merged",
-    (Fit.DOES_NOT_APPLY, True): "only a patch that is in the base can be reverted; give it as it was merged",
-}
+) -> tuple[list[PatchReport], Changes]:
+    """What the patches leave of the base. Raises PatchError saying of each what became of it."""
+    reports, changes = apply_all(texts, setting.read, setting.base.title, notes, reverse=reverse)
+    trees.check_changes(setting.base, changes)
+    return reports, {path: data for path, data in changes.items() if setting.read(path) != data}
 
 
 def _notes(
