@@ -19,7 +19,8 @@ from panthorlab.outcome import Side
 from panthorlab.report.faults import Finding, headline, owner, place
 from panthorlab.report.model import RunReport
 from panthorlab.report.text import counts, direction, fact, interval, seconds, xml_text
-from panthorlab.verdict.model import BootCount, SideResult, Verdict, WorkloadVerdict
+from panthorlab.verdict.model import Verdict, WorkloadVerdict
+from panthorlab.verdict.side import BootCount, SideResult
 
 MAX_GROUPS = 100
 """Signatures shown, each with one finding in full; all findings are in the JSON report."""
