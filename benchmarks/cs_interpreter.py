@@ -8,9 +8,9 @@ import time
 
 from panthorlab.gpu.cs.codec import assemble, encode
 from panthorlab.gpu.cs.params import CsParams
-from panthorlab.gpu.cs.standalone import PagedMemory, RecordingFirmware
 from panthorlab.gpu.cs.state import StreamState
 from panthorlab.gpu.cs.stream import CommandStream
+from tests.unit.gpu_cs.standalone import PagedMemory, RecordingFirmware
 
 RING, CODE, DATA = 0x10000, 0x100000, 0x200000
 REPEAT = 5

@@ -9,8 +9,8 @@ from panthorlab.gpu.cs.codec import encode
 from panthorlab.gpu.cs.opcodes import TABLE, Spec
 from panthorlab.gpu.cs.params import CsParams
 from panthorlab.gpu.cs.ports import Requester
-from panthorlab.gpu.cs.standalone import Rig
 from panthorlab.gpu.cs.state import StreamState
+from tests.unit.gpu_cs.standalone import Rig
 
 IDLE, BLOCKED, RUNNING, SPINNING = StreamState.IDLE, StreamState.BLOCKED, StreamState.RUNNING, StreamState.SPINNING
 DEAD = StreamState.DEAD

@@ -7,8 +7,8 @@ import pytest
 
 from panthorlab.gpu.cs.codec import encode
 from panthorlab.gpu.cs.params import CsParams
-from panthorlab.gpu.cs.standalone import Rig
 from panthorlab.gpu.cs.state import StreamState
+from tests.unit.gpu_cs.standalone import Rig
 
 IDLE, BLOCKED, PAUSED, DEAD, STALLED = (
     StreamState.IDLE, StreamState.BLOCKED, StreamState.PAUSED, StreamState.DEAD, StreamState.STALLED)

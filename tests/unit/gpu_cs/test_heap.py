@@ -10,8 +10,8 @@ import pytest
 from panthorlab.gpu.cs.codec import encode
 from panthorlab.gpu.cs.heap import GroupHeaps
 from panthorlab.gpu.cs.params import CsParams
-from panthorlab.gpu.cs.standalone import Rig
 from panthorlab.gpu.cs.state import SavedStream, StreamState
+from tests.unit.gpu_cs.standalone import Rig
 
 IDLE, BLOCKED, PAUSED = StreamState.IDLE, StreamState.BLOCKED, StreamState.PAUSED
 E = encode

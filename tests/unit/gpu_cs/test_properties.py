@@ -13,8 +13,8 @@ from panthorlab.gpu.cs.codec import decode, encode
 from panthorlab.gpu.cs.opcodes import REGISTERS, TABLE, Field, Kind
 from panthorlab.gpu.cs.params import CsParams
 from panthorlab.gpu.cs.ports import Requester
-from panthorlab.gpu.cs.standalone import Rig
 from panthorlab.gpu.cs.state import SAVED_SIZE, SavedStream, StreamState
+from tests.unit.gpu_cs.standalone import Rig
 
 DATA = Rig.DATA
 POINTERS = (DATA, DATA + 0x1000, DATA + 0xFFC, Rig.SYNC + 256)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from panthorlab.gpu.cs import fetch
 from panthorlab.gpu.cs.codec import encode
-from panthorlab.gpu.cs.standalone import Rig
 from panthorlab.gpu.cs.state import StreamState
 from panthorlab.gpu.cs.translate import LONGEST, translate
+from tests.unit.gpu_cs.standalone import Rig
 
 E = encode
 LOW = st.integers(2, 14)
