@@ -10,6 +10,7 @@ from pathlib import Path
 
 from panthorlab.gpu import misbehave
 from panthorlab.gpu.generations.table import DEFAULT, GENERATIONS
+from panthorlab.gpu.header import render
 from panthorlab.gpu.params import Params, describe
 
 USAGE_ERROR = 2
@@ -34,6 +35,8 @@ def parser() -> argparse.ArgumentParser:
     firmware = commands.add_parser("firmware", help="write the firmware image that the driver loads")
     _add_model(firmware)
     firmware.add_argument("-o", "--output", type=Path, required=True, help="e.g. mali_csffw.bin")
+    header = commands.add_parser("header", help="print what programs on the board must know of a GPU, as C header")
+    _add_model(header)
     commands.add_parser("params", help="list the parameters with their defaults and meanings")
     commands.add_parser("misdeeds", help="list what the GPU can do wrong on request")
     return top
@@ -51,6 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if arguments.command == "misdeeds":
         sys.stdout.write(misbehave.describe())
+        return 0
+    if arguments.command == "header":
+        sys.stdout.write(render(GENERATIONS[arguments.model]))
         return 0
     try:
         if arguments.command == "firmware":
