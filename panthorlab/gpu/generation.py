@@ -19,6 +19,8 @@ from panthorlab.gpu.registers import Bits, Register, bits
 VA_BITS, PA_BITS = Bits("va_bits", 7, 0), Bits("pa_bits", 15, 8)  # of MMU_FEATURES
 ARCH_MAJOR, ARCH_MINOR = Bits("arch_major", 31, 28), Bits("arch_minor", 27, 24)  # of GPU_ID
 
+MOST_SPACES, MOST_GROUPS, MOST_STREAMS = 16, 31, 32  # bits of MMU_INT_* [15:0], JOB_INT_* [30:0], CS_IRQ_REQ
+
 
 @dataclass(frozen=True, kw_only=True)
 class AddressSpaces:
@@ -104,6 +106,10 @@ class Generation:
         yield from (f"{name} must be 0x{value:x}" for name, value in wanted.items() if told.get(name) != value)
         if PA_BITS.of(told.get("MMU_FEATURES", 0)) != self.spaces.pa_bits:
             yield f"MMU_FEATURES must have {self.spaces.pa_bits} physical address bits"
+        most = (("address spaces", self.spaces.count, MOST_SPACES), ("slots", self.layout.groups, MOST_GROUPS),
+                ("streams", self.layout.streams, MOST_STREAMS))
+        yield from (f"interrupts and doorbells are for at most {limit} {what}" for what, count, limit in most
+                    if count > limit)
         if self.layout.cs_features & 0xFFFF != isa.registers - 1 | isa.scoreboards << 8:
             yield f"cs_features must have {isa.registers} registers and {isa.scoreboards} scoreboards"
 

@@ -37,7 +37,7 @@ class Mcu:
         self._in, self._out = layout.glb_input, layout.glb_output
         self.fetcher = Fetcher(chip.generation.instructions)
         self.suspend_buffer = SuspendBuffer(layout.streams, chip.generation.instructions)
-        self.stream_params = stream_params(chip.params)
+        self.stream_params = stream_params(chip.params, chip.generation.instructions.scoreboards)
         self.groups = [Group(self, i) for i in range(layout.groups)]
         self.progress_seconds = 0.0
         self._rung = 0

@@ -68,6 +68,9 @@ def test_the_made_up_one_has_nothing_in_common_with_the_shipped_one() -> None:
     ({"doorbells": Doorbells(0x80001, 0x10000)}, "DOORBELL_0 is at 0x80001"),
     ({"layout": replace(G610.layout, cs_features=0x0007087F)}, "96 registers and 8 scoreboards"),
     ({"layout": replace(G610.layout, streams=40)}, "overlap"),
+    ({"layout": replace(G610.layout, streams=40)}, "at most 32 streams"),
+    ({"layout": replace(G610.layout, groups=32)}, "at most 31 slots"),
+    ({"spaces": replace(G610.spaces, count=17)}, "at most 16 address spaces"),
     ({"layout": replace(G610.layout, shared_size=0x8000)}, "outside of the shared section"),
     ({"registers": (*G610.registers, G610.registers[3]._replace(name="OTHER"))}, "OTHER and TILER_FEATURES"),
 ])
