@@ -88,10 +88,11 @@ UNBLOCKED = Blocked()
 class Machine:
     """Registers, frames, scoreboards, asynchronous work and the error state of one stream. Instructions act on it."""
 
-    __slots__ = ("blocked", "blocks", "busy", "clock", "code", "code_pages", "deferred", "effects", "end", "endpoint_slot",
-                 "error", "firmware", "frames", "handler", "handler_depth", "heap", "heaps", "isa", "jobs", "left",
-                 "memory", "oom", "oom_answer", "oom_mark", "other_slot", "params", "pc", "progress", "regs", "resources",
-                 "skipping", "slots", "start", "windows")
+    __slots__ = (
+        "blocked", "blocks", "busy", "clock", "code", "code_pages", "deferred", "effects", "end", "endpoint_slot",
+        "error", "firmware", "frames", "handler", "handler_depth", "heap", "heaps", "isa", "jobs", "left", "memory",
+        "oom", "oom_answer", "oom_mark", "other_slot", "params", "pc", "progress", "regs", "resources", "skipping",
+        "slots", "start", "windows")
 
     def __init__(self, isa: InstructionSet, memory: Memory, firmware: Firmware, params: CsParams, heaps: GroupHeaps,
                  clock: Callable[[], float]) -> None:
