@@ -1,62 +1,108 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The firmware interface as data: where the control, input and output blocks are, their fields, their bits.
 
-Sources: panthor_fw.h (Linux 6.12, 7.3). The strides are this firmware's own; the driver reads them from the control
-blocks. Addresses are MCU virtual addresses.
+Sources: panthor_fw.h (Linux 6.12, 7.3). Addresses are MCU virtual addresses. Fields and bits are those of interface
+1.x, for all generations; where the blocks are, and how many, is a generation's `Layout`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import MappingProxyType
 
 SHARED = 0x0400_0000
-SHARED_SIZE = 0x20000
-GROUPS = 8
-STREAMS = 8
-
-VERSION = 0x01010000  # 1.1.0. Below 4.0: from there on 7.x uses endpoint_req2
-INSTR_FEATURES = 0x71
-CS_FEATURES = 0x0007085F  # 96 registers, 8 scoreboards, compute + fragment + tiler
-GROUP_STRIDE = 0x100
-STREAM_STRIDE = 0xC
-HEAP_CONTEXT_STRIDE = 64  # an L2 line; the driver places contexts so
-PROTM_SUSPEND_SIZE = 0x1000  # never used; 0 would make every group creation fail
-
-LIFE = SHARED + 0x14000
-"""The firmware's own: `RUNNING` from its boot until it halts. Loading the section anew clears it."""
+"""Where the shared section lies, for every firmware: the driver looks for it there."""
 RUNNING = 0x52554E21
 
-GLB_CONTROL = SHARED
-GLB_INPUT = SHARED + 0x2000
-GLB_OUTPUT = SHARED + 0x3000
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Where one generation's firmware has its blocks, and what it says of itself.
+
+    The strides and places are the firmware's own; the driver reads them from the control blocks. All sizes are bytes.
+    """
+
+    groups: int
+    streams: int
+    version: int
+    instr_features: int
+    cs_features: int
+    """[7:0] registers − 1, [15:8] scoreboards, [16] compute, [17] fragment, [18] tiler."""
+    protm_suspend_size: int
+    """Never used; 0 would make every group creation fail."""
+    heap_context_stride: int
+    """An L2 line; the driver places contexts so."""
+    shared: int = SHARED
+    shared_size: int = 0x20000
+    group_control: int = 0x1000
+    group_stride: int = 0x100
+    stream_control: int = 0x40
+    """In the control block of its group."""
+    stream_stride: int = 0xC
+    global_blocks: tuple[int, int] = (0x2000, 0x3000)
+    """Input and output; so are the next ones."""
+    group_blocks: tuple[int, int] = (0x4000, 0xC000)
+    group_block_stride: int = 0x1000
+    stream_blocks: tuple[int, int] = (0x100, 0x100)
+    """In the blocks of their group."""
+    stream_block_strides: tuple[int, int] = (0x80, 0x100)
+    life_word: int = 0x14000
+
+    @property
+    def life(self) -> int:
+        """The firmware's own: `RUNNING` from its boot until it halts. Loading the section anew clears it."""
+        return self.shared + self.life_word
+
+    @property
+    def glb_control(self) -> int:
+        return self.shared
+
+    @property
+    def glb_input(self) -> int:
+        return self.shared + self.global_blocks[0]
+
+    @property
+    def glb_output(self) -> int:
+        return self.shared + self.global_blocks[1]
+
+    def csg_control(self, group: int) -> int:
+        return self.shared + self.group_control + group * self.group_stride
+
+    def cs_control(self, group: int, stream: int) -> int:
+        return self.csg_control(group) + self.stream_control + stream * self.stream_stride
+
+    def csg_input(self, group: int) -> int:
+        return self.shared + self.group_blocks[0] + group * self.group_block_stride
+
+    def csg_output(self, group: int) -> int:
+        return self.shared + self.group_blocks[1] + group * self.group_block_stride
+
+    def cs_input(self, group: int, stream: int) -> int:
+        return self.csg_input(group) + self.stream_blocks[0] + stream * self.stream_block_strides[0]
+
+    def cs_output(self, group: int, stream: int) -> int:
+        return self.csg_output(group) + self.stream_blocks[1] + stream * self.stream_block_strides[1]
+
+    def blocks(self) -> list[tuple[str, int, int]]:
+        """Everything that must not overlap: name, address, size."""
+        groups = range(self.groups)
+        pairs = [(g, s) for g in groups for s in range(self.streams)]
+        return [
+            ("global control", self.glb_control, _size(GlbControl)), ("global input", self.glb_input, _size(GlbIn)),
+            ("global output", self.glb_output, _size(GlbOut)), ("life", self.life, 4),
+            *((f"CSG {g} control", self.csg_control(g), _size(CsgControl)) for g in groups),
+            *((f"CSG {g} input", self.csg_input(g), _size(CsgIn)) for g in groups),
+            *((f"CSG {g} output", self.csg_output(g), _size(CsgOut)) for g in groups),
+            *((f"CS {g}.{s} control", self.cs_control(g, s), _size(CsControl)) for g, s in pairs),
+            *((f"CS {g}.{s} input", self.cs_input(g, s), _size(CsIn, last=8)) for g, s in pairs),
+            *((f"CS {g}.{s} output", self.cs_output(g, s), _size(CsOut, last=8)) for g, s in pairs),
+        ]
 
 
-GROUP_CONTROL = 0x1000
-STREAM_CONTROL = 0x40  # in the control block of its group
-
-
-def csg_control(group: int) -> int:
-    return SHARED + GROUP_CONTROL + group * GROUP_STRIDE
-
-
-def cs_control(group: int, stream: int) -> int:
-    return csg_control(group) + STREAM_CONTROL + stream * STREAM_STRIDE
-
-
-def csg_input(group: int) -> int:
-    return SHARED + 0x4000 + group * 0x1000
-
-
-def csg_output(group: int) -> int:
-    return SHARED + 0xC000 + group * 0x1000
-
-
-def cs_input(group: int, stream: int) -> int:
-    return csg_input(group) + 0x100 + stream * 0x80
-
-
-def cs_output(group: int, stream: int) -> int:
-    return csg_output(group) + 0x100 + stream * 0x100
+def _size(block: type, *, last: int = 4) -> int:
+    """Bytes of a block whose last field has `last`."""
+    offsets: list[int] = [offset for name, offset in vars(block).items() if not name.startswith("_")]
+    return last + max(offsets)
 
 
 class GlbControl:
