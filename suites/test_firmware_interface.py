@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from errno import EINVAL
 
-from panthorlab.gpu.fw.layout import SHARED
 from panthorlab.gpu.generations.g610 import G610
+from panthorlab.gpu.layout import SHARED
 from panthorlab.run.session import Session
 from panthorlab.run.trouble import probe, rebind
 

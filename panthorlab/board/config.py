@@ -17,7 +17,7 @@ from panthorlab.board import yamlfile
 from panthorlab.board.fields import CommandLine, Memory, Seconds, Section, Word
 from panthorlab.board.real.file import AUTO, RealFile
 from panthorlab.errors import ConfigError, UsageError
-from panthorlab.gpu.generations.table import DEFAULT, GENERATIONS
+from panthorlab.gpu.generations.table import DEFAULT_MODEL, GENERATIONS
 from panthorlab.gpu.params import Params
 from panthorlab.kernel.model import Kernel
 
@@ -30,7 +30,7 @@ else:
 class Gpu(Section):
     """The emulated GPU that hangs on the board's PCI bus."""
 
-    model: Model = Field(DEFAULT, description="GPU model, as `panthorlab gpu serve --model`")
+    model: Model = Field(DEFAULT_MODEL, description="GPU model, as `panthorlab gpu serve --model`")
     params: dict[Word, Word] = Field({}, description="model parameters, as `--param gpu.NAME=VALUE`")
 
     @field_validator("params")

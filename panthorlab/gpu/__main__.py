@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from panthorlab.gpu import misbehave
-from panthorlab.gpu.generations.table import DEFAULT, GENERATIONS
+from panthorlab.gpu.generations.table import DEFAULT_MODEL, GENERATIONS
 from panthorlab.gpu.header import render
 from panthorlab.gpu.params import Params, describe
 
@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_model(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--model", choices=tuple(GENERATIONS), default=DEFAULT, help="which GPU")
+    command.add_argument("--model", choices=tuple(GENERATIONS), default=DEFAULT_MODEL, help="which GPU")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

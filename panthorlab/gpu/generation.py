@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from panthorlab.gpu.cs.opcodes import InstructionSet
 from panthorlab.gpu.cs.ports import Requester
-from panthorlab.gpu.fw.layout import Layout
+from panthorlab.gpu.layout import Layout
 from panthorlab.gpu.pci import BAR_SIZES
 from panthorlab.gpu.power import PowerStrategy
 from panthorlab.gpu.registers import Bits, Register, bits

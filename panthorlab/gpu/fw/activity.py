@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import partial
 
 from panthorlab.gpu.cs.ports import Timer
-from panthorlab.gpu.fw.layout import Csg
 from panthorlab.gpu.fw.ports import WatchedGroup
+from panthorlab.gpu.layout import Csg
 
 
 class Activity:

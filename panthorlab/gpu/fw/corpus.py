@@ -25,7 +25,7 @@ from panthorlab.gpu.fw.image import (
     WRITE,
     ZERO,
 )
-from panthorlab.gpu.fw.layout import SHARED as SHARED_VA
+from panthorlab.gpu.layout import SHARED as SHARED_VA
 
 WORD: Final = struct.Struct("<I")
 PAGE: Final = 0x1000

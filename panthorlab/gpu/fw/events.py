@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from panthorlab.gpu.fw.layout import Csg, CsgIn, CsgOut
 from panthorlab.gpu.fw.ports import McuPort
+from panthorlab.gpu.layout import Csg, CsgIn, CsgOut
 
 
 class SlotEvents:

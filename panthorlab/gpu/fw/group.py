@@ -13,11 +13,11 @@ from panthorlab.gpu.cs.state import SavedStream, StreamState
 from panthorlab.gpu.fw import suspend
 from panthorlab.gpu.fw.activity import Activity
 from panthorlab.gpu.fw.events import SlotEvents
-from panthorlab.gpu.fw.layout import Cs, Csg, CsgIn, CsgOut, CsIn, CsOut
 from panthorlab.gpu.fw.memory import McuMemory
 from panthorlab.gpu.fw.ports import McuPort
 from panthorlab.gpu.fw.queue import Queue
 from panthorlab.gpu.fw.writeout import HeapWrite, WriteOut, heap_write
+from panthorlab.gpu.layout import Cs, Csg, CsgIn, CsgOut, CsIn, CsOut
 
 
 class Group:

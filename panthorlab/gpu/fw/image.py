@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from panthorlab.gpu.fw.layout import Layout
+from panthorlab.gpu.layout import Layout
 
 MAGIC = 0xC3F13A6E
 HEADER = struct.Struct("<IBBHIII")  # magic, minor, major, padding, version hash, padding, size of the entries

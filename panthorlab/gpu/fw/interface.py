@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from panthorlab.gpu.fw.layout import CsControl, CsgControl, GlbControl, Layout
 from panthorlab.gpu.fw.memory import McuMemory
+from panthorlab.gpu.layout import CsControl, CsgControl, GlbControl, Layout
 from panthorlab.gpu.misbehave import Misbehaviour
 
 Fields = Iterable[tuple[str, int, int]]  # name, offset in its block, value

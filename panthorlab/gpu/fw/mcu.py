@@ -13,10 +13,10 @@ from panthorlab.gpu.cs.fetch import Fetcher
 from panthorlab.gpu.cs.ports import Timer
 from panthorlab.gpu.fw import interface
 from panthorlab.gpu.fw.group import Group
-from panthorlab.gpu.fw.layout import RUNNING, Glb, GlbIn, GlbOut
 from panthorlab.gpu.fw.memory import McuMemory, McuMemoryError
 from panthorlab.gpu.fw.ports import McuHangError
 from panthorlab.gpu.fw.suspend import SuspendBuffer
+from panthorlab.gpu.layout import RUNNING, Glb, GlbIn, GlbOut
 from panthorlab.gpu.params import stream_params
 from panthorlab.gpu.registers import JOB_GLOBAL, GpuIrq, McuStatus
 

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from panthorlab.gpu.cs.ports import Timer
 from panthorlab.gpu.cs.state import SavedStream, StreamState
 from panthorlab.gpu.cs.stream import CommandStream
-from panthorlab.gpu.fw.layout import Cs, CsgIn, CsgOut, CsIn, CsOut, RingIn, RingOut
 from panthorlab.gpu.fw.ports import GroupPort
+from panthorlab.gpu.layout import Cs, CsgIn, CsgOut, CsIn, CsOut, RingIn, RingOut
 
 
 class Queue:

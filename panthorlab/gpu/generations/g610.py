@@ -12,8 +12,8 @@ from types import MappingProxyType
 
 from panthorlab.gpu.cs.ports import Requester
 from panthorlab.gpu.cs.v10 import V10
-from panthorlab.gpu.fw.layout import Layout
 from panthorlab.gpu.generation import PA_BITS, VA_BITS, AddressSpaces, Doorbells, Generation
+from panthorlab.gpu.layout import Layout
 from panthorlab.gpu.power import CorePower
 from panthorlab.gpu.registers import (
     COMMAND_PAYLOAD,

@@ -9,4 +9,4 @@ from panthorlab.gpu.generation import Generation
 from panthorlab.gpu.generations.g610 import G610
 
 GENERATIONS: Mapping[str, Generation] = {generation.name: generation for generation in (G610,)}
-DEFAULT = G610.name
+DEFAULT_MODEL = G610.name

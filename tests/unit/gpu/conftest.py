@@ -16,9 +16,9 @@ from panthorlab.gpu.cs import codec
 from panthorlab.gpu.cs.ports import Requester
 from panthorlab.gpu.device import Gpu
 from panthorlab.gpu.events import Reporter
-from panthorlab.gpu.fw.layout import CsgIn, CsgOut, CsIn, CsOut, GlbIn, GlbOut
 from panthorlab.gpu.generation import Generation
 from panthorlab.gpu.generations.g610 import G610
+from panthorlab.gpu.layout import CsgIn, CsgOut, CsIn, CsOut, GlbIn, GlbOut
 from panthorlab.gpu.loop import Loop
 from panthorlab.gpu.params import Params
 from panthorlab.gpu.trace import NoTrace, Trace

@@ -14,10 +14,9 @@ from enum import IntEnum
 from functools import cache
 from pathlib import Path
 
-from panthorlab.gpu import events, registers
+from panthorlab.gpu import events, layout, registers
 from panthorlab.gpu.cs import heap, machine, state
 from panthorlab.gpu.cs.ports import Requester
-from panthorlab.gpu.fw import layout
 from panthorlab.gpu.generations.g610 import G610
 from panthorlab.gpu.mmu import unit, walk
 from panthorlab.gpu.params import PARAMS

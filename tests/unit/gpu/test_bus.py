@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from panthorlab.gpu.bus import SHUTDOWN
-from panthorlab.gpu.fw.layout import Csg, CsgIn, GlbIn, GlbOut
+from panthorlab.gpu.layout import Csg, CsgIn, GlbIn, GlbOut
 
 Bench = Any  # conftest.Bench
 RUNNING, KEXEC, RESET = 0x6, 0x2, 0x0  # command register: memory and bus master; what Linux leaves; what QEMU leaves

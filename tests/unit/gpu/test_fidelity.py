@@ -14,10 +14,10 @@ from functools import cache
 
 import pytest
 
-from panthorlab.gpu import registers
+from panthorlab.gpu import layout, registers
 from panthorlab.gpu.cs import state
 from panthorlab.gpu.cs.work import WORK
-from panthorlab.gpu.fw import interface, layout
+from panthorlab.gpu.fw import interface
 from panthorlab.gpu.generations.g610 import G610
 from panthorlab.gpu.misbehave import BY_NAME as MISDEEDS
 from panthorlab.gpu.params import PARAMS

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from panthorlab.gpu.cs.ports import Requester
-from panthorlab.gpu.fw.layout import Csg, CsgIn, CsgOut, CsIn, CsOut, GlbIn, GlbOut
+from panthorlab.gpu.layout import Csg, CsgIn, CsgOut, CsIn, CsOut, GlbIn, GlbOut
 from panthorlab.gpu.misbehave import parse
 from panthorlab.gpu.trace import ChromeTrace, Trace
 

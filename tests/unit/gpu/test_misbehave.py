@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.gpu.events import Reporter
-from panthorlab.gpu.fw.layout import Csg, CsgIn, CsgOut, CsOut, GlbIn, GlbOut
+from panthorlab.gpu.layout import Csg, CsgIn, CsgOut, CsOut, GlbIn, GlbOut
 from panthorlab.gpu.misbehave import BY_NAME, MISDEEDS, Misbehaviour, Misdeed, describe, parse
 from panthorlab.gpu.registers import GpuIrq
 from panthorlab.gpu.trace import NoTrace

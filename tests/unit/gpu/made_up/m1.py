@@ -10,9 +10,9 @@ from types import MappingProxyType
 
 from panthorlab.gpu.cs.opcodes import InstructionSet
 from panthorlab.gpu.cs.ports import Requester
-from panthorlab.gpu.fw.layout import Layout
 from panthorlab.gpu.generation import AddressSpaces, Doorbells, Generation
 from panthorlab.gpu.generations.g610 import G610
+from panthorlab.gpu.layout import Layout
 from panthorlab.gpu.power import CorePower, Domains
 from panthorlab.gpu.registers import Kind, Register, bits
 
