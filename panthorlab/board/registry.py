@@ -7,7 +7,7 @@ from pathlib import Path
 
 from panthorlab.board.api import Board
 from panthorlab.board.config import read_board_file
-from panthorlab.board.emulated import EmulatedBoard
+from panthorlab.board.emulated.board import EmulatedBoard
 from panthorlab.board.real.file import RealFile
 from panthorlab.board.yamlfile import close_match
 from panthorlab.errors import UsageError

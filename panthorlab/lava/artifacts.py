@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from panthorlab.board.initramfs import WORK_DIR
+from panthorlab.board.emulated.initramfs import WORK_DIR
 from panthorlab.board.modules import SHIM, load_order, module_name
 from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel.model import Kernel

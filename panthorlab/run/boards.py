@@ -100,7 +100,7 @@ def _trust(options: argparse.Namespace) -> int:
     if described.ssh is None:
         raise UsageError(f"board {name} has no section `ssh`",
                          hint="name its host there: its keys are pinned before it is used")
-    from panthorlab.board.real import hostkeys  # SSH costs start-up time
+    from panthorlab.board.real.ssh import hostkeys  # SSH costs start-up time
 
     pinned = hostkeys.trust(name, described.ssh, confirm=_confirm(yes=options.yes), lab_dir=lab.lab_dir())
     if not pinned:

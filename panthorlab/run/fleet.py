@@ -189,7 +189,7 @@ def leased(
                                        hint=f"mend it, then `panthorlab boards release {name}`")
 
     with lab.lease(name, run_dir, wait=wait, on_note=on_note, stop=stop) as held, ExitStack() as place:
-        from panthorlab.board.lab.labgrid import acquire, release_stale
+        from panthorlab.board.real.labgrid.acquire import acquire, release_stale
 
         if file.labgrid is None:  # what a run that was killed still holds goes back, whichever board comes next
             release_stale(lab.lab_dir(), on_note)

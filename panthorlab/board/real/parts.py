@@ -17,7 +17,7 @@ from panthorlab.kernel.model import Kernel
 
 
 class Link(Protocol):
-    """One connection to a serial line. `real/links.py` opens them; the console makes a new one when one is lost."""
+    """A connection to a serial line. `real/console/links.py` opens it; a lost one is replaced by the console."""
 
     def recv(self, size: int, /) -> bytes:
         """Blocks for the next bytes; b"" or OSError when the connection is gone."""

@@ -10,10 +10,10 @@ from typing import Final
 
 from panthorlab.board.lab import lab_dir, lease
 from panthorlab.board.power import open_power
-from panthorlab.board.real.console import open_console
+from panthorlab.board.real.console.console import open_console
 from panthorlab.board.real.file import RealFile
 from panthorlab.board.real.parts import Rig, SecureShell
-from panthorlab.board.real.ssh import connect
+from panthorlab.board.real.ssh.connect import connect
 from panthorlab.errors import LabError, PanthorlabError
 
 LEASE_WAIT: Final = 30.0
@@ -57,7 +57,7 @@ def _placed(file: RealFile, name: str, progress: Callable[[str], None]) -> Itera
     if file.labgrid is None:
         yield file
         return
-    from panthorlab.board.lab.labgrid import acquire
+    from panthorlab.board.real.labgrid.acquire import acquire
 
     with acquire(file.labgrid, owner=f"panthorlab-{name}", lab_dir=lab_dir(), timeout=600, progress=progress) as place:
         yield place.onto(file)

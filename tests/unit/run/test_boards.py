@@ -15,8 +15,8 @@ import pytest
 
 from panthorlab import cli
 from panthorlab.board import lab
-from panthorlab.board.real import hostkeys
 from panthorlab.board.real.file import RealFile
+from panthorlab.board.real.ssh import hostkeys
 from panthorlab.board.real.train import Health
 from panthorlab.errors import LabError
 

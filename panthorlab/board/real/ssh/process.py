@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Final
 import paramiko
 
 from panthorlab.board.api import OnBytes
-from panthorlab.board.real import ssh_command
-from panthorlab.board.real.ssh_command import Preamble
-from panthorlab.board.real.ssh_wire import Login
+from panthorlab.board.real.ssh import command as ssh_command
+from panthorlab.board.real.ssh.command import Preamble
+from panthorlab.board.real.ssh.wire import Login
 from panthorlab.errors import LabError
 
 if TYPE_CHECKING:
-    from panthorlab.board.real.ssh_shell import SshShell
+    from panthorlab.board.real.ssh.shell import SshShell
 
 REFUSAL_TIME: Final = 10.0
 """Seconds that a refused command is tried again."""

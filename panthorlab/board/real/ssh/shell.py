@@ -17,9 +17,10 @@ from typing import Final
 import paramiko
 
 from panthorlab.board.api import Completed, OnBytes, collect
-from panthorlab.board.real import remote_files, ssh_command
-from panthorlab.board.real.ssh_process import START_TIMEOUT, WINDOW, SshProcess
-from panthorlab.board.real.ssh_wire import Login, UnpinnedKeyError, what_happened
+from panthorlab.board.real.ssh import command as ssh_command
+from panthorlab.board.real.ssh import remote_files
+from panthorlab.board.real.ssh.process import START_TIMEOUT, WINDOW, SshProcess
+from panthorlab.board.real.ssh.wire import Login, UnpinnedKeyError, what_happened
 from panthorlab.errors import LabError, PanthorlabError
 
 FILE_TIMEOUT: Final = 60.0

@@ -17,9 +17,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from signal import SIGKILL
 
-from panthorlab.board import frames
 from panthorlab.board.api import Completed, OnBytes, RemoteFileError, collect
-from panthorlab.board.frames import Frame, FrameType
+from panthorlab.board.emulated import frames
+from panthorlab.board.emulated.frames import Frame, FrameType
 from panthorlab.errors import LabError, PanthorlabError
 
 DEFAULT_ENV = {

@@ -14,19 +14,19 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from panthorlab import spawn
-from panthorlab.board import coverage_plugin
-from panthorlab.board.agent import AgentShell
 from panthorlab.board.api import LATE
-from panthorlab.board.booted import BootedEmulatedBoard, Parts
 from panthorlab.board.config import EmulatedFile, check_kernel, check_method
 from panthorlab.board.console import Console
-from panthorlab.board.cpus import CpuLease
-from panthorlab.board.gpu_model import SOCKET, GpuModel, firmware
-from panthorlab.board.initramfs import build_initramfs
+from panthorlab.board.emulated import coverage_plugin
+from panthorlab.board.emulated.agent import AgentShell
+from panthorlab.board.emulated.booted import BootedEmulatedBoard, Parts
+from panthorlab.board.emulated.cpus import CpuLease
+from panthorlab.board.emulated.gpu_model import SOCKET, GpuModel, firmware
+from panthorlab.board.emulated.initramfs import build_initramfs
+from panthorlab.board.emulated.machine import Wires, detector_words, machine_facts, qemu_arguments, slowness
+from panthorlab.board.emulated.qemu import Qemu, find_qemu
+from panthorlab.board.emulated.qmp import Monitor
 from panthorlab.board.kernel_log import kernel_lines
-from panthorlab.board.machine import Wires, detector_words, machine_facts, qemu_arguments, slowness
-from panthorlab.board.qemu import Qemu, find_qemu
-from panthorlab.board.qmp import Monitor
 from panthorlab.errors import BootError, LabError
 from panthorlab.kernel.model import Kernel
 from panthorlab.paths import cache_dir

@@ -25,7 +25,7 @@ from panthorlab.board.api import Completed, RemoteFileError
 from panthorlab.errors import LabError
 
 if TYPE_CHECKING:
-    from panthorlab.board.real.ssh_shell import SshShell
+    from panthorlab.board.real.ssh.shell import SshShell
 
 T = TypeVar("T")
 SLOWEST: Final = 256 << 10

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from panthorlab.board import cpio
+from panthorlab.board.emulated import cpio
 from panthorlab.board.modules import gpu_order, module_name
 from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel.model import Kernel

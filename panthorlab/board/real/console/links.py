@@ -25,7 +25,7 @@ from typing import assert_never
 
 import serial
 
-from panthorlab.board.real import telnet
+from panthorlab.board.real.console import telnet
 from panthorlab.board.real.file import ConsoleSection, TcpConsole, TelnetConsole, TtyConsole
 from panthorlab.board.real.parts import Link
 from panthorlab.errors import LabError
