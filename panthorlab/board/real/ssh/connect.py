@@ -13,7 +13,8 @@ import paramiko
 from panthorlab.board.real.file import Ssh
 from panthorlab.board.real.parts import NoServerError
 from panthorlab.board.real.ssh import hostkeys
-from panthorlab.board.real.ssh.shell import KEEPALIVE, PATIENCE, SshShell
+from panthorlab.board.real.ssh.pool import KEEPALIVE, PATIENCE
+from panthorlab.board.real.ssh.shell import SshShell
 from panthorlab.board.real.ssh.wire import Login, UnpinnedKeyError, refused, what_happened, why_not
 from panthorlab.errors import LabError, PanthorlabError
 
