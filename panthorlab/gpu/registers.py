@@ -36,6 +36,13 @@ SHADER_PRESENT = 0x50005  # MC4: cores 0, 2, 16, 18
 TILER_PRESENT = 0x1
 L2_PRESENT = 0x1
 
+
+def firmware_file(gpu_id: int = GPU_ID) -> str:
+    """The firmware that drivers ask for, below /lib/firmware, of a GPU with this identity: it is named by the
+    architecture's major and minor number (panthor_fw_load() in panthor_fw.c)."""
+    return f"arm/mali/arch{gpu_id >> 28 & 0xF}.{gpu_id >> 24 & 0xF}/mali_csffw.bin"
+
+
 CONTROL: tuple[Register, ...] = (
     Register(0x000, "GPU_ID", C, GPU_ID, "arch 10.8.6, product 7, r0p0 status 5"),
     Register(0x004, "L2_FEATURES", C, 0x07120306, "[7:0] log2 of the 64-byte line: heap context stride"),

@@ -93,7 +93,7 @@ def completion(options: argparse.Namespace) -> int:
 
 def doctor(options: argparse.Namespace) -> int:
     """`panthorlab doctor`: every check with what to do about it; 4 if something needed is missing or damaged."""
-    from panthorlab.board.emulated.doctor import checks as board_checks
+    from panthorlab.board.kinds import checks as board_checks
     from panthorlab.kernel import upkeep
     from panthorlab.kernel.doctor import checks as kernel_checks
 

@@ -1,192 +1,45 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Boot a kernel on an emulated board: unmodified QEMU, with the emulated GPU in a process beside it."""
+"""The kind `emulated`: a board that is made anew for each boot, on this machine."""
 
 from __future__ import annotations
 
-import os
-import re
-import secrets
-import shutil
-import socket
-import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from panthorlab import spawn
-from panthorlab.board.api import LATE
-from panthorlab.board.config import EmulatedFile, check_kernel, check_method
-from panthorlab.board.console import Console
-from panthorlab.board.emulated import coverage_plugin
-from panthorlab.board.emulated.agent import AgentShell
-from panthorlab.board.emulated.booted import BootedEmulatedBoard, Parts
-from panthorlab.board.emulated.cpus import CpuLease
-from panthorlab.board.emulated.gpu_model import SOCKET, GpuModel, firmware
-from panthorlab.board.emulated.initramfs import build_initramfs
-from panthorlab.board.emulated.machine import Wires, detector_words, machine_facts, qemu_arguments, slowness
-from panthorlab.board.emulated.qemu import Qemu, find_qemu
-from panthorlab.board.emulated.qmp import Monitor
-from panthorlab.board.kernel_log import kernel_lines
-from panthorlab.errors import BootError, LabError
+from panthorlab.board.board import Board
+from panthorlab.board.emulated.file import EmulatedFile
+from panthorlab.board.methods import AUTO
+from panthorlab.checks import Check
 from panthorlab.kernel.model import Kernel
-from panthorlab.paths import cache_dir
 
-RENDER_NODE = "/dev/dri/renderD*"
-_PROBE_FAILED = re.compile(rb"probe with driver \S+ failed with error")
+if TYPE_CHECKING:
+    from panthorlab.board.emulated.booted import BootedEmulatedBoard
 
 
-class EmulatedBoard:
+class EmulatedBoard(Board):
     """See `Board`."""
 
-    def __init__(self, name: str, file: EmulatedFile, *, qemu: Qemu | None = None) -> None:
-        self._name, self.file, self._qemu = name, file, qemu
+    model = EmulatedFile
+    file: EmulatedFile
+    emulated = copies = bare = takes_params = counts = True
 
-    @property
-    def name(self) -> str:
-        return self._name
+    @classmethod
+    def checks(cls) -> tuple[Check, ...]:
+        from panthorlab.board.emulated.doctor import checks
 
-    @property
-    def arch(self) -> str:
-        return self.file.arch
+        return checks()
 
     def boot(
         self, kernel: Kernel, *, log_dir: Path, overlay: Path | None = None, params: Mapping[str, str] | None = None,
-        on_progress: Callable[[str], None] = lambda _step: None, method: str = "auto", fresh: bool = True,
+        on_progress: Callable[[str], None] = lambda _step: None, method: str = AUTO, fresh: bool = True,
         counts: Path | None = None,
     ) -> BootedEmulatedBoard:
         """See `Board.boot`. `params` also takes `seed` and `trace=on` (a Chrome trace in `log_dir`). Always fresh."""
         del fresh
-        check_method(self.name, self.file, method)
-        check_kernel(self.name, self.file, kernel)
-        try:
-            log_dir.mkdir(parents=True, exist_ok=True)
-            qemu = self._qemu or find_qemu(on_progress)
-            with ExitStack() as undo:
-                more = coverage_plugin.arguments(qemu.version, counts) if counts else []
-                board = self._assemble(kernel, qemu, log_dir.resolve(), overlay, self._gpu_params(params or {}), more)
-                undo.callback(board.close)
-                _bring_up(board, self.file, on_progress)
-                undo.pop_all()
-        except OSError as error:
-            raise LabError(f"board {self.name} could not be started: {error}",
-                           hint="disk full, or a program missing? `panthorlab doctor` checks") from error
-        return board
+        self.check_method(method)
+        self.check_kernel(kernel)
+        from panthorlab.board.emulated.boot import boot  # what only a boot needs costs start-up time
 
-    def _gpu_params(self, params: Mapping[str, str]) -> dict[str, str]:
-        own = {name.removeprefix("gpu."): value for name, value in params.items()}
-        return {**(self.file.gpu.params if self.file.gpu else {}), **own}
-
-    def _assemble(
-        self, kernel: Kernel, qemu: Qemu, log_dir: Path, overlay: Path | None, params: Mapping[str, str],
-        more: Sequence[str],
-    ) -> BootedEmulatedBoard:
-        """Start model and QEMU. What is made is undone if a step fails; after the last, the board owns it."""
-        with ExitStack() as made:
-            board = self._start(kernel, qemu, log_dir, overlay, params, more, made)
-            made.pop_all()
-        return board
-
-    def _start(
-        self, kernel: Kernel, qemu: Qemu, log_dir: Path, overlay: Path | None, params: Mapping[str, str],
-        more: Sequence[str], made: ExitStack,
-    ) -> BootedEmulatedBoard:
-        run_dir = _run_dir()
-        made.callback(shutil.rmtree, run_dir, ignore_errors=True)
-        lease = CpuLease() if self.file.machine.pin else None
-        if lease:
-            made.callback(lease.release)
-        cpu = lease.cpu if lease else None
-        model = None
-        if self.file.gpu:
-            model = GpuModel(model=self.file.gpu.model, params=params, run_dir=run_dir, log_dir=log_dir, cpu=cpu)
-            made.callback(model.stop, 0.0)
-        initrd = run_dir / "initramfs.cpio"
-        initrd.write_bytes(build_initramfs(kernel, firmware=firmware() if model else None, overlay=overlay))
-        if model:
-            model.wait_listening()
-
-        pairs = [socket.socketpair() for _ in range(3)]
-        made.callback(_close_all, pairs)
-        console, agent, monitor = (ours for ours, _ in pairs)
-        ends = [theirs.fileno() for _, theirs in pairs]
-        wires = Wires(console=ends[0], agent=ends[1], monitor=ends[2], gpu_socket=SOCKET if model else None)
-        config = (kernel.path / "config").read_text(errors="replace")
-        extra = detector_words(config)
-        arguments = qemu_arguments(self.file, image=kernel.image.resolve(), initrd=initrd, wires=wires, extra=extra)
-        qemu_log = log_dir / "qemu.log"
-        with qemu_log.open("wb") as log:
-            process = spawn.spawn([*qemu.argv, *arguments, *more], cwd=run_dir, stdout=log, stderr=log, cpu=cpu,
-                                  pass_fds=ends)
-        made.callback(spawn.end, process, gently=0)
-        for _, theirs in pairs:
-            theirs.close()
-        facts = {**machine_facts(self.file, extra), "board": self.name, "qemu": qemu.version,
-                 "qemu_origin": qemu.origin, "host_cpu": cpu, "gpu_params": dict(params)}
-        return BootedEmulatedBoard(
-            Parts(name=self.name, board=self.file, run_dir=run_dir, log_dir=log_dir, qemu=process, qemu_log=qemu_log,
-                  model=model, console=Console(console, log_dir / "console.log"), monitor=Monitor(monitor),
-                  close_sockets=lambda: _close_all(pairs), lease=lease, slowness=slowness(config)),
-            lambda why_lost: AgentShell(agent, why_lost), facts)
-
-
-def _close_all(pairs: list[tuple[socket.socket, socket.socket]]) -> None:
-    for pair in pairs:
-        for end in pair:
-            end.close()
-
-
-def _run_dir() -> Path:
-    """A new private directory for sockets and the initramfs. What killed controllers left behind goes."""
-    base = cache_dir("run")
-    for old in base.iterdir():
-        pid = old.name.partition("-")[0]
-        if pid.isdigit() and not Path("/proc", pid).exists():
-            shutil.rmtree(old, ignore_errors=True)
-    path = base / f"{os.getpid()}-{secrets.token_hex(4)}"
-    path.mkdir(mode=0o700)
-    return path
-
-
-def _bring_up(board: BootedEmulatedBoard, file: EmulatedFile, on_progress: Callable[[str], None]) -> None:
-    """From QEMU's start to a board that takes commands and has its GPU, each step with its deadline."""
-    limits = file.time_limits
-    boot, probe, answer = (limit * board.slowness for limit in (limits.boot, limits.probe, limits.answer))
-    deadline = time.monotonic() + boot
-    done = "QEMU started"
-    on_progress(done)
-    hello = board.shell.wait_hello(boot)
-    if hello is None:
-        if board.console.tail():
-            done = "the kernel printed its first line"
-        if board.console.wait_for(lambda line: b"panthorlab-init: started" in line.text, 0):
-            done = "init started"
-        raise board.silence(f"took no commands {boot:g} s after QEMU's start; the last step done: {done}")
-    board.boot_id = hello.boot_id
-    done = f"agent answered, {hello.uptime:.2f} s after the guest's start"
-    on_progress(done)
-    if file.gpu is None:
-        return
-    left = max(1.0, deadline - time.monotonic()) + probe
-    try:
-        status, complaints = board.shell.wait_loader(left)
-    except LabError as error:
-        raise board.silence(f"loads its modules for longer than {left:g} s; the last step done: {done}") from error
-    if status:
-        raise _probe_error(board, f"a module could not be loaded: {complaints.strip() or f'status {status}'}")
-    on_progress("modules loaded")
-    probe_deadline = time.monotonic() + probe
-    while board.shell.run(["/init", "wait", RENDER_NODE, "1"], timeout=1 + answer).status:
-        if board.console.wait_for(lambda line: bool(_PROBE_FAILED.search(line.text)), 0):
-            raise _probe_error(board, "panthor failed to probe")
-        if time.monotonic() > probe_deadline:
-            raise _probe_error(board, f"panthor made no render node within {probe:g} s")
-    on_progress("GPU probed")
-
-
-def _probe_error(board: BootedEmulatedBoard, what: str) -> BootError | LabError:
-    """The kernel's fault, unless the model itself says that it could not do what it was asked for."""
-    log = "\n".join(kernel_lines(board.shell.get("/dev/kmsg"), ("panthor", "mali"))[-40:])
-    if hazards := [hazard for hazard in board.hazards() if hazard.kind != LATE]:
-        spoilt = "\n".join(f"{hazard.kind}: {hazard.text}" for hazard in hazards[:10])
-        return LabError(f"board {board.name}: {what}, and the GPU model says:\n{spoilt}\n{log}")
-    return BootError(f"board {board.name}: {what}\n{log or 'no word of panthor in the kernel log'}")
+        return boot(self.name, self.file, kernel, log_dir=log_dir, overlay=overlay, params=params or {},
+                    on_progress=on_progress, counts=counts)

@@ -13,11 +13,10 @@ from pathlib import Path
 
 from panthorlab.board.emulated import cpio
 from panthorlab.board.modules import gpu_order, module_name
+from panthorlab.board.onboard import FIRMWARE, WORK_DIR, programs
 from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel.model import Kernel
 
-WORK_DIR = "/opt/panthorlab"
-FIRMWARE = "/lib/firmware/arm/mali/arch10.8/mali_csffw.bin"
 _MODULES = "/lib/modules"
 _LIST = "/lib/modules/panthorlab.order"
 
@@ -55,12 +54,12 @@ def overlay_entries(overlay: Path) -> Iterator[cpio.Entry]:
 
 
 def _programs(kernel: Kernel) -> Iterator[cpio.Entry]:
-    programs = {path.name: path for path in sorted(kernel.guest.glob("*")) if path.is_file()}
-    if "init" not in programs:
+    found = programs(kernel)
+    if "init" not in found:
         raise LabError(f"kernel {kernel.title} has no guest programs in {kernel.guest}", hint="build it again")
-    yield cpio.file_entry("/init", _read(programs.pop("init")), 0o755)
+    yield cpio.file_entry("/init", _read(found.pop("init")), 0o755)
     yield cpio.link_entry(f"{WORK_DIR}/init", "/init")
-    for name, path in programs.items():
+    for name, path in found.items():
         yield cpio.file_entry(f"{WORK_DIR}/{name}", _read(path), 0o755)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from panthorlab.board.config import EmulatedFile
+from panthorlab.board.emulated.file import EmulatedFile
 from panthorlab.board.emulated.frames import PORT_NAME
 
 # A model that is stopped in a debugger, or a host that stalls, must not cost the connection: QEMU gives a read up

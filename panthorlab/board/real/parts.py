@@ -180,14 +180,8 @@ class Booting:
 
 
 class BootMethod(Protocol):
-    """One way to get a kernel to run, made for one boot; one small module each in `real/methods/`."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def provenance(self) -> str:
-        """One sentence for people: where modules and the root file system come from."""
+    """One way to get a kernel to run, made for one boot; one small module each in `real/methods/`, and a row in
+    `board/methods.py`."""
 
     def refuse(self, rig: Rig, booting: Booting, /) -> str | None:
         """Why this method will not boot this kernel on this board, with what to do instead; None if it will."""

@@ -139,7 +139,7 @@ def rig(swapped: tuple[Done, Path, int], tmp_path: Path) -> Iterator[Rig]:
 def chosen(rig: Rig, kernel: Kernel) -> tuple[str, str]:
     booting = Booting(kernel, "", fresh=False, begins=lambda: None)
     found = choose(rig, booting, method="auto")
-    return found.method.name, found.note
+    return found.row.name, found.note
 
 
 def test_more_than_the_module_needs_a_boot(

@@ -11,7 +11,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panthorlab.board.config import EmulatedFile, board_file_schema, read_board_file
+from panthorlab.board.config import board_file_schema, read_board_file
+from panthorlab.board.emulated.file import EmulatedFile
 from panthorlab.board.emulated.machine import (
     Wires,
     command_line,

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.board.emulated import cpio
-from panthorlab.board.emulated.initramfs import FIRMWARE, build_initramfs, overlay_entries
+from panthorlab.board.emulated.initramfs import build_initramfs, overlay_entries
+from panthorlab.board.onboard import FIRMWARE
 from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel.model import Kernel
 

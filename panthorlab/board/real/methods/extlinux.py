@@ -34,9 +34,6 @@ def trial_config(section: Extlinux, command_line: str, *, fdt: str | None) -> st
 class ExtlinuxTrial:
     """See `BootMethod`."""
 
-    name = "extlinux"
-    provenance = "root file system: the board's own (`boot.root`); modules: of the build, copied over SSH"
-
     def refuse(self, rig: Rig, _booting: Booting) -> str | None:
         section = rig.file.boot.extlinux
         if section is None:

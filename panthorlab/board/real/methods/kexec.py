@@ -28,10 +28,6 @@ OTHERWISE = "or use another boot method"
 class Kexec:
     """See `BootMethod`."""
 
-    name = "kexec"
-    provenance = ("the Image goes through SSH into the memory of the known-good kernel; root file system as on the "
-                  "command line, modules come over SSH once it runs")
-
     def refuse(self, rig: Rig, _booting: Booting) -> str | None:
         """The known-good kernel is asked, so the board is brought to it."""
         try:

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from panthorlab.board.api import Shell
 from panthorlab.board.identity import read_identity
 from panthorlab.board.modules import PANTHOR, vermagic
+from panthorlab.board.onboard import WORK_DIR
 from panthorlab.board.real.command_line import MARK, marked
 from panthorlab.board.real.panthor_driver import PanthorDriver, module_files
 from panthorlab.board.real.parts import Booting, Rig, SecureShell
@@ -33,9 +34,6 @@ SPLATS = {
 
 class ModuleSwap:
     """See `BootMethod`. One connection does for all: a login takes longer than the exchange itself."""
-
-    name = "module-swap"
-    provenance = "the running Image and root file system stay; modules of the kernel under test come over SSH"
 
     def __init__(self) -> None:
         self._shell: SecureShell | None = None
@@ -81,7 +79,7 @@ class ModuleSwap:
 
 def work_dir(rig: Rig) -> str:
     """Where programs go on the board; a labgrid place may bring the SSH section with it."""
-    return rig.file.ssh.work_dir if rig.file.ssh else "/opt/panthorlab"
+    return rig.file.ssh.work_dir if rig.file.ssh else WORK_DIR
 
 
 def exchange(driver: PanthorDriver, kernel: Kernel, *, fresh: bool, shim: bool) -> None:

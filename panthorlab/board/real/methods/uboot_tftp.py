@@ -21,9 +21,6 @@ FDT: Final = "board.dtb"
 class UBootTftp:
     """See `BootMethod`."""
 
-    name = "uboot-tftp"
-    provenance = "root file system: the board's own (`boot.root`); modules: of the build, copied over SSH"
-
     def refuse(self, rig: Rig, _booting: Booting) -> str | None:
         if rig.file.boot.uboot is None or rig.file.boot.tftp is None:
             return "the board file has no `boot.uboot` and `boot.tftp`"
