@@ -20,6 +20,7 @@ from panthorlab.board.fields import BoardFile
 from panthorlab.board.lab.lease import QuarantinedError
 from panthorlab.board.lab.state import Standing, State
 from panthorlab.board.methods import AUTO
+from panthorlab.board.steps import OnStep, unheard
 from panthorlab.checks import Check
 from panthorlab.errors import PanthorlabError, UsageError
 from panthorlab.kernel.model import Kernel
@@ -218,13 +219,14 @@ class Board(ABC):
     def boot(
         self, kernel: Kernel, *, log_dir: Path, overlay: Path | None = None, params: Mapping[str, str] | None = None,
         on_progress: Callable[[str], None] = lambda _step: None, method: str = AUTO, fresh: bool = True,
-        counts: Path | None = None,
+        counts: Path | None = None, on_step: OnStep = unheard,
     ) -> BootedBoard:
         """Boot `kernel`. `overlay`: a directory laid over the root file system. `params`: `gpu.NAME` settings.
 
         `method`: one of `methods`, or `auto`: the board chooses. `fresh`: boot anew in any case; else the running
         kernel may be kept if exchanging its module provably does the same. `counts`: a file of `coverage.counts` in
-        which the board counts the instructions that it names, if it `counts`.
+        which the board counts the instructions that it names, if it `counts`. `on_step`: is told of every step once it
+        has ended.
 
         Raises BootError if the kernel did not come up, LabError if the lab is at fault.
         """

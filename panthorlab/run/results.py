@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from panthorlab import __version__
-from panthorlab.board.kinds import is_emulated
 from panthorlab.outcome import Blame, Outcome, Role, Side
 from panthorlab.report.coverage import Coverage, PatchCoverage
 from panthorlab.report.model import BoardInfo, PatchInfo, Phase, RunReport
@@ -254,6 +253,8 @@ def _board(events: Events, planned: str) -> BoardInfo:
 
 
 def _emulated(events: Events) -> bool:
+    from panthorlab.board.kinds import is_emulated  # boards cost start-up time
+
     kinds = {event["facts"].get("type", "") for event in _of(events, "board")}
     return bool(kinds) and all(map(is_emulated, kinds))
 

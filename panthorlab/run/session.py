@@ -19,6 +19,7 @@ from panthorlab.board.api import BootedBoard
 from panthorlab.board.board import Board
 from panthorlab.board.identity import verify_identity
 from panthorlab.board.registry import board_name
+from panthorlab.board.steps import Name, Step, Steps
 from panthorlab.coverage.counts import mark
 from panthorlab.errors import BootError, EvidenceError, PanthorlabError
 from panthorlab.kernel.model import Kernel
@@ -112,6 +113,11 @@ class Session:
 
         log_dir = Path(job.log_dir)
         live = None
+
+        def on_step(step: Step) -> None:
+            emit("step", name=step.name, begin=round(step.begin, 3), end=round(step.end, 3),
+                 seconds=round(step.seconds, 3), outcome=step.outcome, message=step.message)
+
         try:
             if job.coverage is not None:
                 live = measure.live_counts(log_dir, Path(job.coverage))
@@ -122,6 +128,7 @@ class Session:
                 overlay=Path(job.overlay) if job.overlay else None,
                 params={**job.params, "seed": str(job.seed)},
                 on_progress=lambda text: emit("progress", text=text),
+                on_step=on_step,
                 method=job.boot_method,
                 fresh=job.fresh,
                 counts=live,
@@ -135,7 +142,8 @@ class Session:
             session._counts = live
             try:
                 with log:
-                    session.verify_identity()
+                    with Steps(on_step)(Name.IDENTITY):
+                        session.verify_identity()
                     if live is not None:
                         measure.check_counted(live)
                     session._once = once_per_boot(board.shell.get(COMMAND_LINE).decode("utf-8", "replace"))

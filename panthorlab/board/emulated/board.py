@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from panthorlab.board.board import Board
 from panthorlab.board.emulated.file import EmulatedFile
 from panthorlab.board.methods import AUTO
+from panthorlab.board.steps import OnStep, Steps, unheard
 from panthorlab.checks import Check
 from panthorlab.kernel.model import Kernel
 
@@ -33,7 +34,7 @@ class EmulatedBoard(Board):
     def boot(
         self, kernel: Kernel, *, log_dir: Path, overlay: Path | None = None, params: Mapping[str, str] | None = None,
         on_progress: Callable[[str], None] = lambda _step: None, method: str = AUTO, fresh: bool = True,
-        counts: Path | None = None,
+        counts: Path | None = None, on_step: OnStep = unheard,
     ) -> BootedEmulatedBoard:
         """See `Board.boot`. `params` also takes `seed` and `trace=on` (a Chrome trace in `log_dir`). Always fresh."""
         del fresh
@@ -42,4 +43,4 @@ class EmulatedBoard(Board):
         from panthorlab.board.emulated.boot import boot  # what only a boot needs costs start-up time
 
         return boot(self.name, self.file, kernel, log_dir=log_dir, overlay=overlay, params=params or {},
-                    on_progress=on_progress, counts=counts)
+                    on_progress=on_progress, counts=counts, steps=Steps(on_step))

@@ -21,12 +21,14 @@ from panthorlab.board.emulated.agent import AgentShell
 from panthorlab.board.emulated.booted import BootedEmulatedBoard, Parts
 from panthorlab.board.emulated.cpus import CpuLease
 from panthorlab.board.emulated.file import EmulatedFile
+from panthorlab.board.emulated.frames import Hello
 from panthorlab.board.emulated.gpu_model import SOCKET, GpuModel, firmware
 from panthorlab.board.emulated.initramfs import build_initramfs
 from panthorlab.board.emulated.machine import Wires, detector_words, machine_facts, qemu_arguments, slowness
 from panthorlab.board.emulated.qemu import Qemu, find_qemu
 from panthorlab.board.emulated.qmp import Monitor
 from panthorlab.board.kernel_log import kernel_lines
+from panthorlab.board.steps import Name, Steps
 from panthorlab.errors import BootError, LabError
 from panthorlab.kernel.model import Kernel
 from panthorlab.paths import cache_dir
@@ -37,19 +39,21 @@ _PROBE_FAILED = re.compile(rb"probe with driver \S+ failed with error")
 
 def boot(
     name: str, file: EmulatedFile, kernel: Kernel, *, log_dir: Path, overlay: Path | None, params: Mapping[str, str],
-    on_progress: Callable[[str], None], counts: Path | None,
+    on_progress: Callable[[str], None], counts: Path | None, steps: Steps,
 ) -> BootedEmulatedBoard:
     """See `EmulatedBoard.boot`."""
     own = {key.removeprefix("gpu."): value for key, value in params.items()}
     params = {**(file.gpu.params if file.gpu else {}), **own}
     try:
         log_dir.mkdir(parents=True, exist_ok=True)
-        qemu = find_qemu(on_progress)
-        with ExitStack() as undo:
+        with steps(Name.LOAD):
+            qemu = find_qemu(on_progress)
             more = coverage_plugin.arguments(qemu.version, counts) if counts else []
-            board = _assemble(name, file, kernel, qemu, log_dir.resolve(), overlay, params, more)
+        with ExitStack() as undo:
+            with steps(Name.POWER):
+                board = _assemble(name, file, kernel, qemu, log_dir.resolve(), overlay, params, more)
             undo.callback(board.close)
-            _bring_up(board, file, on_progress)
+            _bring_up(board, file, on_progress, steps)
             undo.pop_all()
     except OSError as error:
         raise LabError(f"board {name} could not be started: {error}",
@@ -129,40 +133,60 @@ def _run_dir() -> Path:
     return path
 
 
-def _bring_up(board: BootedEmulatedBoard, file: EmulatedFile, on_progress: Callable[[str], None]) -> None:
+def _bring_up(
+    board: BootedEmulatedBoard, file: EmulatedFile, on_progress: Callable[[str], None], steps: Steps,
+) -> None:
     """From QEMU's start to a board that takes commands and has its GPU, each step with its deadline."""
     limits = file.time_limits
     boot, probe, answer = (limit * board.slowness for limit in (limits.boot, limits.probe, limits.answer))
     deadline = time.monotonic() + boot
-    done = "QEMU started"
-    on_progress(done)
-    hello = board.shell.wait_hello(boot)
-    if hello is None:
-        if board.console.tail():
-            done = "the kernel printed its first line"
-        if board.console.wait_for(lambda line: b"panthorlab-init: started" in line.text, 0):
-            done = "init started"
-        raise board.silence(f"took no commands {boot:g} s after QEMU's start; the last step done: {done}")
+    on_progress("QEMU started")
+    with steps.split(Name.HANDOVER, Name.SHELL, lambda: _first_line(board)):
+        hello = _await_agent(board, boot)
     board.boot_id = hello.boot_id
     done = f"agent answered, {hello.uptime:.2f} s after the guest's start"
     on_progress(done)
     if file.gpu is None:
         return
-    left = max(1.0, deadline - time.monotonic()) + probe
+    with steps(Name.DRIVER):
+        _await_modules(board, max(1.0, deadline - time.monotonic()) + probe, done)
+        on_progress("modules loaded")
+        _await_render_node(board, probe, answer)
+    on_progress("GPU probed")
+
+
+def _first_line(board: BootedEmulatedBoard) -> float | None:
+    """When the kernel said something for the first time (CLOCK_MONOTONIC)."""
+    line = board.console.wait_for(lambda _line: True, 0)
+    return line.time if line else None
+
+
+def _await_agent(board: BootedEmulatedBoard, limit: float) -> Hello:
+    hello = board.shell.wait_hello(limit)
+    if hello is None:
+        done = "the kernel printed its first line" if board.console.tail() else "QEMU started"
+        if board.console.wait_for(lambda line: b"panthorlab-init: started" in line.text, 0):
+            done = "init started"
+        raise board.silence(f"took no commands {limit:g} s after QEMU's start; the last step done: {done}")
+    return hello
+
+
+def _await_modules(board: BootedEmulatedBoard, limit: float, done: str) -> None:
     try:
-        status, complaints = board.shell.wait_loader(left)
+        status, complaints = board.shell.wait_loader(limit)
     except LabError as error:
-        raise board.silence(f"loads its modules for longer than {left:g} s; the last step done: {done}") from error
+        raise board.silence(f"loads its modules for longer than {limit:g} s; the last step done: {done}") from error
     if status:
         raise _probe_error(board, f"a module could not be loaded: {complaints.strip() or f'status {status}'}")
-    on_progress("modules loaded")
-    probe_deadline = time.monotonic() + probe
+
+
+def _await_render_node(board: BootedEmulatedBoard, probe: float, answer: float) -> None:
+    deadline = time.monotonic() + probe
     while board.shell.run(["/init", "wait", RENDER_NODE, "1"], timeout=1 + answer).status:
         if board.console.wait_for(lambda line: bool(_PROBE_FAILED.search(line.text)), 0):
             raise _probe_error(board, "panthor failed to probe")
-        if time.monotonic() > probe_deadline:
+        if time.monotonic() > deadline:
             raise _probe_error(board, f"panthor made no render node within {probe:g} s")
-    on_progress("GPU probed")
 
 
 def _probe_error(board: BootedEmulatedBoard, what: str) -> BootError | LabError:

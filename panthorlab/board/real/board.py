@@ -15,6 +15,7 @@ from panthorlab.board.board import Board, Fitness, Hardware, Patience
 from panthorlab.board.lab.state import Standing
 from panthorlab.board.methods import AUTO
 from panthorlab.board.real.file import RealFile
+from panthorlab.board.steps import OnStep, Steps, unheard
 from panthorlab.errors import UsageError
 from panthorlab.kernel.model import Kernel
 
@@ -109,7 +110,7 @@ class RealBoard(Board):
     def boot(
         self, kernel: Kernel, *, log_dir: Path, overlay: Path | None = None, params: Mapping[str, str] | None = None,
         on_progress: Callable[[str], None] = lambda _step: None, method: str = AUTO, fresh: bool = True,
-        counts: Path | None = None,
+        counts: Path | None = None, on_step: OnStep = unheard,
     ) -> BootedRealBoard:
         """See `Board.boot`. `log_dir` is in the run's directory, by which other users are told who has the board."""
         if counts is not None:
@@ -120,7 +121,7 @@ class RealBoard(Board):
         check(self.name, self.file, kernel, params or {})
         self.check_method(method)
         return boot(self.name, self.file, kernel, log_dir=log_dir, overlay=overlay, on_progress=on_progress,
-                    method=method, fresh=fresh)
+                    method=method, fresh=fresh, steps=Steps(on_step))
 
 
 def _numbers(release: str) -> tuple[int, ...]:

@@ -25,6 +25,7 @@ from panthorlab.board.real.recovery import State, forget_crashes, mark_memory
 from panthorlab.board.real.rig import open_rig
 from panthorlab.board.real.watch import Watch
 from panthorlab.board.real.workdir import finds_firmware, overlay_files, require_firmware
+from panthorlab.board.steps import Name, Steps
 from panthorlab.errors import BootError, EvidenceError, LabError, PanthorlabError, UsageError
 from panthorlab.kernel.model import Kernel
 
@@ -34,18 +35,20 @@ _CONNECT_SLICE: Final = 5.0
 
 def boot(
     name: str, file: RealFile, kernel: Kernel, *, log_dir: Path, overlay: Path | None,
-    on_progress: Callable[[str], None], method: str, fresh: bool,
+    on_progress: Callable[[str], None], method: str, fresh: bool, steps: Steps,
 ) -> BootedRealBoard:
     """See `RealBoard.boot`; `check` comes before."""
     files = overlay_files(overlay) if overlay is not None else {}
     log_dir.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
-        rig = held.enter_context(open_rig(name, file, run_dir=log_dir, log_dir=log_dir.resolve(), progress=on_progress))
+        rig = held.enter_context(open_rig(name, file, run_dir=log_dir, log_dir=log_dir.resolve(), progress=on_progress,
+                                          steps=steps))
         watch = Watch(rig.console.log)
         rig.console.listen(watch)
         try:
             booting = Booting(kernel, command_line(file, kernel), fresh=fresh, begins=watch.begin)
-            chosen = choose(rig, booting, method=method)
+            with steps(Name.METHOD):
+                chosen = choose(rig, booting, method=method)
             board = _start(rig, booting, chosen, watch, files)
         except PanthorlabError as error:
             raise _explain(rig, watch, error) from error
@@ -74,12 +77,15 @@ def _start(
     shell = chosen.method.start(rig, booting)
     board = BootedRealBoard(rig, watch, events)
     if shell is None:
-        shell = _connect(rig, watch, board.diagnose)
+        with rig.steps(Name.SHELL):
+            shell = _connect(rig, watch, board.diagnose)
     else:
         shell.ask_why(board.diagnose)
     with ExitStack() as undo:
         undo.callback(shell.close)
-        board.attach(shell, read_boot_id(shell))
+        with rig.steps(Name.KERNEL):
+            board.attach(shell, read_boot_id(shell))
+            _prove(rig, shell, booting.kernel, exchanged=chosen.row.exchanges)
         _make_ready(board, rig, booting.kernel, watch, shell, swapped=chosen.row.exchanges, overlay=overlay)
         undo.pop_all()
     board.describe({
@@ -95,20 +101,27 @@ def _make_ready(
     board: BootedRealBoard, rig: Rig, kernel: Kernel, watch: Watch, shell: SecureShell, *, swapped: bool,
     overlay: Mapping[Path, str],
 ) -> None:
-    """From a kernel that answers to one that is proved, with its workloads on the board and its GPU probed."""
-    _prove(rig, shell, kernel, exchanged=swapped)
+    """From a kernel that is proved to one with its workloads on the board and its GPU probed."""
     forget_crashes(rig, shell)
     watch.marked = mark_memory(rig, shell, kernel)
     rig.progress("workloads")
-    ours = {path: str(PurePosixPath(board.work_dir, name)) for name, path in programs(kernel).items()}
+    with rig.steps(Name.WORKLOADS):
+        _bring_workloads(rig, shell, kernel, board.work_dir, overlay)
+    with rig.steps(Name.DRIVER):
+        driver = PanthorDriver(shell, board.work_dir, rig.file.time_limits.probe)
+        if not swapped:
+            require_firmware(shell, rig.file.firmware)
+            driver.install(kernel)
+            exchange(driver, kernel, fresh=True, shim=rig.file.emulated_gpu is not None)
+        check_quiet(board.hazards())
+        board.log_start = driver.log_start()
+
+
+def _bring_workloads(
+    rig: Rig, shell: SecureShell, kernel: Kernel, work_dir: str, overlay: Mapping[Path, str],
+) -> None:
+    ours = {path: str(PurePosixPath(work_dir, name)) for name, path in programs(kernel).items()}
     shell.put_files({**ours, **overlay}, timeout=rig.file.time_limits.load)
-    driver = PanthorDriver(shell, board.work_dir, rig.file.time_limits.probe)
-    if not swapped:
-        require_firmware(shell, rig.file.firmware)
-        driver.install(kernel)
-        exchange(driver, kernel, fresh=True, shim=rig.file.emulated_gpu is not None)
-    check_quiet(board.hazards())
-    board.log_start = driver.log_start()
 
 
 def _connect(rig: Rig, watch: Watch, why_lost: Callable[[], PanthorlabError]) -> SecureShell:

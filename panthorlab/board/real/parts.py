@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from panthorlab.board.api import Shell
 from panthorlab.board.console import ConsoleLine
 from panthorlab.board.real.file import RealFile
+from panthorlab.board.steps import Steps
 from panthorlab.errors import LabError, PanthorlabError
 from panthorlab.kernel.model import Kernel
 
@@ -162,6 +163,8 @@ class Rig:
     log_dir: Path
     progress: Callable[[str], None]
     check_lease: Callable[[], None] = lambda: None
+    steps: Steps = field(default_factory=Steps)
+    """By which every step of a boot is traced: `with rig.steps(Name.POWER): …`."""
 
 
 @dataclass(frozen=True)

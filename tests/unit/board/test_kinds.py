@@ -44,7 +44,7 @@ def test_every_shipped_board_answers_everything(name: str) -> None:
     assert set(board.row()) - {"methods"} == {
         "name", "file", "type", "description", "tags", "unverified", "state", "why", "lease", "quarantine", "health"}
     assert board.example or board.standing().state is State.FREE
-    assert (board.hardware() is None) is board.emulated
+    assert not (board.emulated and board.hardware())
 
 
 def test_what_a_kind_does_not_override_is_careful() -> None:

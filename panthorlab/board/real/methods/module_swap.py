@@ -16,6 +16,7 @@ from panthorlab.board.onboard import WORK_DIR
 from panthorlab.board.real.command_line import MARK, marked
 from panthorlab.board.real.panthor_driver import PanthorDriver, module_files
 from panthorlab.board.real.parts import Booting, Rig, SecureShell
+from panthorlab.board.steps import Name
 from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel import store
 from panthorlab.kernel.model import Kernel
@@ -59,7 +60,8 @@ class ModuleSwap:
     def start(self, rig: Rig, booting: Booting) -> SecureShell:
         """Exchange the module (or load it, if there is none yet) and wait until panthor has probed."""
         examined, self._shell = self._shell, None
-        shell = examined or rig.connect(rig.file.time_limits.ssh)
+        with rig.steps(Name.SHELL):
+            shell = examined or rig.connect(rig.file.time_limits.ssh)
         with ExitStack() as held:
             held.callback(shell.close)
             if examined is None and (reason := unsuited(booting.kernel) or unfit(shell, booting.kernel)):
@@ -72,8 +74,9 @@ class ModuleSwap:
         kernel = booting.kernel
         driver = PanthorDriver(shell, work_dir(rig), rig.file.time_limits.probe)
         rig.progress("exchanging panthor")
-        driver.install(kernel)
-        exchange(driver, kernel, fresh=booting.fresh, shim=rig.file.emulated_gpu is not None)
+        with rig.steps(Name.LOAD):
+            driver.install(kernel)
+            exchange(driver, kernel, fresh=booting.fresh, shim=rig.file.emulated_gpu is not None)
         rig.progress("GPU probed")
 
 
