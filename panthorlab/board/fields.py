@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from panthorlab.arch import DEFAULT, ArchName
 
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.,=+-]*$", max_length=200)]
 _UNITS = {"M": 1 << 20, "G": 1 << 30}
@@ -23,7 +25,7 @@ class BoardFile(Section):
 
     type: str
     description: str = ""
-    arch: Literal["arm64"] = Field("arm64", description="kernel ARCH")
+    arch: ArchName = Field(DEFAULT.name, description="kernel ARCH")
     tags: list[Word] = Field([], description="words by which `--tag` finds it")
     kernel_configs: list[Word] = Field([], description="fragments of kernel_configs/ a kernel for it needs")
 

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Final
 
 from panthorlab.errors import LabError
-from panthorlab.gpu.registers import firmware_file
+from panthorlab.gpu.generations.table import DEFAULT_MODEL, GENERATIONS
 from panthorlab.kernel.model import Kernel
 
 WORK_DIR: Final = "/opt/panthorlab"
 """Where the guest programs are, unless the file of a real board says otherwise."""
-FIRMWARE_FILE: Final = firmware_file()
-"""Below a directory of firmware, such as linux-firmware.git."""
-FIRMWARE: Final = f"/lib/firmware/{FIRMWARE_FILE}"
-"""Where panthor finds that of the GPU."""
+FIRMWARE: Final = GENERATIONS[DEFAULT_MODEL].firmware_path
+"""Where panthor finds that of the GPU, unless the file of a real board says otherwise."""
+FIRMWARE_FILE: Final = FIRMWARE.removeprefix("/lib/firmware/")
+"""The same, below a directory of firmware such as linux-firmware.git."""
 
 
 def programs(kernel: Kernel) -> dict[str, Path]:

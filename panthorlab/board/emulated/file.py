@@ -3,18 +3,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from panthorlab.board.fields import BoardFile, CommandLine, Memory, Seconds, Section, Word
+from panthorlab.gpu.generations.table import DEFAULT_MODEL, GENERATIONS
 from panthorlab.gpu.params import Params
+
+if TYPE_CHECKING:
+    Model = str
+else:
+    Model = Literal[tuple(GENERATIONS)]
 
 
 class Gpu(Section):
     """The emulated GPU that hangs on the board's PCI bus."""
 
-    model: Literal["g610"] = Field("g610", description="GPU model, as `panthorlab gpu serve --model`")
+    model: Model = Field(DEFAULT_MODEL, description="GPU model, as `panthorlab gpu serve --model`")
     params: dict[Word, Word] = Field({}, description="model parameters, as `--param gpu.NAME=VALUE`")
 
     @field_validator("params")

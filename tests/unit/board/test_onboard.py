@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from panthorlab.board.onboard import FIRMWARE, programs
+from panthorlab.board.onboard import FIRMWARE, FIRMWARE_FILE, programs
 from panthorlab.errors import LabError
-from panthorlab.gpu.registers import firmware_file
 from panthorlab.kernel.model import Kernel
 from panthorlab.run.command import _resolve
 
@@ -23,11 +22,9 @@ def kernel(tmp_path: Path) -> Kernel:
     return Kernel(key="k", path=tmp_path, arch="arm64", release="6.12", build_id="", title="6.12")
 
 
-def test_firmware_follows_from_the_gpu() -> None:
-    """As panthor names it: GPU_ARCH_MAJOR() is the top four bits of GPU_ID, GPU_ARCH_MINOR() the next four."""
+def test_firmware_is_where_panthor_looks_for_that_of_this_gpu() -> None:
     assert FIRMWARE == "/lib/firmware/arm/mali/arch10.8/mali_csffw.bin"
-    assert firmware_file(0xA8670005) == "arm/mali/arch10.8/mali_csffw.bin"
-    assert firmware_file(0xC8700010) == "arm/mali/arch12.8/mali_csffw.bin"
+    assert FIRMWARE_FILE == "arm/mali/arch10.8/mali_csffw.bin"
 
 
 def test_programs_are_those_that_were_built(kernel: Kernel) -> None:
