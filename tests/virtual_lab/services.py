@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from panthorlab import spawn
-from panthorlab.board import debs
+from panthorlab.board.emulated import debs
 from panthorlab.errors import LabError
 from panthorlab.paths import cache_dir
 from tests.virtual_lab import packages

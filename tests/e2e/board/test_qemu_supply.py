@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from panthorlab.board import debs, qemu
-from panthorlab.board.debs import Deb
+from panthorlab.board.emulated import debs, qemu
+from panthorlab.board.emulated.debs import Deb
 from panthorlab.errors import LabError
 
 pytestmark = pytest.mark.e2e

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from panthorlab.board import debs, doctor, qemu
-from panthorlab.board.debs import Deb
+from panthorlab.board.emulated import debs, doctor, qemu
+from panthorlab.board.emulated.debs import Deb
 from panthorlab.errors import LabError
 
 HELP = "vfio-user-pci options:\\n  x-msg-timeout=<uint32>"

@@ -22,8 +22,8 @@ from pathlib import Path
 
 from panthorlab import spawn
 from panthorlab.arch import DEFAULT
-from panthorlab.board import debs
-from panthorlab.board.debs import Deb
+from panthorlab.board.emulated import debs
+from panthorlab.board.emulated.debs import Deb
 from panthorlab.errors import LabError
 from panthorlab.paths import cache_dir
 
