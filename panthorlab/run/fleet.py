@@ -5,17 +5,18 @@ from __future__ import annotations
 
 import argparse
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from panthorlab.board import config, lab
 from panthorlab.board.config import BoardFile, read_board_file
 from panthorlab.board.real.file import RealFile
 from panthorlab.board.registry import board_files, board_name, find_board_file, open_board
 from panthorlab.errors import LabError, PanthorlabError, UsageError
+from panthorlab.run.record import Settings
 
 DEFAULT: Final = "qemu-g610"
 COVERAGE: Final = "coverage"
@@ -128,23 +129,18 @@ def check_release(boards: Sequence[str], release: str) -> None:
         config.check_release(board_name(board), file, release)
 
 
-def boards_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """The boards of a run from its recorded options; runs of earlier versions had one."""
-    return tuple(settings.get("boards") or [settings["board"]])
-
-
-def recorded(options: argparse.Namespace, chosen: Chosen) -> dict[str, Any]:
+def recorded(options: argparse.Namespace, chosen: Chosen) -> dict[str, object]:
     """What a run's options say about its boards: `board` for people, `boards` for resuming."""
     return {"board": ", ".join(map(board_name, chosen.boards)), "boards": list(chosen.boards), "tag": options.tag,
             "boot_method": options.boot_method, "wait": options.wait}
 
 
-def lanes(settings: Mapping[str, Any]) -> list[Lane]:
+def lanes(settings: Settings) -> list[Lane]:
     """A lane for each board; for an emulated one alone, as many copies of it as `--jobs` says."""
-    boards = boards_of(settings)
+    boards = settings.board_names
     if len(boards) == 1 and not is_real(boards[0]):
-        return [Lane(boards[0])] * int(settings["jobs"])
-    wait = 0.0 if settings.get("tag") else float(settings.get("wait") or 0.0)
+        return [Lane(boards[0])] * settings.jobs
+    wait = 0.0 if settings.tag else settings.wait or 0.0
     return [Lane(board, wait) for board in boards]
 
 

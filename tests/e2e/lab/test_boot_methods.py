@@ -21,7 +21,8 @@ from panthorlab.board.real.parts import Booting, Rig
 from panthorlab.board.real.rig import open_rig
 from panthorlab.board.registry import find_board_file
 from panthorlab.kernel.model import Kernel
-from panthorlab.run.events import read_run
+from panthorlab.run.record import Board
+from panthorlab.run.record.log import read_run
 from tests.e2e.conftest import Cli, Done
 from tests.virtual_lab.command import environment
 from tests.virtual_lab.control import LabClient
@@ -47,13 +48,13 @@ def validate(cli: Cli, kernels: Kernels, run: Path, method: str, *more: str | Pa
                "--output", run, *more)
 
 
-def told(run: Path) -> dict[str, dict[str, Any]]:
+def told(run: Path) -> dict[str, Board]:
     """What each boot that came up said of itself, by boot."""
-    return {event["boot"]: event for event in read_run(run) if event["event"] == "board"}
+    return {event.boot: event for event in read_run(run) if isinstance(event, Board)}
 
 
 def methods(run: Path) -> dict[str, str]:
-    return {boot: event["facts"]["boot_method"] for boot, event in told(run).items()}
+    return {boot: str(event.facts["boot_method"]) for boot, event in told(run).items()}
 
 
 def skip_without(lab: LabClient, method: str) -> None:
@@ -84,7 +85,7 @@ def test_one_boot_of_each_side(
     assert methods(tmp_path / "run") == {"before1.1": method, "after1.1": method}
     assert done.json["board"]["facts"]["boot_method"] == method
     assert not any("dma-after-shutdown" in note for note in done.json["notes"])
-    ids = {event["boot_id"] for event in told(tmp_path / "run").values()}
+    ids = {event.boot_id for event in told(tmp_path / "run").values()}
     assert len(ids) == 2
 
 
@@ -110,8 +111,8 @@ def test_second_load_of_a_pair_exchanges_the_module(swapped: tuple[Done, Path, i
     assert methods(run) == {
         "before1.1": first, "after1.1": "module-swap", "after2.1": first, "before2.1": "module-swap"}
     boards = told(run)
-    assert boards["before1.1"]["boot_id"] == boards["after1.1"]["boot_id"]
-    assert boards["after2.1"]["boot_id"] == boards["before2.1"]["boot_id"] != boards["after1.1"]["boot_id"]
+    assert boards["before1.1"].boot_id == boards["after1.1"].boot_id
+    assert boards["after2.1"].boot_id == boards["before2.1"].boot_id != boards["after1.1"].boot_id
     assert done.json["board"]["facts"]["boot_method"] == (
         f"{first}: before1.1, after2.1; module-swap: after1.1, before2.1")
     assert power_ons <= 3, "once because it was off, and at most once for each boot"

@@ -13,6 +13,8 @@ from panthorlab.board import lab
 from panthorlab.errors import ConfigError, LabError, UsageError
 from panthorlab.run import fleet
 from panthorlab.run.fleet import Lane
+from panthorlab.run.record import Settings
+from panthorlab.run.record.codec import decode
 
 REAL = """\
 type: real
@@ -46,17 +48,17 @@ def options(*boards: str, tag: str | None = None, method: str = "auto") -> argpa
 def test_default_is_the_emulated_board_in_copies() -> None:
     chosen = fleet.choose(options())
     assert chosen.boards == ("qemu-g610",)
-    settings = fleet.recorded(options(), chosen) | {"jobs": 3}
+    settings = decode(Settings, fleet.recorded(options(), chosen) | {"jobs": 3})
     assert fleet.lanes(settings) == [Lane("qemu-g610")] * 3
-    assert fleet.boards_of({"board": "qemu-g610"}) == ("qemu-g610",), "as runs of earlier versions have it"
-    assert fleet.lanes({"board": "qemu-g610", "jobs": 1}) == [Lane("qemu-g610")]
+    assert Settings(board="qemu-g610").board_names == ("qemu-g610",), "as runs of earlier versions have it"
+    assert fleet.lanes(Settings(board="qemu-g610", jobs=1)) == [Lane("qemu-g610")]
 
 
 def test_real_boards_have_a_lane_each_whatever_jobs_says() -> None:
-    settings = fleet.recorded(options("a", "b"), fleet.choose(options("a", "b"))) | {"jobs": 8}
+    settings = decode(Settings, fleet.recorded(options("a", "b"), fleet.choose(options("a", "b"))) | {"jobs": 8})
     assert fleet.lanes(settings) == [Lane("a", 9.0), Lane("b", 9.0)]
-    assert settings["board"] == "a, b"
-    one = fleet.recorded(options("a"), fleet.choose(options("a"))) | {"jobs": 8}
+    assert settings.board == "a, b"
+    one = decode(Settings, fleet.recorded(options("a"), fleet.choose(options("a"))) | {"jobs": 8})
     assert fleet.lanes(one) == [Lane("a", 9.0)]
 
 
@@ -69,7 +71,7 @@ def test_tag_takes_what_is_free_and_says_what_is_not(folder: Path) -> None:
     said = "\n".join(chosen.notes)
     for part in ("b is left out: quarantined broken", "c is left out: leased by", "/runs/x", "bad is left out"):
         assert part in said
-    settings = fleet.recorded(options(tag="bench"), chosen) | {"jobs": 2}
+    settings = decode(Settings, fleet.recorded(options(tag="bench"), chosen) | {"jobs": 2})
     assert fleet.lanes(settings) == [Lane("a", 0.0)], "nobody waits for boards that were found by a tag"
 
 

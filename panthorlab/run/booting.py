@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From a job to a booted board whose kernel has proved itself, and from there to the end of the boot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from panthorlab.board.registry import board_name, open_board
+from panthorlab.errors import PanthorlabError
+from panthorlab.run import measure
+from panthorlab.run.evidence import LogFollower
+from panthorlab.run.job import Job
+from panthorlab.run.kernels import resolve_kernel
+from panthorlab.run.record import Board, OfBoot, Step
+from panthorlab.run.session import Session, end_by
+from panthorlab.run.workload import once_per_boot
+
+COMMAND_LINE: Final = "/proc/cmdline"
+
+
+@contextmanager
+def booted(job: Job, emit: Callable[[OfBoot], None]) -> Iterator[Session]:
+    """Boot the job's kernel and prove its identity. A boot that fails is reported and ends the pytest run."""
+    log_dir = Path(job.log_dir)
+    live = None
+    try:
+        if job.coverage is not None:
+            live = measure.live_counts(log_dir, Path(job.coverage))
+        kernel = resolve_kernel(job.kernel, log=log_dir / "build.log")
+        board = open_board(job.board).boot(
+            kernel,
+            log_dir=log_dir,
+            overlay=Path(job.overlay) if job.overlay else None,
+            params={**job.params, "seed": str(job.seed)},
+            on_progress=lambda text: emit(Step(text=text)),
+            method=job.boot_method,
+            fresh=job.fresh,
+            counts=live,
+        )
+    except PanthorlabError as error:
+        emit(end_by(error, booted=False))
+        pytest.exit(f"{board_name(job.board)} did not boot: {error}", returncode=4)
+    with board:
+        log = LogFollower(board, log_dir / "kmsg.log")
+        session = Session(job, kernel, board, log, emit, counts=live)
+        try:
+            with log:
+                session.verify_identity()
+                if live is not None:
+                    measure.check_counted(live)
+                session.once = once_per_boot(board.shell.get(COMMAND_LINE).decode("utf-8", "replace"))
+                emit(Board(name=board.name, facts=board.facts(), boot_id=board.boot_id))
+                yield session
+                session.end_log()
+            session.send_strays()
+        except PanthorlabError as error:
+            session.died = error
+            session.send_strays()
+            session.emit_end(complete=False)
+            pytest.exit(f"{board.name}: {error}", returncode=4)
