@@ -20,7 +20,7 @@ from panthorlab.run.record import (
     VariantKernel,
     boot_of,
 )
-from panthorlab.verdict.model import KernelRef
+from panthorlab.verdict.side import KernelRef
 
 
 def plan_of(events: Sequence[Event]) -> Planned | None:
