@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from panthorlab.kernel.model import Kernel
+from panthorlab.kernel.toolchain import built_with
+from panthorlab.run.record import ArmKernel
 
 ALONE: Final = "kernel"
 """The label of the arm that nothing is compared with."""
@@ -19,3 +21,19 @@ class Arm:
 
     label: str
     kernel: Kernel
+
+    def on_record(self) -> ArmKernel:
+        """What a run's log has of it."""
+        kernel = self.kernel
+        return ArmKernel(
+            arm=self.label,
+            key=kernel.key,
+            build_id=kernel.build_id,
+            modules=kernel.modules,
+            release=kernel.release,
+            toolchain=built_with(kernel.path / "config"),
+            title=kernel.title,
+            path=str(kernel.path),
+            fragments=kernel.fragments,
+            patches=kernel.patches,
+        )

@@ -13,9 +13,9 @@ from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.plan import PatchReport, SidePlan, Sides
 from panthorlab.kernel.sandbox import UNPROTECTED, sandbox
 from panthorlab.kernel.store import load
-from panthorlab.kernel.toolchain import built_with
 from panthorlab.outcome import Side
 from panthorlab.run import fleet, measure
+from panthorlab.run.arms import Arm
 from panthorlab.run.kernels import resolve_kernel
 from panthorlab.run.progress import Progress
 from panthorlab.run.record import ArmKernel, BuildFailed, Identical, Note, PatchRecord, Settings, Source
@@ -129,7 +129,7 @@ class _Kernels:
         for side, kernel in kernels.items():
             if not kernel.jailed:
                 self._note(f"{side} was {UNPROTECTED}")
-            self._log.append(on_record(side, kernel))
+            self._log.append(Arm(side, kernel).on_record())
 
     def _note_identical(self, kernels: Mapping[Side, Kernel], sides: Sides | None) -> None:
         before, after = kernels[Side.BEFORE], kernels[Side.AFTER]
@@ -137,22 +137,6 @@ class _Kernels:
         if why:
             self._log.append(Identical(why=why))
             self._progress.note(why)
-
-
-def on_record(arm: str, kernel: Kernel) -> ArmKernel:
-    """What a run's log has of an arm's kernel."""
-    return ArmKernel(
-        arm=arm,
-        key=kernel.key,
-        build_id=kernel.build_id,
-        modules=kernel.modules,
-        release=kernel.release,
-        toolchain=built_with(kernel.path / "config"),
-        title=kernel.title,
-        path=str(kernel.path),
-        fragments=kernel.fragments,
-        patches=kernel.patches,
-    )
 
 
 def _fit(report: PatchReport) -> str:

@@ -73,6 +73,8 @@ def run_suites(options: argparse.Namespace, known: Sequence[KnownEntry]) -> Path
 
     with EventLog(run_dir) as log:
         log.append(RunStart(options=settings, suites=tuple(suites), version=VERSION))
+        arm = Arm(ALONE, kernel)
+        log.append(arm.on_record())
         record_needs(log, needs)
         plan = planned(log, read_events(run_dir), settings, [kernel], no_build=ONE_KERNEL)
         for note in (*chosen.notes, *notes_of(kernel)):
@@ -85,14 +87,13 @@ def run_suites(options: argparse.Namespace, known: Sequence[KnownEntry]) -> Path
                              hint="`panthorlab suites` lists suites")
         slots = schedule([ALONE], settings.boots, settings.board_names) if plan.plain else []
         slots += variant_slots([ALONE], [variant.name for variant in plan.variants], settings.board_names)
-        arms = [Arm(ALONE, kernel)]
         try:
             Controller(
                 log,
                 run_dir,
                 read_events(run_dir),
                 Jobs(run_dir, settings, tuple(map(str, suites.values())), plan,
-                     dict.fromkeys(("", *(one.name for one in plan.variants)), arms), maps=maps),
+                     {name: [arm] for name in ["", *(one.name for one in plan.variants)]}, maps=maps),
                 lanes=fleet.lanes(settings),
                 progress=progress.event,
             ).run(slots)

@@ -14,7 +14,7 @@ from panthorlab.kernel.sandbox import sandbox
 from panthorlab.kernel.store import load
 from panthorlab.outcome import Side
 from panthorlab.run import fleet
-from panthorlab.run.bothkernels import on_record
+from panthorlab.run.arms import Arm
 from panthorlab.run.progress import Progress
 from panthorlab.run.record import Note, Settings, VariantFailed, VariantIdentical, VariantKernel
 from panthorlab.run.record.log import EventLog, read_events
@@ -39,7 +39,7 @@ class VariantKernels:
         with self._log.phase(f"build {variant}"):
             built = self._build(variant, fragments)
         for side, kernel in built.items():
-            self._log.append(VariantKernel(variant=variant, **vars(on_record(side, kernel))))
+            self._log.append(VariantKernel(variant=variant, **vars(Arm(side, kernel).on_record())))
         return built
 
     def _build(self, variant: str, fragments: Sequence[str]) -> dict[Side, Kernel]:
