@@ -7,8 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from panthorlab.kernel.build.toolchain import built_with
 from panthorlab.kernel.model import Kernel
-from panthorlab.kernel.toolchain import built_with
 from panthorlab.run.record import ArmKernel
 
 ALONE: Final = "kernel"

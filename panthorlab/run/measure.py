@@ -21,10 +21,10 @@ from panthorlab.coverage.patch import patch_lines
 from panthorlab.errors import LabError, UsageError
 from panthorlab.files import write_whole
 from panthorlab.jsonvalue import JsonObject
-from panthorlab.kernel import config
+from panthorlab.kernel.build import config
+from panthorlab.kernel.build.plan import Sides
 from panthorlab.kernel.model import Kernel
-from panthorlab.kernel.plan import Sides
-from panthorlab.kernel.trees import read_base
+from panthorlab.kernel.source.trees import read_base
 from panthorlab.outcome import Side
 from panthorlab.report import coverage as report
 from panthorlab.run.arms import ALONE

@@ -14,7 +14,7 @@ from typing import Final
 import pytest
 
 from panthorlab.errors import UsageError
-from panthorlab.kernel.config import find_fragments, parse_dotconfig, read_fragments
+from panthorlab.kernel.build.config import find_fragments, parse_dotconfig, read_fragments
 from panthorlab.kernel.model import Kernel
 from panthorlab.run.kernels import parse_params
 from panthorlab.run.overlay_need import needed_by

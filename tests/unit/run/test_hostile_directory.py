@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from panthorlab.errors import UsageError
-from panthorlab.kernel.config import find_fragments
+from panthorlab.kernel.build.config import find_fragments
 from panthorlab.run.controller import worker_argv
 from panthorlab.run.job import Job
 from panthorlab.run.record.codec import encode
