@@ -18,8 +18,9 @@ from benchmarks.bug_runs import Events, Ran, digest, run
 from panthorlab.kernel.build.plan import SidePlan
 from panthorlab.kernel.job import DEFAULT_FRAGMENTS, build_side, prepare_kernel
 from panthorlab.kernel.model import Kernel
+from panthorlab.run.record import BootEnd, BootStart, Iteration, Stray, Tested
 
-_JUDGED: Final = ("test", "iteration", "stray", "boot-end")
+_JUDGED: Final = (Tested, Iteration, Stray, BootEnd)
 
 
 @dataclass(frozen=True)
@@ -188,15 +189,15 @@ def first_of(ran: Ran, fault: Fault) -> First:
     """When the fault was on record: at the first event whose judgement has it."""
     at = len(ran.events)
     for number, event in enumerate(ran.events, 1):
-        if event["event"] in _JUDGED and fault.key in {
+        if isinstance(event, _JUDGED) and fault.key in {
             each.key for each in judge(ran.events[:number], whole=False).faults
         }:
             at = number
             break
     before = ran.events[:at]
-    start = next((event["time"] for event in ran.events if event["event"] == "boot-start"), before[0]["time"])
+    start = next((event.time for event in ran.events if isinstance(event, BootStart)), before[0].time)
     return First(
-        host=round(before[-1]["time"] - start, 1), guest=None if ran.guest is None else round(ran.guest, 1),
-        iterations=sum(event["event"] == "iteration" for event in before),
-        tests=sum(event["event"] == "test" for event in before),
+        host=round(before[-1].time - start, 1), guest=None if ran.guest is None else round(ran.guest, 1),
+        iterations=sum(isinstance(event, Iteration) for event in before),
+        tests=sum(isinstance(event, Tested) for event in before),
     )

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from panthorlab.outcome import Blame, Outcome
+from panthorlab.outcome import Blame, Outcome, Role
+from panthorlab.run.record import BootEnd, Event, Iteration, RunEnd, Tested
 from panthorlab.run.summary import judge_kernel
 
-Event = Mapping[str, Any]
 _OUTSIDE: Final = re.compile(r"^(outside iterations, .*?): \d+ × (.*) \(line [^,]*, (.*)\)$", re.DOTALL)
 _NUMBERS: Final = re.compile(r"0x[0-9a-fA-F]+|[0-9a-f]{8,}|\d+(\.\d+)?")
 TEXT_LIMIT: Final = 300
@@ -42,7 +42,7 @@ def judge(events: Sequence[Event], *, whole: bool) -> Judged:
     """What `panthorlab run` makes of these events. Not `whole`: of a run that was stopped on purpose after them."""
     if not events:
         return Judged(4, (), ("the run never started",))
-    ended = [*events] if whole else [*events, {"event": "run-end", "time": events[-1].get("time", 0.0)}]
+    ended = [*events] if whole else [*events, RunEnd(time=events[-1].time)]
     made = judge_kernel(ended)
     faults = tuple(_faults(events, made.failed)) if made.exit_status == 1 else ()
     return Judged(made.exit_status, faults, tuple(made.errors))
@@ -50,15 +50,14 @@ def judge(events: Sequence[Event], *, whole: bool) -> Judged:
 
 def _faults(events: Iterable[Event], failed: Iterable[str]) -> Iterable[Fault]:
     for event in events:
-        match event["event"]:
-            case "test" if event["outcome"] == Outcome.FAIL:
-                name = f"{event['suite']}::{event['test']}"
-                yield Fault(("test", name), event["suite"], name, _short(event["message"]))
-            case "iteration" if event["outcome"] == Outcome.FAIL and event["role"] != "watch":
-                what = sorted(event["signatures"]) or ["no finding"]
-                yield Fault(("iteration", event["workload"], *what), "", event["workload"], _short(event["message"]))
-            case "boot-end" if event["outcome"] == Outcome.FAIL and event["blame"] == Blame.KERNEL:
-                reason = _short(event.get("reason") or "the boot failed")
+        match event:
+            case Tested(outcome=Outcome.FAIL):
+                yield Fault(("test", event.name), event.suite, event.name, _short(event.message))
+            case Iteration(outcome=Outcome.FAIL) if event.role is not Role.WATCH:
+                what = sorted(event.signatures) or ["no finding"]
+                yield Fault(("iteration", event.workload, *what), "", event.workload, _short(event.message))
+            case BootEnd(outcome=Outcome.FAIL, blame=Blame.KERNEL):
+                reason = _short(event.reason or "the boot failed")
                 yield Fault(("boot", _NUMBERS.sub("N", reason)), "", "boot", reason)
     for line in failed:
         if found := _OUTSIDE.match(line):

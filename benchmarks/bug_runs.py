@@ -13,11 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import Any, Final
+from typing import Final
 
 from panthorlab import spawn
 from panthorlab.errors import UsageError
-from panthorlab.run.events import read_events
+from panthorlab.run.record import BootStart
+from panthorlab.run.record import Event as Recorded
+from panthorlab.run.record.log import read_events
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 POLL: Final = 0.3
@@ -27,7 +29,7 @@ LATE: Final = 30.0
 """Seconds beyond its own time limit after which a run is stopped from outside."""
 _LAST_LINES: Final = 1 << 16
 
-Events = list[dict[str, Any]]
+Events = list[Recorded]
 
 
 class StoppedError(Exception):
@@ -118,9 +120,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def guest_seconds(directory: Path, events: Sequence[Mapping[str, Any]]) -> float | None:
+def guest_seconds(directory: Path, events: Sequence[Recorded]) -> float | None:
     """The time in the last line of the kernel log of the last boot, as far as it was read by now."""
-    boots = [event["boot"] for event in events if event["event"] == "boot-start"]
+    boots = [event.boot for event in events if isinstance(event, BootStart)]
     if not boots or not (log := directory / "boots" / boots[-1] / "kmsg.log").is_file():
         return None
     with log.open("rb") as file:

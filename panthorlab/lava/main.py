@@ -17,7 +17,6 @@ from panthorlab.board.registry import open_board
 from panthorlab.errors import UsageError
 from panthorlab.lava.artifacts import collect
 from panthorlab.lava.job import PROMPTS, Counted, Plan, definition
-from panthorlab.outcome import Side
 from panthorlab.run.kernels import resolve_kernel
 from panthorlab.run.suites import find_suites
 from panthorlab.run.workload import Workload
@@ -31,8 +30,7 @@ def main(options: argparse.Namespace) -> int:
     board = open_board(options.board)
     hardware, dtb = _hardware(board)
     suites = find_suites(options.suite)
-    counted = tuple(Counted(item, item.planned(Side.AFTER, override=options.iterations, expect_fix=True))
-                    for item in _workloads(suites))
+    counted = tuple(Counted(item, item.planned(override=options.iterations)) for item in _workloads(suites))
     with tempfile.TemporaryDirectory(prefix="panthorlab-lava-") as scratch:
         kernel = resolve_kernel(options.kernel, log=Path(scratch) / "build.log")
         board.check_kernel(kernel)

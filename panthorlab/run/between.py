@@ -4,17 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from panthorlab.kmsg.markers import Window
 from panthorlab.run.evidence import LogFollower
 from panthorlab.run.judge import as_json
+from panthorlab.run.record import LogGap, Marker, OfBoot, Stray
 
 
 class Between:
     """Sends each once. `emit`: where events go."""
 
-    def __init__(self, log: LogFollower, emit: Callable[..., None]) -> None:
+    def __init__(self, log: LogFollower, emit: Callable[[OfBoot], None]) -> None:
         self._log, self._emit = log, emit
         self._provoked: dict[str, frozenset[str]] = {}
         self._strays_sent = self._gaps_sent = 0
@@ -30,20 +30,18 @@ class Between:
         for stray in strays[self._strays_sent :]:
             marker, provoked = None, frozenset[str]()
             if stray.since is not None:
-                marker = {"id": stray.since.id, "workload": stray.since.workload, "delay": stray.delay}
+                marker = Marker(stray.since.id, stray.since.workload, stray.delay)
                 provoked = self._provoked.get(stray.since.id.rpartition("-")[0], provoked)
-            self._emit(
-                "stray", finding=as_json(stray.finding), marker=marker, expected=stray.finding.kind in provoked,
-            )
+            expected = stray.finding.kind in provoked
+            self._emit(Stray(finding=as_json(stray.finding), marker=marker, expected=expected))
         self._strays_sent = len(strays)
         gaps = self._log.gaps()
         for since in gaps[self._gaps_sent :]:
-            self._emit("log-gap", after=since.id if since else "")
+            self._emit(LogGap(after=since.id if since else ""))
         self._gaps_sent = len(gaps)
 
     def send_unexpected(self, window: Window, expected: frozenset[str]) -> None:
         """What a program outside iterations left in the log, but for what it was to provoke."""
         for finding in window.findings:
             if finding.kind not in expected:
-                marker: dict[str, Any] = {"id": window.id, "workload": window.workload, "delay": None}
-                self._emit("stray", finding=as_json(finding), marker=marker, expected=False)
+                self._emit(Stray(finding=as_json(finding), marker=Marker(window.id, window.workload)))

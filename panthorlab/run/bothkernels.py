@@ -6,12 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from panthorlab.board.board import Board
 from panthorlab.errors import BuildError, LabError
 from panthorlab.kernel.build.plan import SidePlan, Sides
-from panthorlab.kernel.build.toolchain import built_with
 from panthorlab.kernel.jail.sandbox import UNPROTECTED, sandbox
 from panthorlab.kernel.job import build_side, cannot_differ, prepare_sides
 from panthorlab.kernel.model import Kernel
@@ -19,13 +17,15 @@ from panthorlab.kernel.patch.report import PatchReport
 from panthorlab.kernel.store import load
 from panthorlab.outcome import Side
 from panthorlab.run import fleet, measure
-from panthorlab.run.events import EventLog, read_events
+from panthorlab.run.arms import Arm
 from panthorlab.run.kernels import resolve_kernel
 from panthorlab.run.progress import Progress
+from panthorlab.run.record import ArmKernel, BuildFailed, Identical, Note, PatchRecord, Settings, Source
+from panthorlab.run.record.log import EventLog, read_events
 
 
 def both_kernels(
-    run_dir: Path, log: EventLog, settings: Mapping[str, Any], boards: Sequence[Board], progress: Progress,
+    run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: Progress,
 ) -> dict[Side, Kernel] | None:
     """Both kernels of the run, built if they must be; None if *after* does not build, which is then on record."""
     return _Kernels(run_dir, log, settings, boards, progress).get()
@@ -33,14 +33,14 @@ def both_kernels(
 
 class _Kernels:
     def __init__(
-        self, run_dir: Path, log: EventLog, settings: Mapping[str, Any], boards: Sequence[Board], progress: Progress,
+        self, run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: Progress,
     ) -> None:
         self._dir, self._log, self._settings, self._progress = run_dir, log, settings, progress
         self._boards = boards
 
     def get(self) -> dict[Side, Kernel] | None:
         """See `both_kernels`."""
-        known = {Side(event["side"]): event["key"] for event in read_events(self._dir) if event["event"] == "kernel"}
+        known = {Side(event.arm): event.key for event in read_events(self._dir) if isinstance(event, ArmKernel)}
         options = self._settings
         if set(known) == set(Side):
             stored = {side: load(key, self._note) for side, key in known.items()}
@@ -48,11 +48,11 @@ class _Kernels:
             if set(kernels) == set(Side):
                 return kernels
             self._progress.note("a kernel of this run is no longer in the store")
-        if options["before"] is not None:
-            kernels = {Side.BEFORE: self._resolve(options["before"]), Side.AFTER: self._resolve(options["after"])}
+        if options.before is not None and options.after is not None:
+            kernels = {Side.BEFORE: self._resolve(options.before), Side.AFTER: self._resolve(options.after)}
             for kernel in kernels.values():
                 fleet.check_release(self._boards, kernel.release)
-            if options["swap"]:
+            if options.swap:
                 kernels = {Side.BEFORE: kernels[Side.AFTER], Side.AFTER: kernels[Side.BEFORE]}
             self._note_identical(kernels, None)
             self._record_kernels(kernels, known)
@@ -60,14 +60,12 @@ class _Kernels:
         sandbox()  # before anything is downloaded: without a jail nothing of it will be built
         with self._log.phase("sources and patches"):
             sides = prepare_sides(
-                options["base"],
-                options["patch"],
-                revert=options["revert"],
-                swap=options["swap"],
-                version=options.get("patch_version"),
-                fragments=fleet.fragments_of(
-                    self._boards, options["config"], coverage=options.get("coverage", False),
-                ),
+                options.base,
+                options.patch or (),
+                revert=options.revert,
+                swap=options.swap,
+                version=options.patch_version,
+                fragments=fleet.fragments_of(self._boards, options.config, coverage=options.coverage),
                 progress=self._progress.step,
             )
         fleet.check_release(self._boards, sides.base.version)
@@ -79,26 +77,24 @@ class _Kernels:
         return built
 
     def _note(self, text: str) -> None:
-        self._log.append("note", text=text)
+        self._log.append(Note(text=text))
         self._progress.note(text)
 
     def _resolve(self, name: str) -> Kernel:
         return resolve_kernel(name, log=self._dir / "build.log", progress=self._progress.step)
 
     def _record_sources(self, sides: Sides) -> None:
-        self._log.append(
-            "source",
+        self._log.append(Source(
             base=sides.base.title,
             version=sides.base.version,
             commit=sides.base.commit,
-            patches=[
-                {"title": item.title, "state": _fit(item), "source": item.origin, "message_id": item.message_id}
-                for item in sides.reports
-            ],
-            series=[series.described() for series in sides.intake.series],
-        )
-        if self._settings.get("coverage"):
-            self._log.append("patch-lines", **measure.changed_lines(sides))
+            patches=tuple(
+                PatchRecord(item.title, _fit(item), item.origin, item.message_id) for item in sides.reports
+            ),
+            series=tuple(series.described() for series in sides.intake.series),
+        ))
+        if self._settings.coverage:
+            self._log.append(measure.changed_lines(sides))
         for item in sides.reports:
             self._progress.line(f"patch  {item.summary}")
         for note in sides.notes:
@@ -117,7 +113,7 @@ class _Kernels:
             try:
                 after = self._build_side(sides.after, before=sides.before)
             except BuildError as error:
-                self._log.append("build-failed", side=Side.AFTER, message=str(error), log=str(log))
+                self._log.append(BuildFailed(arm=Side.AFTER, message=str(error), log=str(log)))
                 return None
         return {Side.BEFORE: before, Side.AFTER: after}
 
@@ -138,30 +134,14 @@ class _Kernels:
         for side, kernel in kernels.items():
             if not kernel.jailed:
                 self._note(f"{side} was {UNPROTECTED}")
-            self._log.append("kernel", **on_record(side, kernel))
+            self._log.append(Arm(side, kernel).on_record())
 
     def _note_identical(self, kernels: Mapping[Side, Kernel], sides: Sides | None) -> None:
         before, after = kernels[Side.BEFORE], kernels[Side.AFTER]
         why = cannot_differ(sides, before, after) if sides is not None else _same_files(before, after)
         if why:
-            self._log.append("identical", why=why)
+            self._log.append(Identical(why=why))
             self._progress.note(why)
-
-
-def on_record(side: Side, kernel: Kernel) -> dict[str, Any]:
-    """What a run's log has of a kernel."""
-    return {
-        "side": side,
-        "key": kernel.key,
-        "build_id": kernel.build_id,
-        "modules": dict(kernel.modules),
-        "release": kernel.release,
-        "toolchain": built_with(kernel.path / "config"),
-        "title": kernel.title,
-        "path": str(kernel.path),
-        "fragments": list(kernel.fragments),
-        "patches": list(kernel.patches),
-    }
 
 
 def _fit(report: PatchReport) -> str:

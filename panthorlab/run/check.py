@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TypedDict
 
 from panthorlab.board.board import Board
 from panthorlab.errors import PanthorlabError
@@ -19,7 +19,7 @@ from panthorlab.kernel.job import prepare_sides
 from panthorlab.kernel.patch.basecommit import repository_of
 from panthorlab.kernel.patch.read import read_all
 from panthorlab.kernel.patch.report import PatchReport, UnfitError
-from panthorlab.kernel.patch.series import Intake
+from panthorlab.kernel.patch.series import Intake, SeriesJson
 from panthorlab.kernel.source.base import Base
 from panthorlab.kernel.source.spec import UnknownYetError
 from panthorlab.run import estimate, fleet, measure
@@ -28,6 +28,59 @@ from panthorlab.run.variants import DEBUG
 from panthorlab.text import readable
 
 INCONCLUSIVE = 3
+
+
+class FileJson(TypedDict):
+    """How a patch fits one file."""
+
+    file: str
+    fit: str
+    detail: str
+
+
+class PatchJson(TypedDict):
+    """How a patch fits its base."""
+
+    title: str
+    source: str
+    message_id: str | None
+    reverse: bool
+    fit: str
+    detail: str
+    files: list[FileJson]
+
+
+class BaseJson(TypedDict):
+    """`unpacked`: it is in the cache."""
+
+    title: str
+    version: str
+    has_fix: bool
+    unpacked: bool
+
+
+class KernelJson(TypedDict):
+    """`stored`: it need not be built."""
+
+    key: str
+    title: str
+    stored: bool
+
+
+class Prospect(TypedDict):
+    """What would be done, as `--json` has it; or why it would not run, with the exit status of that."""
+
+    exit: int
+    error: str | None
+    hint: str | None
+    series: list[SeriesJson]
+    base: BaseJson | None
+    patches: list[PatchJson]
+    kernels: dict[str, KernelJson]
+    suites: list[str]
+    boards: list[str]
+    minutes: float | None
+    notes: list[str]
 
 
 def main(options: argparse.Namespace) -> int:
@@ -42,12 +95,12 @@ def main(options: argparse.Namespace) -> int:
         print(json.dumps(plan, indent=1))
     else:
         print(readable("\n".join(_lines(plan))))
-    return int(plan["exit"])
+    return plan["exit"]
 
 
-def _plan(options: argparse.Namespace, chosen: fleet.Chosen, suites: Sequence[str]) -> dict[str, Any]:
+def _plan(options: argparse.Namespace, chosen: fleet.Chosen, suites: Sequence[str]) -> Prospect:
     boards = chosen.boards
-    plan: dict[str, Any] = {
+    plan: Prospect = {
         "exit": 0, "error": None, "hint": None, "series": [], "base": None, "patches": [], "kernels": {},
         "suites": list(suites), "boards": [board.name for board in boards], "minutes": None,
         "notes": [*chosen.notes],
@@ -64,22 +117,25 @@ def _plan(options: argparse.Namespace, chosen: fleet.Chosen, suites: Sequence[st
         )
         fleet.check_release(boards, sides.base.version)
     except UnfitError as error:
-        plan |= {"patches": [_patch(report) for report in error.reports], "notes": [*plan["notes"], *error.notes]}
-        return plan | _refused(error, error.exit_status)
+        plan["patches"] = [_patch(report) for report in error.reports]
+        plan["notes"] += error.notes
+        return _refused(plan, error, error.exit_status)
     except UnknownYetError as error:
         plan["notes"] += intake.notes
-        return plan | _refused(error, INCONCLUSIVE)
+        return _refused(plan, error, INCONCLUSIVE)
     plan["base"] = _base(sides.base)
     if options.name == "build" and sides.default_job and not options.revert:  # the base alone, as it is
         plain = sides.after if sides.before.reports else sides.before
-        return plan | {"kernels": {"base": _kernel(plain)}} | _minutes(options, [plain], boards, suites)
+        plan["kernels"], plan["minutes"] = {"base": _kernel(plain)}, _minutes(options, [plain], boards, suites)
+        return plan
     plan["patches"] = [_patch(report) for report in sides.reports]
     plan["kernels"] = {side.side.value: _kernel(side) for side in (sides.before, sides.after)}
     plan["notes"] += [note for note in sides.notes if not note.startswith("base:")
                       and note not in {report.summary for report in sides.reports}]
     debug = _debug_plans(options, boards, intake if options.patch else None)
     plan["kernels"] |= {f"debug {side.side.value}": _kernel(side) for side in debug}
-    return plan | _minutes(options, [sides.before, sides.after], boards, suites, debug)
+    plan["minutes"] = _minutes(options, [sides.before, sides.after], boards, suites, debug)
+    return plan
 
 
 def _debug_plans(options: argparse.Namespace, boards: Sequence[Board], intake: Intake | None) -> list[SidePlan]:
@@ -97,11 +153,12 @@ def _coverage(options: argparse.Namespace) -> bool:
     return bool(getattr(options, "coverage", False))  # `build` has no such option
 
 
-def _refused(error: PanthorlabError, status: int) -> dict[str, Any]:
-    return {"exit": status, "error": str(error), "hint": error.hint}
+def _refused(plan: Prospect, error: PanthorlabError, status: int) -> Prospect:
+    plan["exit"], plan["error"], plan["hint"] = status, str(error), error.hint
+    return plan
 
 
-def _patch(report: PatchReport) -> dict[str, Any]:
+def _patch(report: PatchReport) -> PatchJson:
     return {
         "title": report.title, "source": report.origin, "message_id": report.message_id, "reverse": report.reverse,
         "fit": report.fit, "detail": report.detail,
@@ -109,18 +166,18 @@ def _patch(report: PatchReport) -> dict[str, Any]:
     }
 
 
-def _base(base: Base) -> dict[str, Any]:
+def _base(base: Base) -> BaseJson:
     return {"title": base.title, "version": base.version, "has_fix": base.has_fix, "unpacked": base.path.is_dir()}
 
 
-def _kernel(plan: SidePlan) -> dict[str, Any]:
+def _kernel(plan: SidePlan) -> KernelJson:
     return {"key": plan.key, "title": plan.title, "stored": store.has(plan.key)}
 
 
 def _minutes(
     options: argparse.Namespace, plans: Sequence[SidePlan], boards: Sequence[Board], suites: Sequence[str],
     debug: Sequence[SidePlan] = (),
-) -> dict[str, Any]:
+) -> float | None:
     missing = len({plan.key for plan in plans if not store.has(plan.key)})
     seconds = estimate.build_seconds(missing, warm=_is_warm(plans[0]))
     seconds += 0 if plans[0].base.path.is_dir() or not missing else estimate.UNPACKED
@@ -130,7 +187,7 @@ def _minutes(
     if debug:
         lacking = len({plan.key for plan in debug if not store.has(plan.key)})
         seconds += estimate.deep_seconds(lacking, warm=_is_warm(debug[0]), copies=options.jobs)
-    return {"minutes": round(seconds / 60, 1) if known or not suites else None}
+    return round(seconds / 60, 1) if known or not suites else None
 
 
 def _is_warm(plan: SidePlan) -> bool:
@@ -138,16 +195,16 @@ def _is_warm(plan: SidePlan) -> bool:
     return any(plan.base.path.parent.glob(f"obj-{plan.arch}-{plan.config_key[:16]}-*"))
 
 
-def _lines(plan: Mapping[str, Any]) -> list[str]:
+def _lines(plan: Prospect) -> list[str]:
     lines: list[str] = []
     for series in plan["series"]:
         versions = ", ".join(f"v{version}" for version in series["versions"])
         taken = f"v{series['version']} of {versions}" if len(series["versions"]) > 1 else f"v{series['version']}"
         count = len(series["patches"])
         lines.append(f"series  “{series['title']}”, {taken}, {count} patch{'es' if count > 1 else ''}")
-        for name in ("message_id", "change_id", "base_commit"):
-            if series[name]:
-                lines.append(f"        {name.replace('_', '-')}: {series[name]}")
+        said = (("message-id", series["message_id"]), ("change-id", series["change_id"]),
+                ("base-commit", series["base_commit"]))
+        lines += [f"        {name}: {value}" for name, value in said if value]
     if plan["base"]:
         where = "" if plan["base"]["unpacked"] else ", to be unpacked"
         lines.append(f"base    Linux {plan['base']['version']}, {plan['base']['title']}{where}")

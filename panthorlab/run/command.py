@@ -27,15 +27,16 @@ from panthorlab.kernel.model import Kernel
 from panthorlab.kmsg import Kind
 from panthorlab.kmsg.model import Finding
 from panthorlab.kmsg.scan import scan_bytes
-from panthorlab.outcome import Side
+from panthorlab.outcome import Outcome as Judged
 from panthorlab.report.faults import headline
 from panthorlab.run import fleet, measure
-from panthorlab.run.events import new_run_dir
+from panthorlab.run.arms import ALONE
 from panthorlab.run.evidence import LogFollower
 from panthorlab.run.iterations import LOG_DEADLINE, Batch
 from panthorlab.run.judge import as_json
 from panthorlab.run.kernels import notes_of, parse_params, resolve_kernel
 from panthorlab.run.progress import Progress
+from panthorlab.run.record.log import new_run_dir
 from panthorlab.run.workload import Workload
 
 STEP: Final = 0.5
@@ -80,7 +81,7 @@ def main(options: argparse.Namespace, command: list[str]) -> int:
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step)
     for note in notes_of(kernel):
         progress.note(note)
-    live = measure.live_counts(run_dir, measure.prepare(run_dir, Side.AFTER, kernel)) if options.coverage else None
+    live = measure.live_counts(run_dir, measure.prepare(run_dir, ALONE, kernel)) if options.coverage else None
     params = parse_params(options.param) | {"seed": str(options.seed)}
     out, err = _Capture(sys.stdout.buffer, echo=not options.json), _Capture(sys.stderr.buffer, echo=not options.json)
     outcome = Outcome()
@@ -189,8 +190,8 @@ def _settle(booted: BootedBoard, log: LogFollower, outcome: Outcome) -> None:
     except PanthorlabError as error:
         outcome.holes.append(f"what the kernel said last may be missing: {error}")
         return
-    outcome.holes += [f"after the command: {event['message']}" for event in batch.events
-                      if event["outcome"] != "PASS" and not event["findings"]]
+    outcome.holes += [f"after the command: {one.message}" for one in batch.events
+                      if one.outcome is not Judged.PASS and not one.findings]
 
 
 def _tell(outcome: Outcome, run_dir: Path) -> None:

@@ -16,10 +16,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from panthorlab import spawn
 from panthorlab.board import lab
@@ -28,10 +28,13 @@ from panthorlab.board.power.terminal import lent_terminal
 from panthorlab.errors import LabError
 from panthorlab.files import write_whole
 from panthorlab.outcome import Blame, Outcome
-from panthorlab.run.events import EventLog
 from panthorlab.run.fleet import Lane
 from panthorlab.run.job import Job
 from panthorlab.run.plan import Slot, placed, progress_of, remaining
+from panthorlab.run.record import BootEnd, BootStart, Doing, Event, Moved, Note, OfBoot
+from panthorlab.run.record.codec import encode
+from panthorlab.run.record.log import EventLog
+from panthorlab.run.record.versions import event_of
 from panthorlab.run.work import Work
 
 # A worker that says nothing for so long, or for as long as its board may take for a step, is stuck.
@@ -47,11 +50,11 @@ class Controller:
         self,
         log: EventLog,
         run_dir: Path,
-        events: list[dict[str, Any]],
+        events: list[Event],
         make_job: Callable[[Slot], Job],
         *,
         lanes: Sequence[Lane],
-        progress: Callable[[str, Mapping[str, Any]], None],
+        progress: Callable[[Event], None],
     ) -> None:
         self._log, self._run_dir, self._events, self._make_job = log, run_dir, events, make_job
         self._lanes, self._progress = lanes, progress
@@ -115,7 +118,7 @@ class Controller:
     def _leave(self, work: Work, lane: Lane, slot: Slot | None, why: str) -> bool:
         """Give up a board, if there is another one."""
         def moved(new: Slot) -> None:
-            self._record("moved", slot=new.name, side=new.side, board=new.board)
+            self._record(Moved(slot=new.name, arm=new.arm, board=new.board))
 
         if not work.leave(lane.board.key, slot, moved):
             return False
@@ -123,19 +126,18 @@ class Controller:
         return True
 
     def _note(self, text: str) -> None:
-        self._record("note", text=text)
+        self._record(Note(text=text))
 
-    def _snapshot(self) -> list[dict[str, Any]]:
+    def _snapshot(self) -> list[Event]:
         with self._lock:
             return list(self._events)
 
-    def _record(self, event: str, **fields: Any) -> None:
+    def _record(self, event: Event) -> None:
         with self._lock:
-            if event == "note" and fields["text"] in {old["text"] for old in self._events if old["event"] == "note"}:
+            if isinstance(event, Note) and event.text in {old.text for old in self._events if isinstance(old, Note)}:
                 return  # each boot tells what does not run on it
-            self._log.append(event, **fields)
-            self._events.append({"event": event, **fields})
-        self._progress(event, fields)
+            self._events.append(self._log.append(event))
+        self._progress(event)
 
     def _boot(self, board: Board, slot: Slot, *, warm: bool) -> bool:
         """One attempt at a slot, recorded whatever comes of it. `warm`: the board was left well by this lane's boot
@@ -145,32 +147,23 @@ class Controller:
         log_dir = self._run_dir / "boots" / boot
         log_dir.mkdir(parents=True, exist_ok=True)
         job = self._make_job(slot)
-        fields = asdict(job) | {
-            "boot": boot,
-            "log_dir": str(log_dir),
-            "done": dict(done.done),
-            "done_tests": sorted(done.tests),
-            "fresh": job.fresh or not warm or done.attempts > 0,
-        }
-        write_whole(log_dir / "job.json", json.dumps(fields, indent=1))
-        self._record("boot-start", boot=boot, slot=slot.name, side=slot.side, kernel=job.kernel,
-                     board=board.name, variant=slot.variant)
-        why = self._work(board, log_dir, boot, slot)
-        if why:
-            self._record(
-                "boot-end",
-                boot=boot,
-                slot=slot.name,
-                side=slot.side,
-                complete=False,
-                outcome=Outcome.ERROR,
-                blame=Blame.LAB,
-                booted=False,
-                reason=why,
-            )
+        job = replace(
+            job, boot=boot, log_dir=str(log_dir), done=done.done, done_tests=tuple(sorted(done.tests)),
+            fresh=job.fresh or not warm or done.attempts > 0,
+        )
+        write_whole(log_dir / "job.json", json.dumps(encode(job), indent=1))
+
+        def record(event: OfBoot) -> None:
+            """Whatever comes of the boot, it is this one's."""
+            event = replace(event, boot=boot, slot=slot.name, arm=slot.arm)
+            (self._progress if isinstance(event, Doing) else self._record)(event)
+
+        record(BootStart(kernel=job.kernel, board=board.name, variant=slot.variant))
+        if why := self._work(board, log_dir, record):
+            record(BootEnd(complete=False, outcome=Outcome.ERROR, blame=Blame.LAB, reason=why))
         return progress_of(slot, self._snapshot()).complete
 
-    def _work(self, board: Board, log_dir: Path, boot: str, slot: Slot) -> str:
+    def _work(self, board: Board, log_dir: Path, record: Callable[[OfBoot], None]) -> str:
         """Run one worker to its end. Empty if it said how its boot ended, else why it did not."""
         read_end, write_end = os.pipe()
         argv = worker_argv(log_dir, write_end)
@@ -192,7 +185,7 @@ class Controller:
         silence, grace = max(SILENCE, board.patience.step), STOP_GRACE + board.patience.switching
         steps: Sequence[tuple[int, float]] = ((signal.SIGINT, grace), (signal.SIGKILL, 5.0))
         try:
-            ended, silent, steps = self._relay(read_end, worker, boot, slot, silence=silence, grace=grace)
+            ended, silent, steps = self._relay(read_end, worker, record, silence=silence, grace=grace)
         finally:
             os.close(read_end)
             status = _finish(worker, steps)
@@ -203,7 +196,8 @@ class Controller:
         return f"the worker said nothing for {silence:.0f} s" if silent else _why(status, log_dir)
 
     def _relay(
-        self, read_end: int, worker: subprocess.Popen[bytes], boot: str, slot: Slot, *, silence: float, grace: float,
+        self, read_end: int, worker: subprocess.Popen[bytes], record: Callable[[OfBoot], None], *, silence: float,
+        grace: float,
     ) -> tuple[bool, bool, Sequence[tuple[int, float]]]:
         """Take the worker's events for as long as it has any. Returns whether it said how its boot ended, whether it
         fell silent, and the steps (signal, patience) by which it is to be ended now."""
@@ -228,13 +222,12 @@ class Controller:
             last = now
             *lines, buffer = (buffer + chunk).split(b"\n")
             for line in lines:
-                fields = json.loads(line)
-                event = fields.pop("event")
-                if event == "progress":
-                    self._progress(event, {"boot": boot, **fields})
-                    continue
-                self._record(event, **({"boot": boot, "slot": slot.name, "side": slot.side} | fields))
-                ended = ended or event == "boot-end"
+                event = event_of(json.loads(line))
+                if not isinstance(event, OfBoot):
+                    raise LabError(f"a worker sent what is no event of a boot: {line[:200]!r}",
+                                   hint="this is a bug of panthorlab")
+                record(event)
+                ended = ended or isinstance(event, BootEnd)
 
 
 def worker_argv(log_dir: Path, events_fd: int) -> list[str]:

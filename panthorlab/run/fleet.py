@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from panthorlab.board import lab
 from panthorlab.board.board import Board
 from panthorlab.board.registry import board_files, open_board
 from panthorlab.errors import LabError, PanthorlabError, UsageError
+from panthorlab.run.record import Settings
 
 DEFAULT: Final = "qemu-g610"
 COVERAGE: Final = "coverage"
@@ -112,27 +113,22 @@ def check_release(boards: Sequence[Board], release: str) -> None:
         board.check_release(release)
 
 
-def boards_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """The boards of a run, by their keys, from its recorded options; runs of earlier versions had one."""
-    return tuple(settings.get("boards") or [settings["board"]])
+def reopened(settings: Settings) -> tuple[Board, ...]:
+    """The boards of a run that goes on, by their keys in its recorded options. Raises UsageError, ConfigError."""
+    return tuple(map(open_board, settings.board_names))
 
 
-def reopened(settings: Mapping[str, Any]) -> tuple[Board, ...]:
-    """The same, for a run that goes on. Raises UsageError, ConfigError."""
-    return tuple(map(open_board, boards_of(settings)))
-
-
-def recorded(options: argparse.Namespace, chosen: Chosen) -> dict[str, Any]:
+def recorded(options: argparse.Namespace, chosen: Chosen) -> dict[str, object]:
     """What a run's options say about its boards: `board` for people, `boards` for resuming."""
     return {"board": ", ".join(board.name for board in chosen.boards), "boards": [board.key for board in chosen.boards],
             "tag": options.tag, "boot_method": options.boot_method, "wait": options.wait}
 
 
-def lanes(boards: Sequence[Board], settings: Mapping[str, Any]) -> list[Lane]:
+def lanes(boards: Sequence[Board], settings: Settings) -> list[Lane]:
     """A lane for each board; for one that can be had in copies, and alone, as many as `--jobs` says."""
     if len(boards) == 1 and boards[0].copies:
-        return [Lane(boards[0])] * int(settings["jobs"])
-    wait = 0.0 if settings.get("tag") else float(settings.get("wait") or 0.0)
+        return [Lane(boards[0])] * settings.jobs
+    wait = 0.0 if settings.tag else settings.wait or 0.0
     return [Lane(board, wait) for board in boards]
 
 

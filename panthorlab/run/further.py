@@ -5,33 +5,37 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from panthorlab.outcome import Side
 from panthorlab.run import reports
-from panthorlab.run.events import EventLog, read_events
 from panthorlab.run.progress import Progress
+from panthorlab.run.record import Again, Extension
+from panthorlab.run.record.log import EventLog, read_events
 
 
 def extend(run_dir: Path, log: EventLog, progress: Progress) -> None:
     """What *before* must run to say whether it has what is new on *after*."""
     events = read_events(run_dir)
-    if any(event["event"] == "extension" for event in events):
+    if any(isinstance(event, Extension) for event in events):
         return
     if more := reports.extension_of(events):
-        log.append("extension", iterations=dict(more.iterations), boots=more.boots, why=list(more.why))
+        log.append(Extension(arm=Side.BEFORE, iterations=more.iterations, boots=more.boots, why=more.why))
         _tell(progress, more.why)
 
 
 def doubt(run_dir: Path, log: EventLog, progress: Progress) -> None:
     """Which tests more boots of both sides are to decide."""
     events = read_events(run_dir)
-    if any(event["event"] == "again" for event in events):
+    if any(isinstance(event, Again) for event in events):
         return
     if doubts := reports.doubts_of(events):
-        why = [f"{test}{f' [{variant}]' if variant else ''}: fails on after, but not in enough boots; it runs in more "
-               "of both sides" for variant, tests in doubts.items() for test in tests]
-        log.append("again", tests=doubts, why=why)
+        why = tuple(
+            f"{test}{f' [{variant}]' if variant else ''}: fails on after, but not in enough boots; it runs in more "
+            "of both sides" for variant, tests in doubts.items() for test in tests
+        )
+        log.append(Again(tests=doubts, why=why))
         _tell(progress, why)
 
 
-def _tell(progress: Progress, why: list[str] | tuple[str, ...]) -> None:
+def _tell(progress: Progress, why: tuple[str, ...]) -> None:
     for line in why:
         progress.line(f"more   {line}")

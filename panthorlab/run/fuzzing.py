@@ -9,10 +9,10 @@ import shlex
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from panthorlab.board.board import Board
 from panthorlab.board.identity import verify_identity
@@ -22,11 +22,11 @@ from panthorlab.fuzz.script import Line, parse, write
 from panthorlab.fuzz.shrink import shrink
 from panthorlab.kernel.model import Kernel
 from panthorlab.run import fleet
-from panthorlab.run.events import new_run_dir
 from panthorlab.run.evidence import LogFollower
 from panthorlab.run.fuzz import GoodJob, Performed, ScriptRunner
 from panthorlab.run.kernels import notes_of, parse_params, resolve_kernel
 from panthorlab.run.progress import Progress
+from panthorlab.run.record.log import new_run_dir
 
 TRIES: Final = 8
 """Times that a script is performed until it shows its finding; else it counts as one that alone does not."""
@@ -60,6 +60,16 @@ class Found:
     whole: tuple[Line, ...]
     script: tuple[Line, ...]
     repeats: bool
+
+
+@dataclass
+class Counts:
+    """What was tried. `unjudged`: scripts of which nobody can tell."""
+
+    scripts: int = 0
+    lines: int = 0
+    seconds: float = 0.0
+    unjudged: int = 0
 
 
 class Boots:
@@ -126,7 +136,7 @@ def main(options: argparse.Namespace) -> int:
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step)
     for note in notes_of(kernel):
         progress.note(note)
-    counts: dict[str, Any] = {"scripts": 0, "lines": 0, "seconds": 0.0, "unjudged": 0}
+    counts = Counts()
     try:
         with board.leased(run_dir, wait=options.wait, on_note=progress.line), \
                 Boots(options, kernel, board, run_dir, progress) as boots:
@@ -145,10 +155,10 @@ def main(options: argparse.Namespace) -> int:
     return _status(found, counts)
 
 
-def _status(found: Found | None, counts: dict[str, Any]) -> int:
+def _status(found: Found | None, counts: Counts) -> int:
     if found is not None:
         return 1
-    return 3 if counts["unjudged"] else 0
+    return 3 if counts.unjudged else 0
 
 
 def _read(path: Path) -> tuple[Line, ...]:
@@ -158,36 +168,36 @@ def _read(path: Path) -> tuple[Line, ...]:
         raise UsageError(f"{path}: {error}") from error
 
 
-def _once(boots: Boots, script: tuple[Line, ...], counts: dict[str, Any]) -> Found | None:
+def _once(boots: Boots, script: tuple[Line, ...], counts: Counts) -> Found | None:
     """The script, until it shows something; what it races with does not repeat, so some times."""
     begin, found = time.monotonic(), None
-    while found is None and counts["scripts"] < TRIES:
+    while found is None and counts.scripts < TRIES:
         done = boots.perform(script)
-        counts["scripts"] += 1
-        counts["lines"] += len(script)
+        counts.scripts += 1
+        counts.lines += len(script)
         found = next((Found("", name, text, script, script, repeats=True) for name, text in done.bad.items()), None)
-    counts["seconds"] = round(time.monotonic() - begin, 1)
+    counts.seconds = round(time.monotonic() - begin, 1)
     return found
 
 
-def _walk(boots: Boots, options: argparse.Namespace, counts: dict[str, Any], progress: Progress) -> Found | None:
+def _walk(boots: Boots, options: argparse.Namespace, counts: Counts, progress: Progress) -> Found | None:
     """Scripts from the seed until the time is over, or one finds something."""
     begin = time.monotonic()
     while time.monotonic() - begin < options.seconds:
-        seed = f"{options.seed}:{counts['scripts'] + 1}"
-        progress.step(f"fuzzing for {options.seconds:g} s, scripts", counts["scripts"])
+        seed = f"{options.seed}:{counts.scripts + 1}"
+        progress.step(f"fuzzing for {options.seconds:g} s, scripts", counts.scripts)
         script = generate(seed, boots.misdeeds)
         try:
             done = boots.perform(script)
         except EvidenceError as error:
-            counts["unjudged"] += 1
+            counts.unjudged += 1
             progress.line(f"script {seed} could not be judged: {error}")
             done = Performed()
-        counts["scripts"] += 1
-        counts["lines"] += len(script)
-        counts["seconds"] = round(time.monotonic() - begin, 1)
+        counts.scripts += 1
+        counts.lines += len(script)
+        counts.seconds = round(time.monotonic() - begin, 1)
         for signature, text in done.bad.items():
-            progress.line(f"script {seed} after {counts['seconds']} s: {text.splitlines()[0]} ({signature})")
+            progress.line(f"script {seed} after {counts.seconds} s: {text.splitlines()[0]} ({signature})")
             return Found(seed, signature, text, script, script, repeats=False)
     return None
 
@@ -233,16 +243,17 @@ def _keep(run_dir: Path, found: Found, name: str, script: tuple[Line, ...]) -> N
 
 
 def _tell(
-    options: argparse.Namespace, kernel: Kernel, run_dir: Path, found: Found | None, counts: dict[str, Any]
+    options: argparse.Namespace, kernel: Kernel, run_dir: Path, found: Found | None, counts: Counts
 ) -> None:
-    told = f"{counts['scripts']} scripts, {counts['lines']} calls in {counts['seconds']} s"
-    told += f", {counts['unjudged']} could not be judged" if counts["unjudged"] else ""
+    told = f"{counts.scripts} scripts, {counts.lines} calls in {counts.seconds} s"
+    told += f", {counts.unjudged} could not be judged" if counts.unjudged else ""
     settings = [word for param in options.param for word in ("--param", param)]
     repeat = ["panthorlab", "fuzz", "--kernel", kernel.key[:16], "--seed", str(options.seed), *settings,
               "--script", str(run_dir / "finding.script")]
     if options.json:
         print(json.dumps({
-            "exit": _status(found, counts), **counts, "seed": options.seed, "kernel": kernel.key, "run": str(run_dir),
+            "exit": _status(found, counts), **asdict(counts), "seed": options.seed, "kernel": kernel.key,
+            "run": str(run_dir),
             "finding": found and {
                 "seed": found.seed, "signature": found.signature, "text": found.text, "repeats": found.repeats,
                 "whole": [str(line) for line in found.whole], "script": [str(line) for line in found.script],

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Final
 
 from panthorlab.board.api import LATE, BootedBoard, Hazard
 from panthorlab.errors import BootError, LabError, PanthorlabError
@@ -19,6 +19,7 @@ from panthorlab.outcome import Blame
 from panthorlab.run.evidence import LogFollower
 from panthorlab.run.judge import Evidence, judge
 from panthorlab.run.ktap import Begun, Report, parse_iterations
+from panthorlab.run.record import Iteration
 from panthorlab.run.workload import Workload
 
 # What `iterate` itself may take beside the program: the sentinel's 15 s, killing and reaping.
@@ -56,7 +57,7 @@ class Batch:
         prefix: str,
         count: int,
         log_deadline: float,
-        on_result: Callable[[dict[str, Any]], None] | None,
+        on_result: Callable[[Iteration], None] | None,
         once: frozenset[str] = frozenset(),
     ) -> None:
         self._board, self._log, self._workload = board, log, workload
@@ -69,7 +70,7 @@ class Batch:
         self._rest = b""
         self._last_line = ""
         self._last_begin: float | None = None
-        self.events: list[dict[str, Any]] = []
+        self.events: list[Iteration] = []
         self.reports: list[Report | None] = []
         self.windows: list[Window | None] = []
 

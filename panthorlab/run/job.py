@@ -7,22 +7,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from panthorlab.board.methods import AUTO
-from panthorlab.outcome import Side
+from panthorlab.jsonvalue import JsonObject
+from panthorlab.run.record.codec import decode
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker is told, as JSON in its boot directory. `board`: its file. `done`: what is not to be repeated.
+    """What a worker is told, as JSON in its boot directory. `arm`: whose `kernel` it boots. `board`: its file. `done`:
+    what is not to be repeated.
 
-    `boot_method`, `fresh`: as for `Board.boot`. `extra`: what *before* runs on top of its plan, iterations by workload
-    over all such boots; None in the boots of the plan. Plain tests then run only with `plain_tests`, and are not
-    counted. `tests`: SUITE::TEST that run; None: all. `at_most`: iterations of a workload whose test does not ask for
-    this kernel; None: as planned. `coverage`: the map of the kernel's lines, if what runs of them is to be measured.
+    `index` of `boots`: its share of the arm's iterations. `claims`: of those of claim workloads, how many of one are
+    this arm's. `boot_method`, `fresh`: as for `Board.boot`. `extra`: what the arm runs on top of its plan, iterations
+    by workload over all such boots; None in the boots of the plan. Plain tests then run only with `plain_tests`, and
+    are not counted. `tests`: SUITE::TEST that run; None: all. `at_most`: iterations of a workload whose test does not
+    ask for this kernel; None: as planned. `coverage`: the map of the kernel's lines, if what runs of them is to be
+    measured.
     """
 
     board: str
     kernel: str
-    side: Side
+    arm: str
     slot: str
     boot: str
     index: int
@@ -30,9 +34,9 @@ class Job:
     run_dir: str
     log_dir: str
     suites: tuple[str, ...]
-    expect_fix: bool
     iterations: int | None
     seed: int
+    claims: float = 1.0
     params: Mapping[str, str] = field(default_factory=dict)
     done: Mapping[str, int] = field(default_factory=dict)
     done_tests: tuple[str, ...] = ()
@@ -44,3 +48,8 @@ class Job:
     tests: tuple[str, ...] | None = None
     at_most: int | None = None
     coverage: str | None = None
+
+    @classmethod
+    def read(cls, fields: JsonObject) -> Job:
+        """From the JSON object that `record.codec.encode` makes of it."""
+        return decode(cls, fields)

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from panthorlab.jsonvalue import JsonObject
 from panthorlab.kmsg.markers import Window
 from panthorlab.kmsg.model import Finding
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.ktap import Report
+from panthorlab.run.record import Iteration
 from panthorlab.run.workload import Workload
 from panthorlab.verdict.sightings import WAITED
 
@@ -39,31 +40,31 @@ class Evidence:
     once: frozenset[str] = frozenset()
 
 
-def judge(workload: Workload, evidence: Evidence) -> dict[str, Any]:
-    """The `iteration` event of one iteration (without side, boot and slot)."""
+def judge(workload: Workload, evidence: Evidence) -> Iteration:
+    """One iteration, as it goes on record."""
     findings = evidence.findings
     kinds = {finding.kind.value for finding in findings}
     terminations = evidence.report.terminations if evidence.report else 1
     declared = [finding for finding in findings if finding.kind in workload.finds]
     outcome, blame, message = _outcome(workload, evidence, kinds)
-    return {
-        "id": evidence.id,
-        "workload": workload.name,
-        "role": workload.role,
-        "outcome": outcome,
-        "blame": blame,
-        "message": message,
-        "terminations": terminations,
-        "faulty": min(len(declared), terminations),
-        "kinds": sorted(kinds),
-        "signatures": sorted({finding.signature for finding in findings}),
-        "declared": list(workload.finds),
-        "per_boot": workload.counted_per_boot(evidence.once),
-        "once": sorted(evidence.once),
-        "program_failed": bool(evidence.report and not evidence.report.ok),
-        "us": evidence.report.us if evidence.report else None,
-        "findings": [as_json(finding) for finding in findings],
-    }
+    return Iteration(
+        id=evidence.id,
+        workload=workload.name,
+        role=workload.role,
+        outcome=outcome,
+        blame=blame,
+        message=message,
+        terminations=terminations,
+        faulty=min(len(declared), terminations),
+        kinds=tuple(sorted(kinds)),
+        signatures=tuple(sorted({finding.signature for finding in findings})),
+        declared=workload.finds,
+        per_boot=workload.counted_per_boot(evidence.once),
+        once=tuple(sorted(evidence.once)),
+        program_failed=bool(evidence.report and not evidence.report.ok),
+        us=evidence.report.us if evidence.report else None,
+        findings=tuple(as_json(finding) for finding in findings),
+    )
 
 
 def _outcome(workload: Workload, evidence: Evidence, kinds: set[str]) -> tuple[Outcome, Blame | None, str]:
@@ -101,6 +102,6 @@ def _holes(evidence: Evidence) -> list[str]:
     return holes
 
 
-def as_json(finding: Finding) -> dict[str, Any]:
+def as_json(finding: Finding) -> JsonObject:
     """A finding as it is kept in events, its text bounded."""
     return {**finding.to_json(), "text": finding.text[:TEXT_LIMIT]}

@@ -15,7 +15,8 @@ from panthorlab.kernel.jail.sandbox import UNPROTECTED
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.progress import Progress, quiet
 from panthorlab.outcome import Side
-from panthorlab.run.events import read_events
+from panthorlab.run.record import ArmKernel
+from panthorlab.run.record.log import read_events
 
 _BOARD_PARAMS: Final = frozenset({"seed", "trace"})  # of the board that starts the model, not of the model
 
@@ -28,8 +29,8 @@ def resolve_kernel(name: str, *, log: Path, progress: Progress = quiet) -> Kerne
     run, colon, side = name.rpartition(":")
     if colon and side in (Side.BEFORE, Side.AFTER):
         for event in reversed(read_events(Path(run))):
-            if event["event"] == "kernel" and event["side"] == side:
-                return find_kernel(event["key"], log=log, progress=progress)
+            if isinstance(event, ArmKernel) and event.arm == side:
+                return find_kernel(event.key, log=log, progress=progress)
         raise UsageError(
             f"{run}: that run has no {side} kernel", hint="its build did not finish; `panthorlab resume` it"
         )

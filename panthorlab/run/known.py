@@ -11,11 +11,12 @@ Source: Documentation/gpu/automated_testing.rst of the kernel.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from panthorlab.errors import UsageError
+from panthorlab.run.record import Iteration, KnownEntry, Settings
 from panthorlab.verdict import Known
 from panthorlab.verdict.sightings import without_known
 
@@ -25,9 +26,9 @@ MAX_LINE: Final = 1000
 HINT: Final = "one entry a line: WORKLOAD@KIND or WORKLOAD@SIGNATURE, e.g. heap-exit/.*@warning:panthor:.*"
 
 
-def read_known(files: Sequence[Path]) -> list[Mapping[str, str]]:
-    """The entries of `files` as they are kept in a run's log: pattern, source (FILE:LINE), about. Raises UsageError."""
-    entries: list[Mapping[str, str]] = []
+def read_known(files: Sequence[Path]) -> list[KnownEntry]:
+    """The entries of `files` as they are kept in a run's log. Raises UsageError."""
+    entries: list[KnownEntry] = []
     for file in files:
         if file.name.endswith("skips.txt"):
             raise UsageError(
@@ -49,28 +50,26 @@ def read_known(files: Sequence[Path]) -> list[Mapping[str, str]]:
     return entries
 
 
-def known_of(options: Mapping[str, Any]) -> list[Known]:
+def known_of(settings: Settings) -> list[Known]:
     """The lists that a run was started with."""
-    return [
-        Known(re.compile(entry["pattern"]), entry["source"], entry["about"]) for entry in options.get("known") or ()
-    ]
+    return [Known(re.compile(entry.pattern), entry.source, entry.about) for entry in settings.known]
 
 
-def only_known(event: Mapping[str, Any], known: Sequence[Known]) -> bool:
-    """Whether nothing but known findings made the iteration of this event fail."""
-    if not known or not event["kinds"] or event["program_failed"]:
+def only_known(iteration: Iteration, known: Sequence[Known]) -> bool:
+    """Whether nothing but known findings made an iteration fail."""
+    if not known or not iteration.kinds or iteration.program_failed:
         return False
     left, _ = without_known(
-        (event["workload"],), frozenset(event["kinds"]), frozenset(event["signatures"]), known,
-        frozenset(event["declared"]),
+        (iteration.workload,), frozenset(iteration.kinds), frozenset(iteration.signatures), known,
+        frozenset(iteration.declared),
     )
     return not left
 
 
-def parse_known(lines: Iterable[str], name: str) -> Iterable[Mapping[str, str]]:
+def parse_known(lines: Iterable[str], name: str) -> Iterable[KnownEntry]:
     """The entries of one list. Raises UsageError with the place of what is none."""
     for number, text, about in list_entries(lines):
-        yield {"pattern": _entry(text, f"{name}:{number}"), "source": f"{name}:{number}", "about": about}
+        yield KnownEntry(_entry(text, f"{name}:{number}"), f"{name}:{number}", about)
 
 
 def list_entries(lines: Iterable[str]) -> Iterator[tuple[int, str, str]]:

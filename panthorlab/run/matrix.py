@@ -12,12 +12,13 @@ import json
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from panthorlab.errors import LabError, UsageError
 from panthorlab.files import write_whole
+from panthorlab.jsonvalue import JsonObject
 from panthorlab.kernel.jail.sandbox import sandbox
 from panthorlab.kernel.job import build_side, prepare_kernel
 from panthorlab.kernel.model import Kernel
@@ -25,15 +26,16 @@ from panthorlab.report import console
 from panthorlab.report.matrix import Column, cells_of, render
 from panthorlab.report.text import json_text
 from panthorlab.run import fleet
-from panthorlab.run.events import new_run_dir, read_run
 from panthorlab.run.kernels import parse_params, resolve_kernel
 from panthorlab.run.known import read_known
 from panthorlab.run.limits import TimeLimitReached, time_limit
 from panthorlab.run.overlays import overlay_dir
 from panthorlab.run.progress import Progress
+from panthorlab.run.record import Event, KnownEntry, RunEnd
+from panthorlab.run.record.log import new_run_dir, read_run
 from panthorlab.run.single import run_suites
 from panthorlab.run.suites import find_suites, lasting
-from panthorlab.run.summary import judge_kernel
+from panthorlab.run.summary import judge_kernel, told
 
 RECORD: Final = "matrix.json"
 ASKED: Final = ("board", "tag", "suite", "deep", "iterations", "boots", "param", "seed", "config", "coverage")
@@ -107,7 +109,7 @@ def _kernels(options: argparse.Namespace, folder: Path, progress: Progress) -> d
 
 
 def _column(
-    options: argparse.Namespace, known: Sequence[Mapping[str, str]], folder: Path, label: str, kernel: Kernel,
+    options: argparse.Namespace, known: Sequence[KnownEntry], folder: Path, label: str, kernel: Kernel,
     progress: Progress,
 ) -> Column:
     run_dir = folder / kernel.key[:12]
@@ -121,19 +123,20 @@ def _column(
         events = read_run(run_suites(own, known))
     made = judge_kernel(events)
     rows = {name: (row.failed, row.errors, row.total) for name, row in made.rows.items()}
-    return Column(label, kernel.key, str(run_dir), made.exit_status, cells_of(made.tests, rows), made.errors)
+    cells = cells_of(map(told, made.tests), rows)
+    return Column(label, kernel.key, str(run_dir), made.exit_status, cells, made.errors)
 
 
-def _whole(run_dir: Path) -> list[dict[str, Any]] | None:
+def _whole(run_dir: Path) -> list[Event] | None:
     """The events of a run that reached its end without an error of the lab; None if there is none."""
     if not (run_dir / "events.jsonl").is_file():
         return None
     events = read_run(run_dir)
-    ended = any(event["event"] == "run-end" for event in events)
+    ended = any(isinstance(event, RunEnd) for event in events)
     return events if ended and judge_kernel(events).exit_status != LabError.exit_status else None
 
 
-def _json(folder: Path, columns: Sequence[Column]) -> dict[str, Any]:
+def _json(folder: Path, columns: Sequence[Column]) -> JsonObject:
     return {
         "run": str(folder),
         "kernels": [

@@ -6,9 +6,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from panthorlab.board.board import Board
 from panthorlab.coverage import counts, lcov, table
@@ -20,16 +19,18 @@ from panthorlab.coverage.model import SourceMap, from_json
 from panthorlab.coverage.patch import patch_lines
 from panthorlab.errors import LabError, UsageError
 from panthorlab.files import write_whole
+from panthorlab.jsonvalue import JsonObject
 from panthorlab.kernel.build import config
 from panthorlab.kernel.build.plan import Sides
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.source.trees import read_base
 from panthorlab.outcome import Side
-from panthorlab.report.coverage import Coverage, driver_text
-from panthorlab.run.events import Event
+from panthorlab.report import coverage as report
+from panthorlab.run.arms import ALONE
+from panthorlab.run.record import BootStart, Coverage, Event, PatchLines, PatchRan, SuiteRan
+from panthorlab.run.record.codec import encode
 
 FOLDER: Final = counts.FOLDER
-_CHANGED: Final = {Side.BEFORE: "removed", Side.AFTER: "added"}
 
 
 def check_boards(boards: Sequence[Board]) -> None:
@@ -40,7 +41,7 @@ def check_boards(boards: Sequence[Board]) -> None:
                              hint="measure on an emulated board (--board qemu-g610)")
 
 
-def prepare(run_dir: Path, side: Side, kernel: Kernel, others: Collection[str] = ()) -> Path:
+def prepare(run_dir: Path, arm: str, kernel: Kernel, others: Collection[str] = ()) -> Path:
     """The map of the kernel's lines, made for this run; `others`: files that are measured beside the driver's.
 
     Raises UsageError for a kernel that cannot be measured.
@@ -52,7 +53,7 @@ def prepare(run_dir: Path, side: Side, kernel: Kernel, others: Collection[str] =
     if values.get("RANDOMIZE_BASE") == "y":
         raise UsageError(f"{kernel.title} chooses its address at random, so nobody knows which line an instruction is",
                          hint="build it without CONFIG_RANDOMIZE_BASE")
-    path = _map_of(run_dir, side)
+    path = _map_of(run_dir, arm)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         write_whole(path, read_vmlinux(kernel.path / "vmlinux", kernel.build_id, others=others).to_json())
@@ -81,74 +82,92 @@ def check_counted(live: Path) -> None:
                        hint="is the kernel at another address than vmlinux says? see qemu.log of the boot")
 
 
-def changed_lines(sides: Sides) -> dict[str, dict[str, list[int]]]:
-    """The patch's lines for the record: `removed` as numbered before it, `added` as after it, by file."""
+def changed_lines(sides: Sides) -> PatchLines:
+    """The patch's lines for the record."""
     paths = {*sides.before.changes, *sides.after.changes}
 
     def content(changed: Mapping[str, bytes | None]) -> dict[str, bytes | None]:
         return {path: changed[path] if path in changed else read_base(sides.base, path) for path in paths}
 
     found = changes(content(sides.before.changes), content(sides.after.changes))
-    return {
-        "removed": {path: list(one.removed) for path, one in found.items()},
-        "added": {path: list(one.added) for path, one in found.items()},
-    }
+    return PatchLines(
+        removed={path: tuple(one.removed) for path, one in found.items()},
+        added={path: tuple(one.added) for path, one in found.items()},
+    )
 
 
 def patched_files(events: Sequence[Event]) -> frozenset[str]:
     """The files that the run's patches change, wherever they lie."""
-    return frozenset(file for event in events if event["event"] == "patch-lines" for file in event["added"])
+    return frozenset(file for event in events if isinstance(event, PatchLines) for file in event.added)
 
 
-def conclude(run_dir: Path, events: Sequence[Event]) -> list[dict[str, Any]]:
-    """Write what the run has measured so far, and give the events that say it: one a side that was booted."""
+def conclude(run_dir: Path, events: Sequence[Event]) -> list[Coverage]:
+    """Write what the run has measured so far, and give the events that say it: one for each arm that was booted."""
     found, tables = [], {}
-    patch = next((event for event in reversed(events) if event["event"] == "patch-lines"), None)
-    for side in Side:
-        boots = [run_dir / "boots" / event["boot"] / FOLDER / counts.LIVE for event in events
-                 if event["event"] == "boot-start" and event["side"] == side]
+    patch = next((event for event in reversed(events) if isinstance(event, PatchLines)), None)
+    changed = {Side.BEFORE.value: patch.removed, Side.AFTER.value: patch.added} if patch else {}
+    starts = [event for event in events if isinstance(event, BootStart)]
+    for arm in sorted({start.arm for start in starts}, key=_turn):
+        boots = [run_dir / "boots" / start.boot / FOLDER / counts.LIVE for start in starts if start.arm == arm]
         stretches = [part for live in boots if live.exists() for part in counts.by_suite(live)]
         if stretches:
-            event, tables[side.value] = _side(run_dir, side, stretches, patch[_CHANGED[side]] if patch else None)
+            event, tables[stem(arm)] = _measured(run_dir, arm, stretches, changed.get(arm))
             found.append(event)
     _write_tables(run_dir, tables)
     return found
 
 
-def conclude_boot(run_dir: Path, live: Path) -> dict[str, Any]:
+def conclude_boot(run_dir: Path, live: Path) -> JsonObject:
     """The same of a single boot without suites: its figures. Says on stderr what they come to."""
-    event, table_of = _side(run_dir, Side.AFTER, counts.by_suite(live), None)
-    _write_tables(run_dir, {Side.AFTER.value: table_of})
-    figures = {name: event[name] for name in ("functions", "function_total", "lines", "line_total", "suites")}
-    said = driver_text(Coverage(*(figures[name] for name in ("functions", "function_total", "lines", "line_total"))))
-    print(f"panthorlab: {said}; per function: {run_dir / FOLDER}", file=sys.stderr, flush=True)
-    return figures
+    event, table_of = _measured(run_dir, ALONE, counts.by_suite(live), None)
+    _write_tables(run_dir, {stem(ALONE): table_of})
+    told = report.driver_text(report.Coverage(event.functions, event.function_total, event.lines, event.line_total))
+    print(f"panthorlab: {told}; per function: {run_dir / FOLDER}", file=sys.stderr, flush=True)
+    return figures(event)
 
 
-def _write_tables(run_dir: Path, tables: Mapping[str, Any]) -> None:
+def figures(event: Coverage) -> JsonObject:
+    """What was measured of a kernel that nothing is compared with, as JSON."""
+    return {
+        "functions": event.functions, "function_total": event.function_total, "lines": event.lines,
+        "line_total": event.line_total, "suites": encode(event.suites),
+    }
+
+
+def stem(arm: str) -> str:
+    """What the files of an arm are called; those of the only one as ever, for whoever reads them has learnt it so."""
+    return Side.AFTER.value if arm == ALONE else arm
+
+
+def _turn(arm: str) -> tuple[bool, str]:
+    return arm != Side.BEFORE, arm
+
+
+def _write_tables(run_dir: Path, tables: Mapping[str, object]) -> None:
     if tables:
         write_whole(run_dir / FOLDER / "functions.json", json.dumps(tables, indent=1))
 
 
-def _side(
-    run_dir: Path, side: Side, stretches: Sequence[tuple[str, Counts]], patch: Mapping[str, Sequence[int]] | None,
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Writes one side's files. Its event, and its part of `functions.json`."""
-    source = read_map(_map_of(run_dir, side))
+def _measured(
+    run_dir: Path, arm: str, stretches: Sequence[tuple[str, Counts]], patch: Mapping[str, Sequence[int]] | None,
+) -> tuple[Coverage, Mapping[str, object]]:
+    """Writes one arm's files. Its event, and its part of `functions.json`."""
+    source = read_map(_map_of(run_dir, arm))
     by_suite = {name: counts.total((part for other, part in stretches if other == name), source.text)
                 for name in dict.fromkeys(name for name, _ in stretches)}
     whole = executed(source, counts.total(by_suite.values(), source.text))
     suites = {name: executed(source, part) for name, part in by_suite.items()}
-    write_whole(run_dir / FOLDER / f"{side}.lcov", lcov.render(whole, side))
-    write_whole(run_dir / FOLDER / f"{side}.txt", table.render(source, whole, suites))
-    event = {
-        "event": "coverage", "side": side, "functions": whole.functions_ran, "function_total": whole.function_total,
-        "lines": whole.lines_ran, "line_total": whole.line_total,
-        "suites": {name: {"functions": one.functions_ran, "lines": one.lines_ran} for name, one in suites.items()},
-        "patch": asdict(patch_lines(patch, whole.lines)) if patch is not None else None,
-    }
+    write_whole(run_dir / FOLDER / f"{stem(arm)}.lcov", lcov.render(whole, stem(arm)))
+    write_whole(run_dir / FOLDER / f"{stem(arm)}.txt", table.render(source, whole, suites))
+    ran = patch_lines(patch, whole.lines) if patch is not None else None
+    event = Coverage(
+        arm=arm, functions=whole.functions_ran, function_total=whole.function_total, lines=whole.lines_ran,
+        line_total=whole.line_total,
+        suites={name: SuiteRan(one.functions_ran, one.lines_ran) for name, one in suites.items()},
+        patch=PatchRan(ran.lines, ran.ran, ran.never, ran.outside) if ran else None,
+    )
     return event, table.to_json(source, whole, suites)
 
 
-def _map_of(run_dir: Path, side: Side) -> Path:
-    return run_dir / FOLDER / f"{side}.map.json"
+def _map_of(run_dir: Path, arm: str) -> Path:
+    return run_dir / FOLDER / f"{stem(arm)}.map.json"

@@ -8,9 +8,8 @@ stands for all tests of a file, a decorator for one of them; what both say is ad
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Protocol, Self
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 import pytest
 
@@ -19,6 +18,7 @@ from panthorlab.kernel.build.config import find_fragments, parse_dotconfig, read
 from panthorlab.kernel.model import Kernel
 from panthorlab.run.kernels import parse_params
 from panthorlab.run.overlay_need import needed_by
+from panthorlab.run.record import Need
 
 MARKERS: Final = (
     "deep: takes long; runs with --deep, or if its suite is named",
@@ -27,51 +27,6 @@ MARKERS: Final = (
     "board(NAME, …): runs on boards that have one of these names, tags, or types (emulated, real)",
 )
 """As pytest registers them."""
-
-
-class Traits(Protocol):
-    """Of a `Board`, what decides which tests are for it."""
-
-    @property
-    def traits(self) -> frozenset[str]: ...
-
-    @property
-    def takes_params(self) -> bool: ...
-
-
-@dataclass(frozen=True)
-class Need:
-    """What one test needs. `test`: SUITE::TEST. `kernel`: config fragments. `gpu`: parameters of the emulated GPU by
-    name. `board`: one of these names, tags or types; any if empty. `counted`: it runs iterations.
-    `overlay`: whose programs it runs."""
-
-    test: str
-    deep: bool = False
-    kernel: tuple[str, ...] = ()
-    gpu: Mapping[str, str] = field(default_factory=dict)
-    board: tuple[str, ...] = ()
-    counted: bool = False
-    overlay: str = ""
-
-    @property
-    def suite(self) -> str:
-        """As it is named on the command line."""
-        return self.test.partition("::")[0].replace("_", "-")
-
-    def unsuited(self, boards: Sequence[Traits]) -> str:
-        """Why it cannot run on `boards`; empty if it can."""
-        if self.board and not all(board.traits & set(self.board) for board in boards):
-            return f"is for boards that are {' or '.join(self.board)}"
-        if self.gpu and not all(board.takes_params for board in boards):
-            return "sets parameters of the emulated GPU"
-        return ""
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Self:
-        return cls(**{**fields, "kernel": tuple(fields["kernel"]), "board": tuple(fields["board"])})
 
 
 def name_of(item: pytest.Item) -> str:

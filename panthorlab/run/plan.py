@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
-from panthorlab.outcome import Blame, Outcome, Side
+from panthorlab.outcome import Blame, Outcome
+from panthorlab.run.record import Again, BootEnd, BootStart, Event, Extension, Iteration, Moved, Resumed, Tested
 from panthorlab.run.variants import slug
 from panthorlab.verdict.suite import MORE_BOOTS
 
@@ -19,15 +20,16 @@ MAX_KERNEL_ATTEMPTS: Final = 2
 
 @dataclass(frozen=True)
 class Slot:
-    """One planned boot: `index` counts the boots of its side and variant from 0, over all boards.
+    """One planned boot of an arm: `index` counts those of its arm and variant from 0, over all boards, and so says
+    which share of the iterations is its own.
 
-    `board`: where it is to run, empty if there is only one. `fresh`: the kernel must be booted anew, even if the other
-    side's still runs and exchanging its module would do. `extra`: beyond the plan, see `extension_slots`. `variant`:
+    `board`: where it is to run, empty if there is only one. `fresh`: the kernel must be booted anew, even if another
+    arm's still runs and exchanging its module would do. `extra`: beyond the plan, see `extension_slots`. `variant`:
     its name, empty for the plain boots. `again`: only for tests that are in doubt, see `again_slots`; counted by
     themselves.
     """
 
-    side: Side
+    arm: str
     index: int
     board: str = ""
     fresh: bool = True
@@ -37,60 +39,55 @@ class Slot:
 
     @property
     def name(self) -> str:
-        parts = [self.side.value, *([slug(self.variant)] if self.variant else []), *(["again"] if self.again else [])]
+        parts = [self.arm, *([slug(self.variant)] if self.variant else []), *(["again"] if self.again else [])]
         return f"{'-'.join(parts)}{'-' if len(parts) > 1 else ''}{self.index + 1}"
 
 
-def schedule(boots: int, boards: Sequence[str] = ("",)) -> list[Slot]:
-    """`boots` of both sides on every board, alternating: A B B A A B … (a drift of the lab favours no side), on every
-    other board B A A B …; the first of each pair is fresh, so that exchanged modules are nested in boots."""
+def schedule(arms: Sequence[str], boots: int, boards: Sequence[str] = ("",)) -> list[Slot]:
+    """`boots` of all arms on every board, to and fro: A B B A A B … (a drift of the lab favours no arm), on every other
+    board B A A B …; the first of each turn is fresh, so that exchanged modules are nested in boots."""
     order: list[Slot] = []
     for number, board in enumerate(boards):
         for turn in range(boots):
-            sides = (Side.BEFORE, Side.AFTER) if (turn + number) % 2 == 0 else (Side.AFTER, Side.BEFORE)
-            order += [Slot(side, number * boots + turn, board, fresh=side is sides[0]) for side in sides]
+            own = arms if (turn + number) % 2 == 0 else arms[::-1]
+            order += [Slot(arm, number * boots + turn, board, fresh=arm == own[0]) for arm in own]
     return order
 
 
-def variant_slots(
-    names: Iterable[str], boards: Sequence[str] = ("",), sides: Sequence[Side] = tuple(Side),
-) -> list[Slot]:
-    """One boot of each side and variant on every board. Their modules are of other kernels, so each is fresh."""
+def variant_slots(arms: Sequence[str], names: Iterable[str], boards: Sequence[str] = ("",)) -> list[Slot]:
+    """One boot of each arm and variant on every board. Their modules are of other kernels, so each is fresh."""
     return [
-        Slot(side, number, board, variant=name)
-        for name in names for number, board in enumerate(boards) for side in sides
+        Slot(arm, number, board, variant=name) for name in names for number, board in enumerate(boards) for arm in arms
     ]
 
 
-def extension_slots(
-    events: Iterable[Mapping[str, Any]], boots: int, boards: Sequence[str] = ("",),
-) -> list[Slot]:
-    """The boots in which *before* runs what the log says it was given on top of its plan of `boots` a board; at least
-    one on every board, so that what is peculiar to a board shows on both sides."""
-    given = next((event for event in events if event["event"] == "extension"), None)
+def extension_slots(events: Iterable[Event], boots: int, boards: Sequence[str] = ("",)) -> list[Slot]:
+    """The boots in which an arm runs what the log says it was given on top of its plan of `boots` a board; at least
+    one on every board, so that what is peculiar to a board shows on all arms."""
+    given = next((event for event in events if isinstance(event, Extension)), None)
     if given is None:
         return []
-    turns = max(1, -(-given["boots"] // len(boards)))
+    turns = max(1, -(-given.boots // len(boards)))
     first = boots * len(boards)
     return [
-        Slot(Side.BEFORE, first + turn * len(boards) + number, board, extra=True)
+        Slot(given.arm, first + turn * len(boards) + number, board, extra=True)
         for turn in range(turns) for number, board in enumerate(boards)
     ]
 
 
-def again_slots(events: Iterable[Mapping[str, Any]], boards: Sequence[str] = ("",)) -> list[Slot]:
-    """The boots of both sides in which tests run that the log says are in doubt, by variant; one on every board."""
-    given: Mapping[str, Any] = next((event for event in events if event["event"] == "again"), {"tests": {}})
+def again_slots(arms: Sequence[str], events: Iterable[Event], boards: Sequence[str] = ("",)) -> list[Slot]:
+    """The boots of all arms in which tests run that the log says are in doubt, by variant; one on every board."""
+    tests = next((event.tests for event in events if isinstance(event, Again)), {})
     turns = max(1, -(-MORE_BOOTS // len(boards)))
     return [
-        Slot(side, turn * len(boards) + number, board, variant=variant, again=True)
-        for variant in given["tests"] for turn in range(turns) for number, board in enumerate(boards) for side in Side
+        Slot(arm, turn * len(boards) + number, board, variant=variant, again=True)
+        for variant in tests for turn in range(turns) for number, board in enumerate(boards) for arm in arms
     ]
 
 
-def placed(slots: Iterable[Slot], events: Iterable[Mapping[str, Any]]) -> list[Slot]:
+def placed(slots: Iterable[Slot], events: Iterable[Event]) -> list[Slot]:
     """The slots where they are now: boards that died have left theirs to others."""
-    moves = {event["slot"]: event["board"] for event in events if event["event"] == "moved"}
+    moves = {event.slot: event.board for event in events if isinstance(event, Moved)}
     return [replace(slot, board=moves[slot.name], fresh=True) if slot.name in moves else slot for slot in slots]
 
 
@@ -116,35 +113,33 @@ class Progress:
         return not self.complete and self.lab_failures >= MAX_LAB_ATTEMPTS
 
 
-def progress_of(slot: Slot, events: Iterable[Mapping[str, Any]]) -> Progress:
+def progress_of(slot: Slot, events: Iterable[Event]) -> Progress:
     done: Counter[str] = Counter()
     tests: set[str] = set()
     attempts = lab_failures = kernel_failures = 0
     complete = False
     for event in events:
-        if event["event"] == "resumed":
-            lab_failures = 0  # somebody has looked after the lab, and asks for another try
-        if event.get("slot") != slot.name:
-            continue
-        match event["event"]:
-            case "moved":
+        match event:
+            case Resumed():
+                lab_failures = 0  # somebody has looked after the lab, and asks for another try
+            case Moved(slot=slot.name):
                 lab_failures = 0
-            case "boot-start":
+            case BootStart(slot=slot.name):
                 attempts += 1
-            case "iteration" if event["outcome"] != Outcome.ERROR:
-                done[event["workload"]] += 1
-            case "test" if event["outcome"] != Outcome.ERROR:
-                tests.add(f"{event['suite']}::{event['test']}")
-            case "boot-end":
-                complete = complete or bool(event["complete"])
-                if event["outcome"] == Outcome.ERROR and event["blame"] != Blame.KERNEL:
-                    lab_failures += MAX_LAB_ATTEMPTS if event.get("final") else 1
-                kernel_failures += event["outcome"] == Outcome.FAIL and event["blame"] == Blame.KERNEL
+            case Iteration(slot=slot.name) if event.outcome is not Outcome.ERROR:
+                done[event.workload] += 1
+            case Tested(slot=slot.name) if event.outcome is not Outcome.ERROR:
+                tests.add(event.name)
+            case BootEnd(slot=slot.name):
+                complete = complete or event.complete
+                if event.outcome is Outcome.ERROR and event.blame is not Blame.KERNEL:
+                    lab_failures += MAX_LAB_ATTEMPTS if event.final else 1
+                kernel_failures += event.outcome is Outcome.FAIL and event.blame is Blame.KERNEL
     given_up = lab_failures >= MAX_LAB_ATTEMPTS or kernel_failures >= MAX_KERNEL_ATTEMPTS
     return Progress(dict(done), frozenset(tests), attempts, complete, given_up, lab_failures)
 
 
-def remaining(slots: Sequence[Slot], events: Sequence[Mapping[str, Any]]) -> list[Slot]:
+def remaining(slots: Sequence[Slot], events: Sequence[Event]) -> list[Slot]:
     """Slots that still need a boot, in order."""
     states = {slot: progress_of(slot, events) for slot in slots}
     return [slot for slot in slots if not states[slot].complete and not states[slot].given_up]

@@ -9,25 +9,25 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import signal
-import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from panthorlab.board.methods import AUTO, CHOICES, HELP
 from panthorlab.errors import LabError, PanthorlabError, UsageError
-from panthorlab.outcome import Blame, Outcome, Side
-from panthorlab.run import overlay_need
+from panthorlab.run import overlay_need, overlay_tests
+from panthorlab.run.arms import ALONE
+from panthorlab.run.emitter import Emitter
 from panthorlab.run.job import Job
-from panthorlab.run.needs import MARKERS, Need, lacking, name_of, need_of
+from panthorlab.run.needs import MARKERS, lacking, name_of, need_of
 from panthorlab.run.proof import HEARD, PROVED, prove_heard, told_as_test
+from panthorlab.run.record import Need
+from panthorlab.run.record.codec import encode
 from panthorlab.run.suites import suite_name, turn
 from panthorlab.run.testevents import status_of, test_event
 from panthorlab.run.workload import Workload
@@ -37,28 +37,13 @@ if TYPE_CHECKING:  # boards are not imported for every pytest run that merely ha
     from panthorlab.run.session import Iterated, Session
 
 _JOB = pytest.StashKey[Job]()
-_EMIT = pytest.StashKey["Emitter"]()
+_EMIT = pytest.StashKey[Emitter]()
 _SESSION = pytest.StashKey["Session"]()
 _BLAMED = pytest.StashKey[set[int]]()
 _BOARD = pytest.StashKey["Board"]()
 _COUNTED = pytest.StashKey[dict[Path, set[str]]]()
 OWN_STATUS: Final = 100
 """What `--own-status` adds to an exit status of panthorlab's, so that none is taken for one of pytest's."""
-
-
-class Emitter:
-    """Sends events to the controller, one JSON line each; without a controller, nowhere."""
-
-    def __init__(self, fd: int | None) -> None:
-        self._fd, self._lock = fd, threading.Lock()
-
-    def __call__(self, event: str, **fields: Any) -> None:
-        if self._fd is None:
-            return
-        data = json.dumps({"event": event, **fields}, separators=(",", ":")).encode() + b"\n"
-        with self._lock:
-            while data:
-                data = data[os.write(self._fd, data) :]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -87,9 +72,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", overlay_need.MARKER)
     job_file: Path | None = config.getoption("--job")
     if job_file is not None:
-        fields = json.loads(job_file.read_text())
-        config.stash[_JOB] = Job(**{**fields, "side": Side(fields["side"]), "suites": tuple(fields["suites"])})
-        config.args = list(fields["suites"])
+        job = config.stash[_JOB] = Job.read(json.loads(job_file.read_text()))
+        config.args = list(job.suites)
         # The controller stops workers by signals; both must unwind through the fixtures that stop the board.
         # SIGINT is ignored in what a shell started in the background.
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -119,13 +103,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     except UsageError as error:
         raise pytest.UsageError(f"{error}; {error.hint}") from error
     if (file := config.getoption("--needs")) is not None:
-        file.write_text(json.dumps([need.to_json() for need in needs.values()]))
+        file.write_text(json.dumps(encode(tuple(needs.values()))))
         return
     if job is not None:
         left = [item for item in items if not _wanted(job, needs[item])]
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in left]
-        _leave_out_for_overlays(config, job, items)
+        overlay_tests.leave_out(config, job, lambda: _board(config, job.board), items, config.stash[_EMIT])
         return
     if config.getoption("--board"):
         items.sort(key=lambda item: turn(item.path.stem.removeprefix("test_")))
@@ -168,45 +152,6 @@ def _unmet(item: pytest.Item) -> str:
     return ""
 
 
-def _leave_out_for_overlays(config: pytest.Config, job: Job, items: list[pytest.Item]) -> None:
-    """Tests whose overlay a bare board was not given are not run, and that is told. What another board has, only it
-    knows (`_require_overlay`)."""
-    folder = Path(job.overlay) if job.overlay else None
-    left = [item for item in items if (name := overlay_need.needed_by(item)) and not overlay_need.is_in(folder, name)]
-    if not left or not _board(config, job.board).bare:
-        return
-    notes = [overlay_need.advice(name, count) for name, count in Counter(map(overlay_need.needed_by, left)).items()]
-    for note in notes:
-        config.stash[_EMIT]("note", text=note)
-    config.hook.pytest_deselected(items=left)
-    items[:] = [item for item in items if item not in left]
-    if left and not items:
-        config.stash[_EMIT]("boot-end", complete=False, booted=False, outcome=Outcome.ERROR, blame=Blame.LAB,
-                            reason="; ".join(notes), hint="", final=True)
-        pytest.exit("nothing can run without the overlay", returncode=LabError.exit_status)
-
-
-def _user_gave(config: pytest.Config, name: str) -> bool:
-    """Whether plain pytest's board has the overlay `name`, or may have it: one that is not bare is asked later."""
-    return not _board(config, config.getoption("--board")).bare or overlay_need.is_in(_overlay_of(config), name)
-
-
-def _overlay_of(config: pytest.Config) -> Path | None:
-    from panthorlab.run.overlays import overlay_dir
-    from panthorlab.run.progress import Progress
-
-    return overlay_dir(config.getoption("--overlay"), Progress(quiet=True))
-
-
-def _require_overlay(item: pytest.Item, booted: Session) -> None:
-    """Of a board that has more than it is given; of a bare one it is known before it boots."""
-    name = overlay_need.needed_by(item)
-    if not name or _board(item.config, booted.job_description.board).bare:
-        return
-    if not overlay_need.is_on(booted.board.shell, name):
-        pytest.skip(overlay_need.advice(name, 1))
-
-
 def _board(config: pytest.Config, name: str) -> Board:
     """The board of this pytest run; its file is read once."""
     from panthorlab.board.registry import open_board
@@ -225,19 +170,18 @@ def _job_of(config: pytest.Config, tmp: Path) -> Job:
         raise pytest.UsageError("suites need a board and a kernel: pytest suites --board qemu-g610 --kernel KEY")
     from panthorlab.run.kernels import parse_params
 
-    overlay = _overlay_of(config)
+    overlay = overlay_tests.overlay_of(config)
     return Job(
         board=board,
         kernel=kernel,
-        side=Side.AFTER,
-        slot="after1",
+        arm=ALONE,
+        slot=f"{ALONE}1",
         boot="pytest",
         index=0,
         boots=1,
         run_dir=str(tmp),
         log_dir=str(tmp),
         suites=(),
-        expect_fix=False,
         iterations=config.getoption("--iterations"),
         seed=1,
         params=parse_params(config.getoption("--param")),
@@ -251,12 +195,12 @@ def session(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """The booted board with its evidence; one boot for all tests of this pytest run."""
     config = request.config
     job = _job_of(config, tmp_path_factory.mktemp("boot"))
-    from panthorlab.run.session import Session
+    from panthorlab.run.booting import booted
 
     try:
-        with Session.boot(job, lambda: _board(config, job.board), config.stash[_EMIT]) as booted:
-            config.stash[_SESSION] = booted
-            yield booted
+        with booted(job, lambda: _board(config, job.board), config.stash[_EMIT]) as up:
+            config.stash[_SESSION] = up
+            yield up
     except pytest.exit.Exception as error:  # the board is gone, or never came
         config.stash[_BLAMED].add(getattr(error.__cause__ or error.__context__, "exit_status", LabError.exit_status))
         raise
@@ -295,7 +239,7 @@ def _only_expected_findings(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         return
     booted: Session = request.getfixturevalue("session")
-    _require_overlay(request.node, booted)
+    overlay_tests.require(request.node, _board(request.config, booted.job_description.board), booted)
     booted.begin(suite_name(request.path))
     start, misuses = booted.finding_count(), len(booted.board.misuses())
     yield
@@ -319,7 +263,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if job is None and "session" in getattr(item, "fixturenames", ()) and (why := _unmet(item)):
         pytest.skip(why)
     name = overlay_need.needed_by(item) if job is None and item.config.getoption("--board") else ""
-    if name and not _user_gave(item.config, name):
+    if name and not overlay_tests.user_gave(item.config, _board(item.config, item.config.getoption("--board")), name):
         pytest.skip(overlay_need.advice(name, 1))
 
 
@@ -347,7 +291,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     ):
         job = item.config.stash[_JOB]
         if name_of(item) not in job.done_tests and job.extra is None:
-            item.config.stash[_EMIT]("test", **test_event(name_of(item), call, report))
+            item.config.stash[_EMIT](test_event(name_of(item), call, report))
     if call.excinfo is not None and report.outcome == "failed":
         item.config.stash[_BLAMED].add(status_of(call.excinfo.value))
     booted = item.config.stash.get(_SESSION, None)

@@ -7,15 +7,14 @@ import atexit
 import sys
 import threading
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import TextIO
 
 from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from panthorlab.run.events import why_ended
+from panthorlab.run.record import BootEnd, BootStart, Doing, Event, Iteration, Note, Quota
 
 
 class Progress:
@@ -44,28 +43,28 @@ class Progress:
         self._show(step + amount if self._tty else step, new=new)
         self._step = step
 
-    def event(self, event: str, fields: Mapping[str, Any]) -> None:
-        """An event of the run's log, or a worker's own `progress`."""
+    def event(self, event: Event) -> None:
+        """An event of the run's log, or a step of a worker."""
         match event:
-            case "quota":
-                self._planned[fields["boot"]] += fields["planned"]
-            case "iteration":
-                self._counts[fields["boot"]] += 1
-            case "progress":
-                self._running[fields["boot"]] = fields["text"]
-            case "note":
-                self.note(fields["text"])
+            case Quota():
+                self._planned[event.boot] += event.planned
+            case Iteration():
+                self._counts[event.boot] += 1
+            case Doing():
+                self._running[event.boot] = event.text
+            case Note():
+                self.note(event.text)
                 return
-            case "boot-start":
-                self._running[fields["boot"]] = "starting"
+            case BootStart():
+                self._running[event.boot] = "starting"
                 if not self._tty:
-                    self.line(f"boot {fields['boot']} starts")
-            case "boot-end":
-                self._running.pop(fields["boot"], None)
-                if fields.get("reason"):
-                    self.line(f"boot {fields['boot']}: {why_ended(fields)}")
+                    self.line(f"boot {event.boot} starts")
+            case BootEnd():
+                self._running.pop(event.boot, None)
+                if event.reason:
+                    self.line(f"boot {event.boot}: {event.why}")
                 elif not self._tty:
-                    self.line(f"boot {fields['boot']} ended after {self._counts[fields['boot']]} iterations")
+                    self.line(f"boot {event.boot} ended after {self._counts[event.boot]} iterations")
                 return
             case _:
                 return

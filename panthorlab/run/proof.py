@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from panthorlab.errors import EvidenceError, PanthorlabError
 from panthorlab.outcome import Blame, Outcome
+from panthorlab.run.record import OfBoot, Tested
 from panthorlab.run.testevents import outcome_of
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def prove_heard(session: Session) -> None:
 
 
 @contextmanager
-def told_as_test(emit: Callable[..., None], suite: str, test: str) -> Iterator[None]:
+def told_as_test(emit: Callable[[OfBoot], None], suite: str, test: str) -> Iterator[None]:
     """What is done within is a test of its own, on which the counts of its suite rest."""
     start, message = time.monotonic(), ""
     outcome: Outcome = Outcome.PASS
@@ -54,5 +55,5 @@ def told_as_test(emit: Callable[..., None], suite: str, test: str) -> Iterator[N
         message = str(error)[:4000]
         raise
     finally:
-        emit("test", suite=suite, test=test, outcome=outcome, blame=blame, message=message, proof=True,
-             seconds=round(time.monotonic() - start, 3))
+        emit(Tested(suite=suite, test=test, outcome=outcome, blame=blame, message=message, proof=True,
+                    seconds=round(time.monotonic() - start, 3)))

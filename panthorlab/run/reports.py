@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from panthorlab.errors import LabError
 from panthorlab.files import write_whole
@@ -16,6 +16,8 @@ from panthorlab.outcome import Side
 from panthorlab.report import console, html, json_report, junit, kcidb
 from panthorlab.report.coverage import unproved
 from panthorlab.run import results, variantresults
+from panthorlab.run.record import Event, Identical, RunEnd
+from panthorlab.run.record.log import start_of
 from panthorlab.verdict import (
     Expect,
     Extension,
@@ -34,7 +36,7 @@ GOOD: Final = frozenset({Verdict.FIXED, Verdict.CLEAN, Verdict.UNCHANGED})
 """Verdicts that speak for a patch, if it ran."""
 
 
-def judge(events: Sequence[Mapping[str, Any]]) -> RunVerdict:
+def judge(events: Sequence[Event]) -> RunVerdict:
     """The verdict of a run as far as its events go. Raises LabError if they contradict each other."""
     verdict = with_variants(*_parts(events), alone=variantresults.variants_only(events))
     if verdict.verdict in GOOD and (why := _unproved(events)):
@@ -43,7 +45,7 @@ def judge(events: Sequence[Mapping[str, Any]]) -> RunVerdict:
     return replace(verdict, exit=unfinished[1]) if unfinished else verdict
 
 
-def _parts(events: Sequence[Mapping[str, Any]]) -> tuple[RunVerdict, dict[str, RunVerdict]]:
+def _parts(events: Sequence[Event]) -> tuple[RunVerdict, dict[str, RunVerdict]]:
     """The verdict of the plain boots, and of each variant. Raises LabError as `judge`."""
     try:
         return _plain(variantresults.of_variant(events, "")), {
@@ -53,7 +55,7 @@ def _parts(events: Sequence[Mapping[str, Any]]) -> tuple[RunVerdict, dict[str, R
         raise LabError(f"the event log contradicts itself: {error}", hint="start the run again") from error
 
 
-def _plain(events: Sequence[Mapping[str, Any]]) -> RunVerdict:
+def _plain(events: Sequence[Event]) -> RunVerdict:
     """The verdict of the plain boots."""
     plan, kernels = results.plan(events), results.kernel_refs(events)
     plan = replace(plan, tests=variantresults.planned_tests(events))
@@ -72,14 +74,14 @@ def _plain(events: Sequence[Mapping[str, Any]]) -> RunVerdict:
     )
 
 
-def _variant(events: Sequence[Mapping[str, Any]], name: str) -> RunVerdict:
+def _variant(events: Sequence[Event], name: str) -> RunVerdict:
     """The verdict of one variant by itself: nobody has claimed that something changes there."""
     own = variantresults.of_variant(events, name)
     plan = replace(results.plan(own), expect=Expect.NO_CHANGE, identical=variantresults.identical(events, name),
                    extended=True, tests=variantresults.planned_tests(events, name))
     failed = variantresults.failed_build(events, name)
     if failed is not None:
-        return build_failed(*failed, plan, {})
+        return build_failed(Side(failed.arm), failed.message, plan, {})
     return compare(
         iterations=watched(results.iterations(own)),
         boots=results.boots(own),
@@ -89,28 +91,28 @@ def _variant(events: Sequence[Mapping[str, Any]], name: str) -> RunVerdict:
     )
 
 
-def _unproved(events: Sequence[Mapping[str, Any]]) -> str:
+def _unproved(events: Sequence[Event]) -> str:
     """With --coverage: why a good verdict says nothing of the patch; empty if it does, or was not measured."""
-    if not events[0]["options"].get("coverage"):
+    if not start_of(events).options.coverage:
         return ""
-    if any(event["event"] == "identical" for event in events):
+    if any(isinstance(event, Identical) for event in events):
         return "nothing was booted, so no line of the patch ran"
-    return unproved(results.coverage(events))
+    return unproved(results.coverage_of_sides(events))
 
 
-def extension_of(events: Sequence[Mapping[str, Any]]) -> Extension:
+def extension_of(events: Sequence[Event]) -> Extension:
     """What *before* is still to run beyond its plan, if these are all events of the plan; nothing if the run is
     decided, or if what it has is not sound."""
-    ended = [*variantresults.of_variant(events, ""), {"event": "run-end"}]
+    ended = [*variantresults.of_variant(events, ""), RunEnd()]
     if variantresults.variants_only(events) or _plain(ended).verdict in (Verdict.ERROR, Verdict.REGRESSED):
         return Extension()
     return extension(results.iterations(ended), results.boots(ended), results.plan(ended))
 
 
-def doubts_of(events: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+def doubts_of(events: Sequence[Event]) -> dict[str, tuple[str, ...]]:
     """By variant ("" for the plain boots): the tests that more boots of both sides may decide, if these are all events
     of the plan; nothing if the run is decided."""
-    ended = [*events, {"event": "run-end"}]
+    ended = [*events, RunEnd()]
     plain, variants = _parts(ended)
     whole = with_variants(plain, variants, alone=variantresults.variants_only(ended))
     if whole.verdict in (Verdict.ERROR, Verdict.REGRESSED):
@@ -118,7 +120,7 @@ def doubts_of(events: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]
     return {name: tests for name, own in {"": plain, **variants}.items() if (tests := in_doubt(own.tests))}
 
 
-def write(run_dir: Path, events: Sequence[Mapping[str, Any]], verdict: RunVerdict, *, as_json: bool) -> int:
+def write(run_dir: Path, events: Sequence[Event], verdict: RunVerdict, *, as_json: bool) -> int:
     """Write `result.json`, `junit.xml` and `report.html` beside the log, and the summary (or the JSON) to stdout.
 
     Returns the exit status: the verdict's, or 4 if not all could be written; then stderr says which.
@@ -146,6 +148,6 @@ def write(run_dir: Path, events: Sequence[Mapping[str, Any]], verdict: RunVerdic
     return report.verdict.exit
 
 
-def kcidb_of(run_dir: Path, events: Sequence[Mapping[str, Any]], verdict: RunVerdict) -> str:
+def kcidb_of(run_dir: Path, events: Sequence[Event], verdict: RunVerdict) -> str:
     """The run in KCIDB's I/O schema. Nothing is submitted."""
     return kcidb.render(results.report(run_dir, events, verdict))

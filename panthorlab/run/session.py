@@ -9,32 +9,28 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final
 
 from panthorlab.board.api import BootedBoard
-from panthorlab.board.board import Board
 from panthorlab.board.identity import verify_identity
-from panthorlab.board.registry import board_name
-from panthorlab.board.steps import Name, Step, Steps
 from panthorlab.coverage.counts import mark
 from panthorlab.errors import BootError, EvidenceError, PanthorlabError
 from panthorlab.kernel.model import Kernel
 from panthorlab.kmsg.model import Finding
 from panthorlab.outcome import Blame, Outcome
-from panthorlab.run import measure
 from panthorlab.run.between import Between
 from panthorlab.run.evidence import LogFollower
 from panthorlab.run.held import Held, Holdings
 from panthorlab.run.iterations import LOG_DEADLINE, Batch
 from panthorlab.run.job import Job
-from panthorlab.run.kernels import resolve_kernel
-from panthorlab.run.ktap import Report, info
+from panthorlab.run.ran import Iterated as Iterated
+from panthorlab.run.ran import ProgramResult as ProgramResult
+from panthorlab.run.record import Behave, BootEnd, Iteration, Misbehave, Note, OfBoot, Quota
 from panthorlab.run.stopping import FIRST, hopeless, left_out
-from panthorlab.run.workload import Workload, once_per_boot, share
+from panthorlab.run.workload import Workload, share
 
 # Iterations of one `iterate` on the board; after each batch the board is asked whether it is well.
 BATCH: Final = 120
@@ -42,120 +38,28 @@ PROGRAM_TIMEOUT: Final = 30.0
 RESET_TIME: Final = 10.0
 """Seconds in which a reset of the GPU is over."""
 CRASHES: Final = frozenset({"oops", "panic", "hung-task"})
-COMMAND_LINE: Final = "/proc/cmdline"
 LAST: Final = Workload("gpu-job/store", ("gpu-job", "--mode", "store"), deadline=PROGRAM_TIMEOUT, sentinel=False)
 
 
-@dataclass(frozen=True)
-class Iterated:
-    """What came of a workload's iterations on this boot."""
-
-    workload: Workload
-    events: Sequence[dict[str, Any]]
-
-    def expect_clean(self) -> None:
-        """Fail the test if an iteration was faulty or could not be judged; a watch workload only expects to fail."""
-        import pytest
-
-        bad = [event for event in self.events if event["outcome"] != Outcome.PASS]
-        if not bad:
-            return
-        errors = sum(event["outcome"] == Outcome.ERROR for event in bad)
-        text = (
-            f"{self.workload.name}: {len(bad) - errors} of {len(self.events)} iterations failed, {errors} without "
-            f"evidence; first: {bad[0]['id']}: {bad[0]['message']}"
-        )
-        if self.workload.role == "watch":
-            pytest.xfail(text)
-        if errors:
-            raise EvidenceError(text)
-        pytest.fail(text, pytrace=False)
-
-
-@dataclass(frozen=True)
-class ProgramResult:
-    """One program's run outside the counted iterations."""
-
-    report: Report
-    findings: Sequence[Finding]
-
-    @property
-    def info(self) -> dict[str, str]:
-        """`# info key=value` facts that it printed."""
-        return info(self.report.lines)
-
-
 class Session:
-    """A booted board with its evidence. Use `Session.boot(job, find_board, emit)`."""
+    """A booted board with its evidence, as `booting.booted` gives it. `emit`: where events go; `counts`: where the
+    board counts instructions, if it does. `once`: the kinds of finding of which this kernel tells once per boot."""
 
     def __init__(
-        self, job: Job, kernel: Kernel, board: BootedBoard, log: LogFollower, emit: Callable[..., None]
+        self, job: Job, kernel: Kernel, board: BootedBoard, log: LogFollower, emit: Callable[[OfBoot], None], *,
+        counts: Path | None = None,
     ) -> None:
         self.job_description, self.kernel, self.board, self.log = job, kernel, board, log
         self._emit = emit
-        self._numbers = itertools.count(1)
         self._batches = itertools.count(1)
         self._expected: set[str] = set()
         self._allowed: set[str] = set()
         self._between = Between(log, self._send)
-        self._once: frozenset[str] = frozenset()
-        self._counts: Path | None = None
+        self.once: frozenset[str] = frozenset()
+        self._counts = counts
         self._suite = ""
         self._holdings = Holdings(board)
         self.died: PanthorlabError | None = None
-
-    @classmethod
-    @contextmanager
-    def boot(cls, job: Job, find_board: Callable[[], Board], emit: Callable[..., None]) -> Iterator[Self]:
-        """Boot the job's kernel on its board and prove its identity. One that fails is reported and ends the pytest
-        run."""
-        import pytest
-
-        log_dir = Path(job.log_dir)
-        live = None
-
-        def on_step(step: Step) -> None:
-            emit("step", name=step.name, begin=round(step.begin, 3), end=round(step.end, 3),
-                 seconds=round(step.seconds, 3), outcome=step.outcome, message=step.message)
-
-        try:
-            if job.coverage is not None:
-                live = measure.live_counts(log_dir, Path(job.coverage))
-            kernel = resolve_kernel(job.kernel, log=log_dir / "build.log")
-            board = find_board().boot(
-                kernel,
-                log_dir=log_dir,
-                overlay=Path(job.overlay) if job.overlay else None,
-                params={**job.params, "seed": str(job.seed)},
-                on_progress=lambda text: emit("progress", text=text),
-                on_step=on_step,
-                method=job.boot_method,
-                fresh=job.fresh,
-                counts=live,
-            )
-        except PanthorlabError as error:
-            emit("boot-end", complete=False, booted=False, **_blame_of(error))
-            pytest.exit(f"{board_name(job.board)} did not boot: {error}", returncode=4)
-        with board:
-            log = LogFollower(board, log_dir / "kmsg.log")
-            session = cls(job, kernel, board, log, emit)
-            session._counts = live
-            try:
-                with log:
-                    with Steps(on_step)(Name.IDENTITY):
-                        session.verify_identity()
-                    if live is not None:
-                        measure.check_counted(live)
-                    session._once = once_per_boot(board.shell.get(COMMAND_LINE).decode("utf-8", "replace"))
-                    emit("board", name=board.name, facts=board.facts(), boot_id=board.boot_id)
-                    yield session
-                    session._end_log()
-                session._between.send()
-            except PanthorlabError as error:
-                session.died = error
-                session._between.send()
-                session.emit_end(complete=False)
-                pytest.exit(f"{board.name}: {error}", returncode=4)
 
     # -- what suites use ---------------------------------------------------------------------------------------
 
@@ -170,14 +74,14 @@ class Session:
         If the first of them all fail, the others are not run, and recorded so.
         """
         job = self.job_description
-        total = workload.planned(job.side, override=job.iterations, expect_fix=job.expect_fix)
+        total = workload.planned(override=job.iterations, claims=job.claims)
         total = total if at_most is None else min(total, at_most)
         if job.extra is not None and not job.extra.get(workload.name):
             return Iterated(workload, [])
         quota = share(total if job.extra is None else job.extra[workload.name], job.index, job.boots)
         done = job.done.get(workload.name, 0)
-        self._emit("quota", workload=workload.name, role=workload.role, planned=quota, side_total=total)
-        events: list[dict[str, Any]] = []
+        self._emit(Quota(workload=workload.name, role=workload.role, planned=quota, arm_total=total))
+        events: list[Iteration] = []
         why = None
         while why is None and done + len(events) < quota:
             events += self._batch(workload, min(BATCH if events else FIRST, quota - done - len(events)))
@@ -185,7 +89,7 @@ class Session:
         for number in range(quota - done - len(events)):
             assert why is not None  # noqa: S101 - else the loop above goes on
             events.append(left_out(workload, f"{self.job_description.boot}.{workload.name}.left-out-{number + 1}", why))
-            self._emit("iteration", **events[-1])
+            self._emit(events[-1])
         return Iterated(workload, events)
 
     def job(
@@ -301,7 +205,7 @@ class Session:
 
     def note(self, text: str) -> None:
         """Tell `text` in the report: what a reader must know, and nobody is to blame for."""
-        self._emit("note", text=text)
+        self._emit(Note(text=text))
 
     def can_inject(self, failure: str) -> bool:
         """Whether this board can produce `failure` on purpose; real ones cannot."""
@@ -310,7 +214,7 @@ class Session:
     def inject(self, rule: str) -> None:
         """Make the board's GPU do wrong on purpose what `rule` says, NAME[,KEY=VALUE…]. On the record of the run."""
         self.board.inject(rule)
-        self._emit("misbehave", rule=rule)
+        self._emit(Misbehave(rule=rule))
 
     @contextmanager
     def misbehaving(self, *rules: str) -> Iterator[None]:
@@ -326,7 +230,7 @@ class Session:
             yield
         finally:
             self.board.behave()
-            self._emit("behave")
+            self._emit(Behave())
 
     def struck(self, misdeed: str) -> int:
         """How often the GPU has done wrong this so far: what a test asks for must happen, or it proves nothing."""
@@ -368,11 +272,15 @@ class Session:
             self._between.send()
         emit, self._emit = self._emit, _silent
         if self.died is not None:
-            emit("boot-end", complete=False, booted=True, **_blame_of(self.died))
+            emit(end_by(self.died, booted=True))
         else:
-            emit("boot-end", complete=complete, booted=True, reason="", outcome=Outcome.PASS, blame=None)
+            emit(BootEnd(complete=complete, booted=True, outcome=Outcome.PASS, blame=None))
 
-    def _end_log(self) -> None:
+    def send_strays(self) -> None:
+        """Send out what the kernel has said outside iterations, and where its log has gaps."""
+        self._between.send()
+
+    def end_log(self) -> None:
         """Put a last job and its markers behind everything, so that what came after the last iteration is not lost."""
         if self.died is None and self._emit is not _silent:  # else nobody would hear of it
             window = self._run_batch(LAST, 1).windows[0]
@@ -382,28 +290,28 @@ class Session:
 
     # -- how iterations are run --------------------------------------------------------------------------------
 
-    def _send(self, event: str, **fields: Any) -> None:
-        self._emit(event, **fields)
+    def _send(self, event: OfBoot) -> None:
+        self._emit(event)
 
-    def _batch(self, workload: Workload, count: int) -> list[dict[str, Any]]:
+    def _batch(self, workload: Workload, count: int) -> list[Iteration]:
         return self._run_batch(workload, count, on_result=self._send_iteration).events
 
-    def _send_iteration(self, event: dict[str, Any]) -> None:
+    def _send_iteration(self, iteration: Iteration) -> None:
         self._between.send()  # first: what is on record as done is not run again, so its faults must be there, too
-        self._emit("iteration", **event)
+        self._emit(iteration)
 
     def _run_batch(
         self,
         workload: Workload,
         count: int,
-        on_result: Callable[[dict[str, Any]], None] | None = None,
+        on_result: Callable[[Iteration], None] | None = None,
         provoked: frozenset[str] = frozenset(),
     ) -> Batch:
         prefix = f"{self.job_description.boot}.{next(self._batches)}"
         self._between.provoked(prefix, provoked)
         batch = Batch(
             self.board, self.log, workload, prefix=prefix, count=count, log_deadline=LOG_DEADLINE, on_result=on_result,
-            once=self._once,
+            once=self.once,
         )
         try:
             batch.run()
@@ -414,12 +322,14 @@ class Session:
         return batch
 
 
-def _silent(*_args: object, **_fields: object) -> None:
+def _silent(_event: OfBoot) -> None:
     """Where events go after the boot has ended."""
 
 
-def _blame_of(error: PanthorlabError) -> dict[str, Any]:
+def end_by(error: PanthorlabError, *, booted: bool) -> BootEnd:
+    """The end of a boot that `error` has ended."""
     kernel = isinstance(error, BootError)
-    return {"outcome": Outcome.FAIL if kernel else Outcome.ERROR, "blame": Blame.KERNEL if kernel else Blame.LAB,
-            "reason": str(error), "hint": error.hint, "final": error.final}
-
+    return BootEnd(
+        complete=False, booted=booted, outcome=Outcome.FAIL if kernel else Outcome.ERROR,
+        blame=Blame.KERNEL if kernel else Blame.LAB, reason=str(error), hint=error.hint, final=error.final,
+    )

@@ -4,31 +4,32 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from panthorlab.board.board import Board
 from panthorlab.errors import LabError, UsageError
-from panthorlab.kernel.model import Kernel
-from panthorlab.outcome import Side
 from panthorlab.report.leftout import told
 from panthorlab.run import fleet, measure
+from panthorlab.run.arms import ALONE, Arm
 from panthorlab.run.command import main as run_command
 from panthorlab.run.controller import Controller
-from panthorlab.run.events import EventLog, new_run_dir, read_events, read_run
-from panthorlab.run.job import Job
+from panthorlab.run.jobs import Jobs
 from panthorlab.run.kernels import notes_of, parse_params, resolve_kernel
 from panthorlab.run.known import read_known
 from panthorlab.run.limits import TimeLimitReached, time_limit
 from panthorlab.run.overlays import overlay_dir
-from panthorlab.run.plan import Slot, variant_slots
+from panthorlab.run.plan import schedule, variant_slots
 from panthorlab.run.planning import planned, record_needs
 from panthorlab.run.progress import Progress
+from panthorlab.run.record import KnownEntry, Note, RunEnd, RunStart, Settings
+from panthorlab.run.record.codec import decode
+from panthorlab.run.record.log import EventLog, new_run_dir, read_events, read_run
+from panthorlab.run.record.versions import VERSION
 from panthorlab.run.suites import find_suites, lasting
 from panthorlab.run.summary import summary
 from panthorlab.run.survey import survey
-from panthorlab.run.variants import Planned
 
 ONE_KERNEL: Final = "`panthorlab build --config` builds one, `validate --deep` builds and boots such kernels itself"
 
@@ -55,28 +56,29 @@ def main(options: argparse.Namespace) -> int:
         ) from None
 
 
-def run_suites(options: argparse.Namespace, known: Sequence[Mapping[str, str]]) -> Path:
+def run_suites(options: argparse.Namespace, known: Sequence[KnownEntry]) -> Path:
     """Run the suites on one kernel, and give the directory of the run, whose log says what came of it."""
     chosen = fleet.choose(options)
     if options.coverage:
         measure.check_boards(chosen.boards)
-    settings = fleet.recorded(options, chosen) | {
-        "kernel": options.kernel, "jobs": options.jobs, "known": known, "deep": options.deep, "param": options.param,
-        "suite": lasting(options.suite), "overlay": str(options.overlay) if options.overlay else None,
-    }
+    given = {**vars(options), **fleet.recorded(options, chosen), "known": (), "suite": lasting(options.suite),
+             "overlay": str(options.overlay) if options.overlay else None}
+    settings = replace(decode(Settings, given), known=tuple(known))
     suites = find_suites(options.suite)
     needs = survey(suites.values())
     run_dir = new_run_dir(options.output)
     progress = Progress(quiet=options.quiet)
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step)
-    lines = str(measure.prepare(run_dir, Side.AFTER, kernel)) if options.coverage else None
+    maps = {kernel.key: str(measure.prepare(run_dir, ALONE, kernel))} if options.coverage else {}
 
     with EventLog(run_dir) as log:
-        log.append("run-start", options=settings, suites=list(suites))
+        log.append(RunStart(options=settings, suites=tuple(suites), version=VERSION))
+        arm = Arm(ALONE, kernel)
+        log.append(arm.on_record())
         record_needs(log, needs)
         plan = planned(log, read_events(run_dir), settings, [kernel], chosen.boards, no_build=ONE_KERNEL)
         for note in (*chosen.notes, *notes_of(kernel)):
-            log.append("note", text=note)
+            log.append(Note(text=note))
         for note in (*chosen.notes, *notes_of(kernel), *told(plan.left_out)):
             progress.note(note)
         if not plan.plain and not plan.variants:
@@ -84,61 +86,22 @@ def run_suites(options: argparse.Namespace, known: Sequence[Mapping[str, str]]) 
             raise UsageError("no test of these suites can run:\n" + "\n".join(told(plan.left_out)),
                              hint="`panthorlab suites` lists suites")
         keys = [board.key for board in chosen.boards]
-        slots = [
-            Slot(Side.AFTER, number * options.boots + turn, board)
-            for number, board in enumerate(keys) for turn in range(options.boots) if plan.plain
-        ]
-        slots += variant_slots([variant.name for variant in plan.variants], keys, [Side.AFTER])
+        slots = schedule([ALONE], settings.boots, keys) if plan.plain else []
+        slots += variant_slots([ALONE], [variant.name for variant in plan.variants], keys)
         try:
             Controller(
                 log,
                 run_dir,
                 read_events(run_dir),
-                _job_maker(options, plan, kernel, run_dir, chosen.boards, lines),
+                Jobs(run_dir, settings, chosen.boards, tuple(map(str, suites.values())), plan,
+                     {name: [arm] for name in ["", *(one.name for one in plan.variants)]}, maps=maps),
                 lanes=fleet.lanes(chosen.boards, settings),
                 progress=progress.event,
             ).run(slots)
-            if lines is not None:
+            if maps:
                 for event in measure.conclude(run_dir, read_events(run_dir)):
-                    log.append(**event)
-            log.append("run-end")
+                    log.append(event)
+            log.append(RunEnd())
         finally:
             progress.finish()
     return run_dir
-
-
-def _job_maker(
-    options: argparse.Namespace, plan: Planned, kernel: Kernel, run_dir: Path, boards: Sequence[Board],
-    lines: str | None,
-) -> Callable[[Slot], Job]:
-    params = parse_params(options.param)
-    variants = {variant.name: variant for variant in plan.variants}
-    paths = {board.key: str(board.path.resolve()) for board in boards}
-    suites = tuple(map(str, find_suites(options.suite).values()))
-
-    def make_job(slot: Slot) -> Job:
-        given: dict[str, Any] = {"boots": options.boots * len(boards), "tests": plan.plain, "params": params}
-        if slot.variant:
-            variant = variants[slot.variant]
-            given = {"boots": len(boards), "tests": variant.tests, "params": {**params, **variant.params}}
-        return Job(
-            board=paths[slot.board],
-            kernel=kernel.key,
-            side=Side.AFTER,
-            slot=slot.name,
-            boot="",
-            index=slot.index,
-            run_dir=str(run_dir),
-            log_dir="",
-            suites=suites,
-            expect_fix=False,
-            iterations=options.iterations,
-            seed=options.seed,
-            overlay=str(options.overlay) if options.overlay else None,
-            boot_method=options.boot_method,
-            fresh=slot.fresh,
-            coverage=lines,
-            **given,
-        )
-
-    return make_job

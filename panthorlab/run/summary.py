@@ -6,16 +6,30 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from panthorlab.outcome import Blame, Outcome
+from panthorlab.jsonvalue import Json, JsonObject
+from panthorlab.outcome import Blame, Outcome, Role
+from panthorlab.report import leftout
 from panthorlab.report.coverage import driver_text
 from panthorlab.report.faults import headline
-from panthorlab.report.leftout import told
-from panthorlab.run.events import Event, why_ended
 from panthorlab.run.known import known_of, only_known
+from panthorlab.run.record import (
+    BootEnd,
+    BootStart,
+    Event,
+    Iteration,
+    LogGap,
+    Marker,
+    Note,
+    RunEnd,
+    Stray,
+    Tested,
+    boot_of,
+)
+from panthorlab.run.record.log import start_of
 from panthorlab.run.results import coverage, damaged
 from panthorlab.run.variantresults import left_out, of_variant, planned_tests
 from panthorlab.run.variantresults import names as variant_names
@@ -30,7 +44,7 @@ SHOWN: Final = 10
 class Row:
     """The iterations of one workload. `total` counts terminations."""
 
-    role: str
+    role: Role
     total: int = 0
     failed: int = 0
     errors: int = 0
@@ -42,11 +56,11 @@ class Summary:
     """`failed`: what the kernel did wrong. `errors`: what could not be judged. `notes`: what is told and not blamed."""
 
     rows: dict[str, Row] = field(default_factory=dict)
-    tests: list[Event] = field(default_factory=list)
+    tests: list[Tested] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    findings: list[Mapping[str, Any]] = field(default_factory=list)
+    findings: list[JsonObject] = field(default_factory=list)
 
     @property
     def exit_status(self) -> int:
@@ -56,28 +70,28 @@ class Summary:
 def judge_kernel(events: Sequence[Event]) -> Summary:
     """What the lab did to a boot that was then done again is no error, but told."""
     again = _done_again(events)
-    boots = {event["boot"] for event in again}
-    kept = [event for event in events if event.get("boot") not in boots or event.get("outcome") != Outcome.ERROR]
-    known = known_of(events[0].get("options", {}))
+    boots = {end.boot for end in again}
+    kept = [event for event in events if boot_of(event) not in boots or not _is_error(event)]
+    known = known_of(start_of(events).options)
     kept = [_labelled(event, names) for event in kept] if (names := _variants(events)) else kept
-    notes = [event["text"] for event in events if event["event"] == "note"]
-    notes += told(left_out(events))
-    made = Summary(notes=[*notes, *(f"boot {event['boot']}: {why_ended(event)}" for event in again)])
+    notes = [event.text for event in events if isinstance(event, Note)]
+    notes += leftout.told(left_out(events))
+    made = Summary(notes=[*notes, *(f"boot {end.boot}: {end.why}" for end in again)])
     for event in kept:
-        match event["event"]:
-            case "iteration":
+        match event:
+            case Iteration():
                 _iteration(made, event, known)
-            case "test":
+            case Tested():
                 _test(made, event)
-            case "boot-end" if event["outcome"] != Outcome.PASS:
-                blamed = made.failed if event["blame"] == "kernel" else made.errors
-                blamed.append(f"boot {event['boot']}: {why_ended(event)}")
+            case BootEnd() if event.outcome is not Outcome.PASS:
+                blamed = made.failed if event.blame is Blame.KERNEL else made.errors
+                blamed.append(f"boot {event.boot}: {event.why}")
     _outside(made, kept, known)
-    made.errors += [f"boot {event['boot']}: records of the kernel log were lost outside iterations"
-                    for event in kept if event["event"] == "log-gap"]
+    made.errors += [f"boot {event.boot}: records of the kernel log were lost outside iterations"
+                    for event in kept if isinstance(event, LogGap)]
     if damage := damaged(events):
         made.errors.append(damage)
-    elif not any(event["event"] == "run-end" for event in kept):
+    elif not any(isinstance(event, RunEnd) for event in kept):
         made.errors.append("the run did not reach its end")
     elif not made.failed:
         made.errors += _missed(events)
@@ -87,11 +101,15 @@ def judge_kernel(events: Sequence[Event]) -> Summary:
     return made
 
 
+def _is_error(event: Event) -> bool:
+    return isinstance(event, Iteration | Tested | BootEnd) and event.outcome is Outcome.ERROR
+
+
 def _missed(events: Sequence[Event]) -> list[str]:
     """Tests of the plan without a result, where no kernel died that would explain it."""
     errors = []
     for variant in ("", *variant_names(events)):
-        ran = {f"{e['suite']}::{e['test']}" for e in of_variant(events, variant) if e["event"] == "test"}
+        ran = {event.name for event in of_variant(events, variant) if isinstance(event, Tested)}
         errors += [f"test {label(name, variant)}: planned, and never ran"
                    for name in sorted(planned_tests(events, variant) - ran)]
     return errors
@@ -99,24 +117,27 @@ def _missed(events: Sequence[Event]) -> list[str]:
 
 def _variants(events: Sequence[Event]) -> dict[str, str]:
     """Of each boot that is not a plain one, the variant."""
-    starts = [event for event in events if event["event"] == "boot-start"]
-    return {event["boot"]: event["variant"] for event in starts if event.get("variant")}
+    return {event.boot: event.variant for event in events if isinstance(event, BootStart) and event.variant}
 
 
 def _labelled(event: Event, variants: Mapping[str, str]) -> Event:
     """As it is told: results of a variant have its name."""
-    variant = variants.get(event.get("boot", ""), "")
+    variant = variants.get(boot_of(event), "")
     if not variant:
         return event
-    if event["event"] == "stray":
-        marker = event.get("marker") or {}
-        return {**event, "marker": {**marker, "workload": label(marker.get("workload") or "boot", variant)}}
-    name = {"iteration": "workload", "test": "test"}.get(event["event"])
-    return {**event, name: label(event[name], variant)} if name else event
+    match event:
+        case Stray():
+            marker = event.marker or Marker()
+            return replace(event, marker=replace(marker, workload=label(marker.workload or "boot", variant)))
+        case Iteration():
+            return replace(event, workload=label(event.workload, variant))
+        case Tested():
+            return replace(event, test=label(event.test, variant))
+    return event
 
 
-def _ran(test: Event) -> bool:
-    return bool(test["outcome"] != Outcome.SKIP)
+def _ran(test: Tested) -> bool:
+    return test.outcome is not Outcome.SKIP
 
 
 def _skipped(made: Summary) -> None:
@@ -124,70 +145,65 @@ def _skipped(made: Summary) -> None:
     reasons: dict[str, list[str]] = {}
     for test in made.tests:
         if not _ran(test):
-            reasons.setdefault(str(test["message"]).partition("\n")[0], []).append(f"{test['suite']}::{test['test']}")
+            reasons.setdefault(test.message.partition("\n")[0], []).append(test.name)
     made.notes += [f"skipped: {names[0]}{f' and {len(names) - 1} more' * (len(names) > 1)}: {reason}"
                    for reason, names in reasons.items()]
 
 
-def _iteration(made: Summary, event: Event, known: Sequence[Known]) -> None:
-    row = made.rows.setdefault(event["workload"], Row(event["role"]))
-    row.total += event["terminations"]
-    made.findings += event["findings"]
-    if event["outcome"] == Outcome.FAIL and only_known(event, known):
-        made.notes.append(f"{event['id']}: known: {event['message']}")
+def _iteration(made: Summary, one: Iteration, known: Sequence[Known]) -> None:
+    row = made.rows.setdefault(one.workload, Row(one.role))
+    row.total += one.terminations
+    made.findings += one.findings
+    text = f"{one.id}: {one.message}"
+    if one.outcome is Outcome.FAIL and only_known(one, known):
+        made.notes.append(f"{one.id}: known: {one.message}")
         return
-    row.failed += event["outcome"] == Outcome.FAIL
-    row.errors += event["outcome"] == Outcome.ERROR
-    row.cut += event.get("cut", False)
-    text = f"{event['id']}: {event['message']}"
-    if event["outcome"] == Outcome.ERROR:
+    row.failed += one.outcome is Outcome.FAIL
+    row.errors += one.outcome is Outcome.ERROR
+    row.cut += one.cut
+    if one.outcome is Outcome.ERROR:
         made.errors.append(text)
-    elif event["outcome"] == Outcome.FAIL and event["role"] != "watch":
+    elif one.outcome is Outcome.FAIL and one.role is not Role.WATCH:
         made.failed.append(text)
 
 
-def _test(made: Summary, event: Event) -> None:
-    made.tests.append(event)
-    text = f"{event['suite']}::{event['test']}: {event['message']}"
-    if event["outcome"] == Outcome.ERROR:
+def _test(made: Summary, test: Tested) -> None:
+    made.tests.append(test)
+    text = f"{test.name}: {test.message}"
+    if test.outcome is Outcome.ERROR:
         made.errors.append(text)
-    elif event["outcome"] == Outcome.FAIL:
+    elif test.outcome is Outcome.FAIL:
         made.failed.append(text)
 
 
 def _outside(made: Summary, events: Sequence[Event], known: Sequence[Known]) -> None:
     """Findings outside iterations count like those in them: only what a watch workload declares, right after one of
     its iterations, what a test provoked, and what is known, is not blamed."""
-    watched = {event["workload"]: frozenset(event["declared"]) for event in events
-               if event["event"] == "iteration" and event["role"] == "watch"}
+    iterations = [event for event in events if isinstance(event, Iteration)]
+    watched = {one.workload: frozenset(one.declared) for one in iterations if one.role is Role.WATCH}
     declared: dict[str, frozenset[str]] = {}
-    for event in events:
-        if event["event"] == "iteration":
-            declared[event["workload"]] = declared.get(event["workload"], frozenset()) | frozenset(event["declared"])
-    of_claims = frozenset[str]().union(*(
-        declared[event["workload"]] for event in events if event["event"] == "iteration" and event["role"] == "claim"
-    ))
+    for one in iterations:
+        declared[one.workload] = declared.get(one.workload, frozenset()) | frozenset(one.declared)
+    of_claims = frozenset[str]().union(*(declared[one.workload] for one in iterations if one.role is Role.CLAIM))
     blamed: Counter[tuple[str, str, str]] = Counter()
-    told: Counter[tuple[str, str, str]] = Counter()
+    spared: Counter[tuple[str, str, str]] = Counter()
     first: dict[tuple[str, str, str], object] = {}
-    for event in events:
-        if event["event"] != "stray":
+    for stray in events:
+        if not isinstance(stray, Stray):
             continue
-        finding, after = event["finding"], (event.get("marker") or {}).get("workload") or ""
-        made.findings.append(finding)
-        if event.get("expected", False):
+        made.findings.append(stray.finding)
+        if stray.expected:
             continue
-        kind = frozenset({finding["kind"]})
+        after, kind, signature = stray.after, str(stray.finding["kind"]), str(stray.finding["signature"])
         places = [BOOT_IN_LISTS, *([after] if after in declared else [])]
         left, _ = without_known(
-            places, kind, frozenset({finding["signature"]}), known, declared.get(after, of_claims),
+            places, frozenset({kind}), frozenset({signature}), known, declared.get(after, of_claims),
         )
-        spared = not left or finding["kind"] in watched.get(after, ())
         where = f"after {after}" if after else "before any iteration"
-        same = f"outside iterations, {where}", headline(finding), finding["signature"]
-        first.setdefault(same, finding.get("line"))
-        (told if spared else blamed)[same] += 1
-    for counter, lines in ((blamed, made.failed), (told, made.notes)):
+        same = f"outside iterations, {where}", headline(stray.finding), signature
+        first.setdefault(same, stray.finding.get("line"))
+        (spared if not left or kind in watched.get(after, ()) else blamed)[same] += 1
+    for counter, lines in ((blamed, made.failed), (spared, made.notes)):
         lines += [f"{same[0]}: {count} × {same[1]} (line {first[same]}, {same[2]})" for same, count in counter.items()]
 
 
@@ -201,7 +217,7 @@ def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
         spoiled = f", {row.errors} without evidence" if row.errors else ""
         cut = f", {row.cut} left out after that" if row.cut else ""
         print(f"{row.role:7} {name:28} {row.failed}/{row.total} failed{spoiled}{cut}")
-    passed = sum(test["outcome"] == Outcome.PASS for test in made.tests)
+    passed = sum(test.outcome is Outcome.PASS for test in made.tests)
     print(f"tests: {passed} of {len(made.tests)} passed")
     for kind, lines in (("FAILED", made.failed), ("ERROR", made.errors), ("note", made.notes)):
         for line in lines[:SHOWN]:
@@ -214,11 +230,11 @@ def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
     return made.exit_status
 
 
-def _json(made: Summary, run_dir: Path, events: Sequence[Event]) -> dict[str, Any]:
+def _json(made: Summary, run_dir: Path, events: Sequence[Event]) -> dict[str, Json]:
     return {
         "exit": made.exit_status,
         "run": str(run_dir),
-        "suites": events[0]["suites"],
+        "suites": start_of(events).suites,
         "failed": made.failed,
         "errors": made.errors,
         "notes": made.notes,
@@ -227,7 +243,7 @@ def _json(made: Summary, run_dir: Path, events: Sequence[Event]) -> dict[str, An
             for name, row in made.rows.items()
         },
         "not_run": left_out(events),
-        "tests": [{key: test[key] for key in ("suite", "test", "outcome", "message")} for test in made.tests],
+        "tests": [told(test) for test in made.tests],
         "findings": made.findings,
         "coverage": next(({
             "functions": one.functions, "function_total": one.function_total, "lines": one.lines,
@@ -238,9 +254,13 @@ def _json(made: Summary, run_dir: Path, events: Sequence[Event]) -> dict[str, An
     }
 
 
-def _done_again(events: Sequence[Event]) -> list[Event]:
+def told(test: Tested) -> dict[str, str]:
+    """A test as JSON tells it."""
+    return {"suite": test.suite, "test": test.test, "outcome": test.outcome, "message": test.message}
+
+
+def _done_again(events: Sequence[Event]) -> list[BootEnd]:
     """The ends of boots that the lab failed, and whose slot was then completed by another one."""
-    ends = [event for event in events if event["event"] == "boot-end"]
-    complete = {event["slot"] for event in ends if event["complete"]}
-    return [event for event in ends
-            if not event["complete"] and event["blame"] != Blame.KERNEL and event["slot"] in complete]
+    ends = [event for event in events if isinstance(event, BootEnd)]
+    complete = {end.slot for end in ends if end.complete}
+    return [end for end in ends if not end.complete and end.blame is not Blame.KERNEL and end.slot in complete]

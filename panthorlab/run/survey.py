@@ -14,7 +14,8 @@ from typing import Final
 
 from panthorlab import spawn
 from panthorlab.errors import UsageError
-from panthorlab.run.needs import Need
+from panthorlab.run.record import Need
+from panthorlab.run.record.codec import decode
 
 PATIENCE: Final = 120.0
 """Seconds that importing all suites may take."""
@@ -43,7 +44,7 @@ def survey(suites: Iterable[Path]) -> list[Need]:
             raise UsageError(f"the suites were not imported within {PATIENCE:.0f} s",
                              hint="a suite must not do its work when it is imported") from None
         if done.returncode == 0:
-            return [Need.from_json(fields) for fields in json.loads(answer.read_text())]
+            return [decode(Need, fields) for fields in json.loads(answer.read_text())]
     if done.returncode == NO_TESTS:
         raise UsageError(f"there is no test in {', '.join(files)}", hint="functions test_… are tests")
     told = (done.stdout + done.stderr).decode("utf-8", "replace").splitlines()

@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import pytest
 
 from panthorlab.errors import BootError, EvidenceError, LabError, PanthorlabError, UsageError
 from panthorlab.outcome import Blame, Outcome
+from panthorlab.run.record import Tested
 
 
 def status_of(error: BaseException) -> int:
@@ -21,19 +19,15 @@ def status_of(error: BaseException) -> int:
     return error.exit_status if isinstance(error, PanthorlabError) else LabError.exit_status
 
 
-def test_event(name: str, call: pytest.CallInfo[None], report: pytest.TestReport) -> Mapping[str, Any]:
+def test_event(name: str, call: pytest.CallInfo[None], report: pytest.TestReport) -> Tested:
     """The event of a test called SUITE::TEST."""
     outcome, blame = _judge(call.excinfo, report)
     message = "" if report.passed else str(call.excinfo.value if call.excinfo else report.longrepr)
     suite, _, test = name.partition("::")
-    return {
-        "test": test,
-        "suite": suite,
-        "outcome": outcome,
-        "blame": blame,
-        "message": message[:4000],
-        "seconds": round(report.duration, 3),
-    }
+    return Tested(
+        suite=suite, test=test, outcome=outcome, blame=blame, message=message[:4000],
+        seconds=round(report.duration, 3),
+    )
 
 
 def _judge(

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from panthorlab.errors import LabError, UsageError
-from panthorlab.run.events import is_validation, read_what_is_left
+from panthorlab.run.record.log import is_validation, read_what_is_left
 
 
 def scan(options: argparse.Namespace) -> int:

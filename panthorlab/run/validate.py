@@ -8,12 +8,12 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 from panthorlab.board.board import Board
-from panthorlab.board.methods import AUTO
 from panthorlab.errors import LabError, PanthorlabError, UsageError
 from panthorlab.files import FULL, MACHINE, disk_full
 from panthorlab.kernel.jail.sandbox import without_jail
@@ -22,19 +22,11 @@ from panthorlab.kernel.patch.spec import require_name
 from panthorlab.outcome import Side
 from panthorlab.report.leftout import told
 from panthorlab.run import check, fleet, further, measure, planning, reports, variantresults
+from panthorlab.run.arms import Arm
 from panthorlab.run.bothkernels import both_kernels
 from panthorlab.run.controller import Controller
-from panthorlab.run.events import (
-    Event,
-    EventLog,
-    is_validation,
-    new_run_dir,
-    read_events,
-    read_run,
-    read_what_is_left,
-)
 from panthorlab.run.intake import keep_patches
-from panthorlab.run.job import Job
+from panthorlab.run.jobs import Jobs
 from panthorlab.run.kernels import parse_params
 from panthorlab.run.known import read_known
 from panthorlab.run.limits import TimeLimitReached, time_limit
@@ -42,12 +34,42 @@ from panthorlab.run.overlays import overlay_dir
 from panthorlab.run.plan import Slot, again_slots, extension_slots, remaining, schedule, variant_slots
 from panthorlab.run.planning import planned, record_needs
 from panthorlab.run.progress import Progress
+from panthorlab.run.record import (
+    Again,
+    ArmKernel,
+    BuildFailed,
+    Event,
+    Identical,
+    Note,
+    Planned,
+    Resumed,
+    RunEnd,
+    RunStart,
+    SessionTime,
+    Settings,
+    Stopped,
+)
+from panthorlab.run.record.codec import decode
+from panthorlab.run.record.log import (
+    EventLog,
+    is_validation,
+    new_run_dir,
+    read_events,
+    read_run,
+    read_what_is_left,
+    start_of,
+)
+from panthorlab.run.record.versions import VERSION
 from panthorlab.run.suites import find_suites, lasting
 from panthorlab.run.survey import survey
 from panthorlab.run.variantkernels import VariantKernels
-from panthorlab.run.variants import Planned
+from panthorlab.verdict.model import Expect
 
-_NOT_RECORDED = ("output", "name", "json", "quiet", "dry_run")  # options that a resumed run has of its own
+SIDES: Final = tuple(Side)
+"""The arms of a validation."""
+BEFORE_SHARE: Final = 1 / 3
+"""Of the iterations of *after*, where a fix is expected: *before* is there to show that the bug is reproduced, for
+which a third is plenty."""
 
 
 def main(options: argparse.Namespace) -> int:
@@ -61,26 +83,26 @@ def main(options: argparse.Namespace) -> int:
     progress = Progress(quiet=options.quiet)
     overlay = overlay_dir(options.overlay, progress)
     run_dir = new_run_dir(options.output)
-    settings = {key: value for key, value in vars(options).items() if key not in _NOT_RECORDED}
-    settings |= fleet.recorded(options, chosen) | {"suite": lasting(options.suite), "known": known}
-    settings["overlay"] = str(overlay) if overlay else None
+    given = {**vars(options), **fleet.recorded(options, chosen), "suite": lasting(options.suite), "known": (),
+             "overlay": str(overlay) if overlay else None}
+    settings = replace(decode(Settings, given), known=tuple(known))
     with EventLog(run_dir) as log:
         try:
-            settings["patch"] = keep_patches(options.patch, run_dir)
-            log.append(
-                "run-start",
+            settings = replace(settings, patch=tuple(keep_patches(options.patch, run_dir)))
+            log.append(RunStart(
                 options=settings,
-                suites=list(suites),
-                command=["panthorlab", *sys.argv[1:]],
+                suites=tuple(suites),
+                command=("panthorlab", *sys.argv[1:]),
                 directory=str(Path.cwd()),
-            )
+                version=VERSION,
+            ))
             record_needs(log, needs)
             for note in chosen.notes:
-                log.append("note", text=note)
+                log.append(Note(text=note))
                 progress.note(note)
             return _carry_on(run_dir, log, settings, chosen.boards, progress, as_json=options.json)
         except UsageError:
-            if not any(event["event"] == "kernel" for event in read_events(run_dir)):
+            if not any(isinstance(event, ArmKernel) for event in read_events(run_dir)):
                 log.discard()
             raise
 
@@ -114,60 +136,59 @@ def resume_main(options: argparse.Namespace) -> int:
         raise UsageError(f"{run_dir} is a run of `panthorlab run`, which cannot be resumed", hint="start it again")
     with EventLog(run_dir) as log:
         events = read_run(run_dir)
-        settings = events[0]["options"]
+        start = start_of(events)
         if _finished(events):
             return _report(run_dir, events, as_json=options.json)
-        log.append("resumed")
-        if settings.get("no_jail"):
+        log.append(Resumed(version=VERSION))
+        if start.options.no_jail:
             without_jail()
-        if Path(events[0]["directory"]).is_dir():  # relative names in its options are meant from there
-            os.chdir(events[0]["directory"])
-        boards, progress = fleet.reopened(settings), Progress(quiet=options.quiet)
-        return _carry_on(run_dir, log, settings, boards, progress, as_json=options.json)
+        if Path(start.directory).is_dir():  # relative names in its options are meant from there
+            os.chdir(start.directory)
+        boards, progress = fleet.reopened(start.options), Progress(quiet=options.quiet)
+        return _carry_on(run_dir, log, start.options, boards, progress, as_json=options.json)
 
 
 def _finished(events: Sequence[Event]) -> bool:
     """Whether resuming can add nothing. Slots that were given up because of the lab are worth another try."""
-    names = {event["event"] for event in events}
-    if "run-end" not in names:
+    kinds = {type(event) for event in events}
+    if RunEnd not in kinds:
         return False
-    settings = events[0]["options"]
-    if "build-failed" in names or ("identical" in names and "planned" not in names):
+    settings = start_of(events).options
+    if BuildFailed in kinds or (Identical in kinds and Planned not in kinds):
         return True
-    boards = fleet.boards_of(settings)
-    slots = [*_slots(events, settings), *extension_slots(events, settings["boots"], boards),
-             *again_slots(events, boards)]
-    if remaining(slots, [*events, {"event": "resumed"}]) or reports.extension_of(events):
+    boards = settings.board_names
+    slots = [*_slots(events, settings), *extension_slots(events, settings.boots, boards),
+             *again_slots(SIDES, events, boards)]
+    if remaining(slots, [*events, Resumed()]) or reports.extension_of(events):
         return False
-    return "again" in names or not reports.doubts_of(events)
+    return Again in kinds or not reports.doubts_of(events)
 
 
-def _slots(events: Sequence[Event], settings: Mapping[str, Any]) -> list[Slot]:
+def _slots(events: Sequence[Event], settings: Settings) -> list[Slot]:
     """Every boot of the plan: the plain ones, unless their kernels cannot differ, and those of variants whose kernels
     are there."""
-    boards = fleet.boards_of(settings)
-    plain = [] if variantresults.variants_only(events) else schedule(settings["boots"], boards)
+    boards = settings.board_names
+    plain = [] if variantresults.variants_only(events) else schedule(SIDES, settings.boots, boards)
     names = [
         name for name in variantresults.names(events)
         if not variantresults.identical(events, name) and variantresults.failed_build(events, name) is None
     ]
-    return [*plain, *variant_slots(names, boards)]
+    return [*plain, *variant_slots(SIDES, names, boards)]
 
 
 def _carry_on(
-    run_dir: Path, log: EventLog, settings: Mapping[str, Any], boards: Sequence[Board], progress: Progress, *,
-    as_json: bool,
+    run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: Progress, *, as_json: bool,
 ) -> int:
     """One session of a run. However it ends, but for bad input, there is a verdict and there are reports."""
     began = time.monotonic()
     again = f"continue with: panthorlab resume {shlex.quote(str(run_dir))}"
     try:
-        with time_limit(settings["time_limit"]):
+        with time_limit(settings.time_limit):
             _Validation(run_dir, log, settings, boards, progress).run()
-        log.append("run-end")
+        log.append(RunEnd())
         end: Event | None = None
     except TimeLimitReached:
-        end = _stopped(progress, f"the time limit of {settings['time_limit']:g} s was reached", again, status=4)
+        end = _stopped(progress, f"the time limit of {settings.time_limit:g} s was reached", again, status=4)
     except KeyboardInterrupt:
         end = _stopped(progress, "interrupted", again, status=130)
     except UsageError:
@@ -181,26 +202,26 @@ def _carry_on(
         end = _stopped(progress, str(trouble), f"{trouble.hint}; then {again}", status=4)
     finally:
         progress.finish()
-    events = [{"event": "session", "seconds": round(time.monotonic() - began, 2)}]
-    return _report(run_dir, _put_on_record(run_dir, log, [*([end] if end else []), *events]), as_json=as_json)
+    worked = SessionTime(seconds=round(time.monotonic() - began, 2))
+    return _report(run_dir, _put_on_record(run_dir, log, [*([end] if end else []), worked]), as_json=as_json)
 
 
-def _stopped(progress: Progress, reason: str, hint: str, *, status: int) -> Event:
+def _stopped(progress: Progress, reason: str, hint: str, *, status: int) -> Stopped:
     """Say, also on a terminal that is to be quiet, why the run goes no further; the event for the record."""
     progress.finish()
     print(f"panthorlab: {reason}\n  hint: {hint}", file=sys.stderr, flush=True)
-    return {"event": "stopped", "reason": reason, "hint": hint, "exit": status}
+    return Stopped(reason=reason, hint=hint, exit=status)
 
 
-def _put_on_record(run_dir: Path, log: EventLog, events: Sequence[Event]) -> list[dict[str, Any]]:
+def _put_on_record(run_dir: Path, log: EventLog, events: Sequence[Event]) -> list[Event]:
     """The whole run, ended by `events`; if the disk has no room for these, reports have them all the same."""
     for place, event in enumerate(events):
         try:
-            log.append(**event)
+            log.append(event)
         except LabError:
             if not log.path.exists():
                 raise
-            return [*read_what_is_left(run_dir), *({"time": time.time(), **left} for left in events[place:])]
+            return [*read_what_is_left(run_dir), *(replace(left, time=time.time()) for left in events[place:])]
     return read_what_is_left(run_dir)
 
 
@@ -212,7 +233,7 @@ class _Validation:
     """One session of a run: whatever its events say is still to be done."""
 
     def __init__(
-        self, run_dir: Path, log: EventLog, settings: Mapping[str, Any], boards: Sequence[Board], progress: Progress,
+        self, run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: Progress,
     ) -> None:
         self._dir, self._log, self._settings, self._progress = run_dir, log, settings, progress
         self._boards = boards
@@ -222,38 +243,45 @@ class _Validation:
         kernels = both_kernels(self._dir, self._log, self._settings, self._boards, self._progress)
         if kernels is None:
             return
-        identical = any(event["event"] == "identical" for event in read_events(self._dir))
-        if identical and not self._settings.get("deep"):
+        identical = any(isinstance(event, Identical) for event in read_events(self._dir))
+        if identical and not self._settings.deep:
             return
         plan = self._plan(kernels, plain=not identical)
-        by_variant = {"": kernels, **self._variant_kernels(plan, kernels)}
+        arms = {name: [Arm(side, kernel) for side, kernel in own.items()]
+                for name, own in {"": kernels, **self._variant_kernels(plan, kernels)}.items()}
         maps = self._maps(kernels)
-        make_job = self._job_maker(plan, by_variant, maps)
+        jobs = Jobs(
+            self._dir, self._settings, self._boards, tuple(map(str, find_suites(self._settings.suite).values())), plan,
+            arms,
+            maps=maps,
+            claims={Side.BEFORE: BEFORE_SHARE} if self._settings.expect is Expect.FIX else {},
+            once=planning.tests_run_once(read_events(self._dir), plan),
+        )
         with self._log.phase("boots and iterations"):
-            self._carry_out(_slots(read_events(self._dir), self._settings), make_job)
+            self._carry_out(_slots(read_events(self._dir), self._settings), jobs)
         further.extend(self._dir, self._log, self._progress)
-        more = extension_slots(read_events(self._dir), self._settings["boots"], self._keys)
+        more = extension_slots(read_events(self._dir), self._settings.boots, self._keys)
         if more:
             with self._log.phase("more iterations of before"):
-                self._carry_out(more, make_job)
+                self._carry_out(more, jobs)
         further.doubt(self._dir, self._log, self._progress)
-        if again := again_slots(read_events(self._dir), self._keys):
+        if again := again_slots(SIDES, read_events(self._dir), self._keys):
             with self._log.phase("tests in doubt"):
-                self._carry_out(again, make_job)
+                self._carry_out(again, jobs)
         if maps:
             with self._log.phase("coverage"):
                 for event in measure.conclude(self._dir, read_events(self._dir)):
-                    self._log.append(**event)
+                    self._log.append(event)
 
     def _maps(self, kernels: Mapping[Side, Kernel]) -> dict[str, str]:
         """Of the lines of each kernel, by its key, if what runs of them is to be measured."""
-        if not self._settings.get("coverage"):
+        if not self._settings.coverage:
             return {}
         files = measure.patched_files(read_events(self._dir))
         return {kernel.key: str(measure.prepare(self._dir, side, kernel, files)) for side, kernel in kernels.items()}
 
     def _plan(self, kernels: Mapping[Side, Kernel], *, plain: bool) -> Planned:
-        no_build = "" if self._settings["before"] is None else "--before and --after are finished kernels"
+        no_build = "" if self._settings.before is None else "--before and --after are finished kernels"
         plan = planned(
             self._log, read_events(self._dir), self._settings, kernels.values(), self._boards, no_build=no_build,
             plain=plain,
@@ -275,66 +303,12 @@ class _Validation:
             for variant in plan.variants
         }
 
-    def _job_maker(
-        self, plan: Planned, kernels: Mapping[str, Mapping[Side, Kernel]], maps: Mapping[str, str],
-    ) -> Callable[[Slot], Job]:
-        options = self._settings
-        boards = {board.key: str(board.path.resolve()) for board in self._boards}
-        suites = tuple(str(path) for path in find_suites(options["suite"]).values())
-        params = parse_params(options["param"])
-        variants = {variant.name: variant for variant in plan.variants}
-        once = planning.tests_run_once(read_events(self._dir), plan)
-
-        def make_job(slot: Slot) -> Job:
-            given: dict[str, Any] = {"index": slot.index, "boots": options["boots"] * len(boards),
-                                     "tests": plan.plain, "params": params, "expect_fix": options["expect"] == "fix",
-                                     "plain_tests": not once or slot.index % options["boots"] == 0}
-            if slot.variant:
-                variant = variants[slot.variant]
-                given |= {"boots": len(boards), "tests": variant.tests, "plain_tests": True,
-                          "params": {**params, **variant.params}, "at_most": variant.at_most, "expect_fix": False}
-            if slot.extra:
-                given |= self._extra(slot)
-            if slot.again:
-                doubts = next(event for event in read_events(self._dir) if event["event"] == "again")
-                given |= {"tests": tuple(doubts["tests"][slot.variant]), "plain_tests": True}
-            return Job(
-                board=boards[slot.board],
-                kernel=kernels[slot.variant][slot.side].key,
-                side=slot.side,
-                slot=slot.name,
-                boot="",
-                run_dir=str(self._dir),
-                log_dir="",
-                suites=suites,
-                iterations=options["iterations"],
-                seed=options["seed"],
-                overlay=options.get("overlay"),
-                boot_method=options.get("boot_method", AUTO),
-                fresh=slot.fresh,
-                coverage=maps.get(kernels[slot.variant][slot.side].key),
-                **given,
-            )
-
-        return make_job
-
-    def _extra(self, slot: Slot) -> dict[str, Any]:
-        """What is special of a boot in which *before* runs more than its plan."""
-        events, boards = read_events(self._dir), self._keys
-        more = next(event for event in events if event["event"] == "extension")
-        return {
-            "index": slot.index - self._settings["boots"] * len(boards),
-            "boots": len(extension_slots(events, self._settings["boots"], boards)),
-            "extra": more["iterations"],
-            "plain_tests": more["boots"] > 0,
-        }
-
-    def _carry_out(self, slots: Sequence[Slot], make_job: Callable[[Slot], Job]) -> None:
+    def _carry_out(self, slots: Sequence[Slot], jobs: Jobs) -> None:
         Controller(
             self._log,
             self._dir,
             read_events(self._dir),
-            make_job,
+            jobs,
             lanes=fleet.lanes(self._boards, self._settings),
             progress=self._progress.event,
         ).run(slots)

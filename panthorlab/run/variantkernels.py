@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from panthorlab.board.board import Board
 from panthorlab.errors import BuildError, UsageError
@@ -16,16 +15,17 @@ from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.store import load
 from panthorlab.outcome import Side
 from panthorlab.run import fleet
-from panthorlab.run.bothkernels import on_record
-from panthorlab.run.events import EventLog, read_events
+from panthorlab.run.arms import Arm
 from panthorlab.run.progress import Progress
+from panthorlab.run.record import Note, Settings, VariantFailed, VariantIdentical, VariantKernel
+from panthorlab.run.record.log import EventLog, read_events
 
 
 class VariantKernels:
     """Builds them, or takes them from the store; what they are, or why there are none, is put on record."""
 
     def __init__(
-        self, run_dir: Path, log: EventLog, settings: Mapping[str, Any], boards: Sequence[Board], progress: Progress,
+        self, run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: Progress,
     ) -> None:
         self._dir, self._log, self._settings, self._progress = run_dir, log, settings, progress
         self._boards = boards
@@ -34,8 +34,8 @@ class VariantKernels:
         """Both kernels with `fragments` on top, for `variant`. Empty if one cannot be built, or if they are the same.
         """
         known = {
-            Side(event["side"]): event["key"] for event in read_events(self._dir)
-            if event["event"] == "variant-kernel" and event["variant"] == variant
+            Side(event.arm): event.key for event in read_events(self._dir)
+            if isinstance(event, VariantKernel) and event.variant == variant
         }
         stored = {side: kernel for side, key in known.items() if (kernel := load(key, self._note)) is not None}
         if set(stored) == set(Side):
@@ -43,7 +43,7 @@ class VariantKernels:
         with self._log.phase(f"build {variant}"):
             built = self._build(variant, fragments)
         for side, kernel in built.items():
-            self._log.append("variant-kernel", variant=variant, **on_record(side, kernel))
+            self._log.append(VariantKernel(variant=variant, **vars(Arm(side, kernel).on_record())))
         return built
 
     def _build(self, variant: str, fragments: Sequence[str]) -> dict[Side, Kernel]:
@@ -53,20 +53,20 @@ class VariantKernels:
         side = Side.BEFORE
         try:
             sides = prepare_sides(
-                options["base"], options["patch"], revert=options["revert"], swap=options["swap"],
-                version=options.get("patch_version"),
-                fragments=fleet.fragments_of(self._boards, [*options["config"], *fragments]),
+                options.base, options.patch or (), revert=options.revert, swap=options.swap,
+                version=options.patch_version,
+                fragments=fleet.fragments_of(self._boards, [*options.config, *fragments]),
                 progress=self._progress.step,
             )
             built[side] = self._build_side(sides.before, None)
             side = Side.AFTER
             built[side] = self._build_side(sides.after, sides.before)
         except (BuildError, UsageError) as error:  # UsageError: a fragment that this tree does not have
-            self._log.append("variant-failed", variant=variant, side=side, message=str(error))
+            self._log.append(VariantFailed(variant=variant, arm=side, message=str(error)))
             self._note(f"{variant}: {side} does not build: {str(error).splitlines()[0]}")
             return {}
         if why := cannot_differ(sides, built[Side.BEFORE], built[Side.AFTER]):
-            self._log.append("variant-identical", variant=variant, why=why)
+            self._log.append(VariantIdentical(variant=variant, why=why))
             return {}
         return built
 
@@ -75,5 +75,5 @@ class VariantKernels:
                           before=before)
 
     def _note(self, text: str) -> None:
-        self._log.append("note", text=text)
+        self._log.append(Note(text=text))
         self._progress.note(text)

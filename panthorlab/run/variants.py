@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Which test runs where: in the plain boots of a run, in a variant of them, or not at all, and then why.
 
-A variant is a boot of its own on each side: of another kernel of the same sources (a debug kernel), with other
+A variant is a boot of its own on each arm: of another kernel of the same sources (a debug kernel), with other
 parameters of the emulated GPU, or for what takes long. Nothing of it touches the numbers of the plain boots.
 """
 
@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Self
+from dataclasses import dataclass, field
+from typing import Final
 
-from panthorlab.run.needs import Need, Traits
 from panthorlab.run.overlay_need import wanting
+from panthorlab.run.record import Need, Planned, Variant
+from panthorlab.run.record.plans import Traits
 
 DEBUG: Final = ("kasan", "kmemleak", "prove-locking", "atomic-sleep", "ubsan")
 """Fragments of the debug kernel: all at once, for each of them as a kernel of its own would take as long to build."""
@@ -23,34 +24,6 @@ DEEP_NAME: Final = "deep"
 DEBUG_ITERATIONS: Final = 10
 """Iterations of a workload that is on the debug kernel only for its detectors: those speak once, or every time."""
 LONGEST_SLUG: Final = 32
-
-
-@dataclass(frozen=True)
-class Variant:
-    """`name`: as results are labelled. `fragments`: of its kernel beside those of the plain one. `params`: of the GPU
-    beside those of the run. `tests`: SUITE::TEST. `at_most`: iterations of what does not ask for such a kernel."""
-
-    name: str
-    tests: tuple[str, ...]
-    fragments: tuple[str, ...] = ()
-    params: Mapping[str, str] = field(default_factory=dict)
-    at_most: int | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Self:
-        return cls(**{**fields, "tests": tuple(fields["tests"]), "fragments": tuple(fields["fragments"])})
-
-
-@dataclass(frozen=True)
-class Planned:
-    """`plain`: tests of the plain boots. `left_out`: why each other test runs nowhere."""
-
-    plain: tuple[str, ...]
-    variants: tuple[Variant, ...]
-    left_out: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -107,7 +80,7 @@ def plan_variants(needs: Iterable[Need], request: Request) -> Planned:
                 DEBUG_ITERATIONS if kernel and kernel == debug else None)
         for (kernel, params, _), tests in sorted(places.items(), key=lambda place: _turn(place[0]))
     )
-    return Planned(tuple(plain), variants, left_out)
+    return Planned(plain=tuple(plain), variants=variants, left_out=left_out)
 
 
 def _why_not(need: Need, request: Request) -> str:
@@ -137,7 +110,9 @@ def _name(kernel: tuple[str, ...], params: tuple[tuple[str, str], ...], debug: t
     return ",".join(words) or DEEP_NAME
 
 
-def _turn(place: tuple[tuple[str, ...], tuple[tuple[str, str], ...], bool]) -> tuple[int, Any]:
+def _turn(
+    place: tuple[tuple[str, ...], tuple[tuple[str, str], ...], bool],
+) -> tuple[int, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]]:
     """Debug kernels first, for their boots are the longest."""
     kernel, params, _ = place
     return 0 if kernel else 1, (kernel, params)

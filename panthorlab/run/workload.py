@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from panthorlab.kmsg.patterns import MULTI_SHOT, ONCE_PER_BOOT
-from panthorlab.outcome import Role, Side
+from panthorlab.outcome import Role
 
-# The fix side needs 228 clean iterations before a rate of 2 % would have shown itself with 99 % certainty; the
-# other side is there to show that the bug is reproduced, for which a third is plenty.
+# With 228 clean iterations, a rate of 2 % would have shown itself with 99 % certainty.
 DEFAULT_ITERATIONS: Final = 240
-BEFORE_SHARE: Final = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -21,8 +19,8 @@ class Workload:
 
     `name`: PROGRAM/mode, unique over all suites. `argv`: program of the board's work directory, or with its whole path,
     and its arguments; `env`: NAME=VALUE, added to its environment.
-    `finds`: kinds of finding that make an iteration faulty. `iterations`: per side and run (of the side *after*
-    where the sides differ). `deadline`: seconds one iteration may take on the emulated board.
+    `finds`: kinds of finding that make an iteration faulty. `iterations`: per arm and run (of claims, where an arm has
+    a part of them only, all). `deadline`: seconds one iteration may take on the emulated board.
     `expect_signal`: the signal the program dies of when all is well, 0 for exit status 0.
     `sentinel`: whether a fresh process's job proves afterwards that the GPU is done with the iteration.
     `per_boot`: what it finds is told once per boot, as by WARN_ONCE, so that boots are counted; None: if that is so of
@@ -40,13 +38,13 @@ class Workload:
     per_boot: bool | None = None
     env: tuple[str, ...] = ()
 
-    def planned(self, side: Side | None, *, override: int | None, expect_fix: bool) -> int:
-        """Iterations of one side over the whole run. `override` is `--iterations`, for claim workloads only."""
-        total = override if override is not None and self.role is Role.CLAIM else self.iterations
-        if side is Side.BEFORE and expect_fix and self.role is Role.CLAIM:
-            return max(1, round(total * BEFORE_SHARE))
-        return total
-
+    def planned(self, *, override: int | None, claims: float = 1.0) -> int:
+        """Iterations of one arm over the whole run. `override` is `--iterations`, for claim workloads only; `claims`:
+        the part of these that the arm has."""
+        if self.role is not Role.CLAIM:
+            return self.iterations
+        total = self.iterations if override is None else override
+        return min(total, max(1, round(total * claims)))
 
     def counted_per_boot(self, once: frozenset[str]) -> bool:
         """Whether the unit is the boot, on a kernel that tells once of the kinds in `once`."""

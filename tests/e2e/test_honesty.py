@@ -151,7 +151,7 @@ def test_a_rare_finding_gives_before_more_iterations_and_is_then_told(
 def events_kernel(events: str, side: str) -> str:
     """The store key of a side, from an event log."""
     kernels = (json.loads(line) for line in events.splitlines() if '"event":"kernel"' in line)
-    return str(next(event["key"] for event in kernels if event["side"] == side))
+    return str(next(event["key"] for event in kernels if event["arm"] == side))
 
 
 # -- evidence with holes ---------------------------------------------------------------------------------------------

@@ -13,11 +13,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
-from panthorlab.run.events import read_events
+from panthorlab.outcome import Outcome
+from panthorlab.run.record import ArmKernel, BootStart, Event, Iteration
+from panthorlab.run.record.base import kinds
+from panthorlab.run.record.log import read_events
 
 from .conftest import PATCHES, Cli
 
@@ -27,6 +30,7 @@ CLAIM = ("--suite", "heap-exit-claim")
 ONE_BOOT = (*CLAIM, "--boots", "1", "--iterations", "20")
 STOP_SECONDS = 60.0
 MARK = "PANTHORLAB_TEST_RUN"
+E = TypeVar("E", bound=Event)
 
 
 class Running:
@@ -44,11 +48,11 @@ class Running:
                 env={**os.environ, **env, name: value},
             )  # fmt: skip
 
-    def events(self, *names: str) -> list[dict[str, Any]]:
-        """The run's events so far; only those called `names` if any are named."""
+    def events(self, kind: type[E]) -> list[E]:
+        """The run's events so far that are of this kind."""
         if not (self.run / "events.jsonl").exists():
             return []
-        return [event for event in read_events(self.run) if not names or event["event"] in names]
+        return [event for event in read_events(self.run) if isinstance(event, kind)]
 
     def until(self, condition: Callable[[], object], timeout: float = 300) -> None:
         deadline = time.monotonic() + timeout
@@ -151,10 +155,10 @@ def resumed(cli: Cli, run: Path) -> Any:
     """Resume `run`, and check what must hold for the record of every resumed run."""
     done = cli("resume", run)
     assert done.json["exit"] == done.exit, done.stderr
-    iterations = [event for event in read_events(run) if event["event"] == "iteration"]
-    twice = [identity for identity, count in Counter(event["id"] for event in iterations).items() if count > 1]
+    iterations = [event for event in read_events(run) if isinstance(event, Iteration)]
+    twice = [identity for identity, count in Counter(event.id for event in iterations).items() if count > 1]
     assert not twice
-    counted = sum(event["outcome"] != "ERROR" for event in iterations)
+    counted = sum(event.outcome is not Outcome.ERROR for event in iterations)
     sides = done.json["sides"]
     assert counted == sides["before"]["iterations"] + sides["after"]["iterations"]
     return done.json
@@ -169,7 +173,7 @@ UNDISTURBED = ("inconclusive", 5 * 7, 5 * 20)  # of --iterations 20
 
 
 def some(running: Running, event: str, count: int = 1) -> Callable[[], bool]:
-    return lambda: len(running.events(event)) >= count
+    return lambda: len(running.events(kinds()[event])) >= count
 
 
 # -- the controller is killed or interrupted -------------------------------------------------------------------------
@@ -189,12 +193,12 @@ def test_killed_run_is_resumed_to_the_same_verdict(
 ) -> None:
     running = start(*ONE_BOOT)
     running.until(some(running, event, count))
-    known = {item["id"] for item in running.events("iteration")}
+    known = {one.id for one in running.events(Iteration)}
     running.signal(signal.SIGKILL)
     running.wait()
     running.assert_nothing_left()
     assert figures(resumed(cli, running.run)) == UNDISTURBED
-    assert known <= {item["id"] for item in read_events(running.run) if item["event"] == "iteration"}
+    assert known <= {one.id for one in running.events(Iteration)}
 
 
 @pytest.mark.parametrize(
@@ -278,7 +282,7 @@ def test_kernel_missing_from_the_store_is_built_again(start: Start, cli: Cli, tm
     running.until(some(running, "iteration", 10), timeout=900)
     running.signal(signal.SIGKILL)
     running.wait()
-    shutil.rmtree(running.events("kernel")[1]["path"])
+    shutil.rmtree(running.events(ArmKernel)[1].path)
     assert figures(resumed(cli, run)) == UNDISTURBED
 
 
@@ -303,13 +307,13 @@ def test_two_runs_at_once(start: Start, tmp_path: Path) -> None:
 )
 def test_boot_that_loses_a_process_is_repeated(start: Start, victim: str) -> None:
     running = start(*CLAIM, "--boots", "1", "--iterations", "30", "--jobs", "1")
-    running.until(lambda: any(event["side"] == "after" for event in running.events("iteration")))
+    running.until(lambda: any(one.arm == "after" for one in running.events(Iteration)))
     for pid in running.processes(victim):
         os.kill(pid, signal.SIGKILL)
     assert running.wait() == 3
     result = running.json
     assert figures(result) == ("inconclusive", 5 * 10, 5 * 30)
-    assert [event["boot"] for event in running.events("boot-start")] == ["before1.1", "after1.1", "after1.2"]
+    assert [start.boot for start in running.events(BootStart)] == ["before1.1", "after1.1", "after1.2"]
     assert any("after1.1" in note for note in result["notes"])
     running.assert_nothing_left()
 
@@ -323,6 +327,7 @@ import pytest
 
 from panthorlab.errors import PanthorlabError
 from panthorlab.run.workload import Workload
+
 
 WORK = Workload("heap-exit/exit", ("heap-exit", "--mode", "exit"))
 

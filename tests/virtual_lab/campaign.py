@@ -22,7 +22,8 @@ from panthorlab.board.real.ssh import hostkeys
 from panthorlab.errors import LabError
 from panthorlab.kernel.find import find_kernel
 from panthorlab.kernel.job import build_side, prepare_kernel
-from panthorlab.outcome import Blame
+from panthorlab.outcome import Blame, Outcome
+from panthorlab.run.record import BootEnd, BootStart, Event, Iteration
 from tests.virtual_lab.command import FRAGMENTS
 from tests.virtual_lab.control import LabClient
 from tests.virtual_lab.machine_faults import (
@@ -189,7 +190,7 @@ def _end(scene: Scene) -> None:
 
 
 def _judge(fault: Fault, scene: Scene, status: int) -> list[str]:
-    events, expected = scene.events(), fault.expected
+    events, expected = scene.events(Event), fault.expected
     told = scene.said() + "\n".join(str(event) for event in events) + str(scene.result())
     problems = [*unsound(events), *leftovers(scene)]
     if status not in expected.exits:
@@ -205,8 +206,7 @@ def _judge(fault: Fault, scene: Scene, status: int) -> list[str]:
         problems.append("nothing is blamed on the kernel")
     if expected.blame is Blame.LAB and status != 0 and not (blamed(events, Blame.LAB) or "panthorlab:" in told):
         problems.append("nothing is blamed on the lab")
-    if len([event for event in events if event["event"] == "boot-end" and event["blame"] == Blame.LAB]) < \
-            expected.attempts:
+    if len([event for event in events if isinstance(event, BootEnd) and event.blame is Blame.LAB]) < expected.attempts:
         problems.append("no boot failed by the lab")
     problems += [f"does not say `{words}`" for words in expected.says if words not in told]
     for file, words in expected.keeps:
@@ -220,11 +220,10 @@ def _judge(fault: Fault, scene: Scene, status: int) -> list[str]:
 
 
 def _happened(scene: Scene, status: int | None) -> str:
-    events = scene.events()
-    boots = [event for event in events if event["event"] == "boot-end"]
-    bad = [event for event in boots if event["outcome"] != "PASS"]
+    boots = scene.events(BootEnd)
+    bad = [end for end in boots if end.outcome is not Outcome.PASS]
     verdict = (scene.result() or {}).get("verdict")
-    first = str(bad[0]["reason"]).splitlines()[0] if bad else ""
+    first = str(bad[0].reason).splitlines()[0] if bad else ""
     parts = [verdict or f"exit {status}", f"{len(boots)} boots, {len(bad)} failed" + (f": {first}" if first else "")]
     return "; ".join([*parts, *scene.notes])
 
@@ -347,8 +346,8 @@ def _garbage(scene: Scene) -> None:
 def _console_away(scene: Scene) -> None:
     scene.until_iterating()
     scene.lab.order("console", board=scene.board, running=False)
-    have = len(scene.events("iteration"))
-    scene.until(lambda: len(scene.events("iteration")) > have + 5, "iterations without console")
+    have = len(scene.events(Iteration))
+    scene.until(lambda: len(scene.events(Iteration)) > have + 5, "iterations without console")
     scene.lab.order("console", board=scene.board, running=True)
 
 
@@ -377,7 +376,7 @@ def _flicker(scene: Scene) -> None:
 
 
 def _kill_controller(scene: Scene) -> None:
-    scene.until(lambda: any(event["side"] == "after" for event in scene.events("iteration")), "the after kernel's turn")
+    scene.until(lambda: any(event.arm == "after" for event in scene.events(Iteration)), "the after kernel's turn")
     assert scene.process is not None
     scene.process.kill()
     scene.process.wait()
@@ -400,7 +399,7 @@ def _kill_all_while_off(scene: Scene) -> None:
 
 def _second_controller(wait: str, status: int, says: str) -> Callable[[Scene], None]:
     def inject(scene: Scene) -> None:
-        scene.until(lambda: scene.events("boot-start"), "a boot begins")
+        scene.until(lambda: scene.events(BootStart), "a boot begins")
         other = scene.start("run", "--kernel", scene.kernels[""], "--board", scene.board, *SUITE, "--iterations", "1",
                             "--wait", wait, "--output", str(scene.folder / "other"), name="other")
         found = other.wait(LIMIT)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from panthorlab.kernel.find import find_kernel
+from panthorlab.run.record import Extension, Iteration
 from tests.virtual_lab.scene import LIMIT, Scene, SceneError
 
 _WARN = "echo WARNING >/sys/kernel/debug/provoke-crash/DIRECT"
@@ -73,14 +74,14 @@ def warn_rarely(scene: Scene) -> None:
     """The kernel warns once in an iteration of *after*, and once in what *before* is given more because of that."""
     scene.until(lambda: _iterates(scene, "after", 0), "the after kernel iterates")
     scene.on_board(_WARN)
-    scene.until(lambda: scene.events("extension"), "before is given more")
-    done = len(scene.events("iteration"))
+    scene.until(lambda: scene.events(Extension), "before is given more")
+    done = len(scene.events(Iteration))
     scene.until(lambda: _iterates(scene, "before", done), "before iterates again")
     scene.on_board(_WARN)
 
 
-def _iterates(scene: Scene, side: str, since: int) -> bool:
-    return any(event["side"] == side for event in scene.events("iteration")[since:])
+def _iterates(scene: Scene, arm: str, since: int) -> bool:
+    return any(event.arm == arm for event in scene.events(Iteration)[since:])
 
 
 def kill(victim: str, works_on: str = "") -> Callable[[Scene], None]:

@@ -14,15 +14,18 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import paramiko
 import yaml
 
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.paths import PACKAGE
-from panthorlab.run.events import DamagedLogError, read_events
+from panthorlab.run.record import BootEnd, Event, Iteration, Quota, Tested
+from panthorlab.run.record.log import DamagedLogError, read_events
 from tests.virtual_lab.control import LabClient
+
+E = TypeVar("E", bound=Event)
 
 BOARD: Final = "virtual-rk"
 LIMIT: Final = 1500.0
@@ -109,15 +112,15 @@ class Scene:
         text = file.read_text(errors="replace") if file.exists() else ""
         return json.loads(text) if text.strip() else None
 
-    def events(self, *names: str) -> list[dict[str, Any]]:
-        """Of the run so far; only those called `names`, if any are named."""
+    def events(self, kind: type[E]) -> list[E]:
+        """Of the run so far, those of this kind."""
         if not (self.run_dir / "events.jsonl").exists():
             return []
         try:
             events = read_events(self.run_dir)
         except DamagedLogError as error:
             events = error.readable
-        return [event for event in events if not names or event["event"] in names]
+        return [event for event in events if isinstance(event, kind)]
 
     def until(self, condition: Callable[[], object], what: str, *, after_end: bool = False) -> None:
         """Raises SceneError at the deadline, or when the run ends before."""
@@ -132,10 +135,10 @@ class Scene:
             time.sleep(0.02)
 
     def until_iterating(self, count: int = 5) -> None:
-        self.until(lambda: len(self.events("iteration")) >= count, f"{count} iterations")
+        self.until(lambda: len(self.events(Iteration)) >= count, f"{count} iterations")
 
     def until_failed_boot(self) -> None:
-        self.until(lambda: self.events("boot-end"), "a boot has ended")
+        self.until(lambda: self.events(BootEnd), "a boot has ended")
 
     def until_console(self, pattern: bytes, *, boot: int = 1) -> None:
         """The console log of the `boot`-th boot has the regular expression."""
@@ -242,31 +245,42 @@ def quarantined(lab: LabClient, name: str) -> str | None:
     return str(told["reason"]) if told else None
 
 
-def unsound(events: Sequence[Mapping[str, Any]]) -> list[str]:
+def unsound(events: Sequence[Event]) -> list[str]:
     """What no fault may do to a run's record: an iteration counted twice, a pass without whole evidence."""
-    iterations = [event for event in events if event["event"] == "iteration"]
-    twice = [identity for identity, count in Counter(event["id"] for event in iterations).items() if count > 1]
+    iterations = [event for event in events if isinstance(event, Iteration)]
+    twice = [identity for identity, count in Counter(one.id for one in iterations).items() if count > 1]
     found = [f"iterations counted twice: {twice}"] if twice else []
-    planned = {(event["slot"], event["workload"]): event["planned"] for event in events if event["event"] == "quota"}
-    judged = Counter((event["slot"], event["workload"]) for event in iterations if event["outcome"] != Outcome.ERROR)
+    planned, judged = _planned(events), _judged(events)
     found += [f"{slot} {workload}: {judged[slot, workload]} of {count} iterations"
               for (slot, workload), count in planned.items() if judged[slot, workload] > count]
     return found
 
 
-def complete(events: Sequence[Mapping[str, Any]]) -> list[str]:
+def complete(events: Sequence[Event]) -> list[str]:
     """What is missing of a run that says it is well: iterations that were planned and never judged."""
-    planned = {(event["slot"], event["workload"]): event["planned"] for event in events if event["event"] == "quota"}
-    judged = Counter((event["slot"], event["workload"]) for event in events
-                     if event["event"] == "iteration" and event["outcome"] != Outcome.ERROR)
+    planned, judged = _planned(events), _judged(events)
     return [f"{slot} {workload}: only {judged[slot, workload]} of {count} iterations"
             for (slot, workload), count in planned.items() if judged[slot, workload] < count]
 
 
-def blamed(events: Sequence[Mapping[str, Any]], blame: Blame) -> list[str]:
+def _planned(events: Sequence[Event]) -> dict[tuple[str, str], int]:
+    return {(event.slot, event.workload): event.planned for event in events if isinstance(event, Quota)}
+
+
+def _judged(events: Sequence[Event]) -> Counter[tuple[str, str]]:
+    return Counter((event.slot, event.workload) for event in events
+                   if isinstance(event, Iteration) and event.outcome is not Outcome.ERROR)
+
+
+def blamed(events: Sequence[Event], blame: Blame) -> list[str]:
     """Everything of a run that is blamed on `blame`, in words."""
-    return [f"{event.get('id') or event.get('test') or event['boot']}: "
-            f"{event.get('message') or event.get('reason') or event['outcome']}"
-            for event in events
-            if event["event"] in ("iteration", "test", "boot-end") and event["outcome"] != Outcome.PASS
-            and event["blame"] == blame]
+    return [f"{_name(event)}: {_why(event)}" for event in events if isinstance(event, Iteration | Tested | BootEnd)
+            and event.outcome is not Outcome.PASS and event.blame is blame]
+
+
+def _name(event: Iteration | Tested | BootEnd) -> str:
+    return event.id if isinstance(event, Iteration) else event.test if isinstance(event, Tested) else event.boot
+
+
+def _why(event: Iteration | Tested | BootEnd) -> str:
+    return (event.reason if isinstance(event, BootEnd) else event.message) or event.outcome

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
+from typing import TypedDict
 
 from panthorlab.errors import PatchError
 from panthorlab.kernel.patch.mails import Mail, PatchText
@@ -19,6 +20,19 @@ from panthorlab.kernel.patch.subject import without_version
 
 _TOLD = 3  # of many, so many are named
 _FILES = "to apply patches of several series, give each as a file of its own, in order"
+
+
+class SeriesJson(TypedDict):
+    """A series as JSON tells it."""
+
+    title: str
+    version: int
+    versions: list[int]
+    message_id: str | None
+    change_id: str | None
+    base_commit: str | None
+    prerequisites: list[str]
+    patches: list[str]
 
 
 @dataclass(frozen=True)
@@ -36,7 +50,7 @@ class Series:
     facts: Facts = field(default_factory=Facts)
     notes: tuple[str, ...] = ()
 
-    def described(self) -> dict[str, object]:
+    def described(self) -> SeriesJson:
         """For the record of a run, and for `check --json`."""
         return {
             "title": self.title, "version": self.version, "versions": list(self.versions),

@@ -100,8 +100,8 @@ def kinds(board: BootedEmulatedBoard, where: Path, prefix: str) -> list[list[str
         batch.run()
         assert all(window is not None and window.complete for window in batch.windows)
         assert log.strays() == []
-        assert len(log.findings()) == sum(len(event["findings"]) for event in batch.events), "of another load"
-    return [event["kinds"] for event in batch.events]
+        assert len(log.findings()) == sum(len(one.findings) for one in batch.events), "of another load"
+    return [list(one.kinds) for one in batch.events]
 
 
 def test_the_patch_changes_the_module_alone(module_kernels: tuple[Kernel, Kernel]) -> None:

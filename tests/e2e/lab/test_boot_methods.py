@@ -21,7 +21,9 @@ from panthorlab.board.real.parts import Booting, Rig
 from panthorlab.board.real.rig import open_rig
 from panthorlab.board.registry import find_board_file
 from panthorlab.kernel.model import Kernel
-from panthorlab.run.events import read_run
+from panthorlab.outcome import Outcome
+from panthorlab.run.record import BoardUp, BootStep
+from panthorlab.run.record.log import read_run
 from tests.e2e.conftest import Cli, Done
 from tests.virtual_lab.command import environment
 from tests.virtual_lab.control import LabClient
@@ -55,26 +57,26 @@ def validate(cli: Cli, kernels: Kernels, run: Path, method: str, *more: str | Pa
                "--output", run, *more)
 
 
-def told(run: Path) -> dict[str, dict[str, Any]]:
+def told(run: Path) -> dict[str, BoardUp]:
     """What each boot that came up said of itself, by boot."""
-    return {event["boot"]: event for event in read_run(run) if event["event"] == "board"}
+    return {event.boot: event for event in read_run(run) if isinstance(event, BoardUp)}
 
 
 def methods(run: Path) -> dict[str, str]:
-    return {boot: event["facts"]["boot_method"] for boot, event in told(run).items()}
+    return {boot: str(event.facts["boot_method"]) for boot, event in told(run).items()}
 
 
 def steps(run: Path) -> dict[str, list[str]]:
     """The steps of each boot in their order; all of them went well, each after the one before."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[BootStep]] = {}
     for event in read_run(run):
-        if event["event"] == "step":
-            found.setdefault(event["boot"], []).append(event)
+        if isinstance(event, BootStep):
+            found.setdefault(event.boot, []).append(event)
     for boot in found.values():
-        assert {(event["outcome"], event["message"]) for event in boot} == {("PASS", "")}
-        assert all(event["end"] - event["begin"] == pytest.approx(event["seconds"], abs=0.01) for event in boot)
-        assert [event["begin"] for event in boot] == sorted(event["begin"] for event in boot)
-    return {boot: [event["name"] for event in events] for boot, events in found.items()}
+        assert {(event.outcome, event.message) for event in boot} == {(Outcome.PASS, "")}
+        assert all(event.end - event.begin == pytest.approx(event.seconds, abs=0.01) for event in boot)
+        assert [event.begin for event in boot] == sorted(event.begin for event in boot)
+    return {boot: [event.name for event in events] for boot, events in found.items()}
 
 
 def skip_without(lab: LabClient, method: str) -> None:
@@ -106,7 +108,7 @@ def test_one_boot_of_each_side(
     assert done.json["board"]["facts"]["boot_method"] == method
     assert steps(tmp_path / "run") == {"before1.1": STEPS[method], "after1.1": STEPS[method]}
     assert not any("dma-after-shutdown" in note for note in done.json["notes"])
-    ids = {event["boot_id"] for event in told(tmp_path / "run").values()}
+    ids = {event.boot_id for event in told(tmp_path / "run").values()}
     assert len(ids) == 2
 
 
@@ -133,8 +135,8 @@ def test_second_load_of_a_pair_exchanges_the_module(swapped: tuple[Done, Path, i
         "before1.1": first, "after1.1": "module-swap", "after2.1": first, "before2.1": "module-swap"}
     assert steps(run) == {boot: STEPS[method] for boot, method in methods(run).items()}
     boards = told(run)
-    assert boards["before1.1"]["boot_id"] == boards["after1.1"]["boot_id"]
-    assert boards["after2.1"]["boot_id"] == boards["before2.1"]["boot_id"] != boards["after1.1"]["boot_id"]
+    assert boards["before1.1"].boot_id == boards["after1.1"].boot_id
+    assert boards["after2.1"].boot_id == boards["before2.1"].boot_id != boards["after1.1"].boot_id
     assert done.json["board"]["facts"]["boot_method"] == (
         f"{first}: before1.1, after2.1; module-swap: after1.1, before2.1")
     assert power_ons <= 3, "once because it was off, and at most once for each boot"

@@ -21,7 +21,8 @@ from panthorlab.board.real.ssh.hostkeys import known_hosts
 from panthorlab.kernel.find import find_kernel
 from panthorlab.kernel.job import build_side, prepare_kernel
 from panthorlab.kernel.model import Kernel
-from panthorlab.run.events import read_events
+from panthorlab.run.record import Iteration
+from panthorlab.run.record.log import read_events
 from tests.e2e.conftest import Cli
 from tests.e2e.lab import labgrid_server
 from tests.e2e.lab.labgrid_server import Labgrid, serve
@@ -116,7 +117,7 @@ def test_next_start_releases_the_place_of_a_run_that_was_killed(
         killed = subprocess.Popen(argv, stdout=log, stderr=log)
     try:
         until(lambda: killed.poll() is not None or (run / "events.jsonl").exists())
-        until(lambda: killed.poll() is not None or any(event["event"] == "iteration" for event in read_events(run)))
+        until(lambda: killed.poll() is not None or any(isinstance(event, Iteration) for event in read_events(run)))
     finally:
         killed.kill()
         killed.wait()

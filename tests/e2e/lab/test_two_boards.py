@@ -14,7 +14,8 @@ import pytest
 
 from panthorlab.board import lab as lab_state
 from panthorlab.kernel.model import Kernel
-from panthorlab.run.events import read_events, read_run
+from panthorlab.run.record import BoardUp, BootEnd, Iteration, Moved
+from panthorlab.run.record.log import read_events, read_run
 from tests.virtual_lab.command import environment
 from tests.virtual_lab.control import LabClient
 
@@ -76,10 +77,10 @@ def test_what_a_dead_board_leaves_is_done_by_the_other(
     assert sides["before"]["faulty"] > 110
     assert sides["after"]["faulty"] == 0
     events = read_run(run)
-    moved = {event["slot"] for event in events if event["event"] == "moved"}
+    moved = {event.slot for event in events if isinstance(event, Moved)}
     assert moved, "slots of the dead board went to the other"
-    assert all(event["board"].endswith(BOARDS[0]) for event in events if event["event"] == "moved")
-    ends = {event["slot"] for event in events if event["event"] == "boot-end" and event["complete"]}
+    assert all(event.board.endswith(BOARDS[0]) for event in events if isinstance(event, Moved))
+    ends = {event.slot for event in events if isinstance(event, BootEnd) and event.complete}
     assert moved <= ends
     assert any(note.startswith(f"board {DEAD} is given up") for note in result["notes"]), result["notes"]
     assert [lab_state.standing(board).lease for board in BOARDS] == [None, None]
@@ -88,5 +89,5 @@ def test_what_a_dead_board_leaves_is_done_by_the_other(
 def at_work(run: Path) -> bool:
     """Whether the board that is to die has done some iterations, and has some left."""
     events = read_events(run) if (run / "events.jsonl").exists() else []
-    boots = {event["boot"] for event in events if event["event"] == "board" and event["name"] == DEAD}
-    return len([event for event in events if event["event"] == "iteration" and event["boot"] in boots]) > 5
+    boots = {event.boot for event in events if isinstance(event, BoardUp) and event.name == DEAD}
+    return len([event for event in events if isinstance(event, Iteration) and event.boot in boots]) > 5

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -12,17 +13,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.bug_board import came_of, groups
-from benchmarks.bug_faults import Fault, judge, new
+from benchmarks.bug_faults import Fault, Judged, new
+from benchmarks.bug_faults import judge as judge_events
 from benchmarks.bug_records import CLEAN, First, Outcome, Record, Records, Result, State, state_of
 from benchmarks.bug_rows import load
 from benchmarks.bug_runs import Ran, StoppedError, digest, guest_seconds, run
 from benchmarks.bug_scores import Scores, markdown
 from panthorlab.errors import UsageError
+from tests.unit.run.recorded import Told, typed
 
 START: dict[str, Any] = {"event": "run-start", "time": 100.0, "options": {}, "suites": ["uapi", "vm-bind"]}
 BOOT: dict[str, Any] = {"event": "boot-start", "time": 101.0, "boot": "after1.1", "slot": "after1", "side": "after"}
 END: dict[str, Any] = {"event": "run-end", "time": 150.0}
 SUITES = {"uapi": "d1", "vm-bind": "d2"}
+
+
+def judge(events: Sequence[Told], *, whole: bool) -> Judged:
+    return judge_events(typed(events), whole=whole)
 
 
 def _test(name: str, outcome: str, **more: Any) -> dict[str, Any]:
@@ -107,7 +114,7 @@ def test_counts_and_lines_do_not_make_another_fault_of_a_finding() -> None:
 
 
 def _ran(*events: dict[str, Any], stopped: bool = False, limited: bool = False, status: int = 1) -> Ran:
-    return Ran([START, BOOT, *events], status, 50.0, stopped, limited, 7.25, "output")
+    return Ran(typed([START, BOOT, *events]), status, 50.0, stopped, limited, 7.25, "output")
 
 
 def test_a_stopped_run_says_after_how_long_and_how_much() -> None:
@@ -266,11 +273,11 @@ def test_suites_of_single_calls_come_before_those_that_iterate(tmp_path: Path) -
 
 def test_the_guests_clock_is_read_from_the_last_line_of_its_log(tmp_path: Path) -> None:
     log = tmp_path / "boots/after1.1/kmsg.log"
-    assert guest_seconds(tmp_path, [START]) is None
-    assert guest_seconds(tmp_path, [START, BOOT]) is None
+    assert guest_seconds(tmp_path, typed([START])) is None
+    assert guest_seconds(tmp_path, typed([START, BOOT])) is None
     log.parent.mkdir(parents=True)
     log.write_bytes(b"6,1,1500000,-;first\n4,2,7250000,-;Oops, 1,2,3\n SUBSYSTEM=drm\n")
-    assert guest_seconds(tmp_path, [START, BOOT]) == 7.25
+    assert guest_seconds(tmp_path, typed([START, BOOT])) == 7.25
 
 
 def test_the_page_has_every_row_and_its_state() -> None:

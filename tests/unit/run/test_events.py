@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from panthorlab.errors import LabError, UsageError
 from panthorlab.run import reports
-from panthorlab.run.eventlines import encode, link
-from panthorlab.run.events import (
+from panthorlab.run.record import Event, Note, Phase, RunStart, Settings
+from panthorlab.run.record.lines import encode, link
+from panthorlab.run.record.log import (
     DamagedLogError,
     EventLog,
     is_validation,
@@ -27,33 +28,39 @@ from panthorlab.run.events import (
 )
 from panthorlab.verdict.model import Verdict
 
+from .recorded import typed
 from .test_results import END, KERNELS, START, boot
+
+
+def texts(run: Path) -> list[str]:
+    """Of all notes of a run, which has nothing else."""
+    return [event.text for event in read_events(run) if isinstance(event, Note)]
 
 
 def test_events_come_back_in_order(tmp_path: Path) -> None:
     with EventLog(tmp_path) as log:
-        log.append("run-start", options={"a": 1})
-        log.append("iteration", id="x-1")
-    assert [event["event"] for event in read_events(tmp_path)] == ["run-start", "iteration"]
+        written = [log.append(RunStart(options=Settings(seed=3), suites=("probe",))), log.append(Note(text="x-1"))]
+    assert read_events(tmp_path) == written
+    assert all(event.time for event in written)
 
 
 @given(cut=st.integers(min_value=1, max_value=60))
 def test_torn_last_line_is_cut_and_never_counted(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     run = tmp_path_factory.mktemp("run")
     with EventLog(run) as log:
-        log.append("first")
+        log.append(Note(text="first"))
         whole = log.path.stat().st_size
-        log.append("second", text="x" * 100)
+        log.append(Note(text="second" + "x" * 100))
     data = log.path.read_bytes()
     log.path.write_bytes(data[: whole + min(cut, len(data) - whole - 1)])
-    assert [event["event"] for event in read_events(run)] == ["first"]
+    assert texts(run) == ["first"]
     with EventLog(run) as log:
-        log.append("third")
-    assert [event["event"] for event in read_events(run)] == ["first", "third"]
+        log.append(Note(text="third"))
+    assert texts(run) == ["first", "third"]
 
 
 def test_damage_in_the_middle_is_said_with_its_line(tmp_path: Path) -> None:
-    (tmp_path / "events.jsonl").write_text('{"event":"a"}\n{"eve\n{"event":"b"}\n')
+    (tmp_path / "events.jsonl").write_text('{"event":"run-end","time":1}\n{"eve\n{"event":"run-end"}\n')
     with pytest.raises(LabError, match=r"events\.jsonl:2"):
         read_events(tmp_path)
 
@@ -65,7 +72,7 @@ def test_two_controllers_cannot_share_a_run(tmp_path: Path) -> None:
 
 def test_new_run_does_not_overwrite_an_old_one(tmp_path: Path) -> None:
     with EventLog(tmp_path) as log:
-        log.append("run-start")
+        log.append(RunStart(options=Settings(), suites=()))
     with pytest.raises(UsageError, match="already holds a run"):
         new_run_dir(tmp_path)
 
@@ -93,27 +100,30 @@ def test_log_that_was_deleted_is_noticed(tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
     with EventLog(run) as log:
-        log.append("first")
+        log.append(Note(text="first"))
         shutil.rmtree(run)
         with pytest.raises(LabError, match="deleted"):
-            log.append("second")
+            log.append(Note(text="second"))
 
 
 def test_event_that_fits_only_in_part_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with EventLog(tmp_path) as log:
-        log.append("first")
+        log.append(Note(text="first"))
         write = os.write
         monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:7]))
         with pytest.raises(LabError, match="No space left"):
-            log.append("second")
+            log.append(Note(text="second"))
         monkeypatch.undo()
-        log.append("third")
-    assert [event["event"] for event in read_events(tmp_path)] == ["first", "third"]
+        log.append(Note(text="third"))
+    assert texts(tmp_path) == ["first", "third"]
 
 
 # -- damage ----------------------------------------------------------------------------------------------------------
 
-LINES = [b'{"event":"a","n":1}', b'{"event":"b","text":"caf\\u00e9"}', b'{"event":"c"}', b'{"event":"d","x":[1,2]}']
+LINES = [
+    b'{"event":"session","time":1,"seconds":1}', b'{"event":"note","time":1,"text":"caf\\u00e9"}',
+    b'{"event":"run-end","time":2}', b'{"event":"identical","time":2,"why":"[1,2]","x":[1,2]}',
+]
 
 
 def whole_log() -> bytes:
@@ -125,12 +135,12 @@ def whole_log() -> bytes:
     return text
 
 
-def read(tmp: Path, data: bytes) -> list[dict[str, Any]]:
+def read(tmp: Path, data: bytes) -> list[Event]:
     (tmp / "events.jsonl").write_bytes(data)
     return read_events(tmp)
 
 
-EVENTS = [json.loads(line) for line in LINES]
+EVENTS = typed(json.loads(line) for line in LINES)
 shared = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=400)
 
 
@@ -157,7 +167,7 @@ def test_no_change_of_a_log_goes_unnoticed(tmp_path: Path, data: st.DataObject) 
     lambda lines: [lines[0], lines[0], *lines[1:]], lambda lines: [*lines, lines[-1]],
     lambda lines: [*lines[:3], b"{}"],
     lambda lines: [*lines[:2], lines[2].replace(b',"c":', b',"C":'), lines[3]],
-    lambda lines: [*lines[:3], b'{"event":"d","x":[1,2]}'],
+    lambda lines: [*lines[:3], LINES[3]],
 ])
 def test_lines_missing_moved_and_doubled(tmp_path: Path, change: Callable[[list[bytes]], list[bytes]]) -> None:
     lines = whole_log().splitlines()
@@ -168,9 +178,8 @@ def test_lines_missing_moved_and_doubled(tmp_path: Path, change: Callable[[list[
 def test_a_log_of_an_older_version_is_read_and_continued(tmp_path: Path) -> None:
     assert read(tmp_path, b"".join(line + b"\n" for line in LINES)) == EVENTS
     with EventLog(tmp_path) as log:
-        log.append("new", x=1)
-        log.append("newer")
-    assert [event["event"] for event in read_events(tmp_path)] == ["a", "b", "c", "d", "new", "newer"]
+        new = [log.append(Phase(name="new", seconds=1.0)), log.append(Note(text="newer"))]
+    assert read_events(tmp_path) == [*EVENTS, *new]
     data = (tmp_path / "events.jsonl").read_bytes()
     with pytest.raises(DamagedLogError, match=":4:"):
         read(tmp_path, data.replace(b'"x":[1,2]', b'"x":[1,3]'))
@@ -250,16 +259,16 @@ def test_events_of_another_shape_are_no_traceback(tmp_path: Path, name: str, fie
 def test_an_event_that_the_disk_has_no_room_for(tmp_path: Path) -> None:
     """With `ulimit -f`, which an ordinary user can set."""
     with EventLog(tmp_path) as log:
-        log.append("first")
+        log.append(Note(text="first"))
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (log.path.stat().st_size + 10, hard))
         try:
             with pytest.raises(LabError, match="disk is full"):
-                log.append("second", text="x" * 100)
+                log.append(Note(text="second" + "x" * 100))
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        log.append("third")
-    assert [event["event"] for event in read_events(tmp_path)] == ["first", "third"]
+        log.append(Note(text="third"))
+    assert texts(tmp_path) == ["first", "third"]
 
 
 def test_reports_that_cannot_be_written_are_named_and_the_others_are_there(

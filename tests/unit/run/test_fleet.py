@@ -16,6 +16,8 @@ from panthorlab.board.registry import open_board
 from panthorlab.errors import ConfigError, LabError, UsageError
 from panthorlab.run import fleet
 from panthorlab.run.fleet import Lane
+from panthorlab.run.record import Settings
+from panthorlab.run.record.codec import decode
 
 REAL = """\
 type: real
@@ -53,17 +55,17 @@ def keys(boards: Sequence[Board]) -> list[str]:
 def test_default_is_the_emulated_board_in_copies() -> None:
     chosen = fleet.choose(options())
     assert keys(chosen.boards) == ["qemu-g610"]
-    settings = fleet.recorded(options(), chosen) | {"jobs": 3}
+    settings = decode(Settings, fleet.recorded(options(), chosen) | {"jobs": 3})
     assert fleet.lanes(chosen.boards, settings) == [Lane(chosen.boards[0])] * 3
-    assert fleet.boards_of({"board": "qemu-g610"}) == ("qemu-g610",), "as runs of earlier versions have it"
-    assert keys(fleet.reopened({"board": "qemu-g610"})) == ["qemu-g610"]
+    assert Settings(board="qemu-g610").board_names == ("qemu-g610",), "as runs of earlier versions have it"
+    assert keys(fleet.reopened(Settings(board="qemu-g610"))) == ["qemu-g610"]
 
 
 def test_real_boards_have_a_lane_each_whatever_jobs_says() -> None:
     chosen = fleet.choose(options("a", "b"))
-    settings = fleet.recorded(options("a", "b"), chosen) | {"jobs": 8}
+    settings = decode(Settings, fleet.recorded(options("a", "b"), chosen) | {"jobs": 8})
     assert fleet.lanes(chosen.boards, settings) == [Lane(board, 9.0) for board in chosen.boards]
-    assert settings["board"] == "a, b"
+    assert settings.board == "a, b"
     assert fleet.lanes(chosen.boards[:1], settings) == [Lane(chosen.boards[0], 9.0)]
 
 
@@ -76,7 +78,7 @@ def test_tag_takes_what_is_free_and_says_what_is_not(folder: Path) -> None:
     said = "\n".join(chosen.notes)
     for part in ("b is left out: quarantined broken", "c is left out: leased by", "/runs/x", "bad is left out"):
         assert part in said
-    settings = fleet.recorded(options(tag="bench"), chosen) | {"jobs": 2}
+    settings = decode(Settings, fleet.recorded(options(tag="bench"), chosen) | {"jobs": 2})
     waits = [lane.wait for lane in fleet.lanes(chosen.boards, settings)]
     assert waits == [0.0], "nobody waits for boards that were found by a tag"
 

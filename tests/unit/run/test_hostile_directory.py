@@ -7,16 +7,15 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from panthorlab.errors import UsageError
 from panthorlab.kernel.build.config import find_fragments
-from panthorlab.outcome import Side
 from panthorlab.run.controller import worker_argv
 from panthorlab.run.job import Job
+from panthorlab.run.record.codec import encode
 from panthorlab.run.suites import all_suites, find_suites, lasting
 
 SUITES = Path(__file__).parents[3] / "suites"
@@ -108,10 +107,10 @@ def test_a_worker_loads_what_is_beside_its_suites_and_nothing_above(hostile: Pat
     mine.write_text("def test_named(own: int) -> None:\n    assert own == 7\n")
     log_dir = hostile / "runs/boot"
     log_dir.mkdir(parents=True)
-    job = Job(board="b", kernel="k", side=Side.AFTER, slot="after1", boot="after1.1", index=0, boots=1,
+    job = Job(board="b", kernel="k", arm="after", slot="after1", boot="after1.1", index=0, boots=1,
               run_dir=str(log_dir), log_dir=str(log_dir), suites=(str(SUITES / "test_probe.py"), str(mine)),
-              expect_fix=False, iterations=None, seed=1)
-    (log_dir / "job.json").write_text(json.dumps(asdict(job)))
+              iterations=None, seed=1)
+    (log_dir / "job.json").write_text(json.dumps(encode(job)))
     argv = [*worker_argv(log_dir, 2), "--setup-plan"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False, cwd=hostile)
     assert "::test_named (fixtures used: _only_expected_findings, own" in done.stdout, done.stdout + done.stderr

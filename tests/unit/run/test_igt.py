@@ -12,7 +12,6 @@ import pytest
 from panthorlab.board.api import BootedBoard
 from panthorlab.errors import EvidenceError, UsageError
 from panthorlab.kernel.model import Kernel
-from panthorlab.outcome import Side
 from panthorlab.run.evidence import LogFollower
 from panthorlab.run.igt import Expectations, Word, proven, read_tests, reason_of, run_test, word_of
 from panthorlab.run.job import Job
@@ -132,10 +131,10 @@ class Board(FakeBoard):
 
 def run_on(board: type[Board], tmp_path: Path, expectations: Expectations | None = None) -> tuple[str, str]:
     """How the pytest test ended that ran one IGT test, and what it said."""
-    job = Job("b", "k", Side.AFTER, "after1", "after1.1", 0, 1, str(tmp_path), str(tmp_path), (), False, None, 1)
+    job = Job("b", "k", "after", "after1", "after1.1", 0, 1, str(tmp_path), str(tmp_path), (), None, 1)
     booted = cast(BootedBoard, board([FIRST]))
     with LogFollower(booted, tmp_path / "kmsg.log") as log:
-        session = Session(job, cast(Kernel, None), booted, log, lambda _event, **_fields: None)
+        session = Session(job, cast(Kernel, None), booted, log, lambda _event: None)
         try:
             return "pass", run_test(session, "panthor/x@y", expectations or Expectations())
         except (pytest.fail.Exception, pytest.skip.Exception, pytest.xfail.Exception) as ended:

@@ -15,17 +15,18 @@ from panthorlab.board.api import BootedBoard
 from panthorlab.board.gpu_events import GpuEvents
 from panthorlab.errors import BootError, EvidenceError, LabError, PanthorlabError
 from panthorlab.kernel.model import Kernel
-from panthorlab.outcome import Blame, Outcome, Side
+from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.evidence import LogFollower
 from panthorlab.run.iterations import Batch
 from panthorlab.run.job import Job
+from panthorlab.run.record import Iteration, LogGap, OfBoot, Stray
 from panthorlab.run.session import Session
 from panthorlab.run.workload import Workload, once_per_boot
 
 WORK = Workload("heap-exit/exit", ("heap-exit",))
 FIRST, SECOND = "01234567-89ab-cdef-0123-456789abcdef", "fedcba98-7654-3210-fedc-ba9876543210"
 Sink = Callable[[bytes], None]
-Run = Callable[[Sequence[str]], list[dict[str, Any]]]
+Run = Callable[[Sequence[str]], list[Iteration]]
 
 
 class Process:
@@ -86,9 +87,9 @@ class FakeBoard:
 def run(tmp_path: Path) -> Run:
     """Run a batch of one iteration on each of these boots; its events, as the controller got them."""
 
-    def batch(boots: Sequence[str]) -> list[dict[str, Any]]:
+    def batch(boots: Sequence[str]) -> list[Iteration]:
         board = cast(BootedBoard, FakeBoard(boots))
-        events: list[dict[str, Any]] = []
+        events: list[Iteration] = []
         with LogFollower(board, tmp_path / "kmsg.log") as log:
             whole = Batch(board, log, WORK, prefix="b", count=len(boots), log_deadline=60, on_result=events.append)
             if boots[-1] == FIRST:
@@ -102,14 +103,14 @@ def run(tmp_path: Path) -> Run:
 
 
 def test_iterations_of_the_boot_that_was_proved_count(run: Run) -> None:
-    assert [event["outcome"] for event in run([FIRST, FIRST])] == [Outcome.PASS, Outcome.PASS]
+    assert [event.outcome for event in run([FIRST, FIRST])] == [Outcome.PASS, Outcome.PASS]
 
 
 def test_nothing_counts_after_a_silent_reboot(run: Run) -> None:
     events = run([FIRST, FIRST, SECOND, SECOND])
-    assert [event["outcome"] for event in events] == [Outcome.PASS, Outcome.PASS, Outcome.ERROR, Outcome.ERROR]
-    assert events[2]["blame"] is Blame.LAB
-    assert f"another boot: {SECOND}" in events[2]["message"]
+    assert [event.outcome for event in events] == [Outcome.PASS, Outcome.PASS, Outcome.ERROR, Outcome.ERROR]
+    assert events[2].blame is Blame.LAB
+    assert f"another boot: {SECOND}" in events[2].message
 
 
 class Mute(FakeBoard):
@@ -132,7 +133,7 @@ def test_a_log_that_was_not_heard_of_is_not_waited_for_at_length_again(tmp_path:
             batch = Batch(board, log, WORK, prefix=prefix, count=4, log_deadline=1000, on_result=None)
             batch.run()
             events += batch.events
-    assert [event["outcome"] for event in events] == [Outcome.ERROR] * 2 + [Outcome.PASS] * 6
+    assert [event.outcome for event in events] == [Outcome.ERROR] * 2 + [Outcome.PASS] * 6
 
 
 class Refusing(FakeBoard):
@@ -173,7 +174,7 @@ def test_a_program_that_ends_too_early_is_not_waited_for(
         batch = Batch(board, log, WORK, prefix="b", count=2, log_deadline=1000, on_result=None)
         with pytest.raises(error, match=f"ended with status 2: iterate: /dev/kmsg: Operation not permitted{after}"):
             batch.run()
-    assert [event["outcome"] for event in batch.events] == [Outcome.PASS], "what was done before counts"
+    assert [event.outcome for event in batch.events] == [Outcome.PASS], "what was done before counts"
 
 
 def test_a_log_whose_follower_ended_is_the_labs_fault(tmp_path: Path) -> None:
@@ -183,7 +184,7 @@ def test_a_log_whose_follower_ended_is_the_labs_fault(tmp_path: Path) -> None:
         batch = Batch(cast(BootedBoard, board), log, WORK, prefix="b", count=1, log_deadline=1000, on_result=None)
         with pytest.raises(LabError, match="kmsg-follow on the board ended with status -9"):
             batch.run()
-    assert [event["outcome"] for event in batch.events] == [Outcome.PASS]
+    assert [event.outcome for event in batch.events] == [Outcome.PASS]
 
 
 @pytest.mark.parametrize(("kind", "outcome"), [("late", Outcome.ERROR), ("mmu-fault", Outcome.FAIL)])
@@ -203,7 +204,7 @@ def test_time_outs_are_the_labs_fault_when_the_gpu_was_kept_waiting(
     with LogFollower(board, tmp_path / "kmsg.log") as log:
         batch = Batch(board, log, WORK, prefix="b", count=1, log_deadline=1000, on_result=None)
         batch.run()
-    assert [event["outcome"] for event in batch.events] == [outcome]
+    assert [event.outcome for event in batch.events] == [outcome]
 
 
 class Late(FakeBoard):
@@ -219,13 +220,11 @@ class Late(FakeBoard):
 
 
 def test_findings_after_an_end_marker_are_told_with_it_and_whether_they_were_provoked(tmp_path: Path) -> None:
-    job = Job("b", "k", Side.AFTER, "after1", "after1.1", 0, 1, str(tmp_path), str(tmp_path), (), False, None, 1)
+    job = Job("b", "k", "after", "after1", "after1.1", 0, 1, str(tmp_path), str(tmp_path), (), None, 1)
     board = cast(BootedBoard, Late([FIRST]))
-    sent: list[dict[str, Any]] = []
+    sent: list[OfBoot] = []
     with LogFollower(board, tmp_path / "kmsg.log") as log:
-        session = Session(job, cast(Kernel, None), board, log, lambda event, **fields: sent.append(
-            {"event": event, **fields}
-        ))
+        session = Session(job, cast(Kernel, None), board, log, sent.append)
         session.iterate(Workload(WORK.name, WORK.argv, iterations=1))
         with session.findings_expected({"mmu-fault"}):
             session.program("gpu-job", "--mode", "bad-store")
@@ -233,15 +232,15 @@ def test_findings_after_an_end_marker_are_told_with_it_and_whether_they_were_pro
         with session.findings_allowed({"mmu-fault"}):
             session.program("heap-exit", "--mode", "exit")
         assert session.unexpected_since(0) == []
-        session._end_log()
-    session._between.send()
-    strays = [event for event in sent if event["event"] == "stray"]
-    assert [(s["marker"]["id"], s["marker"]["workload"], s["expected"]) for s in strays] == [
+        session.end_log()
+    session.send_strays()
+    strays = [event for event in sent if isinstance(event, Stray)]
+    assert [(s.marker.id, s.marker.workload, s.expected) for s in strays if s.marker] == [
         ("after1.1.1-1", "heap-exit/exit", False), ("after1.1.2-1", "heap-exit/exit", True),
         ("after1.1.3-1", "heap-exit/exit", False), ("after1.1.4-1", "heap-exit/exit", False),
     ]
-    assert {s["marker"]["delay"] for s in strays} == {4e-6}
-    assert [event["outcome"] for event in sent if event["event"] == "iteration"] == [Outcome.PASS]
+    assert {s.marker and s.marker.delay for s in strays} == {4e-6}
+    assert [event.outcome for event in sent if isinstance(event, Iteration)] == [Outcome.PASS]
 
 
 def test_detectors_that_speak_once_are_on_record_with_each_iteration(tmp_path: Path) -> None:
@@ -251,7 +250,7 @@ def test_detectors_that_speak_once_are_on_record_with_each_iteration(tmp_path: P
         batch = Batch(board, log, work, prefix="b", count=1, log_deadline=60, on_result=None,
                       once=once_per_boot("console=ttyAMA0"))
         batch.run()
-    assert (batch.events[0]["per_boot"], batch.events[0]["once"]) == (True, ["kasan", "lockdep"])
+    assert (batch.events[0].per_boot, batch.events[0].once) == (True, ("kasan", "lockdep"))
 
 
 def test_what_is_counted_per_boot() -> None:
@@ -264,32 +263,32 @@ def test_what_is_counted_per_boot() -> None:
     assert Workload("a/b", ("a",), finds=("warning",), per_boot=True).counted_per_boot(once)
 
 
-def _session(tmp_path: Path, board: FakeBoard, log: LogFollower, sent: list[dict[str, Any]]) -> Session:
-    job = Job("b", "k", Side.AFTER, "after1", "after1.1", 0, 1, str(tmp_path), str(tmp_path), (), False, None, 1)
+def _session(tmp_path: Path, board: FakeBoard, log: LogFollower, sent: list[OfBoot]) -> Session:
+    job = Job("b", "k", "after", "after1", "after1.1", 0, 1, str(tmp_path), str(tmp_path), (), None, 1)
     return Session(job, cast(Kernel, None), cast(BootedBoard, board), log,
-                   lambda event, **fields: sent.append({"event": event, **fields}))
+                   sent.append)
 
 
 def test_a_fault_between_two_iterations_is_on_record_before_the_first_counts_as_done(tmp_path: Path) -> None:
     """A resumed run does not repeat what is done, so a run that is killed here must not have lost the fault."""
-    sent: list[dict[str, Any]] = []
+    sent: list[OfBoot] = []
     board = Late([FIRST] * 4)
     with LogFollower(cast(BootedBoard, board), tmp_path / "kmsg.log") as log:
         _session(tmp_path, board, log, sent).iterate(Workload(WORK.name, WORK.argv, iterations=4))
-    events = [event for event in sent if event["event"] in ("stray", "iteration")]
+    events = [event for event in sent if isinstance(event, Stray | Iteration)]
     for place, event in enumerate(events):
-        if event["event"] == "iteration" and event["id"] != "after1.1.1-4":  # behind the last the log is still open
-            assert event["id"] in {e["marker"]["id"] for e in events[:place] if e["event"] == "stray"}
+        if isinstance(event, Iteration) and event.id != "after1.1.1-4":  # behind the last the log is still open
+            assert event.id in {e.marker.id for e in events[:place] if isinstance(e, Stray) and e.marker}
 
 
 def test_an_interrupted_boot_tells_the_faults_that_its_log_had_by_then(tmp_path: Path) -> None:
-    sent: list[dict[str, Any]] = []
+    sent: list[OfBoot] = []
     board = Late([FIRST])
     with LogFollower(cast(BootedBoard, board), tmp_path / "kmsg.log") as log:
         session = _session(tmp_path, board, log, sent)
         session.iterate(Workload(WORK.name, WORK.argv, iterations=1))
         session.emit_end(complete=False)
-    assert [event["event"] for event in sent] == ["quota", "iteration", "stray", "boot-end"]
+    assert [event.EVENT for event in sent] == ["quota", "iteration", "stray", "boot-end"]
 
 
 def test_what_the_gpu_did_wrong_and_bore_is_kept_apart_from_what_spoils_evidence(tmp_path: Path) -> None:
@@ -323,15 +322,15 @@ class Forgetful(FakeBoard):
 
 
 def test_records_that_are_lost_outside_iterations_are_on_record_too(tmp_path: Path) -> None:
-    sent: list[dict[str, Any]] = []
+    sent: list[OfBoot] = []
     board = Forgetful([FIRST], inside=False)
     with LogFollower(cast(BootedBoard, board), tmp_path / "kmsg.log") as log:
         session = _session(tmp_path, board, log, sent)
         session.iterate(Workload(WORK.name, WORK.argv, iterations=1))
-        session._end_log()
-    session._between.send()
-    assert [event["after"] for event in sent if event["event"] == "log-gap"] == ["after1.1.1-1"]
-    assert [event["outcome"] for event in sent if event["event"] == "iteration"] == [Outcome.PASS]
+        session.end_log()
+    session.send_strays()
+    assert [event.after for event in sent if isinstance(event, LogGap)] == ["after1.1.1-1"]
+    assert [event.outcome for event in sent if isinstance(event, Iteration)] == [Outcome.PASS]
 
 
 def test_a_program_whose_log_is_not_whole_proves_nothing(tmp_path: Path) -> None:

@@ -37,22 +37,22 @@ CLEAN = Evidence("b-1", GOOD, window(BEGIN, END % 11), BOOT, ())
 
 def test_whole_and_clean_is_a_pass() -> None:
     event = judge(WORK, CLEAN)
-    assert (event["outcome"], event["faulty"], event["terminations"]) == (Outcome.PASS, 0, 1)
+    assert (event.outcome, event.faulty, event.terminations) == (Outcome.PASS, 0, 1)
 
 
 def test_fault_between_the_markers_is_a_kernel_failure() -> None:
     seen = window(BEGIN, FAULT, END % 12)
     event = judge(WORK, replace(CLEAN, window=seen, findings=seen.findings))
-    assert (event["outcome"], event["blame"], event["faulty"]) == (Outcome.FAIL, Blame.KERNEL, 1)
-    assert event["kinds"] == ["mmu-fault"]
-    assert event["findings"][0]["va"] == "0x0000800000003000"
+    assert (event.outcome, event.blame, event.faulty) == (Outcome.FAIL, Blame.KERNEL, 1)
+    assert event.kinds == ("mmu-fault",)
+    assert event.findings[0]["va"] == "0x0000800000003000"
 
 
 def test_faults_never_outnumber_terminations() -> None:
     seen = window(BEGIN, FAULT, FAULT.replace(b"3,11", b"3,12"), END % 13)
-    assert judge(WORK, replace(CLEAN, window=seen, findings=seen.findings))["faulty"] == 1
+    assert judge(WORK, replace(CLEAN, window=seen, findings=seen.findings)).faulty == 1
     round_of_20 = replace(CLEAN, window=seen, findings=seen.findings, report=replace(GOOD, terminations=20))
-    assert judge(WORK, round_of_20)["faulty"] == 2
+    assert judge(WORK, round_of_20).faulty == 2
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_faults_never_outnumber_terminations() -> None:
 )
 def test_holes_are_errors_never_passes(hole: dict[str, object]) -> None:
     event = judge(WORK, replace(CLEAN, **hole))  # type: ignore[arg-type]
-    assert (event["outcome"], event["blame"]) == (Outcome.ERROR, Blame.LAB)
-    assert event["message"]
+    assert (event.outcome, event.blame) == (Outcome.ERROR, Blame.LAB)
+    assert event.message
 
 
 TIMEOUT = b"3,11,2000,-;panthor mali-gpu.1.auto: [drm] *ERROR* CSG slot 0 progress timeout\n"
@@ -101,24 +101,24 @@ def test_time_outs_on_an_overloaded_host_are_not_the_kernels(
 ) -> None:
     seen = window(BEGIN, *said, END % (11 + len(said)))
     event = judge(replace(WORK, finds=finds), replace(CLEAN, window=seen, findings=seen.findings, late=late))
-    assert event["outcome"] == outcome
+    assert event.outcome == outcome
     if outcome is Outcome.ERROR:
-        assert event["blame"] is Blame.LAB
-        assert "job-timeout while the host was overloaded: late: the host kept" in event["message"]
+        assert event.blame is Blame.LAB
+        assert "job-timeout while the host was overloaded: late: the host kept" in event.message
 
 
 def test_memory_right_but_fence_error_is_a_failure() -> None:
     report = replace(GOOD, ok=False, subtests=((False, "job: memory ok, fence status -125"),))
     event = judge(WORK, replace(CLEAN, report=report))
-    assert (event["outcome"], event["blame"], event["program_failed"]) == (Outcome.FAIL, Blame.KERNEL, True)
+    assert (event.outcome, event.blame, event.program_failed) == (Outcome.FAIL, Blame.KERNEL, True)
 
 
 def test_next_job_failing_is_a_failure() -> None:
     event = judge(WORK, replace(CLEAN, report=replace(GOOD, ok=False, sentinel="fail")))
-    assert event["outcome"] == Outcome.FAIL
-    assert "next process" in event["message"]
+    assert event.outcome == Outcome.FAIL
+    assert "next process" in event.message
 
 
 def test_kernel_death_is_the_kernels_even_without_markers() -> None:
     event = judge(WORK, replace(CLEAN, window=None, report=None, died=("kernel panic: oops", Blame.KERNEL)))
-    assert (event["outcome"], event["blame"]) == (Outcome.FAIL, Blame.KERNEL)
+    assert (event.outcome, event.blame) == (Outcome.FAIL, Blame.KERNEL)

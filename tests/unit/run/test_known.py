@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +12,9 @@ from hypothesis import strategies as st
 
 from panthorlab.errors import UsageError
 from panthorlab.run.known import known_of, only_known, parse_known, read_known
+from panthorlab.run.record import Iteration, KnownEntry, Settings
+
+from .recorded import typed
 
 FLAKES = """\
 # Board Name: rk3588-rock-5b
@@ -31,18 +33,18 @@ def test_entries_with_what_is_said_above_them(tmp_path: Path) -> None:
     file = tmp_path / "panthor-rk3588-flakes.txt"
     file.write_text(FLAKES)
     first, second, third = read_known([file])
-    assert first == {
-        "pattern": "heap-exit/.*@warning:panthor:.*", "source": f"{file}:5",
-        "about": "Board Name: rk3588-rock-5b; Bug Report: https://gitlab.freedesktop.org/x/-/issues/1; "
+    assert first == KnownEntry(
+        "heap-exit/.*@warning:panthor:.*", f"{file}:5",
+        "Board Name: rk3588-rock-5b; Bug Report: https://gitlab.freedesktop.org/x/-/issues/1; "
         "Failure Rate: 40; Linux Version: 6.12.117",
-    }
-    assert second["about"] == first["about"]
-    assert (third["pattern"], third["about"], third["source"]) == ("boot@probe-error", "only here", f"{file}:9")
-    known = known_of({"known": [first, second, third]})
+    )
+    assert second.about == first.about
+    assert (third.pattern, third.about, third.source) == ("boot@probe-error", "only here", f"{file}:9")
+    known = known_of(Settings(known=(first, second, third)))
     assert known[0].matches("heap-exit/exit", "warning:panthor:drm_sched_x")
     assert not known[0].matches("heap-exit/exit", "warning:pancsf:x")
     assert not known[1].matches("heap-exit/exec2", "gpu-reset")
-    assert known_of({}) == []
+    assert known_of(Settings()) == []
 
 
 @pytest.mark.parametrize(("line", "why"), [
@@ -79,27 +81,25 @@ def test_files_that_are_no_lists(tmp_path: Path) -> None:
 
 @given(st.lists(st.text(max_size=40), max_size=8))
 def test_any_text_is_a_list_or_is_refused_with_a_place(lines: list[str]) -> None:
-    entries: list[Mapping[str, str]] = []
+    entries: list[KnownEntry] = []
     refused = ""
     try:
         entries += parse_known(lines, "f")
     except UsageError as error:
         refused = str(error)
-    known_of({"known": entries})
+    known_of(Settings(known=tuple(entries)))
     wanted = sum(bool(line.strip()) and not line.strip().startswith("#") for line in lines)
     assert refused.startswith("f:") or (not refused and len(entries) == wanted)
 
 
 def test_an_iteration_with_nothing_but_known_findings_has_not_failed() -> None:
-    event: dict[str, Any] = {
-        "workload": "w", "kinds": ["warning"], "signatures": ["warning:x"], "declared": ["mmu-fault"],
-        "program_failed": False,
-    }
-    known = known_of({"known": list(parse_known(["w@warning:x"], "f"))})
-    assert only_known(event, known)
-    assert not only_known(event, [])
-    assert not only_known({**event, "program_failed": True}, known)
-    assert not only_known({**event, "signatures": ["warning:x", "warning:y"]}, known)
-    assert not only_known({**event, "kinds": ["mmu-fault", "warning"]}, known)
-    everything = known_of({"known": list(parse_known([".*@.*"], "f"))})
-    assert not only_known({**event, "kinds": ["mmu-fault"], "signatures": ["mmu-fault:x"]}, everything)
+    (iteration,) = typed([{"event": "iteration", "workload": "w", "kinds": ["warning"], "signatures": ["warning:x"]}])
+    assert isinstance(iteration, Iteration)
+    known = known_of(Settings(known=tuple(parse_known(["w@warning:x"], "f"))))
+    assert only_known(iteration, known)
+    assert not only_known(iteration, [])
+    assert not only_known(replace(iteration, program_failed=True), known)
+    assert not only_known(replace(iteration, signatures=("warning:x", "warning:y")), known)
+    assert not only_known(replace(iteration, kinds=("mmu-fault", "warning")), known)
+    everything = known_of(Settings(known=tuple(parse_known([".*@.*"], "f"))))
+    assert not only_known(replace(iteration, kinds=("mmu-fault",), signatures=("mmu-fault:x",)), everything)

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,12 @@ from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel.model import Kernel
 from panthorlab.outcome import Side
 from panthorlab.report import console, html, json_report, junit, kcidb
-from panthorlab.run import eventshape, measure, reports, results, summary
-from panthorlab.run.eventlines import DamagedError
+from panthorlab.run import measure, reports
+from panthorlab.run.record import Coverage, Event, Iteration, PatchLines, PatchRan, RunEnd, SuiteRan, versions
+from panthorlab.run.record.lines import DamagedError
 from panthorlab.verdict.model import Verdict
 
+from .recorded import Told, judge, report, summary, typed
 from .test_results import END, START, boot
 
 FILE = DRIVER + "panthor_x.c"
@@ -29,6 +33,11 @@ SOURCE = SourceMap("ab", TEXT, tuple(Row(0x1000 + 4 * n, 0x1004 + 4 * n, FILE, 1
 KERNEL = {"release": "6.12.117", "title": "t", "fragments": [], "build_id": "ab"}
 MEASURED: dict[str, Any] = {**START, "options": {**START["options"], "coverage": True}}
 KERNELS = [{"event": "kernel", "side": side, "key": side, **KERNEL} for side in ("before", "after")]
+
+
+def at_one(events: Iterable[Told]) -> list[Event]:
+    """A second after the start."""
+    return [replace(event, time=1.0) for event in typed(events)]
 
 
 def patch(removed: list[int], added: list[int]) -> dict[str, Any]:
@@ -57,17 +66,17 @@ def events_of(lines: dict[str, Any] | None, start: dict[str, Any] = MEASURED) ->
     return events
 
 
-def whole(run_dir: Path, lines: dict[str, Any] | None) -> list[dict[str, Any]]:
-    events = events_of(lines)
-    return [*events, *measure.conclude(run_dir, events), END]
+def whole(run_dir: Path, lines: dict[str, Any] | None) -> list[Event]:
+    events = typed(events_of(lines))
+    return [*events, *measure.conclude(run_dir, events), RunEnd()]
 
 
 def test_boots_and_suites_are_added_up(run_dir: Path) -> None:
-    before, after = measure.conclude(run_dir, events_of(patch([10, 13], [10, 11, 99])))
-    assert (before["lines"], before["line_total"], before["functions"], before["function_total"]) == (3, 4, 1, 1)
-    assert before["suites"] == {"(boot)": {"functions": 0, "lines": 0}, "heap-exit": {"functions": 1, "lines": 3}}
-    assert before["patch"] == {"lines": 2, "ran": 1, "never": ("panthor_x.c:13",), "outside": ()}
-    assert after["patch"] == {"lines": 2, "ran": 1, "never": ("panthor_x.c:11",), "outside": ()}
+    before, after = measure.conclude(run_dir, typed(events_of(patch([10, 13], [10, 11, 99]))))
+    assert (before.lines, before.line_total, before.functions, before.function_total) == (3, 4, 1, 1)
+    assert before.suites == {"(boot)": SuiteRan(0, 0), "heap-exit": SuiteRan(1, 3)}
+    assert before.patch == PatchRan(2, 1, ("panthor_x.c:13",), ())
+    assert after.patch == PatchRan(2, 1, ("panthor_x.c:11",), ())
     assert "DA:10,2" in (run_dir / "coverage/before.lcov").read_text()
     assert json.loads((run_dir / "coverage/functions.json").read_text())["after"]["functions"][0]["calls"] == 2
     assert (run_dir / "coverage/after.txt").read_text().startswith("1 of 1 (100 %) functions and 1 of 4 (25 %) lines")
@@ -75,7 +84,7 @@ def test_boots_and_suites_are_added_up(run_dir: Path) -> None:
 
 def test_a_boot_that_died_before_it_counted_is_no_measurement(run_dir: Path) -> None:
     events = [MEASURED, *KERNELS, *boot("after", 3, 1, 0, 0)]
-    assert measure.conclude(run_dir, events) == []
+    assert measure.conclude(run_dir, typed(events)) == []
 
 
 @pytest.mark.parametrize(("lines", "said"), [
@@ -91,7 +100,7 @@ def test_a_boot_that_died_before_it_counted_is_no_measurement(run_dir: Path) -> 
 def test_a_good_verdict_says_first_that_the_patch_never_ran(
     run_dir: Path, lines: dict[str, Any] | None, said: str
 ) -> None:
-    verdict = reports.judge(whole(run_dir, lines))
+    verdict = judge(whole(run_dir, lines))
     assert (verdict.verdict, verdict.exit) == (Verdict.FIXED, 0)
     if said:
         assert verdict.reasons[0] == f"{said}, so this says nothing of the patch"
@@ -100,73 +109,75 @@ def test_a_good_verdict_says_first_that_the_patch_never_ran(
 
 
 def test_a_verdict_that_blames_the_patch_needs_no_such_word(run_dir: Path) -> None:
-    events = whole(run_dir, patch([], [11]))
-    for event in events:
-        if event["event"] == "iteration":
-            event |= {"side": "after" if event["side"] == "before" else "before"}
-    verdict = reports.judge(events)
+    events = [
+        replace(event, arm="after" if event.arm == "before" else "before") if isinstance(event, Iteration) else event
+        for event in whole(run_dir, patch([], [11]))
+    ]
+    verdict = judge(events)
     assert verdict.verdict not in reports.GOOD
     assert not any("ever ran" in reason for reason in verdict.reasons)
 
 
 def test_of_identical_builds_nothing_ran() -> None:
     events = [MEASURED, *KERNELS, {"event": "identical", "why": "byte for byte"}, END]
-    verdict = reports.judge(events)
+    verdict = judge(events)
     assert (verdict.verdict, verdict.reasons[0]) == (
         Verdict.UNCHANGED, "nothing was booted, so no line of the patch ran",
     )
-    assert "not measured" in console.render(results.report(Path("/run"), [*events[:-1], {**END, "time": 1.0}], verdict))
+    assert "not measured" in console.render(report(Path("/run"), [*events[:-1], {**END, "time": 1.0}], verdict))
 
 
 def test_a_run_that_was_interrupted_is_not_measured_yet(run_dir: Path) -> None:
-    events = [{"time": 1.0, **event} for event in events_of(patch([], [11]))]
-    text = console.render(results.report(run_dir, events, reports.judge(events)))
+    events = at_one(events_of(patch([], [11])))
+    text = console.render(report(run_dir, events, judge(events)))
     assert "not measured: the run did not reach its end" in text
 
 
 def test_every_report_tells_of_the_patch(run_dir: Path) -> None:
-    events = [{"time": 1.0, **event} for event in whole(run_dir, patch([10], [10, 11]))]
-    report = results.report(run_dir, events, reports.judge(events))
+    events = at_one(whole(run_dir, patch([10], [10, 11])))
+    made = report(run_dir, events, judge(events))
     said = "1 of 2 lines that the patch adds ran; never: panthor_x.c:11"
     for render in (json_report.render, html.render, junit.render, kcidb.render):
-        assert said in render(report), render.__module__
-    assert said in " ".join(console.render(report).split())
-    data = json_report.to_json(report)["coverage"]["after"]
+        assert said in render(made), render.__module__
+    assert said in " ".join(console.render(made).split())
+    data = json_report.to_json(made)["coverage"]["after"]
     assert (data["lines"], data["patch"]["never"], data["suites"]["heap-exit"]) == (
         1, ["panthor_x.c:11"], {"functions": 1, "lines": 1},
     )
 
 
 def test_without_the_option_no_report_says_anything(run_dir: Path) -> None:
-    events = [{"time": 1.0, **event} for event in [*events_of(None, start=START), END]]
-    report = results.report(run_dir, events, reports.judge(events))
-    assert json_report.to_json(report)["coverage"] is None
+    events = at_one([*events_of(None, start=START), END])
+    made = report(run_dir, events, judge(events))
+    assert json_report.to_json(made)["coverage"] is None
     for render in (console.render, html.render, junit.render):
-        assert "lines of panthor" not in render(report)
+        assert "lines of panthor" not in render(made)
 
 
 def test_an_unproved_fix_is_told_on_the_console_before_its_figures(run_dir: Path) -> None:
-    events = [{"time": 1.0, **event} for event in whole(run_dir, patch([], [11]))]
-    text = " ".join(console.render(results.report(run_dir, events, reports.judge(events))).split())
+    events = at_one(whole(run_dir, patch([], [11])))
+    text = " ".join(console.render(report(run_dir, events, judge(events))).split())
     assert 0 < text.index("never ran on after") < text.index("all 1 claim workloads together")
 
 
 def test_what_is_recorded_is_of_its_shape(run_dir: Path) -> None:
-    events: list[dict[str, Any]] = json.loads(json.dumps(whole(run_dir, patch([10], [11]))))
-    recorded = [{"time": 1.0, **event} for event in events if event["event"] in ("patch-lines", "coverage")]
-    eventshape.check(recorded)
+    recorded: list[dict[str, Any]] = json.loads(json.dumps([
+        versions.as_json(event) for event in whole(run_dir, patch([10], [11]))
+        if isinstance(event, PatchLines | Coverage)
+    ]))
+    assert len(list(versions.events_of(recorded))) == 3
     for event, damage in ((recorded[0], {"added": {FILE: ["x"]}}), (recorded[1], {"patch": {"lines": 1}}),
                           (recorded[1], {"suites": {"probe": {"lines": 1}}})):
         with pytest.raises(DamagedError):
-            eventshape.check([{**event, **damage}])
+            list(versions.events_of([{**event, **damage}]))
 
 
 def test_a_run_of_one_kernel_tells_its_figures(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    events = [{**START, "options": {"coverage": True}}, *boot("after", 1, 1, 1, 0)]
-    events += [*measure.conclude(run_dir, events), END]
-    assert summary.summary(run_dir, events, as_json=False) == 0
+    events = typed([{**START, "options": {"coverage": True}}, *boot("after", 1, 1, 1, 0)])
+    events += [*measure.conclude(run_dir, events), RunEnd()]
+    assert summary(run_dir, events, as_json=False) == 0
     assert "coverage: 1 of 1 functions and 1 of 4 lines of panthor ran" in capsys.readouterr().out
-    summary.summary(run_dir, events, as_json=True)
+    summary(run_dir, events, as_json=True)
     assert json.loads(capsys.readouterr().out)["coverage"]["lines"] == 1
 
 

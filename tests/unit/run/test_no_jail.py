@@ -14,8 +14,10 @@ from panthorlab.kernel.model import Kernel
 from panthorlab.outcome import Side
 from panthorlab.run import reports
 from panthorlab.run.bothkernels import _Kernels
-from panthorlab.run.events import EventLog, new_run_dir, read_events
 from panthorlab.run.progress import Progress
+from panthorlab.run.record import RunStart, Settings
+from panthorlab.run.record.log import EventLog, new_run_dir, read_events
+from panthorlab.verdict.model import Expect
 
 
 @pytest.fixture(autouse=True)
@@ -73,10 +75,9 @@ def test_the_report_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         for side in Side
     }
     run_dir = new_run_dir(tmp_path / "run")
-    settings = {"board": "qemu-g610", "boards": ["qemu-g610"], "boots": 1, "expect": "fix", "iterations": None,
-                "patch": [], "base": None, "seed": 1, "suite": []}
+    settings = Settings(board="qemu-g610", boards=("qemu-g610",), expect=Expect.FIX, patch=())
     with EventLog(run_dir) as log:
-        log.append("run-start", options=settings, suites=[], command=["panthorlab"], directory=str(tmp_path))
+        log.append(RunStart(options=settings, suites=(), command=("panthorlab",), directory=str(tmp_path)))
         _Kernels(run_dir, log, settings, [], Progress(quiet=True))._record_kernels(kernels, {})
     events = read_events(run_dir)
     reports.write(run_dir, events, reports.judge(events), as_json=True)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import subprocess
@@ -13,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from panthorlab.outcome import Side
 from panthorlab.run import overlay_need
 from panthorlab.run.job import Job
+from panthorlab.run.record.codec import encode
 
 SUITE = """\
 import pytest
@@ -30,8 +29,8 @@ PLAIN = "\ndef test_plain(): pass\n"
 
 
 def job(tmp_path: Path, suite: Path, overlay: Path | None) -> Job:
-    return Job(board="qemu-g610", kernel="none", side=Side.AFTER, slot="after1", boot="after1.1", index=0, boots=1,
-               run_dir=str(tmp_path), log_dir=str(tmp_path), suites=(str(suite),), expect_fix=False, iterations=None,
+    return Job(board="qemu-g610", kernel="none", arm="after", slot="after1", boot="after1.1", index=0, boots=1,
+               run_dir=str(tmp_path), log_dir=str(tmp_path), suites=(str(suite),), iterations=None,
                seed=1, overlay=str(overlay) if overlay else None)
 
 
@@ -39,7 +38,7 @@ def work(tmp_path: Path, text: str, overlay: Path | None = None) -> tuple[int, l
     """A worker as the controller starts it; its exit status and events."""
     suite = tmp_path / "test_x.py"
     suite.write_text(text)
-    described = dataclasses.asdict(job(tmp_path, suite, overlay))
+    described = encode(job(tmp_path, suite, overlay))
     (tmp_path / "job.json").write_text(json.dumps(described))
     read_end, write_end = os.pipe()
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "panthorlab.run.plugin", "-c", os.devnull, "--noconftest",

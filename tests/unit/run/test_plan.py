@@ -17,11 +17,14 @@ from panthorlab.run.plan import (
     remaining,
     schedule,
 )
+from panthorlab.run.validate import BEFORE_SHARE, SIDES
 from panthorlab.run.workload import Workload, share
+
+from .recorded import typed
 
 
 def test_sides_alternate_abba() -> None:
-    assert [slot.name for slot in schedule(3)] == ["before1", "after1", "after2", "before2", "before3", "after3"]
+    assert [slot.name for slot in schedule(SIDES, 3)] == ["before1", "after1", "after2", "before2", "before3", "after3"]
 
 
 @given(total=st.integers(0, 5000), slots=st.integers(1, 9))
@@ -31,13 +34,13 @@ def test_shares_add_up(total: int, slots: int) -> None:
     assert max(parts) - min(parts) <= 1
 
 
-def test_before_needs_fewer_iterations_only_when_a_fix_is_expected() -> None:
+def test_an_arm_may_have_a_part_of_the_iterations_of_claims_alone() -> None:
     claim = Workload("a/b", ("a",), iterations=240)
-    assert claim.planned(Side.BEFORE, override=None, expect_fix=True) == 80
-    assert claim.planned(Side.AFTER, override=None, expect_fix=True) == 240
-    assert claim.planned(Side.BEFORE, override=None, expect_fix=False) == 240
+    assert claim.planned(override=None, claims=BEFORE_SHARE) == 80
+    assert claim.planned(override=None) == 240
+    assert claim.planned(override=2, claims=BEFORE_SHARE) == 1
     watch = Workload("a/c", ("a",), Role.WATCH, iterations=16)
-    assert watch.planned(Side.BEFORE, override=1000, expect_fix=True) == 16
+    assert watch.planned(override=1000, claims=BEFORE_SHARE) == 16
 
 
 def _iteration(number: int, outcome: str = "PASS") -> dict[str, Any]:
@@ -50,59 +53,61 @@ def _end(complete: bool, outcome: str = "PASS", blame: str | None = None) -> dic
 
 def test_done_iterations_are_kept_and_errors_repeated() -> None:
     events = [{"event": "boot-start", "slot": "after1"}, _iteration(1), _iteration(2, "ERROR"), _iteration(3, "FAIL")]
-    state = progress_of(Slot(Side.AFTER, 0), events)
+    state = progress_of(Slot(Side.AFTER, 0), typed(events))
     assert state.done == {"w": 2}
     assert state.attempts == 1
-    assert remaining([Slot(Side.AFTER, 0)], events)
+    assert remaining([Slot(Side.AFTER, 0)], typed(events))
 
 
 def test_lab_failures_are_retried_until_the_limit() -> None:
     slot = Slot(Side.AFTER, 0)
     events = [_end(False, "ERROR", "lab")] * (MAX_LAB_ATTEMPTS - 1)
-    assert remaining([slot], events) == [slot]
-    assert remaining([slot], [*events, _end(False, "ERROR", "lab")]) == []
+    assert remaining([slot], typed(events)) == [slot]
+    assert remaining([slot], typed([*events, _end(False, "ERROR", "lab")])) == []
 
 
 def test_what_cannot_help_is_not_tried_again() -> None:
     slot = Slot(Side.AFTER, 0)
-    assert remaining([slot], [_end(False, "ERROR", "lab") | {"final": True}]) == []
-    assert remaining([slot], [_end(False, "ERROR", "lab") | {"final": True}, {"event": "resumed"}]) == [slot]
+    assert remaining([slot], typed([_end(False, "ERROR", "lab") | {"final": True}])) == []
+    assert remaining([slot], typed([_end(False, "ERROR", "lab") | {"final": True}, {"event": "resumed"}])) == [slot]
 
 
 def test_complete_slot_is_done() -> None:
-    assert remaining([Slot(Side.AFTER, 0)], [_end(True)]) == []
+    assert remaining([Slot(Side.AFTER, 0)], typed([_end(True)])) == []
 
 
 def test_resuming_gives_slots_that_the_lab_failed_another_try_but_not_kernels_that_die() -> None:
     slot = Slot(Side.AFTER, 0)
     lab = [_end(False, "ERROR", "lab")] * MAX_LAB_ATTEMPTS
     kernel = [_end(False, "FAIL", "kernel")] * MAX_KERNEL_ATTEMPTS
-    assert remaining([slot], [*lab, {"event": "resumed"}]) == [slot]
-    assert remaining([slot], [*kernel, {"event": "resumed"}]) == []
+    assert remaining([slot], typed([*lab, {"event": "resumed"}])) == [slot]
+    assert remaining([slot], typed([*kernel, {"event": "resumed"}])) == []
 
 
 def test_what_before_runs_beyond_its_plan_has_slots_of_its_own_on_every_board() -> None:
     def event(boots: int) -> dict[str, Any]:
         return {"event": "extension", "iterations": {"w": 5}, "boots": boots, "why": []}
 
-    assert extension_slots([], 2) == []
-    assert [slot.name for slot in extension_slots([event(0)], 2)] == ["before3"]
-    assert [slot.name for slot in extension_slots([event(5)], 2)] == [f"before{n}" for n in range(3, 8)]
-    two = extension_slots([event(3)], 2, ("a", "b"))
+    assert extension_slots(typed([]), 2) == []
+    assert [slot.name for slot in extension_slots(typed([event(0)]), 2)] == ["before3"]
+    assert [slot.name for slot in extension_slots(typed([event(5)]), 2)] == [f"before{n}" for n in range(3, 8)]
+    two = extension_slots(typed([event(3)]), 2, ("a", "b"))
     assert [(slot.name, slot.board) for slot in two] == [
         ("before5", "a"), ("before6", "b"), ("before7", "a"), ("before8", "b"),
     ]
-    assert not {slot.name for slot in two} & {slot.name for slot in schedule(2, ("a", "b"))}
+    assert not {slot.name for slot in two} & {slot.name for slot in schedule(SIDES, 2, ("a", "b"))}
 
 
 def test_tests_in_doubt_have_boots_of_both_sides_that_are_called_like_no_other() -> None:
     event = {"event": "again", "tests": {"": ["s::t"], "kasan": ["s::u"]}, "why": []}
-    assert again_slots([]) == []
-    slots = again_slots([event])
+    assert again_slots(SIDES, typed([])) == []
+    slots = again_slots(SIDES, typed([event]))
     assert [slot.name for slot in slots] == [
         "before-again-1", "after-again-1", "before-again-2", "after-again-2", "before-kasan-again-1",
         "after-kasan-again-1", "before-kasan-again-2", "after-kasan-again-2",
     ]
-    others = [*schedule(2), *extension_slots([{"event": "extension", "iterations": {}, "boots": 9}], 2)]
+    others = [*schedule(SIDES, 2),
+              *extension_slots(typed([{"event": "extension", "iterations": {}, "boots": 9}]), 2)]
     assert not {slot.name for slot in slots} & {slot.name for slot in others}
-    assert [slot.board for slot in again_slots([event], ("a", "b", "c"))] == ["a", "a", "b", "b", "c", "c"] * 2
+    boards = [slot.board for slot in again_slots(SIDES, typed([event]), ("a", "b", "c"))]
+    assert boards == ["a", "a", "b", "b", "c", "c"] * 2

@@ -9,6 +9,9 @@ import re
 import pytest
 
 from panthorlab.run.progress import Progress
+from panthorlab.run.record import Doing, Quota
+
+from .recorded import typed
 
 
 class Terminal(io.StringIO):
@@ -22,12 +25,14 @@ def test_without_a_terminal_there_is_one_line_a_step() -> None:
     for percent in range(101):
         progress.step("building", percent, 100)
     progress.step("booting")
-    progress.event("boot-start", {"boot": "after1.1"})
-    progress.event("quota", {"boot": "after1.1", "planned": 240})
+    start, iteration, end = typed(
+        {"event": name, "boot": "after1.1"} for name in ("boot-start", "iteration", "boot-end"))
+    progress.event(start)
+    progress.event(Quota(boot="after1.1", workload="w", planned=240, arm_total=240))
     for _ in range(240):
-        progress.event("iteration", {"boot": "after1.1"})
-    progress.event("progress", {"boot": "after1.1", "text": "loading"})
-    progress.event("boot-end", {"boot": "after1.1", "reason": ""})
+        progress.event(iteration)
+    progress.event(Doing(boot="after1.1", text="loading"))
+    progress.event(end)
     assert stream.getvalue().splitlines() == [
         "building", "booting", "boot after1.1 starts", "boot after1.1 ended after 240 iterations"]
 

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from panthorlab.outcome import Outcome, Side
-from panthorlab.run import reports, results
+from panthorlab.run import results
 from panthorlab.verdict.model import Verdict
+
+from .recorded import doubts_of, extension_of, judge, plan, report, typed
 
 START: dict[str, Any] = {
     "event": "run-start", "time": 0.0, "suites": ["heap-exit-claim"], "command": ["panthorlab"],
@@ -63,7 +65,7 @@ def test_whole_run_is_fixed() -> None:
     events: list[dict[str, Any]] = [START, *KERNELS]
     for slot in (1, 2):
         events += boot("before", slot, 1, 120, 119) + boot("after", slot, 1, 120, 0)
-    verdict = reports.judge([*events, END])
+    verdict = judge([*events, END])
     assert (verdict.verdict, verdict.exit) == (Verdict.FIXED, 0)
 
 
@@ -71,7 +73,7 @@ def test_iterations_of_a_boot_the_lab_ended_are_kept() -> None:
     events: list[dict[str, Any]] = [START, *KERNELS]
     events += boot("before", 1, 1, 120, 119) + boot("before", 2, 1, 120, 119) + boot("after", 1, 1, 120, 0)
     events += boot("after", 2, 1, 50, 0, end="ERROR") + boot("after", 2, 2, 70, 0)
-    verdict = reports.judge([*events, END])
+    verdict = judge([*events, END])
     assert verdict.verdict == Verdict.FIXED
     assert verdict.after.iterations == 240
 
@@ -80,8 +82,8 @@ def test_iterations_before_kill_9_are_kept_but_a_short_run_is_no_fix() -> None:
     events: list[dict[str, Any]] = [START, *KERNELS]
     events += boot("before", 1, 1, 120, 119) + boot("before", 2, 1, 120, 119) + boot("after", 1, 1, 120, 0)
     events += boot("after", 2, 1, 50, 0, end=None)
-    assert next(item for item in results.boots(events) if item.id == "after2.1").outcome == Outcome.DONE
-    assert reports.judge([*events, END]).verdict not in (Verdict.FIXED, Verdict.CLEAN)
+    assert next(item for item in results.boots(typed(events)) if item.id == "after2.1").outcome == Outcome.DONE
+    assert judge([*events, END]).verdict not in (Verdict.FIXED, Verdict.CLEAN)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,7 @@ def test_run_that_did_not_reach_its_end_is_an_error_whatever_it_has(ending: list
     events: list[dict[str, Any]] = [START, *KERNELS]
     for slot in (1, 2):
         events += boot("before", slot, 1, 120, 119) + boot("after", slot, 1, 120, 0)
-    verdict = reports.judge([*events, *ending])
+    verdict = judge([*events, *ending])
     assert (verdict.verdict, verdict.exit) == (Verdict.ERROR, status)
 
 
@@ -106,7 +108,7 @@ def test_run_that_was_resumed_to_its_end_forgets_that_it_was_stopped() -> None:
     for slot in (1, 2):
         events += boot("before", slot, 1, 120, 119) + boot("after", slot, 1, 120, 0)
     stopped = {"event": "stopped", "reason": "interrupted", "hint": "", "exit": 130}
-    assert reports.judge([*events, stopped, {"event": "resumed"}, END]).verdict == Verdict.FIXED
+    assert judge([*events, stopped, {"event": "resumed"}, END]).verdict == Verdict.FIXED
 
 
 def test_facts_of_several_boards_are_told_apart_where_they_differ(tmp_path: Path) -> None:
@@ -115,16 +117,16 @@ def test_facts_of_several_boards_are_told_apart_where_they_differ(tmp_path: Path
         {"event": "board", "name": name, "facts": {"cpu": "a76", "serial": name * 2}, **where} for name in ("a", "b")
     ]
     events = [{**START, "options": {**START["options"], "board": "a, b"}}, *boards, {**END, "time": 1.0}]
-    shown = results.report(tmp_path, events, reports.judge(events)).board
+    shown = report(tmp_path, events, judge(events)).board
     assert shown.name == "a, b"
     assert shown.facts == {"cpu": "a76", "a: serial": "aa", "b: serial": "bb"}
-    alone = results.report(tmp_path, [events[0], events[-1]], reports.judge(events)).board
+    alone = report(tmp_path, [events[0], events[-1]], judge(events)).board
     assert (alone.name, alone.facts) == ("a, b", {})
 
 
 def test_boot_that_never_proved_its_kernel_counts_for_nothing() -> None:
     events = [event for event in boot("after", 1, 1, 120, 0, end="ERROR") if event["event"] != "board"]
-    assert not results.boots([START, *KERNELS, *events])[0].usable
+    assert not results.boots(typed([START, *KERNELS, *events]))[0].usable
 
 
 def test_kernel_that_dies_in_its_first_workload_is_regressed_not_a_lab_error() -> None:
@@ -137,7 +139,7 @@ def test_kernel_that_dies_in_its_first_workload_is_regressed_not_a_lab_error() -
         died[-1] |= {"complete": False, "outcome": "FAIL", "blame": "kernel", "reason": "hangs after an oops"}
         died[-2] |= {"outcome": "FAIL", "blame": "kernel", "kinds": ["oops"], "signatures": ["oops:x"]}
         events += died
-    assert reports.judge([*events, END]).verdict == Verdict.REGRESSED
+    assert judge([*events, END]).verdict == Verdict.REGRESSED
 
 
 def test_each_boots_method_is_told_and_why_it_was_not_a_quicker_one() -> None:
@@ -150,11 +152,11 @@ def test_each_boots_method_is_told_and_why_it_was_not_a_quicker_one() -> None:
         next(event for event in reversed(events) if event["event"] == "board")["facts"] = {
             "boot_method": method, "why_this_method": why, "type": "real",
         }
-    board, notes = results._board(events, "b"), results._notes(events)
+    board, notes = results._board(typed(events), "b"), results._notes(typed(events))
     methods = "extlinux: before1.1, after2.1, before2.1; module-swap: after1.1"
     assert board.facts == {"type": "real", "boot_method": methods}
     assert notes == ("before2.1: no module swap: tainted: W",)
-    assert results._board(events[:10], "b").facts["boot_method"] == "extlinux"
+    assert results._board(typed(events[:10]), "b").facts["boot_method"] == "extlinux"
 
 
 FOUND = {"kind": "mmu-fault", "signature": "m", "timestamp": 2.5}
@@ -169,7 +171,7 @@ def test_a_fault_right_after_each_end_marker_of_a_recorded_run_is_no_fix(marked:
             own = {key: event[key] for key in ("boot", "slot", "side")}
             marker = {"marker": {"id": event["id"], "workload": "w", "delay": 0.0042}, "expected": False}
             events.append({"event": "stray", "finding": FOUND, **own, **(marker if marked else {})})
-    verdict = reports.judge([*events, END])
+    verdict = judge([*events, END])
     assert (verdict.verdict, verdict.exit) == (Verdict.NOT_FIXED, 1)
     where = "4 ms after the end of after1.1-0 (w)" if marked else "at 2.500 s, after which marker is not on record"
     assert f"240 faults outside iterations on after (the first: mmu-fault {where}" in verdict.reasons[0]
@@ -178,8 +180,8 @@ def test_a_fault_right_after_each_end_marker_of_a_recorded_run_is_no_fix(marked:
 def test_what_a_test_provoked_is_not_counted() -> None:
     provoked = {"event": "stray", "finding": FOUND, "boot": "after1.1", "side": "after", "expected": True,
                 "marker": {"id": "p-1", "workload": "gpu-job/bad-store", "delay": 0.1}}
-    assert reports.judge([*whole(), provoked, END]).verdict == Verdict.FIXED
-    assert reports.judge([*whole(), {**provoked, "expected": False}, END]).verdict == Verdict.REDUCED
+    assert judge([*whole(), provoked, END]).verdict == Verdict.FIXED
+    assert judge([*whole(), {**provoked, "expected": False}, END]).verdict == Verdict.REDUCED
 
 
 def rare() -> list[dict[str, Any]]:
@@ -191,21 +193,21 @@ def rare() -> list[dict[str, Any]]:
 
 
 def test_before_is_given_more_once_and_judged_with_it() -> None:
-    more = reports.extension_of(rare())
+    more = extension_of(rare())
     assert dict(more.iterations) == {"w": 718 - 240}
-    assert not reports.extension_of(whole())
+    assert not extension_of(whole())
     extended = [*rare(), {"event": "extension", "iterations": dict(more.iterations), "boots": 0, "why": list(more.why)}]
-    assert not reports.extension_of(extended)
-    assert results.plan(extended).iterations == {Side.BEFORE: {"w": 718}, Side.AFTER: {"w": 240}}
-    short = reports.judge([*extended, *boot("before", 3, 1, 100, 100), END])
+    assert not extension_of(extended)
+    assert plan(extended).iterations == {Side.BEFORE: {"w": 718}, Side.AFTER: {"w": 240}}
+    short = judge([*extended, *boot("before", 3, 1, 100, 100), END])
     assert (short.verdict, short.exit) == (Verdict.ERROR, 4)
-    verdict = reports.judge([*extended, *boot("before", 3, 1, 478, 476), END])
+    verdict = judge([*extended, *boot("before", 3, 1, 478, 476), END])
     assert verdict.verdict == Verdict.FIXED
     assert any("too seldom to blame the patch (p 0.5)" in reason for reason in verdict.reasons), verdict.reasons
 
 
 def test_without_the_iterations_it_wants_nothing_is_fixed() -> None:
-    verdict = reports.judge([*rare(), END])
+    verdict = judge([*rare(), END])
     assert verdict.verdict == Verdict.INCONCLUSIVE
     assert "before would need 718 iterations of w to tell, it has 240" in verdict.reasons[0]
 
@@ -213,17 +215,17 @@ def test_without_the_iterations_it_wants_nothing_is_fixed() -> None:
 def test_a_run_keeps_its_list_of_known_findings() -> None:
     known = [{"pattern": "w@warning:.*", "source": "fails.txt:1", "about": ""}]
     start = {**START, "options": {**START["options"], "known": known}}
-    verdict = reports.judge([start, *rare()[1:], END])
+    verdict = judge([start, *rare()[1:], END])
     assert verdict.verdict == Verdict.FIXED
     assert any(reason.startswith("known (fails.txt:1)") for reason in verdict.reasons)
 
 
 def test_a_build_that_failed_is_forgotten_once_the_resumed_run_has_built_it() -> None:
     failed: dict[str, Any] = {"event": "build-failed", "message": "no", "side": "after"}
-    assert reports.judge([START, failed, END]).verdict is Verdict.REGRESSED
+    assert judge([START, failed, END]).verdict is Verdict.REGRESSED
     start, *rest = whole()
-    assert reports.judge([start, failed, {"event": "resumed"}, *rest, END]).verdict is Verdict.FIXED
-    assert reports.judge([*whole(), failed, END]).verdict is Verdict.REGRESSED
+    assert judge([start, failed, {"event": "resumed"}, *rest, END]).verdict is Verdict.FIXED
+    assert judge([*whole(), failed, END]).verdict is Verdict.REGRESSED
 
 
 def with_test(*letters: str) -> list[dict[str, Any]]:
@@ -242,11 +244,11 @@ def with_test(*letters: str) -> list[dict[str, Any]]:
 
 
 def test_tests_in_doubt_are_run_again_unless_the_run_is_decided() -> None:
-    assert reports.doubts_of(with_test("P", "F", "P", "P")) == {"": ("s::t",)}
-    assert reports.doubts_of(with_test("F", "F", "P", "F")) == {"": ("s::t",)}
-    assert reports.doubts_of(with_test("P", "P", "P", "P")) == {}
-    assert reports.doubts_of(with_test("P", "F", "P", "F")) == {}, "it is regressed"
-    assert reports.judge([*with_test("P", "F", "P", "P"), END]).verdict is Verdict.INCONCLUSIVE
+    assert doubts_of(with_test("P", "F", "P", "P")) == {"": ("s::t",)}
+    assert doubts_of(with_test("F", "F", "P", "F")) == {"": ("s::t",)}
+    assert doubts_of(with_test("P", "P", "P", "P")) == {}
+    assert doubts_of(with_test("P", "F", "P", "F")) == {}, "it is regressed"
+    assert judge([*with_test("P", "F", "P", "P"), END]).verdict is Verdict.INCONCLUSIVE
 
 
 def test_a_planned_test_without_a_result_was_not_passed() -> None:
@@ -259,9 +261,9 @@ def test_a_planned_test_without_a_result_was_not_passed() -> None:
                 {"event": "planned", "plain": plain, "variants": [], "left_out": {}}]
 
     done = with_test("P", "P", "P", "P")
-    assert reports.judge([*done, *planned(need("s::t")), END]).verdict is Verdict.FIXED
+    assert judge([*done, *planned(need("s::t")), END]).verdict is Verdict.FIXED
     others = need("s::counted", counted=True), need("s::overlay", overlay="igt")
-    assert reports.judge([*done, *planned(need("s::t"), *others), END]).verdict is Verdict.FIXED
-    missed = reports.judge([*done, *planned(need("s::t"), need("s::u"), need("s::v")), END])
+    assert judge([*done, *planned(need("s::t"), *others), END]).verdict is Verdict.FIXED
+    missed = judge([*done, *planned(need("s::t"), need("s::u"), need("s::v")), END])
     assert missed.verdict is Verdict.ERROR
     assert "test s::u and 1 more: planned, and never ran" in missed.reasons

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from panthorlab.run.summary import summary
+from .recorded import summary
 
 START: dict[str, Any] = {"event": "run-start", "options": {"board": "b", "kernel": "k"}, "suites": ["probe"]}
 END: dict[str, Any] = {"event": "run-end"}

@@ -4,30 +4,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from panthorlab.outcome import Blame, Outcome, Side
-from panthorlab.run import reports, results
+from panthorlab.outcome import Blame, Outcome, Role, Side
+from panthorlab.run import results
 from panthorlab.run.job import Job
 from panthorlab.run.plan import Slot, progress_of
+from panthorlab.run.record import Iteration, OfBoot
+from panthorlab.run.record.log import EventLog, read_events
 from panthorlab.run.session import BATCH, Session
 from panthorlab.run.stopping import FIRST, hopeless, left_out
 from panthorlab.run.workload import Workload
 from panthorlab.verdict import Verdict
 
+from .recorded import Told, judge, typed
+
 WORK = Workload("heap-exit/exit", ("heap-exit",))
 
 
-def event(number: int, *, failed: bool, side: str = "after", boot: str = "after1.1") -> dict[str, Any]:
-    return {
-        "event": "iteration", "id": f"{boot}-{number}", "side": side, "boot": boot, "slot": boot.partition(".")[0],
-        "workload": WORK.name, "role": "claim", "outcome": Outcome.FAIL if failed else Outcome.PASS,
-        "blame": Blame.KERNEL if failed else None, "message": "ended by signal 9" if failed else "", "terminations": 1,
-        "faulty": 0, "kinds": [], "signatures": [], "declared": ["mmu-fault"], "program_failed": failed, "findings": [],
-    }  # fmt: skip
+def event(number: int, *, failed: bool, side: str = "after", boot: str = "after1.1") -> Iteration:
+    return Iteration(
+        id=f"{boot}-{number}", arm=side, boot=boot, slot=boot.partition(".")[0], workload=WORK.name, role=Role.CLAIM,
+        outcome=Outcome.FAIL if failed else Outcome.PASS, blame=Blame.KERNEL if failed else None,
+        message="ended by signal 9" if failed else "", terminations=1, faulty=0, kinds=(), signatures=(),
+        declared=("mmu-fault",), program_failed=failed, findings=(),
+    )  # fmt: skip
 
 
 def test_eight_of_eight_failed_programs_are_enough() -> None:
@@ -39,10 +43,10 @@ def test_eight_of_eight_failed_programs_are_enough() -> None:
     [event(n, failed=True) for n in range(FIRST - 1)],
     [event(n, failed=n != 3) for n in range(FIRST)],
     [event(n, failed=n > 0) for n in range(40)],
-    [event(n, failed=True) | {"program_failed": False, "kinds": ["mmu-fault"], "faulty": 1} for n in range(FIRST)],
-    [event(n, failed=True) | {"outcome": Outcome.ERROR, "blame": Blame.LAB} for n in range(FIRST)],
+    [replace(event(n, failed=True), program_failed=False, kinds=("mmu-fault",), faulty=1) for n in range(FIRST)],
+    [replace(event(n, failed=True), outcome=Outcome.ERROR, blame=Blame.LAB) for n in range(FIRST)],
 ])  # fmt: skip
-def test_nothing_else_is(events: Sequence[dict[str, Any]]) -> None:
+def test_nothing_else_is(events: Sequence[Iteration]) -> None:
     assert hopeless(events) is None
 
 
@@ -52,10 +56,10 @@ class Played(Session):
     def __init__(self, job: Job, *, failing: int) -> None:
         self.job_description = job
         self.failing, self.ran, self.batches = failing, 0, list[int]()
-        self.sent: list[dict[str, Any]] = []
-        self._emit = lambda event, **fields: self.sent.append({"event": event, **fields})
+        self.sent: list[OfBoot] = []
+        self._emit = self.sent.append
 
-    def _batch(self, workload: Workload, count: int) -> list[dict[str, Any]]:
+    def _batch(self, workload: Workload, count: int) -> list[Iteration]:
         self.batches.append(count)
         events = [event(self.ran + n, failed=self.ran + n < self.failing) for n in range(count)]
         self.ran += count
@@ -63,7 +67,7 @@ class Played(Session):
 
 
 def _job(done: int = 0) -> Job:
-    return Job("b", "k", Side.AFTER, "after1", "after1.1", 0, 1, "", "", (), True, None, 1, done={WORK.name: done})
+    return Job("b", "k", "after", "after1", "after1.1", 0, 1, "", "", (), None, 1, done={WORK.name: done})
 
 
 def test_workload_that_hangs_is_left_and_the_rest_recorded() -> None:
@@ -71,10 +75,10 @@ def test_workload_that_hangs_is_left_and_the_rest_recorded() -> None:
     events = session.iterate(WORK).events
     assert session.batches == [FIRST]
     assert len(events) == WORK.iterations
-    missed = [sent for sent in session.sent if sent["event"] == "iteration"]
+    missed = [sent for sent in session.sent if isinstance(sent, Iteration)]
     assert len(missed) == WORK.iterations - FIRST
-    assert {sent["outcome"] for sent in missed} == {Outcome.MISS}
-    assert len({sent["id"] for sent in missed}) == len(missed)
+    assert {sent.outcome for sent in missed} == {Outcome.MISS}
+    assert len({sent.id for sent in missed}) == len(missed)
 
 
 @pytest.mark.parametrize(("done", "batches"), [(0, [FIRST, BATCH, 112]), (232, [FIRST]), (235, [5]), (240, [])])
@@ -85,16 +89,17 @@ def test_others_run_to_their_end(done: int, batches: list[int]) -> None:
 
 
 def test_what_was_left_out_is_not_tried_again() -> None:
-    missed = left_out(WORK, "after1.1.x", "left out") | {"event": "iteration", "slot": "after1"}
+    missed = replace(left_out(WORK, "after1.1.x", "left out"), slot="after1")
     assert progress_of(Slot(Side.AFTER, 0), [missed]).done == {WORK.name: 1}
 
 
-def _boot(side: str, slot: int, failing: int, total: int) -> list[dict[str, Any]]:
+def _boot(side: str, slot: int, failing: int, total: int) -> list[Told]:
     where = {"boot": f"{side}{slot}.1", "slot": f"{side}{slot}", "side": side}
     iterations = [event(n, failed=n < failing, side=side, boot=where["boot"]) for n in range(total)]
     if why := hopeless(iterations):
         rest = (left_out(WORK, f"{where['boot']}.{n}", why) for n in range(FIRST, total))
-        iterations = [*iterations[:FIRST], *({"event": "iteration", **missed, **where} for missed in rest)]
+        placed = (replace(missed, boot=where["boot"], slot=where["slot"], arm=side) for missed in rest)
+        iterations = [*iterations[:FIRST], *placed]
     return [
         {"event": "boot-start", **where},
         {"event": "board", "name": "b", "facts": {}, **where},
@@ -111,25 +116,23 @@ def _boot(side: str, slot: int, failing: int, total: int) -> list[dict[str, Any]
 ])  # fmt: skip
 def test_verdict_of_runs_in_which_a_side_hangs(before: int, after: int, verdict: Verdict) -> None:
     start = {"event": "run-start", "time": 0.0, "suites": [], "command": [], "options": {"expect": "fix", "board": "b"}}
-    events: list[dict[str, Any]] = [start]
+    events: list[Told] = [start]
     for slot in (1, 2):
         events += _boot("before", slot, before, 120) + _boot("after", slot, after, 120)
-    judged = reports.judge([*events, {"event": "run-end"}])
+    judged = judge([*events, {"event": "run-end"}])
     assert judged.verdict == verdict, judged.reasons
     exit_ = judged.workloads[0]
     assert (exit_.before.missing, exit_.after.missing) == (0, 0)
 
 
 def test_logs_of_earlier_versions_have_no_cut_iterations() -> None:
-    old = [event(0, failed=False)]
-    assert [iteration.cut for iteration in results.iterations(old)] == [False]
-    assert results.iterations(old)[0].counts
+    old = [{"event": "iteration", "id": "x", "outcome": "PASS"}]
+    assert [iteration.cut for iteration in results.iterations(typed(old))] == [False]
+    assert results.iterations(typed(old))[0].counts
 
 
 def test_emitted_events_survive_their_journey(tmp_path: Path) -> None:
-    from panthorlab.run.events import EventLog, read_events
-
     with EventLog(tmp_path) as log:
-        log.append("iteration", **left_out(WORK, "x", "why"), side="after", boot="b", slot="after1")
+        log.append(replace(left_out(WORK, "x", "why"), arm="after", boot="b", slot="after1"))
     (result,) = results.iterations(read_events(tmp_path))
     assert (result.cut, result.counts, result.outcome) == (True, False, Outcome.MISS)

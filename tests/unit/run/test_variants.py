@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from hypothesis import strategies as st
 from panthorlab.board.registry import open_board
 from panthorlab.errors import UsageError
 from panthorlab.outcome import Side
-from panthorlab.run import reports, results
-from panthorlab.run.needs import Need
 from panthorlab.run.plan import Slot, variant_slots
+from panthorlab.run.record import Need, Planned, Variant
+from panthorlab.run.record.codec import decode, encode
 from panthorlab.run.survey import survey
-from panthorlab.run.variants import DEBUG, DEBUG_ITERATIONS, LONGEST_SLUG, Planned, Request, Variant, plan_variants
+from panthorlab.run.validate import SIDES
+from panthorlab.run.variants import DEBUG, DEBUG_ITERATIONS, LONGEST_SLUG, Request, plan_variants
 from panthorlab.verdict.model import Verdict
 
+from .recorded import judge, report
 from .test_results import END, KERNELS, START, boot, whole
 
 EMULATED, REAL = [open_board("qemu-g610")], [open_board("rock-5b")]
@@ -129,7 +132,7 @@ def test_no_test_is_lost_and_each_runs_where_its_needs_are_met(
     assert all(planned.left_out.values())
     names = [variant.name for variant in planned.variants]
     assert len(names) == len(set(names))
-    slots = [slot.name for slot in variant_slots(names)]
+    slots = [slot.name for slot in variant_slots(SIDES, names)]
     assert len(slots) == len(set(slots)) == 2 * len(names)
     assert all(len(slot) < LONGEST_SLUG + 12 and not set(slot) & set(" ,=/[]") for slot in slots)
 
@@ -149,7 +152,7 @@ def test_suites_say_what_they_need_without_a_boot(tmp_path: Path) -> None:
         "mine::test_all", True, {"kasan", "kmemleak"}, ("emulated",))
     assert first.gpu == {"writeout.delay_ms": "7", "tiler.chunks_per_job": "1"}, "what stands nearer wins"
     assert (second.gpu, second.counted, first.counted) == ({"writeout.delay_ms": "5"}, True, False)
-    assert Need.from_json(first.to_json()) == first
+    assert decode(Need, json.loads(json.dumps(encode(first)))) == first
 
 
 @pytest.mark.parametrize(("text", "said"), [
@@ -173,7 +176,7 @@ def test_a_suite_that_makes_no_sense_is_refused_before_anything_is_built(text: s
 def planned_event(
     *names: str, plain: list[str] | None = None, left_out: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    variants = [Variant(name, ("a::t",), DEBUG if name == "debug" else ()).to_json() for name in names]
+    variants = [encode(Variant(name, ("a::t",), DEBUG if name == "debug" else ())) for name in names]
     return {"event": "planned", "plain": ["a::t"] if plain is None else plain, "variants": variants,
             "left_out": left_out or {}}
 
@@ -198,10 +201,10 @@ def stray(boot_id: str, side: str, kind: str) -> dict[str, Any]:
 
 
 def test_a_variant_leaves_the_plain_numbers_alone() -> None:
-    plain = reports.judge([*whole(), END])
+    plain = judge([*whole(), END])
     events = [*whole(), planned_event("debug"), *variant_boot("debug", "before", 10, 3),
               *variant_boot("debug", "after", 10, 9), END]
-    judged = reports.judge(events)
+    judged = judge(events)
     assert judged.verdict is plain.verdict is Verdict.FIXED
     assert (judged.before, judged.after, judged.p_fewer, judged.missable_rate) == (
         plain.before, plain.after, plain.p_fewer, plain.missable_rate)
@@ -217,7 +220,7 @@ def test_what_only_the_debug_kernel_sees_is_a_regression(kind: str) -> None:
         events = [*whole(), planned_event("debug"), *variant_boot("debug", "before", 10, 0),
                   *variant_boot("debug", "after", 10, 0)]
         events += [stray(f"{side}-debug-1.1", side, kind) for side in sides]
-        verdict = reports.judge([*events, END])
+        verdict = judge([*events, END])
         assert ("[debug]" in verdict.reasons[0]) == (verdict.verdict is Verdict.REGRESSED), verdict.reasons
         return verdict.verdict
 
@@ -230,16 +233,16 @@ def test_a_finding_of_the_plain_kernel_does_not_excuse_the_debug_kernel() -> Non
     events = [*whole(), stray("before1.1", "before", "kasan"), planned_event("debug"),
               *variant_boot("debug", "before", 10, 0), *variant_boot("debug", "after", 10, 0),
               stray("after-debug-1.1", "after", "kasan"), END]
-    assert reports.judge(events).verdict is Verdict.REGRESSED
+    assert judge(events).verdict is Verdict.REGRESSED
 
 
 def test_a_debug_kernel_that_could_not_be_tried_is_an_error_and_one_that_does_not_build_a_regression() -> None:
     never_ran = [*whole(), planned_event("debug"), END]
-    assert reports.judge(never_ran).verdict is Verdict.ERROR
+    assert judge(never_ran).verdict is Verdict.ERROR
 
     def failed(side: str) -> Verdict:
         told = {"event": "variant-failed", "variant": "debug", "side": side, "message": "panthor_sched.c:1: no"}
-        return reports.judge([*whole(), planned_event("debug"), told, END]).verdict
+        return judge([*whole(), planned_event("debug"), told, END]).verdict
 
     assert failed("after") is Verdict.REGRESSED
     assert failed("before") is Verdict.ERROR
@@ -248,22 +251,22 @@ def test_a_debug_kernel_that_could_not_be_tried_is_an_error_and_one_that_does_no
     broken = {"event": "variant-failed", "variant": "debug", "side": "after", "message": "no"}
     good = [*variant_boot("debug", "before", 10, 0), *variant_boot("debug", "after", 10, 0)]
     mended = [*whole(), planned_event("debug"), broken, *later, *good, END]
-    assert reports.judge(mended).verdict is Verdict.FIXED, "the resumed run has built it"
+    assert judge(mended).verdict is Verdict.FIXED, "the resumed run has built it"
     same = {"event": "variant-identical", "variant": "debug", "why": "same tokens"}
-    assert reports.judge([*whole(), planned_event("debug"), same, END]).verdict is Verdict.FIXED
+    assert judge([*whole(), planned_event("debug"), same, END]).verdict is Verdict.FIXED
 
 
 def test_builds_that_differ_only_with_a_debug_option_are_judged_by_it() -> None:
     start = [START, *KERNELS, {"event": "identical", "why": "same tokens"}, planned_event("debug", plain=[])]
     good = [*start, *variant_boot("debug", "before", 10, 0), *variant_boot("debug", "after", 10, 0)]
-    assert reports.judge([*good, END]).verdict is Verdict.UNCHANGED
-    assert reports.judge([*good, stray("after-debug-1.1", "after", "lockdep"), END]).verdict is Verdict.REGRESSED
+    assert judge([*good, END]).verdict is Verdict.UNCHANGED
+    assert judge([*good, stray("after-debug-1.1", "after", "lockdep"), END]).verdict is Verdict.REGRESSED
 
 
 def test_where_no_test_runs_on_plain_kernels_the_variants_decide() -> None:
     def judged(expect: str, *more: dict[str, Any]) -> Verdict:
         start = {**START, "options": {**START["options"], "expect": expect}}
-        return reports.judge([
+        return judge([
             start, *KERNELS, planned_event("debug", plain=[]), *variant_boot("debug", "before", 10, 0),
             *variant_boot("debug", "after", 10, 0), *more, END,
         ]).verdict
@@ -284,22 +287,22 @@ def test_reports_name_the_flavour_and_what_did_not_run(tmp_path: Path) -> None:
         *own, *variant_boot("debug", "before", 10, 0), *variant_boot("debug", "after", 10, 0),
         stray("after-debug-1.1", "after", "lockdep"), {**END, "time": 2.0},
     ]
-    report = results.report(tmp_path, events, reports.judge(events))
-    made = json_report.to_json(report)
+    shown_run = report(tmp_path, events, judge(events))
+    made = json_report.to_json(shown_run)
     assert made["variants"][0]["sides"]["after"] == {"kernel": "d-after", "build_id": "ab", "boots": 1}
     assert made["variants"][0]["verdict"] == "regressed"
     assert made["not_run"] == [{"test": "b::rock", "why": "is for boards that are rock-5b"}]
     assert [w["variant"] for w in made["workloads"]] == ["", "debug"]
     assert made["findings"][-1]["variant"] == "debug"
-    text = console.render(report)
+    text = console.render(shown_run)
     assert "[debug]" in text
     assert "1 test not run (b::rock): is for boards that are rock-5b" in text
-    page = html.render(report)
+    page = html.render(shown_run)
     assert "d-after" in page
     assert "b::rock" in page
-    assert "b::rock" not in junit.render(report).replace('name="rock"', "")
-    assert "is for boards that are rock-5b" in junit.render(report)
-    builds = {build["id"]: build for build in kcidb.to_json(report)["builds"]}
+    assert "b::rock" not in junit.render(shown_run).replace('name="rock"', "")
+    assert "is for boards that are rock-5b" in junit.render(shown_run)
+    builds = {build["id"]: build for build in kcidb.to_json(shown_run)["builds"]}
     assert len(builds) == 4
-    tests = {test["path"]: test for test in kcidb.to_json(report)["tests"] if "-after" in test["build_id"]}
+    tests = {test["path"]: test for test in kcidb.to_json(shown_run)["tests"] if "-after" in test["build_id"]}
     assert builds[tests["panthor.watch.w_debug"]["build_id"]]["misc"]["key"] == "d-after"

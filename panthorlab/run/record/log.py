@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The run directory and its append-only event log, from which verdict and reports are derived.
 
-`events.jsonl` holds one JSON object per line: `{"time": unix seconds, "event": NAME, …}`, each with a checksum that
-ties it to the line before (`eventlines`). Only one controller writes it (an exclusive lock says so); a line torn by
+`events.jsonl` holds one JSON object per line: `{"event": NAME, "time": unix seconds, …}`, each with a checksum that
+ties it to the line before (`lines`). Only one controller writes it (an exclusive lock says so); a line torn by
 `kill -9` or power loss is cut off when the log is opened again, so that what follows stays readable and no event is
 counted twice. Any other damage is said with its line: no run goes on after it, and a report of what can still be read
 is an `error`.
@@ -17,16 +17,21 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self, TypeVar
 
 from panthorlab.errors import LabError, UsageError
 from panthorlab.files import FULL
-from panthorlab.run import eventlines, eventshape
+from panthorlab.run.record import lines
+from panthorlab.run.record.base import Event
+from panthorlab.run.record.lines import DamagedError
+from panthorlab.run.record.runs import Damaged, Phase, RunStart
+from panthorlab.run.record.versions import as_json, events_of
 
-Event = Mapping[str, Any]
+E = TypeVar("E", bound=Event)
 
 
 def new_run_dir(output: Path | None) -> Path:
@@ -49,16 +54,10 @@ def new_run_dir(output: Path | None) -> Path:
     return output.resolve()
 
 
-def why_ended(event: Event) -> str:
-    """Of a boot's end: why, and what to do next if that is known; empty if it was well."""
-    hint = event.get("hint")
-    return str(event.get("reason") or "") + (f"\n  hint: {hint}" if hint else "")
-
-
 class DamagedLogError(LabError):
     """A log that is not as it was written. `readable`: the events before the damage."""
 
-    def __init__(self, path: Path, damage: eventlines.DamagedError, readable: list[dict[str, Any]]) -> None:
+    def __init__(self, path: Path, damage: DamagedError, readable: list[Event]) -> None:
         upto = f"the {damage.number - 1} lines before it can be read" if damage.number > 1 else "nothing can be read"
         super().__init__(
             f"{path}:{damage.number}: damaged event log: {damage}; {upto}",
@@ -67,8 +66,9 @@ class DamagedLogError(LabError):
         self.readable = readable
 
 
-def read_events(run_dir: Path) -> list[dict[str, Any]]:
-    """All whole events of a run, oldest first. Raises UsageError if there is no run in `run_dir`, DamagedLogError."""
+def read_events(run_dir: Path) -> list[Event]:
+    """All whole events of a run, oldest first. Raises UsageError if there is no run in `run_dir`, or only a newer
+    panthorlab can read it, and DamagedLogError."""
     path = run_dir / "events.jsonl"
     try:
         data = path.read_bytes()
@@ -78,46 +78,49 @@ def read_events(run_dir: Path) -> list[dict[str, Any]]:
         ) from None
     except NotADirectoryError:
         raise UsageError(f"{run_dir} is no run directory", hint="name a directory below runs/") from None
-    events: list[dict[str, Any]] = []
+    events: list[tuple[int, Event]] = []
     try:
-        for event in eventlines.decode(data.split(b"\n")[:-1]):
-            events.append(event)
-    except eventlines.DamagedError as damage:
-        raise DamagedLogError(path, damage, events[: damage.number - 1]) from None
-    return events
+        events.extend(events_of(lines.decode(data.split(b"\n")[:-1])))
+    except DamagedError as damage:
+        readable = [event for number, event in events if number < damage.number]
+        raise DamagedLogError(path, damage, readable) from None
+    return [event for _, event in events]
 
 
-def read_run(run_dir: Path) -> list[dict[str, Any]]:
-    """As `read_events`, of a run that did start: the first event is its `run-start`, and all are what they should be.
-    Raises UsageError, DamagedLogError."""
+def read_run(run_dir: Path) -> list[Event]:
+    """As `read_events`, of a run that did start: the first event is its `RunStart`. Raises UsageError, DamagedLogError.
+    """
     return _of_run(run_dir, read_events(run_dir))
 
 
-def read_what_is_left(run_dir: Path) -> list[dict[str, Any]]:
-    """As `read_run`, but of a damaged log that which comes before the damage, and at its end an event `damaged` that
-    says so: no verdict but `error` can come of it. Raises DamagedLogError if not even the beginning is left."""
+def read_what_is_left(run_dir: Path) -> list[Event]:
+    """As `read_run`, but of a damaged log that which comes before the damage, and at its end a `Damaged` that says so:
+    no verdict but `error` can come of it. Raises DamagedLogError if not even the beginning is left."""
     try:
         return read_run(run_dir)
     except DamagedLogError as error:
         if not error.readable:
             raise
         events = _of_run(run_dir, error.readable)
-        return [*events, {"event": "damaged", "time": events[-1].get("time", 0.0), "reason": str(error)}]
+        return [*events, Damaged(time=events[-1].time, reason=str(error))]
 
 
-def _of_run(run_dir: Path, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    if not events or events[0]["event"] != "run-start":
+def _of_run(run_dir: Path, events: list[Event]) -> list[Event]:
+    if not events or not isinstance(events[0], RunStart):
         raise UsageError(f"{run_dir}: that run never started", hint="start it again")
-    try:
-        eventshape.check(events)
-    except eventlines.DamagedError as damage:
-        raise DamagedLogError(run_dir / "events.jsonl", damage, events[: damage.number - 1]) from None
     return events
+
+
+def start_of(events: Sequence[Event]) -> RunStart:
+    """The first event of a run."""
+    start = events[0]
+    assert isinstance(start, RunStart)  # noqa: S101 - `read_run` has seen to it
+    return start
 
 
 def is_validation(events: Sequence[Event]) -> bool:
     """Whether these are the events of a `validate` (else of a `run`)."""
-    return "expect" in events[0]["options"]
+    return start_of(events).options.expect is not None
 
 
 class EventLog:
@@ -145,11 +148,13 @@ class EventLog:
         whole = data.rfind(b"\n") + 1
         if whole != len(data):
             os.ftruncate(self._fd, whole)
-        return eventlines.link(data[:whole].rstrip(b"\n").rpartition(b"\n")[2])
+        return lines.link(data[:whole].rstrip(b"\n").rpartition(b"\n")[2])
 
-    def append(self, event: str, **fields: Any) -> None:
-        """Write one event. It is on its way to the disk when this returns, whole or not at all."""
-        data = eventlines.encode({"time": round(time.time(), 3), "event": event, **fields}, self._link)
+    def append(self, event: E) -> E:
+        """Write one event, and give it as it is on record. It is on its way to the disk when this returns, whole or not
+        at all."""
+        event = replace(event, time=round(time.time(), 3))
+        data = lines.encode(as_json(event), self._link)
         before = os.fstat(self._fd)
         if before.st_nlink == 0:
             raise LabError(f"{self.path} was deleted during the run", hint="start the run again; nothing of it is left")
@@ -162,7 +167,8 @@ class EventLog:
             raise LabError(
                 f"{what}{self.path}: {error.strerror}", hint="free some space, then `panthorlab resume` this run"
             ) from error
-        self._link = eventlines.link(data[:-1])
+        self._link = lines.link(data[:-1])
+        return event
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -171,7 +177,7 @@ class EventLog:
         try:
             yield
         finally:
-            self.append("phase", name=name, seconds=round(time.monotonic() - start, 2))
+            self.append(Phase(name=name, seconds=round(time.monotonic() - start, 2)))
 
     def discard(self) -> None:
         """Forget a run that was refused before it did anything, so that its directory can be used again."""

@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
+
+from panthorlab.jsonvalue import JsonObject
 
 _CHECKED = re.compile(rb'^(?P<body>\{.*),"c":"(?P<sum>[0-9a-f]{8})"\}$', re.DOTALL)
 _BROKEN = "it does not follow from the line before: it was changed, or lines are missing, doubled or in another order"
@@ -26,7 +27,7 @@ class DamagedError(ValueError):
         self.number = number
 
 
-def encode(event: Mapping[str, Any], before: int) -> bytes:
+def encode(event: JsonObject, before: int) -> bytes:
     """The line of an event, with its newline. `before`: `link` of the line before."""
     body = json.dumps(event, separators=(",", ":")).encode()
     return b'%s,"c":"%08x"}\n' % (body[:-1], zlib.crc32(body, before))
@@ -37,7 +38,7 @@ def link(line: bytes) -> int:
     return zlib.crc32(line)
 
 
-def decode(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+def decode(lines: Iterable[bytes]) -> Iterator[JsonObject]:
     """The events of whole lines, without `c`. Raises DamagedError at the first line that is not as it was written."""
     before, checked = b"", False
     for number, line in enumerate(lines, 1):

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From a job to a booted board whose kernel has proved itself, and from there to the end of the boot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from panthorlab.board.board import Board
+from panthorlab.board.registry import board_name
+from panthorlab.board.steps import Name, Step, Steps
+from panthorlab.errors import PanthorlabError
+from panthorlab.run import measure
+from panthorlab.run.evidence import LogFollower
+from panthorlab.run.job import Job
+from panthorlab.run.kernels import resolve_kernel
+from panthorlab.run.record import BoardUp, BootStep, Doing, OfBoot
+from panthorlab.run.session import Session, end_by
+from panthorlab.run.workload import once_per_boot
+
+COMMAND_LINE: Final = "/proc/cmdline"
+
+
+@contextmanager
+def booted(job: Job, find_board: Callable[[], Board], emit: Callable[[OfBoot], None]) -> Iterator[Session]:
+    """Boot the job's kernel on its board and prove its identity. A boot that fails is reported and ends the pytest
+    run."""
+    log_dir = Path(job.log_dir)
+    live = None
+
+    def on_step(step: Step) -> None:
+        begin, end, took = (round(seconds, 3) for seconds in (step.begin, step.end, step.seconds))
+        emit(BootStep(name=step.name, begin=begin, end=end, seconds=took, outcome=step.outcome, message=step.message))
+
+    try:
+        if job.coverage is not None:
+            live = measure.live_counts(log_dir, Path(job.coverage))
+        kernel = resolve_kernel(job.kernel, log=log_dir / "build.log")
+        board = find_board().boot(
+            kernel,
+            log_dir=log_dir,
+            overlay=Path(job.overlay) if job.overlay else None,
+            params={**job.params, "seed": str(job.seed)},
+            on_progress=lambda text: emit(Doing(text=text)),
+            on_step=on_step,
+            method=job.boot_method,
+            fresh=job.fresh,
+            counts=live,
+        )
+    except PanthorlabError as error:
+        emit(end_by(error, booted=False))
+        pytest.exit(f"{board_name(job.board)} did not boot: {error}", returncode=4)
+    with board:
+        log = LogFollower(board, log_dir / "kmsg.log")
+        session = Session(job, kernel, board, log, emit, counts=live)
+        try:
+            with log:
+                with Steps(on_step)(Name.IDENTITY):
+                    session.verify_identity()
+                if live is not None:
+                    measure.check_counted(live)
+                session.once = once_per_boot(board.shell.get(COMMAND_LINE).decode("utf-8", "replace"))
+                emit(BoardUp(name=board.name, facts=board.facts(), boot_id=board.boot_id))
+                yield session
+                session.end_log()
+            session.send_strays()
+        except PanthorlabError as error:
+            session.died = error
+            session.send_strays()
+            session.emit_end(complete=False)
+            pytest.exit(f"{board.name}: {error}", returncode=4)
