@@ -20,9 +20,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from panthorlab import spawn
-from panthorlab.board import debs
-from panthorlab.board.debs import Deb
+from panthorlab import debs, spawn
+from panthorlab.debs import Deb
 from panthorlab.errors import LabError
 from panthorlab.paths import cache_dir
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from panthorlab.board import debs, qemu
-from panthorlab.board.debs import Deb
+from panthorlab import debs
+from panthorlab.board import qemu
+from panthorlab.debs import Deb
 from panthorlab.errors import LabError
 
 pytestmark = pytest.mark.e2e
