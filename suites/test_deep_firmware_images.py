@@ -10,7 +10,7 @@ from panthorlab.gpu.fw import corpus
 from panthorlab.run.session import Session
 from panthorlab.run.trouble import CONSEQUENCES
 
-pytestmark = pytest.mark.deep
+pytestmark = [pytest.mark.driver("probe"), pytest.mark.deep]
 
 FIRMWARE = "/lib/firmware/arm/mali/arch10.8/mali_csffw.bin"
 PACK = "/tmp/panthorlab-images"  # noqa: S108 - the board's

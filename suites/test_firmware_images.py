@@ -2,7 +2,7 @@
 """Firmware images that are wrong in one way each: refused with an error, and the right one works afterwards.
 
 The images are made from the board's own; `panthorlab/gpu/fw/corpus.py` has them, and what a right driver does with
-each. Every image is proved to have been read: by what panthor says of it, or by what its probe returns.
+each. Every image is proved to have been read: by what the driver says of it, or by what its probe returns.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ from panthorlab.gpu.fw.corpus import Case
 from panthorlab.run.session import Session
 from panthorlab.run.trouble import CONSEQUENCES
 
+pytestmark = pytest.mark.driver("probe")
 FIRMWARE = "/lib/firmware/arm/mali/arch{major}.{minor}/mali_csffw.bin"
 PACK = "/tmp/panthorlab-images"  # noqa: S108 - the board's
 SPOKEN = {"probe-error", "firmware-error"}
 UNTOLD = {0, EINVAL}
 """What the probe may return for other reasons than that the image was read."""
-READ = re.compile(r"panthor .*(?:firmware|CSF FW|interface)", re.IGNORECASE)
+READ = r"{driver} .*(?:firmware|CSF FW|interface|MCU)"
 
 
 @pytest.fixture(scope="module")
 def firmware(session: Session) -> bytes:
-    gpu_id = int(session.job("info").info["gpu_id"], 16)
+    gpu_id = int(session.gpu_info()["gpu_id"], 16)
     path = FIRMWARE.format(major=gpu_id >> 28, minor=gpu_id >> 24 & 0xF)
     try:
         return session.board.shell.get(path)

@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from errno import EINVAL
 
+import pytest
+
 from panthorlab.gpu.fw.layout import SHARED, SHARED_SIZE
 from panthorlab.run.session import Session
 from panthorlab.run.trouble import probe, rebind
 
+pytestmark = pytest.mark.driver("csif")
 END = SHARED + SHARED_SIZE
 SPOKEN = {"probe-error", "firmware-error"}
 SIZES = {"glb-input": 0x84, "glb-output": 0x1C, "csg-input": 0x58, "csg-output": 0x20, "cs-input": 0x58,

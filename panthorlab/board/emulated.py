@@ -28,6 +28,7 @@ from panthorlab.board.machine import Wires, detector_words, machine_facts, qemu_
 from panthorlab.board.qemu import Qemu, find_qemu
 from panthorlab.board.qmp import Monitor
 from panthorlab.errors import BootError, LabError
+from panthorlab.kernel.driver import PANTHOR, WORDS, Driver, driver_of
 from panthorlab.kernel.model import Kernel
 from panthorlab.paths import cache_dir
 
@@ -65,7 +66,7 @@ class EmulatedBoard:
                 more = coverage_plugin.arguments(qemu.version, counts) if counts else []
                 board = self._assemble(kernel, qemu, log_dir.resolve(), overlay, self._gpu_params(params or {}), more)
                 undo.callback(board.close)
-                _bring_up(board, self.file, on_progress)
+                _bring_up(board, self.file, driver_of(kernel) if self.file.gpu else PANTHOR, on_progress)
                 undo.pop_all()
         except OSError as error:
             raise LabError(f"board {self.name} could not be started: {error}",
@@ -147,7 +148,9 @@ def _run_dir() -> Path:
     return path
 
 
-def _bring_up(board: BootedEmulatedBoard, file: EmulatedFile, on_progress: Callable[[str], None]) -> None:
+def _bring_up(
+    board: BootedEmulatedBoard, file: EmulatedFile, driver: Driver, on_progress: Callable[[str], None],
+) -> None:
     """From QEMU's start to a board that takes commands and has its GPU, each step with its deadline."""
     limits = file.time_limits
     boot, probe, answer = (limit * board.slowness for limit in (limits.boot, limits.probe, limits.answer))
@@ -172,21 +175,21 @@ def _bring_up(board: BootedEmulatedBoard, file: EmulatedFile, on_progress: Calla
     except LabError as error:
         raise board.silence(f"loads its modules for longer than {left:g} s; the last step done: {done}") from error
     if status:
-        raise _probe_error(board, f"a module could not be loaded: {complaints.strip() or f'status {status}'}")
+        raise _probe_error(board, driver, f"a module could not be loaded: {complaints.strip() or f'status {status}'}")
     on_progress("modules loaded")
     probe_deadline = time.monotonic() + probe
     while board.shell.run(["/init", "wait", RENDER_NODE, "1"], timeout=1 + answer).status:
         if board.console.wait_for(lambda line: bool(_PROBE_FAILED.search(line.text)), 0):
-            raise _probe_error(board, "panthor failed to probe")
+            raise _probe_error(board, driver, f"{driver.name} failed to probe")
         if time.monotonic() > probe_deadline:
-            raise _probe_error(board, f"panthor made no render node within {probe:g} s")
+            raise _probe_error(board, driver, f"{driver.name} made no render node within {probe:g} s")
     on_progress("GPU probed")
 
 
-def _probe_error(board: BootedEmulatedBoard, what: str) -> BootError | LabError:
+def _probe_error(board: BootedEmulatedBoard, driver: Driver, what: str) -> BootError | LabError:
     """The kernel's fault, unless the model itself says that it could not do what it was asked for."""
-    log = "\n".join(kernel_lines(board.shell.get("/dev/kmsg"), ("panthor", "mali"))[-40:])
+    log = "\n".join(kernel_lines(board.shell.get("/dev/kmsg"), WORDS)[-40:])
     if hazards := [hazard for hazard in board.hazards() if hazard.kind != LATE]:
         spoilt = "\n".join(f"{hazard.kind}: {hazard.text}" for hazard in hazards[:10])
         return LabError(f"board {board.name}: {what}, and the GPU model says:\n{spoilt}\n{log}")
-    return BootError(f"board {board.name}: {what}\n{log or 'no word of panthor in the kernel log'}")
+    return BootError(f"board {board.name}: {what}\n{log or f'no word of {driver.name} in the kernel log'}")

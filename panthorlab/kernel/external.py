@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from panthorlab.errors import UsageError
-from panthorlab.kernel import config, inside, makefile, store
+from panthorlab.kernel import config, driver, inside, makefile, store
 from panthorlab.kernel.build import Builder, build_extras
 from panthorlab.kernel.collect import IMAGES, built_modules, collect, digests
 from panthorlab.kernel.elf import build_id
@@ -27,7 +27,7 @@ ARCH_OPTIONS = {"ARM64": "arm64"}
 def import_build(path: Path, *, log: Path, progress: Progress) -> Kernel:
     """The store's copy of the kernel in build directory `path`, which is only read.
 
-    Raises UsageError if it is no finished build of a kernel with panthor, or its source tree is gone.
+    Raises UsageError if it is no finished build of a kernel with one driver for the GPU, or its source tree is gone.
     """
     needed = ("vmlinux", "System.map", ".config", "include/config/kernel.release")
     missing = [name for name in needed if inside.read(path, name, 1) is None]
@@ -38,8 +38,7 @@ def import_build(path: Path, *, log: Path, progress: Progress) -> Kernel:
     arch = next((arch for option, arch in ARCH_OPTIONS.items() if values.get(option) == "y"), None)
     if arch is None or inside.read(path, IMAGES[arch], 1) is None:
         raise UsageError(f"{path} has no arm64 kernel Image", hint="build it with ARCH=arm64, target Image")
-    if "DRM_PANTHOR" not in values:
-        raise UsageError(f"the kernel in {path} was built without panthor", hint="set CONFIG_DRM_PANTHOR")
+    driver.only(values, f"the kernel in {path}")
     source = (path / "source").resolve() if (path / "source").exists() else path
     makefile.check_tree(str(source), reader(source))
 
@@ -49,7 +48,7 @@ def import_build(path: Path, *, log: Path, progress: Progress) -> Kernel:
     key = hashlib.sha256(f"{FORMAT} {core} {guest_digest()}".encode()).hexdigest()
     if kernel := store.load(key, progress):
         return kernel
-    base = Base(f"dir-{core}", str(source), release, source, makefile.has_fix(reader(source)))
+    base = Base(f"dir-{core}", str(source), release, source, driver.PANTHOR.has_fix(reader(source)))
     plan = SidePlan(
         side=Side.AFTER, key=key, core_key=core, title=f"{release} from {path}", base=base, changes={}, reports=(),
         fragments=(), config_key="", arch=arch, toolchain=find_toolchain(arch),

@@ -19,15 +19,15 @@ from panthorlab.errors import UsageError
 from panthorlab.files import write_whole
 from panthorlab.kernel import config, store, trees
 from panthorlab.kernel.basecommit import repository_of, series_notes
+from panthorlab.kernel.driver import Driver, ReadFile, requested
 from panthorlab.kernel.mails import PatchText
-from panthorlab.kernel.makefile import ReadFile
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.patches import check
 from panthorlab.kernel.patchfile import parse, read_all
 from panthorlab.kernel.plan import Base, Changes, Fit, PatchReport, Progress, SidePlan, Sides, UnfitError, quiet
 from panthorlab.kernel.series import Intake
 from panthorlab.kernel.sources import resolve
-from panthorlab.kernel.toolchain import Toolchain, find_toolchain
+from panthorlab.kernel.toolchain import Toolchain, find_toolchain, with_rust
 from panthorlab.outcome import Side
 from panthorlab.paths import PACKAGE, cache_dir
 
@@ -42,6 +42,7 @@ class _Setting:
     """What both sides have in common."""
 
     base: Base
+    driver: Driver
     read: ReadFile
     fragments: tuple[Path, ...]
     config_key: str
@@ -84,6 +85,8 @@ def prepare_sides(
     told = series_notes(intake, base_spec, setting.base.key, setting.base.title)
     default_job = not patches
     if default_job:
+        if setting.driver.fix is None:
+            raise UsageError(f"there is no default job for {setting.driver.name}", hint="name a patch")
         if revert and not setting.base.has_fix:
             raise UsageError(
                 f"{setting.base.title} lacks the fix, so there is nothing to revert",
@@ -186,14 +189,22 @@ def _setting(
 ) -> _Setting:
     files = config.find_fragments(fragments)
     key = config.fragments_key(files)
+    wanted = config.read_fragments(files).values
+    driver = requested(wanted)
     toolchain = find_toolchain(arch)
-    source = resolve(base_spec, progress, look=look)
+    if wanted.get("RUST") == "y":
+        from panthorlab.kernel.rust import find_rust
+
+        toolchain = with_rust(toolchain, find_rust(progress, look=look))
+    source = resolve(base_spec, progress, look=look, series=driver.series)
     if look:
         base, read = trees.look(source)
     else:
         base = trees.open_base(source, progress)
         read = partial(trees.read_base, base)
-    return _Setting(base, read, files, key, arch, toolchain, guest_digest(), config.debug_info(files))
+    if not driver.is_in(read):
+        raise driver.missing(base.title, base.version)
+    return _Setting(base, driver, read, files, key, arch, toolchain, guest_digest(), config.debug_info(files))
 
 
 def _apply(

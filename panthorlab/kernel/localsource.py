@@ -13,6 +13,7 @@ from panthorlab.errors import LabError, SourceError
 from panthorlab.files import disk_errors
 from panthorlab.kernel import makefile
 from panthorlab.kernel.archive import UNPACK_SECONDS, extract_argv, unpack_tarball
+from panthorlab.kernel.driver import ReadFile
 from panthorlab.kernel.git import is_bare, reading, resolve_commit, top_level
 from panthorlab.kernel.plan import Progress
 from panthorlab.kernel.tools import TREE_BYTES, need_space, pipeline, run
@@ -168,7 +169,7 @@ def tarball_source(path: Path) -> TarballSource:
         return TarballSource(path, hashlib.file_digest(file, "sha256").hexdigest())
 
 
-def reader(root: Path) -> makefile.ReadFile:
+def reader(root: Path) -> ReadFile:
     """Reads files of a tree by relative path, to look at; a pipe in the place of one is not waited for."""
     return lambda file: (root / file).read_bytes() if (root / file).is_file() else None
 

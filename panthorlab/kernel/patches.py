@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from panthorlab.kernel.filepatch import FilePatch, ReadFile, find_files, parse_diff
+from panthorlab.kernel.driver import ReadFile
+from panthorlab.kernel.filepatch import FilePatch, find_files, parse_diff
 from panthorlab.kernel.hunks import MAX_FUZZ, Applied, Hunk, Place, apply_hunks, best_window
 from panthorlab.kernel.mails import PatchText
 from panthorlab.kernel.plan import FileFit, Fit, PatchReport

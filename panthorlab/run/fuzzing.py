@@ -20,6 +20,7 @@ from panthorlab.errors import EvidenceError, UsageError
 from panthorlab.fuzz.generate import generate
 from panthorlab.fuzz.script import Line, parse, write
 from panthorlab.fuzz.shrink import shrink
+from panthorlab.kernel.driver import PANTHOR
 from panthorlab.kernel.model import Kernel
 from panthorlab.run import fleet
 from panthorlab.run.events import new_run_dir
@@ -123,7 +124,7 @@ def main(options: argparse.Namespace) -> int:
     name = fleet.choose_one(options)
     progress = Progress(quiet=options.quiet)
     run_dir = new_run_dir(options.output)
-    kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step)
+    kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step, driver=PANTHOR.name)
     for note in notes_of(kernel):
         progress.note(note)
     counts: dict[str, Any] = {"scripts": 0, "lines": 0, "seconds": 0.0, "unjudged": 0}

@@ -16,6 +16,7 @@ import pytest
 
 from panthorlab.errors import UsageError
 from panthorlab.kernel.config import find_fragments, parse_dotconfig, read_fragments
+from panthorlab.kernel.driver import FEATURES, Driver
 from panthorlab.kernel.model import Kernel
 from panthorlab.run.kernels import parse_params
 from panthorlab.run.overlay_need import needed_by
@@ -25,6 +26,7 @@ MARKERS: Final = (
     "kernel(FRAGMENT, …): runs on kernels that have these fragments of kernel_configs/; --deep builds them",
     "gpu('NAME=VALUE', …): runs in a boot of its own whose emulated GPU has these parameters",
     "board(NAME, …): runs on boards that have one of these names, tags, or types (emulated, real)",
+    "driver(FEATURE, …): runs on drivers that can do this (probe, vm, groups, …); without it, on those that can do all",
 )
 """As pytest registers them."""
 
@@ -33,7 +35,7 @@ MARKERS: Final = (
 class Need:
     """What one test needs. `test`: SUITE::TEST. `kernel`: config fragments. `gpu`: parameters of the emulated GPU by
     name. `board`: one of these names, tags or types; any if empty. `counted`: it runs iterations.
-    `overlay`: whose programs it runs."""
+    `overlay`: whose programs it runs. `driver`: what the kernel's must be able to do, of driver.FEATURES."""
 
     test: str
     deep: bool = False
@@ -42,6 +44,7 @@ class Need:
     board: tuple[str, ...] = ()
     counted: bool = False
     overlay: str = ""
+    driver: tuple[str, ...] = tuple(FEATURES)
 
     @property
     def suite(self) -> str:
@@ -56,12 +59,19 @@ class Need:
             return "sets parameters of the emulated GPU"
         return ""
 
+    def too_much_for(self, drivers: Iterable[Driver]) -> str:
+        """What one of `drivers` cannot do that it needs, in words; empty if there is nothing."""
+        for driver in drivers:
+            if missing := [name for name in self.driver if name not in driver.features]:
+                return f"wants a driver that can do {', '.join(missing)}, which {driver.name} cannot yet"
+        return ""
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
-        return cls(**{**fields, "kernel": tuple(fields["kernel"]), "board": tuple(fields["board"])})
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
 
 
 def name_of(item: pytest.Item) -> str:
@@ -79,7 +89,7 @@ def need_of(item: pytest.Item) -> Need:
             raise UsageError("takes no arguments", hint="write pytest.mark.deep")
         return Need(
             name_of(item), item.get_closest_marker("deep") is not None, kernel, gpu, _words(item, "board"),
-            "iterate" in getattr(item, "fixturenames", ()), needed_by(item),
+            "iterate" in getattr(item, "fixturenames", ()), needed_by(item), _features(item),
         )
     except UsageError as error:
         raise UsageError(f"{item.path.name}: {item.name}: a marker: {error}", hint=error.hint) from error
@@ -92,6 +102,17 @@ def _words(item: pytest.Item, name: str) -> tuple[str, ...]:
             raise UsageError(f"pytest.mark.{name} takes one or more texts", hint=f"see {_usage(name)}")
         words += mark.args
     return tuple(dict.fromkeys(reversed(words)))  # the closest mark is the first: what stands nearer wins
+
+
+def _features(item: pytest.Item) -> tuple[str, ...]:
+    """What the closest marker names: one test of a suite may ask for less than the others."""
+    mark = item.get_closest_marker("driver")
+    if mark is None:
+        return tuple(FEATURES)
+    if mark.kwargs or not mark.args or not all(name in FEATURES for name in mark.args):
+        raise UsageError(f"pytest.mark.driver takes what a driver can do, not {', '.join(map(repr, mark.args))}",
+                         hint="; ".join(f"{name}: {meaning}" for name, meaning in FEATURES.items()))
+    return tuple(name for name in FEATURES if name in mark.args)
 
 
 def _usage(name: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from panthorlab.kernel.driver import driver_of
 from panthorlab.kernel.model import Kernel
 from panthorlab.run import fleet
 from panthorlab.run.events import Event, EventLog
@@ -49,6 +50,7 @@ def planned(
         no_build=no_build,
         without=_overlays_missing(needs, settings),
         params=parse_params(settings["param"]),
+        drivers=list(dict.fromkeys(map(driver_of, kernels))),
     ))
     if not plain:
         kept = tuple(variant for variant in plan.variants if variant.fragments)

@@ -32,11 +32,13 @@ from panthorlab.run.testevents import status_of, test_event
 from panthorlab.run.workload import Workload
 
 if TYPE_CHECKING:  # boards are not imported for every pytest run that merely has the plugin
+    from panthorlab.kernel.driver import Driver
     from panthorlab.run.session import Iterated, Session
 
 _JOB = pytest.StashKey[Job]()
 _EMIT = pytest.StashKey["Emitter"]()
 _SESSION = pytest.StashKey["Session"]()
+_DRIVER = pytest.StashKey["Driver"]()
 _BLAMED = pytest.StashKey[set[int]]()
 _COUNTED = pytest.StashKey[dict[Path, set[str]]]()
 OWN_STATUS: Final = 100
@@ -153,6 +155,8 @@ def _unmet(item: pytest.Item) -> str:
     from panthorlab.run.kernels import resolve_kernel
 
     need = need_of(item)
+    if why := need.too_much_for([_driver(item.config)]):
+        return why
     if not (need.board or need.gpu or need.kernel):
         return ""
     with TemporaryDirectory() as folder:
@@ -166,6 +170,18 @@ def _unmet(item: pytest.Item) -> str:
             if lacks := lacking(kernel, need.kernel):
                 return f"wants a kernel with {', '.join(lacks)}"
     return ""
+
+
+def _driver(config: pytest.Config) -> Driver:
+    """Of the kernel that the user named."""
+    from panthorlab.kernel.driver import driver_of
+    from panthorlab.run.kernels import resolve_kernel
+
+    if _DRIVER not in config.stash:
+        with TemporaryDirectory() as folder:
+            kernel = resolve_kernel(_job_of(config, Path(folder)).kernel, log=Path(folder, "build.log"))
+        config.stash[_DRIVER] = driver_of(kernel)
+    return config.stash[_DRIVER]
 
 
 def _leave_out_for_overlays(config: pytest.Config, job: Job, items: list[pytest.Item]) -> None:

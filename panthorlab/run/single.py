@@ -68,7 +68,7 @@ def run_suites(options: argparse.Namespace, known: Sequence[Mapping[str, str]]) 
     needs = survey(suites.values())
     run_dir = new_run_dir(options.output)
     progress = Progress(quiet=options.quiet)
-    kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step)
+    kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step, driver=options.driver)
     lines = str(measure.prepare(run_dir, Side.AFTER, kernel)) if options.coverage else None
 
     with EventLog(run_dir) as log:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Self
 
+from panthorlab.kernel.driver import PANTHOR, Driver
 from panthorlab.run.needs import Need
 from panthorlab.run.overlay_need import wanting
 
@@ -58,6 +59,7 @@ class Request:
     """What the run can offer. `deep`: it was asked for. `named`: suites that the user named. `lacking`: fragments that
     the plain kernels are without, of all that were asked about. `no_build`: why no other kernel can be built; empty if
     one can. `params`: of all its boots. `boards`: name, tags and type of each. `without`: overlays that are not there.
+    `drivers`: of the kernels.
     """
 
     deep: bool
@@ -67,6 +69,7 @@ class Request:
     no_build: str = ""
     params: Mapping[str, str] = field(default_factory=dict)
     without: frozenset[str] = frozenset()
+    drivers: Sequence[Driver] = (PANTHOR,)
 
 
 def label(name: str, variant: str) -> str:
@@ -112,6 +115,8 @@ def plan_variants(needs: Iterable[Need], request: Request) -> Planned:
 
 def _why_not(need: Need, request: Request) -> str:
     if why := need.unsuited(request.boards):
+        return why
+    if why := need.too_much_for(request.drivers):
         return why
     if need.overlay in request.without:
         return wanting(need.overlay)

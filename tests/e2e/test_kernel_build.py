@@ -15,6 +15,7 @@ import pytest
 
 from panthorlab.errors import BuildError, LabError, PatchError, SourceError
 from panthorlab.kernel import config, kconfig, store
+from panthorlab.kernel.driver import PANTHOR
 from panthorlab.kernel.elf import build_id
 from panthorlab.kernel.job import (
     DEFAULT_FRAGMENTS,
@@ -24,7 +25,6 @@ from panthorlab.kernel.job import (
     prepare_kernel,
     prepare_sides,
 )
-from panthorlab.kernel.makefile import FIX_SYMBOL
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.plan import Sides
 from panthorlab.kernel.toolchain import find_toolchain
@@ -64,7 +64,8 @@ def test_default_job(default: tuple[Sides, Kernel, Kernel]) -> None:
         assert kernel.build_id == build_id(kernel.path / "vmlinux")
         assert set(kernel.modules) == {"panthor_pci_shim"}
         assert (kernel.guest / "heap-exit").stat().st_mode & 0o111
-        assert FIX_SYMBOL in (kernel.path / "System.map").read_text(), "only the call goes, not the function"
+        assert PANTHOR.fix is not None
+        assert PANTHOR.fix.symbol in (kernel.path / "System.map").read_text(), "only the call goes, not the function"
     assert cannot_differ(sides, before, after) is None
 
 
