@@ -48,13 +48,14 @@ def wrong_of(session: Session, firmware: bytes, cases: Sequence[Case], *options:
     parts = re.split(r"panthorlab: image (\S+)\n", session.kernel_log()[start:])
     said = dict(zip(parts[1::2], parts[2::2], strict=True))
     wrong = []
+    read, driver = re.compile(READ.format(driver=session.driver.name), re.IGNORECASE), session.driver.name
     for case in cases:
-        errno = -int(result.info[f"image.{case.name}"])
-        if errno not in case.errnos:
-            expected = " or ".join(os.strerror(number) if number else "taken" for number in case.errnos)
+        errno, told = -int(result.info[f"image.{case.name}"]), case.of(driver)
+        if errno not in told.errnos:
+            expected = " or ".join(os.strerror(number) if number else "taken" for number in told.errnos)
             wrong.append(f"{case.name}: {os.strerror(errno) if errno else 'taken'}, expected {expected}")
-        elif case.says not in said[case.name] or (errno in UNTOLD and not READ.search(said[case.name])):
-            wrong.append(f"{case.name}: panthor did not say `{case.says}`")
+        elif told.says not in said[case.name] or (errno in UNTOLD and not read.search(said[case.name])):
+            wrong.append(f"{case.name}: {driver} did not say `{told.says}`")
     return wrong
 
 
@@ -64,6 +65,7 @@ def test_wrong_images_are_refused(session: Session, firmware: bytes) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.driver("vm", "groups", "recovery")
 def test_sections_are_loaded_again(session: Session, firmware: bytes) -> None:
     """An MCU that hangs gets all its sections anew."""
     for case in (case for case in corpus.CASES if case.reload):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from panthorlab.errors import UsageError
 from panthorlab.files import write_whole
-from panthorlab.kernel import config, store, trees
+from panthorlab.kernel import config, rust, store, trees
 from panthorlab.kernel.basecommit import repository_of, series_notes
 from panthorlab.kernel.driver import Driver, ReadFile, requested
 from panthorlab.kernel.mails import PatchText
@@ -35,6 +36,7 @@ DEFAULT_FRAGMENTS = ("panthor", "qemu-virt")
 FORMAT = 2  # of the files of a stored kernel; part of its key
 FIXES = Path(__file__).with_name("fixes")
 GUEST = PACKAGE / "guest"
+_VERSION_NAMED = re.compile(r"(?:debian:|kernel\.org:|linux-source-)v?(\d.*)")
 
 
 @dataclass(frozen=True)
@@ -192,10 +194,8 @@ def _setting(
     wanted = config.read_fragments(files).values
     driver = requested(wanted)
     toolchain = find_toolchain(arch)
-    if wanted.get("RUST") == "y":
-        from panthorlab.kernel.rust import find_rust
-
-        toolchain = with_rust(toolchain, find_rust(progress, look=look))
+    if (named := _VERSION_NAMED.fullmatch(base_spec or "")) and driver.too_old(named[1]):
+        raise driver.missing(named[0], named[1])
     source = resolve(base_spec, progress, look=look, series=driver.series)
     if look:
         base, read = trees.look(source)
@@ -204,6 +204,8 @@ def _setting(
         read = partial(trees.read_base, base)
     if not driver.is_in(read):
         raise driver.missing(base.title, base.version)
+    if wanted.get("RUST") == "y":
+        toolchain = with_rust(toolchain, rust.find_rust(progress, look=look))
     return _Setting(base, driver, read, files, key, arch, toolchain, guest_digest(), config.debug_info(files))
 
 

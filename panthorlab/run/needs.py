@@ -109,7 +109,7 @@ def _features(item: pytest.Item) -> tuple[str, ...]:
     mark = item.get_closest_marker("driver")
     if mark is None:
         return tuple(FEATURES)
-    if mark.kwargs or not mark.args or not all(name in FEATURES for name in mark.args):
+    if mark.kwargs or not mark.args or not all(isinstance(name, str) and name in FEATURES for name in mark.args):
         raise UsageError(f"pytest.mark.driver takes what a driver can do, not {', '.join(map(repr, mark.args))}",
                          hint="; ".join(f"{name}: {meaning}" for name, meaning in FEATURES.items()))
     return tuple(name for name in FEATURES if name in mark.args)

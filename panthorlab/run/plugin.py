@@ -32,13 +32,13 @@ from panthorlab.run.testevents import status_of, test_event
 from panthorlab.run.workload import Workload
 
 if TYPE_CHECKING:  # boards are not imported for every pytest run that merely has the plugin
-    from panthorlab.kernel.driver import Driver
+    from panthorlab.kernel.model import Kernel
     from panthorlab.run.session import Iterated, Session
 
 _JOB = pytest.StashKey[Job]()
 _EMIT = pytest.StashKey["Emitter"]()
 _SESSION = pytest.StashKey["Session"]()
-_DRIVER = pytest.StashKey["Driver"]()
+_KERNEL = pytest.StashKey["Kernel | None"]()
 _BLAMED = pytest.StashKey[set[int]]()
 _COUNTED = pytest.StashKey[dict[Path, set[str]]]()
 OWN_STATUS: Final = 100
@@ -151,37 +151,33 @@ def _asked_for_deep(config: pytest.Config, item: pytest.Item) -> bool:
 
 def _unmet(item: pytest.Item) -> str:
     """Why a test that the user started cannot run on his board and kernel; empty if it can."""
+    from panthorlab.kernel.driver import driver_of
     from panthorlab.run.fleet import traits
-    from panthorlab.run.kernels import resolve_kernel
 
     need = need_of(item)
-    if why := need.too_much_for([_driver(item.config)]):
-        return why
-    if not (need.board or need.gpu or need.kernel):
-        return ""
     with TemporaryDirectory() as folder:
         job = _job_of(item.config, Path(folder))
         if why := need.unsuited([traits(job.board)]):
             return why
         if other := {name: value for name, value in need.gpu.items() if job.params.get(name) != value}:
             return "wants " + " ".join(f"--param gpu.{name}={value}" for name, value in sorted(other.items()))
-        if need.kernel:
-            kernel = resolve_kernel(job.kernel, log=Path(folder, "build.log"))
-            if lacks := lacking(kernel, need.kernel):
-                return f"wants a kernel with {', '.join(lacks)}"
-    return ""
+        if (kernel := _kernel(item.config, job, Path(folder))) is None:
+            return ""
+        if lacks := lacking(kernel, need.kernel):
+            return f"wants a kernel with {', '.join(lacks)}"
+        return need.too_much_for([driver_of(kernel)])
 
 
-def _driver(config: pytest.Config) -> Driver:
-    """Of the kernel that the user named."""
-    from panthorlab.kernel.driver import driver_of
+def _kernel(config: pytest.Config, job: Job, folder: Path) -> Kernel | None:
+    """The kernel that the user named, looked for once; None if there is none: who boots it says so."""
     from panthorlab.run.kernels import resolve_kernel
 
-    if _DRIVER not in config.stash:
-        with TemporaryDirectory() as folder:
-            kernel = resolve_kernel(_job_of(config, Path(folder)).kernel, log=Path(folder, "build.log"))
-        config.stash[_DRIVER] = driver_of(kernel)
-    return config.stash[_DRIVER]
+    if _KERNEL not in config.stash:
+        try:
+            config.stash[_KERNEL] = resolve_kernel(job.kernel, log=folder / "build.log")
+        except UsageError:
+            config.stash[_KERNEL] = None
+    return config.stash[_KERNEL]
 
 
 def _leave_out_for_overlays(config: pytest.Config, job: Job, items: list[pytest.Item]) -> None:

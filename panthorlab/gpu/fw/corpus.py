@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import random
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from errno import EINVAL, ENOMEM, ENOSPC
 from typing import Final
 
@@ -99,6 +99,14 @@ def section(
 
 
 @dataclass(frozen=True)
+class Told:
+    """`errnos`, `says`: as in Case."""
+
+    errnos: tuple[int, ...]
+    says: str = ""
+
+
+@dataclass(frozen=True)
 class Case:
     """`make` makes the image from a right one. `errnos`: what the probe may fail with; 0: it succeeds. `says`: part of
     what panthor then says on one line, in every version; empty where versions differ or say nothing."""
@@ -109,6 +117,12 @@ class Case:
     says: str = ""
     reload: bool = False
     """It has sections that a slow reset has to load again: worth one."""
+    on: Mapping[str, Told] = field(default_factory=dict)
+    """What another driver than panthor does with it, by the driver's name."""
+
+    def of(self, driver: str) -> Told:
+        """What `driver` does with it."""
+        return self.on.get(driver, Told(self.errnos, self.says))
 
 
 def _extra(*entries: Entry) -> Callable[[Image], bytes]:

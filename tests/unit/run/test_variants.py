@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.errors import UsageError
+from panthorlab.kernel.driver import FEATURES, PANTHOR, TYR
 from panthorlab.outcome import Side
 from panthorlab.run import reports, results
 from panthorlab.run.needs import Need
@@ -67,6 +69,46 @@ def test_what_wants_an_overlay_that_is_not_there_has_no_boot_of_its_own() -> Non
     planned = plan_variants(needs, request(without=frozenset({"mesa-gl"})))
     assert (planned.plain, planned.variants) == (("v::draws",), ())
     assert planned.left_out["g::wide"].endswith("add --overlay mesa-gl")
+
+
+def test_what_the_driver_cannot_do_does_not_run_and_the_reason_is_told() -> None:
+    needs = [Need("p::probes", driver=("probe",)), Need("j::jobs", driver=("vm", "groups")), Need("m::mine", deep=True),
+             Need("g::wide", gpu={"p": "1"}, driver=("probe", "heaps"))]
+    planned = plan_variants(needs, request(drivers=[TYR]))
+    assert (planned.plain, planned.variants) == (("p::probes",), ())
+    assert planned.left_out == {
+        "j::jobs": "wants a driver that can do vm, groups, which tyr cannot yet",
+        "m::mine": "wants a driver that can do csif, vm, groups, heaps, power, recovery, which tyr cannot yet",
+        "g::wide": "wants a driver that can do heaps, which tyr cannot yet",
+    }
+    assert plan_variants(needs, request(drivers=[PANTHOR])).plain == ("p::probes", "j::jobs")
+    assert plan_variants(needs, request(drivers=[PANTHOR, TYR])).plain == ("p::probes",), "both sides must be able to"
+
+
+@pytest.mark.parametrize(("marker", "driver"), [
+    ("", tuple(FEATURES)), ('pytestmark = pytest.mark.driver("groups", "vm")', ("vm", "groups")),
+    ('pytestmark = [pytest.mark.driver("probe")]', ("probe",)),
+])
+def test_a_suite_says_what_a_driver_must_have(tmp_path: Path, marker: str, driver: tuple[str, ...]) -> None:
+    suite = tmp_path / "test_mine.py"
+    suite.write_text(f"import pytest\n{marker}\ndef test_all(): pass\n"
+                     '@pytest.mark.driver("csif")\ndef test_less(): pass\n')
+    by_test = {need.test: need for need in survey([suite])}
+    assert by_test["mine::test_all"].driver == driver
+    assert by_test["mine::test_less"].driver == ("csif",), "what stands nearer to the test counts"
+    assert Need.from_json(json.loads(json.dumps(by_test["mine::test_all"].to_json()))) == by_test["mine::test_all"]
+
+
+@pytest.mark.parametrize("marker", ['driver("vms")', "driver()", "driver(vm=True)", 'driver(["vm"])'])
+def test_what_no_driver_can_do_is_refused(tmp_path: Path, marker: str) -> None:
+    (tmp_path / "test_mine.py").write_text(f"import pytest\n@pytest.mark.{marker}\ndef test_it(): pass\n")
+    with pytest.raises(UsageError, match="takes what a driver can do"):
+        survey([tmp_path / "test_mine.py"])
+
+
+def test_needs_of_earlier_versions_are_those_of_panthor() -> None:
+    old = {"test": "a::t", "deep": False, "kernel": [], "gpu": {}, "board": [], "counted": True, "overlay": ""}
+    assert Need.from_json(old) == Need("a::t", counted=True)
 
 
 def test_a_suite_that_is_named_is_asked_for() -> None:
