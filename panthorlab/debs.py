@@ -141,13 +141,13 @@ def unpack(paths: Iterable[Path], root: Path) -> None:
 
 
 def provide(
-    base: Path, name: str, pinned: Sequence[Deb], resolve: Callable[[], list[Deb]], finish: Callable[[Path], object],
-    on_progress: Progress,
+    base: Path, key: str, name: str, pinned: Sequence[Deb], resolve: Callable[[], list[Deb]],
+    finish: Callable[[Path], object], on_progress: Progress,
 ) -> Path:
-    """`base/KEY/root`, an unpacked tree of what is called `name`; it appears whole or not at all.
+    """`base/key/root`, an unpacked tree of what is called `name`; it appears whole or not at all.
 
     `pinned`: its packages; `resolve` gives others where there are none, or they cannot be had any more. `finish`:
-    completes and checks the new tree. `KEY` is by what should be in it (`tree_key`): a substitute takes the same.
+    completes and checks the new tree. `key`: see `tree_key`; a substitute takes the same.
     """
     mirror, store = debian_mirror(), cache_dir("debs")
     paths: list[Path] = []
@@ -160,7 +160,6 @@ def provide(
     if not paths:
         paths = download(resolve(), mirror, store, on_progress)
     on_progress(f"unpacking {name}")
-    key = tree_key(pinned)
     with tempfile.TemporaryDirectory(dir=base) as temporary:
         root = Path(temporary, "tree", "root")
         root.mkdir(parents=True)
@@ -171,11 +170,11 @@ def provide(
     return base / key / "root"
 
 
-def tree_key(pinned: Sequence[Deb]) -> str:
-    """Names an unpacked tree by its packages; `resolved` if none are pinned."""
+def tree_key(pinned: Sequence[Deb], recipe: str = "") -> str:
+    """Names an unpacked tree by its packages, and by `recipe`, how it is finished; `resolved` if none are pinned."""
     if not pinned:
         return "resolved"
-    return hashlib.sha256("".join(sorted(deb.sha256 for deb in pinned)).encode()).hexdigest()[:16]
+    return hashlib.sha256("".join([*sorted(deb.sha256 for deb in pinned), recipe]).encode()).hexdigest()[:16]
 
 
 @contextmanager

@@ -104,8 +104,8 @@ def _cached_qemu(on_progress: Progress) -> Qemu:
     base = cache_dir("qemu")
     with debs.exclusive(base):
         root = cached_root(pinned) or debs.provide(
-            base, "QEMU", pinned, lambda: resolve(debs.debian_mirror()), lambda root: check(unpacked_qemu(root)),
-            on_progress)
+            base, debs.tree_key(pinned), "QEMU", pinned, lambda: resolve(debs.debian_mirror()),
+            lambda root: check(unpacked_qemu(root)), on_progress)
     return check(unpacked_qemu(root))
 
 

@@ -344,17 +344,31 @@ static int look_below(struct bind *b, const char *root)
 	return write_file(FW_PATH, root, strlen(root), 0);
 }
 
-/* Renamed into place: a driver that still reads the old one goes on doing so. */
+/*
+ * Renamed into place: a driver that still reads the old one goes on doing so. Last read in 1970, so that it shows when
+ * it is read.
+ */
 static int install(const struct bind *b, const void *data, size_t size)
 {
+	const struct timespec times[2] = { { 0 }, { .tv_nsec = UTIME_OMIT } };
 	char other[256];
 	int ret;
 
 	snprintf(other, sizeof(other), "%.240s.new", b->image);
 	ret = write_file(other, data, size, O_CREAT | O_TRUNC);
+	if (!ret && utimensat(AT_FDCWD, other, times, 0))
+		ret = fail(-errno, "utimensat %s", other);
 	if (!ret && rename(other, b->image))
 		ret = fail(-errno, "rename %s", other);
 	return ret;
+}
+
+/* Whether somebody has read it; false, too, where the file system does not note that. */
+static bool was_read(const struct bind *b)
+{
+	struct stat file;
+
+	return !stat(b->image, &file) && file.st_atim.tv_sec;
 }
 
 static int try_image(struct bind *b, const struct image *image)
@@ -365,7 +379,7 @@ static int try_image(struct bind *b, const struct image *image)
 	if (ret)
 		return ret;
 	probed = bind(b);
-	out("# info image.%s=%d\n", image->name, probed);
+	out("# info image.%s=%d\n# info read.%s=%d\n", image->name, probed, image->name, was_read(b));
 	if (!probed != bound(b))
 		return fail(0, "bind returned %d, and the driver is%s bound", probed, bound(b) ? "" : " not");
 	return probed ? irq_lines(b, false) : irq_lines(b, true) ?: b->hang ? revives(b) : works(b);

@@ -45,8 +45,10 @@ _VERSION: Final = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 _WRAPPER: Final = """\
 #!/bin/sh
 root=${{0%/*}}/..
-{more}exec "$root/{loader}" --library-path "{libraries}" "$root/usr/bin/{program}" {arguments}"$@"
+{more}exec "$root/{loader}" --library-path "{libraries}" "$root/usr/bin/{program}" "$@"
 """
+_RECIPE: Final = f"1 {_WRAPPER}"
+"""How a tree is finished: what `complete` does. Another recipe makes another tree."""
 _TIMEOUT: Final = 60.0
 Progress = Callable[[str], None]
 
@@ -117,6 +119,8 @@ def installed() -> tuple[Rust | None, tuple[str, ...]]:
             refused.append(f"{name} {number[0]} is older than {'.'.join(map(str, least))}")
     if not Path(sysroot, _LIBRARY, "core/src/lib.rs").is_file():
         refused.append(f"{sysroot}/{_LIBRARY} has no source of the standard library (rust-src)")
+    if not refused and not _binds(bindgen):
+        refused.append(f"{bindgen} finds no libclang")
     if refused:
         return None, tuple(refused)
     return Rust(real, Path(bindgen), f"{_answer(str(real), '--version')}; {_answer(bindgen, '--version')}"), ()
@@ -132,17 +136,30 @@ def _answer(*argv: str) -> str:
     return lines[0].strip() if lines and done.returncode == 0 else ""
 
 
+def _binds(bindgen: str) -> bool:
+    """Whether it reads C: only then it looks for libclang."""
+    with tempfile.TemporaryDirectory(prefix="panthorlab-") as folder:
+        header = Path(folder, "header.h")
+        header.write_text("struct panthorlab { int field; };\n")
+        try:
+            done = spawn.run([bindgen, str(header)], timeout=_TIMEOUT, env={**os.environ, "LC_ALL": "C"})
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+    return done.returncode == 0 and b"pub struct panthorlab" in done.stdout
+
+
 # -- Debian's packages in the cache -----------------------------------------------------------------------------
 
 
 def _unpacked(on_progress: Progress, *, look: bool) -> Rust:
     pinned = pinned_packages()
-    root = cache_path("rust", debs.tree_key(pinned), "root")
+    key = debs.tree_key(pinned, _RECIPE)
+    root = cache_path("rust", key, "root")
     if not root.is_dir() and not look:
         base = cache_dir("rust")
         with debs.exclusive(base):
             if not root.is_dir():
-                debs.provide(base, "rustc", pinned, lambda: resolve(debs.debian_mirror()), complete, on_progress)
+                debs.provide(base, key, "rustc", pinned, lambda: resolve(debs.debian_mirror()), complete, on_progress)
     return Rust(root / _BIN / "rustc", root / _BIN / "bindgen", _told(root, pinned), root)
 
 
@@ -183,18 +200,22 @@ def complete(root: Path) -> None:
     clang = next(iter(sorted(root.glob("usr/lib/llvm-*/lib/libclang*.so*"))), None)
     if clang is None:
         raise LabError(f"{root} holds no libclang", hint=f"delete {root.parent} and try again")
+    for part in root.glob("usr/src/rustc-*/*"):  # of what is big, kernels want the library alone
+        if part.name != "library":
+            shutil.rmtree(part) if part.is_dir() and not part.is_symlink() else part.unlink()
     folder, versions = root / _BIN, []
     folder.mkdir()
-    own = {"rustc": ("", '--sysroot "$root/usr" '),
-           "bindgen": (f'export LIBCLANG_PATH="$root/{clang.parent.relative_to(root)}"\n', "")}
-    for program, (more, arguments) in own.items():
+    own = {"rustc": "", "bindgen": f'export LIBCLANG_PATH="$root/{clang.parent.relative_to(root)}"\n'}
+    for program, more in own.items():
         wrapper = folder / program
         wrapper.write_text(_WRAPPER.format(
-            more=more, loader=Path(start).relative_to(root), program=program, arguments=arguments,
+            more=more, loader=Path(start).relative_to(root), program=program,
             libraries=":".join(f"$root/{part}" for part in inside)))
         wrapper.chmod(0o755)
         told = _answer(str(wrapper), "--version")
         if not _VERSION.search(told):
             raise LabError(f"{program} of Debian's package does not run here", hint=INSTALL)
         versions.append(told)
+    if not _binds(str(folder / "bindgen")):
+        raise LabError("bindgen of Debian's package finds no libclang here", hint=INSTALL)
     (folder / "version").write_text("; ".join(versions) + "\n")

@@ -14,7 +14,7 @@ import pytest
 from panthorlab import debs
 from panthorlab.debs import Deb
 from panthorlab.errors import LabError
-from panthorlab.kernel import rust
+from panthorlab.kernel import doctor, rust
 from panthorlab.kernel.bubblewrap import Bind
 from panthorlab.kernel.rust import Rust
 
@@ -29,11 +29,13 @@ def _fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     rust.installed.cache_clear()
 
 
-def install(folder: Path, rustc: str, bindgen: str, *, source: bool = True) -> Path:
+def install(
+    folder: Path, rustc: str, bindgen: str, *, source: bool = True, libclang: str = "echo pub struct panthorlab",
+) -> Path:
     """Programs that tell these versions, in `folder/bin`; rustc's sysroot is `folder`."""
     (folder / "bin").mkdir(parents=True)
     for name, version in (("rustc", rustc), ("bindgen", bindgen)):
-        told = f'[ "$1" = --print ] && echo {folder} || echo "{name} {version}"'
+        told = f'case $1 in --print) echo {folder};; --version) echo "{name} {version}";; *) {libclang};; esac'
         if version:
             (folder / "bin" / name).write_text(f"#!/bin/sh\n{told}\n")
             (folder / "bin" / name).chmod(0o755)
@@ -85,7 +87,9 @@ def test_what_is_too_old_or_not_whole_is_not(
 LOADER = """\
 #!/bin/sh
 echo "fake 1.85.1 clang=$LIBCLANG_PATH $*"
+case $* in *header.h) echo pub struct panthorlab;; esac
 """
+NO_CLANG = LOADER.replace("pub struct", "Unable to find libclang;")
 
 
 @pytest.fixture
@@ -110,8 +114,7 @@ def test_programs_of_a_tree_run_wherever_it_lies(unpacked: Path, tmp_path: Path)
     moved = unpacked.rename(tmp_path / "moved")
     top = f"{moved}/panthorlab/.."
     assert said(moved / "panthorlab/rustc") == (
-        f"fake 1.85.1 clang= --library-path {top}/usr/lib/x86_64-linux-gnu {top}/usr/bin/rustc --sysroot {top}/usr "
-        "-x a b\n")
+        f"fake 1.85.1 clang= --library-path {top}/usr/lib/x86_64-linux-gnu {top}/usr/bin/rustc -x a b\n")
     assert f"clang={top}/usr/lib/llvm-19/lib " in said(moved / "panthorlab/bindgen")
     assert (moved / "panthorlab/version").read_text().count("1.85.1") == 2
 
@@ -120,6 +123,28 @@ def test_a_tree_whose_programs_do_not_run_is_refused(unpacked: Path) -> None:
     (unpacked / "lib64/ld-linux-x86-64.so.2").write_text("#!/bin/sh\nexit 1\n")
     with pytest.raises(LabError, match="rustc of Debian's package does not run here"):
         rust.complete(unpacked)
+
+
+def test_a_tree_whose_bindgen_finds_no_libclang_is_refused(unpacked: Path) -> None:
+    (unpacked / "lib64/ld-linux-x86-64.so.2").write_text(NO_CLANG)
+    with pytest.raises(LabError, match="finds no libclang here"):
+        rust.complete(unpacked)
+
+
+def test_of_the_source_only_the_library_is_kept(unpacked: Path) -> None:
+    for part in ("library/core/src/lib.rs", "compiler/big.rs", "README.md"):
+        path = unpacked / "usr/src/rustc-1.85.1" / part
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    rust.complete(unpacked)
+    assert [path.name for path in (unpacked / "usr/src/rustc-1.85.1").iterdir()] == ["library"]
+    assert (unpacked / "usr/src/rustc-1.85.1/library/core/src/lib.rs").exists()
+
+
+def test_bindgen_without_libclang_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = install(tmp_path / "usr", "1.90.0", "0.72.1", libclang="exit 1")
+    monkeypatch.setenv("PATH", f"{path}:/usr/bin:/bin")
+    assert rust.installed() == (None, (f"{path}/bindgen finds no libclang",))
 
 
 def test_in_the_jail_it_is_called_by_its_place_there(tmp_path: Path) -> None:
@@ -138,6 +163,17 @@ def test_who_only_looks_gets_nothing_unpacked(tmp_path: Path, monkeypatch: pytes
     found = rust.find_rust(look=True)
     assert found.version.startswith("rustc 1.")
     assert not (tmp_path / "cache").exists()
+
+
+def test_doctor_says_where_it_will_come_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dpkg").write_text("#!/bin/sh\necho amd64\n")
+    (tmp_path / "dpkg").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    rust.installed.cache_clear()
+    assert "will be downloaded for the first kernel with Rust: 1" in doctor._rust()
+    monkeypatch.setenv("PATH", "/nonexistent")
+    rust.installed.cache_clear()
+    assert "install rustc" in doctor._rust(), "and no error: who wants no kernel with Rust lacks nothing"
 
 
 def test_lock_file_of_the_project() -> None:
