@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from panthorlab.errors import SourceError, UsageError
-from panthorlab.kernel.config import parse_dotconfig
 from panthorlab.kernel.model import Kernel
 
 ReadFile = Callable[[str], bytes | None]
 """Content of a file of a tree by relative path, or None."""
 
+_BUILT: Final = re.compile(r"^CONFIG_(\w+)=([ym])$", re.MULTILINE)
 FEATURES: Final[Mapping[str, str]] = {
     "probe": "it takes the GPU, boots its firmware, and tells what the GPU is (DEV_QUERY GPU_INFO)",
     "csif": "it reads what the firmware says of its interface, and tells it (DEV_QUERY CSIF_INFO)",
@@ -138,4 +138,5 @@ def only(values: Mapping[str, str | None], what: str) -> Driver:
 
 def driver_of(kernel: Kernel) -> Driver:
     """What drives the GPU in `kernel`: its `.config` decides. Raises UsageError, see `only`."""
-    return only(parse_dotconfig((kernel.path / "config").read_text(errors="replace")), f"kernel {kernel.title}")
+    values = dict(_BUILT.findall((kernel.path / "config").read_text(errors="replace")))
+    return only(values, f"kernel {kernel.title}")

@@ -71,7 +71,8 @@ class Need:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+        words = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+        return cls(**{**fields, **words})
 
 
 def name_of(item: pytest.Item) -> str:

@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from panthorlab.board.api import RemoteFileError
-from panthorlab.board.modules import PANTHOR
 from panthorlab.board.real.file import Firmware
 from panthorlab.errors import LabError, UsageError
+from panthorlab.kernel.driver import DRIVERS
 from panthorlab.kernel.model import Kernel
 
 _PACKED = (".xz", ".zst")  # CONFIG_FW_LOADER_COMPRESS
@@ -47,7 +47,7 @@ def overlay_files(overlay: Path) -> dict[Path, str]:
 
 def finds_firmware(kernel: Kernel) -> bool:
     """Whether panthor can load its firmware: as a module from the root file system, or both built in."""
-    if PANTHOR in kernel.modules:
+    if any(driver.name in kernel.modules for driver in DRIVERS):
         return True
     config = (kernel.path / "config").read_text("utf-8", "replace")
     return re.search(r'^CONFIG_EXTRA_FIRMWARE=".*mali_csffw\.bin', config, re.MULTILINE) is not None
