@@ -54,7 +54,6 @@ class Window:
     findings: tuple[Finding, ...]
     first_seq: int | None
     last_seq: int | None
-    dropped_records: int = 0
     boot: str | None = None
     since: EndMarker | None = None
 
@@ -70,7 +69,6 @@ class _Part:
     parser: FindingParser = field(default_factory=FindingParser)
     first_seq: int | None = None
     last_seq: int | None = None
-    dropped: int = 0
     since: EndMarker | None = None
 
 
@@ -102,11 +100,6 @@ class WindowTracker:
         """The end of the log: what is open ends without its marker."""
         return self._end("no end marker")
 
-    @property
-    def open_id(self) -> str | None:
-        """Id of the iteration whose end marker has not come yet."""
-        return self._part.id
-
     def _end_marker(self, identity: str, record: LogRecord) -> list[Window]:
         workload = self._part.workload if self._part.id == identity else None
         if self._part.id == identity:
@@ -134,8 +127,6 @@ class WindowTracker:
         part.findings += part.parser.feed(record)
         if len(part.records) < MAX_RECORDS:
             part.records.append(record)
-        else:
-            part.dropped += 1
 
     def _end(self, missing: str | None) -> list[Window]:
         part, self._part = self._part, _Part()
@@ -149,7 +140,7 @@ class WindowTracker:
             Window(
                 id=part.id, workload=part.workload, complete=part.id is not None and reason is None, gap=part.gap,
                 reason=reason, records=tuple(part.records), findings=tuple(part.findings), first_seq=part.first_seq,
-                last_seq=part.last_seq, dropped_records=part.dropped, boot=part.boot, since=part.since,
+                last_seq=part.last_seq, boot=part.boot, since=part.since,
             )
         ]  # fmt: skip
 

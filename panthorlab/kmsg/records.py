@@ -49,9 +49,8 @@ class LogRecord:
 
     `timestamp` is in seconds of the kernel's clock, None where the log has only wall-clock or relative times.
     `line` is the 1-based line of the source. `seq` and `facility` are known only from raw /dev/kmsg or `<N>`.
-    `fragment`: the kernel marked the record as a continuation of the one before (flag `c`). `bare`: nothing on the line
-    says that it comes from a kernel log; prose and commands look like that. `prefix`: what was before the message,
-    without its digits: lines of one sink have the same.
+    `bare`: nothing on the line says that it comes from a kernel log; prose and commands look like that.
+    `prefix`: what was before the message, without its digits: lines of one sink have the same.
     """
 
     text: str
@@ -61,7 +60,6 @@ class LogRecord:
     facility: int | None = None
     seq: int | None = None
     caller: str | None = None
-    fragment: bool = False
     bare: bool = field(default=False, compare=False)
     prefix: str = field(default="", compare=False)
 
@@ -109,7 +107,6 @@ def _parse_kmsg(text: str, line: bytes, number: int) -> LogRecord | None:
         facility=priority >> 3,
         seq=int(found[2]),
         caller=caller[1] if caller else None,
-        fragment="c" in found[4] or "+" in found[4],
     )
 
 

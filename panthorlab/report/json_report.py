@@ -11,7 +11,8 @@ from panthorlab.report.faults import FIELDS, Finding
 from panthorlab.report.model import RunReport
 from panthorlab.report.text import json_text
 from panthorlab.verdict.finding import NewFinding, Surprise
-from panthorlab.verdict.model import SideResult, TestVerdict, WorkloadVerdict
+from panthorlab.verdict.model import TestVerdict, WorkloadVerdict
+from panthorlab.verdict.side import SideResult
 
 
 def to_json(report: RunReport) -> dict[str, Any]:

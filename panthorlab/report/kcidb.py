@@ -14,7 +14,8 @@ from panthorlab.outcome import Outcome, Side
 from panthorlab.report.coverage import driver_text, patch_text
 from panthorlab.report.model import KernelInfo, RunReport
 from panthorlab.report.text import json_text, plain
-from panthorlab.verdict.model import SideResult, Verdict
+from panthorlab.verdict.model import Verdict
+from panthorlab.verdict.side import SideResult
 
 ORIGIN = "panthorlab"
 

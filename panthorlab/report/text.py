@@ -9,7 +9,8 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
-from panthorlab.verdict.model import SideResult, WorkloadVerdict
+from panthorlab.verdict.model import WorkloadVerdict
+from panthorlab.verdict.side import SideResult
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _NOT_XML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0010ffff]")

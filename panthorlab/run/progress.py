@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
-import shutil
+import atexit
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.text import Text
 
 from panthorlab.run.events import why_ended
 
@@ -20,10 +24,11 @@ class Progress:
     def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
         self._quiet, self._stream = quiet, stream or sys.stderr
         self._tty = self._stream.isatty()
+        self._console = Console(file=self._stream, markup=False, highlight=False, emoji=False)
+        self._live: Live | None = None
+        self._spinner = Spinner("dots")
         self._lock = threading.Lock()
-        self._shown_at = 0.0
         self._step = ""
-        self._width = 0
         self._counts: Counter[str] = Counter()
         self._planned: Counter[str] = Counter()
         self._running: dict[str, str] = {}
@@ -79,31 +84,35 @@ class Progress:
         with self._lock:
             if self._quiet:
                 return
-            self._clear()
-            print(text, file=self._stream, flush=True)
+            if self._live is not None:  # which knows how to print above the line that renews itself
+                self._console.print(text, soft_wrap=True)
+            else:
+                print(text, file=self._stream, flush=True)
 
     def finish(self) -> None:
         """Leave the terminal clean."""
         with self._lock:
-            self._clear()
+            if self._live is not None:
+                self._live.stop()
+                self._live = None
+                atexit.unregister(self.finish)
 
     def _show(self, text: str, *, new: bool) -> None:
         with self._lock:
             if self._quiet:
                 return
-            now = time.monotonic()
             if self._tty:
-                if new or now - self._shown_at > 0.1:
-                    self._clear()
-                    text = text[: shutil.get_terminal_size().columns - 1]
-                    self._stream.write(text)
-                    self._stream.flush()
-                    self._width, self._shown_at = len(text), now
+                self._renew(Text(text))
             elif new:
                 print(text, file=self._stream, flush=True)
 
-    def _clear(self) -> None:
-        if self._tty and self._width:
-            self._stream.write("\r" + " " * self._width + "\r")
-            self._stream.flush()
-            self._width = 0
+    def _renew(self, line: Text) -> None:
+        line.truncate(max(self._console.width - len("* ") - 1, 1), overflow="ellipsis")
+        self._spinner.update(text=line)
+        if self._live is None:
+            atexit.register(self.finish)  # an error that nobody expects must not leave a terminal without its cursor
+            self._live = Live(  # stdout is the verdict's, and may be a file
+                self._spinner, console=self._console, transient=True, redirect_stdout=False, redirect_stderr=False,
+                refresh_per_second=10,
+            )
+            self._live.start()

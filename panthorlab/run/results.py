@@ -18,15 +18,8 @@ from panthorlab.run.known import known_of
 from panthorlab.run.variantresults import infos, kernel_info, left_out, of_variant
 from panthorlab.run.variants import label
 from panthorlab.verdict.finding import OutsideFinding
-from panthorlab.verdict.model import (
-    BootResult,
-    Expect,
-    IterationResult,
-    KernelRef,
-    Plan,
-    RunVerdict,
-    TestResult,
-)
+from panthorlab.verdict.model import BootResult, Expect, IterationResult, Plan, RunVerdict, TestResult
+from panthorlab.verdict.side import KernelRef
 
 DEFAULT_CLAIM = "drm/panthor: Evict groups before VM termination"
 Events = Sequence[Mapping[str, Any]]

@@ -9,7 +9,7 @@ from typing import Any
 
 from panthorlab.outcome import Side
 from panthorlab.report.model import KernelInfo, VariantInfo
-from panthorlab.verdict.model import KernelRef
+from panthorlab.verdict.side import KernelRef
 
 Events = Sequence[Mapping[str, Any]]
 

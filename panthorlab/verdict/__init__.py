@@ -2,9 +2,9 @@
 """Statistics and the comparison: pure functions over outcomes.
 
 `compare()` judges a run by the rules of evidence; `model` has its input and output; the rules themselves are in
-`rules` (one workload), `outside` (faults outside iterations), `novelty` (what is new on *after*) and `extension` (what
-*before* must still run to say so), `suite` (tests), `surprise` (what changed and nobody claims), `compare` (the run)
-and `variants` (its boots of other kernels and parameters).
+`rules` (one workload; `workloads`, all of them), `outside` (faults outside iterations), `novelty` (what is new on
+*after*) and `extension` (what *before* must still run to say so), `suite` (tests), `surprise` (what changed and nobody
+claims), `compare` (the run) and `variants` (its boots of other kernels and parameters).
 """
 
 from panthorlab.verdict.compare import build_failed, compare, decided
@@ -14,16 +14,15 @@ from panthorlab.verdict.model import (
     BootResult,
     Expect,
     IterationResult,
-    KernelRef,
     Plan,
     RunVerdict,
-    SideResult,
     TestResult,
     Verdict,
     WorkloadVerdict,
     exit_status,
 )
 from panthorlab.verdict.rules import MIN_CLEAN
+from panthorlab.verdict.side import KernelRef, SideResult
 from panthorlab.verdict.suite import in_doubt
 from panthorlab.verdict.variants import watched, with_variants
 

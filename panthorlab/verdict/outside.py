@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 
 from panthorlab.outcome import Role, Side
 from panthorlab.verdict.finding import OutsideFinding
-from panthorlab.verdict.model import BootResult, IterationResult, SideResult
+from panthorlab.verdict.model import BootResult, IterationResult
+from panthorlab.verdict.side import SideResult
 from panthorlab.verdict.tally import Use, use_of
 
 NAMED = 3

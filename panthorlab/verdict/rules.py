@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from panthorlab.outcome import Role
 from panthorlab.verdict.finding import NewFinding
-from panthorlab.verdict.model import Expect, Plan, SideResult, Verdict
+from panthorlab.verdict.model import Expect, Plan, Verdict
 from panthorlab.verdict.outside import Late
+from panthorlab.verdict.side import SideResult
 from panthorlab.verdict.stats import ALPHA, clean_needed, first_true, fisher, missable_rate, wilson
 
 MAX_MISSABLE = 0.02

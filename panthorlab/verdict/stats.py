@@ -87,19 +87,6 @@ def rank_excess(before: Sequence[float], after: Sequence[float]) -> tuple[float,
     return above - n * m / 2, max(0.0, variance)
 
 
-def rank_sum(before: Sequence[float], after: Sequence[float]) -> tuple[float, float]:
-    """One-sided p of the rank sum (Mann-Whitney U) for *after* being lower, and for it being higher.
-
-    Normal approximation with corrections for ties and continuity, which errs on the safe side for few values. (1, 1)
-    if a side is empty or all values are equal.
-    """
-    excess, variance = rank_excess(before, after)
-    if variance <= 0:
-        return 1.0, 1.0
-    fewer, more = (0.5 * math.erfc((side - 0.5) / math.sqrt(2 * variance)) for side in (excess, -excess))
-    return min(1.0, fewer), min(1.0, more)
-
-
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's step-down adjustment, in the order given: compare each with alpha to bound the family's false claims."""
     adjusted = [0.0] * len(p_values)

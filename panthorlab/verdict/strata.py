@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Tests over strata: boards that may differ in everything but the kernel, so sides are compared within each.
 
-A stratum that one side never ran on says nothing, as it should. With one stratum these are `fisher` and `rank_sum`.
+A stratum that one side never ran on says nothing, as it should. With one stratum these are `fisher` and Mann
+and Whitney's test of ranks.
 Sources: Mehta, Patel and Gray 1985 (exact conditional test of several 2×2 tables); van Elteren 1960.
 """
 
@@ -42,7 +43,8 @@ def stratified_fisher(tables: Sequence[Table]) -> tuple[float, float]:
 
 def stratified_rank_sum(strata: Sequence[tuple[Sequence[float], Sequence[float]]]) -> tuple[float, float]:
     """One-sided p of van Elteren's test for *after* being lower, and for it being higher: rank sums within strata,
-    weighted by 1/(n + m + 1). Normal approximation as in `rank_sum`; (1, 1) if no stratum says anything."""
+    weighted by 1/(n + m + 1). Normal approximation with corrections for ties and continuity,
+    which errs on the safe side for few values; (1, 1) if no stratum says anything."""
     excess = variance = step = 0.0
     for before, after in strata:
         own_excess, own_variance = rank_excess(before, after)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from panthorlab.outcome import Blame, Outcome, Side
-from panthorlab.verdict.model import BootCount, BootResult, IterationResult, KernelRef, SideResult
+from panthorlab.verdict.model import BootResult, IterationResult
+from panthorlab.verdict.side import BootCount, KernelRef, SideResult
 from panthorlab.verdict.stats import disagreement, wilson
 
 

@@ -117,10 +117,8 @@ def test_events_come_as_soon_as_the_end_marker_does() -> None:
     reader, tracker = RecordReader(), WindowTracker()
     (record,) = reader.feed(f"14,1,1,-;{begin('1')}\n".encode())
     assert tracker.feed(record) == []
-    assert tracker.open_id == "1"
     (record,) = reader.feed(f"14,2,2,-;{end('1')}\n".encode())
     assert [window.id for window in tracker.feed(record)] == ["1"]
-    assert tracker.open_id is None
 
 
 def test_the_time_between_two_iterations_tells_which_end_it_began_with() -> None:

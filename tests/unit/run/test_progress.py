@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 
@@ -34,9 +35,23 @@ def test_without_a_terminal_there_is_one_line_a_step() -> None:
 @pytest.mark.parametrize("columns", [20, 80, 200])
 def test_a_line_is_never_wider_than_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
     stream = Terminal()
     progress = Progress(stream=stream)
     progress.step("x" * 300)
     progress.finish()
-    assert all(len(part) < columns for part in stream.getvalue().split("\r"))
-    assert "x" * (columns - 1) in stream.getvalue()
+    shown = re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]", "", stream.getvalue())
+    assert all(len(part) < columns for part in re.split("[\r\n]", shown))
+    assert "x" * (columns - 6) in shown
+
+
+def test_what_stays_is_printed_whole_and_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    progress = Progress(stream=stream)
+    progress.step("building")
+    progress.line("[bold]boot[/bold] before1.1: " + "y" * 80)
+    progress.finish()
+    assert "[bold]boot[/bold] before1.1: " + "y" * 80 in stream.getvalue()
+    assert stream.getvalue().count("\x1b[?25l") == stream.getvalue().count("\x1b[?25h"), "the cursor is shown again"

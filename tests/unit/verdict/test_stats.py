@@ -6,7 +6,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,7 +21,6 @@ from panthorlab.verdict.stats import (
     gamma_q,
     holm,
     missable_rate,
-    rank_sum,
     wilson,
 )
 
@@ -171,22 +169,3 @@ def test_the_boots_of_a_crowded_host_disagree() -> None:
 def test_first_true_finds_the_threshold(threshold: int) -> None:
     assert first_true(lambda n: n >= threshold) == threshold
     assert first_true(lambda n: n >= threshold, limit=10) == min(threshold, 10)
-
-
-@given(
-    before=st.lists(st.integers(0, 20), min_size=2, max_size=30),
-    after=st.lists(st.integers(0, 20), min_size=2, max_size=30),
-)
-def test_rank_sum_is_scipys_mann_whitney(before: list[int], after: list[int]) -> None:
-    fewer, more = rank_sum(before, after)
-    if len({*before, *after}) == 1:
-        assert (fewer, more) == (1.0, 1.0)
-        return
-    options: dict[str, Any] = {"method": "asymptotic", "use_continuity": True}
-    test = scipy_stats.mannwhitneyu
-    assert fewer == pytest.approx(test(before, after, alternative="greater", **options).pvalue)
-    assert more == pytest.approx(test(before, after, alternative="less", **options).pvalue)
-
-
-def test_rank_sum_of_nothing_says_nothing() -> None:
-    assert rank_sum([], [0.5]) == (1.0, 1.0)

@@ -7,13 +7,14 @@ import itertools
 import math
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats  # type: ignore[import-untyped]
 
-from panthorlab.verdict.stats import fisher, rank_sum
+from panthorlab.verdict.stats import fisher
 from panthorlab.verdict.strata import Table, stratified_fisher, stratified_rank_sum
 
 
@@ -93,10 +94,16 @@ rounds = st.lists(st.integers(0, 8).map(lambda n: n / 8), max_size=12)
 
 
 @given(rounds, rounds)
-def test_one_stratum_is_the_rank_sum(before: list[float], after: list[float]) -> None:
-    assert stratified_rank_sum([(before, after)]) == pytest.approx(rank_sum(before, after))
-    assert stratified_rank_sum([(before, after), ([], [0.5]), ([1.0], [1.0])]) == pytest.approx(
-        rank_sum(before, after))
+def test_one_stratum_is_scipys_mann_whitney(before: list[float], after: list[float]) -> None:
+    fewer, more = stratified_rank_sum([(before, after)])
+    if not before or not after or len({*before, *after}) == 1:
+        assert (fewer, more) == (1.0, 1.0)
+    else:
+        options: dict[str, Any] = {"method": "asymptotic", "use_continuity": True}
+        test = scipy_stats.mannwhitneyu
+        assert fewer == pytest.approx(test(before, after, alternative="greater", **options).pvalue)
+        assert more == pytest.approx(test(before, after, alternative="less", **options).pvalue)
+    assert stratified_rank_sum([(before, after), ([], [0.5]), ([1.0], [1.0])]) == pytest.approx((fewer, more))
 
 
 def test_ranks_are_compared_within_boards_only() -> None:
@@ -105,7 +112,7 @@ def test_ranks_are_compared_within_boards_only() -> None:
     high = [0.8 + rng.random() / 10 for _ in range(60)]
     low = [rng.random() / 10 for _ in range(60)]
     strata = [(high[:50], high[50:]), (low[:10], low[10:])]
-    assert rank_sum(high[:50] + low[:10], high[50:] + low[10:])[0] < 1e-6
+    assert stratified_rank_sum([(high[:50] + low[:10], high[50:] + low[10:])])[0] < 1e-6
     assert stratified_rank_sum(strata)[0] > 0.01
 
 
