@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from panthorlab.errors import SourceError, UsageError
@@ -44,7 +44,8 @@ class Driver:
     `symbol`: of Kconfig. `directory`: of its sources in the tree. `since`: the first Linux that has it. `series`: the
     Linux that is taken if no base is named. `fragments`: of kernel_configs/, on top of those that every kernel needs.
     `requests`: modules that it asks for by name when it probes, so that no `depends=` has them. `interrupts`: how many
-    it must have at least. `features`: see FEATURES; `fix`: see Fix."""
+    it must have at least. `features`: see FEATURES; `fix`: see Fix. `excludes`: fragments of kernel_configs/ that it
+    cannot be built with, and why."""
 
     name: str
     symbol: str
@@ -56,6 +57,7 @@ class Driver:
     fragments: tuple[str, ...] = ()
     requests: tuple[str, ...] = ()
     fix: Fix | None = None
+    excludes: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def is_in(self, read: ReadFile) -> bool:
         """Whether a tree has it."""
@@ -101,6 +103,7 @@ TYR: Final = Driver(
     series="7.3",  # the first that boots the firmware
     features=frozenset({"probe"}),
     fragments=("tyr",),
+    excludes={"kasan": "Linux allows no KASAN with Rust and gcc"},
 )
 DRIVERS: Final = (PANTHOR, TYR)
 WORDS: Final = (*(driver.name for driver in DRIVERS), "mali")

@@ -15,6 +15,7 @@ from panthorlab.board.registry import board_name
 from panthorlab.errors import PanthorlabError
 from panthorlab.kernel import store
 from panthorlab.kernel.basecommit import repository_of
+from panthorlab.kernel.driver import by_name
 from panthorlab.kernel.job import prepare_sides
 from panthorlab.kernel.patchfile import read_all
 from panthorlab.kernel.plan import Base, PatchReport, SidePlan, UnfitError
@@ -22,7 +23,7 @@ from panthorlab.kernel.series import Intake
 from panthorlab.kernel.sources import UnknownYetError
 from panthorlab.run import estimate, fleet, measure
 from panthorlab.run.suites import find_suites
-from panthorlab.run.variants import DEBUG
+from panthorlab.run.variants import DEBUG, debug_fragments
 from panthorlab.text import readable
 
 INCONCLUSIVE = 3
@@ -84,9 +85,10 @@ def _debug_plans(options: argparse.Namespace, boards: Sequence[str], intake: Int
     """The kernels that a deep run builds beside the plain ones."""
     if not getattr(options, "deep", False):
         return []
+    debug = debug_fragments(DEBUG, [by_name(options.driver)] if options.driver else [])
     sides = prepare_sides(
         options.base, options.patch, revert=options.revert, swap=options.swap, version=options.patch_version,
-        fragments=fleet.fragments_of(boards, [*options.config, *DEBUG]), look=True, intake=intake,
+        fragments=fleet.fragments_of(boards, [*options.config, *debug]), look=True, intake=intake,
     )
     return [sides.before, sides.after]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Self
 
@@ -91,7 +91,7 @@ def plan_variants(needs: Iterable[Need], request: Request) -> Planned:
     plain: list[str] = []
     left_out: dict[str, str] = {}
     places: dict[tuple[tuple[str, ...], tuple[tuple[str, str], ...], bool], list[str]] = {}
-    debug = tuple(name for name in DEBUG if name in request.lacking) if request.deep and not request.no_build else ()
+    debug = debug_fragments(request.lacking, request.drivers) if request.deep and not request.no_build else ()
     for need in needs:
         if why := _why_not(need, request):
             left_out[need.test] = why
@@ -113,6 +113,12 @@ def plan_variants(needs: Iterable[Need], request: Request) -> Planned:
     return Planned(tuple(plain), variants, left_out)
 
 
+def debug_fragments(lacking: Collection[str], drivers: Iterable[Driver]) -> tuple[str, ...]:
+    """What the debug kernel adds to a plain kernel that lacks `lacking`."""
+    excluded = {name for driver in drivers for name in driver.excludes}
+    return tuple(name for name in DEBUG if name in lacking and name not in excluded)
+
+
 def _why_not(need: Need, request: Request) -> str:
     if why := need.unsuited(request.boards):
         return why
@@ -123,6 +129,9 @@ def _why_not(need: Need, request: Request) -> str:
     if need.deep and not request.deep and need.suite not in request.named:
         return "takes long: run with --deep, or name its suite"
     missing = [name for name in need.kernel if name in request.lacking]
+    for driver in request.drivers:
+        if excluded := [name for name in missing if name in driver.excludes]:
+            return f"wants a kernel with {excluded[0]}; {driver.excludes[excluded[0]]}"
     if missing and request.no_build:
         return f"wants a kernel with {', '.join(missing)}; {request.no_build}"
     if missing and not request.deep:

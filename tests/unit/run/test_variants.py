@@ -85,6 +85,15 @@ def test_what_the_driver_cannot_do_does_not_run_and_the_reason_is_told() -> None
     assert plan_variants(needs, request(drivers=[PANTHOR, TYR])).plain == ("p::probes",), "both sides must be able to"
 
 
+def test_the_debug_kernel_is_without_what_the_driver_excludes() -> None:
+    needs = [Need("p::probes", driver=("probe",)), Need("k::kasan", kernel=("kasan",), driver=("probe",))]
+    planned = plan_variants(needs, request(deep=True, drivers=[TYR]))
+    assert planned.plain == ("p::probes",)
+    assert shown(planned) == {"debug": ("p::probes",)}
+    assert planned.variants[0].fragments == tuple(name for name in DEBUG if name != "kasan")
+    assert planned.left_out == {"k::kasan": "wants a kernel with kasan; Linux allows no KASAN with Rust and gcc"}
+
+
 @pytest.mark.parametrize(("marker", "driver"), [
     ("", tuple(FEATURES)), ('pytestmark = pytest.mark.driver("groups", "vm")', ("vm", "groups")),
     ('pytestmark = [pytest.mark.driver("probe")]', ("probe",)),
