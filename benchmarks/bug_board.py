@@ -15,9 +15,9 @@ from benchmarks.bug_faults import Fault, judge, new
 from benchmarks.bug_records import CLEAN, First, Outcome, Record, Records, Result, State, faults_of_clean, state_of
 from benchmarks.bug_rows import Bug, Control
 from benchmarks.bug_runs import Events, Ran, digest, run
+from panthorlab.kernel.build.plan import SidePlan
 from panthorlab.kernel.job import DEFAULT_FRAGMENTS, build_side, prepare_kernel
 from panthorlab.kernel.model import Kernel
-from panthorlab.kernel.plan import SidePlan
 
 _JUDGED: Final = ("test", "iteration", "stray", "boot-end")
 

@@ -30,7 +30,7 @@ COMMANDS = {
     "doctor": "panthorlab.run.tools:doctor",
     "overlay": "panthorlab.run.overlays:main",
     "suites": "panthorlab.run.tools:suites",
-    "completion": "panthorlab.run.tools:completion",
+    "completion": "panthorlab.completion:main",
     "lava": "panthorlab.lava.main:main",
 }
 
@@ -60,7 +60,7 @@ def _main(arguments: list[str]) -> int:
 
         options = parse(arguments)
         if getattr(options, "no_jail", False):
-            from panthorlab.kernel.sandbox import without_jail
+            from panthorlab.kernel.jail.sandbox import without_jail
 
             without_jail()
         module, _, function = COMMANDS[options.name].partition(":")

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter, field_validator
 
+from panthorlab.arch import DEFAULT, ArchName
 from panthorlab.board import yamlfile
 from panthorlab.board.fields import CommandLine, Memory, Seconds, Section, Word
 from panthorlab.board.real.file import AUTO, RealFile
@@ -64,7 +65,7 @@ class EmulatedFile(Section):
 
     type: Literal["emulated"]
     description: str = ""
-    arch: Literal["arm64"] = Field("arm64", description="kernel ARCH")
+    arch: ArchName = Field(DEFAULT.name, description="kernel ARCH")
     tags: list[Word] = Field([], description="words by which `--tag` finds it")
     kernel_configs: list[Word] = Field(["qemu-virt"], description="fragments of kernel_configs/ a kernel for it needs")
     gpu: Gpu | None = Field(Gpu.model_validate({}), description="null: a board without GPU")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from panthorlab.arch import ARCHES
 from panthorlab.board.config import EmulatedFile
 from panthorlab.board.frames import PORT_NAME
 
@@ -45,7 +46,8 @@ def command_line(board: EmulatedFile, extra: Sequence[str] = ()) -> str:
     `earlycon`: a kernel that dies before its console is up still says why. `printk.devkmsg=on`: markers are not
     rate-limited. `panic=-1`: a panicked guest ends QEMU (-no-reboot) once its splat is out; an oops does not.
     """
-    words = ["console=ttyAMA0", "earlycon", "printk.devkmsg=on", f"loglevel={board.boot.log_level}", "panic=-1"]
+    console = ARCHES[board.arch].console
+    words = [f"console={console}", "earlycon", "printk.devkmsg=on", f"loglevel={board.boot.log_level}", "panic=-1"]
     return " ".join([*words, *extra, *board.boot.command_line.split()])
 
 
@@ -59,7 +61,7 @@ def qemu_arguments(
     machine = board.machine
     arguments = [
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-        "-machine", "virt,gic-version=3,memory-backend=ram", "-accel", "tcg",
+        "-machine", f"{ARCHES[board.arch].qemu_machine},memory-backend=ram", "-accel", "tcg",
         "-cpu", machine.cpu, "-smp", str(machine.vcpus), "-m", machine.memory,
         "-object", f"memory-backend-memfd,id=ram,size={machine.memory},share=on",
         "-kernel", str(image), "-initrd", str(initrd), "-append", command_line(board, extra),

@@ -17,12 +17,13 @@ from functools import cache
 from pathlib import Path
 
 from panthorlab import debs, spawn
+from panthorlab.arch import DEFAULT
 from panthorlab.debs import Deb
 from panthorlab.errors import LabError
 from panthorlab.paths import cache_dir
 
-PROGRAM = "qemu-system-aarch64"
-PACKAGE = "qemu-system-arm"
+PROGRAM = DEFAULT.qemu_program
+PACKAGE = DEFAULT.qemu_package
 MINIMUM = (10, 1)
 LOCK = Path(__file__).with_name("qemu-debs.lock")
 SUITES = (("trixie", "trixie-backports"), ("sid",))

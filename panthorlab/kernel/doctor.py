@@ -6,26 +6,29 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from panthorlab.arch import DEFAULT
 from panthorlab.checks import Check, check
 from panthorlab.errors import LabError
-from panthorlab.kernel import bubblewrap, rust, upkeep
-from panthorlab.kernel.sandbox import sandbox
-from panthorlab.kernel.toolchain import ARCHES, BUILD_TOOLS, check_host_tools, find_toolchain
-from panthorlab.kernel.tools import run
+from panthorlab.kernel import upkeep
+from panthorlab.kernel.build import rust
+from panthorlab.kernel.build.toolchain import find_toolchain
+from panthorlab.kernel.jail import bubblewrap
+from panthorlab.kernel.jail.sandbox import sandbox
+from panthorlab.kernel.tools import BUILD_TOOLS, check_host_tools, run
 
 HEADERS = {"/usr/include/openssl/ssl.h": "libssl-dev", "/usr/include/libelf.h": "libelf-dev"}
 
 
 def _compiler() -> str:
-    return find_toolchain("arm64").version
+    return find_toolchain(DEFAULT.name).version
 
 
 def _static_libc() -> str:
     """The programs for the board are static: their C library must be there as an archive."""
-    prefix = ARCHES["arm64"].prefix.rstrip("-")
-    found = [path for path in (Path(f"/usr/{prefix}/lib/libc.a"), Path(f"/usr/lib/{prefix}/libc.a")) if path.exists()]
+    places = (Path("/usr", DEFAULT.triplet, "lib/libc.a"), Path(DEFAULT.libraries, "libc.a"))
+    found = [path for path in places if path.exists()]
     if not found:
-        raise LabError("no static C library for arm64")
+        raise LabError(f"no static C library for {DEFAULT.name}")
     return str(found[0])
 
 
@@ -82,7 +85,7 @@ def _stored() -> str:
 def checks() -> tuple[Check, ...]:
     return (
         check("cross compiler", _compiler),
-        check("static C library", _static_libc, "apt-get install libc6-dev-arm64-cross"),
+        check("static C library", _static_libc, f"apt-get install {DEFAULT.libc_package}"),
         check("build tools", _host_tools),
         check("Rust compiler", _rust),
         check("host headers", _headers),

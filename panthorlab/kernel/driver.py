@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from pathlib import Path
+from typing import Final, Protocol
 
 from panthorlab.errors import SourceError, UsageError
-from panthorlab.kernel.model import Kernel
 
 ReadFile = Callable[[str], bytes | None]
 """Content of a file of a tree by relative path, or None."""
@@ -139,7 +139,17 @@ def only(values: Mapping[str, str | None], what: str) -> Driver:
                      hint=f"set only {symbols}")
 
 
-def driver_of(kernel: Kernel) -> Driver:
+class Built(Protocol):
+    """A kernel of the store, see `model.Kernel`."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def title(self) -> str: ...
+
+
+def driver_of(kernel: Built) -> Driver:
     """What drives the GPU in `kernel`: its `.config` decides. Raises UsageError, see `only`."""
     values = dict(_BUILT.findall((kernel.path / "config").read_text(errors="replace")))
     return only(values, f"kernel {kernel.title}")

@@ -8,34 +8,37 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from panthorlab.arch import DEFAULT
 from panthorlab.errors import UsageError
 from panthorlab.files import write_whole
-from panthorlab.kernel import config, rust, store, trees
-from panthorlab.kernel.basecommit import repository_of, series_notes
-from panthorlab.kernel.driver import Driver, ReadFile, requested
-from panthorlab.kernel.mails import PatchText
+from panthorlab.kernel import store
+from panthorlab.kernel.build import config, guest, rust
+from panthorlab.kernel.build.key import FORMAT, content, digest
+from panthorlab.kernel.build.plan import SidePlan, Sides
+from panthorlab.kernel.build.toolchain import Toolchain, find_toolchain, with_rust
+from panthorlab.kernel.driver import Driver, requested
 from panthorlab.kernel.model import Kernel
-from panthorlab.kernel.patches import check
-from panthorlab.kernel.patchfile import parse, read_all
-from panthorlab.kernel.plan import Base, Changes, Fit, PatchReport, Progress, SidePlan, Sides, UnfitError, quiet
-from panthorlab.kernel.series import Intake
-from panthorlab.kernel.sources import resolve
-from panthorlab.kernel.toolchain import Toolchain, find_toolchain, with_rust
+from panthorlab.kernel.patch.apply import apply_all
+from panthorlab.kernel.patch.basecommit import repository_of, series_notes
+from panthorlab.kernel.patch.mails import PatchText
+from panthorlab.kernel.patch.read import read, read_all
+from panthorlab.kernel.patch.report import PatchReport
+from panthorlab.kernel.patch.series import Intake
+from panthorlab.kernel.progress import Progress, quiet
+from panthorlab.kernel.source import trees
+from panthorlab.kernel.source.base import Base, Changes, ReadFile
+from panthorlab.kernel.source.spec import resolve
 from panthorlab.outcome import Side
-from panthorlab.paths import PACKAGE, cache_dir
+from panthorlab.paths import cache_dir
 
 DEFAULT_FRAGMENTS = ("panthor", "qemu-virt")
-FORMAT = 2  # of the files of a stored kernel; part of its key
 FIXES = Path(__file__).with_name("fixes")
-GUEST = PACKAGE / "guest"
 _VERSION_NAMED = re.compile(r"(?:debian:|kernel\.org:|linux-source-)v?(\d.*)")
 
 
@@ -54,13 +57,13 @@ class _Setting:
     debug_info: tuple[str, ...]
 
     def plan(self, side: Side, reports: Sequence[PatchReport], changes: Changes) -> SidePlan:
-        core = _digest([
-            FORMAT, self.base.key, sorted((path, _content(data)) for path, data in changes.items()),
+        core = digest([
+            FORMAT, self.base.key, sorted((path, content(data)) for path, data in changes.items()),
             self.config_key, self.arch, self.toolchain.prefix, self.toolchain.version,
             *([self.debug_info] if self.debug_info else []),
         ])
         return SidePlan(
-            side=side, key=_digest([core, self.guest]), core_key=core, title=_title(self.base, reports),
+            side=side, key=digest([core, self.guest]), core_key=core, title=_title(self.base, reports),
             base=self.base, changes=changes, reports=tuple(reports), fragments=self.fragments,
             config_key=self.config_key, arch=self.arch, toolchain=self.toolchain, debug_info=self.debug_info,
         )
@@ -68,12 +71,12 @@ class _Setting:
 
 def prepare_sides(
     base_spec: str | None, patches: Sequence[str] = (), *, revert: bool = False, swap: bool = False,
-    fragments: Sequence[str] = DEFAULT_FRAGMENTS, arch: str = "arm64", progress: Progress = quiet,
+    fragments: Sequence[str] = DEFAULT_FRAGMENTS, arch: str = DEFAULT.name, progress: Progress = quiet,
     version: int | None = None, look: bool = False, intake: Intake | None = None,
 ) -> Sides:
     """Resolve the base, check every patch against it and name the two kernels. Builds nothing, changes no tree.
 
-    `base_spec`: None for the default base, else see `sources.resolve`. `patches`: see `patchfile.read_patches`; none
+    `base_spec`: None for the default base, else see `source.spec`. `patches`: see `patch.spec`; none
     means the default job (without and with the VM-eviction fix). `revert`: the base has the patches; *before* is
     without them. `swap`: exchange the sides. `fragments`: names in kernel_configs/, or paths. `version`: of a series,
     instead of its newest. `look`: only look: nothing is fetched, unpacked or written. `intake`: `patches`, if they
@@ -96,7 +99,7 @@ def prepare_sides(
             )
         revert = setting.base.has_fix
         name = "evict-groups-remove.patch" if revert else "evict-groups.patch"
-        texts = parse((FIXES / name).read_bytes(), name)
+        texts = read((FIXES / name).read_bytes(), name).patches
         # Removing the call is our patch's forward direction, and still makes *before*.
         reports, changes = _apply(setting, texts, [], reverse=False)
     else:
@@ -123,7 +126,7 @@ def with_files(debug_info: Sequence[str], files: Iterable[str]) -> tuple[str, ..
 
 def prepare_kernel(
     base_spec: str | None, patches: Sequence[str] = (), *, revert: bool = False,
-    fragments: Sequence[str] = DEFAULT_FRAGMENTS, arch: str = "arm64", progress: Progress = quiet,
+    fragments: Sequence[str] = DEFAULT_FRAGMENTS, arch: str = DEFAULT.name, progress: Progress = quiet,
 ) -> SidePlan:
     """One kernel: the base with `patches` (or, with `revert`, without them) and nothing else."""
     intake = _read(patches, base_spec)
@@ -145,7 +148,7 @@ def build_side(
     """
     if kernel := store.load(plan.key, note):
         return kernel
-    from panthorlab.kernel.attempts import build
+    from panthorlab.kernel.build.attempts import build
 
     return build(plan, log=log, progress=progress, note=note, jobs=jobs, before=before)
 
@@ -157,8 +160,8 @@ def cannot_differ(sides: Sides, before: Kernel, after: Kernel) -> str | None:
     memory = cache_dir("compared") / f"{before.key[:24]}-{after.key[:24]}"
     known = memory.read_bytes() if memory.exists() else b""
     if known not in (b"same", b"different"):
-        from panthorlab.kernel.build import objects_of
-        from panthorlab.kernel.tokens import same_tokens
+        from panthorlab.kernel.build.steps import objects_of
+        from panthorlab.kernel.build.tokens import same_tokens
 
         objects = objects_of(sides.before)
         if not objects.is_dir():
@@ -168,18 +171,6 @@ def cannot_differ(sides: Sides, before: Kernel, after: Kernel) -> str | None:
     if known == b"same":
         return "every changed file is the same to the compiler (comments, blank lines, line numbers)"
     return None
-
-
-def find_kernel(name: str, *, log: Path, progress: Progress = quiet) -> Kernel:
-    """A kernel by store key (a unique prefix will do), by its directory in a store, or by build directory (O= of a
-    finished build)."""
-    if (record := Path(name, store.RECORD)).is_file():
-        return store.read_record(record)
-    if (Path(name) / "vmlinux").exists() or (Path(name).is_dir() and "/" in name):
-        from panthorlab.kernel.external import import_build
-
-        return import_build(Path(name).resolve(), log=log, progress=progress)
-    return store.find(name)
 
 
 def _read(patches: Sequence[str], base_spec: str | None, version: int | None = None) -> Intake:
@@ -206,54 +197,16 @@ def _setting(
         raise driver.missing(base.title, base.version)
     if wanted.get("RUST") == "y":
         toolchain = with_rust(toolchain, rust.find_rust(progress, look=look))
-    return _Setting(base, driver, read, files, key, arch, toolchain, guest_digest(), config.debug_info(files))
+    return _Setting(base, driver, read, files, key, arch, toolchain, guest.digest(), config.debug_info(files))
 
 
 def _apply(
     setting: _Setting, texts: Sequence[PatchText], notes: Sequence[str], *, reverse: bool,
-) -> tuple[list[PatchReport], dict[str, bytes | None]]:
-    """Check a series, each patch on top of the ones before. Raises PatchError saying of each what became of it."""
-    base = setting.base
-    changes: dict[str, bytes | None] = {}
-    reports: list[PatchReport] = []
-
-    def read(path: str) -> bytes | None:
-        return changes[path] if path in changes else setting.read(path)
-
-    for text in reversed(texts) if reverse else texts:
-        report = check(text, read, base.title, reverse=reverse)
-        reports.append(report)
-        if report.fit in (Fit.DOES_NOT_APPLY, Fit.OTHER_FORM):
-            break  # what the next ones stand on is not known
-        changes |= report.changes
-    bad = [report for report in reports if report.fit not in (Fit.APPLIES, Fit.APPLIES_INEXACTLY)]
-    if bad:
-        said = [report.summary for report in reports]
-        if len(reports) < len(texts):
-            said.append(f"the other {len(texts) - len(reports)} of {len(texts)} patches were not tried")
-        some = bad[-1].fit is Fit.ALREADY and len(bad) < len(reports)
-        raise UnfitError("\n".join([*said, *(f"note: {note}" for note in notes)]), reports=reports, notes=notes,
-                         hint=_SOME[reverse] if some else _HINTS[bad[-1].fit, reverse])
-    trees.check_changes(base, changes)
-    unchanged = [path for path, data in changes.items() if setting.read(path) == data]
-    for path in unchanged:
-        del changes[path]
-    return reports, changes
-
-
-_SOME = {
-    False: "leave out the patches that the base, or another patch, has already",
-    True: "leave out the patches that the base does not have",
-}
-_HINTS = {
-    (Fit.ALREADY, False): "the base has it: use --revert to compare without and with it, or another --base",
-    (Fit.OTHER_FORM, False): "the base has this change in another form: use an older --base, or give the patch as it "
-                             "was merged, with --revert",
-    (Fit.DOES_NOT_APPLY, False): "use the base it was made for (--base), or rebase the patch; nothing was changed",
-    (Fit.ALREADY, True): "the base does not have the patch, so it cannot be reverted: leave out --revert",
-    (Fit.OTHER_FORM, True): "the base has this change in another form: give the patch as it was merged",
-    (Fit.DOES_NOT_APPLY, True): "only a patch that is in the base can be reverted; give it as it was merged",
-}
+) -> tuple[list[PatchReport], Changes]:
+    """What the patches leave of the base. Raises PatchError saying of each what became of it."""
+    reports, changes = apply_all(texts, setting.read, setting.base.title, notes, reverse=reverse)
+    trees.check_changes(setting.base, changes)
+    return reports, {path: data for path, data in changes.items() if setting.read(path) != data}
 
 
 def _notes(
@@ -276,17 +229,3 @@ def _title(base: Base, reports: Sequence[PatchReport]) -> str:
     if len(reports) > 1:
         return f"{base.version} {'without' if reports[0].reverse else 'with'} {len(reports)} patches"
     return f"{base.version} {'without' if reports[0].reverse else 'with'} “{reports[0].title}”"
-
-
-def guest_digest() -> str:
-    """Content key of the sources of the guest programs and the shim module."""
-    files = [path for path in GUEST.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    return _digest(sorted((str(path.relative_to(GUEST)), _content(path.read_bytes())) for path in files))
-
-
-def _content(data: bytes | None) -> str | None:
-    return None if data is None else hashlib.sha256(data).hexdigest()
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()

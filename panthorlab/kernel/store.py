@@ -24,7 +24,7 @@ from panthorlab.errors import BuildError, LabError, UsageError
 from panthorlab.files import UNREADABLE, disk_errors, read_object, sha256, sync, sync_below, write_whole
 from panthorlab.kernel.elf import build_id
 from panthorlab.kernel.model import Kernel
-from panthorlab.kernel.plan import quiet
+from panthorlab.kernel.progress import quiet
 from panthorlab.paths import cache_dir, cache_path
 
 RECORD = "kernel.json"

@@ -16,8 +16,14 @@ from typing import IO
 from panthorlab import spawn
 from panthorlab.errors import LabError
 from panthorlab.files import disk_full
-from panthorlab.kernel.toolchain import HOST_TOOLS
 
+# Programs that a kernel build runs on the host, and the Debian package that has each.
+HOST_TOOLS: Mapping[str, str] = {
+    "make": "make", "gcc": "gcc", "ld": "binutils", "flex": "flex", "bison": "bison", "bc": "bc",
+    "tar": "tar", "xz": "xz-utils", "git": "git", "find": "findutils", "dpkg-deb": "dpkg", "apt-get": "apt",
+    "apt-cache": "apt", "apt-config": "apt", "bwrap": "bubblewrap",
+}
+BUILD_TOOLS = ("make", "gcc", "ld", "flex", "bison", "bc")
 TAIL_BYTES = 1 << 16  # of what a failed stage of a pipeline said
 TREE_BYTES = 2_500_000_000  # an unpacked kernel tree and the files of one build
 # In a git hook these name the repository that was committed to, and would win over `git -C`.
@@ -57,6 +63,14 @@ def tool_error(argv: Sequence[str], status: int, stderr: str) -> LabError:
         return disk_full(stderr.strip().splitlines()[-1])
     last = "\n".join(stderr.strip().splitlines()[-4:])
     return LabError(f"{' '.join(argv[:4])} failed with status {status}: {last}")
+
+
+def check_host_tools(tools: Sequence[str]) -> None:
+    """Raise LabError naming every missing program and the packages to install."""
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    if missing:
+        packages = " ".join(sorted({HOST_TOOLS.get(tool, tool) for tool in missing}))
+        raise LabError(f"not found: {', '.join(missing)}", hint=f"install {packages} (Debian)")
 
 
 def need_space(path: Path, amount: int) -> None:

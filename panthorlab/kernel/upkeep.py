@@ -12,7 +12,7 @@ from pathlib import Path
 
 from panthorlab.files import read_object
 from panthorlab.kernel import store
-from panthorlab.kernel.trees import is_sound
+from panthorlab.kernel.source.trees import is_sound
 from panthorlab.paths import cache_dir
 
 MAKING_SECONDS = 3600.0  # a `new-…` that nobody has written to for longer than this was left by a killed run

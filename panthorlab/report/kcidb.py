@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from panthorlab.arch import DEFAULT
 from panthorlab.outcome import Outcome, Side
 from panthorlab.report.coverage import driver_text, patch_text
 from panthorlab.report.model import KernelInfo, RunReport
@@ -26,7 +27,7 @@ def to_json(report: RunReport) -> dict[str, Any]:
     started = report.started.isoformat()
     builds: list[dict[str, Any]] = [
         {
-            "id": _build_id(run, side, variant), "checkout_id": run, "origin": ORIGIN, "architecture": "arm64",
+            "id": _build_id(run, side, variant), "checkout_id": run, "origin": ORIGIN, "architecture": DEFAULT.kcidb,
             "status": "PASS", "start_time": started, "config_name": "+".join(map(plain, kernel.config)),
             "compiler": plain(kernel.toolchain),
             "comment": plain(f"{side}{f' [{variant}]' if variant else ''}: {kernel.description}"),
@@ -36,7 +37,7 @@ def to_json(report: RunReport) -> dict[str, Any]:
         for variant, kernels in _kernels(report).items() for side, kernel in kernels.items()
     ]
     builds += [
-        {"id": f"{run}-{side}", "checkout_id": run, "origin": ORIGIN, "architecture": "arm64", "status": "FAIL",
+        {"id": f"{run}-{side}", "checkout_id": run, "origin": ORIGIN, "architecture": DEFAULT.kcidb, "status": "FAIL",
          "start_time": started, "comment": plain(f"{side}: {message}")}
         for side, message in report.failed_builds.items() if side not in report.kernels
     ]

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from panthorlab.errors import BuildError, LabError
+from panthorlab.kernel.build.plan import SidePlan, Sides
+from panthorlab.kernel.build.toolchain import built_with
+from panthorlab.kernel.jail.sandbox import UNPROTECTED, sandbox
 from panthorlab.kernel.job import build_side, cannot_differ, prepare_sides
 from panthorlab.kernel.model import Kernel
-from panthorlab.kernel.plan import PatchReport, SidePlan, Sides
-from panthorlab.kernel.sandbox import UNPROTECTED, sandbox
+from panthorlab.kernel.patch.report import PatchReport
 from panthorlab.kernel.store import load
-from panthorlab.kernel.toolchain import built_with
 from panthorlab.outcome import Side
 from panthorlab.run import fleet, measure
 from panthorlab.run.events import EventLog, read_events

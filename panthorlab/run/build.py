@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 from panthorlab.errors import UsageError
+from panthorlab.kernel.jail.sandbox import UNPROTECTED, sandbox
 from panthorlab.kernel.job import build_side, prepare_kernel, prepare_sides
 from panthorlab.kernel.model import Kernel
-from panthorlab.kernel.sandbox import UNPROTECTED, sandbox
 from panthorlab.run import check, fleet
 from panthorlab.run.progress import Progress
 

@@ -14,13 +14,15 @@ from typing import Any
 from panthorlab.board.registry import board_name
 from panthorlab.errors import PanthorlabError
 from panthorlab.kernel import store
-from panthorlab.kernel.basecommit import repository_of
+from panthorlab.kernel.build.plan import SidePlan
 from panthorlab.kernel.driver import by_name
 from panthorlab.kernel.job import prepare_sides
-from panthorlab.kernel.patchfile import read_all
-from panthorlab.kernel.plan import Base, PatchReport, SidePlan, UnfitError
-from panthorlab.kernel.series import Intake
-from panthorlab.kernel.sources import UnknownYetError
+from panthorlab.kernel.patch.basecommit import repository_of
+from panthorlab.kernel.patch.read import read_all
+from panthorlab.kernel.patch.report import PatchReport, UnfitError
+from panthorlab.kernel.patch.series import Intake
+from panthorlab.kernel.source.base import Base
+from panthorlab.kernel.source.spec import UnknownYetError
 from panthorlab.run import estimate, fleet, measure
 from panthorlab.run.suites import find_suites
 from panthorlab.run.variants import DEBUG, debug_fragments
@@ -134,7 +136,7 @@ def _minutes(
 
 
 def _is_warm(plan: SidePlan) -> bool:
-    """Whether the tree has been built with this configuration (see `build.objects_of`, too slow to import here)."""
+    """Whether the tree has been built with this configuration (see `steps.objects_of`, too slow to import here)."""
     return any(plan.base.path.parent.glob(f"obj-{plan.arch}-{plan.config_key[:16]}-*"))
 
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from panthorlab.errors import UsageError
-from panthorlab.kernel.patchfile import bounded, require_name
+from panthorlab.kernel.patch.files import bounded
+from panthorlab.kernel.patch.spec import require_name
 
 
 def keep_patches(names: Sequence[str], run_dir: Path) -> list[str]:

@@ -11,10 +11,10 @@ from typing import Final
 from panthorlab.errors import UsageError
 from panthorlab.gpu.params import BY_NAME
 from panthorlab.kernel.driver import driver_of
-from panthorlab.kernel.job import find_kernel
+from panthorlab.kernel.find import find_kernel
+from panthorlab.kernel.jail.sandbox import UNPROTECTED
 from panthorlab.kernel.model import Kernel
-from panthorlab.kernel.plan import Progress, quiet
-from panthorlab.kernel.sandbox import UNPROTECTED
+from panthorlab.kernel.progress import Progress, quiet
 from panthorlab.outcome import Side
 from panthorlab.run.events import read_events
 

@@ -18,9 +18,9 @@ from typing import Any, Final
 
 from panthorlab.errors import LabError, UsageError
 from panthorlab.files import write_whole
+from panthorlab.kernel.jail.sandbox import sandbox
 from panthorlab.kernel.job import build_side, prepare_kernel
 from panthorlab.kernel.model import Kernel
-from panthorlab.kernel.sandbox import sandbox
 from panthorlab.report import console
 from panthorlab.report.matrix import Column, cells_of, render
 from panthorlab.report.text import json_text

@@ -21,11 +21,11 @@ from panthorlab.coverage.model import SourceMap, from_json
 from panthorlab.coverage.patch import patch_lines
 from panthorlab.errors import LabError, UsageError
 from panthorlab.files import write_whole
-from panthorlab.kernel import config
+from panthorlab.kernel.build import config
+from panthorlab.kernel.build.plan import Sides
 from panthorlab.kernel.driver import PANTHOR, only
 from panthorlab.kernel.model import Kernel
-from panthorlab.kernel.plan import Sides
-from panthorlab.kernel.trees import read_base
+from panthorlab.kernel.source.trees import read_base
 from panthorlab.outcome import Side
 from panthorlab.report.coverage import Coverage, driver_text
 from panthorlab.run.events import Event

@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 import pytest
 
 from panthorlab.errors import UsageError
-from panthorlab.kernel.config import find_fragments, parse_dotconfig, read_fragments
+from panthorlab.kernel.build.config import find_fragments, parse_dotconfig, read_fragments
 from panthorlab.kernel.driver import FEATURES, Driver
 from panthorlab.kernel.model import Kernel
 from panthorlab.run.kernels import parse_params

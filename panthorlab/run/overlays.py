@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from panthorlab.board.overlay.assemble import find, made
-from panthorlab.board.overlay.table import LIBRARIES, RECIPES, Part, Recipe
+from panthorlab.board.overlay.table import BOARD, LIBRARIES, RECIPES, Part, Recipe
 from panthorlab.errors import UsageError
 from panthorlab.run.progress import Progress
 
@@ -45,7 +45,7 @@ def _own(options: argparse.Namespace, progress: Progress) -> Path:
     if options.overlay_name in RECIPES or not options.overlay_name.replace("-", "").isalnum():
         raise UsageError(f"an overlay of one's own cannot be called `{options.overlay_name}`",
                          hint="letters, digits and dashes, and no name that panthorlab has itself")
-    loaded = tuple(path if path.startswith("/") else f"{LIBRARIES['arm64']}/{path}" for path in options.load)
+    loaded = tuple(path if path.startswith("/") else f"{LIBRARIES[BOARD]}/{path}" for path in options.load)
     recipe = Recipe((Part(tuple(options.packages), tuple(options.programs), loaded, tuple(options.data)),))
     return made(options.overlay_name, recipe, progress.step, again=True)
 

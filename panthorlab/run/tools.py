@@ -81,16 +81,6 @@ def _pytest(arguments: list[str]) -> int:
     return {0: 0, 2: 130, 4: 2, 5: 2}.get(status, LabError.exit_status)
 
 
-def completion(options: argparse.Namespace) -> int:
-    """`panthorlab completion SHELL`: made from the options themselves."""
-    import shtab
-
-    from panthorlab.options import make_parser
-
-    print(shtab.complete(make_parser(), shell=options.shell))
-    return 0
-
-
 def doctor(options: argparse.Namespace) -> int:
     """`panthorlab doctor`: every check with what to do about it; 4 if something needed is missing or damaged."""
     from panthorlab.board.doctor import checks as board_checks

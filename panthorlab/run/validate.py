@@ -16,9 +16,9 @@ from panthorlab.board.real.file import AUTO
 from panthorlab.board.registry import find_board_file
 from panthorlab.errors import LabError, PanthorlabError, UsageError
 from panthorlab.files import FULL, MACHINE, disk_full
+from panthorlab.kernel.jail.sandbox import without_jail
 from panthorlab.kernel.model import Kernel
-from panthorlab.kernel.patchfile import require_name
-from panthorlab.kernel.sandbox import without_jail
+from panthorlab.kernel.patch.spec import require_name
 from panthorlab.outcome import Side
 from panthorlab.report.leftout import told
 from panthorlab.run import check, fleet, further, measure, planning, reports, variantresults

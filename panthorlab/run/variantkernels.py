@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from panthorlab.errors import BuildError, UsageError
+from panthorlab.kernel.build.plan import SidePlan
+from panthorlab.kernel.jail.sandbox import sandbox
 from panthorlab.kernel.job import build_side, cannot_differ, prepare_sides
 from panthorlab.kernel.model import Kernel
-from panthorlab.kernel.plan import SidePlan
-from panthorlab.kernel.sandbox import sandbox
 from panthorlab.kernel.store import load
 from panthorlab.outcome import Side
 from panthorlab.run import fleet

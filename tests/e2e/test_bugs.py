@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.bug_rows import choose, load
 from panthorlab.kernel.job import prepare_kernel
-from panthorlab.kernel.plan import Fit
+from panthorlab.kernel.patch.report import Fit
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.e2e

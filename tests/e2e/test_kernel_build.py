@@ -13,21 +13,17 @@ from pathlib import Path
 
 import pytest
 
+from panthorlab.arch import ARCHES
 from panthorlab.errors import BuildError, LabError, PatchError, SourceError
-from panthorlab.kernel import config, kconfig, store
+from panthorlab.kernel import store
+from panthorlab.kernel.build import config, kconfig
+from panthorlab.kernel.build.plan import Sides
+from panthorlab.kernel.build.toolchain import find_toolchain
 from panthorlab.kernel.driver import PANTHOR
 from panthorlab.kernel.elf import build_id
-from panthorlab.kernel.job import (
-    DEFAULT_FRAGMENTS,
-    build_side,
-    cannot_differ,
-    find_kernel,
-    prepare_kernel,
-    prepare_sides,
-)
+from panthorlab.kernel.find import find_kernel
+from panthorlab.kernel.job import DEFAULT_FRAGMENTS, build_side, cannot_differ, prepare_kernel, prepare_sides
 from panthorlab.kernel.model import Kernel
-from panthorlab.kernel.plan import Sides
-from panthorlab.kernel.toolchain import find_toolchain
 
 pytestmark = pytest.mark.e2e
 
@@ -99,7 +95,7 @@ def test_a_comment_cannot_make_a_difference(log: Path) -> None:
 ], ids="+".join)
 def test_every_option_of_the_fragments_survives(fragments: tuple[str, ...], objects: Path) -> None:
     plan = prepare_kernel(None, fragments=fragments)
-    symbols = kconfig.read_symbols(plan.base.path, plan.arch)
+    symbols = kconfig.read_symbols(plan.base.path, ARCHES[plan.arch].source)
     request = config.read_fragments(plan.fragments)
     (objects / "allconfig").write_text(config.allconfig(request, symbols))
     argv = ["make", "-s", "-C", str(plan.base.path), f"O={objects}", *plan.toolchain.make_args]

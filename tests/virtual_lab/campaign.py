@@ -20,7 +20,8 @@ import paramiko
 
 from panthorlab.board.real import hostkeys
 from panthorlab.errors import LabError
-from panthorlab.kernel.job import build_side, find_kernel, prepare_kernel
+from panthorlab.kernel.find import find_kernel
+from panthorlab.kernel.job import build_side, prepare_kernel
 from panthorlab.outcome import Blame
 from tests.virtual_lab.command import FRAGMENTS
 from tests.virtual_lab.control import LabClient

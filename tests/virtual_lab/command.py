@@ -18,7 +18,8 @@ from typing import IO
 
 from panthorlab import spawn
 from panthorlab.errors import LabError, PanthorlabError, UsageError
-from panthorlab.kernel.job import build_side, find_kernel, prepare_kernel
+from panthorlab.kernel.find import find_kernel
+from panthorlab.kernel.job import build_side, prepare_kernel
 from panthorlab.kernel.model import Kernel
 from panthorlab.paths import PACKAGE, cache_dir
 from panthorlab.run.progress import Progress

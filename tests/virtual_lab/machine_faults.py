@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from panthorlab.kernel.job import find_kernel
+from panthorlab.kernel.find import find_kernel
 from tests.virtual_lab.scene import LIMIT, Scene, SceneError
 
 _WARN = "echo WARNING >/sys/kernel/debug/provoke-crash/DIRECT"

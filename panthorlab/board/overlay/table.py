@@ -6,11 +6,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from panthorlab.arch import DEFAULT
+
 SUITE = "trixie"
 """Debian's release that packages come from if nothing else is said: its Mesa knows Mali-G610 (25.0)."""
-LIBRARIES = {"arm64": "/usr/lib/aarch64-linux-gnu", "amd64": "/usr/lib/x86_64-linux-gnu"}
-"""Where the shared objects of an architecture are, in Debian's words for it."""
-_ARM64, _AMD64 = LIBRARIES["arm64"], LIBRARIES["amd64"]
+BOARD = DEFAULT.debian
+"""Debian's word for the architecture of boards."""
+LIBRARIES = {BOARD: DEFAULT.libraries, "amd64": "/usr/lib/x86_64-linux-gnu"}
+"""Where the shared objects of an architecture are, in Debian's words for it. Of amd64 is what a board interprets."""
+_ARM64, _AMD64 = LIBRARIES[BOARD], LIBRARIES["amd64"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Part:
     loaded: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
     suite: str = SUITE
-    architecture: str = "arm64"
+    architecture: str = BOARD
     elsewhere: tuple[str, ...] = ()
 
 
@@ -51,7 +55,7 @@ _APPLETS = (
     "mkdir", "mount", "ps", "rm", "seq", "sleep", "tail", "time", "timeout", "touch", "true",
 )
 _LINKS = tuple((f"/bin/{name}", _SHELL) for name in _APPLETS)
-_EGLINFO = "/usr/bin/eglinfo.aarch64-linux-gnu"
+_EGLINFO = f"/usr/bin/eglinfo.{DEFAULT.triplet}"
 
 IGT = "/usr/libexec/igt-gpu-tools"
 _IGT_PROGRAMS = (

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
+from panthorlab.arch import DEFAULT, ArchName
 from panthorlab.board.fields import (
     AbsolutePath,
     Address,
@@ -202,7 +203,7 @@ class RealFile(Section):
     description: str = ""
     unverified: bool = Field(False, description="written from documentation; nobody of the project has seen it work")
     example: bool = Field(False, description="no such board is here: edit what is marked EDIT, then take this out")
-    arch: Literal["arm64"] = Field("arm64", description="kernel ARCH")
+    arch: ArchName = Field(DEFAULT.name, description="kernel ARCH")
     tags: list[Word] = Field([], description="words by which `--tag` finds it")
     kernel_configs: list[Word] = Field(["rk3588"], description="fragments of kernel_configs/ a kernel for it needs")
     dtb: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]+\.dtb$")] | None = Field(

@@ -18,7 +18,8 @@ import yaml
 from panthorlab.board.real.file import RealFile
 from panthorlab.board.real.hostkeys import known_hosts
 from panthorlab.board.real.rig import open_rig
-from panthorlab.kernel.job import build_side, find_kernel, prepare_kernel
+from panthorlab.kernel.find import find_kernel
+from panthorlab.kernel.job import build_side, prepare_kernel
 from panthorlab.kernel.model import Kernel
 from panthorlab.run.events import read_events
 from tests.e2e.conftest import Cli

@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.bug_rows import DRIVER, FOLDER, TABLE, Bug, Control, choose, load
 from panthorlab.errors import UsageError
-from panthorlab.kernel.filepatch import parse_diff
-from panthorlab.kernel.patchfile import parse
+from panthorlab.kernel.patch.filepatch import parse_diff
+from panthorlab.kernel.patch.read import read
 
 TABLE_OF_ALL = load()
 PATCHED = [row for row in TABLE_OF_ALL.rows if row.files]
@@ -23,7 +23,7 @@ def test_there_are_as_many_rows_as_were_asked_for_and_every_patch_is_of_one() ->
 
 @pytest.mark.parametrize("row", PATCHED, ids=lambda row: row.id)
 def test_a_patch_changes_the_files_of_its_row_and_no_other(row: Bug | Control) -> None:
-    patches = parse(row.patch.read_bytes(), row.patch.name)
+    patches = read(row.patch.read_bytes(), row.patch.name).patches
     assert len(patches) == 1
     changed = {file.new for file in parse_diff(patches[0])}
     assert changed == {f"b/{DRIVER}/{name}" for name in row.files}

@@ -15,7 +15,7 @@ from panthorlab.board.power.file import PowerSection
 from panthorlab.board.real.file import RealFile
 from panthorlab.board.registry import board_files
 from panthorlab.board.yamlfile import models_of
-from panthorlab.kernel import config
+from panthorlab.kernel.build import config
 from panthorlab.paths import PACKAGE
 
 SHIPPED = PACKAGE.parent / "board_configs"

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from panthorlab.kernel.build.plan import Sides
+from panthorlab.kernel.jail.sandbox import Sandbox
 from panthorlab.kernel.job import prepare_sides
-from panthorlab.kernel.plan import Sides
-from panthorlab.kernel.sandbox import Sandbox
 
 DRIVER = "drivers/gpu/drm/panthor"
 
@@ -203,10 +203,9 @@ def guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A stand-in for the guest programs, built with the host's compiler; also makes that the compiler of kernels."""
     root = write_guest(tmp_path / "guest")
     # Outside the jail it is three times as fast; `test_two_sides` and test_sandbox.py go through it.
-    for module in ("attempts", "build", "tokens", "external"):
-        monkeypatch.setattr(f"panthorlab.kernel.{module}.sandbox", lambda: Sandbox(False))
-    monkeypatch.setattr("panthorlab.kernel.job.GUEST", root)
-    monkeypatch.setattr("panthorlab.kernel.build.GUEST", root)
+    for module in ("attempts", "steps", "tokens", "external"):
+        monkeypatch.setattr(f"panthorlab.kernel.build.{module}.sandbox", lambda: Sandbox(False))
+    monkeypatch.setattr("panthorlab.kernel.build.guest.SOURCES", root)
     monkeypatch.setenv("CROSS_COMPILE", "")
     return root
 

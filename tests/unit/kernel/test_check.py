@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from panthorlab import cli
-from panthorlab.kernel.plan import quiet
-from panthorlab.kernel.sources import resolve
-from panthorlab.kernel.trees import open_base
+from panthorlab.kernel.progress import quiet
+from panthorlab.kernel.source.spec import resolve
+from panthorlab.kernel.source.trees import open_base
 
 D = "drivers/gpu/drm/panthor"
 MMU, SCHED = f"{D}/panthor_mmu.c", f"{D}/panthor_sched.c"

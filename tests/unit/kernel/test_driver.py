@@ -12,9 +12,10 @@ import pytest
 from panthorlab.coverage.model import DRIVER as MEASURED
 from panthorlab.errors import PanthorlabError, SourceError, UsageError
 from panthorlab.gpu.fw import corpus
-from panthorlab.kernel import config, driver, job, rust
+from panthorlab.kernel import driver, job
+from panthorlab.kernel.build import config, rust
+from panthorlab.kernel.build.rust import Rust
 from panthorlab.kernel.driver import DRIVERS, FEATURES, PANTHOR, TYR
-from panthorlab.kernel.rust import Rust
 from panthorlab.kmsg.patterns import DRIVERS as HEARD
 from panthorlab.paths import PACKAGE
 

@@ -16,19 +16,13 @@ import pytest
 
 from panthorlab.errors import BuildError, ConfigError, PatchError, UsageError
 from panthorlab.kernel import store
-from panthorlab.kernel.build import debug_options, objects_of
-from panthorlab.kernel.job import (
-    build_side,
-    cannot_differ,
-    find_kernel,
-    prepare_kernel,
-    prepare_sides,
-    with_files,
-)
+from panthorlab.kernel.build.plan import Sides
+from panthorlab.kernel.build.steps import debug_options, objects_of
+from panthorlab.kernel.build.tokens import affected
+from panthorlab.kernel.find import find_kernel
+from panthorlab.kernel.jail.sandbox import sandbox
+from panthorlab.kernel.job import build_side, cannot_differ, prepare_kernel, prepare_sides, with_files
 from panthorlab.kernel.model import Kernel
-from panthorlab.kernel.plan import Sides
-from panthorlab.kernel.sandbox import sandbox
-from panthorlab.kernel.tokens import affected
 
 from .conftest import Prepare
 
@@ -47,9 +41,9 @@ def build(sides: Sides, log: Path) -> tuple[Kernel, Kernel]:
 def test_two_sides(
     prepare: Prepare, patch: Callable[..., Path], log: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("panthorlab.kernel.attempts.sandbox", sandbox)
-    monkeypatch.setattr("panthorlab.kernel.build.sandbox", sandbox)
-    monkeypatch.setattr("panthorlab.kernel.tokens.sandbox", sandbox)
+    monkeypatch.setattr("panthorlab.kernel.build.attempts.sandbox", sandbox)
+    monkeypatch.setattr("panthorlab.kernel.build.steps.sandbox", sandbox)
+    monkeypatch.setattr("panthorlab.kernel.build.tokens.sandbox", sandbox)
     sides = prepare([patch("one.patch", MMU, "return x + 1;", "return x + 2;")])
     assert (sides.before.title, sides.after.title) == ("6.12.99", "6.12.99 with “one.patch”")
     assert sides.notes[1] == "one.patch: applies"
@@ -73,7 +67,7 @@ def test_a_second_run_builds_nothing(
 ) -> None:
     one = patch("one.patch", MMU, "x + 1", "x + 2")
     first = build(prepare([one]), log)
-    monkeypatch.setattr("panthorlab.kernel.attempts.build", lambda *_, **__: pytest.fail("built again"))
+    monkeypatch.setattr("panthorlab.kernel.build.attempts.build", lambda *_, **__: pytest.fail("built again"))
     assert build(prepare([one]), log) == first
     swapped = prepare([one], swap=True)
     assert build(swapped, log) == first[::-1]
@@ -326,7 +320,7 @@ def test_what_was_built_without_a_jail_stays_known_as_such(
     """Also when it comes from the store, and when only its guest programs are built anew in the jail."""
     one = patch("one.patch", MMU, "x + 1", "x + 2")
     assert not build_side(prepare([one]).after, log=log).jailed
-    monkeypatch.setattr("panthorlab.kernel.attempts.sandbox", sandbox)
+    monkeypatch.setattr("panthorlab.kernel.build.attempts.sandbox", sandbox)
     assert not build_side(prepare([one]).after, log=log).jailed
     assert build_side(prepare([one]).before, log=log).jailed
     (guest / "prog.c").write_text("int main(void) { return 1; }\n")

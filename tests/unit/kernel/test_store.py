@@ -16,8 +16,8 @@ from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel import gc, store, upkeep
 from panthorlab.kernel.elf import build_id
 from panthorlab.kernel.model import Kernel
-from panthorlab.kernel.plan import quiet
-from panthorlab.kernel.trees import locked
+from panthorlab.kernel.progress import quiet
+from panthorlab.kernel.source.trees import locked
 
 
 def publish(key: str, *, size: int = 0, core: str = "core") -> Kernel:

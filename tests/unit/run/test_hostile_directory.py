@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from panthorlab.errors import UsageError
-from panthorlab.kernel.config import find_fragments
+from panthorlab.kernel.build.config import find_fragments
 from panthorlab.outcome import Side
 from panthorlab.run.controller import worker_argv
 from panthorlab.run.job import Job

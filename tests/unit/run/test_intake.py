@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from panthorlab.errors import PatchError
-from panthorlab.kernel.patchfile import MAX_BYTES
+from panthorlab.kernel.patch.files import MAX_BYTES
 from panthorlab.run.intake import keep_patches
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from panthorlab.cli import main
-from panthorlab.kernel import sandbox
+from panthorlab.kernel.jail import sandbox
 from panthorlab.kernel.model import Kernel
 from panthorlab.outcome import Side
 from panthorlab.run import reports

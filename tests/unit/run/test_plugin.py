@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from panthorlab.kernel.config import find_fragments
+from panthorlab.kernel.build.config import find_fragments
 from panthorlab.kernel.model import Kernel
 from panthorlab.run.needs import lacking
 

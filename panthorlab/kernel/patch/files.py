@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the names on a command line give: files of mails and diffs, however they were come by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from panthorlab.errors import PatchError
+
+MAX_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class Files:
+    """Content by name. `chosen`: whoever listed them has chosen among them and put them in order, as quilt's users do.
+    """
+
+    content: tuple[tuple[str, bytes], ...]
+    chosen: bool = False
+
+
+def bounded(file: BinaryIO, name: str) -> bytes:
+    """All of a file. Raises PatchError if it is larger than `MAX_BYTES`."""
+    data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise PatchError(
+            f"{name} is larger than {MAX_BYTES >> 20} MiB, which no patch to test is",
+            hint="for a whole tree use --base PATH, or give a git tree at two revisions",
+        )
+    return data

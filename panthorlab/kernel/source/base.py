@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The tree that kernels of a run stand on, and how its files are read and changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ReadFile = Callable[[str], bytes | None]
+"""Content of a file of a tree by relative path, or None."""
+
+Changes = Mapping[str, bytes | None]
+"""New content of files, by path relative to the tree; None: the file is deleted."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """A private tree in the cache. `key`: content key of the source. `version`: `make kernelversion`.
+
+    `title` and `commit` (a git commit id, or empty) are those of the source that was named this time: others may have
+    the same content.
+    """
+
+    key: str
+    title: str
+    version: str
+    path: Path
+    has_fix: bool
+    commit: str = ""

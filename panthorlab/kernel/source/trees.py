@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One private tree per base, unpacked once and patched in place, so that every build is an increment of the last.
+
+`trees/KEY/src` is the tree, `trees/KEY/base.json` says what it is, `trees/KEY/pristine` keeps the original of every
+file that a patch has ever touched, `trees/KEY/obj-…` are the O= directories. Only files whose content changes are
+written: all others keep their times, and make rebuilds exactly what it must.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from panthorlab.arch import ARCHES
+from panthorlab.errors import LabError, PatchError, SourceError
+from panthorlab.files import LOCK_SECONDS, disk_errors, exclusive, read_object, sync
+from panthorlab.kernel.driver import PANTHOR
+from panthorlab.kernel.jail.sandbox import Bind, sandbox
+from panthorlab.kernel.progress import Progress
+from panthorlab.kernel.source import makefile
+from panthorlab.kernel.source.base import Base, Changes, ReadFile
+from panthorlab.kernel.source.localsource import DirectorySource, RevisionSource, reader
+from panthorlab.kernel.source.spec import Source, UnknownYetError
+from panthorlab.paths import cache_dir, cache_path
+
+CLEAN_SECONDS = 600.0
+
+
+def open_base(source: Source, progress: Progress) -> Base:
+    """The private tree of `source`, unpacked now if it is not there yet.
+
+    Raises SourceError if it is no kernel or has no driver for the GPU; then nothing of it is kept.
+    """
+    home = _home(source.key)
+    record = home / "base.json"
+    base = _recorded(source.key, record)
+    if base is None:
+        with locked(source.key, progress):
+            base = _recorded(source.key, record)
+            if base is None:
+                if record.exists():
+                    progress(f"the record of {source.title} in the cache is damaged: unpacking it again")
+                _unpack(source, home, progress)
+                base = _recorded(source.key, record)
+    if base is None:
+        raise LabError(f"{record} cannot be read back", hint="is the disk failing? see `dmesg`")
+    os.utime(record)  # last use, for the garbage collector
+    return named(base, source)
+
+
+def _recorded(key: str, record: Path) -> Base | None:
+    """What a tree's record says; None if there is none, or it is damaged."""
+    tree = record.with_name("src")
+    match read_object(record):
+        case {"title": str(title), "version": str(version), "has_fix": bool(has_fix)} if tree.is_dir():
+            return Base(key, title, version, tree, has_fix)
+    return None
+
+
+def is_sound(home: Path) -> bool:
+    """Whether the record of the tree in `trees/KEY` can be read, and the tree is there."""
+    return _recorded("", home / "base.json") is not None
+
+
+def forget(base: Base) -> None:
+    """Have a tree that is no more what it was unpacked anew the next time. Call it under `locked`."""
+    (base.path.parent / "base.json").unlink(missing_ok=True)
+
+
+def named(base: Base, source: Source) -> Base:
+    """The tree as `source` calls it, whoever had the same content unpacked."""
+    commit = source.commit if isinstance(source, RevisionSource) else ""
+    return replace(base, title=source.title, commit=commit)
+
+
+def look(source: Source) -> tuple[Base, ReadFile]:
+    """The base that `open_base` would give, and its files; nothing is unpacked, written or marked as used.
+
+    What is on the user's disk is read there. Raises UnknownYetError for what would have to be unpacked first.
+    """
+    home = cache_path("trees", _short(source.key))
+    known = _recorded(source.key, home / "base.json")
+    if known is not None:
+        base = named(known, source)
+        return base, lambda path: read_base(base, path)
+    if not isinstance(source, RevisionSource | DirectorySource):
+        raise UnknownYetError(source.title)
+
+    def read(path: str) -> bytes | None:
+        if isinstance(source, DirectorySource):
+            tree_path(source.path, path)  # refuses what leads out of it
+        return source.read(path)
+
+    version = makefile.check_tree(source.title, read)
+    return named(Base(source.key, source.title, version, home / "src", PANTHOR.has_fix(read)), source), read
+
+
+def _unpack(source: Source, home: Path, progress: Progress) -> None:
+    scratch = Path(tempfile.mkdtemp(prefix="new-", dir=cache_dir("trees")))
+    try:
+        with disk_errors():
+            tree = scratch / "src"
+            tree.mkdir()
+            source.unpack(tree, progress)
+            version = makefile.check_tree(source.title, reader(tree))
+            if (tree / ".config").exists() or (tree / "include/config").exists():
+                progress("cleaning the copy of the tree")
+                _clean(tree)
+            data = {"title": source.title, "version": version, "has_fix": PANTHOR.has_fix(reader(tree))}
+            (scratch / "base.json").write_text(json.dumps(data, indent=1))
+            scratch.chmod(0o700)
+            os.sync()  # a hundred thousand files: cheaper than one by one
+            if home.exists():
+                shutil.rmtree(home)
+            scratch.replace(home)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+def _clean(tree: Path) -> None:
+    """`make mrproper`, which runs the tree's Makefiles."""
+    box, binds, output = sandbox(), (Bind("src", tree, writable=True),), list[str]()
+    box.hand_over(tree, *_below(tree))
+    for arch in ARCHES:  # each has generated headers of its own
+        argv = ["make", "-s", "-C", box.where(binds, "src"), f"ARCH={arch}", "mrproper"]
+        if status := box.run(argv, binds, on_line=output.append, timeout=CLEAN_SECONDS):
+            last = "\n".join(output[-4:])
+            raise SourceError(
+                f"the tree has been built in, and its `make mrproper` fails with status {status}: {last}",
+                hint="clean it yourself, or give a git revision: PATH@REV",
+            )
+    box.take_back(tree, *_below(tree))
+
+
+def _below(tree: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(tree):
+        yield from (Path(folder, name) for name in (*folders, *files))
+
+
+def locked(key: str, progress: Progress, timeout: float = LOCK_SECONDS) -> AbstractContextManager[None]:
+    """Only one run at a time changes a tree. See `files.exclusive`."""
+    path = cache_dir("trees") / f"{_short(key)}.lock"
+    said = "waiting for another run that builds from the same tree"
+    return exclusive(path, f"the tree {key}", lambda: progress(said), timeout)
+
+
+def read_base(base: Base, path: str) -> bytes | None:
+    """A file of the base as it was unpacked, whatever patch is in the tree just now; None if it has none.
+
+    Raises PatchError if the path leaves the tree.
+    """
+    pristine, absent = _pristine(base) / "files" / path, _pristine(base) / "absent" / path
+    current = tree_path(base.path, path)
+    # Originals are saved before a tree is written, so looking there again afterwards closes the race.
+    for _ in range(2):
+        if absent.is_file():
+            return None
+        if pristine.is_file():
+            return pristine.read_bytes()
+        content = current.read_bytes() if current.is_file() else None
+    return content
+
+
+def tree_path(root: Path, path: str) -> Path:
+    """`root/path`. Raises PatchError for a path that leaves the tree, also through a symbolic link."""
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts or "\0" in path:
+        raise PatchError(f"the patch names a file outside the tree: {path}", hint="paths must be relative to the tree")
+    place = root
+    for part in parts:
+        if place != root and place.is_file():
+            raise PatchError(
+                f"the patch names {path}, but {place.relative_to(root)} is a file", hint="is it for this tree?",
+            )
+        place /= part
+        if place.is_symlink():
+            raise PatchError(
+                f"the patch names {path}, which is reached through a symbolic link",
+                hint="name the file that the link leads to",
+            )
+    return place
+
+
+def check_changes(base: Base, changes: Changes) -> None:
+    """Raise PatchError if `changes` make a file of a directory."""
+    for path in changes:
+        if changes[path] is not None and tree_path(base.path, path).is_dir():
+            raise PatchError(
+                f"the patch makes {path}, which is a directory of the tree", hint="is the patch for this tree?",
+            )
+
+
+def set_changes(base: Base, changes: Changes) -> list[str]:
+    """Make the tree the base with exactly `changes`. Call it under `locked`. Returns the paths that were written."""
+    with disk_errors():
+        for path in changes:
+            _save_original(base, path)
+        written = []
+        for path in sorted(set(changes) | set(_ever_touched(base))):
+            target = changes[path] if path in changes else read_base(base, path)
+            if _write_if_different(tree_path(base.path, path), target):
+                written.append(path)
+    return written
+
+
+def _save_original(base: Base, path: str) -> None:
+    pristine, absent = _pristine(base) / "files" / path, _pristine(base) / "absent" / path
+    if pristine.exists() or absent.exists():
+        return
+    current = tree_path(base.path, path)
+    keep = pristine if current.is_file() else absent
+    keep.parent.mkdir(parents=True, exist_ok=True)
+    scratch = keep.with_name(keep.name + ".new~")
+    if current.is_file():
+        shutil.copy2(current, scratch)
+    else:
+        scratch.touch()
+    sync(scratch)  # after a power cut an empty original would pass for the base's file
+    scratch.replace(keep)
+
+
+def _ever_touched(base: Base) -> Iterator[str]:
+    for kind in ("files", "absent"):
+        top = _pristine(base) / kind
+        for path in top.rglob("*"):
+            if path.is_file() and not path.name.endswith(".new~"):
+                yield str(path.relative_to(top))
+
+
+def _write_if_different(path: Path, content: bytes | None) -> bool:
+    exists = path.is_file()
+    if content is None:
+        if exists:
+            path.unlink()
+        return exists
+    if exists and path.read_bytes() == content:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.new~")
+    scratch.write_bytes(content)
+    # Patches come here without modes; a new script that cannot be run would look like a patch that does not build.
+    new_mode = 0o755 if content.startswith(b"#!") else 0o644
+    scratch.chmod(path.stat().st_mode & 0o777 if exists else new_mode)
+    scratch.replace(path)
+    return True
+
+
+def _pristine(base: Base) -> Path:
+    return base.path.parent / "pristine"
+
+
+def _home(key: str) -> Path:
+    return cache_dir("trees") / _short(key)
+
+
+def _short(key: str) -> str:
+    return key[:32]
