@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 
-from panthorlab.gpu.cs.codec import assemble, encode
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from panthorlab.gpu.cs.codec import assemble
 from panthorlab.gpu.cs.params import CsParams
-from panthorlab.gpu.cs.standalone import PagedMemory, RecordingFirmware
 from panthorlab.gpu.cs.state import StreamState
 from panthorlab.gpu.cs.stream import CommandStream
+from tests.unit.gpu_cs.standalone import FETCHER, PagedMemory, RecordingFirmware, encode
 
 RING, CODE, DATA = 0x10000, 0x100000, 0x200000
 REPEAT = 5
@@ -51,7 +54,7 @@ def jobs() -> float:
         encode("CALL", addr=92, length=94), encode("MOVE", dst=92, imm=DATA + 4096),
         encode("MOVE", dst=94, imm=1), encode("WAIT", wait=0xFF),
         encode("SYNC_ADD64", addr=92, data=94, propagate=1), encode("ERROR_BARRIER"), *[encode("NOP")] * 5] * 32))
-    stream = CommandStream(0, memory, firmware, CsParams())
+    stream = CommandStream(0, memory, firmware, CsParams(), FETCHER)
     stream.start(RING, 4096, 0, 0)
     retired, began = 0, time.perf_counter()
     for n in range(1, 5000):
@@ -69,7 +72,7 @@ def loop(code: list[int]) -> float:
     memory.poke(CODE, assemble(code))
     memory.poke(RING, assemble([encode("MOVE", dst=92, imm=CODE), encode("MOVE32", dst=94, imm=8 * len(code)),
                                 encode("CALL", addr=92, length=94)]))
-    stream = CommandStream(0, memory, firmware, CsParams())
+    stream = CommandStream(0, memory, firmware, CsParams(), FETCHER)
     stream.start(RING, 4096, 0, 24)
     retired, began = 0, time.perf_counter()
     while True:

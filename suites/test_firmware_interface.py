@@ -11,11 +11,13 @@ from errno import EINVAL
 
 import pytest
 
-from panthorlab.gpu.fw.layout import SHARED, SHARED_SIZE
+from panthorlab.gpu.generations.g610 import G610
+from panthorlab.gpu.layout import SHARED
 from panthorlab.run.session import Session
 from panthorlab.run.trouble import probe, rebind
 
 pytestmark = pytest.mark.driver("csif")
+SHARED_SIZE = G610.layout.shared_size
 END = SHARED + SHARED_SIZE
 SPOKEN = {"probe-error", "firmware-error"}
 SIZES = {"glb-input": 0x84, "glb-output": 0x1C, "csg-input": 0x58, "csg-output": 0x20, "cs-input": 0x58,

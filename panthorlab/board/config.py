@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter, field_validator
 
@@ -17,14 +17,20 @@ from panthorlab.board import yamlfile
 from panthorlab.board.fields import CommandLine, Memory, Seconds, Section, Word
 from panthorlab.board.real.file import AUTO, RealFile
 from panthorlab.errors import ConfigError, UsageError
+from panthorlab.gpu.generations.table import DEFAULT_MODEL, GENERATIONS
 from panthorlab.gpu.params import Params
 from panthorlab.kernel.model import Kernel
+
+if TYPE_CHECKING:
+    Model = str
+else:
+    Model = Literal[tuple(GENERATIONS)]
 
 
 class Gpu(Section):
     """The emulated GPU that hangs on the board's PCI bus."""
 
-    model: Literal["g610"] = Field("g610", description="GPU model, as `panthorlab gpu serve --model`")
+    model: Model = Field(DEFAULT_MODEL, description="GPU model, as `panthorlab gpu serve --model`")
     params: dict[Word, Word] = Field({}, description="model parameters, as `--param gpu.NAME=VALUE`")
 
     @field_validator("params")

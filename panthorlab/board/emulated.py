@@ -102,7 +102,8 @@ class EmulatedBoard:
             model = GpuModel(model=self.file.gpu.model, params=params, run_dir=run_dir, log_dir=log_dir, cpu=cpu)
             made.callback(model.stop, 0.0)
         initrd = run_dir / "initramfs.cpio"
-        initrd.write_bytes(build_initramfs(kernel, firmware=firmware() if model else None, overlay=overlay))
+        files = firmware(self.file.gpu.model) if self.file.gpu else {}
+        initrd.write_bytes(build_initramfs(kernel, firmware=files, overlay=overlay))
         if model:
             model.wait_listening()
 

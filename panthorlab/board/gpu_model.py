@@ -16,6 +16,7 @@ from panthorlab import spawn
 from panthorlab.board.api import Hazard
 from panthorlab.board.gpu_events import GpuEvents
 from panthorlab.errors import LabError, UsageError
+from panthorlab.gpu.generations.table import GENERATIONS
 from panthorlab.gpu.misbehave import Rule
 from panthorlab.paths import PACKAGE
 
@@ -32,18 +33,18 @@ def _environment() -> dict[str, str]:
 
 
 @cache
-def firmware() -> bytes:
-    """The synthetic mali_csffw.bin."""
+def firmware(model: str) -> Mapping[str, bytes]:
+    """The synthetic mali_csffw.bin of a GPU, by the path at which panthor looks for it."""
     try:
         made = spawn.run(
-            [sys.executable, "-P", "-m", "panthorlab.gpu", "firmware", "-o", "/dev/stdout"], env=_environment(),
-            timeout=START_TIMEOUT,
+            [sys.executable, "-P", "-m", "panthorlab.gpu", "firmware", "--model", model, "-o", "/dev/stdout"],
+            env=_environment(), timeout=START_TIMEOUT,
         )
     except subprocess.TimeoutExpired as error:
         raise LabError("the GPU model's firmware was not made in time") from error
     if made.returncode or not made.stdout:
         raise LabError(f"the GPU model's firmware could not be made:\n{_text(made.stderr)}")
-    return made.stdout
+    return {GENERATIONS[model].firmware_path: made.stdout}
 
 
 class GpuModel:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from panthorlab.board import cpio
@@ -17,19 +17,17 @@ from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel.model import Kernel
 
 WORK_DIR = "/opt/panthorlab"
-FIRMWARE = "/lib/firmware/arm/mali/arch10.8/mali_csffw.bin"
 _MODULES = "/lib/modules"
 _LIST = "/lib/modules/panthorlab.order"
 
 
-def build_initramfs(kernel: Kernel, *, firmware: bytes | None, overlay: Path | None) -> bytes:
-    """The archive for `kernel`. With `firmware` the board has a GPU: panthor and its shim are loaded by init."""
+def build_initramfs(kernel: Kernel, *, firmware: Mapping[str, bytes], overlay: Path | None) -> bytes:
+    """The archive for `kernel`. With `firmware` (files by path) it has a GPU: init loads panthor and its shim."""
     entries = [cpio.dir_entry(path) for path in ("/dev", "/proc", "/sys", "/root", "/run", "/var", "/etc")]
     entries += [cpio.dir_entry("/tmp", 0o1777), cpio.char_device("/dev/console", 5, 1)]  # noqa: S108 - the guest's
     entries += _programs(kernel)
-    entries += _modules(kernel, load_gpu=firmware is not None)
-    if firmware is not None:
-        entries.append(cpio.file_entry(FIRMWARE, firmware))
+    entries += _modules(kernel, load_gpu=bool(firmware))
+    entries += [cpio.file_entry(path, data) for path, data in firmware.items()]
     if overlay is not None:
         entries += overlay_entries(overlay)
     return cpio.write_newc(entries)

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from panthorlab.gpu import misbehave
+from panthorlab.gpu.generations.table import DEFAULT_MODEL, GENERATIONS
+from panthorlab.gpu.header import render
 from panthorlab.gpu.params import Params, describe
 
 USAGE_ERROR = 2
@@ -16,11 +18,11 @@ USAGE_ERROR = 2
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = argparse.ArgumentParser(prog="panthorlab gpu", description="An emulated Mali-G610 for an unmodified QEMU.")
+    top = argparse.ArgumentParser(prog="panthorlab gpu", description="An emulated Mali GPU for an unmodified QEMU.")
     commands = top.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="serve one GPU over vfio-user until QEMU disconnects")
     serve.add_argument("--socket", type=Path, required=True, help="UNIX socket to listen on")
-    serve.add_argument("--model", choices=("g610",), default="g610", help="which GPU")
+    _add_model(serve)
     serve.add_argument("--trace", type=Path, help="write a trace for Perfetto or chrome://tracing")
     serve.add_argument("--log", type=Path, help="what a person should know (default: stderr)")
     serve.add_argument("--events", type=Path, help="every event as a JSON line")
@@ -31,10 +33,17 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument("--control", action="store_true",
                        help="take `misbehave RULE` and `behave` from stdin, line by line")
     firmware = commands.add_parser("firmware", help="write the firmware image that the driver loads")
+    _add_model(firmware)
     firmware.add_argument("-o", "--output", type=Path, required=True, help="e.g. mali_csffw.bin")
+    header = commands.add_parser("header", help="print what programs on the board must know of a GPU, as C header")
+    _add_model(header)
     commands.add_parser("params", help="list the parameters with their defaults and meanings")
     commands.add_parser("misdeeds", help="list what the GPU can do wrong on request")
     return top
+
+
+def _add_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", choices=tuple(GENERATIONS), default=DEFAULT_MODEL, help="which GPU")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,18 +55,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.command == "misdeeds":
         sys.stdout.write(misbehave.describe())
         return 0
+    if arguments.command == "header":
+        sys.stdout.write(render(GENERATIONS[arguments.model]))
+        return 0
     try:
         if arguments.command == "firmware":
             from panthorlab.gpu.fw.image import build
 
-            arguments.output.write_bytes(build())
+            arguments.output.write_bytes(build(GENERATIONS[arguments.model].layout))
             return 0
         from panthorlab.gpu.serve import Options, serve
 
         params = Params.parse(arguments.param)
         return serve(Options(
-            arguments.socket, params, arguments.seed, arguments.trace, arguments.log, arguments.events,
-            tuple(map(misbehave.parse, arguments.misbehave)), arguments.control))
+            arguments.socket, GENERATIONS[arguments.model], params, arguments.seed, arguments.trace, arguments.log,
+            arguments.events, tuple(map(misbehave.parse, arguments.misbehave)), arguments.control))
     except (ValueError, OSError) as error:
         print(f"panthorlab gpu: {error}", file=sys.stderr)
         return USAGE_ERROR

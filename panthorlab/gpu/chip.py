@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from panthorlab.gpu.events import Reporter
+from panthorlab.gpu.generation import Generation
 from panthorlab.gpu.irq import IrqBlock
 from panthorlab.gpu.loop import Loop
 from panthorlab.gpu.misbehave import Misbehaviour
@@ -37,6 +38,7 @@ class Clock:
 class Chip:
     """Made once per model; `latest_flush` and `powered` are state of the whole GPU."""
 
+    generation: Generation
     params: Params
     reporter: Reporter
     trace: Trace
@@ -53,7 +55,11 @@ class Chip:
     latest_flush: int = 1
     guest_waited: Callable[[], float] = lambda: 0.0
     """Seconds in which the guest was ready to run and the host did not let it, so far; see `starved`."""
-    powered: dict[str, int] = field(default_factory=lambda: {"SHADER": 0, "TILER": 0, "L2": 0})
+    powered: dict[str, int] = field(default_factory=dict)
+    """Cores with power, by kind; see `Generation.cores`."""
+
+    def __post_init__(self) -> None:
+        self.powered.update(dict.fromkeys(self.generation.cores, 0))
 
     def flush_caches(self) -> None:
         """A full clean and invalidate completed: LATEST_FLUSH counts, 24 bits without 0."""

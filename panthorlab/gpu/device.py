@@ -4,35 +4,45 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from functools import partial
 
-from panthorlab.gpu import registers as regs
 from panthorlab.gpu.bus import BusMaster
 from panthorlab.gpu.chip import Chip, Clock
 from panthorlab.gpu.events import Reporter
-from panthorlab.gpu.fw.mcu import Mcu, McuHangError
+from panthorlab.gpu.fw.mcu import Mcu
 from panthorlab.gpu.fw.memory import McuMemoryError
+from panthorlab.gpu.fw.ports import McuHangError
+from panthorlab.gpu.generation import Generation
 from panthorlab.gpu.irq import IrqBlock
 from panthorlab.gpu.loop import Loop
 from panthorlab.gpu.misbehave import Misbehaviour
 from panthorlab.gpu.mmu.unit import AddressSpace, Mmu
 from panthorlab.gpu.params import Params
 from panthorlab.gpu.pci import CLOCK_STOPPED
+from panthorlab.gpu.power import Domains, Read, Write
 from panthorlab.gpu.ram import GuestRam
-from panthorlab.gpu.registers import GpuCommand, GpuIrq, Kind, McuStatus, Register
+from panthorlab.gpu.registers import (
+    COMMAND_PAYLOAD,
+    COMMAND_TYPE,
+    GPU_BUS_FAULT,
+    GpuCommand,
+    GpuIrq,
+    Kind,
+    McuStatus,
+    Register,
+)
 from panthorlab.gpu.trace import Trace
 
-Read = Callable[[], int]
-Write = Callable[[int], None]
 LOW, HIGH = 0xFFFFFFFF, 0xFFFFFFFF << 32
 IRQ_NAMES = ("job", "mmu", "gpu")  # order of the MSI-X vectors
 
 
 class Gpu:
-    """One Mali-G610. `read` and `write` are aligned 32-bit register accesses and return at once."""
+    """One GPU of a generation. `read` and `write` are aligned 32-bit register accesses and return at once."""
 
-    def __init__(self, params: Params, reporter: Reporter, trace: Trace, loop: Loop, seed: int = 0) -> None:
+    def __init__(self, generation: Generation, params: Params, reporter: Reporter, trace: Trace, loop: Loop,
+                 seed: int = 0) -> None:
+        self.generation = generation
         self.ram, self.bus = GuestRam(), BusMaster(reporter)
         self.irqs = [IrqBlock(name, self._watch_irq if trace.on else None) for name in IRQ_NAMES]
         job, mmu_irq, gpu = self.irqs
@@ -40,17 +50,20 @@ class Gpu:
         self._fault_status = self._fault_address = 0
         self._clock_stopped = False
         self._misbehaviour = misbehaviour = Misbehaviour(random.Random(f"misbehave {seed}"), reporter, trace)  # noqa: S311
-        mmu = Mmu(self.ram, self.bus, mmu_irq, reporter, trace, self._bus_fault, misbehaviour, loop.now,
-                  params.word("mmu.va_overflow"))
+        mmu = Mmu(generation.spaces, self.ram, self.bus, mmu_irq, reporter, trace, self._bus_fault, misbehaviour,
+                  loop.now, params.word("mmu.va_overflow"))
         clock = Clock(loop.now, params.integer("timestamp.hz"), params.integer("clock.hz"))
         # whoever reads TIMESTAMP beside his own clock can lay his own log on this trace
         trace.instant("GPU", "TIMESTAMP is 0", us=clock.origin * 1e6, hz=clock.timestamp_hz)
-        self.chip = Chip(params, reporter, trace, loop, random.Random(seed), clock, gpu, job, mmu_irq, mmu,  # noqa: S311
+        chance = random.Random(seed)  # noqa: S311
+        self.chip = Chip(generation, params, reporter, trace, loop, chance, clock, gpu, job, mmu_irq, mmu,
                          misbehaviour, self._raise_fault)
         for irq in self.irqs:
             irq.intercept = self._intercept
         self.mcu = Mcu(self.chip)
         self.chip.mmu.spaces[0].flushed = self.mcu.clean_cache
+        self._power = generation.power(Domains(generation.cores, self.chip.powered, self._power_switched, loop, gpu,
+                                               trace, misbehaviour))
         self._storage: dict[int, int] = {}
         self._reads: dict[int, Read] = {}
         self._writes: dict[int, Write] = {}
@@ -86,7 +99,7 @@ class Gpu:
     def reset(self) -> None:
         """The PCI function was reset: as after power-on."""
         self._hardware_reset()
-        self._storage.update({r.offset: r.reset for r in regs.CONTROL if r.kind is Kind.STORAGE})
+        self._storage.update({r.offset: r.reset for r in self.generation.registers if r.kind is Kind.STORAGE})
         self.chip.latest_flush = 1
         for irq in self.irqs:
             irq.write_mask(0)
@@ -126,7 +139,7 @@ class Gpu:
     # --- GPU control
 
     def _command(self, value: int) -> None:
-        kind, payload = value & 0xFF, value >> 8
+        kind, payload = COMMAND_TYPE.of(value), COMMAND_PAYLOAD.of(value)
         if kind == GpuCommand.RESET and payload in (GpuCommand.PAYLOAD_SOFT, GpuCommand.PAYLOAD_HARD):
             self._trace.instant("GPU", "reset")
             self._reporter.counts["resets"] += 1
@@ -154,7 +167,7 @@ class Gpu:
 
     def _bus_fault(self, pa: int) -> None:
         """An access ended at a physical address where nothing is. The first one stays latched until it is cleared."""
-        self._raise_fault(regs.GPU_BUS_FAULT, pa)
+        self._raise_fault(GPU_BUS_FAULT, pa)
 
     def _raise_fault(self, exception: int, pa: int) -> None:
         if not self.chip.gpu_irq.raw & GpuIrq.FAULT:
@@ -185,22 +198,9 @@ class Gpu:
             self._loop.call_later(rule.seconds, irq.send)
         return False
 
-    def _power(self, core: str, on: bool, bits: int) -> None:
-        if self._misbehaviour.strikes("power-lost", core=core.lower()):
-            return
-        if rule := self._misbehaviour.strikes("power-late", core=core.lower()):
-            self._loop.call_later(rule.seconds, partial(self._switch, core, on, bits))
-        else:
-            self._switch(core, on, bits)
-
-    def _switch(self, core: str, on: bool, bits: int) -> None:
-        present = {"SHADER": regs.SHADER_PRESENT, "TILER": regs.TILER_PRESENT, "L2": regs.L2_PRESENT}[core]
-        powered = self.chip.powered
-        powered[core] = powered[core] | bits & present if on else powered[core] & ~bits
-        self._trace.counter("GPU", "power", **powered)
+    def _power_switched(self, core: str) -> None:
         if core == "L2":
             self.mcu.l2_switched()
-        self.chip.gpu_irq.set(GpuIrq.POWER_CHANGED | GpuIrq.POWER_CHANGED_ALL)
 
     def _watch_irq(self, name: str, level: bool) -> None:
         if level:
@@ -211,17 +211,19 @@ class Gpu:
     # --- the register table
 
     def _build(self) -> None:
+        generation, spaces = self.generation, self.generation.spaces
         reads, writes = self._handlers()
-        for register in regs.CONTROL:
+        for register in generation.registers:
             self._add(register, register.offset, reads.get(register.name), writes.get(register.name))
         for space in self.chip.mmu.spaces:
             space_reads, space_writes = self._space_handlers(space)
-            for register in regs.AS_BLOCK:
-                offset = regs.AS_BASE + space.index * regs.AS_STRIDE + register.offset
-                self._add(register, offset, space_reads.get(register.name), space_writes.get(register.name))
-        for i in range(regs.DOORBELLS):
-            offset = regs.DOORBELL_BASE + i * regs.DOORBELL_STRIDE
-            self._add(Register(offset, f"DOORBELL_{i}", Kind.WRITE, 0, ""), offset, None, partial(self._ring, i))
+            for register in spaces.registers:
+                self._add(register, spaces.offset(space.index, register.offset), space_reads.get(register.name),
+                          space_writes.get(register.name))
+        for i in range(generation.doorbell_count):
+            offset = generation.doorbells.offset(i)
+            bell = Register(offset, f"DOORBELL_{i}", Kind.WRITE, 0, "", generation.doorbells.fields)
+            self._add(bell, offset, None, partial(self._ring, i))
 
     def _add(self, register: Register, offset: int, read: Read | None, write: Write | None) -> None:
         self._names[offset] = register.name
@@ -238,11 +240,19 @@ class Gpu:
         if read is not None:
             self._reads[offset] = read
         if write is not None:
-            self._writes[offset] = write
+            self._writes[offset] = partial(self._write_some, register, offset, write) if register.reserved else write
+
+    def _write_some(self, register: Register, offset: int, write: Write, value: int) -> None:
+        """A write to a register of which not all bits mean something; it has its effect, whatever they are."""
+        if wrong := value & register.reserved:
+            self._reporter.unmodelled(
+                f"reserved bits of {register.name}",
+                f"write of 0x{value:x} to register 0x{offset:x} ({register.name}): bits 0x{wrong:x} are reserved")
+        write(value)
 
     def _handlers(self) -> tuple[dict[str, Read], dict[str, Write]]:
         chip, mcu = self.chip, self.mcu
-        clock, powered = chip.clock, chip.powered
+        clock = chip.clock
         reads: dict[str, Read] = {
             "GPU_FAULT_STATUS": lambda: self._fault_status,
             "GPU_FAULT_ADDR_LO": lambda: self._fault_address & LOW,
@@ -254,12 +264,10 @@ class Gpu:
             "LATEST_FLUSH": lambda: chip.latest_flush,
             "MCU_CONTROL": lambda: mcu.control,
             "MCU_STATUS": lambda: mcu.status,
+            **self._power.reads,
         }
-        writes: dict[str, Write] = {"GPU_CMD": self._command, "MCU_CONTROL": mcu.write_control}
-        for core in powered:
-            reads[f"{core}_READY_LO"] = partial(powered.__getitem__, core)
-            writes[f"{core}_PWRON_LO"] = partial(self._power, core, True)
-            writes[f"{core}_PWROFF_LO"] = partial(self._power, core, False)
+        writes: dict[str, Write] = {
+            "GPU_CMD": self._command, "MCU_CONTROL": mcu.write_control, **self._power.writes}
         for irq in self.irqs:
             self._irq_handlers(irq, reads, writes)
         return reads, writes

@@ -211,8 +211,12 @@ class Params(Mapping[str, Value]):
         return {name: value for name, value in self._values.items() if value != BY_NAME[name].default}
 
 
-def stream_params(params: Params) -> CsParams:
-    """Those of the command stream interpreter."""
+def stream_params(params: Params, scoreboards: int) -> CsParams:
+    """Those of the command stream interpreter of a GPU with so many scoreboard slots. Raises ValueError with a sentence
+    for the user if it does not have one that a parameter names."""
+    for name in ("cs.endpoint_slot", "cs.other_slot"):
+        if params.integer(name) >= scoreboards:
+            raise ValueError(f"{name} must be below {scoreboards}, the scoreboard slots of this GPU")
     run = params.number("run.time_us")
     return CsParams(
         compute_seconds=(run + params.number("run.compute_us")) / 1e6,

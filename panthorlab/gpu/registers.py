@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The register map of the Mali-G610 (arch 10.8.6) as data. Offsets are from the start of BAR0; registers are 32 bits.
+"""What a register of BAR0 is, as data; what bits of registers mean, where the model acts on them.
 
-Sources: panthor_regs.h (Linux 6.12, 7.3); values from public logs of RK3588 boards and from Mesa's no-op shim,
-which has those of one; `?` where nobody has published one. docs/fidelity.md has them all.
+Which registers there are is a generation's own (`generation/`). Sources: panthor_regs.h (Linux 6.12, 7.3); the fields
+are those of Tyr's regs.rs (7.3) and, where it has none, kbase's.
 """
 
 from __future__ import annotations
 
 from enum import Enum
 from typing import NamedTuple
+
+ALL = 0xFFFFFFFF
 
 
 class Kind(Enum):
@@ -21,122 +23,58 @@ class Kind(Enum):
     BOTH = "both"  # computed and acts
 
 
+class Bits(NamedTuple):
+    """A named field, with its highest and lowest bit."""
+
+    name: str
+    high: int
+    low: int
+
+    @property
+    def mask(self) -> int:
+        return (1 << self.high + 1) - (1 << self.low)
+
+    def of(self, value: int) -> int:
+        """The field in `value`."""
+        return (value & self.mask) >> self.low
+
+
+def bits(text: str) -> tuple[Bits, ...]:
+    """Fields as documentation has them: `bits("csg 30:0, glb 31")`."""
+    fields = []
+    for word in text.split(","):
+        name, _, place = word.strip().partition(" ")
+        high, _, low = place.partition(":")
+        fields.append(Bits(name, int(high), int(low or high)))
+    return tuple(fields)
+
+
 class Register(NamedTuple):
+    """`offset` from the start of its block; 32 bits. Without `fields` it is one number."""
+
     offset: int
     name: str
     kind: Kind
     reset: int
-    note: str
+    note: str = ""
+    fields: tuple[Bits, ...] = ()
+
+    @property
+    def reserved(self) -> int:
+        """Bits that no field covers: who writes a 1 to them relies on what nobody has promised."""
+        covered = 0
+        for field in self.fields:
+            covered |= field.mask
+        return ALL & ~covered if self.fields else 0
 
 
-C, S, R, W, B = Kind.CONSTANT, Kind.STORAGE, Kind.READ, Kind.WRITE, Kind.BOTH
+# --- fields that the model acts on; those of 64-bit registers count from bit 0 of the lower half
 
-GPU_ID = 0xA8670005  # arch 10.8.6, product 7, version 0.0.5
-SHADER_PRESENT = 0x50005  # MC4: cores 0, 2, 16, 18
-TILER_PRESENT = 0x1
-L2_PRESENT = 0x1
-
-CONTROL: tuple[Register, ...] = (
-    Register(0x000, "GPU_ID", C, GPU_ID, "arch 10.8.6, product 7, r0p0 status 5"),
-    Register(0x004, "L2_FEATURES", C, 0x07120306, "[7:0] log2 of the 64-byte line: heap context stride"),
-    Register(0x008, "CORE_FEATURES", C, 0, "?"),
-    Register(0x00C, "TILER_FEATURES", C, 0x809, ""),
-    Register(0x010, "MEM_FEATURES", C, 0x301, ""),
-    Register(0x014, "MMU_FEATURES", C, 0x2830, "[7:0] 48 VA bits, [15:8] 40 PA bits"),
-    Register(0x018, "AS_PRESENT", C, 0xFF, ""),
-    Register(0x01C, "CSF_ID", C, 0x040A0412, ""),
-    Register(0x020, "GPU_INT_RAWSTAT", R, 0, ""),
-    Register(0x024, "GPU_INT_CLEAR", W, 0, ""),
-    Register(0x028, "GPU_INT_MASK", B, 0, ""),
-    Register(0x02C, "GPU_INT_STAT", R, 0, ""),
-    Register(0x030, "GPU_CMD", W, 0, ""),
-    Register(0x034, "GPU_STATUS", C, 0, ""),
-    Register(0x03C, "GPU_FAULT_STATUS", R, 0, "[7:0] exception type; only GPU_BUS_FAULT is ever raised"),
-    Register(0x040, "GPU_FAULT_ADDR_LO", R, 0, ""),
-    Register(0x044, "GPU_FAULT_ADDR_HI", R, 0, ""),
-    Register(0x060, "GPU_FEATURES_LO", C, 0, "arch 11 and later"),
-    Register(0x064, "GPU_FEATURES_HI", C, 0, ""),
-    Register(0x088, "TIMESTAMP_OFFSET_LO", C, 0, ""),
-    Register(0x08C, "TIMESTAMP_OFFSET_HI", C, 0, ""),
-    Register(0x090, "CYCLE_COUNT_LO", R, 0, "GPU core clock"),
-    Register(0x094, "CYCLE_COUNT_HI", R, 0, ""),
-    Register(0x098, "TIMESTAMP_LO", R, 0, "system counter"),
-    Register(0x09C, "TIMESTAMP_HI", R, 0, ""),
-    Register(0x0A0, "THREAD_MAX_THREADS", C, 2048, ""),
-    Register(0x0A4, "THREAD_MAX_WORKGROUP_SIZE", C, 1024, ""),
-    Register(0x0A8, "THREAD_MAX_BARRIER_SIZE", C, 1024, ""),
-    Register(0x0AC, "THREAD_FEATURES", C, 0x04010000, ""),
-    Register(0x0B0, "TEXTURE_FEATURES_0", C, 0xC1FFFF9E, ""),
-    Register(0x0B4, "TEXTURE_FEATURES_1", C, 0, "?"),
-    Register(0x0B8, "TEXTURE_FEATURES_2", C, 0, "?"),
-    Register(0x0BC, "TEXTURE_FEATURES_3", C, 0, "?"),
-    Register(0x100, "SHADER_PRESENT_LO", C, SHADER_PRESENT, ""),
-    Register(0x104, "SHADER_PRESENT_HI", C, 0, ""),
-    Register(0x110, "TILER_PRESENT_LO", C, TILER_PRESENT, ""),
-    Register(0x114, "TILER_PRESENT_HI", C, 0, ""),
-    Register(0x120, "L2_PRESENT_LO", C, L2_PRESENT, ""),
-    Register(0x124, "L2_PRESENT_HI", C, 0, ""),
-    Register(0x140, "SHADER_READY_LO", R, 0, ""),
-    Register(0x144, "SHADER_READY_HI", C, 0, ""),
-    Register(0x150, "TILER_READY_LO", R, 0, ""),
-    Register(0x154, "TILER_READY_HI", C, 0, ""),
-    Register(0x160, "L2_READY_LO", R, 0, ""),
-    Register(0x164, "L2_READY_HI", C, 0, ""),
-    Register(0x180, "SHADER_PWRON_LO", W, 0, ""),
-    Register(0x184, "SHADER_PWRON_HI", S, 0, "no such core"),
-    Register(0x190, "TILER_PWRON_LO", W, 0, ""),
-    Register(0x194, "TILER_PWRON_HI", S, 0, "no such core"),
-    Register(0x1A0, "L2_PWRON_LO", W, 0, ""),
-    Register(0x1A4, "L2_PWRON_HI", S, 0, "no such core"),
-    Register(0x1C0, "SHADER_PWROFF_LO", W, 0, ""),
-    Register(0x1C4, "SHADER_PWROFF_HI", S, 0, "no such core"),
-    Register(0x1D0, "TILER_PWROFF_LO", W, 0, ""),
-    Register(0x1D4, "TILER_PWROFF_HI", S, 0, "no such core"),
-    Register(0x1E0, "L2_PWROFF_LO", W, 0, ""),
-    Register(0x1E4, "L2_PWROFF_HI", S, 0, "no such core"),
-    Register(0x200, "SHADER_PWRTRANS_LO", C, 0, "power changes at once"),
-    Register(0x204, "SHADER_PWRTRANS_HI", C, 0, ""),
-    Register(0x210, "TILER_PWRTRANS_LO", C, 0, ""),
-    Register(0x214, "TILER_PWRTRANS_HI", C, 0, ""),
-    Register(0x220, "L2_PWRTRANS_LO", C, 0, ""),
-    Register(0x224, "L2_PWRTRANS_HI", C, 0, ""),
-    Register(0x280, "REVID", C, 0, "?"),
-    Register(0x300, "COHERENCY_FEATURES", C, 0, "RK3588: not coherent"),
-    Register(0x304, "COHERENCY_PROTOCOL", S, 0, "7.x writes it before every L2 power-on"),
-    Register(0x700, "MCU_CONTROL", B, 0, ""),
-    Register(0x704, "MCU_STATUS", R, 0, ""),
-    Register(0x1000, "JOB_INT_RAWSTAT", R, 0, "[31] global interface, [30:0] CSG slots"),
-    Register(0x1004, "JOB_INT_CLEAR", W, 0, ""),
-    Register(0x1008, "JOB_INT_MASK", B, 0, ""),
-    Register(0x100C, "JOB_INT_STAT", R, 0, ""),
-    Register(0x2000, "MMU_INT_RAWSTAT", R, 0, "[15:0] faults; [31:16], command completed, is never raised"),
-    Register(0x2004, "MMU_INT_CLEAR", W, 0, ""),
-    Register(0x2008, "MMU_INT_MASK", B, 0, ""),
-    Register(0x200C, "MMU_INT_STAT", R, 0, ""),
-    Register(0x10000, "LATEST_FLUSH", R, 1, "24 bits; user space maps this page"),
-)
-
-AS_BASE, AS_STRIDE = 0x2400, 0x40
-
-AS_BLOCK: tuple[Register, ...] = (
-    Register(0x00, "TRANSTAB_LO", B, 0, "latched by UPDATE"),
-    Register(0x04, "TRANSTAB_HI", B, 0, ""),
-    Register(0x08, "MEMATTR_LO", B, 0, "no effect: the model has no caches"),
-    Register(0x0C, "MEMATTR_HI", B, 0, ""),
-    Register(0x10, "LOCKADDR_LO", B, 0, ""),
-    Register(0x14, "LOCKADDR_HI", B, 0, ""),
-    Register(0x18, "COMMAND", W, 0, ""),
-    Register(0x1C, "FAULTSTATUS", R, 0, ""),
-    Register(0x20, "FAULTADDRESS_LO", R, 0, ""),
-    Register(0x24, "FAULTADDRESS_HI", R, 0, ""),
-    Register(0x28, "STATUS", R, 0, "[0] a command is being carried out: only on request, they complete at once"),
-    Register(0x30, "TRANSCFG_LO", B, 0, "latched by UPDATE"),
-    Register(0x34, "TRANSCFG_HI", B, 0, ""),
-    Register(0x38, "FAULTEXTRA_LO", C, 0, ""),
-    Register(0x3C, "FAULTEXTRA_HI", C, 0, ""),
-)
-
-DOORBELL_BASE, DOORBELL_STRIDE, DOORBELLS = 0x80000, 0x10000, 9  # 0 global, n+1 user queues of CSG slot n
+COMMAND_TYPE = Bits("command", 7, 0)  # of GPU_CMD and of AS_COMMAND
+COMMAND_PAYLOAD = Bits("payload", 19, 8)
+TRANSCFG_MODE = Bits("mode", 3, 0)
+TRANSCFG_INA_BITS = Bits("ina_bits", 10, 6)  # 55 − address bits
+LOCK_SIZE = Bits("size", 5, 0)  # log2 − 1
 
 
 class GpuIrq:

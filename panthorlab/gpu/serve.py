@@ -16,6 +16,7 @@ from typing import Literal
 
 from panthorlab.gpu.device import Gpu
 from panthorlab.gpu.events import Reporter
+from panthorlab.gpu.generation import Generation
 from panthorlab.gpu.loop import Loop
 from panthorlab.gpu.misbehave import Rule, parse
 from panthorlab.gpu.params import Params
@@ -34,6 +35,7 @@ class Options:
     that are armed from the beginning. `control`: take lines from stdin, see `serve`."""
 
     socket: Path
+    generation: Generation
     params: Params
     seed: int = 0
     trace: Path | None = None
@@ -100,7 +102,7 @@ class _Session:
         self._options, self._reporter = options, reporter
         burst, share = params.number("slice.burst_ms") / 1000, params.number("slice.share")
         self._loop = Loop(self._on_error, self._on_late, burst, share)
-        self._gpu = Gpu(params, reporter, trace, self._loop, options.seed)
+        self._gpu = Gpu(options.generation, params, reporter, trace, self._loop, options.seed)
         self._server: Server | None = None
         self._command = b""
 

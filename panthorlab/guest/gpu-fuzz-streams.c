@@ -77,7 +77,7 @@ static void write_bad_call(struct cs *cs)
 {
 	cs_move48(cs, REG_ADDR, NOWHERE);
 	cs_move32(cs, REG_LENGTH, 64);
-	cs_emit(cs, CS_OP(0x20) | CS_SRC(REG_ADDR) | CS_SRC2(REG_LENGTH));
+	cs_emit(cs, CS_CALL | CS_CALL_ADDR(REG_ADDR) | CS_CALL_LENGTH(REG_LENGTH));
 }
 
 static void load_heap(struct cs *cs)

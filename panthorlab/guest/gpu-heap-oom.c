@@ -10,7 +10,6 @@
 #include "gpu-heap.h"
 
 #define POOL_HEAPS	128u	/* that a VM may have */
-#define CONTEXT_STRIDE	64u	/* of the heap contexts of a VM: a cache line of the G610 */
 
 /* Run the pass; its exception handler must have been called @calls times. */
 static int handled(struct heap_scene *scene, unsigned int tilings, uint32_t calls)
@@ -139,7 +138,7 @@ void heap_wrong(struct heap_checks *checks, unsigned int count)
 	pass = good;
 	pass.context = heap_pass(&scene, 1, 0).context;
 	dies(&scene, checks, pass, "a context that no kernel gave out");
-	pass.context = good.context + 100 * CONTEXT_STRIDE;
+	pass.context = good.context + 100 * GPU_HEAP_CONTEXT_STRIDE;
 	dies(&scene, checks, pass, "a context of the pool that no heap has");
 	pass = good;
 	pass.unstarted = true;

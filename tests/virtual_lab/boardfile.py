@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from panthorlab.gpu.generations.table import DEFAULT_MODEL, GENERATIONS
 from tests.virtual_lab import image, services
-from tests.virtual_lab.rootfs import FIRMWARE
 
 if TYPE_CHECKING:
     from tests.virtual_lab.lab import Lab, Position
@@ -49,7 +49,7 @@ def text(lab: Lab, position: Position, *, pdudaemon_port: int) -> str:
                       "network": "dhcp"},
             "extlinux": {"fallback": "bootcount"},
         },
-        "firmware": {"path": f"/{FIRMWARE}", "source": "panthorlab gpu firmware"},
+        "firmware": {"path": GENERATIONS[DEFAULT_MODEL].firmware_path, "source": "panthorlab gpu firmware"},
         "recovery": {"sysrq": "break", "ramoops": True, "reset": [sys.executable, services.SWITCH, f"{relay}/reset"]},
         "emulated_gpu": {"events": str(board.folder / "gpu-events.jsonl"), "log": str(board.folder / "gpu.log")},
     }

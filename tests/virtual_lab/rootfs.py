@@ -12,12 +12,12 @@ from pathlib import Path
 from panthorlab import debs
 from panthorlab.board.gpu_model import firmware
 from panthorlab.board.modules import SHIM, load_order, module_name
+from panthorlab.gpu.generations.table import DEFAULT_MODEL
 from panthorlab.kernel.model import Kernel
 from tests.virtual_lab.keys import Keys
 from tests.virtual_lab.packages import unpacked
 
 PACKAGES = ("busybox-static", "dropbear-bin", "kexec-tools", "libubootenv-tool", "openssh-sftp-server")
-FIRMWARE = "lib/firmware/arm/mali/arch10.8/mali_csffw.bin"
 OVERLAY = Path(__file__).with_name("overlay")
 KNOWN_GOOD = "lib/known-good"
 _MOUNT_POINTS = ("proc", "sys", "dev", "run", "tmp", "boot", "mnt", "root/.ssh", "opt/panthorlab", "var/log")
@@ -34,7 +34,8 @@ def write_root(tree: Path, kernel: Kernel, keys: Keys, hostname: str, on_progres
     for link in ("usr/bin/sh", "usr/sbin/init"):
         (tree / link).unlink(missing_ok=True)
         (tree / link).symlink_to("/bin/busybox")
-    _place(tree / FIRMWARE, firmware())
+    for path, data in firmware(DEFAULT_MODEL).items():
+        _place(tree / path.lstrip("/"), data)
     _place(tree / "etc/dropbear/dropbear_ed25519_host_key", keys.dropbear_host_key(), 0o600)
     _place(tree / "root/.ssh/authorized_keys", keys.authorized(), 0o600)
     _write_modules(tree / KNOWN_GOOD, kernel)

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from panthorlab.gpu.cs.codec import disassemble
+from panthorlab.gpu.cs.v10 import V10
 
 _WORD = re.compile(r"(0[xX])?[0-9a-fA-F_]{1,17}")
 
@@ -34,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         print(f"{error.filename}: {error.strerror}", file=sys.stderr)
         return 2
-    for line in disassemble(code, arguments.va):
+    for line in disassemble(V10, code, arguments.va):
         print(line)
     return 0
 

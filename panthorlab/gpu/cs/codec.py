@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Words to instructions and back, and to text. Everything here follows from `opcodes.TABLE`."""
+"""Words to instructions and back, and to text. Everything here follows from the instruction set that is given."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from panthorlab.gpu.cs.opcodes import BY_MNEMONIC, BY_OPCODE, REGISTERS, SCOREBOARDS, Field, Kind, Spec
+from panthorlab.gpu.cs.opcodes import Field, InstructionSet, Kind, Spec
 
 
 class BadInstructionError(ValueError):
@@ -37,9 +37,9 @@ class Instruction:
         return f"{self.spec.mnemonic} {operands}".rstrip() + extra
 
 
-def decode(word: int) -> Instruction:
+def decode(isa: InstructionSet, word: int) -> Instruction:
     """The instruction in `word` (64 bits). Raises BadInstructionError."""
-    spec = BY_OPCODE.get(word >> 56)
+    spec = isa.by_opcode.get(word >> 56)
     if spec is None:
         raise BadInstructionError(f"0x{word:016x}: undefined opcode {word >> 56}")
     values = {}
@@ -48,13 +48,13 @@ def decode(word: int) -> Instruction:
         if field.kind is Kind.SIGNED and value >> (field.width - 1):
             value -= 1 << field.width
         values[field.name] = value
-    _check(spec, values)
+    _check(isa, spec, values)
     return Instruction(spec, word, values)
 
 
-def encode(mnemonic: str, **values: int) -> int:
+def encode(isa: InstructionSet, mnemonic: str, **values: int) -> int:
     """The word of an instruction; fields left out are 0. Raises BadInstructionError; KeyError: unknown mnemonic."""
-    spec = BY_MNEMONIC[mnemonic]
+    spec = isa.by_mnemonic[mnemonic]
     word = spec.opcode << 56
     full = {field.name: values.pop(field.name, 0) for field in spec.fields}
     if values:
@@ -66,7 +66,7 @@ def encode(mnemonic: str, **values: int) -> int:
         if not low <= value < high:
             raise BadInstructionError(f"{mnemonic}: {field.name} = {value} does not fit into {field.width} bits")
         word |= (value << field.low) & field.mask
-    _check(spec, full)
+    _check(isa, spec, full)
     return word
 
 
@@ -75,11 +75,11 @@ def assemble(words: Iterable[int]) -> bytes:
     return b"".join(word.to_bytes(8, "little") for word in words)
 
 
-def disassemble(code: bytes, va: int = 0) -> Iterator[str]:
+def disassemble(isa: InstructionSet, code: bytes, va: int = 0) -> Iterator[str]:
     """One line of text per word; `va` is where the code starts. A word that is no instruction is shown as data."""
     for (word,) in struct.iter_unpack("<Q", code[: len(code) & ~7]):
         try:
-            text = str(decode(word))
+            text = str(decode(isa, word))
         except BadInstructionError as error:
             text = f".quad  ; {str(error).partition(': ')[2]}"
         yield f"{va:012x}: {word:016x}  {text}"
@@ -94,23 +94,23 @@ def _operand(field: Field, value: int) -> str:
     return f"{field.name}=0x{value:x}"
 
 
-def _legal(field: Field, value: int) -> bool:
+def _legal(isa: InstructionSet, field: Field, value: int) -> bool:
     if field.allowed is not None:
         return value in field.allowed
     if field.kind is Kind.REG:
-        return value < REGISTERS
+        return value < isa.registers
     if field.kind is Kind.PAIR:
-        return value < REGISTERS and value % 2 == 0
+        return value < isa.registers and value % 2 == 0
     if field.kind is Kind.SLOTS:
-        return value < 1 << SCOREBOARDS
-    return field.kind is not Kind.SLOT or value < SCOREBOARDS
+        return value < 1 << isa.scoreboards
+    return field.kind is not Kind.SLOT or value < isa.scoreboards
 
 
-def _check(spec: Spec, values: Mapping[str, int]) -> None:
+def _check(isa: InstructionSet, spec: Spec, values: Mapping[str, int]) -> None:
     for field in spec.fields:
-        if not _legal(field, values[field.name]):
+        if not _legal(isa, field, values[field.name]):
             raise BadInstructionError(f"{spec.mnemonic}: {field.name} = {values[field.name]} has no meaning")
-    if spec.mnemonic.endswith("_MULTIPLE") and values["base"] + values["mask"].bit_length() > REGISTERS:
+    if spec.mnemonic.endswith("_MULTIPLE") and values["base"] + values["mask"].bit_length() > isa.registers:
         raise BadInstructionError(f"{spec.mnemonic}: mask reaches past the last register")
-    if spec.mnemonic == "TRACE_POINT" and values["base"] + values["count"] > REGISTERS:
+    if spec.mnemonic == "TRACE_POINT" and values["base"] + values["count"] > isa.registers:
         raise BadInstructionError(f"{spec.mnemonic}: count reaches past the last register")

@@ -12,48 +12,61 @@ from __future__ import annotations
 import struct
 
 from panthorlab.gpu.cs.machine import CS_BUS_FAULT, Block, CsFatalError, Machine, Simple, Tail
+from panthorlab.gpu.cs.opcodes import InstructionSet
 from panthorlab.gpu.cs.ports import BusError, MemoryFault, Requester
 from panthorlab.gpu.cs.translate import Loop, translate
 from panthorlab.gpu.cs.units import bind
 
 _PAGE = 4096
 _CACHED_WORDS = 1 << 16
-
-_bound: dict[tuple[int, bool] | int, tuple[Simple | None, Tail | None]] = {}
-
-
-def block_at(machine: Machine, pc: int) -> Block:
-    """The block that starts at `pc` of the current buffer, read from memory once per page and slice.
-
-    Raises CsFatalError (CS_BUS_FAULT) when it cannot be fetched, MemoryStall.
-    """
-    low, words = _window(machine, pc)
-    simples: list[Simple] = []
-    for word in words[(pc - low) >> 3 :]:
-        key = (word, True) if machine.skipping else word
-        entry = _bound.get(key)
-        if entry is None:
-            if len(_bound) >= _CACHED_WORDS:
-                _bound.clear()
-            entry = _bound[key] = bind(word, skipping=machine.skipping)
-        simple, tail = entry
-        if simple is None:
-            block = (tuple(simples), len(simples), tail)
-            break
-        simples.append(simple)
-    else:
-        block = (tuple(simples), len(simples), None)
-    machine.blocks[pc] = block
-    return block
+_CACHED_LOOPS = 256
 
 
-def loop_at(machine: Machine, head: int, end: int) -> Loop | None:
-    """The translated loop from `head` to the branch at `end`, if it lies in one page of what has been fetched."""
-    window = machine.windows.get((head // _PAGE, machine.end))
-    if machine.skipping or window is None or window[0] > head or head // _PAGE != end // _PAGE:
-        return None
-    low, words = window
-    return translate(words[(head - low) >> 3 : (end - low >> 3) + 1])
+class Fetcher:
+    """The front end of one GPU's command streams: what words mean there is found once and kept for all of them."""
+
+    def __init__(self, isa: InstructionSet) -> None:
+        self.isa = isa
+        self._bound: dict[tuple[int, bool] | int, tuple[Simple | None, Tail | None]] = {}
+        self._loops: dict[tuple[int, ...], Loop | None] = {}
+
+    def block_at(self, machine: Machine, pc: int) -> Block:
+        """The block that starts at `pc` of the current buffer, read from memory once per page and slice.
+
+        Raises CsFatalError (CS_BUS_FAULT) when it cannot be fetched, MemoryStall.
+        """
+        bound = self._bound
+        low, words = _window(machine, pc)
+        simples: list[Simple] = []
+        for word in words[(pc - low) >> 3 :]:
+            key = (word, True) if machine.skipping else word
+            entry = bound.get(key)
+            if entry is None:
+                if len(bound) >= _CACHED_WORDS:
+                    bound.clear()
+                entry = bound[key] = bind(self.isa, word, skipping=machine.skipping)
+            simple, tail = entry
+            if simple is None:
+                block = (tuple(simples), len(simples), tail)
+                break
+            simples.append(simple)
+        else:
+            block = (tuple(simples), len(simples), None)
+        machine.blocks[pc] = block
+        return block
+
+    def loop_at(self, machine: Machine, head: int, end: int) -> Loop | None:
+        """The translated loop from `head` to the branch at `end`, if it lies in one page of what has been fetched."""
+        window = machine.windows.get((head // _PAGE, machine.end))
+        if machine.skipping or window is None or window[0] > head or head // _PAGE != end // _PAGE:
+            return None
+        low, words = window
+        body = words[(head - low) >> 3 : (end - low >> 3) + 1]
+        if body not in self._loops:
+            if len(self._loops) >= _CACHED_LOOPS:
+                self._loops.clear()
+            self._loops[body] = translate(self.isa, body)
+        return self._loops[body]
 
 
 def _window(machine: Machine, pc: int) -> tuple[int, tuple[int, ...]]:

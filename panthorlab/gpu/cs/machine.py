@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from panthorlab.gpu.cs.heap import CONTEXT_SIZE, GroupHeaps, HeapContext
-from panthorlab.gpu.cs.opcodes import CALL_DEPTH, REGISTERS, SCOREBOARDS
+from panthorlab.gpu.cs.opcodes import InstructionSet
 from panthorlab.gpu.cs.params import CsParams
 from panthorlab.gpu.cs.ports import Firmware, Memory, Requester, Timer
 from panthorlab.gpu.cs.state import MAX_DEFERRED, MAX_JOBS, BlockedReason, Frame, Oom
@@ -88,13 +88,20 @@ UNBLOCKED = Blocked()
 class Machine:
     """Registers, frames, scoreboards, asynchronous work and the error state of one stream. Instructions act on it."""
 
-    def __init__(self, memory: Memory, firmware: Firmware, params: CsParams, heaps: GroupHeaps,
+    __slots__ = (
+        "blocked", "blocks", "busy", "clock", "code", "code_pages", "deferred", "effects", "end", "endpoint_slot",
+        "error", "firmware", "frames", "handler", "handler_depth", "heap", "heaps", "isa", "jobs", "left", "memory",
+        "oom", "oom_answer", "oom_mark", "other_slot", "params", "pc", "progress", "regs", "resources", "skipping",
+        "slots", "start", "windows")
+
+    def __init__(self, isa: InstructionSet, memory: Memory, firmware: Firmware, params: CsParams, heaps: GroupHeaps,
                  clock: Callable[[], float]) -> None:
+        self.isa = isa
         self.memory, self.firmware, self.params, self.heaps, self.clock = memory, firmware, params, heaps, clock
-        self.regs = [0] * REGISTERS
+        self.regs = [0] * isa.registers
         self.pc = self.start = self.end = 0
         self.frames: list[Frame] = []
-        self.slots = [0] * SCOREBOARDS
+        self.slots = [0] * isa.scoreboards
         self.busy = 0  # bit set of the slots that are not zero
         self.endpoint_slot, self.other_slot = params.initial_endpoint_slot, params.initial_other_slot
         self.resources = self.progress = self.error = 0
@@ -127,7 +134,7 @@ class Machine:
 
     def call(self, start: int, length: int, back: int) -> int:
         """Execute a buffer, then go on at `back`. Returns the PC."""
-        if len(self.frames) + 1 >= CALL_DEPTH:
+        if len(self.frames) + 1 >= self.isa.call_depth:
             raise CsFatalError(CS_CALL_STACK_OVERFLOW, self.pc)
         self.frames.append(Frame(back, self.start, self.end, self.pc))
         self.enter(start, start + length)
@@ -262,7 +269,7 @@ class Machine:
         self.jobs.clear()
         self.deferred.clear()
         self.oom, self.oom_answer, self.handler = Oom.NONE, None, (0, 0)
-        self.slots = [0] * SCOREBOARDS
+        self.slots = [0] * self.isa.scoreboards
         self.busy = 0
 
     # --- the heap

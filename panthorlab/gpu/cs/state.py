@@ -6,8 +6,9 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
 
-from panthorlab.gpu.cs.opcodes import CALL_DEPTH, REGISTERS, SCOREBOARDS
+from panthorlab.gpu.cs.opcodes import InstructionSet
 
 MAX_DEFERRED = 16
 """Operations that may wait for scoreboard slots at the same time; a further one blocks the stream."""
@@ -103,7 +104,7 @@ class SavedJob:
 
 @dataclass(frozen=True, slots=True)
 class SavedStream:
-    """Everything about a stream that SUSPEND keeps. `to_bytes` is at most `SAVED_SIZE` bytes long."""
+    """Everything about a stream that SUSPEND keeps. `to_bytes` is at most `saved_size` bytes long."""
 
     registers: tuple[int, ...]
     pc: int
@@ -132,12 +133,13 @@ class SavedStream:
     deferred: tuple[SavedDeferred, ...]
 
     def to_bytes(self) -> bytes:
+        head = _head(len(self.registers), len(self.scoreboards))
         parts = [
-            _HEAD.pack(_MAGIC, len(self.frames), len(self.jobs), len(self.deferred), *self.registers,
-                       self.pc, self.start, self.end & _M64, self.ring_shift & _M64, self.ring_base, self.ring_size,
-                       self.insert, self.extract, *self.scoreboards, self.endpoint_slot, self.other_slot,
-                       self.resources, self.progress, self.error, self.skipping, self.dead, *self.handler,
-                       self.handler_depth, self.oom, self.heap_address, self.heap),
+            head.pack(_MAGIC, len(self.frames), len(self.jobs), len(self.deferred), *self.registers,
+                      self.pc, self.start, self.end & _M64, self.ring_shift & _M64, self.ring_base, self.ring_size,
+                      self.insert, self.extract, *self.scoreboards, self.endpoint_slot, self.other_slot,
+                      self.resources, self.progress, self.error, self.skipping, self.dead, *self.handler,
+                      self.handler_depth, self.oom, self.heap_address, self.heap),
             *(_FRAME.pack(f.pc, f.start, f.end, f.at) for f in self.frames),
             *(_JOB.pack(j.slot, j.progress, j.remaining, j.chunks, j.tiler_context, j.chunk) for j in self.jobs),
             *(_DEFERRED.pack(d.word, d.a, d.b) for d in self.deferred),
@@ -145,24 +147,25 @@ class SavedStream:
         return b"".join(parts)
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> SavedStream:
+    def from_bytes(cls, data: bytes, isa: InstructionSet) -> SavedStream:
         """The inverse of `to_bytes`; what follows is ignored. Raises ValueError for what no stream can be in."""
         try:
-            return cls._unpack(data)
+            return cls._unpack(data, isa)
         except struct.error as error:
             raise ValueError(f"no saved command stream: {error}") from None
 
     @classmethod
-    def _unpack(cls, data: bytes) -> SavedStream:
-        magic, n_frames, n_jobs, n_deferred, *rest = _HEAD.unpack_from(data)
-        if magic != _MAGIC or n_frames > CALL_DEPTH or n_jobs > MAX_JOBS or n_deferred > MAX_DEFERRED:
+    def _unpack(cls, data: bytes, isa: InstructionSet) -> SavedStream:
+        head = _head(isa.registers, isa.scoreboards)
+        magic, n_frames, n_jobs, n_deferred, *rest = head.unpack_from(data)
+        if magic != _MAGIC or n_frames > isa.call_depth or n_jobs > MAX_JOBS or n_deferred > MAX_DEFERRED:
             raise ValueError("no saved command stream")
-        registers, rest = tuple(rest[:REGISTERS]), rest[REGISTERS:]
+        registers, rest = tuple(rest[:isa.registers]), rest[isa.registers:]
         pc, start, end, shift, base, size, insert, extract, *rest = rest
-        scoreboards, rest = tuple(rest[:SCOREBOARDS]), rest[SCOREBOARDS:]
+        scoreboards, rest = tuple(rest[:isa.scoreboards]), rest[isa.scoreboards:]
         endpoint, other, resources, progress, error, skipping, dead, *rest = rest
         h_va, h_size, h_depth, oom, heap_address, heap = rest
-        at = _HEAD.size
+        at = head.size
         frames = tuple(Frame(*_FRAME.unpack_from(data, at + i * _FRAME.size)) for i in range(n_frames))
         at += n_frames * _FRAME.size
         jobs = tuple(SavedJob(*_JOB.unpack_from(data, at + i * _JOB.size)) for i in range(n_jobs))
@@ -172,7 +175,7 @@ class SavedStream:
         shift -= (shift >> 63) << 64
         places = (Frame(pc, start, end, pc), *frames)
         sane = (all(f.start <= f.pc <= f.end and not (f.pc | f.start | f.end | f.at) & 7 for f in places)
-                and max(endpoint, other, *(job.slot for job in jobs), 0) < SCOREBOARDS and h_depth <= n_frames
+                and max(endpoint, other, *(job.slot for job in jobs), 0) < isa.scoreboards and h_depth <= n_frames
                 and all(0 <= job.remaining < _LONGEST for job in jobs)
                 and oom in (Oom.NONE, Oom.PENDING, Oom.HANDLER))
         if not (sane or dead):
@@ -185,10 +188,17 @@ class SavedStream:
 _M64 = (1 << 64) - 1
 _LONGEST = 1e9
 _MAGIC = 0x50534356
-_HEAD = struct.Struct(f"<4I{REGISTERS}I8Q{SCOREBOARDS}I3IQI??QIiIQ32s")
 _FRAME = struct.Struct("<4Q")
 _JOB = struct.Struct("<I?dIQQ")
 _DEFERRED = struct.Struct("<3Q")
 
-SAVED_SIZE = _HEAD.size + (CALL_DEPTH + 1) * _FRAME.size + MAX_JOBS * _JOB.size + MAX_DEFERRED * _DEFERRED.size
-"""Bytes that the state of one stream needs at most."""
+
+@cache
+def _head(registers: int, scoreboards: int) -> struct.Struct:
+    return struct.Struct(f"<4I{registers}I8Q{scoreboards}I3IQI??QIiIQ32s")
+
+
+def saved_size(isa: InstructionSet) -> int:
+    """Bytes that the state of one stream needs at most."""
+    return (_head(isa.registers, isa.scoreboards).size + (isa.call_depth + 1) * _FRAME.size + MAX_JOBS * _JOB.size
+            + MAX_DEFERRED * _DEFERRED.size)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One command stream: the ring, its slices, its faults, and how it is suspended."""
+"""One command stream: the ring, its slices, its faults. How it is suspended: `suspension`."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-from panthorlab.gpu.cs.fetch import block_at, loop_at
+from panthorlab.gpu.cs.fetch import Fetcher
 from panthorlab.gpu.cs.heap import CONTEXT_SIZE, GroupHeaps
 from panthorlab.gpu.cs.machine import (
     CS_BUS_FAULT,
@@ -14,25 +14,14 @@ from panthorlab.gpu.cs.machine import (
     UNBLOCKED,
     CsFatalError,
     CsFaultError,
-    Deferred,
     Hold,
-    Job,
     Machine,
 )
 from panthorlab.gpu.cs.params import CsParams
 from panthorlab.gpu.cs.ports import BusError, Firmware, Memory, MemoryFault, MemoryStall
 from panthorlab.gpu.cs.settle import settle
-from panthorlab.gpu.cs.state import (
-    BlockedReason,
-    CsStatus,
-    Oom,
-    SavedDeferred,
-    SavedJob,
-    SavedStream,
-    Slice,
-    StreamState,
-)
-from panthorlab.gpu.cs.units import deferred_effect
+from panthorlab.gpu.cs.state import BlockedReason, CsStatus, Oom, SavedStream, Slice, StreamState
+from panthorlab.gpu.cs.suspension import Place, restore, save
 
 _M32 = 0xFFFFFFFF
 _M64 = 0xFFFFFFFFFFFFFFFF
@@ -49,9 +38,10 @@ class CommandStream:
     faults are reported through `firmware` once each, before `run` returns.
     """
 
-    def __init__(self, index: int, memory: Memory, firmware: Firmware, params: CsParams, *,
+    def __init__(self, index: int, memory: Memory, firmware: Firmware, params: CsParams, fetcher: Fetcher, *,
                  heaps: GroupHeaps | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self.index = index
+        self._block_at, self._loop_at, self._isa = fetcher.block_at, fetcher.loop_at, fetcher.isa
         self._memory, self._firmware, self._params, self._clock = memory, firmware, params, clock
         self._heaps = heaps if heaps is not None else GroupHeaps()
         self._base = self._size = self._insert = 0
@@ -62,7 +52,7 @@ class CommandStream:
         self._m = self._machine()
 
     def _machine(self) -> Machine:
-        return Machine(self._memory, self._firmware, self._params, self._heaps, self._clock)
+        return Machine(self._isa, self._memory, self._firmware, self._params, self._heaps, self._clock)
 
     # --- life
 
@@ -86,17 +76,8 @@ class CommandStream:
 
     def save(self) -> SavedStream:
         """Everything that SUSPEND keeps. The stream is not changed; `stop` it afterwards. Call between slices."""
-        m = self._m
-        now = self._clock()
-        jobs = tuple(SavedJob(j.slot, j.progress, max(0.0, j.deadline - now) if j.timed else 0.0, j.chunks,
-                              j.tiler_context, j.chunk) for j in m.jobs)
-        return SavedStream(
-            tuple(m.regs), m.pc, m.start, m.end, self._shift, self._base, self._size, self._insert, self.extract,
-            tuple(m.frames), tuple(m.slots), m.endpoint_slot, m.other_slot, m.resources, m.progress, m.error,
-            m.skipping, self._state is StreamState.DEAD, m.handler, m.handler_depth,
-            m.oom if m.oom in (Oom.PENDING, Oom.HANDLER) else Oom.NONE, self.heap_address,
-            self.heap_context_bytes() if m.heap else bytes(CONTEXT_SIZE), jobs,
-            tuple(SavedDeferred(d.word, d.a, d.b) for d in m.deferred))
+        place = Place(self._shift, self._base, self._size, self._insert, self.extract)
+        return save(self._m, place, dead=self._state is StreamState.DEAD)
 
     def restore(self, saved: SavedStream, extract: int) -> None:
         """CS RESUME instead of `start`; set `insert` afterwards. `extract` is what the driver put into EXTRACT_INIT: if
@@ -107,27 +88,9 @@ class CommandStream:
         m = self._m = self._machine()
         self._base, self._size = saved.ring_base, saved.ring_size
         self._insert, self._shift = saved.insert, saved.ring_shift
-        m.regs[:] = saved.registers
-        m.pc, m.start, m.end, m.frames = saved.pc, saved.start, saved.end, list(saved.frames)
-        m.endpoint_slot, m.other_slot, m.resources = saved.endpoint_slot, saved.other_slot, saved.resources
-        m.progress, m.error, m.skipping = saved.progress, saved.error, saved.skipping
-        m.handler, m.handler_depth = saved.handler, saved.handler_depth
-        if saved.heap_address:
-            m.heap = self._heaps.bind(saved.heap_address, saved.heap, m)
-        for kept in saved.deferred:
-            instruction, effect = deferred_effect(kept.word)
-            m.deferred.append(Deferred(kept.word, instruction["wait"], instruction["signal"], effect, kept.a, kept.b))
-            m.take(instruction["signal"])
-        for work in saved.jobs:
-            job = Job(work.slot, work.progress, self._clock() + work.remaining, work.chunks, work.tiler_context,
-                      work.chunk)
-            m.take(work.slot)
-            m.jobs.append(job)
-            m.time(job, work.remaining)
-        m.oom = saved.oom
+        restore(m, saved)
         self._started = True
         self._state = StreamState.DEAD if saved.dead else StreamState.RUNNING
-        m.forget_code()
         if extract != saved.extract:
             m.frames.clear()
             m.handler_depth = 0
@@ -218,7 +181,7 @@ class CommandStream:
                 if not self._into_buffer():
                     return StreamState.IDLE
                 pc, blocks = m.pc, m.blocks
-                block = block_at(m, pc)
+                block = self._block_at(m, pc)
             simples, count, tail = block
             if count > left:
                 for simple in simples[:left]:
@@ -267,7 +230,7 @@ class CommandStream:
         m, count = self._m, (end - head >> 3) + 1
         least = max(0, left - _SPIN_SAMPLE * count)  # a first look at whether it goes round in vain
         while not self._spins(head):
-            loop = loop_at(m, head, end)
+            loop = self._loop_at(m, head, end)
             if loop is None or not 1 < count <= left:
                 return head, left, False
             pc, left = loop(m, m.regs, head, left, least)

@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Hot loops as Python functions: the words of a loop's body become one function that goes round in it.
 
-A translation is a pure function of the words, so it is kept by them: it does not matter where a loop lies, and looking
-the words up is what proves that memory still holds them. What can raise or be seen by others does what the closures of
-the interpreter do; only dispatch and operands are folded into the source. A loop with any other instruction (calls,
-sync objects, work) stays with the interpreter.
+A translation is a pure function of the words, so `fetch` keeps it by them: it does not matter where a loop lies, and
+looking the words up is what proves that memory still holds them. What can raise or be seen by others does what the
+closures of the interpreter do; only dispatch and operands are folded into the source. A loop with any other instruction
+(calls, sync objects, work) stays with the interpreter.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, cast
 
 from panthorlab.gpu.cs.codec import BadInstructionError, Instruction, decode
 from panthorlab.gpu.cs.loadstore import LSU, runs_of
 from panthorlab.gpu.cs.machine import M32, M64
+from panthorlab.gpu.cs.opcodes import InstructionSet
 from panthorlab.gpu.cs.state import BlockedReason
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 LONGEST = 64
 """Instructions of a loop that is worth translating; longer ones lose little to dispatch."""
-_CACHED = 256
 
 Loop = Callable[["Machine", list[int], int, int, int], tuple[int, int]]
 """(machine, registers, address, instructions left, least) -> (address, instructions left). Goes round whole bodies for
@@ -34,23 +34,13 @@ _CONDITION = (
     "v == 0 or v >= 0x80000000", "0 < v < 0x80000000", "v == 0", "v != 0", "v >= 0x80000000", "v < 0x80000000", "True",
 )
 
-_loops: dict[tuple[int, ...], Loop | None] = {}
 
-
-def translate(words: tuple[int, ...]) -> Loop | None:
+def translate(isa: InstructionSet, words: tuple[int, ...]) -> Loop | None:
     """The loop whose last word branches back to its first; None if it has something that is not translated."""
-    if words not in _loops:
-        if len(_loops) >= _CACHED:
-            _loops.clear()
-        _loops[words] = _compile(words)
-    return _loops[words]
-
-
-def _compile(words: Sequence[int]) -> Loop | None:
     if len(words) > LONGEST:
         return None
     try:
-        body = [decode(word) for word in words]
+        body = [decode(isa, word) for word in words]
     except BadInstructionError:
         return None
     *others, last = body

@@ -7,6 +7,7 @@ from panthorlab.gpu.cs.codec import BadInstructionError, Instruction, decode
 from panthorlab.gpu.cs.flow import FLOW
 from panthorlab.gpu.cs.loadstore import LOAD_STORE
 from panthorlab.gpu.cs.machine import CS_INSTR_INVALID, CsFatalError, Effect, Machine, Simple, Tail
+from panthorlab.gpu.cs.opcodes import InstructionSet
 from panthorlab.gpu.cs.registers import SIMPLE, nop
 from panthorlab.gpu.cs.sync import SYNC, SYNC_WAIT
 from panthorlab.gpu.cs.work import HEAP, WORK
@@ -18,9 +19,9 @@ DEFERRABLE = {**SYNC, **HEAP}
 __all__ = ["CONTROL", "DEFERRABLE", "SIMPLE", "bind", "deferred_effect"]
 
 
-def deferred_effect(word: int) -> tuple[Instruction, Effect]:
+def deferred_effect(isa: InstructionSet, word: int) -> tuple[Instruction, Effect]:
     """The instruction in a deferred operation's word, and its effect. Raises BadInstructionError if it is none."""
-    instruction = decode(word)
+    instruction = decode(isa, word)
     if instruction.spec.mnemonic not in DEFERRABLE:
         raise BadInstructionError(f"{instruction.spec.mnemonic} cannot be deferred")
     return instruction, DEFERRABLE[instruction.spec.mnemonic][1](instruction)
@@ -62,10 +63,10 @@ def _with_reserved_bits(i: Instruction, tail: Tail | None, simple: Simple | None
 _SKIPPING_DOES = frozenset({"WAIT", "JUMP", "LOAD_MULTIPLE", "ERROR_BARRIER", *SIMPLE})
 
 
-def bind(word: int, *, skipping: bool = False) -> tuple[Simple | None, Tail | None]:
+def bind(isa: InstructionSet, word: int, *, skipping: bool = False) -> tuple[Simple | None, Tail | None]:
     """The closure of `word`: a simple one or a tail. `skipping`: as executed between a fault and ERROR_BARRIER."""
     try:
-        i = decode(word)
+        i = decode(isa, word)
     except BadInstructionError:
         return (nop, None) if skipping else (None, _invalid)
     name = i.spec.mnemonic

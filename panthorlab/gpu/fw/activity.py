@@ -5,19 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from panthorlab.gpu.cs.ports import Timer
-from panthorlab.gpu.fw.layout import Csg
-
-if TYPE_CHECKING:
-    from panthorlab.gpu.fw.group import Group
+from panthorlab.gpu.fw.ports import WatchedGroup
+from panthorlab.gpu.layout import Csg
 
 
 class Activity:
     """Raises CSG IDLE and PROGRESS_TIMER. Lives as long as its slot; `stop` when the group leaves it."""
 
-    def __init__(self, group: Group) -> None:
+    def __init__(self, group: WatchedGroup) -> None:
         self._group = group
         self._chip = group.chip
         self._was_idle = True
@@ -56,12 +53,12 @@ class Activity:
 
     def _raise(self, event: int, name: str) -> None:
         self._chip.trace.instant(self._group.track, name)
-        self._group.raise_event(event)
+        self._group.events.raise_event(event)
 
     # --- PROGRESS_TIMER: endpoint work that makes none for the time that the driver set in the global interface
 
     def _watch_progress(self) -> None:
-        works = any(queue.stream.working for queue in self._group.queues.values())
+        works = self._group.working
         seconds = self._group.mcu.progress_seconds
         if works and self._progress_timer is None and seconds:
             self._watch_for(seconds, self._look_at_progress)
@@ -69,14 +66,11 @@ class Activity:
             self._cancel_progress()
 
     def _watch_for(self, seconds: float, look: Callable[[int], None]) -> None:
-        self._progress_timer = self._chip.loop.call_later(seconds, partial(look, self._retired()))
-
-    def _retired(self) -> int:
-        return sum(queue.retired for queue in self._group.queues.values() if queue.stream.working)
+        self._progress_timer = self._chip.loop.call_later(seconds, partial(look, self._group.retired))
 
     def _look_at_progress(self, before: int) -> None:
         self._progress_timer = None
-        if self._retired() != before:
+        if self._group.retired != before:
             self._watch_progress()
         else:
             self._raise(Csg.PROGRESS_TIMER, "PROGRESS_TIMER")

@@ -25,10 +25,10 @@ from panthorlab.gpu.fw.image import (
     WRITE,
     ZERO,
 )
+from panthorlab.gpu.layout import SHARED as SHARED_VA
 
 WORD: Final = struct.Struct("<I")
 PAGE: Final = 0x1000
-SHARED_VA: Final = 0x0400_0000
 PROTECTED: Final = 1 << 5
 UNKNOWN_FLAGS: Final = ~(READ | WRITE | 4 | 3 << 3 | PROTECTED | SHARED_FLAG | ZERO) & 0xFFFFFFFF
 ELSEWHERE: Final = 0x0080_0000

@@ -6,33 +6,31 @@ Source: panthor_sched.c (Linux 6.12, 7.3) for what the driver relies on. The fir
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 from panthorlab.gpu.chip import Chip
 from panthorlab.gpu.cs.heap import GroupHeaps
 from panthorlab.gpu.cs.ports import Timer
 from panthorlab.gpu.cs.state import SavedStream, StreamState
-from panthorlab.gpu.fw import layout, suspend
+from panthorlab.gpu.fw import suspend
 from panthorlab.gpu.fw.activity import Activity
-from panthorlab.gpu.fw.layout import Cs, Csg, CsgIn, CsgOut, CsIn, CsOut
+from panthorlab.gpu.fw.events import SlotEvents
 from panthorlab.gpu.fw.memory import McuMemory
+from panthorlab.gpu.fw.ports import McuPort
 from panthorlab.gpu.fw.queue import Queue
-from panthorlab.gpu.fw.writeout import HeapWrite, WriteOut
-
-if TYPE_CHECKING:
-    from panthorlab.gpu.fw.mcu import Mcu
+from panthorlab.gpu.fw.writeout import HeapWrite, WriteOut, heap_write
+from panthorlab.gpu.layout import Cs, Csg, CsgIn, CsgOut, CsIn, CsOut
 
 
 class Group:
-    """One of the eight slots. `queues` are the streams that run on it, by index."""
+    """One slot. `queues` are the streams that run on it, by index."""
 
-    def __init__(self, mcu: Mcu, index: int) -> None:
+    def __init__(self, mcu: McuPort, index: int) -> None:
         self.mcu, self.index = mcu, index
         self.chip: Chip = mcu.chip
         self.memory: McuMemory = mcu.memory
         self.track = f"CSG {index}"
+        self._layout = layout = self.chip.generation.layout
         self.input, self.output = layout.csg_input(index), layout.csg_output(index)
+        self.events = SlotEvents(mcu, index, self.input, self.output)
         self.space = self.chip.mmu.spaces[0]
         self.queues: dict[int, Queue] = {}
         self.active = False
@@ -62,9 +60,9 @@ class Group:
         put(self.output + CsgOut.DOORBELL_ACK, get(self.input + CsgIn.DOORBELL_REQ))
         put(self.output + CsgOut.CS_IRQ_REQ, get(self.input + CsgIn.CS_IRQ_ACK))
         put(self.output + CsgOut.STATUS_STATE, 1)
-        for stream in range(layout.STREAMS):
-            at = layout.cs_output(self.index, stream)
-            put(at + CsOut.ACK, get(layout.cs_input(self.index, stream) + CsIn.REQ) & ~Cs.STATE)
+        for stream in range(self._layout.streams):
+            at = self._layout.cs_output(self.index, stream)
+            put(at + CsOut.ACK, get(self._layout.cs_input(self.index, stream) + CsIn.REQ) & ~Cs.STATE)
             for field in (CsOut.FAULT, CsOut.FATAL, CsOut.STATUS_BLOCKED_REASON, CsOut.STATUS_SCOREBOARDS):
                 put(at + field, 0)
 
@@ -112,7 +110,7 @@ class Group:
         state = request & Csg.STATE
         if state != ack & Csg.STATE and not self._pending:
             self._request(state)
-        for stream in range(layout.STREAMS):
+        for stream in range(self._layout.streams):
             if rung & 1 << stream:
                 self._service_stream(stream)
         if done:
@@ -120,7 +118,7 @@ class Group:
 
     def _service_stream(self, stream: int) -> None:
         queue = self.queues.get(stream)
-        request = self.memory.get(layout.cs_input(self.index, stream) + CsIn.REQ) & Cs.STATE
+        request = self.memory.get(self._layout.cs_input(self.index, stream) + CsIn.REQ) & Cs.STATE
         if self._stopping is not None:
             return
         if queue is not None and request == Cs.STOP:
@@ -181,8 +179,8 @@ class Group:
         self.active = True
         self._activity.started()
         self.chip.trace.begin(self.track, f"{name} in AS{space}", epoch=self.space.epoch)
-        for stream in range(layout.STREAMS):
-            if get(layout.cs_input(self.index, stream) + CsIn.REQ) & Cs.STATE == Cs.START:
+        for stream in range(self._layout.streams):
+            if get(self._layout.cs_input(self.index, stream) + CsIn.REQ) & Cs.STATE == Cs.START:
                 self._start_stream(stream, saved.get(stream))
         if not self.queues:
             self._check("start without streams", f"{name}, and no CS_REQ is START")
@@ -196,7 +194,8 @@ class Group:
 
     def _saved_streams(self) -> dict[int, SavedStream]:
         try:
-            streams = suspend.unpack(self.memory.read(self._suspend_buffer, suspend.SIZE))
+            streams = self.mcu.suspend_buffer.unpack(
+                self.memory.read(self._suspend_buffer, self.mcu.suspend_buffer.size))
         except ValueError as error:
             self._check("resume without state", f"RESUME from 0x{self._suspend_buffer:x}: {error}")
             return {}
@@ -211,19 +210,15 @@ class Group:
         self.chip.trace.begin(self.track, Csg.STATES[state])
         for queue in self.queues.values():
             queue.freeze()
-        if state == Csg.SUSPEND and self._working:
+        if state == Csg.SUSPEND and self.working:
             seconds = self.chip.params.number("suspend.drain_ms") / 1000
             self._drain_timer = self.chip.loop.call_later(seconds, self._not_drained)
         else:
             self._stopped()
 
-    @property
-    def _working(self) -> bool:
-        return any(queue.stream.working for queue in self.queues.values())
-
     def drained(self) -> None:
         """Endpoint work of a frozen queue ended."""
-        if self._drain_timer is not None and not self._working:
+        if self._drain_timer is not None and not self.working:
             self._drain_timer.cancel()
             self._stopped()
 
@@ -252,17 +247,11 @@ class Group:
 
     def _heap_writes(self) -> list[HeapWrite]:
         params = self.chip.params
-        when = params.word("writeout.on")
-        if self._stopping is None or when not in ("both", Csg.STATES[self._stopping].lower()):
+        if self._stopping is None or params.word("writeout.on") not in ("both", Csg.STATES[self._stopping].lower()):
             return []
-        size, offset = params.integer("writeout.size"), params.integer("writeout.offset")
-        writes = []
-        for queue in self.queues.values():
-            context = queue.stream.heap_address
-            if context:
-                data = queue.stream.heap_context_bytes().ljust(layout.HEAP_CONTEXT_STRIDE, b"\0")
-                writes.append(HeapWrite(queue.index, context + offset, data[offset:offset + size], queue.heap_epoch))
-        return writes
+        return [heap_write(params, self._layout.heap_context_stride, queue.index, queue.stream.heap_address,
+                           queue.stream.heap_context_bytes(), queue.heap_epoch)
+                for queue in self.queues.values() if queue.stream.heap_address]
 
     def _finish(self) -> None:
         self._writeout = None
@@ -306,7 +295,7 @@ class Group:
             self.chip.trace.instant(self.track, f"acknowledge {Csg.STATES[state]}")
         self.chip.job_irq.set(1 << self.index)
         if self.memory.get(self.input + CsgIn.REQ) & Csg.STATE != state:
-            self.mcu.service_again(self)  # the driver asked for something else meanwhile
+            self.mcu.service_again(self.service)  # the driver asked for something else meanwhile
 
     # --- status and events
 
@@ -321,6 +310,16 @@ class Group:
         """Nothing to do, as the driver defines it. An empty slot is idle."""
         return all(queue.idle for queue in self.queues.values())
 
+    @property
+    def working(self) -> bool:
+        """Work is on endpoints that only needs time."""
+        return any(queue.stream.working for queue in self.queues.values())
+
+    @property
+    def retired(self) -> int:
+        """Instructions so far of the queues with such work."""
+        return sum(queue.retired for queue in self.queues.values() if queue.stream.working)
+
     def queue_changed(self) -> None:
         """After a slice."""
         if self.active and self._stopping is None:
@@ -328,7 +327,7 @@ class Group:
 
     def sync_update(self) -> None:
         """A sync object that the driver may be waiting for has changed."""
-        self.raise_event(Csg.SYNC_UPDATE)
+        self.events.raise_event(Csg.SYNC_UPDATE)
         self.mcu.wake_blocked()
 
     def wake_blocked(self) -> None:
@@ -341,24 +340,3 @@ class Group:
         """PROGRESS_WAIT: the progress counter of a stream of this group."""
         queue = self.queues.get(stream)
         return queue.stream.progress if queue is not None else 0
-
-    def raise_event(self, bit: int) -> None:
-        """A CSG event; one that the driver has not taken yet stands for this one, too."""
-        self.chip_event(Csg.EVENT_NAMES[bit], lambda: self._raise_event(bit))
-
-    def chip_event(self, name: str, raise_: Callable[[], None], alive: Callable[[], bool] = lambda: True) -> None:
-        """Raise an event of the group or of one of its streams, unless the GPU is to misbehave. A late one comes only
-        if who raises it is `alive` by then: once it has left the slot, the firmware says nothing more of it."""
-        wrong = self.chip.misbehaviour
-        if wrong.strikes("event-lost", self.index, event=name):
-            return
-        if rule := wrong.strikes("event-late", self.index, event=name):
-            self.chip.loop.call_later(rule.seconds, lambda: raise_() if self.mcu.alive and alive() else None)
-        else:
-            raise_()
-
-    def _raise_event(self, bit: int) -> None:
-        ack = self.memory.get(self.output + CsgOut.ACK)
-        if not (ack ^ self.memory.get(self.input + CsgIn.REQ)) & bit:
-            self.memory.put(self.output + CsgOut.ACK, ack ^ bit)
-            self.chip.job_irq.set(1 << self.index)

@@ -10,68 +10,72 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from panthorlab.gpu.fw import layout, suspend
-from panthorlab.gpu.fw.layout import CsControl, CsgControl, GlbControl
 from panthorlab.gpu.fw.memory import McuMemory
+from panthorlab.gpu.layout import CsControl, CsgControl, GlbControl, Layout
 from panthorlab.gpu.misbehave import Misbehaviour
 
 Fields = Iterable[tuple[str, int, int]]  # name, offset in its block, value
 WORD = 4
 MASK = 0xFFFFFFFF
 
-GLOBAL: Fields = (
-    ("glb-version", GlbControl.VERSION, layout.VERSION), ("glb-features", GlbControl.FEATURES, 0),
-    ("glb-input", GlbControl.INPUT, layout.GLB_INPUT), ("glb-output", GlbControl.OUTPUT, layout.GLB_OUTPUT),
-    ("glb-group-num", GlbControl.GROUP_NUM, layout.GROUPS),
-    ("glb-group-stride", GlbControl.GROUP_STRIDE, layout.GROUP_STRIDE),
-    ("glb-perfcnt-size", GlbControl.PERFCNT_SIZE, 0),
-    ("glb-instr-features", GlbControl.INSTR_FEATURES, layout.INSTR_FEATURES),
-)
+
+def global_fields(layout: Layout) -> Fields:
+    return (
+        ("glb-version", GlbControl.VERSION, layout.version), ("glb-features", GlbControl.FEATURES, 0),
+        ("glb-input", GlbControl.INPUT, layout.glb_input), ("glb-output", GlbControl.OUTPUT, layout.glb_output),
+        ("glb-group-num", GlbControl.GROUP_NUM, layout.groups),
+        ("glb-group-stride", GlbControl.GROUP_STRIDE, layout.group_stride),
+        ("glb-perfcnt-size", GlbControl.PERFCNT_SIZE, 0),
+        ("glb-instr-features", GlbControl.INSTR_FEATURES, layout.instr_features),
+    )
 
 
-def _group(group: int) -> Fields:
+def group_fields(layout: Layout, suspend_size: int, group: int) -> Fields:
     return (
         ("csg-features", CsgControl.FEATURES, 0),
         ("csg-input", CsgControl.INPUT, layout.csg_input(group)),
         ("csg-output", CsgControl.OUTPUT, layout.csg_output(group)),
-        ("csg-suspend-size", CsgControl.SUSPEND_SIZE, suspend.SIZE),
-        ("csg-protm-suspend-size", CsgControl.PROTM_SUSPEND_SIZE, layout.PROTM_SUSPEND_SIZE),
-        ("csg-stream-num", CsgControl.STREAM_NUM, layout.STREAMS),
-        ("csg-stream-stride", CsgControl.STREAM_STRIDE, layout.STREAM_STRIDE),
+        ("csg-suspend-size", CsgControl.SUSPEND_SIZE, suspend_size),
+        ("csg-protm-suspend-size", CsgControl.PROTM_SUSPEND_SIZE, layout.protm_suspend_size),
+        ("csg-stream-num", CsgControl.STREAM_NUM, layout.streams),
+        ("csg-stream-stride", CsgControl.STREAM_STRIDE, layout.stream_stride),
     )
 
 
-def _stream(group: int, stream: int) -> Fields:
+def stream_fields(layout: Layout, group: int, stream: int) -> Fields:
     return (
-        ("cs-features", CsControl.FEATURES, layout.CS_FEATURES),
+        ("cs-features", CsControl.FEATURES, layout.cs_features),
         ("cs-input", CsControl.INPUT, layout.cs_input(group, stream)),
         ("cs-output", CsControl.OUTPUT, layout.cs_output(group, stream)),
     )
 
 
-def publish(memory: McuMemory, misbehaviour: Misbehaviour) -> None:
+def publish(memory: McuMemory, layout: Layout, suspend_size: int, misbehaviour: Misbehaviour) -> None:
     """Write all control blocks. Raises McuMemoryError."""
-    glb = _put(memory, 0, GLOBAL, _told(GLOBAL, misbehaviour, None))
-    for group in range(min(glb["glb-group-num"], layout.GROUPS)):
-        at = layout.GROUP_CONTROL + group * glb["glb-group-stride"] & MASK
-        csg = _put(memory, at, _group(group), _told(_group(group), misbehaviour, group))
-        for stream in range(layout.STREAMS):
-            there = at + layout.STREAM_CONTROL + stream * csg["csg-stream-stride"] & MASK
-            _put(memory, there, _stream(group, stream), _told(_stream(group, stream), misbehaviour, group))
+    first = global_fields(layout)
+    glb = _put(memory, layout, 0, first, _values(first, misbehaviour, None))
+    for group in range(min(glb["glb-group-num"], layout.groups)):
+        at = layout.group_control + group * glb["glb-group-stride"] & MASK
+        fields = group_fields(layout, suspend_size, group)
+        csg = _put(memory, layout, at, fields, _values(fields, misbehaviour, group))
+        for stream in range(layout.streams):
+            there = at + layout.stream_control + stream * csg["csg-stream-stride"] & MASK
+            own = stream_fields(layout, group, stream)
+            _put(memory, layout, there, own, _values(own, misbehaviour, group))
 
 
-def _put(memory: McuMemory, offset: int, fields: Fields, told: dict[str, int]) -> dict[str, int]:
+def _put(memory: McuMemory, layout: Layout, offset: int, fields: Fields, values: dict[str, int]) -> dict[str, int]:
     for name, field, _ in fields:
-        if offset + field + WORD <= layout.SHARED_SIZE:
-            memory.put(layout.SHARED + offset + field, told[name])
-    return told
+        if offset + field + WORD <= layout.shared_size:
+            memory.put(layout.shared + offset + field, values[name])
+    return values
 
 
-def _told(fields: Fields, misbehaviour: Misbehaviour, slot: int | None) -> dict[str, int]:
+def _values(fields: Fields, misbehaviour: Misbehaviour, slot: int | None) -> dict[str, int]:
     if "interface" not in misbehaviour.watched:
         return {name: value for name, _, value in fields}
-    told = {}
+    values = {}
     for name, _, value in fields:
         rule = misbehaviour.strikes("interface", slot, field=name)
-        told[name] = value if rule is None else rule.value
-    return told
+        values[name] = value if rule is None else rule.value
+    return values

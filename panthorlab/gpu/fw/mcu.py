@@ -1,27 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The MCU with its firmware: boot, halt, the global interface, doorbells, and the eight CSG slots.
+"""The MCU with its firmware: boot, halt, the global interface, doorbells, and the CSG slots.
 
 The register MCU_CONTROL starts and stops it; the firmware interface lives in guest memory behind address space 0.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from panthorlab.gpu.chip import Chip
+from panthorlab.gpu.cs.fetch import Fetcher
 from panthorlab.gpu.cs.ports import Timer
-from panthorlab.gpu.fw import interface, layout
+from panthorlab.gpu.fw import interface
 from panthorlab.gpu.fw.group import Group
-from panthorlab.gpu.fw.layout import Glb, GlbIn, GlbOut
 from panthorlab.gpu.fw.memory import McuMemory, McuMemoryError
+from panthorlab.gpu.fw.ports import McuHangError
+from panthorlab.gpu.fw.suspend import SuspendBuffer
+from panthorlab.gpu.layout import RUNNING, Glb, GlbIn, GlbOut
 from panthorlab.gpu.params import stream_params
-from panthorlab.gpu.registers import JOB_GLOBAL, SHADER_PRESENT, TILER_PRESENT, GpuIrq, McuStatus
+from panthorlab.gpu.registers import JOB_GLOBAL, GpuIrq, McuStatus
 
 TRACK = "MCU"
 PERIOD = 1024  # the firmware's timers count in these
 GPU_COUNTER = 1 << 31  # timer source: GPU clock, else the system counter
-
-
-class McuHangError(Exception):
-    """The MCU is to hang here: what is being served is left half done."""
 
 
 class Mcu:
@@ -32,8 +33,12 @@ class Mcu:
         self.memory = McuMemory(chip.mmu.spaces[0])
         self.control = 0
         self.status = McuStatus.DISABLED
-        self.groups = [Group(self, i) for i in range(layout.GROUPS)]
-        self.stream_params = stream_params(chip.params)
+        self._layout = layout = chip.generation.layout
+        self._in, self._out = layout.glb_input, layout.glb_output
+        self.fetcher = Fetcher(chip.generation.instructions)
+        self.suspend_buffer = SuspendBuffer(layout.streams, chip.generation.instructions)
+        self.stream_params = stream_params(chip.params, chip.generation.instructions.scoreboards)
+        self.groups = [Group(self, i) for i in range(layout.groups)]
         self.progress_seconds = 0.0
         self._rung = 0
         self._halt_level = 0
@@ -94,7 +99,7 @@ class Mcu:
     def _keep_cache(self) -> None:
         """Wrongly, what the firmware has written stays in the L2 as the newest, whatever becomes of memory."""
         if self.status in (McuStatus.ENABLED, McuStatus.HALTED) and self.chip.misbehaviour.strikes("cache-kept"):
-            self._cached = self.memory.read(layout.SHARED, layout.SHARED_SIZE)
+            self._cached = self.memory.read(self._layout.shared, self._layout.shared_size)
 
     def die(self, why: str) -> None:
         """The firmware met memory that is not there. The driver finds out by its time-outs."""
@@ -145,13 +150,13 @@ class Mcu:
             return
         try:
             if self._cached:
-                self.memory.write(layout.SHARED, self._cached)
+                self.memory.write(self._layout.shared, self._cached)
                 self.clean_cache()
-            if self.memory.get(layout.LIFE) == layout.RUNNING:
+            if self.memory.get(self._layout.life) == RUNNING:
                 self.die("its memory is of a life that ended without HALT, and was not loaded again")
                 return
             self._publish_interface()
-            self.memory.put(layout.LIFE, layout.RUNNING)
+            self.memory.put(self._layout.life, RUNNING)
         except McuMemoryError as error:
             self.die(str(error))
             return
@@ -172,13 +177,13 @@ class Mcu:
     def _publish_interface(self) -> None:
         """Write the control blocks (a slow reload zeroes them) and acknowledge what the request words still hold."""
         put, get = self.memory.put, self.memory.get
-        interface.publish(self.memory, self.chip.misbehaviour)
+        interface.publish(self.memory, self._layout, self.suspend_buffer.size, self.chip.misbehaviour)
         for group in self.groups:
             group.boot()
-        request = get(layout.GLB_INPUT + GlbIn.REQ)
-        put(layout.GLB_OUTPUT + GlbOut.ACK, request & ~Glb.HALT)
-        put(layout.GLB_OUTPUT + GlbOut.DOORBELL_ACK, get(layout.GLB_INPUT + GlbIn.DOORBELL_REQ))
-        put(layout.GLB_OUTPUT + GlbOut.HALT_STATUS, 0)
+        request = get(self._in + GlbIn.REQ)
+        put(self._out + GlbOut.ACK, request & ~Glb.HALT)
+        put(self._out + GlbOut.DOORBELL_ACK, get(self._in + GlbIn.DOORBELL_REQ))
+        put(self._out + GlbOut.HALT_STATUS, 0)
         self._halt_level = request & Glb.HALT
         self._read_settings(request)
 
@@ -190,16 +195,16 @@ class Mcu:
             self.chip.loop.call_soon(self._service)
         self._rung |= 1 << doorbell
 
-    def service_again(self, group: Group) -> None:
-        """As if the driver had rung for `group`."""
-        self.chip.loop.call_soon(lambda: group.service() if self.status == McuStatus.ENABLED else None)
+    def service_again(self, service: Callable[[], None]) -> None:
+        """Call `service` soon, as if the driver had rung, unless the MCU has stopped by then."""
+        self.chip.loop.call_soon(lambda: service() if self.status == McuStatus.ENABLED else None)
 
     def _service(self) -> None:
         rung, self._rung = self._rung, 0
         if self.status != McuStatus.ENABLED or self._hung:
             return
         # user doorbells first: a STATUS_UPDATE that the driver asks for after a submit must not find the group idle
-        for doorbell in range(1, layout.GROUPS + 1):
+        for doorbell in range(1, self._layout.groups + 1):
             if rung & 1 << doorbell and not sum(group.ring(doorbell) for group in self.groups):
                 self.chip.reporter.counts["user doorbell without a queue"] += 1
         if rung & 1:
@@ -208,17 +213,17 @@ class Mcu:
     def _service_global(self) -> None:
         get, put = self.memory.get, self.memory.put
         # acknowledge the doorbells before reading the requests: one that comes in between rings again
-        ringing = get(layout.GLB_INPUT + GlbIn.DOORBELL_REQ)
-        rung = ringing ^ get(layout.GLB_OUTPUT + GlbOut.DOORBELL_ACK)
+        ringing = get(self._in + GlbIn.DOORBELL_REQ)
+        rung = ringing ^ get(self._out + GlbOut.DOORBELL_ACK)
         if rung:
-            put(layout.GLB_OUTPUT + GlbOut.DOORBELL_ACK, ringing)
-        request = get(layout.GLB_INPUT + GlbIn.REQ)
-        ack = get(layout.GLB_OUTPUT + GlbOut.ACK)
+            put(self._out + GlbOut.DOORBELL_ACK, ringing)
+        request = get(self._in + GlbIn.REQ)
+        ack = get(self._out + GlbOut.ACK)
         changed = (request ^ ack) & Glb.REQUESTS
         if changed and not self.chip.misbehaviour.strikes("glb-lost"):
             self._serve_requests(request, changed)
-            put(layout.GLB_OUTPUT + GlbOut.ACK, ack ^ changed)
-            if changed & get(layout.GLB_INPUT + GlbIn.ACK_IRQ_MASK):
+            put(self._out + GlbOut.ACK, ack ^ changed)
+            if changed & get(self._in + GlbIn.ACK_IRQ_MASK):
                 self.chip.job_irq.set(JOB_GLOBAL)
         for group in self.groups:
             if rung & 1 << group.index:
@@ -232,26 +237,26 @@ class Mcu:
         if changed & Glb.NOT_EMULATED:
             self.chip.reporter.unmodelled("GLB request", f"GLB_REQ bits 0x{changed & Glb.NOT_EMULATED:x}")
         if changed & Glb.CFG_ALLOC_EN:
-            cores = self.memory.get64(layout.GLB_INPUT + GlbIn.CORE_EN_MASK)
-            self.chip.powered["SHADER"] = cores & SHADER_PRESENT
-            self.chip.powered["TILER"] = TILER_PRESENT
+            cores = self.memory.get64(self._in + GlbIn.CORE_EN_MASK)
+            self.chip.powered["SHADER"] = cores & self.chip.generation.cores["SHADER"]
+            self.chip.powered["TILER"] = self.chip.generation.cores["TILER"]
             self.chip.gpu_irq.set(GpuIrq.POWER_CHANGED | GpuIrq.POWER_CHANGED_ALL)
         self._read_settings(request)
 
     def _read_settings(self, request: int) -> None:
         clock = self.chip.clock
         if self.chip.params.integer("progress_timer.on"):
-            cycles = self.memory.get(layout.GLB_INPUT + GlbIn.PROGRESS_TIMER) * PERIOD
+            cycles = self.memory.get(self._in + GlbIn.PROGRESS_TIMER) * PERIOD
             self.progress_seconds = cycles / clock.cycle_hz
-        timer = self.memory.get(layout.GLB_INPUT + GlbIn.IDLE_TIMER)
+        timer = self.memory.get(self._in + GlbIn.IDLE_TIMER)
         hz = clock.cycle_hz if timer & GPU_COUNTER else clock.timestamp_hz
         self._idle_seconds = (timer & ~GPU_COUNTER) * PERIOD / hz
         self._idle_enabled = bool(request & Glb.IDLE_EN) and bool(self.chip.params.integer("glb_idle.on"))
 
     def _halt(self) -> None:
         self._halt_groups()
-        self.memory.put(layout.GLB_OUTPUT + GlbOut.HALT_STATUS, 0)
-        self.memory.put(layout.LIFE, 0)
+        self.memory.put(self._out + GlbOut.HALT_STATUS, 0)
+        self.memory.put(self._layout.life, 0)
         self._set_status(McuStatus.HALTED)
 
     # --- the groups as a whole
@@ -276,8 +281,8 @@ class Mcu:
 
     def _all_idle(self) -> None:
         self._idle_timer = None
-        ack = self.memory.get(layout.GLB_OUTPUT + GlbOut.ACK)
-        if not (ack ^ self.memory.get(layout.GLB_INPUT + GlbIn.REQ)) & Glb.IDLE:
+        ack = self.memory.get(self._out + GlbOut.ACK)
+        if not (ack ^ self.memory.get(self._in + GlbIn.REQ)) & Glb.IDLE:
             self.chip.trace.instant(TRACK, "GLB IDLE")
-            self.memory.put(layout.GLB_OUTPUT + GlbOut.ACK, ack ^ Glb.IDLE)
+            self.memory.put(self._out + GlbOut.ACK, ack ^ Glb.IDLE)
             self.chip.job_irq.set(JOB_GLOBAL)

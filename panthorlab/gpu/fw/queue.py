@@ -8,24 +8,21 @@ is gone do nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from panthorlab.gpu.cs.ports import Timer
 from panthorlab.gpu.cs.state import SavedStream, StreamState
 from panthorlab.gpu.cs.stream import CommandStream
-from panthorlab.gpu.fw import layout
-from panthorlab.gpu.fw.layout import Cs, CsgIn, CsgOut, CsIn, CsOut, RingIn, RingOut
-
-if TYPE_CHECKING:
-    from panthorlab.gpu.fw.group import Group
+from panthorlab.gpu.fw.ports import GroupPort
+from panthorlab.gpu.layout import Cs, CsgIn, CsgOut, CsIn, CsOut, RingIn, RingOut
 
 
 class Queue:
     """Implements `cs.ports.Firmware` for its stream."""
 
-    def __init__(self, group: Group, index: int, saved: SavedStream | None) -> None:
+    def __init__(self, group: GroupPort, index: int, saved: SavedStream | None) -> None:
         self.group, self.index = group, index
         self.chip, self.memory = group.chip, group.memory
+        layout = self.chip.generation.layout
         self.input = layout.cs_input(group.index, index)
         self.output = layout.cs_output(group.index, index)
         self.track = f"{group.track}.{index}"
@@ -54,8 +51,8 @@ class Queue:
         self._refetch_at = 0.0
         self.state = StreamState.RUNNING
         self.retired = 0
-        self.stream = CommandStream(index, group.space, self, group.mcu.stream_params, heaps=group.heaps,
-                                    clock=self.chip.loop.now)
+        self.stream = CommandStream(index, group.space, self, group.mcu.stream_params, group.mcu.fetcher,
+                                    heaps=group.heaps, clock=self.chip.loop.now)
         extract = get64(self.ring_input + RingIn.EXTRACT_INIT)
         insert = get64(self.ring_input + RingIn.INSERT)
         if saved is not None:
@@ -249,7 +246,7 @@ class Queue:
         self._event(Cs.TILER_OOM)
 
     def _event(self, bit: int) -> None:
-        self.group.chip_event(Cs.EVENT_NAMES[bit], lambda: self._raise_event(bit), lambda: self._alive)
+        self.group.events.deliver(Cs.EVENT_NAMES[bit], lambda: self._raise_event(bit), lambda: self._alive)
 
     def _raise_event(self, bit: int) -> None:
         get, put = self.memory.get, self.memory.put

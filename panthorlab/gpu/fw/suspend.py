@@ -10,40 +10,50 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from panthorlab.gpu.cs.state import SAVED_SIZE, SavedStream
-from panthorlab.gpu.fw.layout import STREAMS
+from panthorlab.gpu.cs.opcodes import InstructionSet
+from panthorlab.gpu.cs.state import SavedStream, saved_size
 
 MAGIC = 0x47534350  # "PCSG"
 _HEAD = struct.Struct("<III")
 _STREAM = struct.Struct("<II")
-
-SIZE = (_HEAD.size + STREAMS * (_STREAM.size + SAVED_SIZE) + 0xFFF) & ~0xFFF
-"""Bytes that the driver must allocate for each group: whole pages."""
 ERASED = bytes(_HEAD.size)
 
 
+@dataclass(frozen=True)
+class SuspendBuffer:
+    """The format of one GPU: how many streams a group has, and what they are like."""
+
+    streams: int
+    isa: InstructionSet
+
+    @property
+    def size(self) -> int:
+        """Bytes that the driver must allocate for each group: whole pages."""
+        return (_HEAD.size + self.streams * (_STREAM.size + saved_size(self.isa)) + 0xFFF) & ~0xFFF
+
+    def unpack(self, buffer: bytes) -> dict[int, SavedStream]:
+        """The inverse of `pack`; what follows is ignored. Raises ValueError if the buffer holds no suspended group."""
+        magic, checksum, count = _HEAD.unpack_from(buffer)
+        if magic != MAGIC or count > self.streams:
+            raise ValueError("no group was suspended to it")
+        at = _HEAD.size
+        streams = {}
+        for _ in range(count):
+            if at + _STREAM.size > len(buffer):
+                raise ValueError("it is too short")
+            index, size = _STREAM.unpack_from(buffer, at)
+            at += _STREAM.size
+            streams[index] = SavedStream.from_bytes(buffer[at:at + size], self.isa)
+            at += size
+        if zlib.crc32(buffer[_HEAD.size:at]) != checksum:
+            raise ValueError("its contents were changed")
+        return streams
+
+
 def pack(streams: Mapping[int, SavedStream]) -> bytes:
-    """The contents of the buffer, at most `SIZE` bytes."""
+    """The contents of the buffer."""
     records = [(index, saved.to_bytes()) for index, saved in sorted(streams.items())]
     body = b"".join(_STREAM.pack(index, len(data)) + data for index, data in records)
     return _HEAD.pack(MAGIC, zlib.crc32(body), len(records)) + body
-
-
-def unpack(buffer: bytes) -> dict[int, SavedStream]:
-    """The inverse of `pack`; what follows is ignored. Raises ValueError if the buffer holds no suspended group."""
-    magic, checksum, count = _HEAD.unpack_from(buffer)
-    if magic != MAGIC or count > STREAMS:
-        raise ValueError("no group was suspended to it")
-    at = _HEAD.size
-    streams = {}
-    for _ in range(count):
-        if at + _STREAM.size > len(buffer):
-            raise ValueError("it is too short")
-        index, size = _STREAM.unpack_from(buffer, at)
-        at += _STREAM.size
-        streams[index] = SavedStream.from_bytes(buffer[at:at + size])
-        at += size
-    if zlib.crc32(buffer[_HEAD.size:at]) != checksum:
-        raise ValueError("its contents were changed")
-    return streams

@@ -14,6 +14,7 @@ from panthorlab.gpu.chip import Chip
 from panthorlab.gpu.cs.ports import BusError, MemoryFault, MemoryStall, Requester
 from panthorlab.gpu.loop import Timer
 from panthorlab.gpu.mmu.unit import AddressSpace
+from panthorlab.gpu.params import Params
 
 WORTH_WAITING = 0.0003  # seconds
 
@@ -26,6 +27,12 @@ class HeapWrite:
     va: int
     data: bytes
     epoch: int
+
+
+def heap_write(params: Params, stride: int, stream: int, context: int, data: bytes, epoch: int) -> HeapWrite:
+    """The part of the heap context `data` at `context` that the firmware writes; contexts are `stride` bytes apart."""
+    size, offset = params.integer("writeout.size"), params.integer("writeout.offset")
+    return HeapWrite(stream, context + offset, data.ljust(stride, b"\0")[offset:offset + size], epoch)
 
 
 class WriteOut:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The MMU's eight address spaces: registers, latched translation, region locks, faults.
+"""The MMU's address spaces: registers, latched translation, region locks, faults.
 
 Source: panthor_regs.h and panthor_mmu.c (Linux 6.12, 7.3). Commands complete at once, and AS_STATUS
 says so, unless the GPU is told to misbehave.
@@ -12,28 +12,17 @@ from collections.abc import Callable
 from panthorlab.gpu.bus import BusMaster
 from panthorlab.gpu.cs.ports import Access, BusError, MemoryFault, MemoryStall, Requester
 from panthorlab.gpu.events import Reporter
+from panthorlab.gpu.generation import AddressSpaces
 from panthorlab.gpu.irq import IrqBlock
 from panthorlab.gpu.misbehave import Misbehaviour
 from panthorlab.gpu.mmu.walk import FaultCode, Translation, WalkFault, permission, walk
 from panthorlab.gpu.ram import GuestRam, NoRamError, Region
+from panthorlab.gpu.registers import LOCK_SIZE, TRANSCFG_INA_BITS, TRANSCFG_MODE
 from panthorlab.gpu.trace import Trace
 
-AS_COUNT = 8
 UPDATE, LOCK, UNLOCK, FLUSH_PT, FLUSH_MEM = 1, 2, 3, 4, 5
 COMMANDS = ("NOP", "UPDATE", "LOCK", "UNLOCK", "FLUSH_PT", "FLUSH_MEM")
 MODE_UNMAPPED, MODE_IDENTITY, MODE_AARCH64_4K = 1, 2, 6
-PA_BITS = 40
-MIN_LOCK_BITS = 15  # 32 KiB
-
-# AS_FAULTSTATUS source id: [15:9] core (62 CSF, 51 tiler, 0 shader core), [8] uTLB, [7:4] requester
-SOURCE_ID = {
-    Requester.PREFETCH: 0x7C00,
-    Requester.LSU: 0x7DC0,
-    Requester.MCU: 0x7CD0,
-    Requester.TILER: 0x6600,
-    Requester.SHADER: 0x0100,
-}
-
 Release = Callable[[], None]
 
 
@@ -42,6 +31,7 @@ class AddressSpace:
 
     def __init__(
         self,
+        facts: AddressSpaces,
         index: int,
         ram: GuestRam,
         bus: BusMaster,
@@ -54,6 +44,7 @@ class AddressSpace:
         now: Callable[[], float],
     ) -> None:
         self.index = index
+        self._pa_bits, self._min_lock_bits, self._source_ids = facts.pa_bits, facts.min_lock_bits, facts.source_ids
         self._bus_fault = bus_fault
         self._misbehaviour, self._now = misbehaviour, now
         self._busy_until = 0.0
@@ -132,8 +123,8 @@ class AddressSpace:
             self._trace.end(self.track)
         self.epoch += 1
         self._watched.clear()
-        self.mode = self.transcfg & 0xF
-        self.va_bits = 55 - (self.transcfg >> 6 & 0x1F)
+        self.mode = TRANSCFG_MODE.of(self.transcfg)
+        self.va_bits = 55 - TRANSCFG_INA_BITS.of(self.transcfg)
         self.root = self.transtab & 0x0000_FFFF_FFFF_F000
         if self.mode not in (MODE_UNMAPPED, MODE_IDENTITY, MODE_AARCH64_4K):
             self._reporter.unmodelled(f"AS mode {self.mode}", f"AS{self.index}_TRANSCFG mode {self.mode}")
@@ -146,7 +137,7 @@ class AddressSpace:
         self._wake()
 
     def _lock(self) -> None:
-        bits = max((self.lockaddr & 0x3F) + 1, MIN_LOCK_BITS)
+        bits = max(LOCK_SIZE.of(self.lockaddr) + 1, self._min_lock_bits)
         if bits >= 64:
             start, end = 0, 1 << 64
         else:
@@ -178,7 +169,7 @@ class AddressSpace:
             return
         for va, mapped in self._watched.items():
             try:
-                found = walk(self._ram.read_quad, self.root, va, self.va_bits, PA_BITS, self._overflow)
+                found = walk(self._ram.read_quad, self.root, va, self.va_bits, self._pa_bits, self._overflow)
             except NoRamError:
                 continue
             if mapped is not isinstance(found, Translation):
@@ -228,7 +219,7 @@ class AddressSpace:
             if self.mode == MODE_IDENTITY:
                 found = Translation(va, 12, 3, 0x40)
             else:
-                found = walk(self._ram.read_quad, self.root, va, self.va_bits, PA_BITS, self._overflow)
+                found = walk(self._ram.read_quad, self.root, va, self.va_bits, self._pa_bits, self._overflow)
             if isinstance(found, Translation):
                 page = found.pa & ~0xFFF
                 return self._ram.region(page), page, found
@@ -248,7 +239,7 @@ class AddressSpace:
     def raise_fault(self, exception: int, va: int, access: Access, requester: Requester) -> None:
         """Latch a fault and interrupt. While one is pending the first stays latched."""
         bit = 1 << self.index
-        status = SOURCE_ID[requester] << 16 | access << 8 | exception
+        status = self._source_ids[requester] << 16 | access << 8 | exception
         text = f"AS{self.index} 0x{va:x} 0x{status:08X}"
         if self._irq.raw & bit:
             self._reporter.counts["mmu-fault already latched"] += 1
@@ -305,10 +296,11 @@ class AddressSpace:
 
 
 class Mmu:
-    """The eight address spaces and their interrupt block. `bus_fault` is told of physical addresses without RAM."""
+    """The address spaces and their interrupt block. `bus_fault` is told of physical addresses without RAM."""
 
     def __init__(
         self,
+        facts: AddressSpaces,
         ram: GuestRam,
         bus: BusMaster,
         irq: IrqBlock,
@@ -321,7 +313,8 @@ class Mmu:
     ) -> None:
         code = FaultCode.ADDR_SIZE_IN if overflow == "size" else FaultCode.TRANSLATION
         self.spaces = [
-            AddressSpace(i, ram, bus, irq, reporter, trace, code, bus_fault, misbehaviour, now) for i in range(AS_COUNT)
+            AddressSpace(facts, i, ram, bus, irq, reporter, trace, code, bus_fault, misbehaviour, now)
+            for i in range(facts.count)
         ]
 
     def reset(self) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.board import cpio
-from panthorlab.board.initramfs import FIRMWARE, build_initramfs, overlay_entries
+from panthorlab.board.initramfs import build_initramfs, overlay_entries
 from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel.model import Kernel
 
@@ -58,6 +58,9 @@ def test_same_entries_same_bytes_and_the_last_wins() -> None:
     assert cpio.write_newc([one, two, other]) == cpio.write_newc([other, two])
 
 
+FIRMWARE = {"/lib/firmware/arm/mali/arch10.8/mali_csffw.bin": b"fw"}
+
+
 @pytest.fixture
 def kernel(tmp_path: Path) -> Kernel:
     path = tmp_path / "kernel"
@@ -77,26 +80,27 @@ def test_initramfs(kernel: Kernel, tmp_path: Path) -> None:
     (overlay / "etc/motd").write_text("hello")
     (overlay / "etc/motd").chmod(0o600)
     (overlay / "etc/link").symlink_to("/nowhere")
-    archive = build_initramfs(kernel, firmware=b"fw", overlay=overlay)
+    archive = build_initramfs(kernel, firmware=FIRMWARE, overlay=overlay)
     names = listing(archive)
-    assert {"init", "opt/panthorlab/heap-exit", FIRMWARE[1:], "etc/motd", "etc/link", "dev/console"} <= set(names)
+    files = {path[1:] for path in FIRMWARE}
+    assert {"init", "opt/panthorlab/heap-exit", "etc/motd", "etc/link", "dev/console", *files} <= set(names)
     assert b"/lib/modules/drm_exec.ko\n/lib/modules/panthor.ko\n/lib/modules/panthor_pci_shim.ko\n" in archive
     assert listing(archive, "-v")[names.index("etc/motd")].startswith("-rw-------")
-    assert archive == build_initramfs(kernel, firmware=b"fw", overlay=overlay)
+    assert archive == build_initramfs(kernel, firmware=FIRMWARE, overlay=overlay)
 
 
 @needs_cpio
 def test_without_gpu_no_module_is_loaded(kernel: Kernel) -> None:
-    assert "lib/modules/panthorlab.order" not in listing(build_initramfs(kernel, firmware=None, overlay=None))
+    assert "lib/modules/panthorlab.order" not in listing(build_initramfs(kernel, firmware={}, overlay=None))
 
 
 def test_missing_module_and_missing_init(kernel: Kernel) -> None:
     (kernel.modules_dir / "drm_exec.ko").unlink()
     with pytest.raises(LabError, match="drm_exec is needed by panthor"):
-        build_initramfs(kernel, firmware=b"fw", overlay=None)
+        build_initramfs(kernel, firmware=FIRMWARE, overlay=None)
     (kernel.guest / "init").unlink()
     with pytest.raises(LabError, match="no guest programs"):
-        build_initramfs(kernel, firmware=b"fw", overlay=None)
+        build_initramfs(kernel, firmware=FIRMWARE, overlay=None)
 
 
 def test_overlay_refusals(tmp_path: Path) -> None:

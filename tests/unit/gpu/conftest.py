@@ -12,22 +12,23 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from panthorlab.gpu import registers as regs
+from panthorlab.gpu.cs import codec
+from panthorlab.gpu.cs.ports import Requester
 from panthorlab.gpu.device import Gpu
 from panthorlab.gpu.events import Reporter
-from panthorlab.gpu.fw import layout
-from panthorlab.gpu.fw.layout import CsgIn, CsgOut, CsIn, CsOut, GlbIn, GlbOut
+from panthorlab.gpu.generation import Generation
+from panthorlab.gpu.generations.g610 import G610
+from panthorlab.gpu.layout import CsgIn, CsgOut, CsIn, CsOut, GlbIn, GlbOut
 from panthorlab.gpu.loop import Loop
 from panthorlab.gpu.params import Params
 from panthorlab.gpu.trace import NoTrace, Trace
+from tests.unit.gpu.generations import every_generation
 
 RAM_BASE, RAM_SIZE = 0x4000_0000, 0x40_0000
-REGISTER = {r.name: r.offset for r in regs.CONTROL}
-AS_REGISTER = {r.name: r.offset for r in regs.AS_BLOCK}
 RW_PAGE = 0x60000000000E43
 STREAM_VA, RESULT_VA = 0x100_0000, 0x100_1000
 SYNC_VA, RING_VA, HEAP_VA = 0x8000_0000_0000, 0x8000_0000_1000, 0x8000_0000_3000
-RING_IFACE = 0x0402_0000  # MCU VA of the ring pointers, two pages per queue
+RING_IFACE = 0x0408_0000  # MCU VA of the ring pointers, two pages per queue
 SUSPEND_BUF = 0x0410_0000
 
 
@@ -75,13 +76,16 @@ class Time:
 class Bench:
     """Everything between the registers and guest RAM, and the driver's habits as methods."""
 
-    def __init__(self, *assignments: str, trace: Trace | None = None) -> None:
+    def __init__(self, generation: Generation, *assignments: str, trace: Trace | None = None) -> None:
+        self.generation, self.layout = generation, generation.layout
+        self._register = {register.name: register.offset for register in generation.registers}
+        self._space_register = {register.name: register.offset for register in generation.spaces.registers}
         self.events = io.StringIO()
         self.errors: list[Exception] = []
         self.reporter = Reporter(self.events, io.StringIO())
         self.time = Time()
         self.loop = Loop(self._on_error, lambda _late: None, now=self.time)
-        self.gpu = Gpu(Params.parse(assignments), self.reporter, trace or NoTrace(), self.loop)
+        self.gpu = Gpu(generation, Params.parse(assignments), self.reporter, trace or NoTrace(), self.loop)
         self.fd = os.memfd_create("ram")
         os.truncate(self.fd, RAM_SIZE)
         self.gpu.ram.map(RAM_BASE, self.fd, 0, RAM_SIZE, writable=True)
@@ -135,16 +139,16 @@ class Bench:
     # --- registers
 
     def read(self, name: str) -> int:
-        return self.gpu.read(REGISTER[name])
+        return self.gpu.read(self._register[name])
 
     def write(self, name: str, value: int) -> None:
-        self.gpu.write(REGISTER[name], value)
+        self.gpu.write(self._register[name], value)
 
     def as_write(self, space: int, name: str, value: int) -> None:
-        self.gpu.write(regs.AS_BASE + regs.AS_STRIDE * space + AS_REGISTER[name], value)
+        self.gpu.write(self.generation.spaces.offset(space, self._space_register[name]), value)
 
     def as_read(self, space: int, name: str) -> int:
-        return self.gpu.read(regs.AS_BASE + regs.AS_STRIDE * space + AS_REGISTER[name])
+        return self.gpu.read(self.generation.spaces.offset(space, self._space_register[name]))
 
     def enable_space(self, index: int, space: Space) -> None:
         self.as_write(index, "TRANSTAB_LO", space.root)
@@ -208,32 +212,48 @@ class Bench:
 
     def boot(self) -> None:
         """Firmware memory, then `power_up`, then the global init hand-shake."""
-        for page in range(layout.SHARED_SIZE // 0x1000):
-            self.mcu.map(layout.SHARED + page * 0x1000)
+        for page in range(self.layout.shared_size // 0x1000):
+            self.mcu.map(self.layout.shared + page * 0x1000)
         for page in range(16):
             self.mcu.map(RING_IFACE + page * 0x1000)
             self.mcu.map(SUSPEND_BUF + page * 0x1000)
         self.reload()
         self.power_up()
-        self.put_iface(layout.GLB_INPUT + GlbIn.ACK_IRQ_MASK, 0x0400050E)
-        self.put_iface(layout.GLB_INPUT + GlbIn.PROGRESS_TIMER, 0x271000)
-        self.put_iface(layout.GLB_INPUT + GlbIn.IDLE_TIMER, 49)
-        self.put_iface64(layout.GLB_INPUT + GlbIn.CORE_EN_MASK, regs.SHADER_PRESENT)
-        self.put_iface(layout.GLB_INPUT + GlbIn.REQ, 0x40E)
+        self.put_iface(self.layout.glb_input + GlbIn.ACK_IRQ_MASK, 0x0400050E)
+        self.put_iface(self.layout.glb_input + GlbIn.PROGRESS_TIMER, 0x271000)
+        self.put_iface(self.layout.glb_input + GlbIn.IDLE_TIMER, 49)
+        self.put_iface64(self.layout.glb_input + GlbIn.CORE_EN_MASK, self.generation.cores["SHADER"])
+        self.put_iface(self.layout.glb_input + GlbIn.REQ, 0x40E)
         self.ring_global()
-        assert self.iface(layout.GLB_OUTPUT + GlbOut.ACK) & 0x7FE == 0x40E
+        assert self.iface(self.layout.glb_output + GlbOut.ACK) & 0x7FE == 0x40E
 
     def reload(self) -> None:
         """What loading the firmware's section anew does for the firmware: it begins a new life."""
         self.gpu.mcu.memory.forget()
-        self.put_iface(layout.LIFE, 0)
+        self.put_iface(self.layout.life, 0)
 
     def ring_global(self, groups: int = 0) -> None:
         """Doorbell 0, for the groups in the mask."""
-        ack = self.iface(layout.GLB_OUTPUT + GlbOut.DOORBELL_ACK)
-        self.put_iface(layout.GLB_INPUT + GlbIn.DOORBELL_REQ, ack ^ groups)
-        self.gpu.write(regs.DOORBELL_BASE, 1)
+        ack = self.iface(self.layout.glb_output + GlbOut.DOORBELL_ACK)
+        self.put_iface(self.layout.glb_input + GlbIn.DOORBELL_REQ, ack ^ groups)
+        self.ring(0)
         self.pump()
+
+    def ring(self, doorbell: int) -> None:
+        """Write a doorbell register: 0 is the firmware's, 1 that of queues on slot 0."""
+        self.gpu.write(self.generation.doorbells.offset(doorbell), 1)
+
+    def fault(self, requester: Requester, rest: int) -> int:
+        """AS_FAULTSTATUS of an access by `requester`."""
+        return self.generation.spaces.source_ids[requester] << 16 | rest
+
+    def word_of(self, word: int) -> int:
+        """What `word` of a G610 is in this GPU's instruction set; what is no instruction stays as it is."""
+        try:
+            instruction = codec.decode(G610.instructions, word)
+        except codec.BadInstructionError:
+            return word
+        return codec.encode(self.generation.instructions, instruction.spec.mnemonic, **instruction.values)
 
     def make_user_memory(self) -> None:
         for va in (STREAM_VA, RESULT_VA, HEAP_VA, HEAP_VA + 0x1000, RING_VA, SYNC_VA):
@@ -242,18 +262,18 @@ class Bench:
 
     def put_stream(self, *words: int) -> None:
         for i, word in enumerate(words):
-            self.put_quad(self.user.pa(STREAM_VA) + 8 * i, word)
+            self.put_quad(self.user.pa(STREAM_VA) + 8 * i, self.word_of(word))
 
     def put_ring(self, *words: int, at: int = 0) -> None:
         """Instructions into the ring; INSERT moves behind them."""
         for i, word in enumerate(words):
-            self.put_quad(self.user.pa(RING_VA) + (at + 8 * i) % 0x1000, word)
+            self.put_quad(self.user.pa(RING_VA) + (at + 8 * i) % 0x1000, self.word_of(word))
         self.put_iface64(RING_IFACE, at + 8 * len(words))
 
     def prepare_group(self, streams: int = 1, space: int = 1) -> None:
         """The input words of CSG 0 and its streams, as panthor writes them before START."""
         for stream in range(streams):
-            at = layout.cs_input(0, stream)
+            at = self.layout.cs_input(0, stream)
             self.put_iface64(at + CsIn.RINGBUF_BASE, RING_VA)
             self.put_iface(at + CsIn.RINGBUF_SIZE, 0x1000)
             self.put_iface64(at + CsIn.RINGBUF_INPUT, RING_IFACE + stream * 0x2000)
@@ -262,13 +282,13 @@ class Bench:
             self.put_iface(at + CsIn.ACK_IRQ_MASK, 0xFFFFFFFF)
             request = self.iface(at + CsIn.REQ) & ~7
             self.put_iface(at + CsIn.REQ, request | 1 | 1 << 8 | 1 << 10)
-        self.put_iface(layout.csg_input(0) + CsgIn.CONFIG, space)
-        self.put_iface64(layout.csg_input(0) + CsgIn.SUSPEND_BUF, SUSPEND_BUF)
-        self.put_iface(layout.csg_input(0) + CsgIn.ACK_IRQ_MASK, 0xFFFFFFFF)
+        self.put_iface(self.layout.csg_input(0) + CsgIn.CONFIG, space)
+        self.put_iface64(self.layout.csg_input(0) + CsgIn.SUSPEND_BUF, SUSPEND_BUF)
+        self.put_iface(self.layout.csg_input(0) + CsgIn.ACK_IRQ_MASK, 0xFFFFFFFF)
 
     def request(self, state: int, toggles: int = 0) -> None:
         """CSG_REQ.STATE and toggle bits of CSG 0, and the doorbell."""
-        at_in, at_out = layout.csg_input(0), layout.csg_output(0)
+        at_in, at_out = self.layout.csg_input(0), self.layout.csg_output(0)
         request = self.iface(at_in + CsgIn.REQ)
         ack = self.iface(at_out + CsgOut.ACK)
         request = request & ~(7 | toggles) | state | ~ack & toggles
@@ -277,7 +297,7 @@ class Bench:
         self.ring_global(1)
 
     def acknowledged(self, state: int) -> bool:
-        return self.iface(layout.csg_output(0) + CsgOut.ACK) & 7 == state
+        return self.iface(self.layout.csg_output(0) + CsgOut.ACK) & 7 == state
 
     def start(self, state: int = 1) -> None:
         """Put the group on slot 0: START or RESUME."""
@@ -287,7 +307,7 @@ class Bench:
 
     def take_events(self) -> int:
         """CSG events of slot 0 that are pending; then they are taken, as the driver's handler does."""
-        at_in, at_out = layout.csg_input(0), layout.csg_output(0)
+        at_in, at_out = self.layout.csg_input(0), self.layout.csg_output(0)
         request, ack = self.iface(at_in + CsgIn.REQ), self.iface(at_out + CsgOut.ACK)
         events = (request ^ ack) & 0xF0000000
         self.put_iface(at_in + CsgIn.REQ, request ^ events)
@@ -296,25 +316,33 @@ class Bench:
 
     def take_stream_events(self) -> int:
         """CS events of stream 0; then they are acknowledged and the CS doorbell is rung."""
-        at_in, at_out = layout.cs_input(0, 0), layout.cs_output(0, 0)
+        at_in, at_out = self.layout.cs_input(0, 0), self.layout.cs_output(0, 0)
         request, ack = self.iface(at_in + CsIn.REQ), self.iface(at_out + CsOut.ACK)
         events = (request ^ ack) & 0xCC000000
-        self.put_iface(layout.csg_input(0) + CsgIn.CS_IRQ_ACK, self.iface(layout.csg_output(0) + CsgOut.CS_IRQ_REQ))
+        group_in, group_out = self.layout.csg_input(0), self.layout.csg_output(0)
+        self.put_iface(group_in + CsgIn.CS_IRQ_ACK, self.iface(group_out + CsgOut.CS_IRQ_REQ))
         self.put_iface(at_in + CsIn.REQ, request ^ events)
-        self.request(self.iface(layout.csg_input(0) + CsgIn.REQ) & 7)
+        self.request(self.iface(group_in + CsgIn.REQ) & 7)
         return events
 
 
 MakeBench = Callable[..., Bench]
 
 
+@pytest.fixture(params=every_generation(), ids=lambda generation: generation.name)
+def generation(request: pytest.FixtureRequest) -> Generation:
+    """Each that is shipped, and each made-up one."""
+    found: Generation = request.param
+    return found
+
+
 @pytest.fixture
-def make_bench() -> Iterator[MakeBench]:
+def make_bench(generation: Generation) -> Iterator[MakeBench]:
     """Benches with parameters, e.g. `make_bench("writeout.delay_ms=0")`."""
     benches: list[Bench] = []
 
     def make(*assignments: str, trace: Trace | None = None) -> Bench:
-        benches.append(Bench(*assignments, trace=trace))
+        benches.append(Bench(generation, *assignments, trace=trace))
         return benches[-1]
 
     yield make

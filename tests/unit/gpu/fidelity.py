@@ -14,13 +14,13 @@ from enum import IntEnum
 from functools import cache
 from pathlib import Path
 
-from panthorlab.gpu import events, registers
-from panthorlab.gpu.cs import heap, machine, opcodes, state
+from panthorlab.gpu import events, layout, registers
+from panthorlab.gpu.cs import heap, machine, state
 from panthorlab.gpu.cs.ports import Requester
-from panthorlab.gpu.fw import layout
+from panthorlab.gpu.generations.g610 import G610
 from panthorlab.gpu.mmu import unit, walk
 from panthorlab.gpu.params import PARAMS
-from panthorlab.gpu.registers import Register
+from panthorlab.gpu.registers import Kind, Register
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "fidelity.md"
@@ -98,8 +98,10 @@ def _constants(module: object, prefix: str) -> dict[str, int]:
     return {name: value for name, value in vars(module).items() if name.startswith(prefix) and isinstance(value, int)}
 
 
-DOORBELLS = {f"DOORBELL_{i}": registers.DOORBELL_BASE + i * registers.DOORBELL_STRIDE
-             for i in range(registers.DOORBELLS)}
+DOORBELLS = {f"DOORBELL_{i}": G610.doorbells.offset(i) for i in range(G610.doorbell_count)}
+WRITTEN = (Kind.STORAGE, Kind.WRITE, Kind.BOTH)
+RESERVED = {register.name: register.reserved for register in (*G610.registers, *G610.spaces.registers)
+            if register.kind in WRITTEN and register.reserved}
 BLOCKS: Mapping[str, type] = {
     "Global control": layout.GlbControl, "Global input": layout.GlbIn, "Global output": layout.GlbOut,
     "CSG control": layout.CsgControl, "CSG input": layout.CsgIn, "CSG output": layout.CsgOut,
@@ -110,17 +112,18 @@ WORDS: Mapping[str, type] = {
     "GLB_REQ and GLB_ACK": layout.Glb, "CSG_REQ and CSG_ACK": layout.Csg, "CS_REQ and CS_ACK": layout.Cs,
 }
 SIZES = {
-    "REGISTERS": opcodes.REGISTERS, "SCOREBOARDS": opcodes.SCOREBOARDS, "CALL_DEPTH": opcodes.CALL_DEPTH,
-    "MAX_DEFERRED": state.MAX_DEFERRED, "MAX_JOBS": state.MAX_JOBS, "GROUPS": layout.GROUPS,
-    "STREAMS": layout.STREAMS, "AS_COUNT": unit.AS_COUNT, "PA_BITS": unit.PA_BITS,
-    "MIN_LOCK_BITS": unit.MIN_LOCK_BITS, "HEAP_CONTEXT_STRIDE": layout.HEAP_CONTEXT_STRIDE,
-    "CONTEXT_SIZE": heap.CONTEXT_SIZE,
+    "REGISTERS": G610.instructions.registers, "SCOREBOARDS": G610.instructions.scoreboards,
+    "CALL_DEPTH": G610.instructions.call_depth, "MAX_DEFERRED": state.MAX_DEFERRED, "MAX_JOBS": state.MAX_JOBS,
+    "GROUPS": G610.layout.groups, "STREAMS": G610.layout.streams, "AS_COUNT": G610.spaces.count,
+    "PA_BITS": G610.spaces.pa_bits, "MIN_LOCK_BITS": G610.spaces.min_lock_bits,
+    "HEAP_CONTEXT_STRIDE": G610.layout.heap_context_stride, "CONTEXT_SIZE": heap.CONTEXT_SIZE,
 }
 # section, column with the number: name -> number
 FACTS: Mapping[tuple[str, str], Mapping[str, int]] = {
-    ("GPU control", "at"): _places(registers.CONTROL),
-    ("Address spaces", "at"): _places(registers.AS_BLOCK),
+    ("GPU control", "at"): _places(G610.registers),
+    ("Address spaces", "at"): _places(G610.spaces.registers),
     ("Doorbells", "at"): DOORBELLS,
+    ("Reserved bits", "bits"): RESERVED,
     ("Interrupt bits", "at"): {
         **_bits(registers.GpuIrq), "JOB_GLOBAL": registers.JOB_GLOBAL.bit_length() - 1},
     ("GPU_CMD", "value"): _ints(registers.GpuCommand),
@@ -128,10 +131,10 @@ FACTS: Mapping[tuple[str, str], Mapping[str, int]] = {
     ("AS_COMMAND", "value"): {name: number for number, name in enumerate(unit.COMMANDS)},
     ("AS modes", "value"): _constants(unit, "MODE_"),
     ("Walks and faults", "type"): _enum(walk.FaultCode),
-    ("Walks and faults", "source id"): {who.name: unit.SOURCE_ID[who] for who in Requester},
+    ("Walks and faults", "source id"): {who.name: G610.spaces.source_ids[who] for who in Requester},
     **{(section, "at"): _ints(block) for section, block in BLOCKS.items()},
     **{(section, "at"): _bits(word) for section, word in WORDS.items()},
-    ("Instructions", "opcode"): {spec.mnemonic: spec.opcode for spec in opcodes.TABLE},
+    ("Instructions", "opcode"): {spec.mnemonic: spec.opcode for spec in G610.instructions.table},
     ("Sizes", "value"): SIZES,
     ("Blocked reasons", "value"): _enum(state.BlockedReason),
     ("CS exceptions", "type"): {**_constants(machine, "CS_"), "OOM": machine.OOM},

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from panthorlab.gpu.bus import SHUTDOWN
-from panthorlab.gpu.fw import layout
-from panthorlab.gpu.fw.layout import Csg, CsgIn, GlbIn, GlbOut
+from panthorlab.gpu.layout import Csg, CsgIn, GlbIn, GlbOut
 
 Bench = Any  # conftest.Bench
 RUNNING, KEXEC, RESET = 0x6, 0x2, 0x0  # command register: memory and bus master; what Linux leaves; what QEMU leaves
@@ -26,10 +25,10 @@ def busy(bench: Bench) -> Bench:
     bench.gpu.pci_command(RUNNING)
     bench.put_ring(*STORE, *AGAIN)
     bench.prepare_group()
-    at_in = layout.csg_input(0)
+    at_in, glb_in, glb_out = bench.layout.csg_input(0), bench.layout.glb_input, bench.layout.glb_output
     bench.put_iface(at_in + CsgIn.REQ, Csg.START | 0x10)
-    bench.put_iface(layout.GLB_INPUT + GlbIn.DOORBELL_REQ, bench.iface(layout.GLB_OUTPUT + GlbOut.DOORBELL_ACK) ^ 1)
-    bench.gpu.write(0x80000, 1)
+    bench.put_iface(glb_in + GlbIn.DOORBELL_REQ, bench.iface(glb_out + GlbOut.DOORBELL_ACK) ^ 1)
+    bench.ring(0)
     for _ in range(2):
         steps(bench, 100, until=lambda: stored(bench))
         assert stored(bench), "the stream does not loop"
@@ -66,8 +65,8 @@ def test_work_that_goes_on_after_kexec_is_stopped_and_told_once_a_kind(busy: Ben
 def test_the_firmware_itself_is_stopped_too(bench: Bench) -> None:
     bench.gpu.pci_command(RUNNING)
     bench.gpu.pci_command(KEXEC)
-    bench.put_iface(layout.GLB_INPUT + GlbIn.REQ, 0x40E ^ 1 << 9)  # PING
-    bench.gpu.write(0x80000, 1)
+    bench.put_iface(bench.layout.glb_input + GlbIn.REQ, 0x40E ^ 1 << 9)  # PING
+    bench.ring(0)
     steps(bench, 100)
     assert [text.partition("unbound: ")[2].partition(" at")[0] for text in bench.texts(SHUTDOWN)] == ["read by MCU"]
     assert bench.read("MCU_STATUS") == 3, "an MCU without memory is dead until it is reset"

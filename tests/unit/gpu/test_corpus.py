@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from panthorlab.gpu.fw import corpus, image
 from panthorlab.gpu.fw.corpus import ACCEPTED, CASES, NO_ROOM, Case
+from panthorlab.gpu.generations.g610 import G610
 
-GOOD = image.build()
+GOOD = image.build(G610.layout)
 FLAGS = 0b111111 | 1 << 30 | 1 << 31
 
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from panthorlab.gpu.fw import layout
-from panthorlab.gpu.fw.layout import Csg, CsgIn, CsgOut, CsIn, CsOut, GlbIn, GlbOut
+from panthorlab.gpu.cs.ports import Requester
+from panthorlab.gpu.layout import Csg, CsgIn, CsgOut, CsIn, CsOut, GlbIn, GlbOut
 from panthorlab.gpu.misbehave import parse
 from panthorlab.gpu.trace import ChromeTrace, Trace
 
 START, RESUME, SUSPEND, TERMINATE = Csg.START, Csg.RESUME, Csg.SUSPEND, Csg.TERMINATE
 STREAM_VA, RESULT_VA = 0x100_0000, 0x100_1000
 SYNC_VA, RING_VA, HEAP_VA = 0x8000_0000_0000, 0x8000_0000_1000, 0x8000_0000_3000
-RING_IFACE, SUSPEND_BUF = 0x0402_0000, 0x0410_0000
+RING_IFACE, SUSPEND_BUF = 0x0408_0000, 0x0410_0000
 STORE = (0x0144000001001000, 0x02460000DEADBEEF, 0x1546440000010000, 0x0300000000FF0000)
 HEAP_SET = (0x0148800000003000, 0x3000480000000000)
 SPIN = (0x160000006000FFFF,)
@@ -35,22 +35,30 @@ def stored(bench: Bench) -> bool:
 
 
 def test_interface_is_what_the_driver_checks(bench: Bench) -> None:
-    words = [bench.iface(layout.SHARED + 4 * i) for i in range(8)]
-    assert words == [0x01010000, 0, 0x04002000, 0x04003000, 8, 0x100, 0, 0x71]
-    for group in range(8):
-        control = [bench.iface(layout.csg_control(group) + 4 * i) for i in range(7)]
-        assert control[5:] == [8, 0xC]
-        assert control[3] > 0
-        assert control[4] > 0
-        for stream in range(8):
-            at = layout.csg_control(group) + 0x40 + stream * 0xC
+    layout = bench.layout
+    end = layout.shared + layout.shared_size
+    version, _, at_in, at_out, groups, stride, _, features = [bench.iface(layout.shared + 4 * i) for i in range(8)]
+    assert (version, at_in, at_out, features) == (
+        layout.version, layout.glb_input, layout.glb_output, layout.instr_features)
+    assert groups == layout.groups
+    for group in range(groups):
+        csg = layout.csg_control(0) + group * stride
+        _, group_in, group_out, suspend_size, protm_size, streams, stream_stride = [
+            bench.iface(csg + 4 * i) for i in range(7)]
+        assert (group_in, group_out) == (layout.csg_input(group), layout.csg_output(group))
+        assert suspend_size > 0
+        assert protm_size > 0
+        assert streams == layout.streams
+        for stream in range(streams):
+            at = csg + layout.stream_control + stream * stream_stride
             features, at_in, at_out = (bench.iface(at + 4 * i) for i in range(3))
-            assert features == 0x0007085F
-            assert layout.SHARED <= at_in <= at_in + 0x58 <= layout.SHARED + layout.SHARED_SIZE
-            assert layout.SHARED <= at_out <= at_out + 0xD8 <= layout.SHARED + layout.SHARED_SIZE
-    blocks = sorted([layout.GLB_INPUT, layout.GLB_OUTPUT]
-                    + [f(g) for f in (layout.csg_input, layout.csg_output) for g in range(8)]
-                    + [f(g, s) for f in (layout.cs_input, layout.cs_output) for g in range(8) for s in range(8)])
+            assert features == layout.cs_features
+            assert layout.shared <= at_in <= at_in + 0x58 <= end
+            assert layout.shared <= at_out <= at_out + 0xD8 <= end
+    blocks = sorted([layout.glb_input, layout.glb_output]
+                    + [f(g) for f in (layout.csg_input, layout.csg_output) for g in range(groups)]
+                    + [f(g, s) for f in (layout.cs_input, layout.cs_output)
+                       for g in range(groups) for s in range(layout.streams)])
     assert min(b - a for a, b in itertools.pairwise(blocks)) >= 0x58
 
 
@@ -70,28 +78,28 @@ def test_mcu_that_finds_no_memory_faults_on_as0(make_bench: Any) -> None:
     bench.pump()
     assert bench.read("MCU_STATUS") == 3
     assert bench.read("MMU_INT_RAWSTAT") == 1
-    assert bench.as_read(0, "FAULTSTATUS") >> 16 == 0x7CD0
+    assert bench.as_read(0, "FAULTSTATUS") >> 16 == bench.generation.spaces.source_ids[Requester.MCU]
 
 
 def test_ping(bench: Bench) -> None:
-    request = bench.iface(layout.GLB_INPUT + GlbIn.REQ) ^ 1 << 8
-    bench.put_iface(layout.GLB_INPUT + GlbIn.REQ, request)
+    request = bench.iface(bench.layout.glb_input + GlbIn.REQ) ^ 1 << 8
+    bench.put_iface(bench.layout.glb_input + GlbIn.REQ, request)
     bench.write("JOB_INT_CLEAR", 0xFFFFFFFF)
     bench.ring_global()
-    assert (bench.iface(layout.GLB_OUTPUT + GlbOut.ACK) ^ request) & 1 << 8 == 0
+    assert (bench.iface(bench.layout.glb_output + GlbOut.ACK) ^ request) & 1 << 8 == 0
     assert bench.read("JOB_INT_RAWSTAT") == 1 << 31
 
 
 def test_a_doorbell_without_news_raises_no_interrupt(bench: Bench) -> None:
     bench.write("JOB_INT_CLEAR", 0xFFFFFFFF)
-    bench.ring_global(0xFF)
+    bench.ring_global((1 << bench.layout.groups) - 1)
     assert bench.read("JOB_INT_RAWSTAT") == 0
 
 
 @pytest.mark.parametrize("cleared_late", [False, True])
 def test_halt_and_fast_boot(bench: Bench, cleared_late: bool) -> None:
     """6.12 clears HALT after the halt; 7.x before the next boot: here, even later."""
-    at = layout.GLB_INPUT + GlbIn.REQ
+    at = bench.layout.glb_input + GlbIn.REQ
     for _ in range(2):
         bench.put_iface(at, bench.iface(at) | 1)
         bench.ring_global()
@@ -108,13 +116,13 @@ def test_halt_and_fast_boot(bench: Bench, cleared_late: bool) -> None:
 
 
 def test_stale_words_of_a_fast_boot_raise_no_events(bench: Bench) -> None:
-    bench.put_iface(layout.csg_input(0) + CsgIn.REQ, 0xF0000023)
-    bench.put_iface(layout.cs_input(0, 0) + CsIn.REQ, 0xCC000001)
+    bench.put_iface(bench.layout.csg_input(0) + CsgIn.REQ, 0xF0000023)
+    bench.put_iface(bench.layout.cs_input(0, 0) + CsIn.REQ, 0xCC000001)
     bench.write("MCU_CONTROL", 0)
-    bench.put_iface(layout.LIFE, 0)  # as if it had been halted
+    bench.put_iface(bench.layout.life, 0)  # as if it had been halted
     bench.power_up()
-    assert bench.iface(layout.csg_output(0) + CsgOut.ACK) == 0xF0000020
-    assert bench.iface(layout.cs_output(0, 0) + CsOut.ACK) == 0xCC000000
+    assert bench.iface(bench.layout.csg_output(0) + CsgOut.ACK) == 0xF0000020
+    assert bench.iface(bench.layout.cs_output(0, 0) + CsOut.ACK) == 0xCC000000
 
 
 # --- life of a group
@@ -135,14 +143,14 @@ def test_user_doorbell_and_status(bench: Bench) -> None:
     bench.pump()
     assert bench.take_events() == Csg.IDLE
     bench.request(START, Csg.STATUS_UPDATE)
-    assert bench.iface(layout.csg_output(0) + CsgOut.STATUS_STATE) == 1
+    assert bench.iface(bench.layout.csg_output(0) + CsgOut.STATUS_STATE) == 1
     bench.put_ring(*STORE, *SPIN)
     bench.pump()
     assert not stored(bench), "nothing is fetched without a doorbell"
-    bench.gpu.write(0x90000, 1)
+    bench.ring(1)
     bench.pump(lambda: stored(bench))
     bench.request(START, Csg.STATUS_UPDATE)
-    assert bench.iface(layout.csg_output(0) + CsgOut.STATUS_STATE) == 0
+    assert bench.iface(bench.layout.csg_output(0) + CsgOut.STATUS_STATE) == 0
     assert not bench.take_events() & Csg.IDLE
 
 
@@ -153,7 +161,7 @@ def test_each_job_by_user_doorbell_ends_in_an_idle_event(bench: Bench) -> None:
     bench.pump()
     assert bench.take_events() == Csg.IDLE
     bench.put_ring(*STORE)
-    bench.gpu.write(0x90000, 1)
+    bench.ring(1)
     bench.pump(lambda: stored(bench))
     bench.pump()
     assert bench.take_events() == Csg.IDLE
@@ -199,9 +207,9 @@ def test_status_update_right_after_a_submit_is_not_idle(bench: Bench) -> None:
     bench.start()
     bench.pump()
     bench.put_ring(*SPIN)
-    bench.gpu.write(0x90000, 1)
+    bench.ring(1)
     bench.request(START, Csg.STATUS_UPDATE)
-    assert bench.iface(layout.csg_output(0) + CsgOut.STATUS_STATE) == 0
+    assert bench.iface(bench.layout.csg_output(0) + CsgOut.STATUS_STATE) == 0
 
 
 def test_terminate_interrupts_a_spinning_stream(bench: Bench) -> None:
@@ -223,9 +231,9 @@ def test_state_survives_the_soft_reset_of_runtime_suspend(bench: Bench) -> None:
     assert bench.read("GPU_INT_RAWSTAT") & 1 << 8
     bench.write("GPU_INT_CLEAR", 1 << 8)
     assert bench.read("GPU_INT_MASK") == 0x20103
-    for page in range(layout.SHARED_SIZE // 0x1000):  # slow reload: the section is zeroed
+    for page in range(bench.layout.shared_size // 0x1000):  # slow reload: the section is zeroed
         for word in range(0, 0x1000, 8):
-            bench.put_quad(bench.mcu.pa(layout.SHARED + page * 0x1000) + word, 0)
+            bench.put_quad(bench.mcu.pa(bench.layout.shared + page * 0x1000) + word, 0)
     bench.power_up()
     bench.enable_space(1, bench.user)
     bench.put_iface64(RING_IFACE + 8, 32)  # EXTRACT_INIT := what SUSPEND left in EXTRACT
@@ -262,7 +270,8 @@ def test_status_and_priority_are_acknowledged_while_suspend_is_pending(make_benc
     bench.pump()
     bench.request(SUSPEND)
     bench.request(SUSPEND, Csg.EP_CFG | Csg.STATUS_UPDATE)
-    request, ack = (bench.iface(a) for a in (layout.csg_input(0) + CsgIn.REQ, layout.csg_output(0) + CsgOut.ACK))
+    request = bench.iface(bench.layout.csg_input(0) + CsgIn.REQ)
+    ack = bench.iface(bench.layout.csg_output(0) + CsgOut.ACK)
     assert (request ^ ack) & (Csg.EP_CFG | Csg.STATUS_UPDATE) == 0
     assert not bench.acknowledged(SUSPEND)
     bench.request(TERMINATE)  # the driver escalates
@@ -277,7 +286,8 @@ def test_glb_idle_comes_after_the_idle_timer(make_bench: Any) -> None:
     bench.start()
 
     def raised() -> bool:
-        request, ack = (bench.iface(a) for a in (layout.GLB_INPUT + GlbIn.REQ, layout.GLB_OUTPUT + GlbOut.ACK))
+        request = bench.iface(bench.layout.glb_input + GlbIn.REQ)
+        ack = bench.iface(bench.layout.glb_output + GlbOut.ACK)
         return bool((request ^ ack) & 1 << 26)
 
     bench.pump(lambda: stored(bench))
@@ -294,16 +304,17 @@ def test_fault_is_latched_reported_and_acknowledged(bench: Bench) -> None:
     bench.put_ring(*BAD_STORE, 0x2F00000000000000, *STORE)
     bench.start()
     bench.pump(lambda: bench.read("MMU_INT_RAWSTAT") == 2)
-    assert bench.as_read(1, "FAULTSTATUS") == 0x7DC003C1
+    assert bench.as_read(1, "FAULTSTATUS") == bench.fault(Requester.LSU, 0x03C1)
     assert bench.as_read(1, "FAULTADDRESS_LO") == 0x77000000
-    assert bench.iface(layout.cs_output(0, 0) + CsOut.FAULT) == 0x48
-    assert bench.iface(layout.cs_output(0, 0) + CsOut.FAULT_INFO) == 0x77000000
+    assert bench.iface(bench.layout.cs_output(0, 0) + CsOut.FAULT) == 0x48
+    assert bench.iface(bench.layout.cs_output(0, 0) + CsOut.FAULT_INFO) == 0x77000000
     bench.pump()
     assert not stored(bench), "the stream waits for the acknowledgement"
     assert bench.take_stream_events() == 1 << 31
     bench.pump(lambda: stored(bench))
     bench.write("MMU_INT_CLEAR", 2)
-    assert bench.as_read(1, "FAULTSTATUS") == 0x7DC003C1, "6.12 reads it after clearing the interrupt"
+    after = bench.as_read(1, "FAULTSTATUS")
+    assert after == bench.fault(Requester.LSU, 0x03C1), "6.12 reads it after clearing the interrupt"
 
 
 def test_first_fault_stays_latched(bench: Bench) -> None:
@@ -318,7 +329,7 @@ def test_first_fault_stays_latched(bench: Bench) -> None:
 def test_fatal_leaves_the_stream_dead(bench: Bench) -> None:
     bench.put_ring(0xEE00000000000000, *STORE)
     bench.start()
-    bench.pump(lambda: bench.iface(layout.cs_output(0, 0) + CsOut.FATAL) == 0x49)
+    bench.pump(lambda: bench.iface(bench.layout.cs_output(0, 0) + CsOut.FATAL) == 0x49)
     assert bench.take_stream_events() == 1 << 30
     bench.pump()
     assert not stored(bench)
@@ -332,8 +343,8 @@ def test_tiler_oom_hand_shake(make_bench: Any) -> None:
     bench.make_user_memory()
     bench.put_ring(*HEAP_SET, 0x3100000000000000, 0x0500000000000000, 0x0300000000FF0000, *STORE)
     bench.start()
-    at = layout.cs_output(0, 0)
-    bench.pump(lambda: bool((bench.iface(at + CsOut.ACK) ^ bench.iface(layout.cs_input(0, 0) + CsIn.REQ)) & 1 << 26))
+    at, at_in = bench.layout.cs_output(0, 0), bench.layout.cs_input(0, 0)
+    bench.pump(lambda: bool((bench.iface(at + CsOut.ACK) ^ bench.iface(at_in + CsIn.REQ)) & 1 << 26))
     vt_start, vt_end, frag_end = (bench.iface(at + f) for f in (
         CsOut.HEAP_VT_START, CsOut.HEAP_VT_END, CsOut.HEAP_FRAG_END))
     assert frag_end <= vt_end < vt_start, "the driver checks this"
@@ -343,7 +354,7 @@ def test_tiler_oom_hand_shake(make_bench: Any) -> None:
     for page in range(32):
         bench.user.map(chunk + page * 0x1000)
     for field in (CsIn.HEAP_START, CsIn.HEAP_END):
-        bench.put_iface64(layout.cs_input(0, 0) + field, chunk | 0x20000 >> 12)
+        bench.put_iface64(bench.layout.cs_input(0, 0) + field, chunk | 0x20000 >> 12)
     assert bench.take_stream_events() == 1 << 26
     bench.pump(lambda: stored(bench))
 
@@ -352,8 +363,8 @@ def test_progress_timer(make_bench: Any) -> None:
     bench = make_bench("run.time_us=1e6")
     bench.boot()
     bench.make_user_memory()
-    bench.put_iface(layout.GLB_INPUT + GlbIn.PROGRESS_TIMER, 10)  # 10240 cycles at 1 GHz
-    bench.put_iface(layout.GLB_INPUT + GlbIn.REQ, bench.iface(layout.GLB_INPUT + GlbIn.REQ) ^ 2)
+    bench.put_iface(bench.layout.glb_input + GlbIn.PROGRESS_TIMER, 10)  # 10240 cycles at 1 GHz
+    bench.put_iface(bench.layout.glb_input + GlbIn.REQ, bench.iface(bench.layout.glb_input + GlbIn.REQ) ^ 2)
     bench.ring_global()
     bench.put_ring(0x0400000000000000, 0x0300000000FF0000)
     bench.start()
@@ -394,7 +405,7 @@ def test_unmapped_context_faults_and_holds_the_acknowledgement(make_bench: Any) 
     bench.request(TERMINATE)
     bench.user.unmap(HEAP_VA)
     bench.pump(lambda: bench.read("MMU_INT_RAWSTAT") == 2)
-    assert bench.as_read(1, "FAULTSTATUS") == 0x7CD003C3
+    assert bench.as_read(1, "FAULTSTATUS") == bench.fault(Requester.MCU, 0x03C3)
     assert bench.as_read(1, "FAULTADDRESS_LO") == HEAP_VA & 0xFFFFFFFF
     assert bench.as_read(1, "FAULTADDRESS_HI") == HEAP_VA >> 32
     bench.write("MMU_INT_CLEAR", 2)
@@ -429,7 +440,8 @@ def test_the_race_can_be_seen_in_the_trace(make_bench: Any) -> None:
     wanted = [
         ("CSG 0.0", "heap context 0x800000003000 bound"), ("CSG 0", "TERMINATE"),
         ("AS 1", "LOCK 0x800000000000+0x8000"), ("AS 1", "0x800000003000 unmapped"),
-        ("AS 1", "FAULT AS1 0x800000003000 0x7CD003C3"), ("CSG 0", "heap context 0x800000003000: fault 0xC3"),
+        ("AS 1", f"FAULT AS1 0x800000003000 0x{bench.fault(Requester.MCU, 0x03C3):08X}"),
+        ("CSG 0", "heap context 0x800000003000: fault 0xC3"),
         ("CSG 0", "acknowledge TERMINATE"),
     ]
     assert [line for line in story if line in wanted] == wanted
@@ -520,7 +532,7 @@ def test_size_offset_source(make_bench: Any) -> None:
     bench.start(RESUME)
     bench.request(TERMINATE)
     bench.pump(lambda: bench.read("MMU_INT_RAWSTAT") == 2)
-    assert bench.as_read(1, "FAULTSTATUS") == 0x7DC003C3
+    assert bench.as_read(1, "FAULTSTATUS") == bench.fault(Requester.LSU, 0x03C3)
     assert bench.as_read(1, "FAULTADDRESS_LO") == (HEAP_VA + 16) & 0xFFFFFFFF
 
 
@@ -550,9 +562,9 @@ def test_vanished_ring_pointers_kill_the_mcu_not_the_model(bench: Bench) -> None
     bench.pump(lambda: stored(bench))
     bench.mcu.unmap(RING_IFACE)
     bench.as_write(0, "COMMAND", 4)
-    bench.gpu.write(0x90000, 1)
+    bench.ring(1)
     bench.pump(lambda: bench.read("MCU_STATUS") == 3)
-    assert bench.as_read(0, "FAULTSTATUS") == 0x7CD002C3
+    assert bench.as_read(0, "FAULTSTATUS") == bench.fault(Requester.MCU, 0x02C3)
     assert bench.read("MMU_INT_RAWSTAT") == 1
 
 

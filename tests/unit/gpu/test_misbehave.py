@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.gpu.events import Reporter
-from panthorlab.gpu.fw import layout
-from panthorlab.gpu.fw.layout import Csg, CsgIn, CsgOut, CsOut, GlbIn, GlbOut
+from panthorlab.gpu.layout import Csg, CsgIn, CsgOut, CsOut, GlbIn, GlbOut
 from panthorlab.gpu.misbehave import BY_NAME, MISDEEDS, Misbehaviour, Misdeed, describe, parse
 from panthorlab.gpu.registers import GpuIrq
 from panthorlab.gpu.trace import NoTrace
@@ -175,10 +174,11 @@ def test_what_the_cache_kept_comes_back_unless_it_is_flushed(bench: Bench, flush
     assert bench.read("MCU_STATUS") == (3 if flush == "none" else 1)
 
 
-@pytest.mark.parametrize(("field", "at"), [
-    ("glb-group-num", layout.GLB_CONTROL + 0x10), ("csg-input", layout.csg_control(0) + 4),
-    ("cs-output", layout.cs_control(0, 0) + 8)])
-def test_the_interface_is_absurd(bench: Bench, field: str, at: int) -> None:
+@pytest.mark.parametrize("field", ["glb-group-num", "csg-input", "cs-output"])
+def test_the_interface_is_absurd(bench: Bench, field: str) -> None:
+    at = {"glb-group-num": bench.layout.glb_control + 0x10, "csg-input": bench.layout.csg_control(0) + 4,
+          "cs-output": bench.layout.cs_control(0, 0) + 8}[field]
+
     def boot() -> int:
         bench.write("MCU_CONTROL", 0)
         bench.reload()
@@ -192,12 +192,13 @@ def test_the_interface_is_absurd(bench: Bench, field: str, at: int) -> None:
 
 
 def test_control_blocks_follow_the_stride_that_is_told(bench: Bench) -> None:
-    arm(bench, "interface,field=glb-group-num,value=3", "interface,field=glb-group-stride,value=0xfffffc00")
+    arm(bench, "interface,field=glb-group-num,value=3", "interface,field=glb-group-stride,value=0xffffff00")
     bench.write("MCU_CONTROL", 0)
     bench.reload()
     bench.write("MCU_CONTROL", 2)
-    assert bench.iface(layout.SHARED + 0x800 + 4) == layout.csg_input(2)
-    assert bench.iface(layout.GLB_CONTROL) == layout.VERSION
+    layout = bench.layout
+    assert bench.iface(layout.csg_control(0) - 2 * 0x100 + 4) == layout.csg_input(2)
+    assert bench.iface(layout.glb_control) == layout.version
     assert not bench.reporter.model_errors
 
 
@@ -205,7 +206,7 @@ def test_power_is_lost_and_late(bench: Bench) -> None:
     arm(bench, "power-lost,core=l2", "power-late,core=l2,ms=5")
     bench.write("L2_PWROFF_LO", 1)
     assert bench.read("L2_READY_LO") == 1
-    bench.write("TILER_PWROFF_LO", 1)
+    bench.write("TILER_PWROFF_LO", bench.generation.cores["TILER"])
     assert bench.read("TILER_READY_LO") == 0
     bench.write("L2_PWROFF_LO", 1)
     assert bench.read("L2_READY_LO") == 1
@@ -240,8 +241,8 @@ def test_boot_halt_and_stop_go_wrong(bench: Bench) -> None:
         return bool(raw)
 
     arm(bench, "halt-lost", "stop-lost", "boot-lost", "boot-late,ms=500")
-    request = bench.iface(layout.GLB_INPUT + GlbIn.REQ)
-    bench.put_iface(layout.GLB_INPUT + GlbIn.REQ, request | 1)
+    request = bench.iface(bench.layout.glb_input + GlbIn.REQ)
+    bench.put_iface(bench.layout.glb_input + GlbIn.REQ, request | 1)
     bench.ring_global()
     assert bench.read("MCU_STATUS") == 1
     bench.write("MCU_CONTROL", 0)
@@ -263,12 +264,12 @@ def test_boot_halt_and_stop_go_wrong(bench: Bench) -> None:
 def test_a_ping_is_lost(bench: Bench) -> None:
     arm(bench, "glb-lost")
     for answered in (False, True):
-        request = bench.iface(layout.GLB_INPUT + GlbIn.REQ) ^ 1 << 8
-        bench.put_iface(layout.GLB_INPUT + GlbIn.REQ, request)
+        request = bench.iface(bench.layout.glb_input + GlbIn.REQ) ^ 1 << 8
+        bench.put_iface(bench.layout.glb_input + GlbIn.REQ, request)
         bench.ring_global()
-        assert ((bench.iface(layout.GLB_OUTPUT + GlbOut.ACK) ^ request) & 1 << 8 == 0) is answered
+        assert ((bench.iface(bench.layout.glb_output + GlbOut.ACK) ^ request) & 1 << 8 == 0) is answered
         if not answered:
-            bench.put_iface(layout.GLB_INPUT + GlbIn.REQ, request ^ 1 << 8)
+            bench.put_iface(bench.layout.glb_input + GlbIn.REQ, request ^ 1 << 8)
 
 
 def test_state_requests_are_lost_and_late_on_the_slot_and_in_the_state_that_the_rule_says(bench: Bench) -> None:
@@ -299,7 +300,7 @@ def test_events_are_lost_and_late(bench: Bench) -> None:
     bench.elapse(0.1)
     assert not idle_events()
     bench.put_ring(*STORE, at=32)
-    bench.gpu.write(0x90000, 1)
+    bench.ring(1)
     bench.elapse(0.01)
     assert not idle_events()
     bench.elapse(0.03)
@@ -312,9 +313,9 @@ def test_a_late_event_of_a_stopped_mcu_touches_nothing(bench: Bench) -> None:
     bench.start()
     bench.pump(lambda: stored(bench))
     bench.write("MCU_CONTROL", 0)
-    before = bench.iface(layout.csg_output(0) + CsgOut.ACK)
+    before = bench.iface(bench.layout.csg_output(0) + CsgOut.ACK)
     bench.elapse(0.1)
-    assert bench.iface(layout.csg_output(0) + CsgOut.ACK) == before
+    assert bench.iface(bench.layout.csg_output(0) + CsgOut.ACK) == before
 
 
 TILING = (0x0148800000003000, 0x3000480000000000, 0x3100000000000000, 0x0500000000000000, 0x0300000000FF0000)
@@ -338,9 +339,9 @@ def test_a_late_event_of_a_group_that_has_left_its_slot_touches_nothing(bench: B
     bench.request(SUSPEND)
     bench.elapse(0.05)
     assert bench.acknowledged(SUSPEND)
-    before = bench.iface(layout.cs_output(0, 0) + CsOut.ACK)
+    before = bench.iface(bench.layout.cs_output(0, 0) + CsOut.ACK)
     bench.elapse(0.5)
-    assert bench.iface(layout.cs_output(0, 0) + CsOut.ACK) == before
+    assert bench.iface(bench.layout.cs_output(0, 0) + CsOut.ACK) == before
     assert not bench.take_stream_events()
 
 
@@ -386,7 +387,7 @@ def test_a_stream_reports_what_it_has_not_done(bench: Bench, rule: str, event: i
     assert not stored(bench)
     assert bench.take_stream_events() == event
     bench.put_ring(0x2F00000000000000, *STORE, at=32)  # an ERROR_BARRIER ends what a fault leaves out
-    bench.gpu.write(0x90000, 1)
+    bench.ring(1)
     bench.elapse(0.05)
     assert stored(bench) is ("fatal" not in rule)
 
@@ -418,4 +419,4 @@ def test_nothing_goes_wrong_by_itself(bench: Bench) -> None:
     bench.start()
     bench.pump(lambda: stored(bench))
     assert bench.reporter.counts["injected"] == 0
-    assert bench.iface(layout.csg_input(0) + CsgIn.REQ) & 7 == START
+    assert bench.iface(bench.layout.csg_input(0) + CsgIn.REQ) & 7 == START

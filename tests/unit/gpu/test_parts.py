@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from panthorlab.gpu import pci
 from panthorlab.gpu.events import Histogram, Reporter
 from panthorlab.gpu.fw import image, suspend
+from panthorlab.gpu.generation import Generation
+from panthorlab.gpu.generations.g610 import G610
 from panthorlab.gpu.irq import IrqBlock
 from panthorlab.gpu.loop import Loop
 from panthorlab.gpu.params import PARAMS, Params, describe, stream_params
@@ -113,7 +115,11 @@ def test_every_default_is_legal_and_described() -> None:
         assert param.parse(str(param.default)) == param.default
         assert param.name in text
         assert len(param.meaning) > 20
-    assert stream_params(Params.parse(["run.time_us=5", "run.tiling_us=2"])).tiling_seconds == pytest.approx(7e-6)
+    made = stream_params(Params.parse(["run.time_us=5", "run.tiling_us=2", "cs.endpoint_slot=7"]), 8)
+    assert made.tiling_seconds == pytest.approx(7e-6)
+    assert made.initial_endpoint_slot == 7
+    with pytest.raises(ValueError, match=r"cs\.other_slot must be below 4"):
+        stream_params(Params.parse(["cs.other_slot=4"]), 4)
 
 
 # --- firmware image
@@ -121,7 +127,7 @@ def test_every_default_is_legal_and_described() -> None:
 
 def test_image_passes_the_checks_of_the_driver() -> None:
     """panthor_fw_load, panthor_fw_load_section_entry (6.12.117), 7.x's build information."""
-    data = image.build()
+    data = image.build(G610.layout)
     magic, _, major, _, _, _, size = struct.unpack_from("<IBBHIII", data)
     assert (magic, major) == (0xC3F13A6E, 0)
     assert size <= len(data)
@@ -148,13 +154,14 @@ def test_image_passes_the_checks_of_the_driver() -> None:
     assert at == size
 
 
-def test_suspend_buffer_that_holds_no_group() -> None:
+def test_suspend_buffer_that_holds_no_group(generation: Generation) -> None:
+    buffer = suspend.SuspendBuffer(generation.layout.streams, generation.instructions)
     with pytest.raises(ValueError, match="no group"):
-        suspend.unpack(bytes(suspend.SIZE))
+        buffer.unpack(bytes(buffer.size))
     empty = suspend.pack({})
-    assert suspend.unpack(empty.ljust(suspend.SIZE, b"\xFF")) == {}
+    assert buffer.unpack(empty.ljust(buffer.size, b"\xFF")) == {}
     with pytest.raises(ValueError, match=r".+"):
-        suspend.unpack(empty[:8] + b"\x03\0\0\0" + bytes(64))
+        buffer.unpack(empty[:8] + b"\x03\0\0\0" + bytes(64))
 
 
 # --- RAM

@@ -22,6 +22,8 @@ from hypothesis import strategies as st
 
 from panthorlab.gpu.device import Gpu
 from panthorlab.gpu.events import Reporter
+from panthorlab.gpu.generation import Generation
+from panthorlab.gpu.generations.g610 import G610
 from panthorlab.gpu.loop import Loop
 from panthorlab.gpu.params import Params
 from panthorlab.gpu.trace import NoTrace
@@ -33,12 +35,12 @@ from panthorlab.gpu.vfio.server import Server
 class Client:
     """Sends bytes, lets the server work, and takes the answers."""
 
-    def __init__(self) -> None:
+    def __init__(self, generation: Generation = G610) -> None:
         self.events = io.StringIO()
         self.reporter = Reporter(self.events, io.StringIO())
         self.errors: list[Exception] = []
         loop = Loop(self.errors.append, lambda _late: None)
-        self.gpu = Gpu(Params(), self.reporter, NoTrace(), loop)
+        self.gpu = Gpu(generation, Params(), self.reporter, NoTrace(), loop)
         self.mine, theirs = socket.socketpair()
         self.mine.settimeout(60)
         self.closed = False
@@ -80,6 +82,9 @@ class Client:
         assert p.REGION_ACCESS.unpack_from(reply.body) == (offset, region, count)
         return reply.body[16:]
 
+    def at(self, name: str) -> int:
+        return next(register.offset for register in self.gpu.generation.registers if register.name == name)
+
     def post(self, offset: int, value: int) -> None:
         body = p.REGION_ACCESS.pack(offset, 0, 4) + struct.pack("<I", value)
         self.send(Message(8, Command.REGION_WRITE, Flag.NO_REPLY, 0, body).encode())
@@ -93,8 +98,8 @@ class Client:
 
 
 @pytest.fixture
-def client() -> Iterator[Client]:
-    made = Client()
+def client(generation: Generation) -> Iterator[Client]:
+    made = Client(generation)
     yield made
     made.close()
     assert made.reporter.model_errors == 0
@@ -124,36 +129,39 @@ def test_start_up_as_qemu_does_it(client: Client) -> None:
 
 
 def test_registers_in_all_sizes(client: Client) -> None:
-    assert client.read(0) == struct.pack("<I", 0xA8670005)
-    assert client.read(0, 8) == struct.pack("<II", 0xA8670005, 0x07120306)
-    assert client.read(3, 1) == b"\xA8"
-    assert client.read(2, 2) == b"\x67\xA8"
-    client.post(0x304, 31)
-    assert client.read(0x304) == struct.pack("<I", 31)
+    at = client.at("SHADER_PRESENT_LO")
+    whole = struct.pack("<II", client.gpu.generation.cores["SHADER"], 0)
+    assert client.read(at) == whole[:4]
+    assert client.read(at, 8) == whole
+    assert client.read(at + 3, 1) == whole[3:4]
+    assert client.read(at + 2, 2) == whole[2:4]
+    client.post(client.at("COHERENCY_PROTOCOL"), 31)
+    assert client.read(client.at("COHERENCY_PROTOCOL")) == struct.pack("<I", 31)
 
 
 def test_several_messages_in_one_receive_and_one_in_several(client: Client) -> None:
     read = Message(1, Command.REGION_READ, 0, 0, p.REGION_ACCESS.pack(0, 0, 4)).encode()
+    gpu_id = struct.pack("<I", client.gpu.generation.constant("GPU_ID"))
     client.send(read * 3 + read[:10])
     client.work()
     for _ in range(3):
-        assert client.receive().body[16:] == struct.pack("<I", 0xA8670005)
+        assert client.receive().body[16:] == gpu_id
     for byte in read[10:]:
         client.send(bytes([byte]))
         client.work()
-    assert client.receive().body[16:] == struct.pack("<I", 0xA8670005)
+    assert client.receive().body[16:] == gpu_id
 
 
 def test_interrupts(client: Client) -> None:
     fd = os.eventfd(0, os.EFD_NONBLOCK)
     client.ask(Command.SET_IRQS, p.IRQ_SET.pack(20, 0x24, 2, 0, 1))  # enable MSI-X without a vector
     client.ask(Command.SET_IRQS, p.IRQ_SET.pack(20, 0x24, 2, 2, 1), [fd])
-    client.post(0x28, 0x20103)
-    client.post(0x30, 0x1104)
+    client.post(client.at("GPU_INT_MASK"), 0x20103)
+    client.post(client.at("GPU_CMD"), 0x1104)
     assert os.eventfd_read(fd) == 1
     client.ask(Command.SET_IRQS, p.IRQ_SET.pack(20, 0x21, 2, 0, 0))
-    client.post(0x24, 1 << 17)
-    client.post(0x30, 0x1104)
+    client.post(client.at("GPU_INT_CLEAR"), 1 << 17)
+    client.post(client.at("GPU_CMD"), 0x1104)
     with pytest.raises(BlockingIOError):
         os.eventfd_read(fd)
     client.ask(Command.SET_IRQS, p.IRQ_SET.pack(20, 0x24, 2, 2, 1), [fd])

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panthorlab.gpu.cs.codec import BadInstructionError, assemble, decode, disassemble, encode
-from panthorlab.gpu.cs.opcodes import BY_OPCODE, TABLE, Field, Kind, Spec
+from panthorlab.gpu.cs.codec import BadInstructionError, assemble, disassemble
+from panthorlab.gpu.cs.opcodes import Field, Kind, Spec
 from panthorlab.gpu.cs.units import CONTROL, DEFERRABLE, SIMPLE
+from panthorlab.gpu.cs.v10 import V10
+from tests.unit.gpu_cs.standalone import decode, encode
 
 # From the kernel, IGT and Mesa
 GOLDEN = {
@@ -55,13 +57,13 @@ def test_golden_words(word: int) -> None:
 
 def test_every_instruction_has_exactly_one_unit() -> None:
     units = [*SIMPLE, *CONTROL, *DEFERRABLE]
-    assert sorted(units) == sorted(spec.mnemonic for spec in TABLE)
-    assert sorted(BY_OPCODE) == [*range(10), 11, *range(16, 19), *range(20, 26), *range(32, 35), *range(36, 45),
+    assert sorted(units) == sorted(spec.mnemonic for spec in V10.table)
+    assert sorted(V10.by_opcode) == [*range(10), 11, *range(16, 19), *range(20, 26), *range(32, 35), *range(36, 45),
                                  *range(47, 54)]
-    assert len(TABLE) == len(BY_OPCODE) == 39
+    assert len(V10.table) == len(V10.by_opcode) == 39
 
 
-@pytest.mark.parametrize("spec", TABLE, ids=lambda spec: spec.mnemonic)
+@pytest.mark.parametrize("spec", V10.table, ids=lambda spec: spec.mnemonic)
 def test_fields_do_not_overlap(spec: Spec) -> None:
     covered = 0
     for field in spec.fields:
@@ -90,7 +92,7 @@ def legal(field: Field) -> st.SearchStrategy[int]:
 
 @st.composite
 def instructions(draw: st.DrawFn) -> tuple[str, dict[str, int]]:
-    spec = draw(st.sampled_from(TABLE))
+    spec = draw(st.sampled_from(V10.table))
     return spec.mnemonic, {field.name: draw(legal(field)) for field in spec.fields}
 
 
@@ -105,7 +107,7 @@ def test_encode_then_decode(case: tuple[str, dict[str, int]]) -> None:
 
 @given(st.one_of(
     st.integers(0, (1 << 64) - 1),
-    st.builds(lambda opcode, bits: opcode << 56 | bits, st.sampled_from(sorted(BY_OPCODE)),
+    st.builds(lambda opcode, bits: opcode << 56 | bits, st.sampled_from(sorted(V10.by_opcode)),
               st.integers(0, (1 << 56) - 1))))
 def test_any_word_decodes_or_is_bad(word: int) -> None:
     try:
@@ -140,7 +142,7 @@ def test_values_without_meaning_are_refused(mnemonic: str, values: dict[str, int
 
 def test_disassembly_shows_what_is_no_instruction() -> None:
     code = assemble([0x20005C5E00000000, 0xFF00000000000000, 0x0300000100010001, 0x0000000000000000])
-    assert list(disassemble(code + b"tail", 0x1000)) == [
+    assert list(disassemble(V10, code + b"tail", 0x1000)) == [
         "000000001000: 20005c5e00000000  CALL length=r94, addr=d92",
         "000000001008: ff00000000000000  .quad  ; undefined opcode 255",
         "000000001010: 0300000100010001  WAIT wait=1, progress=1  ; reserved bits 0x1",

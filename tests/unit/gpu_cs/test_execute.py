@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import pytest
 
-from panthorlab.gpu.cs.codec import encode
-from panthorlab.gpu.cs.opcodes import TABLE, Spec
+from panthorlab.gpu.cs.opcodes import Spec
 from panthorlab.gpu.cs.params import CsParams
 from panthorlab.gpu.cs.ports import Requester
-from panthorlab.gpu.cs.standalone import Rig
 from panthorlab.gpu.cs.state import StreamState
+from panthorlab.gpu.cs.v10 import V10
+from tests.unit.gpu_cs.standalone import Rig, encode
 
 IDLE, BLOCKED, RUNNING, SPINNING = StreamState.IDLE, StreamState.BLOCKED, StreamState.RUNNING, StreamState.SPINNING
 DEAD = StreamState.DEAD
@@ -51,7 +51,7 @@ def test_igt_store_job() -> None:
     assert rig.stream.idle
 
 
-@pytest.mark.parametrize("spec", TABLE, ids=lambda spec: spec.mnemonic)
+@pytest.mark.parametrize("spec", V10.table, ids=lambda spec: spec.mnemonic)
 def test_every_instruction_executes_with_harmless_operands(spec: Spec) -> None:
     values = {"dst": 10, "data": 12, "base": 14, "value": 14, "src": 12, "addr": 0, "type": 2, "mask": 3}
     address = 0 if spec.mnemonic in ("CALL", "JUMP", "SET_EXCEPTION_HANDLER") else DATA

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from panthorlab.gpu.cs.codec import encode
 from panthorlab.gpu.cs.params import CsParams
-from panthorlab.gpu.cs.standalone import Rig
 from panthorlab.gpu.cs.state import StreamState
+from tests.unit.gpu_cs.standalone import Rig, encode
 
 IDLE, BLOCKED, PAUSED, DEAD, STALLED = (
     StreamState.IDLE, StreamState.BLOCKED, StreamState.PAUSED, StreamState.DEAD, StreamState.STALLED)

@@ -7,11 +7,11 @@ import struct
 
 import pytest
 
-from panthorlab.gpu.cs.codec import encode
 from panthorlab.gpu.cs.heap import GroupHeaps
 from panthorlab.gpu.cs.params import CsParams
-from panthorlab.gpu.cs.standalone import Rig
 from panthorlab.gpu.cs.state import SavedStream, StreamState
+from panthorlab.gpu.cs.v10 import V10
+from tests.unit.gpu_cs.standalone import Rig, encode
 
 IDLE, BLOCKED, PAUSED = StreamState.IDLE, StreamState.BLOCKED, StreamState.PAUSED
 E = encode
@@ -288,7 +288,7 @@ def test_what_is_pending_survives_a_suspension_of_the_group() -> None:
     assert fragment.run() is IDLE
     start_second_pass_without_memory(vertex)
     assert vertex.run() is BLOCKED
-    saved = [SavedStream.from_bytes(rig.stream.save().to_bytes()) for rig in (vertex, fragment)]
+    saved = [SavedStream.from_bytes(rig.stream.save().to_bytes(), V10) for rig in (vertex, fragment)]
     vertex.memory.poke(CONTEXT, vertex.stream.heap_context_bytes())
     heaps = GroupHeaps()
     for rig, state in zip((vertex, fragment), saved, strict=True):

@@ -13,11 +13,10 @@ import struct
 
 import pytest
 
-from panthorlab.gpu.cs.codec import encode
 from panthorlab.gpu.cs.heap import GroupHeaps
 from panthorlab.gpu.cs.params import CsParams
-from panthorlab.gpu.cs.standalone import PagedMemory, Rig
 from panthorlab.gpu.cs.state import StreamState
+from tests.unit.gpu_cs.standalone import PagedMemory, Rig, encode
 
 E = encode
 IDLE, BLOCKED = StreamState.IDLE, StreamState.BLOCKED

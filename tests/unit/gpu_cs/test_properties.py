@@ -9,12 +9,12 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from panthorlab.gpu.cs.codec import decode, encode
-from panthorlab.gpu.cs.opcodes import REGISTERS, TABLE, Field, Kind
+from panthorlab.gpu.cs.opcodes import Field, Kind
 from panthorlab.gpu.cs.params import CsParams
 from panthorlab.gpu.cs.ports import Requester
-from panthorlab.gpu.cs.standalone import Rig
-from panthorlab.gpu.cs.state import SAVED_SIZE, SavedStream, StreamState
+from panthorlab.gpu.cs.state import SavedStream, StreamState, saved_size
+from panthorlab.gpu.cs.v10 import V10
+from tests.unit.gpu_cs.standalone import Rig, decode, encode
 
 DATA = Rig.DATA
 POINTERS = (DATA, DATA + 0x1000, DATA + 0xFFC, Rig.SYNC + 256)
@@ -132,14 +132,14 @@ def test_suspend_and_resume_after_any_instruction_give_the_same(words: list[int]
 
 def suspend_and_resume(rig: Rig) -> None:
     data = rig.stream.save().to_bytes()
-    assert len(data) <= SAVED_SIZE
+    assert len(data) <= saved_size(V10)
     insert = rig.stream.insert
     if rig.stream.heap_address:
         rig.memory.write(rig.stream.heap_address, rig.stream.heap_context_bytes(), Requester.MCU)
     rig.stream.stop()
     assert rig.firmware.timers == 0
     rig.stream = rig.new_stream()
-    saved = SavedStream.from_bytes(data + b"the rest of the buffer")
+    saved = SavedStream.from_bytes(data + b"the rest of the buffer", V10)
     assert saved.to_bytes() == data
     rig.stream.restore(saved, saved.extract)
     rig.stream.insert = insert
@@ -147,8 +147,8 @@ def suspend_and_resume(rig: Rig) -> None:
 
 words = st.one_of(
     st.integers(0, (1 << 64) - 1),
-    st.builds(lambda spec, bits: spec.opcode << 56 | bits, st.sampled_from(TABLE), st.integers(0, (1 << 56) - 1)),
-    st.builds(lambda spec, random: _legal_word(spec.mnemonic, spec.fields, random), st.sampled_from(TABLE),
+    st.builds(lambda spec, bits: spec.opcode << 56 | bits, st.sampled_from(V10.table), st.integers(0, (1 << 56) - 1)),
+    st.builds(lambda spec, random: _legal_word(spec.mnemonic, spec.fields, random), st.sampled_from(V10.table),
               st.randoms(use_true_random=False)),
 )
 
@@ -206,7 +206,7 @@ def test_whatever_is_in_memory_ends_in_a_modelled_state(code: list[int], params:
 
 def suspend_in_any_state(rig: Rig) -> None:
     insert = rig.stream.insert
-    saved = SavedStream.from_bytes(rig.stream.save().to_bytes())
+    saved = SavedStream.from_bytes(rig.stream.save().to_bytes(), V10)
     rig.stream.stop()
     rig.stream = rig.new_stream()
     rig.stream.restore(saved, saved.extract)
@@ -224,7 +224,7 @@ def test_a_damaged_suspend_buffer_is_refused_or_runs_into_a_modelled_state(junk:
     damaged[at % len(damaged)] = byte
     for data in (junk, bytes(damaged), good[: at % len(good)]):
         try:
-            saved = SavedStream.from_bytes(data)
+            saved = SavedStream.from_bytes(data, V10)
             rig.stream.restore(saved, saved.extract)
         except ValueError:
             continue
@@ -270,10 +270,10 @@ def test_a_resumed_job_takes_only_the_time_that_was_left() -> None:
 
 def test_saved_registers_are_exact() -> None:
     rig = Rig()
-    rig.push(*[encode("MOVE32", dst=n, imm=0xFFFFFF00 + n) for n in range(REGISTERS)])
+    rig.push(*[encode("MOVE32", dst=n, imm=0xFFFFFF00 + n) for n in range(V10.registers)])
     rig.run()
     data = rig.stream.save().to_bytes()
-    assert struct.unpack_from(f"<{REGISTERS}I", data, 16) == tuple(0xFFFFFF00 + n for n in range(REGISTERS))
+    assert struct.unpack_from(f"<{V10.registers}I", data, 16) == tuple(0xFFFFFF00 + n for n in range(V10.registers))
 
 
 def test_the_programs_of_these_tests_use_most_instructions() -> None:

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.gpu.cs import fetch
-from panthorlab.gpu.cs.codec import encode
-from panthorlab.gpu.cs.standalone import Rig
+from panthorlab.gpu.cs.fetch import Fetcher
 from panthorlab.gpu.cs.state import StreamState
 from panthorlab.gpu.cs.translate import LONGEST, translate
+from panthorlab.gpu.cs.v10 import V10
+from tests.unit.gpu_cs.standalone import Rig, encode
 
 E = encode
 LOW = st.integers(2, 14)
@@ -42,10 +43,10 @@ def program(body: Sequence[int], times: int) -> list[int]:
 
 def history(words: Sequence[int], budgets: Sequence[int], *, translated: bool) -> list[object]:
     """What can be seen after each slice, and at the end."""
-    rig = Rig()
+    rig = Rig(fetcher=Fetcher(V10))
     rig.submit(*words)
     seen: list[object] = []
-    with patch.object(fetch, "translate", translate if translated else lambda _words: None):
+    with patch.object(fetch, "translate", translate if translated else lambda _isa, _words: None):
         for budget in (*budgets, 100_000):
             result = rig.stream.run(budget)
             saved = rig.stream.save()
@@ -92,11 +93,11 @@ def test_a_loop_that_rewrites_itself_executes_what_it_wrote() -> None:
 
 def test_long_loops_and_others_stay_with_the_interpreter() -> None:
     long = [*[E("NOP")] * LONGEST, E("BRANCH", cond=6, offset=-LONGEST - 1)]
-    assert translate(tuple(long)) is None
-    assert translate((E("HEAP_OPERATION", operation=0), E("BRANCH", cond=6, offset=-2))) is None
-    assert translate((E("NOP"), E("BRANCH", cond=6, offset=-3))) is None
-    assert translate((E("NOP"), 0xFF << 56)) is None
-    assert translate((E("NOP"), E("BRANCH", cond=6, offset=-2))) is not None
+    assert translate(V10, tuple(long)) is None
+    assert translate(V10, (E("HEAP_OPERATION", operation=0), E("BRANCH", cond=6, offset=-2))) is None
+    assert translate(V10, (E("NOP"), E("BRANCH", cond=6, offset=-3))) is None
+    assert translate(V10, (E("NOP"), 0xFF << 56)) is None
+    assert translate(V10, (E("NOP"), E("BRANCH", cond=6, offset=-2))) is not None
 
 
 @pytest.mark.parametrize("body", [[E("NOP")], [E("LOAD_MULTIPLE", base=2, addr=16, mask=1), E("WAIT", wait=1)]])

@@ -7,16 +7,29 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from panthorlab.gpu.cs.codec import assemble, encode
+from panthorlab.gpu.cs import codec
+from panthorlab.gpu.cs.codec import Instruction, assemble
+from panthorlab.gpu.cs.fetch import Fetcher
 from panthorlab.gpu.cs.heap import GroupHeaps
 from panthorlab.gpu.cs.params import CsParams
 from panthorlab.gpu.cs.ports import Access, BusError, MemoryFault, MemoryStall, Requester
 from panthorlab.gpu.cs.state import StreamState
 from panthorlab.gpu.cs.stream import CommandStream
+from panthorlab.gpu.cs.v10 import V10
 
 PAGE = 4096
+FETCHER = Fetcher(V10)
 _TRANSLATION_FAULT_3 = 0xC3
 _PERMISSION_FAULT_3 = 0xCB
+
+
+def encode(mnemonic: str, **values: int) -> int:
+    """A word of the instruction set that most of these tests are about."""
+    return codec.encode(V10, mnemonic, **values)
+
+
+def decode(word: int) -> Instruction:
+    return codec.decode(V10, word)
 
 
 class PagedMemory:
@@ -195,14 +208,14 @@ class Rig:
     RING_SIZE = 4096
 
     def __init__(self, params: CsParams | None = None, *, memory: PagedMemory | None = None, index: int = 0,
-                 heaps: GroupHeaps | None = None) -> None:
+                 heaps: GroupHeaps | None = None, fetcher: Fetcher = FETCHER) -> None:
         self.memory = memory or PagedMemory()
         self.firmware = RecordingFirmware()
         self.params = params or CsParams()
         self.index = index
         self.ring = self.RING + index * 0x1000
         self.sync = self.SYNC + index * 16
-        self.heaps = heaps
+        self.heaps, self.fetcher = heaps, fetcher
         self.memory.map(self.ring, self.RING_SIZE)
         self.memory.map(self.SYNC, PAGE)
         self.memory.map(self.DATA, 0x10000)
@@ -210,8 +223,8 @@ class Rig:
         self.stream.start(self.ring, self.RING_SIZE, 0, 0)
 
     def new_stream(self) -> CommandStream:
-        return CommandStream(self.index, self.memory, self.firmware, self.params, heaps=self.heaps,
-                             clock=self.firmware.clock)
+        return CommandStream(self.index, self.memory, self.firmware, self.params, self.fetcher,
+                             heaps=self.heaps, clock=self.firmware.clock)
 
     def push(self, *words: int) -> None:
         """Instructions directly into the ring, wrapping as it does."""
