@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import log_scan
 
 from panthorlab.board.panic import PanicWatcher
-from panthorlab.board.real.console import open_console
+from panthorlab.board.real.console.console import open_console
 from panthorlab.board.real.file import ConsoleSection, TcpConsole, TelnetConsole, TtyConsole
 from panthorlab.errors import LabError
 from panthorlab.kmsg import LogScanner

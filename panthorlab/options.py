@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from panthorlab import __version__
+from panthorlab.board.methods import AUTO, CHOICES, HELP
 from panthorlab.errors import UsageError
 from panthorlab.kernel.driver import DRIVERS, PANTHOR, by_name
 from panthorlab.parser import Parser
 from panthorlab.quantities import boots, duration, iterations, jobs, seed, version
-from panthorlab.run.job import BOOT_METHODS
 
 EXIT_STATUS = """\
 exit status: 0 as wanted · 1 the kernel under test is at fault · 2 usage or bad input · 3 inconclusive, or unchanged
@@ -90,9 +90,9 @@ def _add_lab(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--tag", metavar="TAG", help="all boards with this tag that are free, instead of --board")
     group.add_argument(
         "--boot-method",
-        choices=BOOT_METHODS,
-        default="auto",
-        help="how the board gets the kernel to run (default: %(default)s, the board's file decides)",
+        choices=CHOICES,
+        default=AUTO,
+        help=f"{HELP} (default: %(default)s, the board's file decides)",
     )
     group.add_argument(
         "--wait",

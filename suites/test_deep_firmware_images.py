@@ -6,13 +6,13 @@ from __future__ import annotations
 import pytest
 
 from panthorlab.board.api import RemoteFileError
+from panthorlab.board.onboard import FIRMWARE
 from panthorlab.gpu.fw import corpus
 from panthorlab.run.session import Session
 from panthorlab.run.trouble import CONSEQUENCES
 
 pytestmark = [pytest.mark.driver("probe"), pytest.mark.deep]
 
-FIRMWARE = "/lib/firmware/arm/mali/arch10.8/mali_csffw.bin"
 PACK = "/tmp/panthorlab-images"  # noqa: S108 - the board's
 COUNT = 200
 

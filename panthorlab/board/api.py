@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The small interface between panthorlab and a board, real or emulated. Code above it cannot tell which.
 
-A `Board` boots a `Kernel` and gives a `BootedBoard`; that one is closed when done (a context manager). Every call
-that waits takes a deadline in seconds and raises `LabError` naming the last step it completed.
+A `Board` (`board.py`) boots a kernel and gives a `BootedBoard`; that one is closed when done (a context manager). Every
+call that waits takes a deadline in seconds and raises `LabError` naming the last step it completed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final, Protocol, Self, TypeVar
 
 from panthorlab.errors import LabError
-from panthorlab.kernel.model import Kernel
 
 
 @dataclass(frozen=True)
@@ -188,29 +187,3 @@ class BootedBoard(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exc: object) -> None: ...
-
-
-class Board(Protocol):
-    """A board that is not (yet) running: what a file of board_configs/ describes."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def arch(self) -> str:
-        """Kernel ARCH, e.g. `arm64`."""
-
-    def boot(
-        self, kernel: Kernel, *, log_dir: Path, overlay: Path | None = None, params: Mapping[str, str] | None = None,
-        on_progress: Callable[[str], None] = lambda _step: None, method: str = "auto", fresh: bool = True,
-        counts: Path | None = None,
-    ) -> BootedBoard:
-        """Boot `kernel`. `overlay`: a directory laid over the root file system. `params`: `gpu.NAME` settings.
-
-        `method`: one of the ways a real board knows to get a kernel to run, or `auto`: the board chooses. `fresh`:
-        boot anew in any case; else the running kernel may be kept if exchanging its module provably does the same.
-        `counts`: a file of `coverage.counts` in which the board counts the instructions that it names; only emulated
-        boards can.
-
-        Raises BootError if the kernel did not come up, LabError if the lab is at fault.
-        """

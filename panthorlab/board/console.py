@@ -2,7 +2,7 @@
 """The serial console of a board: one thread owns the stream, stamps lines with host time, and keeps every byte.
 
 Both kinds of board use it as it is: an emulated one reads a socket to its end, a real one a `Line` that comes back
-when it was lost (`real/console.py`).
+when it was lost (`real/console/console.py`).
 """
 
 from __future__ import annotations

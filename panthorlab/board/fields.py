@@ -8,6 +8,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from panthorlab.arch import DEFAULT, ArchName
+
+Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.,=+-]*$", max_length=200)]
 _UNITS = {"M": 1 << 20, "G": 1 << 30}
 
 
@@ -15,6 +18,16 @@ class Section(BaseModel):
     """A mapping of a board file: no unknown keys, no silent conversions, immutable."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class BoardFile(Section):
+    """What the files of all kinds of boards say; a kind narrows `type` to its own word, and adds what it needs."""
+
+    type: str
+    description: str = ""
+    arch: ArchName = Field(DEFAULT.name, description="kernel ARCH")
+    tags: list[Word] = Field([], description="words by which `--tag` finds it")
+    kernel_configs: list[Word] = Field([], description="fragments of kernel_configs/ a kernel for it needs")
 
 
 def _memory(text: str) -> str:
@@ -37,7 +50,6 @@ def _command_line(text: str) -> str:
 
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
-Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.,=+-]*$", max_length=200)]
 Memory = Annotated[str, AfterValidator(_memory)]
 CommandLine = Annotated[str, AfterValidator(_command_line)]
 Port = Annotated[int, Field(ge=1, le=65535)]

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from panthorlab.board.api import Board
+from panthorlab.board.board import Board
 from panthorlab.board.config import read_board_file
-from panthorlab.board.emulated import EmulatedBoard
-from panthorlab.board.real.file import RealFile
+from panthorlab.board.kinds import KINDS
 from panthorlab.board.yamlfile import close_match
 from panthorlab.errors import UsageError
 from panthorlab.paths import data_dirs, hint_here
@@ -21,7 +20,7 @@ def board_files() -> dict[str, Path]:
 
 def find_board_file(name: str) -> Path:
     """The file of board `name`, or `name` itself if it is a path to a `.yaml` file. Raises UsageError."""
-    if name.endswith((".yaml", ".yml")):
+    if _is_path(name):
         return Path(name)
     files = board_files()
     if name not in files:
@@ -33,15 +32,16 @@ def find_board_file(name: str) -> Path:
 
 def board_name(name: str) -> str:
     """The name of the board called `name`, which may be the path of its file."""
-    return Path(name).stem if name.endswith((".yaml", ".yml")) else name
+    return Path(name).stem if _is_path(name) else name
 
 
 def open_board(name: str) -> Board:
-    """The board called `name`, not yet running. Raises UsageError (unknown) or ConfigError (its file is wrong)."""
-    file = find_board_file(name)
-    described = read_board_file(file)
-    if isinstance(described, RealFile):
-        from panthorlab.board.real.board import RealBoard  # what it needs (SSH, HTTP) costs start-up time
+    """The board called `name`, not yet running: its file is read here and no more. Raises UsageError (unknown) or
+    ConfigError (its file is wrong)."""
+    path = find_board_file(name)
+    file = read_board_file(path)
+    return KINDS[file.type](path.stem, file, path=path, key=name)
 
-        return RealBoard(file.stem, described)
-    return EmulatedBoard(file.stem, described)
+
+def _is_path(name: str) -> bool:
+    return name.endswith((".yaml", ".yml"))

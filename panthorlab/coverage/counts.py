@@ -2,7 +2,7 @@
 """How often each instruction of the driver ran: the file that the plugin in QEMU counts in, and what is read of it.
 
 While a board runs the file changes; a copy of it (`mark`) keeps what had run when a suite began. The layout is that of
-`board/coverage_plugin.c`; marks are the same, compressed.
+`board/emulated/coverage_plugin.c`; marks are the same, compressed.
 """
 
 from __future__ import annotations

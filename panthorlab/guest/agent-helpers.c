@@ -14,7 +14,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "init.h"
+#include "agent-main.h"
+#include "board.h"
 
 int get_main(const void *arg)
 {

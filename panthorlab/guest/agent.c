@@ -19,7 +19,8 @@
 #include <unistd.h>
 
 #include "agent.h"
-#include "init.h"
+#include "agent-main.h"
+#include "board.h"
 
 #define CHUNK		16384u		/* most that is read from a process at once */
 #define OUT_SIZE	131072u

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The protocol between the host controller (panthorlab/board/agent.py) and the agent on an emulated board (init.c),
- * on a virtio-serial port called AGENT_PORT.
+ * The protocol between the host controller (panthorlab/board/emulated/agent.py) and the agent on an emulated board
+ * (agent.c), on a virtio-serial port called AGENT_PORT.
  *
  * Both directions are a stream of frames: a header, then `size` bytes. All integers are little-endian.
  * The host chooses `id`, never zero, one for each process; frames about it carry it. Process 0 is the module loader

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from panthorlab.board.initramfs import WORK_DIR
 from panthorlab.board.modules import SHIM, load_order, module_name
+from panthorlab.board.onboard import WORK_DIR
 from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel.driver import DRIVERS
 from panthorlab.kernel.model import Kernel

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from panthorlab.board.initramfs import WORK_DIR
+from panthorlab.board.onboard import WORK_DIR
 from panthorlab.errors import UsageError
 from panthorlab.kernel.driver import DRIVERS
 from panthorlab.kernel.model import Kernel

@@ -12,9 +12,8 @@ from pathlib import Path, PurePosixPath
 
 import yaml
 
-from panthorlab.board.config import check_kernel, read_board_file
-from panthorlab.board.real.file import RealFile
-from panthorlab.board.registry import find_board_file
+from panthorlab.board.board import Board, Hardware
+from panthorlab.board.registry import open_board
 from panthorlab.errors import UsageError
 from panthorlab.lava.artifacts import collect
 from panthorlab.lava.job import PROMPTS, Counted, Plan, definition
@@ -29,24 +28,24 @@ KERNEL_ARGS = "printk.devkmsg=on log_buf_len=16M"
 
 def main(options: argparse.Namespace) -> int:
     """The job on stdout, its files in `--artifacts`."""
-    board = _board(options.board)
-    assert board.dtb is not None  # noqa: S101 - checked by _board
+    board = open_board(options.board)
+    hardware, dtb = _hardware(board)
     suites = find_suites(options.suite)
     counted = tuple(Counted(item, item.planned(Side.AFTER, override=options.iterations, expect_fix=True))
                     for item in _workloads(suites))
     with tempfile.TemporaryDirectory(prefix="panthorlab-lava-") as scratch:
         kernel = resolve_kernel(options.kernel, log=Path(scratch) / "build.log")
-        check_kernel(options.board, board, kernel)
-        firmware = None if options.firmware is None else (str(board.firmware.path), options.firmware)
-        artifacts = collect(kernel, dtb=board.dtb, firmware=firmware)
+        board.check_kernel(kernel)
+        firmware = None if options.firmware is None else (hardware.firmware, options.firmware)
+        artifacts = collect(kernel, dtb=dtb, firmware=firmware)
     folder = options.artifacts.resolve()
     plan = Plan(
         kernel, artifacts, tuple(suites), counted,
-        device_type=options.device_type or PurePosixPath(board.dtb).stem,
+        device_type=options.device_type or PurePosixPath(dtb).stem,
         url_base=options.url_base or folder.as_uri(),
         rootfs=options.rootfs,
         kernel_args=" ".join(filter(None, [
-            KERNEL_ARGS, f"loglevel={board.boot.log_level}", board.boot.command_line,
+            KERNEL_ARGS, f"loglevel={hardware.log_level}", hardware.command_line,
         ])),
         prompts=tuple(options.prompt) or PROMPTS, login=options.login, tags=tuple(options.tag),
         visibility=options.visibility,
@@ -57,15 +56,15 @@ def main(options: argparse.Namespace) -> int:
     return 0
 
 
-def _board(name: str) -> RealFile:
-    file = find_board_file(name)
-    board = read_board_file(file)
-    if not isinstance(board, RealFile):
-        raise UsageError(f"board {name} is an emulated one; LAVA has real ones",
+def _hardware(board: Board) -> tuple[Hardware, str]:
+    """What LAVA must know of such a board, and its device tree."""
+    hardware = board.hardware()
+    if hardware is None:
+        raise UsageError(f"board {board.key} is an {board.file.type} one; LAVA has real ones",
                          hint="name the board file of the kind of board that the LAVA lab has")
-    if board.dtb is None:
-        raise UsageError(f"{file}: a LAVA job needs the board's `dtb`")
-    return board
+    if hardware.dtb is None:
+        raise UsageError(f"{board.path}: a LAVA job needs the board's `dtb`")
+    return hardware, hardware.dtb
 
 
 def _workloads(suites: dict[str, Path]) -> Iterator[Workload]:

@@ -6,13 +6,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from panthorlab.board import lab
-from panthorlab.board.config import BoardFile, board_file_schema, check_here, read_board_file
-from panthorlab.board.real.file import RealFile
-from panthorlab.board.registry import board_files, find_board_file
+from panthorlab.board.board import Board
+from panthorlab.board.config import board_file_schema
+from panthorlab.board.registry import board_files, open_board
 from panthorlab.errors import LabError, PanthorlabError, UsageError
 from panthorlab.run.progress import Progress
 
@@ -39,28 +40,11 @@ def _list(options: argparse.Namespace) -> int:
 def _row(name: str, file: Path) -> dict[str, Any]:
     """One board as `--json` tells it; a board file that is wrong is listed with what is wrong with it."""
     try:
-        described = read_board_file(file)
+        board = open_board(name)
     except PanthorlabError as error:
         return {"name": name, "file": str(file), "type": None, "state": "broken", "error": str(error),
                 "hint": error.hint}
-    row = {"name": name, "file": str(file), "type": described.type, "description": described.description,
-           "tags": described.tags, "unverified": False, "state": "free", "why": "", "lease": None, "quarantine": None,
-           "health": None}
-    return row | _standing(name, described) if isinstance(described, RealFile) else row
-
-
-def _standing(name: str, described: RealFile) -> dict[str, Any]:
-    shown: dict[str, Any] = {"unverified": described.unverified, "methods": described.boot.methods}
-    if described.example:
-        return shown | {"state": "example"}
-    try:
-        now = lab.standing(name)
-    except PanthorlabError as error:
-        return shown | {"state": "unknown", "why": str(error)}
-    parts = {"lease": now.lease, "quarantine": now.quarantine, "health": now.health}
-    return shown | {"state": now.state.value, "why": now.why} | {
-        key: part.model_dump(mode="json") if part else None for key, part in parts.items()
-    }
+    return board.row()
 
 
 def _line(row: dict[str, Any]) -> str:
@@ -83,32 +67,24 @@ def _schema(_options: argparse.Namespace) -> int:
     return 0
 
 
-def _real(name: str) -> tuple[str, RealFile]:
-    """A real board by its name or file. Raises UsageError."""
-    file = find_board_file(name)
-    described: BoardFile = read_board_file(file)
-    if not isinstance(described, RealFile):
-        raise UsageError(f"board {file.stem} is an emulated one, which is always free and healthy",
-                         hint="this command is for real boards: `panthorlab boards` lists them")
-    check_here(file.stem, described)
-    return file.stem, described
+def _in_lab(name: str) -> Board:
+    """A board that somebody looks after, by its name or file. Raises UsageError for another one."""
+    board = open_board(name)
+    board.check_in_lab()
+    return board
 
 
 def _trust(options: argparse.Namespace) -> int:
     """Pin the board's SSH host keys, after a person has seen their fingerprints."""
-    name, described = _real(options.board_name)
-    if described.ssh is None:
-        raise UsageError(f"board {name} has no section `ssh`",
-                         hint="name its host there: its keys are pinned before it is used")
-    from panthorlab.board.real import hostkeys  # SSH costs start-up time
-
-    pinned = hostkeys.trust(name, described.ssh, confirm=_confirm(yes=options.yes), lab_dir=lab.lab_dir())
+    board = _in_lab(options.board_name)
+    pinned = board.trust(_confirm(yes=options.yes))
     if not pinned:
-        raise UsageError(f"the host keys of board {name} were not accepted", hint="until they are, it cannot be used")
-    return _done(options, name, "\n".join(f"{name}: pinned {text}" for text in pinned))
+        raise UsageError(f"the host keys of board {board.name} were not accepted",
+                         hint="until they are, it cannot be used")
+    return _done(options, board, "\n".join(f"{board.name}: pinned {text}" for text in pinned))
 
 
-def _confirm(*, yes: bool) -> Any:
+def _confirm(*, yes: bool) -> Callable[[str], bool]:
     def ask(question: str) -> bool:
         if yes:
             print(question, file=sys.stderr)
@@ -124,45 +100,42 @@ def _confirm(*, yes: bool) -> Any:
 
 def _train(options: argparse.Namespace) -> int:
     """Boot the known-good kernel again and again; a board that fails is quarantined, one that passes is released."""
-    name, described = _real(options.board_name)
-    from panthorlab.board.real.train import train  # SSH and HTTP cost start-up time
-
+    board = _in_lab(options.board_name)
     progress = Progress()
     try:
-        health = train(name, described, options.boots, progress.step)
+        found = board.train(options.boots, progress.step)
     finally:
         progress.finish()
-    detail = f"{health.good} of {health.boots} known-good boots in {health.seconds:.0f} s"
-    lab.record_health(name, healthy=health.problem is None, detail=detail)
-    if health.problem is not None:
-        lab.quarantine(name, f"failed its health check: {health.problem.splitlines()[0]}")
-        raise LabError(f"{name}: {detail}; {health.problem}", hint="it is quarantined until it passes")
-    lab.release(name)
-    return _done(options, name, f"{name}: healthy, {detail}")
+    detail = f"{found.good} of {found.boots} known-good boots in {found.seconds:.0f} s"
+    lab.record_health(board.name, healthy=found.problem is None, detail=detail)
+    if found.problem is not None:
+        lab.quarantine(board.name, f"failed its health check: {found.problem.splitlines()[0]}")
+        raise LabError(f"{board.name}: {detail}; {found.problem}", hint="it is quarantined until it passes")
+    lab.release(board.name)
+    return _done(options, board, f"{board.name}: healthy, {detail}")
 
 
 def _quarantine(options: argparse.Namespace) -> int:
-    name, _ = _real(options.board_name)
-    lab.quarantine(name, options.reason)
-    return _done(options, name, f"{name}: quarantined")
+    board = _in_lab(options.board_name)
+    lab.quarantine(board.name, options.reason)
+    return _done(options, board, f"{board.name}: quarantined")
 
 
 def _release(options: argparse.Namespace) -> int:
-    name, _ = _real(options.board_name)
-    before = lab.release(name, end_lease=options.force)
+    board = _in_lab(options.board_name)
+    before = lab.release(board.name, end_lease=options.force)
     said = []
     if before.quarantine:
-        said.append(f"{name}: released from quarantine: {before.quarantine}")
+        said.append(f"{board.name}: released from quarantine: {before.quarantine}")
     if before.lease and options.force:
-        said.append(f"{name}: ended the lease of {before.lease}")
-    return _done(options, name, "\n".join(said) or f"{name}: was free")
+        said.append(f"{board.name}: ended the lease of {before.lease}")
+    return _done(options, board, "\n".join(said) or f"{board.name}: was free")
 
 
-def _done(options: argparse.Namespace, name: str, text: str) -> int:
+def _done(options: argparse.Namespace, board: Board, text: str) -> int:
     """Say what was done and, as JSON, how the board stands now."""
     if options.json:
-        file = find_board_file(options.board_name)
-        print(json.dumps(_row(name, file) | {"said": text}, indent=1))
+        print(json.dumps(board.row() | {"said": text}, indent=1))
     elif text:
         print(text)
     return 0

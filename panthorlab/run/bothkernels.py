@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from panthorlab.board.board import Board
 from panthorlab.errors import BuildError, LabError
 from panthorlab.kernel.build.plan import SidePlan, Sides
 from panthorlab.kernel.build.toolchain import built_with
@@ -24,15 +25,18 @@ from panthorlab.run.progress import Progress
 
 
 def both_kernels(
-    run_dir: Path, log: EventLog, settings: Mapping[str, Any], progress: Progress,
+    run_dir: Path, log: EventLog, settings: Mapping[str, Any], boards: Sequence[Board], progress: Progress,
 ) -> dict[Side, Kernel] | None:
     """Both kernels of the run, built if they must be; None if *after* does not build, which is then on record."""
-    return _Kernels(run_dir, log, settings, progress).get()
+    return _Kernels(run_dir, log, settings, boards, progress).get()
 
 
 class _Kernels:
-    def __init__(self, run_dir: Path, log: EventLog, settings: Mapping[str, Any], progress: Progress) -> None:
+    def __init__(
+        self, run_dir: Path, log: EventLog, settings: Mapping[str, Any], boards: Sequence[Board], progress: Progress,
+    ) -> None:
         self._dir, self._log, self._settings, self._progress = run_dir, log, settings, progress
+        self._boards = boards
 
     def get(self) -> dict[Side, Kernel] | None:
         """See `both_kernels`."""
@@ -47,7 +51,7 @@ class _Kernels:
         if options["before"] is not None:
             kernels = {Side.BEFORE: self._resolve(options["before"]), Side.AFTER: self._resolve(options["after"])}
             for kernel in kernels.values():
-                fleet.check_release(fleet.boards_of(options), kernel.release)
+                fleet.check_release(self._boards, kernel.release)
             if options["swap"]:
                 kernels = {Side.BEFORE: kernels[Side.AFTER], Side.AFTER: kernels[Side.BEFORE]}
             self._note_identical(kernels, None)
@@ -62,11 +66,11 @@ class _Kernels:
                 swap=options["swap"],
                 version=options.get("patch_version"),
                 fragments=fleet.fragments_of(
-                    fleet.boards_of(options), options["config"], coverage=options.get("coverage", False),
+                    self._boards, options["config"], coverage=options.get("coverage", False),
                 ),
                 progress=self._progress.step,
             )
-        fleet.check_release(fleet.boards_of(options), sides.base.version)
+        fleet.check_release(self._boards, sides.base.version)
         self._record_sources(sides)
         built = self._build(sides)
         if built is not None:

@@ -29,7 +29,7 @@ def main(options: argparse.Namespace) -> int:
             f"--output {output}: {error.strerror}", hint="choose a directory that you may write to"
         ) from error
     log = output / "build.log"
-    boards = options.board or [fleet.DEFAULT]
+    boards = fleet.named(options)
     fragments = fleet.fragments_of(boards, options.config)
     kernels: dict[str, Kernel] = {}
     sandbox()  # before anything is downloaded: without a jail nothing of it will be built

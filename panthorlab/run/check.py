@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from panthorlab.board.registry import board_name
+from panthorlab.board.board import Board
 from panthorlab.errors import PanthorlabError
 from panthorlab.kernel import store
 from panthorlab.kernel.build.plan import SidePlan
@@ -34,7 +34,7 @@ INCONCLUSIVE = 3
 def main(options: argparse.Namespace) -> int:
     """Print the plan. 0: it would run; 2: bad input, or a patch does not apply; 3: the base must be unpacked first."""
     building = options.name == "build"
-    chosen = fleet.Chosen(tuple(options.board or [fleet.DEFAULT])) if building else fleet.choose(options)
+    chosen = fleet.Chosen(fleet.named(options)) if building else fleet.choose(options)
     suites = [] if building else list(find_suites(options.suite))
     if _coverage(options):
         measure.check_boards(chosen.boards)
@@ -50,7 +50,7 @@ def _plan(options: argparse.Namespace, chosen: fleet.Chosen, suites: Sequence[st
     boards = chosen.boards
     plan: dict[str, Any] = {
         "exit": 0, "error": None, "hint": None, "series": [], "base": None, "patches": [], "kernels": {},
-        "suites": list(suites), "boards": [board_name(board) for board in boards], "minutes": None,
+        "suites": list(suites), "boards": [board.name for board in boards], "minutes": None,
         "notes": [*chosen.notes],
     }
     version = options.patch_version
@@ -83,7 +83,7 @@ def _plan(options: argparse.Namespace, chosen: fleet.Chosen, suites: Sequence[st
     return plan | _minutes(options, [sides.before, sides.after], boards, suites, debug)
 
 
-def _debug_plans(options: argparse.Namespace, boards: Sequence[str], intake: Intake | None) -> list[SidePlan]:
+def _debug_plans(options: argparse.Namespace, boards: Sequence[Board], intake: Intake | None) -> list[SidePlan]:
     """The kernels that a deep run builds beside the plain ones."""
     if not getattr(options, "deep", False):
         return []
@@ -120,13 +120,13 @@ def _kernel(plan: SidePlan) -> dict[str, Any]:
 
 
 def _minutes(
-    options: argparse.Namespace, plans: Sequence[SidePlan], boards: Sequence[str], suites: Sequence[str],
+    options: argparse.Namespace, plans: Sequence[SidePlan], boards: Sequence[Board], suites: Sequence[str],
     debug: Sequence[SidePlan] = (),
 ) -> dict[str, Any]:
     missing = len({plan.key for plan in plans if not store.has(plan.key)})
     seconds = estimate.build_seconds(missing, warm=_is_warm(plans[0]))
     seconds += 0 if plans[0].base.path.is_dir() or not missing else estimate.UNPACKED
-    known = not any(fleet.is_real(board) for board in boards)
+    known = all(board.emulated for board in boards)
     if suites and known:
         seconds += estimate.boot_seconds(suites, options.boots, options.jobs, options.iterations)
     if debug:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import re
 import shlex
 import sys
 import threading
@@ -21,15 +20,15 @@ from pathlib import Path
 from typing import IO, Final
 
 from panthorlab.board.api import BootedBoard, RemoteProcess
-from panthorlab.board.registry import open_board
+from panthorlab.board.onboard import programs
 from panthorlab.coverage.counts import AFTERWARDS, mark
 from panthorlab.errors import BootError, LabError, PanthorlabError
 from panthorlab.kernel.driver import driver_of
+from panthorlab.kernel.model import Kernel
 from panthorlab.kmsg import Kind
 from panthorlab.kmsg.model import Finding
 from panthorlab.kmsg.scan import scan_bytes
 from panthorlab.outcome import Side
-from panthorlab.paths import PACKAGE
 from panthorlab.report.faults import headline
 from panthorlab.run import fleet, measure
 from panthorlab.run.events import new_run_dir
@@ -75,22 +74,21 @@ class Outcome:
 
 def main(options: argparse.Namespace, command: list[str]) -> int:
     """Boot, run COMMAND, tell what the kernel said. COMMAND's exit status, or that of what kept it from ending."""
-    name = fleet.choose_one(options)
+    board = fleet.choose_one(options)
     if options.coverage:
-        measure.check_boards([name])
+        measure.check_boards([board])
     progress = Progress(quiet=options.quiet)
     run_dir = new_run_dir(options.output)
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step, driver=options.driver)
     for note in notes_of(kernel):
         progress.note(note)
     live = measure.live_counts(run_dir, measure.prepare(run_dir, Side.AFTER, kernel)) if options.coverage else None
-    board = open_board(name)
     params = parse_params(options.param) | {"seed": str(options.seed)}
     out, err = _Capture(sys.stdout.buffer, echo=not options.json), _Capture(sys.stderr.buffer, echo=not options.json)
     outcome = Outcome()
     try:
         with (
-            fleet.leased(name, run_dir, wait=options.wait, on_note=progress.line),
+            board.leased(run_dir, wait=options.wait, on_note=progress.line),
             board.boot(
                 kernel, log_dir=run_dir, overlay=options.overlay, params=params, on_progress=progress.step,
                 method=options.boot_method, counts=live,
@@ -100,7 +98,7 @@ def main(options: argparse.Namespace, command: list[str]) -> int:
             if live is not None:
                 measure.check_counted(live)
             settle = SETTLE if "groups" in driver_of(kernel).features else SETTLE_WITHOUT_JOBS
-            _run(booted, _resolve(command, booted.work_dir), run_dir, outcome, (out, err), settle, live)
+            _run(booted, _resolve(command, kernel, booted.work_dir), run_dir, outcome, (out, err), settle, live)
     finally:
         progress.finish()
         _tell(outcome, run_dir)
@@ -220,10 +218,9 @@ def _tell(outcome: Outcome, run_dir: Path) -> None:
     print("\n".join(lines), file=sys.stderr, flush=True)
 
 
-def _resolve(command: Sequence[str], work_dir: str) -> list[str]:
+def _resolve(command: Sequence[str], kernel: Kernel, work_dir: str) -> list[str]:
     """A program of ours can be named without its directory."""
-    ours = re.findall(r"^PROGRAMS := (.*)$", (PACKAGE / "guest" / "Makefile").read_text(), re.MULTILINE)[0].split()
-    return [f"{work_dir}/{command[0]}", *command[1:]] if command[0] in ours else list(command)
+    return [f"{work_dir}/{command[0]}", *command[1:]] if command[0] in programs(kernel) else list(command)
 
 
 class _Watch:

@@ -23,14 +23,13 @@ from typing import Any, Final
 
 from panthorlab import spawn
 from panthorlab.board import lab
+from panthorlab.board.board import Board
 from panthorlab.board.power.terminal import lent_terminal
-from panthorlab.board.registry import board_name
 from panthorlab.errors import LabError
 from panthorlab.files import write_whole
 from panthorlab.outcome import Blame, Outcome
-from panthorlab.run import fleet
 from panthorlab.run.events import EventLog
-from panthorlab.run.fleet import Lane, leased
+from panthorlab.run.fleet import Lane
 from panthorlab.run.job import Job
 from panthorlab.run.plan import Slot, placed, progress_of, remaining
 from panthorlab.run.work import Work
@@ -63,7 +62,7 @@ class Controller:
     def run(self, slots: Sequence[Slot]) -> None:
         """Until every slot is complete or given up. An exception (Ctrl-C, the time limit) first stops all workers."""
         open_slots = remaining(placed(slots, self._events), self._events)
-        work = Work(open_slots, [lane.board for lane in self._lanes], self._stop)
+        work = Work(open_slots, [lane.board.key for lane in self._lanes], self._stop)
         # Not Thread.join: a signal in it makes Python 3.11 believe that the thread has ended.
         ended = [threading.Event() for _ in self._lanes]
         for number, (lane, event) in enumerate(zip(self._lanes, ended, strict=True)):
@@ -77,7 +76,7 @@ class Controller:
         except BaseException:
             self._stop.set()
             for lane, event in zip(self._lanes, ended, strict=True):
-                event.wait(STOP_GRACE + fleet.patience(lane.board).switching + 10)
+                event.wait(STOP_GRACE + lane.board.patience.switching + 10)
             raise
         if not self._failures.empty():
             raise self._failures.get()
@@ -94,21 +93,21 @@ class Controller:
     def _lane(self, lane: Lane, work: Work) -> None:
         """Work off a board's slots. A board that dies leaves them to the others; if it is the last, that is an error,
         or, if only some slots are beyond it, it goes on with those that are not."""
-        slot = work.take(lane.board)
+        slot = work.take(lane.board.key)
         if slot is None:
             return
         try:
-            with leased(lane.board, self._run_dir, wait=lane.wait, on_note=self._note, stop=self._stop) as check:
+            with lane.board.leased(self._run_dir, wait=lane.wait, on_note=self._note, stop=self._stop) as check:
                 warm = False
                 while slot is not None:
                     while not self._stop.is_set() and remaining([slot], self._snapshot()):
                         check()
-                        warm = self._boot(slot, warm=warm)
+                        warm = self._boot(lane.board, slot, warm=warm)
                     dead = progress_of(slot, self._snapshot()).lab_gave_up and not self._stop.is_set()
                     if dead and self._leave(work, lane, slot, f"the lab failed {slot.name} on it again and again"):
                         return
                     work.finish(slot)
-                    slot = work.take(lane.board)
+                    slot = work.take(lane.board.key)
         except LabError as error:
             if self._stop.is_set() or not self._leave(work, lane, slot, str(error)):
                 raise
@@ -118,9 +117,9 @@ class Controller:
         def moved(new: Slot) -> None:
             self._record("moved", slot=new.name, side=new.side, board=new.board)
 
-        if not work.leave(lane.board, slot, moved):
+        if not work.leave(lane.board.key, slot, moved):
             return False
-        self._note(f"board {board_name(lane.board)} is given up, others go on without it: {why}")
+        self._note(f"board {lane.board.name} is given up, others go on without it: {why}")
         return True
 
     def _note(self, text: str) -> None:
@@ -138,7 +137,7 @@ class Controller:
             self._events.append({"event": event, **fields})
         self._progress(event, fields)
 
-    def _boot(self, slot: Slot, *, warm: bool) -> bool:
+    def _boot(self, board: Board, slot: Slot, *, warm: bool) -> bool:
         """One attempt at a slot, recorded whatever comes of it. `warm`: the board was left well by this lane's boot
         before. Whether it is so now."""
         done = progress_of(slot, self._snapshot())
@@ -155,8 +154,8 @@ class Controller:
         }
         write_whole(log_dir / "job.json", json.dumps(fields, indent=1))
         self._record("boot-start", boot=boot, slot=slot.name, side=slot.side, kernel=job.kernel,
-                     board=board_name(job.board), variant=slot.variant)
-        why = self._work(log_dir, job, boot, slot)
+                     board=board.name, variant=slot.variant)
+        why = self._work(board, log_dir, boot, slot)
         if why:
             self._record(
                 "boot-end",
@@ -171,7 +170,7 @@ class Controller:
             )
         return progress_of(slot, self._snapshot()).complete
 
-    def _work(self, log_dir: Path, job: Job, boot: str, slot: Slot) -> str:
+    def _work(self, board: Board, log_dir: Path, boot: str, slot: Slot) -> str:
         """Run one worker to its end. Empty if it said how its boot ended, else why it did not."""
         read_end, write_end = os.pipe()
         argv = worker_argv(log_dir, write_end)
@@ -190,8 +189,7 @@ class Controller:
                 },
             )
         os.close(write_end)
-        patience = fleet.patience(job.board)
-        silence, grace = max(SILENCE, patience.step), STOP_GRACE + patience.switching
+        silence, grace = max(SILENCE, board.patience.step), STOP_GRACE + board.patience.switching
         steps: Sequence[tuple[int, float]] = ((signal.SIGINT, grace), (signal.SIGKILL, 5.0))
         try:
             ended, silent, steps = self._relay(read_end, worker, boot, slot, silence=silence, grace=grace)

@@ -116,6 +116,10 @@ SHAPES: Final[Mapping[str, Mapping[str, Test]]] = {
     "moved": {"slot": _text, "board": _text},
     "boot-start": {**_WHERE, "slot": _text},  # and `variant`, since there are any
     "boot-end": {**_WHERE, "slot": _text, "complete": _truth, "outcome": _OUTCOME, "blame": _BLAME},
+    "step": {
+        **_WHERE, "name": _text, "begin": _number, "end": _number, "seconds": _number, "outcome": _OUTCOME,
+        "message": _text,
+    },
     "board": {"boot": _text, "name": _text, "facts": _table},
     "quota": {**_WHERE, "workload": _text, "side_total": _count},
     "iteration": {

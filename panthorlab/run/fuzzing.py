@@ -14,8 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from panthorlab.board.board import Board
 from panthorlab.board.identity import verify_identity
-from panthorlab.board.registry import open_board
 from panthorlab.errors import EvidenceError, UsageError
 from panthorlab.fuzz.generate import generate
 from panthorlab.fuzz.script import Line, parse, write
@@ -67,9 +67,9 @@ class Boots:
     """One board that performs scripts; it is booted anew when one has spoiled it."""
 
     def __init__(
-        self, options: argparse.Namespace, kernel: Kernel, name: str, run_dir: Path, progress: Progress
+        self, options: argparse.Namespace, kernel: Kernel, board: Board, run_dir: Path, progress: Progress
     ) -> None:
-        self._kernel, self._name, self._run_dir, self._progress = kernel, name, run_dir, progress
+        self._kernel, self._board, self._run_dir, self._progress = kernel, board, run_dir, progress
         self._params = parse_params(options.param) | {"seed": str(options.seed)}
         self._method = options.boot_method
         self._stack, self._boots = ExitStack(), 0
@@ -89,7 +89,7 @@ class Boots:
             self._boots += 1
             log_dir = self._run_dir / f"boot-{self._boots}"
             log_dir.mkdir()
-            board = self._stack.enter_context(open_board(self._name).boot(
+            board = self._stack.enter_context(self._board.boot(
                 self._kernel, log_dir=log_dir, params=self._params, on_progress=self._progress.step,
                 method=self._method,
             ))
@@ -121,7 +121,7 @@ def main(options: argparse.Namespace) -> int:
     scripts nobody can tell; 4: the lab."""
     script = _read(options.script) if options.script else None
     parse_params(options.param)
-    name = fleet.choose_one(options)
+    board = fleet.choose_one(options)
     progress = Progress(quiet=options.quiet)
     run_dir = new_run_dir(options.output)
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step, driver=PANTHOR.name)
@@ -129,8 +129,8 @@ def main(options: argparse.Namespace) -> int:
         progress.note(note)
     counts: dict[str, Any] = {"scripts": 0, "lines": 0, "seconds": 0.0, "unjudged": 0}
     try:
-        with fleet.leased(name, run_dir, wait=options.wait, on_note=progress.line), \
-                Boots(options, kernel, name, run_dir, progress) as boots:
+        with board.leased(run_dir, wait=options.wait, on_note=progress.line), \
+                Boots(options, kernel, board, run_dir, progress) as boots:
             if script is not None:
                 found = _once(boots, script, counts)
             else:

@@ -5,11 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
+from panthorlab.board.methods import AUTO
 from panthorlab.outcome import Side
-
-BOOT_METHODS: Final = ("auto", "uboot-tftp", "extlinux", "kexec", "module-swap")
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Job:
     done: Mapping[str, int] = field(default_factory=dict)
     done_tests: tuple[str, ...] = ()
     overlay: str | None = None
-    boot_method: str = "auto"
+    boot_method: str = AUTO
     fresh: bool = True
     extra: Mapping[str, int] | None = None
     plain_tests: bool = True

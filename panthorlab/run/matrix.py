@@ -88,7 +88,7 @@ def _folder(options: argparse.Namespace) -> Path:
 
 def _kernels(options: argparse.Namespace, folder: Path, progress: Progress) -> dict[str, Kernel]:
     """By label: all are built before any boots, so that what does not build is known early."""
-    boards = options.board or [fleet.DEFAULT]
+    boards = fleet.named(options)
     fragments = fleet.fragments_of(boards, options.config)
     if options.source:
         sandbox()

@@ -10,8 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from panthorlab.board.config import EmulatedFile, read_board_file
-from panthorlab.board.registry import board_name, find_board_file
+from panthorlab.board.board import Board
 from panthorlab.coverage import counts, lcov, table
 from panthorlab.coverage.changes import changes
 from panthorlab.coverage.counts import Counts
@@ -34,11 +33,11 @@ FOLDER: Final = counts.FOLDER
 _CHANGED: Final = {Side.BEFORE: "removed", Side.AFTER: "added"}
 
 
-def check_boards(boards: Sequence[str]) -> None:
+def check_boards(boards: Sequence[Board]) -> None:
     """Raises UsageError for a board that cannot count instructions."""
     for board in boards:
-        if not isinstance(read_board_file(find_board_file(board)), EmulatedFile):
-            raise UsageError(f"board {board_name(board)} is a real one: --coverage counts instructions in QEMU",
+        if not board.counts:
+            raise UsageError(f"board {board.name} is a {board.file.type} one: --coverage counts instructions in QEMU",
                              hint="measure on an emulated board (--board qemu-g610)")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 import pytest
 
@@ -29,6 +29,16 @@ MARKERS: Final = (
     "driver(FEATURE, …): runs on drivers that can do this (probe, vm, groups, …); without it, on those that can do all",
 )
 """As pytest registers them."""
+
+
+class Traits(Protocol):
+    """Of a `Board`, what decides which tests are for it."""
+
+    @property
+    def traits(self) -> frozenset[str]: ...
+
+    @property
+    def takes_params(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -51,11 +61,11 @@ class Need:
         """As it is named on the command line."""
         return self.test.partition("::")[0].replace("_", "-")
 
-    def unsuited(self, boards: Sequence[frozenset[str]]) -> str:
-        """Why it cannot run on `boards`, each given by its name, tags and type; empty if it can."""
-        if self.board and not all(traits & set(self.board) for traits in boards):
+    def unsuited(self, boards: Sequence[Traits]) -> str:
+        """Why it cannot run on `boards`; empty if it can."""
+        if self.board and not all(board.traits & set(self.board) for board in boards):
             return f"is for boards that are {' or '.join(self.board)}"
-        if self.gpu and not all("emulated" in traits for traits in boards):
+        if self.gpu and not all(board.takes_params for board in boards):
             return "sets parameters of the emulated GPU"
         return ""
 

@@ -15,7 +15,7 @@ from typing import Final
 import pytest
 
 from panthorlab.board.api import Shell
-from panthorlab.board.overlay.table import RECIPES
+from panthorlab.board.emulated.overlay.table import RECIPES
 from panthorlab.errors import UsageError
 
 MARKER: Final = "overlay(NAME): runs on boards that have the programs of this overlay (`panthorlab overlay`)"

@@ -7,8 +7,8 @@ import argparse
 import json
 from pathlib import Path
 
-from panthorlab.board.overlay.assemble import find, made
-from panthorlab.board.overlay.table import BOARD, LIBRARIES, RECIPES, Part, Recipe
+from panthorlab.board.emulated.overlay.assemble import find, made
+from panthorlab.board.emulated.overlay.table import BOARD, LIBRARIES, RECIPES, Part, Recipe
 from panthorlab.errors import UsageError
 from panthorlab.run.progress import Progress
 

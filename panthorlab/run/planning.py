@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from panthorlab.board.board import Board
 from panthorlab.kernel.driver import driver_of
 from panthorlab.kernel.model import Kernel
-from panthorlab.run import fleet
 from panthorlab.run.events import Event, EventLog
 from panthorlab.run.kernels import parse_params
 from panthorlab.run.needs import Need, lacking
@@ -26,8 +26,8 @@ def record_needs(log: EventLog, needs: Iterable[Need]) -> None:
 
 
 def planned(
-    log: EventLog, events: Sequence[Event], settings: Mapping[str, Any], kernels: Iterable[Kernel], *, no_build: str,
-    plain: bool = True,
+    log: EventLog, events: Sequence[Event], settings: Mapping[str, Any], kernels: Iterable[Kernel],
+    boards: Sequence[Board], *, no_build: str, plain: bool = True,
 ) -> Planned:
     """Where every test runs: as the log says, else decided now. `no_build`: why no kernel can be built, or empty.
     `plain`: the plain kernels are worth booting; if not, only other kernels of the same sources are."""
@@ -45,10 +45,10 @@ def planned(
     plan = plan_variants(needs, Request(
         deep=bool(settings.get("deep")),
         lacking=frozenset(name for kernel in kernels for name in lacking(kernel, fragments)),
-        boards=[fleet.traits(board) for board in fleet.boards_of(settings)],
+        boards=boards,
         named=named_suites(settings["suite"]),
         no_build=no_build,
-        without=_overlays_missing(needs, settings),
+        without=_overlays_missing(needs, settings, boards),
         params=parse_params(settings["param"]),
         drivers=list(dict.fromkeys(map(driver_of, kernels))),
     ))
@@ -60,9 +60,11 @@ def planned(
     return plan
 
 
-def _overlays_missing(needs: Iterable[Need], settings: Mapping[str, Any]) -> frozenset[str]:
-    """Overlays that tests want and emulated boards were not given. What a real board has, only it knows."""
-    if any(fleet.is_real(board) for board in fleet.boards_of(settings)):
+def _overlays_missing(
+    needs: Iterable[Need], settings: Mapping[str, Any], boards: Sequence[Board],
+) -> frozenset[str]:
+    """Overlays that tests want and bare boards were not given. What another board has, only it knows."""
+    if not all(board.bare for board in boards):
         return frozenset()
     folder = Path(settings["overlay"]) if settings.get("overlay") else None
     return frozenset(need.overlay for need in needs if need.overlay and not is_in(folder, need.overlay))

@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from panthorlab.board.methods import AUTO, CHOICES, HELP
 from panthorlab.errors import LabError, PanthorlabError, UsageError
 from panthorlab.outcome import Blame, Outcome, Side
 from panthorlab.run import overlay_need
-from panthorlab.run.job import BOOT_METHODS, Job
+from panthorlab.run.job import Job
 from panthorlab.run.needs import MARKERS, Need, lacking, name_of, need_of
 from panthorlab.run.proof import HEARD, PROVED, prove_heard, told_as_test
 from panthorlab.run.suites import suite_name, turn
@@ -32,6 +33,7 @@ from panthorlab.run.testevents import status_of, test_event
 from panthorlab.run.workload import Workload
 
 if TYPE_CHECKING:  # boards are not imported for every pytest run that merely has the plugin
+    from panthorlab.board.board import Board
     from panthorlab.kernel.model import Kernel
     from panthorlab.run.session import Iterated, Session
 
@@ -40,6 +42,7 @@ _EMIT = pytest.StashKey["Emitter"]()
 _SESSION = pytest.StashKey["Session"]()
 _KERNEL = pytest.StashKey["Kernel | None"]()
 _BLAMED = pytest.StashKey[set[int]]()
+_BOARD = pytest.StashKey["Board"]()
 _COUNTED = pytest.StashKey[dict[Path, set[str]]]()
 OWN_STATUS: Final = 100
 """What `--own-status` adds to an exit status of panthorlab's, so that none is taken for one of pytest's."""
@@ -67,9 +70,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--kernel", metavar="K", help="kernel to boot: store key, RUN:before, RUN:after, or build directory"
     )
     group.addoption("--iterations", type=int, metavar="N", help="iterations of each claim workload")
-    group.addoption(
-        "--boot-method", default="auto", choices=BOOT_METHODS, help="how a real board gets the kernel to run"
-    )
+    group.addoption("--boot-method", default=AUTO, choices=CHOICES, help=HELP)
     group.addoption(
         "--param", action="append", default=[], metavar="gpu.NAME=VALUE", help="parameter of the emulated GPU"
     )
@@ -152,12 +153,11 @@ def _asked_for_deep(config: pytest.Config, item: pytest.Item) -> bool:
 def _unmet(item: pytest.Item) -> str:
     """Why a test that the user started cannot run on his board and kernel; empty if it can."""
     from panthorlab.kernel.driver import driver_of
-    from panthorlab.run.fleet import traits
 
     need = need_of(item)
     with TemporaryDirectory() as folder:
         job = _job_of(item.config, Path(folder))
-        if why := need.unsuited([traits(job.board)]):
+        if why := need.unsuited([_board(item.config, job.board)]):
             return why
         if other := {name: value for name, value in need.gpu.items() if job.params.get(name) != value}:
             return "wants " + " ".join(f"--param gpu.{name}={value}" for name, value in sorted(other.items()))
@@ -181,13 +181,11 @@ def _kernel(config: pytest.Config, job: Job, folder: Path) -> Kernel | None:
 
 
 def _leave_out_for_overlays(config: pytest.Config, job: Job, items: list[pytest.Item]) -> None:
-    """Tests whose overlay an emulated board was not given are not run, and that is told. What a real board has, only
-    it knows (`_require_overlay`)."""
-    from panthorlab.run.fleet import is_real
-
+    """Tests whose overlay a bare board was not given are not run, and that is told. What another board has, only it
+    knows (`_require_overlay`)."""
     folder = Path(job.overlay) if job.overlay else None
     left = [item for item in items if (name := overlay_need.needed_by(item)) and not overlay_need.is_in(folder, name)]
-    if not left or is_real(job.board):
+    if not left or not _board(config, job.board).bare:
         return
     notes = [overlay_need.advice(name, count) for name, count in Counter(map(overlay_need.needed_by, left)).items()]
     for note in notes:
@@ -201,10 +199,8 @@ def _leave_out_for_overlays(config: pytest.Config, job: Job, items: list[pytest.
 
 
 def _user_gave(config: pytest.Config, name: str) -> bool:
-    """Whether plain pytest's board has the overlay `name`, or may have it: a real one is asked later."""
-    from panthorlab.run.fleet import is_real
-
-    return is_real(config.getoption("--board")) or overlay_need.is_in(_overlay_of(config), name)
+    """Whether plain pytest's board has the overlay `name`, or may have it: one that is not bare is asked later."""
+    return not _board(config, config.getoption("--board")).bare or overlay_need.is_in(_overlay_of(config), name)
 
 
 def _overlay_of(config: pytest.Config) -> Path | None:
@@ -215,12 +211,21 @@ def _overlay_of(config: pytest.Config) -> Path | None:
 
 
 def _require_overlay(item: pytest.Item, booted: Session) -> None:
-    """Of a real board; of an emulated one it is known before it boots."""
-    from panthorlab.run.fleet import is_real
-
+    """Of a board that has more than it is given; of a bare one it is known before it boots."""
     name = overlay_need.needed_by(item)
-    if name and is_real(booted.job_description.board) and not overlay_need.is_on(booted.board.shell, name):
+    if not name or _board(item.config, booted.job_description.board).bare:
+        return
+    if not overlay_need.is_on(booted.board.shell, name):
         pytest.skip(overlay_need.advice(name, 1))
+
+
+def _board(config: pytest.Config, name: str) -> Board:
+    """The board of this pytest run; its file is read once."""
+    from panthorlab.board.registry import open_board
+
+    if _BOARD not in config.stash:
+        config.stash[_BOARD] = open_board(name)
+    return config.stash[_BOARD]
 
 
 def _job_of(config: pytest.Config, tmp: Path) -> Job:
@@ -261,7 +266,7 @@ def session(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     from panthorlab.run.session import Session
 
     try:
-        with Session.boot(job, config.stash[_EMIT]) as booted:
+        with Session.boot(job, lambda: _board(config, job.board), config.stash[_EMIT]) as booted:
             config.stash[_SESSION] = booted
             yield booted
     except pytest.exit.Exception as error:  # the board is gone, or never came

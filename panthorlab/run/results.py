@@ -246,8 +246,10 @@ def _board(events: Events, planned: str) -> BoardInfo:
 
 
 def _emulated(events: Events) -> bool:
-    kinds = {event["facts"].get("type") for event in _of(events, "board")}
-    return kinds == {"emulated"}
+    from panthorlab.board.kinds import is_emulated  # boards cost start-up time
+
+    kinds = {event["facts"].get("type", "") for event in _of(events, "board")}
+    return bool(kinds) and all(map(is_emulated, kinds))
 
 
 def _about(events: Events) -> str:

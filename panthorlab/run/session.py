@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from panthorlab.board.api import BootedBoard
+from panthorlab.board.board import Board
 from panthorlab.board.identity import verify_identity
-from panthorlab.board.registry import board_name, open_board
+from panthorlab.board.registry import board_name
+from panthorlab.board.steps import Name, Step, Steps
 from panthorlab.coverage.counts import mark
 from panthorlab.errors import BootError, EvidenceError, PanthorlabError
 from panthorlab.kernel.driver import driver_of
@@ -86,7 +88,7 @@ class ProgramResult:
 
 
 class Session:
-    """A booted board with its evidence. Use `Session.boot(job, emit)`."""
+    """A booted board with its evidence. Use `Session.boot(job, find_board, emit)`."""
 
     def __init__(
         self, job: Job, kernel: Kernel, board: BootedBoard, log: LogFollower, emit: Callable[..., None]
@@ -107,22 +109,29 @@ class Session:
 
     @classmethod
     @contextmanager
-    def boot(cls, job: Job, emit: Callable[..., None]) -> Iterator[Self]:
-        """Boot the job's kernel and prove its identity. A boot that fails is reported and ends the pytest run."""
+    def boot(cls, job: Job, find_board: Callable[[], Board], emit: Callable[..., None]) -> Iterator[Self]:
+        """Boot the job's kernel on its board and prove its identity. One that fails is reported and ends the pytest
+        run."""
         import pytest
 
         log_dir = Path(job.log_dir)
         live = None
+
+        def on_step(step: Step) -> None:
+            emit("step", name=step.name, begin=round(step.begin, 3), end=round(step.end, 3),
+                 seconds=round(step.seconds, 3), outcome=step.outcome, message=step.message)
+
         try:
             if job.coverage is not None:
                 live = measure.live_counts(log_dir, Path(job.coverage))
             kernel = resolve_kernel(job.kernel, log=log_dir / "build.log")
-            board = open_board(job.board).boot(
+            board = find_board().boot(
                 kernel,
                 log_dir=log_dir,
                 overlay=Path(job.overlay) if job.overlay else None,
                 params={**job.params, "seed": str(job.seed)},
                 on_progress=lambda text: emit("progress", text=text),
+                on_step=on_step,
                 method=job.boot_method,
                 fresh=job.fresh,
                 counts=live,
@@ -136,7 +145,8 @@ class Session:
             session._counts = live
             try:
                 with log:
-                    session.verify_identity()
+                    with Steps(on_step)(Name.IDENTITY):
+                        session.verify_identity()
                     if live is not None:
                         measure.check_counted(live)
                     session._once = once_per_boot(board.shell.get(COMMAND_LINE).decode("utf-8", "replace"))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from panthorlab.board.registry import find_board_file
+from panthorlab.board.board import Board
 from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel.model import Kernel
 from panthorlab.outcome import Side
@@ -74,7 +74,7 @@ def run_suites(options: argparse.Namespace, known: Sequence[Mapping[str, str]]) 
     with EventLog(run_dir) as log:
         log.append("run-start", options=settings, suites=list(suites))
         record_needs(log, needs)
-        plan = planned(log, read_events(run_dir), settings, [kernel], no_build=ONE_KERNEL)
+        plan = planned(log, read_events(run_dir), settings, [kernel], chosen.boards, no_build=ONE_KERNEL)
         for note in (*chosen.notes, *notes_of(kernel)):
             log.append("note", text=note)
         for note in (*chosen.notes, *notes_of(kernel), *told(plan.left_out)):
@@ -83,18 +83,19 @@ def run_suites(options: argparse.Namespace, known: Sequence[Mapping[str, str]]) 
             log.discard()
             raise UsageError("no test of these suites can run:\n" + "\n".join(told(plan.left_out)),
                              hint="`panthorlab suites` lists suites")
+        keys = [board.key for board in chosen.boards]
         slots = [
             Slot(Side.AFTER, number * options.boots + turn, board)
-            for number, board in enumerate(chosen.boards) for turn in range(options.boots) if plan.plain
+            for number, board in enumerate(keys) for turn in range(options.boots) if plan.plain
         ]
-        slots += variant_slots([variant.name for variant in plan.variants], chosen.boards, [Side.AFTER])
+        slots += variant_slots([variant.name for variant in plan.variants], keys, [Side.AFTER])
         try:
             Controller(
                 log,
                 run_dir,
                 read_events(run_dir),
                 _job_maker(options, plan, kernel, run_dir, chosen.boards, lines),
-                lanes=fleet.lanes(settings),
+                lanes=fleet.lanes(chosen.boards, settings),
                 progress=progress.event,
             ).run(slots)
             if lines is not None:
@@ -107,11 +108,12 @@ def run_suites(options: argparse.Namespace, known: Sequence[Mapping[str, str]]) 
 
 
 def _job_maker(
-    options: argparse.Namespace, plan: Planned, kernel: Kernel, run_dir: Path, boards: Sequence[str],
+    options: argparse.Namespace, plan: Planned, kernel: Kernel, run_dir: Path, boards: Sequence[Board],
     lines: str | None,
 ) -> Callable[[Slot], Job]:
     params = parse_params(options.param)
     variants = {variant.name: variant for variant in plan.variants}
+    paths = {board.key: str(board.path.resolve()) for board in boards}
     suites = tuple(map(str, find_suites(options.suite).values()))
 
     def make_job(slot: Slot) -> Job:
@@ -120,7 +122,7 @@ def _job_maker(
             variant = variants[slot.variant]
             given = {"boots": len(boards), "tests": variant.tests, "params": {**params, **variant.params}}
         return Job(
-            board=str(find_board_file(slot.board).resolve()),
+            board=paths[slot.board],
             kernel=kernel.key,
             side=Side.AFTER,
             slot=slot.name,

@@ -83,7 +83,7 @@ def _pytest(arguments: list[str]) -> int:
 
 def doctor(options: argparse.Namespace) -> int:
     """`panthorlab doctor`: every check with what to do about it; 4 if something needed is missing or damaged."""
-    from panthorlab.board.doctor import checks as board_checks
+    from panthorlab.board.kinds import checks as board_checks
     from panthorlab.kernel import upkeep
     from panthorlab.kernel.doctor import checks as kernel_checks
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from panthorlab.board.real.file import AUTO
-from panthorlab.board.registry import find_board_file
+from panthorlab.board.board import Board
+from panthorlab.board.methods import AUTO
 from panthorlab.errors import LabError, PanthorlabError, UsageError
 from panthorlab.files import FULL, MACHINE, disk_full
 from panthorlab.kernel.jail.sandbox import without_jail
@@ -78,7 +78,7 @@ def main(options: argparse.Namespace) -> int:
             for note in chosen.notes:
                 log.append("note", text=note)
                 progress.note(note)
-            return _carry_on(run_dir, log, settings, progress, as_json=options.json)
+            return _carry_on(run_dir, log, settings, chosen.boards, progress, as_json=options.json)
         except UsageError:
             if not any(event["event"] == "kernel" for event in read_events(run_dir)):
                 log.discard()
@@ -122,7 +122,8 @@ def resume_main(options: argparse.Namespace) -> int:
             without_jail()
         if Path(events[0]["directory"]).is_dir():  # relative names in its options are meant from there
             os.chdir(events[0]["directory"])
-        return _carry_on(run_dir, log, settings, Progress(quiet=options.quiet), as_json=options.json)
+        boards, progress = fleet.reopened(settings), Progress(quiet=options.quiet)
+        return _carry_on(run_dir, log, settings, boards, progress, as_json=options.json)
 
 
 def _finished(events: Sequence[Event]) -> bool:
@@ -153,13 +154,16 @@ def _slots(events: Sequence[Event], settings: Mapping[str, Any]) -> list[Slot]:
     return [*plain, *variant_slots(names, boards)]
 
 
-def _carry_on(run_dir: Path, log: EventLog, settings: Mapping[str, Any], progress: Progress, *, as_json: bool) -> int:
+def _carry_on(
+    run_dir: Path, log: EventLog, settings: Mapping[str, Any], boards: Sequence[Board], progress: Progress, *,
+    as_json: bool,
+) -> int:
     """One session of a run. However it ends, but for bad input, there is a verdict and there are reports."""
     began = time.monotonic()
     again = f"continue with: panthorlab resume {shlex.quote(str(run_dir))}"
     try:
         with time_limit(settings["time_limit"]):
-            _Validation(run_dir, log, settings, progress).run()
+            _Validation(run_dir, log, settings, boards, progress).run()
         log.append("run-end")
         end: Event | None = None
     except TimeLimitReached:
@@ -207,11 +211,15 @@ def _report(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
 class _Validation:
     """One session of a run: whatever its events say is still to be done."""
 
-    def __init__(self, run_dir: Path, log: EventLog, settings: Mapping[str, Any], progress: Progress) -> None:
+    def __init__(
+        self, run_dir: Path, log: EventLog, settings: Mapping[str, Any], boards: Sequence[Board], progress: Progress,
+    ) -> None:
         self._dir, self._log, self._settings, self._progress = run_dir, log, settings, progress
+        self._boards = boards
+        self._keys = [board.key for board in boards]
 
     def run(self) -> None:
-        kernels = both_kernels(self._dir, self._log, self._settings, self._progress)
+        kernels = both_kernels(self._dir, self._log, self._settings, self._boards, self._progress)
         if kernels is None:
             return
         identical = any(event["event"] == "identical" for event in read_events(self._dir))
@@ -224,12 +232,12 @@ class _Validation:
         with self._log.phase("boots and iterations"):
             self._carry_out(_slots(read_events(self._dir), self._settings), make_job)
         further.extend(self._dir, self._log, self._progress)
-        more = extension_slots(read_events(self._dir), self._settings["boots"], fleet.boards_of(self._settings))
+        more = extension_slots(read_events(self._dir), self._settings["boots"], self._keys)
         if more:
             with self._log.phase("more iterations of before"):
                 self._carry_out(more, make_job)
         further.doubt(self._dir, self._log, self._progress)
-        if again := again_slots(read_events(self._dir), fleet.boards_of(self._settings)):
+        if again := again_slots(read_events(self._dir), self._keys):
             with self._log.phase("tests in doubt"):
                 self._carry_out(again, make_job)
         if maps:
@@ -247,7 +255,8 @@ class _Validation:
     def _plan(self, kernels: Mapping[Side, Kernel], *, plain: bool) -> Planned:
         no_build = "" if self._settings["before"] is None else "--before and --after are finished kernels"
         plan = planned(
-            self._log, read_events(self._dir), self._settings, kernels.values(), no_build=no_build, plain=plain,
+            self._log, read_events(self._dir), self._settings, kernels.values(), self._boards, no_build=no_build,
+            plain=plain,
         )
         for line in told(plan.left_out):
             self._progress.note(line)
@@ -260,7 +269,7 @@ class _Validation:
         self, plan: Planned, plain: Mapping[Side, Kernel],
     ) -> dict[str, Mapping[Side, Kernel]]:
         """By variant. Those with the same fragments have the same kernels."""
-        builder = VariantKernels(self._dir, self._log, self._settings, self._progress)
+        builder = VariantKernels(self._dir, self._log, self._settings, self._boards, self._progress)
         return {
             variant.name: builder.get(variant.name, variant.fragments) if variant.fragments else plain
             for variant in plan.variants
@@ -270,7 +279,7 @@ class _Validation:
         self, plan: Planned, kernels: Mapping[str, Mapping[Side, Kernel]], maps: Mapping[str, str],
     ) -> Callable[[Slot], Job]:
         options = self._settings
-        boards = fleet.boards_of(options)
+        boards = {board.key: str(board.path.resolve()) for board in self._boards}
         suites = tuple(str(path) for path in find_suites(options["suite"]).values())
         params = parse_params(options["param"])
         variants = {variant.name: variant for variant in plan.variants}
@@ -290,7 +299,7 @@ class _Validation:
                 doubts = next(event for event in read_events(self._dir) if event["event"] == "again")
                 given |= {"tests": tuple(doubts["tests"][slot.variant]), "plain_tests": True}
             return Job(
-                board=str(find_board_file(slot.board).resolve()),
+                board=boards[slot.board],
                 kernel=kernels[slot.variant][slot.side].key,
                 side=slot.side,
                 slot=slot.name,
@@ -311,7 +320,7 @@ class _Validation:
 
     def _extra(self, slot: Slot) -> dict[str, Any]:
         """What is special of a boot in which *before* runs more than its plan."""
-        events, boards = read_events(self._dir), fleet.boards_of(self._settings)
+        events, boards = read_events(self._dir), self._keys
         more = next(event for event in events if event["event"] == "extension")
         return {
             "index": slot.index - self._settings["boots"] * len(boards),
@@ -326,6 +335,6 @@ class _Validation:
             self._dir,
             read_events(self._dir),
             make_job,
-            lanes=fleet.lanes(self._settings),
+            lanes=fleet.lanes(self._boards, self._settings),
             progress=self._progress.event,
         ).run(slots)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from panthorlab.board.board import Board
 from panthorlab.errors import BuildError, UsageError
 from panthorlab.kernel.build.plan import SidePlan
 from panthorlab.kernel.jail.sandbox import sandbox
@@ -23,8 +24,11 @@ from panthorlab.run.progress import Progress
 class VariantKernels:
     """Builds them, or takes them from the store; what they are, or why there are none, is put on record."""
 
-    def __init__(self, run_dir: Path, log: EventLog, settings: Mapping[str, Any], progress: Progress) -> None:
+    def __init__(
+        self, run_dir: Path, log: EventLog, settings: Mapping[str, Any], boards: Sequence[Board], progress: Progress,
+    ) -> None:
         self._dir, self._log, self._settings, self._progress = run_dir, log, settings, progress
+        self._boards = boards
 
     def get(self, variant: str, fragments: Sequence[str]) -> dict[Side, Kernel]:
         """Both kernels with `fragments` on top, for `variant`. Empty if one cannot be built, or if they are the same.
@@ -51,7 +55,7 @@ class VariantKernels:
             sides = prepare_sides(
                 options["base"], options["patch"], revert=options["revert"], swap=options["swap"],
                 version=options.get("patch_version"),
-                fragments=fleet.fragments_of(fleet.boards_of(options), [*options["config"], *fragments]),
+                fragments=fleet.fragments_of(self._boards, [*options["config"], *fragments]),
                 progress=self._progress.step,
             )
             built[side] = self._build_side(sides.before, None)

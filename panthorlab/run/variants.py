@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Self
 
 from panthorlab.kernel.driver import PANTHOR, Driver
-from panthorlab.run.needs import Need
+from panthorlab.run.needs import Need, Traits
 from panthorlab.run.overlay_need import wanting
 
 DEBUG: Final = ("kasan", "kmemleak", "prove-locking", "atomic-sleep", "ubsan")
@@ -58,13 +58,13 @@ class Planned:
 class Request:
     """What the run can offer. `deep`: it was asked for. `named`: suites that the user named. `lacking`: fragments that
     the plain kernels are without, of all that were asked about. `no_build`: why no other kernel can be built; empty if
-    one can. `params`: of all its boots. `boards`: name, tags and type of each. `without`: overlays that are not there.
+    one can. `params`: of all its boots. `boards`: that it runs on. `without`: overlays that are not there.
     `drivers`: of the kernels.
     """
 
     deep: bool
     lacking: frozenset[str]
-    boards: Sequence[frozenset[str]]
+    boards: Sequence[Traits]
     named: frozenset[str] = frozenset()
     no_build: str = ""
     params: Mapping[str, str] = field(default_factory=dict)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from panthorlab.run.events import read_run
+
 from .conftest import PATCHES, Cli, Done
 
 pytestmark = pytest.mark.e2e
@@ -46,6 +48,16 @@ def test_default_job_decodes_faults_and_their_owner(default_run: Done) -> None:
     assert len(claims) > 300
     assert claims[0]["access"] == "WRITE"
     assert claims[0]["exception"] == "TRANSLATION_FAULT_3"
+
+
+def test_default_job_traces_every_step_of_every_boot(run_dir: Path) -> None:
+    events = read_run(run_dir)
+    boots = [event["boot"] for event in events if event["event"] == "board"]
+    for boot in boots:
+        steps = [event for event in events if event["event"] == "step" and event["boot"] == boot]
+        assert [step["name"] for step in steps] == ["load", "power", "handover", "shell", "driver", "identity"]
+        assert {step["outcome"] for step in steps} == {"PASS"}
+    assert len(boots) >= 4
 
 
 def test_default_job_writes_junit_and_html(run_dir: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from panthorlab import spawn
-from panthorlab.board.cpus import CpuLease
+from panthorlab.board.emulated.cpus import CpuLease
 
 CONTROLLER = """
 import subprocess, sys, threading

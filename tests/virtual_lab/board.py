@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 from panthorlab import spawn
-from panthorlab.board.cpus import CpuLease
-from panthorlab.board.gpu_model import GpuModel
+from panthorlab.board.emulated.cpus import CpuLease
+from panthorlab.board.emulated.gpu_model import GpuModel
 from panthorlab.errors import LabError
 from tests.virtual_lab import qemu
 from tests.virtual_lab.uart import Uart

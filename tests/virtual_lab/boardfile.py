@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from panthorlab.gpu.generations.table import DEFAULT_MODEL, GENERATIONS
+from panthorlab.board.onboard import FIRMWARE
 from tests.virtual_lab import image, services
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def text(lab: Lab, position: Position, *, pdudaemon_port: int) -> str:
                       "network": "dhcp"},
             "extlinux": {"fallback": "bootcount"},
         },
-        "firmware": {"path": GENERATIONS[DEFAULT_MODEL].firmware_path, "source": "panthorlab gpu firmware"},
+        "firmware": {"path": FIRMWARE, "source": "panthorlab gpu firmware"},
         "recovery": {"sysrq": "break", "ramoops": True, "reset": [sys.executable, services.SWITCH, f"{relay}/reset"]},
         "emulated_gpu": {"events": str(board.folder / "gpu-events.jsonl"), "log": str(board.folder / "gpu.log")},
     }

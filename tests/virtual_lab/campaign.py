@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import paramiko
 
-from panthorlab.board.real import hostkeys
+from panthorlab.board.real.ssh import hostkeys
 from panthorlab.errors import LabError
 from panthorlab.kernel.find import find_kernel
 from panthorlab.kernel.job import build_side, prepare_kernel

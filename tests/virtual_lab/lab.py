@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from panthorlab.board.qemu import find_qemu
-from panthorlab.board.real import hostkeys
+from panthorlab.board.emulated.qemu import find_qemu
+from panthorlab.board.real.ssh import hostkeys
 from panthorlab.kernel.model import Kernel
 from panthorlab.paths import cache_dir
 from tests.virtual_lab import boardfile, image, qemu, services, uboot

@@ -8,9 +8,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from panthorlab.board.gpu_model import SOCKET
-from panthorlab.board.machine import VFIO_TIMEOUT_MS
-from panthorlab.board.qemu import Qemu
+from panthorlab.board.emulated.gpu_model import SOCKET
+from panthorlab.board.emulated.machine import VFIO_TIMEOUT_MS
+from panthorlab.board.emulated.qemu import Qemu
 from panthorlab.errors import LabError
 
 MEMORY = "1G"

@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 from panthorlab import debs
-from panthorlab.board.gpu_model import firmware
+from panthorlab.board.emulated.gpu_model import firmware
 from panthorlab.board.modules import SHIM, load_order, module_name
 from panthorlab.gpu.generations.table import DEFAULT_MODEL
 from panthorlab.kernel.model import Kernel

@@ -1,173 +1,129 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A real board: take it from the lab, boot a kernel by one of its methods, prove the kernel, make its GPU ready."""
+"""The kind `real`: a thing in a lab, which one run at a time can have."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from panthorlab.board.config import check_kernel, check_method
-from panthorlab.board.gpu_events import GpuEvents
-from panthorlab.board.identity import read_identity
-from panthorlab.board.real.blame import Cause, read_boot_id, settle, told_by_console
-from panthorlab.board.real.booted import BootedRealBoard
-from panthorlab.board.real.command_line import command_line, mark, marked
+from panthorlab.board import lab
+from panthorlab.board.board import Board, Fitness, Hardware, Patience
+from panthorlab.board.lab.state import Standing
+from panthorlab.board.methods import AUTO
 from panthorlab.board.real.file import RealFile
-from panthorlab.board.real.methods.choice import SWAP, Chosen, choose
-from panthorlab.board.real.methods.kexec import check_quiet
-from panthorlab.board.real.methods.module_swap import exchange
-from panthorlab.board.real.panthor_driver import PanthorDriver
-from panthorlab.board.real.parts import Booting, NoServerError, RefusedError, Rig, SecureShell
-from panthorlab.board.real.recovery import State, forget_crashes, mark_memory
-from panthorlab.board.real.rig import open_rig
-from panthorlab.board.real.watch import Watch
-from panthorlab.board.real.workdir import finds_firmware, overlay_files, programs, require_firmware
-from panthorlab.errors import BootError, EvidenceError, LabError, PanthorlabError, UsageError
+from panthorlab.board.steps import OnStep, Steps, unheard
+from panthorlab.errors import UsageError
 from panthorlab.kernel.model import Kernel
 
-_OWN_PARAMS: Final = frozenset({"seed"})  # meant for emulated GPUs, and harmless elsewhere
-_CONNECT_SLICE: Final = 5.0
+if TYPE_CHECKING:
+    from panthorlab.board.real.booted import BootedRealBoard
+
+MARGIN: Final = 1.2
+SWITCHING: Final = 120.0
+PROGRAM: Final = 120.0
+"""Seconds that one iteration may take on the emulated board, with all that may have to be killed after it."""
 
 
-class RealBoard:
-    """See `Board`."""
+class RealBoard(Board):
+    """See `Board`. What it does is imported when it is asked for: SSH and HTTP cost start-up time."""
 
-    def __init__(self, name: str, file: RealFile) -> None:
-        self._name, self.file = name, file
+    model = RealFile
+    file: RealFile
 
     @property
-    def name(self) -> str:
-        return self._name
+    def example(self) -> bool:
+        return self.file.example
 
     @property
-    def arch(self) -> str:
-        return self.file.arch
+    def methods(self) -> Sequence[str]:
+        return self.file.boot.methods
+
+    @property
+    def patience(self) -> Patience:
+        limits, power = self.file.time_limits, self.file.power
+        boot = limits.power + limits.uboot + limits.load + limits.kernel + limits.ssh + limits.probe
+        switching = power.off_time + 2 * (power.settle + (power.retries + 1) * power.timeout) if power else 0.0
+        switching = min(switching, SWITCHING)  # a person at the switch may take longer, and is told
+        return Patience(step=MARGIN * max(boot, PROGRAM * limits.slowness), switching=switching)
+
+    def check_release(self, release: str) -> None:
+        since = self.file.since
+        if since is not None and _numbers(release) < _numbers(since):
+            raise UsageError(
+                f"board {self.name} needs Linux {since} or newer: the device tree of {release} does not have its GPU",
+                hint="name a newer --base, e.g. debian:VERSION; if your tree has it, take `since` out of the board's "
+                     "file")
+
+    def standing(self) -> Standing:
+        return lab.standing(self.name)
+
+    def row(self) -> dict[str, object]:
+        return super().row() | {"unverified": self.file.unverified}
+
+    @contextmanager
+    def leased(
+        self, run_dir: Path, *, wait: float, on_note: Callable[[str], None], stop: threading.Event | None = None,
+    ) -> Iterator[Callable[[], None]]:
+        """See `Board.leased`. Its labgrid place, if it is one, is had for as long."""
+        def check() -> None:
+            held.check()
+            if sick := lab.standing(self.name).quarantine:
+                raise lab.QuarantinedError(f"board {self.name} was quarantined: {sick}",
+                                           hint=f"mend it, then `panthorlab boards release {self.name}`")
+
+        with lab.lease(self.name, run_dir, wait=wait, on_note=on_note, stop=stop) as held, ExitStack() as place:
+            from panthorlab.board.real.labgrid.acquire import acquire, release_stale
+
+            if self.file.labgrid is None:  # what a run that was killed still holds goes back, whichever board is next
+                release_stale(lab.lab_dir(), on_note)
+            else:
+                place.enter_context(acquire(self.file.labgrid, owner=f"panthorlab-{self.name}", lab_dir=lab.lab_dir(),
+                                            timeout=wait, progress=on_note, stop=stop))
+            yield check
+
+    def check_in_lab(self) -> None:
+        self.check_here()
+
+    def trust(self, confirm: Callable[[str], bool]) -> Sequence[str]:
+        self.check_in_lab()
+        if self.file.ssh is None:
+            raise UsageError(f"board {self.name} has no section `ssh`",
+                             hint="name its host there: its keys are pinned before it is used")
+        from panthorlab.board.real.ssh import hostkeys
+
+        return hostkeys.trust(self.name, self.file.ssh, confirm=confirm, lab_dir=lab.lab_dir())
+
+    def train(self, boots: int | None, progress: Callable[[str], None]) -> Fitness:
+        self.check_in_lab()
+        from panthorlab.board.real.train import train
+
+        return train(self.name, self.file, boots, progress)
+
+    def hardware(self) -> Hardware:
+        boot = self.file.boot
+        return Hardware(self.file.dtb, self.file.firmware.path, boot.log_level, boot.command_line)
 
     def boot(
         self, kernel: Kernel, *, log_dir: Path, overlay: Path | None = None, params: Mapping[str, str] | None = None,
-        on_progress: Callable[[str], None] = lambda _step: None, method: str = "auto", fresh: bool = True,
-        counts: Path | None = None,
+        on_progress: Callable[[str], None] = lambda _step: None, method: str = AUTO, fresh: bool = True,
+        counts: Path | None = None, on_step: OnStep = unheard,
     ) -> BootedRealBoard:
         """See `Board.boot`. `log_dir` is in the run's directory, by which other users are told who has the board."""
         if counts is not None:
             raise UsageError(f"board {self.name} is a real one: it cannot count instructions", hint="no --coverage")
-        self._check(kernel, params or {})
-        check_method(self.name, self.file, method)
-        files = overlay_files(overlay) if overlay is not None else {}
-        log_dir.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as held:
-            rig = held.enter_context(open_rig(self.name, self.file, run_dir=log_dir, log_dir=log_dir.resolve(),
-                                              progress=on_progress))
-            watch = Watch(rig.console.log)
-            rig.console.listen(watch)
-            try:
-                booting = Booting(kernel, command_line(self.file, kernel), fresh=fresh, begins=watch.begin)
-                chosen = choose(rig, booting, method=method)
-                board = self._start(rig, booting, chosen, watch, files)
-            except PanthorlabError as error:
-                raise _explain(rig, watch, error) from error
-            board.hold(held.pop_all())
-        return board
+        self.check_kernel(kernel)
+        from panthorlab.board.real.boot import boot, check
 
-    def _check(self, kernel: Kernel, params: Mapping[str, str]) -> None:
-        check_kernel(self.name, self.file, kernel)
-        if self.file.emulated_gpu is None and not finds_firmware(kernel):
-            raise UsageError(f"panthor is built into {kernel.title}: on board {self.name} it would look for its "
-                             "firmware before there is a root file system",
-                             hint="build with `--config panthor-module`, or the firmware in (CONFIG_EXTRA_FIRMWARE)")
-        foreign = sorted(set(params) - _OWN_PARAMS)
-        if foreign:
-            raise UsageError(f"board {self.name} is a real one: it has no parameter `gpu.{foreign[0]}`",
-                             hint="only emulated boards have; `panthorlab boards` lists them")
-
-    def _start(
-        self, rig: Rig, booting: Booting, chosen: Chosen, watch: Watch, overlay: Mapping[Path, str],
-    ) -> BootedRealBoard:
-        emulated = self.file.emulated_gpu
-        events = GpuEvents(Path(emulated.events), from_end=True) if emulated else None
-        rig.progress(f"boot method {chosen.method.name}{f' ({chosen.note})' if chosen.note else ''}")
-        shell = chosen.method.start(rig, booting)
-        board = BootedRealBoard(rig, watch, events)
-        if shell is None:
-            shell = _connect(rig, watch, board.diagnose)
-        else:
-            shell.ask_why(board.diagnose)
-        with ExitStack() as undo:
-            undo.callback(shell.close)
-            board.attach(shell, read_boot_id(shell))
-            self._make_ready(board, rig, booting.kernel, watch, shell, swapped=chosen.method.name == SWAP,
-                             overlay=overlay)
-            undo.pop_all()
-        board.describe({
-            "type": "real", "board": self.name, "unverified": self.file.unverified, "boot_method": chosen.method.name,
-            "why_this_method": chosen.note, "provenance": chosen.method.provenance,
-            "command_line": booting.command_line, "emulated_gpu": emulated is not None,
-        })
-        rig.progress("GPU probed")
-        return board
-
-    def _make_ready(
-        self, board: BootedRealBoard, rig: Rig, kernel: Kernel, watch: Watch, shell: SecureShell, *, swapped: bool,
-        overlay: Mapping[Path, str],
-    ) -> None:
-        """From a kernel that answers to one that is proved, with its workloads on the board and its GPU probed."""
-        _prove(rig, shell, kernel, exchanged=swapped)
-        forget_crashes(rig, shell)
-        watch.marked = mark_memory(rig, shell, kernel)
-        rig.progress("workloads")
-        shell.put_files({**programs(kernel, board.work_dir), **overlay}, timeout=self.file.time_limits.load)
-        driver = PanthorDriver(shell, board.work_dir, rig.file.time_limits.probe)
-        if not swapped:
-            require_firmware(shell, rig.file.firmware)
-            driver.install(kernel)
-            exchange(driver, kernel, fresh=True, shim=self.file.emulated_gpu is not None)
-        check_quiet(board.hazards())
-        board.log_start = driver.log_start()
+        check(self.name, self.file, kernel, params or {})
+        self.check_method(method)
+        return boot(self.name, self.file, kernel, log_dir=log_dir, overlay=overlay, on_progress=on_progress,
+                    method=method, fresh=fresh, steps=Steps(on_step))
 
 
-def _connect(rig: Rig, watch: Watch, why_lost: Callable[[], PanthorlabError]) -> SecureShell:
-    """SSH to the kernel under test, given up early if that has panicked or reset the board."""
-    limit = rig.file.time_limits.ssh
-    deadline = time.monotonic() + limit
-    while True:
-        try:
-            return rig.connect(min(_CONNECT_SLICE, limit), why_lost=why_lost)
-        except RefusedError:
-            raise
-        except LabError as error:
-            if watch.panic.panic is not None:
-                raise BootError(f"kernel panic: {watch.panic.panic}") from error
-            if watch.panic.rebooted is not None:
-                raise BootError("the board reset before it could be reached over SSH") from error
-            if time.monotonic() > deadline:
-                if watch.panic.kernel_started is None:
-                    raise
-                if isinstance(error, NoServerError) and watch.panic.oops is None and watch.panic.hang is None:
-                    raise LabError(f"the kernel runs, but its system starts no SSH server: {error}",
-                                   hint="does its root file system start one? see the console log") from error
-                raise BootError(f"the kernel started, but could not be reached over SSH within {limit:g} s: {error}",
-                                hint=error.hint) from error
-
-
-def _prove(rig: Rig, shell: SecureShell, kernel: Kernel, *, exchanged: bool) -> None:
-    """What runs is what was asked for, before anything of it is loaded or judged. Raises EvidenceError."""
-    found = marked(shell.get("/proc/cmdline").decode("utf-8", "replace"))
-    if found is None:
-        raise EvidenceError(f"board {rig.name} runs its known-good kernel, not the one under test",
-                            hint="does its firmware boot what it is given? see the console log")
-    if found != mark(kernel) and not exchanged:
-        raise EvidenceError(f"board {rig.name} runs another kernel under test: {found}, wanted {mark(kernel)}")
-    runs = read_identity(shell, [])["vmlinux"]
-    if runs != kernel.build_id:
-        raise EvidenceError(f"board {rig.name} runs a kernel with build-id {runs}, built was {kernel.build_id}",
-                            hint="a stale Image on the TFTP server or the disk?")
-
-
-def _explain(rig: Rig, watch: Watch, error: PanthorlabError) -> PanthorlabError:
-    """A boot that failed. A kernel that had control is to blame if the board comes back without it."""
-    if watch.panic.kernel_started is None or not isinstance(error, BootError):
-        return error
-    return settle(rig, told_by_console(rig, watch) or Cause(error, State.HANGS), watch)
+def _numbers(release: str) -> tuple[int, ...]:
+    """`6.13.0-rc1` → (6, 13)."""
+    return tuple(int(number) for number in re.findall(r"\d+", release)[:2])

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
-from panthorlab.arch import DEFAULT, ArchName
 from panthorlab.board.fields import (
     AbsolutePath,
     Address,
+    BoardFile,
     CommandLine,
     Host,
     Port,
@@ -19,11 +19,14 @@ from panthorlab.board.fields import (
     VariableName,
     Word,
 )
+from panthorlab.board.methods import METHODS
+from panthorlab.board.onboard import FIRMWARE, FIRMWARE_FILE, WORK_DIR
 from panthorlab.board.power.file import PowerSection
 
-Method: TypeAlias = Literal["uboot-tftp", "extlinux", "kexec", "module-swap"]
-AUTO: Final = "auto"
-"""Instead of a method: the board's file decides."""
+if TYPE_CHECKING:
+    MethodName: TypeAlias = str
+else:
+    MethodName = Literal[tuple(METHODS)]
 Speed = Annotated[int, Field(ge=1200, le=4_000_000, description="baud; RK3588 boards: 1500000")]
 
 
@@ -64,7 +67,7 @@ class Ssh(Section):
     user: Word = "root"
     key_file: str | None = Field(None, description="private key; without it the agent's keys and ~/.ssh are tried")
     password_env: VariableName | None = Field(None, description="environment variable with the password")
-    work_dir: AbsolutePath = Field("/opt/panthorlab", description="where workloads go on the board; needs exec")
+    work_dir: AbsolutePath = Field(WORK_DIR, description="where workloads go on the board; needs exec")
 
 
 class UBoot(Section):
@@ -123,7 +126,7 @@ class Kexec(Section):
 class BootSection(Section):
     """How kernels under test are booted. `methods`: the first is the default; others by `--boot-method`."""
 
-    methods: list[Method] = Field(min_length=1)
+    methods: list[MethodName] = Field(min_length=1)
     log_level: Annotated[int, Field(ge=0, le=8)] = Field(5, description="console log level, the same for all kernels")
     console: Word = Field(description="kernel's console=, e.g. ttyS2,1500000n8")
     root: CommandLine = Field(
@@ -136,21 +139,20 @@ class BootSection(Section):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        needs = {"uboot-tftp": ("uboot", "tftp"), "extlinux": ("extlinux",)}
         for method in self.methods:
-            for section in needs.get(method, ()):
+            for section in METHODS[method].sections:
                 if getattr(self, section) is None:
                     raise ValueError(f"method {method} needs the section `{section}`")
-        if self.methods == ["module-swap"]:
-            raise ValueError("module-swap needs another method beside it, for the boots its loads are nested in")
+        if all(METHODS[method].exchanges for method in self.methods):
+            raise ValueError(f"{self.methods[0]} needs another method beside it, for the boots its loads are nested in")
         return self
 
 
 class Firmware(Section):
     """The GPU's firmware on the board's root file system. Checked before a kernel is blamed."""
 
-    path: AbsolutePath = "/lib/firmware/arm/mali/arch10.8/mali_csffw.bin"
-    source: str = Field("Debian package firmware-misc-nonfree, or linux-firmware.git: arm/mali/arch10.8/mali_csffw.bin",
+    path: AbsolutePath = FIRMWARE
+    source: str = Field(f"Debian package firmware-misc-nonfree, or linux-firmware.git: {FIRMWARE_FILE}",
                         description="where it is had, told when it is missing")
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(None, description="if it must be this one")
 
@@ -196,15 +198,12 @@ class EmulatedGpu(Section):
     log: AbsolutePath | None = None
 
 
-class RealFile(Section):
+class RealFile(BoardFile):
     """A board in a lab."""
 
     type: Literal["real"]
-    description: str = ""
     unverified: bool = Field(False, description="written from documentation; nobody of the project has seen it work")
     example: bool = Field(False, description="no such board is here: edit what is marked EDIT, then take this out")
-    arch: ArchName = Field(DEFAULT.name, description="kernel ARCH")
-    tags: list[Word] = Field([], description="words by which `--tag` finds it")
     kernel_configs: list[Word] = Field(["rk3588"], description="fragments of kernel_configs/ a kernel for it needs")
     dtb: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]+\.dtb$")] | None = Field(
         None, description="e.g. rockchip/rk3588-rock-5b.dtb")

@@ -5,19 +5,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from panthorlab.board.api import Shell
 from panthorlab.board.console import ConsoleLine
 from panthorlab.board.real.file import RealFile
+from panthorlab.board.steps import Steps
 from panthorlab.errors import LabError, PanthorlabError
 from panthorlab.kernel.model import Kernel
 
 
 class Link(Protocol):
-    """One connection to a serial line. `real/links.py` opens them; the console makes a new one when one is lost."""
+    """A connection to a serial line. `real/console/links.py` opens it; a lost one is replaced by the console."""
 
     def recv(self, size: int, /) -> bytes:
         """Blocks for the next bytes; b"" or OSError when the connection is gone."""
@@ -162,6 +163,8 @@ class Rig:
     log_dir: Path
     progress: Callable[[str], None]
     check_lease: Callable[[], None] = lambda: None
+    steps: Steps = field(default_factory=Steps)
+    """By which every step of a boot is traced: `with rig.steps(Name.POWER): …`."""
 
 
 @dataclass(frozen=True)
@@ -180,14 +183,8 @@ class Booting:
 
 
 class BootMethod(Protocol):
-    """One way to get a kernel to run, made for one boot; one small module each in `real/methods/`."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def provenance(self) -> str:
-        """One sentence for people: where modules and the root file system come from."""
+    """One way to get a kernel to run, made for one boot; one small module each in `real/methods/`, and a row in
+    `board/methods.py`."""
 
     def refuse(self, rig: Rig, booting: Booting, /) -> str | None:
         """Why this method will not boot this kernel on this board, with what to do instead; None if it will."""

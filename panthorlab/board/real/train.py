@@ -6,9 +6,9 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from panthorlab.board.board import Fitness
 from panthorlab.board.real.file import RealFile
 from panthorlab.board.real.known_good import await_known_good, power_cycle
 from panthorlab.board.real.parts import Rig
@@ -17,17 +17,7 @@ from panthorlab.board.real.workdir import require_firmware
 from panthorlab.errors import LabError
 
 
-@dataclass(frozen=True)
-class Health:
-    """`boots`: how many were asked for, `good`: how many came up. `problem`: what stopped it, or None."""
-
-    boots: int
-    good: int
-    problem: str | None
-    seconds: float
-
-
-def train(name: str, file: RealFile, boots: int | None, progress: Callable[[str], None]) -> Health:
+def train(name: str, file: RealFile, boots: int | None, progress: Callable[[str], None]) -> Fitness:
     """Power cycle the board into its known-good kernel `boots` times (default: the board file's). Raises LabError only
     if the board cannot be had at all; a board that fails is reported, not raised."""
     boots = boots or file.recovery.health_boots
@@ -41,8 +31,8 @@ def train(name: str, file: RealFile, boots: int | None, progress: Callable[[str]
                 _known_good_boot(rig)
             except LabError as error:
                 problem = f"boot {number} of {boots}: {error}\nLast on the console:\n{rig.console.tail()}"
-                return Health(boots, number - 1, problem, time.monotonic() - began)
-    return Health(boots, boots, None, time.monotonic() - began)
+                return Fitness(boots, number - 1, problem, time.monotonic() - began)
+    return Fitness(boots, boots, None, time.monotonic() - began)
 
 
 def _known_good_boot(rig: Rig) -> None:

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from panthorlab.board.api import RemoteFileError
+from panthorlab.board.onboard import FIRMWARE
 from panthorlab.board.real.file import Firmware
 from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel.driver import DRIVERS
@@ -21,14 +21,6 @@ class Files(Protocol):
     """The part of a `Shell` that reads files."""
 
     def get(self, path: str) -> bytes: ...
-
-
-def programs(kernel: Kernel, work_dir: str) -> dict[Path, str]:
-    """The workloads of a build (static, so that they run on any root file system) and where they go."""
-    found = {path: str(PurePosixPath(work_dir, path.name)) for path in sorted(kernel.guest.glob("*")) if path.is_file()}
-    if not found:
-        raise LabError(f"kernel {kernel.title} has no workloads in {kernel.guest}", hint="build it again")
-    return found
 
 
 def overlay_files(overlay: Path) -> dict[Path, str]:
@@ -49,8 +41,8 @@ def finds_firmware(kernel: Kernel) -> bool:
     """Whether panthor can load its firmware: as a module from the root file system, or both built in."""
     if any(driver.name in kernel.modules for driver in DRIVERS):
         return True
-    config = (kernel.path / "config").read_text("utf-8", "replace")
-    return re.search(r'^CONFIG_EXTRA_FIRMWARE=".*mali_csffw\.bin', config, re.MULTILINE) is not None
+    name, config = PurePosixPath(FIRMWARE).name, (kernel.path / "config").read_text("utf-8", "replace")
+    return any(line.startswith('CONFIG_EXTRA_FIRMWARE="') and name in line for line in config.splitlines())
 
 
 def require_firmware(shell: Files, section: Firmware) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from panthorlab.board.booted import BootedEmulatedBoard
-from panthorlab.board.config import EmulatedFile
-from panthorlab.board.emulated import EmulatedBoard
+from panthorlab.board.emulated.board import EmulatedBoard
+from panthorlab.board.emulated.booted import BootedEmulatedBoard
+from panthorlab.board.emulated.file import EmulatedFile
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.store import load, read_record
 

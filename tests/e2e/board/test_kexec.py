@@ -13,9 +13,9 @@ from typing import cast
 import pytest
 
 from panthorlab.board.api import Hazard
-from panthorlab.board.booted import BootedEmulatedBoard
-from panthorlab.board.config import EmulatedFile
-from panthorlab.board.emulated import EmulatedBoard
+from panthorlab.board.emulated.board import EmulatedBoard
+from panthorlab.board.emulated.booted import BootedEmulatedBoard
+from panthorlab.board.emulated.file import EmulatedFile
 from panthorlab.board.real.file import RealFile
 from panthorlab.board.real.methods.kexec import check_quiet, impossible
 from panthorlab.board.real.panthor_driver import PanthorDriver

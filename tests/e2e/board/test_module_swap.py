@@ -11,9 +11,9 @@ from typing import Any, cast
 import pytest
 
 from panthorlab.board.api import BootedBoard, Completed
-from panthorlab.board.booted import BootedEmulatedBoard
-from panthorlab.board.config import EmulatedFile
-from panthorlab.board.emulated import EmulatedBoard
+from panthorlab.board.emulated.board import EmulatedBoard
+from panthorlab.board.emulated.booted import BootedEmulatedBoard
+from panthorlab.board.emulated.file import EmulatedFile
 from panthorlab.board.identity import verify_identity
 from panthorlab.board.real.command_line import mark
 from panthorlab.board.real.file import RealFile

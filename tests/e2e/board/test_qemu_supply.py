@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from panthorlab import debs
-from panthorlab.board import qemu
+from panthorlab.board.emulated import qemu
 from panthorlab.debs import Deb
 from panthorlab.errors import LabError
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from panthorlab.board.api import RemoteFileError
-from panthorlab.board.booted import BootedEmulatedBoard
+from panthorlab.board.emulated.booted import BootedEmulatedBoard
 from panthorlab.errors import LabError
 
 pytestmark = pytest.mark.e2e

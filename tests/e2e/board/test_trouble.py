@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from panthorlab.board import cpus
-from panthorlab.board.booted import BootedEmulatedBoard
-from panthorlab.board.config import EmulatedFile
-from panthorlab.board.emulated import EmulatedBoard
+from panthorlab.board.emulated import cpus
+from panthorlab.board.emulated.board import EmulatedBoard
+from panthorlab.board.emulated.booted import BootedEmulatedBoard
+from panthorlab.board.emulated.file import EmulatedFile
 from panthorlab.board.identity import verify_identity
 from panthorlab.errors import BootError, EvidenceError, LabError, UsageError
 from panthorlab.kernel.model import Kernel
@@ -217,8 +217,8 @@ def test_failed_boot_leaves_nothing(boot: Boot) -> None:
 CONTROLLER = """
 import sys
 from pathlib import Path
-from panthorlab.board.config import EmulatedFile
-from panthorlab.board.emulated import EmulatedBoard
+from panthorlab.board.emulated.file import EmulatedFile
+from panthorlab.board.emulated.board import EmulatedBoard
 from panthorlab.kernel.store import read_record
 kernel = read_record(Path(sys.argv[1], "kernel.json"))
 board = EmulatedBoard("doomed", EmulatedFile.model_validate({"type": "emulated"}))

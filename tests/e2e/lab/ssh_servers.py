@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from panthorlab.board.real import hostkeys
 from panthorlab.board.real.file import Ssh
+from panthorlab.board.real.ssh import hostkeys
 
 SBIN = "/usr/sbin:/sbin:/usr/local/sbin:" + os.environ.get("PATH", "")
 

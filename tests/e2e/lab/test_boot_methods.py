@@ -32,6 +32,14 @@ BOARD = "virtual-rk"
 CLAIMS = ("exit", "sigkill", "sigsegv", "exec", "destroy")
 REBOOTING = ("uboot-tftp", "extlinux", "kexec")
 METHODS = (*REBOOTING, "module-swap")
+BEGUN = ("lease", "console", "method")
+READY = ("shell", "kernel", "workloads", "driver", "identity")
+STEPS = {
+    "uboot-tftp": [*BEGUN, "power", "firmware", "load", "handover", *READY],
+    "extlinux": [*BEGUN, "known-good", "load", "handover", *READY],
+    "kexec": [*BEGUN, "known-good", "load", "handover", *READY],
+    "module-swap": [*BEGUN, "shell", "load", *READY[1:]],
+}
 SUITES = Path(__file__).parents[3] / "suites"
 Kernels = tuple[Kernel, Kernel]
 WARN = """
@@ -54,6 +62,19 @@ def told(run: Path) -> dict[str, dict[str, Any]]:
 
 def methods(run: Path) -> dict[str, str]:
     return {boot: event["facts"]["boot_method"] for boot, event in told(run).items()}
+
+
+def steps(run: Path) -> dict[str, list[str]]:
+    """The steps of each boot in their order; all of them went well, each after the one before."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for event in read_run(run):
+        if event["event"] == "step":
+            found.setdefault(event["boot"], []).append(event)
+    for boot in found.values():
+        assert {(event["outcome"], event["message"]) for event in boot} == {("PASS", "")}
+        assert all(event["end"] - event["begin"] == pytest.approx(event["seconds"], abs=0.01) for event in boot)
+        assert [event["begin"] for event in boot] == sorted(event["begin"] for event in boot)
+    return {boot: [event["name"] for event in events] for boot, events in found.items()}
 
 
 def skip_without(lab: LabClient, method: str) -> None:
@@ -83,6 +104,7 @@ def test_one_boot_of_each_side(
     expect_counts(done.json, 2, 6)
     assert methods(tmp_path / "run") == {"before1.1": method, "after1.1": method}
     assert done.json["board"]["facts"]["boot_method"] == method
+    assert steps(tmp_path / "run") == {"before1.1": STEPS[method], "after1.1": STEPS[method]}
     assert not any("dma-after-shutdown" in note for note in done.json["notes"])
     ids = {event["boot_id"] for event in told(tmp_path / "run").values()}
     assert len(ids) == 2
@@ -109,6 +131,7 @@ def test_second_load_of_a_pair_exchanges_the_module(swapped: tuple[Done, Path, i
     first = "uboot-tftp" if virtual_lab.facts["tftp"] else "extlinux"
     assert methods(run) == {
         "before1.1": first, "after1.1": "module-swap", "after2.1": first, "before2.1": "module-swap"}
+    assert steps(run) == {boot: STEPS[method] for boot, method in methods(run).items()}
     boards = told(run)
     assert boards["before1.1"]["boot_id"] == boards["after1.1"]["boot_id"]
     assert boards["after2.1"]["boot_id"] == boards["before2.1"]["boot_id"] != boards["after1.1"]["boot_id"]
@@ -139,7 +162,7 @@ def rig(swapped: tuple[Done, Path, int], tmp_path: Path) -> Iterator[Rig]:
 def chosen(rig: Rig, kernel: Kernel) -> tuple[str, str]:
     booting = Booting(kernel, "", fresh=False, begins=lambda: None)
     found = choose(rig, booting, method="auto")
-    return found.method.name, found.note
+    return found.row.name, found.note
 
 
 def test_more_than_the_module_needs_a_boot(

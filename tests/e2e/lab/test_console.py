@@ -23,7 +23,7 @@ import pytest
 import serial.rfc2217
 
 from panthorlab.board.console import ConsoleLine
-from panthorlab.board.real.console import RealConsole, open_console
+from panthorlab.board.real.console.console import RealConsole, open_console
 from panthorlab.board.real.file import ConsoleSection, TcpConsole, TelnetConsole, TtyConsole
 from panthorlab.errors import LabError
 

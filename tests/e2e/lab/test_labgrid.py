@@ -18,11 +18,11 @@ from pathlib import Path
 import pytest
 
 from panthorlab.board.lab import VARIABLE, run_token
-from panthorlab.board.lab.labgrid import acquire, release_stale
-from panthorlab.board.lab.labgrid_place import PlaceSsh
 from panthorlab.board.power.file import CommandSwitch, PdudaemonSwitch
 from panthorlab.board.real.file import Labgrid as Section
 from panthorlab.board.real.file import TcpConsole, TelnetConsole
+from panthorlab.board.real.labgrid.acquire import acquire, release_stale
+from panthorlab.board.real.labgrid.place import PlaceSsh
 from panthorlab.errors import LabError
 from tests.e2e.lab.labgrid_server import Labgrid, serve
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.e2e
 HOLD = """
 import sys
 from pathlib import Path
-from panthorlab.board.lab.labgrid import acquire
+from panthorlab.board.real.labgrid.acquire import acquire
 from panthorlab.board.real.file import Labgrid
 with acquire(Labgrid(place=sys.argv[1], coordinator=sys.argv[2]), owner="alice", lab_dir=Path(sys.argv[3]),
              timeout=0, progress=print):

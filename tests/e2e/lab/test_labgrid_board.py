@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from panthorlab.board.real.file import RealFile
-from panthorlab.board.real.hostkeys import known_hosts
 from panthorlab.board.real.rig import open_rig
+from panthorlab.board.real.ssh.hostkeys import known_hosts
 from panthorlab.kernel.find import find_kernel
 from panthorlab.kernel.job import build_side, prepare_kernel
 from panthorlab.kernel.model import Kernel

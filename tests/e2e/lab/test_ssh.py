@@ -22,9 +22,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from panthorlab.board.api import RemoteFileError
-from panthorlab.board.real import hostkeys
-from panthorlab.board.real.hostkeys import HostKeyError
-from panthorlab.board.real.ssh import SshShell, connect
+from panthorlab.board.real.ssh import hostkeys
+from panthorlab.board.real.ssh.connect import SshShell, connect
+from panthorlab.board.real.ssh.hostkeys import HostKeyError
 from panthorlab.errors import BootError, LabError, PanthorlabError, UsageError
 from tests.e2e.lab import ssh_servers
 from tests.e2e.lab.ssh_servers import Server

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from panthorlab.board import agent as agent_module
-from panthorlab.board import frames
-from panthorlab.board.agent import AgentShell
 from panthorlab.board.api import RemoteFileError
-from panthorlab.board.frames import Frame, FrameDecoder, FrameType
+from panthorlab.board.emulated import agent as agent_module
+from panthorlab.board.emulated import frames
+from panthorlab.board.emulated.agent import AgentShell
+from panthorlab.board.emulated.frames import Frame, FrameDecoder, FrameType
 from panthorlab.errors import BootError, LabError
 
 

@@ -11,9 +11,17 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panthorlab.board.config import EmulatedFile, board_file_schema, read_board_file
+from panthorlab.board.config import board_file_schema, read_board_file
+from panthorlab.board.emulated.file import EmulatedFile
+from panthorlab.board.emulated.machine import (
+    Wires,
+    command_line,
+    detector_words,
+    machine_facts,
+    qemu_arguments,
+    slowness,
+)
 from panthorlab.board.fields import memory_bytes
-from panthorlab.board.machine import Wires, command_line, detector_words, machine_facts, qemu_arguments, slowness
 from panthorlab.board.registry import board_files, find_board_file, open_board
 from panthorlab.errors import ConfigError, UsageError
 from panthorlab.paths import PACKAGE

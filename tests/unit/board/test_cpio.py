@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panthorlab.board import cpio
-from panthorlab.board.initramfs import build_initramfs, overlay_entries
+from panthorlab.board.emulated import cpio
+from panthorlab.board.emulated.initramfs import build_initramfs, overlay_entries
 from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel.model import Kernel
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from panthorlab.board.real import dialogue
-from panthorlab.board.real.dialogue import PexpectDialogue
+from panthorlab.board.real.console import dialogue
+from panthorlab.board.real.console.dialogue import PexpectDialogue
 from panthorlab.errors import LabError
 
 PROMPT = b"=> "

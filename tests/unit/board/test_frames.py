@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import panthorlab.guest
-from panthorlab.board import frames
-from panthorlab.board.frames import Frame, FrameDecoder, FrameError, FrameType
+from panthorlab.board.emulated import frames
+from panthorlab.board.emulated.frames import Frame, FrameDecoder, FrameError, FrameType
 
 FRAMES = st.lists(st.builds(
     Frame, st.integers(0, 2**32 - 1), st.sampled_from(FrameType), st.binary(max_size=300)), max_size=20)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import serial
 
-from panthorlab.board.real.console import open_console
+from panthorlab.board.real.console.console import open_console
+from panthorlab.board.real.console.links import open_link
 from panthorlab.board.real.file import TcpConsole, TtyConsole
-from panthorlab.board.real.links import open_link
 from panthorlab.errors import LabError
 
 

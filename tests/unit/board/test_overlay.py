@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from panthorlab.board import cpio
-from panthorlab.board.overlay.closure import closure, resolve
-from panthorlab.board.overlay.table import LIBRARIES, RECIPES
+from panthorlab.board.emulated import cpio
+from panthorlab.board.emulated.overlay.closure import closure, resolve
+from panthorlab.board.emulated.overlay.table import LIBRARIES, RECIPES
 from panthorlab.errors import LabError, UsageError
 from panthorlab.run.overlays import overlay_dir
 from panthorlab.run.progress import Progress

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from panthorlab import debs
-from panthorlab.board import doctor, qemu
+from panthorlab.board.emulated import doctor, qemu
 from panthorlab.debs import Deb
 from panthorlab.errors import LabError
 

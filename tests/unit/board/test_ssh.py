@@ -21,10 +21,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.board.api import Completed
-from panthorlab.board.real import hostkeys, remote_files, ssh_command
 from panthorlab.board.real.file import Ssh
 from panthorlab.board.real.parts import NoServerError, SecureShell
-from panthorlab.board.real.ssh import connect
+from panthorlab.board.real.ssh import command as ssh_command
+from panthorlab.board.real.ssh import hostkeys, remote_files
+from panthorlab.board.real.ssh.connect import connect
 from panthorlab.errors import LabError, UsageError
 
 TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=30)

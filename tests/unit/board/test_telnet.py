@@ -8,7 +8,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panthorlab.board.real.telnet import (
+from panthorlab.board.real.console.telnet import (
     BINARY,
     COM_PORT,
     DO,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from panthorlab.board import coverage_plugin
+from panthorlab.board.emulated import coverage_plugin
 from panthorlab.coverage import counts
 from panthorlab.errors import LabError
 

@@ -15,9 +15,9 @@ import pytest
 
 from panthorlab import cli
 from panthorlab.board import lab
-from panthorlab.board.real import hostkeys
+from panthorlab.board.board import Fitness
 from panthorlab.board.real.file import RealFile
-from panthorlab.board.real.train import Health
+from panthorlab.board.real.ssh import hostkeys
 from panthorlab.errors import LabError
 
 REAL = """\
@@ -134,9 +134,9 @@ def test_trust_asks_a_person_or_takes_yes(run: Run, monkeypatch: pytest.MonkeyPa
 def test_train_takes_the_board_files_number_of_boots_and_quarantines_what_fails(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def train(_name: str, file: RealFile, boots: int | None, _progress: object) -> Health:
+    def train(_name: str, file: RealFile, boots: int | None, _progress: object) -> Fitness:
         wanted = boots or file.recovery.health_boots
-        return Health(wanted, min(wanted, 5), None if wanted == 5 else "boot 6: no SSH", 7.0)
+        return Fitness(wanted, min(wanted, 5), None if wanted == 5 else "boot 6: no SSH", 7.0)
 
     monkeypatch.setattr("panthorlab.board.real.train.train", train)
     assert run("train", "bench")[:2] == (0, "bench: healthy, 5 of 5 known-good boots in 7 s\n")

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from panthorlab.board import lab
+from panthorlab.board.board import Board
+from panthorlab.board.registry import open_board
 from panthorlab.errors import ConfigError, LabError, UsageError
 from panthorlab.run import fleet
 from panthorlab.run.fleet import Lane
@@ -43,21 +46,25 @@ def options(*boards: str, tag: str | None = None, method: str = "auto") -> argpa
     return argparse.Namespace(board=list(boards) or None, tag=tag, boot_method=method, wait=9.0, jobs=2)
 
 
+def keys(boards: Sequence[Board]) -> list[str]:
+    return [board.key for board in boards]
+
+
 def test_default_is_the_emulated_board_in_copies() -> None:
     chosen = fleet.choose(options())
-    assert chosen.boards == ("qemu-g610",)
+    assert keys(chosen.boards) == ["qemu-g610"]
     settings = fleet.recorded(options(), chosen) | {"jobs": 3}
-    assert fleet.lanes(settings) == [Lane("qemu-g610")] * 3
+    assert fleet.lanes(chosen.boards, settings) == [Lane(chosen.boards[0])] * 3
     assert fleet.boards_of({"board": "qemu-g610"}) == ("qemu-g610",), "as runs of earlier versions have it"
-    assert fleet.lanes({"board": "qemu-g610", "jobs": 1}) == [Lane("qemu-g610")]
+    assert keys(fleet.reopened({"board": "qemu-g610"})) == ["qemu-g610"]
 
 
 def test_real_boards_have_a_lane_each_whatever_jobs_says() -> None:
-    settings = fleet.recorded(options("a", "b"), fleet.choose(options("a", "b"))) | {"jobs": 8}
-    assert fleet.lanes(settings) == [Lane("a", 9.0), Lane("b", 9.0)]
+    chosen = fleet.choose(options("a", "b"))
+    settings = fleet.recorded(options("a", "b"), chosen) | {"jobs": 8}
+    assert fleet.lanes(chosen.boards, settings) == [Lane(board, 9.0) for board in chosen.boards]
     assert settings["board"] == "a, b"
-    one = fleet.recorded(options("a"), fleet.choose(options("a"))) | {"jobs": 8}
-    assert fleet.lanes(one) == [Lane("a", 9.0)]
+    assert fleet.lanes(chosen.boards[:1], settings) == [Lane(chosen.boards[0], 9.0)]
 
 
 def test_tag_takes_what_is_free_and_says_what_is_not(folder: Path) -> None:
@@ -65,24 +72,25 @@ def test_tag_takes_what_is_free_and_says_what_is_not(folder: Path) -> None:
     (folder / "bad.yaml").write_text("type: real\n")
     with lab.lease("c", "/runs/x"):
         chosen = fleet.choose(options(tag="bench"))
-    assert chosen.boards == ("a",)
+    assert keys(chosen.boards) == ["a"]
     said = "\n".join(chosen.notes)
     for part in ("b is left out: quarantined broken", "c is left out: leased by", "/runs/x", "bad is left out"):
         assert part in said
     settings = fleet.recorded(options(tag="bench"), chosen) | {"jobs": 2}
-    assert fleet.lanes(settings) == [Lane("a", 0.0)], "nobody waits for boards that were found by a tag"
+    waits = [lane.wait for lane in fleet.lanes(chosen.boards, settings)]
+    assert waits == [0.0], "nobody waits for boards that were found by a tag"
 
 
 def test_a_file_that_is_an_example_is_no_board(folder: Path) -> None:
     (folder / "b.yaml").write_text(REAL.format(config="bench", tag="") + "example: true\n")
-    assert fleet.choose(options(tag="bench")).boards == ("a", "c")
+    assert keys(fleet.choose(options(tag="bench")).boards) == ["a", "c"]
     with pytest.raises(UsageError, match="the file of board b is an example") as caught:
         fleet.choose(options("b"))
     assert "EDIT" in str(caught.value.hint)
     (folder / "only.yaml").write_text(REAL.format(config="bench", tag="-only") + "example: true\n")
     with pytest.raises(UsageError, match=r"no board has the tag `bench-only`; only examples have, .*: only"):
         fleet.choose(options(tag="bench-only"))
-    assert fleet.fragments_of(["only"], []) == ("panthor", "bench"), "kernels can be built for it"
+    assert fleet.fragments_of([open_board("only")], []) == ("panthor", "bench"), "kernels can be built for it"
 
 
 def test_tag_without_a_free_board_is_the_labs_fault_and_an_unknown_one_the_users() -> None:
@@ -108,17 +116,18 @@ def test_what_cannot_be_is_said_before_anything_is_built(arguments: argparse.Nam
 
 
 def test_kernels_that_are_too_old_for_a_board(folder: Path) -> None:
-    fleet.check_release(["a"], "6.10.0")
+    fleet.check_release([open_board("a")], "6.10.0")
     (folder / "b.yaml").write_text(REAL.format(config="bench", tag="") + 'since: "6.13"\n')
+    boards = fleet.named(options("a", "b"))
     for release in ("6.13", "6.13.0-rc1", "6.18.5", "7.0-rc3", "10.1.2+"):
-        fleet.check_release(["a", "b"], release)
+        fleet.check_release(boards, release)
     for release in ("6.12.117", "6.9", "5.19.17"):
         with pytest.raises(UsageError, match=r"board b needs Linux 6\.13 or newer: the device tree of " + release):
-            fleet.check_release(["a", "b"], release)
+            fleet.check_release(boards, release)
 
 
 def test_board_that_was_named_is_refused_if_quarantined_and_its_file_checked(folder: Path) -> None:
-    assert fleet.choose(options("a", "b", method="kexec")).boards == ("a", "b")
+    assert keys(fleet.choose(options("a", "b", method="kexec")).boards) == ["a", "b"]
     lab.quarantine("b", "broken")
     with pytest.raises(lab.QuarantinedError, match="broken"):
         fleet.choose(options("a", "b"))
@@ -128,19 +137,20 @@ def test_board_that_was_named_is_refused_if_quarantined_and_its_file_checked(fol
 
 
 def test_path_of_a_board_file_is_kept_whole(folder: Path) -> None:
-    assert fleet.choose(options("board_configs/a.yaml")).boards == (str(folder / "a.yaml"),)
+    (board,) = fleet.choose(options("board_configs/a.yaml")).boards
+    assert (board.name, board.key, board.path) == ("a", str(folder / "a.yaml"), folder / "a.yaml")
 
 
 def test_command_runs_on_one_board() -> None:
-    assert fleet.choose_one(options(tag="benchx")) == "odd"
+    assert fleet.choose_one(options(tag="benchx")).name == "odd"
     with pytest.raises(UsageError, match="one board"):
         fleet.choose_one(options("a", "b"))
 
 
 def test_fragments_are_those_of_the_boards() -> None:
-    assert fleet.fragments_of(["a", "b"], ["kasan"]) == ("panthor", "bench", "kasan")
+    assert fleet.fragments_of(fleet.named(options("a", "b")), ["kasan"]) == ("panthor", "bench", "kasan")
     with pytest.raises(UsageError, match="these differ"):
-        fleet.fragments_of(["a", "odd"], [])
+        fleet.fragments_of(fleet.named(options("a", "odd")), [])
 
 
 def test_a_run_gives_back_what_a_killed_one_holds_in_labgrid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +162,7 @@ def test_a_run_gives_back_what_a_killed_one_holds_in_labgrid(tmp_path: Path, mon
     record = lab.lab_dir() / "0123456789abcdef.labgrid"
     record.write_text(json.dumps({"place": "shelf", "pid": 7, "coordinator": "h:1", "host": "h", "user": "me+x+1"}))
     notes: list[str] = []
-    with fleet.leased("a", tmp_path, wait=0, on_note=notes.append):
+    with open_board("a").leased(tmp_path, wait=0, on_note=notes.append):
         assert not record.exists()
     assert called.read_text() == "me+x+1: -x h:1 -p shelf release-from h/me+x+1\n"
     assert notes == ["labgrid: released place shelf, which a controller that died (process 7) still held"]

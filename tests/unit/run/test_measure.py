@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from panthorlab.board.registry import open_board
 from panthorlab.coverage import counts
 from panthorlab.coverage.model import DRIVER, Function, Row, SourceMap
 from panthorlab.errors import LabError, UsageError
@@ -179,9 +180,9 @@ def test_kernels_that_cannot_be_measured_are_refused(tmp_path: Path, config: str
 
 
 def test_real_boards_are_refused_before_anything_is_built() -> None:
-    measure.check_boards(["qemu-g610"])
+    measure.check_boards([open_board("qemu-g610")])
     with pytest.raises(UsageError, match="rock-5b is a real one"):
-        measure.check_boards(["qemu-g610", "rock-5b"])
+        measure.check_boards(list(map(open_board, ("qemu-g610", "rock-5b"))))
 
 
 def test_a_board_that_counts_nothing_is_an_error(tmp_path: Path) -> None:

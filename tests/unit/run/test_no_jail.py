@@ -77,7 +77,7 @@ def test_the_report_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
                 "patch": [], "base": None, "seed": 1, "suite": []}
     with EventLog(run_dir) as log:
         log.append("run-start", options=settings, suites=[], command=["panthorlab"], directory=str(tmp_path))
-        _Kernels(run_dir, log, settings, Progress(quiet=True))._record_kernels(kernels, {})
+        _Kernels(run_dir, log, settings, [], Progress(quiet=True))._record_kernels(kernels, {})
     events = read_events(run_dir)
     reports.write(run_dir, events, reports.judge(events), as_json=True)
     notes = json.loads(capsys.readouterr().out)["notes"]

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from panthorlab.board.registry import open_board
 from panthorlab.errors import UsageError
 from panthorlab.kernel.driver import FEATURES, PANTHOR, TYR
 from panthorlab.outcome import Side
@@ -23,7 +24,7 @@ from panthorlab.verdict.model import Verdict
 
 from .test_results import END, KERNELS, START, boot, whole
 
-EMULATED = [frozenset({"qemu-g610", "emulated"})]
+EMULATED, REAL = [open_board("qemu-g610")], [open_board("rock-5b")]
 QUICK, DEEP = Need("a::quick", counted=True), Need("a::deep", deep=True)
 KASAN, OWN = Need("k::kasan", kernel=("kasan",)), Need("k::own", kernel=("gcov",))
 CHUNK, BOTH = Need("g::chunk", gpu={"tiler.chunks_per_job": "1"}), Need(
@@ -144,7 +145,7 @@ def test_parameters_of_the_run_itself_need_no_boot_of_their_own() -> None:
 
 
 def test_real_boards_have_no_parameters() -> None:
-    planned = plan_variants([CHUNK, ROCK], Request(False, frozenset(), [frozenset({"rock-5b", "real"})]))
+    planned = plan_variants([CHUNK, ROCK], Request(False, frozenset(), REAL))
     assert planned.plain == ("b::rock",)
     assert "g::chunk" in planned.left_out
 

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from panthorlab.board import lab
+from panthorlab.board.board import Board
+from panthorlab.board.registry import open_board
 from panthorlab.errors import LabError
 from panthorlab.outcome import Blame, Outcome, Side
 from panthorlab.run.controller import Controller
@@ -123,7 +125,7 @@ class Lab:
             if not read_events(self.run_dir):
                 log.append("run-start", options={})
             controller = _Played(self, behaviour, log, boards)
-            controller.play([Lane(board, wait) for board in lanes or boards], schedule(boots, boards))
+            controller.play([Lane(open_board(board), wait) for board in lanes or boards], schedule(boots, boards))
         return read_events(self.run_dir)
 
 
@@ -144,9 +146,10 @@ class _Played(Controller):
         return Job(slot.board, "kernel", slot.side, slot.name, "", slot.index, 4, "", "", ("s",), True, None, 1,
                    fresh=slot.fresh)
 
-    def _work(self, log_dir: Path, job: Job, boot: str, slot: Slot) -> str:
+    def _work(self, board: Board, log_dir: Path, boot: str, slot: Slot) -> str:
         self._made.jobs.append(json.loads((log_dir / "job.json").read_text()))
         self._made.leased.append(lab.standing(slot.board).why)
+        assert board.key == slot.board
         where: Mapping[str, Any] = {"boot": boot, "slot": slot.name, "side": slot.side}
         self._record("board", name=slot.board, facts={}, **where)
         if not self._behaviour(slot.board, slot.name):

@@ -15,6 +15,7 @@ from panthorlab.board.real.file import Extlinux
 from panthorlab.board.real.known_good import bring_up, restart, running, unsuitable
 from panthorlab.board.real.methods.device_tree import device_tree
 from panthorlab.board.real.parts import Booting, Rig, SecureShell
+from panthorlab.board.steps import Name
 from panthorlab.errors import LabError
 
 TRIAL: Final = "trial.conf"
@@ -34,9 +35,6 @@ def trial_config(section: Extlinux, command_line: str, *, fdt: str | None) -> st
 class ExtlinuxTrial:
     """See `BootMethod`."""
 
-    name = "extlinux"
-    provenance = "root file system: the board's own (`boot.root`); modules: of the build, copied over SSH"
-
     def refuse(self, rig: Rig, _booting: Booting) -> str | None:
         section = rig.file.boot.extlinux
         if section is None:
@@ -49,17 +47,18 @@ class ExtlinuxTrial:
     def start(self, rig: Rig, booting: Booting) -> None:
         section = rig.file.boot.extlinux
         assert section is not None  # noqa: S101 - refuse() has looked
-        shell = bring_up(rig)
-        try:
-            _install(rig, section, booting, shell)
-            rig.progress("trial entry installed")
-            _arm(section, shell)
-            since = time.monotonic()
-            booting.begins()
-            restart(rig, shell)
-        finally:
-            shell.close()
-        _await_kernel(rig, since)
+        with rig.steps(Name.KNOWN_GOOD):
+            shell = bring_up(rig)
+        with closing(shell):
+            with rig.steps(Name.LOAD):
+                _install(rig, section, booting, shell)
+                rig.progress("trial entry installed")
+                _arm(section, shell)
+            with rig.steps(Name.HANDOVER):
+                since = time.monotonic()
+                booting.begins()
+                restart(rig, shell)  # which hangs up
+                _await_kernel(rig, since)
         rig.progress("kernel started")
 
 

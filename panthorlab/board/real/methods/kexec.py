@@ -16,6 +16,7 @@ from panthorlab.board.real.known_good import bring_up
 from panthorlab.board.real.methods.module_swap import work_dir
 from panthorlab.board.real.panthor_driver import TINY, PanthorDriver
 from panthorlab.board.real.parts import Booting, Rig, SecureShell
+from panthorlab.board.steps import Name
 from panthorlab.errors import LabError
 
 LOADED = "/sys/kernel/kexec_loaded"
@@ -28,10 +29,6 @@ OTHERWISE = "or use another boot method"
 class Kexec:
     """See `BootMethod`."""
 
-    name = "kexec"
-    provenance = ("the Image goes through SSH into the memory of the known-good kernel; root file system as on the "
-                  "command line, modules come over SSH once it runs")
-
     def refuse(self, rig: Rig, _booting: Booting) -> str | None:
         """The known-good kernel is asked, so the board is brought to it."""
         try:
@@ -42,7 +39,9 @@ class Kexec:
 
     def start(self, rig: Rig, booting: Booting) -> None:
         """Until the running kernel has been told to jump; that the next one runs is seen by its boot-id."""
-        with closing(bring_up(rig)) as shell:
+        with rig.steps(Name.KNOWN_GOOD):
+            known_good = bring_up(rig)
+        with closing(known_good) as shell:
             self._start(shell, rig, booting)
 
     def _start(self, shell: SecureShell, rig: Rig, booting: Booting) -> None:
@@ -51,23 +50,25 @@ class Kexec:
             raise LabError(f"board {rig.name}: kexec: {reason}")
         driver = PanthorDriver(shell, work_dir(rig), limits.probe)
         rig.progress("uploading the kernel")
-        driver.install(booting.kernel)
-        image, dtb = _upload(shell, rig, booting)
-        rig.progress("loading it by kexec")
-        load(shell, rig.file.boot.kexec.program, image, dtb, booting.command_line, limits.load)
-        try:
-            driver.unbind()
-        except LabError:
-            shell.run([rig.file.boot.kexec.program, "-u"], timeout=TINY)
-            raise
-        rig.progress("panthor unbound; jumping into the kernel")
-        booting.begins()
-        try:
-            driver.detach([rig.file.boot.kexec.program, "-e"])
-        except LabError:
-            if shell.ping(limits.answer):
+        with rig.steps(Name.LOAD):
+            driver.install(booting.kernel)
+            image, dtb = _upload(shell, rig, booting)
+            rig.progress("loading it by kexec")
+            load(shell, rig.file.boot.kexec.program, image, dtb, booting.command_line, limits.load)
+        with rig.steps(Name.HANDOVER):
+            try:
+                driver.unbind()
+            except LabError:
+                shell.run([rig.file.boot.kexec.program, "-u"], timeout=TINY)
                 raise
-            # else the kernel was gone before the answer was out
+            rig.progress("panthor unbound; jumping into the kernel")
+            booting.begins()
+            try:
+                driver.detach([rig.file.boot.kexec.program, "-e"])
+            except LabError:
+                if shell.ping(limits.answer):
+                    raise
+                # else the kernel was gone before the answer was out
 
 
 def impossible(shell: Shell, rig: Rig) -> str | None:

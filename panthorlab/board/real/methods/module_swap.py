@@ -12,9 +12,11 @@ from contextlib import ExitStack
 from panthorlab.board.api import Shell
 from panthorlab.board.identity import read_identity
 from panthorlab.board.modules import vermagic
+from panthorlab.board.onboard import WORK_DIR
 from panthorlab.board.real.command_line import MARK, marked
 from panthorlab.board.real.panthor_driver import PanthorDriver, module_files
 from panthorlab.board.real.parts import Booting, Rig, SecureShell
+from panthorlab.board.steps import Name
 from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel import store
 from panthorlab.kernel.driver import PANTHOR as DRIVER
@@ -35,9 +37,6 @@ SPLATS = {
 
 class ModuleSwap:
     """See `BootMethod`. One connection does for all: a login takes longer than the exchange itself."""
-
-    name = "module-swap"
-    provenance = "the running Image and root file system stay; modules of the kernel under test come over SSH"
 
     def __init__(self) -> None:
         self._shell: SecureShell | None = None
@@ -63,7 +62,8 @@ class ModuleSwap:
     def start(self, rig: Rig, booting: Booting) -> SecureShell:
         """Exchange the module (or load it, if there is none yet) and wait until panthor has probed."""
         examined, self._shell = self._shell, None
-        shell = examined or rig.connect(rig.file.time_limits.ssh)
+        with rig.steps(Name.SHELL):
+            shell = examined or rig.connect(rig.file.time_limits.ssh)
         with ExitStack() as held:
             held.callback(shell.close)
             if examined is None and (reason := unsuited(booting.kernel) or unfit(shell, booting.kernel)):
@@ -76,14 +76,15 @@ class ModuleSwap:
         kernel = booting.kernel
         driver = PanthorDriver(shell, work_dir(rig), rig.file.time_limits.probe)
         rig.progress("exchanging panthor")
-        driver.install(kernel)
-        exchange(driver, kernel, fresh=booting.fresh, shim=rig.file.emulated_gpu is not None)
+        with rig.steps(Name.LOAD):
+            driver.install(kernel)
+            exchange(driver, kernel, fresh=booting.fresh, shim=rig.file.emulated_gpu is not None)
         rig.progress("GPU probed")
 
 
 def work_dir(rig: Rig) -> str:
     """Where programs go on the board; a labgrid place may bring the SSH section with it."""
-    return rig.file.ssh.work_dir if rig.file.ssh else "/opt/panthorlab"
+    return rig.file.ssh.work_dir if rig.file.ssh else WORK_DIR
 
 
 def exchange(driver: PanthorDriver, kernel: Kernel, *, fresh: bool, shim: bool) -> None:

@@ -5,13 +5,17 @@ board's own system, so it also boots after the worst of kernels."""
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from panthorlab.board.panic import KERNEL_START
+from panthorlab.board.real.file import Tftp, UBoot
 from panthorlab.board.real.methods.device_tree import device_tree
 from panthorlab.board.real.parts import Booting, Rig
 from panthorlab.board.real.tftp import staged
 from panthorlab.board.real.uboot import UBootShell
+from panthorlab.board.steps import Name
 from panthorlab.errors import BootError, LabError
 
 KERNEL: Final = "Image"
@@ -20,9 +24,6 @@ FDT: Final = "board.dtb"
 
 class UBootTftp:
     """See `BootMethod`."""
-
-    name = "uboot-tftp"
-    provenance = "root file system: the board's own (`boot.root`); modules: of the build, copied over SSH"
 
     def refuse(self, rig: Rig, _booting: Booting) -> str | None:
         if rig.file.boot.uboot is None or rig.file.boot.tftp is None:
@@ -39,34 +40,44 @@ class UBootTftp:
         files = {KERNEL: booting.kernel.image, **({FDT: blob} if blob else {})}
         with staged(boot.tftp, rig.name, files) as names, rig.console.dialogue() as dialogue:
             rig.progress("power cycle")
-            switched = time.monotonic()
-            booting.begins()
-            rig.power.cycle()
-            limit = rig.file.time_limits.power
-            if rig.console.wait_for(lambda _line: True, limit, since=switched) is None:
-                raise LabError(f"the console was silent for {limit:g} s after power on",
-                               hint="does the board get power, and is its console connected at the right speed?")
-            shell = UBootShell(dialogue, boot.uboot, rig.file.time_limits)
-            shell.stop_autoboot()
+            with rig.steps(Name.POWER):
+                switched = time.monotonic()
+                booting.begins()
+                rig.power.cycle()
+                limit = rig.file.time_limits.power
+                if rig.console.wait_for(lambda _line: True, limit, since=switched) is None:
+                    raise LabError(f"the console was silent for {limit:g} s after power on",
+                                   hint="does the board get power, and is its console connected at the right speed?")
+            with rig.steps(Name.FIRMWARE):
+                shell = UBootShell(dialogue, boot.uboot, rig.file.time_limits)
+                shell.stop_autoboot()
             rig.progress("U-Boot's prompt")
-            shell.set("serverip", boot.tftp.server)
-            if boot.uboot.network:
-                shell.set("autoload", "no")  # dhcp would also load a file
-                shell.succeed(boot.uboot.network, timeout=rig.file.time_limits.load)
-                shell.set("serverip", boot.tftp.server)  # which dhcp may have set to its own
-            if boot.tftp.port != 69:
-                shell.set("tftpdstp", str(boot.tftp.port))
-            shell.load_tftp(boot.uboot.kernel_address, names[KERNEL], booting.kernel.image)
-            fdt = "${fdtcontroladdr}"
-            if blob:
-                shell.load_tftp(boot.uboot.fdt_address, names[FDT], blob)
-                fdt = boot.uboot.fdt_address
-            shell.set("bootargs", booting.command_line)
-            rig.progress("kernel loaded")
-            shell.boot(boot.uboot.kernel_address, boot.uboot.ramdisk_address, fdt)
-        limit = rig.file.time_limits.kernel
-        if rig.console.wait_for(lambda line: bool(KERNEL_START.search(line.text)), limit, since=switched) is None:
-            raise BootError(f"U-Boot started the kernel, which printed nothing for {limit:g} s. Last on the console:\n"
-                            f"{rig.console.tail()}", hint="is `boot.console` right, and the DTB?")
+            with rig.steps(Name.LOAD):
+                self._load(rig, booting, shell, boot.uboot, boot.tftp, names, blob)
+        with rig.steps(Name.HANDOVER):
+            limit = rig.file.time_limits.kernel
+            if rig.console.wait_for(lambda line: bool(KERNEL_START.search(line.text)), limit, since=switched) is None:
+                raise BootError(f"U-Boot started the kernel, which printed nothing for {limit:g} s. Last on the "
+                                f"console:\n{rig.console.tail()}", hint="is `boot.console` right, and the DTB?")
         rig.progress("kernel started")
 
+    def _load(
+        self, rig: Rig, booting: Booting, shell: UBootShell, uboot: UBoot, tftp: Tftp, names: Mapping[str, str],
+        blob: Path | None,
+    ) -> None:
+        """Kernel and device tree into the board's memory, checked; U-Boot is told to start it."""
+        shell.set("serverip", tftp.server)
+        if uboot.network:
+            shell.set("autoload", "no")  # dhcp would also load a file
+            shell.succeed(uboot.network, timeout=rig.file.time_limits.load)
+            shell.set("serverip", tftp.server)  # which dhcp may have set to its own
+        if tftp.port != 69:
+            shell.set("tftpdstp", str(tftp.port))
+        shell.load_tftp(uboot.kernel_address, names[KERNEL], booting.kernel.image)
+        fdt = "${fdtcontroladdr}"
+        if blob:
+            shell.load_tftp(uboot.fdt_address, names[FDT], blob)
+            fdt = uboot.fdt_address
+        shell.set("bootargs", booting.command_line)
+        rig.progress("kernel loaded")
+        shell.boot(uboot.kernel_address, uboot.ramdisk_address, fdt)

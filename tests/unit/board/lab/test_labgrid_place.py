@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panthorlab.board.lab.labgrid_place import Place, PlaceResources, PlaceSsh, Resource, parse_show, translate
 from panthorlab.board.power.file import CommandSwitch, HttpSwitch, PdudaemonSwitch, ShellySwitch
 from panthorlab.board.real.file import RealFile, TcpConsole, TelnetConsole
+from panthorlab.board.real.labgrid.place import Place, PlaceResources, PlaceSsh, Resource, parse_show, translate
 from panthorlab.errors import LabError
 
 SHOW = """\

@@ -17,15 +17,13 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from posixpath import dirname
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 import paramiko
 
 from panthorlab.board.api import Completed, RemoteFileError
+from panthorlab.board.real.ssh.ports import Commands
 from panthorlab.errors import LabError
-
-if TYPE_CHECKING:
-    from panthorlab.board.real.ssh_shell import SshShell
 
 T = TypeVar("T")
 SLOWEST: Final = 256 << 10
@@ -73,7 +71,7 @@ _ERRNO: Final = {os.strerror(number): number for number in errno.errorcode} | {
 """What programs say → errno; after the C library's own, how musl and shells say it."""
 
 
-def put(shell: SshShell, data: bytes, path: str, *, mode: int, timeout: float) -> None:
+def put(shell: Commands, data: bytes, path: str, *, mode: int, timeout: float) -> None:
     temp = _temp(path)
     argv = _script(PUT, path, f"{mode & 0o7777:o}", str(len(data)), temp)
     try:
@@ -86,7 +84,7 @@ def put(shell: SshShell, data: bytes, path: str, *, mode: int, timeout: float) -
         raise _file_error(shell, "write", path, done, needed=len(data))
 
 
-def get(shell: SshShell, path: str, *, timeout: float) -> bytes:
+def get(shell: Commands, path: str, *, timeout: float) -> bytes:
     for _attempt in range(5):
         done = shell.run(_script(GET, path), timeout=timeout, env=_ENV)
         number = _errno_of(done) if done.status else 0
@@ -107,7 +105,7 @@ class _Upload:
     temp: str
 
 
-def put_files(shell: SshShell, files: Mapping[Path, str], *, timeout: float) -> tuple[str, ...]:
+def put_files(shell: Commands, files: Mapping[Path, str], *, timeout: float) -> tuple[str, ...]:
     deadline = time.monotonic() + timeout
     uploads = [_upload(source, path) for source, path in files.items()]
     wrong: list[_Upload] = []
@@ -143,14 +141,14 @@ def _upload(source: Path, path: str) -> _Upload:
     return _Upload(source, path, status.st_mode & 0o777, status.st_size, digest, _temp(path))
 
 
-def _make_directories(shell: SshShell, uploads: Sequence[_Upload], deadline: float) -> None:
+def _make_directories(shell: Commands, uploads: Sequence[_Upload], deadline: float) -> None:
     for batch in _batches(sorted({dirname(upload.path) or "/" for upload in uploads})):
         done = shell.run(["mkdir", "-p", "--", *batch], timeout=_left(deadline), env=_ENV)
         if done.status:
             raise _file_error(shell, "make", batch[0], done)
 
 
-def _send(shell: SshShell, uploads: Sequence[_Upload], deadline: float) -> None:
+def _send(shell: Commands, uploads: Sequence[_Upload], deadline: float) -> None:
     """To the temporary paths. What SFTP cannot do is done once more by `put`, which knows why it fails."""
     sftp = shell.open_sftp(min(_left(deadline), 30.0))
     try:
@@ -187,7 +185,7 @@ def _send_by_sftp(sftp: paramiko.SFTPClient, upload: _Upload, deadline: float) -
         sftp.putfo(file, upload.temp, upload.size, progress, confirm=False)
 
 
-def _verify(shell: SshShell, uploads: Sequence[_Upload], deadline: float) -> None:
+def _verify(shell: Commands, uploads: Sequence[_Upload], deadline: float) -> None:
     for upload, there in zip(uploads, _sums(shell, [upload.temp for upload in uploads], deadline), strict=True):
         if there is None:  # no sha256sum on the board
             there = hashlib.sha256(get(shell, upload.temp, timeout=_left(deadline))).hexdigest()
@@ -197,7 +195,7 @@ def _verify(shell: SshShell, uploads: Sequence[_Upload], deadline: float) -> Non
                            "while it was sent")
 
 
-def _finish(shell: SshShell, moves: Sequence[tuple[int, str, str]], deadline: float) -> None:
+def _finish(shell: Commands, moves: Sequence[tuple[int, str, str]], deadline: float) -> None:
     for batch in _batches(moves, _BATCH // 3):
         words = [word for mode, temp, path in batch for word in (f"{mode:o}", temp, path)]
         done = shell.run(_script(FINISH, *words), timeout=_left(deadline), env=_ENV)
@@ -205,7 +203,7 @@ def _finish(shell: SshShell, moves: Sequence[tuple[int, str, str]], deadline: fl
             raise _file_error(shell, "write", batch[0][2], done)
 
 
-def _sums(shell: SshShell, paths: Sequence[str], deadline: float) -> list[str | None]:
+def _sums(shell: Commands, paths: Sequence[str], deadline: float) -> list[str | None]:
     """SHA-256 of each path on the board, "" for what is no file; None for all if the board cannot tell."""
     sums: list[str | None] = []
     for batch in _batches(paths):
@@ -223,7 +221,7 @@ def _script(text: str, *parameters: str) -> list[str]:
     return ["/bin/sh", "-c", text, "sh", *parameters]
 
 
-def _run(shell: SshShell, argv: Sequence[str], timeout: float) -> None:
+def _run(shell: Commands, argv: Sequence[str], timeout: float) -> None:
     """Tidy up after an error, which is what matters; that this fails as well is no news."""
     try:
         shell.run(argv, timeout=timeout)
@@ -255,7 +253,7 @@ def _errno_of(done: Completed) -> int:
     return done.status if done.status < 0 else _ERRNO.get(_said(done).rpartition(": ")[2].strip(), errno.EIO)
 
 
-def _file_error(shell: SshShell, verb: str, path: str, done: Completed, *, needed: int = 0) -> RemoteFileError:
+def _file_error(shell: Commands, verb: str, path: str, done: Completed, *, needed: int = 0) -> RemoteFileError:
     number = _errno_of(done)
     if number < 0:
         return RemoteFileError(f"cannot {verb} {path} on the board: the helper died of signal {-number}", errno=number)

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`python -m panthorlab.board.qemu_lock`: pin the QEMU that the archive has today (writes `qemu-debs.lock`)."""
+"""`python -m panthorlab.board.emulated.qemu_lock`: pin the QEMU that the archive has today, in `qemu-debs.lock`."""
 
 from __future__ import annotations
 
 import sys
 
 from panthorlab import debs
-from panthorlab.board import qemu
+from panthorlab.board.emulated import qemu
 
 _HEAD = """\
 # Debian's {package} {version} with all it needs, for machines whose own QEMU is older than {minimum}:
-# sha256, size and place below the mirror's root of each package. Written by `python -m panthorlab.board.qemu_lock`.
+# sha256, size and place below the mirror's root of each package.
+# Written by `python -m panthorlab.board.emulated.qemu_lock`.
 """
 
 

@@ -10,11 +10,12 @@ from typing import Final
 
 import paramiko
 
-from panthorlab.board.real import hostkeys
 from panthorlab.board.real.file import Ssh
 from panthorlab.board.real.parts import NoServerError
-from panthorlab.board.real.ssh_shell import KEEPALIVE, PATIENCE, SshShell
-from panthorlab.board.real.ssh_wire import Login, UnpinnedKeyError, refused, what_happened, why_not
+from panthorlab.board.real.ssh import hostkeys
+from panthorlab.board.real.ssh.pool import KEEPALIVE, PATIENCE
+from panthorlab.board.real.ssh.shell import SshShell
+from panthorlab.board.real.ssh.wire import Login, UnpinnedKeyError, refused, what_happened, why_not
 from panthorlab.errors import LabError, PanthorlabError
 
 __all__ = ["SshShell", "connect"]

@@ -32,10 +32,10 @@ from pathlib import Path
 from typing import Final, Self
 
 from panthorlab import spawn
-from panthorlab.board.lab.labgrid_place import CONSOLES, Place, PlaceResources, parse_show, translate
 from panthorlab.board.lab.lease import run_token
 from panthorlab.board.lab.place import share
 from panthorlab.board.real.file import Labgrid
+from panthorlab.board.real.labgrid.place import CONSOLES, Place, PlaceResources, parse_show, translate
 from panthorlab.errors import LabError
 
 PROGRAM: Final = "labgrid-client"

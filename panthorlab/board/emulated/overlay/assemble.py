@@ -12,8 +12,8 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from panthorlab.board.overlay.closure import closure
-from panthorlab.board.overlay.table import LIBRARIES, RECIPES, Part, Recipe
+from panthorlab.board.emulated.overlay.closure import closure
+from panthorlab.board.emulated.overlay.table import LIBRARIES, RECIPES, Part, Recipe
 from panthorlab.debs import Deb, PrivateApt, Progress, debian_mirror, download, unpack
 from panthorlab.errors import LabError, UsageError
 from panthorlab.files import exclusive

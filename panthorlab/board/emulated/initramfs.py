@@ -11,12 +11,12 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from panthorlab.board import cpio
+from panthorlab.board.emulated import cpio
 from panthorlab.board.modules import gpu_order, module_name
+from panthorlab.board.onboard import WORK_DIR, programs
 from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel.model import Kernel
 
-WORK_DIR = "/opt/panthorlab"
 _MODULES = "/lib/modules"
 _LIST = "/lib/modules/panthorlab.order"
 
@@ -53,12 +53,12 @@ def overlay_entries(overlay: Path) -> Iterator[cpio.Entry]:
 
 
 def _programs(kernel: Kernel) -> Iterator[cpio.Entry]:
-    programs = {path.name: path for path in sorted(kernel.guest.glob("*")) if path.is_file()}
-    if "init" not in programs:
+    found = programs(kernel)
+    if "init" not in found:
         raise LabError(f"kernel {kernel.title} has no guest programs in {kernel.guest}", hint="build it again")
-    yield cpio.file_entry("/init", _read(programs.pop("init")), 0o755)
+    yield cpio.file_entry("/init", _read(found.pop("init")), 0o755)
     yield cpio.link_entry(f"{WORK_DIR}/init", "/init")
-    for name, path in programs.items():
+    for name, path in found.items():
         yield cpio.file_entry(f"{WORK_DIR}/{name}", _read(path), 0o755)
 
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A `SecureShell` over one SSH connection: each command has a channel of its own and a thread that feeds its callbacks.
 
-Memory is bounded by SSH's windows: a slow callback holds back its own command and nothing else. One more thread asks
-the board every few seconds whether it is there, so that a dead one is noticed while nothing is said.
+Memory is bounded by SSH's windows: a slow callback holds back its own command and nothing else.
 """
 
 from __future__ import annotations
@@ -10,24 +9,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import paramiko
 
 from panthorlab.board.api import Completed, OnBytes, collect
-from panthorlab.board.real import remote_files, ssh_command
-from panthorlab.board.real.ssh_process import START_TIMEOUT, WINDOW, SshProcess
-from panthorlab.board.real.ssh_wire import Login, UnpinnedKeyError, what_happened
+from panthorlab.board.real.ssh import command as ssh_command
+from panthorlab.board.real.ssh import remote_files
+from panthorlab.board.real.ssh.pool import KEEPALIVE, Pool
+from panthorlab.board.real.ssh.process import START_TIMEOUT, SshProcess
+from panthorlab.board.real.ssh.wire import Login, UnpinnedKeyError
 from panthorlab.errors import LabError, PanthorlabError
 
 FILE_TIMEOUT: Final = 60.0
 KILL_TIMEOUT: Final = 10.0
-KEEPALIVE: Final = 5.0
-"""Seconds between two questions whether the board is there."""
-PATIENCE: Final = 20.0
-"""Seconds that a question may stay unanswered before the connection counts as lost."""
 MOST_COMMANDS: Final = 8
 """At the same time. OpenSSH allows 10 channels; one is for files, one for kills."""
 _CHUNK: Final = 1 << 15
@@ -43,19 +39,13 @@ class SshShell:
         self, login: Login, *, board: str, env: Mapping[str, str], login_again: Callable[[float], Login],
         why_lost: Callable[[], PanthorlabError] | None = None, keepalive: float = KEEPALIVE,
     ) -> None:
-        self._login, self._board, self._env = login, board, dict(env)
-        self._login_again, self._why_lost, self._keepalive = login_again, why_lost, keepalive
-        self._changed = threading.Condition()
+        self._board, self._env = board, dict(env)
+        self._pool = Pool(login, board=board, login_again=login_again, why_lost=why_lost, keepalive=keepalive)
+        self._changed = self._pool.changed
         self._running: set[SshProcess] = set()
         self._slots = threading.BoundedSemaphore(MOST_COMMANDS)
         self._killing = threading.Lock()
         self._reapers: list[threading.Thread] = []
-        self._pings = self._pongs = 0
-        self._closing = self._closed = self._out_of_reach = False
-        self._monitor = threading.Thread(target=self._keep_asking, name=f"ssh-{board}", daemon=True)
-        self._monitor.start()
-        self._idle, self._dialing = [login], threading.Lock()
-        self._one_by_one = "dropbear" in login.transport.remote_version.lower()
         self.boot_id = ""
 
     # -- Shell ------------------------------------------------------------------------------------------------
@@ -96,114 +86,58 @@ class SshShell:
 
     def ping(self, timeout: float) -> bool:
         """Whether the board's SSH server answers in time. Raises what the board died of if the connection is lost."""
-        with self._changed:
-            self._pings += 1
-            wanted = self._pings
-            self._changed.notify_all()
-        return self._await(lambda: self._pongs >= wanted, timeout)
+        return self._pool.ping(timeout)
 
     def abandon(self, after: float) -> None:
         """The board is known to be dead: in `after` seconds the connection counts as lost, and nobody waits on."""
-        with self._changed:
-            if self._changed.wait_for(lambda: self._closing or self.lost is not None, after):
-                return
-            self._out_of_reach = True
-        self._login.close()
-        with self._changed:
-            self._changed.notify_all()
+        self._pool.abandon(after)
 
     def ask_why(self, why_lost: Callable[[], PanthorlabError]) -> None:
         """Whoever waits when the connection breaks is told what `why_lost` says, from now on."""
-        self._why_lost = why_lost
+        self._pool.ask_why(why_lost)
 
     def close(self) -> None:
         """Kill what still runs, as far as the board can be reached, and hang up. Idempotent."""
         with self._changed:
-            if self._closing:
+            if self._pool.closing:
                 return
-            self._closing = True
+            self._pool.closing = True
             self._changed.notify_all()
             running = list(self._running)
         for process in running:
             if self.lost is None:
                 process.kill()
-        with self._changed:
-            self._closed = True
-            idle = [login for login in self._idle if login is not self._login]
-        for login in (*idle, self._login):
-            login.close()
+        self._pool.hang_up()
         for process in running:
             if process.thread is not threading.current_thread():
                 process.thread.join(KILL_TIMEOUT)
-        for thread in (*self._reapers, self._monitor):
+        for thread in self._reapers:
             if thread is not threading.current_thread():
                 thread.join(KILL_TIMEOUT)
+        self._pool.join(KILL_TIMEOUT)
+
+    # -- connections, for commands and files -------------------------------------------------------------------
 
     @property
     def lost(self) -> str | None:
         """Why the connection has ended, if it has."""
-        transport = self._login.transport
-        if transport.is_active():
-            return None
-        if self._closing:
-            return "it was closed"
-        return self._login.wire.trouble or "the board hung up"
+        return self._pool.lost
 
     def gone(self, login: Login | None = None) -> PanthorlabError:
         """The error for whoever needs a connection that is no more."""
-        if self._why_lost is not None and not self._closing:
-            return self._why_lost()
-        reason = self.lost or (login or self._login).wire.trouble or "the board hung up"
-        return LabError(f"the SSH connection to board {self._board} is lost: {reason}")
+        return self._pool.gone(login)
 
     def borrow(self, title: str) -> Login:
-        """A connection for one more command, until `give_back`. Dropbear gets a new one while the first is in use: it
-        mixes up channels that end and begin at the same time (2022.83: a dead channel, or `Failed assertion`)."""
-        if not self._one_by_one:
-            return self._login
-        with self._changed:
-            while self._idle:
-                login = self._idle.pop()
-                if login is self._login or login.transport.is_active():
-                    return login
-        try:
-            with self._dialing:  # it also drops those that come at the same time
-                return self._login_again(START_TIMEOUT)
-        except (UnpinnedKeyError, OSError, EOFError, paramiko.SSHException) as error:
-            if self.lost is not None:
-                raise self.gone() from error
-            raise LabError(f"board {self._board} took no further SSH connection for `{title}`: "
-                           f"{what_happened(error)}") from error
+        """See `Pool.borrow`."""
+        return self._pool.borrow(title)
 
     def give_back(self, login: Login) -> None:
         """The command has ended."""
-        with self._changed:
-            if self._one_by_one and not self._closed:
-                self._idle.append(login)
-            elif login is not self._login:
-                login.close()
+        self._pool.give_back(login)
 
     def open_sftp(self, timeout: float) -> paramiko.SFTPClient | None:
-        """None if the board's SSH server has no SFTP, or is Dropbear (see `borrow`)."""
-        if self._one_by_one:
-            return None
-        channel: paramiko.Channel | None = None
-        try:
-            channel = self._login.transport.open_session(WINDOW, timeout=timeout)
-            channel.settimeout(timeout)
-            timer = threading.Timer(timeout, channel.close)
-            timer.start()
-            try:
-                channel.invoke_subsystem("sftp")
-                return paramiko.SFTPClient(channel)
-            finally:
-                timer.cancel()
-        except (OSError, EOFError, paramiko.SSHException) as error:
-            if channel is not None:
-                channel.close()
-            if self.lost is not None:
-                raise self.gone() from error
-            return None
+        """None if the board's SSH server has no SFTP, or is Dropbear."""
+        return self._pool.open_sftp(timeout)
 
     # -- for processes ----------------------------------------------------------------------------------------
 
@@ -224,7 +158,7 @@ class SshShell:
     def wait_process(self, process: SshProcess, timeout: float) -> int:
         if threading.current_thread() is process.thread:
             raise RuntimeError("a callback may not wait for its own command")
-        self._await(lambda: process.ended, timeout)
+        self._pool.wait_until(lambda: process.ended, timeout)
         if process.error is not None:
             if not process.done:  # a callback has failed, and the command goes on
                 process.kill()
@@ -242,7 +176,7 @@ class SshShell:
             return
         if process.pid is None:
             process.give_up()
-        elif self._closed or (self.lost is None and self._kill(process.pid)):
+        elif self._pool.closed or (self.lost is None and self._kill(process.pid)):
             return
         else:  # it may outlive its connection; nobody shall wait for a board that may be dead
             reaper = threading.Thread(target=self._kill_anew, args=(process.pid,), name="ssh-reaper", daemon=True)
@@ -253,12 +187,12 @@ class SshShell:
     def _kill_anew(self, pid: int) -> None:
         """By a new connection. One attempt that fails is enough: then the board is out of reach."""
         with self._killing:
-            if self._out_of_reach:
+            if self._pool.out_of_reach:
                 return
             try:
-                login = self._login_again(KILL_TIMEOUT)
+                login = self._pool.login_again(KILL_TIMEOUT)
             except (PanthorlabError, UnpinnedKeyError, OSError, EOFError, paramiko.SSHException):
-                self._out_of_reach = True  # who waits for the command hears of the loss; nothing more can be done
+                self._pool.out_of_reach = True  # who waits for the command hears of the loss; nothing more can be done
                 return
             try:
                 self._kill(pid, login)
@@ -289,13 +223,13 @@ class SshShell:
                            f"`{process.title}`")
         process.at_end = self._slots.release
         with self._changed:
-            if self._closing or self.lost is not None:
+            if self._pool.closing or self.lost is not None:
                 self._slots.release()
                 raise self.gone()
             self._running.add(process)
         process.thread.start()
         try:
-            self._await(lambda: process.begun or process.ended, max(0.0, deadline - time.monotonic()))
+            self._pool.wait_until(lambda: process.begun or process.ended, max(0.0, deadline - time.monotonic()))
             if process.error is not None and not process.begun:
                 raise process.error
             if not process.begun and not process.ended:
@@ -323,32 +257,6 @@ class SshShell:
                            "before the deadline") from None
         except (OSError, EOFError, paramiko.SSHException):
             pass  # it has ended, or the connection has: `wait` knows
-
-    def _await(self, done: Callable[[], bool], timeout: float) -> bool:
-        """Wait until `done()`; False at the deadline. Raises what the board died of if the connection goes first."""
-        with self._changed:
-            self._changed.wait_for(lambda: done() or self.lost is not None, timeout)
-            if done():
-                return True
-            if self.lost is None:
-                return False
-        raise self.gone()
-
-    def _keep_asking(self) -> None:
-        transport = self._login.transport
-        while transport.is_active() and not self._closing:
-            with self._changed:
-                self._changed.wait_for(lambda: self._closing or self._pings > self._pongs, self._keepalive)
-                asked = self._pings
-            self._login.wire.ask()
-            with suppress(OSError, EOFError, paramiko.SSHException):  # then it is no longer active
-                transport.global_request("keepalive@openssh.com", wait=True)
-            if transport.is_active():
-                with self._changed:
-                    self._pongs = asked
-                    self._changed.notify_all()
-        with self._changed:
-            self._changed.notify_all()
 
 
 def _ignore(_data: bytes) -> None:

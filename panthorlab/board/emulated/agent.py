@@ -17,13 +17,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from signal import SIGKILL
 
-from panthorlab.board import frames
 from panthorlab.board.api import Completed, OnBytes, RemoteFileError, collect
-from panthorlab.board.frames import Frame, FrameType
+from panthorlab.board.emulated import frames
+from panthorlab.board.emulated.frames import Frame, FrameType
+from panthorlab.board.onboard import WORK_DIR
 from panthorlab.errors import LabError, PanthorlabError
 
 DEFAULT_ENV = {
-    "PATH": "/opt/panthorlab:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin",
+    "PATH": f"{WORK_DIR}:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin",
     "HOME": "/root",
     "TERM": "dumb",
     "LANG": "C",

@@ -9,18 +9,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from signal import Signals
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import paramiko
 
 from panthorlab.board.api import OnBytes
-from panthorlab.board.real import ssh_command
-from panthorlab.board.real.ssh_command import Preamble
-from panthorlab.board.real.ssh_wire import Login
+from panthorlab.board.real.ssh import command as ssh_command
+from panthorlab.board.real.ssh.command import Preamble
+from panthorlab.board.real.ssh.ports import Owner
+from panthorlab.board.real.ssh.wire import Login
 from panthorlab.errors import LabError
-
-if TYPE_CHECKING:
-    from panthorlab.board.real.ssh_shell import SshShell
 
 REFUSAL_TIME: Final = 10.0
 """Seconds that a refused command is tried again."""
@@ -43,8 +41,10 @@ class _Wake(threading.Event):
 class SshProcess:
     """A command on the board (`RemoteProcess`). Its fields are guarded by the shell's condition."""
 
-    def __init__(self, shell: SshShell, argv: Sequence[str], env: Mapping[str, str], streams: tuple[OnBytes, OnBytes],
-                 *, with_stdin: bool = False, login: Login | None = None) -> None:
+    def __init__(
+        self, shell: Owner[SshProcess], argv: Sequence[str], env: Mapping[str, str], streams: tuple[OnBytes, OnBytes],
+        *, with_stdin: bool = False, login: Login | None = None,
+    ) -> None:
         mark = f"panthorlab-{secrets.token_hex(8)}"
         self.title = ssh_command.title(argv)
         self.status: int | None = None

@@ -18,7 +18,7 @@ import paramiko
 
 from panthorlab.board.real.file import Ssh
 from panthorlab.board.real.parts import RefusedError
-from panthorlab.board.real.ssh_wire import dial, what_happened
+from panthorlab.board.real.ssh.wire import dial, what_happened
 from panthorlab.errors import LabError
 
 ALGORITHMS: Final = (

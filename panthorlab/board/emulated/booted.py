@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Self
 
 from panthorlab import spawn
-from panthorlab.board.agent import AgentShell
 from panthorlab.board.api import Hazard
-from panthorlab.board.config import EmulatedFile
 from panthorlab.board.console import Console, ConsoleLine
-from panthorlab.board.cpus import CpuLease
-from panthorlab.board.gpu_model import GpuModel
-from panthorlab.board.initramfs import WORK_DIR
+from panthorlab.board.emulated.agent import AgentShell
+from panthorlab.board.emulated.cpus import CpuLease
+from panthorlab.board.emulated.file import EmulatedFile
+from panthorlab.board.emulated.gpu_model import GpuModel
+from panthorlab.board.emulated.qmp import Monitor
+from panthorlab.board.onboard import WORK_DIR
 from panthorlab.board.panic import PanicWatcher
-from panthorlab.board.qmp import Monitor
 from panthorlab.errors import BootError, LabError, PanthorlabError, UsageError
 from panthorlab.gpu.misbehave import BY_NAME as MISDEEDS
 from panthorlab.gpu.misbehave import parse as parse_rule

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from panthorlab import debs
-from panthorlab.board import qemu
+from panthorlab.board.emulated import qemu
 from panthorlab.checks import Check, check
 from panthorlab.errors import LabError
 from panthorlab.paths import cache_dir

@@ -8,32 +8,21 @@ way. A link that was lost is not mended: the console opens a new one.
 from __future__ import annotations
 
 import errno
-import fcntl
-import grp
-import os
 import select
 import socket
-import stat
 import struct
-import termios
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import assert_never
 
-import serial
-
-from panthorlab.board.real import telnet
+from panthorlab.board.real.console import telnet
+from panthorlab.board.real.console.tty import BREAK_TIME, SEND_TIME, TtyLink
 from panthorlab.board.real.file import ConsoleSection, TcpConsole, TelnetConsole, TtyConsole
 from panthorlab.board.real.parts import Link
 from panthorlab.errors import LabError
 
-BREAK_TIME = 0.3
-"""Seconds; a UART takes anything longer than one character for a BREAK."""
-SEND_TIME = 10
-"""Seconds that a device or a server may take no byte of ours."""
 HANG_UP_TIME = 0.3
 """Seconds within which a server that is in use hangs up on us."""
 
@@ -64,77 +53,6 @@ def describe(section: ConsoleSection) -> str:
             return f"{section.host}:{section.port} (telnet)"
         case _:
             assert_never(section)
-
-
-class TtyLink:
-    """A serial adapter or a pseudo terminal, locked against others for as long as it is open."""
-
-    def __init__(self, section: TtyConsole) -> None:
-        self._name = section.device
-        try:
-            self._port = serial.Serial(section.device, section.speed, exclusive=True, write_timeout=SEND_TIME)
-        except (OSError, ValueError, termios.error) as error:
-            raise _cannot_open(section, error) from error
-        self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC)
-        self._closing = threading.Lock()
-        self._closed = False
-        try:
-            # flock keeps out those who ask for it, TIOCEXCL those who just open it (a pseudo terminal would stay so
-            # for ever if we were killed); those who were there before are seen by looking.
-            if not _is_pty(section.device):
-                fcntl.ioctl(self._port.fileno(), termios.TIOCEXCL)
-            if others := [who for pid, who in _holders(section.device) if pid != os.getpid()]:
-                raise _in_use(section.device, others)
-        except BaseException:
-            self.close()
-            raise
-        self._poll = select.poll()
-        self._poll.register(self._port.fileno(), select.POLLIN)
-        self._poll.register(self._wake_read, select.POLLIN)
-
-    def recv(self, size: int, /) -> bytes:
-        while True:
-            ready = {fd for fd, _ in self._poll.poll()}
-            if self._closed or self._wake_read in ready:
-                return b""
-            try:
-                data = os.read(self._port.fileno(), size)
-            except BlockingIOError:
-                continue
-            return data and data + self._more(size - len(data))
-
-    def _more(self, size: int) -> bytes:
-        """What is there besides: a terminal gives 4 KiB at a time, and each portion is a round of all listeners."""
-        data = bytearray()
-        with suppress(OSError):  # nothing left; or the end of the line, which the next `recv` meets again
-            while len(data) < size and (portion := os.read(self._port.fileno(), size - len(data))):
-                data += portion
-        return bytes(data)
-
-    def send(self, data: bytes) -> None:
-        self._port.write(data)
-
-    @property
-    def can_break(self) -> bool:
-        """A pseudo terminal takes the request and drops it."""
-        return not _is_pty(self._name)
-
-    def send_break(self) -> None:
-        self._port.send_break(BREAK_TIME)
-
-    def close(self) -> None:
-        with self._closing:
-            if self._closed:
-                return
-            self._closed = True
-            os.write(self._wake_write, b"c")
-            self._port.close()
-            # the pipe stays for a reader that is about to look; it goes with this object
-
-    def __del__(self) -> None:
-        if hasattr(self, "_wake_read"):
-            os.close(self._wake_read)
-            os.close(self._wake_write)
 
 
 class TcpLink:
@@ -282,60 +200,6 @@ class TelnetLink:
             if not data:
                 raise LabError(f"console {self._where}: the server hung up before it said {what}")
             self._early += self._receive(data)
-
-
-def _is_pty(device: str) -> bool:
-    return os.path.realpath(device).startswith("/dev/pts/")
-
-
-def _cannot_open(section: TtyConsole, error: Exception) -> LabError:
-    device = Path(section.device)
-    code = getattr(error, "errno", None)
-    if code in (errno.ENOENT, errno.ENXIO, errno.ENODEV):
-        there = sorted(str(path) for path in Path("/dev/serial/by-id").glob("*"))
-        return LabError(f"console {device}: no such device; is the adapter plugged in?",
-                        hint=f"there are: {', '.join(there)}" if there else "there is no USB serial adapter at all")
-    if code in (errno.EACCES, errno.EPERM):
-        return LabError(f"console {device}: no permission", hint=_permission_hint(device))
-    if code in (errno.EBUSY, errno.EAGAIN):
-        return _in_use(section.device, [who for _, who in _holders(section.device)])
-    if not stat.S_ISCHR(device.stat().st_mode):
-        return LabError(f"console {device}: not a serial device")
-    return LabError(f"console {device}: cannot be set to {section.speed} baud, 8N1: {error}",
-                    hint="is it a serial device, and can it do that speed? 1500000 needs e.g. FT232, CP2102N or CH340")
-
-
-def _permission_hint(device: Path) -> str:
-    gid = device.stat().st_gid
-    try:
-        group = grp.getgrgid(gid).gr_name
-    except KeyError:
-        group = str(gid)
-    return f"it belongs to group {group} (Debian: dialout): sudo usermod -aG {group} $USER, then log in anew"
-
-
-def _in_use(device: str, others: list[str]) -> LabError:
-    who = ", ".join(others) or "a program of another user"
-    return LabError(f"console {device}: in use by {who}",
-                    hint=f"two readers would each get half of the console; end the other one (sudo fuser -v {device})")
-
-
-def _holders(device: str) -> Iterator[tuple[int, str]]:
-    """Processes, as far as we may see, that have the device open."""
-    number = os.stat(device).st_rdev  # noqa: PTH116 - follows links like open()
-    for descriptors in Path("/proc").glob("[0-9]*/fd"):
-        with suppress(OSError):  # gone, or of another user
-            if any(_is_device(path, number) for path in descriptors.iterdir()):
-                name = (descriptors.parent / "comm").read_text().strip()
-                yield int(descriptors.parent.name), f"{name} (process {descriptors.parent.name})"
-
-
-def _is_device(path: Path, number: int) -> bool:
-    try:
-        status = path.stat()
-    except OSError:
-        return False
-    return stat.S_ISCHR(status.st_mode) and status.st_rdev == number
 
 
 def _cannot_connect(host: str, port: int, error: OSError) -> LabError:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from panthorlab.arch import ARCHES
-from panthorlab.board.config import EmulatedFile
-from panthorlab.board.frames import PORT_NAME
+from panthorlab.board.emulated.file import EmulatedFile
+from panthorlab.board.emulated.frames import PORT_NAME
 
 # A model that is stopped in a debugger, or a host that stalls, must not cost the connection: QEMU gives a read up
 # after this, and the vfio-user connection is then dead for good.

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from panthorlab.board.console import Console, ConsoleLine
-from panthorlab.board.real.dialogue import PexpectDialogue
+from panthorlab.board.real.console.dialogue import PexpectDialogue
+from panthorlab.board.real.console.links import describe, open_link
 from panthorlab.board.real.file import ConsoleSection, TcpConsole, TtyConsole
-from panthorlab.board.real.links import describe, open_link
 from panthorlab.board.real.parts import Dialogue, Link
 from panthorlab.errors import LabError
 

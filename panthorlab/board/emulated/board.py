@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The kind `emulated`: a board that is made anew for each boot, on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from panthorlab.board.board import Board
+from panthorlab.board.emulated.file import EmulatedFile
+from panthorlab.board.methods import AUTO
+from panthorlab.board.steps import OnStep, Steps, unheard
+from panthorlab.checks import Check
+from panthorlab.kernel.model import Kernel
+
+if TYPE_CHECKING:
+    from panthorlab.board.emulated.booted import BootedEmulatedBoard
+
+
+class EmulatedBoard(Board):
+    """See `Board`."""
+
+    model = EmulatedFile
+    file: EmulatedFile
+    emulated = copies = bare = takes_params = counts = True
+
+    @classmethod
+    def checks(cls) -> tuple[Check, ...]:
+        from panthorlab.board.emulated.doctor import checks
+
+        return checks()
+
+    def boot(
+        self, kernel: Kernel, *, log_dir: Path, overlay: Path | None = None, params: Mapping[str, str] | None = None,
+        on_progress: Callable[[str], None] = lambda _step: None, method: str = AUTO, fresh: bool = True,
+        counts: Path | None = None, on_step: OnStep = unheard,
+    ) -> BootedEmulatedBoard:
+        """See `Board.boot`. `params` also takes `seed` and `trace=on` (a Chrome trace in `log_dir`). Always fresh."""
+        del fresh
+        self.check_method(method)
+        self.check_kernel(kernel)
+        from panthorlab.board.emulated.boot import boot  # what only a boot needs costs start-up time
+
+        return boot(self.name, self.file, kernel, log_dir=log_dir, overlay=overlay, params=params or {},
+                    on_progress=on_progress, counts=counts, steps=Steps(on_step))

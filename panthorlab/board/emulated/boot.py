@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Boot a kernel on an emulated board: unmodified QEMU, with the emulated GPU in a process beside it."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from panthorlab import spawn
+from panthorlab.board.api import LATE
+from panthorlab.board.console import Console
+from panthorlab.board.emulated import coverage_plugin
+from panthorlab.board.emulated.agent import AgentShell
+from panthorlab.board.emulated.booted import BootedEmulatedBoard, Parts
+from panthorlab.board.emulated.cpus import CpuLease
+from panthorlab.board.emulated.file import EmulatedFile
+from panthorlab.board.emulated.frames import Hello
+from panthorlab.board.emulated.gpu_model import SOCKET, GpuModel, firmware
+from panthorlab.board.emulated.initramfs import build_initramfs
+from panthorlab.board.emulated.machine import Wires, detector_words, machine_facts, qemu_arguments, slowness
+from panthorlab.board.emulated.qemu import Qemu, find_qemu
+from panthorlab.board.emulated.qmp import Monitor
+from panthorlab.board.kernel_log import kernel_lines
+from panthorlab.board.steps import Name, Steps
+from panthorlab.errors import BootError, LabError
+from panthorlab.kernel.driver import PANTHOR, WORDS, Driver, driver_of
+from panthorlab.kernel.model import Kernel
+from panthorlab.paths import cache_dir
+
+RENDER_NODE = "/dev/dri/renderD*"
+_PROBE_FAILED = re.compile(rb"probe with driver \S+ failed with error")
+
+
+def boot(
+    name: str, file: EmulatedFile, kernel: Kernel, *, log_dir: Path, overlay: Path | None, params: Mapping[str, str],
+    on_progress: Callable[[str], None], counts: Path | None, steps: Steps,
+) -> BootedEmulatedBoard:
+    """See `EmulatedBoard.boot`."""
+    own = {key.removeprefix("gpu."): value for key, value in params.items()}
+    params = {**(file.gpu.params if file.gpu else {}), **own}
+    try:
+        log_dir.mkdir(parents=True, exist_ok=True)
+        with steps(Name.LOAD):
+            qemu = find_qemu(on_progress)
+            more = coverage_plugin.arguments(qemu.version, counts) if counts else []
+        with ExitStack() as undo:
+            with steps(Name.POWER):
+                board = _assemble(name, file, kernel, qemu, log_dir.resolve(), overlay, params, more)
+            undo.callback(board.close)
+            _bring_up(board, file, driver_of(kernel) if file.gpu else PANTHOR, on_progress, steps)
+            undo.pop_all()
+    except OSError as error:
+        raise LabError(f"board {name} could not be started: {error}",
+                       hint="disk full, or a program missing? `panthorlab doctor` checks") from error
+    return board
+
+
+def _assemble(
+    name: str, file: EmulatedFile, kernel: Kernel, qemu: Qemu, log_dir: Path, overlay: Path | None,
+    params: Mapping[str, str], more: Sequence[str],
+) -> BootedEmulatedBoard:
+    """Start model and QEMU. What is made is undone if a step fails; after the last, the board owns it."""
+    with ExitStack() as made:
+        board = _start(name, file, kernel, qemu, log_dir, overlay, params, more, made)
+        made.pop_all()
+    return board
+
+
+def _start(
+    name: str, file: EmulatedFile, kernel: Kernel, qemu: Qemu, log_dir: Path, overlay: Path | None,
+    params: Mapping[str, str], more: Sequence[str], made: ExitStack,
+) -> BootedEmulatedBoard:
+    run_dir = _run_dir()
+    made.callback(shutil.rmtree, run_dir, ignore_errors=True)
+    lease = CpuLease() if file.machine.pin else None
+    if lease:
+        made.callback(lease.release)
+    cpu = lease.cpu if lease else None
+    model = None
+    if file.gpu:
+        model = GpuModel(model=file.gpu.model, params=params, run_dir=run_dir, log_dir=log_dir, cpu=cpu)
+        made.callback(model.stop, 0.0)
+    initrd = run_dir / "initramfs.cpio"
+    files = firmware(file.gpu.model) if file.gpu else {}
+    initrd.write_bytes(build_initramfs(kernel, firmware=files, overlay=overlay))
+    if model:
+        model.wait_listening()
+
+    pairs = [socket.socketpair() for _ in range(3)]
+    made.callback(_close_all, pairs)
+    console, agent, monitor = (ours for ours, _ in pairs)
+    ends = [theirs.fileno() for _, theirs in pairs]
+    wires = Wires(console=ends[0], agent=ends[1], monitor=ends[2], gpu_socket=SOCKET if model else None)
+    config = (kernel.path / "config").read_text(errors="replace")
+    extra = detector_words(config)
+    arguments = qemu_arguments(file, image=kernel.image.resolve(), initrd=initrd, wires=wires, extra=extra)
+    qemu_log = log_dir / "qemu.log"
+    with qemu_log.open("wb") as log:
+        process = spawn.spawn([*qemu.argv, *arguments, *more], cwd=run_dir, stdout=log, stderr=log, cpu=cpu,
+                              pass_fds=ends)
+    made.callback(spawn.end, process, gently=0)
+    for _, theirs in pairs:
+        theirs.close()
+    facts = {**machine_facts(file, extra), "board": name, "qemu": qemu.version,
+             "qemu_origin": qemu.origin, "host_cpu": cpu, "gpu_params": dict(params)}
+    return BootedEmulatedBoard(
+        Parts(name=name, board=file, run_dir=run_dir, log_dir=log_dir, qemu=process, qemu_log=qemu_log,
+              model=model, console=Console(console, log_dir / "console.log"), monitor=Monitor(monitor),
+              close_sockets=lambda: _close_all(pairs), lease=lease, slowness=slowness(config)),
+        lambda why_lost: AgentShell(agent, why_lost), facts)
+
+
+def _close_all(pairs: list[tuple[socket.socket, socket.socket]]) -> None:
+    for pair in pairs:
+        for end in pair:
+            end.close()
+
+
+def _run_dir() -> Path:
+    """A new private directory for sockets and the initramfs. What killed controllers left behind goes."""
+    base = cache_dir("run")
+    for old in base.iterdir():
+        pid = old.name.partition("-")[0]
+        if pid.isdigit() and not Path("/proc", pid).exists():
+            shutil.rmtree(old, ignore_errors=True)
+    path = base / f"{os.getpid()}-{secrets.token_hex(4)}"
+    path.mkdir(mode=0o700)
+    return path
+
+
+def _bring_up(
+    board: BootedEmulatedBoard, file: EmulatedFile, driver: Driver, on_progress: Callable[[str], None], steps: Steps,
+) -> None:
+    """From QEMU's start to a board that takes commands and has its GPU, each step with its deadline."""
+    limits = file.time_limits
+    boot, probe, answer = (limit * board.slowness for limit in (limits.boot, limits.probe, limits.answer))
+    deadline = time.monotonic() + boot
+    on_progress("QEMU started")
+    with steps.split(Name.HANDOVER, Name.SHELL, lambda: _first_line(board)):
+        hello = _await_agent(board, boot)
+    board.boot_id = hello.boot_id
+    done = f"agent answered, {hello.uptime:.2f} s after the guest's start"
+    on_progress(done)
+    if file.gpu is None:
+        return
+    with steps(Name.DRIVER):
+        _await_modules(board, driver, max(1.0, deadline - time.monotonic()) + probe, done)
+        on_progress("modules loaded")
+        _await_render_node(board, driver, probe, answer)
+    on_progress("GPU probed")
+
+
+def _first_line(board: BootedEmulatedBoard) -> float | None:
+    """When the kernel said something for the first time (CLOCK_MONOTONIC)."""
+    line = board.console.wait_for(lambda _line: True, 0)
+    return line.time if line else None
+
+
+def _await_agent(board: BootedEmulatedBoard, limit: float) -> Hello:
+    hello = board.shell.wait_hello(limit)
+    if hello is None:
+        done = "the kernel printed its first line" if board.console.tail() else "QEMU started"
+        if board.console.wait_for(lambda line: b"panthorlab-init: started" in line.text, 0):
+            done = "init started"
+        raise board.silence(f"took no commands {limit:g} s after QEMU's start; the last step done: {done}")
+    return hello
+
+
+def _await_modules(board: BootedEmulatedBoard, driver: Driver, limit: float, done: str) -> None:
+    try:
+        status, complaints = board.shell.wait_loader(limit)
+    except LabError as error:
+        raise board.silence(f"loads its modules for longer than {limit:g} s; the last step done: {done}") from error
+    if status:
+        raise _probe_error(
+            board, driver, f"a module could not be loaded: {complaints.strip() or f'status {status}'}")
+
+
+def _await_render_node(board: BootedEmulatedBoard, driver: Driver, probe: float, answer: float) -> None:
+    deadline = time.monotonic() + probe
+    while board.shell.run(["/init", "wait", RENDER_NODE, "1"], timeout=1 + answer).status:
+        if board.console.wait_for(lambda line: bool(_PROBE_FAILED.search(line.text)), 0):
+            raise _probe_error(board, driver, f"{driver.name} failed to probe")
+        if time.monotonic() > deadline:
+            raise _probe_error(board, driver, f"{driver.name} made no render node within {probe:g} s")
+
+
+def _probe_error(board: BootedEmulatedBoard, driver: Driver, what: str) -> BootError | LabError:
+    """The kernel's fault, unless the model itself says that it could not do what it was asked for."""
+    log = "\n".join(kernel_lines(board.shell.get("/dev/kmsg"), WORDS)[-40:])
+    if hazards := [hazard for hazard in board.hazards() if hazard.kind != LATE]:
+        spoilt = "\n".join(f"{hazard.kind}: {hazard.text}" for hazard in hazards[:10])
+        return LabError(f"board {board.name}: {what}, and the GPU model says:\n{spoilt}\n{log}")
+    return BootError(f"board {board.name}: {what}\n{log or f'no word of {driver.name} in the kernel log'}")

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Kinds of boards: what the code above asks of one, whichever it is, and that it asks for nothing else."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from panthorlab.board.board import Board, Patience
+from panthorlab.board.emulated.board import EmulatedBoard
+from panthorlab.board.emulated.file import EmulatedFile
+from panthorlab.board.fields import BoardFile
+from panthorlab.board.kinds import KINDS, is_emulated
+from panthorlab.board.lab import State
+from panthorlab.board.registry import board_files, open_board
+from panthorlab.errors import UsageError
+
+PACKAGE = Path(__file__).parents[3] / "panthorlab"
+HOUSES = ("panthorlab.board.emulated", "panthorlab.board.real")
+OPEN = ("panthorlab.board.emulated.overlay",)
+"""Of the houses, what the code above may use: overlays are made without any board."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_is_what_its_files_say(kind: str) -> None:
+    assert issubclass(KINDS[kind].model, BoardFile)
+    assert get_args(KINDS[kind].model.model_fields["type"].annotation) == (kind,)
+    assert is_emulated(kind) is KINDS[kind].emulated
+    assert not is_emulated("none of these")
+
+
+@pytest.mark.parametrize("name", sorted(board_files()))
+def test_every_shipped_board_answers_everything(name: str) -> None:
+    board = open_board(name)
+    assert isinstance(board, KINDS[board.file.type])
+    assert (board.name, board.key, board.arch) == (name, name, "arm64")
+    assert board.traits >= {name, board.file.type}
+    assert board.row()["name"] == name
+    assert board.row()["file"] == str(board.path)
+    assert set(board.row()) - {"methods"} == {
+        "name", "file", "type", "description", "tags", "unverified", "state", "why", "lease", "quarantine", "health"}
+    assert board.example or board.standing().state is State.FREE
+    assert not (board.emulated and board.hardware())
+
+
+def test_what_a_kind_does_not_override_is_careful() -> None:
+    """A kind that says nothing of itself is in no lab, is one, takes nothing, counts nothing."""
+    class Quiet(Board):
+        model = EmulatedFile
+        boot = EmulatedBoard.boot
+
+    quiet = Quiet("quiet", EmulatedFile.model_validate({"type": "emulated"}))
+    assert not any((quiet.emulated, quiet.copies, quiet.bare, quiet.takes_params, quiet.counts, quiet.example))
+    assert quiet.patience == Patience()
+    assert quiet.checks() == ()
+    quiet.check_ready()
+    for refused in (quiet.check_in_lab, lambda: quiet.check_method("kexec"), lambda: quiet.trust(lambda _text: True),
+                    lambda: quiet.train(None, lambda _text: None)):
+        with pytest.raises(UsageError, match="board quiet is"):
+            refused()
+
+
+def _imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def test_nobody_above_looks_into_a_kind() -> None:
+    above = [file for file in PACKAGE.rglob("*.py") if "board" not in file.relative_to(PACKAGE).parts]
+    found = [f"{file.relative_to(PACKAGE)}: {name}" for file in above for name in _imports(file)
+             if name.startswith(HOUSES) and not name.startswith(OPEN)]
+    assert len(above) > 100
+    assert not found
+
+
+def test_the_houses_do_not_know_each_other() -> None:
+    for house, other in (HOUSES, HOUSES[::-1]):
+        folder = PACKAGE.parent / house.replace(".", "/")
+        assert not [f"{file.name}: {name}" for file in folder.rglob("*.py") for name in _imports(file)
+                    if name.startswith(other)]
