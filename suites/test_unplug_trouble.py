@@ -39,6 +39,8 @@ def test_probe_gives_up(session: Session, rule: str) -> None:
         errno = probe_with(session, rule)
     finally:
         rebind(session)
+    if errno == 0 and session.driver.name == "tyr" and rule.startswith("reset-lost"):
+        pytest.xfail("Tyr does not clear RESET_COMPLETED before it resets the GPU, and sees that of the reset before")
     assert errno == ETIMEDOUT, f"{rule}: {os.strerror(errno) if errno else 'the probe did not notice'}"
 
 
