@@ -11,6 +11,7 @@ from pathlib import Path
 from panthorlab import __version__
 from panthorlab.board.methods import AUTO, CHOICES, HELP
 from panthorlab.errors import UsageError
+from panthorlab.kernel.driver import DRIVERS, PANTHOR, by_name
 from panthorlab.parser import Parser
 from panthorlab.quantities import boots, duration, iterations, jobs, seed, version
 
@@ -46,6 +47,16 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="FRAGMENT",
         help="stack a config fragment: a name of kernel_configs/ (kasan, prove-locking, …) or a file; may be repeated",
+    )
+    _add_driver(parser, "build")
+
+
+def _add_driver(parser: argparse.ArgumentParser, does: str) -> None:
+    parser.add_argument(
+        "--driver",
+        choices=[driver.name for driver in DRIVERS],
+        help=f"{does} kernels whose GPU this driver takes; tests that want more than it can do are left out "
+        + (f"(default: {PANTHOR.name})" if does == "build" else "(default: the kernel's)"),
     )
 
 
@@ -188,6 +199,7 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kernel", required=True, metavar="K", help="store key, RUN:before, RUN:after, or build directory"
     )
+    _add_driver(parser, "take")
     _add_jail(parser)
     _add_board(parser)
     _add_lab(parser)
@@ -209,6 +221,7 @@ def _matrix_parser(parser: argparse.ArgumentParser) -> None:
                         "repeated")
     parser.add_argument("--config", action="append", default=[], metavar="FRAGMENT",
                         help="stack a config fragment on those that are built; may be repeated")
+    _add_driver(parser, "build")
     _add_jail(parser)
     _add_board(parser)
     _add_lab(parser)
@@ -338,6 +351,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         )
     if rest:
         options.patch += rest
+    if getattr(options, "driver", None) and hasattr(options, "config") and not getattr(options, "before", None):
+        # The configuration decides which driver a kernel has; last, so that no other fragment has the last word.
+        options.config = [*options.config, *by_name(options.driver).fragments]
     return options
 
 

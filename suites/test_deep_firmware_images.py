@@ -11,7 +11,7 @@ from panthorlab.gpu.fw import corpus
 from panthorlab.run.session import Session
 from panthorlab.run.trouble import CONSEQUENCES
 
-pytestmark = pytest.mark.deep
+pytestmark = [pytest.mark.driver("probe"), pytest.mark.deep]
 
 PACK = "/tmp/panthorlab-images"  # noqa: S108 - the board's
 COUNT = 200

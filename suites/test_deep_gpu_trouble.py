@@ -8,7 +8,7 @@ import pytest
 from panthorlab.run.session import Session
 from panthorlab.run.trouble import CONSEQUENCES, Trouble, provoke, rebind
 
-pytestmark = pytest.mark.deep
+pytestmark = [pytest.mark.driver("vm", "groups", "power", "recovery"), pytest.mark.deep]
 
 FIRMWARE = frozenset({"firmware-error"})
 POWER = frozenset({"power-error"})

@@ -12,7 +12,7 @@ import pytest
 from panthorlab.run.session import Session
 from panthorlab.run.trouble import RESIDUAL
 
-pytestmark = [pytest.mark.deep, pytest.mark.usefixtures("nothing_left")]
+pytestmark = [pytest.mark.driver("vm", "groups", "heaps"), pytest.mark.deep, pytest.mark.usefixtures("nothing_left")]
 HUNGRY = "tiler-chunk,times=0"
 GONE = {"mmu-fault", "cs-fault", "cs-fatal", "heap-error"}
 LATE_EVENT = ("event-late,event=tiler-oom,ms=3,times=0",)

@@ -11,7 +11,7 @@ import pytest
 
 from panthorlab.run.session import Session
 
-pytestmark = pytest.mark.deep
+pytestmark = [pytest.mark.driver("vm", "groups", "recovery"), pytest.mark.deep]
 TROUBLE = {"power-error", "firmware-error", "gpu-reset", "job-timeout", "mmu-fault", "cs-fault", "warning"}
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from panthorlab.run.session import Session
 
-pytestmark = pytest.mark.deep
+pytestmark = [pytest.mark.driver("vm", "groups"), pytest.mark.deep]
 
 # What a driver may say when an address space cannot be set up. 6.12 and 7.3 also warn on the way to the reset.
 TROUBLE = {"power-error", "firmware-error", "gpu-reset", "job-timeout", "warning"}

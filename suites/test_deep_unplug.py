@@ -7,9 +7,10 @@ import pytest
 
 from panthorlab.run.session import Session
 
-pytestmark = pytest.mark.deep
+pytestmark = [pytest.mark.driver("vm", "groups", "power"), pytest.mark.deep]
 
 
+@pytest.mark.driver("probe")
 def test_idle_often(session: Session) -> None:
     session.check("gpu-bind", "--mode", "idle", "--count", "100", timeout=300)
 

@@ -10,7 +10,7 @@ import pytest
 
 from panthorlab.run.session import Session
 
-pytestmark = [pytest.mark.kernel("prove-locking"), pytest.mark.board("emulated")]
+pytestmark = [pytest.mark.driver("vm", "groups"), pytest.mark.kernel("prove-locking"), pytest.mark.board("emulated")]
 
 
 def test_fence_may_be_asked_for_its_status_in_an_interrupt(session: Session) -> None:

@@ -2,7 +2,8 @@
 """Firmware images that are wrong in one way each: refused with an error, and the right one works afterwards.
 
 The images are made from the board's own; `panthorlab/gpu/fw/corpus.py` has them, and what a right driver does with
-each. Every image is proved to have been read: by what panthor says of it, or by what its probe returns.
+each. Every image is proved to have been read: by the time
+at which its file was read last, by what the driver says of it, or by what its probe returns.
 """
 
 from __future__ import annotations
@@ -20,17 +21,18 @@ from panthorlab.gpu.fw.corpus import Case
 from panthorlab.run.session import Session
 from panthorlab.run.trouble import CONSEQUENCES
 
+pytestmark = pytest.mark.driver("probe")
 FIRMWARE = "/lib/firmware/arm/mali/arch{major}.{minor}/mali_csffw.bin"
 PACK = "/tmp/panthorlab-images"  # noqa: S108 - the board's
 SPOKEN = {"probe-error", "firmware-error"}
 UNTOLD = {0, EINVAL}
 """What the probe may return for other reasons than that the image was read."""
-READ = re.compile(r"panthor .*(?:firmware|CSF FW|interface)", re.IGNORECASE)
+READ = r"{driver} .*(?:firmware|CSF FW|interface|MCU)"
 
 
 @pytest.fixture(scope="module")
 def firmware(session: Session) -> bytes:
-    gpu_id = int(session.job("info").info["gpu_id"], 16)
+    gpu_id = int(session.gpu_info()["gpu_id"], 16)
     path = FIRMWARE.format(major=gpu_id >> 28, minor=gpu_id >> 24 & 0xF)
     try:
         return session.board.shell.get(path)
@@ -47,13 +49,16 @@ def wrong_of(session: Session, firmware: bytes, cases: Sequence[Case], *options:
     parts = re.split(r"panthorlab: image (\S+)\n", session.kernel_log()[start:])
     said = dict(zip(parts[1::2], parts[2::2], strict=True))
     wrong = []
+    read, driver = re.compile(READ.format(driver=session.driver.name), re.IGNORECASE), session.driver.name
     for case in cases:
-        errno = -int(result.info[f"image.{case.name}"])
-        if errno not in case.errnos:
-            expected = " or ".join(os.strerror(number) if number else "taken" for number in case.errnos)
+        errno, told = -int(result.info[f"image.{case.name}"]), case.of(driver)
+        if errno not in told.errnos:
+            expected = " or ".join(os.strerror(number) if number else "taken" for number in told.errnos)
             wrong.append(f"{case.name}: {os.strerror(errno) if errno else 'taken'}, expected {expected}")
-        elif case.says not in said[case.name] or (errno in UNTOLD and not READ.search(said[case.name])):
-            wrong.append(f"{case.name}: panthor did not say `{case.says}`")
+        elif told.says not in said[case.name]:
+            wrong.append(f"{case.name}: {driver} did not say `{told.says}`")
+        elif errno in UNTOLD and result.info.get(f"read.{case.name}") != "1" and not read.search(said[case.name]):
+            wrong.append(f"{case.name}: nothing shows that {driver} read it")
     return wrong
 
 
@@ -63,6 +68,7 @@ def test_wrong_images_are_refused(session: Session, firmware: bytes) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.driver("vm", "groups", "recovery")
 def test_sections_are_loaded_again(session: Session, firmware: bytes) -> None:
     """An MCU that hangs gets all its sections anew."""
     for case in (case for case in corpus.CASES if case.reload):

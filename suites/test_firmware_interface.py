@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from errno import EINVAL
 
+import pytest
+
 from panthorlab.gpu.generations.g610 import G610
 from panthorlab.gpu.layout import SHARED
 from panthorlab.run.session import Session
 from panthorlab.run.trouble import probe, rebind
 
+pytestmark = pytest.mark.driver("csif")
 SHARED_SIZE = G610.layout.shared_size
 END = SHARED + SHARED_SIZE
 SPOKEN = {"probe-error", "firmware-error"}

@@ -32,7 +32,7 @@ from panthorlab.run.clients import (
 from panthorlab.run.session import Iterated, Session
 from panthorlab.run.workload import Workload
 
-pytestmark = pytest.mark.overlay("mesa-gl")
+pytestmark = [pytest.mark.driver("csif", "vm", "groups", "heaps"), pytest.mark.overlay("mesa-gl")]
 
 SPINNING = "/usr/bin/weston-simple-egl"  # draws until it is killed
 SCENES = ("build", "texture", "shading", "effect2d", "desktop", "buffer", "jellyfish")

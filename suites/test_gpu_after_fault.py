@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from panthorlab.run.session import Session
+
+pytestmark = pytest.mark.driver("vm", "groups", "heaps")
 
 
 def test_next_process_works_after_abrupt_exit(session: Session) -> None:

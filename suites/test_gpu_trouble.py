@@ -11,6 +11,7 @@ import pytest
 from panthorlab.run.session import Session
 from panthorlab.run.trouble import Trouble, provoke
 
+pytestmark = pytest.mark.driver("vm", "groups", "power", "recovery")
 FIRMWARE = frozenset({"firmware-error"})
 # 7.3 has drm_WARN_ON(panthor_mmu_as_disable()) on the way that a lost flush takes.
 FLUSH = Trouble(("flush-lost",), frozenset({"power-error"}), also=frozenset({"warning"}))

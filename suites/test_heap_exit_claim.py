@@ -14,6 +14,7 @@ import pytest
 from panthorlab.run.session import Iterated
 from panthorlab.run.workload import Workload
 
+pytestmark = pytest.mark.driver("vm", "groups", "heaps")
 CLAIMS = (
     Workload("heap-exit/exit", ("heap-exit", "--mode", "exit")),
     Workload("heap-exit/sigkill", ("heap-exit", "--mode", "sigkill"), expect_signal=signal.SIGKILL),

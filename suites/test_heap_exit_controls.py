@@ -11,6 +11,7 @@ from panthorlab.outcome import Role
 from panthorlab.run.session import Iterated
 from panthorlab.run.workload import Workload
 
+pytestmark = pytest.mark.driver("vm", "groups", "heaps")
 CONTROLS = (
     Workload("heap-exit/no-heap-set", ("heap-exit", "--mode", "no-heap-set"), Role.CONTROL, iterations=80),
     Workload("heap-exit/idle-exit", ("heap-exit", "--mode", "idle-exit"), Role.CONTROL, iterations=20),

@@ -11,6 +11,8 @@ from panthorlab.outcome import Role
 from panthorlab.run.session import Iterated
 from panthorlab.run.workload import Workload
 
+pytestmark = pytest.mark.driver("vm", "groups", "heaps")
+
 
 def watch(mode: str, *options: str, iterations: int = 20, deadline: float = 20.0, expect_signal: int = 0) -> Workload:
     return Workload(

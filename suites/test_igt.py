@@ -14,7 +14,7 @@ import pytest
 from panthorlab.run.igt import FOLDER, Expectations, Word, read_tests, run_test
 from panthorlab.run.session import Session
 
-pytestmark = pytest.mark.overlay("igt")
+pytestmark = [pytest.mark.driver("csif", "vm", "groups", "heaps"), pytest.mark.overlay("igt")]
 LISTS = Path(__file__).parent / "igt"
 TESTS = read_tests(LISTS / "testlist.txt")
 PATIENCE = 60.0

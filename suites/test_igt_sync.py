@@ -10,7 +10,7 @@ import pytest
 from panthorlab.run.igt import Expectations, read_tests, run_test
 from panthorlab.run.session import Session
 
-pytestmark = pytest.mark.overlay("igt")
+pytestmark = [pytest.mark.driver("csif", "vm", "groups", "heaps"), pytest.mark.overlay("igt")]
 LISTS = Path(__file__).parent / "igt"
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from panthorlab.run.session import Session
 
+pytestmark = pytest.mark.driver("vm", "groups")
 RESETS = {"gpu-reset", "firmware-error", "power-error", "oops", "panic", "hung-task"}
 
 

@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from panthorlab.run.session import Session
+
+pytestmark = pytest.mark.driver("vm", "groups", "recovery")
 
 
 def test_timeout_and_recovery(session: Session) -> None:

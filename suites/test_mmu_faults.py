@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from panthorlab.run.session import Session
 
+pytestmark = pytest.mark.driver("vm", "groups")
 FAULTS = {"mmu-fault", "cs-fault", "cs-fatal"}
 DELAY = "/sys/bus/platform/devices/{device}/power/autosuspend_delay_ms"
 

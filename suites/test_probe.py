@@ -5,7 +5,11 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from panthorlab.run.session import Session
+
+pytestmark = pytest.mark.driver("probe")
 
 
 def test_booted_kernel_is_the_built_one(session: Session) -> None:
@@ -14,8 +18,13 @@ def test_booted_kernel_is_the_built_one(session: Session) -> None:
 
 
 def test_render_node_answers(session: Session) -> None:
-    info = session.job("info").info
+    info = session.gpu_info()
     assert int(info["gpu_id"], 16) >> 28 >= 10, f"not a CSF GPU: {info}"
+
+
+@pytest.mark.driver("csif")
+def test_interface_is_told(session: Session) -> None:
+    info = session.gpu_info()
     assert int(info["csg_slots"]) >= 3
     assert int(info["cs_slots"]) >= 1
 
@@ -28,5 +37,6 @@ def test_probe_left_no_finding(session: Session) -> None:
 
 def test_probe_messages(session: Session) -> None:
     text = session.kernel_log()
-    assert re.search(r"panthor .*\[drm\] .*mali-g\d+ id 0x", text, re.IGNORECASE)
+    assert re.search(rf"{session.driver.name} .*mali-g\d+ (?:gpu_)?id 0x", text, re.IGNORECASE)
+    # to user space every one of these drivers is "panthor"
     assert re.search(r"Initialized panthor \d+\.\d+\.\d+", text)

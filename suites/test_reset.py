@@ -7,6 +7,8 @@ import pytest
 
 from panthorlab.run.session import Session
 
+pytestmark = pytest.mark.driver("vm", "groups", "recovery")
+
 
 def test_reset_and_recovery(session: Session) -> None:
     if not session.can_inject("mcu-hang"):

@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from panthorlab.run.session import Session
+
+pytestmark = pytest.mark.driver("vm", "groups", "power")
 
 
 def test_job_after_each_suspend(session: Session) -> None:

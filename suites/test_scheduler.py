@@ -10,6 +10,7 @@ import pytest
 
 from panthorlab.run.session import Session
 
+pytestmark = pytest.mark.driver("csif", "vm", "groups")
 FAULT = {"mmu-fault", "cs-fault", "cs-fatal"}
 # What a driver may say when an address space cannot be set up: 7.3 also warns (drm_WARN_ON).
 TROUBLE = {"power-error", "firmware-error", "gpu-reset", "job-timeout", "warning"}

@@ -6,7 +6,11 @@ Each check is a call that works but for one field; that it works without is prov
 
 from __future__ import annotations
 
+import pytest
+
 from panthorlab.run.session import Session
+
+pytestmark = pytest.mark.driver("csif", "vm", "groups", "heaps")
 
 
 def test_wrong_arguments_are_refused(session: Session) -> None:

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""panthor is taken off its GPU and put back: nothing is lost, whoever uses the GPU, and whatever state it is in."""
+"""The driver is taken off its GPU and put back: nothing is lost, whoever uses the GPU, and whatever state it is in."""
 
 from __future__ import annotations
+
+import pytest
 
 from panthorlab.run.session import Session
 from panthorlab.run.trouble import CONSEQUENCES, rebind
 
+pytestmark = pytest.mark.driver("vm", "groups", "power", "recovery")
 
+
+@pytest.mark.driver("probe")
 def test_idle(session: Session) -> None:
     """Interrupts and memory come back."""
     session.check("gpu-bind", "--mode", "idle", "--count", "6", timeout=60)

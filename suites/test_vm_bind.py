@@ -8,7 +8,7 @@ import pytest
 
 from panthorlab.run.session import Session
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = [pytest.mark.driver("vm", "groups"), pytest.mark.usefixtures("nothing_left")]
 
 
 @pytest.mark.parametrize("mode", ["small", "huge"])

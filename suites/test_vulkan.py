@@ -18,7 +18,7 @@ from panthorlab.run.clients import INFO, SYNC, TIMEOUT, VKMARK, client, crowd, r
 from panthorlab.run.session import Iterated, Session
 from panthorlab.run.workload import Workload
 
-pytestmark = pytest.mark.overlay("mesa-vulkan")
+pytestmark = [pytest.mark.driver("csif", "vm", "groups", "heaps"), pytest.mark.overlay("mesa-vulkan")]
 
 FOR_EVER = (*VKMARK, "-b", "cube:duration=3600")
 SCENES = ("cube", "vertex", "texture", "shading", "effect2d", "desktop")

@@ -19,7 +19,7 @@ from panthorlab.run.clients import INFO, SYNC, VKMARK, client, crowd, require_vu
 from panthorlab.run.session import Iterated, Session
 from panthorlab.run.workload import Workload
 
-pytestmark = pytest.mark.overlay("mesa-vulkan")
+pytestmark = [pytest.mark.driver("csif", "vm", "groups", "heaps"), pytest.mark.overlay("mesa-vulkan")]
 
 FOR_EVER = (*VKMARK, "-b", "cube:duration=3600")
 # Every request for memory is counted, and comes a little late.

@@ -7,11 +7,9 @@ import re
 from collections.abc import Mapping
 
 from panthorlab.errors import LabError
+from panthorlab.kernel.driver import DRIVERS
 
-PANTHOR = "panthor"
 SHIM = "panthor_pci_shim"
-_ASKED_FOR = ("governor_simpleondemand",)
-"""What panthor requests by name when it probes, so that no `depends=` has it."""
 _DEPENDS = re.compile(rb"(?:^|\0)depends=([^\0]*)\0")
 _VERMAGIC = re.compile(rb"(?:^|\0)vermagic=([^\0]*)\0")
 
@@ -35,8 +33,8 @@ def vermagic(module: bytes) -> str:
 
 
 def gpu_order(modules: Mapping[str, bytes], *, shim: bool) -> list[str]:
-    """What has to be loaded for panthor to drive the GPU, in this order: all of it that is no part of the Image."""
-    wanted = [name for name in (*_ASKED_FOR, PANTHOR) if name in modules]
+    """What has to be loaded for the GPU to have its driver, in this order: all of it that is no part of the Image."""
+    wanted = [name for driver in DRIVERS for name in (*driver.requests, driver.name) if name in modules]
     return load_order(modules, (*wanted, *([SHIM] if shim else [])))
 
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Takes panthor off its GPU and puts it back, as sysfs can (`unbind`, `bind`): idle, under load, while the GPU goes to
+ * Takes the driver off its GPU and puts it back, as sysfs can (`unbind`, `bind`): idle, under load, while the GPU goes to
  * sleep, or with one firmware image after the other.
  *
  * It says what came of each step; whether that is right for a firmware image is judged by who made the image. The
- * kernel log has a line "panthorlab: image NAME" before each, so that what panthor says of it can be told apart.
+ * kernel log has a line "panthorlab: image NAME" before each, so that what the driver says of it can be told apart. A driver
+ * that takes no jobs yet works if it tells what the GPU is.
  */
 
 #define _GNU_SOURCE
@@ -25,10 +26,10 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "drivers.h"
 #include "ktap.h"
 #include "sentinel.h"
 
-#define DRIVER		"/sys/bus/platform/drivers/panthor"
 #define DEVICES		"/sys/bus/platform/devices"
 #define FW_PATH		"/sys/module/firmware_class/parameters/path"
 #define FW_ROOT		"/tmp/panthorlab-firmware"
@@ -38,7 +39,6 @@
 #define SOON_MS		5
 #define SLEEP_TIMEOUT	5000		/* ms until a GPU with nothing to do must have gone to sleep */
 #define REVIVE_MS	10000
-#define IRQ_LINES	3		/* job, mmu, gpu */
 #define WARM_UP		3u		/* rounds before memory is counted: caches fill */
 #define LEAK_KB		512		/* in all rounds: so much comes and goes with slabs and per-CPU lists */
 
@@ -48,6 +48,8 @@ enum use { BUSY, AHEAD, HELD, MAPPING };
 
 struct bind {
 	char device[NAME_SIZE];		/* "fb000000.gpu" */
+	const struct gpu_driver *driver;
+	int irqs;			/* that it had when it was first seen at work */
 	const char *pack;
 	char image[NAME_SIZE];		/* where the driver looks for its firmware first */
 	unsigned int count, results, failed;
@@ -137,22 +139,26 @@ static long free_kb(void)
 
 static bool bound(const struct bind *b)
 {
-	char path[sizeof(DRIVER) + NAME_SIZE + 1];
+	char path[sizeof(PLATFORM_DRIVERS) + 2 * NAME_SIZE];
 
-	snprintf(path, sizeof(path), DRIVER "/%s", b->device);
+	snprintf(path, sizeof(path), PLATFORM_DRIVERS "/%s/%s", b->driver->name, b->device);
 	return !access(path, F_OK);
 }
 
-/* The one that panthor drives, else one whose device tree node it could drive. */
+/* The one that the driver has, else one whose device tree node it could drive. */
 static int find_device(struct bind *b)
 {
 	char path[sizeof(DEVICES) + 300];
 	struct dirent *entry;
 	DIR *dir;
 
-	dir = opendir(DRIVER);
+	b->driver = gpu_driver_here();
+	if (!b->driver)
+		return fail(-ENODEV, "the kernel has no driver for the GPU");
+	snprintf(path, sizeof(path), PLATFORM_DRIVERS "/%s", b->driver->name);
+	dir = opendir(path);
 	if (!dir)
-		return fail(-errno, "%s", DRIVER);
+		return fail(-errno, "%s", path);
 	while ((entry = readdir(dir)))
 		if (entry->d_type == DT_LNK && strcmp(entry->d_name, "module"))
 			snprintf(b->device, sizeof(b->device), "%s", entry->d_name);
@@ -167,18 +173,26 @@ static int find_device(struct bind *b)
 	}
 	if (dir)
 		closedir(dir);
-	return *b->device ? 0 : fail(-ENODEV, "no GPU that panthor could drive");
+	return *b->device ? 0 : fail(-ENODEV, "no GPU that %s could drive", b->driver->name);
+}
+
+static int tell_driver(const struct bind *b, const char *file)
+{
+	char path[sizeof(PLATFORM_DRIVERS) + NAME_SIZE];
+
+	snprintf(path, sizeof(path), PLATFORM_DRIVERS "/%s/%s", b->driver->name, file);
+	return write_file(path, b->device, strlen(b->device), 0);
 }
 
 static int unbind(const struct bind *b)
 {
-	return bound(b) ? write_file(DRIVER "/unbind", b->device, strlen(b->device), 0) : 0;
+	return bound(b) ? tell_driver(b, "unbind") : 0;
 }
 
 /* What the probe returned. */
 static int bind(const struct bind *b)
 {
-	return write_file(DRIVER "/bind", b->device, strlen(b->device), 0);
+	return tell_driver(b, "bind");
 }
 
 /* Of the file in the directory `power` of the device. */
@@ -211,10 +225,21 @@ static int sleep_soon(const struct bind *b)
 	return ret;
 }
 
+/* Opening it has the driver tell what the GPU is. */
+static int opens(void)
+{
+	struct gpu gpu;
+	int ret = gpu_open(&gpu);
+
+	if (!ret)
+		gpu_close(&gpu);
+	return ret;
+}
+
 /* A GPU that was probed must work, and go to sleep. */
 static int works(const struct bind *b)
 {
-	return job() ?: sleep_soon(b);
+	return b->driver->jobs ? job() ?: sleep_soon(b) : opens();
 }
 
 /*
@@ -231,13 +256,20 @@ static int revives(const struct bind *b)
 	return ret ?: sleep_soon(b);
 }
 
-static int irq_lines(int expected)
+/* Off the GPU it has no interrupt; at work, as many as the first time. */
+static int irq_lines(struct bind *b, bool at_work)
 {
-	const int lines = lines_with("/proc/interrupts", "panthor-");
+	char prefix[NAME_SIZE];
+	int lines;
 
-	if (lines < 0 || lines == expected)
+	snprintf(prefix, sizeof(prefix), "%s-", b->driver->name);
+	lines = lines_with("/proc/interrupts", prefix);
+	if (at_work && b->irqs < 0 && lines >= b->driver->interrupts)
+		b->irqs = lines;
+	if (lines < 0 || lines == (at_work ? b->irqs : 0))
 		return lines < 0 ? lines : 0;
-	return fail(0, "%d interrupts are panthor's, expected %d", lines, expected);
+	return fail(0, "%d interrupts are %s's, expected %d", lines, b->driver->name,
+		    !at_work ? 0 : b->irqs < 0 ? b->driver->interrupts : b->irqs);
 }
 
 static void result(struct bind *b, int ret, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -312,31 +344,45 @@ static int look_below(struct bind *b, const char *root)
 	return write_file(FW_PATH, root, strlen(root), 0);
 }
 
-/* Renamed into place: a driver that still reads the old one goes on doing so. */
+/*
+ * Renamed into place: a driver that still reads the old one goes on doing so. Last read in 1970, so that it shows when
+ * it is read.
+ */
 static int install(const struct bind *b, const void *data, size_t size)
 {
+	const struct timespec times[2] = { { 0 }, { .tv_nsec = UTIME_OMIT } };
 	char other[256];
 	int ret;
 
 	snprintf(other, sizeof(other), "%.240s.new", b->image);
 	ret = write_file(other, data, size, O_CREAT | O_TRUNC);
+	if (!ret && utimensat(AT_FDCWD, other, times, 0))
+		ret = fail(-errno, "utimensat %s", other);
 	if (!ret && rename(other, b->image))
 		ret = fail(-errno, "rename %s", other);
 	return ret;
 }
 
+/* Whether somebody has read it; false, too, where the file system does not note that. */
+static bool was_read(const struct bind *b)
+{
+	struct stat file;
+
+	return !stat(b->image, &file) && file.st_atim.tv_sec;
+}
+
 static int try_image(struct bind *b, const struct image *image)
 {
-	int ret = unbind(b) ?: irq_lines(0) ?: install(b, image->data, image->size) ?: mark(image->name);
+	int ret = unbind(b) ?: irq_lines(b, false) ?: install(b, image->data, image->size) ?: mark(image->name);
 	int probed;
 
 	if (ret)
 		return ret;
 	probed = bind(b);
-	out("# info image.%s=%d\n", image->name, probed);
+	out("# info image.%s=%d\n# info read.%s=%d\n", image->name, probed, image->name, was_read(b));
 	if (!probed != bound(b))
 		return fail(0, "bind returned %d, and the driver is%s bound", probed, bound(b) ? "" : " not");
-	return probed ? irq_lines(0) : irq_lines(IRQ_LINES) ?: b->hang ? revives(b) : works(b);
+	return probed ? irq_lines(b, false) : irq_lines(b, true) ?: b->hang ? revives(b) : works(b);
 }
 
 static int images(struct bind *b)
@@ -366,11 +412,11 @@ static int once(struct bind *b)
 	int ret, probed;
 
 	ktap_start(1);
-	ret = unbind(b) ?: irq_lines(0);
+	ret = unbind(b) ?: irq_lines(b, false);
 	if (!ret) {
 		probed = bind(b);
 		out("# info bind=%d\n", probed);
-		ret = probed ? irq_lines(0) : irq_lines(IRQ_LINES) ?: works(b);
+		ret = probed ? irq_lines(b, false) : irq_lines(b, true) ?: works(b);
 	}
 	result(b, ret, "bind");
 	return b->failed ? 1 : 0;
@@ -381,7 +427,7 @@ static int once(struct bind *b)
 static int off(struct bind *b)
 {
 	ktap_start(1);
-	result(b, unbind(b) ?: irq_lines(0), "unbind");
+	result(b, unbind(b) ?: irq_lines(b, false), "unbind");
 	return b->failed ? 1 : 0;
 }
 
@@ -402,7 +448,7 @@ static int replug(struct bind *b)
 		snprintf(path, sizeof(path), "/sys/bus/pci/drivers/panthor_pci_shim/unbind");
 		ret = write_file(path, name, strlen(name), 0);
 		snprintf(path, sizeof(path), "/sys/bus/pci/drivers/panthor_pci_shim/bind");
-		ret = ret ?: write_file(path, name, strlen(name), 0) ?: irq_lines(IRQ_LINES) ?: works(b);
+		ret = ret ?: write_file(path, name, strlen(name), 0) ?: irq_lines(b, true) ?: works(b);
 	}
 	result(b, ret, "replug");
 	return b->failed ? 1 : 0;
@@ -420,7 +466,7 @@ static int idle(struct bind *b)
 	for (i = 0; !ret && i < b->count + WARM_UP; i++) {
 		if (i == WARM_UP)
 			before = free_kb();
-		ret = unbind(b) ?: irq_lines(0) ?: bind(b) ?: irq_lines(IRQ_LINES) ?: works(b);
+		ret = unbind(b) ?: irq_lines(b, false) ?: bind(b) ?: irq_lines(b, true) ?: works(b);
 	}
 	result(b, ret, "rebind");
 	if (!ret) {
@@ -538,10 +584,10 @@ static int used_rounds(struct bind *b, enum use use)
 	for (i = 0; !ret && i < b->count; i++) {
 		ret = start_processes(pid, CLIENTS, use);
 		sleep_us(i % 8 * 1500);
-		ret = ret ?: (use == AHEAD ? unbind_first(b) : unbind(b)) ?: irq_lines(0);
+		ret = ret ?: (use == AHEAD ? unbind_first(b) : unbind(b)) ?: irq_lines(b, false);
 		if (i % 2)	/* who was there before it was unbound leaves before, or after, it is bound again */
 			kill_all(pid, CLIENTS);
-		ret = ret ?: bind(b) ?: irq_lines(IRQ_LINES) ?: job();
+		ret = ret ?: bind(b) ?: irq_lines(b, true) ?: job();
 		if (i % 2 == 0)
 			kill_all(pid, CLIENTS);
 		ret = ret ?: works(b);
@@ -577,7 +623,7 @@ static int drowsy_round(struct bind *b, unsigned int round)
 	int ret = set_autosuspend(b, DROWSY_MS) ?: start_processes(&pid, 1, MAPPING);
 
 	sleep_us(round % 4 * DROWSY_MS * 1000 / 4);
-	ret = ret ?: unbind(b) ?: irq_lines(0);
+	ret = ret ?: unbind(b) ?: irq_lines(b, false);
 	kill_all(&pid, 1);
 	return ret ?: bind(b) ?: works(b);
 }
@@ -614,7 +660,7 @@ int main(int argc, char **argv)
 	};
 	static const char usage[] = "usage: gpu-bind --mode off|once|replug|idle|busy|ahead|held|drowsy [--count N]\n"
 				    "       gpu-bind --mode images --images PACK [--hang]\n";
-	struct bind b = { .count = 10 };
+	struct bind b = { .count = 10, .irqs = -1 };
 	const char *mode = "";
 	unsigned int i;
 	int opt;

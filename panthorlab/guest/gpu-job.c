@@ -26,6 +26,7 @@ struct mode {
 
 static const struct mode modes[] = {
 	{ "info", "what the driver says about itself and the GPU", job_info },
+	{ "gpu-info", "the part of it that is about the GPU, which every driver says", job_gpu_info },
 	{ "store", "one job that stores a value", job_store },
 	{ "stores", "--count such jobs, one at a time, timed (200)", job_stores },
 	{ "reads", "a register read by user space, --count times (2000), timed", job_reads },
@@ -48,26 +49,15 @@ static const struct mode modes[] = {
 
 #define MODES	(sizeof(modes) / sizeof(modes[0]))
 
-int job_info(const struct options *options)
+static int print_gpu_info(struct gpu *gpu)
 {
 	struct drm_panthor_gpu_info info;
-	struct drm_panthor_csif_info csif;
-	char status[32];
-	struct gpu gpu;
 	int ret;
 
-	(void)options;
-	ktap_start(1);
-	ret = gpu_open(&gpu);
-	if (!ret)
-		ret = gpu_query(&gpu, DRM_PANTHOR_DEV_QUERY_GPU_INFO, &info, sizeof(info));
-	if (!ret)
-		ret = gpu_query(&gpu, DRM_PANTHOR_DEV_QUERY_CSIF_INFO, &csif, sizeof(csif));
-	if (!ret)
-		ret = gpu_runtime_status(&gpu, status, sizeof(status));
+	ret = gpu_query(gpu, DRM_PANTHOR_DEV_QUERY_GPU_INFO, &info, sizeof(info));
 	if (!ret) {
 		out("# info driver=panthor\n# info driver_version=%d.%d.%d\n",
-		    gpu.version[0], gpu.version[1], gpu.version[2]);
+		    gpu->version[0], gpu->version[1], gpu->version[2]);
 #define INFO(name, value) out("# info " name "=0x%llx\n", (unsigned long long)(value))
 		INFO("gpu_id", info.gpu_id);
 		INFO("gpu_rev", info.gpu_rev);
@@ -91,6 +81,39 @@ int job_info(const struct options *options)
 		INFO("tiler_present", info.tiler_present);
 		INFO("core_features", info.core_features);
 #undef INFO
+	}
+	return ret;
+}
+
+int job_gpu_info(const struct options *options)
+{
+	struct gpu gpu;
+	int ret;
+
+	(void)options;
+	ktap_start(1);
+	ret = gpu_open(&gpu);
+	ret = ret ?: print_gpu_info(&gpu);
+	ktap_result(1, !ret, "gpu-info", last_error());
+	return ret ? 1 : 0;
+}
+
+int job_info(const struct options *options)
+{
+	struct drm_panthor_csif_info csif;
+	char status[32];
+	struct gpu gpu;
+	int ret;
+
+	(void)options;
+	ktap_start(1);
+	ret = gpu_open(&gpu);
+	ret = ret ?: print_gpu_info(&gpu);
+	if (!ret)
+		ret = gpu_query(&gpu, DRM_PANTHOR_DEV_QUERY_CSIF_INFO, &csif, sizeof(csif));
+	if (!ret)
+		ret = gpu_runtime_status(&gpu, status, sizeof(status));
+	if (!ret) {
 		out("# info csg_slots=%u\n# info cs_slots=%u\n# info cs_regs=%u\n"
 		    "# info scoreboards=%u\n# info unpreserved_cs_regs=%u\n",
 		    csif.csg_slot_count, csif.cs_slot_count, csif.cs_reg_count,

@@ -45,6 +45,7 @@ int scene_submit(struct scene *scene, uint32_t group, unsigned int queue, const 
 int scene_right(struct scene *scene, unsigned int index, uint32_t value);
 
 int job_info(const struct options *options);
+int job_gpu_info(const struct options *options);
 int job_store(const struct options *options);
 int job_stores(const struct options *options);
 int job_reads(const struct options *options);

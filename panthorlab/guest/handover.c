@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What it takes to hand a running board over to another panthor or another kernel. Not left to the
+ * What it takes to hand a running board over to another driver or another kernel. Not left to the
  * board's own tools: not every root file system has kmod, and none says who holds the GPU open.
  *
- *   bound            devices that panthor drives, one a line
+ *   bound            devices that the driver of the GPU has, one a line
  *   holders          "PID COMM PATH" of every process with /dev/dri/... open
- *   unbind DEVICE    take panthor off it; returns when its remove has run
+ *   unbind DEVICE    take the driver off it; returns when its remove has run
  *   rmmod NAME       unload a module, never by force
  *   insmod FILE      load a module; its parameters may follow
  *   mark ID          "panthorlab: load id=ID" into the kernel log; its sequence number
@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -27,7 +28,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define DRIVER		"/sys/bus/platform/drivers/panthor"
+#include "drivers.h"
+
 #define MARK		"panthorlab: load id="
 #define RECORD_MAX	8192
 
@@ -39,11 +41,17 @@ static int complain(const char *what)
 
 static int bound(void)
 {
-	DIR *dir = opendir(DRIVER);
+	const struct gpu_driver *driver = gpu_driver_here();
+	char path[PATH_MAX];
 	struct dirent *entry;
+	DIR *dir;
 
+	if (!driver)
+		return 0;
+	snprintf(path, sizeof(path), PLATFORM_DRIVERS "/%s", driver->name);
+	dir = opendir(path);
 	if (!dir)
-		return errno == ENOENT ? 0 : complain(DRIVER);
+		return errno == ENOENT ? 0 : complain(path);
 	while ((entry = readdir(dir)))
 		if (entry->d_type == DT_LNK && strcmp(entry->d_name, "module"))
 			puts(entry->d_name);
@@ -99,9 +107,13 @@ static int holders(void)
 
 static int unbind(const char *device)
 {
-	const int fd = open(DRIVER "/unbind", O_WRONLY | O_CLOEXEC);
+	const struct gpu_driver *driver = gpu_driver_here();
 	const ssize_t size = strlen(device);
+	char path[PATH_MAX];
+	int fd;
 
+	snprintf(path, sizeof(path), PLATFORM_DRIVERS "/%s/unbind", driver ? driver->name : "");
+	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || write(fd, device, size) != size)
 		return complain(device);
 	return 0;

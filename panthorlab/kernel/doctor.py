@@ -10,6 +10,7 @@ from panthorlab.arch import DEFAULT
 from panthorlab.checks import Check, check
 from panthorlab.errors import LabError
 from panthorlab.kernel import upkeep
+from panthorlab.kernel.build import rust
 from panthorlab.kernel.build.toolchain import find_toolchain
 from panthorlab.kernel.jail import bubblewrap
 from panthorlab.kernel.jail.sandbox import sandbox
@@ -34,6 +35,20 @@ def _static_libc() -> str:
 def _host_tools() -> str:
     check_host_tools(BUILD_TOOLS)
     return ", ".join(BUILD_TOOLS)
+
+
+def _rust() -> str:
+    """What would compile a kernel with Rust; whoever wants none lacks nothing."""
+    found, refused = rust.installed()
+    if found:
+        return found.version
+    if shutil.which("dpkg") is None:
+        return f"{'; '.join(refused)}: kernels with Rust (--driver tyr) cannot be built; {rust.INSTALL}"
+    here = rust.find_rust(look=True)
+    if here.rustc.exists():
+        return f"Debian's, in the cache: {here.version}"
+    size = sum(deb.size for deb in rust.pinned_packages()) / 1e6
+    return f"Debian's will be downloaded for the first kernel with Rust: {size:.0f} MB"
 
 
 def _headers() -> str:
@@ -72,6 +87,7 @@ def checks() -> tuple[Check, ...]:
         check("cross compiler", _compiler),
         check("static C library", _static_libc, f"apt-get install {DEFAULT.libc_package}"),
         check("build tools", _host_tools),
+        check("Rust compiler", _rust),
         check("host headers", _headers),
         check("jail for builds", _jail),
         check("kernel sources", _sources),

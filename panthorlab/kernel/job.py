@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,10 +18,11 @@ from panthorlab.arch import DEFAULT
 from panthorlab.errors import UsageError
 from panthorlab.files import write_whole
 from panthorlab.kernel import store
-from panthorlab.kernel.build import config, guest
+from panthorlab.kernel.build import config, guest, rust
 from panthorlab.kernel.build.key import FORMAT, content, digest
 from panthorlab.kernel.build.plan import SidePlan, Sides
-from panthorlab.kernel.build.toolchain import Toolchain, find_toolchain
+from panthorlab.kernel.build.toolchain import Toolchain, find_toolchain, with_rust
+from panthorlab.kernel.driver import Driver, requested
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.patch.apply import apply_all
 from panthorlab.kernel.patch.basecommit import repository_of, series_notes
@@ -37,6 +39,7 @@ from panthorlab.paths import cache_dir
 
 DEFAULT_FRAGMENTS = ("panthor", "qemu-virt")
 FIXES = Path(__file__).with_name("fixes")
+_VERSION_NAMED = re.compile(r"(?:debian:|kernel\.org:|linux-source-)v?(\d.*)")
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class _Setting:
     """What both sides have in common."""
 
     base: Base
+    driver: Driver
     read: ReadFile
     fragments: tuple[Path, ...]
     config_key: str
@@ -86,6 +90,8 @@ def prepare_sides(
     told = series_notes(intake, base_spec, setting.base.key, setting.base.title)
     default_job = not patches
     if default_job:
+        if setting.driver.fix is None:
+            raise UsageError(f"there is no default job for {setting.driver.name}", hint="name a patch")
         if revert and not setting.base.has_fix:
             raise UsageError(
                 f"{setting.base.title} lacks the fix, so there is nothing to revert",
@@ -176,14 +182,22 @@ def _setting(
 ) -> _Setting:
     files = config.find_fragments(fragments)
     key = config.fragments_key(files)
+    wanted = config.read_fragments(files).values
+    driver = requested(wanted)
     toolchain = find_toolchain(arch)
-    source = resolve(base_spec, progress, look=look)
+    if (named := _VERSION_NAMED.fullmatch(base_spec or "")) and driver.too_old(named[1]):
+        raise driver.missing(named[0], named[1])
+    source = resolve(base_spec, progress, look=look, series=driver.series)
     if look:
         base, read = trees.look(source)
     else:
         base = trees.open_base(source, progress)
         read = partial(trees.read_base, base)
-    return _Setting(base, read, files, key, arch, toolchain, guest.digest(), config.debug_info(files))
+    if not driver.is_in(read):
+        raise driver.missing(base.title, base.version)
+    if wanted.get("RUST") == "y":
+        toolchain = with_rust(toolchain, rust.find_rust(progress, look=look))
+    return _Setting(base, driver, read, files, key, arch, toolchain, guest.digest(), config.debug_info(files))
 
 
 def _apply(

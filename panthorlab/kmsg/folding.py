@@ -40,7 +40,8 @@ _PREFIXED = re.compile(
 _OWN_LINE = re.compile(rb"[-=]{4,}|Call trace:|---\[|\S{0,64}[#$](?: |$)|```")
 """What follows a record and is not the rest of a broken line."""
 _SHORTEST: Final = 20
-"""No word is so long that a mailer would break a line before this many characters."""
+"""No word is so long that a mailer would break a line before this many characters, but for names of Rust's."""
+_MANGLED: Final = re.compile(rb"(?:[>|] ?){0,16}_R")
 _UNFINISHED = re.compile(rb"(?:[:=,(]|\[drm\]|\*ERROR\*) ?$")
 """No message ends so."""
 _TERMINALS = frozenset({80, 90, 96, 100, 110, 120, 128, 132, 140, 150, 160, 180, 200, 220, 240})
@@ -104,7 +105,7 @@ class Folder:
                 waits = self._entry(mark)
             if waits is None and mark > self._start:
                 begin = self._data.rfind(b"\n", self._start, mark - 1) + 1 or self._start
-                if mark - begin > _SHORTEST:
+                if mark - begin > _SHORTEST or _MANGLED.match(self._data, mark):
                     waits = self._broken(begin, mark)
             if waits is not None:
                 return waits

@@ -98,7 +98,7 @@ REPORT_HEADS: tuple[ReportHead, ...] = (
         Kind.WARNING,
         r"WARNING: CPU: \d+ PID: \d+ at (?:\[(?P<what>.*)\] )?(?P<file>\S+?):\d+(?: (?P<where>[\w.]+)\+0x)?",
         r"WARNING: CPU: \d+ PID: \d+ at (?P<where>[\w.]+)\+0x",
-        r"WARNING: (?:\[(?P<what>.*)\] )?(?P<file>\S+\.[chS]):\d+ at (?P<where>[\w.]+)\+0x",
+        r"WARNING: (?:\[(?P<what>.*)\] )?(?P<file>\S+\.(?:[chS]|rs)):\d+ at (?P<where>[\w.]+)\+0x",
         r"(?P<what>UBSAN: [\w-]+)(?: in (?P<file>\S+?):\d+)?",
         r"BUG: (?P<what>sleeping function called from invalid context|scheduling while atomic)",
         r"BUG: (?P<what>using (?:__this_cpu|smp_processor_id)\S*)",

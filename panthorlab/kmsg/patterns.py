@@ -57,7 +57,8 @@ CALL_TRACE = re.compile(r"\s*(?:Call [tT]race:|Backtrace:|backtrace(?: \(crc [0-
 FRAME = re.compile(
     r"\s*(?:\[<?[0-9a-f]{8,16}>?\]\s*)?(?P<unsure>\? )?(?P<function>[A-Za-z_][\w.$]*)"
     r"(?:\+0x[0-9a-f]+/0x[0-9a-f]+(?: \[(?P<module>\w+))?"
-    r"| \([\w.+/-]+\.[chS]:\d+(?: \(discriminator \d+\)| [\w.+/-]+\.[chS]:\d+)*\)(?: (?P<decoded_module>\w+))?)"
+    r"| \([\w.+/-]+\.(?:[chS]|rs):\d+(?: \(discriminator \d+\)| [\w.+/-]+\.(?:[chS]|rs):\d+)*\)"
+    r"(?: (?P<decoded_module>\w+))?)"
 )
 FRAME_ARM = re.compile(
     r"\s*(?:\[<[0-9a-f]{8}>\] \()?(?P<unsure>\? )?(?P<function>[A-Za-z_][\w.$]*)(?:\+0x[0-9a-f]+/0x[0-9a-f]+)?"
@@ -116,7 +117,7 @@ SKIPPED_FRAMES = re.compile(
     r"|watchdog|update_process_times|tick_(?:nohz|sched|periodic|do|handle|program)|__hrtimer|hrtimer_|arch_timer|handle_percpu|generic_handle|gic_|call_on_irq"
     r"|do_interrupt|_raw_spin_|refcount_warn|__list_(?:add|del)(?:_entry)?_valid|__kernel_text|kthread|worker_thread|process_one_work"
     r"|warn_alloc|__alloc_(?:pages|frozen)|alloc_pages|out_of_memory|oom_kill|dump_header"
-    r"|process_scheduled_works|kmemleak_|kmem_cache_alloc|__?kmalloc|__kvmalloc|slab_|invoke_syscall|drm_ioctl$|__arm64_sys)"
+    r"|process_scheduled_works|rust_helper_|__rustc::|core::panicking::|core::option::|core::result::|kmemleak_|kmem_cache_alloc|__?kmalloc|__kvmalloc|slab_|invoke_syscall|drm_ioctl$|__arm64_sys)"
 )
 """Frames that say how a report was made, or how everything gets called, not where the trouble is."""
 

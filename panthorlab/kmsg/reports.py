@@ -24,6 +24,7 @@ from panthorlab.kmsg.patterns import (
     Kind,
 )
 from panthorlab.kmsg.records import LogRecord
+from panthorlab.kmsg.rustnames import readable
 
 MAX_LINES = 400
 MAX_TEXT = 65536
@@ -33,7 +34,8 @@ _PATIENCE_BEFORE_TRACE = 12
 _PATIENCE_AFTER_TRACE = 3
 
 _MODULES = {"panthor": "panthor", "panfrost": "panfrost", "mali_kbase": "kbase", "bifrost_kbase": "kbase", "tyr": "tyr"}
-_FUNCTIONS = re.compile(r"(panthor|panfrost|kbase)_")
+_FUNCTIONS = re.compile(r"(?:(panthor|panfrost|kbase)_|(?:.*::)?(tyr)::)")
+_FILES = re.compile(r"drivers/gpu/drm/(panthor|panfrost|tyr)/|drivers/gpu/arm/(?:midgard|bifrost|valhall)")
 _SUFFIX = re.compile(r"\.(?:isra|constprop|part|cold|llvm|lto_priv).*$")
 
 
@@ -211,7 +213,7 @@ def _describe(report: _Report, text: str) -> bool:
         return True
     if found := FRAME.match(text) or _calls_without_title(report, text):
         if report.in_trace and not found["unsure"]:
-            function = _SUFFIX.sub("", found["function"])
+            function = readable(_SUFFIX.sub("", found["function"]))
             if report.ours is not Ours.HANDLERS:  # the trace is of what the interrupt came upon
                 report.frame_driver = report.frame_driver or _driver_of(function, _module(found))
             if len(report.frames) < TOP_FRAMES and not report.has_owner and not SKIPPED_FRAMES.match(function):
@@ -224,7 +226,7 @@ def _describe(report: _Report, text: str) -> bool:
     if report.frames and (BODY.match(text) or not text.strip()):
         report.in_trace = False  # lines of others, of another CPU, do not end it
     if found := PROGRAM_COUNTER.search(text):
-        report.counter = report.counter or _SUFFIX.sub("", found["function"])
+        report.counter = report.counter or readable(_SUFFIX.sub("", found["function"]))
         return True
     if found := WHO.search(text):
         if report.pid is None:
@@ -272,15 +274,15 @@ def _finding(report: _Report) -> Finding:
 def _driver_of(function: str, module: str | None) -> str | None:
     if module in _MODULES:
         return _MODULES[module]
-    found = _FUNCTIONS.match(function)
-    return found[1] if found else None
+    found = _FUNCTIONS.match(readable(function))
+    return found[1] or found[2] if found else None
 
 
 def _driver(report: _Report) -> str | None:
     driver = report.frame_driver or _driver_of(report.where or report.counter or "", None)
     if driver:
         return driver
-    found = re.search(r"drivers/gpu/drm/(panthor|panfrost)/|drivers/gpu/arm/(?:midgard|bifrost|valhall)", report.file)
+    found = _FILES.search(report.file)
     return (found[1] or "kbase") if found else None
 
 
@@ -294,6 +296,7 @@ def _signature(kind: Kind, driver: str | None, report: _Report, frames: list[str
     """Kind, driver, title without numbers, top frames: the same for the same trouble in every run."""
     what = re.sub(r"0x[0-9a-f]+|[0-9a-f]{8,}", "", _whole(report.what))
     title = re.sub(r"[^a-z_]+", "-", what.lower()).strip("-")[:80]
-    place = frames or [re.sub(r"\d+|:.*", "", report.where or report.file.rpartition("/")[2])]
+    place = frames or [readable(report.where) if report.where.startswith("_R")
+                       else re.sub(r"\d+|:.*", "", report.where or report.file.rpartition("/")[2])]
     parts = [kind.value, driver, title, ">".join(place)]
     return ":".join(part for part in parts if part)

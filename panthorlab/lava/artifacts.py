@@ -16,6 +16,7 @@ from typing import Final
 from panthorlab.board.modules import SHIM, load_order, module_name
 from panthorlab.board.onboard import WORK_DIR
 from panthorlab.errors import LabError, UsageError
+from panthorlab.kernel.driver import DRIVERS
 from panthorlab.kernel.model import Kernel
 
 IMAGE: Final = "Image"
@@ -68,7 +69,7 @@ def collect(kernel: Kernel, *, dtb: str, firmware: tuple[str, Path] | None) -> A
     contents[f"{WORK_DIR}/{SCRIPT}"] = (_read(Path(__file__).parent / SCRIPT), 0o755)
     modules = {module_name(file.name): _read(file) for file in sorted(kernel.modules_dir.glob("*.ko"))}
     modules.pop(SHIM, None)  # hangs panthor on a PCI function that only the emulated board has
-    order = load_order(modules, ("panthor",)) if "panthor" in modules else []
+    order = load_order(modules, tuple(driver.name for driver in DRIVERS if driver.name in modules))
     contents |= {f"{MODULES}/{module}.ko": (modules[module], 0o644) for module in order}
     if firmware is not None:
         contents[firmware[0]] = (_read(firmware[1]), 0o644)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from panthorlab.board.onboard import WORK_DIR
 from panthorlab.errors import UsageError
+from panthorlab.kernel.driver import DRIVERS
 from panthorlab.kernel.model import Kernel
 from panthorlab.lava.artifacts import IMAGE, OVERLAY, SCRIPT, Artifacts
 from panthorlab.run.iterations import OVERHEAD
@@ -131,9 +132,10 @@ def _root(plan: Plan) -> str:
                          hint="the name must say what it is: *.cpio.gz, *.tar.xz, …")
     if options.get("CONFIG_ROOT_NFS") != "y":
         raise UsageError("an NFS root needs a kernel with CONFIG_ROOT_NFS=y", hint="the fragment rk3588 has it")
-    if options.get("CONFIG_DRM_PANTHOR") == "y":
+    built_in = next((driver for driver in DRIVERS if options.get(f"CONFIG_{driver.symbol}") == "y"), None)
+    if built_in is not None:
         raise UsageError(
-            "panthor is built in, and would look for its firmware before an NFS root is there",
+            f"{built_in.name} is built in, and would look for its firmware before an NFS root is there",
             hint="use a cpio root file system, or a kernel with the fragment panthor-module",
         )
     return "nfsrootfs"

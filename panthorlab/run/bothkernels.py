@@ -81,7 +81,8 @@ class _Kernels:
         self._progress.note(text)
 
     def _resolve(self, name: str) -> Kernel:
-        return resolve_kernel(name, log=self._dir / "build.log", progress=self._progress.step)
+        return resolve_kernel(name, log=self._dir / "build.log", progress=self._progress.step,
+                              driver=self._settings.driver)
 
     def _record_sources(self, sides: Sides) -> None:
         self._log.append(Source(

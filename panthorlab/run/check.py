@@ -15,6 +15,7 @@ from panthorlab.board.board import Board
 from panthorlab.errors import PanthorlabError
 from panthorlab.kernel import store
 from panthorlab.kernel.build.plan import SidePlan
+from panthorlab.kernel.driver import by_name
 from panthorlab.kernel.job import prepare_sides
 from panthorlab.kernel.patch.basecommit import repository_of
 from panthorlab.kernel.patch.read import read_all
@@ -24,7 +25,7 @@ from panthorlab.kernel.source.base import Base
 from panthorlab.kernel.source.spec import UnknownYetError
 from panthorlab.run import estimate, fleet, measure
 from panthorlab.run.suites import find_suites
-from panthorlab.run.variants import DEBUG
+from panthorlab.run.variants import DEBUG, debug_fragments
 from panthorlab.text import readable
 
 INCONCLUSIVE = 3
@@ -142,9 +143,10 @@ def _debug_plans(options: argparse.Namespace, boards: Sequence[Board], intake: I
     """The kernels that a deep run builds beside the plain ones."""
     if not getattr(options, "deep", False):
         return []
+    debug = debug_fragments(DEBUG, [by_name(options.driver)] if options.driver else [])
     sides = prepare_sides(
         options.base, options.patch, revert=options.revert, swap=options.swap, version=options.patch_version,
-        fragments=fleet.fragments_of(boards, [*options.config, *DEBUG]), look=True, intake=intake,
+        fragments=fleet.fragments_of(boards, [*options.config, *debug]), look=True, intake=intake,
     )
     return [sides.before, sides.after]
 

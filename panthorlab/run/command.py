@@ -23,6 +23,7 @@ from panthorlab.board.api import BootedBoard, RemoteProcess
 from panthorlab.board.onboard import programs
 from panthorlab.coverage.counts import AFTERWARDS, mark
 from panthorlab.errors import BootError, LabError, PanthorlabError
+from panthorlab.kernel.driver import driver_of
 from panthorlab.kernel.model import Kernel
 from panthorlab.kmsg import Kind
 from panthorlab.kmsg.model import Finding
@@ -49,6 +50,7 @@ OVERLAP: Final = 1 << 16
 """Bytes of log looked at again at each step: more than an oops has."""
 DEADLY: Final = frozenset({Kind.OOPS, Kind.PANIC})
 SETTLE: Final = Workload("settle/info", ("gpu-job", "--mode", "info"))
+SETTLE_WITHOUT_JOBS: Final = Workload("settle/gpu-info", ("gpu-job", "--mode", "gpu-info"), sentinel=False)
 TOLD: Final = 10
 """Findings told on stderr; all are in the JSON and in the log."""
 
@@ -78,7 +80,7 @@ def main(options: argparse.Namespace, command: list[str]) -> int:
         measure.check_boards([board])
     progress = Progress(quiet=options.quiet)
     run_dir = new_run_dir(options.output)
-    kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step)
+    kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step, driver=options.driver)
     for note in notes_of(kernel):
         progress.note(note)
     live = measure.live_counts(run_dir, measure.prepare(run_dir, ALONE, kernel)) if options.coverage else None
@@ -96,7 +98,8 @@ def main(options: argparse.Namespace, command: list[str]) -> int:
             progress.finish()
             if live is not None:
                 measure.check_counted(live)
-            _run(booted, _resolve(command, kernel, booted.work_dir), run_dir, outcome, (out, err), live)
+            settle = SETTLE if "groups" in driver_of(kernel).features else SETTLE_WITHOUT_JOBS
+            _run(booted, _resolve(command, kernel, booted.work_dir), run_dir, outcome, (out, err), settle, live)
     finally:
         progress.finish()
         _tell(outcome, run_dir)
@@ -118,9 +121,10 @@ def main(options: argparse.Namespace, command: list[str]) -> int:
 
 def _run(
     booted: BootedBoard, argv: list[str], run_dir: Path, outcome: Outcome, streams: tuple[_Capture, _Capture],
-    live: Path | None = None,
+    settle: Workload, live: Path | None = None,
 ) -> None:
-    """Fills in `outcome`, also when it is interrupted. `live`: where the board counts instructions, if it does."""
+    """Fills in `outcome`, also when it is interrupted. `settle`: see `_settle`. `live`: where the board counts
+    instructions, if it does."""
     out, err = streams
     log = LogFollower(booted, run_dir / "kmsg.log")
     try:
@@ -134,7 +138,7 @@ def _run(
                 process.kill()
             if live is not None:
                 mark(live, AFTERWARDS)
-            _settle(booted, log, outcome)
+            _settle(booted, log, outcome, settle)
     except PanthorlabError as error:
         outcome.died = error if outcome.status is None else None
         outcome.holes += [] if outcome.status is None else [str(error)]
@@ -178,13 +182,14 @@ def _after(crash: Finding, process: RemoteProcess, patience: float) -> int:
     return 128 - status if status < 0 else status
 
 
-def _settle(booted: BootedBoard, log: LogFollower, outcome: Outcome) -> None:
-    """Wait, by a job of a fresh process and its markers, until the GPU is done with COMMAND and the log has told it."""
+def _settle(booted: BootedBoard, log: LogFollower, outcome: Outcome, settle: Workload) -> None:
+    """Wait, by `settle` (a job of a fresh process, if the driver takes any) and its markers, until the GPU
+    is done with COMMAND and the log has told it."""
     crash = next((found for found in (*log.findings(), *log.last_words()) if found.kind in DEADLY), None)
     if crash is not None:  # a further job would only hang on what the crash has left locked
         outcome.holes.append(f"what the kernel said last may be missing: it crashed: {crash.text.splitlines()[0]}")
         return
-    batch = Batch(booted, log, SETTLE, prefix="settle", count=1, log_deadline=LOG_DEADLINE, on_result=None)
+    batch = Batch(booted, log, settle, prefix="settle", count=1, log_deadline=LOG_DEADLINE, on_result=None)
     try:
         batch.run()
     except PanthorlabError as error:

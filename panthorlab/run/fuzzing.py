@@ -20,6 +20,7 @@ from panthorlab.errors import EvidenceError, UsageError
 from panthorlab.fuzz.generate import generate
 from panthorlab.fuzz.script import Line, parse, write
 from panthorlab.fuzz.shrink import shrink
+from panthorlab.kernel.driver import PANTHOR
 from panthorlab.kernel.model import Kernel
 from panthorlab.run import fleet
 from panthorlab.run.evidence import LogFollower
@@ -133,7 +134,7 @@ def main(options: argparse.Namespace) -> int:
     board = fleet.choose_one(options)
     progress = Progress(quiet=options.quiet)
     run_dir = new_run_dir(options.output)
-    kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step)
+    kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step, driver=PANTHOR.name)
     for note in notes_of(kernel):
         progress.note(note)
     counts = Counts()

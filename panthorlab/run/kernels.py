@@ -10,6 +10,7 @@ from typing import Final
 
 from panthorlab.errors import UsageError
 from panthorlab.gpu.params import BY_NAME
+from panthorlab.kernel.driver import driver_of
 from panthorlab.kernel.find import find_kernel
 from panthorlab.kernel.jail.sandbox import UNPROTECTED
 from panthorlab.kernel.model import Kernel
@@ -21,11 +22,20 @@ from panthorlab.run.record.log import read_events
 _BOARD_PARAMS: Final = frozenset({"seed", "trace"})  # of the board that starts the model, not of the model
 
 
-def resolve_kernel(name: str, *, log: Path, progress: Progress = quiet) -> Kernel:
+def resolve_kernel(name: str, *, log: Path, progress: Progress = quiet, driver: str | None = None) -> Kernel:
     """K of the command line: a store key (or its beginning), `RUN:before`, `RUN:after`, or a build directory.
 
-    `log`: where the output of making a build directory bootable goes.
+    `log`: where the output of making a build directory bootable goes. `driver`: what its GPU must have; None: any.
+    Raises UsageError.
     """
+    kernel = _find(name, log, progress)
+    if driver is not None and (found := driver_of(kernel)).name != driver:
+        raise UsageError(f"kernel {kernel.key[:12]} ({kernel.title}) has the driver {found.name}, not {driver}",
+                         hint=f"leave out --driver, or build one: `panthorlab build --driver {driver}`")
+    return kernel
+
+
+def _find(name: str, log: Path, progress: Progress) -> Kernel:
     run, colon, side = name.rpartition(":")
     if colon and side in (Side.BEFORE, Side.AFTER):
         for event in reversed(read_events(Path(run))):

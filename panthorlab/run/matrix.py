@@ -38,7 +38,7 @@ from panthorlab.run.suites import find_suites, lasting
 from panthorlab.run.summary import judge_kernel, told
 
 RECORD: Final = "matrix.json"
-ASKED: Final = ("board", "tag", "suite", "deep", "iterations", "boots", "param", "seed", "config", "coverage")
+ASKED: Final = ("driver", "board", "tag", "suite", "deep", "iterations", "boots", "param", "seed", "config", "coverage")
 """Options that must be the same when a matrix goes on: they decide what its cells mean."""
 
 
@@ -99,7 +99,8 @@ def _kernels(options: argparse.Namespace, folder: Path, progress: Progress) -> d
         plan = prepare_kernel(source, (), fragments=fragments, progress=progress.step)
         fleet.check_release(boards, plan.base.version)
         found.append(build_side(plan, log=folder / "build.log", progress=progress.step, note=progress.line))
-    found += [resolve_kernel(name, log=folder / "build.log", progress=progress.step) for name in options.kernel]
+    found += [resolve_kernel(name, log=folder / "build.log", progress=progress.step, driver=options.driver)
+              for name in options.kernel]
     kernels = list({kernel.key: kernel for kernel in found}.values())
     releases = Counter(kernel.release for kernel in kernels)
     return {

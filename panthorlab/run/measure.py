@@ -22,6 +22,7 @@ from panthorlab.files import write_whole
 from panthorlab.jsonvalue import JsonObject
 from panthorlab.kernel.build import config
 from panthorlab.kernel.build.plan import Sides
+from panthorlab.kernel.driver import PANTHOR, only
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.source.trees import read_base
 from panthorlab.outcome import Side
@@ -47,7 +48,10 @@ def prepare(run_dir: Path, arm: str, kernel: Kernel, others: Collection[str] = (
     Raises UsageError for a kernel that cannot be measured.
     """
     values = config.parse_dotconfig((kernel.path / "config").read_text(errors="replace"))
-    if values.get("DRM_PANTHOR") != "y":
+    if (driver := only(values, kernel.title)) is not PANTHOR:
+        raise UsageError(f"{kernel.title}: coverage is measured of panthor, not of {driver.name}",
+                         hint="leave out --coverage")
+    if values.get(PANTHOR.symbol) != "y":
         raise UsageError(f"{kernel.title}: coverage of panthor as a module cannot be measured, it has no fixed address",
                          hint="build it in (CONFIG_DRM_PANTHOR=y)")
     if values.get("RANDOMIZE_BASE") == "y":

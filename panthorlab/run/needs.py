@@ -15,6 +15,7 @@ import pytest
 
 from panthorlab.errors import UsageError
 from panthorlab.kernel.build.config import find_fragments, parse_dotconfig, read_fragments
+from panthorlab.kernel.driver import FEATURES
 from panthorlab.kernel.model import Kernel
 from panthorlab.run.kernels import parse_params
 from panthorlab.run.overlay_need import needed_by
@@ -25,6 +26,7 @@ MARKERS: Final = (
     "kernel(FRAGMENT, …): runs on kernels that have these fragments of kernel_configs/; --deep builds them",
     "gpu('NAME=VALUE', …): runs in a boot of its own whose emulated GPU has these parameters",
     "board(NAME, …): runs on boards that have one of these names, tags, or types (emulated, real)",
+    "driver(FEATURE, …): runs on drivers that can do this (probe, vm, groups, …); without it, on those that can do all",
 )
 """As pytest registers them."""
 
@@ -44,7 +46,7 @@ def need_of(item: pytest.Item) -> Need:
             raise UsageError("takes no arguments", hint="write pytest.mark.deep")
         return Need(
             name_of(item), item.get_closest_marker("deep") is not None, kernel, gpu, _words(item, "board"),
-            "iterate" in getattr(item, "fixturenames", ()), needed_by(item),
+            "iterate" in getattr(item, "fixturenames", ()), needed_by(item), _features(item),
         )
     except UsageError as error:
         raise UsageError(f"{item.path.name}: {item.name}: a marker: {error}", hint=error.hint) from error
@@ -57,6 +59,17 @@ def _words(item: pytest.Item, name: str) -> tuple[str, ...]:
             raise UsageError(f"pytest.mark.{name} takes one or more texts", hint=f"see {_usage(name)}")
         words += mark.args
     return tuple(dict.fromkeys(reversed(words)))  # the closest mark is the first: what stands nearer wins
+
+
+def _features(item: pytest.Item) -> tuple[str, ...]:
+    """What the closest marker names: one test of a suite may ask for less than the others."""
+    mark = item.get_closest_marker("driver")
+    if mark is None:
+        return tuple(FEATURES)
+    if mark.kwargs or not mark.args or not all(isinstance(name, str) and name in FEATURES for name in mark.args):
+        raise UsageError(f"pytest.mark.driver takes what a driver can do, not {', '.join(map(repr, mark.args))}",
+                         hint="; ".join(f"{name}: {meaning}" for name, meaning in FEATURES.items()))
+    return tuple(name for name in FEATURES if name in mark.args)
 
 
 def _usage(name: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from panthorlab.board.board import Board
+from panthorlab.kernel.driver import driver_of
 from panthorlab.kernel.model import Kernel
 from panthorlab.run.kernels import parse_params
 from panthorlab.run.needs import lacking
@@ -45,6 +46,7 @@ def planned(
         no_build=no_build,
         without=_overlays_missing(needs, settings, boards),
         params=parse_params(settings.param),
+        drivers=list(dict.fromkeys(map(driver_of, kernels))),
     ))
     if not plain:
         kept = tuple(variant for variant in plan.variants if variant.fragments)

@@ -34,11 +34,13 @@ from panthorlab.run.workload import Workload
 
 if TYPE_CHECKING:  # boards are not imported for every pytest run that merely has the plugin
     from panthorlab.board.board import Board
+    from panthorlab.kernel.model import Kernel
     from panthorlab.run.session import Iterated, Session
 
 _JOB = pytest.StashKey[Job]()
 _EMIT = pytest.StashKey[Emitter]()
 _SESSION = pytest.StashKey["Session"]()
+_KERNEL = pytest.StashKey["Kernel | None"]()
 _BLAMED = pytest.StashKey[set[int]]()
 _BOARD = pytest.StashKey["Board"]()
 _COUNTED = pytest.StashKey[dict[Path, set[str]]]()
@@ -134,22 +136,32 @@ def _asked_for_deep(config: pytest.Config, item: pytest.Item) -> bool:
 
 def _unmet(item: pytest.Item) -> str:
     """Why a test that the user started cannot run on his board and kernel; empty if it can."""
-    from panthorlab.run.kernels import resolve_kernel
+    from panthorlab.kernel.driver import driver_of
 
     need = need_of(item)
-    if not (need.board or need.gpu or need.kernel):
-        return ""
     with TemporaryDirectory() as folder:
         job = _job_of(item.config, Path(folder))
         if why := need.unsuited([_board(item.config, job.board)]):
             return why
         if other := {name: value for name, value in need.gpu.items() if job.params.get(name) != value}:
             return "wants " + " ".join(f"--param gpu.{name}={value}" for name, value in sorted(other.items()))
-        if need.kernel:
-            kernel = resolve_kernel(job.kernel, log=Path(folder, "build.log"))
-            if lacks := lacking(kernel, need.kernel):
-                return f"wants a kernel with {', '.join(lacks)}"
-    return ""
+        if (kernel := _kernel(item.config, job, Path(folder))) is None:
+            return ""
+        if lacks := lacking(kernel, need.kernel):
+            return f"wants a kernel with {', '.join(lacks)}"
+        return need.too_much_for([driver_of(kernel)])
+
+
+def _kernel(config: pytest.Config, job: Job, folder: Path) -> Kernel | None:
+    """The kernel that the user named, looked for once; None if there is none: who boots it says so."""
+    from panthorlab.run.kernels import resolve_kernel
+
+    if _KERNEL not in config.stash:
+        try:
+            config.stash[_KERNEL] = resolve_kernel(job.kernel, log=folder / "build.log")
+        except UsageError:
+            config.stash[_KERNEL] = None
+    return config.stash[_KERNEL]
 
 
 def _board(config: pytest.Config, name: str) -> Board:

@@ -11,6 +11,8 @@ import itertools
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +20,7 @@ from panthorlab.board.api import BootedBoard
 from panthorlab.board.identity import verify_identity
 from panthorlab.coverage.counts import mark
 from panthorlab.errors import BootError, EvidenceError, PanthorlabError
+from panthorlab.kernel.driver import Driver, driver_of
 from panthorlab.kernel.model import Kernel
 from panthorlab.kmsg.model import Finding
 from panthorlab.outcome import Blame, Outcome
@@ -39,6 +42,7 @@ RESET_TIME: Final = 10.0
 """Seconds in which a reset of the GPU is over."""
 CRASHES: Final = frozenset({"oops", "panic", "hung-task"})
 LAST: Final = Workload("gpu-job/store", ("gpu-job", "--mode", "store"), deadline=PROGRAM_TIMEOUT, sentinel=False)
+LAST_WITHOUT_JOBS: Final = replace(LAST, name="gpu-job/gpu-info", argv=("gpu-job", "--mode", "gpu-info"))
 
 
 class Session:
@@ -60,6 +64,11 @@ class Session:
         self._suite = ""
         self._holdings = Holdings(board)
         self.died: PanthorlabError | None = None
+
+    @cached_property
+    def driver(self) -> Driver:
+        """What drives the GPU in this kernel."""
+        return driver_of(self.kernel)
 
     # -- what suites use ---------------------------------------------------------------------------------------
 
@@ -111,6 +120,10 @@ class Session:
                 return result
             retries -= 1 if retries > 1 or time.monotonic() > deadline else 0
         return self.check(*argv, timeout=timeout) if must_pass else self.program(*argv, timeout=timeout)
+
+    def gpu_info(self) -> dict[str, str]:
+        """What the driver says of the GPU, and of its interface if it can."""
+        return self.job("info" if "csif" in self.driver.features else "gpu-info").info
 
     def check(
         self, *argv: str, timeout: float = PROGRAM_TIMEOUT, name: str = "", env: Mapping[str, str] | None = None,
@@ -283,7 +296,8 @@ class Session:
     def end_log(self) -> None:
         """Put a last job and its markers behind everything, so that what came after the last iteration is not lost."""
         if self.died is None and self._emit is not _silent:  # else nobody would hear of it
-            window = self._run_batch(LAST, 1).windows[0]
+            last = LAST if "groups" in self.driver.features else LAST_WITHOUT_JOBS
+            window = self._run_batch(last, 1).windows[0]
             if window is None or window.gap:
                 raise EvidenceError("the end of the kernel log did not come, or not whole")
             self._between.send_unexpected(window, frozenset())

@@ -68,7 +68,7 @@ def run_suites(options: argparse.Namespace, known: Sequence[KnownEntry]) -> Path
     needs = survey(suites.values())
     run_dir = new_run_dir(options.output)
     progress = Progress(quiet=options.quiet)
-    kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step)
+    kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step, driver=options.driver)
     maps = {kernel.key: str(measure.prepare(run_dir, ALONE, kernel))} if options.coverage else {}
 
     with EventLog(run_dir) as log:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from panthorlab.kernel.driver import PANTHOR, Driver
 from panthorlab.run.overlay_need import wanting
 from panthorlab.run.record import Need, Planned, Variant
 from panthorlab.run.record.plans import Traits
@@ -31,6 +32,7 @@ class Request:
     """What the run can offer. `deep`: it was asked for. `named`: suites that the user named. `lacking`: fragments that
     the plain kernels are without, of all that were asked about. `no_build`: why no other kernel can be built; empty if
     one can. `params`: of all its boots. `boards`: that it runs on. `without`: overlays that are not there.
+    `drivers`: of the kernels.
     """
 
     deep: bool
@@ -40,6 +42,7 @@ class Request:
     no_build: str = ""
     params: Mapping[str, str] = field(default_factory=dict)
     without: frozenset[str] = frozenset()
+    drivers: Sequence[Driver] = (PANTHOR,)
 
 
 def label(name: str, variant: str) -> str:
@@ -61,7 +64,7 @@ def plan_variants(needs: Iterable[Need], request: Request) -> Planned:
     plain: list[str] = []
     left_out: dict[str, str] = {}
     places: dict[tuple[tuple[str, ...], tuple[tuple[str, str], ...], bool], list[str]] = {}
-    debug = tuple(name for name in DEBUG if name in request.lacking) if request.deep and not request.no_build else ()
+    debug = debug_fragments(request.lacking, request.drivers) if request.deep and not request.no_build else ()
     for need in needs:
         if why := _why_not(need, request):
             left_out[need.test] = why
@@ -83,14 +86,25 @@ def plan_variants(needs: Iterable[Need], request: Request) -> Planned:
     return Planned(plain=tuple(plain), variants=variants, left_out=left_out)
 
 
+def debug_fragments(lacking: Collection[str], drivers: Iterable[Driver]) -> tuple[str, ...]:
+    """What the debug kernel adds to a plain kernel that lacks `lacking`."""
+    excluded = {name for driver in drivers for name in driver.excludes}
+    return tuple(name for name in DEBUG if name in lacking and name not in excluded)
+
+
 def _why_not(need: Need, request: Request) -> str:
     if why := need.unsuited(request.boards):
+        return why
+    if why := need.too_much_for(request.drivers):
         return why
     if need.overlay in request.without:
         return wanting(need.overlay)
     if need.deep and not request.deep and need.suite not in request.named:
         return "takes long: run with --deep, or name its suite"
     missing = [name for name in need.kernel if name in request.lacking]
+    for driver in request.drivers:
+        if excluded := [name for name in missing if name in driver.excludes]:
+            return f"wants a kernel with {excluded[0]}; {driver.excludes[excluded[0]]}"
     if missing and request.no_build:
         return f"wants a kernel with {', '.join(missing)}; {request.no_build}"
     if missing and not request.deep:

@@ -19,11 +19,11 @@ from panthorlab.kernel import store
 from panthorlab.kernel.build import config, kconfig
 from panthorlab.kernel.build.plan import Sides
 from panthorlab.kernel.build.toolchain import find_toolchain
+from panthorlab.kernel.driver import PANTHOR
 from panthorlab.kernel.elf import build_id
 from panthorlab.kernel.find import find_kernel
 from panthorlab.kernel.job import DEFAULT_FRAGMENTS, build_side, cannot_differ, prepare_kernel, prepare_sides
 from panthorlab.kernel.model import Kernel
-from panthorlab.kernel.source.makefile import FIX_SYMBOL
 
 pytestmark = pytest.mark.e2e
 
@@ -60,7 +60,8 @@ def test_default_job(default: tuple[Sides, Kernel, Kernel]) -> None:
         assert kernel.build_id == build_id(kernel.path / "vmlinux")
         assert set(kernel.modules) == {"panthor_pci_shim"}
         assert (kernel.guest / "heap-exit").stat().st_mode & 0o111
-        assert FIX_SYMBOL in (kernel.path / "System.map").read_text(), "only the call goes, not the function"
+        assert PANTHOR.fix is not None
+        assert PANTHOR.fix.symbol in (kernel.path / "System.map").read_text(), "only the call goes, not the function"
     assert cannot_differ(sides, before, after) is None
 
 

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from panthorlab.board.emulated import debs
+from panthorlab import debs
 from panthorlab.errors import LabError
 from panthorlab.kernel.model import Kernel
 from tests.virtual_lab.keys import Keys

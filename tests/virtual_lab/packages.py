@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from panthorlab.board.emulated import debs
+from panthorlab import debs
 from panthorlab.errors import LabError
 from panthorlab.paths import cache_dir
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from panthorlab.board.emulated import debs
+from panthorlab import debs
 from panthorlab.board.emulated.gpu_model import firmware
 from panthorlab.board.modules import SHIM, load_order, module_name
 from panthorlab.gpu.generations.table import DEFAULT_MODEL

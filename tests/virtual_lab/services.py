@@ -20,8 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from panthorlab import spawn
-from panthorlab.board.emulated import debs
+from panthorlab import debs, spawn
 from panthorlab.errors import LabError
 from panthorlab.paths import cache_dir
 from tests.virtual_lab import packages

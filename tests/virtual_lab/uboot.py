@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from panthorlab.board.emulated import debs
+from panthorlab import debs
 from tests.virtual_lab.packages import unpacked
 
 PACKAGES = ("u-boot-qemu",)

@@ -30,6 +30,7 @@ from panthorlab.board.emulated.qmp import Monitor
 from panthorlab.board.kernel_log import kernel_lines
 from panthorlab.board.steps import Name, Steps
 from panthorlab.errors import BootError, LabError
+from panthorlab.kernel.driver import PANTHOR, WORDS, Driver, driver_of
 from panthorlab.kernel.model import Kernel
 from panthorlab.paths import cache_dir
 
@@ -53,7 +54,7 @@ def boot(
             with steps(Name.POWER):
                 board = _assemble(name, file, kernel, qemu, log_dir.resolve(), overlay, params, more)
             undo.callback(board.close)
-            _bring_up(board, file, on_progress, steps)
+            _bring_up(board, file, driver_of(kernel) if file.gpu else PANTHOR, on_progress, steps)
             undo.pop_all()
     except OSError as error:
         raise LabError(f"board {name} could not be started: {error}",
@@ -135,7 +136,7 @@ def _run_dir() -> Path:
 
 
 def _bring_up(
-    board: BootedEmulatedBoard, file: EmulatedFile, on_progress: Callable[[str], None], steps: Steps,
+    board: BootedEmulatedBoard, file: EmulatedFile, driver: Driver, on_progress: Callable[[str], None], steps: Steps,
 ) -> None:
     """From QEMU's start to a board that takes commands and has its GPU, each step with its deadline."""
     limits = file.time_limits
@@ -150,9 +151,9 @@ def _bring_up(
     if file.gpu is None:
         return
     with steps(Name.DRIVER):
-        _await_modules(board, max(1.0, deadline - time.monotonic()) + probe, done)
+        _await_modules(board, driver, max(1.0, deadline - time.monotonic()) + probe, done)
         on_progress("modules loaded")
-        _await_render_node(board, probe, answer)
+        _await_render_node(board, driver, probe, answer)
     on_progress("GPU probed")
 
 
@@ -172,28 +173,29 @@ def _await_agent(board: BootedEmulatedBoard, limit: float) -> Hello:
     return hello
 
 
-def _await_modules(board: BootedEmulatedBoard, limit: float, done: str) -> None:
+def _await_modules(board: BootedEmulatedBoard, driver: Driver, limit: float, done: str) -> None:
     try:
         status, complaints = board.shell.wait_loader(limit)
     except LabError as error:
         raise board.silence(f"loads its modules for longer than {limit:g} s; the last step done: {done}") from error
     if status:
-        raise _probe_error(board, f"a module could not be loaded: {complaints.strip() or f'status {status}'}")
+        raise _probe_error(
+            board, driver, f"a module could not be loaded: {complaints.strip() or f'status {status}'}")
 
 
-def _await_render_node(board: BootedEmulatedBoard, probe: float, answer: float) -> None:
+def _await_render_node(board: BootedEmulatedBoard, driver: Driver, probe: float, answer: float) -> None:
     deadline = time.monotonic() + probe
     while board.shell.run(["/init", "wait", RENDER_NODE, "1"], timeout=1 + answer).status:
         if board.console.wait_for(lambda line: bool(_PROBE_FAILED.search(line.text)), 0):
-            raise _probe_error(board, "panthor failed to probe")
+            raise _probe_error(board, driver, f"{driver.name} failed to probe")
         if time.monotonic() > deadline:
-            raise _probe_error(board, f"panthor made no render node within {probe:g} s")
+            raise _probe_error(board, driver, f"{driver.name} made no render node within {probe:g} s")
 
 
-def _probe_error(board: BootedEmulatedBoard, what: str) -> BootError | LabError:
+def _probe_error(board: BootedEmulatedBoard, driver: Driver, what: str) -> BootError | LabError:
     """The kernel's fault, unless the model itself says that it could not do what it was asked for."""
-    log = "\n".join(kernel_lines(board.shell.get("/dev/kmsg"), ("panthor", "mali"))[-40:])
+    log = "\n".join(kernel_lines(board.shell.get("/dev/kmsg"), WORDS)[-40:])
     if hazards := [hazard for hazard in board.hazards() if hazard.kind != LATE]:
         spoilt = "\n".join(f"{hazard.kind}: {hazard.text}" for hazard in hazards[:10])
         return LabError(f"board {board.name}: {what}, and the GPU model says:\n{spoilt}\n{log}")
-    return BootError(f"board {board.name}: {what}\n{log or 'no word of panthor in the kernel log'}")
+    return BootError(f"board {board.name}: {what}\n{log or f'no word of {driver.name} in the kernel log'}")

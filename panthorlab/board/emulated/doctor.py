@@ -8,7 +8,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from panthorlab.board.emulated import debs, qemu
+from panthorlab import debs
+from panthorlab.board.emulated import qemu
 from panthorlab.checks import Check, check
 from panthorlab.errors import LabError
 from panthorlab.paths import cache_dir

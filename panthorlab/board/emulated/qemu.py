@@ -7,23 +7,18 @@ are fetched by hash and run from the cache by their own dynamic loader: no root,
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import os
 import re
-import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from panthorlab import spawn
+from panthorlab import debs, spawn
 from panthorlab.arch import DEFAULT
-from panthorlab.board.emulated import debs
-from panthorlab.board.emulated.debs import Deb
+from panthorlab.debs import Deb
 from panthorlab.errors import LabError
 from panthorlab.paths import cache_dir
 
@@ -108,8 +103,10 @@ def _ask(qemu: Qemu, *arguments: str) -> str:
 def _cached_qemu(on_progress: Progress) -> Qemu:
     pinned = pinned_packages()
     base = cache_dir("qemu")
-    with _exclusive(base / "lock"):
-        root = cached_root(pinned) or _provide(base, pinned, on_progress)
+    with debs.exclusive(base):
+        root = cached_root(pinned) or debs.provide(
+            base, debs.tree_key(pinned), "QEMU", pinned, lambda: resolve(debs.debian_mirror()),
+            lambda root: check(unpacked_qemu(root)), on_progress)
     return check(unpacked_qemu(root))
 
 
@@ -121,33 +118,8 @@ def pinned_packages() -> list[Deb]:
 
 def cached_root(pinned: list[Deb]) -> Path | None:
     """The unpacked tree of these packages in the cache, if it is there."""
-    root = cache_dir("qemu") / _key(pinned) / "root"
+    root = cache_dir("qemu") / debs.tree_key(pinned) / "root"
     return root if root.is_dir() else None
-
-
-def _provide(base: Path, pinned: list[Deb], on_progress: Progress) -> Path:
-    """Fetch and unpack QEMU; the directory appears whole or not at all."""
-    key = _key(pinned)
-    mirror = debs.debian_mirror()
-    store = cache_dir("debs")
-    paths: list[Path] = []
-    if pinned:
-        on_progress("fetching QEMU")
-        try:
-            paths = debs.download(pinned, mirror, store, on_progress)
-        except LabError as error:
-            on_progress(f"the pinned QEMU packages cannot be had ({error}); looking for others")
-    if not paths:
-        paths = debs.download(resolve(mirror), mirror, store, on_progress)
-    on_progress("unpacking QEMU")
-    with tempfile.TemporaryDirectory(dir=base) as temporary:
-        root = Path(temporary, "tree", "root")
-        root.mkdir(parents=True)
-        debs.unpack(paths, root)
-        check(unpacked_qemu(root))
-        shutil.rmtree(base / key, ignore_errors=True)
-        root.parent.rename(base / key)
-    return base / key / "root"
 
 
 def resolve(mirror: str) -> list[Deb]:
@@ -166,24 +138,9 @@ def resolve(mirror: str) -> list[Deb]:
 
 def unpacked_qemu(root: Path) -> Qemu:
     """QEMU in an unpacked tree, started by the tree's own dynamic loader and libraries."""
-    loaders = sorted(root.glob("lib64/ld-linux-*.so.*")) + sorted(root.glob("lib/ld-linux-*.so.*"))
-    libraries = [str(path) for path in sorted(root.glob("usr/lib/*-linux-gnu*")) if path.is_dir()]
     program = root / "usr/bin" / PROGRAM
-    if not loaders or not libraries or not program.exists():
+    if not program.exists():
         raise LabError(f"{root} holds no {PROGRAM}", hint=f"delete {root.parent} and try again")
-    argv = (str(loaders[0]), "--library-path", ":".join(libraries), str(program), "-L", str(root / "usr/share/qemu"))
+    start, library_path = debs.loader(root)
+    argv = (start, "--library-path", library_path, str(program), "-L", str(root / "usr/share/qemu"))
     return Qemu(argv, "", f"cache: {program}")
-
-
-def _key(pinned: list[Deb]) -> str:
-    """Names the tree by what should be in it; a substitute for pinned packages that are gone takes the same name."""
-    if not pinned:
-        return "resolved"
-    return hashlib.sha256("".join(sorted(deb.sha256 for deb in pinned)).encode()).hexdigest()[:16]
-
-
-@contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

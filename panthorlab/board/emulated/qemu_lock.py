@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import sys
 
-from panthorlab.board.emulated import debs, qemu
+from panthorlab import debs
+from panthorlab.board.emulated import qemu
 
 _HEAD = """\
 # Debian's {package} {version} with all it needs, for machines whose own QEMU is older than {minimum}:

@@ -12,8 +12,9 @@ from pathlib import PurePosixPath
 
 from panthorlab.board.api import RemoteFileError, Shell
 from panthorlab.board.kernel_log import kernel_lines
-from panthorlab.board.modules import PANTHOR, gpu_order, module_name
+from panthorlab.board.modules import gpu_order, module_name
 from panthorlab.errors import BootError, LabError
+from panthorlab.kernel.driver import PANTHOR, WORDS
 from panthorlab.kernel.model import Kernel
 
 RENDER_NODE = "/dev/dri/renderD*"
@@ -86,18 +87,18 @@ class PanthorDriver:
 
     def unload(self) -> None:
         """Unbind and unload panthor (nothing else: the modules it needs stay). Raises LabError, with the reason."""
-        if PANTHOR not in self.loaded():
+        if PANTHOR.name not in self.loaded():
             return
         if holders := self.holders():
             raise LabError(f"the GPU is held open by {', '.join(map(str, holders))}",
                            hint="end these programs, e.g. `systemctl isolate multi-user.target` on the board")
         self.unbind()
-        count = self.loaded().get(PANTHOR, 0)
+        count = self.loaded().get(PANTHOR.name, 0)
         if count:
             holders = self.holders()
             who = f": held open by {', '.join(map(str, holders))}" if holders else ", and no program has it open"
             raise LabError(f"module panthor is in use {count} times after it was unbound{who}", hint=_POWER)
-        if said := self._run("rmmod", PANTHOR, timeout=self.patience):
+        if said := self._run("rmmod", PANTHOR.name, timeout=self.patience):
             raise LabError(f"module panthor could not be unloaded: {said}", hint=_POWER)
 
     # -- putting it on ----------------------------------------------------------------------------------------------
@@ -161,7 +162,7 @@ class PanthorDriver:
                            hint="set `ssh.work_dir` of the board file to a directory that allows writing and exec")
 
     def _words(self) -> str:
-        lines = kernel_lines(self.shell.get("/dev/kmsg"), ("panthor", "mali"))[-40:]
+        lines = kernel_lines(self.shell.get("/dev/kmsg"), WORDS)[-40:]
         return "\n".join(lines) or "no word of panthor in the kernel log"
 
 

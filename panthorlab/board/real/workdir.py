@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from panthorlab.board.api import RemoteFileError
-from panthorlab.board.modules import PANTHOR
 from panthorlab.board.onboard import FIRMWARE
 from panthorlab.board.real.file import Firmware
 from panthorlab.errors import LabError, UsageError
+from panthorlab.kernel.driver import DRIVERS
 from panthorlab.kernel.model import Kernel
 
 _PACKED = (".xz", ".zst")  # CONFIG_FW_LOADER_COMPRESS
@@ -39,7 +39,7 @@ def overlay_files(overlay: Path) -> dict[Path, str]:
 
 def finds_firmware(kernel: Kernel) -> bool:
     """Whether panthor can load its firmware: as a module from the root file system, or both built in."""
-    if PANTHOR in kernel.modules:
+    if any(driver.name in kernel.modules for driver in DRIVERS):
         return True
     name, config = PurePosixPath(FIRMWARE).name, (kernel.path / "config").read_text("utf-8", "replace")
     return any(line.startswith('CONFIG_EXTRA_FIRMWARE="') and name in line for line in config.splitlines())

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import random
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from errno import EINVAL, ENOMEM, ENOSPC
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from errno import EINVAL, ENOMEM, ENOSPC, ETIMEDOUT
 from typing import Final
 
 from panthorlab.gpu.fw.image import (
@@ -99,6 +99,14 @@ def section(
 
 
 @dataclass(frozen=True)
+class Told:
+    """`errnos`, `says`: as in Case."""
+
+    errnos: tuple[int, ...]
+    says: str = ""
+
+
+@dataclass(frozen=True)
 class Case:
     """`make` makes the image from a right one. `errnos`: what the probe may fail with; 0: it succeeds. `says`: part of
     what panthor then says on one line, in every version; empty where versions differ or say nothing."""
@@ -109,6 +117,12 @@ class Case:
     says: str = ""
     reload: bool = False
     """It has sections that a slow reset has to load again: worth one."""
+    on: Mapping[str, Told] = field(default_factory=dict)
+    """What another driver than panthor does with it, by the driver's name."""
+
+    def of(self, driver: str) -> Told:
+        """What `driver` does with it."""
+        return self.on.get(driver, Told(self.errnos, self.says))
 
 
 def _extra(*entries: Entry) -> Callable[[Image], bytes]:
@@ -153,7 +167,29 @@ def _without_sections(good: Image) -> bytes:
 
 
 FAR: Final = 0xFFFF_E000
-CASES: Final[Sequence[Case]] = (
+NO_SECTIONS: Final = Told(INVALID, "no loadable sections")
+CUT: Final = Told(INVALID, "out of bounds")
+TYR: Final[Mapping[str, Told]] = {
+    **dict.fromkeys(("one-byte", "header-cut", "section-head-cut", "section-empty-entry"), CUT),
+    **dict.fromkeys(("size-zero", "size-of-header", "shared-missing"), NO_SECTIONS),
+    "size-in-entry-head": Told(INVALID, "exceeds header region"),
+    **dict.fromkeys(("size-in-entry-body", "entry-size-16", "entry-size-252"), Told(INVALID, "extends beyond header")),
+    "entry-size-0": Told(INVALID, "32 bit aligned"),
+    "entry-unknown": Told(INVALID, "Failed to handle firmware entry type"),
+    **dict.fromkeys(("section-backwards", "section-end-zero"), Told(INVALID, "VA end precedes start")),
+    **dict.fromkeys(("data-beyond-file", "data-all-ones", "data-from-zero-to-end"), Told(INVALID, "firmware size")),
+    "data-larger-than-section": Told(INVALID, "bigger than BO"),
+    # it says nothing of flags that it does not know, and passes over sections without size or for protected mode
+    **dict.fromkeys(("flag-6", "flag-15", "flag-29", "flags-all"), Told(INVALID)),
+    **dict.fromkeys(("data-in-empty-section", "section-protected"), Told(ACCEPTED)),
+    # a mapping takes the place of the one that was there
+    "section-twice": Told(ACCEPTED),
+    # it does not look for the interface: firmware without one does not boot
+    **dict.fromkeys(("section-overlaps-shared", "shared-elsewhere", "shared-protected", "shared-zero-sized"),
+                    Told((EINVAL, ETIMEDOUT))),
+}
+"""What Tyr (7.3.4, fw/parser.rs and fw.rs) does otherwise than panthor."""
+_CASES: Final[Sequence[Case]] = (
     # the file as a whole
     Case("one-byte", _cut(1), says="too small"),
     Case("header-cut", _cut(HEADER.size - 1), says="too small"),
@@ -222,6 +258,10 @@ CASES: Final[Sequence[Case]] = (
     Case("shared-zero-sized", _shared(end=SHARED_VA), says="Shared interface region not found"),
     Case("shared-zero-sized-again", _extra(section(SHARED_VA, 0, flags=READ | WRITE | SHARED_FLAG)), ACCEPTED,
          reload=True),
+)
+
+CASES: Final[Sequence[Case]] = tuple(
+    replace(case, on={"tyr": TYR[case.name]}) if case.name in TYR else case for case in _CASES
 )
 
 

@@ -49,6 +49,11 @@ class Request:
     dtbs: tuple[str, ...]
     optional_dtbs: tuple[str, ...] = ()
 
+    @property
+    def values(self) -> dict[str, str | None]:
+        """What is asked for, by the option's name."""
+        return {option.name: option.value for option in self.options}
+
 
 def find_fragments(names: Sequence[str]) -> tuple[Path, ...]:
     """Files of fragments, by name in kernel_configs/ or by path. Raises UsageError with a suggestion."""

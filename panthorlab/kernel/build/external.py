@@ -9,7 +9,7 @@ from pathlib import Path
 
 from panthorlab.arch import ARCHES, DEFAULT
 from panthorlab.errors import UsageError
-from panthorlab.kernel import store
+from panthorlab.kernel import driver, store
 from panthorlab.kernel.build import config, guest
 from panthorlab.kernel.build.collect import built_modules, collect, digests
 from panthorlab.kernel.build.key import FORMAT
@@ -31,7 +31,7 @@ from panthorlab.paths import cache_dir
 def import_build(path: Path, *, log: Path, progress: Progress) -> Kernel:
     """The store's copy of the kernel in build directory `path`, which is only read.
 
-    Raises UsageError if it is no finished build of a kernel with panthor, or its source tree is gone.
+    Raises UsageError if it is no finished build of a kernel with one driver for the GPU, or its source tree is gone.
     """
     needed = ("vmlinux", "System.map", ".config", "include/config/kernel.release")
     missing = [name for name in needed if inside.read(path, name, 1) is None]
@@ -44,8 +44,7 @@ def import_build(path: Path, *, log: Path, progress: Progress) -> Kernel:
         wanted = arch or DEFAULT
         raise UsageError(f"{path} has no {wanted.name} kernel {wanted.image}",
                          hint=f"build it with ARCH={wanted.name}, target {wanted.image}")
-    if "DRM_PANTHOR" not in values:
-        raise UsageError(f"the kernel in {path} was built without panthor", hint="set CONFIG_DRM_PANTHOR")
+    driver.only(values, f"the kernel in {path}")
     source = (path / "source").resolve() if (path / "source").exists() else path
     makefile.check_tree(str(source), reader(source))
 
@@ -55,7 +54,7 @@ def import_build(path: Path, *, log: Path, progress: Progress) -> Kernel:
     key = hashlib.sha256(f"{FORMAT} {core} {guest.digest()}".encode()).hexdigest()
     if kernel := store.load(key, progress):
         return kernel
-    base = Base(f"dir-{core}", str(source), release, source, makefile.has_fix(reader(source)))
+    base = Base(f"dir-{core}", str(source), release, source, driver.PANTHOR.has_fix(reader(source)))
     plan = SidePlan(
         side=Side.AFTER, key=key, core_key=core, title=f"{release} from {path}", base=base, changes={}, reports=(),
         fragments=(), config_key="", arch=arch.name, toolchain=find_toolchain(arch.name),

@@ -98,6 +98,7 @@ class Builder:
             Bind("src", self.plan.base.path), Bind("obj", self.objects, writable=not self.foreign),
             Bind("ccache", self.ccache, writable=True), Bind("guest", guest.SOURCES), Bind("in", self.inputs),
             Bind("out", self.scratch, writable=True), *tools(self.plan.toolchain.programs),
+            *(self.plan.toolchain.rust.binds if self.plan.toolchain.rust else ()),
         )
 
     def where(self, name: str) -> str:
@@ -115,7 +116,8 @@ class Builder:
     def make(self, step: str, *args: str, expected: int | None = None) -> None:
         """One make of the kernel tree. Raises BuildError, or LabError if the machine failed."""
         base = ["make", "-C", self.where("src"), f"O={self.where('obj')}", f"-j{self.jobs}"]
-        self.run(step, [*base, *self.plan.toolchain.make_args, *args], expected=expected)
+        rust = self.plan.toolchain.rust.make_args(self.where) if self.plan.toolchain.rust else ()
+        self.run(step, [*base, *self.plan.toolchain.make_args, *rust, *args], expected=expected)
 
     def run(self, step: str, argv: Sequence[str], *, expected: int | None = None) -> int:
         """Run one command of the build, counting its steps for the progress. Returns how many there were."""

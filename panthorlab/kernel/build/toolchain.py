@@ -8,13 +8,14 @@ import platform
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from panthorlab import spawn
 from panthorlab.arch import find_arch
 from panthorlab.errors import LabError
+from panthorlab.kernel.build.rust import Rust
 from panthorlab.kernel.tools import BUILD_TOOLS
 
 _RECORDED = re.compile(r'^CONFIG_(CC_VERSION_TEXT|LD_VERSION|LLD_VERSION)=("[^"\n]*"|\d{1,9})$', re.MULTILINE)
@@ -22,12 +23,14 @@ _RECORDED = re.compile(r'^CONFIG_(CC_VERSION_TEXT|LD_VERSION|LLD_VERSION)=("[^"\
 
 @dataclass(frozen=True)
 class Toolchain:
-    """`prefix`: CROSS_COMPILE. `version`: first line of `gcc --version` and of `ld --version`. `ccache`: use it."""
+    """`prefix`: CROSS_COMPILE. `version`: first line of `gcc --version`, of `ld --version`, and what `rust` tells,
+    if the kernel has any. `ccache`: use it."""
 
     arch: str
     prefix: str
     version: str
     ccache: bool
+    rust: Rust | None = None
 
     @property
     def make_args(self) -> tuple[str, ...]:
@@ -39,7 +42,8 @@ class Toolchain:
     @property
     def programs(self) -> tuple[str, ...]:
         """All that a build starts on the host, by name or path."""
-        return (f"{self.prefix}gcc", f"{self.prefix}ld", *BUILD_TOOLS, *(("ccache",) if self.ccache else ()))
+        rust = self.rust.programs if self.rust else ()
+        return (f"{self.prefix}gcc", f"{self.prefix}ld", *BUILD_TOOLS, *(("ccache",) if self.ccache else ()), *rust)
 
 
 def find_toolchain(arch: str, environ: Mapping[str, str] = os.environ) -> Toolchain:
@@ -63,6 +67,11 @@ def find_toolchain(arch: str, environ: Mapping[str, str] = os.environ) -> Toolch
                  "or set CROSS_COMPILE to the prefix of another one",
         )
     return Toolchain(arch, prefix, _versions((f"{prefix}gcc", f"{prefix}ld")), shutil.which("ccache") is not None)
+
+
+def with_rust(toolchain: Toolchain, rust: Rust) -> Toolchain:
+    """The same that can also compile Rust."""
+    return replace(toolchain, version=f"{toolchain.version}; {rust.version}", rust=rust)
 
 
 def built_with(config: Path) -> str:

@@ -10,15 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
 from unidiff.errors import UnidiffParseError
 from unidiff.patch import PatchedFile, PatchSet
 
 from panthorlab.errors import PatchError
+from panthorlab.kernel.driver import DRIVERS
 from panthorlab.kernel.patch.difflines import diff_lines
 from panthorlab.kernel.patch.hunks import Hunk
 from panthorlab.kernel.patch.mails import PatchText
-from panthorlab.kernel.source.makefile import DRIVER
 
 ReadFile = Callable[[str], bytes | None]
 
@@ -164,10 +165,9 @@ def find_files(files: Sequence[FilePatch], read: ReadFile, title: str) -> tuple[
 def _other_ways(files: Sequence[FilePatch]) -> Iterator[tuple[list[FilePatch], str]]:
     for depth in range(2, _DEEPEST + 1):
         yield _renamed(files, lambda name, depth=depth: _strip(name, depth)), f"read with {depth} directories stripped"  # type: ignore[misc]
-    parts = DRIVER.split("/")
-    for length in range(len(parts), 0, -1):
-        folder = "/".join(parts[:length])
-        for depth in (1, 0):
+    folders = (folder for driver in DRIVERS for folder in (driver.directory, *PurePosixPath(driver.directory).parents))
+    for folder in dict.fromkeys(map(str, folders)):
+        for depth in (1, 0) if folder != "." else ():
             way = _renamed(files, lambda name, folder=folder, depth=depth: f"{folder}/{_strip(name, depth)}")  # type: ignore[misc]
             yield way, f"read as a patch made in {folder}"
 

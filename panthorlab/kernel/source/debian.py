@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from panthorlab.errors import LabError, SourceError
+from panthorlab.kernel.driver import PANTHOR
 from panthorlab.kernel.progress import Progress
-from panthorlab.kernel.source import apt, makefile
+from panthorlab.kernel.source import apt
 from panthorlab.kernel.source.archive import unpack_source_package, unpack_tarball
 from panthorlab.kernel.tools import TREE_BYTES, need_space
 from panthorlab.paths import cache_dir, cache_path
@@ -146,8 +147,8 @@ def archive_source(version: str, progress: Progress) -> ArchiveSource:
     wanted = re.sub(r"-rc(\d+)", r"~rc\1", version.removeprefix("v"))
     if not re.fullmatch(r"[0-9][0-9A-Za-z.+~-]*", wanted):
         raise SourceError(f"{version!r} is no kernel version", hint="e.g. debian:6.18.5")
-    if makefile.too_old(wanted):
-        raise makefile.no_panthor(f"debian:{version}", wanted)
+    if PANTHOR.too_old(wanted):  # the oldest driver
+        raise PANTHOR.missing(f"debian:{version}", wanted)
     memory = cache_dir("sources") / f"debian-{wanted}.json"
     if found := _recall(memory):
         return _from_memory(found)
@@ -234,7 +235,7 @@ def version_order(version: str) -> tuple[tuple[int, int], ...]:
 
 def nearest(wanted: str, known: Iterable[str], count: int = 6) -> list[str]:
     """The versions closest to `wanted`: those of its series around it, else of the series next to it."""
-    ordered = sorted((version for version in known if not makefile.too_old(version)), key=version_order)
+    ordered = sorted((version for version in known if not PANTHOR.too_old(version)), key=version_order)
     same = [version for version in ordered if series_of(version) == series_of(wanted)]
     pool = same or ordered
     place = sum(1 for version in pool if version_order(version) < version_order(wanted))

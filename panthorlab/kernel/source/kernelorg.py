@@ -13,8 +13,8 @@ import requests
 
 from panthorlab.errors import LabError, SourceError
 from panthorlab.files import disk_errors
+from panthorlab.kernel.driver import PANTHOR
 from panthorlab.kernel.progress import Progress
-from panthorlab.kernel.source import makefile
 from panthorlab.kernel.source.archive import unpack_tarball
 from panthorlab.kernel.tools import TREE_BYTES, need_space
 from panthorlab.paths import cache_dir, cache_path
@@ -60,8 +60,8 @@ def release_source(version: str, progress: Progress, *, look: bool = False) -> R
             f"kernel.org has no release {version!r}",
             hint="e.g. kernel.org:6.18.5; for a release candidate use a git tree: PATH@v7.3-rc1",
         )
-    if makefile.too_old(version):
-        raise makefile.no_panthor(f"kernel.org:{version}", version)
+    if PANTHOR.too_old(version):  # the oldest driver
+        raise PANTHOR.missing(f"kernel.org:{version}", version)
     base = os.environ.get(BASE_VARIABLE, BASE_URL).rstrip("/")
     folder, name = f"{base}/v{match[1]}.x", f"linux-{version}.tar.xz"
     memory = cache_path("sources") / f"kernel.org-{hashlib.sha256(folder.encode()).hexdigest()[:12]}-{version}"

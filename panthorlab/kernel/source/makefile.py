@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a tree is, read from its own files: a Linux kernel of which version, with panthor or without."""
+"""What a tree is, read from its own files: a Linux kernel of which version, with a driver for the GPU or without."""
 
 from __future__ import annotations
 
 import re
 
 from panthorlab.errors import SourceError
+from panthorlab.kernel.driver import DRIVERS, PANTHOR
 from panthorlab.kernel.source.base import ReadFile
-
-DRIVER = "drivers/gpu/drm/panthor"
-FIX_SYMBOL = "panthor_sched_prepare_for_vm_destruction"
-FIX_CALLER = f"{DRIVER}/panthor_mmu.c"
 
 _FIELD = re.compile(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION)[ \t]*=[ \t]*(\S*)[ \t]*$", re.MULTILINE)
 
@@ -29,7 +26,7 @@ def kernel_version(makefile: str) -> str | None:
 
 
 def check_tree(name: str, read: ReadFile) -> str:
-    """Version of a kernel tree with panthor. Raises SourceError for anything else."""
+    """Version of a kernel tree that has a driver for the GPU. Raises SourceError for anything else."""
     makefile = read("Makefile")
     version = kernel_version(makefile.decode(errors="replace")) if makefile is not None else None
     if version is None or read("Kconfig") is None:
@@ -37,25 +34,7 @@ def check_tree(name: str, read: ReadFile) -> str:
             f"{name} is not a Linux kernel tree (no top-level Makefile and Kconfig of one)",
             hint="give the top directory of a kernel source tree, 6.10 or newer",
         )
-    if read(f"{DRIVER}/Kconfig") is None:
-        raise no_panthor(name, version)
+    if not any(driver.is_in(read) for driver in DRIVERS):
+        raise PANTHOR.missing(name, version)
     return version
 
-
-def no_panthor(name: str, version: str) -> SourceError:
-    return SourceError(
-        f"{name} is Linux {version}, which has no panthor driver (it came with 6.10)",
-        hint="use 6.10 or newer, e.g. the default base or --base debian:6.12.73",
-    )
-
-
-def too_old(version: str) -> bool:
-    """Whether a release number alone says that panthor is not in it."""
-    numbers = re.match(r"(\d+)\.(\d+)", version)
-    return numbers is not None and (int(numbers[1]), int(numbers[2])) < (6, 10)
-
-
-def has_fix(read: ReadFile) -> bool:
-    """Whether panthor evicts a VM's groups before it destroys it (6.12.75 does, 6.18.15, 6.19.6, all newer)."""
-    text = read(FIX_CALLER) or b""
-    return re.search(rb"\b" + FIX_SYMBOL.encode() + rb"\s*\(", text) is not None

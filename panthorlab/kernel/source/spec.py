@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Protocol
 
 from panthorlab.errors import LabError, SourceError
+from panthorlab.kernel.driver import PANTHOR
 from panthorlab.kernel.progress import Progress, quiet
 
-DEFAULT_SERIES = "6.12"
+DEFAULT_SERIES = PANTHOR.series
 
 
 class Source(Protocol):
@@ -45,19 +46,21 @@ class UnknownYetError(LabError):
                          hint="have it unpacked: panthorlab build --base SRC (or validate) does that once")
 
 
-def resolve(spec: str | None, progress: Progress = quiet, *, look: bool = False) -> Source:
+def resolve(
+    spec: str | None, progress: Progress = quiet, *, look: bool = False, series: str = DEFAULT_SERIES,
+) -> Source:
     """The Source that `spec` names (table above). Cheap when it was resolved before.
 
-    `look`: without the network, and without a word written down. Raises SourceError for a spec that names nothing,
-    LabError for no network, UnknownYetError if `look` forbids to ask.
+    `look`: without the network, and without a word written down. `series`: of the default base. Raises SourceError
+    for a spec that names nothing, LabError for no network, UnknownYetError if `look` forbids to ask.
     """
-    if look and (source := _remembered(spec)) is not None:
+    if look and (source := _remembered(spec, series)) is not None:
         return source
     # Imported here: `requests` alone takes longer than the rest of a run that builds nothing.
     from panthorlab.kernel.source import debian, kernelorg
 
     if spec is None or spec == "default":
-        return debian.default_source(DEFAULT_SERIES, progress)
+        return debian.default_source(series, progress)
     if match := re.fullmatch(r"linux-source-(\d+\.\d+)(?:=(\S+))?", spec):
         return debian.package_source(match[1], match[2], progress)
     scheme, colon, rest = spec.partition(":")
@@ -73,13 +76,13 @@ def resolve(spec: str | None, progress: Progress = quiet, *, look: bool = False)
     return _local(spec)
 
 
-def _remembered(spec: str | None) -> Source | None:
+def _remembered(spec: str | None, series: str) -> Source | None:
     """A source that is not on disk as the user gave it, as it was resolved before; None for one that is."""
     from panthorlab.kernel.source import debian
 
     scheme, colon, version = (spec or "").partition(":")
     if spec is None or spec == "default":
-        found: Source | None = debian.remembered_source(DEFAULT_SERIES, archive=False)
+        found: Source | None = debian.remembered_source(series, archive=False)
     elif match := re.fullmatch(r"linux-source-(\d+\.\d+(?:=\S+)?)", spec):
         found = debian.remembered_source(match[1], archive=False)
     elif colon and version and scheme == "debian":
@@ -91,7 +94,7 @@ def _remembered(spec: str | None) -> Source | None:
     else:
         return None
     if found is None:
-        raise UnknownYetError(spec or f"Linux {DEFAULT_SERIES}")
+        raise UnknownYetError(spec or f"Linux {series}")
     return found
 
 

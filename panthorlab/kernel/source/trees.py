@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from panthorlab.arch import ARCHES
 from panthorlab.errors import LabError, PatchError, SourceError
 from panthorlab.files import LOCK_SECONDS, disk_errors, exclusive, read_object, sync
+from panthorlab.kernel.driver import PANTHOR
 from panthorlab.kernel.jail.sandbox import Bind, sandbox
 from panthorlab.kernel.progress import Progress
 from panthorlab.kernel.source import makefile
@@ -34,7 +35,7 @@ CLEAN_SECONDS = 600.0
 def open_base(source: Source, progress: Progress) -> Base:
     """The private tree of `source`, unpacked now if it is not there yet.
 
-    Raises SourceError if it is no kernel or has no panthor; then nothing of it is kept.
+    Raises SourceError if it is no kernel or has no driver for the GPU; then nothing of it is kept.
     """
     home = _home(source.key)
     record = home / "base.json"
@@ -97,7 +98,7 @@ def look(source: Source) -> tuple[Base, ReadFile]:
         return source.read(path)
 
     version = makefile.check_tree(source.title, read)
-    return named(Base(source.key, source.title, version, home / "src", makefile.has_fix(read)), source), read
+    return named(Base(source.key, source.title, version, home / "src", PANTHOR.has_fix(read)), source), read
 
 
 def _unpack(source: Source, home: Path, progress: Progress) -> None:
@@ -111,7 +112,7 @@ def _unpack(source: Source, home: Path, progress: Progress) -> None:
             if (tree / ".config").exists() or (tree / "include/config").exists():
                 progress("cleaning the copy of the tree")
                 _clean(tree)
-            data = {"title": source.title, "version": version, "has_fix": makefile.has_fix(reader(tree))}
+            data = {"title": source.title, "version": version, "has_fix": PANTHOR.has_fix(reader(tree))}
             (scratch / "base.json").write_text(json.dumps(data, indent=1))
             scratch.chmod(0o700)
             os.sync()  # a hundred thousand files: cheaper than one by one

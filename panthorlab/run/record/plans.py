@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from panthorlab.kernel.driver import FEATURES, Driver
 from panthorlab.run.record.base import Event
 
 
@@ -24,7 +25,7 @@ class Traits(Protocol):
 class Need:
     """What one test needs. `test`: SUITE::TEST. `kernel`: config fragments. `gpu`: parameters of the emulated GPU by
     name. `board`: one of these names, tags or types; any if empty. `counted`: it runs iterations.
-    `overlay`: whose programs it runs."""
+    `overlay`: whose programs it runs. `driver`: what the kernel's must be able to do, of driver.FEATURES."""
 
     test: str
     deep: bool = False
@@ -33,6 +34,7 @@ class Need:
     board: tuple[str, ...] = ()
     counted: bool = False
     overlay: str = ""
+    driver: tuple[str, ...] = tuple(FEATURES)
 
     @property
     def suite(self) -> str:
@@ -45,6 +47,13 @@ class Need:
             return f"is for boards that are {' or '.join(self.board)}"
         if self.gpu and not all(board.takes_params for board in boards):
             return "sets parameters of the emulated GPU"
+        return ""
+
+    def too_much_for(self, drivers: Iterable[Driver]) -> str:
+        """What one of `drivers` cannot do that it needs, in words; empty if there is nothing."""
+        for driver in drivers:
+            if missing := [name for name in self.driver if name not in driver.features]:
+                return f"wants a driver that can do {', '.join(missing)}, which {driver.name} cannot yet"
         return ""
 
 

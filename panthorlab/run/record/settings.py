@@ -46,6 +46,7 @@ class Settings:
     seed: int = 1
     time_limit: Seconds | None = None
     kernel: str = ""
+    driver: str | None = None
     expect: Expect | None = None
     before: str | None = None
     after: str | None = None

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from panthorlab.board.emulated import debs, qemu
-from panthorlab.board.emulated.debs import Deb
+from panthorlab import debs
+from panthorlab.board.emulated import qemu
+from panthorlab.debs import Deb
 from panthorlab.errors import LabError
 
 pytestmark = pytest.mark.e2e

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from panthorlab.board.emulated import debs
+from panthorlab import debs
 from panthorlab.kernel import store
 from panthorlab.kernel.model import Kernel
 from panthorlab.paths import cache_dir

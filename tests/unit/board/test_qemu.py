@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from panthorlab.board.emulated import debs, doctor, qemu
-from panthorlab.board.emulated.debs import Deb
+from panthorlab import debs
+from panthorlab.board.emulated import doctor, qemu
+from panthorlab.debs import Deb
 from panthorlab.errors import LabError
 
 HELP = "vfio-user-pci options:\\n  x-msg-timeout=<uint32>"

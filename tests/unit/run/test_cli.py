@@ -48,6 +48,8 @@ WRONG = [
         for command in (("validate", f"{option}={value}"), ("run", "--kernel", "abc", f"{option}={value}"))
     ],
     (("validate", "--expect", "wrong"), "no-change", "--help"),
+    (("validate", "--driver", "tyre"), "invalid choice: 'tyre'", "--help"),
+    (("build", "--driver", "tyr", "--base", "debian:6.12.73"), "has no tyr driver (it came with 6.18)", "6.18 or"),
     (("validate", "--board", "qemu-g61"), "no board `qemu-g61`", "`qemu-g610`"),
     (("validate", "--suite", "heap-exit-clam"), "no suite `heap-exit-clam`", "`heap-exit-claim`"),
     (("validate", "--param", "gpu.writout.on=none"), "no parameter `gpu.writout.on`", "`gpu.writeout.on`"),
@@ -98,6 +100,17 @@ def test_patches_may_stand_between_options() -> None:
     assert parsed.patch == ["a.patch", "b.patch", "-"]
     assert parsed.swap
     assert parsed.boots == 3
+
+
+@pytest.mark.parametrize(("arguments", "config"), [
+    (("build", "--driver", "tyr", "--config", "panthor-module"), ["panthor-module", "tyr"]),
+    (("validate", "--driver", "panthor", "--config", "kasan"), ["kasan"]),
+    (("validate", "--driver", "tyr", "--before", "a", "--after", "b"), []),
+    (("matrix", "--driver", "tyr", "debian:7.3.4"), ["tyr"]), (("check", "x.patch", "--driver=tyr"), ["tyr"]),
+])
+def test_the_driver_is_a_fragment_with_the_last_word(arguments: tuple[str, ...], config: list[str]) -> None:
+    assert command_line.parse(arguments).config == config
+    assert command_line.parse(["build"]).config == [], "and stays with the command line that names it"
 
 
 def test_refused_run_leaves_its_directory_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:

@@ -111,7 +111,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcom
         change(board)
         outcome = Outcome()
         streams = _Capture(stdout or io.BytesIO(), echo=True), _Capture(io.BytesIO(), echo=True)
-        command._run(cast(BootedBoard, board), ["prog"], tmp_path, outcome, streams)
+        command._run(cast(BootedBoard, board), ["prog"], tmp_path, outcome, streams, command.SETTLE)
         return outcome
 
     return go

@@ -265,8 +265,9 @@ def test_what_is_counted_per_boot() -> None:
 
 def _session(tmp_path: Path, board: FakeBoard, log: LogFollower, sent: list[OfBoot]) -> Session:
     job = Job("b", "k", "after", "after1", "after1.1", 0, 1, str(tmp_path), str(tmp_path), (), None, 1)
-    return Session(job, cast(Kernel, None), cast(BootedBoard, board), log,
-                   sent.append)
+    (tmp_path / "config").write_text("CONFIG_DRM_PANTHOR=m\n")
+    kernel = Kernel("k", tmp_path, "arm64", "6.12.117", "f" * 40, "6.12.117")
+    return Session(job, kernel, cast(BootedBoard, board), log, sent.append)
 
 
 def test_a_fault_between_two_iterations_is_on_record_before_the_first_counts_as_done(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from panthorlab.board.registry import open_board
 from panthorlab.errors import UsageError
+from panthorlab.kernel.driver import FEATURES, PANTHOR, TYR
 from panthorlab.outcome import Side
 from panthorlab.run.plan import Slot, variant_slots
 from panthorlab.run.record import Need, Planned, Variant
@@ -71,6 +72,55 @@ def test_what_wants_an_overlay_that_is_not_there_has_no_boot_of_its_own() -> Non
     planned = plan_variants(needs, request(without=frozenset({"mesa-gl"})))
     assert (planned.plain, planned.variants) == (("v::draws",), ())
     assert planned.left_out["g::wide"].endswith("add --overlay mesa-gl")
+
+
+def test_what_the_driver_cannot_do_does_not_run_and_the_reason_is_told() -> None:
+    needs = [Need("p::probes", driver=("probe",)), Need("j::jobs", driver=("vm", "groups")), Need("m::mine", deep=True),
+             Need("g::wide", gpu={"p": "1"}, driver=("probe", "heaps"))]
+    planned = plan_variants(needs, request(drivers=[TYR]))
+    assert (planned.plain, planned.variants) == (("p::probes",), ())
+    assert planned.left_out == {
+        "j::jobs": "wants a driver that can do vm, groups, which tyr cannot yet",
+        "m::mine": "wants a driver that can do csif, vm, groups, heaps, power, recovery, which tyr cannot yet",
+        "g::wide": "wants a driver that can do heaps, which tyr cannot yet",
+    }
+    assert plan_variants(needs, request(drivers=[PANTHOR])).plain == ("p::probes", "j::jobs")
+    assert plan_variants(needs, request(drivers=[PANTHOR, TYR])).plain == ("p::probes",), "both sides must be able to"
+
+
+def test_the_debug_kernel_is_without_what_the_driver_excludes() -> None:
+    needs = [Need("p::probes", driver=("probe",)), Need("k::kasan", kernel=("kasan",), driver=("probe",))]
+    planned = plan_variants(needs, request(deep=True, drivers=[TYR]))
+    assert planned.plain == ("p::probes",)
+    assert shown(planned) == {"debug": ("p::probes",)}
+    assert planned.variants[0].fragments == tuple(name for name in DEBUG if name != "kasan")
+    assert planned.left_out == {"k::kasan": "wants a kernel with kasan; Linux allows no KASAN with Rust and gcc"}
+
+
+@pytest.mark.parametrize(("marker", "driver"), [
+    ("", tuple(FEATURES)), ('pytestmark = pytest.mark.driver("groups", "vm")', ("vm", "groups")),
+    ('pytestmark = [pytest.mark.driver("probe")]', ("probe",)),
+])
+def test_a_suite_says_what_a_driver_must_have(tmp_path: Path, marker: str, driver: tuple[str, ...]) -> None:
+    suite = tmp_path / "test_mine.py"
+    suite.write_text(f"import pytest\n{marker}\ndef test_all(): pass\n"
+                     '@pytest.mark.driver("csif")\ndef test_less(): pass\n')
+    by_test = {need.test: need for need in survey([suite])}
+    assert by_test["mine::test_all"].driver == driver
+    assert by_test["mine::test_less"].driver == ("csif",), "what stands nearer to the test counts"
+    assert decode(Need, json.loads(json.dumps(encode(by_test["mine::test_all"])))) == by_test["mine::test_all"]
+
+
+@pytest.mark.parametrize("marker", ['driver("vms")', "driver()", "driver(vm=True)", 'driver(["vm"])'])
+def test_what_no_driver_can_do_is_refused(tmp_path: Path, marker: str) -> None:
+    (tmp_path / "test_mine.py").write_text(f"import pytest\n@pytest.mark.{marker}\ndef test_it(): pass\n")
+    with pytest.raises(UsageError, match="takes what a driver can do"):
+        survey([tmp_path / "test_mine.py"])
+
+
+def test_needs_of_earlier_versions_are_those_of_panthor() -> None:
+    old = {"test": "a::t", "deep": False, "kernel": [], "gpu": {}, "board": [], "counted": True, "overlay": ""}
+    assert decode(Need, old) == Need("a::t", counted=True)
 
 
 def test_a_suite_that_is_named_is_asked_for() -> None:

@@ -12,9 +12,9 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from panthorlab.board.emulated.debs import Deb, PrivateApt, Progress, debian_mirror, download, unpack
 from panthorlab.board.emulated.overlay.closure import closure
 from panthorlab.board.emulated.overlay.table import LIBRARIES, RECIPES, Part, Recipe
+from panthorlab.debs import Deb, PrivateApt, Progress, debian_mirror, download, unpack
 from panthorlab.errors import LabError, UsageError
 from panthorlab.files import exclusive
 from panthorlab.paths import cache_dir

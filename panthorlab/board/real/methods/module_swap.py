@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 from panthorlab.board.api import Shell
 from panthorlab.board.identity import read_identity
-from panthorlab.board.modules import PANTHOR, vermagic
+from panthorlab.board.modules import vermagic
 from panthorlab.board.onboard import WORK_DIR
 from panthorlab.board.real.command_line import MARK, marked
 from panthorlab.board.real.panthor_driver import PanthorDriver, module_files
@@ -19,9 +19,11 @@ from panthorlab.board.real.parts import Booting, Rig, SecureShell
 from panthorlab.board.steps import Name
 from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel import store
+from panthorlab.kernel.driver import PANTHOR as DRIVER
 from panthorlab.kernel.model import Kernel
 
-PANTHOR_FILE = "panthor.ko"
+PANTHOR = DRIVER.name
+PANTHOR_FILE = f"{PANTHOR}.ko"
 DETECTORS = ("KASAN", "KCSAN", "KMSAN", "KFENCE", "LOCKDEP", "PROVE_LOCKING", "DEBUG_KMEMLEAK", "DEBUG_OBJECTS")
 """What remembers, from one load to the next: it reports once a boot, or blames one module for another's objects."""
 SPLATS = {

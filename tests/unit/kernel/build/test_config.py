@@ -210,7 +210,7 @@ def test_a_result_as_asked_for_is_accepted(tmp_path: Path, symbols: dict[str, kc
 
 
 @pytest.mark.parametrize("name", [
-    "panthor", "qemu-virt", "rk3588", "kasan", "prove-locking", "kmemleak", "atomic-sleep", "panthor-module",
+    "panthor", "qemu-virt", "rk3588", "kasan", "prove-locking", "kmemleak", "atomic-sleep", "panthor-module", "tyr",
 ])
 def test_shipped_fragments_can_be_read(name: str) -> None:
     assert config.read_fragments(config.find_fragments([name])).options

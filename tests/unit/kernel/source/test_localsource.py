@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from panthorlab.errors import LabError, SourceError
+from panthorlab.kernel.driver import PANTHOR
 from panthorlab.kernel.progress import quiet
 from panthorlab.kernel.source import makefile
 from panthorlab.kernel.source.localsource import DirectorySource, RevisionSource, directory_source, manifest_of
@@ -166,7 +167,7 @@ def test_kernel_version(makefile_text: str, version: str | None) -> None:
     (b"\tmy_panthor_sched_prepare_for_vm_destruction(x);\n", False),
 ])
 def test_fix_detection(text: bytes, fixed: bool) -> None:
-    assert makefile.has_fix({MMU: text}.get) is fixed
+    assert PANTHOR.has_fix({MMU: text}.get) is fixed
 
 
 def test_file_modes_are_readable_by_the_build(tree: Path, tmp_path: Path) -> None:

@@ -7,18 +7,22 @@ Packages are unpacked, never installed: no maintainer script runs.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import re
+import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from panthorlab import apt, spawn
 from panthorlab.errors import LabError
+from panthorlab.paths import cache_dir
 
 APT_HELPER = "/usr/lib/apt/apt-helper"
 _DOWNLOAD_TIMEOUT = 1800.0
@@ -134,6 +138,61 @@ def unpack(paths: Iterable[Path], root: Path) -> None:
         if source.returncode or done.returncode:
             raise LabError(f"{path.name} cannot be unpacked: {done.stderr.decode('utf-8', 'replace').strip()}",
                            hint=f"disk full? else delete {path}")
+
+
+def provide(
+    base: Path, key: str, name: str, pinned: Sequence[Deb], resolve: Callable[[], list[Deb]],
+    finish: Callable[[Path], object], on_progress: Progress,
+) -> Path:
+    """`base/key/root`, an unpacked tree of what is called `name`; it appears whole or not at all.
+
+    `pinned`: its packages; `resolve` gives others where there are none, or they cannot be had any more. `finish`:
+    completes and checks the new tree. `key`: see `tree_key`; a substitute takes the same.
+    """
+    mirror, store = debian_mirror(), cache_dir("debs")
+    paths: list[Path] = []
+    if pinned:
+        on_progress(f"fetching {name}")
+        try:
+            paths = download(pinned, mirror, store, on_progress)
+        except LabError as error:
+            on_progress(f"the pinned packages of {name} cannot be had ({error}); looking for others")
+    if not paths:
+        paths = download(resolve(), mirror, store, on_progress)
+    on_progress(f"unpacking {name}")
+    with tempfile.TemporaryDirectory(dir=base) as temporary:
+        root = Path(temporary, "tree", "root")
+        root.mkdir(parents=True)
+        unpack(paths, root)
+        finish(root)
+        shutil.rmtree(base / key, ignore_errors=True)
+        root.parent.rename(base / key)
+    return base / key / "root"
+
+
+def tree_key(pinned: Sequence[Deb], recipe: str = "") -> str:
+    """Names an unpacked tree by its packages, and by `recipe`, how it is finished; `resolved` if none are pinned."""
+    if not pinned:
+        return "resolved"
+    return hashlib.sha256("".join([*sorted(deb.sha256 for deb in pinned), recipe]).encode()).hexdigest()[:16]
+
+
+@contextmanager
+def exclusive(base: Path) -> Iterator[None]:
+    """Only one process at a time makes a tree in `base`."""
+    with (base / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def loader(root: Path) -> tuple[str, str]:
+    """The dynamic loader of an unpacked tree, and its library path: with both a program of the tree runs on any host.
+    Raises LabError if there is none."""
+    loaders = sorted(root.glob("lib64/ld-linux-*.so.*")) + sorted(root.glob("lib/ld-linux-*.so.*"))
+    libraries = [str(path) for path in sorted(root.glob("usr/lib/*-linux-gnu*")) if path.is_dir()]
+    if not loaders or not libraries:
+        raise LabError(f"{root} has no dynamic loader", hint=f"delete {root.parent} and try again")
+    return str(loaders[0]), ":".join(libraries)
 
 
 def _fetch(argv: Sequence[str], folder: Path, count: int, on_progress: Progress) -> None:
