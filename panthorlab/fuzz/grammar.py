@@ -128,8 +128,9 @@ MISDEEDS: Final = (
     "state-late,state=suspend,ms=5", "state-late,state=start,ms=5", "state-late,state=terminate,ms=5",
     "event-late,event=idle,ms=5", "event-late,event=tiler-oom,ms=5", "event-late,event=sync-update,ms=5",
     "event-late,event=fatal,ms=5", "event-lost,event=idle", "irq-twice,line=job", "irq-twice,line=mmu",
-    "irq-twice,line=gpu", "irq-late,line=job,ms=5", "irq-late,line=mmu,ms=5", "irq-late,line=gpu,ms=5", "mmu-fault",
-    "mmu-fault,requester=lsu", "cs-fault", "cs-fatal", "cs-fatal,times=3",
+    "irq-twice,line=gpu", "irq-late,line=job,ms=5", "irq-late,line=mmu,ms=5", "irq-late,line=gpu,ms=5",
+    "mmu-fault,requester=prefetch", "mmu-fault,requester=lsu", "mmu-fault,requester=tiler", "cs-fault",
+    "cs-fatal", "cs-fatal,times=3",
 )
 """Rules of `panthorlab gpu misdeeds` in scripts."""
 
@@ -150,5 +151,6 @@ KNOWN: Final = (
           "docs/findings/0022: a VM that is never freed"),
     Known("misdeed as-stuck", "docs/findings/0003: warnings, a VM that is never freed"),
     Known("misdeeds boot-lost, boot-late", "docs/findings/0010 and 0012: no GPU until reboot"),
+    Known("misdeed mmu-fault of the MCU", "docs/findings/0023: no job works any more"),
     Known("misdeeds reset-lost, reset-late", "docs/findings/0011: no reset ever again"),
 )
