@@ -103,6 +103,11 @@ class WindowTracker:
         return self._end("no end marker")
 
     @property
+    def open_findings(self) -> tuple[Finding, ...]:
+        """Of the part that has not ended yet, those of which all records have come."""
+        return tuple(self._part.findings)
+
+    @property
     def open_id(self) -> str | None:
         """Id of the iteration whose end marker has not come yet."""
         return self._part.id

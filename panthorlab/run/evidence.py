@@ -51,6 +51,7 @@ class LogFollower:
         self._changed = threading.Condition()
         self._windows: dict[str, Window] = {}
         self._findings: list[Finding] = []
+        self._open: tuple[Finding, ...] = ()
         self._strays: list[Stray] = []
         self._error: BaseException | None = None
         self._mute = False
@@ -116,6 +117,11 @@ class LogFollower:
         with self._changed:
             return list(self._findings)
 
+    def findings_so_far(self) -> list[Finding]:
+        """As `findings`, and what was heard since."""
+        with self._changed:
+            return [*self._findings, *self._open]
+
     def strays(self) -> list[Stray]:
         """Findings outside all iterations."""
         with self._changed:
@@ -155,6 +161,8 @@ class LogFollower:
                     for record in reader.feed(chunk):
                         for window in tracker.feed(record):
                             self._add(window)
+                    with self._changed:
+                        self._open = tracker.open_findings
                 for window in tracker.close():
                     self._add(window)
         except BaseException as error:
@@ -166,6 +174,7 @@ class LogFollower:
     def _add(self, window: Window) -> None:
         with self._changed:
             self._findings += window.findings
+            self._open = ()
             self._holes += window.gap
             if window.id is None:
                 self._gaps += [window.since] if window.gap else []

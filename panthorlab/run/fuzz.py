@@ -64,7 +64,7 @@ class ScriptRunner:
         finally:
             if not died:
                 self._board.behave()
-        findings = self._log.findings()[found:]
+        findings = self._log.findings_so_far()[found:]
         if not died and not _crashed(findings):
             try:
                 died = self._good_job(done, patient=bool(rules(script)))
@@ -111,9 +111,8 @@ class ScriptRunner:
             done.bad["gpu-fuzz"] = f"gpu-fuzz ended with status {status}"
 
     def _follow(self, process: RemoteProcess, output: _Lines, done: Performed) -> int | None:
-        start = time.monotonic()
-        deadline, crash = start + DEADLINE * self._board.slowness, 0.0
-        rule = ""
+        deadline, crash = time.monotonic() + DEADLINE * self._board.slowness, 0.0
+        found, rule = len(self._log.findings()), ""
         while True:
             status = _ended(process)
             for line in output.take():
@@ -127,7 +126,7 @@ class ScriptRunner:
             if status is not None:
                 return status
             now = time.monotonic()
-            crash = crash or (now if _crashed(self._log.findings()) else 0.0)
+            crash = crash or (now if _crashed(self._log.findings_so_far()[found:]) else 0.0)
             if crash and now > crash + DYING * self._board.slowness:
                 return None
             if now > deadline:

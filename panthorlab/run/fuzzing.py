@@ -126,14 +126,14 @@ def main(options: argparse.Namespace) -> int:
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step)
     for note in notes_of(kernel):
         progress.note(note)
-    counts: dict[str, Any] = {"scripts": 0, "lines": 0, "seconds": 0.0, "unjudged": 0}
+    counts = no_counts()
     try:
         with fleet.leased(name, run_dir, wait=options.wait, on_note=progress.line), \
                 Boots(options, kernel, name, run_dir, progress) as boots:
             if script is not None:
                 found = _once(boots, script, counts, progress)
             else:
-                found = _walk(boots, options, counts, progress)
+                found = walk(boots, options, counts, progress)
                 if found is not None:
                     _keep(run_dir, found, "whole", found.whole)
                     found = _shorten(boots, found, progress)
@@ -143,6 +143,11 @@ def main(options: argparse.Namespace) -> int:
         _keep(run_dir, found, "finding", found.script)
     _tell(options, kernel, run_dir, found, counts)
     return _status(found, counts)
+
+
+def no_counts() -> dict[str, Any]:
+    """Before the first script: how many there were, their lines, how long they took, of how many nobody can tell."""
+    return {"scripts": 0, "lines": 0, "seconds": 0.0, "unjudged": 0}
 
 
 def _status(found: Found | None, counts: dict[str, Any]) -> int:
@@ -183,7 +188,7 @@ def _perform(
     return done
 
 
-def _walk(boots: Boots, options: argparse.Namespace, counts: dict[str, Any], progress: Progress) -> Found | None:
+def walk(boots: Boots, options: argparse.Namespace, counts: dict[str, Any], progress: Progress) -> Found | None:
     """Scripts from the seed until the time is over, or one finds something."""
     begin = time.monotonic()
     while time.monotonic() - begin < options.seconds:

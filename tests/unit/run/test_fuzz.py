@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 
 from panthorlab.board.api import BootedBoard, RemoteFileError
-from panthorlab.errors import EvidenceError
+from panthorlab.errors import EvidenceError, LabError
 from panthorlab.fuzz.script import Line, parse
 from panthorlab.run import fuzzing
 from panthorlab.run.evidence import BOOT_ID, LogFollower
@@ -29,6 +29,12 @@ WARNING = (
     "4,{},1,-;WARNING: CPU: 0 PID: 9 at drivers/gpu/drm/panthor/panthor_mmu.c:1 panthor_vm_bind+0x1/0x2",
     "4,{},1,-;---[ end trace 0000000000000000 ]---",
 )
+OOPS = (
+    "1,{},1,-;Unable to handle kernel NULL pointer dereference at virtual address 0000000000000010",
+    "1,{},1,-;Internal error: Oops: 0000000096000004 [#1] SMP",
+    "4,{},1,-;pc : panthor_vm_bind+0x1/0x2", "4,{},1,-;Call trace:", "4,{},1,-; panthor_vm_bind+0x1/0x2",
+    "4,{},1,-;---[ end trace 0000000000000000 ]---",
+)
 Sink = Callable[[bytes], None]
 
 
@@ -37,6 +43,8 @@ class Process:
     ended: bool = True
 
     def wait(self, _timeout: float) -> int:
+        if not self.ended:
+            raise LabError("it runs")
         return 0
 
     def kill(self) -> None:
@@ -49,10 +57,10 @@ class Board:
 
     LOST = "lost"
     work_dir, boot_id, log_start, slowness = "/w", BOOT, 0, 1.0
+    hangs = False
 
     def __init__(self, during: Sequence[str] = (), job: Sequence[str] = ()) -> None:
         self.shell, self.during, self.job = self, during, job
-        self.behaved = 0
         self._log: Sink | None = None
         self._numbers = itertools.count()
 
@@ -66,8 +74,7 @@ class Board:
             return Process(ended=False)
         if program == "gpu-fuzz":
             self._say(self.during)
-            on_stdout(b"TAP version 14\n1..1\nok 1 script\n")
-            return Process()
+            return Process(ended=not self.hangs)
         name, work = f"{argv[argv.index('--prefix') + 1]}-1", argv[argv.index("--name") + 1]
         begin = f"begin id={name} workload={work} boot={BOOT}"
         self._say((f"14,{{}},1,-;panthorlab: {begin}", *self.job, f"14,{{}},3,-;panthorlab: end id={name}"))
@@ -92,13 +99,13 @@ class Board:
     def put(self, _data: bytes, _path: str) -> None:
         pass
 
-    def behave(self) -> None:
-        self.behaved += 1
-
     def nothing(self) -> list[Any]:
         return []
 
     hazards = misuses = nothing
+
+    def behave(self) -> None:
+        pass
 
     def check_alive(self) -> None:
         pass
@@ -150,25 +157,33 @@ def test_a_finding_beside_a_hole_is_a_finding(tmp_path: Path, where: str) -> Non
     assert [signature.split(":")[0] for signature in bad] == ["warning"]
 
 
+def test_a_script_that_hangs_after_an_oops_is_not_waited_for(tmp_path: Path) -> None:
+    board = Board(OOPS)
+    board.hangs, board.slowness = True, 0.05
+    with LogFollower(cast(BootedBoard, board), tmp_path / "kmsg.log") as log:
+        bad = OneBoot(board, log).perform(SCRIPT).bad
+    assert [signature.split(":")[0] for signature in bad] == ["oops"], "it was waited for to the deadline"
+
+
 def test_unjudged_scripts_are_told_and_no_clean_end(tmp_path: Path) -> None:
     board, told = Board((Board.LOST,)), StringIO()
     with LogFollower(cast(BootedBoard, board), tmp_path / "kmsg.log") as log:
         boot = OneBoot(board, log)
-        counts = {"scripts": 0, "lines": 0, "seconds": 0.0, "unjudged": 0}
+        counts = fuzzing.no_counts()
         options = argparse.Namespace(seconds=0.2, seed=1)
-        found = fuzzing._walk(cast(fuzzing.Boots, boot), options, counts, Progress(stream=told))
+        found = fuzzing.walk(cast(fuzzing.Boots, boot), options, counts, Progress(stream=told))
         assert found is None
         assert counts["unjudged"] == counts["scripts"] == boot.performed > 0
         assert "script 1:1 could not be judged: records of the kernel log were lost" in told.getvalue()
         assert fuzzing._status(found, counts) == 3
 
-        counts = {"scripts": 0, "lines": 0, "seconds": 0.0, "unjudged": 0}
+        counts = fuzzing.no_counts()
         found = fuzzing._once(cast(fuzzing.Boots, boot), SCRIPT, counts, Progress(stream=told))
         assert found is None
         assert counts["unjudged"] == counts["scripts"] == fuzzing.TRIES
         assert fuzzing._status(found, counts) == 3
 
         board.during = ()
-        counts = {"scripts": 0, "lines": 0, "seconds": 0.0, "unjudged": 0}
+        counts = fuzzing.no_counts()
         assert fuzzing._once(cast(fuzzing.Boots, boot), SCRIPT, counts, Progress(stream=told)) is None
         assert fuzzing._status(None, counts) == counts["unjudged"] == 0
