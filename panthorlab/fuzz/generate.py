@@ -8,7 +8,18 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from panthorlab.fuzz import grammar
-from panthorlab.fuzz.grammar import ACT_VALUES, ACT_WEIGHTS, ACTS, BO_SIZE, CALLS, GUESSES, MAPPED_AT, MAPPED_SIZE, Call
+from panthorlab.fuzz.grammar import (
+    ACT_VALUES,
+    ACT_WEIGHTS,
+    ACTS,
+    BO_SIZE,
+    CALLS,
+    GUESSES,
+    MAPPED_AT,
+    MAPPED_SIZE,
+    STREAMS_AT,
+    Call,
+)
 from panthorlab.fuzz.mappings import BASES, PAGE, Mappings, draw_offset, draw_part, draw_size
 from panthorlab.fuzz.script import MISDEED, Line
 
@@ -30,7 +41,8 @@ TRIED: Final = 0.5
 AIMED: Final = 0.75
 """Mappings and unmappings that mean to work, where something is or could be mapped."""
 ENDS: Final = ("exit", "kill")
-AWAITED_MS: Final = "200"
+AWAITED_MS: Final = "8000"
+"""More than the driver gives a job, which what is awaited may wait for."""
 PRELUDE: Final = ("vm_create", "bo_create", "group_create")
 
 
@@ -71,6 +83,7 @@ class _Writer:
         self._made: dict[str, list[str]] = {}
         self._sizes: dict[str, int] = {}
         self._mapped = Mappings()
+        self._waits = False
 
     def _prelude(self) -> list[Line]:
         """Most processes begin with what the calls after it need."""
@@ -83,6 +96,9 @@ class _Writer:
             words = sorted(ACTS[name])
             return [Line(name, None, tuple((word, self._dice.choice(ACT_VALUES[word])) for word in words))]
         call = self._call(CALLS[name], self._aim(name) if self._dice.random() < AIMED else {})
+        self._waits |= ("stream", "wait") in call.arguments
+        if self._waits and (name == "vm_destroy" or ("va", STREAMS_AT) in call.arguments):
+            return []  # docs/findings/0024
         lines = [call]
         if CALLS[name].awaited and self._dice.random() < SYNC:
             syncobj = self._dice.randrange(SLOTS)
@@ -134,9 +150,13 @@ class _Writer:
             elif field.usual and (field.always or self._dice.random() < FIELD):
                 arguments.append((field.name, self._value(field.usual)))
         if call.syncs:
-            syncs: list[tuple[str, str | None]] = [(word, f"s{syncobj}") for word, syncobj in
-                          zip(("signal", "wait"), self._dice.sample(range(SLOTS), 2), strict=True)
-                          if self._dice.random() < SYNC / (1 if word == "signal" else 3)]
+            maps = call.name != "submit"
+            likely = {"signal": SYNC, "wait": SYNC / (30 if maps else 3)}  # a queue of mappings that waits holds up all
+            syncs: list[tuple[str, str | None]] = [
+                (word, f"s{syncobj}")
+                for word, syncobj in zip(likely, self._dice.sample(range(SLOTS), 2), strict=True)
+                if self._dice.random() < likely[word]
+            ]
             # Mappings have syncs only if they are asynchronous.
             if syncs and any(field.name == "async" for field in call.fields) and self._dice.random() > BARE:
                 arguments = [("async", "1"), *(pair for pair in arguments if pair[0] != "async")]

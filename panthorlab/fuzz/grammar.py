@@ -23,6 +23,8 @@ ACTS: Final[Mapping[str, frozenset[str]]] = {
 STREAMS: Final = ("store", "long", "loop", "wait", "heap", "tile", "tiles", "bad-instr", "bad-store", "bad-call")
 MAPPED_AT, MAPPED_SIZE, BO_SIZE = "0x1000000", "0x4000", "0x4000"
 """Of a mapping, of what is unmapped, and of a buffer object where the line does not say."""
+STREAMS_AT: Final = "0x10000000"
+"""Address of the streams of each VM."""
 GUESSES: Final = ("0", "1", "2", "3", "0x7777", "0xffffffff")
 """Handles that nobody gave out, or that somebody else has."""
 
@@ -155,6 +157,8 @@ KNOWN: Final = (
     Known("a call that waits for the syncobj it signals", "docs/findings/0021: a warning"),
     Known("asynchronous mappings that run when their VM is destroyed, or the file closed: scripts await them",
           "docs/findings/0022: a VM that is never freed"),
+    Known("the end of a VM, or of its streams, in a process of which a stream waits for what never comes",
+          "docs/findings/0024: a warning"),
     Known("misdeed as-stuck", "docs/findings/0003: warnings, a VM that is never freed"),
     Known("misdeeds boot-lost, boot-late", "docs/findings/0010 and 0012: no GPU until reboot"),
     Known("misdeed mmu-fault of the MCU", "docs/findings/0023: no job works any more"),

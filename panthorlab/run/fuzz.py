@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Perform a script of `panthorlab.fuzz` on a booted board, and judge it: by the kernel log, by what the driver still
-holds, and by a good job afterwards; never by what the calls returned."""
+holds, and by a good job afterwards; by what the calls returned only if they had to be refused whatever came before."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ STEP: Final = 0.05
 GATE: Final = "# gate "
 _MISDEED: Final = "# misdeed "
 _KILLED: Final = "# killed "
+_ACCEPTED: Final = "# accepted "
 
 
 @dataclass
@@ -121,6 +122,9 @@ class ScriptRunner:
                 elif line.startswith(GATE):
                     self._board.inject(rule)
                     self._board.shell.put(b"", f"{self._board.work_dir}/fuzz-gate-{line.removeprefix(GATE)}")
+                elif line.startswith(_ACCEPTED):
+                    call = line.removeprefix(_ACCEPTED)
+                    done.bad[f"accepted:{call.split()[0]}"] = f"addresses of the kernel's own were given: {call}"
                 elif line.startswith(_KILLED):
                     done.reached = int(line.removeprefix(_KILLED))
             if status is not None:

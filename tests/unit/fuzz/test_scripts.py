@@ -50,7 +50,10 @@ def test_known_bugs_are_left_out(seed: str) -> None:
             assert after.call == "wait", "docs/findings/0022"
             assert f"s{dict(after.arguments)['sync']}" == syncobj
             assert ("beside", None) not in line.arguments
+    waits = False
     for line in script:
+        waits = ("stream", "wait") in line.arguments or (waits and line.call not in ("exit", "kill", "close"))
+        assert not (waits and (line.call == "vm_destroy" or ("va", "0x10000000") in line.arguments)), "0024"
         syncs = [value for name, value in line.arguments if name in ("signal", "wait")]
         assert set(syncs) <= {"s0", "s1", "s2", "s3"}, "docs/findings/0001"
         assert len(syncs) == len(set(syncs)) <= SYNCS, "docs/findings/0021"
