@@ -83,7 +83,7 @@ class _Writer:
         self._made: dict[str, list[str]] = {}
         self._sizes: dict[str, int] = {}
         self._mapped = Mappings()
-        self._waits = False
+        self._waits = self._held = False
 
     def _prelude(self) -> list[Line]:
         """Most processes begin with what the calls after it need."""
@@ -99,8 +99,10 @@ class _Writer:
         self._waits |= ("stream", "wait") in call.arguments
         if self._waits and (name == "vm_destroy" or ("va", STREAMS_AT) in call.arguments):
             return []  # docs/findings/0024
+        # A queue of mappings that waits holds up all after it, for as long as the job that it waits for likes.
+        self._held |= name != "submit" and any(word == "wait" for word, _ in call.arguments)
         lines = [call]
-        if CALLS[name].awaited and self._dice.random() < SYNC:
+        if CALLS[name].awaited and not self._held and self._dice.random() < SYNC:
             syncobj = self._dice.randrange(SLOTS)
             words_left = tuple(pair for pair in call.arguments if pair[0] not in ("async", "beside"))
             lines = [Line(name, call.into, (("async", "1"), *words_left, ("signal", f"s{syncobj}"))),
@@ -150,8 +152,7 @@ class _Writer:
             elif field.usual and (field.always or self._dice.random() < FIELD):
                 arguments.append((field.name, self._value(field.usual)))
         if call.syncs:
-            maps = call.name != "submit"
-            likely = {"signal": SYNC, "wait": SYNC / (30 if maps else 3)}  # a queue of mappings that waits holds up all
+            likely = {"signal": SYNC, "wait": SYNC / 3}
             syncs: list[tuple[str, str | None]] = [
                 (word, f"s{syncobj}")
                 for word, syncobj in zip(likely, self._dice.sample(range(SLOTS), 2), strict=True)

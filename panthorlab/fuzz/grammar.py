@@ -138,7 +138,7 @@ MISDEEDS: Final = (
     "event-late,event=fatal,ms=5", "event-lost,event=idle", "irq-twice,line=job", "irq-twice,line=mmu",
     "irq-twice,line=gpu", "irq-late,line=job,ms=5", "irq-late,line=mmu,ms=5", "irq-late,line=gpu,ms=5",
     "mmu-fault,requester=prefetch", "mmu-fault,requester=lsu", "mmu-fault,requester=tiler", "cs-fault",
-    "cs-fatal", "cs-fatal,times=3",
+    "cs-fatal,exception=0x48", "cs-fatal,exception=0x48,times=3",
 )
 """Rules of `panthorlab gpu misdeeds` in scripts."""
 
@@ -159,6 +159,8 @@ KNOWN: Final = (
           "docs/findings/0022: a VM that is never freed"),
     Known("the end of a VM, or of its streams, in a process of which a stream waits for what never comes",
           "docs/findings/0024: a warning"),
+    Known("misdeed cs-fatal as it is by default (CS_UNRECOVERABLE), for which the driver resets the GPU",
+          "docs/findings/0025: a warning"),
     Known("misdeed as-stuck", "docs/findings/0003: warnings, a VM that is never freed"),
     Known("misdeeds boot-lost, boot-late", "docs/findings/0010 and 0012: no GPU until reboot"),
     Known("misdeed mmu-fault of the MCU", "docs/findings/0023: no job works any more"),

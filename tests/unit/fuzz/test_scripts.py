@@ -59,6 +59,7 @@ def test_known_bugs_are_left_out(seed: str) -> None:
         assert len(syncs) == len(set(syncs)) <= SYNCS, "docs/findings/0021"
         assert len(line.arguments) < WORDS
         assert not (line.rule or "").startswith(("as-stuck", "boot-", "reset-"))
+        assert not re.match(r"cs-fatal(?!,exception=0x48)", line.rule or ""), "docs/findings/0025"
         assert not may_strike_the_firmware(line.rule or ""), "docs/findings/0023"
 
 
