@@ -57,7 +57,7 @@ class Board:
 
     LOST = "lost"
     work_dir, boot_id, log_start, slowness = "/w", BOOT, 0, 1.0
-    hangs = False
+    hangs, printed = False, b""
 
     def __init__(self, during: Sequence[str] = (), job: Sequence[str] = ()) -> None:
         self.shell, self.during, self.job = self, during, job
@@ -74,6 +74,7 @@ class Board:
             return Process(ended=False)
         if program == "gpu-fuzz":
             self._say(self.during)
+            on_stdout(self.printed)
             return Process(ended=not self.hangs)
         name, work = f"{argv[argv.index('--prefix') + 1]}-1", argv[argv.index("--name") + 1]
         begin = f"begin id={name} workload={work} boot={BOOT}"
@@ -163,6 +164,14 @@ def test_a_script_that_hangs_after_an_oops_is_not_waited_for(tmp_path: Path) -> 
     with LogFollower(cast(BootedBoard, board), tmp_path / "kmsg.log") as log:
         bad = OneBoot(board, log).perform(SCRIPT).bad
     assert [signature.split(":")[0] for signature in bad] == ["oops"], "it was waited for to the deadline"
+
+
+def test_what_no_kernel_may_let_anybody_do_is_a_finding(tmp_path: Path) -> None:
+    board = Board()
+    board.printed = b"TAP version 14\n1..1\n# accepted bind vm=v0 va=e0\nok 1 script\n"
+    with LogFollower(cast(BootedBoard, board), tmp_path / "kmsg.log") as log:
+        bad = OneBoot(board, log).perform(SCRIPT).bad
+    assert bad == {"accepted:bind": "addresses of the kernel's own were given: bind vm=v0 va=e0"}
 
 
 def test_unjudged_scripts_are_told_and_no_clean_end(tmp_path: Path) -> None:
