@@ -61,7 +61,7 @@ def test_more_clients_than_slots_and_address_spaces(session: Session) -> None:
 # Fixed kernels fault here, too: several clients at once are the residual of the fix (docs/evidence.md).
 CROWD_KILLED = Workload(
     "vulkan/crowd-killed",
-    ("crowd", "--count", "16", "--at-once", "12", "--open", "2", "--kill-ms", "0:1500", "--", *FOR_EVER),
+    ("crowd", "--count", "32", "--at-once", "12", "--warm", "--open", "2", "--kill-ms", "0:1500", "--", *FOR_EVER),
     Role.WATCH, iterations=4, deadline=120.0,
 )
 

@@ -4,11 +4,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from panthorlab.fuzz import grammar
-from panthorlab.fuzz.grammar import ACT_VALUES, ACT_WEIGHTS, ACTS, CALLS, GUESSES, Call, Field
+from panthorlab.fuzz.grammar import (
+    ACT_VALUES,
+    ACT_WEIGHTS,
+    ACTS,
+    BO_SIZE,
+    CALLS,
+    GUESSES,
+    MAPPED_AT,
+    MAPPED_SIZE,
+    STREAMS_AT,
+    Call,
+)
+from panthorlab.fuzz.mappings import BASES, PAGE, Mappings, draw_offset, draw_part, draw_size
 from panthorlab.fuzz.script import MISDEED, Line
 
 LENGTH: Final = range(6, 40)
@@ -17,9 +29,20 @@ PROCESSES: Final = range(2, 7)
 """Of one script: what is asked after each script costs as much time as some of them."""
 SLOTS: Final = 4
 """Slots of each kind that scripts use: few, so that calls meet."""
-FIELD, ODD, GUESS, REPEAT, BESIDE, SYNC = 0.25, 0.15, 0.06, 0.05, 0.05, 0.4
+FIELD, GUESS, REPEAT, BESIDE, SYNC = 0.25, 0.06, 0.05, 0.05, 0.4
+ODD, ODDER = 0.3, 0.1
+"""Calls of which a field is odd, and those of them of which another is, too: most are refused for the first alone."""
+BARE: Final = 0.15
+"""Syncs of mappings that are not asynchronous, and so are refused."""
+KERNELS: Final = 0.15
+"""Mappings that mean to work but for the addresses, which are the kernel's own, in whole or in part."""
+TRIED: Final = 0.5
+"""Objects that ought to be refused, and are used all the same: some bugs show only then."""
+AIMED: Final = 0.75
+"""Mappings and unmappings that mean to work, where something is or could be mapped."""
 ENDS: Final = ("exit", "kill")
-AWAITED_MS: Final = "200"
+AWAITED_MS: Final = "8000"
+"""More than the driver gives a job, which what is awaited may wait for."""
 PRELUDE: Final = ("vm_create", "bo_create", "group_create")
 
 
@@ -33,7 +56,7 @@ class _Writer:
     def __init__(self, dice: random.Random, misdeeds: Collection[str]) -> None:
         self._dice = dice
         self._rules = [rule for rule in grammar.MISDEEDS if rule.partition(",")[0] in misdeeds]
-        self._made: dict[str, list[str]] = {}
+        self._forget()
         acts = {**ACT_WEIGHTS, **({MISDEED: grammar.MISDEED_WEIGHT} if self._rules else {})}
         weights = {**{call.name: call.weight for call in CALLS.values()}, **acts}
         self._names, self._weights = list(weights), list(weights.values())
@@ -45,15 +68,22 @@ class _Writer:
         return tuple(lines)
 
     def _process(self) -> list[Line]:
-        self._made = {}
+        self._forget()
         lines = self._prelude()
         length = self._dice.choice(LENGTH)
         while len(lines) < length:
             lines += self._line(self._dice.choices(self._names, self._weights)[0])
             if lines[-1].call == "close":
-                self._made = {}
+                self._forget()
                 lines += self._prelude()
         return lines
+
+    def _forget(self) -> None:
+        """Another file: nothing has been made with it."""
+        self._made: dict[str, list[str]] = {}
+        self._sizes: dict[str, int] = {}
+        self._mapped = Mappings()
+        self._waits = self._held = False
 
     def _prelude(self) -> list[Line]:
         """Most processes begin with what the calls after it need."""
@@ -65,25 +95,71 @@ class _Writer:
         if name in ACTS:
             words = sorted(ACTS[name])
             return [Line(name, None, tuple((word, self._dice.choice(ACT_VALUES[word])) for word in words))]
-        if CALLS[name].awaited and self._dice.random() < SYNC:
+        call = self._call(CALLS[name], self._aim(name) if self._dice.random() < AIMED else {})
+        self._waits |= ("stream", "wait") in call.arguments
+        if self._waits and (name == "vm_destroy" or ("va", STREAMS_AT) in call.arguments):
+            return []  # docs/findings/0024
+        # A queue of mappings that waits holds up all after it, for as long as the job that it waits for likes.
+        self._held |= name != "submit" and any(word == "wait" for word, _ in call.arguments)
+        lines = [call]
+        if CALLS[name].awaited and not self._held and self._dice.random() < SYNC:
             syncobj = self._dice.randrange(SLOTS)
-            call = self._call(CALLS[name])
             words_left = tuple(pair for pair in call.arguments if pair[0] not in ("async", "beside"))
-            call = Line(name, call.into, (("async", "1"), *words_left, ("signal", f"s{syncobj}")))
-            return [call, Line("wait", None, (("sync", str(syncobj)), ("ms", AWAITED_MS)))]
-        return [self._call(CALLS[name])]
+            lines = [Line(name, call.into, (("async", "1"), *words_left, ("signal", f"s{syncobj}"))),
+                     Line("wait", None, (("sync", str(syncobj)), ("ms", AWAITED_MS)))]
+        self._learn(call)
+        return lines
 
-    def _call(self, call: Call) -> Line:
-        arguments: list[tuple[str, str | None]] = [
-            (field.name, self._value(field)) for field in call.fields
-            if (field.usual or self._dice.random() < ODD) and (field.always or self._dice.random() < FIELD)
-        ]
+    def _aim(self, name: str) -> dict[str, str]:
+        """Values with which a mapping or unmapping hits what there is; none for other calls, or if there is nothing."""
+        if name == "unbind" and (used := self._mapped.places()):
+            vm = self._dice.choice(used)
+            begin, end = draw_part(self._dice, self._dice.choice(self._mapped.of(vm)))
+            return {"vm": vm, "va": f"{begin:#x}", "size": f"{end - begin:#x}"}
+        vms = self._made.get("v")
+        if name == "bind" and vms and (objects := [bo for bo, size in self._sizes.items() if size >= PAGE]):
+            vm, bo = self._dice.choice(vms), self._dice.choice(objects)
+            size = draw_size(self._dice, self._sizes[bo])
+            touched = [begin for mapped in self._mapped.of(vm) for begin in draw_part(self._dice, mapped)]
+            places = [f"{place:#x}" for place in (*BASES, *touched)]
+            if self._dice.random() < KERNELS:
+                places = [f"e{vm[1:]}", f"e{vm[1:]}-{PAGE:#x}"]
+            offset = draw_offset(self._dice, size, self._sizes[bo])
+            return {"vm": vm, "bo": bo, "va": self._dice.choice(places), "size": f"{size:#x}",
+                    "offset": f"{offset:#x}"}
+        return {}
+
+    def _learn(self, line: Line) -> None:
+        """What there is after a call, if it works."""
+        words = dict(line.arguments)
+        vm, begin, size = words.get("vm") or "v0", *(
+            _number(words.get(name) or usual) for name, usual in (("va", MAPPED_AT), ("size", MAPPED_SIZE)))
+        if line.call == "bo_create" and line.into in self._made["b"]:
+            self._sizes[line.into] = _number(words.get("size") or BO_SIZE)
+        elif line.call in ("vm_create", "vm_destroy"):
+            self._mapped.forget(line.into or vm)
+        elif line.call in ("bind", "unbind") and size > 0 and not (begin | size) % PAGE:
+            (self._mapped.map if line.call == "bind" else self._mapped.unmap)(vm, begin, size)
+
+    def _call(self, call: Call, given: Mapping[str, str]) -> Line:
+        odd = self._odd_fields(call)
+        arguments: list[tuple[str, str | None]] = []
+        for field in call.fields:
+            if field.name in odd:
+                arguments.append((field.name, self._value(field.odd)))
+            elif field.name in given:
+                arguments.append((field.name, given[field.name]))
+            elif field.usual and (field.always or self._dice.random() < FIELD):
+                arguments.append((field.name, self._value(field.usual)))
         if call.syncs:
-            syncs: list[tuple[str, str | None]] = [(word, f"s{syncobj}") for word, syncobj in
-                          zip(("signal", "wait"), self._dice.sample(range(SLOTS), 2), strict=True)
-                          if self._dice.random() < SYNC / (1 if word == "signal" else 3)]
+            likely = {"signal": SYNC, "wait": SYNC / 3}
+            syncs: list[tuple[str, str | None]] = [
+                (word, f"s{syncobj}")
+                for word, syncobj in zip(likely, self._dice.sample(range(SLOTS), 2), strict=True)
+                if self._dice.random() < likely[word]
+            ]
             # Mappings have syncs only if they are asynchronous.
-            if syncs and any(field.name == "async" for field in call.fields) and self._dice.random() > ODD:
+            if syncs and any(field.name == "async" for field in call.fields) and self._dice.random() > BARE:
                 arguments = [("async", "1"), *(pair for pair in arguments if pair[0] != "async")]
             arguments += syncs
         if call.beside and self._dice.random() < BESIDE:
@@ -91,17 +167,29 @@ class _Writer:
         elif self._dice.random() < REPEAT:
             arguments.append(("times", str(self._dice.choice((2, 3, 10, 40)))))
         into = f"{call.into}{self._dice.randrange(SLOTS)}" if call.into else None
-        if into is not None and into not in self._made.setdefault(call.into, []):
-            self._made[call.into].append(into)
+        made = self._made.setdefault(call.into, [])
+        if into is not None and into not in made and (not odd or self._dice.random() < TRIED):
+            made.append(into)
         return Line(call.name, into, tuple(arguments))
 
-    def _value(self, field: Field) -> str:
-        odd = field.odd and (not field.usual or self._dice.random() < ODD)
-        value = self._dice.choice(field.odd if odd else field.usual)
+    def _odd_fields(self, call: Call) -> list[str]:
+        if self._dice.random() >= ODD:
+            return []
+        fields = [field for field in call.fields if field.odd]
+        names, weights = [field.name for field in fields], [field.weight for field in fields]
+        return self._dice.choices(names, weights, k=2 if self._dice.random() < ODDER else 1) if names else []
+
+    def _value(self, values: Sequence[str]) -> str:
+        value = self._dice.choice(values)
         letter, rest = value[:1], value[1:]
-        if field.name == "stream" or letter not in grammar.KINDS:
+        if value in grammar.STREAMS or letter not in grammar.KINDS:
             return value
         if letter != "e" and self._dice.random() < GUESS:
             return self._dice.choice(GUESSES)
         made = self._made.get("v" if letter == "e" else letter) or [f"{letter}{self._dice.randrange(SLOTS)}"]
         return f"{letter}{self._dice.choice(made)[1:]}{rest}"
+
+
+def _number(text: str) -> int:
+    """1, which is no number of pages, for what depends on a slot."""
+    return int(text, 0) if text.lstrip("-")[:1].isdigit() else 1

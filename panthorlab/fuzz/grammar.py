@@ -21,18 +21,24 @@ ACTS: Final[Mapping[str, frozenset[str]]] = {
 }
 """Lines that are no ioctl of panthor."""
 STREAMS: Final = ("store", "long", "loop", "wait", "heap", "tile", "tiles", "bad-instr", "bad-store", "bad-call")
+MAPPED_AT, MAPPED_SIZE, BO_SIZE = "0x1000000", "0x4000", "0x4000"
+"""Of a mapping, of what is unmapped, and of a buffer object where the line does not say."""
+STREAMS_AT: Final = "0x10000000"
+"""Address of the streams of each VM."""
 GUESSES: Final = ("0", "1", "2", "3", "0x7777", "0xffffffff")
 """Handles that nobody gave out, or that somebody else has."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """`usual` values may work, `odd` ones must be refused or are at the edge. `always`: drawn each time."""
+    """`usual` values may work, `odd` ones must be refused or are at the edge. `always`: drawn each time. `weight`: how
+    often, among a call's fields, it is the odd one: counts and addresses are where drivers forget to look."""
 
     name: str
     usual: tuple[str, ...] = ()
     odd: tuple[str, ...] = ()
     always: bool = False
+    weight: int = 1
 
 
 @dataclass(frozen=True)
@@ -52,13 +58,14 @@ class Call:
 _PAD = Field("pad", odd=("1",))
 _VM = Field("vm", ("v",), always=True)
 _VA = Field("va", ("0x1000000", "0x1001000", "0x1003000", "0x1200000", "0x1201000", "0x13ff000"),
-            ("0", "0x1000001", "0x1000800", "0x10000000", "e-0x1000", "e", "e+0x1000", "0x1000000000000", "-4096"))
+            ("0", "0x1000001", "0x1000800", "0x10000000", "e-0x1000", "e", "e+0x1000", "0x1000000000000", "-4096"),
+            weight=3)
 _SIZE = Field("size", ("0x1000", "0x2000", "0x4000", "0x10000", "0x200000", "0x400000"),
-              ("0", "100", "e", "-4096", "0x8000000000000000"))
+              ("0", "100", "e", "-4096", "0x8000000000000000"), weight=2)
 _BIND = (
     _VM, _VA, _SIZE, Field("ops", ("1", "2"), ("0", "4")), Field("stride", odd=("0", "8")),
 )
-_OFFSET = Field("offset", ("0", "0x1000", "0x2000"), ("1", "0x800", "0x1040", "0x10000", "-4096"))
+_OFFSET = Field("offset", ("0", "0x1000", "0x2000"), ("1", "0x800", "0x1040", "0x10000", "-4096"), weight=3)
 
 CALLS: Final[Mapping[str, Call]] = {call.name: call for call in (
     Call("dev_query", 2, (
@@ -88,7 +95,8 @@ CALLS: Final[Mapping[str, Call]] = {call.name: call for call in (
     Call("bo_mmap", 3, (Field("bo", ("b",), always=True), _PAD)),
     Call("gem_close", 3, (Field("bo", ("b",), always=True),)),
     Call("group_create", 10, (
-        _VM, Field("queues", ("1", "2", "8"), ("0", "9", "32", "33", "64")), Field("stride", odd=("0", "4")),
+        _VM, Field("queues", ("1", "2", "8"), ("0", "9", "31", "32", "33", "64"), weight=6),
+        Field("stride", odd=("0", "4")),
         Field("prio", ("0", "1", "2"), ("3", "4", "255")), Field("compute", odd=("0", "2", "255")),
         Field("fragment", odd=("0", "2")), Field("tilers", odd=("0", "2")), Field("cores", odd=("0", "-1")),
         Field("ring", ("0x1000", "0x10000"), ("0", "2048", "12288", "0x80000000")),
@@ -128,8 +136,9 @@ MISDEEDS: Final = (
     "state-late,state=suspend,ms=5", "state-late,state=start,ms=5", "state-late,state=terminate,ms=5",
     "event-late,event=idle,ms=5", "event-late,event=tiler-oom,ms=5", "event-late,event=sync-update,ms=5",
     "event-late,event=fatal,ms=5", "event-lost,event=idle", "irq-twice,line=job", "irq-twice,line=mmu",
-    "irq-twice,line=gpu", "irq-late,line=job,ms=5", "irq-late,line=mmu,ms=5", "irq-late,line=gpu,ms=5", "mmu-fault",
-    "mmu-fault,requester=lsu", "cs-fault", "cs-fatal", "cs-fatal,times=3",
+    "irq-twice,line=gpu", "irq-late,line=job,ms=5", "irq-late,line=mmu,ms=5", "irq-late,line=gpu,ms=5",
+    "mmu-fault,requester=prefetch", "mmu-fault,requester=lsu", "mmu-fault,requester=tiler", "cs-fault",
+    "cs-fatal,exception=0x48", "cs-fatal,exception=0x48,times=3",
 )
 """Rules of `panthorlab gpu misdeeds` in scripts."""
 
@@ -148,7 +157,12 @@ KNOWN: Final = (
     Known("a call that waits for the syncobj it signals", "docs/findings/0021: a warning"),
     Known("asynchronous mappings that run when their VM is destroyed, or the file closed: scripts await them",
           "docs/findings/0022: a VM that is never freed"),
+    Known("the end of a VM, or of its streams, in a process of which a stream waits for what never comes",
+          "docs/findings/0024: a warning"),
+    Known("misdeed cs-fatal as it is by default (CS_UNRECOVERABLE), for which the driver resets the GPU",
+          "docs/findings/0025: a warning"),
     Known("misdeed as-stuck", "docs/findings/0003: warnings, a VM that is never freed"),
     Known("misdeeds boot-lost, boot-late", "docs/findings/0010 and 0012: no GPU until reboot"),
+    Known("misdeed mmu-fault of the MCU", "docs/findings/0023: no job works any more"),
     Known("misdeeds reset-lost, reset-late", "docs/findings/0011: no reset ever again"),
 )

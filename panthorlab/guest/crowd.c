@@ -3,8 +3,11 @@
  * Run a client program of somebody else's many times, several at once, and let each end by itself or
  * kill it at a random moment. Every client that ends by itself must end with status 0.
  *
- *   crowd [--count N] [--at-once P] [--together M] [--open F] [--kill-ms MIN:MAX --seed S] --
+ *   crowd [--count N] [--at-once P] [--together M] [--open F] [--kill-ms MIN:MAX --seed S] [--warm] --
  *         PROGRAM ARG...
+ *
+ * With --warm the program is started once, and each client is a fork of it from where it opens the GPU
+ * for the first time (warm.c).
  *
  * The moments are drawn from the seed and PANTHORLAB_ITERATION, in milliseconds after the client was
  * seen to have the GPU open (F times: Vulkan opens it again for a logical device), however long it
@@ -31,6 +34,7 @@
 
 #include "ktap.h"
 #include "util.h"
+#include "warm.h"
 
 #define MAX_AT_ONCE	64u
 #define LOOK_US		100000	/* between looks at how many have the GPU open */
@@ -48,6 +52,7 @@ struct options {
 	unsigned int min_ms;
 	unsigned int max_ms;
 	bool kill;
+	bool warm;
 	unsigned int seed;
 	char **argv;
 };
@@ -71,6 +76,8 @@ struct one {
 static struct one ones[MAX_AT_ONCE];
 static unsigned int started, ended, killed, most, failed;
 static uint64_t state;
+static struct warm warm;
+static int warm_output = -1;	/* of all its clients */
 
 static uint64_t draw(uint64_t below)	/* splitmix64 */
 {
@@ -102,11 +109,11 @@ static bool has_gpu_open(pid_t pid)
 	return open >= need_open;
 }
 
-static int start(struct one *one, const struct options *options)
+static int start_cold(struct one *one, const struct options *options)
 {
 	pid_t parent = getpid();
 
-	*one = (struct one){ .output = memfd_create("output", MFD_CLOEXEC) };
+	one->output = memfd_create("output", MFD_CLOEXEC);
 	if (one->output < 0)
 		return fail(-errno, "memfd_create");
 	one->pid = fork();
@@ -125,6 +132,37 @@ static int start(struct one *one, const struct options *options)
 		execv(options->argv[0], options->argv);
 		dprintf(STDERR_FILENO, "%s: %s\n", options->argv[0], strerror(errno));
 		_exit(127);
+	}
+	return 0;
+}
+
+static int start_warm(struct one *one, const struct options *options)
+{
+	int ret = 0;
+
+	if (!warm.pid) {
+		warm_output = memfd_create("output", MFD_CLOEXEC);
+		ret = warm_output < 0 ? fail(-errno, "memfd_create") :
+					warm_up(&warm, NODE, options->argv, warm_output);
+	}
+	if (ret < 0)
+		return ret;
+	one->output = dup(warm_output);
+	one->pid = warm_fork(&warm);
+	if (one->pid < 0)
+		return one->pid;
+	return 0;
+}
+
+static int start(struct one *one, const struct options *options)
+{
+	int ret;
+
+	*one = (struct one){ 0 };
+	ret = options->warm ? start_warm(one, options) : start_cold(one, options);
+	if (ret < 0) {
+		one->pid = 0;
+		return ret;
 	}
 	if (options->kill)
 		one->delay = 1000 * options->min_ms +
@@ -227,10 +265,11 @@ static int run(const struct options *options)
 	sigprocmask(SIG_BLOCK, &child, NULL);
 	while (started < options->count || alive()) {
 		int64_t next, now;
+		int ret;
 
 		for (unsigned int i = 0; i < options->at_once && started < options->count && !failed; i++)
-			if (!ones[i].pid && start(&ones[i], options))
-				return -1;
+			if (!ones[i].pid && (ret = start(&ones[i], options)))
+				return ret;
 		if (failed && !alive())
 			break;
 		next = kill_due();
@@ -272,7 +311,8 @@ static void usage(FILE *stream)
 	      "  --together M       so many must have been seen with the GPU open at the same time\n"
 	      "  --open F           a client has the GPU open when it has it open F times, default 1\n"
 	      "  --kill-ms MIN:MAX  kill each so long after it has opened the GPU\n"
-	      "  --seed S           of these moments, together with PANTHORLAB_ITERATION\n", stream);
+	      "  --seed S           of these moments, together with PANTHORLAB_ITERATION\n"
+	      "  --warm             start the program once, and fork clients where it opens the GPU\n", stream);
 }
 
 static void parse(int argc, char **argv, struct options *options)
@@ -284,6 +324,7 @@ static void parse(int argc, char **argv, struct options *options)
 		{ "open", required_argument, NULL, 'o' },
 		{ "kill-ms", required_argument, NULL, 'k' },
 		{ "seed", required_argument, NULL, 's' },
+		{ "warm", no_argument, NULL, 'w' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 }
 	};
@@ -302,6 +343,8 @@ static void parse(int argc, char **argv, struct options *options)
 			options->open = number(optarg, '\0', &rest);
 		else if (opt == 's')
 			options->seed = number(optarg, '\0', &rest);
+		else if (opt == 'w')
+			options->warm = true;
 		else if (opt == 'k') {
 			options->kill = true;
 			options->min_ms = number(optarg, ':', &rest);
@@ -333,6 +376,7 @@ int main(int argc, char **argv)
 	begin = now_us();
 	ktap_start(1);
 	error = run(&options);
+	warm_end(&warm);
 	out("# info killed=%u\n# info ended=%u\n# info at_once=%u\n# info us=%lld\n",
 	    killed, ended, most, (long long)(now_us() - begin));
 	out("# terminations %u\n", killed + ended);

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "gpu-fuzz.h"
+#include "ktap.h"
 
 static bool slot_of(const char *text, enum fuzz_kind *kind, unsigned int *slot, char **end)
 {
@@ -87,8 +88,11 @@ int fuzz_check(const struct fuzz_line *line)
 
 /**
  * struct ready - A call as its line wants it, also for a thread of its own
+ * @end: of the user's addresses of the VM that it maps in; UINT64_MAX if that is not known
  */
 struct ready {
+	const struct fuzz_line *line;
+	uint64_t end;
 	struct gpu *gpu;
 	const struct fuzz_call_kind *kind;
 	unsigned int times;
@@ -140,6 +144,8 @@ static struct ready *make_ready(struct fuzz *fuzz, const struct fuzz_line *line)
 	if (!ready)
 		abort();
 	request = &ready->request;
+	ready->line = line;
+	ready->end = UINT64_MAX;
 	ready->gpu = &fuzz->gpu;
 	ready->kind = fuzz_kind_of(line->call);
 	ready->times = 1;
@@ -148,12 +154,31 @@ static struct ready *make_ready(struct fuzz *fuzz, const struct fuzz_line *line)
 	ready->kind->make(fuzz, request);
 	for (i = 0; i < line->words; i++)
 		apply(fuzz, &line->word[i], ready);
+	if (ready->kind->request == DRM_IOCTL_PANTHOR_VM_BIND)
+		for (i = 0; i < FUZZ_SLOTS; i++)
+			if (fuzz->vm[i] && fuzz->vm[i] == request->arg.bind.vm_id)
+				ready->end = fuzz->slot[FUZZ_END][i];
 	request->op[0].syncs = request->job[0].syncs = ready->syncs;
 	for (i = 1; i < FUZZ_OPS; i++) {
 		request->op[i] = request->op[0];
 		request->job[i] = request->job[0];
 	}
 	return ready;
+}
+
+/*
+ * Whether what has worked must have been refused whatever else the script does: a mapping where the
+ * kernel has its own, which it must not let anybody change.
+ */
+static bool takes_what_is_the_kernels(const struct ready *ready)
+{
+	const struct drm_panthor_vm_bind_op *op = &ready->request.op[0];
+	uint64_t last = op->va + op->size - 1;
+
+	return ready->kind->request == DRM_IOCTL_PANTHOR_VM_BIND && ready->end != UINT64_MAX &&
+	       ready->request.arg.bind.ops.count && op->size &&
+	       (op->flags & DRM_PANTHOR_VM_BIND_OP_TYPE_MASK) != DRM_PANTHOR_VM_BIND_OP_TYPE_SYNC_ONLY &&
+	       (last >= ready->end || last < op->va);
 }
 
 /* The same arguments each time: the kernel writes over them. */
@@ -165,6 +190,10 @@ static int repeat(struct ready *ready, struct fuzz_request *request)
 	for (i = 0; i < ready->times; i++) {
 		*request = ready->request;
 		ret = gpu_ioctl(ready->gpu, ready->kind->request, &request->arg, ready->kind->name);
+		if (!ret && !ready->beside && takes_what_is_the_kernels(ready)) {
+			out("# accepted %s\n", ready->line->text);
+			out_flush();
+		}
 	}
 	return ret;
 }
@@ -202,6 +231,7 @@ int fuzz_open(struct fuzz *fuzz)
 	int ret = gpu_open(&fuzz->gpu);
 
 	memset(fuzz->streams, 0, sizeof(fuzz->streams));
+	memset(fuzz->vm, 0, sizeof(fuzz->vm));
 	for (i = 0; !ret && i < FUZZ_SYNCOBJS; i++) {
 		uint32_t syncobj;
 

@@ -90,7 +90,12 @@ static void make_heap(struct fuzz *fuzz, struct fuzz_request *call)
 static void done_vm(struct fuzz *fuzz, struct fuzz_request *call, unsigned int slot)
 {
 	struct gpu_bo bo = { 0 };
+	unsigned int i;
 
+	for (i = 0; i < FUZZ_SLOTS; i++)	/* a number that was free again */
+		if (fuzz->vm[i] == call->arg.vm_create.id)
+			fuzz->vm[i] = 0;
+	fuzz->vm[slot] = call->arg.vm_create.id;
 	if (fuzz->streams[slot])	/* a mapping holds the file */
 		munmap((void *)fuzz->streams[slot], FUZZ_STREAMS_SIZE);
 	fuzz->slot[FUZZ_VM][slot] = call->arg.vm_create.id;

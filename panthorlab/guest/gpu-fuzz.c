@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Performs a script of panthor's calls (docs/fuzz.md). Any errno is fine: what matters is what the
- * kernel logs and whether the GPU works afterwards, which others judge. The same script makes the
- * same calls each time, except for what `beside` lets run at once.
+ * kernel logs and whether the GPU works afterwards, which others judge. But what no kernel may let
+ * anybody do is told if it works. The same script makes the same calls each time, except for what
+ * `beside` lets run at once.
  *
  * A script is cut into processes by `kill` and `exit`. With --gate, `misdeed` lines are printed and
  * waited for, so that the host can have the GPU do wrong; else they are left out.

@@ -24,12 +24,14 @@ enum fuzz_kind { FUZZ_VM, FUZZ_BO, FUZZ_GROUP, FUZZ_HEAP, FUZZ_SYNCOBJ, FUZZ_END
  * struct fuzz - What one process of a script has
  * @slot: the handle that a slot has, or has had; 0 before
  * @streams: of the VM in the slot, for the CPU
+ * @vm: the VM of this file whose end of the user's addresses the slot has; 0 if it has none
  * @thread: calls with the word `beside`, until the file is closed
  */
 struct fuzz {
 	struct gpu gpu;
 	uint64_t slot[FUZZ_KINDS][FUZZ_SLOTS];
 	volatile void *streams[FUZZ_SLOTS];
+	uint32_t vm[FUZZ_SLOTS];
 	pthread_t thread[FUZZ_THREADS];
 	unsigned int threads;
 };

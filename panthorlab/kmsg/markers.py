@@ -100,6 +100,11 @@ class WindowTracker:
         """The end of the log: what is open ends without its marker."""
         return self._end("no end marker")
 
+    @property
+    def open_findings(self) -> tuple[Finding, ...]:
+        """Of the part that has not ended yet, those of which all records have come."""
+        return tuple(self._part.findings)
+
     def _end_marker(self, identity: str, record: LogRecord) -> list[Window]:
         workload = self._part.workload if self._part.id == identity else None
         if self._part.id == identity:

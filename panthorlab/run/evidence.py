@@ -51,10 +51,11 @@ class LogFollower:
         self._changed = threading.Condition()
         self._windows: dict[str, Window] = {}
         self._findings: list[Finding] = []
+        self._open: tuple[Finding, ...] = ()
         self._strays: list[Stray] = []
         self._error: BaseException | None = None
         self._mute = False
-        self._lost_records = False
+        self._holes = 0
         self._gaps: list[EndMarker | None] = []
         self._closed = False
         self._thread = threading.Thread(target=self._parse, name="kernel-log", daemon=True)
@@ -116,6 +117,11 @@ class LogFollower:
         with self._changed:
             return list(self._findings)
 
+    def findings_so_far(self) -> list[Finding]:
+        """As `findings`, and what was heard since."""
+        with self._changed:
+            return [*self._findings, *self._open]
+
     def strays(self) -> list[Stray]:
         """Findings outside all iterations."""
         with self._changed:
@@ -124,8 +130,13 @@ class LogFollower:
     @property
     def lost_records(self) -> bool:
         """Whether the log has a gap anywhere, so that it may have had findings that nobody saw."""
+        return self.holes > 0
+
+    @property
+    def holes(self) -> int:
+        """In how many parts of the log, iterations and times between them that have ended, records were lost."""
         with self._changed:
-            return self._lost_records
+            return self._holes
 
     def gaps(self) -> list[EndMarker | None]:
         """Where records were lost outside all iterations: the end marker before each gap, if there was one."""
@@ -150,6 +161,8 @@ class LogFollower:
                     for record in reader.feed(chunk):
                         for window in tracker.feed(record):
                             self._add(window)
+                    with self._changed:
+                        self._open = tracker.open_findings
                 for window in tracker.close():
                     self._add(window)
         except BaseException as error:
@@ -161,7 +174,8 @@ class LogFollower:
     def _add(self, window: Window) -> None:
         with self._changed:
             self._findings += window.findings
-            self._lost_records = self._lost_records or window.gap
+            self._open = ()
+            self._holes += window.gap
             if window.id is None:
                 self._gaps += [window.since] if window.gap else []
                 self._strays += [Stray(finding, window.since) for finding in window.findings]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Perform a script of `panthorlab.fuzz` on a booted board, and judge it: by the kernel log, by what the driver still
-holds, and by a good job afterwards; never by what the calls returned."""
+holds, and by a good job afterwards; by what the calls returned only if they had to be refused whatever came before."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ STEP: Final = 0.05
 GATE: Final = "# gate "
 _MISDEED: Final = "# misdeed "
 _KILLED: Final = "# killed "
+_ACCEPTED: Final = "# accepted "
 
 
 @dataclass
@@ -53,9 +54,10 @@ class ScriptRunner:
         self._holdings = Holdings(board)
 
     def perform(self, script: tuple[Line, ...]) -> Performed:
-        """Raises LabError if the lab is at fault, EvidenceError if nothing can be said."""
+        """Raises LabError if the lab is at fault, EvidenceError if nothing bad was seen, but may have been there."""
         found, misuses, hazards = len(self._log.findings()), len(self._board.misuses()), len(self._board.hazards())
-        done, died = Performed(), ""
+        holes = self._log.holes
+        done, died, doubt = Performed(), "", None
         try:
             self._run(script, done)
         except BootError as error:
@@ -63,9 +65,12 @@ class ScriptRunner:
         finally:
             if not died:
                 self._board.behave()
-        findings = self._log.findings()[found:]
+        findings = self._log.findings_so_far()[found:]
         if not died and not _crashed(findings):
-            died = self._good_job(done, patient=bool(rules(script)))
+            try:
+                died = self._good_job(done, patient=bool(rules(script)))
+            except EvidenceError as error:
+                doubt = error
             findings = self._log.findings()[found:]
         if died:
             done.bad["dead"] = died
@@ -75,12 +80,20 @@ class ScriptRunner:
         done.bad = {word.signature: word.text for word in findings if word.kind not in expected} | done.bad
         for misuse in self._board.misuses()[misuses:]:
             done.bad[f"misuse:{misuse.split(' at ')[0]}"] = misuse
-        if not done.bad and (left := self._holdings.left()):
+        if not done.bad and doubt is None and (left := self._holdings.left()):
             done.bad["left"] = left
-        spoiled = [hazard for hazard in self._board.hazards()[hazards:] if hazard.kind != LATE]
-        if spoiled and not done.bad:
-            raise EvidenceError(f"the emulated GPU: {spoiled[0].kind}: {spoiled[0].text}", hint="the model lacks that")
+        if not done.bad and (doubt := doubt or self._doubt(hazards, holes)):
+            raise doubt
         return done
+
+    def _doubt(self, hazards: int, holes: int) -> EvidenceError | None:
+        """Why a script in which nothing bad was seen may have been bad all the same. `hazards`, `holes`: how many there
+        were before it."""
+        if spoiled := [hazard for hazard in self._board.hazards()[hazards:] if hazard.kind != LATE]:
+            return EvidenceError(f"the emulated GPU: {spoiled[0].kind}: {spoiled[0].text}", hint="the model lacks that")
+        if self._log.holes > holes:
+            return EvidenceError("records of the kernel log were lost")
+        return None
 
     def _run(self, script: tuple[Line, ...], done: Performed) -> None:
         """Until the script has ended; misdeeds are armed where they stand in it."""
@@ -99,9 +112,8 @@ class ScriptRunner:
             done.bad["gpu-fuzz"] = f"gpu-fuzz ended with status {status}"
 
     def _follow(self, process: RemoteProcess, output: _Lines, done: Performed) -> int | None:
-        start = time.monotonic()
-        deadline, crash = start + DEADLINE * self._board.slowness, 0.0
-        rule = ""
+        deadline, crash = time.monotonic() + DEADLINE * self._board.slowness, 0.0
+        found, rule = len(self._log.findings()), ""
         while True:
             status = _ended(process)
             for line in output.take():
@@ -110,12 +122,15 @@ class ScriptRunner:
                 elif line.startswith(GATE):
                     self._board.inject(rule)
                     self._board.shell.put(b"", f"{self._board.work_dir}/fuzz-gate-{line.removeprefix(GATE)}")
+                elif line.startswith(_ACCEPTED):
+                    call = line.removeprefix(_ACCEPTED)
+                    done.bad[f"accepted:{call.split()[0]}"] = f"addresses of the kernel's own were given: {call}"
                 elif line.startswith(_KILLED):
                     done.reached = int(line.removeprefix(_KILLED))
             if status is not None:
                 return status
             now = time.monotonic()
-            crash = crash or (now if _crashed(self._log.findings()) else 0.0)
+            crash = crash or (now if _crashed(self._log.findings_so_far()[found:]) else 0.0)
             if crash and now > crash + DYING * self._board.slowness:
                 return None
             if now > deadline:
@@ -150,13 +165,14 @@ class GoodJob:
         self._board, self._log, self._number = board, log, itertools.count(1)
 
     def __call__(self) -> Report:
-        """Raises what the board died of, and EvidenceError if the log is not whole."""
+        """Raises what the board died of, and EvidenceError if the log of the job did not come, or not to its end."""
         batch = Batch(self._board, self._log, LAST, prefix=f"fuzz-{next(self._number)}", count=1,
                       log_deadline=LOG_DEADLINE, on_result=None)
         batch.run()
         report, window = batch.reports[0], batch.windows[0]
-        if report is None or window is None:
-            raise EvidenceError("the kernel log of a script is not whole")
+        if report is None or window is None or not window.complete:
+            why = f": {window.reason}" if window is not None and window.reason else ""
+            raise EvidenceError(f"the kernel log of a script is not whole{why}")
         return report
 
 

@@ -142,9 +142,9 @@ def main(options: argparse.Namespace) -> int:
         with board.leased(run_dir, wait=options.wait, on_note=progress.line), \
                 Boots(options, kernel, board, run_dir, progress) as boots:
             if script is not None:
-                found = _once(boots, script, counts)
+                found = _once(boots, script, counts, progress)
             else:
-                found = _walk(boots, options, counts, progress)
+                found = walk(boots, options, counts, progress)
                 if found is not None:
                     _keep(run_dir, found, "whole", found.whole)
                     found = _shorten(boots, found, progress)
@@ -169,33 +169,37 @@ def _read(path: Path) -> tuple[Line, ...]:
         raise UsageError(f"{path}: {error}") from error
 
 
-def _once(boots: Boots, script: tuple[Line, ...], counts: Counts) -> Found | None:
+def _once(boots: Boots, script: tuple[Line, ...], counts: Counts, progress: Progress) -> Found | None:
     """The script, until it shows something; what it races with does not repeat, so some times."""
     begin, found = time.monotonic(), None
     while found is None and counts.scripts < TRIES:
-        done = boots.perform(script)
-        counts.scripts += 1
-        counts.lines += len(script)
+        done = _perform(boots, script, "", counts, progress)
         found = next((Found("", name, text, script, script, repeats=True) for name, text in done.bad.items()), None)
     counts.seconds = round(time.monotonic() - begin, 1)
     return found
 
 
-def _walk(boots: Boots, options: argparse.Namespace, counts: Counts, progress: Progress) -> Found | None:
+def _perform(boots: Boots, script: tuple[Line, ...], seed: str, counts: Counts, progress: Progress) -> Performed:
+    """What came of it, counted. What nobody can judge is told, and counted as such: nothing bad of it was seen."""
+    try:
+        done = boots.perform(script)
+    except EvidenceError as error:
+        counts.unjudged += 1
+        progress.line(f"script {seed or counts.scripts + 1} could not be judged: {error}")
+        done = Performed()
+    counts.scripts += 1
+    counts.lines += len(script)
+    return done
+
+
+def walk(boots: Boots, options: argparse.Namespace, counts: Counts, progress: Progress) -> Found | None:
     """Scripts from the seed until the time is over, or one finds something."""
     begin = time.monotonic()
     while time.monotonic() - begin < options.seconds:
         seed = f"{options.seed}:{counts.scripts + 1}"
         progress.step(f"fuzzing for {options.seconds:g} s, scripts", counts.scripts)
         script = generate(seed, boots.misdeeds)
-        try:
-            done = boots.perform(script)
-        except EvidenceError as error:
-            counts.unjudged += 1
-            progress.line(f"script {seed} could not be judged: {error}")
-            done = Performed()
-        counts.scripts += 1
-        counts.lines += len(script)
+        done = _perform(boots, script, seed, counts, progress)
         counts.seconds = round(time.monotonic() - begin, 1)
         for signature, text in done.bad.items():
             progress.line(f"script {seed} after {counts.seconds} s: {text.splitlines()[0]} ({signature})")
@@ -205,15 +209,16 @@ def _walk(boots: Boots, options: argparse.Namespace, counts: Counts, progress: P
 
 def _shorten(boots: Boots, found: Found, progress: Progress) -> Found:
     """The shortest part of the script that shows the same again, each tried in a boot that nothing has spoiled."""
-    tried = 0
+    tried = unjudged = 0
 
     def shows(part: tuple[Line, ...]) -> bool:
-        nonlocal tried
+        nonlocal tried, unjudged
         tried += 1
         progress.step("shrinking, tries", tried)
         try:
             return found.signature in boots.perform(part).bad
         except EvidenceError:  # of this part nobody can tell, so it does not count as one that shows it
+            unjudged += 1
             return False
 
     boots.spoil()
@@ -229,7 +234,8 @@ def _shorten(boots: Boots, found: Found, progress: Progress) -> Found:
         return any(time.monotonic() < deadline and shows(part) for _ in range(chances))
 
     script = shrink(found.whole, fails)
-    progress.line(f"{len(found.whole)} lines are {len(script)} after {tried} tries")
+    told = f", of which {unjudged} could not be judged" if unjudged else ""
+    progress.line(f"{len(found.whole)} lines are {len(script)} after {tried} tries{told}")
     if time.monotonic() > deadline:
         progress.note(f"gave up after {PATIENCE:.0f} s: the script may have lines left that it does not need")
     return Found(found.seed, found.signature, found.text, found.whole, script, repeats=True)

@@ -2,22 +2,26 @@
 """`panthorlab matrix`: the same suites on several kernels, and where these differ.
 
 Each kernel is judged by itself, as by `panthorlab run`, in a directory of its own below that of the matrix. What is
-there whole is not run again, so that a matrix that was stopped goes on with the same command and its --output.
+there whole is not run again, so that a matrix that was stopped goes on with the same command and its --output; one that
+asks for anything else is refused.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+from panthorlab.board.emulated.overlay import contents
+from panthorlab.board.registry import find_board_file
 from panthorlab.errors import LabError, UsageError
-from panthorlab.files import write_whole
+from panthorlab.files import sha256, write_whole
 from panthorlab.jsonvalue import JsonObject
 from panthorlab.kernel.jail.sandbox import sandbox
 from panthorlab.kernel.job import build_side, prepare_kernel
@@ -38,8 +42,12 @@ from panthorlab.run.suites import find_suites, lasting
 from panthorlab.run.summary import judge_kernel, told
 
 RECORD: Final = "matrix.json"
-ASKED: Final = ("driver", "board", "tag", "suite", "deep", "iterations", "boots", "param", "seed", "config", "coverage")
-"""Options that must be the same when a matrix goes on: they decide what its cells mean."""
+ASKED: Final = (
+    "driver", "board", "tag", "boot_method", "suite", "deep", "iterations", "boots", "param", "seed", "config",
+    "coverage",
+)
+"""Options that must be the same when a matrix goes on: they decide what its cells mean. So do the contents of the files
+that options name."""
 
 
 def main(options: argparse.Namespace) -> int:
@@ -52,7 +60,7 @@ def main(options: argparse.Namespace) -> int:
     fleet.choose(options)
     progress = Progress(quiet=options.quiet)
     options.overlay = overlay_dir(options.overlay, progress)
-    folder = _folder(options)
+    folder = _folder(options, known)
     try:
         with time_limit(options.time_limit):
             kernels = _kernels(options, folder, progress)
@@ -72,20 +80,38 @@ def main(options: argparse.Namespace) -> int:
     return next((status for status in (4, 1) if status in statuses), 0)
 
 
-def _folder(options: argparse.Namespace) -> Path:
+def _folder(options: argparse.Namespace, known: Sequence[KnownEntry]) -> Path:
     """The directory of the matrix. Raises UsageError if it has one that asked for something else."""
-    settings = {name: getattr(options, name) for name in ASKED} | {"suite": lasting(options.suite)}
-    asked = json.loads(json.dumps(settings, default=str))
+    asked = _asked(options, known)
     record = options.output / RECORD if options.output else None
     if record is not None and record.is_file():
         before = json.loads(record.read_text())
-        if other := [name for name in ASKED if before.get(name) != asked[name]]:
+        if other := [name for name, value in asked.items() if name not in before or before[name] != value]:
             raise UsageError(f"{options.output} has a matrix that was made with other {', '.join(other)}",
                              hint="choose another --output, or the same options")
         return Path(options.output).resolve()
     folder = new_run_dir(options.output)
     write_whole(folder / RECORD, json_text(asked))
     return folder
+
+
+def _asked(options: argparse.Namespace, known: Sequence[KnownEntry]) -> JsonObject:
+    """What the matrix is asked for, as it is written down: files by what is in them, wherever they are."""
+    suites = find_suites(options.suite)
+    boards = map(find_board_file, options.board or [fleet.DEFAULT])
+    settings = {name: getattr(options, name) for name in ASKED} | {
+        "suite": lasting(options.suite),
+        "known": [entry.pattern for entry in known],
+        "overlay": contents.digest(options.overlay) if options.overlay else None,
+        "text of suites": _digest((name, sha256(suites[name])) for name in sorted(suites)),
+        "text of boards": None if options.tag else _digest(sha256(file) for file in boards),
+    }
+    asked: JsonObject = json.loads(json.dumps(settings, default=str))
+    return asked
+
+
+def _digest(parts: Iterable[object]) -> str:
+    return hashlib.sha256(repr(list(parts)).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _kernels(options: argparse.Namespace, folder: Path, progress: Progress) -> dict[str, Kernel]:

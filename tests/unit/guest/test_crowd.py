@@ -36,7 +36,7 @@ def crowd(compile_guest: Compile, tmp_path: Path) -> Crowd:
     node = tmp_path / "renderD128"
     node.touch()
     name = re.sub(r"\W", "_", str(tmp_path))
-    program = compile_guest(f"crowd{name}", ["crowd.c", "ktap.c", "util.c"], [f'NODE="{tmp_path}/renderD"'])
+    program = compile_guest(f"crowd{name}", ["crowd.c", "warm.c", "ktap.c", "util.c"], [f'NODE="{tmp_path}/renderD"'])
 
     def run(*options: str, client: str) -> Ran:
         argv = [str(program), *options, "--", "/bin/sh", "-c", client.format(node=node)]
@@ -77,6 +77,35 @@ def test_open_twice_is_another_moment(crowd: Crowd) -> None:
     once = crowd("--open", "2", "--kill-ms", "0:0", client=OPEN + "sleep 0.1")
     assert once.status == 1
     assert "all 1 clients ended before they could be killed" in once.out
+
+
+def test_warm_clients_are_started_once_and_each_opens_the_gpu_itself(crowd: Crowd, tmp_path: Path) -> None:
+    client = f"echo s >>{tmp_path}/starts; {OPEN}echo o >>{tmp_path}/opens; "
+    ran = crowd("--warm", "--count", "6", "--at-once", "3", "--together", "3", "--kill-ms", "300:400",
+                client=client + "while :; do :; done")
+    assert ran.status == 0, ran.out
+    assert ran.facts["killed"] == 6
+    assert (tmp_path / "starts").read_text().split() == ["s"]
+    assert (tmp_path / "opens").read_text().split() == ["o"] * 6
+    ended = crowd("--warm", "--count", "5", "--at-once", "2", client=OPEN + "[ $$ -gt 1 ] && read -r line <&9; true")
+    assert (ended.status, ended.facts["ended"]) == (0, 5)
+
+
+def test_warm_clients_that_fail_are_told(crowd: Crowd) -> None:
+    ran = crowd("--warm", "--count", "50", client=OPEN + "echo device lost >&2; exit 3")
+    assert ran.status == 1
+    assert "a client ended with status 3" in ran.out
+    assert "#   device lost" in ran.out
+
+
+@pytest.mark.parametrize(("client", "why"), [
+    ("true", "ended before it opened the GPU"), ("sleep 0.01; " + OPEN, "has children or threads"),
+    ("kill -6 $$", "ended before it opened the GPU"),
+])
+def test_who_cannot_be_held_before_the_gpu_is_no_success(crowd: Crowd, client: str, why: str) -> None:
+    ran = crowd("--warm", "--count", "3", "--kill-ms", "0:5", client=client)
+    assert ran.status == 1
+    assert why in ran.out
 
 
 def test_who_never_opens_the_gpu_is_not_killed_and_that_is_no_success(crowd: Crowd) -> None:
