@@ -34,6 +34,7 @@ enum cs_heap_op {
 };
 
 /* REQ_RESOURCE bits */
+#define CS_RESOURCE_COMPUTE	0x1
 #define CS_RESOURCE_TILER	0x4
 #define CS_RESOURCE_IDVS	0x8
 
@@ -87,6 +88,11 @@ static inline void cs_wait(struct cs *cs, unsigned int mask)
 static inline void cs_scoreboards(struct cs *cs, unsigned int endpoint, unsigned int other)
 {
 	cs_emit(cs, CS_OP(0x17) | other << 4 | endpoint);
+}
+
+static inline void cs_run_compute(struct cs *cs)
+{
+	cs_emit(cs, CS_OP(0x04));
 }
 
 static inline void cs_run_tiling(struct cs *cs)
@@ -179,6 +185,14 @@ static inline void cs_heap_operation(struct cs *cs, enum cs_heap_op op)
 static inline void cs_sync_add64(struct cs *cs, unsigned int addr, unsigned int data)
 {
 	cs_emit(cs, CS_OP(0x33) | CS_SRC(addr) | CS_SRC2(data));
+}
+
+/* As cs_sync_add64(), when the scoreboard entries of @mask are zero; the stream goes on. Signals entry @signal. */
+static inline void cs_sync_add64_later(struct cs *cs, unsigned int addr, unsigned int data,
+				       unsigned int mask, unsigned int signal)
+{
+	cs_emit(cs, CS_OP(0x33) | (uint64_t)signal << 48 | CS_SRC(addr) | CS_SRC2(data) |
+		(uint64_t)mask << 16);
 }
 
 /* Block until mem64[pair @addr] > pair @data. */
