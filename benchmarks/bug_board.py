@@ -100,7 +100,7 @@ class Board:
         return self._state(row, plan.key, clean.key)
 
     def _state(self, row: Bug | Control, kernel: str, clean: str) -> State:
-        return state_of(row.id, kernel, clean, self.digests, self.settings.arguments, self.records.all)
+        return state_of(row.id, kernel, clean, self.digests, self.settings.arguments, self.records.all, row.shown_by)
 
     def play(self, built: Built) -> State:
         """Run what is missing of a row; what the lab failed, once more with each suite on its own."""
@@ -109,7 +109,7 @@ class Board:
             if state.result is Result.SHOWN and not self.settings.everything:
                 break
             for names in groups(self.settings.suites, state.missing, alone=alone):
-                record = self._run(built, built.row.id, built.kernel, names)
+                record = self._run(built, built.row.id, built.kernel, names, built.row.shown_by)
                 shown = record.outcome is Outcome.FAULTS and self._is_new_still(built, record)
                 if shown and not self.settings.everything:
                     break
@@ -117,12 +117,13 @@ class Board:
 
     def _is_new_still(self, built: Built, record: Record) -> bool:
         """Whether a fault is still one after its suite has run on the kernel without the bug, just now."""
-        fresh = new(record.faults, faults_of_clean(self.records.all, built.clean.key))
+        by = built.row.shown_by
+        fresh = new(record.faults, faults_of_clean(self.records.all, built.clean.key), by)
         if not fresh:
             return False
         names = [name for name in record.suites if name.replace("-", "_") == fresh[0].suite] or list(record.suites)
         self._run(built, CLEAN, built.clean, names)
-        return bool(new(record.faults, faults_of_clean(self.records.all, built.clean.key)))
+        return bool(new(record.faults, faults_of_clean(self.records.all, built.clean.key), by))
 
     def play_clean(self, built: Built) -> None:
         """The kernel without the bug, with every suite: what it is blamed for does not count."""
@@ -137,11 +138,15 @@ class Board:
             for record in self.records.all
         )
 
-    def _run(self, built: Built, row: str, kernel: Kernel, names: Sequence[str]) -> Record:
+    def _run(
+        self, built: Built, row: str, kernel: Kernel, names: Sequence[str], by: Sequence[str] = (),
+    ) -> Record:
         known = faults_of_clean(self.records.all, built.clean.key)
 
         def enough(events: Events) -> bool:
-            return row != CLEAN and not self.settings.everything and bool(new(judge(events, whole=False).faults, known))
+            if row == CLEAN or self.settings.everything:
+                return False
+            return bool(new(judge(events, whole=False).faults, known, by))
 
         started = datetime.now(UTC)
         directory = self.settings.results.parent / "runs" / f"{row}-{started:%Y%m%d-%H%M%S-%f}"
@@ -154,7 +159,7 @@ class Board:
             suites={name: self.digests[name] for name in names}, arguments=self.settings.arguments,
             stopped=ran.stopped, seconds=round(ran.seconds, 1),
             build_seconds=0.0 if row == CLEAN else round(built.seconds, 1), run=directory.name,
-            started=started.isoformat(timespec="seconds"), **came_of(ran, known),
+            started=started.isoformat(timespec="seconds"), **came_of(ran, known, by),
         )
         with self._lock:
             self.records.add(record)
@@ -172,11 +177,11 @@ def groups(suites: Mapping[str, Path], names: Iterable[str], *, alone: bool) -> 
     return [half for half in halves if half]
 
 
-def came_of(ran: Ran, known: set[tuple[str, ...]]) -> dict[str, Any]:
+def came_of(ran: Ran, known: set[tuple[str, ...]], by: Sequence[str] = ()) -> dict[str, Any]:
     """What a run says, as fields of its record. An error of the lab is neither a fault nor clean."""
     judged = judge(ran.events, whole=not ran.stopped)
     if judged.status == 1:
-        fresh = new(judged.faults, known) or list(judged.faults)
+        fresh = new(judged.faults, known, by) or list(judged.faults)
         return {"outcome": Outcome.FAULTS, "faults": judged.faults, "errors": (), "first": first_of(ran, fresh[0])}
     if judged.status == 0:
         return {"outcome": Outcome.CLEAN, "faults": (), "errors": (), "first": None}

@@ -69,7 +69,7 @@ def _short(text: str) -> str:
     return " ".join(text.split())[:TEXT_LIMIT]
 
 
-def new(faults: Iterable[Fault], clean: Iterable[tuple[str, ...]]) -> list[Fault]:
-    """Those that the kernel without the bug does not have, too."""
-    known = set(clean)
-    return [fault for fault in faults if fault.key not in known]
+def new(faults: Iterable[Fault], clean: Iterable[tuple[str, ...]], by: Iterable[str] = ()) -> list[Fault]:
+    """Those that the kernel without the bug does not have, too. `by`: only of these suites; empty: of any."""
+    known, suites = set(clean), {name.replace("-", "_") for name in by}
+    return [fault for fault in faults if fault.key not in known and (not suites or fault.suite in suites)]

@@ -128,14 +128,16 @@ class State(BaseModel):
 
 def state_of(
     row: str, kernel: str, clean: str, suites: Mapping[str, str], arguments: Sequence[str], records: Sequence[Record],
+    by: Sequence[str] = (),
 ) -> State:
-    """Of a row whose kernel has the key `kernel`, with `suites` as they are now; `clean`: key of its clean kernel."""
+    """Of a row whose kernel has the key `kernel`, with `suites` as they are now; `clean`: key of its clean kernel.
+    `by`: the suites of which alone a fault counts; empty: any."""
     mine = [record for record in records
             if (record.row, record.kernel, record.arguments) == (row, kernel, tuple(arguments))]
     known = faults_of_clean(records, clean)
     seconds = sum(record.seconds for record in mine)
     for record in mine:
-        for fault in new(record.faults, known):
+        for fault in new(record.faults, known, by):
             if record.outcome is Outcome.FAULTS and _is_current(record, fault, suites):
                 return State(result=Result.SHOWN, by=(record, fault), seconds=seconds)
     done, failed, limited = set[str](), dict[str, str](), False

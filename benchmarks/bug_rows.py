@@ -29,6 +29,7 @@ class _Row(BaseModel):
     files: tuple[str, ...] = ()
     does: Sentence
     needs: tuple[str, ...] = ()
+    shown_by: tuple[str, ...] = Field(default=(), alias="shown-by")
 
     @property
     def patch(self) -> Path:
@@ -47,7 +48,6 @@ class Bug(_Row):
     fixed_in: Release = Field(alias="fixed-in")
     cve: Annotated[str, Field(pattern=r"^CVE-\d{4}-\d{4,}$")] | None = None
     trigger: Sentence | None = None
-    shown_by: tuple[str, ...] = Field(default=(), alias="shown-by")
     unshown: Sentence | None = None
 
     @model_validator(mode="after")

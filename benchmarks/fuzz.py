@@ -21,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
+from panthorlab.board.registry import open_board  # noqa: E402
 from panthorlab.kernel.model import Kernel  # noqa: E402
 from panthorlab.run.fuzzing import Boots, Counts, walk  # noqa: E402
 from panthorlab.run.kernels import resolve_kernel  # noqa: E402
@@ -47,7 +48,7 @@ def seconds(kernel: Kernel, seed: int, limit: float, board: str, folder: Path) -
     folder.mkdir(parents=True)
     options = argparse.Namespace(param=[], seed=seed, boot_method="auto", seconds=limit)
     begin, counts = time.monotonic(), Counts()
-    with Boots(options, kernel, board, folder, Progress(quiet=True)) as boots:
+    with Boots(options, kernel, open_board(board), folder, Progress(quiet=True)) as boots:
         found = walk(boots, options, counts, Progress(quiet=True))
     took = f"{time.monotonic() - begin:.0f}" if found else "-"
     unjudged = f", {counts['unjudged']} unjudged" if counts.unjudged else ""

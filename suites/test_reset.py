@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from panthorlab.run.session import Session
+from panthorlab.run.trouble import CONSEQUENCES, awake
 
 pytestmark = pytest.mark.driver("vm", "groups", "recovery")
 
@@ -19,3 +20,16 @@ def test_reset_and_recovery(session: Session) -> None:
         session.job("store", timeout=60, must_pass=False)
         session.job("store", timeout=60, retries=3)
     assert found(), "the driver did not notice that its firmware was dead"
+
+
+def test_unrecoverable_error_of_a_stream(session: Session) -> None:
+    """CS_UNRECOVERABLE says that nothing on the GPU can be relied upon: it must be reset. No driver tells of a reset
+    that goes well, but the firmware is started then."""
+    with awake(session), session.findings_expected({"cs-fatal", *CONSEQUENCES}):
+        session.job("store")  # it is awake
+        with session.misbehaving("cs-fatal,exception=0x41", "boot-late,ms=1,times=0"):
+            broken, boots = session.struck("cs-fatal"), session.struck("boot-late")
+            session.job("store", must_pass=False)
+            session.job("store", timeout=60, retries=3)
+            assert session.struck("cs-fatal") > broken, "no stream broke off"
+            assert session.struck("boot-late") > boots, "the GPU was not reset"

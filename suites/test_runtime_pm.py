@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from panthorlab.run.session import Session
+from panthorlab.run.trouble import CONSEQUENCES
 
 pytestmark = pytest.mark.driver("vm", "groups", "power")
 
@@ -20,3 +21,27 @@ def test_blocked_stream_survives_suspend(session: Session) -> None:
 
 def test_streams_wait_for_each_other(session: Session) -> None:
     session.job("sync-wait", timeout=30)
+
+
+def test_group_that_cannot_be_suspended_is_lost(session: Session) -> None:
+    with session.findings_expected(set(CONSEQUENCES)), session.misbehaving("state-lost,state=suspend"):
+        before = session.struck("state-lost")
+        session.check("gpu-job", "--mode", "not-suspended")
+        assert session.struck("state-lost") > before, "no group was to be suspended"
+
+
+def test_firmware_does_not_boot_when_the_gpu_wakes_up(session: Session) -> None:
+    """Then jobs fail, and soon: the driver must not take the GPU for one that is awake. It works again with a driver
+    that knows nothing of all that; 6.12 uses registers of a GPU without a clock on the way (docs/findings/0010)."""
+    try:
+        with session.findings_expected({*CONSEQUENCES, "warning"}) as found:
+            with session.misbehaving("boot-lost,times=2"):
+                before = session.struck("boot-lost")
+                report = session.job("suspend-loop", "--count", "2", timeout=60, must_pass=False).report
+                assert session.struck("boot-lost") > before, "the firmware had no occasion to boot"
+            told = {finding.kind.value for finding in found()}
+        hangs = "job-timeout" in told or any("Timer expired" in line for line in report.lines)
+        assert not hangs, "a job hangs on a GPU that did not wake up"
+    finally:
+        with session.misuses_expected(), session.findings_expected({"warning", "power-error", "firmware-error"}):
+            session.check("gpu-bind", "--mode", "replug", timeout=60)

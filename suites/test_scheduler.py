@@ -49,7 +49,18 @@ def test_destroyed_group_leaves_its_slot_before_its_vm_goes(session: Session) ->
     assert len(late) <= int(info["evictions"]) // 4, f"{len(late)} of {info['evictions']} groups left too late"
 
 
-@pytest.mark.parametrize("mode", ["sync-only", "blocked"])
+def test_group_that_waits_for_its_own_work_comes_back(session: Session) -> None:
+    with session.misbehaving("work-late,endpoint=compute,ms=300"):
+        before = session.struck("work-late")
+        run(session, "deferred")
+        assert session.struck("work-late") > before, "no work was started"
+
+
+def test_who_shares_a_buffer_need_not_wait(session: Session) -> None:
+    run(session, "shared")
+
+
+@pytest.mark.parametrize("mode", ["sync-only", "blocked", "timeline"])
 def test_jobs_end_in_order(session: Session, mode: str) -> None:
     run(session, mode)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from panthorlab.run.session import Session
+from panthorlab.run.trouble import rebind
 
 pytestmark = pytest.mark.driver("csif", "vm", "groups", "heaps")
 
@@ -25,5 +26,14 @@ def test_refused_calls_lose_no_memory(session: Session) -> None:
     session.check("gpu-uapi", "--mode", "leaks", timeout=60)
 
 
+def test_only_what_is_there_can_be_mapped(session: Session) -> None:
+    session.check("gpu-uapi", "--mode", "mappings")
+
+
 def test_jobs_still_work(session: Session) -> None:
     session.job("store")
+
+
+def test_no_call_keeps_the_driver_on_its_gpu(session: Session) -> None:
+    """A call that returns without leaving the part in which the device must not go away would, for ever."""
+    rebind(session)

@@ -30,6 +30,11 @@ def test_on_the_way_to_sleep(session: Session) -> None:
         assert session.struck("as-stuck") > before, "no address space was stuck"
 
 
+def test_events_come_in(session: Session) -> None:
+    """The unbind is ahead of the kernel's workers: events that came before must not be looked at after it."""
+    session.check("gpu-bind", "--mode", "events", "--count", "3", timeout=60)
+
+
 def test_firmware_dead(session: Session) -> None:
     with session.misbehaving("mcu-hang"), session.findings_expected(set(CONSEQUENCES)):
         before = session.struck("mcu-hang")

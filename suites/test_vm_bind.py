@@ -34,8 +34,19 @@ def test_more_vms_than_address_spaces(session: Session) -> None:
     session.check("gpu-vm", "--mode", "spaces", "--count", "15", timeout=60)
 
 
+def test_address_space_is_taken_over_during_a_call(session: Session) -> None:
+    session.check("gpu-vm", "--mode", "taken", "--count", "10", timeout=60)
+
+
 def test_kernel_addresses_are_kept(session: Session) -> None:
     session.check("gpu-vm", "--mode", "kernel-range")
+
+
+def test_what_is_read_only_is_not_written(session: Session) -> None:
+    with session.findings_expected({"mmu-fault", "cs-fault", "cs-fatal"}) as found:
+        result = session.check("gpu-vm", "--mode", "protection")
+    faulted = {int(finding.va, 16) for finding in found() if finding.kind == "mmu-fault" and finding.va}
+    assert int(result.info["fault"], 16) in faulted, "the store did not fault"
 
 
 def test_fresh_memory_is_zero(session: Session) -> None:

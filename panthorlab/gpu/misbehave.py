@@ -48,6 +48,7 @@ _FIELDS = {"field": (
     "glb-version", "glb-features", "glb-input", "glb-output", "glb-group-num", "glb-group-stride", "glb-perfcnt-size",
     "glb-instr-features", "csg-features", "csg-input", "csg-output", "csg-suspend-size", "csg-protm-suspend-size",
     "csg-stream-num", "csg-stream-stride", "cs-features", "cs-input", "cs-output")}
+_ENDPOINTS = {"endpoint": ("compute", "fragment", "tiler")}
 _REQUESTERS = {"requester": ("prefetch", "lsu", "mcu", "tiler", "shader"), "access": ("read", "write")}
 
 MISDEEDS: tuple[Misdeed, ...] = (
@@ -84,6 +85,7 @@ MISDEEDS: tuple[Misdeed, ...] = (
     Misdeed("gpu-fault", "a group is to be started", "GPU_FAULT is raised", exception=0x88, slotted=True),
     Misdeed("cs-fault", "a stream is given a slice", "it reports CS_FAULT before it", exception=0x49, slotted=True),
     Misdeed("cs-fatal", "a stream is given a slice", "it dies of CS_FATAL before it", exception=0x41, slotted=True),
+    Misdeed("work-late", "a RUN_* starts work on an endpoint", "it ends late", _ENDPOINTS, late=True, slotted=True),
     Misdeed("tiler-chunk", "tiler work starts", "it takes a heap chunk more than `tiler.chunks_per_job`", slotted=True),
     Misdeed("tiler-oom", "tiler work takes a heap chunk", "the heap counts as empty", slotted=True),
 )

@@ -31,6 +31,7 @@ enum cs_heap_op {
 };
 
 /* REQ_RESOURCE bits */
+#define CS_RESOURCE_COMPUTE	0x1
 #define CS_RESOURCE_TILER	0x4
 #define CS_RESOURCE_IDVS	0x8
 
@@ -84,6 +85,11 @@ static inline void cs_wait(struct cs *cs, unsigned int mask)
 static inline void cs_scoreboards(struct cs *cs, unsigned int endpoint, unsigned int other)
 {
 	cs_emit(cs, CS_SET_SB_ENTRY | CS_SET_SB_ENTRY_OTHER(other) | CS_SET_SB_ENTRY_ENDPOINT(endpoint));
+}
+
+static inline void cs_run_compute(struct cs *cs)
+{
+	cs_emit(cs, CS_OP(0x04));
 }
 
 static inline void cs_run_tiling(struct cs *cs)
@@ -180,6 +186,14 @@ static inline void cs_heap_operation(struct cs *cs, enum cs_heap_op op)
 static inline void cs_sync_add64(struct cs *cs, unsigned int addr, unsigned int data)
 {
 	cs_emit(cs, CS_SYNC_ADD64 | CS_SYNC_ADD64_ADDR(addr) | CS_SYNC_ADD64_DATA(data));
+}
+
+/* As cs_sync_add64(), when the scoreboard entries of @mask are zero; the stream goes on. Signals entry @signal. */
+static inline void cs_sync_add64_later(struct cs *cs, unsigned int addr, unsigned int data,
+				       unsigned int mask, unsigned int signal)
+{
+	cs_emit(cs, CS_OP(0x33) | (uint64_t)signal << 48 | CS_SRC(addr) | CS_SRC2(data) |
+		(uint64_t)mask << 16);
 }
 
 /* Block until mem64[pair @addr] > pair @data. */

@@ -27,6 +27,7 @@
 
 #include "client.h"
 #include "drivers.h"
+#include "gpu-job.h"
 #include "ktap.h"
 #include "sentinel.h"
 
@@ -44,7 +45,9 @@
 
 #define DROWSY_MS	30		/* less than a mapping call takes when an address space is slow */
 
-enum use { BUSY, AHEAD, HELD, MAPPING };
+#define STORM_INTERRUPTS	20u
+
+enum use { BUSY, AHEAD, HELD, MAPPING, STORM };
 
 struct bind {
 	char device[NAME_SIZE];		/* "fb000000.gpu" */
@@ -249,11 +252,11 @@ static int works(const struct bind *b)
 static int revives(const struct bind *b)
 {
 	const int64_t deadline = now_us() + REVIVE_MS * 1000LL;
-	int ret = job();
+	int ret = works(b);
 
 	while (ret && now_us() < deadline)
-		ret = job();
-	return ret ?: sleep_soon(b);
+		ret = works(b);
+	return ret;
 }
 
 /* Off the GPU it has no interrupt; at work, as many as the first time. */
@@ -431,6 +434,19 @@ static int off(struct bind *b)
 	return b->failed ? 1 : 0;
 }
 
+/* A new device may be probed by a worker of the kernel: its interrupts are there before its files. */
+static int probed_soon(struct bind *b)
+{
+	const int64_t deadline = now_us() + REVIVE_MS * 1000LL;
+	int ret = irq_lines(b, true);
+
+	while (ret && now_us() < deadline) {
+		sleep_us(2000);
+		ret = irq_lines(b, true);
+	}
+	return ret;
+}
+
 /* ---- replug: the driver of what the GPU hangs on (the shim's PCI function) goes and comes ---- */
 
 static int replug(struct bind *b)
@@ -448,7 +464,7 @@ static int replug(struct bind *b)
 		snprintf(path, sizeof(path), "/sys/bus/pci/drivers/panthor_pci_shim/unbind");
 		ret = write_file(path, name, strlen(name), 0);
 		snprintf(path, sizeof(path), "/sys/bus/pci/drivers/panthor_pci_shim/bind");
-		ret = ret ?: write_file(path, name, strlen(name), 0) ?: irq_lines(b, true) ?: works(b);
+		ret = ret ?: write_file(path, name, strlen(name), 0) ?: probed_soon(b) ?: revives(b);
 	}
 	result(b, ret, "replug");
 	return b->failed ? 1 : 0;
@@ -523,6 +539,34 @@ static void mapping_process(int ready)
 	_exit(0);
 }
 
+enum { STREAM = 0, SYNC = 1 };		/* places in the scene */
+enum { REG_SYNC = 0, REG_ONE = 2 };	/* of the stream */
+
+/* One job, so that none is left to be run when the GPU is gone, which adds to a sync object for ever. */
+static void storm_process(int ready)
+{
+	static struct scene scene;
+	unsigned int loop;
+	struct cs cs;
+
+	if (scene_create(&scene, 1))
+		_exit(1);
+	cs = scene_stream(&scene, STREAM);
+	cs_move48(&cs, REG_SYNC, scene_result_va(&scene, SYNC));
+	cs_move48(&cs, REG_ONE, 1);
+	loop = cs.count;
+	cs_sync_add64(&cs, REG_SYNC, REG_ONE);
+	cs_branch(&cs, CS_ALWAYS, 0, loop);
+	if (scene_submit(&scene, scene.group, 0, &cs, STREAM))
+		_exit(1);
+	while (!*scene_result(&scene, SYNC))
+		sleep_us(100);
+	if (write(ready, "r", 1) != 1)
+		_exit(1);
+	pause();
+	_exit(0);
+}
+
 static void kill_all(const pid_t *pid, unsigned int count)
 {
 	int status;
@@ -550,6 +594,8 @@ static int start_processes(pid_t *pid, unsigned int count, enum use use)
 			close(ready[0]);
 			if (use == MAPPING)
 				mapping_process(ready[1]);
+			if (use == STORM)
+				storm_process(ready[1]);
 			client_process(ready[1], i, use != HELD);
 		}
 	}
@@ -565,11 +611,18 @@ static int start_processes(pid_t *pid, unsigned int count, enum use use)
 static int unbind_first(const struct bind *b)
 {
 	const struct sched_param first = { .sched_priority = 10 }, usual = { 0 };
-	int ret;
+	int ret, status;
+	pid_t pid;
 
 	if (sched_setscheduler(0, SCHED_FIFO, &first))
 		return fail(-errno, "sched_setscheduler");
 	ret = unbind(b);
+	/* Another address space in between, so that the processor knows no more of what was unmapped. */
+	pid = fork();
+	if (!pid)
+		_exit(0);
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
 	sched_setscheduler(0, SCHED_OTHER, &usual);
 	return ret;
 }
@@ -609,6 +662,52 @@ static int ahead(struct bind *b)
 static int held(struct bind *b)
 {
 	return used_rounds(b, HELD);
+}
+
+/* ---- events: unbound while the firmware sends one event after the other ---- */
+
+/* Interrupts of the firmware since boot. */
+static uint64_t job_interrupts(void)
+{
+	char line[512];
+	FILE *file = fopen("/proc/interrupts", "re");
+	unsigned long long count = 0;
+
+	while (file && fgets(line, sizeof(line), file))
+		if (strstr(line, "panthor-job"))
+			sscanf(line, "%*[^:]: %llu", &count);
+	if (file)
+		fclose(file);
+	return count;
+}
+
+static int storm_round(struct bind *b)
+{
+	uint64_t before, storm;
+	int64_t deadline;
+	pid_t pid = -1;
+	int ret = start_processes(&pid, 1, STORM);
+
+	before = job_interrupts();
+	deadline = now_us() + REVIVE_MS * 1000LL;
+	while (!ret && (storm = job_interrupts() - before) < STORM_INTERRUPTS)
+		if (now_us() > deadline)
+			ret = fail(0, "only %llu events in %u ms", (unsigned long long)storm, REVIVE_MS);
+	ret = ret ?: unbind_first(b) ?: irq_lines(b, false);
+	kill_all(&pid, 1);
+	return ret ?: bind(b) ?: works(b);
+}
+
+static int events(struct bind *b)
+{
+	unsigned int i;
+	int ret = 0;
+
+	ktap_start(1);
+	for (i = 0; !ret && i < b->count; i++)
+		ret = storm_round(b);
+	result(b, ret, "rebind while events come in");
+	return b->failed ? 1 : 0;
 }
 
 /* ---- drowsy: unbound at the moment when the GPU goes to sleep ---- */
@@ -656,9 +755,9 @@ int main(int argc, char **argv)
 	} modes[] = {
 		{ "images", images }, { "once", once }, { "off", off }, { "replug", replug },
 		{ "idle", idle }, { "busy", busy }, { "ahead", ahead }, { "held", held },
-		{ "drowsy", drowsy },
+		{ "drowsy", drowsy }, { "events", events },
 	};
-	static const char usage[] = "usage: gpu-bind --mode off|once|replug|idle|busy|ahead|held|drowsy [--count N]\n"
+	static const char usage[] = "usage: gpu-bind --mode off|once|replug|idle|busy|ahead|held|drowsy|events [--count N]\n"
 				    "       gpu-bind --mode images --images PACK [--hang]\n";
 	struct bind b = { .count = 10, .irqs = -1 };
 	const char *mode = "";

@@ -17,9 +17,12 @@
 
 #include "client.h"
 #include "ktap.h"
+#include "sched-lab.h"
 #include "sentinel.h"
 
 #define STATE_TIMEOUT_MS	2000
+#define ROW		6u	/* jobs of the bystander beside one that takes the driver's 5 s to fail, ... */
+#define ROW_MS		1000	/* ... and how long each lasts */
 
 /**
  * struct fault - A job that must fail
@@ -29,6 +32,8 @@
  * @outruns: the job may end before the kernel hears of its fault, and the fence say that it went well: of a
  *	store the stream awaits nothing, and the kernel learns of the two by two interrupts, in any order
  * @state: DRM_PANTHOR_GROUP_STATE_* bit that its group must have
+ * @lasts: it fails when the driver's time for a job is over; meanwhile the bystander has more jobs than that
+ *	time, of which each ends in time
  */
 struct fault {
 	const char *name;
@@ -37,6 +42,7 @@ struct fault {
 	int status;
 	bool outruns;
 	uint32_t state;
+	bool lasts;
 };
 
 /**
@@ -50,7 +56,14 @@ struct bystander {
 	int done;
 };
 
-static void bystander_process(int go, int done)
+static int row(void)
+{
+	struct lab lab;
+
+	return lab_create(&lab, 1) ?: lab_groups(&lab, 1, PANTHOR_GROUP_PRIORITY_MEDIUM) ?: lab_row(&lab, 0, ROW, ROW_MS);
+}
+
+static void bystander_process(int go, int done, bool lasts)
 {
 	static const struct client_config config = { .groups = 1, .rounds = 1 };
 	struct client client;
@@ -58,25 +71,29 @@ static void bystander_process(int go, int done)
 
 	if (client_create(&client, &config) || client_run(&client) || write(done, &byte, 1) != 1)
 		_exit(1);
-	if (read(go, &byte, 1) || client_run(&client))
+	if ((lasts && row()) || read(go, &byte, 1) || client_run(&client)) {
+		out("# bystander: %s\n", last_error());
+		out_flush();
 		_exit(1);
+	}
 	_exit(0);
 }
 
-static int bystander_start(struct bystander *bystander)
+static int bystander_start(struct bystander *bystander, bool lasts)
 {
 	int go[2], done[2];
 	char byte;
 
 	if (pipe(go) || pipe(done))
 		return fail(-errno, "pipe");
+	out_flush();
 	bystander->pid = fork();
 	if (bystander->pid < 0)
 		return fail(-errno, "fork");
 	if (!bystander->pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		close(go[1]);
-		bystander_process(go[0], done[1]);
+		bystander_process(go[0], done[1], lasts);
 	}
 	close(go[0]);
 	close(done[1]);
@@ -142,7 +159,7 @@ static int fault_job(const struct fault *fault)
 	bool failed, stays, others;
 
 	ktap_start(3);
-	failed = !bystander_start(&bystander) && !fault_run(fault);
+	failed = !bystander_start(&bystander, fault->lasts) && !fault_run(fault);
 	snprintf(name, sizeof(name), "%s fails", fault->name);
 	ktap_result(1, failed, name, last_error());
 	if (bystander.pid <= 0)
@@ -225,6 +242,7 @@ int job_spin(const struct options *options)
 		.write = write_spin,
 		.status = -ETIMEDOUT,
 		.state = DRM_PANTHOR_GROUP_STATE_TIMEDOUT,
+		.lasts = true,
 	};
 
 	(void)options;

@@ -165,6 +165,41 @@ int job_resume_state(const struct options *options)
 	return ret ? 1 : 0;
 }
 
+/*
+ * The firmware does not do as it is told when the group is to be suspended: the group is lost, and the
+ * driver must say so, or who has it waits for its jobs for ever.
+ */
+int job_not_suspended(const struct options *options)
+{
+	uint32_t state = 0, fatal;
+	struct scene scene;
+	struct cs cs = { 0 };
+	int ret, taken;
+
+	(void)options;
+	ktap_start(2);
+	ret = scene_create(&scene, 1);
+	if (!ret) {
+		cs = scene_stream(&scene, RESULT_FIRST);
+		scene_store(&cs, scene_result_va(&scene, RESULT_FIRST), KEPT);
+		ret = scene_submit(&scene, scene.group, 0, &cs, RESULT_FIRST);
+	}
+	if (!ret)
+		ret = scene_right(&scene, RESULT_FIRST, KEPT);
+	if (!ret)
+		ret = gpu_wait_suspended(&scene.gpu, SUSPEND_MS);
+	if (!ret)
+		ret = gpu_group_state(&scene.gpu, scene.group, &state, &fatal);
+	if (!ret && !(state & DRM_PANTHOR_GROUP_STATE_TIMEDOUT))
+		ret = fail(0, "group state 0x%x, expected bit 0x%x", state, DRM_PANTHOR_GROUP_STATE_TIMEDOUT);
+	ktap_result(1, !ret, "the group is said to be lost", last_error());
+	taken = scene_submit(&scene, scene.group, 0, &cs, RESULT_SECOND);
+	if (!taken)
+		fail(0, "it takes a job");
+	ktap_result(2, taken == -EINVAL || taken == -ECANCELED, "it takes no job", last_error());
+	return ret || (taken != -EINVAL && taken != -ECANCELED);
+}
+
 /* In a group of its own: reach the wait, which is as good as blocked, for SYNC_A. */
 static int block(struct scene *scene, unsigned int index)
 {

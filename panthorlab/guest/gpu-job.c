@@ -39,6 +39,8 @@ static const struct mode modes[] = {
 	{ "sync-wait", "two queues that wait for each other", job_sync_wait },
 	{ "resume-state", "a blocked stream keeps its registers over a suspend",
 	  job_resume_state },
+	{ "not-suspended", "a group that could not be suspended is said to be lost; the emulated GPU "
+	  "must be told not to do it", job_not_suspended },
 	{ "late-write", "the CPU writes what a stream waits for, and nobody tells the driver",
 	  job_late_write },
 	{ "fence-irq", "a job whose fence is asked for its status in an interrupt; the emulated GPU's "

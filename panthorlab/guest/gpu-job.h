@@ -61,6 +61,7 @@ int job_sync_wait(const struct options *options);
 int job_late_write(const struct options *options);
 int job_fence_irq(const struct options *options);
 int job_resume_state(const struct options *options);
+int job_not_suspended(const struct options *options);
 int job_oom(const struct options *options);
 
 #endif

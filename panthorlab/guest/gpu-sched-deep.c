@@ -32,33 +32,6 @@
 #define HANDLES_MS	3000
 #define CREATIONS	20u	/* at least */
 
-/* All are in the ring at once, so the queue is never empty for longer than a time-out. */
-static int jobs_in_a_row(struct lab *lab)
-{
-	uint32_t syncobj[JOBS];
-	unsigned int i;
-	int ret = 0;
-
-	*lab_gate(lab, 0) = 0;
-	for (i = 0; !ret && i < JOBS; i++) {
-		struct lab_submit how;
-		uint64_t va;
-		struct cs cs = lab_stream(lab, 0, &va);
-
-		ret = gpu_syncobj_create(&lab->gpu, &syncobj[i]);
-		how = (struct lab_submit){ .signals = syncobj[i] };
-		lab_write_hold(lab, 0, i + 1, &cs);
-		if (!ret)
-			ret = lab_submit(lab, 0, va, &cs, &how);
-	}
-	for (i = 0; !ret && i < JOBS; i++) {
-		sleep_us(JOB_MS * 1000);
-		*lab_gate(lab, 0) = i + 1;
-		ret = lab_expect(lab, syncobj[i], 1, "a job that ends in time");
-	}
-	return ret;
-}
-
 /* Twice as many groups as slots: each has a job for longer than the time-out, but not in a slot. */
 static int waiting_for_a_slot(struct lab *lab)
 {
@@ -90,7 +63,7 @@ int sched_long(void)
 	if (!ret)
 		ret = lab_groups(&lab, 1, PRIORITY_MEDIUM);
 	if (!ret)
-		ret = jobs_in_a_row(&lab);
+		ret = lab_row(&lab, 0, JOBS, JOB_MS);
 	ktap_result(1, !ret, "jobs that end in time, one after the other", last_error());
 	if (!ret)
 		ret = waiting_for_a_slot(&lab);

@@ -19,6 +19,9 @@ int sched_evict(void);
 
 int sched_sync_only(void);
 int sched_blocked(void);
+int sched_deferred(void);
+int sched_shared(void);
+int sched_timeline(void);
 int sched_errors(void);
 int sched_destroy(void);
 int sched_close(void);

@@ -185,6 +185,37 @@ void make_SUBMIT_AFTER(struct uapi *u, struct call *call)
 	call->sync.flags = DRM_PANTHOR_SYNC_OP_WAIT;
 }
 
+/* Of an empty array nothing is looked at, also not how large its elements would be. */
+void make_SUBMIT_NO_SYNCS(struct uapi *u, struct call *call)
+{
+	make_SUBMIT(u, call);
+	call->job.syncs = (struct drm_panthor_obj_array){ 0 };
+}
+
+void make_SUBMIT_NOTHING(struct uapi *u, struct call *call)
+{
+	make_SUBMIT(u, call);
+	call->arg.submit.queue_submits = (struct drm_panthor_obj_array){ 0 };
+}
+
+void make_BIND_NOTHING(struct uapi *u, struct call *call)
+{
+	make_UNMAP(u, call);
+	call->arg.bind.ops = (struct drm_panthor_obj_array){ 0 };
+}
+
+void make_BIND_NOTHING_ASYNC(struct uapi *u, struct call *call)
+{
+	make_BIND_NOTHING(u, call);
+	call->arg.bind.flags = DRM_PANTHOR_VM_BIND_ASYNC;
+}
+
+void make_MAP_ASYNC_NO_SYNCS(struct uapi *u, struct call *call)
+{
+	make_MAP_ASYNC(u, call);
+	call->op.syncs = (struct drm_panthor_obj_array){ 0 };
+}
+
 void make_HEAP_CREATE(struct uapi *u, struct call *call)
 {
 	CALL(TILER_HEAP_CREATE);
@@ -221,6 +252,8 @@ static void wrong_vms(struct uapi *u)
 	WRONG(VM_GET_STATE, arg.vm_state.vm_id, NO_SUCH);
 	WRONG(BO_CREATE, arg.bo.size, 0);
 	WRONG(BO_CREATE, arg.bo.flags, 1u << 31);
+	/* Not to be mapped, and mapped as write-back: kernels know the second from 7.0 on. */
+	WRONG(BO_CREATE, arg.bo.flags, DRM_PANTHOR_BO_NO_MMAP | 1 << 1);
 	WRONG(BO_CREATE, arg.bo.exclusive_vm_id, NO_SUCH);
 	WRONG(BO_CREATE, arg.bo.pad, 1);
 	WRONG(BO_MMAP_OFFSET, arg.offset.handle, NO_SUCH);

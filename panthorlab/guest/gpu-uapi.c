@@ -6,6 +6,7 @@
  *   --mode arguments    every such call once
  *   --mode leaks        every such call --count times; none may cost memory for good
  *   --mode permissions  realtime and high priority, with and without the right to have it
+ *   --mode mappings     mmap() of what a GPU file has to map, and of what it has not
  *   --mode signals      syncobjs to signal that do not exist; 6.12.117 dies of it
  */
 
@@ -36,7 +37,7 @@ static bool refusal(int error)
 	       error == -ENOMEM || error == -EACCES || error == -EPERM || error == -ERANGE;
 }
 
-static void result(struct uapi *u, bool ok, const char *name)
+void uapi_result(struct uapi *u, bool ok, const char *name)
 {
 	ktap_result(++u->results, ok, name, last_error());
 	u->failed += !ok;
@@ -60,7 +61,7 @@ static bool uapi_refused(struct uapi *u, const struct wrong *w)
 	ret = run_call(u, w);
 	if (!refusal(ret))
 		fail(0, "%s", verdict_name(ret));
-	result(u, refusal(ret), w->name);
+	uapi_result(u, refusal(ret), w->name);
 	return refusal(ret);
 }
 
@@ -93,7 +94,7 @@ static bool uapi_leakless(struct uapi *u, const struct wrong *w)
 		fail(0, "every %u calls lose at least %ld KiB", calls, least);
 	else
 		fail(0, "accepted");
-	result(u, refused && lost <= LEAK_KIB, w->name);
+	uapi_result(u, refused && lost <= LEAK_KIB, w->name);
 	return refused;
 }
 
@@ -109,7 +110,7 @@ static bool works(struct uapi *u, const char *name, void (*make)(struct uapi *, 
 	snprintf(text, sizeof(text), "%s works", name);
 	make(u, &call);
 	ret = gpu_ioctl(&u->gpu, call.request, &call.arg, name);
-	result(u, !ret, text);
+	uapi_result(u, !ret, text);
 	return !ret;
 }
 
@@ -120,7 +121,8 @@ static bool all_work(struct uapi *u)
 	       WORKS(BO_MMAP_OFFSET) && WORKS(MAP) && WORKS(UNMAP) && WORKS(MAP_ASYNC) &&
 	       WORKS(MAP_AFTER) && WORKS(UNMAP_ASYNC) && WORKS(SYNC_ONLY) && WORKS(GROUP_CREATE) &&
 	       WORKS(GROUP_GET_STATE) && WORKS(SUBMIT) && WORKS(SUBMIT_AFTER) &&
-	       WORKS(HEAP_CREATE);
+	       WORKS(SUBMIT_NO_SYNCS) && WORKS(SUBMIT_NOTHING) && WORKS(BIND_NOTHING) &&
+	       WORKS(BIND_NOTHING_ASYNC) && WORKS(MAP_ASYNC_NO_SYNCS) && WORKS(HEAP_CREATE);
 }
 
 static bool destroys_work(struct uapi *u)
@@ -155,7 +157,7 @@ static int planned(struct uapi *u, void (*checks)(struct uapi *),
 	u->results = 0;
 	u->counting = false;
 	if (uapi_open(u))
-		result(u, false, "open");
+		uapi_result(u, false, "open");
 	else
 		checks(u);
 	return u->failed ? 1 : 0;
@@ -206,7 +208,7 @@ static int permissions(struct uapi *u)
 
 	ktap_start(sizeof(cases) / sizeof(cases[0]));
 	if (uapi_open(u)) {
-		result(u, false, "open");
+		uapi_result(u, false, "open");
 		return 1;
 	}
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -217,7 +219,7 @@ static int permissions(struct uapi *u)
 							PANTHOR_GROUP_PRIORITY_HIGH);
 
 		fail(0, "expected %s, got %s", verdict_name(expected), verdict_name(ret));
-		result(u, ok, cases[i].name);
+		uapi_result(u, ok, cases[i].name);
 	}
 	return u->failed ? 1 : 0;
 }
@@ -231,7 +233,7 @@ int main(int argc, char **argv)
 		{ 0 }
 	};
 	static const char usage[] =
-		"usage: gpu-uapi --mode arguments|leaks|permissions|signals [--count N]\n";
+		"usage: gpu-uapi --mode arguments|leaks|permissions|mappings|signals [--count N]\n";
 	struct uapi u = { .calls = 1024 };
 	const char *mode = "";
 	int opt;
@@ -260,6 +262,8 @@ int main(int argc, char **argv)
 			return planned(&u, signals, uapi_refused);
 		if (!strcmp(mode, "permissions"))
 			return permissions(&u);
+		if (!strcmp(mode, "mappings"))
+			return planned(&u, uapi_mappings, uapi_refused);
 	}
 	fputs(usage, stderr);
 	return 2;

@@ -78,6 +78,9 @@ int uapi_open(struct uapi *u);
 void uapi_wrong_calls(struct uapi *u);
 void uapi_wrong_signals(struct uapi *u);
 void uapi_gone(struct uapi *u);
+void uapi_mappings(struct uapi *u);
+
+void uapi_result(struct uapi *u, bool ok, const char *name);
 
 void make_DEV_QUERY(struct uapi *u, struct call *call);
 void make_VM_CREATE(struct uapi *u, struct call *call);
@@ -96,6 +99,11 @@ void make_GROUP_DESTROY(struct uapi *u, struct call *call);
 void make_GROUP_GET_STATE(struct uapi *u, struct call *call);
 void make_SUBMIT(struct uapi *u, struct call *call);
 void make_SUBMIT_AFTER(struct uapi *u, struct call *call);
+void make_SUBMIT_NO_SYNCS(struct uapi *u, struct call *call);
+void make_SUBMIT_NOTHING(struct uapi *u, struct call *call);
+void make_BIND_NOTHING(struct uapi *u, struct call *call);
+void make_BIND_NOTHING_ASYNC(struct uapi *u, struct call *call);
+void make_MAP_ASYNC_NO_SYNCS(struct uapi *u, struct call *call);
 void make_HEAP_CREATE(struct uapi *u, struct call *call);
 void make_HEAP_DESTROY(struct uapi *u, struct call *call);
 

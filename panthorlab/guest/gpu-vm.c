@@ -8,7 +8,9 @@
  *   --mode random   --count operations drawn from --seed, several in one call, sync and async
  *   --mode holes    where nothing is mapped any more, a store must fault
  *   --mode spaces   more VMs than address spaces, --count rounds; all stores land in the right one
+ *   --mode taken    one takes over another's address space during a mapping call, in --count rounds
  *   --mode kernel-range  the kernel's own addresses of a VM can be neither mapped nor unmapped
+ *   --mode protection    what is read-only can be read and not written
  *   --mode zero     --count fresh buffers are zero for the CPU and the GPU
  */
 
@@ -438,11 +440,13 @@ int main(int argc, char **argv)
 		{ "random", mode_random },
 		{ "holes", mode_holes },
 		{ "spaces", mode_spaces },
+		{ "taken", mode_taken },
 		{ "kernel-range", mode_kernel_range },
+		{ "protection", mode_protection },
 		{ "zero", mode_zero },
 	};
 	static const char usage[] =
-		"usage: gpu-vm --mode small|huge|random|holes|spaces|kernel-range|zero "
+		"usage: gpu-vm --mode small|huge|random|holes|spaces|taken|kernel-range|protection|zero "
 		"[--count N] [--seed N]\n";
 	unsigned int count = 200, seed = 1;
 	const char *mode = "";

@@ -5,6 +5,8 @@
 /* What each does is said in gpu-vm.c. They return the exit status. */
 int mode_spaces(unsigned int count, unsigned int seed);
 int mode_kernel_range(unsigned int count, unsigned int seed);
+int mode_taken(unsigned int count, unsigned int seed);
+int mode_protection(unsigned int count, unsigned int seed);
 int mode_zero(unsigned int count, unsigned int seed);
 
 #endif

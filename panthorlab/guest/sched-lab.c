@@ -180,17 +180,23 @@ void lab_write_hold(struct lab *lab, unsigned int g, uint32_t opening, struct cs
 	write_gate(cs, opening, cs->count);
 }
 
-/* Store @value for the CPU to see, in result @index of the group's address space. */
-void lab_write_store(struct lab *lab, unsigned int g, unsigned int index, uint32_t value,
-		     struct cs *cs)
+/* Store @value for the CPU to see. */
+void lab_write_store_at(uint64_t va, uint32_t value, struct cs *cs)
 {
-	cs_move48(cs, REG_ADDR, lab_result_va(lab, lab->group[g].vm, index));
+	cs_move48(cs, REG_ADDR, va);
 	cs_move32(cs, REG_VALUE, value);
 	cs_store32(cs, REG_ADDR, REG_VALUE);
 	cs_wait(cs, CS_SB_ALL);
 	cs_move32(cs, REG_FLUSH, 0);
 	cs_flush(cs, REG_FLUSH);
 	cs_wait(cs, CS_SB_ALL);
+}
+
+/* In result @index of the group's address space. */
+void lab_write_store(struct lab *lab, unsigned int g, unsigned int index, uint32_t value,
+		     struct cs *cs)
+{
+	lab_write_store_at(lab_result_va(lab, lab->group[g].vm, index), value, cs);
 }
 
 /* @cs NULL: a submission without a stream, which only orders fences. */
@@ -275,6 +281,38 @@ int lab_wait_count(struct lab *lab, unsigned int g, uint32_t beyond)
 		sleep_us(200);
 	}
 	return 0;
+}
+
+/*
+ * @count jobs of @ms each, all in the ring at once, so that the queue is never empty. The first is on
+ * the GPU when this begins to count.
+ */
+int lab_row(struct lab *lab, unsigned int g, unsigned int count, unsigned int ms)
+{
+	uint32_t syncobj[LAB_ROW];
+	unsigned int i;
+	int ret = count > LAB_ROW ? fail(-EINVAL, "%u jobs in a row", count) : 0;
+
+	*lab_gate(lab, g) = 0;
+	for (i = 0; !ret && i < count; i++) {
+		struct lab_submit how;
+		uint64_t va;
+		struct cs cs = lab_stream(lab, g, &va);
+
+		ret = gpu_syncobj_create(&lab->gpu, &syncobj[i]);
+		how = (struct lab_submit){ .signals = syncobj[i] };
+		lab_write_hold(lab, g, i + 1, &cs);
+		if (!ret)
+			ret = lab_submit(lab, g, va, &cs, &how);
+	}
+	if (!ret)
+		ret = lab_wait_count(lab, g, 0);
+	for (i = 0; !ret && i < count; i++) {
+		sleep_us(ms * 1000);
+		*lab_gate(lab, g) = i + 1;
+		ret = lab_expect(lab, syncobj[i], 1, "a job that ends in time");
+	}
+	return ret;
 }
 
 /* The fence that @syncobj has now, as a file: it outlives all else. */

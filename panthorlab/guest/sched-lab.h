@@ -15,6 +15,7 @@
 #define LAB_QUEUES	2u	/* of each group */
 #define LAB_JOBS	96u	/* streams of each VM that exist at once */
 #define LAB_RESULTS	32u	/* words of each VM for what jobs store, and for sync objects */
+#define LAB_ROW		8u	/* jobs at most */
 #define LAB_SETTLE_MS	4000	/* patience with what a good kernel does within a tick or two */
 
 /**
@@ -76,6 +77,7 @@ uint64_t lab_result_va(const struct lab *lab, unsigned int vm, unsigned int inde
 
 struct cs lab_stream(struct lab *lab, unsigned int g, uint64_t *va);
 void lab_write_hold(struct lab *lab, unsigned int g, uint32_t opening, struct cs *cs);
+void lab_write_store_at(uint64_t va, uint32_t value, struct cs *cs);
 void lab_write_store(struct lab *lab, unsigned int g, unsigned int index, uint32_t value,
 		     struct cs *cs);
 
@@ -86,6 +88,7 @@ int lab_hold(struct lab *lab, unsigned int g, uint32_t signals);
 int lab_store(struct lab *lab, unsigned int g, unsigned int index, uint32_t value,
 	      const struct lab_submit *how);
 int lab_nothing(struct lab *lab, unsigned int g, const struct lab_submit *how);
+int lab_row(struct lab *lab, unsigned int g, unsigned int count, unsigned int ms);
 
 int lab_wait_count(struct lab *lab, unsigned int g, uint32_t beyond);
 int lab_fence(struct lab *lab, uint32_t syncobj, int *fd);

@@ -7,7 +7,7 @@ from __future__ import annotations
 import itertools
 import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -30,6 +30,7 @@ DYING: Final = 3.0
 PATIENCE: Final = 15.0
 """Seconds in which a GPU that did wrong works again: a reset, and jobs given up."""
 STEP: Final = 0.05
+LEFT: Final = "left"
 GATE: Final = "# gate "
 _MISDEED: Final = "# misdeed "
 _KILLED: Final = "# killed "
@@ -49,12 +50,15 @@ class ScriptRunner:
     """Performs scripts on one boot, one after the other. `good_job` runs a job of a process of its own between markers,
     so that with it all is known of the kernel log before."""
 
-    def __init__(self, board: BootedBoard, log: LogFollower, good_job: Callable[[], Report]) -> None:
-        self._board, self._log, self._job = board, log, good_job
+    def __init__(
+        self, board: BootedBoard, log: LogFollower, good_job: Callable[[], Report], deadline: float = DEADLINE,
+    ) -> None:
+        self._board, self._log, self._job, self._deadline = board, log, good_job, deadline
         self._holdings = Holdings(board)
 
-    def perform(self, script: tuple[Line, ...]) -> Performed:
-        """Raises LabError if the lab is at fault, EvidenceError if nothing bad was seen, but may have been there."""
+    def perform(self, script: tuple[Line, ...], but: frozenset[str] = frozenset()) -> Performed:
+        """`but`: see `must_be_borne`. Raises LabError if the lab is at fault, EvidenceError if nothing bad
+        was seen, but may have been there."""
         found, misuses, hazards = len(self._log.findings()), len(self._board.misuses()), len(self._board.hazards())
         holes = self._log.holes
         done, died, doubt = Performed(), "", None
@@ -76,12 +80,12 @@ class ScriptRunner:
             done.bad["dead"] = died
             seen = {finding.signature for finding in findings}
             findings += [word for word in self._log.last_words() if word.signature not in seen]
-        expected = provoked(script)
+        expected = provoked(script) | but
         done.bad = {word.signature: word.text for word in findings if word.kind not in expected} | done.bad
         for misuse in self._board.misuses()[misuses:]:
             done.bad[f"misuse:{misuse.split(' at ')[0]}"] = misuse
-        if not done.bad and doubt is None and (left := self._holdings.left()):
-            done.bad["left"] = left
+        if not done.bad and doubt is None and (left := self._holdings.left()) and LEFT not in but:
+            done.bad[LEFT] = left
         if not done.bad and (doubt := doubt or self._doubt(hazards, holes)):
             raise doubt
         return done
@@ -112,7 +116,8 @@ class ScriptRunner:
             done.bad["gpu-fuzz"] = f"gpu-fuzz ended with status {status}"
 
     def _follow(self, process: RemoteProcess, output: _Lines, done: Performed) -> int | None:
-        deadline, crash = time.monotonic() + DEADLINE * self._board.slowness, 0.0
+        seconds = self._deadline * self._board.slowness
+        deadline, crash = time.monotonic() + seconds, 0.0
         found, rule = len(self._log.findings()), ""
         while True:
             status = _ended(process)
@@ -135,7 +140,7 @@ class ScriptRunner:
                 return None
             if now > deadline:
                 self._board.check_alive()
-                done.bad["hang"] = f"the script did not end in {DEADLINE * self._board.slowness:.0f} s"
+                done.bad["hang"] = f"the script did not end in {seconds:.0f} s"
                 return None
 
     def _good_job(self, done: Performed, *, patient: bool) -> str:
@@ -176,15 +181,19 @@ class GoodJob:
         return report
 
 
-def must_be_borne(session: Session, text: str) -> None:
-    """Perform a script as a test: it fails for whatever a right kernel would not have done."""
+def must_be_borne(
+    session: Session, text: str, *, but: Collection[str] = (), deadline: float = DEADLINE,
+) -> None:
+    """Perform a script as a test: it fails for whatever a right kernel would not have done. `but`: kinds of finding
+    that kernels which are well make of it, too, and `left` if they keep something. `deadline`: seconds of the script.
+    """
     script = parse(text)
-    with session.findings_expected(set(provoked(script))):
+    with session.findings_expected({*provoked(script), *but}):
         session.job("store")  # what is told from here on, the script has provoked
         runner = ScriptRunner(
-            session.board, session.log, lambda: session.job("store", must_pass=False).report
+            session.board, session.log, lambda: session.job("store", must_pass=False).report, deadline,
         )
-        done = runner.perform(script)
+        done = runner.perform(script, frozenset(but))
     if done.bad:
         raise AssertionError("\n".join(f"{signature}: {told}" for signature, told in done.bad.items()))
 

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +14,7 @@ import pytest
 from panthorlab.run.session import Session
 
 ROUNDS: Final = 3
+AUTOSUSPEND: Final = "/sys/bus/platform/devices/{device}/power/autosuspend_delay_ms"
 RESIDUAL: Final = frozenset({"mmu-fault"})
 """What good kernels say now and then when several groups with heaps end at once (docs/findings/0020): a test of that
 expects it. Claims ask for what a single client must never see."""
@@ -61,6 +64,20 @@ def provoke(session: Session, trouble: Trouble) -> None:
     rebind(session)
     later = session.findings()[known:]
     require(not later, f"after {trouble}: " + "\n".join(finding.text for finding in later))
+
+
+@contextmanager
+def awake(session: Session) -> Iterator[None]:
+    """Within, the GPU does not go to sleep by itself, so that what starts its firmware is a reset."""
+    shell = session.board.shell
+    device = shell.run([f"{session.board.work_dir}/handover", "bound"], timeout=10).stdout.decode().split()[0]
+    path = AUTOSUSPEND.format(device=device)
+    usual = shell.get(path)
+    shell.put(b"10000", path)
+    try:
+        yield
+    finally:
+        shell.put(usual, path)
 
 
 def probe(session: Session) -> int:

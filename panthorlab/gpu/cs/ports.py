@@ -112,5 +112,8 @@ class Firmware(Protocol):
     def misbehaves(self, name: str) -> bool:
         """Whether the GPU was told to do wrong what `name` stands for (`panthorlab.gpu.misbehave`) on this occasion."""
 
+    def lateness(self, endpoint: str) -> float:
+        """By how many seconds the GPU was told to end late the work that starts now on `endpoint`."""
+
     def unmodelled(self, kind: str, text: str) -> None:
         """Something asked for is not emulated; reported once per kind and spoils what it happened in."""

@@ -17,14 +17,14 @@ def _run(i: Instruction) -> Tail:
     def run(machine: Machine, pc: int) -> int:
         params, chunks = machine.params, 0
         if name.startswith("RUN_COMPUTE"):
-            seconds = params.compute_seconds
+            endpoint, seconds = "compute", params.compute_seconds
         elif name == "RUN_FRAGMENT":
-            seconds = params.fragment_seconds
+            endpoint, seconds = "fragment", params.fragment_seconds
         else:
-            seconds = params.tiling_seconds
+            endpoint, seconds = "tiler", params.tiling_seconds
             if name != "RUN_FULLSCREEN":
                 chunks = params.chunks_per_tiling + machine.firmware.misbehaves("tiler-chunk")
-        machine.launch(seconds, chunks, progress)
+        machine.launch(seconds + machine.firmware.lateness(endpoint), chunks, progress)
         return pc + 8
 
     return run

@@ -287,5 +287,9 @@ class Queue:
     def misbehaves(self, name: str) -> bool:
         return self.chip.misbehaviour.strikes(name, self.group.index) is not None
 
+    def lateness(self, endpoint: str) -> float:
+        rule = self.chip.misbehaviour.strikes("work-late", self.group.index, endpoint=endpoint)
+        return rule.seconds if rule else 0.0
+
     def unmodelled(self, kind: str, text: str) -> None:
         self.chip.reporter.unmodelled(kind, f"{self.track}: {text}")

@@ -95,6 +95,7 @@ class AddressSpace:
         self.transcfg = MODE_UNMAPPED
         self._busy_until = 0.0
         self.forget()
+        self._unlock("reset", wake=False)
         self._update()
 
     @property
@@ -114,11 +115,10 @@ class AddressSpace:
         return self.mode != MODE_UNMAPPED
 
     def when_released(self, call: Release) -> None:
-        """Call once when the lock is released or another translation is latched."""
+        """Call once when the lock is released or another translation is latched: who calls must look again."""
         self._waiting.append(call)
 
     def _update(self) -> None:
-        self._unlock("UPDATE", wake=False)
         if self.enabled:
             self._trace.end(self.track)
         self.epoch += 1

@@ -194,6 +194,19 @@ def test_a_row_is_shown_by_a_fault_that_the_clean_kernel_does_not_have() -> None
     assert _state(_record(outcome=Outcome.FAULTS), elsewhere).result is Result.SHOWN
 
 
+def test_only_those_suites_count_that_a_row_names() -> None:
+    """What another one says of the same kernel is luck, and the row is run on."""
+    records = [_record(outcome=Outcome.FAULTS)]
+    suite = FAULT.suite.replace("_", "-")
+    assert state_of("05-x", "bad", "good", SUITES, (), records, (suite,)).result is Result.SHOWN
+    assert state_of("05-x", "bad", "good", SUITES, (), records, ("another",)).result is Result.OPEN
+    outside = Fault(("outside", "after a job", "mmu-fault"), "", "outside iterations", "a page fault")
+    records = [_record(outcome=Outcome.FAULTS, faults=(outside, FAULT))]
+    state = state_of("05-x", "bad", "good", SUITES, (), records, (suite,))
+    assert state.by is not None
+    assert state.by[1] == FAULT
+
+
 def test_a_row_whose_suites_all_ran_without_a_fault_is_not_shown() -> None:
     assert _state(_record()).result is Result.NOT_SHOWN
     halves = [_record(suites={"uapi": "d1"}), _record(suites={"vm-bind": "d2"})]

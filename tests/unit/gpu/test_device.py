@@ -220,6 +220,20 @@ def test_locked_accesses_stall_until_released(bench: Bench) -> None:
     assert space(bench).read(VA, 8, Requester.LSU) == bytes(8)
 
 
+@pytest.mark.parametrize("command", [1, 2, 3, 4, 5])
+def test_what_releases_a_lock(bench: Bench, command: int) -> None:
+    """Not UPDATE: a driver that gives the address space to another VM must unlock it. Nor a LOCK of the same region."""
+    bench.lock(1, VA)
+    bench.as_write(1, "COMMAND", command)
+    assert (space(bench).locked is None) is (command > 2)
+
+
+def test_a_reset_releases_all_locks(bench: Bench) -> None:
+    bench.lock(1, VA)
+    bench.write("GPU_CMD", 0x101)
+    assert space(bench).locked is None
+
+
 def test_physical_address_without_ram_is_a_gpu_bus_fault(bench: Bench) -> None:
     bench.user.entry(VA, 0x9_0000_0000 | 0x60000000000E43)
     with pytest.raises(BusError):

@@ -401,6 +401,27 @@ def test_a_gpu_fault_is_raised_at_a_start(bench: Bench) -> None:
     assert bench.read("GPU_FAULT_STATUS") & 0xFF == 0x8A
 
 
+COMPUTE = (0x1700000000000002, 0x2200000000000001, 0x0400000000000000, 0x2200000000000000, 0x0300000000040000)
+TILING_ALONE = (0x1700000000000002, 0x2200000000000004, 0x0500000000000000, 0x2200000000000000, 0x0300000000040000)
+
+
+@pytest.mark.parametrize(("stream", "endpoint", "late"), [
+    (COMPUTE, "compute", True), (COMPUTE, "tiler", False), (TILING_ALONE, "tiler", True), (STORE, "compute", False),
+])
+def test_work_on_an_endpoint_ends_late(
+    bench: Bench, stream: tuple[int, ...], endpoint: str, late: bool,
+) -> None:
+    """Who waits for its scoreboard entry waits; other endpoints are not meant."""
+    arm(bench, f"work-late,endpoint={endpoint},ms=200")
+    bench.put_ring(*stream, *(() if stream is STORE else STORE))
+    bench.start()
+    bench.elapse(0.05)
+    assert stored(bench) is not late
+    bench.elapse(0.3)
+    assert stored(bench)
+    assert bench.reporter.counts["injected"] == late
+
+
 def test_every_misdeed_is_asked_for_by_the_model() -> None:
     """A row of the table that nothing looks at would be a promise that nobody keeps."""
     from pathlib import Path

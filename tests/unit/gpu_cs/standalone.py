@@ -194,6 +194,9 @@ class RecordingFirmware:
     def progress(self, queue: int) -> int:
         return self.counters.get(queue, 0)
 
+    def lateness(self, _endpoint: str) -> float:
+        return 0.0
+
     def misbehaves(self, _name: str) -> bool:
         return False
 
