@@ -10,6 +10,7 @@
  *   --mode spaces   more VMs than address spaces, --count rounds; all stores land in the right one
  *   --mode kernel-range  the kernel's own addresses of a VM can be neither mapped nor unmapped
  *   --mode zero     --count fresh buffers are zero for the CPU and the GPU
+ *   --mode stuck    maps of a VM on the GPU, --count at most, until the MMU gets stuck: that one must fail
  */
 
 #define _GNU_SOURCE
@@ -440,9 +441,10 @@ int main(int argc, char **argv)
 		{ "spaces", mode_spaces },
 		{ "kernel-range", mode_kernel_range },
 		{ "zero", mode_zero },
+		{ "stuck", mode_stuck },
 	};
 	static const char usage[] =
-		"usage: gpu-vm --mode small|huge|random|holes|spaces|kernel-range|zero "
+		"usage: gpu-vm --mode small|huge|random|holes|spaces|kernel-range|zero|stuck "
 		"[--count N] [--seed N]\n";
 	unsigned int count = 200, seed = 1;
 	const char *mode = "";

@@ -6,5 +6,6 @@
 int mode_spaces(unsigned int count, unsigned int seed);
 int mode_kernel_range(unsigned int count, unsigned int seed);
 int mode_zero(unsigned int count, unsigned int seed);
+int mode_stuck(unsigned int count, unsigned int seed);
 
 #endif
