@@ -12,7 +12,9 @@ import pytest
 from panthorlab.errors import EvidenceError
 from panthorlab.run.session import Session
 
-LATE_START = "state-late,state=start,ms=40,times=0"
+LATE_START = "state-late,state=start,ms=20,times=0"
+TOO_LATE = {"job-timeout", "firmware-error", "gpu-reset"}
+"""What the driver says of that on a busy machine."""
 
 
 def race(session: Session, mode: str, *arguments: str) -> None:
@@ -29,12 +31,12 @@ def test_object_is_destroyed_while_it_is_looked_up(session: Session, mode: str) 
 
 def test_group_that_is_half_made_is_not_destroyed(session: Session) -> None:
     """The GPU says late that groups have started: meanwhile others stay half made."""
-    with session.misbehaving(LATE_START), session.findings_expected({"job-timeout"}):  # on a busy machine
+    with session.misbehaving(LATE_START), session.findings_expected(TOO_LATE):
         race(session, "create")
 
 
 @pytest.mark.deep
 def test_handle_given_anew_is_not_destroyed_by_an_older_call(session: Session) -> None:
     """The window is of a few instructions: one in a hundred interrupted calls meets it."""
-    with session.misbehaving(LATE_START), session.findings_expected({"job-timeout"}):
+    with session.misbehaving(LATE_START), session.findings_expected(TOO_LATE):
         race(session, "reuse", "--count", "150", "--limit-ms", "50000")

@@ -22,7 +22,7 @@ int raw(struct race *race, unsigned long request, void *arg)
 	return ioctl(race->lab.gpu.fd, request, arg) ? -errno : 0;
 }
 
-int group_make(struct race *race, uint32_t vm, uint32_t *handle)
+static int group_try(struct race *race, uint32_t vm, uint32_t *handle)
 {
 	struct drm_panthor_queue_create queue;
 	struct drm_panthor_group_create create;
@@ -31,6 +31,19 @@ int group_make(struct race *race, uint32_t vm, uint32_t *handle)
 	gpu_group_ask(&race->lab.gpu, vm, &queue, 1, &create);
 	ret = raw(race, DRM_IOCTL_PANTHOR_GROUP_CREATE, &create);
 	*handle = create.group_handle;
+	return ret;
+}
+
+/* Groups that are gone hold memory of the firmware until the kernel's workers have freed them. */
+int group_make(struct race *race, uint32_t vm, uint32_t *handle)
+{
+	int64_t deadline = now_us() + GPU_TIMEOUT_MS * 1000LL;
+	int ret = group_try(race, vm, handle);
+
+	while ((ret == -ENOSPC || ret == -ENOMEM) && now_us() < deadline) {
+		sleep_ns(WORK_NS);
+		ret = group_try(race, vm, handle);
+	}
 	return ret;
 }
 

@@ -9,7 +9,6 @@
 #include "gpu-race.h"
 #include "ktap.h"
 
-#define WORK_NS		2000000	/* for the kernel's workers, one of which starts the group */
 #define BLOCKS		40u	/* tries to find the scheduler's lock held */
 #define HANDLES		24u
 #define RUN_NS		3000000	/* for HANDLES actors, one after the other */

@@ -10,6 +10,8 @@
 
 #include "sched-lab.h"
 
+#define WORK_NS		2000000	/* for the kernel's workers, which start groups and free them */
+
 enum priority { FROZEN, KEEPER, ACTOR, DIRECTOR };
 
 /**

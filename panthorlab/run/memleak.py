@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from panthorlab.errors import EvidenceError
-from panthorlab.kmsg.model import Finding, Kind
+from panthorlab.kmsg.model import Finding
+from panthorlab.kmsg.patterns import Kind
 from panthorlab.kmsg.scan import scan_bytes
 
 if TYPE_CHECKING:
