@@ -82,7 +82,7 @@ static int race_look(struct race *race, const struct kind *kind)
 {
 	unsigned int before = 0, behind = 0, rounds, calls;
 	int64_t deadline = now_us() + race->limit_ms * 1000LL;
-	unsigned int wanted = race->count ?: 400;
+	unsigned int wanted = race->count ?: 200;
 	struct actor reader;
 	uint32_t handle;
 	int ret, dropped;
