@@ -17,6 +17,15 @@ HUNGRY = "tiler-chunk,times=0"
 STUCK = {"power-error", "firmware-error", "gpu-reset", "job-timeout", "mmu-fault", "cs-fault", "cs-fatal", "warning"}
 
 
+def test_calls_and_heaps(session: Session) -> None:
+    """And whatever ran before in this boot: this suite comes last."""
+    with session.misbehaving(HUNGRY), session.findings_expected(RESIDUAL):
+        session.check("gpu-heap", "--mode", "walk", timeout=60)
+    session.check("gpu-uapi", "--mode", "arguments")
+    session.check("gpu-vm", "--mode", "random", "--seed", "1", "--count", "80", timeout=60)
+    expect_nothing_lost(session)
+
+
 def test_failed_maps(session: Session) -> None:
     """Each map that fails because the MMU does not answer gives back what was made for it."""
     failed = 0
@@ -26,13 +35,4 @@ def test_failed_maps(session: Session) -> None:
                 failed += int(session.check("gpu-vm", "--mode", "stuck", timeout=60).info["failed"])
             session.job("store", timeout=60, retries=3)
     assert failed, "no map failed"
-    expect_nothing_lost(session)
-
-
-def test_calls_and_heaps(session: Session) -> None:
-    """And whatever ran before in this boot: this suite comes last."""
-    with session.misbehaving(HUNGRY), session.findings_expected(RESIDUAL):
-        session.check("gpu-heap", "--mode", "walk", timeout=60)
-    session.check("gpu-uapi", "--mode", "arguments")
-    session.check("gpu-vm", "--mode", "random", "--seed", "1", "--count", "80", timeout=60)
     expect_nothing_lost(session)
