@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,17 +15,21 @@ from benchmarks.bug_faults import Fault, judge, new
 from benchmarks.bug_records import CLEAN, First, Outcome, Record, Records, Result, State, faults_of_clean, state_of
 from benchmarks.bug_rows import Bug, Control
 from benchmarks.bug_runs import Events, Ran, digest, run
+from panthorlab.files import read_object
+from panthorlab.kernel import store
 from panthorlab.kernel.build.plan import SidePlan
 from panthorlab.kernel.job import DEFAULT_FRAGMENTS, build_side, prepare_kernel
 from panthorlab.kernel.model import Kernel
 from panthorlab.run.record import BootEnd, BootStart, Iteration, Stray, Tested
+from panthorlab.run.survey import survey
+from panthorlab.run.variants import DEBUG
 
 _JUDGED: Final = (Tested, Iteration, Stray, BootEnd)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """`base`: of the rows that name none. `deep`: with the fragments that rows need. `everything`: beyond the first
+    """`base`: of the rows that name none. `deep`: rows that need one on a debug kernel. `everything`: beyond the first
     fault, each suite on its own boot. `limit`: seconds for a run. `clean`: runs of the kernels without a bug.
     `arguments`: further ones of `panthorlab run`."""
 
@@ -62,15 +66,17 @@ class Board:
 
     def __post_init__(self) -> None:
         self.digests = {name: digest(file) for name, file in self.settings.suites.items()}
+        self.askers = asking(self.settings.suites)
         self._cleans: dict[tuple[str | None, tuple[str, ...]], SidePlan] = {}
         self._lock = Lock()
 
     # -- kernels
 
-    def plan(self, row: Bug | Control) -> tuple[SidePlan, SidePlan]:
-        """A row's kernel, and the one without the bug; nothing is built. Raises PanthorlabError: the patch does not
-        fit."""
-        fragments = (*DEFAULT_FRAGMENTS, *(row.needs if self.settings.deep else ()))
+    def plan(self, row: Bug | Control, *, deep: bool) -> tuple[SidePlan, SidePlan]:
+        """A row's kernel, and the one without the bug; nothing is built. `deep`: if it needs a debug kernel, the
+        one of `validate --deep`. Raises PanthorlabError: the patch does not fit."""
+        debug = tuple(dict.fromkeys((*DEBUG, *row.needs))) if deep and row.needs else ()
+        fragments = (*DEFAULT_FRAGMENTS, *debug)
         base = row.base or self.settings.base
         if (base, fragments) not in self._cleans:
             self._cleans[base, fragments] = prepare_kernel(base, (), fragments=fragments)
@@ -81,7 +87,7 @@ class Board:
 
     def build(self, row: Bug | Control) -> Built:
         """Raises PanthorlabError: the patch does not fit, or does not build."""
-        plan, without = self.plan(row)
+        plan, without = self.plan(row, deep=self.settings.deep)
         clean = build_side(without, log=self._build_log)
         begin = time.monotonic()
         kernel = build_side(plan, log=self._build_log)
@@ -94,36 +100,55 @@ class Board:
 
     # -- runs
 
-    def known(self, row: Bug | Control) -> State:
-        """What is on record of a row; nothing is built or run. Raises as `plan`."""
-        plan, clean = self.plan(row)
-        return self._state(row, plan.key, clean.key)
+    def known(self, row: Bug | Control, every: Mapping[str, str], keys: Mapping[str, Collection[str]]) -> State:
+        """What is on record of a row; nothing is built or run. If it is not shown by the suites of these settings, then
+        by any of `every` (name → digest) on the kernel that the row needs. Also of kernels with other workload
+        programs: `keys` of a kernel without them (`core_keys`). Raises as `plan`."""
+        plan, clean = self.plan(row, deep=self.settings.deep)
+        state = self._state(row, keys.get(plan.core_key, ()), keys.get(clean.core_key, ()), self.digests)
+        if state.result is Result.SHOWN or not row.needs or self.settings.deep:
+            return state
+        plan, clean = self.plan(row, deep=True)
+        deep = self._state(row, keys.get(plan.core_key, ()), keys.get(clean.core_key, ()), every)
+        return deep if deep.result is Result.SHOWN else state
 
-    def _state(self, row: Bug | Control, kernel: str, clean: str) -> State:
-        return state_of(row.id, kernel, clean, self.digests, self.settings.arguments, self.records.all, row.shown_by)
+    def _state(
+        self, row: Bug | Control, kernels: Collection[str], cleans: Collection[str], suites: Mapping[str, str],
+    ) -> State:
+        return state_of(
+            row.id, kernels, cleans, suites, self.settings.arguments, self.records.all, row.shown_by,
+        )
+
+    def _state_of(self, built: Built) -> State:
+        return self._state(built.row, {built.kernel.key}, {built.clean.key}, self.digests)
 
     def play(self, built: Built) -> State:
         """Run what is missing of a row; what the lab failed, once more with each suite on its own."""
         for alone in (self.settings.everything, True):
-            state = self._state(built.row, built.kernel.key, built.clean.key)
+            state = self._state_of(built)
             if state.result is Result.SHOWN and not self.settings.everything:
                 break
-            for names in groups(self.settings.suites, state.missing, alone=alone):
+            for names in groups(self.settings.suites, state.missing, alone=alone, first=self._askers(built)):
                 record = self._run(built, built.row.id, built.kernel, names, built.row.shown_by)
                 shown = record.outcome is Outcome.FAULTS and self._is_new_still(built, record)
                 if shown and not self.settings.everything:
                     break
-        return self._state(built.row, built.kernel.key, built.clean.key)
+        return self._state_of(built)
+
+    def _askers(self, built: Built) -> Collection[str]:
+        """The suites with a test that asks for a kernel like this one."""
+        needs = set(built.row.needs) & set(built.fragments)
+        return [name for name, fragments in self.askers.items() if fragments & needs]
 
     def _is_new_still(self, built: Built, record: Record) -> bool:
         """Whether a fault is still one after its suite has run on the kernel without the bug, just now."""
         by = built.row.shown_by
-        fresh = new(record.faults, faults_of_clean(self.records.all, built.clean.key), by)
+        fresh = new(record.faults, faults_of_clean(self.records.all, {built.clean.key}), by)
         if not fresh:
             return False
         names = [name for name in record.suites if name.replace("-", "_") == fresh[0].suite] or list(record.suites)
         self._run(built, CLEAN, built.clean, names)
-        return bool(new(record.faults, faults_of_clean(self.records.all, built.clean.key), by))
+        return bool(new(record.faults, faults_of_clean(self.records.all, {built.clean.key}), by))
 
     def play_clean(self, built: Built) -> None:
         """The kernel without the bug, with every suite: what it is blamed for does not count."""
@@ -141,7 +166,7 @@ class Board:
     def _run(
         self, built: Built, row: str, kernel: Kernel, names: Sequence[str], by: Sequence[str] = (),
     ) -> Record:
-        known = faults_of_clean(self.records.all, built.clean.key)
+        known = faults_of_clean(self.records.all, {built.clean.key})
 
         def enough(events: Events) -> bool:
             if row == CLEAN or self.settings.everything:
@@ -168,13 +193,36 @@ class Board:
         return record
 
 
-def groups(suites: Mapping[str, Path], names: Iterable[str], *, alone: bool) -> list[list[str]]:
-    """The suites that share a boot: first those of single calls and jobs, then those that iterate: they take longer."""
+def asking(suites: Mapping[str, Path]) -> dict[str, set[str]]:
+    """The fragments that tests of each suite ask for; suites that ask for none are left out."""
+    asked: dict[str, set[str]] = {}
+    for need in survey(suites.values()):
+        if need.kernel:
+            asked.setdefault(need.suite, set()).update(need.kernel)
+    return asked
+
+
+def core_keys() -> dict[str, set[str]]:
+    """The keys of the store's kernels that differ in their workload programs alone, by the key without those."""
+    keys: dict[str, set[str]] = {}
+    for path in store.directories():
+        if (data := read_object(path / store.RECORD)) is not None and "core_key" in data:
+            keys.setdefault(data["core_key"], set()).add(path.name)
+    return keys
+
+
+def groups(
+    suites: Mapping[str, Path], names: Iterable[str], *, alone: bool, first: Collection[str] = (),
+) -> list[list[str]]:
+    """The suites that share a boot: those of `first`, those of single calls and jobs, then those that iterate, which
+    take longer."""
+    names = list(names)
     if alone:
-        return [[name] for name in names]
+        return [[name] for name in sorted(names, key=lambda name: name not in first)]
     iterating = {name for name, file in suites.items() if "iterate" in file.read_text()}
-    halves = [[name for name in names if (name in iterating) is late] for late in (False, True)]
-    return [half for half in halves if half]
+    turns = {name: 0 if name in first else 1 if name not in iterating else 2 for name in names}
+    thirds = [[name for name in names if turns[name] == turn] for turn in range(3)]
+    return [third for third in thirds if third]
 
 
 def came_of(ran: Ran, known: set[tuple[str, ...]], by: Sequence[str] = ()) -> dict[str, Any]:

@@ -8,7 +8,7 @@ so is the kernel (by key); what changed is run again.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -65,11 +65,11 @@ class Record(BaseModel):
 
 
 class Records:
-    """The file of results. What is added is on the disk when `add` returns."""
+    """The file of results. What is added is on the disk when `add` returns. `others`: further ones, only read."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, others: Iterable[Path] = ()) -> None:
         self.path = path
-        self.all = list(_read(path))
+        self.all = [record for file in (path, *others) for record in _read(file)]
 
     def add(self, record: Record) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,10 +97,10 @@ def _read(path: Path) -> Iterable[Record]:
             ) from None
 
 
-def faults_of_clean(records: Iterable[Record], kernel: str) -> set[tuple[str, ...]]:
+def faults_of_clean(records: Iterable[Record], kernels: Collection[str]) -> set[tuple[str, ...]]:
     """Everything that was ever seen on the kernel without the bug, under whatever suites: a test that cannot be relied
     on must not count."""
-    return {fault.key for record in records if record.row == CLEAN and record.kernel == kernel
+    return {fault.key for record in records if record.row == CLEAN and record.kernel in kernels
             for fault in record.faults}
 
 
@@ -127,14 +127,14 @@ class State(BaseModel):
 
 
 def state_of(
-    row: str, kernel: str, clean: str, suites: Mapping[str, str], arguments: Sequence[str], records: Sequence[Record],
-    by: Sequence[str] = (),
+    row: str, kernels: Collection[str], cleans: Collection[str], suites: Mapping[str, str], arguments: Sequence[str],
+    records: Sequence[Record], by: Sequence[str] = (),
 ) -> State:
-    """Of a row whose kernel has the key `kernel`, with `suites` as they are now; `clean`: key of its clean kernel.
-    `by`: the suites of which alone a fault counts; empty: any."""
+    """Of a row whose kernel has one of the keys `kernels`, with `suites` as they are now; `cleans`: those of its clean
+    kernel. `by`: the suites of which alone a fault counts; empty: any."""
     mine = [record for record in records
-            if (record.row, record.kernel, record.arguments) == (row, kernel, tuple(arguments))]
-    known = faults_of_clean(records, clean)
+            if record.row == row and record.kernel in kernels and record.arguments == tuple(arguments)]
+    known = faults_of_clean(records, cleans)
     seconds = sum(record.seconds for record in mine)
     for record in mine:
         for fault in new(record.faults, known, by):

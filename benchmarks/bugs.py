@@ -29,9 +29,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
-from benchmarks.bug_board import Board, Settings  # noqa: E402
+from benchmarks.bug_board import Board, Settings, core_keys  # noqa: E402
 from benchmarks.bug_records import Records, Result, State, faults_of_clean  # noqa: E402
 from benchmarks.bug_rows import Bug, Control, choose, load  # noqa: E402
+from benchmarks.bug_runs import digest  # noqa: E402
 from benchmarks.bug_scores import Scores, markdown, summary  # noqa: E402
 from panthorlab.errors import PanthorlabError  # noqa: E402
 from panthorlab.run.suites import find_suites  # noqa: E402
@@ -52,12 +53,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--suite", action="append", default=[], metavar="NAME",
         help="as of `panthorlab run`; may be repeated (default: all that need no overlay)")  # fmt: skip
     add("--base", metavar="SRC", help="what the rows of 6.12 are taken out of, as of `panthorlab build`")
-    add("--deep", action="store_true", help="build each row with the fragments that it needs: KASAN, lockdep, kmemleak")
+    add("--deep", action="store_true",
+        help="rows that need KASAN, lockdep or kmemleak on the debug kernel of `validate --deep`")  # fmt: skip
     add("--all", action="store_true", help="go on after a row's first fault, with each suite on a boot of its own")
     add("--time-limit", type=float, default=600.0, metavar="S", help="seconds for each run (default 600)")
     add("--clean", type=int, default=1, metavar="N", help="runs of the kernel without a bug, at least (default 1)")
     add("--jobs", type=int, default=1, metavar="N", help="rows that run at a time (default 1)")
-    add("--results", type=Path, default=RESULTS, metavar="FILE", help="(default: %(default)s)")
+    add("--results", type=Path, action="append", default=[], metavar="FILE",
+        help=f"may be repeated: the others are only read (default: {RESULTS})")  # fmt: skip
     add("--table", type=Path, nargs="?", const=PAGE, metavar="FILE",
         help="write the page afterwards (default docs/scoreboard.md)")  # fmt: skip
     add("--no-run", action="store_true", help="build and run nothing: what is known already")
@@ -66,7 +69,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if options.jobs < 1 or options.clean < 1 or not 10 <= options.time_limit <= 86400:
         parser.error("--jobs and --clean are at least 1, --time-limit is between 10 and 86400 seconds")
     options.arguments = tuple(argv[cut + 1:])
-    options.results = options.results.resolve()
+    options.results = [file.resolve() for file in options.results or [RESULTS]]
     return options
 
 
@@ -99,7 +102,19 @@ def version() -> str:
     return told.stdout.strip() or "unknown"
 
 
-def play(board: Board, rows: Sequence[Bug | Control], *, jobs: int, run: bool) -> dict[str, State]:
+def known(board: Board, rows: Sequence[Bug | Control]) -> dict[str, State]:
+    """What is on record of each row, from whatever kernel it needs."""
+    every = {name: digest(file) for name, file in chosen_suites((), deep=True).items()}
+    keys, states = core_keys(), dict[str, State]()
+    for row in rows:
+        try:
+            states[row.id] = board.known(row, every, keys)
+        except PanthorlabError as error:
+            states[row.id] = State(result=Result.ERROR, errors=(f"not built: {error}",))
+    return states
+
+
+def play(board: Board, rows: Sequence[Bug | Control], *, jobs: int) -> dict[str, State]:
     """What is known of each row in the end. Kernels are built one after the other, while others run."""
     states: dict[str, State] = {}
     with ThreadPoolExecutor(jobs) as pool:
@@ -107,9 +122,6 @@ def play(board: Board, rows: Sequence[Bug | Control], *, jobs: int, run: bool) -
         try:
             for row in rows:
                 try:
-                    if not run:
-                        states[row.id] = board.known(row)
-                        continue
                     built = board.build(row)
                 except PanthorlabError as error:
                     print(f"{row.id:32} not built: {error}", file=sys.stderr)
@@ -132,15 +144,15 @@ def main() -> int:
     if options.list:
         print(listing(rows if options.only else table.rows))
         return 0
-    options.results.parent.mkdir(parents=True, exist_ok=True)
+    options.results[0].parent.mkdir(parents=True, exist_ok=True)
     board = Board(
         Settings(
-            options.results, chosen_suites(options.suite, deep=options.deep), options.base,
+            options.results[0], chosen_suites(options.suite, deep=options.deep), options.base,
             options.deep, options.all, options.time_limit, options.clean, options.arguments,
         ),
-        Records(options.results),
+        Records(options.results[0], options.results[1:]),
     )
-    states = play(board, rows, jobs=options.jobs, run=not options.no_run)
+    states = known(board, rows) if options.no_run else play(board, rows, jobs=options.jobs)
     if options.table:
         date = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
         scores = Scores(table, states, board.kernels, board.digests, board.records.all, date, machine(), version(),
@@ -149,7 +161,7 @@ def main() -> int:
         print(f"wrote {options.table}")
     print(summary(rows, states))
     blamed = any(isinstance(row, Control) and states[row.id].result is Result.SHOWN for row in rows)
-    blamed = blamed or any(faults_of_clean(board.records.all, key) for key in board.kernels.values())
+    blamed = blamed or any(faults_of_clean(board.records.all, {key}) for key in board.kernels.values())
     failed = any(state.result is Result.ERROR for state in states.values())
     return 4 if failed else 1 if blamed else 0
 

@@ -12,6 +12,7 @@
  *   --mode kernel-range  the kernel's own addresses of a VM can be neither mapped nor unmapped
  *   --mode protection    what is read-only can be read and not written
  *   --mode zero     --count fresh buffers are zero for the CPU and the GPU
+ *   --mode stuck    maps of a VM on the GPU, --count at most, until the MMU gets stuck: that one must fail
  */
 
 #define _GNU_SOURCE
@@ -444,9 +445,10 @@ int main(int argc, char **argv)
 		{ "kernel-range", mode_kernel_range },
 		{ "protection", mode_protection },
 		{ "zero", mode_zero },
+		{ "stuck", mode_stuck },
 	};
 	static const char usage[] =
-		"usage: gpu-vm --mode small|huge|random|holes|spaces|taken|kernel-range|protection|zero "
+		"usage: gpu-vm --mode small|huge|random|holes|spaces|taken|kernel-range|protection|zero|stuck "
 		"[--count N] [--seed N]\n";
 	unsigned int count = 200, seed = 1;
 	const char *mode = "";

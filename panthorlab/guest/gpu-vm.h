@@ -8,5 +8,6 @@ int mode_kernel_range(unsigned int count, unsigned int seed);
 int mode_taken(unsigned int count, unsigned int seed);
 int mode_protection(unsigned int count, unsigned int seed);
 int mode_zero(unsigned int count, unsigned int seed);
+int mode_stuck(unsigned int count, unsigned int seed);
 
 #endif

@@ -20,10 +20,10 @@ def all_suites() -> dict[str, Path]:
     }
 
 
-def turn(suite: str) -> tuple[bool, bool, bool, str]:
-    """Sorts suites by name: the probe needs a log without anybody's faults, claims come before what decides less, and
-    what takes the GPU away comes when the others have had it."""
-    return ("probe" not in suite, "claim" not in suite, "unplug" in suite, suite)
+def turn(suite: str) -> tuple[bool, bool, bool, bool, str]:
+    """Sorts suites by name: the probe needs a log without anybody's faults, claims come before what decides less, what
+    takes the GPU away comes when the others have had it, and who looks for what all have lost comes last."""
+    return ("probe" not in suite, "claim" not in suite, "lost" in suite, "unplug" in suite, suite)
 
 
 def find_suites(names: Sequence[str]) -> dict[str, Path]:

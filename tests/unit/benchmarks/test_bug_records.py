@@ -180,7 +180,7 @@ def _record(row: str = "05-x", kernel: str = "bad", outcome: Outcome = Outcome.C
 
 
 def _state(*records: Record, suites: dict[str, str] = SUITES, arguments: tuple[str, ...] = ()) -> State:
-    return state_of("05-x", "bad", "good", suites, arguments, records)
+    return state_of("05-x", {"bad", "bad-with-other-programs"}, {"good"}, suites, arguments, records)
 
 
 def test_a_row_is_shown_by_a_fault_that_the_clean_kernel_does_not_have() -> None:
@@ -190,6 +190,7 @@ def test_a_row_is_shown_by_a_fault_that_the_clean_kernel_does_not_have() -> None
     assert shown.by[1] == FAULT
     alarm = _record(CLEAN, "good", Outcome.FAULTS)
     assert _state(_record(outcome=Outcome.FAULTS), alarm).result is Result.OPEN, "and what was cut short is run again"
+    assert _state(_record(kernel="bad-with-other-programs", outcome=Outcome.FAULTS)).result is Result.SHOWN
     elsewhere = _record(CLEAN, "another", Outcome.FAULTS)
     assert _state(_record(outcome=Outcome.FAULTS), elsewhere).result is Result.SHOWN
 
@@ -259,6 +260,11 @@ def test_a_file_of_results_that_was_cut_anywhere_is_read_up_to_its_last_whole_li
         assert again.all == written.all[:kept]
         again.add(_record())
         assert Records(path).all == [*written.all[:kept], _record()]
+        other = Path(folder) / "other.jsonl"
+        beside = Records(other, [path])
+        beside.add(_record(CLEAN))
+        assert beside.all == [*written.all[:kept], _record(), _record(CLEAN)]
+        assert Records(other).all == [_record(CLEAN)], "the others are only read"
 
 
 def test_a_file_that_holds_something_else_is_refused(tmp_path: Path) -> None:
@@ -279,6 +285,8 @@ def test_suites_of_single_calls_come_before_those_that_iterate(tmp_path: Path) -
     assert groups(suites, ["claim"], alone=False) == [["claim"]]
     assert groups(suites, ["claim", "uapi"], alone=True) == [["claim"], ["uapi"]]
     assert groups(suites, [], alone=True) == []
+    assert groups(suites, ["claim", "uapi"], alone=False, first=["claim"]) == [["claim"], ["uapi"]]
+    assert groups(suites, ["uapi", "claim"], alone=True, first=["claim"]) == [["claim"], ["uapi"]]
     before = digest(quick)
     (tmp_path / "conftest.py").write_text("")
     assert digest(quick) != before

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A handle is used by one thread while another one destroys what it stands for.
+
+The calls are interrupted by a thread of higher priority on the same CPU (docs/guest.md, gpu-race). What went wrong then
+the program sees by what the calls return, or the kernel's count of references, or KASAN.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from panthorlab.errors import EvidenceError
+from panthorlab.run.session import Session
+
+LATE_START = "state-late,state=start,ms=20,times=0"
+TOO_LATE = {"job-timeout", "firmware-error", "gpu-reset"}
+"""What the driver says of that on a busy machine."""
+
+
+def race(session: Session, mode: str, *arguments: str) -> None:
+    """`gpu-race --mode MODE`; a machine on which no call was interrupted where it matters has shown nothing."""
+    result = session.check("gpu-race", "--mode", mode, *arguments, timeout=90)
+    if int(result.info["struck"]) == 0:
+        raise EvidenceError("\n".join(["no call was interrupted where it matters", *result.report.lines]))
+
+
+@pytest.mark.parametrize("mode", ["group", "vm"])
+def test_object_is_destroyed_while_it_is_looked_up(session: Session, mode: str) -> None:
+    race(session, mode)
+
+
+def test_group_that_is_half_made_is_not_destroyed(session: Session) -> None:
+    """The GPU says late that groups have started: meanwhile others stay half made."""
+    with session.misbehaving(LATE_START), session.findings_expected(TOO_LATE):
+        race(session, "create")
+
+
+@pytest.mark.deep
+def test_handle_given_anew_is_not_destroyed_by_an_older_call(session: Session) -> None:
+    """The window is of a few instructions: one in a hundred interrupted calls meets it."""
+    with session.misbehaving(LATE_START), session.findings_expected(TOO_LATE):
+        race(session, "reuse", "--count", "150", "--limit-ms", "50000")

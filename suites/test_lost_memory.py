@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""No memory is lost: kmemleak looks for what nothing points to any more, be it a single small object.
+
+Where other suites count (leaks, uapi), a loss must be large to be seen; here once is enough.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from panthorlab.run.memleak import expect_nothing_lost
+from panthorlab.run.session import Session
+from panthorlab.run.trouble import RESIDUAL
+
+pytestmark = pytest.mark.kernel("kmemleak")
+HUNGRY = "tiler-chunk,times=0"
+STUCK = {"power-error", "firmware-error", "gpu-reset", "job-timeout", "mmu-fault", "cs-fault", "cs-fatal", "warning"}
+
+
+def test_calls_and_heaps(session: Session) -> None:
+    """And whatever ran before in this boot: this suite comes last."""
+    with session.misbehaving(HUNGRY), session.findings_expected(RESIDUAL):
+        session.check("gpu-heap", "--mode", "walk", timeout=60)
+    session.check("gpu-uapi", "--mode", "arguments")
+    session.check("gpu-vm", "--mode", "random", "--seed", "1", "--count", "80", timeout=60)
+    expect_nothing_lost(session)
+
+
+def test_failed_maps(session: Session) -> None:
+    """Each map that fails because the MMU does not answer gives back what was made for it."""
+    failed = 0
+    with session.findings_expected(STUCK):
+        for _ in range(2):
+            with session.misbehaving("as-stuck,nth=20,ms=60000,space=user"):
+                failed += int(session.check("gpu-vm", "--mode", "stuck", timeout=60).info["failed"])
+            session.job("store", timeout=60, retries=3)
+    assert failed, "no map failed"
+    expect_nothing_lost(session)
