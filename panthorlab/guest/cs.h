@@ -89,7 +89,7 @@ static inline void cs_scoreboards(struct cs *cs, unsigned int endpoint, unsigned
 
 static inline void cs_run_compute(struct cs *cs)
 {
-	cs_emit(cs, CS_OP(0x04));
+	cs_emit(cs, CS_RUN_COMPUTE);
 }
 
 static inline void cs_run_tiling(struct cs *cs)
@@ -192,8 +192,8 @@ static inline void cs_sync_add64(struct cs *cs, unsigned int addr, unsigned int 
 static inline void cs_sync_add64_later(struct cs *cs, unsigned int addr, unsigned int data,
 				       unsigned int mask, unsigned int signal)
 {
-	cs_emit(cs, CS_OP(0x33) | (uint64_t)signal << 48 | CS_SRC(addr) | CS_SRC2(data) |
-		(uint64_t)mask << 16);
+	cs_emit(cs, CS_SYNC_ADD64 | CS_SYNC_ADD64_ADDR(addr) | CS_SYNC_ADD64_DATA(data) |
+		CS_SYNC_ADD64_WAIT(mask) | CS_SYNC_ADD64_SIGNAL(signal));
 }
 
 /* Block until mem64[pair @addr] > pair @data. */

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from panthorlab.run.events import read_run
+from panthorlab.run.record.log import read_run
 
 from .conftest import PATCHES, Cli, Done
 

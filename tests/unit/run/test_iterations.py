@@ -224,7 +224,7 @@ def test_findings_after_an_end_marker_are_told_with_it_and_whether_they_were_pro
     board = cast(BootedBoard, Late([FIRST]))
     sent: list[OfBoot] = []
     with LogFollower(board, tmp_path / "kmsg.log") as log:
-        session = Session(job, cast(Kernel, None), board, log, sent.append)
+        session = Session(job, _kernel(tmp_path), board, log, sent.append)
         session.iterate(Workload(WORK.name, WORK.argv, iterations=1))
         with session.findings_expected({"mmu-fault"}):
             session.program("gpu-job", "--mode", "bad-store")
@@ -265,9 +265,12 @@ def test_what_is_counted_per_boot() -> None:
 
 def _session(tmp_path: Path, board: FakeBoard, log: LogFollower, sent: list[OfBoot]) -> Session:
     job = Job("b", "k", "after", "after1", "after1.1", 0, 1, str(tmp_path), str(tmp_path), (), None, 1)
-    (tmp_path / "config").write_text("CONFIG_DRM_PANTHOR=m\n")
-    kernel = Kernel("k", tmp_path, "arm64", "6.12.117", "f" * 40, "6.12.117")
-    return Session(job, kernel, cast(BootedBoard, board), log, sent.append)
+    return Session(job, _kernel(tmp_path), cast(BootedBoard, board), log, sent.append)
+
+
+def _kernel(path: Path) -> Kernel:
+    (path / "config").write_text("CONFIG_DRM_PANTHOR=m\n")
+    return Kernel("k", path, "arm64", "6.12.117", "f" * 40, "6.12.117")
 
 
 def test_a_fault_between_two_iterations_is_on_record_before_the_first_counts_as_done(tmp_path: Path) -> None:
