@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from panthorlab.outcome import Outcome
+from panthorlab.run.record import BoardUp, BootStep
 from panthorlab.run.record.log import read_run
 
 from .conftest import PATCHES, Cli, Done
@@ -52,11 +54,11 @@ def test_default_job_decodes_faults_and_their_owner(default_run: Done) -> None:
 
 def test_default_job_traces_every_step_of_every_boot(run_dir: Path) -> None:
     events = read_run(run_dir)
-    boots = [event["boot"] for event in events if event["event"] == "board"]
+    boots = [event.boot for event in events if isinstance(event, BoardUp)]
     for boot in boots:
-        steps = [event for event in events if event["event"] == "step" and event["boot"] == boot]
-        assert [step["name"] for step in steps] == ["load", "power", "handover", "shell", "driver", "identity"]
-        assert {step["outcome"] for step in steps} == {"PASS"}
+        steps = [event for event in events if isinstance(event, BootStep) and event.boot == boot]
+        assert [step.name for step in steps] == ["load", "power", "handover", "shell", "driver", "identity"]
+        assert {step.outcome for step in steps} == {Outcome.PASS}
     assert len(boots) >= 4
 
 
