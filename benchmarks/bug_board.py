@@ -81,7 +81,7 @@ class Board:
         if (base, fragments) not in self._cleans:
             self._cleans[base, fragments] = prepare_kernel(base, (), fragments=fragments)
         clean = self._cleans[base, fragments]
-        extra = ", ".join(fragments[len(DEFAULT_FRAGMENTS):])
+        extra = ", ".join(fragments[len(DEFAULT_FRAGMENTS) :])
         self.kernels[f"{clean.base.title} with {extra}" if extra else clean.base.title] = clean.key
         return prepare_kernel(base, [str(row.patch)], fragments=fragments), clean
 
@@ -113,11 +113,9 @@ class Board:
         return deep if deep.result is Result.SHOWN else state
 
     def _state(
-        self, row: Bug | Control, kernels: Collection[str], cleans: Collection[str], suites: Mapping[str, str],
+        self, row: Bug | Control, kernels: Collection[str], cleans: Collection[str], suites: Mapping[str, str]
     ) -> State:
-        return state_of(
-            row.id, kernels, cleans, suites, self.settings.arguments, self.records.all, row.shown_by,
-        )
+        return state_of(row.id, kernels, cleans, suites, self.settings.arguments, self.records.all, row.shown_by)
 
     def _state_of(self, built: Built) -> State:
         return self._state(built.row, {built.kernel.key}, {built.clean.key}, self.digests)
@@ -158,14 +156,15 @@ class Board:
 
     def _clean_runs(self, built: Built) -> int:
         return sum(
-            record.row == CLEAN and record.kernel == built.clean.key and dict(record.suites) == self.digests
-            and record.outcome is not Outcome.ERROR and record.arguments == self.settings.arguments
+            record.row == CLEAN
+            and record.kernel == built.clean.key
+            and dict(record.suites) == self.digests
+            and record.outcome is not Outcome.ERROR
+            and record.arguments == self.settings.arguments
             for record in self.records.all
         )
 
-    def _run(
-        self, built: Built, row: str, kernel: Kernel, names: Sequence[str], by: Sequence[str] = (),
-    ) -> Record:
+    def _run(self, built: Built, row: str, kernel: Kernel, names: Sequence[str], by: Sequence[str] = ()) -> Record:
         known = faults_of_clean(self.records.all, {built.clean.key})
 
         def enough(events: Events) -> bool:
@@ -176,15 +175,27 @@ class Board:
         started = datetime.now(UTC)
         directory = self.settings.results.parent / "runs" / f"{row}-{started:%Y%m%d-%H%M%S-%f}"
         ran = run(
-            kernel.key, {name: self.settings.suites[name] for name in names}, directory, limit=self.settings.limit,
-            arguments=self.settings.arguments, enough=enough, stop=self.stop,
+            kernel.key,
+            {name: self.settings.suites[name] for name in names},
+            directory,
+            limit=self.settings.limit,
+            arguments=self.settings.arguments,
+            enough=enough,
+            stop=self.stop,
         )
         record = Record(
-            row=row, kernel=kernel.key, base=built.base, fragments=built.fragments,
-            suites={name: self.digests[name] for name in names}, arguments=self.settings.arguments,
-            stopped=ran.stopped, seconds=round(ran.seconds, 1),
-            build_seconds=0.0 if row == CLEAN else round(built.seconds, 1), run=directory.name,
-            started=started.isoformat(timespec="seconds"), **came_of(ran, known, by),
+            row=row,
+            kernel=kernel.key,
+            base=built.base,
+            fragments=built.fragments,
+            suites={name: self.digests[name] for name in names},
+            arguments=self.settings.arguments,
+            stopped=ran.stopped,
+            seconds=round(ran.seconds, 1),
+            build_seconds=0.0 if row == CLEAN else round(built.seconds, 1),
+            run=directory.name,
+            started=started.isoformat(timespec="seconds"),
+            **came_of(ran, known, by),
         )
         with self._lock:
             self.records.add(record)
@@ -212,7 +223,7 @@ def core_keys() -> dict[str, set[str]]:
 
 
 def groups(
-    suites: Mapping[str, Path], names: Iterable[str], *, alone: bool, first: Collection[str] = (),
+    suites: Mapping[str, Path], names: Iterable[str], *, alone: bool, first: Collection[str] = ()
 ) -> list[list[str]]:
     """The suites that share a boot: those of `first`, those of single calls and jobs, then those that iterate, which
     take longer."""
@@ -250,7 +261,8 @@ def first_of(ran: Ran, fault: Fault) -> First:
     before = ran.events[:at]
     start = next((event.time for event in ran.events if isinstance(event, BootStart)), before[0].time)
     return First(
-        host=round(before[-1].time - start, 1), guest=None if ran.guest is None else round(ran.guest, 1),
+        host=round(before[-1].time - start, 1),
+        guest=None if ran.guest is None else round(ran.guest, 1),
         iterations=sum(isinstance(event, Iteration) for event in before),
         tests=sum(isinstance(event, Tested) for event in before),
     )

@@ -100,8 +100,9 @@ def _read(path: Path) -> Iterable[Record]:
 def faults_of_clean(records: Iterable[Record], kernels: Collection[str]) -> set[tuple[str, ...]]:
     """Everything that was ever seen on the kernel without the bug, under whatever suites: a test that cannot be relied
     on must not count."""
-    return {fault.key for record in records if record.row == CLEAN and record.kernel in kernels
-            for fault in record.faults}
+    return {
+        fault.key for record in records if record.row == CLEAN and record.kernel in kernels for fault in record.faults
+    }
 
 
 class Result(StrEnum):
@@ -127,13 +128,21 @@ class State(BaseModel):
 
 
 def state_of(
-    row: str, kernels: Collection[str], cleans: Collection[str], suites: Mapping[str, str], arguments: Sequence[str],
-    records: Sequence[Record], by: Sequence[str] = (),
+    row: str,
+    kernels: Collection[str],
+    cleans: Collection[str],
+    suites: Mapping[str, str],
+    arguments: Sequence[str],
+    records: Sequence[Record],
+    by: Sequence[str] = (),
 ) -> State:
     """Of a row whose kernel has one of the keys `kernels`, with `suites` as they are now; `cleans`: those of its clean
     kernel. `by`: the suites of which alone a fault counts; empty: any."""
-    mine = [record for record in records
-            if record.row == row and record.kernel in kernels and record.arguments == tuple(arguments)]
+    mine = [
+        record
+        for record in records
+        if record.row == row and record.kernel in kernels and record.arguments == tuple(arguments)
+    ]
     known = faults_of_clean(records, cleans)
     seconds = sum(record.seconds for record in mine)
     for record in mine:
@@ -159,4 +168,3 @@ def _is_current(record: Record, fault: Fault, suites: Mapping[str, str]) -> bool
     """A fault whose suite is not known may be of any of the run."""
     names = [name for name in record.suites if name.replace("-", "_") == fault.suite] or list(record.suites)
     return all(suites.get(name) == record.suites[name] for name in names)
-

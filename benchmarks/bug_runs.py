@@ -59,8 +59,14 @@ def digest(suite: Path) -> str:
 
 
 def run(
-    kernel: str, suites: Mapping[str, Path], directory: Path, *, limit: float, arguments: Sequence[str] = (),
-    enough: Callable[[Events], bool] = lambda _: False, stop: Event | None = None,
+    kernel: str,
+    suites: Mapping[str, Path],
+    directory: Path,
+    *,
+    limit: float,
+    arguments: Sequence[str] = (),
+    enough: Callable[[Events], bool] = lambda _: False,
+    stop: Event | None = None,
 ) -> Ran:
     """`suites` on `kernel`, in one boot, into the new `directory`. `limit`: seconds. `arguments`: further ones of the
     command. `enough`: asked with the events so far, whenever there are new ones.
@@ -89,7 +95,7 @@ def run(
 
 
 def _watch(
-    process: subprocess.Popen[bytes], directory: Path, enough: Callable[[Events], bool], deadline: float, stop: Event,
+    process: subprocess.Popen[bytes], directory: Path, enough: Callable[[Events], bool], deadline: float, stop: Event
 ) -> tuple[bool, float | None]:
     seen = 0
     while process.poll() is None and time.monotonic() < deadline:

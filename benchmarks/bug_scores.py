@@ -124,12 +124,16 @@ def _alarms(scores: Scores) -> list[str]:
     for record in clean:
         for fault in record.faults:
             seen.setdefault(fault.key, []).append(fault)
-    lines += [f"- {len(same)} × {same[0].by}: {_cell(same[0].text)} (does not count as showing a bug)"
-              for same in seen.values()]
+    lines += [
+        f"- {len(same)} × {same[0].by}: {_cell(same[0].text)} (does not count as showing a bug)"
+        for same in seen.values()
+    ]
     for control in scores.table.control:
         state = scores.states.get(control.id, State(result=Result.OPEN))
-        told = {Result.SHOWN: f"**a false alarm**: {state.by[1].by}: {_cell(state.by[1].text)}" if state.by else "",
-                Result.NOT_SHOWN: "clean, as it must be"}.get(state.result, state.result.value)
+        told = {
+            Result.SHOWN: f"**a false alarm**: {state.by[1].by}: {_cell(state.by[1].text)}" if state.by else "",
+            Result.NOT_SHOWN: "clean, as it must be",
+        }.get(state.result, state.result.value)
         lines.append(f"- control `{control.id}` ({control.does}): {told}")
     return [*lines, *(["- none on the kernels without a bug"] if not seen else [])]
 
@@ -141,8 +145,10 @@ def _unshown(table: Table) -> list[str]:
         "",
         "| bug | fix | since | why |",
         "|---|---|---|---|",
-        *(f"| {bug.id} | {_cell(bug.title)}{f' ({bug.cve})' if bug.cve else ''} | {bug.fixed_in} | {bug.unshown} |"
-          for bug in rows),
+        *(
+            f"| {bug.id} | {_cell(bug.title)}{f' ({bug.cve})' if bug.cve else ''} | {bug.fixed_in} | {bug.unshown} |"
+            for bug in rows
+        ),
     ]
 
 

@@ -68,7 +68,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(argv[:cut])
     if options.jobs < 1 or options.clean < 1 or not 10 <= options.time_limit <= 86400:
         parser.error("--jobs and --clean are at least 1, --time-limit is between 10 and 86400 seconds")
-    options.arguments = tuple(argv[cut + 1:])
+    options.arguments = tuple(argv[cut + 1 :])
     options.results = [file.resolve() for file in options.results or [RESULTS]]
     return options
 
@@ -91,8 +91,11 @@ def listing(rows: Sequence[Bug | Control]) -> str:
 
 def machine() -> str:
     """The processor, how many of it, and how busy they are."""
-    names = [line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-             if line.startswith("model name")]
+    names = [
+        line.split(":", 1)[1].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
     return f"{os.cpu_count()} × {names[0] if names else platform.machine()}, load {os.getloadavg()[0]:.1f} at the end"
 
 
@@ -147,8 +150,14 @@ def main() -> int:
     options.results[0].parent.mkdir(parents=True, exist_ok=True)
     board = Board(
         Settings(
-            options.results[0], chosen_suites(options.suite, deep=options.deep), options.base,
-            options.deep, options.all, options.time_limit, options.clean, options.arguments,
+            options.results[0],
+            chosen_suites(options.suite, deep=options.deep),
+            options.base,
+            options.deep,
+            options.all,
+            options.time_limit,
+            options.clean,
+            options.arguments,
         ),
         Records(options.results[0], options.results[1:]),
     )

@@ -43,7 +43,7 @@ def _write(fd: int, lab: int, data: bytes, go: int) -> None:
             os.read(go, 1)
             left = memoryview(data)
             while left:
-                left = left[os.write(fd, left[:65536]):]
+                left = left[os.write(fd, left[:65536]) :]
             os.read(go, 1)
         finally:
             os._exit(0)

@@ -21,22 +21,45 @@ REPEAT = 5
 
 def _loop(body: list[int], times: int) -> list[int]:
     return [
-        encode("MOVE", dst=10, imm=DATA), encode("MOVE32", dst=0, imm=times), *body,
-        encode("ADD_IMM32", dst=0, src=0, imm=-1), encode("BRANCH", cond=1, value=0, offset=-len(body) - 2),
+        encode("MOVE", dst=10, imm=DATA),
+        encode("MOVE32", dst=0, imm=times),
+        *body,
+        encode("ADD_IMM32", dst=0, src=0, imm=-1),
+        encode("BRANCH", cond=1, value=0, offset=-len(body) - 2),
     ]
 
 
 LOOPS = {
-    "register arithmetic": _loop([encode("ADD_IMM64", dst=2, src=2, imm=8), encode("UMIN32", dst=4, src1=0, src2=2),
-                                  encode("MOVE", dst=6, imm=0x123456789)] * 4, 20000),
-    "load, add, store, wait": _loop([encode("LOAD_MULTIPLE", base=20, addr=10, mask=0xF), encode("WAIT", wait=1),
-                                     encode("ADD_IMM32", dst=20, src=20, imm=1),
-                                     encode("STORE_MULTIPLE", base=20, addr=10, mask=0xF), encode("WAIT", wait=1)],
-                                    20000),
-    "sync objects": _loop([encode("SYNC_ADD64", addr=10, data=14, scope=2), encode("MOVE", dst=14, imm=0),
-                           encode("SYNC_WAIT64", addr=10, data=16, cond=0)], 20000),
-    "draw calls": _loop([encode("MOVE32", dst=33 + n, imm=n) for n in range(7)]
-                        + [encode("RUN_IDVS"), encode("WAIT", wait=4)], 20000),
+    "register arithmetic": _loop(
+        [
+            encode("ADD_IMM64", dst=2, src=2, imm=8),
+            encode("UMIN32", dst=4, src1=0, src2=2),
+            encode("MOVE", dst=6, imm=0x123456789),
+        ]
+        * 4,
+        20000,
+    ),
+    "load, add, store, wait": _loop(
+        [
+            encode("LOAD_MULTIPLE", base=20, addr=10, mask=0xF),
+            encode("WAIT", wait=1),
+            encode("ADD_IMM32", dst=20, src=20, imm=1),
+            encode("STORE_MULTIPLE", base=20, addr=10, mask=0xF),
+            encode("WAIT", wait=1),
+        ],
+        20000,
+    ),
+    "sync objects": _loop(
+        [
+            encode("SYNC_ADD64", addr=10, data=14, scope=2),
+            encode("MOVE", dst=14, imm=0),
+            encode("SYNC_WAIT64", addr=10, data=16, cond=0),
+        ],
+        20000,
+    ),
+    "draw calls": _loop(
+        [encode("MOVE32", dst=33 + n, imm=n) for n in range(7)] + [encode("RUN_IDVS"), encode("WAIT", wait=4)], 20000
+    ),
 }
 
 
@@ -44,16 +67,40 @@ def jobs() -> float:
     """Short jobs as the driver and an IGT-like client write them: 23 instructions each, every one fetched anew."""
     memory, firmware = PagedMemory(), RecordingFirmware()
     memory.map(DATA, 8192)
-    memory.poke(CODE, assemble([
-        encode("MOVE", dst=68, imm=DATA), encode("MOVE32", dst=70, imm=0xDEADBEEF),
-        encode("STORE_MULTIPLE", base=70, addr=68, mask=1), encode("WAIT", wait=0xFF), encode("MOVE32", dst=70, imm=0),
-        encode("FLUSH_CACHE2", l2=3, lsc=3, other=2, flush_id=70, signal=1), encode("WAIT", wait=0xFF)]))
-    memory.poke(RING, assemble([
-        encode("MOVE32", dst=94), encode("FLUSH_CACHE2", l2=3, lsc=3, other=2, flush_id=94),
-        encode("MOVE", dst=92, imm=CODE), encode("MOVE32", dst=94, imm=56), encode("WAIT", wait=1),
-        encode("CALL", addr=92, length=94), encode("MOVE", dst=92, imm=DATA + 4096),
-        encode("MOVE", dst=94, imm=1), encode("WAIT", wait=0xFF),
-        encode("SYNC_ADD64", addr=92, data=94, propagate=1), encode("ERROR_BARRIER"), *[encode("NOP")] * 5] * 32))
+    memory.poke(
+        CODE,
+        assemble(
+            [
+                encode("MOVE", dst=68, imm=DATA),
+                encode("MOVE32", dst=70, imm=0xDEADBEEF),
+                encode("STORE_MULTIPLE", base=70, addr=68, mask=1),
+                encode("WAIT", wait=0xFF),
+                encode("MOVE32", dst=70, imm=0),
+                encode("FLUSH_CACHE2", l2=3, lsc=3, other=2, flush_id=70, signal=1),
+                encode("WAIT", wait=0xFF),
+            ]
+        ),
+    )
+    memory.poke(
+        RING,
+        assemble(
+            [
+                encode("MOVE32", dst=94),
+                encode("FLUSH_CACHE2", l2=3, lsc=3, other=2, flush_id=94),
+                encode("MOVE", dst=92, imm=CODE),
+                encode("MOVE32", dst=94, imm=56),
+                encode("WAIT", wait=1),
+                encode("CALL", addr=92, length=94),
+                encode("MOVE", dst=92, imm=DATA + 4096),
+                encode("MOVE", dst=94, imm=1),
+                encode("WAIT", wait=0xFF),
+                encode("SYNC_ADD64", addr=92, data=94, propagate=1),
+                encode("ERROR_BARRIER"),
+                *[encode("NOP")] * 5,
+            ]
+            * 32
+        ),
+    )
     stream = CommandStream(0, memory, firmware, CsParams(), FETCHER)
     stream.start(RING, 4096, 0, 0)
     retired, began = 0, time.perf_counter()
@@ -70,8 +117,16 @@ def loop(code: list[int]) -> float:
     memory, firmware = PagedMemory(), RecordingFirmware()
     memory.map(DATA, 8192)
     memory.poke(CODE, assemble(code))
-    memory.poke(RING, assemble([encode("MOVE", dst=92, imm=CODE), encode("MOVE32", dst=94, imm=8 * len(code)),
-                                encode("CALL", addr=92, length=94)]))
+    memory.poke(
+        RING,
+        assemble(
+            [
+                encode("MOVE", dst=92, imm=CODE),
+                encode("MOVE32", dst=94, imm=8 * len(code)),
+                encode("CALL", addr=92, length=94),
+            ]
+        ),
+    )
     stream = CommandStream(0, memory, firmware, CsParams(), FETCHER)
     stream.start(RING, 4096, 0, 24)
     retired, began = 0, time.perf_counter()

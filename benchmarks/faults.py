@@ -66,14 +66,18 @@ def campaign(faults: Mapping[str, Fault], folder: Path) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", action="append", choices=list(FAULTS), metavar="NAME",
-                        help="only this; may be repeated")
+    parser.add_argument(
+        "--only", action="append", choices=list(FAULTS), metavar="NAME", help="only this; may be repeated"
+    )
     parser.add_argument("--quick", action="store_true", help="only those that the tests of every change try")
     parser.add_argument("--list", action="store_true", help="print the faults, and try none")
     parser.add_argument("--output", type=Path, metavar="DIR", help="keep logs here (default: a new directory)")
     options = parser.parse_args()
-    chosen = {name: fault for name, fault in FAULTS.items()
-              if (not options.only or name in options.only) and (not options.quick or fault.quick)}
+    chosen = {
+        name: fault
+        for name, fault in FAULTS.items()
+        if (not options.only or name in options.only) and (not options.quick or fault.quick)
+    }
     if options.list:
         for fault in chosen.values():
             print(f"{fault.name:18} {fault.how}; expected: {fault.expected}")

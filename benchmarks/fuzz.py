@@ -37,8 +37,16 @@ def kernels(names: list[str], scratch: Path) -> Iterator[tuple[str, Kernel]]:
         patches = sorted(BUGS.glob(f"{name}*.patch")) if name != "good" else []
         if len(patches) != (name != "good"):
             raise SystemExit(f"{name}: {len(patches)} patches in {BUGS} begin so")
-        command = [sys.executable, "-m", "panthorlab", "build", *map(str, patches), "--json", "--output",
-                   str(scratch / f"build-{name}")]
+        command = [
+            sys.executable,
+            "-m",
+            "panthorlab",
+            "build",
+            *map(str, patches),
+            "--json",
+            "--output",
+            str(scratch / f"build-{name}"),
+        ]
         built = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=ROOT).stdout)
         yield name, resolve_kernel(built["after" if patches else "base"]["key"], log=scratch / "build.log")
 
@@ -57,8 +65,12 @@ def seconds(kernel: Kernel, seed: int, limit: float, board: str, folder: Path) -
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bug", nargs="*", default=list(USUAL),
-                        help="how its patch begins, or `good` for the base (default: %(default)s)")
+    parser.add_argument(
+        "bug",
+        nargs="*",
+        default=list(USUAL),
+        help="how its patch begins, or `good` for the base (default: %(default)s)",
+    )
     parser.add_argument("--seeds", type=int, default=5, help="from 1 on (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=60.0, help="for each seed (default: %(default)g)")
     parser.add_argument("--board", default="qemu-g610")

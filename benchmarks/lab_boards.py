@@ -31,8 +31,11 @@ def module_swap() -> Figure:
                                        "--iterations", FEW, "--boots", PAIRS, environment=environment)
             for method in ("uboot-tftp", "module-swap")
         }  # fmt: skip
-    swapped = {event["slot"] for event in _named(runs["module-swap"], "board")
-               if event["facts"]["boot_method"] == "module-swap"}
+    swapped = {
+        event["slot"]
+        for event in _named(runs["module-swap"], "board")
+        if event["facts"]["boot_method"] == "module-swap"
+    }
     times = {method: statistics.median(_slots(run)[slot] for slot in swapped) for method, run in runs.items()}
     split = {f"{method}, a load": seconds(time) for method, time in times.items()}
     split |= {f"{method}, whole run": seconds(run.wall) for method, run in runs.items()}

@@ -49,9 +49,10 @@ def booted(kernel: Kernel) -> Iterator[tuple[BootedBoard, dict[str, float]]]:
     def note(step: str) -> None:
         steps["agent answered" if step.startswith("agent answered") else step] = time.monotonic() - begin
 
-    with tempfile.TemporaryDirectory() as logs, open_board(BOARD).boot(
-        kernel, log_dir=Path(logs), on_progress=note
-    ) as board:
+    with (
+        tempfile.TemporaryDirectory() as logs,
+        open_board(BOARD).boot(kernel, log_dir=Path(logs), on_progress=note) as board,
+    ):
         yield board, steps
 
 

@@ -63,8 +63,11 @@ def _plain(uri: str) -> str:
         return uri
     listing = parts.path.rstrip("/")
     try:
-        return next(line.split()[0] for line in Path(listing).read_text().splitlines()
-                    if line.strip() and not line.startswith("#"))
+        return next(
+            line.split()[0]
+            for line in Path(listing).read_text().splitlines()
+            if line.strip() and not line.startswith("#")
+        )
     except (OSError, StopIteration) as error:
         raise LabError(f"apt's mirror list {listing} cannot be read", hint=HINT) from error
 
@@ -91,14 +94,22 @@ class PrivateApt:
         dump = run(["apt-config", "dump", "--no-empty"])
         empty = self.folder / "empty"
         own = {
-            "Dir::State": self.folder, "Dir::State::status": self.folder / "status",
-            "Dir::State::lists": self.lists, "Dir::Cache": self.folder / "cache",
-            "Dir::Etc::sourcelist": self.folder / "sources.list", "Dir::Etc::sourceparts": empty,
-            "Dir::Etc::main": empty / "none", "Dir::Etc::parts": empty,
-            "Dir::Etc::preferences": empty / "none", "Dir::Etc::preferencesparts": empty,
-            "Dir::Etc::trusted": empty / "none", "Dir::Etc::trustedparts": self.folder / "keys",
-            "APT::Install-Recommends": "false", "APT::Sandbox::User": "root",
-            "Acquire::Languages": "none", "Acquire::ForceHash": "SHA256",
+            "Dir::State": self.folder,
+            "Dir::State::status": self.folder / "status",
+            "Dir::State::lists": self.lists,
+            "Dir::Cache": self.folder / "cache",
+            "Dir::Etc::sourcelist": self.folder / "sources.list",
+            "Dir::Etc::sourceparts": empty,
+            "Dir::Etc::main": empty / "none",
+            "Dir::Etc::parts": empty,
+            "Dir::Etc::preferences": empty / "none",
+            "Dir::Etc::preferencesparts": empty,
+            "Dir::Etc::trusted": empty / "none",
+            "Dir::Etc::trustedparts": self.folder / "keys",
+            "APT::Install-Recommends": "false",
+            "APT::Sandbox::User": "root",
+            "Acquire::Languages": "none",
+            "Acquire::ForceHash": "SHA256",
         }
         if architecture:
             own |= {"APT::Architecture": architecture, "APT::Architectures": architecture}

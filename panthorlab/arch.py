@@ -72,9 +72,18 @@ class Arch:
 
 
 ARM64: Final = Arch(
-    name="arm64", source="arm64", option="ARM64", image="Image", machine="aarch64", triplet="aarch64-linux-gnu",
-    debian="arm64", kcidb="arm64", qemu="aarch64", qemu_package="qemu-system-arm",
-    qemu_machine="virt,gic-version=3", console="ttyAMA0",
+    name="arm64",
+    source="arm64",
+    option="ARM64",
+    image="Image",
+    machine="aarch64",
+    triplet="aarch64-linux-gnu",
+    debian="arm64",
+    kcidb="arm64",
+    qemu="aarch64",
+    qemu_package="qemu-system-arm",
+    qemu_machine="virt,gic-version=3",
+    console="ttyAMA0",
 )
 ARCHES: Final[Mapping[str, Arch]] = {arch.name: arch for arch in (ARM64,)}
 DEFAULT: Final = ARM64

@@ -78,8 +78,9 @@ def _main(arguments: list[str]) -> int:
             return 0
         if error.errno not in MACHINE:
             return _bug(error, as_json=as_json)
-        return _failed(LabError.exit_status, str(error), "disk full, or no permission? nothing was lost by it",
-                       as_json=as_json)
+        return _failed(
+            LabError.exit_status, str(error), "disk full, or no permission? nothing was lost by it", as_json=as_json
+        )
     except Exception as error:  # exit status 1 would blame the kernel under test
         return _bug(error, as_json=as_json)
     return status

@@ -97,8 +97,10 @@ class PrivateApt:
     def resolve(self, *packages: str) -> list[Deb]:
         """`packages` from the last of the suites, with all they depend on. Raises LabError."""
         apt.run(["apt-get", "update", "-qq"], env=self._apt.env)
-        uris = apt.run(["apt-get", "install", "-y", "-qq", "--print-uris", "--download-only", "-t", self._suites[-1],
-                        *packages], env=self._apt.env)
+        uris = apt.run(
+            ["apt-get", "install", "-y", "-qq", "--print-uris", "--download-only", "-t", self._suites[-1], *packages],
+            env=self._apt.env,
+        )
         debs = parse_print_uris(uris, self._mirror)
         if not debs:
             raise LabError(f"apt finds no {' '.join(packages)} in {' '.join(self._suites)}", hint=apt.HINT)
@@ -136,13 +138,20 @@ def unpack(paths: Iterable[Path], root: Path) -> None:
         with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(path)], stdout=subprocess.PIPE) as source:
             done = subprocess.run(tar, stdin=source.stdout, capture_output=True, timeout=_UNPACK_TIMEOUT, check=False)
         if source.returncode or done.returncode:
-            raise LabError(f"{path.name} cannot be unpacked: {done.stderr.decode('utf-8', 'replace').strip()}",
-                           hint=f"disk full? else delete {path}")
+            raise LabError(
+                f"{path.name} cannot be unpacked: {done.stderr.decode('utf-8', 'replace').strip()}",
+                hint=f"disk full? else delete {path}",
+            )
 
 
 def provide(
-    base: Path, key: str, name: str, pinned: Sequence[Deb], resolve: Callable[[], list[Deb]],
-    finish: Callable[[Path], object], on_progress: Progress,
+    base: Path,
+    key: str,
+    name: str,
+    pinned: Sequence[Deb],
+    resolve: Callable[[], list[Deb]],
+    finish: Callable[[Path], object],
+    on_progress: Progress,
 ) -> Path:
     """`base/key/root`, an unpacked tree of what is called `name`; it appears whole or not at all.
 

@@ -46,7 +46,12 @@ class ConfigError(UsageError):
     """A board file, kernel fragment or suite that is wrong at `file:line:column` (1-based)."""
 
     def __init__(
-        self, message: str, *, file: Path | str, line: int | None = None, column: int | None = None,
+        self,
+        message: str,
+        *,
+        file: Path | str,
+        line: int | None = None,
+        column: int | None = None,
         hint: str | None = None,
     ) -> None:
         where = ":".join(str(part) for part in (file, line, column) if part is not None)

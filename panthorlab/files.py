@@ -25,7 +25,14 @@ UNREADABLE = frozenset({
 """What reading a file says that is damaged, or not there; other errors say nothing about the file."""
 
 MACHINE = FULL | {
-    errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.EAGAIN,
     errno.ENAMETOOLONG,
 }
 """What the machine can do to any write or fork; not worth a traceback."""
@@ -68,7 +75,7 @@ def exclusive(path: Path, what: str, on_wait: Callable[[], object], timeout: flo
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise LabError(
-                        f"another run has kept {what} for more than {timeout:g} s", hint="wait for it, or stop it",
+                        f"another run has kept {what} for more than {timeout:g} s", hint="wait for it, or stop it"
                     ) from None
                 if not said:
                     on_wait()

@@ -9,172 +9,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from panthorlab import __version__
-from panthorlab.board.methods import AUTO, CHOICES, HELP
+from panthorlab.arguments import add_board, add_driver, add_dry_run, add_jail, add_lab, add_output, add_run, add_source
 from panthorlab.errors import UsageError
-from panthorlab.kernel.driver import DRIVERS, PANTHOR, by_name
+from panthorlab.kernel.driver import by_name
 from panthorlab.parser import Parser
-from panthorlab.quantities import boots, duration, iterations, jobs, seed, version
+from panthorlab.quantities import boots, duration, iterations, seed
 
 EXIT_STATUS = """\
 exit status: 0 as wanted · 1 the kernel under test is at fault · 2 usage or bad input · 3 inconclusive, or unchanged
 when a fix was expected · 4 lab or infrastructure · 130 interrupted, resumable by `panthorlab resume RUN`"""
 
 
-def _add_source(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("kernel sources and patches")
-    group.add_argument(
-        "patch",
-        nargs="*",
-        metavar="PATCH",
-        help="a file, an mbox, a directory of patches, `-` (stdin), a git range of --base, or a lore message-id",
-    )
-    group.add_argument(
-        "--base",
-        metavar="SRC",
-        help="kernel to patch: a directory, a git tree (PATH@REV), debian:VERSION, kernel.org:VERSION, or "
-        "linux-source-X.Y; default: the newest 6.12.y this machine's apt knows",
-    )
-    group.add_argument(
-        "--revert", action="store_true", help="the base already has the patch: *before* is the base without it"
-    )
-    group.add_argument("--swap", action="store_true", help="exchange the sides")
-    group.add_argument(
-        "--patch-version", type=version, metavar="N", help="of a series with several versions take vN, not the newest"
-    )
-    group.add_argument(
-        "--config",
-        action="append",
-        default=[],
-        metavar="FRAGMENT",
-        help="stack a config fragment: a name of kernel_configs/ (kasan, prove-locking, …) or a file; may be repeated",
-    )
-    _add_driver(parser, "build")
-
-
-def _add_driver(parser: argparse.ArgumentParser, does: str) -> None:
-    parser.add_argument(
-        "--driver",
-        choices=[driver.name for driver in DRIVERS],
-        help=f"{does} kernels whose GPU this driver takes; tests that want more than it can do are left out "
-        + (f"(default: {PANTHOR.name})" if does == "build" else "(default: the kernel's)"),
-    )
-
-
-def _add_jail(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--no-jail",
-        action="store_true",
-        help="let the code of trees and patches run unprotected, where bubblewrap cannot be had; the report says so",
-    )
-
-
-def _add_board(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("board")
-    group.add_argument(
-        "--board",
-        action="append",
-        metavar="NAME",
-        help="a file of board_configs/, or a path (./mine.yaml); default: qemu-g610; repeat it for several boards",
-    )
-    group.add_argument(
-        "--param",
-        action="append",
-        default=[],
-        metavar="gpu.NAME=VALUE",
-        help="set a parameter of the emulated GPU (`panthorlab gpu params` lists them); may be repeated",
-    )
-
-
-def _add_lab(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("real boards")
-    group.add_argument("--tag", metavar="TAG", help="all boards with this tag that are free, instead of --board")
-    group.add_argument(
-        "--boot-method",
-        choices=CHOICES,
-        default=AUTO,
-        help=f"{HELP} (default: %(default)s, the board's file decides)",
-    )
-    group.add_argument(
-        "--wait",
-        type=duration,
-        default=3600.0,
-        metavar="TIME",
-        help="how long to wait for a --board that somebody else has (default: 1h)",
-    )
-
-
-def _add_run(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("what runs, and how much")
-    group.add_argument(
-        "--suite",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="only this suite, all that start so, or a file (./test_mine.py); may be repeated",
-    )
-    group.add_argument(
-        "--deep",
-        action="store_true",
-        help="also the tests that take long, and all others once on a debug kernel (KASAN, lockdep, …), built beside "
-        "the plain one; `run` boots no other kernel than K",
-    )
-    group.add_argument(
-        "--iterations",
-        type=iterations,
-        metavar="N",
-        help="iterations of each claim workload on *after* (default: the suite's)",
-    )
-    group.add_argument(
-        "--known",
-        action="append",
-        default=[],
-        type=Path,
-        metavar="FILE",
-        help="a list of known findings, WORKLOAD@KIND or WORKLOAD@SIGNATURE a line (drm-ci's format): reported, never "
-        "blamed; may be repeated",
-    )
-    group.add_argument(
-        "--coverage",
-        action="store_true",
-        help="measure which lines of panthor run, in all, per suite, and of the patch (emulated boards)",
-    )
-    group.add_argument(
-        "--boots", type=boots, default=2, metavar="N", help="boots of each side (default: %(default)s)"
-    )
-    group.add_argument("--overlay", metavar="NAME|DIR",
-                       help="laid over the board's root file system: a directory, or one of `panthorlab overlay`")
-    group.add_argument(
-        "--jobs",
-        type=jobs,
-        default=2,
-        metavar="N",
-        help="copies of an emulated board to run at once, each on a CPU of its own (default: %(default)s)",
-    )
-    group.add_argument(
-        "--time-limit",
-        type=duration,
-        metavar="TIME",
-        help="stop the run after this long, e.g. 90s, 20m, 2h; it ends in `error`, never in a pass",
-    )
-    group.add_argument(
-        "--seed",
-        type=seed,
-        default=1,
-        metavar="N",
-        help="seed of the emulated GPU's random choices (default: %(default)s)",
-    )
-
-
-def _add_output(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("output")
-    group.add_argument("--output", type=Path, metavar="DIR", help="directory of the run (default: runs/DATE-TIME-xxxx)")
-    group.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
-    group.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
-
-
 def _validate_parser(parser: argparse.ArgumentParser) -> None:
-    _add_source(parser)
-    _add_jail(parser)
+    add_source(parser)
+    add_jail(parser)
     parser.add_argument(
         "--before",
         metavar="K",
@@ -184,27 +32,23 @@ def _validate_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--expect", choices=["fix", "no-change"], default="fix", help="what the patch promises (default: %(default)s)"
     )
-    _add_board(parser)
-    _add_lab(parser)
-    _add_run(parser)
-    _add_output(parser)
-    _add_dry_run(parser)
-
-
-def _add_dry_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dry-run", action="store_true", help="print the plan, as `panthorlab check`, and do nothing")
+    add_board(parser)
+    add_lab(parser)
+    add_run(parser)
+    add_output(parser)
+    add_dry_run(parser)
 
 
 def _run_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kernel", required=True, metavar="K", help="store key, RUN:before, RUN:after, or build directory"
     )
-    _add_driver(parser, "take")
-    _add_jail(parser)
-    _add_board(parser)
-    _add_lab(parser)
-    _add_run(parser)
-    _add_output(parser)
+    add_driver(parser, "take")
+    add_jail(parser)
+    add_board(parser)
+    add_lab(parser)
+    add_run(parser)
+    add_output(parser)
     parser.add_argument(
         "command",
         nargs=argparse.REMAINDER,
@@ -214,19 +58,32 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def _matrix_parser(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", nargs="*", metavar="SRC", help="a kernel to build, as `--base` of validate takes it: "
-                        "a directory, PATH@REV, debian:VERSION, …")
-    parser.add_argument("--kernel", action="append", default=[], metavar="K",
-                        help="a kernel that is built: store key, RUN:before, RUN:after, or build directory; may be "
-                        "repeated")
-    parser.add_argument("--config", action="append", default=[], metavar="FRAGMENT",
-                        help="stack a config fragment on those that are built; may be repeated")
-    _add_driver(parser, "build")
-    _add_jail(parser)
-    _add_board(parser)
-    _add_lab(parser)
-    _add_run(parser)
-    _add_output(parser)
+    parser.add_argument(
+        "source",
+        nargs="*",
+        metavar="SRC",
+        help="a kernel to build, as `--base` of validate takes it: a directory, PATH@REV, debian:VERSION, …",
+    )
+    parser.add_argument(
+        "--kernel",
+        action="append",
+        default=[],
+        metavar="K",
+        help="a kernel that is built: store key, RUN:before, RUN:after, or build directory; may be repeated",
+    )
+    parser.add_argument(
+        "--config",
+        action="append",
+        default=[],
+        metavar="FRAGMENT",
+        help="stack a config fragment on those that are built; may be repeated",
+    )
+    add_driver(parser, "build")
+    add_jail(parser)
+    add_board(parser)
+    add_lab(parser)
+    add_run(parser)
+    add_output(parser)
     parser.add_argument("--all", action="store_true", help="also the rows that are good on all kernels")
 
 
@@ -234,15 +91,25 @@ def _fuzz_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kernel", required=True, metavar="K", help="store key, RUN:before, RUN:after, or build directory"
     )
-    parser.add_argument("--seconds", type=duration, default=60.0, metavar="TIME",
-                        help="how long to try scripts; making one short comes on top (default: %(default)g)")
-    parser.add_argument("--seed", type=seed, default=1, metavar="N",
-                        help="seed of the scripts and of the emulated GPU's random choices (default: %(default)s)")
+    parser.add_argument(
+        "--seconds",
+        type=duration,
+        default=60.0,
+        metavar="TIME",
+        help="how long to try scripts; making one short comes on top (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=seed,
+        default=1,
+        metavar="N",
+        help="seed of the scripts and of the emulated GPU's random choices (default: %(default)s)",
+    )
     parser.add_argument("--script", type=Path, metavar="FILE", help="perform this script alone, up to eight times")
-    _add_jail(parser)
-    _add_board(parser)
-    _add_lab(parser)
-    _add_output(parser)
+    add_jail(parser)
+    add_board(parser)
+    add_lab(parser)
+    add_output(parser)
 
 
 def _scan_parser(parser: argparse.ArgumentParser) -> None:
@@ -272,14 +139,36 @@ def _scan_parser(parser: argparse.ArgumentParser) -> None:
 
 def _overlay_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("overlay_name", nargs="?", metavar="NAME", help="which; without one they are listed")
-    parser.add_argument("--from", dest="packages", action="append", default=[], metavar="PACKAGE",
-                        help="an overlay of one's own, from this Debian package and its dependencies; may be repeated")
-    parser.add_argument("--program", dest="programs", action="append", default=[], metavar="PATH",
-                        help="of these packages, this program with its shared objects; may be repeated")
-    parser.add_argument("--load", action="append", default=[], metavar="NAME",
-                        help="a shared object that a program loads by name; may be repeated")
-    parser.add_argument("--data", action="append", default=[], metavar="PATH",
-                        help="a file or directory that a program reads; may be repeated")
+    parser.add_argument(
+        "--from",
+        dest="packages",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="an overlay of one's own, from this Debian package and its dependencies; may be repeated",
+    )
+    parser.add_argument(
+        "--program",
+        dest="programs",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="of these packages, this program with its shared objects; may be repeated",
+    )
+    parser.add_argument(
+        "--load",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a shared object that a program loads by name; may be repeated",
+    )
+    parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="a file or directory that a program reads; may be repeated",
+    )
     parser.add_argument("--json", action="store_true", help='print {"overlay": DIR}')
     parser.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
 
@@ -287,28 +176,52 @@ def _overlay_parser(parser: argparse.ArgumentParser) -> None:
 def _lava_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=["job"], help="job: print a LAVA job definition, and write what it fetches")
     parser.add_argument("--board", required=True, metavar="NAME", help="a file of board_configs/: its DTB, log level")
-    parser.add_argument("--kernel", required=True, metavar="K",
-                        help="store key, RUN:before, RUN:after, or build directory")
-    _add_jail(parser)
-    parser.add_argument("--suite", action="append", default=[], required=True, metavar="NAME",
-                        help="only this suite, or all that start so; may be repeated")
-    parser.add_argument("--iterations", type=iterations, metavar="N",
-                        help="iterations of each claim workload (default: the suite's)")
-    parser.add_argument("--rootfs", required=True, metavar="URL",
-                        help="root file system with a shell, awk and insmod: a cpio (ramdisk) or a tar (NFS root)")
-    parser.add_argument("--artifacts", type=Path, required=True, metavar="DIR",
-                        help="where Image, device tree and overlay are written")
-    parser.add_argument("--url-base", metavar="URL",
-                        help="where LAVA's dispatcher finds that directory (default: file://DIR)")
-    parser.add_argument("--firmware", type=Path, metavar="FILE",
-                        help="mali_csffw.bin, if the root file system does not have it")
+    parser.add_argument(
+        "--kernel", required=True, metavar="K", help="store key, RUN:before, RUN:after, or build directory"
+    )
+    add_jail(parser)
+    parser.add_argument(
+        "--suite",
+        action="append",
+        default=[],
+        required=True,
+        metavar="NAME",
+        help="only this suite, or all that start so; may be repeated",
+    )
+    parser.add_argument(
+        "--iterations", type=iterations, metavar="N", help="iterations of each claim workload (default: the suite's)"
+    )
+    parser.add_argument(
+        "--rootfs",
+        required=True,
+        metavar="URL",
+        help="root file system with a shell, awk and insmod: a cpio (ramdisk) or a tar (NFS root)",
+    )
+    parser.add_argument(
+        "--artifacts", type=Path, required=True, metavar="DIR", help="where Image, device tree and overlay are written"
+    )
+    parser.add_argument(
+        "--url-base", metavar="URL", help="where LAVA's dispatcher finds that directory (default: file://DIR)"
+    )
+    parser.add_argument(
+        "--firmware", type=Path, metavar="FILE", help="mali_csffw.bin, if the root file system does not have it"
+    )
     parser.add_argument("--device-type", metavar="NAME", help="LAVA's (default: the DTB's name, e.g. rk3588-rock-5b)")
     parser.add_argument("--tag", action="append", default=[], metavar="TAG", help="device tag; may be repeated")
-    parser.add_argument("--prompt", action="append", default=[], metavar="REGEX",
-                        help="shell prompt of the root file system; may be repeated")
+    parser.add_argument(
+        "--prompt",
+        action="append",
+        default=[],
+        metavar="REGEX",
+        help="shell prompt of the root file system; may be repeated",
+    )
     parser.add_argument("--login", metavar="USER", help="log in as this user first")
-    parser.add_argument("--visibility", choices=["public", "personal"], default="public",
-                        help="who sees the job and its log (default: %(default)s)")
+    parser.add_argument(
+        "--visibility",
+        choices=["public", "personal"],
+        default="public",
+        help="who sees the job and its log (default: %(default)s)",
+    )
 
 
 def _boards_parser(parser: argparse.ArgumentParser) -> None:
@@ -346,9 +259,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
                 hint=f"did you mean `{near[0]}`?" if near else f"see `panthorlab {options.name} --help`",
             )
     if rest and not hasattr(options, "patch"):
-        raise UsageError(
-            f"{options.name}: what is `{rest[0]}`?", hint=f"see `panthorlab {options.name} --help`"
-        )
+        raise UsageError(f"{options.name}: what is `{rest[0]}`?", hint=f"see `panthorlab {options.name} --help`")
     if rest:
         options.patch += rest
     if getattr(options, "driver", None) and hasattr(options, "config") and not getattr(options, "before", None):
@@ -375,7 +286,7 @@ def make_parser() -> Parser:
 
     _validate_parser(add("validate", "the main job: build without and with a patch, boot both, compare"))
     check = add("check", "show what validate would do with patches, and whether they fit; do nothing")
-    for part in (_add_source, _add_board, _add_lab, _add_run):
+    for part in (add_source, add_board, add_lab, add_run):
         part(check)
     check.add_argument("--json", action="store_true", help="print the plan as JSON on stdout")
     _run_parser(add("run", "boot one kernel; run suites or a command on it"))
@@ -383,33 +294,42 @@ def make_parser() -> Parser:
     _fuzz_parser(add("fuzz", "try random sequences of panthor's calls on one kernel; make what finds a bug short"))
     resume = add("resume", "continue an interrupted run")
     resume.add_argument("run", type=Path, metavar="RUN")
-    _add_jail(resume)
+    add_jail(resume)
     resume.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
     resume.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
     build = add("build", "build kernels into the store and print their keys")
-    _add_source(build)
-    _add_jail(build)
-    _add_board(build)
-    _add_output(build)
-    _add_dry_run(build)
+    add_source(build)
+    add_jail(build)
+    add_board(build)
+    add_output(build)
+    add_dry_run(build)
     _scan_parser(add("scan", "find GPU faults and kernel splats in any kernel log"))
     report = add("report", "write a run's reports again (console, JSON, JUnit, HTML)")
     report.add_argument("run", type=Path, metavar="RUN")
     report.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
-    report.add_argument("--kcidb", metavar="FILE",
-                        help="also write the run in KCIDB's I/O schema, for `kcidb-submit`; `-` is stdout, instead of "
-                        "the summary")
+    report.add_argument(
+        "--kcidb",
+        metavar="FILE",
+        help="also write the run in KCIDB's I/O schema, for `kcidb-submit`; `-` is stdout, instead of the summary",
+    )
     _boards_parser(add("boards", "list boards and how they stand; look after them"))
     doctor = add("doctor", "say what is missing on this machine and how to get it")
     doctor.add_argument("--json", action="store_true")
-    doctor.add_argument("--repair", action="store_true",
-                        help="remove from the cache what is damaged or was left by killed runs; it is made again")
+    doctor.add_argument(
+        "--repair",
+        action="store_true",
+        help="remove from the cache what is damaged or was left by killed runs; it is made again",
+    )
     _overlay_parser(add("overlay", "make real programs (Mesa, a shell) for emulated boards from Debian's packages"))
     _lava_parser(add("lava", "write LAVA jobs that run suites on a prebuilt kernel"))
     suites = add("suites", "print where the suites are, or run them with pytest")
     suites.add_argument("--json", action="store_true", help='print {"suites": […]}')
-    suites.add_argument("arguments", nargs=argparse.REMAINDER, metavar="-- ARGUMENT…",
-                        help="run pytest on them, e.g. -- --board qemu-g610 --kernel KEY -k reset")
+    suites.add_argument(
+        "arguments",
+        nargs=argparse.REMAINDER,
+        metavar="-- ARGUMENT…",
+        help="run pytest on them, e.g. -- --board qemu-g610 --kernel KEY -k reset",
+    )
     completion = add("completion", "print a shell's completion script for panthorlab")
     completion.add_argument("shell", choices=["bash", "zsh", "tcsh"])
     commands.add_parser("gpu", help="the emulated GPU by itself: serve, params, firmware", add_help=False)

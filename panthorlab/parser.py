@@ -30,8 +30,12 @@ class Parser(argparse.ArgumentParser):
         """All options that `command` knows."""
         parser = next(action.choices[command] for action in self.subparsers_actions())
         own = [name for action in parser._actions for name in action.option_strings]
-        return own + [name for action in parser.subparsers_actions() for deeper in action.choices
-                      for name in parser.options_of(deeper)]
+        return own + [
+            name
+            for action in parser.subparsers_actions()
+            for deeper in action.choices
+            for name in parser.options_of(deeper)
+        ]
 
     def subparsers_actions(self) -> list[argparse._SubParsersAction[Parser]]:
         return [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]

@@ -15,6 +15,7 @@ _TIME = re.compile(r"\+?(?P<number>[0-9]{1,20}(?:\.[0-9]*)?|\.[0-9]+)(?P<unit>[s
 
 def _whole(least: int, most: int) -> Callable[[str], int]:
     """Parser of a whole number from `least` to `most`; what is more is a typing error, and could not be carried out."""
+
     def parse_whole(text: str) -> int:
         if not _WHOLE.fullmatch(text):
             raise argparse.ArgumentTypeError(f"{text[:40]!r} is no whole number")

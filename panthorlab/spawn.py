@@ -47,9 +47,17 @@ class _Spawner:
 
 
 def spawn(
-    argv: Sequence[str], *, stdout: IO[bytes] | int, stderr: IO[bytes] | int,
-    stdin: IO[bytes] | int = subprocess.DEVNULL, cwd: Path | None = None, env: Mapping[str, str] | None = None,
-    pass_fds: Sequence[int] = (), cpu: int | None = None, new_session: bool = True, umask: int = -1,
+    argv: Sequence[str],
+    *,
+    stdout: IO[bytes] | int,
+    stderr: IO[bytes] | int,
+    stdin: IO[bytes] | int = subprocess.DEVNULL,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+    cpu: int | None = None,
+    new_session: bool = True,
+    umask: int = -1,
     death: signal.Signals = signal.SIGKILL,
 ) -> subprocess.Popen[bytes]:
     """Start `argv`. It gets `death` when this process ends.
@@ -71,8 +79,15 @@ def spawn(
             os.sched_setaffinity(0, {cpu})  # of this thread; the child inherits it
         try:
             return subprocess.Popen(
-                command, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr, env=None if env is None else dict(env),
-                pass_fds=tuple(pass_fds), start_new_session=new_session, umask=umask,
+                command,
+                cwd=cwd,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                env=None if env is None else dict(env),
+                pass_fds=tuple(pass_fds),
+                start_new_session=new_session,
+                umask=umask,
             )
         finally:
             if cpu is not None:
@@ -86,12 +101,17 @@ def spawn(
 
 
 def run(
-    argv: Sequence[str], *, timeout: float, stdin: bytes = b"", cwd: Path | None = None,
+    argv: Sequence[str],
+    *,
+    timeout: float,
+    stdin: bytes = b"",
+    cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run `argv` to its end in our session, as `subprocess.run` does. Raises OSError, TimeoutExpired."""
-    with spawn(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd, env=env,
-               new_session=False) as process:
+    with spawn(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd, env=env, new_session=False
+    ) as process:
         try:
             out, err = process.communicate(stdin, timeout)
         except BaseException:

@@ -62,7 +62,7 @@ def escape(error: UnicodeError) -> tuple[str, int]:
     r"""Error handler for encoding: `\uXXXX` for each unit of UTF-16, which is what JSON allows."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    units = error.object[error.start:error.end].encode("utf-16-be", "surrogatepass")
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2)), error.end
 
 
@@ -89,9 +89,12 @@ def guarded(main: Callable[[], int]) -> int:
     except (OSError, ValueError):
         status = status or LAB
     if out.error is not None and not isinstance(out.error, BrokenPipeError):
-        print(f"panthorlab: standard output could not be written: {out.error.strerror}\n"
-              "  hint: the command's result is lost, not the kernel's fault; run directories keep theirs "
-              "(`panthorlab report RUN`)", file=sys.stderr)
+        print(
+            f"panthorlab: standard output could not be written: {out.error.strerror}\n"
+            "  hint: the command's result is lost, not the kernel's fault; run directories keep theirs "
+            "(`panthorlab report RUN`)",
+            file=sys.stderr,
+        )
         status = 130 if status == 130 else LAB
     if err.error is None:
         sys.stderr.flush()

@@ -20,8 +20,14 @@ pytestmark = pytest.mark.driver("csif")
 SHARED_SIZE = G610.layout.shared_size
 END = SHARED + SHARED_SIZE
 SPOKEN = {"probe-error", "firmware-error"}
-SIZES = {"glb-input": 0x84, "glb-output": 0x1C, "csg-input": 0x58, "csg-output": 0x20, "cs-input": 0x58,
-         "cs-output": 0xD8}
+SIZES = {
+    "glb-input": 0x84,
+    "glb-output": 0x1C,
+    "csg-input": 0x58,
+    "csg-output": 0x20,
+    "cs-input": 0x58,
+    "cs-output": 0xD8,
+}
 """Bytes of each structure that the driver has, rounded down; one that begins so near to the end does not fit."""
 ALL_ONES = 0xFFFFFFFF
 
@@ -76,7 +82,9 @@ def test_absurd_interfaces_are_refused(session: Session) -> None:
             with session.misbehaving(*told.rules):
                 errno = -probe(session)
             if errno != told.errno:
-                wrong.append(f"{told.name}: {os.strerror(errno) if errno else 'taken'}, expected "
-                             f"{os.strerror(told.errno) if told.errno else 'taken'}")
+                wrong.append(
+                    f"{told.name}: {os.strerror(errno) if errno else 'taken'}, expected "
+                    f"{os.strerror(told.errno) if told.errno else 'taken'}"
+                )
     rebind(session)
     assert not wrong, "\n".join(wrong)

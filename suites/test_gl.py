@@ -63,8 +63,14 @@ def test_frames_are_drawn(session: Session, scene: str) -> None:
 
 
 # A client that ends as it should: each context that it has made had a group and a heap.
-ENDS = Workload("gl/eglinfo", EGLINFO, Role.WATCH, iterations=20, deadline=60.0,
-                env=tuple(f"{name}={value}" for name, value in GL.items()))
+ENDS = Workload(
+    "gl/eglinfo",
+    EGLINFO,
+    Role.WATCH,
+    iterations=20,
+    deadline=60.0,
+    env=tuple(f"{name}={value}" for name, value in GL.items()),
+)
 ENDS_SLOWLY = replace(ENDS, name="gl/eglinfo-slow-writeout")
 
 
@@ -87,8 +93,9 @@ def test_killed(session: Session, name: str) -> None:
 
 
 def test_more_clients_than_slots_and_address_spaces(session: Session) -> None:
-    clients = under_weston("crowd", "--count", "12", "--at-once", "12", "--together", "12", "--", GLMARK, "-b",
-                           "build:duration=2")
+    clients = under_weston(
+        "crowd", "--count", "12", "--at-once", "12", "--together", "12", "--", GLMARK, "-b", "build:duration=2"
+    )
     client(session, *clients, name="gl/crowd", env=GL_SYNC)
 
 
@@ -96,7 +103,10 @@ def test_more_clients_than_slots_and_address_spaces(session: Session) -> None:
 CROWD_KILLED = Workload(
     "gl/crowd-killed",
     under_weston("crowd", "--count", "16", "--at-once", "12", "--kill-ms", "0:1500", "--", SPINNING),
-    Role.WATCH, iterations=3, deadline=180.0, env=ENDS.env,
+    Role.WATCH,
+    iterations=3,
+    deadline=180.0,
+    env=ENDS.env,
 )
 
 
@@ -104,8 +114,15 @@ def test_a_crowd_is_killed(iterate: Callable[[Workload], Iterated]) -> None:
     iterate(CROWD_KILLED).expect_clean()
 
 
-@pytest.mark.parametrize("rule", ["irq-late,line=job,ms=5,chance=0.2", "event-late,event=sync-update,ms=5,chance=0.2",
-                                  "flush-late,ms=5", "state-late,state=suspend,ms=20"])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "irq-late,line=job,ms=5,chance=0.2",
+        "event-late,event=sync-update,ms=5,chance=0.2",
+        "flush-late,ms=5",
+        "state-late,state=suspend,ms=20",
+    ],
+)
 def test_what_is_only_late_is_not_noticed(session: Session, rule: str) -> None:
     """Hardware may be this slow: no client sees anything of it, and the kernel says nothing."""
     with striking(session, f"{rule},times=0"):

@@ -51,6 +51,9 @@ def test_what_the_list_does_not_name(session: Session, expectations: Expectation
                 words[test] = str(ended)
     for test, word in words.items():
         session.note(f"igt {test}: {str(word).splitlines()[0]}")
-    bad = [f"{test}: {word}" for test, word in words.items()
-           if not isinstance(word, Word) and not word.startswith((Word.SKIP, Word.NOTRUN))]
+    bad = [
+        f"{test}: {word}"
+        for test, word in words.items()
+        if not isinstance(word, Word) and not word.startswith((Word.SKIP, Word.NOTRUN))
+    ]
     assert not bad, "\n".join(bad)

@@ -54,15 +54,30 @@ def test_killed(session: Session, name: str) -> None:
 
 
 def test_more_clients_than_slots_and_address_spaces(session: Session) -> None:
-    crowd(session, "--count", "16", "--at-once", "16", "--together", "12", "--", *VKMARK, "-b", "cube:duration=3",
-          name="vulkan/crowd", env=SYNC)
+    crowd(
+        session,
+        "--count",
+        "16",
+        "--at-once",
+        "16",
+        "--together",
+        "12",
+        "--",
+        *VKMARK,
+        "-b",
+        "cube:duration=3",
+        name="vulkan/crowd",
+        env=SYNC,
+    )
 
 
 # Fixed kernels fault here, too: several clients at once are the residual of the fix (docs/evidence.md).
 CROWD_KILLED = Workload(
     "vulkan/crowd-killed",
     ("crowd", "--count", "32", "--at-once", "12", "--warm", "--open", "2", "--kill-ms", "0:1500", "--", *FOR_EVER),
-    Role.WATCH, iterations=4, deadline=120.0,
+    Role.WATCH,
+    iterations=4,
+    deadline=120.0,
 )
 
 
@@ -70,16 +85,34 @@ def test_a_crowd_is_killed(iterate: Callable[[Workload], Iterated]) -> None:
     iterate(CROWD_KILLED).expect_clean()
 
 
-@pytest.mark.parametrize("rule", [
-    "irq-late,line=job,ms=5,chance=0.2", "irq-twice,line=job,ms=1,chance=0.2",
-    "event-late,event=sync-update,ms=5,chance=0.2", "flush-late,ms=5", "as-stuck,ms=2,chance=0.2",
-    "state-late,state=start,ms=20", "state-late,state=suspend,ms=20",
-])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "irq-late,line=job,ms=5,chance=0.2",
+        "irq-twice,line=job,ms=1,chance=0.2",
+        "event-late,event=sync-update,ms=5,chance=0.2",
+        "flush-late,ms=5",
+        "as-stuck,ms=2,chance=0.2",
+        "state-late,state=start,ms=20",
+        "state-late,state=suspend,ms=20",
+    ],
+)
 def test_what_is_only_late_is_not_noticed(session: Session, rule: str) -> None:
     """Hardware may be this slow: no client sees anything of it, and the kernel says nothing."""
     with striking(session, f"{rule},times=0"):
-        crowd(session, "--count", "10", "--at-once", "10", "--", *VKMARK, "-b", "cube:duration=1",
-              name=f"vulkan/{rule.partition(',')[0]}", env=SYNC)
+        crowd(
+            session,
+            "--count",
+            "10",
+            "--at-once",
+            "10",
+            "--",
+            *VKMARK,
+            "-b",
+            "cube:duration=1",
+            name=f"vulkan/{rule.partition(',')[0]}",
+            env=SYNC,
+        )
 
 
 @pytest.mark.parametrize("rule", ["cs-fault", "cs-fatal", "mmu-fault,requester=lsu", "state-lost,state=suspend"])
@@ -87,7 +120,18 @@ def test_the_next_client_works_after(session: Session, rule: str) -> None:
     """A fault in the middle of a client: that one may lose its device, the kernel must not lose its GPU."""
     name = rule.partition(",")[0]
     with striking(session, f"{rule},nth=5"), session.findings_expected(TROUBLE):
-        session.program("crowd", "--count", "9", "--at-once", "9", "--", *VKMARK, "-b", "cube:duration=1",
-                        timeout=TIMEOUT, name=f"vulkan/{name}")
+        session.program(
+            "crowd",
+            "--count",
+            "9",
+            "--at-once",
+            "9",
+            "--",
+            *VKMARK,
+            "-b",
+            "cube:duration=1",
+            timeout=TIMEOUT,
+            name=f"vulkan/{name}",
+        )
         session.job("store", timeout=60, retries=3)  # a reset may still be under way
     client(session, *VKMARK, "-b", "cube:duration=0.5", name=f"vulkan/after-{name}", env=SYNC)

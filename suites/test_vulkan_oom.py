@@ -46,8 +46,9 @@ def test_memory_is_refused(session: Session, scene: str) -> None:
 def test_killed(session: Session) -> None:
     require_chunks(session, 70)
     with striking(session, ASKED):
-        crowd(session, "--count", "12", "--open", "2", "--kill-ms", "100:900", "--", *FOR_EVER,
-              name="vulkan-oom/killed")
+        crowd(
+            session, "--count", "12", "--open", "2", "--kill-ms", "100:900", "--", *FOR_EVER, name="vulkan-oom/killed"
+        )
     client(session, INFO, name="vulkan-oom/after-killed", env=SYNC)
 
 
@@ -55,14 +56,29 @@ def test_more_clients_than_slots_ask(session: Session) -> None:
     """Every third chunk has to be asked for, by ten clients at once, while slots change hands."""
     require_chunks(session, 2)
     with striking(session, "tiler-oom,chance=0.3,times=0"):
-        crowd(session, "--count", "10", "--at-once", "10", "--together", "9", "--", *VKMARK, "-b", "cube:duration=3",
-              name="vulkan-oom/crowd", env=SYNC)
+        crowd(
+            session,
+            "--count",
+            "10",
+            "--at-once",
+            "10",
+            "--together",
+            "9",
+            "--",
+            *VKMARK,
+            "-b",
+            "cube:duration=3",
+            name="vulkan-oom/crowd",
+            env=SYNC,
+        )
 
 
 CROWD_KILLED = Workload(
     "vulkan-oom/crowd-killed",
     ("crowd", "--count", "12", "--at-once", "10", "--open", "2", "--kill-ms", "0:1500", "--", *FOR_EVER),
-    Role.WATCH, iterations=2, deadline=120.0,
+    Role.WATCH,
+    iterations=2,
+    deadline=120.0,
 )
 
 

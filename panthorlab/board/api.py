@@ -74,7 +74,9 @@ Process = TypeVar("Process", bound=RemoteProcess)
 
 
 def collect(
-    argv: Sequence[str], timeout: float, start: Callable[[OnBytes, OnBytes], Process],
+    argv: Sequence[str],
+    timeout: float,
+    start: Callable[[OnBytes, OnBytes], Process],
     feed: Callable[[Process, float], None] | None,
 ) -> Completed:
     """A command to its end, for `Shell.run`: `start` it with its output going to these two, and `feed` it until a
@@ -96,15 +98,17 @@ class Shell(Protocol):
     """Commands and files on a booted board: SSH on a real one, an agent on a virtio port on the emulated one."""
 
     def start(
-        self, argv: Sequence[str], *, on_stdout: Callable[[bytes], None],
+        self,
+        argv: Sequence[str],
+        *,
+        on_stdout: Callable[[bytes], None],
         on_stderr: Callable[[bytes], None] | None = None,
         env: Mapping[str, str] | None = None,
     ) -> RemoteProcess:
         """Start argv (no shell). Callbacks get raw chunks in order, from the shell's reader thread."""
 
     def run(
-        self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None,
-        stdin: bytes = b"",
+        self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None, stdin: bytes = b""
     ) -> Completed:
         """Run argv to its end; a non-zero status is not an exception."""
 

@@ -134,25 +134,32 @@ class Board(ABC):
         self.check_here()
         self.check_method(method)
         if sick := self.standing().quarantine:
-            raise QuarantinedError(f"board {self.name} is quarantined: {sick}",
-                                   hint=f"mend it, then `panthorlab boards release {self.name}`")
+            raise QuarantinedError(
+                f"board {self.name} is quarantined: {sick}",
+                hint=f"mend it, then `panthorlab boards release {self.name}`",
+            )
 
     def check_here(self) -> None:
         """Raises UsageError if it is but an `example`."""
         if self.example:
-            raise UsageError(f"the file of board {self.name} is an example: it does not say where your board is",
-                             hint="copy it to a directory of your own, change what is marked EDIT, take `example` out, "
-                                  "and name the copy, e.g. --board ./mine.yaml; docs/rock-5b.md has every step")
+            raise UsageError(
+                f"the file of board {self.name} is an example: it does not say where your board is",
+                hint="copy it to a directory of your own, change what is marked EDIT, take `example` out, "
+                "and name the copy, e.g. --board ./mine.yaml; docs/rock-5b.md has every step",
+            )
 
     def check_method(self, method: str) -> None:
         """Raises UsageError if `--boot-method method` cannot be had on it."""
         if method == AUTO or method in self.methods:
             return
         if not self.methods:
-            raise UsageError(f"board {self.name} is {self.file.type}: it has no --boot-method {method}",
-                             hint="leave it out")
-        raise UsageError(f"board {self.name} is not set up for --boot-method {method}",
-                         hint=f"its file has `methods: [{', '.join(self.methods)}]`")
+            raise UsageError(
+                f"board {self.name} is {self.file.type}: it has no --boot-method {method}", hint="leave it out"
+            )
+        raise UsageError(
+            f"board {self.name} is not set up for --boot-method {method}",
+            hint=f"its file has `methods: [{', '.join(self.methods)}]`",
+        )
 
     # -- its lab -----------------------------------------------------------------------------------------------
 
@@ -163,9 +170,17 @@ class Board(ABC):
     def row(self) -> dict[str, object]:
         """What `panthorlab boards --json` says of it."""
         shown: dict[str, object] = {
-            "name": self.name, "file": str(self.path), "type": self.file.type, "description": self.file.description,
-            "tags": self.file.tags, "unverified": False, "state": State.FREE.value, "why": "", "lease": None,
-            "quarantine": None, "health": None,
+            "name": self.name,
+            "file": str(self.path),
+            "type": self.file.type,
+            "description": self.file.description,
+            "tags": self.file.tags,
+            "unverified": False,
+            "state": State.FREE.value,
+            "why": "",
+            "lease": None,
+            "quarantine": None,
+            "health": None,
         }
         if self.methods:
             shown["methods"] = self.methods
@@ -176,13 +191,15 @@ class Board(ABC):
         except PanthorlabError as error:
             return shown | {"state": "unknown", "why": str(error)}
         parts = {"lease": now.lease, "quarantine": now.quarantine, "health": now.health}
-        return shown | {"state": now.state.value, "why": now.why} | {
-            key: part.model_dump(mode="json") if part else None for key, part in parts.items()
-        }
+        return (
+            shown
+            | {"state": now.state.value, "why": now.why}
+            | {key: part.model_dump(mode="json") if part else None for key, part in parts.items()}
+        )
 
     @contextmanager
     def leased(
-        self, run_dir: Path, *, wait: float, on_note: Callable[[str], None], stop: threading.Event | None = None,
+        self, run_dir: Path, *, wait: float, on_note: Callable[[str], None], stop: threading.Event | None = None
     ) -> Iterator[Callable[[], None]]:
         """Have it for a run, also between two boots. `wait`: seconds to wait if somebody else has it. The value raises
         LabError when it has been lost or quarantined since."""
@@ -192,8 +209,10 @@ class Board(ABC):
     def check_in_lab(self) -> None:
         """Raises UsageError if it is nothing that anybody has to look after, or not yet anywhere."""
         article = "an" if self.file.type[0] in "aeiou" else "a"
-        raise UsageError(f"board {self.name} is {article} {self.file.type} one, which is always free and healthy",
-                         hint="this command is for real boards: `panthorlab boards` lists them")
+        raise UsageError(
+            f"board {self.name} is {article} {self.file.type} one, which is always free and healthy",
+            hint="this command is for real boards: `panthorlab boards` lists them",
+        )
 
     def trust(self, confirm: Callable[[str], bool]) -> Sequence[str]:
         """Pin the keys by which it proves itself, once `confirm` has agreed. What was pinned, in words; may be nothing.
@@ -217,9 +236,17 @@ class Board(ABC):
 
     @abstractmethod
     def boot(
-        self, kernel: Kernel, *, log_dir: Path, overlay: Path | None = None, params: Mapping[str, str] | None = None,
-        on_progress: Callable[[str], None] = lambda _step: None, method: str = AUTO, fresh: bool = True,
-        counts: Path | None = None, on_step: OnStep = unheard,
+        self,
+        kernel: Kernel,
+        *,
+        log_dir: Path,
+        overlay: Path | None = None,
+        params: Mapping[str, str] | None = None,
+        on_progress: Callable[[str], None] = lambda _step: None,
+        method: str = AUTO,
+        fresh: bool = True,
+        counts: Path | None = None,
+        on_step: OnStep = unheard,
     ) -> BootedBoard:
         """Boot `kernel`. `overlay`: a directory laid over the root file system. `params`: `gpu.NAME` settings.
 

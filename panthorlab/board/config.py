@@ -25,8 +25,13 @@ def read_board_file(file: Path) -> BoardFile:
         raise ConfigError("`type` is missing", file=file, line=1, column=1, hint=f"one of: {known}")
     if not isinstance(kind, str) or kind not in KINDS:
         mark = places.values[("type",)]
-        raise ConfigError(f"unknown board type `{kind}`", file=file, line=mark.line + 1, column=mark.column + 1,
-                          hint=yamlfile.close_match(str(kind), list(KINDS)) or f"one of: {known}")
+        raise ConfigError(
+            f"unknown board type `{kind}`",
+            file=file,
+            line=mark.line + 1,
+            column=mark.column + 1,
+            hint=yamlfile.close_match(str(kind), list(KINDS)) or f"one of: {known}",
+        )
     return yamlfile.load(file, KINDS[kind].model, data, places)
 
 

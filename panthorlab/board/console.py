@@ -75,7 +75,7 @@ class LineSplitter:
 
 
 def _pieces(text: bytes) -> list[bytes]:
-    return [text[at:at + MAX_LINE] for at in range(0, len(text), MAX_LINE)] or [text]
+    return [text[at : at + MAX_LINE] for at in range(0, len(text), MAX_LINE)] or [text]
 
 
 class Console:
@@ -151,7 +151,7 @@ class Console:
         return found[-size:]
 
     def wait_for(
-        self, wanted: Callable[[ConsoleLine], bool], timeout: float, *, since: float = 0.0,
+        self, wanted: Callable[[ConsoleLine], bool], timeout: float, *, since: float = 0.0
     ) -> ConsoleLine | None:
         """The first line, of those kept and those to come, that is wanted; None at the deadline or the end.
 
@@ -223,7 +223,7 @@ class Console:
     def _write(self, data: bytes) -> None:
         left = memoryview(data)
         while left:
-            left = left[os.write(self._out, left):]
+            left = left[os.write(self._out, left) :]
 
     def _keep(self, lines: list[ConsoleLine]) -> list[ConsoleLine]:
         """Into the memory, in one step with the choice of who listens: a waiter gets each line exactly once."""

@@ -52,7 +52,7 @@ class GpuEvents:
                 new = file.read()
         except FileNotFoundError:
             return
-        whole = new[:new.rfind(b"\n") + 1]
+        whole = new[: new.rfind(b"\n") + 1]
         self._offset += len(whole)
         events = [_hazard(line) for line in whole.splitlines()]
         self._hazards += [event for event in events if event.kind in HAZARDS]

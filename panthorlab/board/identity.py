@@ -25,7 +25,7 @@ def parse_notes(data: bytes) -> Iterator[tuple[bytes, int, bytes]]:
         at = name_at + (name_size + 3 & ~3)
         if at + size > len(data):
             raise ValueError("an ELF note is cut off in its contents")
-        yield data[name_at:name_at + name_size].rstrip(b"\0"), kind, data[at:at + size]
+        yield data[name_at : name_at + name_size].rstrip(b"\0"), kind, data[at : at + size]
         offset = at + (size + 3 & ~3)
 
 
@@ -54,12 +54,16 @@ def verify_identity(shell: Shell, kernel: Kernel) -> dict[str, str]:
     names = [line.split(" ", 1)[0] for line in loaded.splitlines()]
     found = read_identity(shell, [name for name in names if name in kernel.modules])
     wanted = {"vmlinux": kernel.build_id, **kernel.modules}
-    wrong = [f"{name} is {found.get(name, 'without build-id')}, built was {wanted[name]}"
-             for name in ["vmlinux", *(name for name in names if name in kernel.modules)]
-             if found.get(name) != wanted[name]]
+    wrong = [
+        f"{name} is {found.get(name, 'without build-id')}, built was {wanted[name]}"
+        for name in ["vmlinux", *(name for name in names if name in kernel.modules)]
+        if found.get(name) != wanted[name]
+    ]
     if wrong:
-        raise EvidenceError(f"the board does not run the kernel that was built ({kernel.title}): {'; '.join(wrong)}",
-                            hint="a stale Image or module on the board?")
+        raise EvidenceError(
+            f"the board does not run the kernel that was built ({kernel.title}): {'; '.join(wrong)}",
+            hint="a stale Image or module on the board?",
+        )
     return found
 
 

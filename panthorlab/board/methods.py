@@ -70,8 +70,10 @@ CHOICES: Final = (AUTO, *METHODS)
 
 def as_markdown() -> str:
     """The table of docs/boot-methods.md."""
-    lines = ["| method | starts from | Image goes by | modules and workloads | root file system |",
-             "|---|---|---|---|---|"]
+    lines = [
+        "| method | starts from | Image goes by | modules and workloads | root file system |",
+        "|---|---|---|---|---|",
+    ]
     lines += [f"| `{row.name}` | {row.starts_from} | {row.image} | {row.modules} | {row.root} |" for row in _ROWS]
     return "\n".join(lines)
 

@@ -48,8 +48,9 @@ def load_order(modules: Mapping[str, bytes], wanted: tuple[str, ...]) -> list[st
         if name in path:
             raise LabError(f"modules need each other: {' → '.join((*path, name))}")
         if name not in modules:
-            raise LabError(f"module {name} is needed by {path[-1]} and was not built" if path
-                           else f"module {name} was not built")
+            raise LabError(
+                f"module {name} is needed by {path[-1]} and was not built" if path else f"module {name} was not built"
+            )
         for needed in depends(modules[name]):
             visit(needed, (*path, name))
         order.append(name)

@@ -25,8 +25,10 @@ def find_board_file(name: str) -> Path:
     files = board_files()
     if name not in files:
         here = hint_here("board_configs", f"{name}.yaml", "--board")
-        raise UsageError(f"there is no board `{name}`",
-                         hint=here or close_match(name, list(files)) or f"boards: {', '.join(files) or 'none found'}")
+        raise UsageError(
+            f"there is no board `{name}`",
+            hint=here or close_match(name, list(files)) or f"boards: {', '.join(files) or 'none found'}",
+        )
     return files[name]
 
 

@@ -85,7 +85,7 @@ class Steps:
 
     @contextmanager
     def split(
-        self, name: Name, then: Name | None = None, at: Callable[[], float | None] = lambda: None,
+        self, name: Name, then: Name | None = None, at: Callable[[], float | None] = lambda: None
     ) -> Iterator[None]:
         """What is done within is the step `name`, and from the host time `at` (CLOCK_MONOTONIC), which one knows only
         afterwards, the step `then`. None: it has not come so far."""

@@ -78,13 +78,17 @@ def load(file: Path, model: type[Model], data: dict[str, Any], places: _Node) ->
         return model.model_validate(data)
     except ValidationError as error:
         details = _without_misspelt(model, error.errors(include_url=False))
-        found = sorted((_explain(model, detail, places) for detail in details),
-                       key=lambda item: (item[0].line, item[0].column) if item[0] else (0, 0))
+        found = sorted(
+            (_explain(model, detail, places) for detail in details),
+            key=lambda item: (item[0].line, item[0].column) if item[0] else (0, 0),
+        )
     mark, message, hint = found[0]
     if len(found) > 1 and hint:  # under the last of them, it would seem to be about that one
         message, hint = f"{message} ({hint})", None
-    others = [(f"{file}:{m.line + 1}:{m.column + 1}: {text}" if m else text) + (f" ({advice})" if advice else "")
-              for m, text, advice in found[1:]]
+    others = [
+        (f"{file}:{m.line + 1}:{m.column + 1}: {text}" if m else text) + (f" ({advice})" if advice else "")
+        for m, text, advice in found[1:]
+    ]
     raise _at(file, mark, "\n".join([message, *others]), hint)
 
 
@@ -105,8 +109,9 @@ def _check_shape(file: Path, raw: bytes) -> None:
     depth = 0
     for event in yaml.parse(raw, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
-            raise _at(file, event.start_mark, f"alias `*{event.anchor}`: aliases are not supported",
-                      "write the value out")
+            raise _at(
+                file, event.start_mark, f"alias `*{event.anchor}`: aliases are not supported", "write the value out"
+            )
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
             raise _at(file, event.start_mark, "nested too deeply")
@@ -117,10 +122,10 @@ def _unreadable(file: Path, raw: bytes, error: yaml.reader.ReaderError) -> Confi
     code, encoding = int(error.character), str(error.encoding)
     if encoding == "unicode":  # it was decoded: an offset into characters
         wide = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}.get(raw[:2], "utf-8")
-        before = raw.decode(wide, "replace")[:error.position]
+        before = raw.decode(wide, "replace")[: error.position]
         what, hint = f"character U+{code:04X} is not allowed", "delete it"
     else:
-        before = raw[:error.position].decode(encoding, "replace")
+        before = raw[: error.position].decode(encoding, "replace")
         what, hint = f"byte 0x{code:02x} is no {encoding.upper()}", "save the file as UTF-8"
     line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
     return ConfigError(f"not valid YAML: {what}", file=file, line=line, column=column, hint=hint)
@@ -199,7 +204,7 @@ def _descend(model: type[BaseModel], place: Path_) -> tuple[Path_, list[type[Bas
 
 
 def _wrong_tag(
-    detail: ErrorDetails, path: Path_, members: Sequence[type[BaseModel]], places: _Node,
+    detail: ErrorDetails, path: Path_, members: Sequence[type[BaseModel]], places: _Node
 ) -> tuple[yaml.Mark | None, str, str | None]:
     """The key that tells a union's members apart is missing or unknown."""
     context = detail.get("ctx", {})
@@ -209,13 +214,14 @@ def _wrong_tag(
     if detail["type"] == "union_tag_not_found":
         return places.values[path], f"`{where}` is missing", f"one of: {', '.join(known)}"
     tag = str(context["tag"])
-    return places.values[(*path, key)], f"unknown `{where}`: `{tag}`", (
-        close_match(tag, known) or f"one of: {', '.join(known)}")
+    return (
+        places.values[(*path, key)],
+        f"unknown `{where}`: `{tag}`",
+        (close_match(tag, known) or f"one of: {', '.join(known)}"),
+    )
 
 
-def _explain(
-    model: type[BaseModel], detail: ErrorDetails, places: _Node,
-) -> tuple[yaml.Mark | None, str, str | None]:
+def _explain(model: type[BaseModel], detail: ErrorDetails, places: _Node) -> tuple[yaml.Mark | None, str, str | None]:
     (path, models), context = _descend(model, detail["loc"]), detail.get("ctx", {})
     if detail["type"].startswith("union_tag"):
         return _wrong_tag(detail, path, models, places)
@@ -224,8 +230,9 @@ def _explain(
         known_part = known_part[:-1]
     where = ".".join(str(step) for step in path)
     if detail["type"] == "extra_forbidden":
-        names = list(dict.fromkeys(
-            name for parent in _descend(model, detail["loc"][:-1])[1] for name in parent.model_fields))
+        names = list(
+            dict.fromkeys(name for parent in _descend(model, detail["loc"][:-1])[1] for name in parent.model_fields)
+        )
         suggestion = close_match(str(path[-1]), names) or f"known here: {', '.join(names)}"
         return places.keys.get(path), f"unknown key `{where}`", suggestion
     if detail["type"] == "missing":

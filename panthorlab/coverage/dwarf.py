@@ -47,9 +47,13 @@ def read_vmlinux(path: Path, build_id: str, driver: str = DRIVER, others: Collec
     if not any(row.file.startswith(driver) for row in rows):
         raise UsageError(f"{path} has no debug information of {driver}", hint=HINT)
     return SourceMap(
-        build_id, merged(text), tuple(sorted(rows, key=lambda row: (row.start, row.end))),
-        tuple(Function(name, file, line, tuple(sorted(entries)))
-              for (file, line, name), entries in sorted(functions.items())),
+        build_id,
+        merged(text),
+        tuple(sorted(rows, key=lambda row: (row.start, row.end))),
+        tuple(
+            Function(name, file, line, tuple(sorted(entries)))
+            for (file, line, name), entries in sorted(functions.items())
+        ),
     )
 
 
@@ -180,7 +184,8 @@ class _Unit:
                 line = attributes["DW_AT_decl_line"].value
                 self._names[die.offset] = (file, line, _text(die, "DW_AT_name")) if file is not None else None
             else:
-                origin = next((name for name in ("DW_AT_abstract_origin", "DW_AT_specification")
-                               if name in attributes), None)
+                origin = next(
+                    (name for name in ("DW_AT_abstract_origin", "DW_AT_specification") if name in attributes), None
+                )
                 self._names[die.offset] = self._name(die.get_DIE_from_attribute(origin)) if origin else None
         return self._names[die.offset]

@@ -72,8 +72,13 @@ class SourceMap:
         files = sorted({row.file for row in self.rows})
         number = {file: at for at, file in enumerate(files)}
         rows = [[row.start, row.end, number[row.file], row.line, int(row.statement)] for row in self.rows]
-        data = {"build_id": self.build_id, "text": self.text, "files": files, "rows": rows,
-                "functions": [asdict(function) for function in self.functions]}
+        data = {
+            "build_id": self.build_id,
+            "text": self.text,
+            "files": files,
+            "rows": rows,
+            "functions": [asdict(function) for function in self.functions],
+        }
         return json.dumps(data, separators=(",", ":"))
 
 
@@ -82,9 +87,12 @@ def from_json(text: str) -> SourceMap:
     try:
         data: dict[str, Any] = json.loads(text)
         return SourceMap(
-            data["build_id"], tuple((start, end) for start, end in data["text"]),
-            tuple(Row(start, end, data["files"][file], line, bool(statement))
-                  for start, end, file, line, statement in data["rows"]),
+            data["build_id"],
+            tuple((start, end) for start, end in data["text"]),
+            tuple(
+                Row(start, end, data["files"][file], line, bool(statement))
+                for start, end, file, line, statement in data["rows"]
+            ),
             tuple(Function(one["name"], one["file"], one["line"], tuple(one["entries"])) for one in data["functions"]),
         )
     except (KeyError, TypeError, IndexError) as error:

@@ -26,8 +26,13 @@ def patch_lines(changed: Mapping[str, Sequence[int]], counts: LineCounts) -> Pat
     """`changed`: by file, the lines of the patch on this side. Those without code (comments, declarations, macros) do
     not count."""
     outside = tuple(file for file, lines in changed.items() if lines and file not in counts and not _bare(file))
-    found = [(file, line, counts[file][line]) for file, lines in changed.items() if file in counts
-             for line in lines if line in counts[file]]
+    found = [
+        (file, line, counts[file][line])
+        for file, lines in changed.items()
+        if file in counts
+        for line in lines
+        if line in counts[file]
+    ]
     never = tuple(f"{PurePosixPath(file).name}:{line}" for file, line, count in found if not count)
     return PatchLines(len(found), len(found) - len(never), never, outside)
 

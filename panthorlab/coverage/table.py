@@ -19,14 +19,21 @@ def to_json(source: SourceMap, whole: Executed, suites: Mapping[str, Executed]) 
         return sum(1 for line in lines[function] if one.lines[function.file][line])
 
     return {
-        "functions_ran": whole.functions_ran, "function_total": whole.function_total,
-        "lines_ran": whole.lines_ran, "line_total": whole.line_total,
-        "suites": {name: {"functions_ran": one.functions_ran, "lines_ran": one.lines_ran}
-                   for name, one in suites.items()},
+        "functions_ran": whole.functions_ran,
+        "function_total": whole.function_total,
+        "lines_ran": whole.lines_ran,
+        "line_total": whole.line_total,
+        "suites": {
+            name: {"functions_ran": one.functions_ran, "lines_ran": one.lines_ran} for name, one in suites.items()
+        },
         "functions": [
             {
-                "name": function.name, "file": function.file, "line": function.line, "calls": count,
-                "lines": len(lines[function]), "lines_ran": ran(whole, function),
+                "name": function.name,
+                "file": function.file,
+                "line": function.line,
+                "calls": count,
+                "lines": len(lines[function]),
+                "lines_ran": ran(whole, function),
                 "suites": {name: part for name, one in suites.items() if (part := ran(one, function))},
             }
             for function, count in whole.functions.items()
@@ -40,23 +47,29 @@ def share(part: int, whole: int) -> str:
 
 
 def summary(whole: Executed) -> str:
-    return (f"{share(whole.functions_ran, whole.function_total)} functions and "
-            f"{share(whole.lines_ran, whole.line_total)} lines of panthor ran")
+    return (
+        f"{share(whole.functions_ran, whole.function_total)} functions and "
+        f"{share(whole.lines_ran, whole.line_total)} lines of panthor ran"
+    )
 
 
 def render(source: SourceMap, whole: Executed, suites: Mapping[str, Executed]) -> str:
     """Totals, a row per suite and file, and what never ran: whole functions, and lines of the others."""
-    return "\n".join([
-        summary(whole), "", *_suites(whole, suites), "", *_files(whole), "", *_never(source, whole),
-    ]) + "\n"
+    return (
+        "\n".join([summary(whole), "", *_suites(whole, suites), "", *_files(whole), "", *_never(source, whole)]) + "\n"
+    )
 
 
 def _suites(whole: Executed, suites: Mapping[str, Executed]) -> Iterator[str]:
     yield f"{'suite':<28} {'functions':>10} {'lines':>10}  in no other suite"
     for name, one in suites.items():
         others = [other for key, other in suites.items() if key != name]
-        alone = sum(1 for file, counts in one.lines.items() for line, count in counts.items()
-                    if count and not any(other.lines[file][line] for other in others))
+        alone = sum(
+            1
+            for file, counts in one.lines.items()
+            for line, count in counts.items()
+            if count and not any(other.lines[file][line] for other in others)
+        )
         yield f"{name:<28} {one.functions_ran:>10} {one.lines_ran:>10}  {alone}"
     yield f"{'all':<28} {whole.functions_ran:>10} {whole.lines_ran:>10}"
 

@@ -105,8 +105,10 @@ class _Writer:
         if CALLS[name].awaited and not self._held and self._dice.random() < SYNC:
             syncobj = self._dice.randrange(SLOTS)
             words_left = tuple(pair for pair in call.arguments if pair[0] not in ("async", "beside"))
-            lines = [Line(name, call.into, (("async", "1"), *words_left, ("signal", f"s{syncobj}"))),
-                     Line("wait", None, (("sync", str(syncobj)), ("ms", AWAITED_MS)))]
+            lines = [
+                Line(name, call.into, (("async", "1"), *words_left, ("signal", f"s{syncobj}"))),
+                Line("wait", None, (("sync", str(syncobj)), ("ms", AWAITED_MS))),
+            ]
         self._learn(call)
         return lines
 
@@ -125,15 +127,16 @@ class _Writer:
             if self._dice.random() < KERNELS:
                 places = [f"e{vm[1:]}", f"e{vm[1:]}-{PAGE:#x}"]
             offset = draw_offset(self._dice, size, self._sizes[bo])
-            return {"vm": vm, "bo": bo, "va": self._dice.choice(places), "size": f"{size:#x}",
-                    "offset": f"{offset:#x}"}
+            return {"vm": vm, "bo": bo, "va": self._dice.choice(places), "size": f"{size:#x}", "offset": f"{offset:#x}"}
         return {}
 
     def _learn(self, line: Line) -> None:
         """What there is after a call, if it works."""
         words = dict(line.arguments)
-        vm, begin, size = words.get("vm") or "v0", *(
-            _number(words.get(name) or usual) for name, usual in (("va", MAPPED_AT), ("size", MAPPED_SIZE)))
+        vm, begin, size = (
+            words.get("vm") or "v0",
+            *(_number(words.get(name) or usual) for name, usual in (("va", MAPPED_AT), ("size", MAPPED_SIZE))),
+        )
         if line.call == "bo_create" and line.into in self._made["b"]:
             self._sizes[line.into] = _number(words.get("size") or BO_SIZE)
         elif line.call in ("vm_create", "vm_destroy"):

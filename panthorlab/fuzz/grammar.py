@@ -16,8 +16,13 @@ KINDS: Final = "vbghse"
 COMMON: Final = frozenset({"times", "beside", "signal", "wait"})
 """Words of every call: how often, by a thread of its own while the script goes on, and its sync operations."""
 ACTS: Final[Mapping[str, frozenset[str]]] = {
-    "close": frozenset(), "exit": frozenset(), "kill": frozenset(), "look": frozenset(), "sleep": frozenset({"ms"}),
-    "suspended": frozenset({"ms"}), "wait": frozenset({"sync", "ms"}),
+    "close": frozenset(),
+    "exit": frozenset(),
+    "kill": frozenset(),
+    "look": frozenset(),
+    "sleep": frozenset({"ms"}),
+    "suspended": frozenset({"ms"}),
+    "wait": frozenset({"sync", "ms"}),
 }
 """Lines that are no ioctl of panthor."""
 STREAMS: Final = ("store", "long", "loop", "wait", "heap", "tile", "tiles", "bad-instr", "bad-store", "bad-call")
@@ -57,73 +62,161 @@ class Call:
 
 _PAD = Field("pad", odd=("1",))
 _VM = Field("vm", ("v",), always=True)
-_VA = Field("va", ("0x1000000", "0x1001000", "0x1003000", "0x1200000", "0x1201000", "0x13ff000"),
-            ("0", "0x1000001", "0x1000800", "0x10000000", "e-0x1000", "e", "e+0x1000", "0x1000000000000", "-4096"),
-            weight=3)
-_SIZE = Field("size", ("0x1000", "0x2000", "0x4000", "0x10000", "0x200000", "0x400000"),
-              ("0", "100", "e", "-4096", "0x8000000000000000"), weight=2)
-_BIND = (
-    _VM, _VA, _SIZE, Field("ops", ("1", "2"), ("0", "4")), Field("stride", odd=("0", "8")),
+_VA = Field(
+    "va",
+    ("0x1000000", "0x1001000", "0x1003000", "0x1200000", "0x1201000", "0x13ff000"),
+    ("0", "0x1000001", "0x1000800", "0x10000000", "e-0x1000", "e", "e+0x1000", "0x1000000000000", "-4096"),
+    weight=3,
 )
+_SIZE = Field(
+    "size",
+    ("0x1000", "0x2000", "0x4000", "0x10000", "0x200000", "0x400000"),
+    ("0", "100", "e", "-4096", "0x8000000000000000"),
+    weight=2,
+)
+_BIND = (_VM, _VA, _SIZE, Field("ops", ("1", "2"), ("0", "4")), Field("stride", odd=("0", "8")))
 _OFFSET = Field("offset", ("0", "0x1000", "0x2000"), ("1", "0x800", "0x1040", "0x10000", "-4096"), weight=3)
 
-CALLS: Final[Mapping[str, Call]] = {call.name: call for call in (
-    Call("dev_query", 2, (
-        Field("type", ("0", "1", "2", "3"), ("4", "1000"), always=True), Field("size", ("4", "64"), ("0", "4096")),
-        Field("pointer", ("0",), ("0x10",)),
-    )),
-    Call("vm_create", 6, (
-        Field("flags", odd=("1", "0x80000000")),
-        Field("va", ("0x40000000", "0x100000000"), ("1", "0x1000000000000", "-1")),
-    ), into="v"),
-    Call("vm_destroy", 3, (_VM, _PAD), beside=True),
-    Call("vm_state", 2, (_VM,)),
-    Call("bind", 14, (
-        *_BIND, Field("flags", ("0", "1", "2", "4"), ("8", "0x8000000", "0x10000000", "0x20000000", "0x70000000")),
-        Field("async", odd=("2",)), Field("bo", ("b",), always=True), _OFFSET,
-    ), awaited=True, beside=True),
-    Call("unbind", 10, (
-        *_BIND, Field("flags", odd=("0x10000001", "0x18000000", "0x20000000", "0x70000000")),
-        Field("async", ("1",), ("2",)), Field("bo", odd=("b",)), Field("offset", odd=("0x1000",)),
-    ), syncs=True, beside=True),
-    Call("sync_only", 2, (_VM, Field("va", odd=("0x1000000",)), Field("size", odd=("0x1000",)),
-                          Field("bo", odd=("b",)), Field("ops", ("2",), ("0",))), syncs=True),
-    Call("bo_create", 9, (
-        Field("size", ("0x1000", "0x10000", "0x200000", "0x400000"), ("0", "1"), always=True),
-        Field("vm", ("v",)), Field("flags", ("1",), ("2", "0x80000000")), _PAD,
-    ), into="b"),
-    Call("bo_mmap", 3, (Field("bo", ("b",), always=True), _PAD)),
-    Call("gem_close", 3, (Field("bo", ("b",), always=True),)),
-    Call("group_create", 10, (
-        _VM, Field("queues", ("1", "2", "8"), ("0", "9", "31", "32", "33", "64"), weight=6),
-        Field("stride", odd=("0", "4")),
-        Field("prio", ("0", "1", "2"), ("3", "4", "255")), Field("compute", odd=("0", "2", "255")),
-        Field("fragment", odd=("0", "2")), Field("tilers", odd=("0", "2")), Field("cores", odd=("0", "-1")),
-        Field("ring", ("0x1000", "0x10000"), ("0", "2048", "12288", "0x80000000")),
-        Field("qprio", ("0", "15"), ("16", "255")), _PAD,
-    ), into="g", beside=True),
-    Call("group_destroy", 5, (Field("group", ("g",), always=True), _PAD), beside=True),
-    Call("group_state", 3, (Field("group", ("g",), always=True), _PAD), beside=True),
-    Call("submit", 22, (
-        Field("group", ("g",), always=True), Field("stream", STREAMS, always=True),
-        Field("queue", ("0", "1"), ("8", "31", "-1")), Field("jobs", ("2", "4"), ("0",)),
-        Field("stride", odd=("0", "8")), Field("addr", odd=("0", "0x10000004", "0x7fff0000", "e", "-64")),
-        Field("size", ("8", "64"), ("0", "4", "-8")), Field("flush", odd=("0x1000000", "-1")), _PAD,
-    ), syncs=True, beside=True),
-    Call("heap_create", 6, (
-        _VM, Field("chunks", ("1", "2"), ("0", "3", "-1")), Field("size", ("0x20000", "0x80000"),
-                                                              ("0", "0x10000", "0x20001", "0x1000000")),
-        Field("max", ("2", "5", "64"), ("0", "-1")), Field("inflight", ("0", "1", "65535")),
-    ), into="h"),
-    Call("heap_destroy", 4, (Field("heap", ("h",), ("0x10000", "0x10001", "0x20000", "0x10063"), always=True), _PAD),
-         beside=True),
-)}
+CALLS: Final[Mapping[str, Call]] = {
+    call.name: call
+    for call in (
+        Call(
+            "dev_query",
+            2,
+            (
+                Field("type", ("0", "1", "2", "3"), ("4", "1000"), always=True),
+                Field("size", ("4", "64"), ("0", "4096")),
+                Field("pointer", ("0",), ("0x10",)),
+            ),
+        ),
+        Call(
+            "vm_create",
+            6,
+            (
+                Field("flags", odd=("1", "0x80000000")),
+                Field("va", ("0x40000000", "0x100000000"), ("1", "0x1000000000000", "-1")),
+            ),
+            into="v",
+        ),
+        Call("vm_destroy", 3, (_VM, _PAD), beside=True),
+        Call("vm_state", 2, (_VM,)),
+        Call(
+            "bind",
+            14,
+            (
+                *_BIND,
+                Field("flags", ("0", "1", "2", "4"), ("8", "0x8000000", "0x10000000", "0x20000000", "0x70000000")),
+                Field("async", odd=("2",)),
+                Field("bo", ("b",), always=True),
+                _OFFSET,
+            ),
+            awaited=True,
+            beside=True,
+        ),
+        Call(
+            "unbind",
+            10,
+            (
+                *_BIND,
+                Field("flags", odd=("0x10000001", "0x18000000", "0x20000000", "0x70000000")),
+                Field("async", ("1",), ("2",)),
+                Field("bo", odd=("b",)),
+                Field("offset", odd=("0x1000",)),
+            ),
+            syncs=True,
+            beside=True,
+        ),
+        Call(
+            "sync_only",
+            2,
+            (
+                _VM,
+                Field("va", odd=("0x1000000",)),
+                Field("size", odd=("0x1000",)),
+                Field("bo", odd=("b",)),
+                Field("ops", ("2",), ("0",)),
+            ),
+            syncs=True,
+        ),
+        Call(
+            "bo_create",
+            9,
+            (
+                Field("size", ("0x1000", "0x10000", "0x200000", "0x400000"), ("0", "1"), always=True),
+                Field("vm", ("v",)),
+                Field("flags", ("1",), ("2", "0x80000000")),
+                _PAD,
+            ),
+            into="b",
+        ),
+        Call("bo_mmap", 3, (Field("bo", ("b",), always=True), _PAD)),
+        Call("gem_close", 3, (Field("bo", ("b",), always=True),)),
+        Call(
+            "group_create",
+            10,
+            (
+                _VM,
+                Field("queues", ("1", "2", "8"), ("0", "9", "31", "32", "33", "64"), weight=6),
+                Field("stride", odd=("0", "4")),
+                Field("prio", ("0", "1", "2"), ("3", "4", "255")),
+                Field("compute", odd=("0", "2", "255")),
+                Field("fragment", odd=("0", "2")),
+                Field("tilers", odd=("0", "2")),
+                Field("cores", odd=("0", "-1")),
+                Field("ring", ("0x1000", "0x10000"), ("0", "2048", "12288", "0x80000000")),
+                Field("qprio", ("0", "15"), ("16", "255")),
+                _PAD,
+            ),
+            into="g",
+            beside=True,
+        ),
+        Call("group_destroy", 5, (Field("group", ("g",), always=True), _PAD), beside=True),
+        Call("group_state", 3, (Field("group", ("g",), always=True), _PAD), beside=True),
+        Call(
+            "submit",
+            22,
+            (
+                Field("group", ("g",), always=True),
+                Field("stream", STREAMS, always=True),
+                Field("queue", ("0", "1"), ("8", "31", "-1")),
+                Field("jobs", ("2", "4"), ("0",)),
+                Field("stride", odd=("0", "8")),
+                Field("addr", odd=("0", "0x10000004", "0x7fff0000", "e", "-64")),
+                Field("size", ("8", "64"), ("0", "4", "-8")),
+                Field("flush", odd=("0x1000000", "-1")),
+                _PAD,
+            ),
+            syncs=True,
+            beside=True,
+        ),
+        Call(
+            "heap_create",
+            6,
+            (
+                _VM,
+                Field("chunks", ("1", "2"), ("0", "3", "-1")),
+                Field("size", ("0x20000", "0x80000"), ("0", "0x10000", "0x20001", "0x1000000")),
+                Field("max", ("2", "5", "64"), ("0", "-1")),
+                Field("inflight", ("0", "1", "65535")),
+            ),
+            into="h",
+        ),
+        Call(
+            "heap_destroy",
+            4,
+            (Field("heap", ("h",), ("0x10000", "0x10001", "0x20000", "0x10063"), always=True), _PAD),
+            beside=True,
+        ),
+    )
+}
 ACT_WEIGHTS: Final[Mapping[str, int]] = {  # exit and kill end each process
-    "close": 1, "look": 3, "sleep": 3, "suspended": 2, "wait": 5,
+    "close": 1,
+    "look": 3,
+    "sleep": 3,
+    "suspended": 2,
+    "wait": 5,
 }
-ACT_VALUES: Final[Mapping[str, tuple[str, ...]]] = {
-    "ms": ("1", "5", "20", "60"), "sync": ("0", "1", "2", "3"),
-}
+ACT_VALUES: Final[Mapping[str, tuple[str, ...]]] = {"ms": ("1", "5", "20", "60"), "sync": ("0", "1", "2", "3")}
 MISDEED_WEIGHT: Final = 4
 
 PROVOKED: Final = frozenset({"mmu-fault", "cs-fault", "cs-fatal", "gpu-fault", "job-timeout", "heap-error"})
@@ -131,14 +224,32 @@ PROVOKED: Final = frozenset({"mmu-fault", "cs-fault", "cs-fatal", "gpu-fault", "
 TROUBLE: Final = frozenset({"gpu-reset", "power-error", "firmware-error"})
 """Kinds that a GPU brings about which does wrong: not the kernel's fault in a script with a misdeed."""
 MISDEEDS: Final = (
-    "tiler-chunk,times=0", "tiler-chunk", "tiler-oom", "tiler-oom,times=0", "flush-late,ms=5",
+    "tiler-chunk,times=0",
+    "tiler-chunk",
+    "tiler-oom",
+    "tiler-oom,times=0",
+    "flush-late,ms=5",
     "power-late,core=l2,ms=5",
-    "state-late,state=suspend,ms=5", "state-late,state=start,ms=5", "state-late,state=terminate,ms=5",
-    "event-late,event=idle,ms=5", "event-late,event=tiler-oom,ms=5", "event-late,event=sync-update,ms=5",
-    "event-late,event=fatal,ms=5", "event-lost,event=idle", "irq-twice,line=job", "irq-twice,line=mmu",
-    "irq-twice,line=gpu", "irq-late,line=job,ms=5", "irq-late,line=mmu,ms=5", "irq-late,line=gpu,ms=5",
-    "mmu-fault,requester=prefetch", "mmu-fault,requester=lsu", "mmu-fault,requester=tiler", "cs-fault",
-    "cs-fatal,exception=0x48", "cs-fatal,exception=0x48,times=3",
+    "state-late,state=suspend,ms=5",
+    "state-late,state=start,ms=5",
+    "state-late,state=terminate,ms=5",
+    "event-late,event=idle,ms=5",
+    "event-late,event=tiler-oom,ms=5",
+    "event-late,event=sync-update,ms=5",
+    "event-late,event=fatal,ms=5",
+    "event-lost,event=idle",
+    "irq-twice,line=job",
+    "irq-twice,line=mmu",
+    "irq-twice,line=gpu",
+    "irq-late,line=job,ms=5",
+    "irq-late,line=mmu,ms=5",
+    "irq-late,line=gpu,ms=5",
+    "mmu-fault,requester=prefetch",
+    "mmu-fault,requester=lsu",
+    "mmu-fault,requester=tiler",
+    "cs-fault",
+    "cs-fatal,exception=0x48",
+    "cs-fatal,exception=0x48,times=3",
 )
 """Rules of `panthorlab gpu misdeeds` in scripts."""
 
@@ -152,15 +263,23 @@ class Known:
 
 
 KNOWN: Final = (
-    Known("signal of a syncobj that does not exist: in `signal` there is only s0 to s3, which every file has",
-          "docs/findings/0001: oops"),
+    Known(
+        "signal of a syncobj that does not exist: in `signal` there is only s0 to s3, which every file has",
+        "docs/findings/0001: oops",
+    ),
     Known("a call that waits for the syncobj it signals", "docs/findings/0021: a warning"),
-    Known("asynchronous mappings that run when their VM is destroyed, or the file closed: scripts await them",
-          "docs/findings/0022: a VM that is never freed"),
-    Known("the end of a VM, or of its streams, in a process of which a stream waits for what never comes",
-          "docs/findings/0024: a warning"),
-    Known("misdeed cs-fatal as it is by default (CS_UNRECOVERABLE), for which the driver resets the GPU",
-          "docs/findings/0025: a warning"),
+    Known(
+        "asynchronous mappings that run when their VM is destroyed, or the file closed: scripts await them",
+        "docs/findings/0022: a VM that is never freed",
+    ),
+    Known(
+        "the end of a VM, or of its streams, in a process of which a stream waits for what never comes",
+        "docs/findings/0024: a warning",
+    ),
+    Known(
+        "misdeed cs-fatal as it is by default (CS_UNRECOVERABLE), for which the driver resets the GPU",
+        "docs/findings/0025: a warning",
+    ),
     Known("misdeed as-stuck", "docs/findings/0003: warnings, a VM that is never freed"),
     Known("misdeeds boot-lost, boot-late", "docs/findings/0010 and 0012: no GPU until reboot"),
     Known("misdeed mmu-fault of the MCU", "docs/findings/0023: no job works any more"),

@@ -31,8 +31,11 @@ class Mappings:
     def unmap(self, vm: str, begin: int, size: int) -> None:
         """Whatever is there, whole or in part."""
         end = begin + size
-        pieces = [piece for low, high in self._ranges.get(vm, ())
-                  for piece in ((low, min(high, begin)), (max(low, end), high))]
+        pieces = [
+            piece
+            for low, high in self._ranges.get(vm, ())
+            for piece in ((low, min(high, begin)), (max(low, end), high))
+        ]
         self._ranges[vm] = list(dict.fromkeys((low, high) for low, high in pieces if low < high))
 
     def forget(self, vm: str) -> None:

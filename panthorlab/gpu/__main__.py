@@ -28,10 +28,16 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument("--events", type=Path, help="every event as a JSON line")
     serve.add_argument("--seed", type=int, default=0, help="of random choices, e.g. jitter")
     serve.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="see `params`")
-    serve.add_argument("--misbehave", action="append", default=[], metavar="RULE",
-                       help="do wrong from the beginning, e.g. flush-lost,nth=2; see `misdeeds`")
-    serve.add_argument("--control", action="store_true",
-                       help="take `misbehave RULE` and `behave` from stdin, line by line")
+    serve.add_argument(
+        "--misbehave",
+        action="append",
+        default=[],
+        metavar="RULE",
+        help="do wrong from the beginning, e.g. flush-lost,nth=2; see `misdeeds`",
+    )
+    serve.add_argument(
+        "--control", action="store_true", help="take `misbehave RULE` and `behave` from stdin, line by line"
+    )
     firmware = commands.add_parser("firmware", help="write the firmware image that the driver loads")
     _add_model(firmware)
     firmware.add_argument("-o", "--output", type=Path, required=True, help="e.g. mali_csffw.bin")
@@ -67,9 +73,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         from panthorlab.gpu.serve import Options, serve
 
         params = Params.parse(arguments.param)
-        return serve(Options(
-            arguments.socket, GENERATIONS[arguments.model], params, arguments.seed, arguments.trace, arguments.log,
-            arguments.events, tuple(map(misbehave.parse, arguments.misbehave)), arguments.control))
+        return serve(
+            Options(
+                arguments.socket,
+                GENERATIONS[arguments.model],
+                params,
+                arguments.seed,
+                arguments.trace,
+                arguments.log,
+                arguments.events,
+                tuple(map(misbehave.parse, arguments.misbehave)),
+                arguments.control,
+            )
+        )
     except (ValueError, OSError) as error:
         print(f"panthorlab gpu: {error}", file=sys.stderr)
         return USAGE_ERROR

@@ -44,7 +44,10 @@ class BusMaster:
             return
         self._said.add(kind)
         if self._shut_down:
-            self._reporter.once(SHUTDOWN, kind, "the GPU went on using memory after kexec, for panthor was not unbound:"
-                                f" {kind} at {where} was stopped")
+            self._reporter.once(
+                SHUTDOWN,
+                kind,
+                f"the GPU went on using memory after kexec, for panthor was not unbound: {kind} at {where} was stopped",
+            )
         else:
             self._reporter.check("no bus master", f"{kind} at {where}, and the function may not access memory")

@@ -40,8 +40,9 @@ IRQ_NAMES = ("job", "mmu", "gpu")  # order of the MSI-X vectors
 class Gpu:
     """One GPU of a generation. `read` and `write` are aligned 32-bit register accesses and return at once."""
 
-    def __init__(self, generation: Generation, params: Params, reporter: Reporter, trace: Trace, loop: Loop,
-                 seed: int = 0) -> None:
+    def __init__(
+        self, generation: Generation, params: Params, reporter: Reporter, trace: Trace, loop: Loop, seed: int = 0
+    ) -> None:
         self.generation = generation
         self.ram, self.bus = GuestRam(), BusMaster(reporter)
         self.irqs = [IrqBlock(name, self._watch_irq if trace.on else None) for name in IRQ_NAMES]
@@ -50,20 +51,44 @@ class Gpu:
         self._fault_status = self._fault_address = 0
         self._clock_stopped = False
         self._misbehaviour = misbehaviour = Misbehaviour(random.Random(f"misbehave {seed}"), reporter, trace)  # noqa: S311
-        mmu = Mmu(generation.spaces, self.ram, self.bus, mmu_irq, reporter, trace, self._bus_fault, misbehaviour,
-                  loop.now, params.word("mmu.va_overflow"))
+        mmu = Mmu(
+            generation.spaces,
+            self.ram,
+            self.bus,
+            mmu_irq,
+            reporter,
+            trace,
+            self._bus_fault,
+            misbehaviour,
+            loop.now,
+            params.word("mmu.va_overflow"),
+        )
         clock = Clock(loop.now, params.integer("timestamp.hz"), params.integer("clock.hz"))
         # whoever reads TIMESTAMP beside his own clock can lay his own log on this trace
         trace.instant("GPU", "TIMESTAMP is 0", us=clock.origin * 1e6, hz=clock.timestamp_hz)
         chance = random.Random(seed)  # noqa: S311
-        self.chip = Chip(generation, params, reporter, trace, loop, chance, clock, gpu, job, mmu_irq, mmu,
-                         misbehaviour, self._raise_fault)
+        self.chip = Chip(
+            generation,
+            params,
+            reporter,
+            trace,
+            loop,
+            chance,
+            clock,
+            gpu,
+            job,
+            mmu_irq,
+            mmu,
+            misbehaviour,
+            self._raise_fault,
+        )
         for irq in self.irqs:
             irq.intercept = self._intercept
         self.mcu = Mcu(self.chip)
         self.chip.mmu.spaces[0].flushed = self.mcu.clean_cache
-        self._power = generation.power(Domains(generation.cores, self.chip.powered, self._power_switched, loop, gpu,
-                                               trace, misbehaviour))
+        self._power = generation.power(
+            Domains(generation.cores, self.chip.powered, self._power_switched, loop, gpu, trace, misbehaviour)
+        )
         self._storage: dict[int, int] = {}
         self._reads: dict[int, Read] = {}
         self._writes: dict[int, Write] = {}
@@ -93,8 +118,7 @@ class Gpu:
             handler(value)
         else:
             name = self._names.get(offset, "unknown")
-            self._reporter.unmodelled(
-                f"write 0x{offset:x}", f"write of 0x{value:x} to register 0x{offset:x} ({name})")
+            self._reporter.unmodelled(f"write 0x{offset:x}", f"write of 0x{value:x} to register 0x{offset:x} ({name})")
 
     def reset(self) -> None:
         """The PCI function was reset: as after power-on."""
@@ -218,8 +242,12 @@ class Gpu:
         for space in self.chip.mmu.spaces:
             space_reads, space_writes = self._space_handlers(space)
             for register in spaces.registers:
-                self._add(register, spaces.offset(space.index, register.offset), space_reads.get(register.name),
-                          space_writes.get(register.name))
+                self._add(
+                    register,
+                    spaces.offset(space.index, register.offset),
+                    space_reads.get(register.name),
+                    space_writes.get(register.name),
+                )
         for i in range(generation.doorbell_count):
             offset = generation.doorbells.offset(i)
             bell = Register(offset, f"DOORBELL_{i}", Kind.WRITE, 0, "", generation.doorbells.fields)
@@ -247,7 +275,8 @@ class Gpu:
         if wrong := value & register.reserved:
             self._reporter.unmodelled(
                 f"reserved bits of {register.name}",
-                f"write of 0x{value:x} to register 0x{offset:x} ({register.name}): bits 0x{wrong:x} are reserved")
+                f"write of 0x{value:x} to register 0x{offset:x} ({register.name}): bits 0x{wrong:x} are reserved",
+            )
         write(value)
 
     def _handlers(self) -> tuple[dict[str, Read], dict[str, Write]]:
@@ -266,8 +295,7 @@ class Gpu:
             "MCU_STATUS": lambda: mcu.status,
             **self._power.reads,
         }
-        writes: dict[str, Write] = {
-            "GPU_CMD": self._command, "MCU_CONTROL": mcu.write_control, **self._power.writes}
+        writes: dict[str, Write] = {"GPU_CMD": self._command, "MCU_CONTROL": mcu.write_control, **self._power.writes}
         for irq in self.irqs:
             self._irq_handlers(irq, reads, writes)
         return reads, writes

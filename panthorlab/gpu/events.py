@@ -111,8 +111,10 @@ class Reporter:
         counts = dict(sorted(self.counts.items()))
         self.event("counters", "counters at the end", counts=counts, durations=durations, **extra)
         for name, histogram in sorted(self.durations.items()):
-            self.log(f"{name}: {histogram.count} times, median {histogram.median_us()} us, at most "
-                     f"{histogram.most * 1e6:.0f} us")
+            self.log(
+                f"{name}: {histogram.count} times, median {histogram.median_us()} us, at most "
+                f"{histogram.most * 1e6:.0f} us"
+            )
         for name, number in sorted(self.counts.items()):
             self.log(f"{name}: {number}")
         for name, value in extra.items():

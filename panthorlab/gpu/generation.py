@@ -100,16 +100,22 @@ class Generation:
 
     def _wrong_constants(self) -> Iterator[str]:
         isa = self.instructions
-        wanted = {"AS_PRESENT": (1 << self.spaces.count) - 1,
-                  **{f"{core}_PRESENT_LO": present for core, present in self.cores.items()}}
+        wanted = {
+            "AS_PRESENT": (1 << self.spaces.count) - 1,
+            **{f"{core}_PRESENT_LO": present for core, present in self.cores.items()},
+        }
         told = {register.name: register.reset for register in self.registers}
         yield from (f"{name} must be 0x{value:x}" for name, value in wanted.items() if told.get(name) != value)
         if PA_BITS.of(told.get("MMU_FEATURES", 0)) != self.spaces.pa_bits:
             yield f"MMU_FEATURES must have {self.spaces.pa_bits} physical address bits"
-        most = (("address spaces", self.spaces.count, MOST_SPACES), ("slots", self.layout.groups, MOST_GROUPS),
-                ("streams", self.layout.streams, MOST_STREAMS))
-        yield from (f"interrupts and doorbells are for at most {limit} {what}" for what, count, limit in most
-                    if count > limit)
+        most = (
+            ("address spaces", self.spaces.count, MOST_SPACES),
+            ("slots", self.layout.groups, MOST_GROUPS),
+            ("streams", self.layout.streams, MOST_STREAMS),
+        )
+        yield from (
+            f"interrupts and doorbells are for at most {limit} {what}" for what, count, limit in most if count > limit
+        )
         if self.layout.cs_features & 0xFFFF != isa.registers - 1 | isa.scoreboards << 8:
             yield f"cs_features must have {isa.registers} registers and {isa.scoreboards} scoreboards"
 
@@ -118,7 +124,8 @@ class Generation:
         yield from (f"{name} and {other} are at 0x{at:x}" for (at, name), (b, other) in pairwise(places) if at == b)
         yield from (f"{name} is at 0x{at:x}" for at, name in places if at & 3 or not 0 <= at < BAR_SIZES[0])
         blocks = sorted((at, size, name) for name, at, size in self.layout.blocks())
-        yield from (f"{name} and {other} overlap" for (at, size, name), (b, _, other) in pairwise(blocks)
-                    if at + size > b)
+        yield from (
+            f"{name} and {other} overlap" for (at, size, name), (b, _, other) in pairwise(blocks) if at + size > b
+        )
         end = self.layout.shared + self.layout.shared_size
         yield from (f"{name} is outside of the shared section" for at, size, name in blocks if at + size > end)

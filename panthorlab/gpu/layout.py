@@ -88,8 +88,10 @@ class Layout:
         groups = range(self.groups)
         pairs = [(g, s) for g in groups for s in range(self.streams)]
         return [
-            ("global control", self.glb_control, _size(GlbControl)), ("global input", self.glb_input, _size(GlbIn)),
-            ("global output", self.glb_output, _size(GlbOut)), ("life", self.life, 4),
+            ("global control", self.glb_control, _size(GlbControl)),
+            ("global input", self.glb_input, _size(GlbIn)),
+            ("global output", self.glb_output, _size(GlbOut)),
+            ("life", self.life, 4),
             *((f"CSG {g} control", self.csg_control(g), _size(CsgControl)) for g in groups),
             *((f"CSG {g} input", self.csg_input(g), _size(CsgIn)) for g in groups),
             *((f"CSG {g} output", self.csg_output(g), _size(CsgOut)) for g in groups),

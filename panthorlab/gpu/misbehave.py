@@ -44,44 +44,82 @@ _EVENTS = {"event": ("idle", "sync-update", "progress-timer", "tiler-oom", "faul
 _LINES = {"line": ("job", "mmu", "gpu")}
 _SPACES = {"space": ("firmware", "user")}
 _CORES = {"core": ("l2", "tiler", "shader")}
-_FIELDS = {"field": (
-    "glb-version", "glb-features", "glb-input", "glb-output", "glb-group-num", "glb-group-stride", "glb-perfcnt-size",
-    "glb-instr-features", "csg-features", "csg-input", "csg-output", "csg-suspend-size", "csg-protm-suspend-size",
-    "csg-stream-num", "csg-stream-stride", "cs-features", "cs-input", "cs-output")}
+_FIELDS = {
+    "field": (
+        "glb-version",
+        "glb-features",
+        "glb-input",
+        "glb-output",
+        "glb-group-num",
+        "glb-group-stride",
+        "glb-perfcnt-size",
+        "glb-instr-features",
+        "csg-features",
+        "csg-input",
+        "csg-output",
+        "csg-suspend-size",
+        "csg-protm-suspend-size",
+        "csg-stream-num",
+        "csg-stream-stride",
+        "cs-features",
+        "cs-input",
+        "cs-output",
+    )
+}
 _ENDPOINTS = {"endpoint": ("compute", "fragment", "tiler")}
 _REQUESTERS = {"requester": ("prefetch", "lsu", "mcu", "tiler", "shader"), "access": ("read", "write")}
 
 MISDEEDS: tuple[Misdeed, ...] = (
-    Misdeed("mcu-hang", "a group is to be started", "the MCU answers nothing until it is stopped or reset",
-            slotted=True),
+    Misdeed(
+        "mcu-hang", "a group is to be started", "the MCU answers nothing until it is stopped or reset", slotted=True
+    ),
     Misdeed("boot-lost", "MCU_CONTROL starts the MCU", "it never says that it has booted"),
     Misdeed("boot-late", "MCU_CONTROL starts the MCU", "it says so late", late=True),
-    Misdeed("interface", "the MCU boots and writes a field of a control block", "the field has another value", _FIELDS,
-            slotted=True, valued=True),
+    Misdeed(
+        "interface",
+        "the MCU boots and writes a field of a control block",
+        "the field has another value",
+        _FIELDS,
+        slotted=True,
+        valued=True,
+    ),
     Misdeed("halt-lost", "GLB_REQ.HALT", "the MCU does not halt"),
     Misdeed("stop-lost", "MCU_CONTROL stops the MCU", "MCU_STATUS stays as it was"),
-    Misdeed("cache-kept", "MCU_CONTROL stops the MCU", "what it wrote stays in the L2, and comes over memory when it "
-            "starts again, unless the caches were flushed, or the GPU was reset"),
+    Misdeed(
+        "cache-kept",
+        "MCU_CONTROL stops the MCU",
+        "what it wrote stays in the L2, and comes over memory when it "
+        "starts again, unless the caches were flushed, or the GPU was reset",
+    ),
     Misdeed("reset-lost", "GPU_CMD resets", "the reset happens, RESET_COMPLETED never comes"),
     Misdeed("reset-late", "GPU_CMD resets", "RESET_COMPLETED comes late", late=True),
-    Misdeed("mcu-survives-reset", "GPU_CMD resets", "MCU_CONTROL keeps its value: with the L2's power the "
-            "MCU starts by itself"),
+    Misdeed(
+        "mcu-survives-reset",
+        "GPU_CMD resets",
+        "MCU_CONTROL keeps its value: with the L2's power the MCU starts by itself",
+    ),
     Misdeed("flush-lost", "GPU_CMD flushes caches", "CLEAN_CACHES_COMPLETED never comes"),
     Misdeed("flush-late", "GPU_CMD flushes caches", "CLEAN_CACHES_COMPLETED comes late", late=True),
     Misdeed("power-lost", "cores are switched", "they stay as they are, and no interrupt comes", _CORES),
     Misdeed("power-late", "cores are switched", "it takes time", _CORES, late=True),
     Misdeed("as-stuck", "AS_COMMAND", "AS_STATUS says busy for a time; the command has its effect", _SPACES, late=True),
     Misdeed("state-lost", "a CSG state request is carried out", "it is never acknowledged", _STATES, slotted=True),
-    Misdeed("state-late", "a CSG state request is carried out", "it is acknowledged late", _STATES, late=True,
-            slotted=True),
+    Misdeed(
+        "state-late", "a CSG state request is carried out", "it is acknowledged late", _STATES, late=True, slotted=True
+    ),
     Misdeed("glb-lost", "a global request is served", "it is never acknowledged: ping, timer, configuration"),
     Misdeed("event-lost", "a CSG or CS event is raised", "the driver never learns of it", _EVENTS, slotted=True),
     Misdeed("event-late", "a CSG or CS event is raised", "it is raised late", _EVENTS, late=True, slotted=True),
     Misdeed("irq-lost", "an interrupt message is sent", "it is not; the line stays up", _LINES),
     Misdeed("irq-late", "an interrupt message is sent", "it is sent late", _LINES, late=True),
     Misdeed("irq-twice", "an interrupt message is sent", "another one follows, with nothing to it", _LINES, late=True),
-    Misdeed("mmu-fault", "the GPU looks up an address", "the access faults, though it is mapped", _REQUESTERS,
-            exception=0xC3),
+    Misdeed(
+        "mmu-fault",
+        "the GPU looks up an address",
+        "the access faults, though it is mapped",
+        _REQUESTERS,
+        exception=0xC3,
+    ),
     Misdeed("gpu-fault", "a group is to be started", "GPU_FAULT is raised", exception=0x88, slotted=True),
     Misdeed("cs-fault", "a stream is given a slice", "it reports CS_FAULT before it", exception=0x49, slotted=True),
     Misdeed("cs-fatal", "a stream is given a slice", "it dies of CS_FATAL before it", exception=0x41, slotted=True),
@@ -128,8 +166,10 @@ def parse(text: str) -> Rule:
     misdeed = BY_NAME.get(name)
     if misdeed is None:
         near = difflib.get_close_matches(name, BY_NAME, n=1)
-        raise ValueError(f"the GPU knows no misdeed {name!r}" + (f"; did you mean {near[0]}?" if near else
-                                                                 "; `panthorlab gpu misdeeds` lists them"))
+        raise ValueError(
+            f"the GPU knows no misdeed {name!r}"
+            + (f"; did you mean {near[0]}?" if near else "; `panthorlab gpu misdeeds` lists them")
+        )
     given: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
@@ -241,6 +281,8 @@ def describe() -> str:
         keys += ["slot=N"] if m.slotted else []
         keys += ["value=0"] if m.valued else []
         lines.append(f"{m.name}{''.join(f',[{key}]' for key in keys)}\n    when {m.occasion}: {m.meaning}")
-    lines.append("every one: [nth=1] the first time it may happen, [times=1] how often from then (0: always), "
-                 "[chance=1] else only so often, drawn from --seed")
+    lines.append(
+        "every one: [nth=1] the first time it may happen, [times=1] how often from then (0: always), "
+        "[chance=1] else only so often, drawn from --seed"
+    )
     return "\n".join(lines) + "\n"

@@ -52,8 +52,8 @@ class ConfigSpace:
         self._reset = bytearray(SIZE)
         self._mask = bytearray(SIZE)
         for offset, size, value, mask in _FIELDS:
-            self._reset[offset:offset + size] = value.to_bytes(size, "little")
-            self._mask[offset:offset + size] = mask.to_bytes(size, "little")
+            self._reset[offset : offset + size] = value.to_bytes(size, "little")
+            self._mask[offset : offset + size] = mask.to_bytes(size, "little")
         self._data = bytearray(self._reset)
 
     def reset(self) -> None:
@@ -61,7 +61,7 @@ class ConfigSpace:
 
     @property
     def command(self) -> int:
-        return int.from_bytes(self._data[COMMAND:COMMAND + 2], "little")
+        return int.from_bytes(self._data[COMMAND : COMMAND + 2], "little")
 
     @property
     def clock(self) -> int:
@@ -70,9 +70,9 @@ class ConfigSpace:
 
     def read(self, offset: int, count: int) -> bytes:
         """`count` bytes; zeros beyond the end."""
-        return bytes(self._data[offset:offset + count]).ljust(count, b"\0")
+        return bytes(self._data[offset : offset + count]).ljust(count, b"\0")
 
     def write(self, offset: int, data: bytes) -> None:
         """Changes the writable bits only; beyond the end it is ignored."""
-        for i, byte in enumerate(data[:max(0, SIZE - offset)], offset):
+        for i, byte in enumerate(data[: max(0, SIZE - offset)], offset):
             self._data[i] = self._data[i] & ~self._mask[i] | byte & self._mask[i]

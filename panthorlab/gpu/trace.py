@@ -99,8 +99,16 @@ class ChromeTrace:
         self._line({"ph": phase, "ts": time.monotonic_ns() / 1000, "pid": PROCESS, "tid": tid, **event})
         self._count += 1
         if self._count == MOST_EVENTS:
-            self._line({"ph": "i", "ts": time.monotonic_ns() / 1000, "pid": PROCESS, "tid": tid, "s": "g",
-                        "name": "the trace is full"})
+            self._line(
+                {
+                    "ph": "i",
+                    "ts": time.monotonic_ns() / 1000,
+                    "pid": PROCESS,
+                    "tid": tid,
+                    "s": "g",
+                    "name": "the trace is full",
+                }
+            )
             self.close()
 
     def _line(self, event: dict[str, object]) -> None:

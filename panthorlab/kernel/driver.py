@@ -135,8 +135,10 @@ def only(values: Mapping[str, str | None], what: str) -> Driver:
     symbols = " or ".join(f"CONFIG_{driver.symbol}" for driver in found or DRIVERS)
     if not found:
         raise UsageError(f"{what} has no driver for the GPU", hint=f"set {symbols}")
-    raise UsageError(f"{what} has {' and '.join(driver.name for driver in found)}, and the GPU takes one driver",
-                     hint=f"set only {symbols}")
+    raise UsageError(
+        f"{what} has {' and '.join(driver.name for driver in found)}, and the GPU takes one driver",
+        hint=f"set only {symbols}",
+    )
 
 
 class Built(Protocol):

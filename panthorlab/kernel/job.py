@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The package's front door: from what the user typed to two finished kernels.
 
-    sides = prepare_sides("debian:6.18.5", ["fix.patch"], progress=show)
-    before, after = build_side(sides.before, log=…), build_side(sides.after, log=…)
-    reason = cannot_differ(sides, before, after)
+sides = prepare_sides("debian:6.18.5", ["fix.patch"], progress=show)
+before, after = build_side(sides.before, log=…), build_side(sides.after, log=…)
+reason = cannot_differ(sides, before, after)
 """
 
 from __future__ import annotations
@@ -57,22 +57,46 @@ class _Setting:
     debug_info: tuple[str, ...]
 
     def plan(self, side: Side, reports: Sequence[PatchReport], changes: Changes) -> SidePlan:
-        core = digest([
-            FORMAT, self.base.key, sorted((path, content(data)) for path, data in changes.items()),
-            self.config_key, self.arch, self.toolchain.prefix, self.toolchain.version,
-            *([self.debug_info] if self.debug_info else []),
-        ])
+        core = digest(
+            [
+                FORMAT,
+                self.base.key,
+                sorted((path, content(data)) for path, data in changes.items()),
+                self.config_key,
+                self.arch,
+                self.toolchain.prefix,
+                self.toolchain.version,
+                *([self.debug_info] if self.debug_info else []),
+            ]
+        )
         return SidePlan(
-            side=side, key=digest([core, self.guest]), core_key=core, title=_title(self.base, reports),
-            base=self.base, changes=changes, reports=tuple(reports), fragments=self.fragments,
-            config_key=self.config_key, arch=self.arch, toolchain=self.toolchain, debug_info=self.debug_info,
+            side=side,
+            key=digest([core, self.guest]),
+            core_key=core,
+            title=_title(self.base, reports),
+            base=self.base,
+            changes=changes,
+            reports=tuple(reports),
+            fragments=self.fragments,
+            config_key=self.config_key,
+            arch=self.arch,
+            toolchain=self.toolchain,
+            debug_info=self.debug_info,
         )
 
 
 def prepare_sides(
-    base_spec: str | None, patches: Sequence[str] = (), *, revert: bool = False, swap: bool = False,
-    fragments: Sequence[str] = DEFAULT_FRAGMENTS, arch: str = DEFAULT.name, progress: Progress = quiet,
-    version: int | None = None, look: bool = False, intake: Intake | None = None,
+    base_spec: str | None,
+    patches: Sequence[str] = (),
+    *,
+    revert: bool = False,
+    swap: bool = False,
+    fragments: Sequence[str] = DEFAULT_FRAGMENTS,
+    arch: str = DEFAULT.name,
+    progress: Progress = quiet,
+    version: int | None = None,
+    look: bool = False,
+    intake: Intake | None = None,
 ) -> Sides:
     """Resolve the base, check every patch against it and name the two kernels. Builds nothing, changes no tree.
 
@@ -113,8 +137,7 @@ def prepare_sides(
         before, after = after, before
     notes = _notes(setting.base, reports, told, default_job=default_job, revert=revert, swap=swap)
     return Sides(
-        setting.plan(Side.BEFORE, *before), setting.plan(Side.AFTER, *after), tuple(reports), notes, default_job,
-        intake,
+        setting.plan(Side.BEFORE, *before), setting.plan(Side.AFTER, *after), tuple(reports), notes, default_job, intake
     )
 
 
@@ -125,8 +148,13 @@ def with_files(debug_info: Sequence[str], files: Iterable[str]) -> tuple[str, ..
 
 
 def prepare_kernel(
-    base_spec: str | None, patches: Sequence[str] = (), *, revert: bool = False,
-    fragments: Sequence[str] = DEFAULT_FRAGMENTS, arch: str = DEFAULT.name, progress: Progress = quiet,
+    base_spec: str | None,
+    patches: Sequence[str] = (),
+    *,
+    revert: bool = False,
+    fragments: Sequence[str] = DEFAULT_FRAGMENTS,
+    arch: str = DEFAULT.name,
+    progress: Progress = quiet,
 ) -> SidePlan:
     """One kernel: the base with `patches` (or, with `revert`, without them) and nothing else."""
     intake = _read(patches, base_spec)
@@ -137,8 +165,13 @@ def prepare_kernel(
 
 
 def build_side(
-    plan: SidePlan, *, log: Path, progress: Progress = quiet, note: Callable[[str], None] = quiet,
-    jobs: int | None = None, before: SidePlan | None = None,
+    plan: SidePlan,
+    *,
+    log: Path,
+    progress: Progress = quiet,
+    note: Callable[[str], None] = quiet,
+    jobs: int | None = None,
+    before: SidePlan | None = None,
 ) -> Kernel:
     """The finished kernel of `plan`: from the store, or built now. `log`: the full build log (appended to).
 
@@ -178,7 +211,7 @@ def _read(patches: Sequence[str], base_spec: str | None, version: int | None = N
 
 
 def _setting(
-    base_spec: str | None, fragments: Sequence[str], arch: str, progress: Progress, *, look: bool = False,
+    base_spec: str | None, fragments: Sequence[str], arch: str, progress: Progress, *, look: bool = False
 ) -> _Setting:
     files = config.find_fragments(fragments)
     key = config.fragments_key(files)
@@ -201,7 +234,7 @@ def _setting(
 
 
 def _apply(
-    setting: _Setting, texts: Sequence[PatchText], notes: Sequence[str], *, reverse: bool,
+    setting: _Setting, texts: Sequence[PatchText], notes: Sequence[str], *, reverse: bool
 ) -> tuple[list[PatchReport], Changes]:
     """What the patches leave of the base. Raises PatchError saying of each what became of it."""
     reports, changes = apply_all(texts, setting.read, setting.base.title, notes, reverse=reverse)
@@ -210,7 +243,7 @@ def _apply(
 
 
 def _notes(
-    base: Base, reports: Sequence[PatchReport], told: Sequence[str], *, default_job: bool, revert: bool, swap: bool,
+    base: Base, reports: Sequence[PatchReport], told: Sequence[str], *, default_job: bool, revert: bool, swap: bool
 ) -> tuple[str, ...]:
     notes = [f"base: {base.title}"]
     if default_job:

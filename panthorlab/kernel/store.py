@@ -89,9 +89,12 @@ def _recorded(record: Path) -> Kernel | None:
         return None  # of an older version, without a checksum
     try:
         return Kernel(
-            path=record.parent, **words,
+            path=record.parent,
+            **words,
             **{name: data[name] for name in ("modules", "digests", "files") if name in data or name != "files"},
-            patches=tuple(data["patches"]), fragments=tuple(data["fragments"]), jailed=data.get("jailed", True),
+            patches=tuple(data["patches"]),
+            fragments=tuple(data["fragments"]),
+            jailed=data.get("jailed", True),
         )
     except (KeyError, TypeError):
         return None
@@ -108,10 +111,13 @@ def _why_damaged(kernel: Kernel) -> str:
     Records of older versions do not list every file; there, as much is checked as they tell.
     """
     try:
-        present = tuple(sorted(
-            (str(path.relative_to(kernel.path)), stat.st_size, stat.st_mtime_ns, stat.st_ino)
-            for path in kernel.path.rglob("*") if path.is_file() and (stat := path.stat())
-        ))
+        present = tuple(
+            sorted(
+                (str(path.relative_to(kernel.path)), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+                for path in kernel.path.rglob("*")
+                if path.is_file() and (stat := path.stat())
+            )
+        )
         if kernel.files:
             return _differs(kernel.path, present, tuple(sorted(kernel.files.items())))
         places = {"Image": "Image", ".ko": "modules/{}", ".dtb": "dtbs/{}"}
@@ -155,7 +161,8 @@ def set_aside(path: Path, why: str) -> str:
 def write_record(kernel: Kernel, core_key: str) -> None:
     """Write `kernel.json` into the (still unpublished) directory of the kernel, with the digests of all its files."""
     files = {
-        str(path.relative_to(kernel.path)): sha256(path) for path in sorted(kernel.path.rglob("*"))
+        str(path.relative_to(kernel.path)): sha256(path)
+        for path in sorted(kernel.path.rglob("*"))
         if path.is_file() and path.name != RECORD
     }
     data = {**asdict(replace(kernel, files=files)), "core_key": core_key}

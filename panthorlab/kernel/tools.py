@@ -19,23 +19,50 @@ from panthorlab.files import disk_full
 
 # Programs that a kernel build runs on the host, and the Debian package that has each.
 HOST_TOOLS: Mapping[str, str] = {
-    "make": "make", "gcc": "gcc", "ld": "binutils", "flex": "flex", "bison": "bison", "bc": "bc",
-    "tar": "tar", "xz": "xz-utils", "git": "git", "find": "findutils", "dpkg-deb": "dpkg", "apt-get": "apt",
-    "apt-cache": "apt", "apt-config": "apt", "bwrap": "bubblewrap",
+    "make": "make",
+    "gcc": "gcc",
+    "ld": "binutils",
+    "flex": "flex",
+    "bison": "bison",
+    "bc": "bc",
+    "tar": "tar",
+    "xz": "xz-utils",
+    "git": "git",
+    "find": "findutils",
+    "dpkg-deb": "dpkg",
+    "apt-get": "apt",
+    "apt-cache": "apt",
+    "apt-config": "apt",
+    "bwrap": "bubblewrap",
 }
 BUILD_TOOLS = ("make", "gcc", "ld", "flex", "bison", "bc")
 TAIL_BYTES = 1 << 16  # of what a failed stage of a pipeline said
 TREE_BYTES = 2_500_000_000  # an unpacked kernel tree and the files of one build
 # In a git hook these name the repository that was committed to, and would win over `git -C`.
-_HOOK_VARIABLES = frozenset({
-    "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY",
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE", "GIT_SHALLOW_FILE", "GIT_QUARANTINE_PATH",
-})
+_HOOK_VARIABLES = frozenset(
+    {
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_COMMON_DIR",
+        "GIT_PREFIX",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_NAMESPACE",
+        "GIT_SHALLOW_FILE",
+        "GIT_QUARANTINE_PATH",
+    }
+)
 
 
 def run(
-    argv: Sequence[str], *, timeout: float, cwd: Path | None = None, stdin: bytes = b"",
-    env: Mapping[str, str] | None = None, ok: Sequence[int] = (0,),
+    argv: Sequence[str],
+    *,
+    timeout: float,
+    cwd: Path | None = None,
+    stdin: bytes = b"",
+    env: Mapping[str, str] | None = None,
+    ok: Sequence[int] = (0,),
 ) -> subprocess.CompletedProcess[bytes]:
     """Run argv to its end. Raises LabError if it is not installed, outlives `timeout` or exits outside `ok`."""
     try:
@@ -44,7 +71,7 @@ def run(
         if cwd is not None and not cwd.is_dir():
             raise LabError(f"{cwd}: no such directory") from error
         raise LabError(
-            f"{argv[0]} is not installed", hint=f"install {HOST_TOOLS.get(argv[0], argv[0])} (Debian)",
+            f"{argv[0]} is not installed", hint=f"install {HOST_TOOLS.get(argv[0], argv[0])} (Debian)"
         ) from error
     except subprocess.TimeoutExpired as error:
         raise LabError(f"{argv[0]} did not end within {timeout:g} s: {' '.join(argv)}") from error
@@ -92,8 +119,13 @@ def pipeline(stages: Sequence[Sequence[str]], *, timeout: float) -> None:
         try:
             for index, argv in enumerate(stages):
                 process = spawn.spawn(
-                    argv, stdin=previous or subprocess.DEVNULL, stderr=messages[index], env=env, new_session=False,
-                    stdout=subprocess.PIPE if index < len(stages) - 1 else subprocess.DEVNULL, umask=0o022,
+                    argv,
+                    stdin=previous or subprocess.DEVNULL,
+                    stderr=messages[index],
+                    env=env,
+                    new_session=False,
+                    stdout=subprocess.PIPE if index < len(stages) - 1 else subprocess.DEVNULL,
+                    umask=0o022,
                 )
                 if previous is not None:
                     previous.close()

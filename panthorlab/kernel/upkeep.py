@@ -66,8 +66,12 @@ def _homes() -> Iterator[Path]:
 def _trees() -> Iterator[Damaged]:
     for home in _homes():
         if not is_sound(home):
-            yield Damaged(f"trees/{home.name}", home, "base.json is missing or cannot be read",
-                          home.with_name(f"{home.name}.lock"))
+            yield Damaged(
+                f"trees/{home.name}",
+                home,
+                "base.json is missing or cannot be read",
+                home.with_name(f"{home.name}.lock"),
+            )
 
 
 def _notes() -> Iterator[Damaged]:

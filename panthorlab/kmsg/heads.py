@@ -84,10 +84,7 @@ REPORT_HEADS: tuple[ReportHead, ...] = (
         r"BUG: (?P<what>key) \S+ has not been registered!|BUG: (?P<where>MAX_LOCKDEP_\w+|MAX_LOCK_DEPTH) too low",
         r"BUG: \S{1,40}/\d+ (?P<what>still has locks held)",
     ),
-    *_heads(
-        Kind.HUNG_TASK,
-        r"INFO: (?P<what>task) (?P<where>.{1,40}?):\d+ blocked (?:for more than|in)",
-    ),
+    *_heads(Kind.HUNG_TASK, r"INFO: (?P<what>task) (?P<where>.{1,40}?):\d+ blocked (?:for more than|in)"),
     *_heads(
         Kind.STALL,
         r"INFO: (?P<what>rcu_\w+) (?:self-)?detected (?:expedited )?stalls?",

@@ -14,11 +14,7 @@ FAILURE: Final = re.compile(
 )
 """Tyr marks no error as one: a message of a version we have not read says one of these if it tells of trouble."""
 ROWS: tuple[Row, ...] = (
-    *rows(
-        None,
-        ("gpu-id", r"mali-\S+ GPU_ID 0x"),
-        ("initialized", r"Tyr initialized correctly"),
-    ),
+    *rows(None, ("gpu-id", r"mali-\S+ GPU_ID 0x"), ("initialized", r"Tyr initialized correctly")),
     *rows(Kind.GPU_RESET, ("reset-failed", r"GPU (?:soft |hard )?reset (?:failed|timed out)")),
     *rows(Kind.POWER_ERROR, ("power-up", r"Failed to power (?:on|off) (?:the )?(?:GPU|L2|\w+ domain)")),
     *rows(

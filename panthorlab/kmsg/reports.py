@@ -296,7 +296,10 @@ def _signature(kind: Kind, driver: str | None, report: _Report, frames: list[str
     """Kind, driver, title without numbers, top frames: the same for the same trouble in every run."""
     what = re.sub(r"0x[0-9a-f]+|[0-9a-f]{8,}", "", _whole(report.what))
     title = re.sub(r"[^a-z_]+", "-", what.lower()).strip("-")[:80]
-    place = frames or [readable(report.where) if report.where.startswith("_R")
-                       else re.sub(r"\d+|:.*", "", report.where or report.file.rpartition("/")[2])]
+    place = frames or [
+        readable(report.where)
+        if report.where.startswith("_R")
+        else re.sub(r"\d+|:.*", "", report.where or report.file.rpartition("/")[2])
+    ]
     parts = [kind.value, driver, title, ">".join(place)]
     return ":".join(part for part in parts if part)

@@ -21,8 +21,8 @@ def readable(function: str) -> str:
             while end < len(function) and function[end] in _DIGITS:
                 end += 1
             length = int(function[at:end])
-            end += function[end:end + 1] == "_"  # stands before a name that begins with a digit or with `_`
-            names.append(function[end:end + length])
+            end += function[end : end + 1] == "_"  # stands before a name that begins with a digit or with `_`
+            names.append(function[end : end + length])
             at = end + length
         elif function[at] in "sB" and (end := function.find("_", at)) >= 0:
             at = end + 1

@@ -60,10 +60,13 @@ def collect(kernel: Kernel, *, dtb: str, firmware: tuple[str, Path] | None) -> A
     name = PurePosixPath(dtb).name
     tree = kernel.path / "dtbs" / name
     if not tree.is_file():
-        raise UsageError(f"kernel {kernel.title} was built without {dtb}",
-                         hint="build it with the board's fragments, e.g. `panthorlab build --config rk3588`")
-    contents = {f"{WORK_DIR}/{file.name}": (_read(file), 0o755) for file in sorted(kernel.guest.glob("*"))
-                if file.is_file()}
+        raise UsageError(
+            f"kernel {kernel.title} was built without {dtb}",
+            hint="build it with the board's fragments, e.g. `panthorlab build --config rk3588`",
+        )
+    contents = {
+        f"{WORK_DIR}/{file.name}": (_read(file), 0o755) for file in sorted(kernel.guest.glob("*")) if file.is_file()
+    }
     if f"{WORK_DIR}/iterate" not in contents:
         raise LabError(f"kernel {kernel.title} has no guest programs in {kernel.guest}", hint="build it again")
     contents[f"{WORK_DIR}/{SCRIPT}"] = (_read(Path(__file__).parent / SCRIPT), 0o755)
@@ -74,7 +77,8 @@ def collect(kernel: Kernel, *, dtb: str, firmware: tuple[str, Path] | None) -> A
     if firmware is not None:
         contents[firmware[0]] = (_read(firmware[1]), 0o644)
     return Artifacts(
-        {IMAGE: _read(kernel.image), name: _read(tree), OVERLAY: _tar(contents)}, name,
+        {IMAGE: _read(kernel.image), name: _read(tree), OVERLAY: _tar(contents)},
+        name,
         tuple(f"{MODULES}/{module}.ko" for module in order),
         dict(_OPTION.findall(_read(kernel.path / "config").decode("utf-8", "replace"))),
     )

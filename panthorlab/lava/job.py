@@ -128,8 +128,10 @@ def _root(plan: Plan) -> str:
             raise UsageError("a cpio root file system needs a kernel with CONFIG_BLK_DEV_INITRD=y")
         return "ramdisk"
     if ".tar" not in suffixes:
-        raise UsageError(f"--rootfs {plan.rootfs}: neither a cpio (ramdisk) nor a tar (NFS root)",
-                         hint="the name must say what it is: *.cpio.gz, *.tar.xz, …")
+        raise UsageError(
+            f"--rootfs {plan.rootfs}: neither a cpio (ramdisk) nor a tar (NFS root)",
+            hint="the name must say what it is: *.cpio.gz, *.tar.xz, …",
+        )
     if options.get("CONFIG_ROOT_NFS") != "y":
         raise UsageError("an NFS root needs a kernel with CONFIG_ROOT_NFS=y", hint="the fragment rk3588 has it")
     built_in = next((driver for driver in DRIVERS if options.get(f"CONFIG_{driver.symbol}") == "y"), None)
@@ -153,8 +155,12 @@ def _rootfs(plan: Plan, root: str) -> dict[str, Any]:
     suffix = PurePosixPath(urlsplit(plan.rootfs).path).suffix
     compression = {"compression": _COMPRESSIONS[suffix]} if suffix in _COMPRESSIONS else {}
     overlay = {**_file(plan, OVERLAY), "compression": "gz", "format": "tar", "path": "/"}
-    return {"url": plan.rootfs, **compression, "format": "tar" if root == "nfsrootfs" else "cpio.newc",
-            "overlays": {"panthorlab": overlay}}
+    return {
+        "url": plan.rootfs,
+        **compression,
+        "format": "tar" if root == "nfsrootfs" else "cpio.newc",
+        "overlays": {"panthorlab": overlay},
+    }
 
 
 def _login(plan: Plan) -> dict[str, Any]:

@@ -58,8 +58,10 @@ def _hardware(board: Board) -> tuple[Hardware, str]:
     """What LAVA must know of such a board, and its device tree."""
     hardware = board.hardware()
     if hardware is None:
-        raise UsageError(f"board {board.key} is an {board.file.type} one; LAVA has real ones",
-                         hint="name the board file of the kind of board that the LAVA lab has")
+        raise UsageError(
+            f"board {board.key} is an {board.file.type} one; LAVA has real ones",
+            hint="name the board file of the kind of board that the LAVA lab has",
+        )
     if hardware.dtb is None:
         raise UsageError(f"{board.path}: a LAVA job needs the board's `dtb`")
     return hardware, hardware.dtb

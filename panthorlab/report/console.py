@@ -26,8 +26,14 @@ MOST_VARIANTS = 6
 """Lines for what ran in other boots than the plain ones; the reports have all."""
 
 _COLOURS = {
-    Verdict.FIXED: "32", Verdict.CLEAN: "32", Verdict.UNCHANGED: "33", Verdict.INCONCLUSIVE: "33",
-    Verdict.REDUCED: "31", Verdict.NOT_FIXED: "31", Verdict.REGRESSED: "1;31", Verdict.ERROR: "35",
+    Verdict.FIXED: "32",
+    Verdict.CLEAN: "32",
+    Verdict.UNCHANGED: "33",
+    Verdict.INCONCLUSIVE: "33",
+    Verdict.REDUCED: "31",
+    Verdict.NOT_FIXED: "31",
+    Verdict.REGRESSED: "1;31",
+    Verdict.ERROR: "35",
 }
 
 
@@ -73,7 +79,7 @@ def _head(report: RunReport, columns: int) -> list[str]:
         kernel = report.kernels.get(side)
         if kernel:
             telling = [f"{name} {build_id[:16]}" for name, build_id in report.telling_modules(side).items()]
-            shown_id = (kernel.build_id or "")[:8 if telling else 16]
+            shown_id = (kernel.build_id or "")[: 8 if telling else 16]
             build_id = f"build-id {shown_id}" if shown_id else "build-id not proved"
             parts = (kernel.release or kernel.key, build_id, *telling[:1], kernel.description)
             shown.append(_labelled(side, " · ".join(part for part in parts if part), columns))
@@ -97,17 +103,22 @@ def _patches(report: RunReport, columns: int) -> list[str]:
 def _row(workload: WorkloadVerdict, columns: int, paint: _Paint, *, short: bool) -> str:
     name = plain(workload.name)
     if columns < NARROW:
-        return " ".join((
-            pad(name.rpartition("/")[2], _name_width(columns)),
-            f"{counts(workload.before):>9} {counts(workload.after):>9}", paint(workload.verdict, workload.verdict),
-        ))
-    return " ".join((
-        pad(name.rpartition("/")[2] if short else name, _name_width(columns)),
-        f"{counts(workload.before):>9} {interval(workload.before):<8}",
-        f"{counts(workload.after):>9} {interval(workload.after):<8}",
-        f"{direction(workload):>8}",
-        paint(workload.verdict, workload.verdict),
-    ))
+        return " ".join(
+            (
+                pad(name.rpartition("/")[2], _name_width(columns)),
+                f"{counts(workload.before):>9} {counts(workload.after):>9}",
+                paint(workload.verdict, workload.verdict),
+            )
+        )
+    return " ".join(
+        (
+            pad(name.rpartition("/")[2] if short else name, _name_width(columns)),
+            f"{counts(workload.before):>9} {interval(workload.before):<8}",
+            f"{counts(workload.after):>9} {interval(workload.after):<8}",
+            f"{direction(workload):>8}",
+            paint(workload.verdict, workload.verdict),
+        )
+    )
 
 
 def _name_width(columns: int) -> int:
@@ -133,7 +144,7 @@ def _rows(workloads: Sequence[WorkloadVerdict], room: int, columns: int, paint: 
     if len(workloads) <= room:
         return [_row(workload, columns, paint, short=short) for workload in workloads]
     worst = sorted(workloads, key=lambda w: -w.verdict.badness)
-    kept, rest = worst[: room - 1], worst[room - 1:]
+    kept, rest = worst[: room - 1], worst[room - 1 :]
     return [
         *(_row(w, columns, paint, short=short) for w in workloads if w in kept),
         fit(_tally(rest, f"{len(rest)} more"), columns),
@@ -154,8 +165,11 @@ def _fault(report: RunReport, columns: int) -> list[str]:
     if finding is None:
         return []
     total = len(report.findings)
-    shown = ["", fit(f"One of {total} finding{'s' if total > 1 else ''} ({place(finding)}):", columns),
-             fit(f"  {headline(finding)}", columns)]
+    shown = [
+        "",
+        fit(f"One of {total} finding{'s' if total > 1 else ''} ({place(finding)}):", columns),
+        fit(f"  {headline(finding)}", columns),
+    ]
     whose = owner(finding)
     if whose:
         shown.append(fit(f"  belongs to {whose}", columns))
@@ -170,7 +184,7 @@ def _foot(report: RunReport, columns: int, paint: _Paint) -> list[str]:
     if verdict.verdict in (Verdict.FIXED, Verdict.CLEAN):
         reasons = (*reasons[: 2 if report.unproved else 1], *verdict.asides)
     shown += _limited(
-        [line for reason in reasons for line in wrap(plain(reason), columns, first="  - ", rest="    ")], 8, "reasons",
+        [line for reason in reasons for line in wrap(plain(reason), columns, first="  - ", rest="    ")], 8, "reasons"
     )
     shown += _surprises(report, columns)
     for said in report.coverage_lines:
@@ -182,9 +196,13 @@ def _foot(report: RunReport, columns: int, paint: _Paint) -> list[str]:
         names = ", ".join(plain(test.name) for test in failing)
         shown.append(fit(f"Tests that fail on both sides: {names}", columns))
     shown += _limited(
-        [line for note in (*told(report.left_out), *report.notes)
-         for line in wrap(plain(note), columns, first="note    ", rest="        ")],
-        4, "notes",
+        [
+            line
+            for note in (*told(report.left_out), *report.notes)
+            for line in wrap(plain(note), columns, first="note    ", rest="        ")
+        ],
+        4,
+        "notes",
     )
     phases = " · ".join(f"{phase.name} {seconds(phase.seconds)}" for phase in report.phases)
     spent = seconds(report.seconds) + (f" ({phases})" if phases else "")
@@ -197,8 +215,12 @@ def _foot(report: RunReport, columns: int, paint: _Paint) -> list[str]:
 
 def _surprises(report: RunReport, columns: int) -> list[str]:
     """What is more often is a verdict already."""
-    lines = [line for found in report.verdict.surprises if found.fewer
-             for line in wrap(plain(found.reason), columns, first="  ? ", rest="    ")]
+    lines = [
+        line
+        for found in report.verdict.surprises
+        if found.fewer
+        for line in wrap(plain(found.reason), columns, first="  ? ", rest="    ")
+    ]
     return ["Surprises, which nobody claims:", *_limited(lines, 6, "surprises")] if lines else []
 
 

@@ -39,8 +39,10 @@ class Coverage:
 
 
 def driver_text(coverage: Coverage) -> str:
-    return (f"{coverage.functions} of {coverage.function_total} functions and {coverage.lines} of "
-            f"{coverage.line_total} lines of panthor ran")
+    return (
+        f"{coverage.functions} of {coverage.function_total} functions and {coverage.lines} of "
+        f"{coverage.line_total} lines of panthor ran"
+    )
 
 
 def patch_text(side: Side, patch: PatchCoverage | None) -> str:
@@ -73,6 +75,8 @@ def unproved(coverage: Mapping[Side, Coverage]) -> str:
                 return ""
             what = "the line" if patch.lines == 1 else f"none of the {patch.lines} lines"
             never = "never ran" if patch.lines == 1 else "ever ran"
-            return (f"{what} that the patch {_DOES[side]} {never} on {side} ({_some(patch.never)}), so this says "
-                    "nothing of the patch")
+            return (
+                f"{what} that the patch {_DOES[side]} {never} on {side} ({_some(patch.never)}), so this says "
+                "nothing of the patch"
+            )
     return ""

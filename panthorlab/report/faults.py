@@ -10,8 +10,23 @@ from panthorlab.report.model import RunReport
 from panthorlab.report.text import plain
 
 FIELDS = (
-    "kind", "driver", "device", "timestamp", "as", "va", "raw_status", "exception_type", "exception", "access",
-    "source_id", "pid", "comm", "owner", "signature", "line", "text",
+    "kind",
+    "driver",
+    "device",
+    "timestamp",
+    "as",
+    "va",
+    "raw_status",
+    "exception_type",
+    "exception",
+    "access",
+    "source_id",
+    "pid",
+    "comm",
+    "owner",
+    "signature",
+    "line",
+    "text",
 )
 """The keys of a finding in JSON; absent fields are null."""
 

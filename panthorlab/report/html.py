@@ -34,19 +34,31 @@ def render(report: RunReport) -> str:
     coverage = report.coverage or {}
     suites = dict.fromkeys(name for one in coverage.values() for name in one.suites)
     return _template().render(
-        report=report, verdict=report.verdict, facts=list(_facts(report)), variants=list(_variants(report)),
-        groups=_groups(report.findings), max_groups=MAX_GROUPS,
+        report=report,
+        verdict=report.verdict,
+        facts=list(_facts(report)),
+        variants=list(_variants(report)),
+        groups=_groups(report.findings),
+        max_groups=MAX_GROUPS,
         coverage_heads=[f"{side}: functions, lines" for side in coverage],
         covered=[(name, [one.suites.get(name, ()) for one in coverage.values()]) for name in suites],
-        boots=_boots, counts=counts, interval=interval, direction=direction, per_boot=_per_boot,
+        boots=_boots,
+        counts=counts,
+        interval=interval,
+        direction=direction,
+        per_boot=_per_boot,
     )
 
 
 @cache
 def _template() -> Template:
     environment = Environment(
-        loader=PackageLoader("panthorlab", "report"), autoescape=True, undefined=StrictUndefined, finalize=_printable,
-        trim_blocks=True, lstrip_blocks=True,
+        loader=PackageLoader("panthorlab", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_printable,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     return environment.get_template("run.html.j2")
 
@@ -113,6 +125,7 @@ def _per_boot(workload: WorkloadVerdict) -> str:
 
 def _boots_of(side: SideResult) -> str:
     """The counts of each boot; with several boards, by board, each with its sum."""
+
     def of(boots: Iterable[BootCount]) -> str:
         return ", ".join(f"{boot.faulty}/{boot.iterations}" for boot in boots)
 

@@ -78,8 +78,13 @@ def _side(report: RunReport, side: SideResult) -> dict[str, Any]:
         "skipped": side.skipped,
         "cut": side.cut,
         "per_boot": [
-            {"boot": boot.boot, "board": boot.board, "iterations": boot.iterations, "faulty": boot.faulty,
-             "errors": boot.errors}
+            {
+                "boot": boot.boot,
+                "board": boot.board,
+                "iterations": boot.iterations,
+                "faulty": boot.faulty,
+                "errors": boot.errors,
+            }
             for boot in side.boots
         ],
         "per_board": [
@@ -95,9 +100,10 @@ def _workload(report: RunReport, workload: WorkloadVerdict) -> dict[str, Any]:
         "name": workload.name,
         "role": workload.role.value,
         "verdict": workload.verdict.value,
-        "sides": {side.value: _side(report, result) for side, result in (
-            (Side.BEFORE, workload.before), (Side.AFTER, workload.after),
-        )},
+        "sides": {
+            side.value: _side(report, result)
+            for side, result in ((Side.BEFORE, workload.before), (Side.AFTER, workload.after))
+        },
         "p_fewer": workload.p_fewer,
         "p_more": workload.p_more,
         "missable_rate": workload.missable_rate,
@@ -108,15 +114,25 @@ def _workload(report: RunReport, workload: WorkloadVerdict) -> dict[str, Any]:
 
 def _test(test: TestVerdict) -> dict[str, Any]:
     return {
-        "name": test.name, "verdict": test.verdict.value, "before": test.before.value, "after": test.after.value,
-        "reason": test.reason, "message": test.message, "variant": test.variant,
+        "name": test.name,
+        "verdict": test.verdict.value,
+        "before": test.before.value,
+        "after": test.after.value,
+        "reason": test.reason,
+        "message": test.message,
+        "variant": test.variant,
     }
 
 
 def _surprise(found: Surprise) -> dict[str, Any]:
     return {
-        "where": found.where, "what": found.what, "before": list(found.before), "after": list(found.after),
-        "fewer": found.fewer, "p": found.p, "reason": found.reason,
+        "where": found.where,
+        "what": found.what,
+        "before": list(found.before),
+        "after": list(found.after),
+        "fewer": found.fewer,
+        "p": found.p,
+        "reason": found.reason,
     }
 
 
@@ -124,7 +140,9 @@ def _variants(report: RunReport) -> list[dict[str, Any]]:
     judged = {variant.name: variant for variant in report.verdict.variants}
     return [
         {
-            "name": info.name, "fragments": list(info.fragments), "params": dict(info.params),
+            "name": info.name,
+            "fragments": list(info.fragments),
+            "params": dict(info.params),
             "verdict": judged[info.name].verdict.value if info.name in judged else None,
             "reasons": list(judged[info.name].reasons) if info.name in judged else [],
             "sides": {
@@ -142,9 +160,15 @@ def _variants(report: RunReport) -> list[dict[str, Any]]:
 
 def _new(finding: NewFinding) -> dict[str, Any]:
     return {
-        "what": finding.what, "name": finding.name, "where": finding.where, "before": list(finding.before),
-        "after": list(finding.after), "regressed": finding.regressed, "reason": finding.reason,
-        "obstacle": finding.obstacle, "p": finding.p,
+        "what": finding.what,
+        "name": finding.name,
+        "where": finding.where,
+        "before": list(finding.before),
+        "after": list(finding.after),
+        "regressed": finding.regressed,
+        "reason": finding.reason,
+        "obstacle": finding.obstacle,
+        "p": finding.p,
     }
 
 
@@ -153,13 +177,22 @@ def _coverage(report: RunReport) -> dict[str, Any] | None:
         return None
     return {
         side.value: {
-            "functions": one.functions, "function_total": one.function_total, "lines": one.lines,
-            "line_total": one.line_total, "text": driver_text(one),
-            "suites": {name: {"functions": functions, "lines": lines}
-                       for name, (functions, lines) in one.suites.items()},
-            "patch": None if one.patch is None else {
-                "lines": one.patch.lines, "ran": one.patch.ran, "never": list(one.patch.never),
-                "outside": list(one.patch.outside), "text": patch_text(side, one.patch),
+            "functions": one.functions,
+            "function_total": one.function_total,
+            "lines": one.lines,
+            "line_total": one.line_total,
+            "text": driver_text(one),
+            "suites": {
+                name: {"functions": functions, "lines": lines} for name, (functions, lines) in one.suites.items()
+            },
+            "patch": None
+            if one.patch is None
+            else {
+                "lines": one.patch.lines,
+                "ran": one.patch.ran,
+                "never": list(one.patch.never),
+                "outside": list(one.patch.outside),
+                "text": patch_text(side, one.patch),
             },
         }
         for side, one in report.coverage.items()
@@ -173,7 +206,9 @@ def _about(report: RunReport) -> dict[str, Any]:
         "base": report.base,
         "base_commit": report.base_commit or None,
         "board": {
-            "name": report.board.name, "description": report.board.description, "emulated": report.board.emulated,
+            "name": report.board.name,
+            "description": report.board.description,
+            "emulated": report.board.emulated,
             "facts": dict(report.board.facts),
         },
         "suites": list(report.suites),

@@ -28,6 +28,7 @@ MAX_FINDINGS = 20
 
 def render(report: RunReport) -> str:
     """The XML document, as text to be written in UTF-8."""
+
     def suite(name: str, cases: list[Case], properties: dict[str, str]) -> Suite:
         return Suite(f"panthorlab.{name}", cases, properties, report.started, report.board.name)
 
@@ -50,13 +51,15 @@ def _verdict(report: RunReport) -> Case:
     verdict = report.verdict
     what = f"{verdict.verdict}: {verdict.reasons[0]}" if verdict.reasons else str(verdict.verdict)
     return Case(
-        _classname(report), "verdict", report.seconds,
+        _classname(report),
+        "verdict",
+        report.seconds,
         failure=what if verdict.exit == 1 else "",
         error=what if verdict.exit not in (0, 1, 3) else "",
         skipped=what if verdict.exit == 3 else "",
-        detail="\n".join([
-            *verdict.reasons, *(found.reason for found in verdict.surprises), *report.coverage_lines, *report.notes,
-        ]),
+        detail="\n".join(
+            [*verdict.reasons, *(found.reason for found in verdict.surprises), *report.coverage_lines, *report.notes]
+        ),
         kind=verdict.verdict,
     )
 
@@ -76,11 +79,13 @@ def _workload(report: RunReport, workload: WorkloadVerdict) -> Case:
     unknown = workload.verdict is Verdict.ERROR
     after = [f for f in report.findings if f.get("workload") == workload.name and f.get("side") == Side.AFTER]
     return Case(
-        _classname(report, workload.role), workload.name,
+        _classname(report, workload.role),
+        workload.name,
         failure=said if wrong else "",
         error=said if unknown and not wrong else "",
         skipped="" if wrong or unknown or workload.verdict in _GOOD else f"{workload.role}, {said}",
-        detail="\n".join([_numbers(workload), *workload.reasons, *_quoted(after)]), kind=workload.verdict,
+        detail="\n".join([_numbers(workload), *workload.reasons, *_quoted(after)]),
+        kind=workload.verdict,
     )
 
 
@@ -103,11 +108,14 @@ def _test(report: RunReport, test: TestVerdict) -> Case:
     elif test.verdict is Verdict.UNCHANGED or test.after is Outcome.SKIP:
         skipped = test.message or test.reason
     return Case(
-        _classname(report, "test", *re.sub(r"\.py\b", "", module).replace("::", "/").split("/")), name, test.seconds,
+        _classname(report, "test", *re.sub(r"\.py\b", "", module).replace("::", "/").split("/")),
+        name,
+        test.seconds,
         failure=test.reason if test.verdict is Verdict.REGRESSED else "",
         error=test.reason if test.verdict is Verdict.ERROR else "",
         skipped=skipped if test.verdict is not Verdict.ERROR else "",
-        detail=test.message, kind=test.verdict,
+        detail=test.message,
+        kind=test.verdict,
     )
 
 
@@ -119,17 +127,26 @@ def _left_out(report: RunReport, name: str, why: str) -> Case:
 def _properties(report: RunReport) -> dict[str, str]:
     """What was tested, and on what."""
     found = {
-        "verdict": report.verdict.verdict, "exit": str(report.verdict.exit), "run": str(report.run_dir),
-        "base": report.base, "base_commit": report.base_commit, "board": report.board.name,
+        "verdict": report.verdict.verdict,
+        "exit": str(report.verdict.exit),
+        "run": str(report.run_dir),
+        "base": report.base,
+        "base_commit": report.base_commit,
+        "board": report.board.name,
         "panthorlab": report.version,
         "missable_rate": f"{report.verdict.missable_rate:.6g}",
-        "p_fewer": p_value(report.verdict.p_fewer), "p_more": p_value(report.verdict.p_more),
+        "p_fewer": p_value(report.verdict.p_fewer),
+        "p_more": p_value(report.verdict.p_more),
     }
     for number, patch in enumerate(report.patches, 1):
         found[f"patch.{number}"] = f"{patch.title} ({patch.state})"
     for side, kernel in report.kernels.items():
-        found |= {f"{side}.kernel": kernel.key, f"{side}.release": kernel.release,
-                  f"{side}.build_id": kernel.build_id or "", f"{side}.toolchain": kernel.toolchain}
+        found |= {
+            f"{side}.kernel": kernel.key,
+            f"{side}.release": kernel.release,
+            f"{side}.build_id": kernel.build_id or "",
+            f"{side}.toolchain": kernel.toolchain,
+        }
         found |= {f"{side}.{name}.build_id": build_id for name, build_id in report.telling_modules(side).items()}
     for side, one in (report.coverage or {}).items():
         found |= {f"{side}.coverage": driver_text(one), f"{side}.patch_coverage": patch_text(side, one.patch)}

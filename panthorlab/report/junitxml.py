@@ -65,7 +65,10 @@ def _suite(suite: Suite) -> ET.Element:
     cases = [_case(case, seen) for case in suite.cases]
     properties = {xml_text(name): xml_text(value) for name, value in suite.properties.items()}
     element: ET.Element = TestSuite(
-        xml_text(suite.name), cases, properties=properties, hostname=xml_text(suite.hostname) or None,
+        xml_text(suite.name),
+        cases,
+        properties=properties,
+        hostname=xml_text(suite.hostname) or None,
         timestamp=suite.started.isoformat(timespec="seconds") if suite.started else None,
     ).build_xml_doc()
     element.attrib.pop("disabled", None)
@@ -78,9 +81,7 @@ def _case(case: Case, seen: dict[tuple[str, str], int]) -> TestCase:
     count = seen[classname, name] = seen.get((classname, name), 0) + 1
     detail = xml_text(case.detail)
     made = TestCase(f"{name} #{count}" if count > 1 else name, classname, case.seconds)
-    for text, add in (
-        (case.failure, made.add_failure_info), (case.error, made.add_error_info),
-    ):
+    for text, add in ((case.failure, made.add_failure_info), (case.error, made.add_error_info)):
         if text:
             # GitLab shows the body and not the message, Jenkins both
             add(xml_text(text), f"{xml_text(text)}\n{detail}".rstrip(), xml_text(case.kind) or None)

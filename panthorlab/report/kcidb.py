@@ -27,27 +27,52 @@ def to_json(report: RunReport) -> dict[str, Any]:
     started = report.started.isoformat()
     builds: list[dict[str, Any]] = [
         {
-            "id": _build_id(run, side, variant), "checkout_id": run, "origin": ORIGIN, "architecture": DEFAULT.kcidb,
-            "status": "PASS", "start_time": started, "config_name": "+".join(map(plain, kernel.config)),
+            "id": _build_id(run, side, variant),
+            "checkout_id": run,
+            "origin": ORIGIN,
+            "architecture": DEFAULT.kcidb,
+            "status": "PASS",
+            "start_time": started,
+            "config_name": "+".join(map(plain, kernel.config)),
             "compiler": plain(kernel.toolchain),
             "comment": plain(f"{side}{f' [{variant}]' if variant else ''}: {kernel.description}"),
-            "misc": {"key": kernel.key, "build_id": kernel.build_id or "", "release": kernel.release,
-                     "modules": dict(kernel.modules), **_coverage(report, side)},
+            "misc": {
+                "key": kernel.key,
+                "build_id": kernel.build_id or "",
+                "release": kernel.release,
+                "modules": dict(kernel.modules),
+                **_coverage(report, side),
+            },
         }
-        for variant, kernels in _kernels(report).items() for side, kernel in kernels.items()
+        for variant, kernels in _kernels(report).items()
+        for side, kernel in kernels.items()
     ]
     builds += [
-        {"id": f"{run}-{side}", "checkout_id": run, "origin": ORIGIN, "architecture": DEFAULT.kcidb, "status": "FAIL",
-         "start_time": started, "comment": plain(f"{side}: {message}")}
-        for side, message in report.failed_builds.items() if side not in report.kernels
+        {
+            "id": f"{run}-{side}",
+            "checkout_id": run,
+            "origin": ORIGIN,
+            "architecture": DEFAULT.kcidb,
+            "status": "FAIL",
+            "start_time": started,
+            "comment": plain(f"{side}: {message}"),
+        }
+        for side, message in report.failed_builds.items()
+        if side not in report.kernels
     ]
     return {
         "version": {"major": 5, "minor": 3},
-        "checkouts": [{
-            **({"git_commit_hash": report.base_commit} if len(report.base_commit) == 40 else {}),
-            "id": run, "origin": ORIGIN, "valid": True, "start_time": started, "comment": _comment(report),
-            "misc": {"base": report.base, "patches": [patch.title for patch in report.patches]},
-        }],
+        "checkouts": [
+            {
+                **({"git_commit_hash": report.base_commit} if len(report.base_commit) == 40 else {}),
+                "id": run,
+                "origin": ORIGIN,
+                "valid": True,
+                "start_time": started,
+                "comment": _comment(report),
+                "misc": {"base": report.base, "patches": [patch.title for patch in report.patches]},
+            }
+        ],
         "builds": [{key: value for key, value in build.items() if value != ""} for build in builds],
         "tests": [test for side in Side if side in report.kernels for test in _tests(report, run, side)],
     }
@@ -85,22 +110,35 @@ def _tests(report: RunReport, run: str, side: Side) -> list[dict[str, Any]]:
     own = frozenset(_kernels(report))
     for workload in report.verdict.workloads:
         result = workload.before if side is Side.BEFORE else workload.after
-        found.append((
-            f"panthor.{_slug(workload.role)}.{_slug(workload.name)}", _status(result, workload.verdict),
-            f"{result.faulty}/{result.iterations} faulty",
-            {"faulty": result.faulty, "iterations": result.iterations, "interval": list(result.interval),
-             "verdict": workload.verdict.value}, workload.variant,
-        ))
+        found.append(
+            (
+                f"panthor.{_slug(workload.role)}.{_slug(workload.name)}",
+                _status(result, workload.verdict),
+                f"{result.faulty}/{result.iterations} faulty",
+                {
+                    "faulty": result.faulty,
+                    "iterations": result.iterations,
+                    "interval": list(result.interval),
+                    "verdict": workload.verdict.value,
+                },
+                workload.variant,
+            )
+        )
     for test in report.verdict.tests:
         path = ".".join(_slug(part) for part in re.split(r"::|/|\.py\b", test.name) if part.strip("."))
         outcome = test.before if side is Side.BEFORE else test.after
         found.append((f"panthor.test.{path}", outcome, plain(test.message) or test.reason, {}, test.variant))
     return [
         {
-            "id": f"{run}-{side}-{number}", "origin": ORIGIN, "path": path,
+            "id": f"{run}-{side}-{number}",
+            "origin": ORIGIN,
+            "path": path,
             "build_id": _build_id(run, side, variant if variant in own else ""),
-            "status": outcome.value, "start_time": report.started.isoformat(), "comment": comment,
-            "environment": {"comment": plain(report.board.name), "misc": dict(report.board.facts)}, "misc": misc,
+            "status": outcome.value,
+            "start_time": report.started.isoformat(),
+            "comment": comment,
+            "environment": {"comment": plain(report.board.name), "misc": dict(report.board.facts)},
+            "misc": misc,
         }
         for number, (path, outcome, comment, misc, variant) in enumerate(found)
     ]

@@ -75,8 +75,10 @@ def shown(columns: Sequence[Column], *, everything: bool = False) -> list[str]:
 def render(columns: Sequence[Column], *, everything: bool = False, room: int = 80) -> str:
     """The table, and one line for each kernel."""
     names = shown(columns, everything=everything)
-    widths = [max(width(text) for text in (column.label, *(column.cells.get(n, ABSENT).word for n in names)))
-              for column in columns]
+    widths = [
+        max(width(text) for text in (column.label, *(column.cells.get(n, ABSENT).word for n in names)))
+        for column in columns
+    ]
     left = max(24, min(max([4, *map(width, names)]), room - sum(widths) - 2 * len(widths)))
     lines = []
     if names:

@@ -154,5 +154,8 @@ class RunReport:
         before, after = self.kernels.get(Side.BEFORE), self.kernels.get(Side.AFTER)
         if before is None or after is None or before.build_id is None or before.build_id != after.build_id:
             return {}
-        return {f"{name}.ko": build_id for name, build_id in sorted(self.kernels[side].modules.items())
-                if before.modules.get(name) != after.modules.get(name)}
+        return {
+            f"{name}.ko": build_id
+            for name, build_id in sorted(self.kernels[side].modules.items())
+            if before.modules.get(name) != after.modules.get(name)
+        }

@@ -21,7 +21,11 @@ from panthorlab.run.progress import Progress
 def main(options: argparse.Namespace) -> int:
     """Returns the exit status."""
     action = {
-        None: _list, "schema": _schema, "trust": _trust, "train": _train, "quarantine": _quarantine,
+        None: _list,
+        "schema": _schema,
+        "trust": _trust,
+        "train": _train,
+        "quarantine": _quarantine,
         "release": _release,
     }[options.action]
     return action(options)
@@ -42,8 +46,14 @@ def _row(name: str, file: Path) -> dict[str, Any]:
     try:
         board = open_board(name)
     except PanthorlabError as error:
-        return {"name": name, "file": str(file), "type": None, "state": "broken", "error": str(error),
-                "hint": error.hint}
+        return {
+            "name": name,
+            "file": str(file),
+            "type": None,
+            "state": "broken",
+            "error": str(error),
+            "hint": error.hint,
+        }
     return board.row()
 
 
@@ -79,8 +89,9 @@ def _trust(options: argparse.Namespace) -> int:
     board = _in_lab(options.board_name)
     pinned = board.trust(_confirm(yes=options.yes))
     if not pinned:
-        raise UsageError(f"the host keys of board {board.name} were not accepted",
-                         hint="until they are, it cannot be used")
+        raise UsageError(
+            f"the host keys of board {board.name} were not accepted", hint="until they are, it cannot be used"
+        )
     return _done(options, board, "\n".join(f"{board.name}: pinned {text}" for text in pinned))
 
 
@@ -90,8 +101,10 @@ def _confirm(*, yes: bool) -> Callable[[str], bool]:
             print(question, file=sys.stderr)
             return True
         if not sys.stdin.isatty():
-            raise UsageError(f"nobody is there to answer: {question}",
-                             hint="compare the fingerprints on the board's console, then repeat with --yes")
+            raise UsageError(
+                f"nobody is there to answer: {question}",
+                hint="compare the fingerprints on the board's console, then repeat with --yes",
+            )
         print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 

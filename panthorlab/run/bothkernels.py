@@ -25,7 +25,7 @@ from panthorlab.run.record.log import EventLog, read_events
 
 
 def both_kernels(
-    run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: Progress,
+    run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: Progress
 ) -> dict[Side, Kernel] | None:
     """Both kernels of the run, built if they must be; None if *after* does not build, which is then on record."""
     return _Kernels(run_dir, log, settings, boards, progress).get()
@@ -33,7 +33,7 @@ def both_kernels(
 
 class _Kernels:
     def __init__(
-        self, run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: Progress,
+        self, run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: Progress
     ) -> None:
         self._dir, self._log, self._settings, self._progress = run_dir, log, settings, progress
         self._boards = boards
@@ -81,19 +81,22 @@ class _Kernels:
         self._progress.note(text)
 
     def _resolve(self, name: str) -> Kernel:
-        return resolve_kernel(name, log=self._dir / "build.log", progress=self._progress.step,
-                              driver=self._settings.driver)
+        return resolve_kernel(
+            name, log=self._dir / "build.log", progress=self._progress.step, driver=self._settings.driver
+        )
 
     def _record_sources(self, sides: Sides) -> None:
-        self._log.append(Source(
-            base=sides.base.title,
-            version=sides.base.version,
-            commit=sides.base.commit,
-            patches=tuple(
-                PatchRecord(item.title, _fit(item), item.origin, item.message_id) for item in sides.reports
-            ),
-            series=tuple(series.described() for series in sides.intake.series),
-        ))
+        self._log.append(
+            Source(
+                base=sides.base.title,
+                version=sides.base.version,
+                commit=sides.base.commit,
+                patches=tuple(
+                    PatchRecord(item.title, _fit(item), item.origin, item.message_id) for item in sides.reports
+                ),
+                series=tuple(series.described() for series in sides.intake.series),
+            )
+        )
         if self._settings.coverage:
             self._log.append(measure.changed_lines(sides))
         for item in sides.reports:

@@ -102,8 +102,16 @@ def main(options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace, chosen: fleet.Chosen, suites: Sequence[str]) -> Prospect:
     boards = chosen.boards
     plan: Prospect = {
-        "exit": 0, "error": None, "hint": None, "series": [], "base": None, "patches": [], "kernels": {},
-        "suites": list(suites), "boards": [board.name for board in boards], "minutes": None,
+        "exit": 0,
+        "error": None,
+        "hint": None,
+        "series": [],
+        "base": None,
+        "patches": [],
+        "kernels": {},
+        "suites": list(suites),
+        "boards": [board.name for board in boards],
+        "minutes": None,
         "notes": [*chosen.notes],
     }
     version = options.patch_version
@@ -112,7 +120,12 @@ def _plan(options: argparse.Namespace, chosen: fleet.Chosen, suites: Sequence[st
     plan["series"] = [each.described() for each in intake.series]
     try:
         sides = prepare_sides(
-            options.base, options.patch, revert=options.revert, swap=options.swap, version=version, look=True,
+            options.base,
+            options.patch,
+            revert=options.revert,
+            swap=options.swap,
+            version=version,
+            look=True,
             fragments=fleet.fragments_of(boards, options.config, coverage=_coverage(options)),
             intake=intake if options.patch else None,
         )
@@ -131,8 +144,11 @@ def _plan(options: argparse.Namespace, chosen: fleet.Chosen, suites: Sequence[st
         return plan
     plan["patches"] = [_patch(report) for report in sides.reports]
     plan["kernels"] = {side.side.value: _kernel(side) for side in (sides.before, sides.after)}
-    plan["notes"] += [note for note in sides.notes if not note.startswith("base:")
-                      and note not in {report.summary for report in sides.reports}]
+    plan["notes"] += [
+        note
+        for note in sides.notes
+        if not note.startswith("base:") and note not in {report.summary for report in sides.reports}
+    ]
     debug = _debug_plans(options, boards, intake if options.patch else None)
     plan["kernels"] |= {f"debug {side.side.value}": _kernel(side) for side in debug}
     plan["minutes"] = _minutes(options, [sides.before, sides.after], boards, suites, debug)
@@ -145,8 +161,14 @@ def _debug_plans(options: argparse.Namespace, boards: Sequence[Board], intake: I
         return []
     debug = debug_fragments(DEBUG, [by_name(options.driver)] if options.driver else [])
     sides = prepare_sides(
-        options.base, options.patch, revert=options.revert, swap=options.swap, version=options.patch_version,
-        fragments=fleet.fragments_of(boards, [*options.config, *debug]), look=True, intake=intake,
+        options.base,
+        options.patch,
+        revert=options.revert,
+        swap=options.swap,
+        version=options.patch_version,
+        fragments=fleet.fragments_of(boards, [*options.config, *debug]),
+        look=True,
+        intake=intake,
     )
     return [sides.before, sides.after]
 
@@ -162,8 +184,12 @@ def _refused(plan: Prospect, error: PanthorlabError, status: int) -> Prospect:
 
 def _patch(report: PatchReport) -> PatchJson:
     return {
-        "title": report.title, "source": report.origin, "message_id": report.message_id, "reverse": report.reverse,
-        "fit": report.fit, "detail": report.detail,
+        "title": report.title,
+        "source": report.origin,
+        "message_id": report.message_id,
+        "reverse": report.reverse,
+        "fit": report.fit,
+        "detail": report.detail,
         "files": [{"file": each.file, "fit": each.fit, "detail": each.detail} for each in report.fits],
     }
 
@@ -177,7 +203,10 @@ def _kernel(plan: SidePlan) -> KernelJson:
 
 
 def _minutes(
-    options: argparse.Namespace, plans: Sequence[SidePlan], boards: Sequence[Board], suites: Sequence[str],
+    options: argparse.Namespace,
+    plans: Sequence[SidePlan],
+    boards: Sequence[Board],
+    suites: Sequence[str],
     debug: Sequence[SidePlan] = (),
 ) -> float | None:
     missing = len({plan.key for plan in plans if not store.has(plan.key)})
@@ -204,8 +233,11 @@ def _lines(plan: Prospect) -> list[str]:
         taken = f"v{series['version']} of {versions}" if len(series["versions"]) > 1 else f"v{series['version']}"
         count = len(series["patches"])
         lines.append(f"series  “{series['title']}”, {taken}, {count} patch{'es' if count > 1 else ''}")
-        said = (("message-id", series["message_id"]), ("change-id", series["change_id"]),
-                ("base-commit", series["base_commit"]))
+        said = (
+            ("message-id", series["message_id"]),
+            ("change-id", series["change_id"]),
+            ("base-commit", series["base_commit"]),
+        )
         lines += [f"        {name}: {value}" for name, value in said if value]
     if plan["base"]:
         where = "" if plan["base"]["unpacked"] else ", to be unpacked"
@@ -219,8 +251,9 @@ def _lines(plan: Prospect) -> list[str]:
             if "\n" in file["detail"]:
                 lines += [f"            {line}" for line in file["detail"].splitlines()]
     for side, kernel in plan["kernels"].items():
-        lines.append(f"{side:7} {kernel['key'][:16]}  {'in the store' if kernel['stored'] else 'to be built'}  "
-                     f"{kernel['title']}")
+        lines.append(
+            f"{side:7} {kernel['key'][:16]}  {'in the store' if kernel['stored'] else 'to be built'}  {kernel['title']}"
+        )
     if plan["suites"]:
         lines += [f"suites  {', '.join(plan['suites'])}", f"boards  {', '.join(plan['boards'])}"]
     lines += [f"note    {note}" for note in plan["notes"]]
@@ -234,4 +267,3 @@ def _lines(plan: Prospect) -> list[str]:
     else:
         lines.append(f"time    about {plan['minutes']:g} min, as recorded on an idle machine with two cores")
     return lines
-

@@ -28,8 +28,16 @@ GL_SYNC: Final = {**GL, "PAN_MESA_DEBUG": "sync"}
 """With it Mesa waits for each command stream, and aborts if it did not run to its end."""
 EGLINFO: Final = ("/usr/bin/eglinfo", "-B", "-p", "surfaceless")
 WFLINFO: Final = ("/usr/bin/wflinfo", "--platform", "surfaceless_egl", "--api", "gles2")
-WESTON: Final = ("/usr/bin/weston", "--no-config", "--log=/dev/null", "--idle-time=0", "--backend=headless",
-                 "--renderer=gl", "--shell=kiosk", "--")
+WESTON: Final = (
+    "/usr/bin/weston",
+    "--no-config",
+    "--log=/dev/null",
+    "--idle-time=0",
+    "--backend=headless",
+    "--renderer=gl",
+    "--shell=kiosk",
+    "--",
+)
 GLMARK: Final = "/usr/bin/glmark2-es2-wayland"
 # Weston ends with its client, but with status 0 whatever became of that: so it is written down, and must be there.
 _UNDER_WESTON = f"""ended=/run/under-weston.$$
@@ -43,8 +51,10 @@ def require_vulkan(session: Session) -> None:
     if not session.board.injections:  # a real board
         return
     if not session.has_config("CONFIG_INITRAMFS_PRESERVE_MTIME"):
-        pytest.skip("Mesa refuses a library from 1970, and this kernel gives that date to all files: it lacks "
-                    "CONFIG_INITRAMFS_PRESERVE_MTIME (kernel_configs/qemu-virt.config)")
+        pytest.skip(
+            "Mesa refuses a library from 1970, and this kernel gives that date to all files: it lacks "
+            "CONFIG_INITRAMFS_PRESERVE_MTIME (kernel_configs/qemu-virt.config)"
+        )
     session.note(f"Vulkan {NO_PIXELS}")
 
 

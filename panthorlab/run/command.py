@@ -91,8 +91,13 @@ def main(options: argparse.Namespace, command: list[str]) -> int:
         with (
             board.leased(run_dir, wait=options.wait, on_note=progress.line),
             board.boot(
-                kernel, log_dir=run_dir, overlay=options.overlay, params=params, on_progress=progress.step,
-                method=options.boot_method, counts=live,
+                kernel,
+                log_dir=run_dir,
+                overlay=options.overlay,
+                params=params,
+                on_progress=progress.step,
+                method=options.boot_method,
+                counts=live,
             ) as booted,
         ):
             progress.finish()
@@ -108,20 +113,39 @@ def main(options: argparse.Namespace, command: list[str]) -> int:
         raise out.error
     status = outcome.died.exit_status if outcome.died else outcome.status or 0
     if options.json:
-        print(json.dumps({
-            "exit": status, "ran": outcome.status is not None, "command": command, "board": board.name,
-            "kernel": kernel.key, "build_id": kernel.build_id, "run": str(run_dir),
-            "notes": notes_of(kernel), "stdout": out.text(), "stderr": err.text(),
-            "error": str(outcome.died) if outcome.died else None,
-            "findings": [as_json(finding) for finding in outcome.findings], "holes": outcome.holes,
-            "findings_exit": outcome.judged, "coverage": ran,
-        }, indent=1))
+        print(
+            json.dumps(
+                {
+                    "exit": status,
+                    "ran": outcome.status is not None,
+                    "command": command,
+                    "board": board.name,
+                    "kernel": kernel.key,
+                    "build_id": kernel.build_id,
+                    "run": str(run_dir),
+                    "notes": notes_of(kernel),
+                    "stdout": out.text(),
+                    "stderr": err.text(),
+                    "error": str(outcome.died) if outcome.died else None,
+                    "findings": [as_json(finding) for finding in outcome.findings],
+                    "holes": outcome.holes,
+                    "findings_exit": outcome.judged,
+                    "coverage": ran,
+                },
+                indent=1,
+            )
+        )
     return status
 
 
 def _run(
-    booted: BootedBoard, argv: list[str], run_dir: Path, outcome: Outcome, streams: tuple[_Capture, _Capture],
-    settle: Workload, live: Path | None = None,
+    booted: BootedBoard,
+    argv: list[str],
+    run_dir: Path,
+    outcome: Outcome,
+    streams: tuple[_Capture, _Capture],
+    settle: Workload,
+    live: Path | None = None,
 ) -> None:
     """Fills in `outcome`, also when it is interrupted. `settle`: see `_settle`. `live`: where the board counts
     instructions, if it does."""
@@ -177,8 +201,10 @@ def _after(crash: Finding, process: RemoteProcess, patience: float) -> int:
     try:
         status = process.wait(patience)
     except LabError as error:
-        raise BootError(f"the command did not end by itself after: {crash.text.splitlines()[0]}",
-                        hint="it was waiting for what crashed; the kernel log has the rest") from error
+        raise BootError(
+            f"the command did not end by itself after: {crash.text.splitlines()[0]}",
+            hint="it was waiting for what crashed; the kernel log has the rest",
+        ) from error
     return 128 - status if status < 0 else status
 
 
@@ -195,8 +221,11 @@ def _settle(booted: BootedBoard, log: LogFollower, outcome: Outcome, settle: Wor
     except PanthorlabError as error:
         outcome.holes.append(f"what the kernel said last may be missing: {error}")
         return
-    outcome.holes += [f"after the command: {one.message}" for one in batch.events
-                      if one.outcome is not Judged.PASS and not one.findings]
+    outcome.holes += [
+        f"after the command: {one.message}"
+        for one in batch.events
+        if one.outcome is not Judged.PASS and not one.findings
+    ]
 
 
 def _tell(outcome: Outcome, run_dir: Path) -> None:
@@ -207,8 +236,10 @@ def _tell(outcome: Outcome, run_dir: Path) -> None:
         lines.append(f"panthorlab: the kernel log has {count} finding{'s' * (count > 1)} of this boot:")
         groups = Counter(finding.signature for finding in outcome.findings)
         first = {finding.signature: finding for finding in reversed(outcome.findings)}
-        lines += [f"  {number} × {headline(as_json(first[signature]))} (line {first[signature].line}, {signature})"
-                  for signature, number in groups.most_common(TOLD)]
+        lines += [
+            f"  {number} × {headline(as_json(first[signature]))} (line {first[signature].line}, {signature})"
+            for signature, number in groups.most_common(TOLD)
+        ]
         if len(groups) > TOLD:
             lines.append(f"  and {len(groups) - TOLD} other kinds of finding")
     lines += [f"panthorlab: the kernel log proves nothing more: {hole}" for hole in outcome.holes[:TOLD]]

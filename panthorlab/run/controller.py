@@ -117,6 +117,7 @@ class Controller:
 
     def _leave(self, work: Work, lane: Lane, slot: Slot | None, why: str) -> bool:
         """Give up a board, if there is another one."""
+
         def moved(new: Slot) -> None:
             self._record(Moved(slot=new.name, arm=new.arm, board=new.board))
 
@@ -148,7 +149,11 @@ class Controller:
         log_dir.mkdir(parents=True, exist_ok=True)
         job = self._make_job(slot)
         job = replace(
-            job, boot=boot, log_dir=str(log_dir), done=done.done, done_tests=tuple(sorted(done.tests)),
+            job,
+            boot=boot,
+            log_dir=str(log_dir),
+            done=done.done,
+            done_tests=tuple(sorted(done.tests)),
             fresh=job.fresh or not warm or done.attempts > 0,
         )
         write_whole(log_dir / "job.json", json.dumps(encode(job), indent=1))
@@ -177,7 +182,9 @@ class Controller:
                 cwd=log_dir,
                 # other plugins are not for suites, and importing some of them takes longer than a boot
                 env={
-                    **os.environ, **lent_terminal(), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+                    **os.environ,
+                    **lent_terminal(),
+                    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
                     lab.VARIABLE: lab.run_token(),
                 },
             )
@@ -196,7 +203,12 @@ class Controller:
         return f"the worker said nothing for {silence:.0f} s" if silent else _why(status, log_dir)
 
     def _relay(
-        self, read_end: int, worker: subprocess.Popen[bytes], record: Callable[[OfBoot], None], *, silence: float,
+        self,
+        read_end: int,
+        worker: subprocess.Popen[bytes],
+        record: Callable[[OfBoot], None],
+        *,
+        silence: float,
         grace: float,
     ) -> tuple[bool, bool, Sequence[tuple[int, float]]]:
         """Take the worker's events for as long as it has any. Returns whether it said how its boot ended, whether it
@@ -224,8 +236,9 @@ class Controller:
             for line in lines:
                 event = event_of(json.loads(line))
                 if not isinstance(event, OfBoot):
-                    raise LabError(f"a worker sent what is no event of a boot: {line[:200]!r}",
-                                   hint="this is a bug of panthorlab")
+                    raise LabError(
+                        f"a worker sent what is no event of a boot: {line[:200]!r}", hint="this is a bug of panthorlab"
+                    )
                 record(event)
                 ended = ended or isinstance(event, BootEnd)
 

@@ -11,13 +11,40 @@ from typing import Final
 
 # Seconds of one boot of *before* and one of *after* on the emulated board, each suite at its default iterations.
 SUITE: Final[Mapping[str, float]] = {
-    "probe": 1, "heap-exit-claim": 37, "heap-exit-controls": 12, "heap-exit-watch": 24, "gpu-after-fault": 9,
-    "job-faults": 15, "job-timeout": 11, "reset": 1, "runtime-pm": 3, "firmware-images": 8, "firmware-interface": 7,
-    "gpu-trouble": 5, "leaks": 6, "mmu-faults": 1, "scheduler": 12, "tiler-oom": 4, "uapi": 11, "unplug": 12,
-    "vm-bind": 14, "handle-races": 6,
-    "igt": 0, "igt-sync": 0, "igt-unplug": 0, "vulkan": 0, "vulkan-oom": 0, "gl": 0,  # they need an overlay
-    "fence-lock": 0, "lost-memory": 0, "deep-firmware-images": 0, "deep-gpu-trouble": 0, "deep-leaks": 0,
-    "deep-mmu-stuck": 0, "deep-scheduler": 0, "deep-unplug": 0,  # they need --deep
+    "probe": 1,
+    "heap-exit-claim": 37,
+    "heap-exit-controls": 12,
+    "heap-exit-watch": 24,
+    "gpu-after-fault": 9,
+    "job-faults": 15,
+    "job-timeout": 11,
+    "reset": 1,
+    "runtime-pm": 3,
+    "firmware-images": 8,
+    "firmware-interface": 7,
+    "gpu-trouble": 5,
+    "leaks": 6,
+    "mmu-faults": 1,
+    "scheduler": 12,
+    "tiler-oom": 4,
+    "uapi": 11,
+    "unplug": 12,
+    "vm-bind": 14,
+    "handle-races": 6,
+    "igt": 0,
+    "igt-sync": 0,
+    "igt-unplug": 0,
+    "vulkan": 0,
+    "vulkan-oom": 0,
+    "gl": 0,  # they need an overlay
+    "fence-lock": 0,
+    "lost-memory": 0,
+    "deep-firmware-images": 0,
+    "deep-gpu-trouble": 0,
+    "deep-leaks": 0,
+    "deep-mmu-stuck": 0,
+    "deep-scheduler": 0,
+    "deep-unplug": 0,  # they need --deep
 }
 UNKNOWN_SUITE: Final = 10.0
 COUNTED: Final = "heap-exit"  # suites so called run in every boot, the others in the first of each side

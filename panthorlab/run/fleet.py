@@ -54,8 +54,10 @@ def choose(options: argparse.Namespace) -> Chosen:
     names = [board.name for board in chosen.boards]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
-        raise UsageError(f"--board {twice} is given twice",
-                         hint="--jobs runs several copies of an emulated board; a real one is only there once")
+        raise UsageError(
+            f"--board {twice} is given twice",
+            hint="--jobs runs several copies of an emulated board; a real one is only there once",
+        )
     _check_alike(chosen.boards)
     for board in chosen.boards:
         board.check_ready(options.boot_method)
@@ -90,11 +92,14 @@ def _tagged(tag: str) -> Chosen:
             busy.append(f"board {name} is left out: {now.state} {now.why}")
     if not free and not busy:
         only = f"; only examples have, whose files say no place: {', '.join(examples)}" if examples else ""
-        raise UsageError(f"no board has the tag `{tag}`{only}",
-                         hint="`panthorlab boards --json` lists boards and their tags")
+        raise UsageError(
+            f"no board has the tag `{tag}`{only}", hint="`panthorlab boards --json` lists boards and their tags"
+        )
     if not free:
-        raise LabError(f"no board with the tag `{tag}` is free: {'; '.join(busy)}",
-                       hint="--board NAME waits for one that is leased")
+        raise LabError(
+            f"no board with the tag `{tag}` is free: {'; '.join(busy)}",
+            hint="--board NAME waits for one that is leased",
+        )
     return Chosen(tuple(free), (*busy, *notes))
 
 
@@ -103,8 +108,10 @@ def _check_alike(boards: Sequence[Board]) -> None:
     needs = [(board.arch, *board.kernel_configs) for board in boards]
     if len(set(needs)) > 1:
         told = "; ".join(f"{board.name}: {', '.join(need)}" for board, need in zip(boards, needs, strict=True))
-        raise UsageError(f"the boards of one run need the same kernel, but these differ: {told}",
-                         hint="make `arch` and `kernel_configs` of their files equal, or start a run for each")
+        raise UsageError(
+            f"the boards of one run need the same kernel, but these differ: {told}",
+            hint="make `arch` and `kernel_configs` of their files equal, or start a run for each",
+        )
 
 
 def check_release(boards: Sequence[Board], release: str) -> None:
@@ -120,8 +127,13 @@ def reopened(settings: Settings) -> tuple[Board, ...]:
 
 def recorded(options: argparse.Namespace, chosen: Chosen) -> dict[str, object]:
     """What a run's options say about its boards: `board` for people, `boards` for resuming."""
-    return {"board": ", ".join(board.name for board in chosen.boards), "boards": [board.key for board in chosen.boards],
-            "tag": options.tag, "boot_method": options.boot_method, "wait": options.wait}
+    return {
+        "board": ", ".join(board.name for board in chosen.boards),
+        "boards": [board.key for board in chosen.boards],
+        "tag": options.tag,
+        "boot_method": options.boot_method,
+        "wait": options.wait,
+    }
 
 
 def lanes(boards: Sequence[Board], settings: Settings) -> list[Lane]:

@@ -30,7 +30,9 @@ def doubt(run_dir: Path, log: EventLog, progress: Progress) -> None:
     if doubts := reports.doubts_of(events):
         why = tuple(
             f"{test}{f' [{variant}]' if variant else ''}: fails on after, but not in enough boots; it runs in more "
-            "of both sides" for variant, tests in doubts.items() for test in tests
+            "of both sides"
+            for variant, tests in doubts.items()
+            for test in tests
         )
         log.append(Again(tests=doubts, why=why))
         _tell(progress, why)

@@ -51,7 +51,7 @@ class ScriptRunner:
     so that with it all is known of the kernel log before."""
 
     def __init__(
-        self, board: BootedBoard, log: LogFollower, good_job: Callable[[], Report], deadline: float = DEADLINE,
+        self, board: BootedBoard, log: LogFollower, good_job: Callable[[], Report], deadline: float = DEADLINE
     ) -> None:
         self._board, self._log, self._job, self._deadline = board, log, good_job, deadline
         self._holdings = Holdings(board)
@@ -104,8 +104,11 @@ class ScriptRunner:
         work, shell = self._board.work_dir, self._board.shell
         shell.put(write(script).encode(), f"{work}/fuzz-script")
         output = _Lines()
-        process = shell.start([f"{work}/gpu-fuzz", "--script", f"{work}/fuzz-script", "--gate", f"{work}/fuzz-gate-"],
-                              on_stdout=output.feed, on_stderr=output.feed)
+        process = shell.start(
+            [f"{work}/gpu-fuzz", "--script", f"{work}/fuzz-script", "--gate", f"{work}/fuzz-gate-"],
+            on_stdout=output.feed,
+            on_stderr=output.feed,
+        )
         try:
             status = self._follow(process, output, done)
         finally:
@@ -171,8 +174,15 @@ class GoodJob:
 
     def __call__(self) -> Report:
         """Raises what the board died of, and EvidenceError if the log of the job did not come, or not to its end."""
-        batch = Batch(self._board, self._log, LAST, prefix=f"fuzz-{next(self._number)}", count=1,
-                      log_deadline=LOG_DEADLINE, on_result=None)
+        batch = Batch(
+            self._board,
+            self._log,
+            LAST,
+            prefix=f"fuzz-{next(self._number)}",
+            count=1,
+            log_deadline=LOG_DEADLINE,
+            on_result=None,
+        )
         batch.run()
         report, window = batch.reports[0], batch.windows[0]
         if report is None or window is None or not window.complete:
@@ -181,9 +191,7 @@ class GoodJob:
         return report
 
 
-def must_be_borne(
-    session: Session, text: str, *, but: Collection[str] = (), deadline: float = DEADLINE,
-) -> None:
+def must_be_borne(session: Session, text: str, *, but: Collection[str] = (), deadline: float = DEADLINE) -> None:
     """Perform a script as a test: it fails for whatever a right kernel would not have done. `but`: kinds of finding
     that kernels which are well make of it, too, and `left` if they keep something. `deadline`: seconds of the script.
     """
@@ -191,7 +199,7 @@ def must_be_borne(
     with session.findings_expected({*provoked(script), *but}):
         session.job("store")  # what is told from here on, the script has provoked
         runner = ScriptRunner(
-            session.board, session.log, lambda: session.job("store", must_pass=False).report, deadline,
+            session.board, session.log, lambda: session.job("store", must_pass=False).report, deadline
         )
         done = runner.perform(script, frozenset(but))
     if done.bad:

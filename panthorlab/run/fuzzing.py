@@ -99,10 +99,15 @@ class Boots:
             self._boots += 1
             log_dir = self._run_dir / f"boot-{self._boots}"
             log_dir.mkdir()
-            board = self._stack.enter_context(self._board.boot(
-                self._kernel, log_dir=log_dir, params=self._params, on_progress=self._progress.step,
-                method=self._method,
-            ))
+            board = self._stack.enter_context(
+                self._board.boot(
+                    self._kernel,
+                    log_dir=log_dir,
+                    params=self._params,
+                    on_progress=self._progress.step,
+                    method=self._method,
+                )
+            )
             log = self._stack.enter_context(LogFollower(board, log_dir / "kmsg.log"))
             verify_identity(board.shell, self._kernel)
             self.misdeeds = board.injections
@@ -139,8 +144,10 @@ def main(options: argparse.Namespace) -> int:
         progress.note(note)
     counts = Counts()
     try:
-        with board.leased(run_dir, wait=options.wait, on_note=progress.line), \
-                Boots(options, kernel, board, run_dir, progress) as boots:
+        with (
+            board.leased(run_dir, wait=options.wait, on_note=progress.line),
+            Boots(options, kernel, board, run_dir, progress) as boots,
+        ):
             if script is not None:
                 found = _once(boots, script, counts, progress)
             else:
@@ -249,32 +256,52 @@ def _keep(run_dir: Path, found: Found, name: str, script: tuple[Line, ...]) -> N
         (run_dir / "test_found.py").write_text(suite, "utf-8")
 
 
-def _tell(
-    options: argparse.Namespace, kernel: Kernel, run_dir: Path, found: Found | None, counts: Counts
-) -> None:
+def _tell(options: argparse.Namespace, kernel: Kernel, run_dir: Path, found: Found | None, counts: Counts) -> None:
     told = f"{counts.scripts} scripts, {counts.lines} calls in {counts.seconds} s"
     told += f", {counts.unjudged} could not be judged" if counts.unjudged else ""
     settings = [word for param in options.param for word in ("--param", param)]
-    repeat = ["panthorlab", "fuzz", "--kernel", kernel.key[:16], "--seed", str(options.seed), *settings,
-              "--script", str(run_dir / "finding.script")]
+    repeat = [
+        "panthorlab",
+        "fuzz",
+        "--kernel",
+        kernel.key[:16],
+        "--seed",
+        str(options.seed),
+        *settings,
+        "--script",
+        str(run_dir / "finding.script"),
+    ]
     if options.json:
-        print(json.dumps({
-            "exit": _status(found, counts), **asdict(counts), "seed": options.seed, "kernel": kernel.key,
-            "run": str(run_dir),
-            "finding": found and {
-                "seed": found.seed, "signature": found.signature, "text": found.text, "repeats": found.repeats,
-                "whole": [str(line) for line in found.whole], "script": [str(line) for line in found.script],
-                "repeat": repeat,
-            },
-        }, indent=1))
+        print(
+            json.dumps(
+                {
+                    "exit": _status(found, counts),
+                    **asdict(counts),
+                    "seed": options.seed,
+                    "kernel": kernel.key,
+                    "run": str(run_dir),
+                    "finding": found
+                    and {
+                        "seed": found.seed,
+                        "signature": found.signature,
+                        "text": found.text,
+                        "repeats": found.repeats,
+                        "whole": [str(line) for line in found.whole],
+                        "script": [str(line) for line in found.script],
+                        "repeat": repeat,
+                    },
+                },
+                indent=1,
+            )
+        )
         return
     if found is None:
         print(f"nothing found: {told}, seed {options.seed}")
     else:
-        print(f"found {found.signature}\n{found.text}\n\n{told}; script {found.seed or options.script}"
-              f"{'' if found.repeats else ', which did not show it again by itself'}:\n\n{write(found.script)}\n"
-              f"again: {shlex.join(repeat)}\n"
-              f"as a suite: panthorlab run --kernel {kernel.key[:16]} --suite {run_dir / 'test_found.py'}")
+        print(
+            f"found {found.signature}\n{found.text}\n\n{told}; script {found.seed or options.script}"
+            f"{'' if found.repeats else ', which did not show it again by itself'}:\n\n{write(found.script)}\n"
+            f"again: {shlex.join(repeat)}\n"
+            f"as a suite: panthorlab run --kernel {kernel.key[:16]} --suite {run_dir / 'test_found.py'}"
+        )
     print(f"run: {shlex.quote(str(run_dir))}", file=sys.stderr)
-
-

@@ -52,11 +52,14 @@ GOOD: Final = frozenset({Word.PASS, Word.SKIP, Word.NOTRUN})
 # 79: no such subtest; 127: no such program, says `iterate`
 STATUS: Final = {0: Word.PASS, 77: Word.SKIP, 79: Word.NOTRUN, 127: Word.NOTRUN, 98: Word.FAIL, 112: Word.ABORT}
 _IN_LISTS: Final = {
-    "fail": {Word.FAIL}, "crash": {Word.CRASH, Word.ABORT}, "timeout": {Word.TIMEOUT}, "skip": {Word.SKIP},
+    "fail": {Word.FAIL},
+    "crash": {Word.CRASH, Word.ABORT},
+    "timeout": {Word.TIMEOUT},
+    "skip": {Word.SKIP},
     "missing": {Word.NOTRUN},
 }
 _WHY: Final = re.compile(
-    r"^(?:Test requirement: |Test assertion failure|Failed assertion: |Unknown subtest|# iterate: |.*\bskipping\b)",
+    r"^(?:Test requirement: |Test assertion failure|Failed assertion: |Unknown subtest|# iterate: |.*\bskipping\b)"
 )
 
 
@@ -104,8 +107,10 @@ class Expectations:
             for where, text in _entries(folder / f"{board}-fails.txt"):
                 test, comma, result = text.rpartition(",")
                 if not comma or result.strip().lower() not in _IN_LISTS:
-                    raise UsageError(f"{where}: {text!r} is not TEST,RESULT",
-                                     hint=f"results: {', '.join(name.title() for name in _IN_LISTS)}")
+                    raise UsageError(
+                        f"{where}: {text!r} is not TEST,RESULT",
+                        hint=f"results: {', '.join(name.title() for name in _IN_LISTS)}",
+                    )
                 fails[test.strip()] = result.strip().lower()
             for name, into in patterns.items():
                 into += [_pattern(text, where) for where, text in _entries(folder / f"{board}-{name}.txt")]
@@ -164,8 +169,11 @@ def run_test(session: Session, test: str, expectations: Expectations) -> Word:
         pytest.skip(f"{test}: is among those that {session.board.name}-skips.txt leaves out")
     program, _, subtest = test.partition("@")
     result = session.program(
-        f"{FOLDER}/{program}", *(["--run-subtest", subtest] if subtest else []), timeout=TIMEOUT,
-        name=f"igt/{subtest or program}"[:MARKER_LENGTH], env={"IGT_SRANDOM": str(session.job_description.seed)},
+        f"{FOLDER}/{program}",
+        *(["--run-subtest", subtest] if subtest else []),
+        timeout=TIMEOUT,
+        name=f"igt/{subtest or program}"[:MARKER_LENGTH],
+        env={"IGT_SRANDOM": str(session.job_description.seed)},
     )
     report = result.report
     word = word_of(report, findings=bool(result.findings))

@@ -44,8 +44,9 @@ def _stdin(name: str) -> bytes:
             raise OSError(errno.EBADF, "it is closed")
         return bounded(sys.stdin.buffer, name)
     except OSError as error:
-        raise UsageError(f"the patch cannot be read from standard input: {error.strerror}",
-                         hint="name a file, or pipe the patch in") from error
+        raise UsageError(
+            f"the patch cannot be read from standard input: {error.strerror}", hint="name a file, or pipe the patch in"
+        ) from error
 
 
 def _read(path: Path, name: str) -> bytes:

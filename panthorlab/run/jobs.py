@@ -62,8 +62,15 @@ class Jobs:
         )
         if slot.variant:
             variant = next(one for one in self.plan.variants if one.name == slot.variant)
-            job = replace(job, boots=len(boards), tests=variant.tests, plain_tests=True, claims=1.0,
-                          params={**job.params, **variant.params}, at_most=variant.at_most)
+            job = replace(
+                job,
+                boots=len(boards),
+                tests=variant.tests,
+                plain_tests=True,
+                claims=1.0,
+                params={**job.params, **variant.params},
+                at_most=variant.at_most,
+            )
         if slot.extra:
             job = self._extra(slot, job)
         if slot.again:

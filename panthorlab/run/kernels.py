@@ -30,8 +30,10 @@ def resolve_kernel(name: str, *, log: Path, progress: Progress = quiet, driver: 
     """
     kernel = _find(name, log, progress)
     if driver is not None and (found := driver_of(kernel)).name != driver:
-        raise UsageError(f"kernel {kernel.key[:12]} ({kernel.title}) has the driver {found.name}, not {driver}",
-                         hint=f"leave out --driver, or build one: `panthorlab build --driver {driver}`")
+        raise UsageError(
+            f"kernel {kernel.key[:12]} ({kernel.title}) has the driver {found.name}, not {driver}",
+            hint=f"leave out --driver, or build one: `panthorlab build --driver {driver}`",
+        )
     return kernel
 
 

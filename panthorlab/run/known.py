@@ -60,7 +60,10 @@ def only_known(iteration: Iteration, known: Sequence[Known]) -> bool:
     if not known or not iteration.kinds or iteration.program_failed:
         return False
     left, _ = without_known(
-        (iteration.workload,), frozenset(iteration.kinds), frozenset(iteration.signatures), known,
+        (iteration.workload,),
+        frozenset(iteration.kinds),
+        frozenset(iteration.signatures),
+        known,
         frozenset(iteration.declared),
     )
     return not left

@@ -43,7 +43,17 @@ from panthorlab.run.summary import judge_kernel, told
 
 RECORD: Final = "matrix.json"
 ASKED: Final = (
-    "driver", "board", "tag", "boot_method", "suite", "deep", "iterations", "boots", "param", "seed", "config",
+    "driver",
+    "board",
+    "tag",
+    "boot_method",
+    "suite",
+    "deep",
+    "iterations",
+    "boots",
+    "param",
+    "seed",
+    "config",
     "coverage",
 )
 """Options that must be the same when a matrix goes on: they decide what its cells mean. So do the contents of the files
@@ -64,12 +74,12 @@ def main(options: argparse.Namespace) -> int:
     try:
         with time_limit(options.time_limit):
             kernels = _kernels(options, folder, progress)
-            columns = [
-                _column(options, known, folder, label, kernel, progress) for label, kernel in kernels.items()
-            ]
+            columns = [_column(options, known, folder, label, kernel, progress) for label, kernel in kernels.items()]
     except TimeLimitReached:
-        raise LabError(f"the time limit of {options.time_limit:g} s was reached",
-                       hint=f"go on with the same command and --output {folder}") from None
+        raise LabError(
+            f"the time limit of {options.time_limit:g} s was reached",
+            hint=f"go on with the same command and --output {folder}",
+        ) from None
     finally:
         progress.finish()
     if options.json:
@@ -87,8 +97,10 @@ def _folder(options: argparse.Namespace, known: Sequence[KnownEntry]) -> Path:
     if record is not None and record.is_file():
         before = json.loads(record.read_text())
         if other := [name for name, value in asked.items() if name not in before or before[name] != value]:
-            raise UsageError(f"{options.output} has a matrix that was made with other {', '.join(other)}",
-                             hint="choose another --output, or the same options")
+            raise UsageError(
+                f"{options.output} has a matrix that was made with other {', '.join(other)}",
+                hint="choose another --output, or the same options",
+            )
         return Path(options.output).resolve()
     folder = new_run_dir(options.output)
     write_whole(folder / RECORD, json_text(asked))
@@ -125,8 +137,10 @@ def _kernels(options: argparse.Namespace, folder: Path, progress: Progress) -> d
         plan = prepare_kernel(source, (), fragments=fragments, progress=progress.step)
         fleet.check_release(boards, plan.base.version)
         found.append(build_side(plan, log=folder / "build.log", progress=progress.step, note=progress.line))
-    found += [resolve_kernel(name, log=folder / "build.log", progress=progress.step, driver=options.driver)
-              for name in options.kernel]
+    found += [
+        resolve_kernel(name, log=folder / "build.log", progress=progress.step, driver=options.driver)
+        for name in options.kernel
+    ]
     kernels = list({kernel.key: kernel for kernel in found}.values())
     releases = Counter(kernel.release for kernel in kernels)
     return {
@@ -136,7 +150,11 @@ def _kernels(options: argparse.Namespace, folder: Path, progress: Progress) -> d
 
 
 def _column(
-    options: argparse.Namespace, known: Sequence[KnownEntry], folder: Path, label: str, kernel: Kernel,
+    options: argparse.Namespace,
+    known: Sequence[KnownEntry],
+    folder: Path,
+    label: str,
+    kernel: Kernel,
     progress: Progress,
 ) -> Column:
     run_dir = folder / kernel.key[:12]
@@ -167,10 +185,17 @@ def _json(folder: Path, columns: Sequence[Column]) -> JsonObject:
     return {
         "run": str(folder),
         "kernels": [
-            {"label": column.label, "kernel": column.kernel, "run": column.run, "exit": column.exit,
-             "errors": list(column.errors),
-             "results": {name: {"result": cell.word, "good": cell.good, "message": cell.message}
-                         for name, cell in sorted(column.cells.items())}}
+            {
+                "label": column.label,
+                "kernel": column.kernel,
+                "run": column.run,
+                "exit": column.exit,
+                "errors": list(column.errors),
+                "results": {
+                    name: {"result": cell.word, "good": cell.good, "message": cell.message}
+                    for name, cell in sorted(column.cells.items())
+                },
+            }
             for column in columns
         ],
     }

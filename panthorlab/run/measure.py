@@ -38,8 +38,10 @@ def check_boards(boards: Sequence[Board]) -> None:
     """Raises UsageError for a board that cannot count instructions."""
     for board in boards:
         if not board.counts:
-            raise UsageError(f"board {board.name} is a {board.file.type} one: --coverage counts instructions in QEMU",
-                             hint="measure on an emulated board (--board qemu-g610)")
+            raise UsageError(
+                f"board {board.name} is a {board.file.type} one: --coverage counts instructions in QEMU",
+                hint="measure on an emulated board (--board qemu-g610)",
+            )
 
 
 def prepare(run_dir: Path, arm: str, kernel: Kernel, others: Collection[str] = ()) -> Path:
@@ -49,14 +51,19 @@ def prepare(run_dir: Path, arm: str, kernel: Kernel, others: Collection[str] = (
     """
     values = config.parse_dotconfig((kernel.path / "config").read_text(errors="replace"))
     if (driver := only(values, kernel.title)) is not PANTHOR:
-        raise UsageError(f"{kernel.title}: coverage is measured of panthor, not of {driver.name}",
-                         hint="leave out --coverage")
+        raise UsageError(
+            f"{kernel.title}: coverage is measured of panthor, not of {driver.name}", hint="leave out --coverage"
+        )
     if values.get(PANTHOR.symbol) != "y":
-        raise UsageError(f"{kernel.title}: coverage of panthor as a module cannot be measured, it has no fixed address",
-                         hint="build it in (CONFIG_DRM_PANTHOR=y)")
+        raise UsageError(
+            f"{kernel.title}: coverage of panthor as a module cannot be measured, it has no fixed address",
+            hint="build it in (CONFIG_DRM_PANTHOR=y)",
+        )
     if values.get("RANDOMIZE_BASE") == "y":
-        raise UsageError(f"{kernel.title} chooses its address at random, so nobody knows which line an instruction is",
-                         hint="build it without CONFIG_RANDOMIZE_BASE")
+        raise UsageError(
+            f"{kernel.title} chooses its address at random, so nobody knows which line an instruction is",
+            hint="build it without CONFIG_RANDOMIZE_BASE",
+        )
     path = _map_of(run_dir, arm)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -82,8 +89,10 @@ def live_counts(log_dir: Path, map_file: Path) -> Path:
 def check_counted(live: Path) -> None:
     """Raises LabError if a board that is up has counted nothing: then what it has not run says nothing."""
     if not any(counts.read(live).values):
-        raise LabError("QEMU runs, but has counted no instruction of the driver",
-                       hint="is the kernel at another address than vmlinux says? see qemu.log of the boot")
+        raise LabError(
+            "QEMU runs, but has counted no instruction of the driver",
+            hint="is the kernel at another address than vmlinux says? see qemu.log of the boot",
+        )
 
 
 def changed_lines(sides: Sides) -> PatchLines:
@@ -133,8 +142,11 @@ def conclude_boot(run_dir: Path, live: Path) -> JsonObject:
 def figures(event: Coverage) -> JsonObject:
     """What was measured of a kernel that nothing is compared with, as JSON."""
     return {
-        "functions": event.functions, "function_total": event.function_total, "lines": event.lines,
-        "line_total": event.line_total, "suites": encode(event.suites),
+        "functions": event.functions,
+        "function_total": event.function_total,
+        "lines": event.lines,
+        "line_total": event.line_total,
+        "suites": encode(event.suites),
     }
 
 
@@ -153,19 +165,24 @@ def _write_tables(run_dir: Path, tables: Mapping[str, object]) -> None:
 
 
 def _measured(
-    run_dir: Path, arm: str, stretches: Sequence[tuple[str, Counts]], patch: Mapping[str, Sequence[int]] | None,
+    run_dir: Path, arm: str, stretches: Sequence[tuple[str, Counts]], patch: Mapping[str, Sequence[int]] | None
 ) -> tuple[Coverage, Mapping[str, object]]:
     """Writes one arm's files. Its event, and its part of `functions.json`."""
     source = read_map(_map_of(run_dir, arm))
-    by_suite = {name: counts.total((part for other, part in stretches if other == name), source.text)
-                for name in dict.fromkeys(name for name, _ in stretches)}
+    by_suite = {
+        name: counts.total((part for other, part in stretches if other == name), source.text)
+        for name in dict.fromkeys(name for name, _ in stretches)
+    }
     whole = executed(source, counts.total(by_suite.values(), source.text))
     suites = {name: executed(source, part) for name, part in by_suite.items()}
     write_whole(run_dir / FOLDER / f"{stem(arm)}.lcov", lcov.render(whole, stem(arm)))
     write_whole(run_dir / FOLDER / f"{stem(arm)}.txt", table.render(source, whole, suites))
     ran = patch_lines(patch, whole.lines) if patch is not None else None
     event = Coverage(
-        arm=arm, functions=whole.functions_ran, function_total=whole.function_total, lines=whole.lines_ran,
+        arm=arm,
+        functions=whole.functions_ran,
+        function_total=whole.function_total,
+        lines=whole.lines_ran,
         line_total=whole.line_total,
         suites={name: SuiteRan(one.functions_ran, one.lines_ran) for name, one in suites.items()},
         patch=PatchRan(ran.lines, ran.ran, ran.never, ran.outside) if ran else None,

@@ -45,8 +45,14 @@ def need_of(item: pytest.Item) -> Need:
         if next(item.iter_markers("deep"), pytest.mark.deep.mark).args:
             raise UsageError("takes no arguments", hint="write pytest.mark.deep")
         return Need(
-            name_of(item), item.get_closest_marker("deep") is not None, kernel, gpu, _words(item, "board"),
-            "iterate" in getattr(item, "fixturenames", ()), needed_by(item), _features(item),
+            name_of(item),
+            item.get_closest_marker("deep") is not None,
+            kernel,
+            gpu,
+            _words(item, "board"),
+            "iterate" in getattr(item, "fixturenames", ()),
+            needed_by(item),
+            _features(item),
         )
     except UsageError as error:
         raise UsageError(f"{item.path.name}: {item.name}: a marker: {error}", hint=error.hint) from error
@@ -67,8 +73,10 @@ def _features(item: pytest.Item) -> tuple[str, ...]:
     if mark is None:
         return tuple(FEATURES)
     if mark.kwargs or not mark.args or not all(isinstance(name, str) and name in FEATURES for name in mark.args):
-        raise UsageError(f"pytest.mark.driver takes what a driver can do, not {', '.join(map(repr, mark.args))}",
-                         hint="; ".join(f"{name}: {meaning}" for name, meaning in FEATURES.items()))
+        raise UsageError(
+            f"pytest.mark.driver takes what a driver can do, not {', '.join(map(repr, mark.args))}",
+            hint="; ".join(f"{name}: {meaning}" for name, meaning in FEATURES.items()),
+        )
     return tuple(name for name in FEATURES if name in mark.args)
 
 

@@ -34,8 +34,9 @@ def needed_by(item: pytest.Item) -> str:
 
 def is_in(folder: Path | None, name: str) -> bool:
     """Whether what is laid over the root file system has what tells the overlay `name`."""
-    return folder is not None and all((folder / path.lstrip("/")).exists() or (folder / path.lstrip("/")).is_symlink()
-                                      for path in RECIPES[name].tells)
+    return folder is not None and all(
+        (folder / path.lstrip("/")).exists() or (folder / path.lstrip("/")).is_symlink() for path in RECIPES[name].tells
+    )
 
 
 def is_on(shell: Shell, name: str) -> bool:

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 
 def leave_out(
-    config: pytest.Config, job: Job, find_board: Callable[[], Board], items: list[pytest.Item],
+    config: pytest.Config,
+    job: Job,
+    find_board: Callable[[], Board],
+    items: list[pytest.Item],
     emit: Callable[[OfBoot], None],
 ) -> None:
     """Tests whose overlay a bare board was not given are not run, and that is told. What another board has, only it
@@ -37,8 +40,11 @@ def leave_out(
     config.hook.pytest_deselected(items=left)
     items[:] = [item for item in items if item not in left]
     if left and not items:
-        emit(BootEnd(complete=False, outcome=Outcome.ERROR, blame=Blame.LAB, reason="; ".join(notes), hint="",
-                     final=True))
+        emit(
+            BootEnd(
+                complete=False, outcome=Outcome.ERROR, blame=Blame.LAB, reason="; ".join(notes), hint="", final=True
+            )
+        )
         pytest.exit("nothing can run without the overlay", returncode=LabError.exit_status)
 
 

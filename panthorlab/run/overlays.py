@@ -40,11 +40,15 @@ def overlay_dir(name: str | None, progress: Progress) -> Path | None:
 
 def _own(options: argparse.Namespace, progress: Progress) -> Path:
     if not options.overlay_name or not options.programs:
-        raise UsageError("an overlay of one's own has a name, packages and programs",
-                         hint="e.g. panthorlab overlay clpeak --from clpeak --program /usr/bin/clpeak")
+        raise UsageError(
+            "an overlay of one's own has a name, packages and programs",
+            hint="e.g. panthorlab overlay clpeak --from clpeak --program /usr/bin/clpeak",
+        )
     if options.overlay_name in RECIPES or not options.overlay_name.replace("-", "").isalnum():
-        raise UsageError(f"an overlay of one's own cannot be called `{options.overlay_name}`",
-                         hint="letters, digits and dashes, and no name that panthorlab has itself")
+        raise UsageError(
+            f"an overlay of one's own cannot be called `{options.overlay_name}`",
+            hint="letters, digits and dashes, and no name that panthorlab has itself",
+        )
     loaded = tuple(path if path.startswith("/") else f"{LIBRARIES[BOARD]}/{path}" for path in options.load)
     recipe = Recipe((Part(tuple(options.packages), tuple(options.programs), loaded, tuple(options.data)),))
     return made(options.overlay_name, recipe, progress.step, again=True)
@@ -52,8 +56,17 @@ def _own(options: argparse.Namespace, progress: Progress) -> Path:
 
 def _list(*, as_json: bool) -> int:
     if as_json:
-        print(json.dumps({"overlays": [{"name": name, "about": recipe.about, "packages": list(recipe.packages)}
-                                       for name, recipe in RECIPES.items()]}, indent=1))
+        print(
+            json.dumps(
+                {
+                    "overlays": [
+                        {"name": name, "about": recipe.about, "packages": list(recipe.packages)}
+                        for name, recipe in RECIPES.items()
+                    ]
+                },
+                indent=1,
+            )
+        )
     else:
         for name, recipe in RECIPES.items():
             print(f"{name:14} {recipe.about}")

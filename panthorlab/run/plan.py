@@ -71,7 +71,8 @@ def extension_slots(events: Iterable[Event], boots: int, boards: Sequence[str] =
     first = boots * len(boards)
     return [
         Slot(given.arm, first + turn * len(boards) + number, board, extra=True)
-        for turn in range(turns) for number, board in enumerate(boards)
+        for turn in range(turns)
+        for number, board in enumerate(boards)
     ]
 
 
@@ -81,7 +82,10 @@ def again_slots(arms: Sequence[str], events: Iterable[Event], boards: Sequence[s
     turns = max(1, -(-MORE_BOOTS // len(boards)))
     return [
         Slot(arm, turn * len(boards) + number, board, variant=variant, again=True)
-        for variant in tests for turn in range(turns) for number, board in enumerate(boards) for arm in arms
+        for variant in tests
+        for turn in range(turns)
+        for number, board in enumerate(boards)
+        for arm in arms
     ]
 
 

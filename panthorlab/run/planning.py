@@ -27,8 +27,14 @@ def record_needs(log: EventLog, needs: Iterable[Need]) -> None:
 
 
 def planned(
-    log: EventLog, events: Sequence[Event], settings: Settings, kernels: Iterable[Kernel], boards: Sequence[Board], *,
-    no_build: str, plain: bool = True,
+    log: EventLog,
+    events: Sequence[Event],
+    settings: Settings,
+    kernels: Iterable[Kernel],
+    boards: Sequence[Board],
+    *,
+    no_build: str,
+    plain: bool = True,
 ) -> Planned:
     """Where every test runs: as the log says, else decided now. `no_build`: why no kernel can be built, or empty.
     `plain`: the plain kernels are worth booting; if not, only other kernels of the same sources are."""
@@ -38,16 +44,19 @@ def planned(
     needs = survey(find_suites(settings.suite).values()) if asked is None else asked.tests  # of an earlier version
     kernels = tuple(kernels)
     fragments = {*DEBUG, *(name for need in needs for name in need.kernel)}
-    plan = plan_variants(needs, Request(
-        deep=settings.deep,
-        lacking=frozenset(name for kernel in kernels for name in lacking(kernel, fragments)),
-        boards=boards,
-        named=named_suites(settings.suite),
-        no_build=no_build,
-        without=_overlays_missing(needs, settings, boards),
-        params=parse_params(settings.param),
-        drivers=list(dict.fromkeys(map(driver_of, kernels))),
-    ))
+    plan = plan_variants(
+        needs,
+        Request(
+            deep=settings.deep,
+            lacking=frozenset(name for kernel in kernels for name in lacking(kernel, fragments)),
+            boards=boards,
+            named=named_suites(settings.suite),
+            no_build=no_build,
+            without=_overlays_missing(needs, settings, boards),
+            params=parse_params(settings.param),
+            drivers=list(dict.fromkeys(map(driver_of, kernels))),
+        ),
+    )
     if not plain:
         kept = tuple(variant for variant in plan.variants if variant.fragments)
         plan = Planned(plain=(), variants=kept, left_out=plan.left_out)

@@ -63,8 +63,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--overlay", metavar="NAME|DIR", help="laid over the board's root file system")
     group.addoption("--job", type=Path, help="(internal) what a worker of `panthorlab validate` is to do")
     group.addoption("--needs", type=Path, metavar="FILE", help="(internal) write what the collected tests need")
-    group.addoption("--own-status", action="store_true",
-                    help=f"(internal) exit with {OWN_STATUS} and a status of panthorlab's if a test or boot failed")
+    group.addoption(
+        "--own-status",
+        action="store_true",
+        help=f"(internal) exit with {OWN_STATUS} and a status of panthorlab's if a test or boot failed",
+    )
     group.addoption("--events-fd", type=int, help="(internal) where a worker's events go")
 
 

@@ -111,7 +111,11 @@ class Progress:
         if self._live is None:
             atexit.register(self.finish)  # an error that nobody expects must not leave a terminal without its cursor
             self._live = Live(  # stdout is the verdict's, and may be a file
-                self._spinner, console=self._console, transient=True, redirect_stdout=False, redirect_stderr=False,
+                self._spinner,
+                console=self._console,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
                 refresh_per_second=10,
             )
             self._live.start()

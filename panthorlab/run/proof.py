@@ -55,5 +55,14 @@ def told_as_test(emit: Callable[[OfBoot], None], suite: str, test: str) -> Itera
         message = str(error)[:4000]
         raise
     finally:
-        emit(Tested(suite=suite, test=test, outcome=outcome, blame=blame, message=message, proof=True,
-                    seconds=round(time.monotonic() - start, 3)))
+        emit(
+            Tested(
+                suite=suite,
+                test=test,
+                outcome=outcome,
+                blame=blame,
+                message=message,
+                proof=True,
+                seconds=round(time.monotonic() - start, 3),
+            )
+        )

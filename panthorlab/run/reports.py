@@ -77,8 +77,13 @@ def _plain(events: Sequence[Event]) -> RunVerdict:
 def _variant(events: Sequence[Event], name: str) -> RunVerdict:
     """The verdict of one variant by itself: nobody has claimed that something changes there."""
     own = variantresults.of_variant(events, name)
-    plan = replace(results.plan(own), expect=Expect.NO_CHANGE, identical=variantresults.identical(events, name),
-                   extended=True, tests=variantresults.planned_tests(events, name))
+    plan = replace(
+        results.plan(own),
+        expect=Expect.NO_CHANGE,
+        identical=variantresults.identical(events, name),
+        extended=True,
+        tests=variantresults.planned_tests(events, name),
+    )
     failed = variantresults.failed_build(events, name)
     if failed is not None:
         return build_failed(Side(failed.arm), failed.message, plan, {})
@@ -135,10 +140,17 @@ def write(run_dir: Path, events: Sequence[Event], verdict: RunVerdict, *, as_jso
             trouble[name] = error.strerror or str(error)
     if trouble:
         what = "reports could not be written: " + "; ".join(f"{name}: {why}" for name, why in trouble.items())
-        print(f"panthorlab: {what}\n  hint: when there is room, `panthorlab report {shlex.quote(str(run_dir))}`",
-              file=sys.stderr, flush=True)
-        failed = replace(verdict, verdict=Verdict.ERROR, exit=LabError.exit_status,
-                         reasons=(f"{what}; the verdict is `{verdict.verdict}`", *verdict.reasons))
+        print(
+            f"panthorlab: {what}\n  hint: when there is room, `panthorlab report {shlex.quote(str(run_dir))}`",
+            file=sys.stderr,
+            flush=True,
+        )
+        failed = replace(
+            verdict,
+            verdict=Verdict.ERROR,
+            exit=LabError.exit_status,
+            reasons=(f"{what}; the verdict is `{verdict.verdict}`", *verdict.reasons),
+        )
         report = replace(report, verdict=failed)
     if as_json:
         print(json_report.render(report))

@@ -96,7 +96,10 @@ def _outside(stray: record.Stray) -> OutsideFinding:
 
 
 def _boot(
-    start: record.BootStart, end: record.BootEnd | None, board: str | None, stray: Sequence[OutsideFinding],
+    start: record.BootStart,
+    end: record.BootEnd | None,
+    board: str | None,
+    stray: Sequence[OutsideFinding],
     gaps: Sequence[str],
 ) -> BootResult:
     outcome = end.outcome if end else Outcome.ERROR
@@ -175,8 +178,15 @@ def plan(events: Events) -> Plan:
 
 def failed_build(events: Events) -> str | None:
     """What the compiler said of an *after* that does not build; None if it did, or was built when the run went on."""
-    last = next((event for event in reversed(events) if isinstance(event, record.BuildFailed) or (
-        isinstance(event, record.ArmKernel) and event.arm == Side.AFTER)), None)
+    last = next(
+        (
+            event
+            for event in reversed(events)
+            if isinstance(event, record.BuildFailed)
+            or (isinstance(event, record.ArmKernel) and event.arm == Side.AFTER)
+        ),
+        None,
+    )
     return last.message if isinstance(last, record.BuildFailed) else None
 
 
@@ -207,7 +217,8 @@ def _notes(events: Events) -> tuple[str, ...]:
     notes += [stop.hint for stop in _of(events, record.Stopped) if stop.hint]
     notes += [
         f"boot {end.boot}: {end.why}"
-        for end in _of(events, record.BootEnd) if end.outcome is not Outcome.PASS and end.reason
+        for end in _of(events, record.BootEnd)
+        if end.outcome is not Outcome.PASS and end.reason
     ]
     reasons: dict[str, list[str]] = defaultdict(list)
     for board in _of(events, record.BoardUp):
@@ -224,7 +235,8 @@ def _methods(events: Events) -> dict[str, str]:
         if method := board.facts.get("boot_method"):
             by_board[board.name][str(method)].append(board.boot)
     return {
-        board: next(iter(methods)) if len(methods) == 1
+        board: next(iter(methods))
+        if len(methods) == 1
         else "; ".join(f"{method}: {', '.join(booted)}" for method, booted in methods.items())
         for board, methods in by_board.items()
     }
@@ -237,8 +249,9 @@ def _board(events: Events, planned: str) -> BoardInfo:
         boards[name]["boot_method"] = methods
         boards[name].pop("why_this_method", None)  # there is a note where there is something to tell
     if len(boards) < 2:
-        return BoardInfo(next(iter(boards), planned), _about(events), _emulated(events),
-                         next(iter(boards.values()), {}))
+        return BoardInfo(
+            next(iter(boards), planned), _about(events), _emulated(events), next(iter(boards.values()), {})
+        )
     facts: dict[str, object] = {}
     for name, own in sorted(boards.items()):
         for key, value in own.items():
@@ -266,7 +279,10 @@ def coverage(events: Events) -> dict[str, Coverage]:
     """What was measured of each arm, as it was last; empty if nothing was, or was to be."""
     return {
         one.arm: Coverage(
-            one.functions, one.function_total, one.lines, one.line_total,
+            one.functions,
+            one.function_total,
+            one.lines,
+            one.line_total,
             {name: (suite.functions, suite.lines) for name, suite in one.suites.items()},
             PatchCoverage(one.patch.lines, one.patch.ran, one.patch.never, one.patch.outside) if one.patch else None,
         )

@@ -50,7 +50,13 @@ class Session:
     board counts instructions, if it does. `once`: the kinds of finding of which this kernel tells once per boot."""
 
     def __init__(
-        self, job: Job, kernel: Kernel, board: BootedBoard, log: LogFollower, emit: Callable[[OfBoot], None], *,
+        self,
+        job: Job,
+        kernel: Kernel,
+        board: BootedBoard,
+        log: LogFollower,
+        emit: Callable[[OfBoot], None],
+        *,
         counts: Path | None = None,
     ) -> None:
         self.job_description, self.kernel, self.board, self.log = job, kernel, board, log
@@ -103,12 +109,7 @@ class Session:
         return Iterated(workload, events)
 
     def job(
-        self,
-        mode: str,
-        *arguments: str,
-        timeout: float = PROGRAM_TIMEOUT,
-        must_pass: bool = True,
-        retries: int = 0,
+        self, mode: str, *arguments: str, timeout: float = PROGRAM_TIMEOUT, must_pass: bool = True, retries: int = 0
     ) -> ProgramResult:
         """Run `gpu-job --mode MODE` in a fresh process; fails the test unless all of its KTAP subtests pass.
 
@@ -127,7 +128,7 @@ class Session:
         return self.job("info" if "csif" in self.driver.features else "gpu-info").info
 
     def check(
-        self, *argv: str, timeout: float = PROGRAM_TIMEOUT, name: str = "", env: Mapping[str, str] | None = None,
+        self, *argv: str, timeout: float = PROGRAM_TIMEOUT, name: str = "", env: Mapping[str, str] | None = None
     ) -> ProgramResult:
         """Run one program as `program` does; fails the test unless all of its KTAP subtests pass."""
         result = self.program(*argv, timeout=timeout, name=name, env=env)
@@ -137,12 +138,15 @@ class Session:
         return result
 
     def program(
-        self, *argv: str, timeout: float = PROGRAM_TIMEOUT, name: str = "", env: Mapping[str, str] | None = None,
+        self, *argv: str, timeout: float = PROGRAM_TIMEOUT, name: str = "", env: Mapping[str, str] | None = None
     ) -> ProgramResult:
         """Run one program of the board's work directory, or with its whole path, between markers that say `name`. What
         it leaves in the log that the running test did not provoke on purpose belongs to the boot."""
         workload = Workload(
-            name or f"{argv[0]}/{argv[2] if len(argv) > 2 else 'run'}", argv, deadline=timeout, sentinel=False,
+            name or f"{argv[0]}/{argv[2] if len(argv) > 2 else 'run'}",
+            argv,
+            deadline=timeout,
+            sentinel=False,
             env=tuple(f"{key}={value}" for key, value in (env or {}).items()),
         )
         expected = frozenset(self._expected)
@@ -337,7 +341,13 @@ class Session:
         prefix = f"{self.job_description.boot}.{next(self._batches)}"
         self._between.provoked(prefix, provoked)
         batch = Batch(
-            self.board, self.log, workload, prefix=prefix, count=count, log_deadline=LOG_DEADLINE, on_result=on_result,
+            self.board,
+            self.log,
+            workload,
+            prefix=prefix,
+            count=count,
+            log_deadline=LOG_DEADLINE,
+            on_result=on_result,
             once=self.once,
         )
         try:
@@ -357,6 +367,11 @@ def end_by(error: PanthorlabError, *, booted: bool) -> BootEnd:
     """The end of a boot that `error` has ended."""
     kernel = isinstance(error, BootError)
     return BootEnd(
-        complete=False, booted=booted, outcome=Outcome.FAIL if kernel else Outcome.ERROR,
-        blame=Blame.KERNEL if kernel else Blame.LAB, reason=str(error), hint=error.hint, final=error.final,
+        complete=False,
+        booted=booted,
+        outcome=Outcome.FAIL if kernel else Outcome.ERROR,
+        blame=Blame.KERNEL if kernel else Blame.LAB,
+        reason=str(error),
+        hint=error.hint,
+        final=error.final,
     )

@@ -61,8 +61,13 @@ def run_suites(options: argparse.Namespace, known: Sequence[KnownEntry]) -> Path
     chosen = fleet.choose(options)
     if options.coverage:
         measure.check_boards(chosen.boards)
-    given = {**vars(options), **fleet.recorded(options, chosen), "known": (), "suite": lasting(options.suite),
-             "overlay": str(options.overlay) if options.overlay else None}
+    given = {
+        **vars(options),
+        **fleet.recorded(options, chosen),
+        "known": (),
+        "suite": lasting(options.suite),
+        "overlay": str(options.overlay) if options.overlay else None,
+    }
     settings = replace(decode(Settings, given), known=tuple(known))
     suites = find_suites(options.suite)
     needs = survey(suites.values())
@@ -83,8 +88,10 @@ def run_suites(options: argparse.Namespace, known: Sequence[KnownEntry]) -> Path
             progress.note(note)
         if not plan.plain and not plan.variants:
             log.discard()
-            raise UsageError("no test of these suites can run:\n" + "\n".join(told(plan.left_out)),
-                             hint="`panthorlab suites` lists suites")
+            raise UsageError(
+                "no test of these suites can run:\n" + "\n".join(told(plan.left_out)),
+                hint="`panthorlab suites` lists suites",
+            )
         keys = [board.key for board in chosen.boards]
         slots = schedule([ALONE], settings.boots, keys) if plan.plain else []
         slots += variant_slots([ALONE], [variant.name for variant in plan.variants], keys)
@@ -93,8 +100,15 @@ def run_suites(options: argparse.Namespace, known: Sequence[KnownEntry]) -> Path
                 log,
                 run_dir,
                 read_events(run_dir),
-                Jobs(run_dir, settings, chosen.boards, tuple(map(str, suites.values())), plan,
-                     {name: [arm] for name in ["", *(one.name for one in plan.variants)]}, maps=maps),
+                Jobs(
+                    run_dir,
+                    settings,
+                    chosen.boards,
+                    tuple(map(str, suites.values())),
+                    plan,
+                    {name: [arm] for name in ["", *(one.name for one in plan.variants)]},
+                    maps=maps,
+                ),
                 lanes=fleet.lanes(chosen.boards, settings),
                 progress=progress.event,
             ).run(slots)

@@ -26,7 +26,8 @@ def hopeless(first: Sequence[Iteration]) -> str | None:
     if len(first) < FIRST:
         return None
     failed = [
-        event for event in first[:FIRST]
+        event
+        for event in first[:FIRST]
         if event.program_failed and event.outcome is Outcome.FAIL and event.blame is Blame.KERNEL
     ]
     if len(failed) < FIRST:
@@ -37,7 +38,18 @@ def hopeless(first: Sequence[Iteration]) -> str | None:
 def left_out(workload: Workload, id_: str, why: str) -> Iteration:
     """One that was not run."""
     return Iteration(
-        id=id_, workload=workload.name, role=workload.role, outcome=Outcome.MISS, blame=Blame.KERNEL, message=why,
-        terminations=0, faulty=0, kinds=(), signatures=(), declared=workload.finds, program_failed=False, findings=(),
+        id=id_,
+        workload=workload.name,
+        role=workload.role,
+        outcome=Outcome.MISS,
+        blame=Blame.KERNEL,
+        message=why,
+        terminations=0,
+        faulty=0,
+        kinds=(),
+        signatures=(),
+        declared=workload.finds,
+        program_failed=False,
+        findings=(),
         cut=True,
     )

@@ -13,11 +13,7 @@ from panthorlab.paths import data_dirs, hint_here
 
 def all_suites() -> dict[str, Path]:
     """Every suite that can be found: `test_heap_exit_claim.py` is `heap-exit-claim`."""
-    return {
-        suite_name(file): file
-        for folder in data_dirs("suites")
-        for file in sorted(folder.glob("test_*.py"))
-    }
+    return {suite_name(file): file for folder in data_dirs("suites") for file in sorted(folder.glob("test_*.py"))}
 
 
 def turn(suite: str) -> tuple[bool, bool, bool, bool, str]:
@@ -44,7 +40,9 @@ def find_suites(names: Sequence[str]) -> dict[str, Path]:
 def named_suites(names: Sequence[str]) -> frozenset[str]:
     """The suites that `names` name: by name, by its beginning, or by file. A directory names none."""
     return frozenset(
-        suite for name in names if not (_is_path(name) and Path(name).expanduser().is_dir())
+        suite
+        for name in names
+        if not (_is_path(name) and Path(name).expanduser().is_dir())
         for suite in find_suites([name])
     )
 

@@ -87,8 +87,11 @@ def judge_kernel(events: Sequence[Event]) -> Summary:
                 blamed = made.failed if event.blame is Blame.KERNEL else made.errors
                 blamed.append(f"boot {event.boot}: {event.why}")
     _outside(made, kept, known)
-    made.errors += [f"boot {event.boot}: records of the kernel log were lost outside iterations"
-                    for event in kept if isinstance(event, LogGap)]
+    made.errors += [
+        f"boot {event.boot}: records of the kernel log were lost outside iterations"
+        for event in kept
+        if isinstance(event, LogGap)
+    ]
     if damage := damaged(events):
         made.errors.append(damage)
     elif not any(isinstance(event, RunEnd) for event in kept):
@@ -110,8 +113,10 @@ def _missed(events: Sequence[Event]) -> list[str]:
     errors = []
     for variant in ("", *variant_names(events)):
         ran = {event.name for event in of_variant(events, variant) if isinstance(event, Tested)}
-        errors += [f"test {label(name, variant)}: planned, and never ran"
-                   for name in sorted(planned_tests(events, variant) - ran)]
+        errors += [
+            f"test {label(name, variant)}: planned, and never ran"
+            for name in sorted(planned_tests(events, variant) - ran)
+        ]
     return errors
 
 
@@ -146,8 +151,10 @@ def _skipped(made: Summary) -> None:
     for test in made.tests:
         if not _ran(test):
             reasons.setdefault(test.message.partition("\n")[0], []).append(test.name)
-    made.notes += [f"skipped: {names[0]}{f' and {len(names) - 1} more' * (len(names) > 1)}: {reason}"
-                   for reason, names in reasons.items()]
+    made.notes += [
+        f"skipped: {names[0]}{f' and {len(names) - 1} more' * (len(names) > 1)}: {reason}"
+        for reason, names in reasons.items()
+    ]
 
 
 def _iteration(made: Summary, one: Iteration, known: Sequence[Known]) -> None:
@@ -197,7 +204,7 @@ def _outside(made: Summary, events: Sequence[Event], known: Sequence[Known]) -> 
         after, kind, signature = stray.after, str(stray.finding["kind"]), str(stray.finding["signature"])
         places = [BOOT_IN_LISTS, *([after] if after in declared else [])]
         left, _ = without_known(
-            places, frozenset({kind}), frozenset({signature}), known, declared.get(after, of_claims),
+            places, frozenset({kind}), frozenset({signature}), known, declared.get(after, of_claims)
         )
         where = f"after {after}" if after else "before any iteration"
         same = f"outside iterations, {where}", headline(stray.finding), signature
@@ -245,12 +252,22 @@ def _json(made: Summary, run_dir: Path, events: Sequence[Event]) -> dict[str, Js
         "not_run": left_out(events),
         "tests": [told(test) for test in made.tests],
         "findings": made.findings,
-        "coverage": next(({
-            "functions": one.functions, "function_total": one.function_total, "lines": one.lines,
-            "line_total": one.line_total,
-            "suites": {name: {"functions": functions, "lines": lines}
-                       for name, (functions, lines) in one.suites.items()},
-        } for one in coverage(events).values()), None),
+        "coverage": next(
+            (
+                {
+                    "functions": one.functions,
+                    "function_total": one.function_total,
+                    "lines": one.lines,
+                    "line_total": one.line_total,
+                    "suites": {
+                        name: {"functions": functions, "lines": lines}
+                        for name, (functions, lines) in one.suites.items()
+                    },
+                }
+                for one in coverage(events).values()
+            ),
+            None,
+        ),
     }
 
 

@@ -33,21 +33,42 @@ def survey(suites: Iterable[Path]) -> list[Need]:
     with TemporaryDirectory(prefix="panthorlab-") as folder:
         answer = Path(folder, "needs.json")
         argv = [
-            sys.executable, "-P", "-m", "pytest", "-p", "panthorlab.run.plugin", "-c", os.devnull, "--rootdir", folder,
-            "-p", "no:cacheprovider", "--import-mode=importlib", "--noconftest", "--strict-markers", "--collect-only",
-            "-q", "--needs", str(answer), *files,
+            sys.executable,
+            "-P",
+            "-m",
+            "pytest",
+            "-p",
+            "panthorlab.run.plugin",
+            "-c",
+            os.devnull,
+            "--rootdir",
+            folder,
+            "-p",
+            "no:cacheprovider",
+            "--import-mode=importlib",
+            "--noconftest",
+            "--strict-markers",
+            "--collect-only",
+            "-q",
+            "--needs",
+            str(answer),
+            *files,
         ]
         try:
-            done = spawn.run(argv, timeout=PATIENCE, cwd=Path(folder),
-                             env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"})
+            done = spawn.run(
+                argv, timeout=PATIENCE, cwd=Path(folder), env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+            )
         except subprocess.TimeoutExpired:
-            raise UsageError(f"the suites were not imported within {PATIENCE:.0f} s",
-                             hint="a suite must not do its work when it is imported") from None
+            raise UsageError(
+                f"the suites were not imported within {PATIENCE:.0f} s",
+                hint="a suite must not do its work when it is imported",
+            ) from None
         if done.returncode == 0:
             return [decode(Need, fields) for fields in json.loads(answer.read_text())]
     if done.returncode == NO_TESTS:
         raise UsageError(f"there is no test in {', '.join(files)}", hint="functions test_… are tests")
     told = (done.stdout + done.stderr).decode("utf-8", "replace").splitlines()
     lines = [line for line in told if line.startswith(("E   ", "ERROR"))] or told
-    raise UsageError("the suites cannot be read:\n" + "\n".join(lines[:SHOWN]),
-                     hint="pytest --collect-only on them says more")
+    raise UsageError(
+        "the suites cannot be read:\n" + "\n".join(lines[:SHOWN]), hint="pytest --collect-only on them says more"
+    )

@@ -25,8 +25,7 @@ def test_event(name: str, call: pytest.CallInfo[None], report: pytest.TestReport
     message = "" if report.passed else str(call.excinfo.value if call.excinfo else report.longrepr)
     suite, _, test = name.partition("::")
     return Tested(
-        suite=suite, test=test, outcome=outcome, blame=blame, message=message[:4000],
-        seconds=round(report.duration, 3),
+        suite=suite, test=test, outcome=outcome, blame=blame, message=message[:4000], seconds=round(report.duration, 3)
     )
 
 

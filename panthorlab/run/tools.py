@@ -70,8 +70,22 @@ def _pytest(arguments: list[str]) -> int:
     """In a process of its own, as a user would start it; statuses that mean something else here are translated."""
     from panthorlab.run.plugin import OWN_STATUS
 
-    argv = [sys.executable, "-P", "-m", "pytest", "-p", "panthorlab.run.plugin", "-p", "no:cacheprovider",
-            "--import-mode=importlib", "-c", os.devnull, "--noconftest", "--own-status", *arguments]
+    argv = [
+        sys.executable,
+        "-P",
+        "-m",
+        "pytest",
+        "-p",
+        "panthorlab.run.plugin",
+        "-p",
+        "no:cacheprovider",
+        "--import-mode=importlib",
+        "-c",
+        os.devnull,
+        "--noconftest",
+        "--own-status",
+        *arguments,
+    ]
     status = subprocess.run(argv, check=False).returncode
     if status < 0:
         raise LabError(f"pytest was killed by signal {-status}")

@@ -83,19 +83,26 @@ def main(options: argparse.Namespace) -> int:
     progress = Progress(quiet=options.quiet)
     overlay = overlay_dir(options.overlay, progress)
     run_dir = new_run_dir(options.output)
-    given = {**vars(options), **fleet.recorded(options, chosen), "suite": lasting(options.suite), "known": (),
-             "overlay": str(overlay) if overlay else None}
+    given = {
+        **vars(options),
+        **fleet.recorded(options, chosen),
+        "suite": lasting(options.suite),
+        "known": (),
+        "overlay": str(overlay) if overlay else None,
+    }
     settings = replace(decode(Settings, given), known=tuple(known))
     with EventLog(run_dir) as log:
         try:
             settings = replace(settings, patch=tuple(keep_patches(options.patch, run_dir)))
-            log.append(RunStart(
-                options=settings,
-                suites=tuple(suites),
-                command=("panthorlab", *sys.argv[1:]),
-                directory=str(Path.cwd()),
-                version=VERSION,
-            ))
+            log.append(
+                RunStart(
+                    options=settings,
+                    suites=tuple(suites),
+                    command=("panthorlab", *sys.argv[1:]),
+                    directory=str(Path.cwd()),
+                    version=VERSION,
+                )
+            )
             record_needs(log, needs)
             for note in chosen.notes:
                 log.append(Note(text=note))
@@ -157,8 +164,11 @@ def _finished(events: Sequence[Event]) -> bool:
     if BuildFailed in kinds or (Identical in kinds and Planned not in kinds):
         return True
     boards = settings.board_names
-    slots = [*_slots(events, settings), *extension_slots(events, settings.boots, boards),
-             *again_slots(SIDES, events, boards)]
+    slots = [
+        *_slots(events, settings),
+        *extension_slots(events, settings.boots, boards),
+        *again_slots(SIDES, events, boards),
+    ]
     if remaining(slots, [*events, Resumed()]) or reports.extension_of(events):
         return False
     return Again in kinds or not reports.doubts_of(events)
@@ -170,14 +180,15 @@ def _slots(events: Sequence[Event], settings: Settings) -> list[Slot]:
     boards = settings.board_names
     plain = [] if variantresults.variants_only(events) else schedule(SIDES, settings.boots, boards)
     names = [
-        name for name in variantresults.names(events)
+        name
+        for name in variantresults.names(events)
         if not variantresults.identical(events, name) and variantresults.failed_build(events, name) is None
     ]
     return [*plain, *variant_slots(SIDES, names, boards)]
 
 
 def _carry_on(
-    run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: Progress, *, as_json: bool,
+    run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: Progress, *, as_json: bool
 ) -> int:
     """One session of a run. However it ends, but for bad input, there is a verdict and there are reports."""
     began = time.monotonic()
@@ -233,7 +244,7 @@ class _Validation:
     """One session of a run: whatever its events say is still to be done."""
 
     def __init__(
-        self, run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: Progress,
+        self, run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: Progress
     ) -> None:
         self._dir, self._log, self._settings, self._progress = run_dir, log, settings, progress
         self._boards = boards
@@ -247,11 +258,17 @@ class _Validation:
         if identical and not self._settings.deep:
             return
         plan = self._plan(kernels, plain=not identical)
-        arms = {name: [Arm(side, kernel) for side, kernel in own.items()]
-                for name, own in {"": kernels, **self._variant_kernels(plan, kernels)}.items()}
+        arms = {
+            name: [Arm(side, kernel) for side, kernel in own.items()]
+            for name, own in {"": kernels, **self._variant_kernels(plan, kernels)}.items()
+        }
         maps = self._maps(kernels)
         jobs = Jobs(
-            self._dir, self._settings, self._boards, tuple(map(str, find_suites(self._settings.suite).values())), plan,
+            self._dir,
+            self._settings,
+            self._boards,
+            tuple(map(str, find_suites(self._settings.suite).values())),
+            plan,
             arms,
             maps=maps,
             claims={Side.BEFORE: BEFORE_SHARE} if self._settings.expect is Expect.FIX else {},
@@ -283,19 +300,24 @@ class _Validation:
     def _plan(self, kernels: Mapping[Side, Kernel], *, plain: bool) -> Planned:
         no_build = "" if self._settings.before is None else "--before and --after are finished kernels"
         plan = planned(
-            self._log, read_events(self._dir), self._settings, kernels.values(), self._boards, no_build=no_build,
+            self._log,
+            read_events(self._dir),
+            self._settings,
+            kernels.values(),
+            self._boards,
+            no_build=no_build,
             plain=plain,
         )
         for line in told(plan.left_out):
             self._progress.note(line)
         if plain and not plan.plain and not plan.variants:
-            raise UsageError("no test of these suites can run:\n" + "\n".join(told(plan.left_out)),
-                             hint="`panthorlab suites` lists suites")
+            raise UsageError(
+                "no test of these suites can run:\n" + "\n".join(told(plan.left_out)),
+                hint="`panthorlab suites` lists suites",
+            )
         return plan
 
-    def _variant_kernels(
-        self, plan: Planned, plain: Mapping[Side, Kernel],
-    ) -> dict[str, Mapping[Side, Kernel]]:
+    def _variant_kernels(self, plan: Planned, plain: Mapping[Side, Kernel]) -> dict[str, Mapping[Side, Kernel]]:
         """By variant. Those with the same fragments have the same kernels."""
         builder = VariantKernels(self._dir, self._log, self._settings, self._boards, self._progress)
         return {

@@ -25,16 +25,16 @@ class VariantKernels:
     """Builds them, or takes them from the store; what they are, or why there are none, is put on record."""
 
     def __init__(
-        self, run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: Progress,
+        self, run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: Progress
     ) -> None:
         self._dir, self._log, self._settings, self._progress = run_dir, log, settings, progress
         self._boards = boards
 
     def get(self, variant: str, fragments: Sequence[str]) -> dict[Side, Kernel]:
-        """Both kernels with `fragments` on top, for `variant`. Empty if one cannot be built, or if they are the same.
-        """
+        """Both kernels with `fragments` on top, for `variant`. Empty if one cannot be built, or they are the same."""
         known = {
-            Side(event.arm): event.key for event in read_events(self._dir)
+            Side(event.arm): event.key
+            for event in read_events(self._dir)
             if isinstance(event, VariantKernel) and event.variant == variant
         }
         stored = {side: kernel for side, key in known.items() if (kernel := load(key, self._note)) is not None}
@@ -53,7 +53,10 @@ class VariantKernels:
         side = Side.BEFORE
         try:
             sides = prepare_sides(
-                options.base, options.patch or (), revert=options.revert, swap=options.swap,
+                options.base,
+                options.patch or (),
+                revert=options.revert,
+                swap=options.swap,
                 version=options.patch_version,
                 fragments=fleet.fragments_of(self._boards, [*options.config, *fragments]),
                 progress=self._progress.step,
@@ -71,8 +74,9 @@ class VariantKernels:
         return built
 
     def _build_side(self, plan: SidePlan, before: SidePlan | None) -> Kernel:
-        return build_side(plan, log=self._dir / "build.log", progress=self._progress.step, note=self._note,
-                          before=before)
+        return build_side(
+            plan, log=self._dir / "build.log", progress=self._progress.step, note=self._note, before=before
+        )
 
     def _note(self, text: str) -> None:
         self._log.append(Note(text=text))

@@ -37,8 +37,9 @@ def names(events: Sequence[Event]) -> list[str]:
 def of_variant(events: Sequence[Event], variant: str) -> list[Event]:
     """The events without what belongs to boots of other variants; "" is for the plain boots."""
     others = {event.boot for event in events if isinstance(event, BootStart) and event.variant != variant}
-    return [event for event in events
-            if boot_of(event) not in others and not (variant and isinstance(event, Extension))]
+    return [
+        event for event in events if boot_of(event) not in others and not (variant and isinstance(event, Extension))
+    ]
 
 
 def variants_only(events: Sequence[Event]) -> bool:
@@ -49,22 +50,28 @@ def variants_only(events: Sequence[Event]) -> bool:
 
 def failed_build(events: Sequence[Event], variant: str) -> VariantFailed | None:
     """Whose kernel does not build, and what the compiler said; None if all did in the end."""
-    last = next((event for event in reversed(events)
-                 if isinstance(event, VariantFailed | VariantKernel) and event.variant == variant), None)
+    last = next(
+        (
+            event
+            for event in reversed(events)
+            if isinstance(event, VariantFailed | VariantKernel) and event.variant == variant
+        ),
+        None,
+    )
     return last if isinstance(last, VariantFailed) else None
 
 
 def identical(events: Sequence[Event], variant: str) -> str:
     """Why the kernels of the variant cannot differ; empty if they can."""
-    return next((event.why for event in events
-                 if isinstance(event, VariantIdentical) and event.variant == variant), "")
+    return next((event.why for event in events if isinstance(event, VariantIdentical) and event.variant == variant), "")
 
 
 def kernel_refs(events: Sequence[Event], variant: str) -> dict[Side, KernelRef]:
     """The kernels of its own, if it has any."""
     return {
         Side(event.arm): KernelRef(event.key, event.build_id)
-        for event in events if isinstance(event, VariantKernel) and event.variant == variant
+        for event in events
+        if isinstance(event, VariantKernel) and event.variant == variant
     }
 
 

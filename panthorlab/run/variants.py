@@ -55,7 +55,7 @@ def slug(variant: str) -> str:
     text = re.sub(r"[^A-Za-z0-9_.]+", "-", variant).strip("-")
     if len(text) <= LONGEST_SLUG:
         return text
-    return f"{text[:LONGEST_SLUG - 9]}-{hashlib.sha256(variant.encode()).hexdigest()[:8]}"
+    return f"{text[: LONGEST_SLUG - 9]}-{hashlib.sha256(variant.encode()).hexdigest()[:8]}"
 
 
 def plan_variants(needs: Iterable[Need], request: Request) -> Planned:
@@ -79,8 +79,13 @@ def plan_variants(needs: Iterable[Need], request: Request) -> Planned:
         if debug and not kernel and not need.deep:
             places.setdefault((debug, params, False), []).append(need.test)
     variants = tuple(
-        Variant(_name(kernel, params, debug), tuple(tests), kernel, dict(params),
-                DEBUG_ITERATIONS if kernel and kernel == debug else None)
+        Variant(
+            _name(kernel, params, debug),
+            tuple(tests),
+            kernel,
+            dict(params),
+            DEBUG_ITERATIONS if kernel and kernel == debug else None,
+        )
         for (kernel, params, _), tests in sorted(places.items(), key=lambda place: _turn(place[0]))
     )
     return Planned(plain=tuple(plain), variants=variants, left_out=left_out)

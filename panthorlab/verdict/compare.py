@@ -31,7 +31,10 @@ from panthorlab.verdict.workloads import judge_workloads
 
 
 def compare(
-    iterations: Iterable[IterationResult], boots: Iterable[BootResult], tests: Iterable[TestResult], plan: Plan,
+    iterations: Iterable[IterationResult],
+    boots: Iterable[BootResult],
+    tests: Iterable[TestResult],
+    plan: Plan,
     kernels: Mapping[Side, KernelRef],
 ) -> RunVerdict:
     """Judge a run.
@@ -67,26 +70,35 @@ def compare(
     # the deciding reasons first, then the others by weight; each once
     reasons = [reason for _, reason in sorted(votes, key=lambda vote: -vote[0].badness)]
     if claims and verdict in (Verdict.FIXED, Verdict.CLEAN):
-        reasons.insert(0, (
-            f"all {len(claims)} claim workloads together: {before.faulty}/{before.iterations} before, "
-            f"{after.faulty}/{after.iterations} after; in each, a rate above {missable:.2%} would have shown with "
-            "99 % confidence"
-        ))
+        reasons.insert(
+            0,
+            (
+                f"all {len(claims)} claim workloads together: {before.faulty}/{before.iterations} before, "
+                f"{after.faulty}/{after.iterations} after; in each, a rate above {missable:.2%} would have shown with "
+                "99 % confidence"
+            ),
+        )
     return RunVerdict(
-        verdict, exit_status(verdict, plan.expect, interrupted=bool(plan.interrupted)), tuple(dict.fromkeys(reasons)),
-        before, after,
+        verdict,
+        exit_status(verdict, plan.expect, interrupted=bool(plan.interrupted)),
+        tuple(dict.fromkeys(reasons)),
+        before,
+        after,
         max((w.p_fewer for w in claims if w.p_fewer is not None), default=None),
         min((w.p_more for w in claims if w.p_more is not None), default=None),
-        missable, workloads, judged_tests, news, plan.expect, _usable_boots(by_boot),
+        missable,
+        workloads,
+        judged_tests,
+        news,
+        plan.expect,
+        _usable_boots(by_boot),
         surprises(
-            workloads, iterations, by_boot, tests, (t.name for t in judged_tests if t.verdict is Verdict.FIXED), plan,
+            workloads, iterations, by_boot, tests, (t.name for t in judged_tests if t.verdict is Verdict.FIXED), plan
         ),
     )
 
 
-def decided(
-    verdict: Verdict, reasons: Sequence[str], plan: Plan, kernels: Mapping[Side, KernelRef],
-) -> RunVerdict:
+def decided(verdict: Verdict, reasons: Sequence[str], plan: Plan, kernels: Mapping[Side, KernelRef]) -> RunVerdict:
     """A verdict that needs no iteration: builds that cannot differ, a build that failed, an early lab error."""
     before, after = (SideResult(side, kernels.get(side, KernelRef(""))) for side in (Side.BEFORE, Side.AFTER))
     status = exit_status(verdict, plan.expect, interrupted=bool(plan.interrupted))
@@ -122,8 +134,13 @@ def _gaps(boots: Iterable[BootResult]) -> list[Vote]:
         if boot.gaps:
             where = f"after {boot.gaps[0]}" if boot.gaps[0] else "before any marker"
             more = f" and {len(boot.gaps) - 1} times more" if len(boot.gaps) > 1 else ""
-            votes.append((Verdict.INCONCLUSIVE, f"{boot.id}: the kernel log lost records outside iterations, {where}"
-                          f"{more}: what it said there is not known"))
+            votes.append(
+                (
+                    Verdict.INCONCLUSIVE,
+                    f"{boot.id}: the kernel log lost records outside iterations, {where}"
+                    f"{more}: what it said there is not known",
+                )
+            )
     return votes
 
 
@@ -159,8 +176,10 @@ def _news_votes(news: Sequence[NewFinding], workloads: Sequence[WorkloadVerdict]
     for finding in news:
         if finding.regressed and finding.where == BOOT:
             votes.append((Verdict.REGRESSED, finding.reason))
-        elif finding.obstacle and finding.where not in claims and (
-            finding.where == BOOT or finding.after[0] or kind_of(finding.name) not in WAITED
+        elif (
+            finding.obstacle
+            and finding.where not in claims
+            and (finding.where == BOOT or finding.after[0] or kind_of(finding.name) not in WAITED)
         ):
             votes.append((Verdict.INCONCLUSIVE, finding.reason))
     return [*votes, *((Verdict.CLEAN, reason) for reason in unblamed(news))]

@@ -44,7 +44,11 @@ def extension(iterations: Iterable[IterationResult], boots: Iterable[BootResult]
         given = f"before gets {lack.wanted - lack.has} more {lack.unit}"
         why.setdefault((lack.place, shown, given), []).append(lack.name.name)
     extra_boots = more.pop(BOOT, 0)
-    return Extension(dict(sorted(more.items())), extra_boots, tuple(
-        f"{', '.join(names_)}: new on after ({shown[0]}/{shown[1]} of {place}); {given}"
-        for (place, shown, given), names_ in why.items()
-    ))
+    return Extension(
+        dict(sorted(more.items())),
+        extra_boots,
+        tuple(
+            f"{', '.join(names_)}: new on after ({shown[0]}/{shown[1]} of {place}); {given}"
+            for (place, shown, given), names_ in why.items()
+        ),
+    )

@@ -99,6 +99,7 @@ def unblamed(news: Iterable[NewFinding]) -> tuple[str, ...]:
     own = [new for new in news if not new.regressed and not new.obstacle]
     kinds = {(new.name, new.where, new.before, new.after) for new in own if new.what == "kind"}
     return tuple(
-        new.reason for new in own
+        new.reason
+        for new in own
         if new.what == "kind" or (new.name.partition(":")[0], new.where, new.before, new.after) not in kinds
     )

@@ -267,7 +267,8 @@ class RunVerdict:
         told = {finding.where for finding in self.new_findings}
         wrong = {Verdict.ERROR, Verdict.REGRESSED}
         return tuple(
-            w for w in self.workloads
+            w
+            for w in self.workloads
             if w.role is Role.WATCH and (w.after.faulty or w.after.lost or w.name in told or w.verdict in wrong)
         )
 
@@ -279,6 +280,11 @@ def exit_status(verdict: Verdict, expect: Expect, *, interrupted: bool = False) 
     if verdict is Verdict.UNCHANGED:
         return 0 if expect is Expect.NO_CHANGE else 3
     return {
-        Verdict.FIXED: 0, Verdict.CLEAN: 0, Verdict.REDUCED: 1, Verdict.NOT_FIXED: 1, Verdict.REGRESSED: 1,
-        Verdict.INCONCLUSIVE: 3, Verdict.ERROR: 4,
+        Verdict.FIXED: 0,
+        Verdict.CLEAN: 0,
+        Verdict.REDUCED: 1,
+        Verdict.NOT_FIXED: 1,
+        Verdict.REGRESSED: 1,
+        Verdict.INCONCLUSIVE: 3,
+        Verdict.ERROR: 4,
     }[verdict]

@@ -112,10 +112,7 @@ def _adjusted(found: Sequence[Name]) -> list[Name]:
     for name in tested:
         groups[name.seen] = max(groups.get(name.seen, 0.0), name.raw_p())
     adjusted = dict(zip(groups, holm(list(groups.values())), strict=True))
-    return [
-        name if name.deadly else replace(name, p=adjusted[name.seen])
-        for name in found
-    ]
+    return [name if name.deadly else replace(name, p=adjusted[name.seen]) for name in found]
 
 
 def _by_place(seen: Iterable[Sighting]) -> dict[str, list[Sighting]]:
@@ -164,7 +161,7 @@ def lacks(found: Sequence[Name]) -> list[Lack]:
 
 
 def new_findings(
-    iterations: Iterable[IterationResult], boots: Mapping[str, BootResult], plan: Plan,
+    iterations: Iterable[IterationResult], boots: Mapping[str, BootResult], plan: Plan
 ) -> tuple[NewFinding, ...]:
     """Everything on *after* that is new there, run-wide or in its workload; and what a list says is known."""
     seen = sightings(iterations, boots, plan.known)
@@ -182,7 +179,14 @@ def _tell(name: Name, place: str, counts: Counts, short: Sequence[Lack]) -> NewF
 
     def told(reason: str, *, regressed: bool = False, obstacle: bool = False) -> NewFinding:
         return NewFinding(
-            name.what, name.name, place, before, after, regressed, reason, obstacle=obstacle,
+            name.what,
+            name.name,
+            place,
+            before,
+            after,
+            regressed,
+            reason,
+            obstacle=obstacle,
             p=None if name.deadly else name.p,
         )
 
@@ -190,8 +194,7 @@ def _tell(name: Name, place: str, counts: Counts, short: Sequence[Lack]) -> NewF
         if not name.new:
             return None
         return told(
-            f"new {name.what} on after, but only in iterations that cannot count: {name.name} in {place}",
-            obstacle=True,
+            f"new {name.what} on after, but only in iterations that cannot count: {name.name} in {place}", obstacle=True
         )
     if name.deadly:
         return told(f"new {name.what} on after: {shown}", regressed=True)
@@ -205,7 +208,7 @@ def _tell(name: Name, place: str, counts: Counts, short: Sequence[Lack]) -> NewF
     where = f"new {name.what} on after" if name.new else "not in this workload on before, though elsewhere"
     if lack is not None:
         return told(
-            f"{where}: {shown}; before would need {lack.wanted} {lack.unit} to tell, it has {lack.has}", obstacle=True,
+            f"{where}: {shown}; before would need {lack.wanted} {lack.unit} to tell, it has {lack.has}", obstacle=True
         )
     return told(f"{where}, too seldom to blame the patch ({p}): {shown}")
 
@@ -222,6 +225,7 @@ def _known(seen: Sequence[Sighting], known: Sequence[Known]) -> list[NewFinding]
     for place, members in sorted(_by_place(seen).items()):
         after = [s for s in members if s.side is Side.AFTER]
         for name in sorted(frozenset[str]().union(*(s.known for s in after))):
+
             def many(side: Side, name: str = name, members: Sequence[Sighting] = members) -> tuple[int, int]:
                 own = [s for s in members if s.side is side and s.sound]
                 return sum(1 for s in own if name in s.known), len(own)
@@ -231,9 +235,18 @@ def _known(seen: Sequence[Sighting], known: Sequence[Known]) -> list[NewFinding]
             own = [name, *(s for member in after for s in member.known if kind_of(s) == name)]
             sources = [entry for entry in known if any(entry.matches(place.strip("()"), one) for one in own)]
             entry = f" ({sources[0].source}{f': {sources[0].about}' if sources[0].about else ''})" if sources else ""
-            told.append(NewFinding(
-                "kind" if ":" not in name else "signature", name, place, before, shows, False,
-                f"known{entry}: {name} in {shows[0]}/{shows[1]} of {place} on after, {before[0]}/{before[1]} on before"
-                + ("; it could kill the machine, and before lacks it" if deadly else ""), obstacle=deadly,
-            ))
+            told.append(
+                NewFinding(
+                    "kind" if ":" not in name else "signature",
+                    name,
+                    place,
+                    before,
+                    shows,
+                    False,
+                    f"known{entry}: {name} in {shows[0]}/{shows[1]} of {place} on after, "
+                    f"{before[0]}/{before[1]} on before"
+                    + ("; it could kill the machine, and before lacks it" if deadly else ""),
+                    obstacle=deadly,
+                )
+            )
     return told

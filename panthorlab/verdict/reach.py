@@ -48,6 +48,7 @@ def none_on_before(shown: int, boots: int, before: int) -> float:
     """The greatest probability, whatever the common rate, that at least `shown` of *after*'s `boots` have something
     and none of *before*'s do. Boots are few: with both margins given, as in Fisher's test, no number of them would
     decide anything."""
+
     def chance(rate: float) -> float:
         tail = math.fsum(math.comb(boots, k) * rate**k * (1 - rate) ** (boots - k) for k in range(shown, boots + 1))
         return tail * (1 - rate) ** before

@@ -62,10 +62,12 @@ def allowed_missable(before: SideResult) -> float:
 
 def iterations_needed(rate: float) -> int:
     """About how many iterations a side needs for `fixed` if *before* faults at `rate` and *after* never does."""
+
     def enough(n: int) -> bool:
         faulty = math.floor(rate * n)
         allowed = min(MAX_MISSABLE, wilson(faulty, n)[0] * MISSABLE_SHARE)
         return faulty > 0 and fisher(faulty, n, 0, n)[0] < ALPHA and missable_rate(0, n) <= allowed
+
     return first_true(enough, limit=10**8)
 
 
@@ -155,9 +157,7 @@ def _control(case: Case) -> Decision | None:
     numbers = f"{after.faulty}/{after.iterations} on after, 0/{before.iterations} on before"
     if case.p_more is not None and case.p_more < ALPHA:
         return Verdict.REGRESSED, (f"control faults on after only: {numbers} (p {case.p_more:.1g})",)
-    return Verdict.ERROR, (
-        f"control faults ({numbers}), too seldom to blame the patch: the check itself is in doubt",
-    )
+    return Verdict.ERROR, (f"control faults ({numbers}), too seldom to blame the patch: the check itself is in doubt",)
 
 
 def _boots_agree(case: Case) -> Decision | None:
@@ -233,7 +233,8 @@ def _doubts(case: Case) -> tuple[str, ...]:
     """What keeps *after* from being called good although it shows no fault."""
     lost = tuple(
         f"{side.side}: {side.lost} iterations were lost when the kernel died"
-        for side in (case.before, case.after) if side.lost
+        for side in (case.before, case.after)
+        if side.lost
     )
     return *_obstacles(case.new), *lost, *((_cut(case.after),) if case.after.cut else ())
 
@@ -252,7 +253,8 @@ def _notes(case: Case) -> tuple[str, ...]:
     """What a reader of the numbers must know whatever the verdict."""
     notes = [
         f"{side.side}: {side.errors} iterations do not count (lab or test)"
-        for side in (case.before, case.after) if side.errors
+        for side in (case.before, case.after)
+        if side.errors
     ]
     notes += [_cut(side) for side in (case.before, case.after) if side.cut]
     notes += [new.reason for new in case.new if not new.regressed]

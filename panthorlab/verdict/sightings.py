@@ -63,7 +63,7 @@ class Sighting:
 
 
 def sightings(
-    iterations: Iterable[IterationResult], boots: Mapping[str, BootResult], known: Sequence[Known],
+    iterations: Iterable[IterationResult], boots: Mapping[str, BootResult], known: Sequence[Known]
 ) -> list[Sighting]:
     """All of a run, in no order that means anything."""
     late: dict[str, list[OutsideFinding]] = {}
@@ -78,17 +78,20 @@ def sightings(
 
 
 def _of_iteration(
-    iteration: IterationResult, boots: Mapping[str, BootResult], late: Sequence[OutsideFinding], known: Sequence[Known],
+    iteration: IterationResult, boots: Mapping[str, BootResult], late: Sequence[OutsideFinding], known: Sequence[Known]
 ) -> Sighting:
     use = use_of(iteration, boots)
     sound = use in (Use.COUNTED, Use.LOST)
     after = frozenset(finding.kind for finding in late)
     found = iteration.kinds | after
     blamed, passed_over = without_known(
-        (iteration.workload,), iteration.kinds, iteration.signatures, known, iteration.declared_kinds,
+        (iteration.workload,), iteration.kinds, iteration.signatures, known, iteration.declared_kinds
     )
     late_blamed, late_passed_over = without_known(
-        (iteration.workload, BOOT_IN_LISTS), after, frozenset(f.signature for f in late if f.signature), known,
+        (iteration.workload, BOOT_IN_LISTS),
+        after,
+        frozenset(f.signature for f in late if f.signature),
+        known,
         iteration.declared_kinds,
     )
     blamed |= late_blamed
@@ -99,9 +102,17 @@ def _of_iteration(
         found |= {PROGRAM_FAILED}
     board = boots[iteration.boot].board if sound else ""
     return Sighting(
-        iteration.workload, board, iteration.boot, (iteration.order, iteration.id), iteration.side, blamed,
-        blamed & found, iteration.declared_kinds,
-        iteration.once | (iteration.declared_kinds if iteration.per_boot else frozenset()), passed_over, sound,
+        iteration.workload,
+        board,
+        iteration.boot,
+        (iteration.order, iteration.id),
+        iteration.side,
+        blamed,
+        blamed & found,
+        iteration.declared_kinds,
+        iteration.once | (iteration.declared_kinds if iteration.per_boot else frozenset()),
+        passed_over,
+        sound,
     )
 
 
@@ -115,13 +126,25 @@ def _of_boot(boot: BootResult, ids: Iterable[str], known: Sequence[Known]) -> Si
         kinds |= {DIED, NO_BOOT}
     sound = boot.usable or boot.died_of_kernel
     return Sighting(
-        BOOT, boot.board, boot.id, (0, boot.id), boot.side, blamed, blamed & kinds, frozenset(), frozenset(),
-        passed_over, sound,
+        BOOT,
+        boot.board,
+        boot.id,
+        (0, boot.id),
+        boot.side,
+        blamed,
+        blamed & kinds,
+        frozenset(),
+        frozenset(),
+        passed_over,
+        sound,
     )
 
 
 def without_known(
-    places: Sequence[str], kinds: frozenset[str], signatures: frozenset[str], known: Sequence[Known],
+    places: Sequence[str],
+    kinds: frozenset[str],
+    signatures: frozenset[str],
+    known: Sequence[Known],
     declared: frozenset[str],
 ) -> tuple[frozenset[str], frozenset[str]]:
     """(what is left of kinds and signatures, what a list takes out). `places`: what a list may call where they were

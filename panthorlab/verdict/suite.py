@@ -101,8 +101,16 @@ def _compare(name: str, results: Sequence[TestResult], died: frozenset[Side]) ->
     message = said_after if after is not Outcome.PASS else said_before
     seconds = sum(r.seconds for r in results if r.side is Side.AFTER)
     return TestVerdict(
-        name, verdict, before, after, reason, message, seconds, proof=any(result.proof for result in results),
-        failed_before=count_before, failed_after=count_after,
+        name,
+        verdict,
+        before,
+        after,
+        reason,
+        message,
+        seconds,
+        proof=any(result.proof for result in results),
+        failed_before=count_before,
+        failed_after=count_after,
     )
 
 

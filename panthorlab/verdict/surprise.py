@@ -21,8 +21,12 @@ HIDDEN = "nothing claims that; is it still noticed there?"
 
 
 def surprises(
-    workloads: Sequence[WorkloadVerdict], iterations: Iterable[IterationResult], boots: Mapping[str, BootResult],
-    tests: Iterable[TestResult], fixed: Iterable[str], plan: Plan,
+    workloads: Sequence[WorkloadVerdict],
+    iterations: Iterable[IterationResult],
+    boots: Mapping[str, BootResult],
+    tests: Iterable[TestResult],
+    fixed: Iterable[str],
+    plan: Plan,
 ) -> tuple[Surprise, ...]:
     """`workloads`: as they were judged. `fixed`: tests that failed on *before* alone."""
     claimed = plan.expect is Expect.FIX and any(
@@ -53,8 +57,7 @@ def _rates(workload: WorkloadVerdict, plan: Plan, *, claimed: bool) -> list[Surp
 
 
 def _gone(seen: Sequence[Sighting]) -> list[Surprise]:
-    """Kinds that *after* has significantly less often: what is new, with the sides exchanged. Declared ones are rates.
-    """
+    """Kinds that *after* has significantly less often: what is new, sides exchanged. Declared ones are rates."""
     other = {Side.BEFORE: Side.AFTER, Side.AFTER: Side.BEFORE}
     exchanged = [replace(sighting, side=other[sighting.side]) for sighting in seen]
     declared: dict[str, frozenset[str]] = {}
@@ -64,11 +67,17 @@ def _gone(seen: Sequence[Sighting]) -> list[Surprise]:
     adjusted = holm([name.raw_p() for name in kinds])
     return [
         Surprise(
-            place, name.name, counts.after, counts.before, True, p,
+            place,
+            name.name,
+            counts.after,
+            counts.before,
+            True,
+            p,
             f"{place}: {name.name} in {counts.after[0]}/{counts.after[1]} before, {counts.before[0]}/"
             f"{counts.before[1]} after (p {p:.1g}), and {HIDDEN}",
         )
-        for name, p in zip(kinds, adjusted, strict=True) if p < ALPHA
+        for name, p in zip(kinds, adjusted, strict=True)
+        if p < ALPHA
         for place, counts in name.places.items()
         if name.name not in declared[place] and counts.after[0] * counts.before[1] > counts.before[0] * counts.after[1]
     ]
@@ -79,12 +88,18 @@ def _tests(tests: Iterable[TestResult], fixed: frozenset[str]) -> list[Surprise]
     results = [test for test in tests if test.name in fixed]
     for name in sorted(fixed):
         (bad, all_), (bad_after, all_after) = (
-            (sum(t.outcome is Outcome.FAIL for t in own), len(own)) for own in (
-                [t for t in results if t.name == name and t.side is side] for side in Side
+            (sum(t.outcome is Outcome.FAIL for t in own), len(own))
+            for own in ([t for t in results if t.name == name and t.side is side] for side in Side)
+        )
+        found.append(
+            Surprise(
+                name,
+                "test",
+                (bad, all_),
+                (bad_after, all_after),
+                True,
+                None,
+                f"test {name}: fails in {bad} of {all_} boots before and in none after, which nothing claims",
             )
         )
-        found.append(Surprise(
-            name, "test", (bad, all_), (bad_after, all_after), True, None,
-            f"test {name}: fails in {bad} of {all_} boots before and in none after, which nothing claims",
-        ))
     return found

@@ -64,8 +64,13 @@ class Sorted:
 
 
 def side_result(
-    side: Side, kernel: KernelRef, iterations: Iterable[IterationResult], boots: Mapping[str, BootResult], planned: int,
-    *, per_boot: bool = False,
+    side: Side,
+    kernel: KernelRef,
+    iterations: Iterable[IterationResult],
+    boots: Mapping[str, BootResult],
+    planned: int,
+    *,
+    per_boot: bool = False,
 ) -> SideResult:
     """Numbers of one workload on one side.
 
@@ -94,10 +99,20 @@ def side_result(
     short = max(0, planned - sum(len(heap) for heap in recorded))
     died = any(boot.side is side and boot.died_of_kernel for boot in boots.values())
     return SideResult(
-        side, kernel, total, faulty, wilson(faulty, total),
-        rounds=len(heaps.counted), faulty_rounds=sum(1 for i in heaps.counted if i.faulty), planned=planned,
-        errors=len(heaps.errors), lost=len(heaps.lost) + (short if died else 0), skipped=len(heaps.skipped),
-        cut=len(heaps.cut), missing=0 if died else short, boots=tuple(counts),
+        side,
+        kernel,
+        total,
+        faulty,
+        wilson(faulty, total),
+        rounds=len(heaps.counted),
+        faulty_rounds=sum(1 for i in heaps.counted if i.faulty),
+        planned=planned,
+        errors=len(heaps.errors),
+        lost=len(heaps.lost) + (short if died else 0),
+        skipped=len(heaps.skipped),
+        cut=len(heaps.cut),
+        missing=0 if died else short,
+        boots=tuple(counts),
         disagreement=_disagreement(counts, rounds),
     )
 
@@ -118,16 +133,28 @@ def pooled(side: Side, kernel: KernelRef, parts: Sequence[SideResult]) -> SideRe
             per_boot.setdefault(count.boot, []).append(count)
     boots = tuple(
         BootCount(
-            boot, sum(c.iterations for c in counts), sum(c.faulty for c in counts), sum(c.errors for c in counts),
+            boot,
+            sum(c.iterations for c in counts),
+            sum(c.faulty for c in counts),
+            sum(c.errors for c in counts),
             counts[0].board,
         )
         for boot, counts in sorted(per_boot.items())
     )
     total, faulty = sum(part.iterations for part in parts), sum(part.faulty for part in parts)
     return SideResult(
-        side, kernel, total, faulty, wilson(faulty, total),
-        rounds=sum(part.rounds for part in parts), faulty_rounds=sum(part.faulty_rounds for part in parts),
-        planned=sum(part.planned for part in parts), errors=sum(part.errors for part in parts),
-        lost=sum(part.lost for part in parts), skipped=sum(part.skipped for part in parts),
-        cut=sum(part.cut for part in parts), missing=sum(part.missing for part in parts), boots=boots,
+        side,
+        kernel,
+        total,
+        faulty,
+        wilson(faulty, total),
+        rounds=sum(part.rounds for part in parts),
+        faulty_rounds=sum(part.faulty_rounds for part in parts),
+        planned=sum(part.planned for part in parts),
+        errors=sum(part.errors for part in parts),
+        lost=sum(part.lost for part in parts),
+        skipped=sum(part.skipped for part in parts),
+        cut=sum(part.cut for part in parts),
+        missing=sum(part.missing for part in parts),
+        boots=boots,
     )

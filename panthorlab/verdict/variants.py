@@ -36,30 +36,47 @@ def with_variants(plain: RunVerdict, variants: Mapping[str, RunVerdict], *, alon
     verdict = plain
     if not variants:
         return verdict
-    votes = [(own.verdict, f"[{name}] {reason}") for name, own in variants.items()
-             if own.verdict in HEARD or alone for reason in own.reasons]
-    votes += [(vote, f"[{name}] {reason}") for name, own in variants.items() for vote, reason in votes_of(own.tests)
-              if vote is Verdict.INCONCLUSIVE]
+    votes = [
+        (own.verdict, f"[{name}] {reason}")
+        for name, own in variants.items()
+        if own.verdict in HEARD or alone
+        for reason in own.reasons
+    ]
+    votes += [
+        (vote, f"[{name}] {reason}")
+        for name, own in variants.items()
+        for vote, reason in votes_of(own.tests)
+        if vote is Verdict.INCONCLUSIVE
+    ]
     deciding = max([verdict.verdict, *(vote for vote, _ in votes)], key=lambda one: one.badness)
     told = [reason for vote, reason in votes if vote is deciding]
     others = [reason for vote, reason in votes if vote is not deciding]
     own_first = deciding is verdict.verdict
     reasons = (*verdict.reasons, *told, *others) if own_first else (*told, *verdict.reasons, *others)
     return replace(
-        verdict, verdict=deciding, reasons=tuple(dict.fromkeys(reasons)),
+        verdict,
+        verdict=deciding,
+        reasons=tuple(dict.fromkeys(reasons)),
         exit=verdict.exit if own_first else exit_status(deciding, verdict.expect),
         workloads=(*verdict.workloads, *(w for name, own in variants.items() for w in _workloads(name, own))),
         tests=(*verdict.tests, *(t for name, own in variants.items() for t in _tests(name, own))),
-        new_findings=(*verdict.new_findings, *(
-            replace(new, where=f"{new.where} [{name}]") for name, own in variants.items() for new in own.new_findings
-        )),
-        surprises=(*verdict.surprises, *(
-            replace(found, where=f"{found.where} [{name}]", reason=f"[{name}] {found.reason}")
-            for name, own in variants.items() for found in own.surprises
-        )),
-        variants=tuple(
-            VariantVerdict(name, own.verdict, own.reasons, own.boots) for name, own in variants.items()
+        new_findings=(
+            *verdict.new_findings,
+            *(
+                replace(new, where=f"{new.where} [{name}]")
+                for name, own in variants.items()
+                for new in own.new_findings
+            ),
         ),
+        surprises=(
+            *verdict.surprises,
+            *(
+                replace(found, where=f"{found.where} [{name}]", reason=f"[{name}] {found.reason}")
+                for name, own in variants.items()
+                for found in own.surprises
+            ),
+        ),
+        variants=tuple(VariantVerdict(name, own.verdict, own.reasons, own.boots) for name, own in variants.items()),
     )
 
 

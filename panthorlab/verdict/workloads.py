@@ -19,7 +19,10 @@ from panthorlab.verdict.tally import Sorted, side_result
 
 
 def judge_workloads(
-    iterations: Sequence[IterationResult], boots: Mapping[str, BootResult], news: Sequence[NewFinding], plan: Plan,
+    iterations: Sequence[IterationResult],
+    boots: Mapping[str, BootResult],
+    news: Sequence[NewFinding],
+    plan: Plan,
     kernels: Mapping[Side, KernelRef],
 ) -> tuple[tuple[WorkloadVerdict, ...], list[Vote]]:
     """Every workload that has iterations, claims first; and what faults outside iterations say of the claims if nobody
@@ -40,16 +43,31 @@ def judge_workloads(
             adjusted = [replace(case, late=late.get(case.name)) for case in adjusted]
         for case in adjusted:
             verdict, reasons = judge(case)
-            judged.append(WorkloadVerdict(
-                case.name, role, verdict, case.before, case.after, case.p_fewer, case.p_more, case.missable, reasons,
-                case.clustered, case.per_boot, case.new,
-            ))
+            judged.append(
+                WorkloadVerdict(
+                    case.name,
+                    role,
+                    verdict,
+                    case.before,
+                    case.after,
+                    case.p_fewer,
+                    case.p_more,
+                    case.missable,
+                    reasons,
+                    case.clustered,
+                    case.per_boot,
+                    case.new,
+                )
+            )
     worst = max((w.verdict.badness for w in judged if w.role is Role.CLAIM), default=0)
     return tuple(judged), [vote for vote in votes if vote[0].badness > worst]
 
 
 def _lates(
-    claims: Sequence[Case], members: Mapping[str, Sequence[IterationResult]], outside: OutsideFaults, *,
+    claims: Sequence[Case],
+    members: Mapping[str, Sequence[IterationResult]],
+    outside: OutsideFaults,
+    *,
     whosever: bool = False,
 ) -> dict[str, Late]:
     """Of each claim that has any: its faults outside iterations, and what its numbers are with them."""
@@ -92,7 +110,11 @@ def _whosever(claims: Sequence[Case], lates: Mapping[str, Late]) -> list[Vote]:
 
 
 def _case(
-    name: str, own: Sequence[IterationResult], boots: Mapping[str, BootResult], news: Sequence[NewFinding], plan: Plan,
+    name: str,
+    own: Sequence[IterationResult],
+    boots: Mapping[str, BootResult],
+    news: Sequence[NewFinding],
+    plan: Plan,
     kernels: Mapping[Side, KernelRef],
 ) -> Case:
     """The numbers of one workload; its p values are not adjusted yet."""
@@ -103,8 +125,12 @@ def _case(
     clustered = not per_boot and any(iteration.terminations > 1 for iteration in own)
     before, after = (
         side_result(
-            side, kernels[side], [i for i in own if i.side is side], boots,
-            plan.iterations.get(side, {}).get(name, 0), per_boot=per_boot,
+            side,
+            kernels[side],
+            [i for i in own if i.side is side],
+            boots,
+            plan.iterations.get(side, {}).get(name, 0),
+            per_boot=per_boot,
         )
         for side in (Side.BEFORE, Side.AFTER)
     )
@@ -135,7 +161,7 @@ def _tables(before: SideResult, after: SideResult) -> list[Table]:
 
 
 def _p_values(
-    before: SideResult, after: SideResult, rates: Sequence[Rates] | None,
+    before: SideResult, after: SideResult, rates: Sequence[Rates] | None
 ) -> tuple[float | None, float | None]:
     """(fewer, more), the boards being strata. `rates`: of rounds with several terminations, whose p is the larger of
     two: each termination counted by itself, and the rounds ranked by their rates, since terminations of one round are

@@ -86,8 +86,16 @@ def module_kernels(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     if given := os.environ.get("PANTHORLAB_E2E_MODULE_KERNELS"):
         before, after = (read_record(Path(folder, "kernel.json")) for folder in given.split(":"))
         return before, after
-    done = cli("build", PATCHES / "without-fix.patch", "--config", "panthor-module", "--config", "virtual-rk",
-               "--output", tmp_path_factory.mktemp("build"))
+    done = cli(
+        "build",
+        PATCHES / "without-fix.patch",
+        "--config",
+        "panthor-module",
+        "--config",
+        "virtual-rk",
+        "--output",
+        tmp_path_factory.mktemp("build"),
+    )
     assert done.exit == 0, done.stderr
     without, base = load(done.json["after"]["key"]), load(done.json["before"]["key"])
     assert without is not None

@@ -17,15 +17,31 @@ pytestmark = pytest.mark.e2e
 
 DATA = Path(__file__).parents[1] / "data" / "patches"
 # listprefix-reply: b4 takes the reply for the patch, which is the fault that the case is about. fwd: it finds none.
-SAME = ("PATCHv1v2.mbox", "RFC-nover.mbox", "fixup-after.mbox", "other-lang-reply.mbox", "threadpad.mbox",
-        "v1v2-retitled.mbox")
+SAME = (
+    "PATCHv1v2.mbox",
+    "RFC-nover.mbox",
+    "fixup-after.mbox",
+    "other-lang-reply.mbox",
+    "threadpad.mbox",
+    "v1v2-retitled.mbox",
+)
 
 
 def b4(mbox: Path, scratch: Path) -> tuple[PatchText, ...]:
     program = Path(sys.executable).with_name("b4")
     env = {**os.environ, "HOME": str(scratch), "XDG_DATA_HOME": str(scratch), "XDG_CACHE_HOME": str(scratch)}
-    argv = [str(program), "--no-interactive", "--offline-mode", "am", "--no-cache", "--no-cover",
-            "-m", str(mbox), "-o", "-"]
+    argv = [
+        str(program),
+        "--no-interactive",
+        "--offline-mode",
+        "am",
+        "--no-cache",
+        "--no-cover",
+        "-m",
+        str(mbox),
+        "-o",
+        "-",
+    ]
     done = subprocess.run(argv, capture_output=True, check=True, timeout=120, env=env, cwd=scratch)
     return read(done.stdout, "b4").patches
 

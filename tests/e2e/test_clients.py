@@ -14,8 +14,22 @@ pytestmark = [pytest.mark.e2e, pytest.mark.full]
 
 
 def suite(name: str, kernel: str, overlay: str, *options: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "pytest", f"suites/test_{name}.py", "--board", "qemu-g610", "--kernel", kernel,
-            "--overlay", overlay, "-p", "no:cacheprovider", "-q", *options]
+    argv = [
+        sys.executable,
+        "-m",
+        "pytest",
+        f"suites/test_{name}.py",
+        "--board",
+        "qemu-g610",
+        "--kernel",
+        kernel,
+        "--overlay",
+        overlay,
+        "-p",
+        "no:cacheprovider",
+        "-q",
+        *options,
+    ]
     return subprocess.run(argv, capture_output=True, text=True, timeout=1800, check=False)
 
 
@@ -33,8 +47,9 @@ def test_gl_clients_that_end_show_the_missing_fix(run_dir: Path) -> None:
     assert without.returncode == 1, without.stdout
     assert "Unhandled Page fault" in without.stdout
     assert "gl/eglinfo: " in without.stdout
-    fixed = suite("gl", f"{run_dir}:after", "mesa-gl", "-k", "test_a_client_ends or test_killed or driver_is_found",
-                  *window)
+    fixed = suite(
+        "gl", f"{run_dir}:after", "mesa-gl", "-k", "test_a_client_ends or test_killed or driver_is_found", *window
+    )
     assert fixed.returncode == 0, fixed.stdout
 
 

@@ -18,8 +18,19 @@ Build = Callable[[Sequence[str]], str]
 
 
 def run(kernel: object, output: Path, *command: str, options: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "panthorlab", "run", "--kernel", str(kernel), "--output", str(output), *options, "--",
-            *command]
+    argv = [
+        sys.executable,
+        "-m",
+        "panthorlab",
+        "run",
+        "--kernel",
+        str(kernel),
+        "--output",
+        str(output),
+        *options,
+        "--",
+        *command,
+    ]
     return subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
 
 

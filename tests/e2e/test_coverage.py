@@ -63,11 +63,11 @@ def test_the_patch_has_its_lines_told_apart(measured: Done) -> None:
 def test_the_tracefile_is_of_the_same_lines(measured: Done, output: Path) -> None:
     lines = (output / "coverage/after.lcov").read_text().splitlines()
     figures = measured.json["coverage"]["after"]
-    driver = lines[lines.index(next(line for line in lines if line.startswith("SF:drivers/gpu/drm/panthor/"))):]
+    driver = lines[lines.index(next(line for line in lines if line.startswith("SF:drivers/gpu/drm/panthor/"))) :]
     assert sum(int(line[3:]) for line in driver if line.startswith("LH:")) == figures["lines"]
     assert sum(int(line[3:]) for line in driver if line.startswith("LF:")) == figures["line_total"]
     assert "SF:drivers/gpu/drm/drm_gpuvm.c" in lines, "a patch's own files are measured wherever they lie"
-    mmu = lines[lines.index("SF:drivers/gpu/drm/panthor/panthor_mmu.c"):]
+    mmu = lines[lines.index("SF:drivers/gpu/drm/panthor/panthor_mmu.c") :]
     assert "DA:1561,0" in mmu[: mmu.index("end_of_record")]
 
 
@@ -89,8 +89,22 @@ def test_a_kernel_without_debug_information_is_refused(cli: Cli, tmp_path: Path)
 
 
 def test_a_command_is_measured_too(measured: Done, tmp_path: Path) -> None:
-    argv = [sys.executable, "-m", "panthorlab", "run", "--kernel", measured.json["sides"]["after"]["kernel"],
-            "--coverage", "--json", "--output", str(tmp_path / "run"), "--", "gpu-job", "--mode", "info"]
+    argv = [
+        sys.executable,
+        "-m",
+        "panthorlab",
+        "run",
+        "--kernel",
+        measured.json["sides"]["after"]["kernel"],
+        "--coverage",
+        "--json",
+        "--output",
+        str(tmp_path / "run"),
+        "--",
+        "gpu-job",
+        "--mode",
+        "info",
+    ]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     suites = json.loads(done.stdout)["coverage"]["suites"]

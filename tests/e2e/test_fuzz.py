@@ -13,9 +13,10 @@ BUGS = Path(__file__).resolve().parents[2] / "benchmarks" / "bugs"
 pytestmark = [pytest.mark.e2e, pytest.mark.full]
 
 
-@pytest.mark.parametrize(("bug", "place"), [
-    ("55-heap-pool-null", "panthor_heap_destroy"), ("06-bo-offset-alignment", "panthor_gpuva_sm_step_map"),
-])
+@pytest.mark.parametrize(
+    ("bug", "place"),
+    [("55-heap-pool-null", "panthor_heap_destroy"), ("06-bo-offset-alignment", "panthor_gpuva_sm_step_map")],
+)
 def test_a_bug_is_found_made_short_and_shown_again(
     cli: Callable[..., Any], tmp_path: Path, bug: str, place: str
 ) -> None:

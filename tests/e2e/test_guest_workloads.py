@@ -24,12 +24,39 @@ from panthorlab.kernel.store import load, read_record
 pytestmark = pytest.mark.e2e
 
 CLAIM = {"exit": 0, "sigkill": 9, "sigsegv": 11, "exec": 0, "destroy": 0}
-OTHERS = ("groups", "heaps", "chunks", "slots", "vms", "fork-storm", "fd-inherit", "fd-pass", "heap-destroy",
-          "vm-destroy-live", "clients", "no-heap-set", "idle-exit", "destroy-wait")
-JOBS = ("info", "store", "stores", "busy", "suspend-loop", "bad-fetch", "bad-store", "bad-instr", "sync-wait",
-        "resume-state", "late-write", "spin")
+OTHERS = (
+    "groups",
+    "heaps",
+    "chunks",
+    "slots",
+    "vms",
+    "fork-storm",
+    "fd-inherit",
+    "fd-pass",
+    "heap-destroy",
+    "vm-destroy-live",
+    "clients",
+    "no-heap-set",
+    "idle-exit",
+    "destroy-wait",
+)
+JOBS = (
+    "info",
+    "store",
+    "stores",
+    "busy",
+    "suspend-loop",
+    "bad-fetch",
+    "bad-store",
+    "bad-instr",
+    "sync-wait",
+    "resume-state",
+    "late-write",
+    "spin",
+)
 RESULT = re.compile(
-    rb"^(ok|not ok) \d+ \S+ # id=\S+ status=-?\d+ signal=\d+ us=\d+ sentinel=(ok|fail|none)$", re.MULTILINE)
+    rb"^(ok|not ok) \d+ \S+ # id=\S+ status=-?\d+ signal=\d+ us=\d+ sentinel=(ok|fail|none)$", re.MULTILINE
+)
 MARKER = re.compile(r"panthorlab: (begin|end) id=t-(\d+)")
 FAULT = re.compile(r"Unhandled Page fault in AS\d+ at VA (0x[0-9A-F]{16})")
 CONTEXT = re.compile(rb"^    # gpu heap-context va=(0x[0-9a-f]+) size=0x40 heap=0$", re.MULTILINE)
@@ -82,9 +109,7 @@ class Booted:
 
 
 @pytest.fixture(scope="module")
-def boot(
-    side_kernel: Callable[[str], Kernel], tmp_path_factory: pytest.TempPathFactory,
-) -> Callable[..., Any]:
+def boot(side_kernel: Callable[[str], Kernel], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     @contextmanager
     def start(side: str, **params: str) -> Iterator[Booted]:
         board = EmulatedBoard("guest", EmulatedFile.model_validate({"type": "emulated"}))

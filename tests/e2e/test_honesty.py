@@ -162,9 +162,7 @@ def test_unmodelled_register_spoils_its_iterations(compare: Compare, build: Buil
     assert (done.exit, done.json["verdict"]) == (4, "error")
 
 
-def test_rate_limited_markers_are_an_error(
-    compare: Compare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rate_limited_markers_are_an_error(compare: Compare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     boards = tmp_path / "board_configs"
     boards.mkdir()
     (boards / "mute.yaml").write_text("type: emulated\nboot: {command_line: printk.devkmsg=off}\n")

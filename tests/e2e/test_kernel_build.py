@@ -88,11 +88,20 @@ def test_a_comment_cannot_make_a_difference(log: Path) -> None:
     assert "same to the compiler" in (cannot_differ(sides, before, after) or "")
 
 
-@pytest.mark.parametrize("fragments", [
-    DEFAULT_FRAGMENTS, (*DEFAULT_FRAGMENTS, "kasan"), (*DEFAULT_FRAGMENTS, "prove-locking"),
-    (*DEFAULT_FRAGMENTS, "kmemleak"), (*DEFAULT_FRAGMENTS, "atomic-sleep"), (*DEFAULT_FRAGMENTS, "panthor-module"),
-    (*DEFAULT_FRAGMENTS, "kasan", "prove-locking", "kmemleak", "atomic-sleep"), ("panthor", "rk3588"),
-], ids="+".join)
+@pytest.mark.parametrize(
+    "fragments",
+    [
+        DEFAULT_FRAGMENTS,
+        (*DEFAULT_FRAGMENTS, "kasan"),
+        (*DEFAULT_FRAGMENTS, "prove-locking"),
+        (*DEFAULT_FRAGMENTS, "kmemleak"),
+        (*DEFAULT_FRAGMENTS, "atomic-sleep"),
+        (*DEFAULT_FRAGMENTS, "panthor-module"),
+        (*DEFAULT_FRAGMENTS, "kasan", "prove-locking", "kmemleak", "atomic-sleep"),
+        ("panthor", "rk3588"),
+    ],
+    ids="+".join,
+)
 def test_every_option_of_the_fragments_survives(fragments: tuple[str, ...], objects: Path) -> None:
     plan = prepare_kernel(None, fragments=fragments)
     symbols = kconfig.read_symbols(plan.base.path, ARCHES[plan.arch].source)
@@ -146,7 +155,8 @@ def test_a_build_whose_programs_are_killed_is_the_machine_and_goes_on(tmp_path: 
     sides = prepare_sides(None, [str(patch)])
     log = tmp_path / "log"
     for victim, works_on, says in (
-        ("cc1", "/panthor_", "Killed signal terminated program cc1"), ("make", "", "signal 9"),
+        ("cc1", "/panthor_", "Killed signal terminated program cc1"),
+        ("make", "", "signal 9"),
         ("ld", "vmlinux", "137|Killed"),
     ):
         struck = threading.Event()
@@ -203,9 +213,9 @@ def test_a_version_that_debian_does_not_carry_names_those_it_does() -> None:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("version", "fixed"), [
-    ("6.12.73", False), ("6.18.5", False), ("6.19.6", True), ("7.3.4", True),
-])
+@pytest.mark.parametrize(
+    ("version", "fixed"), [("6.12.73", False), ("6.18.5", False), ("6.19.6", True), ("7.3.4", True)]
+)
 def test_other_versions_of_the_archive(version: str, fixed: bool, log: Path) -> None:
     sides = prepare_sides(f"debian:{version}")
     assert (sides.base.version, sides.base.has_fix) == (version, fixed)

@@ -14,8 +14,20 @@ pytestmark = pytest.mark.e2e
 
 def test_kernels_side_by_side_and_what_is_there_is_not_run_again(cli: Cli, run_dir: Path, tmp_path: Path) -> None:
     def matrix(*options: str) -> tuple[int, dict[str, dict[str, dict[str, object]]]]:
-        done = cli("matrix", "--kernel", f"{run_dir}:before", "--kernel", f"{run_dir}:after", *options,
-                   "--iterations", "4", "--boots", "1", "--output", tmp_path / "matrix")
+        done = cli(
+            "matrix",
+            "--kernel",
+            f"{run_dir}:before",
+            "--kernel",
+            f"{run_dir}:after",
+            *options,
+            "--iterations",
+            "4",
+            "--boots",
+            "1",
+            "--output",
+            tmp_path / "matrix",
+        )
         assert done.json is not None, done.stderr
         return done.exit, {kernel["kernel"]: kernel["results"] for kernel in done.json["kernels"]}
 

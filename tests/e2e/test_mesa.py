@@ -14,8 +14,24 @@ pytestmark = pytest.mark.e2e
 
 
 def run(kernel: str, output: Path, script: str, *options: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "panthorlab", "run", "--kernel", kernel, "--overlay", "mesa-vulkan", "--quiet",
-            "--output", str(output), *options, "--", "/bin/sh", "-c", script]
+    argv = [
+        sys.executable,
+        "-m",
+        "panthorlab",
+        "run",
+        "--kernel",
+        kernel,
+        "--overlay",
+        "mesa-vulkan",
+        "--quiet",
+        "--output",
+        str(output),
+        *options,
+        "--",
+        "/bin/sh",
+        "-c",
+        script,
+    ]
     return subprocess.run(argv, capture_output=True, text=True, timeout=900, check=False)
 
 

@@ -237,9 +237,7 @@ def test_run_interrupted_three_times_is_not_given_up(start: Start, cli: Cli) -> 
 
 @pytest.mark.full
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT])
-def test_run_stopped_in_a_build_leaves_no_make(
-    start: Start, cli: Cli, tmp_path: Path, signum: signal.Signals
-) -> None:
+def test_run_stopped_in_a_build_leaves_no_make(start: Start, cli: Cli, tmp_path: Path, signum: signal.Signals) -> None:
     patch = tmp_path / "own.patch"
     text = (PATCHES / "unrelated.patch").read_text()
     patch.write_text(text.replace("6000", str(6001 + time.time_ns() % 100_000)))  # in nobody's store

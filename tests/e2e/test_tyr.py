@@ -51,13 +51,24 @@ def test_what_it_cannot_do_is_refused(cli: Cli, key: str, tmp_path: Path) -> Non
     assert "has the driver tyr, not panthor" in done.stderr
 
 
-@pytest.mark.parametrize(("param", "word"), [
-    ("mcu.boot_ms", "MCU failed to boot"), ("reset.delay_ms", "GPU reset failed"),
-])
+@pytest.mark.parametrize(
+    ("param", "word"), [("mcu.boot_ms", "MCU failed to boot"), ("reset.delay_ms", "GPU reset failed")]
+)
 def test_a_gpu_that_is_too_slow(cli: Cli, key: str, tmp_path: Path, param: str, word: str) -> None:
     """It waits 100 ms for each, gives up with -ETIMEDOUT, and unwinds."""
-    done = cli("run", "--kernel", key, "--suite", "probe", "--param", f"gpu.{param}=300", "--boots", "1",
-               "--output", tmp_path / "run")
+    done = cli(
+        "run",
+        "--kernel",
+        key,
+        "--suite",
+        "probe",
+        "--param",
+        f"gpu.{param}=300",
+        "--boots",
+        "1",
+        "--output",
+        tmp_path / "run",
+    )
     assert done.exit == 1, done.stderr
     [log] = (path.read_bytes() for path in (tmp_path / "run").rglob("console.log"))
     found = scan_bytes(log)

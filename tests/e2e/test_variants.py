@@ -45,32 +45,53 @@ def test_always(session):
 def test_each_test_runs_where_its_needs_are_met_or_is_told(cli: Cli, run_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "suites").mkdir()
     (tmp_path / "suites" / "test_needs.py").write_text(SUITE)
-    done = cli("run", "--kernel", f"{run_dir}:after", "--deep", "--suite", f"{tmp_path}/suites",
-               "--output", tmp_path / "run")
+    done = cli(
+        "run", "--kernel", f"{run_dir}:after", "--deep", "--suite", f"{tmp_path}/suites", "--output", tmp_path / "run"
+    )
     assert done.exit == 0, done.stderr
-    assert {test["test"] for test in done.json["tests"]} == {
-        "test_chunks [tiler.chunks_per_job=1]", "test_long [deep]"}
+    assert {test["test"] for test in done.json["tests"]} == {"test_chunks [tiler.chunks_per_job=1]", "test_long [deep]"}
     assert set(done.json["not_run"]) == {"needs::test_memory"}
     assert "kasan" in done.json["not_run"]["needs::test_memory"]
 
 
 def test_counts_are_worth_nothing_where_no_fault_would_be_heard(cli: Cli, run_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "test_deaf.py").write_text(DEAF)
-    done = cli("run", "--kernel", f"{run_dir}:after", "--suite", tmp_path / "test_deaf.py", "--boots", "1",
-               "--output", tmp_path / "run")
+    done = cli(
+        "run",
+        "--kernel",
+        f"{run_dir}:after",
+        "--suite",
+        tmp_path / "test_deaf.py",
+        "--boots",
+        "1",
+        "--output",
+        tmp_path / "run",
+    )
     assert done.exit == 1, done.stderr
     assert done.json["workloads"]["gpu-job/store"]["failed"] == 0
     assert [test["outcome"] for test in done.json["tests"] if test["test"] == "faults_are_heard"] == ["FAIL"]
 
 
 def test_what_fails_in_one_boot_runs_in_more_of_both_sides_and_then_decides(
-    cli: Cli, run_dir: Path, tmp_path: Path,
+    cli: Cli, run_dir: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "test_doubtful.py").write_text(DOUBTFUL)
 
     def validate(name: str, *options: str) -> tuple[int, dict[str, tuple[str, str]]]:
-        done = cli("validate", "--before", f"{run_dir}:before", "--after", f"{run_dir}:after", "--expect", "no-change",
-                   "--suite", tmp_path / "test_doubtful.py", *options, "--output", tmp_path / name)
+        done = cli(
+            "validate",
+            "--before",
+            f"{run_dir}:before",
+            "--after",
+            f"{run_dir}:after",
+            "--expect",
+            "no-change",
+            "--suite",
+            tmp_path / "test_doubtful.py",
+            *options,
+            "--output",
+            tmp_path / name,
+        )
         assert done.json is not None, done.stderr
         return done.exit, {
             test["name"].rpartition("::")[2]: (test["verdict"], test["reason"]) for test in done.json["tests"]
@@ -88,8 +109,19 @@ def test_what_fails_in_one_boot_runs_in_more_of_both_sides_and_then_decides(
 @pytest.mark.full
 def test_what_only_lockdep_sees_is_seen_in_a_deep_run(cli: Cli, tmp_path: Path) -> None:
     def validate(name: str, *options: str) -> tuple[int, dict[str, str]]:
-        done = cli("validate", PATCHES / "fence-lock.patch", "--expect", "no-change", "--suite", "fence-lock",
-                   "--suite", "probe", *options, "--output", tmp_path / name)
+        done = cli(
+            "validate",
+            PATCHES / "fence-lock.patch",
+            "--expect",
+            "no-change",
+            "--suite",
+            "fence-lock",
+            "--suite",
+            "probe",
+            *options,
+            "--output",
+            tmp_path / name,
+        )
         return done.exit, {variant["name"]: variant["verdict"] for variant in done.json["variants"]}
 
     assert validate("plain") == (0, {})

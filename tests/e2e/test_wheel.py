@@ -17,14 +17,22 @@ ROOT = Path(__file__).parents[2]
 
 def test_an_installed_package_finds_and_collects_its_suites(tmp_path: Path) -> None:
     target = tmp_path / "site"
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", target, ROOT], check=True,
-                   timeout=600)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", target, ROOT], check=True, timeout=600
+    )
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "-m", "panthorlab", *arguments], cwd=elsewhere, capture_output=True,
-                              text=True, check=False, timeout=300, env={**os.environ, "PYTHONPATH": str(target)})
+        return subprocess.run(
+            [sys.executable, "-m", "panthorlab", *arguments],
+            cwd=elsewhere,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+            env={**os.environ, "PYTHONPATH": str(target)},
+        )
 
     listed = json.loads(run("suites", "--json").stdout)["suites"]
     assert {Path(suite["file"]).parent for suite in listed} == {target / "panthorlab/_data/suites"}

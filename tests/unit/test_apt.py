@@ -29,7 +29,8 @@ def test_mirrors(machine: Path) -> None:
         f"Debian|Debian|mirror+file:{machine}/list/\nDebian|Debian|http://second.test/debian/\n"
     )
     assert apt.mirrors() == {
-        "debian": "https://mirror.test/debian", "debian-security": "https://mirror.test/debian-security",
+        "debian": "https://mirror.test/debian",
+        "debian-security": "https://mirror.test/debian-security",
     }
     with (machine / "targets").open("a") as file:
         file.write("Debian|Debian-Security|http://security.test/debian-security/\n")

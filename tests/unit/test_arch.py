@@ -55,7 +55,8 @@ def test_an_architecture_without_a_row() -> None:
 def test_nothing_else_spells_an_architecture() -> None:
     found = {
         f"{path.relative_to(PACKAGE)}: {match[0]}"
-        for path in PACKAGE.rglob("*.py") if str(path.relative_to(PACKAGE)) not in _OTHERS
+        for path in PACKAGE.rglob("*.py")
+        if str(path.relative_to(PACKAGE)) not in _OTHERS
         for match in _SPELLED.finditer(path.read_text())
     }
     assert found == set()

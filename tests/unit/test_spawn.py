@@ -65,16 +65,21 @@ def test_cpu_session_and_arguments(tmp_path: Path) -> None:
     out = tmp_path / "out"
     script = "import os, sys; print(os.sched_getaffinity(0), os.getsid(0) == os.getpid(), os.getcwd(), sys.argv[1:])"
     with out.open("wb") as file:
-        child = spawn.spawn([sys.executable, "-c", script, "a b", "$HOME", "*"], cwd=tmp_path, stdout=file, stderr=file,
-                            cpu=cpu)
+        child = spawn.spawn(
+            [sys.executable, "-c", script, "a b", "$HOME", "*"], cwd=tmp_path, stdout=file, stderr=file, cpu=cpu
+        )
         assert child.wait(60) == 0
     assert out.read_text() == f"{{{cpu}}} True {tmp_path} ['a b', '$HOME', '*']\n"
     assert os.sched_getaffinity(threading.get_native_id()) == os.sched_getaffinity(0)
 
 
 def test_end() -> None:
-    stubborn = spawn.spawn(["sh", "-c", "trap '' TERM; echo up; sleep 60 & wait; wait"], cwd=Path("/"),
-                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    stubborn = spawn.spawn(
+        ["sh", "-c", "trap '' TERM; echo up; sleep 60 & wait; wait"],
+        cwd=Path("/"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
     assert stubborn.stdout is not None
     assert stubborn.stdout.readline() == b"up\n"
     assert spawn.end(stubborn, gently=0.05) == -signal.SIGKILL
@@ -84,8 +89,13 @@ def test_end() -> None:
 
 
 def test_run_gives_what_the_program_said(tmp_path: Path) -> None:
-    done = spawn.run(["sh", "-c", "cat; pwd; echo $X >&2; exit 3"], timeout=60, stdin=b"in\n", cwd=tmp_path,
-                     env={**os.environ, "X": "err"})
+    done = spawn.run(
+        ["sh", "-c", "cat; pwd; echo $X >&2; exit 3"],
+        timeout=60,
+        stdin=b"in\n",
+        cwd=tmp_path,
+        env={**os.environ, "X": "err"},
+    )
     assert (done.returncode, done.stdout, done.stderr) == (3, f"in\n{tmp_path}\n".encode(), b"err\n")
     assert spawn.run(["sh", "-c", "kill -9 $$"], timeout=60).returncode == -signal.SIGKILL
 

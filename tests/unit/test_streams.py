@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from panthorlab.streams import ESCAPES, escape
 
-FAULT = ("panthor fb000000.gpu: [drm] *ERROR* Unhandled Page fault in AS1 at VA 0x0000800000003000\n"
-         "raw fault status: 0x7CD003C3\n")
+FAULT = (
+    "panthor fb000000.gpu: [drm] *ERROR* Unhandled Page fault in AS1 at VA 0x0000800000003000\n"
+    "raw fault status: 0x7CD003C3\n"
+)
 NOTHING = "scan nowhere.txt"
 # command -> its status if all is well
 COMMANDS = {
@@ -31,8 +33,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("streams")
     (folder / "log.txt").write_text(FAULT)
     (folder / "run").mkdir()
-    start = {"time": 1.0, "event": "run-start", "suites": ["été"], "command": ["panthorlab"],
-             "directory": "/", "options": {"expect": "fix", "board": "b", "boots": 2, "seed": 1}}
+    start = {
+        "time": 1.0,
+        "event": "run-start",
+        "suites": ["été"],
+        "command": ["panthorlab"],
+        "directory": "/",
+        "options": {"expect": "fix", "board": "b", "boots": 2, "seed": 1},
+    }
     source = {"time": 2.0, "event": "source", "base": "é…", "patches": [{"title": "é", "state": "", "source": "–😀"}]}
     (folder / "run" / "events.jsonl").write_text(json.dumps(start) + "\n" + json.dumps(source) + "\n")
     return folder
@@ -42,8 +50,11 @@ def _shell(place: Path, command: str, rest: str, **environ: str) -> subprocess.C
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("LC_", "LANG", "PYTHONUTF8"))}
     root = str(Path(__file__).parents[2])
     return subprocess.run(
-        ["bash", "-c", f'"$0" -m panthorlab {command} {rest}', sys.executable], cwd=place, capture_output=True,
-        check=False, timeout=120,
+        ["bash", "-c", f'"$0" -m panthorlab {command} {rest}', sys.executable],
+        cwd=place,
+        capture_output=True,
+        check=False,
+        timeout=120,
         env={**kept, "PYTHONPATH": root, "XDG_CACHE_HOME": str(place / "cache"), **environ},
     )
 
@@ -63,9 +74,11 @@ def test_exit_status_whatever_the_streams_are(place: Path, command: str) -> None
             assert b"standard output could not be written" in done.stderr
 
 
-@pytest.mark.parametrize("environ", [
-    {"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
-], ids=["ioencoding", "locale"])
+@pytest.mark.parametrize(
+    "environ",
+    [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}],
+    ids=["ioencoding", "locale"],
+)
 def test_what_cannot_be_encoded_is_escaped(place: Path, environ: dict[str, str]) -> None:
     shown = _shell(place, "report run", "", **environ)
     assert shown.returncode == 130, shown
@@ -79,8 +92,13 @@ def test_what_cannot_be_encoded_is_escaped(place: Path, environ: dict[str, str])
 
 def test_a_reader_that_has_seen_enough(place: Path) -> None:
     (place / "many.txt").write_text("".join(FAULT.replace("3000", f"{n:04x}") for n in range(20000)))
-    for command, wanted in (("scan many.txt --json", "0"), ("scan many.txt --json --fail-on mmu-fault", "4"),
-                            ("boards schema", "0"), ("gpu params", "0"), ("report run --json", "4|0|130")):
+    for command, wanted in (
+        ("scan many.txt --json", "0"),
+        ("scan many.txt --json --fail-on mmu-fault", "4"),
+        ("boards schema", "0"),
+        ("gpu params", "0"),
+        ("report run --json", "4|0|130"),
+    ):
         done = _shell(place, command, "| (exec <&-); echo ${PIPESTATUS[0]}")
         assert done.stdout.decode().strip() in wanted.split("|"), (command, done)
         assert b"Traceback" not in done.stderr
@@ -92,8 +110,13 @@ def test_an_import_that_fails_is_not_the_kernels_fault(place: Path) -> None:
     broken.mkdir()
     (broken / "argparse.py").write_text("raise ImportError('half an installation')")
     root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-m", "panthorlab", "boards"], capture_output=True, check=False,
-                          env={**os.environ, "PYTHONPATH": f"{broken}:{root}"}, cwd=place)
+    done = subprocess.run(
+        [sys.executable, "-m", "panthorlab", "boards"],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": f"{broken}:{root}"},
+        cwd=place,
+    )
     assert done.returncode == 4, done
     assert b"half an installation" in done.stderr
 

@@ -103,8 +103,7 @@ class VirtualBoard:
     def _qmp(self, command: dict[str, object]) -> None:
         if self._process is None:
             raise LabError(f"{self.name} has no power")
-        with self._lock, self._connect(self._process, qemu.MONITOR) as connection, \
-                connection.makefile("rw") as monitor:
+        with self._lock, self._connect(self._process, qemu.MONITOR) as connection, connection.makefile("rw") as monitor:
             connection.settimeout(_START_TIMEOUT)
             monitor.readline()  # the greeting
             for each in ({"execute": "qmp_capabilities"}, command):
@@ -143,8 +142,9 @@ class VirtualBoard:
         self._model = GpuModel(model="g610", params={}, run_dir=self.folder, log_dir=self.folder, cpu=self.cpu)
         self._model.wait_listening()
         with (self.folder / "qemu.log").open("ab") as log:
-            self._process = spawn.spawn(qemu.arguments(self._machine), cwd=self.folder, stdout=log, stderr=log,
-                                        cpu=self.cpu)
+            self._process = spawn.spawn(
+                qemu.arguments(self._machine), cwd=self.folder, stdout=log, stderr=log, cpu=self.cpu
+            )
         # QEMU waits for that before the first instruction: no byte is missed.
         self.uart.attach(self._connect(self._process, qemu.UART))
         if not self._plugged:

@@ -23,8 +23,13 @@ def text(lab: Lab, position: Position, *, pdudaemon_port: int) -> str:
     relay = f"http://{LOCALHOST}:{lab.relay.port}/{position.outlet}"
     others = {
         "tasmota": {"driver": "tasmota", "host": LOCALHOST, "port": lab.relay.port, "relay": position.outlet},
-        "pdudaemon": {"driver": "pdudaemon", "host": LOCALHOST, "port": pdudaemon_port, "pdu": services.PDU,
-                      "pdu_port": position.outlet},
+        "pdudaemon": {
+            "driver": "pdudaemon",
+            "host": LOCALHOST,
+            "port": pdudaemon_port,
+            "pdu": services.PDU,
+            "pdu_port": position.outlet,
+        },
     }
     consoles = {
         "tcp": {"transport": "tcp", "host": LOCALHOST, "port": position.tcp_port},
@@ -37,16 +42,28 @@ def text(lab: Lab, position: Position, *, pdudaemon_port: int) -> str:
         "kernel_configs": ["qemu-virt", "panthor-module", "virtual-rk"],
         "known_good": lab.kernel.release,
         "console": {"transport": "telnet", "host": LOCALHOST, "port": position.telnet_port},
-        "power": {"driver": "http", "on_url": f"{relay}/on", "off_url": f"{relay}/off", "state_url": f"{relay}/state",
-                  "state_on": "^on$", "off_time": 0.2, "settle": 0.1},
+        "power": {
+            "driver": "http",
+            "on_url": f"{relay}/on",
+            "off_url": f"{relay}/off",
+            "state_url": f"{relay}/state",
+            "state_on": "^on$",
+            "off_time": 0.2,
+            "settle": 0.1,
+        },
         "ssh": {"host": LOCALHOST, "port": position.ssh_port, "key_file": str(position.keys.user_file)},
         "boot": {
-            "methods": ["uboot-tftp", "extlinux", "kexec", "module-swap"] if lab.tftp else
-            ["extlinux", "kexec", "module-swap"],
+            "methods": ["uboot-tftp", "extlinux", "kexec", "module-swap"]
+            if lab.tftp
+            else ["extlinux", "kexec", "module-swap"],
             "console": image.CONSOLE,
             "root": image.ROOT,
-            "uboot": {"kernel_address": "0x40400000", "fdt_address": "0x40000000", "fdt": "firmware",
-                      "network": "dhcp"},
+            "uboot": {
+                "kernel_address": "0x40400000",
+                "fdt_address": "0x40000000",
+                "fdt": "firmware",
+                "network": "dhcp",
+            },
             "extlinux": {"fallback": "bootcount"},
         },
         "firmware": {"path": FIRMWARE, "source": "panthorlab gpu firmware"},
@@ -56,5 +73,8 @@ def text(lab: Lab, position: Position, *, pdudaemon_port: int) -> str:
     if lab.tftp:
         data["boot"]["tftp"] = {"root": str(lab.folder / "tftp"), "server": lab.tftp_address}
     alternatives = yaml.safe_dump({"power": others, "console": consoles}, sort_keys=False)
-    return (yaml.safe_dump(data, sort_keys=False, width=120)
-            + "\n# The same board by other ways:\n" + "".join(f"# {line}\n" for line in alternatives.splitlines()))
+    return (
+        yaml.safe_dump(data, sort_keys=False, width=120)
+        + "\n# The same board by other ways:\n"
+        + "".join(f"# {line}\n" for line in alternatives.splitlines())
+    )

@@ -71,8 +71,9 @@ class Expected:
 
     def __str__(self) -> str:
         """For people."""
-        what = self.verdict or " or ".join({0: "as undisturbed", 1: "failed", 4: "lab error"}[exit_]
-                                           for exit_ in self.exits)
+        what = self.verdict or " or ".join(
+            {0: "as undisturbed", 1: "failed", 4: "lab error"}[exit_] for exit_ in self.exits
+        )
         return what + (f", blamed on the {self.blame.value}" if self.blame else "")
 
 
@@ -104,14 +105,30 @@ class Fault:
 
     def command(self, scene: Scene) -> list[str]:
         boards = [word for name in scene.boards for word in ("--board", name)]
-        common = [*boards, *SUITE, "--iterations", str(self.iterations), "--boot-method", self.method,
-                  "--output", str(scene.run_dir)]
+        common = [
+            *boards,
+            *SUITE,
+            "--iterations",
+            str(self.iterations),
+            "--boot-method",
+            self.method,
+            "--output",
+            str(scene.run_dir),
+        ]
         if self.builds:
             return ["validate", str(own_patch(scene)), "--expect", "no-change", *common]
         if self.after is None:
             return ["run", "--kernel", scene.kernels[""], *common]
-        return ["validate", "--before", scene.kernels[""], "--after", scene.kernels[self.after], "--expect",
-                "no-change", *common]
+        return [
+            "validate",
+            "--before",
+            scene.kernels[""],
+            "--after",
+            scene.kernels[self.after],
+            "--expect",
+            "no-change",
+            *common,
+        ]
 
 
 @dataclass(frozen=True)
@@ -147,7 +164,7 @@ def play(fault: Fault, lab: LabClient, folder: Path, kernels: Mapping[str, str])
     """Bring the fault about during a run, and judge what the run made of it. Raises LabError if it cannot be undone."""
     folder.mkdir(parents=True)
     settle(lab)
-    boards = list(lab.facts["boards"])[:fault.boards]
+    boards = list(lab.facts["boards"])[: fault.boards]
     scene = Scene(lab, folder, kernels, boards)
     scene.write_board_files(fault.edits)
     began = time.monotonic()
@@ -233,6 +250,7 @@ def _happened(scene: Scene, status: int | None) -> str:
 
 def _limits(**seconds: float) -> Edit:
     """Shorter time limits, where a fault makes a run wait for their ends."""
+
     def edit(data: dict[str, Any], _scene: Scene) -> None:
         data["time_limits"] = data.get("time_limits", {}) | seconds
 
@@ -306,8 +324,9 @@ def _ssh_server_again(scene: Scene) -> None:
 
 
 def _pin_other_key(scene: Scene) -> None:
-    hostkeys.pin(scene.lab.folder / "state", scene.board, [paramiko.Ed25519Key.from_private_key_file(
-        scene.facts()["key_file"])])
+    hostkeys.pin(
+        scene.lab.folder / "state", scene.board, [paramiko.Ed25519Key.from_private_key_file(scene.facts()["key_file"])]
+    )
 
 
 def _pin_right_key(scene: Scene) -> None:
@@ -400,8 +419,21 @@ def _kill_all_while_off(scene: Scene) -> None:
 def _second_controller(wait: str, status: int, says: str) -> Callable[[Scene], None]:
     def inject(scene: Scene) -> None:
         scene.until(lambda: scene.events(BootStart), "a boot begins")
-        other = scene.start("run", "--kernel", scene.kernels[""], "--board", scene.board, *SUITE, "--iterations", "1",
-                            "--wait", wait, "--output", str(scene.folder / "other"), name="other")
+        other = scene.start(
+            "run",
+            "--kernel",
+            scene.kernels[""],
+            "--board",
+            scene.board,
+            *SUITE,
+            "--iterations",
+            "1",
+            "--wait",
+            wait,
+            "--output",
+            str(scene.folder / "other"),
+            name="other",
+        )
         found = other.wait(LIMIT)
         scene.notes.append(f"the other: exit {found}")
         if found != status or says not in scene.said("other") + str(scene.result("other")):
@@ -419,8 +451,10 @@ def _flood_log(scene: Scene) -> None:
     """With more than the kernel's ring buffer of 1 MiB holds, while nobody reads it."""
     scene.until_iterating()
     line = "<6>" + 896 * "x"  # with its newline as large as a block of dd: each is one record
-    scene.on_board(f"p=$(pidof kmsg-follow) && kill -STOP $p && yes '{line}' | head -n 2000 >/tmp/flood && "
-                   "dd if=/tmp/flood of=/dev/kmsg bs=900; kill -CONT $p")
+    scene.on_board(
+        f"p=$(pidof kmsg-follow) && kill -STOP $p && yes '{line}' | head -n 2000 >/tmp/flood && "
+        "dd if=/tmp/flood of=/dev/kmsg bs=900; kill -CONT $p"
+    )
 
 
 def _slow(scene: Scene) -> None:
@@ -433,8 +467,10 @@ def _swap_trial_image(data: dict[str, Any], scene: Scene) -> None:
     kernel = find_kernel(scene.kernels[""], log=scene.folder / "find.log")
     at = kernel.image.read_bytes().index(bytes.fromhex(kernel.build_id))
     data["boot"]["extlinux"]["arm"] = [
-        "/bin/sh", "-c", f"printf X | dd of=/boot/panthorlab/Image bs=1 seek={at} conv=notrunc && sync && "
-        "fw_setenv upgrade_available 1"]
+        "/bin/sh",
+        "-c",
+        f"printf X | dd of=/boot/panthorlab/Image bs=1 seek={at} conv=notrunc && sync && fw_setenv upgrade_available 1",
+    ]
 
 
 _KERNEL = Expected((1,), Blame.KERNEL, "regressed")
@@ -445,100 +481,291 @@ _RETRIED = Expected((0,), attempts=1)
 
 _ALL = (
     # -- of the kernel under test
-    Fault("panic", "after panics when a process dies",
-          replace(_says(_KERNEL, "panthor has no way out", "crash record"), keeps=(
-              ("recovery/pstore/dmesg-*", "panthor has no way out"),)), after="panic", quick=True),
+    Fault(
+        "panic",
+        "after panics when a process dies",
+        replace(
+            _says(_KERNEL, "panthor has no way out", "crash record"),
+            keeps=(("recovery/pstore/dmesg-*", "panthor has no way out"),),
+        ),
+        after="panic",
+        quick=True,
+    ),
     Fault("oops", "after writes to nowhere when a process dies", _says(_KERNEL, "oops"), after="oops"),
-    Fault("hang", "after spins with interrupts off",
-          replace(_says(_KERNEL, "answers neither SSH nor the console", "reset line"), keeps=(
-              ("recovery/pstore/console-*", "panthorlab: "),)), after="hang"),
-    Fault("hang-power", "the same, and the board has no reset line", _says(_KERNEL, "power cycle"), after="hang",
-          edits=(_without_reset_line,)),
-    Fault("lockup", "after spins with interrupts on",
-          replace(_says(_KERNEL, "soft lockup", "sysrq-w"), keeps=(
-              ("recovery/sysrq.txt", "task:heap-exit"), ("recovery/sysrq.txt", "panthor_vm_pool_destroy"),
-          )), after="lockup"),
-    Fault("late-fault", "after faults 20 ms after a VM has gone", _says(_KERNEL, "mmu-fault"),
-          after="late-fault"),
-    Fault("rare-warning", "one warning on after, and one on before when it is asked for it",
-          replace(_UNDECIDED, blame=Blame.KERNEL), warn_rarely, after=GOOD, iterations=60),
+    Fault(
+        "hang",
+        "after spins with interrupts off",
+        replace(
+            _says(_KERNEL, "answers neither SSH nor the console", "reset line"),
+            keeps=(("recovery/pstore/console-*", "panthorlab: "),),
+        ),
+        after="hang",
+    ),
+    Fault(
+        "hang-power",
+        "the same, and the board has no reset line",
+        _says(_KERNEL, "power cycle"),
+        after="hang",
+        edits=(_without_reset_line,),
+    ),
+    Fault(
+        "lockup",
+        "after spins with interrupts on",
+        replace(
+            _says(_KERNEL, "soft lockup", "sysrq-w"),
+            keeps=(("recovery/sysrq.txt", "task:heap-exit"), ("recovery/sysrq.txt", "panthor_vm_pool_destroy")),
+        ),
+        after="lockup",
+    ),
+    Fault("late-fault", "after faults 20 ms after a VM has gone", _says(_KERNEL, "mmu-fault"), after="late-fault"),
+    Fault(
+        "rare-warning",
+        "one warning on after, and one on before when it is asked for it",
+        replace(_UNDECIDED, blame=Blame.KERNEL),
+        warn_rarely,
+        after=GOOD,
+        iterations=60,
+    ),
     Fault("reset", "after resets the board without a word", _says(_KERNEL, "reset by itself"), after="reset"),
     # -- firmware and what it loads
-    Fault("prompt-lost", "noise on the line while U-Boot counts down", _NOTHING, _noise_at_autoboot,
-          method="uboot-tftp"),
-    Fault("tftp-timeout", "the TFTP server hangs during the first boot", _says(_RETRIED, "Image"), _pause_tftp,
-          method="uboot-tftp", edits=(_SHORT,)),
-    Fault("tftp-truncated", "half of the Image is there in the first boot", _says(_RETRIED, "U-Boot got"), _truncate,
-          method="uboot-tftp"),
-    Fault("tftp-other-kernel", "another kernel of the same size is there in the first boot",
-          _says(_RETRIED, "is not what was built"), _serve_other_kernel, method="uboot-tftp"),
-    Fault("wrong-kernel", "firmware boots the known-good kernel again and again", _says(_LAB, "known-good kernel"),
-          method="extlinux", edits=(_do_not_arm,)),
-    Fault("wrong-build", "the trial entry is another build", _says(_LAB, "build-id"), method="extlinux",
-          edits=(_swap_trial_image,)),
+    Fault(
+        "prompt-lost", "noise on the line while U-Boot counts down", _NOTHING, _noise_at_autoboot, method="uboot-tftp"
+    ),
+    Fault(
+        "tftp-timeout",
+        "the TFTP server hangs during the first boot",
+        _says(_RETRIED, "Image"),
+        _pause_tftp,
+        method="uboot-tftp",
+        edits=(_SHORT,),
+    ),
+    Fault(
+        "tftp-truncated",
+        "half of the Image is there in the first boot",
+        _says(_RETRIED, "U-Boot got"),
+        _truncate,
+        method="uboot-tftp",
+    ),
+    Fault(
+        "tftp-other-kernel",
+        "another kernel of the same size is there in the first boot",
+        _says(_RETRIED, "is not what was built"),
+        _serve_other_kernel,
+        method="uboot-tftp",
+    ),
+    Fault(
+        "wrong-kernel",
+        "firmware boots the known-good kernel again and again",
+        _says(_LAB, "known-good kernel"),
+        method="extlinux",
+        edits=(_do_not_arm,),
+    ),
+    Fault(
+        "wrong-build",
+        "the trial entry is another build",
+        _says(_LAB, "build-id"),
+        method="extlinux",
+        edits=(_swap_trial_image,),
+    ),
     # -- SSH
-    Fault("ssh-refused", "the system starts no SSH server for that kernel", _says(_LAB, "SSH"), method="uboot-tftp",
-          prepare=_no_ssh_server, undo=_ssh_server_again, edits=(_SHORT,)),
-    Fault("host-key", "the board shows another host key than the pinned one",
-          _says(_LAB, "has changed", "boards trust"), prepare=_pin_other_key, undo=_pin_right_key, quick=True),
-    Fault("network-drops", "the cable is pulled for a while in an iteration", _says(_RETRIED, "SSH"), _pull_cable,
-          iterations=60),
-    Fault("network-gone", "the cable is pulled for good in an iteration",
-          replace(_says(_LAB, "boards train"), quarantined=(BOARD,)), _pull_cable_for_good, iterations=60,
-          edits=(_SHORT,)),
-    Fault("disk-full", "no room for the programs on the board", _says(_LAB, "its disk is full"), prepare=_fill_disk,
-          undo=_empty_disk, edits=(_other_work_dir,)),
+    Fault(
+        "ssh-refused",
+        "the system starts no SSH server for that kernel",
+        _says(_LAB, "SSH"),
+        method="uboot-tftp",
+        prepare=_no_ssh_server,
+        undo=_ssh_server_again,
+        edits=(_SHORT,),
+    ),
+    Fault(
+        "host-key",
+        "the board shows another host key than the pinned one",
+        _says(_LAB, "has changed", "boards trust"),
+        prepare=_pin_other_key,
+        undo=_pin_right_key,
+        quick=True,
+    ),
+    Fault(
+        "network-drops",
+        "the cable is pulled for a while in an iteration",
+        _says(_RETRIED, "SSH"),
+        _pull_cable,
+        iterations=60,
+    ),
+    Fault(
+        "network-gone",
+        "the cable is pulled for good in an iteration",
+        replace(_says(_LAB, "boards train"), quarantined=(BOARD,)),
+        _pull_cable_for_good,
+        iterations=60,
+        edits=(_SHORT,),
+    ),
+    Fault(
+        "disk-full",
+        "no room for the programs on the board",
+        _says(_LAB, "its disk is full"),
+        prepare=_fill_disk,
+        undo=_empty_disk,
+        edits=(_other_work_dir,),
+    ),
     # -- console
     Fault("garbage", "100 kB of noise on the line during iterations", _NOTHING, _garbage, iterations=60),
     Fault("console-drops", "ser2net ends during iterations, and comes back", _NOTHING, _console_away, iterations=60),
     # -- power
-    Fault("relay-lies", "the relay says it has switched, and has not", _says(_LAB, "after power on"),
-          prepare=_relay("lies"), edits=(_impatient_power, _SHORT)),
-    Fault("relay-silent", "the relay switches nothing, and tells so", _says(_LAB, "power is not off"),
-          prepare=_relay("silent"), edits=(_impatient_power,)),
-    Fault("relay-timeout", "the relay does not answer the first requests", _NOTHING, prepare=_relay("timeout", 2),
-          edits=(_impatient_power,)),
-    Fault("relay-mute", "the relay never answers", _says(_LAB, "power"), prepare=_relay("timeout"),
-          edits=(_impatient_power,)),
+    Fault(
+        "relay-lies",
+        "the relay says it has switched, and has not",
+        _says(_LAB, "after power on"),
+        prepare=_relay("lies"),
+        edits=(_impatient_power, _SHORT),
+    ),
+    Fault(
+        "relay-silent",
+        "the relay switches nothing, and tells so",
+        _says(_LAB, "power is not off"),
+        prepare=_relay("silent"),
+        edits=(_impatient_power,),
+    ),
+    Fault(
+        "relay-timeout",
+        "the relay does not answer the first requests",
+        _NOTHING,
+        prepare=_relay("timeout", 2),
+        edits=(_impatient_power,),
+    ),
+    Fault(
+        "relay-mute",
+        "the relay never answers",
+        _says(_LAB, "power"),
+        prepare=_relay("timeout"),
+        edits=(_impatient_power,),
+    ),
     Fault("relay-500", "the relay answers 500 to the first requests", _NOTHING, prepare=_relay("error", 2)),
-    Fault("relay-dead", "the relay refuses connections", _says(_LAB, "power"), prepare=_relay("dead"),
-          edits=(_impatient_power,), quick=True),
-    Fault("power-cut", "somebody switches the board off in an iteration", _says(_RETRIED, "no power"), _switch_off,
-          iterations=60),
-    Fault("power-flickers", "the board is without power for a moment in an iteration", _says(_RETRIED, "power"),
-          _flicker, iterations=60),
+    Fault(
+        "relay-dead",
+        "the relay refuses connections",
+        _says(_LAB, "power"),
+        prepare=_relay("dead"),
+        edits=(_impatient_power,),
+        quick=True,
+    ),
+    Fault(
+        "power-cut",
+        "somebody switches the board off in an iteration",
+        _says(_RETRIED, "no power"),
+        _switch_off,
+        iterations=60,
+    ),
+    Fault(
+        "power-flickers",
+        "the board is without power for a moment in an iteration",
+        _says(_RETRIED, "power"),
+        _flicker,
+        iterations=60,
+    ),
     # -- the board
-    Fault("never-back", "the board breaks down in an iteration",
-          replace(_says(_LAB, "boards train"), quarantined=(BOARD,)), _break_down, undo=Scene.restart, iterations=60,
-          edits=(_SHORT,)),
-    Fault("never-back-of-two", "one of two boards breaks down in an iteration", replace(_NOTHING, quarantined=(BOARD,)),
-          _break_down, undo=Scene.restart, iterations=60, edits=(_SHORT,), boards=2),
+    Fault(
+        "never-back",
+        "the board breaks down in an iteration",
+        replace(_says(_LAB, "boards train"), quarantined=(BOARD,)),
+        _break_down,
+        undo=Scene.restart,
+        iterations=60,
+        edits=(_SHORT,),
+    ),
+    Fault(
+        "never-back-of-two",
+        "one of two boards breaks down in an iteration",
+        replace(_NOTHING, quarantined=(BOARD,)),
+        _break_down,
+        undo=Scene.restart,
+        iterations=60,
+        edits=(_SHORT,),
+        boards=2,
+    ),
     Fault("clock-jumps", "the board's clock jumps in an iteration", _NOTHING, _clock_jumps, iterations=60),
-    Fault("kmsg-overrun", "the log overruns the kernel's buffer in an iteration", _says(_LAB, "not whole"), _flood_log,
-          iterations=60),
+    Fault(
+        "kmsg-overrun",
+        "the log overruns the kernel's buffer in an iteration",
+        _says(_LAB, "not whole"),
+        _flood_log,
+        iterations=60,
+    ),
     Fault("slow", "the board has a tenth of its speed", _NOTHING, prepare=_slow, edits=(_patient,)),
     # -- the controller
-    Fault("killed", "kill -9 of the controller in an iteration, then `panthorlab resume`", _UNDECIDED, _kill_controller,
-          after=GOOD, iterations=60),
-    Fault("killed-while-off", "kill -9 of all its processes while they had the board off, then `panthorlab resume`",
-          _UNDECIDED, _kill_all_while_off, prepare=Scene.switch_on, after=GOOD, edits=(_long_off_time,)),
+    Fault(
+        "killed",
+        "kill -9 of the controller in an iteration, then `panthorlab resume`",
+        _UNDECIDED,
+        _kill_controller,
+        after=GOOD,
+        iterations=60,
+    ),
+    Fault(
+        "killed-while-off",
+        "kill -9 of all its processes while they had the board off, then `panthorlab resume`",
+        _UNDECIDED,
+        _kill_all_while_off,
+        prepare=Scene.switch_on,
+        after=GOOD,
+        edits=(_long_off_time,),
+    ),
     # -- the controller's machine
-    Fault("store-damaged", "4 KiB of garbage in a stored Image", _says(_LAB, "Image is not what was stored"),
-          prepare=damage_kernel, quick=True),
-    Fault("log-damaged", "kill -9 of the controller and a flipped bit of its log; the log restored, and resumed",
-          _UNDECIDED, damage_log, after=GOOD, iterations=60),
+    Fault(
+        "store-damaged",
+        "4 KiB of garbage in a stored Image",
+        _says(_LAB, "Image is not what was stored"),
+        prepare=damage_kernel,
+        quick=True,
+    ),
+    Fault(
+        "log-damaged",
+        "kill -9 of the controller and a flipped bit of its log; the log restored, and resumed",
+        _UNDECIDED,
+        damage_log,
+        after=GOOD,
+        iterations=60,
+    ),
     Fault("stderr-full", "nothing can be written to stderr", _UNDECIDED, after=GOOD, mute=True, quick=True),
-    Fault("make-killed", "kill -9 of make in a build, then `panthorlab resume`", _says(_UNDECIDED, "signal 9"),
-          kill("make"), prepare=Scene.switch_on, builds=True),
-    Fault("compiler-killed", "kill -9 of cc1 in a build, then `panthorlab resume`",
-          _says(_UNDECIDED, "Killed signal terminated program cc1"), kill("cc1", "/panthor_"),
-          prepare=Scene.switch_on, builds=True),
-    Fault("ld-killed", "kill -9 of ld in a build, then `panthorlab resume`", _says(_UNDECIDED, "killed"),
-          kill("ld", "vmlinux"), prepare=Scene.switch_on, builds=True),
-    Fault("build-starved", "a build has 32 MiB of memory, then `panthorlab resume`", _says(_UNDECIDED, "memory"),
-          enough_memory_again, prepare=little_memory, builds=True),
-    Fault("two-controllers", "another run wants the board, and will not wait for it", _NOTHING,
-          _second_controller("1", 4, "is leased by"), quick=True),
+    Fault(
+        "make-killed",
+        "kill -9 of make in a build, then `panthorlab resume`",
+        _says(_UNDECIDED, "signal 9"),
+        kill("make"),
+        prepare=Scene.switch_on,
+        builds=True,
+    ),
+    Fault(
+        "compiler-killed",
+        "kill -9 of cc1 in a build, then `panthorlab resume`",
+        _says(_UNDECIDED, "Killed signal terminated program cc1"),
+        kill("cc1", "/panthor_"),
+        prepare=Scene.switch_on,
+        builds=True,
+    ),
+    Fault(
+        "ld-killed",
+        "kill -9 of ld in a build, then `panthorlab resume`",
+        _says(_UNDECIDED, "killed"),
+        kill("ld", "vmlinux"),
+        prepare=Scene.switch_on,
+        builds=True,
+    ),
+    Fault(
+        "build-starved",
+        "a build has 32 MiB of memory, then `panthorlab resume`",
+        _says(_UNDECIDED, "memory"),
+        enough_memory_again,
+        prepare=little_memory,
+        builds=True,
+    ),
+    Fault(
+        "two-controllers",
+        "another run wants the board, and will not wait for it",
+        _NOTHING,
+        _second_controller("1", 4, "is leased by"),
+        quick=True,
+    ),
     Fault("two-in-turn", "another run waits for the board", _NOTHING, _second_controller("600", 0, "waiting up to")),
 )
 FAULTS: Final[Mapping[str, Fault]] = {fault.name: fault for fault in _ALL}

@@ -38,7 +38,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         status: int = {"serve": _serve, "up": _up, "down": _down, "run": _run, "status": _status}[options.command](
-            folder, options)
+            folder, options
+        )
     except PanthorlabError as error:
         _say(f"{error}" + (f"\n  hint: {error.hint}" if getattr(error, "hint", None) else ""))
         return 2 if isinstance(error, UsageError) else 4
@@ -49,13 +50,20 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="virtual-lab", description="A lab without hardware; see docs/virtual-lab.md.")
     parser.add_argument("--lab", type=Path, metavar="DIR", help="the lab's directory (default: in the cache)")
     commands = parser.add_subparsers(dest="command", required=True)
-    texts = {"up": "start the lab in the background", "run": "start it, run COMMAND with it, end it",
-             "serve": "be the lab, in the foreground, until SIGTERM"}
+    texts = {
+        "up": "start the lab in the background",
+        "run": "start it, run COMMAND with it, end it",
+        "serve": "be the lab, in the foreground, until SIGTERM",
+    }
     for name, text in texts.items():
         command = commands.add_parser(name, help=text)
         command.add_argument("--boards", type=int, default=1, metavar="N", help="how many (default: 1)")
-        command.add_argument("--kernel", metavar="K", required=name == "serve",
-                             help="known-good kernel (default: built from the default base)")
+        command.add_argument(
+            "--kernel",
+            metavar="K",
+            required=name == "serve",
+            help="known-good kernel (default: built from the default base)",
+        )
         if name == "run":
             command.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND ARG…")
     commands.add_parser("down", help="end it")
@@ -110,15 +118,31 @@ def known_good(folder: Path) -> Kernel:
 
 
 def start(
-    folder: Path, *, boards: int = 1, kernel: str | None = None, detached: bool = False,
+    folder: Path, *, boards: int = 1, kernel: str | None = None, detached: bool = False
 ) -> subprocess.Popen[bytes]:
     """A lab, ready when this returns. SIGTERM ends it, and so does our end unless it is `detached`. Raises LabError."""
-    argv = [sys.executable, "-m", "tests.virtual_lab", "--lab", str(folder), "serve", "--boards", str(boards),
-            "--kernel", kernel or known_good(folder).key]
+    argv = [
+        sys.executable,
+        "-m",
+        "tests.virtual_lab",
+        "--lab",
+        str(folder),
+        "serve",
+        "--boards",
+        str(boards),
+        "--kernel",
+        kernel or known_good(folder).key,
+    ]
     with (folder / "lab.log").open("wb") as log:
         if detached:
-            process = subprocess.Popen(argv, cwd=PACKAGE.parent, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                       stderr=log, start_new_session=True)
+            process = subprocess.Popen(
+                argv,
+                cwd=PACKAGE.parent,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
         else:
             process = spawn.spawn(argv, cwd=PACKAGE.parent, stdout=subprocess.PIPE, stderr=log)
     assert process.stdout is not None

@@ -45,8 +45,12 @@ def _power(lab: Lab, order: Mapping[str, Any]) -> None:
 
 def _state(lab: Lab, order: Mapping[str, Any]) -> dict[str, object]:
     board = _position(lab, order).board
-    return {"power": board.has_power(), "power_ons": board.power_ons, "cpu": board.cpu,
-            "pid": board.process.pid if board.process else None}
+    return {
+        "power": board.has_power(),
+        "power_ons": board.power_ons,
+        "cpu": board.cpu,
+        "pid": board.process.pid if board.process else None,
+    }
 
 
 def _freeze(lab: Lab, order: Mapping[str, Any]) -> None:
@@ -87,8 +91,17 @@ def _tftp(lab: Lab, order: Mapping[str, Any]) -> None:
 
 
 ORDERS: dict[str, Order] = {
-    "relay": _relay, "power": _power, "state": _state, "freeze": _freeze, "slow": _slow, "reset": _reset,
-    "garbage": _garbage, "console": _console, "tftp": _tftp, "network": _network, "broken": _broken,
+    "relay": _relay,
+    "power": _power,
+    "state": _state,
+    "freeze": _freeze,
+    "slow": _slow,
+    "reset": _reset,
+    "garbage": _garbage,
+    "console": _console,
+    "tftp": _tftp,
+    "network": _network,
+    "broken": _broken,
 }
 
 
@@ -149,4 +162,3 @@ class LabClient:
             self.order("broken", board=name, broken=False)
             self.order("network", board=name, plugged=True)
             self.order("console", board=name, running=True)
-

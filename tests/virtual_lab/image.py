@@ -54,8 +54,25 @@ def build_disk(disk: Path, kernel: Kernel, keys: Keys, hostname: str, on_progres
 
 
 def _make_ext4(disk: Path, tree: Path, start: int, size: int, label: str, features: str) -> None:
-    argv = ["mke2fs", "-q", "-F", "-t", "ext4", "-L", label, "-m", "0", "-O", features, "-d", str(tree),
-            "-E", f"offset={start * MIB},root_owner=0:0,lazy_itable_init=0", str(disk), f"{size}M"]
+    argv = [
+        "mke2fs",
+        "-q",
+        "-F",
+        "-t",
+        "ext4",
+        "-L",
+        label,
+        "-m",
+        "0",
+        "-O",
+        features,
+        "-d",
+        str(tree),
+        "-E",
+        f"offset={start * MIB},root_owner=0:0,lazy_itable_init=0",
+        str(disk),
+        f"{size}M",
+    ]
     if os.getuid() != 0:  # files are to belong to the board's root: in a user namespace ours do
         argv = ["unshare", "--map-root-user", *argv]
     _run(argv)
@@ -64,8 +81,9 @@ def _make_ext4(disk: Path, tree: Path, start: int, size: int, label: str, featur
 def _run(argv: list[str], text: str = "") -> None:
     environment = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
     try:
-        done = subprocess.run(argv, input=text.encode(), capture_output=True, timeout=_TIMEOUT, check=False,
-                              env=environment)
+        done = subprocess.run(
+            argv, input=text.encode(), capture_output=True, timeout=_TIMEOUT, check=False, env=environment
+        )
     except FileNotFoundError as error:
         raise LabError(f"there is no `{argv[0]}`", hint="scripts/virtual-lab installs what is needed") from error
     if done.returncode:

@@ -90,8 +90,14 @@ class Lab:
         disk = folder / "disk.img"
         image.build_disk(disk, self.kernel, keys, name, on_progress)
         uboot.write_flash(folder / "flash.img")
-        machine = qemu.Machine(find_qemu(on_progress), disk, folder / "flash.img", uboot.binary(on_progress),
-                               folder / qemu.DEVICE_TREE, ssh_port)
+        machine = qemu.Machine(
+            find_qemu(on_progress),
+            disk,
+            folder / "flash.img",
+            uboot.binary(on_progress),
+            folder / qemu.DEVICE_TREE,
+            ssh_port,
+        )
         qemu.write_device_tree(machine)
         return VirtualBoard(name, folder, machine), keys
 
@@ -108,11 +114,17 @@ class Lab:
             "tftp": self.tftp_address,
             "boards": {
                 position.board.name: {
-                    "file": str(position.file), "outlet": position.outlet, "ssh_port": position.ssh_port,
-                    "telnet_port": position.telnet_port, "tcp_port": position.tcp_port,
-                    "tty": str(position.board.uart.tty), "folder": str(position.board.folder),
-                    "host_key": position.keys.known_host(), "key_file": str(position.keys.user_file),
-                } for position in self.positions
+                    "file": str(position.file),
+                    "outlet": position.outlet,
+                    "ssh_port": position.ssh_port,
+                    "telnet_port": position.telnet_port,
+                    "tcp_port": position.tcp_port,
+                    "tty": str(position.board.uart.tty),
+                    "folder": str(position.board.folder),
+                    "host_key": position.keys.known_host(),
+                    "key_file": str(position.keys.user_file),
+                }
+                for position in self.positions
             },
         }
 

@@ -87,6 +87,7 @@ def _iterates(scene: Scene, arm: str, since: int) -> bool:
 def kill(victim: str, works_on: str = "") -> Callable[[Scene], None]:
     """kill -9 of the first `victim` or `PREFIX-victim` of the run's build that has such a file on its command line; it
     must end in a lab error. Then resume."""
+
     def inject(scene: Scene) -> None:
         scene.until(lambda: _kill_one(scene, victim, works_on), f"a {victim} runs")
         _must_end(scene, f"whose {victim} was killed")

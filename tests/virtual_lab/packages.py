@@ -15,8 +15,18 @@ from panthorlab.errors import LabError
 from panthorlab.paths import cache_dir
 
 SUITE = "bookworm"
-_DROPPED = ("share/doc", "share/man", "share/locale", "share/lintian", "share/bash-completion", "share/doc-base",
-            "share/perl", "share/perl5", "share/i18n", "share/info")
+_DROPPED = (
+    "share/doc",
+    "share/man",
+    "share/locale",
+    "share/lintian",
+    "share/bash-completion",
+    "share/doc-base",
+    "share/perl",
+    "share/perl5",
+    "share/i18n",
+    "share/info",
+)
 
 
 def unpacked(packages: Sequence[str], architecture: str, on_progress: debs.Progress) -> Path:
@@ -46,8 +56,9 @@ def program(tree: Path, name: str) -> list[str]:
     """How to start a program of a tree on this machine: by the tree's own loader and libraries. Raises LabError."""
     loaders = [*sorted(tree.glob("usr/lib64/ld-linux-*.so.*")), *sorted(tree.glob("usr/lib/ld-linux-*.so.*"))]
     libraries = [str(path) for path in sorted(tree.glob("usr/lib/*-linux-gnu*")) if path.is_dir()]
-    found = next((tree / "usr" / folder / name for folder in ("bin", "sbin")
-                  if (tree / "usr" / folder / name).exists()), None)
+    found = next(
+        (tree / "usr" / folder / name for folder in ("bin", "sbin") if (tree / "usr" / folder / name).exists()), None
+    )
     if not loaders or found is None:
         raise LabError(f"{tree} holds no `{name}`", hint=f"delete {tree} and try again")
     return [str(loaders[0]), "--library-path", ":".join(libraries), str(found)]

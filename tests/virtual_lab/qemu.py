@@ -56,10 +56,24 @@ def _base(machine: Machine) -> list[str]:
     Memory is a shared memfd, or the GPU model's DMA would read stale data.
     """
     return [
-        "-nodefaults", "-no-user-config", "-display", "none", "-accel", "tcg",
-        "-cpu", machine.cpu, "-smp", "1", "-m", MEMORY,
-        "-object", f"memory-backend-memfd,id=ram,size={MEMORY},share=on",
-        "-bios", str(machine.firmware), "-drive", f"if=pflash,unit=1,format=raw,file={machine.flash}",
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-accel",
+        "tcg",
+        "-cpu",
+        machine.cpu,
+        "-smp",
+        "1",
+        "-m",
+        MEMORY,
+        "-object",
+        f"memory-backend-memfd,id=ram,size={MEMORY},share=on",
+        "-bios",
+        str(machine.firmware),
+        "-drive",
+        f"if=pflash,unit=1,format=raw,file={machine.flash}",
     ]
 
 
@@ -70,19 +84,39 @@ _MACHINE = "virt,gic-version=2,memory-backend=ram"
 def arguments(machine: Machine) -> list[str]:
     """The whole command. A guest that resets stays: the board has power until the switch says otherwise."""
     argv = [
-        *machine.qemu.argv, *_base(machine), "-machine", _MACHINE, "-dtb", str(machine.device_tree),
-        "-drive", f"if=none,id=disk,format=raw,file={machine.disk}",
-        "-device", "virtio-blk-pci,drive=disk",
-        "-netdev", f"user,id=net,ipv6=off,hostfwd=tcp:127.0.0.1:{machine.ssh_port}-:22",
-        "-device", f"virtio-net-pci,netdev=net,romfile=,mac={MAC}",
-        "-device", "virtio-rng-pci",
-        "-device", "i6300esb",
-        "-chardev", f"socket,id=uart,path={UART},server=on,wait=on,telnet=on", "-serial", "chardev:uart",
-        "-chardev", f"socket,id=monitor,path={MONITOR},server=on,wait=off", "-qmp", "chardev:monitor",
+        *machine.qemu.argv,
+        *_base(machine),
+        "-machine",
+        _MACHINE,
+        "-dtb",
+        str(machine.device_tree),
+        "-drive",
+        f"if=none,id=disk,format=raw,file={machine.disk}",
+        "-device",
+        "virtio-blk-pci,drive=disk",
+        "-netdev",
+        f"user,id=net,ipv6=off,hostfwd=tcp:127.0.0.1:{machine.ssh_port}-:22",
+        "-device",
+        f"virtio-net-pci,netdev=net,romfile=,mac={MAC}",
+        "-device",
+        "virtio-rng-pci",
+        "-device",
+        "i6300esb",
+        "-chardev",
+        f"socket,id=uart,path={UART},server=on,wait=on,telnet=on",
+        "-serial",
+        "chardev:uart",
+        "-chardev",
+        f"socket,id=monitor,path={MONITOR},server=on,wait=off",
+        "-qmp",
+        "chardev:monitor",
     ]
     if machine.gpu:
-        device = {"driver": "vfio-user-pci", "socket": {"type": "unix", "path": SOCKET},
-                  "x-msg-timeout": VFIO_TIMEOUT_MS}
+        device = {
+            "driver": "vfio-user-pci",
+            "socket": {"type": "unix", "path": SOCKET},
+            "x-msg-timeout": VFIO_TIMEOUT_MS,
+        }
         argv += ["-device", json.dumps(device)]
     return argv
 

@@ -102,8 +102,11 @@ class Relay:
         """https://tasmota.github.io/docs/Commands/#power: `Power1` answers the state, `Power1 On` switches."""
         found = re.fullmatch(r"(?i)power(\d*)(?:\s+(on|off|0|1))?", command.strip())
         outlet = int(found[1] or 1) if found else 0
-        wish = {"1": "on", "0": "off", "": "state"}.get((found[2] or "").lower(), (found[2] or "").lower()) \
-            if found else "state"
+        wish = (
+            {"1": "on", "0": "off", "": "state"}.get((found[2] or "").lower(), (found[2] or "").lower())
+            if found
+            else "state"
+        )
         on = self._switch(outlet, wish, fault)
         if on is None:
             return 200, "application/json", json.dumps({"Command": "Unknown"})

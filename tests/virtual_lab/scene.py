@@ -75,8 +75,13 @@ class Scene:
     def environment(self) -> dict[str, str]:
         """panthorlab finds the lab's boards, the edited files first."""
         places = os.pathsep.join(map(str, (self.lab.folder, self.folder)))
-        return {**os.environ, "PANTHORLAB_PATH": places, "PANTHORLAB_LAB": str(self.lab.folder / "state"),
-                "PYTHONPATH": str(PACKAGE.parent), "PATH": os.pathsep.join((str(self.programs), os.environ["PATH"]))}
+        return {
+            **os.environ,
+            "PANTHORLAB_PATH": places,
+            "PANTHORLAB_LAB": str(self.lab.folder / "state"),
+            "PYTHONPATH": str(PACKAGE.parent),
+            "PATH": os.pathsep.join((str(self.programs), os.environ["PATH"])),
+        }
 
     def start(self, *arguments: str, name: str = "panthorlab", mute: bool = False) -> subprocess.Popen[bytes]:
         """`panthorlab ARGUMENT…`, its output in `folder/NAME.out` and `.err`. `mute`: stderr is a full device."""
@@ -84,8 +89,15 @@ class Scene:
         errors = self.folder / f"{name}.err"
         errors.touch()
         with (self.folder / f"{name}.out").open("wb") as out, (Path("/dev/full") if mute else errors).open("wb") as err:
-            return subprocess.Popen(argv, env=self.environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-                                    cwd=self.folder, start_new_session=True)
+            return subprocess.Popen(
+                argv,
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                cwd=self.folder,
+                start_new_session=True,
+            )
 
     def write_board_files(self, edits: Sequence[Callable[[dict[str, Any], Scene], None]]) -> None:
         """The boards' files with a fault's edits, where they are found before the lab's own."""
@@ -142,6 +154,7 @@ class Scene:
 
     def until_console(self, pattern: bytes, *, boot: int = 1) -> None:
         """The console log of the `boot`-th boot has the regular expression."""
+
         def found() -> bool:
             logs = sorted((self.run_dir / "boots").glob("*/console.log"), key=lambda path: path.stat().st_ctime)
             return len(logs) >= boot and re.search(pattern, logs[boot - 1].read_bytes()) is not None
@@ -175,9 +188,17 @@ class Scene:
         try:
             while True:
                 try:
-                    client.connect("127.0.0.1", facts["ssh_port"], "root", key_filename=facts["key_file"],
-                                   timeout=_SSH_TIME, banner_timeout=_SSH_TIME, auth_timeout=_SSH_TIME,
-                                   look_for_keys=False, allow_agent=False)
+                    client.connect(
+                        "127.0.0.1",
+                        facts["ssh_port"],
+                        "root",
+                        key_filename=facts["key_file"],
+                        timeout=_SSH_TIME,
+                        banner_timeout=_SSH_TIME,
+                        auth_timeout=_SSH_TIME,
+                        look_for_keys=False,
+                        allow_agent=False,
+                    )
                     break
                 except (OSError, EOFError, paramiko.SSHException) as error:
                     if time.monotonic() > deadline:
@@ -251,16 +272,22 @@ def unsound(events: Sequence[Event]) -> list[str]:
     twice = [identity for identity, count in Counter(one.id for one in iterations).items() if count > 1]
     found = [f"iterations counted twice: {twice}"] if twice else []
     planned, judged = _planned(events), _judged(events)
-    found += [f"{slot} {workload}: {judged[slot, workload]} of {count} iterations"
-              for (slot, workload), count in planned.items() if judged[slot, workload] > count]
+    found += [
+        f"{slot} {workload}: {judged[slot, workload]} of {count} iterations"
+        for (slot, workload), count in planned.items()
+        if judged[slot, workload] > count
+    ]
     return found
 
 
 def complete(events: Sequence[Event]) -> list[str]:
     """What is missing of a run that says it is well: iterations that were planned and never judged."""
     planned, judged = _planned(events), _judged(events)
-    return [f"{slot} {workload}: only {judged[slot, workload]} of {count} iterations"
-            for (slot, workload), count in planned.items() if judged[slot, workload] < count]
+    return [
+        f"{slot} {workload}: only {judged[slot, workload]} of {count} iterations"
+        for (slot, workload), count in planned.items()
+        if judged[slot, workload] < count
+    ]
 
 
 def _planned(events: Sequence[Event]) -> dict[tuple[str, str], int]:
@@ -268,14 +295,22 @@ def _planned(events: Sequence[Event]) -> dict[tuple[str, str], int]:
 
 
 def _judged(events: Sequence[Event]) -> Counter[tuple[str, str]]:
-    return Counter((event.slot, event.workload) for event in events
-                   if isinstance(event, Iteration) and event.outcome is not Outcome.ERROR)
+    return Counter(
+        (event.slot, event.workload)
+        for event in events
+        if isinstance(event, Iteration) and event.outcome is not Outcome.ERROR
+    )
 
 
 def blamed(events: Sequence[Event], blame: Blame) -> list[str]:
     """Everything of a run that is blamed on `blame`, in words."""
-    return [f"{_name(event)}: {_why(event)}" for event in events if isinstance(event, Iteration | Tested | BootEnd)
-            and event.outcome is not Outcome.PASS and event.blame is blame]
+    return [
+        f"{_name(event)}: {_why(event)}"
+        for event in events
+        if isinstance(event, Iteration | Tested | BootEnd)
+        and event.outcome is not Outcome.PASS
+        and event.blame is blame
+    ]
 
 
 def _name(event: Iteration | Tested | BootEnd) -> str:

@@ -109,7 +109,8 @@ def ser2net(folder: Path, uart: Uart, telnet_port: int, tcp_port: int) -> Servic
         "  options:\n    max-connections: 4\n"
         f"connection: &tcp\n  accepter: tcp,127.0.0.1,{tcp_port}\n"
         f"  connector: serialdev,{uart.tty},1500000n81,local\n"
-        "  options:\n    max-connections: 4\n")
+        "  options:\n    max-connections: 4\n"
+    )
     argv = [program("ser2net", "ser2net"), "-n", "-d", "-c", str(config), "-P", str(folder / "ser2net.pid")]
     return Service("ser2net", argv, folder, lambda: _takes_tcp(telnet_port) and _takes_tcp(tcp_port))
 
@@ -125,8 +126,21 @@ def tftp(folder: Path, root: Path, address: str, on_progress: debs.Progress) -> 
     """
     user, group = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
     atftpd = packages.program(packages.unpacked(TFTP_PACKAGES, debs.architecture(), on_progress), "atftpd")
-    argv = [*atftpd, "--daemon", "--no-fork", "--user", f"{user}.{group}", "--bind-address", address,
-            "--port", str(TFTP_PORT), "--no-multicast", "--logfile", str(folder / "atftpd.log"), str(root)]
+    argv = [
+        *atftpd,
+        "--daemon",
+        "--no-fork",
+        "--user",
+        f"{user}.{group}",
+        "--bind-address",
+        address,
+        "--port",
+        str(TFTP_PORT),
+        "--no-multicast",
+        "--logfile",
+        str(folder / "atftpd.log"),
+        str(root),
+    ]
     (root / TFTP_PROBE).write_text(str(folder))
     return Service("atftpd", argv, folder, lambda: _reads(address, TFTP_PROBE) == str(folder).encode()[:512])
 
@@ -147,8 +161,10 @@ def tftp_address() -> Iterator[str]:
                 continue
             yield address
             return
-    raise LabError(f"all of {TFTP_ADDRESSES[0]} … {TFTP_ADDRESSES[-1]} have a TFTP server",
-                   hint="labs that still run? `virtual-lab down` ends them")
+    raise LabError(
+        f"all of {TFTP_ADDRESSES[0]} … {TFTP_ADDRESSES[-1]} have a TFTP server",
+        hint="labs that still run? `virtual-lab down` ends them",
+    )
 
 
 def may_serve_tftp() -> bool:

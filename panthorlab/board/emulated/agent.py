@@ -82,7 +82,11 @@ class AgentShell:
     # -- Shell ------------------------------------------------------------------------------------------------
 
     def start(
-        self, argv: Sequence[str], *, on_stdout: OnBytes, on_stderr: OnBytes | None = None,
+        self,
+        argv: Sequence[str],
+        *,
+        on_stdout: OnBytes,
+        on_stderr: OnBytes | None = None,
         env: Mapping[str, str] | None = None,
     ) -> AgentProcess:
         """Start argv (no shell), its stdin empty. Callbacks get raw chunks in order, from the reader thread: they must
@@ -90,11 +94,13 @@ class AgentShell:
         return self._exec(argv, env, on_stdout, on_stderr or (lambda _data: None), with_stdin=False)
 
     def run(
-        self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None, stdin: bytes = b"",
+        self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None, stdin: bytes = b""
     ) -> Completed:
         """Run argv to its end; a non-zero status is no exception. At the deadline it is killed: LabError."""
         return collect(
-            argv, timeout, lambda out, err: self._exec(argv, env, out, err, with_stdin=bool(stdin)),
+            argv,
+            timeout,
+            lambda out, err: self._exec(argv, env, out, err, with_stdin=bool(stdin)),
             (lambda process, deadline: self._feed(process, stdin, deadline)) if stdin else None,
         )
 
@@ -161,8 +167,10 @@ class AgentShell:
             process.kill()
             raise process.error
         if not ended or process.status is None:
-            raise LabError(f"`{process.title}` on the board did not end within {timeout:g} s",
-                           hint="a hung program or a stuck driver: see the console log and /dev/kmsg of the run")
+            raise LabError(
+                f"`{process.title}` on the board did not end within {timeout:g} s",
+                hint="a hung program or a stuck driver: see the console log and /dev/kmsg of the run",
+            )
         return process.status
 
     def kill_process(self, process: AgentProcess) -> None:
@@ -174,15 +182,19 @@ class AgentShell:
     # -- sending ----------------------------------------------------------------------------------------------
 
     def _exec(
-        self, argv: Sequence[str], env: Mapping[str, str] | None, on_stdout: OnBytes, on_stderr: OnBytes, *,
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str] | None,
+        on_stdout: OnBytes,
+        on_stderr: OnBytes,
+        *,
         with_stdin: bool,
     ) -> AgentProcess:
         frame = frames.exec_frame(next(self._numbers), argv, {**DEFAULT_ENV, **(env or {})}, with_stdin=with_stdin)
         return self._begin(frame, " ".join(argv)[:200], on_stdout, on_stderr)
 
     def _begin(
-        self, frame: Frame, title: str, on_stdout: OnBytes = lambda _data: None,
-        on_stderr: OnBytes = lambda _data: None,
+        self, frame: Frame, title: str, on_stdout: OnBytes = lambda _data: None, on_stderr: OnBytes = lambda _data: None
     ) -> AgentProcess:
         process = AgentProcess(self, frame.id, title, on_stdout, on_stderr)
         with self._changed:
@@ -196,17 +208,20 @@ class AgentShell:
         view = memoryview(data)
         offset = 0
         while offset < len(view):
-            ready = self._await(lambda: process.credit > 0 or process.status is not None,
-                                max(0.0, deadline - time.monotonic()))
+            ready = self._await(
+                lambda: process.credit > 0 or process.status is not None, max(0.0, deadline - time.monotonic())
+            )
             with self._changed:
                 if process.status is not None:
                     return
                 size = min(process.credit, _STDIN_CHUNK, len(view) - offset)
                 process.credit -= size
-            chunk = Frame(process.number, FrameType.STDIN, bytes(view[offset:offset + size]))
+            chunk = Frame(process.number, FrameType.STDIN, bytes(view[offset : offset + size]))
             if not ready or not self._send(chunk, max(0.0, deadline - time.monotonic())):
-                raise LabError(f"`{process.title}` on the board read {offset} of {len(view)} bytes of its input "
-                               "before the deadline")
+                raise LabError(
+                    f"`{process.title}` on the board read {offset} of {len(view)} bytes of its input "
+                    "before the deadline"
+                )
             offset += size
         self._send(Frame(process.number, FrameType.STDIN), SEND_TIMEOUT)
 

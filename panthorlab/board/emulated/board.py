@@ -32,9 +32,17 @@ class EmulatedBoard(Board):
         return checks()
 
     def boot(
-        self, kernel: Kernel, *, log_dir: Path, overlay: Path | None = None, params: Mapping[str, str] | None = None,
-        on_progress: Callable[[str], None] = lambda _step: None, method: str = AUTO, fresh: bool = True,
-        counts: Path | None = None, on_step: OnStep = unheard,
+        self,
+        kernel: Kernel,
+        *,
+        log_dir: Path,
+        overlay: Path | None = None,
+        params: Mapping[str, str] | None = None,
+        on_progress: Callable[[str], None] = lambda _step: None,
+        method: str = AUTO,
+        fresh: bool = True,
+        counts: Path | None = None,
+        on_step: OnStep = unheard,
     ) -> BootedEmulatedBoard:
         """See `Board.boot`. `params` also takes `seed` and `trace=on` (a Chrome trace in `log_dir`). Always fresh."""
         del fresh
@@ -42,5 +50,14 @@ class EmulatedBoard(Board):
         self.check_kernel(kernel)
         from panthorlab.board.emulated.boot import boot  # what only a boot needs costs start-up time
 
-        return boot(self.name, self.file, kernel, log_dir=log_dir, overlay=overlay, params=params or {},
-                    on_progress=on_progress, counts=counts, steps=Steps(on_step))
+        return boot(
+            self.name,
+            self.file,
+            kernel,
+            log_dir=log_dir,
+            overlay=overlay,
+            params=params or {},
+            on_progress=on_progress,
+            counts=counts,
+            steps=Steps(on_step),
+        )

@@ -39,8 +39,16 @@ _PROBE_FAILED = re.compile(rb"probe with driver \S+ failed with error")
 
 
 def boot(
-    name: str, file: EmulatedFile, kernel: Kernel, *, log_dir: Path, overlay: Path | None, params: Mapping[str, str],
-    on_progress: Callable[[str], None], counts: Path | None, steps: Steps,
+    name: str,
+    file: EmulatedFile,
+    kernel: Kernel,
+    *,
+    log_dir: Path,
+    overlay: Path | None,
+    params: Mapping[str, str],
+    on_progress: Callable[[str], None],
+    counts: Path | None,
+    steps: Steps,
 ) -> BootedEmulatedBoard:
     """See `EmulatedBoard.boot`."""
     own = {key.removeprefix("gpu."): value for key, value in params.items()}
@@ -57,14 +65,22 @@ def boot(
             _bring_up(board, file, driver_of(kernel) if file.gpu else PANTHOR, on_progress, steps)
             undo.pop_all()
     except OSError as error:
-        raise LabError(f"board {name} could not be started: {error}",
-                       hint="disk full, or a program missing? `panthorlab doctor` checks") from error
+        raise LabError(
+            f"board {name} could not be started: {error}",
+            hint="disk full, or a program missing? `panthorlab doctor` checks",
+        ) from error
     return board
 
 
 def _assemble(
-    name: str, file: EmulatedFile, kernel: Kernel, qemu: Qemu, log_dir: Path, overlay: Path | None,
-    params: Mapping[str, str], more: Sequence[str],
+    name: str,
+    file: EmulatedFile,
+    kernel: Kernel,
+    qemu: Qemu,
+    log_dir: Path,
+    overlay: Path | None,
+    params: Mapping[str, str],
+    more: Sequence[str],
 ) -> BootedEmulatedBoard:
     """Start model and QEMU. What is made is undone if a step fails; after the last, the board owns it."""
     with ExitStack() as made:
@@ -74,8 +90,15 @@ def _assemble(
 
 
 def _start(
-    name: str, file: EmulatedFile, kernel: Kernel, qemu: Qemu, log_dir: Path, overlay: Path | None,
-    params: Mapping[str, str], more: Sequence[str], made: ExitStack,
+    name: str,
+    file: EmulatedFile,
+    kernel: Kernel,
+    qemu: Qemu,
+    log_dir: Path,
+    overlay: Path | None,
+    params: Mapping[str, str],
+    more: Sequence[str],
+    made: ExitStack,
 ) -> BootedEmulatedBoard:
     run_dir = _run_dir()
     made.callback(shutil.rmtree, run_dir, ignore_errors=True)
@@ -103,18 +126,38 @@ def _start(
     arguments = qemu_arguments(file, image=kernel.image.resolve(), initrd=initrd, wires=wires, extra=extra)
     qemu_log = log_dir / "qemu.log"
     with qemu_log.open("wb") as log:
-        process = spawn.spawn([*qemu.argv, *arguments, *more], cwd=run_dir, stdout=log, stderr=log, cpu=cpu,
-                              pass_fds=ends)
+        process = spawn.spawn(
+            [*qemu.argv, *arguments, *more], cwd=run_dir, stdout=log, stderr=log, cpu=cpu, pass_fds=ends
+        )
     made.callback(spawn.end, process, gently=0)
     for _, theirs in pairs:
         theirs.close()
-    facts = {**machine_facts(file, extra), "board": name, "qemu": qemu.version,
-             "qemu_origin": qemu.origin, "host_cpu": cpu, "gpu_params": dict(params)}
+    facts = {
+        **machine_facts(file, extra),
+        "board": name,
+        "qemu": qemu.version,
+        "qemu_origin": qemu.origin,
+        "host_cpu": cpu,
+        "gpu_params": dict(params),
+    }
     return BootedEmulatedBoard(
-        Parts(name=name, board=file, run_dir=run_dir, log_dir=log_dir, qemu=process, qemu_log=qemu_log,
-              model=model, console=Console(console, log_dir / "console.log"), monitor=Monitor(monitor),
-              close_sockets=lambda: _close_all(pairs), lease=lease, slowness=slowness(config)),
-        lambda why_lost: AgentShell(agent, why_lost), facts)
+        Parts(
+            name=name,
+            board=file,
+            run_dir=run_dir,
+            log_dir=log_dir,
+            qemu=process,
+            qemu_log=qemu_log,
+            model=model,
+            console=Console(console, log_dir / "console.log"),
+            monitor=Monitor(monitor),
+            close_sockets=lambda: _close_all(pairs),
+            lease=lease,
+            slowness=slowness(config),
+        ),
+        lambda why_lost: AgentShell(agent, why_lost),
+        facts,
+    )
 
 
 def _close_all(pairs: list[tuple[socket.socket, socket.socket]]) -> None:
@@ -136,7 +179,7 @@ def _run_dir() -> Path:
 
 
 def _bring_up(
-    board: BootedEmulatedBoard, file: EmulatedFile, driver: Driver, on_progress: Callable[[str], None], steps: Steps,
+    board: BootedEmulatedBoard, file: EmulatedFile, driver: Driver, on_progress: Callable[[str], None], steps: Steps
 ) -> None:
     """From QEMU's start to a board that takes commands and has its GPU, each step with its deadline."""
     limits = file.time_limits
@@ -179,8 +222,7 @@ def _await_modules(board: BootedEmulatedBoard, driver: Driver, limit: float, don
     except LabError as error:
         raise board.silence(f"loads its modules for longer than {limit:g} s; the last step done: {done}") from error
     if status:
-        raise _probe_error(
-            board, driver, f"a module could not be loaded: {complaints.strip() or f'status {status}'}")
+        raise _probe_error(board, driver, f"a module could not be loaded: {complaints.strip() or f'status {status}'}")
 
 
 def _await_render_node(board: BootedEmulatedBoard, driver: Driver, probe: float, answer: float) -> None:

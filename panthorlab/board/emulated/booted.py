@@ -57,8 +57,9 @@ class BootedEmulatedBoard:
     """See `BootedBoard`. While it runs, a watcher ends QEMU as soon as the model has died, and a panicked guest once
     its splat is out; whatever waits for the shell then gets the diagnosis instead of a time-out."""
 
-    def __init__(self, parts: Parts, make_shell: Callable[[Callable[[], PanthorlabError]], AgentShell],
-                 facts: dict[str, object]) -> None:
+    def __init__(
+        self, parts: Parts, make_shell: Callable[[Callable[[], PanthorlabError]], AgentShell], facts: dict[str, object]
+    ) -> None:
         self._parts = parts
         self._facts = facts
         self._boot_id = ""
@@ -173,11 +174,16 @@ class BootedEmulatedBoard:
             return self._cause
         state = self._parts.monitor.status(3.0)
         if state is None:
-            return LabError(f"board {self.name} {what}, and QEMU itself does not answer: it waits for the GPU model, "
-                            "or is stuck", hint=self._where())
+            return LabError(
+                f"board {self.name} {what}, and QEMU itself does not answer: it waits for the GPU model, or is stuck",
+                hint=self._where(),
+            )
         after = f" after an oops: {self.oops}" if self.oops else ""
-        return BootError(f"board {self.name} {what}{after} (QEMU answers: {state}). Last on the console:\n"
-                         f"{self._parts.console.tail()}", hint=self._where())
+        return BootError(
+            f"board {self.name} {what}{after} (QEMU answers: {state}). Last on the console:\n"
+            f"{self._parts.console.tail()}",
+            hint=self._where(),
+        )
 
     def close(self) -> None:
         with self._closing:
@@ -243,8 +249,10 @@ class BootedEmulatedBoard:
             status = parts.model.process.wait()
             if status or not _ended(qemu, _ORDERLY_EXIT_TIME):
                 spawn.end(parts.qemu, gently=0)
-                return LabError(f"the GPU model died ({_status(status)}): {parts.model.last_words() or 'no message'}",
-                                hint=self._where())
+                return LabError(
+                    f"the GPU model died ({_status(status)}): {parts.model.last_words() or 'no message'}",
+                    hint=self._where(),
+                )
         if self._wake_read in ready and not _ended(qemu, SPLAT_TIME) and not self._closed:
             spawn.end(parts.qemu, gently=0)
         if self._closed:
@@ -262,8 +270,10 @@ class BootedEmulatedBoard:
             return LabError(f"QEMU died ({_status(status)}): {said or 'no message'}", hint=self._where())
         if self._agent_died:
             return LabError(f"the agent on board {self.name} died\n{console}", hint=self._where())
-        return BootError(f"board {self.name} reset or switched itself off without a word. Last on the console:\n"
-                         f"{console}", hint=self._where())
+        return BootError(
+            f"board {self.name} reset or switched itself off without a word. Last on the console:\n{console}",
+            hint=self._where(),
+        )
 
     def _end_watcher(self) -> None:
         os.write(self._wake_write, b"c")

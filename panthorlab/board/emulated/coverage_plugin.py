@@ -38,17 +38,22 @@ def compiled(api: int) -> Path:
         try:
             done = spawn.run(argv, timeout=_COMPILE_SECONDS)
         except (FileNotFoundError, subprocess.TimeoutExpired) as error:
-            raise LabError(f"the coverage plugin for QEMU cannot be compiled: {error}",
-                           hint=f"install {COMPILER} of this machine (Debian: gcc, libc6-dev)") from error
+            raise LabError(
+                f"the coverage plugin for QEMU cannot be compiled: {error}",
+                hint=f"install {COMPILER} of this machine (Debian: gcc, libc6-dev)",
+            ) from error
         if done.returncode:
-            raise LabError(f"the coverage plugin for QEMU does not compile:\n{done.stderr.decode(errors='replace')}",
-                           hint=f"install {COMPILER} of this machine with its headers (Debian: gcc, libc6-dev)")
+            raise LabError(
+                f"the coverage plugin for QEMU does not compile:\n{done.stderr.decode(errors='replace')}",
+                hint=f"install {COMPILER} of this machine with its headers (Debian: gcc, libc6-dev)",
+            )
         made.rename(target)
     return target
 
 
 def arguments(qemu: str, counts: Path) -> list[str]:
     """What QEMU of version `qemu` is told so that it counts in the file `counts`."""
+
     def quoted(path: Path) -> str:
         return str(path.resolve()).replace(",", ",,")
 

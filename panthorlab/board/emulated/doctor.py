@@ -21,6 +21,7 @@ def _program(name: str) -> Callable[[], str]:
         if path is None:
             raise LabError("not on PATH")
         return path
+
     return probe
 
 

@@ -43,9 +43,9 @@ class Boot(Section):
     """How the kernel is told to talk, the same for every kernel compared on the board."""
 
     log_level: Annotated[int, Field(ge=0, le=8)] = Field(
-        5, description="console log level (`loglevel=`). Printing moves races: it is fixed and recorded")
-    command_line: CommandLine = Field(
-        "", max_length=1500, description="more kernel parameters, appended")
+        5, description="console log level (`loglevel=`). Printing moves races: it is fixed and recorded"
+    )
+    command_line: CommandLine = Field("", max_length=1500, description="more kernel parameters, appended")
 
 
 class TimeLimits(Section):

@@ -83,7 +83,7 @@ class FrameDecoder:
             end = offset + HEADER.size + size
             if end > len(self._pending):
                 break
-            frames.append(Frame(number, frame_type, bytes(self._pending[offset + HEADER.size:end])))
+            frames.append(Frame(number, frame_type, bytes(self._pending[offset + HEADER.size : end])))
             offset = end
         del self._pending[:offset]
         return frames
@@ -96,8 +96,9 @@ def exec_frame(number: int, argv: Sequence[str], env: Mapping[str, str], *, with
         raise ValueError("no program given")
     if any(b"\0" in word for word in words):
         raise ValueError("NUL byte in an argument")
-    return Frame(number, FrameType.EXEC,
-                 struct.pack("<II", with_stdin, len(argv)) + b"".join(word + b"\0" for word in words))
+    return Frame(
+        number, FrameType.EXEC, struct.pack("<II", with_stdin, len(argv)) + b"".join(word + b"\0" for word in words)
+    )
 
 
 def put_frame(number: int, path: str, *, mode: int, size: int) -> Frame:

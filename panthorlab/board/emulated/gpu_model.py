@@ -38,7 +38,8 @@ def firmware(model: str) -> Mapping[str, bytes]:
     try:
         made = spawn.run(
             [sys.executable, "-P", "-m", "panthorlab.gpu", "firmware", "--model", model, "-o", "/dev/stdout"],
-            env=_environment(), timeout=START_TIMEOUT,
+            env=_environment(),
+            timeout=START_TIMEOUT,
         )
     except subprocess.TimeoutExpired as error:
         raise LabError("the GPU model's firmware was not made in time") from error
@@ -50,16 +51,28 @@ def firmware(model: str) -> Mapping[str, bytes]:
 class GpuModel:
     """The running model. `log`, `events`: its files in `log_dir`."""
 
-    def __init__(
-        self, *, model: str, params: Mapping[str, str], run_dir: Path, log_dir: Path, cpu: int | None,
-    ) -> None:
+    def __init__(self, *, model: str, params: Mapping[str, str], run_dir: Path, log_dir: Path, cpu: int | None) -> None:
         """Starts it; `params` are `NAME: VALUE`, of which `trace` (on, off) and `seed` are not the model's own."""
         self.log, self.events = log_dir / "gpu.log", GpuEvents(log_dir / "gpu-events.jsonl", from_end=True)
         self._complaints = log_dir / "gpu-stderr.log"
         self._said = b""
         own = dict(params)
-        argv = [sys.executable, "-P", "-m", "panthorlab.gpu", "serve", "--socket", SOCKET, "--model", model,
-                "--log", str(self.log), "--events", str(self.events.path), "--control"]
+        argv = [
+            sys.executable,
+            "-P",
+            "-m",
+            "panthorlab.gpu",
+            "serve",
+            "--socket",
+            SOCKET,
+            "--model",
+            model,
+            "--log",
+            str(self.log),
+            "--events",
+            str(self.events.path),
+            "--control",
+        ]
         if _switch("gpu.trace", own.pop("trace", "off")):
             argv += ["--trace", str(log_dir / "gpu-trace.json")]
         if seed := own.pop("seed", None):
@@ -67,9 +80,15 @@ class GpuModel:
         for name, value in sorted(own.items()):
             argv += ["--param", f"{name}={value}"]
         with self._complaints.open("wb") as complaints:
-            self.process = spawn.spawn(argv, cwd=run_dir, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                       stderr=complaints,
-                                       env=_environment(), cpu=cpu)
+            self.process = spawn.spawn(
+                argv,
+                cwd=run_dir,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+                env=_environment(),
+                cpu=cpu,
+            )
 
     def wait_listening(self, timeout: float = START_TIMEOUT) -> None:
         """Until it says `listening`. Raises UsageError if it refuses its arguments, else LabError."""
@@ -77,8 +96,9 @@ class GpuModel:
             status = self.process.wait(timeout)
             what = self.last_words() or f"it ended with status {status} and said nothing"
             if status == _USAGE_STATUS:
-                raise UsageError(f"the GPU model refuses its settings: {what}",
-                                 hint="`panthorlab gpu params` lists them")
+                raise UsageError(
+                    f"the GPU model refuses its settings: {what}", hint="`panthorlab gpu params` lists them"
+                )
             raise LabError(f"the GPU model did not start: {what}", hint=f"see {self._complaints}")
 
     def _wait_said(self, beginning: bytes, timeout: float) -> bool:
@@ -94,8 +114,10 @@ class GpuModel:
                 continue
             ready, _, _ = select.select([self.process.stdout], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
-                raise LabError(f"the GPU model did not say `{beginning.decode().strip()}` within {timeout:g} s",
-                               hint=f"see {self._complaints}")
+                raise LabError(
+                    f"the GPU model did not say `{beginning.decode().strip()}` within {timeout:g} s",
+                    hint=f"see {self._complaints}",
+                )
             data = os.read(self.process.stdout.fileno(), 4096)
             if not data:
                 return False

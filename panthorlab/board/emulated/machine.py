@@ -52,7 +52,7 @@ def command_line(board: EmulatedFile, extra: Sequence[str] = ()) -> str:
 
 
 def qemu_arguments(
-    board: EmulatedFile, *, image: Path, initrd: Path, wires: Wires, extra: Sequence[str] = (),
+    board: EmulatedFile, *, image: Path, initrd: Path, wires: Wires, extra: Sequence[str] = ()
 ) -> list[str]:
     """QEMU's arguments after the program name.
 
@@ -60,16 +60,45 @@ def qemu_arguments(
     """
     machine = board.machine
     arguments = [
-        "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-        "-machine", f"{ARCHES[board.arch].qemu_machine},memory-backend=ram", "-accel", "tcg",
-        "-cpu", machine.cpu, "-smp", str(machine.vcpus), "-m", machine.memory,
-        "-object", f"memory-backend-memfd,id=ram,size={machine.memory},share=on",
-        "-kernel", str(image), "-initrd", str(initrd), "-append", command_line(board, extra),
-        "-chardev", f"socket,id=console,fd={wires.console}", "-serial", "chardev:console",
-        "-chardev", f"socket,id=monitor,fd={wires.monitor}", "-qmp", "chardev:monitor",
-        "-device", "virtio-serial-pci,max_ports=2",
-        "-chardev", f"socket,id=agent,fd={wires.agent}", "-device", f"virtserialport,chardev=agent,name={PORT_NAME}",
-        "-device", "virtio-rng-pci",
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-no-reboot",
+        "-machine",
+        f"{ARCHES[board.arch].qemu_machine},memory-backend=ram",
+        "-accel",
+        "tcg",
+        "-cpu",
+        machine.cpu,
+        "-smp",
+        str(machine.vcpus),
+        "-m",
+        machine.memory,
+        "-object",
+        f"memory-backend-memfd,id=ram,size={machine.memory},share=on",
+        "-kernel",
+        str(image),
+        "-initrd",
+        str(initrd),
+        "-append",
+        command_line(board, extra),
+        "-chardev",
+        f"socket,id=console,fd={wires.console}",
+        "-serial",
+        "chardev:console",
+        "-chardev",
+        f"socket,id=monitor,fd={wires.monitor}",
+        "-qmp",
+        "chardev:monitor",
+        "-device",
+        "virtio-serial-pci,max_ports=2",
+        "-chardev",
+        f"socket,id=agent,fd={wires.agent}",
+        "-device",
+        f"virtserialport,chardev=agent,name={PORT_NAME}",
+        "-device",
+        "virtio-rng-pci",
     ]
     if wires.gpu_socket is not None:
         device = {

@@ -28,8 +28,10 @@ MINIMUM = (10, 1)
 LOCK = Path(__file__).with_name("qemu-debs.lock")
 SUITES = (("trixie", "trixie-backports"), ("sid",))
 """Where to look for a new enough package if the pinned ones are gone; the last of each is preferred."""
-WHERE = ("QEMU 10.1 or newer with vfio-user-pci: Debian trixie-backports and sid, Fedora 43, Ubuntu 26.04, "
-         "or built from source; put it on PATH")
+WHERE = (
+    "QEMU 10.1 or newer with vfio-user-pci: Debian trixie-backports and sid, Fedora 43, Ubuntu 26.04, "
+    "or built from source; put it on PATH"
+)
 _ANSWER_TIMEOUT = 60.0
 Progress = Callable[[str], None]
 _from_cache: list[Qemu] = []  # what this process has found there
@@ -105,8 +107,14 @@ def _cached_qemu(on_progress: Progress) -> Qemu:
     base = cache_dir("qemu")
     with debs.exclusive(base):
         root = cached_root(pinned) or debs.provide(
-            base, debs.tree_key(pinned), "QEMU", pinned, lambda: resolve(debs.debian_mirror()),
-            lambda root: check(unpacked_qemu(root)), on_progress)
+            base,
+            debs.tree_key(pinned),
+            "QEMU",
+            pinned,
+            lambda: resolve(debs.debian_mirror()),
+            lambda root: check(unpacked_qemu(root)),
+            on_progress,
+        )
     return check(unpacked_qemu(root))
 
 

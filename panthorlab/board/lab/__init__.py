@@ -10,6 +10,17 @@ from panthorlab.board.lab.place import lab_dir
 from panthorlab.board.lab.state import Standing, State, quarantine, record_health, release, standing
 
 __all__ = [
-    "VARIABLE", "BusyError", "Lease", "QuarantinedError", "Standing", "State", "lab_dir", "lease", "quarantine",
-    "record_health", "release", "run_token", "standing",
+    "VARIABLE",
+    "BusyError",
+    "Lease",
+    "QuarantinedError",
+    "Standing",
+    "State",
+    "lab_dir",
+    "lease",
+    "quarantine",
+    "record_health",
+    "release",
+    "run_token",
+    "standing",
 ]

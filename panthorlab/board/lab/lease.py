@@ -49,8 +49,16 @@ class Lease:
     """
 
     def __init__(
-        self, name: str, run: str, me: Holder, note: str, *, beat: float, expiry: float,
-        on_loss: Callable[[str], None], on_note: Callable[[str], None],
+        self,
+        name: str,
+        run: str,
+        me: Holder,
+        note: str,
+        *,
+        beat: float,
+        expiry: float,
+        on_loss: Callable[[str], None],
+        on_note: Callable[[str], None],
     ) -> None:
         self.name, self.note = name, note
         self.lost = threading.Event()
@@ -66,8 +74,10 @@ class Lease:
         if not self.lost.is_set() and not self._is_ours(record):
             self._lose(_loss(record))
         if self.lost.is_set():
-            raise LabError(f"the lease of board {self.name} was lost: {self._why}",
-                           hint="what ran on the board since then does not count; resume the run when it is free")
+            raise LabError(
+                f"the lease of board {self.name} was lost: {self._why}",
+                hint="what ran on the board since then does not count; resume the run when it is free",
+            )
 
     def release(self) -> None:
         """Leave; the last process of the run to do so frees the board. Idempotent.
@@ -131,10 +141,17 @@ class Lease:
 
 
 def lease(
-    name: str, run_dir: str | os.PathLike[str] = "", *, wait: float = 0.0, run: str | None = None,
-    despite_quarantine: bool = False, on_note: Callable[[str], None] = lambda _text: None,
-    on_loss: Callable[[str], None] = lambda _why: None, stop: threading.Event | None = None,
-    beat: float = BEAT, expiry: float = EXPIRY,
+    name: str,
+    run_dir: str | os.PathLike[str] = "",
+    *,
+    wait: float = 0.0,
+    run: str | None = None,
+    despite_quarantine: bool = False,
+    on_note: Callable[[str], None] = lambda _text: None,
+    on_loss: Callable[[str], None] = lambda _why: None,
+    stop: threading.Event | None = None,
+    beat: float = BEAT,
+    expiry: float = EXPIRY,
 ) -> Lease:
     """Have board `name` for the run `run` (by default this process's; a run that has it already joins itself).
 
@@ -166,9 +183,7 @@ def lease(
     return Lease(name, run, me, note, beat=beat, expiry=expiry, on_loss=on_loss, on_note=on_note)
 
 
-def _take(
-    name: str, run: str, me: Holder, run_dir: str, expiry: float, *, despite_quarantine: bool,
-) -> LeaseRecord:
+def _take(name: str, run: str, me: Holder, run_dir: str, expiry: float, *, despite_quarantine: bool) -> LeaseRecord:
     """Take the board or join the run that has it. Raises BusyError or QuarantinedError."""
 
     def change(record: Record) -> Record:
@@ -182,14 +197,23 @@ def _take(
                 hint=f"mend it, then `panthorlab boards train {name}` or `panthorlab boards release {name}`",
             )
         if old and living and not joins:
-            raise BusyError(f"board {name} is leased by {old}",
-                       hint="wait for that run, or use another board; `panthorlab boards` lists them")
+            raise BusyError(
+                f"board {name} is leased by {old}",
+                hint="wait for that run, or use another board; `panthorlab boards` lists them",
+            )
         if old and joins:
             new = old.model_copy(update={"holders": (*living, me)})
         else:
             stale = f"board {name}: took over the stale lease of {old}, which ended without giving it back"
-            new = LeaseRecord(run=run, run_dir=run_dir, since=me.since, expiry=expiry, holders=(me,),
-                              despite_quarantine=despite_quarantine, taken_over=stale if old else "")
+            new = LeaseRecord(
+                run=run,
+                run_dir=run_dir,
+                since=me.since,
+                expiry=expiry,
+                holders=(me,),
+                despite_quarantine=despite_quarantine,
+                taken_over=stale if old else "",
+            )
         return record.model_copy(update={"lease": new})
 
     taken = records.update(name, change).lease

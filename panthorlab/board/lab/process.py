@@ -46,8 +46,16 @@ def this_process(id_: str) -> Holder:
     """The calling process as a holder, whose heart beats now."""
     now = time.time()
     pid = os.getpid()
-    return Holder(id=id_, user=user_name(), host=socket.gethostname(), machine=this_machine(), pid=pid,
-                  started=start_time(pid), since=now, beat=now)
+    return Holder(
+        id=id_,
+        user=user_name(),
+        host=socket.gethostname(),
+        machine=this_machine(),
+        pid=pid,
+        started=start_time(pid),
+        since=now,
+        beat=now,
+    )
 
 
 def user_name() -> str:

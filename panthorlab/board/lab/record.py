@@ -48,8 +48,9 @@ class LeaseRecord(_Part):
 
     def __str__(self) -> str:
         owner = self.holders[0]
-        return (f"{owner.user}@{owner.host} (process {owner.pid}) since {clock(self.since)}"
-                + (f" for {self.run_dir}" if self.run_dir else ""))
+        return f"{owner.user}@{owner.host} (process {owner.pid}) since {clock(self.since)}" + (
+            f" for {self.run_dir}" if self.run_dir else ""
+        )
 
 
 class Quarantine(_Part):
@@ -115,8 +116,10 @@ def _read(path: Path) -> Record:
         raise LabError(f"{path}: {error.strerror}") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise LabError(f"{path}: not a record of this version of panthorlab: {first['msg']}",
-                       hint="update panthorlab, or remove the file when nobody uses the board") from error
+        raise LabError(
+            f"{path}: not a record of this version of panthorlab: {first['msg']}",
+            hint="update panthorlab, or remove the file when nobody uses the board",
+        ) from error
 
 
 def _write(path: Path, record: Record) -> None:
@@ -154,12 +157,16 @@ def _locked(path: Path) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise LabError(f"{path} has been locked for {LOCK_DEADLINE:g} s",
-                                   hint=f"a stopped process? `fuser {path}` says which") from None
+                    raise LabError(
+                        f"{path} has been locked for {LOCK_DEADLINE:g} s",
+                        hint=f"a stopped process? `fuser {path}` says which",
+                    ) from None
                 time.sleep(0.005)
             except OSError as error:
-                raise LabError(f"{path} cannot be locked: {error.strerror}",
-                               hint="the lab directory must be on a file system with flock(2)") from error
+                raise LabError(
+                    f"{path} cannot be locked: {error.strerror}",
+                    hint="the lab directory must be on a file system with flock(2)",
+                ) from error
         yield
     finally:
         os.close(fd)

@@ -70,8 +70,10 @@ def release(name: str, *, end_lease: bool = False) -> Standing:
         before[:] = [_standing(record)]
         foreign = before[0].lease and before[0].lease.run != run_token()
         if foreign and not end_lease and not record.quarantine:
-            raise UsageError(f"board {name} is leased by {before[0].lease}",
-                             hint="stop that run, or end its lease with --force: it will fail with a lab error")
+            raise UsageError(
+                f"board {name} is leased by {before[0].lease}",
+                hint="stop that run, or end its lease with --force: it will fail with a lab error",
+            )
         lease = before[0].lease if not end_lease else None
         return record.model_copy(update={"quarantine": None, "lease": lease})
 

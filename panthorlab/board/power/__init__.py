@@ -15,7 +15,7 @@ __all__ = ["open_power"]
 
 
 def open_power(
-    section: PowerSection, *, board: str, state_dir: Path, progress: Callable[[str], None],
+    section: PowerSection, *, board: str, state_dir: Path, progress: Callable[[str], None]
 ) -> SupervisedPower:
     """The switch that `section` of the file of `board` describes. Nothing is switched, nothing is connected to.
 
@@ -25,5 +25,10 @@ def open_power(
     from panthorlab.board.power.drivers import make_switch  # what it needs (requests) costs start-up time
     from panthorlab.board.power.supervised import SupervisedPower
 
-    return SupervisedPower(make_switch(section, board), board=board, section=section, progress=progress,
-                           memory=state_dir / f"{board}.power.json")
+    return SupervisedPower(
+        make_switch(section, board),
+        board=board,
+        section=section,
+        progress=progress,
+        memory=state_dir / f"{board}.power.json",
+    )

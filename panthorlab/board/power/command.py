@@ -68,8 +68,10 @@ class Command:
             complaints.seek(0)
             said, complained = (file.read(MAX_OUTPUT).decode(errors="replace") for file in (out, complaints))
         if status in (126, 127):  # what spawn's sh says of a program that is not executable, or not there
-            raise NeedsPersonError(f"`{line}` cannot be run: {quoted(complained)}",
-                                   hint="the program must be executable, and is looked for in PATH")
+            raise NeedsPersonError(
+                f"`{line}` cannot be run: {quoted(complained)}",
+                hint="the program must be executable, and is looked for in PATH",
+            )
         if status:
             raise SwitchError(f"`{line}` failed with status {status}: {quoted(complained or said)}")
         return said

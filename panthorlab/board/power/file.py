@@ -29,10 +29,13 @@ class _Switch(Section):
     """What all switches have."""
 
     off_time: Seconds = Field(
-        5, description="seconds the board stays off at least: RAM and regulators drain. A switch that cannot tell its "
-        "state may do it late: add how late")
+        5,
+        description="seconds the board stays off at least: RAM and regulators drain. A switch that cannot tell its "
+        "state may do it late: add how late",
+    )
     settle: Seconds = Field(
-        10, description="seconds within which a switch that tells its state must have done what it was told")
+        10, description="seconds within which a switch that tells its state must have done what it was told"
+    )
     retries: Annotated[int, Field(ge=0, le=10)] = Field(3, description="further tries of a request that failed")
     timeout: Seconds = Field(10, description="seconds a single request may take")
 
@@ -46,9 +49,11 @@ class HttpSwitch(_Switch):
     method: Literal["GET", "POST", "PUT"] = Field("GET", description="HTTP method of both")
     state_url: Url | None = Field(None, description="GET tells the state; without it the state cannot be read back")
     state_on: Expression | None = Field(
-        None, description="regular expression found in the answer of state_url when power is on")
+        None, description="regular expression found in the answer of state_url when power is on"
+    )
     state_off: Expression | None = Field(
-        None, description="the same for off; without it every answer that state_on is not found in means off")
+        None, description="the same for off; without it every answer that state_on is not found in means off"
+    )
     user: str | None = Field(None, description="HTTP basic authentication: user")
     password_env: VariableName | None = Field(None, description="environment variable with the password")
     token_env: VariableName | None = Field(None, description="environment variable with a bearer token")
@@ -60,8 +65,10 @@ class HttpSwitch(_Switch):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.on_url == self.off_url or any("toggle" in unquote(url).lower() for url in (self.on_url, self.off_url)):
-            raise ValueError("a toggle cannot be used: after a lost answer nobody knows what the next request does; "
-                             "give URLs that say on and off")
+            raise ValueError(
+                "a toggle cannot be used: after a lost answer nobody knows what the next request does; "
+                "give URLs that say on and off"
+            )
         if (self.state_url is None) != (self.state_on is None):
             raise ValueError("`state_url` and `state_on` need each other")
         if self.state_off is not None and self.state_on is None:

@@ -26,8 +26,11 @@ class Manual:
         word = "ON" if on else "OFF"
         terminal = self._open()
         try:
-            os.write(terminal, f"\n{self._board}: please switch its power {word}, then press Enter "
-                               "(or type `no` if you cannot): ".encode())
+            os.write(
+                terminal,
+                f"\n{self._board}: please switch its power {word}, then press Enter "
+                "(or type `no` if you cannot): ".encode(),
+            )
             answer = self._line(terminal, word)
         finally:
             os.close(terminal)
@@ -59,8 +62,10 @@ class Manual:
         while not line.endswith(b"\n") and len(line) < MAX_LINE:
             ready, _, _ = select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
-                raise NeedsPersonError(f"{self.name}: nobody answered within {self._timeout:g} s when asked to switch "
-                                       f"it {word}", hint="give more time: `timeout` in the `power:` section")
+                raise NeedsPersonError(
+                    f"{self.name}: nobody answered within {self._timeout:g} s when asked to switch it {word}",
+                    hint="give more time: `timeout` in the `power:` section",
+                )
             part = os.read(terminal, MAX_LINE)
             if not part:
                 raise NeedsPersonError(f"{self.name}: the terminal was closed when asked to switch it {word}")
@@ -68,5 +73,7 @@ class Manual:
         return line.decode(errors="replace")
 
     def _nobody(self, why: str) -> NeedsPersonError:
-        return NeedsPersonError(f"{self.name}: {why}",
-                                hint="start panthorlab in the foreground of a terminal, or use another `power:` driver")
+        return NeedsPersonError(
+            f"{self.name}: {why}",
+            hint="start panthorlab in the foreground of a terminal, or use another `power:` driver",
+        )

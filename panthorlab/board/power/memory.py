@@ -35,8 +35,11 @@ class OffMemory:
                 os.fsync(file.fileno())
             Path(new).replace(self._file)
         except OSError as error:
-            raise LabError(f"{self._file} cannot be written: {error.strerror}", hint="a board is only switched off "
-                           "where other processes can learn of it; free some space or mend the permissions") from error
+            raise LabError(
+                f"{self._file} cannot be written: {error.strerror}",
+                hint="a board is only switched off "
+                "where other processes can learn of it; free some space or mend the permissions",
+            ) from error
 
     def switched_on(self) -> None:
         try:

@@ -36,7 +36,8 @@ class Pdudaemon:
                 raise
             raise SwitchError(
                 f"{self.name}: pdudaemon refused, or tried in vain, to switch {'on' if on else 'off'}",
-                hint=f"its log says which; it must know the PDU as `{self._pdu}` (`pdus` in pdudaemon.conf)") from None
+                hint=f"its log says which; it must know the PDU as `{self._pdu}` (`pdus` in pdudaemon.conf)",
+            ) from None
 
     def state(self) -> bool | None:
         return None

@@ -20,11 +20,15 @@ def from_environment(variable: str, what: str) -> str:
     """The value of an environment variable that a board file names. Raises LabError if it is unset or empty."""
     value = os.environ.get(variable, "")
     if not value:
-        raise NeedsPersonError(f"the environment variable {variable} ({what}) is not set",
-                               hint=f"export {variable}=…, or take its name out of the board file if none is needed")
+        raise NeedsPersonError(
+            f"the environment variable {variable} ({what}) is not set",
+            hint=f"export {variable}=…, or take its name out of the board file if none is needed",
+        )
     if any(ord(character) < 0x20 for character in value):
-        raise NeedsPersonError(f"the environment variable {variable} ({what}) holds a line end or control character",
-                               hint="was it read from a file with its last newline?")
+        raise NeedsPersonError(
+            f"the environment variable {variable} ({what}) holds a line end or control character",
+            hint="was it read from a file with its last newline?",
+        )
     return value
 
 

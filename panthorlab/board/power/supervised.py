@@ -29,7 +29,7 @@ class SupervisedPower:
     """See `Power`. A context manager: at its end a board that it switched off is switched on again."""
 
     def __init__(
-        self, switch: Switch, *, board: str, section: PowerSection, memory: Path, progress: Callable[[str], None],
+        self, switch: Switch, *, board: str, section: PowerSection, memory: Path, progress: Callable[[str], None]
     ) -> None:
         self._switch, self._board, self._progress = switch, board, progress
         self._off_time, self._settle = section.off_time, section.settle
@@ -66,8 +66,9 @@ class SupervisedPower:
                     self.on()
                 except LabError as failure:
                     self._progress(f"{failure}: THE BOARD MAY BE LEFT OFF")  # an interrupt hides the error
-                    raise LabError(f"{error or type(error).__name__}; and then: {failure}",
-                                   hint=failure.hint) from error
+                    raise LabError(
+                        f"{error or type(error).__name__}; and then: {failure}", hint=failure.hint
+                    ) from error
                 raise
             held.defer()
             self.on()
@@ -117,8 +118,10 @@ class SupervisedPower:
             if seen is on or (seen is None and told and not trouble):
                 return
             if seen is not None:
-                problem = (f"{self._switch.name} was told to switch {word} and still reads {'off' if on else 'on'} "
-                           f"after {self._settle:g} s" + (f" ({problem})" if problem else ""))
+                problem = (
+                    f"{self._switch.name} was told to switch {word} and still reads {'off' if on else 'on'} "
+                    f"after {self._settle:g} s" + (f" ({problem})" if problem else "")
+                )
                 hint = "is it the right outlet, and does its relay move? A slow PDU needs a larger `settle`"
             elif told:
                 problem = f"{self._switch.name} was told to switch {word}, but its state cannot be read: {trouble}"

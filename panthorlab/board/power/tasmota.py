@@ -37,11 +37,15 @@ class Tasmota:
         answer = answer if isinstance(answer, dict) else {}
         # Wrong password: status 401, and 200 before version 8.2.3.
         if "WARNING" in answer:
-            raise NeedsPersonError(f"{self.name} wants another user or password: {quoted(str(answer['WARNING']))}",
-                                   hint="look at `user` and `password_env` in the board file")
+            raise NeedsPersonError(
+                f"{self.name} wants another user or password: {quoted(str(answer['WARNING']))}",
+                hint="look at `user` and `password_env` in the board file",
+            )
         if "Command" in answer:
-            raise NeedsPersonError(f"{self.name} does not know `{command}`: {quoted(str(answer['Command']))}",
-                                   hint="has the plug a relay with that number? Look at `relay` in the board file")
+            raise NeedsPersonError(
+                f"{self.name} does not know `{command}`: {quoted(str(answer['Command']))}",
+                hint="has the plug a relay with that number? Look at `relay` in the board file",
+            )
         for key in self._keys & set(answer):
             value = answer[key]
             if value in ("ON", "OFF"):

@@ -31,8 +31,14 @@ class Web:
     """Requests to one device. `name`: the device in messages; `timeout`: seconds a single request may take."""
 
     def __init__(
-        self, name: str, *, timeout: float, retries: int, auth: AuthBase | None = None,
-        token: str | None = None, passing: frozenset[int] = PASSING,
+        self,
+        name: str,
+        *,
+        timeout: float,
+        retries: int,
+        auth: AuthBase | None = None,
+        token: str | None = None,
+        passing: frozenset[int] = PASSING,
     ) -> None:
         self.name, self._timeout = name, timeout
         self._session = requests.Session()
@@ -42,8 +48,16 @@ class Web:
         self._session.auth = auth
         if token is not None:
             self._session.headers["Authorization"] = f"Bearer {token}"
-        retry = Retry(total=retries, backoff_factor=BACKOFF, backoff_max=MAX_BACKOFF, status_forcelist=passing,
-                      allowed_methods=None, redirect=False, raise_on_status=False, respect_retry_after_header=False)
+        retry = Retry(
+            total=retries,
+            backoff_factor=BACKOFF,
+            backoff_max=MAX_BACKOFF,
+            status_forcelist=passing,
+            allowed_methods=None,
+            redirect=False,
+            raise_on_status=False,
+            respect_retry_after_header=False,
+        )
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(max_retries=retry))
 
@@ -51,13 +65,16 @@ class Web:
         """The text of a successful answer. `data`: sent as JSON. Raises SwitchError."""
         try:
             response = self._session.request(
-                method, url, json=data, timeout=(self._timeout, self._timeout), allow_redirects=False, stream=True)
+                method, url, json=data, timeout=(self._timeout, self._timeout), allow_redirects=False, stream=True
+            )
             with response:
                 text = self._text(response, time.monotonic() + self._timeout)
         except (requests.RequestException, Urllib3Error, OSError) as error:
             # `from None`: the exception of the library carries the URL, and with it perhaps a password.
-            raise SwitchError(f"{self.name} cannot be reached: {_reason(error)}",
-                              hint="is it powered, on the network, and its address in the board file right?") from None
+            raise SwitchError(
+                f"{self.name} cannot be reached: {_reason(error)}",
+                hint="is it powered, on the network, and its address in the board file right?",
+            ) from None
         self._check(response, text)
         return text
 
@@ -67,8 +84,10 @@ class Web:
         try:
             return json.loads(text)
         except (ValueError, RecursionError):
-            raise SwitchError(f"{self.name} answered with something that is not JSON: {quoted(text)}",
-                              hint="does this address belong to such a device?") from None
+            raise SwitchError(
+                f"{self.name} answered with something that is not JSON: {quoted(text)}",
+                hint="does this address belong to such a device?",
+            ) from None
 
     def _text(self, response: requests.Response, deadline: float) -> str:
         """The body, of limited size and by a deadline: the time-out of `requests` only limits silence."""
@@ -88,11 +107,15 @@ class Web:
         said = f"{self.name} answered {status} {redact(response.reason or '')}".rstrip()
         if 300 <= status < 400:
             target = redact(response.headers.get("Location", "nowhere"))[:200]
-            raise NeedsPersonError(f"{said}: a redirect to {target}, which is not followed",
-                                   hint="if that is the right address, write it into the board file")
+            raise NeedsPersonError(
+                f"{said}: a redirect to {target}, which is not followed",
+                hint="if that is the right address, write it into the board file",
+            )
         if status in (401, 403):
-            raise NeedsPersonError(f"{said}: it wants another user or password",
-                                   hint="look at `user`, `password_env` and `token_env` in the board file")
+            raise NeedsPersonError(
+                f"{said}: it wants another user or password",
+                hint="look at `user`, `password_env` and `token_env` in the board file",
+            )
         if status in PASSING:
             raise StatusError(f"{said}: {quoted(text)}", status=status)
         raise NeedsPersonError(f"{said}: {quoted(text)}")

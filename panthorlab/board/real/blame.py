@@ -42,8 +42,13 @@ def why_silent(rig: Rig, watch: Watch, boot_id: str) -> Cause:
         if (told := told_by_console(rig, watch)) is not None:
             return told
         if _is_off(rig):
-            return Cause(LabError(f"board {rig.name} has no power: somebody or something has switched it off",
-                                  hint="who else uses its power switch?"), State.OFF)
+            return Cause(
+                LabError(
+                    f"board {rig.name} has no power: somebody or something has switched it off",
+                    hint="who else uses its power switch?",
+                ),
+                State.OFF,
+            )
         try:
             return _reached(rig, rig.connect(_RECONNECT), boot_id)
         except RefusedError as error:
@@ -81,8 +86,14 @@ def _is_off(rig: Rig) -> bool:
 def _reached(rig: Rig, shell: SecureShell, boot_id: str) -> Cause:
     now = read_boot_id(shell)
     if now == boot_id:
-        return Cause(LabError(f"the SSH connection to board {rig.name} was lost, though the board is well",
-                              hint="look after the network between here and the board"), State.WELL, shell)
+        return Cause(
+            LabError(
+                f"the SSH connection to board {rig.name} was lost, though the board is well",
+                hint="look after the network between here and the board",
+            ),
+            State.WELL,
+            shell,
+        )
     error = BootError(f"board {rig.name} has rebooted by itself (boot-id {now}, was {boot_id})")
     return Cause(error, State.RESET, shell)
 
@@ -91,11 +102,15 @@ def _mute(rig: Rig, watch: Watch, *, interrupts: bool | None) -> PanthorlabError
     """No SSH, and no word of why. If the kernel still answers on its console, it is the network that has gone."""
     after = f" after an oops: {watch.panic.oops}" if watch.panic.oops else ""
     if interrupts and not after:
-        return LabError(f"board {rig.name} answers on its console, but not over SSH",
-                        hint="look after the network between here and the board")
+        return LabError(
+            f"board {rig.name} answers on its console, but not over SSH",
+            hint="look after the network between here and the board",
+        )
     if (complaint := rig.console.complaint()) is not None and rig.console.outages and not after:
-        return LabError(f"board {rig.name} does not answer SSH, and {complaint}",
-                        hint="look after the console server and the network between here and the board")
+        return LabError(
+            f"board {rig.name} does not answer SSH, and {complaint}",
+            hint="look after the console server and the network between here and the board",
+        )
     return BootError(f"board {rig.name} answers neither SSH nor the console{after}")
 
 
@@ -107,16 +122,23 @@ def settle(rig: Rig, cause: Cause, watch: Watch) -> PanthorlabError:
     told = f"{error}\nLast on the console:\n{wreck.tail}"
     where = f"recovery: {'; '.join(wreck.steps) or 'not needed'}. Logs of this boot: {rig.log_dir}"
     if wreck.lost_power and isinstance(error, BootError):
-        error = LabError(f"board {rig.name} lost its power: it reset without a word, and then its memory was empty",
-                         hint="look after the power supply and the switch; who else uses the board?")
+        error = LabError(
+            f"board {rig.name} lost its power: it reset without a word, and then its memory was empty",
+            hint="look after the power supply and the switch; who else uses the board?",
+        )
         told = f"{error}\nLast on the console:\n{wreck.tail}"
     if wreck.healthy:
-        return BootError(told, hint=where) if isinstance(error, BootError) else \
-            LabError(told, hint=f"{error.hint}. {where}" if error.hint else where)
+        return (
+            BootError(told, hint=where)
+            if isinstance(error, BootError)
+            else LabError(told, hint=f"{error.hint}. {where}" if error.hint else where)
+        )
     reason = f"does not come back to its known-good kernel ({wreck.steps[-1] if wreck.steps else 'no step worked'})"
     quarantine(rig.name, reason)
-    return LabError(f"board {rig.name} {reason}; before that: {told}",
-                    hint=f"it is quarantined: look after it, then `panthorlab boards train {rig.name}`. {where}")
+    return LabError(
+        f"board {rig.name} {reason}; before that: {told}",
+        hint=f"it is quarantined: look after it, then `panthorlab boards train {rig.name}`. {where}",
+    )
 
 
 def read_boot_id(shell: SecureShell) -> str:

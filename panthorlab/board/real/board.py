@@ -56,7 +56,8 @@ class RealBoard(Board):
             raise UsageError(
                 f"board {self.name} needs Linux {since} or newer: the device tree of {release} does not have its GPU",
                 hint="name a newer --base, e.g. debian:VERSION; if your tree has it, take `since` out of the board's "
-                     "file")
+                "file",
+            )
 
     def standing(self) -> Standing:
         return lab.standing(self.name)
@@ -66,14 +67,17 @@ class RealBoard(Board):
 
     @contextmanager
     def leased(
-        self, run_dir: Path, *, wait: float, on_note: Callable[[str], None], stop: threading.Event | None = None,
+        self, run_dir: Path, *, wait: float, on_note: Callable[[str], None], stop: threading.Event | None = None
     ) -> Iterator[Callable[[], None]]:
         """See `Board.leased`. Its labgrid place, if it is one, is had for as long."""
+
         def check() -> None:
             held.check()
             if sick := lab.standing(self.name).quarantine:
-                raise lab.QuarantinedError(f"board {self.name} was quarantined: {sick}",
-                                           hint=f"mend it, then `panthorlab boards release {self.name}`")
+                raise lab.QuarantinedError(
+                    f"board {self.name} was quarantined: {sick}",
+                    hint=f"mend it, then `panthorlab boards release {self.name}`",
+                )
 
         with lab.lease(self.name, run_dir, wait=wait, on_note=on_note, stop=stop) as held, ExitStack() as place:
             from panthorlab.board.real.labgrid.acquire import acquire, release_stale
@@ -81,8 +85,16 @@ class RealBoard(Board):
             if self.file.labgrid is None:  # what a run that was killed still holds goes back, whichever board is next
                 release_stale(lab.lab_dir(), on_note)
             else:
-                place.enter_context(acquire(self.file.labgrid, owner=f"panthorlab-{self.name}", lab_dir=lab.lab_dir(),
-                                            timeout=wait, progress=on_note, stop=stop))
+                place.enter_context(
+                    acquire(
+                        self.file.labgrid,
+                        owner=f"panthorlab-{self.name}",
+                        lab_dir=lab.lab_dir(),
+                        timeout=wait,
+                        progress=on_note,
+                        stop=stop,
+                    )
+                )
             yield check
 
     def check_in_lab(self) -> None:
@@ -91,8 +103,10 @@ class RealBoard(Board):
     def trust(self, confirm: Callable[[str], bool]) -> Sequence[str]:
         self.check_in_lab()
         if self.file.ssh is None:
-            raise UsageError(f"board {self.name} has no section `ssh`",
-                             hint="name its host there: its keys are pinned before it is used")
+            raise UsageError(
+                f"board {self.name} has no section `ssh`",
+                hint="name its host there: its keys are pinned before it is used",
+            )
         from panthorlab.board.real.ssh import hostkeys
 
         return hostkeys.trust(self.name, self.file.ssh, confirm=confirm, lab_dir=lab.lab_dir())
@@ -108,9 +122,17 @@ class RealBoard(Board):
         return Hardware(self.file.dtb, self.file.firmware.path, boot.log_level, boot.command_line)
 
     def boot(
-        self, kernel: Kernel, *, log_dir: Path, overlay: Path | None = None, params: Mapping[str, str] | None = None,
-        on_progress: Callable[[str], None] = lambda _step: None, method: str = AUTO, fresh: bool = True,
-        counts: Path | None = None, on_step: OnStep = unheard,
+        self,
+        kernel: Kernel,
+        *,
+        log_dir: Path,
+        overlay: Path | None = None,
+        params: Mapping[str, str] | None = None,
+        on_progress: Callable[[str], None] = lambda _step: None,
+        method: str = AUTO,
+        fresh: bool = True,
+        counts: Path | None = None,
+        on_step: OnStep = unheard,
     ) -> BootedRealBoard:
         """See `Board.boot`. `log_dir` is in the run's directory, by which other users are told who has the board."""
         if counts is not None:
@@ -120,8 +142,17 @@ class RealBoard(Board):
 
         check(self.name, self.file, kernel, params or {})
         self.check_method(method)
-        return boot(self.name, self.file, kernel, log_dir=log_dir, overlay=overlay, on_progress=on_progress,
-                    method=method, fresh=fresh, steps=Steps(on_step))
+        return boot(
+            self.name,
+            self.file,
+            kernel,
+            log_dir=log_dir,
+            overlay=overlay,
+            on_progress=on_progress,
+            method=method,
+            fresh=fresh,
+            steps=Steps(on_step),
+        )
 
 
 def _numbers(release: str) -> tuple[int, ...]:

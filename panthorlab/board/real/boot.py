@@ -34,15 +34,24 @@ _CONNECT_SLICE: Final = 5.0
 
 
 def boot(
-    name: str, file: RealFile, kernel: Kernel, *, log_dir: Path, overlay: Path | None,
-    on_progress: Callable[[str], None], method: str, fresh: bool, steps: Steps,
+    name: str,
+    file: RealFile,
+    kernel: Kernel,
+    *,
+    log_dir: Path,
+    overlay: Path | None,
+    on_progress: Callable[[str], None],
+    method: str,
+    fresh: bool,
+    steps: Steps,
 ) -> BootedRealBoard:
     """See `RealBoard.boot`; `check` comes before."""
     files = overlay_files(overlay) if overlay is not None else {}
     log_dir.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
-        rig = held.enter_context(open_rig(name, file, run_dir=log_dir, log_dir=log_dir.resolve(), progress=on_progress,
-                                          steps=steps))
+        rig = held.enter_context(
+            open_rig(name, file, run_dir=log_dir, log_dir=log_dir.resolve(), progress=on_progress, steps=steps)
+        )
         watch = Watch(rig.console.log)
         rig.console.listen(watch)
         try:
@@ -59,18 +68,20 @@ def boot(
 def check(name: str, file: RealFile, kernel: Kernel, params: Mapping[str, str]) -> None:
     """Raises UsageError for a kernel that would not find its GPU's firmware, and for parameters of an emulated GPU."""
     if file.emulated_gpu is None and not finds_firmware(kernel):
-        raise UsageError(f"panthor is built into {kernel.title}: on board {name} it would look for its "
-                         "firmware before there is a root file system",
-                         hint="build with `--config panthor-module`, or the firmware in (CONFIG_EXTRA_FIRMWARE)")
+        raise UsageError(
+            f"panthor is built into {kernel.title}: on board {name} it would look for its "
+            "firmware before there is a root file system",
+            hint="build with `--config panthor-module`, or the firmware in (CONFIG_EXTRA_FIRMWARE)",
+        )
     foreign = sorted(set(params) - _OWN_PARAMS)
     if foreign:
-        raise UsageError(f"board {name} is a real one: it has no parameter `gpu.{foreign[0]}`",
-                         hint="only emulated boards have; `panthorlab boards` lists them")
+        raise UsageError(
+            f"board {name} is a real one: it has no parameter `gpu.{foreign[0]}`",
+            hint="only emulated boards have; `panthorlab boards` lists them",
+        )
 
 
-def _start(
-    rig: Rig, booting: Booting, chosen: Chosen, watch: Watch, overlay: Mapping[Path, str],
-) -> BootedRealBoard:
+def _start(rig: Rig, booting: Booting, chosen: Chosen, watch: Watch, overlay: Mapping[Path, str]) -> BootedRealBoard:
     emulated = rig.file.emulated_gpu
     events = GpuEvents(Path(emulated.events), from_end=True) if emulated else None
     rig.progress(f"boot method {chosen.row.name}{f' ({chosen.note})' if chosen.note else ''}")
@@ -88,17 +99,30 @@ def _start(
             _prove(rig, shell, booting.kernel, exchanged=chosen.row.exchanges)
         _make_ready(board, rig, booting.kernel, watch, shell, swapped=chosen.row.exchanges, overlay=overlay)
         undo.pop_all()
-    board.describe({
-        "type": "real", "board": rig.name, "unverified": rig.file.unverified, "boot_method": chosen.row.name,
-        "why_this_method": chosen.note, "provenance": chosen.row.provenance,
-        "command_line": booting.command_line, "emulated_gpu": emulated is not None,
-    })
+    board.describe(
+        {
+            "type": "real",
+            "board": rig.name,
+            "unverified": rig.file.unverified,
+            "boot_method": chosen.row.name,
+            "why_this_method": chosen.note,
+            "provenance": chosen.row.provenance,
+            "command_line": booting.command_line,
+            "emulated_gpu": emulated is not None,
+        }
+    )
     rig.progress("GPU probed")
     return board
 
 
 def _make_ready(
-    board: BootedRealBoard, rig: Rig, kernel: Kernel, watch: Watch, shell: SecureShell, *, swapped: bool,
+    board: BootedRealBoard,
+    rig: Rig,
+    kernel: Kernel,
+    watch: Watch,
+    shell: SecureShell,
+    *,
+    swapped: bool,
     overlay: Mapping[Path, str],
 ) -> None:
     """From a kernel that is proved to one with its workloads on the board and its GPU probed."""
@@ -117,9 +141,7 @@ def _make_ready(
         board.log_start = driver.log_start()
 
 
-def _bring_workloads(
-    rig: Rig, shell: SecureShell, kernel: Kernel, work_dir: str, overlay: Mapping[Path, str],
-) -> None:
+def _bring_workloads(rig: Rig, shell: SecureShell, kernel: Kernel, work_dir: str, overlay: Mapping[Path, str]) -> None:
     ours = {path: str(PurePosixPath(work_dir, name)) for name, path in programs(kernel).items()}
     shell.put_files({**ours, **overlay}, timeout=rig.file.time_limits.load)
 
@@ -142,24 +164,32 @@ def _connect(rig: Rig, watch: Watch, why_lost: Callable[[], PanthorlabError]) ->
                 if watch.panic.kernel_started is None:
                     raise
                 if isinstance(error, NoServerError) and watch.panic.oops is None and watch.panic.hang is None:
-                    raise LabError(f"the kernel runs, but its system starts no SSH server: {error}",
-                                   hint="does its root file system start one? see the console log") from error
-                raise BootError(f"the kernel started, but could not be reached over SSH within {limit:g} s: {error}",
-                                hint=error.hint) from error
+                    raise LabError(
+                        f"the kernel runs, but its system starts no SSH server: {error}",
+                        hint="does its root file system start one? see the console log",
+                    ) from error
+                raise BootError(
+                    f"the kernel started, but could not be reached over SSH within {limit:g} s: {error}",
+                    hint=error.hint,
+                ) from error
 
 
 def _prove(rig: Rig, shell: SecureShell, kernel: Kernel, *, exchanged: bool) -> None:
     """What runs is what was asked for, before anything of it is loaded or judged. Raises EvidenceError."""
     found = marked(shell.get("/proc/cmdline").decode("utf-8", "replace"))
     if found is None:
-        raise EvidenceError(f"board {rig.name} runs its known-good kernel, not the one under test",
-                            hint="does its firmware boot what it is given? see the console log")
+        raise EvidenceError(
+            f"board {rig.name} runs its known-good kernel, not the one under test",
+            hint="does its firmware boot what it is given? see the console log",
+        )
     if found != mark(kernel) and not exchanged:
         raise EvidenceError(f"board {rig.name} runs another kernel under test: {found}, wanted {mark(kernel)}")
     runs = read_identity(shell, [])["vmlinux"]
     if runs != kernel.build_id:
-        raise EvidenceError(f"board {rig.name} runs a kernel with build-id {runs}, built was {kernel.build_id}",
-                            hint="a stale Image on the TFTP server or the disk?")
+        raise EvidenceError(
+            f"board {rig.name} runs a kernel with build-id {runs}, built was {kernel.build_id}",
+            hint="a stale Image on the TFTP server or the disk?",
+        )
 
 
 def _explain(rig: Rig, watch: Watch, error: PanthorlabError) -> PanthorlabError:

@@ -23,8 +23,14 @@ def command_line(file: RealFile, kernel: Kernel) -> str:
     races."""
     boot = file.boot
     words = [
-        f"console={boot.console}", "earlycon", "printk.devkmsg=on", f"loglevel={boot.log_level}",
-        f"panic={PANIC_TIMEOUT}", *boot.root.split(), mark(kernel), *boot.command_line.split(),
+        f"console={boot.console}",
+        "earlycon",
+        "printk.devkmsg=on",
+        f"loglevel={boot.log_level}",
+        f"panic={PANIC_TIMEOUT}",
+        *boot.root.split(),
+        mark(kernel),
+        *boot.command_line.split(),
     ]
     return " ".join(words)
 

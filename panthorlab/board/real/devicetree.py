@@ -23,8 +23,10 @@ def properties(dtb: bytes) -> Iterator[tuple[str, str, bytes]]:
 
 def has_memory(dtb: bytes) -> bool:
     """Whether it says how much memory there is: a /memory node with a `reg` that is not all zeros."""
-    return any(path.startswith("/memory") and path.count("/") == 1 and name == "reg" and any(value)
-               for path, name, value in properties(dtb))
+    return any(
+        path.startswith("/memory") and path.count("/") == 1 and name == "reg" and any(value)
+        for path, name, value in properties(dtb)
+    )
 
 
 def has_its(dtb: bytes) -> bool:
@@ -56,10 +58,10 @@ def _properties(dtb: bytes) -> Iterator[tuple[str, str, bytes]]:
             path.pop()
         elif token == _PROPERTY:
             size, name_at = struct.unpack_from(">2I", dtb, at)
-            value = dtb[at + 8:at + 8 + size]
+            value = dtb[at + 8 : at + 8 + size]
             if len(value) != size:
                 raise ValueError("cut off in a property")
-            name = dtb[strings + name_at:dtb.index(b"\0", strings + name_at)].decode("ascii", "replace")
+            name = dtb[strings + name_at : dtb.index(b"\0", strings + name_at)].decode("ascii", "replace")
             yield "/".join(path) or "/", name, value
             at = at + 8 + size + 3 & ~3
         elif token == _FINISH:

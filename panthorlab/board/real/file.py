@@ -89,7 +89,8 @@ class Tftp(Section):
     """Where U-Boot gets files. Exactly one of `root` (a TFTP server's directory) and `serve`."""
 
     root: AbsolutePath | None = Field(
-        None, description="directory that the lab's TFTP server serves; files are written atomically")
+        None, description="directory that the lab's TFTP server serves; files are written atomically"
+    )
     serve: bool = Field(False, description="panthorlab serves the files itself (needs the extra `panthorlab[tftp]`)")
     server: Host = Field(description="address of the TFTP server as the board sees it")
     port: Port = Field(69, description="UDP port as the board sees it")
@@ -105,16 +106,21 @@ class Extlinux(Section):
     """A trial entry on the board's own disk, installed over SSH while the known-good kernel runs."""
 
     config: AbsolutePath = Field(
-        "/boot/extlinux/extlinux.conf", description="the known-good configuration; never changed")
+        "/boot/extlinux/extlinux.conf", description="the known-good configuration; never changed"
+    )
     directory: AbsolutePath = Field(
-        "/boot/panthorlab", description="where kernels under test go; same partition as config")
+        "/boot/panthorlab", description="where kernels under test go; same partition as config"
+    )
     uboot_directory: AbsolutePath = Field("/panthorlab", description="`directory` as U-Boot sees it on that partition")
     fallback: Literal["bootcount", "watchdog", "none"] = Field(
         description="what brings the known-good kernel back: U-Boot's bootcount/altbootcmd, a watchdog outside the "
-        "kernel, or nothing; with `none` untrusted kernels are refused")
+        "kernel, or nothing; with `none` untrusted kernels are refused"
+    )
     arm: list[str] = Field(
-        ["fw_setenv", "upgrade_available", "1"], min_length=1,
-        description="run on the board to have the next boot, and only that, take the trial entry")
+        ["fw_setenv", "upgrade_available", "1"],
+        min_length=1,
+        description="run on the board to have the next boot, and only that, take the trial entry",
+    )
 
 
 class Kexec(Section):
@@ -130,7 +136,8 @@ class BootSection(Section):
     log_level: Annotated[int, Field(ge=0, le=8)] = Field(5, description="console log level, the same for all kernels")
     console: Word = Field(description="kernel's console=, e.g. ttyS2,1500000n8")
     root: CommandLine = Field(
-        description="root file system: e.g. `root=/dev/mmcblk1p2 rw rootwait`; it holds no modules of ours")
+        description="root file system: e.g. `root=/dev/mmcblk1p2 rw rootwait`; it holds no modules of ours"
+    )
     command_line: CommandLine = Field("", max_length=1500, description="more kernel parameters, appended")
     uboot: UBoot | None = None
     tftp: Tftp | None = None
@@ -152,8 +159,10 @@ class Firmware(Section):
     """The GPU's firmware on the board's root file system. Checked before a kernel is blamed."""
 
     path: AbsolutePath = FIRMWARE
-    source: str = Field(f"Debian package firmware-misc-nonfree, or linux-firmware.git: {FIRMWARE_FILE}",
-                        description="where it is had, told when it is missing")
+    source: str = Field(
+        f"Debian package firmware-misc-nonfree, or linux-firmware.git: {FIRMWARE_FILE}",
+        description="where it is had, told when it is missing",
+    )
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(None, description="if it must be this one")
 
 
@@ -161,11 +170,14 @@ class Recovery(Section):
     """What is tried on a board that hangs, in this order; power is always the last."""
 
     sysrq: Literal["break", "ssh", "none"] = Field(
-        "break", description="how sysrq t, w, l, b get in: BREAK on the console, SSH, not at all")
+        "break", description="how sysrq t, w, l, b get in: BREAK on the console, SSH, not at all"
+    )
     reset: list[str] | None = Field(
-        None, min_length=1, description="program that pulses the board's reset line; argument list, no shell")
+        None, min_length=1, description="program that pulses the board's reset line; argument list, no shell"
+    )
     ramoops: bool = Field(
-        False, description="the board keeps pstore over a warm reset; harvested before any power cycle")
+        False, description="the board keeps pstore over a warm reset; harvested before any power cycle"
+    )
     pstore: AbsolutePath = "/sys/fs/pstore"
     health_boots: Annotated[int, Field(ge=1, le=100)] = Field(5, description="boots of `panthorlab boards train`")
 
@@ -181,7 +193,8 @@ class RealTimeLimits(Section):
     probe: Seconds = Field(30, description="→ panthor has made its render node")
     answer: Seconds = Field(20, description="a running board answers a ping")
     slowness: Annotated[float, Field(ge=1, le=100)] = Field(
-        1, description="how much slower than the emulated board programs run; stretches the deadlines of workloads")
+        1, description="how much slower than the emulated board programs run; stretches the deadlines of workloads"
+    )
 
 
 class Labgrid(Section):
@@ -206,11 +219,14 @@ class RealFile(BoardFile):
     example: bool = Field(False, description="no such board is here: edit what is marked EDIT, then take this out")
     kernel_configs: list[Word] = Field(["rk3588"], description="fragments of kernel_configs/ a kernel for it needs")
     dtb: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]+\.dtb$")] | None = Field(
-        None, description="e.g. rockchip/rk3588-rock-5b.dtb")
+        None, description="e.g. rockchip/rk3588-rock-5b.dtb"
+    )
     since: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+$")] | None = Field(
-        None, description="first Linux whose `dtb` has the GPU enabled, e.g. \"6.13\" (in quotes); older are refused")
+        None, description='first Linux whose `dtb` has the GPU enabled, e.g. "6.13" (in quotes); older are refused'
+    )
     known_good: str | None = Field(
-        None, description="release of the kernel the board boots by itself (`uname -r`), if it must be this one")
+        None, description="release of the kernel the board boots by itself (`uname -r`), if it must be this one"
+    )
     console: ConsoleSection | None = None
     power: PowerSection | None = None
     ssh: Ssh | None = None

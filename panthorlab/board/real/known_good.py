@@ -38,8 +38,10 @@ def power_cycle(rig: Rig) -> None:
     rig.power.cycle()
     limit = rig.file.time_limits.power
     if rig.console.wait_for(lambda _line: True, limit, since=since) is None:
-        raise LabError(f"board {rig.name} says nothing on its console within {limit:g} s of power-on",
-                       hint=rig.console.complaint() or "does it get power, is it broken, or its console cable?")
+        raise LabError(
+            f"board {rig.name} says nothing on its console within {limit:g} s of power-on",
+            hint=rig.console.complaint() or "does it get power, is it broken, or its console cable?",
+        )
 
 
 def await_known_good(rig: Rig) -> SecureShell:
@@ -49,8 +51,10 @@ def await_known_good(rig: Rig) -> SecureShell:
     why_not = unsuitable(shell, rig)
     if why_not is not None:
         shell.close()
-        raise LabError(f"board {rig.name} does not come back to its known-good system: {why_not}",
-                       hint="what does it boot by itself? see docs/rock-5b.md, step 3")
+        raise LabError(
+            f"board {rig.name} does not come back to its known-good system: {why_not}",
+            hint="what does it boot by itself? see docs/rock-5b.md, step 3",
+        )
     rig.progress("known-good kernel")
     return shell
 

@@ -78,8 +78,9 @@ class PanthorDriver:
             try:
                 done = self._run("unbind", device, timeout=self.patience)
             except LabError as error:
-                raise LabError(f"panthor could not be unbound from {device} within {self.patience:g} s: {error}",
-                               hint=_POWER) from error
+                raise LabError(
+                    f"panthor could not be unbound from {device} within {self.patience:g} s: {error}", hint=_POWER
+                ) from error
             if done:
                 raise LabError(f"panthor could not be unbound from {device}: {done}", hint=_POWER)
         if left := self.bound():
@@ -90,8 +91,10 @@ class PanthorDriver:
         if PANTHOR.name not in self.loaded():
             return
         if holders := self.holders():
-            raise LabError(f"the GPU is held open by {', '.join(map(str, holders))}",
-                           hint="end these programs, e.g. `systemctl isolate multi-user.target` on the board")
+            raise LabError(
+                f"the GPU is held open by {', '.join(map(str, holders))}",
+                hint="end these programs, e.g. `systemctl isolate multi-user.target` on the board",
+            )
         self.unbind()
         count = self.loaded().get(PANTHOR.name, 0)
         if count:
@@ -158,14 +161,14 @@ class PanthorDriver:
         done = self.shell.run(["mkdir", "-p", self.work_dir], timeout=TINY)
         if done.status:
             said = done.stderr.decode("utf-8", "replace").strip() or f"status {done.status}"
-            raise LabError(f"{self.work_dir} cannot be made on the board: {said}",
-                           hint="set `ssh.work_dir` of the board file to a directory that allows writing and exec")
+            raise LabError(
+                f"{self.work_dir} cannot be made on the board: {said}",
+                hint="set `ssh.work_dir` of the board file to a directory that allows writing and exec",
+            )
 
     def _words(self) -> str:
         lines = kernel_lines(self.shell.get("/dev/kmsg"), WORDS)[-40:]
         return "\n".join(lines) or "no word of panthor in the kernel log"
-
-
 
 
 def module_files(kernel: Kernel) -> Mapping[str, bytes]:
@@ -188,5 +191,3 @@ def parse_holder(line: str) -> Holder:
     pid, _, rest = line.partition(" ")
     comm, _, path = rest.rpartition(" ")
     return Holder(int(pid), comm, str(PurePosixPath(path)))
-
-

@@ -64,7 +64,7 @@ class SerialConsole(Protocol):
     def listen(self, listener: Callable[[ConsoleLine], None]) -> None: ...
 
     def wait_for(
-        self, wanted: Callable[[ConsoleLine], bool], timeout: float, *, since: float = 0.0,
+        self, wanted: Callable[[ConsoleLine], bool], timeout: float, *, since: float = 0.0
     ) -> ConsoleLine | None:
         """The first wanted line that came after host time `since` (CLOCK_MONOTONIC); None at the deadline."""
 

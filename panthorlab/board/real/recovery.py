@@ -29,7 +29,9 @@ from panthorlab.spawn import run as run_program
 
 SYSRQ_KEYS: Final = {
     "9": "print all of this",  # the console log level is lower than what sysrq has to tell
-    "t": "all tasks", "w": "blocked tasks", "l": "backtraces of all CPUs",
+    "t": "all tasks",
+    "w": "blocked tasks",
+    "l": "backtraces of all CPUs",
 }
 QUIET: Final = 3.0
 """Seconds without a byte after which a splat counts as told."""
@@ -84,8 +86,7 @@ def recover(rig: Rig, watch: Watch, state: State, shell: SecureShell | None) -> 
     answers = _collect_sysrq(log, shell) if state is State.HANGS else False
     tail = watch.tail()
     back, harvested = None, False
-    if state is State.RESET or (
-            state is not State.OFF and _warm_reset(log, watch, state, shell, interrupts=answers)):
+    if state is State.RESET or (state is not State.OFF and _warm_reset(log, watch, state, shell, interrupts=answers)):
         back = _attempt(log, "wait for the known-good kernel", lambda: await_known_good(rig))
         if back is not None:
             harvested = _harvest(log, back)
@@ -98,8 +99,13 @@ def recover(rig: Rig, watch: Watch, state: State, shell: SecureShell | None) -> 
         back.close()
     kept = any(name.startswith((_CRASH, _CONSOLE)) for name in log.texts)
     _save(log)
-    return Wreck(texts=dict(log.texts), steps=tuple(log.steps), healthy=healthy, tail=tail,
-                 lost_power=state is State.RESET and watch.marked and harvested and not kept)
+    return Wreck(
+        texts=dict(log.texts),
+        steps=tuple(log.steps),
+        healthy=healthy,
+        tail=tail,
+        lost_power=state is State.RESET and watch.marked and harvested and not kept,
+    )
 
 
 def _power_cycled(rig: Rig) -> SecureShell:
@@ -200,7 +206,7 @@ def _warm_reset(log: _Log, watch: Watch, state: State, shell: SecureShell | None
 
 
 def _resets(
-    rig: Rig, watch: Watch, state: State, shell: SecureShell | None, *, interrupts: bool,
+    rig: Rig, watch: Watch, state: State, shell: SecureShell | None, *, interrupts: bool
 ) -> Iterator[tuple[str, Callable[[], None], float]]:
     """What to do, how, and since when the firmware's first words count."""
     if state is State.RESETS:

@@ -23,8 +23,14 @@ LEASE_WAIT: Final = 30.0
 
 @contextmanager
 def open_rig(
-    name: str, file: RealFile, *, run_dir: Path, log_dir: Path, progress: Callable[[str], None],
-    despite_quarantine: bool = False, steps: Steps | None = None,
+    name: str,
+    file: RealFile,
+    *,
+    run_dir: Path,
+    log_dir: Path,
+    progress: Callable[[str], None],
+    despite_quarantine: bool = False,
+    steps: Steps | None = None,
 ) -> Iterator[Rig]:
     """The board, for as long as the context lasts. Raises LabError: leased by another, quarantined, no console, …
 
@@ -34,8 +40,9 @@ def open_rig(
     with ExitStack() as held:
         steps = steps or Steps()
         with steps(Name.LEASE):
-            ours = held.enter_context(lease(name, run_dir, wait=LEASE_WAIT, despite_quarantine=despite_quarantine,
-                                            on_note=progress))
+            ours = held.enter_context(
+                lease(name, run_dir, wait=LEASE_WAIT, despite_quarantine=despite_quarantine, on_note=progress)
+            )
             file = held.enter_context(_placed(file, name, progress))
         if file.console is None or file.power is None or file.ssh is None:
             raise LabError(f"board {name} has no console, no power or no SSH")  # file.py and labgrid have seen to it
@@ -51,8 +58,17 @@ def open_rig(
         def reach(timeout: float, *, why_lost: Callable[[], PanthorlabError] | None = None) -> SecureShell:
             return connect(ssh, board=name, lab_dir=lab_dir(), timeout=timeout, why_lost=why_lost)
 
-        yield Rig(name=name, file=file, console=console, power=power, connect=reach, log_dir=log_dir, progress=progress,
-                  check_lease=ours.check, steps=steps)
+        yield Rig(
+            name=name,
+            file=file,
+            console=console,
+            power=power,
+            connect=reach,
+            log_dir=log_dir,
+            progress=progress,
+            check_lease=ours.check,
+            steps=steps,
+        )
 
 
 @contextmanager

@@ -26,8 +26,11 @@ def staged(section: Tftp, board: str, files: Mapping[str, Path]) -> Iterator[dic
         with _in_directory(Path(section.root), board, files) as names:
             yield names
         return
-    with tempfile.TemporaryDirectory(prefix="panthorlab-tftp-") as folder, \
-            _in_directory(Path(folder), board, files) as names, _served(section, Path(folder)):
+    with (
+        tempfile.TemporaryDirectory(prefix="panthorlab-tftp-") as folder,
+        _in_directory(Path(folder), board, files) as names,
+        _served(section, Path(folder)),
+    ):
         yield names
 
 
@@ -40,8 +43,10 @@ def _in_directory(root: Path, board: str, files: Mapping[str, Path]) -> Iterator
             shutil.rmtree(left, ignore_errors=True)
         folder = Path(tempfile.mkdtemp(dir=base))
     except OSError as error:
-        raise LabError(f"cannot write to the TFTP directory {root}: {error.strerror}",
-                       hint="`boot.tftp.root` must be what the TFTP server serves, and writable") from error
+        raise LabError(
+            f"cannot write to the TFTP directory {root}: {error.strerror}",
+            hint="`boot.tftp.root` must be what the TFTP server serves, and writable",
+        ) from error
     try:
         folder.chmod(0o755)  # TFTP servers run as nobody
         for name, source in files.items():
@@ -82,8 +87,10 @@ def _served(section: Tftp, root: Path) -> Iterator[None]:
     try:
         if not server.is_running.wait(_READY_TIMEOUT) or failed:
             why = failed[0] if failed else "time-out"
-            raise LabError(f"the TFTP server cannot listen on UDP port {section.port}: {why}",
-                           hint="ports below 1024 need privilege: take another, or a TFTP server of the lab (`root`)")
+            raise LabError(
+                f"the TFTP server cannot listen on UDP port {section.port}: {why}",
+                hint="ports below 1024 need privilege: take another, or a TFTP server of the lab (`root`)",
+            )
         yield
     finally:
         server.stop(now=True)

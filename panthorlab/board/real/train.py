@@ -22,9 +22,12 @@ def train(name: str, file: RealFile, boots: int | None, progress: Callable[[str]
     if the board cannot be had at all; a board that fails is reported, not raised."""
     boots = boots or file.recovery.health_boots
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="panthorlab-train-") as scratch, open_rig(
-        name, file, run_dir=Path(scratch), log_dir=Path(scratch), progress=progress, despite_quarantine=True,
-    ) as rig:
+    with (
+        tempfile.TemporaryDirectory(prefix="panthorlab-train-") as scratch,
+        open_rig(
+            name, file, run_dir=Path(scratch), log_dir=Path(scratch), progress=progress, despite_quarantine=True
+        ) as rig,
+    ):
         for number in range(1, boots + 1):
             progress(f"boot {number} of {boots}")
             try:

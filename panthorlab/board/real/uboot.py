@@ -52,15 +52,16 @@ class UBootShell:
         comes before U-Boot listens is lost, and a prompt can be torn by noise."""
         self._dialogue.expect(AUTOBOOT, self._prompt, timeout=self._limits.uboot, what="U-Boot's autoboot countdown")
         self._dialogue.send(self._section.interrupt)
-        self._dialogue.expect(self._prompt, timeout=self._limits.uboot, what="U-Boot's prompt",
-                              nudge="\x03")
+        self._dialogue.expect(self._prompt, timeout=self._limits.uboot, what="U-Boot's prompt", nudge="\x03")
 
     def run(self, command: str, *, timeout: float = _QUICK) -> str:
         """One command. Raises LabError if U-Boot does not know it."""
         said = self._dialogue.command(command, prompt=self._prompt, timeout=timeout).decode("utf-8", "replace")
         if "Unknown command" in said:
-            raise LabError(f"this U-Boot has no command `{command.split()[0]}`: {said.strip()}",
-                           hint="use another boot method, or a U-Boot with that command")
+            raise LabError(
+                f"this U-Boot has no command `{command.split()[0]}`: {said.strip()}",
+                hint="use another boot method, or a U-Boot with that command",
+            )
         return said
 
     def succeed(self, command: str, *, timeout: float = _QUICK) -> str:
@@ -84,17 +85,22 @@ class UBootShell:
         said = self.run(f"tftpboot {address} {name}", timeout=self._limits.load)
         found = re.search(r"Bytes transferred = (\d+)", said)
         if not found:
-            raise LabError(f"U-Boot could not load {name} by TFTP:\n{said.strip()[-800:]}",
-                           hint="does the TFTP server run, does the board reach it, is the file in its directory?")
+            raise LabError(
+                f"U-Boot could not load {name} by TFTP:\n{said.strip()[-800:]}",
+                hint="does the TFTP server run, does the board reach it, is the file in its directory?",
+            )
         if int(found[1]) != len(data):
-            raise LabError(f"U-Boot got {found[1]} of {len(data)} bytes of {name}",
-                           hint="another file of that name on the TFTP server, or a full disk there?")
+            raise LabError(
+                f"U-Boot got {found[1]} of {len(data)} bytes of {name}",
+                hint="another file of that name on the TFTP server, or a full disk there?",
+            )
         wanted = f"{zlib.crc32(data):08x}"
         said = self.run(f"crc32 {address} {len(data):x}", timeout=self._limits.load)
         got = re.search(r"==>\s*([0-9a-f]{8})", said)
         if got is None or got[1] != wanted:
-            raise LabError(f"what U-Boot loaded as {name} is not what was built: CRC-32 {got[1] if got else '?'}, "
-                           f"wanted {wanted}")
+            raise LabError(
+                f"what U-Boot loaded as {name} is not what was built: CRC-32 {got[1] if got else '?'}, wanted {wanted}"
+            )
 
     def boot(self, kernel: str, ramdisk: str | None, fdt: str) -> None:
         """booti. Returns when the command is sent; the kernel's first line is for the caller to await."""

@@ -30,8 +30,10 @@ def overlay_files(overlay: Path) -> dict[Path, str]:
     found: dict[Path, str] = {}
     for path in sorted(overlay.rglob("*")):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise UsageError(f"overlay file {path} is no file or directory",
-                             hint="a real board's overlay is copied over SSH: plain files only")
+            raise UsageError(
+                f"overlay file {path} is no file or directory",
+                hint="a real board's overlay is copied over SSH: plain files only",
+            )
         if path.is_file():
             found[path] = f"/{path.relative_to(overlay)}"
     return found
@@ -56,6 +58,8 @@ def require_firmware(shell: Files, section: Firmware) -> None:
             continue
         if suffix or section.sha256 is None or hashlib.sha256(data).hexdigest() == section.sha256:
             return
-        raise LabError(f"{section.path} on the board is not the firmware that the board file names by sha256",
-                       hint=f"source: {section.source}")
+        raise LabError(
+            f"{section.path} on the board is not the firmware that the board file names by sha256",
+            hint=f"source: {section.source}",
+        )
     raise LabError(f"the GPU's firmware is not on the board: {problem}", hint=f"source: {section.source}")

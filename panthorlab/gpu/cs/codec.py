@@ -31,8 +31,11 @@ class Instruction:
         return self.values[name]
 
     def __str__(self) -> str:
-        operands = ", ".join(_operand(field, self.values[field.name]) for field in self.spec.fields
-                             if self.spec.mnemonic != "NOP" or self.word)
+        operands = ", ".join(
+            _operand(field, self.values[field.name])
+            for field in self.spec.fields
+            if self.spec.mnemonic != "NOP" or self.word
+        )
         extra = f"  ; reserved bits 0x{self.reserved:x}" if self.reserved else ""
         return f"{self.spec.mnemonic} {operands}".rstrip() + extra
 

@@ -104,6 +104,11 @@ def _error_barrier(_: Instruction) -> Tail:
 
 
 FLOW: Mapping[str, Callable[[Instruction], Tail]] = {
-    "WAIT": _wait, "BRANCH": _branch, "CALL": _call, "JUMP": _jump, "SET_SB_ENTRY": _set_sb_entry,
-    "SET_EXCEPTION_HANDLER": _set_exception_handler, "ERROR_BARRIER": _error_barrier,
+    "WAIT": _wait,
+    "BRANCH": _branch,
+    "CALL": _call,
+    "JUMP": _jump,
+    "SET_SB_ENTRY": _set_sb_entry,
+    "SET_EXCEPTION_HANDLER": _set_exception_handler,
+    "ERROR_BARRIER": _error_barrier,
 }

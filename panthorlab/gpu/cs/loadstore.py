@@ -88,6 +88,9 @@ def _progress_wait(i: Instruction) -> Tail:
 
 
 LOAD_STORE: Mapping[str, Callable[[Instruction], Tail]] = {
-    "LOAD_MULTIPLE": _load_multiple, "STORE_MULTIPLE": _store_multiple,
-    "PROGRESS_STORE": _progress_store, "PROGRESS_LOAD": _progress_load, "PROGRESS_WAIT": _progress_wait,
+    "LOAD_MULTIPLE": _load_multiple,
+    "STORE_MULTIPLE": _store_multiple,
+    "PROGRESS_STORE": _progress_store,
+    "PROGRESS_LOAD": _progress_load,
+    "PROGRESS_WAIT": _progress_wait,
 }

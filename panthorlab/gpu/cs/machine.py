@@ -65,10 +65,10 @@ class Job:
     slot: int
     progress: bool
     deadline: float
-    chunks: int = 0          # heap chunks it still has to get
+    chunks: int = 0  # heap chunks it still has to get
     tiler_context: int = 0
-    chunk: int = 0           # taken from the free list, not linked yet
-    timed: bool = False      # its time is not over
+    chunk: int = 0  # taken from the free list, not linked yet
+    timed: bool = False  # its time is not over
     timer: Timer | None = None
 
 
@@ -89,13 +89,51 @@ class Machine:
     """Registers, frames, scoreboards, asynchronous work and the error state of one stream. Instructions act on it."""
 
     __slots__ = (
-        "blocked", "blocks", "busy", "clock", "code", "code_pages", "deferred", "effects", "end", "endpoint_slot",
-        "error", "firmware", "frames", "handler", "handler_depth", "heap", "heaps", "isa", "jobs", "left", "memory",
-        "oom", "oom_answer", "oom_mark", "other_slot", "params", "pc", "progress", "regs", "resources", "skipping",
-        "slots", "start", "windows")
+        "blocked",
+        "blocks",
+        "busy",
+        "clock",
+        "code",
+        "code_pages",
+        "deferred",
+        "effects",
+        "end",
+        "endpoint_slot",
+        "error",
+        "firmware",
+        "frames",
+        "handler",
+        "handler_depth",
+        "heap",
+        "heaps",
+        "isa",
+        "jobs",
+        "left",
+        "memory",
+        "oom",
+        "oom_answer",
+        "oom_mark",
+        "other_slot",
+        "params",
+        "pc",
+        "progress",
+        "regs",
+        "resources",
+        "skipping",
+        "slots",
+        "start",
+        "windows",
+    )
 
-    def __init__(self, isa: InstructionSet, memory: Memory, firmware: Firmware, params: CsParams, heaps: GroupHeaps,
-                 clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        isa: InstructionSet,
+        memory: Memory,
+        firmware: Firmware,
+        params: CsParams,
+        heaps: GroupHeaps,
+        clock: Callable[[], float],
+    ) -> None:
         self.isa = isa
         self.memory, self.firmware, self.params, self.heaps, self.clock = memory, firmware, params, heaps, clock
         self.regs = [0] * isa.registers
@@ -106,17 +144,17 @@ class Machine:
         self.endpoint_slot, self.other_slot = params.initial_endpoint_slot, params.initial_other_slot
         self.resources = self.progress = self.error = 0
         self.skipping = False
-        self.handler = (0, 0)   # address, bytes
+        self.handler = (0, 0)  # address, bytes
         self.handler_depth = 0  # number of frames while the exception handler runs; 0: it does not
         self.heap: HeapContext | None = None
         self.jobs: list[Job] = []
         self.deferred: list[Deferred] = []
         self.oom = Oom.NONE
         self.oom_answer: tuple[int, int] | None = None
-        self.oom_mark = 0       # heap.frag_end when memory was refused
+        self.oom_mark = 0  # heap.frag_end when memory was refused
         self.blocked = UNBLOCKED
-        self.effects = 0        # counts what others can see: a loop without any only spins
-        self.left = 0           # of the instruction budget
+        self.effects = 0  # counts what others can see: a loop without any only spins
+        self.left = 0  # of the instruction budget
         self.forget_code()
 
     # --- code

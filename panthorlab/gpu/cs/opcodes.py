@@ -18,10 +18,10 @@ class Kind(Enum):
 
     UNSIGNED = "u"
     SIGNED = "s"
-    REG = "r"       # a 32-bit register
-    PAIR = "d"      # an even-aligned pair of registers holding 64 bits
+    REG = "r"  # a 32-bit register
+    PAIR = "d"  # an even-aligned pair of registers holding 64 bits
     SLOTS = "mask"  # a set of scoreboard slots
-    SLOT = "sb"     # one scoreboard slot
+    SLOT = "sb"  # one scoreboard slot
 
 
 @dataclass(frozen=True, slots=True)

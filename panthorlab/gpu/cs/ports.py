@@ -25,10 +25,10 @@ class Requester(IntEnum):
     """Who in the CSF asks for memory: decides AS_FAULTSTATUS.source_id (docs/fidelity.md, "Walks and faults")."""
 
     PREFETCH = 0  # ring buffer and stream fetch
-    LSU = 12      # load/store, sync objects
-    MCU = 13      # the firmware itself, e.g. the heap context write-out
-    TILER = 51    # tiler writing into heap chunks
-    SHADER = 1    # shader core
+    LSU = 12  # load/store, sync objects
+    MCU = 13  # the firmware itself, e.g. the heap context write-out
+    TILER = 51  # tiler writing into heap chunks
+    SHADER = 1  # shader core
 
 
 class MemoryFault(Exception):  # noqa: N818 - the hardware's word

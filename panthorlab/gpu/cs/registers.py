@@ -71,5 +71,10 @@ def _umin32(i: Instruction) -> Simple:
 
 
 SIMPLE: Mapping[str, Callable[[Instruction], Simple]] = {
-    "NOP": _nop, "MOVE": _move, "MOVE32": _move32, "ADD_IMM32": _add32, "ADD_IMM64": _add64, "UMIN32": _umin32,
+    "NOP": _nop,
+    "MOVE": _move,
+    "MOVE32": _move32,
+    "ADD_IMM32": _add32,
+    "ADD_IMM64": _add64,
+    "UMIN32": _umin32,
 }

@@ -19,12 +19,12 @@ MAX_JOBS = 8
 class StreamState(IntEnum):
     """Why `CommandStream.run` came back."""
 
-    RUNNING = 0   # the budget is used up: call again
-    BLOCKED = 1   # waits (see CsStatus.blocked_reason): call again when woken or when memory may have changed
-    IDLE = 2      # nothing in the ring and nothing in flight: call again after `insert` moved
-    STALLED = 3   # an access met a LOCKed region: call again when the MMU releases it
-    PAUSED = 4    # CS_FAULT reported: call `acknowledge_fault`
-    DEAD = 5      # CS_FATAL reported: nothing but a new `start` helps
+    RUNNING = 0  # the budget is used up: call again
+    BLOCKED = 1  # waits (see CsStatus.blocked_reason): call again when woken or when memory may have changed
+    IDLE = 2  # nothing in the ring and nothing in flight: call again after `insert` moved
+    STALLED = 3  # an access met a LOCKed region: call again when the MMU releases it
+    PAUSED = 4  # CS_FAULT reported: call `acknowledge_fault`
+    DEAD = 5  # CS_FATAL reported: nothing but a new `start` helps
     SPINNING = 6  # runs in circles; only memory, a timer or a termination can change that: call again, later and later
 
 
@@ -46,8 +46,8 @@ class Oom(IntEnum):
     NONE = 0
     ASKED = 1
     WAIT_FRAGMENT = 2  # refused while fragment work may still return chunks
-    PENDING = 3        # refused; waits until a stream of the heap has an exception handler
-    HANDLER = 4        # refused, and a handler was called for it
+    PENDING = 3  # refused; waits until a stream of the heap has an exception handler
+    HANDLER = 4  # refused, and a handler was called for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +135,34 @@ class SavedStream:
     def to_bytes(self) -> bytes:
         head = _head(len(self.registers), len(self.scoreboards))
         parts = [
-            head.pack(_MAGIC, len(self.frames), len(self.jobs), len(self.deferred), *self.registers,
-                      self.pc, self.start, self.end & _M64, self.ring_shift & _M64, self.ring_base, self.ring_size,
-                      self.insert, self.extract, *self.scoreboards, self.endpoint_slot, self.other_slot,
-                      self.resources, self.progress, self.error, self.skipping, self.dead, *self.handler,
-                      self.handler_depth, self.oom, self.heap_address, self.heap),
+            head.pack(
+                _MAGIC,
+                len(self.frames),
+                len(self.jobs),
+                len(self.deferred),
+                *self.registers,
+                self.pc,
+                self.start,
+                self.end & _M64,
+                self.ring_shift & _M64,
+                self.ring_base,
+                self.ring_size,
+                self.insert,
+                self.extract,
+                *self.scoreboards,
+                self.endpoint_slot,
+                self.other_slot,
+                self.resources,
+                self.progress,
+                self.error,
+                self.skipping,
+                self.dead,
+                *self.handler,
+                self.handler_depth,
+                self.oom,
+                self.heap_address,
+                self.heap,
+            ),
             *(_FRAME.pack(f.pc, f.start, f.end, f.at) for f in self.frames),
             *(_JOB.pack(j.slot, j.progress, j.remaining, j.chunks, j.tiler_context, j.chunk) for j in self.jobs),
             *(_DEFERRED.pack(d.word, d.a, d.b) for d in self.deferred),
@@ -160,9 +183,9 @@ class SavedStream:
         magic, n_frames, n_jobs, n_deferred, *rest = head.unpack_from(data)
         if magic != _MAGIC or n_frames > isa.call_depth or n_jobs > MAX_JOBS or n_deferred > MAX_DEFERRED:
             raise ValueError("no saved command stream")
-        registers, rest = tuple(rest[:isa.registers]), rest[isa.registers:]
+        registers, rest = tuple(rest[: isa.registers]), rest[isa.registers :]
         pc, start, end, shift, base, size, insert, extract, *rest = rest
-        scoreboards, rest = tuple(rest[:isa.scoreboards]), rest[isa.scoreboards:]
+        scoreboards, rest = tuple(rest[: isa.scoreboards]), rest[isa.scoreboards :]
         endpoint, other, resources, progress, error, skipping, dead, *rest = rest
         h_va, h_size, h_depth, oom, heap_address, heap = rest
         at = head.size
@@ -170,19 +193,47 @@ class SavedStream:
         at += n_frames * _FRAME.size
         jobs = tuple(SavedJob(*_JOB.unpack_from(data, at + i * _JOB.size)) for i in range(n_jobs))
         at += n_jobs * _JOB.size
-        deferred = tuple(SavedDeferred(*_DEFERRED.unpack_from(data, at + i * _DEFERRED.size))
-                         for i in range(n_deferred))
+        deferred = tuple(
+            SavedDeferred(*_DEFERRED.unpack_from(data, at + i * _DEFERRED.size)) for i in range(n_deferred)
+        )
         shift -= (shift >> 63) << 64
         places = (Frame(pc, start, end, pc), *frames)
-        sane = (all(f.start <= f.pc <= f.end and not (f.pc | f.start | f.end | f.at) & 7 for f in places)
-                and max(endpoint, other, *(job.slot for job in jobs), 0) < isa.scoreboards and h_depth <= n_frames
-                and all(0 <= job.remaining < _LONGEST for job in jobs)
-                and oom in (Oom.NONE, Oom.PENDING, Oom.HANDLER))
+        sane = (
+            all(f.start <= f.pc <= f.end and not (f.pc | f.start | f.end | f.at) & 7 for f in places)
+            and max(endpoint, other, *(job.slot for job in jobs), 0) < isa.scoreboards
+            and h_depth <= n_frames
+            and all(0 <= job.remaining < _LONGEST for job in jobs)
+            and oom in (Oom.NONE, Oom.PENDING, Oom.HANDLER)
+        )
         if not (sane or dead):
             raise ValueError("no saved command stream")
-        return cls(registers, pc, start, end, shift, base, size, insert, extract, frames, scoreboards, endpoint, other,
-                   resources, progress, error, skipping, dead, (h_va, h_size), h_depth,
-                   Oom(oom) if sane else Oom.NONE, heap_address, heap, jobs, deferred)
+        return cls(
+            registers,
+            pc,
+            start,
+            end,
+            shift,
+            base,
+            size,
+            insert,
+            extract,
+            frames,
+            scoreboards,
+            endpoint,
+            other,
+            resources,
+            progress,
+            error,
+            skipping,
+            dead,
+            (h_va, h_size),
+            h_depth,
+            Oom(oom) if sane else Oom.NONE,
+            heap_address,
+            heap,
+            jobs,
+            deferred,
+        )
 
 
 _M64 = (1 << 64) - 1
@@ -200,5 +251,9 @@ def _head(registers: int, scoreboards: int) -> struct.Struct:
 
 def saved_size(isa: InstructionSet) -> int:
     """Bytes that the state of one stream needs at most."""
-    return (_head(isa.registers, isa.scoreboards).size + (isa.call_depth + 1) * _FRAME.size + MAX_JOBS * _JOB.size
-            + MAX_DEFERRED * _DEFERRED.size)
+    return (
+        _head(isa.registers, isa.scoreboards).size
+        + (isa.call_depth + 1) * _FRAME.size
+        + MAX_JOBS * _JOB.size
+        + MAX_DEFERRED * _DEFERRED.size
+    )

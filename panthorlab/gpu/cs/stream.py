@@ -38,8 +38,17 @@ class CommandStream:
     faults are reported through `firmware` once each, before `run` returns.
     """
 
-    def __init__(self, index: int, memory: Memory, firmware: Firmware, params: CsParams, fetcher: Fetcher, *,
-                 heaps: GroupHeaps | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        index: int,
+        memory: Memory,
+        firmware: Firmware,
+        params: CsParams,
+        fetcher: Fetcher,
+        *,
+        heaps: GroupHeaps | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.index = index
         self._block_at, self._loop_at, self._isa = fetcher.block_at, fetcher.loop_at, fetcher.isa
         self._memory, self._firmware, self._params, self._clock = memory, firmware, params, clock
@@ -284,8 +293,15 @@ class CommandStream:
         """The status words as of the last slice."""
         m = self._m
         reason = m.blocked.reason
-        return CsStatus(m.pc, m.blocked.wait, m.resources, m.blocked.sync_ptr, m.blocked.sync_value, m.busy,
-                        int(reason) if self._state is StreamState.BLOCKED else int(BlockedReason.UNBLOCKED))
+        return CsStatus(
+            m.pc,
+            m.blocked.wait,
+            m.resources,
+            m.blocked.sync_ptr,
+            m.blocked.sync_value,
+            m.busy,
+            int(reason) if self._state is StreamState.BLOCKED else int(BlockedReason.UNBLOCKED),
+        )
 
     @property
     def state(self) -> StreamState:

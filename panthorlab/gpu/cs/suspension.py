@@ -25,15 +25,37 @@ class Place:
 def save(m: Machine, place: Place, *, dead: bool) -> SavedStream:
     """Everything that SUSPEND keeps. The machine is not changed."""
     now = m.clock()
-    jobs = tuple(SavedJob(j.slot, j.progress, max(0.0, j.deadline - now) if j.timed else 0.0, j.chunks,
-                          j.tiler_context, j.chunk) for j in m.jobs)
+    jobs = tuple(
+        SavedJob(j.slot, j.progress, max(0.0, j.deadline - now) if j.timed else 0.0, j.chunks, j.tiler_context, j.chunk)
+        for j in m.jobs
+    )
     return SavedStream(
-        tuple(m.regs), m.pc, m.start, m.end, place.shift, place.base, place.size, place.insert, place.extract,
-        tuple(m.frames), tuple(m.slots), m.endpoint_slot, m.other_slot, m.resources, m.progress, m.error,
-        m.skipping, dead, m.handler, m.handler_depth,
-        m.oom if m.oom in (Oom.PENDING, Oom.HANDLER) else Oom.NONE, m.heap.address if m.heap else 0,
-        m.heap.to_bytes() if m.heap else bytes(CONTEXT_SIZE), jobs,
-        tuple(SavedDeferred(d.word, d.a, d.b) for d in m.deferred))
+        tuple(m.regs),
+        m.pc,
+        m.start,
+        m.end,
+        place.shift,
+        place.base,
+        place.size,
+        place.insert,
+        place.extract,
+        tuple(m.frames),
+        tuple(m.slots),
+        m.endpoint_slot,
+        m.other_slot,
+        m.resources,
+        m.progress,
+        m.error,
+        m.skipping,
+        dead,
+        m.handler,
+        m.handler_depth,
+        m.oom if m.oom in (Oom.PENDING, Oom.HANDLER) else Oom.NONE,
+        m.heap.address if m.heap else 0,
+        m.heap.to_bytes() if m.heap else bytes(CONTEXT_SIZE),
+        jobs,
+        tuple(SavedDeferred(d.word, d.a, d.b) for d in m.deferred),
+    )
 
 
 def restore(m: Machine, saved: SavedStream) -> None:

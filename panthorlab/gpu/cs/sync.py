@@ -114,8 +114,11 @@ def _trace_point(_: Instruction) -> Effect:
 SYNC_WAIT: Mapping[str, Callable[[Instruction], Tail]] = {"SYNC_WAIT32": _sync_wait, "SYNC_WAIT64": _sync_wait}
 
 SYNC: Mapping[str, tuple[Callable[[Instruction], Operands], Callable[[Instruction], Effect]]] = {
-    "SYNC_ADD32": (_sync_operands, _sync_write), "SYNC_ADD64": (_sync_operands, _sync_write),
-    "SYNC_SET32": (_sync_operands, _sync_write), "SYNC_SET64": (_sync_operands, _sync_write),
-    "FLUSH_CACHE2": (_flush_operands, _flush), "STORE_STATE": (_address_operands, _store_state),
+    "SYNC_ADD32": (_sync_operands, _sync_write),
+    "SYNC_ADD64": (_sync_operands, _sync_write),
+    "SYNC_SET32": (_sync_operands, _sync_write),
+    "SYNC_SET64": (_sync_operands, _sync_write),
+    "FLUSH_CACHE2": (_flush_operands, _flush),
+    "STORE_STATE": (_address_operands, _store_state),
     "TRACE_POINT": (no_operands, _trace_point),
 }

@@ -16,8 +16,8 @@ from panthorlab.gpu.cs.machine import OOM, CsFaultError, Job, Machine
 from panthorlab.gpu.cs.ports import Requester
 from panthorlab.gpu.cs.state import Oom
 
-_HEAP_POINTER = 24       # tiler context, word 6
-_COMPLETED = 40          # tiler context, words 10-13: top, bottom
+_HEAP_POINTER = 24  # tiler context, word 6
+_COMPLETED = 40  # tiler context, words 10-13: top, bottom
 _FIRST_CHUNK_TAKEN = 1
 
 

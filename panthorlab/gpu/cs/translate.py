@@ -31,7 +31,13 @@ as long as `least` instructions are left after each. Whatever it raises, PC and 
 instruction that raised."""
 
 _CONDITION = (
-    "v == 0 or v >= 0x80000000", "0 < v < 0x80000000", "v == 0", "v != 0", "v >= 0x80000000", "v < 0x80000000", "True",
+    "v == 0 or v >= 0x80000000",
+    "0 < v < 0x80000000",
+    "v == 0",
+    "v != 0",
+    "v >= 0x80000000",
+    "v < 0x80000000",
+    "True",
 )
 
 
@@ -58,8 +64,12 @@ def translate(isa: InstructionSet, words: tuple[int, ...]) -> Loop | None:
         f"            return at + {8 * count}, left",
         "    return at, left",
     ]
-    names: dict[str, object] = {"pack": struct.pack, "unpack": struct.unpack, "LSU": LSU, "SCOREBOARD":
-                                BlockedReason.SCOREBOARD}
+    names: dict[str, object] = {
+        "pack": struct.pack,
+        "unpack": struct.unpack,
+        "LSU": LSU,
+        "SCOREBOARD": BlockedReason.SCOREBOARD,
+    }
     exec("\n".join(lines), names)  # noqa: S102 - made of decoded integers alone
     return cast(Loop, names["loop"])
 
@@ -131,6 +141,14 @@ def _store(i: Instruction, place: int) -> Iterator[str]:
 
 
 _SOURCE: Mapping[str, Callable[[Instruction, int], Iterator[str]]] = {
-    "NOP": _nop, "MOVE": _move, "MOVE32": _move32, "ADD_IMM32": _add32, "ADD_IMM64": _add64, "UMIN32": _umin32,
-    "WAIT": _wait, "LOAD_MULTIPLE": _load, "STORE_MULTIPLE": _store, "BRANCH": _nop,
+    "NOP": _nop,
+    "MOVE": _move,
+    "MOVE32": _move32,
+    "ADD_IMM32": _add32,
+    "ADD_IMM64": _add64,
+    "UMIN32": _umin32,
+    "WAIT": _wait,
+    "LOAD_MULTIPLE": _load,
+    "STORE_MULTIPLE": _store,
+    "BRANCH": _nop,
 }

@@ -102,11 +102,19 @@ def _finish_fragment(i: Instruction) -> Effect:
 
 
 WORK: Mapping[str, Callable[[Instruction], Tail]] = {
-    "RUN_COMPUTE": _run, "RUN_COMPUTE_INDIRECT": _run, "RUN_TILING": _run, "RUN_IDVS": _run, "RUN_FRAGMENT": _run,
-    "RUN_FULLSCREEN": _run, "FINISH_TILING": _finish_tiling,
-    "REQ_RESOURCE": _req_resource, "PROT_REGION": _prot_region, "HEAP_SET": _heap_set,
+    "RUN_COMPUTE": _run,
+    "RUN_COMPUTE_INDIRECT": _run,
+    "RUN_TILING": _run,
+    "RUN_IDVS": _run,
+    "RUN_FRAGMENT": _run,
+    "RUN_FULLSCREEN": _run,
+    "FINISH_TILING": _finish_tiling,
+    "REQ_RESOURCE": _req_resource,
+    "PROT_REGION": _prot_region,
+    "HEAP_SET": _heap_set,
 }
 
 HEAP: Mapping[str, tuple[Callable[[Instruction], Operands], Callable[[Instruction], Effect]]] = {
-    "HEAP_OPERATION": (no_operands, _heap_operation), "FINISH_FRAGMENT": (_chunk_operands, _finish_fragment),
+    "HEAP_OPERATION": (no_operands, _heap_operation),
+    "FINISH_FRAGMENT": (_chunk_operands, _finish_fragment),
 }

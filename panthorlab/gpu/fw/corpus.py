@@ -85,17 +85,24 @@ def parse(data: bytes) -> Image:
         length = head >> 8 & 0xFF
         if length < WORD.size or at + length > size:
             raise ValueError(f"an entry of {length} bytes at {at}")
-        entries.append(Entry(head & ~0xFF00, data[at + WORD.size:at + length]))
+        entries.append(Entry(head & ~0xFF00, data[at + WORD.size : at + length]))
         at += length
     return Image(tuple(entries), data[at:], magic, minor, major, version_hash)
 
 
 def section(
-    va: int, size: int = PAGE, *, flags: int = READ | WRITE | ZERO, data: tuple[int, int] = (0, 0),
-    end: int | None = None, name: bytes = b"",
+    va: int,
+    size: int = PAGE,
+    *,
+    flags: int = READ | WRITE | ZERO,
+    data: tuple[int, int] = (0, 0),
+    end: int | None = None,
+    name: bytes = b"",
 ) -> Entry:
     """A section of `size` bytes at `va`, filled with the bytes of the file from `data[0]` to `data[1]`."""
-    return Entry(ENTRY_SECTION, SECTION.pack(0, flags, va, va + size if end is None else end, *data)[WORD.size:] + name)
+    return Entry(
+        ENTRY_SECTION, SECTION.pack(0, flags, va, va + size if end is None else end, *data)[WORD.size :] + name
+    )
 
 
 @dataclass(frozen=True)
@@ -185,8 +192,10 @@ TYR: Final[Mapping[str, Told]] = {
     # a mapping takes the place of the one that was there
     "section-twice": Told(ACCEPTED),
     # it does not look for the interface: firmware without one does not boot
-    **dict.fromkeys(("section-overlaps-shared", "shared-elsewhere", "shared-protected", "shared-zero-sized"),
-                    Told((EINVAL, ETIMEDOUT))),
+    **dict.fromkeys(
+        ("section-overlaps-shared", "shared-elsewhere", "shared-protected", "shared-zero-sized"),
+        Told((EINVAL, ETIMEDOUT)),
+    ),
 }
 """What Tyr (7.3.4, fw/parser.rs and fw.rs) does otherwise than panthor."""
 _CASES: Final[Sequence[Case]] = (
@@ -207,16 +216,32 @@ _CASES: Final[Sequence[Case]] = (
     Case("minor", _header(minor=255), ACCEPTED),
     Case("longer-than-told", lambda good: good.to_bytes() + b"\xa5" * 4096, ACCEPTED),
     # entries
-    *(Case(f"entry-size-{size}", _extra(Entry(1, b"\0" * 8, size=size)), says=says) for size, says in (
-        (0, "too long"), (1, "aligned"), (3, "aligned"), (10, "aligned"), (16, "too long"), (252, "too long"))),
+    *(
+        Case(f"entry-size-{size}", _extra(Entry(1, b"\0" * 8, size=size)), says=says)
+        for size, says in (
+            (0, "too long"),
+            (1, "aligned"),
+            (3, "aligned"),
+            (10, "aligned"),
+            (16, "too long"),
+            (252, "too long"),
+        )
+    ),
     Case("entry-empty", _extra(Entry(1, b"")), ACCEPTED),
     Case("entry-unknown", _extra(Entry(UNKNOWN_TYPE, b"\0" * 8)), says="Unsupported non-optional entry type"),
     Case("entry-unknown-optional", _extra(Entry(UNKNOWN_TYPE | ENTRY_OPTIONAL, b"\0" * 8)), ACCEPTED),
     *(Case(f"entry-of-type-{kind}", _extra(Entry(kind, b"\0" * 8)), ACCEPTED) for kind in (1, 2, 3, 4)),
     # metadata of builds, which 7.x reads; without it all works as well
-    *(Case(f"build-info-{name}", _extra(Entry(6 | ENTRY_OPTIONAL, struct.pack("<II", start, size))), ACCEPTED)
-      for name, start, size in (("beyond", 0x7FFFFFFF, 16), ("wraps", 16, 0xFFFFFFF8), ("empty", 0, 0),
-                                ("short", 0, 4), ("end", 0xFFFFFFFF, 1))),
+    *(
+        Case(f"build-info-{name}", _extra(Entry(6 | ENTRY_OPTIONAL, struct.pack("<II", start, size))), ACCEPTED)
+        for name, start, size in (
+            ("beyond", 0x7FFFFFFF, 16),
+            ("wraps", 16, 0xFFFFFFF8),
+            ("empty", 0, 0),
+            ("short", 0, 4),
+            ("end", 0xFFFFFFFF, 1),
+        )
+    ),
     # sections that are not the shared one
     Case("section-head-cut", _extra(Entry(ENTRY_SECTION, b"\0" * 16)), says="too small"),
     Case("section-empty-entry", _extra(Entry(ENTRY_SECTION, b"")), says="too small"),
@@ -226,16 +251,29 @@ _CASES: Final[Sequence[Case]] = (
     Case("data-beyond-file", _extra(section(ELSEWHERE, data=(0, 0x10_0000))), says="file truncated"),
     Case("data-all-ones", _extra(section(ELSEWHERE, data=(0xFFFF_FFFF, 0xFFFF_FFFF))), says="file truncated"),
     Case("data-from-zero-to-end", _extra(section(ELSEWHERE, data=(0, 0xFFFF_FFFF))), says="file truncated"),
-    Case("data-larger-than-section",
-         lambda good: replace(good, entries=(*good.entries, section(ELSEWHERE, data=(0, 0x2_0000))),
-                              rest=good.rest + b"\x5a" * 0x2_0000).to_bytes(), says="exceeds"),
+    Case(
+        "data-larger-than-section",
+        lambda good: replace(
+            good, entries=(*good.entries, section(ELSEWHERE, data=(0, 0x2_0000))), rest=good.rest + b"\x5a" * 0x2_0000
+        ).to_bytes(),
+        says="exceeds",
+    ),
     Case("data-in-empty-section", _extra(section(ELSEWHERE, 0, data=(0, 16))), says="exceeds"),
-    Case("data-fills-section", lambda good: replace(good, entries=(*good.entries, section(ELSEWHERE, data=(0, PAGE))),
-                                                    rest=good.rest + b"\x5a" * PAGE).to_bytes(), ACCEPTED, reload=True),
+    Case(
+        "data-fills-section",
+        lambda good: replace(
+            good, entries=(*good.entries, section(ELSEWHERE, data=(0, PAGE))), rest=good.rest + b"\x5a" * PAGE
+        ).to_bytes(),
+        ACCEPTED,
+        reload=True,
+    ),
     Case("start-unaligned", _extra(section(ELSEWHERE + 4, PAGE)), says="not page aligned"),
     Case("end-unaligned", _extra(section(ELSEWHERE, 0x10)), says="not page aligned"),
-    *(Case(f"flag-{bit}", _extra(section(ELSEWHERE, flags=READ | 1 << bit)), says="unsupported flags")
-      for bit in range(32) if UNKNOWN_FLAGS & 1 << bit and bit in (6, 15, 29)),
+    *(
+        Case(f"flag-{bit}", _extra(section(ELSEWHERE, flags=READ | 1 << bit)), says="unsupported flags")
+        for bit in range(32)
+        if UNKNOWN_FLAGS & 1 << bit and bit in (6, 15, 29)
+    ),
     Case("flags-all", _extra(section(ELSEWHERE, flags=0xFFFF_FFFF)), says="unsupported flags"),
     Case("flags-none", _extra(section(ELSEWHERE, flags=0)), ACCEPTED),
     Case("section-protected", _extra(section(ELSEWHERE, flags=READ | PROTECTED)), ACCEPTED, "protected mode"),
@@ -253,11 +291,18 @@ _CASES: Final[Sequence[Case]] = (
     Case("shared-missing", _without_sections, says="Shared interface region not found"),
     Case("shared-not-shared", _shared(flags=READ | WRITE | ZERO), says="must be shared"),
     Case("shared-elsewhere", _shared(start=SHARED_VA + PAGE), says="Shared interface region not found"),
-    Case("shared-protected", _shared(flags=READ | WRITE | SHARED_FLAG | PROTECTED),
-         says="Shared interface region not found"),
+    Case(
+        "shared-protected",
+        _shared(flags=READ | WRITE | SHARED_FLAG | PROTECTED),
+        says="Shared interface region not found",
+    ),
     Case("shared-zero-sized", _shared(end=SHARED_VA), says="Shared interface region not found"),
-    Case("shared-zero-sized-again", _extra(section(SHARED_VA, 0, flags=READ | WRITE | SHARED_FLAG)), ACCEPTED,
-         reload=True),
+    Case(
+        "shared-zero-sized-again",
+        _extra(section(SHARED_VA, 0, flags=READ | WRITE | SHARED_FLAG)),
+        ACCEPTED,
+        reload=True,
+    ),
 )
 
 CASES: Final[Sequence[Case]] = tuple(
@@ -280,7 +325,20 @@ def fuzzed(good: bytes, seed: int, count: int) -> Iterator[bytes]:
         for _ in range(chance.randint(1, 3)):
             at = chance.randrange(0, size, WORD.size)
             (old,) = WORD.unpack_from(data, at)
-            new = chance.choice((0, 1, old + 4, old - 4, old ^ 1 << chance.randrange(32), 0xFFFF_FFFF, 0x8000_0000,
-                                 old + PAGE, old - PAGE, len(data), chance.randrange(1 << 32)))
+            new = chance.choice(
+                (
+                    0,
+                    1,
+                    old + 4,
+                    old - 4,
+                    old ^ 1 << chance.randrange(32),
+                    0xFFFF_FFFF,
+                    0x8000_0000,
+                    old + PAGE,
+                    old - PAGE,
+                    len(data),
+                    chance.randrange(1 << 32),
+                )
+            )
             WORD.pack_into(data, at, new & 0xFFFF_FFFF)
-        yield bytes(data[:chance.choice((len(data), len(good), chance.randrange(1, len(good))))])
+        yield bytes(data[: chance.choice((len(data), len(good), chance.randrange(1, len(good))))])

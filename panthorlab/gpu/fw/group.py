@@ -195,7 +195,8 @@ class Group:
     def _saved_streams(self) -> dict[int, SavedStream]:
         try:
             streams = self.mcu.suspend_buffer.unpack(
-                self.memory.read(self._suspend_buffer, self.mcu.suspend_buffer.size))
+                self.memory.read(self._suspend_buffer, self.mcu.suspend_buffer.size)
+            )
         except ValueError as error:
             self._check("resume without state", f"RESUME from 0x{self._suspend_buffer:x}: {error}")
             return {}
@@ -249,9 +250,18 @@ class Group:
         params = self.chip.params
         if self._stopping is None or params.word("writeout.on") not in ("both", Csg.STATES[self._stopping].lower()):
             return []
-        return [heap_write(params, self._layout.heap_context_stride, queue.index, queue.stream.heap_address,
-                           queue.stream.heap_context_bytes(), queue.heap_epoch)
-                for queue in self.queues.values() if queue.stream.heap_address]
+        return [
+            heap_write(
+                params,
+                self._layout.heap_context_stride,
+                queue.index,
+                queue.stream.heap_address,
+                queue.stream.heap_context_bytes(),
+                queue.heap_epoch,
+            )
+            for queue in self.queues.values()
+            if queue.stream.heap_address
+        ]
 
     def _finish(self) -> None:
         self._writeout = None

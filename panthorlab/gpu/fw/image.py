@@ -26,8 +26,13 @@ def build(layout: Layout) -> bytes:
     """The file: the shared interface section, which the model fills at boot, and build information for 7.x."""
     size = HEADER.size + SECTION.size + METADATA.size
     section = SECTION.pack(
-        ENTRY_SECTION | SECTION.size << 8, READ | WRITE | SHARED_FLAG | ZERO, layout.shared,
-        layout.shared + layout.shared_size, 0, 0)
+        ENTRY_SECTION | SECTION.size << 8,
+        READ | WRITE | SHARED_FLAG | ZERO,
+        layout.shared,
+        layout.shared + layout.shared_size,
+        0,
+        0,
+    )
     # 6.12 does not know this entry and skips it because it is optional
     metadata = METADATA.pack(ENTRY_BUILD_INFO | METADATA.size << 8 | ENTRY_OPTIONAL, size, len(BUILD_INFO))
     return HEADER.pack(MAGIC, 0, 0, 0, 0x12345678, 0, size) + section + metadata + BUILD_INFO

@@ -21,8 +21,10 @@ MASK = 0xFFFFFFFF
 
 def global_fields(layout: Layout) -> Fields:
     return (
-        ("glb-version", GlbControl.VERSION, layout.version), ("glb-features", GlbControl.FEATURES, 0),
-        ("glb-input", GlbControl.INPUT, layout.glb_input), ("glb-output", GlbControl.OUTPUT, layout.glb_output),
+        ("glb-version", GlbControl.VERSION, layout.version),
+        ("glb-features", GlbControl.FEATURES, 0),
+        ("glb-input", GlbControl.INPUT, layout.glb_input),
+        ("glb-output", GlbControl.OUTPUT, layout.glb_output),
         ("glb-group-num", GlbControl.GROUP_NUM, layout.groups),
         ("glb-group-stride", GlbControl.GROUP_STRIDE, layout.group_stride),
         ("glb-perfcnt-size", GlbControl.PERFCNT_SIZE, 0),

@@ -51,8 +51,15 @@ class Queue:
         self._refetch_at = 0.0
         self.state = StreamState.RUNNING
         self.retired = 0
-        self.stream = CommandStream(index, group.space, self, group.mcu.stream_params, group.mcu.fetcher,
-                                    heaps=group.heaps, clock=self.chip.loop.now)
+        self.stream = CommandStream(
+            index,
+            group.space,
+            self,
+            group.mcu.stream_params,
+            group.mcu.fetcher,
+            heaps=group.heaps,
+            clock=self.chip.loop.now,
+        )
         extract = get64(self.ring_input + RingIn.EXTRACT_INIT)
         insert = get64(self.ring_input + RingIn.INSERT)
         if saved is not None:
@@ -228,8 +235,9 @@ class Queue:
         self._waits_for |= Cs.FATAL
 
     def _raise(self, bit: int, field: int, info_field: int, exception_type: int, data: int, info: int) -> None:
-        self.chip.trace.instant(self.track, f"CS_{'FAULT' if bit == Cs.FAULT else 'FATAL'} 0x{exception_type:02X}",
-                                info=f"0x{info:x}")
+        self.chip.trace.instant(
+            self.track, f"CS_{'FAULT' if bit == Cs.FAULT else 'FATAL'} 0x{exception_type:02X}", info=f"0x{info:x}"
+        )
         self.publish()
         self.memory.put(self.output + field, exception_type & 0xFF | data << 8 & 0xFFFFFF00)
         self.memory.put64(self.output + info_field, info)

@@ -45,9 +45,9 @@ class SuspendBuffer:
                 raise ValueError("it is too short")
             index, size = _STREAM.unpack_from(buffer, at)
             at += _STREAM.size
-            streams[index] = SavedStream.from_bytes(buffer[at:at + size], self.isa)
+            streams[index] = SavedStream.from_bytes(buffer[at : at + size], self.isa)
             at += size
-        if zlib.crc32(buffer[_HEAD.size:at]) != checksum:
+        if zlib.crc32(buffer[_HEAD.size : at]) != checksum:
             raise ValueError("its contents were changed")
         return streams
 

@@ -32,7 +32,7 @@ class HeapWrite:
 def heap_write(params: Params, stride: int, stream: int, context: int, data: bytes, epoch: int) -> HeapWrite:
     """The part of the heap context `data` at `context` that the firmware writes; contexts are `stride` bytes apart."""
     size, offset = params.integer("writeout.size"), params.integer("writeout.offset")
-    return HeapWrite(stream, context + offset, data.ljust(stride, b"\0")[offset:offset + size], epoch)
+    return HeapWrite(stream, context + offset, data.ljust(stride, b"\0")[offset : offset + size], epoch)
 
 
 class WriteOut:

@@ -254,17 +254,17 @@ class AddressSpace:
         known = self._readable.get(va >> 12) if self.locked is None and not self._misbehaviour.watched else None
         if known is not None and (va & 0xFFF) + size <= 0x1000:
             at = known[1] + (va & 0xFFF)
-            return bytes(known[0].bytes[at:at + size])
+            return bytes(known[0].bytes[at : at + size])
         region, at, room = self.look_up(va, Access.READ, requester, wait)
         if size <= room:
-            return bytes(region.bytes[at:at + size])
-        parts = [bytes(region.bytes[at:at + room])]
+            return bytes(region.bytes[at : at + size])
+        parts = [bytes(region.bytes[at : at + room])]
         va += room
         size -= room
         while size > 0:
             region, at, room = self.look_up(va, Access.READ, requester, wait)
             part = min(size, room)
-            parts.append(bytes(region.bytes[at:at + part]))
+            parts.append(bytes(region.bytes[at : at + part]))
             va += part
             size -= part
         return b"".join(parts)
@@ -282,7 +282,7 @@ class AddressSpace:
             elif not (at | size) & 3 and size == 4:
                 region.words[at >> 2] = int.from_bytes(data, "little")
             else:
-                region.bytes[at:at + size] = data
+                region.bytes[at : at + size] = data
             return
         pieces = []
         done = 0
@@ -292,7 +292,7 @@ class AddressSpace:
             pieces.append((region, at, done, part))
             done += part
         for region, at, done, part in pieces:
-            region.bytes[at:at + part] = data[done:done + part]
+            region.bytes[at : at + part] = data[done : done + part]
 
 
 class Mmu:

@@ -86,7 +86,5 @@ def walk(
 
 def permission(entry: int, level: int, write: bool, execute: bool) -> WalkFault | None:
     """Whether a leaf allows the access."""
-    forbidden = (
-        not entry & UNPRIVILEGED or (write and entry & READ_ONLY) or (execute and entry & NO_EXECUTE)
-    )
+    forbidden = not entry & UNPRIVILEGED or (write and entry & READ_ONLY) or (execute and entry & NO_EXECUTE)
     return WalkFault(FaultCode.PERMISSION + level, level) if forbidden else None

@@ -135,7 +135,7 @@ def split(buffer: bytes | bytearray | memoryview, start: int, end: int) -> Itera
 def decode(buffer: bytes | bytearray | memoryview, start: int, size: int) -> Message:
     """The message of `size` bytes at `start`."""
     ident, command, _, flags, errno = HEADER.unpack_from(buffer, start)
-    return Message(ident, command, flags, errno, bytes(buffer[start + HEADER.size:start + size]))
+    return Message(ident, command, flags, errno, bytes(buffer[start + HEADER.size : start + size]))
 
 
 def version_reply(request: bytes) -> bytes:
@@ -147,5 +147,5 @@ def version_reply(request: bytes) -> bytes:
         raise ProtocolError(22, f"protocol version {major}.{minor}, this server speaks 0.0")
     text = json.dumps(CAPABILITIES, separators=(",", ":")).encode() + b"\0"
     if VERSION.size + len(text) > len(request):
-        text = b"{}\0"[:max(0, len(request) - VERSION.size)]
+        text = b"{}\0"[: max(0, len(request) - VERSION.size)]
     return VERSION.pack(0, 0) + text

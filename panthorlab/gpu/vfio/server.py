@@ -84,7 +84,7 @@ class Server:
     def readable(self) -> None:
         """Take what there is, and answer every message that is complete."""
         try:
-            size, ancillary, _, _ = self._socket.recvmsg_into([self._view[self._end:]], ANCILLARY)
+            size, ancillary, _, _ = self._socket.recvmsg_into([self._view[self._end :]], ANCILLARY)
         except ConnectionError:
             size, ancillary = 0, []
         if not size:
@@ -92,7 +92,7 @@ class Server:
             return
         for level, kind, data in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                self._fds.extend(struct.unpack(f"{len(data) // 4}i", data[:len(data) // 4 * 4]))
+                self._fds.extend(struct.unpack(f"{len(data) // 4}i", data[: len(data) // 4 * 4]))
         self._end += size
         if ancillary:
             self._fds_end = self._end
@@ -109,7 +109,7 @@ class Server:
         start, end = self._start, self._end
         while (size := p.message_size(buffer, start, end)) and start + size <= end:
             self._start = start + size
-            self._recent.append(bytes(self._view[start:start + min(size, 256)]))
+            self._recent.append(bytes(self._view[start : start + min(size, 256)]))
             if not (size == 32 and self._read_register(start)) and not (size == 36 and self._write_register(start)):
                 self._message_end = start + size
                 self._dispatch(p.decode(buffer, start, size))
@@ -135,8 +135,7 @@ class Server:
         except Exception as error:  # the guest waits for an answer, with the whole machine stopped
             self._failed(error, f"read of register 0x{offset:x}")
             value = 0
-        READ32_REPLY.pack_into(
-            self._out, 0, ident, command, READ32_REPLY.size, REPLY, 0, offset, region, count, value)
+        READ32_REPLY.pack_into(self._out, 0, ident, command, READ32_REPLY.size, REPLY, 0, offset, region, count, value)
         self._socket.sendall(self._out)
         return True
 
@@ -146,7 +145,7 @@ class Server:
         offset, region, count = p.REGION_ACCESS.unpack_from(self._buffer, at + 16)
         if command != WRITE or region != 0 or count != 4 or offset & 3 or not flags & NO_REPLY:
             return False
-        value = int.from_bytes(self._view[at + 32:at + 36], "little")
+        value = int.from_bytes(self._view[at + 32 : at + 36], "little")
         try:
             self._gpu.write(offset, value)
         except Exception as error:
@@ -247,13 +246,13 @@ class Server:
             if not flags & IrqFlag.ACTION_TRIGGER:
                 raise ProtocolError(errno.ENOTSUP, f"SET_IRQS flags 0x{flags:x}")
             if flags & IrqFlag.DATA_EVENTFD:
-                for irq in irqs[start:start + count]:
+                for irq in irqs[start : start + count]:
                     irq.connect(fds.pop(0) if fds else None)
             elif flags & IrqFlag.DATA_NONE and not count:
                 for irq in irqs:
                     irq.connect(None)
             elif flags & IrqFlag.DATA_NONE:
-                for irq in irqs[start:start + count]:
+                for irq in irqs[start : start + count]:
                     irq.trigger()
             else:
                 raise ProtocolError(errno.ENOTSUP, f"SET_IRQS flags 0x{flags:x}")
@@ -281,11 +280,11 @@ class Server:
             raise ProtocolError(errno.EINVAL, f"read of {count} bytes at 0x{offset:x} of the registers")
         first, last = offset & ~3, (offset + count + 3) & ~3
         words = b"".join(self._gpu.read(at).to_bytes(4, "little") for at in range(first, last, 4))
-        return words[offset - first:offset - first + count]
+        return words[offset - first : offset - first + count]
 
     def _region_write(self, message: Message) -> bytes:
         offset, region, count = p.REGION_ACCESS.unpack_from(message.body)
-        data = message.body[p.REGION_ACCESS.size:]
+        data = message.body[p.REGION_ACCESS.size :]
         if len(data) != count:
             raise ProtocolError(errno.EINVAL, f"write of {count} bytes that brings {len(data)}")
         if region == p.REGION_CONFIG:
@@ -303,7 +302,7 @@ class Server:
             self._reporter.unmodelled("partial write", f"write of {len(data)} bytes at 0x{offset:x} of the registers")
             return
         for at in range(0, len(data), 4):
-            self._gpu.write(offset + at, int.from_bytes(data[at:at + 4], "little"))
+            self._gpu.write(offset + at, int.from_bytes(data[at : at + 4], "little"))
 
     def _device_reset(self, _message: Message) -> bytes:
         self._config.reset()
@@ -311,5 +310,3 @@ class Server:
         self._gpu.clock(self._config.clock)
         self._gpu.reset()
         return b""
-
-

@@ -32,7 +32,12 @@ from panthorlab.kernel.tools import BUILD_TOOLS, check_host_tools
 
 
 def build(
-    plan: SidePlan, *, log: Path, progress: Progress, note: Callable[[str], None] = quiet, jobs: int | None = None,
+    plan: SidePlan,
+    *,
+    log: Path,
+    progress: Progress,
+    note: Callable[[str], None] = quiet,
+    jobs: int | None = None,
     before: SidePlan | None = None,
 ) -> Kernel:
     """Build `plan` in its private tree and publish it. The tree is locked meanwhile. See `job.build_side`."""
@@ -116,7 +121,13 @@ class _Attempts:
         plan, objects = self.plan, objects_of(self.plan)
         written = trees.set_changes(plan.base, plan.changes)
         builder = Builder(
-            plan, objects, objects.with_suffix(".work"), self.log, self.progress, self.jobs, sandbox(),
+            plan,
+            objects,
+            objects.with_suffix(".work"),
+            self.log,
+            self.progress,
+            self.jobs,
+            sandbox(),
             changed=differences(plan, self.before),
         )
         if not (objects / "vmlinux").exists():

@@ -63,12 +63,20 @@ def _fill(plan: SidePlan, artefacts: Artefacts, into: Path) -> Kernel:
             _copy(artefacts.guest, program.name, into / "guest" / program.name)
     modules = sorted((into / "modules").glob("*.ko"))
     return Kernel(
-        key=plan.key, path=into, arch=plan.arch, title=plan.title, patches=plan.patches, release=release,
+        key=plan.key,
+        path=into,
+        arch=plan.arch,
+        title=plan.title,
+        patches=plan.patches,
+        release=release,
         build_id=build_id(into / "vmlinux"),
         modules={path.stem.replace("-", "_"): build_id(path) for path in modules},
-        digests=digests(into, ["Image", *(str(path.relative_to(into)) for path in [
-            *modules, *sorted((into / "dtbs").glob("*.dtb"))])]),
-        fragments=tuple(path.stem for path in plan.fragments), jailed=artefacts.jailed,
+        digests=digests(
+            into,
+            ["Image", *(str(path.relative_to(into)) for path in [*modules, *sorted((into / "dtbs").glob("*.dtb"))])],
+        ),
+        fragments=tuple(path.stem for path in plan.fragments),
+        jailed=artefacts.jailed,
     )
 
 

@@ -97,8 +97,11 @@ def read_fragments(fragments: Sequence[Path]) -> Request:
         for option in parse_fragment(file.read_text(errors="replace"), file, dtbs):
             options.pop(option.name, None)
             options[option.name] = option
-    return Request(tuple(options.values()), tuple(name for name, must in dtbs.items() if must),
-                   tuple(name for name, must in dtbs.items() if not must))
+    return Request(
+        tuple(options.values()),
+        tuple(name for name, must in dtbs.items() if must),
+        tuple(name for name, must in dtbs.items() if not must),
+    )
 
 
 def parse_fragment(text: str, file: Path, dtbs: dict[str, bool]) -> Iterable[Option]:
@@ -116,7 +119,9 @@ def parse_fragment(text: str, file: Path, dtbs: dict[str, bool]) -> Iterable[Opt
             yield Option(match[1], None, optional, file, number)
         elif optional or line.startswith("#!") or (line and not line.startswith("#")):
             raise ConfigError(
-                f"not a config line: {raw[:80]!r}", file=file, line=number,
+                f"not a config line: {raw[:80]!r}",
+                file=file,
+                line=number,
                 hint="CONFIG_X=y, CONFIG_X=m, CONFIG_X=value, or # CONFIG_X is not set",
             )
 
@@ -135,7 +140,8 @@ def allconfig(request: Request, symbols: Mapping[str, Symbol]) -> str:
 def applicable(request: Request, symbols: Mapping[str, Symbol]) -> list[Option]:
     """The options without the optional ones that this tree does not have."""
     return [
-        option for option in request.options
+        option
+        for option in request.options
         if not option.optional or (option.name in symbols and symbols[option.name].depends)
     ]
 
@@ -161,6 +167,8 @@ def check_result(request: Request, dotconfig: str, symbols: Mapping[str, Symbol]
             lines[-1] += f"; did you mean CONFIG_{close[0]}?" if close else ""
     first = lost[0]
     raise ConfigError(
-        f"Linux {version} does not give what was asked for:\n  " + "\n  ".join(lines), file=first.file, line=first.line,
+        f"Linux {version} does not give what was asked for:\n  " + "\n  ".join(lines),
+        file=first.file,
+        line=first.line,
         hint="ask for what it depends on too, or mark the line `#? ` if it is only for trees that have the option",
     )

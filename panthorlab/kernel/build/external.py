@@ -42,8 +42,10 @@ def import_build(path: Path, *, log: Path, progress: Progress) -> Kernel:
     arch = next((arch for arch in ARCHES.values() if values.get(arch.option) == "y"), None)
     if arch is None or inside.read(path, arch.image_path, 1) is None:
         wanted = arch or DEFAULT
-        raise UsageError(f"{path} has no {wanted.name} kernel {wanted.image}",
-                         hint=f"build it with ARCH={wanted.name}, target {wanted.image}")
+        raise UsageError(
+            f"{path} has no {wanted.name} kernel {wanted.image}",
+            hint=f"build it with ARCH={wanted.name}, target {wanted.image}",
+        )
     driver.only(values, f"the kernel in {path}")
     source = (path / "source").resolve() if (path / "source").exists() else path
     makefile.check_tree(str(source), reader(source))
@@ -56,8 +58,17 @@ def import_build(path: Path, *, log: Path, progress: Progress) -> Kernel:
         return kernel
     base = Base(f"dir-{core}", str(source), release, source, driver.PANTHOR.has_fix(reader(source)))
     plan = SidePlan(
-        side=Side.AFTER, key=key, core_key=core, title=f"{release} from {path}", base=base, changes={}, reports=(),
-        fragments=(), config_key="", arch=arch.name, toolchain=find_toolchain(arch.name),
+        side=Side.AFTER,
+        key=key,
+        core_key=core,
+        title=f"{release} from {path}",
+        base=base,
+        changes={},
+        reports=(),
+        fragments=(),
+        config_key="",
+        arch=arch.name,
+        toolchain=find_toolchain(arch.name),
     )
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", buffering=1, errors="replace") as file:

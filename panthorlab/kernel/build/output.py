@@ -86,5 +86,5 @@ def culprit(problem: BuildProblem, reports: Iterable[PatchReport]) -> str:
 def _relative(file: str, roots: Sequence[str]) -> str:
     for root in roots:
         if file.startswith(root + "/"):
-            return file[len(root) + 1:]
+            return file[len(root) + 1 :]
     return file.removeprefix("./")

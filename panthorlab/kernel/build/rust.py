@@ -97,8 +97,10 @@ def find_rust(on_progress: Progress = lambda _text: None, *, look: bool = False)
     except (LabError, OSError) as error:
         tried = "; ".join(refused)
         hints = [INSTALL, *filter(None, [getattr(error, "hint", None)])]
-        raise LabError(f"this kernel has Rust, and there is no compiler for it: {tried}; Debian's package: {error}",
-                       hint="; or ".join(hints)) from error
+        raise LabError(
+            f"this kernel has Rust, and there is no compiler for it: {tried}; Debian's package: {error}",
+            hint="; or ".join(hints),
+        ) from error
 
 
 @cache
@@ -186,8 +188,10 @@ def resolve(mirror: str) -> list[Deb]:
         with tempfile.TemporaryDirectory(dir=cache_dir("rust")) as folder:
             found = debs.PrivateApt(Path(folder), mirror, suites).resolve(*PACKAGES)
         versions = {deb.name.split("_")[0]: deb.name.split("_")[1] for deb in found}
-        if all((number := _VERSION.search(versions.get(name, ""))) and tuple(map(int, number.groups())) >= least
-               for name, least in (("rustc", RUSTC), ("bindgen", BINDGEN))):
+        if all(
+            (number := _VERSION.search(versions.get(name, ""))) and tuple(map(int, number.groups())) >= least
+            for name, least in (("rustc", RUSTC), ("bindgen", BINDGEN))
+        ):
             return [deb for deb in found if not _NOT_NEEDED.match(deb.name)]
         refused.append(f"{suites[-1]} has rustc {versions.get('rustc')}, bindgen {versions.get('bindgen')}")
     raise LabError(f"no new enough rustc and bindgen in the archive: {', '.join(refused)}")
@@ -208,9 +212,14 @@ def complete(root: Path) -> None:
     own = {"rustc": "", "bindgen": f'export LIBCLANG_PATH="$root/{clang.parent.relative_to(root)}"\n'}
     for program, more in own.items():
         wrapper = folder / program
-        wrapper.write_text(_WRAPPER.format(
-            more=more, loader=Path(start).relative_to(root), program=program,
-            libraries=":".join(f"$root/{part}" for part in inside)))
+        wrapper.write_text(
+            _WRAPPER.format(
+                more=more,
+                loader=Path(start).relative_to(root),
+                program=program,
+                libraries=":".join(f"$root/{part}" for part in inside),
+            )
+        )
         wrapper.chmod(0o755)
         told = _answer(str(wrapper), "--version")
         if not _VERSION.search(told):

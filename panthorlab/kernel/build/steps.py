@@ -32,8 +32,10 @@ from panthorlab.paths import cache_dir
 MAKE_SECONDS = 4 * 3600.0
 # Without these an Image would differ from the next one built from the same source.
 REPRODUCIBLE = {
-    "KBUILD_BUILD_TIMESTAMP": "Thu Jan  1 00:00:00 UTC 1970", "KBUILD_BUILD_USER": "panthorlab",
-    "KBUILD_BUILD_HOST": "panthorlab", "KBUILD_BUILD_VERSION": "1",
+    "KBUILD_BUILD_TIMESTAMP": "Thu Jan  1 00:00:00 UTC 1970",
+    "KBUILD_BUILD_USER": "panthorlab",
+    "KBUILD_BUILD_HOST": "panthorlab",
+    "KBUILD_BUILD_VERSION": "1",
 }
 # Depend mode: without it a miss would preprocess everything twice.
 CCACHE = {"CCACHE_NOHASHDIR": "1", "CCACHE_DEPEND": "1", "CCACHE_MAXSIZE": "2G"}
@@ -95,9 +97,13 @@ class Builder:
         mine = () if self.foreign else (self.objects,)
         self.box.hand_over(self.ccache, self.scratch, self.scratch / "shim", self.scratch / "guest", *mine)
         self.binds = (
-            Bind("src", self.plan.base.path), Bind("obj", self.objects, writable=not self.foreign),
-            Bind("ccache", self.ccache, writable=True), Bind("guest", guest.SOURCES), Bind("in", self.inputs),
-            Bind("out", self.scratch, writable=True), *tools(self.plan.toolchain.programs),
+            Bind("src", self.plan.base.path),
+            Bind("obj", self.objects, writable=not self.foreign),
+            Bind("ccache", self.ccache, writable=True),
+            Bind("guest", guest.SOURCES),
+            Bind("in", self.inputs),
+            Bind("out", self.scratch, writable=True),
+            *tools(self.plan.toolchain.programs),
             *(self.plan.toolchain.rust.binds if self.plan.toolchain.rust else ()),
         )
 

@@ -64,7 +64,7 @@ def find_toolchain(arch: str, environ: Mapping[str, str] = os.environ) -> Toolch
         raise LabError(
             f"no compiler for {arch}: {' and '.join(missing)} not found",
             hint=f"install {row.compiler_package} {row.libc_package} (Debian), "
-                 "or set CROSS_COMPILE to the prefix of another one",
+            "or set CROSS_COMPILE to the prefix of another one",
         )
     return Toolchain(arch, prefix, _versions((f"{prefix}gcc", f"{prefix}ld")), shutil.which("ccache") is not None)
 
@@ -83,8 +83,14 @@ def built_with(config: Path) -> str:
     found = dict(_RECORDED.findall(text))
     compiler = found.get("CC_VERSION_TEXT", "").strip('"')
     linkers = (("LD", "GNU ld"), ("LLD", "LLD"))
-    linker = next((f"{name} {_version(int(number))}" for option, name in linkers
-                   if (number := found.get(f"{option}_VERSION", "0")) != "0"), "")
+    linker = next(
+        (
+            f"{name} {_version(int(number))}"
+            for option, name in linkers
+            if (number := found.get(f"{option}_VERSION", "0")) != "0"
+        ),
+        "",
+    )
     return "; ".join(part for part in (compiler, linker) if part)
 
 

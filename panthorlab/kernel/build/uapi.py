@@ -15,15 +15,18 @@ UAPI = "include/uapi"
 
 # The substitutions of scripts/headers_install.sh (6.12), and what it has unifdef do for __EXPORTED_HEADERS__;
 # `#ifdef __KERNEL__` parts are left: user space skips them.
-_RULES = tuple((re.compile(pattern, re.MULTILINE), replacement) for pattern, replacement in (
-    (r"^#ifndef __EXPORTED_HEADERS__$", "#if 0"),
-    (r"([\s(])(?:__user|__force|__iomem)\s", r"\1"),
-    (r"__attribute_const__(\s|$)", r"\1"),
-    (r"^#include <linux/compiler(?:_types)?\.h>", ""),
-    (r"(^|[^a-zA-Z0-9])__packed([^a-zA-Z0-9_]|$)", r"\1__attribute__((packed))\2"),
-    (r"(^|[ \t(])(inline|asm|volatile)([ \t(]|$)", r"\1__\2__\3"),
-    (r"#(ifndef|define|endif[ \t]*/[*])[ \t]*_UAPI", r"#\1 "),
-))
+_RULES = tuple(
+    (re.compile(pattern, re.MULTILINE), replacement)
+    for pattern, replacement in (
+        (r"^#ifndef __EXPORTED_HEADERS__$", "#if 0"),
+        (r"([\s(])(?:__user|__force|__iomem)\s", r"\1"),
+        (r"__attribute_const__(\s|$)", r"\1"),
+        (r"^#include <linux/compiler(?:_types)?\.h>", ""),
+        (r"(^|[^a-zA-Z0-9])__packed([^a-zA-Z0-9_]|$)", r"\1__attribute__((packed))\2"),
+        (r"(^|[ \t(])(inline|asm|volatile)([ \t(]|$)", r"\1__\2__\3"),
+        (r"#(ifndef|define|endif[ \t]*/[*])[ \t]*_UAPI", r"#\1 "),
+    )
+)
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+(?:<([\w./-]+)>|"([\w./-]+)")', re.MULTILINE)
 
 

@@ -33,8 +33,15 @@ _KEEPER = ("/bin/sh", "-c", "trap 'kill -KILL 0' TERM; \"$@\" & wait $!; exit $?
 # which it may do only to a process of its own user: so it is not yet the build's.
 _INIT = ("/bin/sh", "-c", '"$@"; exit $?', "init")
 _BUILD_USER = (
-    "/usr/bin/setpriv", f"--reuid={BUILD_UID}", f"--regid={BUILD_UID}", "--clear-groups", "--no-new-privs",
-    "--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all", "--",
+    "/usr/bin/setpriv",
+    f"--reuid={BUILD_UID}",
+    f"--regid={BUILD_UID}",
+    "--clear-groups",
+    "--no-new-privs",
+    "--inh-caps=-all",
+    "--ambient-caps=-all",
+    "--bounding-set=-all",
+    "--",
 )
 # In a session of its own, so that it cannot signal its keeper's. Does not begin if nobody listens any more.
 _BEGIN = ("/usr/bin/setsid", "/bin/sh", "-c", f'echo "{STARTED}" && exec "$@"', "begin")
@@ -55,7 +62,7 @@ class Bind:
 
 
 def command(
-    argv: Sequence[str], binds: Sequence[Bind], env: Mapping[str, str], seccomp: int | None = None,
+    argv: Sequence[str], binds: Sequence[Bind], env: Mapping[str, str], seccomp: int | None = None
 ) -> list[str]:
     """The argv that runs `argv` in the jail, with exactly `env`. It exits with its status, 128 + signal if killed.
 
@@ -63,10 +70,26 @@ def command(
     which keeps it from the terminal, and be sent SIGTERM when its parent ends.
     """
     root = os.getuid() == 0
-    words = [*_KEEPER, PROGRAM, "--as-pid-1", "--die-with-parent", "--unshare-ipc", "--unshare-pid", "--unshare-net",
-             "--unshare-uts", "--unshare-cgroup-try", "--hostname", "panthorlab", "--cap-drop", "ALL"]
-    words += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"] if root else \
-        ["--unshare-user", "--disable-userns"]
+    words = [
+        *_KEEPER,
+        PROGRAM,
+        "--as-pid-1",
+        "--die-with-parent",
+        "--unshare-ipc",
+        "--unshare-pid",
+        "--unshare-net",
+        "--unshare-uts",
+        "--unshare-cgroup-try",
+        "--hostname",
+        "panthorlab",
+        "--cap-drop",
+        "ALL",
+    ]
+    words += (
+        ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"]
+        if root
+        else ["--unshare-user", "--disable-userns"]
+    )
     words += [*_system(), "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm"]  # noqa: S108
     for path in _EMPTY:
         words += ["--perms", "1777", "--tmpfs", path]
@@ -105,8 +128,11 @@ def remedy(complaint: str) -> str:
         return "install bubblewrap 0.8 or newer"
     for setting, forbidden, mend in (
         ("kernel/unprivileged_userns_clone", "0", "sysctl kernel.unprivileged_userns_clone=1"),
-        ("kernel/apparmor_restrict_unprivileged_userns", "1",
-         "sysctl kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for bwrap"),
+        (
+            "kernel/apparmor_restrict_unprivileged_userns",
+            "1",
+            "sysctl kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for bwrap",
+        ),
         ("user/max_user_namespaces", "0", "sysctl user.max_user_namespaces=10000"),
     ):
         path = SETTINGS / setting

@@ -67,7 +67,12 @@ class Sandbox:
                 os.chown(path, uid, uid, follow_symlinks=False)
 
     def run(
-        self, argv: Sequence[str], binds: Sequence[Bind], *, on_line: Callable[[str], None], timeout: float,
+        self,
+        argv: Sequence[str],
+        binds: Sequence[Bind],
+        *,
+        on_line: Callable[[str], None],
+        timeout: float,
         env: Mapping[str, str] | None = None,
     ) -> int:
         """Run argv, giving each line of its output (both streams) to `on_line`, without what could control a
@@ -108,8 +113,7 @@ def without_jail() -> None:
 
 
 def sandbox() -> Sandbox:
-    """How to run what a tree has written. Raises LabError if there can be no jail here, and `--no-jail` was not given.
-    """
+    """How to run what a tree has written. Raises LabError if there can be no jail, and `--no-jail` was not given."""
     if _open:
         return Sandbox(False)
     _probe()
@@ -170,12 +174,23 @@ def _parts(program: Path) -> Iterable[Path]:
 
 
 def _stream(
-    argv: list[str], env: Mapping[str, str], on_line: Callable[[str], None], timeout: float, *, name: str,
-    jailed: bool, passed: Sequence[int] = (),
+    argv: list[str],
+    env: Mapping[str, str],
+    on_line: Callable[[str], None],
+    timeout: float,
+    *,
+    name: str,
+    jailed: bool,
+    passed: Sequence[int] = (),
 ) -> int:
     process = spawn.spawn(
-        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, umask=0o022,
-        death=signal.SIGTERM if jailed else signal.SIGKILL, pass_fds=passed,
+        argv,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=env,
+        umask=0o022,
+        death=signal.SIGTERM if jailed else signal.SIGKILL,
+        pass_fds=passed,
     )
     expired = threading.Event()
 

@@ -56,16 +56,22 @@ MACHINES: Mapping[str, Machine] = {
 def program(machine: Machine) -> bytes:
     """The filter as the kernel takes it. Programs for another instruction set than the machine's own get nothing."""
     code: list[Instruction] = [
-        (_LOAD, 0, 0, _ARCHITECTURE), (_EQUAL, 1, 0, machine.audit), _refuse(errno.ENOSYS),
-        (_LOAD, 0, 0, _NUMBER), (_AT_LEAST, 0, 1, _X32), _refuse(errno.ENOSYS),
+        (_LOAD, 0, 0, _ARCHITECTURE),
+        (_EQUAL, 1, 0, machine.audit),
+        _refuse(errno.ENOSYS),
+        (_LOAD, 0, 0, _NUMBER),
+        (_AT_LEAST, 0, 1, _X32),
+        _refuse(errno.ENOSYS),
     ]
     for number in machine.refused:
         code += [(_EQUAL, 0, 1, number), _refuse(errno.ENOSYS)]
     for number in (machine.clone, machine.unshare):
         code += _block(number, _FIRST, [(_ANY_BIT, 0, 1, _CLONE_NEWUSER), _refuse(errno.EPERM)])
-    code += _block(machine.ioctl, _SECOND, [
-        word for request in _TERMINAL_INPUT for word in ((_EQUAL, 0, 1, request), _refuse(errno.EPERM))
-    ])
+    code += _block(
+        machine.ioctl,
+        _SECOND,
+        [word for request in _TERMINAL_INPUT for word in ((_EQUAL, 0, 1, request), _refuse(errno.EPERM))],
+    )
     families = [word for family in _FAMILIES for word in ((_EQUAL, 0, 1, int(family)), (_RETURN, 0, 0, _ALLOW))]
     code += _block(machine.socket, _FIRST, [*families, _refuse(errno.EAFNOSUPPORT)])
     code.append((_RETURN, 0, 0, _ALLOW))

@@ -17,7 +17,7 @@ _SOME = {
 _HINTS = {
     (Fit.ALREADY, False): "the base has it: use --revert to compare without and with it, or another --base",
     (Fit.OTHER_FORM, False): "the base has this change in another form: use an older --base, or give the patch as it "
-                             "was merged, with --revert",
+    "was merged, with --revert",
     (Fit.DOES_NOT_APPLY, False): "use the base it was made for (--base), or rebase the patch; nothing was changed",
     (Fit.ALREADY, True): "the base does not have the patch, so it cannot be reverted: leave out --revert",
     (Fit.OTHER_FORM, True): "the base has this change in another form: give the patch as it was merged",
@@ -26,7 +26,7 @@ _HINTS = {
 
 
 def apply_all(
-    texts: Sequence[PatchText], read: ReadFile, title: str, notes: Sequence[str] = (), *, reverse: bool = False,
+    texts: Sequence[PatchText], read: ReadFile, title: str, notes: Sequence[str] = (), *, reverse: bool = False
 ) -> tuple[list[PatchReport], Changes]:
     """What becomes of each patch, and of the files of the tree that `read` reads; `reverse`: the last patch first.
 
@@ -50,6 +50,10 @@ def apply_all(
         if len(reports) < len(texts):
             lines.append(f"the other {len(texts) - len(reports)} of {len(texts)} patches were not tried")
         some = bad[-1].fit is Fit.ALREADY and len(bad) < len(reports)
-        raise UnfitError("\n".join([*lines, *(f"note: {note}" for note in notes)]), reports=reports, notes=notes,
-                         hint=_SOME[reverse] if some else _HINTS[bad[-1].fit, reverse])
+        raise UnfitError(
+            "\n".join([*lines, *(f"note: {note}" for note in notes)]),
+            reports=reports,
+            notes=notes,
+            hint=_SOME[reverse] if some else _HINTS[bad[-1].fit, reverse],
+        )
     return reports, changes

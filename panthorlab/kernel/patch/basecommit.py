@@ -26,8 +26,10 @@ def series_notes(intake: Intake, base_spec: str | None, key: str, title: str) ->
             notes.append(f"“{series.title}”: {told}")
         if needed := series.facts.prerequisites:
             more = f" and {len(needed) - 3} more" if len(needed) > 3 else ""
-            notes.append(f"“{series.title}” says that it needs others first: {', '.join(needed[:3])}{more}; whether "
-                         f"they are in {title} is not known")
+            notes.append(
+                f"“{series.title}” says that it needs others first: {', '.join(needed[:3])}{more}; whether "
+                f"they are in {title} is not known"
+            )
     return notes
 
 
@@ -54,6 +56,6 @@ def _base_note(commit: str, base_spec: str | None, key: str, title: str) -> str 
 def _revision(base_spec: str, repository: Path) -> str:
     name = str(repository)
     for place in (index for index, char in enumerate(base_spec) if char == "@"):
-        if str(Path(base_spec[:place]).expanduser().resolve()) == name and base_spec[place + 1:]:
-            return base_spec[place + 1:]
+        if str(Path(base_spec[:place]).expanduser().resolve()) == name and base_spec[place + 1 :]:
+            return base_spec[place + 1 :]
     return "HEAD"

@@ -15,8 +15,17 @@ from panthorlab.errors import PatchError
 
 _HUNK = re.compile(r"^@@ -\d{1,9}(?:,(?P<old>\d{1,9}))? \+\d{1,9}(?:,(?P<new>\d{1,9}))? @@")
 _EXTENDED = (
-    "old mode ", "new mode ", "deleted file mode ", "new file mode ", "copy from ", "copy to ", "rename from ",
-    "rename to ", "similarity index ", "dissimilarity index ", "index ",
+    "old mode ",
+    "new mode ",
+    "deleted file mode ",
+    "new file mode ",
+    "copy from ",
+    "copy to ",
+    "rename from ",
+    "rename to ",
+    "similarity index ",
+    "dissimilarity index ",
+    "index ",
 )
 _EMPTY_BLOB = re.compile(r"^index (?:e69de29[0-9a-f]*\.\.0+|0+\.\.e69de29[0-9a-f]*)\b")
 _BINARY = ("Binary files ", "GIT binary patch")
@@ -65,7 +74,7 @@ class _Reader:
         last = self._at + count == len(self._lines) and not self._whole
         if last and not self._lines[-1].startswith("\\"):
             self._fail(f"it ends in the middle of a line: {self._lines[-1].rstrip()[-80:]}", _CUT)
-        self._kept += self._lines[self._at:self._at + count]
+        self._kept += self._lines[self._at : self._at + count]
         self._at += count
 
     def _fail(self, what: str, hint: str) -> NoReturn:
@@ -92,10 +101,10 @@ class _Reader:
             return
         name = self._lines[self._at].removeprefix("diff --git ")
         self._begin_file(name)
-        index = next((line for line in self._lines[self._at:self._at + count] if line.startswith("index ")), None)
+        index = next((line for line in self._lines[self._at : self._at + count] if line.startswith("index ")), None)
         cut = follows.startswith("--- ") and not self._peek(count + 1).startswith("+++ ")
         if cut or (index is not None and not body and not _EMPTY_BLOB.match(index)):
-            removed = any(line.startswith("deleted file") for line in self._lines[self._at:self._at + count])
+            removed = any(line.startswith("deleted file") for line in self._lines[self._at : self._at + count])
             hint = "was it cut off, or made with git's -D?" if removed else _CUT
             self._fail(f"the header of {name.strip()} is followed by no change", hint)
         self._keep(count)
@@ -123,15 +132,18 @@ class _Reader:
             if not line:
                 self._fail(f"it ends within the {where}", _CUT)
             if tag not in " +-\\":
-                self._fail(f"in the {where} there is a line that begins with none of `+`, `-` and space: "
-                           f"{line.strip()[:80]}", _CUT)
+                self._fail(
+                    f"in the {where} there is a line that begins with none of `+`, `-` and space: {line.strip()[:80]}",
+                    _CUT,
+                )
             if self._at + 1 == len(self._lines) and not self._whole and old + new > 1 + (tag == " "):
                 self._fail(f"it ends within the {where}", _CUT)
             old -= tag in " -"
             new -= tag in " +"
             if old < 0 or new < 0:
-                self._fail(f"the {where} has other numbers of lines than its header says, at: {line.strip()[:80]}",
-                           _COUNTS)
+                self._fail(
+                    f"the {where} has other numbers of lines than its header says, at: {line.strip()[:80]}", _COUNTS
+                )
             self._keep(1)
         while self._peek(0).startswith("\\"):
             self._keep(1)

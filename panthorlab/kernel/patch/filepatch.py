@@ -24,10 +24,34 @@ from panthorlab.kernel.patch.mails import PatchText
 ReadFile = Callable[[str], bytes | None]
 
 NULL = "/dev/null"
-_TOPS = frozenset({  # directories of a kernel tree
-    "arch", "block", "certs", "crypto", "Documentation", "drivers", "fs", "include", "init", "io_uring", "ipc",
-    "kernel", "lib", "LICENSES", "mm", "net", "rust", "samples", "scripts", "security", "sound", "tools", "usr", "virt",
-})
+_TOPS = frozenset(
+    {  # directories of a kernel tree
+        "arch",
+        "block",
+        "certs",
+        "crypto",
+        "Documentation",
+        "drivers",
+        "fs",
+        "include",
+        "init",
+        "io_uring",
+        "ipc",
+        "kernel",
+        "lib",
+        "LICENSES",
+        "mm",
+        "net",
+        "rust",
+        "samples",
+        "scripts",
+        "security",
+        "sound",
+        "tools",
+        "usr",
+        "virt",
+    }
+)
 _MAX_NAME, _MAX_PATH = 120, 1000  # a kernel's are shorter by far, and no file system refuses these
 _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _DEEPEST = 8  # directories in front of a tree that are taken away
@@ -67,10 +91,12 @@ def parse_diff(patch: PatchText) -> list[FilePatch]:
     if not any(file.old != file.new or any(hunk.changes for hunk in file.hunks) for file in files):
         if any(line.startswith("new mode ") for file in parsed for line in file.patch_info or ()):
             names = ", ".join(_strip(file.name, 1) for file in files[:3])
-            raise PatchError(f"{patch.title} changes only the modes of files ({names}), which makes no other kernel",
-                             hint="there is nothing to compare")
+            raise PatchError(
+                f"{patch.title} changes only the modes of files ({names}), which makes no other kernel",
+                hint="there is nothing to compare",
+            )
         raise PatchError(
-            f"{patch.title} is not a patch: it changes no file", hint="give the output of git format-patch or diff -u",
+            f"{patch.title} is not a patch: it changes no file", hint="give the output of git format-patch or diff -u"
         )
     return files
 
@@ -82,7 +108,7 @@ def _file_patch(file: PatchedFile, patch: PatchText) -> FilePatch:
         raise PatchError(f"{patch.title} changes the binary file {name}", hint="only text can be patched here")
     if file.is_symlink or file.is_submodule:
         raise PatchError(
-            f"{patch.title} makes a symbolic link or submodule of {name}", hint="only plain files can be patched here",
+            f"{patch.title} makes a symbolic link or submodule of {name}", hint="only plain files can be patched here"
         )
     # diff -N without git names the file that is not there by the start of time.
     if _epoch(file.source_timestamp) and file.is_added_file:
@@ -121,22 +147,26 @@ def _path(name: str, patch: PatchText) -> str | None:
         raise outside(patch.title, name)
     if ".git" in parts or len(name) > _MAX_PATH or max(map(len, parts)) > _MAX_NAME:
         raise PatchError(
-            f"{patch.title} names a file that no kernel tree has: {name[:_MAX_NAME]!r}", hint="is it for the kernel?",
+            f"{patch.title} names a file that no kernel tree has: {name[:_MAX_NAME]!r}", hint="is it for the kernel?"
         )
     return name
 
 
 def _unquote(name: str) -> str:
     """A file name as git quotes it, like C: `\\303\\266`, `\\t`, `\\"`."""
+
     def char(match: re.Match[str]) -> str:
         code = match[1]
         return chr(int(code, 8) & 0xFF) if code[0].isdigit() else _ESCAPES.get(code, code)
+
     return re.sub(r"\\([0-7]{1,3}|.)", char, name)
 
 
 def outside(title: str, name: str) -> PatchError:
-    return PatchError(f"{title} names a file outside the tree: {name[:_MAX_NAME]!r}",
-                      hint="paths in a patch must be relative to the tree")
+    return PatchError(
+        f"{title} names a file outside the tree: {name[:_MAX_NAME]!r}",
+        hint="paths in a patch must be relative to the tree",
+    )
 
 
 def find_files(files: Sequence[FilePatch], read: ReadFile, title: str) -> tuple[list[FilePatch], str]:
@@ -157,8 +187,9 @@ def find_files(files: Sequence[FilePatch], read: ReadFile, title: str) -> tuple[
             if _present(way, read) == wanted > 0:
                 return way, where
     if absolute:
-        raise outside(title, next(name for file in files for name in (file.old, file.new)
-                                  if name and name.startswith("/")))
+        raise outside(
+            title, next(name for file in files for name in (file.old, file.new) if name and name.startswith("/"))
+        )
     return usual, ""
 
 
@@ -173,8 +204,10 @@ def _other_ways(files: Sequence[FilePatch]) -> Iterator[tuple[list[FilePatch], s
 
 
 def _renamed(files: Sequence[FilePatch], name: Callable[[str], str]) -> list[FilePatch]:
-    return [replace(file, old=name(file.old) if file.old else None, new=name(file.new) if file.new else None)
-            for file in files]
+    return [
+        replace(file, old=name(file.old) if file.old else None, new=name(file.new) if file.new else None)
+        for file in files
+    ]
 
 
 def _strip(name: str, depth: int) -> str:

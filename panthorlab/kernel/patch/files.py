@@ -13,8 +13,7 @@ MAX_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class Files:
-    """Content by name. `chosen`: whoever listed them has chosen among them and put them in order, as quilt's users do.
-    """
+    """Content by name. `chosen`: who listed them has chosen among them and put them in order, as quilt's users do."""
 
     content: tuple[tuple[str, bytes], ...]
     chosen: bool = False

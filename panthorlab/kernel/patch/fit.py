@@ -198,16 +198,16 @@ def _explain(file: FilePatch, index: int, lines: Sequence[str]) -> str:
             f"({file.name}:{line}) only in white space: was it pasted, or did a mail client turn tabs into spaces?"
         )
     at, old = best_window(lines, hunk), hunk.old
-    window = lines[at:at + len(old)]
+    window = lines[at : at + len(old)]
     # The first line that is not as the hunk expects it, and what stands around it. Fuzz would have forgiven the edges.
     odd_rows = [row for row, line in enumerate(old) if row >= len(window) or window[row] != line] or [0]
     odd = next((row for row in odd_rows if MAX_FUZZ <= row < len(old) - MAX_FUZZ), odd_rows[0])
     first = max(0, odd - _AROUND)
     rows = [row for row, (tag, _) in enumerate(hunk.lines) if tag != "+"]
-    wants = [f"{tag}{text.rstrip()}" for tag, text in hunk.lines[rows[first] if rows else 0:]][:_SHOWN]
+    wants = [f"{tag}{text.rstrip()}" for tag, text in hunk.lines[rows[first] if rows else 0 :]][:_SHOWN]
     has = [
         f"{'>' if row == odd else ' '}{at + row + 1:6}: {line.rstrip()}"
-        for row, line in enumerate(lines[at + first:at + first + _SHOWN], first)
+        for row, line in enumerate(lines[at + first : at + first + _SHOWN], first)
     ]
     head = f"{file.name}:{hunk.start + first}: hunk {index + 1} of {len(file.hunks)} does not fit; the patch expects"
     return "\n".join([head, *wants, f"where the tree has ({file.name}:{at + odd + 1}):", *has])

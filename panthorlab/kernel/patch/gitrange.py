@@ -16,10 +16,26 @@ from panthorlab.kernel.source.git import is_repository, reading, resolve_range
 # Not format-patch: there a diff in a commit message cannot be told from the commit's. No option is left to the
 # user's configuration. A...B is what diff means by it: what B has that A has not.
 _LOG = (
-    "log", "--reverse", "--topo-order", "--right-only", "--format=%x00%x01%P%x01%s%x01", "--patch",
-    "--diff-merges=off", "--no-color", "--no-ext-diff", "--no-textconv", "--no-show-signature", "--no-notes",
-    "--find-renames", "--src-prefix=a/", "--dst-prefix=b/", "--unified=3", "--inter-hunk-context=0",
-    "--submodule=short", "--no-relative", "-O/dev/null",
+    "log",
+    "--reverse",
+    "--topo-order",
+    "--right-only",
+    "--format=%x00%x01%P%x01%s%x01",
+    "--patch",
+    "--diff-merges=off",
+    "--no-color",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--no-show-signature",
+    "--no-notes",
+    "--find-renames",
+    "--src-prefix=a/",
+    "--dst-prefix=b/",
+    "--unified=3",
+    "--inter-hunk-context=0",
+    "--submodule=short",
+    "--no-relative",
+    "-O/dev/null",
 )
 
 
@@ -27,7 +43,7 @@ def read_range(spec: str, repository: Path) -> Series:
     """The commits of `spec`, each a patch. Raises PatchError if git knows no such range, or it has no patches."""
     if not is_repository(repository):
         raise PatchError(
-            f"no such patch: {spec}", hint=f"{repository} is no git repository, so it is no git range either",
+            f"no such patch: {spec}", hint=f"{repository} is no git repository, so it is no git range either"
         )
     try:
         with reading(repository) as view:
@@ -38,7 +54,7 @@ def read_range(spec: str, repository: Path) -> Series:
         raise PatchError(f"the git range {spec} has no commits", hint="older..newer; the left side is left out")
     if len(data) > MAX_BYTES:
         raise PatchError(
-            f"the git range {spec} is larger than {MAX_BYTES >> 20} MiB", hint="build both ends: --base PATH@REV",
+            f"the git range {spec} is larger than {MAX_BYTES >> 20} MiB", hint="build both ends: --base PATH@REV"
         )
     patches = tuple(_patches(data, spec))
     if not patches:

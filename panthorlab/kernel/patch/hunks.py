@@ -84,8 +84,8 @@ def apply_hunks(lines: Sequence[str], hunks: Sequence[Hunk], max_fuzz: int = MAX
             return index
         position, fuzz, skip, stop = found
         old, new = hunk.old, hunk.new
-        result += lines[copied:position + skip]
-        result += new[skip:len(new) - stop]
+        result += lines[copied : position + skip]
+        result += new[skip : len(new) - stop]
         copied = position + len(old) - stop
         expected = _expected(hunk)
         offset = position - expected
@@ -99,7 +99,7 @@ def _expected(hunk: Hunk) -> int:
 
 
 def _locate(
-    lines: Sequence[str], hunk: Hunk, first: int, offset: int, max_fuzz: int,
+    lines: Sequence[str], hunk: Hunk, first: int, offset: int, max_fuzz: int
 ) -> tuple[int, int, int, int] | None:
     """(position of the whole hunk, fuzz, context lines ignored in front, and behind), or None."""
     old = hunk.old
@@ -110,12 +110,12 @@ def _locate(
         # Less context on one side than on the other means: this is where the file starts (or ends).
         at_start, at_end = skip < 0, stop < 0
         skip, stop = max(skip, 0), max(stop, 0)
-        pattern = old[skip:len(old) - stop]
+        pattern = old[skip : len(old) - stop]
         for position in _positions(_expected(hunk) + offset, first, len(lines) - len(old) + stop):
             begin = position + skip
             if begin < first or (at_start and begin != 0) or (at_end and begin + len(pattern) != len(lines)):
                 continue
-            if lines[begin:begin + len(pattern)] == pattern:
+            if lines[begin : begin + len(pattern)] == pattern:
                 return position, fuzz, skip, stop
     return None
 

@@ -34,7 +34,8 @@ _HEADER = re.compile(rb"\A(?:[!-9;-~]+:[^\n]*\n(?:[ \t][^\n]*\n)*)+\r?\n")  # na
 _FIRST_LINES = re.compile(rb"\A(?:[^\r\n][^\n]*\n)+")
 _NEXT_HEADER = re.compile(
     rb"^(?:From|Date|Message-ID):[^\n]*\n(?:[^\n]+\n){0,200}?Subject:|^Subject:[^\n]*\n(?:[^\n]+\n){0,200}?"
-    rb"(?:From|Date|Message-ID):", re.MULTILINE | re.IGNORECASE,
+    rb"(?:From|Date|Message-ID):",
+    re.MULTILINE | re.IGNORECASE,
 )
 _MAIL_FIELD = re.compile(rb"^(?:subject|from|message-id):", re.IGNORECASE | re.MULTILINE)
 _SUBJECT = re.compile(rb"^subject:", re.IGNORECASE | re.MULTILINE)
@@ -105,8 +106,8 @@ def _split(data: bytes) -> Iterator[bytes]:
     if not starts or (starts[0] > 0 and head is not None and _MULTIPART.search(head[0])):
         yield data  # a mail alone; what looks like the next one is attached to it
         return
-    if data[:starts[0]].strip():
-        yield data[:starts[0]]
+    if data[: starts[0]].strip():
+        yield data[: starts[0]]
     for begin, end in zip(starts, [*starts[1:], len(data)], strict=True):
         yield _ESCAPED_FROM.sub(b"", data[begin:end].partition(b"\n")[2])
 
@@ -134,8 +135,10 @@ def _damaged(name: str) -> PatchError:
 
 def _read_message(message: EmailMessage, origin: str, name: str, depth: int) -> list[Mail]:
     if sum(len(value) for _, value in message.raw_items()) > _MAX_HEADERS:
-        raise PatchError(f"{name}: the headers of this mail are longer than {_MAX_HEADERS >> 10} KiB",
-                         hint="leave them out: give the diff alone")
+        raise PatchError(
+            f"{name}: the headers of this mail are longer than {_MAX_HEADERS >> 10} KiB",
+            hint="leave them out: give the diff alone",
+        )
     subject = parse_subject(str(message.get("Subject", "")))
     own_id = _MESSAGE_ID.search(str(message.get("Message-ID", "")))
     parents = frozenset(_MESSAGE_ID.findall(f"{message.get('In-Reply-To', '')} {message.get('References', '')}"))
@@ -164,7 +167,11 @@ def _read_message(message: EmailMessage, origin: str, name: str, depth: int) -> 
 
 
 def _one_mail(
-    name: str, origin: str, subject: Subject, bodies: list[bytes], message_id: str | None = None,
+    name: str,
+    origin: str,
+    subject: Subject,
+    bodies: list[bytes],
+    message_id: str | None = None,
     parents: frozenset[str] = frozenset(),
 ) -> Mail:
     texts: dict[str, str] = {}
@@ -177,7 +184,7 @@ def _one_mail(
         facts = facts.or_else(mailtext.read_facts(text))
         if (match := DIFF.search(text)) is not None:
             _check_one(text, match.start(), name)
-            diff = PatchText(title or name, origin, text[match.start():].decode("latin-1"))
+            diff = PatchText(title or name, origin, text[match.start() :].decode("latin-1"))
             texts.setdefault(diff_content(diff), diff.text)  # inline and attached copies of one diff are one
     patch = PatchText(title or name, origin, "".join(texts.values()), message_id) if texts else None
     if patch and subject.number == 0 and not subject.reply:
@@ -190,8 +197,10 @@ def _check_one(text: bytes, diff: int, name: str) -> None:
     """Raise PatchError if another mail with a diff begins behind the first diff: `cat *.eml`, a digest of a list."""
     following = _NEXT_HEADER.search(text, diff)
     if following is not None and DIFF.search(text, following.end()) is not None:
-        raise PatchError(f"{name} has several mails in it, and no line `From …` between them",
-                         hint="save them as an mbox, or give each as a file of its own")
+        raise PatchError(
+            f"{name} has several mails in it, and no line `From …` between them",
+            hint="save them as an mbox, or give each as a file of its own",
+        )
 
 
 def _clean(body: bytes, name: str, notes: list[str]) -> bytes:
@@ -203,8 +212,10 @@ def _clean(body: bytes, name: str, notes: list[str]) -> bytes:
         notes.append("it is signed by PGP; the signature was not checked")
     text = mailtext.below_scissors(signed)
     if mailtext.has_scissors_behind(text):
-        raise PatchError(f"{name} has one diff above and one below its line of scissors (-- >8 --)",
-                         hint="give the one that is meant alone")
+        raise PatchError(
+            f"{name} has one diff above and one below its line of scissors (-- >8 --)",
+            hint="give the one that is meant alone",
+        )
     return text
 
 

@@ -19,7 +19,7 @@ _SIGNED = re.compile(rb"^-----BEGIN PGP SIGNED MESSAGE-----[ \t]*\n(?:[\w-]+:[^\
 _SIGNATURE, _SIGNATURE_END = b"\n-----BEGIN PGP SIGNATURE-----", b"\n-----END PGP SIGNATURE-----"
 # As `git mailinfo --scissors`: a line of dashes and scissors, at least two dashes of it.
 _SCISSORS = re.compile(
-    rb"^-[ -]*(?:>8|8<|>%|%<)(?:[ -]|>8|8<|>%|%<|cut here)*-[ \t]*$\n?", re.MULTILINE | re.IGNORECASE,
+    rb"^-[ -]*(?:>8|8<|>%|%<)(?:[ -]|>8|8<|>%|%<|cut here)*-[ \t]*$\n?", re.MULTILINE | re.IGNORECASE
 )
 _IN_BODY = re.compile(rb"\A\s*(?:(?:From|Date|Subject):[^\n]*\n(?:[ \t][^\n]*\n)*)+", re.IGNORECASE)
 _FACT = re.compile(
@@ -40,7 +40,8 @@ class Facts:
     def or_else(self, other: Facts) -> Facts:
         """Its own, and of `other` what it lacks."""
         return Facts(
-            self.base_commit or other.base_commit, self.change_id or other.change_id,
+            self.base_commit or other.base_commit,
+            self.change_id or other.change_id,
             self.prerequisites or other.prerequisites,
         )
 
@@ -98,7 +99,7 @@ def signed_text(data: bytes) -> bytes:
         end = data.find(_SIGNATURE, begin.end() - 1)
         if end < 0:
             break
-        kept += [data[at:begin.start()], re.sub(rb"^- ", b"", data[begin.end():end + 1], flags=re.MULTILINE)]
+        kept += [data[at : begin.start()], re.sub(rb"^- ", b"", data[begin.end() : end + 1], flags=re.MULTILINE)]
         closed = data.find(_SIGNATURE_END, end)
         at = len(data) if closed < 0 else closed + len(_SIGNATURE_END)
     return b"".join([*kept, data[at:]])

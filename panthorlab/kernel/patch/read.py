@@ -34,14 +34,26 @@ _MISTAKEN = (
 )
 # What is in mails that have no diff, by what they say.
 _WITHOUT_DIFF = (
-    (re.compile(rb"^The following changes since commit ", re.M), "a pull request, which has no patches in it",
-     "fetch what it names into a git tree, and give the range: --base TREE@COMMIT COMMIT..FETCH_HEAD"),
-    (re.compile(rb"^-----BEGIN PGP MESSAGE-----|^content-type:\s*multipart/encrypted", re.M | re.I), "encrypted",
-     "decrypt it first: gpg --decrypt"),
-    (re.compile(rb"^content-type:\s*application/(?:x-)?pkcs7-mime", re.M | re.I), "encrypted or signed by S/MIME",
-     "save the mail's text with the mailer that can read it"),
-    (re.compile(rb"^> ?(?:diff --git |--- a/)", re.M), "a reply that quotes a patch, not one itself",
-     "give the mail that it answers"),
+    (
+        re.compile(rb"^The following changes since commit ", re.M),
+        "a pull request, which has no patches in it",
+        "fetch what it names into a git tree, and give the range: --base TREE@COMMIT COMMIT..FETCH_HEAD",
+    ),
+    (
+        re.compile(rb"^-----BEGIN PGP MESSAGE-----|^content-type:\s*multipart/encrypted", re.M | re.I),
+        "encrypted",
+        "decrypt it first: gpg --decrypt",
+    ),
+    (
+        re.compile(rb"^content-type:\s*application/(?:x-)?pkcs7-mime", re.M | re.I),
+        "encrypted or signed by S/MIME",
+        "save the mail's text with the mailer that can read it",
+    ),
+    (
+        re.compile(rb"^> ?(?:diff --git |--- a/)", re.M),
+        "a reply that quotes a patch, not one itself",
+        "give the mail that it answers",
+    ),
 )
 
 
@@ -59,7 +71,7 @@ def read(data: bytes, origin: str, version: int | None = None) -> Series:
 
 
 def read_all(
-    specs: Sequence[str], repository: Path | None = None, version: int | None = None, stdin: BinaryIO | None = None,
+    specs: Sequence[str], repository: Path | None = None, version: int | None = None, stdin: BinaryIO | None = None
 ) -> Intake:
     """All patches that `specs` name (see `spec.find`), in order; parts and versions of a series are put together.
 
@@ -109,8 +121,10 @@ def _mails(data: bytes, origin: str) -> list[Mail]:
         if data.startswith(begin):
             raise PatchError(f"{origin} is {what}, not a patch", hint=hint)
     if b"\0" in data:
-        raise PatchError(f"{origin} is not a patch: there are NUL bytes in it, as in binary files and damaged mails",
-                         hint="give the output of git format-patch or diff -u")
+        raise PatchError(
+            f"{origin} is not a patch: there are NUL bytes in it, as in binary files and damaged mails",
+            hint="give the output of git format-patch or diff -u",
+        )
     mails = read_mails(data, origin)
     if not any(mail.patch or mail.subject.number == 0 for mail in mails):
         raise _no_diff(data, origin)

@@ -53,9 +53,14 @@ class Series:
     def described(self) -> SeriesJson:
         """For the record of a run, and for `check --json`."""
         return {
-            "title": self.title, "version": self.version, "versions": list(self.versions),
-            "message_id": self.message_id, "change_id": self.facts.change_id, "base_commit": self.facts.base_commit,
-            "prerequisites": list(self.facts.prerequisites), "patches": [patch.title for patch in self.patches],
+            "title": self.title,
+            "version": self.version,
+            "versions": list(self.versions),
+            "message_id": self.message_id,
+            "change_id": self.facts.change_id,
+            "base_commit": self.facts.base_commit,
+            "prerequisites": list(self.facts.prerequisites),
+            "patches": [patch.title for patch in self.patches],
         }
 
 
@@ -94,8 +99,9 @@ def choose(mails: Sequence[Mail], origin: str, version: int | None = None) -> Se
     if others:
         untagged = [mail for mail in candidates if not mail.subject.tagged]
         if untagged:
-            raise PatchError(f"{origin} has versions of a series, and patches that say no version: {_names(untagged)}",
-                             hint=_FILES)
+            raise PatchError(
+                f"{origin} has versions of a series, and patches that say no version: {_names(untagged)}", hint=_FILES
+            )
         told = ", ".join(f"v{mail.subject.version} {_name(mail)}" for mail in others[:_TOLD])
         more = f" and {len(others) - _TOLD} more" if len(others) > _TOLD else ""
         notes.append(f"{origin} has {_versions(versions)}: v{chosen} is taken; left out: {told}{more}")
@@ -106,14 +112,21 @@ def choose(mails: Sequence[Mail], origin: str, version: int | None = None) -> Se
         whole = [each for each in versions if each != chosen and _is_whole(candidates, mails, each, origin)]
         if not whole:
             raise
-        raise PatchError(f"{error} (of v{chosen}, of {_versions(versions)})",
-                         hint=f"v{whole[-1]} is whole: --patch-version {whole[-1]} takes it") from error
+        raise PatchError(
+            f"{error} (of v{chosen}, of {_versions(versions)})",
+            hint=f"v{whole[-1]} is whole: --patch-version {whole[-1]} takes it",
+        ) from error
     for mail in [*covers, *ordered]:
         notes += [f"{_name(mail)}: {note}" for note in mail.notes]
     head = covers[0] if covers else ordered[0]
     return Series(
-        tuple(mail.patch for mail in ordered if mail.patch is not None), head.title, chosen, tuple(versions),
-        head.message_id, reduce(Facts.or_else, (mail.facts for mail in [*covers, *ordered])), tuple(notes),
+        tuple(mail.patch for mail in ordered if mail.patch is not None),
+        head.title,
+        chosen,
+        tuple(versions),
+        head.message_id,
+        reduce(Facts.or_else, (mail.facts for mail in [*covers, *ordered])),
+        tuple(notes),
     )
 
 
@@ -178,8 +191,10 @@ def _without_replies(mails: Sequence[Mail]) -> tuple[list[Mail], list[str]]:
         return replies, [f"{_name(mail)} is a reply or forwarded; nothing else has a diff" for mail in replies[:_TOLD]]
     if not replies:
         return genuine, []
-    return genuine, [f"left out: the diff in {'a reply' if len(replies) == 1 else f'{len(replies)} replies'} to it: "
-                     f"{_names(replies)}"]
+    return genuine, [
+        f"left out: the diff in {'a reply' if len(replies) == 1 else f'{len(replies)} replies'} to it: "
+        f"{_names(replies)}"
+    ]
 
 
 def _version(versions: Sequence[int], origin: str, wanted: int | None) -> int:
@@ -194,8 +209,11 @@ def _check_odd_versions(mails: Sequence[Mail], origin: str) -> None:
     """Raise PatchError if beside [PATCH v2.1] or [PATCH v2b] there are patches of another version."""
     odd = [mail for mail in mails if mail.subject.odd_version]
     if len({mail.subject.odd_version for mail in mails}) > 1:
-        raise PatchError(f"{origin} has v{odd[0].subject.odd_version} {_name(odd[0])} beside others: does it amend "
-                         "them, or is it for another kernel?", hint="keep the patches that are meant alone")
+        raise PatchError(
+            f"{origin} has v{odd[0].subject.odd_version} {_name(odd[0])} beside others: does it amend "
+            "them, or is it for another kernel?",
+            hint="keep the patches that are meant alone",
+        )
 
 
 def _is_whole(candidates: Sequence[Mail], mails: Sequence[Mail], version: int, origin: str) -> bool:
@@ -212,8 +230,10 @@ def _ordered(mails: Sequence[Mail], covers: Sequence[Mail], origin: str) -> list
     numbered = [mail for mail in mails if mail.subject.number is not None]
     if not mails:
         total = covers[0].subject.total
-        raise PatchError(f"{origin} has only the cover letter {_name(covers[0])}: its {total} patches are missing",
-                         hint="give all of its patches")
+        raise PatchError(
+            f"{origin} has only the cover letter {_name(covers[0])}: its {total} patches are missing",
+            hint="give all of its patches",
+        )
     if not numbered:
         _check_unnumbered(mails, covers, origin)
         return list(mails)
@@ -228,8 +248,10 @@ def _ordered(mails: Sequence[Mail], covers: Sequence[Mail], origin: str) -> list
     twice = [number for number, count in counts.items() if count > 1]
     if twice:
         same = [mail for mail in numbered if mail.subject.number == twice[0]]
-        raise PatchError(f"{origin} has {len(same)} different patches {twice[0]}/{totals[0]}: {_names(same)}",
-                         hint=f"keep the one that is meant; {_FILES}")
+        raise PatchError(
+            f"{origin} has {len(same)} different patches {twice[0]}/{totals[0]}: {_names(same)}",
+            hint=f"keep the one that is meant; {_FILES}",
+        )
     _check_threads([*covers, *numbered], origin)
     missing = [number for number in range(1, min(totals[0], 9999) + 1) if number not in counts]
     if missing:
@@ -259,8 +281,11 @@ def _check_threads(mails: Sequence[Mail], origin: str) -> None:
             marks |= threads.pop(index)
         threads.append(marks)
     if len(threads) > 1:
-        raise PatchError(f"{origin} has patches of {len(threads)} threads, by different people, which are no one "
-                         f"series: {_names(names)}", hint=_FILES)
+        raise PatchError(
+            f"{origin} has patches of {len(threads)} threads, by different people, which are no one "
+            f"series: {_names(names)}",
+            hint=_FILES,
+        )
 
 
 def _check_unnumbered(mails: Sequence[Mail], covers: Sequence[Mail], origin: str) -> None:
@@ -268,16 +293,20 @@ def _check_unnumbered(mails: Sequence[Mail], covers: Sequence[Mail], origin: str
     if covers and (covers[0].subject.total or 0) != len(mails):
         raise PatchError(
             f"{origin} has the cover letter of {covers[0].subject.total} patches, and {len(mails)} without a number: "
-            f"{_names(mails)}", hint=_FILES,
+            f"{_names(mails)}",
+            hint=_FILES,
         )
     titles = Counter(
-        bare for mail in mails if mail.title and ((bare := without_version(mail.title)) != mail.title.casefold() or
-                                                  mail.subject.tagged)
+        bare
+        for mail in mails
+        if mail.title and ((bare := without_version(mail.title)) != mail.title.casefold() or mail.subject.tagged)
     )
     twice = [title for title, count in titles.items() if count > 1]
     if twice:
-        raise PatchError(f"{origin} has {titles[twice[0]]} different patches called “{twice[0]}”",
-                         hint=f"keep the one that is meant; {_FILES}")
+        raise PatchError(
+            f"{origin} has {titles[twice[0]]} different patches called “{twice[0]}”",
+            hint=f"keep the one that is meant; {_FILES}",
+        )
     ids = {mail.message_id: mail for mail in tagged if mail.message_id}
     for mail in tagged:
         if answered := next((ids[parent] for parent in mail.parents if parent in ids), None):

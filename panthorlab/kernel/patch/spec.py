@@ -31,7 +31,7 @@ _SUFFIXES = (*PATCH_SUFFIXES, ".mbox", ".eml", ".mbx")
 
 
 def find(
-    spec: str, repository: Path | None = None, version: int | None = None, stdin: BinaryIO | None = None,
+    spec: str, repository: Path | None = None, version: int | None = None, stdin: BinaryIO | None = None
 ) -> Files | Series:
     """What `spec` names (table above). `repository`: where a git range is looked up (else the current directory).
 
@@ -88,7 +88,7 @@ def _directory(path: Path) -> Files:
         files = sorted((file for file in path.iterdir() if file.suffix in _SUFFIXES and file.is_file()), key=_natural)
     if not files:
         raise PatchError(
-            f"there are no patches in {path}", hint=f"looked for {', '.join(_SUFFIXES)} and a file `series`",
+            f"there are no patches in {path}", hint=f"looked for {', '.join(_SUFFIXES)} and a file `series`"
         )
     content: list[tuple[str, bytes]] = []
     for file in files:
@@ -109,7 +109,7 @@ def _listed(series: Path) -> Iterator[Path]:
             raise PatchError(f"{series}: {words[0]} is to be reversed (-R)", hint="apply it reversed to the base first")
         if not (series.parent / words[0]).is_file():
             raise PatchError(
-                f"{series} names {words[0]}, which is not in {series.parent}", hint="is it still to be made?",
+                f"{series} names {words[0]}, which is not in {series.parent}", hint="is it still to be made?"
             )
         yield series.parent / words[0]
 

@@ -15,7 +15,7 @@ MAX_TITLE = 200
 _MAX_SUBJECT = 1000
 _BRACKET = re.compile(r"\s*\[(?P<words>[^\[\]]*)\]\s*")
 _IS_PATCH = re.compile(
-    r"\b(?:patch|rfc|rft|resend)(?:v?\d+)?\b|(?<![a-z0-9.])v\d+(?![\w.])|\d\s*(?:/|of)\s*\d", re.IGNORECASE,
+    r"\b(?:patch|rfc|rft|resend)(?:v?\d+)?\b|(?<![a-z0-9.])v\d+(?![\w.])|\d\s*(?:/|of)\s*\d", re.IGNORECASE
 )
 _VERSION = re.compile(
     r"(?:(?<![a-z0-9])|(?<=patch)|(?<=rfc))"
@@ -70,12 +70,16 @@ def parse_subject(subject: str) -> Subject:
             reply = reply or not tags
         else:
             break
-        rest = rest[match.end():]
+        rest = rest[match.end() :]
     words = unicodedata.normalize("NFKC", " ".join(tags))
     version, place, odd = _VERSION.search(words), _PLACE.search(words), _PART_VERSION.search(words)
     return Subject(
-        printable(rest), int(version[1]) if version else 1, int(place[1]) if place else None,
-        int(place[2]) if place else None, tagged=bool(tags), reply=reply,
+        printable(rest),
+        int(version[1]) if version else 1,
+        int(place[1]) if place else None,
+        int(place[2]) if place else None,
+        tagged=bool(tags),
+        reply=reply,
         odd_version=odd[1].lower() if odd else "",
     )
 

@@ -28,12 +28,18 @@ class Ring:
 
 
 RINGS = (
-    Ring("near", tuple(
-        [("debian", f"{release}-{pocket}") for release in ("bookworm", "trixie", "forky")
-         for pocket in ("backports", "updates", "proposed-updates")]
-        + [("debian", "experimental")]
-        + [("debian-security", f"{release}-security") for release in ("bookworm", "trixie", "forky")]
-    )),
+    Ring(
+        "near",
+        tuple(
+            [
+                ("debian", f"{release}-{pocket}")
+                for release in ("bookworm", "trixie", "forky")
+                for pocket in ("backports", "updates", "proposed-updates")
+            ]
+            + [("debian", "experimental")]
+            + [("debian-security", f"{release}-security") for release in ("bookworm", "trixie", "forky")]
+        ),
+    ),
     Ring("far", tuple(("debian", suite) for suite in ("trixie", "sid", "forky", "bookworm"))),
 )
 
@@ -130,10 +136,13 @@ class PrivateApt:
 
     def _configure(self) -> None:
         mirrors = apt.mirrors()
-        self._apt.configure([
-            f"{kind} {mirrors[archive]} {suite} main"
-            for archive, suite in self._ring.suites for kind in ("deb-src", "deb")
-        ])
+        self._apt.configure(
+            [
+                f"{kind} {mirrors[archive]} {suite} main"
+                for archive, suite in self._ring.suites
+                for kind in ("deb-src", "deb")
+            ]
+        )
 
 
 def known_packages(name: str, env: Mapping[str, str] | None = None) -> list[BinaryPackage]:
@@ -155,7 +164,7 @@ def download_package(package: BinaryPackage, into: Path, env: Mapping[str, str] 
     debs = list(into.glob("*.deb"))
     if len(debs) != 1:
         raise LabError(
-            f"apt-get download {package.name} left {len(debs)} files", hint="run apt-get update, then try again",
+            f"apt-get download {package.name} left {len(debs)} files", hint="run apt-get update, then try again"
         )
     return debs[0]
 

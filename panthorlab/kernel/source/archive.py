@@ -16,7 +16,13 @@ _DECOMPRESS = {".xz": ("xz", "-dc", "-T0"), ".gz": ("gzip", "-dc"), ".bz2": ("bz
 def extract_argv(into: Path, *, strip: int) -> list[str]:
     """tar from stdin; ownership is ours, members never leave `into` (GNU tar strips `/` and refuses `..`)."""
     return [
-        "tar", "-x", "-C", str(into), f"--strip-components={strip}", "--no-same-owner", "--no-same-permissions",
+        "tar",
+        "-x",
+        "-C",
+        str(into),
+        f"--strip-components={strip}",
+        "--no-same-owner",
+        "--no-same-permissions",
         "--delay-directory-restore",
     ]
 

@@ -138,7 +138,7 @@ def package_source(series: str, version: str | None, progress: Progress) -> Pack
             return PackageSource(package)
     known = ", ".join(package.version for package in packages)
     raise SourceError(
-        f"this machine's apt has no {name} {version}", hint=f"it has {known}; or try --base debian:{version}",
+        f"this machine's apt has no {name} {version}", hint=f"it has {known}; or try --base debian:{version}"
     )
 
 
@@ -177,7 +177,7 @@ def archive_source(version: str, progress: Progress) -> ArchiveSource:
 
 
 def _archive(
-    ring: apt.Ring, series: str, *, refresh: bool, progress: Progress,
+    ring: apt.Ring, series: str, *, refresh: bool, progress: Progress
 ) -> list[apt.SourcePackage | apt.BinaryPackage]:
     """All that a ring has of a series: upstream tarballs first, each kind newest first."""
     private = apt.PrivateApt(ring)
@@ -215,8 +215,11 @@ def remembered_source(spec: str, *, archive: bool) -> PackageSource | ArchiveSou
         packages = [apt.BinaryPackage(**package) for package in remembered["packages"]]
     else:
         packages = apt.known_packages(name)
-    fitting = [package for package in packages
-               if not version or version in (package.version, apt.upstream_version(package.version))]
+    fitting = [
+        package
+        for package in packages
+        if not version or version in (package.version, apt.upstream_version(package.version))
+    ]
     newest = max(fitting, key=lambda package: version_order(apt.upstream_version(package.version)), default=None)
     return PackageSource(newest) if newest else None
 
@@ -240,7 +243,7 @@ def nearest(wanted: str, known: Iterable[str], count: int = 6) -> list[str]:
     pool = same or ordered
     place = sum(1 for version in pool if version_order(version) < version_order(wanted))
     start = max(0, min(place - count // 2, len(pool) - count))
-    return pool[start:start + count]
+    return pool[start : start + count]
 
 
 def _recall(memory: Path) -> dict[str, Any]:

@@ -21,14 +21,27 @@ from panthorlab.kernel.tools import run
 
 # safe.directory: the repository may belong to the user who called sudo.
 _GIT = (
-    "git", "--no-optional-locks", "-c", "safe.directory=*", "-c", "core.fsmonitor=false",
-    "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false",
+    "git",
+    "--no-optional-locks",
+    "-c",
+    "safe.directory=*",
+    "-c",
+    "core.fsmonitor=false",
+    "-c",
+    "core.hooksPath=/dev/null",
+    "-c",
+    "core.quotePath=false",
 )
 # What a partial clone lacks is not fetched: how to fetch it is the repository's to say, and may be any program.
 _ALONE = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none", "GIT_TERMINAL_PROMPT": "0"}
 # `env`, so that a pipeline can run it, too.
-_OURS = ("env", *(f"{name}={value}" for name, value in _ALONE.items()), "GIT_CONFIG_NOSYSTEM=1",
-         "GIT_CONFIG_GLOBAL=/dev/null", "GIT_ATTR_NOSYSTEM=1")
+_OURS = (
+    "env",
+    *(f"{name}={value}" for name, value in _ALONE.items()),
+    "GIT_CONFIG_NOSYSTEM=1",
+    "GIT_CONFIG_GLOBAL=/dev/null",
+    "GIT_ATTR_NOSYSTEM=1",
+)
 _HARMLESS = (
     r"^core\.(filemode|ignorecase|symlinks|autocrlf|eol|safecrlf|trustctime|checkstat|precomposeunicode"
     r"|sparsecheckout|sparsecheckoutcone)$"
@@ -60,11 +73,12 @@ class View:
 @contextmanager
 def reading(repository: Path) -> Iterator[View]:
     """Content of `repository` and its work tree, for as long as the context lasts. Raises LabError if it is none."""
+
     def look_up(*args: str, ok: tuple[int, ...] = (0,)) -> str:
         return os.fsdecode(git(repository, *args, ok=ok)).removesuffix("\n")
 
     private, common, hash_name = look_up(
-        "rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir", "--show-object-format",
+        "rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir", "--show-object-format"
     ).split("\n")
     settings = _settings(look_up("config", "-z", "--get-regexp", _HARMLESS, ok=(0, 1)))
     home = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
@@ -77,11 +91,18 @@ def reading(repository: Path) -> Iterator[View]:
         head = look_up("rev-parse", "--verify", "--quiet", "HEAD", ok=(0, 1, 128))
         (ours / "HEAD").write_text(f"{head or 'ref: refs/heads/none'}\n")
         (ours / "objects/info/alternates").write_bytes(os.fsencode(f"{_quoted(f'{common}/objects')}\n"))
-        (ours / "config").write_bytes(os.fsencode("".join((
-            "[core]\nrepositoryformatversion = 1\nbare = false\n", f"excludesfile = {_quoted(ignored)}\n",
-            *(f"{name.partition('.')[2]} = {_quoted(value)}\n" for name, value in settings.items()),
-            f"[extensions]\nobjectformat = {hash_name}\n",
-        ))))
+        (ours / "config").write_bytes(
+            os.fsencode(
+                "".join(
+                    (
+                        "[core]\nrepositoryformatversion = 1\nbare = false\n",
+                        f"excludesfile = {_quoted(ignored)}\n",
+                        *(f"{name.partition('.')[2]} = {_quoted(value)}\n" for name, value in settings.items()),
+                        f"[extensions]\nobjectformat = {hash_name}\n",
+                    )
+                )
+            )
+        )
         for name in (*_FILES, *(path.name for path in Path(private).glob("sharedindex.*"))):
             there = [path for path in (Path(private, name), Path(common, name)) if path.is_file()]
             if there:
@@ -126,7 +147,7 @@ def resolve_commit(repository: Path, revision: str, kind: str = "tree") -> str:
     tree = tree.splitlines()[-1] if tree else ""
     if len(tree) not in (40, 64):
         raise SourceError(
-            f"{repository} has no revision {revision}", hint="a branch, a tag or a commit id; was it fetched?",
+            f"{repository} has no revision {revision}", hint="a branch, a tag or a commit id; was it fetched?"
         )
     return tree
 

@@ -107,7 +107,7 @@ def download(url: str, target: Path, sha256: str, progress: Progress) -> None:
     if isinstance(trouble, LabError):
         raise LabError(str(trouble), hint="it was damaged or replaced on its way; try again later") from trouble
     raise LabError(
-        f"cannot download {url}: {trouble}", hint="check the network; the next try goes on where this one stopped",
+        f"cannot download {url}: {trouble}", hint="check the network; the next try goes on where this one stopped"
     )
 
 

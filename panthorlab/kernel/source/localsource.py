@@ -183,12 +183,18 @@ def manifest_of(path: Path) -> str:
 def _dirty_files(repository: Path) -> list[tuple[str, str | None]]:
     with reading(repository) as view:
         status = view.git(
-            "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--ignore-submodules=all",
+            "status",
+            "--porcelain=v1",
+            "-z",
+            "--no-renames",
+            "--untracked-files=all",
+            "--ignore-submodules=all",
             timeout=300,
         )
     entries = [
         (entry[:2].decode(), entry[3:].decode(errors="surrogateescape"))
-        for entry in status.split(b"\0") if len(entry) > 3
+        for entry in status.split(b"\0")
+        if len(entry) > 3
     ]
     for code, name in entries:
         if "U" in code or code in ("AA", "DD"):

@@ -37,4 +37,3 @@ def check_tree(name: str, read: ReadFile) -> str:
     if not any(driver.is_in(read) for driver in DRIVERS):
         raise PANTHOR.missing(name, version)
     return version
-

@@ -42,12 +42,14 @@ class UnknownYetError(LabError):
     """A base of which more can only be known when it has been fetched, and nothing may be."""
 
     def __init__(self, title: str) -> None:
-        super().__init__(f"{title} is not in the cache yet: whether the patches fit it cannot be told",
-                         hint="have it unpacked: panthorlab build --base SRC (or validate) does that once")
+        super().__init__(
+            f"{title} is not in the cache yet: whether the patches fit it cannot be told",
+            hint="have it unpacked: panthorlab build --base SRC (or validate) does that once",
+        )
 
 
 def resolve(
-    spec: str | None, progress: Progress = quiet, *, look: bool = False, series: str = DEFAULT_SERIES,
+    spec: str | None, progress: Progress = quiet, *, look: bool = False, series: str = DEFAULT_SERIES
 ) -> Source:
     """The Source that `spec` names (table above). Cheap when it was resolved before.
 
@@ -109,7 +111,7 @@ def _local(spec: str) -> Source:
     if path.is_file():
         return localsource.tarball_source(path.resolve())
     for at in re.finditer("@", spec):  # a path may have one, and so may a revision (HEAD@{1})
-        tree, revision = Path(spec[:at.start()]).expanduser(), spec[at.end():]
+        tree, revision = Path(spec[: at.start()]).expanduser(), spec[at.end() :]
         if at.start() and revision and tree.is_dir():
             return localsource.revision_source(tree.resolve(), revision)
     raise SourceError(

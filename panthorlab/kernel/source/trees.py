@@ -177,7 +177,7 @@ def tree_path(root: Path, path: str) -> Path:
     for part in parts:
         if place != root and place.is_file():
             raise PatchError(
-                f"the patch names {path}, but {place.relative_to(root)} is a file", hint="is it for this tree?",
+                f"the patch names {path}, but {place.relative_to(root)} is a file", hint="is it for this tree?"
             )
         place /= part
         if place.is_symlink():
@@ -193,7 +193,7 @@ def check_changes(base: Base, changes: Changes) -> None:
     for path in changes:
         if changes[path] is not None and tree_path(base.path, path).is_dir():
             raise PatchError(
-                f"the patch makes {path}, which is a directory of the tree", hint="is the patch for this tree?",
+                f"the patch makes {path}, which is a directory of the tree", hint="is the patch for this tree?"
             )
 
 

@@ -151,8 +151,10 @@ def _mapping(item: Decoder) -> Decoder:
 
 def _object(kind: type) -> Decoder:
     hints = get_type_hints(kind, include_extras=True)
-    known = [(field.name, _decoder(hints[field.name]), field.default is MISSING and field.default_factory is MISSING)
-             for field in fields(kind)]
+    known = [
+        (field.name, _decoder(hints[field.name]), field.default is MISSING and field.default_factory is MISSING)
+        for field in fields(kind)
+    ]
 
     def build(value: object) -> object:
         if not isinstance(value, Mapping):

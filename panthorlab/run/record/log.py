@@ -88,8 +88,7 @@ def read_events(run_dir: Path) -> list[Event]:
 
 
 def read_run(run_dir: Path) -> list[Event]:
-    """As `read_events`, of a run that did start: the first event is its `RunStart`. Raises UsageError, DamagedLogError.
-    """
+    """As `read_events`, of a run that did start: its first event is `RunStart`. Raises UsageError, DamagedLogError."""
     return _of_run(run_dir, read_events(run_dir))
 
 

@@ -83,8 +83,9 @@ def _event(number: int, name: str, fields: JsonObject, version: int) -> Event | 
             raise ShapeError(missing, missing=True)
     except ShapeError as error:
         sentence = _sentence(name, error, version)
-        raise (NewerLogError(number, version, sentence) if version > VERSION
-               else DamagedError(number, sentence)) from None
+        raise (
+            NewerLogError(number, version, sentence) if version > VERSION else DamagedError(number, sentence)
+        ) from None
     if event is None and version >= VERSION:
         what = f"its event `{name}` is not known"
         raise NewerLogError(number, version, what) if version > VERSION else DamagedError(number, what)

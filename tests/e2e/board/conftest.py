@@ -38,8 +38,21 @@ def overlay(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An overlay with the program `/probe` (probe.c)."""
     folder = tmp_path_factory.mktemp("overlay")
     source = Path(__file__).with_name("probe.c")
-    subprocess.run(["aarch64-linux-gnu-gcc", "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-o",
-                    str(folder / "probe"), str(source)], check=True, timeout=120)
+    subprocess.run(
+        [
+            "aarch64-linux-gnu-gcc",
+            "-static",
+            "-O2",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-o",
+            str(folder / "probe"),
+            str(source),
+        ],
+        check=True,
+        timeout=120,
+    )
     return folder
 
 
@@ -49,7 +62,7 @@ def board_file(**sections: Mapping[str, Any] | None) -> EmulatedFile:
 
 @pytest.fixture(scope="module")
 def plain_board(
-    kernel: Kernel, overlay: Path, tmp_path_factory: pytest.TempPathFactory,
+    kernel: Kernel, overlay: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[BootedEmulatedBoard]:
     """A board without GPU that the tests of a file share."""
     board = EmulatedBoard("plain", board_file(gpu=None))
@@ -61,10 +74,15 @@ def plain_board(
 def boot(kernel: Kernel, overlay: Path, tmp_path: Path) -> Iterator[Boot]:
     """Boot a board whose file says what the keywords say; closed at the end of the test."""
     with ExitStack() as boards:
+
         def start(
-            *, name: str = "board", over: Path = overlay, params: Mapping[str, str] | None = None,
+            *,
+            name: str = "board",
+            over: Path = overlay,
+            params: Mapping[str, str] | None = None,
             **sections: Mapping[str, Any] | None,
         ) -> BootedEmulatedBoard:
             board = EmulatedBoard(name, board_file(**sections))
             return boards.enter_context(board.boot(kernel, log_dir=tmp_path / name, overlay=over, params=params))
+
         yield start

@@ -26,8 +26,11 @@ from panthorlab.kernel.model import Kernel
 pytestmark = pytest.mark.e2e
 DEADLINE = 120.0
 REAL = {
-    "type": "real", "console": {"transport": "tcp", "host": "127.0.0.1", "port": 1}, "power": {"driver": "manual"},
-    "ssh": {"host": "127.0.0.1"}, "boot": {"methods": ["kexec"], "console": "ttyAMA0", "root": ""},
+    "type": "real",
+    "console": {"transport": "tcp", "host": "127.0.0.1", "port": 1},
+    "power": {"driver": "manual"},
+    "ssh": {"host": "127.0.0.1"},
+    "boot": {"methods": ["kexec"], "console": "ttyAMA0", "root": ""},
 }
 
 
@@ -37,8 +40,21 @@ def board(module_kernels: tuple[Kernel, Kernel], tmp_path: Path) -> Iterator[Boo
     overlay = tmp_path / "overlay"
     overlay.mkdir()
     source = Path(__file__).with_name("jump.c")
-    subprocess.run(["aarch64-linux-gnu-gcc", "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-o",
-                    str(overlay / "jump"), str(source)], check=True, timeout=120)
+    subprocess.run(
+        [
+            "aarch64-linux-gnu-gcc",
+            "-static",
+            "-O2",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-o",
+            str(overlay / "jump"),
+            str(source),
+        ],
+        check=True,
+        timeout=120,
+    )
     (overlay / "Image").write_bytes(module_kernels[1].image.read_bytes())
     emulated = EmulatedBoard("kexec", EmulatedFile.model_validate({"type": "emulated"}))
     with emulated.boot(module_kernels[1], log_dir=tmp_path / "logs", overlay=overlay) as booted:
@@ -59,14 +75,16 @@ def driver(board: BootedEmulatedBoard) -> PanthorDriver:
 def wait_submitted(board: BootedEmulatedBoard) -> None:
     """Until a program waits (with poll) for its job, which goes on for seconds."""
     deadline = time.monotonic() + DEADLINE
-    while not any(board.shell.get(f"/proc/{holder.pid}/wchan").startswith(b"do_sys_poll")
-                  for holder in driver(board).holders()):
+    while not any(
+        board.shell.get(f"/proc/{holder.pid}/wchan").startswith(b"do_sys_poll") for holder in driver(board).holders()
+    ):
         assert time.monotonic() < deadline, "no program waits for the GPU"
 
 
 def test_a_gpu_left_at_work_is_found_out(board: BootedEmulatedBoard) -> None:
-    board.shell.start([f"{board.work_dir}/gpu-job", "--mode", "busy", "--loops", "2000000000"],
-                      on_stdout=lambda _data: None)
+    board.shell.start(
+        [f"{board.work_dir}/gpu-job", "--mode", "busy", "--loops", "2000000000"], on_stdout=lambda _data: None
+    )
     wait_submitted(board)
     jump(board)
     hazards: list[Hazard] = list(board.hazards())

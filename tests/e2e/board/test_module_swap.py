@@ -30,15 +30,18 @@ pytestmark = pytest.mark.e2e
 CLAIM = Workload("heap-exit/exit", ("heap-exit", "--mode", "exit"))
 ITERATIONS = 15
 REAL = {
-    "type": "real", "console": {"transport": "tcp", "host": "127.0.0.1", "port": 1}, "power": {"driver": "manual"},
-    "ssh": {"host": "127.0.0.1"}, "boot": {"methods": ["kexec", "module-swap"], "console": "ttyAMA0", "root": ""},
+    "type": "real",
+    "console": {"transport": "tcp", "host": "127.0.0.1", "port": 1},
+    "power": {"driver": "manual"},
+    "ssh": {"host": "127.0.0.1"},
+    "boot": {"methods": ["kexec", "module-swap"], "console": "ttyAMA0", "root": ""},
     "emulated_gpu": {"events": "/nowhere"},
 }
 
 
 @pytest.fixture(scope="module")
 def board(
-    module_kernels: tuple[Kernel, Kernel], tmp_path_factory: pytest.TempPathFactory,
+    module_kernels: tuple[Kernel, Kernel], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[BootedEmulatedBoard]:
     """Booted once, with the fixed kernel."""
     emulated = EmulatedBoard("swap", EmulatedFile.model_validate({"type": "emulated"}))
@@ -74,9 +77,13 @@ class _Load:
 
 def rig(board: BootedEmulatedBoard, log_dir: Path, kernels: tuple[Kernel, Kernel]) -> Rig:
     return Rig(
-        name=board.name, file=RealFile.model_validate(REAL), console=cast("SerialConsole", board.console),
-        power=cast("Power", None), connect=cast("Connect", lambda _timeout: _Connection(board, kernels[1])),
-        log_dir=log_dir, progress=lambda _step: None,
+        name=board.name,
+        file=RealFile.model_validate(REAL),
+        console=cast("SerialConsole", board.console),
+        power=cast("Power", None),
+        connect=cast("Connect", lambda _timeout: _Connection(board, kernels[1])),
+        log_dir=log_dir,
+        progress=lambda _step: None,
     )
 
 
@@ -112,7 +119,7 @@ def test_the_patch_changes_the_module_alone(module_kernels: tuple[Kernel, Kernel
 
 
 def test_both_kernels_in_one_boot(
-    board: BootedEmulatedBoard, module_kernels: tuple[Kernel, Kernel], tmp_path: Path,
+    board: BootedEmulatedBoard, module_kernels: tuple[Kernel, Kernel], tmp_path: Path
 ) -> None:
     before, after = module_kernels
     method, the_rig = ModuleSwap(), rig(board, tmp_path, module_kernels)
@@ -133,7 +140,7 @@ def test_both_kernels_in_one_boot(
 
 
 def test_a_first_load_may_be_there_already(
-    board: BootedEmulatedBoard, module_kernels: tuple[Kernel, Kernel], tmp_path: Path,
+    board: BootedEmulatedBoard, module_kernels: tuple[Kernel, Kernel], tmp_path: Path
 ) -> None:
     method, the_rig = ModuleSwap(), rig(board, tmp_path, module_kernels)
     method.start(the_rig, booting(module_kernels[1]))
@@ -154,7 +161,7 @@ def test_a_mark_can_be_read_at_once(board: BootedEmulatedBoard, module_kernels: 
 
 
 def test_who_holds_the_gpu_is_told(
-    board: BootedEmulatedBoard, module_kernels: tuple[Kernel, Kernel], tmp_path: Path,
+    board: BootedEmulatedBoard, module_kernels: tuple[Kernel, Kernel], tmp_path: Path
 ) -> None:
     argv = [f"{board.work_dir}/gpu-job", "--mode", "suspend-loop", "--count", "1000"]
     process = board.shell.start(argv, on_stdout=lambda _data: None)
@@ -172,7 +179,7 @@ def test_who_holds_the_gpu_is_told(
 
 
 def test_after_a_splat_no_module_is_loaded(
-    board: BootedEmulatedBoard, module_kernels: tuple[Kernel, Kernel], tmp_path: Path,
+    board: BootedEmulatedBoard, module_kernels: tuple[Kernel, Kernel], tmp_path: Path
 ) -> None:
     """Last in this file: a tainted kernel stays tainted."""
     board.shell.put(b"512", "/proc/sys/kernel/tainted")
@@ -186,7 +193,7 @@ def test_after_a_splat_no_module_is_loaded(
 
 
 def test_another_kernel_is_refused(
-    board: BootedEmulatedBoard, module_kernels: tuple[Kernel, Kernel], tmp_path: Path,
+    board: BootedEmulatedBoard, module_kernels: tuple[Kernel, Kernel], tmp_path: Path
 ) -> None:
     fields: Mapping[str, Any] = {**vars(module_kernels[0]), "build_id": "0" * 40}
     reason = ModuleSwap().refuse(rig(board, tmp_path, module_kernels), booting(Kernel(**fields)))

@@ -44,7 +44,7 @@ def test_arguments_and_environment_arrive_as_given(board: BootedEmulatedBoard) -
     done = board.shell.run([PROBE, "args", *words], timeout=LONG, env={"K": "v w"})
     assert done.status == 0
     lines = done.stdout.decode().splitlines()
-    assert lines[:len(words)] == words
+    assert lines[: len(words)] == words
     assert "env K=v w" in lines
     assert any(line.startswith("env PATH=/opt/panthorlab:") for line in lines)
 
@@ -97,8 +97,12 @@ def test_many_processes_at_once_lose_nothing(board: BootedEmulatedBoard) -> None
     total, count = 256 * 1024, 12
     out = [bytearray() for _ in range(count)]
     err = [bytearray() for _ in range(count)]
-    processes = [board.shell.start([PROBE, "spew", str(total), str(seed)],
-                                   on_stdout=out[seed].extend, on_stderr=err[seed].extend) for seed in range(count)]
+    processes = [
+        board.shell.start(
+            [PROBE, "spew", str(total), str(seed)], on_stdout=out[seed].extend, on_stderr=err[seed].extend
+        )
+        for seed in range(count)
+    ]
     assert [process.wait(LONG) for process in processes] == [0] * count
     for seed in range(count):
         wanted = spewed(total, seed)

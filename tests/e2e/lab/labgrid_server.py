@@ -88,20 +88,29 @@ def serve(folder: Path, places: Mapping[str, Sequence[str]]) -> Iterator[Labgrid
     """A coordinator on a free port of loopback. `places`: by name, their matches EXPORTER/GROUP/CLASS."""
     bin_dir = programs()
     folder.mkdir(parents=True, exist_ok=True)
-    saved = {name: {"matches": [dict(zip(("exporter", "group", "cls"), match.split("/"), strict=True))
-                                for match in matches]} for name, matches in places.items()}
+    saved = {
+        name: {"matches": [dict(zip(("exporter", "group", "cls"), match.split("/"), strict=True)) for match in matches]}
+        for name, matches in places.items()
+    }
     (folder / "places.yaml").write_text(yaml.safe_dump(saved))
     with _server([str(bin_dir / "labgrid-coordinator"), "-l", "127.0.0.1:0"], folder / "coordinator.log", {}) as log:
-        port = _until(lambda: re.search(rb"^listening on 127.0.0.1:(\d+)$", log.read_bytes(), re.MULTILINE),
-                      "the coordinator to listen")
+        port = _until(
+            lambda: re.search(rb"^listening on 127.0.0.1:(\d+)$", log.read_bytes(), re.MULTILINE),
+            "the coordinator to listen",
+        )
         yield Labgrid(bin_dir, f"127.0.0.1:{int(port[1])}", folder)
 
 
 @contextlib.contextmanager
 def _server(argv: list[str], log: Path, env: Mapping[str, str]) -> Iterator[Path]:
     with log.open("wb") as output:
-        process = spawn.spawn(argv, cwd=log.parent, stdout=output, stderr=subprocess.STDOUT,
-                        env={**os.environ, "PYTHONUNBUFFERED": "1", **env})
+        process = spawn.spawn(
+            argv,
+            cwd=log.parent,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **env},
+        )
     try:
         yield log
     except BaseException:

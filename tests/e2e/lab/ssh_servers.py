@@ -107,7 +107,8 @@ def sshd_argv(directory: Path, port: int, *, host_key: Path, sftp: bool = True, 
     config.write_text(
         f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {host_key}\nPidFile none\nUsePAM no\nStrictModes no\n"
         f"AuthorizedKeysFile {directory}/authorized_keys\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
-        f"PermitRootLogin yes\n{'Subsystem sftp internal-sftp' if sftp else ''}\n{extra}\n")
+        f"PermitRootLogin yes\n{'Subsystem sftp internal-sftp' if sftp else ''}\n{extra}\n"
+    )
     return [need("sshd"), "-D", "-e", "-f", str(config)]
 
 
@@ -115,10 +116,12 @@ def sshd_argv(directory: Path, port: int, *, host_key: Path, sftp: bool = True, 
 def serving(argv: list[str], directory: Path, port: int, env: dict[str, str]) -> Iterator[Server]:
     log = directory / f"server-{port}.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env,
-                                   start_new_session=True)
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, start_new_session=True
+        )
     section = Ssh.model_validate(
-        {"host": "127.0.0.1", "port": port, "user": getpass.getuser(), "key_file": str(directory / "id")})
+        {"host": "127.0.0.1", "port": port, "user": getpass.getuser(), "key_file": str(directory / "id")}
+    )
     server = Server(process, section, directory, argv)
     try:
         wait_listening(process, port, log)

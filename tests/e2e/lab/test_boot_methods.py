@@ -53,8 +53,20 @@ def test_warn(session):
 def validate(cli: Cli, kernels: Kernels, run: Path, method: str, *more: str | Path) -> Done:
     """The run's kernels are these; `run` is made."""
     before, after = kernels
-    return cli("validate", "--board", BOARD, "--boot-method", method, "--before", before.key, "--after", after.key,
-               "--output", run, *more)
+    return cli(
+        "validate",
+        "--board",
+        BOARD,
+        "--boot-method",
+        method,
+        "--before",
+        before.key,
+        "--after",
+        after.key,
+        "--output",
+        run,
+        *more,
+    )
 
 
 def told(run: Path) -> dict[str, BoardUp]:
@@ -95,13 +107,12 @@ def expect_counts(result: dict[str, Any], before: int, after: int) -> None:
 
 
 @pytest.mark.parametrize("method", REBOOTING)
-def test_one_boot_of_each_side(
-    cli: Cli, lab: LabClient, module_kernels: Kernels, tmp_path: Path, method: str,
-) -> None:
+def test_one_boot_of_each_side(cli: Cli, lab: LabClient, module_kernels: Kernels, tmp_path: Path, method: str) -> None:
     """Too few boots and iterations for a verdict, enough to see that each kernel does what it does on qemu-g610."""
     skip_without(lab, method)
-    done = validate(cli, module_kernels, tmp_path / "run", method, "--suite", "heap-exit-claim", "--boots", "1",
-                    "--iterations", "6")
+    done = validate(
+        cli, module_kernels, tmp_path / "run", method, "--suite", "heap-exit-claim", "--boots", "1", "--iterations", "6"
+    )
     assert (done.exit, done.json["verdict"]) == (3, "inconclusive"), done.stderr
     expect_counts(done.json, 2, 6)
     assert methods(tmp_path / "run") == {"before1.1": method, "after1.1": method}
@@ -114,7 +125,7 @@ def test_one_boot_of_each_side(
 
 @pytest.fixture(scope="module")
 def swapped(
-    cli: Cli, virtual_lab: LabClient, module_kernels: Kernels, tmp_path_factory: pytest.TempPathFactory,
+    cli: Cli, virtual_lab: LabClient, module_kernels: Kernels, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Done, Path, int]]:
     """A run of two pairs of loads, no method asked for; its directory, and how often the board was switched on."""
     variables = environment(virtual_lab.folder)
@@ -132,13 +143,18 @@ def test_second_load_of_a_pair_exchanges_the_module(swapped: tuple[Done, Path, i
     done, run, power_ons = swapped
     first = "uboot-tftp" if virtual_lab.facts["tftp"] else "extlinux"
     assert methods(run) == {
-        "before1.1": first, "after1.1": "module-swap", "after2.1": first, "before2.1": "module-swap"}
+        "before1.1": first,
+        "after1.1": "module-swap",
+        "after2.1": first,
+        "before2.1": "module-swap",
+    }
     assert steps(run) == {boot: STEPS[method] for boot, method in methods(run).items()}
     boards = told(run)
     assert boards["before1.1"].boot_id == boards["after1.1"].boot_id
     assert boards["after2.1"].boot_id == boards["before2.1"].boot_id != boards["after1.1"].boot_id
     assert done.json["board"]["facts"]["boot_method"] == (
-        f"{first}: before1.1, after2.1; module-swap: after1.1, before2.1")
+        f"{first}: before1.1, after2.1; module-swap: after1.1, before2.1"
+    )
     assert power_ons <= 3, "once because it was off, and at most once for each boot"
     expect_counts(done.json, 2, 6)
 
@@ -168,7 +184,7 @@ def chosen(rig: Rig, kernel: Kernel) -> tuple[str, str]:
 
 
 def test_more_than_the_module_needs_a_boot(
-    rig: Rig, module_kernels: Kernels, virtual_lab: LabClient, tmp_path: Path,
+    rig: Rig, module_kernels: Kernels, virtual_lab: LabClient, tmp_path: Path
 ) -> None:
     """Kernels that could not be built for the price of a test: what is stored of a real one, with one thing changed."""
     first = "uboot-tftp" if virtual_lab.facts["tftp"] else "extlinux"
@@ -187,7 +203,7 @@ def test_more_than_the_module_needs_a_boot(
 
 
 def test_after_a_warning_the_board_is_booted_anew(
-    cli: Cli, lab: LabClient, module_kernels: Kernels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    cli: Cli, lab: LabClient, module_kernels: Kernels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     suites = tmp_path / "suites"
     suites.mkdir()
@@ -202,9 +218,7 @@ def test_after_a_warning_the_board_is_booted_anew(
 
 @pytest.mark.full
 @pytest.mark.parametrize("method", METHODS)
-def test_whole_claims_are_fixed(
-    cli: Cli, lab: LabClient, module_kernels: Kernels, tmp_path: Path, method: str,
-) -> None:
+def test_whole_claims_are_fixed(cli: Cli, lab: LabClient, module_kernels: Kernels, tmp_path: Path, method: str) -> None:
     """The verdict of qemu-g610, by each method."""
     skip_without(lab, method)
     done = validate(cli, module_kernels, tmp_path / "run", method, "--suite", "heap-exit-claim")
@@ -217,7 +231,18 @@ def test_whole_claims_are_fixed(
 def test_all_suites_by_plain_pytest(lab: LabClient, module_kernels: Kernels, method: str) -> None:
     """Functional ones, too; a module swap begins with a boot, as nothing of ours runs yet."""
     skip_without(lab, method)
-    argv = [sys.executable, "-m", "pytest", "-q", str(SUITES), "--board", BOARD, "--kernel", module_kernels[1].key,
-            "--boot-method", method]
+    argv = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        str(SUITES),
+        "--board",
+        BOARD,
+        "--kernel",
+        module_kernels[1].key,
+        "--boot-method",
+        method,
+    ]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=1800, check=False, cwd=SUITES.parent)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -44,7 +44,7 @@ class Uart:
     def write(self, data: bytes) -> None:
         left = memoryview(data)
         while left:
-            left = left[os.write(self.fd, left):]
+            left = left[os.write(self.fd, left) :]
 
     def read(self, size: int) -> bytes:
         got = b""
@@ -69,8 +69,10 @@ class Ser2net:
             self.port = free.getsockname()[1]
         self._config = directory / "ser2net.yaml"
         self._log = directory / "ser2net.log"
-        self._config.write_text("%YAML 1.1\n---\nconnection: &board\n"
-                                f"  accepter: {accepter},127.0.0.1,{self.port}\n  connector: {connector}\n")
+        self._config.write_text(
+            "%YAML 1.1\n---\nconnection: &board\n"
+            f"  accepter: {accepter},127.0.0.1,{self.port}\n  connector: {connector}\n"
+        )
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -275,9 +277,7 @@ def test_nobody_serves(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("accepter", ["tcp", "telnet(rfc2217)"])
-def test_a_killed_server_comes_back(
-    accepter: str, uart: Uart, serve: Serve, tmp_path: Path,
-) -> None:
+def test_a_killed_server_comes_back(accepter: str, uart: Uart, serve: Serve, tmp_path: Path) -> None:
     server = serve(accepter, device(uart))
     seen: list[ConsoleLine] = []
     with opened(sections(server.port)[accepter], tmp_path / "log", listeners=[seen.append]) as console:
@@ -305,7 +305,9 @@ def test_a_killed_server_comes_back(
     assert [line.text for line in [*seen[:2], seen[-1]]] == [b"before", b"half a line", b"after"]
     assert re.fullmatch(
         rb"before\r\nhalf a line\r\n\[-- panthorlab: console lost: .* --\]\r\n"
-        rb"\r\n\[-- panthorlab: console back after .* --\]\r\nafter\r\n", console.log.read_bytes())
+        rb"\r\n\[-- panthorlab: console back after .* --\]\r\nafter\r\n",
+        console.log.read_bytes(),
+    )
 
 
 def test_an_adapter_that_is_plugged_in_again(tmp_path: Path) -> None:
@@ -373,8 +375,9 @@ def test_a_dialogue_amid_printk(shell: Uart, serve: Serve, tmp_path: Path) -> No
         assert dialogue.command("echo $((6 * 7))", prompt=rb"board\$ ", timeout=LONG) == b"42\r\n"
         dialogue.command(noise, prompt=rb"board\$ ", timeout=LONG)
         for number in range(10):
-            output = dialogue.command(f"echo a line that is typed for a while $(({number} * 1001))",
-                                      prompt=rb"board\$ ", timeout=LONG)
+            output = dialogue.command(
+                f"echo a line that is typed for a while $(({number} * 1001))", prompt=rb"board\$ ", timeout=LONG
+            )
             assert f"a line that is typed for a while {number * 1001}\r\n".encode() in output
         dialogue.command("kill $noise; wait", prompt=rb"board\$ ", timeout=LONG)
         assert re.search(rb"\[   12\.345678\] usb 1-1: new device", console.log.read_bytes())

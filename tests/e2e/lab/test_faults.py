@@ -14,9 +14,10 @@ from tests.virtual_lab.control import LabClient
 pytestmark = pytest.mark.e2e
 
 
-@pytest.mark.parametrize("fault", [
-    pytest.param(fault, id=name, marks=[] if fault.quick else [pytest.mark.full]) for name, fault in FAULTS.items()
-])
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(fault, id=name, marks=[] if fault.quick else [pytest.mark.full]) for name, fault in FAULTS.items()],
+)
 def test_fault(fault: Fault, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     lab: LabClient = request.getfixturevalue("virtual_lab" if fault.boards == 1 else "virtual_lab_of_two")
     result = play(fault, lab, tmp_path / fault.name, build([fault], tmp_path))

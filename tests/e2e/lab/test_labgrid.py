@@ -83,8 +83,12 @@ def labgrid(tmp_path_factory: pytest.TempPathFactory, relay: str) -> Iterator[La
             "NetworkPowerPort": {"model": "rest", "host": relay + "/relay/{index}", "index": 0},
         },
     }
-    places = {"rig": ["shelf/rig/*"], "other-rig": ["shelf/other/*"], "late": ["late/late/*"],
-              "serial": ["serial/tty/*"]}
+    places = {
+        "rig": ["shelf/rig/*"],
+        "other-rig": ["shelf/other/*"],
+        "late": ["late/late/*"],
+        "serial": ["serial/tty/*"],
+    }
     with serve(tmp_path_factory.mktemp("labgrid"), places) as server, server.exporter("shelf", groups):
         yield server
 
@@ -110,8 +114,12 @@ def test_place_is_acquired_translated_and_released(labgrid: Labgrid, tmp_path: P
         assert re.fullmatch(r"here/bench\+alice\+[0-9a-f]{8}", str(labgrid.holder("rig")))
         assert place.console == TcpConsole(transport="tcp", host="127.0.0.1", port=5001)
         assert isinstance(place.power, PdudaemonSwitch)
-        assert (place.power.host, place.power.port, place.power.pdu, place.power.pdu_port) == \
-            ("localhost", 16421, "relay", 3)
+        assert (place.power.host, place.power.port, place.power.pdu, place.power.pdu_port) == (
+            "localhost",
+            16421,
+            "relay",
+            3,
+        )
         assert place.ssh == PlaceSsh("127.0.0.1", 2222, "root")
     assert labgrid.holder("rig") is None
     assert not list(tmp_path.iterdir())
@@ -164,7 +172,7 @@ def controller(labgrid: Labgrid, place: str, lab_dir: Path) -> subprocess.Popen[
 
 
 def test_place_of_a_killed_controller_is_released_by_the_next_start_that_of_a_live_one_is_not(
-    labgrid: Labgrid, tmp_path: Path,
+    labgrid: Labgrid, tmp_path: Path
 ) -> None:
     told: list[str] = []
     with controller(labgrid, "rig", tmp_path) as dead, controller(labgrid, "other-rig", tmp_path) as alive:
@@ -182,7 +190,7 @@ def test_place_of_a_killed_controller_is_released_by_the_next_start_that_of_a_li
 
 
 def test_workers_join_the_run_that_has_the_place(
-    labgrid: Labgrid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    labgrid: Labgrid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where = (section(labgrid, "rig"), tmp_path)
     with acquire(where[0], owner="alice", lab_dir=where[1], timeout=0, progress=quiet):
@@ -197,8 +205,10 @@ def test_workers_join_the_run_that_has_the_place(
         assert "not to be had within 0 s: it is acquired by" in other.stderr
         assert labgrid.holders("rig") == before, "the worker neither acquired nor released it"
         assert labgrid.client("-p", "rig", "release", "--kick", user="bob")
-        with pytest.raises(LabError, match="place rig was taken from us: it is released"), \
-                acquire(where[0], owner="alice", lab_dir=where[1], timeout=0, progress=quiet):
+        with (
+            pytest.raises(LabError, match="place rig was taken from us: it is released"),
+            acquire(where[0], owner="alice", lab_dir=where[1], timeout=0, progress=quiet),
+        ):
             pytest.fail("a place that somebody ended is not ours any more")
     assert labgrid.holder("rig") is None
     assert not list(tmp_path.iterdir())
@@ -230,6 +240,7 @@ def test_place_that_there_is_not(labgrid: Labgrid, tmp_path: Path, name: str, me
 @pytest.mark.full
 def test_exporter_that_goes(labgrid: Labgrid, tmp_path: Path) -> None:
     """While the place is held and the run is interrupted: it is released all the same. Before: that is said."""
+
     def interrupted() -> None:
         late = acquire(section(labgrid, "late"), owner="alice", lab_dir=tmp_path, timeout=0, progress=quiet)
         with contextlib.ExitStack() as held:

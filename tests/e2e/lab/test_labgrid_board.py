@@ -39,8 +39,11 @@ MARK = "# The same board by other ways:\n"
 def position(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Position]:
     folder = tmp_path_factory.mktemp("virtual-lab")
     name, log = known_good(), folder / "build.log"
-    kernel = find_kernel(name, log=log) if name else \
-        build_side(prepare_kernel(None, fragments=FRAGMENTS), log=log, progress=lambda *_text: None)
+    kernel = (
+        find_kernel(name, log=log)
+        if name
+        else build_side(prepare_kernel(None, fragments=FRAGMENTS), log=log, progress=lambda *_text: None)
+    )
     with Lab(folder, kernel, 1, print) as lab:
         yield lab.positions[0]
 
@@ -88,12 +91,25 @@ def state(tmp_path: Path, position: Position, labgrid: Labgrid, monkeypatch: pyt
 
 
 def run_argv(kernels: tuple[Kernel, Kernel], run: Path) -> list[str]:
-    return ["validate", "--board", BOARD, "--before", kernels[0].key, "--after", kernels[1].key,
-            "--suite", "heap-exit-claim", "--iterations", "6", "--output", str(run)]
+    return [
+        "validate",
+        "--board",
+        BOARD,
+        "--before",
+        kernels[0].key,
+        "--after",
+        kernels[1].key,
+        "--suite",
+        "heap-exit-claim",
+        "--iterations",
+        "6",
+        "--output",
+        str(run),
+    ]
 
 
 def test_one_run_has_the_place_from_its_beginning_to_its_end(
-    cli: Cli, state: Path, labgrid: Labgrid, module_kernels: tuple[Kernel, Kernel], tmp_path: Path,
+    cli: Cli, state: Path, labgrid: Labgrid, module_kernels: tuple[Kernel, Kernel], tmp_path: Path
 ) -> None:
     """Not only while the board boots and works: nobody gets it between two boots."""
     had = len(labgrid.holders("virtual-rk"))
@@ -109,7 +125,7 @@ def test_one_run_has_the_place_from_its_beginning_to_its_end(
 
 
 def test_next_start_releases_the_place_of_a_run_that_was_killed(
-    cli: Cli, state: Path, labgrid: Labgrid, module_kernels: tuple[Kernel, Kernel], tmp_path: Path,
+    cli: Cli, state: Path, labgrid: Labgrid, module_kernels: tuple[Kernel, Kernel], tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     argv = [sys.executable, "-m", "panthorlab", *run_argv(module_kernels, run)]
@@ -141,7 +157,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def test_place_is_switched_on_listened_to_and_logged_into(
-    position: Position, labgrid: Labgrid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    position: Position, labgrid: Labgrid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = prepare(tmp_path, position, monkeypatch)
     file = RealFile.model_validate(described(position, labgrid))

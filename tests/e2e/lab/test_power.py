@@ -45,14 +45,17 @@ class Pdu:
             self.port = free.getsockname()[1]
         # pdudaemon fills the outlet in with `%` and runs the line in a shell.
         line = f"cd '{folder}' && test %s = 1 && ./board"
-        config = {"daemon": {"hostname": "127.0.0.1", "port": self.port, "logging_level": "DEBUG", "listener": "http"},
-                  "pdus": {"shelf": {"driver": "localcmdline", "cmd_on": f"{line} on", "cmd_off": f"{line} off"}}}
+        config = {
+            "daemon": {"hostname": "127.0.0.1", "port": self.port, "logging_level": "DEBUG", "listener": "http"},
+            "pdus": {"shelf": {"driver": "localcmdline", "cmd_on": f"{line} on", "cmd_off": f"{line} off"}},
+        }
         (folder / "pdudaemon.conf").write_text(json.dumps(config))
         daemon = shutil.which("pdudaemon")
         assert daemon, "pdudaemon is not installed (scripts/setup does it)"
         with (folder / "log").open("wb") as log:
-            self._process = subprocess.Popen([daemon, "--conf", str(folder / "pdudaemon.conf")], stdout=log,
-                                             stderr=subprocess.STDOUT)
+            self._process = subprocess.Popen(
+                [daemon, "--conf", str(folder / "pdudaemon.conf")], stdout=log, stderr=subprocess.STDOUT
+            )
         deadline = time.monotonic() + START
         while True:
             try:
@@ -95,9 +98,18 @@ def pdu(tmp_path: Path) -> Iterator[Pdu]:
 
 
 def power_of(pdu: Pdu, *, off_time: float = 1.0, name: str = "shelf") -> SupervisedPower:
-    section = PdudaemonSwitch.model_validate({
-        "driver": "pdudaemon", "host": "127.0.0.1", "port": pdu.port, "pdu": name, "pdu_port": 1, "off_time": off_time,
-        "retries": 1, "timeout": 30})
+    section = PdudaemonSwitch.model_validate(
+        {
+            "driver": "pdudaemon",
+            "host": "127.0.0.1",
+            "port": pdu.port,
+            "pdu": name,
+            "pdu_port": 1,
+            "off_time": off_time,
+            "retries": 1,
+            "timeout": 30,
+        }
+    )
     return open_power(section, board="rock", state_dir=pdu.folder / "lab", progress=lambda _step: None)
 
 

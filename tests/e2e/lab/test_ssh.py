@@ -35,15 +35,27 @@ QUICK = "SetEnv SHLVL=1"
 """Spares bash as login shell the user's start-up files, which can take long."""
 
 
-def shell_on(server: Server, timeout: float = 60, keepalive: float = 5, patience: float = 60,
-             why_lost: Callable[[], PanthorlabError] | None = None) -> SshShell:
-    return connect(server.section, board="board", lab_dir=server.directory, timeout=timeout, keepalive=keepalive,
-                   patience=patience, why_lost=why_lost)
+def shell_on(
+    server: Server,
+    timeout: float = 60,
+    keepalive: float = 5,
+    patience: float = 60,
+    why_lost: Callable[[], PanthorlabError] | None = None,
+) -> SshShell:
+    return connect(
+        server.section,
+        board="board",
+        lab_dir=server.directory,
+        timeout=timeout,
+        keepalive=keepalive,
+        patience=patience,
+        why_lost=why_lost,
+    )
 
 
-@pytest.fixture(scope="module", params=[
-    "openssh", pytest.param("openssh-without-sftp", marks=pytest.mark.full), "dropbear-busybox",
-])
+@pytest.fixture(
+    scope="module", params=["openssh", pytest.param("openssh-without-sftp", marks=pytest.mark.full), "dropbear-busybox"]
+)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     directory = tmp_path_factory.mktemp("server")
     if request.param == "dropbear-busybox":
@@ -115,8 +127,29 @@ def test_a_signal_that_ssh_cannot_name_is_no_status(shell: SshShell) -> None:
 
 
 WORDS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=20) | st.sampled_from(
-    ["", "-n", "--", "-e", "'", '"', "\\", "\\'", "$(id)", "`id`", "a\nb", "\n", "*", "~", "é", "!!", "#", "a=b", ";",
-     "\r"])
+    [
+        "",
+        "-n",
+        "--",
+        "-e",
+        "'",
+        '"',
+        "\\",
+        "\\'",
+        "$(id)",
+        "`id`",
+        "a\nb",
+        "\n",
+        "*",
+        "~",
+        "é",
+        "!!",
+        "#",
+        "a=b",
+        ";",
+        "\r",
+    ]
+)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -253,7 +286,7 @@ def folder(there: Callable[[str], Path]) -> Iterator[str]:
 
 def test_put_and_get(shell: SshShell, folder: str, there: Callable[[str], Path]) -> None:
     data = os.urandom(3_000_000)
-    path = f"{folder}/it's -a \"file\"\n"
+    path = f'{folder}/it\'s -a "file"\n'
     shell.put(data, path, mode=0o751)
     assert there(path).read_bytes() == data
     assert there(path).stat().st_mode & 0o7777 == 0o751
@@ -265,9 +298,9 @@ def test_put_and_get(shell: SshShell, folder: str, there: Callable[[str], Path])
     assert shell.get("/proc/sys/kernel/random/boot_id").decode().strip() == shell.boot_id
 
 
-@pytest.mark.parametrize(("path", "number"), [
-    ("/no/such", errno.ENOENT), (TMP, errno.EISDIR), ("/proc/version/x", errno.ENOTDIR),
-])
+@pytest.mark.parametrize(
+    ("path", "number"), [("/no/such", errno.ENOENT), (TMP, errno.EISDIR), ("/proc/version/x", errno.ENOTDIR)]
+)
 def test_files_that_cannot_be_had(shell: SshShell, path: str, number: int) -> None:
     for use in (lambda: shell.get(path), lambda: shell.put(b"x", path)):
         with pytest.raises(RemoteFileError) as caught:
@@ -355,8 +388,10 @@ def test_full_disk(own: Server, tmp_path: Path) -> None:
     try:
         shell = shell_on(own)
         shell.put(b"old", f"{small}/file")
-        for use in (lambda: shell.put(source.read_bytes(), f"{small}/file"),
-                    lambda: shell.put_files({source: f"{small}/file"}, timeout=60)):
+        for use in (
+            lambda: shell.put(source.read_bytes(), f"{small}/file"),
+            lambda: shell.put_files({source: f"{small}/file"}, timeout=60),
+        ):
             with pytest.raises(RemoteFileError, match=r"disk is full: 4194304 bytes wanted, \d+ KiB free") as caught:
                 use()
             assert caught.value.errno == errno.ENOSPC
@@ -407,7 +442,8 @@ def test_unknown_key_then_trust_then_changed_key(own: Server, tmp_path: Path) ->
     assert len(asked) == 2
     assert true in asked[0]
     assert hostkeys.known_hosts(own.directory, "board").stat().st_mode & 0o777 == 0o600 | (
-        own.directory.stat().st_mode & 0o060)
+        own.directory.stat().st_mode & 0o060
+    )
     shell_on(own).close()
 
     own.stop()

@@ -39,15 +39,29 @@ def two(virtual_lab_of_two: LabClient, monkeypatch: pytest.MonkeyPatch) -> LabCl
 
 
 def start(kernels: tuple[Kernel, Kernel], run: Path, iterations: int) -> subprocess.Popen[bytes]:
-    argv = [sys.executable, "-m", "panthorlab", "validate", "--tag", "virtual", "--before", kernels[0].key, "--after",
-            kernels[1].key, "--suite", "heap-exit-claim", "--iterations", str(iterations), "--output", str(run),
-            "--json"]
+    argv = [
+        sys.executable,
+        "-m",
+        "panthorlab",
+        "validate",
+        "--tag",
+        "virtual",
+        "--before",
+        kernels[0].key,
+        "--after",
+        kernels[1].key,
+        "--suite",
+        "heap-exit-claim",
+        "--iterations",
+        str(iterations),
+        "--output",
+        str(run),
+        "--json",
+    ]
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ)
 
 
-def test_sides_alternate_on_both_boards(
-    two: LabClient, module_kernels: tuple[Kernel, Kernel], tmp_path: Path,
-) -> None:
+def test_sides_alternate_on_both_boards(two: LabClient, module_kernels: tuple[Kernel, Kernel], tmp_path: Path) -> None:
     with start(module_kernels, tmp_path / "run", 24) as process:
         out, err = process.communicate(timeout=PATIENCE)
     result = json.loads(out)
@@ -57,7 +71,7 @@ def test_sides_alternate_on_both_boards(
 
 
 def test_what_a_dead_board_leaves_is_done_by_the_other(
-    two: LabClient, module_kernels: tuple[Kernel, Kernel], tmp_path: Path,
+    two: LabClient, module_kernels: tuple[Kernel, Kernel], tmp_path: Path
 ) -> None:
     """It loses power in the middle of its iterations, and its outlet does not switch any more."""
     run = tmp_path / "run"

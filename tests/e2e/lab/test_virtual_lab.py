@@ -46,7 +46,7 @@ class Line:
             data = self._connection.recv(65536)
             assert data, f"the console server hung up:\n{self.log.decode(errors='replace')}"
             self.log += data
-        self.log = self.log[found.end():]
+        self.log = self.log[found.end() :]
 
     def close(self) -> None:
         self._connection.close()
@@ -85,8 +85,17 @@ def ssh(lab: LabClient) -> Iterator[Callable[[str], str]]:
     def connect() -> bool:
         with suppress(OSError, EOFError, paramiko.ssh_exception.NoValidConnectionsError):
             try:
-                client.connect("127.0.0.1", facts["ssh_port"], "root", key_filename=facts["key_file"], timeout=60,
-                               banner_timeout=10, auth_timeout=60, look_for_keys=False, allow_agent=False)
+                client.connect(
+                    "127.0.0.1",
+                    facts["ssh_port"],
+                    "root",
+                    key_filename=facts["key_file"],
+                    timeout=60,
+                    banner_timeout=10,
+                    auth_timeout=60,
+                    look_for_keys=False,
+                    allow_agent=False,
+                )
             except (paramiko.BadHostKeyException, paramiko.AuthenticationException):
                 raise
             except paramiko.SSHException:
@@ -208,8 +217,10 @@ def test_armed_trial_entry_is_taken_once(lab: LabClient, console: Line) -> None:
     press(lab, "on")
     with ssh(lab) as run:
         run("cp /boot/known-good/Image /boot/panthorlab/Image")
-        run("sed -e 's,/known-good/,/panthorlab/,; s,virtual_lab.known_good,on_trial,' /boot/extlinux/extlinux.conf "
-            ">/boot/panthorlab/trial.conf && sync")
+        run(
+            "sed -e 's,/known-good/,/panthorlab/,; s,virtual_lab.known_good,on_trial,' /boot/extlinux/extlinux.conf "
+            ">/boot/panthorlab/trial.conf && sync"
+        )
         run("fw_setenv upgrade_available 1")
         run("(sleep 1; echo b >/proc/sysrq-trigger) >/dev/null 2>&1 &")  # nobody would answer
     console.expect(rb"/panthorlab/trial.conf")
@@ -249,8 +260,11 @@ def _processes_in(folder: Path) -> list[int]:
     found = []
     for entry in Path("/proc").iterdir():
         with suppress(OSError):
-            if entry.name.isdigit() and int(entry.name) != os.getpid() and (
-                    str(folder) in (entry / "cmdline").read_text() or str(folder) in str((entry / "cwd").readlink())):
+            if (
+                entry.name.isdigit()
+                and int(entry.name) != os.getpid()
+                and (str(folder) in (entry / "cmdline").read_text() or str(folder) in str((entry / "cwd").readlink()))
+            ):
                 found.append(int(entry.name))
     return found
 

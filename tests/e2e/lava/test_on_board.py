@@ -45,9 +45,7 @@ def overlay(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("side", "kernel_case"), [("before", "fail"), ("after", "pass")])
-def test_bug_fails_and_fix_passes(
-    run_dir: Path, overlay: Path, tmp_path: Path, side: str, kernel_case: str,
-) -> None:
+def test_bug_fails_and_fix_passes(run_dir: Path, overlay: Path, tmp_path: Path, side: str, kernel_case: str) -> None:
     kernel = resolve_kernel(f"{run_dir}:{side}", log=tmp_path / "build.log")
     work = next(declared(all_suites()["heap-exit-claim"]))
     item = Counted(work, 30)
@@ -56,16 +54,33 @@ def test_bug_fails_and_fix_passes(
         shlex.join([LAVA, "workload", item.case, str(item.count), *iterate_arguments(item)]),
         f"{LAVA} identity {'00' * 20}",
     ])  # fmt: skip
-    argv = ["run", "--board", "qemu-g610", "--kernel", kernel.key, "--overlay", str(overlay), "--output",
-            str(tmp_path / "run"), "--", "/bin/sh", "-c", script]
-    done = subprocess.run([sys.executable, "-m", "panthorlab", *argv], capture_output=True, text=True, timeout=600,
-                          check=False)
+    argv = [
+        "run",
+        "--board",
+        "qemu-g610",
+        "--kernel",
+        kernel.key,
+        "--overlay",
+        str(overlay),
+        "--output",
+        str(tmp_path / "run"),
+        "--",
+        "/bin/sh",
+        "-c",
+        script,
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "panthorlab", *argv], capture_output=True, text=True, timeout=600, check=False
+    )
     said = re.findall(r"^lava-test-.*$", done.stdout, re.MULTILINE)
     assert said[:3] == [
         "lava-test-case gpu --result pass", "lava-test-case identity --result pass",
         "lava-test-case heap-exit.exit.program --result pass",
     ], done.stdout + done.stderr  # fmt: skip
-    assert re.fullmatch(rf"lava-test-case heap-exit\.exit\.kernel --result {kernel_case} --measurement \d+ "
-                        "--units records", said[3])
+    assert re.fullmatch(
+        rf"lava-test-case heap-exit\.exit\.kernel --result {kernel_case} --measurement \d+ "
+        "--units records",
+        said[3],
+    )
     assert said[4] == "lava-test-case identity --result fail"
     assert said[5].startswith("lava-test-raise panthorlab: another kernel")

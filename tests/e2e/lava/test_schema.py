@@ -22,8 +22,11 @@ from panthorlab.paths import cache_dir
 
 pytestmark = pytest.mark.e2e
 
-LAVA_COMMON = debs.Deb("pool/main/l/lava/lava-common_2023.01-2_all.deb", 45260,
-                       "fb91e37f3d45b1183a7af91ee1e19e9314b95cd3f05658ebfd71da312b1a6876")
+LAVA_COMMON = debs.Deb(
+    "pool/main/l/lava/lava-common_2023.01-2_all.deb",
+    45260,
+    "fb91e37f3d45b1183a7af91ee1e19e9314b95cd3f05658ebfd71da312b1a6876",
+)
 KEY = "5a" * 32
 WriteJob = Callable[..., tuple[int, str, str]]
 BOARD = """
@@ -62,13 +65,27 @@ def write_job(tmp_path: Path) -> WriteJob:
     for name, text in files.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_text(text)
-    store.write_record(Kernel(KEY, path, "arm64", "6.12.117", "ab" * 20, "6.12.117 + “fix”: 1 patch",
-                              modules={"panthor": "cd" * 20}), core_key=KEY)
+    store.write_record(
+        Kernel(KEY, path, "arm64", "6.12.117", "ab" * 20, "6.12.117 + “fix”: 1 patch", modules={"panthor": "cd" * 20}),
+        core_key=KEY,
+    )
     (tmp_path / "rock.yaml").write_text(BOARD)
 
     def write(*options: str) -> tuple[int, str, str]:
-        argv = [sys.executable, "-m", "panthorlab", "lava", "job", "--board", str(tmp_path / "rock.yaml"),
-                "--kernel", KEY[:8], "--artifacts", str(tmp_path / "artifacts"), *options]
+        argv = [
+            sys.executable,
+            "-m",
+            "panthorlab",
+            "lava",
+            "job",
+            "--board",
+            str(tmp_path / "rock.yaml"),
+            "--kernel",
+            KEY[:8],
+            "--artifacts",
+            str(tmp_path / "artifacts"),
+            *options,
+        ]
         env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60, env=env, check=False)
         return done.returncode, done.stdout, done.stderr
@@ -86,7 +103,7 @@ JOBS = {
 
 @pytest.mark.parametrize("options", JOBS.values(), ids=JOBS)
 def test_lava_takes_the_job_and_finds_its_files(
-    validate: Callable[[Any], None], write_job: WriteJob, tmp_path: Path, options: tuple[str, ...],
+    validate: Callable[[Any], None], write_job: WriteJob, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     status, out, err = write_job(*options)
     assert (status, err) == (0, "")
@@ -124,10 +141,13 @@ def test_lava_refuses_broken_jobs(validate: Callable[[Any], None], write_job: Wr
         assert type(error.value).__module__.startswith("voluptuous"), f"{what}: {error.value!r}"
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    (("--suite", "probe", "--rootfs", "https://lab.example/r.cpio.gz"), "suite probe declares no workloads"),
-    (("--suite", "heap-exit", "--rootfs", "https://lab.example/r.img"), "neither a cpio"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--suite", "probe", "--rootfs", "https://lab.example/r.cpio.gz"), "suite probe declares no workloads"),
+        (("--suite", "heap-exit", "--rootfs", "https://lab.example/r.img"), "neither a cpio"),
+    ],
+)
 def test_job_that_cannot_be(write_job: WriteJob, tmp_path: Path, options: tuple[str, ...], message: str) -> None:
     status, out, err = write_job(*options)
     assert (status, out) == (2, "")

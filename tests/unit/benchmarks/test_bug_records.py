@@ -34,14 +34,35 @@ def judge(events: Sequence[Told], *, whole: bool) -> Judged:
 
 def _test(name: str, outcome: str, **more: Any) -> dict[str, Any]:
     suite, _, test = name.partition("::")
-    return {"event": "test", "time": 110.0, "boot": "after1.1", "suite": suite, "test": test, "outcome": outcome,
-            "message": "why", **more}
+    return {
+        "event": "test",
+        "time": 110.0,
+        "boot": "after1.1",
+        "suite": suite,
+        "test": test,
+        "outcome": outcome,
+        "message": "why",
+        **more,
+    }
 
 
 def _iteration(outcome: str, role: str = "claim", **more: Any) -> dict[str, Any]:
-    return {"event": "iteration", "time": 112.0, "boot": "after1.1", "id": "i1", "workload": "heap-exit/exit",
-            "role": role, "outcome": outcome, "terminations": 1, "message": "a page fault", "kinds": ["mmu-fault"],
-            "signatures": ["mmu:write"], "declared": ["mmu-fault"], "findings": [], **more}
+    return {
+        "event": "iteration",
+        "time": 112.0,
+        "boot": "after1.1",
+        "id": "i1",
+        "workload": "heap-exit/exit",
+        "role": role,
+        "outcome": outcome,
+        "terminations": 1,
+        "message": "a page fault",
+        "kinds": ["mmu-fault"],
+        "signatures": ["mmu:write"],
+        "declared": ["mmu-fault"],
+        "findings": [],
+        **more,
+    }
 
 
 def _stray(**more: Any) -> dict[str, Any]:
@@ -50,9 +71,16 @@ def _stray(**more: Any) -> dict[str, Any]:
 
 
 def _death(blame: str = "kernel") -> dict[str, Any]:
-    return {"event": "boot-end", "time": 120.0, "boot": "after1.1", "slot": "after1", "complete": False,
-            "blame": blame, "outcome": {"kernel": "FAIL", "lab": "ERROR"}[blame],
-            "reason": "the kernel died at 12.345: Oops at ffff800012345678"}
+    return {
+        "event": "boot-end",
+        "time": 120.0,
+        "boot": "after1.1",
+        "slot": "after1",
+        "complete": False,
+        "blame": blame,
+        "outcome": {"kernel": "FAIL", "lab": "ERROR"}[blame],
+        "reason": "the kernel died at 12.345: Oops at ffff800012345678",
+    }
 
 
 # -- what a run is blamed for
@@ -75,8 +103,14 @@ def test_whatever_panthorlab_run_blames_the_kernel_for_is_a_fault(event: dict[st
 
 
 @pytest.mark.parametrize(
-    "event", [_test("uapi::a", "PASS"), _test("uapi::a", "SKIP"), _iteration("PASS"), _iteration("FAIL", role="watch"),
-              _stray(expected=True)]
+    "event",
+    [
+        _test("uapi::a", "PASS"),
+        _test("uapi::a", "SKIP"),
+        _iteration("PASS"),
+        _iteration("FAIL", role="watch"),
+        _stray(expected=True),
+    ],
 )
 def test_what_is_not_blamed_is_no_fault(event: dict[str, Any]) -> None:
     assert judge([START, BOOT, _test("uapi::b", "PASS"), event], whole=False).faults == ()
@@ -169,8 +203,18 @@ FAULT = Fault(("test", "uapi::a"), "uapi", "uapi::a", "why")
 
 def _record(row: str = "05-x", kernel: str = "bad", outcome: Outcome = Outcome.CLEAN, **more: Any) -> Record:
     fields: dict[str, Any] = {
-        "base": "6.12.117", "fragments": ("panthor",), "suites": SUITES, "arguments": (), "stopped": False,
-        "faults": (), "errors": (), "first": None, "seconds": 10.0, "build_seconds": 1.0, "run": "r", "started": "t",
+        "base": "6.12.117",
+        "fragments": ("panthor",),
+        "suites": SUITES,
+        "arguments": (),
+        "stopped": False,
+        "faults": (),
+        "errors": (),
+        "first": None,
+        "seconds": 10.0,
+        "build_seconds": 1.0,
+        "run": "r",
+        "started": "t",
     }
     if outcome is Outcome.FAULTS:
         fields |= {"faults": (FAULT,), "stopped": True, "first": First(host=3.0, guest=2.0, iterations=0, tests=1)}
@@ -227,8 +271,14 @@ def test_an_error_of_the_lab_is_neither_shown_nor_not_shown_and_is_tried_again()
 
 
 @pytest.mark.parametrize(
-    "old", [_record(kernel="older"), _record(row="06-x"), _record(suites={"uapi": "d0", "vm-bind": "d0"}),
-            _record(arguments=("--iterations", "6")), _record(outcome=Outcome.FAULTS, suites={"uapi": "d0"})]
+    "old",
+    [
+        _record(kernel="older"),
+        _record(row="06-x"),
+        _record(suites={"uapi": "d0", "vm-bind": "d0"}),
+        _record(arguments=("--iterations", "6")),
+        _record(outcome=Outcome.FAULTS, suites={"uapi": "d0"}),
+    ],
 )
 def test_what_was_run_on_another_kernel_or_with_another_suite_does_not_count(old: Record) -> None:
     state = _state(old)

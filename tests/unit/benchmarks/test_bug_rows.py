@@ -69,11 +69,11 @@ def test_a_whole_row_is_accepted(tmp_path: Path) -> None:
         ("05-partial-unmap-panic", "00-other", "goes with 00-other.patch"),
         ("4eabd0d8791e", "4eabd0d", "should match"),
         ("6.12.56", "6.12.y", "should match"),
-        ("6.12.56", "6.12.56\"\ncve = \"CVE-12", "should match"),
+        ("6.12.56", '6.12.56"\ncve = "CVE-12', "should match"),
         ('does = "NULL dereference"', "", "Field required"),
         ('does = "NULL dereference"', 'does = "NULL dereference"\nwhat = "?"', "Extra inputs"),
         ('trigger = "unmap the middle"', 'trigger = "unmap the middle"\n' + WHOLE, "another row has this id"),
-        ('trigger = "unmap the middle"', 'trigger = ', "Invalid value"),
+        ('trigger = "unmap the middle"', "trigger = ", "Invalid value"),
     ],
 )
 def test_a_row_that_is_not_whole_is_refused(tmp_path: Path, old: str, new: str, told: str) -> None:

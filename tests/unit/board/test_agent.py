@@ -91,7 +91,7 @@ class Guest:
             self.files[puts[frame.id]] = bytes(stdin[frame.id])
             self.exit(frame.id, 0)
         elif not frame.data:
-            self.send(frame.id, FrameType.STDOUT, bytes(stdin[frame.id])[:frames.MAX_SIZE])
+            self.send(frame.id, FrameType.STDOUT, bytes(stdin[frame.id])[: frames.MAX_SIZE])
             self.exit(frame.id, 0)
 
 
@@ -132,7 +132,7 @@ def test_stdin_keeps_within_the_window(guest: tuple[AgentShell, Guest]) -> None:
     data = os.urandom(1 << 20)
     shell.put(data, "/x")
     assert other.files["/x"] == data
-    assert shell.get("/x") == data[:frames.MAX_SIZE] if len(data) <= frames.MAX_SIZE else True
+    assert shell.get("/x") == data[: frames.MAX_SIZE] if len(data) <= frames.MAX_SIZE else True
     assert 40000 < other.most_outstanding <= frames.WINDOW
 
 

@@ -45,9 +45,8 @@ def module(*needed: str, magic: str = MAGIC) -> bytes:
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., Kernel]:
     """A stored kernel with panthor as a module; keywords change what it is."""
-    def kernel(
-        name: str, *, config: str = CONFIG, magic: str = MAGIC, panthor: str = "aa", **fields: object,
-    ) -> Kernel:
+
+    def kernel(name: str, *, config: str = CONFIG, magic: str = MAGIC, panthor: str = "aa", **fields: object) -> Kernel:
         path = tmp_path / name
         (path / "modules").mkdir(parents=True)
         (path / "guest").mkdir()
@@ -58,11 +57,17 @@ def make(tmp_path: Path) -> Callable[..., Kernel]:
         (path / "modules" / "panthor.ko").write_bytes(module("gpu-sched", magic=magic))
         (path / "modules" / "gpu-sched.ko").write_bytes(module())
         given = Kernel(
-            key=name, path=path, arch="arm64", release="6.12.117", build_id="b1", title=f"kernel {name}",
+            key=name,
+            path=path,
+            arch="arm64",
+            release="6.12.117",
+            build_id="b1",
+            title=f"kernel {name}",
             modules={"panthor": panthor, "gpu_sched": "s1"},
             digests={"Image": "i", "gpu-sched.ko": "s", "panthor.ko": panthor},
         )
         return replace(given, **fields)  # type: ignore[arg-type]
+
     return kernel
 
 
@@ -73,19 +78,22 @@ def test_kernels_that_differ_in_panthor_alone(make: Callable[..., Kernel]) -> No
     assert swappable(make("before"), make("after", panthor="bb")) is None
 
 
-@pytest.mark.parametrize(("change", "reason"), [
-    ({"digests": {"Image": "other", "gpu-sched.ko": "s", "panthor.ko": "bb"}}, "Images of the two kernels differ"),
-    ({"digests": {"Image": "i", "gpu-sched.ko": "t", "panthor.ko": "bb"}}, "also differ in gpu-sched.ko"),
-    ({"digests": {"Image": "i", "gpu-sched.ko": "s", "panthor.ko": "b", "a.dtb": "d"}}, "also differ in a.dtb"),
-    ({"digests": {"Image": "i", "panthor.ko": "bb"}}, "also differ in gpu-sched.ko"),
-    ({"release": "6.12.118"}, "releases"),
-    ({"build_id": "b2"}, "build-ids"),
-    ({"arch": "riscv"}, "architectures"),
-    ({"magic": "6.12.117 SMP mod_unload aarch64"}, "vermagics"),
-    ({"config": CONFIG + "CONFIG_HZ_1000=y\n"}, "configurations"),
-    ({"modules": {"gpu_sched": "s1"}}, "panthor is built into this kernel; build with `--config panthor-module`"),
-    ({"config": CONFIG + "CONFIG_KASAN=y\nCONFIG_LOCKDEP=y\n"}, "has KASAN, LOCKDEP, which remembers"),
-])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"digests": {"Image": "other", "gpu-sched.ko": "s", "panthor.ko": "bb"}}, "Images of the two kernels differ"),
+        ({"digests": {"Image": "i", "gpu-sched.ko": "t", "panthor.ko": "bb"}}, "also differ in gpu-sched.ko"),
+        ({"digests": {"Image": "i", "gpu-sched.ko": "s", "panthor.ko": "b", "a.dtb": "d"}}, "also differ in a.dtb"),
+        ({"digests": {"Image": "i", "panthor.ko": "bb"}}, "also differ in gpu-sched.ko"),
+        ({"release": "6.12.118"}, "releases"),
+        ({"build_id": "b2"}, "build-ids"),
+        ({"arch": "riscv"}, "architectures"),
+        ({"magic": "6.12.117 SMP mod_unload aarch64"}, "vermagics"),
+        ({"config": CONFIG + "CONFIG_HZ_1000=y\n"}, "configurations"),
+        ({"modules": {"gpu_sched": "s1"}}, "panthor is built into this kernel; build with `--config panthor-module`"),
+        ({"config": CONFIG + "CONFIG_KASAN=y\nCONFIG_LOCKDEP=y\n"}, "has KASAN, LOCKDEP, which remembers"),
+    ],
+)
 def test_kernels_that_differ_in_more(make: Callable[..., Kernel], change: dict[str, object], reason: str) -> None:
     found = swappable(make("before"), make("after", **{"panthor": "bb", **change}))
     assert found is not None
@@ -97,10 +105,20 @@ def test_comments_in_a_configuration_do_not_count(make: Callable[..., Kernel]) -
     assert unsuited(make("other", config=CONFIG + "# CONFIG_KFENCE is not set\nCONFIG_KFENCE_X=y\n")) is None
 
 
-@pytest.mark.parametrize(("mask", "letters"), [
-    (0, ""), (1 << 12, ""), (1 << 13 | 1 << 10, ""), (1 << 9, "W"), (1 << 7 | 1 << 9, "DW"), (1 << 5, "B"),
-    (1 << 14, "L"), (1 << 4, "M"), (1 << 1 | 1 << 3 | 1 << 15, "FRK"),
-])
+@pytest.mark.parametrize(
+    ("mask", "letters"),
+    [
+        (0, ""),
+        (1 << 12, ""),
+        (1 << 13 | 1 << 10, ""),
+        (1 << 9, "W"),
+        (1 << 7 | 1 << 9, "DW"),
+        (1 << 5, "B"),
+        (1 << 14, "L"),
+        (1 << 4, "M"),
+        (1 << 1 | 1 << 3 | 1 << 15, "FRK"),
+    ],
+)
 def test_taints(mask: int, letters: str) -> None:
     assert "".join(text[0] for text in taints(mask)) == letters
 
@@ -121,8 +139,10 @@ class Board:
         self.loaded = {"panthor": "aaaa", "gpu_sched": "5151"}
         self.is_bound = True
         self.files = {
-            "/sys/kernel/notes": notes("b1b1"), "/proc/sys/kernel/tainted": b"4096\n",
-            "/proc/sys/kernel/osrelease": b"6.12.117\n", "/dev/kmsg": b"3,7,1,-;panthor gpu: probe failed\n",
+            "/sys/kernel/notes": notes("b1b1"),
+            "/proc/sys/kernel/tainted": b"4096\n",
+            "/proc/sys/kernel/osrelease": b"6.12.117\n",
+            "/dev/kmsg": b"3,7,1,-;panthor gpu: probe failed\n",
             **(files or {}),
         }
 
@@ -187,8 +207,13 @@ def test_the_module_is_exchanged_in_order(wanted: Kernel) -> None:
     assert unfit(cast("Shell", board), wanted) is None
     swap(board, wanted)
     steps = [words for words in board.ran if words.split()[0] not in ("bound", "holders")]
-    assert steps == ["unbind fb000000.gpu", "rmmod panthor", "mark bbbb", "insmod /opt/panthorlab/panthor.ko",
-                     "wait /dev/dri/renderD* 30"]
+    assert steps == [
+        "unbind fb000000.gpu",
+        "rmmod panthor",
+        "mark bbbb",
+        "insmod /opt/panthorlab/panthor.ko",
+        "wait /dev/dri/renderD* 30",
+    ]
     assert board.files["/opt/panthorlab/panthor.ko"] == (wanted.modules_dir / "panthor.ko").read_bytes()
 
 
@@ -223,15 +248,18 @@ def test_a_driver_that_is_built_in_came_with_the_boot(make: Callable[..., Kernel
     assert [words.split()[0] for words in board.ran] == ["wait", "bound"]
 
 
-@pytest.mark.parametrize(("faults", "reason"), [
-    ({"held": "712 gnome shell /dev/dri/card0\n"}, r"held open by gnome shell \(pid 712, /dev/dri/card0\)"),
-    ({"unbind": "hang"}, "could not be unbound from fb000000.gpu within 30 s"),
-    ({"unbind": "fb000000.gpu: Device or resource busy"}, "could not be unbound from fb000000.gpu: .*busy"),
-    ({"count": "2"}, "in use 2 times after it was unbound, and no program has it open"),
-    ({"rmmod": "panthor: Resource temporarily unavailable"}, "could not be unloaded: .*unavailable"),
-    ({"taint": "4608"}, "unloading panthor hurt the running kernel: .*W: the kernel has warned"),
-    ({"bound": "no such directory"}, "`handover bound` failed"),
-])
+@pytest.mark.parametrize(
+    ("faults", "reason"),
+    [
+        ({"held": "712 gnome shell /dev/dri/card0\n"}, r"held open by gnome shell \(pid 712, /dev/dri/card0\)"),
+        ({"unbind": "hang"}, "could not be unbound from fb000000.gpu within 30 s"),
+        ({"unbind": "fb000000.gpu: Device or resource busy"}, "could not be unbound from fb000000.gpu: .*busy"),
+        ({"count": "2"}, "in use 2 times after it was unbound, and no program has it open"),
+        ({"rmmod": "panthor: Resource temporarily unavailable"}, "could not be unloaded: .*unavailable"),
+        ({"taint": "4608"}, "unloading panthor hurt the running kernel: .*W: the kernel has warned"),
+        ({"bound": "no such directory"}, "`handover bound` failed"),
+    ],
+)
 def test_a_module_that_cannot_be_taken_off(wanted: Kernel, faults: dict[str, str], reason: str) -> None:
     board = Board(None, **faults)
     with pytest.raises(LabError, match=reason):
@@ -239,36 +267,43 @@ def test_a_module_that_cannot_be_taken_off(wanted: Kernel, faults: dict[str, str
     assert not any(words.startswith("insmod") for words in board.ran)
 
 
-@pytest.mark.parametrize(("faults", "reason"), [
-    ({"insmod": "panthor.ko: Invalid module format"}, "(?s)panthor could not be loaded: .*format.*probe failed"),
-    ({"probe": "fails"}, "(?s)no render node within 30 s.*probe failed"),
-])
-def test_a_module_that_does_not_work_is_the_kernels_fault(
-    wanted: Kernel, faults: dict[str, str], reason: str,
-) -> None:
+@pytest.mark.parametrize(
+    ("faults", "reason"),
+    [
+        ({"insmod": "panthor.ko: Invalid module format"}, "(?s)panthor could not be loaded: .*format.*probe failed"),
+        ({"probe": "fails"}, "(?s)no render node within 30 s.*probe failed"),
+    ],
+)
+def test_a_module_that_does_not_work_is_the_kernels_fault(wanted: Kernel, faults: dict[str, str], reason: str) -> None:
     with pytest.raises(BootError, match=reason):
         swap(Board(None, **faults), wanted)
 
 
-@pytest.mark.parametrize(("files", "reason"), [
-    ({"/sys/kernel/notes": notes("b2b2")}, "build-id b2b2, kernel wanted has b1b1"),
-    ({"/proc/sys/kernel/osrelease": b"6.12.118\n"}, "made for 6.12.117 .* 6.12.118 is running"),
-    ({"/proc/sys/kernel/tainted": b"128\n"}, "tainted: D: the kernel has oopsed; boot it anew"),
-])
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({"/sys/kernel/notes": notes("b2b2")}, "build-id b2b2, kernel wanted has b1b1"),
+        ({"/proc/sys/kernel/osrelease": b"6.12.118\n"}, "made for 6.12.117 .* 6.12.118 is running"),
+        ({"/proc/sys/kernel/tainted": b"128\n"}, "tainted: D: the kernel has oopsed; boot it anew"),
+    ],
+)
 def test_a_running_kernel_that_is_not_fit(wanted: Kernel, files: dict[str, bytes], reason: str) -> None:
     found = unfit(cast("Shell", Board(files)), wanted)
     assert found is not None
     assert re.search(reason, found)
 
 
-@pytest.mark.parametrize(("booted", "cmdline", "reason"), [
-    ("booted", "console=ttyS2 panthorlab.kernel=booted root=/dev/x", None),
-    ("a-dtb-more", "panthorlab.kernel=a-dtb-more", "also differ in rk3588.dtb"),
-    ("booted", "console=ttyS2 root=/dev/x", "not a kernel under test"),
-    ("forgotten", "panthorlab.kernel=booted", "no longer in the store"),
-])
+@pytest.mark.parametrize(
+    ("booted", "cmdline", "reason"),
+    [
+        ("booted", "console=ttyS2 panthorlab.kernel=booted root=/dev/x", None),
+        ("a-dtb-more", "panthorlab.kernel=a-dtb-more", "also differ in rk3588.dtb"),
+        ("booted", "console=ttyS2 root=/dev/x", "not a kernel under test"),
+        ("forgotten", "panthorlab.kernel=booted", "no longer in the store"),
+    ],
+)
 def test_what_was_booted_must_differ_in_the_module_alone(
-    make: Callable[..., Kernel], monkeypatch: pytest.MonkeyPatch, booted: str, cmdline: str, reason: str | None,
+    make: Callable[..., Kernel], monkeypatch: pytest.MonkeyPatch, booted: str, cmdline: str, reason: str | None
 ) -> None:
     more = {"rk3588.dtb": "d"} if booted == "a-dtb-more" else {}
     stored = make(booted, digests={"Image": "i", "gpu-sched.ko": "s", "panthor.ko": "old", **more})
@@ -292,12 +327,18 @@ def test_another_loaded_module(wanted: Kernel) -> None:
 
 def test_parsers() -> None:
     assert parse_modules("panthor 135168 2 - Live 0x0\ngpu_sched 65536 1 panthor, Live 0x0 (O)\nx 1 - - L 0\n") == {
-        "panthor": 2, "gpu_sched": 1}
+        "panthor": 2,
+        "gpu_sched": 1,
+    }
     assert parse_holder("12 a b c /dev/dri/renderD128") == Holder(12, "a b c", "/dev/dri/renderD128")
     assert vermagic(module()) == MAGIC
     assert vermagic(b"nothing") == ""
-    files = {"panthor": module("gpu-sched"), "gpu_sched": module(), "governor_simpleondemand": module(),
-             "panthor_pci_shim": module()}
+    files = {
+        "panthor": module("gpu-sched"),
+        "gpu_sched": module(),
+        "governor_simpleondemand": module(),
+        "panthor_pci_shim": module(),
+    }
     assert gpu_order(files, shim=True) == ["governor_simpleondemand", "gpu_sched", "panthor", "panthor_pci_shim"]
     assert gpu_order({"panthor_pci_shim": module()}, shim=True) == ["panthor_pci_shim"]
 
@@ -305,13 +346,22 @@ def test_parsers() -> None:
 # --- kexec
 
 
-FILE = RealFile.model_validate({
-    "type": "real", "console": {"transport": "tcp", "host": "h", "port": 1}, "power": {"driver": "manual"},
-    "ssh": {"host": "h"}, "boot": {"methods": ["kexec"], "console": "ttyS2", "root": "root=/dev/x"},
-    "known_good": "6.1.0", "dtb": "rockchip/rk3588-rock-5b.dtb",
-})
+FILE = RealFile.model_validate(
+    {
+        "type": "real",
+        "console": {"transport": "tcp", "host": "h", "port": 1},
+        "power": {"driver": "manual"},
+        "ssh": {"host": "h"},
+        "boot": {"methods": ["kexec"], "console": "ttyS2", "root": "root=/dev/x"},
+        "known_good": "6.1.0",
+        "dtb": "rockchip/rk3588-rock-5b.dtb",
+    }
+)
 GOOD = {
-    "/proc/sys/kernel/osrelease": b"6.1.0\n", kexec.LOADED: b"0\n", kexec.DISABLED: b"0\n", kexec.EFI: b"64\n",
+    "/proc/sys/kernel/osrelease": b"6.1.0\n",
+    kexec.LOADED: b"0\n",
+    kexec.DISABLED: b"0\n",
+    kexec.EFI: b"64\n",
     "/proc/cmdline": b"root=/dev/x\n",
 }
 
@@ -355,8 +405,15 @@ class Unknown:
 
 
 def rig(board: Kexec, tmp_path: Path) -> Rig:
-    return Rig(name="rock", file=FILE, console=None, power=Unknown(), connect=lambda _timeout: board,  # type: ignore[arg-type]
-               log_dir=tmp_path, progress=lambda _text: None)
+    return Rig(
+        name="rock",
+        file=FILE,
+        console=None,
+        power=Unknown(),
+        connect=lambda _timeout: board,  # type: ignore[arg-type]
+        log_dir=tmp_path,
+        progress=lambda _text: None,
+    )
 
 
 def booting(kernel: Kernel, command_line: str, *, fresh: bool) -> Booting:
@@ -377,11 +434,13 @@ def blob(nodes: dict[str, dict[str, bytes]]) -> bytes:
     def padded(data: bytes) -> bytes:
         return data + bytes(-len(data) % 4)
 
-    paths = sorted({"/", *nodes, *(str(parent) for path in nodes for parent in Path(path).parents)},
-                   key=lambda path: Path(path).parts)
+    paths = sorted(
+        {"/", *nodes, *(str(parent) for path in nodes for parent in Path(path).parents)},
+        key=lambda path: Path(path).parts,
+    )
     for path in paths:
         parts = [""] if path == "/" else path.split("/")
-        while opened != parts[:len(opened)]:
+        while opened != parts[: len(opened)]:
             opened.pop()
             body += token(2)
         opened.append(parts[-1])
@@ -390,17 +449,30 @@ def blob(nodes: dict[str, dict[str, bytes]]) -> bytes:
             body += token(4) + token(3) + struct.pack(">2I", len(value), len(strings)) + padded(value)
             strings += name.encode() + b"\0"
     body += token(2) * len(opened) + token(9)
-    return struct.pack(">10I", 0xD00DFEED, 40 + len(body) + len(strings), 40, 40 + len(body), 40, 17, 16, 0,
-                       len(strings), len(body)) + body + strings
+    return (
+        struct.pack(
+            ">10I",
+            0xD00DFEED,
+            40 + len(body) + len(strings),
+            40,
+            40 + len(body),
+            40,
+            17,
+            16,
+            0,
+            len(strings),
+            len(body),
+        )
+        + body
+        + strings
+    )
 
 
-@pytest.mark.parametrize(("files", "missing", "reason"), [
-    ({kexec.DISABLED: b"1\n"}, False, "kexec_load_disabled=1"),
-    ({}, True, "apt install kexec-tools"),
-])
-def test_what_kexec_needs(
-    tmp_path: Path, files: dict[str, bytes], missing: bool, reason: str, wanted: Kernel,
-) -> None:
+@pytest.mark.parametrize(
+    ("files", "missing", "reason"),
+    [({kexec.DISABLED: b"1\n"}, False, "kexec_load_disabled=1"), ({}, True, "apt install kexec-tools")],
+)
+def test_what_kexec_needs(tmp_path: Path, files: dict[str, bytes], missing: bool, reason: str, wanted: Kernel) -> None:
     board = Kexec(files, missing=missing)
     with pytest.raises(LabError, match=reason):
         kexec.Kexec().start(rig(board, tmp_path), booting(wanted, "quiet", fresh=True))
@@ -413,12 +485,18 @@ def test_a_kernel_without_kexec(tmp_path: Path, wanted: Kernel) -> None:
     assert "has no kexec" in str(kexec.Kexec().refuse(rig(board, tmp_path), booting(wanted, "", fresh=True)))
 
 
-@pytest.mark.parametrize(("its", "efi", "line", "refused"), [
-    (True, False, b"quiet", True), (True, True, b"quiet", False), (False, False, b"quiet", False),
-    (True, False, b"a irqchip.gicv3_nolpi=1 b", False), (True, False, b"irqchip.gicv3_nolpi=0", True),
-])
+@pytest.mark.parametrize(
+    ("its", "efi", "line", "refused"),
+    [
+        (True, False, b"quiet", True),
+        (True, True, b"quiet", False),
+        (False, False, b"quiet", False),
+        (True, False, b"a irqchip.gicv3_nolpi=1 b", False),
+        (True, False, b"irqchip.gicv3_nolpi=0", True),
+    ],
+)
 def test_interrupt_tables_that_would_overwrite_the_next_kernel(
-    tmp_path: Path, wanted: Kernel, its: bool, efi: bool, line: bytes, refused: bool,
+    tmp_path: Path, wanted: Kernel, its: bool, efi: bool, line: bytes, refused: bool
 ) -> None:
     board = Kexec({"/sys/firmware/fdt": blob(ITS if its else {}), "/proc/cmdline": line})
     if not efi:
@@ -433,10 +511,12 @@ def test_panthor_is_unbound_between_loading_and_jumping(tmp_path: Path, wanted: 
     board = Kexec({})
     kexec.Kexec().start(rig(board, tmp_path), booting(wanted, "root=/dev/x quiet", fresh=True))
     steps = [words for words in board.ran if words not in ("bound", "-p /opt/panthorlab")]
-    assert steps == ["/usr/sbin/kexec --version",
-                     "/usr/sbin/kexec -c -l /opt/panthorlab/Image --dtb=/opt/panthorlab/board.dtb "
-                     "--command-line=root=/dev/x quiet",
-                     "unbind fb000000.gpu", "detach /usr/sbin/kexec -e"]
+    assert steps == [
+        "/usr/sbin/kexec --version",
+        "/usr/sbin/kexec -c -l /opt/panthorlab/Image --dtb=/opt/panthorlab/board.dtb --command-line=root=/dev/x quiet",
+        "unbind fb000000.gpu",
+        "detach /usr/sbin/kexec -e",
+    ]
 
 
 @pytest.mark.parametrize("refused", ["", "-s"])
@@ -497,8 +577,13 @@ def test_a_gpu_that_went_on_is_told() -> None:
 NAME = st.text("abcdefgh,-@0123456789", min_size=1, max_size=12)
 
 
-@given(st.dictionaries(st.lists(NAME, min_size=1, max_size=3).map(lambda parts: "/" + "/".join(parts)),
-                       st.dictionaries(NAME, st.binary(max_size=20), max_size=4), max_size=5))
+@given(
+    st.dictionaries(
+        st.lists(NAME, min_size=1, max_size=3).map(lambda parts: "/" + "/".join(parts)),
+        st.dictionaries(NAME, st.binary(max_size=20), max_size=4),
+        max_size=5,
+    )
+)
 def test_any_device_tree_comes_back(nodes: dict[str, dict[str, bytes]]) -> None:
     wanted = sorted((path, name, value) for path, node in nodes.items() for name, value in node.items())
     assert sorted(properties(blob(nodes))) == wanted

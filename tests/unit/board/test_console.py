@@ -44,11 +44,14 @@ def test_any_chunking_gives_the_same_lines(parts: list[bytes], step: int) -> Non
     wanted = data.split(b"\n")
     if not wanted[-1]:
         wanted.pop()
-    assert lines_of([data[at:at + step] for at in range(0, len(data), step)]) == [line.strip(b"\r") for line in wanted]
+    assert lines_of([data[at : at + step] for at in range(0, len(data), step)]) == [
+        line.strip(b"\r") for line in wanted
+    ]
 
 
-@given(st.lists(st.sampled_from([LONG, LONG[1:], b"y", b"\r", b"\n"]), max_size=12),
-       st.lists(st.integers(0, 9 * MAX_LINE)))
+@given(
+    st.lists(st.sampled_from([LONG, LONG[1:], b"y", b"\r", b"\n"]), max_size=12), st.lists(st.integers(0, 9 * MAX_LINE))
+)
 def test_long_lines_are_cut_at_the_same_places(parts: list[bytes], cuts: list[int]) -> None:
     data = b"".join(parts)
     ends = [0, *sorted(cuts), len(data)]
@@ -72,6 +75,7 @@ def test_console(tmp_path: Path) -> None:
         def fail_once(line: ConsoleLine) -> None:
             if line.text == b"two":
                 raise ZeroDivisionError
+
         console.listen(fail_once)
         console.listen(lambda line: seen.append(line.text))
         console.start()
@@ -110,6 +114,7 @@ def test_a_waiter_gets_each_line_of_a_flood(tmp_path: Path) -> None:
         def last(line: ConsoleLine) -> bool:
             seen.append(int(line.text))
             return seen[-1] == count - 1
+
         writer.start()
         assert console.wait_for(last, 30)
         writer.join()
@@ -119,6 +124,7 @@ def test_a_waiter_gets_each_line_of_a_flood(tmp_path: Path) -> None:
 def test_what_the_question_raises_is_raised_to_who_asked(tmp_path: Path) -> None:
     def wrong(_line: ConsoleLine) -> bool:
         raise ZeroDivisionError
+
     with reading(tmp_path / "log") as (console, board):
         console.start()
         board.sendall(b"a\n")
@@ -153,12 +159,15 @@ def test_a_log_that_cannot_be_written_is_told_and_reading_goes_on(tmp_path: Path
     assert isinstance(console.error, OSError)
 
 
-@pytest.mark.parametrize(("raw", "shown"), [
-    (b"\x1b[1;32m[  OK  ]\x1b[0m done", "[  OK  ] done"),
-    (b"a\x1b]0;title\x07b", "a\N{REPLACEMENT CHARACTER}]0;title\N{REPLACEMENT CHARACTER}b"),
-    (b"\xff\0\tx", "\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}\tx"),
-    ("µ ●".encode(), "µ ●"),
-])
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        (b"\x1b[1;32m[  OK  ]\x1b[0m done", "[  OK  ] done"),
+        (b"a\x1b]0;title\x07b", "a\N{REPLACEMENT CHARACTER}]0;title\N{REPLACEMENT CHARACTER}b"),
+        (b"\xff\0\tx", "\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}\tx"),
+        ("µ ●".encode(), "µ ●"),
+    ],
+)
 def test_no_control_character_reaches_a_terminal(raw: bytes, shown: str) -> None:
     assert readable(raw) == shown
 

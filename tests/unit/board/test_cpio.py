@@ -28,10 +28,15 @@ def listing(archive: bytes, *options: str) -> list[str]:
 
 @needs_cpio
 def test_gnu_cpio_reads_it(tmp_path: Path) -> None:
-    archive = cpio.write_newc([
-        cpio.file_entry("/init", b"#!", 0o755), cpio.file_entry("/a/b/c", b"x" * 5), cpio.link_entry("/a/l", "b/c"),
-        cpio.char_device("/dev/console", 5, 1), cpio.dir_entry("/scratch", 0o1777),
-    ])
+    archive = cpio.write_newc(
+        [
+            cpio.file_entry("/init", b"#!", 0o755),
+            cpio.file_entry("/a/b/c", b"x" * 5),
+            cpio.link_entry("/a/l", "b/c"),
+            cpio.char_device("/dev/console", 5, 1),
+            cpio.dir_entry("/scratch", 0o1777),
+        ]
+    )
     assert listing(archive) == ["a", "a/b", "a/b/c", "a/l", "dev", "dev/console", "init", "scratch"]
     long = {line.split()[-1]: line.split() for line in listing(archive, "-v")}
     assert long["init"][0] == "-rwxr-xr-x"
@@ -65,8 +70,11 @@ FIRMWARE = {"/lib/firmware/arm/mali/arch10.8/mali_csffw.bin": b"fw"}
 def kernel(tmp_path: Path) -> Kernel:
     path = tmp_path / "kernel"
     for name, data in {
-        "guest/init": b"init", "guest/heap-exit": b"he", "modules/panthor.ko": b"\0depends=drm-exec\0",
-        "modules/drm_exec.ko": b"depends=\0", "modules/panthor_pci_shim.ko": b"\0depends=\0",
+        "guest/init": b"init",
+        "guest/heap-exit": b"he",
+        "modules/panthor.ko": b"\0depends=drm-exec\0",
+        "modules/drm_exec.ko": b"depends=\0",
+        "modules/panthor_pci_shim.ko": b"\0depends=\0",
     }.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_bytes(data)
@@ -105,6 +113,7 @@ def test_missing_module_and_missing_init(kernel: Kernel) -> None:
 
 def test_overlay_refusals(tmp_path: Path) -> None:
     import os
+
     with pytest.raises(UsageError, match="not a directory"):
         list(overlay_entries(tmp_path / "none"))
     os.mkfifo(tmp_path / "fifo")

@@ -72,7 +72,7 @@ def test_a_match_is_found_in_a_flood_wherever_it_is_cut() -> None:
     at = 0
     while at < len(data):
         step = choice.randrange(1, 65536)
-        board.dialogue.feed(data[at:at + step])
+        board.dialogue.feed(data[at : at + step])
         at += step
     assert board.dialogue.expect(b"needle", timeout=60, what="it") == 0
     assert board.dialogue.expect(b"x{100}", timeout=60, what="the rest") == 0

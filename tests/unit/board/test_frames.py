@@ -15,8 +15,9 @@ import panthorlab.guest
 from panthorlab.board.emulated import frames
 from panthorlab.board.emulated.frames import Frame, FrameDecoder, FrameError, FrameType
 
-FRAMES = st.lists(st.builds(
-    Frame, st.integers(0, 2**32 - 1), st.sampled_from(FrameType), st.binary(max_size=300)), max_size=20)
+FRAMES = st.lists(
+    st.builds(Frame, st.integers(0, 2**32 - 1), st.sampled_from(FrameType), st.binary(max_size=300)), max_size=20
+)
 
 
 @given(FRAMES, st.lists(st.integers(1, 40), min_size=1))
@@ -25,7 +26,7 @@ def test_any_chunking_gives_the_same_frames(sent: list[Frame], cuts: list[int]) 
     decoder, got, offset = FrameDecoder(), [], 0
     while offset < len(stream):
         size = cuts[offset % len(cuts)]
-        got += decoder.feed(stream[offset:offset + size])
+        got += decoder.feed(stream[offset : offset + size])
         offset += size
     assert got == sent
 
@@ -36,13 +37,12 @@ def test_garbage_is_refused_or_waits_for_more(data: bytes) -> None:
         got = FrameDecoder().feed(data)
     except FrameError:
         return
-    assert b"".join(map(frames.encode, got)) == data[:sum(frames.HEADER.size + len(f.data) for f in got)]
+    assert b"".join(map(frames.encode, got)) == data[: sum(frames.HEADER.size + len(f.data) for f in got)]
 
 
-@pytest.mark.parametrize("header", [
-    frames.HEADER.pack(frames.MAX_SIZE + 1, 1, FrameType.STDOUT),
-    frames.HEADER.pack(0, 1, 77),
-])
+@pytest.mark.parametrize(
+    "header", [frames.HEADER.pack(frames.MAX_SIZE + 1, 1, FrameType.STDOUT), frames.HEADER.pack(0, 1, 77)]
+)
 def test_bad_header(header: bytes) -> None:
     with pytest.raises(FrameError):
         FrameDecoder().feed(header)

@@ -20,14 +20,21 @@ from panthorlab.kernel.model import Kernel
 
 def note(name: bytes, kind: int, contents: bytes) -> bytes:
     name += b"\0"
-    return (struct.pack("<III", len(name), len(contents), kind) + name + bytes(-len(name) % 4)
-            + contents + bytes(-len(contents) % 4))
+    return (
+        struct.pack("<III", len(name), len(contents), kind)
+        + name
+        + bytes(-len(name) % 4)
+        + contents
+        + bytes(-len(contents) % 4)
+    )
 
 
 # /sys/kernel/notes of a 6.12.117: the build-id, then two notes of Linux itself.
-REAL = (bytes.fromhex("040000001400000003000000474e5500b2c7f2c947061088d1f17dbda618c8ced30989ea")
-        + bytes.fromhex("06000000010000000001 00004c696e757800000000000000".replace(" ", ""))
-        + bytes.fromhex("06000000010000000001 00004c696e757800000000000000".replace(" ", "")))
+REAL = (
+    bytes.fromhex("040000001400000003000000474e5500b2c7f2c947061088d1f17dbda618c8ced30989ea")
+    + bytes.fromhex("06000000010000000001 00004c696e757800000000000000".replace(" ", ""))
+    + bytes.fromhex("06000000010000000001 00004c696e757800000000000000".replace(" ", ""))
+)
 
 
 def test_real_notes() -> None:
@@ -35,8 +42,13 @@ def test_real_notes() -> None:
     assert [name for name, _, _ in parse_notes(REAL)] == [b"GNU", b"Linux", b"Linux"]
 
 
-@given(st.lists(st.tuples(st.binary(max_size=9).map(lambda name: name.replace(b"\0", b"n")), st.integers(0, 9),
-                          st.binary(max_size=30))))
+@given(
+    st.lists(
+        st.tuples(
+            st.binary(max_size=9).map(lambda name: name.replace(b"\0", b"n")), st.integers(0, 9), st.binary(max_size=30)
+        )
+    )
+)
 def test_any_notes_come_back(notes: list[tuple[bytes, int, bytes]]) -> None:
     assert list(parse_notes(b"".join(note(*each) for each in notes))) == notes
 
@@ -72,21 +84,31 @@ def verify(files: dict[str, bytes], modules: dict[str, str]) -> dict[str, str]:
 
 
 def test_same() -> None:
-    files = {"/sys/kernel/notes": note(b"GNU", 3, b"\xaa\x11"), "/proc/modules": b"panthor 1 0 - Live 0x0\nother 1 0\n",
-             MODULE: note(b"GNU", 3, b"\xbb")}
+    files = {
+        "/sys/kernel/notes": note(b"GNU", 3, b"\xaa\x11"),
+        "/proc/modules": b"panthor 1 0 - Live 0x0\nother 1 0\n",
+        MODULE: note(b"GNU", 3, b"\xbb"),
+    }
     assert verify(files, {"panthor": "bb", "not_loaded": "cc"}) == {"vmlinux": "aa11", "panthor": "bb"}
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"/sys/kernel/notes": note(b"GNU", 3, b"\xaa\x12")}, "vmlinux is aa12, built was aa11"),
-    ({MODULE: note(b"GNU", 3, b"\xbc")}, "panthor is bc, built was bb"),
-    ({MODULE: b""}, "panthor on the board has no build-id"),
-    ({"/sys/kernel/notes": b"\1\2\3"}, "not readable"),
-    ({"/sys/kernel/notes": b""}, "vmlinux on the board has no build-id"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"/sys/kernel/notes": note(b"GNU", 3, b"\xaa\x12")}, "vmlinux is aa12, built was aa11"),
+        ({MODULE: note(b"GNU", 3, b"\xbc")}, "panthor is bc, built was bb"),
+        ({MODULE: b""}, "panthor on the board has no build-id"),
+        ({"/sys/kernel/notes": b"\1\2\3"}, "not readable"),
+        ({"/sys/kernel/notes": b""}, "vmlinux on the board has no build-id"),
+    ],
+)
 def test_wrong(change: dict[str, bytes], message: str) -> None:
-    files = {"/sys/kernel/notes": note(b"GNU", 3, b"\xaa\x11"), "/proc/modules": b"panthor 1 0\n",
-             MODULE: note(b"GNU", 3, b"\xbb"), **change}
+    files = {
+        "/sys/kernel/notes": note(b"GNU", 3, b"\xaa\x11"),
+        "/proc/modules": b"panthor 1 0\n",
+        MODULE: note(b"GNU", 3, b"\xbb"),
+        **change,
+    }
     with pytest.raises(EvidenceError, match=message):
         verify(files, {"panthor": "bb"})
 

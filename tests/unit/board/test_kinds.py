@@ -42,13 +42,25 @@ def test_every_shipped_board_answers_everything(name: str) -> None:
     assert board.row()["name"] == name
     assert board.row()["file"] == str(board.path)
     assert set(board.row()) - {"methods"} == {
-        "name", "file", "type", "description", "tags", "unverified", "state", "why", "lease", "quarantine", "health"}
+        "name",
+        "file",
+        "type",
+        "description",
+        "tags",
+        "unverified",
+        "state",
+        "why",
+        "lease",
+        "quarantine",
+        "health",
+    }
     assert board.example or board.standing().state is State.FREE
     assert not (board.emulated and board.hardware())
 
 
 def test_what_a_kind_does_not_override_is_careful() -> None:
     """A kind that says nothing of itself is in no lab, is one, takes nothing, counts nothing."""
+
     class Quiet(Board):
         model = EmulatedFile
         boot = EmulatedBoard.boot
@@ -58,8 +70,12 @@ def test_what_a_kind_does_not_override_is_careful() -> None:
     assert quiet.patience == Patience()
     assert quiet.checks() == ()
     quiet.check_ready()
-    for refused in (quiet.check_in_lab, lambda: quiet.check_method("kexec"), lambda: quiet.trust(lambda _text: True),
-                    lambda: quiet.train(None, lambda _text: None)):
+    for refused in (
+        quiet.check_in_lab,
+        lambda: quiet.check_method("kexec"),
+        lambda: quiet.trust(lambda _text: True),
+        lambda: quiet.train(None, lambda _text: None),
+    ):
         with pytest.raises(UsageError, match="board quiet is"):
             refused()
 
@@ -74,8 +90,12 @@ def _imports(file: Path) -> Iterator[str]:
 
 def test_nobody_above_looks_into_a_kind() -> None:
     above = [file for file in PACKAGE.rglob("*.py") if "board" not in file.relative_to(PACKAGE).parts]
-    found = [f"{file.relative_to(PACKAGE)}: {name}" for file in above for name in _imports(file)
-             if name.startswith(HOUSES) and not name.startswith(OPEN)]
+    found = [
+        f"{file.relative_to(PACKAGE)}: {name}"
+        for file in above
+        for name in _imports(file)
+        if name.startswith(HOUSES) and not name.startswith(OPEN)
+    ]
     assert len(above) > 100
     assert not found
 
@@ -83,5 +103,6 @@ def test_nobody_above_looks_into_a_kind() -> None:
 def test_the_houses_do_not_know_each_other() -> None:
     for house, other in (HOUSES, HOUSES[::-1]):
         folder = PACKAGE.parent / house.replace(".", "/")
-        assert not [f"{file.name}: {name}" for file in folder.rglob("*.py") for name in _imports(file)
-                    if name.startswith(other)]
+        assert not [
+            f"{file.name}: {name}" for file in folder.rglob("*.py") for name in _imports(file) if name.startswith(other)
+        ]

@@ -38,6 +38,7 @@ def test_not_a_device(tmp_path: Path) -> None:
 def test_no_permission(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_args: object, **_more: object) -> None:
         raise serial.SerialException(errno.EACCES, "could not open port")
+
     monkeypatch.setattr(serial, "Serial", refuse)
     with pytest.raises(LabError, match="no permission") as raised:
         open_link(tty("/dev/null"))

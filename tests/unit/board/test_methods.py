@@ -15,7 +15,8 @@ from panthorlab.options import parse
 
 DOCS = Path(__file__).parents[3] / "docs"
 SECTIONS = {
-    "uboot": {"kernel_address": "0x1", "fdt_address": "0x2"}, "tftp": {"serve": True, "server": "h"},
+    "uboot": {"kernel_address": "0x1", "fdt_address": "0x2"},
+    "tftp": {"serve": True, "server": "h"},
     "extlinux": {"fallback": "none"},
 }
 
@@ -44,8 +45,9 @@ def test_a_board_file_takes_them_with_the_sections_they_need() -> None:
         assert section.methods == methods
         for missing in row.sections:
             with pytest.raises(ValueError, match=f"method {row.name} needs the section `{missing}`"):
-                BootSection.model_validate({
-                    **plain, "methods": methods, **{name: SECTIONS[name] for name in needed - {missing}}})
+                BootSection.model_validate(
+                    {**plain, "methods": methods, **{name: SECTIONS[name] for name in needed - {missing}}}
+                )
 
 
 def test_one_that_exchanges_modules_needs_another() -> None:

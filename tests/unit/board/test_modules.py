@@ -26,8 +26,10 @@ def test_depends() -> None:
 @given(st.integers(1, 12), st.data())
 def test_dependencies_come_first(count: int, data: st.DataObject) -> None:
     names = [f"m{index}" for index in range(count)]
-    needs = {name: data.draw(st.lists(st.sampled_from(names[:index]), unique=True)) if index else []
-             for index, name in enumerate(names)}
+    needs = {
+        name: data.draw(st.lists(st.sampled_from(names[:index]), unique=True)) if index else []
+        for index, name in enumerate(names)
+    }
     order = load_order({name: modinfo(*needs[name]) for name in names}, (names[-1],))
     assert len(order) == len(set(order))
     assert order[-1] == names[-1]
@@ -43,7 +45,11 @@ def test_loop_and_missing() -> None:
 
 
 def test_kernel_lines() -> None:
-    raw = (b"6,1,500000,-;panthor fb000000.gpu: hello\n SUBSYSTEM=platform\n DEVICE=+platform:panthor\n"
-           b"3,2,1500000,-;other\n3,x;panthor\n4,3,2000001,c;Direct firmware load failed\n")
+    raw = (
+        b"6,1,500000,-;panthor fb000000.gpu: hello\n SUBSYSTEM=platform\n DEVICE=+platform:panthor\n"
+        b"3,2,1500000,-;other\n3,x;panthor\n4,3,2000001,c;Direct firmware load failed\n"
+    )
     assert kernel_lines(raw, ("panthor", "firmware")) == [
-        "[    0.500000] panthor fb000000.gpu: hello", "[    2.000001] Direct firmware load failed"]
+        "[    0.500000] panthor fb000000.gpu: hello",
+        "[    2.000001] Direct firmware load failed",
+    ]

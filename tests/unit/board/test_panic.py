@@ -13,9 +13,12 @@ from panthorlab.kmsg.records import parse_line
 from tests.unit.kmsg.corpus import FIXTURES, Fixture
 
 BOOT = (
-    "\rU-Boot SPL 2024.01-rc1 (Jan 01 2026 - 00:00:00 +0000)", "U-Boot 2024.01 (Jan 01 2026 - 00:00:00 +0000)",
-    "Starting kernel ...", "[    0.000000] Booting Linux on physical CPU 0x0000000000 [0x412fd050]",
-    "[    0.000000] Linux version 6.12.1 (a@b) (gcc 12) #1 SMP", "[    1.234567] Run /sbin/init as init process",
+    "\rU-Boot SPL 2024.01-rc1 (Jan 01 2026 - 00:00:00 +0000)",
+    "U-Boot 2024.01 (Jan 01 2026 - 00:00:00 +0000)",
+    "Starting kernel ...",
+    "[    0.000000] Booting Linux on physical CPU 0x0000000000 [0x412fd050]",
+    "[    0.000000] Linux version 6.12.1 (a@b) (gcc 12) #1 SMP",
+    "[    1.234567] Run /sbin/init as init process",
 )
 NULL_POINTER = "[    9.000000] Unable to handle kernel NULL pointer dereference at virtual address 0000000000000010"
 
@@ -64,14 +67,17 @@ def test_first_panic_and_oops_count() -> None:
     assert told == ["panic"]
 
 
-@pytest.mark.parametrize("text", [
-    "INFO: task kworker/0:1:12 blocked for more than 120 seconds.",
-    "watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [sh:123]",
-    "watchdog: Watchdog detected hard LOCKUP on cpu 1",
-    "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
-    "rcu: INFO: rcu_preempt self-detected stall on CPU",
-    "rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: { 1-... } 21 jiffies s: 65 root: 0x2/.",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "INFO: task kworker/0:1:12 blocked for more than 120 seconds.",
+        "watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [sh:123]",
+        "watchdog: Watchdog detected hard LOCKUP on cpu 1",
+        "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
+        "rcu: INFO: rcu_preempt self-detected stall on CPU",
+        "rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: { 1-... } 21 jiffies s: 65 root: 0x2/.",
+    ],
+)
 def test_hangs(text: str) -> None:
     line = f"[   99.000000] {text}"
     assert watch(line, "INFO: task a:1 blocked for more than 1 seconds").hang == line
@@ -102,24 +108,37 @@ def test_every_crash_that_a_log_is_labelled_with_is_seen() -> None:
     assert not missed
 
 
-@pytest.mark.parametrize("text", [
-    "Internal error: Oops - Undefined instruction: 0000000002000000 [#1] PREEMPT SMP",
-    "Internal error: SP/PC alignment exception: 000000008a000000 [#1] SMP",
-    "Internal error: : 1008 [#1] PREEMPT SMP ARM", "Oops [#1]", "Kernel BUG [#1]",
-    "BUG: unable to handle page fault for address: ffff888000000000", "BUG: KASAN: slab-use-after-free in panthor_vm",
-    "Oops: general protection fault, probably for non-canonical address 0xdead000000000100: 0000 [#1] SMP",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Internal error: Oops - Undefined instruction: 0000000002000000 [#1] PREEMPT SMP",
+        "Internal error: SP/PC alignment exception: 000000008a000000 [#1] SMP",
+        "Internal error: : 1008 [#1] PREEMPT SMP ARM",
+        "Oops [#1]",
+        "Kernel BUG [#1]",
+        "BUG: unable to handle page fault for address: ffff888000000000",
+        "BUG: KASAN: slab-use-after-free in panthor_vm",
+        "Oops: general protection fault, probably for non-canonical address 0xdead000000000100: 0000 [#1] SMP",
+    ],
+)
 def test_oopses(text: str) -> None:
     assert watch(f"[    5.000000] {text}").oops
     assert watch(text).oops
     assert any(anchor in text.encode() for anchor in PanicWatcher.anchors)
 
 
-@pytest.mark.parametrize("text", [
-    "INFO: task a:1 is blocked on a mutex likely owned by task b:2.", "glmark2: page allocation failure: order:9",
-    'irq 5: nobody cared (try booting with the "irqpoll" option)', "WARNING: CPU: 0 PID: 1 at a.c:1 b+0x0/0x4",
-    "Unhandled fault: external abort on non-linefetch (0x1008) at 0xf0a10020", "echo BUG: no bug here", "bug [#1234]",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "INFO: task a:1 is blocked on a mutex likely owned by task b:2.",
+        "glmark2: page allocation failure: order:9",
+        'irq 5: nobody cared (try booting with the "irqpoll" option)',
+        "WARNING: CPU: 0 PID: 1 at a.c:1 b+0x0/0x4",
+        "Unhandled fault: external abort on non-linefetch (0x1008) at 0xf0a10020",
+        "echo BUG: no bug here",
+        "bug [#1234]",
+    ],
+)
 def test_no_crash(text: str) -> None:
     for line in (text, f"[    5.000000] {text}"):
         assert all(crash(record) is None for record in parse_line(line.encode(), 1))
@@ -131,8 +150,8 @@ def test_a_panic_after_a_prompt_and_one_that_is_typed() -> None:
     assert watch('root@board:~# dmesg | grep "Kernel panic - not syncing"').panic is None
 
 
-@pytest.mark.parametrize("before", [
-    "", "\x1b[0m", "\x1b[0;32m[    5.000000] ", "[    5.000000] \x1b[31m", "<0>[    5.000000] ", "\r",
-])
+@pytest.mark.parametrize(
+    "before", ["", "\x1b[0m", "\x1b[0;32m[    5.000000] ", "[    5.000000] \x1b[31m", "<0>[    5.000000] ", "\r"]
+)
 def test_a_panic_with_what_terminals_add(before: str) -> None:
     assert watch(f"{before}Kernel panic - not syncing: x\x1b[0m\r").panic == "x"

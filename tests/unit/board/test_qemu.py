@@ -80,8 +80,13 @@ def test_bad_lock_line(text: str) -> None:
 
 
 def test_print_uris() -> None:
-    text = ("'http://m/debian/pool/main/q/qemu_11%2bds-1%7ebpo_amd64.deb' qemu_1%3a11+ds-1~bpo_amd64.deb 12 SHA256:"
-            + "a" * 64 + "\n'http://other/x.deb' x.deb 1 SHA256:" + "b" * 64 + "\nReading lists...\n")
+    text = (
+        "'http://m/debian/pool/main/q/qemu_11%2bds-1%7ebpo_amd64.deb' qemu_1%3a11+ds-1~bpo_amd64.deb 12 SHA256:"
+        + "a" * 64
+        + "\n'http://other/x.deb' x.deb 1 SHA256:"
+        + "b" * 64
+        + "\nReading lists...\n"
+    )
     wanted = Deb("pool/main/q/qemu_11+ds-1~bpo_amd64.deb", 12, "a" * 64)
     assert debs.parse_print_uris(text, "http://m/debian/") == [wanted]
 
@@ -94,13 +99,15 @@ def archive(tmp_path: Path) -> tuple[Path, Deb]:
     tree = tmp_path / "tree"
     (tree / "DEBIAN").mkdir(parents=True)
     (tree / "DEBIAN/control").write_text(
-        "Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x <x@y>\nDescription: x\n")
+        "Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x <x@y>\nDescription: x\n"
+    )
     (tree / "lib").mkdir()
     (tree / "lib/hello").write_text("hello")
     pool = tmp_path / "mirror/pool"
     pool.mkdir(parents=True)
-    subprocess.run(["dpkg-deb", "--root-owner-group", "-b", str(tree), str(pool / "x_1_all.deb")], check=True,
-                   capture_output=True)
+    subprocess.run(
+        ["dpkg-deb", "--root-owner-group", "-b", str(tree), str(pool / "x_1_all.deb")], check=True, capture_output=True
+    )
     data = (pool / "x_1_all.deb").read_bytes()
     return tmp_path / "mirror", Deb("pool/x_1_all.deb", len(data), hashlib.sha256(data).hexdigest())
 

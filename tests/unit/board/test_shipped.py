@@ -88,10 +88,17 @@ def test_schema_accepts_all_shipped_files() -> None:
         checker.validate(yaml.safe_load(file.read_text()))
 
 
-@pytest.mark.parametrize(("key", "value"), [
-    ("type", "unreal"), ("dtb", "x"), ("power", {"driver": "tasmota"}), ("power", {"driver": "nothing", "host": "h"}),
-    ("console", {"transport": "tty", "device": "relative"}), ("unknown", 1),
-])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("type", "unreal"),
+        ("dtb", "x"),
+        ("power", {"driver": "tasmota"}),
+        ("power", {"driver": "nothing", "host": "h"}),
+        ("console", {"transport": "tty", "device": "relative"}),
+        ("unknown", 1),
+    ],
+)
 def test_schema_refuses_what_the_model_refuses(key: str, value: object) -> None:
     data = {**yaml.safe_load((SHIPPED / "rock-5b.yaml").read_text()), key: value}
     assert not jsonschema.Draft202012Validator(board_file_schema()).is_valid(data)

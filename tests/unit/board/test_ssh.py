@@ -37,8 +37,18 @@ TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="
 @given(st.lists(TEXT, max_size=6), st.dictionaries(st.from_regex(r"\A[A-Z_]{1,5}\Z"), TEXT, max_size=3))
 def test_a_posix_shell_gets_the_words_back(words: list[str], env: dict[str, str]) -> None:
     line = ssh_command.command_line("mark", ["prog", *words], env).decode()
-    assert shlex.split(line) == ["exec", "/bin/sh", "-c", ssh_command.WRAPPER, "sh", "mark",
-                                 *(f"{name}={value}" for name, value in env.items()), "--", "prog", *words]
+    assert shlex.split(line) == [
+        "exec",
+        "/bin/sh",
+        "-c",
+        ssh_command.WRAPPER,
+        "sh",
+        "mark",
+        *(f"{name}={value}" for name, value in env.items()),
+        "--",
+        "prog",
+        *words,
+    ]
 
 
 def test_a_real_shell_runs_the_wrapper() -> None:
@@ -72,14 +82,17 @@ def test_commands_that_cannot_be(argv: list[str]) -> None:
         ssh_command.command_line("mark", argv, {})
 
 
-@pytest.mark.parametrize(("stderr", "number"), [
-    (b"dd: failed to open '/x': No such file or directory\n", errno.ENOENT),
-    (b"1+0 records in\n0+0 records out\ndd: error writing '/x: y': No space left on device\n", errno.ENOSPC),
-    (b"dd: can't open '/sys/x': Resource busy\n", errno.EBUSY),
-    (b": Is a directory\n", errno.EISDIR),
-    (b"dd: writing '/x': a new kind of trouble\n", errno.EIO),
-    (b"", errno.EIO),
-])
+@pytest.mark.parametrize(
+    ("stderr", "number"),
+    [
+        (b"dd: failed to open '/x': No such file or directory\n", errno.ENOENT),
+        (b"1+0 records in\n0+0 records out\ndd: error writing '/x: y': No space left on device\n", errno.ENOSPC),
+        (b"dd: can't open '/sys/x': Resource busy\n", errno.EBUSY),
+        (b": Is a directory\n", errno.EISDIR),
+        (b"dd: writing '/x': a new kind of trouble\n", errno.EIO),
+        (b"", errno.EIO),
+    ],
+)
 def test_errno_of_what_programs_say(stderr: bytes, number: int) -> None:
     assert remote_files._errno_of(Completed(("dd",), 1, b"", stderr)) == number
     assert remote_files._errno_of(Completed(("dd",), -9, b"", stderr)) == -9
@@ -109,6 +122,7 @@ def test_pinning_where_one_may_not(tmp_path: Path) -> None:
 
 
 # -- servers that fail ----------------------------------------------------------------------------------------------
+
 
 def begin(channel: paramiko.Channel, mark: bytes) -> None:
     channel.sendall_stderr(mark + b" 7\n")
@@ -180,6 +194,7 @@ def faulty(server: Faulty, lab_dir: Path, monkeypatch: pytest.MonkeyPatch) -> It
     transports: list[paramiko.Transport] = []
     hostkeys.pin(lab_dir, "board", [HOST_KEY])
     with socket.create_server(("127.0.0.1", 0)) as listener:
+
         def serve() -> None:
             while True:
                 try:
@@ -202,7 +217,7 @@ def faulty(server: Faulty, lab_dir: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 def shell_on(
-    section: Ssh, lab_dir: Path, timeout: float = 30, keepalive: float = 5, patience: float = 20,
+    section: Ssh, lab_dir: Path, timeout: float = 30, keepalive: float = 5, patience: float = 20
 ) -> SecureShell:
     return connect(section, board="board", lab_dir=lab_dir, timeout=timeout, keepalive=keepalive, patience=patience)
 
@@ -286,6 +301,7 @@ def test_server_that_hangs_in_exec(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_command_that_began_on_one_stream_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its stdout is broken: an empty one would be a lie."""
+
     def play(channel: paramiko.Channel, mark: bytes) -> None:
         channel.sendall_stderr(mark + b" 7\n")
         channel.send_exit_status(0)
@@ -312,8 +328,13 @@ def test_command_that_ends_without_status(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_login_shell_that_changes_words_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = Faulty(lambda _channel, _mark: None)
-    monkeypatch.setattr(Faulty, "finish", staticmethod(
-        lambda channel, mark, answer, finish=Faulty.finish: finish(channel, mark, answer.replace(b"'", b""))))
+    monkeypatch.setattr(
+        Faulty,
+        "finish",
+        staticmethod(
+            lambda channel, mark, answer, finish=Faulty.finish: finish(channel, mark, answer.replace(b"'", b""))
+        ),
+    )
     with (
         faulty(server, tmp_path, monkeypatch) as section,
         pytest.raises(LabError, match="changes what it is told to run"),

@@ -25,13 +25,16 @@ def test_a_step_that_is_well() -> None:
     assert before - 0.01 <= step.begin <= step.end <= time.time() + 0.01
 
 
-@pytest.mark.parametrize(("error", "outcome", "message"), [
-    (BootError("kernel panic: x\nand its splat"), Outcome.FAIL, "kernel panic: x"),
-    (LabError("no power"), Outcome.ERROR, "no power"),
-    (EvidenceError("another kernel"), Outcome.ERROR, "another kernel"),
-    (UsageError("no such thing"), Outcome.ERROR, "no such thing"),
-    (KeyboardInterrupt(), Outcome.ERROR, "KeyboardInterrupt"),
-])
+@pytest.mark.parametrize(
+    ("error", "outcome", "message"),
+    [
+        (BootError("kernel panic: x\nand its splat"), Outcome.FAIL, "kernel panic: x"),
+        (LabError("no power"), Outcome.ERROR, "no power"),
+        (EvidenceError("another kernel"), Outcome.ERROR, "another kernel"),
+        (UsageError("no such thing"), Outcome.ERROR, "no such thing"),
+        (KeyboardInterrupt(), Outcome.ERROR, "KeyboardInterrupt"),
+    ],
+)
 def test_a_step_that_fails_says_why_and_the_error_goes_on(error: BaseException, outcome: Outcome, message: str) -> None:
     told: list[Step] = []
     with pytest.raises(type(error)), Steps(told.append)(Name.SHELL):
@@ -43,12 +46,15 @@ def _fail() -> None:
     raise BootError("silent")
 
 
-@pytest.mark.parametrize(("seen", "work", "wanted"), [
-    (True, lambda: None, [("handover", "PASS"), ("shell", "PASS")]),
-    (True, _fail, [("handover", "PASS"), ("shell", "FAIL")]),
-    (False, _fail, [("handover", "FAIL")]),
-    (False, lambda: None, [("handover", "PASS"), ("shell", "PASS")]),
-])
+@pytest.mark.parametrize(
+    ("seen", "work", "wanted"),
+    [
+        (True, lambda: None, [("handover", "PASS"), ("shell", "PASS")]),
+        (True, _fail, [("handover", "PASS"), ("shell", "FAIL")]),
+        (False, _fail, [("handover", "FAIL")]),
+        (False, lambda: None, [("handover", "PASS"), ("shell", "PASS")]),
+    ],
+)
 def test_what_is_known_only_afterwards(seen: bool, work: Callable[[], None], wanted: list[tuple[str, str]]) -> None:
     told: list[Step] = []
     first: list[float] = []

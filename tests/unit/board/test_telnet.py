@@ -29,9 +29,11 @@ COMMANDS = st.one_of(
     st.binary(max_size=20).map(lambda data: (data, data.replace(b"\xff", b"\xff\xff"))),
     st.sampled_from([b"\xff\xf1", b"\xff\xf9"]).map(lambda raw: (b"", raw)),  # NOP, GA
     st.tuples(st.sampled_from([WILL, WONT, DO, DONT]), st.integers(1, 255)).map(
-        lambda pair: (b"", bytes((IAC, *pair)))),
+        lambda pair: (b"", bytes((IAC, *pair)))
+    ),
     st.binary(max_size=20).map(
-        lambda body: (b"", bytes((IAC, SB)) + body.replace(b"\xff", b"\xff\xff") + bytes((IAC, SE)))),
+        lambda body: (b"", bytes((IAC, SB)) + body.replace(b"\xff", b"\xff\xff") + bytes((IAC, SE)))
+    ),
 )
 
 
@@ -71,8 +73,15 @@ def test_nothing_is_answered_twice(requests: list[tuple[int, int]]) -> None:
     stream = b"".join(bytes((IAC, *request)) for request in requests)
     telnet.receive(stream)
     telnet.take()
-    telnet.receive(b"".join(bytes((IAC, verb, option)) for verb, option in (
-        *((DO, option) for option in telnet.local), *((WILL, option) for option in telnet.remote))))
+    telnet.receive(
+        b"".join(
+            bytes((IAC, verb, option))
+            for verb, option in (
+                *((DO, option) for option in telnet.local),
+                *((WILL, option) for option in telnet.remote),
+            )
+        )
+    )
     assert telnet.take() == b""
 
 

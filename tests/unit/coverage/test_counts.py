@@ -59,7 +59,10 @@ def test_each_suite_gets_what_ran_in_its_time(tmp_path: Path) -> None:
     found = counts.by_suite(live)
     assert [name for name, _ in found] == [counts.START, "probe", "heap-exit", "probe"]
     assert [list(part.values) for _, part in found] == [
-        [1, 0, 0, 0, 0, 0], [0, 2, 0, 0, 0, 0], [0, 0, 3, 0, 0, 0], [0, 0, 0, 4, 0, 0],
+        [1, 0, 0, 0, 0, 0],
+        [0, 2, 0, 0, 0, 0],
+        [0, 0, 3, 0, 0, 0],
+        [0, 0, 0, 4, 0, 0],
     ]
     assert counts.total((part for _, part in found), TEXT) == counts.read(live)
 
@@ -87,12 +90,15 @@ def test_a_line_ran_if_it_did_in_any_copy() -> None:
     assert lines_of(SOURCE) == {COPIED: (6,), FIRST: (11, 12)}
 
 
-@pytest.mark.parametrize(("begun", "moved", "expected"), [
-    (4, 4, 4),
-    (0, 9, 0),  # the compiler has moved some of it out of a branch that was not taken
-    (9, 0, 0),  # the branch begins where all pass, and what it does was not done
-    (3, 9, 3),
-])
+@pytest.mark.parametrize(
+    ("begun", "moved", "expected"),
+    [
+        (4, 4, 4),
+        (0, 9, 0),  # the compiler has moved some of it out of a branch that was not taken
+        (9, 0, 0),  # the branch begins where all pass, and what it does was not done
+        (3, 9, 3),
+    ],
+)
 def test_a_line_ran_if_its_place_was_passed_and_its_code_ran(begun: int, moved: int, expected: int) -> None:
     start = TEXT[0][0]
     source = SourceMap("ab", TEXT, (
@@ -129,25 +135,29 @@ def test_a_tracefile_says_what_was_counted(values: list[int]) -> None:
     assert f"LH:{ran.lines_ran}" in lines
     assert f"FNH:{ran.functions_ran}" in lines
     assert {line for line in lines if line.startswith("FNDA:")} == {
-        f"FNDA:{ran.functions[COPIED]},copied", f"FNDA:{ran.functions[FIRST]},first",
+        f"FNDA:{ran.functions[COPIED]},copied",
+        f"FNDA:{ran.functions[FIRST]},first",
     }
 
 
 def test_tables_say_which_suite_alone_ran_what() -> None:
     probe, exits, whole = (
-        executed(SOURCE, Counts(TEXT, values)) for values in (
-            [5, 0, 0, 0, 0, 0], [1, 0, 1, 0, 0, 0], [6, 0, 1, 0, 0, 0],
-        )
+        executed(SOURCE, Counts(TEXT, values))
+        for values in ([5, 0, 0, 0, 0, 0], [1, 0, 1, 0, 0, 0], [6, 0, 1, 0, 0, 0])
     )
     data = table.to_json(SOURCE, whole, {"probe": probe, "heap-exit": exits})
     assert data["suites"]["heap-exit"] == {"functions_ran": 2, "lines_ran": 2}
     first = next(one for one in data["functions"] if one["name"] == "first")
     assert (first["calls"], first["lines"], first["lines_ran"], first["suites"]) == (
-        6, 2, 1, {"probe": 1, "heap-exit": 1},
+        6,
+        2,
+        1,
+        {"probe": 1, "heap-exit": 1},
     )
     text = table.render(SOURCE, whole, {"probe": probe, "heap-exit": exits})
     assert text.startswith("2 of 2 (100 %) functions and 2 of 3 (66 %) lines of panthor ran\n")
     assert [line.split() for line in text.splitlines() if line.startswith(("probe", "heap"))] == [
-        ["probe", "1", "1", "0"], ["heap-exit", "2", "2", "1"],
+        ["probe", "1", "1", "0"],
+        ["heap-exit", "2", "2", "1"],
     ]
     assert "panthor_x.c:10 first: 1 of 2 lines: 12" in text

@@ -78,8 +78,11 @@ def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     (tree / "drivers/gpu/drm/lima/panthor_x.c").write_text(MAIN)
     (tree / "plain.c").write_text("int plain(void) { return 7; }\n")
     objects: list[str] = []
-    for source, options in ((DRIVER + ABOVE, [request.param]), ("drivers/gpu/drm/lima/" + ABOVE, [request.param]),
-                            ("plain.c", [])):
+    for source, options in (
+        (DRIVER + ABOVE, [request.param]),
+        ("drivers/gpu/drm/lima/" + ABOVE, [request.param]),
+        ("plain.c", []),
+    ):
         objects.append(f"{len(objects)}.o")
         command = [compiler, "-O2", "-w", *options, "-Iinclude", "-c", "-o", objects[-1], source]
         subprocess.run(command, cwd=tree, check=True, timeout=60)
@@ -138,7 +141,9 @@ def test_other_files_are_measured_if_they_are_asked_for(program: Path, source: S
     more = read_vmlinux(program, "ab" * 20, others=[lima, header, "ima/panthor_x.c", "no/such.c"])
     assert set(more.lines) == {*source.lines, lima, header}
     assert {function.name for function in more.functions} - {function.name for function in source.functions} == {
-        "main", "outside", "foreign",
+        "main",
+        "outside",
+        "foreign",
     }
     assert sum(end - start for start, end in more.text) > sum(end - start for start, end in source.text)
 

@@ -66,16 +66,19 @@ def test_only_lines_with_code_count() -> None:
 
 
 def test_lines_that_never_ran_are_named() -> None:
-    assert patch_lines({X: [10, 11], Y: [1, 2, 3]}, COUNTS) == PatchLines(
-        3, 1, ("panthor_x.c:11", "panthor_y.h:3"), (),
-    )
+    assert patch_lines({X: [10, 11], Y: [1, 2, 3]}, COUNTS) == PatchLines(3, 1, ("panthor_x.c:11", "panthor_y.h:3"), ())
 
 
 def test_files_that_are_not_measured_are_named() -> None:
-    changed = {"drivers/gpu/drm/drm_gpuvm.c": [5], "Documentation/x.rst": [], DRIVER + "Kconfig": [1],
-               DRIVER + "declarations.h": [7], DRIVER + "not_built.c": [8]}
+    changed = {
+        "drivers/gpu/drm/drm_gpuvm.c": [5],
+        "Documentation/x.rst": [],
+        DRIVER + "Kconfig": [1],
+        DRIVER + "declarations.h": [7],
+        DRIVER + "not_built.c": [8],
+    }
     assert patch_lines(changed, COUNTS) == PatchLines(
-        0, 0, (), ("drivers/gpu/drm/drm_gpuvm.c", DRIVER + "Kconfig", DRIVER + "not_built.c"),
+        0, 0, (), ("drivers/gpu/drm/drm_gpuvm.c", DRIVER + "Kconfig", DRIVER + "not_built.c")
     )
 
 

@@ -30,8 +30,23 @@ def host(api: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]
     compiler = shutil.which("gcc")
     assert compiler, "no gcc; ./scripts/setup installs one"
     program = tmp_path / "host"
-    subprocess.run([compiler, "-O1", "-Wall", "-Wextra", "-Werror", f"-DAPI_VERSION={api}", "-rdynamic", "-o", program,
-                    HOST, "-ldl"], check=True, timeout=60)
+    subprocess.run(
+        [
+            compiler,
+            "-O1",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            f"-DAPI_VERSION={api}",
+            "-rdynamic",
+            "-o",
+            program,
+            HOST,
+            "-ldl",
+        ],
+        check=True,
+        timeout=60,
+    )
     return [str(program), str(coverage_plugin.compiled(api))]
 
 

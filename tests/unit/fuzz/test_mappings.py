@@ -68,8 +68,13 @@ def cuts(script: tuple[Line, ...]) -> Counter[str]:
         elif line.call == "unbind":
             for low, high in mappings.of(vm):
                 if begin < high and low < begin + size:
-                    found["middle" if low < begin and begin + size < high else
-                          "whole" if begin <= low and high <= begin + size else "end"] += 1
+                    found[
+                        "middle"
+                        if low < begin and begin + size < high
+                        else "whole"
+                        if begin <= low and high <= begin + size
+                        else "end"
+                    ] += 1
                     found["huge"] += high - low >= BLOCK and bool((begin | size) % BLOCK)
             mappings.unmap(vm, begin, size)
     return found

@@ -78,13 +78,25 @@ def test_misdeeds_are_those_of_the_gpu(rule: str) -> None:
     assert parse_rule(rule)
 
 
-@pytest.mark.parametrize(("text", "why"), [
-    ("nonsense", "no call nonsense"), ("vm_create b0", "makes no b0"), ("vm_destroy v0", "makes no v0"),
-    ("submit vm=v0", "has no vm"), ("submit stream=fast", "no stream fast"), ("bind va=x", "x is no value"),
-    ("bind va=0x", "no value"), ("bind va=v99", "is no slot"), ("bind va=z1", "is no slot"),
-    ("vm_create v16", "makes no v16"), ("misdeed", "one rule"), ("sleep us=3", "has no us"),
-    ("submit signal=s0 signal=s1 wait=s2", "more than 2 syncs"), ("dev_query" + " type=1" * 17, "more than 16 words"),
-])
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("nonsense", "no call nonsense"),
+        ("vm_create b0", "makes no b0"),
+        ("vm_destroy v0", "makes no v0"),
+        ("submit vm=v0", "has no vm"),
+        ("submit stream=fast", "no stream fast"),
+        ("bind va=x", "x is no value"),
+        ("bind va=0x", "no value"),
+        ("bind va=v99", "is no slot"),
+        ("bind va=z1", "is no slot"),
+        ("vm_create v16", "makes no v16"),
+        ("misdeed", "one rule"),
+        ("sleep us=3", "has no us"),
+        ("submit signal=s0 signal=s1 wait=s2", "more than 2 syncs"),
+        ("dev_query" + " type=1" * 17, "more than 16 words"),
+    ],
+)
 def test_what_is_no_script_is_refused_with_its_place(text: str, why: str) -> None:
     with pytest.raises(UsageError, match=rf"line 2 of the script: .*{re.escape(why)}"):
         parse(f"close # comment\n{text}\n")
@@ -101,8 +113,10 @@ def test_the_guest_program_has_the_same_calls() -> None:
     shared = re.search(r"#define BIND_FIELDS(.*?)\n#define", kinds, re.DOTALL)
     assert shared
     table = kinds.split("static const struct fuzz_call_kind kinds[]")[1].replace("BIND_FIELDS", shared[1])
-    calls = {name: set(re.findall(r'\{ "(\w+)", OF', rest)) for name, rest in re.findall(
-        r'\{ "(\w+)", DRM_IOCTL(.*?)(?=\{ "\w+", DRM_IOCTL|\Z)', table, re.DOTALL)}
+    calls = {
+        name: set(re.findall(r'\{ "(\w+)", OF', rest))
+        for name, rest in re.findall(r'\{ "(\w+)", DRM_IOCTL(.*?)(?=\{ "\w+", DRM_IOCTL|\Z)', table, re.DOTALL)
+    }
     for name, call in CALLS.items():
         fields = {field.name for field in call.fields} - {"stream"}
         assert fields <= calls.pop(name), name

@@ -79,15 +79,20 @@ def _places(names: Iterable[Register], base: int = 0) -> dict[str, int]:
 
 
 def _ints(owner: type, skip: Iterable[str] = ()) -> dict[str, int]:
-    return {name: value for name, value in vars(owner).items()
-            if isinstance(value, int) and not name.startswith("_") and name not in skip}
+    return {
+        name: value
+        for name, value in vars(owner).items()
+        if isinstance(value, int) and not name.startswith("_") and name not in skip
+    }
 
 
 def _bits(owner: type) -> dict[str, int]:
     """Bits by number; states (START, STOP, …) by value."""
     states = {"TERMINATE", "START", "SUSPEND", "RESUME", "STOP"}
-    return {name: value if name in states else (value & -value).bit_length() - 1
-            for name, value in _ints(owner, COMPOSITE).items()}
+    return {
+        name: value if name in states else (value & -value).bit_length() - 1
+        for name, value in _ints(owner, COMPOSITE).items()
+    }
 
 
 def _enum(kind: type[IntEnum]) -> dict[str, int]:
@@ -100,23 +105,42 @@ def _constants(module: object, prefix: str) -> dict[str, int]:
 
 DOORBELLS = {f"DOORBELL_{i}": G610.doorbells.offset(i) for i in range(G610.doorbell_count)}
 WRITTEN = (Kind.STORAGE, Kind.WRITE, Kind.BOTH)
-RESERVED = {register.name: register.reserved for register in (*G610.registers, *G610.spaces.registers)
-            if register.kind in WRITTEN and register.reserved}
+RESERVED = {
+    register.name: register.reserved
+    for register in (*G610.registers, *G610.spaces.registers)
+    if register.kind in WRITTEN and register.reserved
+}
 BLOCKS: Mapping[str, type] = {
-    "Global control": layout.GlbControl, "Global input": layout.GlbIn, "Global output": layout.GlbOut,
-    "CSG control": layout.CsgControl, "CSG input": layout.CsgIn, "CSG output": layout.CsgOut,
-    "CS control": layout.CsControl, "CS input": layout.CsIn, "CS output": layout.CsOut,
-    "Ring input": layout.RingIn, "Ring output": layout.RingOut,
+    "Global control": layout.GlbControl,
+    "Global input": layout.GlbIn,
+    "Global output": layout.GlbOut,
+    "CSG control": layout.CsgControl,
+    "CSG input": layout.CsgIn,
+    "CSG output": layout.CsgOut,
+    "CS control": layout.CsControl,
+    "CS input": layout.CsIn,
+    "CS output": layout.CsOut,
+    "Ring input": layout.RingIn,
+    "Ring output": layout.RingOut,
 }
 WORDS: Mapping[str, type] = {
-    "GLB_REQ and GLB_ACK": layout.Glb, "CSG_REQ and CSG_ACK": layout.Csg, "CS_REQ and CS_ACK": layout.Cs,
+    "GLB_REQ and GLB_ACK": layout.Glb,
+    "CSG_REQ and CSG_ACK": layout.Csg,
+    "CS_REQ and CS_ACK": layout.Cs,
 }
 SIZES = {
-    "REGISTERS": G610.instructions.registers, "SCOREBOARDS": G610.instructions.scoreboards,
-    "CALL_DEPTH": G610.instructions.call_depth, "MAX_DEFERRED": state.MAX_DEFERRED, "MAX_JOBS": state.MAX_JOBS,
-    "GROUPS": G610.layout.groups, "STREAMS": G610.layout.streams, "AS_COUNT": G610.spaces.count,
-    "PA_BITS": G610.spaces.pa_bits, "MIN_LOCK_BITS": G610.spaces.min_lock_bits,
-    "HEAP_CONTEXT_STRIDE": G610.layout.heap_context_stride, "CONTEXT_SIZE": heap.CONTEXT_SIZE,
+    "REGISTERS": G610.instructions.registers,
+    "SCOREBOARDS": G610.instructions.scoreboards,
+    "CALL_DEPTH": G610.instructions.call_depth,
+    "MAX_DEFERRED": state.MAX_DEFERRED,
+    "MAX_JOBS": state.MAX_JOBS,
+    "GROUPS": G610.layout.groups,
+    "STREAMS": G610.layout.streams,
+    "AS_COUNT": G610.spaces.count,
+    "PA_BITS": G610.spaces.pa_bits,
+    "MIN_LOCK_BITS": G610.spaces.min_lock_bits,
+    "HEAP_CONTEXT_STRIDE": G610.layout.heap_context_stride,
+    "CONTEXT_SIZE": heap.CONTEXT_SIZE,
 }
 # section, column with the number: name -> number
 FACTS: Mapping[tuple[str, str], Mapping[str, int]] = {
@@ -124,8 +148,7 @@ FACTS: Mapping[tuple[str, str], Mapping[str, int]] = {
     ("Address spaces", "at"): _places(G610.spaces.registers),
     ("Doorbells", "at"): DOORBELLS,
     ("Reserved bits", "bits"): RESERVED,
-    ("Interrupt bits", "at"): {
-        **_bits(registers.GpuIrq), "JOB_GLOBAL": registers.JOB_GLOBAL.bit_length() - 1},
+    ("Interrupt bits", "at"): {**_bits(registers.GpuIrq), "JOB_GLOBAL": registers.JOB_GLOBAL.bit_length() - 1},
     ("GPU_CMD", "value"): _ints(registers.GpuCommand),
     ("MCU_STATUS", "value"): _ints(registers.McuStatus),
     ("AS_COMMAND", "value"): {name: number for number, name in enumerate(unit.COMMANDS)},
@@ -143,7 +166,8 @@ NAMES: Mapping[tuple[str, str], Iterable[str]] = {  # those that have no number
     ("Events", "model"): (*layout.Csg.EVENT_NAMES.values(), *layout.Cs.EVENT_NAMES.values()),
     ("Parameters", "default"): [param.name for param in PARAMS],
     ("What the model reports", "means"): re.findall(
-        r"`([\w-]+)`", (events.__doc__ or "").partition("Kinds of events")[2]),
+        r"`([\w-]+)`", (events.__doc__ or "").partition("Kinds of events")[2]
+    ),
 }
 
 

@@ -33,7 +33,7 @@ def loads(data: bytes) -> bool:
         if length % 4 or length < 4 or at + length > size:
             return False
         if kind == 0:
-            verdict = _section(data, data[at + 4:at + length])
+            verdict = _section(data, data[at + 4 : at + length])
             if verdict is None:
                 return False
             shared |= verdict

@@ -123,11 +123,18 @@ def test_counters_advance(bench: Bench) -> None:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(
-    st.one_of(st.integers(0, 1 << 20).map(lambda n: ("known", n)),
-              st.integers(0, 0x1FFFFC // 4).map(lambda n: ("any", n))),
-    st.one_of(st.integers(0, 0xFFFFFFFF), st.sampled_from([0, 1, 2, 3, 4, 5, 6, 0x101, 0x23304, 0x420001C6]))),
-    max_size=40))
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(
+                st.integers(0, 1 << 20).map(lambda n: ("known", n)),
+                st.integers(0, 0x1FFFFC // 4).map(lambda n: ("any", n)),
+            ),
+            st.one_of(st.integers(0, 0xFFFFFFFF), st.sampled_from([0, 1, 2, 3, 4, 5, 6, 0x101, 0x23304, 0x420001C6])),
+        ),
+        max_size=40,
+    )
+)
 def test_no_register_access_upsets_the_model(make_bench: Any, accesses: list[tuple[tuple[str, int], int]]) -> None:
     bench = make_bench("writeout.delay_ms=0")
     bench.boot()
@@ -175,12 +182,19 @@ def test_a_write_that_faults_writes_nothing(bench: Bench) -> None:
     assert bench.as_read(1, "FAULTADDRESS_LO") == (VA + 0x1000) & 0xFFFFFFFF
 
 
-@pytest.mark.parametrize(("access", "requester", "entry", "status"), [
-    (Access.WRITE, Requester.MCU, 0, 0x03C3), (Access.READ, Requester.LSU, 0, 0x02C3),
-    (Access.READ, Requester.PREFETCH, 0, 0x02C3), (Access.WRITE, Requester.LSU, READ_ONLY, 0x03CB),
-    (Access.EXECUTE, Requester.SHADER, 0x60000000000E43, 0x01CB), (Access.READ, Requester.TILER, 3, 0x02DB),
-    (Access.ATOMIC, Requester.LSU, READ_ONLY, 0x00CB), (Access.READ, Requester.LSU, 1 << 45 | 0xE43, 0x02E7),
-])
+@pytest.mark.parametrize(
+    ("access", "requester", "entry", "status"),
+    [
+        (Access.WRITE, Requester.MCU, 0, 0x03C3),
+        (Access.READ, Requester.LSU, 0, 0x02C3),
+        (Access.READ, Requester.PREFETCH, 0, 0x02C3),
+        (Access.WRITE, Requester.LSU, READ_ONLY, 0x03CB),
+        (Access.EXECUTE, Requester.SHADER, 0x60000000000E43, 0x01CB),
+        (Access.READ, Requester.TILER, 3, 0x02DB),
+        (Access.ATOMIC, Requester.LSU, READ_ONLY, 0x00CB),
+        (Access.READ, Requester.LSU, 1 << 45 | 0xE43, 0x02E7),
+    ],
+)
 def test_fault_status(bench: Bench, access: Access, requester: Requester, entry: int, status: int) -> None:
     bench.user.entry(VA, entry | (RAM_BASE if entry else 0))
     with pytest.raises(MemoryFault):
@@ -196,10 +210,16 @@ def test_unmapped_mode_is_a_bus_error_without_an_interrupt(bench: Bench) -> None
     assert bench.read("MMU_INT_RAWSTAT") == 0
 
 
-@pytest.mark.parametrize(("lockaddr", "start", "end"), [
-    (0x3F, 0, 1 << 64), (0x2F, 0, 1 << 48), (0x80000000000E, 0x8000_0000_0000, 0x8000_0000_8000),
-    (0x80000000400E, 0x8000_0000_0000, 0x8000_0000_8000), (0x800000200014, 0x8000_0020_0000, 0x8000_0040_0000),
-])
+@pytest.mark.parametrize(
+    ("lockaddr", "start", "end"),
+    [
+        (0x3F, 0, 1 << 64),
+        (0x2F, 0, 1 << 48),
+        (0x80000000000E, 0x8000_0000_0000, 0x8000_0000_8000),
+        (0x80000000400E, 0x8000_0000_0000, 0x8000_0000_8000),
+        (0x800000200014, 0x8000_0020_0000, 0x8000_0040_0000),
+    ],
+)
 def test_lock_regions(bench: Bench, lockaddr: int, start: int, end: int) -> None:
     bench.as_write(1, "LOCKADDR_LO", lockaddr & 0xFFFFFFFF)
     bench.as_write(1, "LOCKADDR_HI", lockaddr >> 32)
@@ -271,8 +291,10 @@ def test_a_gpu_without_a_clock_is_not_touched(bench: Bench) -> None:
     bench.write("MMU_INT_MASK", 0)
     assert bench.read("GPU_ID")
     assert bench.texts("misuse") == [
-        "the clock was stopped while the MCU ran", "write of 0x0 to MMU_INT_MASK while the clock stood",
-        "read of GPU_ID while the clock stood"]
+        "the clock was stopped while the MCU ran",
+        "write of 0x0 to MMU_INT_MASK while the clock stood",
+        "read of GPU_ID while the clock stood",
+    ]
     bench.gpu.clock(1)
     bench.write("MCU_CONTROL", 0)
     bench.gpu.clock(2)

@@ -111,9 +111,11 @@ def test_what_has_no_effect_is_not_called_emulated(section: str) -> None:
 
 
 def test_constants_of_the_control_blocks() -> None:
-    first = {"Global control": interface.global_fields(G610.layout),
-             "CSG control": interface.group_fields(G610.layout, 0, 0),
-             "CS control": interface.stream_fields(G610.layout, 0, 0)}
+    first = {
+        "Global control": interface.global_fields(G610.layout),
+        "CSG control": interface.group_fields(G610.layout, 0, 0),
+        "CS control": interface.stream_fields(G610.layout, 0, 0),
+    }
     for section, fields in first.items():
         told = {offset: value for _, offset, value in fields}
         for row, name in _statuses([section]):
@@ -155,8 +157,9 @@ def _reported(functions: Iterable[str]) -> Iterator[str]:
 def test_reports_have_rows() -> None:
     here = [row for row in page() if row.section == "What the model reports" and "when" in row.cells]
     assert {name for row in here for name in row.names} == set(_reported(("unmodelled", "misuse", "check", "_check")))
-    kinds = {name for row in page() if row.section == "What the model reports" and "means" in row.cells
-             for name in row.names}
+    kinds = {
+        name for row in page() if row.section == "What the model reports" and "means" in row.cells for name in row.names
+    }
     assert kinds >= set(_reported(("event", "once")))
 
 
@@ -187,8 +190,10 @@ def test_parameters_and_misdeeds_in_the_text_exist() -> None:
 
 def anchors(text: str) -> set[str]:
     """As GitHub makes them of headings."""
-    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-")
-            for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
+    return {
+        re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-")
+        for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    }
 
 
 def test_links_lead_somewhere() -> None:

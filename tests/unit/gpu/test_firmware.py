@@ -39,12 +39,17 @@ def test_interface_is_what_the_driver_checks(bench: Bench) -> None:
     end = layout.shared + layout.shared_size
     version, _, at_in, at_out, groups, stride, _, features = [bench.iface(layout.shared + 4 * i) for i in range(8)]
     assert (version, at_in, at_out, features) == (
-        layout.version, layout.glb_input, layout.glb_output, layout.instr_features)
+        layout.version,
+        layout.glb_input,
+        layout.glb_output,
+        layout.instr_features,
+    )
     assert groups == layout.groups
     for group in range(groups):
         csg = layout.csg_control(0) + group * stride
         _, group_in, group_out, suspend_size, protm_size, streams, stream_stride = [
-            bench.iface(csg + 4 * i) for i in range(7)]
+            bench.iface(csg + 4 * i) for i in range(7)
+        ]
         assert (group_in, group_out) == (layout.csg_input(group), layout.csg_output(group))
         assert suspend_size > 0
         assert protm_size > 0
@@ -55,10 +60,11 @@ def test_interface_is_what_the_driver_checks(bench: Bench) -> None:
             assert features == layout.cs_features
             assert layout.shared <= at_in <= at_in + 0x58 <= end
             assert layout.shared <= at_out <= at_out + 0xD8 <= end
-    blocks = sorted([layout.glb_input, layout.glb_output]
-                    + [f(g) for f in (layout.csg_input, layout.csg_output) for g in range(groups)]
-                    + [f(g, s) for f in (layout.cs_input, layout.cs_output)
-                       for g in range(groups) for s in range(layout.streams)])
+    blocks = sorted(
+        [layout.glb_input, layout.glb_output]
+        + [f(g) for f in (layout.csg_input, layout.csg_output) for g in range(groups)]
+        + [f(g, s) for f in (layout.cs_input, layout.cs_output) for g in range(groups) for s in range(layout.streams)]
+    )
     assert min(b - a for a, b in itertools.pairwise(blocks)) >= 0x58
 
 
@@ -345,8 +351,9 @@ def test_tiler_oom_hand_shake(make_bench: Any) -> None:
     bench.start()
     at, at_in = bench.layout.cs_output(0, 0), bench.layout.cs_input(0, 0)
     bench.pump(lambda: bool((bench.iface(at + CsOut.ACK) ^ bench.iface(at_in + CsIn.REQ)) & 1 << 26))
-    vt_start, vt_end, frag_end = (bench.iface(at + f) for f in (
-        CsOut.HEAP_VT_START, CsOut.HEAP_VT_END, CsOut.HEAP_FRAG_END))
+    vt_start, vt_end, frag_end = (
+        bench.iface(at + f) for f in (CsOut.HEAP_VT_START, CsOut.HEAP_VT_END, CsOut.HEAP_FRAG_END)
+    )
     assert frag_end <= vt_end < vt_start, "the driver checks this"
     assert bench.iface(at + CsOut.HEAP_ADDRESS) == HEAP_VA & 0xFFFFFFFF
     assert not stored(bench)
@@ -438,8 +445,10 @@ def test_the_race_can_be_seen_in_the_trace(make_bench: Any) -> None:
     track = {e["tid"]: e["args"]["name"] for e in events if e["name" if "name" in e else "ph"] == "thread_name"}
     story = [(track[e["tid"]], e["name"]) for e in events if e["ph"] in "Bi" and track[e["tid"]][:3] in ("AS ", "CSG")]
     wanted = [
-        ("CSG 0.0", "heap context 0x800000003000 bound"), ("CSG 0", "TERMINATE"),
-        ("AS 1", "LOCK 0x800000000000+0x8000"), ("AS 1", "0x800000003000 unmapped"),
+        ("CSG 0.0", "heap context 0x800000003000 bound"),
+        ("CSG 0", "TERMINATE"),
+        ("AS 1", "LOCK 0x800000000000+0x8000"),
+        ("AS 1", "0x800000003000 unmapped"),
         ("AS 1", f"FAULT AS1 0x800000003000 0x{bench.fault(Requester.MCU, 0x03C3):08X}"),
         ("CSG 0", "heap context 0x800000003000: fault 0xC3"),
         ("CSG 0", "acknowledge TERMINATE"),
@@ -499,10 +508,19 @@ def test_soft_reset_cancels_the_write(make_bench: Any) -> None:
     assert bench.read("MMU_INT_RAWSTAT") == 0
 
 
-@pytest.mark.parametrize(("on", "state", "written"), [
-    ("both", SUSPEND, 1), ("both", TERMINATE, 1), ("suspend", SUSPEND, 1), ("suspend", TERMINATE, 0),
-    ("terminate", SUSPEND, 0), ("terminate", TERMINATE, 1), ("none", SUSPEND, 0), ("none", TERMINATE, 0),
-])
+@pytest.mark.parametrize(
+    ("on", "state", "written"),
+    [
+        ("both", SUSPEND, 1),
+        ("both", TERMINATE, 1),
+        ("suspend", SUSPEND, 1),
+        ("suspend", TERMINATE, 0),
+        ("terminate", SUSPEND, 0),
+        ("terminate", TERMINATE, 1),
+        ("none", SUSPEND, 0),
+        ("none", TERMINATE, 0),
+    ],
+)
 def test_writeout_on(make_bench: Any, on: str, state: int, written: int) -> None:
     bench = heap_bench(make_bench, f"writeout.on={on}", "writeout.delay_ms=0")
     bench.request(state)
@@ -520,7 +538,8 @@ def test_acknowledgement_first_is_wrong_on_purpose(make_bench: Any) -> None:
 
 def test_size_offset_source(make_bench: Any) -> None:
     bench = heap_bench(
-        make_bench, "writeout.size=8", "writeout.offset=16", "writeout.source=lsu", "writeout.delay_ms=0")
+        make_bench, "writeout.size=8", "writeout.offset=16", "writeout.source=lsu", "writeout.delay_ms=0"
+    )
     for i in range(8):
         bench.put_quad(bench.user.pa(HEAP_VA) + 8 * i, 0xFFFFFFFFFFFFFFFF)
     bench.request(SUSPEND)

@@ -44,7 +44,9 @@ def test_generations_have_names_of_their_own() -> None:
 def test_the_made_up_one_has_nothing_in_common_with_the_shipped_one() -> None:
     """What is the same in both could be a constant of the model, and nobody would notice."""
     for one, other in (
-        (G610.layout, M1.layout), (G610.spaces, M1.spaces), (G610.doorbells, M1.doorbells),
+        (G610.layout, M1.layout),
+        (G610.spaces, M1.spaces),
+        (G610.doorbells, M1.doorbells),
         (G610.instructions, M1.instructions),
     ):
         for name, value in vars(one).items():
@@ -59,21 +61,24 @@ def test_the_made_up_one_has_nothing_in_common_with_the_shipped_one() -> None:
     assert same == {"GPU_ID"}, "that is where every driver looks first"
 
 
-@pytest.mark.parametrize(("change", "why"), [
-    ({"cores": MappingProxyType({**G610.cores, "SHADER": 1})}, "SHADER_PRESENT_LO must be 0x1"),
-    ({"spaces": replace(G610.spaces, count=4)}, "AS_PRESENT must be 0xf"),
-    ({"spaces": replace(G610.spaces, pa_bits=48)}, "48 physical address bits"),
-    ({"spaces": replace(G610.spaces, base=0x2000)}, "MMU_INT_RAWSTAT"),
-    ({"doorbells": Doorbells(0x80000, 0x40000)}, "DOORBELL_6 is at 0x200000"),
-    ({"doorbells": Doorbells(0x80001, 0x10000)}, "DOORBELL_0 is at 0x80001"),
-    ({"layout": replace(G610.layout, cs_features=0x0007087F)}, "96 registers and 8 scoreboards"),
-    ({"layout": replace(G610.layout, streams=40)}, "overlap"),
-    ({"layout": replace(G610.layout, streams=40)}, "at most 32 streams"),
-    ({"layout": replace(G610.layout, groups=32)}, "at most 31 slots"),
-    ({"spaces": replace(G610.spaces, count=17)}, "at most 16 address spaces"),
-    ({"layout": replace(G610.layout, shared_size=0x8000)}, "outside of the shared section"),
-    ({"registers": (*G610.registers, G610.registers[3]._replace(name="OTHER"))}, "OTHER and TILER_FEATURES"),
-])
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"cores": MappingProxyType({**G610.cores, "SHADER": 1})}, "SHADER_PRESENT_LO must be 0x1"),
+        ({"spaces": replace(G610.spaces, count=4)}, "AS_PRESENT must be 0xf"),
+        ({"spaces": replace(G610.spaces, pa_bits=48)}, "48 physical address bits"),
+        ({"spaces": replace(G610.spaces, base=0x2000)}, "MMU_INT_RAWSTAT"),
+        ({"doorbells": Doorbells(0x80000, 0x40000)}, "DOORBELL_6 is at 0x200000"),
+        ({"doorbells": Doorbells(0x80001, 0x10000)}, "DOORBELL_0 is at 0x80001"),
+        ({"layout": replace(G610.layout, cs_features=0x0007087F)}, "96 registers and 8 scoreboards"),
+        ({"layout": replace(G610.layout, streams=40)}, "overlap"),
+        ({"layout": replace(G610.layout, streams=40)}, "at most 32 streams"),
+        ({"layout": replace(G610.layout, groups=32)}, "at most 31 slots"),
+        ({"spaces": replace(G610.spaces, count=17)}, "at most 16 address spaces"),
+        ({"layout": replace(G610.layout, shared_size=0x8000)}, "outside of the shared section"),
+        ({"registers": (*G610.registers, G610.registers[3]._replace(name="OTHER"))}, "OTHER and TILER_FEATURES"),
+    ],
+)
 def test_a_generation_that_does_not_agree_with_itself_is_refused(change: Mapping[str, Any], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         replace(G610, **change)
@@ -159,8 +164,13 @@ def test_cores_are_switched_in_the_way_of_the_generation() -> None:
 
 @pytest.mark.parametrize("command", [["serve", "--socket", "x"], ["firmware", "-o", "x"]])
 def test_a_model_that_there_is_not_is_refused(command: list[str]) -> None:
-    ended = subprocess.run([sys.executable, "-m", "panthorlab.gpu", *command, "--model", "m1"], capture_output=True,
-                           text=True, timeout=60, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-m", "panthorlab.gpu", *command, "--model", "m1"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "'g610'" in ended.stderr
 
@@ -177,7 +187,8 @@ def test_a_reserved_bit_that_is_written_is_reported_and_the_rest_has_its_effect(
     assert bench.read("GPU_INT_MASK") == 0x20103 | 1 << 30
     at = next(register.offset for register in bench.generation.registers if register.name == "GPU_INT_MASK")
     assert reserved_of(bench) == [
-        f"write of 0x40020103 to register 0x{at:x} (GPU_INT_MASK): bits 0x40000000 are reserved"]
+        f"write of 0x40020103 to register 0x{at:x} (GPU_INT_MASK): bits 0x40000000 are reserved"
+    ]
     bench.write("GPU_CMD", 0x8002_3304)
     assert bench.read("GPU_INT_RAWSTAT") & 1 << 17, "the flush has happened"
     assert len(reserved_of(bench)) == 2
@@ -187,8 +198,11 @@ def test_a_reserved_bit_that_is_written_is_reported_and_the_rest_has_its_effect(
 @given(st.integers(0, 1 << 20), st.integers(0, 0xFFFFFFFF))
 def test_a_write_is_reported_if_and_only_if_a_bit_of_it_is_reserved(make_bench: Any, number: int, value: int) -> None:
     bench = make_bench()
-    writable = [(offset, name, register.reserved) for offset, name, register in bench.generation.places()
-                if register is not None and register.kind in WRITTEN]
+    writable = [
+        (offset, name, register.reserved)
+        for offset, name, register in bench.generation.places()
+        if register is not None and register.kind in WRITTEN
+    ]
     offset, name, reserved = writable[number % len(writable)]
     bench.gpu.write(offset, value & ~reserved)
     assert reserved_of(bench) == [], name
@@ -197,19 +211,33 @@ def test_a_write_is_reported_if_and_only_if_a_bit_of_it_is_reserved(make_bench: 
     bench.close()
 
 
-@pytest.mark.parametrize(("name", "values"), [
-    # 6.12.117, 6.18.5, 7.3.4; Tyr (7.3.4)
-    ("GPU_INT_CLEAR", (0x20103, 0x100, 0x600)), ("GPU_INT_MASK", (0, 0x20103, 0x20703)),
-    ("GPU_CMD", (0x101, 0x23304, 0x3304, 0x1104)), ("COHERENCY_PROTOCOL", (0, 31)),
-    ("L2_PWRON_LO", (1,)), ("L2_PWRON_HI", (0,)), ("L2_PWROFF_LO", (1,)), ("L2_PWROFF_HI", (0,)),
-    ("MCU_CONTROL", (0, 1, 2)),
-    ("JOB_INT_CLEAR", (0xFFFFFFFF, 1 << 31)), ("JOB_INT_MASK", (0, 0xFFFFFFFF)),
-    ("MMU_INT_CLEAR", (0xFFFF, 2)), ("MMU_INT_MASK", (0, 0xFFFF, 0xFFFFFFFD)),
-    ("TRANSTAB_LO", (0, 0xFFFFF000)), ("TRANSTAB_HI", (0, 0xFF)), ("MEMATTR_LO", (0, 0x4C4C4C4C)),
-    ("TRANSCFG_LO", (1, 0x420001C6, 0x620001C6)), ("TRANSCFG_HI", (0,)),
-    ("LOCKADDR_LO", (0x3F, 0x0E, 0x80000014, 0xFFFFC00E)), ("LOCKADDR_HI", (0, 0x8000)),
-    ("COMMAND", range(6)),
-])
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        # 6.12.117, 6.18.5, 7.3.4; Tyr (7.3.4)
+        ("GPU_INT_CLEAR", (0x20103, 0x100, 0x600)),
+        ("GPU_INT_MASK", (0, 0x20103, 0x20703)),
+        ("GPU_CMD", (0x101, 0x23304, 0x3304, 0x1104)),
+        ("COHERENCY_PROTOCOL", (0, 31)),
+        ("L2_PWRON_LO", (1,)),
+        ("L2_PWRON_HI", (0,)),
+        ("L2_PWROFF_LO", (1,)),
+        ("L2_PWROFF_HI", (0,)),
+        ("MCU_CONTROL", (0, 1, 2)),
+        ("JOB_INT_CLEAR", (0xFFFFFFFF, 1 << 31)),
+        ("JOB_INT_MASK", (0, 0xFFFFFFFF)),
+        ("MMU_INT_CLEAR", (0xFFFF, 2)),
+        ("MMU_INT_MASK", (0, 0xFFFF, 0xFFFFFFFD)),
+        ("TRANSTAB_LO", (0, 0xFFFFF000)),
+        ("TRANSTAB_HI", (0, 0xFF)),
+        ("MEMATTR_LO", (0, 0x4C4C4C4C)),
+        ("TRANSCFG_LO", (1, 0x420001C6, 0x620001C6)),
+        ("TRANSCFG_HI", (0,)),
+        ("LOCKADDR_LO", (0x3F, 0x0E, 0x80000014, 0xFFFFC00E)),
+        ("LOCKADDR_HI", (0, 0x8000)),
+        ("COMMAND", range(6)),
+    ],
+)
 def test_what_drivers_write_has_no_reserved_bit(name: str, values: tuple[int, ...]) -> None:
     register = next(r for r in (*G610.registers, *G610.spaces.registers) if r.name == name)
     assert [value for value in values if value & register.reserved] == []

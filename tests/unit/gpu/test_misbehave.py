@@ -41,14 +41,18 @@ def gpu_raw(bench: Bench) -> int:
 
 
 def rules_of(misdeed: Misdeed) -> st.SearchStrategy[str]:
-    words = {"nth": st.integers(1, 50).map(str), "times": st.integers(0, 50).map(str),
-             "chance": st.sampled_from(["0.5", "1"])}
+    words = {
+        "nth": st.integers(1, 50).map(str),
+        "times": st.integers(0, 50).map(str),
+        "chance": st.sampled_from(["0.5", "1"]),
+    }
     words |= {key: st.sampled_from(values) for key, values in misdeed.choices.items()}
     words |= {"ms": st.sampled_from(["1", "250.5"])} if misdeed.late else {}
     words |= {"exception": st.sampled_from(["0xc1", "12"])} if misdeed.exception is not None else {}
     words |= {"slot": st.integers(0, 7).map(str)} if misdeed.slotted else {}
     return st.fixed_dictionaries({}, optional=words).map(
-        lambda given: ",".join([misdeed.name, *(f"{key}={value}" for key, value in given.items())]))
+        lambda given: ",".join([misdeed.name, *(f"{key}={value}" for key, value in given.items())])
+    )
 
 
 @given(st.sampled_from(MISDEEDS).flatmap(rules_of))
@@ -63,14 +67,24 @@ def test_a_rule_is_what_it_says(text: str) -> None:
             assert getattr(rule, key) == (int(value, 0) if "x" in value else float(value))
 
 
-@pytest.mark.parametrize(("text", "why"), [
-    ("", "no misdeed"), ("flush-los", "did you mean flush-lost"), ("flush-lost,ms=3", "has no ms"),
-    ("flush-lost,nth=0", "between 1"), ("flush-lost,nth=x", "whole number"), ("flush-lost,nth", "KEY=VALUE"),
-    ("flush-lost,nth=1,nth=2", "twice"), ("state-late,state=begin", "one of start"),
-    ("state-late,chance=2", "between 0"),
-    ("mmu-fault,exception=0x100", "between 0 and 255"), ("flush-late,slot=1", "has no slot"),
-    ("flush-late,ms=nan", "between"), ("flush-lost,nth=99999999999999999999", "between"),
-])
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "no misdeed"),
+        ("flush-los", "did you mean flush-lost"),
+        ("flush-lost,ms=3", "has no ms"),
+        ("flush-lost,nth=0", "between 1"),
+        ("flush-lost,nth=x", "whole number"),
+        ("flush-lost,nth", "KEY=VALUE"),
+        ("flush-lost,nth=1,nth=2", "twice"),
+        ("state-late,state=begin", "one of start"),
+        ("state-late,chance=2", "between 0"),
+        ("mmu-fault,exception=0x100", "between 0 and 255"),
+        ("flush-late,slot=1", "has no slot"),
+        ("flush-late,ms=nan", "between"),
+        ("flush-lost,nth=99999999999999999999", "between"),
+    ],
+)
 def test_a_wrong_rule_is_refused_with_a_sentence(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         parse(text)
@@ -114,8 +128,10 @@ def test_behaving_again_takes_all_rules_back() -> None:
 # --- what they do to a driver; `lost` and `late` of a kind differ in whether it comes at all
 
 
-@pytest.mark.parametrize(("what", "command", "bit"), [
-    ("flush", 0x33304, GpuIrq.CLEAN_CACHES_COMPLETED), ("reset", 0x101, GpuIrq.RESET_COMPLETED)])
+@pytest.mark.parametrize(
+    ("what", "command", "bit"),
+    [("flush", 0x33304, GpuIrq.CLEAN_CACHES_COMPLETED), ("reset", 0x101, GpuIrq.RESET_COMPLETED)],
+)
 def test_completions_are_lost_and_late(bench: Bench, what: str, command: int, bit: int) -> None:
     gpu_raw(bench)
     arm(bench, f"{what}-lost", f"{what}-late,ms=30")
@@ -176,8 +192,11 @@ def test_what_the_cache_kept_comes_back_unless_it_is_flushed(bench: Bench, flush
 
 @pytest.mark.parametrize("field", ["glb-group-num", "csg-input", "cs-output"])
 def test_the_interface_is_absurd(bench: Bench, field: str) -> None:
-    at = {"glb-group-num": bench.layout.glb_control + 0x10, "csg-input": bench.layout.csg_control(0) + 4,
-          "cs-output": bench.layout.cs_control(0, 0) + 8}[field]
+    at = {
+        "glb-group-num": bench.layout.glb_control + 0x10,
+        "csg-input": bench.layout.csg_control(0) + 4,
+        "cs-output": bench.layout.cs_control(0, 0) + 8,
+    }[field]
 
     def boot() -> int:
         bench.write("MCU_CONTROL", 0)
@@ -405,12 +424,11 @@ COMPUTE = (0x1700000000000002, 0x2200000000000001, 0x0400000000000000, 0x2200000
 TILING_ALONE = (0x1700000000000002, 0x2200000000000004, 0x0500000000000000, 0x2200000000000000, 0x0300000000040000)
 
 
-@pytest.mark.parametrize(("stream", "endpoint", "late"), [
-    (COMPUTE, "compute", True), (COMPUTE, "tiler", False), (TILING_ALONE, "tiler", True), (STORE, "compute", False),
-])
-def test_work_on_an_endpoint_ends_late(
-    bench: Bench, stream: tuple[int, ...], endpoint: str, late: bool,
-) -> None:
+@pytest.mark.parametrize(
+    ("stream", "endpoint", "late"),
+    [(COMPUTE, "compute", True), (COMPUTE, "tiler", False), (TILING_ALONE, "tiler", True), (STORE, "compute", False)],
+)
+def test_work_on_an_endpoint_ends_late(bench: Bench, stream: tuple[int, ...], endpoint: str, late: bool) -> None:
     """Who waits for its scoreboard entry waits; other endpoints are not meant."""
     arm(bench, f"work-late,endpoint={endpoint},ms=200")
     bench.put_ring(*stream, *(() if stream is STORE else STORE))
@@ -428,8 +446,9 @@ def test_every_misdeed_is_asked_for_by_the_model() -> None:
 
     import panthorlab.gpu
 
-    sources = "".join(path.read_text() for path in Path(panthorlab.gpu.__path__[0]).rglob("*.py")
-                      if path.name != "misbehave.py")
+    sources = "".join(
+        path.read_text() for path in Path(panthorlab.gpu.__path__[0]).rglob("*.py") if path.name != "misbehave.py"
+    )
     built = {f"{what}-{how}" for what in ("reset", "flush") for how in ("lost", "late")}
     assert {name for name in BY_NAME if f'"{name}"' not in sources} == built
     assert 'f"{what}-lost"' in sources

@@ -99,11 +99,19 @@ def test_parameters_from_the_command_line() -> None:
     assert params.changed().keys() == {"writeout.delay_ms", "writeout.on", "clock.hz", "ack.first"}
 
 
-@pytest.mark.parametrize(("word", "message"), [
-    ("writeout.delay_ms", "NAME=VALUE"), ("nothing=1", "no parameter"), ("writeout.delay_ms=x", "a number"),
-    ("ack.first=0.5", "whole number"), ("ack.first=2", "between 0 and 1"), ("writeout.on=never", "one of"),
-    ("writeout.delay_ms=-1", "between"), ("writeout.delay_ms=nan", "between"),
-])
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("writeout.delay_ms", "NAME=VALUE"),
+        ("nothing=1", "no parameter"),
+        ("writeout.delay_ms=x", "a number"),
+        ("ack.first=0.5", "whole number"),
+        ("ack.first=2", "between 0 and 1"),
+        ("writeout.on=never", "one of"),
+        ("writeout.delay_ms=-1", "between"),
+        ("writeout.delay_ms=nan", "between"),
+    ],
+)
 def test_wrong_parameters(word: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Params.parse([word])
@@ -147,7 +155,7 @@ def test_image_passes_the_checks_of_the_driver() -> None:
         else:
             assert head & 1 << 31, "6.12 refuses unknown entries that are not optional"
             meta, meta_size = struct.unpack_from("<II", data, at + 4)
-            assert data[meta:meta + meta_size].startswith(b"git_sha: ")
+            assert data[meta : meta + meta_size].startswith(b"git_sha: ")
             assert data[meta + meta_size - 1] == 0
         at += length
     assert types == [0, 6]
@@ -159,7 +167,7 @@ def test_suspend_buffer_that_holds_no_group(generation: Generation) -> None:
     with pytest.raises(ValueError, match="no group"):
         buffer.unpack(bytes(buffer.size))
     empty = suspend.pack({})
-    assert buffer.unpack(empty.ljust(buffer.size, b"\xFF")) == {}
+    assert buffer.unpack(empty.ljust(buffer.size, b"\xff")) == {}
     with pytest.raises(ValueError, match=r".+"):
         buffer.unpack(empty[:8] + b"\x03\0\0\0" + bytes(64))
 
@@ -225,8 +233,10 @@ def test_trace_is_valid_and_balanced(steps: list[tuple[str, str]]) -> None:
     assert not any(depth.values())
     names = {e["args"]["name"] for e in events if e["name" if "name" in e else "ph"] == "thread_name"}
     assert names == {track for what, track in steps if what != "end"} | {
-        track for i, (what, track) in enumerate(steps)
-        if what == "end" and any(w == "begin" and t == track for w, t in steps[:i])}
+        track
+        for i, (what, track) in enumerate(steps)
+        if what == "end" and any(w == "begin" and t == track for w, t in steps[:i])
+    }
 
 
 def test_events_are_one_line_each_the_log_one_line_a_kind(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ def reassemble(pieces: list[bytes]) -> list[Message]:
         buffer += piece
         for message in p.split(buffer, 0, len(buffer)):
             messages.append(message)
-            buffer = buffer[p.HEADER.size + len(message.body):]
+            buffer = buffer[p.HEADER.size + len(message.body) :]
     assert not buffer
     return messages
 
@@ -41,7 +41,7 @@ def test_any_bytes_end_in_messages_or_a_framing_error(data: bytes) -> None:
         for message in p.split(data, 0, len(data)):
             taken += p.HEADER.size + len(message.body)
     except FramingError:
-        size = int.from_bytes(data[taken + 4:taken + 8], "little")
+        size = int.from_bytes(data[taken + 4 : taken + 8], "little")
         assert not p.HEADER.size <= size <= p.MAX_MESSAGE
     else:
         rest = data[taken:]
@@ -56,9 +56,15 @@ def test_impossible_sizes(size: int) -> None:
 
 
 def test_known_layout() -> None:
-    assert Message(1, 9, 0, 0, b"\xAA").encode().hex() == "0100" "0900" "11000000" "00000000" "00000000" "aa"
+    assert Message(1, 9, 0, 0, b"\xaa").encode().hex() == "01000900110000000000000000000000aa"
     assert [s.size for s in (p.HEADER, p.DMA_MAP, p.DMA_UNMAP, p.REGION_INFO, p.IRQ_SET, p.REGION_ACCESS)] == [
-        16, 32, 24, 32, 20, 16]
+        16,
+        32,
+        24,
+        32,
+        20,
+        16,
+    ]
 
 
 @given(st.integers(4, 300))

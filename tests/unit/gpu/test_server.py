@@ -120,8 +120,10 @@ def test_start_up_as_qemu_does_it(client: Client) -> None:
     reply = client.ask(Command.VERSION, p.VERSION.pack(0, 0) + capabilities + b"\0" * 40)
     assert json.loads(reply.body[4:].rstrip(b"\0"))["capabilities"]["max_msg_fds"] == 16
     assert p.DEVICE_INFO.unpack(client.ask(Command.GET_INFO, p.DEVICE_INFO.pack(16, 0, 0, 0)).body) == (16, 3, 9, 5)
-    sizes = [p.REGION_INFO.unpack(client.ask(Command.GET_REGION_INFO, p.REGION_INFO.pack(32, 0, i, 0, 0, 0)).body)[4]
-             for i in range(9)]
+    sizes = [
+        p.REGION_INFO.unpack(client.ask(Command.GET_REGION_INFO, p.REGION_INFO.pack(32, 0, i, 0, 0, 0)).body)[4]
+        for i in range(9)
+    ]
     assert sizes == [0x200000, 0, 0x4000, 0, 0, 0, 0, 256, 0]
     assert p.IRQ_INFO.unpack(client.ask(Command.GET_IRQ_INFO, p.IRQ_INFO.pack(16, 0, 2, 0)).body) == (16, 1, 2, 3)
     assert client.read(0, 4, p.REGION_CONFIG) == struct.pack("<HH", 0x13B5, 0x0C5F)
@@ -300,8 +302,16 @@ def test_rules_come_by_standard_input_and_are_answered(tmp_path: Path) -> None:
 
 
 def test_a_wrong_rule_is_a_usage_error(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "panthorlab.gpu", "serve", "--socket", str(tmp_path / "gpu"),
-               "--misbehave", "fire"]
+    command = [
+        sys.executable,
+        "-m",
+        "panthorlab.gpu",
+        "serve",
+        "--socket",
+        str(tmp_path / "gpu"),
+        "--misbehave",
+        "fire",
+    ]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "misdeed 'fire'" in ended.stderr
@@ -353,8 +363,10 @@ def test_trace_is_complete_after_sigterm(tmp_path: Path) -> None:
     assert {e["args"]["name"] for e in events if e.get("name") == "thread_name"} >= {"GPU", "IRQ gpu"}
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["--param", "nonsense=1"], "no parameter 'nonsense'"), (["--socket", "/nowhere/gpu"], "No such file")])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["--param", "nonsense=1"], "no parameter 'nonsense'"), (["--socket", "/nowhere/gpu"], "No such file")],
+)
 def test_usage_errors(tmp_path: Path, arguments: list[str], message: str) -> None:
     command = [sys.executable, "-m", "panthorlab.gpu", "serve", "--socket", str(tmp_path / "gpu"), *arguments]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -373,7 +385,8 @@ def test_a_socket_that_a_dead_server_left_behind(tmp_path: Path) -> None:
 
 def test_firmware_and_params_commands(tmp_path: Path) -> None:
     for arguments in (["firmware", "-o", str(tmp_path / "mali_csffw.bin")], ["params"]):
-        result = subprocess.run([sys.executable, "-m", "panthorlab.gpu", *arguments], capture_output=True, text=True,
-                                timeout=60, check=True)
+        result = subprocess.run(
+            [sys.executable, "-m", "panthorlab.gpu", *arguments], capture_output=True, text=True, timeout=60, check=True
+        )
         assert ("writeout.delay_ms = 5 ms" in result.stdout) is (arguments == ["params"])
-    assert (tmp_path / "mali_csffw.bin").read_bytes()[:4] == b"\x6E\x3A\xF1\xC3"
+    assert (tmp_path / "mali_csffw.bin").read_bytes()[:4] == b"\x6e\x3a\xf1\xc3"

@@ -40,7 +40,7 @@ class Tables:
 def slow_walk(tables: Tables, va: int, va_bits: int, pa_bits: int) -> tuple[str, int]:
     """DDI0487 D8.2-D8.5 for a 4 KiB granule, stage 1, written with bit strings. ('pa', address) or ('fault', code)."""
     bits = f"{va:064b}"
-    if "1" in bits[:64 - va_bits]:
+    if "1" in bits[: 64 - va_bits]:
         return "fault", 0xE0
     # the lowest level always resolves 9 bits; the first one gets what is left over
     index_bits = va_bits - 12
@@ -48,7 +48,7 @@ def slow_walk(tables: Tables, va: int, va_bits: int, pa_bits: int) -> tuple[str,
     first = index_bits - 9 * (levels - 1)
     fields, at = [], 64 - va_bits
     for width in [first] + [9] * (levels - 1):
-        fields.append(int(bits[at:at + width], 2))
+        fields.append(int(bits[at : at + width], 2))
         at += width
     table = tables.root
     if table >= 2**pa_bits:
@@ -60,13 +60,13 @@ def slow_walk(tables: Tables, va: int, va_bits: int, pa_bits: int) -> tuple[str,
             return "fault", 0xC0 + level
         leaf = level == 3 or not table_or_page
         below = 64 - at if level == 3 else 12 + 9 * (3 - level)
-        address = int(entry[16:64 - (below if leaf else 12)] or "0", 2) << (below if leaf else 12)
+        address = int(entry[16 : 64 - (below if leaf else 12)] or "0", 2) << (below if leaf else 12)
         if address >= 2**pa_bits:
             return "fault", 0xE4 + level
         if leaf:
             if entry[53] == "0":  # bit 10, access flag
                 return "fault", 0xD8 + level
-            return "pa", address + int(bits[64 - below:], 2)
+            return "pa", address + int(bits[64 - below :], 2)
         table = address
     raise AssertionError("level 3 is always a leaf")
 
@@ -131,10 +131,18 @@ def test_small_unmap_leaves_level_3_big_one_level_2() -> None:
     assert walk(tables.read, tables.root, VA) == WalkFault(0xC2, 2)
 
 
-@pytest.mark.parametrize(("level", "entry", "exception"), [
-    (3, 0x100_0000_0000 | RW_PAGE, 0xE7), (2, 0x100_0000_0000 | RW_BLOCK, 0xE6), (1, 0x100_0000_0003, 0xE5),
-    (3, RW_PAGE & ~0x400, 0xDB), (2, RW_BLOCK & ~0x400, 0xDA), (3, RW_PAGE & ~2, 0xC3), (0, RW_BLOCK, 0xC0),
-])
+@pytest.mark.parametrize(
+    ("level", "entry", "exception"),
+    [
+        (3, 0x100_0000_0000 | RW_PAGE, 0xE7),
+        (2, 0x100_0000_0000 | RW_BLOCK, 0xE6),
+        (1, 0x100_0000_0003, 0xE5),
+        (3, RW_PAGE & ~0x400, 0xDB),
+        (2, RW_BLOCK & ~0x400, 0xDA),
+        (3, RW_PAGE & ~2, 0xC3),
+        (0, RW_BLOCK, 0xC0),
+    ],
+)
 def test_fault_codes(level: int, entry: int, exception: int) -> None:
     tables = Tables()
     tables.put(VA, level, entry)
@@ -147,10 +155,16 @@ def test_root_table_out_of_range() -> None:
     assert walk(lambda _pa: 0, 1 << 40, 0) == WalkFault(0xE4, 0)
 
 
-@pytest.mark.parametrize(("entry", "write", "execute", "allowed"), [
-    (RW_PAGE, False, False, True), (RW_PAGE, True, False, True), (RW_PAGE, False, True, False),
-    (READ_ONLY_EXECUTABLE, False, True, True), (READ_ONLY_EXECUTABLE, True, False, False),
-    (RW_PAGE & ~0x40, False, False, False),
-])
+@pytest.mark.parametrize(
+    ("entry", "write", "execute", "allowed"),
+    [
+        (RW_PAGE, False, False, True),
+        (RW_PAGE, True, False, True),
+        (RW_PAGE, False, True, False),
+        (READ_ONLY_EXECUTABLE, False, True, True),
+        (READ_ONLY_EXECUTABLE, True, False, False),
+        (RW_PAGE & ~0x40, False, False, False),
+    ],
+)
 def test_permission(entry: int, write: bool, execute: bool, allowed: bool) -> None:
     assert permission(entry, 3, write, execute) == (None if allowed else WalkFault(0xCB, 3))

@@ -210,8 +210,15 @@ class Rig:
     RING, SYNC, CODE, DATA = 0x10000, 0x20000, 0x1000000, 0x2000000
     RING_SIZE = 4096
 
-    def __init__(self, params: CsParams | None = None, *, memory: PagedMemory | None = None, index: int = 0,
-                 heaps: GroupHeaps | None = None, fetcher: Fetcher = FETCHER) -> None:
+    def __init__(
+        self,
+        params: CsParams | None = None,
+        *,
+        memory: PagedMemory | None = None,
+        index: int = 0,
+        heaps: GroupHeaps | None = None,
+        fetcher: Fetcher = FETCHER,
+    ) -> None:
         self.memory = memory or PagedMemory()
         self.firmware = RecordingFirmware()
         self.params = params or CsParams()
@@ -226,8 +233,15 @@ class Rig:
         self.stream.start(self.ring, self.RING_SIZE, 0, 0)
 
     def new_stream(self) -> CommandStream:
-        return CommandStream(self.index, self.memory, self.firmware, self.params, self.fetcher,
-                             heaps=self.heaps, clock=self.firmware.clock)
+        return CommandStream(
+            self.index,
+            self.memory,
+            self.firmware,
+            self.params,
+            self.fetcher,
+            heaps=self.heaps,
+            clock=self.firmware.clock,
+        )
 
     def push(self, *words: int) -> None:
         """Instructions directly into the ring, wrapping as it does."""
@@ -238,11 +252,19 @@ class Rig:
     def job(self, address: int, size: int) -> None:
         """A job slot of the driver around `size` bytes of code at `address`."""
         self.push(
-            encode("MOVE32", dst=94), encode("FLUSH_CACHE2", l2=3, lsc=3, other=2, flush_id=94),
-            encode("MOVE", dst=92, imm=address), encode("MOVE32", dst=94, imm=size), encode("WAIT", wait=1),
-            encode("CALL", addr=92, length=94), encode("MOVE", dst=92, imm=self.sync), encode("MOVE", dst=94, imm=1),
-            encode("WAIT", wait=0xFF), encode("SYNC_ADD64", addr=92, data=94, propagate=1), encode("ERROR_BARRIER"),
-            *[encode("NOP")] * 5)
+            encode("MOVE32", dst=94),
+            encode("FLUSH_CACHE2", l2=3, lsc=3, other=2, flush_id=94),
+            encode("MOVE", dst=92, imm=address),
+            encode("MOVE32", dst=94, imm=size),
+            encode("WAIT", wait=1),
+            encode("CALL", addr=92, length=94),
+            encode("MOVE", dst=92, imm=self.sync),
+            encode("MOVE", dst=94, imm=1),
+            encode("WAIT", wait=0xFF),
+            encode("SYNC_ADD64", addr=92, data=94, propagate=1),
+            encode("ERROR_BARRIER"),
+            *[encode("NOP")] * 5,
+        )
 
     def submit(self, *words: int, at: int | None = None) -> None:
         """A job that executes `words`, placed at `at` (default: CODE + 64 KiB times the queue's index)."""

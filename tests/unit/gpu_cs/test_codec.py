@@ -58,8 +58,15 @@ def test_golden_words(word: int) -> None:
 def test_every_instruction_has_exactly_one_unit() -> None:
     units = [*SIMPLE, *CONTROL, *DEFERRABLE]
     assert sorted(units) == sorted(spec.mnemonic for spec in V10.table)
-    assert sorted(V10.by_opcode) == [*range(10), 11, *range(16, 19), *range(20, 26), *range(32, 35), *range(36, 45),
-                                 *range(47, 54)]
+    assert sorted(V10.by_opcode) == [
+        *range(10),
+        11,
+        *range(16, 19),
+        *range(20, 26),
+        *range(32, 35),
+        *range(36, 45),
+        *range(47, 54),
+    ]
     assert len(V10.table) == len(V10.by_opcode) == 39
 
 
@@ -105,10 +112,16 @@ def test_encode_then_decode(case: tuple[str, dict[str, int]]) -> None:
     assert str(instruction).startswith(mnemonic)
 
 
-@given(st.one_of(
-    st.integers(0, (1 << 64) - 1),
-    st.builds(lambda opcode, bits: opcode << 56 | bits, st.sampled_from(sorted(V10.by_opcode)),
-              st.integers(0, (1 << 56) - 1))))
+@given(
+    st.one_of(
+        st.integers(0, (1 << 64) - 1),
+        st.builds(
+            lambda opcode, bits: opcode << 56 | bits,
+            st.sampled_from(sorted(V10.by_opcode)),
+            st.integers(0, (1 << 56) - 1),
+        ),
+    )
+)
 def test_any_word_decodes_or_is_bad(word: int) -> None:
     try:
         instruction = decode(word)
@@ -117,24 +130,27 @@ def test_any_word_decodes_or_is_bad(word: int) -> None:
     assert encode(instruction.spec.mnemonic, **instruction.values) == word & ~instruction.reserved
 
 
-@pytest.mark.parametrize(("mnemonic", "values"), [
-    ("MOVE", {"dst": 1}),  # odd pair
-    ("MOVE", {"dst": 96}),
-    ("MOVE32", {"dst": 96}),
-    ("MOVE32", {"dst": 0, "imm": 1 << 32}),
-    ("BRANCH", {"cond": 7}),
-    ("BRANCH", {"offset": 1 << 15}),
-    ("SYNC_ADD64", {"scope": 1}),
-    ("SYNC_WAIT32", {"cond": 2}),
-    ("HEAP_OPERATION", {"operation": 2}),
-    ("SET_EXCEPTION_HANDLER", {"type": 1}),
-    ("SET_SB_ENTRY", {"endpoint": 8}),
-    ("WAIT", {"wait": 0x100}),
-    ("LOAD_MULTIPLE", {"base": 95, "mask": 3}),
-    ("TRACE_POINT", {"base": 95, "count": 2}),
-    ("FLUSH_CACHE2", {"l2": 4}),
-    ("NOP", {"nonsense": 1}),
-])
+@pytest.mark.parametrize(
+    ("mnemonic", "values"),
+    [
+        ("MOVE", {"dst": 1}),  # odd pair
+        ("MOVE", {"dst": 96}),
+        ("MOVE32", {"dst": 96}),
+        ("MOVE32", {"dst": 0, "imm": 1 << 32}),
+        ("BRANCH", {"cond": 7}),
+        ("BRANCH", {"offset": 1 << 15}),
+        ("SYNC_ADD64", {"scope": 1}),
+        ("SYNC_WAIT32", {"cond": 2}),
+        ("HEAP_OPERATION", {"operation": 2}),
+        ("SET_EXCEPTION_HANDLER", {"type": 1}),
+        ("SET_SB_ENTRY", {"endpoint": 8}),
+        ("WAIT", {"wait": 0x100}),
+        ("LOAD_MULTIPLE", {"base": 95, "mask": 3}),
+        ("TRACE_POINT", {"base": 95, "count": 2}),
+        ("FLUSH_CACHE2", {"l2": 4}),
+        ("NOP", {"nonsense": 1}),
+    ],
+)
 def test_values_without_meaning_are_refused(mnemonic: str, values: dict[str, int]) -> None:
     with pytest.raises(BadInstructionError):
         encode(mnemonic, **values)
@@ -151,8 +167,9 @@ def test_disassembly_shows_what_is_no_instruction() -> None:
 
 
 def run_tool(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "panthorlab.gpu.cs", *arguments], capture_output=True, text=True,
-                          check=False, timeout=30)
+    return subprocess.run(
+        [sys.executable, "-m", "panthorlab.gpu.cs", *arguments], capture_output=True, text=True, check=False, timeout=30
+    )
 
 
 def test_the_tool_disassembles_words_and_files(tmp_path: Path) -> None:
@@ -160,7 +177,9 @@ def test_the_tool_disassembles_words_and_files(tmp_path: Path) -> None:
     file.write_bytes(assemble([0x1700000000000002]))
     assert "SET_SB_ENTRY endpoint=sb2, other=sb0" in run_tool("disasm", str(file)).stdout
     assert run_tool("disasm", "--va", "0x40", "2F00000000000000", "0").stdout.splitlines() == [
-        "000000000040: 2f00000000000000  ERROR_BARRIER", "000000000048: 0000000000000000  NOP"]
+        "000000000040: 2f00000000000000  ERROR_BARRIER",
+        "000000000048: 0000000000000000  NOP",
+    ]
     missing = run_tool("disasm", str(tmp_path / "absent"))
     assert missing.returncode == 2
     assert "absent: No such file" in missing.stderr

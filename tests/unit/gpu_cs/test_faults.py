@@ -10,7 +10,12 @@ from panthorlab.gpu.cs.state import StreamState
 from tests.unit.gpu_cs.standalone import Rig, encode
 
 IDLE, BLOCKED, PAUSED, DEAD, STALLED = (
-    StreamState.IDLE, StreamState.BLOCKED, StreamState.PAUSED, StreamState.DEAD, StreamState.STALLED)
+    StreamState.IDLE,
+    StreamState.BLOCKED,
+    StreamState.PAUSED,
+    StreamState.DEAD,
+    StreamState.STALLED,
+)
 E = encode
 DATA = Rig.DATA
 NOWHERE = 0x5555_0000_0000
@@ -52,8 +57,13 @@ def test_an_access_to_nowhere_is_a_cs_fault_and_the_driver_sees_the_job_end_with
 
 def test_resume_at_the_next_instruction() -> None:
     rig = Rig(CsParams(resume="next"))
-    rig.submit(E("MOVE", dst=0, imm=NOWHERE), E("STORE_MULTIPLE", base=4, addr=0, mask=3), E("MOVE", dst=0, imm=DATA),
-               E("STORE_STATE", addr=0, state=3), E("SYNC_ADD64", addr=0, data=2))
+    rig.submit(
+        E("MOVE", dst=0, imm=NOWHERE),
+        E("STORE_MULTIPLE", base=4, addr=0, mask=3),
+        E("MOVE", dst=0, imm=DATA),
+        E("STORE_STATE", addr=0, state=3),
+        E("SYNC_ADD64", addr=0, data=2),
+    )
     assert rig.run() is PAUSED
     rig.stream.acknowledge_fault()
     assert rig.run() is IDLE
@@ -64,9 +74,14 @@ def test_resume_at_the_next_instruction() -> None:
 
 def test_an_error_barrier_in_the_callee_ends_the_error() -> None:
     rig = Rig()
-    rig.submit(E("MOVE", dst=0, imm=NOWHERE), E("STORE_MULTIPLE", base=4, addr=0, mask=3), E("MOVE", dst=0, imm=DATA),
-               E("STORE_STATE", addr=0),
-               E("ERROR_BARRIER"), E("STORE_STATE", addr=0, offset=8))
+    rig.submit(
+        E("MOVE", dst=0, imm=NOWHERE),
+        E("STORE_MULTIPLE", base=4, addr=0, mask=3),
+        E("MOVE", dst=0, imm=DATA),
+        E("STORE_STATE", addr=0),
+        E("ERROR_BARRIER"),
+        E("STORE_STATE", addr=0, offset=8),
+    )
     assert rig.run() is PAUSED
     rig.stream.acknowledge_fault()
     assert rig.run() is IDLE
@@ -85,8 +100,11 @@ def test_skipping_passes_over_what_is_no_instruction() -> None:
 def test_a_store_to_a_read_only_page_faults() -> None:
     rig = Rig()
     rig.memory.read_only.add(DATA >> 12)
-    rig.submit(E("MOVE", dst=0, imm=DATA), E("LOAD_MULTIPLE", base=4, addr=0, mask=3),
-               E("STORE_MULTIPLE", base=4, addr=0, mask=3))
+    rig.submit(
+        E("MOVE", dst=0, imm=DATA),
+        E("LOAD_MULTIPLE", base=4, addr=0, mask=3),
+        E("STORE_MULTIPLE", base=4, addr=0, mask=3),
+    )
     assert rig.run() is PAUSED
     assert reports(rig) == [("fault", 0x48, 0, DATA)]
 
@@ -114,8 +132,12 @@ def test_a_fetch_of_the_next_page_faults_there() -> None:
 
 def test_a_called_buffer_beyond_the_address_space_is_fatal() -> None:
     rig = Rig()
-    rig.push(E("MOVE", dst=0, imm=0), E("ADD_IMM64", dst=0, src=0, imm=-8), E("MOVE32", dst=2, imm=16),
-             E("CALL", addr=0, length=2))
+    rig.push(
+        E("MOVE", dst=0, imm=0),
+        E("ADD_IMM64", dst=0, src=0, imm=-8),
+        E("MOVE32", dst=2, imm=16),
+        E("CALL", addr=0, length=2),
+    )
     assert rig.run() is DEAD
     assert reports(rig) == [("fatal", 0x48, 0, (1 << 64) - 8)]
 
@@ -141,12 +163,20 @@ def test_an_error_is_inherited_through_a_sync_object(bits: str, size: int) -> No
     producer = Rig()
     consumer = Rig(memory=producer.memory, index=1)
     address = [E("MOVE", dst=4, imm=DATA + 64), E("MOVE", dst=6, imm=1)]
-    consumer.submit(*address, E("MOVE", dst=6, imm=0), E(f"SYNC_WAIT{bits}", addr=4, data=6, cond=1),
-                    E("MOVE", dst=0, imm=DATA),
-                    E("STORE_STATE", addr=0))
+    consumer.submit(
+        *address,
+        E("MOVE", dst=6, imm=0),
+        E(f"SYNC_WAIT{bits}", addr=4, data=6, cond=1),
+        E("MOVE", dst=0, imm=DATA),
+        E("STORE_STATE", addr=0),
+    )
     assert consumer.run() is BLOCKED
-    producer.submit(E("MOVE", dst=0, imm=NOWHERE), E("LOAD_MULTIPLE", base=2, addr=0, mask=1), *address,
-                    E(f"SYNC_ADD{bits}", addr=4, data=6, propagate=1))
+    producer.submit(
+        E("MOVE", dst=0, imm=NOWHERE),
+        E("LOAD_MULTIPLE", base=2, addr=0, mask=1),
+        *address,
+        E(f"SYNC_ADD{bits}", addr=4, data=6, propagate=1),
+    )
     assert producer.run() is PAUSED
     producer.stream.acknowledge_fault()
     assert producer.run() is IDLE
@@ -167,8 +197,12 @@ def test_a_wait_may_reject_the_error() -> None:
 
 def test_a_sync_without_propagation_is_skipped_and_leaves_the_status_alone() -> None:
     rig = Rig()
-    rig.submit(E("MOVE", dst=0, imm=NOWHERE), E("LOAD_MULTIPLE", base=2, addr=0, mask=1), E("MOVE", dst=4, imm=DATA),
-               E("SYNC_ADD64", addr=4, data=6))
+    rig.submit(
+        E("MOVE", dst=0, imm=NOWHERE),
+        E("LOAD_MULTIPLE", base=2, addr=0, mask=1),
+        E("MOVE", dst=4, imm=DATA),
+        E("SYNC_ADD64", addr=4, data=6),
+    )
     assert rig.run() is PAUSED
     rig.stream.acknowledge_fault()
     assert rig.run() is IDLE
@@ -177,8 +211,12 @@ def test_a_sync_without_propagation_is_skipped_and_leaves_the_status_alone() -> 
 
 def test_a_deferred_operation_that_faults_releases_its_slot() -> None:
     rig = Rig(CsParams(compute_seconds=1.0))
-    rig.submit(E("MOVE", dst=0, imm=NOWHERE), E("RUN_COMPUTE"), E("SYNC_SET64", addr=0, data=2, wait=1, signal=3),
-               E("WAIT", wait=8))
+    rig.submit(
+        E("MOVE", dst=0, imm=NOWHERE),
+        E("RUN_COMPUTE"),
+        E("SYNC_SET64", addr=0, data=2, wait=1, signal=3),
+        E("WAIT", wait=8),
+    )
     assert rig.run() is BLOCKED
     rig.firmware.advance(1)
     assert rig.run() is PAUSED
@@ -204,14 +242,23 @@ def test_a_stalled_access_is_repeated_and_nothing_is_reported() -> None:
 
 def test_every_access_of_a_job_may_stall_once_with_the_same_result() -> None:
     """Each access the stream makes, one after another, meets a LOCKed region the first time."""
+
     def submit(rig: Rig) -> None:
         rig.memory.poke(DATA + 64, (3).to_bytes(4, "little"))
-        rig.submit(E("MOVE", dst=0, imm=DATA), E("MOVE", dst=2, imm=1), E("SYNC_ADD64", addr=0, data=2, propagate=1),
-                   E("HEAP_SET", addr=0),
-                   E("LOAD_MULTIPLE", base=10, addr=0, mask=0x101, offset=64),
-                   E("STORE_MULTIPLE", base=10, addr=0, mask=0x101, offset=128),
-                   E("RUN_IDVS"), E("SYNC_SET32", addr=0, data=2, wait=1, signal=3), E("MOVE", dst=4, imm=DATA + 4096),
-                   E("HEAP_SET", addr=4), E("STORE_STATE", addr=0, state=3, offset=32), E("WAIT", wait=8))
+        rig.submit(
+            E("MOVE", dst=0, imm=DATA),
+            E("MOVE", dst=2, imm=1),
+            E("SYNC_ADD64", addr=0, data=2, propagate=1),
+            E("HEAP_SET", addr=0),
+            E("LOAD_MULTIPLE", base=10, addr=0, mask=0x101, offset=64),
+            E("STORE_MULTIPLE", base=10, addr=0, mask=0x101, offset=128),
+            E("RUN_IDVS"),
+            E("SYNC_SET32", addr=0, data=2, wait=1, signal=3),
+            E("MOVE", dst=4, imm=DATA + 4096),
+            E("HEAP_SET", addr=4),
+            E("STORE_STATE", addr=0, state=3, offset=32),
+            E("WAIT", wait=8),
+        )
 
     plain = Rig()
     submit(plain)

@@ -18,8 +18,13 @@ E = encode
 CONTEXT = 0x8000_0000_3000
 CHUNK, SIZE = 0x8000_0020_0000, 0x20000
 TILER, HEAP = Rig.DATA + 0x100, Rig.DATA + 0x200
-PASS = (E("HEAP_OPERATION", operation=0), E("RUN_IDVS"), E("FINISH_TILING"), E("WAIT", wait=0xFF),
-        E("HEAP_OPERATION", operation=1))
+PASS = (
+    E("HEAP_OPERATION", operation=0),
+    E("RUN_IDVS"),
+    E("FINISH_TILING"),
+    E("WAIT", wait=0xFF),
+    E("HEAP_OPERATION", operation=1),
+)
 
 
 def chunk(n: int) -> int:
@@ -57,10 +62,16 @@ class HeapRig(Rig):
 
 def finish_fragment(frag_end: int = 1) -> list[int]:
     """Mesa: the chunk list comes from words 10-13 of the tiler context."""
-    return [E("MOVE", dst=10, imm=TILER), E("LOAD_MULTIPLE", base=12, addr=10, mask=0xF, offset=40), E("WAIT", wait=1),
-            E("FINISH_FRAGMENT", first=12, last=14, frag_end=frag_end), E("MOVE", dst=12, imm=0),
-            E("MOVE", dst=14, imm=0),
-            E("STORE_MULTIPLE", base=12, addr=10, mask=0xF, offset=40), E("WAIT", wait=1)]
+    return [
+        E("MOVE", dst=10, imm=TILER),
+        E("LOAD_MULTIPLE", base=12, addr=10, mask=0xF, offset=40),
+        E("WAIT", wait=1),
+        E("FINISH_FRAGMENT", first=12, last=14, frag_end=frag_end),
+        E("MOVE", dst=12, imm=0),
+        E("MOVE", dst=14, imm=0),
+        E("STORE_MULTIPLE", base=12, addr=10, mask=0xF, offset=40),
+        E("WAIT", wait=1),
+    ]
 
 
 def test_heap_set_binds_and_counts_are_cached_until_the_write_out() -> None:
@@ -83,9 +94,14 @@ def test_nothing_is_bound_without_heap_set_and_after_start() -> None:
 
 def test_binding_another_heap_writes_the_old_one_back() -> None:
     rig = HeapRig(1, CsParams())
-    rig.push(E("HEAP_OPERATION"), E("MOVE", dst=72, imm=CONTEXT + 64), E("HEAP_SET", addr=72), E("HEAP_OPERATION"),
-             E("HEAP_OPERATION"),
-             E("HEAP_SET", addr=72))
+    rig.push(
+        E("HEAP_OPERATION"),
+        E("MOVE", dst=72, imm=CONTEXT + 64),
+        E("HEAP_SET", addr=72),
+        E("HEAP_OPERATION"),
+        E("HEAP_OPERATION"),
+        E("HEAP_SET", addr=72),
+    )
     assert rig.run() is IDLE
     assert rig.memory.peek32(CONTEXT) == 1
     assert (rig.stream.heap_address, rig.stream.heap_vt_start) == (CONTEXT + 64, 2)
@@ -100,11 +116,15 @@ def test_the_streams_of_a_group_share_a_context() -> None:
     fragment = Rig(heaps=heaps, memory=vertex.memory, index=1)
     vertex.memory.map(CONTEXT, 4096)
     for rig, operations in ((vertex, (0, 0, 1)), (fragment, (3,))):
-        rig.push(E("MOVE", dst=72, imm=CONTEXT), E("HEAP_SET", addr=72),
-                 *[E("HEAP_OPERATION", operation=n) for n in operations])
+        rig.push(
+            E("MOVE", dst=72, imm=CONTEXT),
+            E("HEAP_SET", addr=72),
+            *[E("HEAP_OPERATION", operation=n) for n in operations],
+        )
         assert rig.run() is IDLE
-    assert [(s.heap_vt_start, s.heap_vt_end, s.heap_frag_end) for s in (vertex.stream, fragment.stream)] == [(2, 1,
-                                                                                                              1)] * 2
+    assert [(s.heap_vt_start, s.heap_vt_end, s.heap_frag_end) for s in (vertex.stream, fragment.stream)] == [
+        (2, 1, 1)
+    ] * 2
     vertex.stream.stop()
     assert fragment.stream.heap_vt_start == 2
     fragment.stream.stop()
@@ -205,11 +225,14 @@ def test_refused_with_fragment_work_pending_waits_for_it() -> None:
 def handler_rig(chunks: int, handler: list[int]) -> HeapRig:
     rig = HeapRig(chunks, CsParams(chunks_per_tiling=2))
     rig.memory.poke(Rig.CODE + 0x8000, b"".join(word.to_bytes(8, "little") for word in handler))
-    rig.push(E("MOVE", dst=86, imm=Rig.CODE + 0x8000), E("MOVE32", dst=88, imm=8 * len(handler)),
-             E("SET_EXCEPTION_HANDLER", type=2, addr=86, length=88),
-             # as Mesa: the handler waits for its loads, so the tiler must not hold their slot
-             E("SET_SB_ENTRY", endpoint=2),
-             *PASS)
+    rig.push(
+        E("MOVE", dst=86, imm=Rig.CODE + 0x8000),
+        E("MOVE32", dst=88, imm=8 * len(handler)),
+        E("SET_EXCEPTION_HANDLER", type=2, addr=86, length=88),
+        # as Mesa: the handler waits for its loads, so the tiler must not hold their slot
+        E("SET_SB_ENTRY", endpoint=2),
+        *PASS,
+    )
     assert rig.run() is BLOCKED
     rig.stream.answer_tiler_oom(0, 0)
     return rig
@@ -244,8 +267,11 @@ def vertex_and_fragment(chunks: int) -> tuple[HeapRig, Rig]:
 
 def register_handler(rig: Rig, handler: list[int]) -> None:
     rig.memory.poke(Rig.CODE + 0x8000, b"".join(word.to_bytes(8, "little") for word in handler))
-    rig.push(E("MOVE", dst=86, imm=Rig.CODE + 0x8000), E("MOVE32", dst=88, imm=8 * len(handler)),
-             E("SET_EXCEPTION_HANDLER", type=2, addr=86, length=88))
+    rig.push(
+        E("MOVE", dst=86, imm=Rig.CODE + 0x8000),
+        E("MOVE32", dst=88, imm=8 * len(handler)),
+        E("SET_EXCEPTION_HANDLER", type=2, addr=86, length=88),
+    )
 
 
 def start_second_pass_without_memory(vertex: HeapRig) -> None:

@@ -39,20 +39,44 @@ def programs(draw: st.DrawFn) -> list[int]:
         st.builds(lambda d, s, i: encode("ADD_IMM32", dst=d, src=s, imm=i), value, value, st.integers(-9, 9)),
         st.builds(lambda d, s, i: encode("ADD_IMM64", dst=d, src=s, imm=i), pair, pair, st.integers(-9, 9)),
         st.builds(lambda d, a, b: encode("UMIN32", dst=d, src1=a, src2=b), value, value, value),
-        st.builds(lambda m, b, a, o: encode(m, base=b, addr=a, offset=o, mask=0x8003),
-                  st.sampled_from(["LOAD_MULTIPLE", "STORE_MULTIPLE"]), st.integers(10, 20), address, offset),
-        st.builds(lambda m, a, d, w, s, p: encode(m, addr=a, data=d, wait=w & (1 << s) - 1, signal=s, propagate=p),
-                  st.sampled_from(["SYNC_ADD32", "SYNC_ADD64", "SYNC_SET32", "SYNC_SET64"]), address, pair, mask, slot,
-                  st.integers(0, 1)),
-        st.builds(lambda a, o, w, s: encode("STORE_STATE", addr=a, offset=o, state=3, wait=w & (1 << s) - 1, signal=s),
-                  address, offset, mask, slot),
-        st.builds(lambda f, w, s: encode("FLUSH_CACHE2", flush_id=f, l2=3, lsc=3, wait=w & (1 << s) - 1, signal=s),
-                  value, mask, slot),
-        st.builds(lambda c, v, o: encode("BRANCH", cond=c, value=v, offset=o), st.integers(0, 6), value,
-                  st.integers(0, 3)),
+        st.builds(
+            lambda m, b, a, o: encode(m, base=b, addr=a, offset=o, mask=0x8003),
+            st.sampled_from(["LOAD_MULTIPLE", "STORE_MULTIPLE"]),
+            st.integers(10, 20),
+            address,
+            offset,
+        ),
+        st.builds(
+            lambda m, a, d, w, s, p: encode(m, addr=a, data=d, wait=w & (1 << s) - 1, signal=s, propagate=p),
+            st.sampled_from(["SYNC_ADD32", "SYNC_ADD64", "SYNC_SET32", "SYNC_SET64"]),
+            address,
+            pair,
+            mask,
+            slot,
+            st.integers(0, 1),
+        ),
+        st.builds(
+            lambda a, o, w, s: encode("STORE_STATE", addr=a, offset=o, state=3, wait=w & (1 << s) - 1, signal=s),
+            address,
+            offset,
+            mask,
+            slot,
+        ),
+        st.builds(
+            lambda f, w, s: encode("FLUSH_CACHE2", flush_id=f, l2=3, lsc=3, wait=w & (1 << s) - 1, signal=s),
+            value,
+            mask,
+            slot,
+        ),
+        st.builds(
+            lambda c, v, o: encode("BRANCH", cond=c, value=v, offset=o), st.integers(0, 6), value, st.integers(0, 3)
+        ),
         st.builds(lambda e, o: encode("SET_SB_ENTRY", endpoint=e, other=o), slot, slot),
-        st.builds(lambda m, p: encode(m, progress=p),
-                  st.sampled_from(["RUN_COMPUTE", "RUN_IDVS", "RUN_FRAGMENT", "FINISH_TILING"]), st.integers(0, 1)),
+        st.builds(
+            lambda m, p: encode(m, progress=p),
+            st.sampled_from(["RUN_COMPUTE", "RUN_IDVS", "RUN_FRAGMENT", "FINISH_TILING"]),
+            st.integers(0, 1),
+        ),
         st.builds(lambda w: encode("WAIT", wait=w), mask),
         st.builds(lambda o: encode("HEAP_OPERATION", operation=o), st.sampled_from([0, 1, 3])),
         st.just(encode("HEAP_SET", addr=8)),
@@ -68,9 +92,14 @@ def programs(draw: st.DrawFn) -> list[int]:
 def outcome(rig: Rig) -> tuple[object, ...]:
     """What the rest of the world can see of a finished stream, however long it took."""
     pages = {page: bytes(data) for page, data in rig.memory.pages.items() if page != HEAP >> 12}
-    return (pages, rig.stream.extract, rig.stream.progress,
-            rig.stream.heap_address, rig.stream.heap_context_bytes(),
-            [e for e in rig.firmware.events if e[0] != "wake_group"])
+    return (
+        pages,
+        rig.stream.extract,
+        rig.stream.progress,
+        rig.stream.heap_address,
+        rig.stream.heap_context_bytes(),
+        [e for e in rig.firmware.events if e[0] != "wake_group"],
+    )
 
 
 def finish(rig: Rig, budget: int = 100_000) -> None:
@@ -148,8 +177,11 @@ def suspend_and_resume(rig: Rig) -> None:
 words = st.one_of(
     st.integers(0, (1 << 64) - 1),
     st.builds(lambda spec, bits: spec.opcode << 56 | bits, st.sampled_from(V10.table), st.integers(0, (1 << 56) - 1)),
-    st.builds(lambda spec, random: _legal_word(spec.mnemonic, spec.fields, random), st.sampled_from(V10.table),
-              st.randoms(use_true_random=False)),
+    st.builds(
+        lambda spec, random: _legal_word(spec.mnemonic, spec.fields, random),
+        st.sampled_from(V10.table),
+        st.randoms(use_true_random=False),
+    ),
 )
 
 
@@ -168,9 +200,14 @@ def _legal_word(mnemonic: str, fields: tuple[Field, ...], random: Random) -> int
     return encode(mnemonic, **values)
 
 
-@given(st.lists(words, max_size=24), st.sampled_from([CsParams(), TIMED, CsParams(chunks_per_tiling=2, resume="next")]),
-       st.lists(st.sampled_from(["run", "step", "time", "suspend", "ack", "refuse", "grant", "lock", "unlock",
-                                 "disable"]), max_size=12))
+@given(
+    st.lists(words, max_size=24),
+    st.sampled_from([CsParams(), TIMED, CsParams(chunks_per_tiling=2, resume="next")]),
+    st.lists(
+        st.sampled_from(["run", "step", "time", "suspend", "ack", "refuse", "grant", "lock", "unlock", "disable"]),
+        max_size=12,
+    ),
+)
 def test_whatever_is_in_memory_ends_in_a_modelled_state(code: list[int], params: CsParams, actions: list[str]) -> None:
     rig = Rig(params)
     rig.push(*[encode("MOVE", dst=2 * n, imm=address) for n, address in enumerate((*POINTERS, Rig.CODE, 64))])
@@ -216,8 +253,12 @@ def suspend_in_any_state(rig: Rig) -> None:
 @given(st.binary(max_size=200), st.integers(0, 1500), st.integers(0, 255))
 def test_a_damaged_suspend_buffer_is_refused_or_runs_into_a_modelled_state(junk: bytes, at: int, byte: int) -> None:
     rig = Rig(TIMED)
-    rig.submit(encode("RUN_COMPUTE"), encode("MOVE", dst=0, imm=DATA), encode("STORE_STATE", addr=0, wait=1, signal=2),
-               encode("WAIT", wait=4))
+    rig.submit(
+        encode("RUN_COMPUTE"),
+        encode("MOVE", dst=0, imm=DATA),
+        encode("STORE_STATE", addr=0, wait=1, signal=2),
+        encode("WAIT", wait=4),
+    )
     rig.run()
     good = rig.stream.save().to_bytes()
     damaged = bytearray(good)

@@ -21,24 +21,41 @@ E = encode
 LOW = st.integers(2, 14)
 EVEN = LOW.map(lambda n: n & ~1)
 IMMEDIATE = st.integers(-(1 << 31), (1 << 31) - 1)
-BODY = st.lists(st.one_of(
-    st.just(E("NOP")),
-    st.builds(lambda d, v: E("MOVE", dst=d, imm=v), EVEN, st.integers(0, (1 << 48) - 1)),
-    st.builds(lambda d, v: E("MOVE32", dst=d, imm=v), LOW, st.integers(0, (1 << 32) - 1)),
-    st.builds(lambda d, s, v: E("ADD_IMM32", dst=d, src=s, imm=v), LOW, LOW, IMMEDIATE),
-    st.builds(lambda d, s, v: E("ADD_IMM64", dst=d, src=s, imm=v), EVEN, EVEN, IMMEDIATE),
-    st.builds(lambda d, a, b: E("UMIN32", dst=d, src1=a, src2=b), LOW, LOW, LOW),
-    st.just(E("WAIT", wait=0xFF)),
-    st.builds(lambda b, m, o: E("LOAD_MULTIPLE", base=b, addr=16, mask=m, offset=4 * o),
-              LOW, st.integers(0, 15), st.integers(0, 64)),
-    st.builds(lambda b, m, o: E("STORE_MULTIPLE", base=b, addr=16, mask=m, offset=4 * o),
-              LOW, st.integers(0, 15), st.integers(0, 64)),
-), min_size=1, max_size=12)
+BODY = st.lists(
+    st.one_of(
+        st.just(E("NOP")),
+        st.builds(lambda d, v: E("MOVE", dst=d, imm=v), EVEN, st.integers(0, (1 << 48) - 1)),
+        st.builds(lambda d, v: E("MOVE32", dst=d, imm=v), LOW, st.integers(0, (1 << 32) - 1)),
+        st.builds(lambda d, s, v: E("ADD_IMM32", dst=d, src=s, imm=v), LOW, LOW, IMMEDIATE),
+        st.builds(lambda d, s, v: E("ADD_IMM64", dst=d, src=s, imm=v), EVEN, EVEN, IMMEDIATE),
+        st.builds(lambda d, a, b: E("UMIN32", dst=d, src1=a, src2=b), LOW, LOW, LOW),
+        st.just(E("WAIT", wait=0xFF)),
+        st.builds(
+            lambda b, m, o: E("LOAD_MULTIPLE", base=b, addr=16, mask=m, offset=4 * o),
+            LOW,
+            st.integers(0, 15),
+            st.integers(0, 64),
+        ),
+        st.builds(
+            lambda b, m, o: E("STORE_MULTIPLE", base=b, addr=16, mask=m, offset=4 * o),
+            LOW,
+            st.integers(0, 15),
+            st.integers(0, 64),
+        ),
+    ),
+    min_size=1,
+    max_size=12,
+)
 
 
 def program(body: Sequence[int], times: int) -> list[int]:
-    return [E("MOVE", dst=16, imm=Rig.DATA), E("MOVE32", dst=0, imm=times), *body, E("ADD_IMM32", dst=0, src=0, imm=-1),
-            E("BRANCH", cond=1, value=0, offset=-len(body) - 2)]
+    return [
+        E("MOVE", dst=16, imm=Rig.DATA),
+        E("MOVE32", dst=0, imm=times),
+        *body,
+        E("ADD_IMM32", dst=0, src=0, imm=-1),
+        E("BRANCH", cond=1, value=0, offset=-len(body) - 2),
+    ]
 
 
 def history(words: Sequence[int], budgets: Sequence[int], *, translated: bool) -> list[object]:
@@ -50,8 +67,17 @@ def history(words: Sequence[int], budgets: Sequence[int], *, translated: bool) -
         for budget in (*budgets, 100_000):
             result = rig.stream.run(budget)
             saved = rig.stream.save()
-            seen.append((result.retired, result.state, saved.registers, saved.pc, saved.frames, saved.error,
-                         rig.memory.peek(Rig.DATA, 512)))
+            seen.append(
+                (
+                    result.retired,
+                    result.state,
+                    saved.registers,
+                    saved.pc,
+                    saved.frames,
+                    saved.error,
+                    rig.memory.peek(Rig.DATA, 512),
+                )
+            )
     return [*seen, rig.firmware.events, rig.seqno]
 
 
@@ -65,8 +91,13 @@ def test_a_translated_loop_does_what_the_interpreter_does(body: list[int], times
 def test_every_condition_leaves_the_loop_where_the_interpreter_does(body: list[int], condition: int) -> None:
     start = 0x80000010 if condition in (0, 4) else 5
     step = {2: 0, 3: -1, 5: -1}.get(condition, -1)
-    words = [E("MOVE", dst=16, imm=Rig.DATA), E("MOVE32", dst=0, imm=start), *body,
-             E("ADD_IMM32", dst=0, src=0, imm=step), E("BRANCH", cond=condition, value=0, offset=-len(body) - 2)]
+    words = [
+        E("MOVE", dst=16, imm=Rig.DATA),
+        E("MOVE32", dst=0, imm=start),
+        *body,
+        E("ADD_IMM32", dst=0, src=0, imm=step),
+        E("BRANCH", cond=condition, value=0, offset=-len(body) - 2),
+    ]
     budgets = [900, 64, 77]
     one, other = (history(words, budgets, translated=flag)[:3] for flag in (True, False))
     assert one == other
@@ -83,10 +114,17 @@ def test_a_fault_in_the_middle_of_a_translated_loop_is_where_the_interpreter_has
 def test_a_loop_that_rewrites_itself_executes_what_it_wrote() -> None:
     """After so many rounds a store hits the loop's own head: a MOVE32 that ends it."""
     loop = Rig.CODE + 8 * 5
-    words = [E("MOVE", dst=16, imm=loop), E("MOVE", dst=20, imm=E("MOVE32", dst=0, imm=0) & (1 << 48) - 1),
-             E("MOVE32", dst=0, imm=1), E("MOVE32", dst=2, imm=0), E("NOP"),
-             E("NOP"), E("ADD_IMM32", dst=2, src=2, imm=1), E("STORE_MULTIPLE", base=20, addr=16, mask=1),
-             E("BRANCH", cond=1, value=0, offset=-4)]
+    words = [
+        E("MOVE", dst=16, imm=loop),
+        E("MOVE", dst=20, imm=E("MOVE32", dst=0, imm=0) & (1 << 48) - 1),
+        E("MOVE32", dst=0, imm=1),
+        E("MOVE32", dst=2, imm=0),
+        E("NOP"),
+        E("NOP"),
+        E("ADD_IMM32", dst=2, src=2, imm=1),
+        E("STORE_MULTIPLE", base=20, addr=16, mask=1),
+        E("BRANCH", cond=1, value=0, offset=-4),
+    ]
     one, other = (history(words, [200], translated=flag) for flag in (True, False))
     assert one == other
 

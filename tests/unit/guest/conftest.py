@@ -28,9 +28,21 @@ def compile_guest(tmp_path_factory: pytest.TempPathFactory) -> Compile:
     def build(name: str, sources: Sequence[str | Path], defines: Sequence[str] = ()) -> Path:
         program = directory / name
         subprocess.run(
-            [compiler, "-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{GUEST}",
-             *(f"-D{define}" for define in defines), "-o", str(program), *(str(GUEST / source) for source in sources)],
-            check=True, timeout=60,
+            [
+                compiler,
+                "-std=gnu11",
+                "-O1",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+                f"-I{GUEST}",
+                *(f"-D{define}" for define in defines),
+                "-o",
+                str(program),
+                *(str(GUEST / source) for source in sources),
+            ],
+            check=True,
+            timeout=60,
         )
         return program
 

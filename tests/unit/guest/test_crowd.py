@@ -81,8 +81,18 @@ def test_open_twice_is_another_moment(crowd: Crowd) -> None:
 
 def test_warm_clients_are_started_once_and_each_opens_the_gpu_itself(crowd: Crowd, tmp_path: Path) -> None:
     client = f"echo s >>{tmp_path}/starts; {OPEN}echo o >>{tmp_path}/opens; "
-    ran = crowd("--warm", "--count", "6", "--at-once", "3", "--together", "3", "--kill-ms", "300:400",
-                client=client + "while :; do :; done")
+    ran = crowd(
+        "--warm",
+        "--count",
+        "6",
+        "--at-once",
+        "3",
+        "--together",
+        "3",
+        "--kill-ms",
+        "300:400",
+        client=client + "while :; do :; done",
+    )
     assert ran.status == 0, ran.out
     assert ran.facts["killed"] == 6
     assert (tmp_path / "starts").read_text().split() == ["s"]
@@ -98,10 +108,14 @@ def test_warm_clients_that_fail_are_told(crowd: Crowd) -> None:
     assert "#   device lost" in ran.out
 
 
-@pytest.mark.parametrize(("client", "why"), [
-    ("true", "ended before it opened the GPU"), ("sleep 0.01; " + OPEN, "has children or threads"),
-    ("kill -6 $$", "ended before it opened the GPU"),
-])
+@pytest.mark.parametrize(
+    ("client", "why"),
+    [
+        ("true", "ended before it opened the GPU"),
+        ("sleep 0.01; " + OPEN, "has children or threads"),
+        ("kill -6 $$", "ended before it opened the GPU"),
+    ],
+)
 def test_who_cannot_be_held_before_the_gpu_is_no_success(crowd: Crowd, client: str, why: str) -> None:
     ran = crowd("--warm", "--count", "3", "--kill-ms", "0:5", client=client)
     assert ran.status == 1
@@ -123,9 +137,10 @@ def test_a_crowd_that_was_none_is_no_success(crowd: Crowd) -> None:
     assert "only 2 clients had the GPU open at the same time" in alone.out
 
 
-@pytest.mark.parametrize("options", [
-    ("--count", "0"), ("--at-once", "65"), ("--at-once", "x"), ("--kill-ms", "5"), ("--kill-ms", "9:5"), ("--nix",),
-])
+@pytest.mark.parametrize(
+    "options",
+    [("--count", "0"), ("--at-once", "65"), ("--at-once", "x"), ("--kill-ms", "5"), ("--kill-ms", "9:5"), ("--nix",)],
+)
 def test_wrong_usage(crowd: Crowd, options: tuple[str, ...]) -> None:
     with pytest.raises(AssertionError, match="crowd"):
         crowd(*options, client="true")

@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 # `sync`: the SYNC_ADD64 of the kernel's own epilogue (panthor_sched.c, queue_run_job) without error propagation.
 EXPECTED: Mapping[str, str] = {
     "store": "0144000001001000 02460000deadbeef 1546440000010000 0300000000ff0000 0246000000000000 2401460000000233 "
-             "0300000000ff0000",
+    "0300000000ff0000",
     "heap-bind": "0148800000003000 3000480000000000",
     "heap-operations": "3100000000000000 3100000100000000 3100000300000000",
     "spin": "160000006000ffff",

@@ -43,11 +43,14 @@ def expression(spec: Spec, values: dict[str, int]) -> str:
 
 @pytest.mark.parametrize("generation", every_generation(), ids=lambda generation: generation.name)
 def test_words_are_those_of_the_encoder(
-    generation: Generation, compile_guest: Callable[..., Path], tmp_path: Path,
+    generation: Generation, compile_guest: Callable[..., Path], tmp_path: Path
 ) -> None:
     chance, isa = random.Random(generation.name), generation.instructions  # noqa: S311
-    cases = [(spec, {field.name: value_of(field, chance) for field in spec.fields})
-             for spec in isa.table for _ in range(ROUNDS)]
+    cases = [
+        (spec, {field.name: value_of(field, chance) for field in spec.fields})
+        for spec in isa.table
+        for _ in range(ROUNDS)
+    ]
     (tmp_path / "made.h").write_text(render(generation))
     words = "".join(f"\t{expression(*case)},\n" for case in cases)
     source = tmp_path / "words.c"
@@ -65,4 +68,5 @@ int main(void)
     sizes, *lines = subprocess.run([program], check=True, capture_output=True, text=True, timeout=60).stdout.split("\n")
     assert sizes == f"{isa.registers} {isa.scoreboards} {generation.layout.heap_context_stride}"
     assert [int(line, 16) for line in lines if line] == [
-        codec.encode(isa, spec.mnemonic, **values) for spec, values in cases]
+        codec.encode(isa, spec.mnemonic, **values) for spec, values in cases
+    ]

@@ -16,7 +16,8 @@ HERE = Path(__file__).parent
 
 RESULT = re.compile(
     r"^(?P<ok>ok|not ok) (?P<number>\d+) (?P<name>\S+) # id=(?P<id>\S+) status=(?P<status>-?\d+) signal=(?P<signal>\d+)"
-    r" us=(?P<us>\d+) sentinel=(?P<sentinel>ok|fail|none)(?P<timeout> timeout=1)?$", re.MULTILINE,
+    r" us=(?P<us>\d+) sentinel=(?P<sentinel>ok|fail|none)(?P<timeout> timeout=1)?$",
+    re.MULTILINE,
 )
 BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 GOOD = "KTAP version 1\\n1..1\\nok 1 job\\n"
@@ -48,8 +49,12 @@ class Iterate:
         try:
             done = subprocess.run(
                 [self.program, "--name", "w/x", "--prefix", "t", *options, "--", *argv],
-                stdout=subprocess.PIPE, encoding="utf-8", errors="replace", timeout=30,
-                env={**os.environ, **(env or {})}, check=False,
+                stdout=subprocess.PIPE,
+                encoding="utf-8",
+                errors="replace",
+                timeout=30,
+                env={**os.environ, **(env or {})},
+                check=False,
             )
             try:
                 log = os.read(kmsg, 65536).decode()
@@ -68,7 +73,7 @@ def iterate(compile_guest: Callable[..., Path], tmp_path_factory: pytest.TempPat
     fifo = tmp_path_factory.mktemp("kmsg") / "kmsg"
     os.mkfifo(fifo)
     program = compile_guest(
-        "iterate", ["iterate.c", "ktap.c", "util.c", HERE / "fake_sentinel.c"], [f'KMSG_PATH="{fifo}"'],
+        "iterate", ["iterate.c", "ktap.c", "util.c", HERE / "fake_sentinel.c"], [f'KMSG_PATH="{fifo}"']
     )
     return Iterate(program, fifo)
 
@@ -77,39 +82,51 @@ def test_output_and_markers(iterate: Iterate) -> None:
     ran = iterate.sh(f"printf '{GOOD}'", "--count", "2", "--first", "7")
     assert ran.status == 0
     assert ran.kmsg.splitlines() == [
-        f"<6>panthorlab: begin id=t-7 workload=w/x boot={BOOT}", "sentinel", "<6>panthorlab: end id=t-7",
-        f"<6>panthorlab: begin id=t-8 workload=w/x boot={BOOT}", "sentinel", "<6>panthorlab: end id=t-8",
+        f"<6>panthorlab: begin id=t-7 workload=w/x boot={BOOT}",
+        "sentinel",
+        "<6>panthorlab: end id=t-7",
+        f"<6>panthorlab: begin id=t-8 workload=w/x boot={BOOT}",
+        "sentinel",
+        "<6>panthorlab: end id=t-8",
     ]
     lines = ran.out.splitlines()
     assert lines[:6] == [
-        "KTAP version 1", "1..2", f"# panthorlab begin id=t-7 workload=w/x boot={BOOT}",
-        "    KTAP version 1", "    1..1", "    ok 1 job",
+        "KTAP version 1",
+        "1..2",
+        f"# panthorlab begin id=t-7 workload=w/x boot={BOOT}",
+        "    KTAP version 1",
+        "    1..1",
+        "    ok 1 job",
     ]
     assert lines[7] == "# panthorlab end id=t-7"
     assert [(r["number"], r["id"], r["status"], r["signal"]) for r in ran.results] == [
-        ("1", "t-7", "0", "0"), ("2", "t-8", "0", "0"),
+        ("1", "t-7", "0", "0"),
+        ("2", "t-8", "0", "0"),
     ]
 
 
-@pytest.mark.parametrize(("script", "options", "good"), [
-    ("true", (), True),
-    ("exit 3", (), False),
-    ("echo chatter", (), True),
-    (f"printf '{GOOD}'", (), True),
-    (f"printf '{GOOD}'; exit 1", (), False),
-    ("printf 'KTAP version 1\\n1..2\\nok 1 a\\n'", (), False),            # one of two never ran
-    ("printf 'KTAP version 1\\nok 1 a\\n'", (), False),                   # no plan
-    ("printf 'KTAP version 1\\n1..1\\nnot ok 1 a\\n'", (), False),
-    ("printf 'KTAP version 1\\n1..2\\nok 1 a\\nnot ok 2 b\\n'", (), False),
-    ("printf '1..1\\nok 1 a'", (), True),                                 # the last line has no end
-    ("printf 'KTAP version 1\\n1..1\\nok 1 a\\nBail out! b\\n'", (), False),
-    (f"printf '{GOOD}' >&2", (), True),
-    (f"printf '{GOOD}'; kill -9 $$", ("--expect-signal", "9"), True),
-    (f"printf '{GOOD}'; kill -11 $$", ("--expect-signal", "9"), False),
-    (f"printf '{GOOD}'; kill -9 $$", (), False),
-    (f"printf '{GOOD}'", ("--expect-signal", "9"), False),                # it did not die
-    ("kill -9 $$", ("--expect-signal", "9"), False),                      # it died without having worked
-])
+@pytest.mark.parametrize(
+    ("script", "options", "good"),
+    [
+        ("true", (), True),
+        ("exit 3", (), False),
+        ("echo chatter", (), True),
+        (f"printf '{GOOD}'", (), True),
+        (f"printf '{GOOD}'; exit 1", (), False),
+        ("printf 'KTAP version 1\\n1..2\\nok 1 a\\n'", (), False),  # one of two never ran
+        ("printf 'KTAP version 1\\nok 1 a\\n'", (), False),  # no plan
+        ("printf 'KTAP version 1\\n1..1\\nnot ok 1 a\\n'", (), False),
+        ("printf 'KTAP version 1\\n1..2\\nok 1 a\\nnot ok 2 b\\n'", (), False),
+        ("printf '1..1\\nok 1 a'", (), True),  # the last line has no end
+        ("printf 'KTAP version 1\\n1..1\\nok 1 a\\nBail out! b\\n'", (), False),
+        (f"printf '{GOOD}' >&2", (), True),
+        (f"printf '{GOOD}'; kill -9 $$", ("--expect-signal", "9"), True),
+        (f"printf '{GOOD}'; kill -11 $$", ("--expect-signal", "9"), False),
+        (f"printf '{GOOD}'; kill -9 $$", (), False),
+        (f"printf '{GOOD}'", ("--expect-signal", "9"), False),  # it did not die
+        ("kill -9 $$", ("--expect-signal", "9"), False),  # it died without having worked
+    ],
+)
 def test_judgement(iterate: Iterate, script: str, options: tuple[str, ...], good: bool) -> None:
     assert iterate.sh(script, *options).ok is good
 
@@ -144,7 +161,10 @@ def test_end_marker_waits_for_orphans(iterate: Iterate, tmp_path: Path) -> None:
     assert ran.ok
     assert gone.exists()
     assert ran.kmsg.splitlines() == [
-        f"<6>panthorlab: begin id=t-0 workload=w/x boot={BOOT}", "", "sentinel", "<6>panthorlab: end id=t-0",
+        f"<6>panthorlab: begin id=t-0 workload=w/x boot={BOOT}",
+        "",
+        "sentinel",
+        "<6>panthorlab: end id=t-0",
     ]
 
 
@@ -178,13 +198,20 @@ def test_missing_program(iterate: Iterate) -> None:
     assert "No such file or directory" in ran.out
 
 
-@pytest.mark.parametrize("arguments", [
-    [], ["--name", "a"], ["--name", "a b", "--prefix", "p", "--", "true"],
-    ["--name", "a", "--prefix", "", "--", "true"],
-    ["--name", "a", "--prefix", "p"], ["--name", "a", "--prefix", "p", "--count", "-1", "--", "true"],
-    ["--name", "a\nb", "--prefix", "p", "--", "true"], ["--name", "a", "--prefix", "p", "--count", "1x", "--", "true"],
-    ["--bogus"],
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--name", "a"],
+        ["--name", "a b", "--prefix", "p", "--", "true"],
+        ["--name", "a", "--prefix", "", "--", "true"],
+        ["--name", "a", "--prefix", "p"],
+        ["--name", "a", "--prefix", "p", "--count", "-1", "--", "true"],
+        ["--name", "a\nb", "--prefix", "p", "--", "true"],
+        ["--name", "a", "--prefix", "p", "--count", "1x", "--", "true"],
+        ["--bogus"],
+    ],
+)
 def test_usage(iterate: Iterate, arguments: list[str]) -> None:
     done = subprocess.run([iterate.program, *arguments], capture_output=True, timeout=60, check=False)
     assert done.returncode == 2

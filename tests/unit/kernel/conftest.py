@@ -137,8 +137,12 @@ all:
 """
 
 FILES = {
-    "Makefile": MAKEFILE, "Kconfig": KCONFIG, f"{DRIVER}/Kconfig": DRIVER_KCONFIG, f"{DRIVER}/panthor_mmu.c": MMU,
-    f"{DRIVER}/panthor_sched.c": SCHED, f"{DRIVER}/panthor_sched.h": HEADER,
+    "Makefile": MAKEFILE,
+    "Kconfig": KCONFIG,
+    f"{DRIVER}/Kconfig": DRIVER_KCONFIG,
+    f"{DRIVER}/panthor_mmu.c": MMU,
+    f"{DRIVER}/panthor_sched.c": SCHED,
+    f"{DRIVER}/panthor_sched.h": HEADER,
     "include/uapi/drm/panthor_drm.h": "struct a { char __user *p; };\n",
 }
 

@@ -35,9 +35,7 @@ Ask = Callable[..., tuple[int, dict[str, Any]]]
 
 
 @pytest.fixture
-def ask(
-    tmp_path: Path, guest: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> Ask:
+def ask(tmp_path: Path, guest: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
     """Run a command with `--json`; whatever is on the disk must stay as it is."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("signal.signal", lambda *_: None)
@@ -131,11 +129,15 @@ def test_no_patch_commands_the_terminal(ask: Ask, tree: Path, patch: Path, capsy
         assert not set(shown) & set("\x1b\x07\u202e")
 
 
-def test_for_people(
-    ask: Ask, tree: Path, patch: Path, capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_for_people(ask: Ask, tree: Path, patch: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["check", str(patch), "--base", str(tree)]) == 0
     out = capsys.readouterr().out
-    for word in ("series  “fix.patch”", "base    Linux 6.12.99", f"{MMU}: applies", "to be built", "suites  probe",
-                 "time    about"):
+    for word in (
+        "series  “fix.patch”",
+        "base    Linux 6.12.99",
+        f"{MMU}: applies",
+        "to be built",
+        "suites  probe",
+        "time    about",
+    ):
         assert word in out

@@ -45,11 +45,17 @@ def test_every_row_can_be_asked_for() -> None:
         assert each.fix is None or each.fix.file.startswith(f"{each.directory}/")
 
 
-@pytest.mark.parametrize(("values", "found"), [
-    ({"DRM_PANTHOR": "y"}, PANTHOR), ({"DRM_PANTHOR": "m", "DRM_TYR": None}, PANTHOR), ({"DRM_TYR": "m"}, TYR),
-    ({}, "has no driver for the GPU"), ({"DRM_TYR": None}, "has no driver for the GPU"),
-    ({"DRM_TYR": "y", "DRM_PANTHOR": "m"}, "has panthor and tyr, and the GPU takes one driver"),
-])
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ({"DRM_PANTHOR": "y"}, PANTHOR),
+        ({"DRM_PANTHOR": "m", "DRM_TYR": None}, PANTHOR),
+        ({"DRM_TYR": "m"}, TYR),
+        ({}, "has no driver for the GPU"),
+        ({"DRM_TYR": None}, "has no driver for the GPU"),
+        ({"DRM_TYR": "y", "DRM_PANTHOR": "m"}, "has panthor and tyr, and the GPU takes one driver"),
+    ],
+)
 def test_a_kernel_has_one(values: Mapping[str, str | None], found: driver.Driver | str) -> None:
     if not isinstance(found, str):
         assert driver.only(values, "it") is found
@@ -65,10 +71,17 @@ def test_both_must_not_be_asked_for() -> None:
     assert driver.requested({"EXPERT": "y"}) is PANTHOR
 
 
-@pytest.mark.parametrize(("row", "version", "old"), [
-    (PANTHOR, "6.9.12", True), (PANTHOR, "6.10-rc1", False), (TYR, "6.17", True), (TYR, "6.18.5", False),
-    (TYR, "7.0", False), (TYR, "next", False),
-])
+@pytest.mark.parametrize(
+    ("row", "version", "old"),
+    [
+        (PANTHOR, "6.9.12", True),
+        (PANTHOR, "6.10-rc1", False),
+        (TYR, "6.17", True),
+        (TYR, "6.18.5", False),
+        (TYR, "7.0", False),
+        (TYR, "next", False),
+    ],
+)
 def test_too_old(row: driver.Driver, version: str, old: bool) -> None:
     assert row.too_old(version) is old
 
@@ -84,7 +97,7 @@ def compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Rust:
 def tyr_tree(tree: Path) -> Path:
     """The tree of panthor with a Tyr beside it."""
     (tree / TYR.directory).mkdir(parents=True)
-    (tree / TYR.directory / "Kconfig").write_text("config DRM_TYR\n\ttristate \"Tyr\"\n")
+    (tree / TYR.directory / "Kconfig").write_text('config DRM_TYR\n\ttristate "Tyr"\n')
     return tree
 
 
@@ -104,7 +117,7 @@ def test_a_tree_without_it_is_refused(tree: Path, cache: Path, guest: Path, tmp_
 
 @pytest.mark.parametrize("spec", ["debian:6.12.73", "kernel.org:6.17.2", "linux-source-6.12"])
 def test_a_version_without_it_is_refused_before_anything_is_fetched(
-    spec: str, cache: Path, guest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiler: Rust,
+    spec: str, cache: Path, guest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiler: Rust
 ) -> None:
     monkeypatch.setattr(job, "resolve", lambda *_args, **_options: pytest.fail("asked for"))
     with pytest.raises(SourceError, match="which has no tyr driver"):
@@ -128,7 +141,7 @@ def test_there_is_no_default_job(tyr_tree: Path, cache: Path, guest: Path, tmp_p
 
 @pytest.mark.parametrize("given", [None, "default"])
 def test_its_default_base_is_one_that_has_it(
-    given: str | None, cache: Path, guest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiler: Rust,
+    given: str | None, cache: Path, guest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiler: Rust
 ) -> None:
     asked: list[str] = []
 

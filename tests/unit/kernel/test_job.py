@@ -34,13 +34,12 @@ CALL = (
 )
 AROUND_CALL = "\tmutex_lock(&vm->heaps.lock);\n\tpanthor_heap_pool_destroy(vm->heaps.pool);\n\tvm->heaps.pool = NULL;\n"
 
+
 def build(sides: Sides, log: Path) -> tuple[Kernel, Kernel]:
     return build_side(sides.before, log=log), build_side(sides.after, log=log)
 
 
-def test_two_sides(
-    prepare: Prepare, patch: Callable[..., Path], log: Path, monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_two_sides(prepare: Prepare, patch: Callable[..., Path], log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("panthorlab.kernel.build.attempts.sandbox", sandbox)
     monkeypatch.setattr("panthorlab.kernel.build.steps.sandbox", sandbox)
     monkeypatch.setattr("panthorlab.kernel.build.tokens.sandbox", sandbox)
@@ -63,7 +62,7 @@ def test_two_sides(
 
 
 def test_a_second_run_builds_nothing(
-    prepare: Prepare, patch: Callable[..., Path], log: Path, monkeypatch: pytest.MonkeyPatch,
+    prepare: Prepare, patch: Callable[..., Path], log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = patch("one.patch", MMU, "x + 1", "x + 2")
     first = build(prepare([one]), log)
@@ -85,7 +84,7 @@ def test_the_key_follows_the_effect_not_the_patch(prepare: Prepare, patch: Calla
 
 
 def test_the_key_follows_compiler_config_and_guest(
-    prepare: Prepare, patch: Callable[..., Path], guest: Path, fragment: Path,
+    prepare: Prepare, patch: Callable[..., Path], guest: Path, fragment: Path
 ) -> None:
     one = patch("one.patch", MMU, "x + 1", "x + 2")
     keys = [prepare([one]).after]
@@ -98,7 +97,7 @@ def test_the_key_follows_compiler_config_and_guest(
 
 
 def test_a_kernel_with_debug_information_is_another_one_built_in_the_same_place(
-    prepare: Prepare, patch: Callable[..., Path], fragment: Path,
+    prepare: Prepare, patch: Callable[..., Path], fragment: Path
 ) -> None:
     one = patch("one.patch", MMU, "x + 1", "x + 2")
     plain = prepare([one]).after
@@ -124,12 +123,14 @@ def test_make_compiles_only_what_is_named_with_debug_information(tmp_path: Path)
     assert made == [*(f"{name}-g-g" for name in wanted), *others]
     assert debug_options([]) == ()
     assert with_files([f"{D}/"], [MMU, "kernel/workqueue.c", "include/linux/x.h", f"{D}x/a.c"]) == (
-        f"{D}/", f"{D}x/a.c", "kernel/workqueue.c",
+        f"{D}/",
+        f"{D}x/a.c",
+        "kernel/workqueue.c",
     )
 
 
 def test_new_guest_programs_do_not_rebuild_the_kernel(
-    prepare: Prepare, patch: Callable[..., Path], guest: Path, log: Path,
+    prepare: Prepare, patch: Callable[..., Path], guest: Path, log: Path
 ) -> None:
     one = patch("one.patch", MMU, "x + 1", "x + 2")
     first = build_side(prepare([one]).after, log=log)
@@ -187,12 +188,15 @@ def test_default_job_on_a_tree_with_the_fix(prepare: Prepare, tree: Path, files:
     assert "without it" in sides.notes[1]
 
 
-@pytest.mark.parametrize(("old", "new", "same"), [
-    ("\tvm->destroyed = 1;", "\t/* a comment,\n\t * of two lines */\n\tvm->destroyed = 1;", True),
-    ("\tvm->destroyed = 1;", "\tvm->destroyed = 2;", False),
-])
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("\tvm->destroyed = 1;", "\t/* a comment,\n\t * of two lines */\n\tvm->destroyed = 1;", True),
+        ("\tvm->destroyed = 1;", "\tvm->destroyed = 2;", False),
+    ],
+)
 def test_a_comment_changes_nothing(
-    prepare: Prepare, patch: Callable[..., Path], log: Path, old: str, new: str, same: bool,
+    prepare: Prepare, patch: Callable[..., Path], log: Path, old: str, new: str, same: bool
 ) -> None:
     """The tiny driver uses __LINE__, so that a comment does change its Image."""
     sides = prepare([patch("one.patch", MMU, old, new)])
@@ -280,15 +284,23 @@ def test_a_directory_that_is_no_finished_build(log: Path, cache: Path, tmp_path:
 IMAGE, RELEASE = "arch/arm64/boot/Image", "include/config/kernel.release"
 
 
-@pytest.mark.parametrize("trick", [
-    f"rm $(O)/{IMAGE}; ln -s {{secret}} $(O)/{IMAGE}", f"rm $(O)/{IMAGE}; mkfifo $(O)/{IMAGE}",
-    "ln -sf {secret} $(O)/System.map", "ln -sf {secret} $(O)/.config", "rm $(O)/.config; mkfifo $(O)/.config",
-    "ln -sf {secret} $(O)/vmlinux", f"ln -sf {{secret}} $(O)/{RELEASE}", f"rm $(O)/{RELEASE}; mkfifo $(O)/{RELEASE}",
-    "cp -r $(O)/arch {elsewhere}; rm -r $(O)/arch; ln -s {elsewhere}/arch $(O)/arch",
-    "ln -s {secret} $(O)/x.ko; echo x.o > $(O)/modules.order",
-])
+@pytest.mark.parametrize(
+    "trick",
+    [
+        f"rm $(O)/{IMAGE}; ln -s {{secret}} $(O)/{IMAGE}",
+        f"rm $(O)/{IMAGE}; mkfifo $(O)/{IMAGE}",
+        "ln -sf {secret} $(O)/System.map",
+        "ln -sf {secret} $(O)/.config",
+        "rm $(O)/.config; mkfifo $(O)/.config",
+        "ln -sf {secret} $(O)/vmlinux",
+        f"ln -sf {{secret}} $(O)/{RELEASE}",
+        f"rm $(O)/{RELEASE}; mkfifo $(O)/{RELEASE}",
+        "cp -r $(O)/arch {elsewhere}; rm -r $(O)/arch; ln -s {elsewhere}/arch $(O)/arch",
+        "ln -s {secret} $(O)/x.ko; echo x.o > $(O)/modules.order",
+    ],
+)
 def test_a_build_cannot_smuggle_files_in(
-    prepare: Prepare, tree: Path, log: Path, fragment: Path, tmp_path: Path, trick: str,
+    prepare: Prepare, tree: Path, log: Path, fragment: Path, tmp_path: Path, trick: str
 ) -> None:
     """A Makefile may leave links to what only we can read, and pipes that we would wait for; neither is followed."""
     (tmp_path / "secret").write_text("6.12.99-the-secret\n")
@@ -315,7 +327,7 @@ def test_commands_are_not_read_from_pipes_and_links(prepare: Prepare, tmp_path: 
 
 
 def test_what_was_built_without_a_jail_stays_known_as_such(
-    prepare: Prepare, patch: Callable[..., Path], guest: Path, log: Path, monkeypatch: pytest.MonkeyPatch,
+    prepare: Prepare, patch: Callable[..., Path], guest: Path, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also when it comes from the store, and when only its guest programs are built anew in the jail."""
     one = patch("one.patch", MMU, "x + 1", "x + 2")
@@ -380,7 +392,7 @@ def test_nothing_to_revert(prepare: Prepare) -> None:
 
 @pytest.mark.parametrize("suffix", ["", "@v1"])
 def test_a_range_is_looked_up_in_a_bare_base(
-    git_tree: SimpleNamespace, tmp_path: Path, cache: Path, guest: Path, fragment: Path, suffix: str,
+    git_tree: SimpleNamespace, tmp_path: Path, cache: Path, guest: Path, fragment: Path, suffix: str
 ) -> None:
     (git_tree.path / MMU).write_text((git_tree.path / MMU).read_text().replace("x + 1", "x + 2"))
     git_tree.git("commit", "-q", "-a", "-m", "two")

@@ -26,7 +26,7 @@ def publish(key: str, *, size: int = 0, core: str = "core") -> Kernel:
     (scratch / "guest").mkdir()
     (scratch / "guest/init").write_bytes(b"init")
     kernel = Kernel(
-        key, scratch, "arm64", "6.12.99", "ab", f"title {key}", {"panthor": "cd"}, {"Image": "ef"}, ("one",),
+        key, scratch, "arm64", "6.12.99", "ab", f"title {key}", {"panthor": "cd"}, {"Image": "ef"}, ("one",)
     )
     store.write_record(kernel, core)
     return store.publish(scratch, key)
@@ -132,11 +132,12 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a list": lambda path: (path / store.RECORD).write_text("[]"),
     "record of nothing": lambda path: (path / store.RECORD).write_text("{}"),
     "record with a null": lambda path: (path / store.RECORD).write_text(
-        (path / store.RECORD).read_text().replace('"modules": {', '"modules": null, "x": {')),
+        (path / store.RECORD).read_text().replace('"modules": {', '"modules": null, "x": {')
+    ),
     "bit of the record": lambda path: (path / store.RECORD).write_text(
-        (path / store.RECORD).read_text().replace('"build_id": "ab"', '"build_id": "ac"')),
-    "record of another": lambda path: (path / store.RECORD).write_text(
-        (path.parent / "b1" / store.RECORD).read_text()),
+        (path / store.RECORD).read_text().replace('"build_id": "ab"', '"build_id": "ac"')
+    ),
+    "record of another": lambda path: (path / store.RECORD).write_text((path.parent / "b1" / store.RECORD).read_text()),
 }
 
 

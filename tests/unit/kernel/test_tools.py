@@ -121,6 +121,9 @@ def test_full_disk_is_named(tmp_path: Path) -> None:
     with pytest.raises(LabError, match=r"GB are needed") as caught:
         need_space(tmp_path, 1 << 60)
     assert "XDG_CACHE_HOME" in (caught.value.hint or "")
-    with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(LabError, match="the disk is full"), \
-            disk_errors():
+    with (
+        Path("/dev/full").open("wb", buffering=0) as full,
+        pytest.raises(LabError, match="the disk is full"),
+        disk_errors(),
+    ):
         full.write(b"x")

@@ -85,8 +85,10 @@ def test_exit_status(log: Path, tmp_path: Path) -> None:
 def test_nothing_is_said_of_what_was_not_read(tmp_path: Path, as_json: bool) -> None:
     status, out, err = run(tmp_path / "none.log", tmp_path, as_json=as_json)
     assert (status, out) == (2, "")
-    assert err == (f"panthorlab scan: {tmp_path}/none.log: No such file or directory\n"
-                   f"panthorlab scan: {tmp_path}: Is a directory\n")
+    assert err == (
+        f"panthorlab scan: {tmp_path}/none.log: No such file or directory\n"
+        f"panthorlab scan: {tmp_path}: Is a directory\n"
+    )
 
 
 def test_what_is_said_when_a_part_was_read(log: Path, tmp_path: Path) -> None:
@@ -100,7 +102,7 @@ def test_what_is_said_when_a_part_was_read(log: Path, tmp_path: Path) -> None:
 
 def test_findings_before_the_damage_are_kept(tmp_path: Path) -> None:
     packed = gzip.compress(FAULT + b"quiet\n" * 500_000)
-    (tmp_path / "cut.gz").write_bytes(packed[:len(packed) // 2])
+    (tmp_path / "cut.gz").write_bytes(packed[: len(packed) // 2])
     status, out, err = run(tmp_path / "cut.gz")
     assert (status, "1 finding," in out, "cut.gz: Compressed file ended" in err) == (2, True, True)
 
@@ -220,8 +222,12 @@ def test_damaged_packed_files_are_named(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("start", "word"),
-    [(b"\x28\xb5\x2f\xfd", "zstdcat"), (b"\x04\x22\x4d\x18", "lz4cat"), (b"LPKSHHRH", "journalctl"),
-     (b"7z\xbc\xaf\x27\x1c", "7z x")],
+    [
+        (b"\x28\xb5\x2f\xfd", "zstdcat"),
+        (b"\x04\x22\x4d\x18", "lz4cat"),
+        (b"LPKSHHRH", "journalctl"),
+        (b"7z\xbc\xaf\x27\x1c", "7z x"),
+    ],
 )
 def test_what_is_not_unpacked_is_named_with_what_unpacks_it(tmp_path: Path, start: bytes, word: str) -> None:
     (tmp_path / "x").write_bytes(start + b" rest")

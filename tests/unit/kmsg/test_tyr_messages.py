@@ -26,9 +26,7 @@ class Call:
 
 
 CALLS = [
-    Call(*line.split("\t"))
-    for line in (DATA / "tyr-messages.tsv").read_text().splitlines()
-    if not line.startswith("#")
+    Call(*line.split("\t")) for line in (DATA / "tyr-messages.tsv").read_text().splitlines() if not line.startswith("#")
 ]
 PLACE = re.compile(r"\{(:[^}]*)?\}")
 # What Rust's `{:?}` makes of an error that has a name, of one that has none, of a range, of an enum's value.
@@ -63,18 +61,24 @@ def test_the_table_is_the_whole_table() -> None:
     """As counted in the sources: 48 errors in 7.3.4."""
     assert sum("7.3" in call.versions and call.call == "dev_err" for call in CALLS) == 48
     assert {call.expected for call in CALLS} <= {*Kind, "harmless"}
-    assert all(call.call == "dev_info" or call.format.startswith("GPU_INT_RAWSTAT")
-               for call in CALLS if call.expected == "harmless")
+    assert all(
+        call.call == "dev_info" or call.format.startswith("GPU_INT_RAWSTAT")
+        for call in CALLS
+        if call.expected == "harmless"
+    )
 
 
-@pytest.mark.parametrize(("mangled", "name"), [
-    ("_RNvNtCs4fqI2P2rA04_3tyr2fw4boot", "tyr::fw::boot"),
-    ("_RNvMs_NtCs4fqI2P2rA04_3tyr2fwNtB4_8Firmware4boot", "tyr::fw::Firmware::boot"),
-    ("_RNvNtCs1_3tyr6driver16issue_soft_reset", "tyr::driver::issue_soft_reset"),
-    ("_RNvC3tyr7_123abc", "tyr::123abc"),
-    ("panthor_fw_init", "panthor_fw_init"),
-    ("_R", "_R"),
-])
+@pytest.mark.parametrize(
+    ("mangled", "name"),
+    [
+        ("_RNvNtCs4fqI2P2rA04_3tyr2fw4boot", "tyr::fw::boot"),
+        ("_RNvMs_NtCs4fqI2P2rA04_3tyr2fwNtB4_8Firmware4boot", "tyr::fw::Firmware::boot"),
+        ("_RNvNtCs1_3tyr6driver16issue_soft_reset", "tyr::driver::issue_soft_reset"),
+        ("_RNvC3tyr7_123abc", "tyr::123abc"),
+        ("panthor_fw_init", "panthor_fw_init"),
+        ("_R", "_R"),
+    ],
+)
 def test_names_are_readable(mangled: str, name: str) -> None:
     assert readable(mangled) == name
 

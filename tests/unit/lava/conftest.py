@@ -23,5 +23,12 @@ def kernel(tmp_path: Path) -> Kernel:
     for name, data in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(data)
-    return Kernel("0123abcd", root, "arm64", "6.12.117", "ab" * 20, "6.12.117 + 1 patch",
-                  modules={"panthor": "cd" * 20, "panthor_pci_shim": "ef" * 20})
+    return Kernel(
+        "0123abcd",
+        root,
+        "arm64",
+        "6.12.117",
+        "ab" * 20,
+        "6.12.117 + 1 patch",
+        modules={"panthor": "cd" * 20, "panthor_pci_shim": "ef" * 20},
+    )

@@ -32,8 +32,16 @@ def artifacts(kernel: Kernel) -> Artifacts:
 
 @pytest.fixture
 def plan(kernel: Kernel, artifacts: Artifacts) -> Plan:
-    return Plan(kernel, artifacts, ("heap-exit-claim",), (Counted(KILLED, 7),), "rk3588-rock-5b",
-                "https://lab.example/a/", "https://lab.example/rootfs.cpio.gz", "printk.devkmsg=on")
+    return Plan(
+        kernel,
+        artifacts,
+        ("heap-exit-claim",),
+        (Counted(KILLED, 7),),
+        "rk3588-rock-5b",
+        "https://lab.example/a/",
+        "https://lab.example/rootfs.cpio.gz",
+        "printk.devkmsg=on",
+    )
 
 
 def actions(plan: Plan) -> dict[str, Any]:
@@ -58,12 +66,15 @@ def test_ramdisk_or_nfs_root_by_name(plan: Plan) -> None:
     assert overlay["sha256sum"] == plan.artifacts.sha256(OVERLAY)
 
 
-@pytest.mark.parametrize(("rootfs", "options", "message"), [
-    ("https://lab.example/rootfs.img", {}, "neither a cpio"),
-    ("https://lab.example/r.cpio.gz", {"CONFIG_BLK_DEV_INITRD": "n"}, "BLK_DEV_INITRD"),
-    ("https://lab.example/r.tar.gz", {"CONFIG_ROOT_NFS": "n"}, "ROOT_NFS"),
-    ("https://lab.example/r.tar.gz", {"CONFIG_DRM_PANTHOR": "y"}, "before an NFS root is there"),
-])
+@pytest.mark.parametrize(
+    ("rootfs", "options", "message"),
+    [
+        ("https://lab.example/rootfs.img", {}, "neither a cpio"),
+        ("https://lab.example/r.cpio.gz", {"CONFIG_BLK_DEV_INITRD": "n"}, "BLK_DEV_INITRD"),
+        ("https://lab.example/r.tar.gz", {"CONFIG_ROOT_NFS": "n"}, "ROOT_NFS"),
+        ("https://lab.example/r.tar.gz", {"CONFIG_DRM_PANTHOR": "y"}, "before an NFS root is there"),
+    ],
+)
 def test_root_file_system_that_cannot_work(plan: Plan, rootfs: str, options: dict[str, str], message: str) -> None:
     wrong = replace(plan.artifacts, options={**plan.artifacts.options, **options})
     with pytest.raises(UsageError, match=message):
@@ -91,7 +102,7 @@ def test_no_time_out_is_longer_than_the_jobs(plan: Plan) -> None:
 
 
 def test_overlay_holds_what_the_steps_name_and_is_the_same_every_time(
-    kernel: Kernel, artifacts: Artifacts, tmp_path: Path,
+    kernel: Kernel, artifacts: Artifacts, tmp_path: Path
 ) -> None:
     with tarfile.open(fileobj=io.BytesIO(artifacts.files[OVERLAY])) as archive:
         modes = {entry.name: entry.mode for entry in archive.getmembers()}

@@ -83,15 +83,35 @@ class Board:
     def run(self, *arguments: str) -> list[str]:
         """The results (`CASE --result …`, `raise …`) of one call."""
         self.results.write_text("")
-        process = subprocess.Popen(["sh", str(self.folder / "opt/on-board.sh"), *arguments], env=self.env,
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen(
+            ["sh", str(self.folder / "opt/on-board.sh"), *arguments],
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         self._children.append(process)
         process.wait(60)
         return self.results.read_text().splitlines()
 
     def workload(self, script: str, *, name: str = "w.x", count: int = 2) -> list[str]:
-        return self.run("workload", name, str(count), "--name", "w/x", "--prefix", name, "--first", "1", "--count",
-                        str(count), "--", "/bin/sh", "-c", script)
+        return self.run(
+            "workload",
+            name,
+            str(count),
+            "--name",
+            "w/x",
+            "--prefix",
+            name,
+            "--first",
+            "1",
+            "--count",
+            str(count),
+            "--",
+            "/bin/sh",
+            "-c",
+            script,
+        )
 
     def close(self) -> None:
         for process in self._children:
@@ -106,8 +126,21 @@ def iterate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("iterate")
     program = folder / "iterate"
     sources = [PACKAGE / "guest" / name for name in ("iterate.c", "ktap.c", "util.c")]
-    subprocess.run(["cc", "-std=gnu11", "-Werror", f"-I{PACKAGE / 'guest'}", '-DKMSG_PATH=getenv("PANTHORLAB_KMSG")',
-                    "-o", str(program), *map(str, sources), str(SENTINEL)], check=True, timeout=60)
+    subprocess.run(
+        [
+            "cc",
+            "-std=gnu11",
+            "-Werror",
+            f"-I{PACKAGE / 'guest'}",
+            '-DKMSG_PATH=getenv("PANTHORLAB_KMSG")',
+            "-o",
+            str(program),
+            *map(str, sources),
+            str(SENTINEL),
+        ],
+        check=True,
+        timeout=60,
+    )
     return program
 
 

@@ -21,9 +21,19 @@ access type 0x3: WRITE
 source id 0x7CD0"""
 
 FAULT = {
-    "kind": "mmu-fault", "driver": "panthor", "device": "mali-gpu.1.auto", "timestamp": 0.677142, "as": 1,
-    "va": "0x0000800000003000", "raw_status": "0x7CD003C3", "exception_type": 195, "exception": "TRANSLATION_FAULT_3",
-    "access": "WRITE", "source_id": "0x7CD0", "owner": "heap-context", "text": TEXT,
+    "kind": "mmu-fault",
+    "driver": "panthor",
+    "device": "mali-gpu.1.auto",
+    "timestamp": 0.677142,
+    "as": 1,
+    "va": "0x0000800000003000",
+    "raw_status": "0x7CD003C3",
+    "exception_type": 195,
+    "exception": "TRANSLATION_FAULT_3",
+    "access": "WRITE",
+    "source_id": "0x7CD0",
+    "owner": "heap-context",
+    "text": TEXT,
     "signature": "mmu-fault:TRANSLATION_FAULT_3:WRITE:heap-context",
 }
 CLAIMS = ("exit", "sigkill", "sigsegv", "exec", "group-destroy")
@@ -47,11 +57,19 @@ def _iterations(row: Row) -> list[IterationResult]:
     kinds = frozenset({"mmu-fault"})
     return [
         IterationResult(
-            f"{name}-{side}-{n}", side, f"{side}-{n % 2}", name, role, Outcome.FAIL if n < faulty else Outcome.PASS,
-            Blame.KERNEL if n < faulty else None, faulty=int(n < faulty), kinds=kinds if n < faulty else frozenset(),
+            f"{name}-{side}-{n}",
+            side,
+            f"{side}-{n % 2}",
+            name,
+            role,
+            Outcome.FAIL if n < faulty else Outcome.PASS,
+            Blame.KERNEL if n < faulty else None,
+            faulty=int(n < faulty),
+            kinds=kinds if n < faulty else frozenset(),
             declared_kinds=kinds,
         )
-        for side, (faulty, total) in zip((Side.BEFORE, Side.AFTER), sides, strict=True) for n in range(total)
+        for side, (faulty, total) in zip((Side.BEFORE, Side.AFTER), sides, strict=True)
+        for n in range(total)
     ]
 
 
@@ -61,32 +79,61 @@ def make_report() -> MakeReport:
     `boards`: on which the two boots of each side ran. `module_build`: the sides differ in panthor.ko alone."""
 
     def make(
-        rows: tuple[Row, ...] = FIXED, *, expect: Expect = Expect.FIX, interrupted: str = "", text: str | None = None,
-        tests: tuple[TestResult, ...] = (), notes: tuple[str, ...] = (), boards: tuple[str, str] = ("qemu-g610",) * 2,
+        rows: tuple[Row, ...] = FIXED,
+        *,
+        expect: Expect = Expect.FIX,
+        interrupted: str = "",
+        text: str | None = None,
+        tests: tuple[TestResult, ...] = (),
+        notes: tuple[str, ...] = (),
+        boards: tuple[str, str] = ("qemu-g610",) * 2,
         module_build: bool = False,
     ) -> RunReport:
         iterations = [iteration for row in rows for iteration in _iterations(row)]
         boots = [BootResult(f"{side}-{n}", side, boards[n], Outcome.PASS) for side in Side for n in (0, 1)]
-        kernels = {Side.BEFORE: KernelRef("k" * 16, "b0" * 20),
-                   Side.AFTER: KernelRef("l" * 16, ("b0" if module_build else "a0") * 20)}
-        modules = {Side.BEFORE: {"panthor": "e" * 40, "gpu_sched": "5" * 40},
-                   Side.AFTER: {"panthor": "f" * 40, "gpu_sched": "5" * 40}}
+        kernels = {
+            Side.BEFORE: KernelRef("k" * 16, "b0" * 20),
+            Side.AFTER: KernelRef("l" * 16, ("b0" if module_build else "a0") * 20),
+        }
+        modules = {
+            Side.BEFORE: {"panthor": "e" * 40, "gpu_sched": "5" * 40},
+            Side.AFTER: {"panthor": "f" * 40, "gpu_sched": "5" * 40},
+        }
         verdict = compare(iterations, boots, tests, Plan({}, expect, interrupted=interrupted), kernels)
         findings = [
             {**FAULT, "side": i.side, "boot": i.boot, "iteration": i.id, "workload": i.workload}
             | ({"text": text, "owner": text, "exception": text} if text is not None else {})
-            for i in iterations if i.faulty
+            for i in iterations
+            if i.faulty
         ]
         return RunReport(
-            Path("/home/user/runs/2026-11-23-1"), verdict, datetime(2026, 11, 23, 1, 2, 3, tzinfo=UTC), 107.3,
+            Path("/home/user/runs/2026-11-23-1"),
+            verdict,
+            datetime(2026, 11, 23, 1, 2, 3, tzinfo=UTC),
+            107.3,
             BoardInfo("qemu-g610", text or "Mali-G610, emulated", emulated=True, facts={"QEMU": text or "11.1.3"}),
-            {side: KernelInfo(ref.kernel, "6.12.117", ref.build_id, text or f"{side} the fix", ("panthor",), "gcc 12",
-                              modules[side] if module_build else {})
-             for side, ref in kernels.items()},
+            {
+                side: KernelInfo(
+                    ref.kernel,
+                    "6.12.117",
+                    ref.build_id,
+                    text or f"{side} the fix",
+                    ("panthor",),
+                    "gcc 12",
+                    modules[side] if module_build else {},
+                )
+                for side, ref in kernels.items()
+            },
             (PatchInfo(text or "drm/panthor: Wait for terminated groups before the heaps go", "applies", "v1.patch"),),
-            text or "linux-source-6.12 6.12.117-1", ("heap_exit",), (Phase("build", 41.2), Phase("boot", 4.4)),
-            tuple(findings), tuple(boots), (text,) if text is not None else notes,
-            ("panthorlab", "validate", text or "v1.patch"), "0.1.0", 7,
+            text or "linux-source-6.12 6.12.117-1",
+            ("heap_exit",),
+            (Phase("build", 41.2), Phase("boot", 4.4)),
+            tuple(findings),
+            tuple(boots),
+            (text,) if text is not None else notes,
+            ("panthorlab", "validate", text or "v1.patch"),
+            "0.1.0",
+            7,
         )
 
     return make

@@ -38,9 +38,19 @@ def test_the_main_job_fits_a_screen_and_says_everything(make_report: MakeReport)
     assert len(_lines(text)) <= 40
     assert max(map(_columns, _lines(text))) <= 80
     for needed in (
-        "Wait for terminated groups", "linux-source-6.12 6.12.117-1", "build-id b0b0b0b0", "build-id a0a0a0a0",
-        "qemu-g610", "2+2 boots", "100/100 96–100%", "0/240 0–1.6%", "↓4e-88 fixed", "FIXED  (exit status 0)",
-        "500/500 before, 0/1200 after", "VA 0x0000800000003000", "belongs to heap-context",
+        "Wait for terminated groups",
+        "linux-source-6.12 6.12.117-1",
+        "build-id b0b0b0b0",
+        "build-id a0a0a0a0",
+        "qemu-g610",
+        "2+2 boots",
+        "100/100 96–100%",
+        "0/240 0–1.6%",
+        "↓4e-88 fixed",
+        "FIXED  (exit status 0)",
+        "500/500 before, 0/1200 after",
+        "VA 0x0000800000003000",
+        "belongs to heap-context",
         "/home/user/runs/2026-11-23-1",
     ):
         assert needed in text
@@ -50,15 +60,26 @@ def test_the_residual_stands_right_under_the_verdict(make_report: MakeReport) ->
     lines = _lines(console.render(make_report()))
     verdict = next(i for i, line in enumerate(lines) if line.startswith("FIXED"))
     residual = next(i for i, line in enumerate(lines) if line.startswith("Residual"))
-    assert all(line.startswith("  ") for line in lines[verdict + 1:residual])
+    assert all(line.startswith("  ") for line in lines[verdict + 1 : residual])
     assert "22/150 9.8–22%" in lines[residual + 1]
     assert "reduced" in lines[residual + 1]
 
 
-@pytest.mark.parametrize("text", [
-    "", "x" * 5000, "word " * 2000, "補丁" * 3000, "e\u0301" * 500, "\x1b[2J\x1b]0;title\x07\x1b[31mred",
-    "a\r\nb\tc\x00\x08", "\u202eevil\u2066", "\ud800", "\U0001f600" * 200,
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x" * 5000,
+        "word " * 2000,
+        "補丁" * 3000,
+        "e\u0301" * 500,
+        "\x1b[2J\x1b]0;title\x07\x1b[31mred",
+        "a\r\nb\tc\x00\x08",
+        "\u202eevil\u2066",
+        "\ud800",
+        "\U0001f600" * 200,
+    ],
+)
 def test_any_text_fits_and_is_harmless(make_report: MakeReport, text: str) -> None:
     many = tuple((f"{text[:40]}{n}", Role.CLAIM, (1, 5), (n, 5)) for n in range(5)) + tuple(
         (f"w{n}", Role.WATCH, (1, 5), (1, 5)) for n in range(30)
@@ -139,7 +160,12 @@ def test_intervals_are_rounded_outwards(total: int, share: float) -> None:
 
 def test_short_numbers() -> None:
     assert [p_value(p) for p in (None, 0.0, 4.2e-88, 0.00099, 0.123, 1.0)] == [
-        "-", "<1e-300", "4e-88", "1e-03", "0.123", "1.000",
+        "-",
+        "<1e-300",
+        "4e-88",
+        "1e-03",
+        "0.123",
+        "1.000",
     ]
     assert [seconds(s) for s in (0.61, 42.4, 187)] == ["0.6 s", "42 s", "3 min 07 s"]
 

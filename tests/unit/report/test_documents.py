@@ -27,7 +27,16 @@ XSS = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>&lt;"
 def test_json_keeps_the_contract(make_report: MakeReport) -> None:
     data = json.loads(json_report.render(make_report()))
     assert {
-        "verdict", "exit", "sides", "p_fewer", "p_more", "missable_rate", "workloads", "residual", "findings", "run",
+        "verdict",
+        "exit",
+        "sides",
+        "p_fewer",
+        "p_more",
+        "missable_rate",
+        "workloads",
+        "residual",
+        "findings",
+        "run",
     } <= data.keys()
     assert (data["verdict"], data["exit"], data["run"]) == ("fixed", 0, "/home/user/runs/2026-11-23-1")
     assert set(data["sides"]) == {"before", "after"}

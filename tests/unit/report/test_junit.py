@@ -92,16 +92,19 @@ def test_a_regression_is_a_failure_with_its_fault(make_report: MakeReport) -> No
     assert (failure.text or "").startswith(failure.get("message", "?"))  # GitLab shows only the text
 
 
-@pytest.mark.parametrize(("rows", "changes", "tag"), [
-    ((("exit", Role.CLAIM, (200, 200), (0, 200)),), {}, "skipped"),  # inconclusive: no pass, not the lab's fault
-    ((("exit", Role.CLAIM, (0, 200), (0, 200)),), {"expect": Expect.NO_CHANGE}, None),
-    ((("exit", Role.CLAIM, (200, 200), (0, 400)),), {"interrupted": "Ctrl-C"}, "error"),
-    ((("exit", Role.CLAIM, (200, 200), (5, 400)),), {}, "failure"),
-    ((("exit", Role.CLAIM, (200, 200), (200, 200)),), {}, "failure"),
-    ((), {}, "skipped"),
-])
+@pytest.mark.parametrize(
+    ("rows", "changes", "tag"),
+    [
+        ((("exit", Role.CLAIM, (200, 200), (0, 200)),), {}, "skipped"),  # inconclusive: no pass, not the lab's fault
+        ((("exit", Role.CLAIM, (0, 200), (0, 200)),), {"expect": Expect.NO_CHANGE}, None),
+        ((("exit", Role.CLAIM, (200, 200), (0, 400)),), {"interrupted": "Ctrl-C"}, "error"),
+        ((("exit", Role.CLAIM, (200, 200), (5, 400)),), {}, "failure"),
+        ((("exit", Role.CLAIM, (200, 200), (200, 200)),), {}, "failure"),
+        ((), {}, "skipped"),
+    ],
+)
 def test_the_verdict_as_a_case(
-    make_report: MakeReport, rows: tuple[object, ...], changes: dict[str, object], tag: str | None,
+    make_report: MakeReport, rows: tuple[object, ...], changes: dict[str, object], tag: str | None
 ) -> None:
     case = _case(_read(junit.render(make_report(rows, **changes))), "verdict")
     assert [child.tag for child in case if child.tag != "system-out"] == ([tag] if tag else [])
@@ -111,15 +114,19 @@ def test_suite_tests(make_report: MakeReport) -> None:
     def results(name: str, before: Outcome, after: Outcome, boots: int = 2) -> list[TestResult]:
         return [
             TestResult(
-                f"suites/test_gpu.py::{name}", side, outcome, None if outcome is Outcome.PASS else Blame.KERNEL, "why",
+                f"suites/test_gpu.py::{name}", side, outcome, None if outcome is Outcome.PASS else Blame.KERNEL, "why"
             )
-            for side, outcome in ((Side.BEFORE, before), (Side.AFTER, after)) for _ in range(boots)
+            for side, outcome in ((Side.BEFORE, before), (Side.AFTER, after))
+            for _ in range(boots)
         ]
 
     tests = (
-        *results("test_same", Outcome.PASS, Outcome.PASS), *results("test_worse", Outcome.PASS, Outcome.FAIL),
-        *results("test_both", Outcome.FAIL, Outcome.FAIL), *results("test_skip[a.b]", Outcome.SKIP, Outcome.SKIP),
-        *results("test_gone", Outcome.PASS, Outcome.SKIP), *results("test_doubt", Outcome.PASS, Outcome.FAIL, 1),
+        *results("test_same", Outcome.PASS, Outcome.PASS),
+        *results("test_worse", Outcome.PASS, Outcome.FAIL),
+        *results("test_both", Outcome.FAIL, Outcome.FAIL),
+        *results("test_skip[a.b]", Outcome.SKIP, Outcome.SKIP),
+        *results("test_gone", Outcome.PASS, Outcome.SKIP),
+        *results("test_doubt", Outcome.PASS, Outcome.FAIL, 1),
     )
     root = _read(junit.render(make_report((("exit", Role.CLAIM, (100, 100), (0, 240)),), tests=tests)))
     found = {case.get("name"): [child.tag for child in case] for case in root.iter("testcase")}
@@ -146,8 +153,10 @@ def test_text_that_xml_forbids(make_report: MakeReport) -> None:
 @settings(suppress_health_check=[HealthCheck.too_slow])
 def test_any_text_makes_a_document(text: str) -> None:
     cases = [
-        Case("c", text or "n", failure=text), Case("c", text or "n", error=text, detail=text),
-        Case("c", "skip", skipped=text, kind=text), Case("c", "pass", detail=text),
+        Case("c", text or "n", failure=text),
+        Case("c", text or "n", error=text, detail=text),
+        Case("c", "skip", skipped=text, kind=text),
+        Case("c", "pass", detail=text),
     ]
     xml = to_xml([Suite("s", cases, {text: text})])
     root = ET.fromstring(xml.encode())  # noqa: S314 - our own output

@@ -17,11 +17,17 @@ def column(label: str, tests: list[dict[str, Any]], rows: dict[str, tuple[int, i
     return Column(label, "abcdef0123456789", f"runs/{label}", status, cells_of(tests, rows))
 
 
-OLD = column("6.12.73", [*results_of("uapi::a", "PASS", "FAIL", message="lost"), *results_of("uapi::b", "PASS")],
-             {"heap-exit/exit": (80, 0, 80), "heap-exit/idle": (0, 0, 20)}, status=1)
-NEW = column("7.3.4", [*results_of("uapi::a", "PASS", "PASS"), *results_of("uapi::b", "PASS"),
-                       *results_of("uapi::c", "SKIP")],
-             {"heap-exit/exit": (0, 0, 80), "heap-exit/idle": (0, 0, 20)})
+OLD = column(
+    "6.12.73",
+    [*results_of("uapi::a", "PASS", "FAIL", message="lost"), *results_of("uapi::b", "PASS")],
+    {"heap-exit/exit": (80, 0, 80), "heap-exit/idle": (0, 0, 20)},
+    status=1,
+)
+NEW = column(
+    "7.3.4",
+    [*results_of("uapi::a", "PASS", "PASS"), *results_of("uapi::b", "PASS"), *results_of("uapi::c", "SKIP")],
+    {"heap-exit/exit": (0, 0, 80), "heap-exit/idle": (0, 0, 20)},
+)
 
 
 def test_a_bad_boot_decides_a_cell() -> None:

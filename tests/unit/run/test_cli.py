@@ -35,8 +35,26 @@ WRONG = [
         (command, "", "--help")
         for option, values in {
             "--time-limit": (
-                "inf", "-inf", "nan", "infinity", "1e400", "1e9", "9" * 400, "0", "0s", "-5", "-5m", "1e3m", "", "s",
-                "\uff11\uff10", "1_0", "0x10", "5 ", " 5", "99999999h",
+                "inf",
+                "-inf",
+                "nan",
+                "infinity",
+                "1e400",
+                "1e9",
+                "9" * 400,
+                "0",
+                "0s",
+                "-5",
+                "-5m",
+                "1e3m",
+                "",
+                "s",
+                "\uff11\uff10",
+                "1_0",
+                "0x10",
+                "5 ",
+                " 5",
+                "99999999h",
             ),
             "--wait": ("inf", "nan", "0", "-1", "9" * 400),
             "--iterations": ("-1", "1.5", "1e3", "inf", "nan", "", "9" * 5000, "\uff11", "1_000", "0x10", "9" * 11),
@@ -80,9 +98,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("arguments", "error", "hint"), WRONG, ids=lambda value: " ".join(value)[:40])
-def test_wrong_input(
-    arguments: tuple[str, ...], error: str, hint: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_input(arguments: tuple[str, ...], error: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*arguments, "--json"]) == 2
     out, err = capsys.readouterr()
     said = json.loads(out)
@@ -102,12 +118,16 @@ def test_patches_may_stand_between_options() -> None:
     assert parsed.boots == 3
 
 
-@pytest.mark.parametrize(("arguments", "config"), [
-    (("build", "--driver", "tyr", "--config", "panthor-module"), ["panthor-module", "tyr"]),
-    (("validate", "--driver", "panthor", "--config", "kasan"), ["kasan"]),
-    (("validate", "--driver", "tyr", "--before", "a", "--after", "b"), []),
-    (("matrix", "--driver", "tyr", "debian:7.3.4"), ["tyr"]), (("check", "x.patch", "--driver=tyr"), ["tyr"]),
-])
+@pytest.mark.parametrize(
+    ("arguments", "config"),
+    [
+        (("build", "--driver", "tyr", "--config", "panthor-module"), ["panthor-module", "tyr"]),
+        (("validate", "--driver", "panthor", "--config", "kasan"), ["kasan"]),
+        (("validate", "--driver", "tyr", "--before", "a", "--after", "b"), []),
+        (("matrix", "--driver", "tyr", "debian:7.3.4"), ["tyr"]),
+        (("check", "x.patch", "--driver=tyr"), ["tyr"]),
+    ],
+)
 def test_the_driver_is_a_fragment_with_the_last_word(arguments: tuple[str, ...], config: list[str]) -> None:
     assert command_line.parse(arguments).config == config
     assert command_line.parse(["build"]).config == [], "and stays with the command line that names it"

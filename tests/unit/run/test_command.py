@@ -17,8 +17,10 @@ from panthorlab.run import command
 from panthorlab.run.command import Outcome, _Capture
 
 BOOT = "01234567-89ab-cdef-0123-456789abcdef"
-FAULT = ("panthor fb000000.gpu: [drm] *ERROR* Unhandled Page fault in AS1 at VA 0x0000800000003000\\x0a"
-         "raw fault status: 0x7CD003C3")
+FAULT = (
+    "panthor fb000000.gpu: [drm] *ERROR* Unhandled Page fault in AS1 at VA 0x0000800000003000\\x0a"
+    "raw fault status: 0x7CD003C3"
+)
 OOPS = "Internal error: Oops: 0000000096000004 [#1] PREEMPT SMP"
 KASAN = "BUG: KASAN: slab-use-after-free in panthor_vm_idle+0x10/0x20"
 Sink = Callable[[bytes], None]
@@ -55,7 +57,7 @@ class Board:
     work_dir, boot_id, log_start, slowness, name = "/w", BOOT, 0, 0.01, "fake"
 
     def __init__(
-        self, folder: Path, process: Process, during: Sequence[str], late: Sequence[str], console: str,
+        self, folder: Path, process: Process, during: Sequence[str], late: Sequence[str], console: str
     ) -> None:
         self.shell, self.process, self.during, self.late = self, process, during, late
         self.console_log = folder / "console.log"
@@ -69,7 +71,7 @@ class Board:
         self.seq += self.step
 
     def start(
-        self, argv: Sequence[str], *, on_stdout: Sink, on_stderr: Sink, env: Mapping[str, str] | None = None,
+        self, argv: Sequence[str], *, on_stdout: Sink, on_stderr: Sink, env: Mapping[str, str] | None = None
     ) -> Process:
         if argv[0].endswith("kmsg-follow"):
             self.log = on_stdout
@@ -105,8 +107,14 @@ class Board:
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
     monkeypatch.setattr(command, "STEP", 0.01)
 
-    def go(process: Process, during: Sequence[str] = (), late: Sequence[str] = (), console: str = "",
-           change: Callable[[Board], object] = lambda _board: None, stdout: Any = None) -> Outcome:
+    def go(
+        process: Process,
+        during: Sequence[str] = (),
+        late: Sequence[str] = (),
+        console: str = "",
+        change: Callable[[Board], object] = lambda _board: None,
+        stdout: Any = None,
+    ) -> Outcome:
         board = Board(tmp_path, process, during, late, console)
         change(board)
         outcome = Outcome()

@@ -121,8 +121,10 @@ def test_event_that_fits_only_in_part_is_taken_back(tmp_path: Path, monkeypatch:
 # -- damage ----------------------------------------------------------------------------------------------------------
 
 LINES = [
-    b'{"event":"session","time":1,"seconds":1}', b'{"event":"note","time":1,"text":"caf\\u00e9"}',
-    b'{"event":"run-end","time":2}', b'{"event":"identical","time":2,"why":"[1,2]","x":[1,2]}',
+    b'{"event":"session","time":1,"seconds":1}',
+    b'{"event":"note","time":1,"text":"caf\\u00e9"}',
+    b'{"event":"run-end","time":2}',
+    b'{"event":"identical","time":2,"why":"[1,2]","x":[1,2]}',
 ]
 
 
@@ -151,24 +153,35 @@ def test_no_change_of_a_log_goes_unnoticed(tmp_path: Path, data: st.DataObject) 
     text = whole_log()
     start = data.draw(st.integers(0, len(text) - 1))
     end = data.draw(st.integers(start, min(len(text), start + data.draw(st.sampled_from([1, 8, 200])))))
-    new = data.draw(st.one_of(
-        st.binary(max_size=8), st.just(b"\0" * (end - start)), st.just(text[start:end] * 2), st.just(b""),
-        st.integers(0, 7).map(lambda bit: bytes([text[start] ^ 1 << bit]) + text[start + 1:end]),
-    ))
+    new = data.draw(
+        st.one_of(
+            st.binary(max_size=8),
+            st.just(b"\0" * (end - start)),
+            st.just(text[start:end] * 2),
+            st.just(b""),
+            st.integers(0, 7).map(lambda bit: bytes([text[start] ^ 1 << bit]) + text[start + 1 : end]),
+        )
+    )
     try:
         found = read(tmp_path, text[:start] + new + text[end:])
     except DamagedLogError as error:
         found = error.readable
-    assert found == EVENTS[:len(found)]
+    assert found == EVENTS[: len(found)]
 
 
-@pytest.mark.parametrize("change", [
-    lambda lines: [lines[0], *lines[2:]], lambda lines: lines[1:], lambda lines: [lines[1], lines[0], *lines[2:]],
-    lambda lines: [lines[0], lines[0], *lines[1:]], lambda lines: [*lines, lines[-1]],
-    lambda lines: [*lines[:3], b"{}"],
-    lambda lines: [*lines[:2], lines[2].replace(b',"c":', b',"C":'), lines[3]],
-    lambda lines: [*lines[:3], LINES[3]],
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda lines: [lines[0], *lines[2:]],
+        lambda lines: lines[1:],
+        lambda lines: [lines[1], lines[0], *lines[2:]],
+        lambda lines: [lines[0], lines[0], *lines[1:]],
+        lambda lines: [*lines, lines[-1]],
+        lambda lines: [*lines[:3], b"{}"],
+        lambda lines: [*lines[:2], lines[2].replace(b',"c":', b',"C":'), lines[3]],
+        lambda lines: [*lines[:3], LINES[3]],
+    ],
+)
 def test_lines_missing_moved_and_doubled(tmp_path: Path, change: Callable[[list[bytes]], list[bytes]]) -> None:
     lines = whole_log().splitlines()
     with pytest.raises(DamagedLogError):
@@ -185,16 +198,23 @@ def test_a_log_of_an_older_version_is_read_and_continued(tmp_path: Path) -> None
         read(tmp_path, data.replace(b'"x":[1,2]', b'"x":[1,3]'))
 
 
-def _run(
-    tmp: Path, change: Callable[[list[dict[str, Any]]], Any] = lambda _events: None, *, after: int = 120,
-) -> Path:
+def _run(tmp: Path, change: Callable[[list[dict[str, Any]]], Any] = lambda _events: None, *, after: int = 120) -> Path:
     """A run whose verdict is `fixed`, as its log would have been written after `change`."""
     start = {**START, "directory": "/", "options": {**START["options"]}}
     kernels = [{**kernel, "release": "6.12", "title": "x", "fragments": []} for kernel in KERNELS]
-    events = json.loads(json.dumps([
-        start, *kernels, *boot("before", 1, 1, after, after), *boot("after", 1, 1, after, 0),
-        *boot("after", 2, 1, after, 0), *boot("before", 2, 1, after, after), END,
-    ]))
+    events = json.loads(
+        json.dumps(
+            [
+                start,
+                *kernels,
+                *boot("before", 1, 1, after, after),
+                *boot("after", 1, 1, after, 0),
+                *boot("after", 2, 1, after, 0),
+                *boot("before", 2, 1, after, after),
+                END,
+            ]
+        )
+    )
     events = [{"time": 1.0, **event} for event in events]
     change(events)
     line, text = b"", b""
@@ -210,7 +230,7 @@ def test_a_verdict_is_never_made_from_a_log_with_a_hole(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     lines = path.read_bytes().split(b"\n")
     for number in (5, 100, 300, len(lines) - 3):
-        path.write_bytes(b"\n".join([*lines[:number], *lines[number + 1:]]))
+        path.write_bytes(b"\n".join([*lines[:number], *lines[number + 1 :]]))
         with pytest.raises(DamagedLogError, match=f":{number + 1}:"):
             read_run(tmp_path)
         verdict = reports.judge(read_what_is_left(tmp_path))
@@ -235,6 +255,7 @@ FIELDS = sorted({(event["event"], field) for event in [START, *KERNELS, *boot("a
 @pytest.mark.parametrize("value", [None, "missing", 3, [], {}, "\0", float("nan"), [3], True])
 def test_events_of_another_shape_are_no_traceback(tmp_path: Path, name: str, field: str, value: Any) -> None:
     """A line that is whole by its checksum: written by something else. Report and verdict go through, or say where."""
+
     def change(events: list[dict[str, Any]]) -> None:
         for event in events:
             if event["event"] == name and field != "event":
@@ -272,7 +293,7 @@ def test_an_event_that_the_disk_has_no_room_for(tmp_path: Path) -> None:
 
 
 def test_reports_that_cannot_be_written_are_named_and_the_others_are_there(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     events = read_what_is_left(_run(tmp_path))
     (tmp_path / "junit.xml").mkdir()

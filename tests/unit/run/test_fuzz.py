@@ -32,7 +32,9 @@ WARNING = (
 OOPS = (
     "1,{},1,-;Unable to handle kernel NULL pointer dereference at virtual address 0000000000000010",
     "1,{},1,-;Internal error: Oops: 0000000096000004 [#1] SMP",
-    "4,{},1,-;pc : panthor_vm_bind+0x1/0x2", "4,{},1,-;Call trace:", "4,{},1,-; panthor_vm_bind+0x1/0x2",
+    "4,{},1,-;pc : panthor_vm_bind+0x1/0x2",
+    "4,{},1,-;Call trace:",
+    "4,{},1,-; panthor_vm_bind+0x1/0x2",
     "4,{},1,-;---[ end trace 0000000000000000 ]---",
 )
 Sink = Callable[[bytes], None]
@@ -65,7 +67,7 @@ class Board:
         self._numbers = itertools.count()
 
     def start(
-        self, argv: Sequence[str], *, on_stdout: Sink, on_stderr: Sink, env: Mapping[str, str] | None = None,
+        self, argv: Sequence[str], *, on_stdout: Sink, on_stderr: Sink, env: Mapping[str, str] | None = None
     ) -> Process:
         program = argv[0].rpartition("/")[2]
         if program == "kmsg-follow":
@@ -79,8 +81,10 @@ class Board:
         name, work = f"{argv[argv.index('--prefix') + 1]}-1", argv[argv.index("--name") + 1]
         begin = f"begin id={name} workload={work} boot={BOOT}"
         self._say((f"14,{{}},1,-;panthorlab: {begin}", *self.job, f"14,{{}},3,-;panthorlab: end id={name}"))
-        on_stdout(f"# panthorlab {begin}\n    ok 1 job\nok 1 {work} # id={name} status=0 signal=0 us=9 sentinel=ok\n"
-                  f"# panthorlab end id={name}\n".encode())
+        on_stdout(
+            f"# panthorlab {begin}\n    ok 1 job\nok 1 {work} # id={name} status=0 signal=0 us=9 sentinel=ok\n"
+            f"# panthorlab end id={name}\n".encode()
+        )
         return Process()
 
     def _say(self, records: Sequence[str]) -> None:

@@ -30,8 +30,13 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     checkout = tmp_path / "checkout"
     for name in ("suites", "board_configs", "kernel_configs"):
         (checkout / name).mkdir(parents=True)
-    for name in (*(f"{module}.py" for module in MODULES), "conftest.py", "sitecustomize.py", "suites/test_probe.py",
-                 "suites/test_evil.py"):
+    for name in (
+        *(f"{module}.py" for module in MODULES),
+        "conftest.py",
+        "sitecustomize.py",
+        "suites/test_probe.py",
+        "suites/test_evil.py",
+    ):
         (checkout / name).write_text(evil)
     (checkout / "pytest.ini").write_text("[pytest]\naddopts = -p panthorlab_plugin\n")
     (checkout / "pyproject.toml").write_text('[tool.pytest.ini_options]\naddopts = "-p panthorlab_plugin"\n')
@@ -87,11 +92,17 @@ def test_a_path_without_suites(hostile: Path, name: str) -> None:
         find_suites([name])
 
 
-@pytest.mark.parametrize("arguments", [
-    ["boards", "--json"], ["scan", "--json", os.devnull], ["gpu", "params"], ["validate", "--board", "none"],
-    ["doctor"], ["lava", "job", "--board", "x", "--kernel", "k", "--suite", "probe", "--rootfs", "u",
-                 "--artifacts", "a"],
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["boards", "--json"],
+        ["scan", "--json", os.devnull],
+        ["gpu", "params"],
+        ["validate", "--board", "none"],
+        ["doctor"],
+        ["lava", "job", "--board", "x", "--kernel", "k", "--suite", "probe", "--rootfs", "u", "--artifacts", "a"],
+    ],
+)
 def test_commands_load_nothing_of_it(hostile: Path, arguments: list[str]) -> None:
     argv = [sys.executable, "-m", "panthorlab", *arguments]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
@@ -107,9 +118,20 @@ def test_a_worker_loads_what_is_beside_its_suites_and_nothing_above(hostile: Pat
     mine.write_text("def test_named(own: int) -> None:\n    assert own == 7\n")
     log_dir = hostile / "runs/boot"
     log_dir.mkdir(parents=True)
-    job = Job(board="b", kernel="k", arm="after", slot="after1", boot="after1.1", index=0, boots=1,
-              run_dir=str(log_dir), log_dir=str(log_dir), suites=(str(SUITES / "test_probe.py"), str(mine)),
-              iterations=None, seed=1)
+    job = Job(
+        board="b",
+        kernel="k",
+        arm="after",
+        slot="after1",
+        boot="after1.1",
+        index=0,
+        boots=1,
+        run_dir=str(log_dir),
+        log_dir=str(log_dir),
+        suites=(str(SUITES / "test_probe.py"), str(mine)),
+        iterations=None,
+        seed=1,
+    )
     (log_dir / "job.json").write_text(json.dumps(encode(job)))
     argv = [*worker_argv(log_dir, 2), "--setup-plan"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False, cwd=hostile)

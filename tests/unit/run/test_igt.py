@@ -47,10 +47,21 @@ def report(output: str = "", *, status: int = 0, signal: int = 0, rest: str = ""
     return next(item for item in parse_iterations(lines) if isinstance(item, Report))
 
 
-@pytest.mark.parametrize(("status", "word"), [
-    (0, Word.PASS), (77, Word.SKIP), (79, Word.NOTRUN), (127, Word.NOTRUN), (98, Word.FAIL), (112, Word.ABORT),
-    (1, Word.FAIL), (99, Word.FAIL), (137, Word.CRASH), (134, Word.CRASH),
-])
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [
+        (0, Word.PASS),
+        (77, Word.SKIP),
+        (79, Word.NOTRUN),
+        (127, Word.NOTRUN),
+        (98, Word.FAIL),
+        (112, Word.ABORT),
+        (1, Word.FAIL),
+        (99, Word.FAIL),
+        (137, Word.CRASH),
+        (134, Word.CRASH),
+    ],
+)
 def test_exit_statuses_in_igts_words(status: int, word: Word) -> None:
     assert word_of(report(status=status), findings=False) is word
 
@@ -95,8 +106,13 @@ def test_lists_of_one_board(tmp_path: Path) -> None:
     assert Expectations.read([tmp_path], "other") == Expectations()
 
 
-@pytest.mark.parametrize(("file", "text"), [
-    ("b-fails.txt", "core_auth@basic-auth"), ("b-fails.txt", "core_auth@basic-auth,Broken"), ("b-skips.txt", "core_(")],
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("b-fails.txt", "core_auth@basic-auth"),
+        ("b-fails.txt", "core_auth@basic-auth,Broken"),
+        ("b-skips.txt", "core_("),
+    ],
 )
 def test_what_is_no_list_is_refused_with_its_place(tmp_path: Path, file: str, text: str) -> None:
     (tmp_path / file).write_text(f"\n{text}\n")
@@ -123,9 +139,12 @@ class Board(FakeBoard):
         super()._iteration(name, boot, lambda _stdout: None)
         begin = f"# panthorlab begin id={name} workload=igt/x boot={boot}"
         ok = "not ok" if self.status else "ok"
-        lines = [begin, *(f"    {line}" for line in self.output.splitlines()),
-                 f"{ok} 1 igt/x # id={name} status={self.status} signal=0 us=9 sentinel=none",
-                 f"# panthorlab end id={name}"]
+        lines = [
+            begin,
+            *(f"    {line}" for line in self.output.splitlines()),
+            f"{ok} 1 igt/x # id={name} status={self.status} signal=0 us=9 sentinel=none",
+            f"# panthorlab end id={name}",
+        ]
         say("".join(f"{line}\n" for line in lines).encode())
 
 
@@ -178,14 +197,24 @@ def test_a_subtest_passes_if_igt_and_the_kernel_log_say_so(tmp_path: Path) -> No
         run_on(Mute, tmp_path)
 
 
-@pytest.mark.parametrize(("board", "word"), [
-    (TimedOut, "dmesg-warn"), (TimedOutAndSkipped, "dmesg-warn"), (TimedOutAndFailed, "dmesg-fail"),
-    (TimedOutAndCrashed, "crash"),
-])
-@pytest.mark.parametrize("lists", [
-    Expectations(), *(Expectations({"panthor/x@y": word}) for word in ("fail", "skip", "crash")),
-    Expectations(flakes=(re.compile("panthor/x"),)),
-], ids=["none", "fail", "skip", "crash", "flake"])
+@pytest.mark.parametrize(
+    ("board", "word"),
+    [
+        (TimedOut, "dmesg-warn"),
+        (TimedOutAndSkipped, "dmesg-warn"),
+        (TimedOutAndFailed, "dmesg-fail"),
+        (TimedOutAndCrashed, "crash"),
+    ],
+)
+@pytest.mark.parametrize(
+    "lists",
+    [
+        Expectations(),
+        *(Expectations({"panthor/x@y": word}) for word in ("fail", "skip", "crash")),
+        Expectations(flakes=(re.compile("panthor/x"),)),
+    ],
+    ids=["none", "fail", "skip", "crash", "flake"],
+)
 def test_what_the_kernel_log_says_is_a_failure_whatever_igt_and_the_lists_say(
     tmp_path: Path, board: type[Board], word: str, lists: Expectations
 ) -> None:

@@ -56,7 +56,7 @@ class FakeBoard:
         self._seq = iter(range(100))
 
     def start(
-        self, argv: Sequence[str], *, on_stdout: Sink, on_stderr: Sink, env: Mapping[str, str] | None = None,
+        self, argv: Sequence[str], *, on_stdout: Sink, on_stderr: Sink, env: Mapping[str, str] | None = None
     ) -> Process:
         if argv[0].endswith("kmsg-follow"):
             self._log = on_stdout
@@ -146,7 +146,7 @@ class Refusing(FakeBoard):
         self.died = died
 
     def start(
-        self, argv: Sequence[str], *, on_stdout: Sink, on_stderr: Sink, env: Mapping[str, str] | None = None,
+        self, argv: Sequence[str], *, on_stdout: Sink, on_stderr: Sink, env: Mapping[str, str] | None = None
     ) -> Process:
         process = super().start(argv, on_stdout=on_stdout, on_stderr=on_stderr, env=env)
         if process is not self.follower:
@@ -162,8 +162,11 @@ class Refusing(FakeBoard):
     ("died", "error", "after"),
     [
         (b"", LabError, "$"),
-        (b"[    9.1] Unable to handle kernel NULL pointer dereference at virtual address 0000000000000008\n", BootError,
-         ", after: Unable to handle kernel NULL pointer"),
+        (
+            b"[    9.1] Unable to handle kernel NULL pointer dereference at virtual address 0000000000000008\n",
+            BootError,
+            ", after: Unable to handle kernel NULL pointer",
+        ),
     ],
 )
 def test_a_program_that_ends_too_early_is_not_waited_for(
@@ -214,8 +217,13 @@ class Late(FakeBoard):
         super()._iteration(name, boot, say)
         assert self._log is not None
         message = r"panthor mali-gpu.1.auto: [drm] *ERROR* Unhandled Page fault in AS1 at VA 0x0000800000003000\x0a"
-        lines = ("raw fault status: 0x7CD003C3", "decoded fault status: SLAVE FAULT", "exception type 0xC3: X",
-                 "access type 0x3: WRITE", "source id 0x7CD0")
+        lines = (
+            "raw fault status: 0x7CD003C3",
+            "decoded fault status: SLAVE FAULT",
+            "exception type 0xC3: X",
+            "access type 0x3: WRITE",
+            "source id 0x7CD0",
+        )
         self._log(f"3,{next(self._seq)},7,-;{message}{chr(92)}x0a".encode() + r"\x0a".join(lines).encode() + b"\n")
 
 
@@ -236,8 +244,10 @@ def test_findings_after_an_end_marker_are_told_with_it_and_whether_they_were_pro
     session.send_strays()
     strays = [event for event in sent if isinstance(event, Stray)]
     assert [(s.marker.id, s.marker.workload, s.expected) for s in strays if s.marker] == [
-        ("after1.1.1-1", "heap-exit/exit", False), ("after1.1.2-1", "heap-exit/exit", True),
-        ("after1.1.3-1", "heap-exit/exit", False), ("after1.1.4-1", "heap-exit/exit", False),
+        ("after1.1.1-1", "heap-exit/exit", False),
+        ("after1.1.2-1", "heap-exit/exit", True),
+        ("after1.1.3-1", "heap-exit/exit", False),
+        ("after1.1.4-1", "heap-exit/exit", False),
     ]
     assert {s.marker and s.marker.delay for s in strays} == {4e-6}
     assert [event.outcome for event in sent if isinstance(event, Iteration)] == [Outcome.PASS]
@@ -247,8 +257,16 @@ def test_detectors_that_speak_once_are_on_record_with_each_iteration(tmp_path: P
     board = cast(BootedBoard, FakeBoard([FIRST]))
     work = Workload(WORK.name, WORK.argv, finds=("lockdep",))
     with LogFollower(board, tmp_path / "kmsg.log") as log:
-        batch = Batch(board, log, work, prefix="b", count=1, log_deadline=60, on_result=None,
-                      once=once_per_boot("console=ttyAMA0"))
+        batch = Batch(
+            board,
+            log,
+            work,
+            prefix="b",
+            count=1,
+            log_deadline=60,
+            on_result=None,
+            once=once_per_boot("console=ttyAMA0"),
+        )
         batch.run()
     assert (batch.events[0].per_boot, batch.events[0].once) == (True, ("kasan", "lockdep"))
 
@@ -296,9 +314,15 @@ def test_an_interrupted_boot_tells_the_faults_that_its_log_had_by_then(tmp_path:
 
 
 def test_what_the_gpu_did_wrong_and_bore_is_kept_apart_from_what_spoils_evidence(tmp_path: Path) -> None:
-    lines = [{"time": 1.0, "kind": kind, "text": text} for kind, text in (
-        ("injected", "flush-lost,nth=1,times=1:"), ("misuse", "read of GPU_ID while the clock stood"),
-        ("unmodelled", "GPU_CMD 9"), ("counters", "counters at the end"))]
+    lines = [
+        {"time": 1.0, "kind": kind, "text": text}
+        for kind, text in (
+            ("injected", "flush-lost,nth=1,times=1:"),
+            ("misuse", "read of GPU_ID while the clock stood"),
+            ("unmodelled", "GPU_CMD 9"),
+            ("counters", "counters at the end"),
+        )
+    ]
     events = GpuEvents(tmp_path / "events")
     assert not events.struck()
     (tmp_path / "events").write_text("".join(json.dumps(line) + "\n" for line in lines))

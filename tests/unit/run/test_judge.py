@@ -70,8 +70,16 @@ def test_faults_never_outnumber_terminations() -> None:
         {"died": ("QEMU died", Blame.LAB)},
     ],
     ids=[
-        "no-end-marker", "rebooted", "report-of-no-boot", "log-of-another-boot", "log-of-no-boot", "sequence-gap",
-        "no-begin-marker", "report-cut-off", "unmodelled", "lab-died",
+        "no-end-marker",
+        "rebooted",
+        "report-of-no-boot",
+        "log-of-another-boot",
+        "log-of-no-boot",
+        "sequence-gap",
+        "no-begin-marker",
+        "report-cut-off",
+        "unmodelled",
+        "lab-died",
     ],
 )
 def test_holes_are_errors_never_passes(hole: dict[str, object]) -> None:

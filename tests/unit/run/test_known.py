@@ -34,7 +34,8 @@ def test_entries_with_what_is_said_above_them(tmp_path: Path) -> None:
     file.write_text(FLAKES)
     first, second, third = read_known([file])
     assert first == KnownEntry(
-        "heap-exit/.*@warning:panthor:.*", f"{file}:5",
+        "heap-exit/.*@warning:panthor:.*",
+        f"{file}:5",
         "Board Name: rk3588-rock-5b; Bug Report: https://gitlab.freedesktop.org/x/-/issues/1; "
         "Failure Rate: 40; Linux Version: 6.12.117",
     )
@@ -47,16 +48,19 @@ def test_entries_with_what_is_said_above_them(tmp_path: Path) -> None:
     assert known_of(Settings()) == []
 
 
-@pytest.mark.parametrize(("line", "why"), [
-    ("heap-exit/exec", "names no finding"),
-    ("@warning", "names no finding"),
-    ("heap-exit/exec@", "names no finding"),
-    ("heap-exit/exec@,Fail", "names no finding"),
-    ("heap-exit/(exec@warning", "is no regular expression"),
-    ("heap-exit/exec@warning[", "is no regular expression"),
-    ("x" * 1001 + "@warning", "longer than 1000"),
-    ("heap-exit/exec@a{99999999999999}", "is no regular expression"),
-])
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("heap-exit/exec", "names no finding"),
+        ("@warning", "names no finding"),
+        ("heap-exit/exec@", "names no finding"),
+        ("heap-exit/exec@,Fail", "names no finding"),
+        ("heap-exit/(exec@warning", "is no regular expression"),
+        ("heap-exit/exec@warning[", "is no regular expression"),
+        ("x" * 1001 + "@warning", "longer than 1000"),
+        ("heap-exit/exec@a{99999999999999}", "is no regular expression"),
+    ],
+)
 def test_bad_lines_are_named_with_their_place(line: str, why: str) -> None:
     with pytest.raises(UsageError, match=rf"^fails.txt:3: .*{why}"):
         list(parse_known(["# a comment", "", line], "fails.txt"))

@@ -29,8 +29,21 @@ def asks(tmp_path: Path) -> Asks:
 
     def ask(*options: str) -> str:
         with pytest.raises(UsageError) as refused:
-            main(parse(["matrix", "--kernel", NO_KERNEL, "--output", str(tmp_path / "matrix"), "--quiet",
-                        "--suite", str(tmp_path / "test_suite.py"), *options]))
+            main(
+                parse(
+                    [
+                        "matrix",
+                        "--kernel",
+                        NO_KERNEL,
+                        "--output",
+                        str(tmp_path / "matrix"),
+                        "--quiet",
+                        "--suite",
+                        str(tmp_path / "test_suite.py"),
+                        *options,
+                    ]
+                )
+            )
         return str(refused.value)
 
     return ask
@@ -49,11 +62,16 @@ def test_the_same_goes_on(tmp_path: Path, asks: Asks) -> None:
     assert NO_KERNEL in asks("--overlay", str(tmp_path / "moved"), "--known", str(tmp_path / "moved-known"))
 
 
-@pytest.mark.parametrize(("options", "what"), [
-    (("--known", "KNOWN"), "overlay"), (("--overlay", "OVERLAY"), "known"), ((), "known, overlay"),
-    (("--known", "KNOWN", "--overlay", "OTHER"), "overlay"),
-    (("--known", "KNOWN", "--overlay", "OVERLAY", "--seed", "2"), "seed"),
-])
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (("--known", "KNOWN"), "overlay"),
+        (("--overlay", "OVERLAY"), "known"),
+        ((), "known, overlay"),
+        (("--known", "KNOWN", "--overlay", "OTHER"), "overlay"),
+        (("--known", "KNOWN", "--overlay", "OVERLAY", "--seed", "2"), "seed"),
+    ],
+)
 def test_other_options_are_refused(tmp_path: Path, asks: Asks, options: tuple[str, ...], what: str) -> None:
     asks(*with_all(tmp_path))
     places = {"KNOWN": str(tmp_path / "known"), "OVERLAY": str(tmp_path / "overlay"), "OTHER": str(tmp_path / "other")}
@@ -61,17 +79,18 @@ def test_other_options_are_refused(tmp_path: Path, asks: Asks, options: tuple[st
     assert said.endswith(f"a matrix that was made with other {what}")
 
 
-@pytest.mark.parametrize(("change", "what"), [
-    (lambda folder: (folder / "overlay" / "usr" / "program").write_text("Overlay"), "overlay"),
-    (lambda folder: (folder / "overlay" / "usr" / "program").chmod(0o755), "overlay"),
-    (lambda folder: (folder / "overlay" / "usr" / "more").mkdir(), "overlay"),
-    (lambda folder: (folder / "known").write_text("heap-exit/.*@oops\n"), "known"),
-    (lambda folder: (folder / "known").write_text(""), "known"),
-    (lambda folder: (folder / "test_suite.py").write_text("def test_two(session):\n    pass\n"), "text of suites"),
-])
-def test_other_contents_are_refused(
-    tmp_path: Path, asks: Asks, change: Callable[[Path], object], what: str
-) -> None:
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda folder: (folder / "overlay" / "usr" / "program").write_text("Overlay"), "overlay"),
+        (lambda folder: (folder / "overlay" / "usr" / "program").chmod(0o755), "overlay"),
+        (lambda folder: (folder / "overlay" / "usr" / "more").mkdir(), "overlay"),
+        (lambda folder: (folder / "known").write_text("heap-exit/.*@oops\n"), "known"),
+        (lambda folder: (folder / "known").write_text(""), "known"),
+        (lambda folder: (folder / "test_suite.py").write_text("def test_two(session):\n    pass\n"), "text of suites"),
+    ],
+)
+def test_other_contents_are_refused(tmp_path: Path, asks: Asks, change: Callable[[Path], object], what: str) -> None:
     asks(*with_all(tmp_path))
     change(tmp_path)
     assert asks(*with_all(tmp_path)).endswith(f"a matrix that was made with other {what}")

@@ -28,8 +28,12 @@ from .test_results import END, START, boot
 
 FILE = DRIVER + "panthor_x.c"
 TEXT = ((0x1000, 0x1010),)
-SOURCE = SourceMap("ab", TEXT, tuple(Row(0x1000 + 4 * n, 0x1004 + 4 * n, FILE, 10 + n, True) for n in range(4)),
-                   (Function("f", FILE, 9, (0x1000,)),))
+SOURCE = SourceMap(
+    "ab",
+    TEXT,
+    tuple(Row(0x1000 + 4 * n, 0x1004 + 4 * n, FILE, 10 + n, True) for n in range(4)),
+    (Function("f", FILE, 9, (0x1000,)),),
+)
 KERNEL = {"release": "6.12.117", "title": "t", "fragments": [], "build_id": "ab"}
 MEASURED: dict[str, Any] = {**START, "options": {**START["options"], "coverage": True}}
 KERNELS = [{"event": "kernel", "side": side, "key": side, **KERNEL} for side in ("before", "after")]
@@ -87,16 +91,21 @@ def test_a_boot_that_died_before_it_counted_is_no_measurement(run_dir: Path) -> 
     assert measure.conclude(run_dir, typed(events)) == []
 
 
-@pytest.mark.parametrize(("lines", "said"), [
-    (patch([10], [11, 12]),
-     "none of the 2 lines that the patch adds ever ran on after (panthor_x.c:11, panthor_x.c:12)"),
-    (patch([10], [11]), "the line that the patch adds never ran on after (panthor_x.c:11)"),
-    (patch([13], [99]), "the line that the patch removes never ran on before (panthor_x.c:13)"),
-    (patch([13], [10, 11]), ""),
-    (patch([10], []), ""),
-    (patch([98], [99]), ""),
-    (None, ""),
-])
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (
+            patch([10], [11, 12]),
+            "none of the 2 lines that the patch adds ever ran on after (panthor_x.c:11, panthor_x.c:12)",
+        ),
+        (patch([10], [11]), "the line that the patch adds never ran on after (panthor_x.c:11)"),
+        (patch([13], [99]), "the line that the patch removes never ran on before (panthor_x.c:13)"),
+        (patch([13], [10, 11]), ""),
+        (patch([10], []), ""),
+        (patch([98], [99]), ""),
+        (None, ""),
+    ],
+)
 def test_a_good_verdict_says_first_that_the_patch_never_ran(
     run_dir: Path, lines: dict[str, Any] | None, said: str
 ) -> None:
@@ -122,7 +131,8 @@ def test_of_identical_builds_nothing_ran() -> None:
     events = [MEASURED, *KERNELS, {"event": "identical", "why": "byte for byte"}, END]
     verdict = judge(events)
     assert (verdict.verdict, verdict.reasons[0]) == (
-        Verdict.UNCHANGED, "nothing was booted, so no line of the patch ran",
+        Verdict.UNCHANGED,
+        "nothing was booted, so no line of the patch ran",
     )
     assert "not measured" in console.render(report(Path("/run"), [*events[:-1], {**END, "time": 1.0}], verdict))
 
@@ -142,7 +152,9 @@ def test_every_report_tells_of_the_patch(run_dir: Path) -> None:
     assert said in " ".join(console.render(made).split())
     data = json_report.to_json(made)["coverage"]["after"]
     assert (data["lines"], data["patch"]["never"], data["suites"]["heap-exit"]) == (
-        1, ["panthor_x.c:11"], {"functions": 1, "lines": 1},
+        1,
+        ["panthor_x.c:11"],
+        {"functions": 1, "lines": 1},
     )
 
 
@@ -161,13 +173,21 @@ def test_an_unproved_fix_is_told_on_the_console_before_its_figures(run_dir: Path
 
 
 def test_what_is_recorded_is_of_its_shape(run_dir: Path) -> None:
-    recorded: list[dict[str, Any]] = json.loads(json.dumps([
-        versions.as_json(event) for event in whole(run_dir, patch([10], [11]))
-        if isinstance(event, PatchLines | Coverage)
-    ]))
+    recorded: list[dict[str, Any]] = json.loads(
+        json.dumps(
+            [
+                versions.as_json(event)
+                for event in whole(run_dir, patch([10], [11]))
+                if isinstance(event, PatchLines | Coverage)
+            ]
+        )
+    )
     assert len(list(versions.events_of(recorded))) == 3
-    for event, damage in ((recorded[0], {"added": {FILE: ["x"]}}), (recorded[1], {"patch": {"lines": 1}}),
-                          (recorded[1], {"suites": {"probe": {"lines": 1}}})):
+    for event, damage in (
+        (recorded[0], {"added": {FILE: ["x"]}}),
+        (recorded[1], {"patch": {"lines": 1}}),
+        (recorded[1], {"suites": {"probe": {"lines": 1}}}),
+    ):
         with pytest.raises(DamagedError):
             list(versions.events_of([{**event, **damage}]))
 
@@ -181,9 +201,10 @@ def test_a_run_of_one_kernel_tells_its_figures(run_dir: Path, capsys: pytest.Cap
     assert json.loads(capsys.readouterr().out)["coverage"]["lines"] == 1
 
 
-@pytest.mark.parametrize(("config", "said"), [
-    ("CONFIG_DRM_PANTHOR=m\n", "as a module"), ("CONFIG_DRM_PANTHOR=y\nCONFIG_RANDOMIZE_BASE=y\n", "at random"),
-])
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [("CONFIG_DRM_PANTHOR=m\n", "as a module"), ("CONFIG_DRM_PANTHOR=y\nCONFIG_RANDOMIZE_BASE=y\n", "at random")],
+)
 def test_kernels_that_cannot_be_measured_are_refused(tmp_path: Path, config: str, said: str) -> None:
     (tmp_path / "config").write_text(config)
     with pytest.raises(UsageError, match=said):

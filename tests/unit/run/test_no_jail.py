@@ -70,8 +70,15 @@ def test_no_jail_goes_on(command: str, tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_the_report_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kernels = {
-        side: Kernel(key=side * 10, path=tmp_path, arch="arm64", release="6.12.99", build_id="0" * 40, title="6.12.99",
-                     jailed=side is Side.BEFORE)
+        side: Kernel(
+            key=side * 10,
+            path=tmp_path,
+            arch="arm64",
+            release="6.12.99",
+            build_id="0" * 40,
+            title="6.12.99",
+            jailed=side is Side.BEFORE,
+        )
         for side in Side
     }
     run_dir = new_run_dir(tmp_path / "run")

@@ -29,9 +29,21 @@ PLAIN = "\ndef test_plain(): pass\n"
 
 
 def job(tmp_path: Path, suite: Path, overlay: Path | None) -> Job:
-    return Job(board="qemu-g610", kernel="none", arm="after", slot="after1", boot="after1.1", index=0, boots=1,
-               run_dir=str(tmp_path), log_dir=str(tmp_path), suites=(str(suite),), iterations=None,
-               seed=1, overlay=str(overlay) if overlay else None)
+    return Job(
+        board="qemu-g610",
+        kernel="none",
+        arm="after",
+        slot="after1",
+        boot="after1.1",
+        index=0,
+        boots=1,
+        run_dir=str(tmp_path),
+        log_dir=str(tmp_path),
+        suites=(str(suite),),
+        iterations=None,
+        seed=1,
+        overlay=str(overlay) if overlay else None,
+    )
 
 
 def work(tmp_path: Path, text: str, overlay: Path | None = None) -> tuple[int, list[dict[str, Any]]]:
@@ -41,11 +53,35 @@ def work(tmp_path: Path, text: str, overlay: Path | None = None) -> tuple[int, l
     described = encode(job(tmp_path, suite, overlay))
     (tmp_path / "job.json").write_text(json.dumps(described))
     read_end, write_end = os.pipe()
-    argv = [sys.executable, "-m", "pytest", "-q", "-p", "panthorlab.run.plugin", "-c", os.devnull, "--noconftest",
-            "--rootdir", str(tmp_path), "-p", "no:cacheprovider", "--import-mode=importlib",
-            "--job", str(tmp_path / "job.json"), "--events-fd", str(write_end)]
-    done = subprocess.run(argv, pass_fds=(write_end,), capture_output=True, timeout=120, check=False, cwd=tmp_path,
-                          env={**os.environ, "PYTHONPATH": str(Path.cwd())})
+    argv = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "panthorlab.run.plugin",
+        "-c",
+        os.devnull,
+        "--noconftest",
+        "--rootdir",
+        str(tmp_path),
+        "-p",
+        "no:cacheprovider",
+        "--import-mode=importlib",
+        "--job",
+        str(tmp_path / "job.json"),
+        "--events-fd",
+        str(write_end),
+    ]
+    done = subprocess.run(
+        argv,
+        pass_fds=(write_end,),
+        capture_output=True,
+        timeout=120,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+    )
     os.close(write_end)
     with os.fdopen(read_end) as stream:
         return done.returncode, [json.loads(line) for line in stream]
@@ -86,10 +122,35 @@ def test_a_marker_that_makes_no_sense_is_refused(tmp_path: Path, marker: str) ->
 def test_plain_pytest_says_how_to_run_it(tmp_path: Path) -> None:
     suite = tmp_path / "test_x.py"
     suite.write_text(SUITE)
-    argv = [sys.executable, "-m", "pytest", "-rs", "-p", "panthorlab.run.plugin", "-c", os.devnull, "--noconftest",
-            "--rootdir", str(tmp_path), "-p", "no:cacheprovider", str(suite), "--board", "qemu-g610", "--kernel", "x"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path,
-                          env={**os.environ, "PYTHONPATH": str(Path.cwd())})
+    argv = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-rs",
+        "-p",
+        "panthorlab.run.plugin",
+        "-c",
+        os.devnull,
+        "--noconftest",
+        "--rootdir",
+        str(tmp_path),
+        "-p",
+        "no:cacheprovider",
+        str(suite),
+        "--board",
+        "qemu-g610",
+        "--kernel",
+        "x",
+    ]
+    done = subprocess.run(
+        argv,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+    )
     assert "2 skipped" in done.stdout
     assert "--overlay igt" in done.stdout
 

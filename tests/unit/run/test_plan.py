@@ -93,7 +93,10 @@ def test_what_before_runs_beyond_its_plan_has_slots_of_its_own_on_every_board() 
     assert [slot.name for slot in extension_slots(typed([event(5)]), 2)] == [f"before{n}" for n in range(3, 8)]
     two = extension_slots(typed([event(3)]), 2, ("a", "b"))
     assert [(slot.name, slot.board) for slot in two] == [
-        ("before5", "a"), ("before6", "b"), ("before7", "a"), ("before8", "b"),
+        ("before5", "a"),
+        ("before6", "b"),
+        ("before7", "a"),
+        ("before8", "b"),
     ]
     assert not {slot.name for slot in two} & {slot.name for slot in schedule(SIDES, 2, ("a", "b"))}
 
@@ -103,11 +106,16 @@ def test_tests_in_doubt_have_boots_of_both_sides_that_are_called_like_no_other()
     assert again_slots(SIDES, typed([])) == []
     slots = again_slots(SIDES, typed([event]))
     assert [slot.name for slot in slots] == [
-        "before-again-1", "after-again-1", "before-again-2", "after-again-2", "before-kasan-again-1",
-        "after-kasan-again-1", "before-kasan-again-2", "after-kasan-again-2",
+        "before-again-1",
+        "after-again-1",
+        "before-again-2",
+        "after-again-2",
+        "before-kasan-again-1",
+        "after-kasan-again-1",
+        "before-kasan-again-2",
+        "after-kasan-again-2",
     ]
-    others = [*schedule(SIDES, 2),
-              *extension_slots(typed([{"event": "extension", "iterations": {}, "boots": 9}]), 2)]
+    others = [*schedule(SIDES, 2), *extension_slots(typed([{"event": "extension", "iterations": {}, "boots": 9}]), 2)]
     assert not {slot.name for slot in slots} & {slot.name for slot in others}
     boards = [slot.board for slot in again_slots(SIDES, typed([event]), ("a", "b", "c"))]
     assert boards == ["a", "a", "b", "b", "c", "c"] * 2

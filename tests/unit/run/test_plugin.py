@@ -28,10 +28,33 @@ def test_rock(session): raise AssertionError("booted")
 
 
 def _pytest(folder: Path, *arguments: str) -> str:
-    argv = [sys.executable, "-m", "pytest", "-p", "panthorlab.run.plugin", "-p", "no:cacheprovider", "-c", os.devnull,
-            "--strict-markers", "-rA", "--board", "qemu-g610", "--kernel", "none", *arguments]
-    done = subprocess.run(argv, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
-                          capture_output=True, text=True, timeout=120)
+    argv = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "panthorlab.run.plugin",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        os.devnull,
+        "--strict-markers",
+        "-rA",
+        "--board",
+        "qemu-g610",
+        "--kernel",
+        "none",
+        *arguments,
+    ]
+    done = subprocess.run(
+        argv,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     return done.stdout + done.stderr
 
 
@@ -41,10 +64,18 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(("arguments", "runs"), [
-    ((), False), ((".",), False), (("test_mine.py",), True), (("test_mine.py::test_long",), True), (("--deep",), True),
-    ((".", "-m", "deep"), True), (("test_mine.py", "--own-status"), False),
-])
+@pytest.mark.parametrize(
+    ("arguments", "runs"),
+    [
+        ((), False),
+        ((".",), False),
+        (("test_mine.py",), True),
+        (("test_mine.py::test_long",), True),
+        (("--deep",), True),
+        ((".", "-m", "deep"), True),
+        (("test_mine.py", "--own-status"), False),
+    ],
+)
 def test_deep_tests_run_if_they_are_asked_for(folder: Path, arguments: tuple[str, ...], runs: bool) -> None:
     said = _pytest(folder, *arguments, "-k", "long or quick")
     assert ("PASSED test_mine.py::test_long" in said) == runs, said

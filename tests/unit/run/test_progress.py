@@ -26,7 +26,8 @@ def test_without_a_terminal_there_is_one_line_a_step() -> None:
         progress.step("building", percent, 100)
     progress.step("booting")
     start, iteration, end = typed(
-        {"event": name, "boot": "after1.1"} for name in ("boot-start", "iteration", "boot-end"))
+        {"event": name, "boot": "after1.1"} for name in ("boot-start", "iteration", "boot-end")
+    )
     progress.event(start)
     progress.event(Quota(boot="after1.1", workload="w", planned=240, arm_total=240))
     for _ in range(240):
@@ -34,7 +35,11 @@ def test_without_a_terminal_there_is_one_line_a_step() -> None:
     progress.event(Doing(boot="after1.1", text="loading"))
     progress.event(end)
     assert stream.getvalue().splitlines() == [
-        "building", "booting", "boot after1.1 starts", "boot after1.1 ended after 240 iterations"]
+        "building",
+        "booting",
+        "boot after1.1 starts",
+        "boot after1.1 ended after 240 iterations",
+    ]
 
 
 @pytest.mark.parametrize("columns", [20, 80, 200])

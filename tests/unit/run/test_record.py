@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The record: every event comes back as it was, whatever version wrote it, and nothing is read that is not understood.
-"""
+"""The record: every event comes back as it was, whatever version wrote it; what is not understood is not read."""
 
 from __future__ import annotations
 
@@ -31,14 +30,21 @@ from .test_results import END, KERNELS, START, boot
 TEXT = st.text(st.characters(exclude_categories=()), max_size=5)  # also what is no Unicode: names of files may be such
 JSON = st.none() | st.booleans() | st.integers() | TEXT | st.lists(TEXT, max_size=2)
 FINDING = st.dictionaries(TEXT, JSON, max_size=2).flatmap(
-    lambda more: st.builds(lambda kind, signature: {**more, "kind": kind, "signature": signature}, TEXT, TEXT))
+    lambda more: st.builds(lambda kind, signature: {**more, "kind": kind, "signature": signature}, TEXT, TEXT)
+)
 
 
 def values(kind: Any) -> st.SearchStrategy[Any]:
     """All values that a field of this type can have."""
     plain: dict[Any, st.SearchStrategy[Any]] = {
-        str: TEXT, bool: st.booleans(), int: st.integers(), float: st.floats(allow_nan=False, allow_infinity=False),
-        object: JSON, Count: st.integers(0), Seconds: st.floats(0, 1e10), FindingJson: FINDING,
+        str: TEXT,
+        bool: st.booleans(),
+        int: st.integers(),
+        float: st.floats(allow_nan=False, allow_infinity=False),
+        object: JSON,
+        Count: st.integers(0),
+        Seconds: st.floats(0, 1e10),
+        FindingJson: FINDING,
     }
     if kind in plain:
         return plain[kind]
@@ -119,8 +125,16 @@ def test_an_unknown_event_of_an_older_version_is_left_out(tmp_path: Path) -> Non
 def test_a_run_of_an_older_version_that_goes_on_is_of_todays_from_there(tmp_path: Path) -> None:
     old = {"event": "run-start", "time": 1.0, "options": {}, "suites": []}
     side: dict[str, Json] = {
-        "event": "test", "time": 2.0, "boot": "b", "side": "after", "suite": "s", "test": "t", "outcome": "PASS",
-        "blame": None, "message": "", "seconds": 1.0,
+        "event": "test",
+        "time": 2.0,
+        "boot": "b",
+        "side": "after",
+        "suite": "s",
+        "test": "t",
+        "outcome": "PASS",
+        "blame": None,
+        "message": "",
+        "seconds": 1.0,
     }
     written(tmp_path, old, side)
     with EventLog(tmp_path) as log:
@@ -144,7 +158,9 @@ def test_a_senseless_version_is_damage(version: object) -> None:
 
 
 REQUIRED = [
-    (name, field.name) for name, kind in sorted(kinds().items()) for field in fields(kind)
+    (name, field.name)
+    for name, kind in sorted(kinds().items())
+    for field in fields(kind)
     if field.default is MISSING and field.default_factory is MISSING
 ]
 
@@ -187,10 +203,14 @@ def test_a_validation_has_two_arms_and_no_third() -> None:
 def test_arms_were_sides_and_the_oldest_logs_knew_no_markers() -> None:
     finding = {"kind": "oops", "signature": "oops:x"}
     place = {"boot": "b", "side": "before"}
-    iteration, stray, unmarked, moved = typed([
-        {"event": "iteration", **place}, {"event": "stray", "finding": finding, "marker": None, **place},
-        {"event": "stray", "finding": finding, **place}, {"event": "moved", "slot": "s", "side": "after"},
-    ])
+    iteration, stray, unmarked, moved = typed(
+        [
+            {"event": "iteration", **place},
+            {"event": "stray", "finding": finding, "marker": None, **place},
+            {"event": "stray", "finding": finding, **place},
+            {"event": "moved", "slot": "s", "side": "after"},
+        ]
+    )
     assert isinstance(iteration, Iteration)
     assert iteration.arm == "before"
     assert isinstance(stray, Stray)
@@ -199,8 +219,11 @@ def test_arms_were_sides_and_the_oldest_logs_knew_no_markers() -> None:
     assert as_json(moved)["arm"] == "after"
 
 
-@given(st.recursive(JSON, lambda inner: st.dictionaries(TEXT, inner, max_size=4) | st.lists(inner, max_size=4)),
-       st.sampled_from(sorted(kinds())), st.integers(1, VERSION + 1))
+@given(
+    st.recursive(JSON, lambda inner: st.dictionaries(TEXT, inner, max_size=4) | st.lists(inner, max_size=4)),
+    st.sampled_from(sorted(kinds())),
+    st.integers(1, VERSION + 1),
+)
 def test_no_object_makes_a_traceback(value: Any, name: str, version: int) -> None:
     fields_ = {**value, "event": name, "time": 1.0} if isinstance(value, dict) else {"event": name, "x": value}
     try:
@@ -219,8 +242,15 @@ def test_a_run_that_was_recorded_says_its_version(tmp_path: Path) -> None:
 
 def test_old_runs_have_what_the_first_version_asked_of_them() -> None:
     whole = {**START, "directory": "/"}
-    assert list(events_of([whole, *({"time": 1.0, "release": "", "title": "", "fragments": [], **k} for k in KERNELS),
-                           {**END, "time": 2.0}]))
+    assert list(
+        events_of(
+            [
+                whole,
+                *({"time": 1.0, "release": "", "title": "", "fragments": [], **k} for k in KERNELS),
+                {**END, "time": 2.0},
+            ]
+        )
+    )
     for place, field in (("options", "boots"), ("options", "seed"), ("", "command"), ("", "directory")):
         broken = json.loads(json.dumps(whole))
         del (broken[place] if place else broken)[field]

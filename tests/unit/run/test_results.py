@@ -145,12 +145,16 @@ def test_kernel_that_dies_in_its_first_workload_is_regressed_not_a_lab_error() -
 def test_each_boots_method_is_told_and_why_it_was_not_a_quicker_one() -> None:
     events: list[dict[str, Any]] = [START, *KERNELS, {"event": "source", "base": "", "patches": []}]
     for side, slot, method, why in (
-        ("before", 1, "extlinux", ""), ("after", 1, "module-swap", ""),
-        ("after", 2, "extlinux", ""), ("before", 2, "extlinux", "no module swap: tainted: W"),
+        ("before", 1, "extlinux", ""),
+        ("after", 1, "module-swap", ""),
+        ("after", 2, "extlinux", ""),
+        ("before", 2, "extlinux", "no module swap: tainted: W"),
     ):
         events += boot(side, slot, 1, 120, 0)
         next(event for event in reversed(events) if event["event"] == "board")["facts"] = {
-            "boot_method": method, "why_this_method": why, "type": "real",
+            "boot_method": method,
+            "why_this_method": why,
+            "type": "real",
         }
     board, notes = results._board(typed(events), "b"), results._notes(typed(events))
     methods = "extlinux: before1.1, after2.1, before2.1; module-swap: after1.1"
@@ -178,8 +182,14 @@ def test_a_fault_right_after_each_end_marker_of_a_recorded_run_is_no_fix(marked:
 
 
 def test_what_a_test_provoked_is_not_counted() -> None:
-    provoked = {"event": "stray", "finding": FOUND, "boot": "after1.1", "side": "after", "expected": True,
-                "marker": {"id": "p-1", "workload": "gpu-job/bad-store", "delay": 0.1}}
+    provoked = {
+        "event": "stray",
+        "finding": FOUND,
+        "boot": "after1.1",
+        "side": "after",
+        "expected": True,
+        "marker": {"id": "p-1", "workload": "gpu-job/bad-store", "delay": 0.1},
+    }
     assert judge([*whole(), provoked, END]).verdict == Verdict.FIXED
     assert judge([*whole(), {**provoked, "expected": False}, END]).verdict == Verdict.REDUCED
 
@@ -235,11 +245,19 @@ def with_test(*letters: str) -> list[dict[str, Any]]:
         events.append(event)
         if event["event"] == "board":
             failed = letters[("before1", "after1", "before2", "after2").index(event["slot"])] == "F"
-            events.append({
-                "event": "test", "suite": "s", "test": "t", "outcome": "FAIL" if failed else "PASS",
-                "blame": "kernel" if failed else None, "message": "", "seconds": 0.1,
-                "boot": event["boot"], "side": event["side"],
-            })
+            events.append(
+                {
+                    "event": "test",
+                    "suite": "s",
+                    "test": "t",
+                    "outcome": "FAIL" if failed else "PASS",
+                    "blame": "kernel" if failed else None,
+                    "message": "",
+                    "seconds": 0.1,
+                    "boot": event["boot"],
+                    "side": event["side"],
+                }
+            )
     return events
 
 
@@ -257,8 +275,10 @@ def test_a_planned_test_without_a_result_was_not_passed() -> None:
 
     def planned(*needs: dict[str, Any]) -> list[dict[str, Any]]:
         plain = [need["test"] for need in needs]
-        return [{"event": "needs", "tests": list(needs)},
-                {"event": "planned", "plain": plain, "variants": [], "left_out": {}}]
+        return [
+            {"event": "needs", "tests": list(needs)},
+            {"event": "planned", "plain": plain, "variants": [], "left_out": {}},
+        ]
 
     done = with_test("P", "P", "P", "P")
     assert judge([*done, *planned(need("s::t")), END]).verdict is Verdict.FIXED

@@ -21,8 +21,15 @@ def _test(outcome: str) -> dict[str, Any]:
 
 def _boot(name: str, *, complete: bool, blame: str | None) -> dict[str, Any]:
     outcome = {"lab": "ERROR", "kernel": "FAIL", None: "PASS"}[blame]
-    return {"event": "boot-end", "boot": name, "slot": name.partition(".")[0], "complete": complete, "blame": blame,
-            "outcome": outcome, "reason": "why"}
+    return {
+        "event": "boot-end",
+        "boot": name,
+        "slot": name.partition(".")[0],
+        "complete": complete,
+        "blame": blame,
+        "outcome": outcome,
+        "reason": "why",
+    }
 
 
 def _stray(boot: str = "after1.1", **more: Any) -> dict[str, Any]:
@@ -34,14 +41,21 @@ def test_findings_outside_iterations_are_the_kernels_fault_and_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert summary(tmp_path, [START, _test("PASS"), _stray(), END], as_json=False) == 1
-    assert ("FAILED outside iterations, before any iteration: 1 × kasan: BUG: KASAN: use in f (line 71, kasan:use)"
-            in capsys.readouterr().out)
+    assert (
+        "FAILED outside iterations, before any iteration: 1 × kasan: BUG: KASAN: use in f (line 71, kasan:use)"
+        in capsys.readouterr().out
+    )
     assert summary(tmp_path, [START, _test("PASS"), _stray(), END], as_json=True) == 1
     assert json.loads(capsys.readouterr().out)["findings"][0]["kind"] == "kasan"
     assert summary(tmp_path, [START, _test("PASS"), _stray(expected=True), END], as_json=False) == 0
     # a boot that the lab failed and that was done again keeps what it found
-    again = [_boot("after1.1", complete=False, blame="lab"), _stray(), _test("PASS"),
-             _boot("after1.2", complete=True, blame=None), END]
+    again = [
+        _boot("after1.1", complete=False, blame="lab"),
+        _stray(),
+        _test("PASS"),
+        _boot("after1.2", complete=True, blame=None),
+        END,
+    ]
     assert summary(tmp_path, [START, *again], as_json=False) == 1
 
 
@@ -56,12 +70,34 @@ def test_findings_outside_iterations_are_the_kernels_fault_and_named(
         ([END], 4),  # nothing ran
         # what the lab failed is an error, unless it was done again
         ([_boot("after1.1", complete=False, blame="lab"), _test("PASS"), END], 4),
-        ([_boot("after1.1", complete=False, blame="lab"), {**_test("ERROR"), "boot": "after1.1"}, _test("PASS"),
-          _boot("after1.2", complete=True, blame=None), END], 0),
-        ([_boot("after1.1", complete=False, blame="lab"), _test("PASS"), _boot("after2.1", complete=True, blame=None),
-          END], 4),
-        ([_boot("after1.1", complete=False, blame="kernel"), _test("PASS"), _boot("after1.2", complete=True,
-                                                                                    blame=None), END], 1),
+        (
+            [
+                _boot("after1.1", complete=False, blame="lab"),
+                {**_test("ERROR"), "boot": "after1.1"},
+                _test("PASS"),
+                _boot("after1.2", complete=True, blame=None),
+                END,
+            ],
+            0,
+        ),
+        (
+            [
+                _boot("after1.1", complete=False, blame="lab"),
+                _test("PASS"),
+                _boot("after2.1", complete=True, blame=None),
+                END,
+            ],
+            4,
+        ),
+        (
+            [
+                _boot("after1.1", complete=False, blame="kernel"),
+                _test("PASS"),
+                _boot("after1.2", complete=True, blame=None),
+                END,
+            ],
+            1,
+        ),
     ],
 )
 def test_exit_status(
@@ -73,8 +109,17 @@ def test_exit_status(
 
 def test_a_list_touches_no_declared_kind_outside_iterations_either(tmp_path: Path) -> None:
     claim: dict[str, Any] = {
-        "event": "iteration", "id": "i", "workload": "w", "role": "claim", "outcome": "PASS", "message": "",
-        "terminations": 1, "declared": ["mmu-fault"], "kinds": [], "signatures": [], "program_failed": False,
+        "event": "iteration",
+        "id": "i",
+        "workload": "w",
+        "role": "claim",
+        "outcome": "PASS",
+        "message": "",
+        "terminations": 1,
+        "declared": ["mmu-fault"],
+        "kinds": [],
+        "signatures": [],
+        "program_failed": False,
         "findings": [],
     }
 

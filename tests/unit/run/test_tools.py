@@ -17,7 +17,7 @@ from kcidb_io.schema import V5_3
 from panthorlab import cli
 
 ROOT = Path(__file__).parents[3]
-SUITE = '''
+SUITE = """
 import pytest
 from panthorlab.errors import BootError, LabError, UsageError
 def test_good(): pass
@@ -29,19 +29,38 @@ def test_usage(): raise UsageError("which?")
 def test_bug(): 1 / 0
 def test_stopped(): raise KeyboardInterrupt
 def test_board(session): pass
-'''
+"""
 
 
 def _panthorlab(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
     kept = {**os.environ, "PYTHONPATH": str(ROOT), "PANTHORLAB_PATH": str(cwd), **environ}
-    return subprocess.run([sys.executable, "-m", "panthorlab", *arguments], cwd=cwd, env=kept, check=False,
-                          capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-m", "panthorlab", *arguments],
+        cwd=cwd,
+        env=kept,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
-@pytest.mark.parametrize(("chosen", "status"), [
-    ("good", 0), ("good or bad", 1), ("fails", 1), ("boot", 1), ("lab", 4), ("lab or bad", 4), ("usage or lab", 2),
-    ("bug", 4), ("stopped", 130), ("board", 2), ("none_so", 2),
-])
+@pytest.mark.parametrize(
+    ("chosen", "status"),
+    [
+        ("good", 0),
+        ("good or bad", 1),
+        ("fails", 1),
+        ("boot", 1),
+        ("lab", 4),
+        ("lab or bad", 4),
+        ("usage or lab", 2),
+        ("bug", 4),
+        ("stopped", 130),
+        ("board", 2),
+        ("none_so", 2),
+    ],
+)
 def test_only_the_kernels_failures_are_status_1(chosen: str, status: int, tmp_path: Path) -> None:
     (tmp_path / "suites").mkdir()
     (tmp_path / "suites" / "test_zzz.py").write_text(SUITE)
@@ -61,8 +80,10 @@ def test_completion_is_a_script_of_that_shell(shell: str, tmp_path: Path) -> Non
 
 def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     script = _panthorlab("completion", "bash", cwd=tmp_path).stdout
-    ask = ('f=$(complete -p panthorlab | sed "s/.*-F \\([^ ]*\\).*/\\1/"); '
-           'COMP_WORDS=(panthorlab "$@"); COMP_CWORD=$#; "$f" panthorlab "${!#}" x; echo "${COMPREPLY[*]}"')
+    ask = (
+        'f=$(complete -p panthorlab | sed "s/.*-F \\([^ ]*\\).*/\\1/"); '
+        'COMP_WORDS=(panthorlab "$@"); COMP_CWORD=$#; "$f" panthorlab "${!#}" x; echo "${COMPREPLY[*]}"'
+    )
     for words, wanted in ((("vali",), "validate"), (("validate", "--expe"), "--expect"), (("boards", "tru"), "trust")):
         done = subprocess.run(["bash", "-c", script + ask, "bash", *words], capture_output=True, text=True, check=True)
         assert wanted in done.stdout.split(), done
@@ -75,8 +96,15 @@ def _event(event: str, **fields: Any) -> str:
 def test_report_writes_kcidb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     commit = "0123456789" * 4
     options = {"expect": "fix", "board": "b", "boots": 2, "seed": 1}
-    kernel = {"key": "k", "build_id": "b0", "release": "6.12", "title": "t", "fragments": ["panthor"], "patches": [],
-              "toolchain": "gcc 12"}
+    kernel = {
+        "key": "k",
+        "build_id": "b0",
+        "release": "6.12",
+        "title": "t",
+        "fragments": ["panthor"],
+        "patches": [],
+        "toolchain": "gcc 12",
+    }
     (tmp_path / "events.jsonl").write_text(
         _event("run-start", options=options, suites=["s"], command=["panthorlab"], directory="/")
         + _event("source", base="PATH@v1", commit=commit, patches=[])

@@ -29,8 +29,10 @@ from .test_results import END, KERNELS, START, boot, whole
 EMULATED, REAL = [open_board("qemu-g610")], [open_board("rock-5b")]
 QUICK, DEEP = Need("a::quick", counted=True), Need("a::deep", deep=True)
 KASAN, OWN = Need("k::kasan", kernel=("kasan",)), Need("k::own", kernel=("gcov",))
-CHUNK, BOTH = Need("g::chunk", gpu={"tiler.chunks_per_job": "1"}), Need(
-    "g::both", deep=True, kernel=("kasan",), gpu={"tiler.chunks_per_job": "1"})
+CHUNK, BOTH = (
+    Need("g::chunk", gpu={"tiler.chunks_per_job": "1"}),
+    Need("g::both", deep=True, kernel=("kasan",), gpu={"tiler.chunks_per_job": "1"}),
+)
 ROCK = Need("b::rock", board=("rock-5b",))
 ALL = [QUICK, DEEP, KASAN, OWN, CHUNK, BOTH, ROCK]
 
@@ -57,8 +59,11 @@ def test_a_deep_run_has_everything_that_its_board_can_do() -> None:
     planned = plan_variants(ALL, request(deep=True))
     assert planned.plain == ("a::quick",)
     assert shown(planned) == {
-        "debug": ("a::quick", "k::kasan"), "debug,tiler.chunks_per_job=1": ("g::chunk", "g::both"),
-        "gcov": ("k::own",), "deep": ("a::deep",), "tiler.chunks_per_job=1": ("g::chunk",),
+        "debug": ("a::quick", "k::kasan"),
+        "debug,tiler.chunks_per_job=1": ("g::chunk", "g::both"),
+        "gcov": ("k::own",),
+        "deep": ("a::deep",),
+        "tiler.chunks_per_job=1": ("g::chunk",),
     }
     assert set(planned.left_out) == {"b::rock"}
     by_name = {variant.name: variant for variant in planned.variants}
@@ -75,8 +80,12 @@ def test_what_wants_an_overlay_that_is_not_there_has_no_boot_of_its_own() -> Non
 
 
 def test_what_the_driver_cannot_do_does_not_run_and_the_reason_is_told() -> None:
-    needs = [Need("p::probes", driver=("probe",)), Need("j::jobs", driver=("vm", "groups")), Need("m::mine", deep=True),
-             Need("g::wide", gpu={"p": "1"}, driver=("probe", "heaps"))]
+    needs = [
+        Need("p::probes", driver=("probe",)),
+        Need("j::jobs", driver=("vm", "groups")),
+        Need("m::mine", deep=True),
+        Need("g::wide", gpu={"p": "1"}, driver=("probe", "heaps")),
+    ]
     planned = plan_variants(needs, request(drivers=[TYR]))
     assert (planned.plain, planned.variants) == (("p::probes",), ())
     assert planned.left_out == {
@@ -97,14 +106,19 @@ def test_the_debug_kernel_is_without_what_the_driver_excludes() -> None:
     assert planned.left_out == {"k::kasan": "wants a kernel with kasan; Linux allows no KASAN with Rust and gcc"}
 
 
-@pytest.mark.parametrize(("marker", "driver"), [
-    ("", tuple(FEATURES)), ('pytestmark = pytest.mark.driver("groups", "vm")', ("vm", "groups")),
-    ('pytestmark = [pytest.mark.driver("probe")]', ("probe",)),
-])
+@pytest.mark.parametrize(
+    ("marker", "driver"),
+    [
+        ("", tuple(FEATURES)),
+        ('pytestmark = pytest.mark.driver("groups", "vm")', ("vm", "groups")),
+        ('pytestmark = [pytest.mark.driver("probe")]', ("probe",)),
+    ],
+)
 def test_a_suite_says_what_a_driver_must_have(tmp_path: Path, marker: str, driver: tuple[str, ...]) -> None:
     suite = tmp_path / "test_mine.py"
-    suite.write_text(f"import pytest\n{marker}\ndef test_all(): pass\n"
-                     '@pytest.mark.driver("csif")\ndef test_less(): pass\n')
+    suite.write_text(
+        f'import pytest\n{marker}\ndef test_all(): pass\n@pytest.mark.driver("csif")\ndef test_less(): pass\n'
+    )
     by_test = {need.test: need for need in survey([suite])}
     assert by_test["mine::test_all"].driver == driver
     assert by_test["mine::test_less"].driver == ("csif",), "what stands nearer to the test counts"
@@ -153,7 +167,9 @@ def test_real_boards_have_no_parameters() -> None:
 
 
 needs = st.builds(
-    Need, st.from_regex(r"[a-c]::t[0-9]", fullmatch=True), st.booleans(),
+    Need,
+    st.from_regex(r"[a-c]::t[0-9]", fullmatch=True),
+    st.booleans(),
     st.lists(st.sampled_from([*DEBUG, "gcov", "x"]), unique=True, max_size=2).map(tuple),
     st.dictionaries(st.sampled_from(["p", "q"]), st.sampled_from(["1", "2"])),
     st.lists(st.sampled_from(["emulated", "rock-5b"]), max_size=1).map(tuple),
@@ -163,10 +179,16 @@ needs = st.builds(
 fragments = st.sets(st.sampled_from([*DEBUG, "gcov", "x"]))
 
 
-@given(st.lists(needs, unique_by=lambda need: need.test), st.booleans(), fragments, st.sets(st.sampled_from("abc")),
-       st.sampled_from(["", "finished"]), st.dictionaries(st.just("p"), st.just("1")))
+@given(
+    st.lists(needs, unique_by=lambda need: need.test),
+    st.booleans(),
+    fragments,
+    st.sets(st.sampled_from("abc")),
+    st.sampled_from(["", "finished"]),
+    st.dictionaries(st.just("p"), st.just("1")),
+)
 def test_no_test_is_lost_and_each_runs_where_its_needs_are_met(
-    asked: list[Need], deep: bool, lacking: set[str], named: set[str], no_build: str, params: dict[str, str],
+    asked: list[Need], deep: bool, lacking: set[str], named: set[str], no_build: str, params: dict[str, str]
 ) -> None:
     planned = plan_variants(asked, Request(deep, frozenset(lacking), EMULATED, frozenset(named), no_build, params))
     has: dict[str, set[str]] = {need.test: set() for need in asked}
@@ -196,26 +218,34 @@ def test_suites_say_what_they_need_without_a_boot(tmp_path: Path) -> None:
         "@pytest.mark.kernel('kmemleak')\n"
         "@pytest.mark.board('emulated')\n"
         "def test_all(session): raise AssertionError('not to be run')\n"
-        "def test_counted(iterate): pass\n")
+        "def test_counted(iterate): pass\n"
+    )
     first, second = survey([file])
     assert (first.test, first.deep, set(first.kernel), first.board) == (
-        "mine::test_all", True, {"kasan", "kmemleak"}, ("emulated",))
+        "mine::test_all",
+        True,
+        {"kasan", "kmemleak"},
+        ("emulated",),
+    )
     assert first.gpu == {"writeout.delay_ms": "7", "tiler.chunks_per_job": "1"}, "what stands nearer wins"
     assert (second.gpu, second.counted, first.counted) == ({"writeout.delay_ms": "5"}, True, False)
     assert decode(Need, json.loads(json.dumps(encode(first)))) == first
 
 
-@pytest.mark.parametrize(("text", "said"), [
-    ("@pytest.mark.kernel('kasn')\ndef test_a(): pass", "did you mean kasan"),
-    ("@pytest.mark.gpu('no.such=1')\ndef test_a(): pass", "gpu params"),
-    ("@pytest.mark.gpu('tiler.chunks_per_job=x')\ndef test_a(): pass", "tiler.chunks_per_job"),
-    ("@pytest.mark.kernel\ndef test_a(): pass", "pytest.mark.kernel"),
-    ("@pytest.mark.kernel(5)\ndef test_a(): pass", "pytest.mark.kernel"),
-    ("@pytest.mark.deep('long')\ndef test_a(): pass", "pytest.mark.deep"),
-    ("@pytest.mark.dep\ndef test_a(): pass", "'dep'"),
-    ("import no_such_module", "no_such_module"),
-    ("x = 1", "no test"),
-])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("@pytest.mark.kernel('kasn')\ndef test_a(): pass", "did you mean kasan"),
+        ("@pytest.mark.gpu('no.such=1')\ndef test_a(): pass", "gpu params"),
+        ("@pytest.mark.gpu('tiler.chunks_per_job=x')\ndef test_a(): pass", "tiler.chunks_per_job"),
+        ("@pytest.mark.kernel\ndef test_a(): pass", "pytest.mark.kernel"),
+        ("@pytest.mark.kernel(5)\ndef test_a(): pass", "pytest.mark.kernel"),
+        ("@pytest.mark.deep('long')\ndef test_a(): pass", "pytest.mark.deep"),
+        ("@pytest.mark.dep\ndef test_a(): pass", "'dep'"),
+        ("import no_such_module", "no_such_module"),
+        ("x = 1", "no test"),
+    ],
+)
 def test_a_suite_that_makes_no_sense_is_refused_before_anything_is_built(text: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "test_mine.py").write_text(f"import pytest\n{text}\n")
     with pytest.raises(UsageError, match=r"(?s)test_mine|suite") as caught:
@@ -224,11 +254,15 @@ def test_a_suite_that_makes_no_sense_is_refused_before_anything_is_built(text: s
 
 
 def planned_event(
-    *names: str, plain: list[str] | None = None, left_out: dict[str, str] | None = None,
+    *names: str, plain: list[str] | None = None, left_out: dict[str, str] | None = None
 ) -> dict[str, Any]:
     variants = [encode(Variant(name, ("a::t",), DEBUG if name == "debug" else ())) for name in names]
-    return {"event": "planned", "plain": ["a::t"] if plain is None else plain, "variants": variants,
-            "left_out": left_out or {}}
+    return {
+        "event": "planned",
+        "plain": ["a::t"] if plain is None else plain,
+        "variants": variants,
+        "left_out": left_out or {},
+    }
 
 
 def variant_boot(name: str, side: str, count: int, faulty: int, **changes: Any) -> list[dict[str, Any]]:
@@ -246,18 +280,34 @@ def variant_boot(name: str, side: str, count: int, faulty: int, **changes: Any) 
 
 
 def stray(boot_id: str, side: str, kind: str) -> dict[str, Any]:
-    return {"event": "stray", "boot": boot_id, "slot": boot_id.partition(".")[0], "side": side,
-            "finding": {"kind": kind, "signature": f"{kind}:x", "timestamp": 1.0}, "marker": None, "expected": False}
+    return {
+        "event": "stray",
+        "boot": boot_id,
+        "slot": boot_id.partition(".")[0],
+        "side": side,
+        "finding": {"kind": kind, "signature": f"{kind}:x", "timestamp": 1.0},
+        "marker": None,
+        "expected": False,
+    }
 
 
 def test_a_variant_leaves_the_plain_numbers_alone() -> None:
     plain = judge([*whole(), END])
-    events = [*whole(), planned_event("debug"), *variant_boot("debug", "before", 10, 3),
-              *variant_boot("debug", "after", 10, 9), END]
+    events = [
+        *whole(),
+        planned_event("debug"),
+        *variant_boot("debug", "before", 10, 3),
+        *variant_boot("debug", "after", 10, 9),
+        END,
+    ]
     judged = judge(events)
     assert judged.verdict is plain.verdict is Verdict.FIXED
     assert (judged.before, judged.after, judged.p_fewer, judged.missable_rate) == (
-        plain.before, plain.after, plain.p_fewer, plain.missable_rate)
+        plain.before,
+        plain.after,
+        plain.p_fewer,
+        plain.missable_rate,
+    )
     assert [w.name for w in judged.workloads] == ["w", "w [debug]"]
     assert judged.workloads[0] == plain.workloads[0]
     assert judged.workloads[1].role == "watch"
@@ -267,8 +317,12 @@ def test_a_variant_leaves_the_plain_numbers_alone() -> None:
 @pytest.mark.parametrize("kind", ["lockdep", "kasan", "oops"])
 def test_what_only_the_debug_kernel_sees_is_a_regression(kind: str) -> None:
     def run(*sides: str) -> Verdict:
-        events = [*whole(), planned_event("debug"), *variant_boot("debug", "before", 10, 0),
-                  *variant_boot("debug", "after", 10, 0)]
+        events = [
+            *whole(),
+            planned_event("debug"),
+            *variant_boot("debug", "before", 10, 0),
+            *variant_boot("debug", "after", 10, 0),
+        ]
         events += [stray(f"{side}-debug-1.1", side, kind) for side in sides]
         verdict = judge([*events, END])
         assert ("[debug]" in verdict.reasons[0]) == (verdict.verdict is Verdict.REGRESSED), verdict.reasons
@@ -280,9 +334,15 @@ def test_what_only_the_debug_kernel_sees_is_a_regression(kind: str) -> None:
 
 
 def test_a_finding_of_the_plain_kernel_does_not_excuse_the_debug_kernel() -> None:
-    events = [*whole(), stray("before1.1", "before", "kasan"), planned_event("debug"),
-              *variant_boot("debug", "before", 10, 0), *variant_boot("debug", "after", 10, 0),
-              stray("after-debug-1.1", "after", "kasan"), END]
+    events = [
+        *whole(),
+        stray("before1.1", "before", "kasan"),
+        planned_event("debug"),
+        *variant_boot("debug", "before", 10, 0),
+        *variant_boot("debug", "after", 10, 0),
+        stray("after-debug-1.1", "after", "kasan"),
+        END,
+    ]
     assert judge(events).verdict is Verdict.REGRESSED
 
 
@@ -316,10 +376,17 @@ def test_builds_that_differ_only_with_a_debug_option_are_judged_by_it() -> None:
 def test_where_no_test_runs_on_plain_kernels_the_variants_decide() -> None:
     def judged(expect: str, *more: dict[str, Any]) -> Verdict:
         start = {**START, "options": {**START["options"], "expect": expect}}
-        return judge([
-            start, *KERNELS, planned_event("debug", plain=[]), *variant_boot("debug", "before", 10, 0),
-            *variant_boot("debug", "after", 10, 0), *more, END,
-        ]).verdict
+        return judge(
+            [
+                start,
+                *KERNELS,
+                planned_event("debug", plain=[]),
+                *variant_boot("debug", "before", 10, 0),
+                *variant_boot("debug", "after", 10, 0),
+                *more,
+                END,
+            ]
+        ).verdict
 
     assert judged("no-change") is Verdict.CLEAN
     assert judged("fix") is Verdict.INCONCLUSIVE
@@ -333,9 +400,15 @@ def test_reports_name_the_flavour_and_what_did_not_run(tmp_path: Path) -> None:
     kernels = [{**event, **kernel} for event in KERNELS]
     own = [{**event, "event": "variant-kernel", "variant": "debug", "key": f"d-{event['side']}"} for event in kernels]
     events = [
-        START, *kernels, *whole()[3:], planned_event("debug", left_out={"b::rock": "is for boards that are rock-5b"}),
-        *own, *variant_boot("debug", "before", 10, 0), *variant_boot("debug", "after", 10, 0),
-        stray("after-debug-1.1", "after", "lockdep"), {**END, "time": 2.0},
+        START,
+        *kernels,
+        *whole()[3:],
+        planned_event("debug", left_out={"b::rock": "is for boards that are rock-5b"}),
+        *own,
+        *variant_boot("debug", "before", 10, 0),
+        *variant_boot("debug", "after", 10, 0),
+        stray("after-debug-1.1", "after", "lockdep"),
+        {**END, "time": 2.0},
     ]
     shown_run = report(tmp_path, events, judge(events))
     made = json_report.to_json(shown_run)

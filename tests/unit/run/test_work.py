@@ -119,8 +119,13 @@ class Lab:
         self.leased: list[str] = []
 
     def run(
-        self, behaviour: Callable[[str, str], bool], *, boards: Sequence[str] = BOARDS, boots: int = 2,
-        wait: float = 0.0, lanes: Sequence[str] = (),
+        self,
+        behaviour: Callable[[str, str], bool],
+        *,
+        boards: Sequence[str] = BOARDS,
+        boots: int = 2,
+        wait: float = 0.0,
+        lanes: Sequence[str] = (),
     ) -> list[Event]:
         """`behaviour(board, slot)`: whether the board is well enough for the boot to be complete."""
         with EventLog(self.run_dir) as log:
@@ -133,9 +138,7 @@ class Lab:
 
 
 class _Played(Controller):
-    def __init__(
-        self, made: Lab, behaviour: Callable[[str, str], bool], log: EventLog, boards: Sequence[str]
-    ) -> None:
+    def __init__(self, made: Lab, behaviour: Callable[[str, str], bool], log: EventLog, boards: Sequence[str]) -> None:
         self._made, self._behaviour, self._own_log, self._boards = made, behaviour, log, boards
 
     def play(self, lanes: Sequence[Lane], slots: Sequence[Slot]) -> None:
@@ -146,8 +149,9 @@ class _Played(Controller):
         self.run(slots)
 
     def _job(self, slot: Slot) -> Job:
-        return Job(slot.board, "kernel", slot.arm, slot.name, "", slot.index, 4, "", "", ("s",), None, 1,
-                   fresh=slot.fresh)
+        return Job(
+            slot.board, "kernel", slot.arm, slot.name, "", slot.index, 4, "", "", ("s",), None, 1, fresh=slot.fresh
+        )
 
     def _work(self, board: Board, log_dir: Path, record: Callable[[OfBoot], None]) -> str:
         job = Job.read(json.loads((log_dir / "job.json").read_text()))

@@ -35,15 +35,24 @@ class Bench:
     """A run under construction: two boots a side, every iteration planned that is added."""
 
     iterations: list[IterationResult] = field(default_factory=list)
-    boots: list[BootResult] = field(default_factory=lambda: [
-        BootResult(f"{side}-{n}", side, "qemu-g610", Outcome.PASS) for side in Side for n in (0, 1)
-    ])
+    boots: list[BootResult] = field(
+        default_factory=lambda: [
+            BootResult(f"{side}-{n}", side, "qemu-g610", Outcome.PASS) for side in Side for n in (0, 1)
+        ]
+    )
     tests: list[TestResult] = field(default_factory=list)
     extra_planned: int = 0
 
     def add(
-        self, side: Side, faulty: int, total: int, workload: str = "exit", role: Role = Role.CLAIM, *,
-        boots: Iterable[int] = (0, 1), **changes: object,
+        self,
+        side: Side,
+        faulty: int,
+        total: int,
+        workload: str = "exit",
+        role: Role = Role.CLAIM,
+        *,
+        boots: Iterable[int] = (0, 1),
+        **changes: object,
     ) -> Bench:
         """`total` iterations spread evenly over `boots`, of which `faulty` (spread as evenly) are."""
         numbers = tuple(boots)
@@ -51,15 +60,23 @@ class Bench:
             bad = n * faulty // total != (n + 1) * faulty // total
             boot = f"{side}-{numbers[n * len(numbers) // total]}"
             iteration = IterationResult(
-                f"{workload}-{side}-{len(self.iterations)}", side, boot, workload, role,
-                Outcome.FAIL if bad else Outcome.PASS, Blame.KERNEL if bad else None, faulty=int(bad),
-                kinds=FAULT if bad else frozenset(), signatures=SIGNATURE if bad else frozenset(), declared_kinds=FAULT,
+                f"{workload}-{side}-{len(self.iterations)}",
+                side,
+                boot,
+                workload,
+                role,
+                Outcome.FAIL if bad else Outcome.PASS,
+                Blame.KERNEL if bad else None,
+                faulty=int(bad),
+                kinds=FAULT if bad else frozenset(),
+                signatures=SIGNATURE if bad else frozenset(),
+                declared_kinds=FAULT,
             )
             self.iterations.append(replace(iteration, **changes))  # type: ignore[arg-type]
         return self
 
     def both(
-        self, before: tuple[int, int], after: tuple[int, int], workload: str = "exit", role: Role = Role.CLAIM,
+        self, before: tuple[int, int], after: tuple[int, int], workload: str = "exit", role: Role = Role.CLAIM
     ) -> Bench:
         return self.add(Side.BEFORE, *before, workload, role).add(Side.AFTER, *after, workload, role)
 
@@ -93,26 +110,29 @@ def said(verdict: RunVerdict) -> str:
     return "\n".join(verdict.reasons)
 
 
-@pytest.mark.parametrize(("before", "after", "verdict"), [
-    ((400, 400), (0, 400), "fixed"),
-    ((199, 200), (0, 228), "fixed"),
-    ((199, 200), (0, 227), "inconclusive"),  # could have missed 2.01 %
-    ((199, 200), (0, 200), "inconclusive"),
-    ((20, 200), (0, 200), "inconclusive"),  # p is small enough, but a twentieth of 6.6 % is 0.33 %
-    ((20, 200), (0, 1500), "fixed"),
-    ((100, 200), (0, 228), "fixed"),  # a twentieth of the lower bound 43 % is 2.2 %: the 2 % decide
-    ((60, 200), (0, 228), "inconclusive"),  # a twentieth of 24 % is 1.2 %
-    ((3, 200), (0, 200), "inconclusive"),  # p = 0.12
-    ((199, 200), (1, 400), "reduced"),
-    ((200, 200), (100, 200), "reduced"),
-    ((199, 200), (195, 200), "not-fixed"),
-    ((3, 10), (1, 10), "not-fixed"),
-    ((0, 400), (400, 400), "regressed"),
-    ((50, 200), (150, 200), "regressed"),
-    ((0, 400), (1, 400), "not-fixed"),  # a kind that before has nowhere, but one is no proof
-    ((0, 400), (9, 400), "regressed"),
-    ((0, 400), (0, 400), "inconclusive"),
-])
+@pytest.mark.parametrize(
+    ("before", "after", "verdict"),
+    [
+        ((400, 400), (0, 400), "fixed"),
+        ((199, 200), (0, 228), "fixed"),
+        ((199, 200), (0, 227), "inconclusive"),  # could have missed 2.01 %
+        ((199, 200), (0, 200), "inconclusive"),
+        ((20, 200), (0, 200), "inconclusive"),  # p is small enough, but a twentieth of 6.6 % is 0.33 %
+        ((20, 200), (0, 1500), "fixed"),
+        ((100, 200), (0, 228), "fixed"),  # a twentieth of the lower bound 43 % is 2.2 %: the 2 % decide
+        ((60, 200), (0, 228), "inconclusive"),  # a twentieth of 24 % is 1.2 %
+        ((3, 200), (0, 200), "inconclusive"),  # p = 0.12
+        ((199, 200), (1, 400), "reduced"),
+        ((200, 200), (100, 200), "reduced"),
+        ((199, 200), (195, 200), "not-fixed"),
+        ((3, 10), (1, 10), "not-fixed"),
+        ((0, 400), (400, 400), "regressed"),
+        ((50, 200), (150, 200), "regressed"),
+        ((0, 400), (1, 400), "not-fixed"),  # a kind that before has nowhere, but one is no proof
+        ((0, 400), (9, 400), "regressed"),
+        ((0, 400), (0, 400), "inconclusive"),
+    ],
+)
 def test_one_claim(before: tuple[int, int], after: tuple[int, int], verdict: str) -> None:
     judged = Bench().both(before, after).judge()
     assert judged.verdict == verdict, said(judged)
@@ -130,7 +150,8 @@ def test_numbers_of_a_fix() -> None:
     assert 0 < judged.p_fewer < 1e-200
     assert judged.p_more == 1.0
     assert [(b.boot, b.faulty, b.iterations) for b in judged.before.boots] == [
-        ("before-0", 200, 200), ("before-1", 200, 200),
+        ("before-0", 200, 200),
+        ("before-1", 200, 200),
     ]
     assert judged.boots == {Side.BEFORE: 2, Side.AFTER: 2}
 
@@ -190,8 +211,13 @@ def test_a_regressed_watch_makes_the_run_regressed() -> None:
 def test_an_oops_instead_of_the_fault_is_a_regression() -> None:
     bench = Bench().add(Side.BEFORE, 400, 400).add(Side.AFTER, 0, 399)
     bench.add(
-        Side.AFTER, 0, 1, kinds=frozenset({"oops"}), signatures=frozenset({"oops:panthor_vm_unmap"}),
-        outcome=Outcome.FAIL, blame=Blame.KERNEL,
+        Side.AFTER,
+        0,
+        1,
+        kinds=frozenset({"oops"}),
+        signatures=frozenset({"oops:panthor_vm_unmap"}),
+        outcome=Outcome.FAIL,
+        blame=Blame.KERNEL,
     )
     judged = bench.judge()
     assert (judged.verdict, judged.exit) == (Verdict.REGRESSED, 1)
@@ -280,8 +306,10 @@ def test_spoiled_iterations_never_count() -> None:
 
 
 def test_iterations_of_an_unproven_boot_never_count() -> None:
-    bench = Bench().both((400, 400), (0, 400)).boot(
-        "after-1", outcome=Outcome.ERROR, blame=Blame.LAB, booted=False, message="build-id differs",
+    bench = (
+        Bench()
+        .both((400, 400), (0, 400))
+        .boot("after-1", outcome=Outcome.ERROR, blame=Blame.LAB, booted=False, message="build-id differs")
     )
     judged = bench.judge()
     assert (judged.verdict, judged.after.iterations) == (Verdict.ERROR, 200)
@@ -375,9 +403,19 @@ def test_rounds_of_concurrent_clients_weigh_by_terminations() -> None:
     def rounds(side: Side, faulty: list[int]) -> list[IterationResult]:
         return [
             IterationResult(
-                f"{side}-r{n}", side, f"{side}-{n % 2}", "clients", Role.CLAIM, Outcome.PASS, terminations=10, faulty=k,
-                kinds=FAULT if k else frozenset(), signatures=SIGNATURE if k else frozenset(), declared_kinds=FAULT,
-            ) for n, k in enumerate(faulty)
+                f"{side}-r{n}",
+                side,
+                f"{side}-{n % 2}",
+                "clients",
+                Role.CLAIM,
+                Outcome.PASS,
+                terminations=10,
+                faulty=k,
+                kinds=FAULT if k else frozenset(),
+                signatures=SIGNATURE if k else frozenset(),
+                declared_kinds=FAULT,
+            )
+            for n, k in enumerate(faulty)
         ]
 
     mixed = Bench([*rounds(Side.BEFORE, [10] * 30), *rounds(Side.AFTER, [2] * 5 + [0] * 25)]).judge()
@@ -395,18 +433,21 @@ def test_rounds_of_concurrent_clients_weigh_by_terminations() -> None:
     assert clumped.p_fewer > 0.05
 
 
-@pytest.mark.parametrize(("before", "after", "verdict", "run"), [
-    (Outcome.PASS, Outcome.PASS, "clean", "fixed"),
-    (Outcome.FAIL, Outcome.PASS, "fixed", "fixed"),
-    (Outcome.PASS, Outcome.FAIL, "regressed", "regressed"),
-    (Outcome.FAIL, Outcome.FAIL, "not-fixed", "fixed"),
-    (Outcome.SKIP, Outcome.SKIP, "unchanged", "fixed"),
-    (Outcome.PASS, Outcome.SKIP, "error", "error"),
-    (Outcome.PASS, Outcome.ERROR, "error", "error"),
-    (Outcome.PASS, None, "error", "error"),
-    (Outcome.ERROR, Outcome.PASS, "clean", "fixed"),
-    (Outcome.ERROR, Outcome.FAIL, "error", "error"),
-])
+@pytest.mark.parametrize(
+    ("before", "after", "verdict", "run"),
+    [
+        (Outcome.PASS, Outcome.PASS, "clean", "fixed"),
+        (Outcome.FAIL, Outcome.PASS, "fixed", "fixed"),
+        (Outcome.PASS, Outcome.FAIL, "regressed", "regressed"),
+        (Outcome.FAIL, Outcome.FAIL, "not-fixed", "fixed"),
+        (Outcome.SKIP, Outcome.SKIP, "unchanged", "fixed"),
+        (Outcome.PASS, Outcome.SKIP, "error", "error"),
+        (Outcome.PASS, Outcome.ERROR, "error", "error"),
+        (Outcome.PASS, None, "error", "error"),
+        (Outcome.ERROR, Outcome.PASS, "clean", "fixed"),
+        (Outcome.ERROR, Outcome.FAIL, "error", "error"),
+    ],
+)
 def test_suite_tests(before: Outcome, after: Outcome | None, verdict: str, run: str) -> None:
     blame = Blame.LAB if Outcome.ERROR in (before, after) and after is not Outcome.FAIL else Blame.KERNEL
     bench = Bench().both((400, 400), (0, 400)).test("suites/test_gpu.py::test_store", before, after, blame)
@@ -563,8 +604,9 @@ def test_hanging_on_both_sides_is_nothing_to_be_content_with(expect: Expect) -> 
 def test_what_a_watch_shows_where_it_cannot_count_is_in_the_way_too(role: Role) -> None:
     def judged(kinds: set[str], side: Side = Side.AFTER) -> RunVerdict:
         bench = Bench().both((400, 400), (0, 400)).both((0, 40), (0, 40), workload="w", role=role)
-        return bench.add(side, 0, 1, workload="w", role=role, outcome=Outcome.ERROR, blame=Blame.LAB,
-                         kinds=frozenset(kinds)).judge()
+        return bench.add(
+            side, 0, 1, workload="w", role=role, outcome=Outcome.ERROR, blame=Blame.LAB, kinds=frozenset(kinds)
+        ).judge()
 
     assert judged(set()).verdict is Verdict.FIXED
     for kind in ("kasan", "oops", "warning", "gpu-fault"):

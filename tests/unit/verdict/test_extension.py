@@ -69,11 +69,22 @@ class Run:
                 odd = self.shows(side, name, boot)
                 kinds = (FAULT if faulty else frozenset()) | (frozenset({"warning"}) if odd else frozenset())
                 signatures = frozenset({self.signature}) if odd else frozenset()
-                self.iterations.append(IterationResult(
-                    f"{boot}.{order}", side, boot, name, role, Outcome.FAIL if kinds else Outcome.PASS,
-                    Blame.KERNEL if kinds else None, faulty=int(faulty), kinds=kinds,
-                    signatures=signatures | ({"mmu-fault:x"} if faulty else set()), declared_kinds=FAULT, order=order,
-                ))
+                self.iterations.append(
+                    IterationResult(
+                        f"{boot}.{order}",
+                        side,
+                        boot,
+                        name,
+                        role,
+                        Outcome.FAIL if kinds else Outcome.PASS,
+                        Blame.KERNEL if kinds else None,
+                        faulty=int(faulty),
+                        kinds=kinds,
+                        signatures=signatures | ({"mmu-fault:x"} if faulty else set()),
+                        declared_kinds=FAULT,
+                        order=order,
+                    )
+                )
 
     def judge(self) -> RunVerdict:
         return compare(self.iterations, self.boots, [], self.plan, KERNELS)
@@ -86,9 +97,12 @@ class Run:
         more = extension(self.iterations, self.boots, self.plan)
         if more:
             self.boot("before3.1", more.iterations)
-            planned = {**self.plan.iterations, Side.BEFORE: {
-                name: n + more.iterations.get(name, 0) for name, n in self.plan.iterations[Side.BEFORE].items()
-            }}
+            planned = {
+                **self.plan.iterations,
+                Side.BEFORE: {
+                    name: n + more.iterations.get(name, 0) for name, n in self.plan.iterations[Side.BEFORE].items()
+                },
+            }
             self.plan = replace(self.plan, iterations=planned, extended=True)
         return self.judge()
 
@@ -97,6 +111,7 @@ def at_rate(rng: Random, before: float, after: float, only: str = "") -> Shows:
     def shows(side: Side, workload: str, _boot: str) -> bool:
         rate = after if side is Side.AFTER else before
         return only in workload and rng.random() < rate
+
     return shows
 
 
@@ -139,6 +154,7 @@ def first_of_each_boot(side: Side, workload: str) -> Shows:
             return False
         told.add(boot)
         return True
+
     return shows
 
 
@@ -239,10 +255,16 @@ def test_before_never_gets_more_than_the_cap(hits: dict[str, int]) -> None:
 KNOWN = "heap-exit/.*@warning:panthor:.*"
 
 
-@pytest.mark.parametrize(("pattern", "verdict"), [
-    (KNOWN, Verdict.FIXED), ("heap-exit/exec@warning", Verdict.FIXED), (".*@.*", Verdict.FIXED),
-    ("heap-exit/exi@warning", Verdict.REGRESSED), ("heap-exit/exec@warn", Verdict.REGRESSED),
-])
+@pytest.mark.parametrize(
+    ("pattern", "verdict"),
+    [
+        (KNOWN, Verdict.FIXED),
+        ("heap-exit/exec@warning", Verdict.FIXED),
+        (".*@.*", Verdict.FIXED),
+        ("heap-exit/exi@warning", Verdict.REGRESSED),
+        ("heap-exit/exec@warn", Verdict.REGRESSED),
+    ],
+)
 def test_known_findings_are_told_and_not_blamed(pattern: str, verdict: Verdict) -> None:
     run = Run(lambda side, name, _boot: side is Side.AFTER and name == "heap-exit/exec")
     run.plan = Plan(PLAN, known=[Known(re.compile(pattern), "list.txt:3", "Bug Report: https://x")])
@@ -257,8 +279,11 @@ def test_a_list_cannot_hide_what_a_claim_is_about_nor_what_could_kill_the_machin
     everything = [Known(re.compile("(?s).*"))]
     run = Run(lambda *_: False, plan=Plan(PLAN, known=everything))
     run.iterations = [
-        replace(i, kinds=FAULT, signatures=frozenset({"mmu-fault:x"}), faulty=1, outcome=Outcome.FAIL,
-                blame=Blame.KERNEL) if i.side is Side.AFTER and i.role is Role.CLAIM else i
+        replace(
+            i, kinds=FAULT, signatures=frozenset({"mmu-fault:x"}), faulty=1, outcome=Outcome.FAIL, blame=Blame.KERNEL
+        )
+        if i.side is Side.AFTER and i.role is Role.CLAIM
+        else i
         for i in run.iterations
     ]
     assert run.judge().verdict is Verdict.NOT_FIXED
@@ -278,9 +303,15 @@ def test_kinds_that_are_told_once_per_boot_are_counted_per_boot(per_boot: bool) 
     run = Run(lambda *_: False)
     run.iterations = [
         replace(
-            i, once=frozenset({"leak"}) if per_boot else frozenset(),
-            kinds=frozenset({"leak"}), signatures=frozenset(), outcome=Outcome.FAIL, blame=Blame.KERNEL,
-        ) if i.boot == "after2.1" and i.workload == "heap-exit/exec" and i.order > 400 else i
+            i,
+            once=frozenset({"leak"}) if per_boot else frozenset(),
+            kinds=frozenset({"leak"}),
+            signatures=frozenset(),
+            outcome=Outcome.FAIL,
+            blame=Blame.KERNEL,
+        )
+        if i.boot == "after2.1" and i.workload == "heap-exit/exec" and i.order > 400
+        else i
         for i in run.iterations
     ]
     told = next(new for new in run.judge().new_findings if new.name == "leak")

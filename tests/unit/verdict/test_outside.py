@@ -33,25 +33,43 @@ def iterations(side: Side, workload: str, total: int, faulty: int, role: Role = 
     """Spread over two boots, the faulty ones too."""
     return [
         IterationResult(
-            f"{side}{n % 2}.{workload}-{n}", side, f"{side}{n % 2}", workload, role,
-            Outcome.FAIL if n < faulty else Outcome.PASS, Blame.KERNEL if n < faulty else None, faulty=int(n < faulty),
-            kinds=FAULT if n < faulty else frozenset(), signatures=frozenset({SIGNATURE} if n < faulty else ()),
-            declared_kinds=FAULT, order=n,
+            f"{side}{n % 2}.{workload}-{n}",
+            side,
+            f"{side}{n % 2}",
+            workload,
+            role,
+            Outcome.FAIL if n < faulty else Outcome.PASS,
+            Blame.KERNEL if n < faulty else None,
+            faulty=int(n < faulty),
+            kinds=FAULT if n < faulty else frozenset(),
+            signatures=frozenset({SIGNATURE} if n < faulty else ()),
+            declared_kinds=FAULT,
+            order=n,
         )
         for n in range(total)
     ]
 
 
 def run(
-    before: int, after: Sequence[IterationResult], late: Sequence[tuple[str, OutsideFinding]] = (),
-    expect: Expect = Expect.FIX, late_before: Sequence[tuple[str, OutsideFinding]] = (), gaps: Sequence[str] = (),
+    before: int,
+    after: Sequence[IterationResult],
+    late: Sequence[tuple[str, OutsideFinding]] = (),
+    expect: Expect = Expect.FIX,
+    late_before: Sequence[tuple[str, OutsideFinding]] = (),
+    gaps: Sequence[str] = (),
 ) -> RunVerdict:
     """Two claims of 80 iterations on *before*, `before` of them faulty, and what *after* is said to have."""
     boots = [
-        BootResult(f"{side}{n}", side, "b", Outcome.PASS, outside=tuple(
-            finding for boot, finding in (*late, *late_before) if boot == f"{side}{n}"
-        ), gaps=("a-1",) if f"{side}{n}" in gaps else ())
-        for side in Side for n in (0, 1)
+        BootResult(
+            f"{side}{n}",
+            side,
+            "b",
+            Outcome.PASS,
+            outside=tuple(finding for boot, finding in (*late, *late_before) if boot == f"{side}{n}"),
+            gaps=("a-1",) if f"{side}{n}" in gaps else (),
+        )
+        for side in Side
+        for n in (0, 1)
     ]
     first = [i for claim in CLAIMS for i in iterations(Side.BEFORE, claim, 80, before)]
     return compare([*first, *after], boots, [], Plan({}, expect), KERNELS)
@@ -89,11 +107,14 @@ def test_late_on_both_sides_alike_is_no_regression(expect: Expect) -> None:
     assert run(0, clean(), (), expect, before).verdict in (Verdict.CLEAN, Verdict.INCONCLUSIVE)
 
 
-@pytest.mark.parametrize("finding", [
-    OutsideFinding("mmu-fault", SIGNATURE, 0.5),
-    OutsideFinding("mmu-fault", SIGNATURE, 99.0, "after0.9-1", "gpu-job/store", 0.01),
-    OutsideFinding("mmu-fault"),
-])
+@pytest.mark.parametrize(
+    "finding",
+    [
+        OutsideFinding("mmu-fault", SIGNATURE, 0.5),
+        OutsideFinding("mmu-fault", SIGNATURE, 99.0, "after0.9-1", "gpu-job/store", 0.01),
+        OutsideFinding("mmu-fault"),
+    ],
+)
 def test_one_is_enough_wherever_it_is(finding: OutsideFinding) -> None:
     judged = run(80, clean(), [("after0", finding)])
     assert judged.verdict is Verdict.REDUCED
@@ -108,7 +129,8 @@ def test_what_a_test_provoked_on_purpose_and_other_kinds_are_no_faults_of_a_clai
 def test_kinds_of_a_boot_that_are_told_without_findings_count_too() -> None:
     boots = [
         BootResult(f"{side}{n}", side, "b", Outcome.PASS, kinds=FAULT, signatures=frozenset({SIGNATURE}))
-        for side in Side for n in (0, 1)
+        for side in Side
+        for n in (0, 1)
     ]
     first = [i for claim in CLAIMS for i in iterations(Side.BEFORE, claim, 80, 80)]
     assert compare([*first, *clean()], boots, [], Plan({}), KERNELS).verdict is Verdict.REDUCED
@@ -118,7 +140,12 @@ def test_kinds_of_a_boot_that_are_told_without_findings_count_too() -> None:
 def test_a_fault_in_an_iteration_that_cannot_count_is_in_the_way(spoiled: Outcome) -> None:
     good = clean()
     bad = replace(
-        good[0], id="spoiled", outcome=spoiled, blame=Blame.LAB, kinds=FAULT, signatures=frozenset({SIGNATURE}),
+        good[0],
+        id="spoiled",
+        outcome=spoiled,
+        blame=Blame.LAB,
+        kinds=FAULT,
+        signatures=frozenset({SIGNATURE}),
         faulty=1,
     )
     judged = run(80, [*good, bad])
@@ -142,17 +169,26 @@ def put(where: int | str | None, all_: Sequence[IterationResult]) -> list[tuple[
 
 
 @given(
-    before=st.integers(0, 80), faulty=st.tuples(st.integers(0, 240), st.integers(0, 240)),
+    before=st.integers(0, 80),
+    faulty=st.tuples(st.integers(0, 240), st.integers(0, 240)),
     expect=st.sampled_from(Expect),
-    late=st.lists(places, max_size=20), moved=st.lists(places.filter(lambda place: place is not None), max_size=20),
-    claim=st.sampled_from((0, 1)), watch=st.integers(0, 20),
+    late=st.lists(places, max_size=20),
+    moved=st.lists(places.filter(lambda place: place is not None), max_size=20),
+    claim=st.sampled_from((0, 1)),
+    watch=st.integers(0, 20),
 )
 def test_moving_or_adding_faults_of_after_never_improves_the_verdict(
-    before: int, faulty: tuple[int, int], expect: Expect, late: list[int | str | None], moved: list[int | str],
-    claim: int, watch: int,
+    before: int,
+    faulty: tuple[int, int],
+    expect: Expect,
+    late: list[int | str | None],
+    moved: list[int | str],
+    claim: int,
+    watch: int,
 ) -> None:
     watched = [
-        *iterations(Side.BEFORE, "watch", 20, 20, Role.WATCH), *iterations(Side.AFTER, "watch", 20, watch, Role.WATCH),
+        *iterations(Side.BEFORE, "watch", 20, 20, Role.WATCH),
+        *iterations(Side.AFTER, "watch", 20, watch, Role.WATCH),
     ]
     numbers = list(faulty)
     all_ = [*(i for c, n in zip(CLAIMS, numbers, strict=True) for i in iterations(Side.AFTER, c, 240, n)), *watched]

@@ -43,12 +43,15 @@ def test_fisher_swapped_is_the_other_tail(before: tuple[int, int], after: tuple[
     assert fisher(*after, *before) == pytest.approx((more, fewer), rel=1e-9)
 
 
-@pytest.mark.parametrize(("before", "after"), [
-    ((500_000, 1_000_000), (499_000, 1_000_000)),
-    ((10, 1_000_000), (2, 1_000_000)),
-    ((999_999, 1_000_000), (999_000, 1_000_000)),
-    ((3, 10), (0, 1_000_000)),
-])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((500_000, 1_000_000), (499_000, 1_000_000)),
+        ((10, 1_000_000), (2, 1_000_000)),
+        ((999_999, 1_000_000), (999_000, 1_000_000)),
+        ((3, 10), (0, 1_000_000)),
+    ],
+)
 def test_fisher_of_big_counts(before: tuple[int, int], after: tuple[int, int]) -> None:
     oracle = scipy_stats.hypergeom.cdf(after[0], before[1] + after[1], before[0] + after[0], after[1])
     assert fisher(*before, *after)[0] == pytest.approx(float(oracle), rel=1e-6)
@@ -135,9 +138,11 @@ def _brute_force(boots: Sequence[tuple[int, int]]) -> float:
     return sum(w for w in map(weight, tables) if w <= observed) / math.comb(sum(sizes), faulty)
 
 
-@given(boots=st.lists(
-    st.integers(1, 8).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), min_size=2, max_size=4,
-))
+@given(
+    boots=st.lists(
+        st.integers(1, 8).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), min_size=2, max_size=4
+    )
+)
 def test_disagreement_of_few_is_exact(boots: list[tuple[int, int]]) -> None:
     assert disagreement(boots) == pytest.approx(_brute_force(boots), rel=1e-6)
 

@@ -29,10 +29,12 @@ def by_counting(strata: Sequence[Table]) -> tuple[float, float]:
     choices = []
     for before_faulty, before, after_faulty, after in strata:
         faulty = before_faulty + after_faulty
-        choices.append([
-            (k, math.comb(after, k) * math.comb(before, faulty - k))
-            for k in range(max(0, faulty - before), min(faulty, after) + 1)
-        ])
+        choices.append(
+            [
+                (k, math.comb(after, k) * math.comb(before, faulty - k))
+                for k in range(max(0, faulty - before), min(faulty, after) + 1)
+            ]
+        )
     observed = sum(table[2] for table in strata)
     fewer = more = whole = 0
     for combination in itertools.product(*choices):

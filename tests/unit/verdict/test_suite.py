@@ -13,9 +13,7 @@ from panthorlab.outcome import Blame, Outcome, Side
 from panthorlab.verdict.model import BootResult, TestResult, TestVerdict, Verdict
 from panthorlab.verdict.suite import MORE_BOOTS, compare_tests, in_doubt, votes_of
 
-BOOTS = {
-    f"{side}-{n}": BootResult(f"{side}-{n}", side, "qemu-g610", Outcome.PASS) for side in Side for n in range(4)
-}
+BOOTS = {f"{side}-{n}": BootResult(f"{side}-{n}", side, "qemu-g610", Outcome.PASS) for side in Side for n in range(4)}
 
 
 def results(name: str, before: str, after: str, *, proof: bool = False) -> list[TestResult]:
@@ -23,7 +21,8 @@ def results(name: str, before: str, after: str, *, proof: bool = False) -> list[
     meant = {"P": (Outcome.PASS, None), "F": (Outcome.FAIL, Blame.KERNEL), "L": (Outcome.ERROR, Blame.LAB)}
     return [
         TestResult(name, side, *meant[letter], "said so", f"{side}-{n}", proof=proof)
-        for side, letters in ((Side.BEFORE, before), (Side.AFTER, after)) for n, letter in enumerate(letters)
+        for side, letters in ((Side.BEFORE, before), (Side.AFTER, after))
+        for n, letter in enumerate(letters)
     ]
 
 
@@ -35,23 +34,26 @@ def heard(test: TestVerdict) -> Verdict:
     return max((vote for vote, _ in votes_of([test])), key=lambda vote: vote.badness, default=Verdict.CLEAN)
 
 
-@pytest.mark.parametrize(("before", "after", "verdict", "vote", "doubt"), [
-    ("PP", "FF", Verdict.REGRESSED, Verdict.REGRESSED, False),
-    ("PPL", "FFL", Verdict.REGRESSED, Verdict.REGRESSED, False),
-    ("P", "F", Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE, True),
-    ("PL", "FF", Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE, True),
-    ("PP", "PF", Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE, True),
-    ("PF", "FF", Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE, True),
-    ("PPP", "FFF", Verdict.REGRESSED, Verdict.REGRESSED, False),
-    ("PPPP", "PFPP", Verdict.INCONCLUSIVE, Verdict.CLEAN, False),
-    ("PPPP", "PFPF", Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE, False),
-    ("PPFP", "FFFF", Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE, False),
-    ("PPFP", "FFPP", Verdict.INCONCLUSIVE, Verdict.CLEAN, False),
-    ("FF", "FF", Verdict.NOT_FIXED, Verdict.CLEAN, False),
-    ("FP", "FP", Verdict.NOT_FIXED, Verdict.CLEAN, False),
-    ("FF", "FP", Verdict.NOT_FIXED, Verdict.CLEAN, False),
-    ("FP", "PP", Verdict.FIXED, Verdict.CLEAN, False),
-])
+@pytest.mark.parametrize(
+    ("before", "after", "verdict", "vote", "doubt"),
+    [
+        ("PP", "FF", Verdict.REGRESSED, Verdict.REGRESSED, False),
+        ("PPL", "FFL", Verdict.REGRESSED, Verdict.REGRESSED, False),
+        ("P", "F", Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE, True),
+        ("PL", "FF", Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE, True),
+        ("PP", "PF", Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE, True),
+        ("PF", "FF", Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE, True),
+        ("PPP", "FFF", Verdict.REGRESSED, Verdict.REGRESSED, False),
+        ("PPPP", "PFPP", Verdict.INCONCLUSIVE, Verdict.CLEAN, False),
+        ("PPPP", "PFPF", Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE, False),
+        ("PPFP", "FFFF", Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE, False),
+        ("PPFP", "FFPP", Verdict.INCONCLUSIVE, Verdict.CLEAN, False),
+        ("FF", "FF", Verdict.NOT_FIXED, Verdict.CLEAN, False),
+        ("FP", "FP", Verdict.NOT_FIXED, Verdict.CLEAN, False),
+        ("FF", "FP", Verdict.NOT_FIXED, Verdict.CLEAN, False),
+        ("FP", "PP", Verdict.FIXED, Verdict.CLEAN, False),
+    ],
+)
 def test_boots_must_agree(before: str, after: str, verdict: Verdict, vote: Verdict, doubt: bool) -> None:
     test = judged(before, after)
     assert (test.verdict, heard(test), bool(in_doubt([test]))) == (verdict, vote, doubt)
@@ -63,8 +65,11 @@ def test_a_proof_in_doubt_is_heard_and_not_run_by_itself() -> None:
     assert not in_doubt([judged("PP", "PF", proof=True)])
 
 
-@given(st.text("PFL", min_size=1, max_size=4).filter(lambda text: "P" in text), st.text("PFL", max_size=3),
-       st.text("PFL", max_size=3))
+@given(
+    st.text("PFL", min_size=1, max_size=4).filter(lambda text: "P" in text),
+    st.text("PFL", max_size=3),
+    st.text("PFL", max_size=3),
+)
 def test_one_more_failure_of_after_makes_nothing_better(before: str, first: str, last: str) -> None:
     was, worse = (heard(judged(before, f"{first}{letter}{last}")) for letter in "PF")
     assert worse.badness >= was.badness
@@ -72,6 +77,7 @@ def test_one_more_failure_of_after_makes_nothing_better(before: str, first: str,
 
 def run(random: Random, tests: int, before: float, after: float, boots: int = 1) -> Verdict:
     """The verdict of `tests` tests that fail at these rates per boot, `boots` of each side, and a second look."""
+
     def letters(rate: float, number: int) -> str:
         return "".join("F" if random.random() < rate else "P" for _ in range(number))
 

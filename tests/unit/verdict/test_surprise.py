@@ -21,7 +21,7 @@ def test_fewer_faults_of_a_watch_are_no_good_news_by_themselves() -> None:
     bench = Bench().both((0, 240), (0, 240)).both((98, 320), (23, 320), "clients", Role.WATCH)
     judged = bench.judge(**NO_CHANGE)
     assert judged.verdict is Verdict.CLEAN
-    surprise, = judged.surprises
+    (surprise,) = judged.surprises
     assert (surprise.where, surprise.before, surprise.after, surprise.fewer) == ("clients", (98, 320), (23, 320), True)
     assert surprise.p is not None
     assert surprise.p < 0.001
@@ -61,7 +61,8 @@ def test_a_kind_that_nobody_looks_for_and_that_goes_away() -> None:
     bench.add(Side.BEFORE, 0, 120, **warning).add(Side.BEFORE, 0, 120)
     judged = bench.judge(**NO_CHANGE)
     assert [(found.where, found.what, found.before, found.after) for found in judged.surprises] == [
-        ("exit", "warning", (120, 240), (0, 240))]
+        ("exit", "warning", (120, 240), (0, 240))
+    ]
     assert judged.verdict is Verdict.CLEAN
 
 
@@ -73,20 +74,21 @@ def test_a_test_that_passes_on_after_alone() -> None:
     assert not Bench().both((79, 80), (0, 240)).test("vm::holes", Outcome.FAIL, Outcome.PASS).judge().surprises
 
 
-@pytest.mark.parametrize(("tests", "verdict"), [
-    ([(Outcome.PASS, Outcome.PASS)], Verdict.CLEAN),
-    ([(Outcome.PASS, Outcome.PASS), (Outcome.SKIP, Outcome.SKIP)], Verdict.CLEAN),
-    ([(Outcome.FAIL, Outcome.PASS), (Outcome.PASS, Outcome.PASS)], Verdict.CLEAN),
-    ([(Outcome.SKIP, Outcome.SKIP)], Verdict.INCONCLUSIVE),
-    ([(Outcome.FAIL, Outcome.FAIL), (Outcome.PASS, Outcome.PASS)], Verdict.INCONCLUSIVE),
-    ([(Outcome.FAIL, Outcome.PASS)], Verdict.INCONCLUSIVE),
-    ([(Outcome.PASS, Outcome.FAIL)], Verdict.REGRESSED),
-    ([(Outcome.PASS, Outcome.ERROR)], Verdict.ERROR),
-    ([], Verdict.INCONCLUSIVE),
-])
-def test_tests_alone_can_say_that_nothing_is_worse(
-    tests: list[tuple[Outcome, Outcome]], verdict: Verdict,
-) -> None:
+@pytest.mark.parametrize(
+    ("tests", "verdict"),
+    [
+        ([(Outcome.PASS, Outcome.PASS)], Verdict.CLEAN),
+        ([(Outcome.PASS, Outcome.PASS), (Outcome.SKIP, Outcome.SKIP)], Verdict.CLEAN),
+        ([(Outcome.FAIL, Outcome.PASS), (Outcome.PASS, Outcome.PASS)], Verdict.CLEAN),
+        ([(Outcome.SKIP, Outcome.SKIP)], Verdict.INCONCLUSIVE),
+        ([(Outcome.FAIL, Outcome.FAIL), (Outcome.PASS, Outcome.PASS)], Verdict.INCONCLUSIVE),
+        ([(Outcome.FAIL, Outcome.PASS)], Verdict.INCONCLUSIVE),
+        ([(Outcome.PASS, Outcome.FAIL)], Verdict.REGRESSED),
+        ([(Outcome.PASS, Outcome.ERROR)], Verdict.ERROR),
+        ([], Verdict.INCONCLUSIVE),
+    ],
+)
+def test_tests_alone_can_say_that_nothing_is_worse(tests: list[tuple[Outcome, Outcome]], verdict: Verdict) -> None:
     bench = Bench()
     for number, (before, after) in enumerate(tests):
         bench.test(f"s::t{number}", before, after, Blame.LAB if Outcome.ERROR in (before, after) else Blame.KERNEL)
@@ -107,12 +109,15 @@ def test_what_is_said_of_a_clean_run_is_true() -> None:
     assert "1 of 1 tests pass and 1 of 2 other workloads are clean" in said(judged)
 
 
-@pytest.mark.parametrize(("before", "after", "verdict"), [
-    (Outcome.PASS, Outcome.PASS, Verdict.FIXED),
-    (Outcome.PASS, Outcome.FAIL, Verdict.REGRESSED),  # fixed, says the count: nobody heard of the faults
-    (Outcome.FAIL, Outcome.FAIL, Verdict.ERROR),
-    (Outcome.FAIL, Outcome.PASS, Verdict.ERROR),
-])
+@pytest.mark.parametrize(
+    ("before", "after", "verdict"),
+    [
+        (Outcome.PASS, Outcome.PASS, Verdict.FIXED),
+        (Outcome.PASS, Outcome.FAIL, Verdict.REGRESSED),  # fixed, says the count: nobody heard of the faults
+        (Outcome.FAIL, Outcome.FAIL, Verdict.ERROR),
+        (Outcome.FAIL, Outcome.PASS, Verdict.ERROR),
+    ],
+)
 def test_counts_of_what_nobody_would_hear_prove_nothing(before: Outcome, after: Outcome, verdict: Verdict) -> None:
     bench = Bench().both((240, 240), (0, 240)).test("heap_exit_claim::faults_are_heard", before, after)
     bench.tests = [replace(test, proof=True) for test in bench.tests]

@@ -12,8 +12,12 @@ REQUESTS = st.one_of(
     st.just((SEND_BREAK, Piece(b"", breaks=1))),
     st.just((WILL_COM_PORT, Piece(b"", reply=DO_COM_PORT))),
     st.just((b"\xff\xfb\x03", Piece(b""))),  # WILL SUPPRESS-GO-AHEAD
-    st.just((b"\xff\xfa\x2c\x01\x00\x16\xe3\x60\xff\xf0",  # 1500000 baud
-             Piece(b"", reply=b"\xff\xfa\x2c\x65\x00\x16\xe3\x60\xff\xf0"))),
+    st.just(
+        (
+            b"\xff\xfa\x2c\x01\x00\x16\xe3\x60\xff\xf0",  # 1500000 baud
+            Piece(b"", reply=b"\xff\xfa\x2c\x65\x00\x16\xe3\x60\xff\xf0"),
+        )
+    ),
     st.just((b"\xff\xfa\x2c\x05\x05\xff\xf0", Piece(b"", breaks=1, reply=b"\xff\xfa\x2c\x69\x05\xff\xf0"))),
     st.just((b"\xff\xfa\x2c\x05\x06\xff\xf0", Piece(b"", reply=b"\xff\xfa\x2c\x69\x06\xff\xf0"))),
 )
@@ -25,7 +29,7 @@ def test_any_stream_in_any_pieces(requests: list[tuple[bytes, Piece]], sizes: li
     reader, pieces, place = Reader(), list[Piece](), 0
     while place < len(stream):
         size = sizes[len(pieces) % len(sizes)]
-        pieces.append(reader.feed(stream[place:place + size]))
+        pieces.append(reader.feed(stream[place : place + size]))
         place += size
     wanted = [piece for _, piece in requests]
     assert b"".join(piece.data for piece in pieces) == b"".join(piece.data for piece in wanted)

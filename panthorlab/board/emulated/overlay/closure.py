@@ -47,7 +47,7 @@ def resolve(root: Path, path: str) -> list[str]:
 
 
 def closure(
-    root: Path, programs: Iterable[str], libraries: str, elsewhere: frozenset[str] = frozenset(),
+    root: Path, programs: Iterable[str], libraries: str, elsewhere: frozenset[str] = frozenset()
 ) -> dict[str, str | None]:
     """Every path that `programs` (absolute in `root`) need: themselves, interpreters, shared objects, links. None for a
     file, the target for a symbolic link.
@@ -115,8 +115,12 @@ def _dependencies(path: Path) -> Iterator[tuple[str, list[str]]]:
             tags = list(dynamic.iter_tags())
         except ELFError as error:
             raise LabError(f"{path} is a damaged program: {error}") from error
-        run_path = [part for tag in tags if (found := _attribute(tag, "runpath") or _attribute(tag, "rpath"))
-                    for part in found.split(":")]
+        run_path = [
+            part
+            for tag in tags
+            if (found := _attribute(tag, "runpath") or _attribute(tag, "rpath"))
+            for part in found.split(":")
+        ]
         for tag in tags:
             if name := _attribute(tag, "needed"):
                 yield name, run_path

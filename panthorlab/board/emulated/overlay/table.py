@@ -51,17 +51,54 @@ class Recipe:
 
 _SHELL = "/usr/bin/busybox"
 _APPLETS = (
-    "sh", "cat", "date", "dmesg", "echo", "env", "false", "find", "free", "grep", "head", "kill", "killall", "ls",
-    "mkdir", "mount", "ps", "rm", "seq", "sleep", "tail", "time", "timeout", "touch", "true",
+    "sh",
+    "cat",
+    "date",
+    "dmesg",
+    "echo",
+    "env",
+    "false",
+    "find",
+    "free",
+    "grep",
+    "head",
+    "kill",
+    "killall",
+    "ls",
+    "mkdir",
+    "mount",
+    "ps",
+    "rm",
+    "seq",
+    "sleep",
+    "tail",
+    "time",
+    "timeout",
+    "touch",
+    "true",
 )
 _LINKS = tuple((f"/bin/{name}", _SHELL) for name in _APPLETS)
 _EGLINFO = f"/usr/bin/eglinfo.{DEFAULT.triplet}"
 
 IGT = "/usr/libexec/igt-gpu-tools"
 _IGT_PROGRAMS = (
-    "panthor/panthor_gem", "panthor/panthor_group", "panthor/panthor_query", "panthor/panthor_vm", "core_auth",
-    "core_debugfs", "core_getclient", "core_getstats", "core_getversion", "core_hotunplug", "core_setmaster",
-    "core_setmaster_vs_auth", "core_sysfs", "sw_sync", "syncobj_basic", "syncobj_eventfd", "syncobj_timeline",
+    "panthor/panthor_gem",
+    "panthor/panthor_group",
+    "panthor/panthor_query",
+    "panthor/panthor_vm",
+    "core_auth",
+    "core_debugfs",
+    "core_getclient",
+    "core_getstats",
+    "core_getversion",
+    "core_hotunplug",
+    "core_setmaster",
+    "core_setmaster_vs_auth",
+    "core_sysfs",
+    "sw_sync",
+    "syncobj_basic",
+    "syncobj_eventfd",
+    "syncobj_timeline",
     "syncobj_wait",
 )
 # What box64 takes natively: it has libc's functions and these libraries' as its own, and not all that is in the others.
@@ -80,51 +117,101 @@ exec /usr/bin/box64 "$program" "$@"
 
 RECIPES: Mapping[str, Recipe] = {
     "shell": Recipe(
-        (Part(("busybox-static",), (_SHELL,)),), _LINKS, tells=("/bin/sh",), about="busybox, with a shell at /bin/sh",
+        (Part(("busybox-static",), (_SHELL,)),), _LINKS, tells=("/bin/sh",), about="busybox, with a shell at /bin/sh"
     ),
     "mesa-vulkan": Recipe(
-        (Part(
-            ("busybox-static", "mesa-vulkan-drivers", "vulkan-tools", "vkmark"),
-            (_SHELL, "/usr/bin/vulkaninfo", "/usr/bin/vkmark"),
-            (f"{_ARM64}/libvulkan_panfrost.so", f"{_ARM64}/vkmark/headless.so"),
-            ("/usr/share/vulkan/icd.d/panfrost_icd.json", "/usr/share/vkmark"),
-        ),),
-        _LINKS, tells=("/usr/bin/vulkaninfo", "/usr/bin/vkmark"),
+        (
+            Part(
+                ("busybox-static", "mesa-vulkan-drivers", "vulkan-tools", "vkmark"),
+                (_SHELL, "/usr/bin/vulkaninfo", "/usr/bin/vkmark"),
+                (f"{_ARM64}/libvulkan_panfrost.so", f"{_ARM64}/vkmark/headless.so"),
+                ("/usr/share/vulkan/icd.d/panfrost_icd.json", "/usr/share/vkmark"),
+            ),
+        ),
+        _LINKS,
+        tells=("/usr/bin/vulkaninfo", "/usr/bin/vkmark"),
         about="Mesa's Vulkan driver (PanVK), vulkaninfo, vkmark --winsys headless",
     ),
     "mesa-gl": Recipe(
-        (Part(
-            ("busybox-static", "glmark2-es2-wayland", "libegl-mesa0", "libgles2", "mesa-utils-bin", "waffle-utils",
-             "weston"),
-            (_SHELL, _EGLINFO, "/usr/bin/wflinfo", "/usr/bin/weston", "/usr/bin/weston-simple-egl",
-             "/usr/bin/glmark2-es2-wayland"),
-            tuple(f"{_ARM64}/{name}" for name in (
-                "libEGL.so.1", "libEGL_mesa.so.0", "libGLESv2.so.2", "libgbm.so.1", "gbm/dri_gbm.so",
-                "libweston-14/headless-backend.so", "libweston-14/gl-renderer.so", "weston/kiosk-shell.so",
-            )),
-            ("/usr/share/X11/xkb", "/usr/share/drirc.d", "/usr/share/glmark2",
-             "/usr/share/glvnd/egl_vendor.d/50_mesa.json"),
-        ),),
+        (
+            Part(
+                (
+                    "busybox-static",
+                    "glmark2-es2-wayland",
+                    "libegl-mesa0",
+                    "libgles2",
+                    "mesa-utils-bin",
+                    "waffle-utils",
+                    "weston",
+                ),
+                (
+                    _SHELL,
+                    _EGLINFO,
+                    "/usr/bin/wflinfo",
+                    "/usr/bin/weston",
+                    "/usr/bin/weston-simple-egl",
+                    "/usr/bin/glmark2-es2-wayland",
+                ),
+                tuple(
+                    f"{_ARM64}/{name}"
+                    for name in (
+                        "libEGL.so.1",
+                        "libEGL_mesa.so.0",
+                        "libGLESv2.so.2",
+                        "libgbm.so.1",
+                        "gbm/dri_gbm.so",
+                        "libweston-14/headless-backend.so",
+                        "libweston-14/gl-renderer.so",
+                        "weston/kiosk-shell.so",
+                    )
+                ),
+                (
+                    "/usr/share/X11/xkb",
+                    "/usr/share/drirc.d",
+                    "/usr/share/glmark2",
+                    "/usr/share/glvnd/egl_vendor.d/50_mesa.json",
+                ),
+            ),
+        ),
         (*_LINKS, ("/usr/bin/eglinfo", _EGLINFO)),
-        tells=("/usr/bin/eglinfo", "/usr/bin/wflinfo", "/usr/bin/weston", "/usr/bin/weston-simple-egl",
-               "/usr/bin/glmark2-es2-wayland"),
+        tells=(
+            "/usr/bin/eglinfo",
+            "/usr/bin/wflinfo",
+            "/usr/bin/weston",
+            "/usr/bin/weston-simple-egl",
+            "/usr/bin/glmark2-es2-wayland",
+        ),
         about="Mesa's OpenGL ES driver (Panfrost), eglinfo, wflinfo, weston, weston-simple-egl, glmark2-es2-wayland",
     ),
     "igt": Recipe(
         (
             Part(
-                ("igt-gpu-tools-tests",), tuple(f"{IGT}/{name}" for name in _IGT_PROGRAMS),
-                suite="sid", architecture="amd64", elsewhere=(*_NATIVE, *_NATIVE_LIBC),
+                ("igt-gpu-tools-tests",),
+                tuple(f"{IGT}/{name}" for name in _IGT_PROGRAMS),
+                suite="sid",
+                architecture="amd64",
+                elsewhere=(*_NATIVE, *_NATIVE_LIBC),
             ),
             Part(
-                ("box64", "busybox-static", "libglib2.0-0t64", "libpci3"), (_SHELL, "/usr/bin/box64"),
-                tuple(f"{_ARM64}/{name}" for name in (*_NATIVE, "libdl.so.2", "libgcc_s.so.1", "libpthread.so.0",
-                                                      "librt.so.1", "libutil.so.1")),
+                ("box64", "busybox-static", "libglib2.0-0t64", "libpci3"),
+                (_SHELL, "/usr/bin/box64"),
+                tuple(
+                    f"{_ARM64}/{name}"
+                    for name in (
+                        *_NATIVE,
+                        "libdl.so.2",
+                        "libgcc_s.so.1",
+                        "libpthread.so.0",
+                        "librt.so.1",
+                        "libutil.so.1",
+                    )
+                ),
                 suite="sid",
             ),
         ),
         (*_LINKS, *((f"/igt/{name}", "/usr/bin/igt-under-box64") for name in _IGT_PROGRAMS)),
-        (("/usr/bin/igt-under-box64", _BOX64),), tells=("/igt",),
+        (("/usr/bin/igt-under-box64", _BOX64),),
+        tells=("/igt",),
         about="IGT's tests of panthor and of DRM's core, Debian's own for amd64, under box64",
     ),
 }

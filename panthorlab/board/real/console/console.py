@@ -68,8 +68,9 @@ class Line:
         """The connection as it is now. Raises LabError if there is none."""
         link = self._link
         if link is None:
-            raise LabError(f"console {self.name}: no connection since "
-                           f"{time.monotonic() - (self._down or 0):.0f} s: {self.reason}")
+            raise LabError(
+                f"console {self.name}: no connection since {time.monotonic() - (self._down or 0):.0f} s: {self.reason}"
+            )
         return link
 
     @property
@@ -177,10 +178,12 @@ class RealConsole(Console):
         """See `SerialConsole`. `key`: one character, e.g. `t`, `w`, `l`, `b`."""
         link = self._line.link
         if not link.can_break:
-            raise LabError(f"console {self._line.name}: this transport cannot send a BREAK, so no sysrq over it",
-                           hint="a serial device of this machine (`transport: tty`) and telnet can (`transport: "
-                                "telnet`; ser2net: `accepter: telnet(rfc2217),…`); raw TCP and pseudo terminals "
-                                "cannot. Or use `recovery: {sysrq: ssh}`")
+            raise LabError(
+                f"console {self._line.name}: this transport cannot send a BREAK, so no sysrq over it",
+                hint="a serial device of this machine (`transport: tty`) and telnet can (`transport: "
+                "telnet`; ser2net: `accepter: telnet(rfc2217),…`); raw TCP and pseudo terminals "
+                "cannot. Or use `recovery: {sysrq: ssh}`",
+            )
         try:
             link.send_break()
         except OSError as error:
@@ -203,7 +206,10 @@ class RealConsole(Console):
 
 
 def open_console(
-    section: ConsoleSection, log: Path, *, listeners: Sequence[Callable[[ConsoleLine], object]] = (),
+    section: ConsoleSection,
+    log: Path,
+    *,
+    listeners: Sequence[Callable[[ConsoleLine], object]] = (),
     timeout: float = 10.0,
 ) -> RealConsole:
     """Open it and begin to read: before the board gets power. `listeners` get every line. Raises LabError."""

@@ -126,11 +126,11 @@ class PexpectDialogue:
 
     def _see_through(self, patterns: list[re.Pattern[bytes]]) -> tuple[int, bytes] | None:
         """Look again, without the lines of the kernel that came into the middle of what is awaited."""
-        plain = _KERNEL_LINE.sub(b"", (self._heard.before or b"")[-2 * _WINDOW:])
+        plain = _KERNEL_LINE.sub(b"", (self._heard.before or b"")[-2 * _WINDOW :])
         for index, pattern in enumerate(patterns):
             if found := pattern.search(plain):
                 self._heard.drain()
-                return index, plain[:found.start()]
+                return index, plain[: found.start()]
         return None
 
     def _type(self, text: str, deadline: float) -> None:
@@ -139,12 +139,16 @@ class PexpectDialogue:
         for _ in range(TRIES):
             self._settle()
             echo.clear()
-            if all(self._echoed(text[:at + TYPED], text[at:at + TYPED], echo, deadline)
-                   for at in range(0, len(text), TYPED)):
+            if all(
+                self._echoed(text[: at + TYPED], text[at : at + TYPED], echo, deadline)
+                for at in range(0, len(text), TYPED)
+            ):
                 return
             self.send(_ERASE_LINE)
-        raise self._failed(f"the console did not echo `{text}` but `{readable(bytes(echo))}`, {TRIES} times: "
-                           "characters get lost, or nobody listens")
+        raise self._failed(
+            f"the console did not echo `{text}` but `{readable(bytes(echo))}`, {TRIES} times: "
+            "characters get lost, or nobody listens"
+        )
 
     def _settle(self) -> None:
         """Drop what is said until it is quiet, if it ever is: one prompt too many must not end the next command."""

@@ -109,9 +109,11 @@ class TcpLink:
             if not data:
                 self.close()
                 said = telnet.Telnet().receive(early).decode("ascii", "replace").strip()
-                raise LabError(f"console {where}: the server hung up at once, saying: {said or 'nothing'}",
-                               hint="usually another client has the line, or the server cannot open its device; "
-                                    "see the log of the server (journalctl -u ser2net)")
+                raise LabError(
+                    f"console {where}: the server hung up at once, saying: {said or 'nothing'}",
+                    hint="usually another client has the line, or the server cannot open its device; "
+                    "see the log of the server (journalctl -u ser2net)",
+                )
             early += data
         return early
 
@@ -174,12 +176,15 @@ class TelnetLink:
         """Set the line to 8N1 without flow control, at the speed of the board, and see that it was done."""
         protocol = self._protocol
         deadline = time.monotonic() + timeout
-        self._await(deadline, "whether it speaks RFC 2217",
-                    lambda: telnet.COM_PORT in protocol.local | protocol.refused)
+        self._await(
+            deadline, "whether it speaks RFC 2217", lambda: telnet.COM_PORT in protocol.local | protocol.refused
+        )
         if telnet.COM_PORT not in protocol.local:
-            raise LabError(f"console {self._where}: the server refuses RFC 2217",
-                           hint="ser2net: `accepter: telnet(rfc2217),tcp,PORT`; or set `rfc2217: false` in the board "
-                                "file, and the speed in the server's")
+            raise LabError(
+                f"console {self._where}: the server refuses RFC 2217",
+                hint="ser2net: `accepter: telnet(rfc2217),tcp,PORT`; or set `rfc2217: false` in the board "
+                "file, and the speed in the server's",
+            )
         self._tcp.send(b"".join((
             protocol.port_setting(telnet.SET_BAUDRATE, section.speed, size=4),
             protocol.port_setting(telnet.SET_DATASIZE, 8), protocol.port_setting(telnet.SET_PARITY, 1),
@@ -188,14 +193,18 @@ class TelnetLink:
         )))  # fmt: skip
         self._await(deadline, "an answer about the speed", lambda: telnet.SET_BAUDRATE in protocol.port)
         if (speed := protocol.port[telnet.SET_BAUDRATE]) != section.speed:
-            raise LabError(f"console {self._where}: the server runs the line at {speed} baud, not at {section.speed}",
-                           hint="can its adapter do that speed? 1500000 needs e.g. FT232, CP2102N or CH340")
+            raise LabError(
+                f"console {self._where}: the server runs the line at {speed} baud, not at {section.speed}",
+                hint="can its adapter do that speed? 1500000 needs e.g. FT232, CP2102N or CH340",
+            )
 
     def _await(self, deadline: float, what: str, done: Callable[[], bool]) -> None:
         while not done():
             if not self._tcp.wait(deadline - time.monotonic()):
-                raise LabError(f"console {self._where}: the server did not say {what}",
-                               hint="is it a telnet server? Raw ones (ser2net `tcp`) are `transport: tcp`")
+                raise LabError(
+                    f"console {self._where}: the server did not say {what}",
+                    hint="is it a telnet server? Raw ones (ser2net `tcp`) are `transport: tcp`",
+                )
             data = self._tcp.recv(65536)
             if not data:
                 raise LabError(f"console {self._where}: the server hung up before it said {what}")
@@ -205,9 +214,11 @@ class TelnetLink:
 def _cannot_connect(host: str, port: int, error: OSError) -> LabError:
     where = f"{host}:{port}"
     if isinstance(error, ConnectionRefusedError):
-        return LabError(f"console {where}: connection refused",
-                        hint="is ser2net up (systemctl status ser2net), and does it accept on this address? "
-                             f"Its `accepter` must name port {port}, and not only localhost if it is another machine")
+        return LabError(
+            f"console {where}: connection refused",
+            hint="is ser2net up (systemctl status ser2net), and does it accept on this address? "
+            f"Its `accepter` must name port {port}, and not only localhost if it is another machine",
+        )
     if isinstance(error, socket.gaierror):
         return LabError(f"console {where}: no such host: {error.strerror}")
     if isinstance(error, TimeoutError):

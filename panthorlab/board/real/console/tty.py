@@ -107,16 +107,20 @@ def _cannot_open(section: TtyConsole, error: Exception) -> LabError:
     code = getattr(error, "errno", None)
     if code in (errno.ENOENT, errno.ENXIO, errno.ENODEV):
         there = sorted(str(path) for path in Path("/dev/serial/by-id").glob("*"))
-        return LabError(f"console {device}: no such device; is the adapter plugged in?",
-                        hint=f"there are: {', '.join(there)}" if there else "there is no USB serial adapter at all")
+        return LabError(
+            f"console {device}: no such device; is the adapter plugged in?",
+            hint=f"there are: {', '.join(there)}" if there else "there is no USB serial adapter at all",
+        )
     if code in (errno.EACCES, errno.EPERM):
         return LabError(f"console {device}: no permission", hint=_permission_hint(device))
     if code in (errno.EBUSY, errno.EAGAIN):
         return _in_use(section.device, [who for _, who in _holders(section.device)])
     if not stat.S_ISCHR(device.stat().st_mode):
         return LabError(f"console {device}: not a serial device")
-    return LabError(f"console {device}: cannot be set to {section.speed} baud, 8N1: {error}",
-                    hint="is it a serial device, and can it do that speed? 1500000 needs e.g. FT232, CP2102N or CH340")
+    return LabError(
+        f"console {device}: cannot be set to {section.speed} baud, 8N1: {error}",
+        hint="is it a serial device, and can it do that speed? 1500000 needs e.g. FT232, CP2102N or CH340",
+    )
 
 
 def _permission_hint(device: Path) -> str:
@@ -130,8 +134,10 @@ def _permission_hint(device: Path) -> str:
 
 def _in_use(device: str, others: list[str]) -> LabError:
     who = ", ".join(others) or "a program of another user"
-    return LabError(f"console {device}: in use by {who}",
-                    hint=f"two readers would each get half of the console; end the other one (sudo fuser -v {device})")
+    return LabError(
+        f"console {device}: in use by {who}",
+        hint=f"two readers would each get half of the console; end the other one (sudo fuser -v {device})",
+    )
 
 
 def _holders(device: str) -> Iterator[tuple[int, str]]:

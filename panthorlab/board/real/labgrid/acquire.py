@@ -51,7 +51,12 @@ Progress = Callable[[str], None]
 
 @contextlib.contextmanager
 def acquire(
-    section: Labgrid, *, owner: str, lab_dir: Path, timeout: float, progress: Progress,
+    section: Labgrid,
+    *,
+    owner: str,
+    lab_dir: Path,
+    timeout: float,
+    progress: Progress,
     stop: threading.Event | None = None,
 ) -> Iterator[PlaceResources]:
     """The place's resources, for as long as the context lasts. Nothing is acquired if this run has the place already.
@@ -125,8 +130,10 @@ class _Client:
     def new(cls, section: Labgrid, owner: str) -> Self:
         """With an identity that nobody has had before. Raises LabError if there is no labgrid-client."""
         if proxy := os.environ.get("LG_PROXY"):
-            raise LabError(f"$LG_PROXY is set: panthorlab cannot reach consoles and switches through {proxy}",
-                           hint=f"run panthorlab on {proxy}, without $LG_PROXY")
+            raise LabError(
+                f"$LG_PROXY is set: panthorlab cannot reach consoles and switches through {proxy}",
+                hint=f"run panthorlab on {proxy}, without $LG_PROXY",
+            )
         host = os.environ.get("LG_HOSTNAME") or socket.gethostname()
         user = os.environ.get("LG_USERNAME") or getpass.getuser()
         who = re.sub(r"[^A-Za-z0-9_.@+-]+", "-", f"{user}+{owner}")[:100]
@@ -150,8 +157,10 @@ class _Client:
         env |= {"LG_HOSTNAME": self.host, "LG_USERNAME": self.user}
         done = _run(argv, env, what=f"labgrid coordinator {self.coordinator}: `{' '.join(arguments)}`")
         if done.returncode and "oordinator is unavailable" in done.stderr:
-            raise LabError(f"the labgrid coordinator {self.coordinator} does not answer: {_last_line(done.stderr)}",
-                           hint="is it running? `coordinator:` of the board file or $LG_COORDINATOR says where")
+            raise LabError(
+                f"the labgrid coordinator {self.coordinator} does not answer: {_last_line(done.stderr)}",
+                hint="is it running? `coordinator:` of the board file or $LG_COORDINATOR says where",
+            )
         return done
 
     def show(self, place: str) -> Place:
@@ -164,8 +173,10 @@ class _Client:
         try:
             return parse_show(done.stdout)
         except ValueError as error:
-            raise LabError(f"labgrid's description of place {place} cannot be read: {error}",
-                           hint=f"which labgrid is it? `{self.program} version`; 24.0 or newer is needed") from error
+            raise LabError(
+                f"labgrid's description of place {place} cannot be read: {error}",
+                hint=f"which labgrid is it? `{self.program} version`; 24.0 or newer is needed",
+            ) from error
 
     def places(self) -> list[str]:
         """The names of all places."""
@@ -178,12 +189,15 @@ def _run(argv: list[str], env: Mapping[str, str], *, what: str) -> subprocess.Co
     try:
         out, err = process.communicate(timeout=CALL_TIMEOUT)
     except subprocess.TimeoutExpired:
-        raise LabError(f"{what}: no answer within {CALL_TIMEOUT:.0f} s",
-                       hint="is the coordinator overloaded, or its address blocked?") from None
+        raise LabError(
+            f"{what}: no answer within {CALL_TIMEOUT:.0f} s",
+            hint="is the coordinator overloaded, or its address blocked?",
+        ) from None
     finally:
         spawn.end(process, gently=0)
-    return subprocess.CompletedProcess(argv, process.returncode, out.decode("utf-8", "replace"),
-                                       err.decode("utf-8", "replace"))
+    return subprocess.CompletedProcess(
+        argv, process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
+    )
 
 
 def _program() -> str:
@@ -192,14 +206,18 @@ def _program() -> str:
         path = Path(named)
         path = path / "bin" / PROGRAM if path.is_dir() else path
         if not os.access(path, os.X_OK):
-            raise LabError(f"$PANTHORLAB_LABGRID: there is no program {path}",
-                           hint="name labgrid-client, or the virtual environment that labgrid is installed in")
+            raise LabError(
+                f"$PANTHORLAB_LABGRID: there is no program {path}",
+                hint="name labgrid-client, or the virtual environment that labgrid is installed in",
+            )
         return str(path)
     beside = Path(sys.executable).parent / PROGRAM
     found = str(beside) if os.access(beside, os.X_OK) else shutil.which(PROGRAM)
     if found is None:
-        raise LabError("the board is a labgrid place, and there is no labgrid-client",
-                       hint="pipx install labgrid; or name a virtual environment with it in $PANTHORLAB_LABGRID")
+        raise LabError(
+            "the board is a labgrid place, and there is no labgrid-client",
+            hint="pipx install labgrid; or name a virtual environment with it in $PANTHORLAB_LABGRID",
+        )
     return found
 
 
@@ -212,8 +230,13 @@ def _exactly(wanted: str, place: Place, client: _Client) -> None:
 def _unknown(wanted: str, client: _Client) -> LabError:
     places = client.places()
     near = difflib.get_close_matches(wanted, places, n=3) or [name for name in places if wanted in name][:3]
-    known = f"did you mean {' or '.join(f'`{name}`' for name in near)}?" if near else \
-        f"there are: {', '.join(places[:20])}" if places else "it has no places at all"
+    known = (
+        f"did you mean {' or '.join(f'`{name}`' for name in near)}?"
+        if near
+        else f"there are: {', '.join(places[:20])}"
+        if places
+        else "it has no places at all"
+    )
     return LabError(f"the labgrid coordinator {client.coordinator} has no place `{wanted}`", hint=known)
 
 
@@ -230,8 +253,10 @@ def _take(client: _Client, place: Place, timeout: float, progress: Progress, sto
                 return
             why = _busy(done, place)
         if time.monotonic() >= deadline:
-            raise LabError(f"labgrid place {name} was not to be had within {timeout:.0f} s: it is {why}",
-                           hint=f"ask them, or: labgrid-client -p {name} release --kick")
+            raise LabError(
+                f"labgrid place {name} was not to be had within {timeout:.0f} s: it is {why}",
+                hint=f"ask them, or: labgrid-client -p {name} release --kick",
+            )
         if why != told:
             progress(f"waiting for labgrid place {name}: it is {why}")
             told = why
@@ -260,15 +285,19 @@ def _started(client: _Client, name: str) -> Place:
     while True:
         place = client.show(name)
         if place.holder != client.identity:
-            raise LabError(f"labgrid place {name} was taken from us: it is "
-                           + (f"acquired by {place.holder}" if place.holder else "released"),
-                           hint="what ran on the board since then does not count; resume the run when it is free")
+            raise LabError(
+                f"labgrid place {name} was taken from us: it is "
+                + (f"acquired by {place.holder}" if place.holder else "released"),
+                hint="what ran on the board since then does not count; resume the run when it is free",
+            )
         idle = [item for item in place.resources if item.cls in CONSOLES and item.params.get("port") is None]
         if not idle or place.orphans or not all(item.available for item in idle):
             return place  # complete; or it cannot become so, which `translate` says
         if time.monotonic() >= deadline:
-            raise LabError(f"labgrid place {name} was acquired, but its exporter does not serve {idle[0]}",
-                           hint="is ser2net installed on the exporter's machine? its log says more")
+            raise LabError(
+                f"labgrid place {name} was acquired, but its exporter does not serve {idle[0]}",
+                hint="is ser2net installed on the exporter's machine? its log says more",
+            )
 
 
 def _release(client: _Client, name: str, progress: Progress) -> bool:
@@ -282,8 +311,10 @@ def _release(client: _Client, name: str, progress: Progress) -> bool:
             return True
     except LabError as error:
         why = str(error)
-    progress(f"labgrid place {name} could not be released and stays acquired by {client.identity}: {why}; "
-             "the next start tries again")
+    progress(
+        f"labgrid place {name} could not be released and stays acquired by {client.identity}: {why}; "
+        "the next start tries again"
+    )
     return False
 
 

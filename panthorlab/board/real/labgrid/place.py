@@ -139,7 +139,11 @@ def _resource(name: str, path: str, body: str) -> Resource:
         params = dict(data["params"])
         extra = params.pop("extra", None) or {}
         return Resource(
-            name, path, str(data["cls"]), bool(data["avail"]), params,
+            name,
+            path,
+            str(data["cls"]),
+            bool(data["avail"]),
+            params,
             str(extra.get("proxy")) if extra.get("proxy_required") else None,
         )
     except (SyntaxError, ValueError, TypeError, KeyError, AttributeError, RecursionError, MemoryError) as error:
@@ -203,8 +207,10 @@ def _direct(place: Place, resource: Resource) -> Resource:
 
 def _senseless(place: Place, resource: Resource, error: ValueError | KeyError) -> LabError:
     text = error.errors()[0]["msg"] if isinstance(error, ValidationError) else repr(error)
-    return LabError(f"labgrid place {place.name}: {resource} has parameters that make no sense: {text}",
-                    hint="mend the exporter's configuration")
+    return LabError(
+        f"labgrid place {place.name}: {resource} has parameters that make no sense: {text}",
+        hint="mend the exporter's configuration",
+    )
 
 
 def _console(place: Place, resource: Resource) -> ConsoleSection:

@@ -16,6 +16,8 @@ def device_tree(file: RealFile, kernel: Kernel) -> Path | None:
         return None
     blob = kernel.path / "dtbs" / Path(file.dtb).name
     if not blob.is_file():
-        raise LabError(f"kernel {kernel.title} was built without {file.dtb}",
-                       hint="does this release have it? else a fragment in `kernel_configs` must name it (`#! dtb`)")
+        raise LabError(
+            f"kernel {kernel.title} was built without {file.dtb}",
+            hint="does this release have it? else a fragment in `kernel_configs` must name it (`#! dtb`)",
+        )
     return blob

@@ -40,8 +40,10 @@ class ExtlinuxTrial:
         if section is None:
             return "the board file has no `boot.extlinux`"
         if section.fallback == "none":
-            return ("`boot.extlinux.fallback: none`: nothing would bring the known-good kernel back after a hang. Set "
-                    "up U-Boot's bootcount or a watchdog (docs/rock-5b.md), or use uboot-tftp")
+            return (
+                "`boot.extlinux.fallback: none`: nothing would bring the known-good kernel back after a hang. Set "
+                "up U-Boot's bootcount or a watchdog (docs/rock-5b.md), or use uboot-tftp"
+            )
         return None
 
     def start(self, rig: Rig, booting: Booting) -> None:
@@ -74,11 +76,15 @@ def _await_kernel(rig: Rig, since: float) -> None:
         if restarted and (runs := running(rig, _LOOK)) is not None:
             with closing(runs):
                 if unsuitable(runs, rig) is None:
-                    raise LabError(f"board {rig.name} booted its known-good kernel, not the trial entry. Last on the "
-                                   f"console:\n{rig.console.tail()}",
-                                   hint="`boot.extlinux.arm` must have the next boot take it; docs/rock-5b.md")
-    raise LabError(f"no kernel began to run within {limit:g} s of the restart. Last on the console:\n"
-                   f"{rig.console.tail()}", hint="does U-Boot read the trial entry?")
+                    raise LabError(
+                        f"board {rig.name} booted its known-good kernel, not the trial entry. Last on the "
+                        f"console:\n{rig.console.tail()}",
+                        hint="`boot.extlinux.arm` must have the next boot take it; docs/rock-5b.md",
+                    )
+    raise LabError(
+        f"no kernel began to run within {limit:g} s of the restart. Last on the console:\n{rig.console.tail()}",
+        hint="does U-Boot read the trial entry?",
+    )
 
 
 def _install(rig: Rig, section: Extlinux, booting: Booting, shell: SecureShell) -> None:
@@ -100,6 +106,8 @@ def _install(rig: Rig, section: Extlinux, booting: Booting, shell: SecureShell) 
 def _arm(section: Extlinux, shell: SecureShell) -> None:
     done = shell.run(section.arm, timeout=_ARM_TIMEOUT)
     if done.status:
-        raise LabError(f"`{' '.join(section.arm)}` ended with status {done.status}: "
-                       f"{(done.stderr or done.stdout).decode('utf-8', 'replace').strip()}",
-                       hint="`boot.extlinux.arm` must have the next boot take the trial entry; docs/rock-5b.md")
+        raise LabError(
+            f"`{' '.join(section.arm)}` ended with status {done.status}: "
+            f"{(done.stderr or done.stdout).decode('utf-8', 'replace').strip()}",
+            hint="`boot.extlinux.arm` must have the next boot take the trial entry; docs/rock-5b.md",
+        )

@@ -81,8 +81,10 @@ def impossible(shell: Shell, rig: Rig) -> str | None:
     except RemoteFileError:
         disabled = False  # a kernel without the switch
     if disabled:
-        return ("kexec is switched off until the next boot (sysctl kernel.kexec_load_disabled=1): look for it in "
-                f"/etc/sysctl.d of the board {OTHERWISE}")
+        return (
+            "kexec is switched off until the next boot (sysctl kernel.kexec_load_disabled=1): look for it in "
+            f"/etc/sysctl.d of the board {OTHERWISE}"
+        )
     if reason := _interrupts_write(shell):
         return reason
     program = rig.file.boot.kexec.program
@@ -111,9 +113,11 @@ def _interrupts_write(shell: Shell) -> str | None:
         return f"whether the interrupt controller keeps tables in memory cannot be seen ({error}); {OTHERWISE}"
     if not has_its(tree):
         return None
-    return ("the interrupt controller (GICv3 ITS) goes on using memory of this kernel after kexec, and the board was "
-            "not booted by EFI, which would reserve it: boot the known-good kernel with `irqchip.gicv3_nolpi=1` "
-            f"{OTHERWISE}")
+    return (
+        "the interrupt controller (GICv3 ITS) goes on using memory of this kernel after kexec, and the board was "
+        "not booted by EFI, which would reserve it: boot the known-good kernel with `irqchip.gicv3_nolpi=1` "
+        f"{OTHERWISE}"
+    )
 
 
 def _exists(shell: Shell, path: str) -> bool:
@@ -136,8 +140,10 @@ def load(shell: Shell, program: str, image: str, dtb: str | None, command_line: 
             return
         text = (done.stderr or done.stdout).decode("utf-8", "replace").strip()
         complaints.append(f"{' '.join(argv[:3])}: {text or f'status {done.status}'}")
-    raise LabError(f"kexec did not load the kernel: {'; '.join(complaints)}",
-                   hint="it needs root, and a kernel that is not locked down (/sys/kernel/security/lockdown)")
+    raise LabError(
+        f"kexec did not load the kernel: {'; '.join(complaints)}",
+        hint="it needs root, and a kernel that is not locked down (/sys/kernel/security/lockdown)",
+    )
 
 
 def _upload(shell: Shell, rig: Rig, booting: Booting) -> tuple[str, str | None]:
@@ -153,8 +159,10 @@ def _upload(shell: Shell, rig: Rig, booting: Booting) -> tuple[str, str | None]:
         return f"{folder}/Image", None
     path = kernel.path / "dtbs" / rig.file.dtb.rpartition("/")[2]
     if not path.is_file():
-        raise LabError(f"kernel {kernel.title} was built without {rig.file.dtb}",
-                       hint="the board's `kernel_configs` must name a fragment with `#! dtb`")
+        raise LabError(
+            f"kernel {kernel.title} was built without {rig.file.dtb}",
+            hint="the board's `kernel_configs` must name a fragment with `#! dtb`",
+        )
     data = path.read_bytes()
     if not has_memory(data):
         rig.progress(f"{path.name} says nothing of memory: the running device tree is used again")

@@ -27,10 +27,14 @@ PANTHOR_FILE = f"{PANTHOR}.ko"
 DETECTORS = ("KASAN", "KCSAN", "KMSAN", "KFENCE", "LOCKDEP", "PROVE_LOCKING", "DEBUG_KMEMLEAK", "DEBUG_OBJECTS")
 """What remembers, from one load to the next: it reports once a boot, or blames one module for another's objects."""
 SPLATS = {
-    1: ("F", "a module was loaded by force"), 3: ("R", "a module was unloaded by force"),
-    4: ("M", "the machine reported a hardware error"), 5: ("B", "memory management found a bad page"),
-    7: ("D", "the kernel has oopsed"), 9: ("W", "the kernel has warned (WARN)"),
-    14: ("L", "a CPU was locked up"), 15: ("K", "the kernel was patched live"),
+    1: ("F", "a module was loaded by force"),
+    3: ("R", "a module was unloaded by force"),
+    4: ("M", "the machine reported a hardware error"),
+    5: ("B", "memory management found a bad page"),
+    7: ("D", "the kernel has oopsed"),
+    9: ("W", "the kernel has warned (WARN)"),
+    14: ("L", "a CPU was locked up"),
+    15: ("K", "the kernel was patched live"),
 }
 """Taint bits after which what a kernel does proves nothing about the next module; the others are harmless here."""
 
@@ -112,7 +116,8 @@ def swappable(running: Kernel, wanted: Kernel) -> str | None:
     if reason := unsuited(running) or unsuited(wanted):
         return reason
     for what, one, other in (
-        ("architectures", running.arch, wanted.arch), ("releases", running.release, wanted.release),
+        ("architectures", running.arch, wanted.arch),
+        ("releases", running.release, wanted.release),
         ("build-ids", running.build_id, wanted.build_id),
         ("Images", running.digests.get("Image"), wanted.digests.get("Image")),
         ("configurations", _config(running), _config(wanted)),
@@ -139,8 +144,10 @@ def unfit(shell: Shell, kernel: Kernel) -> str | None:
     """Why `kernel`'s panthor must not be loaded into the kernel that runs on the board."""
     ids = read_identity(shell, [name for name in kernel.modules if name != PANTHOR])
     if ids["vmlinux"] != kernel.build_id:
-        return (f"the running kernel has build-id {ids['vmlinux']}, {kernel.title} has {kernel.build_id}; "
-                "boot it by another method first")
+        return (
+            f"the running kernel has build-id {ids['vmlinux']}, {kernel.title} has {kernel.build_id}; "
+            "boot it by another method first"
+        )
     wrong = [name for name, found in ids.items() if name != "vmlinux" and found != kernel.modules[name]]
     if wrong:
         return f"the loaded {', '.join(wrong)} differ from those of {kernel.title}; boot it by another method first"

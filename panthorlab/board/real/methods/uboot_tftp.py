@@ -46,8 +46,10 @@ class UBootTftp:
                 rig.power.cycle()
                 limit = rig.file.time_limits.power
                 if rig.console.wait_for(lambda _line: True, limit, since=switched) is None:
-                    raise LabError(f"the console was silent for {limit:g} s after power on",
-                                   hint="does the board get power, and is its console connected at the right speed?")
+                    raise LabError(
+                        f"the console was silent for {limit:g} s after power on",
+                        hint="does the board get power, and is its console connected at the right speed?",
+                    )
             with rig.steps(Name.FIRMWARE):
                 shell = UBootShell(dialogue, boot.uboot, rig.file.time_limits)
                 shell.stop_autoboot()
@@ -57,12 +59,21 @@ class UBootTftp:
         with rig.steps(Name.HANDOVER):
             limit = rig.file.time_limits.kernel
             if rig.console.wait_for(lambda line: bool(KERNEL_START.search(line.text)), limit, since=switched) is None:
-                raise BootError(f"U-Boot started the kernel, which printed nothing for {limit:g} s. Last on the "
-                                f"console:\n{rig.console.tail()}", hint="is `boot.console` right, and the DTB?")
+                raise BootError(
+                    f"U-Boot started the kernel, which printed nothing for {limit:g} s. Last on the "
+                    f"console:\n{rig.console.tail()}",
+                    hint="is `boot.console` right, and the DTB?",
+                )
         rig.progress("kernel started")
 
     def _load(
-        self, rig: Rig, booting: Booting, shell: UBootShell, uboot: UBoot, tftp: Tftp, names: Mapping[str, str],
+        self,
+        rig: Rig,
+        booting: Booting,
+        shell: UBootShell,
+        uboot: UBoot,
+        tftp: Tftp,
+        names: Mapping[str, str],
         blob: Path | None,
     ) -> None:
         """Kernel and device tree into the board's memory, checked; U-Boot is told to start it."""

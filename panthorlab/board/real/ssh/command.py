@@ -15,7 +15,7 @@ from typing import Final
 from panthorlab.errors import LabError, UsageError
 
 WRAPPER: Final = (
-    'read -r a b c d g z </proc/$$/stat;'  # g: the process group
+    "read -r a b c d g z </proc/$$/stat;"  # g: the process group
     'm=$1;shift;while [ "$1" != -- ];do export "$1";shift;done;shift;'
     'cd /;echo "$m $$" >&2&&echo "$m $$"||exit 125;'
     '[ "$g" = $$ ]||exec setsid "$@";exec "$@"'
@@ -24,10 +24,7 @@ WRAPPER: Final = (
 the login shell may have said before, and then becomes the command: leader of a process group, so that a kill reaches
 all it started. OpenSSH has made one already; Dropbear has not, and there `setsid` need not fork: the id stays true."""
 
-KILL: Final = (
-    'read -r b </proc/sys/kernel/random/boot_id;[ "$b" = "$1" ]||exit 0;'
-    'kill -9 "-$2" 2>/dev/null;exit 0'
-)
+KILL: Final = 'read -r b </proc/sys/kernel/random/boot_id;[ "$b" = "$1" ]||exit 0;kill -9 "-$2" 2>/dev/null;exit 0'
 """Parameters: the boot-id with which the process id was learnt, and the id. A later boot has other processes."""
 
 LONGEST: Final = 120_000
@@ -48,8 +45,10 @@ def command_line(mark: str, argv: Sequence[str], env: Mapping[str, str]) -> byte
     if b"\0" in line:
         raise UsageError(f"a word of the command `{title(argv)}` holds a NUL")
     if len(line) > LONGEST:
-        raise UsageError(f"the command `{title(argv)}` has {len(line)} bytes, more than a board takes ({LONGEST})",
-                         hint="pass long lists by a file or by stdin")
+        raise UsageError(
+            f"the command `{title(argv)}` has {len(line)} bytes, more than a board takes ({LONGEST})",
+            hint="pass long lists by a file or by stdin",
+        )
     return line
 
 
@@ -75,10 +74,12 @@ class Preamble:
         end = self.noise.find(b"\n", start)
         if start < 0 or end < 0:
             if len(self.noise) > MOST_NOISE:
-                raise LabError("the login shell of the board talks without end before it runs a command",
-                               hint="see its start-up files on the board, e.g. ~/.bashrc")
+                raise LabError(
+                    "the login shell of the board talks without end before it runs a command",
+                    hint="see its start-up files on the board, e.g. ~/.bashrc",
+                )
             return b""
-        self.pid = int(self.noise[start + len(self._mark):end])
-        rest = bytes(self.noise[end + 1:])
+        self.pid = int(self.noise[start + len(self._mark) : end])
+        rest = bytes(self.noise[end + 1 :])
         del self.noise[start:]
         return rest

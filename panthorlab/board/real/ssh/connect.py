@@ -24,8 +24,14 @@ RETRY: Final = 1.0
 
 
 def connect(
-    section: Ssh, *, board: str, lab_dir: Path, timeout: float,
-    why_lost: Callable[[], PanthorlabError] | None = None, keepalive: float = KEEPALIVE, patience: float = PATIENCE,
+    section: Ssh,
+    *,
+    board: str,
+    lab_dir: Path,
+    timeout: float,
+    why_lost: Callable[[], PanthorlabError] | None = None,
+    keepalive: float = KEEPALIVE,
+    patience: float = PATIENCE,
 ) -> SshShell:
     """A shell on whatever runs on the board now. While the board boots, connections that are refused or break are tried
     again until the deadline; a wrong host key and a refused login are final.
@@ -42,14 +48,20 @@ def connect(
         nobody_listens = False
         try:
             shell = SshShell(
-                login(max(1.0, deadline - time.monotonic())), board=board, env=_environment(section),
-                login_again=login, why_lost=why_lost, keepalive=keepalive)
+                login(max(1.0, deadline - time.monotonic())),
+                board=board,
+                env=_environment(section),
+                login_again=login,
+                why_lost=why_lost,
+                keepalive=keepalive,
+            )
             if _probe(shell, board, max(1.0, deadline - time.monotonic())):
                 return shell
             met = f"the connection broke right after the login: {shell.lost}"
         except UnpinnedKeyError as error:
-            raise (hostkeys.changed_key(board, error.key, keys) if keys
-                   else hostkeys.unknown_key(board, error.key)) from None
+            raise (
+                hostkeys.changed_key(board, error.key, keys) if keys else hostkeys.unknown_key(board, error.key)
+            ) from None
         except (OSError, EOFError, paramiko.SSHException) as error:
             if (final := why_not(error, section)) is not None:
                 raise final from error
@@ -57,15 +69,20 @@ def connect(
             nobody_listens = refused(error)
         if time.monotonic() + RETRY > deadline:
             kind = NoServerError if nobody_listens else LabError
-            raise kind(f"board {board} could not be reached by SSH within {timeout:g} s; the last attempt at "
-                           f"{section.host}:{section.port} met: {met}",
-                           hint="see the console log whether the board has booted, has its address and runs sshd")
+            raise kind(
+                f"board {board} could not be reached by SSH within {timeout:g} s; the last attempt at "
+                f"{section.host}:{section.port} met: {met}",
+                hint="see the console log whether the board has booted, has its address and runs sshd",
+            )
         time.sleep(RETRY)
 
 
 def _environment(section: Ssh) -> dict[str, str]:
-    return {"PATH": f"{section.work_dir}:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin",
-            "TERM": "dumb", "LANG": "C"}
+    return {
+        "PATH": f"{section.work_dir}:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin",
+        "TERM": "dumb",
+        "LANG": "C",
+    }
 
 
 _PROBE = 'read -r b </proc/sys/kernel/random/boot_id;echo "$b";printf %s "$1"'
@@ -85,7 +102,10 @@ def _probe(shell: SshShell, board: str, timeout: float) -> bool:
     boot_id, _, word = done.stdout.decode("utf-8", "replace").partition("\n")
     if word != _NASTY or not boot_id:
         shell.close()
-        raise LabError(f"the login shell of board {board} changes what it is told to run: {done.stdout[-200:]!r} "
-                       f"{done.stderr[-200:]!r}", hint="give the user a POSIX shell on the board: chsh -s /bin/sh")
+        raise LabError(
+            f"the login shell of board {board} changes what it is told to run: {done.stdout[-200:]!r} "
+            f"{done.stderr[-200:]!r}",
+            hint="give the user a POSIX shell on the board: chsh -s /bin/sh",
+        )
     shell.boot_id = boot_id
     return True

@@ -42,7 +42,8 @@ def fingerprint(key: paramiko.PKey) -> str:
 def unknown_key(board: str, key: paramiko.PKey) -> HostKeyError:
     return HostKeyError(
         f"the SSH host key of board {board} has not been confirmed by anybody; the host there shows {fingerprint(key)}",
-        hint=f"compare the fingerprint with the board's console, then: panthorlab boards trust {board}")
+        hint=f"compare the fingerprint with the board's console, then: panthorlab boards trust {board}",
+    )
 
 
 def changed_key(board: str, key: paramiko.PKey, known: Sequence[paramiko.PKey]) -> HostKeyError:
@@ -51,7 +52,8 @@ def changed_key(board: str, key: paramiko.PKey, known: Sequence[paramiko.PKey]) 
     return HostKeyError(
         f"the SSH host key of board {board} has changed: it was {was}, now the host there shows {fingerprint(key)}",
         hint="another machine has the board's address, or the board was installed anew; in the latter case: "
-             f"panthorlab boards trust {board}")
+        f"panthorlab boards trust {board}",
+    )
 
 
 def known_hosts(lab_dir: Path, board: str) -> Path:
@@ -66,8 +68,9 @@ def pinned(lab_dir: Path, board: str) -> list[paramiko.PKey]:
         try:
             keys.load(str(path))
         except (OSError, ValueError, paramiko.SSHException) as error:
-            raise LabError(f"{path}: cannot be read: {error}",
-                           hint=f"remove it, then: panthorlab boards trust {board}") from error
+            raise LabError(
+                f"{path}: cannot be read: {error}", hint=f"remove it, then: panthorlab boards trust {board}"
+            ) from error
     return list((keys.lookup(board) or {}).values())
 
 
@@ -110,13 +113,15 @@ def scan_host_keys(host: str, port: int, timeout: float = SCAN_TIME) -> list[par
         finally:
             transport.close()
     if not keys:
-        raise LabError(f"{host}:{port} showed no SSH host key: {what_happened(met) if met else 'nothing'}",
-                       hint="is it an SSH server? If it is very old, give it an ed25519 key") from met
+        raise LabError(
+            f"{host}:{port} showed no SSH host key: {what_happened(met) if met else 'nothing'}",
+            hint="is it an SSH server? If it is very old, give it an ed25519 key",
+        ) from met
     return keys
 
 
 def trust(
-    board: str, section: Ssh, *, confirm: Callable[[str], bool], lab_dir: Path, timeout: float = SCAN_TIME,
+    board: str, section: Ssh, *, confirm: Callable[[str], bool], lab_dir: Path, timeout: float = SCAN_TIME
 ) -> list[str]:
     """Fetch the board's host keys, let `confirm` ask a person about the text it is given, and pin them.
 
@@ -131,8 +136,10 @@ def trust(
     lines = [f"{section.host}:{section.port} shows these SSH host keys:", *(f"  {text}" for text in prints)]
     if known:
         lines += [f"until now these were pinned for board {board}:", *(f"  {fingerprint(key)}" for key in known)]
-    lines += ["The board's console tells the true ones: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
-              f"Are these the keys of board {board}?"]
+    lines += [
+        "The board's console tells the true ones: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
+        f"Are these the keys of board {board}?",
+    ]
     if not confirm("\n".join(lines)):
         return []
     pin(lab_dir, board, keys)

@@ -28,8 +28,13 @@ class Pool:
     connection within so many seconds. `why_lost`: see `SshShell`."""
 
     def __init__(
-        self, login: Login, *, board: str, login_again: Callable[[float], Login],
-        why_lost: Callable[[], PanthorlabError] | None = None, keepalive: float = KEEPALIVE,
+        self,
+        login: Login,
+        *,
+        board: str,
+        login_again: Callable[[float], Login],
+        why_lost: Callable[[], PanthorlabError] | None = None,
+        keepalive: float = KEEPALIVE,
     ) -> None:
         self.changed = threading.Condition()
         self.closing = self.out_of_reach = False
@@ -102,8 +107,9 @@ class Pool:
         except (UnpinnedKeyError, OSError, EOFError, paramiko.SSHException) as error:
             if self.lost is not None:
                 raise self.gone() from error
-            raise LabError(f"board {self._board} took no further SSH connection for `{title}`: "
-                           f"{what_happened(error)}") from error
+            raise LabError(
+                f"board {self._board} took no further SSH connection for `{title}`: {what_happened(error)}"
+            ) from error
 
     def give_back(self, login: Login) -> None:
         """The command has ended."""

@@ -33,7 +33,7 @@ class Commands(Connections, Protocol):
     """Commands to their end: what files are carried by."""
 
     def run(
-        self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None, stdin: bytes = b"",
+        self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None, stdin: bytes = b""
     ) -> Completed: ...
 
 
@@ -48,7 +48,12 @@ class Owner(Protocol[P]):
     def give_back(self, login: Login) -> None: ...
 
     def change(
-        self, process: P, *, status: int | None = None, error: BaseException | None = None, begun: bool = False,
+        self,
+        process: P,
+        *,
+        status: int | None = None,
+        error: BaseException | None = None,
+        begun: bool = False,
         done: bool = False,
     ) -> None:
         """Something has happened to it: wake up whoever waits for that. The first error stays."""

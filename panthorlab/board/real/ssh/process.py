@@ -42,8 +42,14 @@ class SshProcess:
     """A command on the board (`RemoteProcess`). Its fields are guarded by the shell's condition."""
 
     def __init__(
-        self, shell: Owner[SshProcess], argv: Sequence[str], env: Mapping[str, str], streams: tuple[OnBytes, OnBytes],
-        *, with_stdin: bool = False, login: Login | None = None,
+        self,
+        shell: Owner[SshProcess],
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        streams: tuple[OnBytes, OnBytes],
+        *,
+        with_stdin: bool = False,
+        login: Login | None = None,
     ) -> None:
         mark = f"panthorlab-{secrets.token_hex(8)}"
         self.title = ssh_command.title(argv)
@@ -156,13 +162,18 @@ class SshProcess:
             raise self._shell.gone(login)
         if any(preamble.pid is None for preamble in self._preambles):
             said = b"".join(bytes(preamble.noise) for preamble in self._preambles).decode("utf-8", "replace").strip()
-            raise LabError(f"the board ran no `{self.title}`; its login shell said: {said[-500:] or 'nothing'}",
-                           hint="the board's user needs a login shell with POSIX quoting, /bin/sh, /proc and `setsid`")
+            raise LabError(
+                f"the board ran no `{self.title}`; its login shell said: {said[-500:] or 'nothing'}",
+                hint="the board's user needs a login shell with POSIX quoting, /bin/sh, /proc and `setsid`",
+            )
         if channel.exit_status >= 0:
             return channel.exit_status
         name = getattr(channel, "exit_signal", "?")
         try:
             return -Signals[f"SIG{name}"]
         except KeyError:
-            raise LabError(f"`{self.title}` was killed on the board by a signal that SSH has no name for (such as "
-                           "SIGBUS or SIGTRAP)", hint="start it by `iterate`, which reports every signal") from None
+            raise LabError(
+                f"`{self.title}` was killed on the board by a signal that SSH has no name for (such as "
+                "SIGBUS or SIGTRAP)",
+                hint="start it by `iterate`, which reports every signal",
+            ) from None

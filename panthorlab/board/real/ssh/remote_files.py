@@ -33,7 +33,7 @@ _BATCH: Final = 40
 """Paths per command: Dropbear takes command lines of at most 9000 bytes."""
 
 PUT: Final = (
-    'p=$1 m=$2 n=$3 t=$4;'
+    "p=$1 m=$2 n=$3 t=$4;"
     'in_place(){ case $p in /proc/*|/sys/*)return 0;;esac;[ -e "$p" ]&&[ ! -f "$p" ]&&[ ! -d "$p" ];};'
     'fail(){ rm -f "$t";exit 1;};'
     'if in_place;then [ -e "$p" ]||{ echo ": No such file or directory" >&2;exit 1;};'
@@ -53,8 +53,7 @@ GET: Final = (
 """Parameter: path. What a stream holds now needs `iflag=nonblock`, which the dd of BusyBox lacks."""
 
 SUMS: Final = (
-    'command -v sha256sum >/dev/null||exit 3;'
-    'for p;do if [ -f "$p" ];then sha256sum <"$p"||exit 1;else echo -;fi;done'
+    'command -v sha256sum >/dev/null||exit 3;for p;do if [ -f "$p" ];then sha256sum <"$p"||exit 1;else echo -;fi;done'
 )
 """Parameters: paths. One line each; 3 if there is no sha256sum."""
 
@@ -65,8 +64,12 @@ FINISH: Final = (
 """Parameters: mode, temporary path, path; again and again."""
 
 _ERRNO: Final = {os.strerror(number): number for number in errno.errorcode} | {
-    "Resource busy": errno.EBUSY, "Directory nonexistent": errno.ENOENT, "nonexistent directory": errno.ENOENT,
-    "No error information": errno.EIO, "I/O error": errno.EIO, "Bad address": errno.EFAULT,
+    "Resource busy": errno.EBUSY,
+    "Directory nonexistent": errno.ENOENT,
+    "nonexistent directory": errno.ENOENT,
+    "No error information": errno.EIO,
+    "I/O error": errno.EIO,
+    "Bad address": errno.EFAULT,
 }
 """What programs say → errno; after the C library's own, how musl and shells say it."""
 
@@ -166,8 +169,9 @@ def _send(shell: Commands, uploads: Sequence[_Upload], deadline: float) -> None:
                     sftp = None
             put(shell, upload.source.read_bytes(), upload.temp, mode=0o600, timeout=_left(deadline))
     except TimeoutError:
-        raise LabError(f"{upload.path} was not on the board by the deadline: the connection is too slow or the disk "
-                       "hangs") from None
+        raise LabError(
+            f"{upload.path} was not on the board by the deadline: the connection is too slow or the disk hangs"
+        ) from None
     finally:
         if sftp is not None:
             sftp.close()
@@ -190,9 +194,10 @@ def _verify(shell: Commands, uploads: Sequence[_Upload], deadline: float) -> Non
         if there is None:  # no sha256sum on the board
             there = hashlib.sha256(get(shell, upload.temp, timeout=_left(deadline))).hexdigest()
         if there != upload.sha256:
-            raise LabError(f"{upload.path} reached the board damaged: SHA-256 {there or 'of nothing'}, not "
-                           f"{upload.sha256}", hint="a failing disk or memory on the board, or a file that was changed "
-                           "while it was sent")
+            raise LabError(
+                f"{upload.path} reached the board damaged: SHA-256 {there or 'of nothing'}, not {upload.sha256}",
+                hint="a failing disk or memory on the board, or a file that was changed while it was sent",
+            )
 
 
 def _finish(shell: Commands, moves: Sequence[tuple[int, str, str]], deadline: float) -> None:
@@ -265,6 +270,8 @@ def _file_error(shell: Commands, verb: str, path: str, done: Completed, *, neede
         room = columns[0].split()[3:4]
         error = RemoteFileError(
             f"cannot {verb} {path} on the board: its disk is full: {needed} bytes wanted, "
-            f"{room[0] if room else '?'} KiB free in {dirname(path) or '/'}", errno=number)
+            f"{room[0] if room else '?'} KiB free in {dirname(path) or '/'}",
+            errno=number,
+        )
         error.hint = "remove old kernels and logs from the board"
     return error

@@ -36,8 +36,14 @@ class SshShell:
     """
 
     def __init__(
-        self, login: Login, *, board: str, env: Mapping[str, str], login_again: Callable[[float], Login],
-        why_lost: Callable[[], PanthorlabError] | None = None, keepalive: float = KEEPALIVE,
+        self,
+        login: Login,
+        *,
+        board: str,
+        env: Mapping[str, str],
+        login_again: Callable[[float], Login],
+        why_lost: Callable[[], PanthorlabError] | None = None,
+        keepalive: float = KEEPALIVE,
     ) -> None:
         self._board, self._env = board, dict(env)
         self._pool = Pool(login, board=board, login_again=login_again, why_lost=why_lost, keepalive=keepalive)
@@ -51,7 +57,11 @@ class SshShell:
     # -- Shell ------------------------------------------------------------------------------------------------
 
     def start(
-        self, argv: Sequence[str], *, on_stdout: OnBytes, on_stderr: OnBytes | None = None,
+        self,
+        argv: Sequence[str],
+        *,
+        on_stdout: OnBytes,
+        on_stderr: OnBytes | None = None,
         env: Mapping[str, str] | None = None,
     ) -> SshProcess:
         """Start argv (no shell), its stdin empty. Callbacks get raw chunks in order, all from one thread of this
@@ -60,11 +70,12 @@ class SshShell:
         return self._start(argv, env, streams, with_stdin=False, timeout=START_TIMEOUT)
 
     def run(
-        self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None, stdin: bytes = b"",
+        self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None, stdin: bytes = b""
     ) -> Completed:
         """Run argv to its end; a non-zero status is no exception. At the deadline it is killed: LabError."""
         return collect(
-            argv, timeout,
+            argv,
+            timeout,
             lambda out, err: self._start(argv, env, (out, err), with_stdin=bool(stdin), timeout=timeout),
             (lambda process, deadline: self._feed(process, stdin, deadline)) if stdin else None,
         )
@@ -142,8 +153,13 @@ class SshShell:
     # -- for processes ----------------------------------------------------------------------------------------
 
     def change(
-        self, process: SshProcess, *, status: int | None = None, error: BaseException | None = None,
-        begun: bool = False, done: bool = False,
+        self,
+        process: SshProcess,
+        *,
+        status: int | None = None,
+        error: BaseException | None = None,
+        begun: bool = False,
+        done: bool = False,
     ) -> None:
         """Something has happened to the process: wake up whoever waits for that. The first error stays."""
         with self._changed:
@@ -164,8 +180,10 @@ class SshShell:
                 process.kill()
             raise process.error
         if process.status is None:
-            raise LabError(f"`{process.title}` on board {self._board} did not end within {timeout:g} s",
-                           hint="a hung program or a stuck driver: see the console log and /dev/kmsg of the run")
+            raise LabError(
+                f"`{process.title}` on board {self._board} did not end within {timeout:g} s",
+                hint="a hung program or a stuck driver: see the console log and /dev/kmsg of the run",
+            )
         return process.status
 
     def kill_process(self, process: SshProcess) -> None:
@@ -213,14 +231,20 @@ class SshShell:
     # -- its own ----------------------------------------------------------------------------------------------
 
     def _start(
-        self, argv: Sequence[str], env: Mapping[str, str] | None, streams: tuple[OnBytes, OnBytes], *,
-        with_stdin: bool, timeout: float,
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str] | None,
+        streams: tuple[OnBytes, OnBytes],
+        *,
+        with_stdin: bool,
+        timeout: float,
     ) -> SshProcess:
         deadline = time.monotonic() + min(timeout, START_TIMEOUT)
         process = SshProcess(self, argv, {**self._env, **(env or {})}, streams, with_stdin=with_stdin)
         if not self._slots.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            raise LabError(f"{MOST_COMMANDS} commands run on board {self._board} already: no room for "
-                           f"`{process.title}`")
+            raise LabError(
+                f"{MOST_COMMANDS} commands run on board {self._board} already: no room for `{process.title}`"
+            )
         process.at_end = self._slots.release
         with self._changed:
             if self._pool.closing or self.lost is not None:
@@ -247,14 +271,16 @@ class SshShell:
         try:
             while sent < len(data):
                 channel.settimeout(max(0.001, deadline - time.monotonic()))
-                taken = channel.send(data[sent:sent + _CHUNK])
+                taken = channel.send(data[sent : sent + _CHUNK])
                 if not taken:
                     return
                 sent += taken
             channel.shutdown_write()
         except TimeoutError:
-            raise LabError(f"`{process.title}` on board {self._board} read {sent} of {len(data)} bytes of its input "
-                           "before the deadline") from None
+            raise LabError(
+                f"`{process.title}` on board {self._board} read {sent} of {len(data)} bytes of its input "
+                "before the deadline"
+            ) from None
         except (OSError, EOFError, paramiko.SSHException):
             pass  # it has ended, or the connection has: `wait` knows
 

@@ -144,9 +144,17 @@ class Login:
         self.wire = Wire(dial(section.host, section.port, step), patience)
         try:
             self._client.connect(
-                section.host, section.port, section.user, sock=self.wire,
-                timeout=2 * step, banner_timeout=min(BANNER_TIME, step), auth_timeout=step, channel_timeout=step,
-                transport_factory=Transport, **secrets)  # type: ignore[arg-type]
+                section.host,
+                section.port,
+                section.user,
+                sock=self.wire,
+                timeout=2 * step,
+                banner_timeout=min(BANNER_TIME, step),
+                auth_timeout=step,
+                channel_timeout=step,
+                transport_factory=Transport,
+                **secrets,
+            )  # type: ignore[arg-type]
             transport = self._client.get_transport()
             if transport is None:
                 raise EOFError("the connection ended right after the login")
@@ -174,8 +182,10 @@ def _secrets(section: Ssh) -> dict[str, Any]:
         secrets["key_filename"] = str(path)
     if section.password_env is not None:
         if section.password_env not in os.environ:
-            raise UsageError(f"the environment variable {section.password_env} with the board's password is not set",
-                             hint="see ssh: password_env: in the board's file")
+            raise UsageError(
+                f"the environment variable {section.password_env} with the board's password is not set",
+                hint="see ssh: password_env: in the board's file",
+            )
         secrets["password"] = os.environ[section.password_env]
     return secrets
 
@@ -183,19 +193,34 @@ def _secrets(section: Ssh) -> dict[str, Any]:
 def why_not(error: Exception, section: Ssh) -> RefusedError | None:
     """The error for a login that will never succeed; None if trying again may help (the board is still booting)."""
     if isinstance(error, paramiko.PasswordRequiredException):
-        return RefusedError(f"the SSH key {section.key_file} has a passphrase", hint="add it to ssh-agent, and leave "
-                        "`key_file` out of the board's file; or use a key without passphrase for the lab")
+        return RefusedError(
+            f"the SSH key {section.key_file} has a passphrase",
+            hint="add it to ssh-agent, and leave "
+            "`key_file` out of the board's file; or use a key without passphrase for the lab",
+        )
     refused = isinstance(error, paramiko.AuthenticationException) and not _unanswered(error)
     if refused or "No authentication methods" in str(error):
-        tried = " and ".join(filter(None, (
-            section.key_file and f"the key {section.key_file}",
-            section.password_env and f"the password in ${section.password_env}",
-        ))) or "the keys of ssh-agent and ~/.ssh"
-        return RefusedError(f"{section.host}:{section.port} does not let {section.user} log in by {tried}",
-                        hint="ssh-copy-id a key to the board, and name it as ssh: key_file: in the board's file")
+        tried = (
+            " and ".join(
+                filter(
+                    None,
+                    (
+                        section.key_file and f"the key {section.key_file}",
+                        section.password_env and f"the password in ${section.password_env}",
+                    ),
+                )
+            )
+            or "the keys of ssh-agent and ~/.ssh"
+        )
+        return RefusedError(
+            f"{section.host}:{section.port} does not let {section.user} log in by {tried}",
+            hint="ssh-copy-id a key to the board, and name it as ssh: key_file: in the board's file",
+        )
     if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
-        return RefusedError(f"the SSH server at {section.host}:{section.port} knows no safe algorithm: {error}",
-                        hint="upgrade the board's SSH server")
+        return RefusedError(
+            f"the SSH server at {section.host}:{section.port} knows no safe algorithm: {error}",
+            hint="upgrade the board's SSH server",
+        )
     return None
 
 
@@ -215,7 +240,8 @@ def refused(error: Exception) -> bool:
     if isinstance(error, paramiko.SSHException):
         met = error.__cause__ or error.__context__
     return isinstance(met, EOFError) or (
-        isinstance(met, OSError) and met.errno in (errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE))
+        isinstance(met, OSError) and met.errno in (errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE)
+    )
 
 
 def _unanswered(error: Exception) -> bool:

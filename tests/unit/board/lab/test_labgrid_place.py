@@ -48,16 +48,25 @@ def test_show() -> None:
     place = parse_show(SHOW)
     params = {"host": "it's", "index": 3, "model": "gude8031"}
     assert place == Place(
-        "rock", frozenset({"bench-7", "alice:mine"}), "ci/alice+1", "ABCDEFGHIJ",
+        "rock",
+        frozenset({"bench-7", "alice:mine"}),
+        "ci/alice+1",
+        "ABCDEFGHIJ",
         (Resource("power", "shelf/rock/NetworkPowerPort/outlet", "NetworkPowerPort", True, params, "shelf"),),
         ("shelf/rock/NetworkSerialPort/console",),
     )
 
 
-@pytest.mark.parametrize("text", [
-    "", "labgrid-client: Error: no such place", SHOW.replace("'avail': True", "'avail': open('x')"),
-    SHOW.replace("'cls': 'NetworkPowerPort',", ""), SHOW.replace("{'acquired': 'rock',", "["),
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "labgrid-client: Error: no such place",
+        SHOW.replace("'avail': True", "'avail': open('x')"),
+        SHOW.replace("'cls': 'NetworkPowerPort',", ""),
+        SHOW.replace("{'acquired': 'rock',", "["),
+    ],
+)
 def test_something_else_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"no place|unreadable"):
         parse_show(text)
@@ -94,16 +103,20 @@ SERVICE = ("NetworkService", {"address": "rock.lab", "username": "root", "passwo
 
 def test_console_and_ssh() -> None:
     assert translate(place(RAW, SERVICE), CONTROL) == PlaceResources(
-        "rock", TcpConsole(transport="tcp", host="shelf", port=4001), None, PlaceSsh("rock.lab", 22, "root"))
+        "rock", TcpConsole(transport="tcp", host="shelf", port=4001), None, PlaceSsh("rock.lab", 22, "root")
+    )
     (telnet,) = [translate(place(("NetworkSerialPort", {"host": "shelf", "port": 4002})), CONTROL).console]
     assert telnet == TelnetConsole(transport="telnet", host="shelf", port=4002, rfc2217=True, speed=115200)
 
 
-@pytest.mark.parametrize(("cls", "params", "switch"), [
-    ("PDUDaemonPort", {"host": "pdu.lab", "pdu": "apc", "index": 4}, (PdudaemonSwitch, "pdu.lab", 16421)),
-    ("PDUDaemonPort", {"host": "http://pdu.lab:99", "pdu": "apc", "index": "4"}, (PdudaemonSwitch, "pdu.lab", 99)),
-    ("NetworkPowerPort", {"model": "shelly_gen2", "host": "http://plug", "index": 1}, (ShellySwitch, "plug", 80)),
-])
+@pytest.mark.parametrize(
+    ("cls", "params", "switch"),
+    [
+        ("PDUDaemonPort", {"host": "pdu.lab", "pdu": "apc", "index": 4}, (PdudaemonSwitch, "pdu.lab", 16421)),
+        ("PDUDaemonPort", {"host": "http://pdu.lab:99", "pdu": "apc", "index": "4"}, (PdudaemonSwitch, "pdu.lab", 99)),
+        ("NetworkPowerPort", {"model": "shelly_gen2", "host": "http://plug", "index": 1}, (ShellySwitch, "plug", 80)),
+    ],
+)
 def test_switches_we_know(cls: str, params: dict[str, Any], switch: tuple[type, str, int]) -> None:
     power = translate(place((cls, params)), CONTROL).power
     assert isinstance(power, switch[0])
@@ -118,15 +131,18 @@ def test_simplerest() -> None:
     assert (power.state_url, power.state_on) == ("http://pi:9999/relay/2", "^1$")
 
 
-@pytest.mark.parametrize(("cls", "params", "proxy"), [
-    ("NetworkPowerPort", {"model": "gude8031", "host": "10.0.0.7", "index": 1}, None),
-    ("NetworkPowerPort", {"model": "rest", "host": "http://pi/{index}", "index": 1}, None),
-    ("NetworkPowerPort", {"model": "simplerest", "host": "http://me:secret@pi/{index}/{value}", "index": 1}, None),
-    ("NetworkPowerPort", {"model": "simplerest", "host": "http://pi/{index.__class__}/{value}", "index": 1}, None),
-    ("NetworkPowerPort", {"model": "shelly_gen2", "host": "http://pi", "index": 1}, "shelf"),
-    ("NetworkUSBPowerPort", {"host": "shelf", "busnum": 1}, None),
-    ("NetworkSysfsGPIO", {"host": "shelf", "index": 13}, None),
-])
+@pytest.mark.parametrize(
+    ("cls", "params", "proxy"),
+    [
+        ("NetworkPowerPort", {"model": "gude8031", "host": "10.0.0.7", "index": 1}, None),
+        ("NetworkPowerPort", {"model": "rest", "host": "http://pi/{index}", "index": 1}, None),
+        ("NetworkPowerPort", {"model": "simplerest", "host": "http://me:secret@pi/{index}/{value}", "index": 1}, None),
+        ("NetworkPowerPort", {"model": "simplerest", "host": "http://pi/{index.__class__}/{value}", "index": 1}, None),
+        ("NetworkPowerPort", {"model": "shelly_gen2", "host": "http://pi", "index": 1}, "shelf"),
+        ("NetworkUSBPowerPort", {"host": "shelf", "busnum": 1}, None),
+        ("NetworkSysfsGPIO", {"host": "shelf", "index": 13}, None),
+    ],
+)
 def test_switches_that_labgrid_drives(cls: str, params: dict[str, Any], proxy: str | None) -> None:
     power = translate(place((cls, params), proxy=proxy), CONTROL).power
     assert isinstance(power, CommandSwitch)
@@ -141,14 +157,21 @@ def test_gpio_is_power_only_if_nothing_else_is() -> None:
     assert isinstance(translate(both, CONTROL).power, PdudaemonSwitch)
 
 
-@pytest.mark.parametrize(("wrong", "message", "hint"), [
-    (parse_show(SHOW), "exporter of shelf/rock/NetworkSerialPort/console has gone", "start the exporter"),
-    (place(RAW, RAW), "2 resources that could be its console", "add-named-match shelf/rock/NetworkSerialPort/0 con"),
-    (place(RAW, available=False), "is not available", "unplugged"),
-    (place(RAW, proxy="shelf"), "only through an SSH proxy on shelf", "run panthorlab on shelf"),
-    (place(("NetworkSerialPort", {"host": "shelf", "port": None})), "make no sense", "exporter's configuration"),
-    (place(("NetworkService", {"address": "rock"})), "make no sense: KeyError", "exporter's configuration"),
-])
+@pytest.mark.parametrize(
+    ("wrong", "message", "hint"),
+    [
+        (parse_show(SHOW), "exporter of shelf/rock/NetworkSerialPort/console has gone", "start the exporter"),
+        (
+            place(RAW, RAW),
+            "2 resources that could be its console",
+            "add-named-match shelf/rock/NetworkSerialPort/0 con",
+        ),
+        (place(RAW, available=False), "is not available", "unplugged"),
+        (place(RAW, proxy="shelf"), "only through an SSH proxy on shelf", "run panthorlab on shelf"),
+        (place(("NetworkSerialPort", {"host": "shelf", "port": None})), "make no sense", "exporter's configuration"),
+        (place(("NetworkService", {"address": "rock"})), "make no sense: KeyError", "exporter's configuration"),
+    ],
+)
 def test_place_that_is_no_use(wrong: Place, message: str, hint: str) -> None:
     with pytest.raises(LabError, match=message) as error:
         translate(wrong, CONTROL)
@@ -169,8 +192,9 @@ BOARD = {
 
 
 def test_places_sections_replace_the_board_files() -> None:
-    file = RealFile.model_validate({**BOARD, "power": {"driver": "manual"},
-                                    "ssh": {"host": "old", "key_file": "/key", "work_dir": "/w"}})
+    file = RealFile.model_validate(
+        {**BOARD, "power": {"driver": "manual"}, "ssh": {"host": "old", "key_file": "/key", "work_dir": "/w"}}
+    )
     merged = translate(place(RAW, SERVICE), CONTROL).onto(file)
     assert merged.console == TcpConsole(transport="tcp", host="shelf", port=4001)
     assert merged.power == file.power

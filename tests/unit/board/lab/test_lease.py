@@ -42,8 +42,9 @@ def _lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def holder(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Another process with a lease of board `b`."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdin
     assert process.stdout
     try:
@@ -238,8 +239,10 @@ else:
     print("got", flush=True)
     sys.stdin.readline()
 """
-    crowd = [subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-             for _ in range(5)]
+    crowd = [
+        subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(5)
+    ]
     try:
         for one in crowd:
             assert one.stdin

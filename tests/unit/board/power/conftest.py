@@ -115,8 +115,11 @@ class Relay:
         if path == "/cm":
             return None if query.get("password") == self.password else {}
         if path.startswith("/rpc/"):
-            return None if self._digest_right(handler, sent) else {
-                "WWW-Authenticate": f'Digest qop="auth", realm="shelly", nonce="{NONCE}", algorithm=SHA-256'}
+            return (
+                None
+                if self._digest_right(handler, sent)
+                else {"WWW-Authenticate": f'Digest qop="auth", realm="shelly", nonce="{NONCE}", algorithm=SHA-256'}
+            )
         if path.startswith("/api/"):
             return None if sent == f"Bearer {self.password}" else {}
         return None if sent == "Basic " + base64.b64encode(f"me:{self.password}".encode()).decode() else {}

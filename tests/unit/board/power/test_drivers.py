@@ -50,8 +50,13 @@ def tasmota(relay: Relay, /, **keys: Any) -> Switch:
 
 
 def http(relay: Relay, **keys: Any) -> Switch:
-    urls = {"on_url": f"{relay.url}/on", "off_url": f"{relay.url}/off", "state_url": f"{relay.url}/state",
-            "state_on": "=ON$", "state_off": "=OFF$"}
+    urls = {
+        "on_url": f"{relay.url}/on",
+        "off_url": f"{relay.url}/off",
+        "state_url": f"{relay.url}/state",
+        "state_on": "=ON$",
+        "state_off": "=OFF$",
+    }
     return make_switch(section(**{"driver": "http", **urls, **keys}), "b")
 
 
@@ -136,8 +141,19 @@ def test_dead_device(make: Make, relay: Relay) -> None:
         switch.state()
 
 
-@pytest.mark.parametrize("answer", ["", "<html>login</html>", "[]", "{}", '{"state": "unavailable"}', '{"output": 1}',
-                                    '{"POWER": "MAYBE"}', "[" * 50_000])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "",
+        "<html>login</html>",
+        "[]",
+        "{}",
+        '{"state": "unavailable"}',
+        '{"output": 1}',
+        '{"POWER": "MAYBE"}',
+        "[" * 50_000,
+    ],
+)
 def test_strange_answers_are_no_state(make: Make, relay: Relay, answer: str) -> None:
     switch = make(relay)
     relay.answer = answer
@@ -156,7 +172,7 @@ def test_redirects_are_not_followed(make: Make, relay: Relay) -> None:
 
 
 def test_proxies_and_netrc_are_not_for_the_lab(
-    make: Make, relay: Relay, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    make: Make, relay: Relay, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://192.0.2.1:9")
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -187,7 +203,7 @@ def test_login(maker: Make, keys: dict[str, Any], relay: Relay, monkeypatch: pyt
 
 @pytest.mark.parametrize(("maker", "keys"), LOGINS)
 def test_wrong_login_says_so_once_and_shows_nothing(
-    maker: Make, keys: dict[str, Any], relay: Relay, monkeypatch: pytest.MonkeyPatch,
+    maker: Make, keys: dict[str, Any], relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     relay.password = "another"
     monkeypatch.setenv("PASS", "s3cret")
@@ -199,11 +215,17 @@ def test_wrong_login_says_so_once_and_shows_nothing(
     assert "password_env" in str(caught.value.hint)
 
 
-@pytest.mark.parametrize(("maker", "keys"), [
-    *LOGINS[:3], (http, {"password_env": "PASS", "off_url": "http://127.0.0.1:{port}/off?pw={password}"})])
+@pytest.mark.parametrize(
+    ("maker", "keys"),
+    [*LOGINS[:3], (http, {"password_env": "PASS", "off_url": "http://127.0.0.1:{port}/off?pw={password}"})],
+)
 @pytest.mark.parametrize("trouble", ["silent", "dead", "failing"])
 def test_secrets_stay_out_of_errors_and_logs(
-    maker: Make, keys: dict[str, Any], trouble: str, relay: Relay, monkeypatch: pytest.MonkeyPatch,
+    maker: Make,
+    keys: dict[str, Any],
+    trouble: str,
+    relay: Relay,
+    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -240,8 +262,14 @@ def test_a_password_in_a_url_is_quoted(relay: Relay, monkeypatch: pytest.MonkeyP
 def test_no_form_of_a_secret_survives(secret: str) -> None:
     redact = Redactor()
     redact.hide(secret, "user")
-    for form in (secret, quote(secret), quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1],
-                 base64.b64encode(f"user:{secret}".encode()).decode()):
+    for form in (
+        secret,
+        quote(secret),
+        quote(secret, safe=""),
+        quote_plus(secret),
+        repr(secret)[1:-1],
+        base64.b64encode(f"user:{secret}".encode()).decode(),
+    ):
         assert redact(form) == HIDDEN
 
 
@@ -297,18 +325,21 @@ def test_pdudaemon_500_is_not_repeated_and_explained(relay: Relay) -> None:
     assert switch.state() is None
 
 
-@pytest.mark.parametrize(("keys", "message"), [
-    ({"off_url": "http://h/on"}, "a toggle cannot be used"),
-    ({"off_url": "http://h/cm?cmnd=Power%20TOGGLE"}, "a toggle cannot be used"),
-    ({"state_url": "http://h/s"}, "need each other"),
-    ({"state_on": "x"}, "need each other"),
-    ({"state_off": "x"}, "`state_off` needs"),
-    ({"state_url": "http://h/s", "state_on": "("}, "not a regular expression"),
-    ({"off_url": "http://h/{password}"}, "needs `password_env`"),
-    ({"password_env": "P"}, "needs `user`"),
-    ({"password_env": "P", "user": "u", "token_env": "T"}, "exclude each other"),
-    ({"off_url": "http://me:pw@h/off"}, "pattern"),
-])
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"off_url": "http://h/on"}, "a toggle cannot be used"),
+        ({"off_url": "http://h/cm?cmnd=Power%20TOGGLE"}, "a toggle cannot be used"),
+        ({"state_url": "http://h/s"}, "need each other"),
+        ({"state_on": "x"}, "need each other"),
+        ({"state_off": "x"}, "`state_off` needs"),
+        ({"state_url": "http://h/s", "state_on": "("}, "not a regular expression"),
+        ({"off_url": "http://h/{password}"}, "needs `password_env`"),
+        ({"password_env": "P"}, "needs `user`"),
+        ({"password_env": "P", "user": "u", "token_env": "T"}, "exclude each other"),
+        ({"off_url": "http://me:pw@h/off"}, "pattern"),
+    ],
+)
 def test_http_sections_that_cannot_work(keys: dict[str, str], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         section(**{"driver": "http", "on_url": "http://h/on", "off_url": "http://h/off", **keys})
@@ -317,13 +348,25 @@ def test_http_sections_that_cannot_work(keys: dict[str, str], message: str) -> N
 def command(tmp_path: Path, code: str, **keys: Any) -> Switch:
     """A program that logs its arguments and does what `code` says with `word` and `state` (a file)."""
     program = tmp_path / "switch"
-    program.write_text(f"#!{sys.executable}\nimport os, sys, time, pathlib\nword = sys.argv[1]\n"
-                       f"state = pathlib.Path({str(tmp_path / 'state')!r})\n"
-                       f"open({str(tmp_path / 'calls')!r}, 'a').write(word + '\\n')\n{code}\n")
+    program.write_text(
+        f"#!{sys.executable}\nimport os, sys, time, pathlib\nword = sys.argv[1]\n"
+        f"state = pathlib.Path({str(tmp_path / 'state')!r})\n"
+        f"open({str(tmp_path / 'calls')!r}, 'a').write(word + '\\n')\n{code}\n"
+    )
     program.chmod(0o755)
-    return make_switch(section(**{
-        "driver": "command", "timeout": 20, "on": [str(program), "on"], "off": [str(program), "off"],
-        "state": [str(program), "state"], **keys}), "b")
+    return make_switch(
+        section(
+            **{
+                "driver": "command",
+                "timeout": 20,
+                "on": [str(program), "on"],
+                "off": [str(program), "off"],
+                "state": [str(program), "state"],
+                **keys,
+            }
+        ),
+        "b",
+    )
 
 
 KEEP = "print(state.read_text()) if word == 'state' else state.write_text(word.upper())"
@@ -366,10 +409,13 @@ def test_command_has_a_deadline_and_leaves_nothing_behind(tmp_path: Path) -> Non
 
 def test_command_may_leave_a_process_behind(tmp_path: Path) -> None:
     left = tmp_path / "left"
-    switch = command(tmp_path, f"""
+    switch = command(
+        tmp_path,
+        f"""
 import subprocess
 child = subprocess.Popen(["sleep", "60"], start_new_session=True)  # holds our output open
-pathlib.Path({str(left)!r}).write_text(str(child.pid))""")
+pathlib.Path({str(left)!r}).write_text(str(child.pid))""",
+    )
     switch.turn(True)
     os.kill(int(left.read_text()), 9)  # raises if it did not live
 
@@ -420,8 +466,10 @@ def test_manual_asks(lent: int, answer: bytes, refused: bool) -> None:
 def test_a_controller_lends_its_terminal() -> None:
     master, slave = pty.openpty()
     code = "from panthorlab.board.power.terminal import *; print(lent_terminal())"
-    done = [subprocess.run([sys.executable, "-c", code], stdin=stdin, capture_output=True, text=True, check=True).stdout
-            for stdin in (slave, subprocess.DEVNULL)]
+    done = [
+        subprocess.run([sys.executable, "-c", code], stdin=stdin, capture_output=True, text=True, check=True).stdout
+        for stdin in (slave, subprocess.DEVNULL)
+    ]
     assert done == [f"{ {terminal.LENT_TERMINAL: os.ttyname(slave)} }\n", "{}\n"]
     os.close(master)
     os.close(slave)
@@ -447,7 +495,8 @@ def test_unknown_host() -> None:
 
 def test_port_that_accepts_and_says_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        switch = make_switch(section(driver="tasmota", host="127.0.0.1", port=server.getsockname()[1], retries=0,
-                                     timeout=0.2), "b")
+        switch = make_switch(
+            section(driver="tasmota", host="127.0.0.1", port=server.getsockname()[1], retries=0, timeout=0.2), "b"
+        )
         with pytest.raises(SwitchError, match="did not answer in time"):
             switch.turn(True)

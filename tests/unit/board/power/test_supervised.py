@@ -43,9 +43,20 @@ def steps() -> list[str]:
 @pytest.fixture
 def opened(relay: Relay, tmp_path: Path, steps: list[str]) -> Opened:
     def make(**keys: Any) -> SupervisedPower:
-        section: PowerSection = TypeAdapter(PowerSection).validate_python({
-            "driver": "http", "on_url": f"{relay.url}/on", "off_url": f"{relay.url}/off", "off_time": OFF_TIME,
-            "state_url": f"{relay.url}/state", "state_on": "=ON$", "settle": 0.05, "timeout": 10, "retries": 1, **keys})
+        section: PowerSection = TypeAdapter(PowerSection).validate_python(
+            {
+                "driver": "http",
+                "on_url": f"{relay.url}/on",
+                "off_url": f"{relay.url}/off",
+                "off_time": OFF_TIME,
+                "state_url": f"{relay.url}/state",
+                "state_on": "=ON$",
+                "settle": 0.05,
+                "timeout": 10,
+                "retries": 1,
+                **keys,
+            }
+        )
         return open_power(section, board="rock", state_dir=tmp_path / "lab", progress=steps.append)
 
     return make
@@ -118,8 +129,11 @@ def test_a_relay_that_lies_once_is_told_again(opened: Opened, relay: Relay, step
 
 def test_a_relay_that_keeps_lying_is_an_error(opened: Opened, relay: Relay) -> None:
     relay.stuck = 99
-    with pytest.raises(LabError, match=r"rock: power is not off: HTTP switch .*/on was told to switch off and still "
-                                       r"reads on after 0\.05 s") as caught:
+    with pytest.raises(
+        LabError,
+        match=r"rock: power is not off: HTTP switch .*/on was told to switch off and still "
+        r"reads on after 0\.05 s",
+    ) as caught:
         opened().off()
     assert "outlet" in str(caught.value.hint)
 
@@ -180,8 +194,18 @@ def test_leaving_the_context_leaves_alone_what_was_not_switched(opened: Opened, 
     assert relay.requests == []
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"off_at": "x", "boot_id": 1}', '{"off_at": 1e400}', "\xff",
-                                     json.dumps({"off_at": 0, "boot_id": "another boot"})])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        '{"off_at": "x", "boot_id": 1}',
+        '{"off_at": 1e400}',
+        "\xff",
+        json.dumps({"off_at": 0, "boot_id": "another boot"}),
+    ],
+)
 def test_a_damaged_memory_means_the_whole_off_time(tmp_path: Path, content: str) -> None:
     file = tmp_path / "power.json"
     file.write_text(content, "latin-1")
@@ -230,12 +254,24 @@ power = open_power(section, board="rock", state_dir=Path(sys.argv[2]), progress=
 
 
 def child(
-    relay: Relay, tmp_path: Path, code: str, stdin: int = subprocess.DEVNULL, **keys: Any,
+    relay: Relay, tmp_path: Path, code: str, stdin: int = subprocess.DEVNULL, **keys: Any
 ) -> subprocess.Popen[str]:
-    section = {"driver": "http", "on_url": f"{relay.url}/on", "off_url": f"{relay.url}/off", "off_time": OFF_TIME,
-               "state_url": f"{relay.url}/state", "state_on": "=ON$", **keys}
-    return subprocess.Popen([sys.executable, "-c", CHILD + code, json.dumps(section), str(tmp_path / "lab")],
-                            stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    section = {
+        "driver": "http",
+        "on_url": f"{relay.url}/on",
+        "off_url": f"{relay.url}/off",
+        "off_time": OFF_TIME,
+        "state_url": f"{relay.url}/state",
+        "state_on": "=ON$",
+        **keys,
+    }
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD + code, json.dumps(section), str(tmp_path / "lab")],
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def until(process: subprocess.Popen[str], text: str) -> None:
@@ -246,8 +282,14 @@ def until(process: subprocess.Popen[str], text: str) -> None:
     pytest.fail(f"ended without saying {text!r}")
 
 
-@pytest.mark.parametrize("code", ["power.off(); print('IS OFF', flush=True); __import__('time').sleep(60)",
-                                  "power.off(); sys.exit(3)", "power.off(); 1 / 0"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "power.off(); print('IS OFF', flush=True); __import__('time').sleep(60)",
+        "power.off(); sys.exit(3)",
+        "power.off(); 1 / 0",
+    ],
+)
 def test_a_process_that_ends_switches_on_again(relay: Relay, tmp_path: Path, code: str) -> None:
     process = child(relay, tmp_path, code)
     if "IS OFF" in code:

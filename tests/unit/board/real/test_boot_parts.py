@@ -26,12 +26,21 @@ from panthorlab.board.real.workdir import finds_firmware, overlay_files, require
 from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel.model import Kernel
 
-FILE = RealFile.model_validate({
-    "type": "real", "dtb": "rockchip/rk3588-rock-5b.dtb",
-    "console": {"transport": "tcp", "host": "c", "port": 1}, "power": {"driver": "manual"}, "ssh": {"host": "b"},
-    "boot": {"methods": ["kexec"], "console": "ttyS2,1500000n8", "root": "root=/dev/mmcblk1p2 rw rootwait",
-             "command_line": "quiet"},
-})
+FILE = RealFile.model_validate(
+    {
+        "type": "real",
+        "dtb": "rockchip/rk3588-rock-5b.dtb",
+        "console": {"transport": "tcp", "host": "c", "port": 1},
+        "power": {"driver": "manual"},
+        "ssh": {"host": "b"},
+        "boot": {
+            "methods": ["kexec"],
+            "console": "ttyS2,1500000n8",
+            "root": "root=/dev/mmcblk1p2 rw rootwait",
+            "command_line": "quiet",
+        },
+    }
+)
 
 
 def real_board(**keys: object) -> RealBoard:
@@ -56,10 +65,14 @@ def test_kernels_that_the_board_can_do_nothing_with(tmp_path: Path) -> None:
     assert not (tmp_path / "log").exists()
 
 
-@pytest.mark.parametrize(("line", "finds"), [
-    ("", False), ('CONFIG_EXTRA_FIRMWARE=""', False),
-    ('CONFIG_EXTRA_FIRMWARE="a.fw arm/mali/arch10.8/mali_csffw.bin"', True),
-])
+@pytest.mark.parametrize(
+    ("line", "finds"),
+    [
+        ("", False),
+        ('CONFIG_EXTRA_FIRMWARE=""', False),
+        ('CONFIG_EXTRA_FIRMWARE="a.fw arm/mali/arch10.8/mali_csffw.bin"', True),
+    ],
+)
 def test_firmware_of_a_driver_that_is_built_in(tmp_path: Path, line: str, finds: bool) -> None:
     (tmp_path / "config").write_text(f"CONFIG_DRM_PANTHOR=y\n{line}\n")
     assert finds_firmware(kernel(tmp_path)) is finds
@@ -132,13 +145,16 @@ def test_unknown_command_and_failed_command() -> None:
         shell.succeed("dhcp")
 
 
-@pytest.mark.parametrize(("answer", "crc", "error"), [
-    ("Bytes transferred = 5 (5 hex)", f"crc32 for 400000 ... ==> {zlib.crc32(b'Image'):08x}", None),
-    ("Retry count exceeded; starting again", "", "could not load a/Image by TFTP"),
-    ("Bytes transferred = 3 (3 hex)", "", "got 3 of 5 bytes"),
-    ("Bytes transferred = 5 (5 hex)", "==> 00000000", "is not what was built"),
-    ("Bytes transferred = 5 (5 hex)", "", "is not what was built"),
-])
+@pytest.mark.parametrize(
+    ("answer", "crc", "error"),
+    [
+        ("Bytes transferred = 5 (5 hex)", f"crc32 for 400000 ... ==> {zlib.crc32(b'Image'):08x}", None),
+        ("Retry count exceeded; starting again", "", "could not load a/Image by TFTP"),
+        ("Bytes transferred = 3 (3 hex)", "", "got 3 of 5 bytes"),
+        ("Bytes transferred = 5 (5 hex)", "==> 00000000", "is not what was built"),
+        ("Bytes transferred = 5 (5 hex)", "", "is not what was built"),
+    ],
+)
 def test_a_loaded_file_is_proved(tmp_path: Path, answer: str, crc: str, error: str | None) -> None:
     source = tmp_path / "Image"
     source.write_bytes(b"Image")
@@ -164,7 +180,8 @@ def test_trial_entry() -> None:
     section = Extlinux.model_validate({"fallback": "bootcount"})
     assert trial_config(section, "console=x y", fdt="b.dtb") == (
         "default panthorlab\nlabel panthorlab\n\tkernel /panthorlab/Image\n\tfdt /panthorlab/b.dtb\n"
-        "\tappend console=x y\n")
+        "\tappend console=x y\n"
+    )
     assert "fdt" not in trial_config(section, "x", fdt=None)
 
 

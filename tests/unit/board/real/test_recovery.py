@@ -134,13 +134,26 @@ def bench(tmp_path: Path) -> Iterator[tuple[Board, Rig, Watch]]:
     console.listen(watch)
     watch.begin()
     console.start()
-    file = RealFile.model_validate({
-        "type": "real", "console": {"transport": "tcp", "host": "c", "port": 1}, "power": {"driver": "manual"},
-        "ssh": {"host": "b"}, "boot": {"methods": ["kexec"], "console": "ttyS2", "root": "root=/dev/x"},
-        "recovery": {"ramoops": True}, "time_limits": {"power": 1, "uboot": 1, "kernel": 1, "ssh": 1},
-    })
-    rig = Rig(name="rock", file=file, console=cast(Any, console), power=cast(Any, board), connect=board.connect,
-              log_dir=tmp_path, progress=lambda _text: None)
+    file = RealFile.model_validate(
+        {
+            "type": "real",
+            "console": {"transport": "tcp", "host": "c", "port": 1},
+            "power": {"driver": "manual"},
+            "ssh": {"host": "b"},
+            "boot": {"methods": ["kexec"], "console": "ttyS2", "root": "root=/dev/x"},
+            "recovery": {"ramoops": True},
+            "time_limits": {"power": 1, "uboot": 1, "kernel": 1, "ssh": 1},
+        }
+    )
+    rig = Rig(
+        name="rock",
+        file=file,
+        console=cast(Any, console),
+        power=cast(Any, board),
+        connect=board.connect,
+        log_dir=tmp_path,
+        progress=lambda _text: None,
+    )
     board.say(KERNEL)
     until(lambda: watch.panic.kernel_started is not None)
     yield board, rig, watch
@@ -228,10 +241,15 @@ def test_reset_line_spares_the_power_cycle(bench: Bench, tmp_path: Path) -> None
     assert "power cycle" not in board.did
 
 
-@pytest.mark.parametrize(("argv", "told"), [
-    (["false"], "status 1"), (["sleep", "9"], "did not end"), (["/no/such/program"], "cannot be run"),
-    (["sh", "-c", "echo it smells >&2; exit 3"], "status 3: it smells"),
-])
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["false"], "status 1"),
+        (["sleep", "9"], "did not end"),
+        (["/no/such/program"], "cannot be run"),
+        (["sh", "-c", "echo it smells >&2; exit 3"], "status 3: it smells"),
+    ],
+)
 def test_reset_line_that_fails_is_told_and_passed_over(bench: Bench, argv: list[str], told: str) -> None:
     board, rig, watch = bench
     board.network = board.interrupts = False
@@ -267,13 +285,16 @@ def test_board_that_was_switched_off_is_switched_on(bench: Bench) -> None:
     assert board.did == ["power cycle", "hang up"]
 
 
-@pytest.mark.parametrize(("marked", "pstore", "type_"), [
-    (True, {"console-ramoops-0": b"[ 9.0] last"}, BootError),  # RAM was kept: the kernel did it
-    (True, {}, LabError),  # RAM was lost: no power
-    (False, {}, BootError),  # that RAM is empty says nothing
-])
+@pytest.mark.parametrize(
+    ("marked", "pstore", "type_"),
+    [
+        (True, {"console-ramoops-0": b"[ 9.0] last"}, BootError),  # RAM was kept: the kernel did it
+        (True, {}, LabError),  # RAM was lost: no power
+        (False, {}, BootError),  # that RAM is empty says nothing
+    ],
+)
 def test_silent_reset_by_the_kernel_or_by_the_power(
-    bench: Bench, *, marked: bool, pstore: dict[str, bytes], type_: type[Exception],
+    bench: Bench, *, marked: bool, pstore: dict[str, bytes], type_: type[Exception]
 ) -> None:
     board, rig, watch = bench
     watch.marked = marked
@@ -310,12 +331,15 @@ def test_record_of_every_reset_is_no_news(bench: Bench) -> None:
     assert (told, board.pstore) == (["recovery: pstore: 1 crash record"], {})
 
 
-@pytest.mark.parametrize(("config", "size", "marks"), [
-    ("CONFIG_PSTORE_CONSOLE=y\n", b"262144\n", True),
-    ("CONFIG_PSTORE_CONSOLE=y\n", b"0\n", False),
-    ("# CONFIG_PSTORE_CONSOLE is not set\n", b"262144\n", False),
-    ("CONFIG_PSTORE_CONSOLE=y\n", None, False),
-])
+@pytest.mark.parametrize(
+    ("config", "size", "marks"),
+    [
+        ("CONFIG_PSTORE_CONSOLE=y\n", b"262144\n", True),
+        ("CONFIG_PSTORE_CONSOLE=y\n", b"0\n", False),
+        ("# CONFIG_PSTORE_CONSOLE is not set\n", b"262144\n", False),
+        ("CONFIG_PSTORE_CONSOLE=y\n", None, False),
+    ],
+)
 def test_memory_counts_as_evidence_only_where_it_is_kept(
     bench: Bench, tmp_path: Path, config: str, size: bytes | None, marks: bool
 ) -> None:

@@ -18,7 +18,9 @@ from panthorlab.gpu.registers import Kind, Register, bits
 
 SPACES, CORES = 5, MappingProxyType({"SHADER": 0x3F, "TILER": 0x3, "L2": 0x3})
 VALUES = {
-    "GPU_ID": 0xD4130012, "MMU_FEATURES": 0x2C30, "AS_PRESENT": (1 << SPACES) - 1,
+    "GPU_ID": 0xD4130012,
+    "MMU_FEATURES": 0x2C30,
+    "AS_PRESENT": (1 << SPACES) - 1,
     **{f"{core}_PRESENT_LO": present for core, present in CORES.items()},
 }
 MOVED = {0x1: 0x1400, 0x2: 0x1800, 0x10: 0x20000}  # pages: JOB_INT_*, MMU_INT_*, LATEST_FLUSH
@@ -47,28 +49,51 @@ GENERATION = Generation(
     name="m1",
     title="made up",
     registers=(
-        *(register._replace(offset=_place(register.offset), reset=VALUES.get(register.name, register.reset))
-          for register in G610.registers),
+        *(
+            register._replace(offset=_place(register.offset), reset=VALUES.get(register.name, register.reset))
+            for register in G610.registers
+        ),
         Register(0x3000, "PWR_TOGETHER", Kind.WRITE, 0, "", bits("on 0")),
         Register(0x3004, "SCRATCH", Kind.STORAGE, 0x11, "", bits("low 7:0, high 31:24")),
     ),
     spaces=AddressSpaces(
-        base=0x4000, stride=0x100, count=SPACES,
+        base=0x4000,
+        stride=0x100,
+        count=SPACES,
         registers=tuple(register._replace(offset=register.offset + 0x20) for register in G610.spaces.registers),
-        pa_bits=44, min_lock_bits=12,
-        source_ids=MappingProxyType({requester: 0x8000 | 0x11 * requester for requester in Requester})),
+        pa_bits=44,
+        min_lock_bits=12,
+        source_ids=MappingProxyType({requester: 0x8000 | 0x11 * requester for requester in Requester}),
+    ),
     doorbells=Doorbells(base=0x100000, stride=0x1000),
     cores=CORES,
     layout=Layout(
-        groups=11, streams=5, version=0x01020000, instr_features=0x91, cs_features=127 | 12 << 8 | 7 << 16,
-        protm_suspend_size=0x2000, heap_context_stride=128,
-        shared=0x0600_0000, shared_size=0x40000, life_word=0x30000,
-        group_control=0x800, group_stride=0x200, stream_control=0x60, stream_stride=0x10,
-        global_blocks=(0x3000, 0x2000), group_blocks=(0x18000, 0x8000), group_block_stride=0xE00,
-        stream_blocks=(0x180, 0x200), stream_block_strides=(0xC0, 0x180)),
+        groups=11,
+        streams=5,
+        version=0x01020000,
+        instr_features=0x91,
+        cs_features=127 | 12 << 8 | 7 << 16,
+        protm_suspend_size=0x2000,
+        heap_context_stride=128,
+        shared=0x0600_0000,
+        shared_size=0x40000,
+        life_word=0x30000,
+        group_control=0x800,
+        group_stride=0x200,
+        stream_control=0x60,
+        stream_stride=0x10,
+        global_blocks=(0x3000, 0x2000),
+        group_blocks=(0x18000, 0x8000),
+        group_block_stride=0xE00,
+        stream_blocks=(0x180, 0x200),
+        stream_block_strides=(0xC0, 0x180),
+    ),
     instructions=InstructionSet(
-        "m1", registers=128, scoreboards=12, call_depth=6,
-        table=tuple(replace(spec, opcode=spec.opcode + 0x40 if spec.opcode else 0)
-                    for spec in G610.instructions.table)),
+        "m1",
+        registers=128,
+        scoreboards=12,
+        call_depth=6,
+        table=tuple(replace(spec, opcode=spec.opcode + 0x40 if spec.opcode else 0) for spec in G610.instructions.table),
+    ),
     power=Together,
 )

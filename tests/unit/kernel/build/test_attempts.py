@@ -72,16 +72,26 @@ def after(sides: Sides, log: Path, notes: list[str] | None = None) -> Kernel:
     return build_side(sides.after, log=log, before=sides.before, note=(notes if notes is not None else []).append)
 
 
-@pytest.mark.parametrize(("word", "action", "says"), [
-    (MMU, "kill-it", "Killed"), (MMU, "kill-make", "signal 9"), (SCHED, "kill-make", "signal 9"),
-    (MMU, "cc1-KILL", "Killed signal terminated program cc1"), (MMU, "cc1-BUS", "Bus error"),
-    (MMU, "cc1-TERM", "Terminated"), (MMU, "as-KILL", "Killed"), ("vmlinux", "collect2-KILL", "Killed"),
-    ("vmlinux", "ld-KILL", "terminated with signal 9"), ("panthor_pci_shim.ko", "ld-KILL", "terminated with signal 9"),
-    ("prog.c", "kill-make", "signal 9"), ("prog.c", "cc1-KILL", "Killed"),
-])
+@pytest.mark.parametrize(
+    ("word", "action", "says"),
+    [
+        (MMU, "kill-it", "Killed"),
+        (MMU, "kill-make", "signal 9"),
+        (SCHED, "kill-make", "signal 9"),
+        (MMU, "cc1-KILL", "Killed signal terminated program cc1"),
+        (MMU, "cc1-BUS", "Bus error"),
+        (MMU, "cc1-TERM", "Terminated"),
+        (MMU, "as-KILL", "Killed"),
+        ("vmlinux", "collect2-KILL", "Killed"),
+        ("vmlinux", "ld-KILL", "terminated with signal 9"),
+        ("panthor_pci_shim.ko", "ld-KILL", "terminated with signal 9"),
+        ("prog.c", "kill-make", "signal 9"),
+        ("prog.c", "cc1-KILL", "Killed"),
+    ],
+)
 @pytest.mark.parametrize("incremental", [True, False])
 def test_what_was_killed_is_the_machine_and_the_next_build_goes_on(
-    sides: Sides, log: Path, trap: Trap, word: str, action: str, says: str, incremental: bool,
+    sides: Sides, log: Path, trap: Trap, word: str, action: str, says: str, incremental: bool
 ) -> None:
     if incremental:
         build_side(sides.before, log=log)
@@ -113,9 +123,7 @@ def test_a_compiler_that_crashes_always_is_the_lab(sides: Sides, log: Path, trap
     assert "this patch" not in str(caught.value)
 
 
-def test_a_compiler_that_crashes_on_the_patch_alone(
-    sides: Sides, log: Path, trap: Trap, tmp_path: Path,
-) -> None:
+def test_a_compiler_that_crashes_on_the_patch_alone(sides: Sides, log: Path, trap: Trap, tmp_path: Path) -> None:
     """The trap only springs where the patch is in the source."""
     wrapper = tmp_path / "trap/bin/gcc"
     (wrapper.parent / "gcc.real").symlink_to(shutil.which("gcc", path="/usr/bin:/bin") or "gcc")
@@ -137,7 +145,7 @@ def test_a_torn_object_of_an_earlier_version_is_healed(sides: Sides, log: Path) 
 
 
 def test_a_patch_that_does_not_compile_is_blamed_in_an_increment(
-    prepare: Prepare, patch: Callable[..., Path], log: Path,
+    prepare: Prepare, patch: Callable[..., Path], log: Path
 ) -> None:
     sides = prepare([patch("bad.patch", MMU, "return x + 1;", "return x + ;")])
     build_side(sides.before, log=log)
@@ -147,14 +155,21 @@ def test_a_patch_that_does_not_compile_is_blamed_in_an_increment(
     assert log.read_text().count("  CC    ") == compiled + 2, "its file, once more without it, and nothing else"
 
 
-@pytest.mark.parametrize(("file", "old", "new"), [
-    (HEADER, "void panthor_sched_suspend(void);", "int panthor_sched_report_mmu_fault(void);"),  # fails in an includer
-    (MMU, "return x + 1;", "return panthor_gone(x);"),
-    (MMU, "\tvm->active_cnt--;\n", '\tasm(".error \\"No space left on device\\"");\n'),
-    (MMU, "return x + 1;", "\n#error Killed\n#error internal compiler error: out of memory\n"),
-])
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        (
+            HEADER,
+            "void panthor_sched_suspend(void);",
+            "int panthor_sched_report_mmu_fault(void);",
+        ),  # fails in an includer
+        (MMU, "return x + 1;", "return panthor_gone(x);"),
+        (MMU, "\tvm->active_cnt--;\n", '\tasm(".error \\"No space left on device\\"");\n'),
+        (MMU, "return x + 1;", "\n#error Killed\n#error internal compiler error: out of memory\n"),
+    ],
+)
 def test_other_ways_in_which_a_patch_does_not_build(
-    prepare: Prepare, patch: Callable[..., Path], log: Path, tree: Path, file: str, old: str, new: str,
+    prepare: Prepare, patch: Callable[..., Path], log: Path, tree: Path, file: str, old: str, new: str
 ) -> None:
     makefile = tree / "Makefile"
     makefile.write_text(makefile.read_text().replace("build-id=sha1 -o $@ $^", "build-id=sha1,-z,defs -o $@ $^"))

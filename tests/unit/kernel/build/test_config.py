@@ -52,7 +52,7 @@ def symbols(tmp_path: Path) -> dict[str, kconfig.Symbol]:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub/Kconfig").write_text('config SUB\n\tint "Sub"\n')
     (tmp_path / "arch/arm64").mkdir(parents=True)
-    (tmp_path / "arch/arm64/Kconfig").write_text('config HAS_IOMEM\n\tdef_bool y\nconfig BAR\n\tdefault y if ARM64\n')
+    (tmp_path / "arch/arm64/Kconfig").write_text("config HAS_IOMEM\n\tdef_bool y\nconfig BAR\n\tdefault y if ARM64\n")
     return kconfig.read_symbols(tmp_path, "arm64")
 
 
@@ -62,7 +62,8 @@ def test_a_hostile_tree_has_no_file_read_through_a_link_nor_for_ever(tmp_path: P
     tree.mkdir()
     (tree / "link").symlink_to(tmp_path / "outside")
     (tree / "Kconfig").write_text(
-        f'source "link"\nsource "../outside"\nsource "{tmp_path}/outside"\nsource "0"\nconfig OWN\n\tbool\n')
+        f'source "link"\nsource "../outside"\nsource "{tmp_path}/outside"\nsource "0"\nconfig OWN\n\tbool\n'
+    )
     for number in range(3000):
         (tree / str(number)).write_text(2 * f'source "{number + 1}"\n')
     assert set(kconfig.read_symbols(tree, "arm64")) == {"OWN"}
@@ -81,11 +82,31 @@ def test_symbols_with_all_conditions_around_them(symbols: dict[str, kconfig.Symb
     assert len(symbols["BAR"].depends) == 2
 
 
-@pytest.mark.parametrize(("expression", "value"), [
-    ("A", "y"), ("M", "m"), ("N", "n"), ("UNKNOWN", "n"), ("!N", "y"), ("!A", "n"), ("!M", "m"), ("A && M", "m"),
-    ("N || M", "m"), ("A && (N || M)", "m"), ("!(A && N)", "y"), ("A=y", "y"), ("M!=y", "y"), ('S="x y"', "y"),
-    ("NUM > 3", "y"), ("NUM >= 0x10", "n"), ("N || A && N", "n"), ("A || N && N", "y"), ("", "n"), ("A A", "n"),
-])
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("A", "y"),
+        ("M", "m"),
+        ("N", "n"),
+        ("UNKNOWN", "n"),
+        ("!N", "y"),
+        ("!A", "n"),
+        ("!M", "m"),
+        ("A && M", "m"),
+        ("N || M", "m"),
+        ("A && (N || M)", "m"),
+        ("!(A && N)", "y"),
+        ("A=y", "y"),
+        ("M!=y", "y"),
+        ('S="x y"', "y"),
+        ("NUM > 3", "y"),
+        ("NUM >= 0x10", "n"),
+        ("N || A && N", "n"),
+        ("A || N && N", "y"),
+        ("", "n"),
+        ("A A", "n"),
+    ],
+)
 def test_three_valued_logic(expression: str, value: str) -> None:
     values = {"A": "y", "M": "m", "S": '"x y"', "NUM": "8"}
     assert kconfig.evaluate(expression, values) == value
@@ -96,13 +117,19 @@ def test_any_expression_has_a_value(expression: str) -> None:
     assert kconfig.evaluate(expression, {"A": "y", "M": "m"}) in ("y", "m", "n")
 
 
-@pytest.mark.parametrize(("name", "values", "said"), [
-    ("FOO", {"HAS_IOMEM": "y"}, "BAR=n"), ("LIB", {}, "cannot be set by hand"), ("LIB", {}, "selected by FOO"),
-    ("NONE", {}, "no such option"), ("SUB", {"BAR": "y"}, "dependencies are met"),
-    ("BAR", {"HAS_IOMEM": "y"}, "dependencies are met"),
-])
+@pytest.mark.parametrize(
+    ("name", "values", "said"),
+    [
+        ("FOO", {"HAS_IOMEM": "y"}, "BAR=n"),
+        ("LIB", {}, "cannot be set by hand"),
+        ("LIB", {}, "selected by FOO"),
+        ("NONE", {}, "no such option"),
+        ("SUB", {"BAR": "y"}, "dependencies are met"),
+        ("BAR", {"HAS_IOMEM": "y"}, "dependencies are met"),
+    ],
+)
 def test_why_an_option_was_lost(
-    symbols: dict[str, kconfig.Symbol], name: str, values: dict[str, str], said: str,
+    symbols: dict[str, kconfig.Symbol], name: str, values: dict[str, str], said: str
 ) -> None:
     assert said in kconfig.why_lost(name, symbols, values)
 
@@ -129,8 +156,12 @@ def write(tmp_path: Path, name: str, text: str) -> Path:
 def test_fragment(tmp_path: Path) -> None:
     request = config.read_fragments([write(tmp_path, "a.config", FRAGMENT)])
     assert [(option.name, option.value, option.optional, option.line) for option in request.options] == [
-        ("BAR", "y", False, 2), ("FOO", None, False, 3), ("SUB", "-3", False, 4), ("NAME", '"a \\"b\\" c"', False, 5),
-        ("GONE", "y", True, 6), ("ONE", None, False, 8),
+        ("BAR", "y", False, 2),
+        ("FOO", None, False, 3),
+        ("SUB", "-3", False, 4),
+        ("NAME", '"a \\"b\\" c"', False, 5),
+        ("GONE", "y", True, 6),
+        ("ONE", None, False, 8),
     ]
     assert request.dtbs == ("rockchip/rk3588-rock-5b.dtb",)
 
@@ -170,11 +201,25 @@ def test_comments_do_not_change_the_key(tmp_path: Path) -> None:
     assert config.fragments_key([first]) == config.fragments_key([second])
 
 
-@pytest.mark.parametrize("line", [
-    "CONFIG_X", "CONFIG_X=", "CONFIG_X=yes", "X=y", "CONFIG_X=\"a", "#? something", "#! dtb ../../x.dtb", "#! make x",
-    "#? dtb x", "CONFIG_X=$(rm -rf /)", "#! debug-info ../x", "#! debug-info /x", "#! debug-info x) $(shell y",
-    "#? debug-info lib",
-])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "CONFIG_X",
+        "CONFIG_X=",
+        "CONFIG_X=yes",
+        "X=y",
+        'CONFIG_X="a',
+        "#? something",
+        "#! dtb ../../x.dtb",
+        "#! make x",
+        "#? dtb x",
+        "CONFIG_X=$(rm -rf /)",
+        "#! debug-info ../x",
+        "#! debug-info /x",
+        "#! debug-info x) $(shell y",
+        "#? debug-info lib",
+    ],
+)
 def test_lines_that_are_no_config_name_file_and_line(tmp_path: Path, line: str) -> None:
     with pytest.raises(ConfigError, match=r"bad\.config:2: not a config line"):
         config.read_fragments([write(tmp_path, "bad.config", f"CONFIG_A=y\n{line}\n")])
@@ -209,8 +254,9 @@ def test_a_result_as_asked_for_is_accepted(tmp_path: Path, symbols: dict[str, kc
         config.check_result(request, "CONFIG_BAR=y\n", symbols, "6.12")
 
 
-@pytest.mark.parametrize("name", [
-    "panthor", "qemu-virt", "rk3588", "kasan", "prove-locking", "kmemleak", "atomic-sleep", "panthor-module", "tyr",
-])
+@pytest.mark.parametrize(
+    "name",
+    ["panthor", "qemu-virt", "rk3588", "kasan", "prove-locking", "kmemleak", "atomic-sleep", "panthor-module", "tyr"],
+)
 def test_shipped_fragments_can_be_read(name: str) -> None:
     assert config.read_fragments(config.find_fragments([name])).options

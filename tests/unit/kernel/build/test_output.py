@@ -8,7 +8,7 @@ from panthorlab.kernel.patch.report import Fit, PatchReport
 
 MMU = "drivers/gpu/drm/panthor/panthor_mmu.c"
 LOG = f"""\
-  CC      {MMU.replace('.c', '.o')}
+  CC      {MMU.replace(".c", ".o")}
 /mnt/src/{MMU}: In function ‘panthor_vm_destroy’:
 /mnt/src/{MMU}:1561:9: error: implicit declaration of function ‘nonsense’ [-Werror=implicit-function-declaration]
  1561 |         nonsense();
@@ -29,8 +29,12 @@ def test_compiler_errors_with_file_and_line() -> None:
 
 
 def test_linker_and_modpost_errors() -> None:
-    log = ["ld: panthor_mmu.o: in function `x':", "panthor_mmu.c:(.text+0x5): undefined reference to `gone'",
-           'ERROR: modpost: "gone" [drivers/x.ko] undefined!', "make[1]: *** [Makefile:1: x] Error 1"]
+    log = [
+        "ld: panthor_mmu.o: in function `x':",
+        "panthor_mmu.c:(.text+0x5): undefined reference to `gone'",
+        'ERROR: modpost: "gone" [drivers/x.ko] undefined!',
+        "make[1]: *** [Makefile:1: x] Error 1",
+    ]
     texts = [str(problem) for problem in find_problems(log, [])]
     assert "undefined reference to `gone'" in texts[0]
     assert texts[1] == '"gone" [drivers/x.ko] undefined!'

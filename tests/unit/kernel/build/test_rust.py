@@ -31,7 +31,7 @@ def _fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 
 
 def install(
-    folder: Path, rustc: str, bindgen: str, *, source: bool = True, libclang: str = "echo pub struct panthorlab",
+    folder: Path, rustc: str, bindgen: str, *, source: bool = True, libclang: str = "echo pub struct panthorlab"
 ) -> Path:
     """Programs that tell these versions, in `folder/bin`; rustc's sysroot is `folder`."""
     (folder / "bin").mkdir(parents=True)
@@ -54,7 +54,10 @@ def test_what_is_installed_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert found.binds == ()
     assert found.programs == (str(path / "rustc"), str(path / "bindgen"))
     assert found.make_args(lambda name: pytest.fail(name)) == (
-        f"RUSTC={path}/rustc", f"HOSTRUSTC={path}/rustc", f"BINDGEN={path}/bindgen")
+        f"RUSTC={path}/rustc",
+        f"HOSTRUSTC={path}/rustc",
+        f"BINDGEN={path}/bindgen",
+    )
 
 
 def test_of_rustup_the_real_compiler_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,16 +71,20 @@ def test_of_rustup_the_real_compiler_is_taken(tmp_path: Path, monkeypatch: pytes
     assert rust.find_rust().rustc == real / "rustc"
 
 
-@pytest.mark.parametrize(("rustc", "bindgen", "source", "why"), [
-    ("1.84.9", "0.71.1", True, r"rustc 1\.84\.9 is older than 1\.85\.0"),
-    ("1.85.0", "0.60.1", True, r"bindgen 0\.60\.1 is older than 0\.71\.1"),
-    ("1.85.0", "0.71.1", False, "no source of the standard library"),
-    ("unknown", "0.71.1", True, "rustc does not tell its version"),
-    ("1.85.0", "", True, "no bindgen on PATH"), ("", "0.71.1", True, "no rustc on PATH"),
-    ("", "", True, "no rustc and no bindgen on PATH"),
-])
+@pytest.mark.parametrize(
+    ("rustc", "bindgen", "source", "why"),
+    [
+        ("1.84.9", "0.71.1", True, r"rustc 1\.84\.9 is older than 1\.85\.0"),
+        ("1.85.0", "0.60.1", True, r"bindgen 0\.60\.1 is older than 0\.71\.1"),
+        ("1.85.0", "0.71.1", False, "no source of the standard library"),
+        ("unknown", "0.71.1", True, "rustc does not tell its version"),
+        ("1.85.0", "", True, "no bindgen on PATH"),
+        ("", "0.71.1", True, "no rustc on PATH"),
+        ("", "", True, "no rustc and no bindgen on PATH"),
+    ],
+)
 def test_what_is_too_old_or_not_whole_is_not(
-    rustc: str, bindgen: str, source: bool, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    rustc: str, bindgen: str, source: bool, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(install(tmp_path / "usr", rustc, bindgen, source=source)))
     with pytest.raises(LabError, match=f"this kernel has Rust, and there is no compiler for it: .*{why}") as caught:
@@ -115,7 +122,8 @@ def test_programs_of_a_tree_run_wherever_it_lies(unpacked: Path, tmp_path: Path)
     moved = unpacked.rename(tmp_path / "moved")
     top = f"{moved}/panthorlab/.."
     assert said(moved / "panthorlab/rustc") == (
-        f"fake 1.85.1 clang= --library-path {top}/usr/lib/x86_64-linux-gnu {top}/usr/bin/rustc -x a b\n")
+        f"fake 1.85.1 clang= --library-path {top}/usr/lib/x86_64-linux-gnu {top}/usr/bin/rustc -x a b\n"
+    )
     assert f"clang={top}/usr/lib/llvm-19/lib " in said(moved / "panthorlab/bindgen")
     assert (moved / "panthorlab/version").read_text().count("1.85.1") == 2
 
@@ -153,8 +161,10 @@ def test_in_the_jail_it_is_called_by_its_place_there(tmp_path: Path) -> None:
     assert found.programs == ()
     assert found.binds == (Bind("rust", tmp_path),)
     assert found.make_args(lambda name: f"/mnt/{name}") == (
-        "RUSTC=/mnt/rust/panthorlab/rustc", "HOSTRUSTC=/mnt/rust/panthorlab/rustc",
-        "BINDGEN=/mnt/rust/panthorlab/bindgen")
+        "RUSTC=/mnt/rust/panthorlab/rustc",
+        "HOSTRUSTC=/mnt/rust/panthorlab/rustc",
+        "BINDGEN=/mnt/rust/panthorlab/bindgen",
+    )
 
 
 def test_who_only_looks_gets_nothing_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,13 +206,23 @@ def test_old_packages_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
         def resolve(self, *_packages: str) -> list[Deb]:
             rustc, bindgen = offers[self.suite]
-            names = (f"rustc_{rustc}+dfsg-1_amd64.deb", f"bindgen_{bindgen}-6_amd64.deb", "gcc_14_amd64.deb",
-                     "libc6-dev_2_amd64.deb", "libstd-rust-dev_1_amd64.deb", "libstdc++6_1_amd64.deb")
+            names = (
+                f"rustc_{rustc}+dfsg-1_amd64.deb",
+                f"bindgen_{bindgen}-6_amd64.deb",
+                "gcc_14_amd64.deb",
+                "libc6-dev_2_amd64.deb",
+                "libstd-rust-dev_1_amd64.deb",
+                "libstdc++6_1_amd64.deb",
+            )
             return [Deb(f"pool/{name}", 1, "0" * 64) for name in names]
 
     monkeypatch.setattr(debs, "PrivateApt", Apt)
     assert [deb.name.split("_")[0] for deb in rust.resolve("http://mirror/")] == [
-        "rustc", "bindgen", "libstd-rust-dev", "libstdc++6"]
+        "rustc",
+        "bindgen",
+        "libstd-rust-dev",
+        "libstdc++6",
+    ]
     offers["trixie-backports"] = offers["sid"] = ("1.63.0", "0.71.1")
     with pytest.raises(LabError, match=r"no new enough .* trixie has rustc 1\.63\.0\+dfsg-1, bindgen 0\.60\.1"):
         rust.resolve("http://mirror/")

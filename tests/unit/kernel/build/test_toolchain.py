@@ -46,20 +46,29 @@ def test_missing_host_tools_are_named_all_at_once(monkeypatch: pytest.MonkeyPatc
     assert caught.value.hint == "install flex xz-utils (Debian)"
 
 
-@pytest.mark.parametrize(("ccache", "args"), [
-    (True, ("ARCH=arm64", "CROSS_COMPILE=x-", "CC=ccache x-gcc")), (False, ("ARCH=arm64", "CROSS_COMPILE=x-")),
-])
+@pytest.mark.parametrize(
+    ("ccache", "args"),
+    [(True, ("ARCH=arm64", "CROSS_COMPILE=x-", "CC=ccache x-gcc")), (False, ("ARCH=arm64", "CROSS_COMPILE=x-"))],
+)
 def test_make_arguments(ccache: bool, args: tuple[str, ...]) -> None:
     assert Toolchain("arm64", "x-", "1", ccache).make_args == args
 
 
-@pytest.mark.parametrize(("config", "words"), [
-    ('CONFIG_CC_VERSION_TEXT="aarch64-linux-gnu-gcc (Debian 12.2.0-14) 12.2.0"\nCONFIG_LD_VERSION=24000\n'
-     "CONFIG_LLD_VERSION=0\n", "aarch64-linux-gnu-gcc (Debian 12.2.0-14) 12.2.0; GNU ld 2.40"),
-    ('CONFIG_CC_VERSION_TEXT="clang version 14.0.6"\nCONFIG_LD_VERSION=0\nCONFIG_LLD_VERSION=140006\n',
-     "clang version 14.0.6; LLD 14.0.6"),
-    ("CONFIG_LD_VERSION=nonsense\n# CONFIG_LLD_VERSION=1\n", ""),
-])
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (
+            'CONFIG_CC_VERSION_TEXT="aarch64-linux-gnu-gcc (Debian 12.2.0-14) 12.2.0"\nCONFIG_LD_VERSION=24000\n'
+            "CONFIG_LLD_VERSION=0\n",
+            "aarch64-linux-gnu-gcc (Debian 12.2.0-14) 12.2.0; GNU ld 2.40",
+        ),
+        (
+            'CONFIG_CC_VERSION_TEXT="clang version 14.0.6"\nCONFIG_LD_VERSION=0\nCONFIG_LLD_VERSION=140006\n',
+            "clang version 14.0.6; LLD 14.0.6",
+        ),
+        ("CONFIG_LD_VERSION=nonsense\n# CONFIG_LLD_VERSION=1\n", ""),
+    ],
+)
 def test_a_kernel_tells_its_compiler(config: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "config").write_text(config)
     assert built_with(tmp_path / "config") == words

@@ -123,10 +123,20 @@ def test_in_the_middle_of_a_pipeline() -> None:
     assert killed_outright(["  GEN     System.map", "  OBJCOPY Image"]) is None
 
 
-@pytest.mark.parametrize(("status", "kind"), [
-    (0, None), (2, None), (137, K.KILLED), (-9, K.KILLED), (-15, K.KILLED), (1, K.MACHINE), (125, K.MACHINE),
-    (127, K.MACHINE), (255, K.MACHINE),
-])
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (0, None),
+        (2, None),
+        (137, K.KILLED),
+        (-9, K.KILLED),
+        (-15, K.KILLED),
+        (1, K.MACHINE),
+        (125, K.MACHINE),
+        (127, K.MACHINE),
+        (255, K.MACHINE),
+    ],
+)
 def test_only_status_2_is_what_make_says_of_the_source(status: int, kind: TroubleKind | None) -> None:
     trouble = by_status(status, "make")
     assert (trouble.kind if trouble else None) == kind

@@ -11,14 +11,20 @@ import pytest
 from panthorlab.kernel.build.uapi import install_drm_headers, user_header
 
 
-@pytest.mark.parametrize(("kernel", "user"), [
-    ("\tchar __user *name;", "\tchar *name;"), ("#include <linux/compiler.h>\nint a;", "\nint a;"),
-    ("#include <linux/compiler_types.h>\nint a;", "\nint a;"),
-    ("struct x { int a; } __packed;", "struct x { int a; } __attribute__((packed));"),
-    ("static inline int f(void)", "static __inline__ int f(void)"), ("#ifndef _UAPI_X_H", "#ifndef _X_H"),
-    ("#ifndef __EXPORTED_HEADERS__\n#warning no\n#endif", "#if 0\n#warning no\n#endif"),
-    ("#endif /* _UAPI_X_H */", "#endif /* _X_H */"), ("int my__packed_x;", "int my__packed_x;"),
-])
+@pytest.mark.parametrize(
+    ("kernel", "user"),
+    [
+        ("\tchar __user *name;", "\tchar *name;"),
+        ("#include <linux/compiler.h>\nint a;", "\nint a;"),
+        ("#include <linux/compiler_types.h>\nint a;", "\nint a;"),
+        ("struct x { int a; } __packed;", "struct x { int a; } __attribute__((packed));"),
+        ("static inline int f(void)", "static __inline__ int f(void)"),
+        ("#ifndef _UAPI_X_H", "#ifndef _X_H"),
+        ("#ifndef __EXPORTED_HEADERS__\n#warning no\n#endif", "#if 0\n#warning no\n#endif"),
+        ("#endif /* _UAPI_X_H */", "#endif /* _X_H */"),
+        ("int my__packed_x;", "int my__packed_x;"),
+    ],
+)
 def test_substitutions(kernel: str, user: str) -> None:
     assert user_header(f"{kernel}\n") == f"{user}\n"
 

@@ -67,8 +67,11 @@ def environments() -> str:
 def linger() -> str:
     """A process in a session of its own, that holds nothing of ours open."""
     subprocess.Popen(
-        [sys.executable, "-c", f"import time; time.sleep(120); {bait['lingering']!r}"], start_new_session=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        [sys.executable, "-c", f"import time; time.sleep(120); {bait['lingering']!r}"],
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     return "started"
 

@@ -88,7 +88,8 @@ def victim(user: Callable[[Callable[[], Any]], Any], monkeypatch: pytest.MonkeyP
 
     pid = user(lay_out)
     with (
-        socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix,
+        socket.create_server(("127.0.0.1", 0)) as tcp,
+        socket.socket(socket.AF_UNIX) as unix,
         socket.socket(socket.AF_UNIX) as abstract,
     ):
         unix.bind(f"{home}/socket")
@@ -97,11 +98,22 @@ def victim(user: Callable[[Callable[[], Any]], Any], monkeypatch: pytest.MonkeyP
         for server in (unix, abstract):
             server.listen()
         marks = {folder: f"{folder}/panthorlab-attack-{home.name}" for folder in ("/tmp", "/var/tmp", "/dev/shm")}  # noqa: S108
-        yield SimpleNamespace(home=home, marks=marks, bait={
-            "key": f"{home}/.ssh/id", "bashrc": f"{home}/.bashrc", "port": tcp.getsockname()[1],
-            "socket": f"{home}/socket", "abstract": home.name, "mark": mark, "victim": pid, "secret": secret,
-            "lingering": f"lingering-{home.name}", **marks,
-        })
+        yield SimpleNamespace(
+            home=home,
+            marks=marks,
+            bait={
+                "key": f"{home}/.ssh/id",
+                "bashrc": f"{home}/.bashrc",
+                "port": tcp.getsockname()[1],
+                "socket": f"{home}/socket",
+                "abstract": home.name,
+                "mark": mark,
+                "victim": pid,
+                "secret": secret,
+                "lingering": f"lingering-{home.name}",
+                **marks,
+            },
+        )
     os.kill(pid, signal.SIGKILL)
     for path in marks.values():
         Path(path).unlink(missing_ok=True)
@@ -161,9 +173,24 @@ def test_attacks_without_it(victim: SimpleNamespace, user: Callable[[Callable[[]
     """Else the test above would not tell a jail from an attack that cannot work."""
     found = user(lambda: attack(victim, Sandbox(False)))
     expected = {
-        "read the key", "write .bashrc", "write /tmp", "write /var/tmp", "write /dev/shm", "write the source", "tcp",
-        "unix socket", "abstract socket", "see a process", "signal a process", "read its memory", "link the key",
-        "keep privileges", "linger", "keyring", "user namespace", *ELSEWHERE,
+        "read the key",
+        "write .bashrc",
+        "write /tmp",
+        "write /var/tmp",
+        "write /dev/shm",
+        "write the source",
+        "tcp",
+        "unix socket",
+        "abstract socket",
+        "see a process",
+        "signal a process",
+        "read its memory",
+        "link the key",
+        "keep privileges",
+        "linger",
+        "keyring",
+        "user namespace",
+        *ELSEWHERE,
     }
     if user is not as_ordinary:
         expected |= {"read shadow", "list /root", "write the program", "make a device", "trace it", "find the secret"}
@@ -188,7 +215,7 @@ SHELL := /bin/bash
 
 
 def test_cleaning_a_tree_runs_it_in_the_jail(
-    victim: SimpleNamespace, user: Callable[[Callable[[], Any]], Any], monkeypatch: pytest.MonkeyPatch,
+    victim: SimpleNamespace, user: Callable[[Callable[[], Any]], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`make mrproper` of a base that somebody has built in was run as the user, with everything the user has."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(victim.home / "cache"))
@@ -230,7 +257,7 @@ SHELL := /bin/bash
 
 
 def test_every_step_of_a_build_is_in_the_jail(
-    victim: SimpleNamespace, user: Callable[[Callable[[], Any]], Any], monkeypatch: pytest.MonkeyPatch,
+    victim: SimpleNamespace, user: Callable[[Callable[[], Any]], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Configuring, compiling, the shim's build, which runs the tree's Makefile, too, and importing what is built."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(victim.home / "cache"))

@@ -162,8 +162,10 @@ def test_what_a_program_leaves_running_is_gone_when_it_has_ended(tmp_path: Path)
     sandbox().hand_over(tmp_path)
     tmp_path.chmod(0o755)
     bind = Bind("obj", tmp_path, writable=True)
-    script = "(setsid sh -c 'while :; do echo x >>/mnt/obj/grows; done' </dev/null >/dev/null 2>&1 &) ; " \
-             "until [ -s /mnt/obj/grows ]; do :; done; exit 5"
+    script = (
+        "(setsid sh -c 'while :; do echo x >>/mnt/obj/grows; done' </dev/null >/dev/null 2>&1 &) ; "
+        "until [ -s /mnt/obj/grows ]; do :; done; exit 5"
+    )
     assert run(["sh", "-c", script], bind, box=Sandbox(True))[0] == 5
     size = (tmp_path / "grows").stat().st_size
     assert all((tmp_path / "grows").stat().st_size == size for _ in range(1000))
@@ -192,8 +194,9 @@ def test_a_compiler_in_somebodys_home(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "No such file" in lines[0]
     for folder in ("home/bin", "links"):
         monkeypatch.setenv("PATH", f"{tmp_path / folder}{os.pathsep}{os.environ['PATH']}")
-        assert run(["sh", "-c", "exec $(readlink -f $(command -v arm-gcc))"], *tools(["arm-gcc"]),
-                   box=Sandbox(True)) == (0, ["compiled"])
+        assert run(
+            ["sh", "-c", "exec $(readlink -f $(command -v arm-gcc))"], *tools(["arm-gcc"]), box=Sandbox(True)
+        ) == (0, ["compiled"])
     assert tools(["/bin/sh", "/usr/bin/env", "/nothing/of/that/name"]) == ()
 
 
@@ -214,14 +217,17 @@ def test_without_bubblewrap_nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 @pytest.mark.usefixtures("no_memory")
-@pytest.mark.parametrize(("complaint", "advice"), [
-    ("bwrap: No permissions to create new namespace", "namespaces"),
-    ("bwrap: setting up uid map: Permission denied", "namespaces"),
-    ("bwrap: Unknown option --disable-userns", "0.8 or newer"),
-    ("bwrap: Can't mount proc on /newroot/proc: Operation not permitted", "/proc"),
-])
+@pytest.mark.parametrize(
+    ("complaint", "advice"),
+    [
+        ("bwrap: No permissions to create new namespace", "namespaces"),
+        ("bwrap: setting up uid map: Permission denied", "namespaces"),
+        ("bwrap: Unknown option --disable-userns", "0.8 or newer"),
+        ("bwrap: Can't mount proc on /newroot/proc: Operation not permitted", "/proc"),
+    ],
+)
 def test_a_bubblewrap_that_may_not(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, complaint: str, advice: str,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, complaint: str, advice: str
 ) -> None:
     """The program is real, but not bubblewrap: which settings forbid it is the machine's to say."""
     (tmp_path / "bwrap").write_text(f'#!/bin/sh\necho "{complaint}" >&2\nexit 1\n')
@@ -240,12 +246,16 @@ def test_only_no_jail_does_without(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert sandbox() == Sandbox(False)
 
 
-@pytest.mark.parametrize(("setting", "value"), [
-    ("kernel/unprivileged_userns_clone", "0"), ("user/max_user_namespaces", "0"),
-    ("kernel/apparmor_restrict_unprivileged_userns", "1"),
-])
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("kernel/unprivileged_userns_clone", "0"),
+        ("user/max_user_namespaces", "0"),
+        ("kernel/apparmor_restrict_unprivileged_userns", "1"),
+    ],
+)
 def test_a_setting_that_forbids_it_is_named(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, setting: str, value: str,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, setting: str, value: str
 ) -> None:
     (tmp_path / setting).parent.mkdir(parents=True)
     (tmp_path / setting).write_text(f"{value}\n")

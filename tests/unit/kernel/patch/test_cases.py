@@ -25,19 +25,33 @@ DTSI = "arch/arm64/boot/dts/rockchip/rk3588-base.dtsi"
 
 # The lines that the patches touch, where they are in Linux 6.12.117.
 LINES = {
-    SCHED: (2692, "\t * ensure that any pending tick_work() has been completed.\n\t */\n"
-                  "\tflush_work(&ptdev->scheduler->tick_work.work);\n}\n\n"
-                  "void panthor_sched_resume(struct panthor_device *ptdev)\n{\n\t/* resume */\n}\n"),
-    DRV: (1511, '\nMODULE_AUTHOR("Panthor Project Developers");\nMODULE_DESCRIPTION("Panthor DRM Driver");\n'
-                'MODULE_LICENSE("Dual MIT/GPL");\n'),
-    GPU: (1, "// SPDX-License-Identifier: GPL-2.0 or MIT\n"
-             "/* Copyright 2018 Marty E. Plummer <hanetzer@startmail.com> */\n"
-             "/* Copyright 2019 Linaro, Ltd., Rob Herring <robh@kernel.org> */\nint gpu;\n"),
+    SCHED: (
+        2692,
+        "\t * ensure that any pending tick_work() has been completed.\n\t */\n"
+        "\tflush_work(&ptdev->scheduler->tick_work.work);\n}\n\n"
+        "void panthor_sched_resume(struct panthor_device *ptdev)\n{\n\t/* resume */\n}\n",
+    ),
+    DRV: (
+        1511,
+        '\nMODULE_AUTHOR("Panthor Project Developers");\nMODULE_DESCRIPTION("Panthor DRM Driver");\n'
+        'MODULE_LICENSE("Dual MIT/GPL");\n',
+    ),
+    GPU: (
+        1,
+        "// SPDX-License-Identifier: GPL-2.0 or MIT\n"
+        "/* Copyright 2018 Marty E. Plummer <hanetzer@startmail.com> */\n"
+        "/* Copyright 2019 Linaro, Ltd., Rob Herring <robh@kernel.org> */\nint gpu;\n",
+    ),
     HEAP: (1, "int heap;\n"),
-    f"{D}/Makefile": (7, "\tpanthor_fw.o \\\n\tpanthor_gem.o \\\n\tpanthor_gpu.o \\\n\tpanthor_heap.o \\\n"
-                         "\tpanthor_mmu.o \\\n\tpanthor_sched.o\n\n"),
-    "Makefile": (1, "# SPDX-License-Identifier: GPL-2.0\nVERSION = 6\nPATCHLEVEL = 12\n"
-                    "SUBLEVEL = 117\nEXTRAVERSION =\n"),
+    f"{D}/Makefile": (
+        7,
+        "\tpanthor_fw.o \\\n\tpanthor_gem.o \\\n\tpanthor_gpu.o \\\n\tpanthor_heap.o \\\n"
+        "\tpanthor_mmu.o \\\n\tpanthor_sched.o\n\n",
+    ),
+    "Makefile": (
+        1,
+        "# SPDX-License-Identifier: GPL-2.0\nVERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 117\nEXTRAVERSION =\n",
+    ),
     BINDING: (145, "    };\n\n...\n"),
     DTSI: (2912, '};\n\n#include "rk3588-base-pinctrl.dtsi"\n'),
 }
@@ -71,26 +85,47 @@ APPLIES = {
 }
 ONE = (SCHED, '\tpr_debug("one\\n");\n')
 # What those of them leave that git does not read, or would read otherwise: added lines, by file.
-ADDED = dict.fromkeys(
-    ("attach-inline-both.eml", "flowed.eml", "listprefix-reply.mbox", "other-lang-reply.mbox", "pgp.eml",
-     "strip-abs.patch", "strip-p0.patch"), ONE,
-) | dict.fromkeys(
-    ("RFC-nover.mbox", "threadpad.mbox", "v1v2-retitled.mbox"), (SCHED, ONE[1] + '\tpr_debug("two\\n");\n'),
-) | {"PATCHv1v2.mbox": (DRV, "/* c */\n"), "fixup-after.mbox": (GPU, "/* z */\n")}
+ADDED = (
+    dict.fromkeys(
+        (
+            "attach-inline-both.eml",
+            "flowed.eml",
+            "listprefix-reply.mbox",
+            "other-lang-reply.mbox",
+            "pgp.eml",
+            "strip-abs.patch",
+            "strip-p0.patch",
+        ),
+        ONE,
+    )
+    | dict.fromkeys(
+        ("RFC-nover.mbox", "threadpad.mbox", "v1v2-retitled.mbox"), (SCHED, ONE[1] + '\tpr_debug("two\\n");\n')
+    )
+    | {"PATCHv1v2.mbox": (DRV, "/* c */\n"), "fixup-after.mbox": (GPU, "/* z */\n")}
+)
 
 TOLD = {
-    "PATCHv1v2.mbox": "has v1 and v2: v2 is taken", "fixup-after.mbox": "v1 and v3: v3 is taken",
-    "v1v2-retitled.mbox": "left out: v1 “drm/panthor: one”", "listprefix-reply.mbox": "left out: the diff in a reply",
-    "other-lang-reply.mbox": "left out: the diff in a reply", "pgp.eml": "signature was not checked",
-    "gitdiff-color.patch": "colours", "fwd.mbox": "forwarded",
+    "PATCHv1v2.mbox": "has v1 and v2: v2 is taken",
+    "fixup-after.mbox": "v1 and v3: v3 is taken",
+    "v1v2-retitled.mbox": "left out: v1 “drm/panthor: one”",
+    "listprefix-reply.mbox": "left out: the diff in a reply",
+    "other-lang-reply.mbox": "left out: the diff in a reply",
+    "pgp.eml": "signature was not checked",
+    "gitdiff-color.patch": "colours",
+    "fwd.mbox": "forwarded",
 }
 
 REFUSED = {
-    "basecommit.eml": "hunk 1 of 1 does not fit", "hostile-nul.eml": "NUL bytes",
-    "mode.patch": "only the modes of files", "nocontext.patch": "no context to find its place",
-    "only-2of2.eml": "1/2 is missing", "signoff-diff-in-msg.eml": "in its commit message",
-    "tabs-to-spaces.patch": "only in white space", "trunc-added.patch": "in the middle of a line",
-    "trunc.patch": "in the middle of a line", "utf16.patch": "UTF-16",
+    "basecommit.eml": "hunk 1 of 1 does not fit",
+    "hostile-nul.eml": "NUL bytes",
+    "mode.patch": "only the modes of files",
+    "nocontext.patch": "no context to find its place",
+    "only-2of2.eml": "1/2 is missing",
+    "signoff-diff-in-msg.eml": "in its commit message",
+    "tabs-to-spaces.patch": "only in white space",
+    "trunc-added.patch": "in the middle of a line",
+    "trunc.patch": "in the middle of a line",
+    "utf16.patch": "UTF-16",
 }
 
 
@@ -121,8 +156,11 @@ def _git(root: Path, *args: str) -> str:
 
 
 def _files(root: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(root)): file.read_bytes() for file in root.rglob("*")
-            if file.is_file() and ".git" not in file.relative_to(root).parts}
+    return {
+        str(file.relative_to(root)): file.read_bytes()
+        for file in root.rglob("*")
+        if file.is_file() and ".git" not in file.relative_to(root).parts
+    }
 
 
 def _ours(name: str, root: Path) -> tuple[dict[str, bytes], list[str], str]:

@@ -19,10 +19,19 @@ def test_a_whole_patch_stays_as_it_is() -> None:
     assert "".join(diff_lines(WHOLE, "p")) == WHOLE
 
 
-@pytest.mark.parametrize("behind", [
-    "-- \n2.43.0\n", "--\n2.43.0\n", "\n-- \n2.43.0\n", "\nRegards\n", "\n- a list\n+1 from me\n", "\nOnly in a: z\n",
-    "-----BEGIN PGP SIGNATURE-----\nabc\n", "diff --git a/x b/x is what git says\nand goes on\n",
-])
+@pytest.mark.parametrize(
+    "behind",
+    [
+        "-- \n2.43.0\n",
+        "--\n2.43.0\n",
+        "\n-- \n2.43.0\n",
+        "\nRegards\n",
+        "\n- a list\n+1 from me\n",
+        "\nOnly in a: z\n",
+        "-----BEGIN PGP SIGNATURE-----\nabc\n",
+        "diff --git a/x b/x is what git says\nand goes on\n",
+    ],
+)
 def test_text_around_it_is_left_out(behind: str) -> None:
     assert "".join(diff_lines(f"{HEADER}{HUNK}{behind}{OTHER}{behind}", "p")) == HEADER + HUNK + OTHER
 
@@ -39,28 +48,34 @@ def test_a_missing_newline_and_an_empty_file() -> None:
     assert "".join(diff_lines(text, "p")) == text
 
 
-@pytest.mark.parametrize(("text", "said"), [
-    (WHOLE.replace("@@ -10,3 +11,4 @@", "@@ -10,3 +11,4@@"), "is no header of a hunk"),
-    (WHOLE.replace("@@ -10,3 +11,4 @@", "@@ -99999999999999999999,3 +11,4 @@"), "is no header of a hunk"),
-    (OTHER + HEADER + HUNK.partition("\n")[2], "followed by no hunk"),
-    (WHOLE.replace("-10,3 +11,4", "-10,1 +11,1"), "followed by more lines"),
-    (WHOLE.replace("-10,3 +11,4", "-10,2 +11,2"), "other numbers of lines"),
-    (WHOLE.replace("-10,3 +11,4", "-10,4 +11,5"), "begins with none of"),
-    (WHOLE.replace("+\tmore", "+\tmo\nre"), "begins with none of"),
-    (f"{HEADER}{HUNK}+\tone more\n", "followed by more lines"),
-    (f"{HEADER}{HUNK}\n+\tone more\n", "followed by more lines"),
-    (f"{HEADER}{HUNK} \tmore context\n", "followed by more lines"),
-    (HEADER + HUNK[:-8], "it ends within"),
-    (f"{OTHER}diff --git a/x.c b/x.c\n", "nothing follows"),
-    (OTHER + HEADER, "followed by no hunk"),
-    (OTHER + HEADER.partition("+++")[0], "followed by no change"),
-    (OTHER + HEADER.partition("---")[0], "followed by no change"),
-    (OTHER + HEADER.partition("---")[0].replace("index", "deleted file mode 100644\nindex"), "followed by no change"),
-    (f"{OTHER}--- a/x.c\n", "nothing follows"),
-    (HUNK, "belongs to no file"),
-    (f"{OTHER}diff --cc x.c\n--- a/x.c\n+++ b/x.c\n@@@ -1,1 -1,1 +1,2 @@@\n  a\n++b\n", "combined diff"),
-    (f"{OTHER}--- a/x.c\n+++ b/x.c\n@@@ -1,1 -1,1 +1,2 @@@\n  a\n++b\n", "combined diff"),
-])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (WHOLE.replace("@@ -10,3 +11,4 @@", "@@ -10,3 +11,4@@"), "is no header of a hunk"),
+        (WHOLE.replace("@@ -10,3 +11,4 @@", "@@ -99999999999999999999,3 +11,4 @@"), "is no header of a hunk"),
+        (OTHER + HEADER + HUNK.partition("\n")[2], "followed by no hunk"),
+        (WHOLE.replace("-10,3 +11,4", "-10,1 +11,1"), "followed by more lines"),
+        (WHOLE.replace("-10,3 +11,4", "-10,2 +11,2"), "other numbers of lines"),
+        (WHOLE.replace("-10,3 +11,4", "-10,4 +11,5"), "begins with none of"),
+        (WHOLE.replace("+\tmore", "+\tmo\nre"), "begins with none of"),
+        (f"{HEADER}{HUNK}+\tone more\n", "followed by more lines"),
+        (f"{HEADER}{HUNK}\n+\tone more\n", "followed by more lines"),
+        (f"{HEADER}{HUNK} \tmore context\n", "followed by more lines"),
+        (HEADER + HUNK[:-8], "it ends within"),
+        (f"{OTHER}diff --git a/x.c b/x.c\n", "nothing follows"),
+        (OTHER + HEADER, "followed by no hunk"),
+        (OTHER + HEADER.partition("+++")[0], "followed by no change"),
+        (OTHER + HEADER.partition("---")[0], "followed by no change"),
+        (
+            OTHER + HEADER.partition("---")[0].replace("index", "deleted file mode 100644\nindex"),
+            "followed by no change",
+        ),
+        (f"{OTHER}--- a/x.c\n", "nothing follows"),
+        (HUNK, "belongs to no file"),
+        (f"{OTHER}diff --cc x.c\n--- a/x.c\n+++ b/x.c\n@@@ -1,1 -1,1 +1,2 @@@\n  a\n++b\n", "combined diff"),
+        (f"{OTHER}--- a/x.c\n+++ b/x.c\n@@@ -1,1 -1,1 +1,2 @@@\n  a\n++b\n", "combined diff"),
+    ],
+)
 def test_what_is_damaged(text: str, said: str) -> None:
     with pytest.raises(PatchError, match=said) as caught:
         diff_lines(text, "fix.patch")

@@ -20,15 +20,21 @@ def found(*names: tuple[str, str]) -> tuple[list[str | None], str]:
     return [file.new for file in files], where
 
 
-@pytest.mark.parametrize(("old", "new", "where"), [
-    (f"a/{SCHED}", f"b/{SCHED}", ""), (f"i/{SCHED}", f"w/{SCHED}", ""), (SCHED, SCHED, ""),
-    (f"./{SCHED}", f"./{SCHED}", ""),
-    (f"linux-6.12.orig/{SCHED}", f"linux-6.12/{SCHED}", ""),
-    (f"/usr/src/linux/{SCHED}.orig", f"/usr/src/linux/{SCHED}", "4 directories stripped"),
-    (f"x/y/{SCHED}", f"x/z/{SCHED}", "2 directories stripped"),
-    ("a/panthor_sched.c", "b/panthor_sched.c", f"made in {D}"), ("panthor_sched.c", "panthor_sched.c", f"made in {D}"),
-    ("a/panthor/panthor_sched.c", "b/panthor/panthor_sched.c", "made in drivers/gpu/drm"),
-])
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        (f"a/{SCHED}", f"b/{SCHED}", ""),
+        (f"i/{SCHED}", f"w/{SCHED}", ""),
+        (SCHED, SCHED, ""),
+        (f"./{SCHED}", f"./{SCHED}", ""),
+        (f"linux-6.12.orig/{SCHED}", f"linux-6.12/{SCHED}", ""),
+        (f"/usr/src/linux/{SCHED}.orig", f"/usr/src/linux/{SCHED}", "4 directories stripped"),
+        (f"x/y/{SCHED}", f"x/z/{SCHED}", "2 directories stripped"),
+        ("a/panthor_sched.c", "b/panthor_sched.c", f"made in {D}"),
+        ("panthor_sched.c", "panthor_sched.c", f"made in {D}"),
+        ("a/panthor/panthor_sched.c", "b/panthor/panthor_sched.c", "made in drivers/gpu/drm"),
+    ],
+)
 def test_wherever_it_was_made(old: str, new: str, where: str) -> None:
     files, told = found((old, new))
     assert files == [SCHED]

@@ -43,8 +43,10 @@ def diff(old: Files, new: Files, *, prefix: bool = True) -> PatchText:
         if old.get(name) == new.get(name):
             continue
         lines = difflib.unified_diff(
-            split_lines(old.get(name, b"").decode("latin-1")), split_lines(new.get(name, b"").decode("latin-1")),
-            f"{a}{name}" if name in old else "/dev/null", f"{b}{name}" if name in new else "/dev/null",
+            split_lines(old.get(name, b"").decode("latin-1")),
+            split_lines(new.get(name, b"").decode("latin-1")),
+            f"{a}{name}" if name in old else "/dev/null",
+            f"{b}{name}" if name in new else "/dev/null",
         )
         text += "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
     return PatchText("the patch", "test", text)
@@ -219,19 +221,22 @@ def test_paths_out_of_the_tree(files: Files, name: str) -> None:
         fit(patch, files)
 
 
-@pytest.mark.parametrize(("text", "said"), [
-    ("diff --git a/x b/x\nnew file mode 120000\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+/etc\n", "symbolic link"),
-    ("diff --git a/x.png b/x.png\nindex 1..2 100644\nGIT binary patch\nliteral 1\nIcmZ\n", "binary file"),
-    ("Binary files a/x.o and b/x.o differ\n", "binary file"),
-    ("--- a/x\n+++ b/x\n@@ -1,5 +1,5 @@\n one\n", "damaged patch"),
-    ("--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n one\ntwo wrapped\n", "damaged patch"),
-    ("diff --git a/x b/x\nold mode 100644\nnew mode 100755\n", "only the modes of files"),
-    ("--- a/x\n+++ b/x\n@@ -1,0 +1,0 @@\n", "changes no file"),
-    ("--- a/x\n+++ b/x\n@@ -1 +1 @@\n one\n", "changes no file"),
-    ("--- /dev/null\n+++ b/.git/config\n@@ -0,0 +1 @@\n+a\n", "no kernel tree has"),
-    (f"--- /dev/null\n+++ b/{'x' * 300}\n@@ -0,0 +1 @@\n+a\n", "no kernel tree has"),
-    (f"--- /dev/null\n+++ b/{'x/' * 3000}x\n@@ -0,0 +1 @@\n+a\n", "no kernel tree has"),
-])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("diff --git a/x b/x\nnew file mode 120000\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+/etc\n", "symbolic link"),
+        ("diff --git a/x.png b/x.png\nindex 1..2 100644\nGIT binary patch\nliteral 1\nIcmZ\n", "binary file"),
+        ("Binary files a/x.o and b/x.o differ\n", "binary file"),
+        ("--- a/x\n+++ b/x\n@@ -1,5 +1,5 @@\n one\n", "damaged patch"),
+        ("--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n one\ntwo wrapped\n", "damaged patch"),
+        ("diff --git a/x b/x\nold mode 100644\nnew mode 100755\n", "only the modes of files"),
+        ("--- a/x\n+++ b/x\n@@ -1,0 +1,0 @@\n", "changes no file"),
+        ("--- a/x\n+++ b/x\n@@ -1 +1 @@\n one\n", "changes no file"),
+        ("--- /dev/null\n+++ b/.git/config\n@@ -0,0 +1 @@\n+a\n", "no kernel tree has"),
+        (f"--- /dev/null\n+++ b/{'x' * 300}\n@@ -0,0 +1 @@\n+a\n", "no kernel tree has"),
+        (f"--- /dev/null\n+++ b/{'x/' * 3000}x\n@@ -0,0 +1 @@\n+a\n", "no kernel tree has"),
+    ],
+)
 def test_patches_that_cannot_be_used(text: str, said: str) -> None:
     with pytest.raises(PatchError, match=said):
         parse_diff(PatchText("p", "t", text))
@@ -243,10 +248,16 @@ def test_names_and_bytes_that_are_no_utf8(files: Files) -> None:
     assert after(fit(diff(tree, changed), tree), tree) == changed
 
 
-@pytest.mark.parametrize(("quoted", "name"), [
-    (r"dr\303\266.c", "dr\xc3\xb6.c"), (r"dr\".c", 'dr".c'), (r"dr\\x.c", r"dr\x.c"), (r"dr\x", "drx"),
-    (r"\N{x", "N{x"),
-])
+@pytest.mark.parametrize(
+    ("quoted", "name"),
+    [
+        (r"dr\303\266.c", "dr\xc3\xb6.c"),
+        (r"dr\".c", 'dr".c'),
+        (r"dr\\x.c", r"dr\x.c"),
+        (r"dr\x", "drx"),
+        (r"\N{x", "N{x"),
+    ],
+)
 def test_names_as_git_quotes_them(quoted: str, name: str) -> None:
     text = f'diff --git "a/{quoted}" "b/{quoted}"\n--- "a/{quoted}"\n+++ "b/{quoted}"\n@@ -1 +1 @@\n-a\n+b\n'
     assert [file.name for file in parse_diff(PatchText("p", "t", text))] == [f"b/{name}"]

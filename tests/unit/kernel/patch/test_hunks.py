@@ -121,12 +121,12 @@ numbered = st.integers(8, 30).map(lambda count: [f"l{number}\n" for number in ra
 def test_like_gnu_patch(base: list[str], data: st.DataObject) -> None:
     """Unique lines, so that there is one right place: same text, same offsets, same fuzz, same refusals."""
     place = data.draw(st.integers(0, len(base) - 1))
-    new = [*base[:place], "new\n", *base[place + data.draw(st.integers(0, 1)):]]
+    new = [*base[:place], "new\n", *base[place + data.draw(st.integers(0, 1)) :]]
     target = [*base]
     for _ in range(data.draw(st.integers(0, 3))):
         index = data.draw(st.integers(0, len(target)))
         odd = data.draw(st.sampled_from([["odd\n"], ["odd\n", "odd\n"], []]))
-        target[index:index + data.draw(st.integers(0, 1))] = odd
+        target[index : index + data.draw(st.integers(0, 1))] = odd
     ours = apply_hunks(target, unified(base, new, 3))
     with tempfile.TemporaryDirectory() as scratch:
         file, diff = Path(scratch) / "file", Path(scratch) / "diff"

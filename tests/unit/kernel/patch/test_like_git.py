@@ -20,7 +20,15 @@ from panthorlab.kernel.patch.report import Fit
 FILES = ("drivers/gpu/drm/panthor/panthor_a.c", "drivers/gpu/drm/panthor/panthor_b.c")
 LINES = 24
 MAULS = (
-    "as it is", "crlf", "cut", "a mail less", "turned round", "twice", "a line less", "no trailing blanks", "offset",
+    "as it is",
+    "crlf",
+    "cut",
+    "a mail less",
+    "turned round",
+    "twice",
+    "a line less",
+    "no trailing blanks",
+    "offset",
 )
 
 
@@ -46,7 +54,7 @@ def _maul(how: str, mbox: bytes, data: st.DataObject) -> bytes:
     if how == "crlf":
         return mbox.replace(b"\n", b"\r\n")
     if how == "cut":
-        return mbox[:data.draw(st.integers(len(mbox) // 2, len(mbox)))]
+        return mbox[: data.draw(st.integers(len(mbox) // 2, len(mbox)))]
     if how == "a line less":
         lines = mbox.splitlines(keepends=True)
         del lines[data.draw(st.sampled_from([at for at, line in enumerate(lines) if line[:1] in b" +-@di"]))]
@@ -91,7 +99,7 @@ def test_like_git_am(data: st.DataObject) -> None:
         for turn in range(data.draw(st.integers(1, 3))):
             name = data.draw(st.sampled_from(FILES))
             place = data.draw(st.integers(0, len(texts[name]) - 1))
-            texts[name][place:place + data.draw(st.integers(0, 2))] = [f"new {turn}"]
+            texts[name][place : place + data.draw(st.integers(0, 2))] = [f"new {turn}"]
             _write(root, name, texts[name])
             _git(root, "commit", "-q", "-a", "-m", f"drm/panthor: change {turn}")
         count = int(_git(root, "rev-list", "--count", "HEAD"))

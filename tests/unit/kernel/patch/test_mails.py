@@ -72,9 +72,9 @@ def test_a_cover_letter_alone() -> None:
         read(mail("[PATCH 0/2] both", "text"), "0000-cover-letter.patch")
 
 
-@pytest.mark.parametrize(("name", "encode"), [
-    ("8bit", bytes), ("base64", base64.encodebytes), ("quoted-printable", quopri.encodestring),
-])
+@pytest.mark.parametrize(
+    ("name", "encode"), [("8bit", bytes), ("base64", base64.encodebytes), ("quoted-printable", quopri.encodestring)]
+)
 def test_crlf_within_an_encoding_and_a_list_footer(name: str, encode: Callable[[bytes], bytes]) -> None:
     body = encode(DIFF.replace("\n", "\r\n").encode()).decode()
     head = f"Content-Type: text/plain\nContent-Transfer-Encoding: {name}\n\n"
@@ -102,10 +102,16 @@ def test_format_flowed(delsp: str) -> None:
     assert text(mail("[PATCH] x", DIFF, kind)).startswith(DIFF), "some say that they flow, and do not"
 
 
-@pytest.mark.parametrize(("subject", "title"), [
-    ("=?utf-8?q?=1b=5b31mred=07?=", "red"), ("=?iso-8859-1?q?gr=FC=DFe?=", "grüße"), ("=?klingon?q?x?=", "x"),
-    ("x" * 5000, "x" * MAX_TITLE + "…"), ("[PATCH] Re: [RFC] a", "a"),
-])
+@pytest.mark.parametrize(
+    ("subject", "title"),
+    [
+        ("=?utf-8?q?=1b=5b31mred=07?=", "red"),
+        ("=?iso-8859-1?q?gr=FC=DFe?=", "grüße"),
+        ("=?klingon?q?x?=", "x"),
+        ("x" * 5000, "x" * MAX_TITLE + "…"),
+        ("[PATCH] Re: [RFC] a", "a"),
+    ],
+)
 def test_titles(subject: str, title: str) -> None:
     assert titles(mail(subject, DIFF)) == [title]
 
@@ -126,10 +132,15 @@ def test_headers_that_the_parser_cannot_bear(monkeypatch: pytest.MonkeyPatch) ->
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("line", [
-    "From joe at example.org  Mon Jan  1 00:00:00 2024", "From  Mon Jan  1 00:00:00 2024",
-    'From "a b"@example.org Mon Jan  1 00:00:00 2024', "From - Mon Jan 01 00:00:00 2024 +0100",
-])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "From joe at example.org  Mon Jan  1 00:00:00 2024",
+        "From  Mon Jan  1 00:00:00 2024",
+        'From "a b"@example.org Mon Jan  1 00:00:00 2024',
+        "From - Mon Jan 01 00:00:00 2024 +0100",
+    ],
+)
 def test_lines_between_mails_as_git_knows_them(line: str) -> None:
     mbox = mail("[PATCH] a", DIFF) + mail("[PATCH v2] b", OTHER)
     assert titles(mbox.replace(FROM.strip().encode(), line.encode())) == ["b"]
@@ -151,8 +162,10 @@ def test_damaged_headers_are_not_read_as_a_diff_alone() -> None:
 
 
 def test_mails_without_a_line_between_them_are_refused() -> None:
-    first, second = (mail(subject, diff).removeprefix(FROM.encode()) for subject, diff in (
-        ("[PATCH] a", DIFF), ("[PATCH v2] b", OTHER)))
+    first, second = (
+        mail(subject, diff).removeprefix(FROM.encode())
+        for subject, diff in (("[PATCH] a", DIFF), ("[PATCH v2] b", OTHER))
+    )
     with pytest.raises(PatchError, match="several mails in it, and no line"):
         read(first + second, "mbox")
     digest = mail("Digest, Vol 1", "").rstrip() + b"\n\nMessage: 1\n" + first + b"------\n\nMessage: 2\n" + second

@@ -32,24 +32,53 @@ def titles(*mails: bytes) -> list[str]:
     return [patch.title for patch in chosen(*mails).patches]
 
 
-@pytest.mark.parametrize(("subject", "version", "number", "total"), [
-    ("[PATCH] a", 1, None, None), ("[PATCHv2 2/2] a", 2, 2, 2), ("[RFC v3 1/4] a", 3, 1, 4), ("[v2,1/3] a", 2, 1, 3),
-    ("[PATCH RFC net-next v3 02/10] a", 3, 2, 10), ("[PATCH 6.1 003/120] a", 1, 3, 120),
-    ("[PATCH v6.12 1/2] a", 1, 1, 2),
-    ("[PATCH V2 1/3] a", 2, 1, 3), ("[PATCH-v4] a", 4, None, None), ("[PATCH 1/2 v2] a", 2, 1, 2),
-    ("[RESEND][PATCH v2 1/1] a", 2, 1, 1), ("[PATCH] [v2 1/2] a", 2, 1, 2), ("[list] [PATCH v2 0/3] a", 2, 0, 3),
-    ("[RFCv2] a", 2, None, None), ("[PATCH 1 of 3] a", 1, 1, 3), ("[PATCH 1.5/4] a", 1, None, None),
-])
+@pytest.mark.parametrize(
+    ("subject", "version", "number", "total"),
+    [
+        ("[PATCH] a", 1, None, None),
+        ("[PATCHv2 2/2] a", 2, 2, 2),
+        ("[RFC v3 1/4] a", 3, 1, 4),
+        ("[v2,1/3] a", 2, 1, 3),
+        ("[PATCH RFC net-next v3 02/10] a", 3, 2, 10),
+        ("[PATCH 6.1 003/120] a", 1, 3, 120),
+        ("[PATCH v6.12 1/2] a", 1, 1, 2),
+        ("[PATCH V2 1/3] a", 2, 1, 3),
+        ("[PATCH-v4] a", 4, None, None),
+        ("[PATCH 1/2 v2] a", 2, 1, 2),
+        ("[RESEND][PATCH v2 1/1] a", 2, 1, 1),
+        ("[PATCH] [v2 1/2] a", 2, 1, 2),
+        ("[list] [PATCH v2 0/3] a", 2, 0, 3),
+        ("[RFCv2] a", 2, None, None),
+        ("[PATCH 1 of 3] a", 1, 1, 3),
+        ("[PATCH 1.5/4] a", 1, None, None),
+    ],
+)
 def test_tags(subject: str, version: int, number: int | None, total: int | None) -> None:
     parsed = parse_subject(subject)
     assert (parsed.version, parsed.number, parsed.total) == (version, number, total)
     assert (parsed.title, parsed.tagged, parsed.reply) == ("a", True, False)
 
 
-@pytest.mark.parametrize("prefix", [
-    "Re: ", "RE: ", "SV: ", "AW: ", "Antw: ", "Odp: ", "答复: ", "回复：", "Re[2]: ", "Vá: ", "[list] Re: ",
-    "RE: [EXT] Re: ", "Kopie: ", "Fwd: ", "[list] SV: [list] ",
-])
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "Re: ",
+        "RE: ",
+        "SV: ",
+        "AW: ",
+        "Antw: ",
+        "Odp: ",
+        "答复: ",
+        "回复：",
+        "Re[2]: ",
+        "Vá: ",
+        "[list] Re: ",
+        "RE: [EXT] Re: ",
+        "Kopie: ",
+        "Fwd: ",
+        "[list] SV: [list] ",
+    ],
+)
 def test_replies_in_any_language(prefix: str) -> None:
     parsed = parse_subject(f"{prefix}[PATCH v2 1/2] a")
     assert (parsed.reply, parsed.version, parsed.number, parsed.title) == (True, 2, 1, "a")
@@ -73,14 +102,20 @@ def test_what_tells_a_reply_from_the_next_patch() -> None:
     assert chosen(cover, one, two).title == "both"
 
 
-@pytest.mark.parametrize(("subjects", "missing"), [
-    (["[PATCH 1/3] a", "[PATCH 3/3] c"], "2/3 is missing"), (["[PATCH 3/4] c"], "1/4, 2/4, 4/4 are missing"),
-    (["[PATCH 2/2] b"], "1/2 is missing"), (["[PATCH v2 2/3] b", "[PATCH v2 3/3] c"], "1/3 is missing"),
-    (["[PATCH 1/2] a", "[PATCH 2/3] b"], "several series"),
-    (["[PATCH 1/2] a", "[PATCH 1/2] b"], "2 different patches 1/2"),
-    (["[PATCH 1/1] a", "[PATCH] b"], "beside it “b”"), (["[PATCH 1/9999] a"], "2/9999, .*, … are missing"),
-    (["[PATCH 5/2] a", "[PATCH 1/2] b", "[PATCH 2/2] c"], "a patch 5/2"),
-])
+@pytest.mark.parametrize(
+    ("subjects", "missing"),
+    [
+        (["[PATCH 1/3] a", "[PATCH 3/3] c"], "2/3 is missing"),
+        (["[PATCH 3/4] c"], "1/4, 2/4, 4/4 are missing"),
+        (["[PATCH 2/2] b"], "1/2 is missing"),
+        (["[PATCH v2 2/3] b", "[PATCH v2 3/3] c"], "1/3 is missing"),
+        (["[PATCH 1/2] a", "[PATCH 2/3] b"], "several series"),
+        (["[PATCH 1/2] a", "[PATCH 1/2] b"], "2 different patches 1/2"),
+        (["[PATCH 1/1] a", "[PATCH] b"], "beside it “b”"),
+        (["[PATCH 1/9999] a"], "2/9999, .*, … are missing"),
+        (["[PATCH 5/2] a", "[PATCH 1/2] b", "[PATCH 2/2] c"], "a patch 5/2"),
+    ],
+)
 def test_what_is_no_whole_series(subjects: list[str], missing: str) -> None:
     with pytest.raises(PatchError, match=missing) as caught:
         chosen(*(mail(subject, str(number)) for number, subject in enumerate(subjects)))
@@ -150,13 +185,16 @@ def test_any_order_gives_the_same_and_any_gap_is_named(length: int, newest: int,
             chosen(*rest)
 
 
-@pytest.mark.parametrize(("data", "said"), [
-    (b"From: A <a@b>\nSubject: [GIT PULL] x\n\nThe following changes since commit 123:\n\n  x\n", "a pull request"),
-    (b"From: A <a@b>\nSubject: x\n\n-----BEGIN PGP MESSAGE-----\n\nabc\n", "encrypted"),
-    (b"From: A <a@b>\nSubject: Re: x\n\n> diff --git a/x b/x\n", "quotes a patch"),
-    (b"Subject: " + b"re: " * 50_000 + b"\n\n" + DIFF.format("x").encode(), "longer than 64 KiB"),
-    (mail("a", "x", behind="-- >8 --\n" + DIFF.format("y")), "scissors"),
-])
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"From: A <a@b>\nSubject: [GIT PULL] x\n\nThe following changes since commit 123:\n\n  x\n", "a pull request"),
+        (b"From: A <a@b>\nSubject: x\n\n-----BEGIN PGP MESSAGE-----\n\nabc\n", "encrypted"),
+        (b"From: A <a@b>\nSubject: Re: x\n\n> diff --git a/x b/x\n", "quotes a patch"),
+        (b"Subject: " + b"re: " * 50_000 + b"\n\n" + DIFF.format("x").encode(), "longer than 64 KiB"),
+        (mail("a", "x", behind="-- >8 --\n" + DIFF.format("y")), "scissors"),
+    ],
+)
 def test_the_right_sentence(data: bytes, said: str) -> None:
     with pytest.raises(PatchError, match=said) as caught:
         read(data, "thing")
@@ -186,10 +224,22 @@ def test_colours_of_a_whole_diff() -> None:
     assert read(coloured.encode(), "d").patches[0].text == DIFF.format("x")
 
 
-@pytest.mark.parametrize("word", [
-    "ver2", "version 2", "rev. 2", "take 2", "try2", "round 2", "attempt 2", "#2", "v.2", "r2",
-    "\N{FULLWIDTH LATIN SMALL LETTER V}2",
-])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "ver2",
+        "version 2",
+        "rev. 2",
+        "take 2",
+        "try2",
+        "round 2",
+        "attempt 2",
+        "#2",
+        "v.2",
+        "r2",
+        "\N{FULLWIDTH LATIN SMALL LETTER V}2",
+    ],
+)
 def test_a_version_in_other_words(word: str) -> None:
     assert titles(mail("[PATCH] a", "x"), mail(f"[PATCH {word}] b", "y")) == ["b"]
 

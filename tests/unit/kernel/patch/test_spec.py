@@ -65,10 +65,16 @@ def test_a_patch_of_a_crlf_file_is_left_alone() -> None:
     assert read(text.encode(), "x").patches[0].text == text
 
 
-@pytest.mark.parametrize(("data", "said"), [
-    (b"", "is empty"), (b" \n\n", "is empty"), (b"\x7fELF\0\0", "binary"), (b"Dear all,\nhello\n", "no diff in it"),
-    (mail("[PATCH 0/1] only a cover", "text"), "no diff in it"),
-])
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "is empty"),
+        (b" \n\n", "is empty"),
+        (b"\x7fELF\0\0", "binary"),
+        (b"Dear all,\nhello\n", "no diff in it"),
+        (mail("[PATCH 0/1] only a cover", "text"), "no diff in it"),
+    ],
+)
 def test_what_is_no_patch(data: bytes, said: str) -> None:
     with pytest.raises(PatchError, match=said) as caught:
         read(data, "thing")
@@ -133,11 +139,16 @@ def test_git_range_that_is_none(git_tree: SimpleNamespace, spec: str) -> None:
     assert not Path("/tmp/x..y").exists()  # noqa: S108
 
 
-@pytest.mark.parametrize("spec", [
-    "20240101120000.1@example.org", "<20240101120000.1@example.org>",
-    "https://lore.kernel.org/dri-devel/20240101120000.1@example.org/",
-    "https://lore.kernel.org/r/20240101120000.1@example.org#t", "https://lkml.kernel.org/r/20240101120000.1@example.org",
-])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "20240101120000.1@example.org",
+        "<20240101120000.1@example.org>",
+        "https://lore.kernel.org/dri-devel/20240101120000.1@example.org/",
+        "https://lore.kernel.org/r/20240101120000.1@example.org#t",
+        "https://lkml.kernel.org/r/20240101120000.1@example.org",
+    ],
+)
 def test_message_id_needs_b4(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(LabError, match=r"b4 is needed to fetch 20240101120000\.1@example\.org from") as caught:
@@ -176,13 +187,18 @@ def test_nothing_of_that_name() -> None:
         read_all(["nowhere.patch"])
 
 
-@pytest.mark.parametrize(("data", "said", "hint"), [
-    (b"\x1f\x8b\x08", "compressed", "gunzip"), (b"\xfd7zXZ\x00", "compressed", "unxz"),
-    (b"BZh91AY", "compressed", "bunzip2"),
-    (b"\x28\xb5\x2f\xfd\x01", "compressed", "unzstd"), (b"# v2 git bundle\n", "git bundle", "range"),
-    (DIFF.encode("utf-16"), "UTF-16", "git diff"),
-    (b"From: a\nContent-Type: text/html\n\n<pre>" + DIFF.encode(), "no diff", "HTML"),
-])
+@pytest.mark.parametrize(
+    ("data", "said", "hint"),
+    [
+        (b"\x1f\x8b\x08", "compressed", "gunzip"),
+        (b"\xfd7zXZ\x00", "compressed", "unxz"),
+        (b"BZh91AY", "compressed", "bunzip2"),
+        (b"\x28\xb5\x2f\xfd\x01", "compressed", "unzstd"),
+        (b"# v2 git bundle\n", "git bundle", "range"),
+        (DIFF.encode("utf-16"), "UTF-16", "git diff"),
+        (b"From: a\nContent-Type: text/html\n\n<pre>" + DIFF.encode(), "no diff", "HTML"),
+    ],
+)
 def test_what_is_taken_for_a_patch(data: bytes, said: str, hint: str) -> None:
     with pytest.raises(PatchError, match=said) as caught:
         read(data, "thing")
@@ -194,10 +210,16 @@ def test_byte_order_mark() -> None:
     assert read(b"\xef\xbb\xbf" + DIFF.encode(), "x").patches[0].text.startswith("--- a/x.c")
 
 
-@pytest.mark.parametrize(("spec", "said"), [
-    ("", "is empty"), (DIFF, "the text of one"), ("x" * 5000, "the text of one"),
-    ("https://example.org/fix.patch", "no such patch"), ("https://example.org/v1..v2", "no such patch"),
-])
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("", "is empty"),
+        (DIFF, "the text of one"),
+        ("x" * 5000, "the text of one"),
+        ("https://example.org/fix.patch", "no such patch"),
+        ("https://example.org/v1..v2", "no such patch"),
+    ],
+)
 def test_names_that_are_none(spec: str, said: str, git_tree: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(git_tree.path)
     with pytest.raises(PatchError, match=said) as caught:
@@ -269,10 +291,20 @@ def test_git_range_with_a_diff_in_its_message(git_tree: SimpleNamespace) -> None
     assert patch.text.startswith("diff --git a/Kconfig b/Kconfig\n")
 
 
-@pytest.mark.parametrize("setting", [
-    "diff.noprefix", "diff.mnemonicPrefix", "format.attach", "log.showSignature", "diff.renames=copies",
-    "diff.external=/bin/false", "color.ui=always", "diff.context=0", "log.diffMerges=on",
-])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "diff.noprefix",
+        "diff.mnemonicPrefix",
+        "format.attach",
+        "log.showSignature",
+        "diff.renames=copies",
+        "diff.external=/bin/false",
+        "color.ui=always",
+        "diff.context=0",
+        "log.diffMerges=on",
+    ],
+)
 def test_git_range_whatever_the_user_has_configured(git_tree: SimpleNamespace, setting: str) -> None:
     commit(git_tree, "one")
     shown = read_all(["v1..main"], git_tree.path).patches
@@ -323,7 +355,7 @@ def test_a_single_commit_is_told_how_to_be_a_range(git_tree: SimpleNamespace) ->
 
 
 def test_git_range_from_within_a_hook(
-    git_tree: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    git_tree: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There GIT_DIR names the repository of the hook, whatever directory git is called for."""
     commit(git_tree, "one")

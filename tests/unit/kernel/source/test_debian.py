@@ -17,18 +17,18 @@ SHOWSRC = f"""\
 Package: linux
 Version: 6.18.5-1~bpo13+1
 Checksums-Sha256:
- {'0' * 64} 263040 linux_6.18.5-1~bpo13+1.dsc
- {'1' * 64} 151000000 linux_6.18.5.orig.tar.xz
+ {"0" * 64} 263040 linux_6.18.5-1~bpo13+1.dsc
+ {"1" * 64} 151000000 linux_6.18.5.orig.tar.xz
 
 Package: linux
 Version: 6.18.5-2~bpo13+1
 Checksums-Sha256:
- {'1' * 64} 151000000 linux_6.18.5.orig.tar.xz
+ {"1" * 64} 151000000 linux_6.18.5.orig.tar.xz
 
 Package: linux
 Version: 7.3~rc7-1~exp1
 Checksums-Sha256:
- {'2' * 64} 1 linux_7.3~rc7.orig.tar.xz
+ {"2" * 64} 1 linux_7.3~rc7.orig.tar.xz
 
 Package: linux-signed-amd64
 Version: 6.18.9+1
@@ -37,11 +37,11 @@ Version: 6.18.9+1
 SHOW = f"""\
 Package: linux-source-6.12
 Version: 6.12.107-1~deb12u1
-SHA256: {'3' * 64}
+SHA256: {"3" * 64}
 
 Package: linux-source-6.12
 Version: 6.12.117-1~deb12u1
-SHA256: {'4' * 64}
+SHA256: {"4" * 64}
 """
 
 # What the fake apt prints for each of its programs; downloads copy a file that the test has made.
@@ -99,7 +99,9 @@ def package(fake_apt: Path, tree: Path, tmp_path: Path) -> Path:
 def test_showsrc() -> None:
     found = apt.parse_showsrc(SHOWSRC)
     assert [(source.upstream, source.version, source.sha256[0]) for source in found] == [
-        ("6.18.5", "6.18.5-1~bpo13+1", "1"), ("6.18.5", "6.18.5-2~bpo13+1", "1"), ("7.3~rc7", "7.3~rc7-1~exp1", "2"),
+        ("6.18.5", "6.18.5-1~bpo13+1", "1"),
+        ("6.18.5", "6.18.5-2~bpo13+1", "1"),
+        ("7.3~rc7", "7.3~rc7-1~exp1", "2"),
     ]
 
 
@@ -138,7 +140,7 @@ def test_the_system_is_left_alone(fake_apt: Path, orig: Path, cache: Path) -> No
 
 
 def test_a_tarball_that_the_mirror_lost_is_replaced_by_the_package(
-    fake_apt: Path, package: Path, files: dict[str, bytes], tmp_path: Path,
+    fake_apt: Path, package: Path, files: dict[str, bytes], tmp_path: Path
 ) -> None:
     (fake_apt / "show-linux-source-6.18").write_text(
         f"Package: linux-source-6.18\nVersion: 6.18.5-1~bpo13+1\nSHA256: {'5' * 64}\n"

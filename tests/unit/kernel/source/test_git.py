@@ -35,17 +35,40 @@ def hostile(git_tree: SimpleNamespace, tmp_path: Path) -> SimpleNamespace:
     git_tree.git("commit", "-q", "-a", "-m", "a change")
     git_tree.git("tag", "v2")
     for name in (
-        "filter.evil.clean", "filter.evil.smudge", "filter.evil2.process", "diff.evil.textconv", "diff.evil.command",
-        "diff.external", "core.fsmonitor", "core.sshCommand", "core.pager", "core.editor", "core.askPass",
-        "core.gitProxy", "gpg.program", "core.alternateRefsCommand", "tar.tar.command", "pager.log", "pager.status",
-        "credential.helper", "uploadpack.packObjectsHook", "remote.origin.uploadpack", "interactive.diffFilter",
+        "filter.evil.clean",
+        "filter.evil.smudge",
+        "filter.evil2.process",
+        "diff.evil.textconv",
+        "diff.evil.command",
+        "diff.external",
+        "core.fsmonitor",
+        "core.sshCommand",
+        "core.pager",
+        "core.editor",
+        "core.askPass",
+        "core.gitProxy",
+        "gpg.program",
+        "core.alternateRefsCommand",
+        "tar.tar.command",
+        "pager.log",
+        "pager.status",
+        "credential.helper",
+        "uploadpack.packObjectsHook",
+        "remote.origin.uploadpack",
+        "interactive.diffFilter",
     ):
         git_tree.git("config", name, str(program))
     for name, value in (
-        ("core.hooksPath", str(tmp_path / "hooks")), ("log.showSignature", "true"), ("filter.evil2.required", "true"),
-        ("alias.status", f"!{program}"), ("alias.archive", f"!{program}"), ("alias.rev-parse", f"!{program}"),
-        ("remote.origin.url", f"ext::{program} %S"), ("protocol.ext.allow", "always"),
-        ("remote.origin.promisor", "true"), ("extensions.partialClone", "origin"),
+        ("core.hooksPath", str(tmp_path / "hooks")),
+        ("log.showSignature", "true"),
+        ("filter.evil2.required", "true"),
+        ("alias.status", f"!{program}"),
+        ("alias.archive", f"!{program}"),
+        ("alias.rev-parse", f"!{program}"),
+        ("remote.origin.url", f"ext::{program} %S"),
+        ("protocol.ext.allow", "always"),
+        ("remote.origin.promisor", "true"),
+        ("extensions.partialClone", "origin"),
         ("core.repositoryFormatVersion", "1"),
     ):
         git_tree.git("config", name, value)
@@ -105,12 +128,16 @@ def test_the_baits_work(hostile: SimpleNamespace) -> None:
         hostile.mark.unlink()
 
 
-@pytest.mark.parametrize("ask", [
-    lambda path, out: unpack(revision_source(path, "v1"), out), lambda path, _: read_all(["v1..v2"], path).patches,
-    lambda path, _: resolve(f"{path}@v2"),
-])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda path, out: unpack(revision_source(path, "v1"), out),
+        lambda path, _: read_all(["v1..v2"], path).patches,
+        lambda path, _: resolve(f"{path}@v2"),
+    ],
+)
 def test_what_is_missing_is_not_fetched(
-    hostile: SimpleNamespace, tmp_path: Path, ask: Callable[[Path, Path], object],
+    hostile: SimpleNamespace, tmp_path: Path, ask: Callable[[Path, Path], object]
 ) -> None:
     """How to fetch it is the repository's to say."""
     for revision in ("v1", "v2"):
@@ -136,7 +163,7 @@ def test_a_partial_clone_is_told_what_to_do(git_tree: SimpleNamespace, tmp_path:
 
 
 def test_what_the_user_ignores_stays_ignored(
-    git_tree: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    git_tree: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the tree, in the repository, by a setting of it, and by the user's own git."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
@@ -163,8 +190,14 @@ def test_kinds_of_repositories(git_tree: SimpleNamespace, tmp_path: Path) -> Non
     (tmp_path / "sub").mkdir()
     git_tree.git("worktree", "add", "-q", str(tmp_path / "sub/beside"), "-b", "side")
     for options, name in ((("--shared",), 'shared # "1"'), (("--depth=1",), "shallow")):
-        argv = ["git", "clone", "-q", *options, f"file://{git_tree.path}" if "--depth=1" in options else
-                str(git_tree.path), str(tmp_path / name)]
+        argv = [
+            "git",
+            "clone",
+            "-q",
+            *options,
+            f"file://{git_tree.path}" if "--depth=1" in options else str(git_tree.path),
+            str(tmp_path / name),
+        ]
         subprocess.run(argv, check=True, capture_output=True, timeout=60)
     for path in (git_tree.path, tmp_path / "sub/beside", tmp_path / 'shared # "1"', tmp_path / "shallow"):
         subprocess.run(["git", "-C", str(path), "update-index", "--split-index"], check=True, timeout=60)
@@ -177,8 +210,11 @@ def test_kinds_of_repositories(git_tree: SimpleNamespace, tmp_path: Path) -> Non
 
 
 def test_sha256(tree: Path, tmp_path: Path) -> None:
-    for argv in (["init", "-q", "--object-format=sha256"], ["add", "-A"],
-                 ["-c", "user.name=T", "-c", "user.email=t@example.org", "commit", "-q", "-m", "x"]):
+    for argv in (
+        ["init", "-q", "--object-format=sha256"],
+        ["add", "-A"],
+        ["-c", "user.name=T", "-c", "user.email=t@example.org", "commit", "-q", "-m", "x"],
+    ):
         subprocess.run(["git", "-C", str(tree), *argv], check=True, timeout=60)
     source = directory_source(tree)
     assert source.key.startswith("git-")

@@ -49,7 +49,7 @@ class Handler(BaseHTTPRequestHandler):
         body = data[start:]
         if self.server.cuts > 0 and self.path.endswith(".xz"):
             self.server.cuts -= 1
-            body = body[:len(body) // 2]
+            body = body[: len(body) // 2]
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
@@ -97,7 +97,7 @@ def test_second_time_without_the_server(server: Server) -> None:
 
 
 def test_broken_connections_are_resumed(
-    server: Server, tmp_path: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch,
+    server: Server, tmp_path: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kernelorg, "CHUNK", 64)
     server.cuts = 2

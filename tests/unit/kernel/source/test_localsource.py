@@ -25,7 +25,8 @@ MMU = "drivers/gpu/drm/panthor/panthor_mmu.c"
 def contents(root: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(root)): path.read_bytes()
-        for path in root.rglob("*") if path.is_file() and ".git" not in path.parts
+        for path in root.rglob("*")
+        if path.is_file() and ".git" not in path.parts
     }
 
 
@@ -143,29 +144,38 @@ def test_too_old_is_known_without_downloading(spec: str, cache: Path) -> None:
         resolve(spec)
 
 
-@pytest.mark.parametrize("spec", [
-    "nowhere", "/nonexistent/linux", "debian:", "kernel.org:", "debian:../../x", "ftp:6.12",
-])
+@pytest.mark.parametrize(
+    "spec", ["nowhere", "/nonexistent/linux", "debian:", "kernel.org:", "debian:../../x", "ftp:6.12"]
+)
 def test_specs_that_name_nothing(spec: str, cache: Path) -> None:
     with pytest.raises(SourceError) as caught:
         resolve(spec)
     assert caught.value.hint
 
 
-@pytest.mark.parametrize(("makefile_text", "version"), [
-    ("VERSION = 7\nPATCHLEVEL = 3\nSUBLEVEL = 0\nEXTRAVERSION = -rc1\nKBUILD", "7.3.0-rc1"),
-    ("VERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 117\nEXTRAVERSION =\nKBUILD", "6.12.117"),
-    ("VERSION = 6\nPATCHLEVEL = 12\nKBUILD", "6.12"), ("all:\n", None), ("VERSION = 2\nPATCHLEVEL = 1\n", None),
-    ("VERSION = 2024\nPATCHLEVEL = 01\nSUBLEVEL =\nEXTRAVERSION =\nKBUILD\n", None),  # U-Boot
-])
+@pytest.mark.parametrize(
+    ("makefile_text", "version"),
+    [
+        ("VERSION = 7\nPATCHLEVEL = 3\nSUBLEVEL = 0\nEXTRAVERSION = -rc1\nKBUILD", "7.3.0-rc1"),
+        ("VERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 117\nEXTRAVERSION =\nKBUILD", "6.12.117"),
+        ("VERSION = 6\nPATCHLEVEL = 12\nKBUILD", "6.12"),
+        ("all:\n", None),
+        ("VERSION = 2\nPATCHLEVEL = 1\n", None),
+        ("VERSION = 2024\nPATCHLEVEL = 01\nSUBLEVEL =\nEXTRAVERSION =\nKBUILD\n", None),  # U-Boot
+    ],
+)
 def test_kernel_version(makefile_text: str, version: str | None) -> None:
     assert makefile.kernel_version(makefile_text) == version
 
 
-@pytest.mark.parametrize(("text", "fixed"), [
-    (b"\tpanthor_sched_prepare_for_vm_destruction(vm->ptdev);\n", True), (b"\treturn;\n", False),
-    (b"\tmy_panthor_sched_prepare_for_vm_destruction(x);\n", False),
-])
+@pytest.mark.parametrize(
+    ("text", "fixed"),
+    [
+        (b"\tpanthor_sched_prepare_for_vm_destruction(vm->ptdev);\n", True),
+        (b"\treturn;\n", False),
+        (b"\tmy_panthor_sched_prepare_for_vm_destruction(x);\n", False),
+    ],
+)
 def test_fix_detection(text: bytes, fixed: bool) -> None:
     assert PANTHOR.has_fix({MMU: text}.get) is fixed
 

@@ -148,8 +148,11 @@ def test_a_second_run_waits_and_says_so(cache: Path) -> None:
 
 
 def test_the_wait_has_a_deadline(cache: Path) -> None:
-    with trees.locked("k", quiet), pytest.raises(LabError, match="has kept the tree"), \
-            trees.locked("k", quiet, timeout=0.0):
+    with (
+        trees.locked("k", quiet),
+        pytest.raises(LabError, match="has kept the tree"),
+        trees.locked("k", quiet, timeout=0.0),
+    ):
         pass
 
 
