@@ -408,8 +408,8 @@ def rig(board: Kexec, tmp_path: Path) -> Rig:
     return Rig(
         name="rock",
         file=FILE,
-        console=None,
-        power=Unknown(),
+        console=None,  # type: ignore[arg-type]
+        power=Unknown(),  # type: ignore[arg-type]
         connect=lambda _timeout: board,  # type: ignore[arg-type]
         log_dir=tmp_path,
         progress=lambda _text: None,

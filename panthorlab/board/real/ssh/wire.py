@@ -152,9 +152,9 @@ class Login:
                 banner_timeout=min(BANNER_TIME, step),
                 auth_timeout=step,
                 channel_timeout=step,
-                transport_factory=Transport,
+                transport_factory=Transport,  # type: ignore[arg-type]
                 **secrets,
-            )  # type: ignore[arg-type]
+            )
             transport = self._client.get_transport()
             if transport is None:
                 raise EOFError("the connection ended right after the login")
