@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 
+from panthorlab.errors import EvidenceError
 from panthorlab.run.session import Session
 
 pytestmark = [pytest.mark.driver("vm", "groups"), pytest.mark.usefixtures("nothing_left")]
@@ -35,7 +36,9 @@ def test_more_vms_than_address_spaces(session: Session) -> None:
 
 
 def test_address_space_is_taken_over_during_a_call(session: Session) -> None:
-    session.check("gpu-vm", "--mode", "taken", "--count", "10", timeout=60)
+    result = session.check("gpu-vm", "--mode", "taken", "--count", "10", timeout=60)
+    if result.info["taken"] == "0":
+        raise EvidenceError("in no round was the mapping call still under way when its address space was taken over")
 
 
 def test_kernel_addresses_are_kept(session: Session) -> None:
