@@ -165,7 +165,7 @@ def provide(
         try:
             paths = download(pinned, mirror, store, on_progress)
         except LabError as error:
-            on_progress(f"the pinned packages of {name} cannot be had ({error}); looking for others")
+            on_progress(f"the pinned {name} packages cannot be had ({error}); looking for others")
     if not paths:
         paths = download(resolve(), mirror, store, on_progress)
     on_progress(f"unpacking {name}")
