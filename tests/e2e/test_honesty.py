@@ -103,7 +103,7 @@ def test_oops_instead_of_fault_is_regressed(compare: Compare, build: Build) -> N
 
 
 RARE = """
-from panthorlab.outcome import Role, Side
+from panthorlab.outcome import Role
 from panthorlab.run.workload import Workload
 
 def test_odd(session, iterate):
@@ -111,7 +111,7 @@ def test_odd(session, iterate):
     def work(mode, iterations):
         return Workload("odd/store", ("gpu-job", "--mode", mode), Role.WATCH, iterations=iterations)
 
-    if session.job_description.side is Side.AFTER:
+    if session.job_description.arm == "after":
         iterate(work("store", 38))
         iterate(work("bad-instr", 2))
     else:

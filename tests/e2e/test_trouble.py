@@ -342,7 +342,7 @@ def test_trouble(session, iterate):
         except PanthorlabError:
             pass  # what the board died of is told by everybody else, too
 
-    if session.job_description.side == "after":
+    if session.job_description.arm == "after":
         threading.Thread(target=strike, daemon=True).start()
     iterate(WORK).expect_clean()
 """
