@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from panthorlab.board.methods import AUTO
 from panthorlab.run.record.codec import Seconds
 from panthorlab.verdict.model import Expect
-
-DEFAULT_METHOD = "auto"
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Settings:
     board: str = ""
     boards: tuple[str, ...] = ()
     tag: str | None = None
-    boot_method: str = DEFAULT_METHOD
+    boot_method: str = AUTO
     wait: Seconds | None = 0.0
     jobs: int = 1
     suite: tuple[str, ...] = ()
