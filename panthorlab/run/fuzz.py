@@ -51,10 +51,15 @@ class ScriptRunner:
     so that with it all is known of the kernel log before."""
 
     def __init__(
-        self, board: BootedBoard, log: LogFollower, good_job: Callable[[], Report], deadline: float = DEADLINE
+        self,
+        board: BootedBoard,
+        log: LogFollower,
+        good_job: Callable[[], Report],
+        holdings: Holdings,
+        deadline: float = DEADLINE,
     ) -> None:
         self._board, self._log, self._job, self._deadline = board, log, good_job, deadline
-        self._holdings = Holdings(board)
+        self._holdings = holdings
 
     def perform(self, script: tuple[Line, ...], but: frozenset[str] = frozenset()) -> Performed:
         """`but`: see `must_be_borne`. Raises LabError if the lab is at fault, EvidenceError if nothing bad
@@ -84,7 +89,9 @@ class ScriptRunner:
         done.bad = {word.signature: word.text for word in findings if word.kind not in expected} | done.bad
         for misuse in self._board.misuses()[misuses:]:
             done.bad[f"misuse:{misuse.split(' at ')[0]}"] = misuse
-        if not done.bad and doubt is None and (left := self._holdings.left()) and LEFT not in but:
+        if LEFT in but:
+            self._holdings.forgive()
+        elif not done.bad and doubt is None and (left := self._holdings.left()):
             done.bad[LEFT] = left
         if not done.bad and (doubt := doubt or self._doubt(hazards, holes)):
             raise doubt
@@ -199,7 +206,7 @@ def must_be_borne(session: Session, text: str, *, but: Collection[str] = (), dea
     with session.findings_expected({*provoked(script), *but}):
         session.job("store")  # what is told from here on, the script has provoked
         runner = ScriptRunner(
-            session.board, session.log, lambda: session.job("store", must_pass=False).report, deadline
+            session.board, session.log, lambda: session.job("store", must_pass=False).report, session.holdings, deadline
         )
         done = runner.perform(script, frozenset(but))
     if done.bad:

@@ -25,6 +25,7 @@ from panthorlab.kernel.model import Kernel
 from panthorlab.run import fleet
 from panthorlab.run.evidence import LogFollower
 from panthorlab.run.fuzz import GoodJob, Performed, ScriptRunner
+from panthorlab.run.held import Holdings
 from panthorlab.run.kernels import notes_of, parse_params, resolve_kernel
 from panthorlab.run.progress import Progress
 from panthorlab.run.record.log import new_run_dir
@@ -111,7 +112,7 @@ class Boots:
             log = self._stack.enter_context(LogFollower(board, log_dir / "kmsg.log"))
             verify_identity(board.shell, self._kernel)
             self.misdeeds = board.injections
-            self._runner = ScriptRunner(board, log, GoodJob(board, log))
+            self._runner = ScriptRunner(board, log, GoodJob(board, log), Holdings(board))
         return self._runner
 
     def perform(self, script: tuple[Line, ...]) -> Performed:

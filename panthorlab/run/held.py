@@ -43,6 +43,11 @@ class Held:
             told.append(f"{self.objects - (other.objects or 0)} buffer objects")
         return ", ".join(told)
 
+    def at_most(self, other: Held) -> Held:
+        """The lesser of each count. `clients` are this one's."""
+        objects = self.objects if other.objects is None else min(self.objects or 0, other.objects)
+        return Held(min(self.vms, other.vms), objects, self.clients)
+
 
 NOTHING: Final = Held(0, 0, ())
 
@@ -96,14 +101,21 @@ class Holdings:
                     raise
 
     def left(self) -> str:
-        """What it holds, in words, when what is freed later has had its time; without what was told before."""
+        """What it holds, in words, when what is freed later has had its time; without what was told or forgiven."""
         deadline = self._deadline()
         while (held := self.now()) is not None and (more := held.more_than(self._left)):
             if time.monotonic() > deadline:
                 self._left = held
                 return f"the driver still holds {more} of processes that are gone"
             time.sleep(0.02)
+        if held is not None:
+            self._left = self._left.at_most(held)
         return ""
+
+    def forgive(self) -> None:
+        """Allow what it holds now, lost or only slow to go: nothing is waited for. What goes later is no longer
+        allowed when `left` has seen it gone."""
+        self._left = self.now() or self._left
 
     def _deadline(self) -> float:
         return time.monotonic() + SETTLE_TIME * self._board.slowness

@@ -69,7 +69,7 @@ class Session:
         self.once: frozenset[str] = frozenset()
         self._counts = counts
         self._suite = ""
-        self._holdings = Holdings(board)
+        self.holdings = Holdings(board)
         self.died: PanthorlabError | None = None
 
     @cached_property
@@ -198,7 +198,7 @@ class Session:
         it holds for others."""
         import pytest
 
-        if (held := self._holdings.now()) is None:
+        if (held := self.holdings.now()) is None:
             why = "debugfs of this board does not tell what the GPU driver holds"
             if self.board.injections:  # an emulated one, whose kernels all have it
                 raise EvidenceError(why)
@@ -210,7 +210,7 @@ class Session:
     def left(self) -> str:
         """What the driver holds while no program runs, besides the firmware's own, in words; empty if nothing. Says it
         once. The fixture `nothing_left` fails a test of which something is left."""
-        return self._holdings.left()
+        return self.holdings.left()
 
     def kernel_log(self) -> str:
         """The kernel log since boot, as text."""

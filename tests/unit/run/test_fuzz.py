@@ -20,6 +20,7 @@ from panthorlab.fuzz.script import Line, parse
 from panthorlab.run import fuzzing
 from panthorlab.run.evidence import BOOT_ID, LogFollower
 from panthorlab.run.fuzz import GoodJob, Performed, ScriptRunner
+from panthorlab.run.held import Holdings
 from panthorlab.run.progress import Progress
 
 BOOT = "01234567-89ab-cdef-0123-456789abcdef"
@@ -122,7 +123,9 @@ class OneBoot:
     misdeeds: frozenset[str] = frozenset()
 
     def __init__(self, board: Board, log: LogFollower) -> None:
-        self._runner = ScriptRunner(cast(BootedBoard, board), log, GoodJob(cast(BootedBoard, board), log))
+        self._runner = ScriptRunner(
+            cast(BootedBoard, board), log, GoodJob(cast(BootedBoard, board), log), Holdings(cast(BootedBoard, board))
+        )
         self.performed = 0
 
     def perform(self, script: tuple[Line, ...]) -> Performed:

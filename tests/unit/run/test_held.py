@@ -98,6 +98,11 @@ def test_more_is_told_in_words() -> None:
     assert Held(2, 3, ()).more_than(Held(2, 1, ())) == "2 buffer objects"
 
 
+def test_what_is_allowed_follows_what_is_held_downwards() -> None:
+    assert Held(2, 3, ()).at_most(Held(1, 5, ())) == Held(1, 3, ())
+    assert Held(1, 0, ()).at_most(Held(2, None, ())) == Held(1, 0, ())
+
+
 class Board:
     """One that has these lists of VMs, one after the other; the last for ever."""
 
@@ -140,3 +145,12 @@ def test_a_list_that_cannot_be_read_is_an_error() -> None:
         holdings(errno.ENODEV).left()
     with pytest.raises(RemoteFileError):
         holdings(errno.EIO).left()
+
+
+@pytest.mark.usefixtures("no_patience")
+def test_what_is_forgiven_is_not_told_until_it_was_seen_gone() -> None:
+    lists = holdings(FIRMWARE + USER, FIRMWARE + USER, FIRMWARE, FIRMWARE + USER, FIRMWARE + USER)
+    lists.forgive()
+    assert lists.left() == ""
+    assert lists.left() == ""
+    assert lists.left()
