@@ -59,8 +59,6 @@ def main(options: argparse.Namespace) -> int:
 def run_suites(options: argparse.Namespace, known: Sequence[KnownEntry]) -> Path:
     """Run the suites on one kernel, and give the directory of the run, whose log says what came of it."""
     chosen = fleet.choose(options)
-    if options.coverage:
-        measure.check_boards(chosen.boards)
     given = {
         **vars(options),
         **fleet.recorded(options, chosen),
@@ -74,7 +72,7 @@ def run_suites(options: argparse.Namespace, known: Sequence[KnownEntry]) -> Path
     run_dir = new_run_dir(options.output)
     progress = Progress(quiet=options.quiet)
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step, driver=options.driver)
-    maps = {kernel.key: str(measure.prepare(run_dir, ALONE, kernel))} if options.coverage else {}
+    maps = {kernel.key: str(measure.prepare(run_dir, ALONE, kernel, chosen.boards))} if options.coverage else {}
 
     with EventLog(run_dir) as log:
         log.append(RunStart(options=settings, suites=tuple(suites), version=VERSION))
