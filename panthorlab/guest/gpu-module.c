@@ -1,0 +1,507 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Unloads the driver of the GPU, which must be a module, and loads it again: after work, while somebody has the GPU
+ * open, or once, in whatever state the GPU is.
+ *
+ * When it is unloaded nothing of it may be left: no device file, interrupt or thread, no clock that runs, no reference to
+ * the modules that it needs. A device that is never freed keeps its minor number: then the next one has another name.
+ */
+
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "drivers.h"
+#include "ktap.h"
+#include "sentinel.h"
+
+#define MODULES		"/sys/module"
+#define FILES		"/lib/modules"
+#define NODES		"/dev/dri"
+#define CLOCK		"/sys/kernel/debug/clk/panthor-shim-core"	/* the emulated GPU's */
+#define NAME_SIZE	256
+#define NEEDED_MAX	16u
+#define WARM_UP		3u	/* rounds before memory is counted: caches fill */
+#define LEAK_KB		512	/* in all rounds: so much comes and goes with slabs and per-CPU lists */
+
+struct module {
+	const char *name;
+	char needs[NEEDED_MAX][NAME_SIZE];	/* modules that it holds */
+	unsigned int needed;
+	char node[NAME_SIZE];			/* "renderD128" */
+	unsigned int results, failed, count;
+};
+
+static bool here(const char *name)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), MODULES "/%s/refcnt", name);
+	return !access(path, F_OK);
+}
+
+/* The number in a file; -1 if it cannot be read. */
+static long number_in(const char *path)
+{
+	FILE *file = fopen(path, "re");
+	long value = -1;
+
+	if (file) {
+		if (fscanf(file, "%ld", &value) != 1)
+			value = -1;
+		fclose(file);
+	}
+	return value;
+}
+
+/* Calls @entry for each entry of a directory until it returns something else than 0; 0 if there is no such directory. */
+static int each(const char *dir, int (*entry)(const char *name, void *data), void *data)
+{
+	struct dirent *found;
+	DIR *stream = opendir(dir);
+	int ret = 0;
+
+	while (!ret && stream && (found = readdir(stream)))
+		if (*found->d_name != '.')
+			ret = entry(found->d_name, data);
+	if (stream)
+		closedir(stream);
+	return ret;
+}
+
+static int render_node(const char *name, void *data)
+{
+	if (strncmp(name, "renderD", 7))
+		return 0;
+	snprintf(data, NAME_SIZE, "%s", name);
+	return 1;
+}
+
+static int note_needed(const char *name, void *data)
+{
+	struct module *m = data;
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), MODULES "/%s/holders/%s", name, m->name);
+	if (access(path, F_OK))
+		return 0;
+	if (m->needed == NEEDED_MAX)
+		return fail(-E2BIG, "%s needs more than %u modules", m->name, NEEDED_MAX);
+	snprintf(m->needs[m->needed++], NAME_SIZE, "%s", name);
+	return 0;
+}
+
+/* Of the references to a module, one is each holder's. */
+static int one_less(const char *name, void *data)
+{
+	(void)name;
+	--*(long *)data;
+	return 0;
+}
+
+static int its_thread(const char *name, void *data)
+{
+	const struct module *m = data;
+	char path[PATH_MAX], comm[32] = "", *line = NULL;
+	size_t size = 0;
+	FILE *file;
+
+	if (strspn(name, "0123456789") != strlen(name))
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%s/cmdline", name);
+	file = fopen(path, "re");
+	if (file && getline(&line, &size, file) > 0) {		/* of user space */
+		free(line);
+		fclose(file);
+		return 0;
+	}
+	free(line);
+	if (file)
+		fclose(file);
+	snprintf(path, sizeof(path), "/proc/%s/comm", name);
+	file = fopen(path, "re");
+	if (file) {
+		if (!fgets(comm, sizeof(comm), file))
+			*comm = 0;
+		fclose(file);
+	}
+	comm[strcspn(comm, "\n")] = 0;
+	return strstr(comm, m->name) ? fail(0, "the thread %s is left", comm) : 0;
+}
+
+static int interrupts(const struct module *m)
+{
+	char line[512], prefix[NAME_SIZE];
+	FILE *file = fopen("/proc/interrupts", "re");
+	int count = 0;
+
+	if (!file)
+		return fail(-errno, "/proc/interrupts");
+	snprintf(prefix, sizeof(prefix), "%s-", m->name);
+	while (fgets(line, sizeof(line), file))
+		count += strstr(line, prefix) != NULL;
+	fclose(file);
+	return count;
+}
+
+static int clock_stands(void)
+{
+	static const char *const counts[] = { "clk_prepare_count", "clk_enable_count" };
+	char path[PATH_MAX];
+	unsigned int i;
+
+	for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		snprintf(path, sizeof(path), CLOCK "/%s", counts[i]);
+		if (number_in(path) > 0)
+			return fail(0, "the GPU's clock still runs: %s is %ld", counts[i], number_in(path));
+	}
+	return 0;
+}
+
+static int nothing_left(struct module *m)
+{
+	char node[NAME_SIZE], path[PATH_MAX];
+	unsigned int i;
+	long users;
+	int ret;
+
+	if (here(m->name))
+		return fail(0, "%s is still loaded", m->name);
+	if (each(NODES, render_node, node) || each("/sys/class/drm", render_node, node))
+		return fail(0, "%s is still there", node);
+	ret = interrupts(m);
+	if (ret)
+		return ret < 0 ? ret : fail(0, "%d interrupts are still %s's", ret, m->name);
+	for (i = 0; i < m->needed; i++) {
+		snprintf(path, sizeof(path), MODULES "/%s/refcnt", m->needs[i]);
+		users = number_in(path);
+		snprintf(path, sizeof(path), MODULES "/%s/holders", m->needs[i]);
+		each(path, one_less, &users);
+		if (users)
+			return fail(0, "%s has %ld references of nobody's", m->needs[i], users);
+	}
+	return each("/proc", its_thread, m) ?: clock_stands();
+}
+
+/* What the kernel says to it: never by force, and without waiting for who uses it. */
+static int delete_module(const struct module *m)
+{
+	return syscall(SYS_delete_module, m->name, O_NONBLOCK) ? -errno : 0;
+}
+
+static int unload(struct module *m)
+{
+	const int ret = delete_module(m);
+	char path[PATH_MAX];
+
+	if (ret) {
+		snprintf(path, sizeof(path), MODULES "/%s/refcnt", m->name);
+		return fail(ret, "unload %s, which has %ld references", m->name, number_in(path));
+	}
+	return nothing_left(m);
+}
+
+static int load(struct module *m)
+{
+	char path[PATH_MAX], node[NAME_SIZE] = "none";
+	int fd, ret = 0;
+
+	snprintf(path, sizeof(path), FILES "/%s.ko", m->name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || syscall(SYS_finit_module, fd, "", 0))
+		ret = fail(-errno, "load %s", path);
+	if (fd >= 0)
+		close(fd);
+	if (ret)
+		return ret;
+	each(NODES, render_node, node);
+	if (*m->node && strcmp(node, m->node))
+		return fail(0, "the GPU was %s and is %s: the device before was not freed", m->node, node);
+	return interrupts(m) > 0 ? 0 : fail(0, "loaded, %s has no interrupt", m->name);
+}
+
+/* ---- Work ---- */
+
+static int job(void)
+{
+	char why[256];
+
+	return sentinel_run(why, sizeof(why)) ? 0 : fail(0, "a job: %s", why);
+}
+
+/* Two groups, one of them with a heap; @ready is told when they have worked. */
+static void hold(int ready, bool busy)
+{
+	static struct client client;
+	const struct client_config config = {
+		.groups = 2, .heaps = 1, .chunks = 1, .chunk_size = 128 << 10, .rounds = 1, .bind = true, .spin = busy,
+	};
+
+	if (client_create(&client, &config) || client_run(&client)) {
+		dprintf(STDOUT_FILENO, "# %s\n", last_error());
+		_exit(1);
+	}
+	if (write(ready, "r", 1) != 1)
+		_exit(1);
+	for (;;)
+		pause();
+}
+
+static pid_t start(bool busy)
+{
+	int ready[2];
+	char byte;
+	pid_t pid;
+
+	if (pipe(ready))
+		return fail(-errno, "pipe");
+	pid = fork();
+	if (!pid) {
+		close(ready[0]);
+		hold(ready[1], busy);
+	}
+	close(ready[1]);
+	if (pid > 0 && read(ready[0], &byte, 1) != 1)
+		pid = fail(-EIO, "the first job of a process did not work");
+	close(ready[0]);
+	return pid;
+}
+
+static void end(pid_t pid)
+{
+	int status;
+
+	kill(pid, SIGKILL);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+}
+
+/* A job, and a process that is killed with all it has, in the middle of its work. */
+static int work(void)
+{
+	const pid_t pid = start(true);
+
+	if (pid < 0)
+		return pid;
+	end(pid);
+	return job();
+}
+
+static long free_kb(void)
+{
+	const int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
+	char line[128];
+	FILE *file;
+	long kb = -1;
+
+	sync();
+	if (fd < 0 || write(fd, "3", 1) != 1)
+		return -1;
+	close(fd);
+	file = fopen("/proc/meminfo", "re");
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "MemFree: %ld", &kb) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return kb;
+}
+
+static void result(struct module *m, int ret, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static void result(struct module *m, int ret, const char *format, ...)
+{
+	char name[160];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(name, sizeof(name), format, args);
+	va_end(args);
+	m->failed += ret != 0;
+	ktap_result(++m->results, !ret, name, last_error());
+}
+
+/* ---- reload: unloaded after work, loaded again ---- */
+
+static int reload(struct module *m)
+{
+	long before = 0, lost = 0;
+	unsigned int i;
+	int ret = 0;
+
+	ktap_start(2);
+	for (i = 0; !ret && i < m->count + WARM_UP; i++) {
+		if (i == WARM_UP)
+			before = free_kb();
+		ret = work() ?: unload(m) ?: load(m);
+	}
+	result(m, ret ?: work(), "reload");
+	if (!ret) {
+		lost = before - free_kb();
+		out("# info lost_kb=%ld\n", lost);
+		if (before < 0 || lost > LEAK_KB)
+			ret = fail(0, "%ld KiB lost in %u rounds", lost, m->count);
+	}
+	result(m, ret, "memory comes back");
+	return m->failed ? 1 : 0;
+}
+
+/* ---- once: in whatever state the GPU is ---- */
+
+static int once(struct module *m)
+{
+	ktap_start(1);
+	result(m, unload(m) ?: load(m) ?: work(), "unload and load");
+	return m->failed ? 1 : 0;
+}
+
+/* ---- held: refused while there is anything that could call it ---- */
+
+enum holder { FILE_OPEN, MAPPING, SHARED_BUFFER, HOLDERS };
+
+static const char *const holders[HOLDERS] = { "file", "mapping", "shared buffer" };
+
+struct held {
+	int fd;
+	void *map;
+};
+
+static int take(enum holder what, struct held *held)
+{
+	struct drm_prime_handle prime = { .flags = DRM_CLOEXEC };
+	struct gpu gpu;
+	struct gpu_bo bo;
+	uint32_t vm;
+	int ret = gpu_open(&gpu);
+
+	*held = (struct held){ .fd = -1 };
+	if (ret)
+		return ret;
+	if (what == FILE_OPEN) {
+		held->fd = dup(gpu.fd);
+		gpu_close(&gpu);
+		return held->fd < 0 ? fail(-errno, "dup") : 0;
+	}
+	ret = gpu_vm_create(&gpu, &vm) ?: gpu_bo_create(&gpu, what == SHARED_BUFFER ? 0 : vm, CLIENT_VA, GPU_PAGE, 0, &bo);
+	if (!ret && what == MAPPING) {
+		held->map = (void *)bo.map;
+	} else if (!ret) {
+		prime.handle = bo.handle;
+		ret = GPU_IOCTL(&gpu, PRIME_HANDLE_TO_FD, &prime);
+		held->fd = prime.fd;
+		munmap((void *)bo.map, bo.size);
+	}
+	gpu_close(&gpu);
+	return ret;
+}
+
+static void let_go(struct held *held)
+{
+	if (held->fd >= 0)
+		close(held->fd);
+	if (held->map)
+		munmap(held->map, GPU_PAGE);
+}
+
+static int refused(struct module *m)
+{
+	const int ret = delete_module(m);
+
+	if (!ret)
+		return fail(0, "%s was unloaded", m->name);
+	return ret == -EWOULDBLOCK || ret == -EBUSY ? 0 : fail(ret, "unload");
+}
+
+static int held(struct module *m)
+{
+	enum holder what;
+	struct held held;
+	pid_t pid;
+	int ret;
+
+	ktap_start(HOLDERS + 1);
+	pid = start(false);
+	ret = pid < 0 ? pid : refused(m) ?: job();
+	if (pid > 0)
+		end(pid);
+	result(m, ret ?: job() ?: unload(m) ?: load(m), "a process that works");
+	for (what = FILE_OPEN; what < HOLDERS; what++) {
+		ret = take(what, &held) ?: refused(m) ?: job();
+		let_go(&held);
+		result(m, ret ?: unload(m) ?: load(m) ?: job(), "%s", holders[what]);
+	}
+	return m->failed ? 1 : 0;
+}
+
+static int find_module(struct module *m)
+{
+	const struct gpu_driver *driver = gpu_driver_here();
+
+	if (!driver || !here(driver->name))
+		return fail(-ENODEV, "the driver of the GPU is no module, or not loaded");
+	m->name = driver->name;
+	if (!each(NODES, render_node, m->node))
+		return fail(-ENODEV, "%s has no render node", m->name);
+	return each(MODULES, note_needed, m);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option long_options[] = {
+		{ "mode", required_argument, NULL, 'm' },
+		{ "count", required_argument, NULL, 'c' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 }
+	};
+	static const struct {
+		const char *name;
+		int (*run)(struct module *);
+	} modes[] = { { "reload", reload }, { "held", held }, { "once", once } };
+	static const char usage[] = "usage: gpu-module --mode reload|held|once [--count N]\n";
+	struct module m = { .count = 10 };
+	const char *mode = "";
+	unsigned int i;
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		switch (opt) {
+		case 'm':
+			mode = optarg;
+			break;
+		case 'c':
+			m.count = strtoul(optarg, NULL, 10);
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return 0;
+		default:
+			return 2;
+		}
+	}
+	for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		if (strcmp(mode, modes[i].name) || optind != argc || !m.count || m.count > 100000)
+			continue;
+		if (find_module(&m)) {
+			ktap_start(1);
+			result(&m, -ENODEV, "find the module");
+			return 1;
+		}
+		return modes[i].run(&m);
+	}
+	fputs(usage, stderr);
+	return 2;
+}
