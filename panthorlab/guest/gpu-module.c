@@ -35,6 +35,7 @@
 #define CLOCK		"/sys/kernel/debug/clk/panthor-shim-core"	/* the emulated GPU's */
 #define NAME_SIZE	256
 #define NEEDED_MAX	16u
+#define RESCUER		"kworker/R-"
 #define WARM_UP		3u	/* rounds before memory is counted: caches fill */
 #define LEAK_KB		512	/* in all rounds: so much comes and goes with slabs and per-CPU lists */
 
@@ -113,6 +114,16 @@ static int one_less(const char *name, void *data)
 	return 0;
 }
 
+/* Workers are called after what they did last; rescuers ("kworker/R-panth") belong to a work queue, and are cut off. */
+static bool named_after(const char *comm, const char *name)
+{
+	const size_t size = strlen(RESCUER);
+
+	if (!strncmp(comm, RESCUER, size))
+		return !strncmp(comm + size, name, strlen(comm + size) < strlen(name) ? strlen(comm + size) : strlen(name));
+	return strncmp(comm, "kworker/", 8) && strstr(comm, name);
+}
+
 static int its_thread(const char *name, void *data)
 {
 	const struct module *m = data;
@@ -140,7 +151,7 @@ static int its_thread(const char *name, void *data)
 		fclose(file);
 	}
 	comm[strcspn(comm, "\n")] = 0;
-	return strstr(comm, m->name) ? fail(0, "the thread %s is left", comm) : 0;
+	return named_after(comm, m->name) ? fail(0, "the thread %s is left", comm) : 0;
 }
 
 static int interrupts(const struct module *m)
@@ -217,7 +228,7 @@ static int unload(struct module *m)
 
 static int load(struct module *m)
 {
-	char path[PATH_MAX], node[NAME_SIZE] = "none";
+	char path[PATH_MAX], node[NAME_SIZE];
 	int fd, ret = 0;
 
 	snprintf(path, sizeof(path), FILES "/%s.ko", m->name);
@@ -228,10 +239,19 @@ static int load(struct module *m)
 		close(fd);
 	if (ret)
 		return ret;
-	each(NODES, render_node, node);
+	if (!each(NODES, render_node, node))
+		return fail(0, "%s is loaded, and has made no render node", m->name);
 	if (*m->node && strcmp(node, m->node))
 		return fail(0, "the GPU was %s and is %s: the device before was not freed", m->node, node);
 	return interrupts(m) > 0 ? 0 : fail(0, "loaded, %s has no interrupt", m->name);
+}
+
+/* Loaded again in any case: whoever comes next needs it. */
+static int unload_and_load(struct module *m)
+{
+	const int unloaded = unload(m), loaded = here(m->name) ? 0 : load(m);
+
+	return unloaded ?: loaded;
 }
 
 /* ---- Work ---- */
@@ -347,7 +367,7 @@ static int reload(struct module *m)
 	for (i = 0; !ret && i < m->count + WARM_UP; i++) {
 		if (i == WARM_UP)
 			before = free_kb();
-		ret = work() ?: unload(m) ?: load(m);
+		ret = work() ?: unload_and_load(m);
 	}
 	result(m, ret ?: work(), "reload");
 	if (!ret) {
@@ -365,46 +385,55 @@ static int reload(struct module *m)
 static int once(struct module *m)
 {
 	ktap_start(1);
-	result(m, unload(m) ?: load(m) ?: work(), "unload and load");
+	result(m, unload_and_load(m) ?: work(), "unload and load");
 	return m->failed ? 1 : 0;
 }
 
 /* ---- held: refused while there is anything that could call it ---- */
-
-enum holder { FILE_OPEN, MAPPING, SHARED_BUFFER, HOLDERS };
-
-static const char *const holders[HOLDERS] = { "file", "mapping", "shared buffer" };
 
 struct held {
 	int fd;
 	void *map;
 };
 
-static int take(enum holder what, struct held *held)
+static int take_file(struct gpu *gpu, struct held *held)
 {
-	struct drm_prime_handle prime = { .flags = DRM_CLOEXEC };
-	struct gpu gpu;
+	held->fd = dup(gpu->fd);
+	return held->fd < 0 ? fail(-errno, "dup") : 0;
+}
+
+static int take_mapping(struct gpu *gpu, struct held *held)
+{
 	struct gpu_bo bo;
 	uint32_t vm;
+	int ret = gpu_vm_create(gpu, &vm) ?: gpu_bo_create(gpu, vm, CLIENT_VA, GPU_PAGE, 0, &bo);
+
+	held->map = ret ? NULL : (void *)bo.map;
+	return ret;
+}
+
+static int take_shared_buffer(struct gpu *gpu, struct held *held)
+{
+	struct drm_panthor_bo_create create = { .size = GPU_PAGE };
+	struct drm_prime_handle prime = { .flags = DRM_CLOEXEC };
+	int ret = GPU_IOCTL(gpu, PANTHOR_BO_CREATE, &create);
+
+	prime.handle = create.handle;
+	ret = ret ?: GPU_IOCTL(gpu, PRIME_HANDLE_TO_FD, &prime);
+	held->fd = ret ? -1 : prime.fd;
+	return ret;
+}
+
+/* Of a file that is closed again, what outlives it. */
+static int take(int (*what)(struct gpu *gpu, struct held *held), struct held *held)
+{
+	struct gpu gpu;
 	int ret = gpu_open(&gpu);
 
 	*held = (struct held){ .fd = -1 };
 	if (ret)
 		return ret;
-	if (what == FILE_OPEN) {
-		held->fd = dup(gpu.fd);
-		gpu_close(&gpu);
-		return held->fd < 0 ? fail(-errno, "dup") : 0;
-	}
-	ret = gpu_vm_create(&gpu, &vm) ?: gpu_bo_create(&gpu, what == SHARED_BUFFER ? 0 : vm, CLIENT_VA, GPU_PAGE, 0, &bo);
-	if (!ret && what == MAPPING) {
-		held->map = (void *)bo.map;
-	} else if (!ret) {
-		prime.handle = bo.handle;
-		ret = GPU_IOCTL(&gpu, PRIME_HANDLE_TO_FD, &prime);
-		held->fd = prime.fd;
-		munmap((void *)bo.map, bo.size);
-	}
+	ret = what(&gpu, held);
 	gpu_close(&gpu);
 	return ret;
 }
@@ -428,22 +457,52 @@ static int refused(struct module *m)
 
 static int held(struct module *m)
 {
-	enum holder what;
+	static const struct {
+		const char *name;
+		int (*take)(struct gpu *gpu, struct held *held);
+	} holders[] = {
+		{ "file", take_file }, { "mapping", take_mapping },
+	};
+	const unsigned int count = sizeof(holders) / sizeof(holders[0]);
 	struct held held;
+	unsigned int i;
 	pid_t pid;
 	int ret;
 
-	ktap_start(HOLDERS + 1);
+	ktap_start(count + 1);
 	pid = start(false);
 	ret = pid < 0 ? pid : refused(m) ?: job();
 	if (pid > 0)
 		end(pid);
-	result(m, ret ?: job() ?: unload(m) ?: load(m), "a process that works");
-	for (what = FILE_OPEN; what < HOLDERS; what++) {
-		ret = take(what, &held) ?: refused(m) ?: job();
+	result(m, ret ?: job() ?: unload_and_load(m), "a process that works");
+	for (i = 0; i < count; i++) {
+		ret = take(holders[i].take, &held) ?: refused(m) ?: job();
 		let_go(&held);
-		result(m, ret ?: unload(m) ?: load(m) ?: job(), "%s", holders[what]);
+		result(m, ret ?: unload_and_load(m) ?: job(), "%s", holders[i].name);
 	}
+	return m->failed ? 1 : 0;
+}
+
+/* ---- shared: so does a buffer of which somebody has a dma-buf, whoever made it ---- */
+
+/* Without a reference nobody tries what unloading would come to. */
+static int shared(struct module *m)
+{
+	char path[PATH_MAX];
+	struct held held;
+	long references = 0;
+	int ret;
+
+	ktap_start(1);
+	snprintf(path, sizeof(path), MODULES "/%s/refcnt", m->name);
+	ret = take(take_shared_buffer, &held);
+	if (!ret) {
+		references = number_in(path);
+		out("# info references=%ld\n", references);
+		ret = references > 0 ? refused(m) : fail(0, "nothing keeps %s loaded", m->name);
+	}
+	let_go(&held);
+	result(m, ret ?: unload_and_load(m) ?: job(), "shared buffer");
 	return m->failed ? 1 : 0;
 }
 
@@ -470,8 +529,8 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		int (*run)(struct module *);
-	} modes[] = { { "reload", reload }, { "held", held }, { "once", once } };
-	static const char usage[] = "usage: gpu-module --mode reload|held|once [--count N]\n";
+	} modes[] = { { "reload", reload }, { "held", held }, { "shared", shared }, { "once", once } };
+	static const char usage[] = "usage: gpu-module --mode reload|held|shared|once [--count N]\n";
 	struct module m = { .count = 10 };
 	const char *mode = "";
 	unsigned int i;

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The driver is a module that is unloaded and loaded again: after work, while somebody has the GPU open, and when the GPU
+or its firmware has failed. Nothing may be left, and it must work again."""
+
+from __future__ import annotations
+
+import pytest
+
+from panthorlab.run.session import Session
+from panthorlab.run.trouble import CONSEQUENCES
+
+pytestmark = [
+    pytest.mark.driver("vm", "groups", "heaps", "power", "recovery"),
+    pytest.mark.deep,
+    pytest.mark.kernel("panthor-module"),
+    pytest.mark.board("emulated"),
+]
+
+
+def test_after_work(session: Session) -> None:
+    """Jobs, heaps, a process killed with all it has: no memory is lost, however often."""
+    session.check("gpu-module", "--mode", "reload", "--count", "12", timeout=120)
+
+
+def test_refused_while_it_is_in_use(session: Session) -> None:
+    """By a process that works, an open file, a mapping; and not any more when that is gone."""
+    session.check("gpu-module", "--mode", "held", timeout=60)
+
+
+def test_refused_while_a_buffer_is_shared(session: Session) -> None:
+    result = session.program("gpu-module", "--mode", "shared", timeout=60)
+    if result.info.get("references") == "0" and session.kernel.release.startswith("6.12."):
+        pytest.xfail("docs/findings/0035: a shared buffer does not keep panthor loaded")
+    assert result.report.ok, "\n".join((result.report.why, *result.report.lines))
+
+
+@pytest.mark.parametrize("rule", ["mcu-hang", "flush-lost", "state-lost,state=suspend"])
+def test_after_the_gpu_has_failed(session: Session, rule: str) -> None:
+    """Dead firmware, and what makes the driver reset the GPU: it is unloaded with the trouble under way."""
+    name = rule.partition(",")[0]
+    before = session.struck(name)
+    with session.misbehaving(rule), session.findings_expected({*CONSEQUENCES, "warning"}) as found:
+        session.job("suspend-loop", "--count", "1", timeout=60, must_pass=False)
+        assert session.struck(name) > before, f"no occasion for {rule}"
+        session.check("gpu-module", "--mode", "once", timeout=60)
+        assert found(), f"the driver said nothing of {rule}"
+    session.job("suspend-loop", "--count", "2", timeout=60)
+
+
+def test_after_a_reset(session: Session) -> None:
+    with session.findings_expected({"job-timeout"}) as found:
+        session.job("spin", timeout=40)
+    assert found(), "no job has timed out"
+    session.check("gpu-module", "--mode", "once", timeout=60)
