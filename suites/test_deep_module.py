@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The driver is a module that is unloaded and loaded again: after work, while somebody has the GPU open, and when the GPU
-or its firmware has failed. Nothing may be left, and it must work again."""
+"""The driver is a module, and is unloaded and loaded again: after work, while somebody has the GPU open, and when it or
+its firmware has failed. Nothing may be left, and it must work again."""
 
 from __future__ import annotations
 
