@@ -52,3 +52,9 @@ def test_after_a_reset(session: Session) -> None:
         session.job("spin", timeout=40)
     assert found(), "no job has timed out"
     session.check("gpu-module", "--mode", "once", timeout=60)
+
+
+def test_after_calls_that_are_refused(session: Session) -> None:
+    """None of them leaves a reference behind, nor the part of the driver in which the device must not go away."""
+    session.check("gpu-uapi", "--mode", "arguments")
+    session.check("gpu-module", "--mode", "once", timeout=60)

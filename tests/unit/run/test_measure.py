@@ -83,6 +83,8 @@ def whole(run_dir: Path, lines: dict[str, Any] | None) -> list[Event]:
 
 def test_boots_and_suites_are_added_up(run_dir: Path) -> None:
     before, after = measure.conclude(run_dir, typed(events_of(patch([10, 13], [10, 11, 99]))))
+    assert isinstance(before, Coverage)
+    assert isinstance(after, Coverage)
     assert (before.lines, before.line_total, before.functions, before.function_total) == (3, 4, 1, 1)
     assert before.suites == {"(boot)": SuiteRan(0, 0), "heap-exit": SuiteRan(1, 3)}
     assert before.patch == PatchRan(2, 1, ("panthor_x.c:13",), ())
