@@ -20,7 +20,7 @@ from panthorlab.run import fleet, measure
 from panthorlab.run.arms import Arm
 from panthorlab.run.kernels import resolve_kernel
 from panthorlab.run.progress import Progress
-from panthorlab.run.record import ArmKernel, BuildFailed, Identical, Note, PatchRecord, Settings, Source
+from panthorlab.run.record import ArmKernel, BuildFailed, Identical, Note, PatchRecord, Settings, SourceEvent
 from panthorlab.run.record.log import EventLog, read_events
 
 
@@ -87,7 +87,7 @@ class _Kernels:
 
     def _record_sources(self, sides: Sides) -> None:
         self._log.append(
-            Source(
+            SourceEvent(
                 base=sides.base.title,
                 version=sides.base.version,
                 commit=sides.base.commit,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from panthorlab.outcome import Blame, Outcome
-from panthorlab.run.record import Again, BootEnd, BootStart, Event, Extension, Iteration, Moved, Resumed, Tested
+from panthorlab.run.record import Again, BootEnd, BootStart, Event, ExtensionEvent, Iteration, Moved, Resumed, Tested
 from panthorlab.run.variants import slug
 from panthorlab.verdict.suite import MORE_BOOTS
 
@@ -64,7 +64,7 @@ def variant_slots(arms: Sequence[str], names: Iterable[str], boards: Sequence[st
 def extension_slots(events: Iterable[Event], boots: int, boards: Sequence[str] = ("",)) -> list[Slot]:
     """The boots in which an arm runs what the log says it was given on top of its plan of `boots` a board; at least
     one on every board, so that what is peculiar to a board shows on all arms."""
-    given = next((event for event in events if isinstance(event, Extension)), None)
+    given = next((event for event in events if isinstance(event, ExtensionEvent)), None)
     if given is None:
         return []
     turns = max(1, -(-given.boots // len(boards)))

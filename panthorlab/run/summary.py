@@ -25,7 +25,7 @@ from panthorlab.run.record import (
     Marker,
     Note,
     RunEnd,
-    Stray,
+    StrayEvent,
     Tested,
     boot_of,
 )
@@ -131,7 +131,7 @@ def _labelled(event: Event, variants: Mapping[str, str]) -> Event:
     if not variant:
         return event
     match event:
-        case Stray():
+        case StrayEvent():
             marker = event.marker or Marker()
             return replace(event, marker=replace(marker, workload=label(marker.workload or "boot", variant)))
         case Iteration():
@@ -196,7 +196,7 @@ def _outside(made: Summary, events: Sequence[Event], known: Sequence[Known]) -> 
     spared: Counter[tuple[str, str, str]] = Counter()
     first: dict[tuple[str, str, str], object] = {}
     for stray in events:
-        if not isinstance(stray, Stray):
+        if not isinstance(stray, StrayEvent):
             continue
         made.findings.append(stray.finding)
         if stray.expected:

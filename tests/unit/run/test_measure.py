@@ -19,7 +19,7 @@ from panthorlab.kernel.model import Kernel
 from panthorlab.outcome import Side
 from panthorlab.report import console, html, json_report, junit, kcidb
 from panthorlab.run import measure, reports
-from panthorlab.run.record import Coverage, Event, Iteration, PatchLines, PatchRan, RunEnd, SuiteRan, versions
+from panthorlab.run.record import CoverageEvent, Event, Iteration, PatchLinesEvent, PatchRan, RunEnd, SuiteRan, versions
 from panthorlab.run.record.lines import DamagedError
 from panthorlab.verdict.model import Verdict
 
@@ -178,7 +178,7 @@ def test_what_is_recorded_is_of_its_shape(run_dir: Path) -> None:
             [
                 versions.as_json(event)
                 for event in whole(run_dir, patch([10], [11]))
-                if isinstance(event, PatchLines | Coverage)
+                if isinstance(event, PatchLinesEvent | CoverageEvent)
             ]
         )
     )
