@@ -114,7 +114,7 @@ def main(options: argparse.Namespace) -> int:
             raise
 
 
-def _check(options: argparse.Namespace) -> fleet.Chosen:
+def _check(options: argparse.Namespace) -> fleet.Fleet:
     """Everything that can be known to be wrong before anything is written. The boards of the run."""
     if (options.before is None) != (options.after is None):
         raise UsageError("--before and --after go together", hint="name both kernels, or none and give a patch")

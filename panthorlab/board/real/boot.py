@@ -16,7 +16,7 @@ from panthorlab.board.real.blame import Cause, read_boot_id, settle, told_by_con
 from panthorlab.board.real.booted import BootedRealBoard
 from panthorlab.board.real.command_line import command_line, mark, marked
 from panthorlab.board.real.file import RealFile
-from panthorlab.board.real.methods.choice import Chosen, choose
+from panthorlab.board.real.methods.choice import ChosenMethod, choose
 from panthorlab.board.real.methods.kexec import check_quiet
 from panthorlab.board.real.methods.module_swap import exchange
 from panthorlab.board.real.panthor_driver import PanthorDriver
@@ -81,7 +81,9 @@ def check(name: str, file: RealFile, kernel: Kernel, params: Mapping[str, str]) 
         )
 
 
-def _start(rig: Rig, booting: Booting, chosen: Chosen, watch: Watch, overlay: Mapping[Path, str]) -> BootedRealBoard:
+def _start(
+    rig: Rig, booting: Booting, chosen: ChosenMethod, watch: Watch, overlay: Mapping[Path, str]
+) -> BootedRealBoard:
     emulated = rig.file.emulated_gpu
     events = GpuEvents(Path(emulated.events), from_end=True) if emulated else None
     rig.progress(f"boot method {chosen.row.name}{f' ({chosen.note})' if chosen.note else ''}")
