@@ -23,7 +23,7 @@ sys.path[0] = str(ROOT)
 
 from panthorlab.board.registry import open_board  # noqa: E402
 from panthorlab.kernel.model import Kernel  # noqa: E402
-from panthorlab.run.fuzzing import Boots, Counts, walk  # noqa: E402
+from panthorlab.run.fuzzing import Boots, FuzzTotals, walk  # noqa: E402
 from panthorlab.run.kernels import resolve_kernel  # noqa: E402
 from panthorlab.run.progress import Progress  # noqa: E402
 
@@ -55,7 +55,7 @@ def seconds(kernel: Kernel, seed: int, limit: float, board: str, folder: Path) -
     """Until it is found, and what; with how many scripts."""
     folder.mkdir(parents=True)
     options = argparse.Namespace(param=[], seed=seed, boot_method="auto", seconds=limit)
-    begin, counts = time.monotonic(), Counts()
+    begin, counts = time.monotonic(), FuzzTotals()
     with Boots(options, kernel, open_board(board), folder, Progress(quiet=True)) as boots:
         found = walk(boots, options, counts, Progress(quiet=True))
     took = f"{time.monotonic() - begin:.0f}" if found else "-"

@@ -65,7 +65,7 @@ class Found:
 
 
 @dataclass
-class Counts:
+class FuzzTotals:
     """What was tried. `unjudged`: scripts of which nobody can tell."""
 
     scripts: int = 0
@@ -143,7 +143,7 @@ def main(options: argparse.Namespace) -> int:
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step, driver=PANTHOR.name)
     for note in notes_of(kernel):
         progress.note(note)
-    counts = Counts()
+    counts = FuzzTotals()
     try:
         with (
             board.leased(run_dir, wait=options.wait, on_note=progress.line),
@@ -164,7 +164,7 @@ def main(options: argparse.Namespace) -> int:
     return _status(found, counts)
 
 
-def _status(found: Found | None, counts: Counts) -> int:
+def _status(found: Found | None, counts: FuzzTotals) -> int:
     if found is not None:
         return 1
     return 3 if counts.unjudged else 0
@@ -177,7 +177,7 @@ def _read(path: Path) -> tuple[Line, ...]:
         raise UsageError(f"{path}: {error}") from error
 
 
-def _once(boots: Boots, script: tuple[Line, ...], counts: Counts, progress: Progress) -> Found | None:
+def _once(boots: Boots, script: tuple[Line, ...], counts: FuzzTotals, progress: Progress) -> Found | None:
     """The script, until it shows something; what it races with does not repeat, so some times."""
     begin, found = time.monotonic(), None
     while found is None and counts.scripts < TRIES:
@@ -187,7 +187,7 @@ def _once(boots: Boots, script: tuple[Line, ...], counts: Counts, progress: Prog
     return found
 
 
-def _perform(boots: Boots, script: tuple[Line, ...], seed: str, counts: Counts, progress: Progress) -> Performed:
+def _perform(boots: Boots, script: tuple[Line, ...], seed: str, counts: FuzzTotals, progress: Progress) -> Performed:
     """What came of it, counted. What nobody can judge is told, and counted as such: nothing bad of it was seen."""
     try:
         done = boots.perform(script)
@@ -200,7 +200,7 @@ def _perform(boots: Boots, script: tuple[Line, ...], seed: str, counts: Counts, 
     return done
 
 
-def walk(boots: Boots, options: argparse.Namespace, counts: Counts, progress: Progress) -> Found | None:
+def walk(boots: Boots, options: argparse.Namespace, counts: FuzzTotals, progress: Progress) -> Found | None:
     """Scripts from the seed until the time is over, or one finds something."""
     begin = time.monotonic()
     while time.monotonic() - begin < options.seconds:
@@ -257,7 +257,7 @@ def _keep(run_dir: Path, found: Found, name: str, script: tuple[Line, ...]) -> N
         (run_dir / "test_found.py").write_text(suite, "utf-8")
 
 
-def _tell(options: argparse.Namespace, kernel: Kernel, run_dir: Path, found: Found | None, counts: Counts) -> None:
+def _tell(options: argparse.Namespace, kernel: Kernel, run_dir: Path, found: Found | None, counts: FuzzTotals) -> None:
     told = f"{counts.scripts} scripts, {counts.lines} calls in {counts.seconds} s"
     told += f", {counts.unjudged} could not be judged" if counts.unjudged else ""
     settings = [word for param in options.param for word in ("--param", param)]

@@ -23,7 +23,7 @@ from panthorlab.outcome import Side
 from panthorlab.verdict.finding import Known, NewFinding
 from panthorlab.verdict.model import BootResult, IterationResult, Plan
 from panthorlab.verdict.reach import boots_wanted, iterations_wanted, none_on_before
-from panthorlab.verdict.sightings import BOOT, DEADLY, Counts, Sighting, count, kind_of, sightings
+from panthorlab.verdict.sightings import BOOT, DEADLY, Sighting, SightingCounts, count, kind_of, sightings
 from panthorlab.verdict.stats import ALPHA, holm
 from panthorlab.verdict.strata import stratified_fisher
 
@@ -44,7 +44,7 @@ class Name:
     p: float | None = None
 
     @cached_property
-    def places(self) -> dict[str, Counts]:
+    def places(self) -> dict[str, SightingCounts]:
         """Counts by place, of those where *after* shows it."""
         shown = {s.place for s in self.members if s.side is Side.AFTER and self.name in s.names}
         by_place = _by_place(s for s in self.members if s.place in shown)
@@ -80,7 +80,7 @@ class Name:
         return min(1.0, 2 * pooled, self.spread * min(own))
 
 
-def place_p(place: str, counts: Counts) -> float:
+def place_p(place: str, counts: SightingCounts) -> float:
     """p of one name in one place, for *after* having it more often."""
     if place == BOOT:
         (before, boots), (after, of) = counts.before, counts.after
@@ -172,7 +172,7 @@ def new_findings(
     return tuple(sorted((new for new in told if new), key=lambda new: (new.where, new.what, new.name)))
 
 
-def _tell(name: Name, place: str, counts: Counts, short: Sequence[Lack]) -> NewFinding | None:
+def _tell(name: Name, place: str, counts: SightingCounts, short: Sequence[Lack]) -> NewFinding | None:
     """One kind or signature in one place; None if it is nothing new there."""
     before, after = counts.before, counts.after
     shown = f"{name.name} in {after[0]}/{after[1]} of {place} on after, {before[0]}/{before[1]} on before"

@@ -166,7 +166,7 @@ def without_known(
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class SightingCounts:
     """How often one name was seen in some places, by stratum (board and place): in how many of all units, and, by
     first sightings alone, after how many. `before` and `after` are sums over the strata."""
 
@@ -187,7 +187,7 @@ class Counts:
         return sum(table[2] for table in self.first), sum(table[3] for table in self.first)
 
 
-def count(name: str, members: Iterable[Sighting]) -> Counts:
+def count(name: str, members: Iterable[Sighting]) -> SightingCounts:
     """Count `name` in `members`. Units are iterations (or boots, at the place `BOOT`); boots, where it is of a kind
     that is told once per boot."""
     strata: dict[tuple[str, str], dict[tuple[Side, str], list[Sighting]]] = {}
@@ -208,4 +208,4 @@ def count(name: str, members: Iterable[Sighting]) -> Counts:
             early[at + 1] += hits.index(True) + 1 if any(hits) else len(hits)
         tables.append((table[0], table[1], table[2], table[3]))
         first.append((early[0], early[1], early[2], early[3]))
-    return Counts(tuple(tables), tuple(first))
+    return SightingCounts(tuple(tables), tuple(first))

@@ -185,7 +185,7 @@ def test_unjudged_scripts_are_told_and_no_clean_end(tmp_path: Path) -> None:
     board, told = Board((Board.LOST,)), StringIO()
     with LogFollower(cast(BootedBoard, board), tmp_path / "kmsg.log") as log:
         boot = OneBoot(board, log)
-        counts = fuzzing.Counts()
+        counts = fuzzing.FuzzTotals()
         options = argparse.Namespace(seconds=0.2, seed=1)
         found = fuzzing.walk(cast(fuzzing.Boots, boot), options, counts, Progress(stream=told))
         assert found is None
@@ -193,13 +193,13 @@ def test_unjudged_scripts_are_told_and_no_clean_end(tmp_path: Path) -> None:
         assert "script 1:1 could not be judged: records of the kernel log were lost" in told.getvalue()
         assert fuzzing._status(found, counts) == 3
 
-        counts = fuzzing.Counts()
+        counts = fuzzing.FuzzTotals()
         found = fuzzing._once(cast(fuzzing.Boots, boot), SCRIPT, counts, Progress(stream=told))
         assert found is None
         assert counts.unjudged == counts.scripts == fuzzing.TRIES
         assert fuzzing._status(found, counts) == 3
 
         board.during = ()
-        counts = fuzzing.Counts()
+        counts = fuzzing.FuzzTotals()
         assert fuzzing._once(cast(fuzzing.Boots, boot), SCRIPT, counts, Progress(stream=told)) is None
         assert fuzzing._status(None, counts) == counts.unjudged == 0
