@@ -13,7 +13,7 @@ from panthorlab.kmsg.records import LogRecord
 
 
 @dataclass(slots=True)
-class Event:
+class PendingFinding:
     """A record of several lines of which some are still expected."""
 
     kind: Kind | None
@@ -45,7 +45,7 @@ def number(fields: dict[str, str], name: str) -> int | None:
     return int(fields[name], 0) if name in fields else None
 
 
-def finish(event: Event) -> Finding:
+def finish(event: PendingFinding) -> Finding:
     """The finding of an event that is whole, or of which no more will come."""
     if event.kind in {Kind.MMU_FAULT, Kind.GPU_FAULT}:
         return _finish_page_fault(event)
@@ -62,7 +62,7 @@ def finish(event: Event) -> Finding:
     )  # fmt: skip
 
 
-def _finish_page_fault(event: Event) -> Finding:
+def _finish_page_fault(event: PendingFinding) -> Finding:
     fields = dict(event.fields)
     corrupted = None
     if event.kind is Kind.MMU_FAULT and 0 < len(fields.get("va", "")) < 18:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from panthorlab.kmsg.gpu_findings import Event, Prefixed, fault_of_nobody, finish, gpu_fault, single_message
+from panthorlab.kmsg.gpu_findings import PendingFinding, Prefixed, fault_of_nobody, finish, gpu_fault, single_message
 from panthorlab.kmsg.messages import classify
 from panthorlab.kmsg.messages_tyr import FAILURE as TYR_FAILURE
 from panthorlab.kmsg.model import Finding
@@ -89,7 +89,7 @@ class GpuAssembler:
     """Feed it lines in order; it returns whether the line was a Mali driver's, and the findings that became whole."""
 
     def __init__(self) -> None:
-        self._open: list[Event] = []
+        self._open: list[PendingFinding] = []
         self._done: list[Finding] = []
 
     @property
@@ -131,7 +131,7 @@ class GpuAssembler:
         return False
 
     @staticmethod
-    def _wrapped(event: Event, message: str) -> bool:
+    def _wrapped(event: PendingFinding, message: str) -> bool:
         joined = f"{event.begun} {message.strip()}"
         found = _PAGE_FAULT.search(joined)
         if found and found["va"]:
@@ -151,7 +151,7 @@ class GpuAssembler:
         return False
 
     @staticmethod
-    def _cs_line(event: Event, message: str, prefixed: Prefixed | None) -> bool:
+    def _cs_line(event: PendingFinding, message: str, prefixed: Prefixed | None) -> bool:
         if event.headless and prefixed:
             head = _PROGRESS if event.kind is Kind.JOB_TIMEOUT else _CS_SLOT
             if head.match(message):
@@ -186,7 +186,7 @@ class GpuAssembler:
 
     def _begin(self, message: str, record: LogRecord, prefixed: Prefixed | None) -> bool:
         driver, device = (prefixed.driver, prefixed.device) if prefixed else (None, None)
-        event = Event(None, record, driver, device, [message.strip()])
+        event = PendingFinding(None, record, driver, device, [message.strip()])
         if found := _PAGE_FAULT.search(message):
             event.kind = Kind.MMU_FAULT
             event.doubtful = record.bare and bool(message[: found.start()].strip())
@@ -229,7 +229,7 @@ class GpuAssembler:
             self._finish(self._open.pop(0))
         return True
 
-    def _finish(self, event: Event) -> None:
+    def _finish(self, event: PendingFinding) -> None:
         if len(event.lines) > 1 or not event.doubtful:
             self._done.append(finish(event))
 
@@ -263,7 +263,7 @@ class GpuAssembler:
                 event.age += 1
 
 
-def _page_fault_line(event: Event, message: str) -> bool:
+def _page_fault_line(event: PendingFinding, message: str) -> bool:
     if not _FAULT_HINT.search(message):
         return False
     fresh = _collect(event, message)
@@ -274,7 +274,7 @@ def _page_fault_line(event: Event, message: str) -> bool:
     return True
 
 
-def _collect(event: Event, message: str) -> bool:
+def _collect(event: PendingFinding, message: str) -> bool:
     fresh = False
     for name, pattern in _FAULT_FIELDS:
         if name not in event.fields and (found := pattern.search(message)):
@@ -283,7 +283,7 @@ def _collect(event: Event, message: str) -> bool:
     return fresh
 
 
-def _is_whole(event: Event) -> bool:
+def _is_whole(event: PendingFinding) -> bool:
     if event.kind in {Kind.MMU_FAULT, Kind.GPU_FAULT}:
         if "source_id" not in event.fields or event.begun is not None:
             return False
