@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from panthorlab.gpu.cs.heap import CONTEXT_SIZE, GroupHeaps, HeapContext
 from panthorlab.gpu.cs.opcodes import InstructionSet
 from panthorlab.gpu.cs.params import CsParams
-from panthorlab.gpu.cs.ports import Firmware, Memory, Requester, Timer
+from panthorlab.gpu.cs.ports import FirmwarePort, Memory, Requester, Timer
 from panthorlab.gpu.cs.state import MAX_DEFERRED, MAX_JOBS, BlockedReason, Frame, Oom
 
 M32, M64 = 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF
@@ -129,7 +129,7 @@ class Machine:
         self,
         isa: InstructionSet,
         memory: Memory,
-        firmware: Firmware,
+        firmware: FirmwarePort,
         params: CsParams,
         heaps: GroupHeaps,
         clock: Callable[[], float],

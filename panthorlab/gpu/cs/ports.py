@@ -69,7 +69,7 @@ class Timer(Protocol):
     def cancel(self) -> None: ...
 
 
-class Firmware(Protocol):
+class FirmwarePort(Protocol):
     """What one command stream may ask of the firmware and the GPU. All calls return at once."""
 
     def sync_update(self) -> None:

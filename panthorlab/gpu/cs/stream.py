@@ -18,7 +18,7 @@ from panthorlab.gpu.cs.machine import (
     Machine,
 )
 from panthorlab.gpu.cs.params import CsParams
-from panthorlab.gpu.cs.ports import BusError, Firmware, Memory, MemoryFault, MemoryStall
+from panthorlab.gpu.cs.ports import BusError, FirmwarePort, Memory, MemoryFault, MemoryStall
 from panthorlab.gpu.cs.settle import settle
 from panthorlab.gpu.cs.state import BlockedReason, CsStatus, Oom, SavedStream, Slice, StreamState
 from panthorlab.gpu.cs.suspension import Place, restore, save
@@ -42,7 +42,7 @@ class CommandStream:
         self,
         index: int,
         memory: Memory,
-        firmware: Firmware,
+        firmware: FirmwarePort,
         params: CsParams,
         fetcher: Fetcher,
         *,
