@@ -10,7 +10,7 @@ from panthorlab.gpu.cs.heap import CONTEXT_SIZE, GroupHeaps, HeapContext
 from panthorlab.gpu.cs.opcodes import InstructionSet
 from panthorlab.gpu.cs.params import CsParams
 from panthorlab.gpu.cs.ports import FirmwarePort, Memory, Requester, Timer
-from panthorlab.gpu.cs.state import MAX_DEFERRED, MAX_JOBS, BlockedReason, Frame, Oom
+from panthorlab.gpu.cs.state import MAX_DEFERRED, MAX_JOBS, BlockedReason, CallFrame, Oom
 
 M32, M64 = 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF
 CS_CONFIG_FAULT, CS_BUS_FAULT, CS_INSTR_INVALID = 0x40, 0x48, 0x49
@@ -138,7 +138,7 @@ class Machine:
         self.memory, self.firmware, self.params, self.heaps, self.clock = memory, firmware, params, heaps, clock
         self.regs = [0] * isa.registers
         self.pc = self.start = self.end = 0
-        self.frames: list[Frame] = []
+        self.frames: list[CallFrame] = []
         self.slots = [0] * isa.scoreboards
         self.busy = 0  # bit set of the slots that are not zero
         self.endpoint_slot, self.other_slot = params.initial_endpoint_slot, params.initial_other_slot
@@ -174,7 +174,7 @@ class Machine:
         """Execute a buffer, then go on at `back`. Returns the PC."""
         if len(self.frames) + 1 >= self.isa.call_depth:
             raise CsFatalError(CS_CALL_STACK_OVERFLOW, self.pc)
-        self.frames.append(Frame(back, self.start, self.end, self.pc))
+        self.frames.append(CallFrame(back, self.start, self.end, self.pc))
         self.enter(start, start + length)
         return start
 
@@ -206,7 +206,7 @@ class Machine:
             return False
         for user in self.heap.users:
             user.handler_called()
-        self.frames.append(Frame(self.pc, self.start, self.end, self.pc))
+        self.frames.append(CallFrame(self.pc, self.start, self.end, self.pc))
         self.handler_depth = len(self.frames)
         self.pc = address
         self.enter(address, address + length)
