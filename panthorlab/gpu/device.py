@@ -37,7 +37,7 @@ LOW, HIGH = 0xFFFFFFFF, 0xFFFFFFFF << 32
 IRQ_NAMES = ("job", "mmu", "gpu")  # order of the MSI-X vectors
 
 
-class Gpu:
+class GpuDevice:
     """One GPU of a generation. `read` and `write` are aligned 32-bit register accesses and return at once."""
 
     def __init__(
