@@ -28,7 +28,7 @@ from panthorlab.board.real.methods.module_swap import (
     unfit,
     unsuited,
 )
-from panthorlab.board.real.panthor_driver import Holder, PanthorDriver, parse_holder, parse_modules
+from panthorlab.board.real.panthor_driver import GpuClient, PanthorDriver, parse_gpu_client, parse_modules
 from panthorlab.board.real.parts import Booting, Rig
 from panthorlab.errors import BootError, LabError, UsageError
 from panthorlab.kernel import store
@@ -330,7 +330,7 @@ def test_parsers() -> None:
         "panthor": 2,
         "gpu_sched": 1,
     }
-    assert parse_holder("12 a b c /dev/dri/renderD128") == Holder(12, "a b c", "/dev/dri/renderD128")
+    assert parse_gpu_client("12 a b c /dev/dri/renderD128") == GpuClient(12, "a b c", "/dev/dri/renderD128")
     assert vermagic(module()) == MAGIC
     assert vermagic(b"nothing") == ""
     files = {
