@@ -59,7 +59,7 @@ class Blocked:
 
 
 @dataclass(slots=True)
-class Job:
+class EndpointJob:
     """Endpoint work in flight."""
 
     slot: int
@@ -147,7 +147,7 @@ class Machine:
         self.handler = (0, 0)  # address, bytes
         self.handler_depth = 0  # number of frames while the exception handler runs; 0: it does not
         self.heap: HeapContext | None = None
-        self.jobs: list[Job] = []
+        self.jobs: list[EndpointJob] = []
         self.deferred: list[Deferred] = []
         self.oom = Oom.NONE
         self.oom_answer: tuple[int, int] | None = None
@@ -263,12 +263,12 @@ class Machine:
         if len(self.jobs) >= MAX_JOBS:
             raise self.hold(BlockedReason.RESOURCE)
         self.effects += 1
-        job = Job(self.endpoint_slot, progress, self.clock() + seconds, chunks, self.pair(40) if chunks else 0)
+        job = EndpointJob(self.endpoint_slot, progress, self.clock() + seconds, chunks, self.pair(40) if chunks else 0)
         self.take(job.slot)
         self.jobs.append(job)
         self.time(job, seconds)
 
-    def time(self, job: Job, seconds: float) -> None:
+    def time(self, job: EndpointJob, seconds: float) -> None:
         if seconds <= 0:
             return
         job.timed = True
@@ -281,12 +281,12 @@ class Machine:
 
         job.timer = self.firmware.call_later(seconds, over)
 
-    def complete(self, job: Job) -> None:
+    def complete(self, job: EndpointJob) -> None:
         """The job did its work."""
         self.drop(job)
         self.advance_progress(job.progress)
 
-    def drop(self, job: Job) -> None:
+    def drop(self, job: EndpointJob) -> None:
         if job.timer is not None:
             job.timer.cancel()
             job.timer = None

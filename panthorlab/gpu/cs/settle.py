@@ -6,7 +6,7 @@ Only `CommandStream.run` calls this, never a timer: all memory accesses of a str
 
 from __future__ import annotations
 
-from panthorlab.gpu.cs.machine import CS_BUS_FAULT, CsFaultError, Job, Machine
+from panthorlab.gpu.cs.machine import CS_BUS_FAULT, CsFaultError, EndpointJob, Machine
 from panthorlab.gpu.cs.ports import BusError, MemoryFault
 from panthorlab.gpu.cs.state import Oom
 from panthorlab.gpu.cs.tiler import supply, take_answer
@@ -54,7 +54,7 @@ def _answer(machine: Machine) -> bool:
         raise
 
 
-def _supplied(machine: Machine, job: Job) -> bool:
+def _supplied(machine: Machine, job: EndpointJob) -> bool:
     if not job.chunks:
         return True
     try:

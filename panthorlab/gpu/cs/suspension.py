@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from panthorlab.gpu.cs.heap import CONTEXT_SIZE
-from panthorlab.gpu.cs.machine import Deferred, Job, Machine
+from panthorlab.gpu.cs.machine import Deferred, EndpointJob, Machine
 from panthorlab.gpu.cs.state import Oom, SavedDeferred, SavedJob, SavedStream
 from panthorlab.gpu.cs.units import deferred_effect
 
@@ -72,7 +72,9 @@ def restore(m: Machine, saved: SavedStream) -> None:
         m.deferred.append(Deferred(kept.word, instruction["wait"], instruction["signal"], effect, kept.a, kept.b))
         m.take(instruction["signal"])
     for work in saved.jobs:
-        job = Job(work.slot, work.progress, m.clock() + work.remaining, work.chunks, work.tiler_context, work.chunk)
+        job = EndpointJob(
+            work.slot, work.progress, m.clock() + work.remaining, work.chunks, work.tiler_context, work.chunk
+        )
         m.take(work.slot)
         m.jobs.append(job)
         m.time(job, work.remaining)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 
 from panthorlab.gpu.cs.heap import CHUNK_VA, HeapContext
-from panthorlab.gpu.cs.machine import OOM, CsFaultError, Job, Machine
+from panthorlab.gpu.cs.machine import OOM, CsFaultError, EndpointJob, Machine
 from panthorlab.gpu.cs.ports import Requester
 from panthorlab.gpu.cs.state import Oom
 
@@ -21,7 +21,7 @@ _COMPLETED = 40  # tiler context, words 10-13: top, bottom
 _FIRST_CHUNK_TAKEN = 1
 
 
-def supply(machine: Machine, job: Job) -> bool:
+def supply(machine: Machine, job: EndpointJob) -> bool:
     """Give `job` the chunks it asks for. False: it has to wait. Restartable at every access."""
     heap = machine.heap
     while job.chunks:
@@ -75,7 +75,7 @@ def _refused(machine: Machine, heap: HeapContext) -> None:
         heap.raise_exception(machine)
 
 
-def _available(machine: Machine, heap: HeapContext, job: Job) -> bool:
+def _available(machine: Machine, heap: HeapContext, job: EndpointJob) -> bool:
     if machine.oom is Oom.NONE and machine.firmware.misbehaves("tiler-oom"):
         return False
     if not heap.free and not heap.flags & _FIRST_CHUNK_TAKEN and job.tiler_context:
@@ -101,7 +101,7 @@ def _ask(machine: Machine, heap: HeapContext) -> bool:
     return False
 
 
-def _chain(machine: Machine, job: Job) -> None:
+def _chain(machine: Machine, job: EndpointJob) -> None:
     top = bottom = 0
     context = job.tiler_context
     if context:
