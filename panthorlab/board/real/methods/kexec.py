@@ -26,7 +26,7 @@ NO_LPI = re.compile(r"\birqchip\.gicv3_nolpi(?:=(?:1|y|Y|on|true))?(?:\s|$)")
 OTHERWISE = "or use another boot method"
 
 
-class Kexec:
+class KexecJump:
     """See `BootMethod`."""
 
     def refuse(self, rig: Rig, _booting: Booting) -> str | None:
