@@ -255,33 +255,33 @@ MISDEEDS: Final = (
 
 
 @dataclass(frozen=True)
-class Known:
+class Exclusion:
     """What the grammar leaves out because kernels without a patch do not bear it, and where that is written."""
 
     what: str
     why: str
 
 
-KNOWN: Final = (
-    Known(
+EXCLUSIONS: Final = (
+    Exclusion(
         "signal of a syncobj that does not exist: in `signal` there is only s0 to s3, which every file has",
         "docs/findings/0001: oops",
     ),
-    Known("a call that waits for the syncobj it signals", "docs/findings/0021: a warning"),
-    Known(
+    Exclusion("a call that waits for the syncobj it signals", "docs/findings/0021: a warning"),
+    Exclusion(
         "asynchronous mappings that run when their VM is destroyed, or the file closed: scripts await them",
         "docs/findings/0022: a VM that is never freed",
     ),
-    Known(
+    Exclusion(
         "the end of a VM, or of its streams, in a process of which a stream waits for what never comes",
         "docs/findings/0024: a warning",
     ),
-    Known(
+    Exclusion(
         "misdeed cs-fatal as it is by default (CS_UNRECOVERABLE), for which the driver resets the GPU",
         "docs/findings/0025: a warning",
     ),
-    Known("misdeed as-stuck", "docs/findings/0003: warnings, a VM that is never freed"),
-    Known("misdeeds boot-lost, boot-late", "docs/findings/0010 and 0012: no GPU until reboot"),
-    Known("misdeed mmu-fault of the MCU", "docs/findings/0023: no job works any more"),
-    Known("misdeeds reset-lost, reset-late", "docs/findings/0011: no reset ever again"),
+    Exclusion("misdeed as-stuck", "docs/findings/0003: warnings, a VM that is never freed"),
+    Exclusion("misdeeds boot-lost, boot-late", "docs/findings/0010 and 0012: no GPU until reboot"),
+    Exclusion("misdeed mmu-fault of the MCU", "docs/findings/0023: no job works any more"),
+    Exclusion("misdeeds reset-lost, reset-late", "docs/findings/0011: no reset ever again"),
 )

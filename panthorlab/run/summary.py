@@ -34,7 +34,7 @@ from panthorlab.run.results import coverage, damaged
 from panthorlab.run.variantresults import left_out, of_variant, planned_tests
 from panthorlab.run.variantresults import names as variant_names
 from panthorlab.run.variants import label
-from panthorlab.verdict import Known
+from panthorlab.verdict import KnownFinding
 from panthorlab.verdict.sightings import BOOT_IN_LISTS, without_known
 
 SHOWN: Final = 10
@@ -157,7 +157,7 @@ def _skipped(made: Summary) -> None:
     ]
 
 
-def _iteration(made: Summary, one: Iteration, known: Sequence[Known]) -> None:
+def _iteration(made: Summary, one: Iteration, known: Sequence[KnownFinding]) -> None:
     row = made.rows.setdefault(one.workload, Row(one.role))
     row.total += one.terminations
     made.findings += one.findings
@@ -183,7 +183,7 @@ def _test(made: Summary, test: Tested) -> None:
         made.failed.append(text)
 
 
-def _outside(made: Summary, events: Sequence[Event], known: Sequence[Known]) -> None:
+def _outside(made: Summary, events: Sequence[Event], known: Sequence[KnownFinding]) -> None:
     """Findings outside iterations count like those in them: only what a watch workload declares, right after one of
     its iterations, what a test provoked, and what is known, is not blamed."""
     iterations = [event for event in events if isinstance(event, Iteration)]

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from panthorlab.outcome import Side
-from panthorlab.verdict.finding import Known, NewFinding
+from panthorlab.verdict.finding import KnownFinding, NewFinding
 from panthorlab.verdict.model import BootResult, IterationResult, Plan
 from panthorlab.verdict.reach import boots_wanted, iterations_wanted, none_on_before
 from panthorlab.verdict.sightings import BOOT, DEADLY, Sighting, SightingCounts, count, kind_of, sightings
@@ -217,7 +217,7 @@ def _best(name: Name) -> str:
     return min(name.places, key=lambda place: place_p(place, name.places[place]))
 
 
-def _known(seen: Sequence[Sighting], known: Sequence[Known]) -> list[NewFinding]:
+def _known(seen: Sequence[Sighting], known: Sequence[KnownFinding]) -> list[NewFinding]:
     """What lists of known findings keep from being judged. Blamed on nobody, but what could kill the machine and
     *before* lacks does not go with a good verdict either."""
     on_before = frozenset[str]().union(*(s.names | s.known for s in seen if s.side is Side.BEFORE))
