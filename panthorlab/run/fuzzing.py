@@ -18,7 +18,7 @@ from panthorlab.board.board import Board
 from panthorlab.board.identity import verify_identity
 from panthorlab.errors import EvidenceError, UsageError
 from panthorlab.fuzz.generate import generate
-from panthorlab.fuzz.script import Line, parse, write
+from panthorlab.fuzz.script import ScriptLine, parse, write
 from panthorlab.fuzz.shrink import shrink
 from panthorlab.kernel.driver import PANTHOR
 from panthorlab.kernel.model import Kernel
@@ -59,8 +59,8 @@ class Found:
     seed: str
     signature: str
     text: str
-    whole: tuple[Line, ...]
-    script: tuple[Line, ...]
+    whole: tuple[ScriptLine, ...]
+    script: tuple[ScriptLine, ...]
     repeats: bool
 
 
@@ -115,7 +115,7 @@ class Boots:
             self._runner = ScriptRunner(board, log, GoodJob(board, log), Holdings(board))
         return self._runner
 
-    def perform(self, script: tuple[Line, ...]) -> Performed:
+    def perform(self, script: tuple[ScriptLine, ...]) -> Performed:
         """What came of it; whatever is bad costs the boot."""
         try:
             done = self.runner().perform(script)
@@ -170,14 +170,14 @@ def _status(found: Found | None, counts: FuzzTotals) -> int:
     return 3 if counts.unjudged else 0
 
 
-def _read(path: Path) -> tuple[Line, ...]:
+def _read(path: Path) -> tuple[ScriptLine, ...]:
     try:
         return parse(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: {error}") from error
 
 
-def _once(boots: Boots, script: tuple[Line, ...], counts: FuzzTotals, progress: Progress) -> Found | None:
+def _once(boots: Boots, script: tuple[ScriptLine, ...], counts: FuzzTotals, progress: Progress) -> Found | None:
     """The script, until it shows something; what it races with does not repeat, so some times."""
     begin, found = time.monotonic(), None
     while found is None and counts.scripts < TRIES:
@@ -187,7 +187,9 @@ def _once(boots: Boots, script: tuple[Line, ...], counts: FuzzTotals, progress: 
     return found
 
 
-def _perform(boots: Boots, script: tuple[Line, ...], seed: str, counts: FuzzTotals, progress: Progress) -> Performed:
+def _perform(
+    boots: Boots, script: tuple[ScriptLine, ...], seed: str, counts: FuzzTotals, progress: Progress
+) -> Performed:
     """What came of it, counted. What nobody can judge is told, and counted as such: nothing bad of it was seen."""
     try:
         done = boots.perform(script)
@@ -219,7 +221,7 @@ def _shorten(boots: Boots, found: Found, progress: Progress) -> Found:
     """The shortest part of the script that shows the same again, each tried in a boot that nothing has spoiled."""
     tried = unjudged = 0
 
-    def shows(part: tuple[Line, ...]) -> bool:
+    def shows(part: tuple[ScriptLine, ...]) -> bool:
         nonlocal tried, unjudged
         tried += 1
         progress.step("shrinking, tries", tried)
@@ -238,7 +240,7 @@ def _shorten(boots: Boots, found: Found, progress: Progress) -> Found:
 
     deadline = time.monotonic() + PATIENCE
 
-    def fails(part: tuple[Line, ...]) -> bool:
+    def fails(part: tuple[ScriptLine, ...]) -> bool:
         return any(time.monotonic() < deadline and shows(part) for _ in range(chances))
 
     script = shrink(found.whole, fails)
@@ -249,7 +251,7 @@ def _shorten(boots: Boots, found: Found, progress: Progress) -> Found:
     return Found(found.seed, found.signature, found.text, found.whole, script, repeats=True)
 
 
-def _keep(run_dir: Path, found: Found, name: str, script: tuple[Line, ...]) -> None:
+def _keep(run_dir: Path, found: Found, name: str, script: tuple[ScriptLine, ...]) -> None:
     head = f"# seed {found.seed}: {found.signature}\n"
     (run_dir / f"{name}.script").write_text(head + write(script), "utf-8")
     if name == "finding":

@@ -16,7 +16,7 @@ import pytest
 
 from panthorlab.board.api import BootedBoard, RemoteFileError
 from panthorlab.errors import EvidenceError, LabError
-from panthorlab.fuzz.script import Line, parse
+from panthorlab.fuzz.script import ScriptLine, parse
 from panthorlab.run import fuzzing
 from panthorlab.run.evidence import BOOT_ID, LogFollower
 from panthorlab.run.fuzz import GoodJob, Performed, ScriptRunner
@@ -128,7 +128,7 @@ class OneBoot:
         )
         self.performed = 0
 
-    def perform(self, script: tuple[Line, ...]) -> Performed:
+    def perform(self, script: tuple[ScriptLine, ...]) -> Performed:
         self.performed += 1
         return self._runner.perform(script)
 
