@@ -18,9 +18,9 @@ CS_CALL_STACK_OVERFLOW, CS_INHERIT_FAULT, OOM = 0x4A, 0x4B, 0x60
 
 Simple = Callable[[list[int]], None]
 """An instruction that only changes registers: it gets the register file."""
-Tail = Callable[["Machine", int], int]
+Tail = Callable[["StreamMachine", int], int]
 """Any other instruction: gets the machine and its own address, returns the address of the next one."""
-Effect = Callable[["Machine", int, int], None]
+Effect = Callable[["StreamMachine", int, int], None]
 """What a deferrable instruction does, with the operands that it took when it was issued."""
 Operands = Callable[[list[int]], tuple[int, int]]
 """Takes the operands of a deferrable instruction from the registers."""
@@ -85,7 +85,7 @@ class Deferred:
 UNBLOCKED = Blocked()
 
 
-class Machine:
+class StreamMachine:
     """Registers, frames, scoreboards, asynchronous work and the error state of one stream. Instructions act on it."""
 
     __slots__ = (

@@ -15,7 +15,7 @@ from panthorlab.gpu.cs.machine import (
     CsFatalError,
     CsFaultError,
     Hold,
-    Machine,
+    StreamMachine,
 )
 from panthorlab.gpu.cs.params import CsParams
 from panthorlab.gpu.cs.ports import BusError, FirmwarePort, Memory, MemoryFault, MemoryStall
@@ -60,8 +60,8 @@ class CommandStream:
         self._seen: tuple[tuple[int, int, int, int], list[int]] | None = None
         self._m = self._machine()
 
-    def _machine(self) -> Machine:
-        return Machine(self._isa, self._memory, self._firmware, self._params, self._heaps, self._clock)
+    def _machine(self) -> StreamMachine:
+        return StreamMachine(self._isa, self._memory, self._firmware, self._params, self._heaps, self._clock)
 
     # --- life
 

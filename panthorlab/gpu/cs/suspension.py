@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from panthorlab.gpu.cs.heap import CONTEXT_SIZE
-from panthorlab.gpu.cs.machine import Deferred, EndpointJob, Machine
+from panthorlab.gpu.cs.machine import Deferred, EndpointJob, StreamMachine
 from panthorlab.gpu.cs.state import Oom, SavedDeferred, SavedJob, SavedStream
 from panthorlab.gpu.cs.units import deferred_effect
 
@@ -22,7 +22,7 @@ class Place:
     extract: int
 
 
-def save(m: Machine, place: Place, *, dead: bool) -> SavedStream:
+def save(m: StreamMachine, place: Place, *, dead: bool) -> SavedStream:
     """Everything that SUSPEND keeps. The machine is not changed."""
     now = m.clock()
     jobs = tuple(
@@ -58,7 +58,7 @@ def save(m: Machine, place: Place, *, dead: bool) -> SavedStream:
     )
 
 
-def restore(m: Machine, saved: SavedStream) -> None:
+def restore(m: StreamMachine, saved: SavedStream) -> None:
     """Make a new machine what the saved one was. Raises ValueError for a deferred operation that is none."""
     m.regs[:] = saved.registers
     m.pc, m.start, m.end, m.frames = saved.pc, saved.start, saved.end, list(saved.frames)

@@ -20,12 +20,12 @@ from panthorlab.gpu.cs.opcodes import InstructionSet
 from panthorlab.gpu.cs.state import BlockedReason
 
 if TYPE_CHECKING:
-    from panthorlab.gpu.cs.machine import Machine
+    from panthorlab.gpu.cs.machine import StreamMachine
 
 LONGEST = 64
 """Instructions of a loop that is worth translating; longer ones lose little to dispatch."""
 
-Loop = Callable[["Machine", list[int], int, int, int], tuple[int, int]]
+Loop = Callable[["StreamMachine", list[int], int, int, int], tuple[int, int]]
 """(machine, registers, address, instructions left, least) -> (address, instructions left). Goes round whole bodies for
 as long as `least` instructions are left after each. Whatever it raises, PC and what is left are those of the
 instruction that raised."""

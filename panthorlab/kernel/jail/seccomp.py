@@ -31,7 +31,7 @@ Instruction = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Machine:
+class SyscallTable:
     """`audit`: its AUDIT_ARCH. `refused`: system calls that are not there. Then those that depend on an argument."""
 
     audit: int
@@ -46,14 +46,14 @@ class Machine:
 # request_key, keyctl, setns, bpf, userfaultfd, perf_event_open
 _X86 = (435, 425, 426, 427, 248, 249, 250, 308, 321, 323, 298)
 _GENERIC = (435, 425, 426, 427, 217, 218, 219, 268, 280, 282, 241)
-MACHINES: Mapping[str, Machine] = {
-    "x86_64": Machine(0xC000003E, _X86, clone=56, unshare=272, socket=41, ioctl=16),
-    "aarch64": Machine(0xC00000B7, _GENERIC, clone=220, unshare=97, socket=198, ioctl=29),
-    "riscv64": Machine(0xC00000F3, _GENERIC, clone=220, unshare=97, socket=198, ioctl=29),
+MACHINES: Mapping[str, SyscallTable] = {
+    "x86_64": SyscallTable(0xC000003E, _X86, clone=56, unshare=272, socket=41, ioctl=16),
+    "aarch64": SyscallTable(0xC00000B7, _GENERIC, clone=220, unshare=97, socket=198, ioctl=29),
+    "riscv64": SyscallTable(0xC00000F3, _GENERIC, clone=220, unshare=97, socket=198, ioctl=29),
 }
 
 
-def program(machine: Machine) -> bytes:
+def program(machine: SyscallTable) -> bytes:
     """The filter as the kernel takes it. Programs for another instruction set than the machine's own get nothing."""
     code: list[Instruction] = [
         (_LOAD, 0, 0, _ARCHITECTURE),
