@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from panthorlab.verdict.model import BootResult, IterationResult, Plan
-from panthorlab.verdict.novelty import lacks, names
+from panthorlab.verdict.novelty import candidates, lacks
 from panthorlab.verdict.sightings import BOOT, sightings
 
 
@@ -38,7 +38,7 @@ def extension(iterations: Iterable[IterationResult], boots: Iterable[BootResult]
         return Extension()
     more: dict[str, int] = {}
     why: dict[tuple[str, tuple[int, int], str], list[str]] = {}
-    for lack in lacks(names(sightings(iterations, {boot.id: boot for boot in boots}, plan.known))):
+    for lack in lacks(candidates(sightings(iterations, {boot.id: boot for boot in boots}, plan.known))):
         more[lack.place] = max(more.get(lack.place, 0), lack.wanted - lack.has)
         shown = lack.name.places[lack.place].after
         given = f"before gets {lack.wanted - lack.has} more {lack.unit}"

@@ -33,7 +33,7 @@ how much *before* runs in the end depends on what was seen, so p is a little too
 
 
 @dataclass(frozen=True)
-class Name:
+class Candidate:
     """One kind or signature that *after* shows, where it is to be judged. `p`: adjusted, None where none is needed."""
 
     what: str
@@ -89,7 +89,7 @@ def place_p(place: str, counts: SightingCounts) -> float:
     return min(1.0, 2 * stratified_fisher(counts.tables)[1], 2 * early)
 
 
-def names(seen: Sequence[Sighting]) -> list[Name]:
+def candidates(seen: Sequence[Sighting]) -> list[Candidate]:
     """Everything on *after* that may be new, with its p."""
     on_before = frozenset[str]().union(*(s.names for s in seen if s.side is Side.BEFORE))
     on_after = frozenset[str]().union(*(s.names for s in seen if s.side is Side.AFTER))
@@ -102,11 +102,11 @@ def names(seen: Sequence[Sighting]) -> list[Name]:
         # the rates of declared kinds are compared as such, unless *before* has nothing of the kind
         members = [s for s in seen if new or kind_of(name) not in declared[s.place]]
         if any(name in member.names and member.side is Side.AFTER for member in members):
-            found.append(Name("kind" if name in kinds else "signature", name, members, new))
+            found.append(Candidate("kind" if name in kinds else "signature", name, members, new))
     return _adjusted(found)
 
 
-def _adjusted(found: Sequence[Name]) -> list[Name]:
+def _adjusted(found: Sequence[Candidate]) -> list[Candidate]:
     tested = [name for name in found if not name.deadly]
     groups: dict[frozenset[int], float] = {}
     for name in tested:
@@ -127,7 +127,7 @@ class Lack:
     """In one place *before* has run too little to say whether it has one name, too: it has `has` units of the `wanted`
     (iterations, or boots at the place `BOOT`)."""
 
-    name: Name
+    name: Candidate
     place: str
     has: int
     wanted: int
@@ -137,7 +137,7 @@ class Lack:
         return "boots" if self.place == BOOT else f"iterations of {self.place}"
 
 
-def lacks(found: Sequence[Name]) -> list[Lack]:
+def lacks(found: Sequence[Candidate]) -> list[Lack]:
     """Where more of *before* is needed before anything can be said."""
     undecided = [name for name in found if not name.deadly and not name.regressed]
     rivals = len({name.seen for name in found if not name.deadly})
@@ -165,14 +165,14 @@ def new_findings(
 ) -> tuple[NewFinding, ...]:
     """Everything on *after* that is new there, run-wide or in its workload; and what a list says is known."""
     seen = sightings(iterations, boots, plan.known)
-    found = names(seen)
+    found = candidates(seen)
     short = [] if plan.extended else lacks(found)
     told = [_tell(name, place, counts, short) for name in found for place, counts in name.places.items()]
     told += _known(seen, plan.known)
     return tuple(sorted((new for new in told if new), key=lambda new: (new.where, new.what, new.name)))
 
 
-def _tell(name: Name, place: str, counts: SightingCounts, short: Sequence[Lack]) -> NewFinding | None:
+def _tell(name: Candidate, place: str, counts: SightingCounts, short: Sequence[Lack]) -> NewFinding | None:
     """One kind or signature in one place; None if it is nothing new there."""
     before, after = counts.before, counts.after
     shown = f"{name.name} in {after[0]}/{after[1]} of {place} on after, {before[0]}/{before[1]} on before"
@@ -213,7 +213,7 @@ def _tell(name: Name, place: str, counts: SightingCounts, short: Sequence[Lack])
     return told(f"{where}, too seldom to blame the patch ({p}): {shown}")
 
 
-def _best(name: Name) -> str:
+def _best(name: Candidate) -> str:
     return min(name.places, key=lambda place: place_p(place, name.places[place]))
 
 

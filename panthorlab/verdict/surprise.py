@@ -13,7 +13,7 @@ from dataclasses import replace
 from panthorlab.outcome import Outcome, Role, Side
 from panthorlab.verdict.finding import Surprise
 from panthorlab.verdict.model import BootResult, Expect, IterationResult, Plan, TestResult, WorkloadVerdict
-from panthorlab.verdict.novelty import names
+from panthorlab.verdict.novelty import candidates
 from panthorlab.verdict.sightings import Sighting, sightings
 from panthorlab.verdict.stats import ALPHA, holm
 
@@ -63,7 +63,7 @@ def _gone(seen: Sequence[Sighting]) -> list[Surprise]:
     declared: dict[str, frozenset[str]] = {}
     for sighting in seen:
         declared[sighting.place] = declared.get(sighting.place, frozenset()) | sighting.declared
-    kinds = [name for name in names(exchanged) if name.what == "kind"]
+    kinds = [name for name in candidates(exchanged) if name.what == "kind"]
     adjusted = holm([name.raw_p() for name in kinds])
     return [
         Surprise(

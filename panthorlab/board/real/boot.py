@@ -25,7 +25,7 @@ from panthorlab.board.real.recovery import State, forget_crashes, mark_memory
 from panthorlab.board.real.rig import open_rig
 from panthorlab.board.real.watch import Watch
 from panthorlab.board.real.workdir import finds_firmware, overlay_files, require_firmware
-from panthorlab.board.steps import Name, Steps
+from panthorlab.board.steps import StepName, Steps
 from panthorlab.errors import BootError, EvidenceError, LabError, PanthorlabError, UsageError
 from panthorlab.kernel.model import Kernel
 
@@ -56,7 +56,7 @@ def boot(
         rig.console.listen(watch)
         try:
             booting = Booting(kernel, command_line(file, kernel), fresh=fresh, begins=watch.begin)
-            with steps(Name.METHOD):
+            with steps(StepName.METHOD):
                 chosen = choose(rig, booting, method=method)
             board = _start(rig, booting, chosen, watch, files)
         except PanthorlabError as error:
@@ -90,13 +90,13 @@ def _start(
     shell = chosen.method.start(rig, booting)
     board = BootedRealBoard(rig, watch, events)
     if shell is None:
-        with rig.steps(Name.SHELL):
+        with rig.steps(StepName.SHELL):
             shell = _connect(rig, watch, board.diagnose)
     else:
         shell.ask_why(board.diagnose)
     with ExitStack() as undo:
         undo.callback(shell.close)
-        with rig.steps(Name.KERNEL):
+        with rig.steps(StepName.KERNEL):
             board.attach(shell, read_boot_id(shell))
             _prove(rig, shell, booting.kernel, exchanged=chosen.row.exchanges)
         _make_ready(board, rig, booting.kernel, watch, shell, swapped=chosen.row.exchanges, overlay=overlay)
@@ -131,9 +131,9 @@ def _make_ready(
     forget_crashes(rig, shell)
     watch.marked = mark_memory(rig, shell, kernel)
     rig.progress("workloads")
-    with rig.steps(Name.WORKLOADS):
+    with rig.steps(StepName.WORKLOADS):
         _bring_workloads(rig, shell, kernel, board.work_dir, overlay)
-    with rig.steps(Name.DRIVER):
+    with rig.steps(StepName.DRIVER):
         driver = PanthorDriver(shell, board.work_dir, rig.file.time_limits.probe)
         if not swapped:
             require_firmware(shell, rig.file.firmware)
