@@ -21,7 +21,7 @@ from panthorlab.gpu.cs.params import CsParams
 from panthorlab.gpu.cs.ports import BusError, FirmwarePort, Memory, MemoryFault, MemoryStall
 from panthorlab.gpu.cs.settle import settle
 from panthorlab.gpu.cs.state import BlockedReason, CsStatus, Oom, SavedStream, Slice, StreamState
-from panthorlab.gpu.cs.suspension import Place, restore, save
+from panthorlab.gpu.cs.suspension import RingPosition, restore, save
 
 _M32 = 0xFFFFFFFF
 _M64 = 0xFFFFFFFFFFFFFFFF
@@ -85,7 +85,7 @@ class CommandStream:
 
     def save(self) -> SavedStream:
         """Everything that SUSPEND keeps. The stream is not changed; `stop` it afterwards. Call between slices."""
-        place = Place(self._shift, self._base, self._size, self._insert, self.extract)
+        place = RingPosition(self._shift, self._base, self._size, self._insert, self.extract)
         return save(self._m, place, dead=self._state is StreamState.DEAD)
 
     def restore(self, saved: SavedStream, extract: int) -> None:

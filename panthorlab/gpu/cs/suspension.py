@@ -12,7 +12,7 @@ from panthorlab.gpu.cs.units import deferred_effect
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RingPosition:
     """Where a stream stands in its ring; see `SavedStream`."""
 
     shift: int
@@ -22,7 +22,7 @@ class Place:
     extract: int
 
 
-def save(m: StreamMachine, place: Place, *, dead: bool) -> SavedStream:
+def save(m: StreamMachine, place: RingPosition, *, dead: bool) -> SavedStream:
     """Everything that SUSPEND keeps. The machine is not changed."""
     now = m.clock()
     jobs = tuple(
