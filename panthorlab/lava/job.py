@@ -48,7 +48,7 @@ class Counted:
 
 
 @dataclass(frozen=True)
-class Plan:
+class LavaJob:
     """One job. `url_base`: where the artifacts will be. `rootfs`: URL of a cpio (ramdisk) or tar (NFS root)."""
 
     kernel: Kernel
@@ -66,7 +66,7 @@ class Plan:
     priority: str = "medium"
 
 
-def definition(plan: Plan) -> dict[str, Any]:
+def definition(plan: LavaJob) -> dict[str, Any]:
     """The job, ready for YAML. Raises UsageError for a root file system that this kernel or LAVA cannot use."""
     root = _root(plan)
     test_seconds = START_SECONDS + sum(item.seconds for item in plan.workloads)
@@ -119,7 +119,7 @@ def definition(plan: Plan) -> dict[str, Any]:
     return job
 
 
-def _root(plan: Plan) -> str:
+def _root(plan: LavaJob) -> str:
     """`ramdisk` or `nfsrootfs`. Raises UsageError."""
     suffixes = PurePosixPath(urlsplit(plan.rootfs).path).suffixes
     options = plan.artifacts.options
@@ -143,15 +143,15 @@ def _root(plan: Plan) -> str:
     return "nfsrootfs"
 
 
-def _url(plan: Plan, name: str) -> str:
+def _url(plan: LavaJob, name: str) -> str:
     return f"{plan.url_base.rstrip('/')}/{name}"
 
 
-def _file(plan: Plan, name: str) -> dict[str, Any]:
+def _file(plan: LavaJob, name: str) -> dict[str, Any]:
     return {"url": _url(plan, name), "sha256sum": plan.artifacts.sha256(name)}
 
 
-def _rootfs(plan: Plan, root: str) -> dict[str, Any]:
+def _rootfs(plan: LavaJob, root: str) -> dict[str, Any]:
     suffix = PurePosixPath(urlsplit(plan.rootfs).path).suffix
     compression = {"compression": _COMPRESSIONS[suffix]} if suffix in _COMPRESSIONS else {}
     overlay = {**_file(plan, OVERLAY), "compression": "gz", "format": "tar", "path": "/"}
@@ -163,11 +163,11 @@ def _rootfs(plan: Plan, root: str) -> dict[str, Any]:
     }
 
 
-def _login(plan: Plan) -> dict[str, Any]:
+def _login(plan: LavaJob) -> dict[str, Any]:
     return {"auto_login": {"login_prompt": "login:", "username": plan.login}} if plan.login else {}
 
 
-def _steps(plan: Plan) -> Sequence[str]:
+def _steps(plan: LavaJob) -> Sequence[str]:
     """Lines of shell; every word that is not ours is quoted."""
     script = f"{WORK_DIR}/{SCRIPT}"
     identity = [plan.kernel.build_id, *(f"{name}={value}" for name, value in sorted(_built(plan).items()))]
@@ -176,7 +176,7 @@ def _steps(plan: Plan) -> Sequence[str]:
     return [shlex.join(line) for line in lines]
 
 
-def _built(plan: Plan) -> Mapping[str, str]:
+def _built(plan: LavaJob) -> Mapping[str, str]:
     loaded = {PurePosixPath(path).stem for path in plan.artifacts.modules}
     return {name: build_id for name, build_id in plan.kernel.modules.items() if name in loaded}
 

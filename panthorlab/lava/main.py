@@ -16,7 +16,7 @@ from panthorlab.board.board import Board, Hardware
 from panthorlab.board.registry import open_board
 from panthorlab.errors import UsageError
 from panthorlab.lava.artifacts import collect
-from panthorlab.lava.job import PROMPTS, Counted, Plan, definition
+from panthorlab.lava.job import PROMPTS, Counted, LavaJob, definition
 from panthorlab.run.kernels import resolve_kernel
 from panthorlab.run.suites import find_suites
 from panthorlab.run.workload import Workload
@@ -37,7 +37,7 @@ def main(options: argparse.Namespace) -> int:
         firmware = None if options.firmware is None else (hardware.firmware, options.firmware)
         artifacts = collect(kernel, dtb=dtb, firmware=firmware)
     folder = options.artifacts.resolve()
-    plan = Plan(
+    plan = LavaJob(
         kernel, artifacts, tuple(suites), counted,
         device_type=options.device_type or PurePosixPath(dtb).stem,
         url_base=options.url_base or folder.as_uri(),

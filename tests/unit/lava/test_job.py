@@ -16,7 +16,7 @@ import pytest
 from panthorlab.errors import UsageError
 from panthorlab.kernel.model import Kernel
 from panthorlab.lava.artifacts import OVERLAY, Artifacts, collect
-from panthorlab.lava.job import Counted, Plan, definition
+from panthorlab.lava.job import Counted, LavaJob, definition
 from panthorlab.lava.main import declared
 from panthorlab.outcome import Role
 from panthorlab.run.suites import all_suites
@@ -31,8 +31,8 @@ def artifacts(kernel: Kernel) -> Artifacts:
 
 
 @pytest.fixture
-def plan(kernel: Kernel, artifacts: Artifacts) -> Plan:
-    return Plan(
+def plan(kernel: Kernel, artifacts: Artifacts) -> LavaJob:
+    return LavaJob(
         kernel,
         artifacts,
         ("heap-exit-claim",),
@@ -44,16 +44,16 @@ def plan(kernel: Kernel, artifacts: Artifacts) -> Plan:
     )
 
 
-def actions(plan: Plan) -> dict[str, Any]:
+def actions(plan: LavaJob) -> dict[str, Any]:
     return {name: body for action in definition(plan)["actions"] for name, body in action.items()}
 
 
-def steps(plan: Plan) -> list[list[str]]:
+def steps(plan: LavaJob) -> list[list[str]]:
     (only,) = actions(plan)["test"]["definitions"]
     return [shlex.split(step) for step in only["repository"]["run"]["steps"]]
 
 
-def test_ramdisk_or_nfs_root_by_name(plan: Plan) -> None:
+def test_ramdisk_or_nfs_root_by_name(plan: LavaJob) -> None:
     as_ramdisk = actions(plan)
     assert as_ramdisk["boot"]["commands"] == "ramdisk"
     assert as_ramdisk["deploy"]["ramdisk"]["format"] == "cpio.newc"
@@ -75,13 +75,13 @@ def test_ramdisk_or_nfs_root_by_name(plan: Plan) -> None:
         ("https://lab.example/r.tar.gz", {"CONFIG_DRM_PANTHOR": "y"}, "before an NFS root is there"),
     ],
 )
-def test_root_file_system_that_cannot_work(plan: Plan, rootfs: str, options: dict[str, str], message: str) -> None:
+def test_root_file_system_that_cannot_work(plan: LavaJob, rootfs: str, options: dict[str, str], message: str) -> None:
     wrong = replace(plan.artifacts, options={**plan.artifacts.options, **options})
     with pytest.raises(UsageError, match=message):
         definition(replace(plan, rootfs=rootfs, artifacts=wrong))
 
 
-def test_steps(plan: Plan) -> None:
+def test_steps(plan: LavaJob) -> None:
     """Words with blanks survive the shell; only modules that the board loads are to prove themselves."""
     assert steps(plan) == [
         ["/opt/panthorlab/on-board.sh", "start", "/opt/panthorlab/modules/drm_gpuvm.ko",
@@ -93,7 +93,7 @@ def test_steps(plan: Plan) -> None:
     ]  # fmt: skip
 
 
-def test_no_time_out_is_longer_than_the_jobs(plan: Plan) -> None:
+def test_no_time_out_is_longer_than_the_jobs(plan: LavaJob) -> None:
     many = replace(plan, workloads=(Counted(KILLED, 5000),) * 3)
     job = definition(many)["timeouts"]["job"]["minutes"]
     parts = sum(body["timeout"]["minutes"] for body in actions(many).values())
