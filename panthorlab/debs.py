@@ -86,7 +86,7 @@ def debian_mirror() -> str:
     return apt.mirrors()["debian"] + "/"
 
 
-class PrivateApt:
+class PackageResolver:
     """apt on `suites` of `mirror`, with all its state in `folder`; for the machine's own architecture by default."""
 
     def __init__(self, folder: Path, mirror: str, suites: Sequence[str], architecture: str | None = None) -> None:

@@ -41,7 +41,7 @@ def unpacked(packages: Sequence[str], architecture: str, on_progress: debs.Progr
         on_progress(f"fetching {' '.join(packages)} ({architecture})")
         mirror = debs.debian_mirror()
         with tempfile.TemporaryDirectory(dir=base) as temporary:
-            apt = debs.PrivateApt(Path(temporary, "apt"), mirror, [SUITE], architecture=architecture)
+            apt = debs.PackageResolver(Path(temporary, "apt"), mirror, [SUITE], architecture=architecture)
             paths = debs.download(apt.resolve(*packages), mirror, cache_dir("debs"), on_progress)
             root = Path(temporary, "root")
             root.mkdir()

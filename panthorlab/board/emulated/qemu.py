@@ -135,7 +135,7 @@ def resolve(mirror: str) -> list[Deb]:
     refused = []
     for suites in SUITES:
         with tempfile.TemporaryDirectory(dir=cache_dir("qemu")) as folder:
-            found = debs.PrivateApt(Path(folder), mirror, suites).resolve(PACKAGE)
+            found = debs.PackageResolver(Path(folder), mirror, suites).resolve(PACKAGE)
         version = next((deb.name.split("_")[1] for deb in found if deb.name.startswith(f"{PACKAGE}_")), "?")
         number = re.match(r"(\d+)\.(\d+)", version)
         if number and (int(number[1]), int(number[2])) >= MINIMUM:

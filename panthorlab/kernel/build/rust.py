@@ -186,7 +186,7 @@ def resolve(mirror: str) -> list[Deb]:
     refused = []
     for suites in SUITES:
         with tempfile.TemporaryDirectory(dir=cache_dir("rust")) as folder:
-            found = debs.PrivateApt(Path(folder), mirror, suites).resolve(*PACKAGES)
+            found = debs.PackageResolver(Path(folder), mirror, suites).resolve(*PACKAGES)
         versions = {deb.name.split("_")[0]: deb.name.split("_")[1] for deb in found}
         if all(
             (number := _VERSION.search(versions.get(name, ""))) and tuple(map(int, number.groups())) >= least

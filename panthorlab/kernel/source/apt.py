@@ -86,7 +86,7 @@ def parse_showsrc(text: str) -> list[SourcePackage]:
     return list(found.values())
 
 
-class PrivateApt:
+class PackageArchive:
     """One ring of the archive, seen through a private apt in the cache."""
 
     def __init__(self, ring: Ring) -> None:

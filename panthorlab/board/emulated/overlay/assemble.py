@@ -14,7 +14,7 @@ from pathlib import Path
 
 from panthorlab.board.emulated.overlay.closure import closure
 from panthorlab.board.emulated.overlay.table import LIBRARIES, RECIPES, Part, Recipe
-from panthorlab.debs import Deb, PrivateApt, Progress, debian_mirror, download, unpack
+from panthorlab.debs import Deb, PackageResolver, Progress, debian_mirror, download, unpack
 from panthorlab.errors import LabError, UsageError
 from panthorlab.files import exclusive
 from panthorlab.paths import cache_dir
@@ -72,7 +72,7 @@ def _unpacked(name: str, part: Part, root: Path, progress: Progress) -> list[Deb
     mirror = debian_mirror()
     progress(f"looking up the packages of overlay {name}: {part.suite} {part.architecture}")
     apt_home = cache_dir("overlays", f"apt-{part.suite}-{part.architecture}")
-    debs = PrivateApt(apt_home, mirror, [part.suite], part.architecture).resolve(*part.packages)
+    debs = PackageResolver(apt_home, mirror, [part.suite], part.architecture).resolve(*part.packages)
     paths = download(debs, mirror, cache_dir("overlays", "packages"), progress)
     progress(f"unpacking {len(paths)} packages")
     unpack(paths, root)
