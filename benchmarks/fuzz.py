@@ -25,7 +25,7 @@ from panthorlab.board.registry import open_board  # noqa: E402
 from panthorlab.kernel.model import Kernel  # noqa: E402
 from panthorlab.run.fuzzing import Boots, FuzzTotals, walk  # noqa: E402
 from panthorlab.run.kernels import resolve_kernel  # noqa: E402
-from panthorlab.run.progress import Progress  # noqa: E402
+from panthorlab.run.progress import ProgressDisplay  # noqa: E402
 
 BUGS = ROOT / "benchmarks" / "bugs"
 USUAL = ("04", "05", "06", "11", "55")
@@ -56,8 +56,8 @@ def seconds(kernel: Kernel, seed: int, limit: float, board: str, folder: Path) -
     folder.mkdir(parents=True)
     options = argparse.Namespace(param=[], seed=seed, boot_method="auto", seconds=limit)
     begin, counts = time.monotonic(), FuzzTotals()
-    with Boots(options, kernel, open_board(board), folder, Progress(quiet=True)) as boots:
-        found = walk(boots, options, counts, Progress(quiet=True))
+    with Boots(options, kernel, open_board(board), folder, ProgressDisplay(quiet=True)) as boots:
+        found = walk(boots, options, counts, ProgressDisplay(quiet=True))
     took = f"{time.monotonic() - begin:.0f}" if found else "-"
     unjudged = f", {counts['unjudged']} unjudged" if counts.unjudged else ""
     return f"{took} ({counts['scripts']} scripts{unjudged}{f': {found.signature}' if found else ''})"

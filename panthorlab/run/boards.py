@@ -15,7 +15,7 @@ from panthorlab.board.board import Board
 from panthorlab.board.config import board_file_schema
 from panthorlab.board.registry import board_files, open_board
 from panthorlab.errors import LabError, PanthorlabError, UsageError
-from panthorlab.run.progress import Progress
+from panthorlab.run.progress import ProgressDisplay
 
 
 def main(options: argparse.Namespace) -> int:
@@ -114,7 +114,7 @@ def _confirm(*, yes: bool) -> Callable[[str], bool]:
 def _train(options: argparse.Namespace) -> int:
     """Boot the known-good kernel again and again; a board that fails is quarantined, one that passes is released."""
     board = _in_lab(options.board_name)
-    progress = Progress()
+    progress = ProgressDisplay()
     try:
         found = board.train(options.boots, progress.step)
     finally:

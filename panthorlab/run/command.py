@@ -36,7 +36,7 @@ from panthorlab.run.evidence import LogFollower
 from panthorlab.run.iterations import LOG_DEADLINE, Batch
 from panthorlab.run.judge import as_json
 from panthorlab.run.kernels import notes_of, parse_params, resolve_kernel
-from panthorlab.run.progress import Progress
+from panthorlab.run.progress import ProgressDisplay
 from panthorlab.run.record.log import new_run_dir
 from panthorlab.run.workload import Workload
 
@@ -78,7 +78,7 @@ def main(options: argparse.Namespace, command: list[str]) -> int:
     board = fleet.choose_one(options)
     if options.coverage:
         measure.check_boards([board])
-    progress = Progress(quiet=options.quiet)
+    progress = ProgressDisplay(quiet=options.quiet)
     run_dir = new_run_dir(options.output)
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step, driver=options.driver)
     for note in notes_of(kernel):

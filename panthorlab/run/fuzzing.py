@@ -27,7 +27,7 @@ from panthorlab.run.evidence import LogFollower
 from panthorlab.run.fuzz import GoodJob, Performed, ScriptRunner
 from panthorlab.run.held import Holdings
 from panthorlab.run.kernels import notes_of, parse_params, resolve_kernel
-from panthorlab.run.progress import Progress
+from panthorlab.run.progress import ProgressDisplay
 from panthorlab.run.record.log import new_run_dir
 
 TRIES: Final = 8
@@ -78,7 +78,7 @@ class Boots:
     """One board that performs scripts; it is booted anew when one has spoiled it."""
 
     def __init__(
-        self, options: argparse.Namespace, kernel: Kernel, board: Board, run_dir: Path, progress: Progress
+        self, options: argparse.Namespace, kernel: Kernel, board: Board, run_dir: Path, progress: ProgressDisplay
     ) -> None:
         self._kernel, self._board, self._run_dir, self._progress = kernel, board, run_dir, progress
         self._params = parse_params(options.param) | {"seed": str(options.seed)}
@@ -138,7 +138,7 @@ def main(options: argparse.Namespace) -> int:
     script = _read(options.script) if options.script else None
     parse_params(options.param)
     board = fleet.choose_one(options)
-    progress = Progress(quiet=options.quiet)
+    progress = ProgressDisplay(quiet=options.quiet)
     run_dir = new_run_dir(options.output)
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step, driver=PANTHOR.name)
     for note in notes_of(kernel):
@@ -177,7 +177,7 @@ def _read(path: Path) -> tuple[ScriptLine, ...]:
         raise UsageError(f"{path}: {error}") from error
 
 
-def _once(boots: Boots, script: tuple[ScriptLine, ...], counts: FuzzTotals, progress: Progress) -> Found | None:
+def _once(boots: Boots, script: tuple[ScriptLine, ...], counts: FuzzTotals, progress: ProgressDisplay) -> Found | None:
     """The script, until it shows something; what it races with does not repeat, so some times."""
     begin, found = time.monotonic(), None
     while found is None and counts.scripts < TRIES:
@@ -188,7 +188,7 @@ def _once(boots: Boots, script: tuple[ScriptLine, ...], counts: FuzzTotals, prog
 
 
 def _perform(
-    boots: Boots, script: tuple[ScriptLine, ...], seed: str, counts: FuzzTotals, progress: Progress
+    boots: Boots, script: tuple[ScriptLine, ...], seed: str, counts: FuzzTotals, progress: ProgressDisplay
 ) -> Performed:
     """What came of it, counted. What nobody can judge is told, and counted as such: nothing bad of it was seen."""
     try:
@@ -202,7 +202,7 @@ def _perform(
     return done
 
 
-def walk(boots: Boots, options: argparse.Namespace, counts: FuzzTotals, progress: Progress) -> Found | None:
+def walk(boots: Boots, options: argparse.Namespace, counts: FuzzTotals, progress: ProgressDisplay) -> Found | None:
     """Scripts from the seed until the time is over, or one finds something."""
     begin = time.monotonic()
     while time.monotonic() - begin < options.seconds:
@@ -217,7 +217,7 @@ def walk(boots: Boots, options: argparse.Namespace, counts: FuzzTotals, progress
     return None
 
 
-def _shorten(boots: Boots, found: Found, progress: Progress) -> Found:
+def _shorten(boots: Boots, found: Found, progress: ProgressDisplay) -> Found:
     """The shortest part of the script that shows the same again, each tried in a boot that nothing has spoiled."""
     tried = unjudged = 0
 

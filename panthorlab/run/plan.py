@@ -96,7 +96,7 @@ def placed(slots: Iterable[Slot], events: Iterable[Event]) -> list[Slot]:
 
 
 @dataclass(frozen=True)
-class Progress:
+class SlotProgress:
     """What the events say about one slot.
 
     `done`: iterations that need not be run again, by workload. `tests`: SUITE::TEST that have a result. `attempts`:
@@ -117,7 +117,7 @@ class Progress:
         return not self.complete and self.lab_failures >= MAX_LAB_ATTEMPTS
 
 
-def progress_of(slot: Slot, events: Iterable[Event]) -> Progress:
+def progress_of(slot: Slot, events: Iterable[Event]) -> SlotProgress:
     done: Counter[str] = Counter()
     tests: set[str] = set()
     attempts = lab_failures = kernel_failures = 0
@@ -140,7 +140,7 @@ def progress_of(slot: Slot, events: Iterable[Event]) -> Progress:
                     lab_failures += MAX_LAB_ATTEMPTS if event.final else 1
                 kernel_failures += event.outcome is Outcome.FAIL and event.blame is Blame.KERNEL
     given_up = lab_failures >= MAX_LAB_ATTEMPTS or kernel_failures >= MAX_KERNEL_ATTEMPTS
-    return Progress(dict(done), frozenset(tests), attempts, complete, given_up, lab_failures)
+    return SlotProgress(dict(done), frozenset(tests), attempts, complete, given_up, lab_failures)
 
 
 def remaining(slots: Sequence[Slot], events: Sequence[Event]) -> list[Slot]:

@@ -29,7 +29,7 @@ _DROPPED = (
 )
 
 
-def unpacked(packages: Sequence[str], architecture: str, on_progress: debs.Progress) -> Path:
+def unpacked(packages: Sequence[str], architecture: str, on_progress: debs.ProgressCallback) -> Path:
     """The tree of `packages` and all they need, made once. Raises LabError."""
     base = cache_dir("virtual-lab")
     key = hashlib.sha256(" ".join((SUITE, architecture, *packages)).encode()).hexdigest()[:16]

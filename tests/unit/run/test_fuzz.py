@@ -21,7 +21,7 @@ from panthorlab.run import fuzzing
 from panthorlab.run.evidence import BOOT_ID, LogFollower
 from panthorlab.run.fuzz import GoodJob, Performed, ScriptRunner
 from panthorlab.run.held import Holdings
-from panthorlab.run.progress import Progress
+from panthorlab.run.progress import ProgressDisplay
 
 BOOT = "01234567-89ab-cdef-0123-456789abcdef"
 SCRIPT = parse("vm_create v0\nexit\n")
@@ -187,19 +187,19 @@ def test_unjudged_scripts_are_told_and_no_clean_end(tmp_path: Path) -> None:
         boot = OneBoot(board, log)
         counts = fuzzing.FuzzTotals()
         options = argparse.Namespace(seconds=0.2, seed=1)
-        found = fuzzing.walk(cast(fuzzing.Boots, boot), options, counts, Progress(stream=told))
+        found = fuzzing.walk(cast(fuzzing.Boots, boot), options, counts, ProgressDisplay(stream=told))
         assert found is None
         assert counts.unjudged == counts.scripts == boot.performed > 0
         assert "script 1:1 could not be judged: records of the kernel log were lost" in told.getvalue()
         assert fuzzing._status(found, counts) == 3
 
         counts = fuzzing.FuzzTotals()
-        found = fuzzing._once(cast(fuzzing.Boots, boot), SCRIPT, counts, Progress(stream=told))
+        found = fuzzing._once(cast(fuzzing.Boots, boot), SCRIPT, counts, ProgressDisplay(stream=told))
         assert found is None
         assert counts.unjudged == counts.scripts == fuzzing.TRIES
         assert fuzzing._status(found, counts) == 3
 
         board.during = ()
         counts = fuzzing.FuzzTotals()
-        assert fuzzing._once(cast(fuzzing.Boots, boot), SCRIPT, counts, Progress(stream=told)) is None
+        assert fuzzing._once(cast(fuzzing.Boots, boot), SCRIPT, counts, ProgressDisplay(stream=told)) is None
         assert fuzzing._status(None, counts) == counts.unjudged == 0
