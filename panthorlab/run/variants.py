@@ -28,7 +28,7 @@ LONGEST_SLUG: Final = 32
 
 
 @dataclass(frozen=True)
-class Request:
+class Offer:
     """What the run can offer. `deep`: it was asked for. `named`: suites that the user named. `lacking`: fragments that
     the plain kernels are without, of all that were asked about. `no_build`: why no other kernel can be built; empty if
     one can. `params`: of all its boots. `boards`: that it runs on. `without`: overlays that are not there.
@@ -58,7 +58,7 @@ def slug(variant: str) -> str:
     return f"{text[: LONGEST_SLUG - 9]}-{hashlib.sha256(variant.encode()).hexdigest()[:8]}"
 
 
-def plan_variants(needs: Iterable[Need], request: Request) -> Planned:
+def plan_variants(needs: Iterable[Need], request: Offer) -> Planned:
     """Every test of `needs` has its place, or a reason. A test that is not deep also runs on the debug kernel of a
     deep run, whatever it asks for."""
     plain: list[str] = []
@@ -97,7 +97,7 @@ def debug_fragments(lacking: Collection[str], drivers: Iterable[Driver]) -> tupl
     return tuple(name for name in DEBUG if name in lacking and name not in excluded)
 
 
-def _why_not(need: Need, request: Request) -> str:
+def _why_not(need: Need, request: Offer) -> str:
     if why := need.unsuited(request.boards):
         return why
     if why := need.too_much_for(request.drivers):
@@ -117,7 +117,7 @@ def _why_not(need: Need, request: Request) -> str:
     return ""
 
 
-def _fragments(need: Need, request: Request, debug: tuple[str, ...]) -> tuple[str, ...]:
+def _fragments(need: Need, request: Offer, debug: tuple[str, ...]) -> tuple[str, ...]:
     """What must be added to the plain kernel for it: nothing, the debug kernel, or what it names."""
     missing = tuple(sorted(name for name in need.kernel if name in request.lacking))
     return debug if missing and set(missing) <= set(debug) else missing

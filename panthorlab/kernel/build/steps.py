@@ -197,7 +197,7 @@ def machine_error(step: str, trouble: Trouble) -> LabError:
     return LabError(f"{step}: {trouble.kind}: {trouble.line}", hint=_HINTS[trouble.kind])
 
 
-def _configure(builder: Builder, written: Sequence[str]) -> config.Request:
+def _configure(builder: Builder, written: Sequence[str]) -> config.ConfigRequest:
     """Make .config unless the one that we made is there, and check it. A patch may change Kconfig files."""
     plan = builder.plan
     request = config.read_fragments(plan.fragments)

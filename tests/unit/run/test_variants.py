@@ -20,7 +20,7 @@ from panthorlab.run.record import Need, Planned, Variant
 from panthorlab.run.record.codec import decode, encode
 from panthorlab.run.survey import survey
 from panthorlab.run.validate import SIDES
-from panthorlab.run.variants import DEBUG, DEBUG_ITERATIONS, LONGEST_SLUG, Request, plan_variants
+from panthorlab.run.variants import DEBUG, DEBUG_ITERATIONS, LONGEST_SLUG, Offer, plan_variants
 from panthorlab.verdict.model import Verdict
 
 from .recorded import judge, report
@@ -37,8 +37,8 @@ ROCK = Need("b::rock", board=("rock-5b",))
 ALL = [QUICK, DEEP, KASAN, OWN, CHUNK, BOTH, ROCK]
 
 
-def request(*, deep: bool = False, **changes: Any) -> Request:
-    return Request(deep, frozenset({*DEBUG, "gcov"}), EMULATED, **changes)
+def request(*, deep: bool = False, **changes: Any) -> Offer:
+    return Offer(deep, frozenset({*DEBUG, "gcov"}), EMULATED, **changes)
 
 
 def shown(planned: Planned) -> dict[str, tuple[str, ...]]:
@@ -143,7 +143,7 @@ def test_a_suite_that_is_named_is_asked_for() -> None:
 
 
 def test_kernels_that_have_it_already_need_no_other() -> None:
-    has_all = Request(deep=True, lacking=frozenset({"gcov"}), boards=EMULATED, named=frozenset({"a", "k"}))
+    has_all = Offer(deep=True, lacking=frozenset({"gcov"}), boards=EMULATED, named=frozenset({"a", "k"}))
     planned = plan_variants([QUICK, DEEP, KASAN], has_all)
     assert planned.plain == ("a::quick", "a::deep", "k::kasan")
     assert not planned.variants
@@ -161,7 +161,7 @@ def test_parameters_of_the_run_itself_need_no_boot_of_their_own() -> None:
 
 
 def test_real_boards_have_no_parameters() -> None:
-    planned = plan_variants([CHUNK, ROCK], Request(False, frozenset(), REAL))
+    planned = plan_variants([CHUNK, ROCK], Offer(False, frozenset(), REAL))
     assert planned.plain == ("b::rock",)
     assert "g::chunk" in planned.left_out
 
@@ -190,7 +190,7 @@ fragments = st.sets(st.sampled_from([*DEBUG, "gcov", "x"]))
 def test_no_test_is_lost_and_each_runs_where_its_needs_are_met(
     asked: list[Need], deep: bool, lacking: set[str], named: set[str], no_build: str, params: dict[str, str]
 ) -> None:
-    planned = plan_variants(asked, Request(deep, frozenset(lacking), EMULATED, frozenset(named), no_build, params))
+    planned = plan_variants(asked, Offer(deep, frozenset(lacking), EMULATED, frozenset(named), no_build, params))
     has: dict[str, set[str]] = {need.test: set() for need in asked}
     for place in (Variant("", planned.plain), *planned.variants):
         for test in place.tests:
