@@ -41,7 +41,7 @@ SHOWN: Final = 10
 
 
 @dataclass
-class Row:
+class SummaryRow:
     """The iterations of one workload. `total` counts terminations."""
 
     role: Role
@@ -55,7 +55,7 @@ class Row:
 class Summary:
     """`failed`: what the kernel did wrong. `errors`: what could not be judged. `notes`: what is told and not blamed."""
 
-    rows: dict[str, Row] = field(default_factory=dict)
+    rows: dict[str, SummaryRow] = field(default_factory=dict)
     tests: list[Tested] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -158,7 +158,7 @@ def _skipped(made: Summary) -> None:
 
 
 def _iteration(made: Summary, one: Iteration, known: Sequence[KnownFinding]) -> None:
-    row = made.rows.setdefault(one.workload, Row(one.role))
+    row = made.rows.setdefault(one.workload, SummaryRow(one.role))
     row.total += one.terminations
     made.findings += one.findings
     text = f"{one.id}: {one.message}"

@@ -13,7 +13,7 @@ import pytest
 
 from panthorlab.board.registry import open_board
 from panthorlab.coverage import counts
-from panthorlab.coverage.model import DRIVER, Function, Row, SourceMap
+from panthorlab.coverage.model import DRIVER, Function, LineRow, SourceMap
 from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel.model import Kernel
 from panthorlab.outcome import Side
@@ -31,7 +31,7 @@ TEXT = ((0x1000, 0x1010),)
 SOURCE = SourceMap(
     "ab",
     TEXT,
-    tuple(Row(0x1000 + 4 * n, 0x1004 + 4 * n, FILE, 10 + n, True) for n in range(4)),
+    tuple(LineRow(0x1000 + 4 * n, 0x1004 + 4 * n, FILE, 10 + n, True) for n in range(4)),
     (Function("f", FILE, 9, (0x1000,)),),
 )
 KERNEL = {"release": "6.12.117", "title": "t", "fragments": [], "build_id": "ab"}
