@@ -18,14 +18,14 @@ from typing import ClassVar, Final
 from panthorlab.board.api import BootedBoard
 from panthorlab.board.fields import BoardFile
 from panthorlab.board.lab.lease import QuarantinedError
-from panthorlab.board.lab.state import Standing, State
+from panthorlab.board.lab.state import LeaseState, Standing
 from panthorlab.board.methods import AUTO
 from panthorlab.board.steps import OnStep, unheard
 from panthorlab.checks import Check
 from panthorlab.errors import PanthorlabError, UsageError
 from panthorlab.kernel.model import Kernel
 
-FREE: Final = Standing(State.FREE, "", None, None, None)
+FREE: Final = Standing(LeaseState.FREE, "", None, None, None)
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class Board(ABC):
             "description": self.file.description,
             "tags": self.file.tags,
             "unverified": False,
-            "state": State.FREE.value,
+            "state": LeaseState.FREE.value,
             "why": "",
             "lease": None,
             "quarantine": None,

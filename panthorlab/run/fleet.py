@@ -86,7 +86,7 @@ def _tagged(tag: str) -> Fleet:
             examples.append(name)
             continue
         now = board.standing()
-        if now.state is lab.State.FREE:
+        if now.state is lab.LeaseState.FREE:
             free.append(board)
         else:
             busy.append(f"board {name} is left out: {now.state} {now.why}")

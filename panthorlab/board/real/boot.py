@@ -21,7 +21,7 @@ from panthorlab.board.real.methods.kexec import check_quiet
 from panthorlab.board.real.methods.module_swap import exchange
 from panthorlab.board.real.panthor_driver import PanthorDriver
 from panthorlab.board.real.parts import Booting, NoServerError, RefusedError, Rig, SecureShell
-from panthorlab.board.real.recovery import State, forget_crashes, mark_memory
+from panthorlab.board.real.recovery import BoardCondition, forget_crashes, mark_memory
 from panthorlab.board.real.rig import open_rig
 from panthorlab.board.real.watch import Watch
 from panthorlab.board.real.workdir import finds_firmware, overlay_files, require_firmware
@@ -198,4 +198,4 @@ def _explain(rig: Rig, watch: Watch, error: PanthorlabError) -> PanthorlabError:
     """A boot that failed. A kernel that had control is to blame if the board comes back without it."""
     if watch.panic.kernel_started is None or not isinstance(error, BootError):
         return error
-    return settle(rig, told_by_console(rig, watch) or Cause(error, State.HANGS), watch)
+    return settle(rig, told_by_console(rig, watch) or Cause(error, BoardCondition.HANGS), watch)
