@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from panthorlab.gpu.cs.heap import CONTEXT_SIZE, GroupHeaps, HeapContext
 from panthorlab.gpu.cs.opcodes import InstructionSet
 from panthorlab.gpu.cs.params import CsParams
-from panthorlab.gpu.cs.ports import FirmwarePort, Memory, Requester, Timer
+from panthorlab.gpu.cs.ports import FirmwarePort, Memory, Requester, TimerHandle
 from panthorlab.gpu.cs.state import MAX_DEFERRED, MAX_JOBS, BlockedReason, CallFrame, Oom
 
 M32, M64 = 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF
@@ -69,7 +69,7 @@ class EndpointJob:
     tiler_context: int = 0
     chunk: int = 0  # taken from the free list, not linked yet
     timed: bool = False  # its time is not over
-    timer: Timer | None = None
+    timer: TimerHandle | None = None
 
 
 @dataclass(frozen=True, slots=True)

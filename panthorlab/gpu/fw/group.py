@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from panthorlab.gpu.chip import Chip
 from panthorlab.gpu.cs.heap import GroupHeaps
-from panthorlab.gpu.cs.ports import Timer
+from panthorlab.gpu.cs.ports import TimerHandle
 from panthorlab.gpu.cs.state import SavedStream, StreamState
 from panthorlab.gpu.fw import suspend
 from panthorlab.gpu.fw.activity import Activity
@@ -40,8 +40,8 @@ class Group:
         self._stopping: int | None = None  # SUSPEND or TERMINATE, while it is being worked on
         self._requested = 0.0
         self._writeout: WriteOut | None = None
-        self._drain_timer: Timer | None = None
-        self._ack_timer: Timer | None = None
+        self._drain_timer: TimerHandle | None = None
+        self._ack_timer: TimerHandle | None = None
 
     @property
     def _pending(self) -> bool:
