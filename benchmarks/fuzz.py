@@ -55,12 +55,12 @@ def seconds(kernel: Kernel, seed: int, limit: float, board: str, folder: Path) -
     """Until it is found, and what; with how many scripts."""
     folder.mkdir(parents=True)
     options = argparse.Namespace(param=[], seed=seed, boot_method="auto", seconds=limit)
-    begin, counts = time.monotonic(), FuzzTotals()
+    begin, totals = time.monotonic(), FuzzTotals()
     with Boots(options, kernel, open_board(board), folder, ProgressDisplay(quiet=True)) as boots:
-        found = walk(boots, options, counts, ProgressDisplay(quiet=True))
+        found = walk(boots, options, totals, ProgressDisplay(quiet=True))
     took = f"{time.monotonic() - begin:.0f}" if found else "-"
-    unjudged = f", {counts['unjudged']} unjudged" if counts.unjudged else ""
-    return f"{took} ({counts['scripts']} scripts{unjudged}{f': {found.signature}' if found else ''})"
+    unjudged = f", {totals.unjudged} unjudged" if totals.unjudged else ""
+    return f"{took} ({totals.scripts} scripts{unjudged}{f': {found.signature}' if found else ''})"
 
 
 def main() -> int:

@@ -143,16 +143,16 @@ def main(options: argparse.Namespace) -> int:
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step, driver=PANTHOR.name)
     for note in notes_of(kernel):
         progress.note(note)
-    counts = FuzzTotals()
+    totals = FuzzTotals()
     try:
         with (
             board.leased(run_dir, wait=options.wait, on_note=progress.line),
             Boots(options, kernel, board, run_dir, progress) as boots,
         ):
             if script is not None:
-                found = _once(boots, script, counts, progress)
+                found = _once(boots, script, totals, progress)
             else:
-                found = walk(boots, options, counts, progress)
+                found = walk(boots, options, totals, progress)
                 if found is not None:
                     _keep(run_dir, found, "whole", found.whole)
                     found = _shorten(boots, found, progress)
@@ -160,14 +160,14 @@ def main(options: argparse.Namespace) -> int:
         progress.finish()
     if found is not None:
         _keep(run_dir, found, "finding", found.script)
-    _tell(options, kernel, run_dir, found, counts)
-    return _status(found, counts)
+    _tell(options, kernel, run_dir, found, totals)
+    return _status(found, totals)
 
 
-def _status(found: Found | None, counts: FuzzTotals) -> int:
+def _status(found: Found | None, totals: FuzzTotals) -> int:
     if found is not None:
         return 1
-    return 3 if counts.unjudged else 0
+    return 3 if totals.unjudged else 0
 
 
 def _read(path: Path) -> tuple[ScriptLine, ...]:
@@ -177,42 +177,42 @@ def _read(path: Path) -> tuple[ScriptLine, ...]:
         raise UsageError(f"{path}: {error}") from error
 
 
-def _once(boots: Boots, script: tuple[ScriptLine, ...], counts: FuzzTotals, progress: ProgressDisplay) -> Found | None:
+def _once(boots: Boots, script: tuple[ScriptLine, ...], totals: FuzzTotals, progress: ProgressDisplay) -> Found | None:
     """The script, until it shows something; what it races with does not repeat, so some times."""
     begin, found = time.monotonic(), None
-    while found is None and counts.scripts < TRIES:
-        done = _perform(boots, script, "", counts, progress)
+    while found is None and totals.scripts < TRIES:
+        done = _perform(boots, script, "", totals, progress)
         found = next((Found("", name, text, script, script, repeats=True) for name, text in done.bad.items()), None)
-    counts.seconds = round(time.monotonic() - begin, 1)
+    totals.seconds = round(time.monotonic() - begin, 1)
     return found
 
 
 def _perform(
-    boots: Boots, script: tuple[ScriptLine, ...], seed: str, counts: FuzzTotals, progress: ProgressDisplay
+    boots: Boots, script: tuple[ScriptLine, ...], seed: str, totals: FuzzTotals, progress: ProgressDisplay
 ) -> Performed:
     """What came of it, counted. What nobody can judge is told, and counted as such: nothing bad of it was seen."""
     try:
         done = boots.perform(script)
     except EvidenceError as error:
-        counts.unjudged += 1
-        progress.line(f"script {seed or counts.scripts + 1} could not be judged: {error}")
+        totals.unjudged += 1
+        progress.line(f"script {seed or totals.scripts + 1} could not be judged: {error}")
         done = Performed()
-    counts.scripts += 1
-    counts.lines += len(script)
+    totals.scripts += 1
+    totals.lines += len(script)
     return done
 
 
-def walk(boots: Boots, options: argparse.Namespace, counts: FuzzTotals, progress: ProgressDisplay) -> Found | None:
+def walk(boots: Boots, options: argparse.Namespace, totals: FuzzTotals, progress: ProgressDisplay) -> Found | None:
     """Scripts from the seed until the time is over, or one finds something."""
     begin = time.monotonic()
     while time.monotonic() - begin < options.seconds:
-        seed = f"{options.seed}:{counts.scripts + 1}"
-        progress.step(f"fuzzing for {options.seconds:g} s, scripts", counts.scripts)
+        seed = f"{options.seed}:{totals.scripts + 1}"
+        progress.step(f"fuzzing for {options.seconds:g} s, scripts", totals.scripts)
         script = generate(seed, boots.misdeeds)
-        done = _perform(boots, script, seed, counts, progress)
-        counts.seconds = round(time.monotonic() - begin, 1)
+        done = _perform(boots, script, seed, totals, progress)
+        totals.seconds = round(time.monotonic() - begin, 1)
         for signature, text in done.bad.items():
-            progress.line(f"script {seed} after {counts.seconds} s: {text.splitlines()[0]} ({signature})")
+            progress.line(f"script {seed} after {totals.seconds} s: {text.splitlines()[0]} ({signature})")
             return Found(seed, signature, text, script, script, repeats=False)
     return None
 
@@ -259,9 +259,9 @@ def _keep(run_dir: Path, found: Found, name: str, script: tuple[ScriptLine, ...]
         (run_dir / "test_found.py").write_text(suite, "utf-8")
 
 
-def _tell(options: argparse.Namespace, kernel: Kernel, run_dir: Path, found: Found | None, counts: FuzzTotals) -> None:
-    told = f"{counts.scripts} scripts, {counts.lines} calls in {counts.seconds} s"
-    told += f", {counts.unjudged} could not be judged" if counts.unjudged else ""
+def _tell(options: argparse.Namespace, kernel: Kernel, run_dir: Path, found: Found | None, totals: FuzzTotals) -> None:
+    told = f"{totals.scripts} scripts, {totals.lines} calls in {totals.seconds} s"
+    told += f", {totals.unjudged} could not be judged" if totals.unjudged else ""
     settings = [word for param in options.param for word in ("--param", param)]
     repeat = [
         "panthorlab",
@@ -278,8 +278,8 @@ def _tell(options: argparse.Namespace, kernel: Kernel, run_dir: Path, found: Fou
         print(
             json.dumps(
                 {
-                    "exit": _status(found, counts),
-                    **asdict(counts),
+                    "exit": _status(found, totals),
+                    **asdict(totals),
                     "seed": options.seed,
                     "kernel": kernel.key,
                     "run": str(run_dir),

@@ -63,23 +63,23 @@ def _gone(seen: Sequence[Sighting]) -> list[Surprise]:
     declared: dict[str, frozenset[str]] = {}
     for sighting in seen:
         declared[sighting.place] = declared.get(sighting.place, frozenset()) | sighting.declared
-    kinds = [name for name in candidates(exchanged) if name.what == "kind"]
-    adjusted = holm([name.raw_p() for name in kinds])
+    kinds = [kind for kind in candidates(exchanged) if kind.what == "kind"]
+    adjusted = holm([kind.raw_p() for kind in kinds])
     return [
         Surprise(
             place,
-            name.name,
+            kind.name,
             counts.after,
             counts.before,
             True,
             p,
-            f"{place}: {name.name} in {counts.after[0]}/{counts.after[1]} before, {counts.before[0]}/"
+            f"{place}: {kind.name} in {counts.after[0]}/{counts.after[1]} before, {counts.before[0]}/"
             f"{counts.before[1]} after (p {p:.1g}), and {HIDDEN}",
         )
-        for name, p in zip(kinds, adjusted, strict=True)
+        for kind, p in zip(kinds, adjusted, strict=True)
         if p < ALPHA
-        for place, counts in name.places.items()
-        if name.name not in declared[place] and counts.after[0] * counts.before[1] > counts.before[0] * counts.after[1]
+        for place, counts in kind.places.items()
+        if kind.name not in declared[place] and counts.after[0] * counts.before[1] > counts.before[0] * counts.after[1]
     ]
 
 

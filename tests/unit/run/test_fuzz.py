@@ -185,21 +185,21 @@ def test_unjudged_scripts_are_told_and_no_clean_end(tmp_path: Path) -> None:
     board, told = Board((Board.LOST,)), StringIO()
     with LogFollower(cast(BootedBoard, board), tmp_path / "kmsg.log") as log:
         boot = OneBoot(board, log)
-        counts = fuzzing.FuzzTotals()
+        totals = fuzzing.FuzzTotals()
         options = argparse.Namespace(seconds=0.2, seed=1)
-        found = fuzzing.walk(cast(fuzzing.Boots, boot), options, counts, ProgressDisplay(stream=told))
+        found = fuzzing.walk(cast(fuzzing.Boots, boot), options, totals, ProgressDisplay(stream=told))
         assert found is None
-        assert counts.unjudged == counts.scripts == boot.performed > 0
+        assert totals.unjudged == totals.scripts == boot.performed > 0
         assert "script 1:1 could not be judged: records of the kernel log were lost" in told.getvalue()
-        assert fuzzing._status(found, counts) == 3
+        assert fuzzing._status(found, totals) == 3
 
-        counts = fuzzing.FuzzTotals()
-        found = fuzzing._once(cast(fuzzing.Boots, boot), SCRIPT, counts, ProgressDisplay(stream=told))
+        totals = fuzzing.FuzzTotals()
+        found = fuzzing._once(cast(fuzzing.Boots, boot), SCRIPT, totals, ProgressDisplay(stream=told))
         assert found is None
-        assert counts.unjudged == counts.scripts == fuzzing.TRIES
-        assert fuzzing._status(found, counts) == 3
+        assert totals.unjudged == totals.scripts == fuzzing.TRIES
+        assert fuzzing._status(found, totals) == 3
 
         board.during = ()
-        counts = fuzzing.FuzzTotals()
-        assert fuzzing._once(cast(fuzzing.Boots, boot), SCRIPT, counts, ProgressDisplay(stream=told)) is None
-        assert fuzzing._status(None, counts) == counts.unjudged == 0
+        totals = fuzzing.FuzzTotals()
+        assert fuzzing._once(cast(fuzzing.Boots, boot), SCRIPT, totals, ProgressDisplay(stream=told)) is None
+        assert fuzzing._status(None, totals) == totals.unjudged == 0
