@@ -80,7 +80,8 @@ class RealBoard(Board):
                 )
 
         with lab.lease(self.name, run_dir, wait=wait, on_note=on_note, stop=stop) as held, ExitStack() as place:
-            from panthorlab.board.real.labgrid.acquire import acquire, release_stale
+            from panthorlab.board.real.labgrid.acquire import acquire
+            from panthorlab.board.real.labgrid.records import release_stale
 
             if self.file.labgrid is None:  # what a run that was killed still holds goes back, whichever board is next
                 release_stale(lab.lab_dir(), on_note)
