@@ -117,7 +117,7 @@ class _Kernels:
             try:
                 after = self._build_side(sides.after, before=sides.before)
             except BuildError as error:
-                self._log.append(BuildFailed(arm=Side.AFTER, message=str(error), log=str(log)))
+                self._log.append(BuildFailed(arm=Side.AFTER, arch=sides.after.arch, message=str(error), log=str(log)))
                 return None
         return {Side.BEFORE: before, Side.AFTER: after}
 

@@ -9,19 +9,18 @@ asks for anything else is refused.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from panthorlab.board.emulated.overlay import contents
 from panthorlab.board.registry import find_board_file
 from panthorlab.errors import LabError, UsageError
-from panthorlab.files import sha256, write_whole
+from panthorlab.files import digest, sha256, write_whole
 from panthorlab.jsonvalue import JsonObject
 from panthorlab.kernel.jail.sandbox import sandbox
 from panthorlab.kernel.job import build_side, prepare_kernel
@@ -115,15 +114,11 @@ def _asked(options: argparse.Namespace, known: Sequence[KnownEntry]) -> JsonObje
         "suite": lasting(options.suite),
         "known": [entry.pattern for entry in known],
         "overlay": contents.digest(options.overlay) if options.overlay else None,
-        "text of suites": _digest((name, sha256(suites[name])) for name in sorted(suites)),
-        "text of boards": None if options.tag else _digest(sha256(file) for file in boards),
+        "text of suites": digest((name, sha256(suites[name])) for name in sorted(suites)),
+        "text of boards": None if options.tag else digest(sha256(file) for file in boards),
     }
     asked: JsonObject = json.loads(json.dumps(settings, default=str))
     return asked
-
-
-def _digest(parts: Iterable[object]) -> str:
-    return hashlib.sha256(repr(list(parts)).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _kernels(options: argparse.Namespace, folder: Path, progress: ProgressDisplay) -> dict[str, Kernel]:

@@ -15,7 +15,7 @@ from typing import TypeVar
 from panthorlab import __version__
 from panthorlab.outcome import Blame, Outcome, Side
 from panthorlab.report.coverage import Coverage, PatchCoverage
-from panthorlab.report.model import BoardInfo, PatchInfo, Phase, RunReport
+from panthorlab.report.model import BoardInfo, FailedBuild, PatchInfo, Phase, RunReport
 from panthorlab.run import record
 from panthorlab.run.known import known_of
 from panthorlab.run.record import Event, Settings
@@ -176,8 +176,8 @@ def plan(events: Events) -> Plan:
     )
 
 
-def failed_build(events: Events) -> str | None:
-    """What the compiler said of an *after* that does not build; None if it did, or was built when the run went on."""
+def failed_build(events: Events) -> record.BuildFailed | None:
+    """That of an *after* that does not build; None if it did, or was built when the run went on."""
     last = next(
         (
             event
@@ -187,7 +187,7 @@ def failed_build(events: Events) -> str | None:
         ),
         None,
     )
-    return last.message if isinstance(last, record.BuildFailed) else None
+    return last if isinstance(last, record.BuildFailed) else None
 
 
 def kernel_refs(events: Events) -> dict[Side, KernelRef]:
@@ -326,5 +326,5 @@ def report(run_dir: Path, events: Events, verdict: RunVerdict) -> RunReport:
         seed=start.options.seed,
         claim=_claim(start.options),
         coverage=coverage_of_sides(events) if start.options.coverage else None,
-        failed_builds={} if (failed := failed_build(events)) is None else {Side.AFTER: failed},
+        failed_builds={Side.AFTER: FailedBuild(bad.message, bad.arch)} if (bad := failed_build(events)) else {},
     )

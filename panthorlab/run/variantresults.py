@@ -120,4 +120,5 @@ def kernel_info(kernel: KernelFacts) -> KernelInfo:
         description=kernel.title,
         config=kernel.fragments,
         toolchain=kernel.toolchain,
+        arch=kernel.arch,
     )

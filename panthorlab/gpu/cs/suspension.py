@@ -3,27 +3,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from panthorlab.gpu.cs.heap import CONTEXT_SIZE
 from panthorlab.gpu.cs.machine import Deferred, EndpointJob, StreamMachine
+from panthorlab.gpu.cs.ring import Ring
 from panthorlab.gpu.cs.state import Oom, SavedDeferred, SavedJob, SavedStream
 from panthorlab.gpu.cs.units import deferred_effect
 
 
-@dataclass(frozen=True, slots=True)
-class RingPosition:
-    """Where a stream stands in its ring; see `SavedStream`."""
-
-    shift: int
-    base: int
-    size: int
-    insert: int
-    extract: int
-
-
-def save(m: StreamMachine, place: RingPosition, *, dead: bool) -> SavedStream:
-    """Everything that SUSPEND keeps. The machine is not changed."""
+def save(m: StreamMachine, ring: Ring, *, dead: bool) -> SavedStream:
+    """Everything that SUSPEND keeps. Neither is changed."""
     now = m.clock()
     jobs = tuple(
         SavedJob(j.slot, j.progress, max(0.0, j.deadline - now) if j.timed else 0.0, j.chunks, j.tiler_context, j.chunk)
@@ -34,11 +22,11 @@ def save(m: StreamMachine, place: RingPosition, *, dead: bool) -> SavedStream:
         m.pc,
         m.start,
         m.end,
-        place.shift,
-        place.base,
-        place.size,
-        place.insert,
-        place.extract,
+        ring.shift,
+        ring.base,
+        ring.size,
+        ring.insert,
+        ring.extract(m),
         tuple(m.frames),
         tuple(m.slots),
         m.endpoint_slot,
