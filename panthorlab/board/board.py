@@ -58,7 +58,7 @@ class Fitness:
     seconds: float
 
 
-class Row(TypedDict):
+class BoardRow(TypedDict):
     """What `panthorlab boards --json` says of a board; docs/commands.md says what each is."""
 
     name: str
@@ -185,9 +185,9 @@ class Board(ABC):
         """Whether it is free. Raises LabError if nobody can tell."""
         return FREE
 
-    def row(self) -> Row:
+    def row(self) -> BoardRow:
         """What `panthorlab boards --json` says of it."""
-        shown: Row = {
+        shown: BoardRow = {
             "name": self.name,
             "file": str(self.path),
             "type": self.file.type,

@@ -14,7 +14,7 @@ import re
 
 from panthorlab.outcome import Outcome, Role, Side
 from panthorlab.report.coverage import driver_text, patch_text
-from panthorlab.report.faults import Finding, headline, owner, place
+from panthorlab.report.faults import FindingFields, headline, owner, place
 from panthorlab.report.junitxml import JunitCase, Suite, to_xml
 from panthorlab.report.model import RunReport
 from panthorlab.report.text import counts, fact, interval, p_value, plain
@@ -89,9 +89,9 @@ def _workload(report: RunReport, workload: WorkloadVerdict) -> JunitCase:
     )
 
 
-def _quoted(findings: list[Finding]) -> list[str]:
+def _quoted(findings: list[FindingFields]) -> list[str]:
     """Each kind of finding on *after* once in full, and how many there are."""
-    by_signature: dict[object, list[Finding]] = {}
+    by_signature: dict[object, list[FindingFields]] = {}
     for finding in findings:
         by_signature.setdefault(finding.get("signature") or finding.get("kind"), []).append(finding)
     return [

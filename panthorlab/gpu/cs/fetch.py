@@ -14,7 +14,7 @@ import struct
 from panthorlab.gpu.cs.machine import CS_BUS_FAULT, Block, CsFatalError, Simple, StreamMachine, Tail
 from panthorlab.gpu.cs.opcodes import InstructionSet
 from panthorlab.gpu.cs.ports import BusError, MemoryFault, Requester
-from panthorlab.gpu.cs.translate import Loop, translate
+from panthorlab.gpu.cs.translate import CompiledLoop, translate
 from panthorlab.gpu.cs.units import bind
 
 _PAGE = 4096
@@ -28,7 +28,7 @@ class Fetcher:
     def __init__(self, isa: InstructionSet) -> None:
         self.isa = isa
         self._bound: dict[tuple[int, bool] | int, tuple[Simple | None, Tail | None]] = {}
-        self._loops: dict[tuple[int, ...], Loop | None] = {}
+        self._loops: dict[tuple[int, ...], CompiledLoop | None] = {}
 
     def block_at(self, machine: StreamMachine, pc: int) -> Block:
         """The block that starts at `pc` of the current buffer, read from memory once per page and slice.
@@ -55,7 +55,7 @@ class Fetcher:
         machine.blocks[pc] = block
         return block
 
-    def loop_at(self, machine: StreamMachine, head: int, end: int) -> Loop | None:
+    def loop_at(self, machine: StreamMachine, head: int, end: int) -> CompiledLoop | None:
         """The translated loop from `head` to the branch at `end`, if it lies in one page of what has been fetched."""
         window = machine.windows.get((head // _PAGE, machine.end))
         if machine.skipping or window is None or window[0] > head or head // _PAGE != end // _PAGE:

@@ -26,7 +26,7 @@ _TERMINAL_INPUT = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
 _FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
 _X32 = 0x40000000
 
-Instruction = tuple[int, int, int, int]
+BpfInstruction = tuple[int, int, int, int]
 """Code, how many instructions to skip if true and if false, operand."""
 
 
@@ -55,7 +55,7 @@ MACHINES: Mapping[str, SyscallTable] = {
 
 def program(machine: SyscallTable) -> bytes:
     """The filter as the kernel takes it. Programs for another instruction set than the machine's own get nothing."""
-    code: list[Instruction] = [
+    code: list[BpfInstruction] = [
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_EQUAL, 1, 0, machine.audit),
         _refuse(errno.ENOSYS),
@@ -78,11 +78,11 @@ def program(machine: SyscallTable) -> bytes:
     return b"".join(struct.pack("<HBBI", *word) for word in code)
 
 
-def _refuse(number: int) -> Instruction:
+def _refuse(number: int) -> BpfInstruction:
     return (_RETURN, 0, 0, _ERRNO | number)
 
 
-def _block(number: int, argument: int, body: Sequence[Instruction]) -> list[Instruction]:
+def _block(number: int, argument: int, body: Sequence[BpfInstruction]) -> list[BpfInstruction]:
     """For one system call: its argument is loaded, `body` decides; at its end the call is allowed."""
     inner = [(_LOAD, 0, 0, argument), *body, (_RETURN, 0, 0, _ALLOW)]
     return [(_EQUAL, 0, len(inner), number), *inner]

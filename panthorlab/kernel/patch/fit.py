@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from panthorlab.kernel.patch.filepatch import FilePatch, ReadFile, find_files, parse_diff
+from panthorlab.kernel.driver import ReadFile
+from panthorlab.kernel.patch.filepatch import FilePatch, find_files, parse_diff
 from panthorlab.kernel.patch.hunks import MAX_FUZZ, Applied, Hunk, HunkPlacement, apply_hunks, best_window
 from panthorlab.kernel.patch.mails import PatchText
 from panthorlab.kernel.patch.report import FileFit, Fit, PatchReport

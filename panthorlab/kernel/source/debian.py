@@ -54,7 +54,7 @@ class ArchiveSource:
     patches), or, where the mirror has that no more, its linux-source package (with them).
     """
 
-    ring: apt.Ring
+    ring: apt.ArchiveRing
     origin: apt.SourcePackage | apt.BinaryPackage
 
     @property
@@ -177,7 +177,7 @@ def archive_source(version: str, progress: Progress) -> ArchiveSource:
 
 
 def _archive(
-    ring: apt.Ring, series: str, *, refresh: bool, progress: Progress
+    ring: apt.ArchiveRing, series: str, *, refresh: bool, progress: Progress
 ) -> list[apt.SourcePackage | apt.BinaryPackage]:
     """All that a ring has of a series: upstream tarballs first, each kind newest first."""
     private = apt.PackageArchive(ring)
