@@ -35,7 +35,7 @@ from panthorlab.outcome import Side
 from panthorlab.report import coverage as report
 from panthorlab.run.arms import ALONE
 from panthorlab.run.meter import read_map, stretches
-from panthorlab.run.record import BootStart, Coverage, Event, Note, PatchLines, PatchRan, SuiteRan
+from panthorlab.run.record import BootStart, CoverageEvent, Event, Note, PatchLinesEvent, PatchRan, SuiteRan
 from panthorlab.run.record.codec import encode
 
 
@@ -80,7 +80,7 @@ def _prepare_map(path: Path, kernel: Kernel, values: Mapping[str, str], others: 
     return path
 
 
-def changed_lines(sides: Sides) -> PatchLines:
+def changed_lines(sides: Sides) -> PatchLinesEvent:
     """The patch's lines for the record."""
     paths = {*sides.before.changes, *sides.after.changes}
 
@@ -88,7 +88,7 @@ def changed_lines(sides: Sides) -> PatchLines:
         return {path: changed[path] if path in changed else read_base(sides.base, path) for path in paths}
 
     found = changes(content(sides.before.changes), content(sides.after.changes))
-    return PatchLines(
+    return PatchLinesEvent(
         removed={path: tuple(one.removed) for path, one in found.items()},
         added={path: tuple(one.added) for path, one in found.items()},
     )
@@ -96,15 +96,15 @@ def changed_lines(sides: Sides) -> PatchLines:
 
 def patched_files(events: Sequence[Event]) -> frozenset[str]:
     """The files that the run's patches change, wherever they lie."""
-    return frozenset(file for event in events if isinstance(event, PatchLines) for file in event.added)
+    return frozenset(file for event in events if isinstance(event, PatchLinesEvent) for file in event.added)
 
 
-def conclude(run_dir: Path, events: Sequence[Event]) -> list[Coverage | Note]:
+def conclude(run_dir: Path, events: Sequence[Event]) -> list[CoverageEvent | Note]:
     """Write what the run has measured so far, and give the events that say it: of each arm that was booted, and what
     of it was lost."""
-    found: list[Coverage | Note] = []
+    found: list[CoverageEvent | Note] = []
     tables = {}
-    patch = next((event for event in reversed(events) if isinstance(event, PatchLines)), None)
+    patch = next((event for event in reversed(events) if isinstance(event, PatchLinesEvent)), None)
     changed = {Side.BEFORE.value: patch.removed, Side.AFTER.value: patch.added} if patch else {}
     starts = [event for event in events if isinstance(event, BootStart)]
     for arm in sorted({start.arm for start in starts}, key=_turn):
@@ -131,7 +131,7 @@ def conclude_boot(run_dir: Path) -> JsonObject:
     return figures(event)
 
 
-def figures(event: Coverage) -> JsonObject:
+def figures(event: CoverageEvent) -> JsonObject:
     """What was measured of a kernel that nothing is compared with, as JSON."""
     return {
         "functions": event.functions,
@@ -220,13 +220,13 @@ def _from_gcov(folder: Path, folders: Sequence[Path], wanted: Wanted) -> _Measur
 
 def _written(
     run_dir: Path, arm: str, measured: _Measured, patch: Mapping[str, Sequence[int]] | None
-) -> tuple[Coverage, Mapping[str, object]]:
+) -> tuple[CoverageEvent, Mapping[str, object]]:
     """Writes one arm's files. Its event, and its part of `functions.json`."""
     whole, suites = measured.whole, measured.suites
     write_whole(run_dir / FOLDER / f"{stem(arm)}.lcov", lcov.render(whole, stem(arm)))
     write_whole(run_dir / FOLDER / f"{stem(arm)}.txt", table.render(whole, suites))
     ran = patch_lines(patch, whole.lines) if patch is not None else None
-    event = Coverage(
+    event = CoverageEvent(
         arm=arm,
         functions=whole.functions_ran,
         function_total=whole.function_total,

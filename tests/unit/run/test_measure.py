@@ -17,7 +17,7 @@ import pytest
 from panthorlab.board.api import RemoteFileError
 from panthorlab.board.registry import open_board
 from panthorlab.coverage import counts
-from panthorlab.coverage.model import DRIVER, Function, Row, SourceMap
+from panthorlab.coverage.model import DRIVER, Function, LineRow, SourceMap
 from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel.build.collect import NOTES
 from panthorlab.kernel.model import Kernel
@@ -25,7 +25,17 @@ from panthorlab.outcome import Side
 from panthorlab.report import console, html, json_report, junit, kcidb
 from panthorlab.run import measure, reports
 from panthorlab.run.meter import GcovMeter, open_meter, stretches
-from panthorlab.run.record import Coverage, Event, Iteration, Note, PatchLines, PatchRan, RunEnd, SuiteRan, versions
+from panthorlab.run.record import (
+    CoverageEvent,
+    Event,
+    Iteration,
+    Note,
+    PatchLinesEvent,
+    PatchRan,
+    RunEnd,
+    SuiteRan,
+    versions,
+)
 from panthorlab.run.record.lines import DamagedError
 from panthorlab.verdict.model import Verdict
 
@@ -37,7 +47,7 @@ TEXT = ((0x1000, 0x1010),)
 SOURCE = SourceMap(
     "ab",
     TEXT,
-    tuple(Row(0x1000 + 4 * n, 0x1004 + 4 * n, FILE, 10 + n, True) for n in range(4)),
+    tuple(LineRow(0x1000 + 4 * n, 0x1004 + 4 * n, FILE, 10 + n, True) for n in range(4)),
     (Function("f", FILE, 9, (0x1000,)),),
 )
 KERNEL = {"release": "6.12.117", "title": "t", "fragments": [], "build_id": "ab"}
@@ -83,8 +93,8 @@ def whole(run_dir: Path, lines: dict[str, Any] | None) -> list[Event]:
 
 def test_boots_and_suites_are_added_up(run_dir: Path) -> None:
     before, after = measure.conclude(run_dir, typed(events_of(patch([10, 13], [10, 11, 99]))))
-    assert isinstance(before, Coverage)
-    assert isinstance(after, Coverage)
+    assert isinstance(before, CoverageEvent)
+    assert isinstance(after, CoverageEvent)
     assert (before.lines, before.line_total, before.functions, before.function_total) == (3, 4, 1, 1)
     assert before.suites == {"(boot)": SuiteRan(0, 0), "heap-exit": SuiteRan(1, 3)}
     assert before.patch == PatchRan(2, 1, ("panthor_x.c:13",), ())
@@ -186,7 +196,7 @@ def test_what_is_recorded_is_of_its_shape(run_dir: Path) -> None:
             [
                 versions.as_json(event)
                 for event in whole(run_dir, patch([10], [11]))
-                if isinstance(event, PatchLines | Coverage)
+                if isinstance(event, PatchLinesEvent | CoverageEvent)
             ]
         )
     )
@@ -323,7 +333,7 @@ def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_run_of_a_kernel_that_counts(counted: Path) -> None:
     events = typed([{**START, "options": {"coverage": True}}, *boot("after", 1, 1, 1, 0), *boot("after", 2, 1, 1, 0)])
     ran, lost = measure.conclude(counted, events)
-    assert isinstance(ran, Coverage)
+    assert isinstance(ran, CoverageEvent)
     assert (ran.functions, ran.function_total, ran.lines, ran.line_total) == (1, 1, 3, 4)
     assert ran.suites == {"probe": SuiteRan(1, 3), "heap-exit": SuiteRan(1, 3), "unplug": SuiteRan(0, 0)}
     assert isinstance(lost, Note)
