@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from panthorlab.run.session import Session
-from panthorlab.run.trouble import CONSEQUENCES
+from panthorlab.run.trouble import CONSEQUENCES, RESIDUAL
 
 pytestmark = [
     pytest.mark.driver("vm", "groups", "heaps", "power", "recovery"),
@@ -16,15 +16,19 @@ pytestmark = [
     pytest.mark.board("emulated"),
 ]
 
+MANY = 100
+
 
 def test_after_work(session: Session) -> None:
     """Jobs, heaps, a process killed with all it has: no memory is lost, however often."""
-    session.check("gpu-module", "--mode", "reload", "--count", "12", timeout=120)
+    with session.findings_expected(RESIDUAL):  # of the process that is killed
+        session.check("gpu-module", "--mode", "reload", "--count", "12", timeout=120)
 
 
 def test_refused_while_it_is_in_use(session: Session) -> None:
     """By a process that works, an open file, a mapping; and not any more when that is gone."""
-    session.check("gpu-module", "--mode", "held", timeout=60)
+    with session.findings_expected(RESIDUAL):
+        session.check("gpu-module", "--mode", "held", timeout=60)
 
 
 def test_refused_while_a_buffer_is_shared(session: Session) -> None:
@@ -39,22 +43,31 @@ def test_after_the_gpu_has_failed(session: Session, rule: str) -> None:
     """Dead firmware, and what makes the driver reset the GPU: it is unloaded with the trouble under way."""
     name = rule.partition(",")[0]
     before = session.struck(name)
-    with session.misbehaving(rule), session.findings_expected({*CONSEQUENCES, "warning"}) as found:
+    also = {"warning", "probe-error", *RESIDUAL}
+    with session.misbehaving(rule), session.findings_expected({*CONSEQUENCES, *also}) as found:
         session.job("suspend-loop", "--count", "1", timeout=60, must_pass=False)
         assert session.struck(name) > before, f"no occasion for {rule}"
-        session.check("gpu-module", "--mode", "once", timeout=60)
-        assert found(), f"the driver said nothing of {rule}"
+        result = session.program("gpu-module", "--mode", "once", timeout=60)
+        told = {finding.kind.value for finding in found()}
+    if not result.report.ok and "probe-error" in told:
+        session.check("gpu-bind", "--mode", "replug", timeout=60)
+        pytest.xfail("docs/findings/0010: a GPU that once did not wake up, or go to sleep, is never probed again")
+    assert result.report.ok, "\n".join((result.report.why, *result.report.lines))
+    assert told & CONSEQUENCES, f"the driver said nothing of {rule}: {sorted(told)}"
+    assert "probe-error" not in told, "the driver is loaded, and has complained when it probed"
     session.job("suspend-loop", "--count", "2", timeout=60)
 
 
 def test_after_a_reset(session: Session) -> None:
-    with session.findings_expected({"job-timeout"}) as found:
+    with session.findings_expected({"job-timeout", *RESIDUAL}) as found:
         session.job("spin", timeout=40)
-    assert found(), "no job has timed out"
-    session.check("gpu-module", "--mode", "once", timeout=60)
+        assert any(finding.kind == "job-timeout" for finding in found()), "no job has timed out"
+        session.check("gpu-module", "--mode", "once", timeout=60)
 
 
 def test_after_calls_that_are_refused(session: Session) -> None:
     """None of them leaves a reference behind, nor the part of the driver in which the device must not go away."""
-    session.check("gpu-uapi", "--mode", "arguments")
-    session.check("gpu-module", "--mode", "once", timeout=60)
+    calls = session.program("gpu-uapi", "--mode", "arguments").report.lines  # which are refused, `uapi` judges
+    assert sum(line.startswith(("ok ", "not ok ")) for line in calls) > MANY, "the calls were not made"
+    with session.findings_expected(RESIDUAL):
+        session.check("gpu-module", "--mode", "once", timeout=60)

@@ -157,7 +157,7 @@ def _write_tables(run_dir: Path, tables: Mapping[str, object]) -> None:
 
 
 @dataclass(frozen=True)
-class _Measured:
+class _Measurement:
     """What ran in the boots of an arm. `lost`: what of it nobody knows, in words."""
 
     whole: Executed
@@ -165,7 +165,7 @@ class _Measured:
     lost: Sequence[str] = ()
 
 
-def _read(run_dir: Path, arm: str, folders: Sequence[Path], others: Collection[str]) -> _Measured | None:
+def _read(run_dir: Path, arm: str, folders: Sequence[Path], others: Collection[str]) -> _Measurement | None:
     """`folders`: of its boots. None if nothing of it was measured."""
     if _map_of(run_dir, arm).exists():
         return _from_instructions(_map_of(run_dir, arm), folders)
@@ -175,7 +175,7 @@ def _read(run_dir: Path, arm: str, folders: Sequence[Path], others: Collection[s
     )
 
 
-def _from_instructions(map_file: Path, folders: Sequence[Path]) -> _Measured | None:
+def _from_instructions(map_file: Path, folders: Sequence[Path]) -> _Measurement | None:
     parts = [
         part for folder in folders if (folder / counts.LIVE).exists() for part in counts.by_suite(folder / counts.LIVE)
     ]
@@ -186,13 +186,13 @@ def _from_instructions(map_file: Path, folders: Sequence[Path]) -> _Measured | N
         name: counts.total((part for other, part in parts if other == name), source.text)
         for name in dict.fromkeys(name for name, _ in parts)
     }
-    return _Measured(
+    return _Measurement(
         executed(source, counts.total(by_suite.values(), source.text)),
         {name: executed(source, part) for name, part in by_suite.items()},
     )
 
 
-def _from_gcov(folder: Path, folders: Sequence[Path], wanted: Wanted) -> _Measured | None:
+def _from_gcov(folder: Path, folders: Sequence[Path], wanted: Wanted) -> _Measurement | None:
     """`folder`: the compiler's notes, called as the architecture."""
     parts = [(boot, name, found) for boot in folders for name, found in stretches(boot, folder)]
     known: dict[Path, Executed] = {}  # notes that no boot has counts for were left by another kernel of the same tree
@@ -211,7 +211,7 @@ def _from_gcov(folder: Path, folders: Sequence[Path], wanted: Wanted) -> _Measur
         for boot, name, found in parts
         if not found
     ]
-    return _Measured(
+    return _Measurement(
         together(part for parts in suites.values() for part in parts),
         {name: together(parts) for name, parts in suites.items()},
         lost,
@@ -219,7 +219,7 @@ def _from_gcov(folder: Path, folders: Sequence[Path], wanted: Wanted) -> _Measur
 
 
 def _written(
-    run_dir: Path, arm: str, measured: _Measured, patch: Mapping[str, Sequence[int]] | None
+    run_dir: Path, arm: str, measured: _Measurement, patch: Mapping[str, Sequence[int]] | None
 ) -> tuple[CoverageEvent, Mapping[str, object]]:
     """Writes one arm's files. Its event, and its part of `functions.json`."""
     whole, suites = measured.whole, measured.suites
