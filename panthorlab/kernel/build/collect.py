@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import shutil
@@ -93,7 +94,7 @@ def _fill_core(plan: SidePlan, artefacts: Artefacts, into: Path) -> str:
     for name in artefacts.dtbs:
         (into / "dtbs").mkdir(exist_ok=True)
         _copy(objects, f"{arch.boot_directory}/dts/{name}", into / "dtbs" / Path(name).name)
-    _copy_notes(plan.profiled, artefacts, into)
+    copy_notes(plan.profiled, artefacts, into)
     return inside.text(objects, "include/config/kernel.release").strip()
 
 
@@ -107,12 +108,13 @@ def _link_core(core: Path, into: Path) -> None:
         os.link(source, target)
 
 
-def _copy_notes(names: Iterable[str], artefacts: Artefacts, into: Path) -> None:
+def copy_notes(names: Iterable[str], artefacts: Artefacts, into: Path) -> None:
     """What gcov must have of the C files and directories (`DIR/`) that count for it."""
     objects = artefacts.objects
     for name in names:
-        files = objects.glob(f"{name}**/*.gcno") if name.endswith("/") else [(objects / name).with_suffix(".gcno")]
-        for path in sorted(files):
+        # a file may have none: it is not compiled in this configuration, or its Makefile forbids to profile it
+        pattern = f"{name}**/*.gcno" if name.endswith("/") else f"{glob.escape(name.removesuffix('.c'))}.gcno"
+        for path in sorted(objects.glob(pattern)):
             target = into / NOTES / artefacts.built_as.lstrip("/") / path.relative_to(objects)
             target.parent.mkdir(parents=True, exist_ok=True)
             _copy(objects, str(path.relative_to(objects)), target)

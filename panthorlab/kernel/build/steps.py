@@ -281,5 +281,5 @@ def build_extras(builder: Builder, dtbs: tuple[str, ...] = (), core: Kernel | No
         dtbs,
         core,
         jailed,
-        built_as=builder.where("obj"),
+        built_as=str(builder.objects) if builder.foreign else builder.where("obj"),
     )
