@@ -158,3 +158,15 @@ def test_a_kernel_that_counts_by_itself_agrees_with_qemu(cli: Cli, tmp_path: Pat
             differing += [line] if line in file and bool(file[line]) != bool(count) else []
     assert lines > 2500
     assert len(differing) < lines * 0.02, differing
+
+
+@pytest.mark.full
+def test_a_kernel_that_counts_by_itself_tells_the_same_lines_of_the_patch(
+    cli: Cli, measured: Done, tmp_path: Path
+) -> None:
+    done = cli("validate", PATCHES / "partly-runs.patch", "--coverage", "--config", "gcov", "--suite",
+               "heap-exit-claim", "--iterations", "3", "--boots", "1", "--expect", "no-change",
+               "--output", tmp_path / "run")  # fmt: skip
+    assert done.json is not None, done.stderr
+    for side in ("before", "after"):
+        assert done.json["coverage"][side]["patch"] == measured.json["coverage"][side]["patch"]
