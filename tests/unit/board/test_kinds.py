@@ -103,7 +103,7 @@ def test_nobody_above_looks_into_a_kind() -> None:
 
 
 def _tested_types(file: Path) -> Iterator[str]:
-    """What a module asks values whether they are: the names in `isinstance`, `issubclass`, `type(…) is`, `case …():`."""
+    """What a module asks values whether they are: names in `isinstance`, `issubclass`, `type(…) is` and `case …():`."""
     for node in ast.walk(ast.parse(file.read_text())):
         kinds: list[ast.expr] = []
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
@@ -118,10 +118,8 @@ def _tested_types(file: Path) -> Iterator[str]:
 
 def test_nobody_above_asks_whether_it_is_a_certain_board() -> None:
     """Nor does it by way of a class that the interface itself has."""
-    boards = {
-        name.rpartition(".")[2] for file in ABOVE for name in _imports(file) if name.startswith("panthorlab.board")
-    }
-    boards |= {"Board", "BoardFile", "BootedBoard", "KINDS"}
+    names = {name for file in ABOVE for name in _imports(file) if name.startswith("panthorlab.board")}
+    boards = {name.rpartition(".")[2] for name in names} | {"Board", "BoardFile", "BootedBoard", "KINDS"}
     found = [f"{file.relative_to(PACKAGE)}: {name}" for file in ABOVE for name in _tested_types(file) if name in boards]
     assert not [text for text in found if not text.endswith("Error")]
 
