@@ -18,7 +18,7 @@ from typing import ClassVar, Final, NotRequired, TypedDict
 from panthorlab.board.api import BootedBoard
 from panthorlab.board.fields import BoardFile
 from panthorlab.board.lab.lease import QuarantinedError
-from panthorlab.board.lab.state import Standing, State
+from panthorlab.board.lab.state import LeaseState, Standing
 from panthorlab.board.methods import AUTO
 from panthorlab.board.steps import OnStep, unheard
 from panthorlab.checks import Check
@@ -26,7 +26,7 @@ from panthorlab.errors import PanthorlabError, UsageError
 from panthorlab.jsonvalue import JsonObject
 from panthorlab.kernel.model import Kernel
 
-FREE: Final = Standing(State.FREE, "", None, None, None)
+FREE: Final = Standing(LeaseState.FREE, "", None, None, None)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Fitness:
     seconds: float
 
 
-class Row(TypedDict):
+class BoardRow(TypedDict):
     """What `panthorlab boards --json` says of a board; docs/commands.md says what each is."""
 
     name: str
@@ -185,16 +185,16 @@ class Board(ABC):
         """Whether it is free. Raises LabError if nobody can tell."""
         return FREE
 
-    def row(self) -> Row:
+    def row(self) -> BoardRow:
         """What `panthorlab boards --json` says of it."""
-        shown: Row = {
+        shown: BoardRow = {
             "name": self.name,
             "file": str(self.path),
             "type": self.file.type,
             "description": self.file.description,
             "tags": self.file.tags,
             "unverified": False,
-            "state": State.FREE.value,
+            "state": LeaseState.FREE.value,
             "why": "",
             "lease": None,
             "quarantine": None,

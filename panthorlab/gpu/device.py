@@ -28,9 +28,9 @@ from panthorlab.gpu.registers import (
     GPU_BUS_FAULT,
     GpuCommand,
     GpuIrq,
-    Kind,
     McuStatus,
     Register,
+    RegisterKind,
 )
 from panthorlab.gpu.trace import Trace
 
@@ -38,7 +38,7 @@ LOW, HIGH = 0xFFFFFFFF, 0xFFFFFFFF << 32
 IRQ_NAMES = ("job", "mmu", "gpu")  # order of the MSI-X vectors
 
 
-class Gpu:
+class GpuDevice:
     """One GPU of a generation. `read` and `write` are aligned 32-bit register accesses and return at once."""
 
     def __init__(
@@ -117,7 +117,7 @@ class Gpu:
         """The PCI function was reset: as after power-on."""
         self._hardware_reset()
         for register in self.generation.registers:
-            if register.kind is Kind.STORAGE:
+            if register.kind is RegisterKind.STORAGE:
                 self._registers.store(register.offset, register.reset)
         self.chip.latest_flush = 1
         for irq in self.irqs:
@@ -245,7 +245,7 @@ class Gpu:
                 )
         for i in range(generation.doorbell_count):
             offset = generation.doorbells.offset(i)
-            bell = Register(offset, f"DOORBELL_{i}", Kind.WRITE, 0, "", generation.doorbells.fields)
+            bell = Register(offset, f"DOORBELL_{i}", RegisterKind.WRITE, 0, "", generation.doorbells.fields)
             self._registers.add(bell, offset, None, partial(self._ring, i))
 
     def _handlers(self) -> tuple[dict[str, Read], dict[str, Write]]:

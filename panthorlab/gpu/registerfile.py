@@ -7,7 +7,7 @@ from functools import partial
 
 from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.power import Read, Write
-from panthorlab.gpu.registers import Kind, Register
+from panthorlab.gpu.registers import Register, RegisterKind
 
 
 class RegisterFile:
@@ -24,13 +24,13 @@ class RegisterFile:
         """`offset`: from the start of BAR0. `read`, `write`: what computes it and acts, if its kind wants that."""
         self._names[offset] = register.name
         kind = register.kind
-        if (read is not None) is not (kind in (Kind.READ, Kind.BOTH)):
+        if (read is not None) is not (kind in (RegisterKind.READ, RegisterKind.BOTH)):
             raise AssertionError(f"{register.name} is {kind.value}, its handler for reads says otherwise")
-        if (write is not None) is not (kind in (Kind.WRITE, Kind.BOTH)):
+        if (write is not None) is not (kind in (RegisterKind.WRITE, RegisterKind.BOTH)):
             raise AssertionError(f"{register.name} is {kind.value}, its handler for writes says otherwise")
-        if kind is Kind.CONSTANT:
+        if kind is RegisterKind.CONSTANT:
             read = partial(int, register.reset)
-        elif kind is Kind.STORAGE:
+        elif kind is RegisterKind.STORAGE:
             self._storage[offset] = register.reset
             read, write = partial(self._storage.__getitem__, offset), partial(self._storage.__setitem__, offset)
         if read is not None:

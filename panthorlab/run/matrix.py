@@ -33,7 +33,7 @@ from panthorlab.run.kernels import parse_params, resolve_kernel
 from panthorlab.run.known import read_known
 from panthorlab.run.limits import TimeLimitReached, time_limit
 from panthorlab.run.overlays import overlay_dir
-from panthorlab.run.progress import Progress
+from panthorlab.run.progress import ProgressDisplay
 from panthorlab.run.record import Event, KnownEntry, RunEnd
 from panthorlab.run.record.log import new_run_dir, read_run
 from panthorlab.run.single import run_suites
@@ -67,7 +67,7 @@ def main(options: argparse.Namespace) -> int:
     find_suites(options.suite)
     known = read_known(options.known)
     fleet.choose(options)
-    progress = Progress(quiet=options.quiet)
+    progress = ProgressDisplay(quiet=options.quiet)
     options.overlay = overlay_dir(options.overlay, progress)
     folder = _folder(options, known)
     try:
@@ -121,7 +121,7 @@ def _asked(options: argparse.Namespace, known: Sequence[KnownEntry]) -> JsonObje
     return asked
 
 
-def _kernels(options: argparse.Namespace, folder: Path, progress: Progress) -> dict[str, Kernel]:
+def _kernels(options: argparse.Namespace, folder: Path, progress: ProgressDisplay) -> dict[str, Kernel]:
     """By label: all are built before any boots, so that what does not build is known early."""
     boards = fleet.named(options)
     fragments = fleet.fragments_of(boards, options.config)
@@ -150,7 +150,7 @@ def _column(
     folder: Path,
     label: str,
     kernel: Kernel,
-    progress: Progress,
+    progress: ProgressDisplay,
 ) -> Column:
     run_dir = folder / kernel.key[:12]
     events = _whole(run_dir)

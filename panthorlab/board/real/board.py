@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from panthorlab.board import lab
-from panthorlab.board.board import Board, Fitness, Hardware, Patience, Row
+from panthorlab.board.board import Board, BoardRow, Fitness, Hardware, Patience
 from panthorlab.board.lab.state import Standing
 from panthorlab.board.methods import AUTO
 from panthorlab.board.real.file import RealFile
@@ -62,7 +62,7 @@ class RealBoard(Board):
     def standing(self) -> Standing:
         return lab.standing(self.name)
 
-    def row(self) -> Row:
+    def row(self) -> BoardRow:
         return {**super().row(), "unverified": self.file.unverified}
 
     @contextmanager

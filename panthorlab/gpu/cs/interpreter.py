@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from panthorlab.gpu.cs.fetch import Fetcher
-from panthorlab.gpu.cs.machine import Machine
+from panthorlab.gpu.cs.machine import StreamMachine
 from panthorlab.gpu.cs.ring import Ring
 from panthorlab.gpu.cs.state import StreamState
 
@@ -22,7 +22,7 @@ class Interpreter:
         """What has been passed before a slice says nothing of what goes on in it."""
         self._seen = None
 
-    def run(self, m: Machine, ring: Ring) -> StreamState:
+    def run(self, m: StreamMachine, ring: Ring) -> StreamState:
         """Execute at most `m.left` instructions. Raises what they raise, and what fetching them does."""
         regs, blocks, pc, left, backward = m.regs, m.blocks, m.pc, m.left, 0
         while left > 0:
@@ -62,7 +62,7 @@ class Interpreter:
         m.pc, m.left = pc, 0
         return StreamState.RUNNING
 
-    def _circle(self, m: Machine, head: int, end: int, left: int) -> tuple[int, int, bool]:
+    def _circle(self, m: StreamMachine, head: int, end: int, left: int) -> tuple[int, int, bool]:
         """At a branch from `end` back to `head`: go round in the loop if it can be translated. Returns where that ends,
         what is left of the budget, and whether the stream only spins."""
         count = (end - head >> 3) + 1
@@ -77,7 +77,7 @@ class Interpreter:
                 return pc, left, False
         return head, left, True
 
-    def _spins(self, m: Machine, pc: int) -> bool:
+    def _spins(self, m: StreamMachine, pc: int) -> bool:
         """Whether this place was passed before with the same registers, and nothing had an effect since."""
         place = (pc, m.end, len(m.frames), m.effects)
         if self._seen is not None and self._seen[0] == place and self._seen[1] == m.regs:

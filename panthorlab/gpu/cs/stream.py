@@ -10,9 +10,9 @@ from collections.abc import Callable
 from panthorlab.gpu.cs.fetch import Fetcher
 from panthorlab.gpu.cs.heap import CONTEXT_SIZE, GroupHeaps
 from panthorlab.gpu.cs.interpreter import Interpreter
-from panthorlab.gpu.cs.machine import CS_BUS_FAULT, UNBLOCKED, CsFatalError, CsFaultError, Hold, Machine
+from panthorlab.gpu.cs.machine import CS_BUS_FAULT, UNBLOCKED, CsFatalError, CsFaultError, Hold, StreamMachine
 from panthorlab.gpu.cs.params import CsParams
-from panthorlab.gpu.cs.ports import BusError, Firmware, Memory, MemoryFault, MemoryStall
+from panthorlab.gpu.cs.ports import BusError, FirmwarePort, Memory, MemoryFault, MemoryStall
 from panthorlab.gpu.cs.ring import Ring
 from panthorlab.gpu.cs.settle import settle
 from panthorlab.gpu.cs.state import BlockedReason, CsStatus, Oom, SavedStream, Slice, StreamState
@@ -33,7 +33,7 @@ class CommandStream:
         self,
         index: int,
         memory: Memory,
-        firmware: Firmware,
+        firmware: FirmwarePort,
         params: CsParams,
         fetcher: Fetcher,
         *,
@@ -49,8 +49,8 @@ class CommandStream:
         self._started = False
         self._m = self._machine()
 
-    def _machine(self) -> Machine:
-        return Machine(self._isa, self._memory, self._firmware, self._params, self._heaps, self._clock)
+    def _machine(self) -> StreamMachine:
+        return StreamMachine(self._isa, self._memory, self._firmware, self._params, self._heaps, self._clock)
 
     # --- life
 

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from panthorlab.gpu.cs.heap import CONTEXT_SIZE
-from panthorlab.gpu.cs.machine import Deferred, Job, Machine
+from panthorlab.gpu.cs.machine import Deferred, EndpointJob, StreamMachine
 from panthorlab.gpu.cs.ring import Ring
 from panthorlab.gpu.cs.state import Oom, SavedDeferred, SavedJob, SavedStream
 from panthorlab.gpu.cs.units import deferred_effect
 
 
-def save(m: Machine, ring: Ring, *, dead: bool) -> SavedStream:
+def save(m: StreamMachine, ring: Ring, *, dead: bool) -> SavedStream:
     """Everything that SUSPEND keeps. Neither is changed."""
     now = m.clock()
     jobs = tuple(
@@ -46,7 +46,7 @@ def save(m: Machine, ring: Ring, *, dead: bool) -> SavedStream:
     )
 
 
-def restore(m: Machine, saved: SavedStream) -> None:
+def restore(m: StreamMachine, saved: SavedStream) -> None:
     """Make a new machine what the saved one was. Raises ValueError for a deferred operation that is none."""
     m.regs[:] = saved.registers
     m.pc, m.start, m.end, m.frames = saved.pc, saved.start, saved.end, list(saved.frames)
@@ -60,7 +60,9 @@ def restore(m: Machine, saved: SavedStream) -> None:
         m.deferred.append(Deferred(kept.word, instruction["wait"], instruction["signal"], effect, kept.a, kept.b))
         m.take(instruction["signal"])
     for work in saved.jobs:
-        job = Job(work.slot, work.progress, m.clock() + work.remaining, work.chunks, work.tiler_context, work.chunk)
+        job = EndpointJob(
+            work.slot, work.progress, m.clock() + work.remaining, work.chunks, work.tiler_context, work.chunk
+        )
         m.take(work.slot)
         m.jobs.append(job)
         m.time(job, work.remaining)

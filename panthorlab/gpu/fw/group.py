@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from panthorlab.gpu.chip import Chip
 from panthorlab.gpu.cs.heap import GroupHeaps
-from panthorlab.gpu.cs.ports import Timer
+from panthorlab.gpu.cs.ports import TimerHandle
 from panthorlab.gpu.cs.state import SavedStream, StreamState
 from panthorlab.gpu.fw import suspend
 from panthorlab.gpu.fw.activity import Activity
@@ -39,7 +39,7 @@ class Group:
         self._activity = Activity(self)
         self._stopping = Stopping(self, self._stopped)
         self._requested = 0.0
-        self._ack_timer: Timer | None = None
+        self._ack_timer: TimerHandle | None = None
 
     @property
     def _pending(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from panthorlab.gpu.cs.ports import Timer
+from panthorlab.gpu.cs.ports import TimerHandle
 from panthorlab.gpu.fw.ports import StoppingGroup
 from panthorlab.gpu.fw.writeout import HeapWrite, WriteOut, heap_write
 from panthorlab.gpu.layout import Csg
@@ -22,7 +22,7 @@ class Stopping:
         self._group, self._chip, self._done = group, group.chip, done
         self._state: int | None = None  # what is being worked on
         self._writeout: WriteOut | None = None
-        self._drain_timer: Timer | None = None
+        self._drain_timer: TimerHandle | None = None
 
     @property
     def under_way(self) -> bool:

@@ -22,7 +22,7 @@ class PatchRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source(Event, event="source"):
+class SourceEvent(Event, event="source"):
     """What the kernels of the run are built from. `commit`: of the base, if it came from a git repository."""
 
     base: str
@@ -100,7 +100,7 @@ class VariantIdentical(Event, event="variant-identical"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PatchLines(Event, event="patch-lines"):
+class PatchLinesEvent(Event, event="patch-lines"):
     """Lines that the patches change, by file: `removed` as numbered before them, `added` as after them."""
 
     removed: Mapping[str, tuple[Count, ...]]
