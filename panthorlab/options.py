@@ -40,6 +40,7 @@ def _validate_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_parser(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(recording=None)
     parser.add_argument(
         "--kernel", required=True, metavar="K", help="store key, RUN:before, RUN:after, or build directory"
     )
@@ -58,6 +59,7 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def _matrix_parser(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(recording=None)
     parser.add_argument(
         "source",
         nargs="*",
@@ -110,6 +112,25 @@ def _fuzz_parser(parser: argparse.ArgumentParser) -> None:
     add_board(parser)
     add_lab(parser)
     add_output(parser)
+
+
+def _record_parser(parser: argparse.ArgumentParser) -> None:
+    _run_parser(parser)
+    parser.add_argument(
+        "-o",
+        "--recording",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="where the recording goes; a name that ends in .xz or .gz has it compressed",
+    )
+
+
+def _replay_trace_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="a recording, plain or compressed")
+    parser.add_argument("--model", metavar="NAME", help="the emulated GPU (default: the one with the board's GPU_ID)")
+    parser.add_argument("--all", action="store_true", help="every register that differs, not the first alone")
+    parser.add_argument("--json", action="store_true", help='print {"differences": […], …}')
 
 
 def _scan_parser(parser: argparse.ArgumentParser) -> None:
@@ -292,6 +313,8 @@ def make_parser() -> Parser:
     _run_parser(add("run", "boot one kernel; run suites or a command on it"))
     _matrix_parser(add("matrix", "run the suites on several kernels, and show where these differ"))
     _fuzz_parser(add("fuzz", "try random sequences of panthor's calls on one kernel; make what finds a bug short"))
+    _record_parser(add("record", "as `run`, and record every access of the driver to the GPU's registers"))
+    _replay_trace_parser(add("replay-trace", "feed a recording to the emulated GPU, and show the first difference"))
     resume = add("resume", "continue an interrupted run")
     resume.add_argument("run", type=Path, metavar="RUN")
     add_jail(resume)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 from functools import partial
+from typing import ClassVar
 
 from panthorlab.gpu.bus import BusMaster
 from panthorlab.gpu.chip import Chip, Clock
@@ -39,6 +40,8 @@ IRQ_NAMES = ("job", "mmu", "gpu")  # order of the MSI-X vectors
 
 class Gpu:
     """One GPU of a generation. `read` and `write` are aligned 32-bit register accesses and return at once."""
+
+    mcu_type: ClassVar[type[Mcu]] = Mcu
 
     def __init__(
         self, generation: Generation, params: Params, reporter: Reporter, trace: Trace, loop: Loop, seed: int = 0
@@ -84,7 +87,7 @@ class Gpu:
         )
         for irq in self.irqs:
             irq.intercept = self._intercept
-        self.mcu = Mcu(self.chip)
+        self.mcu = self.mcu_type(self.chip)
         self.chip.mmu.spaces[0].flushed = self.mcu.clean_cache
         self._power = generation.power(
             Domains(generation.cores, self.chip.powered, self._power_switched, loop, gpu, trace, misbehaviour)
