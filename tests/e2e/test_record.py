@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Record what panthor does to the registers of a board, and replay it to the model: on the emulated board both are the
+same model, so a difference is a fault of the recorder, of a rule, or of the stand-in for the firmware."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from panthorlab.mmio.main import read
+from panthorlab.mmio.recording import Other
+
+from .conftest import Cli
+
+pytestmark = [pytest.mark.e2e, pytest.mark.full]
+
+
+@pytest.fixture(scope="module")
+def key(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> str:
+    done = cli("build", "--config", "mmio-trace", "--output", tmp_path_factory.mktemp("build"))
+    assert done.exit == 0, done.stderr
+    return str(done.json["base"]["key"])
+
+
+def replayed(cli: Cli, file: Path) -> dict[str, int]:
+    """How often each register was compared. There must be no difference."""
+    done = cli("replay-trace", file)
+    assert done.exit == 0, done.json or done.stderr
+    assert done.json["whole"]
+    return dict(done.json["registers"])
+
+
+def test_probe_and_a_job(cli: Cli, key: str, tmp_path: Path) -> None:
+    file = tmp_path / "job.jsonl.xz"
+    done = cli("record", "--kernel", key, "-o", file, "--output", tmp_path / "run")
+    assert done.exit == 0, done.stderr
+    assert (done.json["findings"], done.json["holes"]) == ([], [])
+    compared = replayed(cli, file)
+    assert {"GPU_ID", "AS_PRESENT", "L2_READY_LO", "AS0_STATUS", "AS1_STATUS", "JOB_INT_RAWSTAT"} <= compared.keys()
+    recording = read(file)
+    assert recording.head.driver == "panthor"
+    assert any(isinstance(line, Other) and "panthor-job" in line.text for line in recording.lines)
+    assert [step for step in recording.steps if step.write and step.offset == 0x700]
+
+
+def test_suites_that_reset_and_unbind(cli: Cli, key: str, tmp_path: Path) -> None:
+    file = tmp_path / "suites.jsonl"
+    done = cli(
+        "record", "--kernel", key, "--suite", "reset", "--suite", "unplug", "-o", file, "--output", tmp_path / "run"
+    )
+    assert done.exit == 0, done.stderr
+    assert replayed(cli, file)["GPU_INT_RAWSTAT"] > 10
+    resets = [step for step in read(file).steps if step.write and step.offset == 0x30 and step.value & 0xFF == 1]
+    assert resets
