@@ -4,20 +4,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from panthorlab.mmio.ftrace import Lost, TraceError, TraceEvent, parse_access, parse_trace
-from panthorlab.mmio.places import Mapping as Place
-from panthorlab.mmio.places import locate
+from panthorlab.mmio.places import Places
 from panthorlab.mmio.recording import Other, Step
 
 _STAT: Final = re.compile(r"^(overrun|dropped events|commit overrun): (\d{1,18})$", re.MULTILINE)
 
 
-def assemble(
-    trace: Iterable[str], places: Sequence[Place], driver: str, stats: Mapping[int, str]
-) -> tuple[tuple[Step | Other, ...], bool]:
+def assemble(trace: Iterable[str], places: Places, stats: Mapping[int, str]) -> tuple[tuple[Step | Other, ...], bool]:
     """Accesses to the registers at `places`, and other events; and whether that is all. `stats`: of each CPU,
     `per_cpu/cpuN/stats`. Buffers keep what came first: all ends where the first of them was full.
 
@@ -27,15 +25,14 @@ def assemble(
     full = {cpu for cpu, text in stats.items() if lost_on(text)}
     ends = [max((event.time for event in events if event.cpu == cpu), default=0) for cpu in full]
     end = min(ends, default=None)
-    start = events[0].time if events else 0
     found: list[Step | Other] = []
     for event in events:
         if end is not None and event.time > end:
             break
-        line = _line(event, event.time - start, places, driver)
+        line = _line(event, places)
         if line is not None:
             found.append(line)
-    return tuple(found), end is None
+    return tuple(replace(line, time=line.time - found[0].time) for line in found), end is None
 
 
 def lost_on(stats: str) -> int:
@@ -54,14 +51,14 @@ def _whole(trace: Iterable[str]) -> Iterable[TraceEvent]:
         yield event
 
 
-def _line(event: TraceEvent, time: int, places: Sequence[Place], driver: str) -> Step | Other | None:
+def _line(event: TraceEvent, places: Places) -> Step | Other | None:
     task = f"{event.task}-{event.pid}"
     access = parse_access(event)
     if access is None:
-        return Other(time, event.cpu, task, event.name, event.text)
-    offset = locate(places, access.address)
+        return Other(event.time, event.cpu, task, event.name, event.text)
+    offset = places.locate(access)
     if offset is not None:
-        return Step(time, event.cpu, task, access.write, offset, access.value, access.by, access.width)
-    if access.by.startswith(f"{driver}_"):
+        return Step(event.time, event.cpu, task, access.write, offset, access.value, access.by, access.width)
+    if places.by_driver(access):
         raise TraceError(f"{access.by} used a register at 0x{access.address:x}, which is none that is known of the GPU")
     return None

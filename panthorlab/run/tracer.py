@@ -22,7 +22,7 @@ from panthorlab.kernel.model import Kernel
 from panthorlab.mmio.assemble import assemble
 from panthorlab.mmio.ftrace import READ, WRITE, TraceError
 from panthorlab.mmio.main import write
-from panthorlab.mmio.places import Mapping, Registers, event_filter, find_mappings, find_registers
+from panthorlab.mmio.places import Mapping, Places, Registers, driver_text, event_filter, find_mappings, find_registers
 from panthorlab.mmio.recording import Head, Recording, Step, render
 from panthorlab.run.needs import lacking
 
@@ -92,6 +92,7 @@ class _Found:
     device: str
     registers: Registers
     places: tuple[Mapping, ...]
+    text: tuple[int, int] | None
 
 
 class Tracer:
@@ -123,7 +124,7 @@ class Tracer:
         self._bind(device)
         self._found = self._find(device)
         for event in ACCESSES:
-            self._set(f"events/{event}/filter", event_filter(self._found.places))
+            self._set(f"events/{event}/filter", event_filter(self._found.places, self._found.text))
 
     def stop(self) -> None:
         """End tracing, and leave the rest as it was. What was traced stays in the buffers."""
@@ -140,10 +141,11 @@ class Tracer:
         """What was traced. Raises EvidenceError."""
         assert self._found is not None  # noqa: S101 - it was started
         trace = self._shell.get(f"{self._root}/trace").decode("utf-8", "replace")
-        if self._last and self._last != self._found.places:
+        if self._found.text is None and self._last and self._last != self._found.places:
             raise EvidenceError("the driver was bound anew, and its registers are elsewhere now: not all was recorded")
+        places = Places(self._found.registers, (*self._found.places, *self._last), self._driver)
         try:
-            lines, whole = assemble(trace.split("\n"), self._found.places, self._driver, self._stats())
+            lines, whole = assemble(trace.split("\n"), places, self._stats())
         except TraceError as error:
             raise EvidenceError(f"the trace of the board cannot be used: {error}") from error
         gpu_id = next((s.value for s in lines if isinstance(s, Step) and s.offset == 0 and not s.write), None)
@@ -213,10 +215,13 @@ class Tracer:
             raise LabError(
                 f"/proc/vmallocinfo of the board does not say where registers 0x{registers.start:x} are mapped"
             )
-        return _Found(device, registers, places)
+        return _Found(device, registers, places, driver_text(self._symbols(), self._driver))
 
     def _places(self, registers: Registers) -> tuple[Mapping, ...]:
         return find_mappings(self._text("/proc/vmallocinfo"), registers)
+
+    def _symbols(self) -> str:
+        return (self._read("/proc/kallsyms") or b"").decode("utf-8", "replace")
 
     def _machine(self) -> str:
         return (self._read(MODEL) or b"").decode("utf-8", "replace").strip("\0 \n") or "unknown"

@@ -53,3 +53,15 @@ def test_suites_that_reset_and_unbind(cli: Cli, key: str, tmp_path: Path) -> Non
     assert replayed(cli, file)["GPU_INT_RAWSTAT"] > 10
     resets = [step for step in read(file).steps if step.write and step.offset == 0x30 and step.value & 0xFF == 1]
     assert resets
+
+
+def test_what_the_gpu_did_wrong_is_found(cli: Cli, key: str, tmp_path: Path) -> None:
+    """The suite has the GPU lose flushes and leave MMU commands stuck; the model that is fed does neither."""
+    file = tmp_path / "trouble.jsonl"
+    done = cli("record", "--kernel", key, "--suite", "gpu-trouble", "-o", file, "--output", tmp_path / "run")
+    assert done.exit == 0, done.stderr
+    done = cli("replay-trace", file)
+    assert done.exit == 3
+    found = {one["register"]: one for one in done.json["differences"]}
+    assert found.keys() <= {"GPU_INT_RAWSTAT", "AS0_STATUS", "AS1_STATUS", "MCU_STATUS", "JOB_INT_RAWSTAT"}
+    assert found["GPU_INT_RAWSTAT"]["fields"] == [{"name": "clean_caches_completed", "board": 0, "model": 1}]

@@ -11,11 +11,17 @@ from hypothesis import strategies as st
 
 from panthorlab.mmio.assemble import assemble, lost_on
 from panthorlab.mmio.ftrace import READ, WRITE, Access, Lost, TraceError, TraceEvent, parse_access, parse_trace
-from panthorlab.mmio.places import Mapping, Registers, event_filter, find_mappings, find_registers, locate
+from panthorlab.mmio.places import Mapping, Places, Registers, driver_text, event_filter, find_mappings, find_registers
 from panthorlab.mmio.recording import Head, Other, Recording, RecordingError, Step, parse, render
 
 BASE = 0xFFFF800082000000
-PLACES = (Mapping(BASE, BASE + 0x200000, 0),)
+KNOWN = (Mapping(BASE, BASE + 0x200000, 0),)
+
+
+def places() -> Places:
+    return Places(Registers(0xFB000000, 0x200000), KNOWN, "panthor")
+
+
 HANDLER = "panthor_job_irq_threaded_handler+0x5c/0x1a0 [panthor]"
 TRACE = "\n".join([
     "# tracer: nop",
@@ -34,7 +40,7 @@ TRACE = "\n".join([
 
 
 def test_a_trace_becomes_accesses_and_other_events() -> None:
-    lines, whole = assemble(TRACE.splitlines(), PLACES, "panthor", {0: "entries: 5\noverrun: 0\ndropped events: 0\n"})
+    lines, whole = assemble(TRACE.splitlines(), places(), {0: "entries: 5\noverrun: 0\ndropped events: 0\n"})
     assert whole
     assert lines == (
         Step(0, 0, "init-1", False, 0, 0xA8670005, "panthor_gpu_init+0x44"),
@@ -45,7 +51,7 @@ def test_a_trace_becomes_accesses_and_other_events() -> None:
 
 
 def test_a_buffer_that_was_full_cuts_what_comes_after_on_all_cpus() -> None:
-    lines, whole = assemble(TRACE.splitlines(), PLACES, "panthor", {3: "overrun: 0\ndropped events: 7\n"})
+    lines, whole = assemble(TRACE.splitlines(), places(), {3: "overrun: 0\ndropped events: 7\n"})
     assert not whole
     assert len(lines) == 2
     assert lost_on("entries: 3\noverrun: 2\ndropped events: 7\n") == 9
@@ -67,7 +73,7 @@ def test_a_buffer_that_was_full_cuts_what_comes_after_on_all_cpus() -> None:
 )
 def test_what_would_be_a_hole_is_an_error(line: str, what: str) -> None:
     with pytest.raises(TraceError, match=what):
-        assemble([*TRACE.splitlines(), line], PLACES, "panthor", {})
+        assemble([*TRACE.splitlines(), line], places(), {})
 
 
 def test_a_task_can_be_called_anything() -> None:
@@ -87,7 +93,7 @@ def test_hostile_traces_are_understood_or_refused(lines: list[str]) -> None:
     try:
         for event in parse_trace(lines):
             assert isinstance(event, Lost) or (event.cpu >= 0 and event.time >= 0)
-        assemble(lines, PLACES, "panthor", {0: lines[0] if lines else ""})
+        assemble(lines, places(), {0: lines[0] if lines else ""})
     except TraceError:
         pass
 
@@ -121,20 +127,44 @@ def test_registers_are_found_where_the_kernel_says() -> None:
     assert gpu == Registers(0xFB000000, 0x200000)
     assert find_registers(IOMEM, "panthor-shim.gpu") == Registers(0x10000000, 0x200000)
     assert find_registers(IOMEM, "other") is find_registers(IOMEM, "hidden") is None
-    places = find_mappings(VMALLOC, gpu)
-    assert places == (
+    assert find_mappings(VMALLOC, gpu) == (
         Mapping(0xFFFF800082000000, 0xFFFF800082200000, 0),
         Mapping(0xFFFF800083000000, 0xFFFF800083002000, 0x10000),
     )
-    assert locate(places, 0xFFFF800083000004) == 0x10004
-    assert locate(places, 0xFFFF800082200000) is None
-    assert event_filter(places[:1]) == "(addr >= 0xffff800082000000 && addr < 0xffff800082200000)"
+    assert event_filter(KNOWN, None) == "(addr >= 0xffff800082000000 && addr < 0xffff800082200000)"
+    assert event_filter((), (0x20000, 0x30000)) == "(caller >= 0x10000 && caller < 0x40000)"
+
+
+def test_the_drivers_functions_are_found() -> None:
+    symbols = "ffff8000801000a0 t cs_slot\nffff800080100000 t panthor_a\nffff800080100100 T panthor_b\n"
+    symbols += "ffff800080000000 D panthor_data\nffff80007a000000 t other\t[panthor_pci_shim]\n"
+    assert driver_text(symbols, "panthor") == (0xFFFF800080100000, 0xFFFF800080100100)
+    symbols += "ffff80007b000000 t group_x\t[panthor]\n"
+    assert driver_text(symbols, "panthor") == (0xFFFF80007B000000, 0xFFFF80007B000000)
+    assert driver_text("0000000000000000 t panthor_a\n", "panthor") is None
+
+
+def test_a_driver_that_is_bound_anew_is_followed() -> None:
+    found, moved = places(), BASE + 0x600000
+
+    def at(address: int, *, write: bool = False, value: int = 7, by: str = "panthor_x+0x0") -> int | None:
+        return found.locate(Access(write, address, 32, value, by))
+
+    assert at(moved) is None  # nobody knows yet what GPU_ID is
+    assert at(BASE) == 0
+    assert at(moved + 4) is at(moved, value=8) is at(moved, write=True) is at(moved, by="uart_x+0x0") is None
+    assert at(moved) == 0
+    assert at(moved + 0x700, write=True, by="cs_slot+0x0") == 0x700
+    assert at(BASE + 0x1FFFFC) == 0x1FFFFC
+    part = Places(Registers(0xFB000000, 0x200000), (Mapping(BASE, BASE + 0x1000, 0),), "panthor")
+    assert part.locate(Access(False, moved, 32, 7, "panthor_x+0x0")) is None
 
 
 @given(st.text(max_size=300))
 def test_hostile_files_of_proc_are_read(text: str) -> None:
     find_registers(text, text[:3])
     find_mappings(text, Registers(0, 1 << 40))
+    driver_text(text, "panthor")
 
 
 HEAD = Head("panthor", 0xA8670005, "6.12.117", "ab12", "rock-5b", "Radxa ROCK 5B", (0xFB000000, 0x200000), ("x",), True)

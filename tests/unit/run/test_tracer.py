@@ -67,6 +67,7 @@ def shell() -> Shell:
         "/proc/vmallocinfo": AREA.format(VIRTUAL, VIRTUAL + 0x201000),
         f"{ROOT}/trace": EVENT.format(1, READ, VIRTUAL) + EVENT.format(2, WRITE, VIRTUAL + 0x700),
         f"{ROOT}/per_cpu/cpu0/stats": "overrun: 0\ndropped events: 0\n",
+        "/proc/kallsyms": "",
         "/proc/device-tree/model": "Radxa ROCK 5B\0",
     })  # fmt: skip
 
