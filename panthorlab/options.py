@@ -12,6 +12,7 @@ from panthorlab import __version__
 from panthorlab.arguments import add_board, add_driver, add_dry_run, add_jail, add_lab, add_output, add_run, add_source
 from panthorlab.errors import UsageError
 from panthorlab.kernel.driver import by_name
+from panthorlab.mmio.options import add_recording, add_replay_trace
 from panthorlab.parser import Parser
 from panthorlab.quantities import boots, duration, iterations, seed
 
@@ -112,25 +113,6 @@ def _fuzz_parser(parser: argparse.ArgumentParser) -> None:
     add_board(parser)
     add_lab(parser)
     add_output(parser)
-
-
-def _record_parser(parser: argparse.ArgumentParser) -> None:
-    _run_parser(parser)
-    parser.add_argument(
-        "-o",
-        "--recording",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="where the recording goes; a name that ends in .xz or .gz has it compressed",
-    )
-
-
-def _replay_trace_parser(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help="a recording, plain or compressed")
-    parser.add_argument("--model", metavar="NAME", help="the emulated GPU (default: the one with the board's GPU_ID)")
-    parser.add_argument("--all", action="store_true", help="every register that differs, not the first alone")
-    parser.add_argument("--json", action="store_true", help='print {"differences": […], …}')
 
 
 def _scan_parser(parser: argparse.ArgumentParser) -> None:
@@ -313,8 +295,10 @@ def make_parser() -> Parser:
     _run_parser(add("run", "boot one kernel; run suites or a command on it"))
     _matrix_parser(add("matrix", "run the suites on several kernels, and show where these differ"))
     _fuzz_parser(add("fuzz", "try random sequences of panthor's calls on one kernel; make what finds a bug short"))
-    _record_parser(add("record", "as `run`, and record every access of the driver to the GPU's registers"))
-    _replay_trace_parser(add("replay-trace", "feed a recording to the emulated GPU, and show the first difference"))
+    record = add("record", "as `run`, and record every access of the driver to the GPU's registers")
+    _run_parser(record)
+    add_recording(record)
+    add_replay_trace(add("replay-trace", "feed a recording to the emulated GPU, and show the first difference"))
     resume = add("resume", "continue an interrupted run")
     resume.add_argument("run", type=Path, metavar="RUN")
     add_jail(resume)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import random
 from functools import partial
-from typing import ClassVar
 
 from panthorlab.gpu.bus import BusMaster
 from panthorlab.gpu.chip import Chip, Clock
@@ -41,7 +40,7 @@ IRQ_NAMES = ("job", "mmu", "gpu")  # order of the MSI-X vectors
 class GpuDevice:
     """One GPU of a generation. `read` and `write` are aligned 32-bit register accesses and return at once."""
 
-    mcu_type: ClassVar[type[Mcu]] = Mcu
+    mcu_type = Mcu
 
     def __init__(
         self, generation: Generation, params: Params, reporter: Reporter, trace: Trace, loop: Loop, seed: int = 0

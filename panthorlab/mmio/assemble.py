@@ -8,14 +8,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from panthorlab.mmio.ftrace import Lost, TraceError, TraceEvent, parse_access, parse_trace
-from panthorlab.mmio.places import Places
-from panthorlab.mmio.recording import Other, Step
+from panthorlab.mmio.ftrace import LostEvents, TraceError, TraceEvent, parse_access, parse_trace
+from panthorlab.mmio.places import MappedRegisters
+from panthorlab.mmio.recording import OtherEvent, RegisterAccess
 
 _STAT: Final = re.compile(r"^(overrun|dropped events|commit overrun): (\d{1,18})$", re.MULTILINE)
 
 
-def assemble(trace: Iterable[str], places: Places, stats: Mapping[int, str]) -> tuple[tuple[Step | Other, ...], bool]:
+def assemble(
+    trace: Iterable[str], places: MappedRegisters, stats: Mapping[int, str]
+) -> tuple[tuple[RegisterAccess | OtherEvent, ...], bool]:
     """Accesses to the registers at `places`, and other events; and whether that is all. `stats`: of each CPU,
     `per_cpu/cpuN/stats`. Buffers keep what came first: all ends where the first of them was full.
 
@@ -25,7 +27,7 @@ def assemble(trace: Iterable[str], places: Places, stats: Mapping[int, str]) -> 
     full = {cpu for cpu, text in stats.items() if lost_on(text)}
     ends = [max((event.time for event in events if event.cpu == cpu), default=0) for cpu in full]
     end = min(ends, default=None)
-    found: list[Step | Other] = []
+    found: list[RegisterAccess | OtherEvent] = []
     for event in events:
         if end is not None and event.time > end:
             break
@@ -43,7 +45,7 @@ def lost_on(stats: str) -> int:
 def _whole(trace: Iterable[str]) -> Iterable[TraceEvent]:
     last = 0
     for event in parse_trace(trace):
-        if isinstance(event, Lost):
+        if isinstance(event, LostEvents):
             raise TraceError(f"the kernel has lost {event.count or 'an unknown number of'} events in the middle")
         if event.time < last:
             raise TraceError(f"time goes back from {last} to {event.time} us: is this one trace?")
@@ -51,14 +53,14 @@ def _whole(trace: Iterable[str]) -> Iterable[TraceEvent]:
         yield event
 
 
-def _line(event: TraceEvent, places: Places) -> Step | Other | None:
+def _line(event: TraceEvent, places: MappedRegisters) -> RegisterAccess | OtherEvent | None:
     task = f"{event.task}-{event.pid}"
     access = parse_access(event)
     if access is None:
-        return Other(event.time, event.cpu, task, event.name, event.text)
+        return OtherEvent(event.time, event.cpu, task, event.name, event.text)
     offset = places.locate(access)
     if offset is not None:
-        return Step(event.time, event.cpu, task, access.write, offset, access.value, access.by, access.width)
+        return RegisterAccess(event.time, event.cpu, task, access.write, offset, access.value, access.by, access.width)
     if places.by_driver(access):
         raise TraceError(f"{access.by} used a register at 0x{access.address:x}, which is none that is known of the GPU")
     return None

@@ -43,14 +43,14 @@ class TraceEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class LostEvents:
     """So many events (0: nobody counted them) are missing here."""
 
     count: int
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class TracedAccess:
     """What an access says: `address` is virtual, `width` in bits, `by` the function, with the offset in it."""
 
     write: bool
@@ -60,7 +60,7 @@ class Access:
     by: str
 
 
-def parse_trace(lines: Iterable[str]) -> Iterator[TraceEvent | Lost]:
+def parse_trace(lines: Iterable[str]) -> Iterator[TraceEvent | LostEvents]:
     """The events of a trace, in its order. Lines that are none (comments; the rest of a task's name with a line
     feed in it) are skipped, for no access can hide in them: an access begins and ends on one line."""
     for line in lines:
@@ -76,19 +76,19 @@ def parse_trace(lines: Iterable[str]) -> Iterator[TraceEvent | Lost]:
                 found["text"].rstrip("\n"),
             )
         elif lost := _LOST.match(line):
-            yield Lost(int(lost["count"]))
+            yield LostEvents(int(lost["count"]))
         elif f" {READ}: " in line or f" {WRITE}: " in line:
             raise TraceError(f"not a line of a trace: {line.rstrip()[:200]!r}")
 
 
-def parse_access(event: TraceEvent) -> Access | None:
+def parse_access(event: TraceEvent) -> TracedAccess | None:
     """The access that `event` is; None if it is something else. Raises TraceError."""
     if event.name not in (READ, WRITE):
         return None
     found = _ACCESS.fullmatch(event.text)
     if found is None:
         raise TraceError(f"not an access to a register: {event.name}: {event.text[:200]!r}")
-    access = Access(
+    access = TracedAccess(
         event.name == WRITE, int(found["address"], 16), int(found["width"]), int(found["value"], 16), found["by"]
     )
     if access.width not in (8, 16, 32, 64) or access.value >> access.width:

@@ -16,8 +16,8 @@ from typing import Final, TextIO
 from panthorlab.errors import UsageError
 from panthorlab.gpu.generation import Generation
 from panthorlab.gpu.generations.table import DEFAULT_MODEL, GENERATIONS
-from panthorlab.mmio.recording import Head, Recording, RecordingError, parse
-from panthorlab.mmio.replay import Difference, Replay
+from panthorlab.mmio.recording import Recording, RecordingError, RecordingHead, parse
+from panthorlab.mmio.replay import RegisterDifference, Replay
 from panthorlab.mmio.tell import difference, summary, to_json
 
 LARGEST: Final = 1 << 30
@@ -45,7 +45,7 @@ def main(options: argparse.Namespace) -> int:
                     "accesses": replay.counts.accesses,
                     "compared": replay.counts.compared,
                     "registers": dict(sorted(replay.counts.registers.items())),
-                    "left_out": replay.counts.taken,
+                    "left_out": replay.counts.left_out,
                     "undecided": replay.counts.undecided,
                     "differences": [to_json(one) for one in found],
                 },
@@ -64,15 +64,15 @@ def main(options: argparse.Namespace) -> int:
     return status
 
 
-def first_of_each(differences: Iterator[Difference]) -> list[Difference]:
+def first_of_each(differences: Iterator[RegisterDifference]) -> list[RegisterDifference]:
     """The first one of each register and set of fields: a wrong constant is wrong each time."""
-    found: dict[object, Difference] = {}
+    found: dict[object, RegisterDifference] = {}
     for one in differences:
         found.setdefault((one.name, one.step.write, tuple(part.name for part in one.fields)), one)
     return list(found.values())
 
 
-def model_of(head: Head) -> Generation:
+def model_of(head: RecordingHead) -> Generation:
     """The emulated GPU that says it is the recorded one; if there is none, the one that is emulated by default."""
     same = (one for one in GENERATIONS.values() if one.constant("GPU_ID") == head.gpu_id)
     return next(same, GENERATIONS[DEFAULT_MODEL])

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from panthorlab.mmio.ftrace import Access
+from panthorlab.mmio.ftrace import TracedAccess
 
 AROUND: Final = 1 << 16
 """Bytes before the first and after the last function that is known of a driver: it may have others there."""
@@ -89,7 +89,7 @@ def event_filter(mappings: Sequence[Mapping], text: tuple[int, int] | None) -> s
     return " || ".join(parts)
 
 
-class Places:
+class MappedRegisters:
     """Where the registers are while a trace goes on. Known `mappings`, and others of the same kind: the kernel aligns
     what it maps to its size, and a driver's first access to a GPU is a read of its first register, GPU_ID."""
 
@@ -101,7 +101,7 @@ class Places:
         self._gpu_id: int | None = None
         self._others: set[int] = set()
 
-    def locate(self, access: Access) -> int | None:
+    def locate(self, access: TracedAccess) -> int | None:
         """The offset of the register; None if it is no register of the GPU."""
         offset = next(
             (access.address - m.start + m.offset for m in self._mappings if m.start <= access.address < m.end), None
@@ -114,12 +114,12 @@ class Places:
             self._gpu_id = access.value
         return offset
 
-    def _begins(self, access: Access, base: int) -> bool:
+    def _begins(self, access: TracedAccess, base: int) -> bool:
         if access.address != base or access.write or access.value != self._gpu_id or not self.by_driver(access):
             return False
         self._others.add(base)
         return True
 
-    def by_driver(self, access: Access) -> bool:
+    def by_driver(self, access: TracedAccess) -> bool:
         """Whether the driver's own function made it, as far as its name tells."""
         return access.by.startswith(f"{self._driver}_")

@@ -29,7 +29,7 @@ class RecordingError(ValueError):
 
 
 @dataclass(frozen=True)
-class Head:
+class RecordingHead:
     """What was recorded. `registers`: physical start and size of the region. `did`: what ran after the driver had
     probed. `whole`: nothing was lost; else the recording ends where the first event was lost, which `did` was not."""
 
@@ -45,7 +45,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RegisterAccess:
     """An access to the register at `offset`: `value` was read, or is written; `bits` wide."""
 
     time: int
@@ -59,7 +59,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Other:
+class OtherEvent:
     """Another event of the kernel, for people: interrupts, the scheduler, panthor's own."""
 
     time: int
@@ -73,12 +73,12 @@ class Other:
 class Recording:
     """All of it."""
 
-    head: Head
-    lines: Sequence[Step | Other] = field(default=())
+    head: RecordingHead
+    lines: Sequence[RegisterAccess | OtherEvent] = field(default=())
 
     @property
-    def steps(self) -> Iterator[Step]:
-        return (line for line in self.lines if isinstance(line, Step))
+    def steps(self) -> Iterator[RegisterAccess]:
+        return (line for line in self.lines if isinstance(line, RegisterAccess))
 
 
 def render(recording: Recording) -> Iterator[str]:
@@ -99,7 +99,7 @@ def render(recording: Recording) -> Iterator[str]:
     })  # fmt: skip
     for line in recording.lines:
         common = {"t": line.time, "cpu": line.cpu, "task": line.task}
-        if isinstance(line, Other):
+        if isinstance(line, OtherEvent):
             yield _line({**common, "event": line.name, "text": line.text})
             continue
         what = {"write" if line.write else "read": hex(line.offset), "value": hex(line.value), "by": line.by}
@@ -109,8 +109,8 @@ def render(recording: Recording) -> Iterator[str]:
 
 def parse(lines: Iterable[str]) -> Recording:
     """Raises RecordingError for whatever is not wholly as `render` makes it; unknown keys are allowed."""
-    head: Head | None = None
-    found: list[Step | Other] = []
+    head: RecordingHead | None = None
+    found: list[RegisterAccess | OtherEvent] = []
     end: int | None = None
     for number, line in enumerate(lines, 1):
         try:
@@ -149,7 +149,7 @@ def _object(line: str) -> Mapping[str, Any]:
     return item
 
 
-def _head(item: Mapping[str, Any]) -> Head:
+def _head(item: Mapping[str, Any]) -> RecordingHead:
     if item.get("format") != FORMAT:
         raise RecordingError(f'not a recording: it has no "format": "{FORMAT}"')
     if (version := _number(item, "version")) != VERSION:
@@ -157,7 +157,7 @@ def _head(item: Mapping[str, Any]) -> Head:
     registers, did = item.get("registers"), item.get("did")
     if not isinstance(registers, dict) or not isinstance(did, list) or not isinstance(item.get("whole"), bool):
         raise RecordingError("registers, did or whole is missing or of a wrong type")
-    return Head(
+    return RecordingHead(
         _text(item, "driver"),
         _hex(item, "gpu_id", 32),
         _text(item, "kernel"),
@@ -170,17 +170,17 @@ def _head(item: Mapping[str, Any]) -> Head:
     )
 
 
-def _entry(item: Mapping[str, Any]) -> Step | Other:
+def _entry(item: Mapping[str, Any]) -> RegisterAccess | OtherEvent:
     time, cpu, task = _number(item, "t"), _number(item, "cpu"), _text(item, "task")
     if "event" in item:
-        return Other(time, cpu, task, _text(item, "event"), _text(item, "text"))
+        return OtherEvent(time, cpu, task, _text(item, "event"), _text(item, "text"))
     if ("read" in item) is ("write" in item):
         raise RecordingError("neither a read nor a write nor another event")
     bits = _number(item, "bits") if "bits" in item else 32
     if bits not in (8, 16, 32, 64):
         raise RecordingError(f"an access of {bits} bits")
     key = "write" if "write" in item else "read"
-    return Step(
+    return RegisterAccess(
         time, cpu, task, key == "write", _hex(item, key, 64), _hex(item, "value", bits), _text(item, "by"), bits
     )
 

@@ -17,7 +17,7 @@ from typing import Final
 from panthorlab.gpu.generation import Generation
 from panthorlab.gpu.irq import IrqBlock
 from panthorlab.gpu.registers import ALL, McuStatus, Register
-from panthorlab.mmio.recording import Step
+from panthorlab.mmio.recording import RegisterAccess
 from panthorlab.mmio.rules import (
     CLEAR,
     EXACT,
@@ -26,10 +26,10 @@ from panthorlab.mmio.rules import (
     RAW,
     ROWS,
     STAT,
-    FieldDiff,
-    Line,
-    Row,
-    Rule,
+    Comparison,
+    ComparisonRule,
+    FieldDifference,
+    InterruptRule,
     fields_apart,
 )
 from panthorlab.mmio.stand_in import Bench
@@ -40,39 +40,39 @@ GONE: Final = "it was pending, nobody had cleared it, and on the board it was go
 
 
 @dataclass
-class Told:
+class ContextLine:
     """An access as people are told of it; a poll is one, read `times` times."""
 
     number: int
-    step: Step
+    step: RegisterAccess
     name: str
     model: int | None
     times: int = 1
 
 
 @dataclass(frozen=True)
-class Difference:
+class RegisterDifference:
     """At access `number` (counted from 1) the board answered `board` and the model `model`; None: the model refused
     the access. `why` it must not, in words. `before`: the accesses before it and itself."""
 
     number: int
-    step: Step
+    step: RegisterAccess
     name: str
     board: int
     model: int | None
-    fields: tuple[FieldDiff, ...]
+    fields: tuple[FieldDifference, ...]
     why: str
-    before: tuple[Told, ...]
+    before: tuple[ContextLine, ...]
 
 
 @dataclass
-class Counts:
-    """What the replay came to. `compared`: reads whose answer had to be the model's; `taken`: reads of which all was
-    taken from the recording; `undecided`: doubts that the end of the recording, or an INT_CLEAR, has left."""
+class ReplayCounts:
+    """What the replay came to. `compared`: reads whose answer had to be the model's; `left_out`: reads of what is
+    not compared; `undecided`: doubts that the end of the recording, or an INT_CLEAR, has left."""
 
     accesses: int = 0
     compared: int = 0
-    taken: int = 0
+    left_out: int = 0
     undecided: int = 0
     registers: Counter[str] = field(default_factory=Counter)
 
@@ -80,7 +80,7 @@ class Counts:
 @dataclass(frozen=True)
 class _Doubt:
     number: int
-    step: Step
+    step: RegisterAccess
     model: int
 
 
@@ -88,29 +88,29 @@ class Replay:
     """One recording on one GPU. `counts` grow as it is fed."""
 
     def __init__(self, generation: Generation) -> None:
-        self.counts = Counts()
+        self.counts = ReplayCounts()
         self._bench = Bench(generation)
         self._places: dict[int, tuple[str, Register | None]] = {
             offset: (name, register) for offset, name, register in generation.places()
         }
         irqs = {irq.name.upper(): irq for irq in self._bench.gpu.irqs}
-        self._lines: dict[str, tuple[Line, IrqBlock]] = {line.name: (line, irqs[line.name]) for line in LINES}
+        self._lines: dict[str, tuple[InterruptRule, IrqBlock]] = {line.name: (line, irqs[line.name]) for line in LINES}
         self._unknown = dict.fromkeys(irqs, ALL)  # bits of RAWSTAT that an earlier life may have left pending
         self._lost = dict.fromkeys(irqs, 0)  # bits that may be gone since the GPU may have had no power
         self._held = dict.fromkeys(irqs, 0)  # bits that both had when last read
         self._doubts: dict[str, _Doubt] = {}
         self._caused: dict[str, int] = {}
-        self._before: deque[Told] = deque(maxlen=CONTEXT + 1)
+        self._before: deque[ContextLine] = deque(maxlen=CONTEXT + 1)
         self._start: int | None = None
 
-    def differences(self, steps: Iterable[Step]) -> Iterator[Difference]:
+    def differences(self, steps: Iterable[RegisterAccess]) -> Iterator[RegisterDifference]:
         """All of them, in order."""
         for step in steps:
             yield from self.feed(step)
         self.counts.undecided += len(self._doubts)
         self._doubts.clear()
 
-    def feed(self, step: Step) -> Iterator[Difference]:
+    def feed(self, step: RegisterAccess) -> Iterator[RegisterDifference]:
         """The differences that one access shows, usually none."""
         self.counts.accesses += 1
         if self._start is None:
@@ -118,7 +118,7 @@ class Replay:
         self._bench.until((step.time - self._start) / 1e6)
         if step.bits == 64:
             for half in range(2):
-                low = Step(step.time, step.cpu, step.task, step.write, step.offset + 4 * half,
+                low = RegisterAccess(step.time, step.cpu, step.task, step.write, step.offset + 4 * half,
                            step.value >> 32 * half & ALL, step.by)  # fmt: skip
                 yield from self._word(low)
         elif step.bits == 32 and not step.offset & 3:
@@ -128,7 +128,7 @@ class Replay:
             self._tell(step, name, None)
             yield self._difference(step, name, register, None, f"an access of {step.bits} bits: the model has words")
 
-    def _word(self, step: Step) -> Iterator[Difference]:
+    def _word(self, step: RegisterAccess) -> Iterator[RegisterDifference]:
         name, register = self._name(step.offset)
         if step.write:
             yield from self._write(step, name, register)
@@ -137,7 +137,7 @@ class Replay:
 
     # --- writes
 
-    def _write(self, step: Step, name: str, register: Register | None) -> Iterator[Difference]:
+    def _write(self, step: RegisterAccess, name: str, register: Register | None) -> Iterator[RegisterDifference]:
         self._tell(step, name, None)
         plain = register.name if register is not None else name
         yield from self._close(step, name, plain)
@@ -154,7 +154,7 @@ class Replay:
         if refused := self._bench.refusals.take():
             yield self._difference(step, name, register, None, f"the model does not have that: {'; '.join(refused)}")
 
-    def _close(self, step: Step, name: str, plain: str) -> Iterator[Difference]:
+    def _close(self, step: RegisterAccess, name: str, plain: str) -> Iterator[RegisterDifference]:
         """A command is given: what the one before has not brought about will not come any more."""
         for waiting, doubt in list(self._doubts.items()):
             other, register = self._name(doubt.step.offset)
@@ -172,14 +172,14 @@ class Replay:
 
     # --- reads
 
-    def _read(self, step: Step, name: str, register: Register | None) -> Iterator[Difference]:
+    def _read(self, step: RegisterAccess, name: str, register: Register | None) -> Iterator[RegisterDifference]:
         plain = register.name if register is not None else name
         line = next(
             (one for one, _ in self._lines.values() if plain in (f"{one.name}_{RAW}", f"{one.name}_{STAT}")), None
         )
-        row = Row(Rule.SETTLES, "a command raises it", line.causes) if line else ROWS.get(plain, EXACT)
-        if row.rule is Rule.FREE:
-            self.counts.taken += 1
+        row = ComparisonRule(Comparison.SETTLES, "a command raises it", line.causes) if line else ROWS.get(plain, EXACT)
+        if row.rule is Comparison.FREE:
+            self.counts.left_out += 1
             self._tell(step, name, None)
             return
         if line is not None:
@@ -202,7 +202,7 @@ class Replay:
             self._doubts.pop(name, None)
         elif gone:
             yield self._difference(step, name, register, model, GONE)
-        elif row.rule is Rule.EXACT:
+        elif row.rule is Comparison.EXACT:
             yield self._difference(step, name, register, model, row.why)
         elif step.time - self._since(row, name) >= PATIENCE:
             self._doubts.pop(name, None)
@@ -212,20 +212,20 @@ class Replay:
         else:
             self._doubts[name] = _Doubt(self.counts.accesses, step, model)
 
-    def _answer(self, step: Step, row: Row) -> int:
+    def _answer(self, step: RegisterAccess, row: ComparisonRule) -> int:
         """What the model says; it may have to run until it says what the board did."""
         model = self._bench.gpu.read(step.offset)
-        while row.rule is Rule.SETTLES and model != step.value and self._bench.next_event():
+        while row.rule is Comparison.SETTLES and model != step.value and self._bench.next_event():
             model = self._bench.gpu.read(step.offset)
         return model
 
-    def _take(self, line: Line, stat: bool, board: int) -> None:
+    def _take(self, line: InterruptRule, stat: bool, board: int) -> None:
         """Raise and drop what only the recording can know. In INT_STAT only bits of the mask are seen."""
         irq = self._lines[line.name][1]
-        given = line.given | line.mixed if self._bench.mcu.status != McuStatus.DISABLED else 0
+        outside = line.environment | line.shared if self._bench.mcu.status != McuStatus.DISABLED else 0
         seen = irq.mask if stat else ALL
-        irq.drop((given | self._lost[line.name]) & seen & ~board)
-        irq.set((given | self._unknown[line.name]) & seen & board)
+        irq.drop((outside | self._lost[line.name]) & seen & ~board)
+        irq.set((outside | self._unknown[line.name]) & seen & board)
         self._lost[line.name] &= ~seen
         self._unknown[line.name] &= ~seen
 
@@ -234,7 +234,7 @@ class Replay:
         if McuStatus.DISABLED not in (status, board) and board <= McuStatus.FATAL:
             self._bench.mcu.told(board)
 
-    def _since(self, row: Row, name: str) -> int:
+    def _since(self, row: ComparisonRule, name: str) -> int:
         """When the last command was given that brings this about."""
         start = self._start or 0
         own = f"{name.removesuffix('STATUS')}COMMAND"  # of the same address space
@@ -246,7 +246,7 @@ class Replay:
     def _name(self, offset: int) -> tuple[str, Register | None]:
         return self._places.get(offset, (f"0x{offset:x}", None))
 
-    def _tell(self, step: Step, name: str, model: int | None) -> None:
+    def _tell(self, step: RegisterAccess, name: str, model: int | None) -> None:
         last = self._before[-1] if self._before else None
         if (
             last is not None
@@ -255,21 +255,21 @@ class Replay:
         ):
             last.times += 1
             return
-        self._before.append(Told(self.counts.accesses, step, name, model))
+        self._before.append(ContextLine(self.counts.accesses, step, name, model))
 
     def _difference(
         self,
-        step: Step,
+        step: RegisterAccess,
         name: str,
         register: Register | None,
         model: int | None,
         why: str,
         *,
         number: int | None = None,
-    ) -> Difference:
+    ) -> RegisterDifference:
         apart = tuple(fields_apart(register, step.value, model)) if model is not None else ()
-        before = tuple(Told(one.number, one.step, one.name, one.model, one.times) for one in self._before)
-        return Difference(number or self.counts.accesses, step, name, step.value, model, apart, why, before)
+        before = tuple(ContextLine(one.number, one.step, one.name, one.model, one.times) for one in self._before)
+        return RegisterDifference(number or self.counts.accesses, step, name, step.value, model, apart, why, before)
 
 
 def _same_space(name: str, other: str) -> bool:

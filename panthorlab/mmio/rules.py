@@ -16,7 +16,7 @@ from typing import Final
 from panthorlab.gpu.registers import ALL, GpuIrq, Register, bits
 
 
-class Rule(Enum):
+class Comparison(Enum):
     """What must hold of a register that is read."""
 
     EXACT = "exact"  # the model reads the same
@@ -25,24 +25,24 @@ class Rule(Enum):
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRule:
     """`causes`: the registers whose writes bring the value about, once more: of the same block, or of GPU control."""
 
-    rule: Rule
+    rule: Comparison
     why: str
     causes: frozenset[str] = frozenset()
 
 
 _POWER: Final = frozenset({"L2_PWRON_LO", "L2_PWRON_HI", "L2_PWROFF_LO", "L2_PWROFF_HI", "GPU_CMD"})
-_TIME: Final = Row(Rule.FREE, "it counts time")
-_FIRMWARE: Final = Row(Rule.FREE, "the firmware switches these cores as it sees fit")
-_ACCESS: Final = Row(Rule.FREE, "an access of the GPU to memory decides, which was not recorded")
-_L2: Final = Row(Rule.SETTLES, "power takes its time", _POWER)
+_TIME: Final = ComparisonRule(Comparison.FREE, "it counts time")
+_FIRMWARE: Final = ComparisonRule(Comparison.FREE, "the firmware switches these cores as it sees fit")
+_ACCESS: Final = ComparisonRule(Comparison.FREE, "an access of the GPU to memory decides, which was not recorded")
+_L2: Final = ComparisonRule(Comparison.SETTLES, "power takes its time", _POWER)
 
-ROWS: Final[Mapping[str, Row]] = MappingProxyType({
+ROWS: Final[Mapping[str, ComparisonRule]] = MappingProxyType({
     **dict.fromkeys(("TIMESTAMP_LO", "TIMESTAMP_HI", "CYCLE_COUNT_LO", "CYCLE_COUNT_HI"), _TIME),
-    "LATEST_FLUSH": Row(Rule.FREE, "it counts flushes since the GPU had power, also those of earlier drivers"),
-    "GPU_STATUS": Row(Rule.FREE, "it tells whether the GPU is at work at this moment"),
+    "LATEST_FLUSH": ComparisonRule(Comparison.FREE, "it counts flushes since power-on, also those of earlier drivers"),
+    "GPU_STATUS": ComparisonRule(Comparison.FREE, "it tells whether the GPU is at work at this moment"),
     **dict.fromkeys(
         (f"{core}_{what}_{half}" for core in ("SHADER", "TILER") for what in ("READY", "PWRTRANS", "PWRACTIVE")
          for half in ("LO", "HI")),
@@ -51,32 +51,32 @@ ROWS: Final[Mapping[str, Row]] = MappingProxyType({
     **dict.fromkeys((f"L2_{what}_{half}" for what in ("READY", "PWRTRANS") for half in ("LO", "HI")), _L2),
     **dict.fromkeys(("GPU_FAULT_STATUS", "GPU_FAULT_ADDR_LO", "GPU_FAULT_ADDR_HI"), _ACCESS),
     **dict.fromkeys(("FAULTSTATUS", "FAULTADDRESS_LO", "FAULTADDRESS_HI", "FAULTEXTRA_LO", "FAULTEXTRA_HI"), _ACCESS),
-    "STATUS": Row(Rule.SETTLES, "a command of the MMU takes its time", frozenset({"COMMAND", "GPU_CMD"})),
-    "MCU_STATUS": Row(
-        Rule.SETTLES,
+    "STATUS": ComparisonRule(Comparison.SETTLES, "an MMU command takes its time", frozenset({"COMMAND", "GPU_CMD"})),
+    "MCU_STATUS": ComparisonRule(
+        Comparison.SETTLES,
         "starting and stopping takes its time; whether the firmware halts or dies is its own affair",
         frozenset({"MCU_CONTROL", "GPU_CMD", *_POWER}),
     ),
 })  # fmt: skip
-EXACT: Final = Row(Rule.EXACT, "nothing but what the driver has written decides")
+EXACT: Final = ComparisonRule(Comparison.EXACT, "nothing but what the driver has written decides")
 
 
 @dataclass(frozen=True)
-class Line:
-    """An interrupt block. `given`: bits that the firmware or an access to memory raises, as long as the MCU runs.
-    `mixed`: bits that a command raises, and the firmware, too. The others are what a command, or nothing, raises."""
+class InterruptRule:
+    """An interrupt block. `environment`: bits that the firmware or an access to memory raises, as long as the MCU runs.
+    `shared`: bits that a command raises, and the firmware, too. The others are what a command, or nothing, raises."""
 
     name: str
-    given: int
-    mixed: int
+    environment: int
+    shared: int
     causes: frozenset[str]
 
 
 _MIRROR, _COUNTERS = 1 << 18, 1 << 16
 LINES: Final = (
-    Line("JOB", ALL, 0, frozenset({"MCU_CONTROL", "GPU_CMD"})),
-    Line("MMU", 0xFFFF, 0, frozenset({"COMMAND", "GPU_CMD"})),
-    Line(
+    InterruptRule("JOB", ALL, 0, frozenset({"MCU_CONTROL", "GPU_CMD"})),
+    InterruptRule("MMU", 0xFFFF, 0, frozenset({"COMMAND", "GPU_CMD"})),
+    InterruptRule(
         "GPU",
         GpuIrq.FAULT | GpuIrq.PROTM_FAULT | GpuIrq.MCU_STATUS_CHANGED | _MIRROR | _COUNTERS,
         GpuIrq.POWER_CHANGED | GpuIrq.POWER_CHANGED_ALL,
@@ -91,7 +91,7 @@ times what hardware takes."""
 
 
 @dataclass(frozen=True)
-class FieldDiff:
+class FieldDifference:
     """A part of a register in which the two answers differ."""
 
     name: str
@@ -99,13 +99,13 @@ class FieldDiff:
     model: int
 
 
-def fields_apart(register: Register | None, board: int, model: int) -> list[FieldDiff]:
+def fields_apart(register: Register | None, board: int, model: int) -> list[FieldDifference]:
     """Field by field; bits that no field covers are one more."""
     fields = register.fields if register is not None else ()
-    found = [FieldDiff(f.name, f.of(board), f.of(model)) for f in fields if f.of(board) != f.of(model)]
+    found = [FieldDifference(f.name, f.of(board), f.of(model)) for f in fields if f.of(board) != f.of(model)]
     rest = register.reserved if register is not None and fields else 0
     if (board ^ model) & rest:
-        found.append(FieldDiff("reserved", board & rest, model & rest))
+        found.append(FieldDifference("reserved", board & rest, model & rest))
     return found
 
 

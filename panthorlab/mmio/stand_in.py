@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import io
 
-from panthorlab.gpu.device import Gpu
+from panthorlab.gpu.device import GpuDevice
 from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.fw.mcu import Mcu
 from panthorlab.gpu.generation import Generation
@@ -36,7 +36,7 @@ class McuStandIn(Mcu):
         self._set_status(status)
 
 
-class GpuOnBench(Gpu):
+class GpuOnBench(GpuDevice):
     """The GPU with that MCU."""
 
     mcu_type = McuStandIn

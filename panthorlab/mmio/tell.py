@@ -6,22 +6,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from panthorlab.jsonvalue import JsonObject
-from panthorlab.mmio.recording import Head
-from panthorlab.mmio.replay import Counts, Difference, Told
+from panthorlab.mmio.recording import RecordingHead
+from panthorlab.mmio.replay import ContextLine, RegisterDifference, ReplayCounts
 
 
-def summary(head: Head, model: str, counts: Counts) -> Iterator[str]:
+def summary(head: RecordingHead, model: str, counts: ReplayCounts) -> Iterator[str]:
     """What was compared with what, in lines."""
     yield f"recorded: {head.driver} of Linux {head.kernel} on {head.board} ({head.machine}), GPU_ID 0x{head.gpu_id:08x}"
     if not head.whole:
         yield "          the board's buffer was full before the end: what came after was not recorded"
     yield (
         f"model {model}: {counts.accesses} accesses, {counts.compared} reads of {len(counts.registers)} registers "
-        f"compared, {counts.taken} left out (time, memory, firmware), {counts.undecided} undecided"
+        f"compared, {counts.left_out} left out (time, memory, firmware), {counts.undecided} undecided"
     )
 
 
-def difference(found: Difference, title: str) -> Iterator[str]:
+def difference(found: RegisterDifference, title: str) -> Iterator[str]:
     """One difference, in lines: the register, what either said, field by field, and what led to it."""
     step = found.step
     yield f"{title}: access {found.number}, {_what(step.write)} of {found.name} (0x{step.offset:x}) by {step.by}"
@@ -37,7 +37,7 @@ def difference(found: Difference, title: str) -> Iterator[str]:
     yield from (f"  {line}" for line in _context(found.before))
 
 
-def to_json(found: Difference) -> JsonObject:
+def to_json(found: RegisterDifference) -> JsonObject:
     """The same as JSON; registers and values are hex strings."""
     return {
         "access": found.number,
@@ -67,7 +67,7 @@ def to_json(found: Difference) -> JsonObject:
     }
 
 
-def _context(before: Sequence[Told]) -> Iterator[str]:
+def _context(before: Sequence[ContextLine]) -> Iterator[str]:
     for one in before:
         step = one.step
         again = f" ×{one.times}" if one.times > 1 else ""

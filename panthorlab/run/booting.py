@@ -20,7 +20,7 @@ from panthorlab.run.job import Job
 from panthorlab.run.kernels import resolve_kernel
 from panthorlab.run.record import BoardUp, BootStep, Doing, OfBoot
 from panthorlab.run.session import Session, end_by
-from panthorlab.run.tracer import recorded
+from panthorlab.run.tracer import record_accesses
 from panthorlab.run.workload import once_per_boot
 
 COMMAND_LINE: Final = "/proc/cmdline"
@@ -67,7 +67,7 @@ def booted(job: Job, find_board: Callable[[], Board], emit: Callable[[OfBoot], N
                 session.once = once_per_boot(board.shell.get(COMMAND_LINE).decode("utf-8", "replace"))
                 emit(BoardUp(name=board.name, facts=board.facts(), boot_id=board.boot_id))
                 file = log_dir / job.recording if job.recording else None
-                with recorded(board, kernel, file, [Path(suite).name for suite in job.suites]):
+                with record_accesses(board, kernel, file, [Path(suite).name for suite in job.suites]):
                     yield session
                 session.end_log()
             session.send_strays()

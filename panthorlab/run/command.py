@@ -38,7 +38,7 @@ from panthorlab.run.judge import as_json
 from panthorlab.run.kernels import notes_of, parse_params, resolve_kernel
 from panthorlab.run.progress import ProgressDisplay
 from panthorlab.run.record.log import new_run_dir
-from panthorlab.run.tracer import check_kernel, recorded
+from panthorlab.run.tracer import check_kernel, record_accesses
 from panthorlab.run.workload import Workload
 
 STEP: Final = 0.5
@@ -107,7 +107,7 @@ def main(options: argparse.Namespace, command: list[str]) -> int:
             if live is not None:
                 measure.check_counted(live)
             settle = SETTLE if "groups" in driver_of(kernel).features else SETTLE_WITHOUT_JOBS
-            with recorded(booted, kernel, options.recording, command):
+            with record_accesses(booted, kernel, options.recording, command):
                 _run(booted, _resolve(command, kernel, booted.work_dir), run_dir, outcome, (out, err), settle, live)
     finally:
         progress.finish()

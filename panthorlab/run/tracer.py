@@ -22,8 +22,16 @@ from panthorlab.kernel.model import Kernel
 from panthorlab.mmio.assemble import assemble
 from panthorlab.mmio.ftrace import READ, WRITE, TraceError
 from panthorlab.mmio.main import write
-from panthorlab.mmio.places import Mapping, Places, Registers, driver_text, event_filter, find_mappings, find_registers
-from panthorlab.mmio.recording import Head, Recording, Step, render
+from panthorlab.mmio.places import (
+    MappedRegisters,
+    Mapping,
+    Registers,
+    driver_text,
+    event_filter,
+    find_mappings,
+    find_registers,
+)
+from panthorlab.mmio.recording import Recording, RecordingHead, RegisterAccess, render
 from panthorlab.run.needs import lacking
 
 FRAGMENT: Final = "mmio-trace"
@@ -42,7 +50,7 @@ OF_BOOT: Final = "mmio.jsonl"
 
 
 @contextmanager
-def recorded(board: BootedBoard, kernel: Kernel, file: Path | None, did: Sequence[str]) -> Iterator[None]:
+def record_accesses(board: BootedBoard, kernel: Kernel, file: Path | None, did: Sequence[str]) -> Iterator[None]:
     """Record what the driver does meanwhile into `file`; None: nothing. `did`: what that is, for the head.
 
     Raises UsageError for a kernel that cannot trace, BootError if the driver does not come back, EvidenceError for a
@@ -88,7 +96,7 @@ def gather(run_dir: Path, file: Path) -> None:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _GpuLocation:
     device: str
     registers: Registers
     places: tuple[Mapping, ...]
@@ -103,7 +111,7 @@ class Tracer:
         self._shell: Shell = board.shell
         self._root = self._find_root()
         self._kptr = b"0"
-        self._found: _Found | None = None
+        self._found: _GpuLocation | None = None
         self._last: tuple[Mapping, ...] = ()
 
     def start(self) -> None:
@@ -143,16 +151,16 @@ class Tracer:
         trace = self._shell.get(f"{self._root}/trace").decode("utf-8", "replace")
         if self._found.text is None and self._last and self._last != self._found.places:
             raise EvidenceError("the driver was bound anew, and its registers are elsewhere now: not all was recorded")
-        places = Places(self._found.registers, (*self._found.places, *self._last), self._driver)
+        places = MappedRegisters(self._found.registers, (*self._found.places, *self._last), self._driver)
         try:
             lines, whole = assemble(trace.split("\n"), places, self._stats())
         except TraceError as error:
             raise EvidenceError(f"the trace of the board cannot be used: {error}") from error
-        gpu_id = next((s.value for s in lines if isinstance(s, Step) and s.offset == 0 and not s.write), None)
+        gpu_id = next((s.value for s in lines if isinstance(s, RegisterAccess) and s.offset == 0 and not s.write), None)
         if gpu_id is None:
             raise EvidenceError("the driver has probed, and the trace has no read of GPU_ID: was tracing changed?")
         registers = self._found.registers
-        head = Head(
+        head = RecordingHead(
             self._driver,
             gpu_id,
             kernel.title,
@@ -206,7 +214,7 @@ class Tracer:
             "tracefs is not mounted on the board", hint="on the board: `mount -t tracefs nodev /sys/kernel/tracing`"
         )
 
-    def _find(self, device: str) -> _Found:
+    def _find(self, device: str) -> _GpuLocation:
         registers = find_registers(self._text("/proc/iomem"), device)
         if registers is None:
             raise LabError(f"/proc/iomem of the board does not say where the registers of {device} are")
@@ -215,7 +223,7 @@ class Tracer:
             raise LabError(
                 f"/proc/vmallocinfo of the board does not say where registers 0x{registers.start:x} are mapped"
             )
-        return _Found(device, registers, places, driver_text(self._symbols(), self._driver))
+        return _GpuLocation(device, registers, places, driver_text(self._symbols(), self._driver))
 
     def _places(self, registers: Registers) -> tuple[Mapping, ...]:
         return find_mappings(self._text("/proc/vmallocinfo"), registers)

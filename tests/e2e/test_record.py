@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from panthorlab.mmio.main import read
-from panthorlab.mmio.recording import Other
+from panthorlab.mmio.recording import OtherEvent
 
 from .conftest import Cli
 
@@ -42,7 +42,7 @@ def test_probe_and_a_job(cli: Cli, key: str, tmp_path: Path) -> None:
     assert {"GPU_ID", "AS_PRESENT", "L2_READY_LO", "AS0_STATUS", "AS1_STATUS", "JOB_INT_RAWSTAT"} <= compared.keys()
     recording = read(file)
     assert recording.head.driver == "panthor"
-    assert any(isinstance(line, Other) and "panthor-job" in line.text for line in recording.lines)
+    assert any(isinstance(line, OtherEvent) and "panthor-job" in line.text for line in recording.lines)
     assert [step for step in recording.steps if step.write and step.offset == 0x700]
 
 
@@ -59,8 +59,8 @@ def test_a_driver_that_is_bound_anew(cli: Cli, key: str, tmp_path: Path) -> None
     file = tmp_path / "bind.jsonl.gz"
     command = ("gpu-bind", "--mode", "idle", "--count", "2")
     run = tmp_path / "run"
-    argv = [sys.executable, "-m", "panthorlab", "record", "--kernel", key, "-o", file, "--output", run, "--", *command]
-    subprocess.run(argv, check=True, timeout=600)
+    argv = [sys.executable, "-m", "panthorlab", "record", "--kernel", key, "-o", str(file), "--output", str(run)]
+    subprocess.run([*argv, "--", *command], check=True, timeout=600)
     assert replayed(cli, file)["GPU_ID"] >= 3
 
 

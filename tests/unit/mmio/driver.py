@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from panthorlab.gpu.generation import Generation
 from panthorlab.gpu.generations.g610 import G610
-from panthorlab.mmio.recording import Step
-from panthorlab.mmio.replay import Difference, Replay
+from panthorlab.mmio.recording import RegisterAccess
+from panthorlab.mmio.replay import RegisterDifference, Replay
 
 
 @dataclass
@@ -18,7 +18,7 @@ class Driver:
     generation: Generation = G610
     pause: int = 10
     time: int = 0
-    steps: list[Step] = field(default_factory=list)
+    steps: list[RegisterAccess] = field(default_factory=list)
 
     def offset(self, name: str) -> int:
         return next(offset for offset, found, _ in self.generation.places() if found == name)
@@ -35,7 +35,7 @@ class Driver:
         self.time += microseconds
 
     def _add(self, name: str, value: int, *, write: bool) -> None:
-        self.steps.append(Step(self.time, 0, "init-1", write, self.offset(name), value, "panthor_test+0x4"))
+        self.steps.append(RegisterAccess(self.time, 0, "init-1", write, self.offset(name), value, "panthor_test+0x4"))
         self.time += self.pause
 
     def boot(self) -> None:
@@ -50,10 +50,10 @@ class Driver:
         self.read("JOB_INT_RAWSTAT", 1 << 31)
         self.write("JOB_INT_CLEAR", 1 << 31)
 
-    def differences(self, generation: Generation | None = None) -> list[Difference]:
+    def differences(self, generation: Generation | None = None) -> list[RegisterDifference]:
         """What a replay says of it."""
         return list(self.replayed(generation)[1])
 
-    def replayed(self, generation: Generation | None = None) -> tuple[Replay, list[Difference]]:
+    def replayed(self, generation: Generation | None = None) -> tuple[Replay, list[RegisterDifference]]:
         replay = Replay(generation or self.generation)
         return replay, list(replay.differences(self.steps))

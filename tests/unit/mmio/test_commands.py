@@ -17,14 +17,16 @@ from panthorlab import cli
 from panthorlab.errors import UsageError
 from panthorlab.gpu.generations.g610 import G610
 from panthorlab.mmio.main import read, write
-from panthorlab.mmio.recording import Head, Recording, render
+from panthorlab.mmio.recording import Recording, RecordingHead, render
 from tests.unit.mmio.driver import Driver
 
 GPU_ID = G610.constant("GPU_ID")
 
 
 def recording(driver: Driver, *, whole: bool = True) -> Recording:
-    head = Head("panthor", GPU_ID, "6.12.117", "ab", "rock-5b", "Radxa ROCK 5B", (0xFB000000, 1 << 21), ("x",), whole)
+    head = RecordingHead(
+        "panthor", GPU_ID, "6.12.117", "ab", "rock-5b", "Radxa ROCK 5B", (0xFB000000, 1 << 21), ("x",), whole
+    )
     return Recording(head, tuple(driver.steps))
 
 

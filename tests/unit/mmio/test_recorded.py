@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from panthorlab.gpu.generation import Generation
 from panthorlab.gpu.generations.g610 import G610
-from panthorlab.gpu.registers import GpuIrq, Kind
+from panthorlab.gpu.registers import GpuIrq, RegisterKind
 from panthorlab.mmio.main import read
-from panthorlab.mmio.recording import Step
-from panthorlab.mmio.replay import Difference, Replay
+from panthorlab.mmio.recording import RegisterAccess
+from panthorlab.mmio.replay import RegisterDifference, Replay
 from panthorlab.mmio.rules import ROWS
 from tests.unit.gpu.made_up.m1 import GENERATION as MADE_UP
 
@@ -27,19 +27,23 @@ TIED = {"AS_PRESENT", "MMU_FEATURES", "SHADER_PRESENT_LO", "TILER_PRESENT_LO", "
 
 
 @cache
-def steps(name: str) -> tuple[Step, ...]:
+def steps(name: str) -> tuple[RegisterAccess, ...]:
     return tuple(read(DATA / f"{name}.jsonl").steps)
 
 
 PROBE = steps("probe-and-job")
 NAMES = {offset: name for offset, name, _ in G610.places()}
 CONSTANTS = sorted(
-    {register.name for register in G610.registers if register.kind is Kind.CONSTANT and register.name not in ROWS}
+    {
+        register.name
+        for register in G610.registers
+        if register.kind is RegisterKind.CONSTANT and register.name not in ROWS
+    }
     & {NAMES[step.offset] for step in PROBE if not step.write}
 )
 
 
-def differences(generation: Generation, recorded: Iterable[Step]) -> list[Difference]:
+def differences(generation: Generation, recorded: Iterable[RegisterAccess]) -> list[RegisterDifference]:
     return list(Replay(generation).differences(recorded))
 
 

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.gpu.generations.g610 import G610
-from panthorlab.gpu.registers import GpuIrq, Kind
-from panthorlab.mmio.recording import Step
+from panthorlab.gpu.registers import GpuIrq, RegisterKind
+from panthorlab.mmio.recording import RegisterAccess
 from panthorlab.mmio.replay import GONE, Replay
-from panthorlab.mmio.rules import PATIENCE, ROWS, Rule
+from panthorlab.mmio.rules import PATIENCE, ROWS, Comparison
 from tests.unit.gpu.made_up.m1 import GENERATION as MADE_UP
 from tests.unit.mmio.driver import Driver
 
-CONSTANTS = [register for register in G610.registers if register.kind is Kind.CONSTANT]
+CONSTANTS = [register for register in G610.registers if register.kind is RegisterKind.CONSTANT]
 FLUSH, RESET = 0x30004, 0x101
 CLEAN, RESET_DONE = GpuIrq.CLEAN_CACHES_COMPLETED, GpuIrq.RESET_COMPLETED
 
@@ -195,7 +195,7 @@ def test_the_state_of_the_mcu() -> None:
 
 @pytest.mark.parametrize("write", [False, True])
 def test_a_register_that_the_model_lacks_is_named_by_its_place(write: bool) -> None:
-    step = Step(0, 0, "t-1", write, 0x48, 0, "panthor_x+0x0")
+    step = RegisterAccess(0, 0, "t-1", write, 0x48, 0, "panthor_x+0x0")
     (found,) = Replay(G610).differences([step])
     assert (found.name, found.model) == ("0x48", None)
 
@@ -208,11 +208,11 @@ def test_bits_that_are_reserved_are_told() -> None:
 
 
 def test_wide_accesses_are_two_and_narrow_ones_are_none_of_the_models() -> None:
-    wide = Step(0, 0, "t-1", False, 0x100, G610.constant("SHADER_PRESENT_LO"), "panthor_x+0x0", 64)
+    wide = RegisterAccess(0, 0, "t-1", False, 0x100, G610.constant("SHADER_PRESENT_LO"), "panthor_x+0x0", 64)
     replay = Replay(G610)
     assert list(replay.differences([wide])) == []
     assert replay.counts.compared == 2
-    (found,) = Replay(G610).differences([Step(0, 0, "t-1", False, 0x1, 0, "panthor_x+0x0", 8)])
+    (found,) = Replay(G610).differences([RegisterAccess(0, 0, "t-1", False, 0x1, 0, "panthor_x+0x0", 8)])
     assert "8 bits" in found.why
 
 
@@ -221,7 +221,7 @@ def test_time_is_not_compared() -> None:
     for name in ("TIMESTAMP_LO", "CYCLE_COUNT_HI", "LATEST_FLUSH", "GPU_STATUS"):
         driver.read(name, 0x1234)
     replay, found = driver.replayed()
-    assert (found, replay.counts.compared, replay.counts.taken) == ([], 0, 4)
+    assert (found, replay.counts.compared, replay.counts.left_out) == ([], 0, 4)
 
 
 def test_every_row_is_of_a_register() -> None:
@@ -229,7 +229,7 @@ def test_every_row_is_of_a_register() -> None:
     absent = {name for name in ROWS if name.endswith(("PWRACTIVE_LO", "PWRACTIVE_HI"))}
     assert set(ROWS) - absent <= names
     assert {cause for row in ROWS.values() for cause in row.causes} <= names
-    assert all(row.causes for row in ROWS.values() if row.rule is Rule.SETTLES)
+    assert all(row.causes for row in ROWS.values() if row.rule is Comparison.SETTLES)
 
 
 OFFSETS = st.sampled_from([offset for offset, _, _ in G610.places()]) | st.integers(0, 1 << 21)
@@ -238,7 +238,7 @@ OFFSETS = st.sampled_from([offset for offset, _, _ in G610.places()]) | st.integ
 @given(
     st.lists(
         st.builds(
-            Step,
+            RegisterAccess,
             st.integers(0, 10**9),
             st.integers(0, 7),
             st.just("t-1"),
@@ -250,7 +250,7 @@ OFFSETS = st.sampled_from([offset for offset, _, _ in G610.places()]) | st.integ
         max_size=60,
     )
 )
-def test_no_sequence_of_accesses_breaks_the_replay(steps: list[Step]) -> None:
+def test_no_sequence_of_accesses_breaks_the_replay(steps: list[RegisterAccess]) -> None:
     replay = Replay(G610)
     for found in replay.differences(sorted(steps, key=lambda step: step.time)):
         assert found.model is None or found.board != found.model

@@ -10,16 +10,41 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.mmio.assemble import assemble, lost_on
-from panthorlab.mmio.ftrace import READ, WRITE, Access, Lost, TraceError, TraceEvent, parse_access, parse_trace
-from panthorlab.mmio.places import Mapping, Places, Registers, driver_text, event_filter, find_mappings, find_registers
-from panthorlab.mmio.recording import Head, Other, Recording, RecordingError, Step, parse, render
+from panthorlab.mmio.ftrace import (
+    READ,
+    WRITE,
+    LostEvents,
+    TracedAccess,
+    TraceError,
+    TraceEvent,
+    parse_access,
+    parse_trace,
+)
+from panthorlab.mmio.places import (
+    MappedRegisters,
+    Mapping,
+    Registers,
+    driver_text,
+    event_filter,
+    find_mappings,
+    find_registers,
+)
+from panthorlab.mmio.recording import (
+    OtherEvent,
+    Recording,
+    RecordingError,
+    RecordingHead,
+    RegisterAccess,
+    parse,
+    render,
+)
 
 BASE = 0xFFFF800082000000
 KNOWN = (Mapping(BASE, BASE + 0x200000, 0),)
 
 
-def places() -> Places:
-    return Places(Registers(0xFB000000, 0x200000), KNOWN, "panthor")
+def places() -> MappedRegisters:
+    return MappedRegisters(Registers(0xFB000000, 0x200000), KNOWN, "panthor")
 
 
 HANDLER = "panthor_job_irq_threaded_handler+0x5c/0x1a0 [panthor]"
@@ -43,10 +68,10 @@ def test_a_trace_becomes_accesses_and_other_events() -> None:
     lines, whole = assemble(TRACE.splitlines(), places(), {0: "entries: 5\noverrun: 0\ndropped events: 0\n"})
     assert whole
     assert lines == (
-        Step(0, 0, "init-1", False, 0, 0xA8670005, "panthor_gpu_init+0x44"),
-        Step(9, 3, "irq/45-panthor--812", True, 0x1008, 0, "panthor_job_irq_threaded_handler+0x5c"),
-        Other(10, 1, "kworker/u8:2-33", "drm_sched_job", "job arrived"),
-        Other(11, 0, "<idle>-0", "irq_handler_entry", "irq=45 name=panthor-job"),
+        RegisterAccess(0, 0, "init-1", False, 0, 0xA8670005, "panthor_gpu_init+0x44"),
+        RegisterAccess(9, 3, "irq/45-panthor--812", True, 0x1008, 0, "panthor_job_irq_threaded_handler+0x5c"),
+        OtherEvent(10, 1, "kworker/u8:2-33", "drm_sched_job", "job arrived"),
+        OtherEvent(11, 0, "<idle>-0", "irq_handler_entry", "irq=45 name=panthor-job"),
     )
 
 
@@ -92,7 +117,7 @@ WORDS = st.sampled_from(
 def test_hostile_traces_are_understood_or_refused(lines: list[str]) -> None:
     try:
         for event in parse_trace(lines):
-            assert isinstance(event, Lost) or (event.cpu >= 0 and event.time >= 0)
+            assert isinstance(event, LostEvents) or (event.cpu >= 0 and event.time >= 0)
         assemble(lines, places(), {0: lines[0] if lines else ""})
     except TraceError:
         pass
@@ -103,7 +128,7 @@ def test_an_access_is_read_as_the_kernel_prints_it(write: bool, address: int, wi
     value %= 1 << width
     text = f"vfs+0x1/0x2 [m] -> f_1.isra.0+0x10/0x20 [panthor] width={width} val={value:#x} addr={address:#x}"
     event = TraceEvent(0, 0, "t", 1, WRITE if write else READ, text)
-    assert parse_access(event) == Access(write, address, width, value, "f_1.isra.0+0x10")
+    assert parse_access(event) == TracedAccess(write, address, width, value, "f_1.isra.0+0x10")
 
 
 IOMEM = """\
@@ -148,7 +173,7 @@ def test_a_driver_that_is_bound_anew_is_followed() -> None:
     found, moved = places(), BASE + 0x600000
 
     def at(address: int, *, write: bool = False, value: int = 7, by: str = "panthor_x+0x0") -> int | None:
-        return found.locate(Access(write, address, 32, value, by))
+        return found.locate(TracedAccess(write, address, 32, value, by))
 
     assert at(moved) is None  # nobody knows yet what GPU_ID is
     assert at(BASE) == 0
@@ -156,8 +181,8 @@ def test_a_driver_that_is_bound_anew_is_followed() -> None:
     assert at(moved) == 0
     assert at(moved + 0x700, write=True, by="cs_slot+0x0") == 0x700
     assert at(BASE + 0x1FFFFC) == 0x1FFFFC
-    part = Places(Registers(0xFB000000, 0x200000), (Mapping(BASE, BASE + 0x1000, 0),), "panthor")
-    assert part.locate(Access(False, moved, 32, 7, "panthor_x+0x0")) is None
+    part = MappedRegisters(Registers(0xFB000000, 0x200000), (Mapping(BASE, BASE + 0x1000, 0),), "panthor")
+    assert part.locate(TracedAccess(False, moved, 32, 7, "panthor_x+0x0")) is None
 
 
 @given(st.text(max_size=300))
@@ -167,26 +192,36 @@ def test_hostile_files_of_proc_are_read(text: str) -> None:
     driver_text(text, "panthor")
 
 
-HEAD = Head("panthor", 0xA8670005, "6.12.117", "ab12", "rock-5b", "Radxa ROCK 5B", (0xFB000000, 0x200000), ("x",), True)
+HEAD = RecordingHead(
+    "panthor", 0xA8670005, "6.12.117", "ab12", "rock-5b", "Radxa ROCK 5B", (0xFB000000, 0x200000), ("x",), True
+)
 NUMBERS, TEXTS = st.integers(0, 2**63 - 1), st.text(max_size=12)
 LINES = st.lists(
     st.builds(
-        Step, NUMBERS, NUMBERS, TEXTS, st.booleans(), NUMBERS, st.integers(0, 255), TEXTS, st.sampled_from([8, 32, 64])
+        RegisterAccess,
+        NUMBERS,
+        NUMBERS,
+        TEXTS,
+        st.booleans(),
+        NUMBERS,
+        st.integers(0, 255),
+        TEXTS,
+        st.sampled_from([8, 32, 64]),
     )
-    | st.builds(Other, NUMBERS, NUMBERS, TEXTS, TEXTS, TEXTS),
+    | st.builds(OtherEvent, NUMBERS, NUMBERS, TEXTS, TEXTS, TEXTS),
     max_size=8,
 ).map(tuple)
 
 
 @given(LINES)
-def test_a_recording_is_read_as_it_was_written(lines: tuple[Step | Other, ...]) -> None:
+def test_a_recording_is_read_as_it_was_written(lines: tuple[RegisterAccess | OtherEvent, ...]) -> None:
     recording = Recording(HEAD, lines)
     assert parse(render(recording)) == recording
 
 
 @given(LINES, st.data())
 def test_a_recording_that_was_cut_or_has_lost_a_line_is_refused(
-    lines: tuple[Step | Other, ...], data: st.DataObject
+    lines: tuple[RegisterAccess | OtherEvent, ...], data: st.DataObject
 ) -> None:
     text = list(render(Recording(HEAD, lines)))
     gone = data.draw(st.integers(0, len(text) - 1))

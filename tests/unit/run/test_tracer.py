@@ -17,8 +17,8 @@ from panthorlab.errors import BootError, EvidenceError, LabError, PanthorlabErro
 from panthorlab.kernel.model import Kernel
 from panthorlab.mmio.ftrace import READ, WRITE
 from panthorlab.mmio.main import read
-from panthorlab.mmio.recording import Step
-from panthorlab.run.tracer import ACCESSES, KPTR, ROOTS, check_kernel, gather, recorded
+from panthorlab.mmio.recording import RegisterAccess
+from panthorlab.run.tracer import ACCESSES, KPTR, ROOTS, check_kernel, gather, record_accesses
 
 ROOT = ROOTS[1]
 VIRTUAL = 0xFFFF800082000000
@@ -86,7 +86,7 @@ def board(shell: Shell) -> BootedBoard:
 
 
 def record(shell: Shell, kernel: Kernel, file: Path) -> Any:
-    with recorded(board(shell), kernel, file, ["gpu-job"]):
+    with record_accesses(board(shell), kernel, file, ["gpu-job"]):
         pass
     return read(file)
 
@@ -108,7 +108,7 @@ def test_the_driver_is_bound_under_trace_and_the_board_is_left_as_it_was(
 
 
 def test_without_a_file_nothing_is_touched(shell: Shell, kernel: Kernel) -> None:
-    with recorded(board(shell), kernel, None, []):
+    with record_accesses(board(shell), kernel, None, []):
         pass
     assert shell.wrote == []
 
@@ -116,7 +116,7 @@ def test_without_a_file_nothing_is_touched(shell: Shell, kernel: Kernel) -> None
 def test_what_goes_wrong_meanwhile_is_not_hidden_and_the_board_is_left_as_it_was(
     shell: Shell, kernel: Kernel, tmp_path: Path
 ) -> None:
-    with pytest.raises(BootError, match="it oopsed"), recorded(board(shell), kernel, tmp_path / "x.jsonl", []):
+    with pytest.raises(BootError, match="it oopsed"), record_accesses(board(shell), kernel, tmp_path / "x.jsonl", []):
         raise BootError("it oopsed")
     assert shell.files[KPTR] == "2"
     assert not (tmp_path / "x.jsonl").exists()
@@ -166,7 +166,10 @@ def test_there_must_be_one_gpu(shell: Shell, kernel: Kernel, tmp_path: Path, dev
 
 
 def test_registers_that_have_moved_meanwhile_make_a_hole(shell: Shell, kernel: Kernel, tmp_path: Path) -> None:
-    with pytest.raises(EvidenceError, match="bound anew"), recorded(board(shell), kernel, tmp_path / "x.jsonl", []):
+    with (
+        pytest.raises(EvidenceError, match="bound anew"),
+        record_accesses(board(shell), kernel, tmp_path / "x.jsonl", []),
+    ):
         shell.files["/proc/vmallocinfo"] = AREA.format(VIRTUAL + 0x400000, VIRTUAL + 0x601000)
 
 
@@ -189,4 +192,4 @@ def test_each_boot_has_its_recording(shell: Shell, kernel: Kernel, tmp_path: Pat
         record(shell, kernel, tmp_path / "run/boots" / boot / "mmio.jsonl")
     gather(tmp_path / "run", tmp_path / "x.jsonl.xz")
     found = [read(tmp_path / name) for name in ("x.jsonl.xz", "x-2.jsonl.xz")]
-    assert all(isinstance(line, Step) for recording in found for line in recording.lines)
+    assert all(isinstance(line, RegisterAccess) for recording in found for line in recording.lines)
