@@ -13,6 +13,7 @@ from panthorlab.arguments import add_board, add_driver, add_dry_run, add_jail, a
 from panthorlab.errors import UsageError
 from panthorlab.kernel.driver import by_name
 from panthorlab.lab_options import add_boards, add_lava, add_overlay
+from panthorlab.mmio.options import add_recording, add_replay_trace
 from panthorlab.parser import Parser
 from panthorlab.quantities import duration, seed
 
@@ -41,6 +42,7 @@ def _validate_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_parser(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(recording=None)
     parser.add_argument(
         "--kernel", required=True, metavar="K", help="store key, RUN:before, RUN:after, or build directory"
     )
@@ -59,6 +61,7 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def _matrix_parser(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(recording=None)
     parser.add_argument(
         "source",
         nargs="*",
@@ -184,6 +187,10 @@ def make_parser() -> Parser:
     _run_parser(add("run", "boot one kernel; run suites or a command on it"))
     _matrix_parser(add("matrix", "run the suites on several kernels, and show where these differ"))
     _fuzz_parser(add("fuzz", "try random sequences of panthor's calls on one kernel; make what finds a bug short"))
+    record = add("record", "as `run`, and record every access of the driver to the GPU's registers")
+    _run_parser(record)
+    add_recording(record)
+    add_replay_trace(add("replay-trace", "feed a recording to the emulated GPU, and show the first difference"))
     resume = add("resume", "continue an interrupted run")
     resume.add_argument("run", type=Path, metavar="RUN")
     add_jail(resume)

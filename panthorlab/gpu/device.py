@@ -41,6 +41,8 @@ IRQ_NAMES = ("job", "mmu", "gpu")  # order of the MSI-X vectors
 class GpuDevice:
     """One GPU of a generation. `read` and `write` are aligned 32-bit register accesses and return at once."""
 
+    mcu_type = Mcu
+
     def __init__(
         self, generation: Generation, params: Params, reporter: Reporter, trace: Trace, loop: Loop, seed: int = 0
     ) -> None:
@@ -85,7 +87,7 @@ class GpuDevice:
         )
         for irq in self.irqs:
             irq.intercept = self._intercept
-        self.mcu = Mcu(self.chip)
+        self.mcu = self.mcu_type(self.chip)
         self.chip.mmu.spaces[0].flushed = self.mcu.clean_cache
         self._power = generation.power(
             Domains(generation.cores, self.chip.powered, self._power_switched, loop, gpu, trace, misbehaviour)
