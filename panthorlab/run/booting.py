@@ -20,6 +20,7 @@ from panthorlab.run.kernels import resolve_kernel
 from panthorlab.run.meter import open_meter
 from panthorlab.run.record import BoardUp, BootStep, Doing, OfBoot
 from panthorlab.run.session import Session, end_by
+from panthorlab.run.tracer import record_accesses
 from panthorlab.run.workload import once_per_boot
 
 COMMAND_LINE: Final = "/proc/cmdline"
@@ -63,7 +64,9 @@ def booted(job: Job, find_board: Callable[[], Board], emit: Callable[[OfBoot], N
                     meter.check(board.shell)
                 session.once = once_per_boot(board.shell.get(COMMAND_LINE).decode("utf-8", "replace"))
                 emit(BoardUp(name=board.name, facts=board.facts(), boot_id=board.boot_id))
-                yield session
+                file = log_dir / job.recording if job.recording else None
+                with record_accesses(board, kernel, file, [Path(suite).name for suite in job.suites]):
+                    yield session
                 session.end_log()
                 session.end_measuring()
             session.send_strays()

@@ -39,6 +39,7 @@ from panthorlab.run.kernels import notes_of, parse_params, resolve_kernel
 from panthorlab.run.meter import Meter, open_meter
 from panthorlab.run.progress import ProgressDisplay
 from panthorlab.run.record.log import new_run_dir
+from panthorlab.run.tracer import check_kernel, record_accesses
 from panthorlab.run.workload import Workload
 
 STEP: Final = 0.5
@@ -82,6 +83,8 @@ def main(options: argparse.Namespace, command: list[str]) -> int:
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step, driver=options.driver)
     for note in notes_of(kernel):
         progress.note(note)
+    if options.recording is not None:
+        check_kernel(kernel)
     meter = open_meter(measure.prepare(run_dir, ALONE, kernel, [board]), run_dir) if options.coverage else None
     params = parse_params(options.param) | {"seed": str(options.seed)}
     out, err = _Capture(sys.stdout.buffer, echo=not options.json), _Capture(sys.stderr.buffer, echo=not options.json)
@@ -103,7 +106,8 @@ def main(options: argparse.Namespace, command: list[str]) -> int:
             if meter is not None:
                 meter.check(booted.shell)
             settle = SETTLE if "groups" in driver_of(kernel).features else SETTLE_WITHOUT_JOBS
-            _run(booted, _resolve(command, kernel, booted.work_dir), run_dir, outcome, (out, err), settle, meter)
+            with record_accesses(booted, kernel, options.recording, command):
+                _run(booted, _resolve(command, kernel, booted.work_dir), run_dir, outcome, (out, err), settle, meter)
     finally:
         progress.finish()
         _tell(outcome, run_dir)
