@@ -8,6 +8,7 @@
 #include <linux/membarrier.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -72,29 +73,37 @@ void held_pause(void)
 	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 }
 
+/* The sum of the fields of /proc/meminfo with these names, KiB. */
+static long meminfo(const char *one, const char *other)
+{
+	FILE *file = fopen("/proc/meminfo", "re");
+	char line[128], name[64];
+	long sum = 0, kib;
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "%63[^:]: %ld kB", name, &kib) == 2 &&
+		    (!strcmp(name, one) || !strcmp(name, other)))
+			sum += kib;
+	if (file)
+		fclose(file);
+	return sum;
+}
+
 long held_kib(void)
 {
-	long held = 0;
-	char line[128];
-	FILE *file;
-
 	if (!files.open)
 		open_files();
 	held_pause();
 	empty_stock();
 	/* The counters are spread over the CPUs until they are asked to be brought up to date. */
 	write_to(files.stat_refresh);
-	file = fopen("/proc/meminfo", "re");
-	while (file && fgets(line, sizeof(line), file)) {
-		long kib;
+	return meminfo("SUnreclaim", "Shmem");
+}
 
-		if (sscanf(line, "SUnreclaim: %ld kB", &kib) == 1 ||
-		    sscanf(line, "Shmem: %ld kB", &kib) == 1)
-			held += kib;
-	}
-	if (file)
-		fclose(file);
-	return held;
+long held_stacks(void)
+{
+	write_to(files.stat_refresh);
+	return meminfo("KernelStack", "");
 }
 
 long held_more(long before, long tolerable, unsigned int settle_ms)

@@ -11,6 +11,9 @@
  */
 long held_kib(void);
 
+/* KiB of the stacks of threads: when a worker of the kernel is new, so is what else it costs. */
+long held_stacks(void);
+
 /* A grace period of RCU: what waits for one is freed, and workers do what they have been left to do. */
 void held_pause(void);
 
