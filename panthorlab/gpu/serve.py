@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from panthorlab.gpu.device import Gpu
+from panthorlab.gpu.device import GpuDevice
 from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.generation import Generation
 from panthorlab.gpu.loop import Loop
@@ -102,7 +102,7 @@ class _Session:
         self._options, self._reporter = options, reporter
         burst, share = params.number("slice.burst_ms") / 1000, params.number("slice.share")
         self._loop = Loop(self._on_error, self._on_late, burst, share)
-        self._gpu = Gpu(options.generation, params, reporter, trace, self._loop, options.seed)
+        self._gpu = GpuDevice(options.generation, params, reporter, trace, self._loop, options.seed)
         self._server: Server | None = None
         self._command = b""
 

@@ -12,7 +12,7 @@ import pytest
 
 from panthorlab.board.board import Board
 from panthorlab.board.registry import board_name
-from panthorlab.board.steps import Name, Step, Steps
+from panthorlab.board.steps import Step, StepName, Steps
 from panthorlab.errors import PanthorlabError
 from panthorlab.run import measure
 from panthorlab.run.evidence import LogFollower
@@ -20,6 +20,7 @@ from panthorlab.run.job import Job
 from panthorlab.run.kernels import resolve_kernel
 from panthorlab.run.record import BoardUp, BootStep, Doing, OfBoot
 from panthorlab.run.session import Session, end_by
+from panthorlab.run.tracer import record_accesses
 from panthorlab.run.workload import once_per_boot
 
 COMMAND_LINE: Final = "/proc/cmdline"
@@ -59,13 +60,15 @@ def booted(job: Job, find_board: Callable[[], Board], emit: Callable[[OfBoot], N
         session = Session(job, kernel, board, log, emit, counts=live)
         try:
             with log:
-                with Steps(on_step)(Name.IDENTITY):
+                with Steps(on_step)(StepName.IDENTITY):
                     session.verify_identity()
                 if live is not None:
                     measure.check_counted(live)
                 session.once = once_per_boot(board.shell.get(COMMAND_LINE).decode("utf-8", "replace"))
                 emit(BoardUp(name=board.name, facts=board.facts(), boot_id=board.boot_id))
-                yield session
+                file = log_dir / job.recording if job.recording else None
+                with record_accesses(board, kernel, file, [Path(suite).name for suite in job.suites]):
+                    yield session
                 session.end_log()
             session.send_strays()
         except PanthorlabError as error:

@@ -12,7 +12,7 @@ from panthorlab.run.arms import Arm
 from panthorlab.run.job import Job
 from panthorlab.run.kernels import parse_params
 from panthorlab.run.plan import Slot, extension_slots
-from panthorlab.run.record import Again, Extension, Planned, Settings
+from panthorlab.run.record import Again, ExtensionEvent, Planned, Settings
 from panthorlab.run.record.log import read_events
 
 
@@ -21,7 +21,7 @@ class Jobs:
     """Makes the job of a slot. `suites`: their files. `arms`: by variant, "" for the plain boots. `claims`: by arm, the
     part of the iterations of claim workloads that it has; all if it is not there. `maps`: by a kernel's key, the map of
     its lines, if what runs of them is to be measured. `once`: tests that count nothing run in the first boot of each
-    arm and board alone.
+    arm and board alone. `recording`: see `Job`.
     """
 
     run_dir: Path
@@ -33,6 +33,7 @@ class Jobs:
     claims: Mapping[str, float] = field(default_factory=dict)
     maps: Mapping[str, str] = field(default_factory=dict)
     once: bool = False
+    recording: str | None = None
 
     def __call__(self, slot: Slot) -> Job:
         settings = self.settings
@@ -59,6 +60,7 @@ class Jobs:
             plain_tests=not self.once or slot.index % settings.boots == 0,
             tests=self.plan.plain,
             coverage=self.maps.get(kernel.key),
+            recording=self.recording,
         )
         if slot.variant:
             variant = next(one for one in self.plan.variants if one.name == slot.variant)
@@ -81,7 +83,7 @@ class Jobs:
     def _extra(self, slot: Slot, job: Job) -> Job:
         """A boot in which an arm runs more than its plan."""
         events, boards = read_events(self.run_dir), [board.key for board in self.boards]
-        more = next(event for event in events if isinstance(event, Extension))
+        more = next(event for event in events if isinstance(event, ExtensionEvent))
         return replace(
             job,
             index=slot.index - self.settings.boots * len(boards),

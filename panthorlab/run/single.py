@@ -22,7 +22,7 @@ from panthorlab.run.limits import TimeLimitReached, time_limit
 from panthorlab.run.overlays import overlay_dir
 from panthorlab.run.plan import schedule, variant_slots
 from panthorlab.run.planning import planned, record_needs
-from panthorlab.run.progress import Progress
+from panthorlab.run.progress import ProgressDisplay
 from panthorlab.run.record import KnownEntry, Note, RunEnd, RunStart, Settings
 from panthorlab.run.record.codec import decode
 from panthorlab.run.record.log import EventLog, new_run_dir, read_events, read_run
@@ -30,6 +30,7 @@ from panthorlab.run.record.versions import VERSION
 from panthorlab.run.suites import find_suites, lasting
 from panthorlab.run.summary import summary
 from panthorlab.run.survey import survey
+from panthorlab.run.tracer import OF_BOOT, check_kernel, gather
 
 ONE_KERNEL: Final = "`panthorlab build --config` builds one, `validate --deep` builds and boots such kernels itself"
 
@@ -43,12 +44,14 @@ def main(options: argparse.Namespace) -> int:
         raise UsageError("--known is for suites: COMMAND decides its own status", hint="leave it out")
     if options.deep and command:
         raise UsageError("--deep is for suites: COMMAND runs on kernel K alone", hint="leave it out")
-    options.overlay = overlay_dir(options.overlay, Progress(quiet=options.quiet))
+    options.overlay = overlay_dir(options.overlay, ProgressDisplay(quiet=options.quiet))
     try:
         with time_limit(options.time_limit):
             if command:
                 return run_command(options, command)
             run_dir = run_suites(options, known)
+            if options.recording:
+                gather(run_dir, options.recording)
             return summary(run_dir, read_run(run_dir), as_json=options.json)
     except TimeLimitReached:
         raise LabError(
@@ -72,8 +75,10 @@ def run_suites(options: argparse.Namespace, known: Sequence[KnownEntry]) -> Path
     suites = find_suites(options.suite)
     needs = survey(suites.values())
     run_dir = new_run_dir(options.output)
-    progress = Progress(quiet=options.quiet)
+    progress = ProgressDisplay(quiet=options.quiet)
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step, driver=options.driver)
+    if options.recording:
+        check_kernel(kernel)
     maps = {kernel.key: str(measure.prepare(run_dir, ALONE, kernel))} if options.coverage else {}
 
     with EventLog(run_dir) as log:
@@ -108,6 +113,7 @@ def run_suites(options: argparse.Namespace, known: Sequence[KnownEntry]) -> Path
                     plan,
                     {name: [arm] for name in ["", *(one.name for one in plan.variants)]},
                     maps=maps,
+                    recording=OF_BOOT if options.recording else None,
                 ),
                 lanes=fleet.lanes(chosen.boards, settings),
                 progress=progress.event,

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 
 from panthorlab.gpu import pci
-from panthorlab.gpu.device import Gpu
+from panthorlab.gpu.device import GpuDevice
 from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.vfio import protocol as p
 from panthorlab.gpu.vfio.protocol import Command, DmaFlag, Flag, FramingError, IrqFlag, Message, ProtocolError
@@ -34,7 +34,7 @@ Done = Callable[[], None]
 class Server:
     """Owns the connection. `on_close` is called once, when the client is gone or cannot be understood any more."""
 
-    def __init__(self, connection: socket.socket, gpu: Gpu, reporter: Reporter, on_close: Done) -> None:
+    def __init__(self, connection: socket.socket, gpu: GpuDevice, reporter: Reporter, on_close: Done) -> None:
         self._socket = connection
         self._gpu, self._reporter, self._on_close = gpu, reporter, on_close
         self._buffer = bytearray(BUFFER)
