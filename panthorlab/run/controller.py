@@ -285,5 +285,5 @@ def _why(status: int, log_dir: Path) -> str:
     if status < 0:
         return f"the worker was killed by {signal.Signals(-status).name}"
     lines = (log_dir / "pytest.log").read_text(errors="replace").strip().splitlines()
-    told = [line for line in lines if line.startswith(("E   ", "INTERNALERROR> "))] or lines
-    return f"the worker ended with status {status}" + (f": {told[-1].removeprefix('E').strip()}" if told else "")
+    errors = [line for line in lines if line.startswith(("E   ", "INTERNALERROR> "))] or lines
+    return f"the worker ended with status {status}" + (f": {errors[-1].removeprefix('E').strip()}" if errors else "")

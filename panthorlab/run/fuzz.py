@@ -210,7 +210,7 @@ def must_be_borne(session: Session, text: str, *, but: Collection[str] = (), dea
         )
         done = runner.perform(script, frozenset(but))
     if done.bad:
-        raise AssertionError("\n".join(f"{signature}: {told}" for signature, told in done.bad.items()))
+        raise AssertionError("\n".join(f"{signature}: {text}" for signature, text in done.bad.items()))
 
 
 class _Lines:

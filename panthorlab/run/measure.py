@@ -134,8 +134,8 @@ def conclude_boot(run_dir: Path, live: Path) -> JsonObject:
     """The same of a single boot without suites: its figures. Says on stderr what they come to."""
     event, table_of = _measured(run_dir, ALONE, counts.by_suite(live), None)
     _write_tables(run_dir, {stem(ALONE): table_of})
-    told = report.driver_text(report.Coverage(event.functions, event.function_total, event.lines, event.line_total))
-    print(f"panthorlab: {told}; per function: {run_dir / FOLDER}", file=sys.stderr, flush=True)
+    text = report.driver_text(report.Coverage(event.functions, event.function_total, event.lines, event.line_total))
+    print(f"panthorlab: {text}; per function: {run_dir / FOLDER}", file=sys.stderr, flush=True)
     return figures(event)
 
 

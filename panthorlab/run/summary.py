@@ -75,7 +75,7 @@ def judge_kernel(events: Sequence[Event]) -> Summary:
     known = known_of(start_of(events).options)
     kept = [_labelled(event, names) for event in kept] if (names := _variants(events)) else kept
     notes = [event.text for event in events if isinstance(event, Note)]
-    notes += leftout.told(left_out(events))
+    notes += leftout.not_run(left_out(events))
     made = Summary(notes=[*notes, *(f"boot {end.boot}: {end.why}" for end in again)])
     for event in kept:
         match event:
@@ -250,7 +250,7 @@ def _json(made: Summary, run_dir: Path, events: Sequence[Event]) -> dict[str, Js
             for name, row in made.rows.items()
         },
         "not_run": left_out(events),
-        "tests": [told(test) for test in made.tests],
+        "tests": [json_of_test(test) for test in made.tests],
         "findings": made.findings,
         "coverage": next(
             (
@@ -271,7 +271,7 @@ def _json(made: Summary, run_dir: Path, events: Sequence[Event]) -> dict[str, Js
     }
 
 
-def told(test: Tested) -> dict[str, str]:
+def json_of_test(test: Tested) -> dict[str, str]:
     """A test as JSON tells it."""
     return {"suite": test.suite, "test": test.test, "outcome": test.outcome, "message": test.message}
 

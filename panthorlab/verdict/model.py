@@ -264,12 +264,12 @@ class RunVerdict:
     @property
     def residual(self) -> tuple[WorkloadVerdict, ...]:
         """Watch workloads in which *after* shows something, or which went wrong: under the verdict, never hidden."""
-        told = {finding.where for finding in self.new_findings}
+        places = {finding.where for finding in self.new_findings}
         wrong = {Verdict.ERROR, Verdict.REGRESSED}
         return tuple(
             w
             for w in self.workloads
-            if w.role is Role.WATCH and (w.after.faulty or w.after.lost or w.name in told or w.verdict in wrong)
+            if w.role is Role.WATCH and (w.after.faulty or w.after.lost or w.name in places or w.verdict in wrong)
         )
 
 
