@@ -33,17 +33,15 @@ STEP: Final = 0.05
 LEFT: Final = "left"
 GATE: Final = "# gate "
 _MISDEED: Final = "# misdeed "
-_KILLED: Final = "# killed "
 _ACCEPTED: Final = "# accepted "
 
 
 @dataclass
 class Performed:
     """What came of a script. `bad`: signature and text of each thing that a right kernel would not have done; with any
-    of them the boot is spoiled for other scripts. `reached`: the line in which the kernel has killed it, or 0."""
+    of them the boot is spoiled for other scripts."""
 
     bad: dict[str, str] = field(default_factory=dict)
-    reached: int = 0
 
 
 class ScriptRunner:
@@ -140,8 +138,6 @@ class ScriptRunner:
                 elif line.startswith(_ACCEPTED):
                     call = line.removeprefix(_ACCEPTED)
                     done.bad[f"accepted:{call.split()[0]}"] = f"addresses of the kernel's own were given: {call}"
-                elif line.startswith(_KILLED):
-                    done.reached = int(line.removeprefix(_KILLED))
             if status is not None:
                 return status
             now = time.monotonic()

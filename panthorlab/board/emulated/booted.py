@@ -108,10 +108,6 @@ class BootedEmulatedBoard:
         return self._parts.console.log
 
     @property
-    def gpu_log(self) -> Path | None:
-        return self._parts.model.log if self._parts.model else None
-
-    @property
     def console(self) -> Console:
         return self._parts.console
 
