@@ -108,7 +108,7 @@ def prepare_sides(
 
     Raises SourceError, PatchError, UsageError, LabError (no network, no compiler; to look: nothing to look at).
     """
-    # First: what is no patch is said before anything is downloaded.
+    # First: what is no patch is refused before anything is downloaded.
     intake = intake or _read(patches, base_spec, version)
     setting = _setting(base_spec, fragments, arch, progress, look=look)
     about_series = series_notes(intake, base_spec, setting.base.key, setting.base.title)

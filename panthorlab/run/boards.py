@@ -53,7 +53,7 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _row(name: str, file: Path) -> BoardRow | Broken:
-    """One board as `--json` tells it; a board file that is wrong is listed with what is wrong with it."""
+    """One board as `--json` shows it; a board file that is wrong is listed with what is wrong with it."""
     try:
         board = open_board(name)
     except PanthorlabError as error:

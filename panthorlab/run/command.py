@@ -53,7 +53,7 @@ DEADLY: Final = frozenset({Kind.OOPS, Kind.PANIC})
 SETTLE: Final = Workload("settle/info", ("gpu-job", "--mode", "info"))
 SETTLE_WITHOUT_JOBS: Final = Workload("settle/gpu-info", ("gpu-job", "--mode", "gpu-info"), sentinel=False)
 MOST_SHOWN: Final = 10
-"""Findings told on stderr; all are in the JSON and in the log."""
+"""Findings that are shown on stderr at most; all are in the JSON and in the log."""
 
 
 @dataclass

@@ -136,7 +136,7 @@ class Controller:
     def _record(self, event: Event) -> None:
         with self._lock:
             if isinstance(event, Note) and event.text in {old.text for old in self._events if isinstance(old, Note)}:
-                return  # each boot tells what does not run on it
+                return  # each boot reports what does not run on it
             self._events.append(self._log.append(event))
         self._progress(event)
 

@@ -200,7 +200,7 @@ def must_be_borne(session: Session, text: str, *, but: Collection[str] = (), dea
     """
     script = parse(text)
     with session.findings_expected({*provoked(script), *but}):
-        session.job("store")  # what is told from here on, the script has provoked
+        session.job("store")  # what the kernel reports from here on, the script has provoked
         runner = ScriptRunner(
             session.board, session.log, lambda: session.job("store", must_pass=False).report, session.holdings, deadline
         )

@@ -133,7 +133,7 @@ class Boots:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Exit status 0: nothing found in the time; 1: a finding, told with its script; 3: nothing found, but of some
+    """Exit status 0: nothing found in the time; 1: a finding, shown with its script; 3: nothing found, but of some
     scripts nobody can tell; 4: the lab."""
     script = _read(options.script) if options.script else None
     parse_params(options.param)
@@ -190,7 +190,7 @@ def _once(boots: Boots, script: tuple[ScriptLine, ...], totals: FuzzTotals, prog
 def _perform(
     boots: Boots, script: tuple[ScriptLine, ...], seed: str, totals: FuzzTotals, progress: ProgressDisplay
 ) -> Performed:
-    """What came of it, counted. What nobody can judge is told, and counted as such: nothing bad of it was seen."""
+    """What came of it, counted. What nobody can judge is reported, and counted as such: nothing bad of it was seen."""
     try:
         done = boots.perform(script)
     except EvidenceError as error:

@@ -101,7 +101,7 @@ class Holdings:
                     raise
 
     def left(self) -> str:
-        """What it holds, in words, when what is freed later has had its time; without what was told or forgiven."""
+        """In words, what it holds when what is freed later has had its time; without what was reported or forgiven."""
         deadline = self._deadline()
         while (held := self.now()) is not None and (more := held.more_than(self._left)):
             if time.monotonic() > deadline:

@@ -283,7 +283,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """After the last counted workload of a suite: that no fault was told is worth something only if one would be."""
+    """After the last counted workload of a suite: no fault in the log proves something only if one would be logged."""
     booted = item.config.stash.get(_SESSION, None)
     if booted is None or booted.died is not None or _WORKLOAD not in item.stash:
         return

@@ -145,7 +145,7 @@ def _gaps(boots: Iterable[BootResult]) -> list[Vote]:
 
 
 def _missed(tests: Iterable[TestVerdict], boots: Mapping[str, BootResult], plan: Plan) -> list[Vote]:
-    """A test of the plan without a result was not passed. Where a kernel died, it is that which is told."""
+    """A test of the plan without a result was not passed. Where a kernel died, that is the reason."""
     if any(boot.died_of_kernel for boot in boots.values()):
         return []
     missed = sorted(plan.tests - {test.name for test in tests})

@@ -76,7 +76,7 @@ class IterationResult:
     per_boot: bool = False
     """The declared kinds come from a detector that speaks once per boot: boots are counted, not iterations."""
     once: frozenset[str] = frozenset()
-    """Kinds, declared or not, of which this kernel tells once per boot: what is new of them counts boots, too."""
+    """Kinds, declared or not, that this kernel reports once per boot: what is new of them counts boots, too."""
     order: int = 0
     """Its place among the iterations of its boot."""
     cut: bool = False

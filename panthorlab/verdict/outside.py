@@ -105,7 +105,7 @@ class OutsideFaults:
 
 
 def _findings(boot: BootResult) -> Sequence[OutsideFinding]:
-    """One by one; of kinds that are only told as such, one each."""
+    """One by one; one each of kinds of which only the kind is known."""
     seen = {finding.kind for finding in boot.outside}
     return [*boot.outside, *(OutsideFinding(kind) for kind in sorted(boot.kinds - seen))]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Changes that the patch does not claim. What is worse is a verdict already; what seems better is only told.
+"""Changes that the patch does not claim. What is worse is a verdict already; what seems better is only mentioned.
 
 Fewer faults where none were to go may be faults that nobody hears of any more: a lost interrupt makes every rate fall.
 Where a claim itself has significantly fewer, others of its kind follow from that, and are no surprise.
