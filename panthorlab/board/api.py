@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, Self, TypeVar
 
+from panthorlab.board.boardtime import BoardTime
 from panthorlab.errors import LabError
 
 
@@ -42,6 +43,17 @@ class Hazard:
     time: float
     kind: str
     text: str
+
+
+@dataclass(frozen=True)
+class RunDigest:
+    """Equal runs have equal ones. `sha256`: over all register accesses with counts and values, interrupts, what the host
+    and the board told each other, and the console. `instructions`: how far the board has come. `blocks`: hash of the
+    blocks of instructions that it has executed, 0 if nobody asked for it."""
+
+    sha256: str
+    instructions: int
+    blocks: str
 
 
 class RemoteFileError(LabError):
@@ -129,6 +141,10 @@ class BootedBoard(Protocol):
     def shell(self) -> Shell: ...
 
     @property
+    def time(self) -> BoardTime:
+        """The time it lives in: whoever waits for it waits there."""
+
+    @property
     def boot_id(self) -> str:
         """/proc/sys/kernel/random/boot_id as read right after boot."""
 
@@ -181,6 +197,9 @@ class BootedBoard(Protocol):
     def misuses(self) -> Sequence[str]:
         """What the driver did so far that real hardware would not bear and the emulated GPU does, oldest first: a
         register access while the clock stood, for example."""
+
+    def digest(self) -> RunDigest | None:
+        """In exact time, what tells this run of the board so far from any other; None in the host's time."""
 
     def check_alive(self) -> None:
         """Raise LabError (QEMU or model died) or BootError (guest panicked, silent) if the board is gone."""

@@ -97,6 +97,12 @@ class Gpu:
 
     # --- accesses
 
+    def arrive(self) -> None:
+        """The guest's CPU waits until a message is answered (in exact time: here is where it is)."""
+
+    def leave(self) -> None:
+        """It is about to go on."""
+
     def read(self, offset: int) -> int:
         """The register at `offset`; 0 for one that does not exist, which is reported."""
         if self._clock_stopped:

@@ -18,7 +18,7 @@ from panthorlab.run import measure
 from panthorlab.run.evidence import LogFollower
 from panthorlab.run.job import Job
 from panthorlab.run.kernels import resolve_kernel
-from panthorlab.run.record import BoardUp, BootStep, Doing, OfBoot
+from panthorlab.run.record import BoardUp, BootStep, Doing, Note, OfBoot
 from panthorlab.run.session import Session, end_by
 from panthorlab.run.workload import once_per_boot
 
@@ -50,6 +50,7 @@ def booted(job: Job, find_board: Callable[[], Board], emit: Callable[[OfBoot], N
             method=job.boot_method,
             fresh=job.fresh,
             counts=live,
+            time=job.time,
         )
     except PanthorlabError as error:
         emit(end_by(error, booted=False))
@@ -65,6 +66,8 @@ def booted(job: Job, find_board: Callable[[], Board], emit: Callable[[OfBoot], N
                     measure.check_counted(live)
                 session.once = once_per_boot(board.shell.get(COMMAND_LINE).decode("utf-8", "replace"))
                 emit(BoardUp(name=board.name, facts=board.facts(), boot_id=board.boot_id))
+                if why := board.facts().get("time_why"):
+                    emit(Note(text=f"{board.name} lives in the host's time, not in exact time: {why}"))
                 yield session
                 session.end_log()
             session.send_strays()

@@ -98,6 +98,7 @@ def main(options: argparse.Namespace, command: list[str]) -> int:
                 on_progress=progress.step,
                 method=options.boot_method,
                 counts=live,
+                time=options.time,
             ) as booted,
         ):
             progress.finish()

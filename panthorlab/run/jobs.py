@@ -55,6 +55,7 @@ class Jobs:
             params=parse_params(settings.param),
             overlay=settings.overlay,
             boot_method=settings.boot_method,
+            time=settings.time,
             fresh=slot.fresh,
             plain_tests=not self.once or slot.index % settings.boots == 0,
             tests=self.plan.plain,

@@ -8,7 +8,6 @@ markers in the kernel log and nothing is attributed by guessing.
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -116,11 +115,11 @@ class Session:
         `retries`: it may fail so often before, and on until a reset that is under way must be over.
         """
         argv = ("gpu-job", "--mode", mode, *arguments)
-        deadline = time.monotonic() + RESET_TIME * self.board.slowness
+        deadline = self.board.time.now() + RESET_TIME * self.board.slowness
         while retries > 0:
             if (result := self.program(*argv, timeout=timeout)).report.ok:
                 return result
-            retries -= 1 if retries > 1 or time.monotonic() > deadline else 0
+            retries -= 1 if retries > 1 or self.board.time.now() > deadline else 0
         return self.check(*argv, timeout=timeout) if must_pass else self.program(*argv, timeout=timeout)
 
     def gpu_info(self) -> dict[str, str]:
@@ -304,7 +303,17 @@ class Session:
         if self.died is not None:
             emit(end_by(self.died, booted=True))
         else:
-            emit(BootEnd(complete=complete, booted=True, outcome=Outcome.PASS, blame=None))
+            run = self.board.digest()
+            emit(
+                BootEnd(
+                    complete=complete,
+                    booted=True,
+                    outcome=Outcome.PASS,
+                    blame=None,
+                    digest=run.sha256 if run else None,
+                    instructions=run.instructions if run else None,
+                )
+            )
 
     def send_strays(self) -> None:
         """Send out what the kernel has said outside iterations, and where its log has gaps."""

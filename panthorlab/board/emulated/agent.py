@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from signal import SIGKILL
 
 from panthorlab.board.api import Completed, OnBytes, RemoteFileError, collect
+from panthorlab.board.boardtime import HOST, BoardTime
 from panthorlab.board.emulated import frames
 from panthorlab.board.emulated.frames import Frame, FrameType
 from panthorlab.board.onboard import WORK_DIR
@@ -61,8 +62,11 @@ class AgentProcess:
 class AgentShell:
     """Commands and files through the agent. `why_lost` says what the board died of when the stream has ended."""
 
-    def __init__(self, sock: socket.socket, why_lost: Callable[[], PanthorlabError]) -> None:
+    def __init__(
+        self, sock: socket.socket, why_lost: Callable[[], PanthorlabError], board_time: BoardTime = HOST
+    ) -> None:
         self._sock = sock
+        self._time = board_time
         self._sock.setblocking(False)
         self._why_lost = why_lost
         self._numbers = itertools.count(1)
@@ -76,6 +80,12 @@ class AgentShell:
         self._loader_errors = bytearray()
         self.loader = AgentProcess(self, 0, "module loader", lambda _data: None, self._loader_errors.extend)
         self._processes[0] = self.loader
+        self._decoder = frames.FrameDecoder()
+        self._thread: threading.Thread | None = None
+        self._listen()
+
+    def _listen(self) -> None:
+        """From now on, take what comes."""
         self._thread = threading.Thread(target=self._read, name="agent", daemon=True)
         self._thread.start()
 
@@ -157,7 +167,7 @@ class AgentShell:
         self._closing = True
         with contextlib.suppress(OSError):  # the other end is gone already
             self._sock.shutdown(socket.SHUT_RDWR)
-        if threading.current_thread() is not self._thread:
+        if self._thread is not None and threading.current_thread() is not self._thread:
             self._thread.join(SEND_TIMEOUT)
         self._sock.close()
 
@@ -257,17 +267,12 @@ class AgentShell:
         """Wait until `done()`; False at the deadline. Raises what the board died of if it does."""
         if threading.current_thread() is self._thread:
             raise RuntimeError("a callback of the shell may not wait for the shell")
-        deadline = time.monotonic() + timeout
+        self._time.wait(self._changed, lambda: done() or self._lost is not None, timeout)
         with self._changed:
-            while not done():
-                if self._lost is not None:
-                    break
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return False
-                self._changed.wait(left)
-            else:
+            if done():
                 return True
+            if self._lost is None:
+                return False
         raise self._why_lost()
 
     def _fail(self, reason: str) -> None:
@@ -281,7 +286,6 @@ class AgentShell:
         return self._lost
 
     def _read(self) -> None:
-        decoder = frames.FrameDecoder()
         poller = select.poll()
         poller.register(self._sock, select.POLLIN)
         reason = "the agent's stream ended"
@@ -294,13 +298,16 @@ class AgentShell:
                     continue
                 if not data:
                     break
-                for frame in decoder.feed(data):
-                    self._dispatch(frame)
+                self._take(data)
         except OSError as error:
             reason = f"the agent's stream broke: {error}"
         except frames.FrameError as error:
             reason = f"the agent broke the protocol: {error}"
         self._fail(reason)
+
+    def _take(self, data: bytes) -> None:
+        for frame in self._decoder.feed(data):
+            self._dispatch(frame)
 
     def _dispatch(self, frame: Frame) -> None:
         process = self._processes.get(frame.id)

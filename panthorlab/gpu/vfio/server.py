@@ -43,6 +43,9 @@ class Server:
         self._fds: list[int] = []  # came with the message whose last byte is before _fds_end
         self._fds_end = 0
         self._message_end = 0
+        self._question = 0  # ident of the last message that is a request of ours
+        self._open_question = False
+        self._closed = False
         self._out = bytearray(READ32_REPLY.size)
         self._recent: deque[bytes] = deque(maxlen=REMEMBERED)
         self._config = pci.ConfigSpace()
@@ -88,7 +91,7 @@ class Server:
         except ConnectionError:
             size, ancillary = 0, []
         if not size:
-            self._on_close()
+            self._end_connection()
             return
         for level, kind, data in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
@@ -100,9 +103,27 @@ class Server:
             self._messages()
         except FramingError as error:
             self._reporter.check("framing", f"the client sends {error}; the connection is closed")
-            self._on_close()
+            self._end_connection()
         except ConnectionError:
-            self._on_close()
+            self._end_connection()
+
+    def _end_connection(self) -> None:
+        self._closed = True
+        self._on_close()
+
+    def round_trip(self) -> None:
+        """Ask the client for a word of guest memory, and wait for its answer: what it was told before has taken effect
+        then (QEMU does both in its main loop, one after the other). Returns at once when the client has gone."""
+        self._question = (self._question + 1) & 0xFFFF
+        question = p.REGION_ACCESS.pack(self._gpu.ram.first, 4, 0)
+        try:
+            self._socket.sendall(Message(self._question, Command.DMA_READ, 0, 0, question).encode())
+        except ConnectionError:
+            self._end_connection()
+            return
+        self._open_question = True
+        while self._open_question and not self._closed:
+            self.readable()
 
     def _messages(self) -> None:
         buffer = self._buffer
@@ -166,8 +187,11 @@ class Server:
 
     def _dispatch(self, message: Message) -> None:
         if message.flags & Flag.TYPE:
-            return  # a reply: nothing was asked
+            if message.ident == self._question and message.command == Command.DMA_READ:
+                self._open_question = False
+            return  # a reply, to `round_trip` or to nothing
         handler = self._commands.get(message.command)
+        self._gpu.arrive()
         try:
             if handler is None:
                 raise ProtocolError(errno.ENOTSUP, f"command {message.command} is not served")
@@ -181,6 +205,7 @@ class Server:
         except Exception as error:
             self._failed(error, f"command {message.command}")
             answer = message.refuse(errno.EIO)
+        self._gpu.leave()
         if message.wants_reply:
             self._socket.sendall(answer.encode())
 

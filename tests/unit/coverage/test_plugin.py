@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from panthorlab.board.emulated import coverage_plugin
+from panthorlab.board.emulated import coverage_plugin, tcg_plugin
 from panthorlab.coverage import counts
 from panthorlab.errors import LabError
 
@@ -100,4 +100,4 @@ def test_without_a_compiler_it_says_what_to_install(tmp_path: Path, monkeypatch:
 
 @pytest.mark.parametrize(("qemu", "expected"), [("10.1.0", 4), ("11.0.2", 4), ("11.1.3", 7), ("12.0.0", 7)])
 def test_each_qemu_gets_the_api_that_it_takes(qemu: str, expected: int) -> None:
-    assert coverage_plugin.api_version(qemu) == expected
+    assert tcg_plugin.api_version(qemu) == expected
