@@ -47,9 +47,9 @@ class Hazard:
 
 @dataclass(frozen=True)
 class RunDigest:
-    """Equal runs have equal ones. `sha256`: over all register accesses with counts and values, interrupts, what the host
-    and the board told each other, and the console. `instructions`: how far the board has come. `blocks`: hash of the
-    blocks of instructions that it has executed, 0 if nobody asked for it."""
+    """Equal runs have equal ones. `sha256`: over all register accesses with counts and values, interrupts, what host
+    and board told each other, and the console. `instructions`: how far the board has come. `blocks`: hash of the blocks
+    of instructions that it has executed, 0 if nobody asked for it."""
 
     sha256: str
     instructions: int

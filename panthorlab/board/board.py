@@ -166,7 +166,7 @@ class Board(ABC):
 
     def check_time(self, time: TimeName | None) -> None:
         """Raises UsageError if `--time` asks for what it never can have."""
-        if time == "exact" and not self.exact:
+        if time == TimeName.EXACT and not self.exact:
             raise UsageError(
                 f"board {self.name} is {self.file.type}: it lives in its own time", hint="leave --time exact out"
             )

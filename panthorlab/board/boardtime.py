@@ -7,12 +7,21 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, Literal, Protocol, TypeVar, get_args
+from enum import StrEnum
+from typing import Final, Protocol, TypeVar
 
 Item = TypeVar("Item")
-TimeName = Literal["host", "exact"]
-TIMES: Final[tuple[str, ...]] = get_args(TimeName)
-HELP: Final = "the time emulated boards live in: `exact`, where one seed is one run, or `host` (default: as the board's file says)"
+
+
+class TimeName(StrEnum):
+    """Which time it is."""
+
+    HOST = "host"
+    EXACT = "exact"
+
+
+TIMES: Final = tuple(name.value for name in TimeName)
+HELP: Final = "emulated boards' time: `exact`, where one seed is one run, or `host` (default: as the board's file says)"
 
 
 class BoardTime(Protocol):

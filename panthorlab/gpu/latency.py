@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How long the GPU takes for what it does in its own time, in exact time: drawn from the seed.
 
-Each kind of event (an interrupt of a line, a service of the firmware, a slice of a stream) draws from numbers of its own,
-by its name: one event more of one kind does not move those of the others.
+Each kind of event (an interrupt of a line, a service of the firmware, a slice of a stream) draws from numbers of its
+own, by its name: one event more of one kind does not move those of the others.
 """
 
 from __future__ import annotations

@@ -18,11 +18,11 @@ class Job:
     what is not to be repeated.
 
     `index` of `boots`: its share of the arm's iterations. `claims`: of those of claim workloads, how many of one are
-    this arm's. `boot_method`, `time`, `fresh`: as for `Board.boot`. `extra`: what the arm runs on top of its plan, iterations
-    by workload over all such boots; None in the boots of the plan. Plain tests then run only with `plain_tests`, and
-    are not counted. `tests`: SUITE::TEST that run; None: all. `at_most`: iterations of a workload whose test does not
-    ask for this kernel; None: as planned. `coverage`: the map of the kernel's lines, if what runs of them is to be
-    measured.
+    this arm's. `boot_method`, `time`, `fresh`: as for `Board.boot`. `extra`: what the arm runs on top of its plan,
+    iterations by workload over all such boots; None in the boots of the plan. Plain tests then run only with
+    `plain_tests`, and are not counted. `tests`: SUITE::TEST that run; None: all. `at_most`: iterations of
+    a workload whose test does not ask for this kernel; None: as planned. `coverage`: the map of the kernel's lines, if
+    what runs of them is to be measured.
     """
 
     board: str

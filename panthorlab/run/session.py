@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from panthorlab.board.api import BootedBoard
+from panthorlab.board.api import BootedBoard, RunDigest
 from panthorlab.board.identity import verify_identity
 from panthorlab.coverage.counts import mark
 from panthorlab.errors import BootError, EvidenceError, PanthorlabError
@@ -70,6 +70,7 @@ class Session:
         self._suite = ""
         self.holdings = Holdings(board)
         self.died: PanthorlabError | None = None
+        self._digest: RunDigest | None = None
 
     @cached_property
     def driver(self) -> Driver:
@@ -303,7 +304,7 @@ class Session:
         if self.died is not None:
             emit(end_by(self.died, booted=True))
         else:
-            run = self.board.digest()
+            run = self._digest
             emit(
                 BootEnd(
                     complete=complete,
@@ -327,6 +328,7 @@ class Session:
             if window is None or window.gap:
                 raise EvidenceError("the end of the kernel log did not come, or not whole")
             self._between.send_unexpected(window, frozenset())
+            self._digest = self.board.digest()
 
     # -- how iterations are run --------------------------------------------------------------------------------
 

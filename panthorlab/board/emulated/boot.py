@@ -73,10 +73,10 @@ def boot(
         with steps(Name.LOAD):
             qemu = find_qemu(on_progress)
             more = coverage_plugin.arguments(qemu.version, counts) if counts else []
-            why = unusable(file, kernel, qemu) if time == "exact" else ""
+            why = unusable(file, kernel, qemu) if time == TimeName.EXACT else ""
             if why:
                 on_progress(f"the host's time instead of exact time: {why}")
-        order = Order(name, file, kernel, qemu, log_dir.resolve(), overlay, params, more, time == "exact", why)
+        order = Order(name, file, kernel, qemu, log_dir.resolve(), overlay, params, more, time == TimeName.EXACT, why)
         with ExitStack() as undo:
             with steps(Name.POWER):
                 board = _assemble(order)

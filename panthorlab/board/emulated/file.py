@@ -66,8 +66,8 @@ class EmulatedFile(BoardFile):
     machine: Machine = Machine.model_validate({})
     boot: Boot = Boot.model_validate({})
     time: TimeName = Field(
-        "host",
-        description="the time it lives in. exact: one instruction is 8 ns, and the same seed is the same run, instruction "
-        "for instruction; host: guest and GPU run as the host lets them",
+        TimeName.HOST,
+        description="the time it lives in. exact: an instruction is 8 ns, and one seed is one run, instruction for "
+        "instruction; host: guest and GPU run as the host lets them",
     )
     time_limits: TimeLimits = TimeLimits.model_validate({})

@@ -49,8 +49,8 @@ EXACT: Final = (
     *("-icount", f"shift={SHIFT},align=off,sleep=off", "-seed", "1", "-rtc", "base=2026-01-01,clock=vm"),
 )
 SPIN: Final = "panthorlab.spin"
-"""Word of the kernel's command line: init keeps the CPU busy in what would be idle time. A CPU that waits for an interrupt
-executes nothing, and QEMU's time would jump over the GPU's events to its own next one."""
+"""Word of the kernel's command line: init keeps the CPU busy in what would be idle time. A CPU that waits for an
+interrupt executes nothing, and QEMU's time would jump over the GPU's events to its own next one."""
 
 
 def command_line(board: EmulatedFile, extra: Sequence[str] = ()) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Plugins of our own for QEMU's code generator: compiled here, when they are first needed, for the QEMU that is used."""
+"""Plugins of our own for QEMU's code generator: compiled here when they are first needed, for the QEMU that is used."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def api_version(qemu: str) -> int:
 
 
 def compiled(name: str, source: Path, api: int) -> Path:
-    """The shared object of plugin `name` for this version of the API, from the cache or compiled now. Raises LabError."""
+    """Plugin `name` for this version of the API, from the cache or compiled now. Raises LabError."""
     key = hashlib.sha256(repr((api, _OPTIONS)).encode() + source.read_bytes()).hexdigest()[:16]
     target = cache_dir("plugins") / f"{name}-{key}.so"
     if target.exists():

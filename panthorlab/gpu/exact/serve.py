@@ -18,8 +18,8 @@ BEAT_SECONDS = 0.001
 class Exact:
     """The loop in the guest's time, and what it hangs on.
 
-    At each beat the CPU is held until the host says go on: what the host does to the guest (a command, a misdeed) happens
-    at a count, not at a time of the host's.
+    At each beat the CPU is held until the host says go on: what the host does to the guest (a command, a misdeed)
+    happens at a count, not at a time of the host's.
     """
 
     def __init__(self, ends: Ends, strategy: str, seed: int, on_error: Callable[[Exception], None]) -> None:

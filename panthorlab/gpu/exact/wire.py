@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the model shares with whoever runs the guest's CPU: a page of counters, and a socket for "the CPU is held".
 
-The CPU's side is `panthorlab/board/emulated/exact/plugin.c`. While the CPU is held, or waits for an answer to a register
-access, the page is the model's to change: nobody else touches it.
+The CPU's side is `panthorlab/board/emulated/exact/plugin.c`. While the CPU is held, or waits for an answer to a
+register access, the page is the model's to change: nobody else touches it.
 """
 
 from __future__ import annotations

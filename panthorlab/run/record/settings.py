@@ -26,7 +26,8 @@ class Settings:
     not have them yet.
 
     `board` is for people, `boards` for the run. `expect` is None, and `kernel` given, in a run of `panthorlab run`.
-    `time`: None: as the boards' files say. `patch`: where they can be read as long as the run's directory is there; None: not on record.
+    `time`: None: as the boards' files say. `patch`: where they can be read as long as the run's directory is
+    there; None: not on record.
     """
 
     board: str = ""

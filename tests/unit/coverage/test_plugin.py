@@ -84,14 +84,14 @@ def test_an_argument_that_it_does_not_know_is_refused(host: list[str]) -> None:
 
 
 def test_it_is_compiled_once(host: list[str], api: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coverage_plugin, "COMPILER", "no-such-compiler")
+    monkeypatch.setattr(tcg_plugin, "COMPILER", "no-such-compiler")
     assert str(coverage_plugin.compiled(api)) == host[1]
 
 
 def test_without_a_compiler_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for program, said in (("no-such-compiler", "cannot be compiled"), ("false", "does not compile")):
-        monkeypatch.setattr(coverage_plugin, "COMPILER", program)
+        monkeypatch.setattr(tcg_plugin, "COMPILER", program)
         with pytest.raises(LabError, match=said) as caught:
             coverage_plugin.compiled(7)
         assert caught.value.hint

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The guest's time passes only while somebody waits for it; when he looks is a count of instructions.
 
-The model holds the guest at each beat, a millisecond of its time apart, and asks here whether it may go on. So whatever is
-done to the guest is done at a beat, and what the guest has said is looked at when it has said all up to a beat: what the
-host does, and how long that takes, cannot be told from inside the guest.
+The model holds the guest at each beat, a millisecond of its time apart, and asks here whether it may go on. So whatever
+is done to the guest is done at a beat, and what the guest has said is looked at when it has said all up to a beat: what
+the host does, and how long that takes, cannot be told from inside the guest.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CHUNK: Final = 1 << 18
 
 
 class ExactTime:
-    """See `BoardTime`. Not for several threads: one waits, and meanwhile it does for all what a reader's thread would do.
+    """See `BoardTime`. Not for several threads: one waits, and meanwhile it does what a reader's thread would do.
 
     `host`: the model's beats. `agent`: what the guest says comes here; `deliver` gets it, up to a beat; b"" at its end.
     """

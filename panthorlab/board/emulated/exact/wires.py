@@ -14,7 +14,7 @@ from panthorlab.board.emulated.qemu import Qemu
 from panthorlab.gpu.exact.wire import PAGE, Ends
 
 CONSOLE: Final = "console.raw"
-"""In QEMU's directory: all of the console, written before the guest goes on. What we read of it comes a little later."""
+"""In QEMU's directory: all of the console, written before the guest goes on. What we read comes a little later."""
 
 
 class ExactWires:
