@@ -7,6 +7,7 @@ import queue
 import socket
 import threading
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -123,10 +124,7 @@ def test_a_guest_that_executes_nothing_does_not_hold_us_for_ever(
     assert not guest.time.held
 
 
-@given(
-    st.lists(st.binary(min_size=1, max_size=20), min_size=1, max_size=6),
-    st.lists(st.integers(1, 20), max_size=6),
-)
+@given(st.lists(st.binary(min_size=1, max_size=20), min_size=1, max_size=6), st.lists(st.integers(1, 20), max_size=6))
 def test_the_digest_does_not_depend_on_the_pieces_in_which_it_came(says: list[bytes], cuts: list[int]) -> None:
     def digest(pieces: Sequence[Sequence[bytes]]) -> str:
         guest = Guest(pieces)
@@ -139,7 +137,7 @@ def test_the_digest_does_not_depend_on_the_pieces_in_which_it_came(says: list[by
 
     def cut(data: bytes) -> list[bytes]:
         ends = [0, *sorted({at for at in cuts if at < len(data)}), len(data)]
-        return [data[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+        return [data[start:end] for start, end in pairwise(ends)]
 
     assert digest([[data] for data in says]) == digest([cut(data) for data in says])
 

@@ -195,7 +195,7 @@ def test_a_kind_is_the_function_behind_a_call() -> None:
 
 
 @given(st.sampled_from(sorted(STRATEGIES)), st.integers(0, 2**32), st.lists(st.sampled_from("abc"), max_size=40))
-def test_latencies_repeat_from_the_seed_and_kinds_do_not_move_each_other(name: str, seed: int, kinds: list[str]) -> None:
+def test_latencies_repeat_and_kinds_do_not_move_each_other(name: str, seed: int, kinds: list[str]) -> None:
     mixed, alone = Latencies(name, seed), {kind: Latencies(name, seed) for kind in "abc"}
     drawn = [mixed.next(kind) for kind in kinds]
     assert drawn == [alone[kind].next(kind) for kind in kinds]
@@ -226,7 +226,7 @@ ACTS: dict[str, Callable[[Digest], None]] = {
     "write": lambda digest: digest.write(5, 0x10, 7),
     "interrupt": lambda digest: digest.interrupt(5, "job"),
     "line": lambda digest: digest.interrupt(5, "mmu"),
-    "nothing": lambda digest: None,
+    "nothing": lambda _digest: None,
 }
 
 
