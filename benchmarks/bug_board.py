@@ -20,11 +20,11 @@ from panthorlab.kernel import store
 from panthorlab.kernel.build.plan import SidePlan
 from panthorlab.kernel.job import DEFAULT_FRAGMENTS, build_side, prepare_kernel
 from panthorlab.kernel.model import Kernel
-from panthorlab.run.record import BootEnd, BootStart, Iteration, Stray, Tested
+from panthorlab.run.record import BootEnd, BootStart, Iteration, StrayEvent, Tested
 from panthorlab.run.survey import survey
 from panthorlab.run.variants import DEBUG
 
-_JUDGED: Final = (Tested, Iteration, Stray, BootEnd)
+_JUDGED: Final = (Tested, Iteration, StrayEvent, BootEnd)
 
 
 @dataclass(frozen=True)

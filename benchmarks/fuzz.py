@@ -23,9 +23,9 @@ sys.path[0] = str(ROOT)
 
 from panthorlab.board.registry import open_board  # noqa: E402
 from panthorlab.kernel.model import Kernel  # noqa: E402
-from panthorlab.run.fuzzing import Boots, Counts, walk  # noqa: E402
+from panthorlab.run.fuzzing import Boots, FuzzTotals, walk  # noqa: E402
 from panthorlab.run.kernels import resolve_kernel  # noqa: E402
-from panthorlab.run.progress import Progress  # noqa: E402
+from panthorlab.run.progress import ProgressDisplay  # noqa: E402
 
 BUGS = ROOT / "benchmarks" / "bugs"
 USUAL = ("04", "05", "06", "11", "55")
@@ -55,12 +55,12 @@ def seconds(kernel: Kernel, seed: int, limit: float, board: str, folder: Path) -
     """Until it is found, and what; with how many scripts."""
     folder.mkdir(parents=True)
     options = argparse.Namespace(param=[], seed=seed, boot_method="auto", seconds=limit)
-    begin, counts = time.monotonic(), Counts()
-    with Boots(options, kernel, open_board(board), folder, Progress(quiet=True)) as boots:
-        found = walk(boots, options, counts, Progress(quiet=True))
+    begin, totals = time.monotonic(), FuzzTotals()
+    with Boots(options, kernel, open_board(board), folder, ProgressDisplay(quiet=True)) as boots:
+        found = walk(boots, options, totals, ProgressDisplay(quiet=True))
     took = f"{time.monotonic() - begin:.0f}" if found else "-"
-    unjudged = f", {counts['unjudged']} unjudged" if counts.unjudged else ""
-    return f"{took} ({counts['scripts']} scripts{unjudged}{f': {found.signature}' if found else ''})"
+    unjudged = f", {totals.unjudged} unjudged" if totals.unjudged else ""
+    return f"{took} ({totals.scripts} scripts{unjudged}{f': {found.signature}' if found else ''})"
 
 
 def main() -> int:

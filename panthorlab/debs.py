@@ -28,7 +28,7 @@ APT_HELPER = "/usr/lib/apt/apt-helper"
 _DOWNLOAD_TIMEOUT = 1800.0
 _UNPACK_TIMEOUT = 120.0
 _USR_MERGED = ("bin", "sbin", "lib", "lib64")
-Progress = Callable[[str], None]
+ProgressCallback = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def debian_mirror() -> str:
     return apt.mirrors()["debian"] + "/"
 
 
-class PrivateApt:
+class PackageResolver:
     """apt on `suites` of `mirror`, with all its state in `folder`; for the machine's own architecture by default."""
 
     def __init__(self, folder: Path, mirror: str, suites: Sequence[str], architecture: str | None = None) -> None:
@@ -107,7 +107,7 @@ class PrivateApt:
         return debs
 
 
-def download(debs: Sequence[Deb], mirror: str, store: Path, on_progress: Progress) -> list[Path]:
+def download(debs: Sequence[Deb], mirror: str, store: Path, on_progress: ProgressCallback) -> list[Path]:
     """The files of `debs` in `store`, fetched where missing, each with the right sha256. Raises LabError."""
     paths = [store / f"{deb.sha256[:16]}-{deb.name}" for deb in debs]
     wanted = [(deb, path) for deb, path in zip(debs, paths, strict=True) if not _is(path, deb)]
@@ -151,7 +151,7 @@ def provide(
     pinned: Sequence[Deb],
     resolve: Callable[[], list[Deb]],
     finish: Callable[[Path], object],
-    on_progress: Progress,
+    on_progress: ProgressCallback,
 ) -> Path:
     """`base/key/root`, an unpacked tree of what is called `name`; it appears whole or not at all.
 
@@ -204,7 +204,7 @@ def loader(root: Path) -> tuple[str, str]:
     return str(loaders[0]), ":".join(libraries)
 
 
-def _fetch(argv: Sequence[str], folder: Path, count: int, on_progress: Progress) -> None:
+def _fetch(argv: Sequence[str], folder: Path, count: int, on_progress: ProgressCallback) -> None:
     deadline = time.monotonic() + _DOWNLOAD_TIMEOUT
     said = 0
     with tempfile.TemporaryFile() as output:

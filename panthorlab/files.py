@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,11 @@ def read_object(path: Path) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return data if isinstance(data, dict) else None
+
+
+def digest(parts: Iterable[object]) -> str:
+    """One hexadecimal number for plain values in their order; their texts may be file names that are no Unicode."""
+    return hashlib.sha256(repr(list(parts)).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def sha256(path: Path) -> str:

@@ -17,7 +17,7 @@ import pytest
 
 from panthorlab.board.api import RemoteFileError
 from panthorlab.gpu.fw import corpus
-from panthorlab.gpu.fw.corpus import Case
+from panthorlab.gpu.fw.corpus import ImageCase
 from panthorlab.run.session import Session
 from panthorlab.run.trouble import CONSEQUENCES
 
@@ -40,7 +40,7 @@ def firmware(session: Session) -> bytes:
         pytest.skip(f"the board's firmware cannot be read, it may be compressed: {error}")
 
 
-def wrong_of(session: Session, firmware: bytes, cases: Sequence[Case], *options: str) -> list[str]:
+def wrong_of(session: Session, firmware: bytes, cases: Sequence[ImageCase], *options: str) -> list[str]:
     """What the driver did with each image that it should not have done."""
     good = corpus.parse(firmware)
     session.board.shell.put(corpus.pack((case.name, case.make(good)) for case in cases), PACK)

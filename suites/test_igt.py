@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from panthorlab.run.igt import FOLDER, Expectations, Word, read_tests, run_test
+from panthorlab.run.igt import FOLDER, IgtExpectations, IgtResult, read_tests, run_test
 from panthorlab.run.session import Session
 
 pytestmark = [pytest.mark.driver("csif", "vm", "groups", "heaps"), pytest.mark.overlay("igt")]
@@ -21,21 +21,21 @@ PATIENCE = 60.0
 
 
 @pytest.fixture
-def expectations(session: Session) -> Expectations:
-    return Expectations.of_board(LISTS, session.board.name)
+def expectations(session: Session) -> IgtExpectations:
+    return IgtExpectations.of_board(LISTS, session.board.name)
 
 
 @pytest.mark.parametrize("test", TESTS)
-def test_igt(test: str, session: Session, expectations: Expectations) -> None:
+def test_igt(test: str, session: Session, expectations: IgtExpectations) -> None:
     run_test(session, test, expectations)
 
 
-def test_what_the_list_does_not_name(session: Session, expectations: Expectations) -> None:
+def test_what_the_list_does_not_name(session: Session, expectations: IgtExpectations) -> None:
     """Other panthor tests that this build of IGT has: all of them, and what came of each."""
     listing = session.board.shell.run(["ls", f"{FOLDER}/panthor"], timeout=PATIENCE)
     if listing.status:
         pytest.skip(f"no directory {FOLDER}/panthor, or no `ls`, on this board")
-    words: dict[str, Word | str] = {}
+    words: dict[str, IgtResult | str] = {}
     for program in listing.stdout.decode().split():
         path = f"{FOLDER}/panthor/{program}"
         names = session.board.shell.run([path, "--list-subtests"], timeout=PATIENCE)
@@ -54,6 +54,6 @@ def test_what_the_list_does_not_name(session: Session, expectations: Expectation
     bad = [
         f"{test}: {word}"
         for test, word in words.items()
-        if not isinstance(word, Word) and not word.startswith((Word.SKIP, Word.NOTRUN))
+        if not isinstance(word, IgtResult) and not word.startswith((IgtResult.SKIP, IgtResult.NOTRUN))
     ]
     assert not bad, "\n".join(bad)

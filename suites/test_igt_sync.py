@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from panthorlab.run.igt import Expectations, read_tests, run_test
+from panthorlab.run.igt import IgtExpectations, read_tests, run_test
 from panthorlab.run.session import Session
 
 pytestmark = [pytest.mark.driver("csif", "vm", "groups", "heaps"), pytest.mark.overlay("igt")]
@@ -18,4 +18,4 @@ LISTS = Path(__file__).parent / "igt"
 def test_sync(test: str, session: Session) -> None:
     if not session.has_config("CONFIG_SW_SYNC"):
         pytest.skip("the kernel lacks CONFIG_SW_SYNC: build it with --config igt")
-    run_test(session, test, Expectations.of_board(LISTS, session.board.name))
+    run_test(session, test, IgtExpectations.of_board(LISTS, session.board.name))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from panthorlab.run.igt import Expectations, read_tests, run_test
+from panthorlab.run.igt import IgtExpectations, read_tests, run_test
 from panthorlab.run.session import Session
 
 pytestmark = [pytest.mark.driver("csif", "vm", "groups", "heaps"), pytest.mark.overlay("igt")]
@@ -24,4 +24,4 @@ def gpu_back(session: Session) -> Iterator[None]:
 @pytest.mark.usefixtures("gpu_back")
 @pytest.mark.parametrize("test", read_tests(LISTS / "unplug-testlist.txt"))
 def test_unplug(test: str, session: Session) -> None:
-    run_test(session, test, Expectations.of_board(LISTS, session.board.name))
+    run_test(session, test, IgtExpectations.of_board(LISTS, session.board.name))

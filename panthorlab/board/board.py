@@ -13,20 +13,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NotRequired, TypedDict
 
 from panthorlab.board.api import BootedBoard
 from panthorlab.board.boardtime import TimeName
 from panthorlab.board.fields import BoardFile
 from panthorlab.board.lab.lease import QuarantinedError
-from panthorlab.board.lab.state import Standing, State
+from panthorlab.board.lab.state import LeaseState, Standing
 from panthorlab.board.methods import AUTO
 from panthorlab.board.steps import OnStep, unheard
 from panthorlab.checks import Check
 from panthorlab.errors import PanthorlabError, UsageError
+from panthorlab.jsonvalue import JsonObject
 from panthorlab.kernel.model import Kernel
 
-FREE: Final = Standing(State.FREE, "", None, None, None)
+FREE: Final = Standing(LeaseState.FREE, "", None, None, None)
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,23 @@ class Fitness:
     good: int
     problem: str | None
     seconds: float
+
+
+class BoardRow(TypedDict):
+    """What `panthorlab boards --json` says of a board; docs/commands.md says what each is."""
+
+    name: str
+    file: str
+    type: str
+    description: str
+    tags: Sequence[str]
+    unverified: bool
+    state: str
+    why: str
+    lease: JsonObject | None
+    quarantine: JsonObject | None
+    health: JsonObject | None
+    methods: NotRequired[Sequence[str]]
 
 
 class Board(ABC):
@@ -177,16 +195,16 @@ class Board(ABC):
         """Whether it is free. Raises LabError if nobody can tell."""
         return FREE
 
-    def row(self) -> dict[str, object]:
+    def row(self) -> BoardRow:
         """What `panthorlab boards --json` says of it."""
-        shown: dict[str, object] = {
+        shown: BoardRow = {
             "name": self.name,
             "file": str(self.path),
             "type": self.file.type,
             "description": self.file.description,
             "tags": self.file.tags,
             "unverified": False,
-            "state": State.FREE.value,
+            "state": LeaseState.FREE.value,
             "why": "",
             "lease": None,
             "quarantine": None,
@@ -200,12 +218,16 @@ class Board(ABC):
             now = self.standing()
         except PanthorlabError as error:
             return shown | {"state": "unknown", "why": str(error)}
-        parts = {"lease": now.lease, "quarantine": now.quarantine, "health": now.health}
-        return (
-            shown
-            | {"state": now.state.value, "why": now.why}
-            | {key: part.model_dump(mode="json") if part else None for key, part in parts.items()}
+        shown.update(
+            {
+                "state": now.state.value,
+                "why": now.why,
+                "lease": now.lease.model_dump(mode="json") if now.lease else None,
+                "quarantine": now.quarantine.model_dump(mode="json") if now.quarantine else None,
+                "health": now.health.model_dump(mode="json") if now.health else None,
+            }
         )
+        return shown
 
     @contextmanager
     def leased(

@@ -49,8 +49,8 @@ def _command_line(text: str) -> str:
     return text
 
 
-Seconds = Annotated[float, Field(gt=0, le=3600)]
-Memory = Annotated[str, AfterValidator(_memory)]
+TimeLimit = Annotated[float, Field(gt=0, le=3600)]
+MemorySize = Annotated[str, AfterValidator(_memory)]
 CommandLine = Annotated[str, AfterValidator(_command_line)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9:\[\]._%-]+$", max_length=253)]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from panthorlab.board.console import ConsoleLine
 from panthorlab.kmsg.heads import CRASH_HINTS, HANGS, OOPSES, crash
-from panthorlab.kmsg.lines import LineSplitter
+from panthorlab.kmsg.lines import LineCleaner
 from panthorlab.kmsg.patterns import Kind
 from panthorlab.kmsg.records import parse_line
 
@@ -60,7 +60,7 @@ class PanicWatcher:
             self._see_crash(line)
 
     def _see_crash(self, line: ConsoleLine) -> None:
-        for record in parse_line(LineSplitter().feed(line.text + b"\n").rstrip(), 0):
+        for record in parse_line(LineCleaner().feed(line.text + b"\n").rstrip(), 0):
             kind, what = crash(record) or (None, "")
             if kind is Kind.PANIC and self.panic is None:
                 self.panic, self.panic_time = what.rstrip().removesuffix(" ]---"), line.time

@@ -16,7 +16,7 @@ from panthorlab.outcome import Outcome
 _LONGEST: Final = 500
 
 
-class Name(StrEnum):
+class StepName(StrEnum):
     """What a step can be, in the order of a boot; a board leaves out what it does not do."""
 
     LEASE = "lease"
@@ -52,7 +52,7 @@ class Step:
     """One that has ended. `begin`: Unix time in seconds. `outcome`: PASS; FAIL if the kernel is to blame; else ERROR.
     `message`: the first line of why it is not PASS."""
 
-    name: Name
+    name: StepName
     begin: float
     seconds: float
     outcome: Outcome
@@ -78,14 +78,14 @@ class Steps:
         self._on_step = on_step
 
     @contextmanager
-    def __call__(self, name: Name) -> Iterator[None]:
+    def __call__(self, name: StepName) -> Iterator[None]:
         """What is done within is the step `name`."""
         with self.split(name):
             yield
 
     @contextmanager
     def split(
-        self, name: Name, then: Name | None = None, at: Callable[[], float | None] = lambda: None
+        self, name: StepName, then: StepName | None = None, at: Callable[[], float | None] = lambda: None
     ) -> Iterator[None]:
         """What is done within is the step `name`, and from the host time `at` (CLOCK_MONOTONIC), which one knows only
         afterwards, the step `then`. None: it has not come so far."""
@@ -105,7 +105,7 @@ class Steps:
                 self._tell(name, began, middle, None)
                 self._tell(then, middle, end, error)
 
-    def _tell(self, name: Name, began: float, end: float, error: BaseException | None) -> None:
+    def _tell(self, name: StepName, began: float, end: float, error: BaseException | None) -> None:
         outcome = Outcome.PASS if error is None else Outcome.FAIL if isinstance(error, BootError) else Outcome.ERROR
         lines = (str(error) or type(error).__name__).splitlines() if error is not None else []
         begin = time.time() - (time.monotonic() - began)

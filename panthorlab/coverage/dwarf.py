@@ -13,7 +13,7 @@ from elftools.common.exceptions import DWARFError, ELFError
 from elftools.dwarf.ranges import BaseAddressEntry
 from elftools.elf.elffile import ELFFile
 
-from panthorlab.coverage.model import DRIVER, Function, Row, SourceMap
+from panthorlab.coverage.model import DRIVER, Function, LineRow, SourceMap
 from panthorlab.errors import LabError, UsageError
 
 HINT: Final = "`validate --coverage` builds such kernels, `build --config coverage` one"
@@ -27,7 +27,7 @@ def read_vmlinux(path: Path, build_id: str, driver: str = DRIVER, others: Collec
     Raises UsageError if it has no debug information of the driver, LabError if that is damaged; OSError.
     """
     wanted = _Wanted(driver, frozenset(others))
-    rows: list[Row] = []
+    rows: list[LineRow] = []
     text: list[tuple[int, int]] = []
     functions: dict[tuple[str, int, str], set[int]] = {}
     try:
@@ -116,7 +116,7 @@ class _Unit:
     def _file(self, number: int) -> str | None:
         return self._files[number] if number < len(self._files) else None
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[LineRow]:
         """Of the files that are wanted; what comes from others (headers of the kernel) is left out."""
         found = []
         previous, start = None, 0
@@ -136,9 +136,9 @@ class _Unit:
                 previous = None
         return found
 
-    def _row(self, state: Any, end: int) -> Row | None:
+    def _row(self, state: Any, end: int) -> LineRow | None:
         file = self._file(state.file)
-        return Row(state.address, end, file, state.line, bool(state.is_stmt)) if file is not None else None
+        return LineRow(state.address, end, file, state.line, bool(state.is_stmt)) if file is not None else None
 
     def functions(self) -> Iterator[tuple[tuple[str, int, str], int]]:
         """File, line and name of each function of these files with code, and where that begins; also of each copy in

@@ -14,7 +14,7 @@ DRIVER: Final = "drivers/gpu/drm/panthor/"
 
 
 @dataclass(frozen=True)
-class Row:
+class LineRow:
     """The instructions from `start` to `end` come from `line` of `file`. `statement`: here a statement begins; else the
     compiler has moved here what belongs to the line. It may have left none where the statement begins (`start == end`).
     """
@@ -50,7 +50,7 @@ class SourceMap:
 
     build_id: str
     text: tuple[tuple[int, int], ...]
-    rows: tuple[Row, ...]
+    rows: tuple[LineRow, ...]
     functions: tuple[Function, ...]
 
     @cached_property
@@ -90,7 +90,7 @@ def from_json(text: str) -> SourceMap:
             data["build_id"],
             tuple((start, end) for start, end in data["text"]),
             tuple(
-                Row(start, end, data["files"][file], line, bool(statement))
+                LineRow(start, end, data["files"][file], line, bool(statement))
                 for start, end, file, line, statement in data["rows"]
             ),
             tuple(Function(one["name"], one["file"], one["line"], tuple(one["entries"])) for one in data["functions"]),

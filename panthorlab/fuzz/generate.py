@@ -21,7 +21,7 @@ from panthorlab.fuzz.grammar import (
     Call,
 )
 from panthorlab.fuzz.mappings import BASES, PAGE, Mappings, draw_offset, draw_part, draw_size
-from panthorlab.fuzz.script import MISDEED, Line
+from panthorlab.fuzz.script import MISDEED, ScriptLine
 
 LENGTH: Final = range(6, 40)
 """Lines of one process, about."""
@@ -46,7 +46,7 @@ AWAITED_MS: Final = "8000"
 PRELUDE: Final = ("vm_create", "bo_create", "group_create")
 
 
-def generate(seed: str, misdeeds: Collection[str] = ()) -> tuple[Line, ...]:
+def generate(seed: str, misdeeds: Collection[str] = ()) -> tuple[ScriptLine, ...]:
     """The script of `seed`. `misdeeds`: names of what the board's GPU can do wrong on request; it is part of what the
     same script needs."""
     return _Writer(random.Random(seed), misdeeds).script()  # noqa: S311 - no secret
@@ -61,13 +61,13 @@ class _Writer:
         weights = {**{call.name: call.weight for call in CALLS.values()}, **acts}
         self._names, self._weights = list(weights), list(weights.values())
 
-    def script(self) -> tuple[Line, ...]:
-        lines: list[Line] = []
+    def script(self) -> tuple[ScriptLine, ...]:
+        lines: list[ScriptLine] = []
         for _ in range(self._dice.choice(PROCESSES)):
-            lines += [*self._process(), Line(self._dice.choice(ENDS))]
+            lines += [*self._process(), ScriptLine(self._dice.choice(ENDS))]
         return tuple(lines)
 
-    def _process(self) -> list[Line]:
+    def _process(self) -> list[ScriptLine]:
         self._forget()
         lines = self._prelude()
         length = self._dice.choice(LENGTH)
@@ -85,16 +85,16 @@ class _Writer:
         self._mapped = Mappings()
         self._waits = self._held = False
 
-    def _prelude(self) -> list[Line]:
+    def _prelude(self) -> list[ScriptLine]:
         """Most processes begin with what the calls after it need."""
         return [line for name in PRELUDE if self._dice.random() < 0.8 for line in self._line(name)]
 
-    def _line(self, name: str) -> list[Line]:
+    def _line(self, name: str) -> list[ScriptLine]:
         if name == MISDEED:
-            return [Line(MISDEED, None, ((self._dice.choice(self._rules), None),))]
+            return [ScriptLine(MISDEED, None, ((self._dice.choice(self._rules), None),))]
         if name in ACTS:
             words = sorted(ACTS[name])
-            return [Line(name, None, tuple((word, self._dice.choice(ACT_VALUES[word])) for word in words))]
+            return [ScriptLine(name, None, tuple((word, self._dice.choice(ACT_VALUES[word])) for word in words))]
         call = self._call(CALLS[name], self._aim(name) if self._dice.random() < AIMED else {})
         self._waits |= ("stream", "wait") in call.arguments
         if self._waits and (name == "vm_destroy" or ("va", STREAMS_AT) in call.arguments):
@@ -106,8 +106,8 @@ class _Writer:
             syncobj = self._dice.randrange(SLOTS)
             words_left = tuple(pair for pair in call.arguments if pair[0] not in ("async", "beside"))
             lines = [
-                Line(name, call.into, (("async", "1"), *words_left, ("signal", f"s{syncobj}"))),
-                Line("wait", None, (("sync", str(syncobj)), ("ms", AWAITED_MS))),
+                ScriptLine(name, call.into, (("async", "1"), *words_left, ("signal", f"s{syncobj}"))),
+                ScriptLine("wait", None, (("sync", str(syncobj)), ("ms", AWAITED_MS))),
             ]
         self._learn(call)
         return lines
@@ -130,7 +130,7 @@ class _Writer:
             return {"vm": vm, "bo": bo, "va": self._dice.choice(places), "size": f"{size:#x}", "offset": f"{offset:#x}"}
         return {}
 
-    def _learn(self, line: Line) -> None:
+    def _learn(self, line: ScriptLine) -> None:
         """What there is after a call, if it works."""
         words = dict(line.arguments)
         vm, begin, size = (
@@ -144,7 +144,7 @@ class _Writer:
         elif line.call in ("bind", "unbind") and size > 0 and not (begin | size) % PAGE:
             (self._mapped.map if line.call == "bind" else self._mapped.unmap)(vm, begin, size)
 
-    def _call(self, call: Call, given: Mapping[str, str]) -> Line:
+    def _call(self, call: Call, given: Mapping[str, str]) -> ScriptLine:
         odd = self._odd_fields(call)
         arguments: list[tuple[str, str | None]] = []
         for field in call.fields:
@@ -173,7 +173,7 @@ class _Writer:
         made = self._made.setdefault(call.into, [])
         if into is not None and into not in made and (not odd or self._dice.random() < TRIED):
             made.append(into)
-        return Line(call.name, into, tuple(arguments))
+        return ScriptLine(call.name, into, tuple(arguments))
 
     def _odd_fields(self, call: Call) -> list[str]:
         if self._dice.random() >= ODD:

@@ -35,7 +35,7 @@ GUESSES: Final = ("0", "1", "2", "3", "0x7777", "0xffffffff")
 
 
 @dataclass(frozen=True)
-class Field:
+class CallField:
     """`usual` values may work, `odd` ones must be refused or are at the edge. `always`: drawn each time. `weight`: how
     often, among a call's fields, it is the odd one: counts and addresses are where drivers forget to look."""
 
@@ -53,29 +53,29 @@ class Call:
 
     name: str
     weight: int
-    fields: tuple[Field, ...]
+    fields: tuple[CallField, ...]
     into: str = ""
     syncs: bool = False
     awaited: bool = False
     beside: bool = False
 
 
-_PAD = Field("pad", odd=("1",))
-_VM = Field("vm", ("v",), always=True)
-_VA = Field(
+_PAD = CallField("pad", odd=("1",))
+_VM = CallField("vm", ("v",), always=True)
+_VA = CallField(
     "va",
     ("0x1000000", "0x1001000", "0x1003000", "0x1200000", "0x1201000", "0x13ff000"),
     ("0", "0x1000001", "0x1000800", "0x10000000", "e-0x1000", "e", "e+0x1000", "0x1000000000000", "-4096"),
     weight=3,
 )
-_SIZE = Field(
+_SIZE = CallField(
     "size",
     ("0x1000", "0x2000", "0x4000", "0x10000", "0x200000", "0x400000"),
     ("0", "100", "e", "-4096", "0x8000000000000000"),
     weight=2,
 )
-_BIND = (_VM, _VA, _SIZE, Field("ops", ("1", "2"), ("0", "4")), Field("stride", odd=("0", "8")))
-_OFFSET = Field("offset", ("0", "0x1000", "0x2000"), ("1", "0x800", "0x1040", "0x10000", "-4096"), weight=3)
+_BIND = (_VM, _VA, _SIZE, CallField("ops", ("1", "2"), ("0", "4")), CallField("stride", odd=("0", "8")))
+_OFFSET = CallField("offset", ("0", "0x1000", "0x2000"), ("1", "0x800", "0x1040", "0x10000", "-4096"), weight=3)
 
 CALLS: Final[Mapping[str, Call]] = {
     call.name: call
@@ -84,17 +84,17 @@ CALLS: Final[Mapping[str, Call]] = {
             "dev_query",
             2,
             (
-                Field("type", ("0", "1", "2", "3"), ("4", "1000"), always=True),
-                Field("size", ("4", "64"), ("0", "4096")),
-                Field("pointer", ("0",), ("0x10",)),
+                CallField("type", ("0", "1", "2", "3"), ("4", "1000"), always=True),
+                CallField("size", ("4", "64"), ("0", "4096")),
+                CallField("pointer", ("0",), ("0x10",)),
             ),
         ),
         Call(
             "vm_create",
             6,
             (
-                Field("flags", odd=("1", "0x80000000")),
-                Field("va", ("0x40000000", "0x100000000"), ("1", "0x1000000000000", "-1")),
+                CallField("flags", odd=("1", "0x80000000")),
+                CallField("va", ("0x40000000", "0x100000000"), ("1", "0x1000000000000", "-1")),
             ),
             into="v",
         ),
@@ -105,9 +105,9 @@ CALLS: Final[Mapping[str, Call]] = {
             14,
             (
                 *_BIND,
-                Field("flags", ("0", "1", "2", "4"), ("8", "0x8000000", "0x10000000", "0x20000000", "0x70000000")),
-                Field("async", odd=("2",)),
-                Field("bo", ("b",), always=True),
+                CallField("flags", ("0", "1", "2", "4"), ("8", "0x8000000", "0x10000000", "0x20000000", "0x70000000")),
+                CallField("async", odd=("2",)),
+                CallField("bo", ("b",), always=True),
                 _OFFSET,
             ),
             awaited=True,
@@ -118,10 +118,10 @@ CALLS: Final[Mapping[str, Call]] = {
             10,
             (
                 *_BIND,
-                Field("flags", odd=("0x10000001", "0x18000000", "0x20000000", "0x70000000")),
-                Field("async", ("1",), ("2",)),
-                Field("bo", odd=("b",)),
-                Field("offset", odd=("0x1000",)),
+                CallField("flags", odd=("0x10000001", "0x18000000", "0x20000000", "0x70000000")),
+                CallField("async", ("1",), ("2",)),
+                CallField("bo", odd=("b",)),
+                CallField("offset", odd=("0x1000",)),
             ),
             syncs=True,
             beside=True,
@@ -131,10 +131,10 @@ CALLS: Final[Mapping[str, Call]] = {
             2,
             (
                 _VM,
-                Field("va", odd=("0x1000000",)),
-                Field("size", odd=("0x1000",)),
-                Field("bo", odd=("b",)),
-                Field("ops", ("2",), ("0",)),
+                CallField("va", odd=("0x1000000",)),
+                CallField("size", odd=("0x1000",)),
+                CallField("bo", odd=("b",)),
+                CallField("ops", ("2",), ("0",)),
             ),
             syncs=True,
         ),
@@ -142,48 +142,48 @@ CALLS: Final[Mapping[str, Call]] = {
             "bo_create",
             9,
             (
-                Field("size", ("0x1000", "0x10000", "0x200000", "0x400000"), ("0", "1"), always=True),
-                Field("vm", ("v",)),
-                Field("flags", ("1",), ("2", "0x80000000")),
+                CallField("size", ("0x1000", "0x10000", "0x200000", "0x400000"), ("0", "1"), always=True),
+                CallField("vm", ("v",)),
+                CallField("flags", ("1",), ("2", "0x80000000")),
                 _PAD,
             ),
             into="b",
         ),
-        Call("bo_mmap", 3, (Field("bo", ("b",), always=True), _PAD)),
-        Call("gem_close", 3, (Field("bo", ("b",), always=True),)),
+        Call("bo_mmap", 3, (CallField("bo", ("b",), always=True), _PAD)),
+        Call("gem_close", 3, (CallField("bo", ("b",), always=True),)),
         Call(
             "group_create",
             10,
             (
                 _VM,
-                Field("queues", ("1", "2", "8"), ("0", "9", "31", "32", "33", "64"), weight=6),
-                Field("stride", odd=("0", "4")),
-                Field("prio", ("0", "1", "2"), ("3", "4", "255")),
-                Field("compute", odd=("0", "2", "255")),
-                Field("fragment", odd=("0", "2")),
-                Field("tilers", odd=("0", "2")),
-                Field("cores", odd=("0", "-1")),
-                Field("ring", ("0x1000", "0x10000"), ("0", "2048", "12288", "0x80000000")),
-                Field("qprio", ("0", "15"), ("16", "255")),
+                CallField("queues", ("1", "2", "8"), ("0", "9", "31", "32", "33", "64"), weight=6),
+                CallField("stride", odd=("0", "4")),
+                CallField("prio", ("0", "1", "2"), ("3", "4", "255")),
+                CallField("compute", odd=("0", "2", "255")),
+                CallField("fragment", odd=("0", "2")),
+                CallField("tilers", odd=("0", "2")),
+                CallField("cores", odd=("0", "-1")),
+                CallField("ring", ("0x1000", "0x10000"), ("0", "2048", "12288", "0x80000000")),
+                CallField("qprio", ("0", "15"), ("16", "255")),
                 _PAD,
             ),
             into="g",
             beside=True,
         ),
-        Call("group_destroy", 5, (Field("group", ("g",), always=True), _PAD), beside=True),
-        Call("group_state", 3, (Field("group", ("g",), always=True), _PAD), beside=True),
+        Call("group_destroy", 5, (CallField("group", ("g",), always=True), _PAD), beside=True),
+        Call("group_state", 3, (CallField("group", ("g",), always=True), _PAD), beside=True),
         Call(
             "submit",
             22,
             (
-                Field("group", ("g",), always=True),
-                Field("stream", STREAMS, always=True),
-                Field("queue", ("0", "1"), ("8", "31", "-1")),
-                Field("jobs", ("2", "4"), ("0",)),
-                Field("stride", odd=("0", "8")),
-                Field("addr", odd=("0", "0x10000004", "0x7fff0000", "e", "-64")),
-                Field("size", ("8", "64"), ("0", "4", "-8")),
-                Field("flush", odd=("0x1000000", "-1")),
+                CallField("group", ("g",), always=True),
+                CallField("stream", STREAMS, always=True),
+                CallField("queue", ("0", "1"), ("8", "31", "-1")),
+                CallField("jobs", ("2", "4"), ("0",)),
+                CallField("stride", odd=("0", "8")),
+                CallField("addr", odd=("0", "0x10000004", "0x7fff0000", "e", "-64")),
+                CallField("size", ("8", "64"), ("0", "4", "-8")),
+                CallField("flush", odd=("0x1000000", "-1")),
                 _PAD,
             ),
             syncs=True,
@@ -194,17 +194,17 @@ CALLS: Final[Mapping[str, Call]] = {
             6,
             (
                 _VM,
-                Field("chunks", ("1", "2"), ("0", "3", "-1")),
-                Field("size", ("0x20000", "0x80000"), ("0", "0x10000", "0x20001", "0x1000000")),
-                Field("max", ("2", "5", "64"), ("0", "-1")),
-                Field("inflight", ("0", "1", "65535")),
+                CallField("chunks", ("1", "2"), ("0", "3", "-1")),
+                CallField("size", ("0x20000", "0x80000"), ("0", "0x10000", "0x20001", "0x1000000")),
+                CallField("max", ("2", "5", "64"), ("0", "-1")),
+                CallField("inflight", ("0", "1", "65535")),
             ),
             into="h",
         ),
         Call(
             "heap_destroy",
             4,
-            (Field("heap", ("h",), ("0x10000", "0x10001", "0x20000", "0x10063"), always=True), _PAD),
+            (CallField("heap", ("h",), ("0x10000", "0x10001", "0x20000", "0x10063"), always=True), _PAD),
             beside=True,
         ),
     )
@@ -255,33 +255,33 @@ MISDEEDS: Final = (
 
 
 @dataclass(frozen=True)
-class Known:
+class Exclusion:
     """What the grammar leaves out because kernels without a patch do not bear it, and where that is written."""
 
     what: str
     why: str
 
 
-KNOWN: Final = (
-    Known(
+EXCLUSIONS: Final = (
+    Exclusion(
         "signal of a syncobj that does not exist: in `signal` there is only s0 to s3, which every file has",
         "docs/findings/0001: oops",
     ),
-    Known("a call that waits for the syncobj it signals", "docs/findings/0021: a warning"),
-    Known(
+    Exclusion("a call that waits for the syncobj it signals", "docs/findings/0021: a warning"),
+    Exclusion(
         "asynchronous mappings that run when their VM is destroyed, or the file closed: scripts await them",
         "docs/findings/0022: a VM that is never freed",
     ),
-    Known(
+    Exclusion(
         "the end of a VM, or of its streams, in a process of which a stream waits for what never comes",
         "docs/findings/0024: a warning",
     ),
-    Known(
+    Exclusion(
         "misdeed cs-fatal as it is by default (CS_UNRECOVERABLE), for which the driver resets the GPU",
         "docs/findings/0025: a warning",
     ),
-    Known("misdeed as-stuck", "docs/findings/0003: warnings, a VM that is never freed"),
-    Known("misdeeds boot-lost, boot-late", "docs/findings/0010 and 0012: no GPU until reboot"),
-    Known("misdeed mmu-fault of the MCU", "docs/findings/0023: no job works any more"),
-    Known("misdeeds reset-lost, reset-late", "docs/findings/0011: no reset ever again"),
+    Exclusion("misdeed as-stuck", "docs/findings/0003: warnings, a VM that is never freed"),
+    Exclusion("misdeeds boot-lost, boot-late", "docs/findings/0010 and 0012: no GPU until reboot"),
+    Exclusion("misdeed mmu-fault of the MCU", "docs/findings/0023: no job works any more"),
+    Exclusion("misdeeds reset-lost, reset-late", "docs/findings/0011: no reset ever again"),
 )

@@ -22,7 +22,7 @@ _VALUE = re.compile(rf"(?:(?P<slot>[a-z]\d+)|{_NUMBER})(?:[+-](?:0x[0-9a-f]+|\d+
 
 
 @dataclass(frozen=True)
-class Line:
+class ScriptLine:
     """One call: `into` is the slot that takes what it makes; `arguments` are NAME=VALUE, or NAME and None."""
 
     call: str
@@ -39,7 +39,7 @@ class Line:
         return self.arguments[0][0] if self.call == MISDEED else None
 
 
-def parse(text: str) -> tuple[Line, ...]:
+def parse(text: str) -> tuple[ScriptLine, ...]:
     """The lines of a script, without comments. Raises UsageError with the place of the first that is none."""
     lines = []
     for number, written in enumerate(text.splitlines(), 1):
@@ -54,22 +54,22 @@ def parse(text: str) -> tuple[Line, ...]:
     return tuple(lines)
 
 
-def write(lines: tuple[Line, ...]) -> str:
+def write(lines: tuple[ScriptLine, ...]) -> str:
     """The text of a script; `parse` gives the same lines."""
     return "".join(f"{line}\n" for line in lines)
 
 
-def rules(lines: tuple[Line, ...]) -> tuple[str, ...]:
+def rules(lines: tuple[ScriptLine, ...]) -> tuple[str, ...]:
     """What the GPU does wrong in a script."""
     return tuple(line.rule for line in lines if line.rule is not None)
 
 
-def _line(words: list[str]) -> Line:
+def _line(words: list[str]) -> ScriptLine:
     if words[0] == MISDEED:
-        return Line(MISDEED, None, ((words[1], None),))
+        return ScriptLine(MISDEED, None, ((words[1], None),))
     into = next((word for word in words[1:] if _SLOT.fullmatch(word)), None)
     arguments = [word.partition("=") for word in words[1:] if word != into]
-    return Line(words[0], into, tuple((name, value if equals else None) for name, equals, value in arguments))
+    return ScriptLine(words[0], into, tuple((name, value if equals else None) for name, equals, value in arguments))
 
 
 def _wrong(words: list[str]) -> str:

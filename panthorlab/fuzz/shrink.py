@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-Item = TypeVar("Item")
+Element = TypeVar("Element")
 
 
-def shrink(items: Sequence[Item], fails: Callable[[tuple[Item, ...]], bool]) -> tuple[Item, ...]:
+def shrink(items: Sequence[Element], fails: Callable[[tuple[Element, ...]], bool]) -> tuple[Element, ...]:
     """A part of `items`, in their order, that still fails, and of which no single item can be left out.
 
     `items` themselves must fail; `fails` is not asked for them, nor twice for the same part.

@@ -27,9 +27,9 @@ from panthorlab.gpu.registers import (
     GPU_BUS_FAULT,
     GpuCommand,
     GpuIrq,
-    Kind,
     McuStatus,
     Register,
+    RegisterKind,
 )
 from panthorlab.gpu.trace import Trace
 
@@ -37,7 +37,7 @@ LOW, HIGH = 0xFFFFFFFF, 0xFFFFFFFF << 32
 IRQ_NAMES = ("job", "mmu", "gpu")  # order of the MSI-X vectors
 
 
-class Gpu:
+class GpuDevice:
     """One GPU of a generation. `read` and `write` are aligned 32-bit register accesses and return at once."""
 
     def __init__(
@@ -97,12 +97,6 @@ class Gpu:
 
     # --- accesses
 
-    def arrive(self) -> None:
-        """The guest's CPU waits until a message is answered (in exact time: here is where it is)."""
-
-    def leave(self) -> None:
-        """It is about to go on."""
-
     def read(self, offset: int) -> int:
         """The register at `offset`; 0 for one that does not exist, which is reported."""
         if self._clock_stopped:
@@ -129,7 +123,7 @@ class Gpu:
     def reset(self) -> None:
         """The PCI function was reset: as after power-on."""
         self._hardware_reset()
-        self._storage.update({r.offset: r.reset for r in self.generation.registers if r.kind is Kind.STORAGE})
+        self._storage.update({r.offset: r.reset for r in self.generation.registers if r.kind is RegisterKind.STORAGE})
         self.chip.latest_flush = 1
         for irq in self.irqs:
             irq.write_mask(0)
@@ -256,19 +250,19 @@ class Gpu:
                 )
         for i in range(generation.doorbell_count):
             offset = generation.doorbells.offset(i)
-            bell = Register(offset, f"DOORBELL_{i}", Kind.WRITE, 0, "", generation.doorbells.fields)
+            bell = Register(offset, f"DOORBELL_{i}", RegisterKind.WRITE, 0, "", generation.doorbells.fields)
             self._add(bell, offset, None, partial(self._ring, i))
 
     def _add(self, register: Register, offset: int, read: Read | None, write: Write | None) -> None:
         self._names[offset] = register.name
         kind = register.kind
-        if (read is not None) is not (kind in (Kind.READ, Kind.BOTH)):
+        if (read is not None) is not (kind in (RegisterKind.READ, RegisterKind.BOTH)):
             raise AssertionError(f"{register.name} is {kind.value}, its handler for reads says otherwise")
-        if (write is not None) is not (kind in (Kind.WRITE, Kind.BOTH)):
+        if (write is not None) is not (kind in (RegisterKind.WRITE, RegisterKind.BOTH)):
             raise AssertionError(f"{register.name} is {kind.value}, its handler for writes says otherwise")
-        if kind is Kind.CONSTANT:
+        if kind is RegisterKind.CONSTANT:
             read = partial(int, register.reset)
-        elif kind is Kind.STORAGE:
+        elif kind is RegisterKind.STORAGE:
             self._storage[offset] = register.reset
             read, write = partial(self._storage.__getitem__, offset), partial(self._storage.__setitem__, offset)
         if read is not None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-Watch = Callable[[str, bool], None]
+IrqWatch = Callable[[str, bool], None]
 
 
 class IrqBlock:
@@ -14,7 +14,7 @@ class IrqBlock:
 
     __slots__ = ("_watch", "carry", "fd", "intercept", "level", "mask", "name", "raised", "raw")
 
-    def __init__(self, name: str, watch: Watch | None = None) -> None:
+    def __init__(self, name: str, watch: IrqWatch | None = None) -> None:
         self.name = name
         self.raw = 0
         self.mask = 0

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from itertools import count
 
-Call = Callable[[], None]
+Callback = Callable[[], None]
 LATE = 0.02  # seconds; a fifth of the driver's patience with the firmware
 
 
@@ -23,9 +23,9 @@ class Timer:
 
     __slots__ = ("_call", "at")
 
-    def __init__(self, at: float, call: Call) -> None:
+    def __init__(self, at: float, call: Callback) -> None:
         self.at = at
-        self._call: Call | None = call
+        self._call: Callback | None = call
 
     def cancel(self) -> None:
         self._call = None
@@ -57,17 +57,17 @@ class Loop:
         self.now = now
         self._on_error, self._on_late = on_error, on_late
         self._burst, self._share = burst, share
-        self._readers: dict[int, Call] = {}
+        self._readers: dict[int, Callback] = {}
         self._fds: list[int] = []
-        self._soon: deque[Call] = deque()
+        self._soon: deque[Callback] = deque()
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = count()
-        self._slices: deque[Call] = deque()
+        self._slices: deque[Callback] = deque()
         self._busy = 0.0  # seconds of interpretation since the last pause
         self._resume_at = 0.0
         self._stopped = False
 
-    def add_reader(self, fd: int, call: Call) -> None:
+    def add_reader(self, fd: int, call: Callback) -> None:
         self._readers[fd] = call
         self._fds = list(self._readers)
 
@@ -75,16 +75,16 @@ class Loop:
         del self._readers[fd]
         self._fds = list(self._readers)
 
-    def call_soon(self, call: Call) -> None:
+    def call_soon(self, call: Callback) -> None:
         """Run `call` before anything is waited for."""
         self._soon.append(call)
 
-    def call_later(self, seconds: float, call: Call) -> Timer:
+    def call_later(self, seconds: float, call: Callback) -> Timer:
         timer = Timer(self.now() + seconds, call)
         heapq.heappush(self._timers, (timer.at, next(self._order), timer))
         return timer
 
-    def add_slice(self, call: Call) -> None:
+    def add_slice(self, call: Callback) -> None:
         """Queue one slice of interpretation."""
         self._slices.append(call)
 
@@ -151,7 +151,7 @@ class Loop:
             self._resume_at = end + min(self._busy, 2 * self._burst) * (1 - self._share) / self._share
             self._busy = 0.0
 
-    def _guard(self, call: Call) -> None:
+    def _guard(self, call: Callback) -> None:
         try:
             call()
         except Exception as error:  # the model must keep answering; the owner records it

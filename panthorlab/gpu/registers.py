@@ -13,7 +13,7 @@ from typing import NamedTuple
 ALL = 0xFFFFFFFF
 
 
-class Kind(Enum):
+class RegisterKind(Enum):
     """What a register does."""
 
     CONSTANT = "constant"  # reads the reset value; writes are refused
@@ -54,7 +54,7 @@ class Register(NamedTuple):
 
     offset: int
     name: str
-    kind: Kind
+    kind: RegisterKind
     reset: int
     note: str = ""
     fields: tuple[Bits, ...] = ()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TextIO
 
-from panthorlab.gpu.device import Gpu
+from panthorlab.gpu.device import GpuDevice
 from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.exact.device import ExactGpu
 from panthorlab.gpu.exact.digest import Digest
@@ -129,7 +129,7 @@ class _Session:
         self._gpu = (
             ExactGpu(options.generation, params, self._reporter, trace, self._exact.loop, seed, self._digest)
             if self._exact is not None
-            else Gpu(options.generation, params, self._reporter, trace, self._loop, seed)
+            else GpuDevice(options.generation, params, self._reporter, trace, self._loop, seed)
         )
 
     def run(self) -> int:
@@ -196,8 +196,9 @@ class _Session:
         connection, _ = listener.accept()
         self._loop.remove_reader(listener.fileno())
         self._server = Server(connection, self._gpu, self._reporter, self._loop.stop)
-        if isinstance(self._gpu, ExactGpu):
+        if isinstance(self._gpu, ExactGpu) and self._exact is not None:
             self._gpu.round_trip = self._server.round_trip
+            self._server.arrive, self._server.leave = self._exact.loop.arrive, self._exact.loop.leave
         else:
             self._gpu.chip.guest_waited = RunDelay(peer_pid(connection)).seconds
         self._loop.add_reader(connection.fileno(), self._server.readable)

@@ -22,7 +22,7 @@ from panthorlab.kernel.build import config, guest, rust
 from panthorlab.kernel.build.key import FORMAT, content, digest
 from panthorlab.kernel.build.plan import SidePlan, Sides
 from panthorlab.kernel.build.toolchain import Toolchain, find_toolchain, with_rust
-from panthorlab.kernel.driver import Driver, requested
+from panthorlab.kernel.driver import Driver, ReadFile, requested
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.patch.apply import apply_all
 from panthorlab.kernel.patch.basecommit import repository_of, series_notes
@@ -32,7 +32,7 @@ from panthorlab.kernel.patch.report import PatchReport
 from panthorlab.kernel.patch.series import Intake
 from panthorlab.kernel.progress import Progress, quiet
 from panthorlab.kernel.source import trees
-from panthorlab.kernel.source.base import Base, Changes, ReadFile
+from panthorlab.kernel.source.base import Base, Changes
 from panthorlab.kernel.source.spec import resolve
 from panthorlab.outcome import Side
 from panthorlab.paths import cache_dir

@@ -19,7 +19,7 @@ MAKING_SECONDS = 3600.0  # a `new-…` that nobody has written to for longer tha
 
 
 @dataclass(frozen=True)
-class Damaged:
+class Damage:
     """Something in the cache that is not what it should be. `name`: relative to the cache. `why`: for people."""
 
     name: str
@@ -28,7 +28,7 @@ class Damaged:
     lock: Path | None = None
 
 
-def damaged() -> list[Damaged]:
+def damaged() -> list[Damage]:
     """Every damaged kernel, tree and note of the cache. Reads all kernels: 50 ms each."""
     return sorted([*_kernels(), *_trees(), *_notes()], key=lambda item: item.name)
 
@@ -52,21 +52,21 @@ def repair() -> list[str]:
     return done
 
 
-def _kernels() -> Iterator[Damaged]:
+def _kernels() -> Iterator[Damage]:
     for path in store.directories():
         kernel, why = store.examine(path)
         if kernel is None:
-            yield Damaged(f"kernels/{path.name}", path, why)
+            yield Damage(f"kernels/{path.name}", path, why)
 
 
 def _homes() -> Iterator[Path]:
     return (path for path in cache_dir("trees").iterdir() if path.is_dir() and not path.name.startswith("new-"))
 
 
-def _trees() -> Iterator[Damaged]:
+def _trees() -> Iterator[Damage]:
     for home in _homes():
         if not is_sound(home):
-            yield Damaged(
+            yield Damage(
                 f"trees/{home.name}",
                 home,
                 "base.json is missing or cannot be read",
@@ -74,11 +74,11 @@ def _trees() -> Iterator[Damaged]:
             )
 
 
-def _notes() -> Iterator[Damaged]:
+def _notes() -> Iterator[Damage]:
     """What was remembered of downloads."""
     for path in cache_dir("sources").glob("*.json"):
         if read_object(path) is None:
-            yield Damaged(f"sources/{path.name}", path, "it cannot be read")
+            yield Damage(f"sources/{path.name}", path, "it cannot be read")
 
 
 def _left_behind() -> Iterator[Path]:

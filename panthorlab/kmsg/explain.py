@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from panthorlab.kmsg.faultstatus import Source, decode_source, meaning, normal_exception
+from panthorlab.kmsg.faultstatus import AccessSource, decode_source, meaning, normal_exception
 from panthorlab.kmsg.model import Finding
 from panthorlab.kmsg.patterns import Kind
 
@@ -43,7 +43,7 @@ def _page_fault(finding: Finding) -> str:
     return sentence + _whose(finding) + "."
 
 
-def _who(source: Source | None) -> str:
+def _who(source: AccessSource | None) -> str:
     if source is None:
         return "The GPU"
     unit = _UNITS.get(source.unit, source.unit)

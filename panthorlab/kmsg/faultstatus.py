@@ -69,7 +69,7 @@ def decode_fault_status(raw: int) -> FaultStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class AccessSource:
     """Who made an access, from a CSF source id: [15:9] core, [8] uTLB, [7:4] requester within the core."""
 
     unit: str
@@ -81,21 +81,21 @@ class Source:
         return f"{name}, {self.requester}" if self.requester else name
 
 
-def decode_source(source_id: int, access: str | None = None) -> Source:
+def decode_source(source_id: int, access: str | None = None) -> AccessSource:
     """Core and requester of a CSF GPU's source id; never fails, unknown numbers stay numbers."""
     core, requester = source_id >> 9 & 0x7F, source_id >> 4 & 0xF
     if core == 62:
         names = _CSF_WRITERS if access in {"WRITE", "ATOMIC"} else _CSF_READERS
-        return Source("csf", None, names.get(requester, f"requester {requester}"))
+        return AccessSource("csf", None, names.get(requester, f"requester {requester}"))
     if core <= 31:
-        return Source("shader", core, f"requester {requester}")
+        return AccessSource("shader", core, f"requester {requester}")
     if 33 <= core <= 47:
-        return Source("l2", core - 33, "")
+        return AccessSource("l2", core - 33, "")
     if core == 51:
-        return Source("tiler", None, f"requester {requester}")
+        return AccessSource("tiler", None, f"requester {requester}")
     if core == 55:
-        return Source("mmu", None, "")
-    return Source("core", core, f"requester {requester}")
+        return AccessSource("mmu", None, "")
+    return AccessSource("core", core, f"requester {requester}")
 
 
 def normal_exception(code: int | None, printed: str | None) -> str | None:

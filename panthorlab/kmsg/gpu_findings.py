@@ -13,7 +13,7 @@ from panthorlab.kmsg.records import LogRecord
 
 
 @dataclass(slots=True)
-class Event:
+class PendingFinding:
     """A record of several lines of which some are still expected."""
 
     kind: Kind | None
@@ -45,42 +45,43 @@ def number(fields: dict[str, str], name: str) -> int | None:
     return int(fields[name], 0) if name in fields else None
 
 
-def finish(event: Event) -> Finding:
-    """The finding of an event that is whole, or of which no more will come."""
-    if event.kind in {Kind.MMU_FAULT, Kind.GPU_FAULT}:
-        return _finish_page_fault(event)
-    kind = event.kind or Kind.CS_FAULT
-    fields = event.fields
+def finish(pending: PendingFinding) -> Finding:
+    """The finding, once it is whole or no more of it will come."""
+    if pending.kind in {Kind.MMU_FAULT, Kind.GPU_FAULT}:
+        return _finish_page_fault(pending)
+    kind = pending.kind or Kind.CS_FAULT
+    fields = pending.fields
     code = number(fields, "type")
     name = "progress-timeout" if kind is Kind.JOB_TIMEOUT else normal_exception(code, fields.get("exception"))
     return Finding(
-        kind=kind, signature=_signature(kind, event.driver, name), text="\n".join(event.lines), line=event.record.line,
-        driver=event.driver, device=event.device, timestamp=event.record.timestamp, seq=event.record.seq,
-        exception_type=code, exception=fields.get("exception") or EXCEPTION_NAMES.get(code or -1),
+        kind=kind, signature=_signature(kind, pending.driver, name), text="\n".join(pending.lines),
+        line=pending.record.line, driver=pending.driver, device=pending.device, timestamp=pending.record.timestamp,
+        seq=pending.record.seq, exception_type=code,
+        exception=fields.get("exception") or EXCEPTION_NAMES.get(code or -1),
         pid=number(fields, "pid"), comm=fields.get("comm"),
         corrupted=None if "complete" in fields else "lines are missing",
     )  # fmt: skip
 
 
-def _finish_page_fault(event: Event) -> Finding:
-    fields = dict(event.fields)
+def _finish_page_fault(pending: PendingFinding) -> Finding:
+    fields = dict(pending.fields)
     corrupted = None
-    if event.kind is Kind.MMU_FAULT and 0 < len(fields.get("va", "")) < 18:
+    if pending.kind is Kind.MMU_FAULT and 0 < len(fields.get("va", "")) < 18:
         del fields["va"]  # always printed with 16 digits: this one was torn, and half an address misleads
         corrupted = "the address is torn"
     corrupted = corrupted or _fill_from_raw(fields)
-    if "va" not in fields or "source_id" not in event.fields:
+    if "va" not in fields or "source_id" not in pending.fields:
         corrupted = corrupted or "lines are missing"
-    driver = event.driver or _driver_by_style(fields)
+    driver = pending.driver or _driver_by_style(fields)
     code = number(fields, "exception_type")
     exception = fields.get("exception")
     parts = [normal_exception(code, exception), fields.get("access")]
     if driver in {"panthor", "kbase", "tyr"} and "source_id" in fields:
         parts.append(decode_source(int(fields["source_id"], 0)).unit)
-    kind = event.kind or Kind.MMU_FAULT
+    kind = pending.kind or Kind.MMU_FAULT
     return Finding(
-        kind=kind, signature=_signature(kind, driver, *parts), text="\n".join(event.lines), line=event.record.line,
-        driver=driver, device=event.device, timestamp=event.record.timestamp, seq=event.record.seq,
+        kind=kind, signature=_signature(kind, driver, *parts), text="\n".join(pending.lines), line=pending.record.line,
+        driver=driver, device=pending.device, timestamp=pending.record.timestamp, seq=pending.record.seq,
         address_space=number(fields, "as") if fields.get("as", "").isdigit() else None, va=fields.get("va"),
         raw_status=fields.get("raw_status"), exception_type=code, exception=exception, access=fields.get("access"),
         source_id=fields.get("source_id"), pid=number(fields, "pid"), corrupted=corrupted,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from panthorlab.kmsg.gpu_findings import Event, Prefixed, fault_of_nobody, finish, gpu_fault, single_message
+from panthorlab.kmsg.gpu_findings import PendingFinding, Prefixed, fault_of_nobody, finish, gpu_fault, single_message
 from panthorlab.kmsg.messages import classify
 from panthorlab.kmsg.messages_tyr import FAILURE as TYR_FAILURE
 from panthorlab.kmsg.model import Finding
@@ -89,7 +89,7 @@ class GpuAssembler:
     """Feed it lines in order; it returns whether the line was a Mali driver's, and the findings that became whole."""
 
     def __init__(self) -> None:
-        self._open: list[Event] = []
+        self._open: list[PendingFinding] = []
         self._done: list[Finding] = []
 
     @property
@@ -104,8 +104,8 @@ class GpuAssembler:
         return mine, done
 
     def close(self) -> list[Finding]:
-        for event in self._open:
-            self._finish(event)
+        for pending in self._open:
+            self._finish(pending)
         self._open.clear()
         done, self._done = self._done, []
         return done
@@ -119,119 +119,119 @@ class GpuAssembler:
         return bool(prefixed) and self._single(message, record, prefixed)
 
     def _continue(self, message: str, prefixed: Prefixed | None) -> bool:
-        for event in reversed(self._open):
-            if event.begun is not None:
-                if self._wrapped(event, message):
+        for pending in reversed(self._open):
+            if pending.begun is not None:
+                if self._wrapped(pending, message):
                     return True
-            elif event.kind in {Kind.MMU_FAULT, Kind.GPU_FAULT}:
-                if _page_fault_line(event, message):
+            elif pending.kind in {Kind.MMU_FAULT, Kind.GPU_FAULT}:
+                if _page_fault_line(pending, message):
                     return True
-            elif self._cs_line(event, message, prefixed):
+            elif self._cs_line(pending, message, prefixed):
                 return True
         return False
 
     @staticmethod
-    def _wrapped(event: Event, message: str) -> bool:
-        joined = f"{event.begun} {message.strip()}"
+    def _wrapped(pending: PendingFinding, message: str) -> bool:
+        joined = f"{pending.begun} {message.strip()}"
         found = _PAGE_FAULT.search(joined)
         if found and found["va"]:
-            event.fields |= {"as": found["as"], "va": found["va"]}
-            event.begun = None
-            event.lines[-1] = joined
+            pending.fields |= {"as": found["as"], "va": found["va"]}
+            pending.begun = None
+            pending.lines[-1] = joined
             return True
-        if _PAGE_FAULT_BEGUN.search(joined) and event.age < 2:
-            event.begun = joined
-            event.lines[-1] = joined
+        if _PAGE_FAULT_BEGUN.search(joined) and pending.age < 2:
+            pending.begun = joined
+            pending.lines[-1] = joined
             return True
         if _FAULT_HINT.search(message):  # the address is lost, the rest is not
-            if found := re.search(r"in AS(\d+)", event.begun or ""):
-                event.fields["as"] = found[1]
-            event.begun = None
-            return _page_fault_line(event, message)
+            if found := re.search(r"in AS(\d+)", pending.begun or ""):
+                pending.fields["as"] = found[1]
+            pending.begun = None
+            return _page_fault_line(pending, message)
         return False
 
     @staticmethod
-    def _cs_line(event: Event, message: str, prefixed: Prefixed | None) -> bool:
-        if event.headless and prefixed:
-            head = _PROGRESS if event.kind is Kind.JOB_TIMEOUT else _CS_SLOT
+    def _cs_line(pending: PendingFinding, message: str, prefixed: Prefixed | None) -> bool:
+        if pending.headless and prefixed:
+            head = _PROGRESS if pending.kind is Kind.JOB_TIMEOUT else _CS_SLOT
             if head.match(message):
-                event.headless, event.age = False, 0
-                event.lines.append(message)
-                if event.kind is Kind.JOB_TIMEOUT:
-                    event.fields["complete"] = "1"
+                pending.headless, pending.age = False, 0
+                pending.lines.append(message)
+                if pending.kind is Kind.JOB_TIMEOUT:
+                    pending.fields["complete"] = "1"
                 if not _CS_FIELD.search(message):
                     return True
-                event.lines.pop()  # the whole record came on one line
-        if event.kind is Kind.JOB_TIMEOUT:
+                pending.lines.pop()  # the whole record came on one line
+        if pending.kind is Kind.JOB_TIMEOUT:
             return False
         if _CS_TRACE.search(message):
-            event.lines.append(message.strip())
+            pending.lines.append(message.strip())
             return True
         found = _CS_FIELD.search(message)
         if not found:
             return False
         kind = Kind.CS_FAULT if found["which"] == "FAULT" else Kind.CS_FATAL
         name = "info" if found["info"] else found["what"].lower()
-        if name in event.fields or event.kind not in {None, kind}:
+        if name in pending.fields or pending.kind not in {None, kind}:
             return False
         for found in _CS_FIELD.finditer(message):
-            event.fields["info" if found["info"] else found["what"].lower()] = found["value"]
+            pending.fields["info" if found["info"] else found["what"].lower()] = found["value"]
             if found["name"]:
-                event.fields["exception"] = found["name"]
-        event.kind, event.headless, event.age = kind, False, 0
-        event.lines.append(message.strip())
-        if "info" in event.fields:
-            event.fields["complete"] = "1"
+                pending.fields["exception"] = found["name"]
+        pending.kind, pending.headless, pending.age = kind, False, 0
+        pending.lines.append(message.strip())
+        if "info" in pending.fields:
+            pending.fields["complete"] = "1"
         return True
 
     def _begin(self, message: str, record: LogRecord, prefixed: Prefixed | None) -> bool:
         driver, device = (prefixed.driver, prefixed.device) if prefixed else (None, None)
-        event = Event(None, record, driver, device, [message.strip()])
+        pending = PendingFinding(None, record, driver, device, [message.strip()])
         if found := _PAGE_FAULT.search(message):
-            event.kind = Kind.MMU_FAULT
-            event.doubtful = record.bare and bool(message[: found.start()].strip())
+            pending.kind = Kind.MMU_FAULT
+            pending.doubtful = record.bare and bool(message[: found.start()].strip())
             if not prefixed and (unknown := _ANY_DRIVER.search(message, max(0, found.start() - 160), found.start())):
-                event.driver, event.device = unknown["driver"], unknown["device"] or None
-            event.fields["as"] = found["as"]
+                pending.driver, pending.device = unknown["driver"], unknown["device"] or None
+            pending.fields["as"] = found["as"]
             if found["va"]:
-                event.fields["va"] = found["va"]
-                _collect(event, message[found.end() :])
+                pending.fields["va"] = found["va"]
+                _collect(pending, message[found.end() :])
             else:
-                event.begun = message[found.start() :].strip()
+                pending.begun = message[found.start() :].strip()
         elif prefixed and (found := _PAGE_FAULT_BEGUN.search(message)):
-            event.kind = Kind.MMU_FAULT
-            event.begun = message[found.start() :].strip()
+            pending.kind = Kind.MMU_FAULT
+            pending.begun = message[found.start() :].strip()
         elif prefixed and (found := _FIRMWARE_FAULT.match(message)):
-            event.kind = Kind.MMU_FAULT
-            event.fields |= {"as": _FIRMWARE_AS, "va": found["va"]}
+            pending.kind = Kind.MMU_FAULT
+            pending.fields |= {"as": _FIRMWARE_AS, "va": found["va"]}
         elif prefixed and (found := _BUS_FAULT.match(message)):
-            event.kind = Kind.GPU_FAULT
-            event.fields |= {"as": found["as"], "va": found["va"]}
+            pending.kind = Kind.GPU_FAULT
+            pending.fields |= {"as": found["as"], "va": found["va"]}
         elif (found := _PID_RECORD.search(message)) and (prefixed or found["which"] != "CSG_PROGRESS_TIMER_EVENT"):
             kinds = {"CS_FAULT": Kind.CS_FAULT, "CS_FATAL": Kind.CS_FATAL}
-            event.kind = kinds.get(found["which"], Kind.JOB_TIMEOUT)
-            event.fields |= {"pid": found["pid"], "comm": found["comm"].strip()}
-            event.headless = True
+            pending.kind = kinds.get(found["which"], Kind.JOB_TIMEOUT)
+            pending.fields |= {"pid": found["pid"], "comm": found["comm"].strip()}
+            pending.headless = True
         elif prefixed and (found := _CS_SLOT.match(message)):
             if found["pid"]:
-                event.fields["pid"] = found["pid"]
+                pending.fields["pid"] = found["pid"]
             if _CS_FIELD.search(message):  # the whole record came on one line
-                event.lines.clear()
-                self._cs_line(event, message, prefixed)
+                pending.lines.clear()
+                self._cs_line(pending, message, prefixed)
         elif (found := _CS_FIELD.search(message)) and found["what"] == "TYPE":
-            event.doubtful = record.bare and bool(message[: found.start()].strip())
-            event.lines.clear()
-            self._cs_line(event, message, prefixed)
+            pending.doubtful = record.bare and bool(message[: found.start()].strip())
+            pending.lines.clear()
+            self._cs_line(pending, message, prefixed)
         else:
             return False
-        self._open.append(event)
+        self._open.append(pending)
         if len(self._open) > MAX_OPEN:
             self._finish(self._open.pop(0))
         return True
 
-    def _finish(self, event: Event) -> None:
-        if len(event.lines) > 1 or not event.doubtful:
-            self._done.append(finish(event))
+    def _finish(self, pending: PendingFinding) -> None:
+        if len(pending.lines) > 1 or not pending.doubtful:
+            self._done.append(finish(pending))
 
     def _single(self, message: str, record: LogRecord, prefixed: Prefixed | None) -> bool:
         if prefixed is None:
@@ -255,38 +255,38 @@ class GpuAssembler:
         return True
 
     def _expire(self) -> None:
-        for event in list(self._open):
-            if _is_whole(event) or event.age > PATIENCE:
-                self._open.remove(event)
-                self._finish(event)
+        for pending in list(self._open):
+            if _is_whole(pending) or pending.age > PATIENCE:
+                self._open.remove(pending)
+                self._finish(pending)
             else:
-                event.age += 1
+                pending.age += 1
 
 
-def _page_fault_line(event: Event, message: str) -> bool:
+def _page_fault_line(pending: PendingFinding, message: str) -> bool:
     if not _FAULT_HINT.search(message):
         return False
-    fresh = _collect(event, message)
+    fresh = _collect(pending, message)
     if not fresh and "PA_VALID: " not in message:
         return False
-    event.lines.append(message.strip())
-    event.age = 0
+    pending.lines.append(message.strip())
+    pending.age = 0
     return True
 
 
-def _collect(event: Event, message: str) -> bool:
+def _collect(pending: PendingFinding, message: str) -> bool:
     fresh = False
     for name, pattern in _FAULT_FIELDS:
-        if name not in event.fields and (found := pattern.search(message)):
-            event.fields[name] = found[1].strip()
+        if name not in pending.fields and (found := pattern.search(message)):
+            pending.fields[name] = found[1].strip()
             fresh = True
     return fresh
 
 
-def _is_whole(event: Event) -> bool:
-    if event.kind in {Kind.MMU_FAULT, Kind.GPU_FAULT}:
-        if "source_id" not in event.fields or event.begun is not None:
+def _is_whole(pending: PendingFinding) -> bool:
+    if pending.kind in {Kind.MMU_FAULT, Kind.GPU_FAULT}:
+        if "source_id" not in pending.fields or pending.begun is not None:
             return False
-        prints_pid = event.driver == "kbase" or (event.driver is None and "reason" in event.fields)
-        return "pid" in event.fields or not prints_pid or event.age >= _PID_PATIENCE
-    return "complete" in event.fields
+        prints_pid = pending.driver == "kbase" or (pending.driver is None and "reason" in pending.fields)
+        return "pid" in pending.fields or not prints_pid or pending.age >= _PID_PATIENCE
+    return "complete" in pending.fields

@@ -22,7 +22,7 @@ _NO_BREAK_SPACE = b"\xc2\xa0"
 _ENTITY = re.compile(rb"&(?:lt|gt|amp|quot|apos|nbsp|#\d{1,4}|#x[0-9a-fA-F]{1,4});")
 
 
-class LineSplitter:
+class LineCleaner:
     """Whole clean lines, none longer than `MAX_LINE` once `cut`: without control characters, ANSI, HTML entities."""
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """From the bytes of any kernel log to log records.
 
-Three stages, all streaming and bounded in memory: `LineSplitter` makes clean whole lines of chunks of bytes, `Folder`
+Three stages, all streaming and bounded in memory: `LineCleaner` makes clean whole lines of chunks of bytes, `Folder`
 puts together what a terminal or mailer broke or an entry of several lines is, `parse_line` makes records of one line.
 What is a record is decided per line, so mixed logs (a console with raw /dev/kmsg in it, a mail that quotes dmesg) need
 no mode. Cutting the input elsewhere changes nothing.
@@ -25,7 +25,7 @@ from panthorlab.kmsg.dialects import (
     unquoted,
 )
 from panthorlab.kmsg.folding import Folder
-from panthorlab.kmsg.lines import LineSplitter, cut
+from panthorlab.kmsg.lines import LineCleaner, cut
 from panthorlab.kmsg.wrapped import unwrap
 
 USER_FACILITY = 1
@@ -184,7 +184,7 @@ class RecordReader:
     """
 
     def __init__(self) -> None:
-        self._lines = LineSplitter()
+        self._lines = LineCleaner()
         self._folder = Folder()
 
     def feed(self, chunk: bytes) -> list[LogRecord]:

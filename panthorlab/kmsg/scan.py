@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from panthorlab.kmsg.findings import FindingParser
 from panthorlab.kmsg.folding import Folder
-from panthorlab.kmsg.lines import LineSplitter, cut
+from panthorlab.kmsg.lines import LineCleaner, cut
 from panthorlab.kmsg.model import Finding
 from panthorlab.kmsg.prefilter import interesting
 from panthorlab.kmsg.records import parse_line
@@ -23,7 +23,7 @@ class LogScanner:
     def __init__(self, *, prefilter: bool = True, seen: Seen | None = None) -> None:
         self._seen = seen
         self._prefilter = prefilter
-        self._lines = LineSplitter()
+        self._lines = LineCleaner()
         self._folder = Folder()
         self._parser = FindingParser()
 

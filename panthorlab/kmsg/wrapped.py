@@ -32,7 +32,7 @@ _LOGCAT_TAG = re.compile(r"(?:kernel)? *: ")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LogEntry:
     """What one entry holds. `kernel`: it may be the kernel's; `timestamp`: seconds of the kernel's clock, if given."""
 
     text: str
@@ -40,14 +40,14 @@ class Entry:
     timestamp: float | None = None
 
 
-def unwrap(text: str) -> Entry | None:
+def unwrap(text: str) -> LogEntry | None:
     """The entry that a line of a log of logs is; None if it is no such line."""
     if found := _LOGCAT.match(text):
         rest = text[found.end() :]
         if found["pid"] != "0" and found["tag"] != "kernel":
-            return Entry(rest, False)
+            return LogEntry(rest, False)
         # The log daemon takes tags from the kernel's messages: `E mali fb000000.gpu: Unhandled …`.
-        return Entry(_LOGCAT_TAG.sub("", rest, count=1) if _LOGCAT_TAG.match(rest) else rest, True)
+        return LogEntry(_LOGCAT_TAG.sub("", rest, count=1) if _LOGCAT_TAG.match(rest) else rest, True)
     if not (found := _JSON.match(text)):
         return None
     source = _YAML_ESCAPE.sub(_json_escape, _RUBY.sub('":', text[found.end() :]))
@@ -61,8 +61,8 @@ def unwrap(text: str) -> Entry | None:
     if name is None or not _AFTER_JSON.match(source, end):
         return None
     if not isinstance(entry[name], str):
-        return Entry("", False)  # the patterns that LAVA looks for are a list
-    return Entry(entry[name].rstrip("\r\n"), _is_kernel(entry), _timestamp(entry))
+        return LogEntry("", False)  # the patterns that LAVA looks for are a list
+    return LogEntry(entry[name].rstrip("\r\n"), _is_kernel(entry), _timestamp(entry))
 
 
 def _json_escape(found: re.Match[str]) -> str:

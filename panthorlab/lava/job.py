@@ -48,7 +48,7 @@ class Counted:
 
 
 @dataclass(frozen=True)
-class Plan:
+class LavaJob:
     """One job. `url_base`: where the artifacts will be. `rootfs`: URL of a cpio (ramdisk) or tar (NFS root)."""
 
     kernel: Kernel
@@ -66,41 +66,41 @@ class Plan:
     priority: str = "medium"
 
 
-def definition(plan: Plan) -> dict[str, Any]:
+def definition(job: LavaJob) -> dict[str, Any]:
     """The job, ready for YAML. Raises UsageError for a root file system that this kernel or LAVA cannot use."""
-    root = _root(plan)
-    test_seconds = START_SECONDS + sum(item.seconds for item in plan.workloads)
+    root = _root(job)
+    test_seconds = START_SECONDS + sum(item.seconds for item in job.workloads)
     test_minutes = math.ceil(test_seconds / 60)
-    job: dict[str, Any] = {
-        "job_name": f"panthorlab {' '.join(plan.suites)}: {plan.kernel.title} ({plan.kernel.build_id[:12]})"[:200],
-        "device_type": plan.device_type,
-        "visibility": plan.visibility,
-        "priority": plan.priority,
+    document: dict[str, Any] = {
+        "job_name": f"panthorlab {' '.join(job.suites)}: {job.kernel.title} ({job.kernel.build_id[:12]})"[:200],
+        "device_type": job.device_type,
+        "visibility": job.visibility,
+        "priority": job.priority,
         "timeouts": {
             "job": {"minutes": DEPLOY_MINUTES + BOOT_MINUTES + test_minutes + 5},
             "action": {"minutes": 10},
             "connection": {"minutes": 2},
         },
-        "context": {"extra_kernel_args": plan.kernel_args},
+        "context": {"extra_kernel_args": job.kernel_args},
         "metadata": {
-            "panthorlab.kernel": plan.kernel.key,
-            "panthorlab.build-id": plan.kernel.build_id,
-            "panthorlab.title": plan.kernel.title,
-            "panthorlab.suites": list(plan.suites),
+            "panthorlab.kernel": job.kernel.key,
+            "panthorlab.build-id": job.kernel.build_id,
+            "panthorlab.title": job.kernel.title,
+            "panthorlab.suites": list(job.suites),
         },
     }
-    if plan.tags:
-        job["tags"] = list(plan.tags)
-    job["actions"] = [
+    if job.tags:
+        document["tags"] = list(job.tags)
+    document["actions"] = [
         {"deploy": {
             "timeout": {"minutes": DEPLOY_MINUTES}, "to": "tftp", "os": "debian",
-            "kernel": {**_file(plan, IMAGE), "type": "image"},
-            "dtb": _file(plan, plan.artifacts.dtb),
-            root: _rootfs(plan, root),
+            "kernel": {**_file(job, IMAGE), "type": "image"},
+            "dtb": _file(job, job.artifacts.dtb),
+            root: _rootfs(job, root),
         }},
         {"boot": {
             "timeout": {"minutes": BOOT_MINUTES}, "method": "u-boot",
-            "commands": "nfs" if root == "nfsrootfs" else "ramdisk", "prompts": list(plan.prompts), **_login(plan),
+            "commands": "nfs" if root == "nfsrootfs" else "ramdisk", "prompts": list(job.prompts), **_login(job),
         }},
         {"test": {
             "timeout": {"minutes": test_minutes},
@@ -109,27 +109,27 @@ def definition(plan: Plan) -> dict[str, Any]:
                 "repository": {
                     "metadata": {
                         "format": "Lava-Test Test Definition 1.0", "name": "panthorlab",
-                        "description": f"suites {', '.join(plan.suites)} of panthorlab",
+                        "description": f"suites {', '.join(job.suites)} of panthorlab",
                     },
-                    "run": {"steps": list(_steps(plan))},
+                    "run": {"steps": list(_steps(job))},
                 },
             }],
         }},
     ]  # fmt: skip
-    return job
+    return document
 
 
-def _root(plan: Plan) -> str:
+def _root(job: LavaJob) -> str:
     """`ramdisk` or `nfsrootfs`. Raises UsageError."""
-    suffixes = PurePosixPath(urlsplit(plan.rootfs).path).suffixes
-    options = plan.artifacts.options
+    suffixes = PurePosixPath(urlsplit(job.rootfs).path).suffixes
+    options = job.artifacts.options
     if ".cpio" in suffixes:
         if options.get("CONFIG_BLK_DEV_INITRD") != "y":
             raise UsageError("a cpio root file system needs a kernel with CONFIG_BLK_DEV_INITRD=y")
         return "ramdisk"
     if ".tar" not in suffixes:
         raise UsageError(
-            f"--rootfs {plan.rootfs}: neither a cpio (ramdisk) nor a tar (NFS root)",
+            f"--rootfs {job.rootfs}: neither a cpio (ramdisk) nor a tar (NFS root)",
             hint="the name must say what it is: *.cpio.gz, *.tar.xz, …",
         )
     if options.get("CONFIG_ROOT_NFS") != "y":
@@ -143,42 +143,42 @@ def _root(plan: Plan) -> str:
     return "nfsrootfs"
 
 
-def _url(plan: Plan, name: str) -> str:
-    return f"{plan.url_base.rstrip('/')}/{name}"
+def _url(job: LavaJob, name: str) -> str:
+    return f"{job.url_base.rstrip('/')}/{name}"
 
 
-def _file(plan: Plan, name: str) -> dict[str, Any]:
-    return {"url": _url(plan, name), "sha256sum": plan.artifacts.sha256(name)}
+def _file(job: LavaJob, name: str) -> dict[str, Any]:
+    return {"url": _url(job, name), "sha256sum": job.artifacts.sha256(name)}
 
 
-def _rootfs(plan: Plan, root: str) -> dict[str, Any]:
-    suffix = PurePosixPath(urlsplit(plan.rootfs).path).suffix
+def _rootfs(job: LavaJob, root: str) -> dict[str, Any]:
+    suffix = PurePosixPath(urlsplit(job.rootfs).path).suffix
     compression = {"compression": _COMPRESSIONS[suffix]} if suffix in _COMPRESSIONS else {}
-    overlay = {**_file(plan, OVERLAY), "compression": "gz", "format": "tar", "path": "/"}
+    overlay = {**_file(job, OVERLAY), "compression": "gz", "format": "tar", "path": "/"}
     return {
-        "url": plan.rootfs,
+        "url": job.rootfs,
         **compression,
         "format": "tar" if root == "nfsrootfs" else "cpio.newc",
         "overlays": {"panthorlab": overlay},
     }
 
 
-def _login(plan: Plan) -> dict[str, Any]:
-    return {"auto_login": {"login_prompt": "login:", "username": plan.login}} if plan.login else {}
+def _login(job: LavaJob) -> dict[str, Any]:
+    return {"auto_login": {"login_prompt": "login:", "username": job.login}} if job.login else {}
 
 
-def _steps(plan: Plan) -> Sequence[str]:
+def _steps(job: LavaJob) -> Sequence[str]:
     """Lines of shell; every word that is not ours is quoted."""
     script = f"{WORK_DIR}/{SCRIPT}"
-    identity = [plan.kernel.build_id, *(f"{name}={value}" for name, value in sorted(_built(plan).items()))]
-    lines = [[script, "start", *plan.artifacts.modules], [script, "identity", *identity]]
-    lines += [[script, "workload", item.case, str(item.count), *iterate_arguments(item)] for item in plan.workloads]
+    identity = [job.kernel.build_id, *(f"{name}={value}" for name, value in sorted(_built(job).items()))]
+    lines = [[script, "start", *job.artifacts.modules], [script, "identity", *identity]]
+    lines += [[script, "workload", item.case, str(item.count), *iterate_arguments(item)] for item in job.workloads]
     return [shlex.join(line) for line in lines]
 
 
-def _built(plan: Plan) -> Mapping[str, str]:
-    loaded = {PurePosixPath(path).stem for path in plan.artifacts.modules}
-    return {name: build_id for name, build_id in plan.kernel.modules.items() if name in loaded}
+def _built(job: LavaJob) -> Mapping[str, str]:
+    loaded = {PurePosixPath(path).stem for path in job.artifacts.modules}
+    return {name: build_id for name, build_id in job.kernel.modules.items() if name in loaded}
 
 
 def iterate_arguments(item: Counted) -> list[str]:

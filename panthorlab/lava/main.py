@@ -16,7 +16,7 @@ from panthorlab.board.board import Board, Hardware
 from panthorlab.board.registry import open_board
 from panthorlab.errors import UsageError
 from panthorlab.lava.artifacts import collect
-from panthorlab.lava.job import PROMPTS, Counted, Plan, definition
+from panthorlab.lava.job import PROMPTS, Counted, LavaJob, definition
 from panthorlab.run.kernels import resolve_kernel
 from panthorlab.run.suites import find_suites
 from panthorlab.run.workload import Workload
@@ -37,7 +37,7 @@ def main(options: argparse.Namespace) -> int:
         firmware = None if options.firmware is None else (hardware.firmware, options.firmware)
         artifacts = collect(kernel, dtb=dtb, firmware=firmware)
     folder = options.artifacts.resolve()
-    plan = Plan(
+    job = LavaJob(
         kernel, artifacts, tuple(suites), counted,
         device_type=options.device_type or PurePosixPath(dtb).stem,
         url_base=options.url_base or folder.as_uri(),
@@ -48,9 +48,8 @@ def main(options: argparse.Namespace) -> int:
         prompts=tuple(options.prompt) or PROMPTS, login=options.login, tags=tuple(options.tag),
         visibility=options.visibility,
     )  # fmt: skip
-    job = definition(plan)
     artifacts.write(folder)
-    sys.stdout.write(yaml.safe_dump(job, sort_keys=False, allow_unicode=True, width=10_000))
+    sys.stdout.write(yaml.safe_dump(definition(job), sort_keys=False, allow_unicode=True, width=10_000))
     return 0
 
 

@@ -30,10 +30,10 @@ FIELDS = (
 )
 """The keys of a finding in JSON; absent fields are null."""
 
-Finding = Mapping[str, object]
+FindingFields = Mapping[str, object]
 
 
-def telling(report: RunReport) -> Finding | None:
+def telling(report: RunReport) -> FindingFields | None:
     """The finding that explains the verdict best.
 
     What is new on *after*, else what a claim workload shows on *after*, else on *before*, else any at all.
@@ -41,7 +41,7 @@ def telling(report: RunReport) -> Finding | None:
     new = {finding.name for finding in report.verdict.new_findings if finding.regressed}
     claims = {workload.name for workload in report.verdict.workloads if workload.role is Role.CLAIM}
 
-    def rank(finding: Finding) -> int:
+    def rank(finding: FindingFields) -> int:
         after = finding.get("side") == Side.AFTER
         if after and (finding.get("signature") in new or finding.get("kind") in new):
             return 0
@@ -52,7 +52,7 @@ def telling(report: RunReport) -> Finding | None:
     return min(report.findings, key=rank, default=None)
 
 
-def headline(finding: Finding) -> str:
+def headline(finding: FindingFields) -> str:
     """`mmu-fault: AS1 VA 0x0000800000003000 TRANSLATION_FAULT_3 WRITE source 0x7CD0`, as far as known."""
     labels = (("as", "AS"), ("va", "VA "), ("exception", ""), ("access", ""), ("source_id", "source "))
     parts = [f"{label}{finding[key]}" for key, label in labels if finding.get(key) is not None]
@@ -62,7 +62,7 @@ def headline(finding: Finding) -> str:
     return plain(f"{finding.get('kind') or 'finding'}: {' '.join(parts)}")
 
 
-def place(finding: Finding) -> str:
+def place(finding: FindingFields) -> str:
     """Where it was found: `before, exit, iteration b1-17`."""
     shown = [str(finding[key]) for key in ("side", "workload") if finding.get(key) is not None]
     if finding.get("iteration") is not None:
@@ -72,7 +72,7 @@ def place(finding: Finding) -> str:
     return plain(", ".join(shown))
 
 
-def owner(finding: Finding) -> str:
+def owner(finding: FindingFields) -> str:
     """What the address belongs to, or whose the fault is."""
     whose = " ".join(str(finding[key]) for key in ("comm", "pid") if finding.get(key) is not None)
     what = finding.get("owner")

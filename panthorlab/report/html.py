@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from panthorlab.outcome import Side
-from panthorlab.report.faults import Finding, headline, owner, place
+from panthorlab.report.faults import FindingFields, headline, owner, place
 from panthorlab.report.model import RunReport
 from panthorlab.report.text import counts, direction, fact, interval, seconds, xml_text
 from panthorlab.verdict.model import Verdict, WorkloadVerdict
@@ -144,7 +144,7 @@ class _Group:
 
     name: str
     side: str
-    same: Sequence[Finding]
+    same: Sequence[FindingFields]
 
     @property
     def headline(self) -> str:
@@ -165,8 +165,8 @@ class _Group:
         return named + (f" and {len(where) - MAX_PLACES} others" if len(where) > MAX_PLACES else "")
 
 
-def _groups(findings: Iterable[Finding]) -> list[_Group]:
-    groups: dict[tuple[str, str], list[Finding]] = {}
+def _groups(findings: Iterable[FindingFields]) -> list[_Group]:
+    groups: dict[tuple[str, str], list[FindingFields]] = {}
     for finding in findings:
         name = str(finding.get("signature") or finding.get("kind"))
         groups.setdefault((name, str(finding.get("side") or "")), []).append(finding)

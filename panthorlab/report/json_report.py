@@ -7,7 +7,7 @@ from typing import Any
 
 from panthorlab.outcome import Side
 from panthorlab.report.coverage import driver_text, patch_text
-from panthorlab.report.faults import FIELDS, Finding
+from panthorlab.report.faults import FIELDS, FindingFields
 from panthorlab.report.model import RunReport
 from panthorlab.report.text import json_text
 from panthorlab.verdict.finding import NewFinding, Surprise
@@ -55,7 +55,7 @@ def render(report: RunReport) -> str:
     return json_text(to_json(report))
 
 
-def finding_dict(finding: Finding) -> dict[str, Any]:
+def finding_dict(finding: FindingFields) -> dict[str, Any]:
     """All keys of the contract, null where absent, then whatever else is known."""
     return {**dict.fromkeys(FIELDS), **finding}
 

@@ -14,8 +14,8 @@ import re
 
 from panthorlab.outcome import Outcome, Role, Side
 from panthorlab.report.coverage import driver_text, patch_text
-from panthorlab.report.faults import Finding, headline, owner, place
-from panthorlab.report.junitxml import Case, Suite, to_xml
+from panthorlab.report.faults import FindingFields, headline, owner, place
+from panthorlab.report.junitxml import JunitCase, Suite, to_xml
 from panthorlab.report.model import RunReport
 from panthorlab.report.text import counts, fact, interval, p_value, plain
 from panthorlab.verdict.model import RunVerdict, TestVerdict, Verdict, WorkloadVerdict
@@ -29,7 +29,7 @@ MAX_FINDINGS = 20
 def render(report: RunReport) -> str:
     """The XML document, as text to be written in UTF-8."""
 
-    def suite(name: str, cases: list[Case], properties: dict[str, str]) -> Suite:
+    def suite(name: str, cases: list[JunitCase], properties: dict[str, str]) -> Suite:
         return Suite(f"panthorlab.{name}", cases, properties, report.started, report.board.name)
 
     verdict = report.verdict
@@ -47,10 +47,10 @@ def _classname(report: RunReport, *parts: str) -> str:
     return ".".join(["panthorlab", *(re.sub(r"[.\s]+", "_", plain(part)) for part in (report.board.name, *parts))])
 
 
-def _verdict(report: RunReport) -> Case:
+def _verdict(report: RunReport) -> JunitCase:
     verdict = report.verdict
     what = f"{verdict.verdict}: {verdict.reasons[0]}" if verdict.reasons else str(verdict.verdict)
-    return Case(
+    return JunitCase(
         _classname(report),
         "verdict",
         report.seconds,
@@ -72,13 +72,13 @@ def _numbers(workload: WorkloadVerdict) -> str:
     )
 
 
-def _workload(report: RunReport, workload: WorkloadVerdict) -> Case:
+def _workload(report: RunReport, workload: WorkloadVerdict) -> JunitCase:
     said = f"{workload.verdict}: {workload.reasons[0] if workload.reasons else ''}"
     claim = workload.role is Role.CLAIM
     wrong = workload.verdict is Verdict.REGRESSED or (claim and workload.verdict in _BLAMES)
     unknown = workload.verdict is Verdict.ERROR
     after = [f for f in report.findings if f.get("workload") == workload.name and f.get("side") == Side.AFTER]
-    return Case(
+    return JunitCase(
         _classname(report, workload.role),
         workload.name,
         failure=said if wrong else "",
@@ -89,9 +89,9 @@ def _workload(report: RunReport, workload: WorkloadVerdict) -> Case:
     )
 
 
-def _quoted(findings: list[Finding]) -> list[str]:
+def _quoted(findings: list[FindingFields]) -> list[str]:
     """Each kind of finding on *after* once in full, and how many there are."""
-    by_signature: dict[object, list[Finding]] = {}
+    by_signature: dict[object, list[FindingFields]] = {}
     for finding in findings:
         by_signature.setdefault(finding.get("signature") or finding.get("kind"), []).append(finding)
     return [
@@ -100,14 +100,14 @@ def _quoted(findings: list[Finding]) -> list[str]:
     ]
 
 
-def _test(report: RunReport, test: TestVerdict) -> Case:
+def _test(report: RunReport, test: TestVerdict) -> JunitCase:
     module, _, name = test.name.rpartition("::")
     skipped = ""
     if test.verdict in (Verdict.NOT_FIXED, Verdict.INCONCLUSIVE):
         skipped = test.reason
     elif test.verdict is Verdict.UNCHANGED or test.after is Outcome.SKIP:
         skipped = test.message or test.reason
-    return Case(
+    return JunitCase(
         _classname(report, "test", *re.sub(r"\.py\b", "", module).replace("::", "/").split("/")),
         name,
         test.seconds,
@@ -119,9 +119,9 @@ def _test(report: RunReport, test: TestVerdict) -> Case:
     )
 
 
-def _left_out(report: RunReport, name: str, why: str) -> Case:
+def _left_out(report: RunReport, name: str, why: str) -> JunitCase:
     module, _, test = name.rpartition("::")
-    return Case(_classname(report, "not-run", module), test, skipped=why)
+    return JunitCase(_classname(report, "not-run", module), test, skipped=why)
 
 
 def _properties(report: RunReport) -> dict[str, str]:

@@ -18,7 +18,7 @@ from panthorlab.report.text import xml_text
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class JunitCase:
     """One test case; at most one of `failure`, `error` and `skipped` is set."""
 
     classname: str
@@ -38,7 +38,7 @@ class Suite:
     """Cases that belong together, and facts about them that are no results."""
 
     name: str
-    cases: Sequence[Case]
+    cases: Sequence[JunitCase]
     properties: Mapping[str, str] = field(default_factory=dict)
     started: datetime | None = None
     hostname: str = ""
@@ -76,7 +76,7 @@ def _suite(suite: Suite) -> ET.Element:
     return element
 
 
-def _case(case: Case, seen: dict[tuple[str, str], int]) -> TestCase:
+def _case(case: JunitCase, seen: dict[tuple[str, str], int]) -> TestCase:
     classname, name = xml_text(case.classname), xml_text(case.name)
     count = seen[classname, name] = seen.get((classname, name), 0) + 1
     detail = xml_text(case.detail)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from panthorlab.arch import DEFAULT
+from panthorlab.arch import ARCHES
 from panthorlab.outcome import Outcome, Side
 from panthorlab.report.coverage import driver_text, patch_text
 from panthorlab.report.model import KernelInfo, RunReport
@@ -30,7 +30,7 @@ def to_json(report: RunReport) -> dict[str, Any]:
             "id": _build_id(run, side, variant),
             "checkout_id": run,
             "origin": ORIGIN,
-            "architecture": DEFAULT.kcidb,
+            "architecture": _architecture(kernel.arch),
             "status": "PASS",
             "start_time": started,
             "config_name": "+".join(map(plain, kernel.config)),
@@ -52,12 +52,12 @@ def to_json(report: RunReport) -> dict[str, Any]:
             "id": f"{run}-{side}",
             "checkout_id": run,
             "origin": ORIGIN,
-            "architecture": DEFAULT.kcidb,
+            "architecture": _architecture(failed.arch),
             "status": "FAIL",
             "start_time": started,
-            "comment": plain(f"{side}: {message}"),
+            "comment": plain(f"{side}: {failed.message}"),
         }
-        for side, message in report.failed_builds.items()
+        for side, failed in report.failed_builds.items()
         if side not in report.kernels
     ]
     return {
@@ -85,6 +85,11 @@ def render(report: RunReport) -> str:
 def _kernels(report: RunReport) -> dict[str, Mapping[Side, KernelInfo]]:
     """The kernels of the plain boots, and of each variant that has its own."""
     return {"": report.kernels, **{variant.name: variant.kernels for variant in report.variants if variant.kernels}}
+
+
+def _architecture(arch: str) -> str:
+    """KCIDB's word for a kernel ARCH; nothing, and the field is left out, for what the table does not have."""
+    return ARCHES[arch].kcidb if arch in ARCHES else ""
 
 
 def _build_id(run: str, side: Side, variant: str) -> str:

@@ -46,6 +46,16 @@ class KernelInfo:
     toolchain: str = ""
     modules: Mapping[str, str] = field(default_factory=dict)
     """Build-ids of the modules that were built with it, by name."""
+    arch: str = ""
+    """Kernel ARCH."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedBuild:
+    """A side's kernel that does not build: what the compiler said, and kernel ARCH."""
+
+    message: str
+    arch: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +128,8 @@ class RunReport:
     coverage: Mapping[Side, Coverage] | None = None
     """What of the driver ran on each side that was booted; None if it was not to be measured."""
 
-    failed_builds: Mapping[Side, str] = field(default_factory=dict)
-    """Sides whose kernel does not build, and what the compiler said."""
+    failed_builds: Mapping[Side, FailedBuild] = field(default_factory=dict)
+    """Sides whose kernel does not build."""
     variants: tuple[VariantInfo, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Why tests did not run, by SUITE::TEST."""

@@ -36,4 +36,5 @@ class Arm:
             path=str(kernel.path),
             fragments=kernel.fragments,
             patches=kernel.patches,
+            arch=kernel.arch,
         )

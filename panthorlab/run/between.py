@@ -8,7 +8,7 @@ from collections.abc import Callable
 from panthorlab.kmsg.markers import Window
 from panthorlab.run.evidence import LogFollower
 from panthorlab.run.judge import as_json
-from panthorlab.run.record import LogGap, Marker, OfBoot, Stray
+from panthorlab.run.record import LogGap, Marker, OfBoot, StrayEvent
 
 
 class Between:
@@ -33,7 +33,7 @@ class Between:
                 marker = Marker(stray.since.id, stray.since.workload, stray.delay)
                 provoked = self._provoked.get(stray.since.id.rpartition("-")[0], provoked)
             expected = stray.finding.kind in provoked
-            self._emit(Stray(finding=as_json(stray.finding), marker=marker, expected=expected))
+            self._emit(StrayEvent(finding=as_json(stray.finding), marker=marker, expected=expected))
         self._strays_sent = len(strays)
         gaps = self._log.gaps()
         for since in gaps[self._gaps_sent :]:
@@ -44,4 +44,4 @@ class Between:
         """What a program outside iterations left in the log, but for what it was to provoke."""
         for finding in window.findings:
             if finding.kind not in expected:
-                self._emit(Stray(finding=as_json(finding), marker=Marker(window.id, window.workload)))
+                self._emit(StrayEvent(finding=as_json(finding), marker=Marker(window.id, window.workload)))

@@ -8,14 +8,25 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from panthorlab.board import lab
-from panthorlab.board.board import Board
+from panthorlab.board.board import Board, BoardRow
 from panthorlab.board.config import board_file_schema
 from panthorlab.board.registry import board_files, open_board
 from panthorlab.errors import LabError, PanthorlabError, UsageError
-from panthorlab.run.progress import Progress
+from panthorlab.run.progress import ProgressDisplay
+
+
+class Broken(TypedDict):
+    """What `--json` says of a board whose file is wrong."""
+
+    name: str
+    file: str
+    type: None
+    state: str
+    error: str
+    hint: str | None
 
 
 def main(options: argparse.Namespace) -> int:
@@ -41,7 +52,7 @@ def _list(options: argparse.Namespace) -> int:
     return 0
 
 
-def _row(name: str, file: Path) -> dict[str, Any]:
+def _row(name: str, file: Path) -> BoardRow | Broken:
     """One board as `--json` tells it; a board file that is wrong is listed with what is wrong with it."""
     try:
         board = open_board(name)
@@ -57,7 +68,7 @@ def _row(name: str, file: Path) -> dict[str, Any]:
     return board.row()
 
 
-def _line(row: dict[str, Any]) -> str:
+def _line(row: BoardRow | Broken) -> str:
     """A board for people: what it is, then, indented, what they should know before they use it."""
     if row["type"] is None:
         hint = f"\n{'':17}{row['hint']}" if row["hint"] else ""
@@ -114,7 +125,7 @@ def _confirm(*, yes: bool) -> Callable[[str], bool]:
 def _train(options: argparse.Namespace) -> int:
     """Boot the known-good kernel again and again; a board that fails is quarantined, one that passes is released."""
     board = _in_lab(options.board_name)
-    progress = Progress()
+    progress = ProgressDisplay()
     try:
         found = board.train(options.boots, progress.step)
     finally:

@@ -12,14 +12,15 @@ import pytest
 
 from panthorlab.board.board import Board
 from panthorlab.board.registry import board_name
-from panthorlab.board.steps import Name, Step, Steps
+from panthorlab.board.steps import Step, StepName, Steps
 from panthorlab.errors import PanthorlabError
 from panthorlab.run import measure
+from panthorlab.run.bootend import end_by
 from panthorlab.run.evidence import LogFollower
 from panthorlab.run.job import Job
 from panthorlab.run.kernels import resolve_kernel
 from panthorlab.run.record import BoardUp, BootStep, Doing, Note, OfBoot
-from panthorlab.run.session import Session, end_by
+from panthorlab.run.session import Session
 from panthorlab.run.workload import once_per_boot
 
 COMMAND_LINE: Final = "/proc/cmdline"
@@ -60,7 +61,7 @@ def booted(job: Job, find_board: Callable[[], Board], emit: Callable[[OfBoot], N
         session = Session(job, kernel, board, log, emit, counts=live)
         try:
             with log:
-                with Steps(on_step)(Name.IDENTITY):
+                with Steps(on_step)(StepName.IDENTITY):
                     session.verify_identity()
                 if live is not None:
                     measure.check_counted(live)

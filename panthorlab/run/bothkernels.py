@@ -19,13 +19,13 @@ from panthorlab.outcome import Side
 from panthorlab.run import fleet, measure
 from panthorlab.run.arms import Arm
 from panthorlab.run.kernels import resolve_kernel
-from panthorlab.run.progress import Progress
-from panthorlab.run.record import ArmKernel, BuildFailed, Identical, Note, PatchRecord, Settings, Source
+from panthorlab.run.progress import ProgressDisplay
+from panthorlab.run.record import ArmKernel, BuildFailed, Identical, Note, PatchRecord, Settings, SourceEvent
 from panthorlab.run.record.log import EventLog, read_events
 
 
 def both_kernels(
-    run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: Progress
+    run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: ProgressDisplay
 ) -> dict[Side, Kernel] | None:
     """Both kernels of the run, built if they must be; None if *after* does not build, which is then on record."""
     return _Kernels(run_dir, log, settings, boards, progress).get()
@@ -33,7 +33,7 @@ def both_kernels(
 
 class _Kernels:
     def __init__(
-        self, run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: Progress
+        self, run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: ProgressDisplay
     ) -> None:
         self._dir, self._log, self._settings, self._progress = run_dir, log, settings, progress
         self._boards = boards
@@ -87,7 +87,7 @@ class _Kernels:
 
     def _record_sources(self, sides: Sides) -> None:
         self._log.append(
-            Source(
+            SourceEvent(
                 base=sides.base.title,
                 version=sides.base.version,
                 commit=sides.base.commit,
@@ -117,7 +117,7 @@ class _Kernels:
             try:
                 after = self._build_side(sides.after, before=sides.before)
             except BuildError as error:
-                self._log.append(BuildFailed(arm=Side.AFTER, message=str(error), log=str(log)))
+                self._log.append(BuildFailed(arm=Side.AFTER, arch=sides.after.arch, message=str(error), log=str(log)))
                 return None
         return {Side.BEFORE: before, Side.AFTER: after}
 

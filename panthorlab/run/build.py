@@ -13,14 +13,14 @@ from panthorlab.kernel.jail.sandbox import UNPROTECTED, sandbox
 from panthorlab.kernel.job import build_side, prepare_kernel, prepare_sides
 from panthorlab.kernel.model import Kernel
 from panthorlab.run import check, fleet
-from panthorlab.run.progress import Progress
+from panthorlab.run.progress import ProgressDisplay
 
 
 def main(options: argparse.Namespace) -> int:
     """Build; print one line a kernel: its key, build-id and title."""
     if options.dry_run:
         return check.main(options)
-    progress = Progress(quiet=options.quiet)
+    progress = ProgressDisplay(quiet=options.quiet)
     output: Path = options.output or Path()
     try:
         output.mkdir(parents=True, exist_ok=True)

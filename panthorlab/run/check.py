@@ -87,7 +87,7 @@ class Prospect(TypedDict):
 def main(options: argparse.Namespace) -> int:
     """Print the plan. 0: it would run; 2: bad input, or a patch does not apply; 3: the base must be unpacked first."""
     building = options.name == "build"
-    chosen = fleet.Chosen(fleet.named(options)) if building else fleet.choose(options)
+    chosen = fleet.Fleet(fleet.named(options)) if building else fleet.choose(options)
     suites = [] if building else list(find_suites(options.suite))
     if _coverage(options):
         measure.check_boards(chosen.boards)
@@ -99,7 +99,7 @@ def main(options: argparse.Namespace) -> int:
     return plan["exit"]
 
 
-def _plan(options: argparse.Namespace, chosen: fleet.Chosen, suites: Sequence[str]) -> Prospect:
+def _plan(options: argparse.Namespace, chosen: fleet.Fleet, suites: Sequence[str]) -> Prospect:
     boards = chosen.boards
     plan: Prospect = {
         "exit": 0,

@@ -36,7 +36,7 @@ from panthorlab.run.evidence import LogFollower
 from panthorlab.run.iterations import LOG_DEADLINE, Batch
 from panthorlab.run.judge import as_json
 from panthorlab.run.kernels import notes_of, parse_params, resolve_kernel
-from panthorlab.run.progress import Progress
+from panthorlab.run.progress import ProgressDisplay
 from panthorlab.run.record.log import new_run_dir
 from panthorlab.run.workload import Workload
 
@@ -56,7 +56,7 @@ TOLD: Final = 10
 
 
 @dataclass
-class Outcome:
+class CommandResult:
     """What came of COMMAND: its `status`, or None if it did not end by itself, and `died`, why. `findings` of the
     whole boot; `holes`: why there may be others that nobody saw."""
 
@@ -78,7 +78,7 @@ def main(options: argparse.Namespace, command: list[str]) -> int:
     board = fleet.choose_one(options)
     if options.coverage:
         measure.check_boards([board])
-    progress = Progress(quiet=options.quiet)
+    progress = ProgressDisplay(quiet=options.quiet)
     run_dir = new_run_dir(options.output)
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step, driver=options.driver)
     for note in notes_of(kernel):
@@ -86,7 +86,7 @@ def main(options: argparse.Namespace, command: list[str]) -> int:
     live = measure.live_counts(run_dir, measure.prepare(run_dir, ALONE, kernel)) if options.coverage else None
     params = parse_params(options.param) | {"seed": str(options.seed)}
     out, err = _Capture(sys.stdout.buffer, echo=not options.json), _Capture(sys.stderr.buffer, echo=not options.json)
-    outcome = Outcome()
+    outcome = CommandResult()
     try:
         with (
             board.leased(run_dir, wait=options.wait, on_note=progress.line),
@@ -143,7 +143,7 @@ def _run(
     booted: BootedBoard,
     argv: list[str],
     run_dir: Path,
-    outcome: Outcome,
+    outcome: CommandResult,
     streams: tuple[_Capture, _Capture],
     settle: Workload,
     live: Path | None = None,
@@ -209,7 +209,7 @@ def _after(crash: Finding, process: RemoteProcess, patience: float) -> int:
     return 128 - status if status < 0 else status
 
 
-def _settle(booted: BootedBoard, log: LogFollower, outcome: Outcome, settle: Workload) -> None:
+def _settle(booted: BootedBoard, log: LogFollower, outcome: CommandResult, settle: Workload) -> None:
     """Wait, by `settle` (a job of a fresh process, if the driver takes any) and its markers, until the GPU
     is done with COMMAND and the log has told it."""
     crash = next((found for found in (*log.findings(), *log.last_words()) if found.kind in DEADLY), None)
@@ -229,7 +229,7 @@ def _settle(booted: BootedBoard, log: LogFollower, outcome: Outcome, settle: Wor
     ]
 
 
-def _tell(outcome: Outcome, run_dir: Path) -> None:
+def _tell(outcome: CommandResult, run_dir: Path) -> None:
     """What the kernel said, where the run is, and what ended COMMAND if it did not end by itself: on stderr."""
     lines = []
     if outcome.findings:

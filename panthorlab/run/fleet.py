@@ -21,7 +21,7 @@ COVERAGE: Final = "coverage"
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Fleet:
     """Boards, and what a reader of the result must know about the choice."""
 
     boards: tuple[Board, ...]
@@ -46,11 +46,11 @@ def _lasting(board: str) -> str:
     return str(Path(board).resolve()) if board.endswith((".yaml", ".yml")) else board
 
 
-def choose(options: argparse.Namespace) -> Chosen:
+def choose(options: argparse.Namespace) -> Fleet:
     """The boards that `--board` and `--tag` mean. Raises UsageError, or LabError if none that would do is free."""
     if options.board and options.tag:
         raise UsageError("--board and --tag are two ways to say the same", hint="give one of them")
-    chosen = _tagged(options.tag) if options.tag else Chosen(named(options))
+    chosen = _tagged(options.tag) if options.tag else Fleet(named(options))
     names = [board.name for board in chosen.boards]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
@@ -72,7 +72,7 @@ def choose_one(options: argparse.Namespace) -> Board:
     return choose(options).boards[0]
 
 
-def _tagged(tag: str) -> Chosen:
+def _tagged(tag: str) -> Fleet:
     free: list[Board] = []
     busy, examples, notes = [], [], []
     for name in sorted(board_files()):
@@ -87,7 +87,7 @@ def _tagged(tag: str) -> Chosen:
             examples.append(name)
             continue
         now = board.standing()
-        if now.state is lab.State.FREE:
+        if now.state is lab.LeaseState.FREE:
             free.append(board)
         else:
             busy.append(f"board {name} is left out: {now.state} {now.why}")
@@ -101,7 +101,7 @@ def _tagged(tag: str) -> Chosen:
             f"no board with the tag `{tag}` is free: {'; '.join(busy)}",
             hint="--board NAME waits for one that is leased",
         )
-    return Chosen(tuple(free), (*busy, *notes))
+    return Fleet(tuple(free), (*busy, *notes))
 
 
 def _check_alike(boards: Sequence[Board]) -> None:
@@ -126,7 +126,7 @@ def reopened(settings: Settings) -> tuple[Board, ...]:
     return tuple(map(open_board, settings.board_names))
 
 
-def recorded(options: argparse.Namespace, chosen: Chosen) -> dict[str, object]:
+def recorded(options: argparse.Namespace, chosen: Fleet) -> dict[str, object]:
     """What a run's options say about its boards: `board` for people, `boards` for resuming."""
     return {
         "board": ", ".join(board.name for board in chosen.boards),

@@ -7,22 +7,22 @@ from pathlib import Path
 
 from panthorlab.outcome import Side
 from panthorlab.run import reports
-from panthorlab.run.progress import Progress
-from panthorlab.run.record import Again, Extension
+from panthorlab.run.progress import ProgressDisplay
+from panthorlab.run.record import Again, ExtensionEvent
 from panthorlab.run.record.log import EventLog, read_events
 
 
-def extend(run_dir: Path, log: EventLog, progress: Progress) -> None:
+def extend(run_dir: Path, log: EventLog, progress: ProgressDisplay) -> None:
     """What *before* must run to say whether it has what is new on *after*."""
     events = read_events(run_dir)
-    if any(isinstance(event, Extension) for event in events):
+    if any(isinstance(event, ExtensionEvent) for event in events):
         return
     if more := reports.extension_of(events):
-        log.append(Extension(arm=Side.BEFORE, iterations=more.iterations, boots=more.boots, why=more.why))
+        log.append(ExtensionEvent(arm=Side.BEFORE, iterations=more.iterations, boots=more.boots, why=more.why))
         _tell(progress, more.why)
 
 
-def doubt(run_dir: Path, log: EventLog, progress: Progress) -> None:
+def doubt(run_dir: Path, log: EventLog, progress: ProgressDisplay) -> None:
     """Which tests more boots of both sides are to decide."""
     events = read_events(run_dir)
     if any(isinstance(event, Again) for event in events):
@@ -38,6 +38,6 @@ def doubt(run_dir: Path, log: EventLog, progress: Progress) -> None:
         _tell(progress, why)
 
 
-def _tell(progress: Progress, why: tuple[str, ...]) -> None:
+def _tell(progress: ProgressDisplay, why: tuple[str, ...]) -> None:
     for line in why:
         progress.line(f"more   {line}")

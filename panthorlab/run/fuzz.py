@@ -14,7 +14,7 @@ from typing import Final
 from panthorlab.board.api import LATE, BootedBoard, RemoteProcess
 from panthorlab.errors import BootError, EvidenceError, LabError
 from panthorlab.fuzz.grammar import PROVOKED, TROUBLE
-from panthorlab.fuzz.script import Line, parse, rules, write
+from panthorlab.fuzz.script import ScriptLine, parse, rules, write
 from panthorlab.kmsg.heads import CRASHES
 from panthorlab.kmsg.model import Finding
 from panthorlab.run.evidence import LogFollower
@@ -61,7 +61,7 @@ class ScriptRunner:
         self._board, self._log, self._job, self._deadline = board, log, good_job, deadline
         self._holdings = holdings
 
-    def perform(self, script: tuple[Line, ...], but: frozenset[str] = frozenset()) -> Performed:
+    def perform(self, script: tuple[ScriptLine, ...], but: frozenset[str] = frozenset()) -> Performed:
         """`but`: see `must_be_borne`. Raises LabError if the lab is at fault, EvidenceError if nothing bad
         was seen, but may have been there."""
         found, misuses, hazards = len(self._log.findings()), len(self._board.misuses()), len(self._board.hazards())
@@ -106,7 +106,7 @@ class ScriptRunner:
             return EvidenceError("records of the kernel log were lost")
         return None
 
-    def _run(self, script: tuple[Line, ...], done: Performed) -> None:
+    def _run(self, script: tuple[ScriptLine, ...], done: Performed) -> None:
         """Until the script has ended; misdeeds are armed where they stand in it."""
         work, shell = self._board.work_dir, self._board.shell
         shell.put(write(script).encode(), f"{work}/fuzz-script")
@@ -168,7 +168,7 @@ class ScriptRunner:
                 return ""
 
 
-def provoked(script: tuple[Line, ...]) -> frozenset[str]:
+def provoked(script: tuple[ScriptLine, ...]) -> frozenset[str]:
     """Kinds of finding that a script brings about on a right kernel."""
     return PROVOKED | TROUBLE if rules(script) else PROVOKED
 

@@ -18,7 +18,7 @@ from panthorlab.board.board import Board
 from panthorlab.board.identity import verify_identity
 from panthorlab.errors import EvidenceError, UsageError
 from panthorlab.fuzz.generate import generate
-from panthorlab.fuzz.script import Line, parse, write
+from panthorlab.fuzz.script import ScriptLine, parse, write
 from panthorlab.fuzz.shrink import shrink
 from panthorlab.kernel.driver import PANTHOR
 from panthorlab.kernel.model import Kernel
@@ -27,7 +27,7 @@ from panthorlab.run.evidence import LogFollower
 from panthorlab.run.fuzz import GoodJob, Performed, ScriptRunner
 from panthorlab.run.held import Holdings
 from panthorlab.run.kernels import notes_of, parse_params, resolve_kernel
-from panthorlab.run.progress import Progress
+from panthorlab.run.progress import ProgressDisplay
 from panthorlab.run.record.log import new_run_dir
 
 TRIES: Final = 8
@@ -59,13 +59,13 @@ class Found:
     seed: str
     signature: str
     text: str
-    whole: tuple[Line, ...]
-    script: tuple[Line, ...]
+    whole: tuple[ScriptLine, ...]
+    script: tuple[ScriptLine, ...]
     repeats: bool
 
 
 @dataclass
-class Counts:
+class FuzzTotals:
     """What was tried. `unjudged`: scripts of which nobody can tell."""
 
     scripts: int = 0
@@ -78,7 +78,7 @@ class Boots:
     """One board that performs scripts; it is booted anew when one has spoiled it."""
 
     def __init__(
-        self, options: argparse.Namespace, kernel: Kernel, board: Board, run_dir: Path, progress: Progress
+        self, options: argparse.Namespace, kernel: Kernel, board: Board, run_dir: Path, progress: ProgressDisplay
     ) -> None:
         self._kernel, self._board, self._run_dir, self._progress = kernel, board, run_dir, progress
         self._params = parse_params(options.param) | {"seed": str(options.seed)}
@@ -115,7 +115,7 @@ class Boots:
             self._runner = ScriptRunner(board, log, GoodJob(board, log), Holdings(board))
         return self._runner
 
-    def perform(self, script: tuple[Line, ...]) -> Performed:
+    def perform(self, script: tuple[ScriptLine, ...]) -> Performed:
         """What came of it; whatever is bad costs the boot."""
         try:
             done = self.runner().perform(script)
@@ -138,21 +138,21 @@ def main(options: argparse.Namespace) -> int:
     script = _read(options.script) if options.script else None
     parse_params(options.param)
     board = fleet.choose_one(options)
-    progress = Progress(quiet=options.quiet)
+    progress = ProgressDisplay(quiet=options.quiet)
     run_dir = new_run_dir(options.output)
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step, driver=PANTHOR.name)
     for note in notes_of(kernel):
         progress.note(note)
-    counts = Counts()
+    totals = FuzzTotals()
     try:
         with (
             board.leased(run_dir, wait=options.wait, on_note=progress.line),
             Boots(options, kernel, board, run_dir, progress) as boots,
         ):
             if script is not None:
-                found = _once(boots, script, counts, progress)
+                found = _once(boots, script, totals, progress)
             else:
-                found = walk(boots, options, counts, progress)
+                found = walk(boots, options, totals, progress)
                 if found is not None:
                     _keep(run_dir, found, "whole", found.whole)
                     found = _shorten(boots, found, progress)
@@ -160,66 +160,68 @@ def main(options: argparse.Namespace) -> int:
         progress.finish()
     if found is not None:
         _keep(run_dir, found, "finding", found.script)
-    _tell(options, kernel, run_dir, found, counts)
-    return _status(found, counts)
+    _tell(options, kernel, run_dir, found, totals)
+    return _status(found, totals)
 
 
-def _status(found: Found | None, counts: Counts) -> int:
+def _status(found: Found | None, totals: FuzzTotals) -> int:
     if found is not None:
         return 1
-    return 3 if counts.unjudged else 0
+    return 3 if totals.unjudged else 0
 
 
-def _read(path: Path) -> tuple[Line, ...]:
+def _read(path: Path) -> tuple[ScriptLine, ...]:
     try:
         return parse(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: {error}") from error
 
 
-def _once(boots: Boots, script: tuple[Line, ...], counts: Counts, progress: Progress) -> Found | None:
+def _once(boots: Boots, script: tuple[ScriptLine, ...], totals: FuzzTotals, progress: ProgressDisplay) -> Found | None:
     """The script, until it shows something; what it races with does not repeat, so some times."""
     begin, found = time.monotonic(), None
-    while found is None and counts.scripts < TRIES:
-        done = _perform(boots, script, "", counts, progress)
+    while found is None and totals.scripts < TRIES:
+        done = _perform(boots, script, "", totals, progress)
         found = next((Found("", name, text, script, script, repeats=True) for name, text in done.bad.items()), None)
-    counts.seconds = round(time.monotonic() - begin, 1)
+    totals.seconds = round(time.monotonic() - begin, 1)
     return found
 
 
-def _perform(boots: Boots, script: tuple[Line, ...], seed: str, counts: Counts, progress: Progress) -> Performed:
+def _perform(
+    boots: Boots, script: tuple[ScriptLine, ...], seed: str, totals: FuzzTotals, progress: ProgressDisplay
+) -> Performed:
     """What came of it, counted. What nobody can judge is told, and counted as such: nothing bad of it was seen."""
     try:
         done = boots.perform(script)
     except EvidenceError as error:
-        counts.unjudged += 1
-        progress.line(f"script {seed or counts.scripts + 1} could not be judged: {error}")
+        totals.unjudged += 1
+        progress.line(f"script {seed or totals.scripts + 1} could not be judged: {error}")
         done = Performed()
-    counts.scripts += 1
-    counts.lines += len(script)
+    totals.scripts += 1
+    totals.lines += len(script)
     return done
 
 
-def walk(boots: Boots, options: argparse.Namespace, counts: Counts, progress: Progress) -> Found | None:
+def walk(boots: Boots, options: argparse.Namespace, totals: FuzzTotals, progress: ProgressDisplay) -> Found | None:
     """Scripts from the seed until the time is over, or one finds something."""
     begin = time.monotonic()
     while time.monotonic() - begin < options.seconds:
-        seed = f"{options.seed}:{counts.scripts + 1}"
-        progress.step(f"fuzzing for {options.seconds:g} s, scripts", counts.scripts)
+        seed = f"{options.seed}:{totals.scripts + 1}"
+        progress.step(f"fuzzing for {options.seconds:g} s, scripts", totals.scripts)
         script = generate(seed, boots.misdeeds)
-        done = _perform(boots, script, seed, counts, progress)
-        counts.seconds = round(time.monotonic() - begin, 1)
+        done = _perform(boots, script, seed, totals, progress)
+        totals.seconds = round(time.monotonic() - begin, 1)
         for signature, text in done.bad.items():
-            progress.line(f"script {seed} after {counts.seconds} s: {text.splitlines()[0]} ({signature})")
+            progress.line(f"script {seed} after {totals.seconds} s: {text.splitlines()[0]} ({signature})")
             return Found(seed, signature, text, script, script, repeats=False)
     return None
 
 
-def _shorten(boots: Boots, found: Found, progress: Progress) -> Found:
+def _shorten(boots: Boots, found: Found, progress: ProgressDisplay) -> Found:
     """The shortest part of the script that shows the same again, each tried in a boot that nothing has spoiled."""
     tried = unjudged = 0
 
-    def shows(part: tuple[Line, ...]) -> bool:
+    def shows(part: tuple[ScriptLine, ...]) -> bool:
         nonlocal tried, unjudged
         tried += 1
         progress.step("shrinking, tries", tried)
@@ -238,7 +240,7 @@ def _shorten(boots: Boots, found: Found, progress: Progress) -> Found:
 
     deadline = time.monotonic() + PATIENCE
 
-    def fails(part: tuple[Line, ...]) -> bool:
+    def fails(part: tuple[ScriptLine, ...]) -> bool:
         return any(time.monotonic() < deadline and shows(part) for _ in range(chances))
 
     script = shrink(found.whole, fails)
@@ -249,7 +251,7 @@ def _shorten(boots: Boots, found: Found, progress: Progress) -> Found:
     return Found(found.seed, found.signature, found.text, found.whole, script, repeats=True)
 
 
-def _keep(run_dir: Path, found: Found, name: str, script: tuple[Line, ...]) -> None:
+def _keep(run_dir: Path, found: Found, name: str, script: tuple[ScriptLine, ...]) -> None:
     head = f"# seed {found.seed}: {found.signature}\n"
     (run_dir / f"{name}.script").write_text(head + write(script), "utf-8")
     if name == "finding":
@@ -257,9 +259,9 @@ def _keep(run_dir: Path, found: Found, name: str, script: tuple[Line, ...]) -> N
         (run_dir / "test_found.py").write_text(suite, "utf-8")
 
 
-def _tell(options: argparse.Namespace, kernel: Kernel, run_dir: Path, found: Found | None, counts: Counts) -> None:
-    told = f"{counts.scripts} scripts, {counts.lines} calls in {counts.seconds} s"
-    told += f", {counts.unjudged} could not be judged" if counts.unjudged else ""
+def _tell(options: argparse.Namespace, kernel: Kernel, run_dir: Path, found: Found | None, totals: FuzzTotals) -> None:
+    told = f"{totals.scripts} scripts, {totals.lines} calls in {totals.seconds} s"
+    told += f", {totals.unjudged} could not be judged" if totals.unjudged else ""
     settings = [word for param in options.param for word in ("--param", param)]
     repeat = [
         "panthorlab",
@@ -276,8 +278,8 @@ def _tell(options: argparse.Namespace, kernel: Kernel, run_dir: Path, found: Fou
         print(
             json.dumps(
                 {
-                    "exit": _status(found, counts),
-                    **asdict(counts),
+                    "exit": _status(found, totals),
+                    **asdict(totals),
                     "seed": options.seed,
                     "kernel": kernel.key,
                     "run": str(run_dir),

@@ -30,7 +30,7 @@ MARKER_LENGTH: Final = 64
 """Of a name in the kernel log, for `iterate`."""
 
 
-class Word(StrEnum):
+class IgtResult(StrEnum):
     """What IGT calls the result of a subtest."""
 
     PASS = "pass"  # noqa: S105 - no password
@@ -48,32 +48,39 @@ FOLDER: Final = "/igt"
 """Where a board has IGT's programs, as IGT's own build directory has them below tests/."""
 TIMEOUT: Final = 120.0
 """Seconds for one subtest on the emulated board; the longest take four."""
-GOOD: Final = frozenset({Word.PASS, Word.SKIP, Word.NOTRUN})
+GOOD: Final = frozenset({IgtResult.PASS, IgtResult.SKIP, IgtResult.NOTRUN})
 # 79: no such subtest; 127: no such program, says `iterate`
-STATUS: Final = {0: Word.PASS, 77: Word.SKIP, 79: Word.NOTRUN, 127: Word.NOTRUN, 98: Word.FAIL, 112: Word.ABORT}
+STATUS: Final = {
+    0: IgtResult.PASS,
+    77: IgtResult.SKIP,
+    79: IgtResult.NOTRUN,
+    127: IgtResult.NOTRUN,
+    98: IgtResult.FAIL,
+    112: IgtResult.ABORT,
+}
 _IN_LISTS: Final = {
-    "fail": {Word.FAIL},
-    "crash": {Word.CRASH, Word.ABORT},
-    "timeout": {Word.TIMEOUT},
-    "skip": {Word.SKIP},
-    "missing": {Word.NOTRUN},
+    "fail": {IgtResult.FAIL},
+    "crash": {IgtResult.CRASH, IgtResult.ABORT},
+    "timeout": {IgtResult.TIMEOUT},
+    "skip": {IgtResult.SKIP},
+    "missing": {IgtResult.NOTRUN},
 }
 _WHY: Final = re.compile(
     r"^(?:Test requirement: |Test assertion failure|Failed assertion: |Unknown subtest|# iterate: |.*\bskipping\b)"
 )
 
 
-def word_of(report: Report, *, findings: bool) -> Word:
+def result_of(report: Report, *, findings: bool) -> IgtResult:
     """How a subtest ended. `findings`: whether the kernel log has any from its run, for a test may pass beside them."""
     if report.timeout:
-        word = Word.TIMEOUT
+        result = IgtResult.TIMEOUT
     elif report.signal or report.status > 128:
-        word = Word.CRASH
+        result = IgtResult.CRASH
     else:
-        word = STATUS.get(report.status, Word.FAIL)
+        result = STATUS.get(report.status, IgtResult.FAIL)
     if not findings:
-        return word
-    return Word.DMESG_WARN if word in GOOD else Word.DMESG_FAIL if word is Word.FAIL else word
+        return result
+    return IgtResult.DMESG_WARN if result in GOOD else IgtResult.DMESG_FAIL if result is IgtResult.FAIL else result
 
 
 def reason_of(lines: Iterable[str]) -> str:
@@ -87,7 +94,7 @@ def proven(report: Report) -> bool:
 
 
 @dataclass(frozen=True)
-class Expectations:
+class IgtExpectations:
     """The lists of one board. `fails`: result by test. `flakes`, `skips`: patterns to be found in a name.
 
     Fails that name one test with `Skip` name all that skip: another one that does is a failure, since it used to test
@@ -124,10 +131,10 @@ class Expectations:
     def skipped(self, test: str) -> bool:
         return any(pattern.search(test) for pattern in self.skips)
 
-    def expected(self, test: str, word: Word) -> bool:
-        """Whether `word` is what a list says of `test`: it is no news then, and nobody is blamed."""
+    def expected(self, test: str, result: IgtResult) -> bool:
+        """Whether `result` is what a list says of `test`: it is no news then, and nobody is blamed."""
         if test in self.fails:
-            return word in _IN_LISTS[self.fails[test]]
+            return result in _IN_LISTS[self.fails[test]]
         return any(pattern.search(test) for pattern in self.flakes)
 
     def may_skip(self, test: str) -> bool:
@@ -163,33 +170,33 @@ def _pattern(text: str, where: str) -> re.Pattern[str]:
         raise UsageError(f"{where}: {text!r} is no regular expression: {error}") from error
 
 
-def run_test(session: Session, test: str, expectations: Expectations) -> Word:
+def run_test(session: Session, test: str, expectations: IgtExpectations) -> IgtResult:
     """Run one test on the board, in a process of its own. Ends the running pytest test unless it passed."""
     if expectations.skipped(test):
         pytest.skip(f"{test}: is among those that {session.board.name}-skips.txt leaves out")
     program, _, subtest = test.partition("@")
-    result = session.program(
+    ran = session.program(
         f"{FOLDER}/{program}",
         *(["--run-subtest", subtest] if subtest else []),
         timeout=TIMEOUT,
         name=f"igt/{subtest or program}"[:MARKER_LENGTH],
         env={"IGT_SRANDOM": str(session.job_description.seed)},
     )
-    report = result.report
-    word = word_of(report, findings=bool(result.findings))
-    why = f"{word}: {reason_of(report.lines) or report.why}"
-    if not result.findings and expectations.expected(test, word):  # lists say nothing of the kernel log
-        if word is not Word.SKIP:
+    report = ran.report
+    result = result_of(report, findings=bool(ran.findings))
+    why = f"{result}: {reason_of(report.lines) or report.why}"
+    if not ran.findings and expectations.expected(test, result):  # lists say nothing of the kernel log
+        if result is not IgtResult.SKIP:
             pytest.xfail(f"{why} (as {session.board.name}'s lists say)")
     elif test in expectations.fails:
-        session.note(f"igt {test}: {word}, though {session.board.name}-fails.txt says {expectations.fails[test]}")
-    if word is Word.SKIP and not expectations.may_skip(test):
+        session.note(f"igt {test}: {result}, though {session.board.name}-fails.txt says {expectations.fails[test]}")
+    if result is IgtResult.SKIP and not expectations.may_skip(test):
         pytest.fail(f"{why} ({session.board.name}-fails.txt names those that skip, and not this one)", pytrace=False)
-    if word in (Word.SKIP, Word.NOTRUN):
+    if result in (IgtResult.SKIP, IgtResult.NOTRUN):
         pytest.skip(why)
-    if word is Word.PASS and not proven(report):
+    if result is IgtResult.PASS and not proven(report):
         raise EvidenceError(f"{test} ended with status 0, but did not say that it succeeded")
-    if word is not Word.PASS:
-        told = [*report.lines, *(finding.text.splitlines()[0] for finding in result.findings)]
-        pytest.fail("\n".join([why, *told]), pytrace=False)
-    return word
+    if result is not IgtResult.PASS:
+        lines = [*report.lines, *(finding.text.splitlines()[0] for finding in ran.findings)]
+        pytest.fail("\n".join([why, *lines]), pytrace=False)
+    return result

@@ -13,7 +13,7 @@ from panthorlab.run.arms import Arm
 from panthorlab.run.job import Job
 from panthorlab.run.kernels import parse_params
 from panthorlab.run.plan import Slot, extension_slots
-from panthorlab.run.record import Again, Extension, Planned, Settings
+from panthorlab.run.record import Again, ExtensionEvent, Planned, Settings
 from panthorlab.run.record.log import read_events
 
 SEEDS_APART: Final = 1_000_000
@@ -86,7 +86,7 @@ class Jobs:
     def _extra(self, slot: Slot, job: Job) -> Job:
         """A boot in which an arm runs more than its plan."""
         events, boards = read_events(self.run_dir), [board.key for board in self.boards]
-        more = next(event for event in events if isinstance(event, Extension))
+        more = next(event for event in events if isinstance(event, ExtensionEvent))
         return replace(
             job,
             index=slot.index - self.settings.boots * len(boards),

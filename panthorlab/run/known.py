@@ -17,7 +17,7 @@ from typing import Final
 
 from panthorlab.errors import UsageError
 from panthorlab.run.record import Iteration, KnownEntry, Settings
-from panthorlab.verdict import Known
+from panthorlab.verdict import KnownFinding
 from panthorlab.verdict.sightings import without_known
 
 RESULTS: Final = frozenset({"fail", "crash", "timeout", "warn", "flake", "missing", "unexpectedimprovement(pass)"})
@@ -50,12 +50,12 @@ def read_known(files: Sequence[Path]) -> list[KnownEntry]:
     return entries
 
 
-def known_of(settings: Settings) -> list[Known]:
+def known_of(settings: Settings) -> list[KnownFinding]:
     """The lists that a run was started with."""
-    return [Known(re.compile(entry.pattern), entry.source, entry.about) for entry in settings.known]
+    return [KnownFinding(re.compile(entry.pattern), entry.source, entry.about) for entry in settings.known]
 
 
-def only_known(iteration: Iteration, known: Sequence[Known]) -> bool:
+def only_known(iteration: Iteration, known: Sequence[KnownFinding]) -> bool:
     """Whether nothing but known findings made an iteration fail."""
     if not known or not iteration.kinds or iteration.program_failed:
         return False

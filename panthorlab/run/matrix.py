@@ -9,19 +9,18 @@ asks for anything else is refused.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from panthorlab.board.emulated.overlay import contents
 from panthorlab.board.registry import find_board_file
 from panthorlab.errors import LabError, UsageError
-from panthorlab.files import sha256, write_whole
+from panthorlab.files import digest, sha256, write_whole
 from panthorlab.jsonvalue import JsonObject
 from panthorlab.kernel.jail.sandbox import sandbox
 from panthorlab.kernel.job import build_side, prepare_kernel
@@ -34,7 +33,7 @@ from panthorlab.run.kernels import parse_params, resolve_kernel
 from panthorlab.run.known import read_known
 from panthorlab.run.limits import TimeLimitReached, time_limit
 from panthorlab.run.overlays import overlay_dir
-from panthorlab.run.progress import Progress
+from panthorlab.run.progress import ProgressDisplay
 from panthorlab.run.record import Event, KnownEntry, RunEnd
 from panthorlab.run.record.log import new_run_dir, read_run
 from panthorlab.run.single import run_suites
@@ -68,7 +67,7 @@ def main(options: argparse.Namespace) -> int:
     find_suites(options.suite)
     known = read_known(options.known)
     fleet.choose(options)
-    progress = Progress(quiet=options.quiet)
+    progress = ProgressDisplay(quiet=options.quiet)
     options.overlay = overlay_dir(options.overlay, progress)
     folder = _folder(options, known)
     try:
@@ -115,18 +114,14 @@ def _asked(options: argparse.Namespace, known: Sequence[KnownEntry]) -> JsonObje
         "suite": lasting(options.suite),
         "known": [entry.pattern for entry in known],
         "overlay": contents.digest(options.overlay) if options.overlay else None,
-        "text of suites": _digest((name, sha256(suites[name])) for name in sorted(suites)),
-        "text of boards": None if options.tag else _digest(sha256(file) for file in boards),
+        "text of suites": digest((name, sha256(suites[name])) for name in sorted(suites)),
+        "text of boards": None if options.tag else digest(sha256(file) for file in boards),
     }
     asked: JsonObject = json.loads(json.dumps(settings, default=str))
     return asked
 
 
-def _digest(parts: Iterable[object]) -> str:
-    return hashlib.sha256(repr(list(parts)).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _kernels(options: argparse.Namespace, folder: Path, progress: Progress) -> dict[str, Kernel]:
+def _kernels(options: argparse.Namespace, folder: Path, progress: ProgressDisplay) -> dict[str, Kernel]:
     """By label: all are built before any boots, so that what does not build is known early."""
     boards = fleet.named(options)
     fragments = fleet.fragments_of(boards, options.config)
@@ -155,7 +150,7 @@ def _column(
     folder: Path,
     label: str,
     kernel: Kernel,
-    progress: Progress,
+    progress: ProgressDisplay,
 ) -> Column:
     run_dir = folder / kernel.key[:12]
     events = _whole(run_dir)

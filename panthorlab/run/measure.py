@@ -28,7 +28,7 @@ from panthorlab.kernel.source.trees import read_base
 from panthorlab.outcome import Side
 from panthorlab.report import coverage as report
 from panthorlab.run.arms import ALONE
-from panthorlab.run.record import BootStart, Coverage, Event, PatchLines, PatchRan, SuiteRan
+from panthorlab.run.record import BootStart, CoverageEvent, Event, PatchLinesEvent, PatchRan, SuiteRan
 from panthorlab.run.record.codec import encode
 
 FOLDER: Final = counts.FOLDER
@@ -95,7 +95,7 @@ def check_counted(live: Path) -> None:
         )
 
 
-def changed_lines(sides: Sides) -> PatchLines:
+def changed_lines(sides: Sides) -> PatchLinesEvent:
     """The patch's lines for the record."""
     paths = {*sides.before.changes, *sides.after.changes}
 
@@ -103,7 +103,7 @@ def changed_lines(sides: Sides) -> PatchLines:
         return {path: changed[path] if path in changed else read_base(sides.base, path) for path in paths}
 
     found = changes(content(sides.before.changes), content(sides.after.changes))
-    return PatchLines(
+    return PatchLinesEvent(
         removed={path: tuple(one.removed) for path, one in found.items()},
         added={path: tuple(one.added) for path, one in found.items()},
     )
@@ -111,13 +111,13 @@ def changed_lines(sides: Sides) -> PatchLines:
 
 def patched_files(events: Sequence[Event]) -> frozenset[str]:
     """The files that the run's patches change, wherever they lie."""
-    return frozenset(file for event in events if isinstance(event, PatchLines) for file in event.added)
+    return frozenset(file for event in events if isinstance(event, PatchLinesEvent) for file in event.added)
 
 
-def conclude(run_dir: Path, events: Sequence[Event]) -> list[Coverage]:
+def conclude(run_dir: Path, events: Sequence[Event]) -> list[CoverageEvent]:
     """Write what the run has measured so far, and give the events that say it: one for each arm that was booted."""
     found, tables = [], {}
-    patch = next((event for event in reversed(events) if isinstance(event, PatchLines)), None)
+    patch = next((event for event in reversed(events) if isinstance(event, PatchLinesEvent)), None)
     changed = {Side.BEFORE.value: patch.removed, Side.AFTER.value: patch.added} if patch else {}
     starts = [event for event in events if isinstance(event, BootStart)]
     for arm in sorted({start.arm for start in starts}, key=_turn):
@@ -139,7 +139,7 @@ def conclude_boot(run_dir: Path, live: Path) -> JsonObject:
     return figures(event)
 
 
-def figures(event: Coverage) -> JsonObject:
+def figures(event: CoverageEvent) -> JsonObject:
     """What was measured of a kernel that nothing is compared with, as JSON."""
     return {
         "functions": event.functions,
@@ -166,7 +166,7 @@ def _write_tables(run_dir: Path, tables: Mapping[str, object]) -> None:
 
 def _measured(
     run_dir: Path, arm: str, stretches: Sequence[tuple[str, Counts]], patch: Mapping[str, Sequence[int]] | None
-) -> tuple[Coverage, Mapping[str, object]]:
+) -> tuple[CoverageEvent, Mapping[str, object]]:
     """Writes one arm's files. Its event, and its part of `functions.json`."""
     source = read_map(_map_of(run_dir, arm))
     by_suite = {
@@ -178,7 +178,7 @@ def _measured(
     write_whole(run_dir / FOLDER / f"{stem(arm)}.lcov", lcov.render(whole, stem(arm)))
     write_whole(run_dir / FOLDER / f"{stem(arm)}.txt", table.render(source, whole, suites))
     ran = patch_lines(patch, whole.lines) if patch is not None else None
-    event = Coverage(
+    event = CoverageEvent(
         arm=arm,
         functions=whole.functions_ran,
         function_total=whole.function_total,

@@ -56,9 +56,9 @@ def user_gave(config: pytest.Config, board: Board, name: str) -> bool:
 def overlay_of(config: pytest.Config) -> Path | None:
     """What plain pytest's `--overlay` names."""
     from panthorlab.run.overlays import overlay_dir
-    from panthorlab.run.progress import Progress
+    from panthorlab.run.progress import ProgressDisplay
 
-    return overlay_dir(config.getoption("--overlay"), Progress(quiet=True))
+    return overlay_dir(config.getoption("--overlay"), ProgressDisplay(quiet=True))
 
 
 def require(item: pytest.Item, board: Board, booted: Session) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 from panthorlab.board.emulated.overlay.assemble import find, made
 from panthorlab.board.emulated.overlay.table import BOARD, LIBRARIES, RECIPES, Part, Recipe
 from panthorlab.errors import UsageError
-from panthorlab.run.progress import Progress
+from panthorlab.run.progress import ProgressDisplay
 
 
 def main(options: argparse.Namespace) -> int:
     """Print the directory of an overlay, made first if need be; without a name, what there is."""
-    progress = Progress(quiet=options.quiet)
+    progress = ProgressDisplay(quiet=options.quiet)
     try:
         if options.packages:
             files = _own(options, progress)
@@ -29,7 +29,7 @@ def main(options: argparse.Namespace) -> int:
     return 0
 
 
-def overlay_dir(name: str | None, progress: Progress) -> Path | None:
+def overlay_dir(name: str | None, progress: ProgressDisplay) -> Path | None:
     """What `--overlay` names: one of ours by its name, or a directory. Raises UsageError, LabError."""
     if name is None:
         return None
@@ -38,7 +38,7 @@ def overlay_dir(name: str | None, progress: Progress) -> Path | None:
     return Path(name).resolve()
 
 
-def _own(options: argparse.Namespace, progress: Progress) -> Path:
+def _own(options: argparse.Namespace, progress: ProgressDisplay) -> Path:
     if not options.overlay_name or not options.programs:
         raise UsageError(
             "an overlay of one's own has a name, packages and programs",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from panthorlab.outcome import Blame, Outcome
-from panthorlab.run.record import Again, BootEnd, BootStart, Event, Extension, Iteration, Moved, Resumed, Tested
+from panthorlab.run.record import Again, BootEnd, BootStart, Event, ExtensionEvent, Iteration, Moved, Resumed, Tested
 from panthorlab.run.variants import slug
 from panthorlab.verdict.suite import MORE_BOOTS
 
@@ -64,7 +64,7 @@ def variant_slots(arms: Sequence[str], names: Iterable[str], boards: Sequence[st
 def extension_slots(events: Iterable[Event], boots: int, boards: Sequence[str] = ("",)) -> list[Slot]:
     """The boots in which an arm runs what the log says it was given on top of its plan of `boots` a board; at least
     one on every board, so that what is peculiar to a board shows on all arms."""
-    given = next((event for event in events if isinstance(event, Extension)), None)
+    given = next((event for event in events if isinstance(event, ExtensionEvent)), None)
     if given is None:
         return []
     turns = max(1, -(-given.boots // len(boards)))
@@ -96,7 +96,7 @@ def placed(slots: Iterable[Slot], events: Iterable[Event]) -> list[Slot]:
 
 
 @dataclass(frozen=True)
-class Progress:
+class SlotProgress:
     """What the events say about one slot.
 
     `done`: iterations that need not be run again, by workload. `tests`: SUITE::TEST that have a result. `attempts`:
@@ -117,7 +117,7 @@ class Progress:
         return not self.complete and self.lab_failures >= MAX_LAB_ATTEMPTS
 
 
-def progress_of(slot: Slot, events: Iterable[Event]) -> Progress:
+def progress_of(slot: Slot, events: Iterable[Event]) -> SlotProgress:
     done: Counter[str] = Counter()
     tests: set[str] = set()
     attempts = lab_failures = kernel_failures = 0
@@ -140,7 +140,7 @@ def progress_of(slot: Slot, events: Iterable[Event]) -> Progress:
                     lab_failures += MAX_LAB_ATTEMPTS if event.final else 1
                 kernel_failures += event.outcome is Outcome.FAIL and event.blame is Blame.KERNEL
     given_up = lab_failures >= MAX_LAB_ATTEMPTS or kernel_failures >= MAX_KERNEL_ATTEMPTS
-    return Progress(dict(done), frozenset(tests), attempts, complete, given_up, lab_failures)
+    return SlotProgress(dict(done), frozenset(tests), attempts, complete, given_up, lab_failures)
 
 
 def remaining(slots: Sequence[Slot], events: Sequence[Event]) -> list[Slot]:

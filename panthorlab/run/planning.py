@@ -18,7 +18,7 @@ from panthorlab.run.suites import find_suites, named_suites
 from panthorlab.run.survey import survey
 from panthorlab.run.variantresults import needs as asked_for
 from panthorlab.run.variantresults import plan_of
-from panthorlab.run.variants import DEBUG, Request, plan_variants
+from panthorlab.run.variants import DEBUG, Offer, plan_variants
 
 
 def record_needs(log: EventLog, needs: Iterable[Need]) -> None:
@@ -46,7 +46,7 @@ def planned(
     fragments = {*DEBUG, *(name for need in needs for name in need.kernel)}
     plan = plan_variants(
         needs,
-        Request(
+        Offer(
             deep=settings.deep,
             lacking=frozenset(name for kernel in kernels for name in lacking(kernel, fragments)),
             boards=boards,

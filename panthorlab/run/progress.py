@@ -17,7 +17,7 @@ from rich.text import Text
 from panthorlab.run.record import BootEnd, BootStart, Doing, Event, Iteration, Note, Quota
 
 
-class Progress:
+class ProgressDisplay:
     """Shows steps as they happen. Thread-safe. `quiet` shows nothing."""
 
     def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:

@@ -61,7 +61,7 @@ def _plain(events: Sequence[Event]) -> RunVerdict:
     plan = replace(plan, tests=variantresults.planned_tests(events))
     failed = results.failed_build(events)
     if failed is not None and not results.damaged(events):
-        return build_failed(Side.AFTER, failed, plan, kernels)
+        return build_failed(Side.AFTER, failed.message, plan, kernels)
     if variantresults.variants_only(events) and not plan.identical and not plan.interrupted:
         none = Verdict.CLEAN if plan.expect is Expect.NO_CHANGE else Verdict.INCONCLUSIVE
         return decided(none, ("no claim workload ran: no test runs on the plain kernels",), plan, kernels)

@@ -15,7 +15,7 @@ from typing import TypeVar
 from panthorlab import __version__
 from panthorlab.outcome import Blame, Outcome, Side
 from panthorlab.report.coverage import Coverage, PatchCoverage
-from panthorlab.report.model import BoardInfo, PatchInfo, Phase, RunReport
+from panthorlab.report.model import BoardInfo, FailedBuild, PatchInfo, Phase, RunReport
 from panthorlab.run import record
 from panthorlab.run.known import known_of
 from panthorlab.run.record import Event, Settings
@@ -68,7 +68,7 @@ def boots(events: Events) -> list[BootResult]:
     the iterations that were complete by then.
     """
     stray: dict[str, list[OutsideFinding]] = defaultdict(list)
-    for event in _of(events, record.Stray):
+    for event in _of(events, record.StrayEvent):
         stray[event.boot].append(_outside(event))
     gaps: dict[str, list[str]] = defaultdict(list)
     for gap in _of(events, record.LogGap):
@@ -81,7 +81,7 @@ def boots(events: Events) -> list[BootResult]:
     ]
 
 
-def _outside(stray: record.Stray) -> OutsideFinding:
+def _outside(stray: record.StrayEvent) -> OutsideFinding:
     marker, timestamp = stray.marker or record.Marker(), stray.finding.get("timestamp")
     return OutsideFinding(
         kind=str(stray.finding["kind"]),
@@ -136,7 +136,7 @@ def tests(events: Events) -> list[TestResult]:
 
 def damaged(events: Events) -> str:
     """What is wrong with the log that these are left of; empty if they are all."""
-    return next((event.reason for event in _of(events, record.Damaged)), "")
+    return next((event.reason for event in _of(events, record.DamagedEvent)), "")
 
 
 def unfinished(events: Events) -> tuple[str, int] | None:
@@ -161,7 +161,7 @@ def plan(events: Events) -> Plan:
     for side, other in ((Side.BEFORE, Side.AFTER), (Side.AFTER, Side.BEFORE)):
         for workload, total in quotas[other].items():  # a boot that died early never came to say what it was to do
             quotas[side].setdefault(workload, total)
-    extended = next(_of(events, record.Extension), None)
+    extended = next(_of(events, record.ExtensionEvent), None)
     for workload, more in (extended.iterations if extended else {}).items():
         quotas[Side.BEFORE][workload] = quotas[Side.BEFORE].get(workload, 0) + more
     settings = start_of(events).options
@@ -176,8 +176,8 @@ def plan(events: Events) -> Plan:
     )
 
 
-def failed_build(events: Events) -> str | None:
-    """What the compiler said of an *after* that does not build; None if it did, or was built when the run went on."""
+def failed_build(events: Events) -> record.BuildFailed | None:
+    """That of an *after* that does not build; None if it did, or was built when the run went on."""
     last = next(
         (
             event
@@ -187,7 +187,7 @@ def failed_build(events: Events) -> str | None:
         ),
         None,
     )
-    return last.message if isinstance(last, record.BuildFailed) else None
+    return last if isinstance(last, record.BuildFailed) else None
 
 
 def kernel_refs(events: Events) -> dict[Side, KernelRef]:
@@ -199,7 +199,7 @@ def findings(events: Events) -> list[Mapping[str, object]]:
     found: list[Mapping[str, object]] = []
     names = {start.boot: start.variant for start in _of(events, record.BootStart)}
     for event in events:
-        if not isinstance(event, record.Iteration | record.Stray):
+        if not isinstance(event, record.Iteration | record.StrayEvent):
             continue
         variant = names.get(event.boot, "")
         where = {"side": event.arm, "boot": event.boot, **({"variant": variant} if variant else {})}
@@ -213,7 +213,7 @@ def findings(events: Events) -> list[Mapping[str, object]]:
 
 def _notes(events: Events) -> tuple[str, ...]:
     notes = [note.text for note in _of(events, record.Note)]
-    notes += [why for event in events if isinstance(event, record.Extension | record.Again) for why in event.why]
+    notes += [why for event in events if isinstance(event, record.ExtensionEvent | record.Again) for why in event.why]
     notes += [stop.hint for stop in _of(events, record.Stopped) if stop.hint]
     notes += [
         f"boot {end.boot}: {end.why}"
@@ -286,7 +286,7 @@ def coverage(events: Events) -> dict[str, Coverage]:
             {name: (suite.functions, suite.lines) for name, suite in one.suites.items()},
             PatchCoverage(one.patch.lines, one.patch.ran, one.patch.never, one.patch.outside) if one.patch else None,
         )
-        for one in _of(events, record.Coverage)
+        for one in _of(events, record.CoverageEvent)
     }
 
 
@@ -303,7 +303,7 @@ def _claim(settings: Settings) -> str:
 def report(run_dir: Path, events: Events, verdict: RunVerdict) -> RunReport:
     start = start_of(events)
     plain = of_variant(events, "")
-    source = next(_of(events, record.Source), record.Source(base="", patches=()))
+    source = next(_of(events, record.SourceEvent), record.SourceEvent(base="", patches=()))
     return RunReport(
         run_dir=run_dir,
         verdict=verdict,
@@ -317,7 +317,7 @@ def report(run_dir: Path, events: Events, verdict: RunVerdict) -> RunReport:
         base=source.base,
         base_commit=source.commit,
         suites=start.suites,
-        phases=tuple(Phase(phase.name, phase.seconds) for phase in _of(events, record.Phase)),
+        phases=tuple(Phase(phase.name, phase.seconds) for phase in _of(events, record.PhaseEvent)),
         findings=tuple(findings(events)),
         boots=tuple(boots(plain)),
         notes=_notes(events),
@@ -326,5 +326,5 @@ def report(run_dir: Path, events: Events, verdict: RunVerdict) -> RunReport:
         seed=start.options.seed,
         claim=_claim(start.options),
         coverage=coverage_of_sides(events) if start.options.coverage else None,
-        failed_builds={} if (failed := failed_build(events)) is None else {Side.AFTER: failed},
+        failed_builds={Side.AFTER: FailedBuild(bad.message, bad.arch)} if (bad := failed_build(events)) else {},
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -22,20 +22,19 @@ from panthorlab.errors import BootError, EvidenceError, PanthorlabError
 from panthorlab.kernel.driver import Driver, driver_of
 from panthorlab.kernel.model import Kernel
 from panthorlab.kmsg.model import Finding
-from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.between import Between
+from panthorlab.run.bootend import end_by, end_well
 from panthorlab.run.evidence import LogFollower
+from panthorlab.run.expected import Expectations
 from panthorlab.run.held import Held, Holdings
 from panthorlab.run.iterations import LOG_DEADLINE, Batch
 from panthorlab.run.job import Job
+from panthorlab.run.quota import run_share
 from panthorlab.run.ran import Iterated as Iterated
 from panthorlab.run.ran import ProgramResult as ProgramResult
-from panthorlab.run.record import Behave, BootEnd, Iteration, Misbehave, Note, OfBoot, Quota
-from panthorlab.run.stopping import FIRST, hopeless, left_out
-from panthorlab.run.workload import Workload, share
+from panthorlab.run.record import Behave, Iteration, Misbehave, Note, OfBoot
+from panthorlab.run.workload import Workload
 
-# Iterations of one `iterate` on the board; after each batch the board is asked whether it is well.
-BATCH: Final = 120
 PROGRAM_TIMEOUT: Final = 30.0
 RESET_TIME: Final = 10.0
 """Seconds in which a reset of the GPU is over."""
@@ -61,9 +60,7 @@ class Session:
         self.job_description, self.kernel, self.board, self.log = job, kernel, board, log
         self._emit = emit
         self._batches = itertools.count(1)
-        self._expected: set[str] = set()
-        self._allowed: set[str] = set()
-        self._known_misuses: list[range] = []
+        self._expectations = Expectations(board, log)
         self._between = Between(log, self._send)
         self.once: frozenset[str] = frozenset()
         self._counts = counts
@@ -89,23 +86,7 @@ class Session:
 
         If the first of them all fail, the others are not run, and recorded so.
         """
-        job = self.job_description
-        total = workload.planned(override=job.iterations, claims=job.claims)
-        total = total if at_most is None else min(total, at_most)
-        if job.extra is not None and not job.extra.get(workload.name):
-            return Iterated(workload, [])
-        quota = share(total if job.extra is None else job.extra[workload.name], job.index, job.boots)
-        done = job.done.get(workload.name, 0)
-        self._emit(Quota(workload=workload.name, role=workload.role, planned=quota, arm_total=total))
-        events: list[Iteration] = []
-        why = None
-        while why is None and done + len(events) < quota:
-            events += self._batch(workload, min(BATCH if events else FIRST, quota - done - len(events)))
-            why = hopeless(events)
-        for number in range(quota - done - len(events)):
-            assert why is not None  # noqa: S101 - else the loop above goes on
-            events.append(left_out(workload, f"{self.job_description.boot}.{workload.name}.left-out-{number + 1}", why))
-            self._emit(events[-1])
+        events = run_share(self.job_description, workload, self._batch, self._emit, at_most=at_most)
         return Iterated(workload, events)
 
     def job(
@@ -149,7 +130,7 @@ class Session:
             sentinel=False,
             env=tuple(f"{key}={value}" for key, value in (env or {}).items()),
         )
-        expected = frozenset(self._expected)
+        expected = self._expectations.provoked
         run = self._run_batch(workload, 1, provoked=expected)
         report, window = run.reports[0], run.windows[0]
         if report is None or window is None:
@@ -159,30 +140,19 @@ class Session:
         self._between.send_unexpected(window, expected)
         return ProgramResult(report, window.findings)
 
-    @contextmanager
-    def findings_expected(self, kinds: Collection[str]) -> Iterator[Callable[[], list[Finding]]]:
+    def findings_expected(self, kinds: Collection[str]) -> AbstractContextManager[Callable[[], list[Finding]]]:
         """Within, the test provokes findings of these kinds on purpose: they do not fail it, and say nothing against
         the kernel. The value gives all findings since then."""
-        start = self.finding_count()
-        self._expected |= set(kinds)
-        yield lambda: self.log.findings()[start:]
+        return self._expectations.findings_expected(kinds)
 
-    @contextmanager
-    def findings_allowed(self, kinds: set[str]) -> Iterator[Callable[[], list[Finding]]]:
+    def findings_allowed(self, kinds: Collection[str]) -> AbstractContextManager[Callable[[], list[Finding]]]:
         """As `findings_expected`, but a good kernel would not make them: they do not fail the test, and count."""
-        start = self.finding_count()
-        self._allowed |= kinds
-        yield lambda: self.log.findings()[start:]
+        return self._expectations.findings_allowed(kinds)
 
-    @contextmanager
-    def misuses_expected(self) -> Iterator[None]:
+    def misuses_expected(self) -> AbstractContextManager[None]:
         """Within, the driver is known to treat the emulated GPU as no real one may be treated: say where that is
         written. It does not fail the test."""
-        start = len(self.board.misuses())
-        try:
-            yield
-        finally:
-            self._known_misuses.append(range(start, len(self.board.misuses())))
+        return self._expectations.misuses_expected()
 
     def findings(self) -> list[Finding]:
         """All findings since boot."""
@@ -277,14 +247,11 @@ class Session:
 
     def unexpected_since(self, start: int) -> list[str]:
         """Findings since `start` that the running test did not expect; forgets what it expected."""
-        expected, self._expected, self._allowed = self._expected | self._allowed, set(), set()
-        return [finding.text for finding in self.log.findings()[start:] if finding.kind not in expected]
+        return self._expectations.unexpected_since(start)
 
     def misuses_since(self, start: int) -> list[str]:
         """What the driver did to the GPU since `start` that real hardware would not bear, each once."""
-        known = {at for known in self._known_misuses for at in known}
-        misuses = enumerate(self.board.misuses()[start:], start)
-        return list(dict.fromkeys(text for at, text in misuses if at not in known))
+        return self._expectations.misuses_since(start)
 
     def note_death(self) -> None:
         """Find out whether the board is still there; `died` says what it died of."""
@@ -304,17 +271,7 @@ class Session:
         if self.died is not None:
             emit(end_by(self.died, booted=True))
         else:
-            run = self._digest
-            emit(
-                BootEnd(
-                    complete=complete,
-                    booted=True,
-                    outcome=Outcome.PASS,
-                    blame=None,
-                    digest=run.sha256 if run else None,
-                    instructions=run.instructions if run else None,
-                )
-            )
+            emit(end_well(self._digest, complete=complete))
 
     def send_strays(self) -> None:
         """Send out what the kernel has said outside iterations, and where its log has gaps."""
@@ -372,17 +329,3 @@ class Session:
 
 def _silent(_event: OfBoot) -> None:
     """Where events go after the boot has ended."""
-
-
-def end_by(error: PanthorlabError, *, booted: bool) -> BootEnd:
-    """The end of a boot that `error` has ended."""
-    kernel = isinstance(error, BootError)
-    return BootEnd(
-        complete=False,
-        booted=booted,
-        outcome=Outcome.FAIL if kernel else Outcome.ERROR,
-        blame=Blame.KERNEL if kernel else Blame.LAB,
-        reason=str(error),
-        hint=error.hint,
-        final=error.final,
-    )

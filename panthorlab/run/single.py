@@ -22,7 +22,7 @@ from panthorlab.run.limits import TimeLimitReached, time_limit
 from panthorlab.run.overlays import overlay_dir
 from panthorlab.run.plan import schedule, variant_slots
 from panthorlab.run.planning import planned, record_needs
-from panthorlab.run.progress import Progress
+from panthorlab.run.progress import ProgressDisplay
 from panthorlab.run.record import KnownEntry, Note, RunEnd, RunStart, Settings
 from panthorlab.run.record.codec import decode
 from panthorlab.run.record.log import EventLog, new_run_dir, read_events, read_run
@@ -43,7 +43,7 @@ def main(options: argparse.Namespace) -> int:
         raise UsageError("--known is for suites: COMMAND decides its own status", hint="leave it out")
     if options.deep and command:
         raise UsageError("--deep is for suites: COMMAND runs on kernel K alone", hint="leave it out")
-    options.overlay = overlay_dir(options.overlay, Progress(quiet=options.quiet))
+    options.overlay = overlay_dir(options.overlay, ProgressDisplay(quiet=options.quiet))
     try:
         with time_limit(options.time_limit):
             if command:
@@ -72,7 +72,7 @@ def run_suites(options: argparse.Namespace, known: Sequence[KnownEntry]) -> Path
     suites = find_suites(options.suite)
     needs = survey(suites.values())
     run_dir = new_run_dir(options.output)
-    progress = Progress(quiet=options.quiet)
+    progress = ProgressDisplay(quiet=options.quiet)
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step, driver=options.driver)
     maps = {kernel.key: str(measure.prepare(run_dir, ALONE, kernel))} if options.coverage else {}
 

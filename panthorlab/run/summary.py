@@ -25,7 +25,7 @@ from panthorlab.run.record import (
     Marker,
     Note,
     RunEnd,
-    Stray,
+    StrayEvent,
     Tested,
     boot_of,
 )
@@ -34,14 +34,14 @@ from panthorlab.run.results import coverage, damaged
 from panthorlab.run.variantresults import left_out, of_variant, planned_tests
 from panthorlab.run.variantresults import names as variant_names
 from panthorlab.run.variants import label
-from panthorlab.verdict import Known
+from panthorlab.verdict import KnownFinding
 from panthorlab.verdict.sightings import BOOT_IN_LISTS, without_known
 
 SHOWN: Final = 10
 
 
 @dataclass
-class Row:
+class SummaryRow:
     """The iterations of one workload. `total` counts terminations."""
 
     role: Role
@@ -55,7 +55,7 @@ class Row:
 class Summary:
     """`failed`: what the kernel did wrong. `errors`: what could not be judged. `notes`: what is told and not blamed."""
 
-    rows: dict[str, Row] = field(default_factory=dict)
+    rows: dict[str, SummaryRow] = field(default_factory=dict)
     tests: list[Tested] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -131,7 +131,7 @@ def _labelled(event: Event, variants: Mapping[str, str]) -> Event:
     if not variant:
         return event
     match event:
-        case Stray():
+        case StrayEvent():
             marker = event.marker or Marker()
             return replace(event, marker=replace(marker, workload=label(marker.workload or "boot", variant)))
         case Iteration():
@@ -157,8 +157,8 @@ def _skipped(made: Summary) -> None:
     ]
 
 
-def _iteration(made: Summary, one: Iteration, known: Sequence[Known]) -> None:
-    row = made.rows.setdefault(one.workload, Row(one.role))
+def _iteration(made: Summary, one: Iteration, known: Sequence[KnownFinding]) -> None:
+    row = made.rows.setdefault(one.workload, SummaryRow(one.role))
     row.total += one.terminations
     made.findings += one.findings
     text = f"{one.id}: {one.message}"
@@ -183,7 +183,7 @@ def _test(made: Summary, test: Tested) -> None:
         made.failed.append(text)
 
 
-def _outside(made: Summary, events: Sequence[Event], known: Sequence[Known]) -> None:
+def _outside(made: Summary, events: Sequence[Event], known: Sequence[KnownFinding]) -> None:
     """Findings outside iterations count like those in them: only what a watch workload declares, right after one of
     its iterations, what a test provoked, and what is known, is not blamed."""
     iterations = [event for event in events if isinstance(event, Iteration)]
@@ -196,7 +196,7 @@ def _outside(made: Summary, events: Sequence[Event], known: Sequence[Known]) -> 
     spared: Counter[tuple[str, str, str]] = Counter()
     first: dict[tuple[str, str, str], object] = {}
     for stray in events:
-        if not isinstance(stray, Stray):
+        if not isinstance(stray, StrayEvent):
             continue
         made.findings.append(stray.finding)
         if stray.expected:

@@ -33,7 +33,7 @@ from panthorlab.run.limits import TimeLimitReached, time_limit
 from panthorlab.run.overlays import overlay_dir
 from panthorlab.run.plan import Slot, again_slots, extension_slots, remaining, schedule, variant_slots
 from panthorlab.run.planning import planned, record_needs
-from panthorlab.run.progress import Progress
+from panthorlab.run.progress import ProgressDisplay
 from panthorlab.run.record import (
     Again,
     ArmKernel,
@@ -80,7 +80,7 @@ def main(options: argparse.Namespace) -> int:
     known = read_known(options.known)
     suites = find_suites(options.suite)
     needs = survey(suites.values())
-    progress = Progress(quiet=options.quiet)
+    progress = ProgressDisplay(quiet=options.quiet)
     overlay = overlay_dir(options.overlay, progress)
     run_dir = new_run_dir(options.output)
     given = {
@@ -114,7 +114,7 @@ def main(options: argparse.Namespace) -> int:
             raise
 
 
-def _check(options: argparse.Namespace) -> fleet.Chosen:
+def _check(options: argparse.Namespace) -> fleet.Fleet:
     """Everything that can be known to be wrong before anything is written. The boards of the run."""
     if (options.before is None) != (options.after is None):
         raise UsageError("--before and --after go together", hint="name both kernels, or none and give a patch")
@@ -151,7 +151,7 @@ def resume_main(options: argparse.Namespace) -> int:
             without_jail()
         if Path(start.directory).is_dir():  # relative names in its options are meant from there
             os.chdir(start.directory)
-        boards, progress = fleet.reopened(start.options), Progress(quiet=options.quiet)
+        boards, progress = fleet.reopened(start.options), ProgressDisplay(quiet=options.quiet)
         return _carry_on(run_dir, log, start.options, boards, progress, as_json=options.json)
 
 
@@ -188,7 +188,13 @@ def _slots(events: Sequence[Event], settings: Settings) -> list[Slot]:
 
 
 def _carry_on(
-    run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: Progress, *, as_json: bool
+    run_dir: Path,
+    log: EventLog,
+    settings: Settings,
+    boards: Sequence[Board],
+    progress: ProgressDisplay,
+    *,
+    as_json: bool,
 ) -> int:
     """One session of a run. However it ends, but for bad input, there is a verdict and there are reports."""
     began = time.monotonic()
@@ -217,7 +223,7 @@ def _carry_on(
     return _report(run_dir, _put_on_record(run_dir, log, [*([end] if end else []), worked]), as_json=as_json)
 
 
-def _stopped(progress: Progress, reason: str, hint: str, *, status: int) -> Stopped:
+def _stopped(progress: ProgressDisplay, reason: str, hint: str, *, status: int) -> Stopped:
     """Say, also on a terminal that is to be quiet, why the run goes no further; the event for the record."""
     progress.finish()
     print(f"panthorlab: {reason}\n  hint: {hint}", file=sys.stderr, flush=True)
@@ -244,7 +250,7 @@ class _Validation:
     """One session of a run: whatever its events say is still to be done."""
 
     def __init__(
-        self, run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: Progress
+        self, run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: ProgressDisplay
     ) -> None:
         self._dir, self._log, self._settings, self._progress = run_dir, log, settings, progress
         self._boards = boards

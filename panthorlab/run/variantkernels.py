@@ -16,7 +16,7 @@ from panthorlab.kernel.store import load
 from panthorlab.outcome import Side
 from panthorlab.run import fleet
 from panthorlab.run.arms import Arm
-from panthorlab.run.progress import Progress
+from panthorlab.run.progress import ProgressDisplay
 from panthorlab.run.record import Note, Settings, VariantFailed, VariantIdentical, VariantKernel
 from panthorlab.run.record.log import EventLog, read_events
 
@@ -25,7 +25,7 @@ class VariantKernels:
     """Builds them, or takes them from the store; what they are, or why there are none, is put on record."""
 
     def __init__(
-        self, run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: Progress
+        self, run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: ProgressDisplay
     ) -> None:
         self._dir, self._log, self._settings, self._progress = run_dir, log, settings, progress
         self._boards = boards

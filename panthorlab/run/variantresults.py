@@ -11,7 +11,7 @@ from panthorlab.report.model import KernelInfo, VariantInfo
 from panthorlab.run.record import (
     BootStart,
     Event,
-    Extension,
+    ExtensionEvent,
     KernelFacts,
     Needs,
     Planned,
@@ -38,7 +38,9 @@ def of_variant(events: Sequence[Event], variant: str) -> list[Event]:
     """The events without what belongs to boots of other variants; "" is for the plain boots."""
     others = {event.boot for event in events if isinstance(event, BootStart) and event.variant != variant}
     return [
-        event for event in events if boot_of(event) not in others and not (variant and isinstance(event, Extension))
+        event
+        for event in events
+        if boot_of(event) not in others and not (variant and isinstance(event, ExtensionEvent))
     ]
 
 
@@ -118,4 +120,5 @@ def kernel_info(kernel: KernelFacts) -> KernelInfo:
         description=kernel.title,
         config=kernel.fragments,
         toolchain=kernel.toolchain,
+        arch=kernel.arch,
     )

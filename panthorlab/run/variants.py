@@ -28,7 +28,7 @@ LONGEST_SLUG: Final = 32
 
 
 @dataclass(frozen=True)
-class Request:
+class Offer:
     """What the run can offer. `deep`: it was asked for. `named`: suites that the user named. `lacking`: fragments that
     the plain kernels are without, of all that were asked about. `no_build`: why no other kernel can be built; empty if
     one can. `params`: of all its boots. `boards`: that it runs on. `without`: overlays that are not there.
@@ -58,20 +58,20 @@ def slug(variant: str) -> str:
     return f"{text[: LONGEST_SLUG - 9]}-{hashlib.sha256(variant.encode()).hexdigest()[:8]}"
 
 
-def plan_variants(needs: Iterable[Need], request: Request) -> Planned:
+def plan_variants(needs: Iterable[Need], offer: Offer) -> Planned:
     """Every test of `needs` has its place, or a reason. A test that is not deep also runs on the debug kernel of a
     deep run, whatever it asks for."""
     plain: list[str] = []
     left_out: dict[str, str] = {}
     places: dict[tuple[tuple[str, ...], tuple[tuple[str, str], ...], bool], list[str]] = {}
-    debug = debug_fragments(request.lacking, request.drivers) if request.deep and not request.no_build else ()
+    debug = debug_fragments(offer.lacking, offer.drivers) if offer.deep and not offer.no_build else ()
     for need in needs:
-        if why := _why_not(need, request):
+        if why := _why_not(need, offer):
             left_out[need.test] = why
             continue
-        kernel = _fragments(need, request, debug)
-        params = tuple(sorted((n, value) for n, value in need.gpu.items() if request.params.get(n) != value))
-        named = need.suite in request.named
+        kernel = _fragments(need, offer, debug)
+        params = tuple(sorted((n, value) for n, value in need.gpu.items() if offer.params.get(n) != value))
+        named = need.suite in offer.named
         if not (kernel or params or (need.deep and not named)):
             plain.append(need.test)
         else:
@@ -97,29 +97,29 @@ def debug_fragments(lacking: Collection[str], drivers: Iterable[Driver]) -> tupl
     return tuple(name for name in DEBUG if name in lacking and name not in excluded)
 
 
-def _why_not(need: Need, request: Request) -> str:
-    if why := need.unsuited(request.boards):
+def _why_not(need: Need, offer: Offer) -> str:
+    if why := need.unsuited(offer.boards):
         return why
-    if why := need.too_much_for(request.drivers):
+    if why := need.too_much_for(offer.drivers):
         return why
-    if need.overlay in request.without:
+    if need.overlay in offer.without:
         return wanting(need.overlay)
-    if need.deep and not request.deep and need.suite not in request.named:
+    if need.deep and not offer.deep and need.suite not in offer.named:
         return "takes long: run with --deep, or name its suite"
-    missing = [name for name in need.kernel if name in request.lacking]
-    for driver in request.drivers:
+    missing = [name for name in need.kernel if name in offer.lacking]
+    for driver in offer.drivers:
         if excluded := [name for name in missing if name in driver.excludes]:
             return f"wants a kernel with {excluded[0]}; {driver.excludes[excluded[0]]}"
-    if missing and request.no_build:
-        return f"wants a kernel with {', '.join(missing)}; {request.no_build}"
-    if missing and not request.deep:
+    if missing and offer.no_build:
+        return f"wants a kernel with {', '.join(missing)}; {offer.no_build}"
+    if missing and not offer.deep:
         return f"wants a kernel with {', '.join(missing)}: run with --deep"
     return ""
 
 
-def _fragments(need: Need, request: Request, debug: tuple[str, ...]) -> tuple[str, ...]:
+def _fragments(need: Need, offer: Offer, debug: tuple[str, ...]) -> tuple[str, ...]:
     """What must be added to the plain kernel for it: nothing, the debug kernel, or what it names."""
-    missing = tuple(sorted(name for name in need.kernel if name in request.lacking))
+    missing = tuple(sorted(name for name in need.kernel if name in offer.lacking))
     return debug if missing and set(missing) <= set(debug) else missing
 
 

@@ -9,7 +9,7 @@ claims), `compare` (the run) and `variants` (its boots of other kernels and para
 
 from panthorlab.verdict.compare import build_failed, compare, decided
 from panthorlab.verdict.extension import Extension, extension
-from panthorlab.verdict.finding import Known, OutsideFinding
+from panthorlab.verdict.finding import KnownFinding, OutsideFinding
 from panthorlab.verdict.model import (
     BootResult,
     Expect,
@@ -33,7 +33,7 @@ __all__ = [
     "Extension",
     "IterationResult",
     "KernelRef",
-    "Known",
+    "KnownFinding",
     "OutsideFinding",
     "Plan",
     "RunVerdict",

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from panthorlab.verdict.model import BootResult, IterationResult, Plan
-from panthorlab.verdict.novelty import lacks, names
+from panthorlab.verdict.novelty import candidates, lacks
 from panthorlab.verdict.sightings import BOOT, sightings
 
 
@@ -38,17 +38,17 @@ def extension(iterations: Iterable[IterationResult], boots: Iterable[BootResult]
         return Extension()
     more: dict[str, int] = {}
     why: dict[tuple[str, tuple[int, int], str], list[str]] = {}
-    for lack in lacks(names(sightings(iterations, {boot.id: boot for boot in boots}, plan.known))):
+    for lack in lacks(candidates(sightings(iterations, {boot.id: boot for boot in boots}, plan.known))):
         more[lack.place] = max(more.get(lack.place, 0), lack.wanted - lack.has)
-        shown = lack.name.places[lack.place].after
+        shown = lack.candidate.places[lack.place].after
         given = f"before gets {lack.wanted - lack.has} more {lack.unit}"
-        why.setdefault((lack.place, shown, given), []).append(lack.name.name)
+        why.setdefault((lack.place, shown, given), []).append(lack.candidate.name)
     extra_boots = more.pop(BOOT, 0)
     return Extension(
         dict(sorted(more.items())),
         extra_boots,
         tuple(
-            f"{', '.join(names_)}: new on after ({shown[0]}/{shown[1]} of {place}); {given}"
-            for (place, shown, given), names_ in why.items()
+            f"{', '.join(names)}: new on after ({shown[0]}/{shown[1]} of {place}); {given}"
+            for (place, shown, given), names in why.items()
         ),
     )

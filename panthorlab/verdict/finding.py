@@ -41,7 +41,7 @@ class OutsideFinding:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownFinding:
     """An entry of a list of known findings: reported and never blamed.
 
     `pattern`: a regular expression that must match the whole of `WORKLOAD@KIND` or `WORKLOAD@SIGNATURE`. `source` is

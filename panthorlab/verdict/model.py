@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from panthorlab.outcome import Blame, Outcome, Role, Side
-from panthorlab.verdict.finding import Known, NewFinding, OutsideFinding, Surprise, unblamed
+from panthorlab.verdict.finding import KnownFinding, NewFinding, OutsideFinding, Surprise, unblamed
 from panthorlab.verdict.side import SideResult
 
 
@@ -160,7 +160,7 @@ class Plan:
     """Why the two builds cannot differ; empty if they can."""
     interrupted: str = ""
     """Why the run stopped early (Ctrl-C, time limit); empty if it ran to its end."""
-    known: Sequence[Known] = ()
+    known: Sequence[KnownFinding] = ()
     """Findings that are known, whoever makes them."""
     tests: frozenset[str] = frozenset()
     """Tests that were to run, and have a result unless a kernel died before."""

@@ -3,7 +3,7 @@
 
 What could have killed the machine (`DEADLY`) and *before* lacks is a regression, however rare. Of anything else the
 numbers decide: a regression if *after* has it more often with p < `NEW_ALPHA`. If they are too few to say so, *before*
-gets more iterations of that workload first (`extension`); what is undecided even then is told with its p and blamed on
+gets more iterations of that workload first (`extension`); what is undecided even then is shown with its p and blamed on
 nobody. What *before* has too is a regression only with p < `ALPHA`, where it is no declared kind: those are compared
 as rates.
 
@@ -20,10 +20,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from panthorlab.outcome import Side
-from panthorlab.verdict.finding import Known, NewFinding
+from panthorlab.verdict.finding import KnownFinding, NewFinding
 from panthorlab.verdict.model import BootResult, IterationResult, Plan
 from panthorlab.verdict.reach import boots_wanted, iterations_wanted, none_on_before
-from panthorlab.verdict.sightings import BOOT, DEADLY, Counts, Sighting, count, kind_of, sightings
+from panthorlab.verdict.sightings import BOOT, DEADLY, Sighting, SightingCounts, count, kind_of, sightings
 from panthorlab.verdict.stats import ALPHA, holm
 from panthorlab.verdict.strata import stratified_fisher
 
@@ -33,7 +33,7 @@ how much *before* runs in the end depends on what was seen, so p is a little too
 
 
 @dataclass(frozen=True)
-class Name:
+class Candidate:
     """One kind or signature that *after* shows, where it is to be judged. `p`: adjusted, None where none is needed."""
 
     what: str
@@ -44,7 +44,7 @@ class Name:
     p: float | None = None
 
     @cached_property
-    def places(self) -> dict[str, Counts]:
+    def places(self) -> dict[str, SightingCounts]:
         """Counts by place, of those where *after* shows it."""
         shown = {s.place for s in self.members if s.side is Side.AFTER and self.name in s.names}
         by_place = _by_place(s for s in self.members if s.place in shown)
@@ -80,7 +80,7 @@ class Name:
         return min(1.0, 2 * pooled, self.spread * min(own))
 
 
-def place_p(place: str, counts: Counts) -> float:
+def place_p(place: str, counts: SightingCounts) -> float:
     """p of one name in one place, for *after* having it more often."""
     if place == BOOT:
         (before, boots), (after, of) = counts.before, counts.after
@@ -89,7 +89,7 @@ def place_p(place: str, counts: Counts) -> float:
     return min(1.0, 2 * stratified_fisher(counts.tables)[1], 2 * early)
 
 
-def names(seen: Sequence[Sighting]) -> list[Name]:
+def candidates(seen: Sequence[Sighting]) -> list[Candidate]:
     """Everything on *after* that may be new, with its p."""
     on_before = frozenset[str]().union(*(s.names for s in seen if s.side is Side.BEFORE))
     on_after = frozenset[str]().union(*(s.names for s in seen if s.side is Side.AFTER))
@@ -102,17 +102,17 @@ def names(seen: Sequence[Sighting]) -> list[Name]:
         # the rates of declared kinds are compared as such, unless *before* has nothing of the kind
         members = [s for s in seen if new or kind_of(name) not in declared[s.place]]
         if any(name in member.names and member.side is Side.AFTER for member in members):
-            found.append(Name("kind" if name in kinds else "signature", name, members, new))
+            found.append(Candidate("kind" if name in kinds else "signature", name, members, new))
     return _adjusted(found)
 
 
-def _adjusted(found: Sequence[Name]) -> list[Name]:
-    tested = [name for name in found if not name.deadly]
+def _adjusted(found: Sequence[Candidate]) -> list[Candidate]:
+    tested = [candidate for candidate in found if not candidate.deadly]
     groups: dict[frozenset[int], float] = {}
-    for name in tested:
-        groups[name.seen] = max(groups.get(name.seen, 0.0), name.raw_p())
+    for candidate in tested:
+        groups[candidate.seen] = max(groups.get(candidate.seen, 0.0), candidate.raw_p())
     adjusted = dict(zip(groups, holm(list(groups.values())), strict=True))
-    return [name if name.deadly else replace(name, p=adjusted[name.seen]) for name in found]
+    return [candidate if candidate.deadly else replace(candidate, p=adjusted[candidate.seen]) for candidate in found]
 
 
 def _by_place(seen: Iterable[Sighting]) -> dict[str, list[Sighting]]:
@@ -124,10 +124,10 @@ def _by_place(seen: Iterable[Sighting]) -> dict[str, list[Sighting]]:
 
 @dataclass(frozen=True, slots=True)
 class Lack:
-    """In one place *before* has run too little to say whether it has one name, too: it has `has` units of the `wanted`
-    (iterations, or boots at the place `BOOT`)."""
+    """In one place *before* has run too little to say whether it has one candidate, too: it has `has` units of the
+    `wanted` (iterations, or boots at the place `BOOT`)."""
 
-    name: Name
+    candidate: Candidate
     place: str
     has: int
     wanted: int
@@ -137,26 +137,26 @@ class Lack:
         return "boots" if self.place == BOOT else f"iterations of {self.place}"
 
 
-def lacks(found: Sequence[Name]) -> list[Lack]:
+def lacks(found: Sequence[Candidate]) -> list[Lack]:
     """Where more of *before* is needed before anything can be said."""
-    undecided = [name for name in found if not name.deadly and not name.regressed]
-    rivals = len({name.seen for name in found if not name.deadly})
+    undecided = [candidate for candidate in found if not candidate.deadly and not candidate.regressed]
+    rivals = len({candidate.seen for candidate in found if not candidate.deadly})
     short = []
-    for name in undecided:
-        for place, counts in name.places.items():
+    for candidate in undecided:
+        for place, counts in candidate.places.items():
             if counts.before[0] or not counts.after[0]:
                 continue
-            level = NEW_ALPHA / (rivals * name.spread)
+            level = NEW_ALPHA / (rivals * candidate.spread)
             if place == BOOT:
                 has, wanted = counts.before[1], boots_wanted(*counts.after, level)
             else:
-                own = [s for s in name.members if s.place == place and s.sound]
+                own = [s for s in candidate.members if s.place == place and s.sound]
                 has = sum(1 for s in own if s.side is Side.BEFORE)
-                hits = sum(1 for s in own if s.side is Side.AFTER and name.name in s.names)
+                hits = sum(1 for s in own if s.side is Side.AFTER and candidate.name in s.names)
                 total = sum(1 for s in own if s.side is Side.AFTER)
                 wanted = iterations_wanted((hits, total), counts.first_after, level / 2)
             if has < wanted:
-                short.append(Lack(name, place, has, wanted))
+                short.append(Lack(candidate, place, has, wanted))
     return short
 
 
@@ -165,63 +165,64 @@ def new_findings(
 ) -> tuple[NewFinding, ...]:
     """Everything on *after* that is new there, run-wide or in its workload; and what a list says is known."""
     seen = sightings(iterations, boots, plan.known)
-    found = names(seen)
+    found = candidates(seen)
     short = [] if plan.extended else lacks(found)
-    told = [_tell(name, place, counts, short) for name in found for place, counts in name.places.items()]
-    told += _known(seen, plan.known)
-    return tuple(sorted((new for new in told if new), key=lambda new: (new.where, new.what, new.name)))
+    findings = [_finding(one, place, counts, short) for one in found for place, counts in one.places.items()]
+    findings += _known(seen, plan.known)
+    return tuple(sorted((new for new in findings if new), key=lambda new: (new.where, new.what, new.name)))
 
 
-def _tell(name: Name, place: str, counts: Counts, short: Sequence[Lack]) -> NewFinding | None:
+def _finding(candidate: Candidate, place: str, counts: SightingCounts, short: Sequence[Lack]) -> NewFinding | None:
     """One kind or signature in one place; None if it is nothing new there."""
     before, after = counts.before, counts.after
-    shown = f"{name.name} in {after[0]}/{after[1]} of {place} on after, {before[0]}/{before[1]} on before"
+    shown = f"{candidate.name} in {after[0]}/{after[1]} of {place} on after, {before[0]}/{before[1]} on before"
 
-    def told(reason: str, *, regressed: bool = False, obstacle: bool = False) -> NewFinding:
+    def finding(reason: str, *, regressed: bool = False, obstacle: bool = False) -> NewFinding:
         return NewFinding(
-            name.what,
-            name.name,
+            candidate.what,
+            candidate.name,
             place,
             before,
             after,
             regressed,
             reason,
             obstacle=obstacle,
-            p=None if name.deadly else name.p,
+            p=None if candidate.deadly else candidate.p,
         )
 
     if not after[0]:
-        if not name.new:
+        if not candidate.new:
             return None
-        return told(
-            f"new {name.what} on after, but only in iterations that cannot count: {name.name} in {place}", obstacle=True
+        return finding(
+            f"new {candidate.what} on after, but only in iterations that cannot count: {candidate.name} in {place}",
+            obstacle=True,
         )
-    if name.deadly:
-        return told(f"new {name.what} on after: {shown}", regressed=True)
-    p = f"p {name.p:.1g}"
-    if name.regressed and (not before[0] or _best(name) == place or place_p(place, counts) < ALPHA):
-        new = f"new {name.what} on after ({p})" if name.new else f"more often on after ({p})"
-        return told(f"{new}: {shown}", regressed=True)
+    if candidate.deadly:
+        return finding(f"new {candidate.what} on after: {shown}", regressed=True)
+    p = f"p {candidate.p:.1g}"
+    if candidate.regressed and (not before[0] or _best(candidate) == place or place_p(place, counts) < ALPHA):
+        new = f"new {candidate.what} on after ({p})" if candidate.new else f"more often on after ({p})"
+        return finding(f"{new}: {shown}", regressed=True)
     if before[0]:
         return None
-    lack = next((lack for lack in short if lack.name is name and lack.place == place), None)
-    where = f"new {name.what} on after" if name.new else "not in this workload on before, though elsewhere"
+    lack = next((lack for lack in short if lack.candidate is candidate and lack.place == place), None)
+    where = f"new {candidate.what} on after" if candidate.new else "not in this workload on before, though elsewhere"
     if lack is not None:
-        return told(
+        return finding(
             f"{where}: {shown}; before would need {lack.wanted} {lack.unit} to tell, it has {lack.has}", obstacle=True
         )
-    return told(f"{where}, too seldom to blame the patch ({p}): {shown}")
+    return finding(f"{where}, too seldom to blame the patch ({p}): {shown}")
 
 
-def _best(name: Name) -> str:
-    return min(name.places, key=lambda place: place_p(place, name.places[place]))
+def _best(candidate: Candidate) -> str:
+    return min(candidate.places, key=lambda place: place_p(place, candidate.places[place]))
 
 
-def _known(seen: Sequence[Sighting], known: Sequence[Known]) -> list[NewFinding]:
+def _known(seen: Sequence[Sighting], known: Sequence[KnownFinding]) -> list[NewFinding]:
     """What lists of known findings keep from being judged. Blamed on nobody, but what could kill the machine and
     *before* lacks does not go with a good verdict either."""
     on_before = frozenset[str]().union(*(s.names | s.known for s in seen if s.side is Side.BEFORE))
-    told = []
+    findings = []
     for place, members in sorted(_by_place(seen).items()):
         after = [s for s in members if s.side is Side.AFTER]
         for name in sorted(frozenset[str]().union(*(s.known for s in after))):
@@ -235,7 +236,7 @@ def _known(seen: Sequence[Sighting], known: Sequence[Known]) -> list[NewFinding]
             own = [name, *(s for member in after for s in member.known if kind_of(s) == name)]
             sources = [entry for entry in known if any(entry.matches(place.strip("()"), one) for one in own)]
             entry = f" ({sources[0].source}{f': {sources[0].about}' if sources[0].about else ''})" if sources else ""
-            told.append(
+            findings.append(
                 NewFinding(
                     "kind" if ":" not in name else "signature",
                     name,
@@ -249,4 +250,4 @@ def _known(seen: Sequence[Sighting], known: Sequence[Known]) -> list[NewFinding]
                     obstacle=deadly,
                 )
             )
-    return told
+    return findings

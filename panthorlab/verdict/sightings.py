@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from panthorlab.outcome import Blame, Outcome, Side
-from panthorlab.verdict.finding import Known, OutsideFinding
+from panthorlab.verdict.finding import KnownFinding, OutsideFinding
 from panthorlab.verdict.model import BootResult, IterationResult
 from panthorlab.verdict.strata import Table
 from panthorlab.verdict.tally import Use, use_of
@@ -63,7 +63,7 @@ class Sighting:
 
 
 def sightings(
-    iterations: Iterable[IterationResult], boots: Mapping[str, BootResult], known: Sequence[Known]
+    iterations: Iterable[IterationResult], boots: Mapping[str, BootResult], known: Sequence[KnownFinding]
 ) -> list[Sighting]:
     """All of a run, in no order that means anything."""
     late: dict[str, list[OutsideFinding]] = {}
@@ -78,7 +78,10 @@ def sightings(
 
 
 def _of_iteration(
-    iteration: IterationResult, boots: Mapping[str, BootResult], late: Sequence[OutsideFinding], known: Sequence[Known]
+    iteration: IterationResult,
+    boots: Mapping[str, BootResult],
+    late: Sequence[OutsideFinding],
+    known: Sequence[KnownFinding],
 ) -> Sighting:
     use = use_of(iteration, boots)
     sound = use in (Use.COUNTED, Use.LOST)
@@ -116,7 +119,7 @@ def _of_iteration(
     )
 
 
-def _of_boot(boot: BootResult, ids: Iterable[str], known: Sequence[Known]) -> Sighting:
+def _of_boot(boot: BootResult, ids: Iterable[str], known: Sequence[KnownFinding]) -> Sighting:
     own = [f for f in boot.outside if not f.expected and f.marker not in ids]
     kinds = boot.kinds | {finding.kind for finding in own}
     signatures = boot.signatures | {finding.signature for finding in own if finding.signature}
@@ -144,7 +147,7 @@ def without_known(
     places: Sequence[str],
     kinds: frozenset[str],
     signatures: frozenset[str],
-    known: Sequence[Known],
+    known: Sequence[KnownFinding],
     declared: frozenset[str],
 ) -> tuple[frozenset[str], frozenset[str]]:
     """(what is left of kinds and signatures, what a list takes out). `places`: what a list may call where they were
@@ -166,7 +169,7 @@ def without_known(
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class SightingCounts:
     """How often one name was seen in some places, by stratum (board and place): in how many of all units, and, by
     first sightings alone, after how many. `before` and `after` are sums over the strata."""
 
@@ -187,7 +190,7 @@ class Counts:
         return sum(table[2] for table in self.first), sum(table[3] for table in self.first)
 
 
-def count(name: str, members: Iterable[Sighting]) -> Counts:
+def count(name: str, members: Iterable[Sighting]) -> SightingCounts:
     """Count `name` in `members`. Units are iterations (or boots, at the place `BOOT`); boots, where it is of a kind
     that is told once per boot."""
     strata: dict[tuple[str, str], dict[tuple[Side, str], list[Sighting]]] = {}
@@ -208,4 +211,4 @@ def count(name: str, members: Iterable[Sighting]) -> Counts:
             early[at + 1] += hits.index(True) + 1 if any(hits) else len(hits)
         tables.append((table[0], table[1], table[2], table[3]))
         first.append((early[0], early[1], early[2], early[3]))
-    return Counts(tuple(tables), tuple(first))
+    return SightingCounts(tuple(tables), tuple(first))

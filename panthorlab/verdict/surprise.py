@@ -13,7 +13,7 @@ from dataclasses import replace
 from panthorlab.outcome import Outcome, Role, Side
 from panthorlab.verdict.finding import Surprise
 from panthorlab.verdict.model import BootResult, Expect, IterationResult, Plan, TestResult, WorkloadVerdict
-from panthorlab.verdict.novelty import names
+from panthorlab.verdict.novelty import candidates
 from panthorlab.verdict.sightings import Sighting, sightings
 from panthorlab.verdict.stats import ALPHA, holm
 
@@ -63,23 +63,23 @@ def _gone(seen: Sequence[Sighting]) -> list[Surprise]:
     declared: dict[str, frozenset[str]] = {}
     for sighting in seen:
         declared[sighting.place] = declared.get(sighting.place, frozenset()) | sighting.declared
-    kinds = [name for name in names(exchanged) if name.what == "kind"]
-    adjusted = holm([name.raw_p() for name in kinds])
+    kinds = [kind for kind in candidates(exchanged) if kind.what == "kind"]
+    adjusted = holm([kind.raw_p() for kind in kinds])
     return [
         Surprise(
             place,
-            name.name,
+            kind.name,
             counts.after,
             counts.before,
             True,
             p,
-            f"{place}: {name.name} in {counts.after[0]}/{counts.after[1]} before, {counts.before[0]}/"
+            f"{place}: {kind.name} in {counts.after[0]}/{counts.after[1]} before, {counts.before[0]}/"
             f"{counts.before[1]} after (p {p:.1g}), and {HIDDEN}",
         )
-        for name, p in zip(kinds, adjusted, strict=True)
+        for kind, p in zip(kinds, adjusted, strict=True)
         if p < ALPHA
-        for place, counts in name.places.items()
-        if name.name not in declared[place] and counts.after[0] * counts.before[1] > counts.before[0] * counts.after[1]
+        for place, counts in kind.places.items()
+        if kind.name not in declared[place] and counts.after[0] * counts.before[1] > counts.before[0] * counts.after[1]
     ]
 
 

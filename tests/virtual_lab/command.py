@@ -22,7 +22,7 @@ from panthorlab.kernel.find import find_kernel
 from panthorlab.kernel.job import build_side, prepare_kernel
 from panthorlab.kernel.model import Kernel
 from panthorlab.paths import PACKAGE, cache_dir
-from panthorlab.run.progress import Progress
+from panthorlab.run.progress import ProgressDisplay
 from tests.virtual_lab.control import Control, LabClient
 from tests.virtual_lab.lab import Lab, dump
 
@@ -109,7 +109,7 @@ def _lock(folder: Path) -> Iterator[IO[str]]:
 
 def known_good(folder: Path) -> Kernel:
     """The kernel that boards boot by themselves, of the default base: from the store, or built now."""
-    progress = Progress(quiet=False)
+    progress = ProgressDisplay(quiet=False)
     try:
         plan = prepare_kernel(None, fragments=FRAGMENTS, progress=progress.step)
         return build_side(plan, log=folder / "known-good-build.log", progress=progress.step)

@@ -32,7 +32,7 @@ label known-good
 """
 
 
-def build_disk(disk: Path, kernel: Kernel, keys: Keys, hostname: str, on_progress: debs.Progress) -> None:
+def build_disk(disk: Path, kernel: Kernel, keys: Keys, hostname: str, on_progress: debs.ProgressCallback) -> None:
     """Write `disk`; work files go beside it. Raises LabError."""
     work = disk.with_suffix(".work")
     shutil.rmtree(work, ignore_errors=True)

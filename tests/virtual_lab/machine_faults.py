@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from panthorlab.kernel.find import find_kernel
-from panthorlab.run.record import Extension, Iteration
+from panthorlab.run.record import ExtensionEvent, Iteration
 from tests.virtual_lab.scene import LIMIT, Scene, SceneError
 
 _WARN = "echo WARNING >/sys/kernel/debug/provoke-crash/DIRECT"
@@ -74,7 +74,7 @@ def warn_rarely(scene: Scene) -> None:
     """The kernel warns once in an iteration of *after*, and once in what *before* is given more because of that."""
     scene.until(lambda: _iterates(scene, "after", 0), "the after kernel iterates")
     scene.on_board(_WARN)
-    scene.until(lambda: scene.events(Extension), "before is given more")
+    scene.until(lambda: scene.events(ExtensionEvent), "before is given more")
     done = len(scene.events(Iteration))
     scene.until(lambda: _iterates(scene, "before", done), "before iterates again")
     scene.on_board(_WARN)

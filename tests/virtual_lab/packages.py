@@ -29,7 +29,7 @@ _DROPPED = (
 )
 
 
-def unpacked(packages: Sequence[str], architecture: str, on_progress: debs.Progress) -> Path:
+def unpacked(packages: Sequence[str], architecture: str, on_progress: debs.ProgressCallback) -> Path:
     """The tree of `packages` and all they need, made once. Raises LabError."""
     base = cache_dir("virtual-lab")
     key = hashlib.sha256(" ".join((SUITE, architecture, *packages)).encode()).hexdigest()[:16]
@@ -41,7 +41,7 @@ def unpacked(packages: Sequence[str], architecture: str, on_progress: debs.Progr
         on_progress(f"fetching {' '.join(packages)} ({architecture})")
         mirror = debs.debian_mirror()
         with tempfile.TemporaryDirectory(dir=base) as temporary:
-            apt = debs.PrivateApt(Path(temporary, "apt"), mirror, [SUITE], architecture=architecture)
+            apt = debs.PackageResolver(Path(temporary, "apt"), mirror, [SUITE], architecture=architecture)
             paths = debs.download(apt.resolve(*packages), mirror, cache_dir("debs"), on_progress)
             root = Path(temporary, "root")
             root.mkdir()

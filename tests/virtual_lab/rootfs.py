@@ -23,7 +23,7 @@ KNOWN_GOOD = "lib/known-good"
 _MOUNT_POINTS = ("proc", "sys", "dev", "run", "tmp", "boot", "mnt", "root/.ssh", "opt/panthorlab", "var/log")
 
 
-def write_root(tree: Path, kernel: Kernel, keys: Keys, hostname: str, on_progress: debs.Progress) -> None:
+def write_root(tree: Path, kernel: Kernel, keys: Keys, hostname: str, on_progress: debs.ProgressCallback) -> None:
     """A whole root file system in `tree`, a new directory. `kernel`: the known-good one."""
     shutil.copytree(unpacked(PACKAGES, "arm64", on_progress), tree, symlinks=True)
     shutil.copytree(OVERLAY, tree, symlinks=True, dirs_exist_ok=True)

@@ -118,7 +118,7 @@ def ser2net(folder: Path, uart: Uart, telnet_port: int, tcp_port: int) -> Servic
 # -- TFTP -------------------------------------------------------------------------------------------------------
 
 
-def tftp(folder: Path, root: Path, address: str, on_progress: debs.Progress) -> Service:
+def tftp(folder: Path, root: Path, address: str, on_progress: debs.ProgressCallback) -> Service:
     """atftpd on port 69, the only one that the board's U-Boot knows; it can do windows (RFC 7440).
 
     It runs as the user who starts it: a change of user would undo that it dies with the lab. Unpacked, not installed:

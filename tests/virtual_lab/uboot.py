@@ -17,7 +17,7 @@ FLASH_SIZE = 64 << 20
 ENV_SIZE = 0x40000
 
 
-def binary(on_progress: debs.Progress) -> Path:
+def binary(on_progress: debs.ProgressCallback) -> Path:
     """Raises LabError if it cannot be had."""
     return unpacked(PACKAGES, debs.architecture(), on_progress) / "usr/lib/u-boot/qemu_arm64/u-boot.bin"
 

@@ -42,7 +42,7 @@ from panthorlab.board.emulated.qemu import Qemu, find_qemu
 from panthorlab.board.emulated.qmp import Monitor
 from panthorlab.board.kernel_log import kernel_lines
 from panthorlab.board.onboard import programs
-from panthorlab.board.steps import Name, Steps
+from panthorlab.board.steps import StepName, Steps
 from panthorlab.errors import BootError, LabError, UsageError
 from panthorlab.kernel.driver import PANTHOR, WORDS, Driver, driver_of
 from panthorlab.kernel.model import Kernel
@@ -70,7 +70,7 @@ def boot(
     params = {**(file.gpu.params if file.gpu else {}), **own}
     try:
         log_dir.mkdir(parents=True, exist_ok=True)
-        with steps(Name.LOAD):
+        with steps(StepName.LOAD):
             qemu = find_qemu(on_progress)
             more = coverage_plugin.arguments(qemu.version, counts) if counts else []
             why = unusable(file, kernel, qemu) if time == TimeName.EXACT else ""
@@ -78,7 +78,7 @@ def boot(
                 on_progress(f"the host's time instead of exact time: {why}")
         order = Order(name, file, kernel, qemu, log_dir.resolve(), overlay, params, more, time == TimeName.EXACT, why)
         with ExitStack() as undo:
-            with steps(Name.POWER):
+            with steps(StepName.POWER):
                 board = _assemble(order)
             undo.callback(board.close)
             _bring_up(board, file, driver_of(kernel) if file.gpu else PANTHOR, on_progress, steps)
@@ -260,14 +260,14 @@ def _bring_up(
     boot, probe, answer = (limit * board.slowness for limit in (limits.boot, limits.probe, limits.answer))
     deadline = board.time.now() + boot
     on_progress("QEMU started")
-    with steps.split(Name.HANDOVER, Name.SHELL, lambda: _first_line(board)):
+    with steps.split(StepName.HANDOVER, StepName.SHELL, lambda: _first_line(board)):
         hello = _await_agent(board, boot)
     board.boot_id = hello.boot_id
     done = f"agent answered, {hello.uptime:.2f} s after the guest's start"
     on_progress(done)
     if file.gpu is None:
         return
-    with steps(Name.DRIVER):
+    with steps(StepName.DRIVER):
         _await_modules(board, driver, max(1.0, deadline - board.time.now()) + probe, done)
         on_progress("modules loaded")
         _await_render_node(board, driver, probe, answer)

@@ -17,7 +17,7 @@ MTIME = 1577836800  # 2020-01-01
 
 
 @dataclass(frozen=True)
-class Entry:
+class CpioEntry:
     """One file. `path`: absolute on the board. `mode`: with type bits (stat.S_IF…). `data`: contents or link target."""
 
     path: str
@@ -26,23 +26,23 @@ class Entry:
     device: tuple[int, int] = (0, 0)
 
 
-def file_entry(path: str, data: bytes, mode: int = 0o644) -> Entry:
-    return Entry(path, stat.S_IFREG | mode, data)
+def file_entry(path: str, data: bytes, mode: int = 0o644) -> CpioEntry:
+    return CpioEntry(path, stat.S_IFREG | mode, data)
 
 
-def dir_entry(path: str, mode: int = 0o755) -> Entry:
-    return Entry(path, stat.S_IFDIR | mode)
+def dir_entry(path: str, mode: int = 0o755) -> CpioEntry:
+    return CpioEntry(path, stat.S_IFDIR | mode)
 
 
-def link_entry(path: str, target: str) -> Entry:
-    return Entry(path, stat.S_IFLNK | 0o777, target.encode("utf-8", "surrogateescape"))
+def link_entry(path: str, target: str) -> CpioEntry:
+    return CpioEntry(path, stat.S_IFLNK | 0o777, target.encode("utf-8", "surrogateescape"))
 
 
-def char_device(path: str, major: int, minor: int, mode: int = 0o600) -> Entry:
-    return Entry(path, stat.S_IFCHR | mode, device=(major, minor))
+def char_device(path: str, major: int, minor: int, mode: int = 0o600) -> CpioEntry:
+    return CpioEntry(path, stat.S_IFCHR | mode, device=(major, minor))
 
 
-def with_parents(entries: Iterable[Entry]) -> Iterator[Entry]:
+def with_parents(entries: Iterable[CpioEntry]) -> Iterator[CpioEntry]:
     """The entries by path, the last of a path winning, and before each the directories it needs."""
     last = {str(PurePosixPath("/", entry.path)): entry for entry in entries}
     for path in list(last):
@@ -54,17 +54,17 @@ def with_parents(entries: Iterable[Entry]) -> Iterator[Entry]:
             yield last[path]
 
 
-def write_newc(entries: Iterable[Entry]) -> bytes:
+def write_newc(entries: Iterable[CpioEntry]) -> bytes:
     """The archive, ready to be an initrd. Directories that are not named are made (0755)."""
     out = bytearray()
     for number, entry in enumerate(with_parents(entries), start=1):
         _append(out, entry, number)
-    _append(out, Entry("TRAILER!!!", 0), 0)
+    _append(out, CpioEntry("TRAILER!!!", 0), 0)
     out += b"\0" * (-len(out) % 512)
     return bytes(out)
 
 
-def _append(out: bytearray, entry: Entry, number: int) -> None:
+def _append(out: bytearray, entry: CpioEntry, number: int) -> None:
     name = entry.path.lstrip("/").encode("utf-8", "surrogateescape") + b"\0"
     links = 2 if stat.S_ISDIR(entry.mode) else 1
     fields = (number, entry.mode, 0, 0, links, MTIME, len(entry.data), 0, 0, *entry.device, len(name), 0)

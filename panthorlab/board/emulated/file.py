@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, field_validator
 
 from panthorlab.board.boardtime import TimeName
-from panthorlab.board.fields import BoardFile, CommandLine, Memory, Seconds, Section, Word
+from panthorlab.board.fields import BoardFile, CommandLine, MemorySize, Section, TimeLimit, Word
 from panthorlab.gpu.generations.table import DEFAULT_MODEL, GENERATIONS
 from panthorlab.gpu.params import Params
 
@@ -36,7 +36,7 @@ class Machine(Section):
 
     cpu: Word = Field("cortex-a57", description="QEMU's -cpu")
     vcpus: Annotated[int, Field(ge=1, le=8)] = Field(1, description="guest CPUs")
-    memory: Memory = Field("1G", description="guest memory, 128M to 64G")
+    memory: MemorySize = Field("1G", description="guest memory, 128M to 64G")
     pin: bool = Field(True, description="keep QEMU and the GPU model on one host CPU: halves register read latency")
 
 
@@ -52,9 +52,9 @@ class Boot(Section):
 class TimeLimits(Section):
     """Seconds after which a step counts as hung."""
 
-    boot: Seconds = Field(30, description="QEMU started → commands can be run")
-    probe: Seconds = Field(15, description="→ panthor has made its render node")
-    answer: Seconds = Field(20, description="a running board answers a ping")
+    boot: TimeLimit = Field(30, description="QEMU started → commands can be run")
+    probe: TimeLimit = Field(15, description="→ panthor has made its render node")
+    answer: TimeLimit = Field(20, description="a running board answers a ping")
 
 
 class EmulatedFile(BoardFile):

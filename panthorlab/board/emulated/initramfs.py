@@ -33,7 +33,7 @@ def build_initramfs(kernel: Kernel, *, firmware: Mapping[str, bytes], overlay: P
     return cpio.write_newc(entries)
 
 
-def overlay_entries(overlay: Path) -> Iterator[cpio.Entry]:
+def overlay_entries(overlay: Path) -> Iterator[cpio.CpioEntry]:
     """Files, directories and symbolic links under `overlay`, with their modes. Raises UsageError for anything else."""
     if not overlay.is_dir():
         raise UsageError(f"overlay {overlay} is not a directory")
@@ -52,7 +52,7 @@ def overlay_entries(overlay: Path) -> Iterator[cpio.Entry]:
                 raise UsageError(f"overlay file {source} is no file, directory or symbolic link")
 
 
-def _programs(kernel: Kernel) -> Iterator[cpio.Entry]:
+def _programs(kernel: Kernel) -> Iterator[cpio.CpioEntry]:
     found = programs(kernel)
     if "init" not in found:
         raise LabError(f"kernel {kernel.title} has no guest programs in {kernel.guest}", hint="build it again")
@@ -62,7 +62,7 @@ def _programs(kernel: Kernel) -> Iterator[cpio.Entry]:
         yield cpio.file_entry(f"{WORK_DIR}/{name}", _read(path), 0o755)
 
 
-def _modules(kernel: Kernel, *, load_gpu: bool) -> Iterator[cpio.Entry]:
+def _modules(kernel: Kernel, *, load_gpu: bool) -> Iterator[cpio.CpioEntry]:
     contents = {module_name(path.name): _read(path) for path in sorted(kernel.modules_dir.glob("*.ko"))}
     for name, data in contents.items():
         yield cpio.file_entry(f"{_MODULES}/{name}.ko", data)

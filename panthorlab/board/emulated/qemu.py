@@ -11,14 +11,13 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from panthorlab import debs, spawn
 from panthorlab.arch import DEFAULT
-from panthorlab.debs import Deb
+from panthorlab.debs import Deb, ProgressCallback
 from panthorlab.errors import LabError
 from panthorlab.paths import cache_dir
 
@@ -33,7 +32,6 @@ WHERE = (
     "or built from source; put it on PATH"
 )
 _ANSWER_TIMEOUT = 60.0
-Progress = Callable[[str], None]
 _from_cache: list[Qemu] = []  # what this process has found there
 
 
@@ -46,7 +44,7 @@ class Qemu:
     origin: str
 
 
-def find_qemu(on_progress: Progress = lambda _text: None) -> Qemu:
+def find_qemu(on_progress: ProgressCallback = lambda _text: None) -> Qemu:
     """The QEMU to use. Downloads one if none here is new enough. Raises LabError, saying which would do."""
     found, refused = installed_qemu()
     if found:
@@ -102,7 +100,7 @@ def _ask(qemu: Qemu, *arguments: str) -> str:
 # -- Debian's package in the cache ------------------------------------------------------------------------------
 
 
-def _cached_qemu(on_progress: Progress) -> Qemu:
+def _cached_qemu(on_progress: ProgressCallback) -> Qemu:
     pinned = pinned_packages()
     base = cache_dir("qemu")
     with debs.exclusive(base):
@@ -135,7 +133,7 @@ def resolve(mirror: str) -> list[Deb]:
     refused = []
     for suites in SUITES:
         with tempfile.TemporaryDirectory(dir=cache_dir("qemu")) as folder:
-            found = debs.PrivateApt(Path(folder), mirror, suites).resolve(PACKAGE)
+            found = debs.PackageResolver(Path(folder), mirror, suites).resolve(PACKAGE)
         version = next((deb.name.split("_")[1] for deb in found if deb.name.startswith(f"{PACKAGE}_")), "?")
         number = re.match(r"(\d+)\.(\d+)", version)
         if number and (int(number[1]), int(number[2])) >= MINIMUM:

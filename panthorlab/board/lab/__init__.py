@@ -7,15 +7,15 @@ holds a board by a lease (`lease`); boards that fail their health check are quar
 
 from panthorlab.board.lab.lease import VARIABLE, BusyError, Lease, QuarantinedError, lease, run_token
 from panthorlab.board.lab.place import lab_dir
-from panthorlab.board.lab.state import Standing, State, quarantine, record_health, release, standing
+from panthorlab.board.lab.state import LeaseState, Standing, quarantine, record_health, release, standing
 
 __all__ = [
     "VARIABLE",
     "BusyError",
     "Lease",
+    "LeaseState",
     "QuarantinedError",
     "Standing",
-    "State",
     "lab_dir",
     "lease",
     "quarantine",

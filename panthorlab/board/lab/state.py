@@ -17,7 +17,7 @@ from panthorlab.board.lab.record import Health, LeaseRecord, Quarantine, Record,
 from panthorlab.errors import UsageError
 
 
-class State(StrEnum):
+class LeaseState(StrEnum):
     FREE = "free"
     LEASED = "leased"
     QUARANTINED = "quarantined"
@@ -27,7 +27,7 @@ class State(StrEnum):
 class Standing:
     """A board's state and, in words, why. `lease` is None unless it is alive."""
 
-    state: State
+    state: LeaseState
     why: str
     lease: LeaseRecord | None
     quarantine: Quarantine | None
@@ -42,12 +42,12 @@ def standing(name: str) -> Standing:
 def _standing(record: Record) -> Standing:
     lease = record.lease if record.lease and record.lease.living() else None
     if record.quarantine:
-        state, why = State.QUARANTINED, str(record.quarantine)
+        state, why = LeaseState.QUARANTINED, str(record.quarantine)
         why += f"; leased by {lease}" if lease else ""
     elif lease:
-        state, why = State.LEASED, f"by {lease}"
+        state, why = LeaseState.LEASED, f"by {lease}"
     else:
-        state, why = State.FREE, f"stale lease of {record.lease}" if record.lease else ""
+        state, why = LeaseState.FREE, f"stale lease of {record.lease}" if record.lease else ""
     return Standing(state, why, lease, record.quarantine, record.health)
 
 

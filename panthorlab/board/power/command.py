@@ -20,7 +20,7 @@ from panthorlab.board.power.web import quoted
 MAX_OUTPUT = 64 * 1024
 
 
-class Command:
+class ExternalCommand:
     """See `Switch`. What `state` prints is `on` or `off`."""
 
     def __init__(self, section: CommandSwitch) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from panthorlab.board.power import file
-from panthorlab.board.power.command import Command
+from panthorlab.board.power.command import ExternalCommand
 from panthorlab.board.power.home_assistant import HomeAssistant
 from panthorlab.board.power.http import Http
 from panthorlab.board.power.manual import Manual
@@ -28,6 +28,6 @@ def make_switch(section: file.PowerSection, board: str) -> Switch:
         case file.HomeAssistantSwitch():
             return HomeAssistant(section)
         case file.CommandSwitch():
-            return Command(section)
+            return ExternalCommand(section)
         case file.ManualSwitch():
             return Manual(section, board)

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from pydantic import AfterValidator, Field, model_validator
 
-from panthorlab.board.fields import Host, Port, Seconds, Section, VariableName, Word
+from panthorlab.board.fields import Host, Port, Section, TimeLimit, VariableName, Word
 
 
 def _expression(text: str) -> str:
@@ -28,16 +28,16 @@ Argv = Annotated[list[str], Field(min_length=1, max_length=50)]
 class _Switch(Section):
     """What all switches have."""
 
-    off_time: Seconds = Field(
+    off_time: TimeLimit = Field(
         5,
         description="seconds the board stays off at least: RAM and regulators drain. A switch that cannot tell its "
         "state may do it late: add how late",
     )
-    settle: Seconds = Field(
+    settle: TimeLimit = Field(
         10, description="seconds within which a switch that tells its state must have done what it was told"
     )
     retries: Annotated[int, Field(ge=0, le=10)] = Field(3, description="further tries of a request that failed")
-    timeout: Seconds = Field(10, description="seconds a single request may take")
+    timeout: TimeLimit = Field(10, description="seconds a single request may take")
 
 
 class HttpSwitch(_Switch):
@@ -97,7 +97,7 @@ class PdudaemonSwitch(_Switch):
     """A port of a PDU behind pdudaemon's HTTP listener, which cannot tell the state."""
 
     driver: Literal["pdudaemon"]
-    timeout: Seconds = Field(60, description="seconds a request may take; pdudaemon itself tries 5 times, 5 s apart")
+    timeout: TimeLimit = Field(60, description="seconds a request may take; pdudaemon itself tries 5 times, 5 s apart")
     host: Host = "localhost"
     port: Port = 16421
     pdu: Word = Field(description="`hostname` of the PDU in pdudaemon.conf")
@@ -139,7 +139,7 @@ class ManualSwitch(_Switch):
     """A person, who is asked on the terminal. For trying things out: nobody is there at night."""
 
     driver: Literal["manual"]
-    timeout: Seconds = Field(600, description="seconds until the person must have answered")
+    timeout: TimeLimit = Field(600, description="seconds until the person must have answered")
 
 
 UNVERIFIED = (ShellySwitch, HomeAssistantSwitch)

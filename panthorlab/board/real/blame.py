@@ -15,7 +15,7 @@ from typing import Final
 from panthorlab.board.api import RemoteFileError
 from panthorlab.board.lab import quarantine
 from panthorlab.board.real.parts import RefusedError, Rig, SecureShell
-from panthorlab.board.real.recovery import State, answers_sysrq, recover
+from panthorlab.board.real.recovery import BoardCondition, answers_sysrq, recover
 from panthorlab.board.real.watch import Watch
 from panthorlab.errors import BootError, LabError, PanthorlabError
 
@@ -30,7 +30,7 @@ class Cause:
     """Why a board was lost. `shell`: a new connection, if there is one."""
 
     error: PanthorlabError
-    state: State
+    state: BoardCondition
     shell: SecureShell | None = None
 
 
@@ -47,12 +47,12 @@ def why_silent(rig: Rig, watch: Watch, boot_id: str) -> Cause:
                     f"board {rig.name} has no power: somebody or something has switched it off",
                     hint="who else uses its power switch?",
                 ),
-                State.OFF,
+                BoardCondition.OFF,
             )
         try:
             return _reached(rig, rig.connect(_RECONNECT), boot_id)
         except RefusedError as error:
-            return Cause(error, State.HANGS)
+            return Cause(error, BoardCondition.HANGS)
         except LabError:
             if interrupts is None:
                 interrupts = answers_sysrq(rig, "h")
@@ -61,18 +61,18 @@ def why_silent(rig: Rig, watch: Watch, boot_id: str) -> Cause:
         if time.monotonic() > deadline:
             break
     told = told_by_console(rig, watch)  # it may have said it while the last attempt was made
-    return told or Cause(_mute(rig, watch, interrupts=interrupts), State.HANGS)
+    return told or Cause(_mute(rig, watch, interrupts=interrupts), BoardCondition.HANGS)
 
 
 def told_by_console(rig: Rig, watch: Watch) -> Cause | None:
     """What the kernel, or the firmware after it, said of its end."""
     panic = watch.panic
     if panic.panic is not None:
-        return Cause(BootError(f"kernel panic: {panic.panic}"), State.RESETS)
+        return Cause(BootError(f"kernel panic: {panic.panic}"), BoardCondition.RESETS)
     if panic.rebooted is not None:
-        return Cause(BootError(f"board {rig.name} reset by itself, without a word of panic"), State.RESET)
+        return Cause(BootError(f"board {rig.name} reset by itself, without a word of panic"), BoardCondition.RESET)
     if panic.hang is not None:
-        return Cause(BootError(f"board {rig.name} hangs: {panic.hang}"), State.HANGS)
+        return Cause(BootError(f"board {rig.name} hangs: {panic.hang}"), BoardCondition.HANGS)
     return None
 
 
@@ -91,11 +91,11 @@ def _reached(rig: Rig, shell: SecureShell, boot_id: str) -> Cause:
                 f"the SSH connection to board {rig.name} was lost, though the board is well",
                 hint="look after the network between here and the board",
             ),
-            State.WELL,
+            BoardCondition.WELL,
             shell,
         )
     error = BootError(f"board {rig.name} has rebooted by itself (boot-id {now}, was {boot_id})")
-    return Cause(error, State.RESET, shell)
+    return Cause(error, BoardCondition.RESET, shell)
 
 
 def _mute(rig: Rig, watch: Watch, *, interrupts: bool | None) -> PanthorlabError:

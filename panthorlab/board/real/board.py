@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from panthorlab.board import lab
-from panthorlab.board.board import Board, Fitness, Hardware, Patience
+from panthorlab.board.board import Board, BoardRow, Fitness, Hardware, Patience
 from panthorlab.board.boardtime import TimeName
 from panthorlab.board.lab.state import Standing
 from panthorlab.board.methods import AUTO
@@ -63,8 +63,8 @@ class RealBoard(Board):
     def standing(self) -> Standing:
         return lab.standing(self.name)
 
-    def row(self) -> dict[str, object]:
-        return super().row() | {"unverified": self.file.unverified}
+    def row(self) -> BoardRow:
+        return {**super().row(), "unverified": self.file.unverified}
 
     @contextmanager
     def leased(
@@ -81,7 +81,8 @@ class RealBoard(Board):
                 )
 
         with lab.lease(self.name, run_dir, wait=wait, on_note=on_note, stop=stop) as held, ExitStack() as place:
-            from panthorlab.board.real.labgrid.acquire import acquire, release_stale
+            from panthorlab.board.real.labgrid.acquire import acquire
+            from panthorlab.board.real.labgrid.records import release_stale
 
             if self.file.labgrid is None:  # what a run that was killed still holds goes back, whichever board is next
                 release_stale(lab.lab_dir(), on_note)

@@ -16,16 +16,16 @@ from panthorlab.board.real.blame import Cause, read_boot_id, settle, told_by_con
 from panthorlab.board.real.booted import BootedRealBoard
 from panthorlab.board.real.command_line import command_line, mark, marked
 from panthorlab.board.real.file import RealFile
-from panthorlab.board.real.methods.choice import Chosen, choose
+from panthorlab.board.real.methods.choice import ChosenMethod, choose
 from panthorlab.board.real.methods.kexec import check_quiet
 from panthorlab.board.real.methods.module_swap import exchange
 from panthorlab.board.real.panthor_driver import PanthorDriver
 from panthorlab.board.real.parts import Booting, NoServerError, RefusedError, Rig, SecureShell
-from panthorlab.board.real.recovery import State, forget_crashes, mark_memory
+from panthorlab.board.real.recovery import BoardCondition, forget_crashes, mark_memory
 from panthorlab.board.real.rig import open_rig
 from panthorlab.board.real.watch import Watch
 from panthorlab.board.real.workdir import finds_firmware, overlay_files, require_firmware
-from panthorlab.board.steps import Name, Steps
+from panthorlab.board.steps import StepName, Steps
 from panthorlab.errors import BootError, EvidenceError, LabError, PanthorlabError, UsageError
 from panthorlab.kernel.model import Kernel
 
@@ -56,7 +56,7 @@ def boot(
         rig.console.listen(watch)
         try:
             booting = Booting(kernel, command_line(file, kernel), fresh=fresh, begins=watch.begin)
-            with steps(Name.METHOD):
+            with steps(StepName.METHOD):
                 chosen = choose(rig, booting, method=method)
             board = _start(rig, booting, chosen, watch, files)
         except PanthorlabError as error:
@@ -81,20 +81,22 @@ def check(name: str, file: RealFile, kernel: Kernel, params: Mapping[str, str]) 
         )
 
 
-def _start(rig: Rig, booting: Booting, chosen: Chosen, watch: Watch, overlay: Mapping[Path, str]) -> BootedRealBoard:
+def _start(
+    rig: Rig, booting: Booting, chosen: ChosenMethod, watch: Watch, overlay: Mapping[Path, str]
+) -> BootedRealBoard:
     emulated = rig.file.emulated_gpu
     events = GpuEvents(Path(emulated.events), from_end=True) if emulated else None
     rig.progress(f"boot method {chosen.row.name}{f' ({chosen.note})' if chosen.note else ''}")
     shell = chosen.method.start(rig, booting)
     board = BootedRealBoard(rig, watch, events)
     if shell is None:
-        with rig.steps(Name.SHELL):
+        with rig.steps(StepName.SHELL):
             shell = _connect(rig, watch, board.diagnose)
     else:
         shell.ask_why(board.diagnose)
     with ExitStack() as undo:
         undo.callback(shell.close)
-        with rig.steps(Name.KERNEL):
+        with rig.steps(StepName.KERNEL):
             board.attach(shell, read_boot_id(shell))
             _prove(rig, shell, booting.kernel, exchanged=chosen.row.exchanges)
         _make_ready(board, rig, booting.kernel, watch, shell, swapped=chosen.row.exchanges, overlay=overlay)
@@ -129,9 +131,9 @@ def _make_ready(
     forget_crashes(rig, shell)
     watch.marked = mark_memory(rig, shell, kernel)
     rig.progress("workloads")
-    with rig.steps(Name.WORKLOADS):
+    with rig.steps(StepName.WORKLOADS):
         _bring_workloads(rig, shell, kernel, board.work_dir, overlay)
-    with rig.steps(Name.DRIVER):
+    with rig.steps(StepName.DRIVER):
         driver = PanthorDriver(shell, board.work_dir, rig.file.time_limits.probe)
         if not swapped:
             require_firmware(shell, rig.file.firmware)
@@ -196,4 +198,4 @@ def _explain(rig: Rig, watch: Watch, error: PanthorlabError) -> PanthorlabError:
     """A boot that failed. A kernel that had control is to blame if the board comes back without it."""
     if watch.panic.kernel_started is None or not isinstance(error, BootError):
         return error
-    return settle(rig, told_by_console(rig, watch) or Cause(error, State.HANGS), watch)
+    return settle(rig, told_by_console(rig, watch) or Cause(error, BoardCondition.HANGS), watch)

@@ -14,8 +14,8 @@ from panthorlab.board.fields import (
     CommandLine,
     Host,
     Port,
-    Seconds,
     Section,
+    TimeLimit,
     VariableName,
     Word,
 )
@@ -185,13 +185,13 @@ class Recovery(Section):
 class RealTimeLimits(Section):
     """Seconds after which a step counts as hung."""
 
-    power: Seconds = Field(30, description="power on → the first byte on the console")
-    uboot: Seconds = Field(60, description="→ U-Boot's prompt")
-    load: Seconds = Field(120, description="→ kernel and DTB loaded")
-    kernel: Seconds = Field(60, description="→ the kernel's first line")
-    ssh: Seconds = Field(120, description="→ SSH answers")
-    probe: Seconds = Field(30, description="→ panthor has made its render node")
-    answer: Seconds = Field(20, description="a running board answers a ping")
+    power: TimeLimit = Field(30, description="power on → the first byte on the console")
+    uboot: TimeLimit = Field(60, description="→ U-Boot's prompt")
+    load: TimeLimit = Field(120, description="→ kernel and DTB loaded")
+    kernel: TimeLimit = Field(60, description="→ the kernel's first line")
+    ssh: TimeLimit = Field(120, description="→ SSH answers")
+    probe: TimeLimit = Field(30, description="→ panthor has made its render node")
+    answer: TimeLimit = Field(20, description="a running board answers a ping")
     slowness: Annotated[float, Field(ge=1, le=100)] = Field(
         1, description="how much slower than the emulated board programs run; stretches the deadlines of workloads"
     )

@@ -25,7 +25,7 @@ _POWER = "only a power cycle helps: take a boot method that does one (`--boot-me
 
 
 @dataclass(frozen=True)
-class Holder:
+class GpuClient:
     """A process that has the GPU open."""
 
     pid: int
@@ -67,8 +67,8 @@ class PanthorDriver:
         """Names of the devices that panthor drives."""
         return self._tell("bound")
 
-    def holders(self) -> list[Holder]:
-        return [parse_holder(line) for line in self._tell("holders")]
+    def holders(self) -> list[GpuClient]:
+        return [parse_gpu_client(line) for line in self._tell("holders")]
 
     # -- taking it off ----------------------------------------------------------------------------------------------
 
@@ -186,8 +186,8 @@ def parse_modules(text: str) -> dict[str, int]:
     return found
 
 
-def parse_holder(line: str) -> Holder:
+def parse_gpu_client(line: str) -> GpuClient:
     """`PID COMM PATH`; a name may have spaces."""
     pid, _, rest = line.partition(" ")
     comm, _, path = rest.rpartition(" ")
-    return Holder(int(pid), comm, str(PurePosixPath(path)))
+    return GpuClient(int(pid), comm, str(PurePosixPath(path)))

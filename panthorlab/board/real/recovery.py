@@ -47,7 +47,7 @@ _CRASH: Final = "pstore/dmesg-"
 _CONSOLE: Final = "pstore/console-"
 
 
-class State(Enum):
+class BoardCondition(Enum):
     """In what state a board is found."""
 
     WELL = "its kernel runs and answers"
@@ -70,23 +70,25 @@ class _Log:
         self.rig.progress(f"recovery: {what}")
 
 
-def recover(rig: Rig, watch: Watch, state: State, shell: SecureShell | None) -> Wreck:
+def recover(rig: Rig, watch: Watch, state: BoardCondition, shell: SecureShell | None) -> Wreck:
     """Bring the board back to its known-good system, and save what can be learnt on the way.
 
     `shell`: a connection that may still work; it is closed. Everything found is also written to
     `rig.log_dir/recovery/`.
     """
     log = _Log(rig)
-    if state is State.WELL:
+    if state is BoardCondition.WELL:
         if shell is not None:
             shell.close()
         return Wreck(texts={}, steps=(), healthy=True, tail=watch.tail())
-    if state in (State.RESETS, State.HANGS):
-        _await_quiet(rig, PANIC_TIMEOUT if state is State.RESETS else QUIET)
-    answers = _collect_sysrq(log, shell) if state is State.HANGS else False
+    if state in (BoardCondition.RESETS, BoardCondition.HANGS):
+        _await_quiet(rig, PANIC_TIMEOUT if state is BoardCondition.RESETS else QUIET)
+    answers = _collect_sysrq(log, shell) if state is BoardCondition.HANGS else False
     tail = watch.tail()
     back, harvested = None, False
-    if state is State.RESET or (state is not State.OFF and _warm_reset(log, watch, state, shell, interrupts=answers)):
+    if state is BoardCondition.RESET or (
+        state is not BoardCondition.OFF and _warm_reset(log, watch, state, shell, interrupts=answers)
+    ):
         back = _attempt(log, "wait for the known-good kernel", lambda: await_known_good(rig))
         if back is not None:
             harvested = _harvest(log, back)
@@ -104,7 +106,7 @@ def recover(rig: Rig, watch: Watch, state: State, shell: SecureShell | None) -> 
         steps=tuple(log.steps),
         healthy=healthy,
         tail=tail,
-        lost_power=state is State.RESET and watch.marked and harvested and not kept,
+        lost_power=state is BoardCondition.RESET and watch.marked and harvested and not kept,
     )
 
 
@@ -189,7 +191,7 @@ def _sysrq(rig: Rig, shell: SecureShell | None, key: str) -> None:
 # -- warm reset -------------------------------------------------------------------------------------------------
 
 
-def _warm_reset(log: _Log, watch: Watch, state: State, shell: SecureShell | None, *, interrupts: bool) -> bool:
+def _warm_reset(log: _Log, watch: Watch, state: BoardCondition, shell: SecureShell | None, *, interrupts: bool) -> bool:
     """Reset without losing RAM: by itself after a panic, by the reset line, by sysrq-b. True once firmware speaks."""
     for what, action, since in _resets(log.rig, watch, state, shell, interrupts=interrupts):
         log.step(what)
@@ -198,7 +200,7 @@ def _warm_reset(log: _Log, watch: Watch, state: State, shell: SecureShell | None
         except LabError as error:
             log.step(f"failed: {str(error).splitlines()[0]}")
             continue
-        limit = _RESET_TIME + (PANIC_TIMEOUT if state is State.RESETS else 0)
+        limit = _RESET_TIME + (PANIC_TIMEOUT if state is BoardCondition.RESETS else 0)
         if log.rig.console.wait_for(lambda line: bool(FIRST_WORDS.search(line.text)), limit, since=since):
             return True
         log.step(f"no word of the firmware within {limit:g} s")
@@ -206,17 +208,17 @@ def _warm_reset(log: _Log, watch: Watch, state: State, shell: SecureShell | None
 
 
 def _resets(
-    rig: Rig, watch: Watch, state: State, shell: SecureShell | None, *, interrupts: bool
+    rig: Rig, watch: Watch, state: BoardCondition, shell: SecureShell | None, *, interrupts: bool
 ) -> Iterator[tuple[str, Callable[[], None], float]]:
     """What to do, how, and since when the firmware's first words count."""
-    if state is State.RESETS:
+    if state is BoardCondition.RESETS:
         # The board may long be back: whoever waited for an answer of it learnt late of the panic.
         since = watch.panic.panic_time or watch.began
         yield f"wait for the reset that `panic={PANIC_TIMEOUT}` makes", lambda: None, since
     if rig.file.recovery.reset is not None:
         argv = rig.file.recovery.reset
         yield "reset line", lambda: _pulse(argv), time.monotonic()
-    if state is State.HANGS and (interrupts or shell is not None):
+    if state is BoardCondition.HANGS and (interrupts or shell is not None):
         yield "sysrq-b (reset)", lambda: _sysrq(rig, shell, "b"), time.monotonic()
 
 

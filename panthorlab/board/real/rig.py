@@ -14,7 +14,7 @@ from panthorlab.board.real.console.console import open_console
 from panthorlab.board.real.file import RealFile
 from panthorlab.board.real.parts import Rig, SecureShell
 from panthorlab.board.real.ssh.connect import connect
-from panthorlab.board.steps import Name, Steps
+from panthorlab.board.steps import StepName, Steps
 from panthorlab.errors import LabError, PanthorlabError
 
 LEASE_WAIT: Final = 30.0
@@ -39,14 +39,14 @@ def open_rig(
     """
     with ExitStack() as held:
         steps = steps or Steps()
-        with steps(Name.LEASE):
+        with steps(StepName.LEASE):
             ours = held.enter_context(
                 lease(name, run_dir, wait=LEASE_WAIT, despite_quarantine=despite_quarantine, on_note=progress)
             )
             file = held.enter_context(_placed(file, name, progress))
         if file.console is None or file.power is None or file.ssh is None:
             raise LabError(f"board {name} has no console, no power or no SSH")  # file.py and labgrid have seen to it
-        with steps(Name.CONSOLE):
+        with steps(StepName.CONSOLE):
             console = open_console(file.console, log_dir / "console.log")
             held.callback(console.close)
             power = held.enter_context(open_power(file.power, board=name, state_dir=lab_dir(), progress=progress))

@@ -17,7 +17,7 @@ from panthorlab.kernel.model import Kernel
 _PACKED = (".xz", ".zst")  # CONFIG_FW_LOADER_COMPRESS
 
 
-class Files(Protocol):
+class FileReader(Protocol):
     """The part of a `Shell` that reads files."""
 
     def get(self, path: str) -> bytes: ...
@@ -47,7 +47,7 @@ def finds_firmware(kernel: Kernel) -> bool:
     return any(line.startswith('CONFIG_EXTRA_FIRMWARE="') and name in line for line in config.splitlines())
 
 
-def require_firmware(shell: Files, section: Firmware) -> None:
+def require_firmware(shell: FileReader, section: Firmware) -> None:
     """The GPU's firmware is on the board and, if the board file says which, the right one. Raises LabError."""
     problem = None
     for suffix in ("", *_PACKED):

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from panthorlab.gpu.cs.opcodes import Field, InstructionSet, Kind, Spec
+from panthorlab.gpu.cs.opcodes import Field, FieldKind, InstructionSet, Spec
 
 
 class BadInstructionError(ValueError):
@@ -48,7 +48,7 @@ def decode(isa: InstructionSet, word: int) -> Instruction:
     values = {}
     for field in spec.fields:
         value = (word & field.mask) >> field.low
-        if field.kind is Kind.SIGNED and value >> (field.width - 1):
+        if field.kind is FieldKind.SIGNED and value >> (field.width - 1):
             value -= 1 << field.width
         values[field.name] = value
     _check(isa, spec, values)
@@ -65,7 +65,7 @@ def encode(isa: InstructionSet, mnemonic: str, **values: int) -> int:
     for field in spec.fields:
         value = full[field.name]
         half = 1 << (field.width - 1)
-        low, high = (-half, half) if field.kind is Kind.SIGNED else (0, 2 * half)
+        low, high = (-half, half) if field.kind is FieldKind.SIGNED else (0, 2 * half)
         if not low <= value < high:
             raise BadInstructionError(f"{mnemonic}: {field.name} = {value} does not fit into {field.width} bits")
         word |= (value << field.low) & field.mask
@@ -90,9 +90,9 @@ def disassemble(isa: InstructionSet, code: bytes, va: int = 0) -> Iterator[str]:
 
 
 def _operand(field: Field, value: int) -> str:
-    if field.kind in (Kind.REG, Kind.PAIR, Kind.SLOT):
+    if field.kind in (FieldKind.REG, FieldKind.PAIR, FieldKind.SLOT):
         return f"{field.name}={field.kind.value}{value}"
-    if field.kind is Kind.SIGNED or value < 10:
+    if field.kind is FieldKind.SIGNED or value < 10:
         return f"{field.name}={value}"
     return f"{field.name}=0x{value:x}"
 
@@ -100,13 +100,13 @@ def _operand(field: Field, value: int) -> str:
 def _legal(isa: InstructionSet, field: Field, value: int) -> bool:
     if field.allowed is not None:
         return value in field.allowed
-    if field.kind is Kind.REG:
+    if field.kind is FieldKind.REG:
         return value < isa.registers
-    if field.kind is Kind.PAIR:
+    if field.kind is FieldKind.PAIR:
         return value < isa.registers and value % 2 == 0
-    if field.kind is Kind.SLOTS:
+    if field.kind is FieldKind.SLOTS:
         return value < 1 << isa.scoreboards
-    return field.kind is not Kind.SLOT or value < isa.scoreboards
+    return field.kind is not FieldKind.SLOT or value < isa.scoreboards
 
 
 def _check(isa: InstructionSet, spec: Spec, values: Mapping[str, int]) -> None:

@@ -3,18 +3,18 @@
 
 A block is a run of instructions that only change registers, and the one after them that may do more. It is a pure
 function of its words: nothing in it depends on where it lies. Fetching reads memory again in every slice. Within a
-slice a stream's own stores are the only ones the interpreter need see, and `Machine.store` forgets the code when they
-hit a page that was fetched from.
+slice a stream's own stores are the only ones the interpreter need see, and `StreamMachine.store` forgets the code
+when they hit a page that was fetched from.
 """
 
 from __future__ import annotations
 
 import struct
 
-from panthorlab.gpu.cs.machine import CS_BUS_FAULT, Block, CsFatalError, Machine, Simple, Tail
+from panthorlab.gpu.cs.machine import CS_BUS_FAULT, Block, CsFatalError, Simple, StreamMachine, Tail
 from panthorlab.gpu.cs.opcodes import InstructionSet
 from panthorlab.gpu.cs.ports import BusError, MemoryFault, Requester
-from panthorlab.gpu.cs.translate import Loop, translate
+from panthorlab.gpu.cs.translate import CompiledLoop, translate
 from panthorlab.gpu.cs.units import bind
 
 _PAGE = 4096
@@ -28,9 +28,9 @@ class Fetcher:
     def __init__(self, isa: InstructionSet) -> None:
         self.isa = isa
         self._bound: dict[tuple[int, bool] | int, tuple[Simple | None, Tail | None]] = {}
-        self._loops: dict[tuple[int, ...], Loop | None] = {}
+        self._loops: dict[tuple[int, ...], CompiledLoop | None] = {}
 
-    def block_at(self, machine: Machine, pc: int) -> Block:
+    def block_at(self, machine: StreamMachine, pc: int) -> Block:
         """The block that starts at `pc` of the current buffer, read from memory once per page and slice.
 
         Raises CsFatalError (CS_BUS_FAULT) when it cannot be fetched, MemoryStall.
@@ -55,7 +55,7 @@ class Fetcher:
         machine.blocks[pc] = block
         return block
 
-    def loop_at(self, machine: Machine, head: int, end: int) -> Loop | None:
+    def loop_at(self, machine: StreamMachine, head: int, end: int) -> CompiledLoop | None:
         """The translated loop from `head` to the branch at `end`, if it lies in one page of what has been fetched."""
         window = machine.windows.get((head // _PAGE, machine.end))
         if machine.skipping or window is None or window[0] > head or head // _PAGE != end // _PAGE:
@@ -69,7 +69,7 @@ class Fetcher:
         return self._loops[body]
 
 
-def _window(machine: Machine, pc: int) -> tuple[int, tuple[int, ...]]:
+def _window(machine: StreamMachine, pc: int) -> tuple[int, tuple[int, ...]]:
     key = (pc // _PAGE, machine.end)
     window = machine.windows.get(key)
     if window is not None and window[0] <= pc:

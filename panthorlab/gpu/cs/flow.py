@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from panthorlab.gpu.cs.codec import Instruction
-from panthorlab.gpu.cs.machine import CS_BUS_FAULT, CS_INSTR_INVALID, M64, CsFatalError, Machine, Tail
+from panthorlab.gpu.cs.machine import CS_BUS_FAULT, CS_INSTR_INVALID, M64, CsFatalError, StreamMachine, Tail
 from panthorlab.gpu.cs.state import BlockedReason
 
 _SIGN = 0x80000000
@@ -25,7 +25,7 @@ _CONDITIONS: tuple[Callable[[int], bool], ...] = (
 def _branch(i: Instruction) -> Tail:
     register, distance, holds = i["value"], 8 + 8 * i["offset"], _CONDITIONS[i["cond"]]
 
-    def branch(machine: Machine, pc: int) -> int:
+    def branch(machine: StreamMachine, pc: int) -> int:
         if not holds(machine.regs[register]):
             return pc + 8
         target = pc + distance
@@ -39,7 +39,7 @@ def _branch(i: Instruction) -> Tail:
 def _wait(i: Instruction) -> Tail:
     mask, progress = i["wait"], bool(i["progress"])
 
-    def wait(machine: Machine, pc: int) -> int:
+    def wait(machine: StreamMachine, pc: int) -> int:
         if machine.busy & mask:
             raise machine.hold(BlockedReason.SCOREBOARD, mask | 8 << 16)
         machine.advance_progress(progress)
@@ -48,7 +48,7 @@ def _wait(i: Instruction) -> Tail:
     return wait
 
 
-def _buffer(machine: Machine, i: Instruction, pc: int) -> tuple[int, int]:
+def _buffer(machine: StreamMachine, i: Instruction, pc: int) -> tuple[int, int]:
     address, length = machine.pair(i["addr"]), machine.regs[i["length"]]
     if (address | length) & 7:
         raise CsFatalError(CS_INSTR_INVALID, pc)
@@ -58,7 +58,7 @@ def _buffer(machine: Machine, i: Instruction, pc: int) -> tuple[int, int]:
 
 
 def _call(i: Instruction) -> Tail:
-    def call(machine: Machine, pc: int) -> int:
+    def call(machine: StreamMachine, pc: int) -> int:
         address, length = _buffer(machine, i, pc)
         return machine.call(address, length, pc + 8) if length else pc + 8
 
@@ -66,7 +66,7 @@ def _call(i: Instruction) -> Tail:
 
 
 def _jump(i: Instruction) -> Tail:
-    def jump(machine: Machine, pc: int) -> int:
+    def jump(machine: StreamMachine, pc: int) -> int:
         address, length = _buffer(machine, i, pc)
         if not machine.frames:
             raise CsFatalError(CS_INSTR_INVALID, pc)
@@ -77,7 +77,7 @@ def _jump(i: Instruction) -> Tail:
 
 
 def _set_sb_entry(i: Instruction) -> Tail:
-    def set_sb_entry(machine: Machine, pc: int) -> int:
+    def set_sb_entry(machine: StreamMachine, pc: int) -> int:
         machine.endpoint_slot, machine.other_slot = i["endpoint"], i["other"]
         return pc + 8
 
@@ -85,7 +85,7 @@ def _set_sb_entry(i: Instruction) -> Tail:
 
 
 def _set_exception_handler(i: Instruction) -> Tail:
-    def set_exception_handler(machine: Machine, pc: int) -> int:
+    def set_exception_handler(machine: StreamMachine, pc: int) -> int:
         machine.handler = _buffer(machine, i, pc)
         return machine.go_on(pc + 8)
 
@@ -93,7 +93,7 @@ def _set_exception_handler(i: Instruction) -> Tail:
 
 
 def _error_barrier(_: Instruction) -> Tail:
-    def error_barrier(machine: Machine, pc: int) -> int:
+    def error_barrier(machine: StreamMachine, pc: int) -> int:
         machine.error = 0
         if machine.skipping:
             machine.skipping = False

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Mapping
 
 from panthorlab.gpu.cs.codec import Instruction
-from panthorlab.gpu.cs.machine import M32, M64, Machine, Tail
+from panthorlab.gpu.cs.machine import M32, M64, StreamMachine, Tail
 from panthorlab.gpu.cs.ports import Requester
 from panthorlab.gpu.cs.state import BlockedReason
 
@@ -34,7 +34,7 @@ def _load_multiple(i: Instruction) -> Tail:
     address, offset, base = i["addr"], i["offset"], i["base"]
     runs = runs_of(i["mask"])
 
-    def load_multiple(machine: Machine, pc: int) -> int:
+    def load_multiple(machine: StreamMachine, pc: int) -> int:
         va = machine.pair(address) + offset
         loaded = [(first, machine.memory.read((va + 4 * first) & M64, 4 * count, LSU)) for first, count in runs]
         for first, data in loaded:  # only now: the address may be among the destinations
@@ -49,7 +49,7 @@ def _store_multiple(i: Instruction) -> Tail:
     address, offset, base = i["addr"], i["offset"], i["base"]
     runs = runs_of(i["mask"])
 
-    def store_multiple(machine: Machine, pc: int) -> int:
+    def store_multiple(machine: StreamMachine, pc: int) -> int:
         va = machine.pair(address) + offset
         for first, count in runs:
             values = machine.regs[base + first : base + first + count]
@@ -60,7 +60,7 @@ def _store_multiple(i: Instruction) -> Tail:
 
 
 def _progress_store(i: Instruction) -> Tail:
-    def progress_store(machine: Machine, pc: int) -> int:
+    def progress_store(machine: StreamMachine, pc: int) -> int:
         machine.progress = machine.pair(i["src"])
         machine.effects += 1
         machine.firmware.wake_group()
@@ -70,7 +70,7 @@ def _progress_store(i: Instruction) -> Tail:
 
 
 def _progress_load(i: Instruction) -> Tail:
-    def progress_load(machine: Machine, pc: int) -> int:
+    def progress_load(machine: StreamMachine, pc: int) -> int:
         dst = i["dst"]
         machine.regs[dst : dst + 2] = machine.progress & M32, machine.progress >> 32
         return pc + 8
@@ -79,7 +79,7 @@ def _progress_load(i: Instruction) -> Tail:
 
 
 def _progress_wait(i: Instruction) -> Tail:
-    def progress_wait(machine: Machine, pc: int) -> int:
+    def progress_wait(machine: StreamMachine, pc: int) -> int:
         if machine.firmware.progress(i["queue"]) < machine.pair(i["src"]):
             raise machine.hold(BlockedReason.PROGRESS, 1 << 28)
         return pc + 8

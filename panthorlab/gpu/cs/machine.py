@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from panthorlab.gpu.cs.heap import CONTEXT_SIZE, GroupHeaps, HeapContext
 from panthorlab.gpu.cs.opcodes import InstructionSet
 from panthorlab.gpu.cs.params import CsParams
-from panthorlab.gpu.cs.ports import Firmware, Memory, Requester, Timer
-from panthorlab.gpu.cs.state import MAX_DEFERRED, MAX_JOBS, BlockedReason, Frame, Oom
+from panthorlab.gpu.cs.ports import FirmwarePort, Memory, Requester, TimerHandle
+from panthorlab.gpu.cs.state import MAX_DEFERRED, MAX_JOBS, BlockedReason, CallFrame, Oom
 
 M32, M64 = 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF
 CS_CONFIG_FAULT, CS_BUS_FAULT, CS_INSTR_INVALID = 0x40, 0x48, 0x49
@@ -18,9 +18,9 @@ CS_CALL_STACK_OVERFLOW, CS_INHERIT_FAULT, OOM = 0x4A, 0x4B, 0x60
 
 Simple = Callable[[list[int]], None]
 """An instruction that only changes registers: it gets the register file."""
-Tail = Callable[["Machine", int], int]
+Tail = Callable[["StreamMachine", int], int]
 """Any other instruction: gets the machine and its own address, returns the address of the next one."""
-Effect = Callable[["Machine", int, int], None]
+Effect = Callable[["StreamMachine", int, int], None]
 """What a deferrable instruction does, with the operands that it took when it was issued."""
 Operands = Callable[[list[int]], tuple[int, int]]
 """Takes the operands of a deferrable instruction from the registers."""
@@ -59,7 +59,7 @@ class Blocked:
 
 
 @dataclass(slots=True)
-class Job:
+class EndpointJob:
     """Endpoint work in flight."""
 
     slot: int
@@ -69,7 +69,7 @@ class Job:
     tiler_context: int = 0
     chunk: int = 0  # taken from the free list, not linked yet
     timed: bool = False  # its time is not over
-    timer: Timer | None = None
+    timer: TimerHandle | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Deferred:
 UNBLOCKED = Blocked()
 
 
-class Machine:
+class StreamMachine:
     """Registers, frames, scoreboards, asynchronous work and the error state of one stream. Instructions act on it."""
 
     __slots__ = (
@@ -129,7 +129,7 @@ class Machine:
         self,
         isa: InstructionSet,
         memory: Memory,
-        firmware: Firmware,
+        firmware: FirmwarePort,
         params: CsParams,
         heaps: GroupHeaps,
         clock: Callable[[], float],
@@ -138,7 +138,7 @@ class Machine:
         self.memory, self.firmware, self.params, self.heaps, self.clock = memory, firmware, params, heaps, clock
         self.regs = [0] * isa.registers
         self.pc = self.start = self.end = 0
-        self.frames: list[Frame] = []
+        self.frames: list[CallFrame] = []
         self.slots = [0] * isa.scoreboards
         self.busy = 0  # bit set of the slots that are not zero
         self.endpoint_slot, self.other_slot = params.initial_endpoint_slot, params.initial_other_slot
@@ -147,7 +147,7 @@ class Machine:
         self.handler = (0, 0)  # address, bytes
         self.handler_depth = 0  # number of frames while the exception handler runs; 0: it does not
         self.heap: HeapContext | None = None
-        self.jobs: list[Job] = []
+        self.jobs: list[EndpointJob] = []
         self.deferred: list[Deferred] = []
         self.oom = Oom.NONE
         self.oom_answer: tuple[int, int] | None = None
@@ -174,7 +174,7 @@ class Machine:
         """Execute a buffer, then go on at `back`. Returns the PC."""
         if len(self.frames) + 1 >= self.isa.call_depth:
             raise CsFatalError(CS_CALL_STACK_OVERFLOW, self.pc)
-        self.frames.append(Frame(back, self.start, self.end, self.pc))
+        self.frames.append(CallFrame(back, self.start, self.end, self.pc))
         self.enter(start, start + length)
         return start
 
@@ -206,7 +206,7 @@ class Machine:
             return False
         for user in self.heap.users:
             user.handler_called()
-        self.frames.append(Frame(self.pc, self.start, self.end, self.pc))
+        self.frames.append(CallFrame(self.pc, self.start, self.end, self.pc))
         self.handler_depth = len(self.frames)
         self.pc = address
         self.enter(address, address + length)
@@ -263,12 +263,12 @@ class Machine:
         if len(self.jobs) >= MAX_JOBS:
             raise self.hold(BlockedReason.RESOURCE)
         self.effects += 1
-        job = Job(self.endpoint_slot, progress, self.clock() + seconds, chunks, self.pair(40) if chunks else 0)
+        job = EndpointJob(self.endpoint_slot, progress, self.clock() + seconds, chunks, self.pair(40) if chunks else 0)
         self.take(job.slot)
         self.jobs.append(job)
         self.time(job, seconds)
 
-    def time(self, job: Job, seconds: float) -> None:
+    def time(self, job: EndpointJob, seconds: float) -> None:
         if seconds <= 0:
             return
         job.timed = True
@@ -281,12 +281,12 @@ class Machine:
 
         job.timer = self.firmware.call_later(seconds, over)
 
-    def complete(self, job: Job) -> None:
+    def complete(self, job: EndpointJob) -> None:
         """The job did its work."""
         self.drop(job)
         self.advance_progress(job.progress)
 
-    def drop(self, job: Job) -> None:
+    def drop(self, job: EndpointJob) -> None:
         if job.timer is not None:
             job.timer.cancel()
             job.timer = None

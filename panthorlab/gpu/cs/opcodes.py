@@ -13,7 +13,7 @@ from enum import Enum
 from functools import cached_property
 
 
-class Kind(Enum):
+class FieldKind(Enum):
     """What the bits of a field mean, and so which values are legal."""
 
     UNSIGNED = "u"
@@ -29,7 +29,7 @@ class Field:
     name: str
     high: int
     low: int
-    kind: Kind = Kind.UNSIGNED
+    kind: FieldKind = FieldKind.UNSIGNED
     allowed: frozenset[int] | None = None  # None: whatever the kind allows
 
     @property

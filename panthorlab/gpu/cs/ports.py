@@ -65,11 +65,11 @@ class Memory(Protocol):
         """Store `data` at `va`. Raises like `read`; then nothing was written (all pages are checked first)."""
 
 
-class Timer(Protocol):
+class TimerHandle(Protocol):
     def cancel(self) -> None: ...
 
 
-class Firmware(Protocol):
+class FirmwarePort(Protocol):
     """What one command stream may ask of the firmware and the GPU. All calls return at once."""
 
     def sync_update(self) -> None:
@@ -106,7 +106,7 @@ class Firmware(Protocol):
     def progress(self, queue: int) -> int:
         """Progress counter of command stream `queue` of the same group (PROGRESS_WAIT)."""
 
-    def call_later(self, seconds: float, function: Callable[[], None]) -> Timer:
+    def call_later(self, seconds: float, function: Callable[[], None]) -> TimerHandle:
         """Run `function` once in the model's event loop."""
 
     def misbehaves(self, name: str) -> bool:

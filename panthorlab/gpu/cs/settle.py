@@ -6,13 +6,13 @@ Only `CommandStream.run` calls this, never a timer: all memory accesses of a str
 
 from __future__ import annotations
 
-from panthorlab.gpu.cs.machine import CS_BUS_FAULT, CsFaultError, Job, Machine
+from panthorlab.gpu.cs.machine import CS_BUS_FAULT, CsFaultError, EndpointJob, StreamMachine
 from panthorlab.gpu.cs.ports import BusError, MemoryFault
 from panthorlab.gpu.cs.state import Oom
 from panthorlab.gpu.cs.tiler import supply, take_answer
 
 
-def settle(machine: Machine) -> bool:
+def settle(machine: StreamMachine) -> bool:
     """Complete what can be completed; True if anything changed.
 
     Raises MemoryStall (nothing is lost, call again) and CsFaultError (the operation at fault has been dropped).
@@ -41,7 +41,7 @@ def settle(machine: Machine) -> bool:
     return changed
 
 
-def _answer(machine: Machine) -> bool:
+def _answer(machine: StreamMachine) -> bool:
     if machine.oom_answer is None:
         return False
     try:
@@ -54,7 +54,7 @@ def _answer(machine: Machine) -> bool:
         raise
 
 
-def _supplied(machine: Machine, job: Job) -> bool:
+def _supplied(machine: StreamMachine, job: EndpointJob) -> bool:
     if not job.chunks:
         return True
     try:
@@ -67,7 +67,7 @@ def _supplied(machine: Machine, job: Job) -> bool:
         raise
 
 
-def _drop_tilers(machine: Machine) -> None:
+def _drop_tilers(machine: StreamMachine) -> None:
     """The heap cannot grow: jobs that wait for it end."""
     machine.oom, machine.oom_answer = Oom.NONE, None
     for job in tuple(machine.jobs):

@@ -72,7 +72,7 @@ class CsStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class CallFrame:
     """A caller: where it goes on, the bounds of its buffer, and what it was executing when it was left."""
 
     pc: int
@@ -115,7 +115,7 @@ class SavedStream:
     ring_size: int
     insert: int
     extract: int
-    frames: tuple[Frame, ...]
+    frames: tuple[CallFrame, ...]
     scoreboards: tuple[int, ...]
     endpoint_slot: int
     other_slot: int
@@ -189,7 +189,7 @@ class SavedStream:
         endpoint, other, resources, progress, error, skipping, dead, *rest = rest
         h_va, h_size, h_depth, oom, heap_address, heap = rest
         at = head.size
-        frames = tuple(Frame(*_FRAME.unpack_from(data, at + i * _FRAME.size)) for i in range(n_frames))
+        frames = tuple(CallFrame(*_FRAME.unpack_from(data, at + i * _FRAME.size)) for i in range(n_frames))
         at += n_frames * _FRAME.size
         jobs = tuple(SavedJob(*_JOB.unpack_from(data, at + i * _JOB.size)) for i in range(n_jobs))
         at += n_jobs * _JOB.size
@@ -197,7 +197,7 @@ class SavedStream:
             SavedDeferred(*_DEFERRED.unpack_from(data, at + i * _DEFERRED.size)) for i in range(n_deferred)
         )
         shift -= (shift >> 63) << 64
-        places = (Frame(pc, start, end, pc), *frames)
+        places = (CallFrame(pc, start, end, pc), *frames)
         sane = (
             all(f.start <= f.pc <= f.end and not (f.pc | f.start | f.end | f.at) & 7 for f in places)
             and max(endpoint, other, *(job.slot for job in jobs), 0) < isa.scoreboards

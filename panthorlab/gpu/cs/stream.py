@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One command stream: the ring, its slices, its faults. How it is suspended: `suspension`."""
+"""One command stream: its life, its slices, its faults. How its instructions are executed: `interpreter`; where they
+lie: `ring`; how it is suspended: `suspension`."""
 
 from __future__ import annotations
 
@@ -8,24 +9,14 @@ from collections.abc import Callable
 
 from panthorlab.gpu.cs.fetch import Fetcher
 from panthorlab.gpu.cs.heap import CONTEXT_SIZE, GroupHeaps
-from panthorlab.gpu.cs.machine import (
-    CS_BUS_FAULT,
-    CS_CONFIG_FAULT,
-    UNBLOCKED,
-    CsFatalError,
-    CsFaultError,
-    Hold,
-    Machine,
-)
+from panthorlab.gpu.cs.interpreter import Interpreter
+from panthorlab.gpu.cs.machine import CS_BUS_FAULT, UNBLOCKED, CsFatalError, CsFaultError, Hold, StreamMachine
 from panthorlab.gpu.cs.params import CsParams
-from panthorlab.gpu.cs.ports import BusError, Firmware, Memory, MemoryFault, MemoryStall
+from panthorlab.gpu.cs.ports import BusError, FirmwarePort, Memory, MemoryFault, MemoryStall
+from panthorlab.gpu.cs.ring import Ring
 from panthorlab.gpu.cs.settle import settle
 from panthorlab.gpu.cs.state import BlockedReason, CsStatus, Oom, SavedStream, Slice, StreamState
-from panthorlab.gpu.cs.suspension import Place, restore, save
-
-_M32 = 0xFFFFFFFF
-_M64 = 0xFFFFFFFFFFFFFFFF
-_SPIN_SAMPLE = 32  # backward branches between two looks at whether anything changes
+from panthorlab.gpu.cs.suspension import restore, save
 
 
 class CommandStream:
@@ -42,7 +33,7 @@ class CommandStream:
         self,
         index: int,
         memory: Memory,
-        firmware: Firmware,
+        firmware: FirmwarePort,
         params: CsParams,
         fetcher: Fetcher,
         *,
@@ -50,18 +41,16 @@ class CommandStream:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.index = index
-        self._block_at, self._loop_at, self._isa = fetcher.block_at, fetcher.loop_at, fetcher.isa
+        self._isa, self._interpreter = fetcher.isa, Interpreter(fetcher)
         self._memory, self._firmware, self._params, self._clock = memory, firmware, params, clock
         self._heaps = heaps if heaps is not None else GroupHeaps()
-        self._base = self._size = self._insert = 0
-        self._shift = 0  # position in the stream (as EXTRACT counts) minus VA, at ring level
+        self._ring = Ring()
         self._state = StreamState.IDLE
         self._started = False
-        self._seen: tuple[tuple[int, int, int, int], list[int]] | None = None
         self._m = self._machine()
 
-    def _machine(self) -> Machine:
-        return Machine(self._isa, self._memory, self._firmware, self._params, self._heaps, self._clock)
+    def _machine(self) -> StreamMachine:
+        return StreamMachine(self._isa, self._memory, self._firmware, self._params, self._heaps, self._clock)
 
     # --- life
 
@@ -69,10 +58,10 @@ class CommandStream:
         """CS START: everything is reset (also the heap binding); fetching begins at `extract` with the next `run`."""
         self.stop()
         self._m = self._machine()
-        self._base, self._size, self._insert = ring_base, ring_size, insert
+        self._ring = Ring(ring_base, ring_size, insert)
         self._started = True
         self._state = StreamState.RUNNING
-        self._ring(extract)
+        self._ring.enter(self._m, extract)
 
     def stop(self) -> None:
         """Drop all work without another access to memory: TERMINATE. `status` and `extract` stay readable."""
@@ -85,8 +74,7 @@ class CommandStream:
 
     def save(self) -> SavedStream:
         """Everything that SUSPEND keeps. The stream is not changed; `stop` it afterwards. Call between slices."""
-        place = Place(self._shift, self._base, self._size, self._insert, self.extract)
-        return save(self._m, place, dead=self._state is StreamState.DEAD)
+        return save(self._m, self._ring, dead=self._state is StreamState.DEAD)
 
     def restore(self, saved: SavedStream, extract: int) -> None:
         """CS RESUME instead of `start`; set `insert` afterwards. `extract` is what the driver put into EXTRACT_INIT: if
@@ -95,48 +83,32 @@ class CommandStream:
         ValueError for a deferred operation that is none."""
         self.stop()
         m = self._m = self._machine()
-        self._base, self._size = saved.ring_base, saved.ring_size
-        self._insert, self._shift = saved.insert, saved.ring_shift
+        self._ring = Ring(saved.ring_base, saved.ring_size, saved.insert, saved.ring_shift)
         restore(m, saved)
         self._started = True
         self._state = StreamState.DEAD if saved.dead else StreamState.RUNNING
         if extract != saved.extract:
             m.frames.clear()
             m.handler_depth = 0
-            self._ring(extract)
+            self._ring.enter(m, extract)
 
     # --- the ring
 
     @property
     def insert(self) -> int:
         """Stream position up to which the ring holds instructions, as the driver wrote it. Setting it wakes."""
-        return self._insert
+        return self._ring.insert
 
     @insert.setter
     def insert(self, value: int) -> None:
-        if value != self._insert:
-            self._insert = value
+        if value != self._ring.insert:
+            self._ring.insert = value
             self._firmware.wake()
 
     @property
     def extract(self) -> int:
         """Stream position of the instruction being executed at ring level: that of the CALL while a callee runs."""
-        m = self._m
-        return ((m.frames[0].at if m.frames else m.pc) + self._shift) & _M64
-
-    def _ring(self, position: int) -> None:
-        """Go on at ring level at `position`, up to INSERT or to where the ring wraps."""
-        m = self._m
-        m.pc = self._base + (position & (self._size - 1) if self._size else 0)
-        self._shift = position - m.pc
-        available = (self._insert - position) & _M64
-        m.enter(self._base, m.pc + min(available, self._base + self._size - m.pc))
-
-    def _check_ring(self) -> None:
-        size, filled = self._size, (self._insert - self.extract) & _M64
-        misplaced = size < 8 or size & (size - 1) or self._base & 7 or self._base + size > _M64
-        if misplaced or (self._insert | self.extract) & 7 or filled > size:
-            raise CsFatalError(CS_CONFIG_FAULT, self._insert)
+        return self._ring.extract(self._m)
 
     # --- execution
 
@@ -150,9 +122,9 @@ class CommandStream:
         m.blocked = UNBLOCKED
         if refetch or self._state is not StreamState.SPINNING:
             m.forget_code()
-        self._seen = None
+        self._interpreter.forget()
         try:
-            self._check_ring()
+            self._ring.check(m)
             self._state = self._run()
         except MemoryStall:
             self._state = StreamState.STALLED
@@ -167,11 +139,11 @@ class CommandStream:
     def _run(self) -> StreamState:
         m = self._m
         if not m.frames:
-            self._ring(m.pc + self._shift)
+            self._ring.enter(m, m.pc + self._ring.shift)
         settle(m)
         while True:
             try:
-                state = self._interpret()
+                state = self._interpreter.run(m, self._ring)
             except Hold:
                 state = StreamState.BLOCKED
             if state not in (StreamState.BLOCKED, StreamState.IDLE) or not (m.jobs or m.deferred):
@@ -179,83 +151,6 @@ class CommandStream:
             if not settle(m):
                 return StreamState.BLOCKED
             m.blocked = UNBLOCKED
-
-    def _interpret(self) -> StreamState:
-        m = self._m
-        regs, blocks, pc, left, backward = m.regs, m.blocks, m.pc, m.left, 0
-        while left > 0:
-            block = blocks.get(pc)
-            if block is None:
-                m.pc, m.left = pc, left
-                if not self._into_buffer():
-                    return StreamState.IDLE
-                pc, blocks = m.pc, m.blocks
-                block = self._block_at(m, pc)
-            simples, count, tail = block
-            if count > left:
-                for simple in simples[:left]:
-                    simple(regs)
-                pc += 8 * left
-                left = 0
-                break
-            for simple in simples:
-                simple(regs)
-            pc += 8 * count
-            left -= count
-            if tail is None or not left:
-                continue
-            m.pc, m.left = pc, left
-            following = tail(m, pc)
-            left -= 1
-            blocks = m.blocks
-            if following <= pc:
-                backward += 1
-                if backward == 1 or following == pc or backward % _SPIN_SAMPLE == 0:
-                    following, left, spins = self._circle(following, pc, left)
-                    blocks = m.blocks
-                    if spins:
-                        m.pc, m.left = following, left
-                        return StreamState.SPINNING
-            pc = following
-        m.pc, m.left = pc, 0
-        return StreamState.RUNNING
-
-    def _into_buffer(self) -> bool:
-        """Leave buffers that are at their end. False: so is the ring, there is nothing to do."""
-        m = self._m
-        while m.pc == m.end:
-            if m.frames:
-                m.leave()
-            if not m.frames:
-                position = m.pc + self._shift
-                self._ring(position)
-                if position & _M64 == self._insert:
-                    return False
-        return True
-
-    def _circle(self, head: int, end: int, left: int) -> tuple[int, int, bool]:
-        """At a branch from `end` back to `head`: go round in the loop if it can be translated. Returns where that ends,
-        what is left of the budget, and whether the stream only spins."""
-        m, count = self._m, (end - head >> 3) + 1
-        least = max(0, left - _SPIN_SAMPLE * count)  # a first look at whether it goes round in vain
-        while not self._spins(head):
-            loop = self._loop_at(m, head, end)
-            if loop is None or not 1 < count <= left:
-                return head, left, False
-            pc, left = loop(m, m.regs, head, left, least)
-            least = 0
-            if pc != head:
-                return pc, left, False
-        return head, left, True
-
-    def _spins(self, pc: int) -> bool:
-        """Whether this place was passed before with the same registers, and nothing had an effect since."""
-        m = self._m
-        place = (pc, m.end, len(m.frames), m.effects)
-        if self._seen is not None and self._seen[0] == place and self._seen[1] == m.regs:
-            return True
-        self._seen = (place, m.regs.copy())
-        return False
 
     def _fault(self, exception_type: int, info: int, *, in_stream: bool) -> None:
         m = self._m

@@ -3,27 +3,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from panthorlab.gpu.cs.heap import CONTEXT_SIZE
-from panthorlab.gpu.cs.machine import Deferred, Job, Machine
+from panthorlab.gpu.cs.machine import Deferred, EndpointJob, StreamMachine
+from panthorlab.gpu.cs.ring import Ring
 from panthorlab.gpu.cs.state import Oom, SavedDeferred, SavedJob, SavedStream
 from panthorlab.gpu.cs.units import deferred_effect
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a stream stands in its ring; see `SavedStream`."""
-
-    shift: int
-    base: int
-    size: int
-    insert: int
-    extract: int
-
-
-def save(m: Machine, place: Place, *, dead: bool) -> SavedStream:
-    """Everything that SUSPEND keeps. The machine is not changed."""
+def save(m: StreamMachine, ring: Ring, *, dead: bool) -> SavedStream:
+    """Everything that SUSPEND keeps. Neither is changed."""
     now = m.clock()
     jobs = tuple(
         SavedJob(j.slot, j.progress, max(0.0, j.deadline - now) if j.timed else 0.0, j.chunks, j.tiler_context, j.chunk)
@@ -34,11 +22,11 @@ def save(m: Machine, place: Place, *, dead: bool) -> SavedStream:
         m.pc,
         m.start,
         m.end,
-        place.shift,
-        place.base,
-        place.size,
-        place.insert,
-        place.extract,
+        ring.shift,
+        ring.base,
+        ring.size,
+        ring.insert,
+        ring.extract(m),
         tuple(m.frames),
         tuple(m.slots),
         m.endpoint_slot,
@@ -58,7 +46,7 @@ def save(m: Machine, place: Place, *, dead: bool) -> SavedStream:
     )
 
 
-def restore(m: Machine, saved: SavedStream) -> None:
+def restore(m: StreamMachine, saved: SavedStream) -> None:
     """Make a new machine what the saved one was. Raises ValueError for a deferred operation that is none."""
     m.regs[:] = saved.registers
     m.pc, m.start, m.end, m.frames = saved.pc, saved.start, saved.end, list(saved.frames)
@@ -72,7 +60,9 @@ def restore(m: Machine, saved: SavedStream) -> None:
         m.deferred.append(Deferred(kept.word, instruction["wait"], instruction["signal"], effect, kept.a, kept.b))
         m.take(instruction["signal"])
     for work in saved.jobs:
-        job = Job(work.slot, work.progress, m.clock() + work.remaining, work.chunks, work.tiler_context, work.chunk)
+        job = EndpointJob(
+            work.slot, work.progress, m.clock() + work.remaining, work.chunks, work.tiler_context, work.chunk
+        )
         m.take(work.slot)
         m.jobs.append(job)
         m.time(job, work.remaining)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from panthorlab.gpu.cs.codec import Instruction
-from panthorlab.gpu.cs.machine import CS_INHERIT_FAULT, M64, CsFaultError, Effect, Machine, Operands, Tail
+from panthorlab.gpu.cs.machine import CS_INHERIT_FAULT, M64, CsFaultError, Effect, Operands, StreamMachine, Tail
 from panthorlab.gpu.cs.ports import Requester
 from panthorlab.gpu.cs.state import BlockedReason
 
@@ -21,7 +21,7 @@ def _sync_wait(i: Instruction) -> Tail:
     size = 8 if wide else 4
     wait = 1 << 31 | wide << 30 | i["cond"] << 24
 
-    def sync_wait(machine: Machine, pc: int) -> int:
+    def sync_wait(machine: StreamMachine, pc: int) -> int:
         va = machine.pair(i["addr"])
         reference = machine.pair(i["data"]) if wide else machine.regs[i["data"]]
         data = machine.memory.read(va, size + 4, LSU)
@@ -49,7 +49,7 @@ def _sync_write(i: Instruction) -> Effect:
     mask = (1 << 8 * size) - 1
     add, propagate, system = i.spec.mnemonic.startswith("SYNC_ADD"), i["propagate"], i["scope"] == 0
 
-    def sync_write(machine: Machine, va: int, value: int) -> None:
+    def sync_write(machine: StreamMachine, va: int, value: int) -> None:
         if add:
             value = (int.from_bytes(machine.memory.read(va, size, LSU), "little") + value) & mask
         data = value.to_bytes(size, "little")
@@ -76,7 +76,7 @@ def _flush_operands(i: Instruction) -> Operands:
 def _flush(i: Instruction) -> Effect:
     full = i["l2"] == 3 and i["lsc"] == 3
 
-    def flush(machine: Machine, flush_id: int, _: int) -> None:
+    def flush(machine: StreamMachine, flush_id: int, _: int) -> None:
         machine.effects += 1
         if full and (not flush_id or machine.firmware.latest_flush == flush_id & 0xFFFFFF):
             machine.firmware.flush_caches()
@@ -92,7 +92,7 @@ def _address_operands(i: Instruction) -> Operands:
 def _store_state(i: Instruction) -> Effect:
     state = i["state"]
 
-    def store_state(machine: Machine, va: int, _: int) -> None:
+    def store_state(machine: StreamMachine, va: int, _: int) -> None:
         if state == 0:
             value = machine.firmware.timestamp()
         elif state == 1:
@@ -105,7 +105,7 @@ def _store_state(i: Instruction) -> Effect:
 
 
 def _trace_point(_: Instruction) -> Effect:
-    def trace_point(_machine: Machine, _a: int, _b: int) -> None:
+    def trace_point(_machine: StreamMachine, _a: int, _b: int) -> None:
         """Firmware tracing is not on, so there is nobody to tell."""
 
     return trace_point

@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 
 from panthorlab.gpu.cs.heap import CHUNK_VA, HeapContext
-from panthorlab.gpu.cs.machine import OOM, CsFaultError, Job, Machine
+from panthorlab.gpu.cs.machine import OOM, CsFaultError, EndpointJob, StreamMachine
 from panthorlab.gpu.cs.ports import Requester
 from panthorlab.gpu.cs.state import Oom
 
@@ -21,7 +21,7 @@ _COMPLETED = 40  # tiler context, words 10-13: top, bottom
 _FIRST_CHUNK_TAKEN = 1
 
 
-def supply(machine: Machine, job: Job) -> bool:
+def supply(machine: StreamMachine, job: EndpointJob) -> bool:
     """Give `job` the chunks it asks for. False: it has to wait. Restartable at every access."""
     heap = machine.heap
     while job.chunks:
@@ -42,14 +42,14 @@ def supply(machine: Machine, job: Job) -> bool:
     return True
 
 
-def release(machine: Machine, heap: HeapContext, first: int, last: int) -> None:
+def release(machine: StreamMachine, heap: HeapContext, first: int, last: int) -> None:
     """Put the chunks `first`..`last` (chained through their headers) on the free list."""
     machine.store(last & CHUNK_VA, heap.free.to_bytes(8, "little"))
     heap.free = first
     machine.firmware.wake_group()
 
 
-def take_answer(machine: Machine) -> bool:
+def take_answer(machine: StreamMachine) -> bool:
     """Act on the driver's answer to TILER_OOM. True if there was one."""
     heap = machine.heap
     if machine.oom_answer is None:
@@ -67,7 +67,7 @@ def take_answer(machine: Machine) -> bool:
     return True
 
 
-def _refused(machine: Machine, heap: HeapContext) -> None:
+def _refused(machine: StreamMachine, heap: HeapContext) -> None:
     if (heap.vt_end - heap.frag_end) & 0xFFFFFFFF:
         machine.oom, machine.oom_mark = Oom.WAIT_FRAGMENT, heap.frag_end
     else:
@@ -75,7 +75,7 @@ def _refused(machine: Machine, heap: HeapContext) -> None:
         heap.raise_exception(machine)
 
 
-def _available(machine: Machine, heap: HeapContext, job: Job) -> bool:
+def _available(machine: StreamMachine, heap: HeapContext, job: EndpointJob) -> bool:
     if machine.oom is Oom.NONE and machine.firmware.misbehaves("tiler-oom"):
         return False
     if not heap.free and not heap.flags & _FIRST_CHUNK_TAKEN and job.tiler_context:
@@ -88,7 +88,7 @@ def _available(machine: Machine, heap: HeapContext, job: Job) -> bool:
     return bool(heap.free & CHUNK_VA)
 
 
-def _ask(machine: Machine, heap: HeapContext) -> bool:
+def _ask(machine: StreamMachine, heap: HeapContext) -> bool:
     """There is no chunk: go on with the hand-shake. True: look again."""
     if machine.oom is Oom.WAIT_FRAGMENT and heap.frag_end != machine.oom_mark:
         machine.oom = Oom.NONE
@@ -101,7 +101,7 @@ def _ask(machine: Machine, heap: HeapContext) -> bool:
     return False
 
 
-def _chain(machine: Machine, job: Job) -> None:
+def _chain(machine: StreamMachine, job: EndpointJob) -> None:
     top = bottom = 0
     context = job.tiler_context
     if context:

@@ -20,12 +20,12 @@ from panthorlab.gpu.cs.opcodes import InstructionSet
 from panthorlab.gpu.cs.state import BlockedReason
 
 if TYPE_CHECKING:
-    from panthorlab.gpu.cs.machine import Machine
+    from panthorlab.gpu.cs.machine import StreamMachine
 
 LONGEST = 64
 """Instructions of a loop that is worth translating; longer ones lose little to dispatch."""
 
-Loop = Callable[["Machine", list[int], int, int, int], tuple[int, int]]
+CompiledLoop = Callable[["StreamMachine", list[int], int, int, int], tuple[int, int]]
 """(machine, registers, address, instructions left, least) -> (address, instructions left). Goes round whole bodies for
 as long as `least` instructions are left after each. Whatever it raises, PC and what is left are those of the
 instruction that raised."""
@@ -41,7 +41,7 @@ _CONDITION = (
 )
 
 
-def translate(isa: InstructionSet, words: tuple[int, ...]) -> Loop | None:
+def translate(isa: InstructionSet, words: tuple[int, ...]) -> CompiledLoop | None:
     """The loop whose last word branches back to its first; None if it has something that is not translated."""
     if len(words) > LONGEST:
         return None
@@ -71,7 +71,7 @@ def translate(isa: InstructionSet, words: tuple[int, ...]) -> Loop | None:
         "SCOREBOARD": BlockedReason.SCOREBOARD,
     }
     exec("\n".join(lines), names)  # noqa: S102 - made of decoded integers alone
-    return cast(Loop, names["loop"])
+    return cast(CompiledLoop, names["loop"])
 
 
 # --- one instruction as lines of source; `place` counts instructions from the loop's head

@@ -6,7 +6,7 @@ from __future__ import annotations
 from panthorlab.gpu.cs.codec import BadInstructionError, Instruction, decode
 from panthorlab.gpu.cs.flow import FLOW
 from panthorlab.gpu.cs.loadstore import LOAD_STORE
-from panthorlab.gpu.cs.machine import CS_INSTR_INVALID, CsFatalError, Effect, Machine, Simple, Tail
+from panthorlab.gpu.cs.machine import CS_INSTR_INVALID, CsFatalError, Effect, Simple, StreamMachine, Tail
 from panthorlab.gpu.cs.opcodes import InstructionSet
 from panthorlab.gpu.cs.registers import SIMPLE, nop
 from panthorlab.gpu.cs.sync import SYNC, SYNC_WAIT
@@ -33,7 +33,7 @@ def _deferrable(i: Instruction) -> Tail:
     wait, signal, word = i["wait"], i["signal"], i.word
     own = wait >> signal & 1  # the signal slot is taken before waiting: such an operation waits for itself
 
-    def deferrable(machine: Machine, pc: int) -> int:
+    def deferrable(machine: StreamMachine, pc: int) -> int:
         a, b = operands(machine.regs)
         if own or machine.busy & wait:
             machine.defer(word, wait, signal, effect, a, b)
@@ -44,12 +44,12 @@ def _deferrable(i: Instruction) -> Tail:
     return deferrable
 
 
-def _invalid(_: Machine, pc: int) -> int:
+def _invalid(_: StreamMachine, pc: int) -> int:
     raise CsFatalError(CS_INSTR_INVALID, pc)
 
 
 def _with_reserved_bits(i: Instruction, tail: Tail | None, simple: Simple | None) -> Tail:
-    def reserved(machine: Machine, pc: int) -> int:
+    def reserved(machine: StreamMachine, pc: int) -> int:
         machine.firmware.unmodelled("cs-reserved-bits", f"{i.spec.mnemonic} 0x{i.word:016x} at 0x{pc:x}")
         if tail is not None:
             return tail(machine, pc)

@@ -3,31 +3,31 @@
 
 from __future__ import annotations
 
-from panthorlab.gpu.cs.opcodes import Field, InstructionSet, Kind, Spec
+from panthorlab.gpu.cs.opcodes import Field, FieldKind, InstructionSet, Spec
 
 
 def _u(name: str, high: int, low: int, *allowed: int) -> Field:
-    return Field(name, high, low, Kind.UNSIGNED, frozenset(allowed) if allowed else None)
+    return Field(name, high, low, FieldKind.UNSIGNED, frozenset(allowed) if allowed else None)
 
 
 def _s(name: str, high: int, low: int) -> Field:
-    return Field(name, high, low, Kind.SIGNED)
+    return Field(name, high, low, FieldKind.SIGNED)
 
 
 def _r(name: str, low: int) -> Field:
-    return Field(name, low + 7, low, Kind.REG)
+    return Field(name, low + 7, low, FieldKind.REG)
 
 
 def _d(name: str, low: int) -> Field:
-    return Field(name, low + 7, low, Kind.PAIR)
+    return Field(name, low + 7, low, FieldKind.PAIR)
 
 
 def _flag(name: str, bit: int) -> Field:
     return Field(name, bit, bit)
 
 
-_WAIT = Field("wait", 31, 16, Kind.SLOTS)
-_SIGNAL = Field("signal", 51, 48, Kind.SLOT)
+_WAIT = Field("wait", 31, 16, FieldKind.SLOTS)
+_SIGNAL = Field("signal", 51, 48, FieldKind.SLOT)
 _PROGRESS = _flag("progress", 32)
 _SELECTS = (_u("srt", 41, 40), _u("spd", 43, 42), _u("tsd", 45, 44), _u("fau", 47, 46))
 _FLUSH = (0, 1, 2, 3)  # none, clean, invalidate, both
@@ -74,7 +74,7 @@ _TABLE: tuple[Spec, ...] = (
     Spec(20, "LOAD_MULTIPLE", (_s("offset", 15, 0), _u("mask", 31, 16), _d("addr", 40), _r("base", 48))),
     Spec(21, "STORE_MULTIPLE", (_s("offset", 15, 0), _u("mask", 31, 16), _d("addr", 40), _r("base", 48))),
     Spec(22, "BRANCH", (_s("offset", 15, 0), _u("cond", 30, 28, 0, 1, 2, 3, 4, 5, 6), _r("value", 40))),
-    Spec(23, "SET_SB_ENTRY", (Field("endpoint", 3, 0, Kind.SLOT), Field("other", 7, 4, Kind.SLOT))),
+    Spec(23, "SET_SB_ENTRY", (Field("endpoint", 3, 0, FieldKind.SLOT), Field("other", 7, 4, FieldKind.SLOT))),
     Spec(24, "PROGRESS_WAIT", (_u("queue", 4, 0), _d("src", 40))),
     Spec(25, "SET_EXCEPTION_HANDLER", (_u("type", 7, 0, 2), _r("length", 32), _d("addr", 40))),
     Spec(32, "CALL", (_r("length", 32), _d("addr", 40))),

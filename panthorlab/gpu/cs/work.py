@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from panthorlab.gpu.cs.codec import Instruction
-from panthorlab.gpu.cs.machine import Effect, Machine, Operands, Tail
+from panthorlab.gpu.cs.machine import Effect, Operands, StreamMachine, Tail
 from panthorlab.gpu.cs.sync import no_operands
 from panthorlab.gpu.cs.tiler import release
 
@@ -14,7 +14,7 @@ from panthorlab.gpu.cs.tiler import release
 def _run(i: Instruction) -> Tail:
     name, progress = i.spec.mnemonic, bool(i["progress"])
 
-    def run(machine: Machine, pc: int) -> int:
+    def run(machine: StreamMachine, pc: int) -> int:
         params, chunks = machine.params, 0
         if name.startswith("RUN_COMPUTE"):
             endpoint, seconds = "compute", params.compute_seconds
@@ -31,7 +31,7 @@ def _run(i: Instruction) -> Tail:
 
 
 def _finish_tiling(i: Instruction) -> Tail:
-    def finish_tiling(machine: Machine, pc: int) -> int:
+    def finish_tiling(machine: StreamMachine, pc: int) -> int:
         machine.launch(0.0, 0, bool(i["progress"]))
         return pc + 8
 
@@ -41,7 +41,7 @@ def _finish_tiling(i: Instruction) -> Tail:
 def _req_resource(i: Instruction) -> Tail:
     bits = i.word & 0xF
 
-    def req_resource(machine: Machine, pc: int) -> int:
+    def req_resource(machine: StreamMachine, pc: int) -> int:
         machine.resources = bits
         return pc + 8
 
@@ -49,7 +49,7 @@ def _req_resource(i: Instruction) -> Tail:
 
 
 def _prot_region(i: Instruction) -> Tail:
-    def prot_region(machine: Machine, pc: int) -> int:
+    def prot_region(machine: StreamMachine, pc: int) -> int:
         if i["size"]:
             machine.firmware.unmodelled("cs-protected-region", f"PROT_REGION of {i['size']} instructions at 0x{pc:x}")
         return pc + 8
@@ -58,7 +58,7 @@ def _prot_region(i: Instruction) -> Tail:
 
 
 def _heap_set(i: Instruction) -> Tail:
-    def heap_set(machine: Machine, pc: int) -> int:
+    def heap_set(machine: StreamMachine, pc: int) -> int:
         machine.bind_heap(machine.pair(i["addr"]))
         return pc + 8
 
@@ -68,7 +68,7 @@ def _heap_set(i: Instruction) -> Tail:
 def _heap_operation(i: Instruction) -> Effect:
     operation = i["operation"]
 
-    def heap_operation(machine: Machine, _a: int, _b: int) -> None:
+    def heap_operation(machine: StreamMachine, _a: int, _b: int) -> None:
         machine.effects += 1
         if machine.heap is None:
             machine.firmware.unmodelled("cs-no-heap", "HEAP_OPERATION without HEAP_SET")
@@ -87,7 +87,7 @@ def _chunk_operands(i: Instruction) -> Operands:
 def _finish_fragment(i: Instruction) -> Effect:
     ended = i["frag_end"]
 
-    def finish_fragment(machine: Machine, first: int, last: int) -> None:
+    def finish_fragment(machine: StreamMachine, first: int, last: int) -> None:
         machine.effects += 1
         if machine.heap is None:
             machine.firmware.unmodelled("cs-no-heap", "FINISH_FRAGMENT without HEAP_SET")

@@ -12,7 +12,7 @@ import select
 from collections.abc import Callable
 from functools import partial
 
-from panthorlab.gpu.device import Gpu
+from panthorlab.gpu.device import GpuDevice
 from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.exact.digest import Digest
 from panthorlab.gpu.exact.loop import ExactLoop
@@ -25,7 +25,7 @@ PATIENCE = 10_000
 """Round trips until the client must have taken an interrupt: it takes one or two."""
 
 
-class ExactGpu(Gpu):
+class ExactGpu(GpuDevice):
     """`digest`: of all its accesses and interrupts. `round_trip`: returns when the client has done what it was told."""
 
     def __init__(
@@ -44,12 +44,6 @@ class ExactGpu(Gpu):
         self._exact = loop
         for irq in self.irqs:
             irq.carry = self._carry
-
-    def arrive(self) -> None:
-        self._exact.arrive()
-
-    def leave(self) -> None:
-        self._exact.leave()
 
     def read(self, offset: int) -> int:
         self._exact.arrive()

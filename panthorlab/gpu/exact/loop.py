@@ -16,13 +16,13 @@ from math import ceil
 
 from panthorlab.gpu.exact.wire import Page
 from panthorlab.gpu.latency import Latencies
-from panthorlab.gpu.loop import Call, Loop
+from panthorlab.gpu.loop import Callback, Loop
 
 INSTRUCTION_SECONDS = 8e-9
 """Of virtual time: 2**3 ns, QEMU's `-icount shift=3`."""
 
 
-def name_of(call: Call) -> str:
+def name_of(call: Callback) -> str:
     """What kind of event a callback is: the function behind it."""
     inner: object = call
     while isinstance(inner, partial):
@@ -43,11 +43,11 @@ class ExactLoop(Loop):
 
     # -- what the model asks for ---------------------------------------------------------------------------------
 
-    def call_soon(self, call: Call) -> None:
+    def call_soon(self, call: Callback) -> None:
         """After a latency: the GPU's own parts take their time."""
         self.call_later(self.latencies.next(f"soon {name_of(call)}"), call)
 
-    def add_slice(self, call: Call) -> None:
+    def add_slice(self, call: Callback) -> None:
         """After a latency: a slice of interpretation takes no time itself."""
         self.call_later(self.latencies.next(f"slice {name_of(call)}"), call)
 

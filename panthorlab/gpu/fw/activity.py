@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from panthorlab.gpu.cs.ports import Timer
+from panthorlab.gpu.cs.ports import TimerHandle
 from panthorlab.gpu.fw.ports import WatchedGroup
 from panthorlab.gpu.layout import Csg
 
@@ -18,8 +18,8 @@ class Activity:
         self._group = group
         self._chip = group.chip
         self._was_idle = True
-        self._idle_timer: Timer | None = None
-        self._progress_timer: Timer | None = None
+        self._idle_timer: TimerHandle | None = None
+        self._progress_timer: TimerHandle | None = None
 
     def started(self) -> None:
         """A group was put on the slot; until its streams have run it is not idle."""

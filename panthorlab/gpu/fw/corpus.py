@@ -106,15 +106,15 @@ def section(
 
 
 @dataclass(frozen=True)
-class Told:
-    """`errnos`, `says`: as in Case."""
+class Reaction:
+    """`errnos`, `says`: as in `ImageCase`."""
 
     errnos: tuple[int, ...]
     says: str = ""
 
 
 @dataclass(frozen=True)
-class Case:
+class ImageCase:
     """`make` makes the image from a right one. `errnos`: what the probe may fail with; 0: it succeeds. `says`: part of
     what panthor then says on one line, in every version; empty where versions differ or say nothing."""
 
@@ -124,12 +124,12 @@ class Case:
     says: str = ""
     reload: bool = False
     """It has sections that a slow reset has to load again: worth one."""
-    on: Mapping[str, Told] = field(default_factory=dict)
+    on: Mapping[str, Reaction] = field(default_factory=dict)
     """What another driver than panthor does with it, by the driver's name."""
 
-    def of(self, driver: str) -> Told:
+    def of(self, driver: str) -> Reaction:
         """What `driver` does with it."""
-        return self.on.get(driver, Told(self.errnos, self.says))
+        return self.on.get(driver, Reaction(self.errnos, self.says))
 
 
 def _extra(*entries: Entry) -> Callable[[Image], bytes]:
@@ -174,50 +174,54 @@ def _without_sections(good: Image) -> bytes:
 
 
 FAR: Final = 0xFFFF_E000
-NO_SECTIONS: Final = Told(INVALID, "no loadable sections")
-CUT: Final = Told(INVALID, "out of bounds")
-TYR: Final[Mapping[str, Told]] = {
+NO_SECTIONS: Final = Reaction(INVALID, "no loadable sections")
+CUT: Final = Reaction(INVALID, "out of bounds")
+TYR: Final[Mapping[str, Reaction]] = {
     **dict.fromkeys(("one-byte", "header-cut", "section-head-cut", "section-empty-entry"), CUT),
     **dict.fromkeys(("size-zero", "size-of-header", "shared-missing"), NO_SECTIONS),
-    "size-in-entry-head": Told(INVALID, "exceeds header region"),
-    **dict.fromkeys(("size-in-entry-body", "entry-size-16", "entry-size-252"), Told(INVALID, "extends beyond header")),
-    "entry-size-0": Told(INVALID, "32 bit aligned"),
-    "entry-unknown": Told(INVALID, "Failed to handle firmware entry type"),
-    **dict.fromkeys(("section-backwards", "section-end-zero"), Told(INVALID, "VA end precedes start")),
-    **dict.fromkeys(("data-beyond-file", "data-all-ones", "data-from-zero-to-end"), Told(INVALID, "firmware size")),
-    "data-larger-than-section": Told(INVALID, "bigger than BO"),
+    "size-in-entry-head": Reaction(INVALID, "exceeds header region"),
+    **dict.fromkeys(
+        ("size-in-entry-body", "entry-size-16", "entry-size-252"), Reaction(INVALID, "extends beyond header")
+    ),
+    "entry-size-0": Reaction(INVALID, "32 bit aligned"),
+    "entry-unknown": Reaction(INVALID, "Failed to handle firmware entry type"),
+    **dict.fromkeys(("section-backwards", "section-end-zero"), Reaction(INVALID, "VA end precedes start")),
+    **dict.fromkeys(("data-beyond-file", "data-all-ones", "data-from-zero-to-end"), Reaction(INVALID, "firmware size")),
+    "data-larger-than-section": Reaction(INVALID, "bigger than BO"),
     # it says nothing of flags that it does not know, and passes over sections without size or for protected mode
-    **dict.fromkeys(("flag-6", "flag-15", "flag-29", "flags-all"), Told(INVALID)),
-    **dict.fromkeys(("data-in-empty-section", "section-protected"), Told(ACCEPTED)),
+    **dict.fromkeys(("flag-6", "flag-15", "flag-29", "flags-all"), Reaction(INVALID)),
+    **dict.fromkeys(("data-in-empty-section", "section-protected"), Reaction(ACCEPTED)),
     # a mapping takes the place of the one that was there
-    "section-twice": Told(ACCEPTED),
+    "section-twice": Reaction(ACCEPTED),
     # it does not look for the interface: firmware without one does not boot
     **dict.fromkeys(
         ("section-overlaps-shared", "shared-elsewhere", "shared-protected", "shared-zero-sized"),
-        Told((EINVAL, ETIMEDOUT)),
+        Reaction((EINVAL, ETIMEDOUT)),
     ),
 }
 """What Tyr (7.3.4, fw/parser.rs and fw.rs) does otherwise than panthor."""
-_CASES: Final[Sequence[Case]] = (
+_CASES: Final[Sequence[ImageCase]] = (
     # the file as a whole
-    Case("one-byte", _cut(1), says="too small"),
-    Case("header-cut", _cut(HEADER.size - 1), says="too small"),
-    Case("header-alone", _cut(HEADER.size), says="truncated"),
-    Case("entries-cut", _cut(HEADER.size + 6), says="truncated"),
-    Case("last-byte-missing", lambda good: replace(good, rest=b"").to_bytes()[:-1], says="truncated"),
-    Case("size-beyond-file", lambda good: replace(good, size=len(good.to_bytes()) + 1).to_bytes(), says="truncated"),
-    Case("size-all-ones", _header(size=0xFFFF_FFFF), says="truncated"),
-    Case("size-zero", _header(size=0), says="Shared interface region not found"),
-    Case("size-of-header", _header(size=HEADER.size), says="Shared interface region not found"),
-    Case("size-in-entry-head", _header(size=HEADER.size + 2), says="too small"),
-    Case("size-in-entry-body", _header(size=HEADER.size + 12), says="too long"),
-    Case("magic", _header(magic=0xC3F13A6F), says="Invalid firmware magic"),
-    Case("major", _header(major=1), says="Unsupported firmware binary header version"),
-    Case("minor", _header(minor=255), ACCEPTED),
-    Case("longer-than-told", lambda good: good.to_bytes() + b"\xa5" * 4096, ACCEPTED),
+    ImageCase("one-byte", _cut(1), says="too small"),
+    ImageCase("header-cut", _cut(HEADER.size - 1), says="too small"),
+    ImageCase("header-alone", _cut(HEADER.size), says="truncated"),
+    ImageCase("entries-cut", _cut(HEADER.size + 6), says="truncated"),
+    ImageCase("last-byte-missing", lambda good: replace(good, rest=b"").to_bytes()[:-1], says="truncated"),
+    ImageCase(
+        "size-beyond-file", lambda good: replace(good, size=len(good.to_bytes()) + 1).to_bytes(), says="truncated"
+    ),
+    ImageCase("size-all-ones", _header(size=0xFFFF_FFFF), says="truncated"),
+    ImageCase("size-zero", _header(size=0), says="Shared interface region not found"),
+    ImageCase("size-of-header", _header(size=HEADER.size), says="Shared interface region not found"),
+    ImageCase("size-in-entry-head", _header(size=HEADER.size + 2), says="too small"),
+    ImageCase("size-in-entry-body", _header(size=HEADER.size + 12), says="too long"),
+    ImageCase("magic", _header(magic=0xC3F13A6F), says="Invalid firmware magic"),
+    ImageCase("major", _header(major=1), says="Unsupported firmware binary header version"),
+    ImageCase("minor", _header(minor=255), ACCEPTED),
+    ImageCase("longer-than-told", lambda good: good.to_bytes() + b"\xa5" * 4096, ACCEPTED),
     # entries
     *(
-        Case(f"entry-size-{size}", _extra(Entry(1, b"\0" * 8, size=size)), says=says)
+        ImageCase(f"entry-size-{size}", _extra(Entry(1, b"\0" * 8, size=size)), says=says)
         for size, says in (
             (0, "too long"),
             (1, "aligned"),
@@ -227,13 +231,13 @@ _CASES: Final[Sequence[Case]] = (
             (252, "too long"),
         )
     ),
-    Case("entry-empty", _extra(Entry(1, b"")), ACCEPTED),
-    Case("entry-unknown", _extra(Entry(UNKNOWN_TYPE, b"\0" * 8)), says="Unsupported non-optional entry type"),
-    Case("entry-unknown-optional", _extra(Entry(UNKNOWN_TYPE | ENTRY_OPTIONAL, b"\0" * 8)), ACCEPTED),
-    *(Case(f"entry-of-type-{kind}", _extra(Entry(kind, b"\0" * 8)), ACCEPTED) for kind in (1, 2, 3, 4)),
+    ImageCase("entry-empty", _extra(Entry(1, b"")), ACCEPTED),
+    ImageCase("entry-unknown", _extra(Entry(UNKNOWN_TYPE, b"\0" * 8)), says="Unsupported non-optional entry type"),
+    ImageCase("entry-unknown-optional", _extra(Entry(UNKNOWN_TYPE | ENTRY_OPTIONAL, b"\0" * 8)), ACCEPTED),
+    *(ImageCase(f"entry-of-type-{kind}", _extra(Entry(kind, b"\0" * 8)), ACCEPTED) for kind in (1, 2, 3, 4)),
     # metadata of builds, which 7.x reads; without it all works as well
     *(
-        Case(f"build-info-{name}", _extra(Entry(6 | ENTRY_OPTIONAL, struct.pack("<II", start, size))), ACCEPTED)
+        ImageCase(f"build-info-{name}", _extra(Entry(6 | ENTRY_OPTIONAL, struct.pack("<II", start, size))), ACCEPTED)
         for name, start, size in (
             ("beyond", 0x7FFFFFFF, 16),
             ("wraps", 16, 0xFFFFFFF8),
@@ -243,23 +247,23 @@ _CASES: Final[Sequence[Case]] = (
         )
     ),
     # sections that are not the shared one
-    Case("section-head-cut", _extra(Entry(ENTRY_SECTION, b"\0" * 16)), says="too small"),
-    Case("section-empty-entry", _extra(Entry(ENTRY_SECTION, b"")), says="too small"),
-    Case("section-backwards", _extra(section(ELSEWHERE, end=ELSEWHERE - PAGE)), says="va.end <"),
-    Case("section-end-zero", _extra(section(FAR, end=0)), says="va.end <"),
-    Case("data-backwards", _extra(section(ELSEWHERE, data=(8, 4))), says="data.end <"),
-    Case("data-beyond-file", _extra(section(ELSEWHERE, data=(0, 0x10_0000))), says="file truncated"),
-    Case("data-all-ones", _extra(section(ELSEWHERE, data=(0xFFFF_FFFF, 0xFFFF_FFFF))), says="file truncated"),
-    Case("data-from-zero-to-end", _extra(section(ELSEWHERE, data=(0, 0xFFFF_FFFF))), says="file truncated"),
-    Case(
+    ImageCase("section-head-cut", _extra(Entry(ENTRY_SECTION, b"\0" * 16)), says="too small"),
+    ImageCase("section-empty-entry", _extra(Entry(ENTRY_SECTION, b"")), says="too small"),
+    ImageCase("section-backwards", _extra(section(ELSEWHERE, end=ELSEWHERE - PAGE)), says="va.end <"),
+    ImageCase("section-end-zero", _extra(section(FAR, end=0)), says="va.end <"),
+    ImageCase("data-backwards", _extra(section(ELSEWHERE, data=(8, 4))), says="data.end <"),
+    ImageCase("data-beyond-file", _extra(section(ELSEWHERE, data=(0, 0x10_0000))), says="file truncated"),
+    ImageCase("data-all-ones", _extra(section(ELSEWHERE, data=(0xFFFF_FFFF, 0xFFFF_FFFF))), says="file truncated"),
+    ImageCase("data-from-zero-to-end", _extra(section(ELSEWHERE, data=(0, 0xFFFF_FFFF))), says="file truncated"),
+    ImageCase(
         "data-larger-than-section",
         lambda good: replace(
             good, entries=(*good.entries, section(ELSEWHERE, data=(0, 0x2_0000))), rest=good.rest + b"\x5a" * 0x2_0000
         ).to_bytes(),
         says="exceeds",
     ),
-    Case("data-in-empty-section", _extra(section(ELSEWHERE, 0, data=(0, 16))), says="exceeds"),
-    Case(
+    ImageCase("data-in-empty-section", _extra(section(ELSEWHERE, 0, data=(0, 16))), says="exceeds"),
+    ImageCase(
         "data-fills-section",
         lambda good: replace(
             good, entries=(*good.entries, section(ELSEWHERE, data=(0, PAGE))), rest=good.rest + b"\x5a" * PAGE
@@ -267,37 +271,37 @@ _CASES: Final[Sequence[Case]] = (
         ACCEPTED,
         reload=True,
     ),
-    Case("start-unaligned", _extra(section(ELSEWHERE + 4, PAGE)), says="not page aligned"),
-    Case("end-unaligned", _extra(section(ELSEWHERE, 0x10)), says="not page aligned"),
+    ImageCase("start-unaligned", _extra(section(ELSEWHERE + 4, PAGE)), says="not page aligned"),
+    ImageCase("end-unaligned", _extra(section(ELSEWHERE, 0x10)), says="not page aligned"),
     *(
-        Case(f"flag-{bit}", _extra(section(ELSEWHERE, flags=READ | 1 << bit)), says="unsupported flags")
+        ImageCase(f"flag-{bit}", _extra(section(ELSEWHERE, flags=READ | 1 << bit)), says="unsupported flags")
         for bit in range(32)
         if UNKNOWN_FLAGS & 1 << bit and bit in (6, 15, 29)
     ),
-    Case("flags-all", _extra(section(ELSEWHERE, flags=0xFFFF_FFFF)), says="unsupported flags"),
-    Case("flags-none", _extra(section(ELSEWHERE, flags=0)), ACCEPTED),
-    Case("section-protected", _extra(section(ELSEWHERE, flags=READ | PROTECTED)), ACCEPTED, "protected mode"),
-    Case("section-cached", _extra(section(ELSEWHERE, flags=READ | CACHED)), ACCEPTED),
-    Case("section-at-zero", _extra(section(0)), ACCEPTED),
-    Case("section-at-the-end", _extra(section(FAR)), ACCEPTED),
-    Case("section-twice", _extra(section(ELSEWHERE), section(ELSEWHERE)), NO_ROOM),
-    Case("section-overlaps-shared", _extra(section(SHARED_VA + PAGE, flags=READ | SHARED_FLAG)), NO_ROOM),
-    Case("section-named", _extra(section(ELSEWHERE, name=b"\xff" * 200)), ACCEPTED),
-    Case("sections-many", _extra(*(section(ELSEWHERE + i * 2 * PAGE) for i in range(64))), ACCEPTED, reload=True),
-    Case("section-zero-sized", _extra(section(ELSEWHERE, 0)), ACCEPTED, reload=True),
-    Case("section-zero-sized-first", _before(section(ELSEWHERE, 0)), ACCEPTED, reload=True),
-    Case("section-zero-sized-flags-none", _extra(section(ELSEWHERE, 0, flags=0)), ACCEPTED),
+    ImageCase("flags-all", _extra(section(ELSEWHERE, flags=0xFFFF_FFFF)), says="unsupported flags"),
+    ImageCase("flags-none", _extra(section(ELSEWHERE, flags=0)), ACCEPTED),
+    ImageCase("section-protected", _extra(section(ELSEWHERE, flags=READ | PROTECTED)), ACCEPTED, "protected mode"),
+    ImageCase("section-cached", _extra(section(ELSEWHERE, flags=READ | CACHED)), ACCEPTED),
+    ImageCase("section-at-zero", _extra(section(0)), ACCEPTED),
+    ImageCase("section-at-the-end", _extra(section(FAR)), ACCEPTED),
+    ImageCase("section-twice", _extra(section(ELSEWHERE), section(ELSEWHERE)), NO_ROOM),
+    ImageCase("section-overlaps-shared", _extra(section(SHARED_VA + PAGE, flags=READ | SHARED_FLAG)), NO_ROOM),
+    ImageCase("section-named", _extra(section(ELSEWHERE, name=b"\xff" * 200)), ACCEPTED),
+    ImageCase("sections-many", _extra(*(section(ELSEWHERE + i * 2 * PAGE) for i in range(64))), ACCEPTED, reload=True),
+    ImageCase("section-zero-sized", _extra(section(ELSEWHERE, 0)), ACCEPTED, reload=True),
+    ImageCase("section-zero-sized-first", _before(section(ELSEWHERE, 0)), ACCEPTED, reload=True),
+    ImageCase("section-zero-sized-flags-none", _extra(section(ELSEWHERE, 0, flags=0)), ACCEPTED),
     # the shared section
-    Case("shared-missing", _without_sections, says="Shared interface region not found"),
-    Case("shared-not-shared", _shared(flags=READ | WRITE | ZERO), says="must be shared"),
-    Case("shared-elsewhere", _shared(start=SHARED_VA + PAGE), says="Shared interface region not found"),
-    Case(
+    ImageCase("shared-missing", _without_sections, says="Shared interface region not found"),
+    ImageCase("shared-not-shared", _shared(flags=READ | WRITE | ZERO), says="must be shared"),
+    ImageCase("shared-elsewhere", _shared(start=SHARED_VA + PAGE), says="Shared interface region not found"),
+    ImageCase(
         "shared-protected",
         _shared(flags=READ | WRITE | SHARED_FLAG | PROTECTED),
         says="Shared interface region not found",
     ),
-    Case("shared-zero-sized", _shared(end=SHARED_VA), says="Shared interface region not found"),
-    Case(
+    ImageCase("shared-zero-sized", _shared(end=SHARED_VA), says="Shared interface region not found"),
+    ImageCase(
         "shared-zero-sized-again",
         _extra(section(SHARED_VA, 0, flags=READ | WRITE | SHARED_FLAG)),
         ACCEPTED,
@@ -305,7 +309,7 @@ _CASES: Final[Sequence[Case]] = (
     ),
 )
 
-CASES: Final[Sequence[Case]] = tuple(
+CASES: Final[Sequence[ImageCase]] = tuple(
     replace(case, on={"tyr": TYR[case.name]}) if case.name in TYR else case for case in _CASES
 )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One CSG slot: START, RESUME, SUSPEND, TERMINATE of the group on it, its events, its acknowledgements.
+"""One CSG slot: requests for the group on it, its events, its acknowledgements. How a group is stopped: `stopping`.
 
 Source: panthor_sched.c (Linux 6.12, 7.3) for what the driver relies on. The firmware never writes input pages.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from panthorlab.gpu.chip import Chip
 from panthorlab.gpu.cs.heap import GroupHeaps
-from panthorlab.gpu.cs.ports import Timer
+from panthorlab.gpu.cs.ports import TimerHandle
 from panthorlab.gpu.cs.state import SavedStream, StreamState
 from panthorlab.gpu.fw import suspend
 from panthorlab.gpu.fw.activity import Activity
@@ -16,7 +16,7 @@ from panthorlab.gpu.fw.events import SlotEvents
 from panthorlab.gpu.fw.memory import McuMemory
 from panthorlab.gpu.fw.ports import McuPort
 from panthorlab.gpu.fw.queue import Queue
-from panthorlab.gpu.fw.writeout import HeapWrite, WriteOut, heap_write
+from panthorlab.gpu.fw.stopping import Stopping
 from panthorlab.gpu.layout import Cs, Csg, CsgIn, CsgOut, CsIn, CsOut
 
 
@@ -37,16 +37,14 @@ class Group:
         self.heaps = GroupHeaps()
         self._suspend_buffer = 0
         self._activity = Activity(self)
-        self._stopping: int | None = None  # SUSPEND or TERMINATE, while it is being worked on
+        self._stopping = Stopping(self, self._stopped)
         self._requested = 0.0
-        self._writeout: WriteOut | None = None
-        self._drain_timer: Timer | None = None
-        self._ack_timer: Timer | None = None
+        self._ack_timer: TimerHandle | None = None
 
     @property
     def _pending(self) -> bool:
         """A state request is not acknowledged yet."""
-        return self._stopping is not None or self._ack_timer is not None
+        return self._stopping.under_way or self._ack_timer is not None
 
     def _check(self, what: str, text: str) -> None:
         self.chip.reporter.check(what, f"{self.track}: {text}")
@@ -68,16 +66,10 @@ class Group:
 
     def halt(self) -> None:
         """The MCU stops: whatever is on the slot is gone, without side effects."""
-        for timer in (self._drain_timer, self._ack_timer):
-            if timer is not None:
-                timer.cancel()
-        self._drain_timer = self._ack_timer = None
-        if self._writeout is not None:
-            self._writeout.cancel()
-            self._writeout = None
-        if self._stopping is not None:
-            self._stopping = None
-            self.chip.trace.end(self.track, result="cancelled")
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
+            self._ack_timer = None
+        self._stopping.cancel()
         self._release()
 
     def _release(self) -> None:
@@ -119,7 +111,7 @@ class Group:
     def _service_stream(self, stream: int) -> None:
         queue = self.queues.get(stream)
         request = self.memory.get(self._layout.cs_input(self.index, stream) + CsIn.REQ) & Cs.STATE
-        if self._stopping is not None:
+        if self._stopping.under_way:
             return
         if queue is not None and request == Cs.STOP:
             queue.publish()
@@ -160,7 +152,8 @@ class Group:
             self._acknowledge_later(state)
         elif state in (Csg.SUSPEND, Csg.TERMINATE):
             if self.active:
-                self._stop(state)
+                self._activity.stop()
+                self._stopping.begin(state)
             else:
                 self._acknowledge_later(state)
         else:
@@ -205,69 +198,11 @@ class Group:
 
     # --- SUSPEND, TERMINATE
 
-    def _stop(self, state: int) -> None:
-        self._stopping = state
-        self._activity.stop()
-        self.chip.trace.begin(self.track, Csg.STATES[state])
-        for queue in self.queues.values():
-            queue.freeze()
-        if state == Csg.SUSPEND and self.working:
-            seconds = self.chip.params.number("suspend.drain_ms") / 1000
-            self._drain_timer = self.chip.loop.call_later(seconds, self._not_drained)
-        else:
-            self._stopped()
-
     def drained(self) -> None:
         """Endpoint work of a frozen queue ended."""
-        if self._drain_timer is not None and not self.working:
-            self._drain_timer.cancel()
-            self._stopped()
+        self._stopping.drained()
 
-    def _not_drained(self) -> None:
-        self._check("drain", "work on endpoints did not end before SUSPEND; it goes on after RESUME")
-        self._stopped()
-
-    def _stopped(self) -> None:
-        self._drain_timer = None
-        for queue in self.queues.values():
-            queue.publish()
-        self.publish_status()
-        writes = self._heap_writes()
-        if not writes:
-            self._finish()
-            return
-        params = self.chip.params
-        delay = params.number("writeout.delay_ms") + self.chip.random.uniform(0, params.number("writeout.jitter_ms"))
-        if params.integer("ack.first"):
-            # deliberately wrong; a row of its own, since the next group may be on the slot by then
-            WriteOut(self.chip, f"{self.track} after its acknowledgement", self.space, writes).start(delay / 1000)
-            self._finish()
-        else:
-            self._writeout = WriteOut(self.chip, self.track, self.space, writes, self._finish)
-            self._writeout.start(delay / 1000)
-
-    def _heap_writes(self) -> list[HeapWrite]:
-        params = self.chip.params
-        if self._stopping is None or params.word("writeout.on") not in ("both", Csg.STATES[self._stopping].lower()):
-            return []
-        return [
-            heap_write(
-                params,
-                self._layout.heap_context_stride,
-                queue.index,
-                queue.stream.heap_address,
-                queue.stream.heap_context_bytes(),
-                queue.heap_epoch,
-            )
-            for queue in self.queues.values()
-            if queue.stream.heap_address
-        ]
-
-    def _finish(self) -> None:
-        self._writeout = None
-        state, self._stopping = self._stopping, None
-        if state is None:
-            return
+    def _stopped(self, state: int) -> None:
         if state == Csg.SUSPEND:
             streams = {index: queue.stream.save() for index, queue in self.queues.items()}
             self.memory.write(self._suspend_buffer, suspend.pack(streams))
@@ -332,7 +267,7 @@ class Group:
 
     def queue_changed(self) -> None:
         """After a slice."""
-        if self.active and self._stopping is None:
+        if self.active and not self._stopping.under_way:
             self._activity.changed()
 
     def sync_update(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from panthorlab.gpu.chip import Chip
 from panthorlab.gpu.cs.fetch import Fetcher
-from panthorlab.gpu.cs.ports import Timer
+from panthorlab.gpu.cs.ports import TimerHandle
 from panthorlab.gpu.fw import interface
 from panthorlab.gpu.fw.group import Group
 from panthorlab.gpu.fw.memory import McuMemory, McuMemoryError
@@ -44,8 +44,8 @@ class Mcu:
         self._halt_level = 0
         self._idle_enabled = False
         self._idle_seconds = 0.0
-        self._idle_timer: Timer | None = None
-        self._boot_timer: Timer | None = None
+        self._idle_timer: TimerHandle | None = None
+        self._boot_timer: TimerHandle | None = None
         self._was_busy = False
         self._hung = False
         self._cached = b""  # the shared section as the L2 has it, if that is not what memory has

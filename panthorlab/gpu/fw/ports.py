@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the parts of the firmware need of those above them: a group of the MCU, a queue and a watch of their group.
+"""What the parts of the firmware need of those above them: a group of the MCU; queues, a watch and what stops it of
+their group.
 
-`mcu` has groups, `group` has queues and a watch; each is made knowing the one above it only by these protocols.
+`mcu` has groups, `group` has the rest; each is made knowing the one above it only by these protocols.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from panthorlab.gpu.chip import Chip
@@ -114,3 +115,49 @@ class WatchedGroup(Protocol):
     @property
     def retired(self) -> int:
         """Instructions so far of the queues with such work."""
+
+
+class StoppedStream(Protocol):
+    """The command stream of a queue that is stopped."""
+
+    @property
+    def heap_address(self) -> int:
+        """VA of the bound heap context, 0 if none."""
+
+    def heap_context_bytes(self) -> bytes:
+        """What is to be written there."""
+
+
+class StoppedQueue(Protocol):
+    """A queue of a group that is stopped."""
+
+    index: int
+    heap_epoch: int
+    """Of the address space, when the heap was bound."""
+
+    @property
+    def stream(self) -> StoppedStream: ...
+
+    def freeze(self) -> None:
+        """No further slice."""
+
+    def publish(self) -> None:
+        """EXTRACT and ACTIVE for the driver."""
+
+
+class StoppingGroup(Protocol):
+    """What stops a group, and what is written out of it then."""
+
+    chip: Chip
+    track: str
+    space: AddressSpace
+
+    @property
+    def queues(self) -> Mapping[int, StoppedQueue]: ...
+
+    @property
+    def working(self) -> bool:
+        """Work is on endpoints that only needs time."""
+
+    def publish_status(self) -> None:
+        """Status words of the group and its streams, as of now."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from panthorlab.gpu.cs.ports import Timer
+from panthorlab.gpu.cs.ports import TimerHandle
 from panthorlab.gpu.cs.state import SavedStream, StreamState
 from panthorlab.gpu.cs.stream import CommandStream
 from panthorlab.gpu.fw.ports import GroupPort
@@ -37,7 +37,7 @@ class Queue:
         self._alive = True
         self._frozen = False
         self._scheduled = False
-        self._timer: Timer | None = None
+        self._timer: TimerHandle | None = None
         self._pause = 0.0
         self._waits_for = 0  # events that the stream waits for the driver to acknowledge
         self._published = -1
@@ -285,7 +285,7 @@ class Queue:
     def progress(self, queue: int) -> int:
         return self.group.progress(queue)
 
-    def call_later(self, seconds: float, function: Callable[[], None]) -> Timer:
+    def call_later(self, seconds: float, function: Callable[[], None]) -> TimerHandle:
         def call() -> None:
             if self._alive:
                 function()

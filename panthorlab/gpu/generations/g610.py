@@ -21,12 +21,12 @@ from panthorlab.gpu.registers import (
     LOCK_SIZE,
     TRANSCFG_INA_BITS,
     TRANSCFG_MODE,
-    Kind,
     Register,
+    RegisterKind,
     bits,
 )
 
-C, S, R, W, B = Kind.CONSTANT, Kind.STORAGE, Kind.READ, Kind.WRITE, Kind.BOTH
+C, S, R, W, B = RegisterKind.CONSTANT, RegisterKind.STORAGE, RegisterKind.READ, RegisterKind.WRITE, RegisterKind.BOTH
 
 GPU_ID = 0xA8670005  # arch 10.8.6, product 7, version 0.0.5
 SHADER_PRESENT = 0x50005  # MC4: cores 0, 2, 16, 18

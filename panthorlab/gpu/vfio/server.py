@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 
 from panthorlab.gpu import pci
-from panthorlab.gpu.device import Gpu
+from panthorlab.gpu.device import GpuDevice
 from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.vfio import protocol as p
 from panthorlab.gpu.vfio.protocol import Command, DmaFlag, Flag, FramingError, IrqFlag, Message, ProtocolError
@@ -31,10 +31,16 @@ READ, WRITE, REPLY, NO_REPLY = (
 Done = Callable[[], None]
 
 
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
 class Server:
     """Owns the connection. `on_close` is called once, when the client is gone or cannot be understood any more."""
 
-    def __init__(self, connection: socket.socket, gpu: Gpu, reporter: Reporter, on_close: Done) -> None:
+    def __init__(self, connection: socket.socket, gpu: GpuDevice, reporter: Reporter, on_close: Done) -> None:
+        self.arrive: Done = _nothing  # a message has come, for which the guest's CPU waits, and
+        self.leave: Done = _nothing  # is about to be answered; not told of single registers, which the GPU knows of
         self._socket = connection
         self._gpu, self._reporter, self._on_close = gpu, reporter, on_close
         self._buffer = bytearray(BUFFER)
@@ -191,7 +197,7 @@ class Server:
                 self._open_question = False
             return  # a reply, to `round_trip` or to nothing
         handler = self._commands.get(message.command)
-        self._gpu.arrive()
+        self.arrive()
         try:
             if handler is None:
                 raise ProtocolError(errno.ENOTSUP, f"command {message.command} is not served")
@@ -205,7 +211,7 @@ class Server:
         except Exception as error:
             self._failed(error, f"command {message.command}")
             answer = message.refuse(errno.EIO)
-        self._gpu.leave()
+        self.leave()
         if message.wants_reply:
             self._socket.sendall(answer.encode())
 

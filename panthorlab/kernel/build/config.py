@@ -42,7 +42,7 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Request:
+class ConfigRequest:
     """All that a stack of fragments asks for."""
 
     options: tuple[Option, ...]
@@ -89,7 +89,7 @@ def fragments_key(fragments: Sequence[Path]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def read_fragments(fragments: Sequence[Path]) -> Request:
+def read_fragments(fragments: Sequence[Path]) -> ConfigRequest:
     """Parse and merge. Raises ConfigError with file:line for a line that is none of the above."""
     options: dict[str, Option] = {}
     dtbs: dict[str, bool] = {}
@@ -97,7 +97,7 @@ def read_fragments(fragments: Sequence[Path]) -> Request:
         for option in parse_fragment(file.read_text(errors="replace"), file, dtbs):
             options.pop(option.name, None)
             options[option.name] = option
-    return Request(
+    return ConfigRequest(
         tuple(options.values()),
         tuple(name for name, must in dtbs.items() if must),
         tuple(name for name, must in dtbs.items() if not must),
@@ -126,18 +126,18 @@ def parse_fragment(text: str, file: Path, dtbs: dict[str, bool]) -> Iterable[Opt
             )
 
 
-def device_trees(request: Request, tree: Path, arch: Arch) -> tuple[str, ...]:
+def device_trees(request: ConfigRequest, tree: Path, arch: Arch) -> tuple[str, ...]:
     """The device trees to build from `tree`: what must be, and what of the optional has its source there."""
     folder = tree / arch.boot_directory / "dts"
     return (*request.dtbs, *(name for name in request.optional_dtbs if (folder / name).with_suffix(".dts").is_file()))
 
 
-def allconfig(request: Request, symbols: Mapping[str, Symbol]) -> str:
+def allconfig(request: ConfigRequest, symbols: Mapping[str, Symbol]) -> str:
     """The text for KCONFIG_ALLCONFIG on a tree that defines `symbols`."""
     return "".join(f"{option}\n" for option in applicable(request, symbols))
 
 
-def applicable(request: Request, symbols: Mapping[str, Symbol]) -> list[Option]:
+def applicable(request: ConfigRequest, symbols: Mapping[str, Symbol]) -> list[Option]:
     """The options without the optional ones that this tree does not have."""
     return [
         option
@@ -151,7 +151,7 @@ def parse_dotconfig(text: str) -> dict[str, str]:
     return {match[1]: match[2] for match in re.finditer(r"^CONFIG_(\w+)=(.*)$", text, re.MULTILINE)}
 
 
-def check_result(request: Request, dotconfig: str, symbols: Mapping[str, Symbol], version: str) -> None:
+def check_result(request: ConfigRequest, dotconfig: str, symbols: Mapping[str, Symbol], version: str) -> None:
     """Raise ConfigError naming every requested option that is not in the result, and what it lacks."""
     values = parse_dotconfig(dotconfig)
     lost = [option for option in applicable(request, symbols) if values.get(option.name) != option.value]

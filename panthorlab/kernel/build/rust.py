@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from panthorlab import debs, spawn
-from panthorlab.debs import Deb
+from panthorlab.debs import Deb, ProgressCallback
 from panthorlab.errors import LabError
 from panthorlab.kernel.jail.bubblewrap import Bind
 from panthorlab.paths import cache_dir, cache_path
@@ -50,7 +50,6 @@ root=${{0%/*}}/..
 _RECIPE: Final = f"1 {_WRAPPER}"
 """How a tree is finished: what `complete` does. Another recipe makes another tree."""
 _TIMEOUT: Final = 60.0
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class Rust:
         return (f"RUSTC={rustc}", f"HOSTRUSTC={rustc}", f"BINDGEN={place(self.bindgen)}")
 
 
-def find_rust(on_progress: Progress = lambda _text: None, *, look: bool = False) -> Rust:
+def find_rust(on_progress: ProgressCallback = lambda _text: None, *, look: bool = False) -> Rust:
     """What this machine has, if it is new enough, else what is unpacked in the cache, else that is done now.
 
     `look`: only look; what would be unpacked is given as if it were there. Raises LabError, saying what to install.
@@ -153,7 +152,7 @@ def _binds(bindgen: str) -> bool:
 # -- Debian's packages in the cache -----------------------------------------------------------------------------
 
 
-def _unpacked(on_progress: Progress, *, look: bool) -> Rust:
+def _unpacked(on_progress: ProgressCallback, *, look: bool) -> Rust:
     pinned = pinned_packages()
     key = debs.tree_key(pinned, _RECIPE)
     root = cache_path("rust", key, "root")
@@ -186,7 +185,7 @@ def resolve(mirror: str) -> list[Deb]:
     refused = []
     for suites in SUITES:
         with tempfile.TemporaryDirectory(dir=cache_dir("rust")) as folder:
-            found = debs.PrivateApt(Path(folder), mirror, suites).resolve(*PACKAGES)
+            found = debs.PackageResolver(Path(folder), mirror, suites).resolve(*PACKAGES)
         versions = {deb.name.split("_")[0]: deb.name.split("_")[1] for deb in found}
         if all(
             (number := _VERSION.search(versions.get(name, ""))) and tuple(map(int, number.groups())) >= least

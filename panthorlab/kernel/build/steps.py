@@ -21,7 +21,7 @@ from panthorlab.kernel.build import config, guest, kconfig, output
 from panthorlab.kernel.build.collect import Artefacts
 from panthorlab.kernel.build.concern import can_be_due_to
 from panthorlab.kernel.build.plan import SidePlan
-from panthorlab.kernel.build.trouble import Trouble, TroubleKind, by_status, find_trouble, killed_outright
+from panthorlab.kernel.build.trouble import BuildTrouble, TroubleKind, by_status, find_trouble, killed_outright
 from panthorlab.kernel.build.uapi import install_drm_headers
 from panthorlab.kernel.jail import inside
 from panthorlab.kernel.jail.sandbox import Bind, Sandbox, sandbox, tools
@@ -60,7 +60,7 @@ class DoesNotBuildError(BuildError):
 class CrashedError(LabError):
     """A compiler or another tool ended itself by a signal, or found itself at fault. `due`: on what was changed."""
 
-    def __init__(self, step: str, trouble: Trouble, *, due: bool) -> None:
+    def __init__(self, step: str, trouble: BuildTrouble, *, due: bool) -> None:
         super().__init__(f"{step}: {trouble.kind}: {trouble.line}", hint="bad memory, or a bug of that program")
         self.due = due
 
@@ -190,14 +190,14 @@ def make_all(builder: Builder, written: Sequence[str], core: Kernel | None) -> A
     return build_extras(builder, dtbs, core)
 
 
-def machine_error(step: str, trouble: Trouble) -> LabError:
+def machine_error(step: str, trouble: BuildTrouble) -> LabError:
     """The LabError for what the machine did to a build."""
     if trouble.kind is TroubleKind.DISK:
         return disk_full(f"{step}: {trouble.line}")
     return LabError(f"{step}: {trouble.kind}: {trouble.line}", hint=_HINTS[trouble.kind])
 
 
-def _configure(builder: Builder, written: Sequence[str]) -> config.Request:
+def _configure(builder: Builder, written: Sequence[str]) -> config.ConfigRequest:
     """Make .config unless the one that we made is there, and check it. A patch may change Kconfig files."""
     plan = builder.plan
     request = config.read_fragments(plan.fragments)

@@ -27,7 +27,7 @@ class TroubleKind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Trouble:
+class BuildTrouble:
     """`line`: the one that shows it."""
 
     kind: TroubleKind
@@ -87,29 +87,29 @@ _ABOUT_SOURCE = re.compile(r"^[^\s:]+:\d+:(?:\d+:)? (?:[eE]rror|[wW]arning|note|
 _TOP_STATUS = 2  # make's own status for "a recipe failed" (GNU make manual, "Running")
 
 
-def find_trouble(lines: Iterable[str]) -> Trouble | None:
+def find_trouble(lines: Iterable[str]) -> BuildTrouble | None:
     """The first sign that the machine failed; full disk and memory before the signals and crashes they lead to."""
-    found: dict[TroubleKind, Trouble] = {}
+    found: dict[TroubleKind, BuildTrouble] = {}
     for line in lines:
         if (kind := _kind(line)) is not None:
-            found.setdefault(kind, Trouble(kind, line.strip()))
+            found.setdefault(kind, BuildTrouble(kind, line.strip()))
     return next((found[kind] for kind in TroubleKind if kind in found), None)
 
 
-def killed_outright(lines: Iterable[str]) -> Trouble | None:
+def killed_outright(lines: Iterable[str]) -> BuildTrouble | None:
     """A signal that ended some program although make was content, as in the middle of a shell's pipeline."""
     line = next((line for line in lines if any(pattern.match(line) for pattern in _SHELL)), None)
-    return Trouble(TroubleKind.KILLED, line) if line else None
+    return BuildTrouble(TroubleKind.KILLED, line) if line else None
 
 
-def by_status(status: int, argv0: str) -> Trouble | None:
+def by_status(status: int, argv0: str) -> BuildTrouble | None:
     """How the whole command ended: make says 2 when a recipe failed; whatever else is not its verdict."""
     if status in (0, _TOP_STATUS):
         return None
     number = -status if status < 0 else status - 128
     name = signal.strsignal(number) if number in signal.valid_signals() else None
     text = f"{argv0} was ended by signal {number} ({name})" if name else f"{argv0} ended with status {status}"
-    return Trouble(TroubleKind.KILLED if name else TroubleKind.MACHINE, text)
+    return BuildTrouble(TroubleKind.KILLED if name else TroubleKind.MACHINE, text)
 
 
 def _kind(line: str) -> TroubleKind | None:

@@ -26,12 +26,12 @@ _TERMINAL_INPUT = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
 _FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
 _X32 = 0x40000000
 
-Instruction = tuple[int, int, int, int]
+BpfInstruction = tuple[int, int, int, int]
 """Code, how many instructions to skip if true and if false, operand."""
 
 
 @dataclass(frozen=True)
-class Machine:
+class SyscallTable:
     """`audit`: its AUDIT_ARCH. `refused`: system calls that are not there. Then those that depend on an argument."""
 
     audit: int
@@ -46,16 +46,16 @@ class Machine:
 # request_key, keyctl, setns, bpf, userfaultfd, perf_event_open
 _X86 = (435, 425, 426, 427, 248, 249, 250, 308, 321, 323, 298)
 _GENERIC = (435, 425, 426, 427, 217, 218, 219, 268, 280, 282, 241)
-MACHINES: Mapping[str, Machine] = {
-    "x86_64": Machine(0xC000003E, _X86, clone=56, unshare=272, socket=41, ioctl=16),
-    "aarch64": Machine(0xC00000B7, _GENERIC, clone=220, unshare=97, socket=198, ioctl=29),
-    "riscv64": Machine(0xC00000F3, _GENERIC, clone=220, unshare=97, socket=198, ioctl=29),
+MACHINES: Mapping[str, SyscallTable] = {
+    "x86_64": SyscallTable(0xC000003E, _X86, clone=56, unshare=272, socket=41, ioctl=16),
+    "aarch64": SyscallTable(0xC00000B7, _GENERIC, clone=220, unshare=97, socket=198, ioctl=29),
+    "riscv64": SyscallTable(0xC00000F3, _GENERIC, clone=220, unshare=97, socket=198, ioctl=29),
 }
 
 
-def program(machine: Machine) -> bytes:
+def program(machine: SyscallTable) -> bytes:
     """The filter as the kernel takes it. Programs for another instruction set than the machine's own get nothing."""
-    code: list[Instruction] = [
+    code: list[BpfInstruction] = [
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_EQUAL, 1, 0, machine.audit),
         _refuse(errno.ENOSYS),
@@ -78,11 +78,11 @@ def program(machine: Machine) -> bytes:
     return b"".join(struct.pack("<HBBI", *word) for word in code)
 
 
-def _refuse(number: int) -> Instruction:
+def _refuse(number: int) -> BpfInstruction:
     return (_RETURN, 0, 0, _ERRNO | number)
 
 
-def _block(number: int, argument: int, body: Sequence[Instruction]) -> list[Instruction]:
+def _block(number: int, argument: int, body: Sequence[BpfInstruction]) -> list[BpfInstruction]:
     """For one system call: its argument is loaded, `body` decides; at its end the call is allowed."""
     inner = [(_LOAD, 0, 0, argument), *body, (_RETURN, 0, 0, _ALLOW)]
     return [(_EQUAL, 0, len(inner), number), *inner]

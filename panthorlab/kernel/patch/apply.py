@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from panthorlab.kernel.driver import ReadFile
 from panthorlab.kernel.patch.fit import check
 from panthorlab.kernel.patch.mails import PatchText
 from panthorlab.kernel.patch.report import Fit, PatchReport, UnfitError
-from panthorlab.kernel.source.base import Changes, ReadFile
+from panthorlab.kernel.source.base import Changes
 
 _SOME = {
     False: "leave out the patches that the base, or another patch, has already",

@@ -16,12 +16,10 @@ from unidiff.errors import UnidiffParseError
 from unidiff.patch import PatchedFile, PatchSet
 
 from panthorlab.errors import PatchError
-from panthorlab.kernel.driver import DRIVERS
+from panthorlab.kernel.driver import DRIVERS, ReadFile
 from panthorlab.kernel.patch.difflines import diff_lines
 from panthorlab.kernel.patch.hunks import Hunk
 from panthorlab.kernel.patch.mails import PatchText
-
-ReadFile = Callable[[str], bytes | None]
 
 NULL = "/dev/null"
 _TOPS = frozenset(

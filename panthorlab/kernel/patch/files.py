@@ -12,7 +12,7 @@ MAX_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
-class Files:
+class PatchFiles:
     """Content by name. `chosen`: who listed them has chosen among them and put them in order, as quilt's users do."""
 
     content: tuple[tuple[str, bytes], ...]

@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from panthorlab.kernel.patch.filepatch import FilePatch, ReadFile, find_files, parse_diff
-from panthorlab.kernel.patch.hunks import MAX_FUZZ, Applied, Hunk, Place, apply_hunks, best_window
+from panthorlab.kernel.driver import ReadFile
+from panthorlab.kernel.patch.filepatch import FilePatch, find_files, parse_diff
+from panthorlab.kernel.patch.hunks import MAX_FUZZ, Applied, Hunk, HunkPlacement, apply_hunks, best_window
 from panthorlab.kernel.patch.mails import PatchText
 from panthorlab.kernel.patch.report import FileFit, Fit, PatchReport
 
@@ -37,7 +38,7 @@ class Attempt:
     """Result of trying all files in one direction."""
 
     changes: dict[str, bytes | None]
-    places: list[tuple[str, int, Place]]
+    places: list[tuple[str, int, HunkPlacement]]
     misfits: list[Misfit]
 
     @property
@@ -161,7 +162,7 @@ def _try_file(file: FilePatch, read: ReadFile, attempt: Attempt) -> str | None:
     return None
 
 
-def _is_there(lines: Sequence[str], hunk: Hunk, place: Place) -> bool:
+def _is_there(lines: Sequence[str], hunk: Hunk, place: HunkPlacement) -> bool:
     """Whether what a hunk makes is in the file, found with less fuzz than it takes to make it (again).
 
     The side with more lines says more: for a hunk that adds, as much fuzz is proof enough.
@@ -222,7 +223,7 @@ def _where_blanks_differ(hunk: Hunk, lines: Sequence[str]) -> int | None:
     return None if isinstance(result, int) else result.places[0].line
 
 
-def _places(places: Sequence[tuple[str, int, Place]]) -> str:
+def _places(places: Sequence[tuple[str, int, HunkPlacement]]) -> str:
     parts = []
     for file, number, place in places:
         if place.offset or place.fuzz:

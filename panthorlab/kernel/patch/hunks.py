@@ -57,7 +57,7 @@ class Hunk:
 
 
 @dataclass(frozen=True)
-class Place:
+class HunkPlacement:
     """Where a hunk went. `line`: 1-based, in the old file. `offset`: from where the patch said."""
 
     line: int
@@ -70,13 +70,13 @@ class Applied:
     """A file with all hunks applied."""
 
     lines: list[str]
-    places: tuple[Place, ...]
+    places: tuple[HunkPlacement, ...]
 
 
 def apply_hunks(lines: Sequence[str], hunks: Sequence[Hunk], max_fuzz: int = MAX_FUZZ) -> Applied | int:
     """The file with all hunks applied in order, or the index of the first hunk that fits nowhere."""
     result: list[str] = []
-    places: list[Place] = []
+    places: list[HunkPlacement] = []
     copied, offset = 0, 0
     for index, hunk in enumerate(hunks):
         found = _locate(lines, hunk, copied, offset, max_fuzz)
@@ -89,7 +89,7 @@ def apply_hunks(lines: Sequence[str], hunks: Sequence[Hunk], max_fuzz: int = MAX
         copied = position + len(old) - stop
         expected = _expected(hunk)
         offset = position - expected
-        places.append(Place(position + 1, offset, fuzz))
+        places.append(HunkPlacement(position + 1, offset, fuzz))
     return Applied([*result, *lines[copied:]], tuple(places))
 
 

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from panthorlab.errors import PatchError
 from panthorlab.kernel.patch import series
-from panthorlab.kernel.patch.files import Files
+from panthorlab.kernel.patch.files import PatchFiles
 from panthorlab.kernel.patch.mails import Mail, read_mails
 from panthorlab.kernel.patch.series import Intake, Series
 from panthorlab.kernel.patch.spec import find
@@ -66,7 +66,7 @@ def read(data: bytes, origin: str, version: int | None = None) -> Series:
 
     Raises PatchError if there is no patch in it, or no whole series.
     """
-    [found] = _intake([Files(((origin, data),))], version).series
+    [found] = _intake([PatchFiles(((origin, data),))], version).series
     return found
 
 
@@ -81,7 +81,7 @@ def read_all(
     return _intake((find(spec, repository, version, stdin) for spec in specs), version)
 
 
-def _intake(named: Iterable[Files | Series], version: int | None) -> Intake:
+def _intake(named: Iterable[PatchFiles | Series], version: int | None) -> Intake:
     collections: list[Sequence[Mail] | Series] = []
     cover = None  # the last file that had nothing else in it
     for each in named:

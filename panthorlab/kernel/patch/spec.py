@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from panthorlab.errors import PatchError
-from panthorlab.kernel.patch.files import Files, bounded
+from panthorlab.kernel.patch.files import PatchFiles, bounded
 from panthorlab.kernel.patch.gitrange import read_range
 from panthorlab.kernel.patch.mailinglist import fetch, message_id
 from panthorlab.kernel.patch.mails import PATCH_SUFFIXES
@@ -32,7 +32,7 @@ _SUFFIXES = (*PATCH_SUFFIXES, ".mbox", ".eml", ".mbx")
 
 def find(
     spec: str, repository: Path | None = None, version: int | None = None, stdin: BinaryIO | None = None
-) -> Files | Series:
+) -> PatchFiles | Series:
     """What `spec` names (table above). `repository`: where a git range is looked up (else the current directory).
 
     `version`: of a series on a mailing list, instead of the newest. Raises PatchError if it names nothing, LabError if
@@ -52,7 +52,7 @@ def find(
     if revision and Path(name).expanduser().is_dir():
         raise PatchError(f"{spec} is a kernel tree, not a patch", hint=f"--base {spec}")
     if mail := message_id(spec):
-        return Files(((mail, fetch(mail, version)),))
+        return PatchFiles(((mail, fetch(mail, version)),))
     if re.match(r"https?://", spec):
         raise PatchError(f"no such patch: {spec}", hint="only lore.kernel.org is known: download it, give the file")
     if ".." in spec and ".." not in spec.split("/"):
@@ -60,8 +60,8 @@ def find(
     raise PatchError(f"no such patch: {spec}", hint=_other_names(spec, repository))
 
 
-def _file(name: str, file: BinaryIO, path: str = "") -> Files:
-    return Files(((name, bounded(file, path or name)),))
+def _file(name: str, file: BinaryIO, path: str = "") -> PatchFiles:
+    return PatchFiles(((name, bounded(file, path or name)),))
 
 
 def require_name(spec: str) -> None:
@@ -80,7 +80,7 @@ def _other_names(spec: str, repository: Path) -> str:
     return "a file, a directory of patches, -, a git range like v6.18..fix, or a message-id"
 
 
-def _directory(path: Path) -> Files:
+def _directory(path: Path) -> PatchFiles:
     series = path / "series"
     if series.is_file():
         files = list(_listed(series))
@@ -96,7 +96,7 @@ def _directory(path: Path) -> Files:
             raise PatchError(f"{file} leads to a file that is not in {path}", hint="give the patch itself")
         with file.open("rb") as opened:
             content.append((file.name, bounded(opened, str(file))))
-    return Files(tuple(content), chosen=series.is_file())
+    return PatchFiles(tuple(content), chosen=series.is_file())
 
 
 def _listed(series: Path) -> Iterator[Path]:

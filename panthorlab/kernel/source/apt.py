@@ -20,7 +20,7 @@ DOWNLOAD_SECONDS = 1800
 
 
 @dataclass(frozen=True)
-class Ring:
+class ArchiveRing:
     """Suites whose indices are fetched together: the cheap ones first."""
 
     name: str
@@ -28,7 +28,7 @@ class Ring:
 
 
 RINGS = (
-    Ring(
+    ArchiveRing(
         "near",
         tuple(
             [
@@ -40,7 +40,7 @@ RINGS = (
             + [("debian-security", f"{release}-security") for release in ("bookworm", "trixie", "forky")]
         ),
     ),
-    Ring("far", tuple(("debian", suite) for suite in ("trixie", "sid", "forky", "bookworm"))),
+    ArchiveRing("far", tuple(("debian", suite) for suite in ("trixie", "sid", "forky", "bookworm"))),
 )
 
 
@@ -86,10 +86,10 @@ def parse_showsrc(text: str) -> list[SourcePackage]:
     return list(found.values())
 
 
-class PrivateApt:
+class PackageArchive:
     """One ring of the archive, seen through a private apt in the cache."""
 
-    def __init__(self, ring: Ring) -> None:
+    def __init__(self, ring: ArchiveRing) -> None:
         self._ring = ring
         self._apt = apt.PrivateApt(cache_dir("apt", ring.name))
         self._stamp = self._apt.folder / "updated"

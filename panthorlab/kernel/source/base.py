@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-ReadFile = Callable[[str], bytes | None]
-"""Content of a file of a tree by relative path, or None."""
 
 Changes = Mapping[str, bytes | None]
 """New content of files, by path relative to the tree; None: the file is deleted."""

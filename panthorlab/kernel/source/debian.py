@@ -54,7 +54,7 @@ class ArchiveSource:
     patches), or, where the mirror has that no more, its linux-source package (with them).
     """
 
-    ring: apt.Ring
+    ring: apt.ArchiveRing
     origin: apt.SourcePackage | apt.BinaryPackage
 
     @property
@@ -80,7 +80,7 @@ class ArchiveSource:
         need_space(self._folder, TREE_BYTES)
         with tempfile.TemporaryDirectory(dir=self._folder) as scratch:
             progress(f"downloading {self.title}")
-            got = apt.PrivateApt(self.ring).download(self.origin, Path(scratch))
+            got = apt.PackageArchive(self.ring).download(self.origin, Path(scratch))
             return got.rename(self._folder / got.name)
 
     def unpack(self, into: Path, progress: Progress) -> None:
@@ -89,7 +89,7 @@ class ArchiveSource:
             got = self.fetch(progress)
         except LabError:
             progress("reading the indices of the Debian archive")  # they may have been cleaned away
-            apt.PrivateApt(self.ring).update()
+            apt.PackageArchive(self.ring).update()
             got = self.fetch(progress)
         progress(f"unpacking {got.name}")
         if isinstance(self.origin, apt.SourcePackage):
@@ -156,7 +156,7 @@ def archive_source(version: str, progress: Progress) -> ArchiveSource:
     trouble: LabError | None = None
     for refresh in (False, True):  # lists may be hours old, the version minutes
         for ring in apt.RINGS:
-            if refresh and apt.PrivateApt(ring).just_updated():
+            if refresh and apt.PackageArchive(ring).just_updated():
                 continue
             candidates = _archive(ring, series_of(wanted), refresh=refresh, progress=progress)
             known.update(candidate.upstream for candidate in candidates)
@@ -177,10 +177,10 @@ def archive_source(version: str, progress: Progress) -> ArchiveSource:
 
 
 def _archive(
-    ring: apt.Ring, series: str, *, refresh: bool, progress: Progress
+    ring: apt.ArchiveRing, series: str, *, refresh: bool, progress: Progress
 ) -> list[apt.SourcePackage | apt.BinaryPackage]:
     """All that a ring has of a series: upstream tarballs first, each kind newest first."""
-    private = apt.PrivateApt(ring)
+    private = apt.PackageArchive(ring)
     if refresh or not private.fresh():
         progress(f"reading the indices of the Debian archive ({len(ring.suites)} suites)")
         private.update()

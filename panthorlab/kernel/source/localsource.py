@@ -11,10 +11,10 @@ from pathlib import Path
 
 from panthorlab.errors import LabError, SourceError
 from panthorlab.files import disk_errors
+from panthorlab.kernel.driver import ReadFile
 from panthorlab.kernel.progress import Progress
 from panthorlab.kernel.source import makefile
 from panthorlab.kernel.source.archive import UNPACK_SECONDS, extract_argv, unpack_tarball
-from panthorlab.kernel.source.base import ReadFile
 from panthorlab.kernel.source.git import is_bare, reading, resolve_commit, top_level
 from panthorlab.kernel.tools import TREE_BYTES, need_space, pipeline, run
 

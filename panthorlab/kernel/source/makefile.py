@@ -6,8 +6,7 @@ from __future__ import annotations
 import re
 
 from panthorlab.errors import SourceError
-from panthorlab.kernel.driver import DRIVERS, PANTHOR
-from panthorlab.kernel.source.base import ReadFile
+from panthorlab.kernel.driver import DRIVERS, PANTHOR, ReadFile
 
 _FIELD = re.compile(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION)[ \t]*=[ \t]*(\S*)[ \t]*$", re.MULTILINE)
 

@@ -20,11 +20,11 @@ from pathlib import Path, PurePosixPath
 from panthorlab.arch import ARCHES
 from panthorlab.errors import LabError, PatchError, SourceError
 from panthorlab.files import LOCK_SECONDS, disk_errors, exclusive, read_object, sync
-from panthorlab.kernel.driver import PANTHOR
+from panthorlab.kernel.driver import PANTHOR, ReadFile
 from panthorlab.kernel.jail.sandbox import Bind, sandbox
 from panthorlab.kernel.progress import Progress
 from panthorlab.kernel.source import makefile
-from panthorlab.kernel.source.base import Base, Changes, ReadFile
+from panthorlab.kernel.source.base import Base, Changes
 from panthorlab.kernel.source.localsource import DirectorySource, RevisionSource, reader
 from panthorlab.kernel.source.spec import Source, UnknownYetError
 from panthorlab.paths import cache_dir, cache_path

@@ -104,7 +104,7 @@ class Marker:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stray(OfBoot, event="stray"):
+class StrayEvent(OfBoot, event="stray"):
     """A finding outside all iterations. `placed`: it is known after which `marker` it came, if after any. `expected`: a
     test provoked it on purpose."""
 

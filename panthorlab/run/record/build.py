@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from panthorlab.arch import DEFAULT
 from panthorlab.run.record.base import Event
 from panthorlab.run.record.codec import Count
 
@@ -21,7 +22,7 @@ class PatchRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source(Event, event="source"):
+class SourceEvent(Event, event="source"):
     """What the kernels of the run are built from. `commit`: of the base, if it came from a git repository."""
 
     base: str
@@ -33,7 +34,8 @@ class Source(Event, event="source"):
 
 @dataclass(frozen=True, kw_only=True)
 class KernelFacts(Event):
-    """A kernel as a log has it. `key`: in the store. `modules`: build-ids by name. `patches`: their titles."""
+    """A kernel as a log has it. `key`: in the store. `modules`: build-ids by name. `patches`: their titles. `arch`:
+    kernel ARCH; logs of before there was a choice do not say it."""
 
     key: str
     build_id: str
@@ -44,6 +46,7 @@ class KernelFacts(Event):
     toolchain: str = ""
     path: str = ""
     patches: tuple[str, ...] = ()
+    arch: str = DEFAULT.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +66,13 @@ class VariantKernel(KernelFacts, event="variant-kernel"):
 
 @dataclass(frozen=True, kw_only=True)
 class BuildFailed(Event, event="build-failed"):
-    """The kernel of an arm does not build; `message`: what the compiler said, `log`: where the rest of that is."""
+    """The kernel of an arm does not build; `message`: what the compiler said, `log`: where the rest of that is. `arch`:
+    as of `KernelFacts`."""
 
     message: str
     arm: str = ""
     log: str = ""
+    arch: str = DEFAULT.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +100,7 @@ class VariantIdentical(Event, event="variant-identical"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PatchLines(Event, event="patch-lines"):
+class PatchLinesEvent(Event, event="patch-lines"):
     """Lines that the patches change, by file: `removed` as numbered before them, `added` as after them."""
 
     removed: Mapping[str, tuple[Count, ...]]

@@ -28,7 +28,7 @@ from panthorlab.files import FULL
 from panthorlab.run.record import lines
 from panthorlab.run.record.base import Event
 from panthorlab.run.record.lines import DamagedError
-from panthorlab.run.record.runs import Damaged, Phase, RunStart
+from panthorlab.run.record.runs import DamagedEvent, PhaseEvent, RunStart
 from panthorlab.run.record.versions import as_json, events_of
 
 E = TypeVar("E", bound=Event)
@@ -93,15 +93,15 @@ def read_run(run_dir: Path) -> list[Event]:
 
 
 def read_what_is_left(run_dir: Path) -> list[Event]:
-    """As `read_run`, but of a damaged log that which comes before the damage, and at its end a `Damaged` that says so:
-    no verdict but `error` can come of it. Raises DamagedLogError if not even the beginning is left."""
+    """As `read_run`, but of a damaged log what comes before the damage, with a `DamagedEvent` at its end: no verdict
+    but `error` can come of it. Raises DamagedLogError if not even the beginning is left."""
     try:
         return read_run(run_dir)
     except DamagedLogError as error:
         if not error.readable:
             raise
         events = _of_run(run_dir, error.readable)
-        return [*events, Damaged(time=events[-1].time, reason=str(error))]
+        return [*events, DamagedEvent(time=events[-1].time, reason=str(error))]
 
 
 def _of_run(run_dir: Path, events: list[Event]) -> list[Event]:
@@ -176,7 +176,7 @@ class EventLog:
         try:
             yield
         finally:
-            self.append(Phase(name=name, seconds=round(time.monotonic() - start, 2)))
+            self.append(PhaseEvent(name=name, seconds=round(time.monotonic() - start, 2)))
 
     def discard(self) -> None:
         """Forget a run that was refused before it did anything, so that its directory can be used again."""

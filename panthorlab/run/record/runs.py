@@ -46,7 +46,7 @@ class Stopped(Event, event="stopped"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Damaged(Event, event="damaged"):
+class DamagedEvent(Event, event="damaged"):
     """In no log, but at the end of what could be read of one that is damaged."""
 
     reason: str
@@ -60,7 +60,7 @@ class SessionTime(Event, event="session"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Phase(Event, event="phase"):
+class PhaseEvent(Event, event="phase"):
     """A part of the run is over, however it ended."""
 
     name: str
@@ -85,7 +85,7 @@ class Moved(Event, event="moved"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extension(Event, event="extension"):
+class ExtensionEvent(Event, event="extension"):
     """What an arm runs beyond its plan: iterations by workload, `boots` in which tests run again, too."""
 
     iterations: Mapping[str, Count]
@@ -122,7 +122,7 @@ class PatchRan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Coverage(Event, event="coverage"):
+class CoverageEvent(Event, event="coverage"):
     """What of the driver ran in the boots of an arm."""
 
     arm: str

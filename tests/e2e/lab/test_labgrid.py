@@ -21,8 +21,9 @@ from panthorlab.board.lab import VARIABLE, run_token
 from panthorlab.board.power.file import CommandSwitch, PdudaemonSwitch
 from panthorlab.board.real.file import Labgrid as Section
 from panthorlab.board.real.file import TcpConsole, TelnetConsole
-from panthorlab.board.real.labgrid.acquire import acquire, release_stale
+from panthorlab.board.real.labgrid.acquire import acquire
 from panthorlab.board.real.labgrid.place import PlaceSsh
+from panthorlab.board.real.labgrid.records import release_stale
 from panthorlab.errors import LabError
 from tests.e2e.lab.labgrid_server import Labgrid, serve
 

@@ -28,7 +28,7 @@ from panthorlab.board.real.methods.module_swap import (
     unfit,
     unsuited,
 )
-from panthorlab.board.real.panthor_driver import Holder, PanthorDriver, parse_holder, parse_modules
+from panthorlab.board.real.panthor_driver import GpuClient, PanthorDriver, parse_gpu_client, parse_modules
 from panthorlab.board.real.parts import Booting, Rig
 from panthorlab.errors import BootError, LabError, UsageError
 from panthorlab.kernel import store
@@ -330,7 +330,7 @@ def test_parsers() -> None:
         "panthor": 2,
         "gpu_sched": 1,
     }
-    assert parse_holder("12 a b c /dev/dri/renderD128") == Holder(12, "a b c", "/dev/dri/renderD128")
+    assert parse_gpu_client("12 a b c /dev/dri/renderD128") == GpuClient(12, "a b c", "/dev/dri/renderD128")
     assert vermagic(module()) == MAGIC
     assert vermagic(b"nothing") == ""
     files = {
@@ -475,14 +475,14 @@ def blob(nodes: dict[str, dict[str, bytes]]) -> bytes:
 def test_what_kexec_needs(tmp_path: Path, files: dict[str, bytes], missing: bool, reason: str, wanted: Kernel) -> None:
     board = Kexec(files, missing=missing)
     with pytest.raises(LabError, match=reason):
-        kexec.Kexec().start(rig(board, tmp_path), booting(wanted, "quiet", fresh=True))
-    assert re.search(reason, str(kexec.Kexec().refuse(rig(board, tmp_path), booting(wanted, "", fresh=True))))
+        kexec.KexecJump().start(rig(board, tmp_path), booting(wanted, "quiet", fresh=True))
+    assert re.search(reason, str(kexec.KexecJump().refuse(rig(board, tmp_path), booting(wanted, "", fresh=True))))
 
 
 def test_a_kernel_without_kexec(tmp_path: Path, wanted: Kernel) -> None:
     board = Kexec({})
     del board.files[kexec.LOADED]
-    assert "has no kexec" in str(kexec.Kexec().refuse(rig(board, tmp_path), booting(wanted, "", fresh=True)))
+    assert "has no kexec" in str(kexec.KexecJump().refuse(rig(board, tmp_path), booting(wanted, "", fresh=True)))
 
 
 @pytest.mark.parametrize(
@@ -501,7 +501,7 @@ def test_interrupt_tables_that_would_overwrite_the_next_kernel(
     board = Kexec({"/sys/firmware/fdt": blob(ITS if its else {}), "/proc/cmdline": line})
     if not efi:
         del board.files[kexec.EFI]
-    reason = kexec.Kexec().refuse(rig(board, tmp_path), booting(wanted, "", fresh=True))
+    reason = kexec.KexecJump().refuse(rig(board, tmp_path), booting(wanted, "", fresh=True))
     assert ("gicv3_nolpi" in (reason or "")) is refused
 
 
@@ -509,7 +509,7 @@ def test_panthor_is_unbound_between_loading_and_jumping(tmp_path: Path, wanted: 
     (wanted.path / "dtbs").mkdir()
     (wanted.path / "dtbs" / "rk3588-rock-5b.dtb").write_bytes(blob({"/memory@0": {"reg": b"\0\0\0\1"}}))
     board = Kexec({})
-    kexec.Kexec().start(rig(board, tmp_path), booting(wanted, "root=/dev/x quiet", fresh=True))
+    kexec.KexecJump().start(rig(board, tmp_path), booting(wanted, "root=/dev/x quiet", fresh=True))
     steps = [words for words in board.ran if words not in ("bound", "-p /opt/panthorlab")]
     assert steps == [
         "/usr/sbin/kexec --version",
@@ -524,7 +524,7 @@ def test_a_device_tree_without_memory_is_not_used(tmp_path: Path, wanted: Kernel
     (wanted.path / "dtbs").mkdir()
     (wanted.path / "dtbs" / "rk3588-rock-5b.dtb").write_bytes(blob({"/gpu": {"reg": b"\0\0\0\1"}}))
     board = Kexec({}, refused=refused)
-    kexec.Kexec().start(rig(board, tmp_path), booting(wanted, "quiet", fresh=True))
+    kexec.KexecJump().start(rig(board, tmp_path), booting(wanted, "quiet", fresh=True))
     loads = [words for words in board.ran if " -l " in words]
     assert loads[-1].startswith(f"/usr/sbin/kexec {'-c' if refused else '-s'} -l /opt/panthorlab/Image --command-line")
     assert not any("--dtb" in words for words in loads)
@@ -535,7 +535,7 @@ def test_neither_system_call_takes_it(tmp_path: Path, wanted: Kernel) -> None:
     (wanted.path / "dtbs" / "rk3588-rock-5b.dtb").write_bytes(blob({}))
     board = Kexec({}, refused="-s -c")
     with pytest.raises(LabError, match=r"kexec -s -l: kexec_load failed: Operation not permitted; .*kexec -c -l"):
-        kexec.Kexec().start(rig(board, tmp_path), booting(wanted, "quiet", fresh=True))
+        kexec.KexecJump().start(rig(board, tmp_path), booting(wanted, "quiet", fresh=True))
     assert "detach /usr/sbin/kexec -e" not in board.ran
 
 
@@ -543,7 +543,7 @@ def test_neither_system_call_takes_it(tmp_path: Path, wanted: Kernel) -> None:
 def test_no_jump_while_panthor_is_bound(tmp_path: Path, wanted: Kernel, fault: str) -> None:
     board = Kexec({}, unbind=fault)
     with pytest.raises(LabError, match="could not be unbound") as raised:
-        kexec.Kexec().start(rig(board, tmp_path), booting(replace_dtb(wanted), "quiet", fresh=True))
+        kexec.KexecJump().start(rig(board, tmp_path), booting(replace_dtb(wanted), "quiet", fresh=True))
     assert "power cycle" in str(raised.value.hint)
     assert board.ran[-1] == "/usr/sbin/kexec -u"
 
@@ -560,9 +560,9 @@ def test_the_connection_may_die_with_the_kernel(tmp_path: Path, wanted: Kernel, 
     jump = booting(replace_dtb(wanted), "quiet", fresh=True)
     if raises:
         with pytest.raises(LabError, match="connection is gone"):
-            kexec.Kexec().start(rig(board, tmp_path), jump)
+            kexec.KexecJump().start(rig(board, tmp_path), jump)
     else:
-        kexec.Kexec().start(rig(board, tmp_path), jump)
+        kexec.KexecJump().start(rig(board, tmp_path), jump)
 
 
 def test_a_gpu_that_went_on_is_told() -> None:

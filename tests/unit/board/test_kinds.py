@@ -15,7 +15,7 @@ from panthorlab.board.emulated.board import EmulatedBoard
 from panthorlab.board.emulated.file import EmulatedFile
 from panthorlab.board.fields import BoardFile
 from panthorlab.board.kinds import KINDS, is_emulated
-from panthorlab.board.lab import State
+from panthorlab.board.lab import LeaseState
 from panthorlab.board.registry import board_files, open_board
 from panthorlab.errors import UsageError
 
@@ -54,7 +54,7 @@ def test_every_shipped_board_answers_everything(name: str) -> None:
         "quarantine",
         "health",
     }
-    assert board.example or board.standing().state is State.FREE
+    assert board.example or board.standing().state is LeaseState.FREE
     assert not (board.emulated and board.hardware())
 
 

@@ -15,7 +15,7 @@ from panthorlab.board.emulated.overlay.closure import closure, resolve
 from panthorlab.board.emulated.overlay.table import LIBRARIES, RECIPES
 from panthorlab.errors import LabError, UsageError
 from panthorlab.run.overlays import overlay_dir
-from panthorlab.run.progress import Progress
+from panthorlab.run.progress import ProgressDisplay
 
 PYTHON = str(Path(sys.executable).resolve())
 
@@ -75,7 +75,7 @@ def test_what_is_missing_is_named_with_who_needs_it(tmp_path: Path) -> None:
 
 
 def test_an_overlay_is_named_or_a_directory(tmp_path: Path) -> None:
-    progress = Progress(quiet=True)
+    progress = ProgressDisplay(quiet=True)
     assert overlay_dir(None, progress) is None
     assert overlay_dir(str(tmp_path), progress) == tmp_path
     with pytest.raises(UsageError, match="no overlay `mesa-vulcan`") as refused:

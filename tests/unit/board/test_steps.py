@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panthorlab.board.steps import Name, Step, Steps
+from panthorlab.board.steps import Step, StepName, Steps
 from panthorlab.errors import BootError, EvidenceError, LabError, UsageError
 from panthorlab.outcome import Outcome
 
@@ -18,10 +18,10 @@ from panthorlab.outcome import Outcome
 def test_a_step_that_is_well() -> None:
     told: list[Step] = []
     before = time.time()
-    with Steps(told.append)(Name.POWER):
+    with Steps(told.append)(StepName.POWER):
         assert not told, "it is told when it ends"
     (step,) = told
-    assert (step.name, step.outcome, step.message) == (Name.POWER, Outcome.PASS, "")
+    assert (step.name, step.outcome, step.message) == (StepName.POWER, Outcome.PASS, "")
     assert before - 0.01 <= step.begin <= step.end <= time.time() + 0.01
 
 
@@ -37,9 +37,9 @@ def test_a_step_that_is_well() -> None:
 )
 def test_a_step_that_fails_says_why_and_the_error_goes_on(error: BaseException, outcome: Outcome, message: str) -> None:
     told: list[Step] = []
-    with pytest.raises(type(error)), Steps(told.append)(Name.SHELL):
+    with pytest.raises(type(error)), Steps(told.append)(StepName.SHELL):
         raise error
-    assert [(step.name, step.outcome, step.message) for step in told] == [(Name.SHELL, outcome, message)]
+    assert [(step.name, step.outcome, step.message) for step in told] == [(StepName.SHELL, outcome, message)]
 
 
 def _fail() -> None:
@@ -59,7 +59,7 @@ def test_what_is_known_only_afterwards(seen: bool, work: Callable[[], None], wan
     told: list[Step] = []
     first: list[float] = []
     try:
-        with Steps(told.append).split(Name.HANDOVER, Name.SHELL, lambda: first[0] if first else None):
+        with Steps(told.append).split(StepName.HANDOVER, StepName.SHELL, lambda: first[0] if first else None):
             if seen:
                 first.append(time.monotonic())
             work()
@@ -71,7 +71,7 @@ def test_what_is_known_only_afterwards(seen: bool, work: Callable[[], None], wan
 @given(st.floats(-1e6, 1e6))
 def test_steps_never_take_less_than_no_time_and_meet(offset: float) -> None:
     told: list[Step] = []
-    with Steps(told.append).split(Name.HANDOVER, Name.SHELL, lambda: time.monotonic() + offset):
+    with Steps(told.append).split(StepName.HANDOVER, StepName.SHELL, lambda: time.monotonic() + offset):
         pass
     first, second = told
     assert first.seconds >= 0

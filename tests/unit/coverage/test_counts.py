@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from panthorlab.coverage import counts, lcov, table
 from panthorlab.coverage.counts import Counts
 from panthorlab.coverage.lines import executed, lines_of
-from panthorlab.coverage.model import DRIVER, Function, Row, SourceMap
+from panthorlab.coverage.model import DRIVER, Function, LineRow, SourceMap
 from panthorlab.errors import LabError
 
 TEXT = ((0xFFFF800080001000, 0xFFFF800080001010), (0xFFFF800080002000, 0xFFFF800080002008))
@@ -20,11 +20,11 @@ FILE = DRIVER + "panthor_x.c"
 FIRST = Function("first", FILE, 10, (0xFFFF800080001000,))
 COPIED = Function("copied", FILE, 5, (0xFFFF800080001008, 0xFFFF800080002004))
 SOURCE = SourceMap("ab", TEXT, (
-    Row(0xFFFF800080001000, 0xFFFF800080001008, FILE, 11, True),
-    Row(0xFFFF800080001008, 0xFFFF80008000100C, FILE, 6, True),
-    Row(0xFFFF80008000100C, 0xFFFF800080001010, FILE, 12, False),
-    Row(0xFFFF800080002000, 0xFFFF800080002004, FILE, 12, True),
-    Row(0xFFFF800080002004, 0xFFFF800080002008, FILE, 6, True),
+    LineRow(0xFFFF800080001000, 0xFFFF800080001008, FILE, 11, True),
+    LineRow(0xFFFF800080001008, 0xFFFF80008000100C, FILE, 6, True),
+    LineRow(0xFFFF80008000100C, 0xFFFF800080001010, FILE, 12, False),
+    LineRow(0xFFFF800080002000, 0xFFFF800080002004, FILE, 12, True),
+    LineRow(0xFFFF800080002004, 0xFFFF800080002008, FILE, 6, True),
 ), (COPIED, FIRST))  # fmt: skip
 
 
@@ -102,19 +102,19 @@ def test_a_line_ran_if_it_did_in_any_copy() -> None:
 def test_a_line_ran_if_its_place_was_passed_and_its_code_ran(begun: int, moved: int, expected: int) -> None:
     start = TEXT[0][0]
     source = SourceMap("ab", TEXT, (
-        Row(start, start, FILE, 20, True), Row(start, start + 4, FILE, 21, True),
-        Row(start + 4, start + 8, FILE, 20, False),
+        LineRow(start, start, FILE, 20, True), LineRow(start, start + 4, FILE, 21, True),
+        LineRow(start + 4, start + 8, FILE, 20, False),
     ), ())  # fmt: skip
     assert executed(source, Counts(TEXT, [begun, moved, 0, 0, 0, 0])).lines == {FILE: {20: expected, 21: begun}}
 
 
 def test_a_line_of_which_no_statement_begins_ran_if_its_code_did() -> None:
-    source = SourceMap("ab", TEXT, (Row(TEXT[0][0], TEXT[0][1], FILE, 20, False),), ())
+    source = SourceMap("ab", TEXT, (LineRow(TEXT[0][0], TEXT[0][1], FILE, 20, False),), ())
     assert executed(source, Counts(TEXT, [2, 0, 0, 0, 0, 0])).lines == {FILE: {20: 2}}
 
 
 def test_a_statement_of_which_no_code_is_left_is_no_line() -> None:
-    source = SourceMap("ab", TEXT, (Row(TEXT[0][0], TEXT[0][0], FILE, 20, True),), ())
+    source = SourceMap("ab", TEXT, (LineRow(TEXT[0][0], TEXT[0][0], FILE, 20, True),), ())
     assert executed(source, Counts(TEXT, [2, 0, 0, 0, 0, 0])).lines == {}
 
 

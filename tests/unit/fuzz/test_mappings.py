@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from panthorlab.fuzz.generate import generate
 from panthorlab.fuzz.grammar import CALLS
 from panthorlab.fuzz.mappings import BLOCK, PAGE, Mappings, draw_offset, draw_part, draw_size
-from panthorlab.fuzz.script import Line
+from panthorlab.fuzz.script import ScriptLine
 
 pages = st.integers(1, 60)
 calls = st.lists(st.tuples(st.booleans(), pages, pages), max_size=30)
@@ -50,7 +50,7 @@ def test_what_is_mapped_fits_its_object(dice: random.Random, room: int) -> None:
     assert 0 <= draw_offset(dice, size, room) <= room - size
 
 
-def cuts(script: tuple[Line, ...]) -> Counter[str]:
+def cuts(script: tuple[ScriptLine, ...]) -> Counter[str]:
     """How what is mapped is unmapped: whole, at one end, in the middle, or more than it."""
     found: Counter[str] = Counter()
     mappings = Mappings()

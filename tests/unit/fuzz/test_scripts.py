@@ -15,7 +15,7 @@ import panthorlab.guest
 from panthorlab.errors import UsageError
 from panthorlab.fuzz.generate import generate
 from panthorlab.fuzz.grammar import ACTS, CALLS, MISDEEDS, STREAMS
-from panthorlab.fuzz.script import SYNCS, WORDS, Line, parse, rules, write
+from panthorlab.fuzz.script import SYNCS, WORDS, ScriptLine, parse, rules, write
 from panthorlab.gpu.misbehave import parse as parse_rule
 
 GUEST = Path(panthorlab.guest.__path__[0])
@@ -104,7 +104,7 @@ def test_what_is_no_script_is_refused_with_its_place(text: str, why: str) -> Non
 
 def test_values() -> None:
     (line,) = parse("bind  va=e0-0x1000 size=-4096 bo=b3+1 async # wild\n\n")
-    assert line == Line("bind", None, (("va", "e0-0x1000"), ("size", "-4096"), ("bo", "b3+1"), ("async", None)))
+    assert line == ScriptLine("bind", None, (("va", "e0-0x1000"), ("size", "-4096"), ("bo", "b3+1"), ("async", None)))
 
 
 def test_the_guest_program_has_the_same_calls() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from panthorlab.gpu.cs import codec
 from panthorlab.gpu.cs.ports import Requester
-from panthorlab.gpu.device import Gpu
+from panthorlab.gpu.device import GpuDevice
 from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.generation import Generation
 from panthorlab.gpu.generations.g610 import G610
@@ -85,7 +85,7 @@ class Bench:
         self.reporter = Reporter(self.events, io.StringIO())
         self.time = Time()
         self.loop = Loop(self._on_error, lambda _late: None, now=self.time)
-        self.gpu = Gpu(generation, Params.parse(assignments), self.reporter, trace or NoTrace(), self.loop)
+        self.gpu = GpuDevice(generation, Params.parse(assignments), self.reporter, trace or NoTrace(), self.loop)
         self.fd = os.memfd_create("ram")
         os.truncate(self.fd, RAM_SIZE)
         self.gpu.ram.map(RAM_BASE, self.fd, 0, RAM_SIZE, writable=True)

@@ -20,7 +20,7 @@ from panthorlab.gpu.cs.ports import Requester
 from panthorlab.gpu.generations.g610 import G610
 from panthorlab.gpu.mmu import unit, walk
 from panthorlab.gpu.params import PARAMS
-from panthorlab.gpu.registers import Kind, Register
+from panthorlab.gpu.registers import Register, RegisterKind
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "fidelity.md"
@@ -104,7 +104,7 @@ def _constants(module: object, prefix: str) -> dict[str, int]:
 
 
 DOORBELLS = {f"DOORBELL_{i}": G610.doorbells.offset(i) for i in range(G610.doorbell_count)}
-WRITTEN = (Kind.STORAGE, Kind.WRITE, Kind.BOTH)
+WRITTEN = (RegisterKind.STORAGE, RegisterKind.WRITE, RegisterKind.BOTH)
 RESERVED = {
     register.name: register.reserved
     for register in (*G610.registers, *G610.spaces.registers)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.gpu.fw import corpus, image
-from panthorlab.gpu.fw.corpus import ACCEPTED, CASES, NO_ROOM, Case
+from panthorlab.gpu.fw.corpus import ACCEPTED, CASES, NO_ROOM, ImageCase
 from panthorlab.gpu.generations.g610 import G610
 
 GOOD = image.build(G610.layout)
@@ -58,7 +58,7 @@ def _section(data: bytes, body: bytes) -> bool | None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_expectations_are_those_of_the_loader(case: Case) -> None:
+def test_expectations_are_those_of_the_loader(case: ImageCase) -> None:
     if case.errnos != NO_ROOM:  # the loader's memory manager finds those
         assert loads(case.make(corpus.parse(GOOD))) is (case.errnos == ACCEPTED)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from panthorlab.gpu.cs.ports import Access, BusError, MemoryFault, MemoryStall, Requester
 from panthorlab.gpu.generation import Generation
-from panthorlab.gpu.registers import Kind
+from panthorlab.gpu.registers import RegisterKind
 
 RAM_BASE, RAM_SIZE = 0x4000_0000, 0x40_0000
 VA = 0x8000_0000_3000
@@ -28,13 +28,13 @@ def test_the_register_map_is_sane(generation: Generation) -> None:
         bits = [bit for field in register.fields for bit in range(field.low, field.high + 1)]
         assert len(bits) == len(set(bits)), register.name
         assert all(0 <= bit < 32 for bit in bits), register.name
-        assert register.kind is not Kind.CONSTANT or not register.reset & register.reserved, register.name
+        assert register.kind is not RegisterKind.CONSTANT or not register.reset & register.reserved, register.name
 
 
 def test_identity(bench: Bench) -> None:
     """`test_fidelity` holds the numbers of the G610."""
     for register in bench.generation.registers:
-        if register.kind is Kind.CONSTANT:
+        if register.kind is RegisterKind.CONSTANT:
             assert bench.read(register.name) == register.reset
     assert bench.read("LATEST_FLUSH") == 1
 
@@ -59,7 +59,7 @@ def test_every_known_register_can_be_read_silently(bench: Bench) -> None:
 
 def test_storage_registers(bench: Bench) -> None:
     for register in bench.generation.registers:
-        if register.kind is Kind.STORAGE:
+        if register.kind is RegisterKind.STORAGE:
             bench.gpu.write(register.offset, 0x5A5A5A5A & ~register.reserved)
             assert bench.gpu.read(register.offset) == 0x5A5A5A5A & ~register.reserved
     assert bench.kinds() == []

@@ -21,7 +21,7 @@ from panthorlab.gpu.fw import interface
 from panthorlab.gpu.generations.g610 import G610
 from panthorlab.gpu.misbehave import BY_NAME as MISDEEDS
 from panthorlab.gpu.params import PARAMS
-from panthorlab.gpu.registers import Kind
+from panthorlab.gpu.registers import RegisterKind
 from panthorlab.options import parse
 from panthorlab.run.suites import find_suites
 from tests.unit.gpu.fidelity import BLOCKS, CODE, FACTS, NAMES, PAGE, ROOT, WORDS, Row, complaints, page
@@ -89,7 +89,9 @@ def test_registers_do_what_the_page_says() -> None:
     kinds = {register.name: register for register in (*G610.registers, *G610.spaces.registers)}
     for row, name in _statuses(["GPU control", "Address spaces"]):
         register = kinds[name]
-        allowed = {Kind.CONSTANT: ("constant",), Kind.STORAGE: ("stored",)}.get(register.kind, ("emulated", "stored"))
+        allowed = {RegisterKind.CONSTANT: ("constant",), RegisterKind.STORAGE: ("stored",)}.get(
+            register.kind, ("emulated", "stored")
+        )
         assert row.status in allowed, name
         if row.status == "constant":
             assert int(row.cells["model"].split()[1], 0) == register.reset, name

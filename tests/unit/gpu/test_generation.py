@@ -21,12 +21,12 @@ from panthorlab.gpu.fw import image
 from panthorlab.gpu.generation import Doorbells, Generation
 from panthorlab.gpu.generations.g610 import G610
 from panthorlab.gpu.generations.table import GENERATIONS
-from panthorlab.gpu.registers import Kind, bits
+from panthorlab.gpu.registers import RegisterKind, bits
 from tests.unit.gpu.conftest import RESULT_VA, Bench
 from tests.unit.gpu.generations import every_generation
 from tests.unit.gpu.made_up.m1 import GENERATION as M1
 
-WRITTEN = (Kind.STORAGE, Kind.WRITE, Kind.BOTH)
+WRITTEN = (RegisterKind.STORAGE, RegisterKind.WRITE, RegisterKind.BOTH)
 STORE = (0x0144000001001000, 0x02460000DEADBEEF, 0x1546440000010000, 0x0300000000FF0000)
 
 

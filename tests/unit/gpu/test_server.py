@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from panthorlab.gpu.device import Gpu
+from panthorlab.gpu.device import GpuDevice
 from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.generation import Generation
 from panthorlab.gpu.generations.g610 import G610
@@ -40,7 +40,7 @@ class Client:
         self.reporter = Reporter(self.events, io.StringIO())
         self.errors: list[Exception] = []
         loop = Loop(self.errors.append, lambda _late: None)
-        self.gpu = Gpu(generation, Params(), self.reporter, NoTrace(), loop)
+        self.gpu = GpuDevice(generation, Params(), self.reporter, NoTrace(), loop)
         self.mine, theirs = socket.socketpair()
         self.mine.settimeout(60)
         self.closed = False

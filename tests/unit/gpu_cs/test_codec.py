@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.gpu.cs.codec import BadInstructionError, assemble, disassemble
-from panthorlab.gpu.cs.opcodes import Field, Kind, Spec
+from panthorlab.gpu.cs.opcodes import Field, FieldKind, Spec
 from panthorlab.gpu.cs.units import CONTROL, DEFERRABLE, SIMPLE
 from panthorlab.gpu.cs.v10 import V10
 from tests.unit.gpu_cs.standalone import decode, encode
@@ -83,17 +83,17 @@ def legal(field: Field) -> st.SearchStrategy[int]:
     if field.allowed is not None:
         return st.sampled_from(sorted(field.allowed))
     match field.kind:
-        case Kind.REG:
+        case FieldKind.REG:
             return st.integers(0, 79)  # room for LOAD_MULTIPLE's sixteen
-        case Kind.PAIR:
+        case FieldKind.PAIR:
             return st.integers(0, 47).map(lambda n: 2 * n)
-        case Kind.SLOT:
+        case FieldKind.SLOT:
             return st.integers(0, 7)
-        case Kind.SLOTS:
+        case FieldKind.SLOTS:
             return st.integers(0, 255)
-        case Kind.SIGNED:
+        case FieldKind.SIGNED:
             return st.integers(-(1 << (field.width - 1)), (1 << (field.width - 1)) - 1)
-        case Kind.UNSIGNED:
+        case FieldKind.UNSIGNED:
             return st.integers(0, min(16, (1 << field.width) - 1) if field.name == "count" else (1 << field.width) - 1)
 
 

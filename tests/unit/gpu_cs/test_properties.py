@@ -9,7 +9,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from panthorlab.gpu.cs.opcodes import Field, Kind
+from panthorlab.gpu.cs.opcodes import Field, FieldKind
 from panthorlab.gpu.cs.params import CsParams
 from panthorlab.gpu.cs.ports import Requester
 from panthorlab.gpu.cs.state import SavedStream, StreamState, saved_size
@@ -191,9 +191,9 @@ def _legal_word(mnemonic: str, fields: tuple[Field, ...], random: Random) -> int
     for field in fields:
         if field.allowed is not None:
             values[field.name] = sorted(field.allowed)[draw(len(field.allowed))]
-        elif field.kind in (Kind.REG, Kind.PAIR):
+        elif field.kind in (FieldKind.REG, FieldKind.PAIR):
             values[field.name] = 2 * draw(10)
-        elif field.kind is Kind.SIGNED:
+        elif field.kind is FieldKind.SIGNED:
             values[field.name] = draw(-8, 8)
         else:
             values[field.name] = draw(min(8, 1 << field.width))

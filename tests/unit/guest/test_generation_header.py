@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from panthorlab.gpu.cs import codec
-from panthorlab.gpu.cs.opcodes import Field, Kind, Spec
+from panthorlab.gpu.cs.opcodes import Field, FieldKind, Spec
 from panthorlab.gpu.generation import Generation
 from panthorlab.gpu.generations.g610 import G610
 from panthorlab.gpu.header import render
@@ -29,11 +29,13 @@ def value_of(field: Field, chance: random.Random) -> int:
     """A legal value; nothing that would reach past the last register."""
     if field.allowed is not None:
         return chance.choice(sorted(field.allowed))
-    if field.kind is Kind.SIGNED:
+    if field.kind is FieldKind.SIGNED:
         return chance.randrange(-(1 << field.width - 1), 1 << field.width - 1)
-    most = {Kind.REG: 64, Kind.PAIR: 64, Kind.SLOT: 8, Kind.SLOTS: 256}.get(field.kind, 1 << field.width)
+    most = {FieldKind.REG: 64, FieldKind.PAIR: 64, FieldKind.SLOT: 8, FieldKind.SLOTS: 256}.get(
+        field.kind, 1 << field.width
+    )
     value = chance.randrange(min(most, 16) if field.name == "count" else most)
-    return value & ~1 if field.kind is Kind.PAIR else value
+    return value & ~1 if field.kind is FieldKind.PAIR else value
 
 
 def expression(spec: Spec, values: dict[str, int]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from panthorlab.kmsg.lines import LineSplitter
+from panthorlab.kmsg.lines import LineCleaner
 from panthorlab.kmsg.records import LogRecord, RecordReader, parse_line
 
 TEXT = "panthor fb000000.gpu: [drm] job timeout"
@@ -62,7 +62,7 @@ def test_a_prompt_before_the_time_stamp_is_a_record_of_its_own() -> None:
 @pytest.mark.parametrize("size", [1, 2, 3, 1000])
 def test_lines_are_clean_however_they_come(size: int) -> None:
     log = b"a\0b\r\n\x1b[1;31mred\x1b[0m\n\x1b]0;title\x07x\x1b(B\nlast"
-    splitter = LineSplitter()
+    splitter = LineCleaner()
     out = b"".join(splitter.feed(log[at : at + size]) for at in range(0, len(log), size)) + splitter.close()
     assert out == b"ab\r\nred\nx\nlast\n"
 

@@ -16,7 +16,7 @@ import pytest
 from panthorlab.errors import UsageError
 from panthorlab.kernel.model import Kernel
 from panthorlab.lava.artifacts import OVERLAY, Artifacts, collect
-from panthorlab.lava.job import Counted, Plan, definition
+from panthorlab.lava.job import Counted, LavaJob, definition
 from panthorlab.lava.main import declared
 from panthorlab.outcome import Role
 from panthorlab.run.suites import all_suites
@@ -31,8 +31,8 @@ def artifacts(kernel: Kernel) -> Artifacts:
 
 
 @pytest.fixture
-def plan(kernel: Kernel, artifacts: Artifacts) -> Plan:
-    return Plan(
+def job(kernel: Kernel, artifacts: Artifacts) -> LavaJob:
+    return LavaJob(
         kernel,
         artifacts,
         ("heap-exit-claim",),
@@ -44,26 +44,26 @@ def plan(kernel: Kernel, artifacts: Artifacts) -> Plan:
     )
 
 
-def actions(plan: Plan) -> dict[str, Any]:
-    return {name: body for action in definition(plan)["actions"] for name, body in action.items()}
+def actions(job: LavaJob) -> dict[str, Any]:
+    return {name: body for action in definition(job)["actions"] for name, body in action.items()}
 
 
-def steps(plan: Plan) -> list[list[str]]:
-    (only,) = actions(plan)["test"]["definitions"]
+def steps(job: LavaJob) -> list[list[str]]:
+    (only,) = actions(job)["test"]["definitions"]
     return [shlex.split(step) for step in only["repository"]["run"]["steps"]]
 
 
-def test_ramdisk_or_nfs_root_by_name(plan: Plan) -> None:
-    as_ramdisk = actions(plan)
+def test_ramdisk_or_nfs_root_by_name(job: LavaJob) -> None:
+    as_ramdisk = actions(job)
     assert as_ramdisk["boot"]["commands"] == "ramdisk"
     assert as_ramdisk["deploy"]["ramdisk"]["format"] == "cpio.newc"
     assert as_ramdisk["deploy"]["ramdisk"]["compression"] == "gz"
-    as_nfs = actions(replace(plan, rootfs="https://lab.example/rootfs.tar.xz?x=1.cpio"))
+    as_nfs = actions(replace(job, rootfs="https://lab.example/rootfs.tar.xz?x=1.cpio"))
     assert as_nfs["boot"]["commands"] == "nfs"
     assert (as_nfs["deploy"]["nfsrootfs"]["format"], as_nfs["deploy"]["nfsrootfs"]["compression"]) == ("tar", "xz")
     overlay = as_nfs["deploy"]["nfsrootfs"]["overlays"]["panthorlab"]
     assert overlay["url"] == f"https://lab.example/a/{OVERLAY}"
-    assert overlay["sha256sum"] == plan.artifacts.sha256(OVERLAY)
+    assert overlay["sha256sum"] == job.artifacts.sha256(OVERLAY)
 
 
 @pytest.mark.parametrize(
@@ -75,15 +75,15 @@ def test_ramdisk_or_nfs_root_by_name(plan: Plan) -> None:
         ("https://lab.example/r.tar.gz", {"CONFIG_DRM_PANTHOR": "y"}, "before an NFS root is there"),
     ],
 )
-def test_root_file_system_that_cannot_work(plan: Plan, rootfs: str, options: dict[str, str], message: str) -> None:
-    wrong = replace(plan.artifacts, options={**plan.artifacts.options, **options})
+def test_root_file_system_that_cannot_work(job: LavaJob, rootfs: str, options: dict[str, str], message: str) -> None:
+    wrong = replace(job.artifacts, options={**job.artifacts.options, **options})
     with pytest.raises(UsageError, match=message):
-        definition(replace(plan, rootfs=rootfs, artifacts=wrong))
+        definition(replace(job, rootfs=rootfs, artifacts=wrong))
 
 
-def test_steps(plan: Plan) -> None:
+def test_steps(job: LavaJob) -> None:
     """Words with blanks survive the shell; only modules that the board loads are to prove themselves."""
-    assert steps(plan) == [
+    assert steps(job) == [
         ["/opt/panthorlab/on-board.sh", "start", "/opt/panthorlab/modules/drm_gpuvm.ko",
          "/opt/panthorlab/modules/panthor.ko"],
         ["/opt/panthorlab/on-board.sh", "identity", "ab" * 20, "panthor=" + "cd" * 20],
@@ -93,8 +93,8 @@ def test_steps(plan: Plan) -> None:
     ]  # fmt: skip
 
 
-def test_no_time_out_is_longer_than_the_jobs(plan: Plan) -> None:
-    many = replace(plan, workloads=(Counted(KILLED, 5000),) * 3)
+def test_no_time_out_is_longer_than_the_jobs(job: LavaJob) -> None:
+    many = replace(job, workloads=(Counted(KILLED, 5000),) * 3)
     job = definition(many)["timeouts"]["job"]["minutes"]
     parts = sum(body["timeout"]["minutes"] for body in actions(many).values())
     assert parts < job

@@ -121,6 +121,7 @@ def make_report() -> MakeReport:
                     ("panthor",),
                     "gcc 12",
                     modules[side] if module_build else {},
+                    "arm64",
                 )
                 for side, ref in kernels.items()
             },

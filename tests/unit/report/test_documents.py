@@ -17,7 +17,7 @@ from kcidb_io.schema import V5_3
 from panthorlab.outcome import Blame, Outcome, Role, Side
 from panthorlab.report import console, html, json_report, junit, kcidb
 from panthorlab.report.faults import FIELDS, headline, owner, telling
-from panthorlab.report.model import RunReport
+from panthorlab.report.model import FailedBuild, RunReport
 from panthorlab.verdict import TestResult
 
 MakeReport = Callable[..., RunReport]
@@ -212,7 +212,8 @@ def test_names_that_are_no_text_break_no_report(make_report: MakeReport) -> None
 
 
 def test_a_side_that_does_not_build_is_a_failed_build(make_report: MakeReport) -> None:
-    report = replace(make_report(()), kernels={}, failed_builds={Side.AFTER: "x.c:1: error: \x1b[31mno"})
+    failed = FailedBuild("x.c:1: error: \x1b[31mno", "arm64")
+    report = replace(make_report(()), kernels={}, failed_builds={Side.AFTER: failed})
     data = json.loads(kcidb.render(report))
     V5_3.validate(data)
     (build,) = data["builds"]

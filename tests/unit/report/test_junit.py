@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from panthorlab.outcome import Blame, Outcome, Role, Side
 from panthorlab.report import junit
-from panthorlab.report.junitxml import Case, Suite, to_xml
+from panthorlab.report.junitxml import JunitCase, Suite, to_xml
 from panthorlab.report.model import RunReport
 from panthorlab.verdict import Expect, TestResult
 
@@ -153,10 +153,10 @@ def test_text_that_xml_forbids(make_report: MakeReport) -> None:
 @settings(suppress_health_check=[HealthCheck.too_slow])
 def test_any_text_makes_a_document(text: str) -> None:
     cases = [
-        Case("c", text or "n", failure=text),
-        Case("c", text or "n", error=text, detail=text),
-        Case("c", "skip", skipped=text, kind=text),
-        Case("c", "pass", detail=text),
+        JunitCase("c", text or "n", failure=text),
+        JunitCase("c", text or "n", error=text, detail=text),
+        JunitCase("c", "skip", skipped=text, kind=text),
+        JunitCase("c", "pass", detail=text),
     ]
     xml = to_xml([Suite("s", cases, {text: text})])
     root = ET.fromstring(xml.encode())  # noqa: S314 - our own output
@@ -165,5 +165,5 @@ def test_any_text_makes_a_document(text: str) -> None:
 
 
 def test_cases_of_one_name_are_numbered() -> None:
-    root = _read(to_xml([Suite("s", [Case("c", "n"), Case("c", "n", failure="f"), Case("d", "n")])]))
+    root = _read(to_xml([Suite("s", [JunitCase("c", "n"), JunitCase("c", "n", failure="f"), JunitCase("d", "n")])]))
     assert [case.get("name") for case in root.iter("testcase")] == ["n", "n #2", "n"]

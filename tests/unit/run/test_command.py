@@ -15,7 +15,7 @@ from panthorlab.board.api import BootedBoard, Hazard
 from panthorlab.board.boardtime import HOST
 from panthorlab.errors import BootError, LabError
 from panthorlab.run import command
-from panthorlab.run.command import Outcome, _Capture
+from panthorlab.run.command import CommandResult, _Capture
 
 BOOT = "01234567-89ab-cdef-0123-456789abcdef"
 FAULT = (
@@ -106,7 +106,7 @@ class Board:
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., CommandResult]:
     monkeypatch.setattr(command, "STEP", 0.01)
 
     def go(
@@ -116,10 +116,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcom
         console: str = "",
         change: Callable[[Board], object] = lambda _board: None,
         stdout: Any = None,
-    ) -> Outcome:
+    ) -> CommandResult:
         board = Board(tmp_path, process, during, late, console)
         change(board)
-        outcome = Outcome()
+        outcome = CommandResult()
         streams = _Capture(stdout or io.BytesIO(), echo=True), _Capture(io.BytesIO(), echo=True)
         command._run(cast(BootedBoard, board), ["prog"], tmp_path, outcome, streams, command.SETTLE)
         return outcome
@@ -128,7 +128,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcom
 
 
 def test_findings_during_and_after_the_command_are_told(
-    run: Callable[..., Outcome], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Callable[..., CommandResult], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outcome = run(Process(0), during=[FAULT], late=[FAULT, KASAN])
     assert (outcome.status, outcome.judged, outcome.holes) == (0, 1, [])
@@ -140,12 +140,12 @@ def test_findings_during_and_after_the_command_are_told(
     assert f"run: {tmp_path}" in told
 
 
-def test_a_clean_command_is_judged_clean(run: Callable[..., Outcome]) -> None:
+def test_a_clean_command_is_judged_clean(run: Callable[..., CommandResult]) -> None:
     outcome = run(Process(7))
     assert (outcome.status, outcome.judged, outcome.findings, outcome.died) == (7, 0, [], None)
 
 
-def test_what_was_not_seen_is_no_pass(run: Callable[..., Outcome]) -> None:
+def test_what_was_not_seen_is_no_pass(run: Callable[..., CommandResult]) -> None:
     def skip(board: Board) -> None:
         board.during = ["a", "b"]
         board.step = 2
@@ -156,7 +156,7 @@ def test_what_was_not_seen_is_no_pass(run: Callable[..., Outcome]) -> None:
 
 
 @pytest.mark.parametrize("where", ["log", "console"])
-def test_an_oops_ends_the_wait(run: Callable[..., Outcome], where: str) -> None:
+def test_an_oops_ends_the_wait(run: Callable[..., CommandResult], where: str) -> None:
     process = Process()
     told = {"during": [OOPS, "x"]} if where == "log" else {"console": f"[    1.000000] {OOPS}\n"}
     outcome = run(process, **told)
@@ -167,7 +167,7 @@ def test_an_oops_ends_the_wait(run: Callable[..., Outcome], where: str) -> None:
     assert "oops" in [finding.kind for finding in outcome.findings]
 
 
-def test_a_command_that_ends_of_the_oops_keeps_its_status(run: Callable[..., Outcome]) -> None:
+def test_a_command_that_ends_of_the_oops_keeps_its_status(run: Callable[..., CommandResult]) -> None:
     process = Process()
 
     def ends(board: Board) -> None:
@@ -178,7 +178,7 @@ def test_a_command_that_ends_of_the_oops_keeps_its_status(run: Callable[..., Out
     assert (outcome.status, outcome.died, outcome.judged) == (137, None, 1)
 
 
-def test_a_broken_stdout_ends_the_command_and_is_no_lost_board(run: Callable[..., Outcome]) -> None:
+def test_a_broken_stdout_ends_the_command_and_is_no_lost_board(run: Callable[..., CommandResult]) -> None:
     class Full(io.BytesIO):
         def write(self, _data: object) -> int:
             raise BrokenPipeError

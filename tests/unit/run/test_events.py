@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from panthorlab.errors import LabError, UsageError
 from panthorlab.run import reports
-from panthorlab.run.record import Event, Note, Phase, RunStart, Settings
+from panthorlab.run.record import Event, Note, PhaseEvent, RunStart, Settings
 from panthorlab.run.record.lines import encode, link
 from panthorlab.run.record.log import (
     DamagedLogError,
@@ -191,7 +191,7 @@ def test_lines_missing_moved_and_doubled(tmp_path: Path, change: Callable[[list[
 def test_a_log_of_an_older_version_is_read_and_continued(tmp_path: Path) -> None:
     assert read(tmp_path, b"".join(line + b"\n" for line in LINES)) == EVENTS
     with EventLog(tmp_path) as log:
-        new = [log.append(Phase(name="new", seconds=1.0)), log.append(Note(text="newer"))]
+        new = [log.append(PhaseEvent(name="new", seconds=1.0)), log.append(Note(text="newer"))]
     assert read_events(tmp_path) == [*EVENTS, *new]
     data = (tmp_path / "events.jsonl").read_bytes()
     with pytest.raises(DamagedLogError, match=":4:"):

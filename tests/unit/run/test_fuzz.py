@@ -17,12 +17,12 @@ import pytest
 from panthorlab.board.api import BootedBoard, RemoteFileError
 from panthorlab.board.boardtime import HOST
 from panthorlab.errors import EvidenceError, LabError
-from panthorlab.fuzz.script import Line, parse
+from panthorlab.fuzz.script import ScriptLine, parse
 from panthorlab.run import fuzzing
 from panthorlab.run.evidence import BOOT_ID, LogFollower
 from panthorlab.run.fuzz import GoodJob, Performed, ScriptRunner
 from panthorlab.run.held import Holdings
-from panthorlab.run.progress import Progress
+from panthorlab.run.progress import ProgressDisplay
 
 BOOT = "01234567-89ab-cdef-0123-456789abcdef"
 SCRIPT = parse("vm_create v0\nexit\n")
@@ -130,7 +130,7 @@ class OneBoot:
         )
         self.performed = 0
 
-    def perform(self, script: tuple[Line, ...]) -> Performed:
+    def perform(self, script: tuple[ScriptLine, ...]) -> Performed:
         self.performed += 1
         return self._runner.perform(script)
 
@@ -187,21 +187,21 @@ def test_unjudged_scripts_are_told_and_no_clean_end(tmp_path: Path) -> None:
     board, told = Board((Board.LOST,)), StringIO()
     with LogFollower(cast(BootedBoard, board), tmp_path / "kmsg.log") as log:
         boot = OneBoot(board, log)
-        counts = fuzzing.Counts()
+        totals = fuzzing.FuzzTotals()
         options = argparse.Namespace(seconds=0.2, seed=1)
-        found = fuzzing.walk(cast(fuzzing.Boots, boot), options, counts, Progress(stream=told))
+        found = fuzzing.walk(cast(fuzzing.Boots, boot), options, totals, ProgressDisplay(stream=told))
         assert found is None
-        assert counts.unjudged == counts.scripts == boot.performed > 0
+        assert totals.unjudged == totals.scripts == boot.performed > 0
         assert "script 1:1 could not be judged: records of the kernel log were lost" in told.getvalue()
-        assert fuzzing._status(found, counts) == 3
+        assert fuzzing._status(found, totals) == 3
 
-        counts = fuzzing.Counts()
-        found = fuzzing._once(cast(fuzzing.Boots, boot), SCRIPT, counts, Progress(stream=told))
+        totals = fuzzing.FuzzTotals()
+        found = fuzzing._once(cast(fuzzing.Boots, boot), SCRIPT, totals, ProgressDisplay(stream=told))
         assert found is None
-        assert counts.unjudged == counts.scripts == fuzzing.TRIES
-        assert fuzzing._status(found, counts) == 3
+        assert totals.unjudged == totals.scripts == fuzzing.TRIES
+        assert fuzzing._status(found, totals) == 3
 
         board.during = ()
-        counts = fuzzing.Counts()
-        assert fuzzing._once(cast(fuzzing.Boots, boot), SCRIPT, counts, Progress(stream=told)) is None
-        assert fuzzing._status(None, counts) == counts.unjudged == 0
+        totals = fuzzing.FuzzTotals()
+        assert fuzzing._once(cast(fuzzing.Boots, boot), SCRIPT, totals, ProgressDisplay(stream=told)) is None
+        assert fuzzing._status(None, totals) == totals.unjudged == 0

@@ -13,7 +13,7 @@ from panthorlab.board.api import BootedBoard
 from panthorlab.errors import EvidenceError, UsageError
 from panthorlab.kernel.model import Kernel
 from panthorlab.run.evidence import LogFollower
-from panthorlab.run.igt import Expectations, Word, proven, read_tests, reason_of, run_test, word_of
+from panthorlab.run.igt import IgtExpectations, IgtResult, proven, read_tests, reason_of, result_of, run_test
 from panthorlab.run.job import Job
 from panthorlab.run.ktap import Report, parse_iterations
 from panthorlab.run.session import Session
@@ -50,29 +50,29 @@ def report(output: str = "", *, status: int = 0, signal: int = 0, rest: str = ""
 @pytest.mark.parametrize(
     ("status", "word"),
     [
-        (0, Word.PASS),
-        (77, Word.SKIP),
-        (79, Word.NOTRUN),
-        (127, Word.NOTRUN),
-        (98, Word.FAIL),
-        (112, Word.ABORT),
-        (1, Word.FAIL),
-        (99, Word.FAIL),
-        (137, Word.CRASH),
-        (134, Word.CRASH),
+        (0, IgtResult.PASS),
+        (77, IgtResult.SKIP),
+        (79, IgtResult.NOTRUN),
+        (127, IgtResult.NOTRUN),
+        (98, IgtResult.FAIL),
+        (112, IgtResult.ABORT),
+        (1, IgtResult.FAIL),
+        (99, IgtResult.FAIL),
+        (137, IgtResult.CRASH),
+        (134, IgtResult.CRASH),
     ],
 )
-def test_exit_statuses_in_igts_words(status: int, word: Word) -> None:
-    assert word_of(report(status=status), findings=False) is word
+def test_exit_statuses_in_igts_words(status: int, word: IgtResult) -> None:
+    assert result_of(report(status=status), findings=False) is word
 
 
 def test_signals_deadlines_and_the_kernel_log() -> None:
-    assert word_of(report(status=-1, signal=11), findings=False) is Word.CRASH
-    assert word_of(report(status=-1, signal=9, rest=" timeout=1"), findings=False) is Word.TIMEOUT
-    assert word_of(report(PASSED), findings=True) is Word.DMESG_WARN
-    assert word_of(report(status=77), findings=True) is Word.DMESG_WARN
-    assert word_of(report(status=98), findings=True) is Word.DMESG_FAIL
-    assert word_of(report(status=-1, signal=11), findings=True) is Word.CRASH
+    assert result_of(report(status=-1, signal=11), findings=False) is IgtResult.CRASH
+    assert result_of(report(status=-1, signal=9, rest=" timeout=1"), findings=False) is IgtResult.TIMEOUT
+    assert result_of(report(PASSED), findings=True) is IgtResult.DMESG_WARN
+    assert result_of(report(status=77), findings=True) is IgtResult.DMESG_WARN
+    assert result_of(report(status=98), findings=True) is IgtResult.DMESG_FAIL
+    assert result_of(report(status=-1, signal=11), findings=True) is IgtResult.CRASH
 
 
 def test_a_pass_is_what_igt_says_not_what_exits_with_0() -> None:
@@ -93,17 +93,17 @@ def test_lists_of_one_board(tmp_path: Path) -> None:
     (tmp_path / "b-fails.txt").write_text("# Bug Report: x\ncore_hotunplug@hotreplug,Fail\npanthor/x@y,Crash\n")
     (tmp_path / "b-flakes.txt").write_text("# Failure Rate: 40\nsyncobj_.*@wait-.*\n")
     (tmp_path / "b-skips.txt").write_text("^core_set.*\nkms_\n")
-    lists = Expectations.read([tmp_path, tmp_path / "none"], "b")
-    assert lists.expected("core_hotunplug@hotreplug", Word.FAIL)
-    assert not lists.expected("core_hotunplug@hotreplug", Word.CRASH)
-    assert not lists.expected("core_hotunplug@hotreplug", Word.PASS)
-    assert lists.expected("panthor/x@y", Word.ABORT)
-    assert lists.expected("syncobj_wait@wait-any", Word.FAIL)
-    assert not lists.expected("core_auth@basic-auth", Word.FAIL)
+    lists = IgtExpectations.read([tmp_path, tmp_path / "none"], "b")
+    assert lists.expected("core_hotunplug@hotreplug", IgtResult.FAIL)
+    assert not lists.expected("core_hotunplug@hotreplug", IgtResult.CRASH)
+    assert not lists.expected("core_hotunplug@hotreplug", IgtResult.PASS)
+    assert lists.expected("panthor/x@y", IgtResult.ABORT)
+    assert lists.expected("syncobj_wait@wait-any", IgtResult.FAIL)
+    assert not lists.expected("core_auth@basic-auth", IgtResult.FAIL)
     assert lists.skipped("core_setmaster@a")
     assert lists.skipped("kms_3d")
     assert not lists.skipped("core_auth@a")
-    assert Expectations.read([tmp_path], "other") == Expectations()
+    assert IgtExpectations.read([tmp_path], "other") == IgtExpectations()
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_lists_of_one_board(tmp_path: Path) -> None:
 def test_what_is_no_list_is_refused_with_its_place(tmp_path: Path, file: str, text: str) -> None:
     (tmp_path / file).write_text(f"\n{text}\n")
     with pytest.raises(UsageError, match=f"{file}:2"):
-        Expectations.read([tmp_path], "b")
+        IgtExpectations.read([tmp_path], "b")
 
 
 def test_the_list_of_tests(tmp_path: Path) -> None:
@@ -148,14 +148,14 @@ class Board(FakeBoard):
         say("".join(f"{line}\n" for line in lines).encode())
 
 
-def run_on(board: type[Board], tmp_path: Path, expectations: Expectations | None = None) -> tuple[str, str]:
+def run_on(board: type[Board], tmp_path: Path, expectations: IgtExpectations | None = None) -> tuple[str, str]:
     """How the pytest test ended that ran one IGT test, and what it said."""
     job = Job("b", "k", "after", "after1", "after1.1", 0, 1, str(tmp_path), str(tmp_path), (), None, 1)
     booted = cast(BootedBoard, board([FIRST]))
     with LogFollower(booted, tmp_path / "kmsg.log") as log:
         session = Session(job, cast(Kernel, None), booted, log, lambda _event: None)
         try:
-            return "pass", run_test(session, "panthor/x@y", expectations or Expectations())
+            return "pass", run_test(session, "panthor/x@y", expectations or IgtExpectations())
         except (pytest.fail.Exception, pytest.skip.Exception, pytest.xfail.Exception) as ended:
             # an xfail is a kind of failure to pytest, and is not one here
             return type(ended).__name__.lower(), str(ended)
@@ -192,7 +192,7 @@ class Mute(Board):
 
 
 def test_a_subtest_passes_if_igt_and_the_kernel_log_say_so(tmp_path: Path) -> None:
-    assert run_on(Board, tmp_path) == ("pass", Word.PASS)
+    assert run_on(Board, tmp_path) == ("pass", IgtResult.PASS)
     with pytest.raises(EvidenceError, match="did not say"):
         run_on(Mute, tmp_path)
 
@@ -209,14 +209,14 @@ def test_a_subtest_passes_if_igt_and_the_kernel_log_say_so(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "lists",
     [
-        Expectations(),
-        *(Expectations({"panthor/x@y": word}) for word in ("fail", "skip", "crash")),
-        Expectations(flakes=(re.compile("panthor/x"),)),
+        IgtExpectations(),
+        *(IgtExpectations({"panthor/x@y": word}) for word in ("fail", "skip", "crash")),
+        IgtExpectations(flakes=(re.compile("panthor/x"),)),
     ],
     ids=["none", "fail", "skip", "crash", "flake"],
 )
 def test_what_the_kernel_log_says_is_a_failure_whatever_igt_and_the_lists_say(
-    tmp_path: Path, board: type[Board], word: str, lists: Expectations
+    tmp_path: Path, board: type[Board], word: str, lists: IgtExpectations
 ) -> None:
     how, told = run_on(board, tmp_path, lists)
     assert (how, told.partition(":")[0]) == ("failed", word)
@@ -225,15 +225,19 @@ def test_what_the_kernel_log_says_is_a_failure_whatever_igt_and_the_lists_say(
 
 def test_a_failure_that_a_list_names_is_no_news(tmp_path: Path) -> None:
     assert run_on(Failed, tmp_path)[0] == "failed"
-    assert run_on(Failed, tmp_path, Expectations({"panthor/x@y": "fail"}))[0] == "xfailed"
-    assert run_on(Failed, tmp_path, Expectations({"panthor/x@y": "skip"}))[0] == "failed"
-    assert run_on(Failed, tmp_path, Expectations(flakes=(re.compile("x@y"),)))[0] == "xfailed"
+    assert run_on(Failed, tmp_path, IgtExpectations({"panthor/x@y": "fail"}))[0] == "xfailed"
+    assert run_on(Failed, tmp_path, IgtExpectations({"panthor/x@y": "skip"}))[0] == "failed"
+    assert run_on(Failed, tmp_path, IgtExpectations(flakes=(re.compile("x@y"),)))[0] == "xfailed"
 
 
 def test_a_skip_is_news_where_the_lists_name_those_that_skip(tmp_path: Path) -> None:
-    for lists in (Expectations(), Expectations({"a@b": "fail"}), Expectations({"a@b": "skip", "panthor/x@y": "skip"})):
+    for lists in (
+        IgtExpectations(),
+        IgtExpectations({"a@b": "fail"}),
+        IgtExpectations({"a@b": "skip", "panthor/x@y": "skip"}),
+    ):
         assert run_on(Skipped, tmp_path, lists)[0] == "skipped"
-    how, told = run_on(Skipped, tmp_path, Expectations({"a@b": "skip"}))
+    how, told = run_on(Skipped, tmp_path, IgtExpectations({"a@b": "skip"}))
     assert how == "failed"
     assert "b-fails.txt names those that skip" in told
 
@@ -242,6 +246,6 @@ def test_the_emulated_boards_lists_name_tests_that_run() -> None:
     lists = Path(__file__).parents[3] / "suites/igt"
     tests = {test for file in lists.glob("*testlist.txt") for test in read_tests(file)}
     for board in ("qemu-g610", "rock-5b"):
-        fails = Expectations.read([lists], board).fails
+        fails = IgtExpectations.read([lists], board).fails
         assert fails, board
         assert fails.keys() <= tests

@@ -20,7 +20,7 @@ from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.evidence import LogFollower
 from panthorlab.run.iterations import Batch
 from panthorlab.run.job import Job
-from panthorlab.run.record import Iteration, LogGap, OfBoot, Stray
+from panthorlab.run.record import Iteration, LogGap, OfBoot, StrayEvent
 from panthorlab.run.session import Session
 from panthorlab.run.workload import Workload, once_per_boot
 
@@ -244,7 +244,7 @@ def test_findings_after_an_end_marker_are_told_with_it_and_whether_they_were_pro
         assert session.unexpected_since(0) == []
         session.end_log()
     session.send_strays()
-    strays = [event for event in sent if isinstance(event, Stray)]
+    strays = [event for event in sent if isinstance(event, StrayEvent)]
     assert [(s.marker.id, s.marker.workload, s.expected) for s in strays if s.marker] == [
         ("after1.1.1-1", "heap-exit/exit", False),
         ("after1.1.2-1", "heap-exit/exit", True),
@@ -299,10 +299,10 @@ def test_a_fault_between_two_iterations_is_on_record_before_the_first_counts_as_
     board = Late([FIRST] * 4)
     with LogFollower(cast(BootedBoard, board), tmp_path / "kmsg.log") as log:
         _session(tmp_path, board, log, sent).iterate(Workload(WORK.name, WORK.argv, iterations=4))
-    events = [event for event in sent if isinstance(event, Stray | Iteration)]
+    events = [event for event in sent if isinstance(event, StrayEvent | Iteration)]
     for place, event in enumerate(events):
         if isinstance(event, Iteration) and event.id != "after1.1.1-4":  # behind the last the log is still open
-            assert event.id in {e.marker.id for e in events[:place] if isinstance(e, Stray) and e.marker}
+            assert event.id in {e.marker.id for e in events[:place] if isinstance(e, StrayEvent) and e.marker}
 
 
 def test_an_interrupted_boot_tells_the_faults_that_its_log_had_by_then(tmp_path: Path) -> None:

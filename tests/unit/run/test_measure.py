@@ -13,13 +13,13 @@ import pytest
 
 from panthorlab.board.registry import open_board
 from panthorlab.coverage import counts
-from panthorlab.coverage.model import DRIVER, Function, Row, SourceMap
+from panthorlab.coverage.model import DRIVER, Function, LineRow, SourceMap
 from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel.model import Kernel
 from panthorlab.outcome import Side
 from panthorlab.report import console, html, json_report, junit, kcidb
 from panthorlab.run import measure, reports
-from panthorlab.run.record import Coverage, Event, Iteration, PatchLines, PatchRan, RunEnd, SuiteRan, versions
+from panthorlab.run.record import CoverageEvent, Event, Iteration, PatchLinesEvent, PatchRan, RunEnd, SuiteRan, versions
 from panthorlab.run.record.lines import DamagedError
 from panthorlab.verdict.model import Verdict
 
@@ -31,7 +31,7 @@ TEXT = ((0x1000, 0x1010),)
 SOURCE = SourceMap(
     "ab",
     TEXT,
-    tuple(Row(0x1000 + 4 * n, 0x1004 + 4 * n, FILE, 10 + n, True) for n in range(4)),
+    tuple(LineRow(0x1000 + 4 * n, 0x1004 + 4 * n, FILE, 10 + n, True) for n in range(4)),
     (Function("f", FILE, 9, (0x1000,)),),
 )
 KERNEL = {"release": "6.12.117", "title": "t", "fragments": [], "build_id": "ab"}
@@ -178,7 +178,7 @@ def test_what_is_recorded_is_of_its_shape(run_dir: Path) -> None:
             [
                 versions.as_json(event)
                 for event in whole(run_dir, patch([10], [11]))
-                if isinstance(event, PatchLines | Coverage)
+                if isinstance(event, PatchLinesEvent | CoverageEvent)
             ]
         )
     )

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from panthorlab.run.progress import Progress
+from panthorlab.run.progress import ProgressDisplay
 from panthorlab.run.record import Doing, Quota
 
 from .recorded import typed
@@ -21,7 +21,7 @@ class Terminal(io.StringIO):
 
 def test_without_a_terminal_there_is_one_line_a_step() -> None:
     stream = io.StringIO()
-    progress = Progress(stream=stream)
+    progress = ProgressDisplay(stream=stream)
     for percent in range(101):
         progress.step("building", percent, 100)
     progress.step("booting")
@@ -47,7 +47,7 @@ def test_a_line_is_never_wider_than_the_terminal(columns: int, monkeypatch: pyte
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("TERM", "xterm")
     stream = Terminal()
-    progress = Progress(stream=stream)
+    progress = ProgressDisplay(stream=stream)
     progress.step("x" * 300)
     progress.finish()
     shown = re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]", "", stream.getvalue())
@@ -59,7 +59,7 @@ def test_what_stays_is_printed_whole_and_as_it_is(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setenv("TERM", "xterm")
     stream = Terminal()
-    progress = Progress(stream=stream)
+    progress = ProgressDisplay(stream=stream)
     progress.step("building")
     progress.line("[bold]boot[/bold] before1.1: " + "y" * 80)
     progress.finish()

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from panthorlab.errors import PanthorlabError, UsageError
 from panthorlab.jsonvalue import Json
-from panthorlab.run.record import Event, Iteration, Note, OfBoot, Resumed, RunEnd, RunStart, Settings, Stray
+from panthorlab.run.record import Event, Iteration, Note, OfBoot, Resumed, RunEnd, RunStart, Settings, StrayEvent
 from panthorlab.run.record.base import kinds
 from panthorlab.run.record.codec import Count, FindingJson, Seconds
 from panthorlab.run.record.lines import DamagedError, encode, link
@@ -213,8 +213,8 @@ def test_arms_were_sides_and_the_oldest_logs_knew_no_markers() -> None:
     )
     assert isinstance(iteration, Iteration)
     assert iteration.arm == "before"
-    assert isinstance(stray, Stray)
-    assert isinstance(unmarked, Stray)
+    assert isinstance(stray, StrayEvent)
+    assert isinstance(unmarked, StrayEvent)
     assert (stray.placed, unmarked.placed) == (True, False)
     assert as_json(moved)["arm"] == "after"
 

@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from panthorlab.arch import ARCHES, ARM64, Arch, ArchName
+from panthorlab.kernel.model import Kernel
 from panthorlab.outcome import Outcome, Side
+from panthorlab.report import kcidb
 from panthorlab.run import results
+from panthorlab.run.arms import Arm
 from panthorlab.verdict.model import Verdict
 
 from .recorded import doubts_of, extension_of, judge, plan, report, typed
@@ -287,3 +292,26 @@ def test_a_planned_test_without_a_result_was_not_passed() -> None:
     missed = judge([*done, *planned(need("s::t"), need("s::u"), need("s::v")), END])
     assert missed.verdict is Verdict.ERROR
     assert "test s::u and 1 more: planned, and never ran" in missed.reasons
+
+
+def _architectures(events: list[dict[str, Any]]) -> list[str | None]:
+    data = kcidb.to_json(report(Path("/run"), events, judge(events)))
+    return [build.get("architecture") for build in data["builds"]]
+
+
+def test_a_report_says_what_the_kernels_of_the_run_were_built_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = replace(ARM64, name=cast(ArchName, "riscv"), kcidb="riscv64")
+    monkeypatch.setitem(cast(dict[str, Arch], ARCHES), "riscv", row)
+    kernels = [{**kernel, "arch": "riscv"} for kernel in KERNELS]
+    failed = {"event": "build-failed", "side": "after", "message": "no", "arch": "riscv"}
+    assert _architectures([START, *kernels]) == ["riscv64", "riscv64"]
+    assert _architectures([START, kernels[0], failed]) == ["riscv64", "riscv64"]
+    monkeypatch.undo()
+    assert _architectures([START, *kernels]) == [None, None], "another panthorlab's table had it"
+    assert _architectures([START, *KERNELS]) == ["arm64", "arm64"], "the only one before runs said it"
+
+
+def test_an_arm_has_its_kernels_architecture_on_record(tmp_path: Path) -> None:
+    (tmp_path / "config").touch()
+    kernel = Kernel("k", tmp_path, "riscv", "7.0", "ab", "7.0")
+    assert Arm("kernel", kernel).on_record().arch == "riscv"

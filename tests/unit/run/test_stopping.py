@@ -13,9 +13,10 @@ from panthorlab.outcome import Blame, Outcome, Role, Side
 from panthorlab.run import results
 from panthorlab.run.job import Job
 from panthorlab.run.plan import Slot, progress_of
+from panthorlab.run.quota import BATCH
 from panthorlab.run.record import Iteration, OfBoot
 from panthorlab.run.record.log import EventLog, read_events
-from panthorlab.run.session import BATCH, Session
+from panthorlab.run.session import Session
 from panthorlab.run.stopping import FIRST, hopeless, left_out
 from panthorlab.run.workload import Workload
 from panthorlab.verdict import Verdict

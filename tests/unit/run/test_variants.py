@@ -20,7 +20,7 @@ from panthorlab.run.record import Need, Planned, Variant
 from panthorlab.run.record.codec import decode, encode
 from panthorlab.run.survey import survey
 from panthorlab.run.validate import SIDES
-from panthorlab.run.variants import DEBUG, DEBUG_ITERATIONS, LONGEST_SLUG, Request, plan_variants
+from panthorlab.run.variants import DEBUG, DEBUG_ITERATIONS, LONGEST_SLUG, Offer, plan_variants
 from panthorlab.verdict.model import Verdict
 
 from .recorded import judge, report
@@ -37,8 +37,8 @@ ROCK = Need("b::rock", board=("rock-5b",))
 ALL = [QUICK, DEEP, KASAN, OWN, CHUNK, BOTH, ROCK]
 
 
-def request(*, deep: bool = False, **changes: Any) -> Request:
-    return Request(deep, frozenset({*DEBUG, "gcov"}), EMULATED, **changes)
+def offer(*, deep: bool = False, **changes: Any) -> Offer:
+    return Offer(deep, frozenset({*DEBUG, "gcov"}), EMULATED, **changes)
 
 
 def shown(planned: Planned) -> dict[str, tuple[str, ...]]:
@@ -46,7 +46,7 @@ def shown(planned: Planned) -> dict[str, tuple[str, ...]]:
 
 
 def test_a_default_run_has_what_is_quick_and_says_what_it_leaves_out() -> None:
-    planned = plan_variants(ALL, request())
+    planned = plan_variants(ALL, offer())
     assert planned.plain == ("a::quick",)
     assert shown(planned) == {"tiler.chunks_per_job=1": ("g::chunk",)}
     assert set(planned.left_out) == {"a::deep", "k::kasan", "k::own", "g::both", "b::rock"}
@@ -56,7 +56,7 @@ def test_a_default_run_has_what_is_quick_and_says_what_it_leaves_out() -> None:
 
 
 def test_a_deep_run_has_everything_that_its_board_can_do() -> None:
-    planned = plan_variants(ALL, request(deep=True))
+    planned = plan_variants(ALL, offer(deep=True))
     assert planned.plain == ("a::quick",)
     assert shown(planned) == {
         "debug": ("a::quick", "k::kasan"),
@@ -74,7 +74,7 @@ def test_a_deep_run_has_everything_that_its_board_can_do() -> None:
 
 def test_what_wants_an_overlay_that_is_not_there_has_no_boot_of_its_own() -> None:
     needs = [Need("v::draws", overlay="mesa-vulkan"), Need("g::wide", gpu={"p": "1"}, overlay="mesa-gl")]
-    planned = plan_variants(needs, request(without=frozenset({"mesa-gl"})))
+    planned = plan_variants(needs, offer(without=frozenset({"mesa-gl"})))
     assert (planned.plain, planned.variants) == (("v::draws",), ())
     assert planned.left_out["g::wide"].endswith("add --overlay mesa-gl")
 
@@ -86,20 +86,20 @@ def test_what_the_driver_cannot_do_does_not_run_and_the_reason_is_told() -> None
         Need("m::mine", deep=True),
         Need("g::wide", gpu={"p": "1"}, driver=("probe", "heaps")),
     ]
-    planned = plan_variants(needs, request(drivers=[TYR]))
+    planned = plan_variants(needs, offer(drivers=[TYR]))
     assert (planned.plain, planned.variants) == (("p::probes",), ())
     assert planned.left_out == {
         "j::jobs": "wants a driver that can do vm, groups, which tyr cannot yet",
         "m::mine": "wants a driver that can do csif, vm, groups, heaps, power, recovery, which tyr cannot yet",
         "g::wide": "wants a driver that can do heaps, which tyr cannot yet",
     }
-    assert plan_variants(needs, request(drivers=[PANTHOR])).plain == ("p::probes", "j::jobs")
-    assert plan_variants(needs, request(drivers=[PANTHOR, TYR])).plain == ("p::probes",), "both sides must be able to"
+    assert plan_variants(needs, offer(drivers=[PANTHOR])).plain == ("p::probes", "j::jobs")
+    assert plan_variants(needs, offer(drivers=[PANTHOR, TYR])).plain == ("p::probes",), "both sides must be able to"
 
 
 def test_the_debug_kernel_is_without_what_the_driver_excludes() -> None:
     needs = [Need("p::probes", driver=("probe",)), Need("k::kasan", kernel=("kasan",), driver=("probe",))]
-    planned = plan_variants(needs, request(deep=True, drivers=[TYR]))
+    planned = plan_variants(needs, offer(deep=True, drivers=[TYR]))
     assert planned.plain == ("p::probes",)
     assert shown(planned) == {"debug": ("p::probes",)}
     assert planned.variants[0].fragments == tuple(name for name in DEBUG if name != "kasan")
@@ -138,30 +138,30 @@ def test_needs_of_earlier_versions_are_those_of_panthor() -> None:
 
 
 def test_a_suite_that_is_named_is_asked_for() -> None:
-    planned = plan_variants(ALL, request(named=frozenset({"a"})))
+    planned = plan_variants(ALL, offer(named=frozenset({"a"})))
     assert planned.plain == ("a::quick", "a::deep")
 
 
 def test_kernels_that_have_it_already_need_no_other() -> None:
-    has_all = Request(deep=True, lacking=frozenset({"gcov"}), boards=EMULATED, named=frozenset({"a", "k"}))
+    has_all = Offer(deep=True, lacking=frozenset({"gcov"}), boards=EMULATED, named=frozenset({"a", "k"}))
     planned = plan_variants([QUICK, DEEP, KASAN], has_all)
     assert planned.plain == ("a::quick", "a::deep", "k::kasan")
     assert not planned.variants
 
 
 def test_finished_kernels_are_not_built_anew_and_the_reason_is_told() -> None:
-    planned = plan_variants(ALL, request(deep=True, no_build="they are finished"))
+    planned = plan_variants(ALL, offer(deep=True, no_build="they are finished"))
     assert set(shown(planned)) == {"deep", "tiler.chunks_per_job=1"}
     assert "they are finished" in planned.left_out["k::kasan"]
 
 
 def test_parameters_of_the_run_itself_need_no_boot_of_their_own() -> None:
-    planned = plan_variants([CHUNK], request(params={"tiler.chunks_per_job": "1"}))
+    planned = plan_variants([CHUNK], offer(params={"tiler.chunks_per_job": "1"}))
     assert planned.plain == ("g::chunk",)
 
 
 def test_real_boards_have_no_parameters() -> None:
-    planned = plan_variants([CHUNK, ROCK], Request(False, frozenset(), REAL))
+    planned = plan_variants([CHUNK, ROCK], Offer(False, frozenset(), REAL))
     assert planned.plain == ("b::rock",)
     assert "g::chunk" in planned.left_out
 
@@ -190,7 +190,7 @@ fragments = st.sets(st.sampled_from([*DEBUG, "gcov", "x"]))
 def test_no_test_is_lost_and_each_runs_where_its_needs_are_met(
     asked: list[Need], deep: bool, lacking: set[str], named: set[str], no_build: str, params: dict[str, str]
 ) -> None:
-    planned = plan_variants(asked, Request(deep, frozenset(lacking), EMULATED, frozenset(named), no_build, params))
+    planned = plan_variants(asked, Offer(deep, frozenset(lacking), EMULATED, frozenset(named), no_build, params))
     has: dict[str, set[str]] = {need.test: set() for need in asked}
     for place in (Variant("", planned.plain), *planned.variants):
         for test in place.tests:

@@ -188,7 +188,7 @@ def test_boards_work_off_their_own_slots_under_a_lease(made: Lab) -> None:
     events = made.run(lambda _board, _slot: True)
     assert _ends(events) == {slot.name: slot.board for slot in schedule(SIDES, 2, BOARDS)}
     assert all(f"for {made.run_dir}" in why for why in made.leased)
-    assert {lab.standing(board).state for board in BOARDS} == {lab.State.FREE}
+    assert {lab.standing(board).state for board in BOARDS} == {lab.LeaseState.FREE}
     fresh = {job.slot: job.fresh for job in made.jobs}
     assert fresh == {slot.name: slot.fresh for slot in schedule(SIDES, 2, BOARDS)}
 

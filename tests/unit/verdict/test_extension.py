@@ -18,7 +18,7 @@ from panthorlab.verdict import (
     BootResult,
     IterationResult,
     KernelRef,
-    Known,
+    KnownFinding,
     OutsideFinding,
     Plan,
     RunVerdict,
@@ -267,7 +267,7 @@ KNOWN = "heap-exit/.*@warning:panthor:.*"
 )
 def test_known_findings_are_told_and_not_blamed(pattern: str, verdict: Verdict) -> None:
     run = Run(lambda side, name, _boot: side is Side.AFTER and name == "heap-exit/exec")
-    run.plan = Plan(PLAN, known=[Known(re.compile(pattern), "list.txt:3", "Bug Report: https://x")])
+    run.plan = Plan(PLAN, known=[KnownFinding(re.compile(pattern), "list.txt:3", "Bug Report: https://x")])
     judged = run.judge()
     assert judged.verdict is verdict, judged.reasons
     assert not extension(run.iterations, run.boots, run.plan)
@@ -276,7 +276,7 @@ def test_known_findings_are_told_and_not_blamed(pattern: str, verdict: Verdict) 
 
 
 def test_a_list_cannot_hide_what_a_claim_is_about_nor_what_could_kill_the_machine() -> None:
-    everything = [Known(re.compile("(?s).*"))]
+    everything = [KnownFinding(re.compile("(?s).*"))]
     run = Run(lambda *_: False, plan=Plan(PLAN, known=everything))
     run.iterations = [
         replace(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from panthorlab.board.emulated.overlay.closure import closure
 from panthorlab.board.emulated.overlay.table import LIBRARIES, RECIPES, Part, Recipe
-from panthorlab.debs import Deb, PrivateApt, Progress, debian_mirror, download, unpack
+from panthorlab.debs import Deb, PackageResolver, ProgressCallback, debian_mirror, download, unpack
 from panthorlab.errors import LabError, UsageError
 from panthorlab.files import exclusive
 from panthorlab.paths import cache_dir
@@ -23,7 +23,7 @@ RECORD = "overlay.json"
 FILES = "files"
 
 
-def find(name: str, progress: Progress) -> Path:
+def find(name: str, progress: ProgressCallback) -> Path:
     """The directory of the overlay `name`, made now if it is not in the cache. Raises UsageError, LabError."""
     recipe = RECIPES.get(name)
     if recipe is None:
@@ -35,7 +35,7 @@ def find(name: str, progress: Progress) -> Path:
     return made(name, recipe, progress)
 
 
-def made(name: str, recipe: Recipe, progress: Progress, *, again: bool = False) -> Path:
+def made(name: str, recipe: Recipe, progress: ProgressCallback, *, again: bool = False) -> Path:
     """As `find`, for any recipe. `again`: with the newest packages, even if it is there."""
     home = cache_dir("overlays", name)
     digest = hashlib.sha256(json.dumps(asdict(recipe)).encode()).hexdigest()
@@ -67,12 +67,12 @@ def _digest_of(home: Path) -> str | None:
     return digest if (home / FILES).is_dir() else None
 
 
-def _unpacked(name: str, part: Part, root: Path, progress: Progress) -> list[Deb]:
+def _unpacked(name: str, part: Part, root: Path, progress: ProgressCallback) -> list[Deb]:
     """The packages of `part`, which are now in `root`."""
     mirror = debian_mirror()
     progress(f"looking up the packages of overlay {name}: {part.suite} {part.architecture}")
     apt_home = cache_dir("overlays", f"apt-{part.suite}-{part.architecture}")
-    debs = PrivateApt(apt_home, mirror, [part.suite], part.architecture).resolve(*part.packages)
+    debs = PackageResolver(apt_home, mirror, [part.suite], part.architecture).resolve(*part.packages)
     paths = download(debs, mirror, cache_dir("overlays", "packages"), progress)
     progress(f"unpacking {len(paths)} packages")
     unpack(paths, root)

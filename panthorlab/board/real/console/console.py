@@ -24,7 +24,7 @@ _PRINTABLE = bytes([*range(0x20, 0x7F), *b"\t\r\n\x1b\b"])
 _SAMPLE = 4096
 
 
-class Line:
+class ReconnectingLink:
     """A `ByteSource` that ends only when it is closed. In place of what was lost it gives a line that says so."""
 
     def __init__(self, reopen: Callable[[], Link], name: str) -> None:
@@ -123,7 +123,7 @@ class Line:
 class RealConsole(Console):
     """See `SerialConsole`."""
 
-    def __init__(self, line: Line, section: ConsoleSection, log: Path) -> None:
+    def __init__(self, line: ReconnectingLink, section: ConsoleSection, log: Path) -> None:
         super().__init__(line, log)
         self._line, self._section = line, section
         self._opened = time.monotonic()
@@ -213,7 +213,7 @@ def open_console(
     timeout: float = 10.0,
 ) -> RealConsole:
     """Open it and begin to read: before the board gets power. `listeners` get every line. Raises LabError."""
-    line = Line(lambda: open_link(section, timeout), describe(section))
+    line = ReconnectingLink(lambda: open_link(section, timeout), describe(section))
     try:
         console = RealConsole(line, section, log)
     except BaseException:

@@ -38,7 +38,7 @@ _INVISIBLE = re.compile(rb"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|[=>78])| \r(?!\n)
 _ERASE_LINE = "\x03"  # Ctrl-C: U-Boot and shells drop the line and show the prompt anew
 
 
-class Wire(Protocol):
+class DialogueConsole(Protocol):
     """What a dialogue needs of a console."""
 
     def send(self, data: bytes) -> None: ...
@@ -87,7 +87,7 @@ class _Heard(_Spawn):
 class PexpectDialogue:
     """See `Dialogue`."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: DialogueConsole) -> None:
         self._wire = wire
         self._heard = _Heard()
         self.feed = self._heard.add

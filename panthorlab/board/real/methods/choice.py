@@ -12,7 +12,7 @@ from panthorlab.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenMethod:
     """`method`, which is that of `row`, and why not a quicker one (`note`, empty if there is nothing to tell)."""
 
     row: Method
@@ -27,7 +27,7 @@ def make(row: Method) -> BootMethod:
     return made
 
 
-def choose(rig: Rig, booting: Booting, *, method: str) -> Chosen:
+def choose(rig: Rig, booting: Booting, *, method: str) -> ChosenMethod:
     """The method for this boot; `method` is `auto` or one of the board's. Raises UsageError if none will do.
 
     One that exchanges modules needs a kernel that runs already, so a fresh boot takes the first other method; so does a
@@ -41,13 +41,13 @@ def choose(rig: Rig, booting: Booting, *, method: str) -> Chosen:
         candidate = make(row)
         why_not = candidate.refuse(rig, booting)
         if why_not is None:
-            return Chosen(row, candidate)
+            return ChosenMethod(row, candidate)
         notes.append(f"no {row.name.replace('-', ' ')}: {why_not}")
     refusals = []
     for row in offered if method == AUTO or METHODS[method].exchanges else [METHODS[method]]:
         candidate = make(row)
         why_not = candidate.refuse(rig, booting)
         if why_not is None:
-            return Chosen(row, candidate, "; ".join(notes))
+            return ChosenMethod(row, candidate, "; ".join(notes))
         refusals.append(f"{row.name}: {why_not}")
     raise UsageError(f"board {rig.name} cannot boot this kernel. {'; '.join(refusals)}")

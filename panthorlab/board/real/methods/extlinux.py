@@ -15,7 +15,7 @@ from panthorlab.board.real.file import Extlinux
 from panthorlab.board.real.known_good import bring_up, restart, running, unsuitable
 from panthorlab.board.real.methods.device_tree import device_tree
 from panthorlab.board.real.parts import Booting, Rig, SecureShell
-from panthorlab.board.steps import Name
+from panthorlab.board.steps import StepName
 from panthorlab.errors import LabError
 
 TRIAL: Final = "trial.conf"
@@ -49,14 +49,14 @@ class ExtlinuxTrial:
     def start(self, rig: Rig, booting: Booting) -> None:
         section = rig.file.boot.extlinux
         assert section is not None  # noqa: S101 - refuse() has looked
-        with rig.steps(Name.KNOWN_GOOD):
+        with rig.steps(StepName.KNOWN_GOOD):
             shell = bring_up(rig)
         with closing(shell):
-            with rig.steps(Name.LOAD):
+            with rig.steps(StepName.LOAD):
                 _install(rig, section, booting, shell)
                 rig.progress("trial entry installed")
                 _arm(section, shell)
-            with rig.steps(Name.HANDOVER):
+            with rig.steps(StepName.HANDOVER):
                 since = time.monotonic()
                 booting.begins()
                 restart(rig, shell)  # which hangs up

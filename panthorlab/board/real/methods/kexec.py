@@ -16,7 +16,7 @@ from panthorlab.board.real.known_good import bring_up
 from panthorlab.board.real.methods.module_swap import work_dir
 from panthorlab.board.real.panthor_driver import TINY, PanthorDriver
 from panthorlab.board.real.parts import Booting, Rig, SecureShell
-from panthorlab.board.steps import Name
+from panthorlab.board.steps import StepName
 from panthorlab.errors import LabError
 
 LOADED = "/sys/kernel/kexec_loaded"
@@ -26,7 +26,7 @@ NO_LPI = re.compile(r"\birqchip\.gicv3_nolpi(?:=(?:1|y|Y|on|true))?(?:\s|$)")
 OTHERWISE = "or use another boot method"
 
 
-class Kexec:
+class KexecJump:
     """See `BootMethod`."""
 
     def refuse(self, rig: Rig, _booting: Booting) -> str | None:
@@ -39,7 +39,7 @@ class Kexec:
 
     def start(self, rig: Rig, booting: Booting) -> None:
         """Until the running kernel has been told to jump; that the next one runs is seen by its boot-id."""
-        with rig.steps(Name.KNOWN_GOOD):
+        with rig.steps(StepName.KNOWN_GOOD):
             known_good = bring_up(rig)
         with closing(known_good) as shell:
             self._start(shell, rig, booting)
@@ -50,12 +50,12 @@ class Kexec:
             raise LabError(f"board {rig.name}: kexec: {reason}")
         driver = PanthorDriver(shell, work_dir(rig), limits.probe)
         rig.progress("uploading the kernel")
-        with rig.steps(Name.LOAD):
+        with rig.steps(StepName.LOAD):
             driver.install(booting.kernel)
             image, dtb = _upload(shell, rig, booting)
             rig.progress("loading it by kexec")
             load(shell, rig.file.boot.kexec.program, image, dtb, booting.command_line, limits.load)
-        with rig.steps(Name.HANDOVER):
+        with rig.steps(StepName.HANDOVER):
             try:
                 driver.unbind()
             except LabError:

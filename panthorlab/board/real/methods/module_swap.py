@@ -16,7 +16,7 @@ from panthorlab.board.onboard import WORK_DIR
 from panthorlab.board.real.command_line import MARK, marked
 from panthorlab.board.real.panthor_driver import PanthorDriver, module_files
 from panthorlab.board.real.parts import Booting, Rig, SecureShell
-from panthorlab.board.steps import Name
+from panthorlab.board.steps import StepName
 from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel import store
 from panthorlab.kernel.driver import PANTHOR as DRIVER
@@ -66,7 +66,7 @@ class ModuleSwap:
     def start(self, rig: Rig, booting: Booting) -> SecureShell:
         """Exchange the module (or load it, if there is none yet) and wait until panthor has probed."""
         examined, self._shell = self._shell, None
-        with rig.steps(Name.SHELL):
+        with rig.steps(StepName.SHELL):
             shell = examined or rig.connect(rig.file.time_limits.ssh)
         with ExitStack() as held:
             held.callback(shell.close)
@@ -80,7 +80,7 @@ class ModuleSwap:
         kernel = booting.kernel
         driver = PanthorDriver(shell, work_dir(rig), rig.file.time_limits.probe)
         rig.progress("exchanging panthor")
-        with rig.steps(Name.LOAD):
+        with rig.steps(StepName.LOAD):
             driver.install(kernel)
             exchange(driver, kernel, fresh=booting.fresh, shim=rig.file.emulated_gpu is not None)
         rig.progress("GPU probed")

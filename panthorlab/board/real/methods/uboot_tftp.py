@@ -15,7 +15,7 @@ from panthorlab.board.real.methods.device_tree import device_tree
 from panthorlab.board.real.parts import Booting, Rig
 from panthorlab.board.real.tftp import staged
 from panthorlab.board.real.uboot import UBootShell
-from panthorlab.board.steps import Name
+from panthorlab.board.steps import StepName
 from panthorlab.errors import BootError, LabError
 
 KERNEL: Final = "Image"
@@ -40,7 +40,7 @@ class UBootTftp:
         files = {KERNEL: booting.kernel.image, **({FDT: blob} if blob else {})}
         with staged(boot.tftp, rig.name, files) as names, rig.console.dialogue() as dialogue:
             rig.progress("power cycle")
-            with rig.steps(Name.POWER):
+            with rig.steps(StepName.POWER):
                 switched = time.monotonic()
                 booting.begins()
                 rig.power.cycle()
@@ -50,13 +50,13 @@ class UBootTftp:
                         f"the console was silent for {limit:g} s after power on",
                         hint="does the board get power, and is its console connected at the right speed?",
                     )
-            with rig.steps(Name.FIRMWARE):
+            with rig.steps(StepName.FIRMWARE):
                 shell = UBootShell(dialogue, boot.uboot, rig.file.time_limits)
                 shell.stop_autoboot()
             rig.progress("U-Boot's prompt")
-            with rig.steps(Name.LOAD):
+            with rig.steps(StepName.LOAD):
                 self._load(rig, booting, shell, boot.uboot, boot.tftp, names, blob)
-        with rig.steps(Name.HANDOVER):
+        with rig.steps(StepName.HANDOVER):
             limit = rig.file.time_limits.kernel
             if rig.console.wait_for(lambda line: bool(KERNEL_START.search(line.text)), limit, since=switched) is None:
                 raise BootError(

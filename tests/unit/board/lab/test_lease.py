@@ -18,7 +18,7 @@ from panthorlab.board import lab
 from panthorlab.board.lab import record as records
 from panthorlab.board.lab.process import Holder, this_process
 from panthorlab.board.lab.record import LeaseRecord, Record
-from panthorlab.board.lab.state import State
+from panthorlab.board.lab.state import LeaseState
 from panthorlab.errors import LabError
 
 HOLD = """
@@ -58,13 +58,13 @@ def holder(*arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_board_is_free_leased_and_free_again() -> None:
-    assert lab.standing("b").state is State.FREE
+    assert lab.standing("b").state is LeaseState.FREE
     with lab.lease("b", "/runs/x") as held:
         held.check()
-        assert lab.standing("b").state is State.LEASED
+        assert lab.standing("b").state is LeaseState.LEASED
         assert f"process {os.getpid()}" in lab.standing("b").why
         assert "/runs/x" in lab.standing("b").why
-    assert lab.standing("b").state is State.FREE
+    assert lab.standing("b").state is LeaseState.FREE
     assert records.read("b").lease is None
 
 
@@ -102,7 +102,7 @@ def test_lease_of_a_killed_process_is_taken_over_with_a_note() -> None:
     with holder() as other:
         other.send_signal(signal.SIGKILL)
         other.wait()
-        assert lab.standing("b").state is State.FREE
+        assert lab.standing("b").state is LeaseState.FREE
         assert "stale lease" in lab.standing("b").why
         notes: list[str] = []
         with lab.lease("b", on_note=notes.append) as held:
@@ -130,12 +130,12 @@ def test_processes_of_one_run_share_it_and_the_last_one_frees_it() -> None:
             lab.lease("b", run="run-2")
         controller.release()
         controller.release()
-        assert lab.standing("b").state is State.LEASED  # the worker still tidies up
+        assert lab.standing("b").state is LeaseState.LEASED  # the worker still tidies up
         assert worker.stdin
         worker.stdin.write("\n")
         worker.stdin.flush()
         assert worker.wait(60) == 0
-    assert lab.standing("b").state is State.FREE
+    assert lab.standing("b").state is LeaseState.FREE
 
 
 def test_killed_controller_keeps_the_board_for_as_long_as_its_worker_lives() -> None:
@@ -152,7 +152,7 @@ def test_workers_inherit_the_run() -> None:
         argv = [sys.executable, "-c", HOLD]
         child = subprocess.run(argv, input="\n", env=environment, capture_output=True, text=True, check=False)
         assert (child.returncode, child.stdout) == (0, "got it\n"), child.stderr
-        assert lab.standing("b").state is State.LEASED
+        assert lab.standing("b").state is LeaseState.LEASED
 
 
 def _elsewhere(beat: float) -> Holder:
@@ -205,7 +205,7 @@ def test_lease_that_cannot_be_given_back_is_noted_and_ends_with_its_process(monk
         held.release()
     assert "free only when this process has ended" in notes[0]
     assert "No space left" in notes[0]
-    assert lab.standing("b").state is State.LEASED
+    assert lab.standing("b").state is LeaseState.LEASED
 
 
 def test_check_notices_before_the_heart_beats() -> None:
@@ -223,7 +223,7 @@ def test_quarantined_board_is_refused_even_to_the_run_that_has_it_but_not_to_its
     with pytest.raises(lab.QuarantinedError, match="no network"):
         lab.lease("b", wait=60)
     with lab.lease("b", run="trainer", despite_quarantine=True), lab.lease("b", run="trainer"):
-        assert lab.standing("b").state is State.QUARANTINED
+        assert lab.standing("b").state is LeaseState.QUARANTINED
 
 
 def test_only_one_of_many_gets_it() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from panthorlab.board import lab
 from panthorlab.board.lab import record as records
-from panthorlab.board.lab.state import State
+from panthorlab.board.lab.state import LeaseState
 from panthorlab.errors import LabError, UsageError
 
 
@@ -29,12 +29,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_quarantine_and_back() -> None:
     lab.quarantine("b", "relay stuck", by="boards train")
     found = lab.standing("b")
-    assert found.state is State.QUARANTINED
+    assert found.state is LeaseState.QUARANTINED
     assert "relay stuck" in found.why
     assert "boards train" in found.why
-    assert lab.release("b").state is State.QUARANTINED
-    assert lab.standing("b").state is State.FREE
-    assert lab.release("b").state is State.FREE  # nothing to lift
+    assert lab.release("b").state is LeaseState.QUARANTINED
+    assert lab.standing("b").state is LeaseState.FREE
+    assert lab.release("b").state is LeaseState.FREE  # nothing to lift
 
 
 @pytest.mark.usefixtures("folder")
@@ -48,7 +48,7 @@ def test_releasing_a_leased_board_needs_force() -> None:
         lab.release("b")  # the quarantine alone
         held.check()
         lab.release("b", end_lease=True)
-        assert lab.standing("b").state is State.FREE
+        assert lab.standing("b").state is LeaseState.FREE
 
 
 @pytest.mark.usefixtures("folder")
@@ -58,7 +58,7 @@ def test_run_that_has_a_board_may_lift_its_quarantine() -> None:
         lab.quarantine("b", "was sick")
         assert lab.release("b").quarantine
         held.check()
-        assert lab.standing("b").state is State.LEASED
+        assert lab.standing("b").state is LeaseState.LEASED
 
 
 @pytest.mark.usefixtures("folder")
@@ -83,7 +83,7 @@ def test_no_change_of_many_at_once_is_lost() -> None:
 def test_health_is_kept_and_changes_no_state() -> None:
     lab.record_health("b", healthy=False, detail="2 of 5 boots")
     found = lab.standing("b")
-    assert found.state is State.FREE
+    assert found.state is LeaseState.FREE
     assert found.health
     assert (found.health.healthy, found.health.detail) == (False, "2 of 5 boots")
 

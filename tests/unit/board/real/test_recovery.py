@@ -314,7 +314,7 @@ def test_board_that_does_not_come_back_is_quarantined(bench: Bench) -> None:
     assert "panthorlab boards train rock" in str(error.hint)
     assert "says nothing on its console" in str(error.hint)
     standing = lab.standing("rock")
-    assert standing.state is lab.State.QUARANTINED
+    assert standing.state is lab.LeaseState.QUARANTINED
     assert "does not come back" in standing.why
 
 

@@ -14,7 +14,7 @@ from panthorlab.gpu.generation import AddressSpaces, Doorbells, Generation
 from panthorlab.gpu.generations.g610 import G610
 from panthorlab.gpu.layout import Layout
 from panthorlab.gpu.power import CorePower, Domains
-from panthorlab.gpu.registers import Kind, Register, bits
+from panthorlab.gpu.registers import Register, RegisterKind, bits
 
 SPACES, CORES = 5, MappingProxyType({"SHADER": 0x3F, "TILER": 0x3, "L2": 0x3})
 VALUES = {
@@ -53,8 +53,8 @@ GENERATION = Generation(
             register._replace(offset=_place(register.offset), reset=VALUES.get(register.name, register.reset))
             for register in G610.registers
         ),
-        Register(0x3000, "PWR_TOGETHER", Kind.WRITE, 0, "", bits("on 0")),
-        Register(0x3004, "SCRATCH", Kind.STORAGE, 0x11, "", bits("low 7:0, high 31:24")),
+        Register(0x3000, "PWR_TOGETHER", RegisterKind.WRITE, 0, "", bits("on 0")),
+        Register(0x3004, "SCRATCH", RegisterKind.STORAGE, 0x11, "", bits("low 7:0, high 31:24")),
     ),
     spaces=AddressSpaces(
         base=0x4000,

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panthorlab.kernel.jail.seccomp import MACHINES, Machine, program
+from panthorlab.kernel.jail.seccomp import MACHINES, SyscallTable, program
 
 ALLOWED, REFUSED = 0x7FFF0000, 0x00050000
 
 
-def decide(machine: Machine, number: int, *arguments: int, audit: int | None = None) -> int:
+def decide(machine: SyscallTable, number: int, *arguments: int, audit: int | None = None) -> int:
     """0 if the call is allowed, else the error number."""
     padded = [*arguments, 0, 0, 0, 0, 0, 0][:6]
     data = struct.pack("<IIQ6Q", number, machine.audit if audit is None else audit, 0, *padded)
@@ -35,7 +35,7 @@ def decide(machine: Machine, number: int, *arguments: int, audit: int | None = N
 
 
 @pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
-def test_decisions(machine: Machine) -> None:
+def test_decisions(machine: SyscallTable) -> None:
     assert [decide(machine, number) for number in machine.refused] == [errno.ENOSYS] * len(machine.refused)
     for number in (machine.clone, machine.unshare):
         assert decide(machine, number, 0x10000000 | 0x11) == errno.EPERM
@@ -49,7 +49,7 @@ def test_decisions(machine: Machine) -> None:
 
 
 @given(st.sampled_from(list(MACHINES.values())), st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1), st.integers())
-def test_everything_else(machine: Machine, number: int, argument: int, audit: int) -> None:
+def test_everything_else(machine: SyscallTable, number: int, argument: int, audit: int) -> None:
     special = (*machine.refused, machine.clone, machine.unshare, machine.socket, machine.ioctl)
     expected = errno.ENOSYS if number >= 0x40000000 else 0
     if number not in special:

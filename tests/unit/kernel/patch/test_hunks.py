@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panthorlab.kernel.patch.hunks import Applied, Hunk, Place, apply_hunks, best_window
+from panthorlab.kernel.patch.hunks import Applied, Hunk, HunkPlacement, apply_hunks, best_window
 
 FILE = [f"line {number}\n" for number in range(1, 31)]
 
@@ -26,7 +26,7 @@ def hunk(start: int, *lines: str) -> Hunk:
 CHANGE = hunk(10, " line 10", " line 11", " line 12", "-line 13", "+new 13", " line 14", " line 15", " line 16")
 
 
-def placed(result: Applied | int) -> Place:
+def placed(result: Applied | int) -> HunkPlacement:
     assert isinstance(result, Applied)
     return result.places[0]
 
@@ -35,7 +35,7 @@ def test_exact() -> None:
     result = apply_hunks(FILE, [CHANGE])
     assert isinstance(result, Applied)
     assert result.lines == [*FILE[:12], "new 13\n", *FILE[13:]]
-    assert result.places == (Place(10, 0, 0),)
+    assert result.places == (HunkPlacement(10, 0, 0),)
 
 
 def test_offset_carries_over_to_the_next_hunk() -> None:
@@ -65,7 +65,7 @@ def test_the_inner_context_and_the_removed_line_must_be_there(index: int) -> Non
 
 def test_a_hunk_without_context_in_front_only_goes_to_the_start() -> None:
     first = hunk(1, "+new", " line 1", " line 2", " line 3")
-    assert placed(apply_hunks(FILE, [first])) == Place(1, 0, 0)
+    assert placed(apply_hunks(FILE, [first])) == HunkPlacement(1, 0, 0)
     assert apply_hunks(["x\n", *FILE], [first]) == 0
 
 

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Executing instructions block by block, for as long as there is budget and something changes."""
+
+from __future__ import annotations
+
+from panthorlab.gpu.cs.fetch import Fetcher
+from panthorlab.gpu.cs.machine import StreamMachine
+from panthorlab.gpu.cs.ring import Ring
+from panthorlab.gpu.cs.state import StreamState
+
+_SPIN_SAMPLE = 32  # backward branches between two looks at whether anything changes
+
+
+class Interpreter:
+    """Of one command stream. It remembers where that has come by, to see when it only goes round in circles."""
+
+    def __init__(self, fetcher: Fetcher) -> None:
+        self._block_at, self._loop_at = fetcher.block_at, fetcher.loop_at
+        self._seen: tuple[tuple[int, int, int, int], list[int]] | None = None
+
+    def forget(self) -> None:
+        """What has been passed before a slice says nothing of what goes on in it."""
+        self._seen = None
+
+    def run(self, m: StreamMachine, ring: Ring) -> StreamState:
+        """Execute at most `m.left` instructions. Raises what they raise, and what fetching them does."""
+        regs, blocks, pc, left, backward = m.regs, m.blocks, m.pc, m.left, 0
+        while left > 0:
+            block = blocks.get(pc)
+            if block is None:
+                m.pc, m.left = pc, left
+                if not ring.leave_buffers(m):
+                    return StreamState.IDLE
+                pc, blocks = m.pc, m.blocks
+                block = self._block_at(m, pc)
+            simples, count, tail = block
+            if count > left:
+                for simple in simples[:left]:
+                    simple(regs)
+                pc += 8 * left
+                left = 0
+                break
+            for simple in simples:
+                simple(regs)
+            pc += 8 * count
+            left -= count
+            if tail is None or not left:
+                continue
+            m.pc, m.left = pc, left
+            following = tail(m, pc)
+            left -= 1
+            blocks = m.blocks
+            if following <= pc:
+                backward += 1
+                if backward == 1 or following == pc or backward % _SPIN_SAMPLE == 0:
+                    following, left, spins = self._circle(m, following, pc, left)
+                    blocks = m.blocks
+                    if spins:
+                        m.pc, m.left = following, left
+                        return StreamState.SPINNING
+            pc = following
+        m.pc, m.left = pc, 0
+        return StreamState.RUNNING
+
+    def _circle(self, m: StreamMachine, head: int, end: int, left: int) -> tuple[int, int, bool]:
+        """At a branch from `end` back to `head`: go round in the loop if it can be translated. Returns where that ends,
+        what is left of the budget, and whether the stream only spins."""
+        count = (end - head >> 3) + 1
+        least = max(0, left - _SPIN_SAMPLE * count)  # a first look at whether it goes round in vain
+        while not self._spins(m, head):
+            loop = self._loop_at(m, head, end)
+            if loop is None or not 1 < count <= left:
+                return head, left, False
+            pc, left = loop(m, m.regs, head, left, least)
+            least = 0
+            if pc != head:
+                return pc, left, False
+        return head, left, True
+
+    def _spins(self, m: StreamMachine, pc: int) -> bool:
+        """Whether this place was passed before with the same registers, and nothing had an effect since."""
+        place = (pc, m.end, len(m.frames), m.effects)
+        if self._seen is not None and self._seen[0] == place and self._seen[1] == m.regs:
+            return True
+        self._seen = (place, m.regs.copy())
+        return False

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""SUSPEND and TERMINATE of the group on a slot, from the request to where it can be acknowledged.
+
+Its streams are frozen; for SUSPEND, endpoint work that only needs time may end; then the contexts of its tiler heaps
+are written out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from panthorlab.gpu.cs.ports import TimerHandle
+from panthorlab.gpu.fw.ports import StoppingGroup
+from panthorlab.gpu.fw.writeout import HeapWrite, WriteOut, heap_write
+from panthorlab.gpu.layout import Csg
+
+
+class Stopping:
+    """Lives as long as its slot. `done` is called once for each `begin`, with its state, unless it is cancelled."""
+
+    def __init__(self, group: StoppingGroup, done: Callable[[int], None]) -> None:
+        self._group, self._chip, self._done = group, group.chip, done
+        self._state: int | None = None  # what is being worked on
+        self._writeout: WriteOut | None = None
+        self._drain_timer: TimerHandle | None = None
+
+    @property
+    def under_way(self) -> bool:
+        """A group is being stopped."""
+        return self._state is not None
+
+    def begin(self, state: int) -> None:
+        """`state`: SUSPEND or TERMINATE."""
+        self._state = state
+        self._chip.trace.begin(self._group.track, Csg.STATES[state])
+        for queue in self._group.queues.values():
+            queue.freeze()
+        if state == Csg.SUSPEND and self._group.working:
+            seconds = self._chip.params.number("suspend.drain_ms") / 1000
+            self._drain_timer = self._chip.loop.call_later(seconds, self._not_drained)
+        else:
+            self._stopped()
+
+    def cancel(self) -> None:
+        """The MCU stops: nothing more is done."""
+        if self._drain_timer is not None:
+            self._drain_timer.cancel()
+            self._drain_timer = None
+        if self._writeout is not None:
+            self._writeout.cancel()
+            self._writeout = None
+        if self._state is not None:
+            self._state = None
+            self._chip.trace.end(self._group.track, result="cancelled")
+
+    def drained(self) -> None:
+        """Endpoint work of a frozen queue ended."""
+        if self._drain_timer is not None and not self._group.working:
+            self._drain_timer.cancel()
+            self._stopped()
+
+    def _not_drained(self) -> None:
+        text = "work on endpoints did not end before SUSPEND; it goes on after RESUME"
+        self._chip.reporter.check("drain", f"{self._group.track}: {text}")
+        self._stopped()
+
+    def _stopped(self) -> None:
+        self._drain_timer = None
+        group, chip = self._group, self._chip
+        for queue in group.queues.values():
+            queue.publish()
+        group.publish_status()
+        writes = self._heap_writes()
+        if not writes:
+            self._finish()
+            return
+        params = chip.params
+        delay = params.number("writeout.delay_ms") + chip.random.uniform(0, params.number("writeout.jitter_ms"))
+        if params.integer("ack.first"):
+            # deliberately wrong; a row of its own, since the next group may be on the slot by then
+            WriteOut(chip, f"{group.track} after its acknowledgement", group.space, writes).start(delay / 1000)
+            self._finish()
+        else:
+            self._writeout = WriteOut(chip, group.track, group.space, writes, self._finish)
+            self._writeout.start(delay / 1000)
+
+    def _heap_writes(self) -> list[HeapWrite]:
+        params = self._chip.params
+        if self._state is None or params.word("writeout.on") not in ("both", Csg.STATES[self._state].lower()):
+            return []
+        return [
+            heap_write(
+                params,
+                self._chip.generation.layout.heap_context_stride,
+                queue.index,
+                queue.stream.heap_address,
+                queue.stream.heap_context_bytes(),
+                queue.heap_epoch,
+            )
+            for queue in self._group.queues.values()
+            if queue.stream.heap_address
+        ]
+
+    def _finish(self) -> None:
+        self._writeout = None
+        state, self._state = self._state, None
+        if state is not None:
+            self._done(state)
