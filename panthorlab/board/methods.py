@@ -51,7 +51,7 @@ _ROWS: Final = (
         modules="SSH", root="the board's own", provenance=_OWN_ROOT, sections=("extlinux",),
     ),
     Method(
-        "kexec", "kexec:Kexec",
+        "kexec", "kexec:KexecJump",
         starts_from="the known-good system", image="SSH, into its memory", modules="SSH", root="the board's own",
         provenance="the Image goes through SSH into the memory of the known-good kernel; root file system as on the "
                    "command line, modules come over SSH once it runs",

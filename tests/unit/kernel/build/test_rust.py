@@ -216,7 +216,7 @@ def test_old_packages_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
             )
             return [Deb(f"pool/{name}", 1, "0" * 64) for name in names]
 
-    monkeypatch.setattr(debs, "PrivateApt", Apt)
+    monkeypatch.setattr(debs, "PackageResolver", Apt)
     assert [deb.name.split("_")[0] for deb in rust.resolve("http://mirror/")] == [
         "rustc",
         "bindgen",
