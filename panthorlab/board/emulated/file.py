@@ -67,6 +67,7 @@ class EmulatedFile(BoardFile):
     boot: Boot = Boot.model_validate({})
     time: TimeName = Field(
         TimeName.HOST,
+        strict=False,
         description="the time it lives in. exact: an instruction is 8 ns, and one seed is one run, instruction for "
         "instruction; host: guest and GPU run as the host lets them",
     )

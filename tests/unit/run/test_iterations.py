@@ -84,6 +84,9 @@ class FakeBoard:
     def check_alive(self) -> None:
         pass
 
+    def digest(self) -> None:
+        """Not in exact time."""
+
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
