@@ -7,13 +7,12 @@ call that waits takes a deadline in seconds and raises `LabError` naming the las
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, Self, TypeVar
 
-from panthorlab.board.boardtime import BoardTime
+from panthorlab.board.boardtime import HOST, BoardTime
 from panthorlab.errors import LabError
 
 
@@ -90,16 +89,17 @@ def collect(
     timeout: float,
     start: Callable[[OnBytes, OnBytes], Process],
     feed: Callable[[Process, float], None] | None,
+    clock: BoardTime = HOST,
 ) -> Completed:
     """A command to its end, for `Shell.run`: `start` it with its output going to these two, and `feed` it until a
-    deadline (of the monotonic clock). Whatever goes wrong, it is killed."""
+    deadline (of `clock`). Whatever goes wrong, it is killed."""
     stdout, stderr = bytearray(), bytearray()
-    deadline = time.monotonic() + timeout
+    deadline = clock.now() + timeout
     process = start(stdout.extend, stderr.extend)
     try:
         if feed is not None:
             feed(process, deadline)
-        status = process.wait(max(0.0, deadline - time.monotonic()))
+        status = process.wait(max(0.0, deadline - clock.now()))
     except BaseException:
         process.kill()
         raise

@@ -65,8 +65,7 @@ class AgentShell:
     def __init__(
         self, sock: socket.socket, why_lost: Callable[[], PanthorlabError], board_time: BoardTime = HOST
     ) -> None:
-        self._sock = sock
-        self._time = board_time
+        self._sock, self._time = sock, board_time
         self._sock.setblocking(False)
         self._why_lost = why_lost
         self._numbers = itertools.count(1)
@@ -112,16 +111,17 @@ class AgentShell:
             timeout,
             lambda out, err: self._exec(argv, env, out, err, with_stdin=bool(stdin)),
             (lambda process, deadline: self._feed(process, stdin, deadline)) if stdin else None,
+            self._time,
         )
 
     def put(self, data: bytes, path: str, *, mode: int = 0o644) -> None:
         """Write a file on the board, whole or not at all. Raises RemoteFileError if the board refuses."""
-        deadline = time.monotonic() + FILE_TIMEOUT
+        deadline = self._time.now() + FILE_TIMEOUT
         number = next(self._numbers)
         process = self._begin(frames.put_frame(number, path, mode=mode, size=len(data)), f"put {path}")
         try:
             self._feed(process, data, deadline)
-            errno = process.wait(max(0.0, deadline - time.monotonic()))
+            errno = process.wait(max(0.0, deadline - self._time.now()))
         except BaseException:
             process.kill()
             raise
@@ -219,7 +219,7 @@ class AgentShell:
         offset = 0
         while offset < len(view):
             ready = self._await(
-                lambda: process.credit > 0 or process.status is not None, max(0.0, deadline - time.monotonic())
+                lambda: process.credit > 0 or process.status is not None, max(0.0, deadline - self._time.now())
             )
             with self._changed:
                 if process.status is not None:
@@ -227,7 +227,7 @@ class AgentShell:
                 size = min(process.credit, _STDIN_CHUNK, len(view) - offset)
                 process.credit -= size
             chunk = Frame(process.number, FrameType.STDIN, bytes(view[offset : offset + size]))
-            if not ready or not self._send(chunk, max(0.0, deadline - time.monotonic())):
+            if not ready or not self._send(chunk, max(0.0, deadline - self._time.now())):
                 raise LabError(
                     f"`{process.title}` on the board read {offset} of {len(view)} bytes of its input "
                     "before the deadline"
