@@ -22,6 +22,7 @@ from panthorlab.gpu.vfio.protocol import Command, DmaFlag, Flag, FramingError, I
 
 BUFFER = 2 * p.MAX_MESSAGE
 ANCILLARY = socket.CMSG_SPACE(16 * 4)
+WRITE_REPLY = struct.Struct("<HHIIIQII")  # header, region access
 READ32_REPLY = struct.Struct("<HHIIIQIII")  # header, region access, one register
 REMEMBERED = 64  # messages in a reproducer
 # Plain numbers: an operation on a member of an enum costs more than the whole handling of a posted write.
@@ -167,16 +168,18 @@ class Server:
         return True
 
     def _write_register(self, at: int) -> bool:
-        """A posted REGION_WRITE of one register; False if it is something else."""
-        _, command, _, flags, _ = p.HEADER.unpack_from(self._buffer, at)
+        """REGION_WRITE of one register: the whole exchange; False if it is something else."""
+        ident, command, _, flags, _ = p.HEADER.unpack_from(self._buffer, at)
         offset, region, count = p.REGION_ACCESS.unpack_from(self._buffer, at + 16)
-        if command != WRITE or region != 0 or count != 4 or offset & 3 or not flags & NO_REPLY:
+        if command != WRITE or region != 0 or count != 4 or offset & 3 or flags & ~NO_REPLY:
             return False
         value = int.from_bytes(self._view[at + 32 : at + 36], "little")
         try:
             self._gpu.write(offset, value)
         except Exception as error:
             self._failed(error, f"write of 0x{value:x} to register 0x{offset:x}")
+        if not flags:
+            self._socket.sendall(WRITE_REPLY.pack(ident, command, WRITE_REPLY.size, REPLY, 0, offset, region, count))
         return True
 
     def _failed(self, error: Exception, what: str) -> None:
