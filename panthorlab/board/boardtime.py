@@ -10,7 +10,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Final, Protocol, TypeVar
 
-Item = TypeVar("Item")
+Taken = TypeVar("Taken")
 
 
 class TimeName(StrEnum):
@@ -34,7 +34,7 @@ class BoardTime(Protocol):
     def wait(self, changed: threading.Condition, done: Callable[[], bool], timeout: float) -> bool:
         """Until `done()`, which is asked with `changed` held; False at the deadline."""
 
-    def take(self, items: queue.SimpleQueue[Item], timeout: float) -> Item | None:
+    def take(self, items: queue.SimpleQueue[Taken], timeout: float) -> Taken | None:
         """The next item that the board gives; None at the deadline."""
 
     def before_looking(self, settle: Callable[[], None]) -> None:
@@ -56,7 +56,7 @@ class HostTime:
         with changed:
             return changed.wait_for(done, timeout)
 
-    def take(self, items: queue.SimpleQueue[Item], timeout: float) -> Item | None:
+    def take(self, items: queue.SimpleQueue[Taken], timeout: float) -> Taken | None:
         try:
             return items.get(timeout=timeout)
         except queue.Empty:

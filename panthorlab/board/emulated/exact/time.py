@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from panthorlab.board.boardtime import Item
+from panthorlab.board.boardtime import Taken
 from panthorlab.gpu.exact.loop import INSTRUCTION_SECONDS
 from panthorlab.gpu.exact.wire import HELD, decode_held
 
@@ -73,7 +73,7 @@ class ExactTime:
                 return False
             self._beat()
 
-    def take(self, items: queue.SimpleQueue[Item], timeout: float) -> Item | None:
+    def take(self, items: queue.SimpleQueue[Taken], timeout: float) -> Taken | None:
         end = self.now() + timeout
         while items.empty():
             if self.now() >= end:
