@@ -22,6 +22,8 @@ COMMANDS = {
     "run": "panthorlab.run.single:main",
     "matrix": "panthorlab.run.matrix:main",
     "fuzz": "panthorlab.run.fuzzing:main",
+    "record": "panthorlab.run.recording:main",
+    "replay-trace": "panthorlab.mmio.main:main",
     "resume": "panthorlab.run.validate:resume_main",
     "build": "panthorlab.run.build:main",
     "scan": "panthorlab.run.tools:scan",

@@ -12,8 +12,10 @@ from panthorlab import __version__
 from panthorlab.arguments import add_board, add_driver, add_dry_run, add_jail, add_lab, add_output, add_run, add_source
 from panthorlab.errors import UsageError
 from panthorlab.kernel.driver import by_name
+from panthorlab.lab_options import add_boards, add_lava, add_overlay
+from panthorlab.mmio.options import add_recording, add_replay_trace
 from panthorlab.parser import Parser
-from panthorlab.quantities import boots, duration, iterations, seed
+from panthorlab.quantities import duration, seed
 
 EXIT_STATUS = """\
 exit status: 0 as wanted · 1 the kernel under test is at fault · 2 usage or bad input · 3 inconclusive, or unchanged
@@ -40,6 +42,7 @@ def _validate_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_parser(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(recording=None)
     parser.add_argument(
         "--kernel", required=True, metavar="K", help="store key, RUN:before, RUN:after, or build directory"
     )
@@ -58,6 +61,7 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def _matrix_parser(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(recording=None)
     parser.add_argument(
         "source",
         nargs="*",
@@ -137,115 +141,6 @@ def _scan_parser(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _overlay_parser(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("overlay_name", nargs="?", metavar="NAME", help="which; without one they are listed")
-    parser.add_argument(
-        "--from",
-        dest="packages",
-        action="append",
-        default=[],
-        metavar="PACKAGE",
-        help="an overlay of one's own, from this Debian package and its dependencies; may be repeated",
-    )
-    parser.add_argument(
-        "--program",
-        dest="programs",
-        action="append",
-        default=[],
-        metavar="PATH",
-        help="of these packages, this program with its shared objects; may be repeated",
-    )
-    parser.add_argument(
-        "--load",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="a shared object that a program loads by name; may be repeated",
-    )
-    parser.add_argument(
-        "--data",
-        action="append",
-        default=[],
-        metavar="PATH",
-        help="a file or directory that a program reads; may be repeated",
-    )
-    parser.add_argument("--json", action="store_true", help='print {"overlay": DIR}')
-    parser.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
-
-
-def _lava_parser(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=["job"], help="job: print a LAVA job definition, and write what it fetches")
-    parser.add_argument("--board", required=True, metavar="NAME", help="a file of board_configs/: its DTB, log level")
-    parser.add_argument(
-        "--kernel", required=True, metavar="K", help="store key, RUN:before, RUN:after, or build directory"
-    )
-    add_jail(parser)
-    parser.add_argument(
-        "--suite",
-        action="append",
-        default=[],
-        required=True,
-        metavar="NAME",
-        help="only this suite, or all that start so; may be repeated",
-    )
-    parser.add_argument(
-        "--iterations", type=iterations, metavar="N", help="iterations of each claim workload (default: the suite's)"
-    )
-    parser.add_argument(
-        "--rootfs",
-        required=True,
-        metavar="URL",
-        help="root file system with a shell, awk and insmod: a cpio (ramdisk) or a tar (NFS root)",
-    )
-    parser.add_argument(
-        "--artifacts", type=Path, required=True, metavar="DIR", help="where Image, device tree and overlay are written"
-    )
-    parser.add_argument(
-        "--url-base", metavar="URL", help="where LAVA's dispatcher finds that directory (default: file://DIR)"
-    )
-    parser.add_argument(
-        "--firmware", type=Path, metavar="FILE", help="mali_csffw.bin, if the root file system does not have it"
-    )
-    parser.add_argument("--device-type", metavar="NAME", help="LAVA's (default: the DTB's name, e.g. rk3588-rock-5b)")
-    parser.add_argument("--tag", action="append", default=[], metavar="TAG", help="device tag; may be repeated")
-    parser.add_argument(
-        "--prompt",
-        action="append",
-        default=[],
-        metavar="REGEX",
-        help="shell prompt of the root file system; may be repeated",
-    )
-    parser.add_argument("--login", metavar="USER", help="log in as this user first")
-    parser.add_argument(
-        "--visibility",
-        choices=["public", "personal"],
-        default="public",
-        help="who sees the job and its log (default: %(default)s)",
-    )
-
-
-def _boards_parser(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help='print {"boards": […]}')
-    actions = parser.add_subparsers(dest="action", metavar="ACTION")
-
-    def add(name: str, text: str, *, board: bool = True) -> argparse.ArgumentParser:
-        action = actions.add_parser(name, help=text, description=text)
-        action.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="say it as JSON")
-        if board:
-            action.add_argument("board_name", metavar="NAME", help="a real board")
-        return action
-
-    add("schema", "print the JSON Schema of board files, for editors", board=False)
-    trust = add("trust", "show the fingerprints of a board's SSH host keys and pin them")
-    trust.add_argument("--yes", action="store_true", help="do not ask: the fingerprints were compared elsewhere")
-    train = add("train", "boot the known-good kernel again and again; quarantine the board if that fails")
-    train.add_argument("--boots", type=boots, metavar="N", help="boots (default: the board file's health_boots)")
-    sick = add("quarantine", "keep a board from being used")
-    sick.add_argument("--reason", required=True, metavar="TEXT", help="told to everybody who wants the board")
-    release = add("release", "lift a board's quarantine")
-    release.add_argument("--force", action="store_true", help="also end the lease of a run that has the board")
-
-
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Raises UsageError. Patches may stand anywhere between the options."""
     parser = make_parser()
@@ -292,6 +187,10 @@ def make_parser() -> Parser:
     _run_parser(add("run", "boot one kernel; run suites or a command on it"))
     _matrix_parser(add("matrix", "run the suites on several kernels, and show where these differ"))
     _fuzz_parser(add("fuzz", "try random sequences of panthor's calls on one kernel; make what finds a bug short"))
+    record = add("record", "as `run`, and record every access of the driver to the GPU's registers")
+    _run_parser(record)
+    add_recording(record)
+    add_replay_trace(add("replay-trace", "feed a recording to the emulated GPU, and show the first difference"))
     resume = add("resume", "continue an interrupted run")
     resume.add_argument("run", type=Path, metavar="RUN")
     add_jail(resume)
@@ -312,7 +211,7 @@ def make_parser() -> Parser:
         metavar="FILE",
         help="also write the run in KCIDB's I/O schema, for `kcidb-submit`; `-` is stdout, instead of the summary",
     )
-    _boards_parser(add("boards", "list boards and how they stand; look after them"))
+    add_boards(add("boards", "list boards and how they stand; look after them"))
     doctor = add("doctor", "say what is missing on this machine and how to get it")
     doctor.add_argument("--json", action="store_true")
     doctor.add_argument(
@@ -320,8 +219,8 @@ def make_parser() -> Parser:
         action="store_true",
         help="remove from the cache what is damaged or was left by killed runs; it is made again",
     )
-    _overlay_parser(add("overlay", "make real programs (Mesa, a shell) for emulated boards from Debian's packages"))
-    _lava_parser(add("lava", "write LAVA jobs that run suites on a prebuilt kernel"))
+    add_overlay(add("overlay", "make real programs (Mesa, a shell) for emulated boards from Debian's packages"))
+    add_lava(add("lava", "write LAVA jobs that run suites on a prebuilt kernel"))
     suites = add("suites", "print where the suites are, or run them with pytest")
     suites.add_argument("--json", action="store_true", help='print {"suites": […]}')
     suites.add_argument(

@@ -18,6 +18,7 @@ import pytest
 from panthorlab.board.api import RemoteFileError
 from panthorlab.gpu.fw import corpus
 from panthorlab.gpu.fw.corpus import ImageCase
+from panthorlab.gpu.fw.parts import parse
 from panthorlab.run.session import Session
 from panthorlab.run.trouble import CONSEQUENCES
 
@@ -42,7 +43,7 @@ def firmware(session: Session) -> bytes:
 
 def wrong_of(session: Session, firmware: bytes, cases: Sequence[ImageCase], *options: str) -> list[str]:
     """What the driver did with each image that it should not have done."""
-    good = corpus.parse(firmware)
+    good = parse(firmware)
     session.board.shell.put(corpus.pack((case.name, case.make(good)) for case in cases), PACK)
     start = len(session.kernel_log())
     result = session.check("gpu-bind", "--mode", "images", "--images", PACK, *options, timeout=120)

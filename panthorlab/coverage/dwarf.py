@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +11,7 @@ from elftools.common.exceptions import DWARFError, ELFError
 from elftools.dwarf.ranges import BaseAddressEntry
 from elftools.elf.elffile import ELFFile
 
+from panthorlab.coverage.files import Wanted, whole
 from panthorlab.coverage.model import DRIVER, Function, LineRow, SourceMap
 from panthorlab.errors import LabError, UsageError
 
@@ -26,7 +25,7 @@ def read_vmlinux(path: Path, build_id: str, driver: str = DRIVER, others: Collec
 
     Raises UsageError if it has no debug information of the driver, LabError if that is damaged; OSError.
     """
-    wanted = _Wanted(driver, frozenset(others))
+    wanted = Wanted(driver, frozenset(others))
     rows: list[LineRow] = []
     text: list[tuple[int, int]] = []
     functions: dict[tuple[str, int, str], set[int]] = {}
@@ -70,32 +69,17 @@ def merged(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
 
 def _path(die: Any) -> str:
     """Of a unit: its source file."""
-    return posixpath.normpath(posixpath.join(_text(die, "DW_AT_comp_dir"), _text(die, "DW_AT_name")))
+    return whole(_text(die, "DW_AT_comp_dir"), _text(die, "DW_AT_name"))
 
 
 def _text(die: Any, name: str) -> str:
     return die.attributes[name].value.decode("utf-8", "replace") if name in die.attributes else ""
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """Which files are measured."""
-
-    driver: str
-    others: frozenset[str]
-
-    def name(self, path: str) -> str | None:
-        """A path as from the top of the tree, wherever that lay when it was compiled; None for a file not wanted."""
-        _, found, name = path.rpartition(self.driver)
-        if found:
-            return found + name
-        return next((other for other in self.others if f"/{path}".endswith(f"/{other}")), None)
-
-
 class _Unit:
     """One compilation unit. `sequences`: address ranges of its code, known once `rows` was called."""
 
-    def __init__(self, dwarf: Any, cu: Any, wanted: _Wanted) -> None:
+    def __init__(self, dwarf: Any, cu: Any, wanted: Wanted) -> None:
         self._dwarf, self._cu, self._top = dwarf, cu, cu.get_top_DIE()
         self.sequences: list[tuple[int, int]] = []
         self._program = dwarf.line_program_for_CU(cu)
@@ -111,7 +95,7 @@ class _Unit:
             yield _path(self._top)
         for entry in header["file_entry"]:
             name = entry.name.decode("utf-8", "replace")
-            yield posixpath.normpath(posixpath.join(build, directories[entry.dir_index], name))
+            yield whole(build, directories[entry.dir_index], name)
 
     def _file(self, number: int) -> str | None:
         return self._files[number] if number < len(self._files) else None

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From instruction counts to lines and functions. Pure functions."""
+"""Lines and functions that ran, and how these come of instruction counts. Pure functions."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from panthorlab.coverage.counts import Counts
@@ -60,13 +61,32 @@ def _ran(places: Places, counts: Counts) -> int:
     return min(code, max(map(counts.at, places.statements))) if places.statements else code
 
 
-def lines_of(source: SourceMap) -> Mapping[Function, tuple[int, ...]]:
+def together(parts: Iterable[Executed]) -> Executed:
+    """What ran in several stretches, or in several objects."""
+    lines: dict[str, Counter[int]] = {}
+    functions: Counter[Function] = Counter()
+    for part in parts:
+        functions.update(part.functions)
+        for file, counts in part.lines.items():
+            lines.setdefault(file, Counter()).update(counts)
+    return Executed({file: dict(sorted(lines[file].items())) for file in sorted(lines)}, dict(functions))
+
+
+def nothing_of(executed: Executed) -> Executed:
+    """The same code, of which nothing ran."""
+    return Executed(
+        {file: dict.fromkeys(counts, 0) for file, counts in executed.lines.items()},
+        dict.fromkeys(executed.functions, 0),
+    )
+
+
+def lines_of(executed: Executed) -> Mapping[Function, tuple[int, ...]]:
     """The lines with code of each function: those from its own line to the next function's."""
     begins: dict[str, list[Function]] = {}
-    for function in source.functions:
+    for function in executed.functions:
         begins.setdefault(function.file, []).append(function)
-    found: dict[Function, list[int]] = {function: [] for function in source.functions}
-    for file, lines in source.lines.items():
+    found: dict[Function, list[int]] = {function: [] for function in executed.functions}
+    for file, lines in executed.lines.items():
         functions = sorted(begins.get(file, ()), key=lambda function: function.line)
         starts = [function.line for function in functions]
         for line in lines:

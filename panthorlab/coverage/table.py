@@ -8,12 +8,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from panthorlab.coverage.lines import Executed, lines_of
-from panthorlab.coverage.model import Function, SourceMap
+from panthorlab.coverage.model import Function
 
 
-def to_json(source: SourceMap, whole: Executed, suites: Mapping[str, Executed]) -> dict[str, Any]:
+def to_json(whole: Executed, suites: Mapping[str, Executed]) -> dict[str, Any]:
     """Totals, and of each function how many of its lines ran: in all, and in each suite that ran any."""
-    lines = lines_of(source)
+    lines = lines_of(whole)
 
     def ran(one: Executed, function: Function) -> int:
         return sum(1 for line in lines[function] if one.lines[function.file][line])
@@ -53,11 +53,9 @@ def summary(whole: Executed) -> str:
     )
 
 
-def render(source: SourceMap, whole: Executed, suites: Mapping[str, Executed]) -> str:
+def render(whole: Executed, suites: Mapping[str, Executed]) -> str:
     """Totals, a row per suite and file, and what never ran: whole functions, and lines of the others."""
-    return (
-        "\n".join([summary(whole), "", *_suites(whole, suites), "", *_files(whole), "", *_never(source, whole)]) + "\n"
-    )
+    return "\n".join([summary(whole), "", *_suites(whole, suites), "", *_files(whole), "", *_never(whole)]) + "\n"
 
 
 def _suites(whole: Executed, suites: Mapping[str, Executed]) -> Iterator[str]:
@@ -82,9 +80,9 @@ def _files(whole: Executed) -> Iterator[str]:
         yield f"{PurePosixPath(file).name:<28} {share(ran, len(functions)):>18} {share(lines, len(counts)):>22}"
 
 
-def _never(source: SourceMap, whole: Executed) -> Iterator[str]:
+def _never(whole: Executed) -> Iterator[str]:
     yield "never ran:"
-    for function, lines in lines_of(source).items():
+    for function, lines in lines_of(whole).items():
         where = f"  {PurePosixPath(function.file).name}:{function.line} {function.name}"
         missed = [line for line in lines if not whole.lines[function.file][line]]
         if not whole.functions[function]:

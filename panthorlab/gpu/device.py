@@ -21,6 +21,7 @@ from panthorlab.gpu.params import Params
 from panthorlab.gpu.pci import CLOCK_STOPPED
 from panthorlab.gpu.power import Domains, Read, Write
 from panthorlab.gpu.ram import GuestRam
+from panthorlab.gpu.registerfile import RegisterFile
 from panthorlab.gpu.registers import (
     COMMAND_PAYLOAD,
     COMMAND_TYPE,
@@ -39,6 +40,8 @@ IRQ_NAMES = ("job", "mmu", "gpu")  # order of the MSI-X vectors
 
 class GpuDevice:
     """One GPU of a generation. `read` and `write` are aligned 32-bit register accesses and return at once."""
+
+    mcu_type = Mcu
 
     def __init__(
         self, generation: Generation, params: Params, reporter: Reporter, trace: Trace, loop: Loop, seed: int = 0
@@ -84,46 +87,40 @@ class GpuDevice:
         )
         for irq in self.irqs:
             irq.intercept = self._intercept
-        self.mcu = Mcu(self.chip)
+        self.mcu = self.mcu_type(self.chip)
         self.chip.mmu.spaces[0].flushed = self.mcu.clean_cache
         self._power = generation.power(
             Domains(generation.cores, self.chip.powered, self._power_switched, loop, gpu, trace, misbehaviour)
         )
-        self._storage: dict[int, int] = {}
-        self._reads: dict[int, Read] = {}
-        self._writes: dict[int, Write] = {}
-        self._names: dict[int, str] = {}
-        self._build()
+        self._registers = RegisterFile(reporter)
+        self._reads, self._writes = self._registers.reads, self._registers.writes
+        self._add_registers()
 
     # --- accesses
 
     def read(self, offset: int) -> int:
         """The register at `offset`; 0 for one that does not exist, which is reported."""
         if self._clock_stopped:
-            self._unclocked(f"read of {self._names.get(offset, hex(offset))}")
+            self._unclocked(f"read of {self._registers.name(offset)}")
         handler = self._reads.get(offset)
-        if handler is not None:
-            return handler()
-        name = self._names.get(offset)
-        if name is None:
-            self._reporter.unmodelled(f"read 0x{offset:x}", f"read of register 0x{offset:x}")
-        return 0
+        return handler() if handler is not None else self._registers.unknown_read(offset)
 
     def write(self, offset: int, value: int) -> None:
         """Write the register at `offset`; what cannot be written is reported."""
         if self._clock_stopped:
-            self._unclocked(f"write of 0x{value:x} to {self._names.get(offset, hex(offset))}")
+            self._unclocked(f"write of 0x{value:x} to {self._registers.name(offset)}")
         handler = self._writes.get(offset)
         if handler is not None:
             handler(value)
         else:
-            name = self._names.get(offset, "unknown")
-            self._reporter.unmodelled(f"write 0x{offset:x}", f"write of 0x{value:x} to register 0x{offset:x} ({name})")
+            self._registers.bad_write(offset, value)
 
     def reset(self) -> None:
         """The PCI function was reset: as after power-on."""
         self._hardware_reset()
-        self._storage.update({r.offset: r.reset for r in self.generation.registers if r.kind is RegisterKind.STORAGE})
+        for register in self.generation.registers:
+            if register.kind is RegisterKind.STORAGE:
+                self._registers.store(register.offset, register.reset)
         self.chip.latest_flush = 1
         for irq in self.irqs:
             irq.write_mask(0)
@@ -234,15 +231,15 @@ class GpuDevice:
 
     # --- the register table
 
-    def _build(self) -> None:
+    def _add_registers(self) -> None:
         generation, spaces = self.generation, self.generation.spaces
         reads, writes = self._handlers()
         for register in generation.registers:
-            self._add(register, register.offset, reads.get(register.name), writes.get(register.name))
+            self._registers.add(register, register.offset, reads.get(register.name), writes.get(register.name))
         for space in self.chip.mmu.spaces:
             space_reads, space_writes = self._space_handlers(space)
             for register in spaces.registers:
-                self._add(
+                self._registers.add(
                     register,
                     spaces.offset(space.index, register.offset),
                     space_reads.get(register.name),
@@ -251,33 +248,7 @@ class GpuDevice:
         for i in range(generation.doorbell_count):
             offset = generation.doorbells.offset(i)
             bell = Register(offset, f"DOORBELL_{i}", RegisterKind.WRITE, 0, "", generation.doorbells.fields)
-            self._add(bell, offset, None, partial(self._ring, i))
-
-    def _add(self, register: Register, offset: int, read: Read | None, write: Write | None) -> None:
-        self._names[offset] = register.name
-        kind = register.kind
-        if (read is not None) is not (kind in (RegisterKind.READ, RegisterKind.BOTH)):
-            raise AssertionError(f"{register.name} is {kind.value}, its handler for reads says otherwise")
-        if (write is not None) is not (kind in (RegisterKind.WRITE, RegisterKind.BOTH)):
-            raise AssertionError(f"{register.name} is {kind.value}, its handler for writes says otherwise")
-        if kind is RegisterKind.CONSTANT:
-            read = partial(int, register.reset)
-        elif kind is RegisterKind.STORAGE:
-            self._storage[offset] = register.reset
-            read, write = partial(self._storage.__getitem__, offset), partial(self._storage.__setitem__, offset)
-        if read is not None:
-            self._reads[offset] = read
-        if write is not None:
-            self._writes[offset] = partial(self._write_some, register, offset, write) if register.reserved else write
-
-    def _write_some(self, register: Register, offset: int, write: Write, value: int) -> None:
-        """A write to a register of which not all bits mean something; it has its effect, whatever they are."""
-        if wrong := value & register.reserved:
-            self._reporter.unmodelled(
-                f"reserved bits of {register.name}",
-                f"write of 0x{value:x} to register 0x{offset:x} ({register.name}): bits 0x{wrong:x} are reserved",
-            )
-        write(value)
+            self._registers.add(bell, offset, None, partial(self._ring, i))
 
     def _handlers(self) -> tuple[dict[str, Read], dict[str, Write]]:
         chip, mcu = self.chip, self.mcu

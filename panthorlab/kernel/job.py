@@ -55,6 +55,7 @@ class _Setting:
     toolchain: Toolchain
     guest: str
     debug_info: tuple[str, ...]
+    profiled: tuple[str, ...]
 
     def plan(self, side: Side, reports: Sequence[PatchReport], changes: Changes) -> SidePlan:
         core = digest(
@@ -67,6 +68,7 @@ class _Setting:
                 self.toolchain.prefix,
                 self.toolchain.version,
                 *([self.debug_info] if self.debug_info else []),
+                *(["profiled", self.profiled] if self.profiled else []),
             ]
         )
         return SidePlan(
@@ -82,6 +84,7 @@ class _Setting:
             arch=self.arch,
             toolchain=self.toolchain,
             debug_info=self.debug_info,
+            profiled=self.profiled,
         )
 
 
@@ -131,8 +134,11 @@ def prepare_sides(
     plain: tuple[Sequence[PatchReport], Changes] = ((), {})
     changed: tuple[Sequence[PatchReport], Changes] = (reports, changes)
     before, after = (changed, plain) if revert else (plain, changed)
-    if setting.debug_info:  # what the patches change is of interest wherever it lies, and on both sides
+    # What the patches change is of interest wherever it lies, and on both sides.
+    if setting.debug_info:
         setting = replace(setting, debug_info=with_files(setting.debug_info, changes))
+    if setting.profiled:
+        setting = replace(setting, profiled=with_files(setting.profiled, changes))
     if swap:
         before, after = after, before
     notes = _notes(setting.base, reports, told, default_job=default_job, revert=revert, swap=swap)
@@ -141,10 +147,10 @@ def prepare_sides(
     )
 
 
-def with_files(debug_info: Sequence[str], files: Iterable[str]) -> tuple[str, ...]:
+def with_files(names: Sequence[str], files: Iterable[str]) -> tuple[str, ...]:
     """The same, and the C files that lie in none of its directories."""
-    more = (file for file in files if file.endswith(".c") and not file.startswith(tuple(debug_info)))
-    return (*debug_info, *sorted(more))
+    more = (file for file in files if file.endswith(".c") and not file.startswith(tuple(names)))
+    return (*names, *sorted(more))
 
 
 def prepare_kernel(
@@ -230,7 +236,18 @@ def _setting(
         raise driver.missing(base.title, base.version)
     if wanted.get("RUST") == "y":
         toolchain = with_rust(toolchain, rust.find_rust(progress, look=look))
-    return _Setting(base, driver, read, files, key, arch, toolchain, guest.digest(), config.debug_info(files))
+    return _Setting(
+        base,
+        driver,
+        read,
+        files,
+        key,
+        arch,
+        toolchain,
+        guest.digest(),
+        debug_info=config.debug_info(files),
+        profiled=config.profiled(files),
+    )
 
 
 def _apply(

@@ -20,7 +20,8 @@ class Kernel:
     `jailed`: the code of its tree was kept in a jail when it was built.
 
     Files under `path`: `Image`, `System.map`, `config`, `vmlinux`, `modules/*.ko`, `dtbs/*.dtb`, and `guest/` with
-    the static programs for the board (`init`, `heap-exit`, `iterate`, `kmsg-follow`, …).
+    the static programs for the board (`init`, `heap-exit`, `iterate`, `kmsg-follow`, …); of a kernel that counts for
+    gcov, `gcov/` with the compiler's notes.
     """
 
     key: str

@@ -23,7 +23,7 @@ from panthorlab.kernel.patch.report import PatchReport, UnfitError
 from panthorlab.kernel.patch.series import Intake, SeriesJson
 from panthorlab.kernel.source.base import Base
 from panthorlab.kernel.source.spec import UnknownYetError
-from panthorlab.run import estimate, fleet, measure
+from panthorlab.run import estimate, fleet
 from panthorlab.run.suites import find_suites
 from panthorlab.run.variants import DEBUG, debug_fragments
 from panthorlab.text import readable
@@ -89,8 +89,6 @@ def main(options: argparse.Namespace) -> int:
     building = options.name == "build"
     chosen = fleet.Fleet(fleet.named(options)) if building else fleet.choose(options)
     suites = [] if building else list(find_suites(options.suite))
-    if _coverage(options):
-        measure.check_boards(chosen.boards)
     plan = _plan(options, chosen, suites)
     if options.json:
         print(json.dumps(plan, indent=1))

@@ -21,7 +21,7 @@ from typing import IO, Final
 
 from panthorlab.board.api import BootedBoard, RemoteProcess, RunDigest
 from panthorlab.board.onboard import programs
-from panthorlab.coverage.counts import AFTERWARDS, mark
+from panthorlab.coverage.counts import AFTERWARDS
 from panthorlab.errors import BootError, LabError, PanthorlabError
 from panthorlab.kernel.driver import driver_of
 from panthorlab.kernel.model import Kernel
@@ -36,8 +36,10 @@ from panthorlab.run.evidence import LogFollower
 from panthorlab.run.iterations import LOG_DEADLINE, Batch
 from panthorlab.run.judge import as_json
 from panthorlab.run.kernels import notes_of, parse_params, resolve_kernel
+from panthorlab.run.meter import Meter, open_meter
 from panthorlab.run.progress import ProgressDisplay
 from panthorlab.run.record.log import new_run_dir
+from panthorlab.run.tracer import check_kernel, record_accesses
 from panthorlab.run.workload import Workload
 
 STEP: Final = 0.5
@@ -79,14 +81,14 @@ class CommandResult:
 def main(options: argparse.Namespace, command: list[str]) -> int:
     """Boot, run COMMAND, tell what the kernel said. COMMAND's exit status, or that of what kept it from ending."""
     board = fleet.choose_one(options)
-    if options.coverage:
-        measure.check_boards([board])
     progress = ProgressDisplay(quiet=options.quiet)
     run_dir = new_run_dir(options.output)
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step, driver=options.driver)
     for note in notes_of(kernel):
         progress.note(note)
-    live = measure.live_counts(run_dir, measure.prepare(run_dir, ALONE, kernel)) if options.coverage else None
+    if options.recording is not None:
+        check_kernel(kernel)
+    meter = open_meter(measure.prepare(run_dir, ALONE, kernel, [board]), run_dir) if options.coverage else None
     params = parse_params(options.param) | {"seed": str(options.seed)}
     out, err = _Capture(sys.stdout.buffer, echo=not options.json), _Capture(sys.stderr.buffer, echo=not options.json)
     outcome = CommandResult()
@@ -100,21 +102,22 @@ def main(options: argparse.Namespace, command: list[str]) -> int:
                 params=params,
                 on_progress=progress.step,
                 method=options.boot_method,
-                counts=live,
+                counts=meter.counts if meter is not None else None,
                 time=options.time,
             ) as booted,
         ):
             progress.finish()
             if why := booted.facts().get("time_why"):
                 outcome.notes.append(f"{board.name} lives in the host's time, not in exact time: {why}")
-            if live is not None:
-                measure.check_counted(live)
+            if meter is not None:
+                meter.check(booted.shell)
             settle = SETTLE if "groups" in driver_of(kernel).features else SETTLE_WITHOUT_JOBS
-            _run(booted, _resolve(command, kernel, booted.work_dir), run_dir, outcome, (out, err), settle, live)
+            with record_accesses(booted, kernel, options.recording, command):
+                _run(booted, _resolve(command, kernel, booted.work_dir), run_dir, outcome, (out, err), settle, meter)
     finally:
         progress.finish()
         _tell(outcome, run_dir)
-    ran = measure.conclude_boot(run_dir, live) if live is not None else None
+    ran = measure.conclude_boot(run_dir) if meter is not None else None
     if out.error is not None:
         raise out.error
     status = outcome.died.exit_status if outcome.died else outcome.status or 0
@@ -152,24 +155,26 @@ def _run(
     outcome: CommandResult,
     streams: tuple[_Capture, _Capture],
     settle: Workload,
-    live: Path | None = None,
+    meter: Meter | None = None,
 ) -> None:
-    """Fills in `outcome`, also when it is interrupted. `settle`: see `_settle`. `live`: where the board counts
-    instructions, if it does."""
+    """Fills in `outcome`, also when it is interrupted. `settle`: see `_settle`. `meter`: what
+    measures the boot, if it is measured."""
     out, err = streams
     log = LogFollower(booted, run_dir / "kmsg.log")
     try:
         with log:
-            if live is not None:
-                mark(live, "command")
+            if meter is not None:
+                meter.begin(booted.shell, "command")
             process = booted.shell.start(argv, on_stdout=out, on_stderr=err)
             try:
                 outcome.status = _wait(booted, process, run_dir / "kmsg.log", out)
             finally:
                 process.kill()
-            if live is not None:
-                mark(live, AFTERWARDS)
+            if meter is not None:
+                meter.begin(booted.shell, AFTERWARDS)
             _settle(booted, log, outcome, settle)
+            if meter is not None:
+                meter.end(booted.shell)
             outcome.digest = booted.digest()
     except PanthorlabError as error:
         outcome.died = error if outcome.status is None else None

@@ -258,6 +258,8 @@ def worker_argv(log_dir: Path, events_fd: int) -> list[str]:
         str(log_dir),
         "-p",
         "no:cacheprovider",
+        "--basetemp",
+        str(log_dir / "tmp"),  # or it would tidy what all runs of the user have left in /tmp, for minutes
         "--import-mode=importlib",
         "--noconftest",  # the plugin takes those beside the suites; those above them nobody has asked for
         "-q",

@@ -17,7 +17,9 @@ from panthorlab.run.record import Settings
 
 DEFAULT: Final = "qemu-g610"
 COVERAGE: Final = "coverage"
-"""The fragment that `--coverage` needs."""
+"""The fragment that `--coverage` needs on boards that count instructions."""
+GCOV: Final = "gcov"
+"""The one with which a kernel counts by itself, on any board."""
 
 
 @dataclass(frozen=True)
@@ -151,4 +153,5 @@ def fragments_of(boards: Sequence[Board], extra: Sequence[str], *, coverage: boo
     needs, and `--config`. Raises UsageError if the boards differ."""
     _check_alike(boards)
     needed = ("panthor", *boards[0].kernel_configs)
-    return (*needed, *((COVERAGE,) if coverage and COVERAGE not in extra else ()), *extra)
+    means = COVERAGE if all(board.counts for board in boards) else GCOV
+    return (*needed, *((means,) if coverage and not {COVERAGE, GCOV} & {*extra} else ()), *extra)

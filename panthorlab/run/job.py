@@ -22,7 +22,8 @@ class Job:
     iterations by workload over all such boots; None in the boots of the plan. Plain tests then run only with
     `plain_tests`, and are not counted. `tests`: SUITE::TEST that run; None: all. `at_most`: iterations of
     a workload whose test does not ask for this kernel; None: as planned. `coverage`: the map of the kernel's lines, if
-    what runs of them is to be measured.
+    what runs of them is to be measured. `recording`: the file for what the driver does to the GPU's registers, below
+    `log_dir`, if that is to be recorded.
     """
 
     board: str
@@ -50,6 +51,7 @@ class Job:
     tests: tuple[str, ...] | None = None
     at_most: int | None = None
     coverage: str | None = None
+    recording: str | None = None
 
     @classmethod
     def read(cls, fields: JsonObject) -> Job:

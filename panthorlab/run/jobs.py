@@ -25,7 +25,7 @@ class Jobs:
     """Makes the job of a slot. `suites`: their files. `arms`: by variant, "" for the plain boots. `claims`: by arm, the
     part of the iterations of claim workloads that it has; all if it is not there. `maps`: by a kernel's key, the map of
     its lines, if what runs of them is to be measured. `once`: tests that count nothing run in the first boot of each
-    arm and board alone.
+    arm and board alone. `recording`: see `Job`.
     """
 
     run_dir: Path
@@ -37,6 +37,7 @@ class Jobs:
     claims: Mapping[str, float] = field(default_factory=dict)
     maps: Mapping[str, str] = field(default_factory=dict)
     once: bool = False
+    recording: str | None = None
 
     def __call__(self, slot: Slot) -> Job:
         settings = self.settings
@@ -64,6 +65,7 @@ class Jobs:
             plain_tests=not self.once or slot.index % settings.boots == 0,
             tests=self.plan.plain,
             coverage=self.maps.get(kernel.key),
+            recording=self.recording,
         )
         if slot.variant:
             variant = next(one for one in self.plan.variants if one.name == slot.variant)

@@ -1,26 +1,32 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`--coverage`: what a run does to measure which lines of the driver run. Its results are in `RUN/coverage/`."""
+"""`--coverage`: what a run does to measure which lines of the driver run. Its results are in `RUN/coverage/`.
+
+A kernel that counts for gcov is measured so, on any board; every other one by the instructions that QEMU counts.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from panthorlab.board.board import Board
 from panthorlab.coverage import counts, lcov, table
 from panthorlab.coverage.changes import changes
-from panthorlab.coverage.counts import Counts
+from panthorlab.coverage.counts import FOLDER as FOLDER
 from panthorlab.coverage.dwarf import HINT, read_vmlinux
-from panthorlab.coverage.lines import executed
-from panthorlab.coverage.model import SourceMap, from_json
+from panthorlab.coverage.files import Wanted
+from panthorlab.coverage.gcov import read_report
+from panthorlab.coverage.lines import Executed, executed, nothing_of, together
 from panthorlab.coverage.patch import patch_lines
 from panthorlab.errors import LabError, UsageError
 from panthorlab.files import write_whole
 from panthorlab.jsonvalue import JsonObject
-from panthorlab.kernel.build import config
+from panthorlab.kernel.build import config, gcov
+from panthorlab.kernel.build.collect import NOTES
 from panthorlab.kernel.build.plan import Sides
 from panthorlab.kernel.driver import PANTHOR, only
 from panthorlab.kernel.model import Kernel
@@ -28,24 +34,14 @@ from panthorlab.kernel.source.trees import read_base
 from panthorlab.outcome import Side
 from panthorlab.report import coverage as report
 from panthorlab.run.arms import ALONE
-from panthorlab.run.record import BootStart, CoverageEvent, Event, PatchLinesEvent, PatchRan, SuiteRan
+from panthorlab.run.meter import read_map, stretches
+from panthorlab.run.record import BootStart, CoverageEvent, Event, Note, PatchLinesEvent, PatchRan, SuiteRan
 from panthorlab.run.record.codec import encode
 
-FOLDER: Final = counts.FOLDER
 
-
-def check_boards(boards: Sequence[Board]) -> None:
-    """Raises UsageError for a board that cannot count instructions."""
-    for board in boards:
-        if not board.counts:
-            raise UsageError(
-                f"board {board.name} is a {board.file.type} one: --coverage counts instructions in QEMU",
-                hint="measure on an emulated board (--board qemu-g610)",
-            )
-
-
-def prepare(run_dir: Path, arm: str, kernel: Kernel, others: Collection[str] = ()) -> Path:
-    """The map of the kernel's lines, made for this run; `others`: files that are measured beside the driver's.
+def prepare(run_dir: Path, arm: str, kernel: Kernel, boards: Sequence[Board], others: Collection[str] = ()) -> Path:
+    """What it takes to measure the kernel on these boards, made for this run: see `meter.open_meter`. `others`: files
+    that are measured beside the driver's.
 
     Raises UsageError for a kernel that cannot be measured.
     """
@@ -54,45 +50,34 @@ def prepare(run_dir: Path, arm: str, kernel: Kernel, others: Collection[str] = (
         raise UsageError(
             f"{kernel.title}: coverage is measured of panthor, not of {driver.name}", hint="leave out --coverage"
         )
+    if (kernel.path / NOTES).is_dir():
+        gcov.check(kernel.arch)
+        return shutil.copytree(kernel.path / NOTES, _notes_of(run_dir, arm) / kernel.arch, dirs_exist_ok=True)
+    if unable := [board.name for board in boards if not board.counts]:
+        raise UsageError(
+            f"board {unable[0]} cannot count instructions, and {kernel.title} does not count for gcov",
+            hint="`panthorlab build --config gcov` builds one that does",
+        )
+    return _prepare_map(_map_of(run_dir, arm), kernel, values, others)
+
+
+def _prepare_map(path: Path, kernel: Kernel, values: Mapping[str, str], others: Collection[str]) -> Path:
     if values.get(PANTHOR.symbol) != "y":
         raise UsageError(
             f"{kernel.title}: coverage of panthor as a module cannot be measured, it has no fixed address",
-            hint="build it in (CONFIG_DRM_PANTHOR=y)",
+            hint="build it in (CONFIG_DRM_PANTHOR=y), or so that it counts by itself (--config gcov)",
         )
     if values.get("RANDOMIZE_BASE") == "y":
         raise UsageError(
             f"{kernel.title} chooses its address at random, so nobody knows which line an instruction is",
             hint="build it without CONFIG_RANDOMIZE_BASE",
         )
-    path = _map_of(run_dir, arm)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         write_whole(path, read_vmlinux(kernel.path / "vmlinux", kernel.build_id, others=others).to_json())
     except UsageError as error:
         raise UsageError(f"kernel {kernel.key[:12]} ({kernel.title}) cannot be measured: {error}", hint=HINT) from error
     return path
-
-
-def read_map(path: Path) -> SourceMap:
-    """A map that `prepare` made. Raises LabError if it is damaged or gone."""
-    try:
-        return from_json(path.read_text())
-    except (OSError, ValueError) as error:
-        raise LabError(f"{path}: {error}", hint="start the run again") from error
-
-
-def live_counts(log_dir: Path, map_file: Path) -> Path:
-    """The file in which a boot with its logs in `log_dir` counts; new."""
-    return counts.create(log_dir / FOLDER / counts.LIVE, read_map(map_file).text)
-
-
-def check_counted(live: Path) -> None:
-    """Raises LabError if a board that is up has counted nothing: then what it has not run says nothing."""
-    if not any(counts.read(live).values):
-        raise LabError(
-            "QEMU runs, but has counted no instruction of the driver",
-            hint="is the kernel at another address than vmlinux says? see qemu.log of the boot",
-        )
 
 
 def changed_lines(sides: Sides) -> PatchLinesEvent:
@@ -114,28 +99,35 @@ def patched_files(events: Sequence[Event]) -> frozenset[str]:
     return frozenset(file for event in events if isinstance(event, PatchLinesEvent) for file in event.added)
 
 
-def conclude(run_dir: Path, events: Sequence[Event]) -> list[CoverageEvent]:
-    """Write what the run has measured so far, and give the events that say it: one for each arm that was booted."""
-    found, tables = [], {}
+def conclude(run_dir: Path, events: Sequence[Event]) -> list[CoverageEvent | Note]:
+    """Write what the run has measured so far, and give the events that say it: of each arm that was booted, and what
+    of it was lost."""
+    found: list[CoverageEvent | Note] = []
+    tables = {}
     patch = next((event for event in reversed(events) if isinstance(event, PatchLinesEvent)), None)
     changed = {Side.BEFORE.value: patch.removed, Side.AFTER.value: patch.added} if patch else {}
     starts = [event for event in events if isinstance(event, BootStart)]
     for arm in sorted({start.arm for start in starts}, key=_turn):
-        boots = [run_dir / "boots" / start.boot / FOLDER / counts.LIVE for start in starts if start.arm == arm]
-        stretches = [part for live in boots if live.exists() for part in counts.by_suite(live)]
-        if stretches:
-            event, tables[stem(arm)] = _measured(run_dir, arm, stretches, changed.get(arm))
-            found.append(event)
+        boots = [run_dir / "boots" / start.boot / FOLDER for start in starts if start.arm == arm]
+        measured = _read(run_dir, arm, [folder for folder in boots if folder.exists()], patched_files(events))
+        if measured is not None:
+            event, tables[stem(arm)] = _written(run_dir, arm, measured, changed.get(arm))
+            found += [event, *(Note(text=f"coverage of {stem(arm)}: {text}") for text in measured.lost)]
     _write_tables(run_dir, tables)
     return found
 
 
-def conclude_boot(run_dir: Path, live: Path) -> JsonObject:
+def conclude_boot(run_dir: Path) -> JsonObject:
     """The same of a single boot without suites: its figures. Says on stderr what they come to."""
-    event, table_of = _measured(run_dir, ALONE, counts.by_suite(live), None)
+    measured = _read(run_dir, ALONE, [run_dir / FOLDER], ())
+    if measured is None:
+        raise LabError("the boot has measured nothing")
+    event, table_of = _written(run_dir, ALONE, measured, None)
     _write_tables(run_dir, {stem(ALONE): table_of})
     told = report.driver_text(report.Coverage(event.functions, event.function_total, event.lines, event.line_total))
     print(f"panthorlab: {told}; per function: {run_dir / FOLDER}", file=sys.stderr, flush=True)
+    for text in measured.lost:
+        print(f"panthorlab: coverage: {text}", file=sys.stderr, flush=True)
     return figures(event)
 
 
@@ -164,19 +156,75 @@ def _write_tables(run_dir: Path, tables: Mapping[str, object]) -> None:
         write_whole(run_dir / FOLDER / "functions.json", json.dumps(tables, indent=1))
 
 
-def _measured(
-    run_dir: Path, arm: str, stretches: Sequence[tuple[str, Counts]], patch: Mapping[str, Sequence[int]] | None
+@dataclass(frozen=True)
+class _Measurement:
+    """What ran in the boots of an arm. `lost`: what of it nobody knows, in words."""
+
+    whole: Executed
+    suites: Mapping[str, Executed]
+    lost: Sequence[str] = ()
+
+
+def _read(run_dir: Path, arm: str, folders: Sequence[Path], others: Collection[str]) -> _Measurement | None:
+    """`folders`: of its boots. None if nothing of it was measured."""
+    if _map_of(run_dir, arm).exists():
+        return _from_instructions(_map_of(run_dir, arm), folders)
+    return next(
+        (_from_gcov(notes, folders, Wanted(others=frozenset(others))) for notes in _notes_of(run_dir, arm).glob("*")),
+        None,
+    )
+
+
+def _from_instructions(map_file: Path, folders: Sequence[Path]) -> _Measurement | None:
+    parts = [
+        part for folder in folders if (folder / counts.LIVE).exists() for part in counts.by_suite(folder / counts.LIVE)
+    ]
+    if not parts:
+        return None
+    source = read_map(map_file)
+    by_suite = {
+        name: counts.total((part for other, part in parts if other == name), source.text)
+        for name in dict.fromkeys(name for name, _ in parts)
+    }
+    return _Measurement(
+        executed(source, counts.total(by_suite.values(), source.text)),
+        {name: executed(source, part) for name, part in by_suite.items()},
+    )
+
+
+def _from_gcov(folder: Path, folders: Sequence[Path], wanted: Wanted) -> _Measurement | None:
+    """`folder`: the compiler's notes, called as the architecture."""
+    parts = [(boot, name, found) for boot in folders for name, found in stretches(boot, folder)]
+    known: dict[Path, Executed] = {}  # notes that no boot has counts for were left by another kernel of the same tree
+    ran = []
+    for _, _, found in parts:
+        reports = gcov.run(folder.name, found)
+        ran.append({note: read_report(text, wanted) for note, text in zip(found, reports, strict=True)})
+        known |= ran[-1]
+    if not known:
+        return None
+    suites: dict[str, list[Executed]] = {}
+    for (_, name, _), objects in zip(parts, ran, strict=True):
+        suites.setdefault(name, []).append(together(objects.get(note, nothing_of(known[note])) for note in known))
+    lost = [
+        f"what ran of {name} in boot {boot.parent.name} is not known, for the board died"
+        for boot, name, found in parts
+        if not found
+    ]
+    return _Measurement(
+        together(part for parts in suites.values() for part in parts),
+        {name: together(parts) for name, parts in suites.items()},
+        lost,
+    )
+
+
+def _written(
+    run_dir: Path, arm: str, measured: _Measurement, patch: Mapping[str, Sequence[int]] | None
 ) -> tuple[CoverageEvent, Mapping[str, object]]:
     """Writes one arm's files. Its event, and its part of `functions.json`."""
-    source = read_map(_map_of(run_dir, arm))
-    by_suite = {
-        name: counts.total((part for other, part in stretches if other == name), source.text)
-        for name in dict.fromkeys(name for name, _ in stretches)
-    }
-    whole = executed(source, counts.total(by_suite.values(), source.text))
-    suites = {name: executed(source, part) for name, part in by_suite.items()}
+    whole, suites = measured.whole, measured.suites
     write_whole(run_dir / FOLDER / f"{stem(arm)}.lcov", lcov.render(whole, stem(arm)))
-    write_whole(run_dir / FOLDER / f"{stem(arm)}.txt", table.render(source, whole, suites))
+    write_whole(run_dir / FOLDER / f"{stem(arm)}.txt", table.render(whole, suites))
     ran = patch_lines(patch, whole.lines) if patch is not None else None
     event = CoverageEvent(
         arm=arm,
@@ -187,8 +235,12 @@ def _measured(
         suites={name: SuiteRan(one.functions_ran, one.lines_ran) for name, one in suites.items()},
         patch=PatchRan(ran.lines, ran.ran, ran.never, ran.outside) if ran else None,
     )
-    return event, table.to_json(source, whole, suites)
+    return event, table.to_json(whole, suites)
 
 
 def _map_of(run_dir: Path, arm: str) -> Path:
     return run_dir / FOLDER / f"{stem(arm)}.map.json"
+
+
+def _notes_of(run_dir: Path, arm: str) -> Path:
+    return run_dir / FOLDER / f"{stem(arm)}.gcno"

@@ -12,12 +12,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Final
 
 from panthorlab.board.api import BootedBoard, RunDigest
 from panthorlab.board.identity import verify_identity
-from panthorlab.coverage.counts import mark
 from panthorlab.errors import BootError, EvidenceError, PanthorlabError
 from panthorlab.kernel.driver import Driver, driver_of
 from panthorlab.kernel.model import Kernel
@@ -29,6 +27,7 @@ from panthorlab.run.expected import Expectations
 from panthorlab.run.held import Held, Holdings
 from panthorlab.run.iterations import LOG_DEADLINE, Batch
 from panthorlab.run.job import Job
+from panthorlab.run.meter import Meter
 from panthorlab.run.quota import run_share
 from panthorlab.run.ran import Iterated as Iterated
 from panthorlab.run.ran import ProgramResult as ProgramResult
@@ -44,8 +43,8 @@ LAST_WITHOUT_JOBS: Final = replace(LAST, name="gpu-job/gpu-info", argv=("gpu-job
 
 
 class Session:
-    """A booted board with its evidence, as `booting.booted` gives it. `emit`: where events go; `counts`: where the
-    board counts instructions, if it does. `once`: the kinds of finding of which this kernel tells once per boot."""
+    """A booted board with its evidence, as `booting.booted` gives it. `emit`: where events go; `meter`: what
+    measures the boot, if it is measured. `once`: the kinds of finding of which this kernel tells once per boot."""
 
     def __init__(
         self,
@@ -55,7 +54,7 @@ class Session:
         log: LogFollower,
         emit: Callable[[OfBoot], None],
         *,
-        counts: Path | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self.job_description, self.kernel, self.board, self.log = job, kernel, board, log
         self._emit = emit
@@ -63,7 +62,7 @@ class Session:
         self._expectations = Expectations(board, log)
         self._between = Between(log, self._send)
         self.once: frozenset[str] = frozenset()
-        self._counts = counts
+        self._meter = meter
         self._suite = ""
         self.holdings = Holdings(board)
         self.died: PanthorlabError | None = None
@@ -238,9 +237,14 @@ class Session:
 
     def begin(self, suite: str) -> None:
         """What runs from now on is the suite's, until another one begins."""
-        if self._counts is not None and suite != self._suite:
-            mark(self._counts, suite)
+        if self._meter is not None and suite != self._suite and self.died is None:
+            self._meter.begin(self.board.shell, suite)
         self._suite = suite
+
+    def end_measuring(self) -> None:
+        """What has run so far is all of this boot."""
+        if self._meter is not None and self.died is None:
+            self._meter.end(self.board.shell)
 
     def finding_count(self) -> int:
         return len(self.log.findings())

@@ -30,6 +30,7 @@ from panthorlab.run.record.versions import VERSION
 from panthorlab.run.suites import find_suites, lasting
 from panthorlab.run.summary import summary
 from panthorlab.run.survey import survey
+from panthorlab.run.tracer import OF_BOOT, check_kernel, gather
 
 ONE_KERNEL: Final = "`panthorlab build --config` builds one, `validate --deep` builds and boots such kernels itself"
 
@@ -49,6 +50,8 @@ def main(options: argparse.Namespace) -> int:
             if command:
                 return run_command(options, command)
             run_dir = run_suites(options, known)
+            if options.recording:
+                gather(run_dir, options.recording)
             return summary(run_dir, read_run(run_dir), as_json=options.json)
     except TimeLimitReached:
         raise LabError(
@@ -59,8 +62,6 @@ def main(options: argparse.Namespace) -> int:
 def run_suites(options: argparse.Namespace, known: Sequence[KnownEntry]) -> Path:
     """Run the suites on one kernel, and give the directory of the run, whose log says what came of it."""
     chosen = fleet.choose(options)
-    if options.coverage:
-        measure.check_boards(chosen.boards)
     given = {
         **vars(options),
         **fleet.recorded(options, chosen),
@@ -74,7 +75,9 @@ def run_suites(options: argparse.Namespace, known: Sequence[KnownEntry]) -> Path
     run_dir = new_run_dir(options.output)
     progress = ProgressDisplay(quiet=options.quiet)
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step, driver=options.driver)
-    maps = {kernel.key: str(measure.prepare(run_dir, ALONE, kernel))} if options.coverage else {}
+    if options.recording:
+        check_kernel(kernel)
+    maps = {kernel.key: str(measure.prepare(run_dir, ALONE, kernel, chosen.boards))} if options.coverage else {}
 
     with EventLog(run_dir) as log:
         log.append(RunStart(options=settings, suites=tuple(suites), version=VERSION))
@@ -108,6 +111,7 @@ def run_suites(options: argparse.Namespace, known: Sequence[KnownEntry]) -> Path
                     plan,
                     {name: [arm] for name in ["", *(one.name for one in plan.variants)]},
                     maps=maps,
+                    recording=OF_BOOT if options.recording else None,
                 ),
                 lanes=fleet.lanes(chosen.boards, settings),
                 progress=progress.event,

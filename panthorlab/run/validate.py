@@ -130,10 +130,7 @@ def _check(options: argparse.Namespace) -> fleet.Fleet:
     for name in options.patch:
         require_name(name)
     parse_params(options.param)
-    chosen = fleet.choose(options)
-    if options.coverage:
-        measure.check_boards(chosen.boards)
-    return chosen
+    return fleet.choose(options)
 
 
 def resume_main(options: argparse.Namespace) -> int:
@@ -301,7 +298,10 @@ class _Validation:
         if not self._settings.coverage:
             return {}
         files = measure.patched_files(read_events(self._dir))
-        return {kernel.key: str(measure.prepare(self._dir, side, kernel, files)) for side, kernel in kernels.items()}
+        return {
+            kernel.key: str(measure.prepare(self._dir, side, kernel, self._boards, files))
+            for side, kernel in kernels.items()
+        }
 
     def _plan(self, kernels: Mapping[Side, Kernel], *, plain: bool) -> Planned:
         no_build = "" if self._settings.before is None else "--before and --after are finished kernels"

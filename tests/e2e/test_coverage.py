@@ -12,7 +12,14 @@ from typing import Any
 
 import pytest
 
+from panthorlab.board.registry import open_board
+from panthorlab.coverage import counts
+from panthorlab.coverage.dwarf import read_vmlinux
+from panthorlab.coverage.lines import executed
 from panthorlab.kernel.store import find
+from panthorlab.run import measure
+from panthorlab.run.arms import ALONE
+from panthorlab.run.meter import open_meter
 
 from .conftest import PATCHES, Cli, Done
 
@@ -110,3 +117,56 @@ def test_a_command_is_measured_too(measured: Done, tmp_path: Path) -> None:
     suites = json.loads(done.stdout)["coverage"]["suites"]
     assert list(suites) == ["(boot)", "command", "(afterwards)"]
     assert suites["(boot)"]["lines"] > suites["command"]["lines"] > 50
+
+
+WORK = (
+    ("heap-exit", "--mode", "exit"),
+    ("gpu-job", "--mode", "suspend-loop", "--count", "2"),
+    ("gpu-uapi", "--mode", "arguments"),
+)
+
+
+@pytest.mark.full  # a configuration of its own: the whole kernel is compiled
+def test_a_kernel_that_counts_by_itself_agrees_with_qemu(cli: Cli, tmp_path: Path) -> None:
+    """The same boot in both ways: the same functions, and of the lines with code in both all but a few in a hundred."""
+    done = cli("build", "--config", "coverage", "--config", "gcov", "--output", tmp_path / "build")
+    assert done.exit == 0, done.stderr
+    kernel, board, run_dir = find(done.json["base"]["key"]), open_board("qemu-g610"), tmp_path / "run"
+    source = read_vmlinux(kernel.path / "vmlinux", kernel.build_id)
+    (tmp_path / "map.json").write_text(source.to_json())
+    by_qemu = open_meter(tmp_path / "map.json", tmp_path / "qemu")
+    by_gcov = open_meter(measure.prepare(run_dir, ALONE, kernel, [board]), run_dir)
+    with board.boot(kernel, log_dir=tmp_path / "boot", counts=by_qemu.counts) as booted:
+        by_gcov.check(booted.shell)
+        for program, *arguments in WORK:
+            assert booted.shell.run([f"{booted.work_dir}/{program}", *arguments], timeout=120).status == 0, program
+        by_gcov.end(booted.shell)
+        assert by_qemu.counts is not None
+        seen = executed(source, counts.read(by_qemu.counts))
+    measure.conclude_boot(run_dir)
+    functions = json.loads((run_dir / "coverage/functions.json").read_text())["after"]["functions"]
+    assert {(one["file"], one["name"]): one["calls"] > 0 for one in functions} == {
+        (one.file, one.name): count > 0 for one, count in seen.functions.items()
+    }
+    lines, differing = 0, []
+    for record in (run_dir / "coverage/after.lcov").read_text().splitlines():
+        if record.startswith("SF:"):
+            file = seen.lines.get(record[3:], {})
+        elif record.startswith("DA:"):
+            line, count = map(int, record[3:].split(","))
+            lines += line in file
+            differing += [line] if line in file and bool(file[line]) != bool(count) else []
+    assert lines > 2500
+    assert len(differing) < lines * 0.02, differing
+
+
+@pytest.mark.full
+def test_a_kernel_that_counts_by_itself_tells_the_same_lines_of_the_patch(
+    cli: Cli, measured: Done, tmp_path: Path
+) -> None:
+    done = cli("validate", PATCHES / "partly-runs.patch", "--coverage", "--config", "gcov", "--suite",
+               "heap-exit-claim", "--iterations", "3", "--boots", "1", "--expect", "no-change",
+               "--output", tmp_path / "run")  # fmt: skip
+    assert done.json is not None, done.stderr
+    for side in ("before", "after"):
+        assert done.json["coverage"][side]["patch"] == measured.json["coverage"][side]["patch"]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import shutil
@@ -18,6 +19,8 @@ from panthorlab.kernel.elf import build_id
 from panthorlab.kernel.jail import inside
 from panthorlab.kernel.model import Kernel
 
+NOTES = "gcov"
+"""Of a stored kernel: where the compiler's notes (.gcno) lie, each as /sys/kernel/debug/gcov has what it counts."""
 _PARTS = {"System.map": "System.map", ".config": "config", "vmlinux": "vmlinux"}
 
 
@@ -25,7 +28,8 @@ _PARTS = {"System.map": "System.map", ".config": "config", "vmlinux": "vmlinux"}
 class Artefacts:
     """Where a build left what is wanted. `shim`: the directory with the out-of-tree module.
 
-    `core`: a stored kernel that has everything but the guest programs and the shim already.
+    `core`: a stored kernel that has everything but the guest programs and the shim already. `built_as`: what `objects`
+    was called where it was built.
     """
 
     objects: Path
@@ -34,6 +38,7 @@ class Artefacts:
     dtbs: tuple[str, ...]
     core: Kernel | None = None
     jailed: bool = True
+    built_as: str = ""
 
 
 def collect(plan: SidePlan, artefacts: Artefacts) -> Kernel:
@@ -89,16 +94,30 @@ def _fill_core(plan: SidePlan, artefacts: Artefacts, into: Path) -> str:
     for name in artefacts.dtbs:
         (into / "dtbs").mkdir(exist_ok=True)
         _copy(objects, f"{arch.boot_directory}/dts/{name}", into / "dtbs" / Path(name).name)
+    copy_notes(plan.profiled, artefacts, into)
     return inside.text(objects, "include/config/kernel.release").strip()
 
 
 def _link_core(core: Path, into: Path) -> None:
     """Everything of a stored kernel but its guest programs; files of the store never change, so links will do."""
     plain = [core / "Image", *(core / name for name in _PARTS.values())]
-    for source in [*plain, *core.glob("modules/*"), *core.glob("dtbs/*")]:
+    notes = core.glob(f"{NOTES}/**/*.gcno")
+    for source in [*plain, *core.glob("modules/*"), *core.glob("dtbs/*"), *notes]:
         target = into / source.relative_to(core)
-        target.parent.mkdir(exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         os.link(source, target)
+
+
+def copy_notes(names: Iterable[str], artefacts: Artefacts, into: Path) -> None:
+    """What gcov must have of the C files and directories (`DIR/`) that count for it."""
+    objects = artefacts.objects
+    for name in names:
+        # a file may have none: it is not compiled in this configuration, or its Makefile forbids to profile it
+        pattern = f"{name}**/*.gcno" if name.endswith("/") else f"{glob.escape(name.removesuffix('.c'))}.gcno"
+        for path in sorted(objects.glob(pattern)):
+            target = into / NOTES / artefacts.built_as.lstrip("/") / path.relative_to(objects)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _copy(objects, str(path.relative_to(objects)), target)
 
 
 def _copy_modules(directory: Path, into: Path) -> None:

@@ -3,8 +3,9 @@
 
 A fragment has `CONFIG_X=value`, `# CONFIG_X is not set`, the same behind `#? ` (only where the tree has the option),
 `#! dtb NAME` (build that device tree too; `#? dtb NAME`: where the tree has its source), `#! debug-info DIR` (compile
-the C files of that directory with debug information, which changes no instruction), comments and empty lines. Later
-fragments override earlier ones.
+the C files of that directory with debug information, which changes no instruction), `#! profile DIR` (compile them so
+that they count for gcov what runs, which needs CONFIG_GCOV_KERNEL), comments and empty lines. Later fragments override
+earlier ones.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from panthorlab.paths import data_dirs, find_data, hint_here
 _SET = re.compile(r'^CONFIG_(\w+)=("(?:[^"\\]|\\.)*"|[ymn]|-?\d+|0[xX][0-9a-fA-F]+)\s*$')
 _UNSET = re.compile(r"^# CONFIG_(\w+) is not set\s*$")
 _DTB = re.compile(r"^#[!?] dtb ([\w.-]+/[\w.-]+\.dtb)\s*$")
-_DEBUG_INFO = re.compile(r"^#! debug-info ((?:\w[\w.-]*/)*\w[\w.-]*)\s*$")
+_OF_DIRECTORY = re.compile(r"^#! (?P<what>debug-info|profile) (?P<directory>(?:\w[\w.-]*/)*\w[\w.-]*)\s*$")
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,18 @@ def _find_fragment(name: str) -> Path:
 def debug_info(fragments: Sequence[Path]) -> tuple[str, ...]:
     """The directories of the tree whose debug information is asked for, as `DIR/`. They are no part of `fragments_key`:
     .config, and so the O= directory, is the same with and without."""
+    return _directories(fragments, "debug-info")
+
+
+def profiled(fragments: Sequence[Path]) -> tuple[str, ...]:
+    """The directories of the tree that are to count for gcov, as `DIR/`."""
+    return _directories(fragments, "profile")
+
+
+def _directories(fragments: Sequence[Path], what: str) -> tuple[str, ...]:
     lines = (line for file in fragments for line in file.read_text(errors="replace").splitlines())
-    return tuple(sorted({f"{match[1]}/" for line in lines if (match := _DEBUG_INFO.match(line))}))
+    found = (match for line in lines if (match := _OF_DIRECTORY.match(line)))
+    return tuple(sorted({f"{match['directory']}/" for match in found if match["what"] == what}))
 
 
 def fragments_key(fragments: Sequence[Path]) -> str:
@@ -111,7 +122,7 @@ def parse_fragment(text: str, file: Path, dtbs: dict[str, bool]) -> Iterable[Opt
         line = raw.removeprefix("#? ").strip()
         if match := _DTB.match(raw):
             dtbs[match[1]] = dtbs.get(match[1], False) or not optional
-        elif _DEBUG_INFO.match(raw):
+        elif _OF_DIRECTORY.match(raw):
             continue
         elif match := _SET.match(line):
             yield Option(match[1], None if match[2] == "n" else match[2], optional, file, number)

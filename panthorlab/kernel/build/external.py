@@ -46,7 +46,7 @@ def import_build(path: Path, *, log: Path, progress: Progress) -> Kernel:
             f"{path} has no {wanted.name} kernel {wanted.image}",
             hint=f"build it with ARCH={wanted.name}, target {wanted.image}",
         )
-    driver.only(values, f"the kernel in {path}")
+    found = driver.only(values, f"the kernel in {path}")
     source = (path / "source").resolve() if (path / "source").exists() else path
     makefile.check_tree(str(source), reader(source))
 
@@ -69,6 +69,7 @@ def import_build(path: Path, *, log: Path, progress: Progress) -> Kernel:
         config_key="",
         arch=arch.name,
         toolchain=find_toolchain(arch.name),
+        profiled=(f"{found.directory}/",) if values.get("GCOV_KERNEL") == "y" else (),
     )
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", buffering=1, errors="replace") as file:

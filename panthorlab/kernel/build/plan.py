@@ -17,8 +17,8 @@ from panthorlab.outcome import Side
 class SidePlan:
     """One kernel to build. `changes`: all it changes in the base; `reports`: the patches that make them.
 
-    `key` is the store key; a kernel under it needs no building. `debug_info`: what is compiled with it, directories
-    (`DIR/`) and C files.
+    `key` is the store key; a kernel under it needs no building. `debug_info`, `profiled`: what is compiled with debug
+    information, and so that it counts for gcov: directories (`DIR/`) and C files.
     """
 
     side: Side
@@ -33,6 +33,7 @@ class SidePlan:
     arch: str
     toolchain: Toolchain
     debug_info: tuple[str, ...] = ()
+    profiled: tuple[str, ...] = ()
 
     @property
     def patches(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from itertools import permutations
 from pathlib import Path
 from typing import get_args
 
@@ -20,7 +21,7 @@ from panthorlab.board.registry import board_files, open_board
 from panthorlab.errors import UsageError
 
 PACKAGE = Path(__file__).parents[3] / "panthorlab"
-HOUSES = ("panthorlab.board.emulated", "panthorlab.board.real")
+HOUSES = tuple(sorted(board.__module__.rpartition(".")[0] for board in KINDS.values()))
 OPEN = ("panthorlab.board.emulated.overlay",)
 """Of the houses, what the code above may use: overlays are made without any board."""
 
@@ -80,6 +81,9 @@ def test_what_a_kind_does_not_override_is_careful() -> None:
             refused()
 
 
+ABOVE = [file for file in sorted(PACKAGE.rglob("*.py")) if file.relative_to(PACKAGE).parts[0] != "board"]
+
+
 def _imports(file: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.ImportFrom):
@@ -89,19 +93,41 @@ def _imports(file: Path) -> Iterator[str]:
 
 
 def test_nobody_above_looks_into_a_kind() -> None:
-    above = [file for file in PACKAGE.rglob("*.py") if "board" not in file.relative_to(PACKAGE).parts]
     found = [
         f"{file.relative_to(PACKAGE)}: {name}"
-        for file in above
+        for file in ABOVE
         for name in _imports(file)
         if name.startswith(HOUSES) and not name.startswith(OPEN)
     ]
-    assert len(above) > 100
+    assert len(ABOVE) > 100
     assert not found
 
 
+def _tested_types(file: Path) -> Iterator[str]:
+    """What a module asks values whether they are: names in `isinstance`, `issubclass`, `type(…) is` and `case …():`."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        kinds: list[ast.expr] = []
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            kinds = node.args[1:] if node.func.id in ("isinstance", "issubclass") else []
+        elif isinstance(node, ast.Compare) and "type(" in ast.unparse(node.left):
+            kinds = node.comparators
+        elif isinstance(node, ast.MatchClass):
+            kinds = [node.cls]
+        for kind in kinds:
+            yield from (name for part in ast.walk(kind) if (name := getattr(part, "id", getattr(part, "attr", ""))))
+
+
+def test_nobody_above_asks_whether_it_is_a_certain_board() -> None:
+    """Nor does it by way of a class that the interface itself has."""
+    names = {name for file in ABOVE for name in _imports(file) if name.startswith("panthorlab.board")}
+    boards = {name.rpartition(".")[2] for name in names} | {"Board", "BoardFile", "BootedBoard", "KINDS"}
+    found = [f"{file.relative_to(PACKAGE)}: {name}" for file in ABOVE for name in _tested_types(file) if name in boards]
+    assert not [text for text in found if not text.endswith("Error")]
+
+
 def test_the_houses_do_not_know_each_other() -> None:
-    for house, other in (HOUSES, HOUSES[::-1]):
+    assert HOUSES[:1] == ("panthorlab.board.emulated",)
+    for house, other in permutations(HOUSES, 2):
         folder = PACKAGE.parent / house.replace(".", "/")
         assert not [
             f"{file.name}: {name}" for file in folder.rglob("*.py") for name in _imports(file) if name.startswith(other)

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from panthorlab.board.methods import AUTO, CHOICES, METHODS, as_markdown
 from panthorlab.board.real.file import BootSection
@@ -13,12 +15,21 @@ from panthorlab.board.real.methods.choice import make
 from panthorlab.errors import UsageError
 from panthorlab.options import parse
 
-DOCS = Path(__file__).parents[3] / "docs"
-SECTIONS = {
-    "uboot": {"kernel_address": "0x1", "fdt_address": "0x2"},
-    "tftp": {"serve": True, "server": "h"},
-    "extlinux": {"fallback": "none"},
-}
+ROOT = Path(__file__).parents[3]
+DOCS = ROOT / "docs"
+TEMPLATE = ROOT / "board_configs/template.yaml.example"
+
+
+def _section(name: str) -> object:
+    """The section of `boot` that the template shows, also where it is commented out."""
+    for begin in ("  ", "  # "):
+        if found := re.search(rf"^{begin}{name}:\n((?:{begin}  .*\n)+)", TEMPLATE.read_text(), re.MULTILINE):
+            section: object = yaml.safe_load("\n".join(line.removeprefix(begin) for line in found[1].splitlines()))
+            return section
+    raise AssertionError(f"{TEMPLATE} has no example of boot.{name}")
+
+
+SECTIONS = {section: _section(section) for row in METHODS.values() for section in row.sections}
 
 
 @pytest.mark.parametrize("name", METHODS)

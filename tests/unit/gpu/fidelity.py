@@ -19,7 +19,7 @@ from panthorlab.gpu.cs import heap, machine, state
 from panthorlab.gpu.cs.ports import Requester
 from panthorlab.gpu.generations.g610 import G610
 from panthorlab.gpu.mmu import unit, walk
-from panthorlab.gpu.params import PARAMS
+from panthorlab.gpu.paramtable import PARAMS
 from panthorlab.gpu.registers import Register, RegisterKind
 
 ROOT = Path(__file__).parents[3]

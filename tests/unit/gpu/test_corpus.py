@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from panthorlab.gpu.fw import corpus, image
 from panthorlab.gpu.fw.corpus import ACCEPTED, CASES, NO_ROOM, ImageCase
+from panthorlab.gpu.fw.parts import parse
 from panthorlab.gpu.generations.g610 import G610
 
 GOOD = image.build(G610.layout)
@@ -60,7 +61,7 @@ def _section(data: bytes, body: bytes) -> bool | None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_expectations_are_those_of_the_loader(case: ImageCase) -> None:
     if case.errnos != NO_ROOM:  # the loader's memory manager finds those
-        assert loads(case.make(corpus.parse(GOOD))) is (case.errnos == ACCEPTED)
+        assert loads(case.make(parse(GOOD))) is (case.errnos == ACCEPTED)
 
 
 def test_names_are_unique_and_fit_a_pack() -> None:
@@ -70,14 +71,14 @@ def test_names_are_unique_and_fit_a_pack() -> None:
 
 
 def test_parts_give_the_image_again() -> None:
-    assert corpus.parse(GOOD).to_bytes() == GOOD
+    assert parse(GOOD).to_bytes() == GOOD
     assert loads(GOOD)
 
 
 @given(st.binary(max_size=80))
 def test_what_is_no_image_is_refused(data: bytes) -> None:
     try:
-        parsed = corpus.parse(data)
+        parsed = parse(data)
     except ValueError:
         return
     assert parsed.to_bytes()[20:] == data[20:]

@@ -20,7 +20,7 @@ from panthorlab.gpu.cs.work import WORK
 from panthorlab.gpu.fw import interface
 from panthorlab.gpu.generations.g610 import G610
 from panthorlab.gpu.misbehave import BY_NAME as MISDEEDS
-from panthorlab.gpu.params import PARAMS
+from panthorlab.gpu.paramtable import PARAMS
 from panthorlab.gpu.registers import RegisterKind
 from panthorlab.options import parse
 from panthorlab.run.suites import find_suites

@@ -21,7 +21,8 @@ from panthorlab.gpu.generation import Generation
 from panthorlab.gpu.generations.g610 import G610
 from panthorlab.gpu.irq import IrqBlock
 from panthorlab.gpu.loop import Loop
-from panthorlab.gpu.params import PARAMS, Params, describe, stream_params
+from panthorlab.gpu.params import Params, describe, stream_params
+from panthorlab.gpu.paramtable import PARAMS
 from panthorlab.gpu.ram import GuestRam, NoRamError
 from panthorlab.gpu.trace import ChromeTrace
 

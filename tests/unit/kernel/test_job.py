@@ -17,7 +17,7 @@ import pytest
 from panthorlab.errors import BuildError, ConfigError, PatchError, UsageError
 from panthorlab.kernel import store
 from panthorlab.kernel.build.plan import Sides
-from panthorlab.kernel.build.steps import debug_options, objects_of
+from panthorlab.kernel.build.steps import object_options, objects_of, profile_environment
 from panthorlab.kernel.build.tokens import affected
 from panthorlab.kernel.find import find_kernel
 from panthorlab.kernel.jail.sandbox import sandbox
@@ -109,6 +109,40 @@ def test_a_kernel_with_debug_information_is_another_one_built_in_the_same_place(
     assert objects_of(measured) == objects_of(plain)
 
 
+def test_a_kernel_that_counts_is_another_one_and_counts_the_patched_files_too(
+    prepare: Prepare, patch: Callable[..., Path], fragment: Path
+) -> None:
+    one = patch("one.patch", MMU, "x + 1", "x + 2")
+    plain = prepare([one]).after
+    fragment.write_text(f"{fragment.read_text()}#! profile lib\n")
+    sides = prepare([one])
+    assert sides.before.profiled == sides.after.profiled == ("lib/", MMU)
+    assert sides.after.core_key != plain.core_key
+
+
+def test_make_profiles_only_what_is_named_and_not_forbidden(tmp_path: Path) -> None:
+    """By the rule of the kernel's scripts/Makefile.lib, behind make's own recursion."""
+    (tmp_path / "Makefile").write_text("all:\n\t@$(MAKE) -s -f $(CURDIR)/sub.mk $(OBJECTS)\n")
+    (tmp_path / "sub.mk").write_text(
+        "GCOV_PROFILE_clock.o := n\n"
+        "_c_flags += $(if $(patsubst n%,,$(GCOV_PROFILE_$(@F))$(GCOV_PROFILE)$(if $(is-kernel-object),$(ALL))),-gcov)\n"
+        "%.o:\n\t@echo $@$(_c_flags)\n"
+    )
+    wanted = [f"{D}/a.o", f"{D}/sub/b.o", "drivers/clk.o"]
+    others = ["drivers/a.o", f"{D}x/a.o", f"{D}/clock.o"]
+    argv = ["make", "-s", "--no-print-directory", f"OBJECTS={' '.join([*wanted, *others])}"]
+
+    def made() -> list[str]:
+        env = {**os.environ, **profile_environment([f"{D}/", "drivers/clk.c"])}
+        done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60, env=env)
+        return done.stdout.split()
+
+    assert made() == [*(f"{name}-gcov" for name in wanted), *others]
+    (tmp_path / "sub.mk").write_text("GCOV_PROFILE := n\n" + (tmp_path / "sub.mk").read_text())
+    assert made() == [*wanted, *others], "the directory's own Makefile forbids it"
+    assert profile_environment([]) == {}
+
+
 def test_make_compiles_only_what_is_named_with_debug_information(tmp_path: Path) -> None:
     (tmp_path / "Makefile").write_text(
         "CFLAGS_KERNEL =\nCFLAGS_MODULE =\nexport CFLAGS_KERNEL CFLAGS_MODULE\n"
@@ -117,11 +151,11 @@ def test_make_compiles_only_what_is_named_with_debug_information(tmp_path: Path)
     (tmp_path / "sub.mk").write_text("%.o:\n\t@echo $@$(CFLAGS_KERNEL)$(CFLAGS_MODULE)\n")
     wanted = [f"{D}/a.o", f"{D}/sub/b.o", "kernel/workqueue.o"]
     others = ["drivers/gpu/drm/a.o", f"{D}x/a.o", "kernel/workqueue_internal.o", "kernel/kernel/workqueue.o"]
-    options = debug_options([f"{D}/", "kernel/workqueue.c"])
+    options = object_options({"-g": [f"{D}/", "kernel/workqueue.c"]})
     argv = ["make", "-s", "--no-print-directory", f"OBJECTS={' '.join([*wanted, *others])}", *options]
     made = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60).stdout.split()
     assert made == [*(f"{name}-g-g" for name in wanted), *others]
-    assert debug_options([]) == ()
+    assert object_options({"-g": []}) == ()
     assert with_files([f"{D}/"], [MMU, "kernel/workqueue.c", "include/linux/x.h", f"{D}x/a.c"]) == (
         f"{D}/",
         f"{D}x/a.c",

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
+import subprocess
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -11,15 +14,28 @@ from typing import Any
 
 import pytest
 
+from panthorlab.board.api import RemoteFileError
 from panthorlab.board.registry import open_board
 from panthorlab.coverage import counts
 from panthorlab.coverage.model import DRIVER, Function, LineRow, SourceMap
 from panthorlab.errors import LabError, UsageError
+from panthorlab.kernel.build.collect import NOTES
 from panthorlab.kernel.model import Kernel
 from panthorlab.outcome import Side
 from panthorlab.report import console, html, json_report, junit, kcidb
 from panthorlab.run import measure, reports
-from panthorlab.run.record import CoverageEvent, Event, Iteration, PatchLinesEvent, PatchRan, RunEnd, SuiteRan, versions
+from panthorlab.run.meter import GcovMeter, open_meter, stretches
+from panthorlab.run.record import (
+    CoverageEvent,
+    Event,
+    Iteration,
+    Note,
+    PatchLinesEvent,
+    PatchRan,
+    RunEnd,
+    SuiteRan,
+    versions,
+)
 from panthorlab.run.record.lines import DamagedError
 from panthorlab.verdict.model import Verdict
 
@@ -77,6 +93,8 @@ def whole(run_dir: Path, lines: dict[str, Any] | None) -> list[Event]:
 
 def test_boots_and_suites_are_added_up(run_dir: Path) -> None:
     before, after = measure.conclude(run_dir, typed(events_of(patch([10, 13], [10, 11, 99]))))
+    assert isinstance(before, CoverageEvent)
+    assert isinstance(after, CoverageEvent)
     assert (before.lines, before.line_total, before.functions, before.function_total) == (3, 4, 1, 1)
     assert before.suites == {"(boot)": SuiteRan(0, 0), "heap-exit": SuiteRan(1, 3)}
     assert before.patch == PatchRan(2, 1, ("panthor_x.c:13",), ())
@@ -208,22 +226,117 @@ def test_a_run_of_one_kernel_tells_its_figures(run_dir: Path, capsys: pytest.Cap
 def test_kernels_that_cannot_be_measured_are_refused(tmp_path: Path, config: str, said: str) -> None:
     (tmp_path / "config").write_text(config)
     with pytest.raises(UsageError, match=said):
-        measure.prepare(tmp_path, Side.AFTER, Kernel("k", tmp_path, "arm64", "6.12", "ab", "t"))
+        measure.prepare(tmp_path, Side.AFTER, kernel_in(tmp_path), [open_board("qemu-g610")])
 
 
-def test_real_boards_are_refused_before_anything_is_built() -> None:
-    measure.check_boards([open_board("qemu-g610")])
-    with pytest.raises(UsageError, match="rock-5b is a real one"):
-        measure.check_boards(list(map(open_board, ("qemu-g610", "rock-5b"))))
+def kernel_in(folder: Path) -> Kernel:
+    return Kernel("k", folder, "arm64", "6.12", "ab", "t")
 
 
-def test_a_board_that_counts_nothing_is_an_error(tmp_path: Path) -> None:
-    live = counts.create(tmp_path / "counts", TEXT)
+def test_real_boards_want_a_kernel_that_counts_by_itself(tmp_path: Path) -> None:
+    boards = list(map(open_board, ("qemu-g610", "rock-5b")))
+    (tmp_path / "config").write_text("CONFIG_DRM_PANTHOR=m\n")
+    with pytest.raises(UsageError, match="board rock-5b cannot count instructions") as refused:
+        measure.prepare(tmp_path, Side.AFTER, kernel_in(tmp_path), boards)
+    assert "--config gcov" in str(refused.value.hint)
+    (tmp_path / NOTES / "mnt/obj").mkdir(parents=True)
+    (tmp_path / NOTES / "mnt/obj/x.gcno").write_bytes(b"notes")
+    recipe = measure.prepare(tmp_path / "run", Side.AFTER, kernel_in(tmp_path), boards)
+    assert (recipe / "mnt/obj/x.gcno").read_bytes() == b"notes"
+    assert isinstance(open_meter(recipe, tmp_path / "boot"), GcovMeter)
+
+
+def test_a_board_that_counts_nothing_is_an_error(run_dir: Path, tmp_path: Path) -> None:
+    meter = open_meter(run_dir / "coverage/after.map.json", tmp_path / "boot")
+    assert meter.counts == tmp_path / "boot/coverage/counts"
     with pytest.raises(LabError, match="counted no instruction"):
-        measure.check_counted(live)
+        meter.check(Files({}))
 
 
 def test_a_damaged_map_is_said(tmp_path: Path) -> None:
     (tmp_path / "after.map.json").write_text("{}")
     with pytest.raises(LabError, match=r"after\.map\.json"):
-        measure.read_map(tmp_path / "after.map.json")
+        open_meter(tmp_path / "after.map.json", tmp_path)
+
+
+class Files:
+    """A board's shell as far as a meter needs it: files that are read, and what was written."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self.files, self.written = files, list[str]()
+
+    def get(self, path: str) -> bytes:
+        if path not in self.files:
+            raise RemoteFileError(f"read {path}", errno=errno.ENOENT)
+        return self.files[path]
+
+    def put(self, data: bytes, path: str, *, mode: int = 0o644) -> None:
+        self.written.append(path)
+
+    def start(self, *args: Any, **more: Any) -> Any:
+        raise NotImplementedError
+
+    def run(self, *args: Any, **more: Any) -> Any:
+        raise NotImplementedError
+
+
+def test_a_kernel_that_counts_is_asked_at_the_end_of_each_stretch(tmp_path: Path) -> None:
+    notes = tmp_path / "after.gcno/arm64"
+    (notes / "mnt/obj").mkdir(parents=True)
+    for name in ("a", "never-loaded"):
+        (notes / f"mnt/obj/{name}.gcno").touch()
+    board = Files({"/sys/kernel/debug/gcov/mnt/obj/a.gcda": b"boot"})
+    meter = GcovMeter(notes, tmp_path / "coverage")
+    meter.check(board)
+    meter.begin(board, "probe")
+    assert board.written == ["/sys/kernel/debug/gcov/reset"]
+    board.files["/sys/kernel/debug/gcov/mnt/obj/a.gcda"] = b"probe"
+    meter.begin(board, "heap-exit")  # the board dies in it
+    found = [
+        (name, sorted(path.read_bytes() for path in counts.values()))
+        for name, counts in stretches(tmp_path / "coverage", notes)
+    ]
+    assert found == [("(boot)", [b"boot"]), ("probe", [b"probe"]), ("heap-exit", [])]
+    with pytest.raises(LabError, match="counts nothing for gcov"):
+        GcovMeter(notes, tmp_path / "other").check(Files({}))
+
+
+@pytest.fixture
+def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run of two boots of a kernel that counts, made of a program that has run once in `probe` of the first and twice
+    in `heap-exit` of the second, in which the board then died."""
+    monkeypatch.setenv("CROSS_COMPILE", "")
+    build = tmp_path / "mnt/obj"
+    (tmp_path / "mnt/src" / DRIVER).mkdir(parents=True)
+    (build / DRIVER).mkdir(parents=True)
+    (tmp_path / "mnt/src" / FILE).write_text(
+        "int main(int argc, char **argv)\n{\n\tif (argc > 2)\n\t\treturn 3;\n\treturn 0;\n}\n"
+    )
+    flags = ["-O0", "-fprofile-arcs", "-ftest-coverage"]
+    stem = FILE.removesuffix(".c")
+    subprocess.run(["gcc", *flags, "-c", f"../src/{FILE}", "-o", f"{stem}.o"], cwd=build, check=True, timeout=60)
+    subprocess.run(["gcc", "--coverage", f"{stem}.o", "-o", "program"], cwd=build, check=True, timeout=60)
+    notes = tmp_path / "coverage/after.gcno/arm64" / DRIVER
+    notes.mkdir(parents=True)
+    shutil.copy(build / f"{stem}.gcno", notes)
+    shutil.copy(build / f"{stem}.gcno", notes / "gone.gcno")  # of a file that this kernel does not have
+    for boot_name, stretch, runs in (("after1.1", "001-probe", 1), ("after2.1", "001-heap-exit", 2)):
+        for _ in range(runs):
+            subprocess.run(["./program"], cwd=build, check=True, timeout=60)
+        folder = tmp_path / "boots" / boot_name / "coverage"
+        (folder / stretch / DRIVER).mkdir(parents=True)
+        (build / f"{stem}.gcda").rename(folder / stretch / f"{stem}.gcda")
+    (tmp_path / "boots/after2.1/coverage/002-unplug").mkdir()
+    return tmp_path
+
+
+def test_a_run_of_a_kernel_that_counts(counted: Path) -> None:
+    events = typed([{**START, "options": {"coverage": True}}, *boot("after", 1, 1, 1, 0), *boot("after", 2, 1, 1, 0)])
+    ran, lost = measure.conclude(counted, events)
+    assert isinstance(ran, CoverageEvent)
+    assert (ran.functions, ran.function_total, ran.lines, ran.line_total) == (1, 1, 3, 4)
+    assert ran.suites == {"probe": SuiteRan(1, 3), "heap-exit": SuiteRan(1, 3), "unplug": SuiteRan(0, 0)}
+    assert isinstance(lost, Note)
+    assert lost.text == "coverage of after: what ran of unplug in boot after2.1 is not known, for the board died"
+    assert "DA:3,3" in (counted / "coverage/after.lcov").read_text().splitlines()
+    assert "DA:4,0" in (counted / "coverage/after.lcov").read_text().splitlines()

@@ -190,6 +190,15 @@ def test_debug_information_of_a_directory_is_no_matter_of_the_config(tmp_path: P
     assert config.read_fragments(config.find_fragments(["coverage"])).options == ()
 
 
+def test_directories_that_count_for_gcov(tmp_path: Path) -> None:
+    mixed = write(tmp_path, "mixed", "#! debug-info lib\n#! profile drivers/gpu/drm/panthor\nCONFIG_A=y\n")
+    assert config.profiled([mixed]) == ("drivers/gpu/drm/panthor/",)
+    assert config.debug_info([mixed]) == ("lib/",)
+    gcov = config.find_fragments(["gcov"])
+    assert config.profiled(gcov) == ("drivers/gpu/drm/panthor/",)
+    assert config.read_fragments(gcov).values["GCOV_KERNEL"] == "y"
+
+
 def test_later_fragments_override(tmp_path: Path) -> None:
     first, second = write(tmp_path, "a", "CONFIG_BAR=y\n"), write(tmp_path, "b", "# CONFIG_BAR is not set\n")
     assert [option.value for option in config.read_fragments([first, second]).options] == [None]
