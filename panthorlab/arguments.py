@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from panthorlab.board.boardtime import HELP as TIME_HELP
+from panthorlab.board.boardtime import TIMES
 from panthorlab.board.methods import AUTO, CHOICES, HELP
 from panthorlab.kernel.driver import DRIVERS, PANTHOR
 from panthorlab.quantities import boots, duration, iterations, jobs, seed, version
@@ -67,6 +69,7 @@ def add_board(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a file of board_configs/, or a path (./mine.yaml); default: qemu-g610; repeat it for several boards",
     )
+    group.add_argument("--time", choices=TIMES, help=TIME_HELP)
     group.add_argument(
         "--param",
         action="append",

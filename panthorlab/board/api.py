@@ -7,12 +7,12 @@ call that waits takes a deadline in seconds and raises `LabError` naming the las
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, Self, TypeVar
 
+from panthorlab.board.boardtime import HOST, BoardTime
 from panthorlab.errors import LabError
 
 
@@ -42,6 +42,17 @@ class Hazard:
     time: float
     kind: str
     text: str
+
+
+@dataclass(frozen=True)
+class RunDigest:
+    """Equal runs have equal ones. `sha256`: over all register accesses with counts and values, interrupts, what host
+    and board told each other, and the console. `instructions`: how far the board has come. `blocks`: hash of the blocks
+    of instructions that it has executed, 0 if nobody asked for it."""
+
+    sha256: str
+    instructions: int
+    blocks: str
 
 
 class RemoteFileError(LabError):
@@ -78,16 +89,17 @@ def collect(
     timeout: float,
     start: Callable[[OnBytes, OnBytes], Process],
     feed: Callable[[Process, float], None] | None,
+    clock: BoardTime = HOST,
 ) -> Completed:
     """A command to its end, for `Shell.run`: `start` it with its output going to these two, and `feed` it until a
-    deadline (of the monotonic clock). Whatever goes wrong, it is killed."""
+    deadline (of `clock`). Whatever goes wrong, it is killed."""
     stdout, stderr = bytearray(), bytearray()
-    deadline = time.monotonic() + timeout
+    deadline = clock.now() + timeout
     process = start(stdout.extend, stderr.extend)
     try:
         if feed is not None:
             feed(process, deadline)
-        status = process.wait(max(0.0, deadline - time.monotonic()))
+        status = process.wait(max(0.0, deadline - clock.now()))
     except BaseException:
         process.kill()
         raise
@@ -127,6 +139,10 @@ class BootedBoard(Protocol):
 
     @property
     def shell(self) -> Shell: ...
+
+    @property
+    def time(self) -> BoardTime:
+        """The time it lives in: whoever waits for it waits there."""
 
     @property
     def boot_id(self) -> str:
@@ -177,6 +193,9 @@ class BootedBoard(Protocol):
     def misuses(self) -> Sequence[str]:
         """What the driver did so far that real hardware would not bear and the emulated GPU does, oldest first: a
         register access while the clock stood, for example."""
+
+    def digest(self) -> RunDigest | None:
+        """In exact time, what tells this run of the board so far from any other; None in the host's time."""
 
     def check_alive(self) -> None:
         """Raise LabError (QEMU or model died) or BootError (guest panicked, silent) if the board is gone."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import ClassVar, Final, NotRequired, TypedDict
 
 from panthorlab.board.api import BootedBoard
+from panthorlab.board.boardtime import TimeName
 from panthorlab.board.fields import BoardFile
 from panthorlab.board.lab.lease import QuarantinedError
 from panthorlab.board.lab.state import LeaseState, Standing
@@ -93,6 +94,8 @@ class Board(ABC):
     """Its GPU has parameters (`--param gpu.NAME=VALUE`)."""
     counts: ClassVar[bool] = False
     """It can count the instructions that it runs (`--coverage`)."""
+    exact: ClassVar[bool] = False
+    """It can live in exact time (`--time exact`), where one seed is one run."""
 
     def __init__(self, name: str, file: BoardFile, *, path: Path | None = None, key: str | None = None) -> None:
         self.name, self.file = name, file
@@ -178,6 +181,13 @@ class Board(ABC):
             f"board {self.name} is not set up for --boot-method {method}",
             hint=f"its file has `methods: [{', '.join(self.methods)}]`",
         )
+
+    def check_time(self, time: TimeName | None) -> None:
+        """Raises UsageError if `--time` asks for what it never can have."""
+        if time == TimeName.EXACT and not self.exact:
+            raise UsageError(
+                f"board {self.name} is {self.file.type}: it lives in its own time", hint="leave --time exact out"
+            )
 
     # -- its lab -----------------------------------------------------------------------------------------------
 
@@ -268,14 +278,15 @@ class Board(ABC):
         method: str = AUTO,
         fresh: bool = True,
         counts: Path | None = None,
+        time: TimeName | None = None,
         on_step: OnStep = unheard,
     ) -> BootedBoard:
         """Boot `kernel`. `overlay`: a directory laid over the root file system. `params`: `gpu.NAME` settings.
 
         `method`: one of `methods`, or `auto`: the board chooses. `fresh`: boot anew in any case; else the running
         kernel may be kept if exchanging its module provably does the same. `counts`: a file of `coverage.counts` in
-        which the board counts the instructions that it names, if it `counts`. `on_step`: is told of every step once it
-        has ended.
+        which the board counts the instructions that it names, if it `counts`. `time`: the one to live in; None: as its
+        file says. `on_step`: is told of every step once it has ended.
 
         Raises BootError if the kernel did not come up, LabError if the lab is at fault.
         """

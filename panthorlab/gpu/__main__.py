@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from panthorlab.gpu import misbehave
+from panthorlab.gpu.exact.wire import Ends
 from panthorlab.gpu.generations.table import DEFAULT_MODEL, GENERATIONS
 from panthorlab.gpu.header import render
 from panthorlab.gpu.params import Params, describe
@@ -38,6 +39,13 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--control", action="store_true", help="take `misbehave RULE` and `behave` from stdin, line by line"
     )
+    serve.add_argument(
+        "--exact",
+        type=Ends.parse,
+        metavar="PAGE,SYNC,HOST",
+        help="live in the guest's instructions; inherited file descriptors, see docs/exact-time.md",
+    )
+    serve.add_argument("--accesses", type=Path, help="with --exact: write every register access and interrupt")
     firmware = commands.add_parser("firmware", help="write the firmware image that the driver loads")
     _add_model(firmware)
     firmware.add_argument("-o", "--output", type=Path, required=True, help="e.g. mali_csffw.bin")
@@ -84,6 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 arguments.events,
                 tuple(map(misbehave.parse, arguments.misbehave)),
                 arguments.control,
+                arguments.exact,
+                arguments.accesses,
             )
         )
     except (ValueError, OSError) as error:

@@ -14,7 +14,7 @@ import json
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TextIO
 
 MERGE_SECONDS = 0.001
@@ -51,7 +51,11 @@ class Histogram:
 class Reporter:
     """Where the model reports to. Cheap when nothing is to be said."""
 
-    def __init__(self, events: TextIO | None = None, log: TextIO | None = None) -> None:
+    def __init__(
+        self, events: TextIO | None = None, log: TextIO | None = None, guest_time: Callable[[], float] | None = None
+    ) -> None:
+        """`guest_time`: seconds of the guest's own time, if the model lives in that; events then have it as `at`."""
+        self._guest_time = guest_time
         self._events = events
         self._log = log if log is not None else sys.stderr
         self._reported: set[tuple[str, str]] = set()
@@ -61,8 +65,11 @@ class Reporter:
         self.model_errors = 0
 
     def event(self, kind: str, text: str, **fields: object) -> None:
-        """One occurrence. Equal ones within a millisecond are one."""
-        now = time.monotonic()
+        """One occurrence. Equal ones within a millisecond (of the guest's time, if that is known) are one."""
+        wall = now = time.monotonic()
+        if self._guest_time is not None:
+            now = self._guest_time()
+            fields["at"] = round(now, 9)
         key = (kind, text)
         if now - self._last.get(key, -1.0) < MERGE_SECONDS:
             return
@@ -71,7 +78,7 @@ class Reporter:
         self._last[key] = now
         self.counts[kind] += 1
         if self._events is not None:
-            self._events.write(json.dumps({"time": round(now, 6), "kind": kind, "text": text, **fields}) + "\n")
+            self._events.write(json.dumps({"time": round(wall, 6), "kind": kind, "text": text, **fields}) + "\n")
             self._events.flush()
 
     def log(self, text: str) -> None:

@@ -12,7 +12,7 @@ IrqWatch = Callable[[str, bool], None]
 class IrqBlock:
     """The line is high while RAWSTAT & MASK. An MSI is an edge: one message each time the line goes up."""
 
-    __slots__ = ("_fd", "_watch", "intercept", "level", "mask", "name", "raised", "raw")
+    __slots__ = ("_watch", "carry", "fd", "intercept", "level", "mask", "name", "raised", "raw")
 
     def __init__(self, name: str, watch: IrqWatch | None = None) -> None:
         self.name = name
@@ -20,16 +20,19 @@ class IrqBlock:
         self.mask = 0
         self.level = False
         self.raised = 0  # messages sent
-        self._fd: int | None = None
+        self.fd: int | None = None
+        """Where messages go, an eventfd."""
         self._watch = watch
         self.intercept: Callable[[IrqBlock], bool] | None = None
         """Asked before each message: whether that one is not to be sent (now)."""
+        self.carry: Callable[[IrqBlock], None] | None = None
+        """Brings a message to `fd`; None: it is there at once."""
 
     def connect(self, fd: int | None) -> None:
         """Take over an eventfd (None: none). A line that is high already is signalled: its edge went nowhere."""
-        if self._fd is not None:
-            os.close(self._fd)
-        self._fd = fd
+        if self.fd is not None:
+            os.close(self.fd)
+        self.fd = fd
         if self.level:
             self.trigger()
 
@@ -63,9 +66,13 @@ class IrqBlock:
 
     def send(self) -> None:
         """The message itself."""
-        if self._fd is not None:
-            self.raised += 1
-            os.eventfd_write(self._fd, 1)
+        if self.fd is None:
+            return
+        self.raised += 1
+        if self.carry is not None:
+            self.carry(self)
+        else:
+            os.eventfd_write(self.fd, 1)
 
     def _update(self) -> None:
         level = bool(self.raw & self.mask)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from panthorlab.gpu.latency import STRATEGIES
+
 Value = int | float | str
 
 
@@ -40,6 +42,15 @@ class Param:
 
 
 PARAMS: tuple[Param, ...] = (
+    # --- exact time
+    Param(
+        "exact.latency",
+        next(iter(STRATEGIES)),
+        "",
+        "in exact time, how long the GPU takes for what it does by itself (interrupts, firmware, streams), drawn from "
+        "--seed: " + "; ".join(f"{name}: {strategy.meaning}" for name, strategy in STRATEGIES.items()),
+        choices=tuple(STRATEGIES),
+    ),
     # --- the heap context write-out: what the seed race is about
     Param(
         "writeout.on",

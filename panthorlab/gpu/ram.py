@@ -54,6 +54,11 @@ class GuestRam:
         self._regions.insert(at, region)
         self._bases.insert(at, base)
 
+    @property
+    def first(self) -> int:
+        """The lowest address that is mapped; 0 if none is."""
+        return self._bases[0] if self._bases else 0
+
     def unmap(self, base: int, size: int) -> int:
         """Drop the mappings that lie wholly inside the range; returns their total size."""
         gone = [r for r in self._regions if base <= r.base and r.end <= base + size]

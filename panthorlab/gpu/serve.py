@@ -8,14 +8,18 @@ import signal
 import socket
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
 from panthorlab.gpu.device import GpuDevice
 from panthorlab.gpu.events import Reporter
+from panthorlab.gpu.exact.device import ExactGpu
+from panthorlab.gpu.exact.digest import Digest
+from panthorlab.gpu.exact.serve import Exact
+from panthorlab.gpu.exact.wire import Ends
 from panthorlab.gpu.generation import Generation
 from panthorlab.gpu.loop import Loop
 from panthorlab.gpu.misbehave import Rule, parse
@@ -25,14 +29,15 @@ from panthorlab.gpu.trace import ChromeTrace, NoTrace, Trace
 from panthorlab.gpu.vfio.server import Server
 
 MODEL_ERROR = 70  # exit status, as EX_SOFTWARE
-_MODES: dict[str, Literal["a", "w"]] = {"events": "a", "log": "a", "trace": "w"}
+_MODES: dict[str, Literal["a", "w"]] = {"events": "a", "log": "a", "trace": "w", "accesses": "w"}
 """A model that is restarted with its board (a virtual lab) goes on in the same log; a trace is one JSON document."""
 
 
 @dataclass(frozen=True)
 class Options:
     """What `serve` was asked for; paths that are None are not written (the log then goes to stderr). `misbehave`: rules
-    that are armed from the beginning. `control`: take lines from stdin, see `serve`."""
+    that are armed from the beginning. `control`: take lines from stdin, see `serve`. `exact`: live in the guest's time;
+    `accesses`: where all register accesses and interrupts then go, a line each."""
 
     socket: Path
     generation: Generation
@@ -43,6 +48,8 @@ class Options:
     events: Path | None = None
     misbehave: Sequence[Rule] = ()
     control: bool = False
+    exact: Ends | None = None
+    accesses: Path | None = None
 
 
 def listen(path: Path) -> socket.socket:
@@ -78,7 +85,8 @@ def _is_stale(path: Path) -> bool:
 
 def serve(options: Options) -> int:
     """Until the client disconnects or SIGTERM or SIGINT comes. With `control`, each line of stdin is a command,
-    answered by one line on stdout: `misbehave RULE` (`misbehaving RULE`), `behave` (`behaving`), or `refused WHY`.
+    answered by one line on stdout: `misbehave RULE` (`misbehaving RULE`), `behave` (`behaving`), in exact time `digest`
+    (`digest COUNT BLOCKS SHA256`, of all accesses and interrupts so far), or `refused WHY`.
 
     Returns the exit status.
     """
@@ -87,26 +95,45 @@ def serve(options: Options) -> int:
     with ExitStack() as stack:
         files = {
             name: stack.enter_context(path.open(_MODES[name], encoding="utf-8")) if path is not None else None
-            for name, path in (("events", options.events), ("log", options.log), ("trace", options.trace))
+            for name, path in (
+                ("events", options.events),
+                ("log", options.log),
+                ("trace", options.trace),
+                ("accesses", options.accesses),
+            )
         }
-        reporter = Reporter(files["events"], files["log"])
-        trace: Trace = ChromeTrace(files["trace"]) if files["trace"] is not None else NoTrace()
-        stack.callback(trace.close)
-        _Session(options, reporter, trace).run()
-        return MODEL_ERROR if reporter.model_errors else 0
+        return _Session(options, files, stack).run()
 
 
 class _Session:
-    def __init__(self, options: Options, reporter: Reporter, trace: Trace) -> None:
-        params = options.params
-        self._options, self._reporter = options, reporter
-        burst, share = params.number("slice.burst_ms") / 1000, params.number("slice.share")
-        self._loop = Loop(self._on_error, self._on_late, burst, share)
-        self._gpu = GpuDevice(options.generation, params, reporter, trace, self._loop, options.seed)
+    def __init__(self, options: Options, files: Mapping[str, TextIO | None], stack: ExitStack) -> None:
+        params, seed = options.params, options.seed
+        self._options = options
         self._server: Server | None = None
         self._command = b""
+        self._exact: Exact | None = None
+        self._digest = Digest(files["accesses"])
+        if options.exact is not None:
+            self._exact = Exact(options.exact, params.word("exact.latency"), seed, self._on_error)
+            stack.callback(self._exact.close)
+            self._loop: Loop = self._exact.loop
+        else:
+            burst, share = params.number("slice.burst_ms") / 1000, params.number("slice.share")
+            self._loop = Loop(self._on_error, self._on_late, burst, share)
+        guest_time = self._loop.now if self._exact is not None else None
+        self._reporter = Reporter(files["events"], files["log"], guest_time)
+        trace: Trace = NoTrace()
+        if (file := files["trace"]) is not None:
+            trace = ChromeTrace(file, self._loop.now)
+        stack.callback(trace.close)
+        self._gpu = (
+            ExactGpu(options.generation, params, self._reporter, trace, self._exact.loop, seed, self._digest)
+            if self._exact is not None
+            else GpuDevice(options.generation, params, self._reporter, trace, self._loop, seed)
+        )
 
-    def run(self) -> None:
+    def run(self) -> int:
+        """The exit status."""
         path = self._options.socket
         wake_read, wake_write = os.pipe()
         os.set_blocking(wake_write, False)
@@ -122,6 +149,8 @@ class _Session:
             self._reporter.log(f"seed {self._options.seed}, parameters changed: {self._options.params.changed()}")
             print(f"listening {path}", flush=True)
             self._loop.add_reader(listener.fileno(), lambda: self._accept(listener))
+            if self._exact is not None:
+                self._exact.begin()
             self._loop.run()
         finally:
             path.unlink(missing_ok=True)
@@ -130,6 +159,7 @@ class _Session:
                 self._server.close()
             self._gpu.mcu.stop()
             self._reporter.summary({"interrupts": {irq.name: irq.raised for irq in self._gpu.irqs}})
+        return MODEL_ERROR if self._reporter.model_errors else 0
 
     def _signalled(self, numbers: bytes) -> None:
         if signal.SIGTERM in numbers or signal.SIGINT in numbers:
@@ -151,8 +181,10 @@ class _Session:
         if verb == "behave" and not text:
             self._gpu.chip.misbehaviour.clear()
             return "behaving"
+        if verb == "digest" and not text and self._exact is not None:
+            return f"digest {self._exact.loop.count} {self._exact.blocks:016x} {self._digest.hexdigest()}"
         if verb != "misbehave":
-            return f"refused {line!r}: commands are `misbehave RULE` and `behave`"
+            return f"refused {line!r}: commands are `misbehave RULE` and `behave`, in exact time `digest`"
         try:
             rule = parse(text)
         except ValueError as error:
@@ -162,9 +194,13 @@ class _Session:
 
     def _accept(self, listener: socket.socket) -> None:
         connection, _ = listener.accept()
-        self._gpu.chip.guest_waited = RunDelay(peer_pid(connection)).seconds
         self._loop.remove_reader(listener.fileno())
         self._server = Server(connection, self._gpu, self._reporter, self._loop.stop)
+        if isinstance(self._gpu, ExactGpu) and self._exact is not None:
+            self._gpu.round_trip = self._server.round_trip
+            self._server.arrive, self._server.leave = self._exact.loop.arrive, self._exact.loop.leave
+        else:
+            self._gpu.chip.guest_waited = RunDelay(peer_pid(connection)).seconds
         self._loop.add_reader(connection.fileno(), self._server.readable)
 
     def _on_late(self, seconds: float) -> None:

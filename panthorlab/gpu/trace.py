@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A trace for Perfetto or chrome://tracing (JSON array of trace events), in which the race can be seen.
 
-A track is a row, e.g. `CSG 0` or `AS 1`. Times are CLOCK_MONOTONIC, so they compare with the host's other logs.
+A track is a row, e.g. `CSG 0` or `AS 1`. Times are CLOCK_MONOTONIC, so they compare with the host's other logs;
+in exact time they are the guest's.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from typing import Protocol, TextIO
 
 PROCESS = 1
@@ -54,8 +56,10 @@ class NoTrace:
 class ChromeTrace:
     """Writes as it goes; valid JSON after `close`. What is still open then is ended there."""
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO, now: Callable[[], float] = time.monotonic) -> None:
+        """`now`: seconds."""
         self.on = True
+        self._now = now
         self._file = file
         self._tracks: dict[str, int] = {}
         self._open: dict[str, int] = {}
@@ -96,18 +100,11 @@ class ChromeTrace:
         if tid is None:
             tid = self._tracks[track] = len(self._tracks) + 1
             self._line({"ph": "M", "pid": PROCESS, "tid": tid, "name": "thread_name", "args": {"name": track}})
-        self._line({"ph": phase, "ts": time.monotonic_ns() / 1000, "pid": PROCESS, "tid": tid, **event})
+        self._line({"ph": phase, "ts": self._now() * 1e6, "pid": PROCESS, "tid": tid, **event})
         self._count += 1
         if self._count == MOST_EVENTS:
             self._line(
-                {
-                    "ph": "i",
-                    "ts": time.monotonic_ns() / 1000,
-                    "pid": PROCESS,
-                    "tid": tid,
-                    "s": "g",
-                    "name": "the trace is full",
-                }
+                {"ph": "i", "ts": self._now() * 1e6, "pid": PROCESS, "tid": tid, "s": "g", "name": "the trace is full"}
             )
             self.close()
 

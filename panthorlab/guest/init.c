@@ -3,11 +3,16 @@
  * PID 1 of an emulated board. It does next to nothing, so that a fault in the agent (agent.c) is seen as such and not
  * as "Attempted to kill init!": it mounts, forks the agent, and reaps.
  *
+ * If the kernel was told `panthorlab.spin`, it also keeps the CPU from ever being idle.
+ *
  * When not PID 1: `init wait GLOB SECONDS` waits until a path exists.
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +61,37 @@ static int wait_for(const char *pattern, const char *seconds)
 	return 1;
 }
 
+/* Whether the kernel was told this word. */
+static bool told(const char *word)
+{
+	char line[4096];
+	ssize_t n;
+	int fd = open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return false;
+	n = read(fd, line, sizeof(line) - 1);
+	close(fd);
+	line[n < 0 ? 0 : n] = '\0';
+	for (char *at = strtok(line, " \n"); at; at = strtok(NULL, " \n"))
+		if (!strcmp(at, word))
+			return true;
+	return false;
+}
+
+/* Takes what time nobody else wants: in exact time only instructions move the clock. */
+static void spin(void)
+{
+	const struct sched_param none = { 0 };
+
+	if (fork())
+		return;
+	if (sched_setscheduler(0, SCHED_IDLE, &none))
+		say("SCHED_IDLE: %s", strerror(errno));
+	for (;;)
+		asm volatile(".rept 62\n\tnop\n\t.endr");
+}
+
 int main(int argc, char **argv)
 {
 	pid_t child, pid;
@@ -73,6 +109,8 @@ int main(int argc, char **argv)
 	} while (fd >= 0 && fd < 3);
 	close(fd);
 	say("started");
+	if (told("panthorlab.spin"))
+		spin();
 	child = fork();
 	if (child == 0)
 		agent();

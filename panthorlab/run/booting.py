@@ -14,12 +14,13 @@ from panthorlab.board.board import Board
 from panthorlab.board.registry import board_name
 from panthorlab.board.steps import Step, StepName, Steps
 from panthorlab.errors import PanthorlabError
+from panthorlab.run.bootend import end_by
 from panthorlab.run.evidence import LogFollower
 from panthorlab.run.job import Job
 from panthorlab.run.kernels import resolve_kernel
 from panthorlab.run.meter import open_meter
-from panthorlab.run.record import BoardUp, BootStep, Doing, OfBoot
-from panthorlab.run.session import Session, end_by
+from panthorlab.run.record import BoardUp, BootStep, Doing, Note, OfBoot
+from panthorlab.run.session import Session
 from panthorlab.run.tracer import record_accesses
 from panthorlab.run.workload import once_per_boot
 
@@ -49,6 +50,7 @@ def booted(job: Job, find_board: Callable[[], Board], emit: Callable[[OfBoot], N
             method=job.boot_method,
             fresh=job.fresh or (meter is not None and meter.fresh),
             counts=meter.counts if meter is not None else None,
+            time=job.time,
         )
     except PanthorlabError as error:
         emit(end_by(error, booted=False))
@@ -64,6 +66,8 @@ def booted(job: Job, find_board: Callable[[], Board], emit: Callable[[OfBoot], N
                     meter.check(board.shell)
                 session.once = once_per_boot(board.shell.get(COMMAND_LINE).decode("utf-8", "replace"))
                 emit(BoardUp(name=board.name, facts=board.facts(), boot_id=board.boot_id))
+                if why := board.facts().get("time_why"):
+                    emit(Note(text=f"{board.name} lives in the host's time, not in exact time: {why}"))
                 file = log_dir / job.recording if job.recording else None
                 with record_accesses(board, kernel, file, [Path(suite).name for suite in job.suites]):
                     yield session

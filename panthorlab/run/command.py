@@ -15,11 +15,11 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
-from panthorlab.board.api import BootedBoard, RemoteProcess
+from panthorlab.board.api import BootedBoard, RemoteProcess, RunDigest
 from panthorlab.board.onboard import programs
 from panthorlab.coverage.counts import AFTERWARDS
 from panthorlab.errors import BootError, LabError, PanthorlabError
@@ -60,12 +60,15 @@ MOST_SHOWN: Final = 10
 @dataclass
 class CommandResult:
     """What came of COMMAND: its `status`, or None if it did not end by itself, and `died`, why. `findings` of the
-    whole boot; `holes`: why there may be others that nobody saw."""
+    whole boot; `holes`: why there may be others that nobody saw. `digest`: what tells this boot from others, in exact
+    time; `notes`: what a reader must know."""
 
     status: int | None = None
     died: PanthorlabError | None = None
     findings: list[Finding] = field(default_factory=list)
     holes: list[str] = field(default_factory=list)
+    digest: RunDigest | None = None
+    notes: list[str] = field(default_factory=list)
 
     @property
     def judged(self) -> int:
@@ -100,9 +103,12 @@ def main(options: argparse.Namespace, command: list[str]) -> int:
                 on_progress=progress.step,
                 method=options.boot_method,
                 counts=meter.counts if meter is not None else None,
+                time=options.time,
             ) as booted,
         ):
             progress.finish()
+            if why := booted.facts().get("time_why"):
+                outcome.notes.append(f"{board.name} lives in the host's time, not in exact time: {why}")
             if meter is not None:
                 meter.check(booted.shell)
             settle = SETTLE if "groups" in driver_of(kernel).features else SETTLE_WITHOUT_JOBS
@@ -126,7 +132,7 @@ def main(options: argparse.Namespace, command: list[str]) -> int:
                     "kernel": kernel.key,
                     "build_id": kernel.build_id,
                     "run": str(run_dir),
-                    "notes": notes_of(kernel),
+                    "notes": [*notes_of(kernel), *outcome.notes],
                     "stdout": out.text(),
                     "stderr": err.text(),
                     "error": str(outcome.died) if outcome.died else None,
@@ -134,6 +140,7 @@ def main(options: argparse.Namespace, command: list[str]) -> int:
                     "holes": outcome.holes,
                     "findings_exit": outcome.judged,
                     "coverage": ran,
+                    "digest": asdict(outcome.digest) if outcome.digest else None,
                 },
                 indent=1,
             )
@@ -168,6 +175,7 @@ def _run(
             _settle(booted, log, outcome, settle)
             if meter is not None:
                 meter.end(booted.shell)
+            outcome.digest = booted.digest()
     except PanthorlabError as error:
         outcome.died = error if outcome.status is None else None
         outcome.holes += [] if outcome.status is None else [str(error)]
@@ -247,6 +255,9 @@ def _tell(outcome: CommandResult, run_dir: Path) -> None:
         ]
         if len(groups) > MOST_SHOWN:
             lines.append(f"  and {len(groups) - MOST_SHOWN} other kinds of finding")
+    lines += [f"panthorlab: {note}" for note in outcome.notes]
+    if outcome.digest is not None:
+        lines.append(f"digest of this run: {outcome.digest.sha256} ({outcome.digest.instructions} instructions)")
     lines += [f"panthorlab: the kernel log proves nothing more: {hole}" for hole in outcome.holes[:MOST_SHOWN]]
     if outcome.died is not None:
         lines.append(f"panthorlab: {outcome.died}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -48,6 +47,9 @@ class LogFollower:
     def __init__(self, board: BootedBoard, path: Path) -> None:
         self._board, self._path = board, path
         self._chunks: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._heard = self._understood = 0
+        self._parsed = False
+        board.time.before_looking(self._settle)
         self._changed = threading.Condition()
         self._windows: dict[str, Window] = {}
         self._findings: list[Finding] = []
@@ -65,8 +67,8 @@ class LogFollower:
         start = self._board.log_start
         self._process = self._board.shell.start(
             [f"{self._board.work_dir}/kmsg-follow", *(["--from", str(start)] if start else [])],
-            on_stdout=self._chunks.put,
-            on_stderr=self._chunks.put,
+            on_stdout=self._hear,
+            on_stderr=self._hear,
         )
         return self
 
@@ -86,17 +88,14 @@ class LogFollower:
         """The log of iteration `identity` once it has ended; None if that does not happen in `timeout` seconds. A log
         of which nothing was heard the last time gets no more than `MUTE_PATIENCE`."""
         patience = MUTE_PATIENCE * self._board.slowness if self._mute else timeout
-        deadline = time.monotonic() + min(timeout, patience)
+        self._board.time.wait(
+            self._changed, lambda: identity in self._windows or self._error is not None, min(timeout, patience)
+        )
         with self._changed:
-            while identity not in self._windows:
-                if self._error is not None:
-                    raise LabError(f"the kernel log can no longer be followed: {self._error}") from self._error
-                left = deadline - time.monotonic()
-                if left <= 0 or not self._changed.wait(left):
-                    self._mute = True
-                    return None
-            self._mute = False
-            return self._windows[identity]
+            if identity not in self._windows and self._error is not None:
+                raise LabError(f"the kernel log can no longer be followed: {self._error}") from self._error
+            self._mute = identity not in self._windows
+            return self._windows.get(identity)
 
     def window(self, identity: str) -> Window | None:
         """The log of iteration `identity` if it has ended by now."""
@@ -151,6 +150,15 @@ class LogFollower:
         """The raw records so far."""
         return self._path.read_text("utf-8", "replace")
 
+    def _hear(self, chunk: bytes) -> None:
+        self._heard += 1
+        self._chunks.put(chunk)
+
+    def _settle(self) -> None:
+        """Until all that was heard is understood."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._understood == self._heard or self._parsed)
+
     def _parse(self) -> None:
         reader, tracker = RecordReader(), WindowTracker()
         try:
@@ -163,13 +171,17 @@ class LogFollower:
                             self._add(window)
                     with self._changed:
                         self._open = tracker.open_findings
+                        self._understood += 1
+                        self._changed.notify_all()
                 for window in tracker.close():
                     self._add(window)
         except BaseException as error:
-            with self._changed:
-                self._error = error
-                self._changed.notify_all()
+            self._error = error
             raise
+        finally:
+            with self._changed:
+                self._parsed = True
+                self._changed.notify_all()
 
     def _add(self, window: Window) -> None:
         with self._changed:

@@ -63,6 +63,7 @@ def choose(options: argparse.Namespace) -> Fleet:
     _check_alike(chosen.boards)
     for board in chosen.boards:
         board.check_ready(options.boot_method)
+        board.check_time(options.time)
     return chosen
 
 
@@ -134,6 +135,7 @@ def recorded(options: argparse.Namespace, chosen: Fleet) -> dict[str, object]:
         "boards": [board.key for board in chosen.boards],
         "tag": options.tag,
         "boot_method": options.boot_method,
+        "time": options.time,
         "wait": options.wait,
     }
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import re
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -97,17 +96,17 @@ class Holdings:
             try:
                 return read_held(self._board.shell.get, (f"{ROOT}/{minor}" for minor in RENDER_MINORS))
             except RemoteFileError as error:
-                if error.errno != errno.ENODEV or time.monotonic() > deadline:
+                if error.errno != errno.ENODEV or self._board.time.now() > deadline:
                     raise
 
     def left(self) -> str:
         """In words, what it holds when what is freed later has had its time; without what was reported or forgiven."""
         deadline = self._deadline()
         while (held := self.now()) is not None and (more := held.more_than(self._left)):
-            if time.monotonic() > deadline:
+            if self._board.time.now() > deadline:
                 self._left = held
                 return f"the driver still holds {more} of processes that are gone"
-            time.sleep(0.02)
+            self._board.time.sleep(0.02)
         if held is not None:
             self._left = self._left.at_most(held)
         return ""
@@ -118,7 +117,7 @@ class Holdings:
         self._left = self.now() or self._left
 
     def _deadline(self) -> float:
-        return time.monotonic() + SETTLE_TIME * self._board.slowness
+        return self._board.time.now() + SETTLE_TIME * self._board.slowness
 
 
 def _read(get: Callable[[str], bytes], path: str) -> str | None:

@@ -152,24 +152,23 @@ class Batch:
             raise
 
     def _next_line(self) -> tuple[float, str]:
-        start = time.monotonic()
-        deadline = start + self._silence
-        while time.monotonic() < deadline:
-            try:
-                return self._lines.get(timeout=1.0)
-            except queue.Empty:
-                self._board.check_alive()
-                if self._process.ended and self._lines.empty():
-                    raise self._ended() from None
-                if self._crashed_long_ago(start):
-                    raise self._broken_off(f"{self._workload.name} hangs") from None
+        clock = self._board.time
+        start = clock.now()
+        while clock.now() < start + self._silence:
+            if (line := clock.take(self._lines, 1.0)) is not None:
+                return line
+            self._board.check_alive()
+            if self._process.ended and self._lines.empty():
+                raise self._ended()
+            if self._crashed_long_ago(start):
+                raise self._broken_off(f"{self._workload.name} hangs")
         silence = f"no output of {self._workload.name} for {self._silence:.0f} s"
         raise self._broken_off(f"{silence}, though the board answers")
 
     def _crashed_long_ago(self, since: float) -> bool:
         """Whether the kernel has crashed, and nothing has come from the program since then, or for `GRACE` seconds: a
         program that holds locks, or is on its way out, hangs for ever then, and cannot be killed."""
-        if time.monotonic() - since < GRACE * self._board.slowness:
+        if self._board.time.now() - since < GRACE * self._board.slowness:
             return False
         return any(found.kind in CRASHES for found in (*self._log.findings(), *self._log.last_words()))
 
@@ -179,15 +178,16 @@ class Batch:
 
     def _broken_off(self, what: str) -> PanthorlabError:
         """The kernel's fault if it crashed, for that leaves locks held for ever and programs that cannot be killed."""
-        deadline = time.monotonic() + IMPATIENCE * self._board.slowness  # the log may be a little behind
+        clock = self._board.time
+        deadline = clock.now() + IMPATIENCE * self._board.slowness  # the log may be a little behind
         while True:
             found = (*self._log.findings(), *self._log.last_words())
             crash = next((item for item in found if item.kind in CRASHES), None)
             if crash is not None:
                 return BootError(f"{what}, after: {crash.text.splitlines()[0]}")
-            if time.monotonic() > deadline:
+            if clock.now() > deadline:
                 return LabError(what)
-            time.sleep(0.1)
+            clock.sleep(0.1)
 
     def _judge(self, seen: _Seen, *, until: float, died: PanthorlabError | None, heard: bool = False) -> None:
         """`heard`: its log is there, or will never be."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from panthorlab.board.boardtime import TimeName
 from panthorlab.board.methods import AUTO
 from panthorlab.jsonvalue import JsonObject
 from panthorlab.run.record.codec import decode
@@ -17,12 +18,12 @@ class Job:
     what is not to be repeated.
 
     `index` of `boots`: its share of the arm's iterations. `claims`: of those of claim workloads, how many of one are
-    this arm's. `boot_method`, `fresh`: as for `Board.boot`. `extra`: what the arm runs on top of its plan, iterations
-    by workload over all such boots; None in the boots of the plan. Plain tests then run only with `plain_tests`, and
-    are not counted. `tests`: SUITE::TEST that run; None: all. `at_most`: iterations of a workload whose test does not
-    ask for this kernel; None: as planned. `coverage`: the map of the kernel's lines, if what runs of them is to be
-    measured. `recording`: the file for what the driver does to the GPU's registers, below `log_dir`, if that is to be
-    recorded.
+    this arm's. `boot_method`, `time`, `fresh`: as for `Board.boot`. `extra`: what the arm runs on top of its plan,
+    iterations by workload over all such boots; None in the boots of the plan. Plain tests then run only with
+    `plain_tests`, and are not counted. `tests`: SUITE::TEST that run; None: all. `at_most`: iterations of
+    a workload whose test does not ask for this kernel; None: as planned. `coverage`: the map of the kernel's lines, if
+    what runs of them is to be measured. `recording`: the file for what the driver does to the GPU's registers, below
+    `log_dir`, if that is to be recorded.
     """
 
     board: str
@@ -43,6 +44,7 @@ class Job:
     done_tests: tuple[str, ...] = ()
     overlay: str | None = None
     boot_method: str = AUTO
+    time: TimeName | None = None
     fresh: bool = True
     extra: Mapping[str, int] | None = None
     plain_tests: bool = True

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 from panthorlab.board.board import Board
 from panthorlab.run.arms import Arm
@@ -14,6 +15,9 @@ from panthorlab.run.kernels import parse_params
 from panthorlab.run.plan import Slot, extension_slots
 from panthorlab.run.record import Again, ExtensionEvent, Planned, Settings
 from panthorlab.run.record.log import read_events
+
+SEEDS_APART: Final = 1_000_000
+"""Between the seeds of an arm's boots: in exact time, two with the same seed would be the same run twice."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,12 @@ class Jobs:
             log_dir="",
             suites=self.suites,
             iterations=settings.iterations,
-            seed=settings.seed,
+            seed=settings.seed + SEEDS_APART * slot.index,
             claims=self.claims.get(slot.arm, 1.0),
             params=parse_params(settings.param),
             overlay=settings.overlay,
             boot_method=settings.boot_method,
+            time=settings.time,
             fresh=slot.fresh,
             plain_tests=not self.once or slot.index % settings.boots == 0,
             tests=self.plan.plain,

@@ -19,7 +19,9 @@ from panthorlab.outcome import Side
 from panthorlab.run.record import ArmKernel
 from panthorlab.run.record.log import read_events
 
-_BOARD_PARAMS: Final = frozenset({"seed", "trace"})  # of the board that starts the model, not of the model
+_BOARD_PARAMS: Final = frozenset(
+    {"seed", "trace", "exact.record", "exact.blocks"}
+)  # of the board that starts the model, not of the model
 
 
 def resolve_kernel(name: str, *, log: Path, progress: Progress = quiet, driver: str | None = None) -> Kernel:

@@ -46,6 +46,7 @@ ASKED: Final = (
     "board",
     "tag",
     "boot_method",
+    "time",
     "suite",
     "deep",
     "iterations",

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from panthorlab.board.boardtime import HELP as TIME_HELP
+from panthorlab.board.boardtime import TIMES
 from panthorlab.board.methods import AUTO, CHOICES, HELP
 from panthorlab.errors import LabError, PanthorlabError, UsageError
 from panthorlab.run import overlay_need, overlay_tests
@@ -56,6 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--iterations", type=int, metavar="N", help="iterations of each claim workload")
     group.addoption("--boot-method", default=AUTO, choices=CHOICES, help=HELP)
+    group.addoption("--time", choices=TIMES, help=TIME_HELP)
     group.addoption(
         "--param", action="append", default=[], metavar="gpu.NAME=VALUE", help="parameter of the emulated GPU"
     )
@@ -202,6 +205,7 @@ def _job_of(config: pytest.Config, tmp: Path) -> Job:
         params=parse_params(config.getoption("--param")),
         overlay=str(overlay) if overlay else None,
         boot_method=config.getoption("--boot-method"),
+        time=config.getoption("--time"),
     )
 
 

@@ -8,21 +8,20 @@ markers in the kernel log and nothing is attributed by guessing.
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import Final
 
-from panthorlab.board.api import BootedBoard
+from panthorlab.board.api import BootedBoard, RunDigest
 from panthorlab.board.identity import verify_identity
 from panthorlab.errors import BootError, EvidenceError, PanthorlabError
 from panthorlab.kernel.driver import Driver, driver_of
 from panthorlab.kernel.model import Kernel
 from panthorlab.kmsg.model import Finding
-from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.between import Between
+from panthorlab.run.bootend import end_by, end_well
 from panthorlab.run.evidence import LogFollower
 from panthorlab.run.expected import Expectations
 from panthorlab.run.held import Held, Holdings
@@ -32,7 +31,7 @@ from panthorlab.run.meter import Meter
 from panthorlab.run.quota import run_share
 from panthorlab.run.ran import Iterated as Iterated
 from panthorlab.run.ran import ProgramResult as ProgramResult
-from panthorlab.run.record import Behave, BootEnd, Iteration, Misbehave, Note, OfBoot
+from panthorlab.run.record import Behave, Iteration, Misbehave, Note, OfBoot
 from panthorlab.run.workload import Workload
 
 PROGRAM_TIMEOUT: Final = 30.0
@@ -67,6 +66,7 @@ class Session:
         self._suite = ""
         self.holdings = Holdings(board)
         self.died: PanthorlabError | None = None
+        self._digest: RunDigest | None = None
 
     @cached_property
     def driver(self) -> Driver:
@@ -96,11 +96,11 @@ class Session:
         `retries`: it may fail so often before, and on until a reset that is under way must be over.
         """
         argv = ("gpu-job", "--mode", mode, *arguments)
-        deadline = time.monotonic() + RESET_TIME * self.board.slowness
+        deadline = self.board.time.now() + RESET_TIME * self.board.slowness
         while retries > 0:
             if (result := self.program(*argv, timeout=timeout)).report.ok:
                 return result
-            retries -= 1 if retries > 1 or time.monotonic() > deadline else 0
+            retries -= 1 if retries > 1 or self.board.time.now() > deadline else 0
         return self.check(*argv, timeout=timeout) if must_pass else self.program(*argv, timeout=timeout)
 
     def gpu_info(self) -> dict[str, str]:
@@ -275,7 +275,7 @@ class Session:
         if self.died is not None:
             emit(end_by(self.died, booted=True))
         else:
-            emit(BootEnd(complete=complete, booted=True, outcome=Outcome.PASS, blame=None))
+            emit(end_well(self._digest, complete=complete))
 
     def send_strays(self) -> None:
         """Send out what the kernel has said outside iterations, and where its log has gaps."""
@@ -289,6 +289,7 @@ class Session:
             if window is None or window.gap:
                 raise EvidenceError("the end of the kernel log did not come, or not whole")
             self._between.send_unexpected(window, frozenset())
+            self._digest = self.board.digest()
 
     # -- how iterations are run --------------------------------------------------------------------------------
 
@@ -332,17 +333,3 @@ class Session:
 
 def _silent(_event: OfBoot) -> None:
     """Where events go after the boot has ended."""
-
-
-def end_by(error: PanthorlabError, *, booted: bool) -> BootEnd:
-    """The end of a boot that `error` has ended."""
-    kernel = isinstance(error, BootError)
-    return BootEnd(
-        complete=False,
-        booted=booted,
-        outcome=Outcome.FAIL if kernel else Outcome.ERROR,
-        blame=Blame.KERNEL if kernel else Blame.LAB,
-        reason=str(error),
-        hint=error.hint,
-        final=error.final,
-    )

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from signal import SIGKILL
 
 from panthorlab.board.api import Completed, OnBytes, RemoteFileError, collect
+from panthorlab.board.boardtime import HOST, BoardTime
 from panthorlab.board.emulated import frames
 from panthorlab.board.emulated.frames import Frame, FrameType
 from panthorlab.board.onboard import WORK_DIR
@@ -61,8 +62,10 @@ class AgentProcess:
 class AgentShell:
     """Commands and files through the agent. `why_lost` says what the board died of when the stream has ended."""
 
-    def __init__(self, sock: socket.socket, why_lost: Callable[[], PanthorlabError]) -> None:
-        self._sock = sock
+    def __init__(
+        self, sock: socket.socket, why_lost: Callable[[], PanthorlabError], board_time: BoardTime = HOST
+    ) -> None:
+        self._sock, self._time = sock, board_time
         self._sock.setblocking(False)
         self._why_lost = why_lost
         self._numbers = itertools.count(1)
@@ -76,6 +79,12 @@ class AgentShell:
         self._loader_errors = bytearray()
         self.loader = AgentProcess(self, 0, "module loader", lambda _data: None, self._loader_errors.extend)
         self._processes[0] = self.loader
+        self._decoder = frames.FrameDecoder()
+        self._thread: threading.Thread | None = None
+        self._listen()
+
+    def _listen(self) -> None:
+        """From now on, take what comes."""
         self._thread = threading.Thread(target=self._read, name="agent", daemon=True)
         self._thread.start()
 
@@ -102,16 +111,17 @@ class AgentShell:
             timeout,
             lambda out, err: self._exec(argv, env, out, err, with_stdin=bool(stdin)),
             (lambda process, deadline: self._feed(process, stdin, deadline)) if stdin else None,
+            self._time,
         )
 
     def put(self, data: bytes, path: str, *, mode: int = 0o644) -> None:
         """Write a file on the board, whole or not at all. Raises RemoteFileError if the board refuses."""
-        deadline = time.monotonic() + FILE_TIMEOUT
+        deadline = self._time.now() + FILE_TIMEOUT
         number = next(self._numbers)
         process = self._begin(frames.put_frame(number, path, mode=mode, size=len(data)), f"put {path}")
         try:
             self._feed(process, data, deadline)
-            errno = process.wait(max(0.0, deadline - time.monotonic()))
+            errno = process.wait(max(0.0, deadline - self._time.now()))
         except BaseException:
             process.kill()
             raise
@@ -157,7 +167,7 @@ class AgentShell:
         self._closing = True
         with contextlib.suppress(OSError):  # the other end is gone already
             self._sock.shutdown(socket.SHUT_RDWR)
-        if threading.current_thread() is not self._thread:
+        if self._thread is not None and threading.current_thread() is not self._thread:
             self._thread.join(SEND_TIMEOUT)
         self._sock.close()
 
@@ -209,7 +219,7 @@ class AgentShell:
         offset = 0
         while offset < len(view):
             ready = self._await(
-                lambda: process.credit > 0 or process.status is not None, max(0.0, deadline - time.monotonic())
+                lambda: process.credit > 0 or process.status is not None, max(0.0, deadline - self._time.now())
             )
             with self._changed:
                 if process.status is not None:
@@ -217,7 +227,7 @@ class AgentShell:
                 size = min(process.credit, _STDIN_CHUNK, len(view) - offset)
                 process.credit -= size
             chunk = Frame(process.number, FrameType.STDIN, bytes(view[offset : offset + size]))
-            if not ready or not self._send(chunk, max(0.0, deadline - time.monotonic())):
+            if not ready or not self._send(chunk, max(0.0, deadline - self._time.now())):
                 raise LabError(
                     f"`{process.title}` on the board read {offset} of {len(view)} bytes of its input "
                     "before the deadline"
@@ -257,17 +267,12 @@ class AgentShell:
         """Wait until `done()`; False at the deadline. Raises what the board died of if it does."""
         if threading.current_thread() is self._thread:
             raise RuntimeError("a callback of the shell may not wait for the shell")
-        deadline = time.monotonic() + timeout
+        self._time.wait(self._changed, lambda: done() or self._lost is not None, timeout)
         with self._changed:
-            while not done():
-                if self._lost is not None:
-                    break
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return False
-                self._changed.wait(left)
-            else:
+            if done():
                 return True
+            if self._lost is None:
+                return False
         raise self._why_lost()
 
     def _fail(self, reason: str) -> None:
@@ -281,7 +286,6 @@ class AgentShell:
         return self._lost
 
     def _read(self) -> None:
-        decoder = frames.FrameDecoder()
         poller = select.poll()
         poller.register(self._sock, select.POLLIN)
         reason = "the agent's stream ended"
@@ -294,13 +298,16 @@ class AgentShell:
                     continue
                 if not data:
                     break
-                for frame in decoder.feed(data):
-                    self._dispatch(frame)
+                self._take(data)
         except OSError as error:
             reason = f"the agent's stream broke: {error}"
         except frames.FrameError as error:
             reason = f"the agent broke the protocol: {error}"
         self._fail(reason)
+
+    def _take(self, data: bytes) -> None:
+        for frame in self._decoder.feed(data):
+            self._dispatch(frame)
 
     def _dispatch(self, frame: Frame) -> None:
         process = self._processes.get(frame.id)

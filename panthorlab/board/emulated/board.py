@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from panthorlab.board.board import Board
+from panthorlab.board.boardtime import TimeName
 from panthorlab.board.emulated.file import EmulatedFile
 from panthorlab.board.methods import AUTO
 from panthorlab.board.steps import OnStep, Steps, unheard
@@ -23,7 +24,7 @@ class EmulatedBoard(Board):
 
     model = EmulatedFile
     file: EmulatedFile
-    emulated = copies = bare = takes_params = counts = True
+    emulated = copies = bare = takes_params = counts = exact = True
 
     @classmethod
     def checks(cls) -> tuple[Check, ...]:
@@ -42,9 +43,12 @@ class EmulatedBoard(Board):
         method: str = AUTO,
         fresh: bool = True,
         counts: Path | None = None,
+        time: TimeName | None = None,
         on_step: OnStep = unheard,
     ) -> BootedEmulatedBoard:
-        """See `Board.boot`. `params` also takes `seed` and `trace=on` (a Chrome trace in `log_dir`). Always fresh."""
+        """See `Board.boot`. `params` also takes `seed` and `trace=on` (a Chrome trace in `log_dir`), for exact time
+        `exact.record=on` (all accesses in `log_dir`) and `exact.blocks=on` (a hash of all that is executed). Always
+        fresh."""
         del fresh
         self.check_method(method)
         self.check_kernel(kernel)
@@ -59,5 +63,6 @@ class EmulatedBoard(Board):
             params=params or {},
             on_progress=on_progress,
             counts=counts,
+            time=time or self.file.time,
             steps=Steps(on_step),
         )

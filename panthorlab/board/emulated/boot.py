@@ -8,28 +8,42 @@ import re
 import secrets
 import shutil
 import socket
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from panthorlab import spawn
 from panthorlab.board.api import LATE
+from panthorlab.board.boardtime import TimeName
 from panthorlab.board.console import Console
 from panthorlab.board.emulated import coverage_plugin
 from panthorlab.board.emulated.agent import AgentShell
 from panthorlab.board.emulated.booted import BootedEmulatedBoard, Parts
 from panthorlab.board.emulated.cpus import CpuLease
+from panthorlab.board.emulated.exact import plugin
+from panthorlab.board.emulated.exact.shell import ExactShell
+from panthorlab.board.emulated.exact.time import ExactTime
+from panthorlab.board.emulated.exact.wires import CONSOLE, ExactWires
 from panthorlab.board.emulated.file import EmulatedFile
 from panthorlab.board.emulated.frames import Hello
 from panthorlab.board.emulated.gpu_model import SOCKET, GpuModel, firmware
 from panthorlab.board.emulated.initramfs import build_initramfs
-from panthorlab.board.emulated.machine import Wires, detector_words, machine_facts, qemu_arguments, slowness
+from panthorlab.board.emulated.machine import (
+    SHIFT,
+    SPIN,
+    Wires,
+    detector_words,
+    machine_facts,
+    qemu_arguments,
+    slowness,
+)
 from panthorlab.board.emulated.qemu import Qemu, find_qemu
 from panthorlab.board.emulated.qmp import Monitor
 from panthorlab.board.kernel_log import kernel_lines
+from panthorlab.board.onboard import programs
 from panthorlab.board.steps import StepName, Steps
-from panthorlab.errors import BootError, LabError
+from panthorlab.errors import BootError, LabError, UsageError
 from panthorlab.kernel.driver import PANTHOR, WORDS, Driver, driver_of
 from panthorlab.kernel.model import Kernel
 from panthorlab.paths import cache_dir
@@ -48,6 +62,7 @@ def boot(
     params: Mapping[str, str],
     on_progress: Callable[[str], None],
     counts: Path | None,
+    time: TimeName,
     steps: Steps,
 ) -> BootedEmulatedBoard:
     """See `EmulatedBoard.boot`."""
@@ -58,9 +73,13 @@ def boot(
         with steps(StepName.LOAD):
             qemu = find_qemu(on_progress)
             more = coverage_plugin.arguments(qemu.version, counts) if counts else []
+            why = unusable(file, kernel, qemu) if time == TimeName.EXACT else ""
+            if why:
+                on_progress(f"the host's time instead of exact time: {why}")
+        order = Order(name, file, kernel, qemu, log_dir.resolve(), overlay, params, more, time == TimeName.EXACT, why)
         with ExitStack() as undo:
             with steps(StepName.POWER):
-                board = _assemble(name, file, kernel, qemu, log_dir.resolve(), overlay, params, more)
+                board = _assemble(order)
             undo.callback(board.close)
             _bring_up(board, file, driver_of(kernel) if file.gpu else PANTHOR, on_progress, steps)
             undo.pop_all()
@@ -72,47 +91,78 @@ def boot(
     return board
 
 
-def _assemble(
-    name: str,
-    file: EmulatedFile,
-    kernel: Kernel,
-    qemu: Qemu,
-    log_dir: Path,
-    overlay: Path | None,
-    params: Mapping[str, str],
-    more: Sequence[str],
-) -> BootedEmulatedBoard:
+@dataclass(frozen=True)
+class Order:
+    """What is to be booted, and how. `more`: further arguments of QEMU's. `exact_wanted`: exact time; `why_not`: why it
+    cannot be had, empty if it can."""
+
+    name: str
+    file: EmulatedFile
+    kernel: Kernel
+    qemu: Qemu
+    log_dir: Path
+    overlay: Path | None
+    params: Mapping[str, str]
+    more: Sequence[str]
+    exact_wanted: bool
+    why_not: str
+
+    @property
+    def exact(self) -> bool:
+        return self.exact_wanted and not self.why_not
+
+    @property
+    def facts_of_time(self) -> dict[str, object]:
+        """What the report says of the time the board lived in."""
+        if self.why_not:
+            return {"time": "host", "time_wanted": "exact", "time_why": self.why_not}
+        if not self.exact_wanted:
+            return {"time": "host"}
+        return {"time": "exact", "instruction_ns": 1 << SHIFT, "seed": self.params.get("seed", "0")}
+
+
+def unusable(file: EmulatedFile, kernel: Kernel, qemu: Qemu) -> str:
+    """Why this kernel cannot run in exact time on this board; empty if it can."""
+    if file.gpu is None:
+        return "the board has no GPU, which would lead the time"
+    if file.machine.vcpus > 1:
+        return f"the board has {file.machine.vcpus} CPUs, and exact time is for one yet"
+    if SPIN.encode() not in programs(kernel)["init"].read_bytes():
+        return f"kernel {kernel.title} was built with guest programs that do not know it yet: build it again"
+    return plugin.unusable(qemu)
+
+
+def _assemble(order: Order) -> BootedEmulatedBoard:
     """Start model and QEMU. What is made is undone if a step fails; after the last, the board owns it."""
     with ExitStack() as made:
-        board = _start(name, file, kernel, qemu, log_dir, overlay, params, more, made)
+        board = _start(order, made)
         made.pop_all()
     return board
 
 
-def _start(
-    name: str,
-    file: EmulatedFile,
-    kernel: Kernel,
-    qemu: Qemu,
-    log_dir: Path,
-    overlay: Path | None,
-    params: Mapping[str, str],
-    more: Sequence[str],
-    made: ExitStack,
-) -> BootedEmulatedBoard:
+def _start(order: Order, made: ExitStack) -> BootedEmulatedBoard:
+    file, kernel, qemu, log_dir, params = order.file, order.kernel, order.qemu, order.log_dir, order.params
     run_dir = _run_dir()
     made.callback(shutil.rmtree, run_dir, ignore_errors=True)
     lease = CpuLease() if file.machine.pin else None
     if lease:
         made.callback(lease.release)
     cpu = lease.cpu if lease else None
+    exact = ExactWires(made) if order.exact else None
     model = None
     if file.gpu:
-        model = GpuModel(model=file.gpu.model, params=params, run_dir=run_dir, log_dir=log_dir, cpu=cpu)
+        model = GpuModel(
+            model=file.gpu.model,
+            params=_of_model(params, exact=order.exact),
+            run_dir=run_dir,
+            log_dir=log_dir,
+            cpu=cpu,
+            exact=exact.of_model if exact else None,
+        )
         made.callback(model.stop, 0.0)
     initrd = run_dir / "initramfs.cpio"
     files = firmware(file.gpu.model) if file.gpu else {}
-    initrd.write_bytes(build_initramfs(kernel, firmware=files, overlay=overlay))
+    initrd.write_bytes(build_initramfs(kernel, firmware=files, overlay=order.overlay))
     if model:
         model.wait_listening()
 
@@ -120,29 +170,37 @@ def _start(
     made.callback(_close_all, pairs)
     console, agent, monitor = (ours for ours, _ in pairs)
     ends = [theirs.fileno() for _, theirs in pairs]
-    wires = Wires(console=ends[0], agent=ends[1], monitor=ends[2], gpu_socket=SOCKET if model else None)
+    wires = Wires(ends[0], ends[1], ends[2], SOCKET if model else None, CONSOLE if exact else None)
     config = (kernel.path / "config").read_text(errors="replace")
-    extra = detector_words(config)
-    arguments = qemu_arguments(file, image=kernel.image.resolve(), initrd=initrd, wires=wires, extra=extra)
+    extra = (*detector_words(config), *([SPIN] if exact else []))
+    image = kernel.image.resolve()
+    arguments = qemu_arguments(file, image=image, initrd=initrd, wires=wires, extra=extra, exact=order.exact)
+    if exact:
+        arguments += exact.qemu_arguments(qemu, blocks=params.get("exact.blocks") == "on")
+        ends = [*ends, *exact.of_qemu]
     qemu_log = log_dir / "qemu.log"
     with qemu_log.open("wb") as log:
         process = spawn.spawn(
-            [*qemu.argv, *arguments, *more], cwd=run_dir, stdout=log, stderr=log, cpu=cpu, pass_fds=ends
+            [*qemu.argv, *arguments, *order.more], cwd=run_dir, stdout=log, stderr=log, cpu=cpu, pass_fds=ends
         )
     made.callback(spawn.end, process, gently=0)
     for _, theirs in pairs:
         theirs.close()
+    if exact:
+        exact.hand_over()
     facts = {
         **machine_facts(file, extra),
-        "board": name,
+        **order.facts_of_time,
+        "board": order.name,
         "qemu": qemu.version,
         "qemu_origin": qemu.origin,
         "host_cpu": cpu,
         "gpu_params": dict(params),
     }
+    watch, exact_time = Monitor(monitor), ExactTime(exact.host, agent) if exact else None
     return BootedEmulatedBoard(
         Parts(
-            name=name,
+            name=order.name,
             board=file,
             run_dir=run_dir,
             log_dir=log_dir,
@@ -150,14 +208,30 @@ def _start(
             qemu_log=qemu_log,
             model=model,
             console=Console(console, log_dir / "console.log"),
-            monitor=Monitor(monitor),
-            close_sockets=lambda: _close_all(pairs),
+            monitor=watch,
+            close_sockets=lambda: _close_sockets(pairs, exact),
             lease=lease,
             slowness=slowness(config),
+            exact=exact_time,
         ),
-        lambda why_lost: AgentShell(agent, why_lost),
+        lambda why_lost: ExactShell(agent, why_lost, exact_time, watch) if exact_time else AgentShell(agent, why_lost),
         facts,
     )
+
+
+def _of_model(params: Mapping[str, str], *, exact: bool) -> dict[str, str]:
+    """Without what is not the model's. Raises UsageError for what is only for exact time."""
+    switches = {name: params[name] for name in ("exact.blocks", "exact.record") if name in params}
+    for name, value in switches.items():
+        if value not in ("on", "off"):
+            raise UsageError(f"gpu.{name} is `on` or `off`, not `{value}`")
+    return {name: value for name, value in params.items() if name not in switches or (exact and name == "exact.record")}
+
+
+def _close_sockets(pairs: list[tuple[socket.socket, socket.socket]], exact: ExactWires | None) -> None:
+    _close_all(pairs)
+    if exact:
+        exact.close()
 
 
 def _close_all(pairs: list[tuple[socket.socket, socket.socket]]) -> None:
@@ -184,7 +258,7 @@ def _bring_up(
     """From QEMU's start to a board that takes commands and has its GPU, each step with its deadline."""
     limits = file.time_limits
     boot, probe, answer = (limit * board.slowness for limit in (limits.boot, limits.probe, limits.answer))
-    deadline = time.monotonic() + boot
+    deadline = board.time.now() + boot
     on_progress("QEMU started")
     with steps.split(StepName.HANDOVER, StepName.SHELL, lambda: _first_line(board)):
         hello = _await_agent(board, boot)
@@ -194,7 +268,7 @@ def _bring_up(
     if file.gpu is None:
         return
     with steps(StepName.DRIVER):
-        _await_modules(board, driver, max(1.0, deadline - time.monotonic()) + probe, done)
+        _await_modules(board, driver, max(1.0, deadline - board.time.now()) + probe, done)
         on_progress("modules loaded")
         _await_render_node(board, driver, probe, answer)
     on_progress("GPU probed")
@@ -226,11 +300,11 @@ def _await_modules(board: BootedEmulatedBoard, driver: Driver, limit: float, don
 
 
 def _await_render_node(board: BootedEmulatedBoard, driver: Driver, probe: float, answer: float) -> None:
-    deadline = time.monotonic() + probe
+    deadline = board.time.now() + probe
     while board.shell.run(["/init", "wait", RENDER_NODE, "1"], timeout=1 + answer).status:
         if board.console.wait_for(lambda line: bool(_PROBE_FAILED.search(line.text)), 0):
             raise _probe_error(board, driver, f"{driver.name} failed to probe")
-        if time.monotonic() > deadline:
+        if board.time.now() > deadline:
             raise _probe_error(board, driver, f"{driver.name} made no render node within {probe:g} s")
 
 

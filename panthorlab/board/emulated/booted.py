@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import select
 import shutil
@@ -15,10 +16,13 @@ from pathlib import Path
 from typing import Self
 
 from panthorlab import spawn
-from panthorlab.board.api import Hazard
+from panthorlab.board.api import Hazard, RunDigest
+from panthorlab.board.boardtime import HOST, BoardTime
 from panthorlab.board.console import Console, ConsoleLine
 from panthorlab.board.emulated.agent import AgentShell
 from panthorlab.board.emulated.cpus import CpuLease
+from panthorlab.board.emulated.exact.time import ExactTime
+from panthorlab.board.emulated.exact.wires import CONSOLE
 from panthorlab.board.emulated.file import EmulatedFile
 from panthorlab.board.emulated.gpu_model import GpuModel
 from panthorlab.board.emulated.qmp import Monitor
@@ -51,6 +55,7 @@ class Parts:
     close_sockets: Callable[[], None]
     lease: CpuLease | None
     slowness: float = 1.0
+    exact: ExactTime | None = None
 
 
 class BootedEmulatedBoard:
@@ -86,6 +91,19 @@ class BootedEmulatedBoard:
     @property
     def shell(self) -> AgentShell:
         return self._shell
+
+    @property
+    def time(self) -> BoardTime:
+        return self._parts.exact or HOST
+
+    def digest(self) -> RunDigest | None:
+        exact, model = self._parts.exact, self._parts.model
+        if exact is None or model is None:
+            return None
+        count, blocks, accesses = model.digest()
+        total = hashlib.sha256(f"{count} {accesses} {exact.hexdigest()} ".encode())
+        total.update((self._parts.run_dir / CONSOLE).read_bytes())
+        return RunDigest(total.hexdigest(), count, blocks)
 
     @property
     def boot_id(self) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from panthorlab.board.boardtime import TimeName
 from panthorlab.board.fields import BoardFile, CommandLine, MemorySize, Section, TimeLimit, Word
 from panthorlab.gpu.generations.table import DEFAULT_MODEL, GENERATIONS
 from panthorlab.gpu.params import Params
@@ -64,4 +65,10 @@ class EmulatedFile(BoardFile):
     gpu: Gpu | None = Field(Gpu.model_validate({}), description="null: a board without GPU")
     machine: Machine = Machine.model_validate({})
     boot: Boot = Boot.model_validate({})
+    time: TimeName = Field(
+        TimeName.HOST,
+        strict=False,
+        description="the time it lives in. exact: an instruction is 8 ns, and one seed is one run, instruction for "
+        "instruction; host: guest and GPU run as the host lets them",
+    )
     time_limits: TimeLimits = TimeLimits.model_validate({})

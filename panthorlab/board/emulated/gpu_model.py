@@ -16,6 +16,7 @@ from panthorlab import spawn
 from panthorlab.board.api import Hazard
 from panthorlab.board.gpu_events import GpuEvents
 from panthorlab.errors import LabError, UsageError
+from panthorlab.gpu.exact.wire import Ends
 from panthorlab.gpu.generations.table import GENERATIONS
 from panthorlab.gpu.misbehave import Rule
 from panthorlab.paths import PACKAGE
@@ -51,11 +52,22 @@ def firmware(model: str) -> Mapping[str, bytes]:
 class GpuModel:
     """The running model. `log`, `events`: its files in `log_dir`."""
 
-    def __init__(self, *, model: str, params: Mapping[str, str], run_dir: Path, log_dir: Path, cpu: int | None) -> None:
-        """Starts it; `params` are `NAME: VALUE`, of which `trace` (on, off) and `seed` are not the model's own."""
+    def __init__(
+        self,
+        *,
+        model: str,
+        params: Mapping[str, str],
+        run_dir: Path,
+        log_dir: Path,
+        cpu: int | None,
+        exact: Ends | None = None,
+    ) -> None:
+        """Starts it; `params` are `NAME: VALUE`, of which `trace` (on, off) and `seed` are not the model's own, nor, in
+        exact time, `exact.record` (on, off): whether all accesses are written to `gpu-accesses.log`."""
         self.log, self.events = log_dir / "gpu.log", GpuEvents(log_dir / "gpu-events.jsonl", from_end=True)
         self._complaints = log_dir / "gpu-stderr.log"
         self._output = b""
+        self._last = ""
         own = dict(params)
         argv = [
             sys.executable,
@@ -75,6 +87,10 @@ class GpuModel:
         ]
         if _switch("gpu.trace", own.pop("trace", "off")):
             argv += ["--trace", str(log_dir / "gpu-trace.json")]
+        if exact is not None:
+            argv += ["--exact", str(exact)]
+            if _switch("gpu.exact.record", own.pop("exact.record", "off")):
+                argv += ["--accesses", str(log_dir / "gpu-accesses.log")]
         if seed := own.pop("seed", None):
             argv += ["--seed", seed]
         for name, value in sorted(own.items()):
@@ -86,7 +102,9 @@ class GpuModel:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=complaints,
-                env=_environment(),
+                # the order of a set must not be by chance in exact time
+                env=_environment() | ({"PYTHONHASHSEED": "0"} if exact else {}),
+                pass_fds=(exact.page, exact.sync, exact.host) if exact else (),
                 cpu=cpu,
             )
 
@@ -110,6 +128,7 @@ class GpuModel:
             if newline:
                 self._output = rest
                 if line.startswith(beginning):
+                    self._last = _text(line)
                     return True
                 continue
             ready, _, _ = select.select([self.process.stdout], [], [], max(0.0, deadline - time.monotonic()))
@@ -150,15 +169,22 @@ class GpuModel:
         """Take all rules back. Raises LabError if the model has ended."""
         self._command("behave", b"behaving")
 
-    def _command(self, line: str, answer: bytes) -> None:
+    def digest(self) -> tuple[int, str, str]:
+        """In exact time: instructions so far, the hash of the executed blocks, and SHA-256 of all accesses and
+        interrupts. Raises LabError if the model has ended."""
+        _, count, blocks, sha256 = self._command("digest", b"digest ").split()
+        return int(count), blocks, sha256
+
+    def _command(self, line: str, answer: bytes) -> str:
+        """The line that answers."""
         assert self.process.stdin is not None  # noqa: S101 - we asked for a pipe
         try:
             os.write(self.process.stdin.fileno(), line.encode() + b"\n")
-            taken = self._wait_line(answer, COMMAND_TIMEOUT)
+            if self._wait_line(answer, COMMAND_TIMEOUT):
+                return self._last
         except BrokenPipeError:
-            taken = False
-        if not taken:
-            raise LabError(f"the GPU model ended before it took `{line}`", hint=f"see {self._complaints}")
+            pass
+        raise LabError(f"the GPU model ended before it took `{line}`", hint=f"see {self._complaints}")
 
     def stop(self, patience: float = 5.0) -> int:
         """Let it finish its trace: it ends by itself when QEMU has gone, else it is told to, else killed."""

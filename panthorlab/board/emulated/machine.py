@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from panthorlab.arch import ARCHES
 from panthorlab.board.emulated.file import EmulatedFile
@@ -17,16 +18,19 @@ from panthorlab.board.emulated.frames import PORT_NAME
 VFIO_TIMEOUT_MS = 60_000
 DEBUG_OPTIONS = frozenset({"CONFIG_KASAN=y", "CONFIG_PROVE_LOCKING=y"})
 DEBUG_SLOWNESS = 6.0
+SHIFT = 3
 
 
 @dataclass(frozen=True)
 class Wires:
-    """How QEMU is connected: file descriptors of stream sockets, and the GPU's socket by name in QEMU's directory."""
+    """How QEMU is connected: file descriptors of stream sockets, and the GPU's socket by name in QEMU's directory.
+    `console_copy`: where QEMU keeps a copy of the console, by name in that directory; for exact time alone."""
 
     console: int
     agent: int
     monitor: int
     gpu_socket: str | None
+    console_copy: str | None = None
 
 
 def detector_words(config: str) -> tuple[str, ...]:
@@ -38,6 +42,15 @@ def slowness(config: str) -> float:
     """How many times longer everything may take on a kernel with this `.config`: with KASAN and lockdep its boot
     takes six times as long."""
     return DEBUG_SLOWNESS if DEBUG_OPTIONS & set(config.splitlines()) else 1.0
+
+
+EXACT: Final = (
+    # an instruction is 8 ns of the guest's time, which passes by nothing else; all chance is from a seed
+    *("-icount", f"shift={SHIFT},align=off,sleep=off", "-seed", "1", "-rtc", "base=2026-01-01,clock=vm"),
+)
+SPIN: Final = "panthorlab.spin"
+"""Word of the kernel's command line: init keeps the CPU busy in what would be idle time. A CPU that waits for an
+interrupt executes nothing, and QEMU's time would jump over the GPU's events to its own next one."""
 
 
 def command_line(board: EmulatedFile, extra: Sequence[str] = ()) -> str:
@@ -52,13 +65,17 @@ def command_line(board: EmulatedFile, extra: Sequence[str] = ()) -> str:
 
 
 def qemu_arguments(
-    board: EmulatedFile, *, image: Path, initrd: Path, wires: Wires, extra: Sequence[str] = ()
+    board: EmulatedFile, *, image: Path, initrd: Path, wires: Wires, extra: Sequence[str] = (), exact: bool = False
 ) -> list[str]:
     """QEMU's arguments after the program name.
 
     Guest memory is a shared memfd: without `share=on` the model's DMA silently reads stale data.
+
+    `exact`: nothing of the host's time gets into the guest. Its devices then act while the CPU waits for them
+    (`ioeventfd=off`, no posted writes), and there is none that brings chance (virtio-rng).
     """
     machine = board.machine
+    copy = f",logfile={wires.console_copy},logappend=off" if wires.console_copy else ""
     arguments = [
         "-nodefaults",
         "-no-user-config",
@@ -84,7 +101,7 @@ def qemu_arguments(
         "-append",
         command_line(board, extra),
         "-chardev",
-        f"socket,id=console,fd={wires.console}",
+        f"socket,id=console,fd={wires.console}{copy}",
         "-serial",
         "chardev:console",
         "-chardev",
@@ -92,19 +109,19 @@ def qemu_arguments(
         "-qmp",
         "chardev:monitor",
         "-device",
-        "virtio-serial-pci,max_ports=2",
+        f"virtio-serial-pci,max_ports=2{',ioeventfd=off' if exact else ''}",
         "-chardev",
         f"socket,id=agent,fd={wires.agent}",
         "-device",
         f"virtserialport,chardev=agent,name={PORT_NAME}",
-        "-device",
-        "virtio-rng-pci",
+        *(EXACT if exact else ("-device", "virtio-rng-pci")),
     ]
     if wires.gpu_socket is not None:
         device = {
             "driver": "vfio-user-pci",
             "socket": {"type": "unix", "path": wires.gpu_socket},
             "x-msg-timeout": VFIO_TIMEOUT_MS,
+            **({"x-no-posted-writes": True} if exact else {}),
         }
         arguments += ["-device", json.dumps(device)]
     return arguments

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from panthorlab.board import lab
 from panthorlab.board.board import Board, BoardRow, Fitness, Hardware, Patience
+from panthorlab.board.boardtime import TimeName
 from panthorlab.board.lab.state import Standing
 from panthorlab.board.methods import AUTO
 from panthorlab.board.real.file import RealFile
@@ -133,11 +134,13 @@ class RealBoard(Board):
         method: str = AUTO,
         fresh: bool = True,
         counts: Path | None = None,
+        time: TimeName | None = None,
         on_step: OnStep = unheard,
     ) -> BootedRealBoard:
         """See `Board.boot`. `log_dir` is in the run's directory, by which other users are told who has the board."""
         if counts is not None:
             raise UsageError(f"board {self.name} is a real one: it cannot count instructions", hint="no --coverage")
+        self.check_time(time)
         self.check_kernel(kernel)
         from panthorlab.board.real.boot import boot, check
 

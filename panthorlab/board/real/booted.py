@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from panthorlab.board.api import Hazard
+from panthorlab.board.boardtime import HOST, BoardTime
 from panthorlab.board.gpu_events import GpuEvents
 from panthorlab.board.real.blame import settle, why_silent
 from panthorlab.board.real.parts import Rig, SecureShell
@@ -65,6 +66,13 @@ class BootedRealBoard:
         if self._connection is None:
             raise LabError(f"board {self.name} is not connected yet")
         return self._connection
+
+    @property
+    def time(self) -> BoardTime:
+        return HOST
+
+    def digest(self) -> None:
+        return None
 
     @property
     def slowness(self) -> float:

@@ -22,6 +22,7 @@ from panthorlab.gpu.vfio.protocol import Command, DmaFlag, Flag, FramingError, I
 
 BUFFER = 2 * p.MAX_MESSAGE
 ANCILLARY = socket.CMSG_SPACE(16 * 4)
+WRITE_REPLY = struct.Struct("<HHIIIQII")  # header, region access
 READ32_REPLY = struct.Struct("<HHIIIQIII")  # header, region access, one register
 REMEMBERED = 64  # messages in a reproducer
 # Plain numbers: an operation on a member of an enum costs more than the whole handling of a posted write.
@@ -31,10 +32,16 @@ READ, WRITE, REPLY, NO_REPLY = (
 Done = Callable[[], None]
 
 
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
 class Server:
     """Owns the connection. `on_close` is called once, when the client is gone or cannot be understood any more."""
 
     def __init__(self, connection: socket.socket, gpu: GpuDevice, reporter: Reporter, on_close: Done) -> None:
+        self.arrive: Done = _nothing  # a message has come, for which the guest's CPU waits, and
+        self.leave: Done = _nothing  # is about to be answered; not told of single registers, which the GPU knows of
         self._socket = connection
         self._gpu, self._reporter, self._on_close = gpu, reporter, on_close
         self._buffer = bytearray(BUFFER)
@@ -43,6 +50,9 @@ class Server:
         self._fds: list[int] = []  # came with the message whose last byte is before _fds_end
         self._fds_end = 0
         self._message_end = 0
+        self._question = 0  # ident of the last message that is a request of ours
+        self._open_question = False
+        self._closed = False
         self._out = bytearray(READ32_REPLY.size)
         self._recent: deque[bytes] = deque(maxlen=REMEMBERED)
         self._config = pci.ConfigSpace()
@@ -88,7 +98,7 @@ class Server:
         except ConnectionError:
             size, ancillary = 0, []
         if not size:
-            self._on_close()
+            self._end_connection()
             return
         for level, kind, data in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
@@ -100,9 +110,27 @@ class Server:
             self._messages()
         except FramingError as error:
             self._reporter.check("framing", f"the client sends {error}; the connection is closed")
-            self._on_close()
+            self._end_connection()
         except ConnectionError:
-            self._on_close()
+            self._end_connection()
+
+    def _end_connection(self) -> None:
+        self._closed = True
+        self._on_close()
+
+    def round_trip(self) -> None:
+        """Ask the client for a word of guest memory, and wait for its answer: what it was told before has taken effect
+        then (QEMU does both in its main loop, one after the other). Returns at once when the client has gone."""
+        self._question = (self._question + 1) & 0xFFFF
+        question = p.REGION_ACCESS.pack(self._gpu.ram.first, 4, 0)
+        try:
+            self._socket.sendall(Message(self._question, Command.DMA_READ, 0, 0, question).encode())
+        except ConnectionError:
+            self._end_connection()
+            return
+        self._open_question = True
+        while self._open_question and not self._closed:
+            self.readable()
 
     def _messages(self) -> None:
         buffer = self._buffer
@@ -140,16 +168,18 @@ class Server:
         return True
 
     def _write_register(self, at: int) -> bool:
-        """A posted REGION_WRITE of one register; False if it is something else."""
-        _, command, _, flags, _ = p.HEADER.unpack_from(self._buffer, at)
+        """REGION_WRITE of one register: the whole exchange; False if it is something else."""
+        ident, command, _, flags, _ = p.HEADER.unpack_from(self._buffer, at)
         offset, region, count = p.REGION_ACCESS.unpack_from(self._buffer, at + 16)
-        if command != WRITE or region != 0 or count != 4 or offset & 3 or not flags & NO_REPLY:
+        if command != WRITE or region != 0 or count != 4 or offset & 3 or flags & ~NO_REPLY:
             return False
         value = int.from_bytes(self._view[at + 32 : at + 36], "little")
         try:
             self._gpu.write(offset, value)
         except Exception as error:
             self._failed(error, f"write of 0x{value:x} to register 0x{offset:x}")
+        if not flags:
+            self._socket.sendall(WRITE_REPLY.pack(ident, command, WRITE_REPLY.size, REPLY, 0, offset, region, count))
         return True
 
     def _failed(self, error: Exception, what: str) -> None:
@@ -166,8 +196,11 @@ class Server:
 
     def _dispatch(self, message: Message) -> None:
         if message.flags & Flag.TYPE:
-            return  # a reply: nothing was asked
+            if message.ident == self._question and message.command == Command.DMA_READ:
+                self._open_question = False
+            return  # a reply, to `round_trip` or to nothing
         handler = self._commands.get(message.command)
+        self.arrive()
         try:
             if handler is None:
                 raise ProtocolError(errno.ENOTSUP, f"command {message.command} is not served")
@@ -181,6 +214,7 @@ class Server:
         except Exception as error:
             self._failed(error, f"command {message.command}")
             answer = message.refuse(errno.EIO)
+        self.leave()
         if message.wants_reply:
             self._socket.sendall(answer.encode())
 

@@ -24,7 +24,8 @@ class BootStart(OfBoot, event="boot-start"):
 @dataclass(frozen=True, kw_only=True)
 class BootEnd(OfBoot, event="boot-end"):
     """`complete`: the slot needs no further boot. `booted`: the kernel came up and proved itself. `reason`, `hint`: why
-    it did not end well, and what to do. `final`: a further attempt would end the same."""
+    it did not end well, and what to do. `final`: a further attempt would end the same. `digest`: in exact time, SHA-256
+    of all that went on, and `instructions` of the guest; of equal boots equal."""
 
     PLACE = ("boot", "arm", "slot")
     complete: bool
@@ -34,6 +35,8 @@ class BootEnd(OfBoot, event="boot-end"):
     reason: str | None = ""
     hint: str | None = None
     final: bool = False
+    digest: str | None = None
+    instructions: int | None = None
 
     @property
     def why(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from panthorlab.board.boardtime import TimeName
 from panthorlab.board.methods import AUTO
 from panthorlab.run.record.codec import Seconds
 from panthorlab.verdict.model import Expect
@@ -25,13 +26,15 @@ class Settings:
     not have them yet.
 
     `board` is for people, `boards` for the run. `expect` is None, and `kernel` given, in a run of `panthorlab run`.
-    `patch`: where they can be read as long as the run's directory is there; None: not on record.
+    `time`: None: as the boards' files say. `patch`: where they can be read as long as the run's directory is
+    there; None: not on record.
     """
 
     board: str = ""
     boards: tuple[str, ...] = ()
     tag: str | None = None
     boot_method: str = AUTO
+    time: TimeName | None = None
     wait: Seconds | None = 0.0
     jobs: int = 1
     suite: tuple[str, ...] = ()

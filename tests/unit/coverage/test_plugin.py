@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from panthorlab.board.emulated import coverage_plugin
+from panthorlab.board.emulated import coverage_plugin, tcg_plugin
 from panthorlab.coverage import counts
 from panthorlab.errors import LabError
 
@@ -84,14 +84,14 @@ def test_an_argument_that_it_does_not_know_is_refused(host: list[str]) -> None:
 
 
 def test_it_is_compiled_once(host: list[str], api: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coverage_plugin, "COMPILER", "no-such-compiler")
+    monkeypatch.setattr(tcg_plugin, "COMPILER", "no-such-compiler")
     assert str(coverage_plugin.compiled(api)) == host[1]
 
 
 def test_without_a_compiler_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for program, said in (("no-such-compiler", "cannot be compiled"), ("false", "does not compile")):
-        monkeypatch.setattr(coverage_plugin, "COMPILER", program)
+        monkeypatch.setattr(tcg_plugin, "COMPILER", program)
         with pytest.raises(LabError, match=said) as caught:
             coverage_plugin.compiled(7)
         assert caught.value.hint
@@ -100,4 +100,4 @@ def test_without_a_compiler_it_says_what_to_install(tmp_path: Path, monkeypatch:
 
 @pytest.mark.parametrize(("qemu", "expected"), [("10.1.0", 4), ("11.0.2", 4), ("11.1.3", 7), ("12.0.0", 7)])
 def test_each_qemu_gets_the_api_that_it_takes(qemu: str, expected: int) -> None:
-    assert coverage_plugin.api_version(qemu) == expected
+    assert tcg_plugin.api_version(qemu) == expected

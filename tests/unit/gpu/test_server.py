@@ -141,6 +141,26 @@ def test_registers_in_all_sizes(client: Client) -> None:
     assert client.read(client.at("COHERENCY_PROTOCOL")) == struct.pack("<I", 31)
 
 
+def test_a_write_that_is_not_posted_is_answered_when_it_has_its_effect(client: Client) -> None:
+    at = client.at("COHERENCY_PROTOCOL")
+    reply = client.ask(Command.REGION_WRITE, p.REGION_ACCESS.pack(at, 0, 4) + struct.pack("<I", 31))
+    assert (reply.flags, reply.errno, reply.body) == (Flag.REPLY, 0, p.REGION_ACCESS.pack(at, 0, 4))
+    assert client.read(at) == struct.pack("<I", 31)
+
+
+def test_a_round_trip_ends_with_the_answer_to_it(client: Client) -> None:
+    """What else comes before the answer is served meanwhile."""
+    asked = Message(1, Command.DMA_READ, Flag.REPLY, 0, p.REGION_ACCESS.pack(0, 4, 0) + b"\0" * 4)
+    read = Message(5, Command.REGION_READ, 0, 0, p.REGION_ACCESS.pack(0, 0, 4))
+    client.send(read.encode() + asked.encode())
+    client.server.round_trip()
+    question = client.receive()
+    assert (question.ident, question.command, question.flags) == (1, Command.DMA_READ, 0)
+    assert client.receive().ident == 5
+    client.mine.close()
+    client.server.round_trip()  # returns, though nobody answers any more
+
+
 def test_several_messages_in_one_receive_and_one_in_several(client: Client) -> None:
     read = Message(1, Command.REGION_READ, 0, 0, p.REGION_ACCESS.pack(0, 0, 4)).encode()
     gpu_id = struct.pack("<I", client.gpu.generation.constant("GPU_ID"))

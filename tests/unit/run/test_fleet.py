@@ -45,7 +45,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def options(*boards: str, tag: str | None = None, method: str = "auto") -> argparse.Namespace:
-    return argparse.Namespace(board=list(boards) or None, tag=tag, boot_method=method, wait=9.0, jobs=2)
+    return argparse.Namespace(board=list(boards) or None, tag=tag, boot_method=method, time=None, wait=9.0, jobs=2)
 
 
 def keys(boards: Sequence[Board]) -> list[str]:

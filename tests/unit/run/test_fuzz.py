@@ -15,6 +15,7 @@ from typing import Any, cast
 import pytest
 
 from panthorlab.board.api import BootedBoard, RemoteFileError
+from panthorlab.board.boardtime import HOST
 from panthorlab.errors import EvidenceError, LabError
 from panthorlab.fuzz.script import ScriptLine, parse
 from panthorlab.run import fuzzing
@@ -60,6 +61,7 @@ class Board:
 
     LOST = "lost"
     work_dir, boot_id, log_start, slowness = "/w", BOOT, 0, 1.0
+    time = HOST
     hangs, printed = False, b""
 
     def __init__(self, during: Sequence[str] = (), job: Sequence[str] = ()) -> None:

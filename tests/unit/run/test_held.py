@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.board.api import BootedBoard, RemoteFileError
+from panthorlab.board.boardtime import HOST
 from panthorlab.run import held as module
 from panthorlab.run.held import NOTHING, ROOT, Held, Holdings, count_objects, count_vms, list_clients, read_held
 
@@ -107,6 +108,7 @@ class Board:
     """One that has these lists of VMs, one after the other; the last for ever."""
 
     slowness = 1.0
+    time = HOST
 
     def __init__(self, *gpuvas: str | int) -> None:
         self.shell = self

@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 from panthorlab.board.api import BootedBoard
+from panthorlab.board.boardtime import HOST
 from panthorlab.board.gpu_events import GpuEvents
 from panthorlab.errors import BootError, EvidenceError, LabError, PanthorlabError
 from panthorlab.kernel.model import Kernel
@@ -47,6 +48,7 @@ class FakeBoard:
     boot_id = FIRST
     log_start = 0
     slowness = 1.0
+    time = HOST
     said: tuple[str, ...] = ()  # by the kernel in each iteration
 
     def __init__(self, boots: Sequence[str]) -> None:
@@ -81,6 +83,9 @@ class FakeBoard:
 
     def check_alive(self) -> None:
         pass
+
+    def digest(self) -> None:
+        """Not in exact time."""
 
 
 @pytest.fixture

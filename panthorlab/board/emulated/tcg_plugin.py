@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Plugins of our own for QEMU's code generator: compiled here when they are first needed, for the QEMU that is used."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from panthorlab import spawn
+from panthorlab.errors import LabError
+from panthorlab.paths import cache_dir
+
+COMPILER: Final = "gcc"
+_OPTIONS: Final = ("-O2", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden", "-shared", "-fPIC")
+_COMPILE_SECONDS: Final = 120.0
+
+
+def api_version(qemu: str) -> int:
+    """The version of the plugin API that QEMU `qemu` (`11.1.3`) takes: 11.1 takes none before its own."""
+    major, minor = map(int, re.findall(r"\d+", qemu)[:2])
+    return 7 if (major, minor) >= (11, 1) else 4
+
+
+def compiled(name: str, source: Path, api: int) -> Path:
+    """Plugin `name` for this version of the API, from the cache or compiled now. Raises LabError."""
+    key = hashlib.sha256(repr((api, _OPTIONS)).encode() + source.read_bytes()).hexdigest()[:16]
+    target = cache_dir("plugins") / f"{name}-{key}.so"
+    if target.exists():
+        return target
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        made = Path(folder, "plugin.so")
+        argv = [COMPILER, *_OPTIONS, f"-DAPI_VERSION={api}", "-o", str(made), str(source)]
+        try:
+            done = spawn.run(argv, timeout=_COMPILE_SECONDS)
+        except (FileNotFoundError, subprocess.TimeoutExpired) as error:
+            raise LabError(
+                f"the {name} plugin for QEMU cannot be compiled: {error}",
+                hint=f"install {COMPILER} of this machine (Debian: gcc, libc6-dev)",
+            ) from error
+        if done.returncode:
+            raise LabError(
+                f"the {name} plugin for QEMU does not compile:\n{done.stderr.decode(errors='replace')}",
+                hint=f"install {COMPILER} of this machine with its headers (Debian: gcc, libc6-dev)",
+            )
+        made.rename(target)
+    return target
+
+
+def quoted(path: Path) -> str:
+    """As a value of a QEMU option."""
+    return str(path.resolve()).replace(",", ",,")

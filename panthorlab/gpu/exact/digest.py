@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The digest of what went on between guest and GPU, with counts of instructions: equal for equal runs."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from typing import TextIO
+
+_ACCESS = struct.Struct("<cQQI")
+_INTERRUPT = struct.Struct("<cQ8s")
+
+
+class Digest:
+    """SHA-256 over register accesses and interrupts. `record`: where each also goes as a line of text, to be compared
+    with that of another run: `R|W COUNT OFFSET VALUE`, `I COUNT LINE`."""
+
+    def __init__(self, record: TextIO | None = None) -> None:
+        self._sum = hashlib.sha256()
+        self._record = record
+
+    def read(self, count: int, offset: int, value: int) -> None:
+        self._access(b"R", count, offset, value)
+
+    def write(self, count: int, offset: int, value: int) -> None:
+        self._access(b"W", count, offset, value)
+
+    def interrupt(self, count: int, line: str) -> None:
+        """The guest got an interrupt."""
+        self._sum.update(_INTERRUPT.pack(b"I", count, line.encode()))
+        if self._record is not None:
+            self._record.write(f"I {count} {line}\n")
+
+    def hexdigest(self) -> str:
+        """Of all that was told so far."""
+        return self._sum.hexdigest()
+
+    def _access(self, kind: bytes, count: int, offset: int, value: int) -> None:
+        self._sum.update(_ACCESS.pack(kind, count, offset, value & 0xFFFFFFFF))
+        if self._record is not None:
+            self._record.write(f"{kind.decode()} {count} {offset:x} {value:x}\n")

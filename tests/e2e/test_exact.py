@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Exact time: the same seed is the same run, also on a busy host; another seed is another run; faults stay faults."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Cli
+from .test_command import run as command
+
+pytestmark = pytest.mark.e2e
+SUITE = ("--suite", "heap-exit-claim", "--iterations", "4", "--boots", "1")
+WALL = ("time", "begin", "end", "seconds", "c")
+"""What may differ between two equal runs: the host's clock, and the sum over a line with that in it."""
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+@contextmanager
+def busy_host() -> Iterator[None]:
+    loops = [multiprocessing.Process(target=spin, daemon=True) for _ in range(multiprocessing.cpu_count())]
+    for loop in loops:
+        loop.start()
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.join()
+
+
+def boots(run: Path) -> list[dict[str, Any]]:
+    """The events of the boots, without what is the host's."""
+    events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    for event in events:
+        event.get("facts", {}).pop("host_cpu", None)
+    return [{key: value for key, value in event.items() if key not in WALL} for event in events if "boot" in event]
+
+
+def test_a_seed_is_a_run(run_dir: Path, cli: Cli, tmp_path: Path) -> None:
+    def run(name: str, side: str, seed: int) -> list[dict[str, Any]]:
+        done = cli("run", "--kernel", f"{run_dir}:{side}", "--time", "exact", "--seed", seed, *SUITE,
+                   "--output", tmp_path / name)  # fmt: skip
+        assert done.exit == (0 if side == "after" else 1), done.stderr
+        return boots(tmp_path / name)
+
+    first = run("first", "after", 1)
+    with busy_host():
+        again = run("again", "after", 1)
+    assert again == first
+    end = first[-1]
+    assert (end["event"], end["complete"]) == ("boot-end", True)
+    assert end["digest"]
+    other = run("other", "after", 2)
+    assert other[-1]["digest"] != end["digest"]
+    unfixed = [event for event in run("unfixed", "before", 1) if event["event"] == "iteration"]
+    assert {event["outcome"] for event in unfixed} == {"FAIL"}
+    assert {event["outcome"] for event in first if event["event"] == "iteration"} == {"PASS"}
+
+
+def test_a_command_has_a_digest_and_blocks(run_dir: Path, tmp_path: Path) -> None:
+    def run(number: int) -> Any:
+        done = command(f"{run_dir}:after", tmp_path / str(number), "heap-exit", "--mode", "sigkill",
+                       options=["--time", "exact", "--param", "gpu.exact.blocks=on", "--json"])  # fmt: skip
+        return json.loads(done.stdout)["digest"]
+
+    digest = run(1)
+    assert run(2) == digest
+    assert int(digest["blocks"], 16)

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The plugin of exact time, compiled as for QEMU, in a program that calls it as QEMU of either plugin API does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from panthorlab.board.emulated import tcg_plugin
+from panthorlab.board.emulated.exact import plugin
+from panthorlab.board.emulated.qemu import Qemu
+from panthorlab.gpu.exact.wire import HELD, PAGE, Page, decode_held, encode_go_on
+
+HOST = Path(__file__).with_name("exact_host.c")
+GONE = 99
+
+
+@pytest.fixture(params=[4, 7])
+def host(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The program and the plugin; then come the plugin's arguments, and blocks."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    compiler = shutil.which("gcc")
+    assert compiler, "no gcc; ./scripts/setup installs one"
+    program = tmp_path / "host"
+    warnings = ("-O1", "-Wall", "-Wextra", "-Werror")
+    api = f"-DAPI_VERSION={request.param}"
+    subprocess.run([compiler, *warnings, api, "-rdynamic", "-o", program, HOST, "-ldl"], check=True, timeout=60)
+    return [str(program), str(plugin.compiled(request.param))]
+
+
+@dataclass
+class Model:
+    """Our side: the page, and the socket on which the CPU says that it is held."""
+
+    page: Page
+    sync: socket.socket
+    fds: tuple[int, int]
+
+    def start(self, host: list[str], *blocks: str, more: str = "") -> subprocess.Popen[bytes]:
+        argument = f"page={self.fds[0]},sync={self.fds[1]}{more}"
+        process = subprocess.Popen([*host, argument, *blocks], pass_fds=self.fds, stderr=subprocess.PIPE)
+        os.close(self.fds[1])
+        return process
+
+    def serve(self, *dues: int | None) -> list[int]:
+        """The counts at which the CPU was held, each time with the next due count as the answer; up to its end."""
+        held = []
+        left = list(dues)
+        while data := self.sync.recv(HELD.size):
+            count = decode_held(data)
+            assert self.page.count == count
+            held.append(count)
+            self.page.arm(left.pop(0) if left else None)
+            self.sync.send(encode_go_on(count))
+        return held
+
+
+@pytest.fixture
+def model() -> Iterator[Model]:
+    fd = os.memfd_create("page")
+    os.ftruncate(fd, PAGE)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    page = Page(fd)
+    with ours:
+        ours.settimeout(60)
+        yield Model(page, ours, (fd, theirs.detach()))
+    page.close()
+    os.close(fd)
+
+
+def ended(process: subprocess.Popen[bytes]) -> tuple[int, str]:
+    _, err = process.communicate(timeout=60)
+    return process.returncode, err.decode()
+
+
+def test_it_counts_and_holds_where_it_is_told(host: list[str], model: Model) -> None:
+    model.page.arm(10)
+    process = model.start(host, *["1000:4"] * 10)
+    assert model.serve(13, 13, 38) == [12, 16, 20, 40]
+    assert ended(process) == (0, "")
+    assert (model.page.count, model.page.blocks) == (40, 0)
+
+
+def test_it_never_holds_a_cpu_for_which_nothing_is_due(host: list[str], model: Model) -> None:
+    model.page.arm(None)
+    process = model.start(host, *["1000:16"] * 100)
+    assert model.serve() == []
+    assert ended(process) == (0, "")
+    assert model.page.count == 1600
+
+
+@pytest.mark.parametrize(
+    ("blocks", "same"),
+    [
+        (["1000:4", "2000:1"], True),
+        (["2000:1", "1000:4"], False),
+        (["1000:4", "2000:2"], False),
+        (["1000:4", "2004:1"], False),
+        (["1000:4", "2000:1", "2000:1"], False),
+    ],
+)
+def test_the_hash_tells_blocks_apart(blocks: list[str], same: bool, host: list[str], model: Model) -> None:
+    model.page.arm(None)
+    process = model.start(host, *blocks, more=",hash=on")
+    model.serve()
+    assert ended(process) == (0, "")
+    expected = 0
+    for block in (0x1000 | 4 << 56, 0x2000 | 1 << 56):
+        expected = (expected ^ block) * 1099511628211 & (1 << 64) - 1
+    assert (model.page.blocks == expected) is same
+
+
+def test_a_model_that_has_gone_ends_the_guest(host: list[str], model: Model) -> None:
+    model.page.arm(1)
+    model.sync.shutdown(socket.SHUT_RDWR)
+    status, said = ended(model.start(host, "1000:4"))
+    assert status == GONE
+    assert "the GPU model has gone" in said
+
+
+def test_a_second_cpu_and_another_page_are_refused(host: list[str], model: Model) -> None:
+    model.page.arm(None)
+    process = model.start(host, "1000:4", "cpu")
+    assert model.serve() == []
+    status, said = ended(process)
+    assert status == GONE
+    assert "more than one CPU" in said
+
+
+def test_a_page_of_something_else_is_refused(host: list[str], model: Model) -> None:
+    os.pwrite(model.fds[0], b"\0" * PAGE, 0)
+    status, said = ended(model.start(host, "1000:4"))
+    assert status == GONE
+    assert "the shared page" in said
+
+
+@pytest.mark.parametrize("arguments", ["page=3", "sync=3", "page=x,sync=3", "page=3,sync=4,what=1", "page=,sync=3"])
+def test_what_it_does_not_know_is_refused(arguments: str, host: list[str]) -> None:
+    done = subprocess.run([*host, arguments], capture_output=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"exact: ")
+
+
+# -- whether it can be used ---------------------------------------------------------------------------------------
+
+
+def qemu(folder: Path, script: str) -> Qemu:
+    program = folder / "qemu"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return Qemu((str(program),), "11.1.3", f"PATH: {program}")
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("echo 'exact: usable'", ""),
+        ("echo 'qemu: -plugin: invalid option' >&2; exit 1", "does not take the exact plugin: qemu: -plugin: invalid"),
+        ("echo 'plugin requires api version 7' >&2; exit 1", "does not take the exact plugin: plugin requires api"),
+        ("exit 3", "does not take the exact plugin: status 3"),
+    ],
+)
+def test_a_qemu_that_does_not_take_it_is_told(script: str, why: str, tmp_path: Path) -> None:
+    told = plugin.unusable(qemu(tmp_path, script))
+    assert (why in told) if why else not told
+
+
+def test_without_a_compiler_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(tcg_plugin, "COMPILER", "no-such-compiler")
+    assert "cannot be compiled" in plugin.unusable(qemu(tmp_path, "exit 1"))

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The guest's time as the host sees it: it passes only while somebody waits, and who looks looks at a beat."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panthorlab.board.emulated.exact import time as exact
+from panthorlab.board.emulated.exact.time import ExactTime
+from panthorlab.gpu.exact.loop import INSTRUCTION_SECONDS
+from panthorlab.gpu.exact.wire import HELD
+
+BEAT = 125_000  # instructions: a millisecond
+
+
+class Guest:
+    """Says at each beat what it has to, in pieces; then goes on saying nothing, or ends."""
+
+    def __init__(self, says: Sequence[Sequence[bytes]], *, ends: bool = False, stops: bool = False) -> None:
+        self._model, self.host = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._port, self.agent = socket.socketpair()
+        self._says, self._ends, self._stops = says, ends, stops
+        self.beats = 0
+        self.time = ExactTime(self.host, self.agent)
+        self.heard: list[bytes] = []
+        self.time.deliver = self.heard.append
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        with self._model, self._port:
+            while True:
+                if self.beats < len(self._says):
+                    for piece in self._says[self.beats]:
+                        self._port.sendall(piece)
+                elif self._ends:
+                    return
+                elif self._stops:
+                    self._model.recv(1)  # never asked again: the host has gone
+                    return
+                self.beats += 1
+                self._model.send(HELD.pack(self.beats * BEAT))
+                if not self._model.recv(1):
+                    return
+
+    def close(self) -> None:
+        self.host.close()
+        self.agent.close()
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture
+def guests() -> Iterator[list[Guest]]:
+    made: list[Guest] = []
+    yield made
+    for guest in made:
+        guest.close()
+
+
+def wait(guest: Guest, what: bytes, timeout: float) -> bool:
+    return guest.time.wait(threading.Condition(), lambda: what in b"".join(guest.heard), timeout)
+
+
+def test_it_stands_still_while_nobody_waits(guests: list[Guest]) -> None:
+    guest = Guest([[b"a"], [b"b"], [b"c"]])
+    guests.append(guest)
+    assert wait(guest, b"a", 1.0)
+    assert (guest.time.held, guest.beats, guest.heard) == (True, 1, [b"a"])
+    assert guest.time.now() == guest.time.count * INSTRUCTION_SECONDS == BEAT * INSTRUCTION_SECONDS
+    assert wait(guest, b"c", 1.0)
+    assert guest.heard == [b"a", b"b", b"c"]
+
+
+def test_a_deadline_is_one_of_the_guest(guests: list[Guest]) -> None:
+    guest = Guest([])
+    guests.append(guest)
+    assert not wait(guest, b"x", 0.1)
+    assert guest.beats == pytest.approx(100, abs=1)
+    guest.time.sleep(0.05)
+    assert guest.beats == pytest.approx(150, abs=2)
+
+
+def test_items_are_taken_when_they_come(guests: list[Guest]) -> None:
+    guest, items = Guest([[], [], [b"late"]]), queue.SimpleQueue[bytes]()
+    guests.append(guest)
+    guest.time.deliver = items.put
+    assert guest.time.take(items, 0.0015) is None
+    assert guest.time.take(items, 1.0) == b"late"
+    assert guest.beats == 3
+
+
+def test_what_came_is_understood_before_anybody_looks(guests: list[Guest]) -> None:
+    guest, understood = Guest([[b"a"]]), list[bytes]()
+    guests.append(guest)
+    guest.time.before_looking(lambda: understood.extend(guest.heard))
+    assert guest.time.wait(threading.Condition(), lambda: b"a" in understood, 1.0)
+
+
+def test_a_guest_that_is_gone_is_told_once_and_no_wait_lasts(guests: list[Guest]) -> None:
+    guest = Guest([[b"last"]], ends=True)
+    guests.append(guest)
+    assert not wait(guest, b"x", 3.0)
+    assert guest.heard == [b"last", b""]
+    assert not wait(guest, b"x", 3.0)
+    assert guest.heard == [b"last", b""]
+
+
+def test_a_guest_that_executes_nothing_does_not_hold_us_for_ever(
+    guests: list[Guest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exact, "STALL_SECONDS", 0.1)
+    guest = Guest([[]], stops=True)
+    guests.append(guest)
+    assert not wait(guest, b"x", 0.25)
+    assert not guest.time.held
+
+
+@given(st.lists(st.binary(min_size=1, max_size=20), min_size=1, max_size=6), st.lists(st.integers(1, 20), max_size=6))
+def test_the_digest_does_not_depend_on_the_pieces_in_which_it_came(says: list[bytes], cuts: list[int]) -> None:
+    def digest(pieces: Sequence[Sequence[bytes]]) -> str:
+        guest = Guest(pieces)
+        try:
+            assert wait(guest, b"".join(says), 1.0)
+            guest.time.heard_and_told(b"thanks")
+            return guest.time.hexdigest()
+        finally:
+            guest.close()
+
+    def cut(data: bytes) -> list[bytes]:
+        ends = [0, *sorted({at for at in cuts if at < len(data)}), len(data)]
+        return [data[start:end] for start, end in pairwise(ends)]
+
+    assert digest([[data] for data in says]) == digest([cut(data) for data in says])
+
+
+def test_another_beat_is_another_digest(guests: list[Guest]) -> None:
+    digests = set()
+    for says in ([[b"a"], []], [[], [b"a"]]):
+        guest = Guest(says)
+        guests.append(guest)
+        guest.time.sleep(0.0035)
+        digests.add(guest.time.hexdigest())
+    assert len(digests) == 2
