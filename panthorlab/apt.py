@@ -32,8 +32,8 @@ def run(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> str:
     except subprocess.TimeoutExpired as error:
         raise LabError(f"`{' '.join(argv[:3])}` took longer than {TIMEOUT:g} s", hint=HINT) from error
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip()
-        raise LabError(f"`{' '.join(argv[:3])}` failed: {said[-500:]}", hint=HINT)
+        errors = done.stderr.decode("utf-8", "replace").strip()
+        raise LabError(f"`{' '.join(argv[:3])}` failed: {errors[-500:]}", hint=HINT)
     return done.stdout.decode("utf-8", "replace")
 
 

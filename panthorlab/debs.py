@@ -206,7 +206,7 @@ def loader(root: Path) -> tuple[str, str]:
 
 def _fetch(argv: Sequence[str], folder: Path, count: int, on_progress: ProgressCallback) -> None:
     deadline = time.monotonic() + _DOWNLOAD_TIMEOUT
-    said = 0
+    shown = 0
     with tempfile.TemporaryFile() as output:
         with spawn.spawn(argv, stdout=output, stderr=output) as process:
             try:
@@ -217,16 +217,16 @@ def _fetch(argv: Sequence[str], folder: Path, count: int, on_progress: ProgressC
                         process.wait(0.5)
                     except subprocess.TimeoutExpired:
                         here = len(list(folder.glob("*.deb")))
-                        if here >= said + 10:
-                            said = here
+                        if here >= shown + 10:
+                            shown = here
                             on_progress(f"{here} of {count} packages")
             finally:
                 process.kill()
         output.seek(0)
-        said_last = output.read().decode("utf-8", "replace")
+        errors_text = output.read().decode("utf-8", "replace")
     if process.returncode:
-        errors = [line for line in said_last.splitlines() if line.startswith("E:")]
-        raise LabError(f"packages could not be downloaded: {' '.join(errors[:3]) or said_last[-300:]}", hint=apt.HINT)
+        errors = [line for line in errors_text.splitlines() if line.startswith("E:")]
+        raise LabError(f"packages could not be downloaded: {' '.join(errors[:3]) or errors_text[-300:]}", hint=apt.HINT)
 
 
 def _is(path: Path, deb: Deb) -> bool:

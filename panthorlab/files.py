@@ -67,7 +67,7 @@ def exclusive(path: Path, what: str, on_wait: Callable[[], object], timeout: flo
     """
     deadline = time.monotonic() + timeout
     with path.open("a") as file:
-        said = False
+        noted = False
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -77,9 +77,9 @@ def exclusive(path: Path, what: str, on_wait: Callable[[], object], timeout: flo
                     raise LabError(
                         f"another run has kept {what} for more than {timeout:g} s", hint="wait for it, or stop it"
                     ) from None
-                if not said:
+                if not noted:
                     on_wait()
-                    said = True
+                    noted = True
                 time.sleep(_POLL_SECONDS)
         yield
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from panthorlab.run.session import Session
-from panthorlab.run.trouble import RESIDUAL
+from panthorlab.run.trouble import KILLED, RESIDUAL
 
 pytestmark = [pytest.mark.driver("vm", "groups", "heaps"), pytest.mark.usefixtures("nothing_left")]
 HUNGRY = "tiler-chunk,times=0"
@@ -19,5 +19,5 @@ def test_files_of_debugfs_and_proc_are_read_meanwhile(session: Session) -> None:
 
 def test_rounds_lose_no_memory(session: Session) -> None:
     """The last results are rounds that do keep something, however little, and must be found out."""
-    with session.misbehaving(HUNGRY), session.findings_expected({"heap-error", *RESIDUAL}):  # of those that are killed
+    with session.misbehaving(HUNGRY), session.findings_expected({"heap-error", *KILLED}):
         session.check("gpu-leak", timeout=60)

@@ -36,9 +36,12 @@ def test_heaps_come_and_go(session: Session) -> None:
 
 def test_groups_are_evicted_while_they_wait(session: Session) -> None:
     late = "event-late,event=tiler-oom,ms=12,times=0"
-    with session.misbehaving(HUNGRY, late), session.findings_expected(RESIDUAL):
+    with session.misbehaving(HUNGRY, late), session.findings_expected(RESIDUAL | {"job-timeout"}) as found:
+        early = 0
         for _ in range(2):  # few tiler jobs at a time: on a busy host many would last the driver's 5 s
-            session.check("gpu-heap", "--mode", "evict")
+            early += int(session.check("gpu-heap", "--mode", "evict").info["given_up_early"])
+    told = sum(finding.kind == "job-timeout" for finding in found())
+    assert bool(told) == bool(early), f"{told} jobs were given up, in {early} tries before their time"
 
 
 def test_last_slot(session: Session) -> None:

@@ -146,10 +146,6 @@ class BootedBoard(Protocol):
         """Raw bytes of the serial console on the host, growing."""
 
     @property
-    def gpu_log(self) -> Path | None:
-        """The GPU model's own log, for an emulated board."""
-
-    @property
     def slowness(self) -> float:
         """How many times longer than on the emulated board programs may take here; at least 1."""
 

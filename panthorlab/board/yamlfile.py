@@ -246,5 +246,5 @@ def _explain(model: type[BaseModel], detail: ErrorDetails, places: _Node) -> tup
         message = "must be a mapping (`key: value` lines below it)"
     elif detail["type"] == "string_type" and isinstance(detail["input"], int | float | datetime.date):
         hint = "write it in quotes"  # what YAML takes for a number, a date, or yes and no
-    told = f"{message[:1].lower()}{message[1:]}"
-    return places.values[known_part], f"`{where}`: {told}" if where else told, hint
+    sentence = f"{message[:1].lower()}{message[1:]}"
+    return places.values[known_part], f"`{where}`: {sentence}" if where else sentence, hint

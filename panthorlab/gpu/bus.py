@@ -24,13 +24,13 @@ class BusMaster:
         self.enabled = True
         self._reporter = reporter
         self._shut_down = False
-        self._said: set[str] = set()
+        self._reported: set[str] = set()
 
     def command(self, value: int) -> bool:
         """The PCI command register now holds `value`. Returns whether that changes what may be accessed."""
         was, self.enabled = self.enabled, bool(value & BUS_MASTER)
         if self.enabled:
-            self._said.clear()
+            self._reported.clear()
             self._shut_down = False
         elif was:
             self._shut_down = bool(value & MEMORY_SPACE)
@@ -40,9 +40,9 @@ class BusMaster:
 
     def refuse(self, kind: str, where: str) -> None:
         """An access of this `kind` is not made."""
-        if kind in self._said:
+        if kind in self._reported:
             return
-        self._said.add(kind)
+        self._reported.add(kind)
         if self._shut_down:
             self._reporter.once(
                 SHUTDOWN,

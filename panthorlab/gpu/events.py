@@ -54,7 +54,7 @@ class Reporter:
     def __init__(self, events: TextIO | None = None, log: TextIO | None = None) -> None:
         self._events = events
         self._log = log if log is not None else sys.stderr
-        self._said: set[tuple[str, str]] = set()
+        self._reported: set[tuple[str, str]] = set()
         self._last: dict[tuple[str, str], float] = {}
         self.counts: Counter[str] = Counter()
         self.durations: defaultdict[str, Histogram] = defaultdict(Histogram)
@@ -81,8 +81,8 @@ class Reporter:
     def once(self, kind: str, what: str, text: str) -> None:
         """An event each time, a log line the first time that `what` of this `kind` is met."""
         self.event(kind, text)
-        if (kind, what) not in self._said:
-            self._said.add((kind, what))
+        if (kind, what) not in self._reported:
+            self._reported.add((kind, what))
             self.log(f"{kind}: {text}")
 
     def unmodelled(self, what: str, text: str) -> None:

@@ -104,9 +104,9 @@ class Generation:
             "AS_PRESENT": (1 << self.spaces.count) - 1,
             **{f"{core}_PRESENT_LO": present for core, present in self.cores.items()},
         }
-        told = {register.name: register.reset for register in self.registers}
-        yield from (f"{name} must be 0x{value:x}" for name, value in wanted.items() if told.get(name) != value)
-        if PA_BITS.of(told.get("MMU_FEATURES", 0)) != self.spaces.pa_bits:
+        resets = {register.name: register.reset for register in self.registers}
+        yield from (f"{name} must be 0x{value:x}" for name, value in wanted.items() if resets.get(name) != value)
+        if PA_BITS.of(resets.get("MMU_FEATURES", 0)) != self.spaces.pa_bits:
             yield f"MMU_FEATURES must have {self.spaces.pa_bits} physical address bits"
         most = (
             ("address spaces", self.spaces.count, MOST_SPACES),

@@ -186,9 +186,9 @@ def parse(text: str) -> Rule:
     slot = None
     if misdeed.slotted and "slot" in given:
         slot = int(_number(text, "slot", given.pop("slot"), 0, 30, whole=True))
-    told = 0
+    number = 0
     if misdeed.valued:
-        told = int(_number(text, "value", given.pop("value", "0"), 0, 0xFFFFFFFF, whole=True))
+        number = int(_number(text, "value", given.pop("value", "0"), 0, 0xFFFFFFFF, whole=True))
     rule = Rule(
         misdeed,
         nth=int(_number(text, "nth", given.pop("nth", "1"), 1, 1e9, whole=True)),
@@ -197,7 +197,7 @@ def parse(text: str) -> Rule:
         slot=slot,
         ms=_number(text, "ms", given.pop("ms", str(_MS)), 0, 1e6) if misdeed.late else _MS,
         exception=exception,
-        value=told,
+        value=number,
         only=only,
     )
     if given:

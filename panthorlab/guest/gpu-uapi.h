@@ -11,10 +11,6 @@ struct wrong;
 
 #define UAPI_VA		0x2000000ull	/* where calls that map, map */
 #define UAPI_BO_SIZE	0x4000u
-#define LEAK_KIB	40		/* per turn: less is lost in the stock of the allocators */
-#define LEAK_TURNS	7		/* noise of a busy host was seen in four of them, one after the other */
-#define TURN_MS		100
-#define SETTLE_MS	2000	/* on a busy host what is freed by RCU and by workqueues is as slow */
 
 /**
  * struct call - One ioctl with all that it points to, so that any field of it can be made wrong
@@ -46,7 +42,9 @@ struct call {
  * @cs_slots: queues that a group may have
  * @judge: what is done with each wrong call; false: leave out worse ones of the same kind
  * @counting: only count the results, for the plan
- * @calls: how often each call is made in a turn of mode leaks
+ * @calls: how often each call is made in the first turn of mode leaks
+ * @alone: calls that had to be looked at alone in mode leaks
+ * @turns: that seemed to lose something there
  */
 struct uapi {
 	struct gpu gpu;
@@ -56,7 +54,7 @@ struct uapi {
 	bool (*judge)(struct uapi *u, const struct wrong *w);
 	bool counting;
 	unsigned int results, failed;
-	unsigned int calls;
+	unsigned int calls, alone, turns;
 };
 
 /**
@@ -80,6 +78,9 @@ void uapi_wrong_signals(struct uapi *u);
 void uapi_gone(struct uapi *u);
 void uapi_mappings(struct uapi *u);
 
+bool uapi_refusal(int error);
+int uapi_call(struct uapi *u, const struct wrong *w);
+void uapi_leaks(struct uapi *u);
 void uapi_result(struct uapi *u, bool ok, const char *name);
 
 void make_DEV_QUERY(struct uapi *u, struct call *call);

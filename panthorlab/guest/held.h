@@ -5,10 +5,19 @@
 #ifndef PANTHORLAB_GUEST_HELD_H
 #define PANTHORLAB_GUEST_HELD_H
 
-/* KiB: the kernel's own objects, page tables of the GPU among them, and the pages of buffer objects. */
+/*
+ * KiB: the kernel's own objects, page tables of the GPU among them, and the pages of buffer objects.
+ * What is free already, but kept in the stock of the allocators or until RCU says so, is not held.
+ */
 long held_kib(void);
 
-/* KiB more than @before. While it is more than @tolerable, waits @settle_ms for what is freed later. */
+/* KiB of the stacks of threads: when a worker of the kernel is new, so is what else it costs. */
+long held_stacks(void);
+
+/* A grace period of RCU: what waits for one is freed, and workers do what they have been left to do. */
+void held_pause(void);
+
+/* KiB more than @before. While it is more than @tolerable, waits: for @settle_ms after it became less. */
 long held_more(long before, long tolerable, unsigned int settle_ms);
 
 #endif

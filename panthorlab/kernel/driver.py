@@ -64,7 +64,7 @@ class Driver:
         return read(f"{self.directory}/Kconfig") is not None
 
     def has_fix(self, read: ReadFile) -> bool:
-        """Whether the driver of this tree has the fix that `fix` tells; a driver without the row has it not."""
+        """Whether the driver of this tree has the fix of its row `fix`; one without such a row has not."""
         text = (read(self.fix.file) if self.fix else None) or b""
         return self.fix is not None and re.search(rb"\b" + self.fix.symbol.encode() + rb"\s*\(", text) is not None
 

@@ -111,10 +111,10 @@ def prepare_sides(
 
     Raises SourceError, PatchError, UsageError, LabError (no network, no compiler; to look: nothing to look at).
     """
-    # First: what is no patch is said before anything is downloaded.
+    # First: what is no patch is refused before anything is downloaded.
     intake = intake or _read(patches, base_spec, version)
     setting = _setting(base_spec, fragments, arch, progress, look=look)
-    told = series_notes(intake, base_spec, setting.base.key, setting.base.title)
+    about_series = series_notes(intake, base_spec, setting.base.key, setting.base.title)
     default_job = not patches
     if default_job:
         if setting.driver.fix is None:
@@ -130,7 +130,7 @@ def prepare_sides(
         # Removing the call is our patch's forward direction, and still makes *before*.
         reports, changes = _apply(setting, texts, [], reverse=False)
     else:
-        reports, changes = _apply(setting, intake.patches, told, reverse=revert)
+        reports, changes = _apply(setting, intake.patches, about_series, reverse=revert)
     plain: tuple[Sequence[PatchReport], Changes] = ((), {})
     changed: tuple[Sequence[PatchReport], Changes] = (reports, changes)
     before, after = (changed, plain) if revert else (plain, changed)
@@ -141,7 +141,7 @@ def prepare_sides(
         setting = replace(setting, profiled=with_files(setting.profiled, changes))
     if swap:
         before, after = after, before
-    notes = _notes(setting.base, reports, told, default_job=default_job, revert=revert, swap=swap)
+    notes = _notes(setting.base, reports, about_series, default_job=default_job, revert=revert, swap=swap)
     return Sides(
         setting.plan(Side.BEFORE, *before), setting.plan(Side.AFTER, *after), tuple(reports), notes, default_job, intake
     )
@@ -165,8 +165,8 @@ def prepare_kernel(
     """One kernel: the base with `patches` (or, with `revert`, without them) and nothing else."""
     intake = _read(patches, base_spec)
     setting = _setting(base_spec, fragments, arch, progress)
-    told = series_notes(intake, base_spec, setting.base.key, setting.base.title)
-    reports, changes = _apply(setting, intake.patches, told, reverse=revert)
+    about_series = series_notes(intake, base_spec, setting.base.key, setting.base.title)
+    reports, changes = _apply(setting, intake.patches, about_series, reverse=revert)
     return setting.plan(Side.AFTER, reports, changes)
 
 
@@ -260,14 +260,20 @@ def _apply(
 
 
 def _notes(
-    base: Base, reports: Sequence[PatchReport], told: Sequence[str], *, default_job: bool, revert: bool, swap: bool
+    base: Base,
+    reports: Sequence[PatchReport],
+    about_series: Sequence[str],
+    *,
+    default_job: bool,
+    revert: bool,
+    swap: bool,
 ) -> tuple[str, ...]:
     notes = [f"base: {base.title}"]
     if default_job:
         has = "has the fix; before = the same without it" if base.has_fix else "lacks the fix; after = with it"
         notes.append(f"no patch given: {base.version} {has}")
     else:
-        notes += [*(report.summary for report in reports), *told]
+        notes += [*(report.summary for report in reports), *about_series]
         notes += ["reverting: before = the base without the patches, after = the base as it is"] if revert else []
     notes += ["sides exchanged"] if swap else []
     return tuple(notes)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is told of long work while it goes on."""
+"""How long work reports its progress."""
 
 from __future__ import annotations
 

@@ -270,8 +270,8 @@ def _journal_entry(lines: bytes, *, verbose: bool) -> bytes:
     values = {name: b"\n".join(fields[name]) for name in _WANTED & set(fields)}
     for name in counted & set(values):
         values[name] = _without_length(values[name])
-    said = {name: value.decode("utf-8", "replace") for name, value in values.items()}
-    return json.dumps(said, ensure_ascii=False, sort_keys=True).encode("utf-8", "replace")
+    texts = {name: value.decode("utf-8", "replace") for name, value in values.items()}
+    return json.dumps(texts, ensure_ascii=False, sort_keys=True).encode("utf-8", "replace")
 
 
 def _without_length(value: bytes) -> bytes:

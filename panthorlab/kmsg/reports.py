@@ -79,7 +79,7 @@ class ReportCollector:
         self._done: list[Finding] = []
         self._last: Kind | None = None
         self._clients: dict[int, str] = {}
-        self._told_oom = False
+        self._oom_reported = False
 
     def learn(self, findings: list[Finding]) -> None:
         """Remember which processes are clients of which driver."""
@@ -162,8 +162,8 @@ class ReportCollector:
         report.append(text.strip() if not report.lines else text.rstrip())
         if head.ours is Ours.CLIENT:
             report.ended = True
-            report.frame_driver = None if self._told_oom else self._clients.get(int(found["victim"]))
-            self._told_oom = False  # the last line of what may have been told already
+            report.frame_driver = None if self._oom_reported else self._clients.get(int(found["victim"]))
+            self._oom_reported = False  # the last line of what may have been told already
             self._finish()
 
     def _line(self, report: _Report, text: str) -> None:
@@ -191,7 +191,7 @@ class ReportCollector:
             return
         if report.saw_trace or report.ended or not report.doubtful:
             self._done.append(_finding(report))
-            self._told_oom = report.what.startswith("invoked oom-killer")
+            self._oom_reported = report.what.startswith("invoked oom-killer")
 
 
 def _accepts(report: _Report, head: ReportHead, found: re.Match[str]) -> bool:

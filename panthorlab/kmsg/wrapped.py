@@ -77,8 +77,8 @@ def _is_kernel(entry: Mapping[str, object]) -> bool:
     """Whether nothing in the entry says that somebody else than the kernel speaks."""
     if entry.get("lvl", "target") not in _LAVA_DEVICE:
         return False
-    said = (entry[name] for name in ("_TRANSPORT", "SYSLOG_FACILITY", "PROGRAM", "fac", "facility") if name in entry)
-    return all(who in _KERNEL for who in said)
+    origins = (entry[name] for name in ("_TRANSPORT", "SYSLOG_FACILITY", "PROGRAM", "fac", "facility") if name in entry)
+    return all(who in _KERNEL for who in origins)
 
 
 def _timestamp(entry: Mapping[str, object]) -> float | None:

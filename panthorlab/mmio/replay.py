@@ -232,7 +232,7 @@ class Replay:
     def _take_status(self, board: int) -> None:
         status = self._bench.mcu.status
         if McuStatus.DISABLED not in (status, board) and board <= McuStatus.FATAL:
-            self._bench.mcu.told(board)
+            self._bench.mcu.status_is(board)
 
     def _since(self, row: ComparisonRule, name: str) -> int:
         """When the last command was given that brings this about."""

@@ -31,7 +31,7 @@ class McuStandIn(Mcu):
     def _keep_cache(self) -> None:
         """There is nothing to keep."""
 
-    def told(self, status: int) -> None:
+    def status_is(self, status: int) -> None:
         """The firmware has halted, gone on, or died."""
         self._set_status(status)
 

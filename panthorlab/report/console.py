@@ -10,7 +10,7 @@ from typing import TextIO
 
 from panthorlab.outcome import Role, Side
 from panthorlab.report.faults import headline, owner, place, telling
-from panthorlab.report.leftout import told
+from panthorlab.report.leftout import not_run
 from panthorlab.report.model import RunReport
 from panthorlab.report.text import counts, direction, fit, interval, pad, plain, seconds, width, wrap
 from panthorlab.verdict.model import VariantVerdict, Verdict, WorkloadVerdict
@@ -187,8 +187,8 @@ def _foot(report: RunReport, columns: int, paint: _Paint) -> list[str]:
         [line for reason in reasons for line in wrap(plain(reason), columns, first="  - ", rest="    ")], 8, "reasons"
     )
     shown += _surprises(report, columns)
-    for said in report.coverage_lines:
-        shown += wrap(plain(said), columns, first="lines   ", rest="        ")[:3]
+    for line in report.coverage_lines:
+        shown += wrap(plain(line), columns, first="lines   ", rest="        ")[:3]
     shown += _residual(report, columns, paint)
     shown += [_variant(report, variant, columns) for variant in verdict.variants[:MOST_VARIANTS]]
     failing = [test for test in verdict.tests if test.verdict is Verdict.NOT_FIXED]
@@ -198,7 +198,7 @@ def _foot(report: RunReport, columns: int, paint: _Paint) -> list[str]:
     shown += _limited(
         [
             line
-            for note in (*told(report.left_out), *report.notes)
+            for note in (*not_run(report.left_out), *report.notes)
             for line in wrap(plain(note), columns, first="note    ", rest="        ")
         ],
         4,

@@ -52,9 +52,9 @@ def patch_text(side: Side, patch: PatchCoverage | None) -> str:
     outside = f"not measured: {_some(patch.outside)}" if patch.outside else ""
     if not patch.lines:
         return "; ".join(filter(None, [f"the patch {_DOES[side]} no line with code", outside]))
-    said = f"{patch.ran} of {patch.lines} line{'s' * (patch.lines > 1)} that the patch {_DOES[side]} ran"
+    sentence = f"{patch.ran} of {patch.lines} line{'s' * (patch.lines > 1)} that the patch {_DOES[side]} ran"
     never = f"never: {_some(patch.never)}" if patch.never else ""
-    return "; ".join(filter(None, [said, never, outside]))
+    return "; ".join(filter(None, [sentence, never, outside]))
 
 
 def _some(names: tuple[str, ...]) -> str:

@@ -73,7 +73,7 @@ def _numbers(workload: WorkloadVerdict) -> str:
 
 
 def _workload(report: RunReport, workload: WorkloadVerdict) -> JunitCase:
-    said = f"{workload.verdict}: {workload.reasons[0] if workload.reasons else ''}"
+    reason = f"{workload.verdict}: {workload.reasons[0] if workload.reasons else ''}"
     claim = workload.role is Role.CLAIM
     wrong = workload.verdict is Verdict.REGRESSED or (claim and workload.verdict in _BLAMES)
     unknown = workload.verdict is Verdict.ERROR
@@ -81,9 +81,9 @@ def _workload(report: RunReport, workload: WorkloadVerdict) -> JunitCase:
     return JunitCase(
         _classname(report, workload.role),
         workload.name,
-        failure=said if wrong else "",
-        error=said if unknown and not wrong else "",
-        skipped="" if wrong or unknown or workload.verdict in _GOOD else f"{workload.role}, {said}",
+        failure=reason if wrong else "",
+        error=reason if unknown and not wrong else "",
+        skipped="" if wrong or unknown or workload.verdict in _GOOD else f"{workload.role}, {reason}",
         detail="\n".join([_numbers(workload), *workload.reasons, *_quoted(after)]),
         kind=workload.verdict,
     )

@@ -9,7 +9,7 @@ from typing import Final
 SHOWN: Final = 3
 
 
-def told(left_out: Mapping[str, str]) -> list[str]:
+def not_run(left_out: Mapping[str, str]) -> list[str]:
     """One line for each reason why tests do not run, with the first of them."""
     by_reason: dict[str, list[str]] = {}
     for test, why in left_out.items():

@@ -53,7 +53,7 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _row(name: str, file: Path) -> BoardRow | Broken:
-    """One board as `--json` tells it; a board file that is wrong is listed with what is wrong with it."""
+    """One board as `--json` shows it; a board file that is wrong is listed with what is wrong with it."""
     try:
         board = open_board(name)
     except PanthorlabError as error:
@@ -148,12 +148,12 @@ def _quarantine(options: argparse.Namespace) -> int:
 def _release(options: argparse.Namespace) -> int:
     board = _in_lab(options.board_name)
     before = lab.release(board.name, end_lease=options.force)
-    said = []
+    lines = []
     if before.quarantine:
-        said.append(f"{board.name}: released from quarantine: {before.quarantine}")
+        lines.append(f"{board.name}: released from quarantine: {before.quarantine}")
     if before.lease and options.force:
-        said.append(f"{board.name}: ended the lease of {before.lease}")
-    return _done(options, board, "\n".join(said) or f"{board.name}: was free")
+        lines.append(f"{board.name}: ended the lease of {before.lease}")
+    return _done(options, board, "\n".join(lines) or f"{board.name}: was free")
 
 
 def _done(options: argparse.Namespace, board: Board, text: str) -> int:

@@ -231,12 +231,12 @@ def _lines(plan: Prospect) -> list[str]:
         taken = f"v{series['version']} of {versions}" if len(series["versions"]) > 1 else f"v{series['version']}"
         count = len(series["patches"])
         lines.append(f"series  “{series['title']}”, {taken}, {count} patch{'es' if count > 1 else ''}")
-        said = (
+        facts = (
             ("message-id", series["message_id"]),
             ("change-id", series["change_id"]),
             ("base-commit", series["base_commit"]),
         )
-        lines += [f"        {name}: {value}" for name, value in said if value]
+        lines += [f"        {name}: {value}" for name, value in facts if value]
     if plan["base"]:
         where = "" if plan["base"]["unpacked"] else ", to be unpacked"
         lines.append(f"base    Linux {plan['base']['version']}, {plan['base']['title']}{where}")
@@ -258,8 +258,8 @@ def _lines(plan: Prospect) -> list[str]:
     if plan["error"]:
         state = "cannot tell" if plan["exit"] == INCONCLUSIVE else "would not run"
         why = plan["patches"][-1] if plan["patches"] else None
-        told = f"{why['title']}: {why['fit']}" if why else plan["error"]
-        lines += [f"{state}: {told}", *([f"  hint: {plan['hint']}"] if plan["hint"] else [])]
+        reason = f"{why['title']}: {why['fit']}" if why else plan["error"]
+        lines += [f"{state}: {reason}", *([f"  hint: {plan['hint']}"] if plan["hint"] else [])]
     elif plan["minutes"] is None:
         lines.append("time    not known for a real board")
     else:

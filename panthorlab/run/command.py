@@ -53,8 +53,8 @@ OVERLAP: Final = 1 << 16
 DEADLY: Final = frozenset({Kind.OOPS, Kind.PANIC})
 SETTLE: Final = Workload("settle/info", ("gpu-job", "--mode", "info"))
 SETTLE_WITHOUT_JOBS: Final = Workload("settle/gpu-info", ("gpu-job", "--mode", "gpu-info"), sentinel=False)
-TOLD: Final = 10
-"""Findings told on stderr; all are in the JSON and in the log."""
+MOST_SHOWN: Final = 10
+"""Findings that are shown on stderr at most; all are in the JSON and in the log."""
 
 
 @dataclass
@@ -243,11 +243,11 @@ def _tell(outcome: CommandResult, run_dir: Path) -> None:
         first = {finding.signature: finding for finding in reversed(outcome.findings)}
         lines += [
             f"  {number} × {headline(as_json(first[signature]))} (line {first[signature].line}, {signature})"
-            for signature, number in groups.most_common(TOLD)
+            for signature, number in groups.most_common(MOST_SHOWN)
         ]
-        if len(groups) > TOLD:
-            lines.append(f"  and {len(groups) - TOLD} other kinds of finding")
-    lines += [f"panthorlab: the kernel log proves nothing more: {hole}" for hole in outcome.holes[:TOLD]]
+        if len(groups) > MOST_SHOWN:
+            lines.append(f"  and {len(groups) - MOST_SHOWN} other kinds of finding")
+    lines += [f"panthorlab: the kernel log proves nothing more: {hole}" for hole in outcome.holes[:MOST_SHOWN]]
     if outcome.died is not None:
         lines.append(f"panthorlab: {outcome.died}")
         lines += [f"  hint: {outcome.died.hint}"] if outcome.died.hint else []

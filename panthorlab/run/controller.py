@@ -136,7 +136,7 @@ class Controller:
     def _record(self, event: Event) -> None:
         with self._lock:
             if isinstance(event, Note) and event.text in {old.text for old in self._events if isinstance(old, Note)}:
-                return  # each boot tells what does not run on it
+                return  # each boot reports what does not run on it
             self._events.append(self._log.append(event))
         self._progress(event)
 
@@ -258,6 +258,8 @@ def worker_argv(log_dir: Path, events_fd: int) -> list[str]:
         str(log_dir),
         "-p",
         "no:cacheprovider",
+        "--basetemp",
+        str(log_dir / "tmp"),  # or it would tidy what all runs of the user have left in /tmp, for minutes
         "--import-mode=importlib",
         "--noconftest",  # the plugin takes those beside the suites; those above them nobody has asked for
         "-q",
@@ -285,5 +287,5 @@ def _why(status: int, log_dir: Path) -> str:
     if status < 0:
         return f"the worker was killed by {signal.Signals(-status).name}"
     lines = (log_dir / "pytest.log").read_text(errors="replace").strip().splitlines()
-    told = [line for line in lines if line.startswith(("E   ", "INTERNALERROR> "))] or lines
-    return f"the worker ended with status {status}" + (f": {told[-1].removeprefix('E').strip()}" if told else "")
+    errors = [line for line in lines if line.startswith(("E   ", "INTERNALERROR> "))] or lines
+    return f"the worker ended with status {status}" + (f": {errors[-1].removeprefix('E').strip()}" if errors else "")

@@ -109,9 +109,9 @@ def _check_alike(boards: Sequence[Board]) -> None:
     """One pair of kernels must do for all of them. Raises UsageError."""
     needs = [(board.arch, *board.kernel_configs) for board in boards]
     if len(set(needs)) > 1:
-        told = "; ".join(f"{board.name}: {', '.join(need)}" for board, need in zip(boards, needs, strict=True))
+        differences = "; ".join(f"{board.name}: {', '.join(need)}" for board, need in zip(boards, needs, strict=True))
         raise UsageError(
-            f"the boards of one run need the same kernel, but these differ: {told}",
+            f"the boards of one run need the same kernel, but these differ: {differences}",
             hint="make `arch` and `kernel_configs` of their files equal, or start a run for each",
         )
 

@@ -33,17 +33,15 @@ STEP: Final = 0.05
 LEFT: Final = "left"
 GATE: Final = "# gate "
 _MISDEED: Final = "# misdeed "
-_KILLED: Final = "# killed "
 _ACCEPTED: Final = "# accepted "
 
 
 @dataclass
 class Performed:
     """What came of a script. `bad`: signature and text of each thing that a right kernel would not have done; with any
-    of them the boot is spoiled for other scripts. `reached`: the line in which the kernel has killed it, or 0."""
+    of them the boot is spoiled for other scripts."""
 
     bad: dict[str, str] = field(default_factory=dict)
-    reached: int = 0
 
 
 class ScriptRunner:
@@ -140,8 +138,6 @@ class ScriptRunner:
                 elif line.startswith(_ACCEPTED):
                     call = line.removeprefix(_ACCEPTED)
                     done.bad[f"accepted:{call.split()[0]}"] = f"addresses of the kernel's own were given: {call}"
-                elif line.startswith(_KILLED):
-                    done.reached = int(line.removeprefix(_KILLED))
             if status is not None:
                 return status
             now = time.monotonic()
@@ -204,13 +200,13 @@ def must_be_borne(session: Session, text: str, *, but: Collection[str] = (), dea
     """
     script = parse(text)
     with session.findings_expected({*provoked(script), *but}):
-        session.job("store")  # what is told from here on, the script has provoked
+        session.job("store")  # what the kernel reports from here on, the script has provoked
         runner = ScriptRunner(
             session.board, session.log, lambda: session.job("store", must_pass=False).report, session.holdings, deadline
         )
         done = runner.perform(script, frozenset(but))
     if done.bad:
-        raise AssertionError("\n".join(f"{signature}: {told}" for signature, told in done.bad.items()))
+        raise AssertionError("\n".join(f"{signature}: {text}" for signature, text in done.bad.items()))
 
 
 class _Lines:

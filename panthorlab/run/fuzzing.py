@@ -133,7 +133,7 @@ class Boots:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Exit status 0: nothing found in the time; 1: a finding, told with its script; 3: nothing found, but of some
+    """Exit status 0: nothing found in the time; 1: a finding, shown with its script; 3: nothing found, but of some
     scripts nobody can tell; 4: the lab."""
     script = _read(options.script) if options.script else None
     parse_params(options.param)
@@ -190,7 +190,7 @@ def _once(boots: Boots, script: tuple[ScriptLine, ...], totals: FuzzTotals, prog
 def _perform(
     boots: Boots, script: tuple[ScriptLine, ...], seed: str, totals: FuzzTotals, progress: ProgressDisplay
 ) -> Performed:
-    """What came of it, counted. What nobody can judge is told, and counted as such: nothing bad of it was seen."""
+    """What came of it, counted. What nobody can judge is reported, and counted as such: nothing bad of it was seen."""
     try:
         done = boots.perform(script)
     except EvidenceError as error:
@@ -244,8 +244,8 @@ def _shorten(boots: Boots, found: Found, progress: ProgressDisplay) -> Found:
         return any(time.monotonic() < deadline and shows(part) for _ in range(chances))
 
     script = shrink(found.whole, fails)
-    told = f", of which {unjudged} could not be judged" if unjudged else ""
-    progress.line(f"{len(found.whole)} lines are {len(script)} after {tried} tries{told}")
+    summary = f", of which {unjudged} could not be judged" if unjudged else ""
+    progress.line(f"{len(found.whole)} lines are {len(script)} after {tried} tries{summary}")
     if time.monotonic() > deadline:
         progress.note(f"gave up after {PATIENCE:.0f} s: the script may have lines left that it does not need")
     return Found(found.seed, found.signature, found.text, found.whole, script, repeats=True)
@@ -260,8 +260,8 @@ def _keep(run_dir: Path, found: Found, name: str, script: tuple[ScriptLine, ...]
 
 
 def _tell(options: argparse.Namespace, kernel: Kernel, run_dir: Path, found: Found | None, totals: FuzzTotals) -> None:
-    told = f"{totals.scripts} scripts, {totals.lines} calls in {totals.seconds} s"
-    told += f", {totals.unjudged} could not be judged" if totals.unjudged else ""
+    summary = f"{totals.scripts} scripts, {totals.lines} calls in {totals.seconds} s"
+    summary += f", {totals.unjudged} could not be judged" if totals.unjudged else ""
     settings = [word for param in options.param for word in ("--param", param)]
     repeat = [
         "panthorlab",
@@ -299,10 +299,10 @@ def _tell(options: argparse.Namespace, kernel: Kernel, run_dir: Path, found: Fou
         )
         return
     if found is None:
-        print(f"nothing found: {told}, seed {options.seed}")
+        print(f"nothing found: {summary}, seed {options.seed}")
     else:
         print(
-            f"found {found.signature}\n{found.text}\n\n{told}; script {found.seed or options.script}"
+            f"found {found.signature}\n{found.text}\n\n{summary}; script {found.seed or options.script}"
             f"{'' if found.repeats else ', which did not show it again by itself'}:\n\n{write(found.script)}\n"
             f"again: {shlex.join(repeat)}\n"
             f"as a suite: panthorlab run --kernel {kernel.key[:16]} --suite {run_dir / 'test_found.py'}"

@@ -38,10 +38,10 @@ class Held:
 
     def more_than(self, other: Held) -> str:
         """What this holds that `other` does not, for a person; empty if nothing."""
-        told = [f"{self.vms - other.vms} VMs"] if self.vms > other.vms else []
+        parts = [f"{self.vms - other.vms} VMs"] if self.vms > other.vms else []
         if self.objects is not None and self.objects > (other.objects or 0):
-            told.append(f"{self.objects - (other.objects or 0)} buffer objects")
-        return ", ".join(told)
+            parts.append(f"{self.objects - (other.objects or 0)} buffer objects")
+        return ", ".join(parts)
 
     def at_most(self, other: Held) -> Held:
         """The lesser of each count. `clients` are this one's."""
@@ -101,7 +101,7 @@ class Holdings:
                     raise
 
     def left(self) -> str:
-        """What it holds, in words, when what is freed later has had its time; without what was told or forgiven."""
+        """In words, what it holds when what is freed later has had its time; without what was reported or forgiven."""
         deadline = self._deadline()
         while (held := self.now()) is not None and (more := held.more_than(self._left)):
             if time.monotonic() > deadline:

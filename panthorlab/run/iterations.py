@@ -174,8 +174,8 @@ class Batch:
         return any(found.kind in CRASHES for found in (*self._log.findings(), *self._log.last_words()))
 
     def _ended(self) -> PanthorlabError:
-        said = self._rest.decode("utf-8", "replace") or self._last_line
-        return self._broken_off(f"iterate on the board ended with status {self._process.wait(self._silence)}: {said}")
+        text = self._rest.decode("utf-8", "replace") or self._last_line
+        return self._broken_off(f"iterate on the board ended with status {self._process.wait(self._silence)}: {text}")
 
     def _broken_off(self, what: str) -> PanthorlabError:
         """The kernel's fault if it crashed, for that leaves locks held for ever and programs that cannot be killed."""

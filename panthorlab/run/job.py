@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the controller tells a worker."""
+"""What a worker is to do, as the controller writes it down for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from panthorlab.run.record.codec import decode
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker is told, as JSON in its boot directory. `arm`: whose `kernel` it boots. `board`: its file. `done`:
+    """What a worker is to do, as JSON in its boot directory. `arm`: whose `kernel` it boots. `board`: its file. `done`:
     what is not to be repeated.
 
     `index` of `boots`: its share of the arm's iterations. `claims`: of those of claim workloads, how many of one are

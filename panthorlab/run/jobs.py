@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the worker of each planned boot is told."""
+"""The jobs of the workers of all planned boots."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def _outcome(workload: Workload, evidence: Evidence, kinds: set[str]) -> tuple[O
     holes = _holes(evidence)
     undeclared = kinds.difference(workload.finds)
     if undeclared and undeclared <= WAITED:
-        holes += [f"{', '.join(sorted(undeclared))} while the host was overloaded: {said}" for said in evidence.late]
+        holes += [f"{', '.join(sorted(undeclared))} while the host was overloaded: {note}" for note in evidence.late]
     if holes:
         return Outcome.ERROR, Blame.LAB, "; ".join(holes)
     if kinds:
@@ -95,8 +95,8 @@ def _holes(evidence: Evidence) -> list[str]:
         holes.append("its end marker is missing in the kernel log")
     elif not evidence.window.complete:
         holes.append(f"the kernel log is not whole: {evidence.window.reason}")
-    told = {said.boot or "unnamed" for said in (evidence.report, evidence.window) if said is not None}
-    if others := told - {evidence.boot_id}:
+    boots = {part.boot or "unnamed" for part in (evidence.report, evidence.window) if part is not None}
+    if others := boots - {evidence.boot_id}:
         holes.append(f"it ran on another boot: {', '.join(sorted(others))}, not {evidence.boot_id}")
     holes += evidence.hazards
     return holes

@@ -38,7 +38,7 @@ from panthorlab.run.record import Event, KnownEntry, RunEnd
 from panthorlab.run.record.log import new_run_dir, read_run
 from panthorlab.run.single import run_suites
 from panthorlab.run.suites import find_suites, lasting
-from panthorlab.run.summary import judge_kernel, told
+from panthorlab.run.summary import json_of_test, judge_kernel
 
 RECORD: Final = "matrix.json"
 ASKED: Final = (
@@ -163,7 +163,7 @@ def _column(
         events = read_run(run_suites(own, known))
     made = judge_kernel(events)
     rows = {name: (row.failed, row.errors, row.total) for name, row in made.rows.items()}
-    cells = cells_of(map(told, made.tests), rows)
+    cells = cells_of(map(json_of_test, made.tests), rows)
     return Column(label, kernel.key, str(run_dir), made.exit_status, cells, made.errors)
 
 

@@ -124,10 +124,10 @@ def conclude_boot(run_dir: Path) -> JsonObject:
         raise LabError("the boot has measured nothing")
     event, table_of = _written(run_dir, ALONE, measured, None)
     _write_tables(run_dir, {stem(ALONE): table_of})
-    told = report.driver_text(report.Coverage(event.functions, event.function_total, event.lines, event.line_total))
-    print(f"panthorlab: {told}; per function: {run_dir / FOLDER}", file=sys.stderr, flush=True)
-    for text in measured.lost:
-        print(f"panthorlab: coverage: {text}", file=sys.stderr, flush=True)
+    text = report.driver_text(report.Coverage(event.functions, event.function_total, event.lines, event.line_total))
+    print(f"panthorlab: {text}; per function: {run_dir / FOLDER}", file=sys.stderr, flush=True)
+    for lost in measured.lost:
+        print(f"panthorlab: coverage: {lost}", file=sys.stderr, flush=True)
     return figures(event)
 
 

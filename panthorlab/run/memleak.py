@@ -21,8 +21,8 @@ SHOWN: Final = 5
 
 def read_lost(lines: Iterable[str]) -> tuple[list[Finding], int]:
     """From what `memleak` printed: the objects that the driver made, and how many others made."""
-    told = "\n".join(line.removeprefix("# ") for line in lines if line.startswith("# "))
-    lost = [finding for finding in scan_bytes(told.encode()) if finding.kind is Kind.LEAK]
+    text = "\n".join(line.removeprefix("# ") for line in lines if line.startswith("# "))
+    lost = [finding for finding in scan_bytes(text.encode()) if finding.kind is Kind.LEAK]
     mine = [finding for finding in lost if finding.driver is not None]
     return mine, len(lost) - len(mine)
 

@@ -45,7 +45,7 @@ def is_on(shell: Shell, name: str) -> bool:
 
 
 def advice(name: str, tests: int) -> str:
-    """What is told of tests that did not run for want of an overlay."""
+    """The reason of tests that did not run for want of an overlay."""
     did = "1 test did" if tests == 1 else f"{tests} tests did"
     return f"{did} not run: {wanting(name)}"
 

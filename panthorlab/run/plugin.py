@@ -25,7 +25,7 @@ from panthorlab.run.arms import ALONE
 from panthorlab.run.emitter import Emitter
 from panthorlab.run.job import Job
 from panthorlab.run.needs import MARKERS, lacking, name_of, need_of
-from panthorlab.run.proof import HEARD, PROVED, prove_heard, told_as_test
+from panthorlab.run.proof import HEARD, PROVED, prove_heard, recorded_as_test
 from panthorlab.run.record import Need
 from panthorlab.run.record.codec import encode
 from panthorlab.run.suites import suite_name, turn
@@ -261,14 +261,14 @@ def _only_expected_findings(request: pytest.FixtureRequest) -> Iterator[None]:
     unexpected = booted.unexpected_since(start)
     if _WORKLOAD in request.node.stash:
         unexpected = []  # iterations judge their own findings
-    told = ["the kernel log has findings this test did not expect:", *unexpected] if unexpected else []
+    problems = ["the kernel log has findings this test did not expect:", *unexpected] if unexpected else []
     if wrong := booted.misuses_since(misuses):
-        told += ["real hardware would not bear what the driver did:", *wrong]
+        problems += ["real hardware would not bear what the driver did:", *wrong]
     # not after a crash: it may have left with a lock that reading debugfs would wait for
     if "nothing_left" in request.fixturenames and not booted.crashed and (left := booted.left()):
-        told.append(left)
-    if told:
-        pytest.fail("\n".join(told), pytrace=False)
+        problems.append(left)
+    if problems:
+        pytest.fail("\n".join(problems), pytrace=False)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -283,7 +283,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """After the last counted workload of a suite: that no fault was told is worth something only if one would be."""
+    """After the last counted workload of a suite: no fault in the log proves something only if one would be logged."""
     booted = item.config.stash.get(_SESSION, None)
     if booted is None or booted.died is not None or _WORKLOAD not in item.stash:
         return
@@ -292,7 +292,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     if PROVED not in counted or (nextitem is not None and nextitem.path == item.path):
         return
     emit, job = item.config.stash[_EMIT], booted.job_description
-    with told_as_test(emit if job.extra is None else Emitter(None), name_of(item).partition("::")[0], HEARD):
+    with recorded_as_test(emit if job.extra is None else Emitter(None), name_of(item).partition("::")[0], HEARD):
         prove_heard(booted)
 
 

@@ -43,7 +43,7 @@ def prove_heard(session: Session) -> None:
 
 
 @contextmanager
-def told_as_test(emit: Callable[[OfBoot], None], suite: str, test: str) -> Iterator[None]:
+def recorded_as_test(emit: Callable[[OfBoot], None], suite: str, test: str) -> Iterator[None]:
     """What is done within is a test of its own, on which the counts of its suite rest."""
     start, message = time.monotonic(), ""
     outcome: Outcome = Outcome.PASS

@@ -113,8 +113,8 @@ class Session:
         """Run one program as `program` does; fails the test unless all of its KTAP subtests pass."""
         result = self.program(*argv, timeout=timeout, name=name, env=env)
         if not result.report.ok:
-            told = [line for line in result.report.lines if not line.startswith("ok ")]
-            raise AssertionError(f"{' '.join(argv)}: {result.report.why}\n" + "\n".join(told))
+            lines = [line for line in result.report.lines if not line.startswith("ok ")]
+            raise AssertionError(f"{' '.join(argv)}: {result.report.why}\n" + "\n".join(lines))
         return result
 
     def program(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from panthorlab.errors import LabError, UsageError
-from panthorlab.report.leftout import told
+from panthorlab.report.leftout import not_run
 from panthorlab.run import fleet, measure
 from panthorlab.run.arms import ALONE, Arm
 from panthorlab.run.command import main as run_command
@@ -87,12 +87,12 @@ def run_suites(options: argparse.Namespace, known: Sequence[KnownEntry]) -> Path
         plan = planned(log, read_events(run_dir), settings, [kernel], chosen.boards, no_build=ONE_KERNEL)
         for note in (*chosen.notes, *notes_of(kernel)):
             log.append(Note(text=note))
-        for note in (*chosen.notes, *notes_of(kernel), *told(plan.left_out)):
+        for note in (*chosen.notes, *notes_of(kernel), *not_run(plan.left_out)):
             progress.note(note)
         if not plan.plain and not plan.variants:
             log.discard()
             raise UsageError(
-                "no test of these suites can run:\n" + "\n".join(told(plan.left_out)),
+                "no test of these suites can run:\n" + "\n".join(not_run(plan.left_out)),
                 hint="`panthorlab suites` lists suites",
             )
         keys = [board.key for board in chosen.boards]

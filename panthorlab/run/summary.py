@@ -53,7 +53,8 @@ class SummaryRow:
 
 @dataclass
 class Summary:
-    """`failed`: what the kernel did wrong. `errors`: what could not be judged. `notes`: what is told and not blamed."""
+    """`failed`: what the kernel did wrong. `errors`: what could not be judged. `notes`: what is nobody's
+    fault."""
 
     rows: dict[str, SummaryRow] = field(default_factory=dict)
     tests: list[Tested] = field(default_factory=list)
@@ -68,14 +69,14 @@ class Summary:
 
 
 def judge_kernel(events: Sequence[Event]) -> Summary:
-    """What the lab did to a boot that was then done again is no error, but told."""
+    """What the lab did to a boot that was then done again is a note, not an error."""
     again = _done_again(events)
     boots = {end.boot for end in again}
     kept = [event for event in events if boot_of(event) not in boots or not _is_error(event)]
     known = known_of(start_of(events).options)
     kept = [_labelled(event, names) for event in kept] if (names := _variants(events)) else kept
     notes = [event.text for event in events if isinstance(event, Note)]
-    notes += leftout.told(left_out(events))
+    notes += leftout.not_run(left_out(events))
     made = Summary(notes=[*notes, *(f"boot {end.boot}: {end.why}" for end in again)])
     for event in kept:
         match event:
@@ -126,7 +127,7 @@ def _variants(events: Sequence[Event]) -> dict[str, str]:
 
 
 def _labelled(event: Event, variants: Mapping[str, str]) -> Event:
-    """As it is told: results of a variant have its name."""
+    """As it is shown: results of a variant have its name."""
     variant = variants.get(boot_of(event), "")
     if not variant:
         return event
@@ -146,7 +147,7 @@ def _ran(test: Tested) -> bool:
 
 
 def _skipped(made: Summary) -> None:
-    """What did not run is told with its reason, once for all that share it."""
+    """What did not run, with its reason, once for all tests that share it."""
     reasons: dict[str, list[str]] = {}
     for test in made.tests:
         if not _ran(test):
@@ -250,7 +251,7 @@ def _json(made: Summary, run_dir: Path, events: Sequence[Event]) -> dict[str, Js
             for name, row in made.rows.items()
         },
         "not_run": left_out(events),
-        "tests": [told(test) for test in made.tests],
+        "tests": [json_of_test(test) for test in made.tests],
         "findings": made.findings,
         "coverage": next(
             (
@@ -271,8 +272,8 @@ def _json(made: Summary, run_dir: Path, events: Sequence[Event]) -> dict[str, Js
     }
 
 
-def told(test: Tested) -> dict[str, str]:
-    """A test as JSON tells it."""
+def json_of_test(test: Tested) -> dict[str, str]:
+    """A test in the JSON of a run."""
     return {"suite": test.suite, "test": test.test, "outcome": test.outcome, "message": test.message}
 
 

@@ -67,8 +67,8 @@ def survey(suites: Iterable[Path]) -> list[Need]:
             return [decode(Need, fields) for fields in json.loads(answer.read_text())]
     if done.returncode == NO_TESTS:
         raise UsageError(f"there is no test in {', '.join(files)}", hint="functions test_… are tests")
-    told = (done.stdout + done.stderr).decode("utf-8", "replace").splitlines()
-    lines = [line for line in told if line.startswith(("E   ", "ERROR"))] or told
+    output = (done.stdout + done.stderr).decode("utf-8", "replace").splitlines()
+    lines = [line for line in output if line.startswith(("E   ", "ERROR"))] or output
     raise UsageError(
         "the suites cannot be read:\n" + "\n".join(lines[:SHOWN]), hint="pytest --collect-only on them says more"
     )

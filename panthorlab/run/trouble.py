@@ -18,16 +18,18 @@ AUTOSUSPEND: Final = "/sys/bus/platform/devices/{device}/power/autosuspend_delay
 RESIDUAL: Final = frozenset({"mmu-fault"})
 """What good kernels say now and then when several groups with heaps end at once (docs/findings/0020): a test of that
 expects it. Claims ask for what a single client must never see."""
+KILLED: Final = RESIDUAL | {"cs-fatal"}
+"""The same of groups that are killed at work: their memory may go before a stream has got its next instruction."""
 CONSEQUENCES: Final = frozenset({"power-error", "firmware-error", "gpu-reset", "job-timeout"})
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """`rules` make the GPU do wrong. `told`: kinds of finding of which the driver must make one; none: it must bear it
+    """`rules` make the GPU do wrong. `findings`: kinds of which the driver must make one; none: it must bear it
     in silence, and all jobs must work. `also`: kinds that this may cause beside the usual consequences."""
 
     rules: tuple[str, ...]
-    told: frozenset[str] = frozenset()
+    findings: frozenset[str] = frozenset()
     also: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
@@ -44,21 +46,24 @@ def provoke(session: Session, trouble: Trouble) -> None:
     """Jobs and sleep while the GPU does wrong, until it has. Then it must work without another word, also after panthor
     was taken off it and put back, which leaves a fresh driver to the next test."""
     names = [rule.partition(",")[0] for rule in trouble.rules]
-    expected = CONSEQUENCES | trouble.told | trouble.also if trouble.told else frozenset()
+    expected = CONSEQUENCES | trouble.findings | trouble.also if trouble.findings else frozenset()
     with session.findings_expected(set(expected)) as found:
         with session.misbehaving(*trouble.rules):
             before = [session.struck(name) for name in names]
             for _ in range(ROUNDS):
-                session.job("suspend-loop", "--count", "2", timeout=60, must_pass=not trouble.told)
+                session.job("suspend-loop", "--count", "2", timeout=60, must_pass=not trouble.findings)
                 struck = all(session.struck(name) > old for name, old in zip(names, before, strict=True))
-                if struck and (found() or not trouble.told):
+                if struck and (found() or not trouble.findings):
                     break
-            if not struck and not trouble.told:
+            if not struck and not trouble.findings:
                 pytest.skip(f"this driver gives no occasion for {trouble}")
             require(struck, f"no occasion for {trouble}")
-        told = {finding.kind.value for finding in found()}
+        kinds = {finding.kind.value for finding in found()}
         session.job("store", timeout=60, retries=3)  # a reset may still be under way
-        require(not trouble.told or bool(told & trouble.told), f"the driver said nothing of {trouble}: {sorted(told)}")
+        require(
+            not trouble.findings or bool(kinds & trouble.findings),
+            f"the driver said nothing of {trouble}: {sorted(kinds)}",
+        )
     known = session.finding_count()
     session.job("suspend-loop", "--count", "2", timeout=60)
     rebind(session)

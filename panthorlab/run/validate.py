@@ -20,7 +20,7 @@ from panthorlab.kernel.jail.sandbox import without_jail
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.patch.spec import require_name
 from panthorlab.outcome import Side
-from panthorlab.report.leftout import told
+from panthorlab.report.leftout import not_run
 from panthorlab.run import check, fleet, further, measure, planning, reports, variantresults
 from panthorlab.run.arms import Arm
 from panthorlab.run.bothkernels import both_kernels
@@ -314,11 +314,11 @@ class _Validation:
             no_build=no_build,
             plain=plain,
         )
-        for line in told(plan.left_out):
+        for line in not_run(plan.left_out):
             self._progress.note(line)
         if plain and not plan.plain and not plan.variants:
             raise UsageError(
-                "no test of these suites can run:\n" + "\n".join(told(plan.left_out)),
+                "no test of these suites can run:\n" + "\n".join(not_run(plan.left_out)),
                 hint="`panthorlab suites` lists suites",
             )
         return plan

@@ -47,12 +47,12 @@ class Workload:
         return min(total, max(1, round(total * claims)))
 
     def counted_per_boot(self, once: frozenset[str]) -> bool:
-        """Whether the unit is the boot, on a kernel that tells once of the kinds in `once`."""
+        """Whether the unit is the boot, on a kernel that reports the kinds in `once` a single time."""
         return bool(self.finds) and once.issuperset(self.finds) if self.per_boot is None else self.per_boot
 
 
 def once_per_boot(command_line: str) -> frozenset[str]:
-    """The kinds of finding of which a kernel that was booted with `command_line` tells only once."""
+    """The kinds of finding that a kernel booted with `command_line` reports only once."""
     options = command_line.split()
     return frozenset(kind.value for kind in ONCE_PER_BOOT if MULTI_SHOT.get(kind) not in options)
 

@@ -145,7 +145,7 @@ def _gaps(boots: Iterable[BootResult]) -> list[Vote]:
 
 
 def _missed(tests: Iterable[TestVerdict], boots: Mapping[str, BootResult], plan: Plan) -> list[Vote]:
-    """A test of the plan without a result was not passed. Where a kernel died, it is that which is told."""
+    """A test of the plan without a result was not passed. Where a kernel died, that is the reason."""
     if any(boot.died_of_kernel for boot in boots.values()):
         return []
     missed = sorted(plan.tests - {test.name for test in tests})
@@ -160,10 +160,10 @@ def _never_up(boots: Mapping[str, BootResult]) -> Vote | None:
         if usable[side]:
             continue
         own = [boot for boot in boots.values() if boot.side is side]
-        said = "; ".join(sorted({boot.message for boot in own if boot.message})) or f"{len(own)} boots on record"
+        messages = "; ".join(sorted({boot.message for boot in own if boot.message})) or f"{len(own)} boots on record"
         if side is Side.AFTER and own and all(boot.died_of_kernel for boot in own):
-            return Verdict.REGRESSED, f"after does not boot, before does: {said}"
-        return Verdict.ERROR, f"{side} never came up: {said}"
+            return Verdict.REGRESSED, f"after does not boot, before does: {messages}"
+        return Verdict.ERROR, f"{side} never came up: {messages}"
     return None
 
 
@@ -191,14 +191,16 @@ def _workload_votes(workloads: Sequence[WorkloadVerdict], plan: Plan) -> list[Vo
         Role.WATCH: frozenset({Verdict.REGRESSED}),
         Role.CONTROL: frozenset({Verdict.REGRESSED, Verdict.ERROR}),
     }
-    told = {finding.reason for w in workloads for finding in w.new if not finding.regressed and not finding.obstacle}
-    said: dict[Vote, list[str]] = {}
+    run_wide = {
+        finding.reason for w in workloads for finding in w.new if not finding.regressed and not finding.obstacle
+    }
+    names_by_vote: dict[Vote, list[str]] = {}
     for w in workloads:
         if w.verdict in heard[w.role]:
             for reason in w.reasons[:1] if w.verdict in (Verdict.FIXED, Verdict.CLEAN) else w.reasons:
-                if reason not in told:  # it weighs nothing, and is told once for the run
-                    said.setdefault((w.verdict, reason), []).append(w.name)
-    votes = [(verdict, _of_all(names, reason)) for (verdict, reason), names in said.items()]
+                if reason not in run_wide:  # it weighs nothing, and is shown once for the run
+                    names_by_vote.setdefault((w.verdict, reason), []).append(w.name)
+    votes = [(verdict, _of_all(names, reason)) for (verdict, reason), names in names_by_vote.items()]
     judged = {workload.name for workload in workloads}
     votes += [
         (Verdict.ERROR, f"{name}: was planned and never ran")

@@ -95,7 +95,7 @@ class Surprise:
 
 
 def unblamed(news: Iterable[NewFinding]) -> tuple[str, ...]:
-    """The reasons of those that neither are blamed nor in the way; a signature is not told beside its kind."""
+    """The reasons of those that neither are blamed nor in the way; a signature is left out where its kind is named."""
     own = [new for new in news if not new.regressed and not new.obstacle]
     kinds = {(new.name, new.where, new.before, new.after) for new in own if new.what == "kind"}
     return tuple(

@@ -76,7 +76,7 @@ class IterationResult:
     per_boot: bool = False
     """The declared kinds come from a detector that speaks once per boot: boots are counted, not iterations."""
     once: frozenset[str] = frozenset()
-    """Kinds, declared or not, of which this kernel tells once per boot: what is new of them counts boots, too."""
+    """Kinds, declared or not, that this kernel reports once per boot: what is new of them counts boots, too."""
     order: int = 0
     """Its place among the iterations of its boot."""
     cut: bool = False
@@ -264,12 +264,12 @@ class RunVerdict:
     @property
     def residual(self) -> tuple[WorkloadVerdict, ...]:
         """Watch workloads in which *after* shows something, or which went wrong: under the verdict, never hidden."""
-        told = {finding.where for finding in self.new_findings}
+        places = {finding.where for finding in self.new_findings}
         wrong = {Verdict.ERROR, Verdict.REGRESSED}
         return tuple(
             w
             for w in self.workloads
-            if w.role is Role.WATCH and (w.after.faulty or w.after.lost or w.name in told or w.verdict in wrong)
+            if w.role is Role.WATCH and (w.after.faulty or w.after.lost or w.name in places or w.verdict in wrong)
         )
 
 

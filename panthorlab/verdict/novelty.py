@@ -56,7 +56,7 @@ class Candidate:
 
     @property
     def seen(self) -> frozenset[int]:
-        """In which of the run's sightings it is; equal for names that cannot be told apart."""
+        """In which of the run's sightings it is; equal for names that were always seen together."""
         return frozenset(id(member) for member in self.members if self.name in member.names)
 
     @cached_property

@@ -27,14 +27,14 @@ class Late:
     """Such faults of *after*, for one claim.
 
     `count`: those of boots that count. `faulty`: the claim's faulty iterations with them. `p_fewer` and `p_more`: of
-    these counts, adjusted like the claim's own; None if a side has nothing that counts. `told`: the faults in words.
+    these counts, adjusted like the claim's own; None if a side has nothing that counts. `summary`: the faults in words.
     """
 
     count: int
     faulty: int
     p_fewer: float | None
     p_more: float | None
-    told: str
+    summary: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Faults:
         return bool(self.sound or self.spoiled)
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """How many, and where the first of them were."""
         found = [finding for _, finding in self.sound] + list(self.spoiled)
         ordered = sorted(found, key=lambda f: (f.marker, f.timestamp or 0.0, f.kind))
@@ -105,9 +105,9 @@ class OutsideFaults:
 
 
 def _findings(boot: BootResult) -> Sequence[OutsideFinding]:
-    """One by one; of kinds that are only told as such, one each."""
-    told = {finding.kind for finding in boot.outside}
-    return [*boot.outside, *(OutsideFinding(kind) for kind in sorted(boot.kinds - told))]
+    """One by one; one each of kinds of which only the kind is known."""
+    seen = {finding.kind for finding in boot.outside}
+    return [*boot.outside, *(OutsideFinding(kind) for kind in sorted(boot.kinds - seen))]
 
 
 def counted_in(side: SideResult, faults: Mapping[str, int]) -> SideResult:

@@ -99,21 +99,21 @@ def _evidence(case: Case) -> Decision | None:
         if side.missing:
             errors.append(f"{side.side}: only {side.planned - side.missing} of {side.planned} planned iterations ran")
     if errors:
-        return Verdict.ERROR, (*errors, *_told(case.new))
+        return Verdict.ERROR, (*errors, *_reasons(case.new))
     empty = [side for side in (case.before, case.after) if not side.rounds]
     if len(empty) == 2 and all(side.skipped and not side.lost for side in empty):
         return Verdict.INCONCLUSIVE, ("skipped on both sides: nothing was tested",)
     for side in empty:
         if not side.lost:
-            return Verdict.ERROR, (f"{side.side}: no iteration counts", *_told(case.new))
+            return Verdict.ERROR, (f"{side.side}: no iteration counts", *_reasons(case.new))
     return None
 
 
 def _news(case: Case) -> Decision | None:
-    told = tuple(new.reason for new in case.new if new.regressed)
-    if told and case.p_more is not None and case.p_more < ALPHA:
-        told = (*told, _more(case, case.p_more))
-    return (Verdict.REGRESSED, told) if told else None
+    reasons = tuple(new.reason for new in case.new if new.regressed)
+    if reasons and case.p_more is not None and case.p_more < ALPHA:
+        reasons = (*reasons, _more(case, case.p_more))
+    return (Verdict.REGRESSED, reasons) if reasons else None
 
 
 def _numbers(case: Case) -> str:
@@ -132,14 +132,15 @@ def judge_late(case: Case) -> Decision | None:
     if late is None:
         return None
     if late.p_fewer is None or late.p_more is None or not late.count:
-        return Verdict.INCONCLUSIVE, (late.told,)
+        return Verdict.INCONCLUSIVE, (late.summary,)
     total = f"{case.before.faulty}/{case.before.iterations} before, {late.faulty}/{case.after.iterations} after"
     if late.p_more < ALPHA:
-        return Verdict.REGRESSED, (f"{late.told}; with them significantly more: {total} (p {late.p_more:.1g})",)
+        return Verdict.REGRESSED, (f"{late.summary}; with them significantly more: {total} (p {late.p_more:.1g})",)
     if late.p_fewer < ALPHA:
-        return Verdict.REDUCED, (f"{late.told}; with them fewer, but not gone: {total} (p {late.p_fewer:.1g})",)
+        return Verdict.REDUCED, (f"{late.summary}; with them fewer, but not gone: {total} (p {late.p_fewer:.1g})",)
     return Verdict.NOT_FIXED, (
-        f"{late.told}; with them no significant change: {total} (p fewer {late.p_fewer:.2g}, more {late.p_more:.2g})",
+        f"{late.summary}; with them no significant change: {total} "
+        f"(p fewer {late.p_fewer:.2g}, more {late.p_more:.2g})",
     )
 
 
@@ -175,7 +176,10 @@ def _rates(case: Case) -> Decision:
     before, after, p_fewer, p_more = case.before, case.after, case.p_fewer, case.p_more
     if p_fewer is None or p_more is None:
         dead = before if not before.rounds else after
-        return Verdict.INCONCLUSIVE, (f"{dead.side}: the kernel died before one iteration was whole", *_told(case.new))
+        return Verdict.INCONCLUSIVE, (
+            f"{dead.side}: the kernel died before one iteration was whole",
+            *_reasons(case.new),
+        )
     numbers = _numbers(case)
     if p_more < ALPHA:
         return Verdict.REGRESSED, (_more(case, p_more),)
@@ -272,5 +276,5 @@ def _obstacles(new: Sequence[NewFinding]) -> tuple[str, ...]:
     return tuple(finding.reason for finding in new if finding.obstacle)
 
 
-def _told(new: Sequence[NewFinding]) -> tuple[str, ...]:
+def _reasons(new: Sequence[NewFinding]) -> tuple[str, ...]:
     return tuple(finding.reason for finding in new)

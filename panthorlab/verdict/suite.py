@@ -82,8 +82,8 @@ def _side(results: Sequence[TestResult], *, died: bool) -> tuple[Outcome, str, t
     if results and all(r.outcome is Outcome.SKIP for r in results):
         return Outcome.SKIP, results[0].message, counts
     if died or any(r.blame is Blame.KERNEL for r in results):
-        told = next((r.message for r in results if r.message), "the kernel died before it could run")
-        return Outcome.FAIL, told, counts
+        message = next((r.message for r in results if r.message), "the kernel died before it could run")
+        return Outcome.FAIL, message, counts
     if not results:
         return Outcome.MISS, "never ran", counts
     spoiled = next(r for r in results if r.outcome is not Outcome.SKIP)
@@ -91,14 +91,14 @@ def _side(results: Sequence[TestResult], *, died: bool) -> tuple[Outcome, str, t
 
 
 def _compare(name: str, results: Sequence[TestResult], died: frozenset[Side]) -> TestVerdict:
-    (before, said_before, count_before), (after, said_after, count_after) = (
+    (before, message_before, count_before), (after, message_after, count_after) = (
         _side([r for r in results if r.side is side], died=side in died) for side in Side
     )
     if after is Outcome.FAIL and before in (Outcome.PASS, Outcome.FAIL) and count_before[1] and count_after[1]:
         verdict, reason = _failing(count_before, count_after)
     else:
         verdict, reason = _verdict(before, after)
-    message = said_after if after is not Outcome.PASS else said_before
+    message = message_after if after is not Outcome.PASS else message_before
     seconds = sum(r.seconds for r in results if r.side is Side.AFTER)
     return TestVerdict(
         name,

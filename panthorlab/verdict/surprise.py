@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Changes that the patch does not claim. What is worse is a verdict already; what seems better is only told.
+"""Changes that the patch does not claim. What is worse is a verdict already; what seems better is only mentioned.
 
 Fewer faults where none were to go may be faults that nobody hears of any more: a lost interrupt makes every rate fall.
 Where a claim itself has significantly fewer, others of its kind follow from that, and are no surprise.
@@ -32,7 +32,7 @@ def surprises(
     claimed = plan.expect is Expect.FIX and any(
         w.role is Role.CLAIM and w.p_fewer is not None and w.p_fewer < ALPHA for w in workloads
     )
-    found = [told for w in workloads for told in _rates(w, plan, claimed=claimed)]
+    found = [surprise for w in workloads for surprise in _rates(w, plan, claimed=claimed)]
     if not claimed:
         found += _gone(sightings(iterations, boots, plan.known))
         found += _tests(tests, frozenset(fixed))
@@ -46,13 +46,13 @@ def _rates(workload: WorkloadVerdict, plan: Plan, *, claimed: bool) -> list[Surp
     counts = (before.faulty, before.iterations), (after.faulty, after.iterations)
     numbers = f"{before.faulty}/{before.iterations} before, {after.faulty}/{after.iterations} after"
 
-    def told(p: float, words: str, *, fewer: bool) -> Surprise:
+    def surprise(p: float, words: str, *, fewer: bool) -> Surprise:
         return Surprise(workload.name, "faulty", *counts, fewer, p, f"{workload.name}: {words}: {numbers} (p {p:.1g})")
 
     if workload.p_more is not None and workload.p_more < ALPHA:
-        return [told(workload.p_more, "faulty more often", fewer=False)]
+        return [surprise(workload.p_more, "faulty more often", fewer=False)]
     if workload.p_fewer is not None and workload.p_fewer < ALPHA and not claimed:
-        return [told(workload.p_fewer, f"faulty less often, and {HIDDEN}", fewer=True)]
+        return [surprise(workload.p_fewer, f"faulty less often, and {HIDDEN}", fewer=True)]
     return []
 
 

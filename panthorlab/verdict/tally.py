@@ -46,7 +46,7 @@ def use_of(iteration: IterationResult, boots: Mapping[str, BootResult]) -> Use:
 
 
 @dataclass(frozen=True, slots=True)
-class Sorted:
+class ByUse:
     """The iterations of one workload on one side, by use."""
 
     counted: tuple[IterationResult, ...]
@@ -56,11 +56,11 @@ class Sorted:
     cut: tuple[IterationResult, ...]
 
     @classmethod
-    def of(cls, iterations: Iterable[IterationResult], boots: Mapping[str, BootResult]) -> Sorted:
-        heaps: dict[Use, list[IterationResult]] = {use: [] for use in Use}
+    def of(cls, iterations: Iterable[IterationResult], boots: Mapping[str, BootResult]) -> ByUse:
+        by_use: dict[Use, list[IterationResult]] = {use: [] for use in Use}
         for iteration in iterations:
-            heaps[use_of(iteration, boots)].append(iteration)
-        return cls(*(tuple(heaps[use]) for use in (Use.COUNTED, Use.ERROR, Use.LOST, Use.SKIPPED, Use.CUT)))
+            by_use[use_of(iteration, boots)].append(iteration)
+        return cls(*(tuple(by_use[use]) for use in (Use.COUNTED, Use.ERROR, Use.LOST, Use.SKIPPED, Use.CUT)))
 
 
 def side_result(
@@ -76,11 +76,11 @@ def side_result(
 
     `per_boot`: the unit is the boot, faulty if any of its iterations is.
     """
-    heaps = Sorted.of(iterations, boots)
+    by_use = ByUse.of(iterations, boots)
     by_boot: dict[str, list[IterationResult]] = {}
-    for iteration in (*heaps.counted, *heaps.errors):
+    for iteration in (*by_use.counted, *by_use.errors):
         by_boot.setdefault(iteration.boot, []).append(iteration)
-    errors = set(heaps.errors)
+    errors = set(by_use.errors)
     counts: list[BootCount] = []
     rounds: list[tuple[int, int]] = []
     for boot, members in sorted(by_boot.items()):
@@ -95,8 +95,8 @@ def side_result(
             rounds.append((faulty_rounds, len(counted)))
         counts.append(BootCount(boot, total, faulty, len(members) - len(counted), boots[boot].board))
     total, faulty = sum(count.iterations for count in counts), sum(count.faulty for count in counts)
-    recorded = (heaps.counted, heaps.errors, heaps.lost, heaps.skipped, heaps.cut)
-    short = max(0, planned - sum(len(heap) for heap in recorded))
+    recorded = (by_use.counted, by_use.errors, by_use.lost, by_use.skipped, by_use.cut)
+    short = max(0, planned - sum(len(kept) for kept in recorded))
     died = any(boot.side is side and boot.died_of_kernel for boot in boots.values())
     return SideResult(
         side,
@@ -104,13 +104,13 @@ def side_result(
         total,
         faulty,
         wilson(faulty, total),
-        rounds=len(heaps.counted),
-        faulty_rounds=sum(1 for i in heaps.counted if i.faulty),
+        rounds=len(by_use.counted),
+        faulty_rounds=sum(1 for i in by_use.counted if i.faulty),
         planned=planned,
-        errors=len(heaps.errors),
-        lost=len(heaps.lost) + (short if died else 0),
-        skipped=len(heaps.skipped),
-        cut=len(heaps.cut),
+        errors=len(by_use.errors),
+        lost=len(by_use.lost) + (short if died else 0),
+        skipped=len(by_use.skipped),
+        cut=len(by_use.cut),
         missing=0 if died else short,
         boots=tuple(counts),
         disagreement=_disagreement(counts, rounds),

@@ -49,10 +49,12 @@ def with_variants(plain: RunVerdict, variants: Mapping[str, RunVerdict], *, alon
         if vote is Verdict.INCONCLUSIVE
     ]
     deciding = max([verdict.verdict, *(vote for vote, _ in votes)], key=lambda one: one.badness)
-    told = [reason for vote, reason in votes if vote is deciding]
+    deciding_reasons = [reason for vote, reason in votes if vote is deciding]
     others = [reason for vote, reason in votes if vote is not deciding]
     own_first = deciding is verdict.verdict
-    reasons = (*verdict.reasons, *told, *others) if own_first else (*told, *verdict.reasons, *others)
+    reasons = (
+        (*verdict.reasons, *deciding_reasons, *others) if own_first else (*deciding_reasons, *verdict.reasons, *others)
+    )
     return replace(
         verdict,
         verdict=deciding,

@@ -15,7 +15,7 @@ from panthorlab.verdict.rules import Case, judge, judge_late
 from panthorlab.verdict.side import KernelRef, SideResult
 from panthorlab.verdict.stats import holm
 from panthorlab.verdict.strata import Table, stratified_fisher, stratified_rank_sum
-from panthorlab.verdict.tally import Sorted, side_result
+from panthorlab.verdict.tally import ByUse, side_result
 
 
 def judge_workloads(
@@ -86,7 +86,7 @@ def _lates(
                 p_more = min(1.0, stratified_fisher(_tables(counted_in(case.before, own.by_boot), after))[1])
             fewer.append(p_fewer)
             more.append(p_more)
-        lates[case.name] = (faults, Late(len(faults.sound), after.faulty, p_fewer, p_more, faults.told))
+        lates[case.name] = (faults, Late(len(faults.sound), after.faulty, p_fewer, p_more, faults.summary))
     adjusted = iter(zip(holm(fewer), holm(more), strict=True))
     found = {}
     for name, (faults, late) in lates.items():
@@ -147,7 +147,7 @@ Rates = tuple[list[float], list[float]]
 def _round_rates(own: Sequence[IterationResult], boots: Mapping[str, BootResult]) -> list[Rates]:
     """For each board, the rate of each round that counts."""
     by_board: dict[str, Rates] = {}
-    for round_ in Sorted.of(own, boots).counted:
+    for round_ in ByUse.of(own, boots).counted:
         rates = by_board.setdefault(boots[round_.boot].board, ([], []))
         rates[round_.side is Side.AFTER].append(round_.faulty / round_.terminations)
     return [rates for _, rates in sorted(by_board.items())]

@@ -108,10 +108,6 @@ class BootedEmulatedBoard:
         return self._parts.console.log
 
     @property
-    def gpu_log(self) -> Path | None:
-        return self._parts.model.log if self._parts.model else None
-
-    @property
     def console(self) -> Console:
         return self._parts.console
 
@@ -263,11 +259,11 @@ class BootedEmulatedBoard:
 
     def _explain_qemu(self, status: int) -> PanthorlabError:
         console = self._parts.console.tail()
-        said = self._parts.qemu_log.read_text("utf-8", "replace").strip()[-2000:]
+        output = self._parts.qemu_log.read_text("utf-8", "replace").strip()[-2000:]
         if self._kernel.panic is not None:
             return BootError(f"kernel panic: {self._kernel.panic}\n{console}", hint=self._where())
-        if status or "terminating on signal" in said:
-            return LabError(f"QEMU died ({_status(status)}): {said or 'no message'}", hint=self._where())
+        if status or "terminating on signal" in output:
+            return LabError(f"QEMU died ({_status(status)}): {output or 'no message'}", hint=self._where())
         if self._agent_died:
             return LabError(f"the agent on board {self.name} died\n{console}", hint=self._where())
         return BootError(

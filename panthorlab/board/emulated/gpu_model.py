@@ -55,7 +55,7 @@ class GpuModel:
         """Starts it; `params` are `NAME: VALUE`, of which `trace` (on, off) and `seed` are not the model's own."""
         self.log, self.events = log_dir / "gpu.log", GpuEvents(log_dir / "gpu-events.jsonl", from_end=True)
         self._complaints = log_dir / "gpu-stderr.log"
-        self._said = b""
+        self._output = b""
         own = dict(params)
         argv = [
             sys.executable,
@@ -92,7 +92,7 @@ class GpuModel:
 
     def wait_listening(self, timeout: float = START_TIMEOUT) -> None:
         """Until it says `listening`. Raises UsageError if it refuses its arguments, else LabError."""
-        if not self._wait_said(b"listening ", timeout):
+        if not self._wait_line(b"listening ", timeout):
             status = self.process.wait(timeout)
             what = self.last_words() or f"it ended with status {status} and said nothing"
             if status == _USAGE_STATUS:
@@ -101,14 +101,14 @@ class GpuModel:
                 )
             raise LabError(f"the GPU model did not start: {what}", hint=f"see {self._complaints}")
 
-    def _wait_said(self, beginning: bytes, timeout: float) -> bool:
+    def _wait_line(self, beginning: bytes, timeout: float) -> bool:
         """Read its stdout up to a line that begins so; False if it ends first. Raises LabError at the deadline."""
         assert self.process.stdout is not None  # noqa: S101 - we asked for a pipe
         deadline = time.monotonic() + timeout
         while True:
-            line, newline, rest = self._said.partition(b"\n")
+            line, newline, rest = self._output.partition(b"\n")
             if newline:
-                self._said = rest
+                self._output = rest
                 if line.startswith(beginning):
                     return True
                 continue
@@ -121,7 +121,7 @@ class GpuModel:
             data = os.read(self.process.stdout.fileno(), 4096)
             if not data:
                 return False
-            self._said += data
+            self._output += data
 
     def last_words(self) -> str:
         """The end of what it wrote to stderr: a traceback, if it died of one."""
@@ -154,7 +154,7 @@ class GpuModel:
         assert self.process.stdin is not None  # noqa: S101 - we asked for a pipe
         try:
             os.write(self.process.stdin.fileno(), line.encode() + b"\n")
-            taken = self._wait_said(answer, COMMAND_TIMEOUT)
+            taken = self._wait_line(answer, COMMAND_TIMEOUT)
         except BrokenPipeError:
             taken = False
         if not taken:

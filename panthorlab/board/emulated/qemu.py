@@ -77,10 +77,10 @@ def installed_qemu() -> tuple[Qemu | None, tuple[str, ...]]:
 
 def check(qemu: Qemu) -> Qemu:
     """The same with its version. Raises LabError if it is too old or was built without vfio-user."""
-    said = _ask(qemu, "--version")
-    found = re.search(r"version (\d+)\.(\d+)(?:\.(\d+))?", said)
+    text = _ask(qemu, "--version")
+    found = re.search(r"version (\d+)\.(\d+)(?:\.(\d+))?", text)
     if not found:
-        raise LabError(f"does not tell its version: {said.strip()[:200]!r}")
+        raise LabError(f"does not tell its version: {text.strip()[:200]!r}")
     version = found[0].removeprefix("version ")
     if (int(found[1]), int(found[2])) < MINIMUM:
         raise LabError(f"version {version} is too old, {'.'.join(map(str, MINIMUM))} is the first with vfio-user-pci")

@@ -163,7 +163,7 @@ def lease(
     me = this_process(secrets.token_hex(8))
     stop = stop or threading.Event()
     deadline = time.monotonic() + wait
-    told = ""
+    shown = ""
     while True:
         try:
             taken = _take(name, run, me, os.fspath(run_dir), expiry, despite_quarantine=despite_quarantine)
@@ -172,9 +172,9 @@ def lease(
             if time.monotonic() >= deadline:
                 waited = f" (waited {wait:g} s for it)" if wait else ""
                 raise BusyError(f"{busy}{waited}", hint=busy.hint) from None
-            if str(busy) != told:
-                told = str(busy)
-                on_note(f"waiting up to {wait:g} s: {told}")
+            if str(busy) != shown:
+                shown = str(busy)
+                on_note(f"waiting up to {wait:g} s: {shown}")
             if stop.wait(min(POLL, max(0.0, deadline - time.monotonic()))):
                 raise LabError(f"interrupted while waiting: {busy}") from None
     note = taken.taken_over if taken.holders == (me,) else ""

@@ -42,10 +42,10 @@ class ExternalCommand:
     def state(self) -> bool | None:
         if self._section.state is None:
             return None
-        said = self._run(self._section.state).strip().lower()
-        if said not in ("on", "off"):
-            raise SwitchError(f"`{shlex.join(self._section.state)}` must print `on` or `off`, not {quoted(said)}")
-        return said == "on"
+        printed = self._run(self._section.state).strip().lower()
+        if printed not in ("on", "off"):
+            raise SwitchError(f"`{shlex.join(self._section.state)}` must print `on` or `off`, not {quoted(printed)}")
+        return printed == "on"
 
     def _run(self, argv: list[str]) -> str:
         """Its standard output. It may leave a process behind (an emulated board): only itself is waited for."""
@@ -66,12 +66,12 @@ class ExternalCommand:
                     process.wait()
             out.seek(0)
             complaints.seek(0)
-            said, complained = (file.read(MAX_OUTPUT).decode(errors="replace") for file in (out, complaints))
+            printed, errors = (file.read(MAX_OUTPUT).decode(errors="replace") for file in (out, complaints))
         if status in (126, 127):  # what spawn's sh says of a program that is not executable, or not there
             raise NeedsPersonError(
-                f"`{line}` cannot be run: {quoted(complained)}",
+                f"`{line}` cannot be run: {quoted(errors)}",
                 hint="the program must be executable, and is looked for in PATH",
             )
         if status:
-            raise SwitchError(f"`{line}` failed with status {status}: {quoted(complained or said)}")
-        return said
+            raise SwitchError(f"`{line}` failed with status {status}: {quoted(errors or printed)}")
+        return printed

@@ -55,9 +55,9 @@ class OffMemory:
     def remaining(self, off_time: float) -> float:
         """Seconds until the board has been off for `off_time`; all of it if this machine was restarted meanwhile."""
         try:
-            told = json.loads(self._file.read_text())
-            since = time.clock_gettime(time.CLOCK_BOOTTIME) - float(told["off_at"])
-            same_boot = told["boot_id"] == _boot_id()
+            saved = json.loads(self._file.read_text())
+            since = time.clock_gettime(time.CLOCK_BOOTTIME) - float(saved["off_at"])
+            same_boot = saved["boot_id"] == _boot_id()
         except FileNotFoundError:
             return 0.0
         except (OSError, ValueError, TypeError, KeyError):

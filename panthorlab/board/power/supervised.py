@@ -109,13 +109,13 @@ class SupervisedPower:
         for round_ in range(ROUNDS):
             try:
                 self._switch.turn(on)
-                told, problem = True, ""
+                obeyed, problem = True, ""
             except NeedsPersonError as error:
                 raise self._error(str(error), error.hint) from error
             except SwitchError as error:
-                told, problem, hint = False, str(error), error.hint
+                obeyed, problem, hint = False, str(error), error.hint
             seen, trouble = self._watch(on)
-            if seen is on or (seen is None and told and not trouble):
+            if seen is on or (seen is None and obeyed and not trouble):
                 return
             if seen is not None:
                 problem = (
@@ -123,7 +123,7 @@ class SupervisedPower:
                     f"after {self._settle:g} s" + (f" ({problem})" if problem else "")
                 )
                 hint = "is it the right outlet, and does its relay move? A slow PDU needs a larger `settle`"
-            elif told:
+            elif obeyed:
                 problem = f"{self._switch.name} was told to switch {word}, but its state cannot be read: {trouble}"
             if round_ + 1 < ROUNDS:
                 self._progress(f"{self._board}: {problem}; trying once more")

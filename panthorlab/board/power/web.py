@@ -104,21 +104,21 @@ class Web:
         status = response.status_code
         if 200 <= status < 300:
             return
-        said = f"{self.name} answered {status} {redact(response.reason or '')}".rstrip()
+        answer = f"{self.name} answered {status} {redact(response.reason or '')}".rstrip()
         if 300 <= status < 400:
             target = redact(response.headers.get("Location", "nowhere"))[:200]
             raise NeedsPersonError(
-                f"{said}: a redirect to {target}, which is not followed",
+                f"{answer}: a redirect to {target}, which is not followed",
                 hint="if that is the right address, write it into the board file",
             )
         if status in (401, 403):
             raise NeedsPersonError(
-                f"{said}: it wants another user or password",
+                f"{answer}: it wants another user or password",
                 hint="look at `user`, `password_env` and `token_env` in the board file",
             )
         if status in PASSING:
-            raise StatusError(f"{said}: {quoted(text)}", status=status)
-        raise NeedsPersonError(f"{said}: {quoted(text)}")
+            raise StatusError(f"{answer}: {quoted(text)}", status=status)
+        raise NeedsPersonError(f"{answer}: {quoted(text)}")
 
 
 def base_url(host: str, port: int) -> str:

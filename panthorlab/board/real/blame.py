@@ -39,8 +39,8 @@ def why_silent(rig: Rig, watch: Watch, boot_id: str) -> Cause:
     deadline = time.monotonic() + HANG_TIME * rig.file.time_limits.slowness
     interrupts = None
     while True:
-        if (told := told_by_console(rig, watch)) is not None:
-            return told
+        if (cause := cause_on_console(rig, watch)) is not None:
+            return cause
         if _is_off(rig):
             return Cause(
                 LabError(
@@ -60,11 +60,11 @@ def why_silent(rig: Rig, watch: Watch, boot_id: str) -> Cause:
             break
         if time.monotonic() > deadline:
             break
-    told = told_by_console(rig, watch)  # it may have said it while the last attempt was made
-    return told or Cause(_mute(rig, watch, interrupts=interrupts), BoardCondition.HANGS)
+    cause = cause_on_console(rig, watch)  # it may have said it while the last attempt was made
+    return cause or Cause(_mute(rig, watch, interrupts=interrupts), BoardCondition.HANGS)
 
 
-def told_by_console(rig: Rig, watch: Watch) -> Cause | None:
+def cause_on_console(rig: Rig, watch: Watch) -> Cause | None:
     """What the kernel, or the firmware after it, said of its end."""
     panic = watch.panic
     if panic.panic is not None:
@@ -119,24 +119,24 @@ def settle(rig: Rig, cause: Cause, watch: Watch) -> PanthorlabError:
     part of the error that is returned."""
     error = cause.error
     wreck = recover(rig, watch, cause.state, cause.shell)
-    told = f"{error}\nLast on the console:\n{wreck.tail}"
+    text = f"{error}\nLast on the console:\n{wreck.tail}"
     where = f"recovery: {'; '.join(wreck.steps) or 'not needed'}. Logs of this boot: {rig.log_dir}"
     if wreck.lost_power and isinstance(error, BootError):
         error = LabError(
             f"board {rig.name} lost its power: it reset without a word, and then its memory was empty",
             hint="look after the power supply and the switch; who else uses the board?",
         )
-        told = f"{error}\nLast on the console:\n{wreck.tail}"
+        text = f"{error}\nLast on the console:\n{wreck.tail}"
     if wreck.healthy:
         return (
-            BootError(told, hint=where)
+            BootError(text, hint=where)
             if isinstance(error, BootError)
-            else LabError(told, hint=f"{error.hint}. {where}" if error.hint else where)
+            else LabError(text, hint=f"{error.hint}. {where}" if error.hint else where)
         )
     reason = f"does not come back to its known-good kernel ({wreck.steps[-1] if wreck.steps else 'no step worked'})"
     quarantine(rig.name, reason)
     return LabError(
-        f"board {rig.name} {reason}; before that: {told}",
+        f"board {rig.name} {reason}; before that: {text}",
         hint=f"it is quarantined: look after it, then `panthorlab boards train {rig.name}`. {where}",
     )
 

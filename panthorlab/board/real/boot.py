@@ -12,7 +12,7 @@ from typing import Final
 from panthorlab.board.gpu_events import GpuEvents
 from panthorlab.board.identity import read_identity
 from panthorlab.board.onboard import programs
-from panthorlab.board.real.blame import Cause, read_boot_id, settle, told_by_console
+from panthorlab.board.real.blame import Cause, cause_on_console, read_boot_id, settle
 from panthorlab.board.real.booted import BootedRealBoard
 from panthorlab.board.real.command_line import command_line, mark, marked
 from panthorlab.board.real.file import RealFile
@@ -198,4 +198,4 @@ def _explain(rig: Rig, watch: Watch, error: PanthorlabError) -> PanthorlabError:
     """A boot that failed. A kernel that had control is to blame if the board comes back without it."""
     if watch.panic.kernel_started is None or not isinstance(error, BootError):
         return error
-    return settle(rig, told_by_console(rig, watch) or Cause(error, BoardCondition.HANGS), watch)
+    return settle(rig, cause_on_console(rig, watch) or Cause(error, BoardCondition.HANGS), watch)

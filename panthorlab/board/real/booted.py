@@ -79,11 +79,6 @@ class BootedRealBoard:
     def console_log(self) -> Path:
         return self._rig.console.log
 
-    @property
-    def gpu_log(self) -> Path | None:
-        section = self._rig.file.emulated_gpu
-        return Path(section.log) if section and section.log else None
-
     def last_words(self) -> bytes:
         """What this kernel said on the console, and what pstore kept of it."""
         kept = sorted((self._rig.log_dir / "recovery" / "pstore").glob("*.txt"))

@@ -101,8 +101,8 @@ class PanthorDriver:
             holders = self.holders()
             who = f": held open by {', '.join(map(str, holders))}" if holders else ", and no program has it open"
             raise LabError(f"module panthor is in use {count} times after it was unbound{who}", hint=_POWER)
-        if said := self._run("rmmod", PANTHOR.name, timeout=self.patience):
-            raise LabError(f"module panthor could not be unloaded: {said}", hint=_POWER)
+        if message := self._run("rmmod", PANTHOR.name, timeout=self.patience):
+            raise LabError(f"module panthor could not be unloaded: {message}", hint=_POWER)
 
     # -- putting it on ----------------------------------------------------------------------------------------------
 
@@ -114,8 +114,8 @@ class PanthorDriver:
         for name in missing:
             path = f"{self.work_dir}/{name}.ko"
             self.shell.put(files[name], path)
-            if said := self._run("insmod", path, timeout=self.patience):
-                raise BootError(f"module {name} could not be loaded: {said}\n{self._words()}")
+            if message := self._run("insmod", path, timeout=self.patience):
+                raise BootError(f"module {name} could not be loaded: {message}\n{self._words()}")
         return missing
 
     def wait_probed(self) -> None:
@@ -129,8 +129,8 @@ class PanthorDriver:
 
     def detach(self, argv: Sequence[str]) -> None:
         """Start a program that will take the connection with it; its output goes into the kernel log."""
-        if said := self._run("detach", *argv, timeout=TINY):
-            raise LabError(f"`{' '.join(argv)}` could not be started on the board: {said}")
+        if message := self._run("detach", *argv, timeout=TINY):
+            raise LabError(f"`{' '.join(argv)}` could not be started on the board: {message}")
 
     # -- the log ----------------------------------------------------------------------------------------------------
 
@@ -160,9 +160,9 @@ class PanthorDriver:
     def _make_work_dir(self) -> None:
         done = self.shell.run(["mkdir", "-p", self.work_dir], timeout=TINY)
         if done.status:
-            said = done.stderr.decode("utf-8", "replace").strip() or f"status {done.status}"
+            message = done.stderr.decode("utf-8", "replace").strip() or f"status {done.status}"
             raise LabError(
-                f"{self.work_dir} cannot be made on the board: {said}",
+                f"{self.work_dir} cannot be made on the board: {message}",
                 hint="set `ssh.work_dir` of the board file to a directory that allows writing and exec",
             )
 

@@ -231,8 +231,10 @@ def _pulse(argv: list[str]) -> None:
     except OSError as error:
         raise LabError(f"`{shlex.join(argv)}` cannot be run: {error.strerror}") from error
     if done.returncode:
-        said = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()
-        raise LabError(f"`{shlex.join(argv)}` failed with status {done.returncode}" + (f": {said[-1]}" if said else ""))
+        lines = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()
+        raise LabError(
+            f"`{shlex.join(argv)}` failed with status {done.returncode}" + (f": {lines[-1]}" if lines else "")
+        )
 
 
 # -- pstore -----------------------------------------------------------------------------------------------------

@@ -56,21 +56,21 @@ class UBootShell:
 
     def run(self, command: str, *, timeout: float = _QUICK) -> str:
         """One command. Raises LabError if U-Boot does not know it."""
-        said = self._dialogue.command(command, prompt=self._prompt, timeout=timeout).decode("utf-8", "replace")
-        if "Unknown command" in said:
+        output = self._dialogue.command(command, prompt=self._prompt, timeout=timeout).decode("utf-8", "replace")
+        if "Unknown command" in output:
             raise LabError(
-                f"this U-Boot has no command `{command.split()[0]}`: {said.strip()}",
+                f"this U-Boot has no command `{command.split()[0]}`: {output.strip()}",
                 hint="use another boot method, or a U-Boot with that command",
             )
-        return said
+        return output
 
     def succeed(self, command: str, *, timeout: float = _QUICK) -> str:
         """One command that must end with status 0."""
-        said = self.run(f"{command} && echo panthorlab-done || echo panthorlab-failed", timeout=timeout)
+        output = self.run(f"{command} && echo panthorlab-done || echo panthorlab-failed", timeout=timeout)
         # The echo of the command line has both words, its result stands alone on a line.
-        if not re.search(r"^\s*panthorlab-done\s*$", said, re.MULTILINE):
-            raise LabError(f"U-Boot: `{command}` failed:\n{said.strip()[-800:]}")
-        return said
+        if not re.search(r"^\s*panthorlab-done\s*$", output, re.MULTILINE):
+            raise LabError(f"U-Boot: `{command}` failed:\n{output.strip()[-800:]}")
+        return output
 
     def set(self, name: str, value: str) -> None:
         """Set an environment variable (not saved), in pieces that fit U-Boot's line."""
@@ -82,11 +82,11 @@ class UBootShell:
     def load_tftp(self, address: str, name: str, source: Path) -> None:
         """TFTP `name` to `address`; it must be `source` to the byte (size, and CRC-32 computed by U-Boot)."""
         data = source.read_bytes()
-        said = self.run(f"tftpboot {address} {name}", timeout=self._limits.load)
-        found = re.search(r"Bytes transferred = (\d+)", said)
+        output = self.run(f"tftpboot {address} {name}", timeout=self._limits.load)
+        found = re.search(r"Bytes transferred = (\d+)", output)
         if not found:
             raise LabError(
-                f"U-Boot could not load {name} by TFTP:\n{said.strip()[-800:]}",
+                f"U-Boot could not load {name} by TFTP:\n{output.strip()[-800:]}",
                 hint="does the TFTP server run, does the board reach it, is the file in its directory?",
             )
         if int(found[1]) != len(data):
@@ -95,8 +95,8 @@ class UBootShell:
                 hint="another file of that name on the TFTP server, or a full disk there?",
             )
         wanted = f"{zlib.crc32(data):08x}"
-        said = self.run(f"crc32 {address} {len(data):x}", timeout=self._limits.load)
-        got = re.search(r"==>\s*([0-9a-f]{8})", said)
+        output = self.run(f"crc32 {address} {len(data):x}", timeout=self._limits.load)
+        got = re.search(r"==>\s*([0-9a-f]{8})", output)
         if got is None or got[1] != wanted:
             raise LabError(
                 f"what U-Boot loaded as {name} is not what was built: CRC-32 {got[1] if got else '?'}, wanted {wanted}"

@@ -55,10 +55,10 @@ class Watch:
         """What this kernel said on the console; not what came after the reset that ended it."""
         with self.console_log.open("rb") as file:
             file.seek(self.start)
-            said = file.read()
+            recent = file.read()
         again = PanicWatcher(running=self._running)
         words = bytearray()
-        for text in said.splitlines(keepends=True):
+        for text in recent.splitlines(keepends=True):
             again(ConsoleLine(self.began, text.rstrip(b"\r\n")))
             if again.rebooted is not None:
                 break

@@ -112,8 +112,8 @@ def installed() -> tuple[Rust | None, tuple[str, ...]]:
     sysroot = _answer(rustc, "--print", "sysroot")
     real = Path(sysroot, "bin/rustc")  # rustup's is a program that looks for it in the user's home
     for name, path, least in (("rustc", str(real), RUSTC), ("bindgen", bindgen, BINDGEN)):
-        told = _answer(path, "--version")
-        number = _VERSION.search(told)
+        answer = _answer(path, "--version")
+        number = _VERSION.search(answer)
         if number is None:
             refused.append(f"{path} does not tell its version")
         elif tuple(map(int, number.groups())) < least:
@@ -161,7 +161,7 @@ def _unpacked(on_progress: ProgressCallback, *, look: bool) -> Rust:
         with debs.exclusive(base):
             if not root.is_dir():
                 debs.provide(base, key, "rustc", pinned, lambda: resolve(debs.debian_mirror()), complete, on_progress)
-    return Rust(root / _BIN / "rustc", root / _BIN / "bindgen", _told(root, pinned), root)
+    return Rust(root / _BIN / "rustc", root / _BIN / "bindgen", _versions_of(root, pinned), root)
 
 
 def pinned_packages() -> list[Deb]:
@@ -170,7 +170,7 @@ def pinned_packages() -> list[Deb]:
     return pinned if pinned_for == debs.architecture() else []
 
 
-def _told(root: Path, pinned: list[Deb]) -> str:
+def _versions_of(root: Path, pinned: list[Deb]) -> str:
     """The versions, as the tree has them written down."""
     try:
         return (root / _BIN / "version").read_text().strip()
@@ -220,10 +220,10 @@ def complete(root: Path) -> None:
             )
         )
         wrapper.chmod(0o755)
-        told = _answer(str(wrapper), "--version")
-        if not _VERSION.search(told):
+        answer = _answer(str(wrapper), "--version")
+        if not _VERSION.search(answer):
             raise LabError(f"{program} of Debian's package does not run here", hint=INSTALL)
-        versions.append(told)
+        versions.append(answer)
     if not _binds(str(folder / "bindgen")):
         raise LabError("bindgen of Debian's package finds no libclang here", hint=INSTALL)
     (folder / "version").write_text("; ".join(versions) + "\n")

@@ -106,7 +106,7 @@ def _versions(tools: tuple[str, ...]) -> str:
     for tool in tools:
         done = spawn.run([tool, "--version"], timeout=30, env={**os.environ, "LC_ALL": "C"})
         if done.returncode != 0 or not done.stdout:
-            said = done.stderr.decode(errors="replace").strip()[:200]
-            raise LabError(f"{tool} --version failed: {said}", hint="is the compiler installed whole?")
+            errors = done.stderr.decode(errors="replace").strip()[:200]
+            raise LabError(f"{tool} --version failed: {errors}", hint="is the compiler installed whole?")
         lines.append(done.stdout.decode(errors="replace").splitlines()[0].strip())
     return "; ".join(lines)

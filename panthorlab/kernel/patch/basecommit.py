@@ -22,8 +22,8 @@ def series_notes(intake: Intake, base_spec: str | None, key: str, title: str) ->
     """What was chosen and left out, and how the base of key `key` is to what each series says it needs."""
     notes = [*intake.notes]
     for series in intake.series:
-        if (commit := series.facts.base_commit) and (told := _base_note(commit, base_spec, key, title)):
-            notes.append(f"“{series.title}”: {told}")
+        if (commit := series.facts.base_commit) and (note := _base_note(commit, base_spec, key, title)):
+            notes.append(f"“{series.title}”: {note}")
         if needed := series.facts.prerequisites:
             more = f" and {len(needed) - 3} more" if len(needed) > 3 else ""
             notes.append(

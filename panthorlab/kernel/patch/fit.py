@@ -77,8 +77,10 @@ def check(patch: PatchText, read: ReadFile, tree: str, *, reverse: bool = False)
 
     def report(fit: Fit, detail: str, changes: dict[str, bytes | None] | None = None) -> PatchReport:
         fits = tuple(_file_fits(wanted, forward, fit, read))
-        told = "; ".join(text for text in (detail, where) if text)
-        return PatchReport(patch.title, patch.origin, fit, told, names, changes or {}, reverse, fits, patch.message_id)
+        summary = "; ".join(text for text in (detail, where) if text)
+        return PatchReport(
+            patch.title, patch.origin, fit, summary, names, changes or {}, reverse, fits, patch.message_id
+        )
 
     # What is there can be taken out, too. Only where lines repeat those around them does a patch fit both ways; then,
     # as for git, that it fits where it says decides.

@@ -18,7 +18,7 @@ from panthorlab.kernel.patch.mails import Mail, PatchText
 from panthorlab.kernel.patch.mailtext import Facts
 from panthorlab.kernel.patch.subject import without_version
 
-_TOLD = 3  # of many, so many are named
+_SHOWN = 3  # of many, so many are named
 _FILES = "to apply patches of several series, give each as a file of its own, in order"
 
 
@@ -78,9 +78,9 @@ class Intake:
     def notes(self) -> tuple[str, ...]:
         """What was chosen, left out or mended, a sentence each."""
         several = [f"“{each.title}”" for each in self.series]
-        told = f"{len(several)} series, applied one after the other: {', '.join(several[:5])}"
+        applied = f"{len(several)} series, applied one after the other: {', '.join(several[:5])}"
         versions = {each.version for each in self.series}
-        return (*(note for each in self.series for note in each.notes), *([told] if len(versions) > 1 else []))
+        return (*(note for each in self.series for note in each.notes), *([applied] if len(versions) > 1 else []))
 
 
 def choose(mails: Sequence[Mail], origin: str, version: int | None = None) -> Series:
@@ -102,9 +102,9 @@ def choose(mails: Sequence[Mail], origin: str, version: int | None = None) -> Se
             raise PatchError(
                 f"{origin} has versions of a series, and patches that say no version: {_names(untagged)}", hint=_FILES
             )
-        told = ", ".join(f"v{mail.subject.version} {_name(mail)}" for mail in others[:_TOLD])
-        more = f" and {len(others) - _TOLD} more" if len(others) > _TOLD else ""
-        notes.append(f"{origin} has {_versions(versions)}: v{chosen} is taken; left out: {told}{more}")
+        names = ", ".join(f"v{mail.subject.version} {_name(mail)}" for mail in others[:_SHOWN])
+        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+        notes.append(f"{origin} has {_versions(versions)}: v{chosen} is taken; left out: {names}{more}")
     covers = [mail for mail in heads if mail.subject.version == chosen]
     try:
         ordered = _ordered(taken, covers, origin)
@@ -188,7 +188,7 @@ def _without_replies(mails: Sequence[Mail]) -> tuple[list[Mail], list[str]]:
     genuine = [mail for mail in mails if not mail.reply]
     replies = [mail for mail in mails if mail.reply]
     if not genuine:
-        return replies, [f"{_name(mail)} is a reply or forwarded; nothing else has a diff" for mail in replies[:_TOLD]]
+        return replies, [f"{_name(mail)} is a reply or forwarded; nothing else has a diff" for mail in replies[:_SHOWN]]
     if not replies:
         return genuine, []
     return genuine, [
@@ -326,5 +326,5 @@ def _name(mail: Mail) -> str:
 
 
 def _names(mails: Sequence[Mail]) -> str:
-    told = ", ".join(_name(mail) for mail in mails[:_TOLD])
-    return f"{told} and {len(mails) - _TOLD} more" if len(mails) > _TOLD else told
+    names = ", ".join(_name(mail) for mail in mails[:_SHOWN])
+    return f"{names} and {len(mails) - _SHOWN} more" if len(mails) > _SHOWN else names

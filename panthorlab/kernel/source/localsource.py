@@ -44,8 +44,8 @@ class RevisionSource:
 
     @property
     def title(self) -> str:
-        told = not self.commit or self.name.endswith(f"@{self.commit}")
-        name = self.name if told else f"{self.name} (commit {self.commit[:12]})"
+        has_commit = not self.commit or self.name.endswith(f"@{self.commit}")
+        name = self.name if has_commit else f"{self.name} (commit {self.commit[:12]})"
         return f"{name} with {len(self.dirty)} uncommitted files" if self.dirty else name
 
     def read(self, path: str) -> bytes | None:

@@ -147,8 +147,8 @@ def _below(tree: Path) -> Iterator[Path]:
 def locked(key: str, progress: Progress, timeout: float = LOCK_SECONDS) -> AbstractContextManager[None]:
     """Only one run at a time changes a tree. See `files.exclusive`."""
     path = cache_dir("trees") / f"{_short(key)}.lock"
-    said = "waiting for another run that builds from the same tree"
-    return exclusive(path, f"the tree {key}", lambda: progress(said), timeout)
+    text = "waiting for another run that builds from the same tree"
+    return exclusive(path, f"the tree {key}", lambda: progress(text), timeout)
 
 
 def read_base(base: Base, path: str) -> bytes | None:

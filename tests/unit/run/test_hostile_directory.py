@@ -138,3 +138,15 @@ def test_a_worker_loads_what_is_beside_its_suites_and_nothing_above(hostile: Pat
     assert "::test_named (fixtures used: _only_expected_findings, own" in done.stdout, done.stdout + done.stderr
     assert "::test_probe_messages" in done.stdout
     assert not ran(hostile)
+
+
+def test_a_worker_does_not_tidy_what_others_have_left(tmp_path: Path) -> None:
+    """pytest's own place for temporary files is one for all runs of a user, and is tidied at the end of each."""
+    mine = tmp_path / "test_mine.py"
+    mine.write_text("def test_it(tmp_path):\n    assert 'boot-1' in str(tmp_path), tmp_path\n")
+    log_dir = tmp_path / "boot-1"
+    log_dir.mkdir()
+    argv = worker_argv(log_dir, 2)
+    argv = argv[: argv.index("--job")]  # no board
+    done = subprocess.run([*argv, str(mine)], capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr

@@ -108,9 +108,9 @@ class TcpLink:
                 data = b""
             if not data:
                 self.close()
-                said = telnet.Telnet().receive(early).decode("ascii", "replace").strip()
+                text = telnet.Telnet().receive(early).decode("ascii", "replace").strip()
                 raise LabError(
-                    f"console {where}: the server hung up at once, saying: {said or 'nothing'}",
+                    f"console {where}: the server hung up at once, saying: {text or 'nothing'}",
                     hint="usually another client has the line, or the server cannot open its device; "
                     "see the log of the server (journalctl -u ser2net)",
                 )

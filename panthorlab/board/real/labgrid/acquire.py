@@ -65,7 +65,7 @@ def _exactly(wanted: str, place: Place, client: Client) -> None:
 def _take(client: Client, place: Place, timeout: float, progress: Callable[[str], None], stop: threading.Event) -> None:
     """Acquire the place, waiting for whoever has it. `place`: as just seen. Raises LabError."""
     deadline = time.monotonic() + timeout
-    name, told = place.name, ""
+    name, shown = place.name, ""
     while True:
         why = f"acquired by {place.holder}"
         if place.holder is None:
@@ -79,9 +79,9 @@ def _take(client: Client, place: Place, timeout: float, progress: Callable[[str]
                 f"labgrid place {name} was not to be had within {timeout:.0f} s: it is {why}",
                 hint=f"ask them, or: labgrid-client -p {name} release --kick",
             )
-        if why != told:
+        if why != shown:
             progress(f"waiting for labgrid place {name}: it is {why}")
-            told = why
+            shown = why
         if stop.wait(min(POLL, max(0.0, deadline - time.monotonic()))):
             raise LabError(f"interrupted while waiting for labgrid place {name}: it is {why}")
         place = client.show(name)

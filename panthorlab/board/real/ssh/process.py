@@ -161,9 +161,9 @@ class SshProcess:
             login.transport.join(START_TIMEOUT)  # it is about to know why
             raise self._shell.gone(login)
         if any(preamble.pid is None for preamble in self._preambles):
-            said = b"".join(bytes(preamble.noise) for preamble in self._preambles).decode("utf-8", "replace").strip()
+            noise = b"".join(bytes(preamble.noise) for preamble in self._preambles).decode("utf-8", "replace").strip()
             raise LabError(
-                f"the board ran no `{self.title}`; its login shell said: {said[-500:] or 'nothing'}",
+                f"the board ran no `{self.title}`; its login shell said: {noise[-500:] or 'nothing'}",
                 hint="the board's user needs a login shell with POSIX quoting, /bin/sh, /proc and `setsid`",
             )
         if channel.exit_status >= 0:

@@ -130,7 +130,7 @@ def put_files(shell: Commands, files: Mapping[Path, str], *, timeout: float) -> 
         raise
     done = shell.run(["sync"], timeout=_left(deadline))  # power may be cut at any time from now on
     if done.status:
-        raise LabError(f"`sync` on the board failed: {_said(done)}")
+        raise LabError(f"`sync` on the board failed: {_message(done)}")
     return tuple(upload.path for upload in wrong)
 
 
@@ -248,21 +248,21 @@ def _left(deadline: float) -> float:
     return max(1.0, deadline - time.monotonic())
 
 
-def _said(done: Completed) -> str:
+def _message(done: Completed) -> str:
     """The last complaint on stderr; dd also prints statistics there."""
     lines = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if ": " in line]
     return lines[-1] if lines else f"exit status {done.status}"
 
 
 def _errno_of(done: Completed) -> int:
-    return done.status if done.status < 0 else _ERRNO.get(_said(done).rpartition(": ")[2].strip(), errno.EIO)
+    return done.status if done.status < 0 else _ERRNO.get(_message(done).rpartition(": ")[2].strip(), errno.EIO)
 
 
 def _file_error(shell: Commands, verb: str, path: str, done: Completed, *, needed: int = 0) -> RemoteFileError:
     number = _errno_of(done)
     if number < 0:
         return RemoteFileError(f"cannot {verb} {path} on the board: the helper died of signal {-number}", errno=number)
-    text = os.strerror(number) if number != errno.EIO else _said(done).strip(": ")
+    text = os.strerror(number) if number != errno.EIO else _message(done).strip(": ")
     error = RemoteFileError(f"cannot {verb} {path} on the board: {text}", errno=number)
     if number == errno.ENOSPC:
         free = shell.run(["df", "-Pk", "--", dirname(path) or "/"], timeout=10.0, env=_ENV)
