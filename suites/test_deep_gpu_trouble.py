@@ -59,11 +59,11 @@ def test_reset_that_never_ends(session: Session) -> None:
     with session.findings_expected({*CONSEQUENCES, "warning"}) as found, session.misbehaving("reset-lost"):
         session.job("suspend-loop", "--count", "2", timeout=60, must_pass=False)
         struck = session.struck("reset-lost")
-        told = {finding.kind.value for finding in found()}
+        kinds = {finding.kind.value for finding in found()}
     try:
         if not struck:
             pytest.skip("this driver does not reset the GPU when it goes to sleep")
-        assert "gpu-reset" in told, "the driver did not notice a reset that never ended"
+        assert "gpu-reset" in kinds, "the driver did not notice a reset that never ended"
         with session.findings_expected({"gpu-reset", "warning"}) as later:
             session.job("suspend-loop", "--count", "2", timeout=60)
         if later():

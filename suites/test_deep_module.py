@@ -48,13 +48,13 @@ def test_after_the_gpu_has_failed(session: Session, rule: str) -> None:
         session.job("suspend-loop", "--count", "1", timeout=60, must_pass=False)
         assert session.struck(name) > before, f"no occasion for {rule}"
         result = session.program("gpu-module", "--mode", "once", timeout=60)
-        told = {finding.kind.value for finding in found()}
-    if not result.report.ok and "probe-error" in told:
+        kinds = {finding.kind.value for finding in found()}
+    if not result.report.ok and "probe-error" in kinds:
         session.check("gpu-bind", "--mode", "replug", timeout=60)
         pytest.xfail("docs/findings/0010: a GPU that once did not wake up, or go to sleep, is never probed again")
     assert result.report.ok, "\n".join((result.report.why, *result.report.lines))
-    assert told & CONSEQUENCES, f"the driver said nothing of {rule}: {sorted(told)}"
-    assert "probe-error" not in told, "the driver is loaded, and has complained when it probed"
+    assert kinds & CONSEQUENCES, f"the driver said nothing of {rule}: {sorted(kinds)}"
+    assert "probe-error" not in kinds, "the driver is loaded, and has complained when it probed"
     session.job("suspend-loop", "--count", "2", timeout=60)
 
 

@@ -48,17 +48,17 @@ def wrong_of(session: Session, firmware: bytes, cases: Sequence[ImageCase], *opt
     start = len(session.kernel_log())
     result = session.check("gpu-bind", "--mode", "images", "--images", PACK, *options, timeout=120)
     parts = re.split(r"panthorlab: image (\S+)\n", session.kernel_log()[start:])
-    said = dict(zip(parts[1::2], parts[2::2], strict=True))
+    logged = dict(zip(parts[1::2], parts[2::2], strict=True))
     wrong = []
     read, driver = re.compile(READ.format(driver=session.driver.name), re.IGNORECASE), session.driver.name
     for case in cases:
-        errno, told = -int(result.info[f"image.{case.name}"]), case.of(driver)
-        if errno not in told.errnos:
-            expected = " or ".join(os.strerror(number) if number else "taken" for number in told.errnos)
+        errno, reaction = -int(result.info[f"image.{case.name}"]), case.of(driver)
+        if errno not in reaction.errnos:
+            expected = " or ".join(os.strerror(number) if number else "taken" for number in reaction.errnos)
             wrong.append(f"{case.name}: {os.strerror(errno) if errno else 'taken'}, expected {expected}")
-        elif told.says not in said[case.name]:
-            wrong.append(f"{case.name}: {driver} did not say `{told.says}`")
-        elif errno in UNTOLD and result.info.get(f"read.{case.name}") != "1" and not read.search(said[case.name]):
+        elif reaction.says not in logged[case.name]:
+            wrong.append(f"{case.name}: {driver} did not say `{reaction.says}`")
+        elif errno in UNTOLD and result.info.get(f"read.{case.name}") != "1" and not read.search(logged[case.name]):
             wrong.append(f"{case.name}: nothing shows that {driver} read it")
     return wrong
 

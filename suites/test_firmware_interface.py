@@ -33,7 +33,7 @@ ALL_ONES = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
-class Told:
+class AbsurdInterface:
     """`rules` make the firmware say what a right driver refuses with `errno`, or takes (0)."""
 
     name: str
@@ -46,12 +46,12 @@ def says(field: str, value: int, *, slot: int | None = None, nth: int = 1, times
     return f"interface,field={field},value=0x{value & ALL_ONES:x},nth={nth},times={times}{where}"
 
 
-def one(field: str, value: int, name: str, errno: int = EINVAL, **which: int) -> Told:
-    return Told(f"{field}-{name}", (says(field, value, **which),), errno)
+def one(field: str, value: int, name: str, errno: int = EINVAL, **which: int) -> AbsurdInterface:
+    return AbsurdInterface(f"{field}-{name}", (says(field, value, **which),), errno)
 
 
 ADDRESSES = (("below", SHARED - 4), ("end", END))
-TOLD: Sequence[Told] = (
+ABSURD: Sequence[AbsurdInterface] = (
     one("glb-version", 0, "zero"),
     one("glb-version", 0x03050001, "newer", 0),
     one("glb-features", ALL_ONES, "all-ones", 0),
@@ -69,22 +69,22 @@ TOLD: Sequence[Told] = (
     one("csg-suspend-size", 0, "differs", slot=1),
     one("cs-features", 0, "differ", slot=2, nth=4),
     # the block of a group or stream would begin before the section if offsets were computed in 32 bits
-    Told("group-stride-wraps", (says("glb-group-num", 3), says("glb-group-stride", -0x400))),
-    Told("stream-stride-wraps", (says("csg-stream-stride", -0x100, times=0),)),
+    AbsurdInterface("group-stride-wraps", (says("glb-group-num", 3), says("glb-group-stride", -0x400))),
+    AbsurdInterface("stream-stride-wraps", (says("csg-stream-stride", -0x100, times=0),)),
 )
 
 
 def test_absurd_interfaces_are_refused(session: Session) -> None:
     wrong = []
     with session.findings_expected(SPOKEN):
-        for told in TOLD:
+        for absurd in ABSURD:
             session.check("gpu-bind", "--mode", "off")  # to leave, panthor wakes the GPU, and its firmware boots
-            with session.misbehaving(*told.rules):
+            with session.misbehaving(*absurd.rules):
                 errno = -probe(session)
-            if errno != told.errno:
+            if errno != absurd.errno:
                 wrong.append(
-                    f"{told.name}: {os.strerror(errno) if errno else 'taken'}, expected "
-                    f"{os.strerror(told.errno) if told.errno else 'taken'}"
+                    f"{absurd.name}: {os.strerror(errno) if errno else 'taken'}, expected "
+                    f"{os.strerror(absurd.errno) if absurd.errno else 'taken'}"
                 )
     rebind(session)
     assert not wrong, "\n".join(wrong)

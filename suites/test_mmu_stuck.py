@@ -44,7 +44,7 @@ def test_group_gets_no_address_space(session: Session) -> None:
     stuck = "as-stuck,space=user,ms=100000"
     with session.misbehaving(stuck), session.findings_expected({*CONSEQUENCES, "warning"}) as found:
         result = session.check("gpu-sched", "--mode", "patient", timeout=90)
-        told = {finding.kind.value for finding in found()}
+        kinds = {finding.kind.value for finding in found()}
         session.job("store", timeout=60, retries=3)
-    assert "power-error" in told, f"the driver said nothing of it: {sorted(told)}"
+    assert "power-error" in kinds, f"the driver said nothing of it: {sorted(kinds)}"
     assert result.info["fence_status"] == "1", f"the job ended with {result.info['fence_status']}"

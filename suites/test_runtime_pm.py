@@ -39,8 +39,8 @@ def test_firmware_does_not_boot_when_the_gpu_wakes_up(session: Session) -> None:
                 before = session.struck("boot-lost")
                 report = session.job("suspend-loop", "--count", "2", timeout=60, must_pass=False).report
                 assert session.struck("boot-lost") > before, "the firmware had no occasion to boot"
-            told = {finding.kind.value for finding in found()}
-        hangs = "job-timeout" in told or any("Timer expired" in line for line in report.lines)
+            kinds = {finding.kind.value for finding in found()}
+        hangs = "job-timeout" in kinds or any("Timer expired" in line for line in report.lines)
         assert not hangs, "a job hangs on a GPU that did not wake up"
     finally:
         with session.misuses_expected(), session.findings_expected({"warning", "power-error", "firmware-error"}):

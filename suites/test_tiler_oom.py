@@ -40,8 +40,8 @@ def test_groups_are_evicted_while_they_wait(session: Session) -> None:
         early = 0
         for _ in range(2):  # few tiler jobs at a time: on a busy host many would last the driver's 5 s
             early += int(session.check("gpu-heap", "--mode", "evict").info["given_up_early"])
-    told = sum(finding.kind == "job-timeout" for finding in found())
-    assert bool(told) == bool(early), f"{told} jobs were given up, in {early} tries before their time"
+    timeouts = sum(finding.kind == "job-timeout" for finding in found())
+    assert bool(timeouts) == bool(early), f"{timeouts} jobs were given up, in {early} tries before their time"
 
 
 def test_last_slot(session: Session) -> None:
