@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whether the GPU may access memory at all: Bus Master Enable of its PCI function.
 
-Linux clears it before kexec and leaves the rest of the function alone (pci_device_shutdown), so that nothing of the old
-kernel writes into the new one. A GPU that wants to all the same was not quiesced: a GPU without a PCI function around
-it, as on every SoC, would have done it. QEMU clears it too when the machine is reset, together with memory decoding.
+Before kexec, Linux clears only this bit (pci_device_shutdown), so that no device of the old kernel writes into the new
+one. A GPU that still tries to access memory then was not quiesced: on an SoC, without a PCI function, the access would
+succeed. QEMU also clears the bit, together with memory decoding, when the machine is reset.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ SHUTDOWN = "dma-after-shutdown"
 
 
 class BusMaster:
-    """Memory accesses while not `enabled` do not happen; `refuse` says so once per kind of access and shutdown.
+    """Memory accesses happen only while `enabled`; `refuse` reports others once per kind of access and shutdown.
 
-    Enabled until a command register is written: a GPU on a bench has no PCI function.
+    Enabled until a command register is written, since a GPU in a unit test has no PCI function.
     """
 
     def __init__(self, reporter: Reporter) -> None:
@@ -27,7 +27,7 @@ class BusMaster:
         self._reported: set[str] = set()
 
     def command(self, value: int) -> bool:
-        """The PCI command register now holds `value`. Returns whether that changes what may be accessed."""
+        """The PCI command register now holds `value`. Returns whether `enabled` has changed."""
         was, self.enabled = self.enabled, bool(value & BUS_MASTER)
         if self.enabled:
             self._reported.clear()
@@ -39,7 +39,7 @@ class BusMaster:
         return was is not self.enabled
 
     def refuse(self, kind: str, where: str) -> None:
-        """An access of this `kind` is not made."""
+        """Report that an access of this `kind` was not made."""
         if kind in self._reported:
             return
         self._reported.add(kind)

@@ -22,7 +22,7 @@ class Clock:
 
     def __init__(self, now: Callable[[], float], timestamp_hz: int, cycle_hz: int) -> None:
         self._now = now
-        self.origin = now()  # when both are 0, in seconds of the model's clock
+        self.origin = now()  # model time in seconds at which both counters are 0
         self.timestamp_hz, self.cycle_hz = timestamp_hz, cycle_hz
 
     def timestamp(self) -> int:
@@ -36,7 +36,7 @@ class Clock:
 
 @dataclass
 class Chip:
-    """Made once per model; `latest_flush` and `powered` are state of the whole GPU."""
+    """One per model. `latest_flush` and `powered` are state of the whole GPU."""
 
     generation: Generation
     params: Params
@@ -54,13 +54,13 @@ class Chip:
     """Raise GPU_FAULT: exception type, physical address."""
     latest_flush: int = 1
     guest_waited: Callable[[], float] = lambda: 0.0
-    """Seconds in which the guest was ready to run and the host did not let it, so far; see `starved`."""
+    """Total seconds for which the guest was ready but not run by the host; see `starved`."""
     powered: dict[str, int] = field(default_factory=dict)
-    """Cores with power, by kind; see `Generation.cores`."""
+    """Bit mask of the powered cores, by kind; see `Generation.cores`."""
 
     def __post_init__(self) -> None:
         self.powered.update(dict.fromkeys(self.generation.cores, 0))
 
     def flush_caches(self) -> None:
-        """A full clean and invalidate completed: LATEST_FLUSH counts, 24 bits without 0."""
+        """A full clean and invalidate completed: increment LATEST_FLUSH (24 bits, 0 is skipped)."""
         self.latest_flush = self.latest_flush % 0xFFFFFF + 1

@@ -67,7 +67,7 @@ class GpuDevice:
             params.word("mmu.va_overflow"),
         )
         clock = Clock(loop.now, params.integer("timestamp.hz"), params.integer("clock.hz"))
-        # whoever reads TIMESTAMP beside his own clock can lay his own log on this trace
+        # a log that pairs TIMESTAMP with its own clock can be aligned with this trace
         trace.instant("GPU", "TIMESTAMP is 0", us=clock.origin * 1e6, hz=clock.timestamp_hz)
         chance = random.Random(seed)  # noqa: S311
         self.chip = Chip(
@@ -99,14 +99,14 @@ class GpuDevice:
     # --- accesses
 
     def read(self, offset: int) -> int:
-        """The register at `offset`; 0 for one that does not exist, which is reported."""
+        """Read the register at `offset`. An offset without a register is reported and reads 0."""
         if self._clock_stopped:
             self._unclocked(f"read of {self._registers.name(offset)}")
         handler = self._reads.get(offset)
         return handler() if handler is not None else self._registers.unknown_read(offset)
 
     def write(self, offset: int, value: int) -> None:
-        """Write the register at `offset`; what cannot be written is reported."""
+        """Write the register at `offset`. A write to a missing or read-only register is reported."""
         if self._clock_stopped:
             self._unclocked(f"write of 0x{value:x} to {self._registers.name(offset)}")
         handler = self._writes.get(offset)
@@ -116,7 +116,7 @@ class GpuDevice:
             self._registers.bad_write(offset, value)
 
     def reset(self) -> None:
-        """The PCI function was reset: as after power-on."""
+        """The PCI function was reset: return to the power-on state."""
         self._hardware_reset()
         for register in self.generation.registers:
             if register.kind is RegisterKind.STORAGE:
@@ -127,7 +127,7 @@ class GpuDevice:
             irq.drop(LOW)
 
     def memory_changed(self) -> None:
-        """Guest RAM was mapped or unmapped: nothing found before may be used."""
+        """Guest RAM was mapped or unmapped: drop all cached translations."""
         self.chip.mmu.forget()
         self.mcu.memory.forget()
 
@@ -137,18 +137,18 @@ class GpuDevice:
             self.memory_changed()
 
     def clock(self, state: int) -> None:
-        """The clock driver says that the clock runs, or stands; a GPU without one never hears of it, and runs."""
+        """The guest's clock driver started or stopped the clock. Without a clock driver the clock always runs."""
         stopped = state == CLOCK_STOPPED
         if stopped and not self._clock_stopped and self.mcu.status == McuStatus.ENABLED:
             self._reporter.misuse("MCU", "the clock was stopped while the MCU ran")
         self._clock_stopped = stopped
 
     def _unclocked(self, access: str) -> None:
-        """On an SoC the bus would not answer: an SError, or the CPU hangs. Here the access has its effect."""
+        """On an SoC the bus would not answer: SError or a hung CPU. Here the access is reported and carried out."""
         self._reporter.misuse(access, f"{access} while the clock stood")
 
     def failed(self, error: Exception) -> bool:
-        """Whether `error` is modelled behaviour, not a bug of the model; then it has taken effect."""
+        """Carry out `error` if it is modelled behaviour of the MCU. False: it is a bug of the model."""
         if isinstance(error, McuMemoryError):
             self.mcu.die(str(error))
         elif isinstance(error, McuHangError):
@@ -187,7 +187,7 @@ class GpuDevice:
             irq.drop(LOW)
 
     def _bus_fault(self, pa: int) -> None:
-        """An access ended at a physical address where nothing is. The first one stays latched until it is cleared."""
+        """An access reached a physical address without memory. The first fault stays latched until it is cleared."""
         self._raise_fault(GPU_BUS_FAULT, pa)
 
     def _raise_fault(self, exception: int, pa: int) -> None:
@@ -196,7 +196,7 @@ class GpuDevice:
             self.chip.gpu_irq.set(GpuIrq.FAULT)
 
     def _raise_later(self, what: str, bits: int) -> None:
-        """`what`: reset or flush."""
+        """Raise the completion interrupt `bits` of `what` (reset or flush) after its delay."""
         if self._misbehaviour.strikes(f"{what}-lost"):
             return
         delay = self.chip.params.number(f"{what}.delay_ms") / 1000
@@ -208,7 +208,7 @@ class GpuDevice:
             self.chip.gpu_irq.set(bits)
 
     def _intercept(self, irq: IrqBlock) -> bool:
-        """Whether a message is not sent, or not now, because the GPU is to misbehave."""
+        """Apply the `irq-…` misdeeds. True: do not send this interrupt message now."""
         wrong = self._misbehaviour
         if wrong.strikes("irq-lost", line=irq.name):
             return True

@@ -49,12 +49,12 @@ class Histogram:
 
 
 class Reporter:
-    """Where the model reports to. Cheap when nothing is to be said."""
+    """Writes the model's events and log, and keeps its counters. Costs little when nothing is reported."""
 
     def __init__(
         self, events: TextIO | None = None, log: TextIO | None = None, guest_time: Callable[[], float] | None = None
     ) -> None:
-        """`guest_time`: seconds of the guest's own time, if the model lives in that; events then have it as `at`."""
+        """`guest_time` (exact time only): guest time in seconds, which events then have as `at`."""
         self._guest_time = guest_time
         self._events = events
         self._log = log if log is not None else sys.stderr
@@ -65,7 +65,7 @@ class Reporter:
         self.model_errors = 0
 
     def event(self, kind: str, text: str, **fields: object) -> None:
-        """One occurrence. Equal ones within a millisecond (of the guest's time, if that is known) are one."""
+        """Write one event. Equal events within a millisecond (of guest time, if known) are written once."""
         wall = now = time.monotonic()
         if self._guest_time is not None:
             now = self._guest_time()
@@ -86,7 +86,7 @@ class Reporter:
         self._log.flush()
 
     def once(self, kind: str, what: str, text: str) -> None:
-        """An event each time, a log line the first time that `what` of this `kind` is met."""
+        """Write an event every time, and a log line only for the first `what` of this `kind`."""
         self.event(kind, text)
         if (kind, what) not in self._reported:
             self._reported.add((kind, what))
@@ -97,7 +97,7 @@ class Reporter:
         self.once("unmodelled", what, text)
 
     def misuse(self, what: str, text: str) -> None:
-        """The driver did what real hardware would not bear, and the emulated one does."""
+        """The driver did something that real hardware would not tolerate; the model does."""
         self.once("misuse", what, text)
 
     def check(self, what: str, text: str) -> None:
@@ -106,14 +106,14 @@ class Reporter:
         self.once("check", what, text)
 
     def model_error(self, text: str, reproducer: str) -> None:
-        """The model itself is wrong: an exception where none may be."""
+        """The model has a bug: it raised an unexpected exception."""
         self.model_errors += 1
         self.event("model-error", text)
         if self.model_errors <= 10:
             self.log(f"model-error: {text}\n{reproducer}")
 
     def summary(self, extra: Mapping[str, object]) -> None:
-        """The counters, at the end."""
+        """Write the counters at the end of the run."""
         durations = {name: h.as_json() for name, h in sorted(self.durations.items())}
         counts = dict(sorted(self.counts.items()))
         self.event("counters", "counters at the end", counts=counts, durations=durations, **extra)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A generation of GPUs as a value: all that differs between two of them. The model, the firmware image and the guest's
-firmware path follow from it; `generations/` has those that exist.
+"""A GPU generation as a value: everything that differs between generations. The model, the firmware image and the
+guest's firmware path are derived from it. `generations/` defines the existing ones.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ class AddressSpaces:
     min_lock_bits: int
     """log2 of the smallest region that LOCK can lock."""
     source_ids: Mapping[Requester, int]
-    """Who had a fault, as AS_FAULTSTATUS [31:16] has it."""
+    """AS_FAULTSTATUS.source_id ([31:16]) for each requester."""
 
     def offset(self, space: int, register: int) -> int:
-        """Where in BAR0 the register at `register` of the block of `space` is."""
+        """BAR0 offset of the register at `register` in the block of address space `space`."""
         return self.base + space * self.stride + register
 
 
 @dataclass(frozen=True)
 class Doorbells:
-    """Number 0 is the firmware's, number n + 1 that of user queues of CSG slot n."""
+    """Doorbell 0 rings the firmware; doorbell n + 1 rings the user queues of CSG slot n."""
 
     base: int
     stride: int
@@ -55,16 +55,16 @@ class Doorbells:
 
 @dataclass(frozen=True, kw_only=True)
 class Generation:
-    """`name` is what `--model` calls it. Raises ValueError if its parts do not agree with each other."""
+    """`name` is its name for `--model`. Raises ValueError if its parts contradict each other."""
 
     name: str
     title: str
     registers: tuple[Register, ...]
-    """Of GPU control, interrupts and the MCU; offsets are from the start of BAR0."""
+    """Registers of GPU control, interrupts and the MCU; offsets count from the start of BAR0."""
     spaces: AddressSpaces
     doorbells: Doorbells
     cores: Mapping[str, int]
-    """Bits of the cores there are, by kind: SHADER, TILER, L2."""
+    """Bit mask of the present cores, by kind: SHADER, TILER, L2."""
     layout: Layout
     instructions: InstructionSet
     power: PowerStrategy
@@ -75,7 +75,7 @@ class Generation:
             raise ValueError(f"generation {self.name}: {'; '.join(wrong)}")
 
     def constant(self, name: str) -> int:
-        """What register `name` reads after a reset."""
+        """The reset value of register `name`."""
         return next(register.reset for register in self.registers if register.name == name)
 
     @property
@@ -89,7 +89,7 @@ class Generation:
         return f"/lib/firmware/arm/mali/arch{ARCH_MAJOR.of(gpu_id)}.{ARCH_MINOR.of(gpu_id)}/mali_csffw.bin"
 
     def places(self) -> Iterator[tuple[int, str, Register | None]]:
-        """Every register of BAR0: its offset, its name in it, and its row (None: a doorbell)."""
+        """Every register of BAR0: its offset, its full name, and its `Register` (None: a doorbell)."""
         for register in self.registers:
             yield register.offset, register.name, register
         for space in range(self.spaces.count):

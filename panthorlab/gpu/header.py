@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the programs on the board must know of a generation, as a C header. That of the G610 is
+"""A C header with the facts of a generation that programs on the board need. The header of the G610 is
 `panthorlab/guest/generation.h`.
 
-An instruction is `CS_NAME | CS_NAME_FIELD(value) | …`.
+An instruction is written `CS_NAME | CS_NAME_FIELD(value) | …`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _GUARD = "PANTHORLAB_GUEST_GENERATION_H"
 
 
 def render(generation: Generation) -> str:
-    """The whole header."""
+    """The text of the header."""
     isa = generation.instructions
     lines = [
         "/* SPDX-License-Identifier: GPL-2.0-or-later */",

@@ -21,15 +21,15 @@ class IrqBlock:
         self.level = False
         self.raised = 0  # messages sent
         self.fd: int | None = None
-        """Where messages go, an eventfd."""
+        """The eventfd that messages are sent to."""
         self._watch = watch
         self.intercept: Callable[[IrqBlock], bool] | None = None
-        """Asked before each message: whether that one is not to be sent (now)."""
+        """Called before each message; True: do not send it (now)."""
         self.carry: Callable[[IrqBlock], None] | None = None
-        """Brings a message to `fd`; None: it is there at once."""
+        """Delivers a message to `fd`, maybe later; None: messages are sent at once."""
 
     def connect(self, fd: int | None) -> None:
-        """Take over an eventfd (None: none). A line that is high already is signalled: its edge went nowhere."""
+        """Take ownership of an eventfd (None: disconnect). A line that is already high sends a message at once."""
         if self.fd is not None:
             os.close(self.fd)
         self.fd = fd
@@ -42,12 +42,12 @@ class IrqBlock:
         self._update()
 
     def drop(self, bits: int) -> None:
-        """The hardware takes `bits` back (reset)."""
+        """The hardware clears `bits` (reset)."""
         self.raw &= ~bits
         self._update()
 
     def write_clear(self, bits: int) -> None:
-        """Register CLEAR. What is still pending afterwards interrupts again, as a level line would."""
+        """Register CLEAR. Bits that are still pending interrupt again, as a level line would."""
         self.raw &= ~bits
         if self.level and self.raw & self.mask:
             self.trigger()
@@ -60,12 +60,12 @@ class IrqBlock:
         self._update()
 
     def trigger(self) -> None:
-        """Send the message whatever the line (SET_IRQS with DATA_NONE asks for that, too)."""
+        """Send a message regardless of the line level, unless intercepted (also for SET_IRQS with DATA_NONE)."""
         if self.intercept is None or not self.intercept(self):
             self.send()
 
     def send(self) -> None:
-        """The message itself."""
+        """Send the message without asking `intercept`."""
         if self.fd is None:
             return
         self.raised += 1

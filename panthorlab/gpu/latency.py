@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How long the GPU takes for what it does in its own time, in exact time: drawn from the seed.
+"""Latencies of the GPU's asynchronous actions in exact time, drawn from the seed.
 
-Each kind of event (an interrupt of a line, a service of the firmware, a slice of a stream) draws from numbers of its
-own, by its name: one event more of one kind does not move those of the others.
+Each kind of event (an interrupt of a line, a service of the firmware, a slice of a stream) has its own random numbers,
+selected by its name: an additional event of one kind does not change the latencies of the others.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Draw = Callable[[random.Random], float]
 
 @dataclass(frozen=True)
 class Strategy:
-    """`draw`: seconds. `meaning`: for a person."""
+    """`draw` returns a latency in seconds. `meaning`: description for the user."""
 
     draw: Draw
     meaning: str
@@ -29,7 +29,7 @@ def uniform(least: float, most: float) -> Draw:
 
 
 def log_uniform(least: float, most: float) -> Draw:
-    """Each decade as likely as the next: short ones are tried out as well as long ones."""
+    """Every decade is equally likely, so both short and long latencies are tried."""
     return lambda chance: least * math.exp(chance.random() * math.log(most / least))
 
 
@@ -49,7 +49,7 @@ class Latencies:
         self._chances: dict[str, random.Random] = {}
 
     def next(self, kind: str) -> float:
-        """Seconds that the next event of this kind takes."""
+        """Latency in seconds of the next event of this kind."""
         chance = self._chances.get(kind)
         if chance is None:
             chance = self._chances[kind] = random.Random(f"{self._seed} {kind}")  # noqa: S311

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The firmware interface as data: where the control, input and output blocks are, their fields, their bits.
+"""The firmware interface as data: addresses of the control, input and output blocks, their fields and bits.
 
 Sources: panthor_fw.h (Linux 6.12, 7.3). Addresses are MCU virtual addresses. Fields and bits are those of interface
-1.x, for all generations; where the blocks are, and how many, is a generation's `Layout`.
+1.x, for all generations; number and addresses of the blocks depend on the generation's `Layout`.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 SHARED = 0x0400_0000
-"""Where the shared section lies, for every firmware: the driver looks for it there."""
+"""Address of the shared section in every firmware: the driver expects it there."""
 RUNNING = 0x52554E21
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Where one generation's firmware has its blocks, and what it says of itself.
+    """The block addresses of one generation's firmware, and the features that it reports.
 
-    The strides and places are the firmware's own; the driver reads them from the control blocks. All sizes are bytes.
+    The firmware chooses strides and addresses; the driver reads them from the control blocks. All sizes are bytes.
     """
 
     groups: int
@@ -29,28 +29,28 @@ class Layout:
     cs_features: int
     """[7:0] registers − 1, [15:8] scoreboards, [16] compute, [17] fragment, [18] tiler."""
     protm_suspend_size: int
-    """Never used; 0 would make every group creation fail."""
+    """The buffer is never used, but size 0 would make every group creation fail."""
     heap_context_stride: int
-    """An L2 line; the driver places contexts so."""
+    """The size of an L2 line, by which the driver spaces heap contexts."""
     shared: int = SHARED
     shared_size: int = 0x20000
     group_control: int = 0x1000
     group_stride: int = 0x100
     stream_control: int = 0x40
-    """In the control block of its group."""
+    """Offset in the control block of the group."""
     stream_stride: int = 0xC
     global_blocks: tuple[int, int] = (0x2000, 0x3000)
-    """Input and output; so are the next ones."""
+    """Offsets of the input and output blocks; likewise for the other `…_blocks`."""
     group_blocks: tuple[int, int] = (0x4000, 0xC000)
     group_block_stride: int = 0x1000
     stream_blocks: tuple[int, int] = (0x100, 0x100)
-    """In the blocks of their group."""
+    """Offsets in the input and output blocks of the group."""
     stream_block_strides: tuple[int, int] = (0x80, 0x100)
     life_word: int = 0x14000
 
     @property
     def life(self) -> int:
-        """The firmware's own: `RUNNING` from its boot until it halts. Loading the section anew clears it."""
+        """Address of the firmware's private word: `RUNNING` from boot to halt. Reloading the section clears it."""
         return self.shared + self.life_word
 
     @property
@@ -84,7 +84,7 @@ class Layout:
         return self.csg_output(group) + self.stream_blocks[1] + stream * self.stream_block_strides[1]
 
     def blocks(self) -> list[tuple[str, int, int]]:
-        """Everything that must not overlap: name, address, size."""
+        """All blocks, which must not overlap: name, address, size."""
         groups = range(self.groups)
         pairs = [(g, s) for g in groups for s in range(self.streams)]
         return [
@@ -102,7 +102,7 @@ class Layout:
 
 
 def _size(block: type, *, last: int = 4) -> int:
-    """Bytes of a block whose last field has `last`."""
+    """Size in bytes of a block whose last field has `last` bytes."""
     offsets: list[int] = [offset for name, offset in vars(block).items() if not name.startswith("_")]
     return last + max(offsets)
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The model's only thread: file descriptors, work to do soon, timers, and slices of command streams, in this order.
+"""The model's only thread. It serves file descriptors, `call_soon` calls, timers and command stream slices, in this
+order.
 
-A slice is short, so a register read never waits long. A stream that has much to do gets only a share of the time
-(`slice.burst_ms`, `slice.share`): the guest runs on the same host CPU, and its driver must reach its deadlines.
+A slice is short, so a register read never waits long. A busy stream gets only a share of the time (`slice.burst_ms`,
+`slice.share`): the guest runs on the same host CPU, and its driver must meet its deadlines.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from itertools import count
 
 Callback = Callable[[], None]
-LATE = 0.02  # seconds; a fifth of the driver's patience with the firmware
+LATE = 0.02  # seconds; a fifth of the driver's time-out for firmware requests
 
 
 class Timer:
@@ -41,9 +42,9 @@ class Timer:
 
 
 class Loop:
-    """`on_error` gets what a callback raised; when it returns, the loop goes on. `on_late` gets the seconds by which a
-    timer was late, if these are many: then the host is overloaded, and latencies are not those of the parameters.
-    `now` is the time of everything in the model: CLOCK_MONOTONIC seconds.
+    """`on_error` gets the exception of a callback; when it returns, the loop goes on. `on_late` gets the seconds by
+    which a timer was late, if more than `LATE`: the host is overloaded, and latencies exceed their parameters.
+    `now` is the clock of the whole model: CLOCK_MONOTONIC seconds.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class Loop:
         self._fds = list(self._readers)
 
     def call_soon(self, call: Callback) -> None:
-        """Run `call` before anything is waited for."""
+        """Run `call` before the loop waits again."""
         self._soon.append(call)
 
     def call_later(self, seconds: float, call: Callback) -> Timer:
@@ -92,12 +93,12 @@ class Loop:
         self._stopped = True
 
     def run(self) -> None:
-        """Until `stop`."""
+        """Run until `stop`."""
         while not self._stopped:
             self.step()
 
     def step(self, most: float | None = None) -> None:
-        """One round: wait for something to be due, `most` seconds at most, and do it."""
+        """One round: wait until something is due, at most `most` seconds, and run it."""
         wait = self.due_in()
         if most is not None:
             wait = most if wait is None else min(wait, most)
@@ -112,7 +113,7 @@ class Loop:
             self._run_slice()
 
     def due_in(self) -> float | None:
-        """Seconds until something is due; None: never."""
+        """Seconds until a call, timer or slice is due; None: nothing is queued."""
         if self._soon:
             return 0.0
         at = None
@@ -147,12 +148,12 @@ class Loop:
             return
         self._busy += end - start
         if self._busy >= self._burst:
-            # not more for a slice that the host interrupted
+            # a slice that the host preempted must not lengthen the pause
             self._resume_at = end + min(self._busy, 2 * self._burst) * (1 - self._share) / self._share
             self._busy = 0.0
 
     def _guard(self, call: Callback) -> None:
         try:
             call()
-        except Exception as error:  # the model must keep answering; the owner records it
+        except Exception as error:  # the model must keep answering; `on_error` records it
             self._on_error(error)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the GPU does wrong on request: a table of misdeeds, and rules that say when one happens.
+"""Fault injection: a table of misdeeds (ways in which the GPU can fail), and rules that say when one happens.
 
 A rule is written `NAME[,KEY=VALUE…]`, for example `flush-lost,nth=2` (the second cache flush from now on never
-completes) or `state-late,state=suspend,ms=150,times=0` (every SUSPEND is acknowledged 150 ms late). By itself the GPU
-does nothing of the kind. Rules are armed and taken back while the guest runs; each time one strikes there is an
+completes) or `state-late,state=suspend,ms=150,times=0` (every SUSPEND is acknowledged 150 ms late). Without rules
+nothing is injected. Rules can be armed and cleared while the guest runs; each time one strikes, the model writes an
 `injected` event and an instant in the trace.
 """
 
@@ -23,20 +23,20 @@ _MS = 50.0
 
 @dataclass(frozen=True, slots=True)
 class Misdeed:
-    """`name` strikes at `occasion`. `choices`: keys of a rule that narrow it, each with the values it can have."""
+    """`name` strikes at `occasion`. `choices`: keys that restrict a rule, each with its possible values."""
 
     name: str
     occasion: str
     meaning: str
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     late: bool = False
-    """A rule says by how much (`ms`)."""
+    """A rule sets the delay (`ms`)."""
     exception: int | None = None
-    """A rule says which exception type (`exception`); the value is the default."""
+    """The default exception type, which a rule can change (`exception`); None: the misdeed has none."""
     slotted: bool = False
-    """A rule may say on which CSG slot (`slot`)."""
+    """A rule can be restricted to one CSG slot (`slot`)."""
     valued: bool = False
-    """A rule says which `value` (32 bits)."""
+    """A rule sets the `value` (32 bits)."""
 
 
 _STATES = {"state": ("start", "resume", "suspend", "terminate")}
@@ -132,8 +132,8 @@ BY_NAME: Mapping[str, Misdeed] = {misdeed.name: misdeed for misdeed in MISDEEDS}
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """When `misdeed` happens: at `times` occasions (0: all) from the `nth` on, counted from when the rule was armed;
-    with `chance` below 1 each of them only so often. `slot`: only that CSG slot. `only`: what else narrows it."""
+    """When `misdeed` happens: at `times` occasions (0: all) starting with the `nth`, counted from when the rule was
+    armed, each with probability `chance`. `slot`: only on that CSG slot. `only`: further restrictions, by key."""
 
     misdeed: Misdeed
     nth: int = 1
@@ -156,12 +156,12 @@ class Rule:
 
     @property
     def seconds(self) -> float:
-        """By how much it is late."""
+        """The delay in seconds."""
         return self.ms / 1000
 
 
 def parse(text: str) -> Rule:
-    """The rule that `text` means. Raises ValueError with a sentence for the user."""
+    """Parse a rule. Raises ValueError with a sentence for the user."""
     name, *words = text.split(",")
     misdeed = BY_NAME.get(name)
     if misdeed is None:
@@ -227,7 +227,7 @@ class _Armed:
 
 
 class Misbehaviour:
-    """The rules that are armed. `watched` has the names of their misdeeds: what is not in it costs one look-up."""
+    """The armed rules. `watched`: the names of their misdeeds, so that any other occasion costs one set look-up."""
 
     def __init__(self, chance: random.Random, reporter: Reporter, trace: Trace) -> None:
         self._chance, self._reporter, self._trace = chance, reporter, trace
@@ -235,18 +235,18 @@ class Misbehaviour:
         self.watched: set[str] = set()
 
     def arm(self, rules: Iterable[Rule]) -> None:
-        """From now on; occasions are counted from here."""
+        """Arm `rules`; their occasions are counted from now."""
         for rule in rules:
             self._armed.setdefault(rule.misdeed.name, []).append(_Armed(rule))
             self.watched.add(rule.misdeed.name)
 
     def clear(self) -> None:
-        """Behave again. What has already gone wrong stays so."""
+        """Disarm all rules. Effects of earlier strikes stay."""
         self._armed.clear()
         self.watched.clear()
 
     def strikes(self, name: str, slot: int | None = None, **facts: str) -> Rule | None:
-        """Whether misdeed `name` happens on this occasion. Each call is one occasion."""
+        """The rule by which misdeed `name` happens now, if any. Each call counts as one occasion."""
         if name not in self.watched:
             return None
         struck = None
@@ -272,7 +272,7 @@ class Misbehaviour:
 
 
 def describe() -> str:
-    """The table for a person."""
+    """The table of misdeeds as text for the user."""
     lines = []
     for m in MISDEEDS:
         keys = [f"{key}={'|'.join(values)}" for key, values in m.choices.items()]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the parameters of a model are set to, those of `paramtable`."""
+"""The values of a model's parameters; `paramtable` defines the parameters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BY_NAME: Mapping[str, Param] = {param.name: param for param in PARAMS}
 
 
 class Params(Mapping[str, Value]):
-    """The settings of one model: the defaults, and what the user changed. Immutable."""
+    """The parameter values of one model: the defaults with the user's changes. Immutable."""
 
     def __init__(self, changes: Mapping[str, Value] | None = None) -> None:
         changes = changes or {}
@@ -23,7 +23,7 @@ class Params(Mapping[str, Value]):
 
     @classmethod
     def parse(cls, assignments: Iterable[str]) -> Params:
-        """From `NAME=VALUE` words, a later one winning. Raises ValueError with a sentence for the user."""
+        """Parse `NAME=VALUE` words; the last one for a name wins. Raises ValueError with a sentence for the user."""
         changes: dict[str, Value] = {}
         for word in assignments:
             name, equals, text = word.partition("=")
@@ -45,34 +45,34 @@ class Params(Mapping[str, Value]):
         return len(self._values)
 
     def number(self, name: str) -> float:
-        """A parameter that is a number."""
+        """The value of a numeric parameter."""
         value = self._values[name]
         if isinstance(value, str):
             raise TypeError(f"{name} is a word")
         return float(value)
 
     def integer(self, name: str) -> int:
-        """A parameter that is a whole number."""
+        """The value of an integer parameter."""
         value = self._values[name]
         if not isinstance(value, int):
             raise TypeError(f"{name} is not a whole number")
         return value
 
     def word(self, name: str) -> str:
-        """A parameter that is one of some words."""
+        """The value of a parameter with a fixed choice of words."""
         value = self._values[name]
         if not isinstance(value, str):
             raise TypeError(f"{name} is a number")
         return value
 
     def changed(self) -> dict[str, Value]:
-        """What differs from the defaults."""
+        """The values that differ from the defaults."""
         return {name: value for name, value in self._values.items() if value != BY_NAME[name].default}
 
 
 def stream_params(params: Params, scoreboards: int) -> CsParams:
-    """Those of the command stream interpreter of a GPU with so many scoreboard slots. Raises ValueError with a sentence
-    for the user if it does not have one that a parameter names."""
+    """The parameters of the command stream interpreter; `scoreboards`: scoreboard slots of the GPU. Raises ValueError
+    with a sentence for the user if a parameter names a slot that does not exist."""
     for name in ("cs.endpoint_slot", "cs.other_slot"):
         if params.integer(name) >= scoreboards:
             raise ValueError(f"{name} must be below {scoreboards}, the scoreboard slots of this GPU")
@@ -92,7 +92,7 @@ def stream_params(params: Params, scoreboards: int) -> CsParams:
 
 
 def describe() -> str:
-    """The table for a person: name, default, unit, meaning."""
+    """The parameter table as text for the user: name, default, unit, meaning."""
     lines = []
     for p in PARAMS:
         default = f"{p.default:g}" if isinstance(p.default, float) else str(p.default)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What nobody outside Arm knows about the hardware, and every latency of the model: named, with a default and a unit.
+"""Parameters for hardware behaviour unknown outside Arm, and for all latencies: name, default, unit, meaning.
 
 `panthorlab gpu serve --param NAME=VALUE` (and `--param gpu.NAME=VALUE` of the other commands) sets one.
 """
@@ -15,7 +15,7 @@ Value = int | float | str
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """One setting. Its type is that of `default`; numbers must lie in [low, high], words in `choices`."""
+    """One parameter. Its type is that of `default`; numbers must lie in [low, high], words in `choices`."""
 
     name: str
     default: Value
@@ -26,7 +26,7 @@ class Param:
     choices: tuple[str, ...] = ()
 
     def parse(self, text: str) -> Value:
-        """The value that `text` means. Raises ValueError with a sentence for the user."""
+        """Parse a value. Raises ValueError with a sentence for the user."""
         if isinstance(self.default, str):
             if text not in self.choices:
                 raise ValueError(f"{self.name} must be one of {', '.join(self.choices)}, not {text!r}")
@@ -51,7 +51,7 @@ PARAMS: tuple[Param, ...] = (
         "--seed: " + "; ".join(f"{name}: {strategy.meaning}" for name, strategy in STRATEGIES.items()),
         choices=tuple(STRATEGIES),
     ),
-    # --- the heap context write-out: what the seed race is about
+    # --- the heap context write-out: the subject of the seed race
     Param(
         "writeout.on",
         "both",

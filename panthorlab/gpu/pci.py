@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """PCI configuration space of the function that carries the GPU: BAR0 registers, BAR2 MSI-X table, three vectors.
 
-A vendor-specific capability has one register, CLOCK, by which the guest's clock driver (the shim) says whether the
-GPU's clock runs: on an SoC the clock controller would know.
+A vendor-specific capability has one register, CLOCK, by which the guest's clock driver (the shim) reports whether the
+GPU's clock runs. On an SoC this is state of the clock controller.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _FIELDS: tuple[tuple[int, int, int, int], ...] = (
     (MSIX_CAP + 8, 4, MSIX_PBA | MSIX_TABLE_BAR, 0),
     (VENDOR_CAP, 1, 0x09, 0),
     (VENDOR_CAP + 1, 1, 0, 0),  # last capability
-    (VENDOR_CAP + 2, 1, 8, 0),  # bytes of this one
+    (VENDOR_CAP + 2, 1, 8, 0),  # length of this capability
     (CLOCK, 1, CLOCK_UNKNOWN, 0x03),
 )
 
@@ -73,6 +73,6 @@ class ConfigSpace:
         return bytes(self._data[offset : offset + count]).ljust(count, b"\0")
 
     def write(self, offset: int, data: bytes) -> None:
-        """Changes the writable bits only; beyond the end it is ignored."""
+        """Write the writable bits; bytes beyond the end are ignored."""
         for i, byte in enumerate(data[: max(0, SIZE - offset)], offset):
             self._data[i] = self._data[i] & ~self._mask[i] | byte & self._mask[i]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How a driver switches cores on and off. A generation names its way; this is the one of architectures 10 to 13: a
-register for each kind of core and direction (from 14 on there is a block of its own, PWR_CONTROL)."""
+"""Power control of the cores. A generation selects a `PowerStrategy`; this one is for architectures 10 to 13, with one
+register for each kind of core and direction (architecture 14 and later have a separate block, PWR_CONTROL)."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Write = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Domains:
-    """The cores of one GPU by kind (`SHADER`, `TILER`, `L2`), as bits: those there are, and those with power now.
-    Whoever switches some calls `switched` with their kind."""
+    """Bit masks of the present and of the powered cores of one GPU, by kind (`SHADER`, `TILER`, `L2`). Call `switched`
+    with the kind after switching cores."""
 
     present: Mapping[str, int]
     powered: dict[str, int]
@@ -34,7 +34,7 @@ class Domains:
 
 
 class PowerControl(Protocol):
-    """What the driver can do about power: handlers of registers, by their names."""
+    """The driver's interface to power: register handlers by register name."""
 
     @property
     def reads(self) -> Mapping[str, Read]: ...

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Guest RAM: what vfio-user DMA_MAP passes as file descriptors, mapped and addressed by guest-physical address."""
+"""Guest RAM, mapped from the file descriptors of vfio-user DMA_MAP and addressed by guest-physical address."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bisect import bisect_right
 
 
 class NoRamError(Exception):
-    """Nothing is mapped (for writing) at this guest-physical address."""
+    """No RAM, or no writable RAM, is mapped at this guest-physical address."""
 
     def __init__(self, pa: int) -> None:
         super().__init__(f"no guest RAM at 0x{pa:x}")
@@ -35,7 +35,7 @@ class Region:
 
 
 class GuestRam:
-    """All mappings, disjoint and page-granular. When one goes, views taken of it before are dead."""
+    """All mappings, disjoint and page-granular. Unmapping invalidates all views of the region."""
 
     def __init__(self) -> None:
         self._regions: list[Region] = []
@@ -56,7 +56,7 @@ class GuestRam:
 
     @property
     def first(self) -> int:
-        """The lowest address that is mapped; 0 if none is."""
+        """The lowest mapped address; 0 if there is none."""
         return self._bases[0] if self._bases else 0
 
     def unmap(self, base: int, size: int) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Registers by their offset: what is done when one is read or written, by what kind it is and what its bits mean."""
+"""Registers by offset: their read and write handlers, chosen by register kind, and the check of reserved bits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from panthorlab.gpu.registers import Register, RegisterKind
 
 
 class RegisterFile:
-    """`reads` and `writes` have what does it, by offset; what is in neither is an `unknown_read`, a `bad_write`."""
+    """`reads` and `writes` map offsets to handlers; for other offsets call `unknown_read` or `bad_write`."""
 
     def __init__(self, reporter: Reporter) -> None:
         self.reads: dict[int, Read] = {}
@@ -21,7 +21,7 @@ class RegisterFile:
         self._storage: dict[int, int] = {}
 
     def add(self, register: Register, offset: int, read: Read | None, write: Write | None) -> None:
-        """`offset`: from the start of BAR0. `read`, `write`: what computes it and acts, if its kind wants that."""
+        """Add a register at `offset` in BAR0. `read`, `write`: its handlers, where its kind is computed or acts."""
         self._names[offset] = register.name
         kind = register.kind
         if (read is not None) is not (kind in (RegisterKind.READ, RegisterKind.BOTH)):
@@ -39,26 +39,26 @@ class RegisterFile:
             self.writes[offset] = partial(self._write_some, register, offset, write) if register.reserved else write
 
     def name(self, offset: int) -> str:
-        """Of the register, or its offset if there is none."""
+        """The name of the register, or its offset if there is no register."""
         return self._names.get(offset, hex(offset))
 
     def store(self, offset: int, value: int) -> None:
-        """Set a register of storage."""
+        """Set a STORAGE register."""
         self._storage[offset] = value
 
     def unknown_read(self, offset: int) -> int:
-        """A read of what cannot be read: 0. Where there is no register at all it is reported."""
+        """A read without a handler: returns 0. Reported only if there is no register at `offset`."""
         if offset not in self._names:
             self._reporter.unmodelled(f"read 0x{offset:x}", f"read of register 0x{offset:x}")
         return 0
 
     def bad_write(self, offset: int, value: int) -> None:
-        """A write to what cannot be written, which is reported."""
+        """Report a write to a missing or read-only register."""
         name = self._names.get(offset, "unknown")
         self._reporter.unmodelled(f"write 0x{offset:x}", f"write of 0x{value:x} to register 0x{offset:x} ({name})")
 
     def _write_some(self, register: Register, offset: int, write: Write, value: int) -> None:
-        """A write to a register of which not all bits mean something; it has its effect, whatever they are."""
+        """Write a register that has reserved bits: setting one is reported, and the write still takes effect."""
         if wrong := value & register.reserved:
             self._reporter.unmodelled(
                 f"reserved bits of {register.name}",

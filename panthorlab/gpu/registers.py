@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a register of BAR0 is, as data; what bits of registers mean, where the model acts on them.
+"""Types that describe BAR0 registers as data, and the register bits that the model acts on.
 
-Which registers there are is a generation's own (`generation/`). Sources: panthor_regs.h (Linux 6.12, 7.3); the fields
-are those of Tyr's regs.rs (7.3) and, where it has none, kbase's.
+The list of registers belongs to each generation (`generations/`). Sources: panthor_regs.h (Linux 6.12, 7.3); fields
+from Tyr's regs.rs (7.3), or from kbase where Tyr defines none.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ ALL = 0xFFFFFFFF
 
 
 class RegisterKind(Enum):
-    """What a register does."""
+    """How a register reacts to reads and writes."""
 
     CONSTANT = "constant"  # reads the reset value; writes are refused
     STORAGE = "storage"  # reads what was written; nothing else happens
-    READ = "read"  # computed
-    WRITE = "write"  # acts; reads 0
-    BOTH = "both"  # computed and acts
+    READ = "read"  # reads are computed
+    WRITE = "write"  # writes act; reads 0
+    BOTH = "both"  # reads are computed, writes act
 
 
 class Bits(NamedTuple):
-    """A named field, with its highest and lowest bit."""
+    """A named register field, with its highest and lowest bit."""
 
     name: str
     high: int
@@ -35,12 +35,12 @@ class Bits(NamedTuple):
         return (1 << self.high + 1) - (1 << self.low)
 
     def of(self, value: int) -> int:
-        """The field in `value`."""
+        """Extract the field from `value`."""
         return (value & self.mask) >> self.low
 
 
 def bits(text: str) -> tuple[Bits, ...]:
-    """Fields as documentation has them: `bits("csg 30:0, glb 31")`."""
+    """Parse fields as documentation writes them: `bits("csg 30:0, glb 31")`."""
     fields = []
     for word in text.split(","):
         name, _, place = word.strip().partition(" ")
@@ -50,7 +50,7 @@ def bits(text: str) -> tuple[Bits, ...]:
 
 
 class Register(NamedTuple):
-    """`offset` from the start of its block; 32 bits. Without `fields` it is one number."""
+    """A 32-bit register. `offset` counts from the start of its block. Without `fields` all bits are one number."""
 
     offset: int
     name: str
@@ -61,7 +61,7 @@ class Register(NamedTuple):
 
     @property
     def reserved(self) -> int:
-        """Bits that no field covers: who writes a 1 to them relies on what nobody has promised."""
+        """Bits that no field covers: the effect of writing a 1 to them is undocumented."""
         covered = 0
         for field in self.fields:
             covered |= field.mask
@@ -100,7 +100,7 @@ class GpuCommand:
     RESET = 1  # payload 1 soft, 2 hard
     FLUSH = 4  # payload [3:0] L2, [7:4] LSC, [11:8] other; 1 clean, 2 invalidate
     PAYLOAD_SOFT, PAYLOAD_HARD = 1, 2
-    FLUSH_INVALIDATE = 0x233  # what makes LATEST_FLUSH count
+    FLUSH_INVALIDATE = 0x233  # payload bits that all must be set to increment LATEST_FLUSH
 
 
 class McuStatus:

@@ -30,14 +30,14 @@ from panthorlab.gpu.vfio.server import Server
 
 MODEL_ERROR = 70  # exit status, as EX_SOFTWARE
 _MODES: dict[str, Literal["a", "w"]] = {"events": "a", "log": "a", "trace": "w", "accesses": "w"}
-"""A model that is restarted with its board (a virtual lab) goes on in the same log; a trace is one JSON document."""
+"""A restarted model (virtual lab) appends to the same log; a trace must be one JSON document."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What `serve` was asked for; paths that are None are not written (the log then goes to stderr). `misbehave`: rules
-    that are armed from the beginning. `control`: take lines from stdin, see `serve`. `exact`: live in the guest's time;
-    `accesses`: where all register accesses and interrupts then go, a line each."""
+    """Options of `serve`. A file whose path is None is not written (the log then goes to stderr). `misbehave`: rules
+    armed from the start. `control`: read commands from stdin, see `serve`. `exact`: use exact time; `accesses`: file
+    that then gets all register accesses and interrupts, one per line."""
 
     socket: Path
     generation: Generation
@@ -53,7 +53,7 @@ class Options:
 
 
 def listen(path: Path) -> socket.socket:
-    """A listening socket at `path`; one that a dead server left behind is replaced. Raises OSError."""
+    """A listening socket at `path`; replaces a stale one left by a dead server. Raises OSError."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listener.bind(str(path))
@@ -84,7 +84,7 @@ def _is_stale(path: Path) -> bool:
 
 
 def serve(options: Options) -> int:
-    """Until the client disconnects or SIGTERM or SIGINT comes. With `control`, each line of stdin is a command,
+    """Serve until the client disconnects or SIGTERM or SIGINT comes. With `control`, each line of stdin is a command,
     answered by one line on stdout: `misbehave RULE` (`misbehaving RULE`), `behave` (`behaving`), in exact time `digest`
     (`digest COUNT BLOCKS SHA256`, of all accesses and interrupts so far), or `refused WHY`.
 
@@ -133,13 +133,13 @@ class _Session:
         )
 
     def run(self) -> int:
-        """The exit status."""
+        """Serve and return the exit status."""
         path = self._options.socket
         wake_read, wake_write = os.pipe()
         os.set_blocking(wake_write, False)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _number, _frame: None)  # what it means is read from the wake-up pipe
+            signal.signal(number, lambda _number, _frame: None)  # the signal is handled through the wake-up pipe
         self._loop.add_reader(wake_read, lambda: self._signalled(os.read(wake_read, 64)))
         listener = listen(path)
         try:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How long the host kept the guest from running although it was ready to: time that the model must not count.
+"""Measures how long the guest was ready but not run by the host: time that the model must not count.
 
-A delay of the firmware is meant in the guest's time. On a busy host the guest's CPUs get only part of the time, and a
-delay by the wall clock would be shorter for the driver than it says.
+Delays of the firmware are meant in guest time. On a busy host the guest's CPUs run only part of the time, so a delay by
+the wall clock would be too short for the driver.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def peer_pid(connection: socket.socket) -> int:
 class RunDelay:
     """Run delay of all threads of a process: /proc/PID/task/TID/schedstat, second field, nanoseconds.
 
-    Always 0 where the host's kernel does not count it (CONFIG_SCHED_INFO) or the process is not ours to look at.
+    Always 0 if the host's kernel does not count it (CONFIG_SCHED_INFO) or denies access to the process.
     """
 
     def __init__(self, pid: int) -> None:

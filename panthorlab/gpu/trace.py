@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A trace for Perfetto or chrome://tracing (JSON array of trace events), in which the race can be seen.
+"""A trace for Perfetto or chrome://tracing (JSON array of trace events), for example to inspect the seed race.
 
-A track is a row, e.g. `CSG 0` or `AS 1`. Times are CLOCK_MONOTONIC, so they compare with the host's other logs;
-in exact time they are the guest's.
+A track is a row, e.g. `CSG 0` or `AS 1`. Times are CLOCK_MONOTONIC, as in the host's other logs, or guest time in
+exact time.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from collections.abc import Callable
 from typing import Protocol, TextIO
 
 PROCESS = 1
-MOST_EVENTS = 2_000_000  # then the trace stops growing, and says so
+MOST_EVENTS = 2_000_000  # then the trace stops growing and records that
 
 
 class Trace(Protocol):
-    """What the model tells its trace."""
+    """The trace as the parts of the model use it."""
 
     on: bool
 
     def begin(self, track: str, name: str, **args: object) -> None:
-        """Something starts on a track; it nests."""
+        """Begin a span on a track; spans nest."""
 
     def end(self, track: str, **args: object) -> None:
-        """The innermost thing on the track ends."""
+        """End the innermost span of the track."""
 
     def instant(self, track: str, name: str, **args: object) -> None:
-        """Something happens."""
+        """Record an instant event."""
 
     def counter(self, track: str, name: str, **values: int) -> None:
-        """Values that are drawn as a curve."""
+        """Record counter values, which are drawn as a curve."""
 
     def close(self) -> None:
-        """Complete the file; nothing is recorded afterwards."""
+        """Complete the file. Later calls record nothing."""
 
 
 class NoTrace:
@@ -54,10 +54,10 @@ class NoTrace:
 
 
 class ChromeTrace:
-    """Writes as it goes; valid JSON after `close`. What is still open then is ended there."""
+    """Writes events as they happen. `close` ends all open spans and makes the file valid JSON."""
 
     def __init__(self, file: TextIO, now: Callable[[], float] = time.monotonic) -> None:
-        """`now`: seconds."""
+        """`now`: clock of the trace in seconds."""
         self.on = True
         self._now = now
         self._file = file

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Words to instructions and back, and to text. Everything here follows from the instruction set that is given."""
+"""Decoder, encoder and disassembler of instruction words, all driven by the given instruction set."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from panthorlab.gpu.cs.opcodes import Field, FieldKind, InstructionSet, Spec
 
 
 class BadInstructionError(ValueError):
-    """The word is no instruction, or a field has a value that has no meaning (CS_FATAL 0x49)."""
+    """The word is not an instruction, or a field has an undefined value (CS_FATAL 0x49)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """A decoded word. `values` has every field of `spec`, signed ones as negative numbers where they are."""
+    """A decoded word. `values` has every field of `spec`, sign-extended where the field is signed."""
 
     spec: Spec
     word: int
@@ -24,7 +24,7 @@ class Instruction:
 
     @property
     def reserved(self) -> int:
-        """The bits that are set and that no field covers."""
+        """The set bits that no field covers."""
         return self.word & self.spec.reserved
 
     def __getitem__(self, name: str) -> int:
@@ -41,7 +41,7 @@ class Instruction:
 
 
 def decode(isa: InstructionSet, word: int) -> Instruction:
-    """The instruction in `word` (64 bits). Raises BadInstructionError."""
+    """Decode the 64-bit `word`. Raises BadInstructionError."""
     spec = isa.by_opcode.get(word >> 56)
     if spec is None:
         raise BadInstructionError(f"0x{word:016x}: undefined opcode {word >> 56}")
@@ -56,7 +56,7 @@ def decode(isa: InstructionSet, word: int) -> Instruction:
 
 
 def encode(isa: InstructionSet, mnemonic: str, **values: int) -> int:
-    """The word of an instruction; fields left out are 0. Raises BadInstructionError; KeyError: unknown mnemonic."""
+    """Encode an instruction; omitted fields are 0. Raises BadInstructionError, or KeyError for an unknown mnemonic."""
     spec = isa.by_mnemonic[mnemonic]
     word = spec.opcode << 56
     full = {field.name: values.pop(field.name, 0) for field in spec.fields}
@@ -74,12 +74,12 @@ def encode(isa: InstructionSet, mnemonic: str, **values: int) -> int:
 
 
 def assemble(words: Iterable[int]) -> bytes:
-    """The bytes of a stream, as they lie in memory."""
+    """The bytes of instruction words as they are in memory."""
     return b"".join(word.to_bytes(8, "little") for word in words)
 
 
 def disassemble(isa: InstructionSet, code: bytes, va: int = 0) -> Iterator[str]:
-    """One line of text per word; `va` is where the code starts. A word that is no instruction is shown as data."""
+    """One line of text per word; `va`: address of the code. A word that is not an instruction is shown as data."""
     for (word,) in struct.iter_unpack("<Q", code[: len(code) & ~7]):
         try:
             text = str(decode(isa, word))

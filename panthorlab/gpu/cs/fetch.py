@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From memory to blocks of closures.
+"""Fetching code from memory and binding it into blocks of closures.
 
-A block is a run of instructions that only change registers, and the one after them that may do more. It is a pure
-function of its words: nothing in it depends on where it lies. Fetching reads memory again in every slice. Within a
-slice a stream's own stores are the only ones the interpreter need see, and `StreamMachine.store` forgets the code
-when they hit a page that was fetched from.
+A block is a run of instructions that only change registers, followed by one that may do more. It depends only on its
+instruction words, not on its address. Every slice reads the code from memory again. Within a slice the interpreter need
+see only the stream's own stores: `StreamMachine.store` drops the fetched code when a store hits one of its pages.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _CACHED_LOOPS = 256
 
 
 class Fetcher:
-    """The front end of one GPU's command streams: what words mean there is found once and kept for all of them."""
+    """The fetch stage of one GPU's command streams, with caches of closures and loops that the streams share."""
 
     def __init__(self, isa: InstructionSet) -> None:
         self.isa = isa
@@ -31,9 +30,9 @@ class Fetcher:
         self._loops: dict[tuple[int, ...], CompiledLoop | None] = {}
 
     def block_at(self, machine: StreamMachine, pc: int) -> Block:
-        """The block that starts at `pc` of the current buffer, read from memory once per page and slice.
+        """The block at `pc` in the current buffer. Each page is read from memory once per slice.
 
-        Raises CsFatalError (CS_BUS_FAULT) when it cannot be fetched, MemoryStall.
+        Raises CsFatalError (CS_BUS_FAULT) if it cannot be fetched; MemoryStall.
         """
         bound = self._bound
         low, words = _window(machine, pc)
@@ -56,7 +55,7 @@ class Fetcher:
         return block
 
     def loop_at(self, machine: StreamMachine, head: int, end: int) -> CompiledLoop | None:
-        """The translated loop from `head` to the branch at `end`, if it lies in one page of what has been fetched."""
+        """The translated loop from `head` to the branch at `end`, if it is within one fetched page."""
         window = machine.windows.get((head // _PAGE, machine.end))
         if machine.skipping or window is None or window[0] > head or head // _PAGE != end // _PAGE:
             return None

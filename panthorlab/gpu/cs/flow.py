@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Instructions that decide what is executed next, and when."""
+"""Control flow and wait instructions."""
 
 from __future__ import annotations
 

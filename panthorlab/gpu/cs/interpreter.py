@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Executing instructions block by block, for as long as there is budget and something changes."""
+"""Executes instructions block by block until the budget is used up or the stream only spins."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from panthorlab.gpu.cs.machine import StreamMachine
 from panthorlab.gpu.cs.ring import Ring
 from panthorlab.gpu.cs.state import StreamState
 
-_SPIN_SAMPLE = 32  # backward branches between two looks at whether anything changes
+_SPIN_SAMPLE = 32  # backward branches between two checks for spinning
 
 
 class Interpreter:
-    """Of one command stream. It remembers where that has come by, to see when it only goes round in circles."""
+    """The interpreter of one command stream. Remembers the last loop head and registers to detect spinning."""
 
     def __init__(self, fetcher: Fetcher) -> None:
         self._block_at, self._loop_at = fetcher.block_at, fetcher.loop_at
         self._seen: tuple[tuple[int, int, int, int], list[int]] | None = None
 
     def forget(self) -> None:
-        """What has been passed before a slice says nothing of what goes on in it."""
+        """At the start of a slice: forget the state kept for spin detection."""
         self._seen = None
 
     def run(self, m: StreamMachine, ring: Ring) -> StreamState:
-        """Execute at most `m.left` instructions. Raises what they raise, and what fetching them does."""
+        """Execute at most `m.left` instructions. Passes on exceptions of the instructions and of fetching them."""
         regs, blocks, pc, left, backward = m.regs, m.blocks, m.pc, m.left, 0
         while left > 0:
             block = blocks.get(pc)
@@ -63,10 +63,10 @@ class Interpreter:
         return StreamState.RUNNING
 
     def _circle(self, m: StreamMachine, head: int, end: int, left: int) -> tuple[int, int, bool]:
-        """At a branch from `end` back to `head`: go round in the loop if it can be translated. Returns where that ends,
-        what is left of the budget, and whether the stream only spins."""
+        """At a branch from `end` back to `head`: run the translated loop, if there is one. Returns the PC, the rest of
+        the budget, and whether the stream only spins."""
         count = (end - head >> 3) + 1
-        least = max(0, left - _SPIN_SAMPLE * count)  # a first look at whether it goes round in vain
+        least = max(0, left - _SPIN_SAMPLE * count)  # come back after some rounds to check for spinning
         while not self._spins(m, head):
             loop = self._loop_at(m, head, end)
             if loop is None or not 1 < count <= left:
@@ -78,7 +78,7 @@ class Interpreter:
         return head, left, True
 
     def _spins(self, m: StreamMachine, pc: int) -> bool:
-        """Whether this place was passed before with the same registers, and nothing had an effect since."""
+        """Whether the previous check was at this PC with the same registers, without visible effects since."""
         place = (pc, m.end, len(m.frames), m.effects)
         if self._seen is not None and self._seen[0] == place and self._seen[1] == m.regs:
             return True

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Loads, stores and the progress counters.
 
-Loads and stores are asynchronous for a program (it has to WAIT for the slot of its "other" entry). Here they are done
-at once.
+For a program, loads and stores are asynchronous (it must WAIT for its "other" scoreboard slot). Here they complete at
+once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LSU = Requester.LSU
 
 
 def runs_of(mask: int) -> list[tuple[int, int]]:
-    """The runs of set bits: (first, how many)."""
+    """The runs of set bits in `mask`: (first bit, length)."""
     runs: list[tuple[int, int]] = []
     for n in range(16):
         if mask >> n & 1:
@@ -37,7 +37,7 @@ def _load_multiple(i: Instruction) -> Tail:
     def load_multiple(machine: StreamMachine, pc: int) -> int:
         va = machine.pair(address) + offset
         loaded = [(first, machine.memory.read((va + 4 * first) & M64, 4 * count, LSU)) for first, count in runs]
-        for first, data in loaded:  # only now: the address may be among the destinations
+        for first, data in loaded:  # after all reads: the address register may be a destination
             values = struct.unpack(f"<{len(data) // 4}I", data)
             machine.regs[base + first : base + first + len(values)] = values
         return pc + 8

@@ -17,23 +17,23 @@ CS_CONFIG_FAULT, CS_BUS_FAULT, CS_INSTR_INVALID = 0x40, 0x48, 0x49
 CS_CALL_STACK_OVERFLOW, CS_INHERIT_FAULT, OOM = 0x4A, 0x4B, 0x60
 
 Simple = Callable[[list[int]], None]
-"""An instruction that only changes registers: it gets the register file."""
+"""An instruction that only changes registers: called with the register file."""
 Tail = Callable[["StreamMachine", int], int]
-"""Any other instruction: gets the machine and its own address, returns the address of the next one."""
+"""Any other instruction: called with the machine and its own address; returns the next address."""
 Effect = Callable[["StreamMachine", int, int], None]
-"""What a deferrable instruction does, with the operands that it took when it was issued."""
+"""The effect of a deferrable instruction, called with the operands read at issue."""
 Operands = Callable[[list[int]], tuple[int, int]]
-"""Takes the operands of a deferrable instruction from the registers."""
+"""Reads the operands of a deferrable instruction from the registers."""
 Block = tuple[tuple[Simple, ...], int, Tail | None]
-"""Simple instructions, how many they are, and the instruction that ends the run (None: the fetched code ends there)."""
+"""Simple instructions, their number, and the instruction that ends the run (None: the fetched code ends there)."""
 
 
 class Hold(Exception):  # noqa: N818 - not an error
-    """The instruction cannot be executed yet: the machine says why in `blocked`."""
+    """The instruction cannot be executed yet; `StreamMachine.blocked` has the reason."""
 
 
 class CsFaultError(Exception):
-    """CS_FAULT. `in_stream`: the instruction at PC did it (else an asynchronous one)."""
+    """CS_FAULT. `in_stream`: caused by the instruction at PC, else by an asynchronous one."""
 
     def __init__(self, exception_type: int, info: int, *, in_stream: bool = True) -> None:
         super().__init__(f"CS_FAULT 0x{exception_type:x} info 0x{info:x}")
@@ -50,7 +50,7 @@ class CsFatalError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """Why the stream waits, in the terms of the status words."""
+    """Why the stream waits, as the status words show it."""
 
     reason: BlockedReason = BlockedReason.UNBLOCKED
     wait: int = 0
@@ -65,10 +65,10 @@ class EndpointJob:
     slot: int
     progress: bool
     deadline: float
-    chunks: int = 0  # heap chunks it still has to get
+    chunks: int = 0  # heap chunks still to be taken
     tiler_context: int = 0
-    chunk: int = 0  # taken from the free list, not linked yet
-    timed: bool = False  # its time is not over
+    chunk: int = 0  # chunk taken from the free list but not linked yet; 0: none
+    timed: bool = False  # its simulated time is not over
     timer: TimerHandle | None = None
 
 
@@ -140,12 +140,12 @@ class StreamMachine:
         self.pc = self.start = self.end = 0
         self.frames: list[CallFrame] = []
         self.slots = [0] * isa.scoreboards
-        self.busy = 0  # bit set of the slots that are not zero
+        self.busy = 0  # bit mask of the non-zero scoreboard slots
         self.endpoint_slot, self.other_slot = params.initial_endpoint_slot, params.initial_other_slot
         self.resources = self.progress = self.error = 0
         self.skipping = False
-        self.handler = (0, 0)  # address, bytes
-        self.handler_depth = 0  # number of frames while the exception handler runs; 0: it does not
+        self.handler = (0, 0)  # exception handler: address, bytes
+        self.handler_depth = 0  # number of frames while the exception handler runs, else 0
         self.heap: HeapContext | None = None
         self.jobs: list[EndpointJob] = []
         self.deferred: list[Deferred] = []
@@ -153,14 +153,14 @@ class StreamMachine:
         self.oom_answer: tuple[int, int] | None = None
         self.oom_mark = 0  # heap.frag_end when memory was refused
         self.blocked = UNBLOCKED
-        self.effects = 0  # counts what others can see: a loop without any only spins
-        self.left = 0  # of the instruction budget
+        self.effects = 0  # count of effects visible outside the stream: a loop without any only spins
+        self.left = 0  # instructions left in the budget
         self.forget_code()
 
     # --- code
 
     def forget_code(self) -> None:
-        """Nothing that was fetched may be used again: memory may have changed."""
+        """Drop all fetched code: memory may have changed."""
         self.windows: dict[tuple[int, int], tuple[int, tuple[int, ...]]] = {}
         self.code_pages: set[int] = set()
         self.code: dict[int, dict[int, Block]] = {}
@@ -171,7 +171,7 @@ class StreamMachine:
         self.blocks = self.code.setdefault(end, {})
 
     def call(self, start: int, length: int, back: int) -> int:
-        """Execute a buffer, then go on at `back`. Returns the PC."""
+        """Enter a buffer; after its end, execution continues at `back`. Returns the new PC."""
         if len(self.frames) + 1 >= self.isa.call_depth:
             raise CsFatalError(CS_CALL_STACK_OVERFLOW, self.pc)
         self.frames.append(CallFrame(back, self.start, self.end, self.pc))
@@ -179,14 +179,14 @@ class StreamMachine:
         return start
 
     def leave(self) -> None:
-        """The end of a called buffer."""
+        """At the end of a called buffer: return to the caller."""
         frame = self.frames.pop()
         self.pc = frame.pc
         self.enter(frame.start, frame.end)
         if len(self.frames) < self.handler_depth:
             self.handler_depth = 0
             if self.heap is not None and len(self.heap.users) > 1:
-                self.firmware.wake_group()  # other streams wait for what the handler freed
+                self.firmware.wake_group()  # other streams wait for chunks that the handler freed
             self.go_on(self.pc)
 
     # --- exceptions
@@ -200,7 +200,7 @@ class StreamMachine:
             self.oom = Oom.HANDLER
 
     def take_exception(self) -> bool:
-        """Run the exception handler before the instruction at PC. It may be one frame deeper than calls may."""
+        """Run the exception handler before the instruction at PC. It may use one frame more than calls may."""
         address, length = self.handler
         if self.heap is None or not length or self.handler_depth or self.skipping:
             return False
@@ -214,7 +214,7 @@ class StreamMachine:
         return True
 
     def go_on(self, pc: int) -> int:
-        """Go on at `pc`, but in the exception handler first if an exception waited for this stream. Returns the PC."""
+        """Continue at `pc`, after the exception handler if an exception is pending. Returns the new PC."""
         self.pc = pc
         if self.heap is not None and self.heap.pending:
             self.take_exception()
@@ -248,14 +248,14 @@ class StreamMachine:
         return Hold()
 
     def defer(self, word: int, wait: int, signal: int, effect: Effect, a: int, b: int) -> None:
-        """Execute `effect` when the slots of `wait` are zero; `signal` is taken at once."""
+        """Execute `effect` when the slots of `wait` are zero; slot `signal` is incremented at once."""
         if len(self.deferred) >= MAX_DEFERRED:
             raise self.hold(BlockedReason.DEFERRED)
         self.take(signal)
         self.deferred.append(Deferred(word, wait, signal, effect, a, b))
 
     def launch(self, seconds: float, chunks: int, progress: bool) -> None:
-        """Start an endpoint job. One that takes neither time nor memory is over at once."""
+        """Start an endpoint job. A job that needs neither time nor memory completes at once."""
         if not seconds and not chunks:
             self.effects += 1
             self.advance_progress(progress)
@@ -275,14 +275,14 @@ class StreamMachine:
 
         def over() -> None:
             job.timed, job.timer = False, None
-            if not job.chunks:  # ends without touching memory, so also while no slice may run
+            if not job.chunks:  # completes without memory accesses, so also while no slice may run
                 self.complete(job)
             self.firmware.wake()
 
         job.timer = self.firmware.call_later(seconds, over)
 
     def complete(self, job: EndpointJob) -> None:
-        """The job did its work."""
+        """The job has finished its work."""
         self.drop(job)
         self.advance_progress(job.progress)
 
@@ -300,7 +300,7 @@ class StreamMachine:
             self.firmware.wake_group()
 
     def abandon(self) -> None:
-        """Drop asynchronous work: timers are cancelled, nothing more happens in memory."""
+        """Drop asynchronous work: cancel its timers, make no further memory access."""
         for job in self.jobs:
             if job.timer is not None:
                 job.timer.cancel()

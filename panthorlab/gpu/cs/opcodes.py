@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A command stream instruction set as data: what its instructions, their fields, and a set of them is.
+"""Types that describe a command stream instruction set as data: instructions, fields and the whole set.
 
 An instruction is a little-endian 64-bit word with the opcode in bits 63:56. Decoder, encoder and disassembler
-(`codec`) and the execution units are made from an `InstructionSet`.
+(`codec`) and the execution units are driven by an `InstructionSet`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import cached_property
 
 
 class FieldKind(Enum):
-    """What the bits of a field mean, and so which values are legal."""
+    """The meaning of a field's bits, which also decides the legal values."""
 
     UNSIGNED = "u"
     SIGNED = "s"
@@ -51,7 +51,7 @@ class Spec:
 
     @property
     def reserved(self) -> int:
-        """Bits that no field covers. What the hardware does when one is set is not known."""
+        """Bits that no field covers. How the hardware reacts to them is unknown."""
         covered = 0
         for field in self.fields:
             covered |= field.mask
@@ -60,8 +60,8 @@ class Spec:
 
 @dataclass(frozen=True)
 class InstructionSet:
-    """What the command streams of one generation of GPUs understand. `registers` (32 bits) and `scoreboards` are those
-    of each stream, `call_depth` is its frames, that of the ring buffer included."""
+    """The instruction set of one GPU generation. `registers`: number of 32-bit registers of each stream; `scoreboards`:
+    number of its scoreboard slots; `call_depth`: number of its frames, including that of the ring buffer."""
 
     name: str
     registers: int

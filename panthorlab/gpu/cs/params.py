@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is configurable about the interpreter: times of work that is not done, and what nobody outside Arm knows."""
+"""Parameters of the interpreter: durations of simulated work, and behaviour that is unknown outside Arm."""
 
 from __future__ import annotations
 

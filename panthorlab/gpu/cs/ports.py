@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a command stream needs from the GPU around it: memory through its address space, and the firmware.
+"""The protocols by which a command stream uses the rest of the GPU: its address space and the firmware.
 
 The interpreter (`panthorlab.gpu.cs`) knows only these protocols, so it is tested without a GPU, and the device
 (`panthorlab.gpu`) implements them without knowing instructions.
@@ -22,7 +22,7 @@ class Access(IntEnum):
 
 
 class Requester(IntEnum):
-    """Who in the CSF asks for memory: decides AS_FAULTSTATUS.source_id (docs/fidelity.md, "Walks and faults")."""
+    """The unit that accesses memory; it decides AS_FAULTSTATUS.source_id (docs/fidelity.md, "Walks and faults")."""
 
     PREFETCH = 0  # ring buffer and stream fetch
     LSU = 12  # load/store, sync objects
@@ -56,7 +56,7 @@ class BusError(Exception):
 
 
 class Memory(Protocol):
-    """A GPU address space. Every access walks the page tables at that moment; accesses may cross pages."""
+    """A GPU address space. Every access walks the page tables when it is made; accesses may cross pages."""
 
     def read(self, va: int, size: int, requester: Requester) -> bytes:
         """`size` bytes at `va`. Raises MemoryFault, MemoryStall or BusError; then nothing was read."""
@@ -70,7 +70,7 @@ class TimerHandle(Protocol):
 
 
 class FirmwarePort(Protocol):
-    """What one command stream may ask of the firmware and the GPU. All calls return at once."""
+    """The firmware and the GPU as one command stream sees them. All calls return at once."""
 
     def sync_update(self) -> None:
         """A SYNC_ADD/SET with system scope was executed: raise CSG SYNC_UPDATE and wake blocked streams."""
@@ -110,10 +110,10 @@ class FirmwarePort(Protocol):
         """Run `function` once in the model's event loop."""
 
     def misbehaves(self, name: str) -> bool:
-        """Whether the GPU was told to do wrong what `name` stands for (`panthorlab.gpu.misbehave`) on this occasion."""
+        """Whether misdeed `name` (`panthorlab.gpu.misbehave`) happens on this occasion."""
 
     def lateness(self, endpoint: str) -> float:
-        """By how many seconds the GPU was told to end late the work that starts now on `endpoint`."""
+        """Seconds by which misdeed `work-late` prolongs the work that starts now on `endpoint`; 0: none."""
 
     def unmodelled(self, kind: str, text: str) -> None:
-        """Something asked for is not emulated; reported once per kind and spoils what it happened in."""
+        """The stream used something that is not emulated: report it once per kind; it spoils the iteration."""

@@ -10,7 +10,7 @@ from panthorlab.gpu.cs.machine import M32, Simple
 
 
 def nop(regs: list[int]) -> None:
-    """NOP, and what an instruction becomes that is skipped."""
+    """NOP, also used in place of a skipped instruction."""
 
 
 # --- registers

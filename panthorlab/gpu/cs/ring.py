@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The ring buffer of a command stream: where positions in the stream lie in memory."""
+"""The ring buffer of a command stream: maps stream positions to addresses."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _M64 = 0xFFFFFFFFFFFFFFFF
 
 @dataclass(slots=True)
 class Ring:
-    """`base` (VA) and `size` in bytes; `insert`: stream position up to which it holds instructions; `shift`: position
-    in the stream (as EXTRACT counts) minus VA, at ring level."""
+    """`base`: VA. `size`: bytes. `insert`: stream position at which the instructions in the ring end. `shift`: stream
+    position (as in EXTRACT) minus VA, at ring level."""
 
     base: int = 0
     size: int = 0
@@ -21,18 +21,18 @@ class Ring:
     shift: int = 0
 
     def extract(self, m: StreamMachine) -> int:
-        """Stream position of the instruction being executed at ring level: that of the CALL while a callee runs."""
+        """Stream position of the instruction executed at ring level: that of the CALL while a called buffer runs."""
         return ((m.frames[0].at if m.frames else m.pc) + self.shift) & _M64
 
     def enter(self, m: StreamMachine, position: int) -> None:
-        """Go on at ring level at `position`, up to INSERT or to where the ring wraps."""
+        """Continue at ring level at stream position `position`, up to INSERT or the end of the ring buffer."""
         m.pc = self.base + (position & (self.size - 1) if self.size else 0)
         self.shift = position - m.pc
         available = (self.insert - position) & _M64
         m.enter(self.base, m.pc + min(available, self.base + self.size - m.pc))
 
     def leave_buffers(self, m: StreamMachine) -> bool:
-        """Leave buffers that are at their end. False: so is the ring, there is nothing to do."""
+        """Leave all buffers whose end is reached. False: the ring is empty, too."""
         while m.pc == m.end:
             if m.frames:
                 m.leave()
@@ -44,7 +44,7 @@ class Ring:
         return True
 
     def check(self, m: StreamMachine) -> None:
-        """Raises CsFatalError (CS_CONFIG_FAULT) for a ring that there cannot be, or that holds more than it can."""
+        """Raises CsFatalError (CS_CONFIG_FAULT) if the ring's base, size or positions are invalid."""
         size, extract = self.size, self.extract(m)
         misplaced = size < 8 or size & (size - 1) or self.base & 7 or self.base + size > _M64
         if misplaced or (self.insert | extract) & 7 or (self.insert - extract) & _M64 > size:

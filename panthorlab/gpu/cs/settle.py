@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Moving asynchronous work forward: endpoint jobs, deferred operations, the answer to TILER_OOM.
+"""Progress of asynchronous work: endpoint jobs, deferred operations, the answer to TILER_OOM.
 
 Only `CommandStream.run` calls this, never a timer: all memory accesses of a stream happen in its slices.
 """
@@ -13,9 +13,9 @@ from panthorlab.gpu.cs.tiler import supply, take_answer
 
 
 def settle(machine: StreamMachine) -> bool:
-    """Complete what can be completed; True if anything changed.
+    """Complete all work that can complete now; True if anything changed.
 
-    Raises MemoryStall (nothing is lost, call again) and CsFaultError (the operation at fault has been dropped).
+    Raises MemoryStall (no work is lost, call again) and CsFaultError (the faulting operation has been dropped).
     """
     changed = _answer(machine)
     again = True
@@ -68,7 +68,7 @@ def _supplied(machine: StreamMachine, job: EndpointJob) -> bool:
 
 
 def _drop_tilers(machine: StreamMachine) -> None:
-    """The heap cannot grow: jobs that wait for it end."""
+    """The heap cannot grow: end the jobs that wait for chunks."""
     machine.oom, machine.oom_answer = Oom.NONE, None
     for job in tuple(machine.jobs):
         if job.chunks:

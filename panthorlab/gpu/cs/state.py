@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a command stream tells its surroundings, and how it is kept in a suspend buffer."""
+"""The states and status of a command stream, and its format in a suspend buffer."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from functools import cache
 from panthorlab.gpu.cs.opcodes import InstructionSet
 
 MAX_DEFERRED = 16
-"""Operations that may wait for scoreboard slots at the same time; a further one blocks the stream."""
+"""Deferred operations per stream that may wait for scoreboard slots; one more blocks the stream."""
 MAX_JOBS = 8
-"""Endpoint jobs in flight at the same time; a further one blocks the stream."""
+"""Endpoint jobs in flight per stream; one more blocks the stream."""
 
 
 class StreamState(IntEnum):
-    """Why `CommandStream.run` came back."""
+    """Why `CommandStream.run` returned."""
 
     RUNNING = 0  # the budget is used up: call again
     BLOCKED = 1  # waits (see CsStatus.blocked_reason): call again when woken or when memory may have changed
-    IDLE = 2  # nothing in the ring and nothing in flight: call again after `insert` moved
+    IDLE = 2  # the ring is empty and nothing is in flight: call again after `insert` moved
     STALLED = 3  # an access met a LOCKed region: call again when the MMU releases it
     PAUSED = 4  # CS_FAULT reported: call `acknowledge_fault`
     DEAD = 5  # CS_FATAL reported: nothing but a new `start` helps
-    SPINNING = 6  # runs in circles; only memory, a timer or a termination can change that: call again, later and later
+    SPINNING = 6  # loops without effect until memory changes, a timer fires or it is stopped: call again, ever later
 
 
 class BlockedReason(IntEnum):
@@ -41,13 +41,13 @@ class BlockedReason(IntEnum):
 
 
 class Oom(IntEnum):
-    """Where the TILER_OOM hand-shake of a stream stands."""
+    """State of a stream's TILER_OOM hand-shake."""
 
     NONE = 0
     ASKED = 1
-    WAIT_FRAGMENT = 2  # refused while fragment work may still return chunks
-    PENDING = 3  # refused; waits until a stream of the heap has an exception handler
-    HANDLER = 4  # refused, and a handler was called for it
+    WAIT_FRAGMENT = 2  # out of chunks, but fragment work may still return some
+    PENDING = 3  # out of chunks, and no stream of the heap has an exception handler yet
+    HANDLER = 4  # out of chunks, and an exception handler was called
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class CsStatus:
-    """The CS output status words, as they go into the interface (docs/fidelity.md, "CS output")."""
+    """The CS output status words, as in the firmware interface (docs/fidelity.md, "CS output")."""
 
     cmd_ptr: int
     wait: int
@@ -73,7 +73,7 @@ class CsStatus:
 
 @dataclass(frozen=True, slots=True)
 class CallFrame:
-    """A caller: where it goes on, the bounds of its buffer, and what it was executing when it was left."""
+    """A saved caller: return address, bounds of its buffer, and the address of the instruction that it left."""
 
     pc: int
     start: int
@@ -83,7 +83,7 @@ class CallFrame:
 
 @dataclass(frozen=True, slots=True)
 class SavedDeferred:
-    """A deferred operation: its word and the operands it took from registers when it was issued."""
+    """A deferred operation: its word and the operands read from registers at issue."""
 
     word: int
     a: int
@@ -92,7 +92,7 @@ class SavedDeferred:
 
 @dataclass(frozen=True, slots=True)
 class SavedJob:
-    """An endpoint job in flight. `chunk` is in the tiler's hands but not linked yet."""
+    """An endpoint job in flight. `chunk`: taken from the free list but not linked yet."""
 
     slot: int
     progress: bool
@@ -126,7 +126,7 @@ class SavedStream:
     dead: bool
     handler: tuple[int, int]
     handler_depth: int
-    oom: Oom  # PENDING or HANDLER; whatever else stood open is asked again
+    oom: Oom  # PENDING or HANDLER; from any other state the hand-shake starts again
     heap_address: int
     heap: bytes
     jobs: tuple[SavedJob, ...]
@@ -171,7 +171,7 @@ class SavedStream:
 
     @classmethod
     def from_bytes(cls, data: bytes, isa: InstructionSet) -> SavedStream:
-        """The inverse of `to_bytes`; what follows is ignored. Raises ValueError for what no stream can be in."""
+        """The inverse of `to_bytes`; trailing bytes are ignored. Raises ValueError for an impossible state."""
         try:
             return cls._unpack(data, isa)
         except struct.error as error:
@@ -250,7 +250,7 @@ def _head(registers: int, scoreboards: int) -> struct.Struct:
 
 
 def saved_size(isa: InstructionSet) -> int:
-    """Bytes that the state of one stream needs at most."""
+    """Maximum size of one stream's saved state in bytes."""
     return (
         _head(isa.registers, isa.scoreboards).size
         + (isa.call_depth + 1) * _FRAME.size

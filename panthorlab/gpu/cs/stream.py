@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One command stream: its life, its slices, its faults. How its instructions are executed: `interpreter`; where they
-lie: `ring`; how it is suspended: `suspension`."""
+"""One command stream: start and stop, slices, faults. `interpreter` executes its instructions, `ring` maps its ring
+buffer, `suspension` saves and restores it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class CommandStream:
     """A command stream interface with its interpreter.
 
     `heaps` must be the same object for all streams of a group (and a new one for a new group): render passes are
-    started by one queue and finished by another. `clock` (seconds) tells how much of a job is left at SUSPEND.
+    started by one queue and finished by another. `clock` (seconds) gives the time left of a job at SUSPEND.
 
-    All memory accesses happen in `run`. It never raises for anything in a stream: every outcome is a StreamState, and
-    faults are reported through `firmware` once each, before `run` returns.
+    All memory accesses happen in `run`. Errors of a stream raise no exception: every outcome is a StreamState, and
+    each fault is reported once through `firmware` before `run` returns.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class CommandStream:
         self._ring.enter(self._m, extract)
 
     def stop(self) -> None:
-        """Drop all work without another access to memory: TERMINATE. `status` and `extract` stay readable."""
+        """TERMINATE: drop all work without another memory access. `status` and `extract` stay readable."""
         self._m.abandon()
         if self._m.heap is not None:
             self._heaps.release(self._m.heap, self._m)
@@ -80,7 +80,7 @@ class CommandStream:
         """CS RESUME instead of `start`; set `insert` afterwards. `extract` is what the driver put into EXTRACT_INIT: if
         it differs from the saved one, called buffers are forgotten and the stream goes on there. An unanswered
         TILER_OOM is raised again. A CS_FAULT counts as acknowledged: the driver drops it with the slot. Raises
-        ValueError for a deferred operation that is none."""
+        ValueError for a word that cannot be a deferred operation."""
         self.stop()
         m = self._m = self._machine()
         self._ring = Ring(saved.ring_base, saved.ring_size, saved.insert, saved.ring_shift)
@@ -96,7 +96,7 @@ class CommandStream:
 
     @property
     def insert(self) -> int:
-        """Stream position up to which the ring holds instructions, as the driver wrote it. Setting it wakes."""
+        """INSERT: the stream position at which the instructions in the ring end. Setting it wakes the stream."""
         return self._ring.insert
 
     @insert.setter
@@ -107,14 +107,14 @@ class CommandStream:
 
     @property
     def extract(self) -> int:
-        """Stream position of the instruction being executed at ring level: that of the CALL while a callee runs."""
+        """Stream position of the instruction executed at ring level: that of the CALL while a called buffer runs."""
         return self._ring.extract(self._m)
 
     # --- execution
 
     def run(self, budget: int, *, refetch: bool = True) -> Slice:
-        """Execute at most `budget` instructions. What was fetched in an earlier call is fetched again, unless the
-        stream is SPINNING and `refetch` is False: then it goes round in its prefetch buffer, whatever memory holds."""
+        """Execute at most `budget` instructions. Code fetched in an earlier call is fetched again, unless the stream is
+        SPINNING and `refetch` is False: then it loops in its prefetch buffer and does not see changes of memory."""
         if self._state in (StreamState.PAUSED, StreamState.DEAD) or not self._started:
             return Slice(0, self._state)
         m = self._m
@@ -163,7 +163,7 @@ class CommandStream:
         self._firmware.raise_fault(exception_type, self._params.exception_data, info)
 
     def break_off(self, exception_type: int, *, fatal: bool) -> None:
-        """Report an error that no instruction has made, before the next one."""
+        """Report an injected error before the next instruction."""
         if not self._started or self._state in (StreamState.PAUSED, StreamState.DEAD):
             return
         if fatal:
@@ -177,7 +177,7 @@ class CommandStream:
         self._firmware.raise_fatal(exception_type, self._params.exception_data, info)
 
     def acknowledge_fault(self) -> None:
-        """The driver has seen CS_FAULT: go on (see CsParams.resume)."""
+        """The driver has acknowledged CS_FAULT: continue (see CsParams.resume)."""
         if self._state is StreamState.PAUSED:
             self._state = StreamState.RUNNING
             self._firmware.wake()
@@ -204,18 +204,18 @@ class CommandStream:
 
     @property
     def idle(self) -> bool:
-        """Whether the driver may take the stream for idle: empty or blocked on a sync object, and no work in flight."""
+        """Whether the stream may count as idle: empty or blocked on a sync object, and no work in flight."""
         waits = self._state is StreamState.BLOCKED and self._m.blocked.reason is BlockedReason.SYNC
         return not self._m.busy and (waits or self._state is StreamState.IDLE)
 
     @property
     def working(self) -> bool:
-        """Whether endpoint jobs are in flight that only need time: SUSPEND may let them end."""
+        """Whether endpoint jobs are in flight that only need time. SUSPEND may wait for them."""
         return any(job.timed for job in self._m.jobs)
 
     @property
     def progress(self) -> int:
-        """The progress counter, which PROGRESS_WAIT of other streams of the group looks at."""
+        """The progress counter, which other streams of the group can wait for (PROGRESS_WAIT)."""
         return self._m.progress
 
     # --- the heap

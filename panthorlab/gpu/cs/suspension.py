@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From a machine to what SUSPEND keeps of it, and back."""
+"""Saves the state of a `StreamMachine` for SUSPEND and restores it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from panthorlab.gpu.cs.units import deferred_effect
 
 
 def save(m: StreamMachine, ring: Ring, *, dead: bool) -> SavedStream:
-    """Everything that SUSPEND keeps. Neither is changed."""
+    """The saved state of `m` and `ring`, which are not changed."""
     now = m.clock()
     jobs = tuple(
         SavedJob(j.slot, j.progress, max(0.0, j.deadline - now) if j.timed else 0.0, j.chunks, j.tiler_context, j.chunk)
@@ -47,7 +47,7 @@ def save(m: StreamMachine, ring: Ring, *, dead: bool) -> SavedStream:
 
 
 def restore(m: StreamMachine, saved: SavedStream) -> None:
-    """Make a new machine what the saved one was. Raises ValueError for a deferred operation that is none."""
+    """Restore the saved state into a new machine. Raises ValueError for a word that cannot be a deferred operation."""
     m.regs[:] = saved.registers
     m.pc, m.start, m.end, m.frames = saved.pc, saved.start, saved.end, list(saved.frames)
     m.endpoint_slot, m.other_slot, m.resources = saved.endpoint_slot, saved.other_slot, saved.resources

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Sync objects, cache flushes, stored state: what other streams, the kernel and user space see.
+"""Sync objects, cache flushes and stored state: effects visible to other streams, the kernel and user space.
 
-All but SYNC_WAIT can be deferred: executed when the slots of a wait mask are zero, with the operands of their issue.
+All but SYNC_WAIT can be deferred: executed when the slots of a wait mask are zero, with the operands read at issue.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _store_state(i: Instruction) -> Effect:
             value = machine.firmware.timestamp()
         elif state == 1:
             value = machine.firmware.cycle_count()
-        else:  # the count of clock disjoints never moves; error status
+        else:  # disjoint count, which is constant here; error status
             value = machine.params.sync_error if state == 3 and machine.error else 0
         machine.store(va, (value & M64).to_bytes(8, "little"))
 
@@ -106,7 +106,7 @@ def _store_state(i: Instruction) -> Effect:
 
 def _trace_point(_: Instruction) -> Effect:
     def trace_point(_machine: StreamMachine, _a: int, _b: int) -> None:
-        """Firmware tracing is not on, so there is nobody to tell."""
+        """No effect: firmware tracing is off."""
 
     return trace_point
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The tiler's use of heap chunks (no geometry): taking, chaining and returning them, and running out of them.
+"""The tiler's use of heap chunks (no geometry): taking, chaining and returning them, and out of memory.
 
 Chunks come from the heap's free list; the first one from the heap descriptor that the tiler context (d40) points to.
 A chunk in use is chained through its header, newest first, between "completed top" and "completed bottom" of the
-tiler context, which is where FINISH_FRAGMENT's operands come from (Mesa: words 10-13). All of it goes through the
-page tables. With d40 = 0 there is no first chunk and no chain.
+tiler context, which is where FINISH_FRAGMENT's operands come from (Mesa: words 10-13). All accesses go through
+the page tables. With d40 = 0 there is no first chunk and no chain.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FIRST_CHUNK_TAKEN = 1
 
 
 def supply(machine: StreamMachine, job: EndpointJob) -> bool:
-    """Give `job` the chunks it asks for. False: it has to wait. Restartable at every access."""
+    """Give `job` the chunks that it needs. False: it must wait. Can be restarted after a stall at any access."""
     heap = machine.heap
     while job.chunks:
         if heap is None:
@@ -50,13 +50,13 @@ def release(machine: StreamMachine, heap: HeapContext, first: int, last: int) ->
 
 
 def take_answer(machine: StreamMachine) -> bool:
-    """Act on the driver's answer to TILER_OOM. True if there was one."""
+    """Act on the driver's answer to TILER_OOM. False: there is no answer."""
     heap = machine.heap
     if machine.oom_answer is None:
         return False
     first, last = machine.oom_answer
     if heap is None or not (first or any(job.chunks for job in machine.jobs)):
-        machine.oom = Oom.NONE  # nobody is waiting any more
+        machine.oom = Oom.NONE  # no job waits for a chunk any more
     elif first:
         machine.store((last or first) & CHUNK_VA, heap.free.to_bytes(8, "little"), Requester.TILER)
         heap.free = first
@@ -89,7 +89,7 @@ def _available(machine: StreamMachine, heap: HeapContext, job: EndpointJob) -> b
 
 
 def _ask(machine: StreamMachine, heap: HeapContext) -> bool:
-    """There is no chunk: go on with the hand-shake. True: look again."""
+    """The free list is empty: advance the TILER_OOM hand-shake. Returns False: the job must wait."""
     if machine.oom is Oom.WAIT_FRAGMENT and heap.frag_end != machine.oom_mark:
         machine.oom = Oom.NONE
     if machine.oom is Oom.HANDLER:

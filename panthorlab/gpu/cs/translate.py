@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Hot loops as Python functions: the words of a loop's body become one function that goes round in it.
+"""Translates a hot loop into one Python function.
 
-A translation is a pure function of the words, so `fetch` keeps it by them: it does not matter where a loop lies, and
-looking the words up is what proves that memory still holds them. What can raise or be seen by others does what the
-closures of the interpreter do; only dispatch and operands are folded into the source. A loop with any other instruction
-(calls, sync objects, work) stays with the interpreter.
+A translation depends only on the loop's words, so `fetch` caches it by the words: the loop's address does not matter,
+and the look-up proves that memory still holds these words. Instructions that can raise or have visible effects behave
+as the interpreter's closures do; only dispatch and operands are folded into the source. A loop with any other
+instruction (calls, sync objects, work) is interpreted.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from panthorlab.gpu.cs.machine import StreamMachine
 
 LONGEST = 64
-"""Instructions of a loop that is worth translating; longer ones lose little to dispatch."""
+"""Maximum length of a translated loop in instructions; longer ones lose little time to dispatch."""
 
 CompiledLoop = Callable[["StreamMachine", list[int], int, int, int], tuple[int, int]]
-"""(machine, registers, address, instructions left, least) -> (address, instructions left). Goes round whole bodies for
-as long as `least` instructions are left after each. Whatever it raises, PC and what is left are those of the
+"""(machine, registers, address, instructions left, least) -> (address, instructions left). Runs whole rounds as long as
+at least `least` instructions are left after each. When it raises, PC and the instructions left are those of the
 instruction that raised."""
 
 _CONDITION = (
@@ -42,7 +42,7 @@ _CONDITION = (
 
 
 def translate(isa: InstructionSet, words: tuple[int, ...]) -> CompiledLoop | None:
-    """The loop whose last word branches back to its first; None if it has something that is not translated."""
+    """Translate the loop whose last word branches to its first. None: it has an instruction that is not translated."""
     if len(words) > LONGEST:
         return None
     try:
@@ -136,7 +136,7 @@ def _store(i: Instruction, place: int) -> Iterator[str]:
         start = i["base"] + first
         values = ", ".join(f"r[{n}]" for n in range(start, start + count))
         yield f"m.store(va + {4 * first} & {M64}, pack('<{count}I', {values}))"
-    yield "if m.code is not code:"  # the program has written into itself, maybe into this loop
+    yield "if m.code is not code:"  # the program has overwritten fetched code, maybe this loop
     yield f"    return at + {8 * place + 8}, left - {place + 1}"
 
 

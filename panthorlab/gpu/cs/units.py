@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From words to closures: all instructions, put together."""
+"""Binds instruction words to closures, for all execution units."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["CONTROL", "DEFERRABLE", "SIMPLE", "bind", "deferred_effect"]
 
 
 def deferred_effect(isa: InstructionSet, word: int) -> tuple[Instruction, Effect]:
-    """The instruction in a deferred operation's word, and its effect. Raises BadInstructionError if it is none."""
+    """Decode the word of a deferred operation; returns it with its effect. Raises BadInstructionError."""
     instruction = decode(isa, word)
     if instruction.spec.mnemonic not in DEFERRABLE:
         raise BadInstructionError(f"{instruction.spec.mnemonic} cannot be deferred")
@@ -31,7 +31,7 @@ def _deferrable(i: Instruction) -> Tail:
     make_operands, make_effect = DEFERRABLE[i.spec.mnemonic]
     operands, effect = make_operands(i), make_effect(i)
     wait, signal, word = i["wait"], i["signal"], i.word
-    own = wait >> signal & 1  # the signal slot is taken before waiting: such an operation waits for itself
+    own = wait >> signal & 1  # the signal slot is incremented before the wait: such an operation waits for itself
 
     def deferrable(machine: StreamMachine, pc: int) -> int:
         a, b = operands(machine.regs)
@@ -64,7 +64,7 @@ _SKIPPING_DOES = frozenset({"WAIT", "JUMP", "LOAD_MULTIPLE", "ERROR_BARRIER", *S
 
 
 def bind(isa: InstructionSet, word: int, *, skipping: bool = False) -> tuple[Simple | None, Tail | None]:
-    """The closure of `word`: a simple one or a tail. `skipping`: as executed between a fault and ERROR_BARRIER."""
+    """The closure of `word`: a `Simple` or a `Tail`. `skipping`: as executed between a fault and ERROR_BARRIER."""
     try:
         i = decode(isa, word)
     except BadInstructionError:

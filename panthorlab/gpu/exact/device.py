@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The GPU in exact time: each access happens at a count of instructions, and each interrupt at one.
+"""The GPU in exact time: each register access and each interrupt happens at a defined guest instruction count.
 
-An interrupt is raised only while the CPU is held, and only when the client has handled it does the CPU go on: else it
-would come whenever the host's scheduler lets it.
+An interrupt is raised only while the CPU is held, and the CPU goes on only after the client has handled it. Otherwise
+the host's scheduler would decide when it arrives.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from panthorlab.gpu.params import Params
 from panthorlab.gpu.trace import Trace
 
 PATIENCE = 10_000
-"""Round trips until the client must have taken an interrupt: it takes one or two."""
+"""Maximum round trips until the client has taken an interrupt; usually one or two are enough."""
 
 
 class ExactGpu(GpuDevice):
-    """`digest`: of all its accesses and interrupts. `round_trip`: returns when the client has done what it was told."""
+    """`digest`: records all accesses and interrupts. `round_trip`: returns after the client processed all messages."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class ExactGpu(GpuDevice):
 
     def _deliver(self, irq: IrqBlock) -> None:
         fd = irq.fd
-        if fd is None:  # taken away meanwhile
+        if fd is None:  # disconnected meanwhile
             return
         self.digest.interrupt(self._exact.count, irq.name)
         os.eventfd_write(fd, 1)
@@ -73,7 +73,7 @@ class ExactGpu(GpuDevice):
                 break
         else:
             raise RuntimeError(f"the client does not take the interrupt of line {irq.name}")
-        self.round_trip()  # it has read the message: now it has also acted on it
+        self.round_trip()  # the client had read the interrupt; after this it has also acted on it
 
 
 def _nobody() -> None:

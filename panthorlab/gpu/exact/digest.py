@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The digest of what went on between guest and GPU, with counts of instructions: equal for equal runs."""
+"""A digest of all accesses and interrupts with their instruction counts; equal runs have equal digests."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _INTERRUPT = struct.Struct("<cQ8s")
 
 
 class Digest:
-    """SHA-256 over register accesses and interrupts. `record`: where each also goes as a line of text, to be compared
-    with that of another run: `R|W COUNT OFFSET VALUE`, `I COUNT LINE`."""
+    """SHA-256 over register accesses and interrupts. `record`: file that also gets each as a line of text, to compare
+    runs: `R|W COUNT OFFSET VALUE`, `I COUNT LINE`."""
 
     def __init__(self, record: TextIO | None = None) -> None:
         self._sum = hashlib.sha256()
@@ -26,13 +26,13 @@ class Digest:
         self._access(b"W", count, offset, value)
 
     def interrupt(self, count: int, line: str) -> None:
-        """The guest got an interrupt."""
+        """Record an interrupt of the guest."""
         self._sum.update(_INTERRUPT.pack(b"I", count, line.encode()))
         if self._record is not None:
             self._record.write(f"I {count} {line}\n")
 
     def hexdigest(self) -> str:
-        """Of all that was told so far."""
+        """The digest of everything recorded so far."""
         return self._sum.hexdigest()
 
     def _access(self, kind: bytes, count: int, offset: int, value: int) -> None:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The model's loop in the guest's time: a timer is due at a count of instructions, and the CPU is held there.
+"""The model's loop in guest time: each timer is due at a guest instruction count, and the CPU is held there.
 
-Nothing happens but at points that the guest's instructions define: at its register accesses, and where it is held. What
-the host's loop would do "soon" is a timer here, too, with a latency from the seed. The order of what is due at the same
-count is that in which it was asked for.
+The model acts only at points defined by the guest's instructions: at register accesses, and where the CPU is held.
+`call_soon` and slices are timers here too, with a latency drawn from the seed. Timers due at the same count run in the
+order in which they were set.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from panthorlab.gpu.latency import Latencies
 from panthorlab.gpu.loop import Callback, Loop
 
 INSTRUCTION_SECONDS = 8e-9
-"""Of virtual time: 2**3 ns, QEMU's `-icount shift=3`."""
+"""Virtual time of one instruction: 2**3 ns, as QEMU's `-icount shift=3`."""
 
 
 def name_of(call: Callback) -> str:
-    """What kind of event a callback is: the function behind it."""
+    """The kind of event of a callback: the name of its function."""
     inner: object = call
     while isinstance(inner, partial):
         inner = inner.func
@@ -31,7 +31,7 @@ def name_of(call: Callback) -> str:
 
 
 class ExactLoop(Loop):
-    """`now` is the guest's count of instructions, in seconds; it moves by `arrive` alone."""
+    """`now` is the guest's instruction count in seconds; only `arrive` advances it."""
 
     def __init__(self, on_error: Callable[[Exception], None], page: Page, latencies: Latencies) -> None:
         self.page, self.latencies = page, latencies
@@ -44,25 +44,25 @@ class ExactLoop(Loop):
     # -- what the model asks for ---------------------------------------------------------------------------------
 
     def call_soon(self, call: Callback) -> None:
-        """After a latency: the GPU's own parts take their time."""
+        """Run `call` after a latency, since the GPU's internal work takes time."""
         self.call_later(self.latencies.next(f"soon {name_of(call)}"), call)
 
     def add_slice(self, call: Callback) -> None:
-        """After a latency: a slice of interpretation takes no time itself."""
+        """Run the slice after a latency; the slice itself takes no guest time."""
         self.call_later(self.latencies.next(f"slice {name_of(call)}"), call)
 
     # -- where the guest is -------------------------------------------------------------------------------------
 
     def arrive(self) -> None:
-        """The CPU waits for us: take over its count."""
+        """The CPU waits for the model: read its instruction count."""
         self.count = max(self.count, self.page.count)
 
     def leave(self) -> None:
-        """Before the CPU goes on: say when it is to be held."""
+        """Before the CPU goes on: set the count at which it is to be held next."""
         self.page.arm(self.next_due())
 
     def held(self) -> None:
-        """The CPU is held: do what is due."""
+        """The CPU is held: run the timers that are due."""
         self.arrive()
         while self._timers and self._count_of(self._timers[0][0]) <= self.count and not self._stopped:
             _, _, timer = heapq.heappop(self._timers)
@@ -71,7 +71,7 @@ class ExactLoop(Loop):
         self.leave()
 
     def next_due(self) -> int | None:
-        """The count at which something is due; None if nothing is."""
+        """The count at which the next timer is due; None: no timer is set."""
         timers = self._timers
         while timers and not timers[0][2].pending:
             heapq.heappop(timers)
@@ -79,19 +79,19 @@ class ExactLoop(Loop):
 
     @staticmethod
     def _count_of(at: float) -> int:
-        # a millionth of an instruction is what floating point may have lost
+        # allow for floating-point error: a millionth of an instruction
         return ceil(at / INSTRUCTION_SECONDS - 1e-6)
 
     # -- descriptors --------------------------------------------------------------------------------------------
 
     def step(self, most: float | None = None) -> None:
-        """Wait for a descriptor, `most` seconds of the host's at most, and serve it: timers are the CPU's."""
+        """Wait for file descriptors, at most `most` host seconds, and serve them. Runs no timers: see `held`."""
         for fd in select.select(self._fds, (), (), most)[0]:
             if fd in self._readers:
                 self._guard(self._readers[fd])
 
     def serve_until(self, done: Callable[[], bool]) -> None:
-        """Serve descriptors while the CPU is held, until `done()` or `stop`."""
+        """Serve file descriptors while the CPU is held, until `done()` or `stop`."""
         while not done() and not self._stopped:
             self.step()
 
@@ -101,4 +101,4 @@ class ExactLoop(Loop):
 
 
 def _never_late(_seconds: float) -> None:
-    """No timer is late: the CPU was held for it."""
+    """Timers are never late: the CPU is held for them."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The parts of `panthorlab gpu serve --exact`: the guest's CPU at one end, the host that may look at another."""
+"""Exact time for `panthorlab gpu serve --exact`: connects the model's loop to the guest's CPU and to the host."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from panthorlab.gpu.exact.wire import HELD, Ends, Page, decode_held, encode_go_o
 from panthorlab.gpu.latency import Latencies
 
 BEAT_SECONDS = 0.001
-"""Of the guest's time between two moments at which the host can hear and be heard."""
+"""Guest seconds between two beats, the points at which the host can act on the guest."""
 
 
 class Exact:
-    """The loop in the guest's time, and what it hangs on.
+    """The loop in guest time and its connections.
 
-    At each beat the CPU is held until the host says go on: what the host does to the guest (a command, a misdeed)
-    happens at a count, not at a time of the host's.
+    At each beat the CPU is held until the host lets it go on. So what the host does to the guest (a command, a misdeed)
+    happens at an instruction count, not at a host time.
     """
 
     def __init__(self, ends: Ends, strategy: str, seed: int, on_error: Callable[[Exception], None]) -> None:
@@ -37,7 +37,7 @@ class Exact:
 
     @property
     def blocks(self) -> int:
-        """Hash of the blocks that the CPU has executed; 0 if nobody asked for it."""
+        """Hash of the blocks that the CPU has executed; 0 if it was not requested."""
         return self._page.blocks
 
     def close(self) -> None:

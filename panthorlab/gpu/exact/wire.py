@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the model shares with whoever runs the guest's CPU: a page of counters, and a socket for "the CPU is held".
+"""The interface to the process that runs the guest's CPU: a shared page of counters and a socket for "the CPU is held".
 
-The CPU's side is `panthorlab/board/emulated/exact/plugin.c`. While the CPU is held, or waits for an answer to a
-register access, the page is the model's to change: nobody else touches it.
+The CPU's side is `panthorlab/board/emulated/exact/plugin.c`. While the CPU is held, or waits for the answer to a
+register access, only the model accesses the page.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import Final
 PAGE: Final = 4096
 MAGIC: Final = 0x3173746361786570  # "pexacts1"
 DUE: Final = 1 << 62
-"""The CPU is held as soon as `left` is not below this."""
+"""The CPU is held once `left` reaches this value."""
 NEVER: Final = 1 << 61
-"""Instructions that no run gets to: four hundred years."""
+"""An instruction count that no run reaches: four hundred years."""
 _MAGIC_AT, _COUNT, _LEFT, _HASH = range(4)
 HELD: Final = struct.Struct("<Q")
-"""The only message, and its answer: the count at which the CPU is held, and may go on."""
+"""The only message, "held", and its answer, "go on": each holds the count at which the CPU is held."""
 
 
 class WireError(ValueError):
-    """The other side does not keep to the protocol."""
+    """The other side violates the protocol."""
 
 
 def decode_held(data: bytes) -> int:
-    """The count at which the CPU is held. Raises WireError."""
+    """Decode "held": the count at which the CPU is held. Raises WireError."""
     if len(data) != HELD.size:
         raise WireError(f"{len(data)} bytes where a count of {HELD.size} is expected")
     count: int = HELD.unpack(data)[0]
@@ -36,7 +36,7 @@ def decode_held(data: bytes) -> int:
 
 
 def encode_go_on(count: int) -> bytes:
-    """The answer to `held`."""
+    """The answer to "held"."""
     return HELD.pack(count)
 
 
@@ -44,7 +44,7 @@ class Page:
     """The shared page; counts are instructions since the machine was switched on."""
 
     def __init__(self, fd: int) -> None:
-        """Maps the file, which has the size of a page, and makes it known as such a page."""
+        """Map the page-sized file `fd` and mark it with `MAGIC`."""
         self._map = mmap.mmap(fd, PAGE, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ | mmap.PROT_WRITE)
         self._words = memoryview(self._map).cast("Q")
         self._words[_MAGIC_AT] = MAGIC
@@ -52,16 +52,16 @@ class Page:
 
     @property
     def count(self) -> int:
-        """How far the CPU is: up to the end of the block that it is in."""
+        """Instructions executed, counted to the end of the CPU's current block."""
         return self._words[_COUNT]
 
     @property
     def blocks(self) -> int:
-        """Hash of all blocks that were executed; 0 if the CPU's side was not asked for it."""
+        """Hash of all executed blocks; 0 if it was not requested from the CPU's side."""
         return self._words[_HASH]
 
     def arm(self, due: int | None) -> None:
-        """Have the CPU held when its count is `due`; None: never. What is past is due at once."""
+        """Hold the CPU when its count reaches `due` (None: never). A past count holds it at once."""
         left = NEVER if due is None else max(1, due - self._words[_COUNT])
         self._words[_LEFT] = DUE - left
 
@@ -72,8 +72,8 @@ class Page:
 
 @dataclass(frozen=True)
 class Ends:
-    """File descriptors that the model inherits. `page`: of the shared page. `sync`: where the CPU says that it is held.
-    `host`: where the model says that the host may look, and waits until it has."""
+    """File descriptors that the model inherits. `page`: the shared page. `sync`: socket on which the CPU's side reports
+    "held". `host`: socket on which the model reports each beat to the host and waits for its answer."""
 
     page: int
     sync: int
@@ -81,7 +81,7 @@ class Ends:
 
     @classmethod
     def parse(cls, text: str) -> Ends:
-        """From `PAGE,SYNC,HOST`. Raises ValueError with a sentence for the user."""
+        """Parse `PAGE,SYNC,HOST`. Raises ValueError with a sentence for the user."""
         words = text.split(",")
         if len(words) != 3 or not all(word.isascii() and word.isdigit() for word in words):
             raise ValueError(f"{text!r} is not three file descriptors PAGE,SYNC,HOST")

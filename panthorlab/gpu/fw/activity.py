@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the firmware notices about a running group by itself: it became idle, its endpoints make no progress."""
+"""How the firmware detects that a running group became idle, or that its endpoint work makes no progress."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from panthorlab.gpu.layout import Csg
 
 
 class Activity:
-    """Raises CSG IDLE and PROGRESS_TIMER. Lives as long as its slot; `stop` when the group leaves it."""
+    """Raises CSG IDLE and PROGRESS_TIMER. One object per slot; call `stop` when a group leaves the slot."""
 
     def __init__(self, group: WatchedGroup) -> None:
         self._group = group
@@ -22,17 +22,17 @@ class Activity:
         self._progress_timer: TimerHandle | None = None
 
     def started(self) -> None:
-        """A group was put on the slot; until its streams have run it is not idle."""
+        """A group was put on the slot. It is not idle until its streams have run."""
         self._was_idle = False
 
     def stop(self) -> None:
-        """Drop what has not been raised yet."""
+        """Cancel events that have not been raised yet."""
         self._was_idle = True
         self._cancel_idle()
         self._cancel_progress()
 
     def changed(self) -> None:
-        """After a slice: the group may have become idle or busy, its endpoints too."""
+        """After a slice: check whether the group or its endpoints became idle or busy."""
         self._watch_progress()
         idle = self._group.idle
         if idle is self._was_idle:
@@ -55,7 +55,7 @@ class Activity:
         self._chip.trace.instant(self._group.track, name)
         self._group.events.raise_event(event)
 
-    # --- PROGRESS_TIMER: endpoint work that makes none for the time that the driver set in the global interface
+    # --- PROGRESS_TIMER: endpoint work made no progress for the time that the driver set in the global interface
 
     def _watch_progress(self) -> None:
         works = self._group.working

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Firmware images that are wrong, each in one way, made from one that is right: ours, or Arm's.
+"""Malformed firmware images. Each has one defect and is made from a well-formed image, ours or Arm's.
 
-What a right driver does with each is known: it refuses it with -EINVAL (or another error where that is said), or takes
-it and works. Source: the format and the checks of panthor_fw.c (Linux 6.12.117, 7.3.4).
+The reaction of a correct driver is known for each image: it refuses it with -EINVAL (or the error given), or accepts it
+and works. Source: the format and the checks of panthor_fw.c (Linux 6.12.117, 7.3.4).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from panthorlab.gpu.layout import SHARED as SHARED_VA
 PROTECTED: Final = 1 << 5
 UNKNOWN_FLAGS: Final = ~(READ | WRITE | 4 | 3 << 3 | PROTECTED | SHARED_FLAG | ZERO) & 0xFFFFFFFF
 ELSEWHERE: Final = 0x0080_0000
-"""Where an extra section may lie: neither in the shared region nor where Arm's images have anything."""
+"""Address for an extra section: outside of the shared region, and unused by Arm's images."""
 UNKNOWN_TYPE: Final = 0x63
 
 ACCEPTED: Final = (0,)
@@ -49,20 +49,20 @@ class Reaction:
 
 @dataclass(frozen=True)
 class ImageCase:
-    """`make` makes the image from a right one. `errnos`: what the probe may fail with; 0: it succeeds. `says`: part of
-    what panthor then says on one line, in every version; empty where versions differ or say nothing."""
+    """`make` makes the image from a well-formed one. `errnos`: possible errors of the probe; 0: success. `says`: part
+    of one line that every version of panthor then logs; empty where versions differ or log nothing."""
 
     name: str
     make: Callable[[Image], bytes]
     errnos: tuple[int, ...] = INVALID
     says: str = ""
     reload: bool = False
-    """It has sections that a slow reset has to load again: worth one."""
+    """The image has sections that a slow reset must load again, so the test does one."""
     on: Mapping[str, Reaction] = field(default_factory=dict)
-    """What another driver than panthor does with it, by the driver's name."""
+    """Reactions of drivers other than panthor, by driver name."""
 
     def of(self, driver: str) -> Reaction:
-        """What `driver` does with it."""
+        """The reaction of `driver` to the image."""
         return self.on.get(driver, Reaction(self.errnos, self.says))
 
 
@@ -83,7 +83,7 @@ def _cut(size: int) -> Callable[[Image], bytes]:
 
 
 def _shared(**change: int) -> Callable[[Image], bytes]:
-    """The shared section with other `flags`, `start`, `end`, `data_start` or `data_end`."""
+    """Change `flags`, `start`, `end`, `data_start` or `data_end` of the shared section."""
     names = ("flags", "start", "end", "data_start", "data_end")
 
     def make(good: Image) -> bytes:
@@ -122,18 +122,18 @@ TYR: Final[Mapping[str, Reaction]] = {
     **dict.fromkeys(("section-backwards", "section-end-zero"), Reaction(INVALID, "VA end precedes start")),
     **dict.fromkeys(("data-beyond-file", "data-all-ones", "data-from-zero-to-end"), Reaction(INVALID, "firmware size")),
     "data-larger-than-section": Reaction(INVALID, "bigger than BO"),
-    # it says nothing of flags that it does not know, and passes over sections without size or for protected mode
+    # Tyr logs nothing about unknown flags, and skips sections that are empty or for protected mode
     **dict.fromkeys(("flag-6", "flag-15", "flag-29", "flags-all"), Reaction(INVALID)),
     **dict.fromkeys(("data-in-empty-section", "section-protected"), Reaction(ACCEPTED)),
-    # a mapping takes the place of the one that was there
+    # a new mapping replaces the old one
     "section-twice": Reaction(ACCEPTED),
-    # it does not look for the interface: firmware without one does not boot
+    # Tyr does not look for the interface section: firmware without it does not boot
     **dict.fromkeys(
         ("section-overlaps-shared", "shared-elsewhere", "shared-protected", "shared-zero-sized"),
         Reaction((EINVAL, ETIMEDOUT)),
     ),
 }
-"""What Tyr (7.3.4, fw/parser.rs and fw.rs) does otherwise than panthor."""
+"""Cases in which Tyr (7.3.4, fw/parser.rs and fw.rs) reacts differently from panthor."""
 _CASES: Final[Sequence[ImageCase]] = (
     # the file as a whole
     ImageCase("one-byte", _cut(1), says="too small"),
@@ -169,7 +169,7 @@ _CASES: Final[Sequence[ImageCase]] = (
     ImageCase("entry-unknown", _extra(Entry(UNKNOWN_TYPE, b"\0" * 8)), says="Unsupported non-optional entry type"),
     ImageCase("entry-unknown-optional", _extra(Entry(UNKNOWN_TYPE | ENTRY_OPTIONAL, b"\0" * 8)), ACCEPTED),
     *(ImageCase(f"entry-of-type-{kind}", _extra(Entry(kind, b"\0" * 8)), ACCEPTED) for kind in (1, 2, 3, 4)),
-    # metadata of builds, which 7.x reads; without it all works as well
+    # build information, which 7.x reads but does not need
     *(
         ImageCase(f"build-info-{name}", _extra(Entry(6 | ENTRY_OPTIONAL, struct.pack("<II", start, size))), ACCEPTED)
         for name, start, size in (
@@ -249,13 +249,13 @@ CASES: Final[Sequence[ImageCase]] = tuple(
 
 
 def pack(images: Iterable[tuple[str, bytes]]) -> bytes:
-    """What `gpu-bind --images` reads: "NAME SIZE" on a line, then the image; one after the other."""
+    """The input of `gpu-bind --images`: for each image a line "NAME SIZE", then its bytes."""
     return b"".join(b"%s %d\n" % (name.encode(), len(data)) + data for name, data in images)
 
 
 def fuzzed(good: bytes, seed: int, count: int) -> Iterator[bytes]:
-    """Images with a few words of header and entries changed, from `seed`: whatever the driver makes of them, it must
-    live. Values are those that checks forget; sections stay small enough for any machine's memory."""
+    """Images with a few random words (from `seed`) of header and entries changed: the driver must survive all of them.
+    The new values are typical edge cases; sections stay small enough for any machine's memory."""
     chance = random.Random(f"firmware {seed}")  # noqa: S311
     size = len(replace(parse(good), rest=b"").to_bytes())
     for _ in range(count):

@@ -17,12 +17,12 @@ class SlotEvents:
         self._in, self._out = block_in, block_out
 
     def raise_event(self, bit: int) -> None:
-        """A CSG event; one that the driver has not taken yet stands for this one, too."""
+        """Raise a CSG event. No effect while the driver has not acknowledged the previous one."""
         self.deliver(Csg.EVENT_NAMES[bit], lambda: self._toggle(bit))
 
     def deliver(self, name: str, raise_: Callable[[], None], alive: Callable[[], bool] = lambda: True) -> None:
-        """Raise an event of the group or of one of its streams, unless the GPU is to misbehave. A late one comes only
-        if who raises it is `alive` by then: once it has left the slot, the firmware says nothing more of it."""
+        """Raise an event of the group or of one of its streams; misdeeds may drop or delay it. A delayed event is
+        raised only if `alive()` then: the firmware raises no event for a group or stream that has left the slot."""
         chip = self._mcu.chip
         if chip.misbehaviour.strikes("event-lost", self._index, event=name):
             return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One CSG slot: requests for the group on it, its events, its acknowledgements. How a group is stopped: `stopping`.
+"""One CSG slot: state requests for its group, acknowledgements and events. `stopping` has SUSPEND and TERMINATE.
 
 Source: panthor_sched.c (Linux 6.12, 7.3) for what the driver relies on. The firmware never writes input pages.
 """
@@ -21,7 +21,7 @@ from panthorlab.gpu.layout import Cs, Csg, CsgIn, CsgOut, CsIn, CsOut
 
 
 class Group:
-    """One slot. `queues` are the streams that run on it, by index."""
+    """One CSG slot. `queues`: the running queues of the group on it, by stream index."""
 
     def __init__(self, mcu: McuPort, index: int) -> None:
         self.mcu, self.index = mcu, index
@@ -52,7 +52,7 @@ class Group:
     # --- boot, reset
 
     def boot(self) -> None:
-        """Acknowledge whatever the request words still hold, so that nothing looks pending after START."""
+        """Acknowledge the requests left in the request words, so that none looks pending after START."""
         get, put = self.memory.get, self.memory.put
         put(self.output + CsgOut.ACK, get(self.input + CsgIn.REQ) & ~Csg.STATE)
         put(self.output + CsgOut.DOORBELL_ACK, get(self.input + CsgIn.DOORBELL_REQ))
@@ -65,7 +65,7 @@ class Group:
                 put(at + field, 0)
 
     def halt(self) -> None:
-        """The MCU stops: whatever is on the slot is gone, without side effects."""
+        """The MCU stops: the group on the slot is lost, without side effects."""
         if self._ack_timer is not None:
             self._ack_timer.cancel()
             self._ack_timer = None
@@ -84,9 +84,9 @@ class Group:
     # --- doorbells
 
     def service(self) -> None:
-        """The driver rang for this slot."""
+        """The driver rang the doorbell of this slot."""
         get, put = self.memory.get, self.memory.put
-        # acknowledge the doorbell before reading the requests: one that comes in between rings again
+        # acknowledge the doorbell before reading the requests: a request that comes in between rings again
         ringing = get(self.input + CsgIn.DOORBELL_REQ)
         rung = ringing ^ get(self.output + CsgOut.DOORBELL_ACK)
         if rung:
@@ -129,13 +129,13 @@ class Group:
             self.chip.reporter.counts["doorbell for a stream of an empty slot"] += 1
 
     def ring(self, doorbell: int) -> int:
-        """A user doorbell; how many queues listen to it."""
+        """A user doorbell was rung. Returns the number of queues that use it."""
         listening = [queue for queue in self.queues.values() if queue.doorbell == doorbell]
         for queue in listening:
             queue.poke()
         if listening:
-            # A job that is done within one slice must be seen as busy before it, or there is no new edge to IDLE
-            # and the driver waits for the group for ever.
+            # The group must count as busy before the slice: a job that ends within one slice would otherwise cause no
+            # new edge to IDLE, and the driver would wait for the group for ever.
             self.queue_changed()
         return len(listening)
 
@@ -181,7 +181,7 @@ class Group:
         self.queue_changed()
 
     def _start_stream(self, stream: int, saved: SavedStream | None) -> None:
-        # no doorbell follows for what is in the ring already
+        # wake it: no doorbell follows for work that is already in the ring
         self.queues[stream] = Queue(self, stream, saved)
         self.queues[stream].wake()
 
@@ -245,14 +245,14 @@ class Group:
     # --- status and events
 
     def publish_status(self) -> None:
-        """Status words of the group and its streams, as of now."""
+        """Write the current status words of the group and its streams."""
         for queue in self.queues.values():
             queue.publish_status()
         self.memory.put(self.output + CsgOut.STATUS_STATE, int(self.idle))
 
     @property
     def idle(self) -> bool:
-        """Nothing to do, as the driver defines it. An empty slot is idle."""
+        """Whether all queues count as idle for the driver. An empty slot is idle."""
         return all(queue.idle for queue in self.queues.values())
 
     @property
@@ -262,11 +262,11 @@ class Group:
 
     @property
     def retired(self) -> int:
-        """Instructions so far of the queues with such work."""
+        """Instructions retired so far by the queues that have such endpoint work."""
         return sum(queue.retired for queue in self.queues.values() if queue.stream.working)
 
     def queue_changed(self) -> None:
-        """After a slice."""
+        """A queue ran a slice or changed its state."""
         if self.active and not self._stopping.under_way:
             self._activity.changed()
 
@@ -276,7 +276,7 @@ class Group:
         self.mcu.wake_blocked()
 
     def wake_blocked(self) -> None:
-        """A sync object changed: let blocked streams look again."""
+        """A sync object changed: blocked streams check their wait again."""
         for queue in self.queues.values():
             if queue.state is StreamState.BLOCKED:
                 queue.wake()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A synthetic `mali_csffw.bin`: what panthor's loader accepts, and no code (the firmware is this package).
+"""A synthetic `mali_csffw.bin`: panthor's loader accepts it, but it holds no code (this package is the firmware).
 
 Source of the format: panthor_fw.c (Linux 6.12.117, 7.3.4).
 """
@@ -23,7 +23,7 @@ BUILD_INFO = b"git_sha: panthorlab synthetic firmware 1.1.0, not by Arm\0"
 
 
 def build(layout: Layout) -> bytes:
-    """The file: the shared interface section, which the model fills at boot, and build information for 7.x."""
+    """Build the file: the shared interface section, which the model fills at boot, and build information for 7.x."""
     size = HEADER.size + SECTION.size + METADATA.size
     section = SECTION.pack(
         ENTRY_SECTION | SECTION.size << 8,

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the firmware says of itself when it boots: the control blocks, from which the driver learns how many groups and
-streams there are, and where their input and output pages lie.
+"""The control blocks that the firmware writes at boot. From them the driver learns the number of groups and streams and
+the addresses of their input and output blocks.
 
-On request it says something else (misdeed `interface`). Control blocks are then where the strides that it told lead to,
-counted in 32 bits; one that would be outside of the section is not written.
+Misdeed `interface` replaces values of fields. If it replaces a stride, the control blocks are placed by the wrong
+stride (modulo 2**32), and fields outside of the section are not written.
 """
 
 from __future__ import annotations

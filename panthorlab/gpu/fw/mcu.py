@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The MCU with its firmware: boot, halt, the global interface, doorbells, and the CSG slots.
+"""The MCU and its firmware: boot, halt, the global interface, doorbells, and the CSG slots.
 
-The register MCU_CONTROL starts and stops it; the firmware interface lives in guest memory behind address space 0.
+Register MCU_CONTROL starts and stops the MCU; the firmware interface lives in guest memory behind address space 0.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from panthorlab.gpu.params import stream_params
 from panthorlab.gpu.registers import JOB_GLOBAL, GpuIrq, McuStatus
 
 TRACK = "MCU"
-PERIOD = 1024  # the firmware's timers count in these
-GPU_COUNTER = 1 << 31  # timer source: GPU clock, else the system counter
+PERIOD = 1024  # unit of the firmware's timers, in ticks
+GPU_COUNTER = 1 << 31  # timer source bit: set for the GPU clock, clear for the system counter
 
 
 class Mcu:
-    """Nothing of a group is kept here while it is suspended: see `suspend`."""
+    """Keeps no state of suspended groups: that is in guest memory, see `suspend`."""
 
     def __init__(self, chip: Chip) -> None:
         self.chip = chip
@@ -48,11 +48,11 @@ class Mcu:
         self._boot_timer: TimerHandle | None = None
         self._was_busy = False
         self._hung = False
-        self._cached = b""  # the shared section as the L2 has it, if that is not what memory has
+        self._cached = b""  # stale copy of the shared section in the L2 (misdeed cache-kept); empty: none
 
     @property
     def alive(self) -> bool:
-        """It runs, and its memory may be touched."""
+        """The MCU runs, and its memory may be accessed."""
         return self.status == McuStatus.ENABLED and not self._hung
 
     # --- MCU_CONTROL
@@ -67,19 +67,19 @@ class Mcu:
                 self._keep_cache()
                 self.stop()
         elif value in (1, 2):
-            if self.status not in (McuStatus.ENABLED, McuStatus.FATAL):  # out of FATAL only a stop or a reset leads
+            if self.status not in (McuStatus.ENABLED, McuStatus.FATAL):  # only a stop or a reset leaves FATAL
                 self._boot()
         else:
             self.chip.reporter.unmodelled(f"MCU_CONTROL {value}", f"MCU_CONTROL {value}")
 
     def stop(self) -> None:
-        """Disable: everything on the slots is gone."""
+        """Disable the MCU: all groups on slots are lost."""
         self._hung = False
         self._halt_groups()
         self._set_status(McuStatus.DISABLED)
 
     def reset(self, *, survives: bool = False) -> None:
-        """GPU reset. `survives`: wrongly, control keeps its value, and the MCU starts as soon as the L2 has power."""
+        """GPU reset. `survives` (misdeed): MCU_CONTROL keeps its value, so the MCU starts when the L2 is powered."""
         if not survives:
             self.control = 0
         self.stop()
@@ -87,30 +87,30 @@ class Mcu:
         self.memory.forget()
 
     def l2_switched(self) -> None:
-        """The L2 got power or lost it; what was in it is in memory then."""
+        """The L2 was powered on or off: its contents are in memory now."""
         self.clean_cache()
         if self.chip.powered["L2"] and self.control and self.status == McuStatus.DISABLED:
             self._boot()
 
     def clean_cache(self) -> None:
-        """The caches were flushed: nothing comes back any more."""
+        """The caches were flushed: forget the stale copy of the shared section."""
         self._cached = b""
 
     def _keep_cache(self) -> None:
-        """Wrongly, what the firmware has written stays in the L2 as the newest, whatever becomes of memory."""
+        """Misdeed cache-kept: the shared section stays in the L2 and overwrites memory at the next boot."""
         if self.status in (McuStatus.ENABLED, McuStatus.HALTED) and self.chip.misbehaviour.strikes("cache-kept"):
             self._cached = self.memory.read(self._layout.shared, self._layout.shared_size)
 
     def die(self, why: str) -> None:
-        """The firmware met memory that is not there. The driver finds out by its time-outs."""
+        """The firmware accessed unmapped memory, or stale memory at boot. The driver notices only by its time-outs."""
         self.chip.reporter.check("MCU fatal", f"MCU stopped for ever: {why}")
         self._halt_groups()
         self._set_status(McuStatus.FATAL)
 
     def start_of_group(self, slot: int) -> None:
-        """Raises McuHangError if it is to hang now.
+        """Raises McuHangError if a misdeed wants the MCU to hang now.
 
-        At a start, since an idle GPU is about to be suspended, and of an MCU that hangs in that the driver only warns.
+        It hangs at a group start: an idle GPU is soon suspended, and about a hang in suspend the driver only warns.
         """
         if rule := self.chip.misbehaviour.strikes("gpu-fault", slot):
             self.chip.gpu_fault(rule.exception, 0)
@@ -118,7 +118,7 @@ class Mcu:
             raise McuHangError
 
     def hang(self) -> None:
-        """Answer nothing until the driver stops or resets the MCU. It still says it is enabled."""
+        """Stop answering until the driver stops or resets the MCU. MCU_STATUS still reads ENABLED."""
         self._hung = True
         self._halt_groups()
 
@@ -175,7 +175,7 @@ class Mcu:
         self.chip.job_irq.set(JOB_GLOBAL)
 
     def _publish_interface(self) -> None:
-        """Write the control blocks (a slow reload zeroes them) and acknowledge what the request words still hold."""
+        """Write the control blocks (a slow reload zeroes them) and acknowledge requests left in the request words."""
         put, get = self.memory.put, self.memory.get
         interface.publish(self.memory, self._layout, self.suspend_buffer.size, self.chip.misbehaviour)
         for group in self.groups:
@@ -190,13 +190,13 @@ class Mcu:
     # --- doorbells
 
     def ring(self, doorbell: int) -> None:
-        """A doorbell register was written. The work is done after the answer to the guest."""
+        """A doorbell register was written. Serve it after the guest's register write has been answered."""
         if not self._rung:
             self.chip.loop.call_soon(self._service)
         self._rung |= 1 << doorbell
 
     def service_again(self, service: Callable[[], None]) -> None:
-        """Call `service` soon, as if the driver had rung, unless the MCU has stopped by then."""
+        """Call `service` soon, as if the driver had rung a doorbell, unless the MCU has stopped by then."""
         self.chip.loop.call_soon(lambda: service() if self.status == McuStatus.ENABLED else None)
 
     def _service(self) -> None:
@@ -212,7 +212,7 @@ class Mcu:
 
     def _service_global(self) -> None:
         get, put = self.memory.get, self.memory.put
-        # acknowledge the doorbells before reading the requests: one that comes in between rings again
+        # acknowledge the doorbells before reading the requests: a request that comes in between rings again
         ringing = get(self._in + GlbIn.DOORBELL_REQ)
         rung = ringing ^ get(self._out + GlbOut.DOORBELL_ACK)
         if rung:
@@ -262,13 +262,13 @@ class Mcu:
     # --- the groups as a whole
 
     def wake_blocked(self) -> None:
-        """A sync object changed somewhere: blocked streams of all groups look again."""
+        """A sync object changed: blocked streams of all groups check their wait again."""
         for group in self.groups:
             if group.active:
                 group.wake_blocked()
 
     def group_changed(self) -> None:
-        """A group became idle or busy, came or went: GLB IDLE is due some time after the last one became idle."""
+        """A group became idle or busy, was added or removed. GLB IDLE follows some time after all groups are idle."""
         busy = any(group.active and not group.idle for group in self.groups)
         if busy is self._was_busy:
             return

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The MCU's own view of memory: address space 0, where the firmware interface and the queues' ring pointers live.
 
-Translations are kept until the MMU is told anything about address space 0, or a flush: what a TLB may do.
+Translations are cached, as a TLB may do, until a command to address space 0 or a cache flush.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ MEMORY_ERRORS = (MemoryFault, BusError)
 
 
 class McuMemoryError(Exception):
-    """The MCU met memory that is not mapped: it is dead from now on, as the real one would be."""
+    """The MCU accessed unmapped memory: it is dead from now on, as a real MCU would be."""
 
 
 class McuMemory:
     """Aligned loads and stores, each a single access. Raises McuMemoryError (the MMU has latched the fault).
 
-    LOCKs are not waited for: the driver locks whole aligned blocks around what it maps, and never edits the page tables
-    of what the MCU is using.
+    Accesses do not wait for LOCKs: the driver locks whole aligned blocks around a mapping, but never changes the page
+    tables of memory that the MCU is using.
     """
 
     def __init__(self, space: AddressSpace) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A firmware image in its parts, to be put together again: also wrongly, which is what it is for.
+"""Split a firmware image into parts and put it together again, mainly to build malformed images for tests.
 
 Source of the format: panthor_fw.c (Linux 6.12.117, 7.3.4).
 """
@@ -18,12 +18,12 @@ PAGE: Final = 0x1000
 
 @dataclass(frozen=True)
 class Entry:
-    """`kind`: type, and flags of the entry header above bit 16. `body`: what follows the header word."""
+    """`kind`: the entry header without its size field: type and flags. `body`: the bytes after the header word."""
 
     kind: int
     body: bytes
     size: int | None = None
-    """What the header says; None: the truth."""
+    """The size in the header; None: the real size."""
 
     def to_bytes(self) -> bytes:
         size = WORD.size + len(self.body) if self.size is None else self.size
@@ -32,7 +32,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Image:
-    """An image in its parts. `size`: what the header says of header and entries; None: the truth."""
+    """An image in parts. `size`: size of header and entries as the header states it; None: the real size."""
 
     entries: tuple[Entry, ...]
     rest: bytes = b""
@@ -49,7 +49,7 @@ class Image:
 
 
 def parse(data: bytes) -> Image:
-    """The parts of a right image. Raises ValueError for one that is not."""
+    """Split a well-formed image. Raises ValueError for a malformed one."""
     if len(data) < HEADER.size:
         raise ValueError("shorter than a firmware header")
     magic, minor, major, _, version_hash, _, size = HEADER.unpack_from(data)

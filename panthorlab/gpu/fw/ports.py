@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the parts of the firmware need of those above them: a group of the MCU; queues, a watch and what stops it of
-their group.
+"""The protocols by which a part of the firmware calls its owner.
 
-`mcu` has groups, `group` has the rest; each is made knowing the one above it only by these protocols.
+`mcu.Mcu` owns the groups; `group.Group` owns its queues, its `Activity` and its `Stopping`. Each knows its owner only
+by a protocol of this module.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from panthorlab.gpu.mmu.unit import AddressSpace
 
 
 class McuHangError(Exception):
-    """The MCU is to hang here: what is being served is left half done."""
+    """The MCU hangs now (misdeed): the current request is left half done."""
 
 
 class McuPort(Protocol):
-    """What a group may ask of the MCU. All calls return at once."""
+    """The MCU as a group sees it. All calls return at once."""
 
     chip: Chip
     memory: McuMemory
@@ -32,37 +32,37 @@ class McuPort(Protocol):
     stream_params: CsParams
     suspend_buffer: SuspendBuffer
     progress_seconds: float
-    """Endpoint work that makes no progress for so long is reported; 0: never."""
+    """Endpoint work without progress for this time is reported; 0: never."""
 
     @property
     def alive(self) -> bool:
-        """It runs, and its memory may be touched."""
+        """The MCU runs, and its memory may be accessed."""
 
     def start_of_group(self, slot: int) -> None:
         """A group is about to be started on `slot`. Raises McuHangError if the MCU is to hang now."""
 
     def service_again(self, service: Callable[[], None]) -> None:
-        """Call `service` soon, as if the driver had rung, unless the MCU has stopped by then."""
+        """Call `service` soon, as if the driver had rung a doorbell, unless the MCU has stopped by then."""
 
     def wake_blocked(self) -> None:
-        """A sync object changed somewhere: blocked streams of all groups look again."""
+        """A sync object changed: blocked streams of all groups check their wait again."""
 
     def group_changed(self) -> None:
-        """A group became idle or busy, came or went."""
+        """A group became idle or busy, or was added or removed."""
 
 
 class EventPort(Protocol):
     """How events of a slot reach the driver; see `events`."""
 
     def raise_event(self, bit: int) -> None:
-        """A CSG event; one that the driver has not taken yet stands for this one, too."""
+        """Raise a CSG event. No effect while the driver has not acknowledged the previous one."""
 
     def deliver(self, name: str, raise_: Callable[[], None], alive: Callable[[], bool] = lambda: True) -> None:
-        """Raise an event of the group or of one of its streams, unless the GPU is to misbehave."""
+        """Raise an event of the group or of one of its streams; misdeeds may drop or delay it."""
 
 
 class GroupPort(Protocol):
-    """What a queue may ask of the group that it is of."""
+    """A group as its queues see it."""
 
     mcu: McuPort
     chip: Chip
@@ -71,7 +71,7 @@ class GroupPort(Protocol):
     track: str
     input: int
     output: int
-    """Of the group's interface blocks."""
+    """`input`, `output`: addresses of the group's interface blocks."""
     space: AddressSpace
     heaps: GroupHeaps
 
@@ -82,20 +82,20 @@ class GroupPort(Protocol):
         """Endpoint work of a frozen queue ended."""
 
     def queue_changed(self) -> None:
-        """After a slice."""
+        """A queue ran a slice or changed its state."""
 
     def sync_update(self) -> None:
         """A sync object that the driver may be waiting for has changed."""
 
     def wake_blocked(self) -> None:
-        """A sync object of the group changed: let its blocked streams look again."""
+        """A sync object of the group changed: its blocked streams check their wait again."""
 
     def progress(self, stream: int) -> int:
         """The progress counter of a stream of this group."""
 
 
 class WatchedGroup(Protocol):
-    """What is looked at to find out whether a group is idle, or stuck."""
+    """A group as `Activity` sees it, to find out whether the group is idle or stuck."""
 
     mcu: McuPort
     chip: Chip
@@ -106,7 +106,7 @@ class WatchedGroup(Protocol):
 
     @property
     def idle(self) -> bool:
-        """Nothing to do, as the driver defines it."""
+        """Whether all queues count as idle for the driver."""
 
     @property
     def working(self) -> bool:
@@ -114,39 +114,39 @@ class WatchedGroup(Protocol):
 
     @property
     def retired(self) -> int:
-        """Instructions so far of the queues with such work."""
+        """Instructions retired so far by the queues that have such endpoint work."""
 
 
 class StoppedStream(Protocol):
-    """The command stream of a queue that is stopped."""
+    """The command stream of a `StoppedQueue`."""
 
     @property
     def heap_address(self) -> int:
         """VA of the bound heap context, 0 if none."""
 
     def heap_context_bytes(self) -> bytes:
-        """What is to be written there."""
+        """The heap context to be written there."""
 
 
 class StoppedQueue(Protocol):
-    """A queue of a group that is stopped."""
+    """A queue of a group that is being stopped."""
 
     index: int
     heap_epoch: int
-    """Of the address space, when the heap was bound."""
+    """Epoch of the address space when the heap was bound."""
 
     @property
     def stream(self) -> StoppedStream: ...
 
     def freeze(self) -> None:
-        """No further slice."""
+        """Run no further slice."""
 
     def publish(self) -> None:
-        """EXTRACT and ACTIVE for the driver."""
+        """Write EXTRACT and ACTIVE for the driver."""
 
 
 class StoppingGroup(Protocol):
-    """What stops a group, and what is written out of it then."""
+    """A group as `Stopping` sees it."""
 
     chip: Chip
     track: str
@@ -160,4 +160,4 @@ class StoppingGroup(Protocol):
         """Work is on endpoints that only needs time."""
 
     def publish_status(self) -> None:
-        """Status words of the group and its streams, as of now."""
+        """Write the current status words of the group and its streams."""

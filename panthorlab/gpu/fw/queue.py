@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One queue of a group on a slot: its command stream, its ring pointers, its CS interface block.
 
-A `Queue` lives from START or RESUME to the acknowledgement of SUSPEND or TERMINATE; late timers of a stream whose queue
-is gone do nothing.
+A `Queue` lives from START or RESUME to the acknowledgement of SUSPEND or TERMINATE. Timers that fire later do nothing.
 """
 
 from __future__ import annotations
@@ -32,14 +31,14 @@ class Queue:
         self.ring_input = get64(self.input + CsIn.RINGBUF_INPUT)
         self.ring_output = get64(self.input + CsIn.RINGBUF_OUTPUT)
         self.request = get(self.input + CsIn.REQ)
-        self.heap_epoch = 0  # of the address space, when the heap was bound
+        self.heap_epoch = 0  # epoch of the address space when the heap was bound
         self._heap = 0
         self._alive = True
         self._frozen = False
         self._scheduled = False
         self._timer: TimerHandle | None = None
         self._pause = 0.0
-        self._waits_for = 0  # events that the stream waits for the driver to acknowledge
+        self._waits_for = 0  # events that the driver must acknowledge before the stream goes on
         self._published = -1
         params = self.chip.params
         self._first = self._budget = params.integer("slice.instructions")
@@ -69,7 +68,7 @@ class Queue:
         else:
             base, size = get64(self.input + CsIn.RINGBUF_BASE), get(self.input + CsIn.RINGBUF_SIZE)
             self.stream.start(base, size, extract, insert)
-        # an event of the last group that its driver never took must not be one of this group
+        # an unacknowledged event of the slot's previous group must not look like one of this group
         put(self.output + CsOut.ACK, get(self.output + CsOut.ACK) & ~Cs.EVENTS | self.request & Cs.EVENTS)
         self.acknowledge_state(Cs.START)
 
@@ -80,12 +79,12 @@ class Queue:
         self.memory.put(self.output + CsOut.ACK, ack & ~Cs.STATE | state)
 
     def poke(self) -> None:
-        """The user doorbell, or the CS doorbell: there may be more in the ring."""
+        """The user doorbell or the CS doorbell was rung: read INSERT again."""
         self.stream.insert = self.memory.get64(self.ring_input + RingIn.INSERT)
         self.wake()
 
     def answer(self) -> None:
-        """The CS doorbell: the driver may have acknowledged an event that the stream waits for."""
+        """The CS doorbell was rung: the driver may have acknowledged an event that the stream waits for."""
         get, get64 = self.memory.get, self.memory.get64
         request = self.request = get(self.input + CsIn.REQ)
         settled = self._waits_for & ~(request ^ get(self.output + CsOut.ACK))
@@ -99,18 +98,18 @@ class Queue:
         self.poke()
 
     def freeze(self) -> None:
-        """No further slice: the group is being stopped."""
+        """Run no further slice: the group is being stopped."""
         self._frozen = True
         self._cancel_timer()
 
     def drop(self) -> None:
-        """The stream is gone: whatever it still had scheduled does nothing."""
+        """Remove the stream: its scheduled calls do nothing from now on."""
         self._alive = False
         self.freeze()
         self.stream.stop()
 
     def publish(self) -> None:
-        """EXTRACT and ACTIVE for the driver."""
+        """Write EXTRACT and ACTIVE for the driver."""
         extract = self.stream.extract
         if extract != self._published:
             self._published = extract
@@ -120,7 +119,7 @@ class Queue:
                 self.chip.trace.counter(self.track, "ring", pending=max(0, self.stream.insert - extract))
 
     def publish_status(self) -> None:
-        """The status words, which the driver samples after STATUS_UPDATE and SUSPEND."""
+        """Write the status words, which the driver samples after STATUS_UPDATE and SUSPEND."""
         status = self.stream.status()
         put, put64, at = self.memory.put, self.memory.put64, self.output
         put64(at + CsOut.STATUS_CMD_PTR, status.cmd_ptr)
@@ -139,14 +138,14 @@ class Queue:
         if not stream.idle:
             return False
         if self.state is StreamState.IDLE:
-            # after a doorbell there is work that no slice has seen yet
+            # after a doorbell the ring may hold work that no slice has seen yet
             return bool(self.request & Cs.IDLE_EMPTY) and stream.insert == stream.extract
         return bool(self.request & Cs.IDLE_SYNC_WAIT)
 
     # --- slices
 
     def wake(self) -> None:
-        """Schedule a slice, unless there is one or there can be none."""
+        """Schedule a slice, unless one is scheduled or the stream is frozen, paused or dead."""
         if self._alive and self._frozen:
             self.group.drained()
         elif self._alive and not self._scheduled and self.state not in (StreamState.PAUSED, StreamState.DEAD):
@@ -171,7 +170,7 @@ class Queue:
         self.chip.reporter.counts["instructions"] += result.retired
         before, self.state = self.state, result.state
         self.publish()
-        # a stream that only computes gets longer slices, for most of a short one is overhead
+        # a stream that only computes gets longer slices: short ones are mostly overhead
         running = self.state is StreamState.RUNNING
         self._budget = min(2 * self._budget, self._most) if running else self._first
         if running:
@@ -187,7 +186,7 @@ class Queue:
         self.group.queue_changed()
 
     def _breaks_off(self) -> bool:
-        """The GPU is to misbehave: the stream reports an error that it does not have."""
+        """Misdeeds cs-fault and cs-fatal: the stream reports an injected error. True: one was injected."""
         for name in ("cs-fault", "cs-fatal"):
             if rule := self.chip.misbehaviour.strikes(name, self.group.index):
                 self.stream.break_off(rule.exception, fatal=name == "cs-fatal")
@@ -206,7 +205,7 @@ class Queue:
                 self.chip.trace.instant(self.track, f"heap context 0x{self._heap:x} bound", epoch=self.heap_epoch)
 
     def _must_fetch(self) -> bool:
-        """A stream that spins goes round in its prefetch buffer; only now and then it is taken for a miss."""
+        """Whether to fetch the code again. A spinning stream loops in its prefetch buffer and rarely misses it."""
         now = self.chip.loop.now()
         if self.state is StreamState.SPINNING and now < self._refetch_at:
             return False

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""SUSPEND and TERMINATE of the group on a slot, from the request to where it can be acknowledged.
+"""SUSPEND and TERMINATE of the group on a slot, from the request until it can be acknowledged.
 
-Its streams are frozen; for SUSPEND, endpoint work that only needs time may end; then the contexts of its tiler heaps
-are written out.
+First the group's streams are frozen; a SUSPEND then waits for endpoint work that only needs time; last, the contexts of
+the tiler heaps are written out.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from panthorlab.gpu.layout import Csg
 
 
 class Stopping:
-    """Lives as long as its slot. `done` is called once for each `begin`, with its state, unless it is cancelled."""
+    """One per slot. Calls `done` once for each `begin`, with the requested state, unless cancelled."""
 
     def __init__(self, group: StoppingGroup, done: Callable[[int], None]) -> None:
         self._group, self._chip, self._done = group, group.chip, done
-        self._state: int | None = None  # what is being worked on
+        self._state: int | None = None  # the requested state, while the group is being stopped
         self._writeout: WriteOut | None = None
         self._drain_timer: TimerHandle | None = None
 
@@ -42,7 +42,7 @@ class Stopping:
             self._stopped()
 
     def cancel(self) -> None:
-        """The MCU stops: nothing more is done."""
+        """The MCU stops: abandon the request."""
         if self._drain_timer is not None:
             self._drain_timer.cancel()
             self._drain_timer = None
@@ -77,7 +77,7 @@ class Stopping:
         params = chip.params
         delay = params.number("writeout.delay_ms") + chip.random.uniform(0, params.number("writeout.jitter_ms"))
         if params.integer("ack.first"):
-            # deliberately wrong; a row of its own, since the next group may be on the slot by then
+            # deliberately wrong; own track in the trace, since the next group may be on the slot by then
             WriteOut(chip, f"{group.track} after its acknowledgement", group.space, writes).start(delay / 1000)
             self._finish()
         else:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The suspend buffer: a suspended group lives in guest memory, so it outlives resets as on hardware.
+"""The suspend buffer: the state of a suspended group is in guest memory, so it outlives resets as on hardware.
 
-The layout is this firmware's own: magic, checksum of the rest, number of streams, then for each its index, its size and
-the bytes of `SavedStream`.
+The layout is this firmware's own: magic, checksum of the following bytes, number of streams, then for each stream its
+index, its size and the bytes of `SavedStream`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ERASED = bytes(_HEAD.size)
 
 @dataclass(frozen=True)
 class SuspendBuffer:
-    """The format of one GPU: how many streams a group has, and what they are like."""
+    """The format of one GPU: the number of streams of a group, and their instruction set."""
 
     streams: int
     isa: InstructionSet
@@ -34,7 +34,7 @@ class SuspendBuffer:
         return (_HEAD.size + self.streams * (_STREAM.size + saved_size(self.isa)) + 0xFFF) & ~0xFFF
 
     def unpack(self, buffer: bytes) -> dict[int, SavedStream]:
-        """The inverse of `pack`; what follows is ignored. Raises ValueError if the buffer holds no suspended group."""
+        """The inverse of `pack`; trailing bytes are ignored. Raises ValueError if it holds no suspended group."""
         magic, checksum, count = _HEAD.unpack_from(buffer)
         if magic != MAGIC or count > self.streams:
             raise ValueError("no group was suspended to it")
@@ -53,7 +53,7 @@ class SuspendBuffer:
 
 
 def pack(streams: Mapping[int, SavedStream]) -> bytes:
-    """The contents of the buffer."""
+    """The contents of a suspend buffer that holds `streams`."""
     records = [(index, saved.to_bytes()) for index, saved in sorted(streams.items())]
     body = b"".join(_STREAM.pack(index, len(data)) + data for index, data in records)
     return _HEAD.pack(MAGIC, zlib.crc32(body), len(records)) + body

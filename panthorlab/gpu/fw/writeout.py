@@ -2,7 +2,7 @@
 """The heap context write-out: before SUSPEND or TERMINATE is acknowledged, the firmware stores the contexts of the
 tiler heaps that are bound to the group's command streams. If their memory is unmapped by then, the MMU faults.
 
-Each write walks the page tables at that moment, through whatever the address space has latched by then.
+Each write walks the page tables when it is made, with the translation that the address space has latched then.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WORTH_WAITING = 0.0003  # seconds
 
 @dataclass(frozen=True)
 class HeapWrite:
-    """One store of `data` at `va`, for command stream `stream`; `epoch` is that of the address space at HEAP_SET."""
+    """One store of `data` at `va`, for command stream `stream`; `epoch`: the address space's epoch at HEAP_SET."""
 
     stream: int
     va: int
@@ -36,7 +36,7 @@ def heap_write(params: Params, stride: int, stream: int, context: int, data: byt
 
 
 class WriteOut:
-    """Runs by itself once started; `done` is called once, unless it is cancelled."""
+    """One write-out; after `start` it needs no calls. Calls `done` once, unless cancelled."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class WriteOut:
         self._done = done
         self._timer: Timer | None = None
         self._waited = self._patience = 0.0
-        self._turn = 0  # tells a late call of the MMU from the one that is waited for
+        self._turn = 0  # distinguishes a late call from the MMU from the expected one
         self._started = chip.loop.now()
         self._requester = Requester.MCU if chip.params.word("writeout.source") == "mcu" else Requester.LSU
 
@@ -63,7 +63,7 @@ class WriteOut:
         self._timer = self._chip.loop.call_later(delay, self._due)
 
     def _due(self) -> None:
-        """The delay is over by the wall clock. What the host kept from the guest meanwhile is still to come."""
+        """The delay is over by the wall clock. Add the time for which the host did not run the ready guest."""
         waited = self._chip.guest_waited()
         more = min(waited - self._waited, self._patience)
         if more > WORTH_WAITING:
@@ -74,7 +74,7 @@ class WriteOut:
             self._next()
 
     def cancel(self) -> None:
-        """Forget what is not written yet (reset, MCU stopped)."""
+        """Drop the writes not made yet (reset, MCU stopped)."""
         self._turn += 1
         self._writes.clear()
         if self._timer is not None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Mali-G610: architecture 10.8.6, as in the RK3588.
 
-Sources: panthor_regs.h (Linux 6.12, 7.3); values from public logs of RK3588 boards and from Mesa's no-op shim,
-which has those of one; `?` where nobody has published one. Fields: Tyr's regs.rs (7.3), kbase. docs/fidelity.md has
+Sources: panthor_regs.h (Linux 6.12, 7.3); values from public logs of RK3588 boards and from Mesa's no-op shim, which
+has those of one board; `?`: no value is published. Fields: Tyr's regs.rs (7.3), kbase. docs/fidelity.md has
 them all.
 """
 
@@ -236,7 +236,7 @@ G610 = Generation(
     layout=Layout(
         groups=8,
         streams=8,
-        version=0x01010000,  # 1.1.0. Below 4.0: from there on 7.x uses endpoint_req2
+        version=0x01010000,  # 1.1.0. Below 4.0, since 7.x uses endpoint_req2 from 4.0 on
         instr_features=0x71,
         cs_features=0x0007085F,
         protm_suspend_size=0x1000,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The MMU's address spaces: registers, latched translation, region locks, faults.
 
-Source: panthor_regs.h and panthor_mmu.c (Linux 6.12, 7.3). Commands complete at once, and AS_STATUS
-says so, unless the GPU is told to misbehave.
+Source: panthor_regs.h and panthor_mmu.c (Linux 6.12, 7.3). Commands complete at once; AS_STATUS reads busy only by
+misdeed `as-stuck`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Release = Callable[[], None]
 
 
 class AddressSpace:
-    """One AS: what the registers hold, and what the last UPDATE latched."""
+    """One address space: its registers, and the translation that the last UPDATE latched."""
 
     def __init__(
         self,
@@ -58,17 +58,17 @@ class AddressSpace:
         self.va_bits = 48
         self.epoch = 0  # number of UPDATEs
         self.locked: tuple[int, int] | None = None
-        self.version = 0  # changes whenever translations found before must not be used any more
+        self.version = 0  # changes whenever cached translations become invalid
         self._tlb: dict[int, tuple[Region, int, Translation]] = {}
-        # pages that an access of this kind has been allowed to: where they are; looked at first, for speed
+        # by page: the RAM of translations that already allowed this kind of access; checked first, for speed
         self._readable: dict[int, tuple[Region, int]] = {}
         self._writable: dict[int, tuple[Region, int]] = {}
         self._waiting: list[Release] = []
         self.flushed: Release = lambda: None  # called at each flush
-        self._watched: dict[int, bool] = {}  # for the trace: pages of interest, and whether they were mapped
+        self._watched: dict[int, bool] = {}  # for the trace: watched pages, and whether each was mapped
 
     def watch(self, va: int) -> None:
-        """Let the trace show when the page at `va` is unmapped."""
+        """Show in the trace when the page at `va` is unmapped or mapped."""
         self._watched[va] = True
 
     # --- commands
@@ -90,7 +90,7 @@ class AddressSpace:
             self._reporter.unmodelled(f"AS_COMMAND {value}", f"AS{self.index}_COMMAND {value}")
 
     def reset(self) -> None:
-        """GPU reset: unmapped, nothing locked, registers zero. The fault registers keep their last values."""
+        """GPU reset: unmapped mode, no lock, registers zero. The fault registers keep their values."""
         self.transtab = self.memattr = self.lockaddr = 0
         self.transcfg = MODE_UNMAPPED
         self._busy_until = 0.0
@@ -115,7 +115,7 @@ class AddressSpace:
         return self.mode != MODE_UNMAPPED
 
     def when_released(self, call: Release) -> None:
-        """Call once when the lock is released or another translation is latched: who calls must look again."""
+        """Call `call` once, when the lock is released or another translation is latched. It must check again then."""
         self._waiting.append(call)
 
     def _update(self) -> None:
@@ -143,7 +143,7 @@ class AddressSpace:
         else:
             start = self.lockaddr >> bits << bits
             end = start + (1 << bits)
-        self._unlock("LOCK", wake=False)  # a second LOCK moves the region; who waits in the old one looks again
+        self._unlock("LOCK", wake=False)  # a second LOCK moves the region; waiters of the old one check again
         self.locked = (start, end)
         if self._trace.on:
             self._trace.begin(self.track, f"LOCK 0x{start:x}+0x{end - start:x}")
@@ -179,7 +179,7 @@ class AddressSpace:
     # --- accesses
 
     def look_up(self, va: int, access: Access, requester: Requester, wait: bool = True) -> tuple[Region, int, int]:
-        """Where `va` is: the RAM region, the offset in it, and how many bytes from there the mapping goes on.
+        """Translate `va`: its RAM region, the offset in it, and the bytes from there to the end of the mapping.
 
         Raises MemoryFault (latched, interrupt raised), MemoryStall (unless not `wait`), BusError.
         """
@@ -237,7 +237,7 @@ class AddressSpace:
         return MemoryFault(va, exception, access)
 
     def raise_fault(self, exception: int, va: int, access: Access, requester: Requester) -> None:
-        """Latch a fault and interrupt. While one is pending the first stays latched."""
+        """Latch a fault and raise the interrupt. While a fault is pending, it stays latched."""
         bit = 1 << self.index
         status = self._source_ids[requester] << 16 | access << 8 | exception
         text = f"AS{self.index} 0x{va:x} 0x{status:08X}"
@@ -296,7 +296,7 @@ class AddressSpace:
 
 
 class Mmu:
-    """The address spaces and their interrupt block. `bus_fault` is told of physical addresses without RAM."""
+    """The address spaces and their interrupt block. `bus_fault` is called for physical addresses without RAM."""
 
     def __init__(
         self,
@@ -322,6 +322,6 @@ class Mmu:
             space.reset()
 
     def forget(self) -> None:
-        """No translation stays cached: GPU-wide cache flush, or guest RAM came or went."""
+        """Drop all cached translations: GPU-wide cache flush, or guest RAM was mapped or unmapped."""
         for space in self.spaces:
             space.forget()

@@ -12,14 +12,14 @@ from enum import IntEnum
 from typing import NamedTuple
 
 ADDRESS = 0x0000_FFFF_FFFF_F000  # output address bits 47:12 of a descriptor
-UNPRIVILEGED = 1 << 6  # AP[1]: the GPU may access it at all
+UNPRIVILEGED = 1 << 6  # AP[1]: the GPU may access the page
 READ_ONLY = 1 << 7  # AP[2]
 ACCESS_FLAG = 1 << 10
 NO_EXECUTE = 1 << 54
 
 
 class FaultCode(IntEnum):
-    """AS_FAULTSTATUS exception types; those of a level are the base plus the level."""
+    """AS_FAULTSTATUS exception types. For faults at a level, add the level to the base value."""
 
     TRANSLATION = 0xC0
     PERMISSION = 0xC8
@@ -29,7 +29,7 @@ class FaultCode(IntEnum):
 
 
 class Translation(NamedTuple):
-    """`va` is mapped to `pa`; the mapping has `bits` offset bits and the descriptor `entry` at `level`."""
+    """`va` is mapped to `pa` by the descriptor `entry` at `level`; the low `bits` address bits are the offset."""
 
     pa: int
     bits: int
@@ -38,7 +38,7 @@ class Translation(NamedTuple):
 
 
 class WalkFault(NamedTuple):
-    """The walk ended: `exception` is what AS_FAULTSTATUS bits 7:0 will say."""
+    """The walk failed with `exception`, the value for AS_FAULTSTATUS bits 7:0."""
 
     exception: int
     level: int
@@ -54,7 +54,7 @@ def walk(
 ) -> Translation | WalkFault:
     """Translate `va` from the table at physical `root`. `read` gives the u64 at a physical address.
 
-    Permissions are not looked at: see `permission`. `overflow` is the exception for an address above `va_bits`.
+    Permissions are not checked: see `permission`. `overflow` is the exception for an address above `va_bits`.
     """
     if va >> va_bits:
         return WalkFault(overflow, 0)
@@ -85,6 +85,6 @@ def walk(
 
 
 def permission(entry: int, level: int, write: bool, execute: bool) -> WalkFault | None:
-    """Whether a leaf allows the access."""
+    """Check whether a leaf descriptor allows the access; None: it does."""
     forbidden = not entry & UNPRIVILEGED or (write and entry & READ_ONLY) or (execute and entry & NO_EXECUTE)
     return WalkFault(FaultCode.PERMISSION + level, level) if forbidden else None

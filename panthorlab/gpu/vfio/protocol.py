@@ -80,11 +80,11 @@ CAPABILITIES = {"capabilities": {"max_msg_fds": 16, "max_data_xfer_size": MAX_TR
 
 
 class FramingError(Exception):
-    """The byte stream is no vfio-user stream (any more); the connection cannot be used."""
+    """The byte stream is not (or no longer) valid vfio-user; the connection is unusable."""
 
 
 class ProtocolError(Exception):
-    """One message is wrong; it is answered with `errno` and the connection lives on."""
+    """One message is invalid; it is answered with `errno` and the connection stays usable."""
 
     def __init__(self, errno: int, text: str) -> None:
         super().__init__(text)
@@ -93,7 +93,7 @@ class ProtocolError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One PDU: `flags` and `errno` as in the header, `body` what follows it."""
+    """One PDU: `flags` and `errno` from the header, and `body`, the bytes after it."""
 
     ident: int
     command: int
@@ -116,7 +116,7 @@ class Message:
 
 
 def message_size(buffer: bytes | bytearray | memoryview, at: int, end: int) -> int:
-    """Size of the message that starts at `at`, 0 if its header is not complete before `end`. Raises FramingError."""
+    """Size of the message at `at`; 0 if its header is incomplete before `end`. Raises FramingError."""
     if end - at < HEADER.size:
         return 0
     size: int = HEADER.unpack_from(buffer, at)[2]
@@ -126,7 +126,7 @@ def message_size(buffer: bytes | bytearray | memoryview, at: int, end: int) -> i
 
 
 def split(buffer: bytes | bytearray | memoryview, start: int, end: int) -> Iterator[Message]:
-    """The whole messages in `buffer[start:end]`; what follows the last is the beginning of the next one."""
+    """The complete messages in `buffer[start:end]`; bytes after the last one begin the next message."""
     while (size := message_size(buffer, start, end)) and start + size <= end:
         yield decode(buffer, start, size)
         start += size
@@ -139,7 +139,7 @@ def decode(buffer: bytes | bytearray | memoryview, start: int, size: int) -> Mes
 
 
 def version_reply(request: bytes) -> bytes:
-    """Answer to VERSION, never longer than the request (QEMU's buffer has that size). Raises ProtocolError."""
+    """The reply to VERSION, never longer than the request (QEMU's buffer has that size). Raises ProtocolError."""
     if len(request) < VERSION.size:
         raise ProtocolError(22, "VERSION is too short")
     major, minor = VERSION.unpack_from(request)

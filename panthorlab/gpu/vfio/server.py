@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The vfio-user server for one client: QEMU's requests on one side, a GPU on the other.
+"""The vfio-user server for one client: carries out QEMU's requests on a GPU.
 
-The hot path is a guest register access: receive into one buffer, look at the header in place, call the register's
-handler, send from one buffer. Everything else goes through `Message` objects.
+The hot path is a guest register access: receive into one buffer, parse the header in place, call the register's
+handler, send from one buffer. All other requests go through `Message` objects.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ BUFFER = 2 * p.MAX_MESSAGE
 ANCILLARY = socket.CMSG_SPACE(16 * 4)
 WRITE_REPLY = struct.Struct("<HHIIIQII")  # header, region access
 READ32_REPLY = struct.Struct("<HHIIIQIII")  # header, region access, one register
-REMEMBERED = 64  # messages in a reproducer
-# Plain numbers: an operation on a member of an enum costs more than the whole handling of a posted write.
+REMEMBERED = 64  # number of messages in a reproducer
+# Plain integers: an operation on an enum member costs more than all the handling of a posted write.
 READ, WRITE, REPLY, NO_REPLY = (
     int(value) for value in (Command.REGION_READ, Command.REGION_WRITE, Flag.REPLY, Flag.NO_REPLY)
 )
@@ -33,24 +33,24 @@ Done = Callable[[], None]
 
 
 def _nothing() -> None:
-    """Nobody wants to know."""
+    """Default for `arrive` and `leave`."""
 
 
 class Server:
-    """Owns the connection. `on_close` is called once, when the client is gone or cannot be understood any more."""
+    """Owns the connection. Calls `on_close` once, when the client has gone or broken the protocol."""
 
     def __init__(self, connection: socket.socket, gpu: GpuDevice, reporter: Reporter, on_close: Done) -> None:
-        self.arrive: Done = _nothing  # a message has come, for which the guest's CPU waits, and
-        self.leave: Done = _nothing  # is about to be answered; not told of single registers, which the GPU knows of
+        self.arrive: Done = _nothing  # called when a message is served, while the guest's CPU waits
+        self.leave: Done = _nothing  # called before its answer; both not for register accesses, see ExactGpu
         self._socket = connection
         self._gpu, self._reporter, self._on_close = gpu, reporter, on_close
         self._buffer = bytearray(BUFFER)
         self._view = memoryview(self._buffer)
         self._start = self._end = 0
-        self._fds: list[int] = []  # came with the message whose last byte is before _fds_end
+        self._fds: list[int] = []  # received with the message that ends at _fds_end
         self._fds_end = 0
         self._message_end = 0
-        self._question = 0  # ident of the last message that is a request of ours
+        self._question = 0  # ident of our last request to the client
         self._open_question = False
         self._closed = False
         self._out = bytearray(READ32_REPLY.size)
@@ -74,7 +74,7 @@ class Server:
         return self._socket.fileno()
 
     def reproducer(self) -> str:
-        """The last messages, as hexadecimal text."""
+        """The last messages received, as hexadecimal text."""
         return "\n".join(message.hex() for message in self._recent)
 
     def _close_fds(self) -> None:
@@ -83,7 +83,7 @@ class Server:
         self._fds.clear()
 
     def close(self) -> None:
-        """Give everything back: the connection, and the guest's file descriptors."""
+        """Release all resources: the connection and the guest's file descriptors."""
         self._close_fds()
         self._socket.close()
         for irq in self._gpu.irqs:
@@ -92,7 +92,7 @@ class Server:
     # --- receiving
 
     def readable(self) -> None:
-        """Take what there is, and answer every message that is complete."""
+        """Receive available bytes and answer every complete message."""
         try:
             size, ancillary, _, _ = self._socket.recvmsg_into([self._view[self._end :]], ANCILLARY)
         except ConnectionError:
@@ -119,8 +119,8 @@ class Server:
         self._on_close()
 
     def round_trip(self) -> None:
-        """Ask the client for a word of guest memory, and wait for its answer: what it was told before has taken effect
-        then (QEMU does both in its main loop, one after the other). Returns at once when the client has gone."""
+        """Read a word of guest memory from the client and wait for the reply. Then the client has processed all earlier
+        messages, since QEMU's main loop works in order. Returns at once when the client has gone."""
         self._question = (self._question + 1) & 0xFFFF
         question = p.REGION_ACCESS.pack(self._gpu.ram.first, 4, 0)
         try:
@@ -143,7 +143,7 @@ class Server:
                 self._dispatch(p.decode(buffer, start, size))
             start += size
             if self._fds and self._fds_end <= start:
-                self._close_fds()  # nobody asked for them
+                self._close_fds()  # the message did not use its descriptors
         if start == end:
             self._start = self._end = 0
         elif BUFFER - start < p.MAX_MESSAGE:
@@ -153,14 +153,14 @@ class Server:
             self._fds_end -= start
 
     def _read_register(self, at: int) -> bool:
-        """REGION_READ of one register: the whole exchange; False if it is something else."""
+        """Serve a REGION_READ of one register. False: it is a different message."""
         ident, command, _, flags, _ = p.HEADER.unpack_from(self._buffer, at)
         offset, region, count = p.REGION_ACCESS.unpack_from(self._buffer, at + 16)
         if command != READ or region != 0 or count != 4 or offset & 3 or flags:
             return False
         try:
             value = self._gpu.read(offset)
-        except Exception as error:  # the guest waits for an answer, with the whole machine stopped
+        except Exception as error:  # the guest must get an answer: the whole machine waits for it
             self._failed(error, f"read of register 0x{offset:x}")
             value = 0
         READ32_REPLY.pack_into(self._out, 0, ident, command, READ32_REPLY.size, REPLY, 0, offset, region, count, value)
@@ -168,7 +168,7 @@ class Server:
         return True
 
     def _write_register(self, at: int) -> bool:
-        """REGION_WRITE of one register: the whole exchange; False if it is something else."""
+        """Serve a REGION_WRITE of one register. False: it is a different message."""
         ident, command, _, flags, _ = p.HEADER.unpack_from(self._buffer, at)
         offset, region, count = p.REGION_ACCESS.unpack_from(self._buffer, at + 16)
         if command != WRITE or region != 0 or count != 4 or offset & 3 or flags & ~NO_REPLY:
@@ -187,18 +187,18 @@ class Server:
             self._reporter.model_error(f"{what}: {error!r}", self.reproducer_with(error))
 
     def reproducer_with(self, error: Exception) -> str:
-        """Traceback and the last messages."""
-        import traceback  # slow to import, and never needed by a healthy model
+        """The traceback of `error` and the last messages."""
+        import traceback  # slow to import, and only needed after an error
 
         return "".join(traceback.format_exception(error)) + "last messages:\n" + self.reproducer()
 
-    # --- everything that is no register access
+    # --- messages other than register accesses
 
     def _dispatch(self, message: Message) -> None:
         if message.flags & Flag.TYPE:
             if message.ident == self._question and message.command == Command.DMA_READ:
                 self._open_question = False
-            return  # a reply, to `round_trip` or to nothing
+            return  # a reply to `round_trip`, or unexpected
         handler = self._commands.get(message.command)
         self.arrive()
         try:
@@ -219,7 +219,7 @@ class Server:
             self._socket.sendall(answer.encode())
 
     def _take_fds(self) -> list[int]:
-        """The descriptors of the message being served: a receive that brings some ends with their message."""
+        """The file descriptors of the current message: a receive with descriptors ends with their message."""
         if self._fds_end > self._message_end:
             return []
         fds, self._fds = self._fds, []
@@ -304,7 +304,7 @@ class Server:
         elif region == 0:
             data = self._read_bytes(offset, count)
         elif region in pci.BAR_SIZES:
-            data = bytes(count)  # the MSI-X table is QEMU's
+            data = bytes(count)  # QEMU emulates the MSI-X table
         else:
             raise ProtocolError(errno.EINVAL, f"read of region {region}")
         return p.REGION_ACCESS.pack(offset, region, count) + data
