@@ -13,7 +13,7 @@ import pytest
 
 from panthorlab.errors import UsageError
 from panthorlab.kernel.build.config import find_fragments
-from panthorlab.run.controller import worker_argv
+from panthorlab.run.worker import worker_argv
 from panthorlab.run.job import Job
 from panthorlab.run.record.codec import encode
 from panthorlab.run.suites import all_suites, find_suites, lasting
