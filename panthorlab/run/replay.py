@@ -149,9 +149,7 @@ def _check_board(original: Original, events: Sequence[Event]) -> None:
         if board.facts.get("time") != TimeName.EXACT:
             raise LabError("the board lived in the host's time", hint=str(board.facts.get("time_why") or ""))
         if board.facts.get("qemu") != (then := read_kept(original.log_dir).get("QEMU")):
-            raise LabError(
-                f"QEMU is {board.facts.get('qemu')} now and was {then}", hint="a seed is for one QEMU"
-            )
+            raise LabError(f"QEMU is {board.facts.get('qemu')} now and was {then}", hint="a seed is for one QEMU")
 
 
 def _repeat(
