@@ -23,6 +23,7 @@ COMMANDS = {
     "matrix": "panthorlab.run.matrix:main",
     "fuzz": "panthorlab.run.fuzzing:main",
     "record": "panthorlab.run.recording:main",
+    "replay": "panthorlab.run.replay:main",
     "replay-trace": "panthorlab.mmio.main:main",
     "resume": "panthorlab.run.validate:resume_main",
     "build": "panthorlab.run.build:main",

@@ -191,6 +191,11 @@ def make_parser() -> Parser:
     _run_parser(record)
     add_recording(record)
     add_replay_trace(add("replay-trace", "feed a recording to the emulated GPU, and show the first difference"))
+    replay = add("replay", "boot once more what ran in exact time, up to one iteration, with traces")
+    replay.add_argument(
+        "iteration", metavar="RUN:ITERATION", help="for instance runs/20261122-231500-1a2b:after1.1.3-17"
+    )
+    add_output(replay)
     resume = add("resume", "continue an interrupted run")
     resume.add_argument("run", type=Path, metavar="RUN")
     add_jail(resume)

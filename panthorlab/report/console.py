@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from panthorlab.outcome import Role, Side
-from panthorlab.report.faults import headline, owner, place, telling
+from panthorlab.report.faults import headline, once_more, owner, place, telling
 from panthorlab.report.leftout import not_run
 from panthorlab.report.model import RunReport
 from panthorlab.report.text import counts, direction, fit, interval, pad, plain, seconds, width, wrap
@@ -173,6 +173,8 @@ def _fault(report: RunReport, columns: int) -> list[str]:
     whose = owner(finding)
     if whose:
         shown.append(fit(f"  belongs to {whose}", columns))
+    if command := once_more(report, finding):
+        shown.append(f"  again: {command}")
     return shown
 
 

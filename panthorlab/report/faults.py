@@ -72,6 +72,13 @@ def place(finding: FindingFields) -> str:
     return plain(", ".join(shown))
 
 
+def once_more(report: RunReport, finding: FindingFields) -> str:
+    """The command that repeats the iteration of a finding; empty if that cannot be had: it is for exact time."""
+    if report.board.facts.get("time") != "exact" or finding.get("iteration") is None:
+        return ""
+    return plain(f"panthorlab replay {report.run_dir}:{finding['iteration']}")
+
+
 def owner(finding: FindingFields) -> str:
     """What the address belongs to, or whose the fault is."""
     whose = " ".join(str(finding[key]) for key in ("comm", "pid") if finding.get(key) is not None)

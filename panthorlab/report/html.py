@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from panthorlab.outcome import Side
-from panthorlab.report.faults import FindingFields, headline, owner, place
+from panthorlab.report.faults import FindingFields, headline, once_more, owner, place
 from panthorlab.report.model import RunReport
 from panthorlab.report.text import counts, direction, fact, interval, seconds, xml_text
 from panthorlab.verdict.model import Verdict, WorkloadVerdict
@@ -38,7 +38,7 @@ def render(report: RunReport) -> str:
         verdict=report.verdict,
         facts=list(_facts(report)),
         variants=list(_variants(report)),
-        groups=_groups(report.findings),
+        groups=_groups(report),
         max_groups=MAX_GROUPS,
         coverage_heads=[f"{side}: functions, lines" for side in coverage],
         covered=[(name, [one.suites.get(name, ()) for one in coverage.values()]) for name in suites],
@@ -145,6 +145,8 @@ class _Group:
     name: str
     side: str
     same: Sequence[FindingFields]
+    again: str
+    """The command that repeats the first, if it can be."""
 
     @property
     def headline(self) -> str:
@@ -165,9 +167,9 @@ class _Group:
         return named + (f" and {len(where) - MAX_PLACES} others" if len(where) > MAX_PLACES else "")
 
 
-def _groups(findings: Iterable[FindingFields]) -> list[_Group]:
+def _groups(report: RunReport) -> list[_Group]:
     groups: dict[tuple[str, str], list[FindingFields]] = {}
-    for finding in findings:
+    for finding in report.findings:
         name = str(finding.get("signature") or finding.get("kind"))
         groups.setdefault((name, str(finding.get("side") or "")), []).append(finding)
-    return [_Group(name, side, same) for (name, side), same in groups.items()]
+    return [_Group(name, side, same, once_more(report, same[0])) for (name, side), same in groups.items()]

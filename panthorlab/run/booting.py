@@ -11,10 +11,12 @@ from typing import Final
 import pytest
 
 from panthorlab.board.board import Board
+from panthorlab.board.boardtime import TimeName
 from panthorlab.board.registry import board_name
 from panthorlab.board.steps import Step, StepName, Steps
 from panthorlab.errors import PanthorlabError
 from panthorlab.run.bootend import end_by
+from panthorlab.run.dependence import keep
 from panthorlab.run.evidence import LogFollower
 from panthorlab.run.job import Job
 from panthorlab.run.kernels import resolve_kernel
@@ -66,6 +68,8 @@ def booted(job: Job, find_board: Callable[[], Board], emit: Callable[[OfBoot], N
                     meter.check(board.shell)
                 session.once = once_per_boot(board.shell.get(COMMAND_LINE).decode("utf-8", "replace"))
                 emit(BoardUp(name=board.name, facts=board.facts(), boot_id=board.boot_id))
+                if board.facts().get("time") == TimeName.EXACT:
+                    keep(job, board.facts())
                 if why := board.facts().get("time_why"):
                     emit(Note(text=f"{board.name} lives in the host's time, not in exact time: {why}"))
                 file = log_dir / job.recording if job.recording else None

@@ -23,7 +23,7 @@ class Job:
     `plain_tests`, and are not counted. `tests`: SUITE::TEST that run; None: all. `at_most`: iterations of
     a workload whose test does not ask for this kernel; None: as planned. `coverage`: the map of the kernel's lines, if
     what runs of them is to be measured. `recording`: the file for what the driver does to the GPU's registers, below
-    `log_dir`, if that is to be recorded.
+    `log_dir`, if that is to be recorded. `until`: the iteration after which the boot ends; None: as planned.
     """
 
     board: str
@@ -52,6 +52,7 @@ class Job:
     at_most: int | None = None
     coverage: str | None = None
     recording: str | None = None
+    until: str | None = None
 
     @classmethod
     def read(cls, fields: JsonObject) -> Job:

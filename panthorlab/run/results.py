@@ -242,12 +242,24 @@ def _methods(events: Events) -> dict[str, str]:
     }
 
 
+def _digests(events: Events) -> dict[str, dict[str, str]]:
+    """By board, those of its boots in exact time."""
+    names = {board.boot: board.name for board in _of(events, record.BoardUp)}
+    found: dict[str, dict[str, str]] = {}
+    for end in _of(events, record.BootEnd):
+        if end.digest is not None and end.boot in names:
+            found.setdefault(names[end.boot], {})[end.boot] = end.digest
+    return found
+
+
 def _board(events: Events, planned: str) -> BoardInfo:
     """What it ran on; of several boards, facts in which they differ are told of each."""
     boards = {board.name: dict(board.facts) for board in reversed(list(_of(events, record.BoardUp)))}
     for name, methods in _methods(events).items():
         boards[name]["boot_method"] = methods
         boards[name].pop("why_this_method", None)  # there is a note where there is something to tell
+    for name, digests in _digests(events).items():
+        boards[name]["digests"] = digests
     if len(boards) < 2:
         return BoardInfo(
             next(iter(boards), planned), _about(events), _emulated(events), next(iter(boards.values()), {})

@@ -77,3 +77,26 @@ def test_a_command_has_a_digest_and_blocks(run_dir: Path, tmp_path: Path) -> Non
     digest = run(1)
     assert run(2) == digest
     assert int(digest["blocks"], 16)
+
+
+def test_an_iteration_comes_back(run_dir: Path, cli: Cli, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    cli("run", "--kernel", f"{run_dir}:before", "--time", "exact", "--seed", 5, *SUITE, "--output", run)
+    ran = [event for event in boots(run) if event["event"] == "iteration"]
+    wanted = ran[5]  # of the second workload: what came before in its boot is repeated, too
+    with busy_host():
+        done = cli("replay", f"{run}:{wanted['id']}", "--output", tmp_path / "replay")
+    assert done.exit == 0, done.stderr
+    assert done.json["iterations"] == 6
+    assert done.json["differences"] == []
+    assert done.json["findings"] == wanted["findings"]
+    again = [event for event in boots(tmp_path / "replay") if event["event"] == "iteration"]
+    assert again == ran[:6]
+    assert all(Path(file).stat().st_size for file in done.json["files"].values())
+    assert {"trace", "accesses"} <= set(done.json["files"])
+
+    job = run / "boots" / wanted["boot"] / "job.json"
+    job.write_text(job.read_text().replace('"seed": 5', '"seed": 6'))
+    done = cli("replay", f"{run}:{wanted['id']}", "--output", tmp_path / "other")
+    assert done.exit == 3, done.stderr
+    assert done.json["differences"]

@@ -219,3 +219,17 @@ def test_a_side_that_does_not_build_is_a_failed_build(make_report: MakeReport) -
     (build,) = data["builds"]
     assert (build["status"], build["id"].rsplit("-", 1)[1]) == ("FAIL", "after")
     assert "x.c:1: error: no" in build["comment"]
+
+
+def test_what_ran_in_exact_time_can_be_had_again(make_report: MakeReport) -> None:
+    report = make_report()
+    in_host_time = [console.render(report), html.render(report)]
+    assert all("panthorlab replay" not in text for text in in_host_time)
+    facts = {"time": "exact", "digests": {"before-0": "ab" * 32}}
+    exact = replace(report, board=replace(report.board, facts=facts))
+    finding = telling(exact)
+    assert finding is not None
+    command = f"panthorlab replay {report.run_dir}:{finding['iteration']}"
+    assert command in console.render(exact)
+    assert "panthorlab replay" in html.render(exact)
+    assert "ab" * 32 in html.render(exact)

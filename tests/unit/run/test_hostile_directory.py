@@ -13,10 +13,10 @@ import pytest
 
 from panthorlab.errors import UsageError
 from panthorlab.kernel.build.config import find_fragments
-from panthorlab.run.controller import worker_argv
 from panthorlab.run.job import Job
 from panthorlab.run.record.codec import encode
 from panthorlab.run.suites import all_suites, find_suites, lasting
+from panthorlab.run.worker import worker_argv
 
 SUITES = Path(__file__).parents[3] / "suites"
 MODULES = ("yaml", "pydantic", "pytest", "requests", "unidiff", "paramiko", "json", "panthorlab_plugin")
