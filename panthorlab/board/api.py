@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The small interface between panthorlab and a board, real or emulated. Code above it cannot tell which.
 
-A `Board` (`board.py`) boots a kernel and gives a `BootedBoard`; that one is closed when done (a context manager). Every
-call that waits takes a deadline in seconds and raises `LabError` naming the last step it completed.
+A `Board` (`board.py`) boots a kernel and returns a `BootedBoard`, a context manager that the caller closes. Every call
+that waits takes a timeout in seconds and raises `LabError` naming the last step that was completed.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ class Completed:
 
 
 LATE: Final = "late"
-"""Kind of a hazard that spoils only what is about time."""
+"""Kind of hazard that invalidates only timing results."""
 
 
 @dataclass(frozen=True)
 class Hazard:
-    """The board's own word that evidence is spoiled, e.g. the GPU model met something it does not emulate.
+    """The board reports that evidence is invalid, e.g. because the GPU model met something that it does not emulate.
 
     `time`: host CLOCK_MONOTONIC in seconds. `kind`: `unmodelled`, `model-error`, `dma-after-shutdown` (the GPU was
-    at work when a kernel handed over to the next one by kexec), or `late` (the host kept the emulated GPU waiting,
-    which spoils only what is about time).
+    active while one kernel handed over to the next by kexec), or `late` (the host delayed the emulated GPU, which
+    invalidates only timing results).
     """
 
     time: float
@@ -46,9 +46,9 @@ class Hazard:
 
 @dataclass(frozen=True)
 class RunDigest:
-    """Equal runs have equal ones. `sha256`: over all register accesses with counts and values, interrupts, what host
-    and board told each other, and the console. `instructions`: how far the board has come. `blocks`: hash of the blocks
-    of instructions that it has executed, 0 if nobody asked for it."""
+    """Equal for equal runs. `sha256`: over all register accesses with instruction counts and values, interrupts, the
+    traffic between host and board, and the console. `instructions`: number executed so far. `blocks`: hash of the
+    executed instruction blocks, 0 unless requested."""
 
     sha256: str
     instructions: int
@@ -56,7 +56,7 @@ class RunDigest:
 
 
 class RemoteFileError(LabError):
-    """A file of the board that cannot be read or written. `errno`: the board's, or -signal of the helper."""
+    """A file on the board cannot be read or written. `errno`: from the board, or -signal of the helper process."""
 
     def __init__(self, message: str, *, errno: int) -> None:
         super().__init__(message)
@@ -68,12 +68,12 @@ class RemoteProcess(Protocol):
 
     @property
     def ended(self) -> bool:
-        """Whether `wait` has something to say at once. All its output was handed over before."""
+        """Whether `wait` would return or raise at once. All output has been passed to the callbacks before."""
 
     def wait(self, timeout: float) -> int:
         """Exit status (or -signal). Raises LabError at the deadline.
 
-        When the board went away it raises what `check_alive` says: BootError if the kernel died, else LabError.
+        If the board is gone, it raises what `check_alive` raises: BootError if the kernel died, else LabError.
         """
 
     def kill(self) -> None:
@@ -91,8 +91,8 @@ def collect(
     feed: Callable[[Process, float], None] | None,
     clock: BoardTime = HOST,
 ) -> Completed:
-    """A command to its end, for `Shell.run`: `start` it with its output going to these two, and `feed` it until a
-    deadline (of `clock`). Whatever goes wrong, it is killed."""
+    """Run a command to its end, for `Shell.run`: `start` it with callbacks for stdout and stderr, and `feed` its stdin
+    until a deadline (of `clock`). On any exception the command is killed."""
     stdout, stderr = bytearray(), bytearray()
     deadline = clock.now() + timeout
     process = start(stdout.extend, stderr.extend)
@@ -142,7 +142,7 @@ class BootedBoard(Protocol):
 
     @property
     def time(self) -> BoardTime:
-        """The time it lives in: whoever waits for it waits there."""
+        """The clock of the board, through which all waiting for it goes."""
 
     @property
     def boot_id(self) -> str:
@@ -150,8 +150,8 @@ class BootedBoard(Protocol):
 
     @property
     def log_start(self) -> int:
-        """Sequence number in /dev/kmsg from which the log is this board's: 0, or where its driver was loaded anew in a
-        boot that others used before."""
+        """First sequence number in /dev/kmsg that belongs to this run: 0, or where the driver was reloaded if earlier
+        runs used the same boot."""
 
     @property
     def work_dir(self) -> str:
@@ -163,45 +163,45 @@ class BootedBoard(Protocol):
 
     @property
     def slowness(self) -> float:
-        """How many times longer than on the emulated board programs may take here; at least 1."""
+        """Factor by which programs may take longer here than on the emulated board; at least 1."""
 
     def last_words(self) -> bytes:
-        """What the kernel under test said outside the shell: on the console, and what survived its death (pstore)."""
+        """Output of the kernel under test outside the shell: the console, and what pstore kept after a crash."""
 
     def hazards(self) -> Sequence[Hazard]:
         """All hazards so far, oldest first."""
 
     def facts(self) -> Mapping[str, object]:
-        """What the report says about the machine: CPU, memory, command line, GPU model, …"""
+        """Description of the machine for the report: CPU, memory, command line, GPU model, …"""
 
     @property
     def injections(self) -> frozenset[str]:
-        """Names of what the GPU can do wrong on purpose (`mcu-hang`, `flush-lost`, …); empty for a real board."""
+        """Names of the misdeeds that the GPU can be told to do (`mcu-hang`, `flush-lost`, …); none on a real board."""
 
     def inject(self, failure: str) -> None:
-        """Have the GPU do wrong what a rule says: NAME[,KEY=VALUE…], NAME being one of `injections`.
+        """Arm a misdeed of the GPU by a rule NAME[,KEY=VALUE…], where NAME is one of `injections`.
 
-        Raises UsageError for another one.
+        Raises UsageError for any other name.
         """
 
     def behave(self) -> None:
-        """Take back all rules that are armed. What has gone wrong already stays so."""
+        """Disarm all rules. Effects of misdeeds that have already happened remain."""
 
     def struck(self) -> Sequence[str]:
-        """Every misdeed so far that has happened, oldest first: its rule, and where."""
+        """Every misdeed that has happened so far, oldest first: its rule, and where it struck."""
 
     def misuses(self) -> Sequence[str]:
-        """What the driver did so far that real hardware would not bear and the emulated GPU does, oldest first: a
-        register access while the clock stood, for example."""
+        """Driver errors so far that the emulated GPU tolerates and real hardware would not, oldest first, e.g. a
+        register access while the clock was off."""
 
     def digest(self) -> RunDigest | None:
-        """In exact time, what tells this run of the board so far from any other; None in the host's time."""
+        """In exact time, a digest of the run so far, to compare it with other runs; None in host time."""
 
     def check_alive(self) -> None:
         """Raise LabError (QEMU or model died) or BootError (guest panicked, silent) if the board is gone."""
 
     def close(self) -> None:
-        """Stop the board and leave no process behind. Idempotent, safe from a signal handler's `finally`."""
+        """Stop the board and leave no process behind. Idempotent; safe to call from `finally` after a signal."""
 
     def __enter__(self) -> Self: ...
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A board that is not (yet) running, as the code above sees it: what its file says, read once, and what it can do.
+"""A board that is not running (yet), as the calling code sees it: its file, read once, and its abilities.
 
-A kind of board is a subclass, and a row in `kinds.py`. Nobody above asks which kind a board is. What a kind does not
-override says: in no lab, one at a time, and nothing special can be done with it.
+Each kind of board is a subclass and a row in `kinds.py`; calling code never asks for the kind. The defaults describe a
+board that is in no lab, exists once, and has no special abilities.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FREE: Final = Standing(LeaseState.FREE, "", None, None, None)
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a board may take: for the longest step without a word, and to be switched on again; seconds."""
+    """Timeouts in seconds: for the longest step without any output, and for switching power on again."""
 
     step: float = 0.0
     switching: float = 0.0
@@ -40,8 +40,8 @@ class Patience:
 
 @dataclass(frozen=True)
 class Hardware:
-    """What a lab that is not ours needs to boot a board of this kind by itself. `firmware`: the GPU's, its path there.
-    `command_line`: kernel parameters beyond its own."""
+    """What another lab needs to boot a board of this kind by itself. `firmware`: path of the GPU firmware on its board.
+    `command_line`: kernel parameters to add to the lab's own."""
 
     dtb: str | None
     firmware: str
@@ -51,7 +51,7 @@ class Hardware:
 
 @dataclass(frozen=True)
 class Fitness:
-    """`boots`: how many were asked for, `good`: how many came up. `problem`: what stopped it, or None."""
+    """Result of `train`: `boots` requested, `good` ones among them. `problem`: why it stopped early, or None."""
 
     boots: int
     good: int
@@ -60,7 +60,7 @@ class Fitness:
 
 
 class BoardRow(TypedDict):
-    """What `panthorlab boards --json` says of a board; docs/commands.md says what each is."""
+    """A board in the output of `panthorlab boards --json`; docs/commands.md describes the fields."""
 
     name: str
     file: str
@@ -77,25 +77,25 @@ class BoardRow(TypedDict):
 
 
 class Board(ABC):
-    """`name`: for people. `key`: its name or the path of its file, by which `registry.open_board` finds it again.
-    `path`: its file, as it was found. `file`: what that says."""
+    """`name`: for people. `key`: the board's name or the path of its file, as `registry.open_board` takes it.
+    `path`: the board file as it was found. `file`: its contents."""
 
     model: ClassVar[type[BoardFile]]
-    """What checks such a file."""
+    """The pydantic model that validates files of this kind of board."""
     file: BoardFile
 
     emulated: ClassVar[bool] = False
-    """It is a program on this machine, not a thing: how long it takes is known."""
+    """The board is a program on this machine, not hardware: how long its steps take is known."""
     copies: ClassVar[bool] = False
-    """Several of it can be had at once (`--jobs`)."""
+    """Several instances can run at once (`--jobs`)."""
     bare: ClassVar[bool] = False
-    """Its root file system has nothing but what it is given: whether an overlay is there is known before it boots."""
+    """The root file system holds only what panthorlab puts there: before the boot it is known whether an overlay is."""
     takes_params: ClassVar[bool] = False
     """Its GPU has parameters (`--param gpu.NAME=VALUE`)."""
     counts: ClassVar[bool] = False
     """It can count the instructions that it runs (`--coverage`)."""
     exact: ClassVar[bool] = False
-    """It can live in exact time (`--time exact`), where one seed is one run."""
+    """It can run in exact time (`--time exact`), where equal seeds give equal runs."""
 
     def __init__(self, name: str, file: BoardFile, *, path: Path | None = None, key: str | None = None) -> None:
         self.name, self.file = name, file
@@ -106,7 +106,7 @@ class Board(ABC):
         """What boards of this kind need on this machine, for `panthorlab doctor`."""
         return ()
 
-    # -- what a kernel for it must be --------------------------------------------------------------------------
+    # -- what the board requires of a kernel -------------------------------------------------------------------
 
     @property
     def arch(self) -> str:
@@ -119,7 +119,7 @@ class Board(ABC):
         return self.file.kernel_configs
 
     def check_release(self, release: str) -> None:
-        """Raises UsageError if a kernel of this release cannot have a GPU on it: the kernel is not to blame."""
+        """Raises UsageError if no kernel of this release can drive the board's GPU; that is no fault of the kernel."""
         del release
 
     def check_kernel(self, kernel: Kernel) -> None:
@@ -128,30 +128,30 @@ class Board(ABC):
             raise UsageError(f"board {self.name} is {self.arch}, the kernel {kernel.title} is {kernel.arch}")
         self.check_release(kernel.release)
 
-    # -- whether and how it can be had -------------------------------------------------------------------------
+    # -- whether and how it can be used ------------------------------------------------------------------------
 
     @property
     def traits(self) -> frozenset[str]:
-        """What suites may call it: its name, its type, its tags."""
+        """The words by which suites may select it: its name, type and tags."""
         return frozenset({self.name, self.file.type, *self.file.tags})
 
     @property
     def example(self) -> bool:
-        """Its file says what such a board is like, and not yet where one is."""
+        """The file is a template: it describes such a board, but not yet where one is."""
         return False
 
     @property
     def methods(self) -> Sequence[str]:
-        """Boot methods that it is set up for, the default first."""
+        """Boot methods that the board is configured for, the default first."""
         return ()
 
     @property
     def patience(self) -> Patience:
-        """What whoever waits for it must have."""
+        """Timeouts for waiting on this board."""
         return Patience()
 
     def check_ready(self, method: str = AUTO) -> None:
-        """Raises UsageError if it cannot be had at all, or not by this boot method; QuarantinedError."""
+        """Raises UsageError if the board cannot be used at all or not by this boot method; QuarantinedError."""
         self.check_here()
         self.check_method(method)
         if sick := self.standing().quarantine:
@@ -161,7 +161,7 @@ class Board(ABC):
             )
 
     def check_here(self) -> None:
-        """Raises UsageError if it is but an `example`."""
+        """Raises UsageError if the board is only an `example`."""
         if self.example:
             raise UsageError(
                 f"the file of board {self.name} is an example: it does not say where your board is",
@@ -170,7 +170,7 @@ class Board(ABC):
             )
 
     def check_method(self, method: str) -> None:
-        """Raises UsageError if `--boot-method method` cannot be had on it."""
+        """Raises UsageError if the board does not support `--boot-method method`."""
         if method == AUTO or method in self.methods:
             return
         if not self.methods:
@@ -183,7 +183,7 @@ class Board(ABC):
         )
 
     def check_time(self, time: TimeName | None) -> None:
-        """Raises UsageError if `--time` asks for what it never can have."""
+        """Raises UsageError if this kind of board never supports the requested `--time`."""
         if time == TimeName.EXACT and not self.exact:
             raise UsageError(
                 f"board {self.name} is {self.file.type}: it lives in its own time", hint="leave --time exact out"
@@ -192,11 +192,11 @@ class Board(ABC):
     # -- its lab -----------------------------------------------------------------------------------------------
 
     def standing(self) -> Standing:
-        """Whether it is free. Raises LabError if nobody can tell."""
+        """Whether the board is free. Raises LabError if that cannot be determined."""
         return FREE
 
     def row(self) -> BoardRow:
-        """What `panthorlab boards --json` says of it."""
+        """The board's entry in `panthorlab boards --json`."""
         shown: BoardRow = {
             "name": self.name,
             "file": str(self.path),
@@ -233,13 +233,13 @@ class Board(ABC):
     def leased(
         self, run_dir: Path, *, wait: float, on_note: Callable[[str], None], stop: threading.Event | None = None
     ) -> Iterator[Callable[[], None]]:
-        """Have it for a run, also between two boots. `wait`: seconds to wait if somebody else has it. The value raises
-        LabError when it has been lost or quarantined since."""
+        """Lease the board for a run, also between boots. `wait`: seconds to wait while another run has it. Yields a
+        function that raises LabError once the board is lost or quarantined."""
         del run_dir, wait, on_note, stop
         yield lambda: None
 
     def check_in_lab(self) -> None:
-        """Raises UsageError if it is nothing that anybody has to look after, or not yet anywhere."""
+        """Raises UsageError if the board is no hardware that needs maintenance, or only an `example`."""
         article = "an" if self.file.type[0] in "aeiou" else "a"
         raise UsageError(
             f"board {self.name} is {article} {self.file.type} one, which is always free and healthy",
@@ -247,24 +247,24 @@ class Board(ABC):
         )
 
     def trust(self, confirm: Callable[[str], bool]) -> Sequence[str]:
-        """Pin the keys by which it proves itself, once `confirm` has agreed. What was pinned, in words; may be nothing.
+        """Pin the board's host keys once `confirm` has agreed. Returns what was pinned, for people; may be empty.
         Raises UsageError, LabError."""
         del confirm
         self.check_in_lab()
         return ()
 
     def train(self, boots: int | None, progress: Callable[[str], None]) -> Fitness:
-        """See whether its known-good kernel comes up `boots` times (by default, as its file says). Raises UsageError,
-        and LabError if it cannot be had at all; a board that fails is reported."""
+        """Check that the known-good kernel boots `boots` times (default: from the board file). Raises UsageError, and
+        LabError if the board is not available at all; failed boots are reported in the result."""
         del boots, progress
         self.check_in_lab()
         return Fitness(0, 0, None, 0.0)
 
     def hardware(self) -> Hardware | None:
-        """What another lab must know of it; None if it is no thing that a lab could have."""
+        """What another lab must know about the board; None if it is no hardware."""
         return None
 
-    # -- to work -----------------------------------------------------------------------------------------------
+    # -- booting -----------------------------------------------------------------------------------------------
 
     @abstractmethod
     def boot(
@@ -283,10 +283,10 @@ class Board(ABC):
     ) -> BootedBoard:
         """Boot `kernel`. `overlay`: a directory laid over the root file system. `params`: `gpu.NAME` settings.
 
-        `method`: one of `methods`, or `auto`: the board chooses. `fresh`: boot anew in any case; else the running
-        kernel may be kept if exchanging its module provably does the same. `counts`: a file of `coverage.counts` in
-        which the board counts the instructions that it names, if it `counts`. `time`: the one to live in; None: as its
-        file says. `on_step`: is told of every step once it has ended.
+        `method`: one of `methods`, or `auto`: the board chooses. `fresh`: boot again in any case; otherwise the running
+        kernel may be kept if replacing its module provably has the same effect. `counts`: a file of `coverage.counts`
+        in which a board that `counts` counts the listed instructions. `time`: host or exact; None: as in the board
+        file. `on_step`: called after every step.
 
         Raises BootError if the kernel did not come up, LabError if the lab is at fault.
         """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The time in which a board lives. Whoever waits for a board does it here, for in exact time a board runs only then."""
+"""The clock of a board. All waiting for a board goes through it: in exact time the board runs only during waits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Taken = TypeVar("Taken")
 
 
 class TimeName(StrEnum):
-    """Which time it is."""
+    """Which clock a board runs on."""
 
     HOST = "host"
     EXACT = "exact"
@@ -25,25 +25,25 @@ HELP: Final = "emulated boards' time: `exact`, where one seed is one run, or `ho
 
 
 class BoardTime(Protocol):
-    """Seconds of it are for deadlines, and compare with nothing else."""
+    """The clock of a board. Its seconds are for deadlines only and not comparable with any other clock."""
 
     def now(self) -> float: ...
 
     def sleep(self, seconds: float) -> None: ...
 
     def wait(self, changed: threading.Condition, done: Callable[[], bool], timeout: float) -> bool:
-        """Until `done()`, which is asked with `changed` held; False at the deadline."""
+        """Wait until `done()`, which is called with `changed` held; False at the deadline."""
 
     def take(self, items: queue.SimpleQueue[Taken], timeout: float) -> Taken | None:
-        """The next item that the board gives; None at the deadline."""
+        """The next item from the board; None at the deadline."""
 
     def before_looking(self, settle: Callable[[], None]) -> None:
-        """`settle()` returns when all that came from the board so far has been understood. In exact time nobody looks
-        before: what he sees would depend on the host."""
+        """Called before the caller looks at received data: `settle()` returns once all of it has been processed. Exact
+        time needs this, or what the caller sees would depend on the host's speed."""
 
 
 class HostTime:
-    """The board runs by itself, in the time of this machine."""
+    """Host time: the board runs by itself, on the clock of this machine."""
 
     def now(self) -> float:
         """CLOCK_MONOTONIC."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The serial console of a board: one thread owns the stream, stamps lines with host time, and keeps every byte.
 
-Both kinds of board use it as it is: an emulated one reads a socket to its end, a real one a `Line` that comes back
-when it was lost (`real/console/console.py`).
+Both kinds of board use it unchanged: an emulated board reads a socket to its end, a real one a serial line that
+reconnects after a loss (`real/console/console.py`).
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 KEEP_LINES = 20_000
-"""Lines in memory at least, once there were so many: ten seconds of a line at 1.5 Mbaud that never rests."""
+"""Minimum number of recent lines kept in memory: ten seconds of a 1.5 Mbaud line under full load."""
 MAX_LINE = 64 * 1024
 _CONTROL_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|[()][0-9A-Za-z]|[=>78cDEHMNOZ])")
 _Value = TypeVar("_Value")
 
 
 class ByteSource(Protocol):
-    """What a console is read from: a socket, or anything that looks like one."""
+    """Source of console bytes: a socket or an object with the same `recv`."""
 
     def recv(self, size: int, /) -> bytes:
         """Blocks for the next bytes; b"" at the end. OSError counts as the end, too."""
@@ -39,7 +39,7 @@ class ConsoleLine(NamedTuple):
 
 
 class LineSplitter:
-    """Bytes in any portions to lines; `\\r` and `\\n` are dropped at the ends, long lines cut. No I/O."""
+    """Splits chunks of bytes, cut anywhere, into lines without line ends; long lines are cut. No I/O."""
 
     def __init__(self) -> None:
         self._open = bytearray()
@@ -66,7 +66,7 @@ class LineSplitter:
         return lines
 
     def rest(self) -> ConsoleLine | None:
-        """The unfinished last line, if there is one: a prompt, or where a board hangs."""
+        """The unfinished last line, if any: a prompt, or the last output of a board that hangs."""
         return ConsoleLine(self._since, bytes(self._open).strip(b"\r")) if self._open else None
 
     @staticmethod
@@ -93,20 +93,20 @@ class Console:
         self._last_byte = 0.0
         self._ended = False
         self.error: BaseException | None = None
-        """What a listener or the log file raised; reading goes on regardless."""
+        """Exception from a listener or the log file; reading continues regardless."""
         self._thread = threading.Thread(target=self._run, name="console", daemon=True)
 
     def listen(self, listener: Callable[[ConsoleLine], object]) -> None:
         """`listener` gets every line from now on, in the reader's thread. Call before `start` to miss none.
 
-        One that has `anchors` (a sequence of bytes) is spared lines that have none of them, which is ten times as fast.
+        A listener with `anchors` (a sequence of bytes) gets only lines that contain one, which is ten times as fast.
         """
         with self._changed:
             self._listeners = [*self._listeners, listener]
 
     @contextmanager
     def tap(self, listener: Callable[[bytes], object], *, since: float | None = None) -> Iterator[None]:
-        """`listener` gets all bytes as they come, b"" at the end; first, the kept ones since a host time."""
+        """`listener` gets all bytes as they arrive, b"" at the end; first those in memory since host time `since`."""
         with self._changed:
             if since is not None:
                 kept = [line.text + b"\r\n" for line in self._lines if line.time >= since]
@@ -132,7 +132,7 @@ class Console:
         return self._last_byte
 
     def tail(self, count: int = 40) -> str:
-        """The last lines and what there is of the next, as text that is safe to show to a person."""
+        """The last `count` lines, including an unfinished one, as text that is safe to display."""
         with self._changed:
             last = self._lines[-count:]
             if rest := self._splitter.rest():
@@ -140,7 +140,7 @@ class Console:
         return "\n".join(readable(line.text) for line in last)
 
     def recent(self, size: int) -> bytes:
-        """About the last `size` bytes, line ends aside."""
+        """About the last `size` bytes, not counting line ends."""
         with self._changed:
             rest = self._splitter.rest()
             found = rest.text[-size:] if rest else b""
@@ -153,9 +153,9 @@ class Console:
     def wait_for(
         self, wanted: Callable[[ConsoleLine], bool], timeout: float, *, since: float = 0.0
     ) -> ConsoleLine | None:
-        """The first line, of those kept and those to come, that is wanted; None at the deadline or the end.
+        """The first wanted line among those in memory and new ones; None at the deadline or the end of the stream.
 
-        `wanted` is asked once for each line, those to come in the reader's thread; what it raises is raised here.
+        `wanted` is called once per line, for new lines in the reader's thread; its exceptions are raised here.
         """
         future: Future[ConsoleLine | None] = Future()
 
@@ -200,7 +200,7 @@ class Console:
                     self._attempt(tap, data)
                 with self._changed:
                     self._changed.notify_all()
-        except Exception as error:  # a bug of the source: the end of the stream for all who wait for it
+        except Exception as error:  # a bug of the source: ends the stream for all waiters
             self.error = self.error or error
         with self._changed:
             rest, self._splitter = self._splitter.rest(), LineSplitter()
@@ -226,14 +226,14 @@ class Console:
             left = left[os.write(self._out, left) :]
 
     def _keep(self, lines: list[ConsoleLine]) -> list[ConsoleLine]:
-        """Into the memory, in one step with the choice of who listens: a waiter gets each line exactly once."""
+        """Store lines and take the list of listeners in one step, so that a waiter gets each line exactly once."""
         self._lines += lines
         if len(self._lines) > 2 * KEEP_LINES:
             del self._lines[:-KEEP_LINES]
         return lines
 
     def _deliver(self, lines: list[ConsoleLine], listeners: list[Callable[[ConsoleLine], object]]) -> None:
-        """All lines to each listener that may care."""
+        """Pass the lines to each listener whose anchors may match."""
         block = b"\n".join([line.text for line in lines])
         for listener in listeners:
             anchors = getattr(listener, "anchors", ())
@@ -246,11 +246,11 @@ class Console:
     def _attempt(self, action: Callable[[_Value], object], value: _Value) -> None:
         try:
             action(value)
-        except Exception as error:  # whatever it is, the console must go on being read; check_alive() tells
+        except Exception as error:  # the console must be read on in any case; check_alive() reports it
             self.error = self.error or error
 
 
 def readable(text: bytes) -> str:
-    """For people: terminal control sequences dropped, what else a terminal would obey or cannot show replaced."""
+    """For display: terminal control sequences are dropped, other control and unprintable characters replaced."""
     plain = _CONTROL_SEQUENCE.sub("", text.decode("utf-8", "replace"))
     return "".join(char if char.isprintable() or char == "\t" else "\N{REPLACEMENT CHARACTER}" for char in plain)

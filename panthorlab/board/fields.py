@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The words that all kinds of board files share: sections, sizes, times and names, checked."""
+"""Validated types that all kinds of board files share: sections, sizes, times and names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Section(BaseModel):
 
 
 class BoardFile(Section):
-    """What the files of all kinds of boards say; a kind narrows `type` to its own word, and adds what it needs."""
+    """The fields that all board files have; each kind of board narrows `type` to its own name and adds its fields."""
 
     type: str
     description: str = ""
@@ -57,4 +57,4 @@ Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9:\[\]._%-]+$", max_length=253)]
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{1,16}$", description="physical address, e.g. 0x02000000")]
 AbsolutePath = Annotated[str, Field(pattern=r"^/[^\x00-\x1f]*$", max_length=1000)]
 VariableName = Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]*$", max_length=100)]
-"""Name of an environment variable that holds a secret; the secret itself never stands in a file."""
+"""Name of an environment variable that holds a secret; the secret itself is never in a file."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The emulated GPU's own word on spoilt evidence: the event file of `panthorlab gpu serve`, read as it grows."""
+"""Reports of the emulated GPU that evidence is invalid: the event file of `panthorlab gpu serve`, read as it grows."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import Path
 from panthorlab.board.api import LATE, Hazard
 
 HAZARDS = frozenset({"unmodelled", "model-error", "dma-after-shutdown", LATE})
-"""Kinds of events that can spoil evidence; the others (`mmu-fault`, `counters`, …) only inform."""
+"""Kinds of events that can invalidate evidence; the others (`mmu-fault`, `counters`, …) are informative only."""
 
 
 class GpuEvents:
-    """Hazards, and misdeeds that happened, among the events of a file that one writer appends to.
+    """The hazards, misdeeds and misuses among the events of a file that one writer appends to.
 
-    A file made anew is read from its start.
+    A file that is replaced is read from its start.
     """
 
     def __init__(self, path: Path, *, from_end: bool = False) -> None:
-        """`from_end`: what is in the file already is of earlier boots."""
+        """`from_end`: skip the present contents, which belong to earlier boots."""
         self.path = path
         self._offset = path.stat().st_size if from_end and path.exists() else 0
         self._hazards: list[Hazard] = []
@@ -29,17 +29,17 @@ class GpuEvents:
         self._misuses: list[str] = []
 
     def hazards(self) -> Sequence[Hazard]:
-        """All events so far that can spoil evidence, oldest first."""
+        """All events so far that can invalidate evidence, oldest first."""
         self._read()
         return list(self._hazards)
 
     def struck(self) -> Sequence[str]:
-        """Every misdeed so far that was asked for and has happened: its rule and where, oldest first."""
+        """Every requested misdeed that has happened so far, oldest first: its rule and where it struck."""
         self._read()
         return list(self._struck)
 
     def misuses(self) -> Sequence[str]:
-        """What the driver did so far that real hardware would not bear, oldest first."""
+        """Driver errors so far that real hardware would not tolerate, oldest first."""
         self._read()
         return list(self._misuses)
 

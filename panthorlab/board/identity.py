@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proof that a board runs the kernel that was built: build-ids of vmlinux and of every loaded module that was built."""
+"""Proof that a board runs the kernel that was built: build-ids of vmlinux and of every loaded module of the build."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def build_id(notes: bytes) -> str | None:
 
 
 def read_identity(shell: Shell, modules: Iterable[str]) -> dict[str, str]:
-    """Build-ids on the board, by `vmlinux` or module name, of what is loaded. Raises EvidenceError if one has none."""
+    """Build-ids of kernel and loaded modules, by `vmlinux` or module name. Raises EvidenceError if one has none."""
     found = {"vmlinux": _read(shell, "/sys/kernel/notes", "vmlinux")}
     for module in modules:
         try:
@@ -49,7 +49,7 @@ def read_identity(shell: Shell, modules: Iterable[str]) -> dict[str, str]:
 
 
 def verify_identity(shell: Shell, kernel: Kernel) -> dict[str, str]:
-    """`read_identity`, compared with what was built. Raises EvidenceError: evidence of another kernel is none."""
+    """`read_identity`, compared with the build. Raises EvidenceError if another kernel or module is running."""
     loaded = shell.get("/proc/modules").decode("ascii", "replace")
     names = [line.split(" ", 1)[0] for line in loaded.splitlines()]
     found = read_identity(shell, [name for name in names if name in kernel.modules])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Lines of /dev/kmsg for an error message. (What they mean is for `panthorlab.kmsg`.)"""
+"""Lines of /dev/kmsg for error messages. (`panthorlab.kmsg` interprets them.)"""
 
 from __future__ import annotations
 

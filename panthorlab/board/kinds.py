@@ -12,14 +12,14 @@ from panthorlab.board.real.board import RealBoard
 from panthorlab.checks import Check
 
 KINDS: Final[Mapping[str, type[Board]]] = {"emulated": EmulatedBoard, "real": RealBoard}
-"""By what `type:` says in their files."""
+"""By the value of `type:` in board files."""
 
 
 def checks() -> tuple[Check, ...]:
-    """What they need on this machine, in the order to print it. None of it changes anything or uses the network."""
+    """What boards need on this machine, in the order to print. No check changes anything or uses the network."""
     return tuple(one for board in KINDS.values() for one in board.checks())
 
 
 def is_emulated(kind: str) -> bool:
-    """Whether boards of this kind are emulated; of one that is no more, nobody knows."""
+    """Whether boards of this kind are emulated; False for a kind that no longer exists."""
     return kind in KINDS and KINDS[kind].emulated

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The ways to get a kernel to run on a real board, one row each.
+"""The boot methods of real boards, one row each.
 
-From this table derive `--boot-method` and its help, what board files may name and must have for it, how a boot chooses
-(`real/methods/choice.py`), and the table in docs/boot-methods.md, which `python -m panthorlab.board.methods` prints. It
-is read whenever options are parsed, so a method's own module is imported only when a boot takes it.
+Derived from this table: `--boot-method` and its help, the methods that board files may name and the sections these
+require, the choice of a method (`real/methods/choice.py`), and the table in docs/boot-methods.md, which
+`python -m panthorlab.board.methods` prints. The table is read whenever options are parsed, so a method's own module is
+imported only when a boot uses it.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ from dataclasses import dataclass
 from typing import Final
 
 AUTO: Final = "auto"
-"""Instead of a method: the board's file decides."""
+"""In place of a method name: the board file decides."""
 HELP: Final = "how the board gets the kernel to run"
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to boot. `code`: MODULE:CLASS below `real/methods`, a `BootMethod`.
+    """A boot method. `code`: MODULE:CLASS below `real/methods`, a `BootMethod`.
 
-    `starts_from`, `image`, `modules`, `root`: for the documentation, what it starts from, how the Image gets to the
-    board, how modules and workloads do, and which root file system there is. `provenance`: one sentence for reports,
-    where modules and the root file system come from. `sections`: of `boot` in the board's file, without which it cannot
-    be. `exchanges`: it exchanges modules in a kernel that another method has booted.
+    For the documentation: `starts_from` (the state it starts from), `image` (how the Image gets to the board),
+    `modules` (how modules and workloads get there), `root` (the root file system). `provenance`: one sentence for
+    reports, where modules and root file system come from. `sections`: required sections of `boot` in the board file.
+    `exchanges`: it replaces modules in a kernel that another method has booted.
     """
 
     name: str
@@ -65,7 +66,7 @@ _ROWS: Final = (
 )  # fmt: skip
 METHODS: Final[Mapping[str, Method]] = {row.name: row for row in _ROWS}
 CHOICES: Final = (AUTO, *METHODS)
-"""What `--boot-method` takes."""
+"""Values of `--boot-method`."""
 
 
 def as_markdown() -> str:

@@ -27,13 +27,13 @@ def depends(module: bytes) -> tuple[str, ...]:
 
 
 def vermagic(module: bytes) -> str:
-    """What the kernel compares with its own before it loads a module; its first word is the release."""
+    """The module's vermagic, which the kernel compares with its own on loading; its first word is the release."""
     found = _VERMAGIC.search(module)
     return found.group(1).decode("ascii", "replace").strip() if found else ""
 
 
 def gpu_order(modules: Mapping[str, bytes], *, shim: bool) -> list[str]:
-    """What has to be loaded for the GPU to have its driver, in this order: all of it that is no part of the Image."""
+    """The modules to load for the GPU's driver, in this order, without those that are built into the Image."""
     wanted = [name for driver in DRIVERS for name in (*driver.requests, driver.name) if name in modules]
     return load_order(modules, (*wanted, *([SHIM] if shim else [])))
 

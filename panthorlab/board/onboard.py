@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is on every board while it runs a kernel of ours, and where."""
+"""The files that every board has while it runs a kernel of ours, and where they are."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from panthorlab.kernel.model import Kernel
 WORK_DIR: Final = "/opt/panthorlab"
 """Where the guest programs are, unless the file of a real board says otherwise."""
 FIRMWARE: Final = GENERATIONS[DEFAULT_MODEL].firmware_path
-"""Where panthor finds that of the GPU, unless the file of a real board says otherwise."""
+"""Path of the GPU firmware that panthor loads, unless the file of a real board says otherwise."""
 FIRMWARE_FILE: Final = FIRMWARE.removeprefix("/lib/firmware/")
-"""The same, below a directory of firmware such as linux-firmware.git."""
+"""The same, relative to a firmware directory such as linux-firmware.git."""
 
 
 def programs(kernel: Kernel) -> dict[str, Path]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the lines of a console tell about the life of a kernel: started, oopsed, hung, panicked, started anew."""
+"""The state of a kernel from its console lines: started, oopsed, hung, panicked, rebooted."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from panthorlab.kmsg.lines import LineCleaner
 from panthorlab.kmsg.patterns import Kind
 from panthorlab.kmsg.records import parse_line
 
-# arm64 begins with the first; the second only as a kernel prints it, so that `cat /proc/version` does not count.
+# arm64 prints the first alternative first; the second needs a time stamp, so that `cat /proc/version` does not match.
 _KERNEL = re.compile(rb"(Booting Linux on physical CPU )|\[ {0,8}0\.0+\] ?(?:\[ {0,6}[TC]\d+\] ?)?(Linux version )\d")
 _FIRMWARE = re.compile(rb"^(?:\W{0,4}|<debug_uart>\W{0,4})U-Boot (?:SPL |TPL |VPL )?20\d\d\.")
 
 KERNEL_START = _KERNEL
 """A kernel's first line."""
 FIRST_WORDS = re.compile(rb"%s|%s" % (_FIRMWARE.pattern, _KERNEL.pattern))
-"""What a board says first after a reset: firmware's banner or, if that is silent, a kernel's first line."""
+"""A board's first output after a reset: the firmware's banner or, if that is silent, a kernel's first line."""
 
 _CRASHES = tuple(hint.encode() for hint in CRASH_HINTS)
 
 
 class PanicWatcher:
-    """A listener of a console, for one kernel: make it before that kernel starts. `on_panic` runs in the reader's
-    thread, once."""
+    """A console listener for one kernel; create it before that kernel starts. `on_panic` is called once, in the
+    reader's thread."""
 
     anchors = (*_CRASHES, b"Linux", b"U-Boot")
-    """A line with none of these says nothing."""
+    """Lines with none of these are irrelevant."""
 
     def __init__(self, on_panic: Callable[[], object] = lambda: None, *, running: bool = False) -> None:
-        """`running`: the kernel runs already, so that whatever starts is another."""
+        """`running`: the kernel is already running, so that any start seen is a reboot."""
         self._on_panic = on_panic
         self._starts = [1, 1] if running else [0, 0]
         self.panic: str | None = None
-        """Why the kernel panicked first, in its own words."""
+        """The kernel's message of its first panic."""
         self.panic_time: float | None = None
         self.oops: str | None = None
         """The first oops or KASAN report: the line that names it."""
         self.hang: str | None = None
-        """The first line by which the kernel said that something hangs: hung task, lockup, RCU stall."""
+        """The kernel's first report of a hang: hung task, lockup, RCU stall."""
         self.firmware: float | None = None
-        """When U-Boot (or its SPL) showed its banner last; host time as in `ConsoleLine`."""
+        """When U-Boot (or its SPL) last printed its banner; host time as in `ConsoleLine`."""
         self.kernel_started: float | None = time.monotonic() if running else None
         """When a kernel printed its first line."""
         self.rebooted: float | None = None
-        """When, after that, firmware or another kernel started: a reboot, a silent one if there was no `panic`."""
+        """When firmware or another kernel started after that: a reboot, a silent one if there was no `panic`."""
 
     def __call__(self, line: ConsoleLine) -> None:
         text = line.text

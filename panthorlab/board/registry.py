@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Boards by name: which there are, and the one that is asked for."""
+"""Boards by name: which ones exist, and how to open one."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def board_name(name: str) -> str:
 
 
 def open_board(name: str) -> Board:
-    """The board called `name`, not yet running: its file is read here and no more. Raises UsageError (unknown) or
-    ConfigError (its file is wrong)."""
+    """The board called `name`, not yet running; only its file is read. Raises UsageError (unknown board) or
+    ConfigError (error in its file)."""
     path = find_board_file(name)
     file = read_board_file(path)
     return KINDS[file.type](path.stem, file, path=path, key=name)

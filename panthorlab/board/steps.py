@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every step of a boot, whatever the kind of board: when it began, how long it took, and how it ended."""
+"""The steps of a boot on any kind of board: when each began, how long it took, and how it ended."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ _LONGEST: Final = 500
 
 
 class StepName(StrEnum):
-    """What a step can be, in the order of a boot; a board leaves out what it does not do."""
+    """The possible steps, in boot order; a board skips those that do not apply."""
 
     LEASE = "lease"
-    """The board, and its labgrid place, are ours."""
+    """The board is leased, and its labgrid place acquired."""
     CONSOLE = "console"
-    """Its console is read, and its power switch answers."""
+    """The console is being read, and the power switch responds."""
     METHOD = "method"
-    """A boot method is chosen, which may ask the board."""
+    """A boot method is chosen, which may involve queries to the board."""
     KNOWN_GOOD = "known-good"
-    """It runs its known-good system, from which the method starts."""
+    """The board runs its known-good system, from which the boot method starts."""
     POWER = "power"
-    """It was switched on and speaks; an emulated one: model and QEMU are started."""
+    """The board is powered and its console shows output; on an emulated board, GPU model and QEMU have started."""
     FIRMWARE = "firmware"
-    """Its firmware takes commands."""
+    """The firmware accepts commands."""
     LOAD = "load"
-    """The kernel (or its modules) are where they are started from."""
+    """The kernel (or its modules) are loaded, ready to be started."""
     HANDOVER = "handover"
-    """The kernel under test has control: it has said its first line, or its predecessor is gone."""
+    """The kernel under test has control: it has printed its first line, or the previous kernel is gone."""
     SHELL = "shell"
     """Commands can be run."""
     KERNEL = "kernel"
-    """What runs is the kernel that was asked for."""
+    """The running kernel is the requested one."""
     WORKLOADS = "workloads"
     """The guest programs are on the board."""
     DRIVER = "driver"
-    """Its modules are loaded, and its GPU has probed."""
+    """The modules are loaded, and the GPU driver has probed."""
     IDENTITY = "identity"
-    """The kernel and all of its modules are proved to be those that were built."""
+    """Build-ids prove that the kernel and all its modules are those that were built."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One that has ended. `begin`: Unix time in seconds. `outcome`: PASS; FAIL if the kernel is to blame; else ERROR.
-    `message`: the first line of why it is not PASS."""
+    """A step that has ended. `begin`: Unix time in seconds. `outcome`: PASS; FAIL if the kernel is at fault; else
+    ERROR. `message`: first line of the reason if it is not PASS."""
 
     name: StepName
     begin: float
@@ -68,18 +68,18 @@ OnStep = Callable[[Step], None]
 
 
 def unheard(_step: Step) -> None:
-    """Where steps go that nobody asked for."""
+    """The `on_step` callback that does nothing."""
 
 
 class Steps:
-    """Tells `on_step` of each step when it ends, however it does."""
+    """Calls `on_step` for each step when it ends, with success or an exception."""
 
     def __init__(self, on_step: OnStep = unheard) -> None:
         self._on_step = on_step
 
     @contextmanager
     def __call__(self, name: StepName) -> Iterator[None]:
-        """What is done within is the step `name`."""
+        """The body of the context is the step `name`."""
         with self.split(name):
             yield
 
@@ -87,8 +87,8 @@ class Steps:
     def split(
         self, name: StepName, then: StepName | None = None, at: Callable[[], float | None] = lambda: None
     ) -> Iterator[None]:
-        """What is done within is the step `name`, and from the host time `at` (CLOCK_MONOTONIC), which one knows only
-        afterwards, the step `then`. None: it has not come so far."""
+        """The body of the context is the step `name`, and from host time `at` (CLOCK_MONOTONIC), which is known only
+        afterwards, the step `then`. `at` gives None if the second step was not reached."""
         began = time.monotonic()
         error: BaseException | None = None
         try:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A YAML file checked against a pydantic model; everything wrong with it is said with file:line:column.
+"""A YAML file checked against a pydantic model; all errors are reported with file:line:column.
 
-The files are untrusted: only plain data, no aliases (they can blow a small file up), a size limit.
+The files are untrusted: only plain data, no aliases (they can expand a small file without bounds), a size limit.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Mark(Protocol):
 
 
 class _Node:
-    """A YAML value and where it stands: `data` as plain Python, marks by path of keys."""
+    """A YAML value with its position: `data` as plain Python, marks by path of keys."""
 
     def __init__(self) -> None:
         self.values: dict[Path_, yaml.Mark] = {}
@@ -46,7 +46,7 @@ def close_match(word: str, known: Sequence[str]) -> str | None:
 
 
 def read_yaml(file: Path) -> tuple[dict[str, Any], _Node]:
-    """The mapping in `file` and the places of its parts. Raises ConfigError."""
+    """The mapping in `file` and the positions of its parts. Raises ConfigError."""
     try:
         raw = file.read_bytes()
     except OSError as error:
@@ -83,7 +83,7 @@ def load(file: Path, model: type[Model], data: dict[str, Any], places: _Node) ->
             key=lambda item: (item[0].line, item[0].column) if item[0] else (0, 0),
         )
     mark, message, hint = found[0]
-    if len(found) > 1 and hint:  # under the last of them, it would seem to be about that one
+    if len(found) > 1 and hint:  # printed after the last error, the hint would seem to belong to that
         message, hint = f"{message} ({hint})", None
     others = [
         (f"{file}:{m.line + 1}:{m.column + 1}: {text}" if m else text) + (f" ({advice})" if advice else "")
@@ -93,7 +93,7 @@ def load(file: Path, model: type[Model], data: dict[str, Any], places: _Node) ->
 
 
 def _without_misspelt(model: type[BaseModel], details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
-    """Without keys that are missing only because they are misspelt right there: one mistake, one error."""
+    """Drop errors about missing keys that are present but misspelt: one mistake, one error."""
     unknown = [_descend(model, detail["loc"])[0] for detail in details if detail["type"] == "extra_forbidden"]
 
     def misspelt(detail: ErrorDetails) -> bool:
@@ -105,7 +105,7 @@ def _without_misspelt(model: type[BaseModel], details: Sequence[ErrorDetails]) -
 
 
 def _check_shape(file: Path, raw: bytes) -> None:
-    """Refuse what would cost far more than its size: aliases, and deep nesting."""
+    """Refuse constructs that cost far more than their size: aliases, and deep nesting."""
     depth = 0
     for event in yaml.parse(raw, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
@@ -118,9 +118,9 @@ def _check_shape(file: Path, raw: bytes) -> None:
 
 
 def _unreadable(file: Path, raw: bytes, error: yaml.reader.ReaderError) -> ConfigError:
-    """Bytes that are no text, or characters that no text file has; the reader tells their place as an offset."""
+    """The error for invalid bytes or characters; the YAML reader gives their position as an offset."""
     code, encoding = int(error.character), str(error.encoding)
-    if encoding == "unicode":  # it was decoded: an offset into characters
+    if encoding == "unicode":  # decoded already: the offset counts characters
         wide = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}.get(raw[:2], "utf-8")
         before = raw.decode(wide, "replace")[: error.position]
         what, hint = f"character U+{code:04X} is not allowed", "delete it"
@@ -165,7 +165,7 @@ def _construct(file: Path, node: yaml.Node, path: Path_, places: _Node) -> Any:
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The models that a value of this type may be: itself, of a union, of a list or mapping."""
+    """The models in a type: itself, members of a union, elements of a list or mapping."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):
@@ -173,7 +173,7 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def models_of(annotation: Any) -> Iterator[type[BaseModel]]:
-    """A type's models, and theirs, and so on."""
+    """The models in a type, recursively with the models of their fields."""
     for model in _models(annotation):
         yield model
         for field in model.model_fields.values():
@@ -181,14 +181,14 @@ def models_of(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _tags(model: type[BaseModel], key: str) -> tuple[Any, ...]:
-    """The values by which `model` is chosen out of a union told apart by `key`."""
+    """The values of the discriminator `key` that select `model` in a union."""
     field = model.model_fields.get(key)
     return get_args(field.annotation) if field and get_origin(field.annotation) is Literal else ()
 
 
 def _descend(model: type[BaseModel], place: Path_) -> tuple[Path_, list[type[BaseModel]]]:
-    """The path in the file of a pydantic error's place, which names the chosen members of unions in between; and the
-    models that the mapping there may be."""
+    """The path in the file for the location of a pydantic error, which also names the chosen members of unions; and the
+    models that the mapping at that path may have."""
     current: list[type[BaseModel]] = [model]
     path: Path_ = ()
     for step in place:
@@ -206,7 +206,7 @@ def _descend(model: type[BaseModel], place: Path_) -> tuple[Path_, list[type[Bas
 def _wrong_tag(
     detail: ErrorDetails, path: Path_, members: Sequence[type[BaseModel]], places: _Node
 ) -> tuple[yaml.Mark | None, str, str | None]:
-    """The key that tells a union's members apart is missing or unknown."""
+    """Position, message and hint for a union's discriminator that is missing or has an unknown value."""
     context = detail.get("ctx", {})
     key = str(context["discriminator"]).strip("'")
     known = [str(tag) for member in members for tag in _tags(member, key)]
@@ -245,6 +245,6 @@ def _explain(model: type[BaseModel], detail: ErrorDetails, places: _Node) -> tup
     if detail["type"] in _NO_MAPPING:
         message = "must be a mapping (`key: value` lines below it)"
     elif detail["type"] == "string_type" and isinstance(detail["input"], int | float | datetime.date):
-        hint = "write it in quotes"  # what YAML takes for a number, a date, or yes and no
+        hint = "write it in quotes"  # YAML reads it as a number, a date, or a boolean
     sentence = f"{message[:1].lower()}{message[1:]}"
     return places.values[known_part], f"`{where}`: {sentence}" if where else sentence, hint

@@ -18,12 +18,12 @@ class Changed:
 
 
 def changed_lines(before: bytes | None, after: bytes | None) -> Changed:
-    """Of one file; None: it is not there."""
+    """The changed lines of one file; None: the file does not exist on that side."""
     old, new = _lines(before), _lines(after)
     same = min(len(old), len(new))
     head = next((at for at in range(same) if old[at] != new[at]), same)
     tail = next((at for at in range(same - head) if old[-1 - at] != new[-1 - at]), same - head)
-    # not to start from lines that are everywhere (`}`) keeps the time in bounds, whatever the patch is
+    # the matcher ignores frequent lines (`}`), which bounds its time for any patch
     matcher = SequenceMatcher(None, old[head : len(old) - tail], new[head : len(new) - tail])
     removed: list[int] = []
     added: list[int] = []
@@ -44,8 +44,8 @@ _WORD = re.compile(rb"\w")
 
 
 def changes(before: Mapping[str, bytes | None], after: Mapping[str, bytes | None]) -> dict[str, Changed]:
-    """By file, of those that differ; without lines of nothing but brackets: what code these have is another line's.
-    Both name the same files."""
+    """The changes by file, for files that differ, without lines of brackets only, whose code belongs to other lines.
+    Both arguments have the same files."""
     found = {path: changed_lines(before[path], after[path]) for path in sorted(before) if before[path] != after[path]}
     return {
         path: Changed(_telling(before[path], one.removed), _telling(after[path], one.added))

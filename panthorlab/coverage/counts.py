@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How often each instruction of the driver ran: the file that the plugin in QEMU counts in, and what is read of it.
+"""Execution counts of the driver's instructions: the file in which the QEMU plugin counts, and reading it.
 
-While a board runs the file changes; a copy of it (`mark`) keeps what had run when a suite began. The layout is that of
-`board/emulated/coverage_plugin.c`; marks are the same, compressed.
+The file changes while a board runs; a copy of it (`mark`) keeps the counts at the begin of a suite. The layout is that
+of `board/emulated/coverage_plugin.c`; marks have the same layout, compressed.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from panthorlab.errors import LabError
 
 LIVE: Final = "counts"
 FOLDER: Final = "coverage"
-"""Of a boot: the directory with its counts and marks."""
+"""The directory of a boot's counts and marks."""
 START: Final = "(boot)"
-"""What ran before the first suite began: probe of the driver, first resume."""
+"""Name of the period before the first suite: probe of the driver, first resume."""
 AFTERWARDS: Final = "(afterwards)"
-"""What ran when a command had ended: panthorlab's own last job."""
+"""Name of the period after a command has ended: panthorlab's own last job."""
 _MAGIC: Final = int.from_bytes(b"panthvc1", "little")
 _INSN: Final = 4
 _MARK: Final = re.compile(r"^(\d{3})-(.+)\.gz$")
@@ -55,7 +55,7 @@ class Counts:
 
 
 def none(text: Sequence[tuple[int, int]]) -> Counts:
-    """Nothing has run yet."""
+    """Counts that are all zero."""
     return Counts(tuple(text), [0] * sum(map(_insns, text)))
 
 
@@ -76,7 +76,7 @@ def read(path: Path) -> Counts:
 
 
 def mark(live: Path, suite: str) -> None:
-    """Note what has run so far: from here on it is `suite` that runs."""
+    """Save the counts so far; from here on, counts belong to `suite`."""
     number = 1 + len(list(live.parent.glob("*.gz")))
     path = live.parent / f"{number:03}-{suite}.gz"
     path.with_suffix(".new").write_bytes(gzip.compress(live.read_bytes(), 1))
@@ -84,7 +84,7 @@ def mark(live: Path, suite: str) -> None:
 
 
 def by_suite(live: Path) -> list[tuple[str, Counts]]:
-    """What ran in each stretch of a boot, in order, with the suite it belongs to; before the first mark, `START`."""
+    """(suite, counts) of each period of a boot, in order; before the first mark, the suite is `START`."""
     found = sorted((match[1], match[2], path) for path in live.parent.iterdir() if (match := _MARK.match(path.name)))
     names = [START, *(suite for _, suite, _ in found)]
     end = read(live)
@@ -93,7 +93,7 @@ def by_suite(live: Path) -> list[tuple[str, Counts]]:
 
 
 def total(parts: Iterable[Counts], text: Sequence[tuple[int, int]]) -> Counts:
-    """All together."""
+    """The sum of all `parts`."""
     whole = none(text)
     for part in parts:
         whole += part

@@ -16,7 +16,7 @@ from panthorlab.coverage.model import DRIVER, Function, LineRow, SourceMap
 from panthorlab.errors import LabError, UsageError
 
 HINT: Final = "`validate --coverage` builds such kernels, `build --config coverage` one"
-_LEAST_ADDRESS: Final = 0x1000  # below it lies what the linker has thrown away
+_LEAST_ADDRESS: Final = 0x1000  # discarded sections have lower addresses
 _NESTED: Final = ("DW_TAG_lexical_block", "DW_TAG_inlined_subroutine", "DW_TAG_subprogram")
 
 
@@ -68,7 +68,7 @@ def merged(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
 
 
 def _path(die: Any) -> str:
-    """Of a unit: its source file."""
+    """The source file of a unit."""
     return whole(_text(die, "DW_AT_comp_dir"), _text(die, "DW_AT_name"))
 
 
@@ -101,7 +101,7 @@ class _Unit:
         return self._files[number] if number < len(self._files) else None
 
     def rows(self) -> list[LineRow]:
-        """Of the files that are wanted; what comes from others (headers of the kernel) is left out."""
+        """The rows of the wanted files; rows of others (headers of the kernel) are left out."""
         found = []
         previous, start = None, 0
         for entry in self._program.get_entries():
@@ -125,8 +125,7 @@ class _Unit:
         return LineRow(state.address, end, file, state.line, bool(state.is_stmt)) if file is not None else None
 
     def functions(self) -> Iterator[tuple[tuple[str, int, str], int]]:
-        """File, line and name of each function of these files with code, and where that begins; also of each copy in
-        another function."""
+        """(file, line, name) and start address of each function with code in these files, and of each inlined copy."""
         pending = [die for die in self._top.iter_children() if die.tag == "DW_TAG_subprogram"]
         while pending:
             die = pending.pop()
@@ -160,7 +159,7 @@ class _Unit:
         return found[0] if found else None  # the first is where it is entered, the coldest part comes last
 
     def _name(self, die: Any) -> tuple[str, int, str] | None:
-        """File, line and name of the function that a DIE is of; None for one of another file."""
+        """File, line and name of a DIE's function; None for a function of another file."""
         if die.offset not in self._names:
             attributes = die.attributes
             if "DW_AT_name" in attributes and "DW_AT_decl_file" in attributes:

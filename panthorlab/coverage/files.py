@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which files are measured, and what they are called, wherever the tree lay when it was compiled."""
+"""Which files are measured, and their names, independent of where the tree was when it was compiled."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What gcov tells of one object (`gcov --json-format`, GCC 9 and later). Pure functions."""
+"""Parsing gcov's report on one object (`gcov --json-format`, GCC 9 and later). Pure functions."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class _Report(BaseModel):
 
 
 def read_report(text: str, wanted: Wanted) -> Executed:
-    """What ran of the files that are wanted; what comes from others (headers of the kernel) is left out.
+    """Counts for the wanted files; lines of others (headers of the kernel) are left out.
 
-    A line of which several functions have a part (of a macro that defines them) ran as often as these together. Raises
-    LabError for what gcov does not write.
+    The count of a line that belongs to several functions (of a macro that defines them) is their sum. Raises LabError
+    for text that is no gcov report.
     """
     try:
         report = _Report.model_validate_json(text)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Lines and functions that ran, and how these come of instruction counts. Pure functions."""
+"""Lines and functions that ran, computed from instruction counts. Pure functions."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from panthorlab.coverage.counts import Counts
 from panthorlab.coverage.model import DRIVER, Function, Places, SourceMap
 
 LineCounts = Mapping[str, Mapping[int, int]]
-"""By file and line with code: how often it ran."""
+"""Execution count by file and line, for lines with code."""
 
 
 @dataclass(frozen=True)
 class Executed:
-    """How often each line and function ran. The totals are the driver's; a patch may have other files, too."""
+    """Execution counts of lines and functions. Totals are for the driver only; a patch may have other files, too."""
 
     lines: LineCounts
     functions: Mapping[Function, int]
@@ -46,7 +46,7 @@ class Executed:
 
 
 def executed(source: SourceMap, counts: Counts) -> Executed:
-    """A function ran as often as its copies together. A line, as the busiest of its statements and copies."""
+    """A function's count is the sum over its copies; a line's is the maximum over its statements and copies."""
     lines = {
         file: {line: _ran(places, counts) for line, places in found.items()} for file, found in source.lines.items()
     }
@@ -54,15 +54,14 @@ def executed(source: SourceMap, counts: Counts) -> Executed:
 
 
 def _ran(places: Places, counts: Counts) -> int:
-    """A line ran where the place was passed at which a statement of it begins, and code of it, too. The one alone says
-    nothing: a branch that was not taken has its code elsewhere, or has had some of it moved out, to where it always
-    runs."""
+    """A line ran if both the start of one of its statements and some of its code were executed. Either alone proves
+    nothing: code of a branch not taken may be elsewhere, or partly moved to where it always runs."""
     code = max(map(counts.at, places.code))
     return min(code, max(map(counts.at, places.statements))) if places.statements else code
 
 
 def together(parts: Iterable[Executed]) -> Executed:
-    """What ran in several stretches, or in several objects."""
+    """The sum over several periods, or several objects."""
     lines: dict[str, Counter[int]] = {}
     functions: Counter[Function] = Counter()
     for part in parts:
@@ -73,7 +72,7 @@ def together(parts: Iterable[Executed]) -> Executed:
 
 
 def nothing_of(executed: Executed) -> Executed:
-    """The same code, of which nothing ran."""
+    """The same code with all counts zero."""
     return Executed(
         {file: dict.fromkeys(counts, 0) for file, counts in executed.lines.items()},
         dict.fromkeys(executed.functions, 0),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What vmlinux tells of the driver's code: where it lies, and which line and function each instruction is of."""
+"""The driver's code in vmlinux: its addresses, and the line and function of each instruction."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ DRIVER: Final = "drivers/gpu/drm/panthor/"
 
 @dataclass(frozen=True)
 class LineRow:
-    """The instructions from `start` to `end` come from `line` of `file`. `statement`: here a statement begins; else the
-    compiler has moved here what belongs to the line. It may have left none where the statement begins (`start == end`).
+    """The instructions from `start` to `end` come from `line` of `file`. `statement`: a statement begins here; else the
+    compiler has moved code of the line here. A statement's begin may have no instructions left (`start == end`).
     """
 
     start: int
@@ -28,7 +28,7 @@ class LineRow:
 
 @dataclass(frozen=True)
 class Function:
-    """A function with code. `entries`: where it begins, and where each copy does that was put into another function."""
+    """A function with code. `entries`: start addresses of the function and of each inlined copy."""
 
     name: str
     file: str
@@ -38,7 +38,7 @@ class Function:
 
 @dataclass(frozen=True)
 class Places:
-    """Of one line: addresses at which a statement of it begins, and at which code of it does."""
+    """Start addresses of one line's statements, and of its pieces of code."""
 
     statements: tuple[int, ...]
     code: tuple[int, ...]
@@ -55,7 +55,7 @@ class SourceMap:
 
     @cached_property
     def lines(self) -> Mapping[str, Mapping[int, Places]]:
-        """By file and line, of each line with code."""
+        """The places of each line with code, by file and line."""
         statements: dict[tuple[str, int], list[int]] = {}
         code: dict[tuple[str, int], list[int]] = {}
         for row in self.rows:

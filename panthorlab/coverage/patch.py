@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whether the lines of a patch ran: before, those that it removes; after, those that it adds. Pure functions."""
+"""Coverage of a patch's lines: on side *before* those it removes, on *after* those it adds. Pure functions."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from panthorlab.coverage.model import DRIVER
 
 @dataclass(frozen=True)
 class PatchLines:
-    """Of one side. `lines`: how many of the patch's have code; `never`: those that did not run, as FILE:LINE.
-    `outside`: files with lines of the patch of which nothing is measured: they are no C, or were not compiled."""
+    """Patch coverage on one side. `lines`: number of the patch's lines with code; `never`: those that did not run, as
+    FILE:LINE. `outside`: the patch's files that are not measured: not C, or not compiled."""
 
     lines: int
     ran: int

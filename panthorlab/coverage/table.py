@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What ran of the driver as tables for people and for programs: per suite, file and function. Pure functions."""
+"""Coverage of the driver as tables for people and for programs: per suite, file and function. Pure functions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from panthorlab.coverage.model import Function
 
 
 def to_json(whole: Executed, suites: Mapping[str, Executed]) -> dict[str, Any]:
-    """Totals, and of each function how many of its lines ran: in all, and in each suite that ran any."""
+    """Totals, and the number of executed lines of each function: in all, and in each suite that executed any."""
     lines = lines_of(whole)
 
     def ran(one: Executed, function: Function) -> int:

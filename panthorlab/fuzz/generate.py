@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Scripts from a seed: the same seed, the same script, on any machine."""
+"""Scripts from a seed: equal seeds give equal scripts on any machine."""
 
 from __future__ import annotations
 
@@ -24,31 +24,30 @@ from panthorlab.fuzz.mappings import BASES, PAGE, Mappings, draw_offset, draw_pa
 from panthorlab.fuzz.script import MISDEED, ScriptLine
 
 LENGTH: Final = range(6, 40)
-"""Lines of one process, about."""
+"""Approximate number of lines per process."""
 PROCESSES: Final = range(2, 7)
-"""Of one script: what is asked after each script costs as much time as some of them."""
+"""Processes per script: the checks after each script take as long as some of them."""
 SLOTS: Final = 4
-"""Slots of each kind that scripts use: few, so that calls meet."""
+"""Slots of each kind that scripts use: few, so that calls hit the same objects."""
 FIELD, GUESS, REPEAT, BESIDE, SYNC = 0.25, 0.06, 0.05, 0.05, 0.4
 ODD, ODDER = 0.3, 0.1
-"""Calls of which a field is odd, and those of them of which another is, too: most are refused for the first alone."""
+"""Share of calls with an odd field, and of those with a second one: most are rejected for the first alone."""
 BARE: Final = 0.15
-"""Syncs of mappings that are not asynchronous, and so are refused."""
+"""Share of syncs on mappings that are not asynchronous, and so are rejected."""
 KERNELS: Final = 0.15
-"""Mappings that mean to work but for the addresses, which are the kernel's own, in whole or in part."""
+"""Share of otherwise valid mappings with addresses in the kernel's range, in whole or in part."""
 TRIED: Final = 0.5
-"""Objects that ought to be refused, and are used all the same: some bugs show only then."""
+"""Share of objects that should be rejected and are used nevertheless: some bugs show only then."""
 AIMED: Final = 0.75
-"""Mappings and unmappings that mean to work, where something is or could be mapped."""
+"""Share of valid mappings and unmappings that are placed where something is or could be mapped."""
 ENDS: Final = ("exit", "kill")
 AWAITED_MS: Final = "8000"
-"""More than the driver gives a job, which what is awaited may wait for."""
+"""Longer than the driver's job timeout, because an awaited operation may wait for a job."""
 PRELUDE: Final = ("vm_create", "bo_create", "group_create")
 
 
 def generate(seed: str, misdeeds: Collection[str] = ()) -> tuple[ScriptLine, ...]:
-    """The script of `seed`. `misdeeds`: names of what the board's GPU can do wrong on request; it is part of what the
-    same script needs."""
+    """The script of `seed`. `misdeeds`: names of the misdeeds of the board's GPU; the script depends on them, too."""
     return _Writer(random.Random(seed), misdeeds).script()  # noqa: S311 - no secret
 
 
@@ -79,14 +78,14 @@ class _Writer:
         return lines
 
     def _forget(self) -> None:
-        """Another file: nothing has been made with it."""
+        """Start with a new DRM file, which has no objects yet."""
         self._made: dict[str, list[str]] = {}
         self._sizes: dict[str, int] = {}
         self._mapped = Mappings()
         self._waits = self._held = False
 
     def _prelude(self) -> list[ScriptLine]:
-        """Most processes begin with what the calls after it need."""
+        """The first lines of most processes: creation of the objects that later calls need."""
         return [line for name in PRELUDE if self._dice.random() < 0.8 for line in self._line(name)]
 
     def _line(self, name: str) -> list[ScriptLine]:
@@ -99,7 +98,7 @@ class _Writer:
         self._waits |= ("stream", "wait") in call.arguments
         if self._waits and (name == "vm_destroy" or ("va", STREAMS_AT) in call.arguments):
             return []  # docs/findings/0024
-        # A queue of mappings that waits holds up all after it, for as long as the job that it waits for likes.
+        # A VM_BIND queue that waits blocks everything after it for as long as the awaited job runs.
         self._held |= name != "submit" and any(word == "wait" for word, _ in call.arguments)
         lines = [call]
         if CALLS[name].awaited and not self._held and self._dice.random() < SYNC:
@@ -113,7 +112,7 @@ class _Writer:
         return lines
 
     def _aim(self, name: str) -> dict[str, str]:
-        """Values with which a mapping or unmapping hits what there is; none for other calls, or if there is nothing."""
+        """Values by which a mapping or unmapping hits existing ones; none for other calls, or if there are none."""
         if name == "unbind" and (used := self._mapped.places()):
             vm = self._dice.choice(used)
             begin, end = draw_part(self._dice, self._dice.choice(self._mapped.of(vm)))
@@ -131,7 +130,7 @@ class _Writer:
         return {}
 
     def _learn(self, line: ScriptLine) -> None:
-        """What there is after a call, if it works."""
+        """Update the model of existing objects for a call that succeeds."""
         words = dict(line.arguments)
         vm, begin, size = (
             words.get("vm") or "v0",
@@ -161,7 +160,7 @@ class _Writer:
                 for word, syncobj in zip(likely, self._dice.sample(range(SLOTS), 2), strict=True)
                 if self._dice.random() < likely[word]
             ]
-            # Mappings have syncs only if they are asynchronous.
+            # Only asynchronous mappings may have syncs.
             if syncs and any(field.name == "async" for field in call.fields) and self._dice.random() > BARE:
                 arguments = [("async", "1"), *(pair for pair in arguments if pair[0] != "async")]
             arguments += syncs
@@ -194,5 +193,5 @@ class _Writer:
 
 
 def _number(text: str) -> int:
-    """1, which is no number of pages, for what depends on a slot."""
+    """The number in `text`; 1, which is no number of pages, for a value that depends on a slot."""
     return int(text, 0) if text.lstrip("-")[:1].isdigit() else 1

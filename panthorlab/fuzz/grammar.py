@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""panthor's calls as data: their fields, values that may work and values that must be refused.
+"""panthor's calls as data: their fields, values that may work and values that must be rejected.
 
 A value is a number, or one letter for "some object of that kind": v (VM), b (buffer object), g (group), h (heap), s
-(syncobj); e is the end of the user's addresses of a VM. `panthorlab/guest/gpu-fuzz-kinds.c` has the same calls with
-the values that a call has where its line says nothing.
+(syncobj); e is the end of a VM's user address range. `panthorlab/guest/gpu-fuzz-kinds.c` has the same calls with their
+default values.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ ACTS: Final[Mapping[str, frozenset[str]]] = {
     "suspended": frozenset({"ms"}),
     "wait": frozenset({"sync", "ms"}),
 }
-"""Lines that are no ioctl of panthor."""
+"""Lines that are not panthor ioctls."""
 STREAMS: Final = ("store", "long", "loop", "wait", "heap", "tile", "tiles", "bad-instr", "bad-store", "bad-call")
 MAPPED_AT, MAPPED_SIZE, BO_SIZE = "0x1000000", "0x4000", "0x4000"
-"""Of a mapping, of what is unmapped, and of a buffer object where the line does not say."""
+"""Defaults for mappings, unmappings, and buffer objects."""
 STREAMS_AT: Final = "0x10000000"
 """Address of the streams of each VM."""
 GUESSES: Final = ("0", "1", "2", "3", "0x7777", "0xffffffff")
-"""Handles that nobody gave out, or that somebody else has."""
+"""Handles that were never allocated, or belong to another object."""
 
 
 @dataclass(frozen=True)
 class CallField:
-    """`usual` values may work, `odd` ones must be refused or are at the edge. `always`: drawn each time. `weight`: how
-    often, among a call's fields, it is the odd one: counts and addresses are where drivers forget to look."""
+    """`usual` values may work, `odd` ones must be rejected or are edge cases. `always`: drawn each time. `weight`: how
+    often, among a call's fields, it is the odd one: drivers most often fail to check counts and addresses."""
 
     name: str
     usual: tuple[str, ...] = ()
@@ -48,8 +48,8 @@ class CallField:
 
 @dataclass(frozen=True)
 class Call:
-    """`weight`: how often among the others. `into`: letter of the slot that takes what it makes. `syncs`: may signal
-    and wait. `awaited`: if it is asynchronous, the script waits for its end. `beside`: may run beside what follows."""
+    """`weight`: relative frequency. `into`: letter of the slot for the object it creates. `syncs`: may signal and wait.
+    `awaited`: if asynchronous, the script waits for its end. `beside`: may run concurrently with later lines."""
 
     name: str
     weight: int
@@ -220,9 +220,9 @@ ACT_VALUES: Final[Mapping[str, tuple[str, ...]]] = {"ms": ("1", "5", "20", "60")
 MISDEED_WEIGHT: Final = 4
 
 PROVOKED: Final = frozenset({"mmu-fault", "cs-fault", "cs-fatal", "gpu-fault", "job-timeout", "heap-error"})
-"""Kinds of finding that any client may bring about by streams and mappings: never the kernel's fault in a script."""
+"""Kinds of finding that any client can provoke by streams and mappings: never the kernel's fault in a script."""
 TROUBLE: Final = frozenset({"gpu-reset", "power-error", "firmware-error"})
-"""Kinds that a GPU brings about which does wrong: not the kernel's fault in a script with a misdeed."""
+"""Kinds that a misbehaving GPU provokes: not the kernel's fault in a script with a misdeed."""
 MISDEEDS: Final = (
     "tiler-chunk,times=0",
     "tiler-chunk",
@@ -256,7 +256,7 @@ MISDEEDS: Final = (
 
 @dataclass(frozen=True)
 class Exclusion:
-    """What the grammar leaves out because kernels without a patch do not bear it, and where that is written."""
+    """A construct that the grammar leaves out because unpatched kernels fail on it, and where that is documented."""
 
     what: str
     why: str

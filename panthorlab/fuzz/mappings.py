@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a process of a script has mapped, as far as the script tells; and ranges that touch it where it matters: at its
-ends, a page beside them, in its middle, and where a page table of 2 MiB begins."""
+"""The mappings of a script's process, as far as the script shows; and ranges at their critical places: at the ends, a
+page beside them, in the middle, and at the boundaries of 2 MiB page tables."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ PAGE: Final = 0x1000
 BLOCK: Final = 0x200000
 """Bytes of a huge page."""
 BASES: Final = (0x1000000, 0x1000000 + PAGE, 0x1000000 + BLOCK - PAGE, 0x2000000, 0x2000000 - PAGE)
-"""Where mappings begin that touch no other. The streams of each VM are above all of them."""
+"""Start addresses of mappings that touch no other. The streams of each VM are above them."""
 
 Range = tuple[int, int]
 """Begin and end, in bytes."""
 
 
 class Mappings:
-    """Of each VM, by its slot: what is mapped there if all calls until now have worked."""
+    """The mappings of each VM, by its slot, if all calls so far have succeeded."""
 
     def __init__(self) -> None:
         self._ranges: dict[str, list[Range]] = {}
 
     def map(self, vm: str, begin: int, size: int) -> None:
-        """Over what has been there."""
+        """Replaces earlier mappings in the range."""
         self.unmap(vm, begin, size)
         self._ranges.setdefault(vm, []).append((begin, begin + size))
 
     def unmap(self, vm: str, begin: int, size: int) -> None:
-        """Whatever is there, whole or in part."""
+        """Removes mappings in the range, whole or in part."""
         end = begin + size
         pieces = [
             piece
@@ -47,13 +47,13 @@ class Mappings:
         return [vm for vm, ranges in self._ranges.items() if ranges]
 
     def of(self, vm: str) -> list[Range]:
-        """In the order in which they were made."""
+        """The mappings of a VM, in order of creation."""
         return list(self._ranges.get(vm, ()))
 
 
 def draw_part(dice: random.Random, whole: Range) -> Range:
-    """Of all ranges between two places that matter in and beside `whole`, one; half of the time one that leaves
-    something on either side, if it has room for that."""
+    """A random range between two critical places in and beside `whole`; half of the time one that leaves something on
+    either side, if there is room."""
     begin, end = whole
     middle = begin + (end - begin) // 2 // PAGE * PAGE
     block = -(-begin // BLOCK) * BLOCK
@@ -65,10 +65,10 @@ def draw_part(dice: random.Random, whole: Range) -> Range:
 
 
 def draw_offset(dice: random.Random, size: int, room: int) -> int:
-    """Where in a buffer object of `room` bytes `size` of them may begin."""
+    """A random offset for `size` bytes in a buffer object of `room` bytes."""
     return dice.choice([place for place in (0, PAGE, BLOCK, room - size) if 0 <= place <= room - size])
 
 
 def draw_size(dice: random.Random, room: int) -> int:
-    """How much of a buffer object of `room` bytes, at least a page."""
+    """A random size within a buffer object of `room` bytes, at least a page."""
     return dice.choice([size for size in (room, room, room - PAGE, 4 * PAGE, BLOCK, PAGE) if PAGE <= size <= room])

@@ -23,7 +23,7 @@ _VALUE = re.compile(rf"(?:(?P<slot>[a-z]\d+)|{_NUMBER})(?:[+-](?:0x[0-9a-f]+|\d+
 
 @dataclass(frozen=True)
 class ScriptLine:
-    """One call: `into` is the slot that takes what it makes; `arguments` are NAME=VALUE, or NAME and None."""
+    """One call: `into` is the slot for the object it creates; `arguments` are NAME=VALUE, or NAME and None."""
 
     call: str
     into: str | None = None
@@ -35,7 +35,7 @@ class ScriptLine:
 
     @property
     def rule(self) -> str | None:
-        """What the GPU is to do wrong from here on, if the line says that."""
+        """The misdeed that the line arms; None for other lines."""
         return self.arguments[0][0] if self.call == MISDEED else None
 
 
@@ -60,7 +60,7 @@ def write(lines: tuple[ScriptLine, ...]) -> str:
 
 
 def rules(lines: tuple[ScriptLine, ...]) -> tuple[str, ...]:
-    """What the GPU does wrong in a script."""
+    """The misdeeds that a script arms."""
     return tuple(line.rule for line in lines if line.rule is not None)
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The kernel's drivers for Mali CSF GPUs, one row each: what else knows one of them by name, has it from here.
+"""The kernel's drivers for Mali CSF GPUs, one row each; all other code takes facts about a driver from here.
 
-The guest programs have their part of it in `guest/drivers.h`; a test compares.
+The guest programs have their part of the table in `guest/drivers.h`; a test compares the two.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FEATURES: Final[Mapping[str, str]] = {
     "power": "it sends an idle GPU to sleep, and wakes it up",
     "recovery": "it resets a GPU whose firmware does not answer",
 }
-"""What a driver may be able to do. Suites name what they need by `pytest.mark.driver(…)`."""
+"""Features that a driver may have. Suites name those they need by `pytest.mark.driver(…)`."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Fix:
 
 @dataclass(frozen=True)
 class Driver:
-    """`name`: on the command line, of its module and platform driver, and before what it says in the kernel log.
-    `symbol`: of Kconfig. `directory`: of its sources in the tree. `since`: the first Linux that has it. `series`: the
-    Linux that is taken if no base is named. `fragments`: of kernel_configs/, on top of those that every kernel needs.
-    `requests`: modules that it asks for by name when it probes, so that no `depends=` has them. `interrupts`: how many
-    it must have at least. `features`: see FEATURES; `fix`: see Fix. `excludes`: fragments of kernel_configs/ that it
-    cannot be built with, and why."""
+    """`name`: on the command line, of the module and platform driver, and the prefix of its kernel messages.
+    `symbol`: its Kconfig symbol. `directory`: of its sources in the tree. `since`: first Linux release with it.
+    `series`: Linux series used if no base is named. `fragments`: from kernel_configs/, in addition to those of every
+    kernel. `requests`: modules that it requests by name when it probes, so that `depends=` does not list them.
+    `interrupts`: minimum number. `features`: see FEATURES; `fix`: see Fix. `excludes`: fragments of kernel_configs/
+    that it cannot be built with, and why."""
 
     name: str
     symbol: str
@@ -60,21 +60,21 @@ class Driver:
     excludes: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def is_in(self, read: ReadFile) -> bool:
-        """Whether a tree has it."""
+        """Whether a tree has the driver."""
         return read(f"{self.directory}/Kconfig") is not None
 
     def has_fix(self, read: ReadFile) -> bool:
-        """Whether the driver of this tree has the fix of its row `fix`; one without such a row has not."""
+        """Whether the driver in this tree has the fix described by `fix`; False for a driver without one."""
         text = (read(self.fix.file) if self.fix else None) or b""
         return self.fix is not None and re.search(rb"\b" + self.fix.symbol.encode() + rb"\s*\(", text) is not None
 
     def too_old(self, version: str) -> bool:
-        """Whether a release number alone says that it is not in it."""
+        """Whether the release number alone shows that this Linux lacks the driver."""
         numbers = re.match(r"(\d+)\.(\d+)", version)
         return numbers is not None and (int(numbers[1]), int(numbers[2])) < self.since
 
     def missing(self, name: str, version: str) -> SourceError:
-        """Of the tree called `name`."""
+        """The error for the tree called `name`, which lacks the driver."""
         first = ".".join(map(str, self.since))
         hint = f"use {first} or newer"
         return SourceError(
@@ -92,7 +92,7 @@ PANTHOR: Final = Driver(
     features=frozenset(FEATURES),
     interrupts=3,
     requests=("governor_simpleondemand",),
-    # 6.12.75 has it, 6.18.15, 6.19.6, all newer
+    # fixed in 6.12.75, 6.18.15, 6.19.6, and all newer
     fix=Fix("panthor_sched_prepare_for_vm_destruction", "drivers/gpu/drm/panthor/panthor_mmu.c"),
 )
 TYR: Final = Driver(
@@ -107,7 +107,7 @@ TYR: Final = Driver(
 )
 DRIVERS: Final = (PANTHOR, TYR)
 WORDS: Final = (*(driver.name for driver in DRIVERS), "mali")
-"""What lines of the kernel log about a driver or its GPU have in them."""
+"""Words, one of which occurs in every line of the kernel log about a driver or its GPU."""
 
 
 def by_name(name: str) -> Driver:
@@ -121,14 +121,14 @@ def configured(values: Mapping[str, str | None]) -> list[Driver]:
 
 
 def requested(values: Mapping[str, str | None]) -> Driver:
-    """The driver that is asked of a configuration; panthor if none is: who writes fragments alone may mean that of his
-    tree. Raises UsageError for several."""
+    """The driver that a configuration requests. If it requests none: panthor, because the tree's own configuration may
+    enable it. Raises UsageError for several."""
     return only(values, "the configuration that was asked for") if configured(values) else PANTHOR
 
 
 def only(values: Mapping[str, str | None], what: str) -> Driver:
-    """The driver of `what`, a configuration or what is asked of one. Raises UsageError if it has none, or several:
-    which of them takes the GPU would be chance."""
+    """The one driver in `values`; `what` describes them in messages. Raises UsageError if there is none, or several:
+    which of them would bind the GPU would be chance."""
     found = configured(values)
     if len(found) == 1:
         return found[0]
@@ -152,6 +152,6 @@ class Built(Protocol):
 
 
 def driver_of(kernel: Built) -> Driver:
-    """What drives the GPU in `kernel`: its `.config` decides. Raises UsageError, see `only`."""
+    """The driver of the GPU in `kernel`, by its `.config`. Raises UsageError, see `only`."""
     values = dict(_BUILT.findall((kernel.path / "config").read_text(errors="replace")))
     return only(values, f"kernel {kernel.title}")

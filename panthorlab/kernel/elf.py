@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The GNU build-id of vmlinux and of modules: what a booted kernel can be recognised by."""
+"""The GNU build-id of vmlinux and of modules, which identifies a booted kernel."""
 
 from __future__ import annotations
 

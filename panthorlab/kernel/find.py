@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A kernel by what the user calls it."""
+"""Finding a kernel by the name that the user gives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from panthorlab.kernel.progress import Progress, quiet
 
 
 def find_kernel(name: str, *, log: Path, progress: Progress = quiet) -> Kernel:
-    """A kernel by store key (a unique prefix will do), by its directory in a store, or by build directory (O= of a
+    """`name`: a store key or a unique prefix of one, a kernel's directory in a store, or a build directory (O= of a
     finished build, see `external.import_build`).
 
     Raises UsageError, BuildError, LabError.

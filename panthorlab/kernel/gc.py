@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Keeping the cache small: whatever was not used for longest goes first, nothing that was used within a day."""
+"""Limiting the size of the cache: least recently used items are removed first, none that was used within a day."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IN_USE_SECONDS = 24 * 3600
 
 @dataclass(frozen=True)
 class Item:
-    """Something that can be removed and made again. `used`: Unix time of last use. `lock`: held by who uses it.
+    """Something that can be removed and rebuilt. `used`: Unix time of last use. `lock`: held by its users.
 
     `junk`: what a killed run left; removed however small the cache is.
     """
@@ -36,7 +36,7 @@ class Item:
 
 
 def items() -> Iterator[Item]:
-    """Everything that can be removed by itself: kernels, trees with their objects, what killed runs left."""
+    """Everything that can be removed separately: kernels, trees with their objects, leftovers of killed runs."""
     for path in store.directories():
         yield Item(path, _used(path, store.RECORD))
     for home in cache_dir("trees").iterdir():
@@ -48,7 +48,7 @@ def items() -> Iterator[Item]:
 
 
 def collect(limit: int = LIMIT_BYTES, keep: frozenset[Path] = frozenset()) -> list[Path]:
-    """Remove the longest unused until at most `limit` bytes are left. What is locked, in `keep`, or fresh, stays."""
+    """Remove least recently used items until at most `limit` bytes are left; not locked, fresh or `keep` ones."""
     everything = sorted(items(), key=lambda item: item.used)
     sizes = {item: item.size() for item in everything}
     total, removed = sum(sizes.values()), []

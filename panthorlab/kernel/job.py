@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The package's front door: from what the user typed to two finished kernels.
+"""The package's main interface: from the user's input to two finished kernels.
 
 sides = prepare_sides("debian:6.18.5", ["fix.patch"], progress=show)
 before, after = build_side(sides.before, log=…), build_side(sides.after, log=…)
@@ -44,7 +44,7 @@ _VERSION_NAMED = re.compile(r"(?:debian:|kernel\.org:|linux-source-)v?(\d.*)")
 
 @dataclass(frozen=True)
 class _Setting:
-    """What both sides have in common."""
+    """The settings that both sides share."""
 
     base: Base
     driver: Driver
@@ -253,7 +253,7 @@ def _setting(
 def _apply(
     setting: _Setting, texts: Sequence[PatchText], notes: Sequence[str], *, reverse: bool
 ) -> tuple[list[PatchReport], Changes]:
-    """What the patches leave of the base. Raises PatchError saying of each what became of it."""
+    """Apply the patches to the base. Raises PatchError with the result for each patch."""
     reports, changes = apply_all(texts, setting.read, setting.base.title, notes, reverse=reverse)
     trees.check_changes(setting.base, changes)
     return reports, {path: data for path, data in changes.items() if setting.read(path) != data}

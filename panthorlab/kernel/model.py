@@ -15,9 +15,9 @@ class Kernel:
     `key`: content key (tree + patches + config + toolchain), hex. `release`: `make kernelrelease`.
     `build_id`: GNU build-id of vmlinux, lower-case hex, as in the note of /sys/kernel/notes. `modules`: build-id of
     every module that was built, by module name (`panthor`, `panthor_pci_shim`, underscores as in /proc/modules).
-    `digests`: sha256 of Image, modules and DTBs, by file name: what makes it another kernel. `files`: sha256 of every
+    `digests`: sha256 of Image, modules and DTBs, by file name: the identity of the kernel. `files`: sha256 of every
     file, by path below `path`; empty if an older version stored it. `title`: for people, e.g. `6.12.117 + 1 patch`.
-    `jailed`: the code of its tree was kept in a jail when it was built.
+    `jailed`: the code of its tree ran in the jail during the build.
 
     Files under `path`: `Image`, `System.map`, `config`, `vmlinux`, `modules/*.ko`, `dtbs/*.dtb`, and `guest/` with
     the static programs for the board (`init`, `heap-exit`, `iterate`, `kmsg-follow`, …); of a kernel that counts for

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How long work reports its progress."""
+"""Progress reports of long operations."""
 
 from __future__ import annotations
 

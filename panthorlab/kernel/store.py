@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Finished kernels in the cache, immutable and complete or not there: `kernels/KEY/` with `kernel.json`.
+"""Finished kernels in the cache, `kernels/KEY/` with `kernel.json`: each is immutable, and complete or absent.
 
-A directory of the store is made under another name, is on the disk in all its files, and then renamed. Whoever takes a
-kernel out has every file compared with the digest that was recorded when it was put in; one that is damaged is moved
-aside and counts as not there, so that it is built again. A damaged record concerns no other kernel.
+A kernel's directory is written under a temporary name, synced to disk, and then renamed. `load` compares every file
+with the digest recorded at `publish`; a damaged kernel is moved aside and counts as absent, so that it is built again.
+A damaged record affects no other kernel.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from panthorlab.paths import cache_dir, cache_path
 
 RECORD = "kernel.json"
 _OLD_RECORD = ("Image", "System.map", "config", "vmlinux")
-ASIDE = "new-damaged-"  # as all `new-…`: nobody's, and thrown away after a day
+ASIDE = "new-damaged-"  # like every `new-…`: owned by nobody, and deleted after a day
 _OF_RECORD = "checksum"
 _WORDS = ("key", "arch", "release", "build_id", "title")
 _DAMAGED_HINT = "give the patch or source again, and it is built anew; or `panthorlab build`"
@@ -40,9 +40,9 @@ def store_dir() -> Path:
 
 
 def load(key: str, note: Callable[[str], None] = quiet) -> Kernel | None:
-    """The kernel stored under exactly this key, sound and marked as used just now; None if there is none.
+    """The kernel stored under exactly this key, verified and marked as used now; None if there is none.
 
-    A damaged one is moved aside, which `note` is told, and then there is none.
+    A damaged kernel is moved aside, reported to `note`, and counts as absent.
     """
     path = store_dir() / key
     if not key or not path.is_dir():
@@ -56,12 +56,12 @@ def load(key: str, note: Callable[[str], None] = quiet) -> Kernel | None:
 
 
 def has(key: str) -> bool:
-    """Whether a kernel is stored under exactly this key; nothing is touched."""
+    """Whether a kernel is stored under exactly this key. Changes nothing."""
     return cache_path("kernels", key, RECORD).is_file()
 
 
 def read_record(record: Path) -> Kernel:
-    """The kernel in a record's directory, wherever that is. Raises LabError if it is damaged."""
+    """The kernel in the directory of `record`, also outside the store. Raises LabError if it is damaged."""
     kernel, why = examine(record.parent)
     if kernel is None:
         raise LabError(f"the kernel in {record.parent} is damaged: {why}", hint="copy it there again, or build it")
@@ -69,7 +69,7 @@ def read_record(record: Path) -> Kernel:
 
 
 def examine(path: Path) -> tuple[Kernel | None, str]:
-    """The kernel in a directory, if all of it is as it was stored; else None, and what is wrong with it."""
+    """(the kernel in a directory, "") if it is exactly as it was stored; else (None, what is wrong with it)."""
     kernel = _recorded(path / RECORD)
     if kernel is None:
         return None, f"{RECORD} is missing or cannot be read"
@@ -86,7 +86,7 @@ def _recorded(record: Path) -> Kernel | None:
         return None
     words: dict[str, Any] = {name: data.get(name) for name in _WORDS}
     if not all(isinstance(word, str) for word in words.values()):
-        return None  # of an older version, without a checksum
+        return None  # record of an older version, without a checksum
     try:
         return Kernel(
             path=record.parent,
@@ -106,9 +106,9 @@ def _checksum(data: Mapping[str, Any]) -> str:
 
 
 def _why_damaged(kernel: Kernel) -> str:
-    """What is wrong with the files of a kernel; empty if they are what was stored.
+    """What is wrong with the files of a kernel; empty if they are as they were stored.
 
-    Records of older versions do not list every file; there, as much is checked as they tell.
+    Records of older versions do not list every file; then only the listed ones are checked.
     """
     try:
         present = tuple(
@@ -132,8 +132,8 @@ def _why_damaged(kernel: Kernel) -> str:
 
 @lru_cache(maxsize=64)
 def _differs(path: Path, present: tuple[tuple[str, int, int, int], ...], files: tuple[tuple[str, str], ...]) -> str:
-    """Of `files`, with their digests if these are known. `present`: so that what was good is not read again by this
-    process until it changes."""
+    """The first difference from `files` (name and expected digest, if known); empty if none. `present`: key of the
+    cache that saves this process from reading unchanged files again."""
     sizes = {name: size for name, size, _, _ in present}
     for name, digest in files:
         if not sizes.get(name):
@@ -149,7 +149,7 @@ def _differs(path: Path, present: tuple[tuple[str, int, int, int], ...], files: 
 
 
 def set_aside(path: Path, why: str) -> str:
-    """Move a damaged kernel out of the way. Returns what happened, for people."""
+    """Move a damaged kernel out of the way. Returns a message about it."""
     aside = Path(tempfile.mkdtemp(prefix=f"{ASIDE}{path.name[:24]}-", dir=store_dir()))
     try:
         path.rename(aside)  # onto an empty directory
@@ -159,7 +159,7 @@ def set_aside(path: Path, why: str) -> str:
 
 
 def write_record(kernel: Kernel, core_key: str) -> None:
-    """Write `kernel.json` into the (still unpublished) directory of the kernel, with the digests of all its files."""
+    """Write `kernel.json`, with the digests of all files, into the kernel's still unpublished directory."""
     files = {
         str(path.relative_to(kernel.path)): sha256(path)
         for path in sorted(kernel.path.rglob("*"))
@@ -178,14 +178,14 @@ def new_directory() -> Path:
 
 
 def publish(scratch: Path, key: str) -> Kernel:
-    """Make a filled directory the kernel of `key`, in one step. If another run was faster, its kernel is taken."""
+    """Make `scratch` the kernel of `key`, atomically. If another run was faster, its kernel is returned."""
     target = store_dir() / key
     with disk_errors():
         sync_below(scratch)
         try:
             scratch.rename(target)
         except OSError:
-            if load(key) is None:  # else what is there is damaged, and was moved aside now
+            if load(key) is None:  # the existing one was damaged, and has now been moved aside
                 scratch.rename(target)
             else:
                 shutil.rmtree(scratch)
@@ -197,7 +197,7 @@ def publish(scratch: Path, key: str) -> Kernel:
 
 
 def directories() -> list[Path]:
-    """Of all kernels of the store, sound or not, last used first."""
+    """The directories of all kernels in the store, damaged or not, most recently used first."""
     found = [path for path in store_dir().iterdir() if path.is_dir() and not path.name.startswith("new-")]
     return sorted(found, key=_used, reverse=True)
 
@@ -208,14 +208,14 @@ def _used(path: Path) -> float:
 
 
 def kernels() -> Iterator[Kernel]:
-    """All kernels of the store whose record can be read, last used first. Their files are not looked at."""
+    """All kernels in the store with a readable record, most recently used first. Their files are not checked."""
     for path in directories():
         if kernel := _recorded(path / RECORD):
             yield kernel
 
 
 def with_core(core_key: str, note: Callable[[str], None] = quiet) -> Kernel | None:
-    """A stored kernel, sound, that differs from the wanted one in its guest programs at most."""
+    """A verified stored kernel that differs from the wanted one at most in its guest programs."""
     for path in directories():
         data = read_object(path / RECORD)
         if data is not None and data.get("core_key") == core_key and (kernel := load(path.name, note)):

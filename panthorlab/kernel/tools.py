@@ -153,7 +153,7 @@ def pipeline(stages: Sequence[Sequence[str]], *, timeout: float) -> None:
 
 
 def _tail(message: IO[bytes]) -> str:
-    """The end of what a program said."""
+    """The end of a program's output."""
     size = message.seek(0, os.SEEK_END)
     message.seek(max(0, size - TAIL_BYTES))
     return message.read().decode(errors="replace")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What of the cache is damaged, and taking it away: all of it can be made again."""
+"""Finding and removing damaged parts of the cache; all of them can be rebuilt."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def damaged() -> list[Damage]:
 
 
 def counts() -> tuple[int, int]:
-    """Kernels and trees, sound or not."""
+    """Number of kernels and of trees, damaged or not."""
     return len(store.directories()), sum(1 for _ in _homes())
 
 
@@ -75,7 +75,7 @@ def _trees() -> Iterator[Damage]:
 
 
 def _notes() -> Iterator[Damage]:
-    """What was remembered of downloads."""
+    """Damaged notes about downloads."""
     for path in cache_dir("sources").glob("*.json"):
         if read_object(path) is None:
             yield Damage(f"sources/{path.name}", path, "it cannot be read")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Findings from what the rest of the kernel says of the GPU's device, its driver's module, and the DRM scheduler."""
+"""Findings from messages of other kernel code about the GPU's device, its driver's module, and the DRM scheduler."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _HINT = re.compile(
 
 
 def around(text: str, record: LogRecord, prefixed: Prefixed | None) -> list[Finding] | None:
-    """The finding of a line that the rest of the kernel says of a Mali GPU; [] if it is known to mean no trouble; None
-    if it is not such a line."""
+    """The finding of a message about a Mali GPU from other kernel code; [] if it is known to be harmless; None for any
+    other line."""
     if prefixed is not None and prefixed.device:
         found = _first(DEVICE, prefixed.message, record, prefixed.driver, prefixed.device)
         if found is not None and prefixed.driver and classify(prefixed.driver, prefixed.message):
-            return None  # the driver's own words come first
+            return None  # the driver's own messages have priority
         return found
     if (line := _OF_DEVICE.search(text)) and _speaks(line, record):
         driver, ours = _driver_of_reason(line["message"])
@@ -45,7 +45,7 @@ def around(text: str, record: LogRecord, prefixed: Prefixed | None) -> list[Find
 
 
 def _speaks(line: re.Match[str], record: LogRecord) -> bool:
-    """Whether the kernel says it: where nothing marks a line as the kernel's, only if nothing stands before."""
+    """Whether the message is the kernel's: in a line that nothing marks as the kernel's, only at its beginning."""
     return not record.bare or not line.string[: line.start()].strip()
 
 

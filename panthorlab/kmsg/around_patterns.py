@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the kernel says around a Mali driver, as tables: device and power management, interrupts, the DRM scheduler,
+"""Kernel messages related to a Mali driver, as tables: device and power management, interrupts, the DRM scheduler,
 operating points, clocks, regulators, the module loader (6.12 and 7.3, and older forms where they differ).
 
 Patterns match from the start of the message, after the prefix `panthor fb000000.gpu: ` or `platform fb000000.gpu: `.
@@ -13,7 +13,7 @@ from panthorlab.kmsg.patterns import DRIVERS, Kind
 from panthorlab.kmsg.rows import Row, rows
 
 SUBSYSTEMS: Final = ("platform", "devfreq", "devfreq-event", "amba", "of", "soc", "cooling", "thermal", "opp", "genpd")
-"""What stands before a device that no driver has, or before the device of a class: bus, class, or prefix of a file."""
+"""Prefixes of a device without a driver, or of a class device: bus, class, or prefix of a source file."""
 
 GPU_DEVICE: Final = (
     r"(?!(?:0*[1-5]c00000|2c00000|3d00000|4300000|5000000|5900000|b00000|f?db00000)\.gpu)"  # Qualcomm's Adreno
@@ -21,9 +21,9 @@ GPU_DEVICE: Final = (
     r"(?!(?:[24]06400000|fd00000|4ae07de4|7000000|[15]7000000|7ec00000|fec00000|1c40000|1e80000|d00c0000)\.gpu)"
     r"(?:CIXH5000:\d\d|[0-9a-f]{4,16}\.(?:gpu|mali)|(?:[0-9a-f]{4,16}\.)?mali(?!-?dp|dp)(?:[-_.@][\w.@-]{0,32})?)"
 )
-"""The name of a Mali GPU's device. By their addresses, the devices of GPUs of others are not (from the device trees of
-7.3: Qualcomm, Vivante, Apple, Imagination, NVIDIA, Broadcom, and Arm's Utgard; fec00000 and d00c0000 are not in those
-and rest on no source). An address that both have, 1800000, counts as a Mali's."""
+"""Device name of a Mali GPU. Other GPUs are excluded by their addresses (from the device trees of 7.3: Qualcomm,
+Vivante, Apple, Imagination, NVIDIA, Broadcom, and Arm's Utgard; fec00000 and d00c0000 are not in those and have no
+source). 1800000, which both a Mali and another GPU use, counts as a Mali's."""
 
 DEVICE: Final[tuple[Row, ...]] = (
     *rows(
@@ -101,7 +101,7 @@ DEVICE: Final[tuple[Row, ...]] = (
         ("drm-sched", r"entity with out-of-bounds priority|Tearing down scheduler while jobs are pending"),
     ),
 )
-"""Said with the GPU's device before them, whoever says them."""
+"""Messages with the GPU's device as prefix, from any subsystem."""
 
 MODULES: Final = {**DRIVERS, "tyr": "tyr", "bifrost_kbase": "kbase", "valhall_kbase": "kbase", "mali_csffw": "kbase"}
 """Name of a kernel module -> its driver."""
@@ -121,7 +121,7 @@ MODULE: Final[tuple[Row, ...]] = (
         ),
     ),
 )
-"""Said by the module loader with the module's name before them: then there is no driver."""
+"""Messages of the module loader with the module's name as prefix: the driver is then not loaded."""
 
 _DRIVER: Final = r"(?P<driver>panthor|panfrost|tyr)"
 _SUPPLY: Final = r"[\w.-]{0,24}(?:gpu|mali)[\w.-]{0,16}"
@@ -160,4 +160,4 @@ ANYWHERE: Final[tuple[Row, ...]] = (
         ),
     ),
 )
-"""Said without the device before them. Of the DRM scheduler's it cannot be known whose driver is meant."""
+"""Messages without the device as prefix. Those of the DRM scheduler do not show which driver is meant."""

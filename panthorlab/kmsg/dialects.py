@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How programs and vendors dress a line of a kernel log, as tables. Each row has the beginning of a real line.
+"""Prefixes that programs and vendors add to lines of a kernel log, as tables. Each row has an example of a real line.
 
-`[   12.345678] ` is the kernel's own stamp (print_time, kernel/printk/printk.c); everything else here is put before it,
-after it or in its place by somebody. A row matches what it takes off, and never the message.
+`[   12.345678] ` is the kernel's own time stamp (print_time, kernel/printk/printk.c); everything else here is added
+before it, after it or in its place. A row matches exactly the text to remove, never the message.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One way to dress a line. `example`: a real line's beginning, up to the message."""
+    """One kind of prefix. `example`: the beginning of a real line, up to the message."""
 
     name: str
     pattern: re.Pattern[str]
@@ -64,7 +64,7 @@ AFTER_STAMP = _rows(
     ("PID and CPU", r" ?\[pid:\d{1,10},[^\[\]]{1,48}\] ?", "[  911.402118][pid:1187,cpu5,RenderThread] "),
     ("caller and task", r" ?\[ {0,6}[TC]\d{1,10}\b[^\[\]]{0,32}\] ?", "[   12.345678] [T123] "),
 )
-"""What stands between the stamp and the message, any of them several times."""
+"""Fields between the time stamp and the message, each possibly repeated."""
 GLUED = re.compile(r"\[(?!drm\b) {0,8}[\w@:,./ -]{1,48}\] ?")
 """Any other field in brackets that follows the stamp without a space (`[    1.234567][2] `): no message begins so."""
 
@@ -96,14 +96,14 @@ KERNEL = _rows(
     ("a torn stamp", r"\[ {0,8}\d{1,6}\.\] ?", "[  345.] "),
     ("dmesg -H", rf"\[{_MONTH} ?\d{{1,2}} \d\d:\d\d\] ?", "[Nov22 23:55] "),
 )
-"""Prefixes that have no kernel time and yet say that the kernel speaks; found anywhere near the beginning, because
-anything may stand before them. `(?:[A-Z][a-z]{2} …)` and the like are taken off with them."""
+"""Prefixes without kernel time that mark a line as the kernel's; searched for anywhere near the beginning, because any
+text may precede them. `(?:[A-Z][a-z]{2} …)` and the like are removed with them."""
 
 CLOCKS = _rows(
     ("ISO 8601", rf"(?:(?<=\s)|^)\[?{_ISO}\]? (?:\d\d[OE][ +])?", "2024-03-01T12:00:00.123456Z 01O "),
     ("a time of day", rf"^(?:{_MONTH} [ \d]\d )?\d\d:\d\d:\d\d(?:\.\d{{1,6}})?:? {{1,2}}", "12:00:00.123456  "),
 )
-"""Times that anything may have."""
+"""Time stamps that lines of any program may have."""
 
 _WHEN = (
     rf"(?:<\d{{1,3}}>)?(?:{_MONTH} [ \d]\d \d\d:\d\d:\d\d(?:\.\d+)?"
@@ -128,7 +128,7 @@ PROGRAMS = _rows(
         "user  :notice: ",
     ),
 )
-"""Not the kernel speaking, but a program; what systemd and others write to /dev/kmsg too."""
+"""Prefixes of lines from programs, including those that systemd and others write to /dev/kmsg."""
 PROGRAM_SAYS = re.compile(r"[\w.@/()-]{1,64}\[\d{1,10}\]: ")
 """A message that names a program and its process."""
 LEVEL = re.compile(r"<(\d{1,3})>")
@@ -145,12 +145,12 @@ _PROGRAMS = _any(PROGRAMS)
 
 
 def is_program(text: str) -> bool:
-    """Whether a whole line says that a program speaks, not the kernel."""
+    """Whether a whole line is marked as a program's, not the kernel's."""
     return bool(_PROGRAMS.match(text))
 
 
 def take_off(text: str, rows: tuple[Dialect, ...]) -> tuple[str, bool]:
-    """(`text` without what the rows know, each found once near its beginning; whether there was any)."""
+    """(`text` without the prefixes in `rows`, each removed once near its beginning; whether there was any)."""
     before = len(text)
     for row in rows:
         if found := row.pattern.search(text, 0, 160):
@@ -159,13 +159,13 @@ def take_off(text: str, rows: tuple[Dialect, ...]) -> tuple[str, bool]:
 
 
 def unquoted(text: str) -> str:
-    """A line of a mail without its marks of quotation."""
+    """A line of a mail without quote marks."""
     found = QUOTE.match(text)
     return text[found.end() :] if found else text
 
 
 def message_after_stamp(body: str, glued: bool) -> tuple[str, str | None]:
-    """(the message, the caller that a vendor's field names); `glued`: nothing stands between the stamp and `body`."""
+    """(the message, the caller from a vendor's field); `glued`: nothing is between the time stamp and `body`."""
     caller = None
     for _ in range(4):
         if glued and (found := GLUED.match(body)):

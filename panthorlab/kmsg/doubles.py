@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One event that two sinks wrote (console and journal merged) is one event."""
+"""Removing duplicates of events that two sinks have written (console and journal merged)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from panthorlab.kmsg.records import LogRecord
 
 
 class Doubles:
-    """Tells the copies: of records, and of findings whose records came whole from each sink.
+    """Recognises copies of records, and of findings whose records are complete in each sink.
 
-    Two equal lines are one if they stand together and have the same kernel time, or if one has it and the other has
-    not, or if what precedes the message differs. Without a kernel time, equal lines of one sink may be two events; only
-    where whole stretches are doubled are they not (`folding.py`).
+    Two adjacent equal lines are one if they have the same kernel time, or only one of them has a kernel time, or the
+    text before the message differs. Without kernel times, equal lines of one sink may be two events, unless whole
+    passages are duplicated (`folding.py`).
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Doubles:
         return copy
 
     def once(self, findings: Iterable[Finding]) -> list[Finding]:
-        """The findings without those that say, right after it, what the one before said."""
+        """The findings without those that repeat the one directly before."""
         kept = []
         for finding in findings:
             before = self._finding

@@ -16,7 +16,7 @@ _CSF_DRIVERS = {"panthor", "kbase", "pancsf", "tyr"}
 
 
 def explain(finding: Finding) -> str:
-    """What happened, in one sentence; for kinds that speak for themselves, their first telling line."""
+    """The event in one sentence; for self-explanatory kinds, their first significant line."""
     if finding.kind is Kind.MMU_FAULT:
         return _page_fault(finding)
     if finding.kind in {Kind.CS_FAULT, Kind.CS_FATAL} and finding.exception:

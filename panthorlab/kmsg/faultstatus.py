@@ -70,7 +70,7 @@ def decode_fault_status(raw: int) -> FaultStatus:
 
 @dataclass(frozen=True, slots=True)
 class AccessSource:
-    """Who made an access, from a CSF source id: [15:9] core, [8] uTLB, [7:4] requester within the core."""
+    """The source of an access, from a CSF source id: [15:9] core, [8] uTLB, [7:4] requester within the core."""
 
     unit: str
     index: int | None
@@ -99,7 +99,7 @@ def decode_source(source_id: int, access: str | None = None) -> AccessSource:
 
 
 def normal_exception(code: int | None, printed: str | None) -> str | None:
-    """One name for an exception, whoever printed it.
+    """The name of an exception, normalised across drivers.
 
     kbase prints "TRANSLATION_FAULT at level 1" and CS_RESOURCE_TERMINATED, old panfrost TRANSLATION_FAULT_LEVEL1.
     """
@@ -113,7 +113,7 @@ def normal_exception(code: int | None, printed: str | None) -> str | None:
 
 
 def meaning(exception: str | None) -> str | None:
-    """What a page-fault exception says, in words."""
+    """The meaning of a page-fault exception, in words."""
     for prefix, words in _MEANINGS:
         if exception and exception.startswith(prefix):
             return words

@@ -15,7 +15,7 @@ from panthorlab.kmsg.reports import ReportCollector
 
 
 class FindingParser:
-    """Feed it records in order; findings come out when they are whole, `close` gives what is left."""
+    """Feed it records in order; it returns each finding when it is complete, `close` returns the rest."""
 
     def __init__(self) -> None:
         self._gpu = GpuAssembler()
@@ -24,9 +24,9 @@ class FindingParser:
 
     @property
     def busy(self) -> bool:
-        """Something is open, so that the next record matters whatever it is.
+        """Whether a finding is incomplete, so that any next record may matter.
 
-        While not busy, a record none of whose lines `prefilter.interesting` lets through changes nothing.
+        While not busy, a record without a line that passes `prefilter.interesting` changes nothing.
         """
         return self._gpu.busy or self._reports.busy
 
@@ -55,7 +55,7 @@ class FindingParser:
 
 
 def find(records: Iterable[LogRecord]) -> Iterator[Finding]:
-    """All findings of a log, in the order in which they became whole."""
+    """All findings of a log, in the order in which they were completed."""
     parser = FindingParser()
     for record in records:
         yield from parser.feed(record)

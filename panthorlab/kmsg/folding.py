@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """From physical lines to logical ones.
 
-What a terminal or a mailer broke is joined, an entry of several lines (journalctl -o export, verbose and json-pretty,
-dmesg -J) becomes one, and of lines that two sinks wrote twice one is left.
+Lines broken by a terminal or mailer are joined, an entry of several lines (journalctl -o export, verbose and
+json-pretty, dmesg -J) becomes one, and of lines written by two sinks one is kept.
 
-Most logs have nothing of that. Two searches of a block find the lines that may; only those are looked at.
+Most logs need none of this. Two searches of a block find candidate lines; only those are examined.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from panthorlab.kmsg.lines import MAX_LINE, cut
 
 _MAX_BROKEN: Final = 1 << 16
 _LOOKAHEAD: Final = 3
-"""Lines at the end of a block that wait for what follows."""
+"""Lines at the end of a block that are held back until more input comes."""
 
 _COMMON_START = (
     rb"(?:<\d{1,3}>)?\[ {0,8}\d{1,10}\.\d|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d "
@@ -38,12 +38,12 @@ _PREFIXED = re.compile(
     rb"|[^\n]{0,80}\b(?:kernel(?:\[\d+\])?: |kern(?: {0,6}:|: |\.)[a-z]{3,7}\b|kernel - - )|" + _DRIVER
 )
 _OWN_LINE = re.compile(rb"[-=]{4,}|Call trace:|---\[|\S{0,64}[#$](?: |$)|```")
-"""What follows a record and is not the rest of a broken line."""
+"""Lines after a record that are not the rest of a broken line."""
 _SHORTEST: Final = 20
-"""No word is so long that a mailer would break a line before this many characters, but for names of Rust's."""
+"""Minimum length of a line that a mailer has wrapped, as no words but Rust names are long enough for less."""
 _MANGLED: Final = re.compile(rb"(?:[>|] ?){0,16}_R")
 _UNFINISHED = re.compile(rb"(?:[:=,(]|\[drm\]|\*ERROR\*) ?$")
-"""No message ends so."""
+"""Ends of lines with which no message ends."""
 _TERMINALS = frozenset({80, 90, 96, 100, 110, 120, 128, 132, 140, 150, 160, 180, 200, 220, 240})
 _NARROWEST_MAIL, _NARROWEST_FLOWED, _WIDEST_MAIL = 72, 60, 80
 
@@ -77,7 +77,7 @@ class Folder:
         return self._fold(self._data + block, last=False) if block else []
 
     def close(self) -> list[tuple[int, bytes]]:
-        """What was held back at the end of the input."""
+        """The lines held back, at the end of the input."""
         return self._fold(self._data, last=True) if self._data else []
 
     def _fold(self, data: bytes, *, last: bool) -> list[tuple[int, bytes]]:
@@ -92,7 +92,7 @@ class Folder:
         return segments
 
     def _look(self, data: bytes) -> int | None:
-        """Go through the lines that may be no logical lines; returns from where on the data must wait for more."""
+        """Examine the lines that may not be logical lines; returns the offset from which data must wait for more."""
         marks = dict.fromkeys((found.start() for found in _ODD.finditer(data)), False)
         marks.update(dict.fromkeys((found.start() for found in _DOUBLED.finditer(data)), True))
         for mark in sorted(marks):
@@ -112,7 +112,7 @@ class Folder:
         return None
 
     def _settled(self) -> int:
-        """Offset of the first line that what follows may change."""
+        """Offset of the first line that later input may change."""
         end = len(self._data)
         begin = self._data.rfind(b"\n", 0, end - 1) + 1
         if _KMSG.match(self._data, begin):
@@ -122,7 +122,7 @@ class Folder:
         return begin
 
     def _line(self, begin: int) -> tuple[bytes, int]:
-        """(the line that begins there without its end, offset of the next)."""
+        """(the line that begins at `begin`, without its line end; offset of the next line)."""
         end = self._data.index(b"\n", begin) + 1
         return cut(self._data[begin:end]), end
 
@@ -133,7 +133,7 @@ class Folder:
             self._start, self._in_doubles = end, False
 
     def _logical(self, line: bytes, begin: int, end: int) -> None:
-        """`line` stands for the lines from `begin` to `end`."""
+        """Replace the lines from `begin` to `end` by `line`."""
         self._plain(begin)
         self._segments.append((self._number, line + b"\n"))
         self._number += self._data.count(b"\n", begin, end)
@@ -185,7 +185,7 @@ class Folder:
         return None
 
     def _end_of_indented(self, at: int) -> int:
-        """Offset of the first line from `at` on that is not indented; 0 if that has not come."""
+        """Offset of the first line from `at` on that is not indented; 0 if it has not arrived yet."""
         while at < len(self._data):
             if self._data[at : at + 1] not in {b" ", b"\t"}:
                 return at
@@ -232,8 +232,8 @@ def _without_quote(line: bytes) -> bytes:
 
 
 def _seam(head: bytes, piece: bytes, following: bytes) -> bytes | None:
-    """What stood where a line was broken before `following`: nothing for a terminal's hard wrap, a space for a
-    mailer's; None if it was not. `head`: the beginning of the line; `piece`: its last part."""
+    """The text removed where a line was broken before `following`: nothing for a terminal's hard wrap, a space for a
+    mailer's; None if it was not broken. `head`: the beginning of the line; `piece`: its last part."""
     rest = _without_quote(following)
     is_hard = len(_without_quote(piece)) in _TERMINALS
     if not rest.strip() or _PREFIXED.match(rest) or (rest[:1].isspace() and not is_hard):
@@ -275,5 +275,5 @@ def _journal_entry(lines: bytes, *, verbose: bool) -> bytes:
 
 
 def _without_length(value: bytes) -> bytes:
-    """A value of several lines has its length before it: eight bytes, of which cleaning left the lowest at most."""
+    """Strip the length before a value of several lines: eight bytes, of which cleaning left at most the lowest."""
     return value[1:] if value and value[0] == (len(value) - 1) & 0xFF else value

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the messages of the Mali drivers amount to: from their fields to a finding, as far as they agree."""
+"""Findings from the fields of Mali driver messages, as far as the fields agree."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class PendingFinding:
     """Only the pid record of 7.3 has come so far."""
     age: int = 0
     doubtful: bool = False
-    """Only its head has come, and that may be a command or prose that quotes it."""
+    """Only its head has come, and that may be a quotation in a command or in prose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def number(fields: dict[str, str], name: str) -> int | None:
 
 
 def finish(pending: PendingFinding) -> Finding:
-    """The finding, once it is whole or no more of it will come."""
+    """The finding, once it is complete or no further lines will come."""
     if pending.kind in {Kind.MMU_FAULT, Kind.GPU_FAULT}:
         return _finish_page_fault(pending)
     kind = pending.kind or Kind.CS_FAULT
@@ -67,7 +67,7 @@ def _finish_page_fault(pending: PendingFinding) -> Finding:
     fields = dict(pending.fields)
     corrupted = None
     if pending.kind is Kind.MMU_FAULT and 0 < len(fields.get("va", "")) < 18:
-        del fields["va"]  # always printed with 16 digits: this one was torn, and half an address misleads
+        del fields["va"]  # always printed with 16 digits: this one was cut, and half an address misleads
         corrupted = "the address is torn"
     corrupted = corrupted or _fill_from_raw(fields)
     if "va" not in fields or "source_id" not in pending.fields:
@@ -89,12 +89,12 @@ def _finish_page_fault(pending: PendingFinding) -> Finding:
 
 
 def _fill_from_raw(fields: dict[str, str]) -> str | None:
-    """Complete lost fields from FAULTSTATUS; say so if printed ones contradict it."""
+    """Fill in lost fields from FAULTSTATUS; returns a message if printed fields contradict it."""
     if "raw_status" not in fields:
         return None
     status = decode_fault_status(int(fields["raw_status"], 0))
     if status.exception is None:
-        return None  # torn, or a code we do not know: nothing to be concluded
+        return None  # damaged, or an unknown code: no conclusion
     printed_code, printed_source = number(fields, "exception_type"), number(fields, "source_id")
     if printed_code not in {None, status.exception_type} or printed_source not in {None, status.source_id}:
         return "printed fields contradict the raw fault status"
@@ -108,7 +108,7 @@ def _fill_from_raw(fields: dict[str, str]) -> str | None:
 
 
 def _driver_by_style(fields: dict[str, str]) -> str | None:
-    """Whose fault without a prefix this is: only kbase gives a reason and a pid, panfrost's reason is TODO."""
+    """The driver of a fault without a prefix: only kbase prints a reason and a pid, panfrost's reason is TODO."""
     if fields.get("reason") == "TODO":
         return "panfrost"
     return "kbase" if "reason" in fields or "pid" in fields else None
@@ -142,7 +142,7 @@ def fault_of_nobody(found: re.Match[str], message: str, record: LogRecord, prefi
 def single_message(
     kind: Kind, name: str, found: re.Match[str] | None, message: str, record: LogRecord, prefixed: Prefixed
 ) -> Finding:
-    """A message that is one line and says all."""
+    """A complete one-line message."""
     groups = found.groupdict() if found else {}
     return Finding(
         kind=kind, signature=_signature(kind, prefixed.driver, name, groups.get("what")), text=message.strip(),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Events of the Mali drivers: single messages by table, and records of several lines put together again.
+"""Events of the Mali drivers: single messages by table, and reassembled records of several lines.
 
-The kernel prints an MMU fault or a CS fault as one record of several lines; what reaches a file is that record, or
-its lines one by one: with or without prefixes, with lines of others in between, wrapped by a mailer, or cut off.
+The kernel prints an MMU fault or a CS fault as one record of several lines. In a file this is that record, or its
+separate lines: with or without prefixes, with unrelated lines in between, wrapped by a mailer, or cut off.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from panthorlab.kmsg.patterns import DRIVERS, Kind
 from panthorlab.kmsg.records import LogRecord
 
 PATIENCE = 24
-"""Lines of others between two lines of one event before the rest is given up."""
+"""Maximum number of unrelated lines between two lines of one event."""
 MAX_OPEN = 16
 _PID_PATIENCE = 3
 
 _NAMES = "|".join(sorted(DRIVERS, key=len, reverse=True))
-# A machine may be called like a driver: `tyr sshd[100]: ` is no device of Tyr's.
+# A host may have the name of a driver: `tyr sshd[100]: ` is no device of Tyr.
 _PROGRAM = r"(?!(?:mali|tyr|panthor|panfrost) (?:kernel|[\w.-]+\[\d+\]): )"
 _PREFIX = re.compile(
     rf"(?:^|(?<=[\s\]>#$])){_PROGRAM}(?P<driver>{_NAMES})(?: (?P<device>[^ ]{{0,64}}?))?: "
@@ -74,7 +74,7 @@ _ASSERTION = re.compile(r"Mali(?P<message><ASSERT>: .*)")
 
 
 def split_prefix(text: str) -> Prefixed | None:
-    """Take `panthor fb000000.gpu: [drm] *ERROR* ` off a line; None if the line is not a Mali driver's."""
+    """Split a prefix like `panthor fb000000.gpu: [drm] *ERROR* ` off; None if the line is not a Mali driver's."""
     found = _PREFIX.search(text)
     if not found:
         found = _DRM_PREFIX.search(text)
@@ -86,7 +86,7 @@ def split_prefix(text: str) -> Prefixed | None:
 
 
 class GpuAssembler:
-    """Feed it lines in order; it returns whether the line was a Mali driver's, and the findings that became whole."""
+    """Feed it lines in order; it returns whether the line was a Mali driver's, and the completed findings."""
 
     def __init__(self) -> None:
         self._open: list[PendingFinding] = []
@@ -94,7 +94,7 @@ class GpuAssembler:
 
     @property
     def busy(self) -> bool:
-        """Further lines are expected: none may be skipped."""
+        """Whether further lines of an event are expected, so that none may be skipped."""
         return bool(self._open)
 
     def feed(self, text: str, record: LogRecord, prefixed: Prefixed | None) -> tuple[bool, list[Finding]]:
@@ -249,7 +249,7 @@ class GpuAssembler:
             return True
         if not prefixed.error and not (prefixed.driver == "tyr" and TYR_FAILURE.search(message)):
             return False
-        # A message of a version we have not read: an error all the same.
+        # A message of an unknown driver version: also an error.
         name = re.sub(r"[^a-z]+", "-", re.sub(r"0x[0-9a-f]+|'[^']*'|=\S+", "", message[:200].lower())).strip("-")[:60]
         self._done.append(single_message(Kind.WARNING, name or "error", None, message, record, prefixed))
         return True

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The lines that begin, or name, a kernel report, and which of them say that the kernel has crashed or hangs.
+"""The lines that begin, or name, a kernel report, and which of them mean that the kernel has crashed or hangs.
 
-One table: the findings of a log, the console's watcher, and whoever decides whose fault a lost board is, use it.
+One table for the findings of a log, the console's watcher, and the decision whether the kernel lost a board.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ from panthorlab.kmsg.patterns import Kind
 from panthorlab.kmsg.records import LogRecord
 
 HANGS: Final = frozenset({Kind.HUNG_TASK, Kind.STALL})
-"""The kernel says that something no longer goes on."""
+"""The kernel reports that something hangs."""
 OOPSES: Final = frozenset({Kind.OOPS, Kind.KASAN})
-"""The kernel goes on after them, if it can, with locks that are held for ever or memory that is not as it should be."""
+"""The kernel continues after them if it can, with locks that are never released or corrupt memory."""
 CRASHES: Final = OOPSES | HANGS | {Kind.PANIC}
-"""After these, what a board does or does not do any more is the kernel's fault."""
+"""After these, any failure of the board is the kernel's fault."""
 
 
 class Ours(StrEnum):
-    """What must name a Mali driver, so that a report that the kernel gives of anything is about the GPU."""
+    """The part of a generic kernel report that must name a Mali driver for the report to be about the GPU."""
 
     TRACE = "trace"
     HANDLERS = "handlers"
     CLIENT = "client"
-    """The process, as one that the driver has named before."""
+    """The process: the driver must have named it as a client before."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReportHead:
-    """A line that begins, or names, a kernel report. `what` in the pattern is the stable part of the title."""
+    """A line that begins, or names, a kernel report. Group `what` of the pattern is the stable part of the title."""
 
     kind: Kind
     pattern: re.Pattern[str]
     certain: bool = True
     """False: programs and boot loaders print such lines, too."""
     alone: bool = True
-    """False: only with what follows; the line by itself is also said of a user-space program."""
+    """False: counts only with the lines after it; alone, the line may be about a user-space program."""
     ours: Ours | None = None
-    """The report is a finding only if a Mali driver is named there."""
+    """The report is a finding only if this part of it names a Mali driver."""
 
 
 def _heads(
@@ -54,7 +54,7 @@ def _heads(
 CUT_HERE = re.compile(r"-{4,}\[ cut here \]-{2,}|-\[ cut here \]-")
 
 _AFTER_NUMBER = r" (?:PREEMPT|SMP|ARM|THUMB2|KASAN|N?O?PTI|DEBUG_PAGEALLOC|LOCKDEP)"
-"""What a kernel says of its configuration after `[#1]`."""
+"""The kernel's configuration, as printed after `[#1]`."""
 
 REPORT_HEADS: tuple[ReportHead, ...] = (
     *_heads(Kind.PANIC, r"Kernel panic - not syncing(?:: (?P<what>.*))?"),
@@ -143,7 +143,7 @@ REPORT_HEADS: tuple[ReportHead, ...] = (
 CRASH_HINTS: Final = (
     "BUG", "INFO: ", "nable to handle", "Internal error", "Kernel panic", "[#", "Unhandled fault", "LOCKUP",
 )  # fmt: skip
-"""A line with none of these says no crash."""
+"""A line with none of these reports no crash."""
 HEAD_HINTS: Final = (
     *CRASH_HINTS, "WARNING: ", "UBSAN", "kmemleak: ", "unreferenced object", "nobody cared", "bogus return value",
     "page allocation failure", "invoked oom-killer", "ut of memory: Kill",
@@ -157,7 +157,7 @@ FAULTS: Final = (
     "execute from non-executable memory", "access to user memory outside uaccess routines",
     "access to user memory without uaccess routines",
 )  # fmt: skip
-"""What follows `Unable to handle kernel`, on arm64, 32-bit Arm and RISC-V."""
+"""The words after `Unable to handle kernel`, on arm64, 32-bit Arm and RISC-V."""
 CONTINUES_OOPS = re.compile(r"Internal error: |Oops|.*\[#\d+\]|BUG: unable to handle|Unable to handle|kernel BUG at")
 """Heads that a report which is already an oops absorbs: the kernel names one oops two or three times."""
 
@@ -174,12 +174,12 @@ def find_head(text: str) -> tuple[ReportHead, re.Match[str]] | None:
 
 
 def begins_line(head: ReportHead, found: re.Match[str]) -> bool:
-    """Whether a line that nothing marks as the kernel's reads like its own words all the same."""
+    """Whether a line that nothing marks as the kernel's still begins like a kernel message."""
     return head.certain and bool(_BEFORE_HEAD.fullmatch(found.string, 0, found.start()))
 
 
 def crash(record: LogRecord) -> tuple[Kind, str] | None:
-    """The crash or hang that a record by itself says, as one of `CRASHES` and its title; None if it says none."""
+    """The crash or hang that one record reports, as (one of `CRASHES`, title); None if it reports none."""
     match = find_head(record.text)
     if match is None or record.facility:
         return None
@@ -187,7 +187,7 @@ def crash(record: LogRecord) -> tuple[Kind, str] | None:
     if head.kind not in CRASHES or not (head.certain and head.alone):
         return None
     if record.bare and not (begins_line(head, found) or _PROMPT.fullmatch(found.string, 0, found.start())):
-        return None  # a command or prose that speaks of one
+        return None  # a command or prose that mentions one
     return head.kind, found.groupdict().get("what") or ""
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Clean whole lines from chunks of bytes, cut anywhere: what terminals, web pages and wide characters add comes off."""
+"""Clean whole lines from chunks of bytes, cut anywhere, without additions by terminals, web pages, wide characters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CONTROLS = bytes(byte for byte in range(32) if byte not in b"\t\n\r\x07\x1b") +
 """Backspaces, shifts, NULs: terminals and captures leave them."""
 _EACH_CONTROL = tuple(bytes([byte]) for byte in _CONTROLS)
 _NO_BREAK_SPACE = b"\xc2\xa0"
-"""What web pages and mailers make of a space."""
+"""Replacement of a space by web pages and mailers."""
 _ENTITY = re.compile(rb"&(?:lt|gt|amp|quot|apos|nbsp|#\d{1,4}|#x[0-9a-fA-F]{1,4});")
 
 
@@ -30,7 +30,7 @@ class LineCleaner:
         self._tail = bytearray()
 
     def feed(self, chunk: bytes) -> bytes:
-        """The lines that became complete, each with its newline (long ones are not cut yet: see `cut`)."""
+        """The lines completed by `chunk`, each with its newline (long ones are not cut yet: see `cut`)."""
         data = self._clean(chunk)
         end = data.rfind(b"\n") + 1
         if not end:
@@ -47,7 +47,7 @@ class LineCleaner:
         return _without_entities(block)
 
     def close(self) -> bytes:
-        """What is left without a newline at the end of the input; ends with a newline if not empty."""
+        """The unfinished last line of the input; with a newline if not empty."""
         rest = bytes(self._tail) + self._held[: MAX_LINE - len(self._tail)]
         self._tail, self._held = bytearray(), b""
         return _without_entities(rest + b"\n") if rest else b""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The part of the kernel log that belongs to each iteration, with proof that it is whole.
+"""The part of the kernel log that belongs to each iteration, with proof that it is complete.
 
 A workload runner writes `panthorlab: begin id=… workload=… boot=…` and `panthorlab: end id=…` to /dev/kmsg. The kernel
-gives what user space writes there a facility other than 0 (devkmsg_write, kernel/printk/printk.c), so no kernel
-message can be taken for a marker; nor can a marker be forged by one that merely contains the words.
+gives messages of user space a facility other than 0 (devkmsg_write, kernel/printk/printk.c), so no kernel message is
+mistaken for a marker, even if it contains the words of one.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _MARKER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class EndMarker:
-    """The end of an iteration: its id, what it was an iteration of (None if its begin is missing), when it was written
-    in seconds of the kernel's clock."""
+    """The end of an iteration: its id, its workload (None if the begin marker is missing), and its time in seconds of
+    the kernel's clock."""
 
     id: str
     workload: str | None
@@ -38,11 +38,11 @@ class EndMarker:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The log of one iteration, or, with `id` None, of the time between two.
+    """The log of one iteration or, with `id` None, of the time between two.
 
-    It counts as evidence only if `complete`: both markers, sequence numbers without a gap. `reason` says what is
-    missing. `boot`: the boot-id that its begin marker names. `first_seq` and `last_seq` include the markers.
-    `since`: the end marker that a time between two iterations began with.
+    It is evidence only if `complete`: both markers, sequence numbers without a gap. `reason`: what is missing.
+    `boot`: the boot-id in its begin marker. `first_seq` and `last_seq` include the markers. `since`: the end marker
+    before a time between two iterations.
     """
 
     id: str | None
@@ -97,12 +97,12 @@ class WindowTracker:
         return self._end_marker(marker["end_id"], record)
 
     def close(self) -> list[Window]:
-        """The end of the log: what is open ends without its marker."""
+        """Call at the end of the log: an open window ends without its marker."""
         return self._end("no end marker")
 
     @property
     def open_findings(self) -> tuple[Finding, ...]:
-        """Of the part that has not ended yet, those of which all records have come."""
+        """The complete findings of the window that has not ended yet."""
         return tuple(self._part.findings)
 
     def _end_marker(self, identity: str, record: LogRecord) -> list[Window]:
@@ -118,7 +118,7 @@ class WindowTracker:
 
     def _follow(self, record: LogRecord) -> None:
         if record.seq is None:
-            # Not a record at all: the follower's word for an overrun, or a line that was torn on the way.
+            # No record: the follower's message about an overrun, or a line damaged in transit.
             self._part.gap = True
             return
         if self._next_seq is not None and record.seq != self._next_seq:

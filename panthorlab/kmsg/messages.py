@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every one-line message of a Mali driver that means trouble. Those of several lines are in `gpu_messages.py`."""
+"""All one-line error messages of the Mali drivers. Messages of several lines are in `gpu_messages.py`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _OF_DRIVER: dict[str, tuple[Row, ...]] = {
 
 @cache
 def _table(driver: str) -> tuple[tuple[Row, re.Pattern[str]], ...]:
-    """The rows of a driver, compiled when it first says something: the first that matches wins."""
+    """The rows of a driver, compiled on its first message: the first match wins."""
     own = _OF_DRIVER.get(driver, ())
     return tuple((row, re.compile(row.pattern)) for row in (*messages_shared.ROWS, *own))
 
 
 def classify(driver: str, message: str) -> tuple[Row, re.Match[str]] | None:
-    """The row of a driver's message with what its pattern found; None for a message that we do not know."""
+    """The row and match of a driver's message; None for an unknown message."""
     for row, pattern in _table(driver):
         if found := pattern.match(message):
             return row, found
@@ -32,5 +32,5 @@ def classify(driver: str, message: str) -> tuple[Row, re.Match[str]] | None:
 
 
 def tables() -> dict[str, tuple[Row, ...]]:
-    """The rows that only one driver has, by driver."""
+    """The rows that are specific to one driver, by driver."""
     return dict(_OF_DRIVER)

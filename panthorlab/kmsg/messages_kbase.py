@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What kbase, Arm's own driver, alone says: GPUs with job slots and with command streams (CSF), r7p0 to r54p0.
+"""Messages only of kbase, Arm's own driver: GPUs with job slots and with command streams (CSF), r7p0 to r54p0.
 
-Register dumps, what follows another message, and what a program is told about its own mistake are no findings.
+Register dumps, continuations of another message, and messages about a program's own mistake are no findings.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What panfrost alone says: Linux 5.2 to 7.3."""
+"""Messages only of panfrost: Linux 5.2 to 7.3."""
 
 from __future__ import annotations
 

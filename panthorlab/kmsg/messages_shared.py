@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What panthor says (6.10 to 7.3), and what other drivers of the same GPUs say alike."""
+"""Messages of panthor (6.10 to 7.3), some of which other drivers of the same GPUs share."""
 
 from __future__ import annotations
 

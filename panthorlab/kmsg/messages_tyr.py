@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What Tyr, the Rust driver of the GPUs of panthor, alone says. Its `{:?}` prints an error by name: `ETIMEDOUT`."""
+"""Messages only of Tyr, the Rust driver for panthor's GPUs. Its `{:?}` prints errors by name: `ETIMEDOUT`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from panthorlab.kmsg.rows import Row, rows
 FAILURE: Final = re.compile(
     r"(?i:\bfail(?:ed|ure|s)?\b|\btimed? ?out\b|\b(?:invalid|unsupported|cannot|exceeds|corrupt(?:ed)?|unexpected)\b)"
 )
-"""Tyr marks no error as one: a message of a version we have not read says one of these if it tells of trouble."""
+"""Words that mark an unknown message of Tyr as an error, because Tyr does not mark errors as such."""
 ROWS: tuple[Row, ...] = (
     *rows(None, ("gpu-id", r"mali-\S+ GPU_ID 0x"), ("initialized", r"Tyr initialized correctly")),
     *rows(Kind.GPU_RESET, ("reset-failed", r"GPU (?:soft |hard )?reset (?:failed|timed out)")),

@@ -11,12 +11,12 @@ JSON_FIELDS = (
     "kind", "driver", "device", "timestamp", "as", "va", "raw_status", "exception_type", "exception", "access",
     "source_id", "pid", "comm", "owner", "signature", "line", "text",
 )  # fmt: skip
-"""The contract of `scan --json` and every report."""
+"""Fields of a finding in `scan --json` and in every report, in this order; a stable interface."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one event says of itself; None where it does not say.
+    """The facts that the log gives about one event; None where it gives none.
 
     `timestamp`: seconds of the kernel's clock. `address_space` is `as` in JSON. `va`, `raw_status` and `source_id`
     are hex strings as printed. `line`: 1-based line where the event begins. `text`: its lines without prefixes.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What lies where in the GPU's address space, from the lines that workloads print, and what a fault address hit.
+"""Objects in the GPU's address space, from the output of workloads, and which of them a fault address hit.
 
 A workload prints, before it dies, lines such as `# gpu heap-context va=0x800000003000 size=0x40 heap=0`.
 """
@@ -34,7 +34,7 @@ class GpuObject:
 
 
 def parse_object(line: str) -> GpuObject | None:
-    """The object that one line of workload output tells of; None for every other line, also a damaged one."""
+    """The object described by one line of workload output; None for every other line, also a damaged one."""
     found = _LINE.match(line)
     if not found:
         return None
@@ -47,14 +47,14 @@ def parse_object(line: str) -> GpuObject | None:
 
 
 def parse_objects(lines: Iterable[str]) -> list[GpuObject]:
-    """All objects that the lines of a workload tell of."""
+    """All objects described by the lines of a workload."""
     return [found for line in lines if (found := parse_object(line))]
 
 
 def owner_of(va: int | str | None, objects: Iterable[GpuObject]) -> str:
-    """What `va` belongs to: `heap context`, `heap chunk`, `ring buffer`, `user BO NAME` or `unknown`.
+    """The object that `va` is in: `heap context`, `heap chunk`, `ring buffer`, `user BO NAME` or `unknown`.
 
-    If objects overlap (an address was used again), the smallest one, and of equal ones the latest, is meant.
+    If objects overlap (an address was reused), the smallest one counts, among equally small ones the latest.
     """
     if va is None:
         return "unknown"

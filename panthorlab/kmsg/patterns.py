@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Kinds of findings, the Mali drivers, and the lines of kernel reports as tables.
 
-What the drivers say is in `messages.py`.
+The drivers' messages are in `messages.py`.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Kind(StrEnum):
 
 
 ONCE_PER_BOOT = frozenset({Kind.LOCKDEP, Kind.KASAN})
-"""Kinds whose detector falls silent after its first report: lockdep turns itself off (debug_locks_off,
+"""Kinds whose detector stops after its first report: lockdep turns itself off (debug_locks_off,
 lib/debug_locks.c), KASAN reports one error (report_enabled, mm/kasan/report.c)."""
 
 MULTI_SHOT: dict[Kind, str] = {Kind.KASAN: "kasan_multi_shot"}
-"""Kernel parameters that make such a detector go on."""
+"""Kernel parameters that make such a detector continue."""
 
 DRIVERS: dict[str, str] = {
     "panthor": "panthor", "pancsf": "pancsf", "panfrost": "panfrost", "mali": "kbase", "mali_kbase": "kbase",
@@ -105,7 +105,7 @@ BODY = re.compile(
     )""",
     re.VERBOSE,
 )
-"""Lines that kernel reports are made of; anything else between them comes from somebody else."""
+"""The lines that kernel reports consist of; any other line between them is unrelated."""
 
 SKIPPED_FRAMES = re.compile(
     r"(?:dump_(?:backtrace|stack)|show_stack|print_(?:report|address|circular|usage|deadlock|bad|irq|unlock)|kasan_|__kasan"
@@ -119,6 +119,6 @@ SKIPPED_FRAMES = re.compile(
     r"|warn_alloc|__alloc_(?:pages|frozen)|alloc_pages|out_of_memory|oom_kill|dump_header"
     r"|process_scheduled_works|rust_helper_|__rustc::|core::panicking::|core::option::|core::result::|kmemleak_|kmem_cache_alloc|__?kmalloc|__kvmalloc|slab_|invoke_syscall|drm_ioctl$|__arm64_sys)"
 )
-"""Frames that say how a report was made, or how everything gets called, not where the trouble is."""
+"""Frames of the reporting code or of generic entry code, which do not show where the fault is."""
 
 LOCKDEP_BANNER = re.compile(r"={20,}\s*$")

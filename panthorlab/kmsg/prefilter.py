@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Which lines of a log can begin a finding: by literal search, at a hundred MiB a second and more.
 
-Such a line has one of the anchors below; every message we know has one (tests hold this for all of them, and that
-findings are equal with and without this filter). Anchors with capitals or rare letters are first looked for in a
-projection of the block onto these, a tenth of its size; only if they are there, in the block itself.
+Such a line has one of the anchors below. Tests check that every known message has one, and that findings are equal with
+and without this filter. Anchors with capitals or rare letters are first searched for in a projection of the block onto
+these characters, a tenth of its size, and only if found there, in the block itself.
 """
 
 from __future__ import annotations
 
 import re
 
-# The occurrences of an anchor that can mean something.
+# The occurrences of an anchor that can be relevant.
 _PAN = re.compile(
     rb"pan(?:(?:thor|frost|csf)(?: [^ \n]{0,64})?: "
-    # what they say at every probe
+    # their messages at every probe
     rb"(?!(?:\[drm\] )?(?:clock rate = |[Mm]ali-[^ \n]{1,16} id 0x|[Ff]eatures: |shader_present=|CSF FW v\d"
     rb"|CSF FW using |Firmware git sha: ))|(?:thor|frost|csf)(?:\]\] |-\w|'|\.ko| is blacklisted)"
     rb"|ic - not syncing)"
@@ -66,7 +66,7 @@ _PROJECTED: tuple[tuple[bytes, bytes, re.Pattern[bytes] | None], ...] = (
 _OF_LINE: tuple[tuple[bytes, re.Pattern[bytes]], ...] = (
     (b"ailed to ", _SUPPLY),  # vdd_gpu_s0: failed to enable, clk: failed to reparent clk_gpu
 )
-"""Anchors with what must be found in the line from its begin."""
+"""Anchors with the pattern that a line with the anchor must match from its beginning."""
 _PROJECTION = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ#bqv")
 _NOT_PROJECTED = bytes(byte for byte in range(256) if byte not in _PROJECTION)
 
@@ -88,7 +88,7 @@ def interesting(block: bytes) -> list[int]:
 
 
 def _collect(block: bytes, anchor: bytes, wanted: re.Pattern[bytes] | None, starts: set[int]) -> None:
-    if wanted:  # it begins with the anchor, or nearly so, and finds it faster than `find` and a match for each
+    if wanted:  # it begins (nearly) with the anchor, so it alone is faster than `find` and a match per hit
         starts.update(block.rfind(b"\n", 0, found.start()) + 1 for found in wanted.finditer(block))
         return
     find = block.find

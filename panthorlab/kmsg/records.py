@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From the bytes of any kernel log to log records.
+"""Parsing the bytes of any kernel log into log records.
 
-Three stages, all streaming and bounded in memory: `LineCleaner` makes clean whole lines of chunks of bytes, `Folder`
-puts together what a terminal or mailer broke or an entry of several lines is, `parse_line` makes records of one line.
-What is a record is decided per line, so mixed logs (a console with raw /dev/kmsg in it, a mail that quotes dmesg) need
-no mode. Cutting the input elsewhere changes nothing.
+Three stages, all streaming and bounded in memory: `LineCleaner` turns chunks of bytes into clean whole lines, `Folder`
+joins lines that a terminal or mailer broke and entries of several lines, `parse_line` parses one line into records. The
+format is detected per line, so mixed logs (a console with raw /dev/kmsg in it, a mail that quotes dmesg) need no mode.
+The result does not depend on where the input is cut into chunks.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from panthorlab.kmsg.lines import LineCleaner, cut
 from panthorlab.kmsg.wrapped import unwrap
 
 USER_FACILITY = 1
-"""Syslog facility of what user space writes; the kernel's own is 0."""
+"""Syslog facility of messages from user space; the kernel's own is 0."""
 
 # Documentation/ABI/testing/dev-kmsg: priority,sequence,microseconds,flags[,more];text; netconsole puts a release first
 _KMSG = re.compile(r"(?:\d+\.[^,;\s]{1,64},)?(\d{1,10}),(\d{1,20}),(\d{1,20}),([^,;]{0,8})((?:,[^;]{0,64})?);")
@@ -37,20 +37,20 @@ _KMSG_PROPERTY = re.compile(r" [A-Z_]+=")
 _KMSG_CALLER = re.compile(r"caller=([TC]\d+)")
 _ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 _SAYS_NOTHING = re.compile(r"[\W\d_TZOE]*$")
-"""What stands before a time stamp and is no more than another time, a line number, an ornament."""
+"""Text before a time stamp without meaning: another time, a line number, decoration."""
 _NEWLINE = re.compile(r"#012|<br ?/?>", re.IGNORECASE)
-"""What rsyslog and web pages make of a newline inside a record."""
+"""Replacement of a newline inside a record by rsyslog and web pages."""
 _TAG = re.compile(r"</?(?:span|pre|code|div|p|b|i|font|a|tt|samp)(?: [^<>\n]{0,200})?>")
 
 
 @dataclass(frozen=True, slots=True)
 class LogRecord:
-    """One record of a kernel log; in text logs, one line (or what is left of one after a collision).
+    """One record of a kernel log; in text logs, one line (or part of one where printks collided).
 
     `timestamp` is in seconds of the kernel's clock, None where the log has only wall-clock or relative times.
     `line` is the 1-based line of the source. `seq` and `facility` are known only from raw /dev/kmsg or `<N>`.
-    `bare`: nothing on the line says that it comes from a kernel log; prose and commands look like that.
-    `prefix`: what was before the message, without its digits: lines of one sink have the same.
+    `bare`: nothing marks the line as part of a kernel log; it may be prose or a command.
+    `prefix`: the text before the message, without digits: equal for all lines of one sink.
     """
 
     text: str
@@ -142,7 +142,7 @@ def _parse_text(text: str, number: int) -> list[LogRecord]:
 
 
 def _is_stamp(found: re.Match[str]) -> bool:
-    """Inside a line only a full `[ 1.234567]` is a time stamp; after a prefix, also a shortened one."""
+    """Inside a line only a full `[ 1.234567]` is a time stamp; after a prefix, a shortened one is, too."""
     return len(found["time"].partition(".")[2]) >= 6 or not _strip_prefix(found.string[: found.start()]).strip()
 
 
@@ -177,10 +177,10 @@ def _shape(prefix: str) -> str:
 
 
 class RecordReader:
-    """Records from chunks of bytes, cut anywhere: `feed` as they come, `close` at the end of the input.
+    """Records from chunks of bytes, cut anywhere: `feed` each chunk, `close` at the end of the input.
 
-    A record of raw /dev/kmsg comes out with the newline that ends it; of other logs the last lines are held back until
-    it is known that they are whole.
+    A record of raw /dev/kmsg is returned as soon as its newline has come; in other logs the last lines are held back
+    until they are known to be complete.
     """
 
     def __init__(self) -> None:

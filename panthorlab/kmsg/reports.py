@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Kernel reports (oops, WARN, KASAN, lockdep, hung task, stall, leak …) collected whole, as one finding each."""
+"""Kernel reports (oops, WARN, KASAN, lockdep, hung task, stall, leak …), each collected into one finding."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ class _Report:
     foreign: int = 0
     ours: Ours | None = None
     has_owner: bool = False
-    """The trace of the task that has the lock comes, or came."""
+    """The report also has, or will have, the trace of the lock's owner."""
     doubtful: bool = False
-    """Only its head has come, and that may be somebody's talk of a report."""
+    """Only its head has come, and that may be prose about a report."""
 
     def append(self, text: str) -> None:
         self.size += len(text) + 1
@@ -72,7 +72,7 @@ class _Report:
 
 
 class ReportCollector:
-    """Feed it the lines that are not a Mali driver's messages; it returns the reports that became whole."""
+    """Feed it the lines that are not a Mali driver's messages; it returns the completed reports."""
 
     def __init__(self) -> None:
         self._report: _Report | None = None
@@ -91,11 +91,11 @@ class ReportCollector:
 
     @property
     def busy(self) -> bool:
-        """A report is open: no line may be skipped."""
+        """Whether a report is open, so that no line may be skipped."""
         return self._report is not None
 
     def drm_warning(self, text: str, record: LogRecord, prefixed: Prefixed) -> list[Finding]:
-        """The line between cut-here and WARNING in which a DRM driver names itself and the condition."""
+        """The line of a DRM driver between cut-here and WARNING, with the driver's name and the condition."""
         report = self._report
         if report is None or report.kind is not None:
             self._finish()
@@ -134,7 +134,7 @@ class ReportCollector:
         report = self._report
         if report is None or report.kind is not Kind.HUNG_TASK:
             if self._last is Kind.HUNG_TASK:
-                return  # of a report that lines of others have ended
+                return  # belongs to a report that unrelated lines have ended
             self._finish()
             report = self._report = _Report(record, Kind.HUNG_TASK, what="task", doubtful=record.bare)
         report.has_owner, report.foreign = bool(report.frames), 0
@@ -163,7 +163,7 @@ class ReportCollector:
         if head.ours is Ours.CLIENT:
             report.ended = True
             report.frame_driver = None if self._oom_reported else self._clients.get(int(found["victim"]))
-            self._oom_reported = False  # the last line of what may have been told already
+            self._oom_reported = False  # the last line of a report that may have been returned already
             self._finish()
 
     def _line(self, report: _Report, text: str) -> None:
@@ -214,7 +214,7 @@ def _describe(report: _Report, text: str) -> bool:
     if found := FRAME.match(text) or _calls_without_title(report, text):
         if report.in_trace and not found["unsure"]:
             function = readable(_SUFFIX.sub("", found["function"]))
-            if report.ours is not Ours.HANDLERS:  # the trace is of what the interrupt came upon
+            if report.ours is not Ours.HANDLERS:  # the trace shows the code that was interrupted
                 report.frame_driver = report.frame_driver or _driver_of(function, _module(found))
             if len(report.frames) < TOP_FRAMES and not report.has_owner and not SKIPPED_FRAMES.match(function):
                 report.frames.append(function)
@@ -224,7 +224,7 @@ def _describe(report: _Report, text: str) -> bool:
             report.frame_driver, report.frames = driver, [found["function"]]
         return True
     if report.frames and (BODY.match(text) or not text.strip()):
-        report.in_trace = False  # lines of others, of another CPU, do not end it
+        report.in_trace = False  # unrelated lines, of another CPU, do not end it
     if found := PROGRAM_COUNTER.search(text):
         report.counter = report.counter or readable(_SUFFIX.sub("", found["function"]))
         return True
@@ -287,13 +287,13 @@ def _driver(report: _Report) -> str | None:
 
 
 def _whole(what: str) -> str:
-    """The title of a fault that a mailer wrapped in its midst."""
+    """The title of a fault that a mailer wrapped in the middle."""
     begin, found, words = what.partition("Unable to handle kernel ")
     return begin + found + next((fault for fault in FAULTS if words and fault.startswith(words)), words)
 
 
 def _signature(kind: Kind, driver: str | None, report: _Report, frames: list[str]) -> str:
-    """Kind, driver, title without numbers, top frames: the same for the same trouble in every run."""
+    """Kind, driver, title without numbers, top frames: equal in every run for the same fault."""
     what = re.sub(r"0x[0-9a-f]+|[0-9a-f]{8,}", "", _whole(report.what))
     title = re.sub(r"[^a-z_]+", "-", what.lower()).strip("-")[:80]
     place = frames or [

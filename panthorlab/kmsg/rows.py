@@ -9,10 +9,10 @@ from panthorlab.kmsg.patterns import Kind
 
 
 class Row(NamedTuple):
-    """A message. `name` is the stable part of a finding's signature: never change one without need.
+    """A message. `name` is the stable part of a finding's signature: do not change it without need.
 
     `pattern` matches from the start of the message, after the prefix `panthor fb000000.gpu: [drm] *ERROR* `; its
-    groups `what`, `exception`, `pid` and `comm` are taken over. `kind` None: harmless, or a part of another message.
+    groups `what`, `exception`, `pid` and `comm` go into the finding. `kind` None: harmless, or part of another message.
     """
 
     kind: Kind | None

@@ -10,8 +10,8 @@ _DIGITS: Final = frozenset("0123456789")
 
 
 def readable(function: str) -> str:
-    """`_RNvNtCs4fqI2P2rA04_3tyr2fw4boot` as `tyr::fw::boot`: the names of a path, and of what it is made for, in their
-    order. Any other name is as it was. Source: RFC 2603; `s…_` and `B…_` number a crate's build and refer back."""
+    """`_RNvNtCs4fqI2P2rA04_3tyr2fw4boot` as `tyr::fw::boot`: the identifiers of a path and its generic arguments, in
+    order. Any other name is unchanged. Source: RFC 2603; `s…_` are disambiguators, `B…_` back references."""
     if not function.startswith(MANGLED):
         return function
     names, at = [], len(MANGLED)
@@ -21,7 +21,7 @@ def readable(function: str) -> str:
             while end < len(function) and function[end] in _DIGITS:
                 end += 1
             length = int(function[at:end])
-            end += function[end : end + 1] == "_"  # stands before a name that begins with a digit or with `_`
+            end += function[end : end + 1] == "_"  # separator before a name that begins with a digit or with `_`
             names.append(function[end : end + length])
             at = end + length
         elif function[at] in "sB" and (end := function.find("_", at)) >= 0:

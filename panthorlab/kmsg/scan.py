@@ -17,7 +17,7 @@ from panthorlab.kmsg.seen import Seen
 class LogScanner:
     """Findings from chunks of bytes, cut anywhere. `prefilter=False` looks at every line, with the same result.
 
-    `seen` is told what the log says of its machine.
+    `seen` collects what the log says about its machine.
     """
 
     def __init__(self, *, prefilter: bool = True, seen: Seen | None = None) -> None:
@@ -77,5 +77,5 @@ def scan_bytes(log: bytes, *, prefilter: bool = True) -> list[Finding]:
 
 
 def place(finding: Finding) -> tuple[int, float]:
-    """Where in its log a finding begins; a whole log may be one line."""
+    """Sort key: where in its log a finding begins; with the timestamp, as a whole log may be pasted as one line."""
     return finding.line, finding.timestamp or 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command `panthorlab scan`: what logs say of their machine, their findings, and what is new against older logs."""
+"""The command `panthorlab scan`: facts about the machine in logs, findings, and differences from older logs."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ EMPTY = "empty"
 
 @dataclass
 class Scanned:
-    """What was found in some files. `unreadable`: file → why it, or its end, could not be read as a kernel log;
-    `damaged` are those of them whose bytes could not be had."""
+    """The findings in some files. `unreadable`: file → why it, or its end, could not be read as a kernel log;
+    `damaged`: those of them whose bytes could not be read."""
 
     findings: list[tuple[str, Finding]] = field(default_factory=list)
     seen: dict[str, Seen] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Scanned:
 
 @dataclass(frozen=True)
 class Difference:
-    """What became of a signature. `change`: `new`, `gone`, `more`, `fewer`, or `same`."""
+    """Comparison of one signature. `change`: `new`, `gone`, `more`, `fewer`, or `same`."""
 
     signature: str
     kind: Kind
@@ -69,13 +69,13 @@ def scan_main(
     out: TextIO | None = None,
     err: TextIO | None = None,
 ) -> int:
-    """The command `scan`: 0 whatever it finds, 1 if a finding is of a kind in `fail_on` (and, with `compare`, its
-    signature is new or more often than in those logs), 2 for bad input.
+    """The command `scan`. Exit status: 1 if a finding is of a kind in `fail_on` (and, with `compare`, its signature is
+    new or more frequent than in those logs), 2 for bad input, else 0.
 
-    Files that cannot be read are named on `err` (default: standard error), and in the JSON as `unreadable`; the others,
-    and what comes before the damage of a damaged one, are scanned all the same. Without any, nothing goes to `out`.
-    A file without a line of a kernel log is named likewise; with `fail_on` that is bad input, too: what could not be
-    checked has not passed.
+    Unreadable files are named on `err` (default: standard error) and under `unreadable` in the JSON; other files, and
+    the part of a damaged file before the damage, are scanned nevertheless. If there are none, nothing goes to `out`.
+    A file without a line of a kernel log is named likewise; with `fail_on` it is bad input, too, because an unchecked
+    file must not pass.
     """
     out, err = out or sys.stdout, err or sys.stderr
     unknown = [kind for kind in fail_on if kind not in set(Kind)]
@@ -123,7 +123,7 @@ def scan_files(names: Sequence[str]) -> Scanned:
 
 
 def _scan_log(name: str, chunks: Iterator[bytes], seen: Seen, scanned: Scanned) -> bool:
-    """Scan one log, what comes before its damage at least; whether it has any bytes."""
+    """Scan one log, up to its damage if it has any; returns whether it has any bytes."""
     scanner = LogScanner(seen=seen)
     found: list[Finding] = []
     has_bytes = False
@@ -140,7 +140,7 @@ def _scan_log(name: str, chunks: Iterator[bytes], seen: Seen, scanned: Scanned) 
 
 
 def compared(old: Scanned, new: Scanned) -> list[Difference]:
-    """What is new, then more often, gone, fewer and the same, each in the order of its first sighting."""
+    """First the new signatures, then more, gone, fewer and same, each group in order of first occurrence."""
     kinds = {finding.signature: finding.kind for _, finding in [*new.findings, *old.findings]}
     before, after = old.counts(), new.counts()
     rows = [Difference(signature, kind, before[signature], after[signature]) for signature, kind in kinds.items()]

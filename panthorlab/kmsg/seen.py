@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a log says of the machine: kernel, model, Mali driver, GPU, firmware; and whether it is a kernel log at all."""
+"""Facts about a log's machine: kernel, model, Mali driver, GPU, firmware; and whether it is a kernel log at all."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from panthorlab.kmsg.patterns import DRIVERS
 from panthorlab.kmsg.records import parse_line
 
 MAX_VALUES = 8
-"""Different values of one fact that are kept: boots of several kernels in one log."""
+"""Maximum number of different values kept per fact, e.g. of several kernels in one log."""
 MAX_VALUE = 200
 MAX_KNOWN = 256
-"""Ends of lines that are not looked at again: they come with every report."""
+"""Maximum number of line ends remembered to skip repeats, which come with every report."""
 
 _DRIVER = "|".join(sorted(DRIVERS, key=len, reverse=True))
 _BY = rf"(?:^|[\s\]>])(?P<driver>{_DRIVER}) \S{{0,64}}: (?:\[drm\] )?"
-# (fact, what its line must have as bytes, what is said; `value` is the fact, `driver` and `version` of the driver)
+# (fact, bytes that its line must contain, pattern; groups: `value` of the fact, `driver` and `version` of the driver)
 _FACTS: tuple[tuple[str, bytes, re.Pattern[str]], ...] = (
     ("kernel", b"Linux version ", re.compile(r"Linux version (?P<value>\S+)")),
     (
@@ -62,12 +62,12 @@ _LIKE_A_KERNEL = re.compile(
     r"|(?:raw|decoded) fault status: |-{4,}\[ cut here \]|\s+[\w.]+\+0x[0-9a-f]+/0x[0-9a-f]+"
     rf"|(?:{_DRIVER}) \S{{0,64}}: |\[drm\b"
 )
-"""Lines of a log without any time stamps that hardly anything but a kernel prints."""
+"""Lines that hardly anything but a kernel prints, to recognise a log without time stamps."""
 
 
 @dataclass
 class Seen:
-    """Feed it the blocks that the scanner gets. `drivers`: name → version (None: it spoke, and did not say)."""
+    """Feed it the scanner's blocks. `drivers`: name → version (None: it has messages, but none with a version)."""
 
     kernel: list[str] = field(default_factory=list)
     machine: list[str] = field(default_factory=list)
@@ -78,7 +78,7 @@ class Seen:
     _known: set[bytes] = field(default_factory=set)
 
     def feed(self, block: bytes) -> None:
-        """Whole lines, as `Folder` gives them."""
+        """`block`: whole lines, as `Folder` returns them."""
         if not self.looks_like_a_kernel_log:
             self.looks_like_a_kernel_log = any(_is_kernel_line(line) for line in block.split(b"\n"))
         for fact, anchor, pattern in _FACTS:
@@ -92,7 +92,7 @@ class Seen:
                 at = block.find(anchor, end)
 
     def spoke(self, driver: str | None) -> None:
-        """A finding names this driver."""
+        """Record that a finding names this driver."""
         if driver is not None and driver in DRIVERS.values():
             self.drivers.setdefault(driver, None)
         self.looks_like_a_kernel_log = True

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The logs in a file: plain, compressed, or members of an archive; standard input likewise.
 
-What is not unpacked here is named with what unpacks it. The bytes that one file may unpack to are bounded.
+For formats that are not supported, the error names a program that unpacks them. The unpacked size per file is bounded.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from typing import IO
 CHUNK = 1 << 18
 """Bytes read at a time: fits the processor's cache."""
 MAX_UNPACKED = 1 << 30
-"""Bytes that a compressed file may unpack to; a kernel log of that size is none."""
+"""Bytes that a compressed file may unpack to; no kernel log is that large."""
 MAX_MEMBERS = 1000
 MAX_DEPTH = 3
-"""Archives in archives."""
+"""Maximum nesting of archives."""
 
 UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, RuntimeError)
-"""What reading a damaged, encrypted or missing file raises (zipfile: RuntimeError for encrypted members)."""
+"""Exceptions from reading a damaged, encrypted or missing file (zipfile: RuntimeError for encrypted members)."""
 
 _FOREIGN = (
     (b"\x28\xb5\x2f\xfd", "compressed with zstd: unpack it first (zstdcat FILE | panthorlab scan -)"),
@@ -58,8 +58,8 @@ class _Budget:
 
 
 def logs(path: str) -> Iterator[tuple[str, Iterator[bytes]]]:
-    """(name, chunks of bytes) of every log in a file; `-` is standard input; the chunks of one must be read, or left,
-    before the next. Members of archives are named FILE/MEMBER. Raises one of `UNREADABLE`, as do the chunks."""
+    """(name, chunks of bytes) of every log in a file; `-` is standard input. Chunks of a log must be read before the
+    next log is requested. Members of archives are named FILE/MEMBER. Raises one of `UNREADABLE`, as do the chunks."""
     if path == "-":
         if sys.stdin is None:
             raise OSError("standard input is closed")
@@ -130,7 +130,7 @@ def _chunks(file: IO[bytes], budget: _Budget | None) -> Iterator[bytes]:
 
 
 class _Joined(io.RawIOBase):
-    """What was already read of a stream, then the rest of it."""
+    """The part of a stream that was already read, followed by the rest."""
 
     def __init__(self, start: bytes, rest: IO[bytes]) -> None:
         self._start, self._rest = start, rest

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Kernel logs inside the logs of others, one entry a line.
+"""Kernel logs inside logs of other programs, one entry per line.
 
-LAVA jobs, JSON of journalctl, dmesg, docker, Loki and fluent-bit, adb logcat. Entries of several lines were folded into
-one before (`folding.py`).
+LAVA jobs, JSON of journalctl, dmesg, docker, Loki and fluent-bit, adb logcat. `folding.py` has already joined entries
+of several lines.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _JSON = re.compile(r'(?:\s{0,8}(?:- |\[|\}?,)?|data: |\[\d+\] [^"]{0,120}?)\s?(?
 _AFTER_JSON = re.compile(r"[\s\],]*$")
 _RUBY = re.compile(r'"=>')
 _MESSAGES = ("MESSAGE", "msg", "log", "message", "line", "text")
-# A letter that is escaped without need could hide an anchor from the prefilter; Go escapes <, > and &, some '.
+# An unnecessarily escaped letter could hide an anchor from the prefilter; Go escapes <, > and &, others '.
 _NEEDLESS_ESCAPE = re.compile(r"\\u00(?!26|27|3[cCeE])[2-7]")
 # LAVA's lines are YAML, which has escapes that JSON lacks.
 _YAML_ESCAPE = re.compile(r"\\(?:x(?P<byte>[0-9a-fA-F]{2})|(?P<escape>e)|(?P<other>[0av_NLP ])|.)")
 _LAVA_DEVICE = ("target", "feedback")
-"""Levels of a LAVA log that are what the device said; the others are the dispatcher's own words and what it typed."""
+"""Levels of a LAVA log with output of the device; the others have the dispatcher's own messages and input."""
 _KERNEL = ("kernel", "kern", "0", 0)
 _LOGCAT = re.compile(
     r"(?:(?:\d{4}-)?\d\d-\d\d \d\d:\d\d:\d\d\.\d{3,6}|\d{9,11}\.\d{3,6})?(?:^| +)(?:[a-z]\S* +)?"
@@ -33,7 +33,7 @@ _LOGCAT_TAG = re.compile(r"(?:kernel)? *: ")
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """What one entry holds. `kernel`: it may be the kernel's; `timestamp`: seconds of the kernel's clock, if given."""
+    """Contents of one entry. `kernel`: it may be the kernel's; `timestamp`: seconds of the kernel's clock, if given."""
 
     text: str
     kernel: bool
@@ -41,7 +41,7 @@ class LogEntry:
 
 
 def unwrap(text: str) -> LogEntry | None:
-    """The entry that a line of a log of logs is; None if it is no such line."""
+    """The entry in a line of such a log; None for any other line."""
     if found := _LOGCAT.match(text):
         rest = text[found.end() :]
         if found["pid"] != "0" and found["tag"] != "kernel":
@@ -55,7 +55,7 @@ def unwrap(text: str) -> LogEntry | None:
         return None
     try:
         entry, end = json.JSONDecoder().raw_decode(source)
-    except (ValueError, RecursionError):  # torn, or only looks like it: a line like any other
+    except (ValueError, RecursionError):  # damaged, or no JSON after all: an ordinary line
         return None
     name = next((name for name in _MESSAGES if name in entry), None)
     if name is None or not _AFTER_JSON.match(source, end):
@@ -74,7 +74,7 @@ def _json_escape(found: re.Match[str]) -> str:
 
 
 def _is_kernel(entry: Mapping[str, object]) -> bool:
-    """Whether nothing in the entry says that somebody else than the kernel speaks."""
+    """Whether nothing in the entry names another source than the kernel."""
     if entry.get("lvl", "target") not in _LAVA_DEVICE:
         return False
     origins = (entry[name] for name in ("_TRANSPORT", "SYSLOG_FACILITY", "PROGRAM", "fac", "facility") if name in entry)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The host side of the agent on an emulated board: a `Shell` over one stream socket.
 
-One reader thread owns the receiving side and calls everybody's callbacks. It never sends and never waits for
-anything but bytes, so the guest can always get rid of its output; that is what keeps the protocol free of deadlock.
+One reader thread owns the receiving side and calls all callbacks. It never sends and waits for nothing but bytes, so
+the guest can always write its output; this keeps the protocol free of deadlock.
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ class AgentProcess:
         return self.status is not None or self.error is not None
 
     def wait(self, timeout: float) -> int:
-        """Exit status (or -signal). Raises LabError at the deadline; if the board went away, what it died of."""
+        """Exit status (or -signal). Raises LabError at the deadline; if the board died, its diagnosis."""
         return self._shell.wait_process(self, timeout)
 
     def kill(self) -> None:
-        """SIGKILL to it and all it started in its session; safe when it has ended."""
+        """SIGKILL to the process and all others in its session; safe when it has ended."""
         self._shell.kill_process(self)
 
 
 class AgentShell:
-    """Commands and files through the agent. `why_lost` says what the board died of when the stream has ended."""
+    """Commands and files through the agent. `why_lost` gives the board's diagnosis when the stream has ended."""
 
     def __init__(
         self, sock: socket.socket, why_lost: Callable[[], PanthorlabError], board_time: BoardTime = HOST
@@ -84,7 +84,7 @@ class AgentShell:
         self._listen()
 
     def _listen(self) -> None:
-        """From now on, take what comes."""
+        """Start receiving."""
         self._thread = threading.Thread(target=self._read, name="agent", daemon=True)
         self._thread.start()
 
@@ -98,8 +98,8 @@ class AgentShell:
         on_stderr: OnBytes | None = None,
         env: Mapping[str, str] | None = None,
     ) -> AgentProcess:
-        """Start argv (no shell), its stdin empty. Callbacks get raw chunks in order, from the reader thread: they must
-        be quick, for they hold back all output of the board, and may not use the shell except to kill."""
+        """Start argv (no shell), with empty stdin. Callbacks get raw chunks in order, in the reader thread: they must
+        be quick, because they delay all output of the board, and must not use the shell except for `kill`."""
         return self._exec(argv, env, on_stdout, on_stderr or (lambda _data: None), with_stdin=False)
 
     def run(
@@ -144,16 +144,16 @@ class AgentShell:
     # -- the board's own use ----------------------------------------------------------------------------------
 
     def wait_hello(self, timeout: float) -> frames.Hello | None:
-        """The agent's greeting; None at the deadline. Raises what the board died of if it did."""
+        """The agent's first message; None at the deadline. Raises the diagnosis if the board died."""
         self._await(lambda: self._hello is not None, timeout)
         return self._hello
 
     def wait_loader(self, timeout: float) -> tuple[int, str]:
-        """Status of the module loader and its complaints."""
+        """Status of the module loader and its error output."""
         return self.wait_process(self.loader, timeout), self._loader_errors.decode("utf-8", "replace")
 
     def ping(self, timeout: float) -> bool:
-        """Whether the agent answers in time. Raises what the board died of if it did."""
+        """Whether the agent answers in time. Raises the diagnosis if the board died."""
         number = next(self._numbers)
         if not self._send(Frame(number, FrameType.PING), timeout):
             return False
@@ -163,7 +163,7 @@ class AgentShell:
         return answered
 
     def close(self) -> None:
-        """Shut the stream down and end the reader; what still waits gets what the board died of."""
+        """Shut the stream down and end the reader; remaining waiters get the board's diagnosis."""
         self._closing = True
         with contextlib.suppress(OSError):  # the other end is gone already
             self._sock.shutdown(socket.SHUT_RDWR)
@@ -214,7 +214,7 @@ class AgentShell:
         return process
 
     def _feed(self, process: AgentProcess, data: bytes, deadline: float) -> None:
-        """All of `data` and then end-of-file to the process, as fast as it reads; less if it ends before."""
+        """Send `data` and then end-of-file to the process, as fast as it reads; stops early if the process ends."""
         view = memoryview(data)
         offset = 0
         while offset < len(view):
@@ -264,7 +264,7 @@ class AgentShell:
     # -- receiving --------------------------------------------------------------------------------------------
 
     def _await(self, done: Callable[[], bool], timeout: float) -> bool:
-        """Wait until `done()`; False at the deadline. Raises what the board died of if it does."""
+        """Wait until `done()`; False at the deadline. Raises the diagnosis if the board dies."""
         if threading.current_thread() is self._thread:
             raise RuntimeError("a callback of the shell may not wait for the shell")
         self._time.wait(self._changed, lambda: done() or self._lost is not None, timeout)
@@ -315,7 +315,7 @@ class AgentShell:
             if process and process.error is None:
                 try:
                     (process.on_stdout if frame.type is FrameType.STDOUT else process.on_stderr)(frame.data)
-                except Exception as error:  # belongs to whoever waits for the process, not to the reader
+                except Exception as error:  # for the waiter of the process, not for the reader
                     with self._changed:
                         process.error = error
                         self._changed.notify_all()

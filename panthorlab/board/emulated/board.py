@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The kind `emulated`: a board that is made anew for each boot, on this machine."""
+"""The kind `emulated`: a board that is created for each boot, on this machine."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ class EmulatedBoard(Board):
         time: TimeName | None = None,
         on_step: OnStep = unheard,
     ) -> BootedEmulatedBoard:
-        """See `Board.boot`. `params` also takes `seed` and `trace=on` (a Chrome trace in `log_dir`), for exact time
-        `exact.record=on` (all accesses in `log_dir`) and `exact.blocks=on` (a hash of all that is executed). Always
+        """See `Board.boot`. `params` also takes `seed` and `trace=on` (a Chrome trace in `log_dir`); in exact time also
+        `exact.record=on` (all accesses in `log_dir`) and `exact.blocks=on` (a hash of all executed code). Every boot is
         fresh."""
         del fresh
         self.check_method(method)
         self.check_kernel(kernel)
-        from panthorlab.board.emulated.boot import boot  # what only a boot needs costs start-up time
+        from panthorlab.board.emulated.boot import boot  # here: slow to import, needed by boots only
 
         return boot(
             self.name,

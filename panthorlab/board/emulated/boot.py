@@ -93,8 +93,8 @@ def boot(
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be booted, and how. `more`: further arguments of QEMU's. `exact_wanted`: exact time; `why_not`: why it
-    cannot be had, empty if it can."""
+    """What to boot, and how. `more`: further QEMU arguments. `exact_wanted`: exact time was requested; `why_not`: why
+    it is not possible, empty if it is."""
 
     name: str
     file: EmulatedFile
@@ -113,7 +113,7 @@ class Order:
 
     @property
     def facts_of_time(self) -> dict[str, object]:
-        """What the report says of the time the board lived in."""
+        """Facts for the report about the board's clock."""
         if self.why_not:
             return {"time": "host", "time_wanted": "exact", "time_why": self.why_not}
         if not self.exact_wanted:
@@ -133,7 +133,7 @@ def unusable(file: EmulatedFile, kernel: Kernel, qemu: Qemu) -> str:
 
 
 def _assemble(order: Order) -> BootedEmulatedBoard:
-    """Start model and QEMU. What is made is undone if a step fails; after the last, the board owns it."""
+    """Start model and QEMU. If a step fails, the earlier ones are undone; after the last, the board owns everything."""
     with ExitStack() as made:
         board = _start(order, made)
         made.pop_all()
@@ -220,7 +220,7 @@ def _start(order: Order, made: ExitStack) -> BootedEmulatedBoard:
 
 
 def _of_model(params: Mapping[str, str], *, exact: bool) -> dict[str, str]:
-    """Without what is not the model's. Raises UsageError for what is only for exact time."""
+    """The parameters that belong to the model. Raises UsageError for those that need exact time."""
     switches = {name: params[name] for name in ("exact.blocks", "exact.record") if name in params}
     for name, value in switches.items():
         if value not in ("on", "off"):
@@ -241,7 +241,7 @@ def _close_all(pairs: list[tuple[socket.socket, socket.socket]]) -> None:
 
 
 def _run_dir() -> Path:
-    """A new private directory for sockets and the initramfs. What killed controllers left behind goes."""
+    """A new private directory for sockets and the initramfs. Leftovers of killed controllers are deleted."""
     base = cache_dir("run")
     for old in base.iterdir():
         pid = old.name.partition("-")[0]
@@ -255,7 +255,7 @@ def _run_dir() -> Path:
 def _bring_up(
     board: BootedEmulatedBoard, file: EmulatedFile, driver: Driver, on_progress: Callable[[str], None], steps: Steps
 ) -> None:
-    """From QEMU's start to a board that takes commands and has its GPU, each step with its deadline."""
+    """Wait until the started board accepts commands and its GPU has probed, each step with its own deadline."""
     limits = file.time_limits
     boot, probe, answer = (limit * board.slowness for limit in (limits.boot, limits.probe, limits.answer))
     deadline = board.time.now() + boot
@@ -275,7 +275,7 @@ def _bring_up(
 
 
 def _first_line(board: BootedEmulatedBoard) -> float | None:
-    """When the kernel said something for the first time (CLOCK_MONOTONIC)."""
+    """When the kernel's first console output came (CLOCK_MONOTONIC)."""
     line = board.console.wait_for(lambda _line: True, 0)
     return line.time if line else None
 
@@ -309,7 +309,7 @@ def _await_render_node(board: BootedEmulatedBoard, driver: Driver, probe: float,
 
 
 def _probe_error(board: BootedEmulatedBoard, driver: Driver, what: str) -> BootError | LabError:
-    """The kernel's fault, unless the model itself says that it could not do what it was asked for."""
+    """BootError, or LabError if the model reported that it does not support what the driver asked of it."""
     log = "\n".join(kernel_lines(board.shell.get("/dev/kmsg"), WORDS)[-40:])
     if hazards := [hazard for hazard in board.hazards() if hazard.kind != LATE]:
         spoilt = "\n".join(f"{hazard.kind}: {hazard.text}" for hazard in hazards[:10])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An emulated board that runs: two processes, three sockets, one watcher; and what it died of, if it did."""
+"""A running emulated board: two processes, three sockets, one watcher, and the diagnosis when it dies."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from panthorlab.gpu.misbehave import parse as parse_rule
 
 AGENT_DIED = b"panthorlab-init: agent ended"
 SPLAT_TIME = 5.0
-"""Seconds that a panicked guest gets to print the rest and reset before it is killed."""
+"""Seconds that a panicked guest has to finish printing and reset before it is killed."""
 _DIAGNOSIS_TIME = 10.0
 _ORDERLY_EXIT_TIME = 1.0
 
 
 @dataclass
 class Parts:
-    """What a running board is made of; `emulated.py` assembles it."""
+    """The parts of a running board; `boot.py` assembles them."""
 
     name: str
     board: EmulatedFile
@@ -59,8 +59,8 @@ class Parts:
 
 
 class BootedEmulatedBoard:
-    """See `BootedBoard`. While it runs, a watcher ends QEMU as soon as the model has died, and a panicked guest once
-    its splat is out; whatever waits for the shell then gets the diagnosis instead of a time-out."""
+    """See `BootedBoard`. A watcher ends QEMU as soon as the model has died, and a panicked guest once its splat is
+    printed; waiters for the shell then get the diagnosis instead of a timeout."""
 
     def __init__(
         self, parts: Parts, make_shell: Callable[[Callable[[], PanthorlabError]], AgentShell], facts: dict[str, object]
@@ -135,7 +135,7 @@ class BootedEmulatedBoard:
         return self._kernel.oops
 
     def facts(self) -> dict[str, object]:
-        """What the report says about the machine: CPU, memory, command line, QEMU, host CPU."""
+        """Description of the machine for the report: CPU, memory, command line, QEMU, host CPU."""
         return dict(self._facts)
 
     @property
@@ -143,7 +143,7 @@ class BootedEmulatedBoard:
         return frozenset(MISDEEDS) if self._parts.model else frozenset()
 
     def inject(self, failure: str) -> None:
-        """Make the GPU model fail on purpose. Raises UsageError for what is no rule, or not one of `injections`."""
+        """Arm a misdeed of the GPU model. Raises UsageError for an invalid rule or a name not in `injections`."""
         if self._parts.model is None:
             raise UsageError(f"board {self.name} cannot produce `{failure}`: it has no GPU model")
         try:
@@ -173,7 +173,7 @@ class BootedEmulatedBoard:
         return self._parts.model.hazards() if self._parts.model else []
 
     def check_alive(self) -> None:
-        """Raise what the board died of; if it does not answer a ping, whether that is QEMU's fault or the guest's."""
+        """Raise the error by which the board died; if it does not answer a ping, the error from `silence`."""
         limit = self._parts.board.time_limits.answer * self.slowness
         if self._cause is not None:
             raise self._cause
@@ -183,7 +183,7 @@ class BootedEmulatedBoard:
             raise self.silence(f"did not answer within {limit:g} s")
 
     def silence(self, what: str) -> PanthorlabError:
-        """The error for a guest that went quiet: the kernel's fault only if QEMU and the model are well."""
+        """The error for a guest that does not respond: the kernel's fault only if QEMU and the model work."""
         if self._cause is not None:
             return self._cause
         state = self._parts.monitor.status(3.0)
@@ -205,7 +205,7 @@ class BootedEmulatedBoard:
                 return
             self._closed = True
             parts = self._parts
-            with ExitStack() as undo:  # every step is done, whatever the others raise; the last named is first
+            with ExitStack() as undo:  # every step runs, whatever the others raise, in reverse order
                 if parts.lease:
                     undo.callback(parts.lease.release)
                 undo.callback(shutil.rmtree, parts.run_dir, ignore_errors=True)
@@ -227,7 +227,7 @@ class BootedEmulatedBoard:
     # -- death ------------------------------------------------------------------------------------------------
 
     def diagnose(self) -> PanthorlabError:
-        """What the board died of. Called when a stream to it has ended, so the watcher is about to know."""
+        """The error by which the board died. Called when a stream to it has ended, so the watcher is about to know."""
         if not self._diagnosed.wait(_DIAGNOSIS_TIME):
             return LabError(f"board {self.name} hung up, but QEMU still runs", hint=self._where())
         return self._cause or LabError(f"board {self.name} was closed")
@@ -237,7 +237,7 @@ class BootedEmulatedBoard:
             self._agent_died = True
 
     def _watch(self) -> None:
-        """Waits for the first of QEMU, the model and the kernel to die, and ends the others."""
+        """Wait until one of QEMU, the model and the kernel dies, and end the others."""
         parts = self._parts
         poller = select.poll()
         qemu = os.pidfd_open(parts.qemu.pid)
@@ -256,10 +256,10 @@ class BootedEmulatedBoard:
             self._diagnosed.set()
 
     def _explain(self, ready: set[int], qemu: int, model: int) -> PanthorlabError | None:
-        """Who died first. Ends QEMU before it answers."""
+        """The error for the part that died first. Ends QEMU before it returns."""
         parts = self._parts
         if model in ready and qemu not in ready and parts.model:
-            # It also ends when QEMU has: then QEMU's end is there in a moment.
+            # The model also ends when QEMU has ended: then QEMU's exit can be seen in a moment.
             status = parts.model.process.wait()
             if status or not _ended(qemu, _ORDERLY_EXIT_TIME):
                 spawn.end(parts.qemu, gently=0)

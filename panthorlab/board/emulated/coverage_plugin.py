@@ -18,6 +18,6 @@ def compiled(api: int) -> Path:
 
 
 def arguments(qemu: str, counts: Path) -> list[str]:
-    """What QEMU of version `qemu` is told so that it counts in the file `counts`."""
+    """Arguments for QEMU of version `qemu` to count in the file `counts`."""
     plugin = compiled(tcg_plugin.api_version(qemu))
     return ["-plugin", f"file={quoted(plugin)},counts={quoted(counts)}"]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """cpio archives in the `newc` format that Linux unpacks as initramfs (Documentation/driver-api/early-userspace/
-buffer-format.rst). The same entries give the same bytes: no times, owners or inode numbers of the host.
+buffer-format.rst). Equal entries give equal bytes: no times, owners or inode numbers of the host.
 
-Every file has the same time, for Mesa does not trust its own library if that is from 1970. The kernel keeps it with
-CONFIG_INITRAMFS_PRESERVE_MTIME.
+Every file has the same time, and not 1970, because Mesa then does not trust its own library. The kernel keeps the time
+with CONFIG_INITRAMFS_PRESERVE_MTIME.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def char_device(path: str, major: int, minor: int, mode: int = 0o600) -> CpioEnt
 
 
 def with_parents(entries: Iterable[CpioEntry]) -> Iterator[CpioEntry]:
-    """The entries by path, the last of a path winning, and before each the directories it needs."""
+    """The entries sorted by path, each after the directories it needs; of several with one path the last wins."""
     last = {str(PurePosixPath("/", entry.path)): entry for entry in entries}
     for path in list(last):
         for parent in PurePosixPath(path).parents:
@@ -55,7 +55,7 @@ def with_parents(entries: Iterable[CpioEntry]) -> Iterator[CpioEntry]:
 
 
 def write_newc(entries: Iterable[CpioEntry]) -> bytes:
-    """The archive, ready to be an initrd. Directories that are not named are made (0755)."""
+    """The archive, usable as initrd. Missing parent directories are added (0755)."""
     out = bytearray()
     for number, entry in enumerate(with_parents(entries), start=1):
         _append(out, entry, number)

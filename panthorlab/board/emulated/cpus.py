@@ -13,9 +13,9 @@ from panthorlab.paths import cache_dir
 
 
 class CpuLease:
-    """One CPU out of those this process may use, held by a file lock until `release` or the end of the process.
+    """One of the CPUs that this process may use, held by a file lock until `release` or the end of the process.
 
-    When every CPU has a board, the next round of them begins: boards then share CPUs evenly.
+    When every CPU has a board, CPUs are handed out once more, so that boards share them evenly.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -34,7 +34,7 @@ class CpuLease:
 
 
 def _take(folder: Path) -> tuple[int, int]:
-    # From the last CPU down: the first one serves most interrupts.
+    # From the last CPU down, because the first one serves most interrupts.
     cpus = sorted(os.sched_getaffinity(0), reverse=True)
     for round_, cpu in ((round_, cpu) for round_ in itertools.count() for cpu in cpus):
         fd = os.open(folder / f"cpu-{cpu}-{round_}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -26,7 +26,7 @@ def _program(name: str) -> Callable[[], str]:
 
 
 def _qemu() -> str:
-    """An installed QEMU, or one in the cache, or that one can be had; nothing is downloaded."""
+    """Check for an installed QEMU, one in the cache, or the possibility to download one; downloads nothing."""
     found, refused = qemu.installed_qemu()
     if found:
         return f"{found.version}, {found.origin}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a file of an emulated board says (`type: emulated`)."""
+"""The file of an emulated board (`type: emulated`)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ else:
 
 
 class Gpu(Section):
-    """The emulated GPU that hangs on the board's PCI bus."""
+    """The emulated GPU on the board's PCI bus."""
 
     model: Model = Field(DEFAULT_MODEL, description="GPU model, as `panthorlab gpu serve --model`")
     params: dict[Word, Word] = Field({}, description="model parameters, as `--param gpu.NAME=VALUE`")
@@ -41,7 +41,7 @@ class Machine(Section):
 
 
 class Boot(Section):
-    """How the kernel is told to talk, the same for every kernel compared on the board."""
+    """Kernel parameters for console output, equal for all kernels compared on the board."""
 
     log_level: Annotated[int, Field(ge=0, le=8)] = Field(
         5, description="console log level (`loglevel=`). Printing moves races: it is fixed and recorded"
@@ -58,7 +58,7 @@ class TimeLimits(Section):
 
 
 class EmulatedFile(BoardFile):
-    """A board that is a QEMU with the emulated GPU."""
+    """A board that consists of QEMU and the emulated GPU."""
 
     type: Literal["emulated"]
     kernel_configs: list[Word] = Field(["qemu-virt"], description="fragments of kernel_configs/ a kernel for it needs")

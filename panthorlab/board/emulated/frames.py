@@ -35,7 +35,7 @@ class FrameType(IntEnum):
 
 
 class FrameError(ValueError):
-    """The bytes are not of this protocol."""
+    """The bytes do not follow this protocol."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,13 @@ def encode(frame: Frame) -> bytes:
 
 
 class FrameDecoder:
-    """Bytes in any portions to frames."""
+    """Splits chunks of bytes, cut anywhere, into frames."""
 
     def __init__(self) -> None:
         self._pending = bytearray()
 
     def feed(self, data: bytes) -> list[Frame]:
-        """The frames that are whole now. Raises FrameError at the first one that cannot be."""
+        """The frames that are complete now. Raises FrameError at the first invalid one."""
         self._pending += data
         frames = []
         offset = 0
@@ -90,7 +90,7 @@ class FrameDecoder:
 
 
 def exec_frame(number: int, argv: Sequence[str], env: Mapping[str, str], *, with_stdin: bool) -> Frame:
-    """Start `argv` with exactly `env`. Raises ValueError for what cannot be an argument (NUL bytes, nothing at all)."""
+    """Start `argv` with exactly `env`. Raises ValueError for NUL bytes in an argument or an empty `argv`."""
     words = [word.encode("utf-8", "surrogateescape") for word in (*argv, *(f"{k}={v}" for k, v in env.items()))]
     if not argv or not argv[0]:
         raise ValueError("no program given")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The process of the emulated GPU beside QEMU: started, waited for, listened to. It is `python -m panthorlab.gpu`."""
+"""The process of the emulated GPU beside QEMU, `python -m panthorlab.gpu`: start, commands, events, end."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _USAGE_STATUS = 2
 
 
 def _environment() -> dict[str, str]:
-    """Ours, so that the same panthorlab is found from another directory."""
+    """Our environment, changed so that the same panthorlab is imported in another working directory."""
     paths = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 @cache
 def firmware(model: str) -> Mapping[str, bytes]:
-    """The synthetic mali_csffw.bin of a GPU, by the path at which panthor looks for it."""
+    """The synthetic mali_csffw.bin of a GPU, by the path from which panthor loads it."""
     try:
         made = spawn.run(
             [sys.executable, "-P", "-m", "panthorlab.gpu", "firmware", "--model", model, "-o", "/dev/stdout"],
@@ -62,8 +62,8 @@ class GpuModel:
         cpu: int | None,
         exact: Ends | None = None,
     ) -> None:
-        """Starts it; `params` are `NAME: VALUE`, of which `trace` (on, off) and `seed` are not the model's own, nor, in
-        exact time, `exact.record` (on, off): whether all accesses are written to `gpu-accesses.log`."""
+        """Start the model. `params` holds the model's own parameters and `trace` (on, off), `seed` and, in exact time,
+        `exact.record` (on, off): whether all accesses are written to `gpu-accesses.log`."""
         self.log, self.events = log_dir / "gpu.log", GpuEvents(log_dir / "gpu-events.jsonl", from_end=True)
         self._complaints = log_dir / "gpu-stderr.log"
         self._output = b""
@@ -102,14 +102,14 @@ class GpuModel:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=complaints,
-                # the order of a set must not be by chance in exact time
+                # in exact time the order of sets must not be random
                 env=_environment() | ({"PYTHONHASHSEED": "0"} if exact else {}),
                 pass_fds=(exact.page, exact.sync, exact.host) if exact else (),
                 cpu=cpu,
             )
 
     def wait_listening(self, timeout: float = START_TIMEOUT) -> None:
-        """Until it says `listening`. Raises UsageError if it refuses its arguments, else LabError."""
+        """Wait until it prints `listening`. Raises UsageError if it rejects its arguments, else LabError."""
         if not self._wait_line(b"listening ", timeout):
             status = self.process.wait(timeout)
             what = self.last_words() or f"it ended with status {status} and said nothing"
@@ -120,7 +120,7 @@ class GpuModel:
             raise LabError(f"the GPU model did not start: {what}", hint=f"see {self._complaints}")
 
     def _wait_line(self, beginning: bytes, timeout: float) -> bool:
-        """Read its stdout up to a line that begins so; False if it ends first. Raises LabError at the deadline."""
+        """Read stdout up to a line with this beginning; False at its end. Raises LabError at the deadline."""
         assert self.process.stdout is not None  # noqa: S101 - we asked for a pipe
         deadline = time.monotonic() + timeout
         while True:
@@ -143,30 +143,30 @@ class GpuModel:
             self._output += data
 
     def last_words(self) -> str:
-        """The end of what it wrote to stderr: a traceback, if it died of one."""
+        """The end of its stderr output: the traceback, if an exception ended it."""
         try:
             return _text(self._complaints.read_bytes())[-2000:]
         except FileNotFoundError:
             return ""
 
     def hazards(self) -> Sequence[Hazard]:
-        """All events so far that spoil evidence, oldest first."""
+        """All events so far that invalidate evidence, oldest first."""
         return self.events.hazards()
 
     def struck(self) -> Sequence[str]:
-        """Every misdeed so far that has happened, oldest first."""
+        """Every misdeed that has happened so far, oldest first."""
         return self.events.struck()
 
     def misuses(self) -> Sequence[str]:
-        """What the driver did so far that real hardware would not bear, oldest first."""
+        """Driver errors so far that real hardware would not tolerate, oldest first."""
         return self.events.misuses()
 
     def misbehave(self, rule: Rule) -> None:
-        """Do wrong what `rule` says; on return the rule is armed. Raises LabError if the model has ended."""
+        """Arm the misdeed `rule`; it is armed on return. Raises LabError if the model has ended."""
         self._command(f"misbehave {rule}", b"misbehaving ")
 
     def behave(self) -> None:
-        """Take all rules back. Raises LabError if the model has ended."""
+        """Disarm all rules. Raises LabError if the model has ended."""
         self._command("behave", b"behaving")
 
     def digest(self) -> tuple[int, str, str]:
@@ -176,7 +176,7 @@ class GpuModel:
         return int(count), blocks, sha256
 
     def _command(self, line: str, answer: bytes) -> str:
-        """The line that answers."""
+        """Send a command and return the line that answers it."""
         assert self.process.stdin is not None  # noqa: S101 - we asked for a pipe
         try:
             os.write(self.process.stdin.fileno(), line.encode() + b"\n")
@@ -187,7 +187,8 @@ class GpuModel:
         raise LabError(f"the GPU model ended before it took `{line}`", hint=f"see {self._complaints}")
 
     def stop(self, patience: float = 5.0) -> int:
-        """Let it finish its trace: it ends by itself when QEMU has gone, else it is told to, else killed."""
+        """End the model so that its trace is complete: it exits by itself once QEMU is gone, else on SIGTERM, else by
+        SIGKILL."""
         try:
             return self.process.wait(patience)
         except subprocess.TimeoutExpired:

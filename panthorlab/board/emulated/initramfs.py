@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The root file system of an emulated board: an initramfs made anew for each boot, from the kernel's own build.
+"""The root file system of an emulated board: an initramfs made for each boot from the kernel's own build.
 
-Not compressed: the guest, which is emulated, would take longer to unpack it than QEMU takes to copy it.
+Not compressed: the emulated guest would need longer to unpack it than QEMU needs to copy it.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What QEMU is told: the machine and the kernel's command line. Pure functions of the board file."""
+"""QEMU's arguments: the machine and the kernel's command line. Pure functions of the board file."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from panthorlab.arch import ARCHES
 from panthorlab.board.emulated.file import EmulatedFile
 from panthorlab.board.emulated.frames import PORT_NAME
 
-# A model that is stopped in a debugger, or a host that stalls, must not cost the connection: QEMU gives a read up
-# after this, and the vfio-user connection is then dead for good.
+# After this time QEMU gives up a read, and the vfio-user connection is dead for good: long enough for a model that is
+# stopped in a debugger, or a host that stalls.
 VFIO_TIMEOUT_MS = 60_000
 DEBUG_OPTIONS = frozenset({"CONFIG_KASAN=y", "CONFIG_PROVE_LOCKING=y"})
 DEBUG_SLOWNESS = 6.0
@@ -23,8 +23,8 @@ SHIFT = 3
 
 @dataclass(frozen=True)
 class Wires:
-    """How QEMU is connected: file descriptors of stream sockets, and the GPU's socket by name in QEMU's directory.
-    `console_copy`: where QEMU keeps a copy of the console, by name in that directory; for exact time alone."""
+    """QEMU's connections: file descriptors of stream sockets, and the name of the GPU's socket in QEMU's directory.
+    `console_copy`: name of the file in that directory with a copy of the console; exact time only."""
 
     console: int
     agent: int
@@ -34,30 +34,30 @@ class Wires:
 
 
 def detector_words(config: str) -> tuple[str, ...]:
-    """What a kernel with this `.config` must be told for its detectors to go on after their first report."""
+    """Kernel parameters by which the detectors of a kernel with this `.config` continue after their first report."""
     return ("kasan_multi_shot",) if "CONFIG_KASAN=y" in config.splitlines() else ()
 
 
 def slowness(config: str) -> float:
-    """How many times longer everything may take on a kernel with this `.config`: with KASAN and lockdep its boot
-    takes six times as long."""
+    """Factor by which everything may take longer on a kernel with this `.config`: with KASAN and lockdep, a boot takes
+    six times as long."""
     return DEBUG_SLOWNESS if DEBUG_OPTIONS & set(config.splitlines()) else 1.0
 
 
 EXACT: Final = (
-    # an instruction is 8 ns of the guest's time, which passes by nothing else; all chance is from a seed
+    # guest time advances by 8 ns per instruction and by nothing else; all randomness comes from a seed
     *("-icount", f"shift={SHIFT},align=off,sleep=off", "-seed", "1", "-rtc", "base=2026-01-01,clock=vm"),
 )
 SPIN: Final = "panthorlab.spin"
-"""Word of the kernel's command line: init keeps the CPU busy in what would be idle time. A CPU that waits for an
-interrupt executes nothing, and QEMU's time would jump over the GPU's events to its own next one."""
+"""Kernel parameter: init keeps the CPU busy during idle time. A CPU that waits for an interrupt executes nothing, and
+QEMU's clock would jump over the GPU's events to QEMU's own next one."""
 
 
 def command_line(board: EmulatedFile, extra: Sequence[str] = ()) -> str:
-    """The kernel command line, with the words of this kernel.
+    """The kernel command line, with `extra` parameters of this kernel.
 
-    `earlycon`: a kernel that dies before its console is up still says why. `printk.devkmsg=on`: markers are not
-    rate-limited. `panic=-1`: a panicked guest ends QEMU (-no-reboot) once its splat is out; an oops does not.
+    `earlycon`: a kernel that dies before its console is up still prints the reason. `printk.devkmsg=on`: markers are
+    not rate-limited. `panic=-1`: a panic ends QEMU (-no-reboot) once the splat is printed; an oops does not.
     """
     console = ARCHES[board.arch].console
     words = [f"console={console}", "earlycon", "printk.devkmsg=on", f"loglevel={board.boot.log_level}", "panic=-1"]
@@ -71,8 +71,8 @@ def qemu_arguments(
 
     Guest memory is a shared memfd: without `share=on` the model's DMA silently reads stale data.
 
-    `exact`: nothing of the host's time gets into the guest. Its devices then act while the CPU waits for them
-    (`ioeventfd=off`, no posted writes), and there is none that brings chance (virtio-rng).
+    `exact`: the guest gets nothing from the host's clock. Its devices act synchronously while the CPU waits for them
+    (`ioeventfd=off`, no posted writes), and there is no source of randomness (virtio-rng).
     """
     machine = board.machine
     copy = f",logfile={wires.console_copy},logappend=off" if wires.console_copy else ""
@@ -128,7 +128,7 @@ def qemu_arguments(
 
 
 def machine_facts(board: EmulatedFile, extra: Sequence[str] = ()) -> dict[str, object]:
-    """What must be equal on both sides of a comparison, for the report."""
+    """For the report: facts that must be equal on both sides of a comparison."""
     return {
         "type": board.type,
         "cpu": board.machine.cpu,

@@ -26,13 +26,13 @@ PACKAGE = DEFAULT.qemu_package
 MINIMUM = (10, 1)
 LOCK = Path(__file__).with_name("qemu-debs.lock")
 SUITES = (("trixie", "trixie-backports"), ("sid",))
-"""Where to look for a new enough package if the pinned ones are gone; the last of each is preferred."""
+"""Where to look for new enough packages if the pinned ones are gone; within a group, the last suite is preferred."""
 WHERE = (
     "QEMU 10.1 or newer with vfio-user-pci: Debian trixie-backports and sid, Fedora 43, Ubuntu 26.04, "
     "or built from source; put it on PATH"
 )
 _ANSWER_TIMEOUT = 60.0
-_from_cache: list[Qemu] = []  # what this process has found there
+_from_cache: list[Qemu] = []  # found there by this process
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Qemu:
 
 
 def find_qemu(on_progress: ProgressCallback = lambda _text: None) -> Qemu:
-    """The QEMU to use. Downloads one if none here is new enough. Raises LabError, saying which would do."""
+    """The QEMU to use. Downloads one if none here is new enough. Raises LabError that says which versions would do."""
     found, refused = installed_qemu()
     if found:
         return found
@@ -61,7 +61,7 @@ def find_qemu(on_progress: ProgressCallback = lambda _text: None) -> Qemu:
 
 @cache
 def installed_qemu() -> tuple[Qemu | None, tuple[str, ...]]:
-    """The first usable QEMU on PATH, and why those before it are not."""
+    """The first usable QEMU on PATH, and why those before it are not usable."""
     refused: list[str] = []
     for folder in os.get_exec_path():
         path = Path(folder, PROGRAM)
@@ -76,7 +76,7 @@ def installed_qemu() -> tuple[Qemu | None, tuple[str, ...]]:
 
 
 def check(qemu: Qemu) -> Qemu:
-    """The same with its version. Raises LabError if it is too old or was built without vfio-user."""
+    """`qemu` with its version filled in. Raises LabError if it is too old or was built without vfio-user."""
     text = _ask(qemu, "--version")
     found = re.search(r"version (\d+)\.(\d+)(?:\.(\d+))?", text)
     if not found:

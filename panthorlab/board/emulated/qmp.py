@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The little of QEMU's monitor protocol (QMP) that tells a hung guest from a hung QEMU."""
+"""The part of QEMU's monitor protocol (QMP) that is needed to distinguish a hung guest from a hung QEMU."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Monitor:
         return self._receive("return", deadline)
 
     def _receive(self, key: str, deadline: float) -> Any:
-        """The next message that has `key`; events and errors in between are passed over."""
+        """The next message that has `key`; events and errors before it are skipped."""
         while True:
             line, found, rest = self._pending.partition(b"\n")
             if found:

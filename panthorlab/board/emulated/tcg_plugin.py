@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Plugins of our own for QEMU's code generator: compiled here when they are first needed, for the QEMU that is used."""
+"""Our own TCG plugins for QEMU, compiled on first use for the QEMU in use."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COMPILE_SECONDS: Final = 120.0
 
 
 def api_version(qemu: str) -> int:
-    """The version of the plugin API that QEMU `qemu` (`11.1.3`) takes: 11.1 takes none before its own."""
+    """The version of the plugin API for QEMU `qemu` (e.g. `11.1.3`): 11.1 accepts no older version than its own."""
     major, minor = map(int, re.findall(r"\d+", qemu)[:2])
     return 7 if (major, minor) >= (11, 1) else 4
 
@@ -51,5 +51,5 @@ def compiled(name: str, source: Path, api: int) -> Path:
 
 
 def quoted(path: Path) -> str:
-    """As a value of a QEMU option."""
+    """`path` as the value of a QEMU option."""
     return str(path.resolve()).replace(",", ",,")

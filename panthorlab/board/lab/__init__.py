@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is known about the boards of a lab between runs: who has which, which are fit for use, and why not.
+"""The state of a lab's boards between runs: who holds which board, and which are usable or why not.
 
-One JSON file a board in the lab directory (`place`), changed under a lock and never half-written (`record`). A run
+One JSON file per board in the lab directory (`place`), changed under a lock and replaced atomically (`record`). A run
 holds a board by a lease (`lease`); boards that fail their health check are quarantined (`state`).
 """
 

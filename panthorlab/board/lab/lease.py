@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Leases: one run has a board at a time, through all of its processes, and nothing that dies keeps it.
+"""Leases: one run at a time has a board, with all of its processes; dead processes keep no lease.
 
 A lease belongs to a run, named by a token that worker processes inherit in `$PANTHORLAB_LEASE`. Every process that
 works with the board joins it; the board is free again when the last one has left or died. A process of this machine
@@ -23,14 +23,14 @@ from panthorlab.errors import LabError
 VARIABLE: Final = "PANTHORLAB_LEASE"
 BEAT: Final = 15.0
 EXPIRY: Final = 180.0
-"""Seconds without heartbeat after which a process of another host is given up; hosts' clocks must agree within them."""
+"""Seconds without heartbeat after which a process of another host counts as dead; hosts' clocks may differ by less."""
 POLL: Final = 0.5
 
 _own_token = os.environ.get(VARIABLE) or secrets.token_hex(8)
 
 
 def run_token() -> str:
-    """The token of the run this process belongs to: its parent's, or its own. Put it in a worker's environment."""
+    """The token of this process's run: the parent's, or a new one. Put it in a worker's environment."""
     return _own_token
 
 
@@ -43,9 +43,9 @@ class QuarantinedError(LabError):
 
 
 class Lease:
-    """A board in hand, until `release`; a context manager. Made by `lease()`.
+    """A held lease, until `release`; a context manager. Created by `lease()`.
 
-    `note`: whose stale lease was taken over, empty if nobody's. `lost` is set when the board is no longer ours.
+    `note`: the owner of the stale lease that was taken over; empty if none. `lost` is set when the lease is lost.
     """
 
     def __init__(
@@ -80,9 +80,9 @@ class Lease:
             )
 
     def release(self) -> None:
-        """Leave; the last process of the run to do so frees the board. Idempotent.
+        """Leave the lease; the last process of the run to leave frees the board. Idempotent.
 
-        A disk that is full now must not spoil what was done meanwhile: the lease ends with the process at the latest.
+        A full disk raises no error here, so that no results are lost: the lease ends with the process at the latest.
         """
         if self._end.is_set():
             return
@@ -109,7 +109,7 @@ class Lease:
         while not self._end.wait(self._beat):
             try:
                 record = records.update(self.name, self._beat_once)
-            except LabError as error:  # a full disk, say: fatal only when others have to think that we are dead
+            except LabError as error:  # e.g. a full disk: fatal only once others must assume that we are dead
                 if time.monotonic() - heard > self._expiry:
                     self._lose(f"its heartbeat could not be written: {error}")
                     return
@@ -124,7 +124,7 @@ class Lease:
             return record
         me = self._me.model_copy(update={"beat": time.time()})
         holders = [me if holder.id == me.id else holder for holder in record.lease.holders]
-        if me not in holders:  # a fellow of this run thought us dead
+        if me not in holders:  # another process of this run took us for dead
             holders.append(me)
         return record.model_copy(update={"lease": record.lease.model_copy(update={"holders": tuple(holders)})})
 
@@ -153,11 +153,11 @@ def lease(
     beat: float = BEAT,
     expiry: float = EXPIRY,
 ) -> Lease:
-    """Have board `name` for the run `run` (by default this process's; a run that has it already joins itself).
+    """Lease board `name` for the run `run` (default: this process's run), or join the lease that the run already has.
 
-    `run_dir`: told to others. `wait`: seconds to wait for another run to end, unless `stop` is set before.
-    `despite_quarantine`: for those who look after sick boards. `on_note`: told who is waited for, and whose stale
-    lease was taken over. `on_loss`: called from the heartbeat's thread. Raises BusyError, QuarantinedError or LabError.
+    `run_dir`: shown to other users. `wait`: seconds to wait for another run to end, unless `stop` is set before.
+    `despite_quarantine`: for repair. `on_note`: called with messages about the run that is waited for, or the stale
+    lease taken over. `on_loss`: called in the heartbeat thread. Raises BusyError, QuarantinedError or LabError.
     """
     run = run or run_token()
     me = this_process(secrets.token_hex(8))

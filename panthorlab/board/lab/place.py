@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where a lab keeps what it knows: private by default, or one directory that all its users share."""
+"""The lab directory with the records of boards: private by default, or shared by all users of a lab."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ VARIABLE = "PANTHORLAB_LAB"
 
 
 def lab_dir() -> Path:
-    """`$PANTHORLAB_LAB`, which must exist: who may use the boards is the operator's to say, by its group and mode.
-    Without it, `lab` in the user's cache. Raises LabError."""
+    """`$PANTHORLAB_LAB`, which must exist, as its group and mode decide who may use the boards; if it is not set, `lab`
+    in the user's cache. Raises LabError."""
     given = os.environ.get(VARIABLE)
     if not given:
         return cache_dir("lab")
@@ -31,8 +31,8 @@ def lab_dir() -> Path:
 
 
 def share(fd: int, folder: Path) -> None:
-    """Make an open file that this process made in the lab directory usable for whoever may use the directory, and for
-    nobody else, whatever the umask and the user's own group. Raises OSError."""
+    """Give exactly the users of the lab directory access to an open file that this process created there, whatever the
+    umask and the user's own group are. Raises OSError."""
     about = folder.stat()
     os.fchmod(fd, stat.S_IMODE(about.st_mode) & 0o660 | 0o600)
     if about.st_mode & stat.S_IWGRP and os.fstat(fd).st_gid != about.st_gid:  # the directory lacks the setgid bit

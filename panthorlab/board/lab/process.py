@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Processes by name across kill -9, reused pids, reboots, containers and hosts: who held a lease, and does it live?"""
+"""Identifying the processes that hold leases, and whether they are alive, in spite of kill -9, reused pids, reboots,
+containers and other hosts."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Holder(BaseModel):
-    """One process that holds a board. `machine`: boot and pid namespace, within which pids mean something.
+    """One process that holds a board. `machine`: boot and pid namespace in which the pid is valid.
 
     `started`: its start time in clock ticks since boot, None if hidden. `since`, `beat`: Unix seconds.
     """
@@ -30,7 +31,7 @@ class Holder(BaseModel):
     beat: float
 
     def alive(self, expiry: float) -> bool:
-        """Whether it still runs, or, if that cannot be seen from here, was heard of in the last `expiry` seconds."""
+        """Whether it is still running or, if that is not visible from here, had a heartbeat within `expiry` seconds."""
         if self.machine != this_machine():
             return abs(time.time() - self.beat) <= expiry
         try:
@@ -38,12 +39,12 @@ class Holder(BaseModel):
         except ProcessLookupError:
             return False
         except PermissionError:
-            pass  # it runs, as somebody else
+            pass  # it is running, as another user
         return self.started is None or start_time(self.pid) in (self.started, None)
 
 
 def this_process(id_: str) -> Holder:
-    """The calling process as a holder, whose heart beats now."""
+    """The calling process as a holder, with a heartbeat of now."""
     now = time.time()
     pid = os.getpid()
     return Holder(
@@ -71,7 +72,7 @@ def this_machine() -> str:
 
 
 def start_time(pid: int) -> int | None:
-    """Clock ticks from boot to its start; None if it is not there, or hidden. A zombie has ended."""
+    """Start time of a process in clock ticks since boot; None if it does not exist, is hidden, or is a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

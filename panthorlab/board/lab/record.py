@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A board's file in the lab directory: read at any time, changed by one process at a time, never half-written."""
+"""A board's record in the lab directory: read at any time, changed by one process at a time, replaced atomically."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from panthorlab.board.lab.process import Holder
 from panthorlab.errors import LabError
 
 LOCK_DEADLINE: Final = 20.0
-"""Seconds to wait for a change of somebody else, which takes milliseconds."""
+"""Seconds to wait for another process's change, which takes milliseconds."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,=+-]{0,199}")
 
@@ -30,9 +30,9 @@ class _Part(BaseModel):
 
 
 class LeaseRecord(_Part):
-    """A run that has the board: `run` names the run, `holders` are its processes. Times are Unix seconds.
+    """The lease of a run: `run` names the run, `holders` are its processes. Times are Unix seconds.
 
-    `taken_over`: whose stale lease it replaced, empty if nobody's.
+    `taken_over`: the owner of the stale lease that this one replaced; empty if none.
     """
 
     run: str
@@ -54,7 +54,7 @@ class LeaseRecord(_Part):
 
 
 class Quarantine(_Part):
-    """Why a board must not be used, since when, and who says so."""
+    """Why a board must not be used, since when, and who quarantined it."""
 
     reason: str
     since: float
@@ -73,7 +73,7 @@ class Health(_Part):
 
 
 class Record(_Part):
-    """All that the lab knows about a board."""
+    """The lab's record of a board."""
 
     version: Literal[1] = 1
     lease: LeaseRecord | None = None
@@ -86,12 +86,12 @@ def clock(when: float) -> str:
 
 
 def read(name: str) -> Record:
-    """What is on record about board `name`. Raises LabError."""
+    """The record of board `name`. Raises LabError."""
     return _read(_path(name, "json"))
 
 
 def update(name: str, change: Callable[[Record], Record]) -> Record:
-    """Replace the record by `change(record)`; what that raises leaves it as it was. Raises LabError."""
+    """Replace the record by `change(record)`; an exception from that leaves it unchanged. Raises LabError."""
     path = _path(name, "json")
     with _locked(_path(name, "lock")):
         old = _read(path)
@@ -142,7 +142,7 @@ def _write(path: Path, record: Record) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """The board's lock; the kernel gives it back if this process dies."""
+    """Hold the board's lock; the kernel releases it if this process dies."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The states of a board: free → leased → free, and from anywhere → quarantined, out of which only a person leads.
+"""The states of a board: free → leased → free, and from any state → quarantined, which only a person can lift.
 
-A lease whose processes are all gone is none: the board is free, whatever the file still says.
+A lease whose processes are all gone does not count: the board is free, even if its file still has the lease.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class LeaseState(StrEnum):
 
 @dataclass(frozen=True)
 class Standing:
-    """A board's state and, in words, why. `lease` is None unless it is alive."""
+    """A board's state, and the reason for people. `lease` is None unless its processes are alive."""
 
     state: LeaseState
     why: str
@@ -35,7 +35,7 @@ class Standing:
 
 
 def standing(name: str) -> Standing:
-    """How things stand with board `name`. Raises LabError if its record cannot be read."""
+    """The state of board `name`. Raises LabError if its record cannot be read."""
     return _standing(read(name))
 
 
@@ -52,18 +52,18 @@ def _standing(record: Record) -> Standing:
 
 
 def quarantine(name: str, reason: str, *, by: str | None = None) -> None:
-    """Nobody gets this board any more until `release`. A run that has it keeps it, but boots nothing more on it.
+    """Block new leases of the board until `release`. A run that has it keeps its lease, but cannot boot it again.
 
-    `by`: who says so; by default the user.
+    `by`: who quarantines it; by default the user.
     """
     entry = Quarantine(reason=reason, since=time.time(), by=by or f"{user_name()}@{socket.gethostname()}")
     update(name, lambda record: record.model_copy(update={"quarantine": entry}))
 
 
 def release(name: str, *, end_lease: bool = False) -> Standing:
-    """Lift the quarantine and drop a stale lease; `end_lease` also ends the lease of a run that is alive, which
-    notices. Returns what was lifted. Raises UsageError if there is none and another run has the
-    board, unless `end_lease` is given."""
+    """Lift the quarantine and drop a stale lease; `end_lease` also ends the lease of a live run, which notices it.
+    Returns the state before. Raises UsageError if there is no quarantine and another run has the board, unless
+    `end_lease` is given."""
     before: list[Standing] = []
 
     def change(record: Record) -> Record:
@@ -82,6 +82,6 @@ def release(name: str, *, end_lease: bool = False) -> Standing:
 
 
 def record_health(name: str, *, healthy: bool, detail: str) -> None:
-    """Put the result of a health check on record. It does not change the state: see `quarantine`."""
+    """Record the result of a health check. This does not change the state: see `quarantine`."""
     entry = Health(time=time.time(), healthy=healthy, detail=detail)
     update(name, lambda record: record.model_copy(update={"health": entry}))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Switching a board's power: one small driver a kind of switch, and the care that all of them need."""
+"""Switching a board's power: one small driver per kind of switch, and the supervision that all of them need."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["open_power"]
 def open_power(
     section: PowerSection, *, board: str, state_dir: Path, progress: Callable[[str], None]
 ) -> SupervisedPower:
-    """The switch that `section` of the file of `board` describes. Nothing is switched, nothing is connected to.
+    """The switch that `section` of the file of `board` describes. Neither switches nor connects.
 
-    `state_dir`: where the last time of switching the board off is kept for other processes.
-    Raises LabError when a secret that `section` names is not in the environment.
+    `state_dir`: where the time of the last switching off is kept for other processes.
+    Raises LabError if a secret that `section` names is not in the environment.
     """
     from panthorlab.board.power.drivers import make_switch  # what it needs (requests) costs start-up time
     from panthorlab.board.power.supervised import SupervisedPower

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Programs of the lab that switch: argument lists, no shell, a deadline, status 0 is success."""
+"""The lab's own programs as a switch: argument lists, no shell, a deadline, status 0 is success."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_OUTPUT = 64 * 1024
 
 
 class ExternalCommand:
-    """See `Switch`. What `state` prints is `on` or `off`."""
+    """See `Switch`. The program `state` prints `on` or `off`."""
 
     def __init__(self, section: CommandSwitch) -> None:
         self._section = section
@@ -48,9 +48,10 @@ class ExternalCommand:
         return printed == "on"
 
     def _run(self, argv: list[str]) -> str:
-        """Its standard output. It may leave a process behind (an emulated board): only itself is waited for."""
+        """Its standard output. Only the program itself is waited for: it may leave a process behind (an emulated
+        board)."""
         line = shlex.join(argv)
-        # Files, not pipes: what is left behind would hold a pipe open for ever.
+        # Files, not pipes: a process left behind would hold a pipe open for ever.
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as complaints:
             try:
                 process = spawn.spawn(argv, cwd=Path("/"), stdout=out, stderr=complaints)
@@ -67,7 +68,7 @@ class ExternalCommand:
             out.seek(0)
             complaints.seek(0)
             printed, errors = (file.read(MAX_OUTPUT).decode(errors="replace") for file in (out, complaints))
-        if status in (126, 127):  # what spawn's sh says of a program that is not executable, or not there
+        if status in (126, 127):  # status from spawn's sh for a program that is not executable, or missing
             raise NeedsPersonError(
                 f"`{line}` cannot be run: {quoted(errors)}",
                 hint="the program must be executable, and is looked for in PATH",

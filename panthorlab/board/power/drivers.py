@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which driver a `power:` section means."""
+"""Selects the driver for a `power:` section."""
 
 from __future__ import annotations
 

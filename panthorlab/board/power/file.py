@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The `power:` section of a board file. `driver` decides which switch it is. Secrets are named, never written."""
+"""The `power:` section of a board file. `driver` selects the kind of switch. Secrets are named, never written."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Argv = Annotated[list[str], Field(min_length=1, max_length=50)]
 
 
 class _Switch(Section):
-    """What all switches have."""
+    """The fields of all switches."""
 
     off_time: TimeLimit = Field(
         5,
@@ -41,7 +41,7 @@ class _Switch(Section):
 
 
 class HttpSwitch(_Switch):
-    """Any switch with an HTTP interface. In its URLs, `{user}` and `{password}` stand for these."""
+    """Any switch with an HTTP interface. `{user}` and `{password}` in its URLs are replaced by their values."""
 
     driver: Literal["http"]
     on_url: Url = Field(description="requested to switch on")
@@ -94,7 +94,7 @@ class TasmotaSwitch(_Switch):
 
 
 class PdudaemonSwitch(_Switch):
-    """A port of a PDU behind pdudaemon's HTTP listener, which cannot tell the state."""
+    """A port of a PDU behind pdudaemon's HTTP listener, which cannot report the state."""
 
     driver: Literal["pdudaemon"]
     timeout: TimeLimit = Field(60, description="seconds a request may take; pdudaemon itself tries 5 times, 5 s apart")
@@ -126,7 +126,7 @@ class HomeAssistantSwitch(_Switch):
 class CommandSwitch(_Switch):
     """Programs of the lab: argument lists, no shell. Status 0 is success; `state` prints `on` or `off`.
 
-    Not toggles: `on` must leave on what is on.
+    No toggles: `on` must have no effect on a board that is on.
     """
 
     driver: Literal["command"]
@@ -136,14 +136,14 @@ class CommandSwitch(_Switch):
 
 
 class ManualSwitch(_Switch):
-    """A person, who is asked on the terminal. For trying things out: nobody is there at night."""
+    """A person who is asked on the terminal. For first tests only, as somebody has to be there."""
 
     driver: Literal["manual"]
     timeout: TimeLimit = Field(600, description="seconds until the person must have answered")
 
 
 UNVERIFIED = (ShellySwitch, HomeAssistantSwitch)
-"""Drivers that nobody of the project has seen switch a real relay; said where they are used."""
+"""Drivers that the project has not tested with a real relay; a message says so where they are used."""
 
 PowerSection: TypeAlias = Annotated[
     HttpSwitch | TasmotaSwitch | PdudaemonSwitch | ShellySwitch | HomeAssistantSwitch | CommandSwitch | ManualSwitch,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A switch entity of Home Assistant, by its REST API (https://developers.home-assistant.io/docs/api/rest/).
 
-Written from its documentation; nobody of the project has seen it switch a real relay.
+Written from its documentation; not tested with a real relay.
 """
 
 from __future__ import annotations

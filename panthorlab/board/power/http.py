@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Any switch with an HTTP interface: its URLs come from the board file."""
+"""Any switch with an HTTP interface, with URLs from the board file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from panthorlab.board.power.web import Web, quoted
 
 
 class Http:
-    """See `Switch`. A `{password}` in a URL is the password; without one it is sent as basic authentication."""
+    """See `Switch`. The password replaces `{password}` in URLs; without that it is sent as basic authentication."""
 
     def __init__(self, section: HttpSwitch) -> None:
         self._section = section

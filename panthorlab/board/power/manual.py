@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The power switch that is a person, asked on the terminal."""
+"""A person as power switch, asked on the terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_LINE = 200
 
 
 class Manual:
-    """See `Switch`. Refuses where nobody can be asked."""
+    """See `Switch`. Raises an error where nobody can be asked."""
 
     def __init__(self, section: ManualSwitch, board: str) -> None:
         self.name = f"power of {board}, switched by hand"
@@ -41,7 +41,7 @@ class Manual:
         return None
 
     def _open(self) -> int:
-        """Our terminal, or that of the controller: workers run in sessions of their own."""
+        """Our terminal, or the controller's, as workers run in sessions of their own."""
         try:
             terminal = os.open(TERMINAL, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
         except OSError as error:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is remembered of a board's power across processes: when it was switched off, until it is switched on again."""
+"""Remembers across processes when a board was switched off, until it is switched on again."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 class OffMemory:
     """A small file that exists while the board is, or may be, switched off by us.
 
-    Times are CLOCK_BOOTTIME of this machine together with its boot-id: wall clocks jump.
+    Times are CLOCK_BOOTTIME of this machine, stored with its boot-id, because wall clocks jump.
     """
 
     def __init__(self, file: Path) -> None:
         self._file = file
 
     def switched_off(self) -> None:
-        """Now. Called before the switch is told (a kill must not lose it), and again when power is surely off."""
+        """Record the time. Called before switching off, as a kill must not lose it, and again once power is off."""
         text = json.dumps({"off_at": time.clock_gettime(time.CLOCK_BOOTTIME), "boot_id": _boot_id()})
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -49,11 +49,11 @@ class OffMemory:
 
     @property
     def off(self) -> bool:
-        """Whether some process switched off and none has switched on since."""
+        """Whether a process switched the board off and none has switched it on since."""
         return self._file.exists()
 
     def remaining(self, off_time: float) -> float:
-        """Seconds until the board has been off for `off_time`; all of it if this machine was restarted meanwhile."""
+        """Seconds until the board has been off for `off_time`; all of it if this machine was rebooted meanwhile."""
         try:
             saved = json.loads(self._file.read_text())
             since = time.clock_gettime(time.CLOCK_BOOTTIME) - float(saved["off_at"])
@@ -61,7 +61,7 @@ class OffMemory:
         except FileNotFoundError:
             return 0.0
         except (OSError, ValueError, TypeError, KeyError):
-            return off_time  # damaged: what is known is that the board was switched off
+            return off_time  # damaged file: it only proves that the board was switched off
         return max(0.0, off_time - since) if same_boot and since >= 0 else off_time
 
 

@@ -2,10 +2,9 @@
 """An outlet of a PDU behind pdudaemon's HTTP listener.
 
 From pdudaemon 1.1.1 (httplistener.py, listener.py, pdurunner.py): `GET /power/control/on?hostname=PDU&port=N` queues a
-job, one at a time a PDU, and answers when it ended: 200 `OK - accepted request`, or 500 `Invalid request`, both for a
-PDU it does not know and for a job that failed as often as it tries (5 times, 5 s apart, by default). Older ones, such
-as Debian 12's 0.0.8, answer 200 for a job that failed, too, and drivers may ignore what the device or program says: 200
-is no proof.
+job, one at a time per PDU, and responds when it has ended: 200 `OK - accepted request`, or 500 `Invalid request`, both
+for an unknown PDU and for a job that failed in all tries (by default 5, 5 s apart). Older versions, such as Debian
+12's 0.0.8, respond 200 for a failed job, too, and drivers may ignore errors of the device or program: 200 is no proof.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ from panthorlab.board.power.web import PASSING, Web, base_url
 
 
 class Pdudaemon:
-    """See `Switch`. It cannot tell its state."""
+    """See `Switch`. It cannot report its state."""
 
     def __init__(self, section: PdudaemonSwitch) -> None:
         self.name = f"pdudaemon {section.host}:{section.port} PDU {section.pdu} outlet {section.pdu_port}"
         self._url = f"{base_url(section.host, section.port)}/power/control/"
         self._query = urlencode({"hostname": section.pdu, "port": section.pdu_port})
         self._pdu = section.pdu
-        # Not 500: by then pdudaemon has tried for long, or will never know that PDU.
+        # No retry after 500: pdudaemon has made its own retries, or does not know the PDU.
         self._web = Web(self.name, timeout=section.timeout, retries=section.retries, passing=PASSING - {500})
 
     def turn(self, on: bool) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Secrets of a board file: taken from the environment, and kept out of messages and logs in every form they take."""
+"""Secrets of a board file: read from the environment, and kept out of messages and logs in all their encodings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from panthorlab.board.power.switch import NeedsPersonError
 
 HIDDEN = "***"
 LEAKY_LOGGERS = ("urllib3.connectionpool", "urllib3.util.retry")
-"""They log request targets, where some devices want the password."""
+"""Loggers that log request URLs, which contain the password for some devices."""
 
 
 def from_environment(variable: str, what: str) -> str:
@@ -33,14 +33,14 @@ def from_environment(variable: str, what: str) -> str:
 
 
 class Redactor(logging.Filter):
-    """Replaces secrets in text, and, as a filter of the HTTP library's loggers, in what is logged."""
+    """Replaces secrets in text and, as a filter on the HTTP library's loggers, in log messages."""
 
     def __init__(self) -> None:
         super().__init__()
         self._forms: set[str] = set()
 
     def hide(self, secret: str, user: str = "") -> None:
-        """From now on `secret` appears nowhere: as such, in a URL, or as basic authentication of `user`."""
+        """Hide `secret` from now on: verbatim, URL-encoded, or as basic authentication of `user`."""
         basic = base64.b64encode(f"{user}:{secret}".encode()).decode()
         self._forms |= {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), basic, repr(secret)[1:-1]}
 
@@ -59,6 +59,6 @@ def _longest_first(forms: Iterable[str]) -> list[str]:
 
 
 redact = Redactor()
-"""Of this process: a secret of one board must not show up in a message about another either."""
+"""One for the whole process: a board's secret must not appear in a message about another board either."""
 for _name in LEAKY_LOGGERS:
     logging.getLogger(_name).addFilter(redact)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Shelly relays of generation 2 and newer, by RPC over HTTP (https://shelly-api-docs.shelly.cloud/gen2/).
 
-Written from its documentation; nobody of the project has seen it switch a real relay.
+Written from its documentation; not tested with a real relay.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from panthorlab.board.power.secrets import from_environment, redact
 from panthorlab.board.power.switch import SwitchError
 from panthorlab.board.power.web import Web, base_url, quoted
 
-USER = "admin"  # always, says its documentation
+USER = "admin"  # fixed, according to its documentation
 
 
 class Shelly:

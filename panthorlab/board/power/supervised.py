@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A switch with all due care: minimum off-time, state read back, and a board that is never left off.
+"""A supervised switch: minimum off-time, state read back, and no board is left off.
 
-A switch is believed only when it was asked again: relays stick, PDUs switch late, answers get lost.
+Success is confirmed by reading the state: relays stick, PDUs switch late, responses get lost.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from panthorlab.board.power.memory import OffMemory
 from panthorlab.board.power.switch import NeedsPersonError, Switch, SwitchError
 from panthorlab.errors import LabError
 
-ROUNDS = 2  # a switch that says done and is not gets one more chance
+ROUNDS = 2  # a switch that reports success without effect gets one retry
 POLL = 0.25  # seconds between looks at the state
 
 
 class SupervisedPower:
-    """See `Power`. A context manager: at its end a board that it switched off is switched on again."""
+    """See `Power`. A context manager: at its end it switches the board on again if it had switched it off."""
 
     def __init__(
         self, switch: Switch, *, board: str, section: PowerSection, memory: Path, progress: Callable[[str], None]
@@ -34,12 +34,12 @@ class SupervisedPower:
         self._switch, self._board, self._progress = switch, board, progress
         self._off_time, self._settle = section.off_time, section.settle
         self._memory = OffMemory(memory)
-        self._owner: int | None = None  # process that switched off and has to switch on again
+        self._owner: int | None = None  # process that switched off and must switch on again
         if isinstance(section, UNVERIFIED):
             progress(f"{board}: the power driver `{section.driver}` is unverified: written from documentation only")
 
     def on(self) -> None:
-        """On, and proved so where the switch can tell; first the minimum off-time is waited for. Raises LabError."""
+        """Wait for the minimum off-time, switch on, and verify it if the switch reports its state. Raises LabError."""
         self._wait_off()
         self._progress(f"{self._board}: switching power on ({self._switch.name})")
         self._turn(True)
@@ -47,7 +47,7 @@ class SupervisedPower:
         self._disarm()
 
     def off(self) -> None:
-        """Off, and proved so. When this process ends before `on`, at the latest then power is switched on again."""
+        """Switch off, and verify it. If this process ends before `on`, power is switched on again at its end."""
         self._progress(f"{self._board}: switching power off ({self._switch.name})")
         self._memory.switched_off()
         self._arm()
@@ -55,7 +55,7 @@ class SupervisedPower:
         self._memory.switched_off()
 
     def cycle(self) -> None:
-        """See `Power.cycle`. The first Ctrl-C or SIGTERM ends the time off, and is heeded when power is on again."""
+        """See `Power.cycle`. The first Ctrl-C or SIGTERM ends the off-time early; it is handled once power is on."""
         with _Interrupts(lambda: self._progress(f"{self._board}: power is switched on again before the end")) as held:
             try:
                 self.off()
@@ -74,7 +74,7 @@ class SupervisedPower:
             self.on()
 
     def state(self) -> bool | None:
-        """See `Power.state`. Raises LabError when a switch that can tell does not."""
+        """See `Power.state`. Raises LabError if a switch that can report its state does not."""
         try:
             return self._switch.state()
         except SwitchError as error:
@@ -82,11 +82,11 @@ class SupervisedPower:
 
     @property
     def left_off(self) -> bool:
-        """Whether a process, perhaps a killed one, switched this board off and nobody has switched it on since."""
+        """Whether a process, perhaps one killed since, switched this board off and none has switched it on again."""
         return self._memory.off
 
     def close(self) -> None:
-        """Switch on again what this object switched off. Idempotent. Raises LabError."""
+        """Switch the board on again if this object switched it off. Idempotent. Raises LabError."""
         if self._owner == os.getpid():
             self.on()
 
@@ -103,7 +103,7 @@ class SupervisedPower:
             time.sleep(rest)
 
     def _turn(self, on: bool) -> None:
-        """Tell the switch until it has done it. An error of the switch counts only if its state does not refute it."""
+        """Switch, with retries until it has taken effect. Errors are ignored if the state shows that it worked."""
         word, problem = ("on", "off")[not on], ""
         hint: str | None = None
         for round_ in range(ROUNDS):
@@ -130,7 +130,7 @@ class SupervisedPower:
         raise self._error(f"power is not {word}: {problem} ({ROUNDS} rounds)", hint)
 
     def _watch(self, wanted: bool) -> tuple[bool | None, str]:
-        """(the state within `settle` seconds, what went wrong with reading it); the state is None if unknown."""
+        """(the state after at most `settle` seconds, the error from reading it); the state is None if unknown."""
         deadline = time.monotonic() + self._settle
         while True:
             state, trouble = None, ""
@@ -166,9 +166,9 @@ class SupervisedPower:
 
 
 class _Interrupts:
-    """Until `defer`, the first SIGINT or SIGTERM raises KeyboardInterrupt; later ones, and all after `defer`, wait for
-    the end of the context, where the first is delivered anew. Outside the main thread it does nothing: no signal gets
-    there.
+    """Until `defer`, the first SIGINT or SIGTERM raises KeyboardInterrupt; later ones, and all after `defer`, are held
+    until the end of the context, where the first is delivered again. Does nothing outside the main thread, which gets
+    no signals.
     """
 
     def __init__(self, tell: Callable[[], None]) -> None:

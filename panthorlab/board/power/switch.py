@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a driver of a switch has to do: turn it once, and tell its state. All care beyond that is `supervised.py`'s."""
+"""The interface of switch drivers: switch once, and read the state. `supervised.py` does everything beyond that."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from panthorlab.errors import LabError
 
 
 class SwitchError(LabError):
-    """The switch did not do it, or did not say that it did."""
+    """The switch failed, or did not confirm success."""
 
 
 class StatusError(SwitchError):
@@ -21,18 +21,18 @@ class StatusError(SwitchError):
 
 
 class NeedsPersonError(SwitchError):
-    """What is wrong will still be wrong at the next try: wrong password, unknown outlet, no terminal."""
+    """An error that retries will not cure: wrong password, unknown outlet, no terminal."""
 
 
 class Switch(Protocol):
-    """A switch of one board's power. Turning on what is on, or off what is off, changes nothing: no toggles."""
+    """A power switch of one board. Switching to the present state has no effect: no toggles."""
 
     @property
     def name(self) -> str:
         """For people: which kind, where, which outlet. No secrets."""
 
     def turn(self, on: bool) -> None:
-        """Raises SwitchError within the section's time-outs; the switch may have turned all the same."""
+        """Raises SwitchError within the section's timeouts; the switch may have switched nevertheless."""
 
     def state(self) -> bool | None:
-        """True on, False off, None if this kind of switch cannot tell. Raises SwitchError."""
+        """True on, False off, None if this kind of switch cannot report it. Raises SwitchError."""

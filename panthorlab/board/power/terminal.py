@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A controller's terminal, lent to workers that run in sessions of their own: for a person who is the power switch."""
+"""Lending a controller's terminal to workers in sessions of their own, for the power switch that is a person."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LENT_TERMINAL = "PANTHORLAB_TTY"
 
 
 def lent_terminal() -> dict[str, str]:
-    """Environment for a worker: where this process reads or writes a terminal, that one."""
+    """Environment for a worker: names the terminal that this process reads or writes, if any."""
     for stream in (0, 1, 2):
         if os.isatty(stream):
             return {LENT_TERMINAL: os.ttyname(stream)}

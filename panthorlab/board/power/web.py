@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""HTTP to a switch: explicit time-outs, retries with backoff, no redirects, no proxies, errors without secrets.
+"""HTTP to a switch: explicit timeouts, retries with backoff, no redirects, no proxies, errors without secrets.
 
-Every request states a wanted state, never a change of it, so trying again is safe whatever became of the last one.
+Every request names the wanted state, never a toggle, so a retry is safe whatever the last request did.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from panthorlab.board.power.switch import NeedsPersonError, StatusError, SwitchE
 MAX_ANSWER = 64 * 1024
 BACKOFF = 0.5  # seconds: then doubled, up to MAX_BACKOFF
 MAX_BACKOFF = 5.0
-PASSING = frozenset({429, 500, 502, 503, 504})  # statuses that may be gone at the next try
+PASSING = frozenset({429, 500, 502, 503, 504})  # transient statuses, worth a retry
 
 
 class Web:
@@ -42,7 +42,7 @@ class Web:
     ) -> None:
         self.name, self._timeout = name, timeout
         self._session = requests.Session()
-        # A device of the lab is not behind the proxy of the environment, and no ~/.netrc is meant for it.
+        # The proxy of the environment and ~/.netrc are not meant for devices of the lab.
         self._session.trust_env = False
         self._session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
         self._session.auth = auth
@@ -62,7 +62,7 @@ class Web:
             self._session.mount(scheme, HTTPAdapter(max_retries=retry))
 
     def ask(self, method: str, url: str, *, data: object | None = None) -> str:
-        """The text of a successful answer. `data`: sent as JSON. Raises SwitchError."""
+        """The text of a successful response. `data`: sent as JSON. Raises SwitchError."""
         try:
             response = self._session.request(
                 method, url, json=data, timeout=(self._timeout, self._timeout), allow_redirects=False, stream=True
@@ -70,7 +70,7 @@ class Web:
             with response:
                 text = self._text(response, time.monotonic() + self._timeout)
         except (requests.RequestException, Urllib3Error, OSError) as error:
-            # `from None`: the exception of the library carries the URL, and with it perhaps a password.
+            # `from None`: the library's exception contains the URL, and that may contain a password.
             raise SwitchError(
                 f"{self.name} cannot be reached: {_reason(error)}",
                 hint="is it powered, on the network, and its address in the board file right?",
@@ -90,7 +90,7 @@ class Web:
             ) from None
 
     def _text(self, response: requests.Response, deadline: float) -> str:
-        """The body, of limited size and by a deadline: the time-out of `requests` only limits silence."""
+        """The body, limited in size and total time: the timeout of `requests` only limits gaps between bytes."""
         body = b""
         while chunk := response.raw.read1(4096, decode_content=True):
             body += chunk
@@ -127,13 +127,13 @@ def base_url(host: str, port: int) -> str:
 
 
 def quoted(text: str) -> str:
-    """The beginning of an untrusted answer, fit for one line of a message."""
+    """The beginning of an untrusted response, made safe for one line of a message."""
     shown = redact(text)[:200]
     return repr(shown) if shown.strip() else "an empty answer"
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong in few words, out of the layers that the libraries wrap it in."""
+    """A short reason, extracted from the libraries' nested exceptions."""
     text = redact(str(error))
     if isinstance(error, requests.Timeout) or "timed out" in text:
         return "it did not answer in time"

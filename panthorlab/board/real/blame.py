@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whose fault is it that a board no longer answers? The kernel's only if the lab is shown to be well.
+"""Why a board no longer responds. The kernel is at fault only if the lab is shown to work.
 
-The proof is the known-good kernel: if it comes back on the same board, through the same console, power and network,
-then what did not answer was the kernel under test. Against it speak a kernel that still answers on the console, which
-puts the network in doubt, and memory that is empty after a silent reset, which puts the power in doubt.
+The proof is the known-good kernel: if it boots on the same board, through the same console, power and network, then the
+kernel under test was at fault. Two observations contradict this: a kernel that still responds on the console (the
+network is suspect), and memory that is empty after a silent reset (the power is suspect).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from panthorlab.errors import BootError, LabError, PanthorlabError
 BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
 _RECONNECT: Final = 5.0
 HANG_TIME: Final = 45.0
-"""Seconds in which a kernel that can tell what hangs (soft lockup: 20 s, RCU stall: 21 s) has told."""
+"""Seconds within which a kernel reports its own hang (soft lockup: 20 s, RCU stall: 21 s)."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Cause:
 
 
 def why_silent(rig: Rig, watch: Watch, boot_id: str) -> Cause:
-    """What became of a board that ran `boot_id` and whose connection is lost."""
+    """Why the connection to a board that ran `boot_id` is lost."""
     deadline = time.monotonic() + HANG_TIME * rig.file.time_limits.slowness
     interrupts = None
     while True:
@@ -60,12 +60,12 @@ def why_silent(rig: Rig, watch: Watch, boot_id: str) -> Cause:
             break
         if time.monotonic() > deadline:
             break
-    cause = cause_on_console(rig, watch)  # it may have said it while the last attempt was made
+    cause = cause_on_console(rig, watch)  # it may have come during the last attempt
     return cause or Cause(_mute(rig, watch, interrupts=interrupts), BoardCondition.HANGS)
 
 
 def cause_on_console(rig: Rig, watch: Watch) -> Cause | None:
-    """What the kernel, or the firmware after it, said of its end."""
+    """The cause shown by the console output of the kernel, or of the firmware after it."""
     panic = watch.panic
     if panic.panic is not None:
         return Cause(BootError(f"kernel panic: {panic.panic}"), BoardCondition.RESETS)
@@ -79,7 +79,7 @@ def cause_on_console(rig: Rig, watch: Watch) -> Cause | None:
 def _is_off(rig: Rig) -> bool:
     try:
         return rig.power.state() is False
-    except LabError:  # a switch that does not tell is looked after when it is needed
+    except LabError:  # an unreadable switch is dealt with when it is needed
         return False
 
 
@@ -99,7 +99,7 @@ def _reached(rig: Rig, shell: SecureShell, boot_id: str) -> Cause:
 
 
 def _mute(rig: Rig, watch: Watch, *, interrupts: bool | None) -> PanthorlabError:
-    """No SSH, and no word of why. If the kernel still answers on its console, it is the network that has gone."""
+    """The error for lost SSH without known cause. If the kernel still responds on its console, the network failed."""
     after = f" after an oops: {watch.panic.oops}" if watch.panic.oops else ""
     if interrupts and not after:
         return LabError(
@@ -115,8 +115,8 @@ def _mute(rig: Rig, watch: Watch, *, interrupts: bool | None) -> PanthorlabError
 
 
 def settle(rig: Rig, cause: Cause, watch: Watch) -> PanthorlabError:
-    """Recover the board, and with that decide whether `cause` may stand as the kernel's fault. What recovery learnt is
-    part of the error that is returned."""
+    """Recover the board, and decide by the result whether `cause` is the kernel's fault. The returned error includes
+    recovery's findings."""
     error = cause.error
     wreck = recover(rig, watch, cause.state, cause.shell)
     text = f"{error}\nLast on the console:\n{wreck.tail}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The kind `real`: a thing in a lab, which one run at a time can have."""
+"""The kind `real`: hardware in a lab, which one run at a time can use."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 MARGIN: Final = 1.2
 SWITCHING: Final = 120.0
 PROGRAM: Final = 120.0
-"""Seconds that one iteration may take on the emulated board, with all that may have to be killed after it."""
+"""Seconds that one iteration may take on the emulated board, including killing its processes afterwards."""
 
 
 class RealBoard(Board):
-    """See `Board`. What it does is imported when it is asked for: SSH and HTTP cost start-up time."""
+    """See `Board`. Imports are deferred until needed, because SSH and HTTP cost start-up time."""
 
     model = RealFile
     file: RealFile
@@ -70,7 +70,7 @@ class RealBoard(Board):
     def leased(
         self, run_dir: Path, *, wait: float, on_note: Callable[[str], None], stop: threading.Event | None = None
     ) -> Iterator[Callable[[], None]]:
-        """See `Board.leased`. Its labgrid place, if it is one, is had for as long."""
+        """See `Board.leased`. The board's labgrid place, if any, is held for the same time."""
 
         def check() -> None:
             held.check()
@@ -137,7 +137,7 @@ class RealBoard(Board):
         time: TimeName | None = None,
         on_step: OnStep = unheard,
     ) -> BootedRealBoard:
-        """See `Board.boot`. `log_dir` is in the run's directory, by which other users are told who has the board."""
+        """See `Board.boot`. `log_dir` is in the run's directory, which is shown to other users who want the board."""
         if counts is not None:
             raise UsageError(f"board {self.name} is a real one: it cannot count instructions", hint="no --coverage")
         self.check_time(time)

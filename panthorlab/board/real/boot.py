@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A real board: take it from the lab, boot a kernel by one of its methods, prove the kernel, make its GPU ready."""
+"""A real board: acquire it, boot a kernel by one of its methods, verify the kernel's identity, make the GPU ready."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def boot(
 
 
 def check(name: str, file: RealFile, kernel: Kernel, params: Mapping[str, str]) -> None:
-    """Raises UsageError for a kernel that would not find its GPU's firmware, and for parameters of an emulated GPU."""
+    """Raises UsageError for a kernel that would not find the GPU's firmware, and for parameters of an emulated GPU."""
     if file.emulated_gpu is None and not finds_firmware(kernel):
         raise UsageError(
             f"panthor is built into {kernel.title}: on board {name} it would look for its "
@@ -127,7 +127,7 @@ def _make_ready(
     swapped: bool,
     overlay: Mapping[Path, str],
 ) -> None:
-    """From a kernel that is proved to one with its workloads on the board and its GPU probed."""
+    """Once the kernel is verified: install the workloads, load the modules, and wait until the GPU has probed."""
     forget_crashes(rig, shell)
     watch.marked = mark_memory(rig, shell, kernel)
     rig.progress("workloads")
@@ -149,7 +149,7 @@ def _bring_workloads(rig: Rig, shell: SecureShell, kernel: Kernel, work_dir: str
 
 
 def _connect(rig: Rig, watch: Watch, why_lost: Callable[[], PanthorlabError]) -> SecureShell:
-    """SSH to the kernel under test, given up early if that has panicked or reset the board."""
+    """SSH to the kernel under test; fails early if that has panicked or reset the board."""
     limit = rig.file.time_limits.ssh
     deadline = time.monotonic() + limit
     while True:
@@ -177,7 +177,7 @@ def _connect(rig: Rig, watch: Watch, why_lost: Callable[[], PanthorlabError]) ->
 
 
 def _prove(rig: Rig, shell: SecureShell, kernel: Kernel, *, exchanged: bool) -> None:
-    """What runs is what was asked for, before anything of it is loaded or judged. Raises EvidenceError."""
+    """Verify that the running kernel is the requested one before anything else is done. Raises EvidenceError."""
     found = marked(shell.get("/proc/cmdline").decode("utf-8", "replace"))
     if found is None:
         raise EvidenceError(
@@ -195,7 +195,7 @@ def _prove(rig: Rig, shell: SecureShell, kernel: Kernel, *, exchanged: bool) -> 
 
 
 def _explain(rig: Rig, watch: Watch, error: PanthorlabError) -> PanthorlabError:
-    """A boot that failed. A kernel that had control is to blame if the board comes back without it."""
+    """The error for a failed boot. A kernel that had control is at fault if the board comes back without it."""
     if watch.panic.kernel_started is None or not isinstance(error, BootError):
         return error
     return settle(rig, cause_on_console(rig, watch) or Cause(error, BoardCondition.HANGS), watch)

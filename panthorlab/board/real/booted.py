@@ -18,15 +18,15 @@ from panthorlab.board.real.watch import Watch
 from panthorlab.errors import LabError, PanthorlabError, UsageError
 
 _LAST_GASP: Final = 1.0
-"""Seconds for what a dying kernel still sends over SSH."""
+"""Seconds to wait for the last output of a dying kernel over SSH."""
 
 
 class BootedRealBoard:
-    """See `BootedBoard`. When the connection breaks, whoever waits for it waits until it is known why: the board is
-    diagnosed and recovered once, and the same error is everybody's answer."""
+    """See `BootedBoard`. When the connection breaks, the board is diagnosed and recovered once; all waiters wait for
+    that and get the same error."""
 
     def __init__(self, rig: Rig, watch: Watch, gpu_events: GpuEvents | None) -> None:
-        """Not connected yet; `attach` says to what."""
+        """Not connected yet, see `attach`."""
         self._rig, self._watch, self._gpu_events = rig, watch, gpu_events
         self._connection: tuple[SecureShell, str] | None = None
         self._facts: dict[str, object] = {}
@@ -38,16 +38,16 @@ class BootedRealBoard:
         """See `BootedBoard.log_start`."""
 
     def attach(self, shell: SecureShell, boot_id: str) -> None:
-        """The connection to the kernel under test, and the boot it belongs to."""
+        """Set the connection to the kernel under test, and the boot-id."""
         self._connection = shell, boot_id
         self._watch.on_death = lambda: shell.abandon(_LAST_GASP)
 
     def describe(self, facts: Mapping[str, object]) -> None:
-        """What the report is to say about this boot."""
+        """Set the facts about this boot for the report."""
         self._facts |= facts
 
     def hold(self, held: ExitStack) -> None:
-        """What goes back to the lab on `close`."""
+        """Set the resources to return to the lab on `close`."""
         self._held = held
 
     @property
@@ -88,7 +88,7 @@ class BootedRealBoard:
         return self._rig.console.log
 
     def last_words(self) -> bytes:
-        """What this kernel said on the console, and what pstore kept of it."""
+        """This kernel's output on the console, and what pstore kept of it."""
         kept = sorted((self._rig.log_dir / "recovery" / "pstore").glob("*.txt"))
         return b"\n".join([self._watch.words(), *(path.read_bytes() for path in kept)])
 
@@ -103,7 +103,7 @@ class BootedRealBoard:
         return frozenset()
 
     def behave(self) -> None:
-        """Nothing was injected."""
+        """Does nothing, because a real board has no injections."""
 
     def struck(self) -> Sequence[str]:
         return []
@@ -125,7 +125,7 @@ class BootedRealBoard:
             raise self.diagnose()
 
     def diagnose(self) -> PanthorlabError:
-        """What became of the board; takes as long as it takes to recover it."""
+        """The error by which the board was lost. Recovers the board first, which takes as long."""
         with self._lock:
             if self._cause is None:
                 if self._closed:
@@ -134,7 +134,7 @@ class BootedRealBoard:
                     boot_id = self._connection[1] if self._connection else ""
                     try:
                         self._cause = settle(self._rig, why_silent(self._rig, self._watch, boot_id), self._watch)
-                    except BaseException as error:  # nobody is to try it once more, on a board in who knows what state
+                    except BaseException as error:  # no second try on a board in an unknown state
                         self._cause = LabError(f"the recovery of board {self.name} was cut short: {error!r}")
                         raise
             return self._cause

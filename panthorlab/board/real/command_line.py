@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The kernel command line of a real board, and the mark by which a kernel under test is known once it runs."""
+"""The kernel command line of a real board, and the mark that identifies a running kernel under test."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from panthorlab.board.real.file import RealFile
 from panthorlab.kernel.model import Kernel
 
 MARK: Final = "panthorlab.kernel="
-"""A kernel parameter nobody reads: whatever boots without it is the board's own, known-good kernel."""
+"""A parameter that the kernel ignores: a kernel booted without it is the board's own known-good one."""
 PANIC_TIMEOUT: Final = 10
 """Seconds after a panic until the kernel resets the board by itself: a warm reset keeps what pstore wrote to RAM."""
 
@@ -19,8 +19,8 @@ def mark(kernel: Kernel) -> str:
 
 
 def command_line(file: RealFile, kernel: Kernel) -> str:
-    """Complete. `printk.devkmsg=on`: markers are not rate-limited. The console log level is fixed: printing moves
-    races."""
+    """The complete command line. `printk.devkmsg=on`: markers are not rate-limited. The console log level is fixed,
+    because printing changes the timing of races."""
     boot = file.boot
     words = [
         f"console={boot.console}",

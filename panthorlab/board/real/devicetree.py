@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The little that has to be known of a device tree blob. Format: Devicetree Specification 0.4, chapter 5."""
+"""Queries of a device tree blob. Format: Devicetree Specification 0.4, chapter 5."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def properties(dtb: bytes) -> Iterator[tuple[str, str, bytes]]:
 
 
 def has_memory(dtb: bytes) -> bool:
-    """Whether it says how much memory there is: a /memory node with a `reg` that is not all zeros."""
+    """Whether it gives the size of the memory: a /memory node with a `reg` that is not all zeros."""
     return any(
         path.startswith("/memory") and path.count("/") == 1 and name == "reg" and any(value)
         for path, name, value in properties(dtb)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a file of a real board says (`type: real`). Sections are the nouns of a lab: console, power, SSH, boot."""
+"""The file of a real board (`type: real`). Its sections are the parts of a lab: console, power, SSH, boot."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class TtyConsole(Section):
 
 
 class TcpConsole(Section):
-    """Raw TCP, e.g. ser2net `tcp`. It can send no BREAK."""
+    """Raw TCP, e.g. ser2net `tcp`. It cannot send BREAK."""
 
     transport: Literal["tcp"]
     host: Host
@@ -47,7 +47,7 @@ class TcpConsole(Section):
 
 
 class TelnetConsole(Section):
-    """Telnet, e.g. ser2net `telnet(rfc2217)` or conserver; with `rfc2217` the speed is set through it."""
+    """Telnet, e.g. ser2net `telnet(rfc2217)` or conserver; `rfc2217`: set the line's speed through the server."""
 
     transport: Literal["telnet"]
     host: Host
@@ -71,7 +71,7 @@ class Ssh(Section):
 
 
 class UBoot(Section):
-    """The board's U-Boot, spoken to over the console. Needed by `uboot-tftp`, and to recover a board without SSH."""
+    """The board's U-Boot, used over the console. Needed by `uboot-tftp`, and to recover a board without SSH."""
 
     prompt: str = Field("=> ", max_length=80)
     interrupt: str = Field(" ", max_length=8, description="what stops autoboot")
@@ -167,7 +167,7 @@ class Firmware(Section):
 
 
 class Recovery(Section):
-    """What is tried on a board that hangs, in this order; power is always the last."""
+    """Recovery steps for a board that hangs, in this order; the power cycle is always last."""
 
     sysrq: Literal["break", "ssh", "none"] = Field(
         "break", description="how sysrq t, w, l, b get in: BREAK on the console, SSH, not at all"
@@ -205,7 +205,7 @@ class Labgrid(Section):
 
 
 class EmulatedGpu(Section):
-    """A board whose GPU is an emulated one beside it (a virtual lab): its own word on spoilt evidence counts."""
+    """A board with an emulated GPU in a process of its own (a virtual lab), whose reports of invalid evidence count."""
 
     events: AbsolutePath = Field(description="`panthorlab gpu serve --events FILE`, on this machine")
     log: AbsolutePath | None = None

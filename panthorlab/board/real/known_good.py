@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The system a board boots by itself: reach it, restart the board into it, and know it from a kernel under test."""
+"""The known-good system that a board boots by itself: connect to it, restart into it, and recognise it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def bring_up(rig: Rig) -> SecureShell:
 
 
 def power_cycle(rig: Rig) -> None:
-    """Until the board says something. Raises LabError."""
+    """Power cycle the board and wait for its first output. Raises LabError."""
     rig.progress("power cycle")
     since = time.monotonic()
     rig.power.cycle()
@@ -60,7 +60,7 @@ def await_known_good(rig: Rig) -> SecureShell:
 
 
 def unsuitable(shell: Shell, rig: Rig) -> str | None:
-    """Why what runs is not the known-good kernel; None if it is."""
+    """Why the running kernel is not the known-good one; None if it is."""
     found = marked(shell.get("/proc/cmdline").decode("utf-8", "replace"))
     if found is not None:
         return f"a kernel under test runs ({found})"
@@ -71,10 +71,10 @@ def unsuitable(shell: Shell, rig: Rig) -> str | None:
 
 
 def restart(rig: Rig, shell: SecureShell) -> None:
-    """Have a board that answers over SSH restart: orderly, else by sysrq, else by its power. Closes the connection."""
+    """Restart a board that responds over SSH: orderly, else by sysrq, else by power. Closes the connection."""
     for way in (_orderly, _by_sysrq):
         since = time.monotonic()
-        with suppress(LabError):  # the board may well be gone before it answers: the console tells
+        with suppress(LabError):  # the board may be gone before it responds: the console shows it
             way(shell)
         if rig.console.wait_for(lambda line: bool(FIRST_WORDS.search(line.text)), _REBOOT_TIMEOUT, since=since):
             shell.close()
@@ -85,7 +85,7 @@ def restart(rig: Rig, shell: SecureShell) -> None:
 
 
 def running(rig: Rig, timeout: float) -> SecureShell | None:
-    """A connection to whatever runs; None if nothing can be reached."""
+    """A connection to the running system; None if nothing can be reached."""
     if rig.power.state() is False:
         return None
     try:

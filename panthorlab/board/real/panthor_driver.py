@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""panthor on a running board: who holds the GPU, taking the driver off it, unloading and loading its modules.
+"""panthor on a running board: clients of the GPU, unbinding the driver, unloading and loading its modules.
 
-The work on the board is done by the guest program `handover`; here is what must hold before and after each step.
+The guest program `handover` does the work on the board; this module checks conditions before and after each step.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from panthorlab.kernel.model import Kernel
 RENDER_NODE = "/dev/dri/renderD*"
 PROGRAMS = ("handover", "init")
 TINY = 20.0
-"""Seconds for what takes none on a board that is well."""
+"""Timeout in seconds for operations that are instantaneous on a healthy board."""
 _POWER = "only a power cycle helps: take a boot method that does one (`--boot-method uboot-tftp`)"
 
 
@@ -46,10 +46,10 @@ class PanthorDriver:
     patience: float = 30.0
 
     def install(self, kernel: Kernel) -> None:
-        """Put the programs for this on the board."""
+        """Install the programs that this class runs on the board."""
         try:
             self.shell.get(f"{self.work_dir}/{PROGRAMS[0]}")
-        except RemoteFileError:  # perhaps nothing of ours was ever there
+        except RemoteFileError:  # perhaps the directory does not exist yet
             self._make_work_dir()
         for name in PROGRAMS:
             source = kernel.guest / name
@@ -57,7 +57,7 @@ class PanthorDriver:
                 raise LabError(f"kernel {kernel.title} has no guest program {name}", hint="build it again")
             self.shell.put(source.read_bytes(), f"{self.work_dir}/{name}", mode=0o755)
 
-    # -- what there is ----------------------------------------------------------------------------------------------
+    # -- state ------------------------------------------------------------------------------------------------------
 
     def loaded(self) -> dict[str, int]:
         """Loaded modules and how often each is in use."""
@@ -70,10 +70,10 @@ class PanthorDriver:
     def holders(self) -> list[GpuClient]:
         return [parse_gpu_client(line) for line in self._tell("holders")]
 
-    # -- taking it off ----------------------------------------------------------------------------------------------
+    # -- unbinding, unloading ---------------------------------------------------------------------------------------
 
     def unbind(self) -> None:
-        """Take panthor off every GPU. Raises LabError if it does not let go within `patience`."""
+        """Unbind panthor from every GPU. Raises LabError if that takes longer than `patience`."""
         for device in self.bound():
             try:
                 done = self._run("unbind", device, timeout=self.patience)
@@ -87,7 +87,7 @@ class PanthorDriver:
             raise LabError(f"panthor was unbound and still drives {', '.join(left)}", hint=_POWER)
 
     def unload(self) -> None:
-        """Unbind and unload panthor (nothing else: the modules it needs stay). Raises LabError, with the reason."""
+        """Unbind and unload panthor; the modules that it depends on stay. Raises LabError, with the reason."""
         if PANTHOR.name not in self.loaded():
             return
         if holders := self.holders():
@@ -104,11 +104,11 @@ class PanthorDriver:
         if message := self._run("rmmod", PANTHOR.name, timeout=self.patience):
             raise LabError(f"module panthor could not be unloaded: {message}", hint=_POWER)
 
-    # -- putting it on ----------------------------------------------------------------------------------------------
+    # -- loading ----------------------------------------------------------------------------------------------------
 
     def load(self, kernel: Kernel, *, shim: bool) -> list[str]:
-        """Upload and load what `kernel` needs for its GPU and what is not loaded yet; the names. `shim`: the GPU is an
-        emulated one. Raises BootError: a module of the kernel under test that does not load is its fault."""
+        """Upload and load the modules that `kernel` needs for the GPU and that are not loaded yet; returns their names.
+        `shim`: the GPU is emulated. Raises BootError if a module does not load, which is the kernel's fault."""
         there, files = self.loaded(), module_files(kernel)
         missing = [name for name in gpu_order(files, shim=shim) if name not in there]
         for name in missing:
@@ -119,7 +119,7 @@ class PanthorDriver:
         return missing
 
     def wait_probed(self) -> None:
-        """Until panthor has made its render node. Raises BootError with what panthor said."""
+        """Wait until panthor has created its render node. Raises BootError with panthor's messages."""
         seconds = max(1, round(self.patience))
         argv = [f"{self.work_dir}/init", "wait", RENDER_NODE, str(seconds)]
         if self.shell.run(argv, timeout=seconds + TINY).status:
@@ -128,24 +128,24 @@ class PanthorDriver:
             raise BootError(f"there is a render node, but panthor drives no device\n{self._words()}")
 
     def detach(self, argv: Sequence[str]) -> None:
-        """Start a program that will take the connection with it; its output goes into the kernel log."""
+        """Start a program that will break the connection; its output goes to the kernel log."""
         if message := self._run("detach", *argv, timeout=TINY):
             raise LabError(f"`{' '.join(argv)}` could not be started on the board: {message}")
 
     # -- the log ----------------------------------------------------------------------------------------------------
 
     def mark(self, identity: str) -> int:
-        """Note in the kernel log that a new load begins here; the record's sequence number."""
+        """Write a mark for a new module load to the kernel log; returns the record's sequence number."""
         return int("".join(self._tell("mark", identity)))
 
     def log_start(self) -> int:
-        """Where the log of what runs now begins: at the last `mark` of this boot, or with the boot (0)."""
+        """Sequence number at which the log of the loaded driver begins: the last `mark` of this boot, or 0."""
         return int("".join(self._tell("log-start")))
 
-    # -- how --------------------------------------------------------------------------------------------------------
+    # -- running `handover` -----------------------------------------------------------------------------------------
 
     def _run(self, *words: str, timeout: float) -> str:
-        """What `handover` complains of; empty when it is content."""
+        """Run `handover`; returns its error message, empty on success."""
         done = self.shell.run([f"{self.work_dir}/handover", *words], timeout=timeout)
         text = done.stderr.decode("utf-8", "replace").strip().removeprefix("handover: ")
         return (text or f"status {done.status}") if done.status else ""

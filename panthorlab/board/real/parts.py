@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The nouns of a lab as small interfaces: what a boot method or a recovery step may use, and nothing else."""
+"""The parts of a lab as small interfaces, which are all that boot methods and recovery steps use."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Link(Protocol):
         """Blocks for the next bytes; b"" or OSError when the connection is gone."""
 
     def send(self, data: bytes) -> None:
-        """All of it. Raises OSError."""
+        """Send all of `data`. Raises OSError."""
 
     @property
     def can_break(self) -> bool:
@@ -34,25 +34,25 @@ class Link(Protocol):
         """A BREAK long enough for sysrq. Raises OSError; only if `can_break`."""
 
     def close(self) -> None:
-        """Ends a `recv` that waits. Idempotent."""
+        """Also ends a `recv` that waits. Idempotent."""
 
 
 class Dialogue(Protocol):
     """Exclusive use of the console for a conversation (pexpect); everything is logged and watched all the while."""
 
     def send(self, text: str) -> None:
-        """As it is: `\\r` is the Enter key. Raises LabError."""
+        """Send `text` unchanged; `\\r` is the Enter key. Raises LabError."""
 
     def expect(self, *patterns: bytes, timeout: float, what: str, nudge: str = "") -> int:
-        """Wait for the first of the regular expressions; its index. `what`: the step, for the LabError at the deadline,
-        which quotes the end of the console. Lines of the kernel that tear what is awaited are seen through.
+        """Wait for the first match of the regular expressions; returns its index. `what`: name of the step in the
+        LabError at the deadline, which quotes the end of the console. Kernel messages within a match are ignored.
 
-        `nudge`: sent again and again while the console is quiet, to have a lost prompt printed anew: `\\x03` for
-        U-Boot (where an empty line repeats the last command), `\\r` for a shell or login.
+        `nudge`: sent repeatedly while the console is quiet, to have a lost prompt printed again: `\\x03` for U-Boot
+        (where an empty line repeats the last command), `\\r` for a shell or login.
         """
 
     def command(self, text: str, *, prompt: bytes, timeout: float) -> bytes:
-        """Type one line, see that its echo came whole, press Enter, and give what came until the prompt."""
+        """Type one line, check its echo, press Enter, and return the output up to the prompt."""
 
 
 class SerialConsole(Protocol):
@@ -76,17 +76,17 @@ class SerialConsole(Protocol):
 
     @property
     def outages(self) -> Sequence[tuple[float, float]]:
-        """(from, until) of the times without connection; evidence of the console has holes there."""
+        """(begin, end) of the periods without connection, in which console output was lost."""
 
     @property
     def error(self) -> BaseException | None:
-        """What a listener or the log file raised: the record is not complete. Reading goes on."""
+        """Exception from a listener or the log file: the log is incomplete. Reading continues."""
 
     def complaint(self) -> str | None:
-        """Why nothing sensible comes in, for people: no connection, no byte, garbage; None if all looks well."""
+        """Why there is no usable input, for people: no connection, no byte, garbage; None if all looks well."""
 
     def dialogue(self, *, since: float | None = None) -> AbstractContextManager[Dialogue]:
-        """`since`: a host time; what came after it counts as well. Default: what comes from now on."""
+        """`since`: host time from which input counts. Default: now."""
 
     def send(self, data: bytes) -> None:
         """Raises LabError."""
@@ -101,58 +101,58 @@ class SerialConsole(Protocol):
 
 
 class Power(Protocol):
-    """A board's power switch with all due care: minimum off-time, retries, state read back where it can be."""
+    """A board's supervised power switch: minimum off-time, retries, state read back where possible."""
 
     def on(self) -> None: ...
 
     def off(self) -> None: ...
 
     def cycle(self) -> None:
-        """Off for at least the minimum off-time, then on. Whatever happens, `on` is tried last. Raises LabError."""
+        """Off for at least the minimum off-time, then on. Switches on at the end in any case. Raises LabError."""
 
     def state(self) -> bool | None:
-        """True on, False off, None cannot tell."""
+        """True on, False off, None unknown."""
 
 
 class RefusedError(LabError):
-    """The board answers, and will not have us, or is not to be trusted; trying again does not help."""
+    """The board responds, but refuses the login or cannot be trusted; retries do not help."""
 
     final = True
 
 
 class NoServerError(LabError):
-    """The board's kernel answers, by refusing connections: nothing listens for SSH."""
+    """The board's kernel refuses connections: it runs, but nothing listens for SSH."""
 
 
 class SecureShell(Shell, Protocol):
-    """A `Shell` over SSH that notices when its connection has gone."""
+    """A `Shell` over SSH that notices the loss of its connection."""
 
     def ping(self, timeout: float) -> bool: ...
 
     def put_files(self, files: Mapping[Path, str], *, timeout: float) -> tuple[str, ...]:
-        """Bring files of the host onto the board, with their modes, proved by SHA-256; those that are right already
-        stay. Gives the paths that were written. Raises RemoteFileError, LabError."""
+        """Copy files of the host to the board, with their modes, verified by SHA-256; unchanged ones are skipped.
+        Returns the paths that were written. Raises RemoteFileError, LabError."""
 
     def abandon(self, after: float) -> None:
-        """The board is known to be dead: in `after` seconds the connection counts as lost, and nobody waits on."""
+        """The board is known to be dead: after `after` seconds the connection counts as lost, and all waits end."""
 
     def ask_why(self, why_lost: Callable[[], PanthorlabError]) -> None:
-        """See `Connect`: from now on."""
+        """Set `why_lost` from now on, see `Connect`."""
 
     def close(self) -> None: ...
 
 
 class Connect(Protocol):
     def __call__(self, timeout: float, *, why_lost: Callable[[], PanthorlabError] | None = None) -> SecureShell:
-        """An SSH connection to whatever runs now. Raises LabError at the deadline (seconds). `why_lost`: asked, instead
-        of a plain LabError, by whoever waits for the shell when its connection breaks."""
+        """An SSH connection to the running system. Raises LabError after `timeout` seconds. `why_lost`: gives the error
+        for waiters when the connection breaks; default: a LabError."""
 
 
 @dataclass(frozen=True)
 class Rig:
-    """One leased board in hand: everything that boot methods and recovery work with.
+    """A leased board with everything that boot methods and recovery need.
 
-    `progress`: one line for people per step begun. `check_lease`: raises LabError if the board is no longer ours.
+    `progress`: one line for people per started step. `check_lease`: raises LabError if the lease is lost.
     """
 
     name: str
@@ -164,44 +164,44 @@ class Rig:
     progress: Callable[[str], None]
     check_lease: Callable[[], None] = lambda: None
     steps: Steps = field(default_factory=Steps)
-    """By which every step of a boot is traced: `with rig.steps(Name.POWER): …`."""
+    """Records every step of a boot: `with rig.steps(StepName.POWER): …`."""
 
 
 @dataclass(frozen=True)
 class Booting:
-    """What a boot method is to bring up. `command_line`: complete, as `real/command_line.py` makes it.
+    """The boot that a method is to perform. `command_line`: complete, from `real/command_line.py`.
 
-    `begins`: to be called right before the reset (or kexec) into the kernel under test; from there on, what the console
-    says is that kernel's.
+    `begins`: to be called right before the reset (or kexec) into the kernel under test; console output after that is
+    attributed to that kernel.
     """
 
     kernel: Kernel
     command_line: str
     fresh: bool
-    """Boot the kernel anew, even if what runs would do with another module."""
+    """Boot the kernel in any case, even if replacing the module in the running kernel would do."""
     begins: Callable[[], None]
 
 
 class BootMethod(Protocol):
-    """One way to get a kernel to run, made for one boot; one small module each in `real/methods/`, and a row in
+    """A boot method, instantiated for one boot; each is a small module in `real/methods/` and a row in
     `board/methods.py`."""
 
     def refuse(self, rig: Rig, booting: Booting, /) -> str | None:
-        """Why this method will not boot this kernel on this board, with what to do instead; None if it will."""
+        """Why this method cannot boot this kernel on this board, and what to do instead; None if it can."""
 
     def start(self, rig: Rig, booting: Booting, /) -> SecureShell | None:
-        """To the moment when the kernel under test has control (or the module is exchanged). Gives its connection to
-        that kernel, if it has one. Every wait has a deadline and names the last step done. Raises LabError; BootError
-        only for what the kernel under test did."""
+        """Boot until the kernel under test has control (or the module is replaced). Returns its connection to that
+        kernel, if it has one. Every wait has a deadline and names the last completed step. Raises LabError; BootError
+        only for faults of the kernel under test."""
 
 
 @dataclass(frozen=True)
 class Wreck:
-    """What recovery found out about a board that died or hung.
+    """Results of the recovery of a board that died or hung.
 
-    `texts`: harvested logs by name (`sysrq`, `pstore/dmesg-ramoops-0`, …). `steps`: what was done, in order.
-    `healthy`: whether the board answers again, on its known-good kernel. `tail`: the end of what the dead kernel said
-    on the console. `lost_power`: RAM, that a reset leaves alone, was empty.
+    `texts`: harvested logs by name (`sysrq`, `pstore/dmesg-ramoops-0`, …). `steps`: the recovery steps, in order.
+    `healthy`: whether the board responds again, on its known-good kernel. `tail`: the end of the dead kernel's console
+    output. `lost_power`: RAM that survives a reset was empty.
     """
 
     texts: Mapping[str, str]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is done with a board whose kernel died or hangs: least destructive first, evidence before power, power last.
+"""Recovery of a board whose kernel died or hangs: least destructive step first, evidence before power, power last.
 
     splat → sysrq t w l → warm reset → pstore → power cycle → known-good kernel
 
-A power cycle loses RAM, and with it what ramoops kept; so the next boot after a *warm* reset is harvested first.
+A power cycle loses RAM and with it the ramoops records; so these are read first, in the boot after a *warm* reset.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from panthorlab.kernel.model import Kernel
 from panthorlab.spawn import run as run_program
 
 SYSRQ_KEYS: Final = {
-    "9": "print all of this",  # the console log level is lower than what sysrq has to tell
+    "9": "print all of this",  # raise the console log level above that of sysrq's output
     "t": "all tasks",
     "w": "blocked tasks",
     "l": "backtraces of all CPUs",
 }
 QUIET: Final = 3.0
-"""Seconds without a byte after which a splat counts as told."""
+"""Seconds without a byte after which a splat counts as complete."""
 _SYSRQ_ANSWER: Final = 10.0
 _SYSRQ_TIME: Final = 20.0
 _RESET_TIME: Final = 30.0
@@ -42,13 +42,13 @@ _MAX_PSTORE: Final = 1 << 20
 _PSTORE_CONSOLE: Final = "CONFIG_PSTORE_CONSOLE=y"
 _CONSOLE_SIZE: Final = "/sys/module/ramoops/parameters/console_size"
 _PRINTED: Final = 3
-"""Log level that consoles print, pstore's among them."""
+"""Log level that consoles print, including pstore's."""
 _CRASH: Final = "pstore/dmesg-"
 _CONSOLE: Final = "pstore/console-"
 
 
 class BoardCondition(Enum):
-    """In what state a board is found."""
+    """The state in which recovery finds a board."""
 
     WELL = "its kernel runs and answers"
     RESETS = "its kernel has panicked, and resets it by itself"
@@ -59,7 +59,7 @@ class BoardCondition(Enum):
 
 @dataclass
 class _Log:
-    """What recovery did and found, as it goes."""
+    """Running record of recovery's steps and findings."""
 
     rig: Rig
     steps: list[str] = field(default_factory=list)
@@ -71,7 +71,7 @@ class _Log:
 
 
 def recover(rig: Rig, watch: Watch, state: BoardCondition, shell: SecureShell | None) -> Wreck:
-    """Bring the board back to its known-good system, and save what can be learnt on the way.
+    """Bring the board back to its known-good system, and save evidence on the way.
 
     `shell`: a connection that may still work; it is closed. Everything found is also written to
     `rig.log_dir/recovery/`.
@@ -125,7 +125,7 @@ def _attempt(log: _Log, what: str, action: Callable[[], SecureShell]) -> SecureS
 
 
 def _await_quiet(rig: Rig, limit: float) -> None:
-    """Until the console has been silent for a moment: the rest of a splat is evidence, too."""
+    """Wait until the console has been silent for a moment, to get the rest of a splat."""
     deadline = time.monotonic() + limit
     while time.monotonic() < deadline and time.monotonic() - rig.console.last_byte < QUIET:
         rig.console.wait_for(lambda _line: True, QUIET, since=time.monotonic())
@@ -135,7 +135,7 @@ def _await_quiet(rig: Rig, limit: float) -> None:
 
 
 def answers_sysrq(rig: Rig, key: str) -> bool | None:
-    """Whether a kernel that cannot be reached otherwise takes interrupts; None if the console cannot ask it."""
+    """Whether an otherwise unreachable kernel still handles interrupts; None if the console cannot send sysrq."""
     if rig.file.recovery.sysrq != "break" or not rig.console.can_break:
         return None
     since = time.monotonic()
@@ -151,7 +151,7 @@ def _sysrq_answer(rig: Rig, since: float, limit: float) -> bool:
 
 
 def _collect_sysrq(log: _Log, shell: SecureShell | None) -> bool:
-    """Ask a kernel that hangs what its tasks do. Whether it answered."""
+    """Have a kernel that hangs dump its tasks. Returns whether it responded."""
     console = log.rig.console.log
     start = console.stat().st_size
     answered = False
@@ -210,9 +210,9 @@ def _warm_reset(log: _Log, watch: Watch, state: BoardCondition, shell: SecureShe
 def _resets(
     rig: Rig, watch: Watch, state: BoardCondition, shell: SecureShell | None, *, interrupts: bool
 ) -> Iterator[tuple[str, Callable[[], None], float]]:
-    """What to do, how, and since when the firmware's first words count."""
+    """(description, action, host time since which firmware output counts) of each way to reset."""
     if state is BoardCondition.RESETS:
-        # The board may long be back: whoever waited for an answer of it learnt late of the panic.
+        # The board may be back already, if the panic was noticed late.
         since = watch.panic.panic_time or watch.began
         yield f"wait for the reset that `panic={PANIC_TIMEOUT}` makes", lambda: None, since
     if rig.file.recovery.reset is not None:
@@ -241,7 +241,7 @@ def _pulse(argv: list[str]) -> None:
 
 
 def _harvest(log: _Log, shell: SecureShell) -> bool:
-    """Take what pstore kept, and free it for the next crash. False if it cannot be read, or is not kept here."""
+    """Save pstore's records and delete them on the board. False if pstore cannot be read, or is not available."""
     rig = log.rig
     if not rig.file.recovery.ramoops:
         return False
@@ -263,14 +263,14 @@ def _harvest(log: _Log, shell: SecureShell) -> bool:
 
 
 def forget_crashes(rig: Rig, shell: SecureShell) -> None:
-    """Empty pstore, so that what is found there later is of the kernel that runs now: crashes of earlier ones, and the
-    console of the last, which is there after every reset."""
+    """Empty pstore, so that later records belong to the kernel that runs now: it may hold crashes of earlier kernels,
+    and holds the console of the previous one after every reset."""
     _harvest(_Log(rig), shell)
 
 
 def mark_memory(rig: Rig, shell: SecureShell, kernel: Kernel) -> bool:
-    """Have the running kernel put a word into the memory that outlives a reset. Whether it does: if that memory is
-    empty after the board was reset, it was without power."""
+    """Have the running kernel write a mark into memory that survives a reset; returns whether that worked. If the mark
+    is missing after a reset, the board has lost power."""
     config = kernel.path / "config"
     if not rig.file.recovery.ramoops or not config.exists() or _PSTORE_CONSOLE not in config.read_text().splitlines():
         return False

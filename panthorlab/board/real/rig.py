@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Take a real board into one's hands: lease it, acquire its labgrid place, open console and power; give all back."""
+"""Acquire a real board: lease it, acquire its labgrid place, open console and power; release everything at the end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from panthorlab.board.steps import StepName, Steps
 from panthorlab.errors import LabError, PanthorlabError
 
 LEASE_WAIT: Final = 30.0
-"""Seconds to wait for a board that another run is about to give back."""
+"""Seconds to wait for a board that another run is about to release."""
 
 
 @contextmanager
@@ -34,8 +34,8 @@ def open_rig(
 ) -> Iterator[Rig]:
     """The board, for as long as the context lasts. Raises LabError: leased by another, quarantined, no console, …
 
-    The console is read from here on, so nothing between power-on and the first wait is lost. A board that was left off,
-    by whomever, is on afterwards.
+    The console is read from here on, so no output between power-on and the first wait is lost. A board that was left
+    off is switched on.
     """
     with ExitStack() as held:
         steps = steps or Steps()
@@ -73,7 +73,7 @@ def open_rig(
 
 @contextmanager
 def _placed(file: RealFile, name: str, progress: Callable[[str], None]) -> Iterator[RealFile]:
-    """The board file, with what its labgrid place offers filled in. If the run has its place already, this joins it."""
+    """The board file, completed with the resources of its labgrid place. Joins the run's acquisition, if it has one."""
     if file.labgrid is None:
         yield file
         return

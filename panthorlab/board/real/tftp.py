@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Files for U-Boot: put into the directory of the lab's TFTP server, or served from here for as long as it takes."""
+"""Files for U-Boot: copied to the directory of the lab's TFTP server, or served by this process while needed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _READY_TIMEOUT = 10.0
 
 @contextmanager
 def staged(section: Tftp, board: str, files: Mapping[str, Path]) -> Iterator[dict[str, str]]:
-    """Within, each of `files` can be had by TFTP under the name that the value gives for its key.
+    """Offer `files` by TFTP for the duration of the context; the value maps each key to the file's TFTP name.
 
-    A directory of its own per boot: a file of an earlier boot can never be taken for one of this. Raises LabError.
+    Each boot has its own directory, so that files of an earlier boot cannot be confused with it. Raises LabError.
     """
     if section.root is not None:
         with _in_directory(Path(section.root), board, files) as names:
@@ -39,7 +39,7 @@ def _in_directory(root: Path, board: str, files: Mapping[str, Path]) -> Iterator
     try:
         base = root / "panthorlab" / board
         base.mkdir(parents=True, exist_ok=True)
-        for left in base.iterdir():  # by a run that was killed: who has the board is alone here
+        for left in base.iterdir():  # of a killed run: only the run that has the board is here
             shutil.rmtree(left, ignore_errors=True)
         folder = Path(tempfile.mkdtemp(dir=base))
     except OSError as error:
@@ -57,7 +57,7 @@ def _in_directory(root: Path, board: str, files: Mapping[str, Path]) -> Iterator
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Whole or not at all: a server must never hand out half a file."""
+    """Copy atomically: a server must never send half a file."""
     part = target.with_name(f".{target.name}.part")
     try:
         shutil.copyfile(source, part)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Is a board fit for use? Boot its known-good kernel a number of times and see that its GPU comes up each time."""
+"""Health check of a board: boot its known-good kernel a number of times and check that the GPU probes each time."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from panthorlab.errors import LabError
 
 
 def train(name: str, file: RealFile, boots: int | None, progress: Callable[[str], None]) -> Fitness:
-    """Power cycle the board into its known-good kernel `boots` times (default: the board file's). Raises LabError only
-    if the board cannot be had at all; a board that fails is reported, not raised."""
+    """Power cycle the board into its known-good kernel `boots` times (default: from the board file). Raises LabError
+    only if the board is not available at all; failed boots are reported in the result."""
     boots = boots or file.recovery.health_boots
     began = time.monotonic()
     with (

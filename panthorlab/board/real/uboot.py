@@ -48,8 +48,8 @@ class UBootShell:
         self._prompt = rb"(?<!\S)" + re.escape(section.prompt.strip().encode())
 
     def stop_autoboot(self) -> None:
-        """From power-on to the prompt. The key is sent at the countdown, and again until the prompt is there: one that
-        comes before U-Boot listens is lost, and a prompt can be torn by noise."""
+        """Get from power-on to the prompt. The key is sent at the countdown and repeated until the prompt comes: a key
+        before U-Boot listens is lost, and noise can corrupt a prompt."""
         self._dialogue.expect(AUTOBOOT, self._prompt, timeout=self._limits.uboot, what="U-Boot's autoboot countdown")
         self._dialogue.send(self._section.interrupt)
         self._dialogue.expect(self._prompt, timeout=self._limits.uboot, what="U-Boot's prompt", nudge="\x03")
@@ -80,7 +80,7 @@ class UBootShell:
             joined = f'"${{{name}}}" '
 
     def load_tftp(self, address: str, name: str, source: Path) -> None:
-        """TFTP `name` to `address`; it must be `source` to the byte (size, and CRC-32 computed by U-Boot)."""
+        """TFTP `name` to `address`, and check that it equals `source` (size, and CRC-32 computed by U-Boot)."""
         data = source.read_bytes()
         output = self.run(f"tftpboot {address} {name}", timeout=self._limits.load)
         found = re.search(r"Bytes transferred = (\d+)", output)
@@ -103,6 +103,6 @@ class UBootShell:
             )
 
     def boot(self, kernel: str, ramdisk: str | None, fdt: str) -> None:
-        """booti. Returns when the command is sent; the kernel's first line is for the caller to await."""
+        """booti. Returns when the command is sent; the caller waits for the kernel's first line."""
         self._dialogue.send(f"booti {kernel} {ramdisk or '-'} {fdt}\r")
         self._dialogue.expect(rb"Starting kernel|Booting Linux on", timeout=_QUICK, what="`booti`")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The console since the kernel under test got control, up to where its successor speaks."""
+"""Console output of the kernel under test: from when it got control until its successor's first output."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _TAIL: Final = 40
 
 @dataclass
 class Watch:
-    """A console listener that begins anew when `begin` is called; until then it watches a kernel that runs already.
+    """A console listener that `begin` restarts; before that it watches a kernel that is already running.
 
-    `start`: offset in the console log where the kernel's words begin. `began`: host CLOCK_MONOTONIC, seconds.
-    `on_death`: called once, in a thread of its own, when the console tells that the kernel has panicked or is gone.
+    `start`: offset in the console log where the kernel's output begins. `began`: host CLOCK_MONOTONIC, seconds.
+    `on_death`: called once, in a thread of its own, when the console shows that the kernel has panicked or is gone.
     """
 
     anchors = PanicWatcher.anchors
@@ -31,7 +31,7 @@ class Watch:
     began: float = field(default_factory=time.monotonic)
     on_death: Callable[[], object] | None = None
     marked: bool = False
-    """Whether memory that outlives a reset has a word of this kernel."""
+    """Whether this kernel has left a mark in memory that survives a reset."""
     _running: bool = True
 
     def begin(self) -> None:
@@ -42,7 +42,7 @@ class Watch:
 
     @property
     def dead(self) -> bool:
-        """Whether the console has told of the kernel's end."""
+        """Whether the console shows that the kernel has ended."""
         return self.panic.panic is not None or self.panic.rebooted is not None
 
     def __call__(self, line: ConsoleLine) -> None:
@@ -52,7 +52,7 @@ class Watch:
             threading.Thread(target=tell, name="kernel-died", daemon=True).start()
 
     def words(self) -> bytes:
-        """What this kernel said on the console; not what came after the reset that ended it."""
+        """This kernel's console output, up to the reset that ended it."""
         with self.console_log.open("rb") as file:
             file.seek(self.start)
             recent = file.read()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What panthorlab brings onto a running board: workloads, the modules of the build, and the user's overlay."""
+"""Files that panthorlab installs on a running board: workloads, the modules of the build, and the user's overlay."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FileReader(Protocol):
 
 
 def overlay_files(overlay: Path) -> dict[Path, str]:
-    """The files under `overlay` and where they go on the board. Raises UsageError for what is no plain file."""
+    """The files under `overlay` and their paths on the board. Raises UsageError for anything but a plain file."""
     if not overlay.is_dir():
         raise UsageError(f"overlay {overlay} is not a directory")
     found: dict[Path, str] = {}
@@ -48,7 +48,7 @@ def finds_firmware(kernel: Kernel) -> bool:
 
 
 def require_firmware(shell: FileReader, section: Firmware) -> None:
-    """The GPU's firmware is on the board and, if the board file says which, the right one. Raises LabError."""
+    """Check that the GPU's firmware is on the board and, if the board file specifies one, is that. Raises LabError."""
     problem = None
     for suffix in ("", *_PACKED):
         try:

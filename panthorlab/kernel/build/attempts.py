@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Building one side until it is certain whose fault a failure is, and putting what comes out into the store.
+"""Building one side until the cause of a failure is certain, and putting the result into the store.
 
-A build that the machine ended (a signal, no memory, no disk) is left marked as unfinished, so that the next one drops
-what may be half-written. A failure that no change can explain is tried once more from nothing; a crash of a tool, once
-more as it is. And before a patch is blamed, the other side must build in the same place, now: that it did so once, even
-for the same process, says nothing of what has become of the tree since.
+A build that the machine ended (a signal, no memory, no disk) stays marked as unfinished, so that the next one deletes
+files that may be half-written. A failure that no change can explain is retried as a clean build; a crash of a tool, as
+it is. Before a patch is blamed, the other side must build in the same tree now: an earlier success, even of the same
+process, does not show that the tree is still intact.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def build(
 
 @dataclass
 class _Attempts:
-    """The tries of one build. `before`: the side without the patch. `cleared`: all was built from nothing once."""
+    """The attempts at one build. `before`: the side without the patch. `cleared`: a clean build was done."""
 
     plan: SidePlan
     before: SidePlan | None
@@ -84,7 +84,7 @@ class _Attempts:
         return self._try(core)  # the failure may have come of what was cleared away
 
     def _check_before(self, before: SidePlan) -> bool:
-        """Raise LabError unless `before` builds in this tree, too. Whether all was built from nothing for that."""
+        """Raise LabError unless `before` builds in this tree, too. Returns whether that took a clean build."""
         self.progress(f"checking that {before.title} builds in the same place")
         other = _Attempts(before, None, self.log, self.progress, self.note, self.jobs)
         try:
@@ -98,7 +98,7 @@ class _Attempts:
         return other.cleared
 
     def _try(self, core: Kernel | None) -> Artefacts:
-        """One build, and a second one where the first says nothing about the source."""
+        """One build, and a second one if the first failure shows nothing about the source."""
         crashed = False
         while True:
             objects = objects_of(self.plan)

@@ -109,7 +109,7 @@ def _link_core(core: Path, into: Path) -> None:
 
 
 def copy_notes(names: Iterable[str], artefacts: Artefacts, into: Path) -> None:
-    """What gcov must have of the C files and directories (`DIR/`) that count for it."""
+    """Copy the compiler's notes for the C files and directories (`DIR/`) that are instrumented for gcov."""
     objects = artefacts.objects
     for name in names:
         # a file may have none: it is not compiled in this configuration, or its Makefile forbids to profile it

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whether a failed build can have failed because of what a patch changed: by the failing file, by what that includes,
-by the build's own rules, or by a symbol that is missing. If it cannot, all is built from nothing first.
+"""Whether a patch can be the cause of a failed build: by the failing file, by the files it includes, by the build's own
+rules, or by a missing symbol. If it cannot, a clean build is tried first.
 """
 
 from __future__ import annotations

@@ -66,12 +66,12 @@ def failed_targets(lines: Iterable[str]) -> list[str]:
 
 
 def included_from(lines: Iterable[str], roots: Sequence[str]) -> set[str]:
-    """The files by which the compiler came to where it complains."""
+    """The files in the compiler's "included from" chain of an error."""
     return {_relative(match["file"], roots) for line in lines if (match := _INCLUDED.match(line))}
 
 
 def missing_symbols(lines: Iterable[str]) -> set[str]:
-    """Names that the linker or modpost missed, or had twice."""
+    """Symbols that the linker or modpost reported as undefined or duplicate."""
     return {match["name"] for line in lines if (match := _SYMBOL.search(line))}
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is going to be built: base, patches and the two sides of a comparison, decided before any compiler runs."""
+"""The plan of a build: base, patches and the two sides of a comparison, decided before any compiler runs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class SidePlan:
 class Sides:
     """The two kernels of a comparison. `notes`: one line each, for people. `default_job`: no patch was given.
 
-    `intake`: the series that were given, and what they say of themselves.
+    `intake`: the series that were given, with their metadata.
     """
 
     before: SidePlan

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What compiles the Rust of a kernel: rustc, bindgen and the standard library's source, installed or unpacked.
+"""The Rust toolchain for kernels: rustc, bindgen and the standard library's source, installed or unpacked.
 
-Kernels say what they want at least (scripts/min-tool-version.sh; 7.3: rustc 1.85.0, bindgen 0.71.1, libclang 17). Where
-this machine's are older, or not there, the packages of `rust-debs.lock` (Debian 13) are fetched by hash into the cache
-and run there by their own dynamic loader: no root, nothing installed. The compiler of C stays the machine's own.
+Kernels have minimum versions (scripts/min-tool-version.sh; 7.3: rustc 1.85.0, bindgen 0.71.1, libclang 17). If this
+machine's tools are older or missing, the packages of `rust-debs.lock` (Debian 13) are fetched by hash into the cache
+and run there by their own dynamic loader: no root, nothing installed. The C compiler is always the machine's own.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SUITES: Final = (("trixie",), ("trixie", "trixie-backports"), ("sid",))
 """Where to look for new enough packages if the pinned ones are gone; the last of each is preferred."""
 LOCK: Final = Path(__file__).with_name("rust-debs.lock")
 RUSTC, BINDGEN = (1, 85, 0), (0, 71, 1)
-"""What the first kernel that we build wants at least (7.3)."""
+"""Minimum versions of the first kernel that we build with Rust (7.3)."""
 INSTALL: Final = "install rustc, rust-src, bindgen and libclang (Debian 13 or newer has the right ones)"
 PLACE: Final = "rust"
 """The tree's name in the jail."""
@@ -38,7 +38,7 @@ _BIN: Final = "panthorlab"
 _NOT_NEEDED: Final = re.compile(
     r"(?!libstd-rust)(?:gcc|cpp|binutils|rpcsvc|lib(?:c-dev|crypt|binutils|gprofng|ctf|sframe|\w*san\d)|[^_]*-dev_)"
 )
-"""Of what they depend on: a compiler and headers of C, which the machine has."""
+"""Dependencies to leave out: a C compiler and headers, which the machine has."""
 _LIBRARY: Final = "lib/rustlib/src/rust/library"
 _VERSION: Final = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 # By its own place, for the tree lies elsewhere in the jail than outside.
@@ -64,12 +64,12 @@ class Rust:
 
     @property
     def programs(self) -> tuple[str, ...]:
-        """Those that are installed."""
+        """The programs that are installed on the machine."""
         return () if self.root else (str(self.rustc), str(self.bindgen))
 
     @property
     def binds(self) -> tuple[Bind, ...]:
-        """What the jail must show for those that are not."""
+        """The directories that the jail needs for an unpacked toolchain."""
         return (Bind(PLACE, self.root),) if self.root else ()
 
     def make_args(self, where: Callable[[str], str]) -> tuple[str, ...]:
@@ -84,9 +84,9 @@ class Rust:
 
 
 def find_rust(on_progress: ProgressCallback = lambda _text: None, *, look: bool = False) -> Rust:
-    """What this machine has, if it is new enough, else what is unpacked in the cache, else that is done now.
+    """The machine's toolchain if it is new enough, else the one in the cache, which is unpacked now if necessary.
 
-    `look`: only look; what would be unpacked is given as if it were there. Raises LabError, saying what to install.
+    `look`: unpack nothing, and return the toolchain as if it were unpacked. Raises LabError that says what to install.
     """
     found, refused = installed()
     if found:
@@ -104,7 +104,7 @@ def find_rust(on_progress: ProgressCallback = lambda _text: None, *, look: bool 
 
 @cache
 def installed() -> tuple[Rust | None, tuple[str, ...]]:
-    """What is on PATH, if it is whole and new enough; else why not."""
+    """The toolchain on PATH, if it is complete and new enough; else the reasons why not."""
     rustc, bindgen, refused = shutil.which("rustc"), shutil.which("bindgen"), []
     if rustc is None or bindgen is None:
         missing = [name for name, path in (("rustc", rustc), ("bindgen", bindgen)) if path is None]
@@ -138,7 +138,7 @@ def _answer(*argv: str) -> str:
 
 
 def _binds(bindgen: str) -> bool:
-    """Whether it reads C: only then it looks for libclang."""
+    """Whether `bindgen` can parse C: only then does it load libclang."""
     with tempfile.TemporaryDirectory(prefix="panthorlab-") as folder:
         header = Path(folder, "header.h")
         header.write_text("struct panthorlab { int field; };\n")

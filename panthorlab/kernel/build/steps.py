@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The steps of one build: configure the patched tree, make it, and the programs for the board. Who takes them, and how
-often: `attempts`."""
+"""The steps of one build: configure the patched tree, make it, and the programs for the board. `attempts` runs them and
+decides about retries."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _HINTS = {
 
 
 class DoesNotBuildError(BuildError):
-    """`due`: what was changed can have caused it; else something half-written is as likely."""
+    """`due`: the changes may be the cause; otherwise a half-written file is as likely."""
 
     def __init__(self, message: str, *, log: Path, due: bool, hint: str | None = None) -> None:
         super().__init__(message, log=log, hint=hint)
@@ -181,7 +181,7 @@ def objects_of(plan: SidePlan) -> Path:
 
 
 def make_all(builder: Builder, written: Sequence[str], core: Kernel | None) -> Artefacts:
-    """The whole kernel; or of one that `core` has, the rest. `written`: files that were changed for it.
+    """The whole kernel; with `core`, only what that lacks. `written`: files that were changed for it.
 
     Raises BuildError, ConfigError, LabError.
     """
@@ -244,8 +244,8 @@ def object_options(flags: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
 
 
 def profile_environment(names: Sequence[str]) -> dict[str, str]:
-    """By which kbuild has these directories and C files count for gcov. A Makefile of the kernel that forbids it
-    (`GCOV_PROFILE := n`) is stronger than the environment, and knows why."""
+    """Environment by which kbuild instruments these directories and C files for gcov. A kernel Makefile with
+    `GCOV_PROFILE := n` rightly overrides it."""
     return {"GCOV_PROFILE": _for_objects(names, "y")} if names else {}
 
 

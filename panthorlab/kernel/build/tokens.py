@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whether two sides of a patch are the same to the compiler although their Images differ, e.g. by line numbers.
 
-Every source that was compiled from a changed file, or from one that includes a changed header, is preprocessed as the
-build did it. Line markers do not count, and `__LINE__` is a constant: where a line stands is not what a kernel does.
+Every source that was compiled from a changed file, or from one that includes a changed header, is preprocessed as in
+the build. Line markers are ignored, and `__LINE__` is a constant: line numbers do not change a kernel's behaviour.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""When the machine failed and not the source: what a killed, crashed or starved build prints. Pure functions.
+"""Recognising failures of the machine, not the source, in the output of a killed, crashed or starved build. Pure.
 
-What a compiler says *about* the source, and the source that it quotes, may hold any words and is never taken for this.
+Compiler messages *about* the source, and source lines quoted in them, may contain any words and are never matched.
 Forms: make(1) `job.c`, gcc `gcc.cc` and `diagnostic.cc`, clang `Driver.cpp`, dash `jobs.c`, bash `jobs.c`, binutils
 `ldmain.c`, all in the C locale, in which builds run.
 """
@@ -16,7 +16,7 @@ from enum import StrEnum
 
 
 class TroubleKind(StrEnum):
-    """What befell the machine; the text is for people."""
+    """Kinds of machine failure; the text is for people."""
 
     DISK = "the disk is full"
     MEMORY = "there was not enough memory"
@@ -103,7 +103,7 @@ def killed_outright(lines: Iterable[str]) -> BuildTrouble | None:
 
 
 def by_status(status: int, argv0: str) -> BuildTrouble | None:
-    """How the whole command ended: make says 2 when a recipe failed; whatever else is not its verdict."""
+    """The failure shown by the command's exit status: make's own status is 2 when a recipe failed."""
     if status in (0, _TOP_STATUS):
         return None
     number = -status if status < 0 else status - 128

@@ -47,7 +47,7 @@ def install_drm_headers(tree: Path, into: Path) -> None:
         if name in done or ".." in name:
             continue
         done.add(name)
-        # A link would be read as us, and the build would get what it may not see itself.
+        # A link would be followed with our rights, and the build would get files that it must not see.
         if (header := inside.read(root, name)) is None:
             continue
         text = user_header(header.decode(errors="replace"))

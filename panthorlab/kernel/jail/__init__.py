@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Running what a tree or a patch may have written, and reading what that has left. Start reading at `sandbox.py`."""
+"""Running untrusted code of a tree or patch, and reading the files it has written. Start reading at `sandbox.py`."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The jail: bubblewrap's command line for a program that may be hostile, and why it cannot be had.
+"""The jail: bubblewrap's command line for a program that may be hostile, and why bubblewrap does not work.
 
 Inside there are the system's programs, read-only; the directories that are named, under /mnt; and private, empty /tmp,
 /var/tmp, /run, /dev/shm and home. No network, no other processes, no System V IPC, no privileges, no environment.
@@ -20,10 +20,10 @@ HOME = "/home"
 # Belongs to nobody on any Debian, and fits into the 65536 ids of a container.
 BUILD_UID = 65533
 STARTED = "panthorlab: the jail is closed"
-"""The first line of output: all before it is bubblewrap's complaint, all after it comes from the program."""
+"""Marker line in the output: before it come bubblewrap's errors, after it the program's output."""
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
-"""Where programs are that every user may run; nothing else of the machine is shown."""
+"""Directories of programs that every user may run; nothing else of the machine is visible in the jail."""
 _ETC = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d")
 _EMPTY = ("/tmp", "/var/tmp", "/run", HOME)  # noqa: S108 - those of the jail
 # Started in a process group of its own, by whom SIGTERM is sent when the controller is gone. While bubblewrap makes the

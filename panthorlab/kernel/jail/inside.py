@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reading files of a directory that untrusted code has written: we may see more than that code, so it must not choose.
-
-No symbolic link is followed, neither as the file nor on the way to it, and what is no regular file is none: a pipe
-would keep us waiting.
+"""Reading files of a directory that untrusted code has written. We may read more files than that code, so it must not
+redirect us: no symbolic link is followed, neither as the file nor in its path, and anything but a regular file counts
+as missing, because a pipe would block us.
 """
 
 from __future__ import annotations

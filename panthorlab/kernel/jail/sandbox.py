@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Running what a tree or a patch may have written: in bubblewrap's jail, or not at all unless the user says so.
+"""Running untrusted code of a tree or patch: in bubblewrap's jail, or without it only if the user says so.
 
 Building a kernel runs code of the tree and so of the patch (Makefiles, host programs). In the jail the directories of a
 build are always called the same (`/mnt/src`, `/mnt/obj`, …), which also makes compiler caches hit for every tree.
@@ -39,13 +39,13 @@ _open = False
 
 @dataclass(frozen=True)
 class Sandbox:
-    """`jailed`: programs run in the jail; else as we do, which only `--no-jail` allows."""
+    """`jailed`: programs run in the jail; else unprotected, which only `--no-jail` allows."""
 
     jailed: bool
 
     @property
     def suffix(self) -> str:
-        """For names of directories that builds write to: what the jail's user owns is not mixed with what we own."""
+        """Suffix for directories that builds write to: keeps files of the jail's user apart from ours."""
         return "" if self.jailed else "-open"
 
     def where(self, binds: Sequence[Bind], name: str) -> str:
@@ -58,7 +58,7 @@ class Sandbox:
         self._give(paths, BUILD_UID)
 
     def take_back(self, *paths: Path) -> None:
-        """Make them, but not what is in them, ours again."""
+        """Make the directories, but not their contents, ours again."""
         self._give(paths, 0)
 
     def _give(self, paths: Iterable[Path], uid: int) -> None:
@@ -113,7 +113,7 @@ def without_jail() -> None:
 
 
 def sandbox() -> Sandbox:
-    """How to run what a tree has written. Raises LabError if there can be no jail, and `--no-jail` was not given."""
+    """The sandbox for code of a tree. Raises LabError if no jail is possible and `--no-jail` was not given."""
     if _open:
         return Sandbox(False)
     _probe()
@@ -122,7 +122,7 @@ def sandbox() -> Sandbox:
 
 @cache
 def _probe() -> None:
-    """Try it once, and only so: what a kernel, a container or a security module forbids cannot be foreseen."""
+    """Test the jail by using it: the limits of kernel, container and security modules cannot be predicted."""
     if shutil.which(bubblewrap.PROGRAM) is None:
         raise LabError(
             "there is no jail for the code of trees and patches: bubblewrap is not installed",
@@ -143,8 +143,8 @@ def _unavailable(complaint: str) -> LabError:
 def tools(programs: Iterable[str]) -> tuple[Bind, ...]:
     """What the jail must show besides the system's own directories for these programs (names or paths) to run.
 
-    Of a compiler in `PREFIX/bin`: that, the directories of libraries and headers beside it, and nothing else of PREFIX,
-    which may be somebody's home.
+    For a compiler in `PREFIX/bin`: that directory, those of libraries and headers beside it, and nothing else of
+    PREFIX, which may be a home directory.
     """
     found: dict[str, Bind] = {}
     for program in programs:

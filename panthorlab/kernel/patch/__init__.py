@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From what the user calls a patch to what it leaves in a tree. Start reading at `read.py`."""
+"""From the user's name for a patch to the changed files of a tree. Start reading at `read.py`."""

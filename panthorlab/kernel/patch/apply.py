@@ -43,7 +43,7 @@ def apply_all(
         report = check(text, patched, title, reverse=reverse)
         reports.append(report)
         if report.fit in (Fit.DOES_NOT_APPLY, Fit.OTHER_FORM):
-            break  # what the next ones stand on is not known
+            break  # the base of the next ones is unknown
         changes |= report.changes
     bad = [report for report in reports if report.fit not in (Fit.APPLIES, Fit.APPLIES_INEXACTLY)]
     if bad:

@@ -19,7 +19,7 @@ def repository_of(base_spec: str | None) -> Path | None:
 
 
 def series_notes(intake: Intake, base_spec: str | None, key: str, title: str) -> list[str]:
-    """What was chosen and left out, and how the base of key `key` is to what each series says it needs."""
+    """Notes on the selection of patches, and on how the base of key `key` compares with each series' base-commit."""
     notes = [*intake.notes]
     for series in intake.series:
         if (commit := series.facts.base_commit) and (note := _base_note(commit, base_spec, key, title)):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The lines of a patch that are diff, and an error for whatever else looks as if it were meant to be.
+"""The lines of a patch that belong to its diff, and an error for other lines that look like a damaged diff.
 
-Readers of diffs skip what they do not know between two hunks. So a hunk with a wrong count or a damaged header is lost
-without a word, and the rest of the patch is applied. Here every line is a file's header, a hunk's, or plain text.
+Most diff parsers skip unknown lines between hunks. So a hunk with a wrong count or a damaged header is lost silently,
+and the rest of the patch is applied. Here every line is a file's header, a hunk's, or plain text.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class _Reader:
         self._check_behind(where)
 
     def _check_behind(self, where: str) -> None:
-        """What stands right behind a hunk must not look like more of it."""
+        """Raise an error if the line after a hunk looks like more of the hunk."""
         blank = False
         for at in range(self._at, len(self._lines)):
             line = self._lines[at]

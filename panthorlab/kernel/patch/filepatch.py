@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a patch does to which file: its structure, and which files of a tree its names mean.
+"""The structure of a patch, and the files of a tree that its names refer to.
 
-Names are hostile: none may leave the tree. They are also made anywhere: with `a/` or `i/` or nothing in front, inside
-the driver's directory (`git diff --relative`), or with the whole path of somebody's tree.
+Names are untrusted: none may leave the tree. They may also be relative to any directory: with `a/`, `i/` or no prefix,
+inside the driver's directory (`git diff --relative`), or with the absolute path of somebody's tree.
 """
 
 from __future__ import annotations

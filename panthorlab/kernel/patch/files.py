@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the names on a command line give: files of mails and diffs, however they were come by."""
+"""Files of mails and diffs that names on a command line refer to, from any source."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class PatchFiles:
-    """Content by name. `chosen`: who listed them has chosen among them and put them in order, as quilt's users do."""
+    """Content by name. `chosen`: the list is already selected and ordered by its author, as in quilt's `series`."""
 
     content: tuple[tuple[str, bytes], ...]
     chosen: bool = False

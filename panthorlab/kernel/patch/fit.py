@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Does a patch fit a tree, and what would it leave there? Nothing is changed; all files of a patch are judged first.
+"""Whether a patch fits a tree, and its result there. Nothing is changed; all files of a patch are checked first.
 
-A tree that already has a patch's effect in another form is recognised by what the patch *adds*: if most of its
-significant lines and every function it defines are there, although it does not apply, then it is that.
+A tree that already has a patch's effect in another form is recognised by what the patch *adds*: the patch does not
+apply, but most of its significant lines and every function that it defines are there.
 """
 
 from __future__ import annotations
@@ -106,13 +106,13 @@ def check(patch: PatchText, read: ReadFile, tree: str, *, reverse: bool = False)
 
 
 def _half_applied(files: Sequence[FilePatch], forward: Attempt, read: ReadFile) -> list[str]:
-    """Files that do not take their part of the patch because they have it."""
+    """Files that do not accept their part of the patch because they already have it."""
     odd = {misfit.file for misfit in forward.misfits}
     return [file.name for file in files if file.name in odd and _attempt([file.reversed()], read).fits]
 
 
 def _file_fits(files: Sequence[FilePatch], forward: Attempt, whole: Fit, read: ReadFile) -> Iterator[FileFit]:
-    """Of each file how it fits, so that one sees which of them stand in the way."""
+    """How each file's part fits, to show which files prevent the patch from applying."""
     half = set() if forward.fits else set(_half_applied(files, forward, read))
     for name in dict.fromkeys(file.name for file in files):
         misfit = next((misfit.text for misfit in forward.misfits if misfit.file == name), None)

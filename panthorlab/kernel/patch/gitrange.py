@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A git range as patches. It is known what of a commit is its message and what its diff: no mail has to be read."""
+"""A git range as patches. Git separates a commit's message from its diff, so no mail has to be parsed."""
 
 from __future__ import annotations
 

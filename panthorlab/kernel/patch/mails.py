@@ -80,12 +80,12 @@ class Mail:
 
     @property
     def content(self) -> str:
-        """The lines of its diff alone: equal for two copies that came by ways with different footers."""
+        """Only the lines of its diff: equal for two copies with different footers."""
         return diff_content(self.patch) if self.patch else ""
 
 
 def diff_content(patch: PatchText) -> str:
-    """Headers and hunks of a patch; all of its text if they are damaged, which is told later."""
+    """Headers and hunks of a patch; all of its text if they are damaged, which is reported later."""
     try:
         return "".join(diff_lines(patch.text, patch.title))
     except PatchError:
@@ -235,7 +235,7 @@ def _is_mail_file(data: bytes) -> bool:
 
 
 def _body(part: EmailMessage, *, inside: bool) -> bytes | None:
-    """The text of a leaf, or None if it is none that a patch could be in. `inside`: it is one of several."""
+    """The text of a leaf, or None if it cannot contain a patch. `inside`: it is one of several."""
     text = part.get_content_maintype() == "text" and part.get_content_subtype() != "html"
     attached = str(part.get_filename() or "").lower().endswith(PATCH_SUFFIXES)
     payload = part.get_payload(decode=True) if (text or attached) and not part.is_multipart() else None

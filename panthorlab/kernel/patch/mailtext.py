@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What mailers, terminals and people do to a patch's text, undone: each a pure function over bytes.
+"""Undoing changes by mailers, terminals and people to a patch's text: each a pure function over bytes.
 
-None of them touches a line of a patch that has come through whole.
+None of them changes an intact line of a patch.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Facts:
     prerequisites: tuple[str, ...] = ()
 
     def or_else(self, other: Facts) -> Facts:
-        """Its own, and of `other` what it lacks."""
+        """These facts, completed from `other`."""
         return Facts(
             self.base_commit or other.base_commit,
             self.change_id or other.change_id,
@@ -106,13 +106,13 @@ def signed_text(data: bytes) -> bytes:
 
 
 def below_scissors(data: bytes) -> bytes:
-    """What stands below the last `-- >8 --`, if the patch does."""
+    """The text below the last `-- >8 --`, if the patch is there."""
     end = max((match.end() for match in _SCISSORS.finditer(data, 0, _first_diff(data))), default=0)
     return data[end:]
 
 
 def has_scissors_behind(data: bytes) -> bool:
-    """Whether a line of scissors tells that the diff above it is not the one that is meant."""
+    """Whether a scissors line shows that the diff above it is not the patch."""
     cut = _SCISSORS.search(data, _first_diff(data))
     return cut is not None and DIFF.search(data, cut.end()) is not None
 

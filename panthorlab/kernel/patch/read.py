@@ -4,7 +4,7 @@
     read(data, "fix.patch")                 # a file
     read_all(["fix.patch", "v6.18..fix"])   # whatever the user has named
 
-Everything that comes in is untrusted: sizes are bounded, and what is no patch is said to be none.
+All input is untrusted: sizes are bounded, and input that is no patch is rejected.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _mails(data: bytes, origin: str) -> list[Mail]:
 
 
 def _no_diff(data: bytes, origin: str) -> PatchError:
-    """What mails without a diff may be instead."""
+    """The error for mails without a diff, with a guess at what they are instead."""
     for pattern, what, hint in _WITHOUT_DIFF:
         if pattern.search(data):
             return PatchError(f"{origin} is {what}", hint=hint)

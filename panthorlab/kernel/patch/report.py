@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What became of patches: how each fits a tree, and what it changes there."""
+"""Results of applying patches: how each fits a tree, and what it changes there."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class FileFit:
 
 @dataclass(frozen=True)
 class PatchReport:
-    """What became of one patch. `detail`: one line for people, e.g. `panthor_sched.c hunk 1: offset -244, fuzz 1`.
+    """Result for one patch. `detail`: one line for people, e.g. `panthor_sched.c hunk 1: offset -244, fuzz 1`.
 
     `changes`: the files as the patch leaves them (empty unless it applies). `files`: every file it names. `fits`: of
     each file, how it fits by itself. `message_id`: of the mail it came in.
@@ -57,7 +57,7 @@ class PatchReport:
 
 
 class UnfitError(PatchError):
-    """Patches that do not fit their base. `reports`: what became of each that was tried."""
+    """Patches that do not fit their base. `reports`: the result of each that was tried."""
 
     def __init__(self, message: str, *, hint: str | None, reports: Sequence[PatchReport], notes: Sequence[str]) -> None:
         super().__init__(message, hint=hint)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which of some mails are to be applied, and in which order: one version of one series, and all of it.
+"""Selecting and ordering the mails to apply: one version of one series, complete.
 
-Pure functions over parsed mails. Whatever is left out is told, and what cannot be decided is refused: patches of two
-versions, or half a series, applied together would be tested as something that nobody wrote.
+Pure functions over parsed mails. Omissions are reported, and ambiguous input is rejected: a mix of two versions, or
+half a series, is not what anybody wrote, and must not be tested.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def choose(mails: Sequence[Mail], origin: str, version: int | None = None) -> Se
 
 
 def groups(collections: Sequence[Sequence[Mail] | Series]) -> list[list[Mail] | Series]:
-    """What several names on the command line gave, put together where it is one series: parts, or versions of it.
+    """Merge the inputs from the command line that are parts or versions of one series.
 
     What is a Series already (a git range) keeps its place.
     """

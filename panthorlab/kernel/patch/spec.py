@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From what the user calls a patch to the files of it, wherever they are.
+"""Finding the files of a patch by the name that the user gives.
 
 | spec | is |
 |---|---|

@@ -95,7 +95,7 @@ class PackageArchive:
         self._stamp = self._apt.folder / "updated"
 
     def linux_sources(self, packages: Sequence[str]) -> list[SourcePackage]:
-        """Every version of the source packages named that the ring has."""
+        """Every version in the ring of the source packages named."""
         done = run(["apt-cache", "showsrc", "--only-source", *packages], timeout=60, env=self._apt.env, ok=(0, 100))
         return parse_showsrc(done.stdout.decode(errors="replace"))
 
@@ -112,7 +112,7 @@ class PackageArchive:
         return self._stamp.exists() and time.time() - self._stamp.stat().st_mtime < 60
 
     def update(self) -> None:
-        """Fetch the indices. A suite that does not exist is no error; none at all is."""
+        """Fetch the indices. It is an error only if none of the suites exists."""
         self._configure()
         done = run(["apt-get", "update", "-q"], timeout=UPDATE_SECONDS, env=self._apt.env, ok=(0, 100))
         if done.returncode == 0 or b"Failed to fetch" not in done.stderr:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The tree that kernels of a run stand on, and how its files are read and changed."""
+"""The tree that the kernels of a run are based on, and the types for reading and changing its files."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Changes = Mapping[str, bytes | None]
 class Base:
     """A private tree in the cache. `key`: content key of the source. `version`: `make kernelversion`.
 
-    `title` and `commit` (a git commit id, or empty) are those of the source that was named this time: others may have
-    the same content.
+    `title` and `commit` (a git commit id, or empty) are from the source named in this run; other sources may have the
+    same content.
     """
 
     key: str

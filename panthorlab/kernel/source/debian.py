@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Kernel sources from Debian: the machine's `linux-source-*` packages, and every version the archive carries.
 
-What a spec was resolved to is remembered, so that the second run asks neither apt nor the network: forever for a
-version of the archive (a release never changes), until the package lists change for the machine's own apt.
+Resolutions of specs are cached, so that the second run asks neither apt nor the network: forever for a version of the
+archive (a release never changes), until the package lists change for the machine's own apt.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class ArchiveSource:
         return cache_dir("downloads", self.origin.sha256[:32])
 
     def fetch(self, progress: Progress) -> Path:
-        """The tarball or package in the cache, downloaded if it is not there. Raises LabError if it cannot be had."""
+        """The tarball or package in the cache, downloaded if missing. Raises LabError if it is not available."""
         for path in self._folder.iterdir():
             if path.suffix in (".xz", ".gz", ".deb"):
                 return path
@@ -100,7 +100,7 @@ class ArchiveSource:
 
 
 def default_source(series: str, progress: Progress) -> PackageSource | ArchiveSource:
-    """The newest release of `series` that the machine's apt knows; if it knows none, that the archive has."""
+    """The newest release of `series` in the machine's apt; if there is none, in the archive."""
     try:
         return package_source(series, None, progress)
     except SourceError:
@@ -200,7 +200,7 @@ def _from_memory(found: dict[str, Any]) -> ArchiveSource:
 
 
 def remembered_source(spec: str, *, archive: bool) -> PackageSource | ArchiveSource | None:
-    """What `package_source` or `archive_source` would give without the network, and without writing anything down.
+    """The cached result of `package_source` or `archive_source`, without using the network or writing anything.
 
     `spec`: `6.12` or `6.12=VERSION` of the machine's apt; with `archive`, a version of the Debian archive.
     """

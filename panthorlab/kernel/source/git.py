@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Reading a user's git repository without writing to it, and without running anything that it names.
 
-The configuration of a repository can name programs: filters, monitors, hooks, transports, differs. A hostile one does.
-So only names are looked up in the repository itself, which runs nothing; content is read by a repository of our own,
-which has its objects and its index, and of its configuration no more than how files compare.
+The configuration of a repository can name programs (filters, monitors, hooks, transports, diff drivers), and a hostile
+one does. So only names are looked up in the repository itself, which runs nothing; content is read through a repository
+of our own that uses its objects and index, and from its configuration only the settings for comparing files.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _GIT = (
     "-c",
     "core.quotePath=false",
 )
-# What a partial clone lacks is not fetched: how to fetch it is the repository's to say, and may be any program.
+# Objects missing in a partial clone are not fetched: the repository's configuration for that may name any program.
 _ALONE = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none", "GIT_TERMINAL_PROMPT": "0"}
 # `env`, so that a pipeline can run it, too.
 _OURS = (
@@ -56,7 +56,7 @@ def git(repository: Path, *args: str, timeout: float = 120, ok: tuple[int, ...] 
 
 @dataclass(frozen=True)
 class View:
-    """What git commands that read content begin with. Ids name objects; the only reference is HEAD."""
+    """Prefix of git commands that read content. Objects are named by id; the only reference is HEAD."""
 
     command: tuple[str, ...]
 
@@ -72,7 +72,7 @@ class View:
 
 @contextmanager
 def reading(repository: Path) -> Iterator[View]:
-    """Content of `repository` and its work tree, for as long as the context lasts. Raises LabError if it is none."""
+    """A view of `repository` and its work tree, valid within the context. Raises LabError if it is no repository."""
 
     def look_up(*args: str, ok: tuple[int, ...] = (0,)) -> str:
         return os.fsdecode(git(repository, *args, ok=ok)).removesuffix("\n")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Release tarballs of kernel.org: sha256-checked, resumed after a broken connection, never half there."""
+"""Release tarballs of kernel.org: sha256-checked, resumed after a broken connection, never left incomplete."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ReleaseSource:
 
 
 def release_source(version: str, progress: Progress, *, look: bool = False) -> ReleaseSource | None:
-    """The release tarball of `version`, e.g. `6.18.5`. Asks the server only the first time; None if `look` forbids."""
+    """The release tarball of `version`, e.g. `6.18.5`. Asks the server only once; None if `look` forbids that."""
     version = version.removeprefix("v")
     match = re.fullmatch(r"(\d+)\.\d+(?:\.\d+)?", version)
     if match is None:
@@ -84,9 +84,9 @@ def find_digest(sums: str, name: str) -> str | None:
 
 
 def download(url: str, target: Path, sha256: str, progress: Progress) -> None:
-    """Fetch `url` to `target`; what an earlier try left in `target.part` is continued.
+    """Fetch `url` to `target`; resumes an earlier download in `target.part`.
 
-    Raises LabError for no network (after a few tries) or a file that is not what its digest says.
+    Raises LabError for no network (after a few tries) or a file with the wrong digest.
     """
     if target.exists() and _digest(target) == sha256:
         return
@@ -116,7 +116,7 @@ def _fetch(url: str, part: Path, progress: Progress) -> None:
     headers = {"Range": f"bytes={have}-"} if have else {}
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
         if answer.status_code == requests.codes.requested_range_not_satisfiable:
-            return  # it is whole already (or longer than the file; the digest will tell)
+            return  # complete already (or longer than the file; the digest will show)
         answer.raise_for_status()
         resumed = answer.status_code == requests.codes.partial_content
         length = answer.headers.get("Content-Length", "")

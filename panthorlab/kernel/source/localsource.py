@@ -26,7 +26,7 @@ _MANIFEST = ("-name", ".git", "-prune", "-o", "-printf", r"%P\t%y\t%s\t%T@\t%m\t
 class RevisionSource:
     """A git tree object, with uncommitted files laid over it. `dirty`: sha256 (or None: deleted) by path.
 
-    `commit`: the id of the commit that it was asked for by; empty if a bare tree was named.
+    `commit`: id of the commit that the user named; empty if the user named a tree object.
     """
 
     repository: Path
@@ -78,7 +78,7 @@ class RevisionSource:
 
 @dataclass(frozen=True)
 class DirectorySource:
-    """A directory that is no git work tree, known by the sizes and times of its files."""
+    """A directory that is no git work tree, identified by the sizes and times of its files."""
 
     path: Path
     manifest: str
@@ -170,7 +170,7 @@ def tarball_source(path: Path) -> TarballSource:
 
 
 def reader(root: Path) -> ReadFile:
-    """Reads files of a tree by relative path, to look at; a pipe in the place of one is not waited for."""
+    """A function that reads files of a tree by relative path; it does not wait for a pipe in place of a file."""
     return lambda file: (root / file).read_bytes() if (root / file).is_file() else None
 
 
@@ -218,7 +218,7 @@ def _content_digest(path: Path) -> str | None:
 
 
 def _overlay(source: Path, target: Path, digest: str | None) -> None:
-    """Make `target` what `source` was when it was looked at."""
+    """Make `target` equal to `source` as it was when its `digest` was taken."""
     if digest is not None and _content_digest(source) != digest:
         raise SourceError(f"{source} changed while it was copied", hint="try again when nothing writes to it")
     if target.is_dir() and not target.is_symlink():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a tree is, read from its own files: a Linux kernel of which version, with a driver for the GPU or without."""
+"""Identifying a tree by its files: the version of the Linux kernel, and whether it has a driver for the GPU."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From what the user calls a base to a Source: something with a content key that can be unpacked.
+"""Resolving the user's name for a base to a Source: something with a content key that can be unpacked.
 
 | spec | source |
 |---|---|
@@ -26,7 +26,7 @@ DEFAULT_SERIES = PANTHOR.series
 
 
 class Source(Protocol):
-    """A kernel tree that can be had. `key`: equal keys mean equal content. `title`: for people."""
+    """An available kernel tree. `key`: equal keys mean equal content. `title`: for people."""
 
     @property
     def key(self) -> str: ...
@@ -39,7 +39,7 @@ class Source(Protocol):
 
 
 class UnknownYetError(LabError):
-    """A base of which more can only be known when it has been fetched, and nothing may be."""
+    """A base must be fetched to know more about it, and fetching is forbidden (`look`)."""
 
     def __init__(self, title: str) -> None:
         super().__init__(
@@ -51,10 +51,10 @@ class UnknownYetError(LabError):
 def resolve(
     spec: str | None, progress: Progress = quiet, *, look: bool = False, series: str = DEFAULT_SERIES
 ) -> Source:
-    """The Source that `spec` names (table above). Cheap when it was resolved before.
+    """The Source that `spec` names (table above). Cheap if it was resolved before.
 
-    `look`: without the network, and without a word written down. `series`: of the default base. Raises SourceError
-    for a spec that names nothing, LabError for no network, UnknownYetError if `look` forbids to ask.
+    `look`: use no network and write nothing. `series`: of the default base. Raises SourceError for a spec that names
+    nothing, LabError for no network, UnknownYetError if `look` forbids a necessary request.
     """
     if look and (source := _remembered(spec, series)) is not None:
         return source
@@ -79,7 +79,7 @@ def resolve(
 
 
 def _remembered(spec: str | None, series: str) -> Source | None:
-    """A source that is not on disk as the user gave it, as it was resolved before; None for one that is."""
+    """The earlier resolution of a spec that needs apt or the network; None for a spec that names something on disk."""
     from panthorlab.kernel.source import debian
 
     scheme, colon, version = (spec or "").partition(":")

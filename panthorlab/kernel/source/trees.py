@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One private tree per base, unpacked once and patched in place, so that every build is an increment of the last.
+"""One private tree per base, unpacked once and patched in place, so that builds are incremental.
 
 `trees/KEY/src` is the tree, `trees/KEY/base.json` says what it is, `trees/KEY/pristine` keeps the original of every
 file that a patch has ever touched, `trees/KEY/obj-…` are the O= directories. Only files whose content changes are
@@ -55,7 +55,7 @@ def open_base(source: Source, progress: Progress) -> Base:
 
 
 def _recorded(key: str, record: Path) -> Base | None:
-    """What a tree's record says; None if there is none, or it is damaged."""
+    """The base described by a tree's record; None if there is no record, or it is damaged."""
     tree = record.with_name("src")
     match read_object(record):
         case {"title": str(title), "version": str(version), "has_fix": bool(has_fix)} if tree.is_dir():
@@ -69,12 +69,12 @@ def is_sound(home: Path) -> bool:
 
 
 def forget(base: Base) -> None:
-    """Have a tree that is no more what it was unpacked anew the next time. Call it under `locked`."""
+    """Have a tree whose content has changed unpacked again the next time. Call it under `locked`."""
     (base.path.parent / "base.json").unlink(missing_ok=True)
 
 
 def named(base: Base, source: Source) -> Base:
-    """The tree as `source` calls it, whoever had the same content unpacked."""
+    """The tree with the title and commit of `source`, whichever source it was unpacked from."""
     commit = source.commit if isinstance(source, RevisionSource) else ""
     return replace(base, title=source.title, commit=commit)
 
@@ -82,7 +82,7 @@ def named(base: Base, source: Source) -> Base:
 def look(source: Source) -> tuple[Base, ReadFile]:
     """The base that `open_base` would give, and its files; nothing is unpacked, written or marked as used.
 
-    What is on the user's disk is read there. Raises UnknownYetError for what would have to be unpacked first.
+    Sources on the user's disk are read there. Raises UnknownYetError for a source that must be unpacked first.
     """
     home = cache_path("trees", _short(source.key))
     known = _recorded(source.key, home / "base.json")
@@ -152,7 +152,7 @@ def locked(key: str, progress: Progress, timeout: float = LOCK_SECONDS) -> Abstr
 
 
 def read_base(base: Base, path: str) -> bytes | None:
-    """A file of the base as it was unpacked, whatever patch is in the tree just now; None if it has none.
+    """A file of the base as it was unpacked, whatever patch is applied now; None if the base lacks it.
 
     Raises PatchError if the path leaves the tree.
     """

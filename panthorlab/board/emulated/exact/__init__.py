@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Exact time on an emulated board: QEMU counts instructions, and the guest runs only while somebody waits for it."""
+"""Exact time on an emulated board: QEMU counts instructions, and the guest runs only while the host waits for it."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The plugin that holds the guest's CPU (`plugin.c`), and whether a QEMU takes it."""
+"""The plugin that stops the guest's CPU (`plugin.c`), and whether a QEMU supports it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def unusable(qemu: Qemu) -> str:
 
 
 def arguments(qemu: str, *, page: int, sync: int, blocks: bool) -> list[str]:
-    """What QEMU of version `qemu` is told: inherited file descriptors, see `gpu/exact/wire.py`. `blocks`: also make a
-    hash of all blocks that are executed."""
+    """Arguments for QEMU of version `qemu`. `page`, `sync`: inherited file descriptors, see `gpu/exact/wire.py`.
+    `blocks`: also hash all executed blocks."""
     plugin = quoted(compiled(tcg_plugin.api_version(qemu)))
     return ["-plugin", f"file={plugin},page={page},sync={sync}{',hash=on' if blocks else ''}"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The agent's shell in exact time: no thread reads, and what is sent has reached the guest before that goes on."""
+"""The agent's shell in exact time: there is no reader thread, and sent data reaches the guest before it continues."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from panthorlab.board.emulated.qmp import Monitor
 from panthorlab.errors import PanthorlabError
 
 ROUNDS: Final = 1000
-"""Round trips through QEMU's main loop in which it must have passed a frame on: four kilobytes in each."""
+"""Round trips through QEMU's main loop within which it must have forwarded a frame, at four kilobytes each."""
 _ANSWER_SECONDS: Final = 60.0
 _INT: Final = struct.Struct("=i")
 
 
 def unread(sock: socket.socket) -> int:
-    """Bytes (with the kernel's own) that were sent and the other end has not taken yet."""
+    """Bytes sent (including the kernel's overhead) that the other end has not read yet."""
     value: int = _INT.unpack(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, _INT.pack(0)))[0]
     return value
 
 
 class ExactShell(AgentShell):
-    """Its callbacks are called by whoever waits for the board."""
+    """Callbacks run in the thread that waits for the board."""
 
     def __init__(
         self, sock: socket.socket, why_lost: Callable[[], PanthorlabError], board_time: ExactTime, monitor: Monitor
@@ -57,11 +57,11 @@ class ExactShell(AgentShell):
             return False
         self._exact.heard_and_told(frames.encode(frame))
         for _ in range(ROUNDS):
-            if self._monitor.status(_ANSWER_SECONDS) is None:  # QEMU has gone: the next wait will tell
+            if self._monitor.status(_ANSWER_SECONDS) is None:  # QEMU is gone: the next wait reports it
                 return True
             if not unread(self._sock):
                 break
         else:
             return False
-        self._monitor.status(_ANSWER_SECONDS)  # it has read the frame: now the guest has been interrupted for it
+        self._monitor.status(_ANSWER_SECONDS)  # QEMU has read it; after this it has interrupted the guest
         return True

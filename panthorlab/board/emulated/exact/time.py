@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The guest's time passes only while somebody waits for it; when he looks is a count of instructions.
+"""Exact time: the guest runs only while the host waits for it, and stops at fixed instruction counts.
 
-The model holds the guest at each beat, a millisecond of its time apart, and asks here whether it may go on. So whatever
-is done to the guest is done at a beat, and what the guest has said is looked at when it has said all up to a beat: what
-the host does, and how long that takes, cannot be told from inside the guest.
+The model stops the guest at each beat, every millisecond of guest time, and asks here whether it may continue. So the
+host acts on the guest only at beats, and looks at its output only when all output up to a beat has arrived: the guest
+cannot observe what the host does or how long that takes.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from panthorlab.gpu.exact.loop import INSTRUCTION_SECONDS
 from panthorlab.gpu.exact.wire import HELD, decode_held
 
 STALL_SECONDS: Final = 60.0
-"""Of the host's: a guest that has not got a millisecond further by then executes nothing any more."""
+"""Host seconds after which a guest that has not reached its next beat counts as stopped."""
 _CHUNK: Final = 1 << 18
 
 
 class ExactTime:
-    """See `BoardTime`. Not for several threads: one waits, and meanwhile it does what a reader's thread would do.
+    """See `BoardTime`. Not thread-safe: the one thread that waits also does the work of a reader thread.
 
-    `host`: the model's beats. `agent`: what the guest says comes here; `deliver` gets it, up to a beat; b"" at its end.
+    `host`: the socket with the model's beats. `agent`: the socket with the guest's output, which is passed to `deliver`
+    after each beat, b"" at its end.
     """
 
     def __init__(self, host: socket.socket, agent: socket.socket) -> None:
@@ -39,14 +40,14 @@ class ExactTime:
         self.deliver: Callable[[bytes], None] = lambda _data: None
         self._settles: list[Callable[[], None]] = []
         self._count = 0
-        self._still = 0.0  # seconds that went by though the guest stood still or was gone
+        self._still = 0.0  # host seconds that passed while the guest did not run or was gone
         self._running = True  # until the first beat
         self._gone = False
         self._said = hashlib.sha256()
 
     @property
     def held(self) -> bool:
-        """Whether the guest stands still, so that what is done to it now is done at a count."""
+        """Whether the guest is stopped at a beat, so that an action on it happens at a known instruction count."""
         return not self._running
 
     @property
@@ -55,7 +56,7 @@ class ExactTime:
         return self._count
 
     def now(self) -> float:
-        """Seconds of the guest's time, and those of ours in which it did not go on."""
+        """Seconds of guest time, plus host seconds in which the guest made no progress."""
         return self._count * INSTRUCTION_SECONDS + self._still
 
     def sleep(self, seconds: float) -> None:
@@ -85,20 +86,20 @@ class ExactTime:
         self._settles.append(settle)
 
     def heard_and_told(self, told: bytes) -> None:
-        """The guest is told this now: part of the run's digest."""
+        """Record in the run's digest that `told` is sent to the guest now."""
         self._said.update(b">%d %d " % (self._count, len(told)) + told)
 
     def hexdigest(self) -> str:
-        """SHA-256 of all that the guest was told and has said, with the beats at which."""
+        """SHA-256 over all data sent to and received from the guest, with the beats of each."""
         return self._said.hexdigest()
 
     # -- one beat -----------------------------------------------------------------------------------------------
 
     def _beat(self) -> None:
-        """Let the guest go on to the next beat, and hear what it says until then."""
+        """Let the guest run to the next beat, and receive its output until then."""
         if self._gone:
             self._still += 1.0
-            time.sleep(0.01)  # whoever ends the board needs a moment
+            time.sleep(0.01)  # gives the thread that ends the board time
             return
         said = bytearray()
         try:
@@ -120,7 +121,7 @@ class ExactTime:
             settle()
 
     def _await_beat(self, said: bytearray) -> bool:
-        """Whether it came."""
+        """Wait for the next beat; whether it came."""
         end = time.monotonic() + STALL_SECONDS
         while (left := end - time.monotonic()) > 0:
             ready = select.select([self._host, self._agent], (), (), left)[0]
@@ -138,7 +139,7 @@ class ExactTime:
         return False
 
     def _hear(self, said: bytearray) -> bool:
-        """What there is; False at the end."""
+        """Receive the available output; False at the end of the stream."""
         data = self._agent.recv(_CHUNK)
         said += data
         return bool(data)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What connects QEMU, the GPU model and us in exact time: a page that two of them share, and two sockets."""
+"""The connections of QEMU, the GPU model and this process in exact time: a page that two of them share, two sockets."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from panthorlab.board.emulated.qemu import Qemu
 from panthorlab.gpu.exact.wire import PAGE, Ends
 
 CONSOLE: Final = "console.raw"
-"""In QEMU's directory: all of the console, written before the guest goes on. What we read comes a little later."""
+"""File in QEMU's directory with the console's output, written before the guest continues; our socket lags behind."""
 
 
 class ExactWires:
-    """Descriptors of one boot. `host`: our end of the model's beats."""
+    """File descriptors of one boot. `host`: our end of the socket with the model's beats."""
 
     def __init__(self, made: ExitStack) -> None:
         self._page = os.memfd_create("exact", os.MFD_CLOEXEC)
@@ -33,20 +33,20 @@ class ExactWires:
 
     @property
     def of_model(self) -> Ends:
-        """What the model inherits."""
+        """Descriptors that the model inherits."""
         return Ends(self._page, self._model.fileno(), self._beats.fileno())
 
     @property
     def of_qemu(self) -> Sequence[int]:
-        """What QEMU inherits."""
+        """Descriptors that QEMU inherits."""
         return self._page, self._cpu.fileno()
 
     def qemu_arguments(self, qemu: Qemu, *, blocks: bool) -> list[str]:
-        """The plugin, with its descriptors."""
+        """QEMU's arguments for the plugin, with its descriptors."""
         return arguments(qemu.version, page=self._page, sync=self._cpu.fileno(), blocks=blocks)
 
     def hand_over(self) -> None:
-        """Both have inherited theirs: when one of them ends, the others hear of it."""
+        """Close our copies once both have inherited theirs, so that each process notices when another ends."""
         self._lent.close()
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Making an overlay: packages by hash, unpacked and never installed; of them what the programs need, in the cache."""
+"""Making an overlay in the cache: packages are fetched by hash and unpacked, never installed; only files that the
+programs need are kept."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ FILES = "files"
 
 
 def find(name: str, progress: ProgressCallback) -> Path:
-    """The directory of the overlay `name`, made now if it is not in the cache. Raises UsageError, LabError."""
+    """The directory of the overlay `name`, created if it is not in the cache. Raises UsageError, LabError."""
     recipe = RECIPES.get(name)
     if recipe is None:
         near = difflib.get_close_matches(name, RECIPES, n=1)
@@ -36,7 +37,7 @@ def find(name: str, progress: ProgressCallback) -> Path:
 
 
 def made(name: str, recipe: Recipe, progress: ProgressCallback, *, again: bool = False) -> Path:
-    """As `find`, for any recipe. `again`: with the newest packages, even if it is there."""
+    """As `find`, for any recipe. `again`: rebuild with the newest packages even if it is in the cache."""
     home = cache_dir("overlays", name)
     digest = hashlib.sha256(json.dumps(asdict(recipe)).encode()).hexdigest()
     waiting = partial(progress, f"waiting for another run that makes overlay {name}")
@@ -59,7 +60,7 @@ def made(name: str, recipe: Recipe, progress: ProgressCallback, *, again: bool =
 
 
 def _digest_of(home: Path) -> str | None:
-    """Of the recipe by which the overlay in `home` was made; None if there is none, or its record is damaged."""
+    """Digest of the recipe of the overlay in `home`; None if there is no overlay, or its record is damaged."""
     try:
         digest: str = json.loads((home / RECORD).read_text())["recipe"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -68,7 +69,7 @@ def _digest_of(home: Path) -> str | None:
 
 
 def _unpacked(name: str, part: Part, root: Path, progress: ProgressCallback) -> list[Deb]:
-    """The packages of `part`, which are now in `root`."""
+    """Unpack the packages of `part` into `root`; returns them."""
     mirror = debian_mirror()
     progress(f"looking up the packages of overlay {name}: {part.suite} {part.architecture}")
     apt_home = cache_dir("overlays", f"apt-{part.suite}-{part.architecture}")

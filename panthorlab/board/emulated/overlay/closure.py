@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a program needs to run: its interpreter and shared objects, followed through an unpacked root file system."""
+"""The files that a program needs to run: its interpreter and shared objects, found in an unpacked root file system."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ MAX_LINKS = 40
 
 
 def resolve(root: Path, path: str) -> list[str]:
-    """The places of `root` that lead to the file at `path`, absolute in it: symbolic links first, the file last.
+    """The paths, absolute in `root`, that lead to the file at `path`: symbolic links first, the file last.
 
-    Links are followed inside `root`, whatever they say of the host. Raises FileNotFoundError, and LabError for a loop.
+    Links are resolved inside `root`, never on the host. Raises FileNotFoundError, and LabError for a loop.
     """
     places: list[str] = []
     pending = list(PurePosixPath(path).parts[1:])
@@ -49,13 +49,13 @@ def resolve(root: Path, path: str) -> list[str]:
 def closure(
     root: Path, programs: Iterable[str], libraries: str, elsewhere: frozenset[str] = frozenset()
 ) -> dict[str, str | None]:
-    """Every path that `programs` (absolute in `root`) need: themselves, interpreters, shared objects, links. None for a
-    file, the target for a symbolic link.
+    """Every path that `programs` (absolute in `root`) need: themselves, interpreters, shared objects, links. The value
+    is None for a file, the target for a symbolic link.
 
-    `libraries`: the directory in which the dynamic linker looks, after that of RUNPATH. Directories that are links (a
-    merged /usr) are not among them, for they are none on the board: what is reached through one is a link of its own.
-    `elsewhere`: names of shared objects and interpreters that the board has in another way.
-    Raises LabError for what is missing, with who needs it.
+    `libraries`: the directory that the dynamic linker searches after those of RUNPATH. Links to directories (a merged
+    /usr) are left out, because the board has none; a file reached through one gets a link of its own instead.
+    `elsewhere`: names of shared objects and interpreters that the board gets in another way.
+    Raises LabError for a missing file, naming what needs it.
     """
     needed: dict[str, str | None] = {}
     pending = [(path, "the overlay") for path in programs]
@@ -127,5 +127,5 @@ def _dependencies(path: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def _attribute(tag: object, name: str) -> str:
-    """pyelftools gives a dynamic tag an attribute for the string that it refers to, by the kind of tag."""
+    """The string that a dynamic tag refers to; pyelftools has it as an attribute named after the kind of tag."""
     return str(getattr(tag, name, ""))

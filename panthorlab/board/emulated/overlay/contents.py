@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What an overlay puts on a board, as one number."""
+"""Digest of an overlay's contents."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from panthorlab.board.emulated.initramfs import overlay_entries
 
 
 def digest(folder: Path) -> str:
-    """sha256 of all that the board gets of it. Raises UsageError."""
+    """sha256 over all that the board gets from `folder`. Raises UsageError."""
     entries = overlay_entries(folder)
     return files.digest(sorted((entry.path, entry.mode, hashlib.sha256(entry.data).hexdigest()) for entry in entries))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The overlays that panthorlab can make by itself: which packages, and what of them a board needs."""
+"""The overlays that panthorlab can make: from which packages, and which of their files a board needs."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from panthorlab.arch import DEFAULT
 
 SUITE = "trixie"
-"""Debian's release that packages come from if nothing else is said: its Mesa knows Mali-G610 (25.0)."""
+"""Default Debian release of packages: its Mesa (25.0) supports Mali-G610."""
 BOARD = DEFAULT.debian
-"""Debian's word for the architecture of boards."""
+"""Debian's name of the boards' architecture."""
 LIBRARIES = {BOARD: DEFAULT.libraries, "amd64": "/usr/lib/x86_64-linux-gnu"}
-"""Where the shared objects of an architecture are, in Debian's words for it. Of amd64 is what a board interprets."""
+"""Directory of shared objects by Debian architecture. amd64 is for programs that box64 interprets on a board."""
 _ARM64, _AMD64 = LIBRARIES[BOARD], LIBRARIES["amd64"]
 
 
 @dataclass(frozen=True)
 class Part:
-    """What comes out of some packages of one suite and architecture.
+    """The files wanted from some packages of one suite and architecture.
 
-    `programs`: run on the board. `loaded`: shared objects that no program names, since they are loaded by name.
-    `data`: files and directories, with all that is in them. `elsewhere`: shared objects that no part need have."""
+    `programs`: run on the board. `loaded`: shared objects that programs dlopen() instead of linking with them.
+    `data`: files and directories, recursively. `elsewhere`: shared objects that the board gets in another way."""
 
     packages: tuple[str, ...]
     programs: tuple[str, ...]
@@ -35,8 +35,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Recipe:
-    """`links`: what else leads to a program. `scripts`: path and text. `tells`: the paths by which a suite that needs
-    this overlay knows that a board has what it has, wherever that came from."""
+    """`links`: further names of programs. `scripts`: path and text. `tells`: paths whose presence on a board shows a
+    suite that needs this overlay that its contents are there, wherever they came from."""
 
     parts: tuple[Part, ...]
     links: tuple[tuple[str, str], ...] = ()
@@ -101,7 +101,7 @@ _IGT_PROGRAMS = (
     "syncobj_timeline",
     "syncobj_wait",
 )
-# What box64 takes natively: it has libc's functions and these libraries' as its own, and not all that is in the others.
+# Libraries that box64 replaces by native ones: it wraps libc and these completely, the others only in part.
 _NATIVE = ("libglib-2.0.so.0", "libpci.so.3")
 _NATIVE_LIBC = ("libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2")
 _BOX64 = f"""#!/bin/sh

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The console of a real board: the reader that all boards have, over a line that comes back when it was lost."""
+"""The console of a real board: the common reader on a line that reconnects after a loss."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from panthorlab.board.real.parts import Dialogue, Link
 from panthorlab.errors import LabError
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
-"""Seconds between tries to get a lost line back; each pause is twice the one before."""
+"""Seconds between attempts to reconnect a lost line; each pause is twice the previous one."""
 STEADY = 5.0
-"""A line that held so long was a good one: the pauses begin anew."""
+"""Seconds after which a connection counts as stable, and pauses start again at the first."""
 _PRINTABLE = bytes([*range(0x20, 0x7F), *b"\t\r\n\x1b\b"])
 _SAMPLE = 4096
 
 
 class ReconnectingLink:
-    """A `ByteSource` that ends only when it is closed. In place of what was lost it gives a line that says so."""
+    """A `ByteSource` that ends only when it is closed. It inserts a line about each outage in place of lost output."""
 
     def __init__(self, reopen: Callable[[], Link], name: str) -> None:
         self._reopen = reopen
@@ -65,7 +65,7 @@ class ReconnectingLink:
 
     @property
     def link(self) -> Link:
-        """The connection as it is now. Raises LabError if there is none."""
+        """The present connection. Raises LabError if there is none."""
         link = self._link
         if link is None:
             raise LabError(
@@ -101,7 +101,7 @@ class ReconnectingLink:
         return _note(f"console lost: {reason}")
 
     def _try(self) -> bytes:
-        """One pause, one try; the note of the end of the outage if it succeeded."""
+        """One pause and one attempt; returns the line about the end of the outage if it succeeded."""
         if self._closing.wait(self._pause):
             return b""
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
@@ -151,7 +151,7 @@ class RealConsole(Console):
         return None
 
     def send(self, data: bytes) -> None:
-        """Raises LabError; a line that proves lost comes back by itself."""
+        """Raises LabError; a line that turns out to be lost reconnects by itself."""
         try:
             self._line.link.send(data)
         except OSError as error:
@@ -226,5 +226,5 @@ def open_console(
 
 
 def _note(text: str) -> bytes:
-    """On a line of its own, in the log and for all listeners."""
+    """`text` as a separate line, for the log and all listeners."""
     return f"\r\n[-- panthorlab: {text} --]\r\n".encode()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A conversation over a console: pexpect on the bytes that the one reader thread hands on."""
+"""A conversation over a console: pexpect on the bytes from the console's reader thread."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ else:
     _Spawn = SpawnBase
 
 SLICE = 1.0
-"""Seconds of quiet after which a prompt may be lost or torn."""
+"""Seconds of quiet after which a prompt may be lost or corrupted."""
 QUIET = 0.05
-"""Seconds without a byte after which a board is taken to wait for a command."""
+"""Seconds without a byte after which a board is assumed to wait for a command."""
 TYPED = 16
-"""Bytes typed ahead of their echo: the smallest FIFO of a UART that nobody reads at the moment."""
+"""Bytes typed ahead of their echo: the size of the smallest UART FIFO, as the board may not be reading."""
 TRIES = 3
 _WINDOW = 8192
-"""Bytes that pexpect searches again with each portion; without a limit it is quadratic."""
+"""Bytes that pexpect searches again with each chunk; without a limit the search is quadratic."""
 _PORTION = 2048
-"""pexpect skips what a single portion has beyond the window, so a portion must be smaller."""
+"""Maximum chunk: pexpect skips the part of a chunk beyond the window, so chunks must be smaller."""
 _ALL = re.compile(rb"(?s).*")
 _KERNEL_LINE = re.compile(rb"\[ {0,4}\d{1,9}\.\d{6}\] ?[^\r\n]{0,2000}(?:\r*\n|\Z)")
 _INVISIBLE = re.compile(rb"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|[=>78])| \r(?!\n)|[\x00-\x1f\x7f]")
-"""What an echo has beside what was typed; a space and a carriage return are a shell's way to wrap a long line."""
-_ERASE_LINE = "\x03"  # Ctrl-C: U-Boot and shells drop the line and show the prompt anew
+"""Extra bytes in an echo; shells wrap a long line by a space and a carriage return."""
+_ERASE_LINE = "\x03"  # Ctrl-C: U-Boot and shells drop the line and print the prompt again
 
 
 class DialogueConsole(Protocol):
@@ -49,7 +49,7 @@ class DialogueConsole(Protocol):
 
 
 class _Heard(_Spawn):
-    """What was heard and not yet consumed, for pexpect."""
+    """Bytes received and not yet consumed, for pexpect."""
 
     def __init__(self) -> None:
         super().__init__(maxread=_PORTION, searchwindowsize=_WINDOW)
@@ -57,7 +57,7 @@ class _Heard(_Spawn):
         self._chunks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._rest = b""
         self.last = time.monotonic()
-        """When something was heard last."""
+        """When bytes last arrived."""
 
     def add(self, data: bytes) -> None:
         self.last = time.monotonic()
@@ -80,7 +80,7 @@ class _Heard(_Spawn):
         return data
 
     def drain(self) -> None:
-        """Consume what was searched in vain."""
+        """Discard the bytes that did not match."""
         self.expect_list([_ALL], timeout=0)
 
 
@@ -91,7 +91,7 @@ class PexpectDialogue:
         self._wire = wire
         self._heard = _Heard()
         self.feed = self._heard.add
-        """Takes what the reader got; b"" at the end."""
+        """Called with the reader's bytes; b"" at the end."""
 
     def send(self, text: str) -> None:
         self._wire.send(text.encode())
@@ -125,7 +125,7 @@ class PexpectDialogue:
         raise self._failed(f"the console did not show {what}")
 
     def _see_through(self, patterns: list[re.Pattern[bytes]]) -> tuple[int, bytes] | None:
-        """Look again, without the lines of the kernel that came into the middle of what is awaited."""
+        """Search again without kernel messages that interrupt the awaited text."""
         plain = _KERNEL_LINE.sub(b"", (self._heard.before or b"")[-2 * _WINDOW :])
         for index, pattern in enumerate(patterns):
             if found := pattern.search(plain):
@@ -134,7 +134,7 @@ class PexpectDialogue:
         return None
 
     def _type(self, text: str, deadline: float) -> None:
-        """No character is lost: the line is typed as fast as its echo comes, and anew if the echo is another."""
+        """Type a line as fast as its echo comes, and retype it if the echo differs, so that no character is lost."""
         echo = bytearray()
         for _ in range(TRIES):
             self._settle()
@@ -151,7 +151,7 @@ class PexpectDialogue:
         )
 
     def _settle(self) -> None:
-        """Drop what is said until it is quiet, if it ever is: one prompt too many must not end the next command."""
+        """Discard output until the console is quiet or time is up: a surplus prompt must not end the next command."""
         self._heard.drain()
         latest = time.monotonic() + 4 * QUIET
         with suppress(TIMEOUT):
@@ -159,9 +159,9 @@ class PexpectDialogue:
                 self._read(QUIET)
 
     def _echoed(self, so_far: str, more: str, echo: bytearray, deadline: float) -> bool:
-        """Send `more` and hear all that was typed `so_far`; False if that does not come.
+        """Send `more` and wait for the echo of all that was typed `so_far`; False if it does not come.
 
-        When others talk all the while, its characters in their order will do.
+        If other output is mixed in, it is enough that the typed characters come in order.
         """
         self.send(more)
         wanted = _visible(so_far.encode())

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Connections to serial lines: a device of this machine, raw TCP, telnet with or without RFC 2217.
 
-Opening one either gives a link that is ours alone, at the right speed, or a LabError that says who or what is in the
-way. A link that was lost is not mended: the console opens a new one.
+Opening one gives either an exclusive link at the right speed, or a LabError that names the obstacle. A lost link is not
+repaired: the console opens a new one.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class TcpLink:
         return bool(self._early or select.select([self._socket], [], [], max(0.0, seconds))[0])
 
     def _settle(self, where: str) -> bytes:
-        """What comes first. Raises LabError when the server hangs up at once: it does when others have the line."""
+        """The first bytes. Raises LabError if the server hangs up at once, as it does when others use the line."""
         early = b""
         deadline = time.monotonic() + HANG_UP_TIME
         while select.select([self._socket], [], [], max(0.0, deadline - time.monotonic()))[0]:
@@ -119,7 +119,7 @@ class TcpLink:
 
 
 class TelnetLink:
-    """Telnet over TCP; with RFC 2217 the speed is set, and known to be set, once this is made."""
+    """Telnet over TCP; with RFC 2217 the speed is set and confirmed by the constructor."""
 
     def __init__(self, section: TelnetConsole, timeout: float) -> None:
         self._where = f"{section.host}:{section.port}"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Telnet (RFC 854, 856, 1143) and its serial port option (RFC 2217), client side, without I/O.
 
-pyserial's client for it runs a thread of its own that takes the stream apart byte by byte; ours must carry a console at
-full speed, and its one reader thread is the console's.
+pyserial's client parses the stream byte by byte in a thread of its own; this one must carry a console at full speed, in
+the console's reader thread.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_SUBNEGOTIATION = 4096
 
 @dataclass
 class Telnet:
-    """One connection's protocol state. `receive` gives payload; what must be answered collects in `replies`."""
+    """One connection's protocol state. `receive` returns payload; responses to send collect in `replies`."""
 
     rfc2217: bool = False
     replies: bytearray = field(default_factory=bytearray)
@@ -29,14 +29,14 @@ class Telnet:
     remote: set[int] = field(default_factory=set)
     """Options that the server does and we agreed to."""
     refused: set[int] = field(default_factory=set)
-    """Options that the server said it will not have from us."""
+    """Options that the server has refused to let us use."""
     port: dict[int, int] = field(default_factory=dict)
-    """What the server said last about each setting of the serial port (RFC 2217), e.g. the speed."""
+    """The server's last report of each setting of the serial port (RFC 2217), e.g. the speed."""
     _held: bytes = b""
     _asked: set[tuple[int, int]] = field(default_factory=set)
 
     def begin(self) -> bytes:
-        """What the client opens with."""
+        """The client's first negotiation."""
         ours = (BINARY, SGA, COM_PORT) if self.rfc2217 else (BINARY, SGA)
         for option in ours:
             self._ask(WILL, option)
@@ -50,7 +50,7 @@ class Telnet:
         return replies
 
     def receive(self, data: bytes) -> bytes:
-        """Payload of a portion of the stream, cut anywhere."""
+        """Payload of a chunk of the stream, cut anywhere."""
         if self._held:
             data, self._held = self._held + data, b""
         if IAC not in data and (BINARY in self.remote or 0x0D not in data):
@@ -68,7 +68,7 @@ class Telnet:
         return self._newlines(payload)
 
     def escape(self, data: bytes) -> bytes:
-        """Payload as it is sent."""
+        """Payload, escaped for sending."""
         data = data.replace(b"\xff", b"\xff\xff")
         return data if BINARY in self.local else data.replace(b"\r", b"\r\0")
 
@@ -123,10 +123,10 @@ class Telnet:
             self.port[body[1] - _FROM_SERVER] = int.from_bytes(body[2:6], "big")
 
     def _negotiate(self, verb: int, option: int) -> None:
-        """Answer changes only, so that two sides never go round in circles (RFC 1143)."""
+        """Respond to changes only, so that negotiation cannot loop (RFC 1143)."""
         wanted = {DO: {BINARY, SGA} | ({COM_PORT} if self.rfc2217 else set()), WILL: {BINARY, ECHO, SGA}}
         positive = {DO: DO, DONT: DO, WILL: WILL, WONT: WILL}[verb]
-        answer = WILL if positive == DO else DO  # how we say yes; one more is no
+        answer = WILL if positive == DO else DO  # the positive answer; the negative is one more
         state = self.local if positive == DO else self.remote
         was_asked = (answer, option) in self._asked
         self._asked.discard((answer, option))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A serial device of this machine as a link: opened for us alone, and who has it if that is not to be."""
+"""A serial device of this machine as a link: opened exclusively, or an error that names who has it open."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from panthorlab.board.real.file import TtyConsole
 from panthorlab.errors import LabError
 
 BREAK_TIME: Final = 0.3
-"""Seconds; a UART takes anything longer than one character for a BREAK."""
+"""Seconds; a UART interprets anything longer than one character as BREAK."""
 SEND_TIME: Final = 10
-"""Seconds that a device or a server may take no byte of ours."""
+"""Seconds after which a device or server that accepts no byte counts as stuck."""
 
 
 class TtyLink:
@@ -40,8 +40,8 @@ class TtyLink:
         self._closing = threading.Lock()
         self._closed = False
         try:
-            # flock keeps out those who ask for it, TIOCEXCL those who just open it (a pseudo terminal would stay so
-            # for ever if we were killed); those who were there before are seen by looking.
+            # flock excludes programs that use it, TIOCEXCL all that open the device (a pseudo terminal would stay
+            # exclusive for ever if we were killed); earlier users are found by searching.
             if not _is_pty(section.device):
                 fcntl.ioctl(self._port.fileno(), termios.TIOCEXCL)
             if others := [who for pid, who in _holders(section.device) if pid != os.getpid()]:
@@ -65,7 +65,7 @@ class TtyLink:
             return data and data + self._more(size - len(data))
 
     def _more(self, size: int) -> bytes:
-        """What is there besides: a terminal gives 4 KiB at a time, and each portion is a round of all listeners."""
+        """Further available bytes: a terminal gives 4 KiB at a time, and each chunk costs a call of every listener."""
         data = bytearray()
         with suppress(OSError):  # nothing left; or the end of the line, which the next `recv` meets again
             while len(data) < size and (portion := os.read(self._port.fileno(), size - len(data))):
@@ -77,7 +77,7 @@ class TtyLink:
 
     @property
     def can_break(self) -> bool:
-        """A pseudo terminal takes the request and drops it."""
+        """False for a pseudo terminal, which accepts the request and ignores it."""
         return not _is_pty(self._name)
 
     def send_break(self) -> None:
@@ -141,7 +141,7 @@ def _in_use(device: str, others: list[str]) -> LabError:
 
 
 def _holders(device: str) -> Iterator[tuple[int, str]]:
-    """Processes, as far as we may see, that have the device open."""
+    """Processes that have the device open, as far as we are allowed to see."""
     number = os.stat(device).st_rdev  # noqa: PTH116 - follows links like open()
     for descriptors in Path("/proc").glob("[0-9]*/fd"):
         with suppress(OSError):  # gone, or of another user

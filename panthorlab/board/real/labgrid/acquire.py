@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Boards that a labgrid coordinator hands out: acquire a place, use its resources, and give it back whatever happens.
+"""Boards managed by a labgrid coordinator: acquire a place, use its resources, and release it in any case.
 
-Each acquisition has an identity of its own (HOST/USER+OWNER+NONCE), so that `release-from` frees what that controller
-held and nothing else, even while the same user runs another. `client` does the talking, `records` remembers.
+Each acquisition has its own identity (HOST/USER+OWNER+NONCE), so that `release-from` frees only the places of that
+controller, even while the same user runs another. `client` talks to labgrid, `records` keeps acquisitions on disk.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from panthorlab.board.real.labgrid.place import CONSOLES, Place, PlaceResources,
 from panthorlab.board.real.labgrid.records import held_by_run, recorded, release_stale
 from panthorlab.errors import LabError
 
-POLL: Final = 3.0  # between two looks at a place that somebody else has
+POLL: Final = 3.0  # seconds between polls of a place that somebody else has
 
 
 @contextlib.contextmanager
@@ -57,7 +57,7 @@ def acquire(
 
 
 def _exactly(wanted: str, place: Place, client: Client) -> None:
-    """labgrid takes parts of names, too; a board file that grabs another board with the next lab change is none."""
+    """Require the exact name: labgrid also accepts parts of names, which may match another board later."""
     if wanted != place.name and wanted not in {alias.rpartition(":")[2] for alias in place.aliases}:
         raise client.unknown(wanted)
 
@@ -88,7 +88,7 @@ def _take(client: Client, place: Place, timeout: float, progress: Callable[[str]
 
 
 def _busy(done: subprocess.CompletedProcess[str], place: Place) -> str:
-    """Who was faster. Raises LabError if the place was refused for another reason, for which waiting is no cure."""
+    """Who else has the place. Raises LabError if it was refused for another reason, which waiting does not cure."""
     if place.holder is not None:
         return f"acquired by {place.holder}"
     if place.reservation and "not reserved for" in done.stderr:
@@ -102,7 +102,7 @@ def _busy(done: subprocess.CompletedProcess[str], place: Place) -> str:
 
 
 def _started(client: Client, name: str) -> Place:
-    """The acquired place once its exporters serve its consoles, which they begin to do when it is acquired."""
+    """The acquired place, once its exporters serve its consoles, which they start after the acquisition."""
     deadline = time.monotonic() + CALL_TIMEOUT
     while True:
         place = client.show(name)
@@ -114,7 +114,7 @@ def _started(client: Client, name: str) -> Place:
             )
         idle = [item for item in place.resources if item.cls in CONSOLES and item.params.get("port") is None]
         if not idle or place.orphans or not all(item.available for item in idle):
-            return place  # complete; or it cannot become so, which `translate` says
+            return place  # complete; or never will be, which `translate` reports
         if time.monotonic() >= deadline:
             raise LabError(
                 f"labgrid place {name} was acquired, but its exporter does not serve {idle[0]}",

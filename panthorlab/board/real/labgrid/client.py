@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`labgrid-client` at work for one identity.
 
-Its commands are labgrid's contract with its users, its Python modules are not, and inside our interpreter they would
-shadow pyserial and hook into pytest.
+labgrid's command line is its stable interface; its Python modules are not, and in our interpreter they would shadow
+pyserial and hook into pytest.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from panthorlab.errors import LabError
 PROGRAM: Final = "labgrid-client"
 DEFAULT_COORDINATOR: Final = "127.0.0.1:20408"
 CALL_TIMEOUT: Final = 60.0  # one command; the coordinator waits 10 s for each resource's exporter
-# What would have labgrid-client do something else than it is told.
+# Environment variables that change the meaning of labgrid-client's arguments.
 _UNWANTED: Final = frozenset({"LG_ENV", "LG_PLACE", "PLACE", "LG_STATE", "STATE", "LG_INITIAL_STATE", "LG_TOKEN"})
 
 
 @dataclass(frozen=True)
 class Client:
-    """`labgrid-client` at work for one identity."""
+    """Calls of `labgrid-client` under one identity."""
 
     program: str
     coordinator: str
@@ -44,7 +44,7 @@ class Client:
 
     @classmethod
     def new(cls, section: Labgrid, owner: str) -> Self:
-        """With an identity that nobody has had before. Raises LabError if there is no labgrid-client."""
+        """With a new, unique identity. Raises LabError if there is no labgrid-client."""
         if proxy := os.environ.get("LG_PROXY"):
             raise LabError(
                 f"$LG_PROXY is set: panthorlab cannot reach consoles and switches through {proxy}",
@@ -61,7 +61,7 @@ class Client:
         return f"{self.host}/{self.user}"
 
     def control(self, place: str) -> list[str]:
-        """argv, without command, of a labgrid-client that may use the place; for other processes."""
+        """argv of a labgrid-client that may use the place, without the command; for other processes."""
         scrub = [word for name in sorted(_UNWANTED) for word in ("-u", name)]
         identity = [f"LG_HOSTNAME={self.host}", f"LG_USERNAME={self.user}"]
         return ["env", *scrub, *identity, self.program, "-x", self.coordinator, "-p", place]
@@ -80,7 +80,7 @@ class Client:
         return done
 
     def show(self, place: str) -> Place:
-        """Raises LabError if there is no such place, with names that are near."""
+        """The place. Raises LabError, with similar names, if there is none."""
         done = self.call("-p", place, "show")
         if done.returncode:
             if "matches nothing" in done.stderr or "matches multiple" in done.stderr:
@@ -99,7 +99,7 @@ class Client:
         return [line.split()[0] for line in self.call("places").stdout.splitlines() if line.strip()]
 
     def unknown(self, place: str) -> LabError:
-        """That there is no such place, with names that are near."""
+        """The error for a place that does not exist, with similar names."""
         places = self.places()
         near = difflib.get_close_matches(place, places, n=3) or [name for name in places if place in name][:3]
         known = (
@@ -112,7 +112,8 @@ class Client:
         return LabError(f"the labgrid coordinator {self.coordinator} has no place `{place}`", hint=known)
 
     def release(self, place: str, progress: Callable[[str], None]) -> bool:
-        """Whether the place is certainly not ours any more. A failure is told: it must not hide what the run found."""
+        """Release the place; returns whether it is certainly released. Failures are only reported, so that they do not
+        hide the run's results."""
         try:
             done = self.call("-p", place, "release-from", self.identity)
             if done.returncode == 0:
@@ -130,7 +131,7 @@ class Client:
 
 
 def _run(argv: list[str], env: Mapping[str, str], *, what: str) -> subprocess.CompletedProcess[str]:
-    """In a session of its own: Ctrl-C is for us, who then release the place."""
+    """Run in a session of its own: Ctrl-C must reach only us, as we then release the place."""
     process = spawn.spawn(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
     try:
         out, err = process.communicate(timeout=CALL_TIMEOUT)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What `labgrid-client show` says of a place, and its resources in the words of our board files. Pure functions."""
+"""Parsing `labgrid-client show`, and translating a place's resources to board file sections. Pure functions."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ _LAST_WORD = 'said=$("$@") && echo "${said##* }"'
 
 @dataclass(frozen=True)
 class Resource:
-    """One resource. `path`: EXPORTER/GROUP/CLASS/NAME. `name`: what the place calls it. `available`: its exporter's
-    word. `proxy`: the host through which alone it can be reached."""
+    """One resource. `path`: EXPORTER/GROUP/CLASS/NAME. `name`: its name in the place. `available`: as reported by its
+    exporter. `proxy`: the only host through which it can be reached, if any."""
 
     name: str
     path: str
@@ -64,7 +64,7 @@ class Place:
 
 @dataclass(frozen=True)
 class PlaceSsh:
-    """Where SSH answers; how to log in is the board file's business."""
+    """Address of the SSH server; the board file has the credentials."""
 
     host: str
     port: int
@@ -73,7 +73,7 @@ class PlaceSsh:
 
 @dataclass(frozen=True)
 class PlaceResources:
-    """What a place has, as sections of a board file; None: the place has none, the board file's own section counts."""
+    """Resources of a place as sections of a board file; None: not in the place, the board file's own section counts."""
 
     place: str
     console: ConsoleSection | None
@@ -153,7 +153,7 @@ def _resource(name: str, path: str, body: str) -> Resource:
 def translate(place: Place, control: Sequence[str]) -> PlaceResources:
     """The place's resources as sections. `control`: argv of a `labgrid-client` that may use the place, without command.
 
-    Raises LabError for resources that are gone, ambiguous, out of reach, or senseless.
+    Raises LabError for resources that are gone, ambiguous, unreachable, or invalid.
     """
     if place.orphans:
         raise LabError(
@@ -162,7 +162,7 @@ def translate(place: Place, control: Sequence[str]) -> PlaceResources:
         )
     console = _pick(place, CONSOLES, "console")
     service = _pick(place, SERVICES, "ssh")
-    # A GPIO may be a reset line or a boot-mode pin: it is power only if nothing else is, or if it says so.
+    # A GPIO may be a reset line or a boot-mode pin: it is power only without another switch, or if named `power`.
     switch = _pick(place, SWITCHES - {"NetworkSysfsGPIO"}, "power") or _pick(place, {"NetworkSysfsGPIO"}, "power")
     return PlaceResources(
         place.name,
@@ -173,7 +173,7 @@ def translate(place: Place, control: Sequence[str]) -> PlaceResources:
 
 
 def _pick(place: Place, classes: Iterable[str], role: str) -> Resource | None:
-    """The one resource of these classes, or of several the one called `role`."""
+    """The only resource of these classes, or the one named `role` if there are several."""
     found = [resource for resource in place.resources if resource.cls in classes]
     if len(found) > 1:
         named = [resource for resource in found if resource.name == role]
@@ -237,7 +237,7 @@ def _ssh(place: Place, resource: Resource) -> PlaceSsh:
 
 
 def _power(resource: Resource, control: Sequence[str]) -> PowerSection:
-    """Our own driver where there is one for it; else labgrid's, by its client program."""
+    """Our own driver if there is one for the resource; else labgrid's, through its client program."""
     if resource.proxy is None:
         try:
             own = _own_switch(resource)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What this machine has acquired of labgrid, on disk: one record for each acquisition, before labgrid hears of it.
+"""This machine's labgrid acquisitions on disk: one record each, written before labgrid is asked.
 
-A record is locked for as long as its controller lives: what is left unlocked is released by the next start. By the
-record, the workers of a run find the place that their controller holds for all of them.
+A record is locked while its controller lives; the places of unlocked records are released by the next start. The
+workers of a run use the record to find the place that their controller holds for all of them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SUFFIX: Final = ".labgrid"  # of records in the lab directory
 
 @contextlib.contextmanager
 def recorded(client: Client, place: str, lab_dir: Path) -> Iterator[Callable[[], None]]:
-    """The record of an acquisition, locked while this process lives; gives the function that deletes it."""
+    """The record of an acquisition, locked while this process lives; yields the function that deletes it."""
     file = lab_dir / f"{secrets.token_hex(8)}{SUFFIX}"
     new = file.with_suffix(".new")
     fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -44,20 +44,20 @@ def recorded(client: Client, place: str, lab_dir: Path) -> Iterator[Callable[[],
 
 
 def held_by_run(client: Client, place: str, lab_dir: Path) -> Client | None:
-    """The identity under which this run has the place; None if it has not. What is recorded and not locked is nobody's:
-    `release_stale` has been here."""
+    """The identity under which this run holds the place; None if it does not. `release_stale` must have run before, so
+    that unlocked records are gone."""
     for file in lab_dir.glob(f"*{SUFFIX}"):
         try:
             record = json.loads(file.read_bytes())
             if (record["run"], record["place"], record["coordinator"]) == (run_token(), place, client.coordinator):
                 return replace(client, host=str(record["host"]), user=str(record["user"]))
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # gone, another user's, or unreadable, which `release_stale` tells
+            continue  # gone, another user's, or unreadable, which `release_stale` reports
     return None
 
 
 def release_stale(lab_dir: Path, progress: Callable[[str], None]) -> None:
-    """Give back the places whose controllers died. What cannot be released now is said, and tried by the next start."""
+    """Release the places whose controllers died. Failures are reported, and retried by the next start."""
     for file in sorted(lab_dir.glob(f"*{SUFFIX}")):
         try:
             fd = os.open(file, os.O_RDWR | os.O_CLOEXEC)

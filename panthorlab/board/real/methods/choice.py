@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which boot method a boot takes: the one asked for, or the quickest that is provably enough."""
+"""The choice of a boot method: the requested one, or the quickest that is provably sufficient."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from panthorlab.errors import UsageError
 
 @dataclass(frozen=True)
 class ChosenMethod:
-    """`method`, which is that of `row`, and why not a quicker one (`note`, empty if there is nothing to tell)."""
+    """`method`: an instance of `row`'s method. `note`: why not a quicker one, empty if there is no reason to report."""
 
     row: Method
     method: BootMethod
@@ -21,7 +21,7 @@ class ChosenMethod:
 
 
 def make(row: Method) -> BootMethod:
-    """A new one, for one boot."""
+    """A new instance, for one boot."""
     module, _, name = row.code.partition(":")
     made: BootMethod = getattr(importlib.import_module(f"panthorlab.board.real.methods.{module}"), name)()
     return made
@@ -30,8 +30,8 @@ def make(row: Method) -> BootMethod:
 def choose(rig: Rig, booting: Booting, *, method: str) -> ChosenMethod:
     """The method for this boot; `method` is `auto` or one of the board's. Raises UsageError if none will do.
 
-    One that exchanges modules needs a kernel that runs already, so a fresh boot takes the first other method; so does a
-    kernel to which more has changed than the module, and one that is refused for what is found on the board.
+    A method that replaces modules needs a running kernel. So a fresh boot uses the first other method, as do a kernel
+    that differs in more than the module and one that is refused because of the state of the board.
     """
     rows = [METHODS[name] for name in rig.file.boot.methods]
     offered = [row for row in rows if not row.exchanges]

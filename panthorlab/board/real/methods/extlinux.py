@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Boot a trial entry that is installed on the board's own disk over SSH. The known-good entry is never touched, and the
-trial entry is taken once: what comes after a hang is the known-good kernel."""
+"""Boot a trial entry that is installed on the board's own disk over SSH. The known-good entry is never changed, and the
+trial entry is used once: after a hang the board boots the known-good kernel."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ class ExtlinuxTrial:
 
 
 def _await_kernel(rig: Rig, since: float) -> None:
-    """Raises LabError: nothing runs, or the known-good system, which need not say a word on the console, does again."""
+    """Wait for the kernel under test. Raises LabError if nothing runs, or the known-good system, which may be silent on
+    the console, runs again."""
     limits = rig.file.time_limits
     limit = limits.power + limits.uboot + limits.load + limits.kernel
     deadline = time.monotonic() + limit
@@ -88,7 +89,7 @@ def _await_kernel(rig: Rig, since: float) -> None:
 
 
 def _install(rig: Rig, section: Extlinux, booting: Booting, shell: SecureShell) -> None:
-    """The configuration goes last: it never names a file that is not there yet."""
+    """Install the files, the configuration last, so that it never names a missing file."""
     folder = PurePosixPath(section.directory)
     fdt = device_tree(rig.file, booting.kernel)
     files = {booting.kernel.image: str(folder / "Image")}

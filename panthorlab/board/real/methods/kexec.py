@@ -30,7 +30,7 @@ class KexecJump:
     """See `BootMethod`."""
 
     def refuse(self, rig: Rig, _booting: Booting) -> str | None:
-        """The known-good kernel is asked, so the board is brought to it."""
+        """Brings up the known-good kernel first, to query it."""
         try:
             with closing(bring_up(rig)) as shell:
                 return impossible(shell, rig)
@@ -38,7 +38,7 @@ class KexecJump:
             return f"the known-good kernel must answer over SSH and does not ({error}); {OTHERWISE}"
 
     def start(self, rig: Rig, booting: Booting) -> None:
-        """Until the running kernel has been told to jump; that the next one runs is seen by its boot-id."""
+        """Boot until the running kernel has been told to jump; the new boot-id then shows that the next one runs."""
         with rig.steps(StepName.KNOWN_GOOD):
             known_good = bring_up(rig)
         with closing(known_good) as shell:
@@ -68,11 +68,11 @@ class KexecJump:
             except LabError:
                 if shell.ping(limits.answer):
                     raise
-                # else the kernel was gone before the answer was out
+                # else the kernel was gone before it could respond
 
 
 def impossible(shell: Shell, rig: Rig) -> str | None:
-    """Why the running kernel cannot start another one, with what to do."""
+    """Why the running kernel cannot start another one, and what to do; None if it can."""
     release = shell.get("/proc/sys/kernel/osrelease").decode("ascii", "replace").strip()
     if not _exists(shell, LOADED):
         return f"the running kernel {release} has no kexec: boot one with CONFIG_KEXEC_FILE {OTHERWISE}"
@@ -95,16 +95,16 @@ def impossible(shell: Shell, rig: Rig) -> str | None:
 
 
 def check_quiet(hazards: Iterable[Hazard]) -> None:
-    """Raise LabError if an emulated GPU was still at work when the kernel handed over: what the next kernel does then
-    is no evidence, for a real GPU would have written into it."""
+    """Raise LabError if an emulated GPU was still active when the kernel handed over: the next kernel's behaviour is
+    then no evidence, because a real GPU would have written into its memory."""
     for hazard in hazards:
         if hazard.kind == "dma-after-shutdown":
             raise LabError(hazard.text, hint="was panthor bound again, or another driver at the GPU?")
 
 
 def _interrupts_write(shell: Shell) -> str | None:
-    """A GICv3 with message-signalled interrupts (LPIs) keeps tables in memory and cannot be told to let go of them. The
-    next kernel knows of them only by EFI; without it, it puts itself where they are, and is overwritten."""
+    """A GICv3 with message-signalled interrupts (LPIs) keeps tables in memory and cannot be made to release them. The
+    next kernel learns of them only by EFI; without EFI it may use their memory, and is overwritten."""
     if _exists(shell, EFI) or NO_LPI.search(shell.get("/proc/cmdline").decode("utf-8", "replace")):
         return None
     try:
@@ -129,7 +129,7 @@ def _exists(shell: Shell, path: str) -> bool:
 
 
 def load(shell: Shell, program: str, image: str, dtb: str | None, command_line: str, timeout: float) -> None:
-    """Load the kernel: by kexec_file_load, else by the older call, which alone can take another device tree."""
+    """Load the kernel: by kexec_file_load, else by the older kexec_load, which alone accepts another device tree."""
     line = f"--command-line={command_line}"
     ways = [[program, "-c", f"--dtb={dtb}"]] if dtb else [[program, "-s"], [program, "-c"]]
     complaints = []
@@ -147,10 +147,10 @@ def load(shell: Shell, program: str, image: str, dtb: str | None, command_line: 
 
 
 def _upload(shell: Shell, rig: Rig, booting: Booting) -> tuple[str, str | None]:
-    """Paths on the board of Image and device tree; None: that of the running kernel is used again.
+    """Paths on the board of Image and device tree; None: the running kernel's device tree is reused.
 
-    U-Boot writes the size of the memory into the device tree that it passes on, and kexec does not. A file without it
-    would bring up a kernel without memory, so the running tree is taken.
+    U-Boot writes the memory size into the device tree that it passes on; kexec does not. A DTB file without it would
+    boot a kernel without memory, so the running tree is used then.
     """
     folder = work_dir(rig)
     kernel = booting.kernel

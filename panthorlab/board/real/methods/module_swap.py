@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Boot method `module-swap`: two kernels that differ in panthor.ko alone share one boot; only the module is exchanged.
+"""Boot method `module-swap`: two kernels that differ only in panthor.ko share one boot; only the module is replaced.
 
-It is taken only where it is proved to be enough. The proof is made twice: of the two builds, that which was booted and
-the wanted one (`swappable`), and on the board, where the Image must be theirs and must not have been hurt (`unfit`).
+It is used only if that is proved sufficient, in two steps: the booted build and the wanted one must differ only in the
+module (`swappable`), and the kernel on the board must be of their Image and undamaged (`unfit`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from panthorlab.kernel.model import Kernel
 PANTHOR = DRIVER.name
 PANTHOR_FILE = f"{PANTHOR}.ko"
 DETECTORS = ("KASAN", "KCSAN", "KMSAN", "KFENCE", "LOCKDEP", "PROVE_LOCKING", "DEBUG_KMEMLEAK", "DEBUG_OBJECTS")
-"""What remembers, from one load to the next: it reports once a boot, or blames one module for another's objects."""
+"""Detectors with state across module loads: they report once per boot, or blame one module for another's objects."""
 SPLATS = {
     1: ("F", "a module was loaded by force"),
     3: ("R", "a module was unloaded by force"),
@@ -36,17 +36,17 @@ SPLATS = {
     14: ("L", "a CPU was locked up"),
     15: ("K", "the kernel was patched live"),
 }
-"""Taint bits after which what a kernel does proves nothing about the next module; the others are harmless here."""
+"""Taint bits after which a kernel's behaviour proves nothing about the next module; the others are harmless here."""
 
 
 class ModuleSwap:
-    """See `BootMethod`. One connection does for all: a login takes longer than the exchange itself."""
+    """See `BootMethod`. Uses one connection, because a login takes longer than replacing the module."""
 
     def __init__(self) -> None:
         self._shell: SecureShell | None = None
 
     def refuse(self, rig: Rig, booting: Booting) -> str | None:
-        """With `fresh` only what the build itself says: the board has yet to be booted."""
+        """With `fresh` only the build is checked, because the board has not been booted yet."""
         if reason := unsuited(booting.kernel):
             return reason
         if booting.fresh:
@@ -64,7 +64,7 @@ class ModuleSwap:
         return None
 
     def start(self, rig: Rig, booting: Booting) -> SecureShell:
-        """Exchange the module (or load it, if there is none yet) and wait until panthor has probed."""
+        """Replace the module (or load it, if none is loaded) and wait until panthor has probed."""
         examined, self._shell = self._shell, None
         with rig.steps(StepName.SHELL):
             shell = examined or rig.connect(rig.file.time_limits.ssh)
@@ -87,15 +87,15 @@ class ModuleSwap:
 
 
 def work_dir(rig: Rig) -> str:
-    """Where programs go on the board; a labgrid place may bring the SSH section with it."""
+    """Directory for programs on the board. The SSH section may come from a labgrid place."""
     return rig.file.ssh.work_dir if rig.file.ssh else WORK_DIR
 
 
 def exchange(driver: PanthorDriver, kernel: Kernel, *, fresh: bool, shim: bool) -> None:
-    """From whatever panthor is loaded to that of `kernel`, probed, in a log of its own.
+    """Replace the loaded panthor by that of `kernel`, wait for its probe, and start a new log.
 
-    `fresh`: this is the first load of the boot. A right module that is loaded already may then stay, and the log of the
-    boot is its log, unless there was another module before it. A panthor that is built in came with the boot.
+    `fresh`: this is the first load of the boot. If the right module is already loaded it may then stay, and the log of
+    the boot is its log, unless another module was loaded before. A built-in panthor came with the boot.
     """
     wanted = kernel.modules.get(PANTHOR)
     present = read_identity(driver.shell, [PANTHOR]).get(PANTHOR)
@@ -111,8 +111,8 @@ def exchange(driver: PanthorDriver, kernel: Kernel, *, fresh: bool, shim: bool) 
 
 
 def swappable(running: Kernel, wanted: Kernel) -> str | None:
-    """Why exchanging panthor.ko does not turn `running` into `wanted`; None if it does. Pure, but for reading files of
-    the store."""
+    """Why replacing panthor.ko does not turn `running` into `wanted`; None if it does. Pure, except that it reads files
+    of the store."""
     if reason := unsuited(running) or unsuited(wanted):
         return reason
     for what, one, other in (
@@ -131,7 +131,7 @@ def swappable(running: Kernel, wanted: Kernel) -> str | None:
 
 
 def unsuited(kernel: Kernel) -> str | None:
-    """Why panthor of this kernel cannot be exchanged on any board."""
+    """Why panthor of this kernel cannot be replaced on any board; None if it can."""
     if PANTHOR not in kernel.modules:
         return "panthor is built into this kernel; build with `--config panthor-module`"
     found = [name for name in DETECTORS if f"CONFIG_{name}=y" in _config(kernel).splitlines()]
@@ -158,8 +158,8 @@ def unfit(shell: Shell, kernel: Kernel) -> str | None:
 
 
 def more_changed(shell: Shell, kernel: Kernel) -> str | None:
-    """Why the build that was booted differs from `kernel` in more than panthor.ko. What runs tells of Image and loaded
-    modules, but not, for one, of the device tree that went with them: the build is known by its mark."""
+    """Why the booted build differs from `kernel` in more than panthor.ko; None if it does not. The running system shows
+    Image and loaded modules, but not e.g. the device tree, so the build is identified by its mark."""
     found = marked(shell.get("/proc/cmdline").decode("utf-8", "replace"))
     if found is None:
         return "what runs is not a kernel under test; boot it by another method first"
@@ -171,7 +171,7 @@ def more_changed(shell: Shell, kernel: Kernel) -> str | None:
 
 
 def splat(shell: Shell) -> str | None:
-    """What has happened to the running kernel, if it proves nothing any more."""
+    """The event after which the running kernel's behaviour is no evidence any more; None if there was none."""
     text = shell.get("/proc/sys/kernel/tainted").decode("ascii", "replace").strip()
     found = taints(int(text))
     return f"the running kernel is tainted: {'; '.join(found)}; boot it anew by another method" if found else None
@@ -183,7 +183,7 @@ def taints(mask: int) -> list[str]:
 
 
 def _config(kernel: Kernel) -> str:
-    """The configuration without what names no option, such as the comment with the compiler."""
+    """The configuration without lines that name no option, such as the comment with the compiler."""
     text = (kernel.path / "config").read_text("utf-8", "replace")
     return "\n".join(line for line in text.splitlines() if line.startswith("CONFIG_"))
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Boot through U-Boot on the console: power cycle, stop autoboot, load by TFTP, check, booti. It needs nothing of the
-board's own system, so it also boots after the worst of kernels."""
+"""Boot through U-Boot on the console: power cycle, stop autoboot, load by TFTP, check, booti. It does not use the
+board's own system, so it works whatever state a kernel has left that in."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class UBootTftp:
         names: Mapping[str, str],
         blob: Path | None,
     ) -> None:
-        """Kernel and device tree into the board's memory, checked; U-Boot is told to start it."""
+        """Load kernel and device tree into the board's memory, check them, and have U-Boot start the kernel."""
         shell.set("serverip", tftp.server)
         if uboot.network:
             shell.set("autoload", "no")  # dhcp would also load a file

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An argv as the one string that SSH carries to the board's login shell, and the wrapper that tells its process id.
+"""An argv as the one string that SSH passes to the board's login shell, and the wrapper that prints its process id.
 
-Every word is quoted; the only program text that a shell of the board ever sees stands in this module and in
-`remote_files.py`, as constants that take words as parameters. Wanted: a login shell with POSIX quoting, `setsid`.
+Every word is quoted; the only shell code that runs on the board is in this module and in `remote_files.py`, as
+constants that take words as parameters. Required: a login shell with POSIX quoting, `setsid`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ WRAPPER: Final = (
     'cd /;echo "$m $$" >&2&&echo "$m $$"||exit 125;'
     '[ "$g" = $$ ]||exec setsid "$@";exec "$@"'
 )
-"""Parameters: a mark, `NAME=value`…, `--`, argv. It says `MARK PID` on stdout and stderr, whatever start-up files of
-the login shell may have said before, and then becomes the command: leader of a process group, so that a kill reaches
-all it started. OpenSSH has made one already; Dropbear has not, and there `setsid` need not fork: the id stays true."""
+"""Parameters: a mark, `NAME=value`…, `--`, argv. It prints `MARK PID` on stdout and stderr, after any output of the
+login shell's start-up files, and then execs the command as leader of a process group, so that a kill reaches all its
+children. OpenSSH has made a group already; Dropbear has not, and there `setsid` does not fork: the id stays valid."""
 
 KILL: Final = 'read -r b </proc/sys/kernel/random/boot_id;[ "$b" = "$1" ]||exit 0;kill -9 "-$2" 2>/dev/null;exit 0'
-"""Parameters: the boot-id with which the process id was learnt, and the id. A later boot has other processes."""
+"""Parameters: the boot-id from when the process id was read, and the process id. A later boot has other processes."""
 
 LONGEST: Final = 120_000
 """Bytes of a command line: the kernel's limit for one word is 128 KiB (Dropbear's, 9000)."""
@@ -34,7 +34,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def command_line(mark: str, argv: Sequence[str], env: Mapping[str, str]) -> bytes:
-    """`argv` in the wrapper, for the login shell. Raises UsageError for what no exec can take."""
+    """`argv` in the wrapper, for the login shell. Raises UsageError for arguments that exec cannot take."""
     if not argv or not argv[0] or argv[0].startswith("-"):
         raise UsageError(f"not a program: {argv[0] if argv else 'an empty command'!r}")
     for name in env:
@@ -58,7 +58,7 @@ def title(argv: Sequence[str]) -> str:
 
 
 class Preamble:
-    """What one stream says before the command starts: gives back what comes after `MARK PID`."""
+    """Strips the output of one stream up to `MARK PID`, i.e. from before the command starts."""
 
     def __init__(self, mark: str) -> None:
         self._mark = mark.encode() + b" "
@@ -66,7 +66,7 @@ class Preamble:
         self.pid: int | None = None
 
     def feed(self, data: bytes) -> bytes:
-        """Raises LabError if there is no end to the noise."""
+        """The command's output in `data`. Raises LabError if the mark does not come."""
         if self.pid is not None:
             return data
         self.noise += data

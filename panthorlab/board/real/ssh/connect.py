@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Connect to whatever runs on a board now, and prove that it will run what it is told to run."""
+"""Connect to the system that runs on a board now, and check that commands reach it unchanged."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def connect(
     keepalive: float = KEEPALIVE,
     patience: float = PATIENCE,
 ) -> SshShell:
-    """A shell on whatever runs on the board now. While the board boots, connections that are refused or break are tried
-    again until the deadline; a wrong host key and a refused login are final.
+    """A shell on the system that runs on the board now. While the board boots, refused or broken connections are
+    retried until the deadline; a wrong host key and a refused login are final.
 
     `lab_dir`: where `hostkeys.pin` has recorded the board's keys. Raises HostKeyError, LabError, UsageError.
     """
@@ -90,7 +90,7 @@ _NASTY = "a'b\"c\\d\\'\n$e `f` \u00e9 *"
 
 
 def _probe(shell: SshShell, board: str, timeout: float) -> bool:
-    """Learn the boot-id, and whether words arrive as they are sent. False if the connection broke."""
+    """Read the boot-id, and check that arguments arrive unchanged. False if the connection broke."""
     try:
         done = shell.run(["/bin/sh", "-c", _PROBE, "sh", _NASTY], timeout=timeout)
     except PanthorlabError:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The host keys by which boards prove themselves: fetched, shown to a person, and pinned in one file per board.
+"""SSH host keys of boards: fetched, shown to a person, and pinned in one file per board.
 
-The files are OpenSSH `known_hosts` files under the board's own name (`ssh -o HostKeyAlias=NAME`), so that a new address
-of a board is no news, and another board under the old address is.
+The files are OpenSSH `known_hosts` files under the board's name (`ssh -o HostKeyAlias=NAME`), so that a board may
+change its address, and another board at the old address is noticed.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ ALGORITHMS: Final = (
     ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
     ("rsa-sha2-512", "rsa-sha2-256"),
 )
-"""Kinds of key that are asked for, the one preferred first; names of one kind go together."""
+"""Kinds of key to request, in order of preference; names of one kind are grouped."""
 SCAN_TIME: Final = 15.0
 
 
 class HostKeyError(RefusedError):
-    """The host key of a board is not the one that was pinned, or none was. Trying again does not help."""
+    """The host key of a board is not the pinned one, or none is pinned. Retries do not help."""
 
 
 def fingerprint(key: paramiko.PKey) -> str:
@@ -75,7 +75,7 @@ def pinned(lab_dir: Path, board: str) -> list[paramiko.PKey]:
 
 
 def pin(lab_dir: Path, board: str, keys: Sequence[paramiko.PKey]) -> None:
-    """Record `keys`, and only these, for `board`; open to those to whom `lab_dir` is. Raises LabError."""
+    """Record exactly `keys` for `board`, readable by the users of `lab_dir`. Raises LabError."""
     path = known_hosts(lab_dir, board)
     text = "".join(f"{board} {key.get_name()} {key.get_base64()}\n" for key in keys)
     try:
@@ -94,8 +94,8 @@ def pin(lab_dir: Path, board: str, keys: Sequence[paramiko.PKey]) -> None:
 
 
 def scan_host_keys(host: str, port: int, timeout: float = SCAN_TIME) -> list[paramiko.PKey]:
-    """All host keys the server has, of the kinds of `ALGORITHMS` and in that order, by one handshake each; nobody is
-    logged in. Raises LabError."""
+    """All host keys of the server, of the kinds in `ALGORITHMS` and in that order, by one handshake each, without a
+    login. Raises LabError."""
     keys: list[paramiko.PKey] = []
     met: Exception | None = None
     for names in ALGORITHMS:
@@ -109,7 +109,7 @@ def scan_host_keys(host: str, port: int, timeout: float = SCAN_TIME) -> list[par
             transport.start_client(timeout=2 * timeout)
             keys.append(transport.get_remote_server_key())
         except (OSError, EOFError, paramiko.SSHException) as error:
-            met = error  # it has no key of this kind: OpenSSH says so, Dropbear hangs up
+            met = error  # no key of this kind: OpenSSH reports that, Dropbear hangs up
         finally:
             transport.close()
     if not keys:
@@ -123,10 +123,10 @@ def scan_host_keys(host: str, port: int, timeout: float = SCAN_TIME) -> list[par
 def trust(
     board: str, section: Ssh, *, confirm: Callable[[str], bool], lab_dir: Path, timeout: float = SCAN_TIME
 ) -> list[str]:
-    """Fetch the board's host keys, let `confirm` ask a person about the text it is given, and pin them.
+    """Fetch the board's host keys, have a person confirm them (`confirm` is given the question), and pin them.
 
-    Gives the fingerprints that are pinned now; nothing if the person said no, and then nothing has changed. Nobody is
-    asked when the pinned keys are still right. Raises LabError.
+    Returns the fingerprints that are pinned now; nothing if the person refused, and then nothing has changed. Does not
+    ask if the pinned keys are still right. Raises LabError.
     """
     keys = scan_host_keys(section.host, section.port, timeout)
     known = pinned(lab_dir, board)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The connections of one shell: the first, which tells whether the board is there, and those that Dropbear needs.
+"""The connections of one shell: the first, which also carries keepalives, and the further ones that Dropbear needs.
 
-A thread asks the board every few seconds whether it is there, so that a dead one is noticed while nothing is said.
+A thread sends a keepalive every few seconds, so that a dead board is noticed even on an idle connection.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from panthorlab.board.real.ssh.wire import Login, UnpinnedKeyError, what_happene
 from panthorlab.errors import LabError, PanthorlabError
 
 KEEPALIVE: Final = 5.0
-"""Seconds between two questions whether the board is there."""
+"""Seconds between keepalives."""
 PATIENCE: Final = 20.0
-"""Seconds that a question may stay unanswered before the connection counts as lost."""
+"""Seconds without a response to a keepalive after which the connection counts as lost."""
 
 
 class Pool:
-    """Thread-safe. `changed`: notified whenever something has happened, also by others. `login_again`: makes one more
-    connection within so many seconds. `why_lost`: see `SshShell`."""
+    """Thread-safe. `changed`: condition notified on every change of state, also by other users of it. `login_again`:
+    opens one more connection within a timeout in seconds. `why_lost`: see `SshShell`."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Pool:
 
     @property
     def closed(self) -> bool:
-        """Whether it has hung up by itself."""
+        """Whether this side has hung up."""
         return self._closed
 
     @property
@@ -63,18 +63,18 @@ class Pool:
         return self._login.wire.trouble or "the board hung up"
 
     def gone(self, login: Login | None = None) -> PanthorlabError:
-        """The error for whoever needs a connection that is no more."""
+        """The error for users of a connection that is lost or closed."""
         if self._why_lost is not None and not self.closing:
             return self._why_lost()
         reason = self.lost or (login or self._login).wire.trouble or "the board hung up"
         return LabError(f"the SSH connection to board {self._board} is lost: {reason}")
 
     def ask_why(self, why_lost: Callable[[], PanthorlabError]) -> None:
-        """`gone` says what `why_lost` says, from now on."""
+        """From now on, `gone` returns the result of `why_lost`."""
         self._why_lost = why_lost
 
     def wait_until(self, done: Callable[[], bool], timeout: float) -> bool:
-        """Wait until `done()`; False at the deadline. Raises what the board died of if the connection goes first."""
+        """Wait until `done()`; False at the deadline. Raises the board's diagnosis if the connection is lost first."""
         with self.changed:
             self.changed.wait_for(lambda: done() or self.lost is not None, timeout)
             if done():
@@ -84,7 +84,7 @@ class Pool:
         raise self.gone()
 
     def ping(self, timeout: float) -> bool:
-        """Whether the board's SSH server answers in time. Raises what the board died of if the connection is lost."""
+        """Whether the board's SSH server responds in time. Raises the board's diagnosis if the connection is lost."""
         with self.changed:
             self._pings += 1
             wanted = self._pings
@@ -92,8 +92,8 @@ class Pool:
         return self.wait_until(lambda: self._pongs >= wanted, timeout)
 
     def borrow(self, title: str) -> Login:
-        """A connection for one more command, until `give_back`. Dropbear gets a new one while the first is in use: it
-        mixes up channels that end and begin at the same time (2022.83: a dead channel, or `Failed assertion`)."""
+        """A connection for one more command, until `give_back`. With Dropbear, a new connection if the first is in use,
+        as it confuses channels that end and begin at the same time (2022.83: a dead channel, or `Failed assertion`)."""
         if not self._one_by_one:
             return self._login
         with self.changed:
@@ -102,7 +102,7 @@ class Pool:
                 if login is self._login or login.transport.is_active():
                     return login
         try:
-            with self._dialing:  # it also drops those that come at the same time
+            with self._dialing:  # Dropbear also drops connections that arrive at the same time
                 return self.login_again(START_TIMEOUT)
         except (UnpinnedKeyError, OSError, EOFError, paramiko.SSHException) as error:
             if self.lost is not None:
@@ -112,7 +112,7 @@ class Pool:
             ) from error
 
     def give_back(self, login: Login) -> None:
-        """The command has ended."""
+        """Return a connection whose command has ended."""
         with self.changed:
             if self._one_by_one and not self._closed:
                 self._idle.append(login)
@@ -142,7 +142,7 @@ class Pool:
             return None
 
     def abandon(self, after: float) -> None:
-        """The board is known to be dead: in `after` seconds the connection counts as lost, and nobody waits on."""
+        """The board is known to be dead: after `after` seconds the connection counts as lost, and all waits end."""
         with self.changed:
             if self.changed.wait_for(lambda: self.closing or self.lost is not None, after):
                 return
@@ -160,7 +160,7 @@ class Pool:
             login.close()
 
     def join(self, timeout: float) -> None:
-        """After `hang_up`: wait for the thread."""
+        """Wait for the thread to end, after `hang_up`."""
         if self._monitor is not threading.current_thread():
             self._monitor.join(timeout)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What commands and files need of the shell that they belong to."""
+"""The interfaces of a shell that its commands and file transfers use."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Connections(Protocol):
         """Why the connection has ended, if it has."""
 
     def gone(self, login: Login | None = None) -> PanthorlabError:
-        """The error for whoever needs a connection that is no more."""
+        """The error for users of a connection that is lost or closed."""
 
     def open_sftp(self, timeout: float) -> paramiko.SFTPClient | None:
-        """None if the board has no SFTP that can be used."""
+        """An SFTP client; None if the board has no usable SFTP."""
 
 
 class Commands(Connections, Protocol):
-    """Commands to their end: what files are carried by."""
+    """Running commands to their end, by which files are transferred."""
 
     def run(
         self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None, stdin: bytes = b""
@@ -38,7 +38,7 @@ class Commands(Connections, Protocol):
 
 
 class Owner(Protocol[P]):
-    """The shell that commands belong to, which are of type P."""
+    """The shell that commands (of type P) belong to."""
 
     def gone(self, login: Login | None = None) -> PanthorlabError: ...
 
@@ -56,7 +56,7 @@ class Owner(Protocol[P]):
         begun: bool = False,
         done: bool = False,
     ) -> None:
-        """Something has happened to it: wake up whoever waits for that. The first error stays."""
+        """Update the state of a process and wake its waiters. The first error is kept."""
 
     def wait_process(self, process: P, timeout: float) -> int:
         """See `RemoteProcess.wait`."""

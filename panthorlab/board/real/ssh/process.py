@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One command on a board over SSH: a channel, a thread that feeds its callbacks, and what it ended with."""
+"""One command on a board over SSH: a channel, a thread that calls its callbacks, and its result."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from panthorlab.board.real.ssh.wire import Login
 from panthorlab.errors import LabError
 
 REFUSAL_TIME: Final = 10.0
-"""Seconds that a refused command is tried again."""
+"""Seconds during which a refused command is retried."""
 START_TIMEOUT: Final = 30.0
 WINDOW: Final = 4 << 20
-"""Bytes of output that wait for a slow callback; then the command is held back."""
+"""Bytes of output buffered for a slow callback; beyond them the command is blocked."""
 _PACKET: Final = 1 << 17
 
 
 class _Wake(threading.Event):
-    """paramiko clears the event of a stream that was read empty; this one is shared by two, and cleared by `rearm`."""
+    """An event that two streams share: only `rearm` clears it, although paramiko clears it when a stream is empty."""
 
     def clear(self) -> None:
         pass
@@ -67,12 +67,12 @@ class SshProcess:
         self.thread = threading.Thread(target=self._main, name=f"ssh {argv[0]}", daemon=True)
 
     def wait(self, timeout: float) -> int:
-        """Exit status (or -signal) once it has ended and all its output was handed over. Raises LabError at the
-        deadline; if the connection went away, what the board died of."""
+        """Exit status (or -signal) once it has ended and all its output was delivered. Raises LabError at the deadline;
+        if the connection was lost, the board's diagnosis."""
         return self._shell.wait_process(self, timeout)
 
     def kill(self) -> None:
-        """SIGKILL to it and all it started in its process group; safe when it has ended."""
+        """SIGKILL to the process and all others in its process group; safe when it has ended."""
         self._shell.kill_process(self)
 
     @property
@@ -84,7 +84,7 @@ class SshProcess:
         return self.status is not None or self.error is not None
 
     def give_up(self) -> None:
-        """Forget about the command; the board may or may not go on with it."""
+        """Stop waiting for the command; it may or may not go on running on the board."""
         self._given_up = True
         if self.channel is not None:
             self.channel.close()
@@ -99,7 +99,7 @@ class SshProcess:
                     self._login = self._shell.borrow(self.title)
                     undo.callback(self._shell.give_back, self._login)
                 status = self._run(self._login)
-        except Exception as raised:  # belongs to whoever waits for the process
+        except Exception as raised:  # raised in the thread that waits for the process
             error = raised
         self.at_end()
         self._shell.change(self, status=status, error=error, done=True)
@@ -121,7 +121,7 @@ class SshProcess:
         return self._final_status(login, channel)
 
     def _open(self, login: Login) -> paramiko.Channel:
-        """A channel that runs the command. OpenSSH refuses one for a moment while it is still busy with ended ones."""
+        """A channel that runs the command. OpenSSH refuses new channels briefly while it cleans up ended ones."""
         deadline = time.monotonic() + self.refusal_time
         while True:
             try:
@@ -151,14 +151,14 @@ class SshProcess:
             return
         try:
             self._streams[stream](data)
-        except Exception as error:  # the command is killed by who waits; its output is dropped until then
+        except Exception as error:  # the waiter kills the command; its output is dropped until then
             self._shell.change(self, error=error)
 
     def _final_status(self, login: Login, channel: paramiko.Channel) -> int:
         if channel.exit_status < 0 and not hasattr(channel, "closed_by_board"):
             if self._given_up:
                 raise LabError(f"`{self.title}` on the board was given up")
-            login.transport.join(START_TIMEOUT)  # it is about to know why
+            login.transport.join(START_TIMEOUT)  # it is about to report the reason
             raise self._shell.gone(login)
         if any(preamble.pid is None for preamble in self._preambles):
             noise = b"".join(bytes(preamble.noise) for preamble in self._preambles).decode("utf-8", "replace").strip()

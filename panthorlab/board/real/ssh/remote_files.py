@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Files on a board over SSH, by programs that BusyBox and Debian both have, so that errors come with their errno.
+"""Files on a board over SSH, by programs that both BusyBox and Debian have, so that errors have an errno.
 
-SFTP, where the server has it, only carries the bulk uploads: its errors are one number, "failure", for a full disk, a
+SFTP, if the server has it, is only used for bulk uploads: it has one error code, "failure", for a full disk, a
 read-only file system and a directory in the way.
 """
 
@@ -50,18 +50,18 @@ GET: Final = (
     'elif [ -f "$1" ]||[ ! -e "$1" ]||[ -d "$1" ];then exec cat "$1";'
     'else echo ": Operation not supported" >&2;exit 1;fi'
 )
-"""Parameter: path. What a stream holds now needs `iflag=nonblock`, which the dd of BusyBox lacks."""
+"""Parameter: path. Reading what a stream holds now takes `iflag=nonblock`, which BusyBox's dd lacks."""
 
 SUMS: Final = (
     'command -v sha256sum >/dev/null||exit 3;for p;do if [ -f "$p" ];then sha256sum <"$p"||exit 1;else echo -;fi;done'
 )
-"""Parameters: paths. One line each; 3 if there is no sha256sum."""
+"""Parameters: paths. Prints one line each; exit status 3 if there is no sha256sum."""
 
 FINISH: Final = (
     'while [ $# -gt 0 ];do if [ -d "$3" ];then echo ": Is a directory" >&2;exit 1;fi;'
     'chmod "$1" "$2"||exit 1;[ "$2" = "$3" ]||mv -f "$2" "$3"||exit 1;shift 3;done'
 )
-"""Parameters: mode, temporary path, path; again and again."""
+"""Parameters: mode, temporary path, path; repeated."""
 
 _ERRNO: Final = {os.strerror(number): number for number in errno.errorcode} | {
     "Resource busy": errno.EBUSY,
@@ -71,7 +71,7 @@ _ERRNO: Final = {os.strerror(number): number for number in errno.errorcode} | {
     "I/O error": errno.EIO,
     "Bad address": errno.EFAULT,
 }
-"""What programs say → errno; after the C library's own, how musl and shells say it."""
+"""Error message of a program → errno: first glibc's messages, then those of musl and shells."""
 
 
 def put(shell: Commands, data: bytes, path: str, *, mode: int, timeout: float) -> None:
@@ -91,7 +91,7 @@ def get(shell: Commands, path: str, *, timeout: float) -> bytes:
     for _attempt in range(5):
         done = shell.run(_script(GET, path), timeout=timeout, env=_ENV)
         number = _errno_of(done) if done.status else 0
-        if number != errno.EPIPE:  # /dev/kmsg was overrun while it was read; it begins anew
+        if number != errno.EPIPE:  # /dev/kmsg was overrun while it was read: start again
             break
     if number not in (0, errno.EAGAIN):
         raise _file_error(shell, "read", path, done)
@@ -152,7 +152,7 @@ def _make_directories(shell: Commands, uploads: Sequence[_Upload], deadline: flo
 
 
 def _send(shell: Commands, uploads: Sequence[_Upload], deadline: float) -> None:
-    """To the temporary paths. What SFTP cannot do is done once more by `put`, which knows why it fails."""
+    """Upload to the temporary paths. Uploads that fail by SFTP are repeated with `put`, which reports the errno."""
     sftp = shell.open_sftp(min(_left(deadline), 30.0))
     try:
         for upload in uploads:
@@ -209,7 +209,7 @@ def _finish(shell: Commands, moves: Sequence[tuple[int, str, str]], deadline: fl
 
 
 def _sums(shell: Commands, paths: Sequence[str], deadline: float) -> list[str | None]:
-    """SHA-256 of each path on the board, "" for what is no file; None for all if the board cannot tell."""
+    """SHA-256 of each path on the board, "" if it is no file; None for all if the board has no sha256sum."""
     sums: list[str | None] = []
     for batch in _batches(paths):
         done = shell.run(_script(SUMS, *batch), timeout=_left(deadline), env=_ENV)
@@ -227,7 +227,7 @@ def _script(text: str, *parameters: str) -> list[str]:
 
 
 def _run(shell: Commands, argv: Sequence[str], timeout: float) -> None:
-    """Tidy up after an error, which is what matters; that this fails as well is no news."""
+    """Clean up after an error; failures here are ignored, because the first error is the one to report."""
     try:
         shell.run(argv, timeout=timeout)
     except LabError:
@@ -249,7 +249,7 @@ def _left(deadline: float) -> float:
 
 
 def _message(done: Completed) -> str:
-    """The last complaint on stderr; dd also prints statistics there."""
+    """The last error message on stderr; dd also prints statistics there."""
     lines = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if ": " in line]
     return lines[-1] if lines else f"exit status {done.status}"
 

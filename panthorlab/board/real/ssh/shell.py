@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A `SecureShell` over one SSH connection: each command has a channel of its own and a thread that feeds its callbacks.
+"""A `SecureShell` over SSH: each command has a channel of its own and a thread that calls its callbacks.
 
-Memory is bounded by SSH's windows: a slow callback holds back its own command and nothing else.
+Memory is bounded by SSH's windows: a slow callback blocks only its own command.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from panthorlab.errors import LabError, PanthorlabError
 FILE_TIMEOUT: Final = 60.0
 KILL_TIMEOUT: Final = 10.0
 MOST_COMMANDS: Final = 8
-"""At the same time. OpenSSH allows 10 channels; one is for files, one for kills."""
+"""Maximum number of concurrent commands. OpenSSH allows 10 channels; one is for files, one for kills."""
 _CHUNK: Final = 1 << 15
 
 
 class SshShell:
     """Commands and files on a board over SSH (`SecureShell`). Made by `ssh.connect`. Thread-safe; callbacks may use it.
 
-    `why_lost` says what the board died of when the connection has ended; without it, that is a LabError.
+    `why_lost` gives the board's diagnosis when the connection has ended; without it, a LabError is raised.
     """
 
     def __init__(
@@ -64,8 +64,8 @@ class SshShell:
         on_stderr: OnBytes | None = None,
         env: Mapping[str, str] | None = None,
     ) -> SshProcess:
-        """Start argv (no shell), its stdin empty. Callbacks get raw chunks in order, all from one thread of this
-        command; while they take their time, the command is held back once SSH's window is full."""
+        """Start argv (no shell), with empty stdin. Callbacks get raw chunks in order, in one thread of this command;
+        slow callbacks block the command once SSH's window is full."""
         streams = on_stdout, on_stderr or (lambda _data: None)
         return self._start(argv, env, streams, with_stdin=False, timeout=START_TIMEOUT)
 
@@ -89,26 +89,26 @@ class SshShell:
         return remote_files.get(self, path, timeout=FILE_TIMEOUT)
 
     def put_files(self, files: Mapping[Path, str], *, timeout: float) -> tuple[str, ...]:
-        """Bring files of the host onto the board, with their modes, proved by SHA-256; those that are right already
-        stay. Gives the paths that were written. Raises RemoteFileError, LabError."""
+        """Copy files of the host to the board, with their modes, verified by SHA-256; unchanged ones are skipped.
+        Returns the paths that were written. Raises RemoteFileError, LabError."""
         return remote_files.put_files(self, files, timeout=timeout)
 
     # -- SecureShell ------------------------------------------------------------------------------------------
 
     def ping(self, timeout: float) -> bool:
-        """Whether the board's SSH server answers in time. Raises what the board died of if the connection is lost."""
+        """Whether the board's SSH server responds in time. Raises the board's diagnosis if the connection is lost."""
         return self._pool.ping(timeout)
 
     def abandon(self, after: float) -> None:
-        """The board is known to be dead: in `after` seconds the connection counts as lost, and nobody waits on."""
+        """The board is known to be dead: after `after` seconds the connection counts as lost, and all waits end."""
         self._pool.abandon(after)
 
     def ask_why(self, why_lost: Callable[[], PanthorlabError]) -> None:
-        """Whoever waits when the connection breaks is told what `why_lost` says, from now on."""
+        """From now on, waiters get the result of `why_lost` when the connection breaks."""
         self._pool.ask_why(why_lost)
 
     def close(self) -> None:
-        """Kill what still runs, as far as the board can be reached, and hang up. Idempotent."""
+        """Kill running commands, if the board can be reached, and hang up. Idempotent."""
         with self._changed:
             if self._pool.closing:
                 return
@@ -135,7 +135,7 @@ class SshShell:
         return self._pool.lost
 
     def gone(self, login: Login | None = None) -> PanthorlabError:
-        """The error for whoever needs a connection that is no more."""
+        """The error for users of a connection that is lost or closed."""
         return self._pool.gone(login)
 
     def borrow(self, title: str) -> Login:
@@ -143,11 +143,11 @@ class SshShell:
         return self._pool.borrow(title)
 
     def give_back(self, login: Login) -> None:
-        """The command has ended."""
+        """Return a connection whose command has ended."""
         self._pool.give_back(login)
 
     def open_sftp(self, timeout: float) -> paramiko.SFTPClient | None:
-        """None if the board's SSH server has no SFTP, or is Dropbear."""
+        """An SFTP client; None if the board's SSH server has no SFTP, or is Dropbear."""
         return self._pool.open_sftp(timeout)
 
     # -- for processes ----------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ class SshShell:
         begun: bool = False,
         done: bool = False,
     ) -> None:
-        """Something has happened to the process: wake up whoever waits for that. The first error stays."""
+        """Update the state of a process and wake its waiters. The first error is kept."""
         with self._changed:
             process.status = process.status if status is None else status
             process.error = process.error or error
@@ -187,7 +187,7 @@ class SshShell:
         return process.status
 
     def kill_process(self, process: SshProcess) -> None:
-        """As far as the board can be reached; else the command is given up."""
+        """Kill a process if the board can be reached; else stop waiting for it."""
         with self._changed:
             self._changed.wait_for(lambda: process.begun or process.done, KILL_TIMEOUT)
         if process.done and (process.status is not None or process.pid is None):
@@ -196,21 +196,21 @@ class SshShell:
             process.give_up()
         elif self._pool.closed or (self.lost is None and self._kill(process.pid)):
             return
-        else:  # it may outlive its connection; nobody shall wait for a board that may be dead
+        else:  # it may outlive its connection; do not wait for a board that may be dead
             reaper = threading.Thread(target=self._kill_anew, args=(process.pid,), name="ssh-reaper", daemon=True)
             with self._changed:
                 self._reapers.append(reaper)
             reaper.start()
 
     def _kill_anew(self, pid: int) -> None:
-        """By a new connection. One attempt that fails is enough: then the board is out of reach."""
+        """Kill over a new connection. After one failed attempt the board counts as out of reach."""
         with self._killing:
             if self._pool.out_of_reach:
                 return
             try:
                 login = self._pool.login_again(KILL_TIMEOUT)
             except (PanthorlabError, UnpinnedKeyError, OSError, EOFError, paramiko.SSHException):
-                self._pool.out_of_reach = True  # who waits for the command hears of the loss; nothing more can be done
+                self._pool.out_of_reach = True  # the command's waiter gets the error; nothing more can be done
                 return
             try:
                 self._kill(pid, login)
@@ -218,10 +218,10 @@ class SshShell:
                 login.close()
 
     def _kill(self, pid: int, login: Login | None = None) -> bool:
-        """False if the board could not be told."""
+        """Run the kill command; False if it did not reach the board."""
         argv = ["/bin/sh", "-c", ssh_command.KILL, "sh", self.boot_id, str(pid)]
         killer = SshProcess(self, argv, {}, (_ignore, _ignore), login=login)
-        killer.refusal_time = 1.0  # all channels may be taken, then a new connection helps
+        killer.refusal_time = 1.0  # if all channels are in use, a new connection helps
         killer.thread.start()
         with self._changed:
             self._changed.wait_for(lambda: killer.done, KILL_TIMEOUT)
@@ -264,7 +264,7 @@ class SshShell:
         return process
 
     def _feed(self, process: SshProcess, data: bytes, deadline: float) -> None:
-        """All of `data` and then end-of-file to the process, as fast as it reads; less if it ends before."""
+        """Send `data` and then end-of-file to the process, as fast as it reads; stops early if the process ends."""
         channel = process.channel
         assert channel is not None  # noqa: S101  it has begun
         sent = 0
@@ -282,7 +282,7 @@ class SshShell:
                 "before the deadline"
             ) from None
         except (OSError, EOFError, paramiko.SSHException):
-            pass  # it has ended, or the connection has: `wait` knows
+            pass  # the process or the connection has ended: `wait` reports it
 
 
 def _ignore(_data: bytes) -> None:

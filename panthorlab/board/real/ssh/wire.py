@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One SSH connection below the shell: a socket that notices silence, a transport that hears of signals, and login."""
+"""One SSH connection below the shell: a socket that detects silence, a transport that reports signals, and login."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 STEP_TIME: Final = 15.0
-"""Seconds for each of: TCP connect, banner, key exchange, answer to a login."""
+"""Seconds for each of: TCP connect, banner, key exchange, response to a login."""
 BANNER_TIME: Final = 6.0
-"""For a server's first word. A forwarder takes connections before the board behind it listens, and they stay mute."""
-logging.getLogger("paramiko").addHandler(logging.NullHandler())  # else it prints tracebacks of what we handle
+"""Seconds for a server's banner. A forwarder accepts connections before the board listens, and these stay silent."""
+logging.getLogger("paramiko").addHandler(logging.NullHandler())  # else it prints tracebacks of errors that we handle
 
 
 def dial(host: str, port: int, timeout: float) -> socket.socket:
-    """A TCP connection that the kernel itself gives up when the other end has vanished. Raises OSError."""
+    """A TCP connection that the kernel drops when the other end has vanished. Raises OSError."""
     sock = socket.create_connection((host.strip("[]"), port), timeout)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5)
@@ -42,19 +42,19 @@ def dial(host: str, port: int, timeout: float) -> socket.socket:
 
 
 class Wire(socket.socket):
-    """A connected socket for paramiko. A question that stays unanswered for `patience` seconds ends it: paramiko polls
-    `recv` ten times a second, so this needs no thread of its own, and paramiko alone would wait for ever."""
+    """A connected socket for paramiko that ends if a request gets no response for `patience` seconds; paramiko alone
+    would wait for ever. This needs no thread, because paramiko polls `recv` ten times a second."""
 
     def __init__(self, sock: socket.socket, patience: float) -> None:
         super().__init__(sock.family, sock.type, sock.proto, sock.detach())
         self._patience = patience
         self.trouble: str | None = None
-        """Why the connection has broken, if it did not just end. paramiko gives its own word to one caller only."""
+        """Why the connection has broken, if it did not just end. paramiko reports that to one caller only."""
         self._asked: float | None = None
         self._stuck: float | None = None
 
     def ask(self) -> None:
-        """An answer is due from now on; any byte will do."""
+        """Expect a response from now on; any byte counts."""
         if self._asked is None:
             self._asked = time.monotonic()
 
@@ -104,8 +104,8 @@ def _on_close(channel: paramiko.Channel, message: paramiko.Message) -> None:
 
 
 class Transport(paramiko.Transport):
-    """Also keeps what paramiko drops: `channel.exit_signal`, the name of the signal that ended a command, and
-    `channel.closed_by_board`, which tells an ended command from a lost connection."""
+    """Also keeps facts that paramiko drops: `channel.exit_signal`, the name of the signal that ended a command, and
+    `channel.closed_by_board`, which distinguishes an ended command from a lost connection."""
 
     _channel_handler_table = {  # noqa: RUF012  paramiko's own name and shape
         **paramiko.Transport._channel_handler_table,  # type: ignore[attr-defined]
@@ -172,7 +172,7 @@ class Login:
 
 
 def _secrets(section: Ssh) -> dict[str, Any]:
-    """What to log in with: exactly what the board's file names, or whatever the user has."""
+    """The credentials for the login: those named in the board file, or else the user's own keys."""
     named = section.key_file is not None or section.password_env is not None
     secrets: dict[str, Any] = {"allow_agent": not named, "look_for_keys": not named}
     if section.key_file is not None:
@@ -191,7 +191,7 @@ def _secrets(section: Ssh) -> dict[str, Any]:
 
 
 def why_not(error: Exception, section: Ssh) -> RefusedError | None:
-    """The error for a login that will never succeed; None if trying again may help (the board is still booting)."""
+    """The error for a login that will never succeed; None if a retry may help (the board is still booting)."""
     if isinstance(error, paramiko.PasswordRequiredException):
         return RefusedError(
             f"the SSH key {section.key_file} has a passphrase",
@@ -225,7 +225,7 @@ def why_not(error: Exception, section: Ssh) -> RefusedError | None:
 
 
 def what_happened(error: Exception) -> str:
-    """For people: some of paramiko's and of Python's errors say nothing."""
+    """The error for people, as some errors of paramiko and Python have no text."""
     if isinstance(error, EOFError):
         return "the server hung up"
     if str(error) == "No existing session":
@@ -234,8 +234,8 @@ def what_happened(error: Exception) -> str:
 
 
 def refused(error: Exception) -> bool:
-    """Whether the kernel of the host said that nothing listens. Behind a forwarder that reads as a connection that is
-    taken and at once hung up."""
+    """Whether nothing listens on the port. Behind a forwarder this shows as a connection that is accepted and closed at
+    once."""
     met: BaseException | None = error
     if isinstance(error, paramiko.SSHException):
         met = error.__cause__ or error.__context__
@@ -245,5 +245,5 @@ def refused(error: Exception) -> bool:
 
 
 def _unanswered(error: Exception) -> bool:
-    """paramiko has one type for "no" and for "no answer"."""
+    """Whether the server did not respond; paramiko has one exception type for this and for a refusal."""
     return "timeout" in str(error).lower() or "saw EOF" in str(error)
