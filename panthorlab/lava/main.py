@@ -48,8 +48,9 @@ def main(options: argparse.Namespace) -> int:
         prompts=tuple(options.prompt) or PROMPTS, login=options.login, tags=tuple(options.tag),
         visibility=options.visibility,
     )  # fmt: skip
+    written = definition(job)  # before any file: it may refuse
     artifacts.write(folder)
-    sys.stdout.write(yaml.safe_dump(definition(job), sort_keys=False, allow_unicode=True, width=10_000))
+    sys.stdout.write(yaml.safe_dump(written, sort_keys=False, allow_unicode=True, width=10_000))
     return 0
 
 
