@@ -151,6 +151,10 @@ class Controller:
             (self._progress if isinstance(event, Doing) else self._record)(event)
 
         record(BootStart(kernel=job.kernel, board=board.name, variant=slot.variant))
-        if why := Worker(board, log_dir, record, self._stop).run():
+        if why := self._work(board, log_dir, record):
             record(BootEnd(complete=False, outcome=Outcome.ERROR, blame=Blame.LAB, reason=why))
         return progress_of(slot, self._snapshot()).complete
+
+    def _work(self, board: Board, log_dir: Path, record: Callable[[OfBoot], None]) -> str:
+        """Run one worker to its end. Empty if it reported how its boot ended, else why it did not."""
+        return Worker(board, log_dir, record, self._stop).run()
