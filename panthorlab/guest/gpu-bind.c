@@ -348,8 +348,8 @@ static int look_below(struct bind *b, const char *root)
 }
 
 /*
- * Renamed into place: a driver that still reads the old one goes on doing so. Last read in 1970, so that it shows when
- * it is read.
+ * Renamed into place: a driver that still reads the old one goes on doing so. Last read when 1970 began, so that it
+ * shows when it is read, also within the first second of a board that has no clock.
  */
 static int install(const struct bind *b, const void *data, size_t size)
 {
@@ -371,7 +371,7 @@ static bool was_read(const struct bind *b)
 {
 	struct stat file;
 
-	return !stat(b->image, &file) && file.st_atim.tv_sec;
+	return !stat(b->image, &file) && (file.st_atim.tv_sec || file.st_atim.tv_nsec);
 }
 
 static int try_image(struct bind *b, const struct image *image)
