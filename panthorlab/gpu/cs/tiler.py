@@ -30,7 +30,8 @@ def supply(machine: StreamMachine, job: EndpointJob) -> bool:
         if not job.chunk:
             if heap.handling:
                 return False
-            if not _available(machine, heap, job) and not _ask(machine, heap):
+            if not _available(machine, heap, job):
+                _ask(machine, heap)
                 return False
             header = machine.memory.read(heap.free & CHUNK_VA, 8, Requester.TILER)
             job.chunk, heap.free = heap.free, int.from_bytes(header, "little")
@@ -88,8 +89,8 @@ def _available(machine: StreamMachine, heap: HeapContext, job: EndpointJob) -> b
     return bool(heap.free & CHUNK_VA)
 
 
-def _ask(machine: StreamMachine, heap: HeapContext) -> bool:
-    """The free list is empty: advance the TILER_OOM hand-shake. Returns False: the job must wait."""
+def _ask(machine: StreamMachine, heap: HeapContext) -> None:
+    """The free list is empty: advance the TILER_OOM hand-shake, while the job waits."""
     if machine.oom is Oom.WAIT_FRAGMENT and heap.frag_end != machine.oom_mark:
         machine.oom = Oom.NONE
     if machine.oom is Oom.HANDLER:
@@ -98,7 +99,6 @@ def _ask(machine: StreamMachine, heap: HeapContext) -> bool:
     if machine.oom is Oom.NONE:
         machine.oom = Oom.ASKED
         machine.firmware.raise_tiler_oom()
-    return False
 
 
 def _chain(machine: StreamMachine, job: EndpointJob) -> None:
