@@ -32,6 +32,7 @@ iterations = _whole(1, 10_000_000)
 boots = _whole(1, 10_000)
 jobs = _whole(1, 1000)
 version = _whole(1, 10_000)
+port = _whole(1, 65_535)
 seed = _whole(-(1 << 63), (1 << 63) - 1)
 
 

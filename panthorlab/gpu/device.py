@@ -115,6 +115,10 @@ class GpuDevice:
         else:
             self._registers.bad_write(offset, value)
 
+    def register_name(self, offset: int) -> str:
+        """The name of the register at an offset in BAR0, or the offset if there is none."""
+        return self._registers.name(offset)
+
     def reset(self) -> None:
         """The PCI function was reset: return to the power-on state."""
         self._hardware_reset()
