@@ -119,6 +119,21 @@ def test_a_command_is_measured_too(measured: Done, tmp_path: Path) -> None:
     assert suites["(boot)"]["lines"] > suites["command"]["lines"] > 50
 
 
+def test_exact_time_measures_the_same_without_being_asked(measured: Done, cli: Cli, tmp_path: Path) -> None:
+    kernel, host = measured.json["sides"]["after"]["kernel"], measured.json["coverage"]["after"]
+    done = cli("run", "--kernel", kernel, "--time", "exact", "--suite", "heap-exit-claim", "--iterations", "2",
+               "--boots", "1", "--output", tmp_path / "run")  # fmt: skip
+    assert done.exit == 0, done.stderr
+    exact = done.json["coverage"]
+    assert (exact["function_total"], exact["line_total"]) == (host["function_total"], host["line_total"])
+    assert exact["lines"] == pytest.approx(host["lines"], rel=0.05), "what a race decides may differ"
+    assert list(exact["suites"]) == ["(boot)", "heap-exit-claim"]
+    tables = json.loads((tmp_path / "run/coverage/functions.json").read_text())["after"]["functions"]
+    functions = {one["name"]: one for one in tables}
+    assert functions["panthor_vm_destroy"]["calls"] > 0
+    assert functions["panthor_device_unplug"]["lines_ran"] == 0
+
+
 WORK = (
     ("heap-exit", "--mode", "exit"),
     ("gpu-job", "--mode", "suspend-loop", "--count", "2"),
