@@ -9,9 +9,6 @@
  *
  * FILE, made beforehand, in the host's byte order: u64 magic, u64 number of ranges, per range u64 start and u64 end, and
  * then a u64 count per 4-byte instruction of each range.
- *
- * Of QEMU's plugin API this declares what it uses (docs/devel/tcg-plugins.rst, qemu-plugin.h: GPL-2.0-or-later), for no
- * package of QEMU ships the header everywhere. Version 7 has other callbacks than those before: see API_VERSION.
  */
 #include <fcntl.h>
 #include <stdint.h>
@@ -20,30 +17,12 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#define EXPORT __attribute__((visibility("default")))
+#include "tcg_plugin.h"
+
 #define MAGIC 0x31637668746e6170ull	/* "panthvc1" */
 #define INSN_SIZE 4
 
-typedef uint64_t plugin_id;
-struct qemu_plugin_tb;
-struct qemu_plugin_insn;
-enum cb_flags { CB_NO_REGS };
-typedef void (*vcpu_cb)(unsigned int cpu, void *data);
-
 EXPORT int qemu_plugin_version = API_VERSION;
-
-extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
-extern struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t number);
-extern uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
-extern void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, vcpu_cb cb, enum cb_flags flags,
-						   void *data);
-#if API_VERSION >= 7
-typedef void (*trans_cb)(struct qemu_plugin_tb *tb, void *data);
-extern void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id, trans_cb cb, void *data);
-#else
-typedef void (*trans_cb)(plugin_id id, struct qemu_plugin_tb *tb);
-extern void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id, trans_cb cb);
-#endif
 
 struct range {
 	uint64_t start, end;
@@ -66,13 +45,12 @@ static uint64_t *counter_of(uint64_t address)
 }
 
 /* Several vCPUs may run the same instruction at once. */
-static void count(unsigned int cpu, void *counter)
+static void count(UNUSED unsigned int cpu, void *counter)
 {
-	(void)cpu;
 	__atomic_fetch_add((uint64_t *)counter, 1, __ATOMIC_RELAXED);
 }
 
-static void instrument(struct qemu_plugin_tb *tb)
+static void translated(CALLBACK(struct qemu_plugin_tb *tb))
 {
 	size_t insns = qemu_plugin_tb_n_insns(tb);
 
@@ -85,20 +63,6 @@ static void instrument(struct qemu_plugin_tb *tb)
 			qemu_plugin_register_vcpu_insn_exec_cb(insn, count, CB_NO_REGS, counter);
 	}
 }
-
-#if API_VERSION >= 7
-static void translated(struct qemu_plugin_tb *tb, void *data)
-{
-	(void)data;
-	instrument(tb);
-}
-#else
-static void translated(plugin_id id, struct qemu_plugin_tb *tb)
-{
-	(void)id;
-	instrument(tb);
-}
-#endif
 
 static int fail(const char *what)
 {
@@ -134,21 +98,16 @@ static int open_counts(const char *path)
 	return 1;
 }
 
-EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv)
+EXPORT int qemu_plugin_install(plugin_id id, UNUSED const void *info, int argc, char **argv)
 {
 	static const char option[] = "counts=";
 
-	(void)info;
 	if (argc != 1 || strncmp(argv[0], option, sizeof(option) - 1)) {
 		fprintf(stderr, "coverage: expected counts=FILE\n");
 		return 1;
 	}
 	if (open_counts(argv[0] + sizeof(option) - 1))
 		return 1;
-#if API_VERSION >= 7
-	qemu_plugin_register_vcpu_tb_trans_cb(id, translated, NULL);
-#else
-	qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
-#endif
+	REGISTER(vcpu_tb_trans, id, translated);
 	return 0;
 }

@@ -14,7 +14,7 @@ SOURCE: Final = Path(__file__).with_name("coverage_plugin.c")
 
 def compiled(api: int) -> Path:
     """The shared object for this version of the API. Raises LabError."""
-    return tcg_plugin.compiled("coverage", SOURCE, api)
+    return tcg_plugin.compiled("coverage", [SOURCE], api)
 
 
 def arguments(qemu: str, counts: Path) -> list[str]:

@@ -13,24 +13,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CPUS 16
-#define GE 7	/* QEMU_PLUGIN_COND_GE */
+#include "tcg_plugin.h"
 
-typedef uint64_t plugin_id;
-typedef void (*udata_cb)(unsigned int cpu, void *data);
+#define CPUS 16
+
 struct qemu_plugin_scoreboard {
 	char *data;
 	size_t element;
 };
-typedef struct {
-	struct qemu_plugin_scoreboard *score;
-	size_t offset;
-} qemu_plugin_u64;
 struct operation {
 	int kind;	/* 0: add, 1: call if, 2: call */
 	qemu_plugin_u64 entry;
 	uint64_t number;
-	udata_cb cb;
+	exec_cb cb;
 	void *data;
 };
 struct qemu_plugin_tb {
@@ -40,17 +35,10 @@ struct qemu_plugin_tb {
 	size_t used;
 };
 
-#if API_VERSION >= 7
-typedef void (*trans_cb)(struct qemu_plugin_tb *tb, void *data);
-typedef void (*vcpu_cb)(unsigned int cpu, void *data);
-#else
-typedef void (*trans_cb)(plugin_id id, struct qemu_plugin_tb *tb);
-typedef void (*vcpu_cb)(plugin_id id, unsigned int cpu);
-#endif
 static trans_cb translated;
-static vcpu_cb initialized;
+static init_cb initialized;
 static unsigned int cpus;
-static const plugin_id own_id = 42;
+static const plugin_id id_of_plugin = 42;
 
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb)
 {
@@ -82,51 +70,39 @@ static struct operation *operation(struct qemu_plugin_tb *tb)
 	return &tb->operations[tb->used++];
 }
 
-void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb, udata_cb cb, int flags, void *data)
+void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb, exec_cb cb, UNUSED enum cb_flags flags,
+					  void *data)
 {
-	(void)flags;
 	*operation(tb) = (struct operation){ .kind = 2, .cb = cb, .data = data };
 }
 
-void qemu_plugin_register_vcpu_tb_exec_cond_cb(struct qemu_plugin_tb *tb, udata_cb cb, int flags, int cond,
-					       qemu_plugin_u64 entry, uint64_t number, void *data)
+void qemu_plugin_register_vcpu_tb_exec_cond_cb(struct qemu_plugin_tb *tb, exec_cb cb,
+					       UNUSED enum cb_flags flags, enum cond cond, qemu_plugin_u64 entry,
+					       uint64_t number, void *data)
 {
-	(void)flags;
-	if (cond != GE)
+	if (cond != COND_GE)
 		abort();
 	*operation(tb) = (struct operation){ 1, entry, number, cb, data };
 }
 
-void qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(struct qemu_plugin_tb *tb, int op, qemu_plugin_u64 entry,
+void qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(struct qemu_plugin_tb *tb, enum op op, qemu_plugin_u64 entry,
 						       uint64_t number)
 {
-	if (op)
+	if (op != OP_ADD)
 		abort();
 	*operation(tb) = (struct operation){ .kind = 0, .entry = entry, .number = number };
 }
 
-#if API_VERSION >= 7
-void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id, trans_cb cb, void *data)
+void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id, trans_cb cb DATA_ARG)
 {
-	(void)data;
-#else
-void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id, trans_cb cb)
-{
-#endif
-	if (id != own_id)
+	if (id != id_of_plugin)
 		abort();
 	translated = cb;
 }
 
-#if API_VERSION >= 7
-void qemu_plugin_register_vcpu_init_cb(plugin_id id, vcpu_cb cb, void *data)
+void qemu_plugin_register_vcpu_init_cb(plugin_id id, init_cb cb DATA_ARG)
 {
-	(void)data;
-#else
-void qemu_plugin_register_vcpu_init_cb(plugin_id id, vcpu_cb cb)
-{
-#endif
-	if (id != own_id)
+	if (id != id_of_plugin)
 		abort();
 	initialized = cb;
 }
@@ -135,22 +111,14 @@ static void add_cpu(void)
 {
 	unsigned int cpu = cpus++;
 
-#if API_VERSION >= 7
-	initialized(cpu, NULL);
-#else
-	initialized(own_id, cpu);
-#endif
+	CALL(initialized, id_of_plugin, cpu);
 }
 
 static void run(uint64_t start, size_t count)
 {
 	struct qemu_plugin_tb tb = { .address = start, .count = count };
 
-#if API_VERSION >= 7
-	translated(&tb, NULL);
-#else
-	translated(own_id, &tb);
-#endif
+	CALL(translated, id_of_plugin, &tb);
 	for (size_t i = 0; i < tb.used; i++) {
 		struct operation *op = &tb.operations[i];
 		uint64_t *entry = op->kind < 2 ? (uint64_t *)(op->entry.score->data + op->entry.offset) : NULL;
@@ -179,7 +147,7 @@ int main(int argc, char **argv)
 		return 2;
 	for (char *word = strtok(argv[2], ","); word && count < 8; word = strtok(NULL, ","))
 		words[count++] = word;
-	if (install(own_id, NULL, count, words))
+	if (install(id_of_plugin, NULL, count, words))
 		return 1;
 	add_cpu();
 	for (int i = 3; i < argc; i++) {

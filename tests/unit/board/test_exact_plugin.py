@@ -30,8 +30,8 @@ def host(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     assert compiler, "no gcc; ./scripts/setup installs one"
     program = tmp_path / "host"
     warnings = ("-O1", "-Wall", "-Wextra", "-Werror")
-    api = f"-DAPI_VERSION={request.param}"
-    subprocess.run([compiler, *warnings, api, "-rdynamic", "-o", program, HOST, "-ldl"], check=True, timeout=60)
+    api = (f"-DAPI_VERSION={request.param}", f"-I{tcg_plugin.HEADER.parent}")
+    subprocess.run([compiler, *warnings, *api, "-rdynamic", "-o", program, HOST, "-ldl"], check=True, timeout=60)
     return [str(program), str(plugin.compiled(request.param))]
 
 

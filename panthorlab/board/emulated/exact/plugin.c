@@ -12,9 +12,6 @@
  * Operations inline in the translated code, which alone are cheap enough, work on nothing but a scoreboard, in memory of
  * QEMU's own. So one page in the middle of the scoreboard's memory is replaced by the shared one: its contents and its
  * address are the same as before.
- *
- * Of QEMU's plugin API this declares what it uses (docs/devel/tcg-plugins.rst, qemu-plugin.h: GPL-2.0-or-later), for no
- * package of QEMU ships the header everywhere. Version 7 has other callbacks than those before: see API_VERSION.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -28,52 +25,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define EXPORT __attribute__((visibility("default")))
+#include "tcg_plugin.h"
+
 #define PAGE 4096
 #define MAGIC 0x3173746361786570ull	/* "pexacts1" */
 #define DUE (1ull << 62)		/* `left` counts up to this: comparisons are with a constant */
 #define GONE 99				/* QEMU's exit status when the other side has gone */
 
-typedef uint64_t plugin_id;
-struct qemu_plugin_tb;
-struct qemu_plugin_scoreboard;
-typedef struct {
-	struct qemu_plugin_scoreboard *score;
-	size_t offset;
-} qemu_plugin_u64;
-enum cb_flags { CB_NO_REGS };
-enum cond { COND_NEVER, COND_ALWAYS, COND_EQ, COND_NE, COND_LT, COND_LE, COND_GT, COND_GE };
-enum op { OP_ADD, OP_STORE };
-typedef void (*vcpu_udata_cb)(unsigned int cpu, void *data);
-
 EXPORT int qemu_plugin_version = API_VERSION;
-
-extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
-extern uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *tb);
-extern struct qemu_plugin_scoreboard *qemu_plugin_scoreboard_new(size_t element_size);
-extern void *qemu_plugin_scoreboard_find(struct qemu_plugin_scoreboard *score, unsigned int cpu);
-extern void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb, vcpu_udata_cb cb, enum cb_flags flags,
-						 void *data);
-extern void qemu_plugin_register_vcpu_tb_exec_cond_cb(struct qemu_plugin_tb *tb, vcpu_udata_cb cb,
-						      enum cb_flags flags, enum cond cond, qemu_plugin_u64 entry,
-						      uint64_t imm, void *data);
-extern void qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(struct qemu_plugin_tb *tb, enum op op,
-							      qemu_plugin_u64 entry, uint64_t imm);
-#if API_VERSION >= 7
-#define ID_ARG
-#define DATA_ARG , void *data
-typedef void (*trans_cb)(struct qemu_plugin_tb *tb, void *data);
-typedef void (*vcpu_cb)(unsigned int cpu, void *data);
-extern void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id, trans_cb cb, void *data);
-extern void qemu_plugin_register_vcpu_init_cb(plugin_id id, vcpu_cb cb, void *data);
-#else
-#define ID_ARG plugin_id id,
-#define DATA_ARG
-typedef void (*trans_cb)(plugin_id id, struct qemu_plugin_tb *tb);
-typedef void (*vcpu_cb)(plugin_id id, unsigned int cpu);
-extern void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id, trans_cb cb);
-extern void qemu_plugin_register_vcpu_init_cb(plugin_id id, vcpu_cb cb);
-#endif
 
 /* What the two sides share. */
 struct page {
@@ -96,13 +55,11 @@ static void fail(const char *what)
 }
 
 /* Have the other side do what is due; it says in the page when the next time is. */
-static void hold(unsigned int cpu, void *data)
+static void hold(UNUSED unsigned int cpu, UNUSED void *data)
 {
 	uint64_t count = page->count, answer;
 	ssize_t n;
 
-	(void)cpu;
-	(void)data;
 	if (send(sync_fd, &count, sizeof(count), MSG_NOSIGNAL) != sizeof(count))
 		fail("the GPU model has gone");
 	do {
@@ -115,13 +72,12 @@ static void hold(unsigned int cpu, void *data)
 }
 
 /* FNV-1a, by blocks. */
-static void mix(unsigned int cpu, void *block)
+static void mix(UNUSED unsigned int cpu, void *block)
 {
-	(void)cpu;
 	page->hash = (page->hash ^ (uintptr_t)block) * 1099511628211ull;
 }
 
-static void instrument(struct qemu_plugin_tb *tb)
+static void translated(CALLBACK(struct qemu_plugin_tb *tb))
 {
 	uint64_t insns = qemu_plugin_tb_n_insns(tb);
 
@@ -133,31 +89,12 @@ static void instrument(struct qemu_plugin_tb *tb)
 						     (void *)(uintptr_t)(qemu_plugin_tb_vaddr(tb) ^ insns << 56));
 }
 
-#if API_VERSION >= 7
-static void translated(struct qemu_plugin_tb *tb, void *data)
-{
-	(void)data;
-	instrument(tb);
-}
-#else
-static void translated(plugin_id id, struct qemu_plugin_tb *tb)
-{
-	(void)id;
-	instrument(tb);
-}
-#endif
-
 /* The CPU is there and has not run yet. */
-static void share(ID_ARG unsigned int cpu DATA_ARG)
+static void share(CALLBACK(unsigned int cpu))
 {
 	char *element;
 	size_t to_page;
 
-#if API_VERSION >= 7
-	(void)data;
-#else
-	(void)id;
-#endif
 	if (cpu) {
 		errno = ENOTSUP;
 		fail("more than one CPU");
@@ -187,9 +124,8 @@ static bool number(const char *argument, const char *name, int *value)
 	return end != argument + length && !*end;
 }
 
-EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv)
+EXPORT int qemu_plugin_install(plugin_id id, UNUSED const void *info, int argc, char **argv)
 {
-	(void)info;
 	for (int i = 0; i < argc; i++) {
 		if (!strcmp(argv[i], "check=on")) {
 			puts("exact: usable");
@@ -208,12 +144,7 @@ EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **
 		return 1;
 	}
 	board = qemu_plugin_scoreboard_new(2 * PAGE);
-#if API_VERSION >= 7
-	qemu_plugin_register_vcpu_init_cb(id, share, NULL);
-	qemu_plugin_register_vcpu_tb_trans_cb(id, translated, NULL);
-#else
-	qemu_plugin_register_vcpu_init_cb(id, share);
-	qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
-#endif
+	REGISTER(vcpu_init, id, share);
+	REGISTER(vcpu_tb_trans, id, translated);
 	return 0;
 }

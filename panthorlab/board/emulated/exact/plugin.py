@@ -14,14 +14,14 @@ from panthorlab.board.emulated.qemu import Qemu
 from panthorlab.board.emulated.tcg_plugin import quoted
 from panthorlab.errors import LabError
 
-SOURCE: Final = Path(__file__).with_name("plugin.c")
+FILES: Final = (Path(__file__).with_name("plugin.c"),)
 USABLE: Final = b"exact: usable"
 _ANSWER_SECONDS: Final = 60.0
 
 
 def compiled(api: int) -> Path:
     """The shared object for this version of the API. Raises LabError."""
-    return tcg_plugin.compiled("exact", SOURCE, api)
+    return tcg_plugin.compiled("exact", FILES, api)
 
 
 @cache
