@@ -13,10 +13,12 @@ MAX_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class PatchFiles:
-    """Content by name. `chosen`: the list is already selected and ordered by its author, as in quilt's `series`."""
+    """Content by name. `chosen`: the list is already selected and ordered by its author, as in quilt's `series`.
+    `notes`: how it was come by, a sentence each."""
 
     content: tuple[tuple[str, bytes], ...]
     chosen: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def bounded(file: BinaryIO, name: str) -> bytes:

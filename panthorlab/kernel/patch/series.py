@@ -66,9 +66,10 @@ class Series:
 
 @dataclass(frozen=True)
 class Intake:
-    """All that the user named, as series that are applied one after the other."""
+    """All that the user named, as series that are applied one after the other. `fetched`: notes on how they came."""
 
     series: tuple[Series, ...] = ()
+    fetched: tuple[str, ...] = ()
 
     @property
     def patches(self) -> tuple[PatchText, ...]:
@@ -80,7 +81,11 @@ class Intake:
         several = [f"“{each.title}”" for each in self.series]
         applied = f"{len(several)} series, applied one after the other: {', '.join(several[:5])}"
         versions = {each.version for each in self.series}
-        return (*(note for each in self.series for note in each.notes), *([applied] if len(versions) > 1 else []))
+        return (
+            *self.fetched,
+            *(note for each in self.series for note in each.notes),
+            *([applied] if len(versions) > 1 else []),
+        )
 
 
 def choose(mails: Sequence[Mail], origin: str, version: int | None = None) -> Series:
@@ -104,8 +109,10 @@ def choose(mails: Sequence[Mail], origin: str, version: int | None = None) -> Se
             )
         names = ", ".join(f"v{mail.subject.version} {_name(mail)}" for mail in others[:_SHOWN])
         more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
-        notes.append(f"{origin} has {_versions(versions)}: v{chosen} is taken; left out: {names}{more}")
+        newer = f"; v{versions[-1]} is newer" if chosen < versions[-1] else ""
+        notes.append(f"{origin} has {_versions(versions)}: v{chosen} is taken{newer}; left out: {names}{more}")
     covers = [mail for mail in heads if mail.subject.version == chosen]
+    notes += _given(mails, [*covers, *taken])
     try:
         ordered = _ordered(taken, covers, origin)
     except PatchError as error:
@@ -314,6 +321,17 @@ def _check_unnumbered(mails: Sequence[Mail], covers: Sequence[Mail], origin: str
                 f"{origin} has {_name(mail)} in answer to {_name(answered)}: does it follow, or take its place?",
                 hint=_FILES,
             )
+
+
+def _given(mails: Sequence[Mail], taken: Sequence[Mail]) -> list[str]:
+    """A sentence with the trailers that replies to `taken` give."""
+    thread = {mail.message_id for mail in taken}
+    known = {line for mail in taken for line in mail.trailers}
+    found: dict[str, None] = {}
+    for mail in mails:
+        if mail.reply and mail.parents & thread:
+            found |= dict.fromkeys(line for line in mail.trailers if line not in known)
+    return [f"trailers from replies: {', '.join(found)}"] if found else []
 
 
 def _versions(versions: Sequence[int]) -> str:
