@@ -151,6 +151,42 @@ def prepare_sides(
     )
 
 
+@dataclass(frozen=True)
+class Commits:
+    """A series, commit by commit. `base`: without it; `plans`: with the first, the first two, … of `patches`. `read`:
+    reads the base. `notes`: one line each, for people."""
+
+    base: SidePlan
+    plans: tuple[SidePlan, ...]
+    patches: tuple[PatchText, ...]
+    read: ReadFile
+    base_spec: str | None
+    notes: tuple[str, ...]
+
+
+def prepare_commits(
+    base_spec: str | None,
+    patches: Sequence[str],
+    *,
+    fragments: Sequence[str] = DEFAULT_FRAGMENTS,
+    progress: Progress = quiet,
+    version: int | None = None,
+) -> Commits:
+    """As `prepare_sides`, for all states between the two sides."""
+    intake = _read(patches, base_spec, version)
+    choice = choose_base(base_spec, intake)
+    setting = _setting(choice.spec, fragments, DEFAULT.name, progress)
+    notes = (*choice.notes, *series_notes(intake, choice.spec, setting.base.key, setting.base.title))
+    reports, _ = _apply(setting, intake.patches, notes, reverse=False)
+    changes: dict[str, bytes | None] = {}
+    plans = []
+    for number, report in enumerate(reports, 1):
+        changes |= report.changes
+        own = {path: data for path, data in changes.items() if setting.read(path) != data}
+        plans.append(setting.plan(Side.AFTER, reports[:number], own))
+    return Commits(setting.plan(Side.BEFORE, (), {}), tuple(plans), intake.patches, setting.read, choice.spec, notes)
+
+
 def with_files(names: Sequence[str], files: Iterable[str]) -> tuple[str, ...]:
     """The same, and the C files that lie in none of its directories."""
     more = (file for file in files if file.endswith(".c") and not file.startswith(tuple(names)))
