@@ -27,6 +27,6 @@ def bounded(file: BinaryIO, name: str) -> bytes:
     if len(data) > MAX_BYTES:
         raise PatchError(
             f"{name} is larger than {MAX_BYTES >> 20} MiB, which no patch to test is",
-            hint="for a whole tree use --base PATH, or give a git tree at two revisions",
+            hint="for a whole tree use --base PATH, or a git tree at two revisions; of a list's mbox save the thread",
         )
     return data

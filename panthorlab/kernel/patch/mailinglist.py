@@ -19,6 +19,8 @@ from urllib.parse import unquote
 from panthorlab.errors import LabError, PatchError
 from panthorlab.kernel.patch.files import MAX_BYTES
 from panthorlab.kernel.patch.mails import Mail, read_mails, split_mails
+from panthorlab.kernel.patch.series import enumerated
+from panthorlab.kernel.patch.subject import printable
 from panthorlab.kernel.tools import run
 
 B4_SECONDS = 300.0
@@ -159,11 +161,12 @@ def _notes(
     notes = [f"{message_id}: v{taken} is taken, {why}{others}"]
     for newer in (version for version in known if version > taken):
         head = min((mail for mail in mails if mail.subject.version == newer), key=lambda mail: mail.subject.number or 0)
-        notes.append(f"there is a newer version: v{newer}, <{head.message_id}>; --patch-version {newer} takes it")
+        name = printable(head.message_id or "")
+        notes.append(f"there is a newer version: v{newer}, <{name}>; --patch-version {newer} takes it")
     before = {line for mail in mails if mail.subject.version == taken for line in mail.trailers}
     added = dict.fromkeys(line for mail in read_mails(mbox, "b4") for line in mail.trailers if line not in before)
     if added:
-        notes.append(f"trailers from replies: {', '.join(added)}")
+        notes.append(f"trailers from replies: {enumerated(list(added))}")
     return notes
 
 

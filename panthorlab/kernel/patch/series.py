@@ -19,6 +19,7 @@ from panthorlab.kernel.patch.mailtext import Facts
 from panthorlab.kernel.patch.subject import without_version
 
 _SHOWN = 3  # of many, so many are named
+_LISTED = 10  # of what is short
 _FILES = "to apply patches of several series, give each as a file of its own, in order"
 
 
@@ -164,15 +165,21 @@ def _belong(group: Sequence[Mail], mails: Sequence[Mail]) -> bool:
         (mail.subject.version, mail.subject.total) in parts for mail in mails if mail.subject.number is not None
     ):
         return True
-    return any(_same_work(one, other) for one in group for other in mails)
+    known: dict[tuple[str, str], set[int]] = {}
+    for one in group:
+        for mark in _marks(one, own=True):
+            known.setdefault(mark, set()).add(one.subject.version)
+    return any(known.get(mark, set()) - {one.subject.version} for one in mails for mark in _marks(one, own=False))
 
 
-def _same_work(one: Mail, other: Mail) -> bool:
-    if one.subject.version == other.subject.version or not (one.subject.tagged and other.subject.tagged):
-        return False
-    linked = {one.message_id, other.message_id} & (one.parents | other.parents)
-    changes = one.facts.change_id is not None and one.facts.change_id == other.facts.change_id
-    return bool(linked) or changes or (one.title == other.title and bool(one.title))
+def _marks(mail: Mail, *, own: bool) -> list[tuple[str, str]]:
+    """What a patch of another version would have in common with `mail`: its title, its change-id, or a mail that one of
+    them is or answers. `own`: as it is looked up by; else as it looks for others."""
+    if not mail.subject.tagged:
+        return []
+    this, other = ("id", "parent") if own else ("parent", "id")
+    marks = [(this, mail.message_id or ""), *((other, parent) for parent in mail.parents)]
+    return [mark for mark in (*marks, ("title", mail.title), ("change", mail.facts.change_id or "")) if mark[1]]
 
 
 def _complete(mails: Sequence[Mail]) -> bool:
@@ -331,11 +338,18 @@ def _given(mails: Sequence[Mail], taken: Sequence[Mail]) -> list[str]:
     for mail in mails:
         if mail.reply and mail.parents & thread:
             found |= dict.fromkeys(line for line in mail.trailers if line not in known)
-    return [f"trailers from replies: {', '.join(found)}"] if found else []
+    return [f"trailers from replies: {enumerated(list(found))}"] if found else []
+
+
+def enumerated(items: Sequence[str]) -> str:
+    """The first of many, and how many more there are."""
+    return ", ".join(items[:_LISTED]) + (f" and {len(items) - _LISTED} more" if len(items) > _LISTED else "")
 
 
 def _versions(versions: Sequence[int]) -> str:
-    return " and ".join(f"v{version}" for version in versions)
+    some = versions if len(versions) <= _LISTED else [*versions[:_SHOWN], *versions[-_SHOWN:]]
+    text = " and ".join(f"v{version}" for version in some)
+    return text if len(some) == len(versions) else f"{len(versions)} versions ({text})"
 
 
 def _name(mail: Mail) -> str:
