@@ -27,6 +27,7 @@ COMMANDS = {
     "replay-trace": "panthorlab.mmio.main:main",
     "resume": "panthorlab.run.validate:resume_main",
     "build": "panthorlab.run.build:main",
+    "b4-check": "panthorlab.run.b4check:main",
     "scan": "panthorlab.run.tools:scan",
     "report": "panthorlab.run.tools:report",
     "boards": "panthorlab.run.boards:main",

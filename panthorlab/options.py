@@ -116,6 +116,28 @@ def _fuzz_parser(parser: argparse.ArgumentParser) -> None:
     add_output(parser)
 
 
+def _b4_check_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--base", metavar="SRC", help="kernel to patch (default: the git tree in the current directory, as b4 has it)"
+    )
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=Path("runs"),
+        metavar="DIR",
+        help="where the directories of finished runs are (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--lines",
+        action="store_true",
+        help="print a line for each complaint instead of JSON, as b4.prep-perpatch-check-cmd wants it",
+    )
+    parser.add_argument(
+        "--validate", action="store_true", help="validate the patch now, with what follows `--` as options"
+    )
+    parser.add_argument("arguments", nargs="*", metavar="-- OPTION…", help="of validate: -- --suite leaks --time exact")
+
+
 def _scan_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files",
@@ -203,10 +225,17 @@ def make_parser() -> Parser:
     resume.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
     build = add("build", "build kernels into the store and print their keys")
     add_source(build)
+    build.add_argument(
+        "--each-commit",
+        action="store_true",
+        help="build every commit of the series; show what warnings each adds (W=1), what checkpatch.pl finds, wrong "
+        "Fixes: tags, and the suites to run",
+    )
     add_jail(build)
     add_board(build)
     add_output(build)
     add_dry_run(build)
+    _b4_check_parser(add("b4-check", "check the mail on stdin for b4: fit, style, tags, and the verdict on record"))
     _scan_parser(add("scan", "find GPU faults and kernel splats in any kernel log"))
     report = add("report", "write a run's reports again (console, JSON, JUnit, HTML)")
     report.add_argument("run", type=Path, metavar="RUN")

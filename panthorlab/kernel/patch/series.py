@@ -19,6 +19,7 @@ from panthorlab.kernel.patch.mailtext import Facts
 from panthorlab.kernel.patch.subject import without_version
 
 _SHOWN = 3  # of many, so many are named
+_LISTED = 10  # of what is short
 _FILES = "to apply patches of several series, give each as a file of its own, in order"
 
 
@@ -66,9 +67,10 @@ class Series:
 
 @dataclass(frozen=True)
 class Intake:
-    """All that the user named, as series that are applied one after the other."""
+    """All that the user named, as series that are applied one after the other. `fetched`: notes on how they came."""
 
     series: tuple[Series, ...] = ()
+    fetched: tuple[str, ...] = ()
 
     @property
     def patches(self) -> tuple[PatchText, ...]:
@@ -80,7 +82,11 @@ class Intake:
         several = [f"“{each.title}”" for each in self.series]
         applied = f"{len(several)} series, applied one after the other: {', '.join(several[:5])}"
         versions = {each.version for each in self.series}
-        return (*(note for each in self.series for note in each.notes), *([applied] if len(versions) > 1 else []))
+        return (
+            *self.fetched,
+            *(note for each in self.series for note in each.notes),
+            *([applied] if len(versions) > 1 else []),
+        )
 
 
 def choose(mails: Sequence[Mail], origin: str, version: int | None = None) -> Series:
@@ -104,8 +110,10 @@ def choose(mails: Sequence[Mail], origin: str, version: int | None = None) -> Se
             )
         names = ", ".join(f"v{mail.subject.version} {_name(mail)}" for mail in others[:_SHOWN])
         more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
-        notes.append(f"{origin} has {_versions(versions)}: v{chosen} is taken; left out: {names}{more}")
+        newer = f"; v{versions[-1]} is newer" if chosen < versions[-1] else ""
+        notes.append(f"{origin} has {_versions(versions)}: v{chosen} is taken{newer}; left out: {names}{more}")
     covers = [mail for mail in heads if mail.subject.version == chosen]
+    notes += _given(mails, [*covers, *taken])
     try:
         ordered = _ordered(taken, covers, origin)
     except PatchError as error:
@@ -157,15 +165,21 @@ def _belong(group: Sequence[Mail], mails: Sequence[Mail]) -> bool:
         (mail.subject.version, mail.subject.total) in parts for mail in mails if mail.subject.number is not None
     ):
         return True
-    return any(_same_work(one, other) for one in group for other in mails)
+    known: dict[tuple[str, str], set[int]] = {}
+    for one in group:
+        for mark in _marks(one, own=True):
+            known.setdefault(mark, set()).add(one.subject.version)
+    return any(known.get(mark, set()) - {one.subject.version} for one in mails for mark in _marks(one, own=False))
 
 
-def _same_work(one: Mail, other: Mail) -> bool:
-    if one.subject.version == other.subject.version or not (one.subject.tagged and other.subject.tagged):
-        return False
-    linked = {one.message_id, other.message_id} & (one.parents | other.parents)
-    changes = one.facts.change_id is not None and one.facts.change_id == other.facts.change_id
-    return bool(linked) or changes or (one.title == other.title and bool(one.title))
+def _marks(mail: Mail, *, own: bool) -> list[tuple[str, str]]:
+    """What a patch of another version would have in common with `mail`: its title, its change-id, or a mail that one of
+    them is or answers. `own`: as it is looked up by; else as it looks for others."""
+    if not mail.subject.tagged:
+        return []
+    this, other = ("id", "parent") if own else ("parent", "id")
+    marks = [(this, mail.message_id or ""), *((other, parent) for parent in mail.parents)]
+    return [mark for mark in (*marks, ("title", mail.title), ("change", mail.facts.change_id or "")) if mark[1]]
 
 
 def _complete(mails: Sequence[Mail]) -> bool:
@@ -316,8 +330,26 @@ def _check_unnumbered(mails: Sequence[Mail], covers: Sequence[Mail], origin: str
             )
 
 
+def _given(mails: Sequence[Mail], taken: Sequence[Mail]) -> list[str]:
+    """A sentence with the trailers that replies to `taken` give."""
+    thread = {mail.message_id for mail in taken}
+    known = {line for mail in taken for line in mail.trailers}
+    found: dict[str, None] = {}
+    for mail in mails:
+        if mail.reply and mail.parents & thread:
+            found |= dict.fromkeys(line for line in mail.trailers if line not in known)
+    return [f"trailers from replies: {enumerated(list(found))}"] if found else []
+
+
+def enumerated(items: Sequence[str]) -> str:
+    """The first of many, and how many more there are."""
+    return ", ".join(items[:_LISTED]) + (f" and {len(items) - _LISTED} more" if len(items) > _LISTED else "")
+
+
 def _versions(versions: Sequence[int]) -> str:
-    return " and ".join(f"v{version}" for version in versions)
+    some = versions if len(versions) <= _LISTED else [*versions[:_SHOWN], *versions[-_SHOWN:]]
+    text = " and ".join(f"v{version}" for version in some)
+    return text if len(some) == len(versions) else f"{len(versions)} versions ({text})"
 
 
 def _name(mail: Mail) -> str:
