@@ -216,6 +216,17 @@ def make_parser() -> Parser:
         metavar="FILE",
         help="also write the run in KCIDB's I/O schema, for `kcidb-submit`; `-` is stdout, instead of the summary",
     )
+    report.add_argument(
+        "--mail",
+        action="store_true",
+        help="write to stdout the draft of an answer to the patch's mail, for `git send-email`; nothing is sent",
+    )
+    report.add_argument(
+        "--from",
+        dest="sender",
+        metavar="'NAME <ADDRESS>'",
+        help="whose the answer is (default: git's user.name, user.email)",
+    )
     add_boards(add("boards", "list boards and how they stand; look after them"))
     doctor = add("doctor", "say what is missing on this machine and how to get it")
     doctor.add_argument("--json", action="store_true")

@@ -17,6 +17,7 @@ from email.utils import parseaddr
 from panthorlab.errors import PatchError
 from panthorlab.kernel.patch import mailtext
 from panthorlab.kernel.patch.difflines import diff_lines
+from panthorlab.kernel.patch.letter import Letter, letter_of
 from panthorlab.kernel.patch.mailtext import DIFF, Facts
 from panthorlab.kernel.patch.subject import Subject, parse_subject
 
@@ -58,7 +59,7 @@ class Mail:
     """A mail, or a diff alone. `patch`: None if there is no diff in it, or it is a cover letter.
 
     `parents`: the message-ids it answers. `sender`: the address of its From. `notes`: what was done to read it, a
-    sentence each.
+    sentence each. `letter`: what an answer to it needs.
     """
 
     patch: PatchText | None
@@ -68,6 +69,7 @@ class Mail:
     facts: Facts = field(default_factory=Facts)
     notes: tuple[str, ...] = ()
     sender: str = ""
+    letter: Letter | None = None
 
     @property
     def reply(self) -> bool:
@@ -158,7 +160,8 @@ def _read_message(message: EmailMessage, origin: str, name: str, depth: int) -> 
         else:
             bodies.append(body)
     outer = _one_mail(name, origin, subject, bodies, own_id[1] if own_id else None, parents)
-    outer = replace(outer, sender=parseaddr(str(message.get("From", "")))[1].lower())
+    sender = parseaddr(str(message.get("From", "")))[1].lower()
+    outer = replace(outer, sender=sender, letter=letter_of(message))
     if outer.reply:
         attached = [replace(mail, subject=replace(mail.subject, reply=True)) for mail in attached]
     if outer.patch and outer.content in {mail.content for mail in attached}:
