@@ -29,6 +29,7 @@ COMMANDS = {
     "build": "panthorlab.run.build:main",
     "scan": "panthorlab.run.tools:scan",
     "report": "panthorlab.run.tools:report",
+    "history": "panthorlab.history.main:main",
     "boards": "panthorlab.run.boards:main",
     "doctor": "panthorlab.run.tools:doctor",
     "overlay": "panthorlab.run.overlays:main",

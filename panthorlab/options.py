@@ -11,6 +11,7 @@ from pathlib import Path
 from panthorlab import __version__
 from panthorlab.arguments import add_board, add_driver, add_dry_run, add_jail, add_lab, add_output, add_run, add_source
 from panthorlab.errors import UsageError
+from panthorlab.history.options import add_history
 from panthorlab.kernel.driver import by_name
 from panthorlab.lab_options import add_boards, add_lava, add_overlay
 from panthorlab.mmio.options import add_recording, add_replay_trace
@@ -227,6 +228,8 @@ def make_parser() -> Parser:
         metavar="'NAME <ADDRESS>'",
         help="whose the answer is (default: git's user.name, user.email)",
     )
+    history = add("history", "keep what all runs say in a database, and show it as pages: trends, first and last seen")
+    add_history(history)
     add_boards(add("boards", "list boards and how they stand; look after them"))
     doctor = add("doctor", "say what is missing on this machine and how to get it")
     doctor.add_argument("--json", action="store_true")
