@@ -11,7 +11,7 @@ from pathlib import Path
 from panthorlab import __version__
 from panthorlab.arguments import add_board, add_driver, add_dry_run, add_jail, add_lab, add_output, add_run, add_source
 from panthorlab.errors import UsageError
-from panthorlab.history.options import add_history
+from panthorlab.history.options import add_compare, add_history, add_prune, add_runs
 from panthorlab.kernel.driver import by_name
 from panthorlab.lab_options import add_boards, add_lava, add_overlay
 from panthorlab.mmio.options import add_recording, add_replay_trace
@@ -228,8 +228,10 @@ def make_parser() -> Parser:
         metavar="'NAME <ADDRESS>'",
         help="whose the answer is (default: git's user.name, user.email)",
     )
-    history = add("history", "keep what all runs say in a database, and show it as pages: trends, first and last seen")
-    add_history(history)
+    add_history(add("history", "what all runs say together, as pages: trends, first and last seen, flake rates"))
+    add_runs(add("runs", "list runs with verdict, age and size"))
+    add_compare(add("compare", "what changed between two runs: verdict, rates, signatures"))
+    add_prune(add("prune", "delete old runs, by age, number or size"))
     add_boards(add("boards", "list boards and how they stand; look after them"))
     doctor = add("doctor", "say what is missing on this machine and how to get it")
     doctor.add_argument("--json", action="store_true")

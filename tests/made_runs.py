@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from panthorlab.jsonvalue import JsonObject
 from panthorlab.outcome import Blame, Outcome, Role, Side
 from panthorlab.run.record import (
     ArmKernel,
@@ -16,6 +17,7 @@ from panthorlab.run.record import (
     Event,
     Iteration,
     MailRecord,
+    OfBoot,
     PatchRecord,
     Quota,
     RunEnd,
@@ -117,33 +119,36 @@ def _events(run: MadeRun) -> Iterator[Event]:
         )
     for number in range(1, run.boots + 1):
         for arm in run.arms:
-            yield from _boot(run, arm, number)
+            boot = f"{arm}{number}"
+            for event in _boot(run, arm):
+                placed = replace(event, boot=f"{boot}.1", arm=arm, slot=boot)
+                yield replace(placed, id=f"{boot}.1.{placed.id}") if isinstance(placed, Iteration) else placed
     if run.ended:
         yield RunEnd()
         yield SessionTime(seconds=100.0)
 
 
-def _boot(run: MadeRun, arm: str, number: int) -> Iterable[Event]:
-    place = {"boot": f"{arm}{number}.1", "arm": arm, "slot": f"{arm}{number}"}
-    yield BootStart(**place, kernel=arm, board=run.board)
-    yield BoardUp(**place, name=run.board, facts={"type": "emulated", "qemu": "11.1.3"})
+def _boot(run: MadeRun, arm: str) -> Iterator[OfBoot]:
+    yield BootStart(kernel=arm, board=run.board)
+    yield BoardUp(name=run.board, facts={"type": "emulated", "qemu": "11.1.3"})
     for name, outcomes in run.tests.items():
         suite, _, test = name.partition("::")
         outcome = outcomes[arm]
         blame = None if outcome is Outcome.PASS else Blame.KERNEL
-        yield Tested(**place, suite=suite, test=test, outcome=outcome, blame=blame, message="", seconds=0.1)
+        yield Tested(suite=suite, test=test, outcome=outcome, blame=blame, message="", seconds=0.1)
     for workload, rates in run.rates.items():
         faulty, total = rates[arm]
         planned = total + run.lost
-        yield Quota(**place, workload=workload, role=run.role, planned=planned, arm_total=planned * run.boots)
+        yield Quota(workload=workload, role=run.role, planned=planned, arm_total=planned * run.boots)
         for index in range(planned):
-            yield _iteration(run, place, workload, index, faulty=index < faulty, lost=index >= total)
+            own_id = f"{workload.rpartition('/')[2]}-{index}"
+            yield _iteration(run, workload, own_id, faulty=index < faulty, lost=index >= total)
     for signature in run.stray:
-        yield StrayEvent(**place, finding=finding(signature))
-    yield BootEnd(**place, complete=True, outcome=Outcome.PASS, blame=None, booted=True)
+        yield StrayEvent(finding=finding(signature))
+    yield BootEnd(complete=True, outcome=Outcome.PASS, blame=None, booted=True)
 
 
-def finding(signature: str) -> dict[str, object]:
+def finding(signature: str) -> JsonObject:
     """As `scan --json` has it."""
     return {
         "kind": signature.partition(":")[0], "driver": "panthor", "device": "mali-gpu.1.auto", "timestamp": 0.677142,
@@ -153,14 +158,11 @@ def finding(signature: str) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _iteration(
-    run: MadeRun, place: Mapping[str, str], workload: str, index: int, *, faulty: bool, lost: bool
-) -> Iteration:
-    found: Sequence[dict[str, object]] = [finding(run.signature)] if faulty else []
+def _iteration(run: MadeRun, workload: str, own_id: str, *, faulty: bool, lost: bool) -> Iteration:
+    found = (finding(run.signature),) if faulty else ()
     kind = run.signature.partition(":")[0]
     return Iteration(
-        **place,
-        id=f"{place['boot']}.{workload.rpartition('/')[2]}-{index}",
+        id=own_id,
         workload=workload,
         role=run.role,
         outcome=Outcome.ERROR if lost else Outcome.FAIL if faulty else Outcome.PASS,
@@ -172,6 +174,6 @@ def _iteration(
         signatures=(run.signature,) if faulty else (),
         declared=(kind,),
         program_failed=False,
-        findings=tuple(found),  # type: ignore[arg-type]
+        findings=found,
         us=60_000,
     )

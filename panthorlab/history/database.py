@@ -16,7 +16,7 @@ from typing import Final
 
 from panthorlab.errors import LabError, UsageError
 from panthorlab.files import disk_errors, disk_full, exclusive
-from panthorlab.history.facts import Place, RunFacts, Sighting, State, Tally, facts_of
+from panthorlab.history.facts import ArmOnBoard, RunFacts, SignatureCount, State, Tally, facts_of
 from panthorlab.history.find import LOG, stamp_of
 
 FILE: Final = "history.sqlite"
@@ -135,8 +135,8 @@ def _store(connection: sqlite3.Connection, facts: RunFacts) -> None:
     connection.execute("DELETE FROM run WHERE path = ?", (path,))
     stamp = facts.stamp if facts.state in (State.ENDED, State.DAMAGED) else ""
     row = connection.execute(
-        "INSERT INTO run (path, stamp, state, why, kind, verdict, exit, title, base, started, seconds, boots, boots_lost)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO run (path, stamp, state, why, kind, verdict, exit, title, base, started, seconds, boots,"
+        " boots_lost) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             path, stamp, facts.state.value, facts.why, facts.kind, facts.verdict, facts.exit, facts.title, facts.base,
             facts.started, facts.seconds, facts.boots, facts.boots_lost,
@@ -168,10 +168,10 @@ def _read(connection: sqlite3.Connection, wanted: set[bytes] | None) -> Iterator
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version != VERSION:
         return
-    places: dict[tuple[str, ...], Place] = {}
+    places: dict[tuple[str, ...], ArmOnBoard] = {}
 
-    def place(*fields: str) -> Place:
-        return places.get(fields) or places.setdefault(fields, Place(*fields))
+    def place(*fields: str) -> ArmOnBoard:
+        return places.get(fields) or places.setdefault(fields, ArmOnBoard(*fields))
 
     runs: dict[int, RunFacts] = {}
     for number, path, state, *rest in connection.execute(
@@ -189,5 +189,5 @@ def _read(connection: sqlite3.Connection, wanted: set[bytes] | None) -> Iterator
     ):
         if number in runs:
             where = (place(arm, key, kernel, board), workload, signature)
-            runs[number].signatures[where] = Sighting(kind, text, times)
+            runs[number].signatures[where] = SignatureCount(kind, text, times)
     yield from runs.values()

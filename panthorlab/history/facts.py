@@ -49,7 +49,7 @@ class State(StrEnum):
     DAMAGED = "damaged"
 
 
-class Place(NamedTuple):
+class ArmOnBoard(NamedTuple):
     """Where something ran: on which arm and its kernel (key in the store, and in words), and on which board."""
 
     arm: str
@@ -69,8 +69,9 @@ class Tally:
 
 
 @dataclass
-class Sighting:
-    """A signature in one workload and place: in how many iterations (boots, outside of them). `headline`: of the first."""
+class SignatureCount:
+    """A signature in one workload and place: in how many iterations (boots, outside of them). `headline`: of the
+    first."""
 
     kind: str
     headline: str
@@ -96,9 +97,9 @@ class RunFacts:
     seconds: float = 0.0
     boots: int = 0
     boots_lost: int = 0
-    workloads: dict[tuple[Place, str], Tally] = field(default_factory=dict)
-    tests: dict[tuple[Place, str], Tally] = field(default_factory=dict)
-    signatures: dict[tuple[Place, str, str], Sighting] = field(default_factory=dict)
+    workloads: dict[tuple[ArmOnBoard, str], Tally] = field(default_factory=dict)
+    tests: dict[tuple[ArmOnBoard, str], Tally] = field(default_factory=dict)
+    signatures: dict[tuple[ArmOnBoard, str, str], SignatureCount] = field(default_factory=dict)
 
     @property
     def judged(self) -> int:
@@ -176,7 +177,7 @@ def _kernels(events: Sequence[Event]) -> str:
     return ", ".join(dict.fromkeys(kernel.title for kernel in _of(events, ArmKernel)))
 
 
-def _places(events: Sequence[Event]) -> dict[str, tuple[Place, str]]:
+def _places(events: Sequence[Event]) -> dict[str, tuple[ArmOnBoard, str]]:
     """By boot: its place, and its variant."""
     kernels: dict[tuple[str, str], KernelFacts] = {}
     for event in events:
@@ -190,16 +191,18 @@ def _places(events: Sequence[Event]) -> dict[str, tuple[Place, str]]:
         kernel = kernels.get((boot.arm, boot.variant)) or kernels.get((boot.arm, ""))
         key, title = (kernel.key, kernel.title or kernel.release) if kernel else (boot.kernel, "")
         board = boards.get(boot.boot, boot.board)
-        found[boot.boot] = (Place(plain(boot.arm), plain(key), plain(title), plain(board)), boot.variant)
+        found[boot.boot] = (ArmOnBoard(plain(boot.arm), plain(key), plain(title), plain(board)), boot.variant)
     return found
 
 
-def _workloads(events: Sequence[Event], places: Mapping[str, tuple[Place, str]]) -> dict[tuple[Place, str], Tally]:
+def _workloads(
+    events: Sequence[Event], places: Mapping[str, tuple[ArmOnBoard, str]]
+) -> dict[tuple[ArmOnBoard, str], Tally]:
     """What was planned and is in no tally yet is lost; but not what the stopping rule left out, or a test skipped."""
-    tallies: defaultdict[tuple[Place, str], Tally] = defaultdict(Tally)
+    tallies: defaultdict[tuple[ArmOnBoard, str], Tally] = defaultdict(Tally)
     recorded: Counter[tuple[str, str, str]] = Counter()
     planned: dict[tuple[str, str, str], int] = {}
-    where: dict[tuple[str, str, str], Place] = {}
+    where: dict[tuple[str, str, str], ArmOnBoard] = {}
     for event in events:
         if not isinstance(event, Iteration | Quota) or event.boot not in places:
             continue
@@ -222,8 +225,10 @@ def _workloads(events: Sequence[Event], places: Mapping[str, tuple[Place, str]])
     return dict(tallies)
 
 
-def _tests(events: Sequence[Event], places: Mapping[str, tuple[Place, str]]) -> dict[tuple[Place, str], Tally]:
-    tallies: defaultdict[tuple[Place, str], Tally] = defaultdict(Tally)
+def _tests(
+    events: Sequence[Event], places: Mapping[str, tuple[ArmOnBoard, str]]
+) -> dict[tuple[ArmOnBoard, str], Tally]:
+    tallies: defaultdict[tuple[ArmOnBoard, str], Tally] = defaultdict(Tally)
     for test in _of(events, Tested):
         if test.outcome is Outcome.SKIP or test.boot not in places:
             continue
@@ -237,9 +242,9 @@ def _tests(events: Sequence[Event], places: Mapping[str, tuple[Place, str]]) -> 
 
 
 def _signatures(
-    events: Sequence[Event], places: Mapping[str, tuple[Place, str]]
-) -> dict[tuple[Place, str, str], Sighting]:
-    found: dict[tuple[Place, str, str], Sighting] = {}
+    events: Sequence[Event], places: Mapping[str, tuple[ArmOnBoard, str]]
+) -> dict[tuple[ArmOnBoard, str, str], SignatureCount]:
+    found: dict[tuple[ArmOnBoard, str, str], SignatureCount] = {}
     seen: set[tuple[str, str, str]] = set()
     for event in events:
         if not isinstance(event, Iteration | StrayEvent) or event.boot not in places:
@@ -254,7 +259,7 @@ def _signatures(
             signature = plain(finding["signature"])
             own = found.get((place, plain(where), signature))
             if own is None:
-                own = Sighting(plain(finding["kind"]), headline(finding))
+                own = SignatureCount(plain(finding["kind"]), headline(finding))
                 found[place, plain(where), signature] = own
             if (unit, where, signature) not in seen:
                 seen.add((unit, where, signature))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The history as static pages: no scripts, nothing loaded from elsewhere, every text escaped. Links go to the reports of
-runs that have one, by paths from where the pages lie."""
+"""The history as static pages: no scripts, nothing loaded from elsewhere, every text escaped. Links go to the reports
+of runs that have one, by paths from where the pages lie."""
 
 from __future__ import annotations
 

@@ -35,10 +35,10 @@ class Rate:
         self.judged += judged
 
 
-Rates = defaultdict[str, Rate]
+RatesByKey = defaultdict[str, Rate]
 
 
-def _rates() -> Rates:
+def _rates() -> RatesByKey:
     return defaultdict(Rate)
 
 
@@ -71,9 +71,9 @@ class Trend:
     name: str
     board: str
     arm: str
-    nights: Rates = field(default_factory=_rates)
+    nights: RatesByKey = field(default_factory=_rates)
     lost: int = 0
-    kernels: Rates = field(default_factory=_rates)
+    kernels: RatesByKey = field(default_factory=_rates)
 
     @property
     def suite(self) -> str:
@@ -108,7 +108,7 @@ class SignatureTrend:
     last_run: RunFacts
     runs: int = 0
     times: int = 0
-    nights: Rates = field(default_factory=_rates)
+    nights: RatesByKey = field(default_factory=_rates)
     places: defaultdict[tuple[str, str, str], Rate] = field(default_factory=lambda: defaultdict(Rate))
     arms: Counter[str] = field(default_factory=Counter)
 
@@ -231,6 +231,6 @@ def _kernels(runs: Sequence[RunFacts]) -> list[KernelRow]:
                 seen.add(key)
                 (row.tests if tests else row.iterations).add(tally.faulty, tally.judged)
         for place, _, signature in run.signatures:
-            if row := found.get((place.key, place.board)):
-                row.signatures.add(signature)
+            if own := found.get((place.key, place.board)):
+                own.signatures.add(signature)
     return sorted(found.values(), key=lambda row: (-row.last, row.kernel, row.board))

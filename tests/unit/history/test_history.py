@@ -74,8 +74,8 @@ def test_nights_trends_and_signatures_are_counted(tmp_path: Path, capsys: pytest
     assert (named[SIGNATURE]["first"], named[SIGNATURE]["last"]) == (NOON, NOON + NIGHT)
     assert named[SIGNATURE]["first_run"].endswith("/one")
     assert named["warning:panthor:x"]["places"] == [
-        {"kernel": "6.12.117 kernel", "board": "qemu-g610", "workload": "(outside iterations)", "faulty": 2, "judged": 2,
-         "interval": list(wilson(2, 2))}
+        {"kernel": "6.12.117 kernel", "board": "qemu-g610", "workload": "(outside iterations)",
+         "faulty": 2, "judged": 2, "interval": list(wilson(2, 2))}
     ]  # fmt: skip
     assert {(row["kernel"], row["runs"]) for row in made["kernels"]} == {
         ("6.12.117 before", 1), ("6.12.117 after", 1), ("6.12.117 kernel", 2)
@@ -213,7 +213,8 @@ def test_a_database_of_another_version_is_made_again(tmp_path: Path, capsys: pyt
 
 WRITER = (
     "import sys; from pathlib import Path; from panthorlab.history import database, find\n"
-    "for _ in range(3): database.update(Path(sys.argv[1]), find.run_dirs([Path(sys.argv[2])]), rebuild=sys.argv[3] == 'x')"
+    "out, runs, rebuild = sys.argv[1:]\n"
+    "for _ in range(3): database.update(Path(out), find.run_dirs([Path(runs)]), rebuild=bool(rebuild))"
 )
 
 
