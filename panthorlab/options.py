@@ -11,6 +11,7 @@ from pathlib import Path
 from panthorlab import __version__
 from panthorlab.arguments import add_board, add_driver, add_dry_run, add_jail, add_lab, add_output, add_run, add_source
 from panthorlab.errors import UsageError
+from panthorlab.history.options import add_compare, add_history, add_prune, add_runs
 from panthorlab.kernel.driver import by_name
 from panthorlab.lab_options import add_boards, add_lava, add_overlay
 from panthorlab.mmio.options import add_recording, add_replay_trace
@@ -245,6 +246,21 @@ def make_parser() -> Parser:
         metavar="FILE",
         help="also write the run in KCIDB's I/O schema, for `kcidb-submit`; `-` is stdout, instead of the summary",
     )
+    report.add_argument(
+        "--mail",
+        action="store_true",
+        help="write to stdout the draft of an answer to the patch's mail, for `git send-email`; nothing is sent",
+    )
+    report.add_argument(
+        "--from",
+        dest="sender",
+        metavar="'NAME <ADDRESS>'",
+        help="whose the answer is (default: git's user.name, user.email)",
+    )
+    add_history(add("history", "what all runs say together, as pages: trends, first and last seen, flake rates"))
+    add_runs(add("runs", "list runs with verdict, age and size"))
+    add_compare(add("compare", "what changed between two runs: verdict, rates, signatures"))
+    add_prune(add("prune", "delete old runs, by age, number or size"))
     add_boards(add("boards", "list boards and how they stand; look after them"))
     doctor = add("doctor", "say what is missing on this machine and how to get it")
     doctor.add_argument("--json", action="store_true")

@@ -14,6 +14,7 @@ from functools import reduce
 from typing import TypedDict
 
 from panthorlab.errors import PatchError
+from panthorlab.kernel.patch.letter import Letter
 from panthorlab.kernel.patch.mails import Mail, PatchText
 from panthorlab.kernel.patch.mailtext import Facts
 from panthorlab.kernel.patch.subject import without_version
@@ -50,6 +51,8 @@ class Series:
     message_id: str | None = None
     facts: Facts = field(default_factory=Facts)
     notes: tuple[str, ...] = ()
+    letter: Letter | None = None
+    """Of the mail that an answer goes to: the cover letter, or the first patch."""
 
     def described(self) -> SeriesJson:
         """For the record of a run, and for `check --json`."""
@@ -135,6 +138,7 @@ def choose(mails: Sequence[Mail], origin: str, version: int | None = None) -> Se
         head.message_id,
         reduce(Facts.or_else, (mail.facts for mail in [*covers, *ordered])),
         tuple(notes),
+        head.letter,
     )
 
 
