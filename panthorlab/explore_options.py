@@ -62,6 +62,14 @@ def add_explore(parser: argparse.ArgumentParser) -> None:
         help="how latencies are drawn; may be repeated (default: all in turn). "
         + "; ".join(f"{name}: {meaning}" for name, meaning in CHOICES.items()),
     )
+    parser.add_argument(
+        "--between",
+        nargs=2,
+        default=[],
+        metavar=("EVENT", "EVENT"),
+        help="aim only between these two events of the dry run: `W AS1_COMMAND:2` is the second write to that register in "
+        "the iteration, `I job` the first interrupt of that line",
+    )
     parser.add_argument("--seed", type=seed, default=1, metavar="N", help="the first seed (default: %(default)s)")
     parser.add_argument(
         "--keep-going", action="store_true", help="do not stop at the first finding; all different ones are made short"

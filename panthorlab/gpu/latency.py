@@ -149,14 +149,30 @@ def format_overrides(overrides: Iterable[Override]) -> str:
     return ",".join(map(str, overrides))
 
 
+def parse_kinds(text: str) -> tuple[str, ...]:
+    """Parse `KIND,…`. Raises ValueError with a sentence for the user."""
+    kinds = tuple(word.strip() for word in text.split(",")) if text else ()
+    if not all(kinds):
+        raise ValueError(f"{text!r} is no list of kinds of event, e.g. irq,slice")
+    return kinds
+
+
 class Latencies:
     """The latencies of one run. `everywhere`: they are drawn also outside iterations; if not, those are the default.
-    `length`: events that an iteration is expected to have."""
+    `length`: events that an iteration is expected to have. `kinds`: beginnings of those that are drawn, the default for
+    others; none: all."""
 
     def __init__(
-        self, strategy: str, seed: int, overrides: Iterable[Override] = (), *, everywhere: bool = True, length: int = 64
+        self,
+        strategy: str,
+        seed: int,
+        overrides: Iterable[Override] = (),
+        *,
+        everywhere: bool = True,
+        length: int = 64,
+        kinds: tuple[str, ...] = (),
     ) -> None:
-        self._strategy, self._seed, self._length = STRATEGIES[strategy], seed, length
+        self._strategy, self._seed, self._length, self._kinds = STRATEGIES[strategy], seed, length, kinds
         self._fixed = STRATEGIES["fixed"].draw("", length)
         self._outside = self._strategy.draw(str(seed), length) if everywhere else self._fixed
         self._overrides = {(one.window, one.kind, one.number): one.ns for one in overrides}
@@ -178,7 +194,8 @@ class Latencies:
     def next(self, kind: str) -> float:
         """Latency in seconds of the next event of this kind."""
         self._numbers[kind] += 1
-        latency = self._draw(kind)  # also if it is overridden: the others keep theirs
+        drawn = not self._kinds or kind.startswith(self._kinds)
+        latency = self._draw(kind) if drawn else DEFAULT_SECONDS  # also if it is overridden: the others keep theirs
         ns = self._overrides.get((self.window, kind, self._numbers[kind]))
         if ns is None:
             ns = round(latency * NANOSECONDS)  # so that an override can say it exactly

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from panthorlab.gpu.latency import STRATEGIES, parse_overrides
+from panthorlab.gpu.latency import STRATEGIES, parse_kinds, parse_overrides
 
 Value = int | float | str
 
@@ -64,6 +64,15 @@ PARAMS: tuple[Param, ...] = (
         "where these latencies are drawn: `iterations` is within iterations of workloads only, and 20 µs elsewhere, so "
         "that the first iteration of a boot finds the same machine with every seed",
         choices=("always", "iterations"),
+    ),
+    Param(
+        "exact.kinds",
+        "",
+        "",
+        "of which kinds of event they are drawn (beginnings of their names, separated by commas), 20 µs for others; "
+        "empty: of all. Kinds: `irq LINE` (an interrupt is under way), `soon SERVICE` (the firmware), `slice QUEUE` (a "
+        "command stream)",
+        check=parse_kinds,
     ),
     Param(
         "exact.length",

@@ -22,7 +22,7 @@ from panthorlab.gpu.exact.order import Orders
 from panthorlab.gpu.exact.serve import Exact
 from panthorlab.gpu.exact.wire import Ends
 from panthorlab.gpu.generation import Generation
-from panthorlab.gpu.latency import Latencies, parse_overrides
+from panthorlab.gpu.latency import Latencies, parse_kinds, parse_overrides
 from panthorlab.gpu.loop import Loop
 from panthorlab.gpu.misbehave import Rule, parse
 from panthorlab.gpu.params import Params
@@ -117,6 +117,7 @@ def _latencies(params: Params, seed: int) -> Latencies:
         parse_overrides(params.word("exact.override")),
         everywhere=params.word("exact.vary") == "always",
         length=params.integer("exact.length"),
+        kinds=parse_kinds(params.word("exact.kinds")),
     )
 
 

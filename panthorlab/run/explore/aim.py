@@ -8,11 +8,13 @@ other. Where the driver runs otherwise because of that, later events come where 
 
 from __future__ import annotations
 
+import difflib
 import random
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
+from panthorlab.errors import UsageError
 from panthorlab.gpu.exact.loop import INSTRUCTION_SECONDS
 from panthorlab.gpu.latency import NANOSECONDS
 from panthorlab.run.explore.orders import Drawn, Interleaving, is_access
@@ -23,26 +25,43 @@ REACH_NS: Final = 3_000_000
 NEAREST_NS: Final = 1_000
 
 
-def places(dry: Interleaving, between: tuple[int, int] | None = None) -> list[int]:
-    """Instruction counts in the middle between accesses that follow each other, within `between`."""
+def places(dry: Interleaving, between: tuple[int, int] | None = None) -> list[tuple[int, int]]:
+    """The instruction counts of accesses that follow each other, within `between`."""
     first, last = between or (dry.begin, dry.end if dry.end is not None else dry.begin)
     accesses = [count for text, count in dry.events if is_access(text) and first <= count <= last]
-    return [(one + next_) // 2 for one, next_ in pairwise(accesses) if next_ - one > 1]
+    return [(one, following) for one, following in pairwise(accesses) if following - one > 1]
 
 
-def aims(dry: Interleaving, *, seed: int, between: tuple[int, int] | None = None) -> list[Drawn]:
+def point(dry: Interleaving, text: str) -> int:
+    """The instruction count of an event of the dry run: `W AS1_COMMAND`, or the third of them, `W AS1_COMMAND:3`.
+    Raises UsageError."""
+    name, colon, number = text.rpartition(":")
+    if not colon or not number.isdecimal():
+        name, number = text, "1"
+    counts = [count for event, count in dry.events if event == name]
+    if 1 <= int(number) <= len(counts):
+        return counts[int(number) - 1]
+    near = difflib.get_close_matches(name, {event for event, _ in dry.events}, n=3)
+    there = f"the dry run has {len(counts)} of them" if counts else f"it has {', '.join(near)}, …" if near else ""
+    raise UsageError(f"the dry run has no event `{text}`", hint=there or "accesses are R REGISTER and W REGISTER")
+
+
+def aims(
+    dry: Interleaving, *, seed: int, kinds: tuple[str, ...] = (), between: tuple[int, int] | None = None
+) -> list[Drawn]:
     """All single latencies that move an event of the dry run to another place of the driver's, in random order, so that
-    any beginning of the list is spread over events and places."""
-    found = list(_aims(dry.latencies, places(dry, between)))
+    any beginning of the list is spread over events and places. `kinds`: beginnings of those of the events; none: all.
+    `between`: instruction counts between which the places lie."""
+    events = [one for one in dry.latencies if not kinds or one.kind.startswith(kinds)]
+    found = list(_aims(events, places(dry, between)))
     random.Random(f"aims {seed}").shuffle(found)  # noqa: S311
     return found
 
 
-def _aims(latencies: Sequence[Drawn], at: Sequence[int]) -> Iterator[Drawn]:
+def _aims(latencies: Sequence[Drawn], gaps: Sequence[tuple[int, int]]) -> Iterator[Drawn]:
     for one in latencies:
         own = one.count + one.ns // INSTRUCTION_NS
-        home = sum(place < own for place in at)
-        for turn, place in enumerate(at):
-            ns = (place - one.count) * INSTRUCTION_NS
-            if NEAREST_NS <= ns <= REACH_NS and turn not in (home - 1, home):
+        for first, last in gaps:
+            ns = ((first + last) // 2 - one.count) * INSTRUCTION_NS
+            if NEAREST_NS <= ns <= REACH_NS and not first <= own <= last:
                 yield Drawn(one.kind, one.number, ns, one.count)

@@ -25,7 +25,7 @@ from panthorlab.run.arms import ALONE, Arm
 from panthorlab.run.controller import Controller
 from panthorlab.run.explore.finding import Explained, explain
 from panthorlab.run.explore.orders import Interleaving, OrdersFile
-from panthorlab.run.explore.plan import RESERVED, Portion, Schedule, dry_run, index_of, slots
+from panthorlab.run.explore.plan import RESERVED, Portion, Schedule, dry_run, index_of, kinds_of, slots
 from panthorlab.run.explore.strategies import CHOICES
 from panthorlab.run.explore.tally import Suspect, Tally
 from panthorlab.run.explore.tell import tell
@@ -71,6 +71,7 @@ class Explorer:
     seeds: int | None
     seconds: float | None
     until_found: bool
+    kinds: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._events = read_events(self.run_dir)
@@ -128,7 +129,8 @@ class Explorer:
             self._boot(1, len(dry))
             dry = {name: one for index in range(1, 1 + len(dry)) for name, one in self._dry(index).items()}
             first += len(self._names)
-        return Schedule(dry, self.settings.strategy, self.settings.seed, first)
+        chosen = self.settings
+        return Schedule(dry, chosen.strategy, chosen.seed, first, self.kinds, chosen.between)
 
     def _dry(self, index: int) -> dict[str, Interleaving]:
         """By workload, what boot `index` has done."""
@@ -248,6 +250,7 @@ def main(options: argparse.Namespace) -> int:
                 options.seeds,
                 None if options.seeds else options.seconds or DEFAULT_SECONDS,
                 not options.keep_going,
+                kinds_of(need for need in needs if need.test in plan.plain),
             )
             explorer.explore()
             explained = _explain(explorer, arm, settings)

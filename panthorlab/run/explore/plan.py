@@ -8,20 +8,21 @@ and, of each, with the strategies.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from panthorlab.gpu.latency import Override
 from panthorlab.run.arms import ALONE
-from panthorlab.run.explore.aim import aims
+from panthorlab.run.explore.aim import aims, point
 from panthorlab.run.explore.orders import Drawn, Interleaving
 from panthorlab.run.explore.strategies import AIMED, FIXED
 from panthorlab.run.plan import Slot
+from panthorlab.run.record import Need
 
 PER_BOOT: Final = 32
 """Iterations of a boot, each with a seed of its own: a boot takes as long as some tens of short ones."""
-RESERVED: Final = ("exact.latency", "exact.override", "exact.vary", "exact.length", "exact.orders")
+RESERVED: Final = ("exact.latency", "exact.override", "exact.vary", "exact.kinds", "exact.length", "exact.orders")
 """Parameters that an exploration sets itself."""
 
 
@@ -46,11 +47,21 @@ def dry_run(workload: str | None) -> Portion:
     return Portion(workload, FIXED, 1, 1, model_params(FIXED))
 
 
-def model_params(strategy: str, overrides: Sequence[Override] = (), length: int | None = None) -> dict[str, str]:
+def kinds_of(needs: Iterable[Need]) -> tuple[str, ...]:
+    """Of which kinds of event the tests want the latencies moved; empty: of all."""
+    wanted = [need.latencies for need in needs]
+    return tuple(dict.fromkeys(kind for kinds in wanted for kind in kinds)) if all(wanted) else ()
+
+
+def model_params(
+    strategy: str, overrides: Sequence[Override] = (), length: int | None = None, kinds: Sequence[str] = ()
+) -> dict[str, str]:
     """Parameters of the GPU model for an exploration's boot."""
     params = {"exact.latency": strategy, "exact.vary": "iterations", "exact.orders": "on"}
     if overrides:
         params["exact.override"] = ",".join(map(str, overrides))
+    if kinds:
+        params["exact.kinds"] = ",".join(kinds)
     if length is not None:
         params["exact.length"] = str(length)
     return params
@@ -67,14 +78,25 @@ def slots(first: int, count: int) -> list[Slot]:
 
 
 class Schedule:
-    """`dry`: by workload, the interleaving of its dry run. `first`: the number of the first boot after these."""
+    """`dry`: by workload, the interleaving of its dry run. `first`: the number of the first boot after these. `kinds`:
+    see `kinds_of`. `between`: two events of the dry run between which is aimed; none: anywhere."""
 
-    def __init__(self, dry: Mapping[str, Interleaving], strategies: Sequence[str], seed: int, first: int) -> None:
-        self._dry, self._strategies, self._seed, self.first = dry, strategies, seed, first
+    def __init__(
+        self,
+        dry: Mapping[str, Interleaving],
+        strategies: Sequence[str],
+        seed: int,
+        first: int,
+        kinds: tuple[str, ...] = (),
+        between: tuple[str, ...] = (),
+    ) -> None:
+        self._dry, self._strategies, self._seed, self.first, self._kinds = dry, strategies, seed, first, kinds
         self._workloads = list(dry)
         self._aims: dict[str, list[Drawn]] = {}
         if AIMED in strategies:
-            self._aims = {name: aims(one, seed=seed) for name, one in dry.items()}
+            for name, one in dry.items():
+                ends = (point(one, between[0]), point(one, between[1])) if between else None
+                self._aims[name] = aims(one, seed=seed, kinds=kinds, between=ends)
 
     def portion(self, index: int, done: int = 0) -> Portion:
         """What boot `index` explores; nothing, if the strategy has no more for its workload. `done`: so many of its
@@ -85,7 +107,8 @@ class Schedule:
         seed = self._seed + again * PER_BOOT + done
         if strategy == AIMED:
             return self._aimed(workload, again * PER_BOOT, seed, done)
-        params = model_params(strategy, length=max(1, len(self._dry[workload].latencies)))
+        length = max(1, len(self._dry[workload].latencies))
+        params = model_params(strategy, length=length, kinds=self._kinds)
         return Portion(workload, strategy, seed, PER_BOOT, params)
 
     def _aimed(self, workload: str, start: int, seed: int, done: int) -> Portion:

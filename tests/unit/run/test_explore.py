@@ -17,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.cli import main as cli
-from panthorlab.errors import LabError
+from panthorlab.errors import LabError, UsageError
 from panthorlab.gpu.latency import Override
 from panthorlab.gpu.pci import mark_of
 from panthorlab.outcome import Outcome
-from panthorlab.run.explore.aim import INSTRUCTION_NS, REACH_NS, aims, places
+from panthorlab.run.explore.aim import INSTRUCTION_NS, REACH_NS, aims, places, point
 from panthorlab.run.explore.finding import DEFAULT_NS, explain, until_fault
 from panthorlab.run.explore.growth import Growth
 from panthorlab.run.explore.orders import Drawn, Interleaving, OrdersFile, Placed, first_swap, numbered, parse
@@ -162,10 +162,23 @@ def test_an_aim_is_between_two_accesses_and_each_place_is_aimed_at(counts: list[
         lands = aim.count + aim.ns // INSTRUCTION_NS
         assert aim.ns <= REACH_NS
         hit.add(next(turn for turn, (one, two) in enumerate(pairwise(accesses)) if one < lands < two))
-    far = [(place - event.count) * INSTRUCTION_NS for place in places(dry)]
+    far = [((one + two) // 2 - event.count) * INSTRUCTION_NS for one, two in places(dry)]
     reachable = {turn for turn, ns in enumerate(far) if 1_000 <= ns <= REACH_NS}
-    assert len(reachable - hit) <= 2  # where it falls by default
+    own = event.count + DEFAULT_NS // INSTRUCTION_NS
+    home = {turn for turn, (one, two) in enumerate(pairwise(accesses)) if one <= own <= two}
+    assert hit == reachable - home
     assert aims(dry, seed=seed) == found
+
+
+def test_aims_lie_between_the_two_events_that_are_named() -> None:
+    dry = interleaving(["W A", "R B"] * 20, [Drawn("irq job", 1, DEFAULT_NS, 0)], step=5_000)
+    ends = point(dry, "W A:3"), point(dry, "R B:6")
+    assert ends == (25_000, 60_000)
+    found = aims(dry, seed=1, between=ends)
+    assert sorted(one.ns // INSTRUCTION_NS for one in found) == [27_500 + 5_000 * turn for turn in range(7)]
+    for text in ("W A:21", "W C", "W A:0"):
+        with pytest.raises(UsageError, match="no event"):
+            point(dry, text)
 
 
 # -- the plan -----------------------------------------------------------------------------------------------------
