@@ -67,8 +67,8 @@ def add_explore(parser: argparse.ArgumentParser) -> None:
         nargs=2,
         default=[],
         metavar=("EVENT", "EVENT"),
-        help="aim only between these two events of the dry run: `W AS1_COMMAND:2` is the second write to that register in "
-        "the iteration, `I job` the first interrupt of that line",
+        help="aim only between these two events of the dry run: `W AS1_COMMAND:2` is the second write to that register "
+        "in the iteration, `I job` the first interrupt of that line",
     )
     parser.add_argument("--seed", type=seed, default=1, metavar="N", help="the first seed (default: %(default)s)")
     parser.add_argument(
