@@ -78,6 +78,7 @@ class Explorer:
         self._schedule: Schedule | None = None
         self._begin = time.monotonic()
         self._names: list[str] = []
+        self._portions: dict[int, Portion] = {}
         self._lock = threading.Lock()
 
     def explore(self) -> None:
@@ -97,16 +98,9 @@ class Explorer:
 
     def _left(self, index: int) -> int:
         """How many boots are still wanted, from boot `index` on."""
-        assert self._schedule is not None  # noqa: S101 - it was planned
         if self.seeds is None:
             return AT_ONCE
-        left, count = self.seeds, 0
-        for boot in range(self._schedule.first, index + AT_ONCE):
-            if left <= 0:
-                break
-            left -= self._schedule.portion(boot).count
-            count += boot >= index
-        return count
+        return AT_ONCE if any(self.portion(index + turn).count for turn in range(AT_ONCE)) else 0
 
     # -- boots ----------------------------------------------------------------------------------------------------
 
@@ -148,11 +142,15 @@ class Explorer:
             return dry_run(named[0] if len(named) == 1 else None)
         if self._schedule is None or index < self._schedule.first:
             return dry_run(self._names[index - 1])
-        portion = self._schedule.portion(index, done)
-        if self.seeds is None:
-            return portion
-        before = sum(self._schedule.portion(boot).count for boot in range(self._schedule.first, index))
-        return replace(portion, count=max(0, min(portion.count, self.seeds - before)))
+        if done:
+            return replace(self._schedule.portion(index, done), count=self.portion(index).count)
+        for boot in range(self._schedule.first + len(self._portions), index + 1):
+            portion = self._schedule.portion(boot)
+            if self.seeds is not None:
+                left = self.seeds - sum(one.count for one in self._portions.values())
+                portion = replace(portion, count=max(0, min(portion.count, left)))
+            self._portions[boot] = portion
+        return self._portions[index]
 
     def _job(self, slot: Slot) -> Job:
         done = sum(progress_of(slot, list(self._events)).done.values())
@@ -187,7 +185,7 @@ class Explorer:
             self._count(event)
         seen, running = self.tally, time.monotonic() - self._begin
         if isinstance(event, Iteration):
-            self.progress.step(
+            self.progress.live(
                 f"exploring for {running:.0f} s: {seen.seeds} seeds, {seen.distinct} interleavings, "
                 f"{len(seen.found)} findings"
             )
