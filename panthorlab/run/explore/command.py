@@ -168,7 +168,7 @@ class Explorer:
         )
 
     def _boot(self, first: int, count: int) -> None:
-        wanted = [slot for slot in slots(first, count) if self.portion(slot.index).count]
+        wanted = [slot for slot in slots(first, count, self.board.key) if self.portion(slot.index).count]
         lanes = fleet.lanes([self.board], self.settings)
         Controller(self.log, self.run_dir, self._events, self._job, lanes=lanes, progress=self._hear).run(wanted)
 
@@ -301,7 +301,7 @@ def _explain(explorer: Explorer, arm: Arm, settings: Settings) -> list[tuple[Sus
         different.setdefault(found.key, found)
     explained: list[tuple[Suspect, Explained | None]] = []
     for found in different.values():
-        template = explorer.jobs(Slot(ALONE, 0))
+        template = explorer.jobs(Slot(ALONE, 0, explorer.board.key))
         trials = Trials(explorer.run_dir, template, explorer.board, arm, settings, found.iteration.workload)
         explained.append((found, explain(found, explorer.tally, trials, explorer.progress)))
     return explained

@@ -72,9 +72,9 @@ def index_of(slot: str) -> int:
     return int(slot.removeprefix(ALONE)) - 1
 
 
-def slots(first: int, count: int) -> list[Slot]:
+def slots(first: int, count: int, board: str) -> list[Slot]:
     """The slots of boots by their numbers."""
-    return [Slot(ALONE, index) for index in range(first, first + count)]
+    return [Slot(ALONE, index, board) for index in range(first, first + count)]
 
 
 class Schedule:
