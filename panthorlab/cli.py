@@ -22,6 +22,7 @@ COMMANDS = {
     "run": "panthorlab.run.single:main",
     "matrix": "panthorlab.run.matrix:main",
     "fuzz": "panthorlab.run.fuzzing:main",
+    "explore": "panthorlab.run.explore.command:main",
     "record": "panthorlab.run.recording:main",
     "replay": "panthorlab.run.replay:main",
     "replay-trace": "panthorlab.mmio.main:main",

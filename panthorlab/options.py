@@ -11,6 +11,7 @@ from pathlib import Path
 from panthorlab import __version__
 from panthorlab.arguments import add_board, add_driver, add_dry_run, add_jail, add_lab, add_output, add_run, add_source
 from panthorlab.errors import UsageError
+from panthorlab.explore_options import add_explore
 from panthorlab.history.options import add_compare, add_history, add_prune, add_runs
 from panthorlab.kernel.driver import by_name
 from panthorlab.lab_options import add_boards, add_lava, add_overlay
@@ -46,6 +47,13 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(recording=None)
     parser.add_argument(
         "--kernel", required=True, metavar="K", help="store key, RUN:before, RUN:after, or build directory"
+    )
+    parser.add_argument(
+        "--workload",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="of the suites only this workload, whatever its role as often as --iterations says; may be repeated",
     )
     add_driver(parser, "take")
     add_jail(parser)
@@ -210,6 +218,7 @@ def make_parser() -> Parser:
     _run_parser(add("run", "boot one kernel; run suites or a command on it"))
     _matrix_parser(add("matrix", "run the suites on several kernels, and show where these differ"))
     _fuzz_parser(add("fuzz", "try random sequences of panthor's calls on one kernel; make what finds a bug short"))
+    add_explore(add("explore", "try many interleavings of driver and GPU; make what brings a finding short"))
     record = add("record", "as `run`, and record every access of the driver to the GPU's registers")
     _run_parser(record)
     add_recording(record)

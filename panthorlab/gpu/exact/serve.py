@@ -22,10 +22,10 @@ class Exact:
     happens at an instruction count, not at a host time.
     """
 
-    def __init__(self, ends: Ends, strategy: str, seed: int, on_error: Callable[[Exception], None]) -> None:
+    def __init__(self, ends: Ends, latencies: Latencies, on_error: Callable[[Exception], None]) -> None:
         self._page = Page(ends.page)
         self._sync, self._host = socket.socket(fileno=ends.sync), socket.socket(fileno=ends.host)
-        self.loop = ExactLoop(on_error, self._page, Latencies(strategy, seed))
+        self.loop = ExactLoop(on_error, self._page, latencies)
         self._go = False
 
     def begin(self) -> None:
