@@ -16,7 +16,7 @@ from typing import Final
 
 from panthorlab.errors import LabError, UsageError
 from panthorlab.files import disk_errors, disk_full, exclusive
-from panthorlab.history.facts import ArmOnBoard, RunFacts, SignatureCount, State, Tally, facts_of
+from panthorlab.history.facts import ArmOnBoard, Judged, RunFacts, SignatureCount, State, facts_of
 from panthorlab.history.find import LOG, stamp_of
 
 FILE: Final = "history.sqlite"
@@ -183,7 +183,7 @@ def _read(connection: sqlite3.Connection, wanted: set[bytes] | None) -> Iterator
     for number, what, arm, key, kernel, board, name, judged, faulty, lost in connection.execute("SELECT * FROM tally"):
         if number in runs:
             own = runs[number].workloads if what == "workload" else runs[number].tests
-            own[place(arm, key, kernel, board), name] = Tally(judged, faulty, lost)
+            own[place(arm, key, kernel, board), name] = Judged(judged, faulty, lost)
     for number, arm, key, kernel, board, workload, signature, kind, text, times in connection.execute(
         "SELECT * FROM sighting"
     ):

@@ -16,13 +16,13 @@ from panthorlab import spawn
 from panthorlab.board.api import Hazard
 from panthorlab.board.gpu_events import GpuEvents
 from panthorlab.errors import LabError, UsageError
+from panthorlab.gpu.exact import order
 from panthorlab.gpu.exact.wire import Ends
 from panthorlab.gpu.generations.table import GENERATIONS
 from panthorlab.gpu.misbehave import Rule
 from panthorlab.paths import PACKAGE
 
 SOCKET = "gpu.sock"
-ORDERS = "gpu-orders.jsonl"
 START_TIMEOUT = 20.0
 COMMAND_TIMEOUT = 20.0
 _USAGE_STATUS = 2
@@ -65,7 +65,7 @@ class GpuModel:
     ) -> None:
         """Start the model. `params` holds the model's own parameters and `trace` (on, off), `seed` and, in exact time,
         `exact.record` (on, off): whether all accesses are written to `gpu-accesses.log`, and `exact.orders` (on, off):
-        whether the interleaving of each iteration is written to `ORDERS`."""
+        whether the interleaving of each iteration is written to `order.FILE`."""
         self.log, self.events = log_dir / "gpu.log", GpuEvents(log_dir / "gpu-events.jsonl", from_end=True)
         self._complaints = log_dir / "gpu-stderr.log"
         self._output = b""
@@ -94,7 +94,7 @@ class GpuModel:
             if _switch("gpu.exact.record", own.pop("exact.record", "off")):
                 argv += ["--accesses", str(log_dir / "gpu-accesses.log")]
             if _switch("gpu.exact.orders", own.pop("exact.orders", "off")):
-                argv += ["--orders", str(log_dir / ORDERS)]
+                argv += ["--orders", str(log_dir / order.FILE)]
         if seed := own.pop("seed", None):
             argv += ["--seed", seed]
         for name, value in sorted(own.items()):

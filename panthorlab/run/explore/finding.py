@@ -17,7 +17,7 @@ from typing import Final
 from panthorlab.fuzz.shrink import shrink
 from panthorlab.gpu.latency import DEFAULT_SECONDS, NANOSECONDS, Override
 from panthorlab.run.explore.orders import Interleaving, Swap, common, first_swap
-from panthorlab.run.explore.tally import Suspect, Tally
+from panthorlab.run.explore.tally import Explored, Suspect
 from panthorlab.run.explore.trials import Overrides, Trials, Tried
 from panthorlab.run.progress import ProgressDisplay
 
@@ -58,7 +58,7 @@ class Explained:
     whole: bool = True
 
 
-def explain(found: Suspect, tally: Tally, trials: Trials, progress: ProgressDisplay) -> Explained:
+def explain(found: Suspect, tally: Explored, trials: Trials, progress: ProgressDisplay) -> Explained:
     """What brings the finding."""
     begin = time.monotonic()
     work = _Work(trials, found.key, begin + PATIENCE, progress)
