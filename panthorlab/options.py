@@ -17,7 +17,7 @@ from panthorlab.kernel.driver import by_name
 from panthorlab.lab_options import add_boards, add_lava, add_overlay
 from panthorlab.mmio.options import add_recording, add_replay_trace
 from panthorlab.parser import Parser
-from panthorlab.quantities import duration, seed
+from panthorlab.quantities import duration, port, seed
 
 EXIT_STATUS = """\
 exit status: 0 as wanted · 1 the kernel under test is at fault · 2 usage or bad input · 3 inconclusive, or unchanged
@@ -226,6 +226,17 @@ def make_parser() -> Parser:
     replay = add("replay", "boot once more what ran in exact time, up to one iteration, with traces")
     replay.add_argument(
         "iteration", metavar="RUN:ITERATION", help="for instance runs/20261122-231500-1a2b:after1.1.3-17"
+    )
+    replay.add_argument(
+        "--trace-functions", action="store_true", help="print the calls of panthor's functions, with instruction counts"
+    )
+    replay.add_argument(
+        "--gdb",
+        nargs="?",
+        const=0,
+        type=port,
+        metavar="PORT",
+        help="then stop the guest right before the fault, and wait for gdb (default: on a private socket)",
     )
     add_output(replay)
     resume = add("resume", "continue an interrupted run")

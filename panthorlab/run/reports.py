@@ -17,7 +17,6 @@ from panthorlab.report import console, html, json_report, junit, kcidb, mail
 from panthorlab.report.coverage import unproved
 from panthorlab.run import results, variantresults
 from panthorlab.run.record import Event, Identical, RunEnd
-from panthorlab.run.record.log import start_of
 from panthorlab.verdict import (
     Expect,
     Extension,
@@ -97,8 +96,8 @@ def _variant(events: Sequence[Event], name: str) -> RunVerdict:
 
 
 def _unproved(events: Sequence[Event]) -> str:
-    """With --coverage: why a good verdict says nothing of the patch; empty if it does, or was not measured."""
-    if not start_of(events).options.coverage:
+    """Why a good verdict says nothing of the patch; empty if it does, or was not measured."""
+    if not results.was_measured(events):
         return ""
     if any(isinstance(event, Identical) for event in events):
         return "nothing was booted, so no line of the patch ran"

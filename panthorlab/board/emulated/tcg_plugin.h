@@ -37,7 +37,7 @@ typedef struct {
 	size_t offset;
 } qemu_plugin_u64;
 
-enum cb_flags { CB_NO_REGS };
+enum cb_flags { CB_NO_REGS, CB_R_REGS };
 enum cond { COND_NEVER, COND_ALWAYS, COND_EQ, COND_NE, COND_LT, COND_LE, COND_GT, COND_GE };
 enum op { OP_ADD, OP_STORE };
 
@@ -65,8 +65,30 @@ extern void qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(struct qemu_plugin
 							      qemu_plugin_u64 entry, uint64_t imm);
 extern void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, exec_cb cb, enum cb_flags flags,
 						   void *data);
+extern void qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(struct qemu_plugin_insn *insn, enum op op,
+								qemu_plugin_u64 entry, uint64_t imm);
 
 extern struct qemu_plugin_scoreboard *qemu_plugin_scoreboard_new(size_t element_size);
 extern void *qemu_plugin_scoreboard_find(struct qemu_plugin_scoreboard *score, unsigned int cpu);
+
+/* Registers come in GLib's arrays; only how these begin is public. How it says that it failed differs, so ask `len`. */
+struct qemu_plugin_register;
+struct register_descriptor {
+	struct qemu_plugin_register *handle;
+	const char *name;
+};
+struct g_array {
+	char *data;
+	unsigned int len;
+};
+struct g_bytes {
+	uint8_t *data;
+	unsigned int len;
+};
+extern struct g_array *qemu_plugin_get_registers(void);
+extern int qemu_plugin_read_register(struct qemu_plugin_register *handle, struct g_bytes *buffer);
+extern unsigned int g_array_get_element_size(struct g_array *array);
+extern struct g_bytes *g_byte_array_new(void);
+extern struct g_bytes *g_byte_array_set_size(struct g_bytes *array, unsigned int length);
 
 #endif

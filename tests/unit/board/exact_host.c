@@ -2,12 +2,14 @@
 /*
  * A program that loads the exact plugin as QEMU does and lets it see blocks of instructions run.
  *
- *	exact_host PLUGIN ARGUMENT,ARGUMENT… [START:COUNT | cpu]...
+ *	exact_host PLUGIN ARGUMENT,ARGUMENT… [START:COUNT[:RAN] | cpu | sp:VALUE | kill]...
  *
- * `cpu`: a further CPU is there.
+ * START, VALUE: hexadecimal. RAN: an exception ends the block after so many of its instructions. `cpu`: a further CPU is
+ * there. `sp`: what the stack pointer is from now on. `kill`: the process ends by SIGKILL.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +18,7 @@
 #include "tcg_plugin.h"
 
 #define CPUS 16
+#define INSNS 32
 
 struct qemu_plugin_scoreboard {
 	char *data;
@@ -28,8 +31,13 @@ struct operation {
 	exec_cb cb;
 	void *data;
 };
-struct qemu_plugin_tb {
+struct qemu_plugin_insn {
 	uint64_t address;
+	struct operation operations[4];
+	size_t used;
+};
+struct qemu_plugin_tb {
+	struct qemu_plugin_insn insns[INSNS];
 	size_t count;
 	struct operation operations[8];
 	size_t used;
@@ -47,7 +55,17 @@ size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb)
 
 uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *tb)
 {
-	return tb->address;
+	return tb->insns[0].address;
+}
+
+struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t number)
+{
+	return (struct qemu_plugin_insn *)&tb->insns[number];
+}
+
+uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn)
+{
+	return insn->address;
 }
 
 struct qemu_plugin_scoreboard *qemu_plugin_scoreboard_new(size_t element)
@@ -93,6 +111,67 @@ void qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(struct qemu_plugin_tb *tb
 	*operation(tb) = (struct operation){ .kind = 0, .entry = entry, .number = number };
 }
 
+void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, exec_cb cb, UNUSED enum cb_flags flags,
+					    void *data)
+{
+	insn->operations[insn->used++] = (struct operation){ .kind = 2, .cb = cb, .data = data };
+}
+
+void qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(struct qemu_plugin_insn *insn, enum op op,
+							 qemu_plugin_u64 entry, uint64_t number)
+{
+	if (op != OP_ADD)
+		abort();
+	insn->operations[insn->used++] = (struct operation){ .kind = 0, .entry = entry, .number = number };
+}
+
+/* Descriptors are larger than a plugin knows, as in newer QEMUs; the register is not the first one. */
+struct larger_descriptor {
+	struct register_descriptor known;
+	const char *feature;
+	int readonly;
+};
+static uint64_t stack_pointer;
+
+struct g_array *qemu_plugin_get_registers(void)
+{
+	static struct larger_descriptor descriptors[] = {
+		{ .known = { (void *)1, "x0" } }, { .known = { (void *)2, "sp" } }, { .known = { (void *)3, "pc" } }
+	};
+	static struct g_array array = { (char *)descriptors, 3 };
+
+	return &array;
+}
+
+unsigned int g_array_get_element_size(UNUSED struct g_array *array)
+{
+	return sizeof(struct larger_descriptor);
+}
+
+struct g_bytes *g_byte_array_new(void)
+{
+	static uint8_t data[64];
+	static struct g_bytes array = { data, 0 };
+
+	return &array;
+}
+
+struct g_bytes *g_byte_array_set_size(struct g_bytes *array, unsigned int length)
+{
+	array->len = length;
+	return array;
+}
+
+/* As QEMU does, appends. */
+int qemu_plugin_read_register(struct qemu_plugin_register *handle, struct g_bytes *buffer)
+{
+	if (handle != (void *)2)
+		abort();
+	memcpy(buffer->data + buffer->len, &stack_pointer, sizeof(stack_pointer));
+	buffer->len += sizeof(stack_pointer);
+	return 1;
+}
+
 void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id, trans_cb cb DATA_ARG)
 {
 	if (id != id_of_plugin)
@@ -114,13 +193,9 @@ static void add_cpu(void)
 	CALL(initialized, id_of_plugin, cpu);
 }
 
-static void run(uint64_t start, size_t count)
+static void carry_out(const struct operation *operations, size_t count)
 {
-	struct qemu_plugin_tb tb = { .address = start, .count = count };
-
-	CALL(translated, id_of_plugin, &tb);
-	for (size_t i = 0; i < tb.used; i++) {
-		struct operation *op = &tb.operations[i];
+	for (const struct operation *op = operations; op < operations + count; op++) {
 		uint64_t *entry = op->kind < 2 ? (uint64_t *)(op->entry.score->data + op->entry.offset) : NULL;
 
 		if (!op->kind)
@@ -128,6 +203,18 @@ static void run(uint64_t start, size_t count)
 		else if (op->kind == 2 || *entry >= op->number)
 			op->cb(0, op->data);
 	}
+}
+
+static void run(uint64_t start, size_t count, size_t ran)
+{
+	struct qemu_plugin_tb tb = { .count = count };
+
+	for (size_t i = 0; i < count; i++)
+		tb.insns[i].address = start + 4 * i;
+	CALL(translated, id_of_plugin, &tb);
+	carry_out(tb.operations, tb.used);
+	for (size_t i = 0; i < ran; i++)
+		carry_out(tb.insns[i].operations, tb.insns[i].used);
 }
 
 int main(int argc, char **argv)
@@ -151,13 +238,21 @@ int main(int argc, char **argv)
 		return 1;
 	add_cpu();
 	for (int i = 3; i < argc; i++) {
-		char *rest;
-		uint64_t start = strtoull(argv[i], &rest, 16);
+		unsigned long count, ran;
+		uint64_t start;
 
 		if (!strcmp(argv[i], "cpu"))
 			add_cpu();
+		else if (!strcmp(argv[i], "kill"))
+			raise(SIGKILL);
+		else if (sscanf(argv[i], "sp:%lx", &stack_pointer) == 1)
+			continue;
+		else if (sscanf(argv[i], "%lx:%lu:%lu", &start, &count, &ran) == 3)
+			run(start, count, ran);
+		else if (sscanf(argv[i], "%lx:%lu", &start, &count) == 2)
+			run(start, count, count);
 		else
-			run(start, strtoul(rest + 1, NULL, 10));
+			return 2;
 	}
 	return 0;
 }
