@@ -115,10 +115,6 @@ class GpuDevice:
         else:
             self._registers.bad_write(offset, value)
 
-    def register_name(self, offset: int) -> str:
-        """The name of the register at an offset in BAR0, or the offset if there is none."""
-        return self._registers.name(offset)
-
     def reset(self) -> None:
         """The PCI function was reset: return to the power-on state."""
         self._hardware_reset()
@@ -146,6 +142,19 @@ class GpuDevice:
         if stopped and not self._clock_stopped and self.mcu.status == McuStatus.ENABLED:
             self._reporter.misuse("MCU", "the clock was stopped while the MCU ran")
         self._clock_stopped = stopped
+
+    def register_name(self, offset: int) -> str:
+        """The register at `offset` in words: `GPU_CMD`, `AS2_COMMAND`."""
+        name = self._registers.name(offset)
+        spaces = self.generation.spaces
+        for space in self.chip.mmu.spaces:
+            if any(spaces.offset(space.index, register.offset) == offset for register in spaces.registers):
+                return f"AS{space.index}_{name}"
+        return name
+
+    def mark(self, mark: int, *, begin: bool) -> None:
+        """An iteration, called `mark` (`pci.mark_of`), begins or ends in the guest."""
+        self._trace.instant("GPU", f"iteration {mark:08x} {'begins' if begin else 'ends'}")
 
     def _unclocked(self, access: str) -> None:
         """On an SoC the bus would not answer: SError or a hung CPU. Here the access is reported and carried out."""

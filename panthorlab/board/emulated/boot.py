@@ -175,6 +175,7 @@ def _start(order: Order, made: ExitStack, on_progress: Callable[[str], None]) ->
             cpu=cpu,
             exact=exact.of_model if exact else None,
             record=wanted is not None and wanted.record,
+            orders=wanted is not None and wanted.orders,
             stop=wanted.stop if wanted else None,
         )
         made.callback(model.stop, 0.0)

@@ -16,6 +16,7 @@ from panthorlab import spawn
 from panthorlab.board.api import Hazard
 from panthorlab.board.gpu_events import GpuEvents
 from panthorlab.errors import LabError, UsageError
+from panthorlab.gpu.exact import order
 from panthorlab.gpu.exact.wire import Ends
 from panthorlab.gpu.generations.table import GENERATIONS
 from panthorlab.gpu.misbehave import Rule
@@ -62,10 +63,12 @@ class GpuModel:
         cpu: int | None,
         exact: Ends | None = None,
         record: bool = False,
+        orders: bool = False,
         stop: int | None = None,
     ) -> None:
         """Start the model. `params` holds the model's own parameters and `trace` (on, off), `seed`. In exact time,
-        `record`: write all accesses to `gpu-accesses.log`; `stop`: have the guest stopped at this count."""
+        `record`: write all accesses to `gpu-accesses.log`; `orders`: write the interleaving of each iteration to
+        `order.FILE`; `stop`: have the guest stopped at this count."""
         self.log, self.events = log_dir / "gpu.log", GpuEvents(log_dir / "gpu-events.jsonl", from_end=True)
         self._complaints = log_dir / "gpu-stderr.log"
         self._output = b""
@@ -92,6 +95,7 @@ class GpuModel:
         if exact is not None:
             argv += ["--exact", str(exact)]
             argv += ["--accesses", str(log_dir / "gpu-accesses.log")] if record else []
+            argv += ["--orders", str(log_dir / order.FILE)] if orders else []
             argv += ["--stop", str(stop)] if stop is not None else []
         if seed := own.pop("seed", None):
             argv += ["--seed", seed]

@@ -24,12 +24,12 @@ class Exact:
     """
 
     def __init__(
-        self, ends: Ends, strategy: str, seed: int, on_error: Callable[[Exception], None], stop: int | None = None
+        self, ends: Ends, latencies: Latencies, on_error: Callable[[Exception], None], stop: int | None = None
     ) -> None:
         """`stop`: the count at which the host is asked to stop the guest."""
         self._page = Page(ends.page)
         self._sync, self._host = socket.socket(fileno=ends.sync), socket.socket(fileno=ends.host)
-        self.loop = ExactLoop(on_error, self._page, Latencies(strategy, seed))
+        self.loop = ExactLoop(on_error, self._page, latencies)
         self._go = False
         self._stop_at = stop
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from panthorlab.errors import UsageError
 
-SWITCHES: Final = ("blocks", "record", "calls")
+SWITCHES: Final = ("blocks", "record", "orders", "calls")
 STOP: Final = "stop"
 GDB: Final = "gdb"
 SOCKET: Final = "socket"
@@ -18,12 +18,14 @@ SOCKET: Final = "socket"
 
 @dataclass(frozen=True)
 class ExactSettings:
-    """`blocks`: hash all executed blocks. `record`: the model writes down all register accesses and interrupts.
-    `calls`: the board writes down calls of the driver's functions. `stop`: stop the guest for gdb when it has executed
-    so many instructions; `port`: TCP port of this machine on which QEMU then waits for gdb; 0: a private socket."""
+    """`blocks`: hash all executed blocks. `record`: the model writes down all register accesses and interrupts,
+    `orders`: the interleaving of each iteration. `calls`: the board writes down calls of the driver's functions.
+    `stop`: stop the guest for gdb when it has executed so many instructions; `port`: TCP port of this machine on which
+    QEMU then waits for gdb; 0: a private socket."""
 
     blocks: bool = False
     record: bool = False
+    orders: bool = False
     calls: bool = False
     stop: int | None = None
     port: int = 0
