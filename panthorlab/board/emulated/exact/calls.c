@@ -53,16 +53,12 @@ bool calls_open(const char *from, const char *to)
 	return true;
 }
 
-/* The CPU is there, and has registers. */
-void calls_share(void)
+/* Only a CPU that runs has registers, and its handles are those of all. */
+static void find_stack_pointer(void)
 {
-	struct g_array *registers;
-	size_t size;
+	struct g_array *registers = qemu_plugin_get_registers();
+	size_t size = g_array_get_element_size(registers);
 
-	if (calls_fd < 0)
-		return;
-	registers = qemu_plugin_get_registers();
-	size = g_array_get_element_size(registers);
 	for (size_t i = 0; i < registers->len; i++) {
 		const struct register_descriptor *descriptor = (const void *)(registers->data + i * size);
 
@@ -89,6 +85,8 @@ static void passed(UNUSED unsigned int cpu, void *data)
 	size_t number = (uintptr_t)data >> BEHIND_BITS, behind = (uintptr_t)data & ((1 << BEHIND_BITS) - 1);
 	uint64_t stack;
 
+	if (!stack_pointer)
+		find_stack_pointer();
 	g_byte_array_set_size(buffer, 0);
 	qemu_plugin_read_register(stack_pointer, buffer);
 	if (buffer->len != sizeof(stack)) {

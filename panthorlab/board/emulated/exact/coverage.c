@@ -3,7 +3,8 @@
  * How often each instruction of the driver runs: added up inline, in a scoreboard over whose memory the file of counts
  * is laid.
  *
- * Each instruction by itself, not the block as a whole: an instruction may fault, and those behind it do not run.
+ * Each instruction by itself, not the block as a whole: an instruction may fault, and those behind it do not run. Where
+ * the scoreboard is not shared, for there are several CPUs, a call for each does it, on the file itself.
  */
 #include "../counts.h"
 #include "exact.h"
@@ -13,6 +14,7 @@
 static struct counts counts;
 static struct qemu_plugin_scoreboard *board;	/* NULL: nothing is to be counted */
 static size_t offset;
+static bool shared;
 
 bool coverage_open(const char *path)
 {
@@ -24,8 +26,15 @@ bool coverage_open(const char *path)
 
 void coverage_share(void)
 {
-	if (board)
-		offset = overlay(board, counts.fd, counts.size);
+	if (!board)
+		return;
+	offset = overlay(board, counts.fd, counts.size);
+	shared = true;
+}
+
+static void count(UNUSED unsigned int cpu, void *counter)
+{
+	++*(uint64_t *)counter;	/* CPUs take turns, in one thread */
 }
 
 void coverage_translated(struct qemu_plugin_tb *tb)
@@ -37,7 +46,9 @@ void coverage_translated(struct qemu_plugin_tb *tb)
 		size_t word = counts_word(&counts, qemu_plugin_insn_vaddr(insn));
 		qemu_plugin_u64 entry = { board, offset + word * sizeof(uint64_t) };
 
-		if (word)
+		if (word && !shared)
+			qemu_plugin_register_vcpu_insn_exec_cb(insn, count, CB_NO_REGS, &counts.words[word]);
+		else if (word)
 			qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, OP_ADD, entry, 1);
 	}
 }

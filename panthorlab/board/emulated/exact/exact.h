@@ -33,7 +33,6 @@ extern void coverage_translated(struct qemu_plugin_tb *tb);
 
 /* calls.c */
 extern bool calls_open(const char *places, const char *calls);
-extern void calls_share(void);
 extern void calls_translated(struct qemu_plugin_tb *tb);
 extern void calls_held(uint64_t address, uint64_t insns);
 

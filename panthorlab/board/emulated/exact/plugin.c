@@ -121,7 +121,6 @@ static void share(CALLBACK(unsigned int cpu))
 		fail("the shared page");
 	}
 	coverage_share();
-	calls_share();
 }
 
 static bool number(const char *argument, const char *name, int *value)
