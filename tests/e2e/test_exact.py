@@ -140,23 +140,24 @@ def test_a_fault_is_seen_in_gdb_before_it_comes(run_dir: Path, cli: Cli, tmp_pat
 
 def check_calls(calls: str, accesses: str) -> None:
     """The driver's calls hang together, with each other and with what the GPU has seen."""
-    rows = [(int(line.split()[0]), line.split()[2], line[29:]) for line in calls.splitlines() if line[0] != "#"]
-    counts = [count for count, _, _ in rows]
+    rows = [(int(match[1]), match[2]) for match in re.finditer(r"^ *(\d+) [\d.]+ #.{3} (.+)$", calls, re.MULTILINE)]
+    assert len(rows) == len(calls.splitlines()) - 2
+    counts = [count for count, _ in rows]
     assert counts == sorted(counts)
-    names = {name.strip() for _, _, name in rows}
+    names = {name.strip() for _, name in rows}
     assert {"panthor_open", "panthor_ioctl_vm_create", "panthor_mmu_irq_raw_handler", "panthor_postclose"} <= names
-    depth = {name.strip(): len(name) - len(name.lstrip()) for _, _, name in rows}
+    depth = {name.strip(): len(name) - len(name.lstrip()) for _, name in rows}
     assert depth["panthor_open"] == 0
     assert depth["panthor_vm_pool_create"] > 0
     interrupts = [int(line.split()[1]) for line in accesses.splitlines() if line.startswith("I ")]
-    handlers = [count for count, _, name in rows if name.strip().endswith("_irq_raw_handler")]
+    handlers = [count for count, name in rows if name.strip().endswith("_irq_raw_handler")]
     assert handlers
     for handler in handlers:  # each is called right after the GPU has raised an interrupt
         assert any(0 <= handler - count < 10_000 for count in interrupts)
 
 
 def test_a_guest_that_takes_too_long_is_ended_at_the_same_instruction(run_dir: Path, tmp_path: Path) -> None:
-    (tmp_path / "hasty.yaml").write_text("type: emulated\ntime: exact\ntime_limits: {boot: 1}\n")
+    (tmp_path / "hasty.yaml").write_text("type: emulated\ntime: exact\ntime_limits: {boot: 0.1}\n")
     pattern = re.compile(r"the guest has executed (\d+) instructions; the last event of the GPU: .*")
     errors: list[re.Match[str]] = []
     for number in range(2):
@@ -166,4 +167,4 @@ def test_a_guest_that_takes_too_long_is_ended_at_the_same_instruction(run_dir: P
         errors += pattern.finditer(done.stderr)
     first, second = errors
     assert first[0] == second[0]
-    assert int(first[1]) * 8e-9 == pytest.approx(1.0, abs=0.01)
+    assert int(first[1]) * 8e-9 == pytest.approx(0.1, abs=0.01)
