@@ -20,8 +20,8 @@ from panthorlab.kernel.driver import PANTHOR
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.symbols import functions
 
-PAIRS = 3
-ITERATIONS = 20
+PAIRS = 5
+ITERATIONS = 50
 TIMEOUT = 600.0
 
 

@@ -90,7 +90,7 @@ class GdbStop:
             raise LabError(f"QEMU stopped at instruction {self._count()}, not at {held}", hint="try again")
         answer = self._monitor.human(f"gdbserver {self._device.of_qemu}", _ANSWER_SECONDS)
         if not answer.startswith(_READY):
-            raise LabError(f"QEMU does not wait for gdb: {answer}", hint="is the port in use?")
+            raise LabError(f"QEMU does not wait for gdb: {' '.join(answer.split())}", hint="is the port in use?")
 
     def patient(self) -> bool:
         """Whether gdb may have the guest now. Says so every now and then, that nobody takes us for hung."""
