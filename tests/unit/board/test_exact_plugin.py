@@ -25,17 +25,19 @@ HOST = Path(__file__).with_name("exact_host.c")
 GONE = 99
 
 
-@pytest.fixture(params=[4, 7])
-def host(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+@pytest.fixture(scope="module", params=[4, 7])
+def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The program and the plugin; then come the plugin's arguments, and blocks."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path_factory.mktemp("host")
     compiler = shutil.which("gcc")
     assert compiler, "no gcc; ./scripts/setup installs one"
-    program = tmp_path / "host"
+    program = folder / "host"
     warnings = ("-O1", "-Wall", "-Wextra", "-Werror")
     api = (f"-DAPI_VERSION={request.param}", f"-I{tcg_plugin.HEADER.parent}")
     subprocess.run([compiler, *warnings, *api, "-rdynamic", "-o", program, HOST, "-ldl"], check=True, timeout=60)
-    return [str(program), str(plugin.compiled(request.param))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        return [str(program), str(plugin.compiled(request.param))]
 
 
 @dataclass
