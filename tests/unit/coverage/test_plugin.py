@@ -18,37 +18,24 @@ HOST = Path(__file__).with_name("plugin_host.c")
 TEXT = ((0xFFFF800080001000, 0xFFFF800080001010), (0xFFFF800080002000, 0xFFFF800080002008))
 
 
-@pytest.fixture(params=[4, 7])
+@pytest.fixture(scope="module", params=[4, 7])
 def api(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 
 
-@pytest.fixture
-def host(api: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+@pytest.fixture(scope="module")
+def host(api: int, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The program and the plugin; then come the plugin's argument, and instructions as START:COUNT, each a block."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path_factory.mktemp("host")
     compiler = shutil.which("gcc")
     assert compiler, "no gcc; ./scripts/setup installs one"
-    program = tmp_path / "host"
-    subprocess.run(
-        [
-            compiler,
-            "-O1",
-            "-Wall",
-            "-Wextra",
-            "-Werror",
-            f"-DAPI_VERSION={api}",
-            f"-I{tcg_plugin.HEADER.parent}",
-            "-rdynamic",
-            "-o",
-            program,
-            HOST,
-            "-ldl",
-        ],
-        check=True,
-        timeout=60,
-    )
-    return [str(program), str(coverage_plugin.compiled(api))]
+    program = folder / "host"
+    warnings = ("-O1", "-Wall", "-Wextra", "-Werror")
+    include = (f"-DAPI_VERSION={api}", f"-I{tcg_plugin.HEADER.parent}")
+    subprocess.run([compiler, *warnings, *include, "-rdynamic", "-o", program, HOST, "-ldl"], check=True, timeout=60)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        return [str(program), str(coverage_plugin.compiled(api))]
 
 
 def test_instructions_of_the_ranges_are_counted(host: list[str], tmp_path: Path) -> None:
@@ -85,6 +72,7 @@ def test_an_argument_that_it_does_not_know_is_refused(host: list[str]) -> None:
 
 
 def test_it_is_compiled_once(host: list[str], api: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(Path(host[0]).parent / "cache"))
     monkeypatch.setattr(tcg_plugin, "COMPILER", "no-such-compiler")
     assert str(coverage_plugin.compiled(api)) == host[1]
 
