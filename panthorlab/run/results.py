@@ -319,8 +319,7 @@ def _claim(settings: Settings) -> str:
 
 
 def report(run_dir: Path, events: Events, verdict: RunVerdict) -> RunReport:
-    start = start_of(events)
-    plain = of_variant(events, "")
+    start, plain = start_of(events), of_variant(events, "")
     source = next(_of(events, record.SourceEvent), record.SourceEvent(base="", patches=()))
     return RunReport(
         run_dir=run_dir,
