@@ -30,6 +30,7 @@ from panthorlab.run.record.codec import encode
 from panthorlab.run.record.log import EventLog, new_run_dir, read_run
 from panthorlab.run.record.runs import RunStart
 from panthorlab.run.record.versions import VERSION
+from panthorlab.run.traces import write_page
 from panthorlab.run.worker import Worker
 
 TRACES: Final = {"trace": "on", "exact.record": "on"}
@@ -130,6 +131,7 @@ def main(options: argparse.Namespace) -> int:
             events = _repeat(original, run_dir, log_dir, log, progress)
     finally:
         progress.finish()
+    page = write_page(run_dir, events)
     _check_board(original, events)
     again = [event for event in events if isinstance(event, Iteration)]
     end = next((event for event in events if isinstance(event, BootEnd)), None)
@@ -140,6 +142,8 @@ def main(options: argparse.Namespace) -> int:
         print(json.dumps(_as_json(original, again, unequal, log_dir), indent=1))
     else:
         _print(original, again, unequal, log_dir)
+        if page is not None:
+            print(f"timeline  {page}")
     return DIFFERS if unequal else 0
 
 

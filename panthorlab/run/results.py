@@ -16,6 +16,7 @@ from panthorlab import __version__
 from panthorlab.outcome import Blame, Outcome, Side
 from panthorlab.report.coverage import Coverage, PatchCoverage
 from panthorlab.report.model import BoardInfo, FailedBuild, PatchInfo, Phase, RunReport
+from panthorlab.report.plots import marks_of
 from panthorlab.run import record
 from panthorlab.run.known import known_of
 from panthorlab.run.origin import mails_of, repeat_of
@@ -336,6 +337,7 @@ def report(run_dir: Path, events: Events, verdict: RunVerdict) -> RunReport:
         phases=tuple(Phase(phase.name, phase.seconds) for phase in _of(events, record.PhaseEvent)),
         findings=tuple(findings(events)),
         boots=tuple(boots(plain)),
+        ran=tuple(marks_of(iterations(plain))),
         notes=_notes(events),
         command=start.command,
         version=__version__,
