@@ -4,6 +4,7 @@ anybody's goes through here."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -106,18 +107,20 @@ def _strip(side: Side, marks: Sequence[RanMark]) -> Strip:
     gap = min(6.0, 60.0 / len(order))
     step = (STRIP_WIDTH - gap * len(order)) * each / len(marks)
     x = 0.0
-    boots, faulty, lost = [], [], []
+    boots: list[BootSpan] = []
+    paths: dict[Mark, list[str]] = {Mark.FAULTY: [], Mark.LOST: []}
     for boot, members in groupby(marks, key=lambda mark: mark.boot):
         begin, own = x, list(members)
         for index in range(0, len(own), each):
             column = own[index : index + each]
             width = step * len(column) / each
-            for mark, path in ((Mark.FAULTY, faulty), (Mark.LOST, lost)):
+            for mark, path in paths.items():
                 if count := sum(one.mark is mark for one in column):
                     height = max(2.0, _TALL * count / len(column))
                     path.append(f"M{x:.1f} {_TALL + 2}v-{height:.1f}h{width:.1f}v{height:.1f}z")
             x += width
         boots.append(BootSpan(round(begin, 1), round(x, 1), boot if len(order) <= _LABELLED else ""))
         x += gap
-    counts = [sum(one.mark is mark for one in marks) for mark in (Mark.FAULTY, Mark.LOST)]
-    return Strip(side, tuple(boots), "".join(faulty), "".join(lost), len(marks), *counts, each)
+    total = Counter(mark.mark for mark in marks)
+    faulty, lost = ("".join(path) for path in paths.values())
+    return Strip(side, tuple(boots), faulty, lost, len(marks), total[Mark.FAULTY], total[Mark.LOST], each)
