@@ -65,7 +65,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Lane:
+class TrackLane:
     """One track: its bars, and the moments on it."""
 
     name: str
@@ -78,7 +78,7 @@ class Timeline:
     """`title`: the fault. `span`: microseconds from the left to the right edge; `ticks`: (x, label)."""
 
     title: str
-    lanes: tuple[Lane, ...]
+    lanes: tuple[TrackLane, ...]
     moments: tuple[Moment, ...]
     span: float
     ticks: tuple[tuple[float, str], ...]
@@ -183,7 +183,7 @@ def _draw(seen: _Seen, fault: TraceSpan) -> Timeline:
         for number, one in enumerate([*left, *right], 1)
     ]
     lanes = [
-        Lane(
+        TrackLane(
             name,
             tuple(
                 Bar(x(one.begin), max(1.0, round(x(one.end) - x(one.begin), 1)), _kind(one), one.name)
