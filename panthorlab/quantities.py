@@ -32,6 +32,7 @@ iterations = whole(1, 10_000_000)
 boots = whole(1, 10_000)
 jobs = whole(1, 1000)
 version = whole(1, 10_000)
+port = whole(1, 65_535)
 seed = whole(-(1 << 63), (1 << 63) - 1)
 
 

@@ -16,7 +16,7 @@ from typing import Final
 
 from panthorlab.errors import LabError, UsageError
 from panthorlab.files import disk_errors, disk_full, exclusive
-from panthorlab.history.facts import ArmOnBoard, RunFacts, SignatureCount, State, Tally, facts_of
+from panthorlab.history.facts import ArmOnBoard, Judged, RunFacts, SignatureCount, State, facts_of
 from panthorlab.history.find import LOG, stamp_of
 
 FILE: Final = "history.sqlite"
@@ -205,7 +205,7 @@ def _read(connection: sqlite3.Connection, wanted: set[bytes] | None) -> Iterator
     for number, what, place, name, judged, faulty, lost in connection.execute("SELECT * FROM tally"):
         if number in runs:
             own = runs[number].tests if what else runs[number].workloads
-            own[places[place], names[name]] = Tally(judged, faulty, lost)
+            own[places[place], names[name]] = Judged(judged, faulty, lost)
     for number, place, workload, signature, kind, text, times in connection.execute("SELECT * FROM sighting"):
         if number in runs:
             where = (places[place], names[workload], signature)

@@ -59,7 +59,7 @@ class ArmOnBoard(NamedTuple):
 
 
 @dataclass(slots=True)
-class Tally:
+class Judged:
     """Iterations of a workload, or results of a test, in one place. `judged` are those that count, `faulty` of them
     failed; `lost` were planned and cannot be judged."""
 
@@ -97,8 +97,8 @@ class RunFacts:
     seconds: float = 0.0
     boots: int = 0
     boots_lost: int = 0
-    workloads: dict[tuple[ArmOnBoard, str], Tally] = field(default_factory=dict)
-    tests: dict[tuple[ArmOnBoard, str], Tally] = field(default_factory=dict)
+    workloads: dict[tuple[ArmOnBoard, str], Judged] = field(default_factory=dict)
+    tests: dict[tuple[ArmOnBoard, str], Judged] = field(default_factory=dict)
     signatures: dict[tuple[ArmOnBoard, str, str], SignatureCount] = field(default_factory=dict)
 
     @property
@@ -197,9 +197,9 @@ def _places(events: Sequence[Event]) -> dict[str, tuple[ArmOnBoard, str]]:
 
 def _workloads(
     events: Sequence[Event], places: Mapping[str, tuple[ArmOnBoard, str]]
-) -> dict[tuple[ArmOnBoard, str], Tally]:
+) -> dict[tuple[ArmOnBoard, str], Judged]:
     """What was planned and is in no tally yet is lost; but not what the stopping rule left out, or a test skipped."""
-    tallies: defaultdict[tuple[ArmOnBoard, str], Tally] = defaultdict(Tally)
+    tallies: defaultdict[tuple[ArmOnBoard, str], Judged] = defaultdict(Judged)
     recorded: Counter[tuple[str, str, str]] = Counter()
     planned: dict[tuple[str, str, str], int] = {}
     where: dict[tuple[str, str, str], ArmOnBoard] = {}
@@ -227,8 +227,8 @@ def _workloads(
 
 def _tests(
     events: Sequence[Event], places: Mapping[str, tuple[ArmOnBoard, str]]
-) -> dict[tuple[ArmOnBoard, str], Tally]:
-    tallies: defaultdict[tuple[ArmOnBoard, str], Tally] = defaultdict(Tally)
+) -> dict[tuple[ArmOnBoard, str], Judged]:
+    tallies: defaultdict[tuple[ArmOnBoard, str], Judged] = defaultdict(Judged)
     for test in _of(events, Tested):
         if test.outcome is Outcome.SKIP or test.boot not in places:
             continue

@@ -75,7 +75,7 @@ class _Kernels:
                 revert=options.revert,
                 swap=options.swap,
                 version=options.patch_version,
-                fragments=fleet.fragments_of(self._boards, options.config, coverage=options.coverage),
+                fragments=fleet.fragments_of(self._boards, options.config, coverage=self._measured),
                 progress=self._progress.step,
             )
         fleet.check_release(self._boards, sides.base.version)
@@ -85,6 +85,10 @@ class _Kernels:
             self._note_identical(built, sides)  # before the kernels: once they are on record, nobody asks again
             self._record_kernels(built, known)
         return built
+
+    @property
+    def _measured(self) -> bool:
+        return fleet.measured(self._boards, coverage=self._settings.coverage, time=self._settings.time)
 
     def _note(self, text: str) -> None:
         self._log.append(Note(text=text))
@@ -108,7 +112,7 @@ class _Kernels:
                 mails=tuple(decode(MailRecord, asdict(one.letter)) for one in sides.intake.series if one.letter),
             )
         )
-        if self._settings.coverage:
+        if self._measured:
             self._log.append(measure.changed_lines(sides))
         for item in sides.reports:
             self._progress.line(f"patch  {item.summary}")

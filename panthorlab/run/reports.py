@@ -19,7 +19,6 @@ from panthorlab.report.faults import by_telling
 from panthorlab.report.model import RunReport
 from panthorlab.run import results, variantresults
 from panthorlab.run.record import Event, Identical, RunEnd
-from panthorlab.run.record.log import start_of
 from panthorlab.run.traces import timeline_of
 from panthorlab.verdict import (
     Expect,
@@ -100,8 +99,8 @@ def _variant(events: Sequence[Event], name: str) -> RunVerdict:
 
 
 def _unproved(events: Sequence[Event]) -> str:
-    """With --coverage: why a good verdict says nothing of the patch; empty if it does, or was not measured."""
-    if not start_of(events).options.coverage:
+    """Why a good verdict says nothing of the patch; empty if it does, or was not measured."""
+    if not results.was_measured(events):
         return ""
     if any(isinstance(event, Identical) for event in events):
         return "nothing was booted, so no line of the patch ran"

@@ -304,6 +304,11 @@ def coverage(events: Events) -> dict[str, Coverage]:
     }
 
 
+def was_measured(events: Events) -> bool:
+    """Whether it was to be measured which lines run; in exact time this needs no asking, where the kernels allow it."""
+    return start_of(events).options.coverage or any(_of(events, record.CoverageEvent))
+
+
 def coverage_of_sides(events: Events) -> dict[Side, Coverage]:
     """The same of a comparison."""
     return {Side(arm): one for arm, one in coverage(events).items()}
@@ -343,6 +348,6 @@ def report(run_dir: Path, events: Events, verdict: RunVerdict) -> RunReport:
         version=__version__,
         seed=start.options.seed,
         claim=_claim(start.options),
-        coverage=coverage_of_sides(events) if start.options.coverage else None,
+        coverage=coverage_of_sides(events) if was_measured(events) else None,
         failed_builds={Side.AFTER: FailedBuild(bad.message, bad.arch)} if (bad := failed_build(events)) else {},
     )
