@@ -20,7 +20,7 @@ from panthorlab.report.plots import marks_of
 from panthorlab.run import record
 from panthorlab.run.known import known_of
 from panthorlab.run.origin import claim_of, mails_of, repeat_of
-from panthorlab.run.record import Event, Settings
+from panthorlab.run.record import Event
 from panthorlab.run.record.log import start_of
 from panthorlab.run.variantresults import infos, kernel_info, left_out, of_variant
 from panthorlab.run.variants import label
