@@ -3,7 +3,8 @@
 clock. Pure functions over the lines of a trace.
 
 A trace is Chrome's JSON, one event a line (`gpu/trace.py`). It shows what the GPU saw of the driver: requests, locks,
-unmaps, interrupts. The driver's own tick is not in it; its requests to the slots are.
+unmaps, interrupts. What the driver itself did, its tick for one, is in the calls that `replay --trace-functions` writes
+down (`run/drivercalls.py`), in exact time on the same clock.
 """
 
 from __future__ import annotations
@@ -23,13 +24,19 @@ _AFTER: Final = 5_000.0
 _BEFORE: Final = 20_000.0
 """Microseconds shown after a fault, and before it if nothing tells where it began."""
 _MOST: Final = 200_000.0
-_MOST_MOMENTS: Final = 14
+_MOST_MOMENTS: Final = 18
 _MOST_SPANS: Final = 300
 _LATEST: Final = 1e15
 """Microseconds of any clock: 30 years."""
 WIDTH: Final = 900
 LEFT: Final = 70
 _STOPPING: Final = ("TERMINATE", "SUSPEND")
+DRIVER: Final = "driver"
+_CALL: Final = re.compile(r" *\d+ (?P<seconds>\d+\.\d+) #\d+ +(?P<name>[A-Za-z_]\w*)", re.ASCII)
+_TELLING: Final = frozenset(
+    {"tick_work", "panthor_group_destroy", "panthor_vm_destroy", "panthor_heap_pool_destroy", "panthor_vm_unmap_pages"}
+)
+"""Functions of the driver that begin what ends in a fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +97,29 @@ class _Seen:
 
     spans: deque[TraceSpan]
     marks: deque[TraceSpan]
+    calls: tuple[TraceSpan, ...] = ()
     fault: TraceSpan | None = None
 
 
-def timeline(lines: Iterable[str], va: str | None = None) -> Timeline | None:
-    """The first fault at `va` (hex), else None; without `va` the first of all. What is no trace gives None."""
+def timeline(lines: Iterable[str], va: str | None = None, calls: Iterable[str] = ()) -> Timeline | None:
+    """The first fault at `va` (hex), else None; without `va` the first of all. What is no trace gives None. `calls`:
+    lines of the driver's calls; then the first fault after these began."""
     wanted = None if va is None else int(va, 16)
-    seen = _read(lines, wanted)
+    seen = _read(lines, wanted, tuple(_calls(calls)))
     return _draw(seen, seen.fault) if seen.fault is not None else None
 
 
-def _read(lines: Iterable[str], wanted: int | None) -> _Seen:
-    seen = _Seen(deque(maxlen=_KEPT), deque(maxlen=_KEPT))
+def _calls(lines: Iterable[str]) -> Iterator[TraceSpan]:
+    for line in lines:
+        if match := _CALL.match(line):
+            at = float(match["seconds"]) * 1e6
+            if at < _LATEST:
+                yield TraceSpan(DRIVER, match["name"], at, at)
+
+
+def _read(lines: Iterable[str], wanted: int | None, calls: tuple[TraceSpan, ...]) -> _Seen:
+    seen = _Seen(deque(maxlen=_KEPT), deque(maxlen=_KEPT), calls)
+    earliest = calls[0].begin if calls else -_LATEST
     tracks: dict[object, str] = {}
     stacks: dict[str, list[TraceSpan]] = {}
     last = 0.0
@@ -128,7 +146,7 @@ def _read(lines: Iterable[str], wanted: int | None) -> _Seen:
             mark = TraceSpan(track, str(name), last, last)
             seen.marks.append(mark)
             match = _FAULT.match(mark.name)
-            if seen.fault is None and match and wanted in (None, int(match["va"], 16)):
+            if seen.fault is None and match and wanted in (None, int(match["va"], 16)) and last >= earliest:
                 seen.fault = mark
     for stack in stacks.values():
         seen.spans.extend(TraceSpan(one.track, one.name, one.begin, last) for one in stack)
@@ -159,6 +177,9 @@ def _draw(seen: _Seen, fault: TraceSpan) -> Timeline:
     unmapped = [one for one in seen.marks if one.name == f"{va} unmapped" and one.begin <= fault.begin]
     begins = [one.begin for one in near if one.name.startswith((*_STOPPING, "write-out"))]
     begins += [one.begin for one in unmapped[-1:]]
+    calls = [one for one in seen.calls if fault.begin - _BEFORE < one.begin <= fault.begin + _AFTER]
+    last = {one.name: one.begin for one in calls if one.name in _TELLING and one.begin <= fault.begin}
+    begins += last.values()
     begin = max(min(begins, default=fault.begin - _BEFORE), fault.begin - _MOST)
     end = min(max([fault.begin, *(one.end for one in near if one.end < fault.begin + _AFTER)]), fault.begin + _AFTER)
     margin = max((end - begin) * 0.08, 50.0)
@@ -168,7 +189,8 @@ def _draw(seen: _Seen, fault: TraceSpan) -> Timeline:
     def x(at: float) -> float:
         return round(LEFT + (min(max(at, begin), end) - begin) * scale, 1)
 
-    shown = {space, "IRQ mmu", *slots}
+    seen.marks.extend(calls)
+    shown = {DRIVER, space, "IRQ mmu", *slots}
     marks = [one for one in seen.marks if one.track in shown and begin <= one.begin <= end]
     marks += [
         TraceSpan(one.track, _beginning(one.name), one.begin, one.begin)
@@ -176,7 +198,7 @@ def _draw(seen: _Seen, fault: TraceSpan) -> Timeline:
         if one.track in shown and begin <= one.begin <= end and not one.name.startswith("LOCK")
     ]
     marks.sort(key=lambda one: one.begin)
-    important = [one for one in marks if _tells(one, va)]
+    important = [one for one in marks if _tells(one, va, fault)]
     left, right = important[: _MOST_MOMENTS // 2], important[_MOST_MOMENTS // 2 :][-_MOST_MOMENTS // 2 :]
     moments = [
         Moment(number, one.begin - fault.begin, x(one.begin), one.track, one.name, one == fault)
@@ -187,12 +209,12 @@ def _draw(seen: _Seen, fault: TraceSpan) -> Timeline:
             name,
             tuple(
                 Bar(x(one.begin), max(1.0, round(x(one.end) - x(one.begin), 1)), _kind(one), one.name)
-                for one in sorted(seen.spans, key=lambda one: one.begin)[-_KEPT:]
+                for one in sorted((*seen.spans, *calls), key=lambda one: one.begin)
                 if one.track == name and one.end >= begin and one.begin <= end
             )[:_MOST_SPANS],
             tuple(moment for moment in moments if moment.track == name),
         )
-        for name in (*sorted(slots), space, "IRQ mmu")
+        for name in (*([DRIVER] if calls else []), *sorted(slots), space, "IRQ mmu")
     ]
     return Timeline(
         fault.name, tuple(lanes), tuple(moments), end - begin, _ticks(begin, end, fault.begin, x(begin), scale)
@@ -203,13 +225,18 @@ def _beginning(name: str) -> str:
     return "interrupt" if name == "pending" else f"{name} begins"
 
 
-def _tells(one: TraceSpan, va: str) -> bool:
-    """Whether it is of the fault's story: its address, a request to the slot, the write-out, the interrupt."""
+def _tells(one: TraceSpan, va: str, fault: TraceSpan) -> bool:
+    """Whether it is of the fault's story: its address, a request to the slot, the write-out, the interrupt, and what
+    the driver did before it."""
+    if one.track == DRIVER:
+        return one.name in _TELLING and one.begin <= fault.begin
     words = (va, "write-out", "interrupt", "enabled", *_STOPPING)
     return any(word in one.name for word in words) and "mapped" not in one.name.replace("unmapped", "")
 
 
 def _kind(span: TraceSpan) -> str:
+    if span.track == DRIVER:
+        return "lock"
     kinds = {"enabled": "on", "LOCK": "lock", "write-out": "write", "pending": "irq"}
     own = next((kind for word, kind in kinds.items() if span.name.startswith(word)), "run")
     return "stop" if span.name.startswith(_STOPPING) else own

@@ -35,13 +35,12 @@ from panthorlab.run.record.log import EventLog, new_run_dir, read_run
 from panthorlab.run.record.runs import RunStart
 from panthorlab.run.record.versions import VERSION
 from panthorlab.run.traced import Stop, Traced
-from panthorlab.run.traces import write_page
+from panthorlab.run.traces import CALLS_LOG, write_page
 from panthorlab.run.worker import Worker
 
 TRACES: Final = {"trace": "on", "exact.record": "on"}
 """Parameters of the emulated GPU. They are the host's alone."""
 CALLS: Final = {"exact.calls": "on"}
-CALLS_LOG: Final = "driver-calls.log"
 FILES: Final = {"trace": "gpu-trace.json", "accesses": "gpu-accesses.log", "calls": CALLS_LOG, "kernel log": "kmsg.log"}
 DIFFERS: Final = 3
 OF_HOST: Final = ("time", "boot", "arm", "slot")

@@ -18,6 +18,8 @@ from panthorlab.run import results
 from panthorlab.run.record import Event
 
 TRACE: Final = "gpu-trace.json"
+CALLS_LOG: Final = "driver-calls.log"
+"""The driver's calls in one iteration, as a replay writes them down."""
 PAGE: Final = "timeline.html"
 _LARGEST: Final = 1 << 30
 _MOST_BOOTS: Final = 20
@@ -32,23 +34,23 @@ def timeline_of(run_dir: Path, findings: Iterable[FindingFields]) -> Timeline | 
         if isinstance(boot, str) and isinstance(va, str) and finding.get("kind") == "mmu-fault":
             wanted.setdefault(boot, va)
     for boot, va in list(wanted.items())[:_MOST_BOOTS]:
-        with _opened(run_dir, boot) as lines:
-            if lines is not None and (found := _drawn(lines, va)):
+        with _opened(run_dir, boot, TRACE) as lines, _opened(run_dir, boot, CALLS_LOG) as calls:
+            if lines is not None and (found := _drawn(lines, va, calls)):
                 return found
     return None
 
 
-def _drawn(lines: TextIO, va: str) -> Timeline | None:
+def _drawn(lines: TextIO, va: str, calls: TextIO | None) -> Timeline | None:
     try:
-        return timeline(lines, va)
+        return timeline(lines, va, calls or ())
     except ValueError:  # an address that is none
         return None
 
 
 @contextmanager
-def _opened(run_dir: Path, boot: str) -> Iterator[TextIO | None]:
+def _opened(run_dir: Path, boot: str, name: str) -> Iterator[TextIO | None]:
     """None if that boot has none, or none that is a plain file."""
-    path = run_dir / "boots" / boot / TRACE
+    path = run_dir / "boots" / boot / name
     if boot in ("", ".", "..") or "/" in boot or "\0" in boot:
         yield None
         return

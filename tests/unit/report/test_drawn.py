@@ -135,6 +135,38 @@ def test_the_race_is_drawn_in_its_order(tmp_path: Path) -> None:
     assert 3 <= len(drawn.ticks) <= 9
 
 
+CALLS = """# calls of panthor's functions in a: instructions before it, the guest's time in s, kernel stack
+# the clock of the kernel log is 0.195800 s behind the guest's time
+  62562500 1000.500100000 #6   panthor_group_destroy
+  62562513 1000.500200000 #7     tick_work
+  62562514 1000.500300000 #7     panthor_fw_get_csg_iface
+  62562515 1000.504100000 #6   panthor_vm_destroy.part.0
+  62562516 1000.510500000 #7   tick_work
+"""
+
+
+def test_what_the_driver_did_is_on_the_same_clock(tmp_path: Path) -> None:
+    with race(tmp_path / "t").open() as lines:
+        drawn = timeline(lines, VA, CALLS.splitlines())
+    assert drawn is not None
+    assert drawn.lanes[0].name == "driver"
+    assert len(drawn.lanes[0].bars) == 5, "every call is a stroke"
+    story = [(moment.text, moment.track) for moment in drawn.moments][:6]
+    assert [text for text, _ in story] == [
+        "panthor_group_destroy", "tick_work", "TERMINATE begins", "write-out of 1 heap contexts begins",
+        "panthor_vm_destroy", f"{VA} unmapped",
+    ]  # fmt: skip
+    with race(tmp_path / "t", faults=2).open() as lines:
+        later = timeline(lines, VA, ["1 1000.700000000 #1 tick_work"])
+    assert later is not None
+    assert "tick_work" not in [moment.text for moment in later.moments], "it is long before that fault"
+    with race(tmp_path / "t").open() as lines:
+        assert timeline(lines, VA, ["1 2000.0 #1 tick_work"]) is None, "the fault is of another iteration"
+    for hostile in ("x", "1 2 #3", "1 1e999 #1 a", "9" * 400 + " 1.5 #1 a", "1 " + "9" * 400 + ".0 #1 a"):
+        with race(tmp_path / "t").open() as lines:
+            assert timeline(lines, VA, [hostile]) is not None
+
+
 def test_a_trace_without_that_fault_or_that_is_none_has_no_timeline(tmp_path: Path) -> None:
     with race(tmp_path / "t").open() as lines:
         assert timeline(lines, "0x1234000") is None
