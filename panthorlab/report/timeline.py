@@ -33,9 +33,7 @@ LEFT: Final = 70
 _STOPPING: Final = ("TERMINATE", "SUSPEND")
 DRIVER: Final = "driver"
 _CALL: Final = re.compile(r" *\d+ (?P<seconds>\d+\.\d+) #\d+ +(?P<name>[A-Za-z_]\w*)", re.ASCII)
-_TELLING: Final = frozenset(
-    {"tick_work", "panthor_group_destroy", "panthor_vm_destroy", "panthor_heap_pool_destroy", "panthor_vm_unmap_pages"}
-)
+_TELLING: Final = frozenset({"tick_work", "panthor_group_destroy", "panthor_vm_destroy", "panthor_heap_pool_destroy"})
 """Functions of the driver that begin what ends in a fault."""
 
 
