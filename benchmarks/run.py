@@ -25,6 +25,7 @@ import cs_interpreter  # noqa: E402
 import exact_coverage  # noqa: E402
 import lab_boards  # noqa: E402
 import log_scan  # noqa: E402
+import many_runs  # noqa: E402
 import on_board  # noqa: E402
 import whole_run  # noqa: E402
 from figures import Figure, head  # noqa: E402
@@ -103,6 +104,14 @@ def console(_: Settings) -> Iterator[Figure]:
                  {name: str(rate) for name, rate in rates.items()})  # fmt: skip
 
 
+def history(_: Settings) -> Iterator[Figure]:
+    yield from many_runs.history()
+
+
+def report(_: Settings) -> Iterator[Figure]:
+    yield from many_runs.report()
+
+
 def swap(_: Settings) -> Iterator[Figure]:
     yield lab_boards.module_swap()
 
@@ -123,7 +132,7 @@ def cold(_: Settings) -> Iterator[Figure]:
 
 ROWS: dict[str, Rows] = {
     "boot": boot, "iteration": iteration, "register": register, "job": job, "interpreter": interpreter, "scan": scan,
-    "console": console, "coverage": coverage,
+    "console": console, "coverage": coverage, "history": history, "report": report,
     "claim": claim, "default": default, "memory": memory, "swap": swap, "boards": boards,
 }  # fmt: skip
 

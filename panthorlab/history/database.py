@@ -142,17 +142,42 @@ def _store(connection: sqlite3.Connection, facts: RunFacts) -> None:
             facts.started, facts.seconds, facts.boots, facts.boots_lost,
         ),
     ).lastrowid  # fmt: skip
+    ids = _Ids(connection)
     tallies = [
-        (row, what, *place, name, tally.judged, tally.faulty, tally.lost)
-        for what, own in (("workload", facts.workloads), ("test", facts.tests))
+        (row, what, ids.place(place), ids.name(name), tally.judged, tally.faulty, tally.lost)
+        for what, own in enumerate((facts.workloads, facts.tests))
         for (place, name), tally in own.items()
     ]
-    connection.executemany("INSERT INTO tally VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", tallies)
+    connection.executemany("INSERT INTO tally VALUES (?, ?, ?, ?, ?, ?, ?)", tallies)
     sightings = [
-        (row, *place, workload, signature, own.kind, own.headline, own.times)
+        (row, ids.place(place), ids.name(workload), signature, own.kind, own.headline, own.times)
         for (place, workload, signature), own in facts.signatures.items()
     ]
-    connection.executemany("INSERT INTO sighting VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", sightings)
+    connection.executemany("INSERT INTO sighting VALUES (?, ?, ?, ?, ?, ?, ?)", sightings)
+
+
+class _Ids:
+    """Numbers of places and names, which are given when they are first seen."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._places: dict[ArmOnBoard, int] = {}
+        self._names: dict[str, int] = {}
+
+    def place(self, place: ArmOnBoard) -> int:
+        if place not in self._places:
+            self._connection.execute("INSERT OR IGNORE INTO place (arm, key, kernel, board) VALUES (?, ?, ?, ?)", place)
+            found = self._connection.execute(
+                "SELECT id FROM place WHERE arm = ? AND key = ? AND kernel = ? AND board = ?", place
+            )
+            (self._places[place],) = found.fetchone()
+        return self._places[place]
+
+    def name(self, name: str) -> int:
+        if name not in self._names:
+            self._connection.execute("INSERT OR IGNORE INTO name (name) VALUES (?)", (name,))
+            (self._names[name],) = self._connection.execute("SELECT id FROM name WHERE name = ?", (name,)).fetchone()
+        return self._names[name]
 
 
 def read(directory: Path, run_dirs: Iterable[Path] | None = None) -> list[RunFacts]:
@@ -168,11 +193,8 @@ def _read(connection: sqlite3.Connection, wanted: set[bytes] | None) -> Iterator
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version != VERSION:
         return
-    places: dict[tuple[str, ...], ArmOnBoard] = {}
-
-    def place(*fields: str) -> ArmOnBoard:
-        return places.get(fields) or places.setdefault(fields, ArmOnBoard(*fields))
-
+    places = {row[0]: ArmOnBoard(*row[1:]) for row in connection.execute("SELECT * FROM place")}
+    names = dict(connection.execute("SELECT id, name FROM name").fetchall())
     runs: dict[int, RunFacts] = {}
     for number, path, state, *rest in connection.execute(
         "SELECT id, path, state, stamp, why, kind, verdict, exit, title, base, started, seconds, boots, boots_lost"
@@ -180,14 +202,12 @@ def _read(connection: sqlite3.Connection, wanted: set[bytes] | None) -> Iterator
     ):
         if wanted is None or path in wanted:
             runs[number] = RunFacts(Path(os.fsdecode(path)), State(state), *rest)
-    for number, what, arm, key, kernel, board, name, judged, faulty, lost in connection.execute("SELECT * FROM tally"):
+    for number, what, place, name, judged, faulty, lost in connection.execute("SELECT * FROM tally"):
         if number in runs:
-            own = runs[number].workloads if what == "workload" else runs[number].tests
-            own[place(arm, key, kernel, board), name] = Judged(judged, faulty, lost)
-    for number, arm, key, kernel, board, workload, signature, kind, text, times in connection.execute(
-        "SELECT * FROM sighting"
-    ):
+            own = runs[number].tests if what else runs[number].workloads
+            own[places[place], names[name]] = Judged(judged, faulty, lost)
+    for number, place, workload, signature, kind, text, times in connection.execute("SELECT * FROM sighting"):
         if number in runs:
-            where = (place(arm, key, kernel, board), workload, signature)
+            where = (places[place], names[workload], signature)
             runs[number].signatures[where] = SignatureCount(kind, text, times)
     yield from runs.values()

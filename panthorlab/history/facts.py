@@ -58,7 +58,7 @@ class ArmOnBoard(NamedTuple):
     board: str
 
 
-@dataclass
+@dataclass(slots=True)
 class Judged:
     """Iterations of a workload, or results of a test, in one place. `judged` are those that count, `faulty` of them
     failed; `lost` were planned and cannot be judged."""
@@ -68,7 +68,7 @@ class Judged:
     lost: int = 0
 
 
-@dataclass
+@dataclass(slots=True)
 class SignatureCount:
     """A signature in one workload and place: in how many iterations (boots, outside of them). `headline`: of the
     first."""

@@ -16,8 +16,8 @@ LOG: Final = "events.jsonl"
 LARGEST: Final = 1 << 30
 """Bytes of a log; 10,000 iterations have 10 MB."""
 _DEEPEST: Final = 4
-_CLOSED: Final = frozenset({"boots", "patches", "coverage", "history"})
-"""Directories of a run, or of ours: no runs are in them."""
+_OF_A_RUN: Final = frozenset({"boots", "patches", "coverage"})
+"""Its own directories: no runs are in them."""
 
 
 def run_dirs(roots: Iterable[Path]) -> list[Path]:
@@ -36,11 +36,12 @@ def _below(directory: Path, depth: int) -> Iterator[Path]:
         entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
     except OSError:
         return  # not ours to read, or gone meanwhile
-    if any(entry.name == LOG for entry in entries):
+    is_run = any(entry.name == LOG for entry in entries)
+    if is_run:
         yield directory
     if depth < _DEEPEST:
         for entry in entries:
-            if entry.name not in _CLOSED and entry.is_dir(follow_symlinks=False):
+            if not (is_run and entry.name in _OF_A_RUN) and entry.is_dir(follow_symlinks=False):
                 yield from _below(directory / entry.name, depth + 1)
 
 

@@ -31,7 +31,7 @@ MOST_POINTS: Final = 40
 MOST_ROWS: Final = 500
 MOST_RUNS: Final = 1500
 MOST_PLACES: Final = 12
-WIDTH: Final = 6 * MOST_POINTS
+STEP: Final = 6
 K = TypeVar("K")
 
 
@@ -67,7 +67,7 @@ def render(trends: Trends, directory: Path) -> Iterator[tuple[str, str]]:
                 moment=moment,
                 link=link,
                 top=_top,
-                width=WIDTH,
+                width=STEP * max(12, min(MOST_POINTS, len(trends.nights))),
                 most=MOST,
                 most_nights=MOST_NIGHTS,
                 most_points=MOST_POINTS,
@@ -92,7 +92,7 @@ def points(nights: Mapping[str, Rate]) -> Points:
         rate = nights[date]
         if not rate.judged:
             continue
-        x = 3 + 6 * index
+        x = STEP * index + 3
         low, high = (27 - 24 * bound for bound in rate.interval)
         whiskers.append(f"M{x} {low:.1f}V{high:.1f}")
         dots.append(f"M{x} {27 - 24 * rate.faulty / rate.judged:.1f}h0")

@@ -31,7 +31,7 @@ from panthorlab.report.text import json_text, plain
 from panthorlab.run.record import BootStart
 from panthorlab.run.record.log import read_what_is_left
 
-RECORD: Final = ("build.log", "result.json", "junit.xml", "report.html", LOG)
+RECORD: Final = ("build.log", "result.json", "junit.xml", "report.html", "timeline.html", LOG)
 """Files of a run, the log at the end."""
 TREES: Final = ("patches", "coverage")
 _OURS: Final = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")

@@ -3,24 +3,30 @@
 CREATE TABLE run (
     id INTEGER PRIMARY KEY,
     path BLOB NOT NULL UNIQUE,       -- as the file system has it, which may be no text
-    stamp TEXT NOT NULL,             -- of the log when it was read
+    stamp TEXT NOT NULL,             -- of the log when it was read; empty if it is to be read again
     state TEXT NOT NULL, why TEXT NOT NULL, kind TEXT NOT NULL,
     verdict TEXT NOT NULL, exit INTEGER,
     title TEXT NOT NULL, base TEXT NOT NULL,
     started REAL NOT NULL, seconds REAL NOT NULL,
     boots INTEGER NOT NULL, boots_lost INTEGER NOT NULL
 );
-CREATE TABLE tally (                 -- `what`: `workload` or `test`
+-- Kept once, since each is in a thousand rows: most of the time that reading takes is for text.
+CREATE TABLE place (
+    id INTEGER PRIMARY KEY,
+    arm TEXT NOT NULL, key TEXT NOT NULL, kernel TEXT NOT NULL, board TEXT NOT NULL,
+    UNIQUE (arm, key, kernel, board)
+);
+CREATE TABLE name (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE tally (                 -- `what`: 0 for a workload, 1 for a test
     run INTEGER NOT NULL REFERENCES run (id) ON DELETE CASCADE,
-    what TEXT NOT NULL, arm TEXT NOT NULL, key TEXT NOT NULL, kernel TEXT NOT NULL, board TEXT NOT NULL,
-    name TEXT NOT NULL,
+    what INTEGER NOT NULL, place INTEGER NOT NULL REFERENCES place (id), name INTEGER NOT NULL REFERENCES name (id),
     judged INTEGER NOT NULL, faulty INTEGER NOT NULL, lost INTEGER NOT NULL
 );
 CREATE INDEX tally_run ON tally (run);
 CREATE TABLE sighting (
     run INTEGER NOT NULL REFERENCES run (id) ON DELETE CASCADE,
-    arm TEXT NOT NULL, key TEXT NOT NULL, kernel TEXT NOT NULL, board TEXT NOT NULL,
-    workload TEXT NOT NULL, signature TEXT NOT NULL, kind TEXT NOT NULL, headline TEXT NOT NULL,
+    place INTEGER NOT NULL REFERENCES place (id), workload INTEGER NOT NULL REFERENCES name (id),
+    signature TEXT NOT NULL, kind TEXT NOT NULL, headline TEXT NOT NULL,
     times INTEGER NOT NULL
 );
 CREATE INDEX sighting_run ON sighting (run);

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 
 from panthorlab.outcome import Role, Side
@@ -34,7 +35,12 @@ FindingFields = Mapping[str, object]
 
 
 def telling(report: RunReport) -> FindingFields | None:
-    """The finding that explains the verdict best.
+    """The finding that explains the verdict best."""
+    return next(iter(by_telling(report)), None)
+
+
+def by_telling(report: RunReport) -> list[FindingFields]:
+    """All findings, those first that explain the verdict best.
 
     What is new on *after*, else what a claim workload shows on *after*, else on *before*, else any at all.
     """
@@ -49,7 +55,7 @@ def telling(report: RunReport) -> FindingFields | None:
             return 1 if after else 2
         return 3 if after else 4
 
-    return min(report.findings, key=rank, default=None)
+    return sorted(report.findings, key=rank)
 
 
 def headline(finding: FindingFields) -> str:
@@ -77,6 +83,25 @@ def once_more(report: RunReport, finding: FindingFields) -> str:
     if report.board.facts.get("time") != "exact" or finding.get("iteration") is None:
         return ""
     return plain(f"panthorlab replay {report.run_dir}:{finding['iteration']}")
+
+
+def repeating(report: RunReport) -> tuple[str, ...]:
+    """Two commands: to have the run again, and to see one of its faults happen. The second may be missing."""
+    first = plain(shlex.join(report.command)) if report.command else ""
+    finding = telling(report)
+    second = "" if finding is None else once_more(report, finding) or _traced(report, finding)
+    return tuple(filter(None, (first, second)))
+
+
+def _traced(report: RunReport, finding: FindingFields) -> str:
+    """A short run with a trace, on the kernel that has the fault; for emulated boards."""
+    if not report.board.emulated or finding.get("side") is None or finding.get("variant"):
+        return ""
+    prefix = str(finding.get("workload") or "").partition("/")[0]
+    suite = next((name for name in report.suites if prefix and name.startswith(prefix)), None)
+    kernel = shlex.quote(f"{report.run_dir}:{finding['side']}")
+    chosen = f" --suite {shlex.quote(suite)}" if suite else ""
+    return plain(f"panthorlab run --kernel {kernel}{chosen} --iterations 5 --boots 1 --param gpu.trace=on")
 
 
 def owner(finding: FindingFields) -> str:

@@ -11,14 +11,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from panthorlab.outcome import Side
-from panthorlab.report.faults import FindingFields, headline, once_more, owner, place
+from panthorlab.report.faults import FindingFields, headline, once_more, owner, place, repeating
 from panthorlab.report.model import RunReport
+from panthorlab.report.plots import strips, whisker
 from panthorlab.report.text import counts, direction, fact, interval, seconds, xml_text
+from panthorlab.report.timeline import Timeline
 from panthorlab.verdict.model import Verdict, WorkloadVerdict
 from panthorlab.verdict.side import BootCount, SideResult
 
@@ -29,8 +32,8 @@ MAX_PLACES = 10
 """Places named for each."""
 
 
-def render(report: RunReport) -> str:
-    """The page, as text to be written in UTF-8."""
+def render(report: RunReport, timeline: Timeline | None = None) -> str:
+    """The page, as text to be written in UTF-8. `timeline`: of one of its faults."""
     coverage = report.coverage or {}
     suites = dict.fromkeys(name for one in coverage.values() for name in one.suites)
     return _template().render(
@@ -47,7 +50,16 @@ def render(report: RunReport) -> str:
         interval=interval,
         direction=direction,
         per_boot=_per_boot,
+        strips=strips(report.ran),
+        whisker=whisker,
+        repeating=repeating(report),
+        timeline=timeline,
     )
+
+
+def render_timeline(timeline: Timeline, run_dir: Path) -> str:
+    """A page with the timeline alone, for runs that have no other."""
+    return environment().get_template("timeline.html.j2").render(timeline=timeline, run_dir=run_dir)
 
 
 def _template() -> Template:

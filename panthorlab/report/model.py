@@ -14,6 +14,7 @@ from pathlib import Path
 
 from panthorlab.outcome import Side
 from panthorlab.report.coverage import Coverage, driver_text, patch_text, unproved
+from panthorlab.report.plots import RanMark
 from panthorlab.verdict.model import BootResult, RunVerdict
 
 
@@ -149,6 +150,8 @@ class RunReport:
     variants: tuple[VariantInfo, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Why tests did not run, by SUITE::TEST."""
+    ran: tuple[RanMark, ...] = ()
+    """The iterations of the plain boots, in the order in which they ran."""
     mails: tuple[MailInfo, ...] = ()
     """Of the series that came as mails, in the order in which they were applied."""
     swapped: bool = False

@@ -11,8 +11,14 @@ from panthorlab.report.model import MailInfo
 from panthorlab.run.record import MailRecord, RecipientRecord, Settings, SourceEvent
 from panthorlab.verdict.model import Expect
 
+DEFAULT_CLAIM: Final = "drm/panthor: Evict groups before VM termination"
 _PUBLIC_BASE: Final = re.compile(r"(?:debian:|kernel\.org:|linux-source-)[\w.+~-]+", re.ASCII)
 _NAME: Final = re.compile(r"[\w.,=+-]+", re.ASCII)
+
+
+def claim_of(settings: Settings) -> str:
+    """The default job is made with a patch that takes the fix out; what it is about is the fix."""
+    return DEFAULT_CLAIM if settings.patch == () and not settings.before else ""
 
 
 def mails_of(source: SourceEvent) -> tuple[MailInfo, ...]:

@@ -35,12 +35,12 @@ from panthorlab.run.record.log import EventLog, new_run_dir, read_run
 from panthorlab.run.record.runs import RunStart
 from panthorlab.run.record.versions import VERSION
 from panthorlab.run.traced import Stop, Traced
+from panthorlab.run.traces import CALLS_LOG, write_page
 from panthorlab.run.worker import Worker
 
 TRACES: Final = {"trace": "on", "exact.record": "on"}
 """Parameters of the emulated GPU. They are the host's alone."""
 CALLS: Final = {"exact.calls": "on"}
-CALLS_LOG: Final = "driver-calls.log"
 FILES: Final = {"trace": "gpu-trace.json", "accesses": "gpu-accesses.log", "calls": CALLS_LOG, "kernel log": "kmsg.log"}
 DIFFERS: Final = 3
 OF_HOST: Final = ("time", "boot", "arm", "slot")
@@ -149,10 +149,13 @@ def main(options: argparse.Namespace) -> int:
     finally:
         progress.finish()
         (log_dir / CALLS_FILE).unlink(missing_ok=True)
+    page = write_page(run_dir, events)
     if options.json:
         print(json.dumps(_as_json(original, again, unequal, log_dir), indent=1))
     else:
         _print(original, again, unequal, log_dir)
+        if page is not None:
+            print(f"timeline  {page}")
         if options.trace_functions and not unequal:
             print((log_dir / CALLS_LOG).read_text(), end="")
     return DIFFERS if unequal else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -15,8 +15,11 @@ from panthorlab.files import write_whole
 from panthorlab.outcome import Side
 from panthorlab.report import console, html, json_report, junit, kcidb, mail
 from panthorlab.report.coverage import unproved
+from panthorlab.report.faults import by_telling
+from panthorlab.report.model import RunReport
 from panthorlab.run import results, variantresults
 from panthorlab.run.record import Event, Identical, RunEnd
+from panthorlab.run.traces import timeline_of
 from panthorlab.verdict import (
     Expect,
     Extension,
@@ -130,7 +133,12 @@ def write(run_dir: Path, events: Sequence[Event], verdict: RunVerdict, *, as_jso
     Returns the exit status: the verdict's, or 4 if not all could be written; then stderr says which.
     """
     report = results.report(run_dir, events, verdict)
-    made = {"result.json": json_report.render, "junit.xml": junit.render, "report.html": html.render}
+    drawn = timeline_of(run_dir, by_telling(report))
+    made: dict[str, Callable[[RunReport], str]] = {
+        "result.json": json_report.render,
+        "junit.xml": junit.render,
+        "report.html": lambda whole: html.render(whole, drawn),
+    }
     trouble = {}
     for name, render in made.items():
         try:

@@ -16,10 +16,11 @@ from panthorlab import __version__
 from panthorlab.outcome import Blame, Outcome, Side
 from panthorlab.report.coverage import Coverage, PatchCoverage
 from panthorlab.report.model import BoardInfo, FailedBuild, PatchInfo, Phase, RunReport
+from panthorlab.report.plots import marks_of
 from panthorlab.run import record
 from panthorlab.run.known import known_of
-from panthorlab.run.origin import mails_of, repeat_of
-from panthorlab.run.record import Event, Settings
+from panthorlab.run.origin import claim_of, mails_of, repeat_of
+from panthorlab.run.record import Event
 from panthorlab.run.record.log import start_of
 from panthorlab.run.variantresults import infos, kernel_info, left_out, of_variant
 from panthorlab.run.variants import label
@@ -27,7 +28,6 @@ from panthorlab.verdict.finding import OutsideFinding
 from panthorlab.verdict.model import BootResult, Expect, IterationResult, Plan, RunVerdict, TestResult
 from panthorlab.verdict.side import KernelRef
 
-DEFAULT_CLAIM = "drm/panthor: Evict groups before VM termination"
 Events = Sequence[Event]
 E = TypeVar("E", bound=Event)
 
@@ -313,11 +313,6 @@ def coverage_of_sides(events: Events) -> dict[Side, Coverage]:
     return {Side(arm): one for arm, one in coverage(events).items()}
 
 
-def _claim(settings: Settings) -> str:
-    """The default job is made with a patch that takes the fix out; what it is about is the fix."""
-    return DEFAULT_CLAIM if settings.patch == () and not settings.before else ""
-
-
 def report(run_dir: Path, events: Events, verdict: RunVerdict) -> RunReport:
     start, plain = start_of(events), of_variant(events, "")
     source = next(_of(events, record.SourceEvent), record.SourceEvent(base="", patches=()))
@@ -340,11 +335,12 @@ def report(run_dir: Path, events: Events, verdict: RunVerdict) -> RunReport:
         phases=tuple(Phase(phase.name, phase.seconds) for phase in _of(events, record.PhaseEvent)),
         findings=tuple(findings(events)),
         boots=tuple(boots(plain)),
+        ran=tuple(marks_of(iterations(plain))),
         notes=_notes(events),
         command=start.command,
         version=__version__,
         seed=start.options.seed,
-        claim=_claim(start.options),
+        claim=claim_of(start.options),
         coverage=coverage_of_sides(events) if was_measured(events) else None,
         failed_builds={Side.AFTER: FailedBuild(bad.message, bad.arch)} if (bad := failed_build(events)) else {},
     )

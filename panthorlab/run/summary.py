@@ -31,6 +31,7 @@ from panthorlab.run.record import (
 )
 from panthorlab.run.record.log import start_of
 from panthorlab.run.results import coverage, damaged
+from panthorlab.run.traces import write_page
 from panthorlab.run.variantresults import left_out, of_variant, planned_tests
 from panthorlab.run.variantresults import names as variant_names
 from panthorlab.run.variants import label
@@ -234,6 +235,8 @@ def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
             print(f"… and {len(lines) - SHOWN} more")
     for one in coverage(events).values():
         print(f"coverage: {driver_text(one)}; per suite and function: {run_dir / 'coverage'}")
+    if page := write_page(run_dir, events):
+        print(f"timeline of a fault: {page}")
     print(f"run: {run_dir}")
     return made.exit_status
 

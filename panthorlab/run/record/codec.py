@@ -18,6 +18,7 @@ from panthorlab.jsonvalue import Json, JsonObject
 
 T = TypeVar("T")
 _FAR_FUTURE: Final = 1e11  # Unix time of the year 5138
+_MOST: Final = 1 << 53  # beyond it, counts are not what statistics and databases take them for
 
 
 class ShapeError(ValueError):
@@ -32,8 +33,8 @@ class _SenselessError(ValueError):
     """A value that does not fit its type."""
 
 
-def _at_least_zero(value: int) -> bool:
-    return value >= 0
+def _count(value: int) -> bool:
+    return 0 <= value < _MOST
 
 
 def _time(value: float) -> bool:
@@ -44,7 +45,7 @@ def _finding(value: Mapping[str, object]) -> bool:
     return isinstance(value.get("kind"), str) and isinstance(value.get("signature"), str)
 
 
-Count = Annotated[int, _at_least_zero]
+Count = Annotated[int, _count]
 Seconds = Annotated[float, _time]
 """Of a clock, or that something took."""
 FindingJson = Annotated[JsonObject, _finding]

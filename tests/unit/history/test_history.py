@@ -145,7 +145,16 @@ def _contradicts(run: Path) -> None:
     (run / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-DAMAGE = (_flipped, _fifo, _link, _sparse, _empty, _newer, _contradicts)
+def _huge(run: Path) -> None:
+    lines = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    for line in lines:
+        del line["c"]
+        if line["event"] == "quota":
+            line["arm_total"] = 10**30
+    (run / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+DAMAGE = (_huge, _flipped, _fifo, _link, _sparse, _empty, _newer, _contradicts)
 
 
 def test_damaged_runs_are_told_and_not_fatal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,6 +182,15 @@ def test_a_run_that_is_not_over_is_read_until_it_is(tmp_path: Path, capsys: pyte
     shutil.rmtree(run)
     write_run(run, FIXED)
     assert history(capsys, tmp_path / "runs")["runs"][0]["verdict"] == "fixed"
+
+
+def test_a_run_may_be_called_as_a_directory_of_a_run(tmp_path: Path) -> None:
+    names = {"boots", "patches", "coverage", "history"}
+    for name in names:
+        write_run(tmp_path / name, ALONE)
+    (tmp_path / "boots/boots/x").mkdir(parents=True)
+    (tmp_path / "boots/boots/x/events.jsonl").touch()
+    assert {path.name for path in run_dirs([tmp_path])} == names
 
 
 def test_it_is_of_the_directories_that_are_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
