@@ -21,8 +21,9 @@ from panthorlab.run.explore.tally import Suspect, Tally
 from panthorlab.run.explore.trials import Overrides, Trials, Tried
 from panthorlab.run.progress import ProgressDisplay
 
-PATIENCE: Final = 300.0
-"""Seconds for making a finding short; what is not done by then stays longer than it must."""
+MOST_BOOTS: Final = 150
+"""For making a finding short; what is not done by then stays longer than it must. Not seconds: how long a boot takes
+depends on the host."""
 DEFAULT_NS: Final = round(DEFAULT_SECONDS * NANOSECONDS)
 CLOSE_NS: Final = 64
 """Two runs whose latency differs by less are as near as they get: a block of instructions takes as long."""
@@ -44,7 +45,7 @@ class Narrowed:
 class Explained:
     """`reproduces`: it also comes in a boot of one iteration. `overrides`: the fewest latencies that bring it, of
     `drawn`; none, if it comes with the default ones. Then `averting` are the fewest that keep it away; None: nothing
-    that was seen does. `whole`: nothing more could be taken away, or time was over."""
+    that was seen does. `whole`: nothing more could be taken away; if not, `MOST_BOOTS` were made."""
 
     reproduces: bool
     drawn: int
@@ -61,7 +62,7 @@ class Explained:
 def explain(found: Suspect, tally: Tally, trials: Trials, progress: ProgressDisplay) -> Explained:
     """What brings the finding."""
     begin = time.monotonic()
-    work = _Work(trials, found.key, begin + PATIENCE, progress)
+    work = _Work(trials, found.key, progress)
     order, base = tally.order_of(found), trials.one()
     drawn = len(order.latencies) if order is not None else 0
     made = Explained(False, drawn, 0, 0.0)
@@ -75,8 +76,8 @@ def explain(found: Suspect, tally: Tally, trials: Trials, progress: ProgressDisp
         kept = work.shortest(all_of, lambda tried: tried.shows(found.key))
         narrowed = work.narrow(kept, lambda tried: tried.shows(found.key))
         made = replace(made, reproduces=True, overrides=kept, narrowed=narrowed, options=trials.options(kept))
-    whole = time.monotonic() < work.deadline
-    return replace(made, tried=trials.tried, seconds=round(time.monotonic() - begin, 1), whole=whole)
+    seconds = round(time.monotonic() - begin, 1)
+    return replace(made, tried=trials.tried, seconds=seconds, whole=not work.over)
 
 
 def explicit(order: Interleaving, window: int) -> Overrides:
@@ -114,12 +115,11 @@ def _averted(made: Explained, base: Interleaving, good: Sequence[Interleaving], 
 class _Work:
     trials: Trials
     key: frozenset[str]
-    deadline: float
     progress: ProgressDisplay
 
     @property
     def over(self) -> bool:
-        return time.monotonic() > self.deadline
+        return self.trials.tried >= MOST_BOOTS
 
     def shortest(self, items: Overrides, holds: Callable[[Tried], bool]) -> Overrides:
         """The fewest of them with which `holds` is still true."""

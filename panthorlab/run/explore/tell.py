@@ -105,7 +105,7 @@ def _print_finding(
               f"{explained.seconds:g} s; all others are the default:")  # fmt: skip
         _print_overrides(explained.overrides)
     if not explained.whole:
-        print("  the time for shrinking was over: there may be some that are not needed")
+        print("  that was not the end of it: there may be some that are not needed")
     if explained.narrowed is not None:
         _print_swap(explained.narrowed)
     print(f"  again: {command(options, kernel, explained)}")
