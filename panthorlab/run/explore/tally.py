@@ -100,6 +100,8 @@ class Tally:
                 self.unjudged.append(f"boot {event.boot}: records of the kernel log were lost")
             case Tested() if event.proof and event.outcome is not Outcome.PASS:
                 self.unjudged.append(f"boot {event.boot}: {event.name}: {event.message}")
+            case BootEnd(reason="interrupted"):
+                pass  # by whoever had enough of it
             case BootEnd() if event.outcome is Outcome.ERROR or (event.blame is Blame.KERNEL and not event.booted):
                 self.unjudged.append(f"boot {event.boot}: {event.why}")
 

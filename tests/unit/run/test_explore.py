@@ -312,7 +312,7 @@ def test_the_fewest_latencies_are_left_and_the_events_that_must_swap(
     assert narrowed.good_ns // INSTRUCTION_NS <= race.before < narrowed.faulty_ns // INSTRUCTION_NS
     assert narrowed.swap is not None
     assert narrowed.swap.first == Placed("W UNMAP", 1)
-    assert narrowed.swap.second == Placed(f"D k{narrowed.moved.number}", 1)
+    assert narrowed.swap.second == Placed("k", narrowed.moved.number)
 
 
 def test_what_comes_by_default_is_told_with_what_keeps_it_away(tmp_path: Path) -> None:
@@ -326,7 +326,7 @@ def test_what_comes_by_default_is_told_with_what_keeps_it_away(tmp_path: Path) -
     assert made.averting == (Override(1, "k", 4, 90_000),)
     assert made.narrowed is not None
     assert made.narrowed.swap is not None
-    assert (made.narrowed.swap.first, made.narrowed.swap.second) == (Placed("D k4", 1), Placed("W UNMAP", 1))
+    assert (made.narrowed.swap.first, made.narrowed.swap.second) == (Placed("k", 4), Placed("W UNMAP", 1))
 
 
 def test_what_does_not_come_back_alone_is_told_so(tmp_path: Path) -> None:
