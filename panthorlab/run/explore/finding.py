@@ -27,7 +27,8 @@ MOST_BOOTS: Final = 150
 """For making a finding short; what is not done by then stays longer than it must. Not seconds: how long a boot takes
 depends on the host."""
 DEFAULT_NS: Final = round(DEFAULT_SECONDS * NANOSECONDS)
-CLOSE_NS: Final = 64
+CLOSE_NS: Final = 1_000
+"""Two runs whose latencies differ by less are as near as is worth a boot: some hundred instructions."""
 STEPS: Final = 12
 """Of narrowing: each leaves a half of what lies between two runs, or less; an iteration has some thousand events."""
 FAULT_INTERRUPT: Final = "I mmu"
@@ -218,9 +219,9 @@ def _passed(one: Tried, other: Tried, moved: Override) -> _Passed | None:
 
 
 def splits(runs: tuple[Tried, Tried], ends: tuple[int, int], moved: Override, jobs: int) -> list[int]:
-    """Latencies between those of two runs (`ends`), at most `jobs`, each in the middle between two events that the moved
-    one passes; none if it passes a single one. If it passes none, since the driver waits for it, they divide the time
-    between; none if that is no more than a block of instructions takes."""
+    """Latencies between those of two runs (`ends`), at most `jobs`, each in the middle between two events that the
+    moved one passes; none if it passes a single one. If it passes none, since the driver waits for it, they divide the
+    time between; none if that is short."""
     jobs = max(1, jobs)
     passed = _passed(*runs, moved)
     if passed is None or not passed.events:
