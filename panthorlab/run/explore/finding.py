@@ -46,9 +46,11 @@ class Narrowed:
 
 @dataclass(frozen=True)
 class Explained:
-    """`reproduces`: it also comes in a boot of one iteration. `overrides`: the fewest latencies that bring it, of
-    `drawn`; none, if it comes with the default ones. Then `averting` are the fewest that keep it away; None: nothing
-    that was seen does. `whole`: nothing more could be taken away; if not, `MOST_BOOTS` were made."""
+    """`reproduces`: it comes back when its latencies are made explicit, in a boot of one iteration or, if that is
+    not enough, after the `before` iterations that were before it in its boot. `overrides`: the fewest latencies
+    that bring it, of `drawn`; none, if it comes with the default ones. Then `averting` are the fewest that keep it
+    away; None: nothing that was seen does. `whole`: nothing more could be taken away; if not, `MOST_BOOTS` were
+    made."""
 
     reproduces: bool
     drawn: int
@@ -60,27 +62,34 @@ class Explained:
     narrowed: Narrowed | None = None
     options: Sequence[str] = ()
     whole: bool = True
+    before: int = 0
 
 
 def explain(found: Suspect, tally: Tally, trials: Trials, progress: ProgressDisplay) -> Explained:
     """What brings the finding."""
     begin = time.monotonic()
-    work = _Work(trials, found.key, progress)
-    order, base = tally.order_of(found), trials.one()
-    drawn = len(order.latencies) if order is not None else 0
-    made = Explained(False, drawn, 0, 0.0)
-    if base.shows(found.key):
-        made = replace(made, reproduces=True, by_default=True, options=trials.options(()))
-        if base.interleaving is not None:
-            made = _averted(made, base.interleaving, tally.good.get(found.iteration.workload, ()), work)
-    elif (
-        order is not None and base.interleaving is not None and (all_of := _reproduced(order, base.interleaving, work))
-    ):
-        kept = work.shortest(all_of, lambda tried: tried.shows(found.key))
-        narrowed = work.narrow(kept, lambda tried: tried.shows(found.key))
-        made = replace(made, reproduces=True, overrides=kept, narrowed=narrowed, options=trials.options(kept))
+    order, work = tally.order_of(found), _Work(trials, found.key, progress)
+    base = trials.one().interleaving
+    made = Explained(False, len(order.latencies) if order is not None else 0, 0, 0.0)
+    made = _shortest(made, order, tally.good.get(found.iteration.workload, ()), work)
+    if not made.reproduces and order is not None and base is not None and (before := order.window - base.window) > 0:
+        work = _Work(trials.in_place(tally.job_of(found), before, order.window), found.key, progress)
+        made = replace(_shortest(made, order, (), work), before=before)
     seconds = round(time.monotonic() - begin, 1)
-    return replace(made, tried=trials.tried, seconds=seconds, whole=not work.over)
+    return replace(made, tried=work.trials.tried, seconds=seconds, whole=not work.over)
+
+
+def _shortest(made: Explained, order: Interleaving | None, good: Sequence[Interleaving], work: _Work) -> Explained:
+    """The fewest latencies in boots as `work` makes them; as it was, if the finding does not come back there."""
+    base, trials = work.trials.one(), work.trials
+    if base.shows(work.key):
+        made = replace(made, reproduces=True, by_default=True, options=trials.options(()))
+        return _averted(made, base.interleaving, good, work) if base.interleaving is not None else made
+    if order is None or base.interleaving is None or (all_of := _reproduced(order, base.interleaving, work)) is None:
+        return made
+    kept = work.shortest(all_of, lambda tried: tried.shows(work.key))
+    narrowed = work.narrow(kept, lambda tried: tried.shows(work.key))
+    return replace(made, reproduces=True, overrides=kept, narrowed=narrowed, options=trials.options(kept))
 
 
 def explicit(order: Interleaving, window: int) -> Overrides:
