@@ -40,7 +40,7 @@ class Options:
     """Options of `serve`. A file whose path is None is not written (the log then goes to stderr). `misbehave`: rules
     armed from the start. `control`: read commands from stdin, see `serve`. `exact`: use exact time; `accesses`: file
     that then gets all register accesses and interrupts, one per line; `orders`: file that then gets the interleaving of
-    each iteration (`exact/order.py`)."""
+    each iteration (`exact/order.py`); `stop`: count at which to stop the guest."""
 
     socket: Path
     generation: Generation
@@ -54,6 +54,7 @@ class Options:
     exact: Ends | None = None
     accesses: Path | None = None
     orders: Path | None = None
+    stop: int | None = None
 
 
 def listen(path: Path) -> socket.socket:
@@ -89,8 +90,9 @@ def _is_stale(path: Path) -> bool:
 
 def serve(options: Options) -> int:
     """Serve until the client disconnects or SIGTERM or SIGINT comes. With `control`, each line of stdin is a command,
-    answered by one line on stdout: `misbehave RULE` (`misbehaving RULE`), `behave` (`behaving`), in exact time `digest`
-    (`digest COUNT BLOCKS SHA256`, of all accesses and interrupts so far), or `refused WHY`.
+    answered by one line on stdout: `misbehave RULE` (`misbehaving RULE`), `behave` (`behaving`), or `refused WHY`; in
+    exact time also `digest` (`digest COUNT BLOCKS SHA256`, of all accesses and interrupts so far) and `last`
+    (`last WORDS`, the last one of these).
 
     Returns the exit status.
     """
@@ -131,7 +133,7 @@ class _Session:
         self._exact: Exact | None = None
         self._digest = Digest(files["accesses"])
         if options.exact is not None:
-            self._exact = Exact(options.exact, _latencies(params, seed), self._on_error)
+            self._exact = Exact(options.exact, _latencies(params, seed), self._on_error, options.stop)
             stack.callback(self._exact.close)
             if (orders := files["orders"]) is not None:
                 self._exact.loop.orders = Orders(orders)
@@ -203,8 +205,10 @@ class _Session:
             return "behaving"
         if verb == "digest" and not text and self._exact is not None:
             return f"digest {self._exact.loop.count} {self._exact.blocks:016x} {self._digest.hexdigest()}"
+        if verb == "last" and not text and self._exact is not None:
+            return f"last {self._digest.describe_last(self._gpu.register_name)}"
         if verb != "misbehave":
-            return f"refused {line!r}: commands are `misbehave RULE` and `behave`, in exact time `digest`"
+            return f"refused {line!r}: commands are `misbehave RULE` and `behave`, in exact time `digest` and `last`"
         try:
             rule = parse(text)
         except ValueError as error:

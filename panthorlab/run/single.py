@@ -79,7 +79,9 @@ def run_suites(options: argparse.Namespace, known: Sequence[KnownEntry]) -> Path
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step, driver=options.driver)
     if options.recording:
         check_kernel(kernel)
-    maps = {kernel.key: str(measure.prepare(run_dir, ALONE, kernel, chosen.boards))} if options.coverage else {}
+    maps = {}
+    if fleet.measured(chosen.boards, coverage=settings.coverage, time=settings.time):
+        maps = measure.prepare_all(run_dir, {ALONE: kernel}, chosen.boards, asked=settings.coverage)
 
     with EventLog(run_dir) as log:
         log.append(RunStart(options=settings, suites=tuple(suites), version=VERSION))

@@ -32,6 +32,9 @@ class EmulatedBoard(Board):
 
         return checks()
 
+    def time_for(self, wanted: TimeName | None) -> TimeName:
+        return wanted or self.file.time
+
     def boot(
         self,
         kernel: Kernel,
@@ -63,6 +66,6 @@ class EmulatedBoard(Board):
             params=params or {},
             on_progress=on_progress,
             counts=counts,
-            time=time or self.file.time,
+            time=self.time_for(time),
             steps=Steps(on_step),
         )

@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TextIO
+from typing import Final, TextIO
+
+FILE: Final = "gpu-orders.jsonl"
+"""Its name beside the other logs of a boot."""
 
 
 class Orders:

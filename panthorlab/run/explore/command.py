@@ -27,7 +27,7 @@ from panthorlab.run.explore.finding import Explained, explain
 from panthorlab.run.explore.orders import Interleaving, OrdersFile
 from panthorlab.run.explore.plan import PER_BOOT, RESERVED, Portion, Schedule, dry_run, index_of, kinds_of, slots
 from panthorlab.run.explore.strategies import CHOICES, FIXED
-from panthorlab.run.explore.tally import Suspect, Tally
+from panthorlab.run.explore.tally import Explored, Suspect
 from panthorlab.run.explore.tell import tell
 from panthorlab.run.explore.trials import Trials
 from panthorlab.run.job import Job
@@ -66,7 +66,7 @@ class Explorer:
     settings: Settings
     board: Board
     jobs: Callable[[Slot], Job]
-    tally: Tally
+    tally: Explored
     progress: ProgressDisplay
     seeds: int | None
     seconds: float | None
@@ -248,7 +248,7 @@ def main(options: argparse.Namespace) -> int:
                 settings,
                 board,
                 jobs,
-                Tally(run_dir, known_of(settings)),
+                Explored(run_dir, known_of(settings)),
                 progress,
                 options.seeds,
                 None if options.seeds else options.seconds or DEFAULT_SECONDS,

@@ -19,7 +19,7 @@ from panthorlab.fuzz.shrink import shrink
 from panthorlab.gpu.latency import DEFAULT_SECONDS, NANOSECONDS, Override
 from panthorlab.run.explore.aim import INSTRUCTION_NS
 from panthorlab.run.explore.orders import Interleaving, Placed, Swap, common, first_swap, numbered
-from panthorlab.run.explore.tally import Suspect, Tally
+from panthorlab.run.explore.tally import Explored, Suspect
 from panthorlab.run.explore.trials import Overrides, Trials, Tried
 from panthorlab.run.progress import ProgressDisplay
 
@@ -65,7 +65,7 @@ class Explained:
     before: int = 0
 
 
-def explain(found: Suspect, tally: Tally, trials: Trials, progress: ProgressDisplay) -> Explained:
+def explain(found: Suspect, tally: Explored, trials: Trials, progress: ProgressDisplay) -> Explained:
     """What brings the finding."""
     begin = time.monotonic()
     order, work = tally.order_of(found), _Work(trials, found.key, progress)

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from panthorlab.board.emulated.gpu_model import ORDERS
 from panthorlab.errors import LabError
+from panthorlab.gpu.exact.order import FILE
 from panthorlab.gpu.latency import Override
 from panthorlab.gpu.pci import mark_of
 
@@ -96,14 +96,14 @@ def parse(line: str) -> Interleaving:
             latencies=tuple(Drawn(str(kind), *map(int, numbers)) for kind, *numbers in fields["latencies"]),
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise LabError(f"{ORDERS} has a line that is no iteration ({error}): {line[:80]!r}") from error
+        raise LabError(f"{FILE} has a line that is no iteration ({error}): {line[:80]!r}") from error
 
 
 class OrdersFile:
     """The file of one boot, which may still grow."""
 
     def __init__(self, log_dir: Path) -> None:
-        self._path, self._at = log_dir / ORDERS, 0
+        self._path, self._at = log_dir / FILE, 0
 
     def take(self) -> Iterator[Interleaving]:
         """Those that have come since the last time. Raises LabError."""

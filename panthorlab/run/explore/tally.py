@@ -53,7 +53,7 @@ def key_of(iteration: Iteration) -> frozenset[str]:
     return frozenset(iteration.signatures) or frozenset({iteration.message})
 
 
-class Tally:
+class Explored:
     """`known`: findings that are expected."""
 
     def __init__(self, run_dir: Path, known: Sequence[KnownFinding]) -> None:

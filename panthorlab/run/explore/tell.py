@@ -15,14 +15,14 @@ from panthorlab.jsonvalue import Json, JsonObject
 from panthorlab.kernel.model import Kernel
 from panthorlab.report.faults import headline
 from panthorlab.run.explore.finding import Explained, Narrowed
-from panthorlab.run.explore.tally import Suspect, Tally, Variety
+from panthorlab.run.explore.tally import Explored, Suspect, Variety
 
 FILE: Final = "exploration.json"
 SHOWN: Final = 5
 Findings = Sequence[tuple[Suspect, Explained | None]]
 
 
-def tell(options: argparse.Namespace, run_dir: Path, kernel: Kernel, tally: Tally, findings: Findings) -> int:
+def tell(options: argparse.Namespace, run_dir: Path, kernel: Kernel, tally: Explored, findings: Findings) -> int:
     """Print it, write it down, and give the exit status."""
     status = 1 if findings or tally.outside else 4 if tally.unjudged or not tally.seeds else 0
     made = {
@@ -55,7 +55,7 @@ def tell(options: argparse.Namespace, run_dir: Path, kernel: Kernel, tally: Tall
     return status
 
 
-def _print_growth(name: str, seen: Variety, tally: Tally) -> None:
+def _print_growth(name: str, seen: Variety, tally: Explored) -> None:
     print(f"{name}: {seen.orders.samples} seeds, {seen.orders.distinct} distinct interleavings")
     for (workload, strategy), own in tally.strategies.items():
         if workload == name:

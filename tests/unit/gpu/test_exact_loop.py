@@ -279,6 +279,19 @@ def test_a_message_is_carried_by_whoever_carries() -> None:
     irq.connect(None)
 
 
+def test_the_last_event_is_told_in_words() -> None:
+    digest, names = Digest(), {0x30: "GPU_CMD"}
+    assert digest.describe_last(names.__getitem__) == "nothing was done to the GPU yet"
+    cases: list[tuple[Callable[[], None], str]] = [
+        (lambda: digest.read(5, 0x30, 7), "GPU_CMD read as 0x7 at instruction 5"),
+        (lambda: digest.write(6, 0x30, 1), "GPU_CMD written with 0x1 at instruction 6"),
+        (lambda: digest.interrupt(9, "mmu"), "interrupt mmu at instruction 9"),
+    ]
+    for record, words in cases:
+        record()
+        assert digest.describe_last(names.__getitem__) == words
+
+
 # -- windows, overrides, and the order of an iteration -----------------------------------------------------------
 
 

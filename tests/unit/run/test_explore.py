@@ -27,7 +27,7 @@ from panthorlab.run.explore.growth import Growth
 from panthorlab.run.explore.orders import Drawn, Interleaving, OrdersFile, Placed, first_swap, numbered, parse
 from panthorlab.run.explore.plan import PER_BOOT, Schedule
 from panthorlab.run.explore.strategies import AIMED, CHOICES
-from panthorlab.run.explore.tally import Suspect, Tally
+from panthorlab.run.explore.tally import Explored, Suspect
 from panthorlab.run.explore.trials import Trials, Tried
 from panthorlab.run.job import Job
 from panthorlab.run.progress import ProgressDisplay
@@ -282,7 +282,7 @@ class FakeTrials:
         return [str(one) for one in overrides]
 
 
-def suspect_in(tmp_path: Path, race: Race, latencies: Sequence[int]) -> tuple[Suspect, Tally, FakeTrials]:
+def suspect_in(tmp_path: Path, race: Race, latencies: Sequence[int]) -> tuple[Suspect, Explored, FakeTrials]:
     """A finding of an iteration with these latencies, as an exploration has it on record."""
     overrides = [Override(1, "k", turn, ns) for turn, ns in enumerate(latencies, 1)]
     bad, order = race.run(overrides)
@@ -296,7 +296,7 @@ def suspect_in(tmp_path: Path, race: Race, latencies: Sequence[int]) -> tuple[Su
               suites=("s",), iterations=8, seed=9)  # fmt: skip
     (boot / "job.json").write_text(json.dumps(encode(job)))
     assert bad
-    return Suspect(iteration(Outcome.FAIL), "uniform"), Tally(tmp_path, []), FakeTrials(race)
+    return Suspect(iteration(Outcome.FAIL), "uniform"), Explored(tmp_path, []), FakeTrials(race)
 
 
 LATENCIES = st.lists(st.integers(1_000, 200_000), min_size=12, max_size=12)
