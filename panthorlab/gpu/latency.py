@@ -160,7 +160,7 @@ def parse_kinds(text: str) -> tuple[str, ...]:
 class Latencies:
     """The latencies of one run. `everywhere`: they are drawn also outside iterations; if not, those are the default.
     `length`: events that an iteration is expected to have. `kinds`: beginnings of those that are drawn, the default for
-    others; none: all."""
+    others; none: all. `plain`: a window in which all are the default, but for overrides."""
 
     def __init__(
         self,
@@ -171,8 +171,10 @@ class Latencies:
         everywhere: bool = True,
         length: int = 64,
         kinds: tuple[str, ...] = (),
+        plain: int = OUTSIDE,
     ) -> None:
         self._strategy, self._seed, self._length, self._kinds = STRATEGIES[strategy], seed, length, kinds
+        self._plain = plain
         self._fixed = STRATEGIES["fixed"].draw("", length)
         self._outside = self._strategy.draw(str(seed), length) if everywhere else self._fixed
         self._overrides = {(one.window, one.kind, one.number): one.ns for one in overrides}
@@ -185,6 +187,8 @@ class Latencies:
         self.window = self._windows
         self._numbers: Counter[str] = Counter()
         self._draw = self._strategy.draw(str(self._seed + self._windows - 1), self._length)
+        if self.window == self._plain:
+            self._draw = self._fixed
         return self.window
 
     def end(self) -> None:

@@ -83,6 +83,13 @@ PARAMS: tuple[Param, ...] = (
         high=10**6,
     ),
     Param(
+        "exact.plain",
+        0,
+        "",
+        "the number of an iteration in which all latencies are 20 µs, but for exact.override; 0: of none",
+        high=10**9,
+    ),
+    Param(
         "exact.override",
         "",
         "",

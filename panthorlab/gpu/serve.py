@@ -120,6 +120,7 @@ def _latencies(params: Params, seed: int) -> Latencies:
         everywhere=params.word("exact.vary") == "always",
         length=params.integer("exact.length"),
         kinds=parse_kinds(params.word("exact.kinds")),
+        plain=params.integer("exact.plain"),
     )
 
 

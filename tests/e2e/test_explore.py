@@ -31,7 +31,7 @@ def test_seeds_are_interleavings_and_an_exploration_goes_on(run_dir: Path, cli: 
 
 
 def test_a_finding_comes_back_by_its_command(run_dir: Path, cli: Cli, tmp_path: Path) -> None:
-    done = cli("explore", "--kernel", f"{run_dir}:before", *EXIT, "--seeds", 4, "--output", tmp_path / "run")
+    done = cli("explore", "--kernel", f"{run_dir}:before", *EXIT, "--seeds", 1, "--output", tmp_path / "run")
     assert done.exit == 1, done.stderr
     (found,) = done.json["findings"]
     assert found["reproduces"], done.stderr

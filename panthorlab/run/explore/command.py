@@ -25,8 +25,8 @@ from panthorlab.run.arms import ALONE, Arm
 from panthorlab.run.controller import Controller
 from panthorlab.run.explore.finding import Explained, explain
 from panthorlab.run.explore.orders import Interleaving, OrdersFile
-from panthorlab.run.explore.plan import RESERVED, Portion, Schedule, dry_run, index_of, kinds_of, slots
-from panthorlab.run.explore.strategies import CHOICES
+from panthorlab.run.explore.plan import PER_BOOT, RESERVED, Portion, Schedule, dry_run, index_of, kinds_of, slots
+from panthorlab.run.explore.strategies import CHOICES, FIXED
 from panthorlab.run.explore.tally import Explored, Suspect
 from panthorlab.run.explore.tell import tell
 from panthorlab.run.explore.trials import Trials
@@ -200,8 +200,13 @@ class Explorer:
                 self.tally.event(event, portion.strategy, counts=not portion.dry)
 
     def _check(self) -> None:
-        """Raises EnoughError."""
-        if self.until_found and self.tally.found:
+        """Raises EnoughError. What comes with the default latencies is explained by an iteration without it: such a one
+        is looked for as long as a boot may take."""
+        if not self.until_found or not self.tally.found:
+            return
+        first = self.tally.found[0]
+        good = self.tally.good.get(first.iteration.workload)
+        if first.strategy != FIXED or good or len(self.tally.found) > PER_BOOT:
             raise EnoughError
 
 

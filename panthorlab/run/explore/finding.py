@@ -9,6 +9,7 @@ they get. What is still in another order in these two, decides.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,17 +17,20 @@ from typing import Final
 
 from panthorlab.fuzz.shrink import shrink
 from panthorlab.gpu.latency import DEFAULT_SECONDS, NANOSECONDS, Override
-from panthorlab.run.explore.orders import Interleaving, Swap, common, first_swap
+from panthorlab.run.explore.aim import INSTRUCTION_NS
+from panthorlab.run.explore.orders import Interleaving, Placed, Swap, common, first_swap, numbered
 from panthorlab.run.explore.tally import Explored, Suspect
 from panthorlab.run.explore.trials import Overrides, Trials, Tried
 from panthorlab.run.progress import ProgressDisplay
 
-PATIENCE: Final = 300.0
-"""Seconds for making a finding short; what is not done by then stays longer than it must."""
+MOST_BOOTS: Final = 150
+"""For making a finding short; what is not done by then stays longer than it must. Not seconds: how long a boot takes
+depends on the host."""
 DEFAULT_NS: Final = round(DEFAULT_SECONDS * NANOSECONDS)
-CLOSE_NS: Final = 64
-"""Two runs whose latency differs by less are as near as they get: a block of instructions takes as long."""
+CLOSE_NS: Final = 1_000
+"""Two runs whose latencies differ by less are as near as is worth a boot: some hundred instructions."""
 STEPS: Final = 12
+"""Of narrowing: each leaves a half of what lies between two runs, or less; an iteration has some thousand events."""
 FAULT_INTERRUPT: Final = "I mmu"
 
 
@@ -42,9 +46,11 @@ class Narrowed:
 
 @dataclass(frozen=True)
 class Explained:
-    """`reproduces`: it also comes in a boot of one iteration. `overrides`: the fewest latencies that bring it, of
-    `drawn`; none, if it comes with the default ones. Then `averting` are the fewest that keep it away; None: nothing
-    that was seen does. `whole`: nothing more could be taken away, or time was over."""
+    """`reproduces`: it comes back when its latencies are made explicit, in a boot of one iteration or, if that is
+    not enough, after the `before` iterations that were before it in its boot. `overrides`: the fewest latencies
+    that bring it, of `drawn`; none, if it comes with the default ones. Then `averting` are the fewest that keep it
+    away; None: nothing that was seen does. `whole`: nothing more could be taken away; if not, `MOST_BOOTS` were
+    made."""
 
     reproduces: bool
     drawn: int
@@ -56,27 +62,34 @@ class Explained:
     narrowed: Narrowed | None = None
     options: Sequence[str] = ()
     whole: bool = True
+    before: int = 0
 
 
 def explain(found: Suspect, tally: Explored, trials: Trials, progress: ProgressDisplay) -> Explained:
     """What brings the finding."""
     begin = time.monotonic()
-    work = _Work(trials, found.key, begin + PATIENCE, progress)
-    order, base = tally.order_of(found), trials.one()
-    drawn = len(order.latencies) if order is not None else 0
-    made = Explained(False, drawn, 0, 0.0)
-    if base.shows(found.key):
+    order, work = tally.order_of(found), _Work(trials, found.key, progress)
+    base = trials.one().interleaving
+    made = Explained(False, len(order.latencies) if order is not None else 0, 0, 0.0)
+    made = _shortest(made, order, tally.good.get(found.iteration.workload, ()), work)
+    if not made.reproduces and order is not None and base is not None and (before := order.window - base.window) > 0:
+        work = _Work(trials.in_place(tally.job_of(found), before, order.window), found.key, progress)
+        made = replace(_shortest(made, order, (), work), before=before)
+    seconds = round(time.monotonic() - begin, 1)
+    return replace(made, tried=work.trials.tried, seconds=seconds, whole=not work.over)
+
+
+def _shortest(made: Explained, order: Interleaving | None, good: Sequence[Interleaving], work: _Work) -> Explained:
+    """The fewest latencies in boots as `work` makes them; as it was, if the finding does not come back there."""
+    base, trials = work.trials.one(), work.trials
+    if base.shows(work.key):
         made = replace(made, reproduces=True, by_default=True, options=trials.options(()))
-        if base.interleaving is not None:
-            made = _averted(made, base.interleaving, tally.good.get(found.iteration.workload, ()), work)
-    elif (
-        order is not None and base.interleaving is not None and (all_of := _reproduced(order, base.interleaving, work))
-    ):
-        kept = work.shortest(all_of, lambda tried: tried.shows(found.key))
-        narrowed = work.narrow(kept, lambda tried: tried.shows(found.key))
-        made = replace(made, reproduces=True, overrides=kept, narrowed=narrowed, options=trials.options(kept))
-    whole = time.monotonic() < work.deadline
-    return replace(made, tried=trials.tried, seconds=round(time.monotonic() - begin, 1), whole=whole)
+        return _averted(made, base.interleaving, good, work) if base.interleaving is not None else made
+    if order is None or base.interleaving is None or (all_of := _reproduced(order, base.interleaving, work)) is None:
+        return made
+    kept = work.shortest(all_of, lambda tried: tried.shows(work.key))
+    narrowed = work.narrow(kept, lambda tried: tried.shows(work.key))
+    return replace(made, reproduces=True, overrides=kept, narrowed=narrowed, options=trials.options(kept))
 
 
 def explicit(order: Interleaving, window: int) -> Overrides:
@@ -114,12 +127,11 @@ def _averted(made: Explained, base: Interleaving, good: Sequence[Interleaving], 
 class _Work:
     trials: Trials
     key: frozenset[str]
-    deadline: float
     progress: ProgressDisplay
 
     @property
     def over(self) -> bool:
-        return time.monotonic() > self.deadline
+        return self.trials.tried >= MOST_BOOTS
 
     def shortest(self, items: Overrides, holds: Callable[[Tried], bool]) -> Overrides:
         """The fewest of them with which `holds` is still true."""
@@ -129,7 +141,10 @@ class _Work:
             if not self.over:
                 self.trials.ahead(parts)
 
-        return shrink(items, lambda part: not self.over and holds(self.trials.one(part)), ahead)
+        # What is furthest from the default is needed most likely, and what stands last is left out last.
+        ordered = sorted(items, key=lambda one: abs(math.log(max(one.ns, 1) / DEFAULT_NS)))
+        kept = shrink(ordered, lambda part: not self.over and holds(self.trials.one(part)), ahead)
+        return tuple(sorted(kept))
 
     def narrow(self, kept: Overrides, holds: Callable[[Tried], bool]) -> Narrowed | None:
         """Two runs as near to each other as can be had, of which one has the finding: of what was kept, one latency is
@@ -145,13 +160,14 @@ class _Work:
         _, moved, there = max(pairs, key=lambda pair: pair[0])
         near, far = moved.ns, DEFAULT_NS
         for _ in range(STEPS):
-            if abs(near - far) <= CLOSE_NS or self.over:
+            steps = splits((here, there), (near, far), moved, self.trials.settings.jobs)
+            if not steps or self.over:
                 break
             self.progress.step("narrowing, boots", self.trials.tried)
-            near, far, here, there = self._closer(kept, moved, (near, far), (here, there), holds)
+            near, far, here, there = self._closer(kept, moved, (near, far), (here, there), steps, holds)
         faulty, good = (here, there) if here.shows(self.key) else (there, here)
         sides = (near, far) if here.shows(self.key) else (far, near)
-        return Narrowed(moved, *sides, first_swap(_order(faulty), _order(good)))
+        return Narrowed(moved, *sides, moved_past(faulty, good, moved) or first_swap(_order(faulty), _order(good)))
 
     def _closer(
         self,
@@ -159,12 +175,12 @@ class _Work:
         moved: Override,
         ends: tuple[int, int],
         runs: tuple[Tried, Tried],
+        steps: Sequence[int],
         holds: Callable[[Tried], bool],
     ) -> tuple[int, int, Tried, Tried]:
-        """One step: the latencies between are tried, as many at once as there may be boots."""
+        """One step: the latencies `steps` between the two are tried, at once."""
         (near, far), (here, there) = ends, runs
-        jobs = max(1, self.trials.settings.jobs)
-        between = [near + (far - near) * turn // (jobs + 1) for turn in range(1, jobs + 1)]
+        between = sorted(steps, reverse=near > far)
         self.trials.ahead([_at(kept, moved, ns) for ns in between])
         for ns in between:
             run = self.trials.one(_at(kept, moved, ns))
@@ -183,6 +199,59 @@ def _at(kept: Overrides, moved: Override, ns: int) -> Overrides:
     """The same, with one latency at another value."""
     others = tuple(one for one in kept if one != moved)
     return others if ns == DEFAULT_NS else (*others, replace(moved, ns=ns))
+
+
+@dataclass(frozen=True)
+class _Passed:
+    """Two runs that differ in when one event comes are the same until it comes in the earlier one. `set_at`: the
+    instruction at which its latency was set; `events`: what happens in the later run until it comes there, too."""
+
+    set_at: int
+    first_is_late: bool
+    events: Sequence[tuple[Placed, int]]
+
+
+def _passed(one: Tried, other: Tried, moved: Override) -> _Passed | None:
+    """What the moved event passes between two runs; None if that is not known."""
+    due = []
+    for run in (one, other):
+        drawn = run.interleaving.drawn(moved.kind, moved.number) if run.interleaving is not None else None
+        if drawn is None:
+            return None
+        due.append(drawn.count + drawn.ns // INSTRUCTION_NS)
+        set_at = drawn.count
+    late = (one if due[0] > due[1] else other).interleaving
+    assert late is not None  # noqa: S101 - its latency was known
+    events = zip(numbered(late.order), (count for _, count in late.events), strict=True)
+    between = [(event, count) for event, count in events if min(due) < count < max(due)]
+    return _Passed(set_at, due[0] > due[1], between)
+
+
+def splits(runs: tuple[Tried, Tried], ends: tuple[int, int], moved: Override, jobs: int) -> list[int]:
+    """Latencies between those of two runs (`ends`), at most `jobs`, each in the middle between two events that the
+    moved one passes; none if it passes a single one. If it passes none, since the driver waits for it, they divide the
+    time between; none if that is short."""
+    jobs = max(1, jobs)
+    passed = _passed(*runs, moved)
+    if passed is None or not passed.events:
+        one, other = ends
+        return [one + (other - one) * turn // (jobs + 1) for turn in range(1, jobs + 1)] * (abs(one - other) > CLOSE_NS)
+    if len(passed.events) == 1:
+        return []
+    counts = [count for _, count in passed.events]
+    cuts = {max(1, len(counts) * turn // (jobs + 1)) for turn in range(1, jobs + 1)}
+    return sorted({((counts[cut - 1] + counts[cut]) // 2 - passed.set_at) * INSTRUCTION_NS for cut in cuts})
+
+
+def moved_past(faulty: Tried, good: Tried, moved: Override) -> Swap | None:
+    """The only event that the moved one passes between the two runs, and which of the two comes first in the one with
+    the finding; None if there are more or none."""
+    passed = _passed(faulty, good, moved)
+    if passed is None or len(passed.events) != 1:
+        return None
+    ((event, _),) = passed.events
+    itself = Placed(moved.kind, moved.number)
+    return Swap(event, itself, True) if passed.first_is_late else Swap(itself, event, True)
 
 
 def _order(run: Tried) -> tuple[str, ...]:

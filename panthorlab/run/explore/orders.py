@@ -57,6 +57,10 @@ class Interleaving:
     def order(self) -> tuple[str, ...]:
         return tuple(text for text, _ in self.events)
 
+    def drawn(self, kind: str, number: int) -> Drawn | None:
+        """The latency of this event; None if it was not there."""
+        return next((one for one in self.latencies if (one.kind, one.number) == (kind, number)), None)
+
     @property
     def contexts(self) -> frozenset[tuple[str, ...]]:
         """What the driver was doing when an event of the GPU came: the two accesses before it and the one after."""

@@ -22,7 +22,15 @@ from panthorlab.run.record import Need
 
 PER_BOOT: Final = 32
 """Iterations of a boot, each with a seed of its own: a boot takes as long as some tens of short ones."""
-RESERVED: Final = ("exact.latency", "exact.override", "exact.vary", "exact.kinds", "exact.length", "exact.orders")
+RESERVED: Final = (
+    "exact.latency",
+    "exact.override",
+    "exact.vary",
+    "exact.kinds",
+    "exact.length",
+    "exact.plain",
+    "exact.orders",
+)
 """Parameters that an exploration sets itself."""
 
 

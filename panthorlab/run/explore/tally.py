@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from panthorlab.outcome import Blame, Outcome
 from panthorlab.report.faults import headline
 from panthorlab.run.explore.growth import Growth
 from panthorlab.run.explore.orders import Interleaving, OrdersFile
+from panthorlab.run.job import Job
 from panthorlab.run.known import only_known
 from panthorlab.run.record import BootEnd, Event, Iteration, LogGap, StrayEvent, Tested
 from panthorlab.verdict import KnownFinding
@@ -88,6 +90,11 @@ class Explored:
         file = OrdersFile(self._run_dir / "boots" / found.iteration.boot)
         return next((one for one in file.take() if one.mark == mark_of(found.iteration.id)), None)
 
+    def job_of(self, found: Suspect) -> Job:
+        """What its boot was to do."""
+        file = self._run_dir / "boots" / found.iteration.boot / "job.json"
+        return Job.read(json.loads(file.read_text()))
+
     def event(self, event: Event, strategy: str, *, counts: bool) -> None:
         """Take an event of a boot that explores with this strategy. `counts`: its interleavings do, beside findings."""
         match event:
@@ -100,6 +107,8 @@ class Explored:
                 self.unjudged.append(f"boot {event.boot}: records of the kernel log were lost")
             case Tested() if event.proof and event.outcome is not Outcome.PASS:
                 self.unjudged.append(f"boot {event.boot}: {event.name}: {event.message}")
+            case BootEnd(reason="interrupted"):
+                pass  # by whoever had enough of it
             case BootEnd() if event.outcome is Outcome.ERROR or (event.blame is Blame.KERNEL and not event.booted):
                 self.unjudged.append(f"boot {event.boot}: {event.why}")
 

@@ -91,8 +91,12 @@ def _print_finding(
     print(f"  signature {', '.join(sorted(found.key))}")
     print(f"  first in {found.iteration.id}, strategy {found.strategy}; as it came: {_replay(run_dir, found)}")
     if explained is None or not explained.reproduces:
-        print("  it does not come in the first iteration of a boot with the same latencies: what ran before it matters")
+        print("  it does not come back with the same latencies made explicit: only the replay repeats it")
         return
+    if explained.before:
+        print(
+            f"  it does not come in the first iteration of a boot, but after the {explained.before} that were before it"
+        )
     if explained.by_default:
         print(f"  it comes with the default latencies ({explained.tried} boots tried)")
         if explained.averting is None:
@@ -105,7 +109,7 @@ def _print_finding(
               f"{explained.seconds:g} s; all others are the default:")  # fmt: skip
         _print_overrides(explained.overrides)
     if not explained.whole:
-        print("  the time for shrinking was over: there may be some that are not needed")
+        print("  that was not the end of it: there may be some that are not needed")
     if explained.narrowed is not None:
         _print_swap(explained.narrowed)
     print(f"  again: {command(options, kernel, explained)}")
@@ -144,6 +148,7 @@ def _finding(
     if explained is None or not explained.reproduces:
         return made
     made |= {
+        "before": explained.before,
         "drawn": explained.drawn,
         "boots": explained.tried,
         "seconds": explained.seconds,

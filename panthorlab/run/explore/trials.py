@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Boots of a single iteration with given latencies, as `panthorlab run` makes them with the same options; several at
-once, and none twice: what was tried is kept below the run's directory."""
+"""Boots with given latencies in one iteration, as `panthorlab run` makes them with the same options; several at once,
+and none twice: what was tried is kept below the run's directory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Final
 from panthorlab.board.board import Board
 from panthorlab.errors import LabError, UsageError
 from panthorlab.files import write_whole
-from panthorlab.gpu.latency import Override
+from panthorlab.gpu.latency import Override, format_overrides, parse_overrides
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.arms import ALONE, Arm
 from panthorlab.run.explore.orders import Interleaving, OrdersFile
@@ -58,7 +58,9 @@ class Tried:
 
 @dataclass
 class Trials:
-    """Trials of one workload. `template`: a job of the run. `tried`: so many boots were made."""
+    """Trials of one workload. `template`: a job of the run. `tried`: so many boots were made. `before`: so many
+    iterations are run before the one that is tried, the `window`th of the boot, with the latencies that `template`
+    draws; none: it is the first, and no others are drawn in the boot."""
 
     run_dir: Path
     template: Job
@@ -67,8 +69,15 @@ class Trials:
     settings: Settings
     workload: str
     tried: int = 0
+    before: int = 0
+    window: int = 1
     _known: dict[Overrides, Tried] = field(default_factory=dict)
     _until: str | None = None
+
+    def in_place(self, boot: Job, before: int, window: int) -> Trials:
+        """Trials of an iteration after those that were before it in a boot of the run, whose job is `boot`."""
+        template = replace(boot, done={}, done_tests=())
+        return replace(self, template=template, before=before, window=window, _known={}, _until=None)
 
     def one(self, overrides: Overrides = ()) -> Tried:
         """What comes of these latencies, all others being the default."""
@@ -108,16 +117,20 @@ class Trials:
         """What tells `panthorlab run` to do the same."""
         params = {**self.template.params, **self._params(overrides)}
         del params["exact.orders"]
-        words = ["--workload", self.workload, "--iterations", "1", "--boots", "1", "--time", "exact"]
+        words = ["--workload", self.workload, "--iterations", str(self.before + 1), "--boots", "1", "--time", "exact"]
         words += ["--seed", str(self.template.seed)]
         return words + [word for name, value in params.items() for word in ("--param", f"gpu.{name}={value}")]
 
-    @staticmethod
-    def _params(overrides: Overrides) -> dict[str, str]:
-        return model_params(FIXED, overrides)
+    def _params(self, overrides: Overrides) -> dict[str, str]:
+        if not self.before:
+            return model_params(FIXED, overrides)
+        others = parse_overrides(self.template.params.get("exact.override", ""))
+        kept = [one for one in others if one.window < self.window]
+        return {"exact.plain": str(self.window), "exact.override": format_overrides([*kept, *overrides])}
 
     def _try(self, overrides: Overrides, stop: threading.Event) -> Tried:
-        name = hashlib.sha256(f"{self.workload} {overrides}".encode()).hexdigest()[:12]
+        asked = f"{self.workload} {self.template.seed} {self.before} {sorted(self.template.params.items())} {overrides}"
+        name = hashlib.sha256(asked.encode()).hexdigest()[:12]
         folder = self.run_dir / FOLDER / name
         log_dir = folder / "boots" / BOOT
         events = _whole(folder)
@@ -127,7 +140,7 @@ class Trials:
                 old.unlink(missing_ok=True)
             self.tried += 1
             events = self._boot(overrides, folder, log_dir, stop)
-        return _result(overrides, folder, log_dir, events)
+        return _result(overrides, folder, log_dir, events, self.before)
 
     def _boot(self, overrides: Overrides, folder: Path, log_dir: Path, stop: threading.Event) -> list[Event]:
         job = replace(
@@ -137,7 +150,7 @@ class Trials:
             index=0,
             run_dir=str(folder),
             log_dir=str(log_dir),
-            iterations=1,
+            iterations=self.before + 1,
             workloads=(self.workload,),
             plain_tests=False,
             until=self._until,
@@ -161,8 +174,8 @@ class Trials:
             if not stop.is_set():
                 events.append(log.append(RunEnd()))
         ran = [event for event in events if isinstance(event, Iteration)]
-        if ran and self._until is None:
-            self._until = ran[0].id
+        if len(ran) > self.before and self._until is None:
+            self._until = ran[self.before].id
         return events
 
 
@@ -181,8 +194,8 @@ def _whole(folder: Path) -> list[Event] | None:
     return events if ended and end is not None and end.blame is not Blame.LAB else None
 
 
-def _result(overrides: Overrides, folder: Path, log_dir: Path, events: Sequence[Event]) -> Tried:
-    iteration = next((event for event in events if isinstance(event, Iteration)), None)
+def _result(overrides: Overrides, folder: Path, log_dir: Path, events: Sequence[Event], before: int) -> Tried:
+    iteration = next(iter([event for event in events if isinstance(event, Iteration)][before:]), None)
     end = next((event for event in events if isinstance(event, BootEnd)), None)
     if iteration is None or iteration.outcome is Outcome.ERROR:
         why = (

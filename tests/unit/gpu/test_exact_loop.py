@@ -377,6 +377,20 @@ def test_only_kinds_that_are_asked_for_are_drawn() -> None:
     assert {some.next(kind) for kind in ("soon A.b", "slice B")} == {DEFAULT_SECONDS}
 
 
+def test_in_a_plain_window_only_overrides_move() -> None:
+    latencies = Latencies("uniform", 3, [Override(2, "a", 2, 77_000)], plain=2)
+    drawn = []
+    for _ in range(3):
+        latencies.begin()
+        drawn.append([latencies.next("a"), latencies.next("a")])
+    other = Latencies("uniform", 3)
+    assert drawn[1] == [DEFAULT_SECONDS, 77e-6]
+    for window in (0, 1, 2):
+        other.begin()
+        if window != 1:
+            assert drawn[window] == [other.next("a"), other.next("a")]
+
+
 def order_file(act: Callable[[Orders], None]) -> list[dict[str, Any]]:
     file = io.StringIO()
     orders = Orders(file)

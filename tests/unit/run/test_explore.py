@@ -29,8 +29,10 @@ from panthorlab.run.explore.plan import PER_BOOT, Schedule
 from panthorlab.run.explore.strategies import AIMED, CHOICES
 from panthorlab.run.explore.tally import Explored, Suspect
 from panthorlab.run.explore.trials import Trials, Tried
+from panthorlab.run.job import Job
 from panthorlab.run.progress import ProgressDisplay
 from panthorlab.run.record import Iteration
+from panthorlab.run.record.codec import encode
 
 from .recorded import typed
 
@@ -256,9 +258,14 @@ class Race:
 @dataclass
 class FakeTrials:
     race: Race
+    later: Race | None = None
     settings: Any = field(default_factory=lambda: SimpleNamespace(jobs=2))
     tried: int = 0
     asked: set[tuple[Override, ...]] = field(default_factory=set)
+
+    def in_place(self, boot: Job, before: int, window: int) -> FakeTrials:
+        assert (boot.seed, before, window) == (9, 2, 3)
+        return replace(self, race=self.later or self.race)
 
     def one(self, overrides: tuple[Override, ...] = ()) -> Tried:
         if overrides not in self.asked:
@@ -285,6 +292,9 @@ def suspect_in(tmp_path: Path, race: Race, latencies: Sequence[int]) -> tuple[Su
             "events": [list(event) for event in order.events],
             "latencies": [[one.kind, one.number, one.ns, one.count] for one in order.latencies]}  # fmt: skip
     (boot / "gpu-orders.jsonl").write_text(json.dumps(line) + "\n")
+    job = Job(board="b", kernel="k", arm="k", slot="k1", boot="k1.1", index=0, boots=1, run_dir="r", log_dir="l",
+              suites=("s",), iterations=8, seed=9)  # fmt: skip
+    (boot / "job.json").write_text(json.dumps(encode(job)))
     assert bad
     return Suspect(iteration(Outcome.FAIL), "uniform"), Explored(tmp_path, []), FakeTrials(race)
 
@@ -312,7 +322,7 @@ def test_the_fewest_latencies_are_left_and_the_events_that_must_swap(
     assert narrowed.good_ns // INSTRUCTION_NS <= race.before < narrowed.faulty_ns // INSTRUCTION_NS
     assert narrowed.swap is not None
     assert narrowed.swap.first == Placed("W UNMAP", 1)
-    assert narrowed.swap.second == Placed(f"D k{narrowed.moved.number}", 1)
+    assert narrowed.swap.second == Placed("k", narrowed.moved.number)
 
 
 def test_what_comes_by_default_is_told_with_what_keeps_it_away(tmp_path: Path) -> None:
@@ -326,7 +336,7 @@ def test_what_comes_by_default_is_told_with_what_keeps_it_away(tmp_path: Path) -
     assert made.averting == (Override(1, "k", 4, 90_000),)
     assert made.narrowed is not None
     assert made.narrowed.swap is not None
-    assert (made.narrowed.swap.first, made.narrowed.swap.second) == (Placed("D k4", 1), Placed("W UNMAP", 1))
+    assert (made.narrowed.swap.first, made.narrowed.swap.second) == (Placed("k", 4), Placed("W UNMAP", 1))
 
 
 def test_what_does_not_come_back_alone_is_told_so(tmp_path: Path) -> None:
@@ -335,6 +345,15 @@ def test_what_does_not_come_back_alone_is_told_so(tmp_path: Path) -> None:
     made = explain(suspect, tally, cast(Trials, trials), ProgressDisplay(quiet=True))
     assert not made.reproduces
     assert made.options == ()
+
+
+def test_what_comes_back_only_after_others_is_made_short_there(tmp_path: Path) -> None:
+    race = Race((("k", 5),))
+    suspect, tally, trials = suspect_in(tmp_path, race, [90_000] * 12)
+    trials.race, trials.later = Race((("k", 1),), before=10**9), race
+    made = explain(suspect, tally, cast(Trials, trials), ProgressDisplay(quiet=True))
+    assert (made.reproduces, made.before) == (True, 2)
+    assert [one.number for one in made.overrides] == [5]
 
 
 def test_latencies_after_the_fault_cannot_have_brought_it() -> None:
