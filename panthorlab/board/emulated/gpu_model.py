@@ -8,12 +8,13 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 from panthorlab import spawn
 from panthorlab.board.api import Hazard
+from panthorlab.board.boardtime import HOST
 from panthorlab.board.gpu_events import GpuEvents
 from panthorlab.errors import LabError, UsageError
 from panthorlab.gpu.exact.wire import Ends
@@ -61,10 +62,12 @@ class GpuModel:
         log_dir: Path,
         cpu: int | None,
         exact: Ends | None = None,
+        now: Callable[[], float] = HOST.now,
     ) -> None:
         """Start the model. `params` holds the model's own parameters and `trace` (on, off), `seed` and, in exact time,
-        `exact.record` (on, off): whether all accesses are written to `gpu-accesses.log`."""
-        self.log, self.events = log_dir / "gpu.log", GpuEvents(log_dir / "gpu-events.jsonl", from_end=True)
+        `exact.record` (on, off): whether all accesses are written to `gpu-accesses.log`. `now`: the board's clock."""
+        self.log = log_dir / "gpu.log"
+        self.events = GpuEvents(log_dir / "gpu-events.jsonl", from_end=True, now=now)
         self._complaints = log_dir / "gpu-stderr.log"
         self._output = b""
         self._last = ""

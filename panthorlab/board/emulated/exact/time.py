@@ -40,7 +40,7 @@ class ExactTime:
         self.deliver: Callable[[bytes], None] = lambda _data: None
         self._settles: list[Callable[[], None]] = []
         self._count = 0
-        self._still = 0.0  # host seconds that passed while the guest did not run or was gone
+        self._still = 0.0  # host seconds since the last beat, while the guest executes nothing or is gone
         self._running = True  # until the first beat
         self._gone = False
         self._said = hashlib.sha256()
@@ -56,7 +56,7 @@ class ExactTime:
         return self._count
 
     def now(self) -> float:
-        """Seconds of guest time, plus host seconds in which the guest made no progress."""
+        """Seconds of guest time; and while the guest executes nothing any more, so that waits end, of the host's."""
         return self._count * INSTRUCTION_SECONDS + self._still
 
     def sleep(self, seconds: float) -> None:
@@ -109,8 +109,8 @@ class ExactTime:
             self._running = not self._await_beat(said)
         except OSError:
             self._gone = True
-        with contextlib.suppress(BlockingIOError):
-            while not self._gone and self._hear(said):
+        with contextlib.suppress(OSError):  # also of a guest that is gone: it said this before
+            while self._hear(said):
                 pass
         if said:
             self._said.update(b"<%d %d " % (self._count, len(said)) + said)
@@ -134,6 +134,7 @@ class ExactTime:
                     self._gone = True
                     return False
                 self._count = decode_held(data)
+                self._still = 0.0
                 return True
         self._still += STALL_SECONDS
         return False
