@@ -93,7 +93,8 @@ def main(options: argparse.Namespace) -> int:
     settings = replace(decode(Settings, given), known=tuple(known))
     with EventLog(run_dir) as log:
         try:
-            settings = replace(settings, patch=tuple(keep_patches(options.patch, run_dir)))
+            kept = keep_patches(options.patch, run_dir, options.patch_version)
+            settings = replace(settings, patch=kept.names)
             log.append(
                 RunStart(
                     options=settings,
@@ -104,7 +105,7 @@ def main(options: argparse.Namespace) -> int:
                 )
             )
             record_needs(log, needs)
-            for note in chosen.notes:
+            for note in (*chosen.notes, *kept.notes):
                 log.append(Note(text=note))
                 progress.note(note)
             return _carry_on(run_dir, log, settings, chosen.boards, progress, as_json=options.json)
@@ -295,13 +296,11 @@ class _Validation:
 
     def _maps(self, kernels: Mapping[Side, Kernel]) -> dict[str, str]:
         """Of the lines of each kernel, by its key, if what runs of them is to be measured."""
-        if not self._settings.coverage:
+        settings = self._settings
+        if not fleet.measured(self._boards, coverage=settings.coverage, time=settings.time):
             return {}
         files = measure.patched_files(read_events(self._dir))
-        return {
-            kernel.key: str(measure.prepare(self._dir, side, kernel, self._boards, files))
-            for side, kernel in kernels.items()
-        }
+        return measure.prepare_all(self._dir, kernels, self._boards, files, asked=settings.coverage)
 
     def _plan(self, kernels: Mapping[Side, Kernel], *, plain: bool) -> Planned:
         no_build = "" if self._settings.before is None else "--before and --after are finished kernels"

@@ -17,6 +17,7 @@ from panthorlab.board.api import Hazard
 from panthorlab.board.boardtime import HOST
 from panthorlab.board.gpu_events import GpuEvents
 from panthorlab.errors import LabError, UsageError
+from panthorlab.gpu.exact import order
 from panthorlab.gpu.exact.wire import Ends
 from panthorlab.gpu.generations.table import GENERATIONS
 from panthorlab.gpu.misbehave import Rule
@@ -62,10 +63,14 @@ class GpuModel:
         log_dir: Path,
         cpu: int | None,
         exact: Ends | None = None,
+        record: bool = False,
+        orders: bool = False,
+        stop: int | None = None,
         now: Callable[[], float] = HOST.now,
     ) -> None:
-        """Start the model. `params` holds the model's own parameters and `trace` (on, off), `seed` and, in exact time,
-        `exact.record` (on, off): whether all accesses are written to `gpu-accesses.log`. `now`: the board's clock."""
+        """Start the model. `params` holds the model's own parameters and `trace` (on, off), `seed`. In exact time,
+        `record`: write all accesses to `gpu-accesses.log`; `orders`: write the interleaving of each iteration to
+        `order.FILE`; `stop`: have the guest stopped at this count. `now`: the board's clock."""
         self.log = log_dir / "gpu.log"
         self.events = GpuEvents(log_dir / "gpu-events.jsonl", from_end=True, now=now)
         self._complaints = log_dir / "gpu-stderr.log"
@@ -92,8 +97,9 @@ class GpuModel:
             argv += ["--trace", str(log_dir / "gpu-trace.json")]
         if exact is not None:
             argv += ["--exact", str(exact)]
-            if _switch("gpu.exact.record", own.pop("exact.record", "off")):
-                argv += ["--accesses", str(log_dir / "gpu-accesses.log")]
+            argv += ["--accesses", str(log_dir / "gpu-accesses.log")] if record else []
+            argv += ["--orders", str(log_dir / order.FILE)] if orders else []
+            argv += ["--stop", str(stop)] if stop is not None else []
         if seed := own.pop("seed", None):
             argv += ["--seed", seed]
         for name, value in sorted(own.items()):
@@ -177,6 +183,10 @@ class GpuModel:
         interrupts. Raises LabError if the model has ended."""
         _, count, blocks, sha256 = self._command("digest", b"digest ").split()
         return int(count), blocks, sha256
+
+    def last_event(self) -> str:
+        """In exact time: the last register access or interrupt, in words. Raises LabError if the model has ended."""
+        return self._command("last", b"last ").removeprefix("last ")
 
     def _command(self, line: str, answer: bytes) -> str:
         """Send a command and return the line that answers it."""
