@@ -81,6 +81,9 @@ def test_a_seed_is_a_run(run_dir: Path, cli: Cli, tmp_path: Path) -> None:
 CRASH = """
 import pytest
 
+def test_failure_that_names_objects(session):
+    assert {*"abcdefgh"} == {session.struck}
+
 @pytest.mark.parametrize("key", ["c", "b"])
 def test_crash(session, key):
     session.job("store")
