@@ -34,9 +34,9 @@ LATE: Final = "late"
 class Hazard:
     """The board reports that evidence is invalid, e.g. because the GPU model met something that it does not emulate.
 
-    `time`: host CLOCK_MONOTONIC in seconds. `kind`: `unmodelled`, `model-error`, `dma-after-shutdown` (the GPU was
-    active while one kernel handed over to the next by kexec), or `late` (the host delayed the emulated GPU, which
-    invalidates only timing results).
+    `time`: seconds of the board's clock (`BoardTime`). `kind`: `unmodelled`, `model-error`, `dma-after-shutdown` (the
+    GPU was active while one kernel handed over to the next by kexec), or `late` (the host delayed the emulated GPU,
+    which invalidates only timing results; never in exact time).
     """
 
     time: float

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from panthorlab.board.api import LATE, Hazard
+from panthorlab.board.boardtime import HOST
 
 HAZARDS = frozenset({"unmodelled", "model-error", "dma-after-shutdown", LATE})
 """Kinds of events that can invalidate evidence; the others (`mmu-fault`, `counters`, …) are informative only."""
@@ -20,9 +20,9 @@ class GpuEvents:
     A file that is replaced is read from its start.
     """
 
-    def __init__(self, path: Path, *, from_end: bool = False) -> None:
-        """`from_end`: skip the present contents, which belong to earlier boots."""
-        self.path = path
+    def __init__(self, path: Path, *, from_end: bool = False, now: Callable[[], float] = HOST.now) -> None:
+        """`from_end`: skip the present contents, which belong to earlier boots. `now`: the board's clock."""
+        self.path, self._now = path, now
         self._offset = path.stat().st_size if from_end and path.exists() else 0
         self._hazards: list[Hazard] = []
         self._struck: list[str] = []
@@ -54,15 +54,15 @@ class GpuEvents:
             return
         whole = new[: new.rfind(b"\n") + 1]
         self._offset += len(whole)
-        events = [_hazard(line) for line in whole.splitlines()]
+        events = [self._hazard(line) for line in whole.splitlines()]
         self._hazards += [event for event in events if event.kind in HAZARDS]
         self._struck += [event.text for event in events if event.kind == "injected"]
         self._misuses += [event.text for event in events if event.kind == "misuse"]
 
-
-def _hazard(line: bytes) -> Hazard:
-    try:
-        event = json.loads(line)
-        return Hazard(float(event["time"]), str(event["kind"]), str(event["text"]))
-    except (ValueError, KeyError, TypeError) as error:
-        return Hazard(time.monotonic(), "model-error", f"unreadable event ({error}): {line[:200]!r}")
+    def _hazard(self, line: bytes) -> Hazard:
+        try:
+            event = json.loads(line)
+            # `at`: in exact time, of the guest
+            return Hazard(float(event.get("at", event["time"])), str(event["kind"]), str(event["text"]))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return Hazard(self._now(), "model-error", f"unreadable event ({error}): {line[:200]!r}")

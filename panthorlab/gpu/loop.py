@@ -90,8 +90,9 @@ class Loop:
         heapq.heappush(self._timers, (timer.at, next(self._order), timer))
         return timer
 
-    def add_slice(self, call: Callback) -> None:
-        """Queue one slice of interpretation."""
+    def add_slice(self, call: Callback, after: int = 0) -> None:
+        """Queue one slice of interpretation. `after`: instructions of the slice before it, which took their time."""
+        del after
         self._slices.append(call)
 
     def stop(self) -> None:

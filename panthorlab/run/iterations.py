@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import queue
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -34,7 +33,7 @@ GRACE: Final = 8.0
 
 @dataclass(frozen=True)
 class _Seen:
-    """One iteration as its report came in, with the host times (CLOCK_MONOTONIC) of its begin and end lines."""
+    """One iteration as its report came in, with the times, of the board's clock, of its begin and end lines."""
 
     id: str
     begun: float
@@ -113,13 +112,13 @@ class Batch:
         finally:
             process.kill()
         if previous is not None:
-            self._judge(previous, until=time.monotonic(), died=error if previous.report is None else None)
+            self._judge(previous, until=self._board.time.now(), died=error if previous.report is None else None)
         if error is not None:
             raise error
         self._log.check()
 
     def _feed(self, chunk: bytes) -> None:
-        now = time.monotonic()
+        now = self._board.time.now()
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         for line in lines:
             self._last_line = line.decode("utf-8", "replace")
@@ -148,7 +147,7 @@ class Batch:
                     begun = None
         except PanthorlabError:
             if begun is not None:
-                yield _Seen(begun[0], begun[1], time.monotonic(), None)
+                yield _Seen(begun[0], begun[1], self._board.time.now(), None)
             raise
 
     def _next_line(self) -> tuple[float, str]:

@@ -29,7 +29,7 @@ MADE: Final = frozenset({PROVED, "cs-fault", "cs-fatal"})
 def prove_heard(session: Session) -> None:
     """Make a GPU fault on purpose; the kernel must tell of it. Raises AssertionError if it does not, EvidenceError if
     the board was in trouble meanwhile."""
-    began = time.monotonic()
+    began = session.board.time.now()
     with session.findings_expected(set(MADE)) as found:
         session.job("bad-store", must_pass=False)
     if any(finding.kind == PROVED for finding in found()):

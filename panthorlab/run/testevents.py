@@ -3,11 +3,17 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 import pytest
 
 from panthorlab.errors import BootError, EvidenceError, LabError, PanthorlabError, UsageError
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.record import Tested
+
+_ADDRESS: Final = re.compile(r"(?<= object) at 0x[0-9a-f]+(?=>)|(?<=\.\.\.)[^.<>]*[0-9a-f]{6,}(?=>)")
+"""Of an object of ours, which pytest shows when an assertion fails, also shortened: another in each run."""
 
 
 def status_of(error: BaseException) -> int:
@@ -23,6 +29,7 @@ def test_event(name: str, call: pytest.CallInfo[None], report: pytest.TestReport
     """The event of a test called SUITE::TEST."""
     outcome, blame = _judge(call.excinfo, report)
     message = "" if report.passed else str(call.excinfo.value if call.excinfo else report.longrepr)
+    message = _ADDRESS.sub("", message)
     suite, _, test = name.partition("::")
     return Tested(
         suite=suite, test=test, outcome=outcome, blame=blame, message=message[:4000], seconds=round(report.duration, 3)

@@ -20,6 +20,8 @@ RESIDUAL: Final = frozenset({"mmu-fault"})
 expects it. Claims ask for what a single client must never see."""
 KILLED: Final = RESIDUAL | {"cs-fatal"}
 """The same of groups that are killed at work: their memory may go before a stream has got its next instruction."""
+LOCKED_REGION: Final = b"locked_region.size > 0"
+"""Of drivers that lock what they unmap, and may leave it locked when the GPU is reset meanwhile."""
 CONSEQUENCES: Final = frozenset({"power-error", "firmware-error", "gpu-reset", "job-timeout"})
 
 
@@ -65,7 +67,14 @@ def provoke(session: Session, trouble: Trouble) -> None:
             f"the driver said nothing of {trouble}: {sorted(kinds)}",
         )
     known = session.finding_count()
-    session.job("suspend-loop", "--count", "2", timeout=60)
+    try:
+        session.job("suspend-loop", "--count", "2", timeout=60)
+    except AssertionError:
+        late = {finding.kind for finding in session.findings()[known:]}
+        rebind(session)
+        if trouble.findings and late == {"job-timeout"} and session.driver_contains(LOCKED_REGION):
+            pytest.xfail("docs/findings/0036: a lock taken during the reset makes a later job hang")
+        raise
     rebind(session)
     later = session.findings()[known:]
     require(not later, f"after {trouble}: " + "\n".join(finding.text for finding in later))

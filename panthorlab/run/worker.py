@@ -52,11 +52,13 @@ class Worker:
                 pass_fds=(write_end,),
                 death=signal.SIGTERM,  # its boards are stopped in order
                 cwd=self.log_dir,
-                # other plugins are not for suites, and importing some of them takes longer than a boot
+                # other plugins are not for suites, and importing some of them takes longer than a boot; and what a test
+                # says of a set must be the same in each run of a seed
                 env={
                     **os.environ,
                     **lent_terminal(),
                     "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+                    "PYTHONHASHSEED": "0",
                     lab.VARIABLE: lab.run_token(),
                 },
             )

@@ -44,12 +44,17 @@ def busy_host() -> Iterator[None]:
             loop.join()
 
 
-def boots(run: Path) -> list[dict[str, Any]]:
-    """The events of the boots, without what is the host's."""
-    events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+def all_events(run: Path) -> list[dict[str, Any]]:
+    """The events of a run, without what is the host's."""
+    events = [json.loads(line) for line in (run / "events.jsonl").read_text().replace(str(run), "RUN").splitlines()]
     for event in events:
         event.get("facts", {}).pop("host_cpu", None)
-    return [{key: value for key, value in event.items() if key not in WALL} for event in events if "boot" in event]
+    return [{key: value for key, value in event.items() if key not in WALL} for event in events]
+
+
+def boots(run: Path) -> list[dict[str, Any]]:
+    """Those of the boots."""
+    return [event for event in all_events(run) if "boot" in event]
 
 
 def test_a_seed_is_a_run(run_dir: Path, cli: Cli, tmp_path: Path) -> None:
@@ -57,20 +62,53 @@ def test_a_seed_is_a_run(run_dir: Path, cli: Cli, tmp_path: Path) -> None:
         done = cli("run", "--kernel", f"{run_dir}:{side}", "--time", "exact", "--seed", seed, *SUITE,
                    "--output", tmp_path / name)  # fmt: skip
         assert done.exit == (0 if side == "after" else 1), done.stderr
-        return boots(tmp_path / name)
+        return all_events(tmp_path / name)
 
     first = run("first", "after", 1)
     with busy_host():
         again = run("again", "after", 1)
     assert again == first
-    end = first[-1]
-    assert (end["event"], end["complete"]) == ("boot-end", True)
+    end = next(event for event in first if event["event"] == "boot-end")
+    assert end["complete"]
     assert end["digest"]
     other = run("other", "after", 2)
-    assert other[-1]["digest"] != end["digest"]
+    assert next(event for event in other if event["event"] == "boot-end")["digest"] != end["digest"]
     unfixed = [event for event in run("unfixed", "before", 1) if event["event"] == "iteration"]
     assert {event["outcome"] for event in unfixed} == {"FAIL"}
     assert {event["outcome"] for event in first if event["event"] == "iteration"} == {"PASS"}
+
+
+CRASH = """
+import pytest
+
+def test_failure_that_names_objects(session):
+    assert {*"abcdefgh"} == {session.struck}
+
+@pytest.mark.parametrize("key", ["c", "b"])
+def test_crash(session, key):
+    session.job("store")
+    session.board.shell.put(key.encode(), "/proc/sysrq-trigger")
+"""
+
+
+def test_a_kernel_that_dies_does_so_at_one_instruction(run_dir: Path, cli: Cli, tmp_path: Path) -> None:
+    """A panic, then (the second boot has the rest of the tests) a reset without a word."""
+    suite = tmp_path / "test_crash.py"
+    suite.write_text(CRASH)
+
+    def run(name: str) -> list[dict[str, Any]]:
+        done = cli("run", "--kernel", f"{run_dir}:after", "--time", "exact", "--suite", suite, "--boots", "1",
+                   "--output", tmp_path / name)  # fmt: skip
+        assert done.exit == 1, done.stderr
+        return all_events(tmp_path / name)
+
+    with busy_host():
+        first = run("first")
+    ends = [event for event in first if event["event"] == "boot-end"]
+    assert [end["outcome"] for end in ends] == ["FAIL", "FAIL"]
+    assert "kernel panic: sysrq triggered crash" in ends[0]["reason"]
+    assert "without a word" in ends[1]["reason"]
+    assert run("again") == first
 
 
 def test_a_command_has_a_digest_and_blocks(run_dir: Path, tmp_path: Path) -> None:

@@ -15,13 +15,14 @@ from pathlib import Path
 
 from panthorlab import spawn
 from panthorlab.board.api import LATE
-from panthorlab.board.boardtime import TimeName
+from panthorlab.board.boardtime import HOST, TimeName
 from panthorlab.board.console import Console
 from panthorlab.board.emulated import coverage_plugin
 from panthorlab.board.emulated.agent import AgentShell
 from panthorlab.board.emulated.booted import BootedEmulatedBoard, Parts
 from panthorlab.board.emulated.cpus import CpuLease
 from panthorlab.board.emulated.exact import plugin, settings
+from panthorlab.board.emulated.exact.console import ConsoleAtBeats
 from panthorlab.board.emulated.exact.gdb import Device, GdbStop
 from panthorlab.board.emulated.exact.plugin import extras
 from panthorlab.board.emulated.exact.settings import ExactSettings
@@ -165,6 +166,11 @@ def _start(order: Order, made: ExitStack, on_progress: Callable[[str], None]) ->
         made.callback(lease.release)
     cpu = lease.cpu if lease else None
     exact = ExactWires(made) if wanted else None
+    pairs = [socket.socketpair() for _ in range(2 if exact else 3)]
+    made.callback(_close_all, pairs)
+    agent, monitor, *sockets = (ours for ours, _ in pairs)
+    ends = [theirs.fileno() for _, theirs in pairs]
+    exact_time = ExactTime(exact.host, agent) if exact else None
     model = None
     if file.gpu:
         model = GpuModel(
@@ -174,6 +180,7 @@ def _start(order: Order, made: ExitStack, on_progress: Callable[[str], None]) ->
             log_dir=log_dir,
             cpu=cpu,
             exact=exact.of_model if exact else None,
+            now=(exact_time or HOST).now,
             record=wanted is not None and wanted.record,
             orders=wanted is not None and wanted.orders,
             stop=wanted.stop if wanted else None,
@@ -185,11 +192,10 @@ def _start(order: Order, made: ExitStack, on_progress: Callable[[str], None]) ->
     if model:
         model.wait_listening()
 
-    pairs = [socket.socketpair() for _ in range(3)]
-    made.callback(_close_all, pairs)
-    console, agent, monitor = (ours for ours, _ in pairs)
-    ends = [theirs.fileno() for _, theirs in pairs]
-    wires = Wires(ends[0], ends[1], ends[2], SOCKET if model else None, CONSOLE if exact else None)
+    at_beats = ConsoleAtBeats(run_dir / CONSOLE) if exact else None
+    if at_beats:
+        made.callback(at_beats.end)
+    wires = Wires(CONSOLE if exact else ends[2], ends[0], ends[1], SOCKET if model else None)
     config = (kernel.path / "config").read_text(errors="replace")
     extra = (*detector_words(config), *([SPIN] if exact else []))
     image = kernel.image.resolve()
@@ -216,7 +222,7 @@ def _start(order: Order, made: ExitStack, on_progress: Callable[[str], None]) ->
         "host_cpu": cpu,
         "gpu_params": dict(order.params),
     }
-    watch, exact_time = Monitor(monitor), ExactTime(exact.host, agent) if exact else None
+    watch = Monitor(monitor)
     if exact and exact_time and wanted and wanted.stop is not None:
         device = Device(wanted.port, run_dir, kernel.path / "vmlinux")
         gdb = GdbStop(process, watch, device, exact.count, on_progress)
@@ -230,7 +236,8 @@ def _start(order: Order, made: ExitStack, on_progress: Callable[[str], None]) ->
             qemu=process,
             qemu_log=qemu_log,
             model=model,
-            console=Console(console, log_dir / "console.log"),
+            console=Console(at_beats or sockets[0], log_dir / "console.log"),
+            console_at_beats=at_beats,
             monitor=watch,
             close_sockets=lambda: _close_sockets(pairs, exact),
             lease=lease,

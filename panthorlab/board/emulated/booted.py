@@ -21,6 +21,7 @@ from panthorlab.board.boardtime import HOST, BoardTime
 from panthorlab.board.console import Console, ConsoleLine
 from panthorlab.board.emulated.agent import AgentShell
 from panthorlab.board.emulated.cpus import CpuLease
+from panthorlab.board.emulated.exact.console import ConsoleAtBeats
 from panthorlab.board.emulated.exact.time import ExactTime
 from panthorlab.board.emulated.exact.wires import CONSOLE
 from panthorlab.board.emulated.file import EmulatedFile
@@ -36,7 +37,7 @@ AGENT_DIED = b"panthorlab-init: agent ended"
 SPLAT_TIME = 5.0
 """Seconds that a panicked guest has to finish printing and reset before it is killed."""
 _DIAGNOSIS_TIME = 10.0
-_ORDERLY_EXIT_TIME = 1.0
+_ORDERLY_EXIT_TIME = 10.0
 
 
 @dataclass
@@ -56,6 +57,7 @@ class Parts:
     lease: CpuLease | None
     slowness: float = 1.0
     exact: ExactTime | None = None
+    console_at_beats: ConsoleAtBeats | None = None
 
 
 class BootedEmulatedBoard:
@@ -68,7 +70,8 @@ class BootedEmulatedBoard:
         self._parts = parts
         self._facts = facts
         self._boot_id = ""
-        self._kernel = PanicWatcher(on_panic=lambda: os.write(self._wake_write, b"p"))
+        self._kernel = PanicWatcher(on_panic=self._panicked)
+        self._splat_end: float | None = None
         self._agent_died = False
         self._cause: PanthorlabError | None = None
         self._diagnosed = threading.Event()
@@ -78,6 +81,9 @@ class BootedEmulatedBoard:
         parts.console.listen(self._kernel)
         parts.console.listen(self._watch_agent)
         parts.console.start()
+        if parts.console_at_beats:
+            self.time.before_looking(parts.console_at_beats.settle)
+            self.time.before_looking(self._end_splat)
         self._watcher = threading.Thread(target=self._watch, name="board-watcher", daemon=True)
         self._watcher.start()
         self._shell = make_shell(self.diagnose)
@@ -227,6 +233,7 @@ class BootedEmulatedBoard:
                 undo.callback(parts.monitor.close)
                 undo.callback(parts.close_sockets)
                 undo.callback(parts.console.join, 10.0)
+                undo.callback(self._end_console)
                 undo.callback(self._shell.close)
                 undo.callback(spawn.end, parts.qemu, gently=0)
 
@@ -243,6 +250,23 @@ class BootedEmulatedBoard:
         if not self._diagnosed.wait(_DIAGNOSIS_TIME):
             return LabError(f"board {self.name} hung up, but QEMU still runs", hint=self._where())
         return self._cause or LabError(f"board {self.name} was closed")
+
+    def _panicked(self) -> None:
+        """The guest has `SPLAT_TIME` to reset: of the watcher's time, in exact time of its own."""
+        if self._parts.exact:
+            self._splat_end = self.time.now() + SPLAT_TIME
+        else:
+            os.write(self._wake_write, b"p")
+
+    def _end_splat(self) -> None:
+        """At each beat: wake the watcher when the panicked guest's time is over."""
+        if self._splat_end is not None and self.time.now() > self._splat_end:
+            self._splat_end = None
+            os.write(self._wake_write, b"p")
+
+    def _end_console(self) -> None:
+        if self._parts.console_at_beats:
+            self._parts.console_at_beats.end()
 
     def _watch_agent(self, line: ConsoleLine) -> None:
         if AGENT_DIED in line.text:
@@ -279,11 +303,13 @@ class BootedEmulatedBoard:
                     f"the GPU model died ({_status(status)}): {parts.model.last_words() or 'no message'}",
                     hint=self._where(),
                 )
-        if self._wake_read in ready and not _ended(qemu, SPLAT_TIME) and not self._closed:
+        splat = 0.0 if parts.exact else SPLAT_TIME
+        if self._wake_read in ready and not _ended(qemu, splat) and not self._closed:
             spawn.end(parts.qemu, gently=0)
         if self._closed:
             return None
         status = parts.qemu.wait()
+        self._end_console()
         parts.console.join(5.0)
         return self._explain_qemu(status)
 

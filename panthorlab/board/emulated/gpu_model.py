@@ -8,12 +8,13 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 from panthorlab import spawn
 from panthorlab.board.api import Hazard
+from panthorlab.board.boardtime import HOST
 from panthorlab.board.gpu_events import GpuEvents
 from panthorlab.errors import LabError, UsageError
 from panthorlab.gpu.exact import order
@@ -65,11 +66,13 @@ class GpuModel:
         record: bool = False,
         orders: bool = False,
         stop: int | None = None,
+        now: Callable[[], float] = HOST.now,
     ) -> None:
         """Start the model. `params` holds the model's own parameters and `trace` (on, off), `seed`. In exact time,
         `record`: write all accesses to `gpu-accesses.log`; `orders`: write the interleaving of each iteration to
-        `order.FILE`; `stop`: have the guest stopped at this count."""
-        self.log, self.events = log_dir / "gpu.log", GpuEvents(log_dir / "gpu-events.jsonl", from_end=True)
+        `order.FILE`; `stop`: have the guest stopped at this count. `now`: the board's clock."""
+        self.log = log_dir / "gpu.log"
+        self.events = GpuEvents(log_dir / "gpu-events.jsonl", from_end=True, now=now)
         self._complaints = log_dir / "gpu-stderr.log"
         self._output = b""
         self._last = ""

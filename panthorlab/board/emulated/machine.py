@@ -24,13 +24,12 @@ SHIFT = 3
 @dataclass(frozen=True)
 class Wires:
     """QEMU's connections: file descriptors of stream sockets, and the name of the GPU's socket in QEMU's directory.
-    `console_copy`: name of the file in that directory with a copy of the console; exact time only."""
+    `console`: a descriptor, or in exact time the name of a file in that directory."""
 
-    console: int
+    console: int | str
     agent: int
     monitor: int
     gpu_socket: str | None
-    console_copy: str | None = None
 
 
 def detector_words(config: str) -> tuple[str, ...]:
@@ -75,7 +74,9 @@ def qemu_arguments(
     (`ioeventfd=off`, no posted writes), and there is no source of randomness (virtio-rng).
     """
     machine = board.machine
-    copy = f",logfile={wires.console_copy},logappend=off" if wires.console_copy else ""
+    console = f"socket,id=console,fd={wires.console}"
+    if isinstance(wires.console, str):
+        console = f"file,id=console,path={wires.console}"
     arguments = [
         "-nodefaults",
         "-no-user-config",
@@ -101,7 +102,7 @@ def qemu_arguments(
         "-append",
         command_line(board, extra),
         "-chardev",
-        f"socket,id=console,fd={wires.console}{copy}",
+        console,
         "-serial",
         "chardev:console",
         "-chardev",

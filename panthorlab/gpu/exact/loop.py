@@ -21,6 +21,9 @@ from panthorlab.gpu.loop import Callback, Loop
 
 INSTRUCTION_SECONDS = 8e-9
 """Virtual time of one instruction: 2**3 ns, as QEMU's `-icount shift=3`."""
+STREAM_INSTRUCTION_SECONDS = 1e-6
+"""Virtual time of one instruction of a command stream: about what interpreting it takes, so that a guest whose GPU is
+at work runs no slower than in the host's time."""
 
 
 def name_of(call: Callback) -> str:
@@ -51,9 +54,10 @@ class ExactLoop(Loop):
         """Run `call` after a latency, since the GPU's internal work takes time."""
         self.call_later(self.latency(f"soon {name_of(call)}"), call)
 
-    def add_slice(self, call: Callback) -> None:
-        """Run the slice after a latency; the slice itself takes no guest time."""
-        self.call_later(self.latency(f"slice {name_of(call)}"), call)
+    def add_slice(self, call: Callback, after: int = 0) -> None:
+        """Run the slice after a latency, and no sooner than the `after` instructions before it take."""
+        latency = self.latency(f"slice {name_of(call)}")
+        self.call_later(max(latency, after * STREAM_INSTRUCTION_SECONDS), call)
 
     def latency(self, kind: str) -> float:
         """Latency in seconds of the next event of this kind."""

@@ -144,14 +144,15 @@ class Queue:
 
     # --- slices
 
-    def wake(self) -> None:
-        """Schedule a slice, unless one is scheduled or the stream is frozen, paused or dead."""
+    def wake(self, after: int = 0) -> None:
+        """Schedule a slice, `after` so many instructions, unless one is scheduled or the stream is frozen, paused or
+        dead."""
         if self._alive and self._frozen:
             self.group.drained()
         elif self._alive and not self._scheduled and self.state not in (StreamState.PAUSED, StreamState.DEAD):
             self._cancel_timer()
             self._scheduled = True
-            self.chip.loop.add_slice(self._slice)
+            self.chip.loop.add_slice(self._slice, after)
 
     def _slice(self) -> None:
         self._scheduled = False
@@ -174,7 +175,7 @@ class Queue:
         running = self.state is StreamState.RUNNING
         self._budget = min(2 * self._budget, self._most) if running else self._first
         if running:
-            self.wake()
+            self.wake(result.retired)
         elif self.state is StreamState.SPINNING:
             again = before is StreamState.SPINNING
             self._pause = min(self._pause * 2, self._pause_most) if again else self._pause_first

@@ -6,6 +6,7 @@ from __future__ import annotations
 import queue
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
@@ -25,12 +26,20 @@ class Guest:
     """Says at each beat what it has to, in pieces; then goes on saying nothing, or ends."""
 
     def __init__(
-        self, says: Sequence[Sequence[bytes]], *, ends: bool = False, stops: bool = False, stop_at: int = 0
+        self,
+        says: Sequence[Sequence[bytes]],
+        *,
+        ends: bool = False,
+        stops: bool = False,
+        stop_at: int = 0,
+        pauses: float = 0.0,
+        last: bytes = b"",
     ) -> None:
         """`stop_at`: the number of the beat before which it wants to be stopped."""
         self._model, self.host = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._port, self.agent = socket.socketpair()
         self._says, self._ends, self._stops, self._stop_at = says, ends, stops, stop_at
+        self._pauses, self._last = pauses, last
         self.beats = 0
         self.time = ExactTime(self.host, self.agent)
         self.heard: list[bytes] = []
@@ -44,7 +53,10 @@ class Guest:
                 if self.beats < len(self._says):
                     for piece in self._says[self.beats]:
                         self._port.sendall(piece)
+                    time.sleep(self._pauses)
                 elif self._ends:
+                    self._port.sendall(self._last)
+                    self._model.close()
                     return
                 elif self._stops:
                     self._model.recv(1)  # never asked again: the host has gone
@@ -128,6 +140,27 @@ def test_a_guest_that_executes_nothing_does_not_hold_us_for_ever(
     guests.append(guest)
     assert not wait(guest, b"x", 0.25)
     assert not guest.time.held
+
+
+def test_what_a_guest_said_before_it_went_is_heard_to_its_end(
+    guests: list[Guest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model of a guest that has reset is gone at once, when much of that is still to be read."""
+    monkeypatch.setattr(exact, "_CHUNK", 1)
+    guest = Guest([[]], ends=True, last=b"Kernel panic")
+    guests.append(guest)
+    assert not wait(guest, b"x", 3.0)
+    assert guest.heard == [b"Kernel panic", b""]
+
+
+def test_a_host_that_stood_still_takes_nothing_of_a_deadline(
+    guests: list[Guest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exact, "STALL_SECONDS", 0.05)
+    guest = Guest([[]], pauses=0.12)
+    guests.append(guest)
+    guest.time.sleep(0.2)
+    assert guest.beats == pytest.approx(200, abs=1)
 
 
 def test_a_stop_is_no_beat(guests: list[Guest]) -> None:

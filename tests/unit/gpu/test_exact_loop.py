@@ -185,6 +185,15 @@ def test_soon_is_a_latency_and_each_kind_has_its_own(cpu: Cpu) -> None:
     assert ends(3) == ends(0)  # slices before it have not moved it
 
 
+def test_a_slice_waits_for_the_instructions_before_it(cpu: Cpu) -> None:
+    loop, ran = cpu.loop("fixed"), dict[int, int]()
+    for after in (0, 2048):
+        loop.add_slice(lambda after=after: ran.update({after: loop.count}), after)
+    start = cpu.page.count
+    cpu.run(loop, start + 300_000, block=1)
+    assert ran == {0: start + 2500, 2048: start + 2048 * 125}
+
+
 def test_an_exception_is_told_and_the_rest_still_runs(cpu: Cpu) -> None:
     def fail() -> None:
         raise ZeroDivisionError

@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 
 from panthorlab.board.api import BootedBoard, RemoteFileError
-from panthorlab.board.boardtime import HOST
+from panthorlab.board.boardtime import HOST, HostTime
 from panthorlab.errors import EvidenceError, LabError
 from panthorlab.fuzz.script import ScriptLine, parse
 from panthorlab.run import fuzzing
@@ -61,7 +61,7 @@ class Board:
 
     LOST = "lost"
     work_dir, boot_id, log_start, slowness = "/w", BOOT, 0, 1.0
-    time = HOST
+    time: HostTime = HOST
     hangs, printed = False, b""
 
     def __init__(self, during: Sequence[str] = (), job: Sequence[str] = ()) -> None:
@@ -173,6 +173,25 @@ def test_a_script_that_hangs_after_an_oops_is_not_waited_for(tmp_path: Path) -> 
     with LogFollower(cast(BootedBoard, board), tmp_path / "kmsg.log") as log:
         bad = OneBoot(board, log).perform(SCRIPT).bad
     assert [signature.split(":")[0] for signature in bad] == ["oops"], "it was waited for to the deadline"
+
+
+class QuickClock(HostTime):
+    """Of a guest in exact time on a fast host: a second of its own at each look."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def now(self) -> float:
+        self._now += 1.0
+        return self._now
+
+
+def test_how_long_a_script_may_take_is_of_the_boards_time(tmp_path: Path) -> None:
+    board = Board()
+    board.hangs, board.time = True, QuickClock()
+    with LogFollower(cast(BootedBoard, board), tmp_path / "kmsg.log") as log:
+        bad = OneBoot(board, log).perform(SCRIPT).bad
+    assert bad == {"hang": "the script did not end in 60 s"}
 
 
 def test_what_no_kernel_may_let_anybody_do_is_a_finding(tmp_path: Path) -> None:

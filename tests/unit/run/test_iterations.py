@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from panthorlab.board.api import BootedBoard
-from panthorlab.board.boardtime import HOST
+from panthorlab.board.boardtime import HOST, HostTime
 from panthorlab.board.gpu_events import GpuEvents
 from panthorlab.errors import BootError, EvidenceError, LabError, PanthorlabError
 from panthorlab.kernel.model import Kernel
@@ -48,7 +48,7 @@ class FakeBoard:
     boot_id = FIRST
     log_start = 0
     slowness = 1.0
-    time = HOST
+    time: HostTime = HOST
     said: tuple[str, ...] = ()  # by the kernel in each iteration
 
     def __init__(self, boots: Sequence[str]) -> None:
@@ -213,6 +213,33 @@ def test_time_outs_are_the_labs_fault_when_the_gpu_was_kept_waiting(
         batch = Batch(board, log, WORK, prefix="b", count=1, log_deadline=1000, on_result=None)
         batch.run()
     assert [event.outcome for event in batch.events] == [outcome]
+
+
+class Clock(HostTime):
+    """Whose seconds are the guest's, as in exact time."""
+
+    def now(self) -> float:
+        return super().now() - START + 5.0
+
+
+START = time.monotonic()
+
+
+def test_what_spoils_evidence_is_found_by_the_boards_clock(tmp_path: Path) -> None:
+    class Exact(FakeBoard):
+        time = Clock()
+
+        def hazards(self) -> list[Any]:
+            event = {"time": 1e9, "at": self.time.now() - 0.1, "kind": "unmodelled", "text": "GPU_CMD 9"}
+            (tmp_path / "events").write_text(json.dumps(event) + "\nno json\n")
+            return list(GpuEvents(tmp_path / "events", now=self.time.now).hazards())
+
+    board = cast(BootedBoard, Exact([FIRST]))
+    with LogFollower(board, tmp_path / "kmsg.log") as log:
+        batch = Batch(board, log, WORK, prefix="b", count=1, log_deadline=1000, on_result=None)
+        batch.run()
+    assert [event.outcome for event in batch.events] == [Outcome.ERROR]
+    assert "unmodelled: GPU_CMD 9" in batch.events[0].message
 
 
 class Late(FakeBoard):

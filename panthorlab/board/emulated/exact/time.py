@@ -44,7 +44,7 @@ class ExactTime:
         """Whether a guest may execute nothing for longer than `STALL_SECONDS`: a debugger has it."""
         self._settles: list[Callable[[], None]] = []
         self._count = 0
-        self._still = 0.0  # host seconds that passed while the guest did not run or was gone
+        self._still = 0.0  # host seconds since the last beat, while the guest executes nothing or is gone
         self._running = True  # until the first beat
         self._gone = False
         self._said = hashlib.sha256()
@@ -65,7 +65,7 @@ class ExactTime:
         return self._still > 0
 
     def now(self) -> float:
-        """Seconds of guest time, plus host seconds in which the guest made no progress."""
+        """Seconds of guest time; and while the guest executes nothing any more, so that waits end, of the host's."""
         return self._count * INSTRUCTION_SECONDS + self._still
 
     def sleep(self, seconds: float) -> None:
@@ -118,8 +118,8 @@ class ExactTime:
             self._running = not self._await_beat(said)
         except OSError:
             self._gone = True
-        with contextlib.suppress(BlockingIOError):
-            while not self._gone and self._hear(said):
+        with contextlib.suppress(OSError):  # also of a guest that is gone: it said this before
+            while self._hear(said):
                 pass
         if said:
             self._said.update(b"<%d %d " % (self._count, len(said)) + said)
@@ -150,6 +150,7 @@ class ExactTime:
                     end = time.monotonic() + STALL_SECONDS
                     continue
                 self._count = count
+                self._still = 0.0
                 return True
             if time.monotonic() >= end and self.patient():
                 end = time.monotonic() + STALL_SECONDS

@@ -15,7 +15,7 @@ from panthorlab.board.emulated.qemu import Qemu
 from panthorlab.gpu.exact.wire import COUNT_BYTES, PAGE, Ends
 
 CONSOLE: Final = "console.raw"
-"""File in QEMU's directory with the console's output, written before the guest continues; our socket lags behind."""
+"""File in QEMU's directory with the console's output, written before the guest continues."""
 
 
 class ExactWires:

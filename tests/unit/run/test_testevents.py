@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The event of a test: the same for the same test, whatever process it ran in."""
+
+from __future__ import annotations
+
+import pytest
+
+from panthorlab.run import testevents
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("assert <Session object at 0x7efc1878ed10>.struck", "assert <Session object>.struck"),
+        ("== {<bound metho...fb87cabe550>>}", "== {<bound metho...>>}"),
+        ("read of GPU_ID at 0x3fc while the clock stood", "read of GPU_ID at 0x3fc while the clock stood"),
+        (
+            "Unhandled Page fault in AS1 at VA 0x0000800000003000",
+            "Unhandled Page fault in AS1 at VA 0x0000800000003000",
+        ),
+    ],
+)
+def test_addresses_of_this_process_are_not_told(said: str, told: str) -> None:
+    def fail() -> None:
+        raise AssertionError(said)
+
+    call = pytest.CallInfo.from_call(fail, "call")
+    report = pytest.TestReport("t", ("f", 0, "t"), {}, "failed", None, "call")
+    assert testevents.test_event("suite::test", call, report).message == told
