@@ -47,13 +47,8 @@ def git(repository: Path, *argv: str, stdin: bytes = b"", env: Mapping[str, str]
 
 
 def make_history(repository: Path, tree: Path, bug: Path, *, commits: int, at: int, harmless: list[Path]) -> Made:
-    """`tree` and `commits` on top of it; number `at` (from 1) applies the patch `bug`, four others `harmless` ones."""
-    repository.mkdir(parents=True)
-    git(repository, "init", "-q", "--bare", ".")
-    git(repository, "config", "gc.auto", "0")
-    at_tree = {"GIT_WORK_TREE": str(tree), "GIT_DIR": str(repository)}
-    git(tree, "add", "-A", "-f", ".", env=at_tree)
-    first = git(repository, "commit-tree", "-m", "The kernel", git(repository, "write-tree"))
+    """`tree` and `commits` on top of it; number `at` (from 1) applies the patch `bug`, others the `harmless` ones."""
+    first = _first(repository, tree)
     files: dict[str, bytes] = {}
     rows = [first]
 
@@ -77,6 +72,15 @@ def make_history(repository: Path, tree: Path, bug: Path, *, commits: int, at: i
     git(repository, "update-ref", "refs/heads/master", rows[-1])
     git(repository, "symbolic-ref", "HEAD", "refs/heads/master")
     return Made(repository, tuple(rows), planted)
+
+
+def _first(repository: Path, tree: Path) -> str:
+    """A new repository's commit of the whole tree; files that the tree ignores are part of it."""
+    repository.mkdir(parents=True)
+    git(repository, "init", "-q", "--bare", ".")
+    git(repository, "config", "gc.auto", "0")
+    git(tree, "add", "-A", "-f", ".", env={"GIT_WORK_TREE": str(tree), "GIT_DIR": str(repository)})
+    return git(repository, "commit-tree", "-m", "The kernel", git(repository, "write-tree"))
 
 
 def _patched(patch: Path, content: Callable[[str], bytes | None]) -> dict[str, bytes]:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`panthorlab bisect-step`: the script of `git bisect run`, in whose words the exit status is: 0 good, 1 bad, 125 for all
-that cannot be judged, a bug of panthorlab's too. 1 is only for a fault that a booted kernel has shown.
+"""`panthorlab bisect-step`: the script of `git bisect run`, in whose words the exit status is: 0 good, 1 bad, 125 for
+all that cannot be judged, a bug of panthorlab's too. 1 is only for a fault that a booted kernel has shown.
 
 Every commit is built as an increment of the one that the bisect began with: only the first build is a whole one.
 """
