@@ -21,6 +21,8 @@ COMMANDS = {
     "check": "panthorlab.run.check:main",
     "run": "panthorlab.run.single:main",
     "matrix": "panthorlab.run.matrix:main",
+    "bisect": "panthorlab.run.bisect.command:main",
+    "bisect-step": "panthorlab.run.bisect.step:main",
     "fuzz": "panthorlab.run.fuzzing:main",
     "explore": "panthorlab.run.explore.command:main",
     "record": "panthorlab.run.recording:main",
@@ -46,6 +48,9 @@ COMMANDS = {
 
 # Whoever closes the pipe to these has seen enough. Of the others nobody got the verdict.
 LISTS = frozenset({"scan", "boards", "gpu", "suites", "completion", "history", "runs", "compare"})
+INTERRUPTED = 130
+CANNOT_BE_JUDGED = 125
+"""What `bisect-step` says to git of all errors: 1 to 124 would call the commit bad."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,6 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: list[str]) -> int:
+    status, judged = _carried_out(arguments)
+    if arguments[:1] == ["bisect-step"] and not judged and status != INTERRUPTED:
+        return CANNOT_BE_JUDGED
+    return status
+
+
+def _carried_out(arguments: list[str]) -> tuple[int, bool]:
+    """The exit status, and whether it is the command's own."""
     as_json = "--json" in (arguments[: arguments.index("--")] if "--" in arguments else arguments)
     try:
         if arguments[:1] == ["gpu"]:
@@ -61,7 +74,7 @@ def _main(arguments: list[str]) -> int:
 
             status = gpu_main(arguments[1:])
             sys.stdout.flush()
-            return status
+            return status, True
         for signum in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(signum) is signal.SIG_DFL:  # as Ctrl-C: stop what runs, and say how to go on
                 signal.signal(signum, signal.default_int_handler)
@@ -76,23 +89,22 @@ def _main(arguments: list[str]) -> int:
         status = int(getattr(importlib.import_module(module), function)(options))
         sys.stdout.flush()
     except PanthorlabError as error:
-        return _failed(error.exit_status, str(error), error.hint, as_json=as_json)
+        return _failed(error.exit_status, str(error), error.hint, as_json=as_json), False
     except KeyboardInterrupt:
-        return _failed(130, "interrupted", None, as_json=as_json)
+        return _failed(INTERRUPTED, "interrupted", None, as_json=as_json), False
     except OSError as error:
         if error.filename == STDOUT:
             judges = "--fail-on" in arguments or not LISTS.intersection(arguments[:1])
             if judges or not isinstance(error, BrokenPipeError):
                 raise
-            return 0
+            return 0, False
         if error.errno not in MACHINE:
-            return _bug(error, as_json=as_json)
-        return _failed(
-            LabError.exit_status, str(error), "disk full, or no permission? nothing was lost by it", as_json=as_json
-        )
+            return _bug(error, as_json=as_json), False
+        hint = "disk full, or no permission? nothing was lost by it"
+        return _failed(LabError.exit_status, str(error), hint, as_json=as_json), False
     except Exception as error:  # exit status 1 would blame the kernel under test
-        return _bug(error, as_json=as_json)
-    return status
+        return _bug(error, as_json=as_json), False
+    return status, True
 
 
 def _bug(error: Exception, *, as_json: bool) -> int:

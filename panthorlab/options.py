@@ -10,6 +10,7 @@ from pathlib import Path
 
 from panthorlab import __version__
 from panthorlab.arguments import add_board, add_driver, add_dry_run, add_jail, add_lab, add_output, add_run, add_source
+from panthorlab.bisect_options import add_bisect, add_step
 from panthorlab.errors import UsageError
 from panthorlab.explore_options import add_explore
 from panthorlab.history.options import add_compare, add_history, add_prune, add_runs
@@ -217,6 +218,8 @@ def make_parser() -> Parser:
     check.add_argument("--json", action="store_true", help="print the plan as JSON on stdout")
     _run_parser(add("run", "boot one kernel; run suites or a command on it"))
     _matrix_parser(add("matrix", "run the suites on several kernels, and show where these differ"))
+    add_bisect(add("bisect", "find the first bad commit of a git tree, also of a fault that shows only sometimes"))
+    add_step(add("bisect-step", "the script for `git bisect run`: 0 good, 1 bad, 125 cannot be judged"))
     _fuzz_parser(add("fuzz", "try random sequences of panthor's calls on one kernel; make what finds a bug short"))
     add_explore(add("explore", "try many interleavings of driver and GPU; make what brings a finding short"))
     record = add("record", "as `run`, and record every access of the driver to the GPU's registers")

@@ -210,6 +210,22 @@ def prepare_kernel(
     return setting.plan(Side.AFTER, reports, changes)
 
 
+def prepare_changes(
+    base_spec: str,
+    changes: Changes,
+    *,
+    title: str,
+    fragments: Sequence[str] = DEFAULT_FRAGMENTS,
+    arch: str = DEFAULT.name,
+    progress: Progress = quiet,
+) -> SidePlan:
+    """One kernel: the base with `changes`, called `title`. Raises as `prepare_kernel`."""
+    setting = _setting(base_spec, fragments, arch, progress)
+    trees.check_changes(setting.base, changes)
+    changed = {path: data for path, data in changes.items() if setting.read(path) != data}
+    return replace(setting.plan(Side.AFTER, (), changed), title=title)
+
+
 def build_side(
     plan: SidePlan,
     *,

@@ -20,7 +20,7 @@ from panthorlab.kernel.progress import quiet
 from panthorlab.kernel.source.trees import locked, read_base, set_changes
 
 PREPROCESS_SECONDS = 120.0
-_INERT = ("Documentation/", "MAINTAINERS", "CREDITS", ".mailmap")
+INERT = ("Documentation/", "MAINTAINERS", "CREDITS", ".mailmap")
 _SAVED = re.compile(r"^(?:saved)?cmd_\S+ := (.*)$", re.MULTILINE)
 _NEUTRAL = ("-E", "-P", "-D__LINE__=0", "-Wno-builtin-macro-redefined", "-w")
 
@@ -29,7 +29,7 @@ def same_tokens(before: SidePlan, after: SidePlan, objects: Path) -> bool:
     """Whether every file that differs between the sides preprocesses to the same. In doubt: False."""
     paths = {*before.changes, *after.changes}
     changed = {path for path in paths if _content(before, path) != _content(after, path)}
-    relevant = {path for path in changed if not path.startswith(_INERT)}
+    relevant = {path for path in changed if not path.startswith(INERT)}
     if not all(path.endswith((".c", ".h", ".S")) for path in relevant):
         return False
     direct = [path for path in relevant if not path.endswith(".h")]

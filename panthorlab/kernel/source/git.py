@@ -60,9 +60,9 @@ class View:
 
     command: tuple[str, ...]
 
-    def git(self, *args: str, timeout: float = 120) -> bytes:
+    def git(self, *args: str, timeout: float = 120, stdin: bytes = b"") -> bytes:
         """Output of a git command that reads content. Raises LabError if it fails."""
-        return run([*self.command, *args], timeout=timeout).stdout
+        return run([*self.command, *args], timeout=timeout, stdin=stdin).stdout
 
     def show(self, tree: str, path: str) -> bytes | None:
         """Content of `path` in `tree`, or None."""

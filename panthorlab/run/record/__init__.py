@@ -1,12 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The record of a run: every event as a type (`runs`, `boots`), and how a log of them is written and read.
+"""The record of a run: every event as a type (`runs`, `boots`, …), and how a log of them is written and read.
 
-A new event is a frozen dataclass in one of these two modules, a new field one of its fields. Either needs a new
+A new event is a frozen dataclass in one of these modules, a new field one of its fields. Either needs a new
 `VERSION` in `versions`, by which an older panthorlab knows that it cannot read the log, and a field a default or a row
 in `versions`, by which a newer one can still read what older ones have written.
 """
 
 from panthorlab.run.record.base import Event, OfBoot, boot_of
+from panthorlab.run.record.bisects import (
+    BisectBoot,
+    BisectBuilt,
+    BisectEnd,
+    BisectSignature,
+    BisectSkip,
+    BisectStart,
+    BisectTest,
+)
 from panthorlab.run.record.boots import (
     Behave,
     BoardUp,
@@ -60,6 +69,13 @@ __all__ = [
     "Again",
     "ArmKernel",
     "Behave",
+    "BisectBoot",
+    "BisectBuilt",
+    "BisectEnd",
+    "BisectSignature",
+    "BisectSkip",
+    "BisectStart",
+    "BisectTest",
     "BoardUp",
     "BootEnd",
     "BootStart",

@@ -14,14 +14,16 @@ from typing import Final
 from panthorlab.errors import UsageError
 from panthorlab.jsonvalue import Json, JsonObject
 from panthorlab.outcome import Side
-from panthorlab.run.record import boots, build, plans, runs
+from panthorlab.run.record import bisects, boots, build, plans, runs
 from panthorlab.run.record.base import Event, OfBoot, kinds
 from panthorlab.run.record.codec import ShapeError, decode, encode
 from panthorlab.run.record.lines import DamagedError
 
-VERSION: Final = 2
-"""1: events without a version, in which an arm was called `side` and was one of a comparison. 2: arms."""
-_MODULES: Final = (boots, build, plans, runs)
+VERSION: Final = 3
+"""1: events without a version, in which an arm was called `side` and was one of a comparison. 2: arms. 3: bisects."""
+ARMS: Final = 2
+"""From here on nothing was renamed, and no event was taken away."""
+_MODULES: Final = (bisects, boots, build, plans, runs)
 """They have all events; imported, these are known."""
 _RENAMED: Final = {"side": "arm", "side_total": "arm_total"}
 _OF_VALIDATIONS: Final = (("options", ("boots", "board", "seed")), ("", ("command", "directory")))
@@ -63,7 +65,7 @@ def events_of(objects: Iterable[JsonObject]) -> Iterator[tuple[int, Event]]:
         name = str(fields["event"])
         if name in ("run-start", "resumed"):
             version = _version(number, name, fields, version)
-        event = _event(number, name, fields if version >= VERSION else _of_today(fields), version)
+        event = _event(number, name, fields if version >= ARMS else _of_today(fields), version)
         if isinstance(event, runs.RunStart) and event.options.expect is not None:
             arms = frozenset(Side)
             _check_validation(number, fields)
@@ -86,14 +88,14 @@ def _event(number: int, name: str, fields: JsonObject, version: int) -> Event | 
         raise (
             NewerLogError(number, version, sentence) if version > VERSION else DamagedError(number, sentence)
         ) from None
-    if event is None and version >= VERSION:
+    if event is None and version >= ARMS:
         what = f"its event `{name}` is not known"
         raise NewerLogError(number, version, what) if version > VERSION else DamagedError(number, what)
     return event
 
 
 def _sentence(name: str, error: ShapeError, version: int) -> str:
-    old = {new: old for old, new in _RENAMED.items()} if version < VERSION else {}
+    old = {new: old for old, new in _RENAMED.items()} if version < ARMS else {}
     return f"its event `{name}` has {'no' if error.missing else 'a senseless'} `{old.get(error.name, error.name)}`"
 
 

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is known of each commit, from the log of a bisect; pure, so that resuming is nothing special."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+from panthorlab.bisect.ends import Ends
+from panthorlab.bisect.graph import Graph, Node
+from panthorlab.bisect.policy import Cost, Search
+from panthorlab.bisect.posterior import Posterior, Tally
+from panthorlab.kernel.source.commits import Kinship
+from panthorlab.run.bisect.symptoms import Answer, Wanted, answer, choose
+from panthorlab.run.record import BisectBoot, BisectBuilt, BisectSignature, BisectSkip, BisectStart, Event
+
+VOID: Final = 3
+"""Boots of a commit that the lab failed, after which it is skipped."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """The log as far as it was written. `start` is its bisect."""
+
+    start: BisectStart
+    boots: Mapping[str, Sequence[BisectBoot]]
+    skips: Mapping[str, str]
+    built: frozenset[str]
+    signature: BisectSignature | None
+    seconds: tuple[Sequence[float], Sequence[float]] = field(default=((), ()))
+
+    @classmethod
+    def of(cls, events: Iterable[Event]) -> Known:
+        start: BisectStart | None = None
+        signature: BisectSignature | None = None
+        boots: dict[str, list[BisectBoot]] = {}
+        skips: dict[str, str] = {}
+        built: set[str] = set()
+        builds: list[float] = []
+        for event in events:
+            match event:
+                case BisectStart():
+                    start = event
+                case BisectSignature():
+                    signature = event
+                case BisectBoot():
+                    boots.setdefault(event.commit, []).append(event)
+                case BisectSkip():
+                    skips[event.commit] = event.why
+                case BisectBuilt():
+                    built.add(event.commit)
+                    builds += [event.seconds] if event.seconds else []
+        assert start is not None  # noqa: S101 - the log of a bisect has one
+        took = [boot.seconds for rows in boots.values() for boot in rows if boot.seconds]
+        return cls(start, boots, skips, frozenset(built), signature, (builds, took))
+
+    @property
+    def good(self) -> str:
+        """The good end that is booted; others were good in somebody else's eyes, and are believed."""
+        return self.start.good[0]
+
+    @cached_property
+    def wanted(self) -> Wanted | None:
+        """What is searched for, once that is known."""
+        text = self.start.signature or (self.signature.signature if self.signature else "")
+        return Wanted(text) if text else None
+
+    @cached_property
+    def choices(self) -> list[str]:
+        """What could be searched for, by the boots of both ends."""
+        return choose(self.boots.get(self.start.bad, ()), self.boots.get(self.good, ()))
+
+    @cached_property
+    def background(self) -> frozenset[str]:
+        """What the good end shows: no fault of a commit between."""
+        return frozenset(symptom for boot in self.boots.get(self.good, ()) for symptom in boot.symptoms)
+
+    def answers(self, commit: str) -> list[Answer]:
+        """Of all boots of a commit. Before a signature is chosen, whatever is blamed may be it."""
+        wanted = self.wanted or Wanted(".+")
+        rows = self.boots.get(commit, ())
+        if self.wanted is None:
+            return [Answer.SEEN if boot.blamed else Answer.LAB if boot.error else Answer.CLEAN for boot in rows]
+        return [answer(boot, wanted, self.background) for boot in rows]
+
+    def tally(self, commit: str) -> Tally:
+        answers = self.answers(commit)
+        return Tally(answers.count(Answer.SEEN), answers.count(Answer.CLEAN))
+
+    @property
+    def ends(self) -> Ends:
+        return Ends(self.tally(self.start.bad), self.tally(self.good), self.start.limit)
+
+    def unfit(self, commit: str) -> str:
+        """Why a commit that was booted cannot be tested; empty if it can."""
+        answers = self.answers(commit)
+        if Answer.OTHER in answers and Answer.SEEN not in answers:
+            boot = self.boots[commit][answers.index(Answer.OTHER)]
+            return f"it shows another fault: {', '.join(sorted(set(boot.blamed) - self.background))}"
+        if answers.count(Answer.LAB) >= VOID:
+            last = [boot for boot, one in zip(self.boots[commit], answers, strict=True) if one is Answer.LAB][-1]
+            return f"the lab failed {VOID} boots of it, the last time: {last.error}"
+        return ""
+
+    @property
+    def cost(self) -> Cost:
+        """As measured in this bisect, once it was."""
+        default = Cost()
+        build, boot = (sum(took) / len(took) if took else 0.0 for took in self.seconds)
+        return Cost(build or default.build, boot or default.boot)
+
+
+def search_of(known: Known, kin: Kinship, weights: Mapping[str, float]) -> tuple[Graph, Search]:
+    """The search among the commits that can change the build, with all that boots have said; kernels that are the same
+    share their boots."""
+    graph = Graph.of(Node(name, parents, weights.get(name, 1.0)) for name, parents in kin.parents.items())
+    tallies: dict[int, Tally] = {graph.place[kin.head[known.start.bad]]: Tally()}
+    good = Tally()
+    for commit in known.boots:
+        if commit not in kin.head:
+            continue  # the tip without the culprit
+        head = kin.head[commit]
+        if head in graph.place:
+            place = graph.place[head]
+            tallies[place] = tallies.get(place, Tally()) + known.tally(commit)
+        elif not head:
+            good += known.tally(commit)
+    built = skipped = 0
+    for commit in known.built:
+        if (head := kin.head.get(commit, "")) in graph.place:
+            built |= 1 << graph.place[head]
+    for commit in known.skips:
+        if (head := kin.head.get(commit, "")) in graph.place:
+            skipped |= 1 << graph.place[head]
+    return graph, Search(Posterior(graph, tallies, good), built, skipped, known.cost)

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The whole bisect on small git histories, with boots by chance instead of boards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from panthorlab.errors import LabError
+from panthorlab.kernel.source.commits import History
+from panthorlab.run.bisect.gitlog import LOG, parse
+from panthorlab.run.bisect.search import REVERTED
+from panthorlab.run.record import BisectBoot, BisectSkip
+from panthorlab.run.record.log import read_events
+from tests.unit.run.bisect.small_history import FAULT, OTHER, FakeHands, Killed, Repo, bisect, history_of
+
+CULPRIT = 41
+
+
+@pytest.fixture(scope="module")
+def repo(tmp_path_factory: pytest.TempPathFactory) -> Repo:
+    """64 commits; of three, one changes code, one a comment, one a document."""
+    made = Repo.new(tmp_path_factory.mktemp("repo") / "linux")
+    made.write("good", drivers__gpu_c="int a;\n", Documentation__x_rst="x\n")
+    for number in range(1, 65):
+        if number == CULPRIT or number % 3 == 0:
+            made.write(str(number), **{f"drivers__f{number}_c": f"int f{number};\n"})
+        elif number % 3 == 1:
+            made.write(str(number), drivers__gpu_c=f"int a; /* {number} */\n")
+        else:
+            made.write(str(number), Documentation__x_rst=f"{number}\n")
+    return made
+
+
+@pytest.fixture
+def history(repo: Repo) -> History:
+    return history_of(repo, repo.ids["good"], "master")
+
+
+def bad_from(history: History, culprit: str) -> frozenset[str]:
+    names = [commit.id for commit in history.commits]
+    return frozenset(names[names.index(culprit) :])
+
+
+def hands_of(repo: Repo, history: History, **options: object) -> FakeHands:
+    bad = bad_from(history, repo.ids[str(CULPRIT)])
+    return FakeHands(history, bad.__contains__, **options)  # type: ignore[arg-type]
+
+
+def test_a_solid_fault_is_found_and_verified(repo: Repo, history: History, tmp_path: Path) -> None:
+    hands = hands_of(repo, history)
+    end = bisect(tmp_path / "run", hands)
+    assert (end.exit, end.culprits) == (0, (repo.ids["41"],)), end
+    assert [check.partition(":")[0] for check in end.checks] == [
+        "the culprit itself",
+        "its parent",
+        "the tip without it",
+    ]
+    assert all("not" not in check for check in end.checks)
+    assert FAULT in end.reason
+    assert len(hands.builds) <= 2 + 6 + 2, "22 of 64 commits can change the build; their boots halve them"
+    assert set(hands.expected) & set(hands.builds), "what came next was expected"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_flaky_fault_is_found(repo: Repo, history: History, tmp_path: Path, seed: int) -> None:
+    end = bisect(tmp_path / "run", hands_of(repo, history, p=0.3, seed=seed))
+    assert (end.exit, end.culprits) == (0, (repo.ids["41"],)), end
+
+
+def test_killed_at_any_boot_it_goes_on_and_repeats_none(repo: Repo, history: History, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    whole = hands_of(repo, history, p=0.5)
+    wanted = bisect(tmp_path / "whole", whole)
+    boots: list[tuple[str, int]] = []
+    for _ in range(200):
+        hands = hands_of(repo, history, p=0.5, die_after=5)
+        try:
+            end = bisect(run_dir, hands)
+        except Killed:
+            boots += hands.boots
+            continue
+        boots += hands.boots
+        break
+    assert end.culprits == wanted.culprits
+    assert len(boots) == len(set(boots)), "each boot once"
+    assert boots[:8] == whole.boots[:8], "and the same ones"
+
+
+def test_another_fault_is_a_skip(repo: Repo, history: History, tmp_path: Path) -> None:
+    other = frozenset({repo.ids["30"], repo.ids["33"], repo.ids["36"]})
+    end = bisect(tmp_path / "run", hands_of(repo, history, other=other))
+    assert (end.exit, end.culprits) == (0, (repo.ids["41"],))
+    skips = {event.commit: event.why for event in read_events(tmp_path / "run") if isinstance(event, BisectSkip)}
+    assert skips
+    assert set(skips) <= other
+    assert all(OTHER in why for why in skips.values())
+
+
+def test_what_does_not_build_around_the_culprit_is_a_set(repo: Repo, history: History, tmp_path: Path) -> None:
+    broken = frozenset({repo.ids["39"], repo.ids["41"]})
+    end = bisect(tmp_path / "run", hands_of(repo, history, broken=broken))
+    assert end.exit == 3
+    assert end.culprits == (repo.ids["39"], repo.ids["41"], repo.ids["42"])
+    assert "it does not build" in end.reason
+
+
+def test_the_lab_is_never_counted_bad(repo: Repo, history: History, tmp_path: Path) -> None:
+    lab = {commit.id: 1 for commit in history.commits} | {repo.ids["33"]: 9}
+    end = bisect(tmp_path / "run", hands_of(repo, history, lab=lab))
+    assert (end.exit, end.culprits) == (0, (repo.ids["41"],))
+    with pytest.raises(LabError, match="bad end cannot be judged"):
+        bisect(tmp_path / "two", hands_of(repo, history, lab={history.bad: 9}))
+
+
+def test_ends_that_are_wrong_are_told_at_once(repo: Repo, history: History, tmp_path: Path) -> None:
+    everywhere = FakeHands(history, lambda _: True)
+    end = bisect(tmp_path / "one", everywhere)
+    assert end.exit == 2
+    assert "good end" in end.reason
+    assert len(everywhere.boots) == 2, "said at once"
+    end = bisect(tmp_path / "two", FakeHands(history, lambda _: False), limit=4)
+    assert end.exit == 3
+    assert "does not show any fault in 4 boots" in end.reason
+    with pytest.raises(LabError, match="good end cannot be built"):
+        bisect(tmp_path / "three", hands_of(repo, history, broken=frozenset({repo.ids["good"]})))
+
+
+def test_of_two_faults_the_one_that_is_asked_for(repo: Repo, history: History, tmp_path: Path) -> None:
+    """A second fault came later: it does not hide the first. With the first alone, nobody can tell about the second."""
+    later = bad_from(history, repo.ids["57"])
+    end = bisect(tmp_path / "run", hands_of(repo, history, other=later), signature=FAULT)
+    assert end.culprits == (repo.ids["41"],)
+    end = bisect(tmp_path / "other", hands_of(repo, history, other=later), signature="oops")
+    assert end.exit == 3
+    assert end.culprits == tuple(repo.ids[str(number)] for number in (41, 42, 45, 48, 51, 54, 57))
+
+
+def test_a_fault_that_stays_without_the_culprit_is_not_called_found(
+    repo: Repo, history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hands = hands_of(repo, history)
+    plain = hands.boot
+
+    def boot(target: str, numbers: object) -> object:
+        for one in plain(target, numbers):  # type: ignore[arg-type]
+            yield (
+                BisectBoot(commit=target, number=one.number, symptoms=(FAULT,), blamed=(FAULT,))
+                if target == REVERTED
+                else one
+            )
+
+    monkeypatch.setattr(hands, "boot", boot)
+    end = bisect(tmp_path / "run", hands)
+    assert end.exit == 3
+    assert "without this commit, too" in end.reason
+
+
+def test_a_culprit_that_cannot_be_taken_out_is_still_named(repo: Repo, history: History, tmp_path: Path) -> None:
+    end = bisect(tmp_path / "run", hands_of(repo, history, revertible=False))
+    assert end.exit == 0
+    assert any("cannot be taken out" in check for check in end.checks)
+
+
+def test_git_replays_the_log(repo: Repo, history: History, tmp_path: Path) -> None:
+    bisect(tmp_path / "run", hands_of(repo, history))
+    log = tmp_path / "run" / LOG
+    repo.git("bisect", "replay", str(log))
+    try:
+        assert repo.git("rev-parse", "refs/bisect/bad") == repo.ids["41"]
+        read = parse(repo.git("bisect", "log"))
+        assert read.bad == repo.ids["41"]
+        assert repo.ids["good"] in read.good
+    finally:
+        repo.git("bisect", "reset")
