@@ -18,6 +18,7 @@ from tests.unit.kernel.conftest import DRIVER
 
 SCHED, MMU, HEADER = f"{DRIVER}/panthor_sched.c", f"{DRIVER}/panthor_mmu.c", f"{DRIVER}/panthor_sched.h"
 EXTRAWARN = """\
+KBUILD_CFLAGS += -Wall$(if $(KBUILD_CFLAGS), -Wundef)
 ifneq ($(findstring 1, $(KBUILD_EXTRA_WARN)),)
 KBUILD_CFLAGS += -Wunused-variable -Wunused-parameter
 else
