@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 import console_intake  # noqa: E402
 import cs_interpreter  # noqa: E402
+import exact_coverage  # noqa: E402
 import lab_boards  # noqa: E402
 import log_scan  # noqa: E402
 import on_board  # noqa: E402
@@ -55,6 +56,10 @@ def register(settings: Settings) -> Iterator[Figure]:
 
 def job(settings: Settings) -> Iterator[Figure]:
     yield on_board.job(on_board.find_kernel(settings.kernel))
+
+
+def coverage(settings: Settings) -> Iterator[Figure]:
+    yield exact_coverage.cost(on_board.find_kernel(settings.kernel))
 
 
 def interpreter(_: Settings) -> Iterator[Figure]:
@@ -118,7 +123,7 @@ def cold(_: Settings) -> Iterator[Figure]:
 
 ROWS: dict[str, Rows] = {
     "boot": boot, "iteration": iteration, "register": register, "job": job, "interpreter": interpreter, "scan": scan,
-    "console": console,
+    "console": console, "coverage": coverage,
     "claim": claim, "default": default, "memory": memory, "swap": swap, "boards": boards,
 }  # fmt: skip
 

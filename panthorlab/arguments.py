@@ -127,7 +127,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--coverage",
         action="store_true",
-        help="measure which lines of panthor run, in all, per suite, and of the patch",
+        help="measure which lines of panthor run, in all, per suite, and of the patch (in exact time always)",
     )
     group.add_argument("--boots", type=boots, default=2, metavar="N", help="boots of each side (default: %(default)s)")
     group.add_argument(

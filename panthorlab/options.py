@@ -11,11 +11,13 @@ from pathlib import Path
 from panthorlab import __version__
 from panthorlab.arguments import add_board, add_driver, add_dry_run, add_jail, add_lab, add_output, add_run, add_source
 from panthorlab.errors import UsageError
+from panthorlab.explore_options import add_explore
+from panthorlab.history.options import add_compare, add_history, add_prune, add_runs
 from panthorlab.kernel.driver import by_name
 from panthorlab.lab_options import add_boards, add_lava, add_overlay
 from panthorlab.mmio.options import add_recording, add_replay_trace
 from panthorlab.parser import Parser
-from panthorlab.quantities import duration, seed
+from panthorlab.quantities import duration, port, seed
 
 EXIT_STATUS = """\
 exit status: 0 as wanted · 1 the kernel under test is at fault · 2 usage or bad input · 3 inconclusive, or unchanged
@@ -45,6 +47,13 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(recording=None)
     parser.add_argument(
         "--kernel", required=True, metavar="K", help="store key, RUN:before, RUN:after, or build directory"
+    )
+    parser.add_argument(
+        "--workload",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="of the suites only this workload, whatever its role as often as --iterations says; may be repeated",
     )
     add_driver(parser, "take")
     add_jail(parser)
@@ -209,6 +218,7 @@ def make_parser() -> Parser:
     _run_parser(add("run", "boot one kernel; run suites or a command on it"))
     _matrix_parser(add("matrix", "run the suites on several kernels, and show where these differ"))
     _fuzz_parser(add("fuzz", "try random sequences of panthor's calls on one kernel; make what finds a bug short"))
+    add_explore(add("explore", "try many interleavings of driver and GPU; make what brings a finding short"))
     record = add("record", "as `run`, and record every access of the driver to the GPU's registers")
     _run_parser(record)
     add_recording(record)
@@ -216,6 +226,17 @@ def make_parser() -> Parser:
     replay = add("replay", "boot once more what ran in exact time, up to one iteration, with traces")
     replay.add_argument(
         "iteration", metavar="RUN:ITERATION", help="for instance runs/20261122-231500-1a2b:after1.1.3-17"
+    )
+    replay.add_argument(
+        "--trace-functions", action="store_true", help="print the calls of panthor's functions, with instruction counts"
+    )
+    replay.add_argument(
+        "--gdb",
+        nargs="?",
+        const=0,
+        type=port,
+        metavar="PORT",
+        help="then stop the guest right before the fault, and wait for gdb (default: on a private socket)",
     )
     add_output(replay)
     resume = add("resume", "continue an interrupted run")
@@ -245,6 +266,21 @@ def make_parser() -> Parser:
         metavar="FILE",
         help="also write the run in KCIDB's I/O schema, for `kcidb-submit`; `-` is stdout, instead of the summary",
     )
+    report.add_argument(
+        "--mail",
+        action="store_true",
+        help="write to stdout the draft of an answer to the patch's mail, for `git send-email`; nothing is sent",
+    )
+    report.add_argument(
+        "--from",
+        dest="sender",
+        metavar="'NAME <ADDRESS>'",
+        help="whose the answer is (default: git's user.name, user.email)",
+    )
+    add_history(add("history", "what all runs say together, as pages: trends, first and last seen, flake rates"))
+    add_runs(add("runs", "list runs with verdict, age and size"))
+    add_compare(add("compare", "what changed between two runs: verdict, rates, signatures"))
+    add_prune(add("prune", "delete old runs, by age, number or size"))
     add_boards(add("boards", "list boards and how they stand; look after them"))
     doctor = add("doctor", "say what is missing on this machine and how to get it")
     doctor.add_argument("--json", action="store_true")

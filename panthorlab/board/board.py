@@ -189,6 +189,10 @@ class Board(ABC):
                 f"board {self.name} is {self.file.type}: it lives in its own time", hint="leave --time exact out"
             )
 
+    def time_for(self, wanted: TimeName | None) -> TimeName:
+        """The time in which a boot is to run for `--time wanted`; None: as the board's file says."""
+        return wanted or TimeName.HOST
+
     # -- its lab -----------------------------------------------------------------------------------------------
 
     def standing(self) -> Standing:

@@ -28,6 +28,11 @@ class Timer:
         self.at = at
         self._call: Callback | None = call
 
+    @property
+    def call(self) -> Callback | None:
+        """None once it has been cancelled or fired."""
+        return self._call
+
     def cancel(self) -> None:
         self._call = None
 

@@ -56,7 +56,7 @@ class ResultJson(TypedDict):
 
 
 @dataclass(frozen=True)
-class Subject:
+class Checked:
     """What is to be checked. `base`: where it is to be applied; `named`: how `validate` is told the patches. `alone`:
     parts of its series that come before it are not known."""
 
@@ -110,7 +110,7 @@ def _check(options: argparse.Namespace, data: bytes) -> list[ResultJson]:
     return [*results, _run(options, subject, choice.spec, data, runnable=fit["status"] != "fail" and not subject.alone)]
 
 
-def _subject(options: argparse.Namespace, mail: Mail) -> Subject | None:
+def _subject(options: argparse.Namespace, mail: Mail) -> Checked | None:
     here = options.base or ("." if repository_of(".") else None)
     branch = _review_branch()
     number = mail.subject.number or 0
@@ -119,10 +119,10 @@ def _subject(options: argparse.Namespace, mail: Mail) -> Subject | None:
             return None
         first, tip = branch
         series = read_range(f"{first}^..{tip}", Path.cwd())
-        return Subject(series.patches, f".@{first}^", f"{first}^..{tip}", mail)
+        return Checked(series.patches, f".@{first}^", f"{first}^..{tip}", mail)
     before = _before(mail, branch) if number > 1 and branch and not options.base else None
     base = f".@{before}" if before else here
-    return Subject((mail.patch,), base, "-", mail, alone=number > 1 and before is None)
+    return Checked((mail.patch,), base, "-", mail, alone=number > 1 and before is None)
 
 
 def _review_branch() -> tuple[str, str] | None:
@@ -149,7 +149,7 @@ def _before(mail: Mail, branch: tuple[str, str]) -> str | None:
     return next((f"{commit}^" for commit, patch in zip(log, patches, strict=True) if patch.title == mail.title), None)
 
 
-def _fit(subject: Subject, title: str, read: ReadFile, notes: Sequence[str]) -> ResultJson:
+def _fit(subject: Checked, title: str, read: ReadFile, notes: Sequence[str]) -> ResultJson:
     say = partial(_result, "panthorlab-fit")
     told = "\n".join(notes)
     try:
@@ -183,7 +183,7 @@ def _tags(patches: Sequence[PatchText], repository: Path | None, base: str) -> l
     return [_result("panthorlab-fixes", status, summary, details="\n".join([*wrong, *unknown]))]
 
 
-def _run(options: argparse.Namespace, subject: Subject, base: str | None, data: bytes, *, runnable: bool) -> ResultJson:
+def _run(options: argparse.Namespace, subject: Checked, base: str | None, data: bytes, *, runnable: bool) -> ResultJson:
     """The verdict of a run of these patches: of a new one with `--validate`, else the newest on record."""
     say = partial(_result, "panthorlab-run")
     if options.validate and runnable:
@@ -205,7 +205,7 @@ def _run(options: argparse.Namespace, subject: Subject, base: str | None, data: 
     )
 
 
-def _validate(options: argparse.Namespace, subject: Subject, base: str | None, data: bytes) -> ResultJson:
+def _validate(options: argparse.Namespace, subject: Checked, base: str | None, data: bytes) -> ResultJson:
     with tempfile.TemporaryDirectory(prefix="panthorlab-b4-check-") as folder:
         name = subject.named
         if name == "-":
@@ -226,7 +226,7 @@ def _validate(options: argparse.Namespace, subject: Subject, base: str | None, d
     return _result("panthorlab-run", _VERDICTS.get(done.returncode, "warn"), str(verdict), url=url, details=details)
 
 
-def _without_place(subject: Subject, data: bytes) -> bytes:
+def _without_place(subject: Checked, data: bytes) -> bytes:
     """One part of a series, so that it is not taken for a series with parts missing: its diff without the headers."""
     if subject.facts_of.subject.number is None:
         return data

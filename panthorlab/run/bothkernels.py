@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from panthorlab.board.board import Board
@@ -20,7 +20,17 @@ from panthorlab.run import fleet, measure
 from panthorlab.run.arms import Arm
 from panthorlab.run.kernels import resolve_kernel
 from panthorlab.run.progress import ProgressDisplay
-from panthorlab.run.record import ArmKernel, BuildFailed, Identical, Note, PatchRecord, Settings, SourceEvent
+from panthorlab.run.record import (
+    ArmKernel,
+    BuildFailed,
+    Identical,
+    MailRecord,
+    Note,
+    PatchRecord,
+    Settings,
+    SourceEvent,
+)
+from panthorlab.run.record.codec import decode
 from panthorlab.run.record.log import EventLog, read_events
 
 
@@ -65,7 +75,7 @@ class _Kernels:
                 revert=options.revert,
                 swap=options.swap,
                 version=options.patch_version,
-                fragments=fleet.fragments_of(self._boards, options.config, coverage=options.coverage),
+                fragments=fleet.fragments_of(self._boards, options.config, coverage=self._measured),
                 progress=self._progress.step,
             )
         fleet.check_release(self._boards, sides.base.version)
@@ -75,6 +85,10 @@ class _Kernels:
             self._note_identical(built, sides)  # before the kernels: once they are on record, nobody asks again
             self._record_kernels(built, known)
         return built
+
+    @property
+    def _measured(self) -> bool:
+        return fleet.measured(self._boards, coverage=self._settings.coverage, time=self._settings.time)
 
     def _note(self, text: str) -> None:
         self._log.append(Note(text=text))
@@ -95,9 +109,10 @@ class _Kernels:
                     PatchRecord(item.title, _fit(item), item.origin, item.message_id) for item in sides.reports
                 ),
                 series=tuple(series.described() for series in sides.intake.series),
+                mails=tuple(decode(MailRecord, asdict(one.letter)) for one in sides.intake.series if one.letter),
             )
         )
-        if self._settings.coverage:
+        if self._measured:
             self._log.append(measure.changed_lines(sides))
         for item in sides.reports:
             self._progress.line(f"patch  {item.summary}")

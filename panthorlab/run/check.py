@@ -124,7 +124,7 @@ def _plan(options: argparse.Namespace, chosen: fleet.Fleet, suites: Sequence[str
             swap=options.swap,
             version=version,
             look=True,
-            fragments=fleet.fragments_of(boards, options.config, coverage=_coverage(options)),
+            fragments=fleet.fragments_of(boards, options.config, coverage=_measured(options, boards)),
             intake=intake if options.patch else None,
         )
         fleet.check_release(boards, sides.base.version)
@@ -171,8 +171,10 @@ def _debug_plans(options: argparse.Namespace, boards: Sequence[Board], intake: I
     return [sides.before, sides.after]
 
 
-def _coverage(options: argparse.Namespace) -> bool:
-    return bool(getattr(options, "coverage", False))  # `build` has no such option
+def _measured(options: argparse.Namespace, boards: Sequence[Board]) -> bool:
+    if options.name == "build":
+        return False  # it builds what it is told to, and measures nothing
+    return fleet.measured(boards, coverage=options.coverage, time=options.time)
 
 
 def _refused(plan: Prospect, error: PanthorlabError, status: int) -> Prospect:

@@ -11,6 +11,7 @@ from typing import Final
 
 from panthorlab.board import lab
 from panthorlab.board.board import Board
+from panthorlab.board.boardtime import TimeName
 from panthorlab.board.registry import board_files, open_board
 from panthorlab.errors import LabError, PanthorlabError, UsageError
 from panthorlab.run.record import Settings
@@ -148,9 +149,15 @@ def lanes(boards: Sequence[Board], settings: Settings) -> list[Lane]:
     return [Lane(board, wait) for board in boards]
 
 
+def measured(boards: Sequence[Board], *, coverage: bool, time: TimeName | None) -> bool:
+    """Whether it is measured which lines run: with `--coverage`, and in exact time always, where it costs next to
+    nothing."""
+    return coverage or all(board.counts and board.time_for(time) is TimeName.EXACT for board in boards)
+
+
 def fragments_of(boards: Sequence[Board], extra: Sequence[str], *, coverage: bool = False) -> tuple[str, ...]:
-    """Config fragments of a job: what every kernel needs, what the boards' files say (the same), what `--coverage`
-    needs, and `--config`. Raises UsageError if the boards differ."""
+    """Config fragments of a job: what every kernel needs, what the boards' files say (the same), what measuring
+    lines needs, and `--config`. Raises UsageError if the boards differ."""
     _check_alike(boards)
     needed = ("panthor", *boards[0].kernel_configs)
     means = COVERAGE if all(board.counts for board in boards) else GCOV

@@ -61,6 +61,28 @@ def prepare(run_dir: Path, arm: str, kernel: Kernel, boards: Sequence[Board], ot
     return _prepare_map(_map_of(run_dir, arm), kernel, values, others)
 
 
+def prepare_all(
+    run_dir: Path,
+    kernels: Mapping[str, Kernel] | Mapping[Side, Kernel],
+    boards: Sequence[Board],
+    others: Collection[str] = (),
+    *,
+    asked: bool,
+) -> dict[str, str]:
+    """The same for the kernel of each arm, by its key. Unless the user has `asked` for it, kernels are left out that
+    cannot be measured, or only by asking them, which would be another run."""
+    found = {}
+    for arm, kernel in kernels.items():
+        if not asked and (kernel.path / NOTES).is_dir():
+            continue
+        try:
+            found[kernel.key] = str(prepare(run_dir, arm, kernel, boards, others))
+        except UsageError:
+            if asked:
+                raise
+    return found
+
+
 def _prepare_map(path: Path, kernel: Kernel, values: Mapping[str, str], others: Collection[str]) -> Path:
     if values.get(PANTHOR.symbol) != "y":
         raise UsageError(
@@ -72,11 +94,12 @@ def _prepare_map(path: Path, kernel: Kernel, values: Mapping[str, str], others: 
             f"{kernel.title} chooses its address at random, so nobody knows which line an instruction is",
             hint="build it without CONFIG_RANDOMIZE_BASE",
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        write_whole(path, read_vmlinux(kernel.path / "vmlinux", kernel.build_id, others=others).to_json())
+        source = read_vmlinux(kernel.path / "vmlinux", kernel.build_id, others=others)
     except UsageError as error:
         raise UsageError(f"kernel {kernel.key[:12]} ({kernel.title}) cannot be measured: {error}", hint=HINT) from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, source.to_json())
     return path
 
 

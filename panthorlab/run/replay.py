@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Final
 
 from panthorlab.board.boardtime import TimeName
+from panthorlab.board.calls import FILE as CALLS_FILE
+from panthorlab.board.calls import UNSTOPPED, WAITING, watched
 from panthorlab.board.registry import open_board
 from panthorlab.errors import LabError, UsageError
 from panthorlab.files import write_whole
 from panthorlab.jsonvalue import JsonObject
+from panthorlab.kernel.model import Kernel
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.report.faults import headline
 from panthorlab.run.dependence import changed, dependence, read_kept
@@ -30,11 +34,14 @@ from panthorlab.run.record.codec import encode
 from panthorlab.run.record.log import EventLog, new_run_dir, read_run
 from panthorlab.run.record.runs import RunStart
 from panthorlab.run.record.versions import VERSION
+from panthorlab.run.traced import Stop, Traced
 from panthorlab.run.worker import Worker
 
 TRACES: Final = {"trace": "on", "exact.record": "on"}
 """Parameters of the emulated GPU. They are the host's alone."""
-FILES: Final = {"trace": "gpu-trace.json", "accesses": "gpu-accesses.log", "kernel log": "kmsg.log"}
+CALLS: Final = {"exact.calls": "on"}
+CALLS_LOG: Final = "driver-calls.log"
+FILES: Final = {"trace": "gpu-trace.json", "accesses": "gpu-accesses.log", "calls": CALLS_LOG, "kernel log": "kmsg.log"}
 DIFFERS: Final = 3
 OF_HOST: Final = ("time", "boot", "arm", "slot")
 """What an iteration has from the controller: when it was written down, and its place in the plan."""
@@ -86,8 +93,9 @@ def find_original(run: str, iteration: str) -> Original:
     )
 
 
-def refuse_others(original: Original) -> None:
-    """Raises UsageError if a seed would be another run now: the kernel is gone, or what the boot depends on differs."""
+def refuse_others(original: Original) -> Kernel:
+    """The kernel. Raises UsageError if a seed would be another run now: the kernel is gone, or what the boot depends on
+    differs."""
     job = original.job
     if job.overlay and not Path(job.overlay).is_dir():
         raise UsageError(f"the overlay {job.overlay} is gone", hint="the boot cannot be repeated without it")
@@ -95,7 +103,7 @@ def refuse_others(original: Original) -> None:
         raise UsageError(f"the board's file {job.board} is gone", hint="the boot cannot be repeated without it")
     if missing := [suite for suite in job.suites if not Path(suite).is_file()]:
         raise UsageError(f"the suite {missing[0]} is gone", hint="the boot cannot be repeated without it")
-    resolve_kernel(job.kernel, log=original.log_dir / "build.log")
+    kernel = resolve_kernel(job.kernel, log=original.log_dir / "build.log")
     kept = read_kept(original.log_dir)
     now = dependence(job, kept.get("QEMU", "unknown"))  # QEMU's own version is known once it runs
     if unequal := list(changed(kept, now)):
@@ -103,6 +111,7 @@ def refuse_others(original: Original) -> None:
             f"the same seed would be another run now: not the same is {'; '.join(unequal)}",
             hint="run the suite again with `--time exact`, and repeat that run's iteration",
         )
+    return kernel
 
 
 def differences(then: Sequence[Iteration], now: Sequence[Iteration]) -> Iterator[str]:
@@ -121,26 +130,70 @@ def main(options: argparse.Namespace) -> int:
     if not colon:
         raise UsageError(f"{options.iteration} is not RUN:ITERATION", hint="for instance runs/…:after1.1.3-17")
     original = find_original(run, iteration)
-    refuse_others(original)
+    if options.gdb is not None and not original.iteration.findings:
+        raise UsageError(f"{iteration} has no fault before which it could be stopped", hint="leave --gdb out")
+    kernel = refuse_others(original)
+    places = watched(kernel) if options.trace_functions or options.gdb is not None else {}
     run_dir = new_run_dir(options.output)
-    log_dir = run_dir / "boots" / original.iteration.boot
+    log_dir = _log_dir(original, run_dir)
     progress = ProgressDisplay(quiet=options.quiet)
     try:
-        with EventLog(run_dir) as log:
-            events = _repeat(original, run_dir, log_dir, log, progress)
+        events = _repeat(original, run_dir, progress, {**TRACES, **(CALLS if places else {})})
+        again = [event for event in events if isinstance(event, Iteration)]
+        unequal = _compared(original, events, log_dir)
+        if places and not unequal:
+            traced = Traced.of(iteration, kernel, log_dir, places)
+            write_whole(log_dir / CALLS_LOG, "".join(f"{line}\n" for line in traced.lines()))
+            if options.gdb is not None:
+                _debug(original, run_dir, progress, traced.stop(again[-1].findings[0]), options.gdb)
     finally:
         progress.finish()
-    _check_board(original, events)
-    again = [event for event in events if isinstance(event, Iteration)]
-    end = next((event for event in events if isinstance(event, BootEnd)), None)
-    unequal = list(differences(original.before, again))
-    if unequal and end is not None and end.blame is Blame.LAB:
-        raise LabError(f"the boot was not repeated: {end.reason}", hint=f"see {log_dir}")
+        (log_dir / CALLS_FILE).unlink(missing_ok=True)
     if options.json:
         print(json.dumps(_as_json(original, again, unequal, log_dir), indent=1))
     else:
         _print(original, again, unequal, log_dir)
+        if options.trace_functions and not unequal:
+            print((log_dir / CALLS_LOG).read_text(), end="")
     return DIFFERS if unequal else 0
+
+
+def _log_dir(original: Original, run_dir: Path) -> Path:
+    return run_dir / "boots" / original.iteration.boot
+
+
+def _compared(original: Original, events: Sequence[Event], log_dir: Path) -> list[str]:
+    """What was not as on record. Raises LabError if the boot proves nothing."""
+    _check_board(original, events)
+    end = next((event for event in events if isinstance(event, BootEnd)), None)
+    unequal = list(differences(original.before, [event for event in events if isinstance(event, Iteration)]))
+    if unequal and end is not None and end.blame is Blame.LAB:
+        raise LabError(f"the boot was not repeated: {end.reason}", hint=f"see {log_dir}")
+    return unequal
+
+
+def _debug(original: Original, run_dir: Path, progress: ProgressDisplay, stop: Stop, port: int) -> None:
+    """Boot once more, and wait for gdb at the stop. `port`: 0: on a private socket."""
+    progress.line(f"stop      {stop.text}")
+    again = run_dir / "gdb"
+    again.mkdir(exist_ok=True)
+    texts: list[str] = []
+
+    def on_doing(text: str) -> bool:
+        if text.startswith(WAITING) and text not in texts:
+            progress.finish()
+            print(f"stopped; in another terminal:\n  {text.removeprefix(WAITING)}", file=sys.stderr, flush=True)
+        texts.append(text)
+        return text.startswith((WAITING, UNSTOPPED))
+
+    params = {**TRACES, "exact.stop": str(stop.count), **({"exact.gdb": str(port)} if port else {})}
+    events = _repeat(original, again, progress, params, on_doing)
+    if not any(text.startswith(WAITING) for text in texts):
+        end = next((event.reason for event in events if isinstance(event, BootEnd)), "it did not boot")
+        why = next((text.removeprefix(UNSTOPPED) for text in texts if text.startswith(UNSTOPPED)), end)
+        raise LabError(f"the guest was not stopped: {why}", hint=f"see {again}")
+    unequal = list(differences(original.before, [event for event in events if isinstance(event, Iteration)]))
+    progress.line(f"gdb       {'what came after it differs: ' + unequal[0] if unequal else 'all came as without it'}")
 
 
 def _check_board(original: Original, events: Sequence[Event]) -> None:
@@ -153,35 +206,50 @@ def _check_board(original: Original, events: Sequence[Event]) -> None:
 
 
 def _repeat(
-    original: Original, run_dir: Path, log_dir: Path, log: EventLog, progress: ProgressDisplay
+    original: Original,
+    run_dir: Path,
+    progress: ProgressDisplay,
+    params: Mapping[str, str],
+    on_doing: Callable[[str], bool] = lambda _text: False,
 ) -> Sequence[Event]:
-    """The events of the boot, which are also in the log of the new run."""
-    boot, events = original.iteration.boot, list[Event]()
+    """The events of the boot, which are also in the log of the new run. `on_doing`: gets what the boot does; True: it
+    need not be shown."""
+    boot, log_dir, events = original.iteration.boot, _log_dir(original, run_dir), list[Event]()
     job = replace(
         original.job,
         run_dir=str(run_dir),
         log_dir=str(log_dir),
-        params={**original.job.params, **TRACES},
+        params={**original.job.params, **params},
         until=original.iteration.id,
     )
     log_dir.mkdir(parents=True, exist_ok=True)
     write_whole(log_dir / "job.json", json.dumps(encode(job), indent=1))
+    with EventLog(run_dir) as log:
 
-    def record(event: OfBoot) -> None:
-        event = replace(event, boot=boot, slot=original.boot.slot, arm=original.boot.arm)
-        if not isinstance(event, Doing):
-            events.append(log.append(event))
-        progress.event(event)
+        def record(event: OfBoot) -> None:
+            event = replace(event, boot=boot, slot=original.boot.slot, arm=original.boot.arm)
+            if not isinstance(event, Doing):
+                events.append(log.append(event))
+            elif on_doing(event.text):
+                return
+            progress.event(event)
 
-    log.append(RunStart(options=original.start.options, suites=original.start.suites, version=VERSION))
-    log.append(replace(original.kernel, time=0.0))
-    log.append(Note(text=f"a replay of {original.iteration.id} of {original.log_dir.parent.parent}"))
-    record(BootStart(kernel=job.kernel, board=original.boot.board, variant=original.boot.variant))
-    board = open_board(job.board)
-    with board.leased(run_dir, wait=0.0, on_note=progress.note):
-        if why := Worker(board, log_dir, record, threading.Event()).run():
-            record(BootEnd(complete=False, outcome=Outcome.ERROR, blame=Blame.LAB, reason=why))
-    log.append(RunEnd())
+        log.append(
+            RunStart(
+                options=original.start.options,
+                suites=original.start.suites,
+                version=VERSION,
+                replay_of=f"{original.log_dir.parent.parent}:{original.iteration.id}",
+            )
+        )
+        log.append(replace(original.kernel, time=0.0))
+        log.append(Note(text=f"a replay of {original.iteration.id} of {original.log_dir.parent.parent}"))
+        record(BootStart(kernel=job.kernel, board=original.boot.board, variant=original.boot.variant))
+        board = open_board(job.board)
+        with board.leased(run_dir, wait=0.0, on_note=progress.note):
+            if why := Worker(board, log_dir, record, threading.Event()).run():
+                record(BootEnd(complete=False, outcome=Outcome.ERROR, blame=Blame.LAB, reason=why))
+        log.append(RunEnd())
     return events
 
 

@@ -10,14 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from panthorlab.errors import LabError
+from panthorlab.errors import LabError, UsageError
 from panthorlab.files import write_whole
 from panthorlab.outcome import Side
-from panthorlab.report import console, html, json_report, junit, kcidb
+from panthorlab.report import console, html, json_report, junit, kcidb, mail
 from panthorlab.report.coverage import unproved
 from panthorlab.run import results, variantresults
 from panthorlab.run.record import Event, Identical, RunEnd
-from panthorlab.run.record.log import start_of
 from panthorlab.verdict import (
     Expect,
     Extension,
@@ -97,8 +96,8 @@ def _variant(events: Sequence[Event], name: str) -> RunVerdict:
 
 
 def _unproved(events: Sequence[Event]) -> str:
-    """With --coverage: why a good verdict says nothing of the patch; empty if it does, or was not measured."""
-    if not start_of(events).options.coverage:
+    """Why a good verdict says nothing of the patch; empty if it does, or was not measured."""
+    if not results.was_measured(events):
         return ""
     if any(isinstance(event, Identical) for event in events):
         return "nothing was booted, so no line of the patch ran"
@@ -163,3 +162,12 @@ def write(run_dir: Path, events: Sequence[Event], verdict: RunVerdict, *, as_jso
 def kcidb_of(run_dir: Path, events: Sequence[Event], verdict: RunVerdict) -> str:
     """The run in KCIDB's I/O schema. Nothing is submitted."""
     return kcidb.render(results.report(run_dir, events, verdict))
+
+
+def mail_of(run_dir: Path, events: Sequence[Event], verdict: RunVerdict, identity: mail.Identity | None) -> bytes:
+    """The draft of an answer to the patch's mail. Nothing is sent. Raises UsageError if there is nothing to answer."""
+    report = results.report(run_dir, events, verdict)
+    try:
+        return mail.render(report, identity)
+    except ValueError as error:
+        raise UsageError(f"{run_dir}: {error}", hint="--mail is for `panthorlab validate PATCH`") from error

@@ -72,12 +72,16 @@ def run_suites(options: argparse.Namespace, known: Sequence[KnownEntry]) -> Path
     settings = replace(decode(Settings, given), known=tuple(known))
     suites = find_suites(options.suite)
     needs = survey(suites.values())
+    if settings.workload:
+        needs = [need for need in needs if need.counted]
     run_dir = new_run_dir(options.output)
     progress = ProgressDisplay(quiet=options.quiet)
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step, driver=options.driver)
     if options.recording:
         check_kernel(kernel)
-    maps = {kernel.key: str(measure.prepare(run_dir, ALONE, kernel, chosen.boards))} if options.coverage else {}
+    maps = {}
+    if fleet.measured(chosen.boards, coverage=settings.coverage, time=settings.time):
+        maps = measure.prepare_all(run_dir, {ALONE: kernel}, chosen.boards, asked=settings.coverage)
 
     with EventLog(run_dir) as log:
         log.append(RunStart(options=settings, suites=tuple(suites), version=VERSION))

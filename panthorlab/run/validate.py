@@ -296,13 +296,11 @@ class _Validation:
 
     def _maps(self, kernels: Mapping[Side, Kernel]) -> dict[str, str]:
         """Of the lines of each kernel, by its key, if what runs of them is to be measured."""
-        if not self._settings.coverage:
+        settings = self._settings
+        if not fleet.measured(self._boards, coverage=settings.coverage, time=settings.time):
             return {}
         files = measure.patched_files(read_events(self._dir))
-        return {
-            kernel.key: str(measure.prepare(self._dir, side, kernel, self._boards, files))
-            for side, kernel in kernels.items()
-        }
+        return measure.prepare_all(self._dir, kernels, self._boards, files, asked=settings.coverage)
 
     def _plan(self, kernels: Mapping[Side, Kernel], *, plain: bool) -> Planned:
         no_build = "" if self._settings.before is None else "--before and --after are finished kernels"

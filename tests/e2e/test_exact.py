@@ -5,6 +5,10 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +17,7 @@ from typing import Any
 import pytest
 
 from .conftest import Cli
+from .rsp import Remote
 from .test_command import run as command
 
 pytestmark = pytest.mark.e2e
@@ -100,3 +105,65 @@ def test_an_iteration_comes_back(run_dir: Path, cli: Cli, tmp_path: Path) -> Non
     done = cli("replay", f"{run}:{wanted['id']}", "--output", tmp_path / "other")
     assert done.exit == 3, done.stderr
     assert done.json["differences"]
+
+
+def test_a_fault_is_seen_in_gdb_before_it_comes(run_dir: Path, cli: Cli, tmp_path: Path) -> None:
+    """The traced boot is as on record; the stopped one is as the traced one, up to the stop and after it."""
+    run, output = tmp_path / "run", tmp_path / "replay"
+    cli("run", "--kernel", f"{run_dir}:before", "--time", "exact", "--seed", 5, *SUITE, "--output", run)
+    wanted = next(event for event in boots(run) if event["event"] == "iteration" and event["findings"])
+    argv = [sys.executable, "-m", "panthorlab", "replay", f"{run}:{wanted['id']}", "--trace-functions", "--gdb",
+            "--output", str(output)]  # fmt: skip
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as replay:
+        assert replay.stdout is not None
+        assert replay.stderr is not None
+        lines: list[str] = []
+        for line in iter(replay.stderr.readline, ""):
+            lines.append(line)
+            if "target remote" in line:
+                break
+        assert "target remote" in lines[-1], lines
+        place = re.search(r"before instruction (\d+) of the guest, at (0x[0-9a-f]+): the GPU faults", "".join(lines))
+        assert place, lines
+        with Remote(shlex.split(lines[-1])[-1].removeprefix("target remote ")) as gdb:
+            assert gdb.pc() == int(place[2], 16)
+            gdb.detach()
+        stdout, stderr = replay.communicate(timeout=300)
+    assert replay.returncode == 0, stderr
+    assert "all came as without it" in stderr
+    boot = Path("boots") / wanted["boot"]
+    accesses = (output / boot / "gpu-accesses.log").read_text()
+    assert (output / "gdb" / boot / "gpu-accesses.log").read_text() == accesses
+    check_calls((output / boot / "driver-calls.log").read_text(), accesses)
+    assert (output / boot / "driver-calls.log").read_text() in stdout
+
+
+def check_calls(calls: str, accesses: str) -> None:
+    """The driver's calls hang together, with each other and with what the GPU has seen."""
+    rows = [(int(line.split()[0]), line.split()[2], line[29:]) for line in calls.splitlines() if line[0] != "#"]
+    counts = [count for count, _, _ in rows]
+    assert counts == sorted(counts)
+    names = {name.strip() for _, _, name in rows}
+    assert {"panthor_open", "panthor_ioctl_vm_create", "panthor_mmu_irq_raw_handler", "panthor_postclose"} <= names
+    depth = {name.strip(): len(name) - len(name.lstrip()) for _, _, name in rows}
+    assert depth["panthor_open"] == 0
+    assert depth["panthor_vm_pool_create"] > 0
+    interrupts = [int(line.split()[1]) for line in accesses.splitlines() if line.startswith("I ")]
+    handlers = [count for count, _, name in rows if name.strip().endswith("_irq_raw_handler")]
+    assert handlers
+    for handler in handlers:  # each is called right after the GPU has raised an interrupt
+        assert any(0 <= handler - count < 10_000 for count in interrupts)
+
+
+def test_a_guest_that_takes_too_long_is_ended_at_the_same_instruction(run_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "hasty.yaml").write_text("type: emulated\ntime: exact\ntime_limits: {boot: 1}\n")
+    pattern = re.compile(r"the guest has executed (\d+) instructions; the last event of the GPU: .*")
+    errors: list[re.Match[str]] = []
+    for number in range(2):
+        options = ["--board", str(tmp_path / "hasty.yaml")]
+        done = command(f"{run_dir}:after", tmp_path / str(number), "true", options=options)
+        assert done.returncode in (1, 4), done.stderr
+        errors += pattern.finditer(done.stderr)
+    first, second = errors
+    assert first[0] == second[0]
+    assert int(first[1]) * 8e-9 == pytest.approx(1.0, abs=0.01)

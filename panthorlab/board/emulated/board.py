@@ -32,6 +32,9 @@ class EmulatedBoard(Board):
 
         return checks()
 
+    def time_for(self, wanted: TimeName | None) -> TimeName:
+        return wanted or self.file.time
+
     def boot(
         self,
         kernel: Kernel,
@@ -47,8 +50,8 @@ class EmulatedBoard(Board):
         on_step: OnStep = unheard,
     ) -> BootedEmulatedBoard:
         """See `Board.boot`. `params` also takes `seed` and `trace=on` (a Chrome trace in `log_dir`); in exact time also
-        `exact.record=on` (all accesses in `log_dir`) and `exact.blocks=on` (a hash of all executed code). Every boot is
-        fresh."""
+        `exact.record=on` (all accesses in `log_dir`), `exact.orders=on` (the interleaving of each iteration there) and
+        `exact.blocks=on` (a hash of all executed code). Every boot is fresh."""
         del fresh
         self.check_method(method)
         self.check_kernel(kernel)
@@ -63,6 +66,6 @@ class EmulatedBoard(Board):
             params=params or {},
             on_progress=on_progress,
             counts=counts,
-            time=time or self.file.time,
+            time=self.time_for(time),
             steps=Steps(on_step),
         )

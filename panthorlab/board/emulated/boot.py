@@ -8,7 +8,7 @@ import re
 import secrets
 import shutil
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,10 @@ from panthorlab.board.emulated import coverage_plugin
 from panthorlab.board.emulated.agent import AgentShell
 from panthorlab.board.emulated.booted import BootedEmulatedBoard, Parts
 from panthorlab.board.emulated.cpus import CpuLease
-from panthorlab.board.emulated.exact import plugin
+from panthorlab.board.emulated.exact import plugin, settings
+from panthorlab.board.emulated.exact.gdb import Device, GdbStop
+from panthorlab.board.emulated.exact.plugin import extras
+from panthorlab.board.emulated.exact.settings import ExactSettings
 from panthorlab.board.emulated.exact.shell import ExactShell
 from panthorlab.board.emulated.exact.time import ExactTime
 from panthorlab.board.emulated.exact.wires import CONSOLE, ExactWires
@@ -43,7 +46,7 @@ from panthorlab.board.emulated.qmp import Monitor
 from panthorlab.board.kernel_log import kernel_lines
 from panthorlab.board.onboard import programs
 from panthorlab.board.steps import StepName, Steps
-from panthorlab.errors import BootError, LabError, UsageError
+from panthorlab.errors import BootError, LabError
 from panthorlab.kernel.driver import PANTHOR, WORDS, Driver, driver_of
 from panthorlab.kernel.model import Kernel
 from panthorlab.paths import cache_dir
@@ -72,14 +75,26 @@ def boot(
         log_dir.mkdir(parents=True, exist_ok=True)
         with steps(StepName.LOAD):
             qemu = find_qemu(on_progress)
-            more = coverage_plugin.arguments(qemu.version, counts) if counts else []
+            exact, of_model = settings.split(params)
             why = unusable(file, kernel, qemu) if time == TimeName.EXACT else ""
             if why:
                 on_progress(f"the host's time instead of exact time: {why}")
-        order = Order(name, file, kernel, qemu, log_dir.resolve(), overlay, params, more, time == TimeName.EXACT, why)
+        order = Order(
+            name,
+            file,
+            kernel,
+            qemu,
+            log_dir.resolve(),
+            overlay,
+            params,
+            of_model,
+            counts,
+            exact if time == TimeName.EXACT else None,
+            why,
+        )
         with ExitStack() as undo:
             with steps(StepName.POWER):
-                board = _assemble(order)
+                board = _assemble(order, on_progress)
             undo.callback(board.close)
             _bring_up(board, file, driver_of(kernel) if file.gpu else PANTHOR, on_progress, steps)
             undo.pop_all()
@@ -93,8 +108,8 @@ def boot(
 
 @dataclass(frozen=True)
 class Order:
-    """What to boot, and how. `more`: further QEMU arguments. `exact_wanted`: exact time was requested; `why_not`: why
-    it is not possible, empty if it is."""
+    """What to boot, and how. `params`: all; `of_model`: the GPU model's own. `counts`: where to count instructions.
+    `exact_wanted`: exact time, if it was requested; `why_not`: why it is not possible, empty if it is."""
 
     name: str
     file: EmulatedFile
@@ -103,20 +118,21 @@ class Order:
     log_dir: Path
     overlay: Path | None
     params: Mapping[str, str]
-    more: Sequence[str]
-    exact_wanted: bool
+    of_model: Mapping[str, str]
+    counts: Path | None
+    exact_wanted: ExactSettings | None
     why_not: str
 
     @property
-    def exact(self) -> bool:
-        return self.exact_wanted and not self.why_not
+    def exact(self) -> ExactSettings | None:
+        return None if self.why_not else self.exact_wanted
 
     @property
     def facts_of_time(self) -> dict[str, object]:
         """Facts for the report about the board's clock."""
         if self.why_not:
             return {"time": "host", "time_wanted": "exact", "time_why": self.why_not}
-        if not self.exact_wanted:
+        if self.exact_wanted is None:
             return {"time": "host"}
         return {"time": "exact", "instruction_ns": 1 << SHIFT, "seed": self.params.get("seed", "0")}
 
@@ -132,32 +148,35 @@ def unusable(file: EmulatedFile, kernel: Kernel, qemu: Qemu) -> str:
     return plugin.unusable(qemu)
 
 
-def _assemble(order: Order) -> BootedEmulatedBoard:
+def _assemble(order: Order, on_progress: Callable[[str], None]) -> BootedEmulatedBoard:
     """Start model and QEMU. If a step fails, the earlier ones are undone; after the last, the board owns everything."""
     with ExitStack() as made:
-        board = _start(order, made)
+        board = _start(order, made, on_progress)
         made.pop_all()
     return board
 
 
-def _start(order: Order, made: ExitStack) -> BootedEmulatedBoard:
-    file, kernel, qemu, log_dir, params = order.file, order.kernel, order.qemu, order.log_dir, order.params
+def _start(order: Order, made: ExitStack, on_progress: Callable[[str], None]) -> BootedEmulatedBoard:
+    file, kernel, qemu, log_dir, wanted = order.file, order.kernel, order.qemu, order.log_dir, order.exact
     run_dir = _run_dir()
     made.callback(shutil.rmtree, run_dir, ignore_errors=True)
     lease = CpuLease() if file.machine.pin else None
     if lease:
         made.callback(lease.release)
     cpu = lease.cpu if lease else None
-    exact = ExactWires(made) if order.exact else None
+    exact = ExactWires(made) if wanted else None
     model = None
     if file.gpu:
         model = GpuModel(
             model=file.gpu.model,
-            params=_of_model(params, exact=order.exact),
+            params=order.of_model,
             run_dir=run_dir,
             log_dir=log_dir,
             cpu=cpu,
             exact=exact.of_model if exact else None,
+            record=wanted is not None and wanted.record,
+            orders=wanted is not None and wanted.orders,
+            stop=wanted.stop if wanted else None,
         )
         made.callback(model.stop, 0.0)
     initrd = run_dir / "initramfs.cpio"
@@ -174,15 +193,15 @@ def _start(order: Order, made: ExitStack) -> BootedEmulatedBoard:
     config = (kernel.path / "config").read_text(errors="replace")
     extra = (*detector_words(config), *([SPIN] if exact else []))
     image = kernel.image.resolve()
-    arguments = qemu_arguments(file, image=image, initrd=initrd, wires=wires, extra=extra, exact=order.exact)
-    if exact:
-        arguments += exact.qemu_arguments(qemu, blocks=params.get("exact.blocks") == "on")
+    arguments = qemu_arguments(file, image=image, initrd=initrd, wires=wires, extra=extra, exact=bool(wanted))
+    if exact and wanted:
+        arguments += exact.qemu_arguments(qemu, extras(wanted, order.counts, kernel, run_dir=run_dir, log_dir=log_dir))
         ends = [*ends, *exact.of_qemu]
+    elif order.counts:
+        arguments += coverage_plugin.arguments(qemu.version, order.counts)
     qemu_log = log_dir / "qemu.log"
     with qemu_log.open("wb") as log:
-        process = spawn.spawn(
-            [*qemu.argv, *arguments, *order.more], cwd=run_dir, stdout=log, stderr=log, cpu=cpu, pass_fds=ends
-        )
+        process = spawn.spawn([*qemu.argv, *arguments], cwd=run_dir, stdout=log, stderr=log, cpu=cpu, pass_fds=ends)
     made.callback(spawn.end, process, gently=0)
     for _, theirs in pairs:
         theirs.close()
@@ -195,9 +214,13 @@ def _start(order: Order, made: ExitStack) -> BootedEmulatedBoard:
         "qemu": qemu.version,
         "qemu_origin": qemu.origin,
         "host_cpu": cpu,
-        "gpu_params": dict(params),
+        "gpu_params": dict(order.params),
     }
     watch, exact_time = Monitor(monitor), ExactTime(exact.host, agent) if exact else None
+    if exact and exact_time and wanted and wanted.stop is not None:
+        device = Device(wanted.port, run_dir, kernel.path / "vmlinux")
+        gdb = GdbStop(process, watch, device, exact.count, on_progress)
+        exact_time.on_stop, exact_time.patient = gdb.stop, gdb.patient
     return BootedEmulatedBoard(
         Parts(
             name=order.name,
@@ -217,15 +240,6 @@ def _start(order: Order, made: ExitStack) -> BootedEmulatedBoard:
         lambda why_lost: ExactShell(agent, why_lost, exact_time, watch) if exact_time else AgentShell(agent, why_lost),
         facts,
     )
-
-
-def _of_model(params: Mapping[str, str], *, exact: bool) -> dict[str, str]:
-    """The parameters that belong to the model. Raises UsageError for those that need exact time."""
-    switches = {name: params[name] for name in ("exact.blocks", "exact.record") if name in params}
-    for name, value in switches.items():
-        if value not in ("on", "off"):
-            raise UsageError(f"gpu.{name} is `on` or `off`, not `{value}`")
-    return {name: value for name, value in params.items() if name not in switches or (exact and name == "exact.record")}
 
 
 def _close_sockets(pairs: list[tuple[socket.socket, socket.socket]], exact: ExactWires | None) -> None:

@@ -194,10 +194,22 @@ class BootedEmulatedBoard:
             )
         after = f" after an oops: {self.oops}" if self.oops else ""
         return BootError(
-            f"board {self.name} {what}{after} (QEMU answers: {state}). Last on the console:\n"
+            f"board {self.name} {what}{after} (QEMU answers: {state}{self._last_event()}). Last on the console:\n"
             f"{self._parts.console.tail()}",
             hint=self._where(),
         )
+
+    def _last_event(self) -> str:
+        """In exact time, where the guest is, and the last event between it and the GPU: equal on every host."""
+        exact, model = self._parts.exact, self._parts.model
+        if exact is None or model is None:
+            return ""
+        try:
+            last = model.last_event()
+        except LabError as error:
+            last = str(error)
+        still = ", and executes nothing any more" if exact.still else ""
+        return f"; the guest has executed {exact.count} instructions{still}; the last event of the GPU: {last}"
 
     def close(self) -> None:
         with self._closing:

@@ -2,153 +2,51 @@
 /*
  * TCG plugin: how often each instruction of chosen address ranges runs.
  *
- * Counts go into a file mapped shared, so they are there for whoever reads it, at any time and whatever ends QEMU.
  * Blocks outside the ranges are not touched, and run as fast as without the plugin.
  *
- *	-plugin file=coverage.so,counts=FILE
- *
- * FILE, made beforehand, in the host's byte order: u64 magic, u64 number of ranges, per range u64 start and u64 end, and
- * then a u64 count per 4-byte instruction of each range.
- *
- * Of QEMU's plugin API this declares what it uses (docs/devel/tcg-plugins.rst, qemu-plugin.h: GPL-2.0-or-later), for no
- * package of QEMU ships the header everywhere. Version 7 has other callbacks than those before: see API_VERSION.
+ *	-plugin file=coverage.so,counts=FILE	see counts.c
  */
-#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 
-#define EXPORT __attribute__((visibility("default")))
-#define MAGIC 0x31637668746e6170ull	/* "panthvc1" */
-#define INSN_SIZE 4
-
-typedef uint64_t plugin_id;
-struct qemu_plugin_tb;
-struct qemu_plugin_insn;
-enum cb_flags { CB_NO_REGS };
-typedef void (*vcpu_cb)(unsigned int cpu, void *data);
+#include "counts.h"
+#include "tcg_plugin.h"
 
 EXPORT int qemu_plugin_version = API_VERSION;
 
-extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
-extern struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t number);
-extern uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
-extern void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, vcpu_cb cb, enum cb_flags flags,
-						   void *data);
-#if API_VERSION >= 7
-typedef void (*trans_cb)(struct qemu_plugin_tb *tb, void *data);
-extern void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id, trans_cb cb, void *data);
-#else
-typedef void (*trans_cb)(plugin_id id, struct qemu_plugin_tb *tb);
-extern void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id, trans_cb cb);
-#endif
-
-struct range {
-	uint64_t start, end;
-};
-
-static const struct range *ranges;
-static uint64_t *counts;
-static size_t range_count;
-
-static uint64_t *counter_of(uint64_t address)
-{
-	size_t before = 0;
-
-	for (size_t i = 0; i < range_count; i++) {
-		if (address >= ranges[i].start && address < ranges[i].end)
-			return &counts[before + (address - ranges[i].start) / INSN_SIZE];
-		before += (ranges[i].end - ranges[i].start) / INSN_SIZE;
-	}
-	return NULL;
-}
+static struct counts counts;
 
 /* Several vCPUs may run the same instruction at once. */
-static void count(unsigned int cpu, void *counter)
+static void count(UNUSED unsigned int cpu, void *counter)
 {
-	(void)cpu;
 	__atomic_fetch_add((uint64_t *)counter, 1, __ATOMIC_RELAXED);
 }
 
-static void instrument(struct qemu_plugin_tb *tb)
+static void translated(CALLBACK(struct qemu_plugin_tb *tb))
 {
 	size_t insns = qemu_plugin_tb_n_insns(tb);
 
 	/* each by itself, not the block as a whole: an instruction may fault, and those behind it do not run */
 	for (size_t i = 0; i < insns; i++) {
 		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
-		uint64_t *counter = counter_of(qemu_plugin_insn_vaddr(insn));
+		size_t word = counts_word(&counts, qemu_plugin_insn_vaddr(insn));
 
-		if (counter)
-			qemu_plugin_register_vcpu_insn_exec_cb(insn, count, CB_NO_REGS, counter);
+		if (word)
+			qemu_plugin_register_vcpu_insn_exec_cb(insn, count, CB_NO_REGS, &counts.words[word]);
 	}
 }
 
-#if API_VERSION >= 7
-static void translated(struct qemu_plugin_tb *tb, void *data)
-{
-	(void)data;
-	instrument(tb);
-}
-#else
-static void translated(plugin_id id, struct qemu_plugin_tb *tb)
-{
-	(void)id;
-	instrument(tb);
-}
-#endif
-
-static int fail(const char *what)
-{
-	perror(what);
-	return 1;
-}
-
-/* Map FILE and check that it is as large as its ranges say. */
-static int open_counts(const char *path)
-{
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-	uint64_t *words, insns = 0;
-	struct stat st;
-	size_t have;
-
-	if (fd < 0 || fstat(fd, &st))
-		return fail(path);
-	have = (size_t)st.st_size / sizeof(*words);
-	words = have < 2 ? MAP_FAILED : mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (words == MAP_FAILED)
-		return fail(path);
-	ranges = (const struct range *)(words + 2);
-	range_count = words[1];
-	if (words[0] == MAGIC && range_count <= (have - 2) / 2) {
-		for (size_t i = 0; i < range_count; i++)
-			insns += (ranges[i].end - ranges[i].start) / INSN_SIZE;
-		if (insns == have - 2 - 2 * range_count) {
-			counts = words + 2 + 2 * range_count;
-			return 0;
-		}
-	}
-	fprintf(stderr, "coverage: %s is no file of counts\n", path);
-	return 1;
-}
-
-EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv)
+EXPORT int qemu_plugin_install(plugin_id id, UNUSED const void *info, int argc, char **argv)
 {
 	static const char option[] = "counts=";
 
-	(void)info;
 	if (argc != 1 || strncmp(argv[0], option, sizeof(option) - 1)) {
 		fprintf(stderr, "coverage: expected counts=FILE\n");
 		return 1;
 	}
-	if (open_counts(argv[0] + sizeof(option) - 1))
+	if (!counts_open(&counts, "coverage", argv[0] + sizeof(option) - 1))
 		return 1;
-#if API_VERSION >= 7
-	qemu_plugin_register_vcpu_tb_trans_cb(id, translated, NULL);
-#else
-	qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
-#endif
+	REGISTER(vcpu_tb_trans, id, translated);
 	return 0;
 }

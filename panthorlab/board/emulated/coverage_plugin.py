@@ -9,12 +9,12 @@ from typing import Final
 from panthorlab.board.emulated import tcg_plugin
 from panthorlab.board.emulated.tcg_plugin import quoted
 
-SOURCE: Final = Path(__file__).with_name("coverage_plugin.c")
+FILES: Final = tuple(map(Path(__file__).with_name, ("coverage_plugin.c", "counts.c", "counts.h")))
 
 
 def compiled(api: int) -> Path:
     """The shared object for this version of the API. Raises LabError."""
-    return tcg_plugin.compiled("coverage", SOURCE, api)
+    return tcg_plugin.compiled("coverage", FILES, api)
 
 
 def arguments(qemu: str, counts: Path) -> list[str]:

@@ -16,6 +16,7 @@ from panthorlab import spawn
 from panthorlab.board.api import Hazard
 from panthorlab.board.gpu_events import GpuEvents
 from panthorlab.errors import LabError, UsageError
+from panthorlab.gpu.exact import order
 from panthorlab.gpu.exact.wire import Ends
 from panthorlab.gpu.generations.table import GENERATIONS
 from panthorlab.gpu.misbehave import Rule
@@ -61,9 +62,13 @@ class GpuModel:
         log_dir: Path,
         cpu: int | None,
         exact: Ends | None = None,
+        record: bool = False,
+        orders: bool = False,
+        stop: int | None = None,
     ) -> None:
-        """Start the model. `params` holds the model's own parameters and `trace` (on, off), `seed` and, in exact time,
-        `exact.record` (on, off): whether all accesses are written to `gpu-accesses.log`."""
+        """Start the model. `params` holds the model's own parameters and `trace` (on, off), `seed`. In exact time,
+        `record`: write all accesses to `gpu-accesses.log`; `orders`: write the interleaving of each iteration to
+        `order.FILE`; `stop`: have the guest stopped at this count."""
         self.log, self.events = log_dir / "gpu.log", GpuEvents(log_dir / "gpu-events.jsonl", from_end=True)
         self._complaints = log_dir / "gpu-stderr.log"
         self._output = b""
@@ -89,8 +94,9 @@ class GpuModel:
             argv += ["--trace", str(log_dir / "gpu-trace.json")]
         if exact is not None:
             argv += ["--exact", str(exact)]
-            if _switch("gpu.exact.record", own.pop("exact.record", "off")):
-                argv += ["--accesses", str(log_dir / "gpu-accesses.log")]
+            argv += ["--accesses", str(log_dir / "gpu-accesses.log")] if record else []
+            argv += ["--orders", str(log_dir / order.FILE)] if orders else []
+            argv += ["--stop", str(stop)] if stop is not None else []
         if seed := own.pop("seed", None):
             argv += ["--seed", seed]
         for name, value in sorted(own.items()):
@@ -174,6 +180,10 @@ class GpuModel:
         interrupts. Raises LabError if the model has ended."""
         _, count, blocks, sha256 = self._command("digest", b"digest ").split()
         return int(count), blocks, sha256
+
+    def last_event(self) -> str:
+        """In exact time: the last register access or interrupt, in words. Raises LabError if the model has ended."""
+        return self._command("last", b"last ").removeprefix("last ")
 
     def _command(self, line: str, answer: bytes) -> str:
         """Send a command and return the line that answers it."""

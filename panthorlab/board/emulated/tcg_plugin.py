@@ -7,6 +7,7 @@ import hashlib
 import re
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,8 @@ from panthorlab.errors import LabError
 from panthorlab.paths import cache_dir
 
 COMPILER: Final = "gcc"
+HEADER: Final = Path(__file__).with_name("tcg_plugin.h")
+"""QEMU's plugin API, as our plugins use it."""
 _OPTIONS: Final = ("-O2", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden", "-shared", "-fPIC")
 _COMPILE_SECONDS: Final = 120.0
 
@@ -25,15 +28,19 @@ def api_version(qemu: str) -> int:
     return 7 if (major, minor) >= (11, 1) else 4
 
 
-def compiled(name: str, source: Path, api: int) -> Path:
-    """Plugin `name` for this version of the API, from the cache or compiled now. Raises LabError."""
-    key = hashlib.sha256(repr((api, _OPTIONS)).encode() + source.read_bytes()).hexdigest()[:16]
-    target = cache_dir("plugins") / f"{name}-{key}.so"
+def compiled(name: str, files: Sequence[Path], api: int) -> Path:
+    """Plugin `name` for this version of the API, from the cache or compiled now. `files`: its C files and its own
+    headers. Raises LabError."""
+    key = hashlib.sha256(repr((api, _OPTIONS)).encode())
+    for file in (HEADER, *files):
+        key.update(hashlib.sha256(file.read_bytes()).digest())
+    target = cache_dir("plugins") / f"{name}-{key.hexdigest()[:16]}.so"
     if target.exists():
         return target
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         made = Path(folder, "plugin.so")
-        argv = [COMPILER, *_OPTIONS, f"-DAPI_VERSION={api}", "-o", str(made), str(source)]
+        sources = [str(file) for file in files if file.suffix == ".c"]
+        argv = [COMPILER, *_OPTIONS, f"-DAPI_VERSION={api}", f"-I{HEADER.parent}", "-o", str(made), *sources]
         try:
             done = spawn.run(argv, timeout=_COMPILE_SECONDS)
         except (FileNotFoundError, subprocess.TimeoutExpired) as error:

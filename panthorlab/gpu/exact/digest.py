@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Callable
 from typing import TextIO
 
 _ACCESS = struct.Struct("<cQQI")
@@ -18,6 +19,8 @@ class Digest:
     def __init__(self, record: TextIO | None = None) -> None:
         self._sum = hashlib.sha256()
         self._record = record
+        self.last: tuple[str, int, int | str, int] | None = None
+        """The last of them: R, W or I, its count, offset or line, and value."""
 
     def read(self, count: int, offset: int, value: int) -> None:
         self._access(b"R", count, offset, value)
@@ -28,8 +31,19 @@ class Digest:
     def interrupt(self, count: int, line: str) -> None:
         """Record an interrupt of the guest."""
         self._sum.update(_INTERRUPT.pack(b"I", count, line.encode()))
+        self.last = "I", count, line, 0
         if self._record is not None:
             self._record.write(f"I {count} {line}\n")
+
+    def describe_last(self, name_of: Callable[[int], str]) -> str:
+        """The last of them in words. `name_of`: the name of the register at an offset."""
+        if self.last is None:
+            return "nothing was done to the GPU yet"
+        kind, count, what, value = self.last
+        if isinstance(what, str):
+            return f"interrupt {what} at instruction {count}"
+        verb = "read as" if kind == "R" else "written with"
+        return f"{name_of(what)} {verb} 0x{value:x} at instruction {count}"
 
     def hexdigest(self) -> str:
         """The digest of everything recorded so far."""
@@ -37,5 +51,6 @@ class Digest:
 
     def _access(self, kind: bytes, count: int, offset: int, value: int) -> None:
         self._sum.update(_ACCESS.pack(kind, count, offset, value & 0xFFFFFFFF))
+        self.last = kind.decode(), count, offset, value
         if self._record is not None:
             self._record.write(f"{kind.decode()} {count} {offset:x} {value:x}\n")

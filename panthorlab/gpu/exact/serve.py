@@ -6,9 +6,10 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from functools import partial
 
-from panthorlab.gpu.exact.loop import ExactLoop
-from panthorlab.gpu.exact.wire import HELD, Ends, Page, decode_held, encode_go_on
+from panthorlab.gpu.exact.loop import INSTRUCTION_SECONDS, ExactLoop
+from panthorlab.gpu.exact.wire import HELD, STOP, Ends, Page, decode_held, encode_go_on
 from panthorlab.gpu.latency import Latencies
 
 BEAT_SECONDS = 0.001
@@ -22,17 +23,23 @@ class Exact:
     happens at an instruction count, not at a host time.
     """
 
-    def __init__(self, ends: Ends, strategy: str, seed: int, on_error: Callable[[Exception], None]) -> None:
+    def __init__(
+        self, ends: Ends, latencies: Latencies, on_error: Callable[[Exception], None], stop: int | None = None
+    ) -> None:
+        """`stop`: the count at which the host is asked to stop the guest."""
         self._page = Page(ends.page)
         self._sync, self._host = socket.socket(fileno=ends.sync), socket.socket(fileno=ends.host)
-        self.loop = ExactLoop(on_error, self._page, Latencies(strategy, seed))
+        self.loop = ExactLoop(on_error, self._page, latencies)
         self._go = False
+        self._stop_at = stop
 
     def begin(self) -> None:
         """Before the guest's first instruction."""
         self.loop.add_reader(self._sync.fileno(), self._held)
         self.loop.add_reader(self._host.fileno(), self._heard)
         self.loop.call_later(BEAT_SECONDS, self._beat)
+        if self._stop_at is not None:
+            self.loop.call_later(self._stop_at * INSTRUCTION_SECONDS, partial(self._ask, STOP))
         self.loop.leave()
 
     @property
@@ -60,9 +67,13 @@ class Exact:
 
     def _beat(self) -> None:
         self.loop.call_later(BEAT_SECONDS, self._beat)
+        self._ask(0)
+
+    def _ask(self, flag: int) -> None:
+        """Ask the host whether the guest may go on."""
         self._go = False
         try:
-            self._host.send(HELD.pack(self.loop.count))
+            self._host.send(HELD.pack(self.loop.count | flag))
         except ConnectionError:
             self.loop.stop()
         self.loop.serve_until(lambda: self._go)

@@ -19,6 +19,10 @@ DUE: Final = 1 << 62
 NEVER: Final = 1 << 61
 """An instruction count that no run reaches: four hundred years."""
 _MAGIC_AT, _COUNT, _LEFT, _HASH = range(4)
+COUNT_BYTES: Final = slice(8 * _COUNT, 8 * _COUNT + 8)
+"""Place of the count in the page."""
+STOP: Final = 1 << 63
+"""Added to a count that the model sends to the host: no beat, the guest is to be stopped."""
 HELD: Final = struct.Struct("<Q")
 """The only message, "held", and its answer, "go on": each holds the count at which the CPU is held."""
 

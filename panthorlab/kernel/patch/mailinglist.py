@@ -19,8 +19,8 @@ from urllib.parse import unquote
 from panthorlab.errors import LabError, PatchError
 from panthorlab.kernel.patch.files import MAX_BYTES
 from panthorlab.kernel.patch.mails import Mail, read_mails, split_mails
-from panthorlab.kernel.patch.series import enumerated
 from panthorlab.kernel.patch.subject import printable
+from panthorlab.kernel.patch.whole import enumerated
 from panthorlab.kernel.tools import run
 
 B4_SECONDS = 300.0

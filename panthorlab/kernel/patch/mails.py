@@ -17,6 +17,7 @@ from email.utils import parseaddr
 from panthorlab.errors import PatchError
 from panthorlab.kernel.patch import mailtext
 from panthorlab.kernel.patch.difflines import diff_lines
+from panthorlab.kernel.patch.letter import Letter, letter_of
 from panthorlab.kernel.patch.mailtext import DIFF, Facts
 from panthorlab.kernel.patch.subject import Subject, parse_subject, printable
 
@@ -64,7 +65,7 @@ class Mail:
     """A mail, or a diff alone. `patch`: None if there is no diff in it, or it is a cover letter.
 
     `parents`: the message-ids it answers. `sender`: the address of its From. `trailers`: lines like `Acked-by: …` that
-    it does not quote. `notes`: what was done to read it, a sentence each.
+    it does not quote. `notes`: what was done to read it, a sentence each. `letter`: what an answer to it needs.
     """
 
     patch: PatchText | None
@@ -75,6 +76,7 @@ class Mail:
     notes: tuple[str, ...] = ()
     sender: str = ""
     trailers: tuple[str, ...] = ()
+    letter: Letter | None = None
 
     @property
     def reply(self) -> bool:
@@ -166,7 +168,7 @@ def _read_message(message: EmailMessage, origin: str, name: str, depth: int) -> 
         else:
             bodies.append(body)
     outer = _one_mail(name, origin, subject, bodies, own_id[1] if own_id else None, parents)
-    outer = _from(outer, str(message.get("From", "")))
+    outer = replace(_from(outer, str(message.get("From", ""))), letter=letter_of(message))
     if outer.reply:
         attached = [replace(mail, subject=replace(mail.subject, reply=True)) for mail in attached]
     if outer.patch and outer.content in {mail.content for mail in attached}:

@@ -20,14 +20,14 @@ _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'')
 
 
 @dataclass(frozen=True)
-class Block:
+class NeedlessBraces:
     """Braces that are not needed. `line`: of `file` as the patch leaves it, from 1."""
 
     file: str
     line: int
 
 
-def needless_braces(diff: str) -> list[Block]:
+def needless_braces(diff: str) -> list[NeedlessBraces]:
     """The blocks that a diff adds to C files. Raises UnidiffParseError for a damaged one."""
     return [
         block
@@ -38,7 +38,7 @@ def needless_braces(diff: str) -> list[Block]:
     ]
 
 
-def _blocks(name: str, lines: Sequence[Line]) -> Iterator[Block]:
+def _blocks(name: str, lines: Sequence[Line]) -> Iterator[NeedlessBraces]:
     """`lines`: of one hunk, as the patch leaves them."""
     for place, line in enumerate(lines[:-2]):
         statement, end = lines[place + 1].value, lines[place + 2].value
@@ -49,7 +49,7 @@ def _blocks(name: str, lines: Sequence[Line]) -> Iterator[Block]:
         if match is None or not _balanced(_TEXT.sub("", match["rest"])) or re.match(r"\s*else\b", behind):
             continue
         if _TEXT.sub("", statement).count(";") == 1:
-            yield Block(name, line.target_line_no or 0)
+            yield NeedlessBraces(name, line.target_line_no or 0)
 
 
 def _balanced(text: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -13,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from panthorlab.board import calls
 from panthorlab.board.emulated import tcg_plugin
 from panthorlab.board.emulated.exact import plugin
 from panthorlab.board.emulated.qemu import Qemu
+from panthorlab.coverage import counts
 from panthorlab.gpu.exact.wire import HELD, PAGE, Page, decode_held, encode_go_on
 
 HOST = Path(__file__).with_name("exact_host.c")
@@ -30,8 +33,8 @@ def host(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     assert compiler, "no gcc; ./scripts/setup installs one"
     program = tmp_path / "host"
     warnings = ("-O1", "-Wall", "-Wextra", "-Werror")
-    api = f"-DAPI_VERSION={request.param}"
-    subprocess.run([compiler, *warnings, api, "-rdynamic", "-o", program, HOST, "-ldl"], check=True, timeout=60)
+    api = (f"-DAPI_VERSION={request.param}", f"-I{tcg_plugin.HEADER.parent}")
+    subprocess.run([compiler, *warnings, *api, "-rdynamic", "-o", program, HOST, "-ldl"], check=True, timeout=60)
     return [str(program), str(plugin.compiled(request.param))]
 
 
@@ -146,6 +149,58 @@ def test_what_it_does_not_know_is_refused(arguments: str, host: list[str]) -> No
     done = subprocess.run([*host, arguments], capture_output=True, check=False, timeout=60)
     assert done.returncode == 1
     assert done.stderr.startswith(b"exact: ")
+
+
+# -- what it counts and writes besides -----------------------------------------------------------------------------
+
+TEXT = ((0xFFFF800080001000, 0xFFFF800080001010), (0xFFFF800080002000, 0xFFFF800080002008))
+
+
+def test_instructions_of_the_driver_are_counted_each_by_itself(host: list[str], model: Model, tmp_path: Path) -> None:
+    live = counts.create(tmp_path / "counts", TEXT)
+    blocks = ["ffff800080000ff8:4", "ffff800080001004:9", "ffff800080001004:3:2", "ffff800080002004:1", "1000:4"]
+    model.page.arm(None)
+    process = model.start(host, *blocks, "kill", more=f",counts={live}")
+    model.serve()
+    assert ended(process)[0] == -signal.SIGKILL
+    assert list(counts.read(live).values) == [1, 3, 2, 1, 0, 1]
+    assert model.page.count == 4 + 9 + 3 + 1 + 4
+
+
+def test_many_instructions_are_counted_where_they_belong(host: list[str], model: Model, tmp_path: Path) -> None:
+    text = ((0x10000, 0x10000 + 4 * 5000),)  # several pages of counts
+    live = counts.create(tmp_path / "counts", text)
+    model.page.arm(None)
+    process = model.start(host, *(f"{0x10000 + 4 * at:x}:1" for at in range(0, 5000, 97)), more=f",counts={live}")
+    model.serve()
+    assert ended(process) == (0, "")
+    assert [at for at, value in enumerate(counts.read(live).values) if value] == list(range(0, 5000, 97))
+
+
+def test_calls_are_written_with_their_counts_and_stacks(host: list[str], model: Model, tmp_path: Path) -> None:
+    places = calls.write_addresses(tmp_path / "places", [0x2000, 0x1008, 0x3000])
+    into = tmp_path / "calls"
+    model.page.arm(14)
+    process = model.start(
+        host, "sp:ff00", "1000:4", "sp:fe00", "2000:6", "2004:1", "3000:5:0", "ffff800080001000:5", "3000:5", "kill",
+        more=f",places={places},calls={into}",
+    )  # fmt: skip
+    assert model.serve(20, None) == [16, 21]
+    assert ended(process)[0] == -signal.SIGKILL
+    assert list(calls.read(into)) == [
+        calls.Passed(2, 0x1008, 0xFF00),
+        calls.Passed(4, 0x2000, 0xFE00),
+        calls.CpuHeld(16, 0x3000, 5),
+        calls.CpuHeld(21, 0xFFFF800080001000, 5),
+        calls.Passed(21, 0x3000, 0xFE00),
+    ]
+
+
+@pytest.mark.parametrize("more", ["counts=/nonexistent", "places=/dev/null,calls=/dev/null", "calls=/tmp/x"])
+def test_files_that_it_cannot_use_are_refused(more: str, host: list[str], model: Model) -> None:
+    status, said = ended(model.start(host, more=f",{more}"))
+    assert status == 1
+    assert said
 
 
 # -- whether it can be used ---------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from __future__ import annotations
 import queue
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import pytest
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from panthorlab.board.emulated.exact import time as exact
 from panthorlab.board.emulated.exact.time import ExactTime
 from panthorlab.gpu.exact.loop import INSTRUCTION_SECONDS
-from panthorlab.gpu.exact.wire import HELD
+from panthorlab.gpu.exact.wire import HELD, STOP
 
 BEAT = 125_000  # instructions: a millisecond
 
@@ -24,10 +24,13 @@ BEAT = 125_000  # instructions: a millisecond
 class Guest:
     """Says at each beat what it has to, in pieces; then goes on saying nothing, or ends."""
 
-    def __init__(self, says: Sequence[Sequence[bytes]], *, ends: bool = False, stops: bool = False) -> None:
+    def __init__(
+        self, says: Sequence[Sequence[bytes]], *, ends: bool = False, stops: bool = False, stop_at: int = 0
+    ) -> None:
+        """`stop_at`: the number of the beat before which it wants to be stopped."""
         self._model, self.host = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._port, self.agent = socket.socketpair()
-        self._says, self._ends, self._stops = says, ends, stops
+        self._says, self._ends, self._stops, self._stop_at = says, ends, stops, stop_at
         self.beats = 0
         self.time = ExactTime(self.host, self.agent)
         self.heard: list[bytes] = []
@@ -47,6 +50,9 @@ class Guest:
                     self._model.recv(1)  # never asked again: the host has gone
                     return
                 self.beats += 1
+                if self.beats == self._stop_at:
+                    self._model.send(HELD.pack(self.beats * BEAT - 7 | STOP))
+                    self._model.recv(1)
                 self._model.send(HELD.pack(self.beats * BEAT))
                 if not self._model.recv(1):
                     return
@@ -122,6 +128,38 @@ def test_a_guest_that_executes_nothing_does_not_hold_us_for_ever(
     guests.append(guest)
     assert not wait(guest, b"x", 0.25)
     assert not guest.time.held
+
+
+def test_a_stop_is_no_beat(guests: list[Guest]) -> None:
+    digests = []
+    for stop_at in (0, 2):
+        guest, stops = Guest([[b"a"], [b"b"], [b"c"]], stop_at=stop_at), list[int]()
+
+        def stop(go_on: Callable[[], None], guest: Guest = guest, stops: list[int] = stops) -> None:
+            stops.append(guest.time.count)
+            go_on()
+
+        guest.time.on_stop = stop
+        guests.append(guest)
+        assert wait(guest, b"c", 1.0)
+        assert stops == ([BEAT] if stop_at else [])
+        assert guest.time.now() == 3 * BEAT * INSTRUCTION_SECONDS
+        digests.append(guest.time.hexdigest())
+    assert digests[0] == digests[1]
+
+
+def test_a_guest_that_a_debugger_has_may_stand_still(guests: list[Guest], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exact, "STALL_SECONDS", 0.05)
+    guest, asked = Guest([[]], stops=True), list[int]()
+    guests.append(guest)
+
+    def patient() -> bool:
+        asked.append(1)
+        return len(asked) < 4
+
+    guest.time.patient = patient
+    assert not wait(guest, b"x", 0.02)
+    assert len(asked) == 4
 
 
 @given(st.lists(st.binary(min_size=1, max_size=20), min_size=1, max_size=6), st.lists(st.integers(1, 20), max_size=6))

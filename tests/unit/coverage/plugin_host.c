@@ -12,11 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef uint64_t plugin_id;
-typedef void (*vcpu_cb)(unsigned int cpu, void *data);
+#include "tcg_plugin.h"
+
 struct qemu_plugin_insn {
 	uint64_t address;
-	vcpu_cb cb;
+	exec_cb cb;
 	void *data;
 };
 struct qemu_plugin_tb {
@@ -24,22 +24,17 @@ struct qemu_plugin_tb {
 	size_t count;
 };
 
-#if API_VERSION >= 7
-typedef void (*trans_cb)(struct qemu_plugin_tb *tb, void *data);
-#else
-typedef void (*trans_cb)(plugin_id id, struct qemu_plugin_tb *tb);
-#endif
 static trans_cb translated;
-static const plugin_id own_id = 42;
+static const plugin_id id_of_plugin = 42;
 
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb)
 {
 	return tb->count;
 }
 
-struct qemu_plugin_insn *qemu_plugin_tb_get_insn(struct qemu_plugin_tb *tb, size_t number)
+struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t number)
 {
-	return &tb->insns[number];
+	return (struct qemu_plugin_insn *)&tb->insns[number];
 }
 
 uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn)
@@ -47,22 +42,16 @@ uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn)
 	return insn->address;
 }
 
-void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, vcpu_cb cb, int flags, void *data)
+void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, exec_cb cb, UNUSED enum cb_flags flags,
+					    void *data)
 {
-	(void)flags;
 	insn->cb = cb;
 	insn->data = data;
 }
 
-#if API_VERSION >= 7
-void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id, trans_cb cb, void *data)
+void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id, trans_cb cb DATA_ARG)
 {
-	(void)data;
-#else
-void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id, trans_cb cb)
-{
-#endif
-	if (id != own_id)
+	if (id != id_of_plugin)
 		abort();
 	translated = cb;
 }
@@ -73,11 +62,7 @@ static void run(uint64_t start, size_t count)
 
 	for (size_t i = 0; i < count; i++)
 		tb.insns[i].address = start + 4 * i;
-#if API_VERSION >= 7
-	translated(&tb, NULL);
-#else
-	translated(own_id, &tb);
-#endif
+	CALL(translated, id_of_plugin, &tb);
 	for (size_t i = 0; i < count; i++)
 		if (tb.insns[i].cb)
 			tb.insns[i].cb(0, tb.insns[i].data);
@@ -97,7 +82,7 @@ int main(int argc, char **argv)
 	*(void **)&install = dlsym(plugin, "qemu_plugin_install");
 	if (!version || *version != API_VERSION || !install)
 		return 2;
-	if (install(own_id, NULL, 1, argv + 2))
+	if (install(id_of_plugin, NULL, 1, argv + 2))
 		return 1;
 	for (int i = 3; i < argc; i++) {
 		char *rest;

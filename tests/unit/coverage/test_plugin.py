@@ -38,6 +38,7 @@ def host(api: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]
             "-Wextra",
             "-Werror",
             f"-DAPI_VERSION={api}",
+            f"-I{tcg_plugin.HEADER.parent}",
             "-rdynamic",
             "-o",
             program,
@@ -86,6 +87,22 @@ def test_an_argument_that_it_does_not_know_is_refused(host: list[str]) -> None:
 def test_it_is_compiled_once(host: list[str], api: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tcg_plugin, "COMPILER", "no-such-compiler")
     assert str(coverage_plugin.compiled(api)) == host[1]
+
+
+@pytest.mark.parametrize("changed", ["plugin.c", "plugin.h", "tcg_plugin.h"])
+def test_it_is_compiled_anew_for_whatever_it_is_made_of(
+    changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(tcg_plugin, "HEADER", tmp_path / "tcg_plugin.h")
+    (tmp_path / "tcg_plugin.h").write_text("#define ONE 1\n")
+    (tmp_path / "plugin.h").write_text("extern int one;\n")
+    (tmp_path / "plugin.c").write_text('#include "tcg_plugin.h"\n#include "plugin.h"\nint one = ONE;\n')
+    files = tmp_path / "plugin.c", tmp_path / "plugin.h"
+    first = tcg_plugin.compiled("x", files, 7)
+    assert tcg_plugin.compiled("x", files, 7) == first
+    (tmp_path / changed).write_text((tmp_path / changed).read_text() + "\n")
+    assert tcg_plugin.compiled("x", files, 7) != first
 
 
 def test_without_a_compiler_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from panthorlab.kernel.patch.mails import PatchText
 from panthorlab.kernel.patch.read import read_all
-from panthorlab.kernel.review.braces import Block, needless_braces
+from panthorlab.kernel.review.braces import NeedlessBraces, needless_braces
 from panthorlab.kernel.review.checkpatch import StyleFinding, as_mail, parse
 from panthorlab.kernel.review.fixes import check_fixes
 
@@ -27,7 +27,7 @@ def diff(code: str, name: str = "a.c") -> str:
 def test_the_nit_of_the_review() -> None:
     files = [str(THREADS / f"evict-groups-{version}.mbox") for version in ("v1", "v2")]
     found = [needless_braces(read_all(files, version=version).patches[0].text) for version in (1, 2)]
-    assert found == [[Block("drivers/gpu/drm/panthor/panthor_sched.c", 2944)], []]
+    assert found == [[NeedlessBraces("drivers/gpu/drm/panthor/panthor_sched.c", 2944)], []]
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_the_nit_of_the_review() -> None:
     ],
 )
 def test_braces_that_are_not_needed(code: str) -> None:
-    assert needless_braces(diff(code)) == [Block("a.c", 1)]
+    assert needless_braces(diff(code)) == [NeedlessBraces("a.c", 1)]
     assert not needless_braces(diff(code, "a.rs"))
 
 

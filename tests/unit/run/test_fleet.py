@@ -12,6 +12,7 @@ import pytest
 
 from panthorlab.board import lab
 from panthorlab.board.board import Board
+from panthorlab.board.boardtime import TimeName
 from panthorlab.board.registry import open_board
 from panthorlab.errors import ConfigError, LabError, UsageError
 from panthorlab.run import fleet
@@ -59,6 +60,22 @@ def test_default_is_the_emulated_board_in_copies() -> None:
     assert fleet.lanes(chosen.boards, settings) == [Lane(chosen.boards[0])] * 3
     assert Settings(board="qemu-g610").board_names == ("qemu-g610",), "as runs of earlier versions have it"
     assert keys(fleet.reopened(Settings(board="qemu-g610"))) == ["qemu-g610"]
+
+
+@pytest.mark.parametrize(
+    ("boards", "coverage", "time", "expected"),
+    [
+        (["qemu-g610"], False, TimeName.EXACT, True),
+        (["qemu-g610"], False, TimeName.HOST, False),
+        (["qemu-g610"], True, TimeName.HOST, True),
+        (["qemu-g610", "a"], False, TimeName.EXACT, False),
+        (["a"], True, None, True),
+    ],
+)
+def test_lines_are_measured_when_asked_for_and_always_in_exact_time(
+    boards: list[str], coverage: bool, time: TimeName | None, expected: bool
+) -> None:
+    assert fleet.measured([open_board(board) for board in boards], coverage=coverage, time=time) is expected
 
 
 def test_real_boards_have_a_lane_each_whatever_jobs_says() -> None:

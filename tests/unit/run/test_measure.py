@@ -246,6 +246,17 @@ def test_real_boards_want_a_kernel_that_counts_by_itself(tmp_path: Path) -> None
     assert isinstance(open_meter(recipe, tmp_path / "boot"), GcovMeter)
 
 
+def test_what_nobody_asked_for_is_left_out_where_it_cannot_be_had(tmp_path: Path) -> None:
+    boards, kernels = [open_board("qemu-g610")], {Side.AFTER: kernel_in(tmp_path)}
+    (tmp_path / "config").write_text("CONFIG_DRM_PANTHOR=m\n")
+    assert measure.prepare_all(tmp_path, kernels, boards, asked=False) == {}
+    with pytest.raises(UsageError, match="as a module"):
+        measure.prepare_all(tmp_path, kernels, boards, asked=True)
+    (tmp_path / NOTES / "mnt/obj").mkdir(parents=True)
+    assert measure.prepare_all(tmp_path, kernels, boards, asked=False) == {}, "asking the board would be another run"
+    assert measure.prepare_all(tmp_path, kernels, boards, asked=True).keys() == {"k"}
+
+
 def test_a_board_that_counts_nothing_is_an_error(run_dir: Path, tmp_path: Path) -> None:
     meter = open_meter(run_dir / "coverage/after.map.json", tmp_path / "boot")
     assert meter.counts == tmp_path / "boot/coverage/counts"

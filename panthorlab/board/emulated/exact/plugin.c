@@ -6,21 +6,19 @@
  * GPU, panthorlab/gpu/exact) shares a page with this plugin: the counter, and how many instructions are left. While
  * the CPU waits for the GPU, be it here or at a register access, nothing moves, and the other side may set both.
  *
- *	-plugin file=exact.so,page=FD,sync=FD[,hash=on]	both inherited; see panthorlab/gpu/exact/wire.py
- *	-plugin file=exact.so,check=on			ends QEMU with status 0: it can use this plugin
+ *	-plugin file=exact.so,page=FD,sync=FD	both inherited; see panthorlab/gpu/exact/wire.py
+ *		,hash=on			also hash all blocks
+ *		,counts=FILE			also count instructions of the driver; see counts.c
+ *		,places=FILE,calls=FILE		also write down calls; see calls.c
+ *	-plugin file=exact.so,check=on		ends QEMU with status 0: it can use this plugin
  *
  * Operations inline in the translated code, which alone are cheap enough, work on nothing but a scoreboard, in memory of
  * QEMU's own. So one page in the middle of the scoreboard's memory is replaced by the shared one: its contents and its
  * address are the same as before.
- *
- * Of QEMU's plugin API this declares what it uses (docs/devel/tcg-plugins.rst, qemu-plugin.h: GPL-2.0-or-later), for no
- * package of QEMU ships the header everywhere. Version 7 has other callbacks than those before: see API_VERSION.
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,81 +26,41 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define EXPORT __attribute__((visibility("default")))
+#include "exact.h"
+
 #define PAGE 4096
 #define MAGIC 0x3173746361786570ull	/* "pexacts1" */
 #define DUE (1ull << 62)		/* `left` counts up to this: comparisons are with a constant */
 #define GONE 99				/* QEMU's exit status when the other side has gone */
 
-typedef uint64_t plugin_id;
-struct qemu_plugin_tb;
-struct qemu_plugin_scoreboard;
-typedef struct {
-	struct qemu_plugin_scoreboard *score;
-	size_t offset;
-} qemu_plugin_u64;
-enum cb_flags { CB_NO_REGS };
-enum cond { COND_NEVER, COND_ALWAYS, COND_EQ, COND_NE, COND_LT, COND_LE, COND_GT, COND_GE };
-enum op { OP_ADD, OP_STORE };
-typedef void (*vcpu_udata_cb)(unsigned int cpu, void *data);
-
 EXPORT int qemu_plugin_version = API_VERSION;
 
-extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
-extern uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *tb);
-extern struct qemu_plugin_scoreboard *qemu_plugin_scoreboard_new(size_t element_size);
-extern void *qemu_plugin_scoreboard_find(struct qemu_plugin_scoreboard *score, unsigned int cpu);
-extern void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb, vcpu_udata_cb cb, enum cb_flags flags,
-						 void *data);
-extern void qemu_plugin_register_vcpu_tb_exec_cond_cb(struct qemu_plugin_tb *tb, vcpu_udata_cb cb,
-						      enum cb_flags flags, enum cond cond, qemu_plugin_u64 entry,
-						      uint64_t imm, void *data);
-extern void qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(struct qemu_plugin_tb *tb, enum op op,
-							      qemu_plugin_u64 entry, uint64_t imm);
-#if API_VERSION >= 7
-#define ID_ARG
-#define DATA_ARG , void *data
-typedef void (*trans_cb)(struct qemu_plugin_tb *tb, void *data);
-typedef void (*vcpu_cb)(unsigned int cpu, void *data);
-extern void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id, trans_cb cb, void *data);
-extern void qemu_plugin_register_vcpu_init_cb(plugin_id id, vcpu_cb cb, void *data);
-#else
-#define ID_ARG plugin_id id,
-#define DATA_ARG
-typedef void (*trans_cb)(plugin_id id, struct qemu_plugin_tb *tb);
-typedef void (*vcpu_cb)(plugin_id id, unsigned int cpu);
-extern void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id, trans_cb cb);
-extern void qemu_plugin_register_vcpu_init_cb(plugin_id id, vcpu_cb cb);
-#endif
-
-/* What the two sides share. */
-struct page {
-	uint64_t magic;
-	uint64_t count;		/* instructions up to the end of the block that runs */
-	uint64_t left;		/* the CPU is held at the first block that brings this to DUE */
-	uint64_t hash;		/* of all blocks so far, 0 without hash=on */
-};
+struct page *page;
 
 static struct qemu_plugin_scoreboard *board;
 static qemu_plugin_u64 count_entry, left_entry;
-static struct page *page;
 static int page_fd = -1, sync_fd = -1;
 static bool hashing;
 
-static void fail(const char *what)
+void fail(const char *what)
 {
 	fprintf(stderr, "exact: %s: %s\n", what, strerror(errno));
 	_exit(GONE);
 }
 
+/* A block as the one word that a callback gets: bit 47 of an address says what those above it are. */
+static void *packed(uint64_t address, uint64_t insns)
+{
+	return (void *)(uintptr_t)(insns << 48 | (address & ((1ull << 48) - 1)));
+}
+
 /* Have the other side do what is due; it says in the page when the next time is. */
-static void hold(unsigned int cpu, void *data)
+static void hold(UNUSED unsigned int cpu, void *block)
 {
 	uint64_t count = page->count, answer;
 	ssize_t n;
 
-	(void)cpu;
-	(void)data;
+	calls_held((uint64_t)((int64_t)((uintptr_t)block << 16) >> 16), (uintptr_t)block >> 48);
 	if (send(sync_fd, &count, sizeof(count), MSG_NOSIGNAL) != sizeof(count))
 		fail("the GPU model has gone");
 	do {
@@ -115,65 +73,55 @@ static void hold(unsigned int cpu, void *data)
 }
 
 /* FNV-1a, by blocks. */
-static void mix(unsigned int cpu, void *block)
+static void mix(UNUSED unsigned int cpu, void *block)
 {
-	(void)cpu;
 	page->hash = (page->hash ^ (uintptr_t)block) * 1099511628211ull;
 }
 
-static void instrument(struct qemu_plugin_tb *tb)
+static void translated(CALLBACK(struct qemu_plugin_tb *tb))
 {
 	uint64_t insns = qemu_plugin_tb_n_insns(tb);
 
 	qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, OP_ADD, count_entry, insns);
 	qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, OP_ADD, left_entry, insns);
-	qemu_plugin_register_vcpu_tb_exec_cond_cb(tb, hold, CB_NO_REGS, COND_GE, left_entry, DUE, NULL);
+	qemu_plugin_register_vcpu_tb_exec_cond_cb(tb, hold, CB_NO_REGS, COND_GE, left_entry, DUE,
+						  packed(qemu_plugin_tb_vaddr(tb), insns));
 	if (hashing)
 		qemu_plugin_register_vcpu_tb_exec_cb(tb, mix, CB_NO_REGS,
 						     (void *)(uintptr_t)(qemu_plugin_tb_vaddr(tb) ^ insns << 56));
+	coverage_translated(tb);
+	calls_translated(tb);
 }
 
-#if API_VERSION >= 7
-static void translated(struct qemu_plugin_tb *tb, void *data)
+size_t overlay(struct qemu_plugin_scoreboard *score, int fd, size_t size)
 {
-	(void)data;
-	instrument(tb);
+	char *element = qemu_plugin_scoreboard_find(score, 0);
+	size_t to_page = -(uintptr_t)element & (PAGE - 1);
+
+	if (mmap(element + to_page, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
+		fail("mapping a shared file");
+	return to_page;
 }
-#else
-static void translated(plugin_id id, struct qemu_plugin_tb *tb)
-{
-	(void)id;
-	instrument(tb);
-}
-#endif
 
 /* The CPU is there and has not run yet. */
-static void share(ID_ARG unsigned int cpu DATA_ARG)
+static void share(CALLBACK(unsigned int cpu))
 {
-	char *element;
-	size_t to_page;
+	size_t offset;
 
-#if API_VERSION >= 7
-	(void)data;
-#else
-	(void)id;
-#endif
 	if (cpu) {
 		errno = ENOTSUP;
 		fail("more than one CPU");
 	}
-	/* Wherever the element begins, a whole page lies within it. */
-	element = qemu_plugin_scoreboard_find(board, 0);
-	to_page = -(uintptr_t)element & (PAGE - 1);
-	page = (struct page *)(element + to_page);
-	count_entry = (qemu_plugin_u64){ board, to_page + offsetof(struct page, count) };
-	left_entry = (qemu_plugin_u64){ board, to_page + offsetof(struct page, left) };
-	if (mmap(page, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, page_fd, 0) == MAP_FAILED)
-		fail("mapping the shared page");
+	offset = overlay(board, page_fd, PAGE);
+	page = (struct page *)((char *)qemu_plugin_scoreboard_find(board, 0) + offset);
+	count_entry = (qemu_plugin_u64){ board, offset + offsetof(struct page, count) };
+	left_entry = (qemu_plugin_u64){ board, offset + offsetof(struct page, left) };
 	if (page->magic != MAGIC) {
 		errno = EPROTO;
 		fail("the shared page");
 	}
+	coverage_share();
+	calls_share();
 }
 
 static bool number(const char *argument, const char *name, int *value)
@@ -187,9 +135,17 @@ static bool number(const char *argument, const char *name, int *value)
 	return end != argument + length && !*end;
 }
 
-EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv)
+static const char *text(const char *argument, const char *name)
 {
-	(void)info;
+	size_t length = strlen(name);
+
+	return strncmp(argument, name, length) ? NULL : argument + length;
+}
+
+EXPORT int qemu_plugin_install(plugin_id id, UNUSED const void *info, int argc, char **argv)
+{
+	const char *value, *counts = NULL, *places = NULL, *calls = NULL;
+
 	for (int i = 0; i < argc; i++) {
 		if (!strcmp(argv[i], "check=on")) {
 			puts("exact: usable");
@@ -198,6 +154,12 @@ EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **
 		}
 		if (!strcmp(argv[i], "hash=on")) {
 			hashing = true;
+		} else if ((value = text(argv[i], "counts="))) {
+			counts = value;
+		} else if ((value = text(argv[i], "places="))) {
+			places = value;
+		} else if ((value = text(argv[i], "calls="))) {
+			calls = value;
 		} else if (!number(argv[i], "page=", &page_fd) && !number(argv[i], "sync=", &sync_fd)) {
 			fprintf(stderr, "exact: unknown option %s\n", argv[i]);
 			return 1;
@@ -207,13 +169,14 @@ EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **
 		fprintf(stderr, "exact: expected page=FD,sync=FD\n");
 		return 1;
 	}
+	if (!places != !calls) {
+		fprintf(stderr, "exact: places= and calls= go together\n");
+		return 1;
+	}
+	if ((counts && !coverage_open(counts)) || (calls && !calls_open(places, calls)))
+		return 1;
 	board = qemu_plugin_scoreboard_new(2 * PAGE);
-#if API_VERSION >= 7
-	qemu_plugin_register_vcpu_init_cb(id, share, NULL);
-	qemu_plugin_register_vcpu_tb_trans_cb(id, translated, NULL);
-#else
-	qemu_plugin_register_vcpu_init_cb(id, share);
-	qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
-#endif
+	REGISTER(vcpu_init, id, share);
+	REGISTER(vcpu_tb_trans, id, translated);
 	return 0;
 }

@@ -4,24 +4,32 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 from panthorlab import spawn
+from panthorlab.board import calls
 from panthorlab.board.emulated import tcg_plugin
+from panthorlab.board.emulated.exact.settings import ExactSettings
 from panthorlab.board.emulated.qemu import Qemu
 from panthorlab.board.emulated.tcg_plugin import quoted
 from panthorlab.errors import LabError
+from panthorlab.kernel.model import Kernel
 
-SOURCE: Final = Path(__file__).with_name("plugin.c")
+_HERE: Final = Path(__file__).parent
+FILES: Final = (
+    *(_HERE / name for name in ("plugin.c", "coverage.c", "calls.c", "exact.h")),
+    *(_HERE.parent / name for name in ("counts.c", "counts.h")),
+)
 USABLE: Final = b"exact: usable"
 _ANSWER_SECONDS: Final = 60.0
 
 
 def compiled(api: int) -> Path:
     """The shared object for this version of the API. Raises LabError."""
-    return tcg_plugin.compiled("exact", SOURCE, api)
+    return tcg_plugin.compiled("exact", FILES, api)
 
 
 @cache
@@ -42,8 +50,30 @@ def unusable(qemu: Qemu) -> str:
     return f"QEMU {qemu.version} does not take the exact plugin: {told[-1] if told else f'status {done.returncode}'}"
 
 
-def arguments(qemu: str, *, page: int, sync: int, blocks: bool) -> list[str]:
-    """Arguments for QEMU of version `qemu`. `page`, `sync`: inherited file descriptors, see `gpu/exact/wire.py`.
-    `blocks`: also hash all executed blocks."""
-    plugin = quoted(compiled(tcg_plugin.api_version(qemu)))
-    return ["-plugin", f"file={plugin},page={page},sync={sync}{',hash=on' if blocks else ''}"]
+@dataclass(frozen=True)
+class Extras:
+    """What the plugin does besides counting and holding. `blocks`: hash all executed blocks. `counts`: file of
+    `coverage.counts` in which it counts instructions. `places`, `calls`: files of `board.calls`: what to watch, and
+    where to write calls; both or none."""
+
+    blocks: bool = False
+    counts: Path | None = None
+    places: Path | None = None
+    calls: Path | None = None
+
+
+def extras(wanted: ExactSettings, counts: Path | None, kernel: Kernel, *, run_dir: Path, log_dir: Path) -> Extras:
+    """Raises UsageError if calls are wanted of a kernel whose functions have no fixed addresses."""
+    if not wanted.calls:
+        return Extras(wanted.blocks, counts)
+    places = calls.write_addresses(run_dir / "places", calls.watched(kernel))
+    return Extras(wanted.blocks, counts, places, log_dir / calls.FILE)
+
+
+def arguments(qemu: str, *, page: int, sync: int, extras: Extras) -> list[str]:
+    """Arguments for QEMU of version `qemu`. `page`, `sync`: inherited file descriptors, see `gpu/exact/wire.py`."""
+    words = [f"file={quoted(compiled(tcg_plugin.api_version(qemu)))}", f"page={page}", f"sync={sync}"]
+    words += ["hash=on"] if extras.blocks else []
+    files = {"counts": extras.counts, "places": extras.places, "calls": extras.calls}
+    words += [f"{name}={quoted(file)}" for name, file in files.items() if file is not None]
+    return ["-plugin", ",".join(words)]

@@ -20,7 +20,7 @@ from typing import Final
 
 from panthorlab.board.boardtime import Taken
 from panthorlab.gpu.exact.loop import INSTRUCTION_SECONDS
-from panthorlab.gpu.exact.wire import HELD, decode_held
+from panthorlab.gpu.exact.wire import HELD, STOP, decode_held
 
 STALL_SECONDS: Final = 60.0
 """Host seconds after which a guest that has not reached its next beat counts as stopped."""
@@ -38,6 +38,10 @@ class ExactTime:
         self._host, self._agent = host, agent
         agent.setblocking(False)
         self.deliver: Callable[[bytes], None] = lambda _data: None
+        self.on_stop: Callable[[Callable[[], None]], None] = lambda go_on: go_on()
+        """Called where the guest is to be stopped, with what lets it run to the end of its block."""
+        self.patient: Callable[[], bool] = lambda: False
+        """Whether a guest may execute nothing for longer than `STALL_SECONDS`: a debugger has it."""
         self._settles: list[Callable[[], None]] = []
         self._count = 0
         self._still = 0.0  # host seconds that passed while the guest did not run or was gone
@@ -54,6 +58,11 @@ class ExactTime:
     def count(self) -> int:
         """Instructions up to the last beat."""
         return self._count
+
+    @property
+    def still(self) -> bool:
+        """Whether the guest was given up because it executes nothing."""
+        return self._still > 0
 
     def now(self) -> float:
         """Seconds of guest time, plus host seconds in which the guest made no progress."""
@@ -104,7 +113,7 @@ class ExactTime:
         said = bytearray()
         try:
             if not self._running:
-                self._host.send(b"g")
+                self._go_on()
                 self._running = True
             self._running = not self._await_beat(said)
         except OSError:
@@ -120,6 +129,9 @@ class ExactTime:
         for settle in self._settles:
             settle()
 
+    def _go_on(self) -> None:
+        self._host.send(b"g")
+
     def _await_beat(self, said: bytearray) -> bool:
         """Wait for the next beat; whether it came."""
         end = time.monotonic() + STALL_SECONDS
@@ -133,8 +145,14 @@ class ExactTime:
                 if not data:
                     self._gone = True
                     return False
-                self._count = decode_held(data)
+                if (count := decode_held(data)) & STOP:
+                    self.on_stop(self._go_on)
+                    end = time.monotonic() + STALL_SECONDS
+                    continue
+                self._count = count
                 return True
+            if time.monotonic() >= end and self.patient():
+                end = time.monotonic() + STALL_SECONDS
         self._still += STALL_SECONDS
         return False
 

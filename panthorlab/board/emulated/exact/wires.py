@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Final
 
-from panthorlab.board.emulated.exact.plugin import arguments
+from panthorlab.board.emulated.exact.plugin import Extras, arguments
 from panthorlab.board.emulated.qemu import Qemu
-from panthorlab.gpu.exact.wire import PAGE, Ends
+from panthorlab.gpu.exact.wire import COUNT_BYTES, PAGE, Ends
 
 CONSOLE: Final = "console.raw"
 """File in QEMU's directory with the console's output, written before the guest continues; our socket lags behind."""
@@ -25,6 +26,7 @@ class ExactWires:
         self._lent = ExitStack()
         self._lent.callback(os.close, self._page)
         os.ftruncate(self._page, PAGE)
+        self._view = mmap.mmap(self._page, PAGE, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
         self._cpu, self._model = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.host, self._beats = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for sock in (self._cpu, self._model, self._beats):
@@ -41,9 +43,13 @@ class ExactWires:
         """Descriptors that QEMU inherits."""
         return self._page, self._cpu.fileno()
 
-    def qemu_arguments(self, qemu: Qemu, *, blocks: bool) -> list[str]:
+    def qemu_arguments(self, qemu: Qemu, extras: Extras) -> list[str]:
         """QEMU's arguments for the plugin, with its descriptors."""
-        return arguments(qemu.version, page=self._page, sync=self._cpu.fileno(), blocks=blocks)
+        return arguments(qemu.version, page=self._page, sync=self._cpu.fileno(), extras=extras)
+
+    def count(self) -> int:
+        """Instructions up to the end of the CPU's current block, also while it runs."""
+        return int.from_bytes(self._view[COUNT_BYTES], "little")
 
     def hand_over(self) -> None:
         """Close our copies once both have inherited theirs, so that each process notices when another ends."""
@@ -51,4 +57,5 @@ class ExactWires:
 
     def close(self) -> None:
         self._lent.close()
+        self._view.close()
         self.host.close()

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the parts of the exact plugin have in common. */
+#ifndef EXACT_H
+#define EXACT_H
+
+#include <stdbool.h>
+
+#include "../tcg_plugin.h"
+
+/* What the plugin and the emulated GPU share; see panthorlab/gpu/exact/wire.py. */
+struct page {
+	uint64_t magic;
+	uint64_t count;		/* instructions up to the end of the block that runs */
+	uint64_t left;		/* the CPU is held at the first block that brings this to DUE */
+	uint64_t hash;		/* of all blocks so far, 0 without hash=on */
+};
+
+extern struct page *page;
+
+/* Say what went wrong, with errno, and end QEMU. */
+extern void fail(const char *what);
+
+/*
+ * Put a file in the place of whole pages of CPU 0's element, which is at least a page larger than the file. Returns the
+ * file's offset in the element.
+ */
+extern size_t overlay(struct qemu_plugin_scoreboard *board, int fd, size_t size);
+
+/* coverage.c */
+extern bool coverage_open(const char *path);
+extern void coverage_share(void);
+extern void coverage_translated(struct qemu_plugin_tb *tb);
+
+/* calls.c */
+extern bool calls_open(const char *places, const char *calls);
+extern void calls_share(void);
+extern void calls_translated(struct qemu_plugin_tb *tb);
+extern void calls_held(uint64_t address, uint64_t insns);
+
+#endif
