@@ -126,17 +126,21 @@ def _fuzz_parser(parser: argparse.ArgumentParser) -> None:
     add_output(parser)
 
 
-def _b4_check_parser(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--base", metavar="SRC", help="kernel to patch (default: the git tree in the current directory, as b4 has it)"
-    )
+def _add_runs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--runs",
         type=Path,
         default=Path("runs"),
         metavar="DIR",
-        help="where the directories of finished runs are (default: %(default)s)",
+        help="where finished runs of the same patches are looked for (default: %(default)s)",
     )
+
+
+def _b4_check_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--base", metavar="SRC", help="kernel to patch (default: the git tree in the current directory, as b4 has it)"
+    )
+    _add_runs(parser)
     parser.add_argument(
         "--lines",
         action="store_true",
@@ -255,6 +259,7 @@ def make_parser() -> Parser:
         help="build every commit of the series; show what warnings each adds (W=1), what checkpatch.pl finds, wrong "
         "Fixes: tags, and the suites to run",
     )
+    _add_runs(build)
     add_jail(build)
     add_board(build)
     add_output(build)

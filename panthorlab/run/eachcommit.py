@@ -22,13 +22,27 @@ from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.patch.basecommit import repository_of
 from panthorlab.kernel.review.checkpatch import check_style
 from panthorlab.kernel.review.fixes import check_fixes
+from panthorlab.outcome import Side
+from panthorlab.report.coverage import PatchCoverage, patch_text
+from panthorlab.run.commitcoverage import coverage_of
 from panthorlab.run.progress import ProgressDisplay
 from panthorlab.run.suggest import suggested
 from panthorlab.text import readable
 
 
+class CoverageJson(TypedDict):
+    """As of a patch in `validate --json`."""
+
+    lines: int
+    ran: int
+    never: list[str]
+    outside: list[str]
+    run: str
+
+
 class CommitJson(TypedDict):
-    """A commit as `--json` has it. `built`: the store key, or null. `warnings`: that it adds at W=1."""
+    """A commit as `--json` has it. `built`: the store key, or null. `warnings`: that it adds at W=1. `coverage`: which
+    of its lines ran, null if no run has it."""
 
     title: str
     built: str | None
@@ -40,6 +54,7 @@ class CommitJson(TypedDict):
     warnings_unknown: list[str]
     checkpatch: list[str]
     fixes: list[str]
+    coverage: CoverageJson | None
     notes: list[str]
 
 
@@ -60,6 +75,15 @@ def main(options: argparse.Namespace, fragments: Sequence[str], log: Path, progr
     )
     timed = _Timed()
     found = list(_each(commits, log, progress, timed))
+    if measured := coverage_of(commits, options.runs):
+        for commit, lines in zip(found, measured.commits, strict=True):
+            commit["coverage"] = {
+                "lines": lines.lines,
+                "ran": lines.ran,
+                "never": list(lines.never),
+                "outside": list(lines.outside),
+                "run": str(measured.run),
+            }
     progress.finish()
     if options.json:
         seconds = {"builds": round(timed.build, 1), "checks": round(timed.rest, 1)}
@@ -97,6 +121,7 @@ def _each(commits: Commits, log: Path, progress: ProgressDisplay, timed: _Timed)
             "warnings_unknown": [],
             "checkpatch": list(map(str, style)),
             "fixes": [],
+            "coverage": None,
             "notes": [],
         }
         commit["fixes"], commit["notes"] = _fixes(patch.message, commits)
@@ -149,6 +174,9 @@ def _lines(commits: Commits, found: Sequence[CommitJson], timed: _Timed) -> Iter
             yield f"  warnings    unknown, as not compiled here: {', '.join(commit['warnings_unknown'])}"
         yield from _part("checkpatch", commit["checkpatch"], "nothing found")
         yield from _part("tags", commit["fixes"], "")
+        if lines := commit["coverage"]:
+            patch = PatchCoverage(lines["lines"], lines["ran"], tuple(lines["never"]), tuple(lines["outside"]))
+            yield f"  coverage    {patch_text(Side.AFTER, patch)} ({lines['run']})"
         yield from (f"  note        {note}" for note in commit["notes"])
     yield from (f"note  {note}" for note in commits.notes)
     yield f"time  {timed.build:.0f} s of builds, {timed.rest:.0f} s of checks beside"

@@ -7,6 +7,8 @@ each source is run with the flags that the tree's own Makefile gives for W=1, an
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import tempfile
@@ -18,28 +20,32 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from panthorlab.errors import LabError
+from panthorlab.files import write_whole
 from panthorlab.kernel.build.concern import differences
 from panthorlab.kernel.build.plan import SidePlan
-from panthorlab.kernel.build.steps import objects_of
+from panthorlab.kernel.build.steps import CCACHE, objects_of
 from panthorlab.kernel.build.tokens import affected, commands_of
 from panthorlab.kernel.jail import inside
 from panthorlab.kernel.jail.bubblewrap import ROOT
 from panthorlab.kernel.jail.sandbox import Bind, Sandbox, sandbox, tools
 from panthorlab.kernel.progress import Progress, quiet
-from panthorlab.kernel.source.trees import locked, set_changes
+from panthorlab.kernel.source.trees import locked, read_base, set_changes
+from panthorlab.paths import cache_dir
 
 _SECONDS = 300.0
 _WARNING = re.compile(
     r"^(?P<file>[^\s:]+):(?P<line>\d+):(?:\d+:)? warning: (?P<text>.*?)(?: \[(?P<option>-W[\w=+-]+)\])?$"
 )
 _MARK = "panthorlab-flags:"
-# Linux 6.19 renamed the file.
+_RULES = ("scripts/Makefile.extrawarn", "scripts/Makefile.warn")  # it was renamed between 6.18 and 7.3
 _FLAGS = """\
 srctree := {src}
+KBUILD_CFLAGS :=
+KBUILD_CPPFLAGS :=
 include {src}/scripts/Kbuild.include
 include {src}/scripts/Makefile.compiler
 include {obj}/include/config/auto.conf
-include $(firstword $(wildcard {src}/scripts/Makefile.extrawarn {src}/scripts/Makefile.warn))
+include $(firstword $(wildcard $(addprefix {src}/,{rules})))
 $(info {mark} $(KBUILD_CPPFLAGS) $(KBUILD_CFLAGS))
 all: ;
 """
@@ -92,8 +98,7 @@ def added(before: Collection[CompilerWarning], after: Collection[CompilerWarning
     return new
 
 
-Warnings = Mapping[str, list[CompilerWarning]]
-"""By source file."""
+_Flags = tuple[frozenset[str], tuple[str, ...]]
 
 
 @dataclass
@@ -108,7 +113,7 @@ class WarningMeter:
     progress: Progress = quiet
     uncompiled: tuple[str, ...] = ()
     _known: dict[str, list[CompilerWarning]] = field(default_factory=dict)
-    _flags: tuple[frozenset[str], tuple[str, ...]] | None = None
+    _flags: _Flags | None = None
 
     def before(self, following: SidePlan) -> None:
         """Compile what `following` will change, as it is now; call it before `following` is built."""
@@ -154,8 +159,10 @@ class WarningMeter:
             def one(item: tuple[str, Sequence[str]]) -> tuple[str, list[CompilerWarning]]:
                 name, command = item
                 lines: list[str] = []
-                argv = ["env", "-C", box.where(binds, "obj"), *_noisy(command, removed, more)]
-                if box.run(argv, binds, on_line=lines.append, timeout=_SECONDS):
+                out = f"{box.where(binds, 'out')}/{hashlib.sha256(name.encode()).hexdigest()[:16]}.s"
+                argv = ["env", "-C", box.where(binds, "obj"), *_noisy(command, removed, more, out)]
+                env = {**CCACHE, "CCACHE_DIR": box.where(binds, "ccache")}
+                if box.run(argv, binds, on_line=lines.append, timeout=_SECONDS, env=env):
                     raise LabError(
                         f"{name} was compiled, and is not with the flags of W=1: {' '.join(lines[-3:])}",
                         hint="see whether `make W=1` works in this tree",
@@ -194,36 +201,52 @@ def _place(plan: SidePlan) -> Iterator[tuple[Sandbox, tuple[Bind, ...], Path]]:
             Bind("obj", objects_of(plan)),
             Bind("in", folder),
             Bind("out", folder / "out", writable=True),
+            Bind("ccache", cache_dir(f"ccache{box.suffix}"), writable=True),
             *tools(plan.toolchain.programs),
         )
         yield box, binds, folder
 
 
-def _extra_flags(
-    plan: SidePlan, box: Sandbox, binds: Sequence[Bind], folder: Path
-) -> tuple[frozenset[str], tuple[str, ...]]:
+def _extra_flags(plan: SidePlan, box: Sandbox, binds: Sequence[Bind], folder: Path) -> _Flags:
     """The flags that W=1 leaves out, and those that it adds, as the tree's own Makefile says."""
-    where = {name: box.where(binds, name) for name in ("src", "obj", "in", "out")}
-    (folder / "flags.mk").write_text(_FLAGS.format(**where, mark=_MARK))
-    found: list[list[str]] = []
-    for level in ("", "1"):
-        lines: list[str] = []
-        argv = ["env", "-C", where["out"], "make", "-rRs", f"-f{where['in']}/flags.mk", *plan.toolchain.make_args]
-        argv += [f"CC={plan.toolchain.prefix}gcc", f"KBUILD_EXTRA_WARN={level}"]
-        status = box.run(argv, binds, on_line=lines.append, timeout=_SECONDS)
-        told = [line.removeprefix(_MARK).split() for line in lines if line.startswith(_MARK)]
-        if status or not told:
-            raise LabError(
-                f"the flags of W=1 cannot be got from the tree: {' '.join(lines[-3:])}",
-                hint="is it a whole kernel tree?",
-            )
-        found.append(told[0])
+    rules = next((text for name in _RULES if (text := read_base(plan.base, name)) is not None), b"")
+    key = hashlib.sha256(repr((rules, plan.toolchain.version, plan.config_key)).encode()).hexdigest()
+    memory = cache_dir("compared") / f"flags-{key[:32]}"
+    found = _remembered(memory)
+    if found is None:
+        found = [_flags_of(plan, box, binds, folder, level) for level in ("", "1")]
+        write_whole(memory, json.dumps(found))
     plain, noisy = found
     return frozenset(plain) - frozenset(noisy), tuple(flag for flag in noisy if flag not in plain)
 
 
-def _noisy(command: Sequence[str], removed: Collection[str], more: Sequence[str]) -> list[str]:
-    """`command` with the flags of W=1, and without anything that it would write beside its own output."""
+def _remembered(memory: Path) -> list[list[str]] | None:
+    """What is damaged is asked for again."""
+    try:
+        found = json.loads(memory.read_bytes())
+    except (FileNotFoundError, ValueError, RecursionError):
+        return None
+    strings = isinstance(found, list) and len(found) == 2 and all(isinstance(flags, list) for flags in found)
+    return found if strings and all(isinstance(flag, str) for flags in found for flag in flags) else None
+
+
+def _flags_of(plan: SidePlan, box: Sandbox, binds: Sequence[Bind], folder: Path, level: str) -> list[str]:
+    where = {name: box.where(binds, name) for name in ("src", "obj", "in", "out")}
+    (folder / "flags.mk").write_text(_FLAGS.format(**where, rules=" ".join(_RULES), mark=_MARK))
+    lines: list[str] = []
+    argv = ["env", "-C", where["out"], "make", "-rRs", f"-f{where['in']}/flags.mk", *plan.toolchain.make_args]
+    argv += [f"CC={plan.toolchain.prefix}gcc", f"KBUILD_EXTRA_WARN={level}"]
+    status = box.run(argv, binds, on_line=lines.append, timeout=_SECONDS)
+    told = [line.removeprefix(_MARK).split() for line in lines if line.startswith(_MARK)]
+    if status or not told:
+        raise LabError(
+            f"the flags of W=1 cannot be got from the tree: {' '.join(lines[-3:])}", hint="is it a whole kernel tree?"
+        )
+    return told[0]
+
+
+def _noisy(command: Sequence[str], removed: Collection[str], more: Sequence[str], output: str) -> list[str]:
+    """`command` with the flags of W=1, that writes nothing but `output`, which nobody needs."""
     words = [
         word for word in command[:-1] if word not in removed and not word.startswith(("-Wp,-M", "-o")) and word != "-c"
     ]
@@ -231,4 +254,4 @@ def _noisy(command: Sequence[str], removed: Collection[str], more: Sequence[str]
     if out is not None and command[out] in words:
         words.remove(command[out])
     first = next((index for index, word in enumerate(words) if word.startswith("-")), len(words))
-    return [*words[:first], *more, *words[first:], "-Wno-error", "-S", "-o", "/dev/null", command[-1]]
+    return [*words[:first], *more, *words[first:], "-Wno-error", "-S", "-o", output, command[-1]]

@@ -14,10 +14,15 @@ import pytest
 
 from panthorlab import cli
 from panthorlab.kernel.jail.sandbox import Sandbox
+from panthorlab.run.commitcoverage import owners
+from panthorlab.run.record import PatchLinesEvent
+from panthorlab.run.record.log import EventLog
 from tests.unit.kernel.conftest import DRIVER
+from tests.unit.run.recorded import typed
 
 SCHED, MMU, HEADER = f"{DRIVER}/panthor_sched.c", f"{DRIVER}/panthor_mmu.c", f"{DRIVER}/panthor_sched.h"
 EXTRAWARN = """\
+KBUILD_CFLAGS += -Wall$(if $(KBUILD_CFLAGS), -Wundef)
 ifneq ($(findstring 1, $(KBUILD_EXTRA_WARN)),)
 KBUILD_CFLAGS += -Wunused-variable -Wunused-parameter
 else
@@ -147,3 +152,34 @@ def test_a_tree_that_cannot_be_checked(ask: Ask, history: SimpleNamespace) -> No
     history.git("tag", "-f", "v1")
     history.change(SCHED, "ticks++;", "ticks += 1;")
     assert ask("v1..main", "--base", f"{history.path}@v1")[0] == 4, "not checked is not passed"
+
+
+def test_who_brought_a_line() -> None:
+    states = [{"a": b"1\n2\n3\n"}, {"a": b"1\nnew\n2\n3\n"}, {"a": b"1\nother\n2\n3\nend\n"}]
+    assert owners(states) == {"a": [0, 2, 0, 0, 2]}
+    assert owners([*states, {"a": None}]) == {"a": []}
+    assert owners([{"b": None}, {"b": b"x\ny\n"}, {"b": b"x\ny"}])["b"][0] == 1
+
+
+def test_what_of_each_commit_ran(ask: Ask, history: SimpleNamespace, tmp_path: Path) -> None:
+    history.change(SCHED, "ticks++;", "ticks += 1;\n\tticks += 2;", "one")
+    history.change(SCHED, "ticks = 0;", "ticks = 7;", "two")
+    names = history.git("format-patch", "--no-numbered", "-o", str(tmp_path / "p"), "v1..main").split()
+    argv = (*names, "--base", f"{history.path}@v1", "--runs", tmp_path / "runs")
+    assert [commit["coverage"] for commit in ask(*argv)[1]["commits"]] == [None, None]
+    run = tmp_path / "runs" / "a"
+    for number, name in enumerate(names, 1):
+        (run / "patches" / f"{number:02d}").mkdir(parents=True)
+        shutil.copy(name, run / "patches" / f"{number:02d}" / "x.patch")
+    (run / "coverage").mkdir()
+    (run / "coverage/after.lcov").write_text(f"TN:x\nSF:{SCHED}\nDA:7,3\nDA:8,0\nDA:13,1\nend_of_record\n")
+    (run / "result.json").write_text('{"verdict": "clean", "exit": 0, "reasons": []}')
+    with EventLog(run) as log:
+        for start in typed([{"event": "run-start", "options": {"expect": "no-change"}}]):
+            log.append(start)
+        log.append(PatchLinesEvent(removed={SCHED: (7, 12)}, added={SCHED: (7, 8, 13)}))
+    one, two = (commit["coverage"] for commit in ask(*argv)[1]["commits"])
+    assert (one["lines"], one["ran"], one["never"]) == (2, 1, ["panthor_sched.c:8"])
+    assert (two["lines"], two["ran"], two["run"]) == (1, 1, str(run))
+    (run / "coverage/after.lcov").write_text("DA:x\n")
+    assert ask(*argv)[1]["commits"][0]["coverage"] is None
