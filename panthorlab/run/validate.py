@@ -109,8 +109,9 @@ def main(options: argparse.Namespace) -> int:
                 log.append(Note(text=note))
                 progress.note(note)
             return _carry_on(run_dir, log, settings, chosen.boards, progress, as_json=options.json)
-        except UsageError:
-            if not any(isinstance(event, ArmKernel) for event in read_events(run_dir)):
+        except PanthorlabError as error:
+            kinds = {type(event) for event in read_events(run_dir)}
+            if not kinds or (isinstance(error, UsageError) and ArmKernel not in kinds):
                 log.discard()
             raise
 
