@@ -26,7 +26,7 @@ class End(StrEnum):
     GOOD = "good"
 
 
-class Trouble(StrEnum):
+class EndTrouble(StrEnum):
     """Why there is nothing to search."""
 
     NOT_SEEN = "not-seen"
@@ -35,7 +35,7 @@ class Trouble(StrEnum):
 
 
 @dataclass(frozen=True)
-class Ends:
+class BothEnds:
     """Boots of both, and at most how many of each there may be."""
 
     bad: Tally = Tally()  # noqa: RUF009 - it is frozen
@@ -43,15 +43,15 @@ class Ends:
     limit: int = LIMIT
 
     @property
-    def trouble(self) -> Trouble | None:
+    def trouble(self) -> EndTrouble | None:
         """As soon as it is known."""
         if not self.bad.seen:
-            return Trouble.NOT_SEEN if self.bad.boots >= self.limit else None
+            return EndTrouble.NOT_SEEN if self.bad.boots >= self.limit else None
         if self.good.seen:
             if same_rate(self.bad, self.good) >= DECISIVE:
-                return Trouble.GOOD_IS_BAD
+                return EndTrouble.GOOD_IS_BAD
             if self.next() is None and same_rate(self.bad, self.good) > 1 / DECISIVE:
-                return Trouble.UNCLEAR
+                return EndTrouble.UNCLEAR
         return None
 
     def next(self) -> End | None:

@@ -42,7 +42,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Group:
+class CommitGroup:
     """Commits of equal likelihood. `bad`, `good`: all boots of commits that are bad or good if one of them is the
     culprit. `solid`, `flaky`: the likelihoods, not normalised."""
 
@@ -84,7 +84,7 @@ class Posterior:
         return Posterior(self.graph, {**self.tallies, place: self.tallies.get(place, Tally()) + tally}, self.good)
 
     @cached_property
-    def groups(self) -> tuple[Group, ...]:
+    def groups(self) -> tuple[CommitGroup, ...]:
         """Those whose commits may be the culprit at all, normalised: likelihood × weight sums up to 1."""
         groups = [(self.graph.everyone, Tally(), self.good)]
         for place, tally in self.tallies.items():
@@ -98,7 +98,7 @@ class Posterior:
         logs = [log_marginal(BAD, bad) + log_marginal(GOOD, good) for _, bad, good in groups]
         top = max([0.0 if self._is_solid(bad, good) else log for (_, bad, good), log in zip(groups, logs, strict=True)])
         made = [
-            Group(
+            CommitGroup(
                 mask,
                 bad,
                 good,
@@ -109,7 +109,7 @@ class Posterior:
         ]
         total = sum(group.likelihood * self.graph.weight(group.mask) for group in made)
         return tuple(
-            Group(group.mask, group.bad, group.good, group.solid / total, group.flaky / total) for group in made
+            CommitGroup(group.mask, group.bad, group.good, group.solid / total, group.flaky / total) for group in made
         )
 
     @staticmethod

@@ -1,16 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Calls of the driver's functions in exact time: which places are watched, and the file in which a board writes them.
-
-The files are those of `emulated/exact/calls.c`, in the byte order of this machine.
-"""
+"""Calls of the driver's functions in exact time: which places of a kernel are watched."""
 
 from __future__ import annotations
 
-import struct
-from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from panthorlab.errors import UsageError
@@ -18,16 +12,12 @@ from panthorlab.kernel.driver import PANTHOR, driver_of
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.symbols import exits, functions
 
-FILE: Final = "driver-calls.bin"
-"""Name of the board's file beside the other logs of a boot."""
 LOG_WRITE: Final = "devkmsg_write"
 """The kernel's function behind each message that a program writes to /dev/kmsg, markers of iterations among them."""
 WAITING: Final = "stopped, waiting for gdb: "
 """Beginning of what a board says of its progress while the guest is stopped for gdb; the command for it follows."""
 UNSTOPPED: Final = "not stopped for gdb: "
 """Beginning of what it says if the guest could not be stopped; why it could not follows."""
-_PASSED: Final = struct.Struct("=QQQ")
-_HELD: Final = 1
 
 
 @dataclass(frozen=True)
@@ -37,30 +27,6 @@ class CodePlace:
     name: str
     enters: bool = False
     leaves: bool = False
-
-
-@dataclass(frozen=True)
-class Passed:
-    """A watched place was passed. `count`: instructions before it. `stack`: stack pointer there."""
-
-    count: int
-    address: int
-    stack: int
-
-
-@dataclass(frozen=True)
-class CpuHeld:
-    """The CPU was held for the GPU before a block of `instructions`. `count`: instructions up to the end of this block.
-    `address`: of the block."""
-
-    count: int
-    address: int
-    instructions: int
-
-    @property
-    def before(self) -> int:
-        """Instructions before the block."""
-        return self.count - self.instructions
 
 
 def watched(kernel: Kernel) -> Mapping[int, CodePlace]:
@@ -91,22 +57,8 @@ def _wanted(name: str, file: str) -> bool:
 
 
 def stack_size(config: str) -> int:
-    """Bytes of a kernel stack with this `.config`, and what it is aligned to (arch/arm64/include/asm/memory.h)."""
+    """Bytes of a kernel stack with this `.config`, and what it is aligned to (THREAD_SIZE of its asm/memory.h)."""
     lines = set(config.splitlines())
     shift = 14 + bool({"CONFIG_KASAN_GENERIC=y", "CONFIG_KASAN_SW_TAGS=y"} & lines)
     page_shift = 16 if "CONFIG_ARM64_64K_PAGES=y" in lines else 12
     return 1 << (max(shift, page_shift) if "CONFIG_VMAP_STACK=y" in lines else shift)
-
-
-def write_addresses(path: Path, addresses: Iterable[int]) -> Path:
-    """The file that tells the board which places to watch."""
-    path.write_bytes(array("Q", sorted(addresses)).tobytes())
-    return path
-
-
-def read(path: Path) -> Iterator[Passed | CpuHeld]:
-    """What a board has written, in order. Raises OSError."""
-    data = path.read_bytes()
-    whole = len(data) - len(data) % _PASSED.size
-    for count, address, stack in _PASSED.iter_unpack(data[:whole]):
-        yield CpuHeld(count, address & ~_HELD, stack) if address & _HELD else Passed(count, address, stack)

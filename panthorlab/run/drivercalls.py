@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from panthorlab.board.calls import LOG_WRITE, CodePlace, CpuHeld, Passed
+from panthorlab.board.calls import LOG_WRITE, CodePlace
 from panthorlab.errors import LabError
 from panthorlab.gpu.exact.loop import INSTRUCTION_SECONDS
+from panthorlab.gpu.exact.passed import CpuHeld, Passed
 from panthorlab.kmsg.records import LogRecord
 
 CLOCK: Final = 1e-6

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from panthorlab.board.boardtime import TimeName
-from panthorlab.board.calls import FILE as CALLS_FILE
 from panthorlab.board.calls import UNSTOPPED, WAITING, watched
 from panthorlab.board.registry import open_board
 from panthorlab.errors import LabError, UsageError
 from panthorlab.files import write_whole
+from panthorlab.gpu.exact.passed import FILE as CALLS_FILE
 from panthorlab.jsonvalue import JsonObject
 from panthorlab.kernel.model import Kernel
 from panthorlab.outcome import Blame, Outcome

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from panthorlab.board.calls import FILE, CodePlace, CpuHeld, Passed, read, stack_size
+from panthorlab.board.calls import CodePlace, stack_size
 from panthorlab.gpu.exact.loop import INSTRUCTION_SECONDS
+from panthorlab.gpu.exact.passed import FILE, CpuHeld, Passed, read
 from panthorlab.jsonvalue import JsonObject
 from panthorlab.kernel.model import Kernel
 from panthorlab.kmsg.records import parse_line

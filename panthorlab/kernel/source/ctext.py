@@ -18,7 +18,7 @@ _CONTINUED: Final = re.compile(rb"\\[ \t]*\r?\n")
 
 def bare(text: bytes) -> bytes:
     """What is left of C source: directives each on a line of its own, what is between them with single blanks."""
-    lines, rest = [], []
+    lines, rest = list[bytes](), list[bytes]()
     for line in _without_comments(_CONTINUED.sub(b"", text)).split(b"\n"):
         words = b" ".join(line.split())
         if words.startswith(b"#"):

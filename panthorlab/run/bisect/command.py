@@ -22,7 +22,7 @@ from panthorlab.run.bisect.gitlog import LOG, GitLog, check_term, parse
 from panthorlab.run.bisect.hands import Kernels, RealHands, weights_of
 from panthorlab.run.bisect.search import Bisect
 from panthorlab.run.bisect.state import Known
-from panthorlab.run.bisect.symptoms import Wanted
+from panthorlab.run.bisect.symptoms import WantedFault
 from panthorlab.run.kernels import parse_params
 from panthorlab.run.limits import TimeLimitReached, time_limit
 from panthorlab.run.planning import record_needs
@@ -52,7 +52,7 @@ def begin(options: argparse.Namespace) -> int:
     if not repository.is_dir():
         raise UsageError(f"--base {options.base}: no such directory", hint="a git tree of the kernel")
     if options.signature:
-        Wanted.checked(options.signature)
+        WantedFault.checked(options.signature)
     parse_params(options.param)
     suites = find_suites(options.suite)
     chosen = fleet.choose(options)

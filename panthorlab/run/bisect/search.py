@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from panthorlab.bisect.ends import End, Trouble
+from panthorlab.bisect.ends import End, EndTrouble
 from panthorlab.bisect.graph import Graph, members
 from panthorlab.bisect.policy import Search
 from panthorlab.bisect.posterior import BAD, Tally, mean
@@ -147,10 +147,10 @@ class Bisect:
                 )
             )
 
-    def _trouble(self, known: Known, trouble: Trouble) -> BisectEnd:
+    def _trouble(self, known: Known, trouble: EndTrouble) -> BisectEnd:
         start, ends = known.start, known.ends
         what = known.wanted.text if known.wanted else "any fault"
-        if trouble is Trouble.NOT_SEEN:
+        if trouble is EndTrouble.NOT_SEEN:
             return _end(
                 NOT_REPRODUCED,
                 f"the {start.new} end {self.name(start.bad)} does not show {what} in {ends.bad.boots} boots",
@@ -159,7 +159,7 @@ class Bisect:
         rates = (
             f"{ends.good.seen} of {ends.good.boots} boots there, {ends.bad.seen} of {ends.bad.boots} at the other end"
         )
-        if trouble is Trouble.GOOD_IS_BAD:
+        if trouble is EndTrouble.GOOD_IS_BAD:
             return _end(
                 UsageError.exit_status,
                 f"the {start.old} end {self.name(known.good)} shows {what}, too: {rates}",

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
-from panthorlab.bisect.ends import Ends
+from panthorlab.bisect.ends import BothEnds
 from panthorlab.bisect.graph import Graph, Node
 from panthorlab.bisect.policy import Cost, Search
 from panthorlab.bisect.posterior import Posterior, Tally
 from panthorlab.kernel.source.commits import Kinship
-from panthorlab.run.bisect.symptoms import Answer, Wanted, answer, choose
+from panthorlab.run.bisect.symptoms import Answer, WantedFault, answer, choose
 from panthorlab.run.record import BisectBoot, BisectBuilt, BisectSignature, BisectSkip, BisectStart, Event
 
 VOID: Final = 3
@@ -62,10 +62,10 @@ class Known:
         return self.start.good[0]
 
     @cached_property
-    def wanted(self) -> Wanted | None:
+    def wanted(self) -> WantedFault | None:
         """What is searched for, once that is known."""
         text = self.start.signature or (self.signature.signature if self.signature else "")
-        return Wanted(text) if text else None
+        return WantedFault(text) if text else None
 
     @cached_property
     def choices(self) -> list[str]:
@@ -79,7 +79,7 @@ class Known:
 
     def answers(self, commit: str) -> list[Answer]:
         """Of all boots of a commit. Before a signature is chosen, whatever is blamed may be it."""
-        wanted = self.wanted or Wanted(".+")
+        wanted = self.wanted or WantedFault(".+")
         rows = self.boots.get(commit, ())
         if self.wanted is None:
             return [Answer.SEEN if boot.blamed else Answer.LAB if boot.error else Answer.CLEAN for boot in rows]
@@ -90,8 +90,8 @@ class Known:
         return Tally(answers.count(Answer.SEEN), answers.count(Answer.CLEAN))
 
     @property
-    def ends(self) -> Ends:
-        return Ends(self.tally(self.start.bad), self.tally(self.good), self.start.limit)
+    def ends(self) -> BothEnds:
+        return BothEnds(self.tally(self.start.bad), self.tally(self.good), self.start.limit)
 
     def unfit(self, commit: str) -> str:
         """Why a commit that was booted cannot be tested; empty if it can."""

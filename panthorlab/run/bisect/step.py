@@ -22,7 +22,7 @@ from panthorlab.kernel.source.git import git, is_repository, resolve_commit, top
 from panthorlab.kernel.source.localsource import RevisionSource, directory_source
 from panthorlab.run import fleet
 from panthorlab.run.bisect.gitlog import parse
-from panthorlab.run.bisect.symptoms import Answer, Wanted, answer, observe
+from panthorlab.run.bisect.symptoms import Answer, WantedFault, answer, observe
 from panthorlab.run.progress import ProgressDisplay
 from panthorlab.run.record import BisectBoot, BootStart, Event
 from panthorlab.run.record.log import new_run_dir, read_events
@@ -36,7 +36,7 @@ SKIP: Final = 125
 def main(options: argparse.Namespace) -> int:
     """Raises what cannot be judged; `cli` makes 125 of it."""
     if options.signature:
-        Wanted.checked(options.signature)
+        WantedFault.checked(options.signature)
     tree = top_level(options.tree.resolve()) if is_repository(options.tree) else None
     if tree is None:
         raise UsageError(f"{options.tree} is no git work tree", hint="`git bisect run` starts it in one")
@@ -65,7 +65,7 @@ def verdict(events: list[Event], signature: str) -> tuple[int, str]:
         for number, one in enumerate(seen)
     ]
     if signature:
-        answers = [answer(boot, Wanted(signature), ()) for boot in boots]
+        answers = [answer(boot, WantedFault(signature), ()) for boot in boots]
     else:
         answers = [Answer.SEEN if boot.blamed else Answer.LAB if boot.error else Answer.CLEAN for boot in boots]
     if Answer.SEEN in answers:

@@ -80,14 +80,14 @@ def _blame(made: Observation, names: Sequence[str], *, watch: bool = False) -> N
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedFault:
     """The fault that is searched for. `text`: a signature, a kind of finding, or a regular expression that matches a
     whole signature."""
 
     text: str
 
     @classmethod
-    def checked(cls, text: str) -> Wanted:
+    def checked(cls, text: str) -> WantedFault:
         """Raises UsageError."""
         try:
             re.compile(text)
@@ -108,7 +108,7 @@ class Wanted:
             return False
 
 
-def answer(boot: BisectBoot, wanted: Wanted, background: Iterable[str]) -> Answer:
+def answer(boot: BisectBoot, wanted: WantedFault, background: Iterable[str]) -> Answer:
     """`background`: what the good end shows, too."""
     if any(map(wanted.matches, boot.symptoms)):
         return Answer.SEEN

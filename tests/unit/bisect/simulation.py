@@ -6,7 +6,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from panthorlab.bisect.ends import End, Ends
+from panthorlab.bisect.ends import BothEnds, End
 from panthorlab.bisect.graph import Graph, Node
 from panthorlab.bisect.policy import Search
 from panthorlab.bisect.posterior import Posterior, Tally
@@ -41,10 +41,10 @@ def simulate(graph: Graph, p: float, q: float, seed: int, *, skipped: int = 0, c
         return Tally(1, 0) if chance.random() < (p if lineage >> wanted & 1 else q) else Tally(0, 1)
 
     tip = len(graph.nodes) - 1
-    ends = Ends()
+    ends = BothEnds()
     while (end := ends.next()) is not None:
         bad, good = ends.bad, ends.good
-        ends = Ends(bad + boot(graph.everyone), good) if end is End.BAD else Ends(bad, good + boot(0))
+        ends = BothEnds(bad + boot(graph.everyone), good) if end is End.BAD else BothEnds(bad, good + boot(0))
     posterior = Posterior(graph, {tip: ends.bad}, ends.good)
     boots, builds, built = ends.bad.boots + ends.good.boots, 2, 1 << tip
     located: int | None = None

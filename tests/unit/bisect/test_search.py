@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panthorlab.bisect.ends import End, Ends, Trouble
+from panthorlab.bisect.ends import BothEnds, End, EndTrouble
 from panthorlab.bisect.graph import Graph, Node, members
 from panthorlab.bisect.policy import Search, information
 from panthorlab.bisect.posterior import Posterior, Tally
@@ -105,23 +105,23 @@ def test_nothing_is_told_by_what_is_known() -> None:
     assert information(0.5, 0.3, 0.3, 4) == pytest.approx(0)
 
 
-def run_ends(bad: str, good: str) -> Ends:
+def run_ends(bad: str, good: str) -> BothEnds:
     """Boots of the ends from rows of results, each repeated; X is a fault."""
-    ends, left = Ends(), {End.BAD: iter(bad * 50), End.GOOD: iter(good * 50)}
+    ends, left = BothEnds(), {End.BAD: iter(bad * 50), End.GOOD: iter(good * 50)}
     while ends.trouble is None and (end := ends.next()) is not None:
         one = Tally(1, 0) if next(left[end]) == "X" else Tally(0, 1)
-        ends = Ends(ends.bad + one, ends.good) if end is End.BAD else Ends(ends.bad, ends.good + one)
+        ends = BothEnds(ends.bad + one, ends.good) if end is End.BAD else BothEnds(ends.bad, ends.good + one)
     return ends
 
 
 def test_ends_that_are_not_what_they_are_called() -> None:
     good_is_bad = run_ends("X", "X")
-    assert (good_is_bad.trouble, good_is_bad.good.boots) == (Trouble.GOOD_IS_BAD, 1), "said at once"
-    assert run_ends(".", ".").trouble is Trouble.NOT_SEEN
-    assert run_ends("...X", "X...").trouble in (Trouble.GOOD_IS_BAD, Trouble.UNCLEAR)
+    assert (good_is_bad.trouble, good_is_bad.good.boots) == (EndTrouble.GOOD_IS_BAD, 1), "said at once"
+    assert run_ends(".", ".").trouble is EndTrouble.NOT_SEEN
+    assert run_ends("...X", "X...").trouble in (EndTrouble.GOOD_IS_BAD, EndTrouble.UNCLEAR)
     assert run_ends("X", ".").trouble is None
     assert run_ends("..X", ".").trouble is None
-    assert run_ends("X", "X.......................").trouble is not Trouble.NOT_SEEN
+    assert run_ends("X", "X.......................").trouble is not EndTrouble.NOT_SEEN
 
 
 def test_a_history_must_be_one() -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from panthorlab.board import calls
-from panthorlab.board.calls import CpuHeld, Passed
 from panthorlab.errors import LabError, UsageError
+from panthorlab.gpu.exact import passed
+from panthorlab.gpu.exact.passed import CpuHeld, Passed
 from panthorlab.kernel.model import Kernel
 
 
@@ -49,5 +50,5 @@ def test_stacks_are_as_large_as_the_kernel_makes_them(config: str, size: int) ->
 
 def test_an_event_that_was_cut_off_is_none(tmp_path: Path) -> None:
     words = [7, 0x1000, 0xFF00, 9, 0x2000 | 1, 4, 11]
-    (tmp_path / calls.FILE).write_bytes(b"".join(word.to_bytes(8, "little") for word in words))
-    assert list(calls.read(tmp_path / calls.FILE)) == [Passed(7, 0x1000, 0xFF00), CpuHeld(9, 0x2000, 4)]
+    (tmp_path / passed.FILE).write_bytes(b"".join(word.to_bytes(8, "little") for word in words))
+    assert list(passed.read(tmp_path / passed.FILE)) == [Passed(7, 0x1000, 0xFF00), CpuHeld(9, 0x2000, 4)]

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from panthorlab.board import calls
 from panthorlab.board.emulated import tcg_plugin
 from panthorlab.board.emulated.exact import plugin
 from panthorlab.board.emulated.qemu import Qemu
 from panthorlab.coverage import counts
+from panthorlab.gpu.exact import passed
 from panthorlab.gpu.exact.wire import HELD, PAGE, Page, decode_held, encode_go_on
 
 HOST = Path(__file__).with_name("exact_host.c")
@@ -180,7 +180,7 @@ def test_many_instructions_are_counted_where_they_belong(host: list[str], model:
 
 
 def test_calls_are_written_with_their_counts_and_stacks(host: list[str], model: Model, tmp_path: Path) -> None:
-    places = calls.write_addresses(tmp_path / "places", [0x2000, 0x1008, 0x3000])
+    places = passed.write_addresses(tmp_path / "places", [0x2000, 0x1008, 0x3000])
     into = tmp_path / "calls"
     model.page.arm(14)
     process = model.start(
@@ -189,12 +189,12 @@ def test_calls_are_written_with_their_counts_and_stacks(host: list[str], model: 
     )  # fmt: skip
     assert model.serve(20, None) == [16, 21]
     assert ended(process)[0] == -signal.SIGKILL
-    assert list(calls.read(into)) == [
-        calls.Passed(2, 0x1008, 0xFF00),
-        calls.Passed(4, 0x2000, 0xFE00),
-        calls.CpuHeld(16, 0x3000, 5),
-        calls.CpuHeld(21, 0xFFFF800080001000, 5),
-        calls.Passed(21, 0x3000, 0xFE00),
+    assert list(passed.read(into)) == [
+        passed.Passed(2, 0x1008, 0xFF00),
+        passed.Passed(4, 0x2000, 0xFE00),
+        passed.CpuHeld(16, 0x3000, 5),
+        passed.CpuHeld(21, 0xFFFF800080001000, 5),
+        passed.Passed(21, 0x3000, 0xFE00),
     ]
 
 

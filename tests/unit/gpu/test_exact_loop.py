@@ -187,8 +187,12 @@ def test_soon_is_a_latency_and_each_kind_has_its_own(cpu: Cpu) -> None:
 
 def test_a_slice_waits_for_the_instructions_before_it(cpu: Cpu) -> None:
     loop, ran = cpu.loop("fixed"), dict[int, int]()
+
+    def note(after: int) -> None:
+        ran[after] = loop.count
+
     for after in (0, 2048):
-        loop.add_slice(lambda after=after: ran.update({after: loop.count}), after)
+        loop.add_slice(partial(note, after), after)
     start = cpu.page.count
     cpu.run(loop, start + 300_000, block=1)
     assert ran == {0: start + 2500, 2048: start + 2048 * 125}

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panthorlab.board.calls import LOG_WRITE, CodePlace, CpuHeld, Passed
+from panthorlab.board.calls import LOG_WRITE, CodePlace
 from panthorlab.errors import LabError
 from panthorlab.gpu.exact.loop import INSTRUCTION_SECONDS
+from panthorlab.gpu.exact.passed import CpuHeld, Passed
 from panthorlab.kmsg.records import LogRecord, parse_line
 from panthorlab.run.drivercalls import Span, calls, render, span_of, stop_before
 

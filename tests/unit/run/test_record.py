@@ -42,7 +42,7 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
         int: st.integers(),
         float: st.floats(allow_nan=False, allow_infinity=False),
         object: JSON,
-        Count: st.integers(0),
+        Count: st.integers(0, (1 << 53) - 1),
         Seconds: st.floats(0, 1e10),
         FindingJson: FINDING,
     }

@@ -16,6 +16,7 @@ from panthorlab.board.emulated.exact.settings import ExactSettings
 from panthorlab.board.emulated.qemu import Qemu
 from panthorlab.board.emulated.tcg_plugin import quoted
 from panthorlab.errors import LabError
+from panthorlab.gpu.exact import passed
 from panthorlab.kernel.model import Kernel
 
 _HERE: Final = Path(__file__).parent
@@ -66,8 +67,8 @@ def extras(wanted: ExactSettings, counts: Path | None, kernel: Kernel, *, run_di
     """Raises UsageError if calls are wanted of a kernel whose functions have no fixed addresses."""
     if not wanted.calls:
         return Extras(wanted.blocks, counts)
-    places = calls.write_addresses(run_dir / "places", calls.watched(kernel))
-    return Extras(wanted.blocks, counts, places, log_dir / calls.FILE)
+    places = passed.write_addresses(run_dir / "places", calls.watched(kernel))
+    return Extras(wanted.blocks, counts, places, log_dir / passed.FILE)
 
 
 def arguments(qemu: str, *, page: int, sync: int, extras: Extras) -> list[str]:
