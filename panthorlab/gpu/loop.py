@@ -32,6 +32,11 @@ class Timer:
         self._call = None
 
     @property
+    def call(self) -> Callback | None:
+        """What is to be called; None once it was, or is not to be."""
+        return self._call
+
+    @property
     def pending(self) -> bool:
         return self._call is not None
 

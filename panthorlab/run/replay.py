@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from panthorlab.board.boardtime import TimeName
+from panthorlab.board.exactrecord import ACCESSES, MESSAGES
 from panthorlab.board.registry import open_board
 from panthorlab.errors import LabError, UsageError
 from panthorlab.files import write_whole
@@ -34,7 +35,7 @@ from panthorlab.run.worker import Worker
 
 TRACES: Final = {"trace": "on", "exact.record": "on"}
 """Parameters of the emulated GPU. They are the host's alone."""
-FILES: Final = {"trace": "gpu-trace.json", "accesses": "gpu-accesses.log", "kernel log": "kmsg.log"}
+FILES: Final = {"trace": "gpu-trace.json", "accesses": ACCESSES, "messages": MESSAGES, "kernel log": "kmsg.log"}
 DIFFERS: Final = 3
 OF_HOST: Final = ("time", "boot", "arm", "slot")
 """What an iteration has from the controller: when it was written down, and its place in the plan."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from panthorlab import spawn
 from panthorlab.board.api import Hazard
+from panthorlab.board.exactrecord import ACCESSES
 from panthorlab.board.gpu_events import GpuEvents
 from panthorlab.errors import LabError, UsageError
 from panthorlab.gpu.exact.wire import Ends
@@ -63,7 +64,7 @@ class GpuModel:
         exact: Ends | None = None,
     ) -> None:
         """Start the model. `params` holds the model's own parameters and `trace` (on, off), `seed` and, in exact time,
-        `exact.record` (on, off): whether all accesses are written to `gpu-accesses.log`."""
+        `exact.record` (on, off): whether all accesses are written down (see `exactrecord`)."""
         self.log, self.events = log_dir / "gpu.log", GpuEvents(log_dir / "gpu-events.jsonl", from_end=True)
         self._complaints = log_dir / "gpu-stderr.log"
         self._output = b""
@@ -90,7 +91,7 @@ class GpuModel:
         if exact is not None:
             argv += ["--exact", str(exact)]
             if _switch("gpu.exact.record", own.pop("exact.record", "off")):
-                argv += ["--accesses", str(log_dir / "gpu-accesses.log")]
+                argv += ["--accesses", str(log_dir / ACCESSES)]
         if seed := own.pop("seed", None):
             argv += ["--seed", seed]
         for name, value in sorted(own.items()):

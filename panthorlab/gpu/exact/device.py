@@ -15,7 +15,7 @@ from functools import partial
 from panthorlab.gpu.device import GpuDevice
 from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.exact.digest import Digest
-from panthorlab.gpu.exact.loop import ExactLoop
+from panthorlab.gpu.exact.loop import ExactLoop, name_of
 from panthorlab.gpu.generation import Generation
 from panthorlab.gpu.irq import IrqBlock
 from panthorlab.gpu.params import Params
@@ -42,6 +42,8 @@ class ExactGpu(GpuDevice):
         self.digest = digest
         self.round_trip: Callable[[], None] = _nobody
         self._exact = loop
+        if digest.recording:
+            loop.on_timer = lambda call: digest.timer(loop.count, name_of(call))
         for irq in self.irqs:
             irq.carry = self._carry
 

@@ -36,6 +36,8 @@ class ExactLoop(Loop):
     def __init__(self, on_error: Callable[[Exception], None], page: Page, latencies: Latencies) -> None:
         self.page, self.latencies = page, latencies
         self.count = 0
+        self.on_timer: Callable[[Callback], None] = _nobody
+        """Gets each timer's callback after it has run."""
         super().__init__(on_error, _never_late, now=self._seconds)
 
     def _seconds(self) -> float:
@@ -66,8 +68,9 @@ class ExactLoop(Loop):
         self.arrive()
         while self._timers and self._count_of(self._timers[0][0]) <= self.count and not self._stopped:
             _, _, timer = heapq.heappop(self._timers)
-            if timer.pending:
+            if (call := timer.call) is not None:
                 self._guard(timer.fire)
+                self.on_timer(call)
         self.leave()
 
     def next_due(self) -> int | None:
@@ -98,6 +101,10 @@ class ExactLoop(Loop):
     @property
     def stopped(self) -> bool:
         return self._stopped
+
+
+def _nobody(_call: Callback) -> None:
+    """Nobody wants to know of timers."""
 
 
 def _never_late(_seconds: float) -> None:

@@ -43,7 +43,7 @@ class ExactWires:
 
     def qemu_arguments(self, qemu: Qemu, *, blocks: bool) -> list[str]:
         """QEMU's arguments for the plugin, with its descriptors."""
-        return arguments(qemu.version, page=self._page, sync=self._cpu.fileno(), blocks=blocks)
+        return arguments(qemu, page=self._page, sync=self._cpu.fileno(), blocks=blocks)
 
     def hand_over(self) -> None:
         """Close our copies once both have inherited theirs, so that each process notices when another ends."""
