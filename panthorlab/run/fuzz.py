@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import itertools
 import queue
-import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
@@ -125,7 +124,7 @@ class ScriptRunner:
 
     def _follow(self, process: RemoteProcess, output: _Lines, done: Performed) -> int | None:
         seconds = self._deadline * self._board.slowness
-        deadline, crash = time.monotonic() + seconds, 0.0
+        deadline, crash = self._board.time.now() + seconds, 0.0
         found, rule = len(self._log.findings()), ""
         while True:
             status = _ended(process)
@@ -140,7 +139,7 @@ class ScriptRunner:
                     done.bad[f"accepted:{call.split()[0]}"] = f"addresses of the kernel's own were given: {call}"
             if status is not None:
                 return status
-            now = time.monotonic()
+            now = self._board.time.now()
             crash = crash or (now if _crashed(self._log.findings_so_far()[found:]) else 0.0)
             if crash and now > crash + DYING * self._board.slowness:
                 return None
@@ -151,7 +150,7 @@ class ScriptRunner:
 
     def _good_job(self, done: Performed, *, patient: bool) -> str:
         """A job of another process works, `patient`: in the end. Returns what the kernel has died of, if it has."""
-        deadline = time.monotonic() + PATIENCE * self._board.slowness
+        deadline = self._board.time.now() + PATIENCE * self._board.slowness
         while True:
             try:
                 report = self._job()
@@ -159,7 +158,7 @@ class ScriptRunner:
                 return str(error)
             if report.ok:
                 return ""
-            if not patient or time.monotonic() > deadline:
+            if not patient or self._board.time.now() > deadline:
                 done.bad["no-good-job"] = f"the next process's job does not work: {report.why}"
                 return ""
 
