@@ -114,7 +114,7 @@ class _Session:
         self._exact: Exact | None = None
         self._digest = Digest(files["accesses"])
         if options.exact is not None:
-            self._exact = Exact(options.exact, params.word("exact.latency"), seed, self._on_error)
+            self._exact = Exact(options.exact, params.word("exact.latency"), seed, self._digest, self._on_error)
             stack.callback(self._exact.close)
             self._loop: Loop = self._exact.loop
         else:

@@ -7,7 +7,9 @@ import os
 import socket
 from collections.abc import Callable
 
+from panthorlab.gpu.exact.digest import Digest
 from panthorlab.gpu.exact.loop import ExactLoop
+from panthorlab.gpu.exact.turns import turns
 from panthorlab.gpu.exact.wire import HELD, Ends, Page, decode_held, encode_go_on
 from panthorlab.gpu.latency import Latencies
 
@@ -22,10 +24,14 @@ class Exact:
     happens at an instruction count, not at a host time.
     """
 
-    def __init__(self, ends: Ends, strategy: str, seed: int, on_error: Callable[[Exception], None]) -> None:
+    def __init__(
+        self, ends: Ends, strategy: str, seed: int, digest: Digest, on_error: Callable[[Exception], None]
+    ) -> None:
+        self._digest = digest
         self._page = Page(ends.page)
         self._sync, self._host = socket.socket(fileno=ends.sync), socket.socket(fileno=ends.host)
         self.loop = ExactLoop(on_error, self._page, Latencies(strategy, seed))
+        self._turns = turns(strategy, seed)
         self._go = False
 
     def begin(self) -> None:
@@ -33,6 +39,7 @@ class Exact:
         self.loop.add_reader(self._sync.fileno(), self._held)
         self.loop.add_reader(self._host.fileno(), self._heard)
         self.loop.call_later(BEAT_SECONDS, self._beat)
+        self.loop.call_later(next(self._turns), self._turn)
         self.loop.leave()
 
     @property
@@ -55,6 +62,7 @@ class Exact:
             return
         count = decode_held(data)
         self.loop.held()
+        self._digest.blocks(count, self.blocks)
         if not self.loop.stopped:
             self._sync.send(encode_go_on(count))
 
@@ -66,6 +74,11 @@ class Exact:
         except ConnectionError:
             self.loop.stop()
         self.loop.serve_until(lambda: self._go)
+
+    def _turn(self) -> None:
+        if self._page.cpus > 1:
+            self._page.end_turn()
+            self.loop.call_later(next(self._turns), self._turn)
 
     def _heard(self) -> None:
         try:

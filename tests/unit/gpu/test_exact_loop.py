@@ -6,8 +6,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 
 import pytest
 from hypothesis import given
@@ -17,7 +20,9 @@ from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.exact import wire
 from panthorlab.gpu.exact.digest import Digest
 from panthorlab.gpu.exact.loop import INSTRUCTION_SECONDS, ExactLoop, name_of
-from panthorlab.gpu.exact.wire import DUE, Ends, Page, WireError
+from panthorlab.gpu.exact.serve import Exact
+from panthorlab.gpu.exact.turns import LONGEST, SHORTEST, turns
+from panthorlab.gpu.exact.wire import DUE, Ends, Page, WireError, decode_held, encode_go_on
 from panthorlab.gpu.irq import IrqBlock
 from panthorlab.gpu.latency import STRATEGIES, Latencies
 
@@ -211,6 +216,58 @@ def test_another_seed_has_other_latencies_unless_they_are_fixed() -> None:
     assert moved == {"uniform": True, "log-uniform": True, "fixed": False}
 
 
+# -- turns of several CPUs --------------------------------------------------------------------------------------
+
+
+@given(st.sampled_from(list(STRATEGIES)), st.integers(0, 1 << 63))
+def test_turns_repeat_and_are_within_their_bounds(name: str, seed: int) -> None:
+    lengths = list(islice(turns(name, seed), 50))
+    assert list(islice(turns(name, seed), 50)) == lengths
+    assert all(SHORTEST <= length <= LONGEST for length in lengths)
+
+
+def test_another_seed_has_other_turns_unless_they_are_fixed() -> None:
+    moved = {name: next(turns(name, 1)) != next(turns(name, 2)) for name in STRATEGIES}
+    assert moved == {"uniform": True, "log-uniform": True, "fixed": False}
+
+
+def always_on(host: socket.socket) -> None:
+    """The other side of the beats: lets the guest go on at once."""
+    while host.recv(wire.HELD.size):
+        host.send(b"g")
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_turns_of_several_cpus_end_where_the_seed_says(cpus: int, cpu: Cpu) -> None:
+    end, block, ended = 2_500_000, 100, list[int]()
+    lengths = [length / INSTRUCTION_SECONDS for length in islice(turns("uniform", 5), 1000)]
+    host, beats = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sync, held = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    exact = Exact(Ends(os.dup(cpu.fd), held.detach(), beats.detach()), "uniform", 5, Digest(), cpu.errors.append)
+    cpu.page._words[5] = 0 if cpus == 1 else cpus
+    thread = threading.Thread(target=always_on, args=[host])
+    thread.start()
+    exact.begin()
+    while cpu.page.count < end:
+        if cpu.block(block):
+            sync.send(encode_go_on(cpu.page.count))
+            exact.loop.step(60)
+            assert decode_held(sync.recv(wire.HELD.size)) == cpu.page.count
+        if cpu.page._words[4]:
+            cpu.page._words[4] = 0
+            ended.append(cpu.page.count)
+    exact.close()
+    thread.join(60)
+    host.close()
+    sync.close()
+    if cpus == 1:
+        assert not ended
+    else:
+        assert len(ended) > 20
+        for begin, now, length in zip([0, *ended], ended, lengths, strict=False):
+            assert length <= now - begin < length + 2 * block
+
+
 # -- what is told -------------------------------------------------------------------------------------------------
 
 
@@ -250,7 +307,15 @@ def test_accesses_are_written_down_if_asked_for() -> None:
     digest.read(1, 0x10, 0xABC)
     digest.write(2, 0x20, 1)
     digest.interrupt(3, "job")
-    assert record.getvalue() == "R 1 10 abc\nW 2 20 1\nI 3 job\n"
+    digest.timer(4, "Mcu._serve")
+    digest.blocks(5, 0)  # they were not asked for
+    digest.blocks(6, 0xFF)
+    assert record.getvalue() == "R 1 10 abc\nW 2 20 1\nI 3 job\nT 4 Mcu._serve\nB 6 00000000000000ff\n"
+    silent = Digest()
+    silent.timer(4, "Mcu._serve")
+    silent.blocks(6, 0xFF)
+    assert (digest.recording, silent.recording) == (True, False)
+    assert silent.hexdigest() == Digest().hexdigest(), "what parts runs must not also tell them apart"
 
 
 def test_a_message_is_carried_by_whoever_carries() -> None:

@@ -12,6 +12,12 @@
  * Operations inline in the translated code, which alone are cheap enough, work on nothing but a scoreboard, in memory of
  * QEMU's own. So one page in the middle of the scoreboard's memory is replaced by the shared one: its contents and its
  * address are the same as before.
+ *
+ * Several CPUs run in turns, in one thread, so one count is enough: whoever is held, all are. Inline operations cannot
+ * be used then: in a block that the second CPU has translated first, QEMU (10.0 to 11.1) multiplies the constant that is
+ * the CPU's index in place, and so whatever else in the block is 1. For the same reason callbacks get the index of
+ * the CPU that has translated the block, not of the one that runs it. QEMU ends a turn when one of its own timers is due,
+ * when a device interrupts, or when a CPU has work to do; the last is how the other side ends one.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -40,6 +46,8 @@ struct page {
 	uint64_t count;		/* instructions up to the end of the block that runs */
 	uint64_t left;		/* the CPU is held at the first block that brings this to DUE */
 	uint64_t hash;		/* of all blocks so far, 0 without hash=on */
+	uint64_t end_turn;	/* set while the CPU is held: it is another one's turn after this block */
+	uint64_t cpus;		/* that take turns; 0: there is one alone */
 };
 
 static struct qemu_plugin_scoreboard *board;
@@ -47,6 +55,7 @@ static qemu_plugin_u64 count_entry, left_entry;
 static struct page *page;
 static int page_fd = -1, sync_fd = -1;
 static bool hashing;
+static const void *time_control;
 
 static void fail(const char *what)
 {
@@ -69,6 +78,20 @@ static void hold(UNUSED unsigned int cpu, UNUSED void *data)
 		errno = n < 0 ? errno : EPIPE;
 		fail("the GPU model has gone");
 	}
+	if (page->end_turn) {
+		page->end_turn = 0;
+		/* Work for this CPU, and none that does anything: time 0 is over. */
+		qemu_plugin_update_ns(time_control, 0);
+	}
+}
+
+/* What is done inline if there is one CPU alone. */
+static void count_block(unsigned int cpu, void *insns)
+{
+	page->count += (uintptr_t)insns;
+	page->left += (uintptr_t)insns;
+	if (page->left >= DUE)
+		hold(cpu, NULL);
 }
 
 /* FNV-1a, by blocks. */
@@ -81,15 +104,30 @@ static void translated(CALLBACK(struct qemu_plugin_tb *tb))
 {
 	uint64_t insns = qemu_plugin_tb_n_insns(tb);
 
-	qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, OP_ADD, count_entry, insns);
-	qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, OP_ADD, left_entry, insns);
-	qemu_plugin_register_vcpu_tb_exec_cond_cb(tb, hold, CB_NO_REGS, COND_GE, left_entry, DUE, NULL);
+	if (time_control) {
+		qemu_plugin_register_vcpu_tb_exec_cb(tb, count_block, CB_NO_REGS, (void *)(uintptr_t)insns);
+	} else {
+		qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, OP_ADD, count_entry, insns);
+		qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, OP_ADD, left_entry, insns);
+		qemu_plugin_register_vcpu_tb_exec_cond_cb(tb, hold, CB_NO_REGS, COND_GE, left_entry, DUE, NULL);
+	}
 	if (hashing)
 		qemu_plugin_register_vcpu_tb_exec_cb(tb, mix, CB_NO_REGS,
 						     (void *)(uintptr_t)(qemu_plugin_tb_vaddr(tb) ^ insns << 56));
 }
 
-/* The CPU is there and has not run yet. */
+static void map_page(void *where, int flags)
+{
+	page = mmap(where, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | flags, page_fd, 0);
+	if (page == MAP_FAILED)
+		fail("mapping the shared page");
+	if (page->magic != MAGIC) {
+		errno = EPROTO;
+		fail("the shared page");
+	}
+}
+
+/* The only CPU is there and has not run yet. */
 static void share(CALLBACK(unsigned int cpu))
 {
 	char *element;
@@ -97,20 +135,25 @@ static void share(CALLBACK(unsigned int cpu))
 
 	if (cpu) {
 		errno = ENOTSUP;
-		fail("more than one CPU");
+		fail("a CPU that came later");
 	}
 	/* Wherever the element begins, a whole page lies within it. */
 	element = qemu_plugin_scoreboard_find(board, 0);
 	to_page = -(uintptr_t)element & (PAGE - 1);
-	page = (struct page *)(element + to_page);
 	count_entry = (qemu_plugin_u64){ board, to_page + offsetof(struct page, count) };
 	left_entry = (qemu_plugin_u64){ board, to_page + offsetof(struct page, left) };
-	if (mmap(page, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, page_fd, 0) == MAP_FAILED)
-		fail("mapping the shared page");
-	if (page->magic != MAGIC) {
-		errno = EPROTO;
-		fail("the shared page");
+	map_page(element + to_page, MAP_FIXED);
+}
+
+static void take_turns(int cpus)
+{
+	time_control = qemu_plugin_request_time_control();
+	if (!time_control) {
+		errno = EBUSY;
+		fail("ending turns of CPUs");
 	}
+	map_page(NULL, 0);
+	page->cpus = (uint64_t)cpus;
 }
 
 static bool number(const char *argument, const char *name, int *value)
@@ -124,8 +167,10 @@ static bool number(const char *argument, const char *name, int *value)
 	return end != argument + length && !*end;
 }
 
-EXPORT int qemu_plugin_install(plugin_id id, UNUSED const void *info, int argc, char **argv)
+EXPORT int qemu_plugin_install(plugin_id id, const void *qemu, int argc, char **argv)
 {
+	const struct qemu_info *info = qemu;
+
 	for (int i = 0; i < argc; i++) {
 		if (!strcmp(argv[i], "check=on")) {
 			puts("exact: usable");
@@ -143,8 +188,12 @@ EXPORT int qemu_plugin_install(plugin_id id, UNUSED const void *info, int argc, 
 		fprintf(stderr, "exact: expected page=FD,sync=FD\n");
 		return 1;
 	}
-	board = qemu_plugin_scoreboard_new(2 * PAGE);
-	REGISTER(vcpu_init, id, share);
+	if (info->cpus > 1) {
+		take_turns(info->cpus);
+	} else {
+		board = qemu_plugin_scoreboard_new(2 * PAGE);
+		REGISTER(vcpu_init, id, share);
+	}
 	REGISTER(vcpu_tb_trans, id, translated);
 	return 0;
 }
