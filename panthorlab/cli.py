@@ -22,13 +22,19 @@ COMMANDS = {
     "run": "panthorlab.run.single:main",
     "matrix": "panthorlab.run.matrix:main",
     "fuzz": "panthorlab.run.fuzzing:main",
+    "explore": "panthorlab.run.explore.command:main",
     "record": "panthorlab.run.recording:main",
     "replay": "panthorlab.run.replay:main",
     "replay-trace": "panthorlab.mmio.main:main",
     "resume": "panthorlab.run.validate:resume_main",
     "build": "panthorlab.run.build:main",
+    "b4-check": "panthorlab.run.b4check:main",
     "scan": "panthorlab.run.tools:scan",
     "report": "panthorlab.run.tools:report",
+    "history": "panthorlab.history.main:main",
+    "runs": "panthorlab.history.listing:main",
+    "compare": "panthorlab.history.changes:main",
+    "prune": "panthorlab.history.prune:main",
     "boards": "panthorlab.run.boards:main",
     "doctor": "panthorlab.run.tools:doctor",
     "overlay": "panthorlab.run.overlays:main",
@@ -39,7 +45,7 @@ COMMANDS = {
 
 
 # Whoever closes the pipe to these has seen enough. Of the others nobody got the verdict.
-LISTS = frozenset({"scan", "boards", "gpu", "suites", "completion"})
+LISTS = frozenset({"scan", "boards", "gpu", "suites", "completion", "history", "runs", "compare"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:

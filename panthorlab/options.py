@@ -11,6 +11,8 @@ from pathlib import Path
 from panthorlab import __version__
 from panthorlab.arguments import add_board, add_driver, add_dry_run, add_jail, add_lab, add_output, add_run, add_source
 from panthorlab.errors import UsageError
+from panthorlab.explore_options import add_explore
+from panthorlab.history.options import add_compare, add_history, add_prune, add_runs
 from panthorlab.kernel.driver import by_name
 from panthorlab.lab_options import add_boards, add_lava, add_overlay
 from panthorlab.mmio.options import add_recording, add_replay_trace
@@ -45,6 +47,13 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(recording=None)
     parser.add_argument(
         "--kernel", required=True, metavar="K", help="store key, RUN:before, RUN:after, or build directory"
+    )
+    parser.add_argument(
+        "--workload",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="of the suites only this workload, whatever its role as often as --iterations says; may be repeated",
     )
     add_driver(parser, "take")
     add_jail(parser)
@@ -141,6 +150,28 @@ def _doctor_parser(parser: argparse.ArgumentParser) -> None:
     add_output(parser)
 
 
+def _b4_check_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--base", metavar="SRC", help="kernel to patch (default: the git tree in the current directory, as b4 has it)"
+    )
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=Path("runs"),
+        metavar="DIR",
+        help="where the directories of finished runs are (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--lines",
+        action="store_true",
+        help="print a line for each complaint instead of JSON, as b4.prep-perpatch-check-cmd wants it",
+    )
+    parser.add_argument(
+        "--validate", action="store_true", help="validate the patch now, with what follows `--` as options"
+    )
+    parser.add_argument("arguments", nargs="*", metavar="-- OPTION…", help="of validate: -- --suite leaks --time exact")
+
+
 def _scan_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files",
@@ -212,6 +243,7 @@ def make_parser() -> Parser:
     _run_parser(add("run", "boot one kernel; run suites or a command on it"))
     _matrix_parser(add("matrix", "run the suites on several kernels, and show where these differ"))
     _fuzz_parser(add("fuzz", "try random sequences of panthor's calls on one kernel; make what finds a bug short"))
+    add_explore(add("explore", "try many interleavings of driver and GPU; make what brings a finding short"))
     record = add("record", "as `run`, and record every access of the driver to the GPU's registers")
     _run_parser(record)
     add_recording(record)
@@ -228,10 +260,17 @@ def make_parser() -> Parser:
     resume.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
     build = add("build", "build kernels into the store and print their keys")
     add_source(build)
+    build.add_argument(
+        "--each-commit",
+        action="store_true",
+        help="build every commit of the series; show what warnings each adds (W=1), what checkpatch.pl finds, wrong "
+        "Fixes: tags, and the suites to run",
+    )
     add_jail(build)
     add_board(build)
     add_output(build)
     add_dry_run(build)
+    _b4_check_parser(add("b4-check", "check the mail on stdin for b4: fit, style, tags, and the verdict on record"))
     _scan_parser(add("scan", "find GPU faults and kernel splats in any kernel log"))
     report = add("report", "write a run's reports again (console, JSON, JUnit, HTML)")
     report.add_argument("run", type=Path, metavar="RUN")
@@ -241,6 +280,21 @@ def make_parser() -> Parser:
         metavar="FILE",
         help="also write the run in KCIDB's I/O schema, for `kcidb-submit`; `-` is stdout, instead of the summary",
     )
+    report.add_argument(
+        "--mail",
+        action="store_true",
+        help="write to stdout the draft of an answer to the patch's mail, for `git send-email`; nothing is sent",
+    )
+    report.add_argument(
+        "--from",
+        dest="sender",
+        metavar="'NAME <ADDRESS>'",
+        help="whose the answer is (default: git's user.name, user.email)",
+    )
+    add_history(add("history", "what all runs say together, as pages: trends, first and last seen, flake rates"))
+    add_runs(add("runs", "list runs with verdict, age and size"))
+    add_compare(add("compare", "what changed between two runs: verdict, rates, signatures"))
+    add_prune(add("prune", "delete old runs, by age, number or size"))
     add_boards(add("boards", "list boards and how they stand; look after them"))
     _doctor_parser(add("doctor", "say what is missing on this machine and how to get it"))
     add_overlay(add("overlay", "make real programs (Mesa, a shell) for emulated boards from Debian's packages"))

@@ -13,7 +13,7 @@ _WHOLE = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
 _TIME = re.compile(r"\+?(?P<number>[0-9]{1,20}(?:\.[0-9]*)?|\.[0-9]+)(?P<unit>[smh]?)", re.ASCII)
 
 
-def _whole(least: int, most: int) -> Callable[[str], int]:
+def whole(least: int, most: int) -> Callable[[str], int]:
     """Parser of a whole number from `least` to `most`; what is more is a typing error, and could not be carried out."""
 
     def parse_whole(text: str) -> int:
@@ -28,11 +28,11 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
     return parse_whole
 
 
-iterations = _whole(1, 10_000_000)
-boots = _whole(1, 10_000)
-jobs = _whole(1, 1000)
-version = _whole(1, 10_000)
-seed = _whole(-(1 << 63), (1 << 63) - 1)
+iterations = whole(1, 10_000_000)
+boots = whole(1, 10_000)
+jobs = whole(1, 1000)
+version = whole(1, 10_000)
+seed = whole(-(1 << 63), (1 << 63) - 1)
 
 
 def duration(text: str) -> float:

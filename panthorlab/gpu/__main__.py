@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
         help="live in the guest's instructions; inherited file descriptors, see docs/exact-time.md",
     )
     serve.add_argument("--accesses", type=Path, help="with --exact: write every register access and interrupt")
+    serve.add_argument("--orders", type=Path, help="with --exact: write the interleaving of each iteration, in JSON")
     firmware = commands.add_parser("firmware", help="write the firmware image that the driver loads")
     _add_model(firmware)
     firmware.add_argument("-o", "--output", type=Path, required=True, help="e.g. mali_csffw.bin")
@@ -94,6 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 arguments.control,
                 arguments.exact,
                 arguments.accesses,
+                arguments.orders,
             )
         )
     except (ValueError, OSError) as error:

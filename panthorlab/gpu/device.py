@@ -143,6 +143,19 @@ class GpuDevice:
             self._reporter.misuse("MCU", "the clock was stopped while the MCU ran")
         self._clock_stopped = stopped
 
+    def register_name(self, offset: int) -> str:
+        """The register at `offset` in words: `GPU_CMD`, `AS2_COMMAND`."""
+        name = self._registers.name(offset)
+        spaces = self.generation.spaces
+        for space in self.chip.mmu.spaces:
+            if any(spaces.offset(space.index, register.offset) == offset for register in spaces.registers):
+                return f"AS{space.index}_{name}"
+        return name
+
+    def mark(self, mark: int, *, begin: bool) -> None:
+        """An iteration, called `mark` (`pci.mark_of`), begins or ends in the guest."""
+        self._trace.instant("GPU", f"iteration {mark:08x} {'begins' if begin else 'ends'}")
+
     def _unclocked(self, access: str) -> None:
         """On an SoC the bus would not answer: SError or a hung CPU. Here the access is reported and carried out."""
         self._reporter.misuse(access, f"{access} while the clock stood")

@@ -28,13 +28,13 @@ class Timer:
         self.at = at
         self._call: Callback | None = call
 
-    def cancel(self) -> None:
-        self._call = None
-
     @property
     def call(self) -> Callback | None:
-        """What is to be called; None once it was, or is not to be."""
+        """None once it has been cancelled or fired."""
         return self._call
+
+    def cancel(self) -> None:
+        self._call = None
 
     @property
     def pending(self) -> bool:

@@ -6,16 +6,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from panthorlab.gpu.latency import STRATEGIES
+from panthorlab.gpu.latency import STRATEGIES, parse_kinds, parse_overrides
 
 Value = int | float | str
 
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """One parameter. Its type is that of `default`; numbers must lie in [low, high], words in `choices`."""
+    """One parameter. Its type is that of `default`; numbers must lie in [low, high], words in `choices`, other texts
+    pass `check`, which raises ValueError."""
 
     name: str
     default: Value
@@ -24,9 +26,13 @@ class Param:
     low: float = 0
     high: float = float("inf")
     choices: tuple[str, ...] = ()
+    check: Callable[[str], object] | None = None
 
     def parse(self, text: str) -> Value:
         """Parse a value. Raises ValueError with a sentence for the user."""
+        if self.check is not None:
+            self.check(text)
+            return text
         if isinstance(self.default, str):
             if text not in self.choices:
                 raise ValueError(f"{self.name} must be one of {', '.join(self.choices)}, not {text!r}")
@@ -50,6 +56,39 @@ PARAMS: tuple[Param, ...] = (
         "in exact time, how long the GPU takes for what it does by itself (interrupts, firmware, streams), drawn from "
         "--seed: " + "; ".join(f"{name}: {strategy.meaning}" for name, strategy in STRATEGIES.items()),
         choices=tuple(STRATEGIES),
+    ),
+    Param(
+        "exact.vary",
+        "always",
+        "",
+        "where these latencies are drawn: `iterations` is within iterations of workloads only, and 20 µs elsewhere, so "
+        "that the first iteration of a boot finds the same machine with every seed",
+        choices=("always", "iterations"),
+    ),
+    Param(
+        "exact.kinds",
+        "",
+        "",
+        "of which kinds of event they are drawn (beginnings of their names, separated by commas), 20 µs for others; "
+        "empty: of all. Kinds: `irq LINE` (an interrupt is under way), `soon SERVICE` (the firmware), `slice QUEUE` (a "
+        "command stream)",
+        check=parse_kinds,
+    ),
+    Param(
+        "exact.length",
+        64,
+        "events",
+        "how many events `pct` expects in an iteration: its change points lie among these",
+        low=1,
+        high=10**6,
+    ),
+    Param(
+        "exact.override",
+        "",
+        "",
+        "latencies of single events, WINDOW/KIND/NUMBER=MICROSECONDS,…: in the WINDOWth iteration of the boot (0: "
+        "outside iterations), of the NUMBERth event of this kind; `panthorlab explore` finds them",
+        check=parse_overrides,
     ),
     # --- the heap context write-out: the subject of the seed race
     Param(

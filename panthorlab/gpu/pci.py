@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """PCI configuration space of the function that carries the GPU: BAR0 registers, BAR2 MSI-X table, three vectors.
 
-A vendor-specific capability has one register, CLOCK, by which the guest's clock driver (the shim) reports whether the
-GPU's clock runs. On an SoC this is state of the clock controller.
+A vendor-specific capability has two registers. By CLOCK the guest's clock driver (the shim) reports whether the GPU's
+clock runs; on an SoC this is state of the clock controller. Into MARK `iterate` writes where an iteration begins and
+ends, so that this is known to the instruction; no GPU has it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ VECTORS = 3
 MSIX_CAP = 0x40
 VENDOR_CAP = 0x50
 CLOCK, CLOCK_UNKNOWN, CLOCK_RUNS, CLOCK_STOPPED = VENDOR_CAP + 4, 0, 1, 2
+MARK, MARK_BEGIN = VENDOR_CAP + 8, 1 << 31
+"""What an iteration is called (`mark_of`), with MARK_BEGIN at its begin."""
 MSIX_TABLE_BAR, MSIX_TABLE, MSIX_PBA = 2, 0x0000, 0x2000
 
 # (offset, size, value, bits the guest can write)
@@ -40,9 +43,18 @@ _FIELDS: tuple[tuple[int, int, int, int], ...] = (
     (MSIX_CAP + 8, 4, MSIX_PBA | MSIX_TABLE_BAR, 0),
     (VENDOR_CAP, 1, 0x09, 0),
     (VENDOR_CAP + 1, 1, 0, 0),  # last capability
-    (VENDOR_CAP + 2, 1, 8, 0),  # length of this capability
+    (VENDOR_CAP + 2, 1, 12, 0),  # length of this capability
     (CLOCK, 1, CLOCK_UNKNOWN, 0x03),
+    (MARK, 4, 0, 0xFFFFFFFF),
 )
+
+
+def mark_of(iteration: str) -> int:
+    """What register MARK calls an iteration: FNV-1a of its id, the lowest 31 bits (`panthorlab/guest/mark.c`)."""
+    value = 2166136261
+    for byte in iteration.encode():
+        value = (value ^ byte) * 16777619 & 0xFFFFFFFF
+    return value & ~MARK_BEGIN
 
 
 class ConfigSpace:
@@ -67,6 +79,11 @@ class ConfigSpace:
     def clock(self) -> int:
         """Register CLOCK: one of `CLOCK_…`."""
         return self._data[CLOCK]
+
+    @property
+    def mark(self) -> int:
+        """Register MARK."""
+        return int.from_bytes(self._data[MARK : MARK + 4], "little")
 
     def read(self, offset: int, count: int) -> bytes:
         """`count` bytes; zeros beyond the end."""

@@ -41,6 +41,8 @@ class GuestRam:
         self._regions: list[Region] = []
         self._bases: list[int] = []
         self._last: Region | None = None
+        self.stores = 0
+        """How often the GPU has written into it."""
 
     def map(self, base: int, fd: int, offset: int, size: int, writable: bool) -> None:
         """Map `size` bytes of `fd` at guest-physical `base`. Raises ValueError (overlap, alignment) or OSError."""

@@ -18,9 +18,11 @@ from panthorlab.gpu.device import GpuDevice
 from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.exact.device import ExactGpu
 from panthorlab.gpu.exact.digest import Digest
+from panthorlab.gpu.exact.order import Orders
 from panthorlab.gpu.exact.serve import Exact
 from panthorlab.gpu.exact.wire import Ends
 from panthorlab.gpu.generation import Generation
+from panthorlab.gpu.latency import Latencies, parse_kinds, parse_overrides
 from panthorlab.gpu.loop import Loop
 from panthorlab.gpu.misbehave import Rule, parse
 from panthorlab.gpu.params import Params
@@ -29,7 +31,7 @@ from panthorlab.gpu.trace import ChromeTrace, NoTrace, Trace
 from panthorlab.gpu.vfio.server import Server
 
 MODEL_ERROR = 70  # exit status, as EX_SOFTWARE
-_MODES: dict[str, Literal["a", "w"]] = {"events": "a", "log": "a", "trace": "w", "accesses": "w"}
+_MODES: dict[str, Literal["a", "w"]] = {"events": "a", "log": "a", "trace": "w", "accesses": "w", "orders": "w"}
 """A restarted model (virtual lab) appends to the same log; a trace must be one JSON document."""
 
 
@@ -37,7 +39,8 @@ _MODES: dict[str, Literal["a", "w"]] = {"events": "a", "log": "a", "trace": "w",
 class Options:
     """Options of `serve`. A file whose path is None is not written (the log then goes to stderr). `misbehave`: rules
     armed from the start. `control`: read commands from stdin, see `serve`. `exact`: use exact time; `accesses`: file
-    that then gets all register accesses and interrupts, one per line."""
+    that then gets all register accesses and interrupts, one per line; `orders`: file that then gets the interleaving of
+    each iteration (`exact/order.py`)."""
 
     socket: Path
     generation: Generation
@@ -50,6 +53,7 @@ class Options:
     control: bool = False
     exact: Ends | None = None
     accesses: Path | None = None
+    orders: Path | None = None
 
 
 def listen(path: Path) -> socket.socket:
@@ -100,9 +104,21 @@ def serve(options: Options) -> int:
                 ("log", options.log),
                 ("trace", options.trace),
                 ("accesses", options.accesses),
+                ("orders", options.orders),
             )
         }
         return _Session(options, files, stack).run()
+
+
+def _latencies(params: Params, seed: int) -> Latencies:
+    return Latencies(
+        params.word("exact.latency"),
+        seed,
+        parse_overrides(params.word("exact.override")),
+        everywhere=params.word("exact.vary") == "always",
+        length=params.integer("exact.length"),
+        kinds=parse_kinds(params.word("exact.kinds")),
+    )
 
 
 class _Session:
@@ -114,8 +130,11 @@ class _Session:
         self._exact: Exact | None = None
         self._digest = Digest(files["accesses"])
         if options.exact is not None:
-            self._exact = Exact(options.exact, params.word("exact.latency"), seed, self._digest, self._on_error)
+            self._exact = Exact(options.exact, _latencies(params, seed), self._digest, self._on_error)
             stack.callback(self._exact.close)
+            if (orders := files["orders"]) is not None:
+                self._exact.loop.orders = Orders(orders)
+                stack.callback(self._exact.loop.orders.close)
             self._loop: Loop = self._exact.loop
         else:
             burst, share = params.number("slice.burst_ms") / 1000, params.number("slice.share")

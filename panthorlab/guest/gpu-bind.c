@@ -12,7 +12,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
@@ -29,6 +28,7 @@
 #include "drivers.h"
 #include "gpu-job.h"
 #include "ktap.h"
+#include "options.h"
 #include "sentinel.h"
 
 #define DEVICES		"/sys/bus/platform/devices"
@@ -739,55 +739,37 @@ static int drowsy(struct bind *b)
 	return b->failed ? 1 : 0;
 }
 
+static const struct {
+	const char *name;
+	int (*run)(struct bind *);
+} modes[] = {
+	{ "images", images }, { "once", once }, { "off", off }, { "replug", replug },
+	{ "idle", idle }, { "busy", busy }, { "ahead", ahead }, { "held", held },
+	{ "drowsy", drowsy }, { "events", events },
+};
+
+static void usage(FILE *stream)
+{
+	fputs("usage: gpu-bind --mode off|once|replug|idle|busy|ahead|held|drowsy|events [--count N]\n"
+	      "       gpu-bind --mode images --images PACK [--hang]\n", stream);
+}
+
 int main(int argc, char **argv)
 {
-	static const struct option long_options[] = {
-		{ "mode", required_argument, NULL, 'm' },
-		{ "count", required_argument, NULL, 'c' },
-		{ "images", required_argument, NULL, 'i' },
-		{ "hang", no_argument, NULL, 'g' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 }
-	};
-	static const struct {
-		const char *name;
-		int (*run)(struct bind *);
-	} modes[] = {
-		{ "images", images }, { "once", once }, { "off", off }, { "replug", replug },
-		{ "idle", idle }, { "busy", busy }, { "ahead", ahead }, { "held", held },
-		{ "drowsy", drowsy }, { "events", events },
-	};
-	static const char usage[] = "usage: gpu-bind --mode off|once|replug|idle|busy|ahead|held|drowsy|events [--count N]\n"
-				    "       gpu-bind --mode images --images PACK [--hang]\n";
 	struct bind b = { .count = 10, .irqs = -1 };
 	const char *mode = "";
+	const struct program_option options[] = {
+		{ "mode", .word = &mode },
+		{ "count", .number = &b.count, .least = 1, .most = 100000 },
+		{ "images", .word = &b.pack },
+		{ "hang", .flag = &b.hang },
+		{ 0 }
+	};
 	unsigned int i;
-	int opt;
 
-	while ((opt = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		switch (opt) {
-		case 'm':
-			mode = optarg;
-			break;
-		case 'c':
-			b.count = strtoul(optarg, NULL, 10);
-			break;
-		case 'i':
-			b.pack = optarg;
-			break;
-		case 'g':
-			b.hang = true;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return 0;
-		default:
-			return 2;
-		}
-	}
+	read_options(argc, argv, options, usage);
 	for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
-		if (strcmp(mode, modes[i].name) || optind != argc || !b.count || b.count > 100000 ||
-		    !strcmp(mode, "images") != !!b.pack)
+		if (strcmp(mode, modes[i].name) || !strcmp(mode, "images") != !!b.pack)
 			continue;
 		if (find_device(&b)) {
 			ktap_start(1);
@@ -796,6 +778,5 @@ int main(int argc, char **argv)
 		}
 		return modes[i].run(&b);
 	}
-	fputs(usage, stderr);
-	return 2;
+	bad_usage(usage);
 }

@@ -12,7 +12,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +23,7 @@
 
 #include "gpu-fuzz.h"
 #include "ktap.h"
+#include "options.h"
 
 #define LINES_MAX	1000u
 #define GATE_POLL_US	1000
@@ -256,26 +256,17 @@ static void usage(FILE *file)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "script", required_argument, NULL, 's' },
-		{ "gate", required_argument, NULL, 'g' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
-	};
 	const char *path = NULL;
+	const struct program_option options[] = {
+		{ "script", .word = &path },
+		{ "gate", .word = &script.gate },
+		{ 0 }
+	};
 	unsigned int killed;
-	int option;
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option == 's')
-			path = optarg;
-		else if (option == 'g')
-			script.gate = optarg;
-		else
-			return usage(option == 'h' ? stdout : stderr), option == 'h' ? 0 : 2;
-	}
-	if (!path || optind < argc)
-		return usage(stderr), 2;
+	read_options(argc, argv, options, usage);
+	if (!path)
+		bad_usage(usage);
 	if (read_script(path)) {
 		fprintf(stderr, "gpu-fuzz: %s: %s\n", path, last_error());
 		return 2;

@@ -5,13 +5,13 @@
  * takes none nothing passes that must see the exception handler run or a group die.
  */
 
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "gpu-heap.h"
 #include "ktap.h"
+#include "options.h"
 
 struct mode {
 	const char *name;
@@ -85,37 +85,18 @@ static void usage(FILE *stream)
 
 int main(int argc, char **argv)
 {
-	static const struct option long_options[] = {
-		{ "mode", required_argument, NULL, 'm' },
-		{ "count", required_argument, NULL, 'c' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 }
-	};
 	unsigned int count = 0;
 	const char *mode = "";
+	const struct program_option options[] = {
+		{ "mode", .word = &mode },
+		{ "count", .number = &count, .least = 1, .most = INT32_MAX },
+		{ 0 }
+	};
 	size_t i;
-	int opt;
 
-	while ((opt = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		switch (opt) {
-		case 'm':
-			mode = optarg;
-			break;
-		case 'c':
-			count = strtoul(optarg, NULL, 10);
-			if (count)
-				break;
-			return 2;
-		case 'h':
-			usage(stdout);
-			return 0;
-		default:
-			return 2;
-		}
-	}
-	for (i = 0; optind == argc && i < MODES; i++)
+	read_options(argc, argv, options, usage);
+	for (i = 0; i < MODES; i++)
 		if (!strcmp(mode, modes[i].name))
 			return run(&modes[i], count);
-	usage(stderr);
-	return 2;
+	bad_usage(usage);
 }

@@ -7,7 +7,6 @@
 #include "gpu-job.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 
 #include "client.h"
 #include "ktap.h"
+#include "options.h"
 
 #define READS	100	/* of a register, after each job */
 
@@ -306,54 +306,21 @@ static void usage(FILE *stream)
 		fprintf(stream, "  %-13s %s\n", modes[i].name, modes[i].help);
 }
 
-static unsigned int number(const char *text, const char *option)
-{
-	char *end;
-	unsigned long value = strtoul(text, &end, 10);
-
-	if (*text < '0' || *text > '9' || *end || !value || value > INT32_MAX) {
-		fprintf(stderr, "gpu-job: --%s %s: not a number in its range\n", option, text);
-		exit(2);
-	}
-	return value;
-}
-
 int main(int argc, char **argv)
 {
-	static const struct option long_options[] = {
-		{ "mode", required_argument, NULL, 'm' },
-		{ "count", required_argument, NULL, 'c' },
-		{ "loops", required_argument, NULL, 'l' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 }
-	};
 	struct options options = { 0 };
 	const char *name = NULL;
+	const struct program_option known[] = {
+		{ "mode", .word = &name },
+		{ "count", .number = &options.count, .least = 1, .most = INT32_MAX },
+		{ "loops", .number = &options.loops, .least = 1, .most = INT32_MAX },
+		{ 0 }
+	};
 	size_t i;
-	int opt;
 
-	while ((opt = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		switch (opt) {
-		case 'm':
-			name = optarg;
-			break;
-		case 'c':
-			options.count = number(optarg, "count");
-			break;
-		case 'l':
-			options.loops = number(optarg, "loops");
-			break;
-		case 'h':
-			usage(stdout);
-			return 0;
-		default:
-			return 2;
-		}
-	}
-	if (!name || optind != argc) {
-		usage(stderr);
-		return 2;
-	}
+	read_options(argc, argv, known, usage);
+	if (!name)
+		bad_usage(usage);
 	for (i = 0; i < MODES; i++)
 		if (!strcmp(name, modes[i].name))
 			return modes[i].run(&options);

@@ -8,7 +8,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +19,7 @@
 #include "heap-scene.h"
 #include "held.h"
 #include "ktap.h"
+#include "options.h"
 
 #define TOLERATED_KIB	40	/* per turn: less is lost in the stock of the allocators */
 #define TURNS		4
@@ -330,37 +330,22 @@ static bool judge_apart(const struct kind *kind, unsigned int factor)
 	return WIFEXITED(status) && !WEXITSTATUS(status);
 }
 
+static void usage(FILE *stream)
+{
+	fputs("usage: gpu-leak [--factor N]\n\n"
+	      "  --factor N    times as many rounds of each kind\n", stream);
+}
+
 int main(int argc, char **argv)
 {
-	static const struct option long_options[] = {
-		{ "factor", required_argument, NULL, 'f' },
-		{ "help", no_argument, NULL, 'h' },
+	unsigned int factor = 1, failed = 0;
+	const struct program_option options[] = {
+		{ "factor", .number = &factor, .least = 1, .most = 999 },
 		{ 0 }
 	};
-	static const char usage[] = "usage: gpu-leak [--factor N]\n\n"
-				    "  --factor N    times as many rounds of each kind\n";
-	unsigned int factor = 1, failed = 0;
 	size_t i;
-	int opt;
 
-	while ((opt = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		switch (opt) {
-		case 'f':
-			factor = strtoul(optarg, NULL, 10);
-			if (factor && factor < 1000)
-				break;
-			return 2;
-		case 'h':
-			fputs(usage, stdout);
-			return 0;
-		default:
-			return 2;
-		}
-	}
-	if (optind != argc) {
-		fputs(usage, stderr);
-		return 2;
-	}
+	read_options(argc, argv, options, usage);
 	ktap_start(KINDS);
 	for (i = 0; i < KINDS; i++) {
 		bool ok = judge_apart(&kinds[i], factor);

@@ -11,7 +11,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -27,6 +26,7 @@
 #include "client.h"
 #include "drivers.h"
 #include "ktap.h"
+#include "options.h"
 #include "sentinel.h"
 
 #define MODULES		"/sys/module"
@@ -534,41 +534,30 @@ static int find_module(struct module *m)
 	return each(MODULES, note_needed, m);
 }
 
+static const struct {
+	const char *name;
+	int (*run)(struct module *);
+} modes[] = { { "reload", reload }, { "held", held }, { "shared", shared }, { "once", once } };
+
+static void usage(FILE *stream)
+{
+	fputs("usage: gpu-module --mode reload|held|shared|once [--count N]\n", stream);
+}
+
 int main(int argc, char **argv)
 {
-	static const struct option long_options[] = {
-		{ "mode", required_argument, NULL, 'm' },
-		{ "count", required_argument, NULL, 'c' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 }
-	};
-	static const struct {
-		const char *name;
-		int (*run)(struct module *);
-	} modes[] = { { "reload", reload }, { "held", held }, { "shared", shared }, { "once", once } };
-	static const char usage[] = "usage: gpu-module --mode reload|held|shared|once [--count N]\n";
 	struct module m = { .count = 10 };
 	const char *mode = "";
+	const struct program_option options[] = {
+		{ "mode", .word = &mode },
+		{ "count", .number = &m.count, .least = 1, .most = 100000 },
+		{ 0 }
+	};
 	unsigned int i;
-	int opt;
 
-	while ((opt = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		switch (opt) {
-		case 'm':
-			mode = optarg;
-			break;
-		case 'c':
-			m.count = strtoul(optarg, NULL, 10);
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return 0;
-		default:
-			return 2;
-		}
-	}
+	read_options(argc, argv, options, usage);
 	for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
-		if (strcmp(mode, modes[i].name) || optind != argc || !m.count || m.count > 100000)
+		if (strcmp(mode, modes[i].name))
 			continue;
 		if (find_module(&m)) {
 			ktap_start(1);
@@ -577,6 +566,5 @@ int main(int argc, char **argv)
 		}
 		return modes[i].run(&m);
 	}
-	fputs(usage, stderr);
-	return 2;
+	bad_usage(usage);
 }

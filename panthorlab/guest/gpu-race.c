@@ -17,7 +17,6 @@
 
 #define _GNU_SOURCE
 #include <errno.h>
-#include <getopt.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +24,7 @@
 
 #include "gpu-race.h"
 #include "ktap.h"
+#include "options.h"
 
 static int vm_make(struct race *race, uint32_t vm, uint32_t *handle)
 {
@@ -160,47 +160,33 @@ static int prepare(struct race *race)
 	return set_priority(0, DIRECTOR);
 }
 
+static void usage(FILE *stream)
+{
+	fputs("usage: gpu-race --mode group|vm|create|reuse [--count N] [--limit-ms T]\n"
+	      "  --count: end when a call was interrupted so often where it matters\n"
+	      "  --limit-ms: or after this time (15000)\n", stream);
+}
+
 int main(int argc, char **argv)
 {
-	static const struct option long_options[] = {
-		{ "mode", required_argument, NULL, 'm' },
-		{ "count", required_argument, NULL, 'c' },
-		{ "limit-ms", required_argument, NULL, 'l' },
-		{ "help", no_argument, NULL, 'h' },
+	static struct race race = { .limit_ms = 15000 };
+	const char *name = "";
+	const struct program_option options[] = {
+		{ "mode", .word = &name },
+		{ "count", .number = &race.count, .most = INT32_MAX },
+		{ "limit-ms", .number = &race.limit_ms, .least = 1, .most = INT32_MAX },
 		{ 0 }
 	};
-	static const char usage[] = "usage: gpu-race --mode group|vm|create|reuse [--count N] [--limit-ms T]\n"
-		"  --count: end when a call was interrupted so often where it matters\n"
-		"  --limit-ms: or after this time (15000)\n";
-	static struct race race = { .limit_ms = 15000 };
 	const struct mode *mode = NULL;
-	int opt, ret;
 	size_t i;
+	int ret;
 
-	while ((opt = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		switch (opt) {
-		case 'm':
-			for (i = 0; i < MODES; i++)
-				if (!strcmp(optarg, modes[i].name))
-					mode = &modes[i];
-			break;
-		case 'c':
-			race.count = strtoul(optarg, NULL, 10);
-			break;
-		case 'l':
-			race.limit_ms = strtoul(optarg, NULL, 10);
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return 0;
-		default:
-			return 2;
-		}
-	}
-	if (!mode || optind != argc || !race.limit_ms) {
-		fputs(usage, stderr);
-		return 2;
-	}
+	read_options(argc, argv, options, usage);
+	for (i = 0; i < MODES; i++)
+		if (!strcmp(name, modes[i].name))
+			mode = &modes[i];
+	if (!mode)
+		bad_usage(usage);
 	ktap_start(1);
 	ret = prepare(&race);
 	if (!ret)

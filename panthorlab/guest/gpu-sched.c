@@ -5,8 +5,8 @@
  */
 
 #include "gpu-sched.h"
+#include "options.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -54,30 +54,13 @@ static void usage(FILE *stream)
 
 int main(int argc, char **argv)
 {
-	static const struct option long_options[] = {
-		{ "mode", required_argument, NULL, 'm' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 }
-	};
-	const char *mode = NULL;
+	const char *mode = "";
+	const struct program_option options[] = { { "mode", .word = &mode }, { 0 } };
 	size_t i;
-	int opt;
 
-	while ((opt = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		switch (opt) {
-		case 'm':
-			mode = optarg;
-			break;
-		case 'h':
-			usage(stdout);
-			return 0;
-		default:
-			return 2;
-		}
-	}
-	for (i = 0; mode && optind == argc && i < MODES; i++)
+	read_options(argc, argv, options, usage);
+	for (i = 0; i < MODES; i++)
 		if (!strcmp(mode, modes[i].name))
 			return modes[i].run();
-	usage(stderr);
-	return 2;
+	bad_usage(usage);
 }

@@ -12,7 +12,6 @@
 
 #define _GNU_SOURCE
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +20,7 @@
 
 #include "gpu-uapi.h"
 #include "ktap.h"
+#include "options.h"
 
 #define NOBODY	65534
 
@@ -190,47 +190,31 @@ static int permissions(struct uapi *u)
 	return u->failed ? 1 : 0;
 }
 
+static void usage(FILE *stream)
+{
+	fputs("usage: gpu-uapi --mode arguments|leaks|permissions|mappings|signals [--count N]\n", stream);
+}
+
 int main(int argc, char **argv)
 {
-	static const struct option long_options[] = {
-		{ "mode", required_argument, NULL, 'm' },
-		{ "count", required_argument, NULL, 'c' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 }
-	};
-	static const char usage[] =
-		"usage: gpu-uapi --mode arguments|leaks|permissions|mappings|signals [--count N]\n";
 	struct uapi u = { .calls = 1024 };
 	const char *mode = "";
-	int opt;
+	const struct program_option options[] = {
+		{ "mode", .word = &mode },
+		{ "count", .number = &u.calls, .least = 1, .most = 1000000 },
+		{ 0 }
+	};
 
-	while ((opt = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		switch (opt) {
-		case 'm':
-			mode = optarg;
-			break;
-		case 'c':
-			u.calls = strtoul(optarg, NULL, 10);
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return 0;
-		default:
-			return 2;
-		}
-	}
-	if (optind == argc && u.calls && u.calls <= 1000000) {
-		if (!strcmp(mode, "arguments"))
-			return planned(&u, both_ends, uapi_refused);
-		if (!strcmp(mode, "leaks"))
-			return planned(&u, uapi_leaks, NULL);
-		if (!strcmp(mode, "signals"))
-			return planned(&u, signals, uapi_refused);
-		if (!strcmp(mode, "permissions"))
-			return permissions(&u);
-		if (!strcmp(mode, "mappings"))
-			return planned(&u, uapi_mappings, uapi_refused);
-	}
-	fputs(usage, stderr);
-	return 2;
+	read_options(argc, argv, options, usage);
+	if (!strcmp(mode, "arguments"))
+		return planned(&u, both_ends, uapi_refused);
+	if (!strcmp(mode, "leaks"))
+		return planned(&u, uapi_leaks, NULL);
+	if (!strcmp(mode, "signals"))
+		return planned(&u, signals, uapi_refused);
+	if (!strcmp(mode, "permissions"))
+		return permissions(&u);
+	if (!strcmp(mode, "mappings"))
+		return planned(&u, uapi_mappings, uapi_refused);
+	bad_usage(usage);
 }

@@ -17,7 +17,6 @@
 
 #define _GNU_SOURCE
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +26,7 @@
 #include "gpu-job.h"
 #include "gpu-vm.h"
 #include "ktap.h"
+#include "options.h"
 
 #define ARENA_VA	0x40000000ull	/* of 1 GiB: page tables of all levels begin here */
 #define ARENA_MAX	2048u		/* pages */
@@ -423,59 +423,43 @@ static int mode_holes(unsigned int count, unsigned int seed)
 	return failed ? 1 : 0;
 }
 
+static const struct {
+	const char *name;
+	int (*run)(unsigned int count, unsigned int seed);
+} modes[] = {
+	{ "small", mode_small },
+	{ "huge", mode_huge },
+	{ "random", mode_random },
+	{ "holes", mode_holes },
+	{ "spaces", mode_spaces },
+	{ "taken", mode_taken },
+	{ "kernel-range", mode_kernel_range },
+	{ "protection", mode_protection },
+	{ "zero", mode_zero },
+	{ "stuck", mode_stuck },
+};
+
+static void usage(FILE *stream)
+{
+	fputs("usage: gpu-vm --mode small|huge|random|holes|spaces|taken|kernel-range|protection|zero|stuck "
+	      "[--count N] [--seed N]\n", stream);
+}
+
 int main(int argc, char **argv)
 {
-	static const struct option long_options[] = {
-		{ "mode", required_argument, NULL, 'm' },
-		{ "count", required_argument, NULL, 'c' },
-		{ "seed", required_argument, NULL, 's' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 }
-	};
-	static const struct {
-		const char *name;
-		int (*run)(unsigned int count, unsigned int seed);
-	} modes[] = {
-		{ "small", mode_small },
-		{ "huge", mode_huge },
-		{ "random", mode_random },
-		{ "holes", mode_holes },
-		{ "spaces", mode_spaces },
-		{ "taken", mode_taken },
-		{ "kernel-range", mode_kernel_range },
-		{ "protection", mode_protection },
-		{ "zero", mode_zero },
-		{ "stuck", mode_stuck },
-	};
-	static const char usage[] =
-		"usage: gpu-vm --mode small|huge|random|holes|spaces|taken|kernel-range|protection|zero|stuck "
-		"[--count N] [--seed N]\n";
 	unsigned int count = 200, seed = 1;
 	const char *mode = "";
+	const struct program_option options[] = {
+		{ "mode", .word = &mode },
+		{ "count", .number = &count, .least = 1, .most = UINT32_MAX },
+		{ "seed", .number = &seed, .most = UINT32_MAX },
+		{ 0 }
+	};
 	size_t i;
-	int opt;
 
-	while ((opt = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		switch (opt) {
-		case 'm':
-			mode = optarg;
-			break;
-		case 'c':
-			count = strtoul(optarg, NULL, 10);
-			break;
-		case 's':
-			seed = strtoul(optarg, NULL, 10);
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return 0;
-		default:
-			return 2;
-		}
-	}
-	for (i = 0; optind == argc && count && i < sizeof(modes) / sizeof(modes[0]); i++)
+	read_options(argc, argv, options, usage);
+	for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
 		if (!strcmp(mode, modes[i].name))
 			return modes[i].run(count, seed);
-	fputs(usage, stderr);
-	return 2;
+	bad_usage(usage);
 }

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "ktap.h"
+#include "mark.h"
 #include "sentinel.h"
 #include "util.h"
 
@@ -274,17 +275,18 @@ static int iterate(const struct options *options, unsigned long index)
 {
 	const char *sentinel = "none";
 	struct run run = { .output = -1 };
-	char text[224], why[192] = "";
+	char text[224], id[128], why[192] = "";
 	bool ok, gone = true;
 	int64_t begin, us;
 	int error;
 
-	snprintf(text, sizeof(text), "begin id=%s-%lu workload=%s boot=%s", options->prefix,
-		 options->first + index, options->name, boot_id);
+	snprintf(id, sizeof(id), "%s-%lu", options->prefix, options->first + index);
+	snprintf(text, sizeof(text), "begin id=%s workload=%s boot=%s", id, options->name, boot_id);
 	ok = !mark(text);
 	out("# panthorlab %s\n", text);
 	snprintf(text, sizeof(text), "%lu", options->first + index);
 	setenv("PANTHORLAB_ITERATION", text, 1);
+	mark_iteration(id, true);
 
 	begin = now_us();
 	error = start(&run, options->argv);
@@ -306,13 +308,13 @@ static int iterate(const struct options *options, unsigned long index)
 			ok = false;
 		}
 	}
-	snprintf(text, sizeof(text), "end id=%s-%lu", options->prefix, options->first + index);
+	mark_iteration(id, false);
+	snprintf(text, sizeof(text), "end id=%s", id);
 	if (mark(text))
 		ok = false;
-	out("%s %lu %s # id=%s-%lu status=%d signal=%d us=%lld sentinel=%s%s\n"
+	out("%s %lu %s # id=%s status=%d signal=%d us=%lld sentinel=%s%s\n"
 	    "# panthorlab %s\n",
-	    ok ? "ok" : "not ok", index + 1, options->name, options->prefix,
-	    options->first + index,
+	    ok ? "ok" : "not ok", index + 1, options->name, id,
 	    run.reaped && WIFEXITED(run.status) ? WEXITSTATUS(run.status) : -1,
 	    run.reaped && WIFSIGNALED(run.status) ? WTERMSIG(run.status) : 0,
 	    (long long)us, sentinel, run.timed_out ? " timeout=1" : "", text);
@@ -441,6 +443,7 @@ static int set_up(void)
 	/* Descendants that outlive the program are reaped here, not by init. */
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1))
 		return fail(-errno, "PR_SET_CHILD_SUBREAPER");
+	mark_open();
 	return 0;
 }
 

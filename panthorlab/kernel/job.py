@@ -25,6 +25,7 @@ from panthorlab.kernel.build.toolchain import Toolchain, find_toolchain, with_ru
 from panthorlab.kernel.driver import Driver, ReadFile, requested
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.patch.apply import apply_all
+from panthorlab.kernel.patch.basechoice import BaseChoice, choose_base
 from panthorlab.kernel.patch.basecommit import repository_of, series_notes
 from panthorlab.kernel.patch.mails import PatchText
 from panthorlab.kernel.patch.read import read, read_all
@@ -104,7 +105,8 @@ def prepare_sides(
     """Resolve the base, check every patch against it and name the two kernels. Builds nothing, changes no tree.
 
     `base_spec`: None for the default base, else see `source.spec`. `patches`: see `patch.spec`; none
-    means the default job (without and with the VM-eviction fix). `revert`: the base has the patches; *before* is
+    means the default job (without and with the VM-eviction fix). Of a git tree without a revision the one is taken that
+    suits the series, see `patch.basechoice`. `revert`: the base has the patches; *before* is
     without them. `swap`: exchange the sides. `fragments`: names in kernel_configs/, or paths. `version`: of a series,
     instead of its newest. `look`: only look: nothing is fetched, unpacked or written. `intake`: `patches`, if they
     have been read.
@@ -113,8 +115,10 @@ def prepare_sides(
     """
     # First: what is no patch is refused before anything is downloaded.
     intake = intake or _read(patches, base_spec, version)
+    choice = BaseChoice(base_spec) if revert else choose_base(base_spec, intake)
+    base_spec = choice.spec
     setting = _setting(base_spec, fragments, arch, progress, look=look)
-    about_series = series_notes(intake, base_spec, setting.base.key, setting.base.title)
+    about_series = [*choice.notes, *series_notes(intake, base_spec, setting.base.key, setting.base.title)]
     default_job = not patches
     if default_job:
         if setting.driver.fix is None:
@@ -145,6 +149,42 @@ def prepare_sides(
     return Sides(
         setting.plan(Side.BEFORE, *before), setting.plan(Side.AFTER, *after), tuple(reports), notes, default_job, intake
     )
+
+
+@dataclass(frozen=True)
+class Commits:
+    """A series, commit by commit. `base`: without it; `plans`: with the first, the first two, … of `patches`. `read`:
+    reads the base. `notes`: one line each, for people."""
+
+    base: SidePlan
+    plans: tuple[SidePlan, ...]
+    patches: tuple[PatchText, ...]
+    read: ReadFile
+    base_spec: str | None
+    notes: tuple[str, ...]
+
+
+def prepare_commits(
+    base_spec: str | None,
+    patches: Sequence[str],
+    *,
+    fragments: Sequence[str] = DEFAULT_FRAGMENTS,
+    progress: Progress = quiet,
+    version: int | None = None,
+) -> Commits:
+    """As `prepare_sides`, for all states between the two sides."""
+    intake = _read(patches, base_spec, version)
+    choice = choose_base(base_spec, intake)
+    setting = _setting(choice.spec, fragments, DEFAULT.name, progress)
+    notes = (*choice.notes, *series_notes(intake, choice.spec, setting.base.key, setting.base.title))
+    reports, _ = _apply(setting, intake.patches, notes, reverse=False)
+    changes: dict[str, bytes | None] = {}
+    plans = []
+    for number, report in enumerate(reports, 1):
+        changes |= report.changes
+        own = {path: data for path, data in changes.items() if setting.read(path) != data}
+        plans.append(setting.plan(Side.AFTER, reports[:number], own))
+    return Commits(setting.plan(Side.BEFORE, (), {}), tuple(plans), intake.patches, setting.read, choice.spec, notes)
 
 
 def with_files(names: Sequence[str], files: Iterable[str]) -> tuple[str, ...]:

@@ -50,9 +50,14 @@ def render(report: RunReport) -> str:
     )
 
 
-@cache
 def _template() -> Template:
-    environment = Environment(
+    return environment().get_template("run.html.j2")
+
+
+@cache
+def environment() -> Environment:
+    """Of all pages: escapes whatever they print."""
+    return Environment(
         loader=PackageLoader("panthorlab", "report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -60,7 +65,6 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("run.html.j2")
 
 
 def _printable(value: object) -> object:

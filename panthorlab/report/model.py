@@ -27,6 +27,22 @@ class PatchInfo:
     """In what way it applied, in words: `applies`, `applies with offset`, `already applied, reversed for before`, …"""
     source: str = ""
     """File, message-id or commit it was read from."""
+    message_id: str | None = None
+    """Of the mail it came in."""
+
+
+@dataclass(frozen=True, slots=True)
+class MailInfo:
+    """The mail that an answer to a series goes to. People are (name, address); the name may be empty. `references`: the
+    message-ids of the thread above it."""
+
+    message_id: str
+    subject: str = ""
+    date: str = ""
+    sender: tuple[str, str] | None = None
+    to: tuple[tuple[str, str], ...] = ()
+    cc: tuple[tuple[str, str], ...] = ()
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +149,12 @@ class RunReport:
     variants: tuple[VariantInfo, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Why tests did not run, by SUITE::TEST."""
+    mails: tuple[MailInfo, ...] = ()
+    """Of the series that came as mails, in the order in which they were applied."""
+    swapped: bool = False
+    """*before* is the kernel with the patch."""
+    repeat: tuple[str, ...] = ()
+    """The command, argv style, by which somebody else has the same run; empty if what was compared is here alone."""
 
     @property
     def title(self) -> str:

@@ -94,9 +94,12 @@ def counts(side: SideResult) -> str:
 
 def interval(side: SideResult) -> str:
     """The 95 % interval in percent, rounded outwards: `97–100%`, `0–1.7%`."""
-    if not side.iterations:
-        return ""
-    low, high = (bound * 100 for bound in side.interval)
+    return percent(*side.interval) if side.iterations else ""
+
+
+def percent(low: float, high: float) -> str:
+    """An interval of a rate in percent, rounded outwards."""
+    low, high = low * 100, high * 100
     low = math.floor(low) if low >= 10 else math.floor(low * 10) / 10
     high = math.ceil(high - 1e-9) if high > 10 else math.ceil(high * 10 - 1e-9) / 10
     return f"{low:g}–{high:g}%"

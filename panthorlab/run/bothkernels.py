@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from panthorlab.board.board import Board
@@ -20,7 +20,17 @@ from panthorlab.run import fleet, measure
 from panthorlab.run.arms import Arm
 from panthorlab.run.kernels import resolve_kernel
 from panthorlab.run.progress import ProgressDisplay
-from panthorlab.run.record import ArmKernel, BuildFailed, Identical, Note, PatchRecord, Settings, SourceEvent
+from panthorlab.run.record import (
+    ArmKernel,
+    BuildFailed,
+    Identical,
+    MailRecord,
+    Note,
+    PatchRecord,
+    Settings,
+    SourceEvent,
+)
+from panthorlab.run.record.codec import decode
 from panthorlab.run.record.log import EventLog, read_events
 
 
@@ -95,6 +105,7 @@ class _Kernels:
                     PatchRecord(item.title, _fit(item), item.origin, item.message_id) for item in sides.reports
                 ),
                 series=tuple(series.described() for series in sides.intake.series),
+                mails=tuple(decode(MailRecord, asdict(one.letter)) for one in sides.intake.series if one.letter),
             )
         )
         if self._settings.coverage:

@@ -12,7 +12,7 @@ from panthorlab.errors import UsageError
 from panthorlab.kernel.jail.sandbox import UNPROTECTED, sandbox
 from panthorlab.kernel.job import build_side, prepare_kernel, prepare_sides
 from panthorlab.kernel.model import Kernel
-from panthorlab.run import check, fleet
+from panthorlab.run import check, eachcommit, fleet
 from panthorlab.run.progress import ProgressDisplay
 
 
@@ -32,6 +32,9 @@ def main(options: argparse.Namespace) -> int:
     boards = fleet.named(options)
     fragments = fleet.fragments_of(boards, options.config)
     kernels: dict[str, Kernel] = {}
+    if options.each_commit:
+        sandbox()
+        return eachcommit.main(options, fragments, log, progress)
     sandbox()  # before anything is downloaded: without a jail nothing of it will be built
     try:
         if options.patch or options.revert:

@@ -7,26 +7,45 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from panthorlab.errors import UsageError
 from panthorlab.kernel.patch.files import bounded
+from panthorlab.kernel.patch.mailinglist import fetch, message_id
 from panthorlab.kernel.patch.spec import require_name
 
 
-def keep_patches(names: Sequence[str], run_dir: Path) -> list[str]:
+@dataclass(frozen=True)
+class Kept:
+    """`names`: what the run reads its patches from, now and when it is resumed. `notes`: how they were fetched."""
+
+    names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def keep_patches(names: Sequence[str], run_dir: Path, version: int | None = None) -> Kept:
     """Names under which the patches can be read for as long as the run directory lives.
 
-    Standard input, files and the shell's pipes are copied to `run_dir/patches/`; directories become absolute; anything
-    else (git ranges, message-ids) stays as it is.
+    Standard input, files, the shell's pipes, and what a mailing list has under a message-id (of a series `version`) are
+    copied to `run_dir/patches/`; directories become absolute; anything else (git ranges) stays as it is.
     """
     kept: list[str] = []
+    notes: list[str] = []
     folder = run_dir / "patches"
     for number, name in enumerate(names, 1):
         require_name(name)
         path = Path(name)
         if name != "-" and not path.exists():
-            kept.append(name)
+            if (mail := message_id(name)) is None or Path(name.partition("@")[0]).is_dir():
+                kept.append(name)
+                continue
+            fetched = fetch(mail, version)
+            copy = folder / f"{number:02d}" / "thread.mbox"
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(fetched.mbox)
+            kept.append(str(copy))
+            notes += fetched.notes
         elif name != "-" and path.is_dir():
             kept.append(os.path.abspath(name))  # noqa: PTH100 - symlinks are to stay
         else:
@@ -35,7 +54,7 @@ def keep_patches(names: Sequence[str], run_dir: Path) -> list[str]:
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(data)
             kept.append(str(copy))
-    return kept
+    return Kept(tuple(kept), tuple(notes))
 
 
 def _stdin(name: str) -> bytes:

@@ -24,6 +24,7 @@ class Job:
     a workload whose test does not ask for this kernel; None: as planned. `coverage`: the map of the kernel's lines, if
     what runs of them is to be measured. `recording`: the file for what the driver does to the GPU's registers, below
     `log_dir`, if that is to be recorded. `until`: the iteration after which the boot ends; None: as planned.
+    `workloads`: those that run, of whatever role, each as often as `iterations` says; None: all.
     """
 
     board: str
@@ -53,6 +54,7 @@ class Job:
     coverage: str | None = None
     recording: str | None = None
     until: str | None = None
+    workloads: tuple[str, ...] | None = None
 
     @classmethod
     def read(cls, fields: JsonObject) -> Job:

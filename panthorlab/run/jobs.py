@@ -66,6 +66,7 @@ class Jobs:
             tests=self.plan.plain,
             coverage=self.maps.get(kernel.key),
             recording=self.recording,
+            workloads=settings.workload or None,
         )
         if slot.variant:
             variant = next(one for one in self.plan.variants if one.name == slot.variant)

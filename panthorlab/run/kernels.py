@@ -20,7 +20,7 @@ from panthorlab.run.record import ArmKernel
 from panthorlab.run.record.log import read_events
 
 _BOARD_PARAMS: Final = frozenset(
-    {"seed", "trace", "exact.record", "exact.blocks"}
+    {"seed", "trace", "exact.record", "exact.orders", "exact.blocks"}
 )  # of the board that starts the model, not of the model
 
 

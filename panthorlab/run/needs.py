@@ -27,6 +27,7 @@ MARKERS: Final = (
     "gpu('NAME=VALUE', …): runs in a boot of its own whose emulated GPU has these parameters",
     "board(NAME, …): runs on boards that have one of these names, tags, or types (emulated, real)",
     "driver(FEATURE, …): runs on drivers that can do this (probe, vm, groups, …); without it, on those that can do all",
+    "latencies(KIND, …): `panthorlab explore` moves only these latencies of the emulated GPU (irq, soon, slice, …)",
 )
 """As pytest registers them."""
 
@@ -53,6 +54,7 @@ def need_of(item: pytest.Item) -> Need:
             "iterate" in getattr(item, "fixturenames", ()),
             needed_by(item),
             _features(item),
+            _words(item, "latencies"),
         )
     except UsageError as error:
         raise UsageError(f"{item.path.name}: {item.name}: a marker: {error}", hint=error.hint) from error

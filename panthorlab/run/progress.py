@@ -74,6 +74,10 @@ class ProgressDisplay:
             parts.append(f"{boot}: {self._counts[boot]}/{planned}" if planned else f"{boot}: {text}")
         self._show("running  " + "   ".join(parts), new=False)
 
+    def live(self, text: str) -> None:
+        """A line that renews itself; nothing where there is no terminal."""
+        self._show(text, new=False)
+
     def note(self, text: str) -> None:
         """What is worth knowing of the run, in a line that stays."""
         self.line(f"note   {text}")

@@ -28,7 +28,9 @@ def run_share(
     `run_batch` runs so many of them, and sends each out itself. If the first of them all fail, the others are not run,
     and recorded so.
     """
-    total = workload.planned(override=job.iterations, claims=job.claims)
+    if job.workloads is not None and workload.name not in job.workloads:
+        return []
+    total = workload.planned(override=job.iterations, claims=job.claims, named=job.workloads is not None)
     total = total if at_most is None else min(total, at_most)
     if job.extra is not None and not job.extra.get(workload.name):
         return []

@@ -174,7 +174,14 @@ def _repeat(
             events.append(log.append(event))
         progress.event(event)
 
-    log.append(RunStart(options=original.start.options, suites=original.start.suites, version=VERSION))
+    log.append(
+        RunStart(
+            options=original.start.options,
+            suites=original.start.suites,
+            version=VERSION,
+            replay_of=f"{original.log_dir.parent.parent}:{original.iteration.id}",
+        )
+    )
     log.append(replace(original.kernel, time=0.0))
     log.append(Note(text=f"a replay of {original.iteration.id} of {original.log_dir.parent.parent}"))
     record(BootStart(kernel=job.kernel, board=original.boot.board, variant=original.boot.variant))

@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from panthorlab.errors import LabError
+from panthorlab.errors import LabError, UsageError
 from panthorlab.files import write_whole
 from panthorlab.outcome import Side
-from panthorlab.report import console, html, json_report, junit, kcidb
+from panthorlab.report import console, html, json_report, junit, kcidb, mail
 from panthorlab.report.coverage import unproved
 from panthorlab.run import results, variantresults
 from panthorlab.run.record import Event, Identical, RunEnd
@@ -163,3 +163,12 @@ def write(run_dir: Path, events: Sequence[Event], verdict: RunVerdict, *, as_jso
 def kcidb_of(run_dir: Path, events: Sequence[Event], verdict: RunVerdict) -> str:
     """The run in KCIDB's I/O schema. Nothing is submitted."""
     return kcidb.render(results.report(run_dir, events, verdict))
+
+
+def mail_of(run_dir: Path, events: Sequence[Event], verdict: RunVerdict, identity: mail.Identity | None) -> bytes:
+    """The draft of an answer to the patch's mail. Nothing is sent. Raises UsageError if there is nothing to answer."""
+    report = results.report(run_dir, events, verdict)
+    try:
+        return mail.render(report, identity)
+    except ValueError as error:
+        raise UsageError(f"{run_dir}: {error}", hint="--mail is for `panthorlab validate PATCH`") from error

@@ -18,6 +18,7 @@ from panthorlab.report.coverage import Coverage, PatchCoverage
 from panthorlab.report.model import BoardInfo, FailedBuild, PatchInfo, Phase, RunReport
 from panthorlab.run import record
 from panthorlab.run.known import known_of
+from panthorlab.run.origin import mails_of, repeat_of
 from panthorlab.run.record import Event, Settings
 from panthorlab.run.record.log import start_of
 from panthorlab.run.variantresults import infos, kernel_info, left_out, of_variant
@@ -325,7 +326,10 @@ def report(run_dir: Path, events: Events, verdict: RunVerdict) -> RunReport:
         kernels={Side(kernel.arm): kernel_info(kernel) for kernel in _of(events, record.ArmKernel)},
         variants=infos(events),
         left_out=left_out(events),
-        patches=tuple(PatchInfo(item.title, item.state, item.source) for item in source.patches),
+        patches=tuple(PatchInfo(item.title, item.state, item.source, item.message_id) for item in source.patches),
+        mails=mails_of(source),
+        swapped=start.options.swap,
+        repeat=repeat_of(start.options, source),
         base=source.base,
         base_commit=source.commit,
         suites=start.suites,

@@ -72,6 +72,8 @@ def run_suites(options: argparse.Namespace, known: Sequence[KnownEntry]) -> Path
     settings = replace(decode(Settings, given), known=tuple(known))
     suites = find_suites(options.suite)
     needs = survey(suites.values())
+    if settings.workload:
+        needs = [need for need in needs if need.counted]
     run_dir = new_run_dir(options.output)
     progress = ProgressDisplay(quiet=options.quiet)
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step, driver=options.driver)

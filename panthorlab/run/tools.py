@@ -8,10 +8,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from panthorlab.errors import LabError, UsageError
+from panthorlab.run.record import Event
 from panthorlab.run.record.log import is_validation, read_what_is_left
+from panthorlab.verdict import RunVerdict
 
 
 def scan(options: argparse.Namespace) -> int:
@@ -27,13 +30,18 @@ def report(options: argparse.Namespace) -> int:
     from panthorlab.run import reports
     from panthorlab.run.summary import summary
 
+    if options.sender and not options.mail:
+        raise UsageError("--from is for --mail", hint="leave it out")
     run_dir = options.run.resolve()
     events = read_what_is_left(run_dir)
     if not is_validation(events):
-        if options.kcidb is not None:
-            raise UsageError("--kcidb is for runs of `panthorlab validate`", hint="leave it out, or use --json")
+        for name in ("kcidb", "mail"):
+            if getattr(options, name):
+                raise UsageError(f"--{name} is for runs of `panthorlab validate`", hint="leave it out, or use --json")
         return summary(run_dir, events, as_json=options.json)
     verdict = reports.judge(events)
+    if options.mail:
+        return _mail(options, run_dir, events, verdict)
     if options.kcidb == "-":
         sys.stdout.write(reports.kcidb_of(run_dir, events, verdict))
         return verdict.exit
@@ -41,6 +49,21 @@ def report(options: argparse.Namespace) -> int:
     if options.kcidb is not None:
         _write(Path(options.kcidb), reports.kcidb_of(run_dir, events, verdict))
     return status
+
+
+def _mail(options: argparse.Namespace, run_dir: Path, events: Sequence[Event], verdict: RunVerdict) -> int:
+    """The draft on stdout; on stderr what is not in it and why."""
+    from panthorlab.run import identity, reports
+
+    if options.json or options.kcidb:
+        raise UsageError("--mail writes the draft to stdout, and nothing else", hint="leave --json and --kcidb out")
+    whose = identity.parse(options.sender) if options.sender else identity.of_git()
+    draft = reports.mail_of(run_dir, events, verdict, whose)
+    if whose is None:
+        missing = "no sender and no Tested-by: git does not know who you are"
+        print(f"panthorlab: {missing}\n  hint: set git's user.name and user.email, or give --from", file=sys.stderr)
+    sys.stdout.write(draft.decode())
+    return verdict.exit
 
 
 def _write(path: Path, text: str) -> None:

@@ -93,7 +93,8 @@ def main(options: argparse.Namespace) -> int:
     settings = replace(decode(Settings, given), known=tuple(known))
     with EventLog(run_dir) as log:
         try:
-            settings = replace(settings, patch=tuple(keep_patches(options.patch, run_dir)))
+            kept = keep_patches(options.patch, run_dir, options.patch_version)
+            settings = replace(settings, patch=kept.names)
             log.append(
                 RunStart(
                     options=settings,
@@ -104,7 +105,7 @@ def main(options: argparse.Namespace) -> int:
                 )
             )
             record_needs(log, needs)
-            for note in chosen.notes:
+            for note in (*chosen.notes, *kept.notes):
                 log.append(Note(text=note))
                 progress.note(note)
             return _carry_on(run_dir, log, settings, chosen.boards, progress, as_json=options.json)

@@ -38,10 +38,10 @@ class Workload:
     per_boot: bool | None = None
     env: tuple[str, ...] = ()
 
-    def planned(self, *, override: int | None, claims: float = 1.0) -> int:
-        """Iterations of one arm over the whole run. `override` is `--iterations`, for claim workloads only; `claims`:
-        the part of these that the arm has."""
-        if self.role is not Role.CLAIM:
+    def planned(self, *, override: int | None, claims: float = 1.0, named: bool = False) -> int:
+        """Iterations of one arm over the whole run. `override` is `--iterations`, for claim workloads and those that
+        are `named` only; `claims`: the part of these that the arm has."""
+        if self.role is not Role.CLAIM and not named:
             return self.iterations
         total = self.iterations if override is None else override
         return min(total, max(1, round(total * claims)))

@@ -47,8 +47,8 @@ class EmulatedBoard(Board):
         on_step: OnStep = unheard,
     ) -> BootedEmulatedBoard:
         """See `Board.boot`. `params` also takes `seed` and `trace=on` (a Chrome trace in `log_dir`); in exact time also
-        `exact.record=on` (all accesses in `log_dir`) and `exact.blocks=on` (a hash of all executed code). Every boot is
-        fresh."""
+        `exact.record=on` (all accesses in `log_dir`), `exact.orders=on` (the interleaving of each iteration there) and
+        `exact.blocks=on` (a hash of all executed code). Every boot is fresh."""
         del fresh
         self.check_method(method)
         self.check_kernel(kernel)

@@ -221,11 +221,11 @@ def _start(order: Order, made: ExitStack) -> BootedEmulatedBoard:
 
 def _of_model(params: Mapping[str, str], *, exact: bool) -> dict[str, str]:
     """The parameters that belong to the model. Raises UsageError for those that need exact time."""
-    switches = {name: params[name] for name in ("exact.blocks", "exact.record") if name in params}
+    switches = {name: params[name] for name in ("exact.blocks", "exact.record", "exact.orders") if name in params}
     for name, value in switches.items():
         if value not in ("on", "off"):
             raise UsageError(f"gpu.{name} is `on` or `off`, not `{value}`")
-    return {name: value for name, value in params.items() if name not in switches or (exact and name == "exact.record")}
+    return {name: value for name, value in params.items() if name not in switches or (exact and name != "exact.blocks")}
 
 
 def _close_sockets(pairs: list[tuple[socket.socket, socket.socket]], exact: ExactWires | None) -> None:

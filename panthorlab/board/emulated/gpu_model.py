@@ -17,6 +17,7 @@ from panthorlab.board.api import Hazard
 from panthorlab.board.exactrecord import ACCESSES
 from panthorlab.board.gpu_events import GpuEvents
 from panthorlab.errors import LabError, UsageError
+from panthorlab.gpu.exact import order
 from panthorlab.gpu.exact.wire import Ends
 from panthorlab.gpu.generations.table import GENERATIONS
 from panthorlab.gpu.misbehave import Rule
@@ -64,7 +65,8 @@ class GpuModel:
         exact: Ends | None = None,
     ) -> None:
         """Start the model. `params` holds the model's own parameters and `trace` (on, off), `seed` and, in exact time,
-        `exact.record` (on, off): whether all accesses are written down (see `exactrecord`)."""
+        `exact.record` (on, off): whether all accesses are written down (see `exactrecord`), and `exact.orders` (on,
+        off): whether the interleaving of each iteration is written to `order.FILE`."""
         self.log, self.events = log_dir / "gpu.log", GpuEvents(log_dir / "gpu-events.jsonl", from_end=True)
         self._complaints = log_dir / "gpu-stderr.log"
         self._output = b""
@@ -92,6 +94,8 @@ class GpuModel:
             argv += ["--exact", str(exact)]
             if _switch("gpu.exact.record", own.pop("exact.record", "off")):
                 argv += ["--accesses", str(log_dir / ACCESSES)]
+            if _switch("gpu.exact.orders", own.pop("exact.orders", "off")):
+                argv += ["--orders", str(log_dir / order.FILE)]
         if seed := own.pop("seed", None):
             argv += ["--seed", seed]
         for name, value in sorted(own.items()):

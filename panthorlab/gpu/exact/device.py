@@ -18,6 +18,7 @@ from panthorlab.gpu.exact.digest import Digest
 from panthorlab.gpu.exact.loop import ExactLoop, name_of
 from panthorlab.gpu.generation import Generation
 from panthorlab.gpu.irq import IrqBlock
+from panthorlab.gpu.loop import Callback
 from panthorlab.gpu.params import Params
 from panthorlab.gpu.trace import Trace
 
@@ -41,9 +42,11 @@ class ExactGpu(GpuDevice):
         super().__init__(generation, params, reporter, trace, loop, seed)
         self.digest = digest
         self.round_trip: Callable[[], None] = _nobody
-        self._exact = loop
-        if digest.recording:
-            loop.on_timer = lambda call: digest.timer(loop.count, name_of(call))
+        self._exact, self._orders = loop, loop.orders
+        self._texts = _Texts(self.register_name)
+        self._stores = 0
+        if self._orders is not None or digest.recording:
+            loop.acted = self._acted
         for irq in self.irqs:
             irq.carry = self._carry
 
@@ -51,23 +54,48 @@ class ExactGpu(GpuDevice):
         self._exact.arrive()
         value = super().read(offset)
         self.digest.read(self._exact.count, offset, value)
+        if self._orders is not None:
+            self._orders.note(self._texts[offset], self._exact.count)
         self._exact.leave()
         return value
 
     def write(self, offset: int, value: int) -> None:
         self._exact.arrive()
         self.digest.write(self._exact.count, offset, value)
+        if self._orders is not None:
+            self._orders.note(self._texts[~offset], self._exact.count)
         super().write(offset, value)
         self._exact.leave()
 
+    def mark(self, mark: int, *, begin: bool) -> None:
+        super().mark(mark, begin=begin)
+        count = self._exact.count
+        if begin:
+            window = self._exact.latencies.begin()
+            if self._orders is not None:
+                self._orders.begin(window, mark, count)
+        else:
+            self._exact.latencies.end()
+            if self._orders is not None:
+                self._orders.end(mark, count)
+
+    def _acted(self, call: Callback) -> None:
+        """An action of the GPU is over: if it has written into memory, the guest can see that from here on."""
+        self.digest.timer(self._exact.count, name_of(call))
+        if self._orders is not None and self.ram.stores != self._stores:
+            self._orders.note(f"D {name_of(call)}", self._exact.count)
+        self._stores = self.ram.stores
+
     def _carry(self, irq: IrqBlock) -> None:
-        self._exact.call_later(self._exact.latencies.next(f"irq {irq.name}"), partial(self._deliver, irq))
+        self._exact.call_later(self._exact.latency(f"irq {irq.name}"), partial(self._deliver, irq))
 
     def _deliver(self, irq: IrqBlock) -> None:
         fd = irq.fd
         if fd is None:  # disconnected meanwhile
             return
         self.digest.interrupt(self._exact.count, irq.name)
+        if self._orders is not None:
+            self._orders.note(f"I {irq.name}", self._exact.count)
         os.eventfd_write(fd, 1)
         for _ in range(PATIENCE):
             self.round_trip()
@@ -76,6 +104,17 @@ class ExactGpu(GpuDevice):
         else:
             raise RuntimeError(f"the client does not take the interrupt of line {irq.name}")
         self.round_trip()  # the client had read the interrupt; after this it has also acted on it
+
+
+class _Texts(dict[int, str]):
+    """The words for accesses, by offset; of writes, by its complement."""
+
+    def __init__(self, name: Callable[[int], str]) -> None:
+        self._name = name
+
+    def __missing__(self, key: int) -> str:
+        text = self[key] = f"R {self._name(key)}" if key >= 0 else f"W {self._name(~key)}"
+        return text
 
 
 def _nobody() -> None:

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from functools import partial
 from math import ceil
 
+from panthorlab.gpu.exact.order import Orders
 from panthorlab.gpu.exact.wire import Page
-from panthorlab.gpu.latency import Latencies
+from panthorlab.gpu.latency import NANOSECONDS, Latencies
 from panthorlab.gpu.loop import Callback, Loop
 
 INSTRUCTION_SECONDS = 8e-9
@@ -23,10 +24,10 @@ INSTRUCTION_SECONDS = 8e-9
 
 
 def name_of(call: Callback) -> str:
-    """The kind of event of a callback: the name of its function."""
+    """The kind of event of a callback: the name of its function; of one that is called on a condition, that one's."""
     inner: object = call
     while isinstance(inner, partial):
-        inner = inner.func
+        inner = inner.args[0] if inner.args and callable(inner.args[0]) else inner.func
     return getattr(inner, "__qualname__", type(inner).__qualname__)
 
 
@@ -36,8 +37,9 @@ class ExactLoop(Loop):
     def __init__(self, on_error: Callable[[Exception], None], page: Page, latencies: Latencies) -> None:
         self.page, self.latencies = page, latencies
         self.count = 0
-        self.on_timer: Callable[[Callback], None] = _nobody
-        """Gets each timer's callback after it has run."""
+        self.orders: Orders | None = None
+        self.acted: Callable[[Callback], None] | None = None
+        """Called after each action of the GPU."""
         super().__init__(on_error, _never_late, now=self._seconds)
 
     def _seconds(self) -> float:
@@ -47,11 +49,18 @@ class ExactLoop(Loop):
 
     def call_soon(self, call: Callback) -> None:
         """Run `call` after a latency, since the GPU's internal work takes time."""
-        self.call_later(self.latencies.next(f"soon {name_of(call)}"), call)
+        self.call_later(self.latency(f"soon {name_of(call)}"), call)
 
     def add_slice(self, call: Callback) -> None:
         """Run the slice after a latency; the slice itself takes no guest time."""
-        self.call_later(self.latencies.next(f"slice {name_of(call)}"), call)
+        self.call_later(self.latency(f"slice {name_of(call)}"), call)
+
+    def latency(self, kind: str) -> float:
+        """Latency in seconds of the next event of this kind."""
+        seconds = self.latencies.next(kind)
+        if self.orders is not None:
+            self.orders.latency(kind, self.latencies.number(kind), round(seconds * NANOSECONDS), self.count)
+        return seconds
 
     # -- where the guest is -------------------------------------------------------------------------------------
 
@@ -70,7 +79,8 @@ class ExactLoop(Loop):
             _, _, timer = heapq.heappop(self._timers)
             if (call := timer.call) is not None:
                 self._guard(timer.fire)
-                self.on_timer(call)
+                if self.acted is not None:
+                    self.acted(call)
         self.leave()
 
     def next_due(self) -> int | None:
@@ -101,10 +111,6 @@ class ExactLoop(Loop):
     @property
     def stopped(self) -> bool:
         return self._stopped
-
-
-def _nobody(_call: Callback) -> None:
-    """Nobody wants to know of timers."""
 
 
 def _never_late(_seconds: float) -> None:

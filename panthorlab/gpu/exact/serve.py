@@ -9,12 +9,17 @@ from collections.abc import Callable
 
 from panthorlab.gpu.exact.digest import Digest
 from panthorlab.gpu.exact.loop import ExactLoop
-from panthorlab.gpu.exact.turns import turns
 from panthorlab.gpu.exact.wire import HELD, Ends, Page, decode_held, encode_go_on
 from panthorlab.gpu.latency import Latencies
 
 BEAT_SECONDS = 0.001
 """Guest seconds between two beats, the points at which the host can act on the guest."""
+TURN = "turn"
+"""The kind of event after which another CPU goes on. QEMU runs the CPUs of a guest one after the other. By itself it
+changes them when one of its timers is due, when a device interrupts one of them, and when one waits: mostly every few
+milliseconds. A race between CPUs wants changes anywhere, so the model ends turns, too."""
+TURN_LATENCIES = 20
+"""A turn is that many latencies long: 0.4 ms where strategies draw none."""
 
 
 class Exact:
@@ -24,14 +29,11 @@ class Exact:
     happens at an instruction count, not at a host time.
     """
 
-    def __init__(
-        self, ends: Ends, strategy: str, seed: int, digest: Digest, on_error: Callable[[Exception], None]
-    ) -> None:
+    def __init__(self, ends: Ends, latencies: Latencies, digest: Digest, on_error: Callable[[Exception], None]) -> None:
         self._digest = digest
         self._page = Page(ends.page)
         self._sync, self._host = socket.socket(fileno=ends.sync), socket.socket(fileno=ends.host)
-        self.loop = ExactLoop(on_error, self._page, Latencies(strategy, seed))
-        self._turns = turns(strategy, seed)
+        self.loop = ExactLoop(on_error, self._page, latencies)
         self._go = False
 
     def begin(self) -> None:
@@ -39,7 +41,7 @@ class Exact:
         self.loop.add_reader(self._sync.fileno(), self._held)
         self.loop.add_reader(self._host.fileno(), self._heard)
         self.loop.call_later(BEAT_SECONDS, self._beat)
-        self.loop.call_later(next(self._turns), self._turn)
+        self.loop.call_later(BEAT_SECONDS, self._turn)
         self.loop.leave()
 
     @property
@@ -78,7 +80,7 @@ class Exact:
     def _turn(self) -> None:
         if self._page.cpus > 1:
             self._page.end_turn()
-            self.loop.call_later(next(self._turns), self._turn)
+            self.loop.call_later(self.loop.latency(TURN) * TURN_LATENCIES, self._turn)
 
     def _heard(self) -> None:
         try:

@@ -7,6 +7,7 @@ Register MCU_CONTROL starts and stops the MCU; the firmware interface lives in g
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from panthorlab.gpu.chip import Chip
 from panthorlab.gpu.cs.fetch import Fetcher
@@ -197,7 +198,11 @@ class Mcu:
 
     def service_again(self, service: Callable[[], None]) -> None:
         """Call `service` soon, as if the driver had rung a doorbell, unless the MCU has stopped by then."""
-        self.chip.loop.call_soon(lambda: service() if self.status == McuStatus.ENABLED else None)
+        self.chip.loop.call_soon(partial(self._if_enabled, service))
+
+    def _if_enabled(self, service: Callable[[], None]) -> None:
+        if self.status == McuStatus.ENABLED:
+            service()
 
     def _service(self) -> None:
         rung, self._rung = self._rung, 0

@@ -42,10 +42,12 @@ class McuMemory:
 
     def put(self, va: int, value: int) -> None:
         words, _, base = self._page_to_write(va)
+        self.space.ram.stores += 1
         words[base + (va & 0xFFF) >> 2] = value
 
     def put64(self, va: int, value: int) -> None:
         _, quads, base = self._page_to_write(va)
+        self.space.ram.stores += 1
         quads[base + (va & 0xFFF) >> 3] = value
 
     def read(self, va: int, size: int) -> bytes:

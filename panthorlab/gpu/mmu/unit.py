@@ -49,7 +49,7 @@ class AddressSpace:
         self._misbehaviour, self._now = misbehaviour, now
         self._busy_until = 0.0
         self.track = f"AS {index}"
-        self._ram, self._bus, self._irq, self._reporter, self._trace = ram, bus, irq, reporter, trace
+        self.ram, self._bus, self._irq, self._reporter, self._trace = ram, bus, irq, reporter, trace
         self._overflow = overflow
         self.transtab = self.memattr = self.lockaddr = self.transcfg = 0
         self.fault_status = self.fault_address = 0
@@ -169,7 +169,7 @@ class AddressSpace:
             return
         for va, mapped in self._watched.items():
             try:
-                found = walk(self._ram.read_quad, self.root, va, self.va_bits, self._pa_bits, self._overflow)
+                found = walk(self.ram.read_quad, self.root, va, self.va_bits, self._pa_bits, self._overflow)
             except NoRamError:
                 continue
             if mapped is not isinstance(found, Translation):
@@ -219,10 +219,10 @@ class AddressSpace:
             if self.mode == MODE_IDENTITY:
                 found = Translation(va, 12, 3, 0x40)
             else:
-                found = walk(self._ram.read_quad, self.root, va, self.va_bits, self._pa_bits, self._overflow)
+                found = walk(self.ram.read_quad, self.root, va, self.va_bits, self._pa_bits, self._overflow)
             if isinstance(found, Translation):
                 page = found.pa & ~0xFFF
-                return self._ram.region(page), page, found
+                return self.ram.region(page), page, found
         except NoRamError as error:
             raise self._no_ram(error.pa, va) from error
         raise self._fault(found.exception, va, access, requester)
@@ -271,6 +271,7 @@ class AddressSpace:
 
     def write(self, va: int, data: bytes, requester: Requester, wait: bool = True) -> None:
         size = len(data)
+        self.ram.stores += 1
         known = self._writable.get(va >> 12) if self.locked is None and not self._misbehaviour.watched else None
         if known is not None and (va & 0xFFF) + size <= 0x1000:
             region, at, room = known[0], known[1] + (va & 0xFFF), size

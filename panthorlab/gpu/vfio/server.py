@@ -325,6 +325,8 @@ class Server:
             self._config.write(offset, data)
             self._gpu.pci_command(self._config.command)
             self._gpu.clock(self._config.clock)
+            if offset <= pci.MARK < offset + count:
+                self._gpu.mark(self._config.mark & ~pci.MARK_BEGIN, begin=bool(self._config.mark & pci.MARK_BEGIN))
         elif region == 0:
             self._write_bytes(offset, data)
         elif region not in pci.BAR_SIZES:

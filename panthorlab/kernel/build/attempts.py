@@ -39,15 +39,19 @@ def build(
     note: Callable[[str], None] = quiet,
     jobs: int | None = None,
     before: SidePlan | None = None,
+    again: bool = False,
 ) -> Kernel:
-    """Build `plan` in its private tree and publish it. The tree is locked meanwhile. See `job.build_side`."""
+    """Build `plan` in its private tree and publish it. The tree is locked meanwhile. See `job.build_side`.
+
+    `again`: also if the store has it, for the objects in the tree.
+    """
     check_host_tools(BUILD_TOOLS)
     with disk_errors():
         log.parent.mkdir(parents=True, exist_ok=True)
         with trees.locked(plan.base.key, progress), log.open("a", buffering=1, errors="replace") as file:
-            if kernel := store.load(plan.key, note):
+            if not again and (kernel := store.load(plan.key, note)):
                 return kernel  # another run built it while we waited
-            core = store.with_core(plan.core_key, note)
+            core = None if again else store.with_core(plan.core_key, note)
             attempts = _Attempts(plan, before, file, progress, note, jobs or len(os.sched_getaffinity(0)))
             kernel = collect(plan, attempts.until_certain(core))
     gc.collect_daily(keep=frozenset({kernel.path, plan.base.path.parent}))

@@ -13,10 +13,12 @@ MAX_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class PatchFiles:
-    """Content by name. `chosen`: the list is already selected and ordered by its author, as in quilt's `series`."""
+    """Content by name. `chosen`: the list is already selected and ordered by its author, as in quilt's `series`.
+    `notes`: how it was come by, a sentence each."""
 
     content: tuple[tuple[str, bytes], ...]
     chosen: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def bounded(file: BinaryIO, name: str) -> bytes:
@@ -25,6 +27,6 @@ def bounded(file: BinaryIO, name: str) -> bytes:
     if len(data) > MAX_BYTES:
         raise PatchError(
             f"{name} is larger than {MAX_BYTES >> 20} MiB, which no patch to test is",
-            hint="for a whole tree use --base PATH, or give a git tree at two revisions",
+            hint="for a whole tree use --base PATH, or a git tree at two revisions; of a list's mbox save the thread",
         )
     return data

@@ -20,7 +20,7 @@ _LOG = (
     "--reverse",
     "--topo-order",
     "--right-only",
-    "--format=%x00%x01%P%x01%s%x01",
+    "--format=%x00%x01%P%x00 %s%x00 %an <%ae>%x00 %b%x00 ",
     "--patch",
     "--diff-merges=off",
     "--no-color",
@@ -64,7 +64,7 @@ def read_range(spec: str, repository: Path) -> Series:
 
 def _patches(log: bytes, spec: str) -> Iterator[PatchText]:
     for commit in log.split(b"\0\x01")[1:]:
-        parents, subject, diff = commit.split(b"\x01", 2)
+        parents, subject, author, message, diff = commit.split(b"\0 ", 4)  # no message can have a NUL in it
         title = printable(subject.decode(errors="replace")) or spec
         if len(parents.split()) > 1:
             raise PatchError(
@@ -72,4 +72,10 @@ def _patches(log: bytes, spec: str) -> Iterator[PatchText]:
                 hint=f"give the whole difference instead: git diff {spec} | panthorlab … -",
             )
         if diff.strip():  # else an empty commit
-            yield PatchText(title, spec, diff.lstrip(b"\n").decode("latin-1"))
+            yield PatchText(
+                title,
+                spec,
+                diff.lstrip(b"\n").decode("latin-1"),
+                message=message.decode(errors="replace").strip("\n"),
+                author=printable(author.decode(errors="replace")),
+            )

@@ -17,8 +17,9 @@ from email.utils import parseaddr
 from panthorlab.errors import PatchError
 from panthorlab.kernel.patch import mailtext
 from panthorlab.kernel.patch.difflines import diff_lines
+from panthorlab.kernel.patch.letter import Letter, letter_of
 from panthorlab.kernel.patch.mailtext import DIFF, Facts
-from panthorlab.kernel.patch.subject import Subject, parse_subject
+from panthorlab.kernel.patch.subject import Subject, parse_subject, printable
 
 PATCH_SUFFIXES = (".patch", ".diff")
 _DEEPEST = 4  # mails in mails
@@ -45,20 +46,26 @@ _MESSAGE_ID = re.compile(r"<([^<>\s]+)>")
 
 @dataclass(frozen=True)
 class PatchText:
-    """One patch. `text`: the diff, decoded as latin-1 (bytes are kept). `origin`: where it was read."""
+    """One patch. `text`: the diff, decoded as latin-1 (bytes are kept). `origin`: where it was read.
+
+    `message`: the commit's, without its title, and what follows it above the diff; `author`: NAME <ADDRESS>. Both are
+    empty for a diff alone.
+    """
 
     title: str
     origin: str
     text: str
     message_id: str | None = None
+    message: str = ""
+    author: str = ""
 
 
 @dataclass(frozen=True)
 class Mail:
     """A mail, or a diff alone. `patch`: None if there is no diff in it, or it is a cover letter.
 
-    `parents`: the message-ids it answers. `sender`: the address of its From. `notes`: what was done to read it, a
-    sentence each.
+    `parents`: the message-ids it answers. `sender`: the address of its From. `trailers`: lines like `Acked-by: …` that
+    it does not quote. `notes`: what was done to read it, a sentence each. `letter`: what an answer to it needs.
     """
 
     patch: PatchText | None
@@ -68,6 +75,8 @@ class Mail:
     facts: Facts = field(default_factory=Facts)
     notes: tuple[str, ...] = ()
     sender: str = ""
+    trailers: tuple[str, ...] = ()
+    letter: Letter | None = None
 
     @property
     def reply(self) -> bool:
@@ -95,12 +104,13 @@ def diff_content(patch: PatchText) -> str:
 def read_mails(data: bytes, origin: str) -> list[Mail]:
     """Everything in a file, in its order. Raises PatchError for mails that cannot be read."""
     mails: list[Mail] = []
-    for number, mail in enumerate(_split(data), 1):
+    for number, mail in enumerate(split_mails(data), 1):
         mails += _read_mail(mail, origin, origin if number == 1 else f"{origin} #{number}", 0)
     return mails
 
 
-def _split(data: bytes) -> Iterator[bytes]:
+def split_mails(data: bytes) -> Iterator[bytes]:
+    """The mails of an mbox without the lines between them; what is none comes as it is."""
     starts = [match.start() for match in _FROM_LINE.finditer(data)]
     head = _HEADER.match(data)
     if not starts or (starts[0] > 0 and head is not None and _MULTIPART.search(head[0])):
@@ -153,17 +163,25 @@ def _read_message(message: EmailMessage, origin: str, name: str, depth: int) -> 
         elif (body := _body(part, inside=inside)) is None:
             continue
         elif inside and depth < _DEEPEST and (part.get_filename() or part.is_attachment()) and _is_mail_file(body):
-            for mail in _split(body):
+            for mail in split_mails(body):
                 attached += _read_mail(mail, origin, f"{name}, attachment {part.get_filename()}", depth + 1)
         else:
             bodies.append(body)
     outer = _one_mail(name, origin, subject, bodies, own_id[1] if own_id else None, parents)
-    outer = replace(outer, sender=parseaddr(str(message.get("From", "")))[1].lower())
+    outer = replace(_from(outer, str(message.get("From", ""))), letter=letter_of(message))
     if outer.reply:
         attached = [replace(mail, subject=replace(mail.subject, reply=True)) for mail in attached]
     if outer.patch and outer.content in {mail.content for mail in attached}:
         outer = replace(outer, patch=None)  # the same inline and attached
     return [outer, *attached]
+
+
+def _from(mail: Mail, sender: str) -> Mail:
+    """`mail` with its sender, who is the author of its patch unless the text names another."""
+    patch = mail.patch
+    if patch is not None and not patch.author:
+        patch = replace(patch, author=printable(sender))
+    return replace(mail, patch=patch, sender=parseaddr(sender)[1].lower())
 
 
 def _one_mail(
@@ -176,21 +194,38 @@ def _one_mail(
 ) -> Mail:
     texts: dict[str, str] = {}
     notes: list[str] = []
-    title, facts = subject.title, Facts()
+    title, facts, message, author = subject.title, Facts(), "", ""
+    trailers: list[str] = []
     for number, body in enumerate(bodies):
         text = _clean(body, name, notes)
-        own = mailtext.in_body_subject(text) if number == 0 else None
-        title = (parse_subject(own).title if own else "") or title
+        own = mailtext.in_body_headers(text) if number == 0 else {}
+        title = parse_subject(own.get("subject", "")).title or title
+        author = printable(own.get("from", "")) or author
         facts = facts.or_else(mailtext.read_facts(text))
+        trailers += mailtext.read_trailers(text)
         if (match := DIFF.search(text)) is not None:
             _check_one(text, match.start(), name)
+            message = message or mailtext.below_headers(text[: match.start()])
             diff = PatchText(title or name, origin, text[match.start() :].decode("latin-1"))
             texts.setdefault(diff_content(diff), diff.text)  # inline and attached copies of one diff are one
-    patch = PatchText(title or name, origin, "".join(texts.values()), message_id) if texts else None
+    mailed = subject.title or author  # else what stands above a diff is nobody's commit message
+    patch = (
+        PatchText(title or name, origin, "".join(texts.values()), message_id, message if mailed else "", author)
+        if texts
+        else None
+    )
     if patch and subject.number == 0 and not subject.reply:
         notes.append(f"the cover letter “{patch.title}” has a diff in it, which is left out")
         patch = None
-    return Mail(patch, replace(subject, title=title), message_id, parents, facts, tuple(dict.fromkeys(notes)))
+    return Mail(
+        patch,
+        replace(subject, title=title),
+        message_id,
+        parents,
+        facts,
+        tuple(dict.fromkeys(notes)),
+        trailers=tuple(dict.fromkeys(trailers)),
+    )
 
 
 def _check_one(text: bytes, diff: int, name: str) -> None:

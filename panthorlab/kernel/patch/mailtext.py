@@ -27,6 +27,7 @@ _FACT = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 _ID = re.compile(r"[0-9a-f]{7,64}")
+_TRAILER = re.compile(rb"^(?:[A-Z][A-Za-z]{1,20}-){1,4}by: [^\n]{1,200}@[^\n]{1,200}$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -117,11 +118,22 @@ def has_scissors_behind(data: bytes) -> bool:
     return cut is not None and DIFF.search(data, cut.end()) is not None
 
 
-def in_body_subject(data: bytes) -> str | None:
-    """The subject that the first lines of a body give in the place of the mail's."""
+def in_body_headers(data: bytes) -> dict[str, str]:
+    """What the first lines of a body give in the place of the mail's `from`, `date` and `subject`."""
     head = _IN_BODY.match(data)
-    subject = re.search(rb"^Subject:((?:[^\n]|\n[ \t])*)", head[0], re.MULTILINE | re.IGNORECASE) if head else None
-    return " ".join(subject[1].decode(errors="replace").split()) if subject else None
+    found = re.findall(rb"^(From|Date|Subject):((?:[^\n]|\n[ \t])*)", head[0], re.MULTILINE | re.I) if head else []
+    return {name.decode().lower(): " ".join(value.decode(errors="replace").split()) for name, value in found}
+
+
+def below_headers(data: bytes) -> str:
+    """The text above a diff without in-body headers: a commit's message, and what follows behind its `---`."""
+    head = _IN_BODY.match(data)
+    return data[head.end() if head else 0 :].decode(errors="replace").strip("\n")
+
+
+def read_trailers(text: bytes) -> list[str]:
+    """Lines such as `Reviewed-by: NAME <ADDRESS>` above the diff, not quoted, and fit to be shown."""
+    return [printable(line.decode(errors="replace")) for line in _TRAILER.findall(text, 0, _first_diff(text))]
 
 
 def _first_diff(data: bytes) -> int:

@@ -83,11 +83,13 @@ def read_all(
 
 def _intake(named: Iterable[PatchFiles | Series], version: int | None) -> Intake:
     collections: list[Sequence[Mail] | Series] = []
+    notes: list[str] = []
     cover = None  # the last file that had nothing else in it
     for each in named:
         if isinstance(each, Series):
             collections.append(each)
             continue
+        notes += each.notes
         mails: list[Mail] = []
         for name, data in each.content:
             found = _mails(data, name)
@@ -98,7 +100,7 @@ def _intake(named: Iterable[PatchFiles | Series], version: int | None) -> Intake
     chosen = tuple(_series(group, version) for group in series.groups(collections) if _has_patches(group))
     if cover is not None and not chosen:
         raise CoverLetterError(f"{cover} is only a cover letter: there is no diff in it", hint="give its patches")
-    return Intake(chosen)
+    return Intake(chosen, tuple(notes))
 
 
 def _has_patches(group: Sequence[Mail] | Series) -> bool:

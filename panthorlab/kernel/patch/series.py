@@ -7,19 +7,16 @@ half a series, is not what anybody wrote, and must not be tested.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import TypedDict
 
 from panthorlab.errors import PatchError
+from panthorlab.kernel.patch.letter import Letter
 from panthorlab.kernel.patch.mails import Mail, PatchText
 from panthorlab.kernel.patch.mailtext import Facts
-from panthorlab.kernel.patch.subject import without_version
-
-_SHOWN = 3  # of many, so many are named
-_FILES = "to apply patches of several series, give each as a file of its own, in order"
+from panthorlab.kernel.patch.whole import FILES, LISTED, SHOWN, enumerated, is_whole, name_of, names_of, ordered
 
 
 class SeriesJson(TypedDict):
@@ -49,6 +46,8 @@ class Series:
     message_id: str | None = None
     facts: Facts = field(default_factory=Facts)
     notes: tuple[str, ...] = ()
+    letter: Letter | None = None
+    """Of the mail that an answer goes to: the cover letter, or the first patch."""
 
     def described(self) -> SeriesJson:
         """For the record of a run, and for `check --json`."""
@@ -66,9 +65,10 @@ class Series:
 
 @dataclass(frozen=True)
 class Intake:
-    """All that the user named, as series that are applied one after the other."""
+    """All that the user named, as series that are applied one after the other. `fetched`: notes on how they came."""
 
     series: tuple[Series, ...] = ()
+    fetched: tuple[str, ...] = ()
 
     @property
     def patches(self) -> tuple[PatchText, ...]:
@@ -80,7 +80,11 @@ class Intake:
         several = [f"“{each.title}”" for each in self.series]
         applied = f"{len(several)} series, applied one after the other: {', '.join(several[:5])}"
         versions = {each.version for each in self.series}
-        return (*(note for each in self.series for note in each.notes), *([applied] if len(versions) > 1 else []))
+        return (
+            *self.fetched,
+            *(note for each in self.series for note in each.notes),
+            *([applied] if len(versions) > 1 else []),
+        )
 
 
 def choose(mails: Sequence[Mail], origin: str, version: int | None = None) -> Series:
@@ -100,33 +104,36 @@ def choose(mails: Sequence[Mail], origin: str, version: int | None = None) -> Se
         untagged = [mail for mail in candidates if not mail.subject.tagged]
         if untagged:
             raise PatchError(
-                f"{origin} has versions of a series, and patches that say no version: {_names(untagged)}", hint=_FILES
+                f"{origin} has versions of a series, and patches that say no version: {names_of(untagged)}", hint=FILES
             )
-        names = ", ".join(f"v{mail.subject.version} {_name(mail)}" for mail in others[:_SHOWN])
-        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
-        notes.append(f"{origin} has {_versions(versions)}: v{chosen} is taken; left out: {names}{more}")
+        names = ", ".join(f"v{mail.subject.version} {name_of(mail)}" for mail in others[:SHOWN])
+        more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
+        newer = f"; v{versions[-1]} is newer" if chosen < versions[-1] else ""
+        notes.append(f"{origin} has {_versions(versions)}: v{chosen} is taken{newer}; left out: {names}{more}")
     covers = [mail for mail in heads if mail.subject.version == chosen]
+    notes += _given(mails, [*covers, *taken])
     try:
-        ordered = _ordered(taken, covers, origin)
+        in_order = ordered(taken, covers, origin)
     except PatchError as error:
-        whole = [each for each in versions if each != chosen and _is_whole(candidates, mails, each, origin)]
+        whole = [each for each in versions if each != chosen and is_whole(candidates, mails, each, origin)]
         if not whole:
             raise
         raise PatchError(
             f"{error} (of v{chosen}, of {_versions(versions)})",
             hint=f"v{whole[-1]} is whole: --patch-version {whole[-1]} takes it",
         ) from error
-    for mail in [*covers, *ordered]:
-        notes += [f"{_name(mail)}: {note}" for note in mail.notes]
-    head = covers[0] if covers else ordered[0]
+    for mail in [*covers, *in_order]:
+        notes += [f"{name_of(mail)}: {note}" for note in mail.notes]
+    head = covers[0] if covers else in_order[0]
     return Series(
-        tuple(mail.patch for mail in ordered if mail.patch is not None),
+        tuple(mail.patch for mail in in_order if mail.patch is not None),
         head.title,
         chosen,
         tuple(versions),
         head.message_id,
-        reduce(Facts.or_else, (mail.facts for mail in [*covers, *ordered])),
+        reduce(Facts.or_else, (mail.facts for mail in [*covers, *in_order])),
         tuple(notes),
+        head.letter,
     )
 
 
@@ -157,15 +164,21 @@ def _belong(group: Sequence[Mail], mails: Sequence[Mail]) -> bool:
         (mail.subject.version, mail.subject.total) in parts for mail in mails if mail.subject.number is not None
     ):
         return True
-    return any(_same_work(one, other) for one in group for other in mails)
+    known: dict[tuple[str, str], set[int]] = {}
+    for one in group:
+        for mark in _marks(one, own=True):
+            known.setdefault(mark, set()).add(one.subject.version)
+    return any(known.get(mark, set()) - {one.subject.version} for one in mails for mark in _marks(one, own=False))
 
 
-def _same_work(one: Mail, other: Mail) -> bool:
-    if one.subject.version == other.subject.version or not (one.subject.tagged and other.subject.tagged):
-        return False
-    linked = {one.message_id, other.message_id} & (one.parents | other.parents)
-    changes = one.facts.change_id is not None and one.facts.change_id == other.facts.change_id
-    return bool(linked) or changes or (one.title == other.title and bool(one.title))
+def _marks(mail: Mail, *, own: bool) -> list[tuple[str, str]]:
+    """What a patch of another version would have in common with `mail`: its title, its change-id, or a mail that one of
+    them is or answers. `own`: as it is looked up by; else as it looks for others."""
+    if not mail.subject.tagged:
+        return []
+    this, other = ("id", "parent") if own else ("parent", "id")
+    marks = [(this, mail.message_id or ""), *((other, parent) for parent in mail.parents)]
+    return [mark for mark in (*marks, ("title", mail.title), ("change", mail.facts.change_id or "")) if mark[1]]
 
 
 def _complete(mails: Sequence[Mail]) -> bool:
@@ -188,12 +201,14 @@ def _without_replies(mails: Sequence[Mail]) -> tuple[list[Mail], list[str]]:
     genuine = [mail for mail in mails if not mail.reply]
     replies = [mail for mail in mails if mail.reply]
     if not genuine:
-        return replies, [f"{_name(mail)} is a reply or forwarded; nothing else has a diff" for mail in replies[:_SHOWN]]
+        return replies, [
+            f"{name_of(each)} is a reply or forwarded; nothing else has a diff" for each in replies[:SHOWN]
+        ]
     if not replies:
         return genuine, []
     return genuine, [
         f"left out: the diff in {'a reply' if len(replies) == 1 else f'{len(replies)} replies'} to it: "
-        f"{_names(replies)}"
+        f"{names_of(replies)}"
     ]
 
 
@@ -210,121 +225,24 @@ def _check_odd_versions(mails: Sequence[Mail], origin: str) -> None:
     odd = [mail for mail in mails if mail.subject.odd_version]
     if len({mail.subject.odd_version for mail in mails}) > 1:
         raise PatchError(
-            f"{origin} has v{odd[0].subject.odd_version} {_name(odd[0])} beside others: does it amend "
+            f"{origin} has v{odd[0].subject.odd_version} {name_of(odd[0])} beside others: does it amend "
             "them, or is it for another kernel?",
             hint="keep the patches that are meant alone",
         )
 
 
-def _is_whole(candidates: Sequence[Mail], mails: Sequence[Mail], version: int, origin: str) -> bool:
-    covers = [mail for mail in mails if mail.subject.number == 0 and mail.subject.version == version]
-    try:
-        _ordered([mail for mail in candidates if mail.subject.version == version], covers, origin)
-    except PatchError:
-        return False
-    return True
-
-
-def _ordered(mails: Sequence[Mail], covers: Sequence[Mail], origin: str) -> list[Mail]:
-    """The patches of one version, in order. Raises PatchError if they are not just one series, and all of it."""
-    numbered = [mail for mail in mails if mail.subject.number is not None]
-    if not mails:
-        total = covers[0].subject.total
-        raise PatchError(
-            f"{origin} has only the cover letter {_name(covers[0])}: its {total} patches are missing",
-            hint="give all of its patches",
-        )
-    if not numbered:
-        _check_unnumbered(mails, covers, origin)
-        return list(mails)
-    if len(numbered) < len(mails):
-        rest = [mail for mail in mails if mail.subject.number is None]
-        raise PatchError(f"{origin} has a numbered series, and beside it {_names(rest)}", hint=_FILES)
-    totals = sorted({mail.subject.total or 0 for mail in [*numbered, *covers]})
-    if len(totals) > 1:
-        lengths = " and of ".join(map(str, totals))
-        raise PatchError(f"{origin} has patches of several series, of {lengths} patches: {_names(mails)}", hint=_FILES)
-    counts = Counter(mail.subject.number or 0 for mail in numbered)
-    twice = [number for number, count in counts.items() if count > 1]
-    if twice:
-        same = [mail for mail in numbered if mail.subject.number == twice[0]]
-        raise PatchError(
-            f"{origin} has {len(same)} different patches {twice[0]}/{totals[0]}: {_names(same)}",
-            hint=f"keep the one that is meant; {_FILES}",
-        )
-    _check_threads([*covers, *numbered], origin)
-    missing = [number for number in range(1, min(totals[0], 9999) + 1) if number not in counts]
-    if missing:
-        lacks = ", ".join(f"{number}/{totals[0]}" for number in missing[:10]) + (", …" if len(missing) > 10 else "")
-        raise PatchError(
-            f"{origin} is not a whole series: {lacks} {'is' if len(missing) == 1 else 'are'} missing; there is "
-            f"{_names(numbered)}",
-            hint="give all of its patches; of one that stands alone give the diff without the headers of the mail",
-        )
-    if max(counts) > totals[0]:
-        raise PatchError(f"{origin} has a patch {max(counts)}/{totals[0]}", hint="is its subject damaged?")
-    return sorted(numbered, key=lambda mail: mail.subject.number or 0)
-
-
-def _check_threads(mails: Sequence[Mail], origin: str) -> None:
-    """Raise PatchError if mails that look like parts of one series come from different people and threads."""
-    threads: list[set[str]] = []
-    names: list[Mail] = []
+def _given(mails: Sequence[Mail], taken: Sequence[Mail]) -> list[str]:
+    """A sentence with the trailers that replies to `taken` give."""
+    thread = {mail.message_id for mail in taken}
+    known = {line for mail in taken for line in mail.trailers}
+    found: dict[str, None] = {}
     for mail in mails:
-        if mail.message_id is None:
-            continue  # git format-patch, not sent: nothing is known
-        marks = {mail.message_id, *mail.parents, *([mail.sender] if mail.sender else [])}
-        near = [index for index, thread in enumerate(threads) if thread & marks]
-        if not near:
-            names.append(mail)
-        for index in reversed(near):
-            marks |= threads.pop(index)
-        threads.append(marks)
-    if len(threads) > 1:
-        raise PatchError(
-            f"{origin} has patches of {len(threads)} threads, by different people, which are no one "
-            f"series: {_names(names)}",
-            hint=_FILES,
-        )
-
-
-def _check_unnumbered(mails: Sequence[Mail], covers: Sequence[Mail], origin: str) -> None:
-    tagged = [mail for mail in mails if mail.subject.tagged]
-    if covers and (covers[0].subject.total or 0) != len(mails):
-        raise PatchError(
-            f"{origin} has the cover letter of {covers[0].subject.total} patches, and {len(mails)} without a number: "
-            f"{_names(mails)}",
-            hint=_FILES,
-        )
-    titles = Counter(
-        bare
-        for mail in mails
-        if mail.title and ((bare := without_version(mail.title)) != mail.title.casefold() or mail.subject.tagged)
-    )
-    twice = [title for title, count in titles.items() if count > 1]
-    if twice:
-        raise PatchError(
-            f"{origin} has {titles[twice[0]]} different patches called “{twice[0]}”",
-            hint=f"keep the one that is meant; {_FILES}",
-        )
-    ids = {mail.message_id: mail for mail in tagged if mail.message_id}
-    for mail in tagged:
-        if answered := next((ids[parent] for parent in mail.parents if parent in ids), None):
-            raise PatchError(
-                f"{origin} has {_name(mail)} in answer to {_name(answered)}: does it follow, or take its place?",
-                hint=_FILES,
-            )
+        if mail.reply and mail.parents & thread:
+            found |= dict.fromkeys(line for line in mail.trailers if line not in known)
+    return [f"trailers from replies: {enumerated(list(found))}"] if found else []
 
 
 def _versions(versions: Sequence[int]) -> str:
-    return " and ".join(f"v{version}" for version in versions)
-
-
-def _name(mail: Mail) -> str:
-    place = f"{mail.subject.number}/{mail.subject.total} " if mail.subject.number is not None else ""
-    return f"{place}“{mail.title}”"
-
-
-def _names(mails: Sequence[Mail]) -> str:
-    names = ", ".join(_name(mail) for mail in mails[:_SHOWN])
-    return f"{names} and {len(mails) - _SHOWN} more" if len(mails) > _SHOWN else names
+    some = versions if len(versions) <= LISTED else [*versions[:SHOWN], *versions[-SHOWN:]]
+    text = " and ".join(f"v{version}" for version in some)
+    return text if len(some) == len(versions) else f"{len(versions)} versions ({text})"

@@ -52,7 +52,8 @@ def find(
     if revision and Path(name).expanduser().is_dir():
         raise PatchError(f"{spec} is a kernel tree, not a patch", hint=f"--base {spec}")
     if mail := message_id(spec):
-        return PatchFiles(((mail, fetch(mail, version)),))
+        fetched = fetch(mail, version)
+        return PatchFiles(((mail, fetched.mbox),), notes=fetched.notes)
     if re.match(r"https?://", spec):
         raise PatchError(f"no such patch: {spec}", hint="only lore.kernel.org is known: download it, give the file")
     if ".." in spec and ".." not in spec.split("/"):

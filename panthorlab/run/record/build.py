@@ -21,15 +21,38 @@ class PatchRecord:
     message_id: str | None = None
 
 
+@dataclass(frozen=True)
+class RecipientRecord:
+    """Somebody a mail was from or for."""
+
+    name: str
+    address: str
+
+
+@dataclass(frozen=True)
+class MailRecord:
+    """The mail that an answer to a series goes to, see `kernel.patch.letter`."""
+
+    message_id: str
+    subject: str
+    date: str
+    sender: RecipientRecord | None = None
+    to: tuple[RecipientRecord, ...] = ()
+    cc: tuple[RecipientRecord, ...] = ()
+    references: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class SourceEvent(Event, event="source"):
-    """What the kernels of the run are built from. `commit`: of the base, if it came from a git repository."""
+    """What the kernels of the run are built from. `commit`: of the base, if it came from a git repository. `mails`: of
+    the series that came as mails, in the order in which they are applied."""
 
     base: str
     patches: tuple[PatchRecord, ...]
     version: str = ""
     commit: str = ""
     series: tuple[Mapping[str, object], ...] = ()
+    mails: tuple[MailRecord, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,8 @@ class Traits(Protocol):
 class Need:
     """What one test needs. `test`: SUITE::TEST. `kernel`: config fragments. `gpu`: parameters of the emulated GPU by
     name. `board`: one of these names, tags or types; any if empty. `counted`: it runs iterations.
-    `overlay`: whose programs it runs. `driver`: what the kernel's must be able to do, of driver.FEATURES."""
+    `overlay`: whose programs it runs. `driver`: what the kernel's must be able to do, of driver.FEATURES.
+    `latencies`: kinds of event of the emulated GPU whose latencies are worth moving; all if empty."""
 
     test: str
     deep: bool = False
@@ -35,6 +36,7 @@ class Need:
     counted: bool = False
     overlay: str = ""
     driver: tuple[str, ...] = tuple(FEATURES)
+    latencies: tuple[str, ...] = ()
 
     @property
     def suite(self) -> str:

@@ -15,13 +15,14 @@ from panthorlab.run.record.settings import Settings
 @dataclass(frozen=True, kw_only=True)
 class RunStart(Event, event="run-start"):
     """The first event of every log. `version`: of the record, see `versions`. `command`, `directory`: as it was
-    started."""
+    started. `replay_of`: the iteration, as RUN:ITERATION, of which this is a replay."""
 
     options: Settings
     suites: tuple[str, ...]
     command: tuple[str, ...] = ()
     directory: str = ""
     version: Count = 1
+    replay_of: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

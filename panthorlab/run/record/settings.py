@@ -27,7 +27,8 @@ class Settings:
 
     `board` is for people, `boards` for the run. `expect` is None, and `kernel` given, in a run of `panthorlab run`.
     `time`: None: as the boards' files say. `patch`: where they can be read as long as the run's directory is
-    there; None: not on record.
+    there; None: not on record. `workload`: those that run; none: all. `strategy`: how an exploration draws latencies;
+    none: the run is none. `between`: events between which one of them aims.
     """
 
     board: str = ""
@@ -59,6 +60,9 @@ class Settings:
     swap: bool = False
     config: tuple[str, ...] = ()
     no_jail: bool = False
+    workload: tuple[str, ...] = ()
+    strategy: tuple[str, ...] = ()
+    between: tuple[str, ...] = ()
 
     @property
     def board_names(self) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import islice
+from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,15 +19,21 @@ from hypothesis import strategies as st
 
 from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.exact import wire
+from panthorlab.gpu.exact.device import ExactGpu
 from panthorlab.gpu.exact.digest import Digest
 from panthorlab.gpu.exact.loop import INSTRUCTION_SECONDS, ExactLoop, name_of
-from panthorlab.gpu.exact.serve import Exact
-from panthorlab.gpu.exact.turns import LONGEST, SHORTEST, turns
+from panthorlab.gpu.exact.order import Orders
+from panthorlab.gpu.exact.serve import TURN, TURN_LATENCIES, Exact
 from panthorlab.gpu.exact.wire import DUE, Ends, Page, WireError, decode_held, encode_go_on
+from panthorlab.gpu.generations.g610 import G610
 from panthorlab.gpu.irq import IrqBlock
-from panthorlab.gpu.latency import STRATEGIES, Latencies
+from panthorlab.gpu.latency import DEFAULT_SECONDS, STRATEGIES, Latencies, Override, format_overrides, parse_overrides
+from panthorlab.gpu.params import Params
+from panthorlab.gpu.trace import NoTrace
 
 COUNTS = st.integers(0, 2**40)
+KINDS = st.lists(st.sampled_from("abc"), max_size=40)
+NAMES = st.text("abcXYZ. _<>", min_size=1, max_size=12)
 BLOCKS = st.lists(st.integers(1, 200), min_size=1, max_size=60)
 
 
@@ -203,7 +210,11 @@ def test_a_kind_is_the_function_behind_a_call() -> None:
 # -- latencies ----------------------------------------------------------------------------------------------------
 
 
-@given(st.sampled_from(sorted(STRATEGIES)), st.integers(0, 2**32), st.lists(st.sampled_from("abc"), max_size=40))
+ROWS = sorted({*STRATEGIES} - {"pct"})
+"""Strategies in which an event of one kind says nothing of another kind's."""
+
+
+@given(st.sampled_from(ROWS), st.integers(0, 2**32), st.lists(st.sampled_from("abc"), max_size=40))
 def test_latencies_repeat_and_kinds_do_not_move_each_other(name: str, seed: int, kinds: list[str]) -> None:
     mixed, alone = Latencies(name, seed), {kind: Latencies(name, seed) for kind in "abc"}
     drawn = [mixed.next(kind) for kind in kinds]
@@ -213,22 +224,10 @@ def test_latencies_repeat_and_kinds_do_not_move_each_other(name: str, seed: int,
 
 def test_another_seed_has_other_latencies_unless_they_are_fixed() -> None:
     moved = {name: Latencies(name, 1).next("irq job") != Latencies(name, 2).next("irq job") for name in STRATEGIES}
-    assert moved == {"uniform": True, "log-uniform": True, "fixed": False}
+    assert moved == {"uniform": True, "log-uniform": True, "pct": True, "fixed": False}
 
 
 # -- turns of several CPUs --------------------------------------------------------------------------------------
-
-
-@given(st.sampled_from(list(STRATEGIES)), st.integers(0, 1 << 63))
-def test_turns_repeat_and_are_within_their_bounds(name: str, seed: int) -> None:
-    lengths = list(islice(turns(name, seed), 50))
-    assert list(islice(turns(name, seed), 50)) == lengths
-    assert all(SHORTEST <= length <= LONGEST for length in lengths)
-
-
-def test_another_seed_has_other_turns_unless_they_are_fixed() -> None:
-    moved = {name: next(turns(name, 1)) != next(turns(name, 2)) for name in STRATEGIES}
-    assert moved == {"uniform": True, "log-uniform": True, "fixed": False}
 
 
 def always_on(host: socket.socket) -> None:
@@ -240,10 +239,12 @@ def always_on(host: socket.socket) -> None:
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_turns_of_several_cpus_end_where_the_seed_says(cpus: int, cpu: Cpu) -> None:
     end, block, ended = 2_500_000, 100, list[int]()
-    lengths = [length / INSTRUCTION_SECONDS for length in islice(turns("uniform", 5), 1000)]
+    latencies = Latencies("uniform", 5, everywhere=True)
+    lengths = [latencies.next(TURN) * TURN_LATENCIES / INSTRUCTION_SECONDS for _ in range(1000)]
+    latencies = Latencies("uniform", 5, everywhere=True)
     host, beats = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     sync, held = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    exact = Exact(Ends(os.dup(cpu.fd), held.detach(), beats.detach()), "uniform", 5, Digest(), cpu.errors.append)
+    exact = Exact(Ends(os.dup(cpu.fd), held.detach(), beats.detach()), latencies, Digest(), cpu.errors.append)
     cpu.page._words[5] = 0 if cpus == 1 else cpus
     thread = threading.Thread(target=always_on, args=[host])
     thread.start()
@@ -264,7 +265,7 @@ def test_turns_of_several_cpus_end_where_the_seed_says(cpus: int, cpu: Cpu) -> N
         assert not ended
     else:
         assert len(ended) > 20
-        for begin, now, length in zip([0, *ended], ended, lengths, strict=False):
+        for (begin, now), length in zip(pairwise(ended), lengths, strict=False):
             assert length <= now - begin < length + 2 * block
 
 
@@ -330,3 +331,161 @@ def test_a_message_is_carried_by_whoever_carries() -> None:
     with pytest.raises(BlockingIOError):
         os.eventfd_read(irq.fd)  # it has not arrived
     irq.connect(None)
+
+
+# -- windows, overrides, and the order of an iteration -----------------------------------------------------------
+
+
+@given(st.sampled_from(sorted(STRATEGIES)), st.integers(0, 2**32), st.integers(1, 9), KINDS)
+def test_a_window_has_the_latencies_of_its_seed(name: str, seed: int, window: int, kinds: list[str]) -> None:
+    later, first = Latencies(name, seed), Latencies(name, seed + window - 1)
+    later.next("outside")
+    for _ in range(window):
+        assert later.begin()
+    first.begin()
+    assert [later.next(kind) for kind in kinds] == [first.next(kind) for kind in kinds]
+
+
+@given(st.sampled_from(sorted(STRATEGIES)), st.integers(0, 99), KINDS, st.data())
+def test_an_override_moves_its_event_and_no_other(name: str, seed: int, kinds: list[str], data: st.DataObject) -> None:
+    events = [(kind, kinds[: place + 1].count(kind)) for place, kind in enumerate(kinds)]
+    chosen = data.draw(st.lists(st.sampled_from(events), unique=True)) if events else []
+    overrides = [Override(1, kind, number, 123_456 + turn) for turn, (kind, number) in enumerate(chosen)]
+    plain, moved = Latencies(name, seed), Latencies(name, seed, overrides)
+    for latencies in (plain, moved):
+        latencies.begin()
+    for event in events:
+        ns = round(moved.next(event[0]) * 1e9)
+        default = round(plain.next(event[0]) * 1e9)
+        assert ns == (123_456 + chosen.index(event) if event in chosen else default)
+    plain.begin()
+    moved.begin()
+    assert [moved.next(kind) for kind in kinds] == [plain.next(kind) for kind in kinds]  # another window
+
+
+@given(st.sampled_from(sorted(STRATEGIES)), st.integers(0, 99), KINDS)
+def test_drawn_latencies_made_explicit_are_the_same(name: str, seed: int, kinds: list[str]) -> None:
+    drawn = Latencies(name, seed)
+    drawn.begin()
+    overrides, values = [], []
+    for kind in kinds:
+        values.append(drawn.next(kind))
+        overrides.append(Override(1, kind, drawn.number(kind), round(values[-1] * 1e9)))
+    explicit = Latencies("fixed", 7, parse_overrides(format_overrides(overrides)), everywhere=False)
+    explicit.begin()
+    assert [explicit.next(kind) for kind in kinds] == values
+
+
+@given(st.lists(st.builds(Override, st.integers(0, 99), NAMES, st.integers(1, 9999), st.integers(0, 10**9))))
+def test_overrides_are_read_as_they_are_written(overrides: list[Override]) -> None:
+    single = list({(one.window, one.kind, one.number): one for one in overrides}.values())
+    assert list(parse_overrides(format_overrides(single))) == single
+
+
+@pytest.mark.parametrize("text", ["x", "1/irq job=3", "1/irq job/0=3", "1/a/1=-3", "1/a/1=1,1/a/1=2", "1/a/1=1000001"])
+def test_other_overrides_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is not WINDOW|twice|at most"):
+        parse_overrides(text)
+
+
+def test_outside_iterations_nothing_is_drawn_if_so_asked() -> None:
+    latencies = Latencies("uniform", 3, everywhere=False)
+    outside = [latencies.next("a")]
+    latencies.begin()
+    within = latencies.next("a")
+    latencies.end()
+    outside.append(latencies.next("a"))
+    assert outside == [DEFAULT_SECONDS] * 2
+    assert within != DEFAULT_SECONDS
+
+
+def test_pct_has_few_change_points_and_after_one_its_kind_is_slowest() -> None:
+    for seed in range(50):
+        latencies = Latencies("pct", seed, length=30)
+        latencies.begin()
+        rows = {kind: [latencies.next(kind) for _ in range(10)] for kind in "abc"}
+        changes = [
+            (row[turn], row[turn + 1]) for row in rows.values() for turn in range(9) if row[turn] != row[turn + 1]
+        ]
+        assert len(changes) <= 2
+        assert all(after >= 500e-6 for _, after in changes)
+
+
+def test_only_kinds_that_are_asked_for_are_drawn() -> None:
+    some, every = Latencies("uniform", 3, kinds=("irq", "slice A")), Latencies("uniform", 3)
+    for kind in ("irq job", "irq mmu", "slice A.b"):
+        assert some.next(kind) == every.next(kind)
+    assert {some.next(kind) for kind in ("soon A.b", "slice B")} == {DEFAULT_SECONDS}
+
+
+def order_file(act: Callable[[Orders], None]) -> list[dict[str, Any]]:
+    file = io.StringIO()
+    orders = Orders(file)
+    act(orders)
+    orders.close()
+    return [json.loads(line) for line in file.getvalue().splitlines()]
+
+
+def iteration(*texts: str, at: int = 0) -> dict[str, Any]:
+    def act(orders: Orders) -> None:
+        orders.note("R OUTSIDE", 1)
+        orders.begin(1, 0xABC, 2)
+        for count, text in enumerate(texts, at):
+            orders.note(text, count)
+        orders.end(0xABC, 99)
+        orders.note("R OUTSIDE", 100)
+
+    (only,) = order_file(act)
+    return only
+
+
+def test_an_order_has_neither_counts_nor_polls() -> None:
+    one = iteration("W A", "R B", "I job")
+    assert (one["mark"], one["begin"], one["end"]) == (0xABC, 2, 99)
+    assert iteration("W A", "R B", "R B", "R B", "I job", at=40)["digest"] == one["digest"]
+    assert [text for text, _ in one["events"]] == ["W A", "R B", "I job"]
+
+
+@given(st.lists(st.sampled_from(["W A", "R B", "I job", "D x"]), max_size=12), st.integers(0, 10))
+def test_another_order_has_another_digest(texts: list[str], place: int) -> None:
+    plain = [text for at, text in enumerate(texts) if not at or text != texts[at - 1]]
+    if place + 1 >= len(plain) or (place + 2 < len(plain) and plain[place] == plain[place + 2]):
+        return
+    swapped = [*plain[:place], plain[place + 1], plain[place], *plain[place + 2 :]]
+    assert iteration(*swapped)["digest"] != iteration(*plain)["digest"]
+
+
+def test_an_iteration_that_does_not_end_is_written_down_as_such() -> None:
+    def act(orders: Orders) -> None:
+        orders.begin(1, 5, 10)
+        orders.note("W A", 11)
+        orders.latency("irq job", 1, 20_000, 12)
+        orders.end(6, 13)  # of another one
+        orders.begin(2, 7, 20)
+
+    first, second = order_file(act)
+    assert (first["end"], first["events"], first["latencies"]) == (None, [["W A", 11]], [["irq job", 1, 20_000, 12]])
+    assert (second["window"], second["end"]) == (2, None)
+
+
+def test_what_an_action_writes_into_memory_is_in_the_order(cpu: Cpu) -> None:
+    file = io.StringIO()
+    loop = cpu.loop()
+    loop.orders = Orders(file)
+    gpu = ExactGpu(G610, Params(), Reporter(None, io.StringIO()), NoTrace(), loop, 0, Digest())
+    flush = next(register.offset for register in G610.registers if register.name == "GPU_CMD")
+
+    def store() -> None:
+        gpu.ram.stores += 1
+
+    gpu.mark(3, begin=True)
+    gpu.write(flush, 0)
+    loop.call_soon(store)
+    loop.call_soon(lambda: None)  # writes nothing
+    cpu.run(loop, 10_000, block=1)
+    gpu.mark(3, begin=False)
+    (line,) = [json.loads(text) for text in file.getvalue().splitlines()]
+    action = store.__qualname__
+    assert [text for text, _ in line["events"]] == ["W GPU_CMD", f"D {action}"]
+    assert line["events"][1][1] == 2500
+    assert line["latencies"][0] == [f"soon {action}", 1, 20_000, 0]

@@ -352,11 +352,20 @@ def test_run_ends_when_it_is_stopped() -> None:
     assert errors == []
 
 
+def test_an_iteration_is_marked_in_the_vendor_capability() -> None:
+    config = pci.ConfigSpace()
+    mark = pci.mark_of("kernel1.1.1-7")
+    assert 0 <= mark < pci.MARK_BEGIN
+    config.write(pci.MARK, (mark | pci.MARK_BEGIN).to_bytes(4, "little"))
+    assert config.mark == mark | pci.MARK_BEGIN
+    assert (config.clock, pci.mark_of("kernel1.1.1-8") == mark) == (pci.CLOCK_UNKNOWN, False)
+
+
 def test_the_clock_register_is_in_a_vendor_capability() -> None:
     config = pci.ConfigSpace()
     first = config.read(0x34, 1)[0]
     second = config.read(first + 1, 1)[0]
-    assert config.read(second, 3) == b"\x09\x00\x08"
+    assert config.read(second, 3) == b"\x09\x00\x0c"
     assert config.clock == 0
     config.write(second + 4, b"\xff\xff\xff\xff")
     assert (config.clock, config.read(second + 5, 3)) == (3, b"\0\0\0")

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from panthorlab.gpu import pci
+
 HERE = Path(__file__).parent
 
 RESULT = re.compile(
@@ -72,10 +74,25 @@ class Iterate:
 def iterate(compile_guest: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Iterate:
     fifo = tmp_path_factory.mktemp("kmsg") / "kmsg"
     os.mkfifo(fifo)
+    devices = fifo.with_name("devices")
+    (devices / "0000:00:02.0").mkdir(parents=True)
+    (devices / "bind").write_text("")
+    (devices / "0000:00:02.0" / "config").write_bytes(bytes(pci.SIZE))
     program = compile_guest(
-        "iterate", ["iterate.c", "ktap.c", "util.c", HERE / "fake_sentinel.c"], [f'KMSG_PATH="{fifo}"']
+        "iterate",
+        ["iterate.c", "mark.c", "ktap.c", "util.c", HERE / "fake_sentinel.c"],
+        [f'KMSG_PATH="{fifo}"', f'MARK_DEVICES="{devices}"'],
     )
     return Iterate(program, fifo)
+
+
+def test_the_emulated_gpu_is_told_where_an_iteration_begins_and_ends(iterate: Iterate) -> None:
+    config = iterate.fifo.with_name("devices") / "0000:00:02.0" / "config"
+    within = config.with_name("within")
+    assert iterate.sh(f"cp {config} {within}; printf '{GOOD}'", "--first", "41").ok
+    marks = [int.from_bytes(file.read_bytes()[pci.MARK : pci.MARK + 4], "little") for file in (within, config)]
+    assert marks == [pci.mark_of("t-41") | pci.MARK_BEGIN, pci.mark_of("t-41")]
+    assert len(config.read_bytes()) == pci.SIZE
 
 
 def test_output_and_markers(iterate: Iterate) -> None:

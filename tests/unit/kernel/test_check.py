@@ -112,12 +112,51 @@ def test_the_base_that_it_was_made_for(ask: Ask, git_tree: SimpleNamespace, patc
     assert not [note for note in ask("check", patch, "--base", git_tree.path)[1]["notes"] if "base-commit" in note]
     (git_tree.path / "Kconfig").open("a").write("# more\n")
     git_tree.git("commit", "-q", "-a", "-m", "more")
-    _, plan = ask("check", patch, "--base", git_tree.path)
+    _, plan = ask("check", patch, "--base", f"{git_tree.path}@HEAD")
     assert any("1 commits more and 0 fewer" in note for note in plan["notes"])
+    _, plan = ask("check", patch, "--base", git_tree.path)
+    assert f"the base is the series' own base-commit {commit[:12]}" in plan["notes"]
+    assert plan["base"]["title"].endswith(f"@{commit}")
+    (git_tree.path / "Kconfig").open("a").write("# not committed\n")
+    _, plan = ask("check", patch, "--base", git_tree.path)
+    assert any("what is not committed in it is left out" in note for note in plan["notes"])
     patch.write_text(f"{PATCH}-- \n2.45\n\nbase-commit: {'1' * 40}\n")
     _, plan = ask("check", patch, "--base", git_tree.path)
     assert any("does not have" in note for note in plan["notes"])
     assert plan["series"][0]["base_commit"] == "1" * 40
+
+
+def test_the_newest_revision_that_it_fits(ask: Ask, git_tree: SimpleNamespace, patch: Path) -> None:
+    def change(file: str, old: str, new: str) -> str:
+        (git_tree.path / file).write_text((git_tree.path / file).read_text().replace(old, new))
+        git_tree.git("commit", "-q", "-a", "-m", f"{old} to {new}")
+        return str(git_tree.git("rev-parse", "HEAD").strip())
+
+    newest = change("Kconfig", "Always", "Ever")
+    change(MMU, "x + 1", "x + 7")
+    change("Kconfig", "Ever", "Never")
+    change(MMU, "x + 7", "x + 8")
+    status, plan = ask("check", patch, "--base", git_tree.path)
+    assert status == 0
+    assert any(f"the base is commit {newest[:12]}, the newest of its history" in note for note in plan["notes"])
+    assert any("(2 tried)" in note for note in plan["notes"])
+    assert ask("check", patch, "--base", f"{git_tree.path}@HEAD")[0] == 2, "what is named is taken"
+    assert ask("check", patch, "--base", git_tree.path, "--revert")[0] == 2, "it must have the patch"
+    git_tree.git("checkout", "-q", "--orphan", "other")
+    change(MMU, "x + 8", "x + 9")
+    status, plan = ask("check", patch, "--base", git_tree.path)
+    assert status == 0
+    assert any("the newest tip of its branches and tags" in note for note in plan["notes"]), "v1"
+    patch.write_text(PATCH.replace("x + 1", "x + 100"))
+    status, plan = ask("check", patch, "--base", git_tree.path)
+    assert (status, plan["patches"][0]["fit"]) == (2, "does not apply")
+    assert any("no other revision fits either" in note for note in plan["notes"])
+
+
+def test_of_a_bare_tree_a_revision_is_chosen(ask: Ask, git_tree: SimpleNamespace, patch: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare.git"
+    git_tree.git("clone", "-q", "--bare", str(git_tree.path), str(bare))
+    assert ask("check", patch, "--base", bare)[0] == 0
 
 
 def test_no_patch_commands_the_terminal(ask: Ask, tree: Path, patch: Path, capsys: pytest.CaptureFixture[str]) -> None:

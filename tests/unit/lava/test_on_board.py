@@ -125,7 +125,7 @@ class Board:
 def iterate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("iterate")
     program = folder / "iterate"
-    sources = [PACKAGE / "guest" / name for name in ("iterate.c", "ktap.c", "util.c")]
+    sources = [PACKAGE / "guest" / name for name in ("iterate.c", "mark.c", "ktap.c", "util.c")]
     subprocess.run(
         [
             "cc",

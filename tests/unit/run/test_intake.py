@@ -22,7 +22,7 @@ def test_what_cannot_be_read_twice_is_copied(tmp_path: Path, monkeypatch: pytest
     os.mkfifo(tmp_path / "fifo")  # as the shell's <(git diff)
     writer = threading.Thread(target=(tmp_path / "fifo").write_text, args=("from a pipe",))
     writer.start()
-    kept = keep_patches(["-", str(tmp_path / "x.patch"), str(tmp_path / "fifo")], tmp_path / "run")
+    kept = keep_patches(["-", str(tmp_path / "x.patch"), str(tmp_path / "fifo")], tmp_path / "run").names
     writer.join(60)
     assert [Path(name).read_text() for name in kept] == ["from stdin", "from a file", "from a pipe"]
     assert all(Path(name).is_relative_to(tmp_path / "run") for name in kept)
@@ -31,8 +31,8 @@ def test_what_cannot_be_read_twice_is_copied(tmp_path: Path, monkeypatch: pytest
 def test_the_rest_stays_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "patches").mkdir()
-    names = ["v1..fix", "1@example.org"]
-    assert keep_patches(["patches", *names], tmp_path / "run") == [str(tmp_path / "patches"), *names]
+    kept = keep_patches(["patches", "v1..fix"], tmp_path / "run").names
+    assert kept == (str(tmp_path / "patches"), "v1..fix")
 
 
 def test_too_large_is_refused_before_it_is_copied(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from panthorlab.errors import LabError, PatchError
 from panthorlab.kernel.patch.files import MAX_BYTES
+from panthorlab.kernel.patch.mailinglist import message_id
 from panthorlab.kernel.patch.read import CoverLetterError, read, read_all
 
 DIFF = "--- a/x.c\n+++ b/x.c\n@@ -1,2 +1,2 @@\n one\n-two\n+zwei – 2\n"
@@ -147,30 +148,34 @@ def test_git_range_that_is_none(git_tree: SimpleNamespace, spec: str) -> None:
         "https://lore.kernel.org/dri-devel/20240101120000.1@example.org/",
         "https://lore.kernel.org/r/20240101120000.1@example.org#t",
         "https://lkml.kernel.org/r/20240101120000.1@example.org",
+        "https://lore.kernel.org/all/20240101120000.1%40example.org/T/#u",
     ],
 )
 def test_message_id_needs_b4(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setattr("sys.executable", "/nonexistent/python")
     with pytest.raises(LabError, match=r"b4 is needed to fetch 20240101120000\.1@example\.org from") as caught:
         read_all([spec])
     assert "install b4" in (caught.value.hint or "")
 
 
-def test_message_id_by_b4(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "b4").write_text("#!/bin/sh\necho \"$@\" >&2\ncat <<'E'\n" + mail("[PATCH] x", DIFF).decode() + "E\n")
-    (tmp_path / "b4").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    [patch] = read_all(["<1@example.org>"]).patches
-    assert (patch.title, patch.origin) == ("x", "1@example.org")
-
-
-def test_message_that_b4_does_not_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "b4").write_text("#!/bin/sh\necho 'Server returned an error: 404' >&2\nexit 1\n")
-    (tmp_path / "b4").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    with pytest.raises(LabError, match="404") as caught:
-        read_all(["1@example.org"])
-    assert caught.value.hint
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ("https://lore.kernel.org/all/a%2Fb%40example.org/T/#u", "a/b@example.org"),
+        ("https://patch.msgid.link/1@example.org", "1@example.org"),
+        ("https://patchwork.kernel.org/project/dri-devel/patch/1@example.org/", "1@example.org"),
+        ("https://patchwork.freedesktop.org/series/12345/", None),
+        ("https://lore.kernel.org/dri-devel/", None),
+        ("-o/etc/passwd@example.org", None),
+        ("https://lore.kernel.org/all/-m%2Fx@example.org/", None),
+        ("1@example.org\x1b[2J", None),
+        ("v1..fix", None),
+        ("a b@example.org", None),
+    ],
+)
+def test_what_names_a_mail(spec: str, name: str | None) -> None:
+    assert message_id(spec) == name
 
 
 def test_a_pipe_of_the_shell(tmp_path: Path) -> None:

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+#define _GNU_SOURCE
+#include "options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+
+static unsigned int number(const char *text, const struct program_option *option)
+{
+	unsigned long value;
+	char *end;
+
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	if (*text < '0' || *text > '9' || *end || errno || value < option->least || value > option->most) {
+		fprintf(stderr, "%s: --%s %s: not a number from %u to %u\n", program_invocation_short_name,
+			option->name, text, option->least, option->most);
+		exit(2);
+	}
+	return value;
+}
+
+static void take(const struct program_option *option)
+{
+	if (option->word)
+		*option->word = optarg;
+	else if (option->number)
+		*option->number = number(optarg, option);
+	else
+		*option->flag = true;
+}
+
+_Noreturn void bad_usage(void (*usage)(FILE *stream))
+{
+	usage(stderr);
+	exit(2);
+}
+
+void read_options(int argc, char **argv, const struct program_option *options, void (*usage)(FILE *stream))
+{
+	struct option all[OPTIONS_MAX + 2] = { 0 };
+	unsigned int i;
+	int found;
+
+	for (i = 0; i < OPTIONS_MAX && options[i].name; i++)
+		all[i] = (struct option){ options[i].name, options[i].flag ? no_argument : required_argument, NULL, i };
+	all[i] = (struct option){ "help", no_argument, NULL, OPTIONS_MAX };
+	while ((found = getopt_long(argc, argv, "", all, NULL)) != -1) {
+		if (found == OPTIONS_MAX) {
+			usage(stdout);
+			exit(0);
+		}
+		if (found == '?')
+			exit(2);
+		take(&options[found]);
+	}
+	if (optind != argc)
+		bad_usage(usage);
+}

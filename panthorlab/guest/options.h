@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef PANTHORLAB_GUEST_OPTIONS_H
+#define PANTHORLAB_GUEST_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#define OPTIONS_MAX	8u
+
+/* One option of a program, `--name`: of word, number and flag one is set, and takes its value. */
+struct program_option {
+	const char *name;	/* NULL after the last one */
+	const char **word;
+	unsigned int *number;
+	unsigned int least, most;	/* of the number */
+	bool *flag;
+};
+
+/*
+ * Takes the values of @options from the command line, which has nothing else but --help. Ends the program after --help
+ * (status 0), and with what is wrong (status 2).
+ */
+void read_options(int argc, char **argv, const struct program_option *options, void (*usage)(FILE *stream));
+
+/* Ends a program that cannot be called like this, with its usage and status 2. */
+_Noreturn void bad_usage(void (*usage)(FILE *stream));
+
+#endif

@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`panthorlab explore`: boots in exact time until the seeds or the time are used up, or a finding is there.
+
+A run like that of `panthorlab run`: the same record, workers, findings and expectations, so each of its iterations can
+be repeated by `panthorlab replay`, and the same `--output` goes on with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from panthorlab.board.board import Board
+from panthorlab.board.boardtime import TimeName
+from panthorlab.errors import LabError, UsageError
+from panthorlab.report.leftout import not_run
+from panthorlab.run import fleet
+from panthorlab.run.arms import ALONE, Arm
+from panthorlab.run.controller import Controller
+from panthorlab.run.explore.finding import Explained, explain
+from panthorlab.run.explore.orders import Interleaving, OrdersFile
+from panthorlab.run.explore.plan import RESERVED, Portion, Schedule, dry_run, index_of, kinds_of, slots
+from panthorlab.run.explore.strategies import CHOICES
+from panthorlab.run.explore.tally import Explored, Suspect
+from panthorlab.run.explore.tell import tell
+from panthorlab.run.explore.trials import Trials
+from panthorlab.run.job import Job
+from panthorlab.run.jobs import Jobs
+from panthorlab.run.kernels import notes_of, parse_params, resolve_kernel
+from panthorlab.run.known import known_of, read_known
+from panthorlab.run.limits import TimeLimitReached, time_limit
+from panthorlab.run.plan import Slot, progress_of
+from panthorlab.run.planning import planned, record_needs
+from panthorlab.run.progress import ProgressDisplay
+from panthorlab.run.record import BoardUp, Event, Iteration, Note, OfBoot, Resumed, RunStart, Settings
+from panthorlab.run.record.codec import decode
+from panthorlab.run.record.log import EventLog, new_run_dir, read_events, read_run, start_of
+from panthorlab.run.record.versions import VERSION
+from panthorlab.run.suites import find_suites, lasting
+from panthorlab.run.survey import survey
+
+DEFAULT_SECONDS: Final = 60.0
+AT_ONCE: Final = 64
+"""Boots that are planned at a time."""
+MAY_DIFFER: Final = ("jobs", "wait", "time_limit", "no_jail")
+"""Settings by which an exploration may go on otherwise than it began."""
+ONE_KERNEL: Final = "an exploration boots no other kernel"
+
+
+class EnoughError(Exception):
+    """What was looked for is there; stops the boots that still run."""
+
+
+@dataclass
+class Explorer:
+    """One exploration. `seeds`: how many at most; None: until `seconds` are over. `until_found`: stop at a finding."""
+
+    run_dir: Path
+    log: EventLog
+    settings: Settings
+    board: Board
+    jobs: Callable[[Slot], Job]
+    tally: Explored
+    progress: ProgressDisplay
+    seeds: int | None
+    seconds: float | None
+    until_found: bool
+    kinds: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self._events = read_events(self.run_dir)
+        self._schedule: Schedule | None = None
+        self._begin = time.monotonic()
+        self._names: list[str] = []
+        self._portions: dict[int, Portion] = {}
+        self._lock = threading.Lock()
+
+    def explore(self) -> None:
+        """Until there is enough. What a boot has shown before is counted again first."""
+        try:
+            with time_limit(self.seconds):
+                self._schedule = self._plan()
+                for event in list(self._events):
+                    self._count(event)
+                self._check()
+                index = self._schedule.first
+                while not self._schedule.ended(index) and (count := self._left(index)):
+                    self._boot(index, count)
+                    index += count
+        except (EnoughError, TimeLimitReached):
+            pass
+
+    def _left(self, index: int) -> int:
+        """How many boots are still wanted, from boot `index` on."""
+        if self.seeds is None:
+            return AT_ONCE
+        return AT_ONCE if any(self.portion(index + turn).count for turn in range(AT_ONCE)) else 0
+
+    # -- boots ----------------------------------------------------------------------------------------------------
+
+    def _plan(self) -> Schedule:
+        """From the dry runs, which are made first if they are not on record."""
+        named = self.settings.workload
+        self._boot(0, 1)
+        dry = self._dry(0)
+        if named and not dry:
+            raise UsageError(f"these suites have no workload {', '.join(named)}", hint="leave out --workload to see")
+        if not dry:
+            raise LabError(
+                "the dry run has shown no iteration whose interleaving is known", hint=f"see {self.run_dir / 'boots'}"
+            )
+        if unknown := [name for name in named if name not in dry]:
+            raise UsageError(f"these suites have no workload {', '.join(unknown)}", hint=f"they have {', '.join(dry)}")
+        first = 1
+        if len(dry) > 1:
+            self._names = list(dry)  # as the dry runs of the single ones are numbered
+            self._boot(1, len(dry))
+            dry = {name: one for index in range(1, 1 + len(dry)) for name, one in self._dry(index).items()}
+            first += len(self._names)
+        chosen = self.settings
+        return Schedule(dry, chosen.strategy, chosen.seed, first, self.kinds, chosen.between)
+
+    def _dry(self, index: int) -> dict[str, Interleaving]:
+        """By workload, what boot `index` has done."""
+        found: dict[str, Interleaving] = {}
+        for event in self._events:
+            if isinstance(event, Iteration) and index_of(event.slot) == index and not event.cut:
+                for one in OrdersFile(self.run_dir / "boots" / event.boot).of(event.id):
+                    found.setdefault(event.workload, one)
+        return found
+
+    def portion(self, index: int, done: int = 0) -> Portion:
+        """What boot `index` does. `done`: as for `Schedule.portion`."""
+        if index == 0:
+            named = self.settings.workload
+            return dry_run(named[0] if len(named) == 1 else None)
+        if self._schedule is None or index < self._schedule.first:
+            return dry_run(self._names[index - 1])
+        if done:
+            return replace(self._schedule.portion(index, done), count=self.portion(index).count)
+        for boot in range(self._schedule.first + len(self._portions), index + 1):
+            portion = self._schedule.portion(boot)
+            if self.seeds is not None:
+                left = self.seeds - sum(one.count for one in self._portions.values())
+                portion = replace(portion, count=max(0, min(portion.count, left)))
+            self._portions[boot] = portion
+        return self._portions[index]
+
+    def _job(self, slot: Slot) -> Job:
+        done = sum(progress_of(slot, list(self._events)).done.values())
+        portion, job = self.portion(slot.index, done), self.jobs(slot)
+        named = self.settings.workload or None
+        return replace(
+            job,
+            index=0,
+            seed=portion.seed,
+            iterations=portion.count,
+            at_most=portion.count if portion.dry else None,
+            workloads=(portion.workload,) if portion.workload is not None else named,
+            plain_tests=False,
+            params={**job.params, **portion.params},
+        )
+
+    def _boot(self, first: int, count: int) -> None:
+        wanted = [slot for slot in slots(first, count, self.board.key) if self.portion(slot.index).count]
+        lanes = fleet.lanes([self.board], self.settings)
+        Controller(self.log, self.run_dir, self._events, self._job, lanes=lanes, progress=self._hear).run(wanted)
+
+    # -- what they show -------------------------------------------------------------------------------------------
+
+    def _hear(self, event: Event) -> None:
+        """An event of a boot, in the thread of its lane."""
+        if isinstance(event, BoardUp) and event.facts.get("time") != TimeName.EXACT:
+            raise LabError(
+                f"board {event.name} lives in the host's time: {event.facts.get('time_why')}",
+                hint="an exploration needs exact time; `panthorlab doctor` says what is missing",
+            )
+        if self._schedule is not None:
+            self._count(event)
+        seen, running = self.tally, time.monotonic() - self._begin
+        if isinstance(event, Iteration):
+            self.progress.live(
+                f"exploring for {running:.0f} s: {seen.seeds} seeds, {seen.distinct} interleavings, "
+                f"{len(seen.found)} findings"
+            )
+        elif not isinstance(event, OfBoot) or isinstance(event, Note):
+            self.progress.event(event)
+        self._check()
+
+    def _count(self, event: Event) -> None:
+        if isinstance(event, OfBoot) and (slot := getattr(event, "slot", "")):
+            portion = self.portion(index_of(slot))
+            with self._lock:
+                self.tally.event(event, portion.strategy, counts=not portion.dry)
+
+    def _check(self) -> None:
+        """Raises EnoughError."""
+        if self.until_found and self.tally.found:
+            raise EnoughError
+
+
+def main(options: argparse.Namespace) -> int:
+    """Exit status 0: nothing was found; 1: a finding; 4: the lab, or some of it could not be judged."""
+    params = parse_params(options.param)
+    if taken := [name for name in params if name in RESERVED]:
+        raise UsageError(f"gpu.{taken[0]} is what an exploration sets itself", hint="see --strategy")
+    board = fleet.choose_one(options)
+    board.check_time(TimeName.EXACT)
+    settings = _settings(options, board)
+    suites = find_suites(options.suite)
+    needs = [need for need in survey(suites.values()) if need.counted]
+    if not needs:
+        raise UsageError("no test of these suites runs a workload in iterations", hint="heap-exit-claim has some")
+    run_dir, goes_on = _run_dir(options.output, settings)
+    progress = ProgressDisplay(quiet=options.quiet)
+    kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step)
+    arm = Arm(ALONE, kernel)
+    try:
+        with EventLog(run_dir) as log, board.leased(run_dir, wait=options.wait, on_note=progress.line):
+            if goes_on:
+                log.append(Resumed(version=VERSION))
+            else:
+                log.append(RunStart(options=settings, suites=tuple(suites), version=VERSION))
+                log.append(arm.on_record())
+                record_needs(log, needs)
+            plan = planned(log, read_events(run_dir), settings, [kernel], [board], no_build=ONE_KERNEL)
+            for note in (*notes_of(kernel), *not_run(plan.left_out)):
+                progress.note(note)
+            if not plan.plain:
+                log.discard()
+                raise UsageError("no test of these suites can run here:\n" + "\n".join(not_run(plan.left_out)))
+            files = tuple(str(suites[name]) for name in suites)
+            jobs = Jobs(run_dir, settings, [board], files, plan, {"": [arm]})
+            explorer = Explorer(
+                run_dir,
+                log,
+                settings,
+                board,
+                jobs,
+                Explored(run_dir, known_of(settings)),
+                progress,
+                options.seeds,
+                None if options.seeds else options.seconds or DEFAULT_SECONDS,
+                not options.keep_going,
+                kinds_of(need for need in needs if need.test in plan.plain),
+            )
+            explorer.explore()
+            explained = _explain(explorer, arm, settings)
+    finally:
+        progress.finish()
+    return tell(options, run_dir, kernel, explorer.tally, explained)
+
+
+def _settings(options: argparse.Namespace, board: Board) -> Settings:
+    given = {
+        **vars(options),
+        "board": board.name,
+        "boards": [board.key],
+        "time": TimeName.EXACT,
+        "known": (),
+        "suite": lasting(options.suite),
+        "strategy": list(dict.fromkeys(options.strategy or CHOICES)),
+        "overlay": str(Path(options.overlay).resolve()) if options.overlay else None,
+        "jobs": options.jobs or os.cpu_count() or 1,
+        "boots": 1,
+    }
+    return replace(decode(Settings, given), known=tuple(read_known(options.known)))
+
+
+def _run_dir(output: Path | None, settings: Settings) -> tuple[Path, bool]:
+    """The run's directory, and whether it has an exploration that goes on. Raises UsageError if it is another one."""
+    if output is None or not (output / "events.jsonl").is_file():
+        return new_run_dir(output), False
+    events = read_events(output)
+    if not events:
+        return new_run_dir(output), False
+    before = start_of(read_run(output)).options
+    same = {name: getattr(settings, name) for name in MAY_DIFFER}
+    if replace(before, **same) != settings:
+        other = [
+            name
+            for name in vars(settings)
+            if name not in MAY_DIFFER and getattr(before, name) != getattr(settings, name)
+        ]
+        raise UsageError(
+            f"{output} has a run with other {', '.join(other)}", hint="choose another --output, or the same options"
+        )
+    return output.resolve(), True
+
+
+def _explain(explorer: Explorer, arm: Arm, settings: Settings) -> list[tuple[Suspect, Explained | None]]:
+    """Each different finding with its shortest reproducer."""
+    different: dict[frozenset[str], Suspect] = {}
+    for found in explorer.tally.found:
+        different.setdefault(found.key, found)
+    explained: list[tuple[Suspect, Explained | None]] = []
+    for found in different.values():
+        template = explorer.jobs(Slot(ALONE, 0, explorer.board.key))
+        trials = Trials(explorer.run_dir, template, explorer.board, arm, settings, found.iteration.workload)
+        explained.append((found, explain(found, explorer.tally, trials, explorer.progress)))
+    return explained

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Boots of a single iteration with given latencies, as `panthorlab run` makes them with the same options; several at
+once, and none twice: what was tried is kept below the run's directory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from panthorlab.board.board import Board
+from panthorlab.errors import LabError, UsageError
+from panthorlab.files import write_whole
+from panthorlab.gpu.latency import Override
+from panthorlab.outcome import Blame, Outcome
+from panthorlab.run.arms import ALONE, Arm
+from panthorlab.run.explore.orders import Interleaving, OrdersFile
+from panthorlab.run.explore.plan import model_params
+from panthorlab.run.explore.strategies import FIXED
+from panthorlab.run.explore.tally import key_of
+from panthorlab.run.job import Job
+from panthorlab.run.plan import Slot
+from panthorlab.run.record import BootEnd, BootStart, Doing, Event, Iteration, OfBoot, RunEnd, RunStart, Settings
+from panthorlab.run.record.codec import encode
+from panthorlab.run.record.log import DamagedLogError, EventLog, read_events
+from panthorlab.run.record.versions import VERSION
+from panthorlab.run.worker import STOP_GRACE, Worker
+
+FOLDER: Final = "shrink"
+SLOT: Final = Slot(ALONE, 0).name
+BOOT: Final = f"{SLOT}.1"
+"""What `panthorlab run` calls its first boot: the guest sees it in the names of iterations."""
+Overrides = tuple[Override, ...]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What came of one. `iteration`, `interleaving`: None if it was not reached, for the reason `why`."""
+
+    overrides: Overrides
+    folder: Path
+    iteration: Iteration | None
+    interleaving: Interleaving | None
+    why: str = ""
+
+    def shows(self, key: frozenset[str]) -> bool:
+        """Whether it has the same finding."""
+        return self.iteration is not None and bool(key & key_of(self.iteration))
+
+    @property
+    def clean(self) -> bool:
+        return self.iteration is not None and self.iteration.outcome is Outcome.PASS
+
+
+@dataclass
+class Trials:
+    """Trials of one workload. `template`: a job of the run. `tried`: so many boots were made."""
+
+    run_dir: Path
+    template: Job
+    board: Board
+    arm: Arm
+    settings: Settings
+    workload: str
+    tried: int = 0
+    _known: dict[Overrides, Tried] = field(default_factory=dict)
+    _until: str | None = None
+
+    def one(self, overrides: Overrides = ()) -> Tried:
+        """What comes of these latencies, all others being the default."""
+        self.ahead([overrides])
+        return self._known[_sorted(overrides)]
+
+    def ahead(self, many: Sequence[Overrides]) -> None:
+        """Try the first of those that were not tried yet, as many at once as there may be boots."""
+        wanted = [one for one in dict.fromkeys(map(_sorted, many)) if one not in self._known]
+        wanted = wanted[: max(1, self.settings.jobs)]
+        stop, results = threading.Event(), dict[Overrides, Tried | BaseException]()
+
+        def work(overrides: Overrides) -> None:
+            try:
+                results[overrides] = self._try(overrides, stop)
+            except BaseException as error:
+                results[overrides] = error
+
+        threads = [threading.Thread(target=work, args=(one,), daemon=True) for one in wanted]
+        for thread in threads:
+            thread.start()
+        try:
+            for thread in threads:
+                while thread.is_alive():
+                    thread.join(0.2)
+        except BaseException:
+            stop.set()
+            for thread in threads:
+                thread.join(STOP_GRACE + self.board.patience.switching + 10)
+            raise
+        for overrides, result in results.items():
+            if isinstance(result, BaseException):
+                raise result
+            self._known[overrides] = result
+
+    def options(self, overrides: Overrides) -> list[str]:
+        """What tells `panthorlab run` to do the same."""
+        params = {**self.template.params, **self._params(overrides)}
+        del params["exact.orders"]
+        words = ["--workload", self.workload, "--iterations", "1", "--boots", "1", "--time", "exact"]
+        words += ["--seed", str(self.template.seed)]
+        return words + [word for name, value in params.items() for word in ("--param", f"gpu.{name}={value}")]
+
+    @staticmethod
+    def _params(overrides: Overrides) -> dict[str, str]:
+        return model_params(FIXED, overrides)
+
+    def _try(self, overrides: Overrides, stop: threading.Event) -> Tried:
+        name = hashlib.sha256(f"{self.workload} {overrides}".encode()).hexdigest()[:12]
+        folder = self.run_dir / FOLDER / name
+        log_dir = folder / "boots" / BOOT
+        events = _whole(folder)
+        if events is None:
+            log_dir.mkdir(parents=True, exist_ok=True)
+            for old in (folder / "events.jsonl", *(file for file in log_dir.iterdir() if file.is_file())):
+                old.unlink(missing_ok=True)
+            self.tried += 1
+            events = self._boot(overrides, folder, log_dir, stop)
+        return _result(overrides, folder, log_dir, events)
+
+    def _boot(self, overrides: Overrides, folder: Path, log_dir: Path, stop: threading.Event) -> list[Event]:
+        job = replace(
+            self.template,
+            slot=SLOT,
+            boot=BOOT,
+            index=0,
+            run_dir=str(folder),
+            log_dir=str(log_dir),
+            iterations=1,
+            workloads=(self.workload,),
+            plain_tests=False,
+            until=self._until,
+            params={**self.template.params, **self._params(overrides)},
+        )
+        write_whole(log_dir / "job.json", json.dumps(encode(job), indent=1))
+        with EventLog(folder) as log:
+            events: list[Event] = [
+                log.append(RunStart(options=self.settings, suites=tuple(self.settings.suite), version=VERSION)),
+                log.append(self.arm.on_record()),
+            ]
+
+            def record(event: OfBoot) -> None:
+                event = replace(event, boot=BOOT, slot=SLOT, arm=ALONE)
+                if not isinstance(event, Doing):
+                    events.append(log.append(event))
+
+            record(BootStart(kernel=job.kernel, board=self.board.name))
+            if why := Worker(self.board, log_dir, record, stop).run():
+                record(BootEnd(complete=False, outcome=Outcome.ERROR, blame=Blame.LAB, reason=why))
+            if not stop.is_set():
+                events.append(log.append(RunEnd()))
+        ran = [event for event in events if isinstance(event, Iteration)]
+        if ran and self._until is None:
+            self._until = ran[0].id
+        return events
+
+
+def _sorted(overrides: Overrides) -> Overrides:
+    return tuple(sorted(overrides))
+
+
+def _whole(folder: Path) -> list[Event] | None:
+    """The events of a trial that came to its end and was not the lab's fault; None if there is none."""
+    try:
+        events = read_events(folder)
+    except (UsageError, DamagedLogError):
+        return None
+    end = next((event for event in reversed(events) if isinstance(event, BootEnd)), None)
+    ended = any(isinstance(event, RunEnd) for event in events)
+    return events if ended and end is not None and end.blame is not Blame.LAB else None
+
+
+def _result(overrides: Overrides, folder: Path, log_dir: Path, events: Sequence[Event]) -> Tried:
+    iteration = next((event for event in events if isinstance(event, Iteration)), None)
+    end = next((event for event in events if isinstance(event, BootEnd)), None)
+    if iteration is None or iteration.outcome is Outcome.ERROR:
+        why = (
+            iteration.message if iteration is not None else end.why if end is not None else "it did not come to its end"
+        )
+        if end is not None and end.final:
+            raise LabError(f"{log_dir}: {why}", hint=end.hint)
+        return Tried(overrides, folder, None, None, why)
+    return Tried(overrides, folder, iteration, next(OrdersFile(log_dir).of(iteration.id), None))

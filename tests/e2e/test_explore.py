@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Exploring: seeds are interleavings, an exploration goes on, and what it finds comes back by its command."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from .conftest import Cli
+
+pytestmark = pytest.mark.e2e
+EXIT = ("--suite", "heap-exit-claim", "--workload", "heap-exit/exit")
+
+
+def test_seeds_are_interleavings_and_an_exploration_goes_on(run_dir: Path, cli: Cli, tmp_path: Path) -> None:
+    asked = ("explore", "--kernel", f"{run_dir}:after", *EXIT, "--strategy", "uniform", "--output", tmp_path / "run")
+    first = cli(*asked, "--seeds", 4)
+    assert first.exit == 0, first.stderr
+    assert first.json["seeds"] == 4
+    assert 2 <= first.json["interleavings"] <= 4
+    log = (tmp_path / "run" / "events.jsonl").read_text()
+    again = cli(*asked, "--seeds", 4)
+    assert again.exit == 0, again.stderr
+    assert again.json == first.json
+    resumed = [json.loads(line)["event"] for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
+    assert resumed == [*(json.loads(line)["event"] for line in log.splitlines()), "resumed"]
+    assert cli(*asked, "--seed", 9).exit == 2
+
+
+def test_a_finding_comes_back_by_its_command(run_dir: Path, cli: Cli, tmp_path: Path) -> None:
+    done = cli("explore", "--kernel", f"{run_dir}:before", *EXIT, "--seeds", 4, "--output", tmp_path / "run")
+    assert done.exit == 1, done.stderr
+    (found,) = done.json["findings"]
+    assert found["reproduces"], done.stderr
+    words = shlex.split(found["command"])
+    assert words[:2] == ["panthorlab", "run"]
+    repeated = cli(*words[1:], "--output", tmp_path / "again")
+    assert repeated.exit == 1, repeated.stderr
+    assert set(found["signatures"]) & {one["signature"] for one in repeated.json["findings"]}

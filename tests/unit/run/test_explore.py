@@ -1,0 +1,380 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What `panthorlab explore` plans, counts and makes short, without a boot."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panthorlab.cli import main as cli
+from panthorlab.errors import LabError, UsageError
+from panthorlab.gpu.latency import Override
+from panthorlab.gpu.pci import mark_of
+from panthorlab.outcome import Outcome
+from panthorlab.run.explore.aim import INSTRUCTION_NS, REACH_NS, aims, places, point
+from panthorlab.run.explore.finding import DEFAULT_NS, explain, until_fault
+from panthorlab.run.explore.growth import Growth
+from panthorlab.run.explore.orders import Drawn, Interleaving, OrdersFile, Placed, first_swap, numbered, parse
+from panthorlab.run.explore.plan import PER_BOOT, Schedule
+from panthorlab.run.explore.strategies import AIMED, CHOICES
+from panthorlab.run.explore.tally import Explored, Suspect
+from panthorlab.run.explore.trials import Trials, Tried
+from panthorlab.run.progress import ProgressDisplay
+from panthorlab.run.record import Iteration
+
+from .recorded import typed
+
+TEXTS = st.lists(st.sampled_from(["W A", "R B", "I job", "D x"]), max_size=14)
+
+
+def interleaving(texts: Iterable[str] = (), latencies: Iterable[Drawn] = (), step: int = 100) -> Interleaving:
+    events = tuple((text, step * turn) for turn, text in enumerate(texts, 1))
+    return Interleaving(1, 5, 0, step * (len(events) + 1), "d", events, tuple(latencies))
+
+
+# -- what was seen, and what is to be expected ---------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(0, 20), max_size=80))
+def test_the_estimate_is_a_probability_and_counts_are_counts(orders: list[int]) -> None:
+    growth = Growth()
+    new = [growth.add([order]) for order in orders]
+    assert growth.distinct == len(set(orders)) == sum(new)
+    assert growth.curve == sorted(growth.curve)
+    assert 0 <= growth.unseen <= 1
+    assert growth.unseen == (sum(orders.count(one) == 1 for one in orders) / len(orders) if orders else 1)
+    assert growth.points() == [] or growth.points()[-1] == (len(orders), growth.distinct)
+
+
+@given(st.integers(0, 2**32), st.integers(5, 60), st.floats(0.0, 2.0))
+def test_the_estimate_is_near_to_what_is_really_unseen(seed: int, kinds: int, skew: float) -> None:
+    """On average over many explorations of the same distribution, whatever it is."""
+    dice = random.Random(seed)  # noqa: S311
+    weights = [1 / (turn + 1) ** skew for turn in range(kinds)]
+    total, errors = sum(weights), []
+    for _ in range(60):
+        growth, seen = Growth(), set()
+        for order in dice.choices(range(kinds), weights, k=80):
+            growth.add([order])
+            seen.add(order)
+        errors.append(growth.unseen - sum(weight for turn, weight in enumerate(weights) if turn not in seen) / total)
+    assert abs(sum(errors) / len(errors)) < 0.03
+
+
+def test_it_saturates_when_nothing_new_has_come_for_long_and_not_before() -> None:
+    growth = Growth()
+    for _ in range(39):
+        growth.add(["the same"])
+    assert not growth.saturated
+    growth.add(["the same"])
+    assert growth.saturated
+    for turn in range(10):
+        growth.add([turn])
+    assert not growth.saturated
+
+
+# -- orders -------------------------------------------------------------------------------------------------------
+
+
+@given(TEXTS, TEXTS)
+def test_a_swap_is_one(faulty: list[str], good: list[str]) -> None:
+    swap = first_swap(faulty, good)
+    left, right = numbered(faulty), numbered(good)
+    both = set(left) & set(right)
+    if swap is None:
+        assert [event for event in left if event in both] == [event for event in right if event in both]
+        return
+    assert left.index(swap.first) < left.index(swap.second)
+    assert right.index(swap.first) > right.index(swap.second)
+
+
+@given(TEXTS, st.integers(0, 12))
+def test_two_neighbours_that_are_exchanged_are_found(order: list[str], place: int) -> None:
+    if place + 1 >= len(order) or order[place] == order[place + 1]:
+        return
+    other = [*order[:place], order[place + 1], order[place], *order[place + 2 :]]
+    swap = first_swap(order, other)
+    assert swap is not None
+    placed = numbered(order)
+    assert (swap.first, swap.second, swap.neighbours) == (placed[place], placed[place + 1], True)
+
+
+def test_an_event_more_is_no_swap() -> None:
+    assert first_swap(["W A", "R B"], ["W A", "I job", "R B"]) is None
+    swap = first_swap(["D x", "W A", "I job"], ["I job", "D y", "W A"])
+    assert swap is not None
+    assert (swap.first, swap.second) == (Placed("W A", 1), Placed("I job", 1))
+
+
+def test_a_context_is_two_accesses_before_and_one_after() -> None:
+    one = interleaving(["I gpu", "W A", "R B", "R C", "I job", "D x", "W D", "I job"])
+    assert one.contexts == {
+        ("I gpu", "W A"),
+        ("R B", "R C", "I job", "W D"),
+        ("R B", "R C", "D x", "W D"),
+        ("R C", "W D", "I job"),
+    }
+
+
+def test_the_file_is_read_as_it_grows_and_never_half_a_line(tmp_path: Path) -> None:
+    line = {"window": 1, "mark": mark_of("a"), "begin": 1, "end": 9, "digest": "d", "events": [["W A", 2]],
+            "latencies": [["irq job", 1, 20000, 3]]}  # fmt: skip
+    text = json.dumps(line) + "\n"
+    file, log = OrdersFile(tmp_path), tmp_path / "gpu-orders.jsonl"
+    assert list(file.take()) == []
+    log.write_text(text + text[:20])
+    (first,) = file.of("a")
+    assert first == parse(text)
+    assert first.latencies == (Drawn("irq job", 1, 20000, 3),)
+    log.write_text(text * 2)
+    assert list(file.of("b")) == []
+    assert list(file.take()) == []
+
+
+@pytest.mark.parametrize("line", ["", "[]", '{"window": 1}', '{"window": "x"}'])
+def test_a_line_that_is_none_is_an_error(line: str) -> None:
+    with pytest.raises(LabError, match="no iteration"):
+        parse(line)
+
+
+# -- aimed --------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(1, 2000), min_size=1, max_size=30, unique=True), st.integers(0, 1500), st.integers(0, 99))
+def test_an_aim_is_between_two_accesses_and_each_place_is_aimed_at(counts: list[int], at: int, seed: int) -> None:
+    events = tuple(("W A" if turn % 3 else "I job", 200 * count) for turn, count in enumerate(sorted(counts)))
+    event = Drawn("irq job", 1, DEFAULT_NS, 200 * at)
+    dry = Interleaving(1, 5, 0, 500_000, "d", events, (event,))
+    accesses = [count for text, count in events if text == "W A"]
+    found = aims(dry, seed=seed)
+    hit = set()
+    for aim in found:
+        lands = aim.count + aim.ns // INSTRUCTION_NS
+        assert aim.ns <= REACH_NS
+        hit.add(next(turn for turn, (one, two) in enumerate(pairwise(accesses)) if one < lands < two))
+    far = [((one + two) // 2 - event.count) * INSTRUCTION_NS for one, two in places(dry)]
+    reachable = {turn for turn, ns in enumerate(far) if 1_000 <= ns <= REACH_NS}
+    own = event.count + DEFAULT_NS // INSTRUCTION_NS
+    home = {turn for turn, (one, two) in enumerate(pairwise(accesses)) if one <= own <= two}
+    assert hit == reachable - home
+    assert aims(dry, seed=seed) == found
+
+
+def test_aims_lie_between_the_two_events_that_are_named() -> None:
+    dry = interleaving(["W A", "R B"] * 20, [Drawn("irq job", 1, DEFAULT_NS, 0)], step=5_000)
+    ends = point(dry, "W A:3"), point(dry, "R B:6")
+    assert ends == (25_000, 60_000)
+    found = aims(dry, seed=1, between=ends)
+    assert sorted(one.ns // INSTRUCTION_NS for one in found) == [27_500 + 5_000 * turn for turn in range(7)]
+    for text in ("W A:21", "W C", "W A:0"):
+        with pytest.raises(UsageError, match="no event"):
+            point(dry, text)
+
+
+# -- the plan -----------------------------------------------------------------------------------------------------
+
+
+def dry_runs(*names: str) -> dict[str, Interleaving]:
+    latencies = [Drawn("irq job", 1, DEFAULT_NS, 0), Drawn("slice x", 1, DEFAULT_NS, 150)]
+    return {name: interleaving(["W A", "R B"] * 40, latencies, step=500) for name in names}
+
+
+def test_boots_take_turns_and_no_seed_comes_twice() -> None:
+    schedule = Schedule(dry_runs("a", "b"), ["uniform", "pct"], 7, 3)
+    boots = [schedule.portion(index) for index in range(3, 11)]
+    assert [(one.workload, one.strategy, one.seed) for one in boots] == [
+        (workload, strategy, 7 + PER_BOOT * again)
+        for again in (0, 1)
+        for strategy in ("uniform", "pct")
+        for workload in ("a", "b")
+    ]
+    assert boots[0].params["exact.length"] == "2"
+    assert not schedule.ended(3)
+
+
+def test_aims_are_dealt_out_once_and_end() -> None:
+    schedule = Schedule(dry_runs("a"), [AIMED], 1, 1)
+    overrides: list[str] = []
+    index = 1
+    while not schedule.ended(index):
+        portion = schedule.portion(index)
+        own = portion.params["exact.override"].split(",")
+        assert [int(one.partition("/")[0]) for one in own] == list(range(1, portion.count + 1))
+        overrides += [one.partition("/")[2] for one in own]
+        index += 1
+    assert len(overrides) == len(set(overrides)) == len(aims(dry_runs("a")["a"], seed=1)) > PER_BOOT
+    whole = schedule.portion(1).params["exact.override"].split(",")
+    rest = schedule.portion(1, done=5)
+    assert [one.partition("/")[2] for one in rest.params["exact.override"].split(",")] == [
+        one.partition("/")[2] for one in whole[5:]
+    ]
+    assert rest.count == PER_BOOT
+
+
+# -- making a finding short ---------------------------------------------------------------------------------------
+
+
+def iteration(outcome: Outcome, identity: str = "k1.1.1-1") -> Iteration:
+    bad = outcome is Outcome.FAIL
+    (event,) = typed([{"event": "iteration", "boot": "k1.1", "id": identity, "outcome": outcome.value,
+                       "signatures": ["sig"] if bad else [], "kinds": ["mmu-fault"] if bad else []}])  # fmt: skip
+    return cast(Iteration, event)
+
+
+@dataclass
+class Race:
+    """A driver and a GPU without a boot: events of the GPU come when their latencies are over, and the finding comes if
+    each of `needed` comes after the driver's access at instruction `before` (`inverted`: if one comes earlier)."""
+
+    needed: tuple[tuple[str, int], ...]
+    count: int = 12
+    before: int = 9_000
+    inverted: bool = False
+
+    def run(self, overrides: Sequence[Override]) -> tuple[bool, Interleaving]:
+        ns = {(one.kind, one.number): one.ns for one in overrides}
+        drawn = [Drawn("k", turn, ns.get(("k", turn), DEFAULT_NS), 0) for turn in range(1, self.count + 1)]
+        over = {("k", one.number): one.ns // INSTRUCTION_NS for one in drawn}
+        late = all(over[event] > self.before for event in self.needed)
+        events = sorted([(self.before, "W UNMAP"), *((at, f"D k{number}") for (_, number), at in over.items())])
+        order = Interleaving(
+            1, mark_of("k1.1.1-1"), 0, 10**6, "d", tuple((text, at) for at, text in events), tuple(drawn)
+        )
+        return late is not self.inverted, order
+
+
+@dataclass
+class FakeTrials:
+    race: Race
+    settings: Any = field(default_factory=lambda: SimpleNamespace(jobs=2))
+    tried: int = 0
+    asked: set[tuple[Override, ...]] = field(default_factory=set)
+
+    def one(self, overrides: tuple[Override, ...] = ()) -> Tried:
+        if overrides not in self.asked:
+            self.asked.add(overrides)
+            self.tried += 1
+        bad, order = self.race.run(overrides)
+        return Tried(overrides, Path(), iteration(Outcome.FAIL if bad else Outcome.PASS), order)
+
+    def ahead(self, many: Sequence[tuple[Override, ...]]) -> None:
+        for overrides in many[:2]:
+            self.one(overrides)
+
+    def options(self, overrides: tuple[Override, ...]) -> list[str]:
+        return [str(one) for one in overrides]
+
+
+def suspect_in(tmp_path: Path, race: Race, latencies: Sequence[int]) -> tuple[Suspect, Explored, FakeTrials]:
+    """A finding of an iteration with these latencies, as an exploration has it on record."""
+    overrides = [Override(1, "k", turn, ns) for turn, ns in enumerate(latencies, 1)]
+    bad, order = race.run(overrides)
+    boot = tmp_path / "boots" / "k1.1"
+    boot.mkdir(parents=True, exist_ok=True)
+    line = {"window": 3, "mark": order.mark, "begin": 0, "end": 10**6, "digest": "d",
+            "events": [list(event) for event in order.events],
+            "latencies": [[one.kind, one.number, one.ns, one.count] for one in order.latencies]}  # fmt: skip
+    (boot / "gpu-orders.jsonl").write_text(json.dumps(line) + "\n")
+    assert bad
+    return Suspect(iteration(Outcome.FAIL), "uniform"), Explored(tmp_path, []), FakeTrials(race)
+
+
+LATENCIES = st.lists(st.integers(1_000, 200_000), min_size=12, max_size=12)
+
+
+@given(LATENCIES, st.sets(st.integers(1, 12), min_size=1, max_size=3))
+def test_the_fewest_latencies_are_left_and_the_events_that_must_swap(
+    tmp_path_factory: pytest.TempPathFactory, latencies: list[int], needed: set[int]
+) -> None:
+    race = Race(tuple(("k", turn) for turn in sorted(needed)))
+    for turn in needed:
+        latencies[turn - 1] += 100_000
+    suspect, tally, trials = suspect_in(tmp_path_factory.mktemp("run"), race, latencies)
+    made = explain(suspect, tally, cast(Trials, trials), ProgressDisplay(quiet=True))
+    assert made.reproduces
+    assert made.whole
+    assert not made.by_default
+    assert [one.number for one in made.overrides] == sorted(needed)
+    assert [one.ns for one in made.overrides] == [latencies[one.number - 1] for one in made.overrides]
+    assert made.options == [str(one) for one in made.overrides]
+    narrowed = made.narrowed
+    assert narrowed is not None
+    assert narrowed.good_ns // INSTRUCTION_NS <= race.before < narrowed.faulty_ns // INSTRUCTION_NS
+    assert narrowed.swap is not None
+    assert narrowed.swap.first == Placed("W UNMAP", 1)
+    assert narrowed.swap.second == Placed(f"D k{narrowed.moved.number}", 1)
+
+
+def test_what_comes_by_default_is_told_with_what_keeps_it_away(tmp_path: Path) -> None:
+    race = Race((("k", 4),), inverted=True)
+    suspect, tally, trials = suspect_in(tmp_path, race, [30_000] * 12)
+    _, good = race.run([Override(1, "k", turn, 90_000) for turn in range(1, 13)])
+    tally.good["w"] = [good]
+    suspect = replace(suspect, iteration=replace(suspect.iteration, workload="w"))
+    made = explain(suspect, tally, cast(Trials, trials), ProgressDisplay(quiet=True))
+    assert (made.by_default, made.overrides) == (True, ())
+    assert made.averting == (Override(1, "k", 4, 90_000),)
+    assert made.narrowed is not None
+    assert made.narrowed.swap is not None
+    assert (made.narrowed.swap.first, made.narrowed.swap.second) == (Placed("D k4", 1), Placed("W UNMAP", 1))
+
+
+def test_what_does_not_come_back_alone_is_told_so(tmp_path: Path) -> None:
+    suspect, tally, _ = suspect_in(tmp_path, Race(()), [30_000] * 12)
+    trials = FakeTrials(Race((("k", 1),), before=10**9))
+    made = explain(suspect, tally, cast(Trials, trials), ProgressDisplay(quiet=True))
+    assert not made.reproduces
+    assert made.options == ()
+
+
+def test_latencies_after_the_fault_cannot_have_brought_it() -> None:
+    drawn = [Drawn("k", turn, DEFAULT_NS, 100 * turn) for turn in range(1, 9)]
+    order = interleaving(["W A", "R B", "I mmu", "I mmu", "W A"], drawn)
+    assert [one.number for one in until_fault(order).latencies] == [1, 2, 3]
+    assert until_fault(interleaving(["W A"], drawn)).latencies == tuple(drawn)
+
+
+# -- the command line ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--suite", "heap-exit-claim", "--param", "gpu.exact.latency=fixed"], "sets itself"),
+        (["--suite", "no-such-suite"], "no suite"),
+        (["--suite", "probe"], "in iterations"),
+        (["--suite", "heap-exit-claim", "--seeds", "3", "--seconds", "4"], "not allowed with"),
+        (["--suite", "heap-exit-claim", "--strategy", "none"], "invalid choice"),
+        (["--suite", "heap-exit-claim", "--board", "rock-5b"], ""),
+        ([], "--suite"),
+    ],
+)
+def test_what_is_refused(
+    options: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli(["explore", "--kernel", "none", *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_is_enough_to_begin(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli(["explore", "--help"])
+    shown = " ".join(capsys.readouterr().out.replace("-\n", "-").split())
+    for word in (*CHOICES, "exit status", "--output", "goes on", "panthorlab explore --kernel K --suite"):
+        assert word in shown
