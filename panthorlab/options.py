@@ -18,7 +18,7 @@ from panthorlab.kernel.driver import by_name
 from panthorlab.lab_options import add_boards, add_lava, add_overlay
 from panthorlab.mmio.options import add_recording, add_replay_trace
 from panthorlab.parser import Parser
-from panthorlab.quantities import duration, port, seed
+from panthorlab.quantities import boots, duration, iterations, port, seed
 
 EXIT_STATUS = """\
 exit status: 0 as wanted · 1 the kernel under test is at fault · 2 usage or bad input · 3 inconclusive, or unchanged
@@ -123,6 +123,31 @@ def _fuzz_parser(parser: argparse.ArgumentParser) -> None:
     add_jail(parser)
     add_board(parser)
     add_lab(parser)
+    add_output(parser)
+
+
+def _doctor_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--repair",
+        action="store_true",
+        help="remove from the cache what is damaged or was left by killed runs; it is made again",
+    )
+    parser.add_argument(
+        "--exact",
+        action="store_true",
+        help="boot a kernel twice per seed in exact time, once beside busy loops; find the first event that differs",
+    )
+    group = parser.add_argument_group("with --exact")
+    group.add_argument("--kernel", metavar="K", help="store key, RUN:before, RUN:after, or build directory")
+    group.add_argument(
+        "--suite", action="append", default=[], metavar="NAME", help="what runs (default: heap-exit-claim)"
+    )
+    group.add_argument(
+        "--iterations", type=iterations, default=4, metavar="N", help="of each claim workload (default: %(default)s)"
+    )
+    group.add_argument("--seeds", type=boots, default=1, metavar="N", help="seeds 1 to N (default: %(default)s)")
+    group.add_argument("--board", action="append", metavar="NAME", help="emulated board (default: qemu-g610)")
+    group.add_argument("--param", action="append", default=[], metavar="gpu.NAME=VALUE", help="as `run` takes it")
     add_output(parser)
 
 
@@ -290,13 +315,7 @@ def make_parser() -> Parser:
     add_compare(add("compare", "what changed between two runs: verdict, rates, signatures"))
     add_prune(add("prune", "delete old runs, by age, number or size"))
     add_boards(add("boards", "list boards and how they stand; look after them"))
-    doctor = add("doctor", "say what is missing on this machine and how to get it")
-    doctor.add_argument("--json", action="store_true")
-    doctor.add_argument(
-        "--repair",
-        action="store_true",
-        help="remove from the cache what is damaged or was left by killed runs; it is made again",
-    )
+    _doctor_parser(add("doctor", "say what is missing on this machine and how to get it"))
     add_overlay(add("overlay", "make real programs (Mesa, a shell) for emulated boards from Debian's packages"))
     add_lava(add("lava", "write LAVA jobs that run suites on a prebuilt kernel"))
     suites = add("suites", "print where the suites are, or run them with pytest")

@@ -133,7 +133,7 @@ class _Session:
         self._exact: Exact | None = None
         self._digest = Digest(files["accesses"])
         if options.exact is not None:
-            self._exact = Exact(options.exact, _latencies(params, seed), self._on_error, options.stop)
+            self._exact = Exact(options.exact, _latencies(params, seed), self._digest, self._on_error, options.stop)
             stack.callback(self._exact.close)
             if (orders := files["orders"]) is not None:
                 self._exact.loop.orders = Orders(orders)

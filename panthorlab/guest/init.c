@@ -3,7 +3,7 @@
  * PID 1 of an emulated board. It does next to nothing, so that a fault in the agent (agent.c) is seen as such and not
  * as "Attempted to kill init!": it mounts, forks the agent, and reaps.
  *
- * If the kernel was told `panthorlab.spin`, it also keeps the CPU from ever being idle.
+ * If the kernel was told `panthorlab.spin`, it also keeps the CPU from ever being idle; `panthorlab.spin=each`, all of them.
  *
  * When not PID 1: `init wait GLOB SECONDS` waits until a path exists.
  */
@@ -79,17 +79,36 @@ static bool told(const char *word)
 	return false;
 }
 
-/* Takes what time nobody else wants: in exact time only instructions move the clock. */
-static void spin(void)
+/* Takes what time of this CPU nobody else wants: in exact time only instructions move the clock. */
+static void spin(int cpu)
 {
 	const struct sched_param none = { 0 };
+	cpu_set_t own;
 
 	if (fork())
 		return;
+	CPU_ZERO(&own);
+	CPU_SET(cpu, &own);
+	if (sched_setaffinity(0, sizeof(own), &own))
+		say("CPU %d: %s", cpu, strerror(errno));
 	if (sched_setscheduler(0, SCHED_IDLE, &none))
 		say("SCHED_IDLE: %s", strerror(errno));
 	for (;;)
 		asm volatile(".rept 62\n\tnop\n\t.endr");
+}
+
+/* A CPU that waits for an interrupt keeps the other ones from nothing, but its turns would be over at once. */
+static void spin_each(void)
+{
+	cpu_set_t all;
+
+	if (sched_getaffinity(0, sizeof(all), &all)) {
+		say("sched_getaffinity: %s", strerror(errno));
+		return;
+	}
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, &all))
+			spin(cpu);
 }
 
 int main(int argc, char **argv)
@@ -109,8 +128,10 @@ int main(int argc, char **argv)
 	} while (fd >= 0 && fd < 3);
 	close(fd);
 	say("started");
-	if (told("panthorlab.spin"))
-		spin();
+	if (told("panthorlab.spin=each"))
+		spin_each();
+	else if (told("panthorlab.spin"))
+		spin(0);
 	child = fork();
 	if (child == 0)
 		agent();

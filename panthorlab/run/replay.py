@@ -17,6 +17,7 @@ from typing import Final
 
 from panthorlab.board.boardtime import TimeName
 from panthorlab.board.calls import UNSTOPPED, WAITING, watched
+from panthorlab.board.exactrecord import ACCESSES, MESSAGES
 from panthorlab.board.registry import open_board
 from panthorlab.errors import LabError, UsageError
 from panthorlab.files import write_whole
@@ -41,7 +42,13 @@ from panthorlab.run.worker import Worker
 TRACES: Final = {"trace": "on", "exact.record": "on"}
 """Parameters of the emulated GPU. They are the host's alone."""
 CALLS: Final = {"exact.calls": "on"}
-FILES: Final = {"trace": "gpu-trace.json", "accesses": "gpu-accesses.log", "calls": CALLS_LOG, "kernel log": "kmsg.log"}
+FILES: Final = {
+    "trace": "gpu-trace.json",
+    "accesses": ACCESSES,
+    "messages": MESSAGES,
+    "calls": CALLS_LOG,
+    "kernel log": "kmsg.log",
+}
 DIFFERS: Final = 3
 OF_HOST: Final = ("time", "boot", "arm", "slot")
 """What an iteration has from the controller: when it was written down, and its place in the plan."""

@@ -119,7 +119,14 @@ def _pytest(arguments: list[str]) -> int:
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """`panthorlab doctor`: every check with what to do about it; 4 if something needed is missing or damaged."""
+    """`panthorlab doctor`: every check with what to do about it; 4 if something needed is missing or damaged.
+    `--exact`: see `exactness`."""
+    if options.exact:
+        from panthorlab.run import exactness
+
+        return exactness.main(options)
+    if options.kernel or options.suite or options.board or options.param:
+        raise UsageError("the plain checks boot nothing", hint="`--exact` boots a kernel")
     from panthorlab.board.kinds import checks as board_checks
     from panthorlab.kernel import upkeep
     from panthorlab.kernel.doctor import checks as kernel_checks

@@ -16,6 +16,7 @@ from panthorlab.board.boardtime import TimeName
 from panthorlab.board.emulated import coverage_plugin
 from panthorlab.board.emulated.exact import wires
 from panthorlab.board.emulated.exact.plugin import Extras, arguments
+from panthorlab.board.emulated.qemu import Qemu
 from panthorlab.board.registry import open_board
 from panthorlab.coverage import counts
 from panthorlab.coverage.dwarf import read_vmlinux
@@ -144,8 +145,8 @@ def test_both_plugins_count_the_same(measured: Done, tmp_path: Path, monkeypatch
     text = read_vmlinux(kernel.path / "vmlinux", kernel.build_id).text
     inline, called = (counts.create(tmp_path / name, text) for name in ("inline", "called"))
 
-    def both(qemu: str, *, page: int, sync: int, extras: Extras) -> list[str]:
-        return [*arguments(qemu, page=page, sync=sync, extras=extras), *coverage_plugin.arguments(qemu, called)]
+    def both(qemu: Qemu, *, page: int, sync: int, extras: Extras) -> list[str]:
+        return [*arguments(qemu, page=page, sync=sync, extras=extras), *coverage_plugin.arguments(qemu.version, called)]
 
     monkeypatch.setattr(wires, "arguments", both)
     board = open_board("qemu-g610").boot(kernel, log_dir=tmp_path / "logs", counts=inline, time=TimeName.EXACT)

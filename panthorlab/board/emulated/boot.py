@@ -35,15 +35,16 @@ from panthorlab.board.emulated.gpu_model import SOCKET, GpuModel, firmware
 from panthorlab.board.emulated.initramfs import build_initramfs
 from panthorlab.board.emulated.machine import (
     SHIFT,
-    SPIN,
     Wires,
     detector_words,
     machine_facts,
     qemu_arguments,
     slowness,
+    spin_word,
 )
 from panthorlab.board.emulated.qemu import Qemu, find_qemu
 from panthorlab.board.emulated.qmp import Monitor
+from panthorlab.board.exactrecord import MESSAGES
 from panthorlab.board.kernel_log import kernel_lines
 from panthorlab.board.onboard import programs
 from panthorlab.board.steps import StepName, Steps
@@ -142,9 +143,7 @@ def unusable(file: EmulatedFile, kernel: Kernel, qemu: Qemu) -> str:
     """Why this kernel cannot run in exact time on this board; empty if it can."""
     if file.gpu is None:
         return "the board has no GPU, which would lead the time"
-    if file.machine.vcpus > 1:
-        return f"the board has {file.machine.vcpus} CPUs, and exact time is for one yet"
-    if SPIN.encode() not in programs(kernel)["init"].read_bytes():
+    if spin_word(file).encode() not in programs(kernel)["init"].read_bytes():
         return f"kernel {kernel.title} was built with guest programs that do not know it yet: build it again"
     return plugin.unusable(qemu)
 
@@ -170,7 +169,8 @@ def _start(order: Order, made: ExitStack, on_progress: Callable[[str], None]) ->
     made.callback(_close_all, pairs)
     agent, monitor, *sockets = (ours for ours, _ in pairs)
     ends = [theirs.fileno() for _, theirs in pairs]
-    exact_time = ExactTime(exact.host, agent) if exact else None
+    messages = log_dir / MESSAGES if wanted and wanted.record else None
+    exact_time = ExactTime(exact.host, agent, messages) if exact else None
     model = None
     if file.gpu:
         model = GpuModel(
@@ -197,7 +197,7 @@ def _start(order: Order, made: ExitStack, on_progress: Callable[[str], None]) ->
         made.callback(at_beats.end)
     wires = Wires(CONSOLE if exact else ends[2], ends[0], ends[1], SOCKET if model else None)
     config = (kernel.path / "config").read_text(errors="replace")
-    extra = (*detector_words(config), *([SPIN] if exact else []))
+    extra = (*detector_words(config), *([spin_word(file)] if exact else []))
     image = kernel.image.resolve()
     arguments = qemu_arguments(file, image=image, initrd=initrd, wires=wires, extra=extra, exact=bool(wanted))
     if exact and wanted:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from panthorlab import debs
 from panthorlab.board.emulated import qemu
+from panthorlab.board.emulated.exact import plugin
 from panthorlab.checks import Check, check
 from panthorlab.errors import LabError
 from panthorlab.paths import cache_dir
@@ -41,6 +42,19 @@ def _qemu() -> str:
     return f"Debian's will be downloaded into the cache: {what}"
 
 
+def _exact() -> str:
+    """Check that the QEMU that is here takes the plugin of exact time; compiles it into the cache if need be."""
+    found, _ = qemu.installed_qemu()
+    root = qemu.cached_root(qemu.pinned_packages())
+    if found is None and root is not None:
+        found = qemu.check(qemu.unpacked_qemu(root))
+    if found is None:
+        return "there is no QEMU to ask yet"
+    if why := plugin.unusable(found):
+        raise LabError(why)
+    return f"QEMU {found.version} takes the plugin; `doctor --exact` proves it"
+
+
 def _cache() -> str:
     path = cache_dir()
     free = shutil.disk_usage(path).free
@@ -54,9 +68,10 @@ def _cpus() -> str:
 
 
 def checks() -> tuple[Check, ...]:
-    """In the order to print them. None of them changes anything or uses the network."""
+    """In the order to print them. None of them uses the network, or changes anything but plugins in the cache."""
     return (
         check("QEMU", _qemu, f"install {qemu.WHERE}"),
+        check("exact time", _exact, "install gcc and libc6-dev; without it boards live in the host's time"),
         check("apt mirror", debs.debian_mirror, "run `apt-get update`; only needed to fetch QEMU"),
         check("dpkg-deb", _program("dpkg-deb"), "install dpkg; only needed to unpack QEMU"),
         check("setpriv", _program("setpriv"), "install util-linux: it keeps QEMU from outliving panthorlab"),

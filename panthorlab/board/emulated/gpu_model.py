@@ -15,6 +15,7 @@ from pathlib import Path
 from panthorlab import spawn
 from panthorlab.board.api import Hazard
 from panthorlab.board.boardtime import HOST
+from panthorlab.board.exactrecord import ACCESSES
 from panthorlab.board.gpu_events import GpuEvents
 from panthorlab.errors import LabError, UsageError
 from panthorlab.gpu.exact import order
@@ -97,7 +98,7 @@ class GpuModel:
             argv += ["--trace", str(log_dir / "gpu-trace.json")]
         if exact is not None:
             argv += ["--exact", str(exact)]
-            argv += ["--accesses", str(log_dir / "gpu-accesses.log")] if record else []
+            argv += ["--accesses", str(log_dir / ACCESSES)] if record else []
             argv += ["--orders", str(log_dir / order.FILE)] if orders else []
             argv += ["--stop", str(stop)] if stop is not None else []
         if seed := own.pop("seed", None):

@@ -47,9 +47,14 @@ EXACT: Final = (
     # guest time advances by 8 ns per instruction and by nothing else; all randomness comes from a seed
     *("-icount", f"shift={SHIFT},align=off,sleep=off", "-seed", "1", "-rtc", "base=2026-01-01,clock=vm"),
 )
-SPIN: Final = "panthorlab.spin"
-"""Kernel parameter: init keeps the CPU busy during idle time. A CPU that waits for an interrupt executes nothing, and
-QEMU's clock would jump over the GPU's events to QEMU's own next one."""
+_SPIN: Final = "panthorlab.spin"
+_SPIN_EACH: Final = "panthorlab.spin=each"
+
+
+def spin_word(board: EmulatedFile) -> str:
+    """Kernel parameter: init keeps every CPU busy during idle time. A CPU that waits for an interrupt executes nothing,
+    and QEMU's clock would jump over the GPU's events to QEMU's own next one."""
+    return _SPIN_EACH if board.machine.vcpus > 1 else _SPIN
 
 
 def command_line(board: EmulatedFile, extra: Sequence[str] = ()) -> str:

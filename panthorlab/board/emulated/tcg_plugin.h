@@ -9,6 +9,7 @@
 #ifndef TCG_PLUGIN_H
 #define TCG_PLUGIN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,6 +37,16 @@ typedef struct {
 	struct qemu_plugin_scoreboard *score;
 	size_t offset;
 } qemu_plugin_u64;
+
+/* The beginning of what QEMU says of itself, of a machine (not of a program). */
+struct qemu_info {
+	const char *target_name;
+	struct {
+		int min, cur;
+	} version;
+	bool is_machine;
+	int cpus, most_cpus;
+};
 
 enum cb_flags { CB_NO_REGS, CB_R_REGS };
 enum cond { COND_NEVER, COND_ALWAYS, COND_EQ, COND_NE, COND_LT, COND_LE, COND_GT, COND_GE };
@@ -67,6 +78,9 @@ extern void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn
 						   void *data);
 extern void qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(struct qemu_plugin_insn *insn, enum op op,
 								qemu_plugin_u64 entry, uint64_t imm);
+
+extern const void *qemu_plugin_request_time_control(void);
+extern void qemu_plugin_update_ns(const void *time_control, int64_t time);
 
 extern struct qemu_plugin_scoreboard *qemu_plugin_scoreboard_new(size_t element_size);
 extern void *qemu_plugin_scoreboard_find(struct qemu_plugin_scoreboard *score, unsigned int cpu);

@@ -22,6 +22,10 @@ _OPTIONS: Final = ("-O2", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden", 
 _COMPILE_SECONDS: Final = 120.0
 
 
+APIS: Final = (7, 4)
+"""The versions of the plugin API for which our plugins can be compiled."""
+
+
 def api_version(qemu: str) -> int:
     """The version of the plugin API for QEMU `qemu` (e.g. `11.1.3`): 11.1 accepts no older version than its own."""
     major, minor = map(int, re.findall(r"\d+", qemu)[:2])

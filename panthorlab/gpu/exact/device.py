@@ -45,7 +45,7 @@ class ExactGpu(GpuDevice):
         self._exact, self._orders = loop, loop.orders
         self._texts = _Texts(self.register_name)
         self._stores = 0
-        if self._orders is not None:
+        if self._orders is not None or digest.recording:
             loop.acted = self._acted
         for irq in self.irqs:
             irq.carry = self._carry
@@ -81,6 +81,7 @@ class ExactGpu(GpuDevice):
 
     def _acted(self, call: Callback) -> None:
         """An action of the GPU is over: if it has written into memory, the guest can see that from here on."""
+        self.digest.timer(self._exact.count, name_of(call))
         if self._orders is not None and self.ram.stores != self._stores:
             self._orders.note(f"D {name_of(call)}", self._exact.count)
         self._stores = self.ram.stores

@@ -14,7 +14,8 @@ _INTERRUPT = struct.Struct("<cQ8s")
 
 class Digest:
     """SHA-256 over register accesses and interrupts. `record`: file that also gets each as a line of text, to compare
-    runs: `R|W COUNT OFFSET VALUE`, `I COUNT LINE`."""
+    runs: `R|W COUNT OFFSET VALUE`, `I COUNT LINE`; and what is in no digest but says where runs part: `T COUNT NAME`, a
+    timer of the model that has run, and `B COUNT HASH`, all blocks that the CPU has executed up to where it is held."""
 
     def __init__(self, record: TextIO | None = None) -> None:
         self._sum = hashlib.sha256()
@@ -44,6 +45,21 @@ class Digest:
             return f"interrupt {what} at instruction {count}"
         verb = "read as" if kind == "R" else "written with"
         return f"{name_of(what)} {verb} 0x{value:x} at instruction {count}"
+
+    @property
+    def recording(self) -> bool:
+        """Whether there is a record beside the digest."""
+        return self._record is not None
+
+    def timer(self, count: int, name: str) -> None:
+        """Record a timer of the model after it has run."""
+        if self._record is not None:
+            self._record.write(f"T {count} {name}\n")
+
+    def blocks(self, count: int, blocks: int) -> None:
+        """Record the hash of all executed blocks, if there is one."""
+        if self._record is not None and blocks:
+            self._record.write(f"B {count} {blocks:016x}\n")
 
     def hexdigest(self) -> str:
         """The digest of everything recorded so far."""

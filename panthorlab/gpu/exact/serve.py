@@ -8,12 +8,19 @@ import socket
 from collections.abc import Callable
 from functools import partial
 
+from panthorlab.gpu.exact.digest import Digest
 from panthorlab.gpu.exact.loop import INSTRUCTION_SECONDS, ExactLoop
 from panthorlab.gpu.exact.wire import HELD, STOP, Ends, Page, decode_held, encode_go_on
 from panthorlab.gpu.latency import Latencies
 
 BEAT_SECONDS = 0.001
 """Guest seconds between two beats, the points at which the host can act on the guest."""
+TURN = "turn"
+"""The kind of event after which another CPU goes on. QEMU runs the CPUs of a guest one after the other. By itself it
+changes them when one of its timers is due, when a device interrupts one of them, and when one waits: mostly every few
+milliseconds. A race between CPUs wants changes anywhere, so the model ends turns, too."""
+TURN_LATENCIES = 20
+"""A turn is that many latencies long: 0.4 ms where strategies draw none."""
 
 
 class Exact:
@@ -24,9 +31,15 @@ class Exact:
     """
 
     def __init__(
-        self, ends: Ends, latencies: Latencies, on_error: Callable[[Exception], None], stop: int | None = None
+        self,
+        ends: Ends,
+        latencies: Latencies,
+        digest: Digest,
+        on_error: Callable[[Exception], None],
+        stop: int | None = None,
     ) -> None:
         """`stop`: the count at which the host is asked to stop the guest."""
+        self._digest = digest
         self._page = Page(ends.page)
         self._sync, self._host = socket.socket(fileno=ends.sync), socket.socket(fileno=ends.host)
         self.loop = ExactLoop(on_error, self._page, latencies)
@@ -38,6 +51,7 @@ class Exact:
         self.loop.add_reader(self._sync.fileno(), self._held)
         self.loop.add_reader(self._host.fileno(), self._heard)
         self.loop.call_later(BEAT_SECONDS, self._beat)
+        self.loop.call_later(BEAT_SECONDS, self._turn)
         if self._stop_at is not None:
             self.loop.call_later(self._stop_at * INSTRUCTION_SECONDS, partial(self._ask, STOP))
         self.loop.leave()
@@ -62,6 +76,7 @@ class Exact:
             return
         count = decode_held(data)
         self.loop.held()
+        self._digest.blocks(count, self.blocks)
         if not self.loop.stopped:
             self._sync.send(encode_go_on(count))
 
@@ -77,6 +92,11 @@ class Exact:
         except ConnectionError:
             self.loop.stop()
         self.loop.serve_until(lambda: self._go)
+
+    def _turn(self) -> None:
+        if self._page.cpus > 1:
+            self._page.end_turn()
+            self.loop.call_later(self.loop.latency(TURN) * TURN_LATENCIES, self._turn)
 
     def _heard(self) -> None:
         try:

@@ -18,7 +18,7 @@ DUE: Final = 1 << 62
 """The CPU is held once `left` reaches this value."""
 NEVER: Final = 1 << 61
 """An instruction count that no run reaches: four hundred years."""
-_MAGIC_AT, _COUNT, _LEFT, _HASH = range(4)
+_MAGIC_AT, _COUNT, _LEFT, _HASH, _END_TURN, _CPUS = range(6)
 COUNT_BYTES: Final = slice(8 * _COUNT, 8 * _COUNT + 8)
 """Place of the count in the page."""
 STOP: Final = 1 << 63
@@ -63,6 +63,15 @@ class Page:
     def blocks(self) -> int:
         """Hash of all executed blocks; 0 if it was not requested from the CPU's side."""
         return self._words[_HASH]
+
+    @property
+    def cpus(self) -> int:
+        """The guest's CPUs, which run in turns: whoever of them is held, all are."""
+        return self._words[_CPUS] or 1
+
+    def end_turn(self) -> None:
+        """While the CPU is held: have the next CPU go on after its block."""
+        self._words[_END_TURN] = 1
 
     def arm(self, due: int | None) -> None:
         """Hold the CPU when its count reaches `due` (None: never). A past count holds it at once."""

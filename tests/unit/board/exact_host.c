@@ -2,10 +2,11 @@
 /*
  * A program that loads the exact plugin as QEMU does and lets it see blocks of instructions run.
  *
- *	exact_host PLUGIN ARGUMENT,ARGUMENT… [START:COUNT[:RAN] | cpu | sp:VALUE | kill]...
+ *	exact_host PLUGIN ARGUMENT,ARGUMENT… [CPUS] [START:COUNT[:RAN] | cpu | sp:VALUE | kill]...
  *
- * START, VALUE: hexadecimal. RAN: an exception ends the block after so many of its instructions. `cpu`: a further CPU is
- * there. `sp`: what the stack pointer is from now on. `kill`: the process ends by SIGKILL.
+ * CPUS: of the machine, `N-cpus` (default: 1). START, VALUE: hexadecimal. RAN: an exception ends the block after so many of
+ * its instructions. `cpu`: a further CPU is there. `sp`: what the stack pointer is from now on. `kill`: the process ends by
+ * SIGKILL. At the end of a turn it prints `turn`.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -46,6 +47,7 @@ struct qemu_plugin_tb {
 static trans_cb translated;
 static init_cb initialized;
 static unsigned int cpus;
+static struct qemu_info info = { .is_machine = true, .cpus = 1 };
 static const plugin_id id_of_plugin = 42;
 
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb)
@@ -98,7 +100,7 @@ void qemu_plugin_register_vcpu_tb_exec_cond_cb(struct qemu_plugin_tb *tb, exec_c
 					       UNUSED enum cb_flags flags, enum cond cond, qemu_plugin_u64 entry,
 					       uint64_t number, void *data)
 {
-	if (cond != COND_GE)
+	if (cond != COND_GE || info.cpus > 1)
 		abort();
 	*operation(tb) = (struct operation){ 1, entry, number, cb, data };
 }
@@ -106,8 +108,8 @@ void qemu_plugin_register_vcpu_tb_exec_cond_cb(struct qemu_plugin_tb *tb, exec_c
 void qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(struct qemu_plugin_tb *tb, enum op op, qemu_plugin_u64 entry,
 						       uint64_t number)
 {
-	if (op != OP_ADD)
-		abort();
+	if (op != OP_ADD || info.cpus > 1)
+		abort();	/* QEMU breaks other code then, and dies later */
 	*operation(tb) = (struct operation){ .kind = 0, .entry = entry, .number = number };
 }
 
@@ -186,11 +188,24 @@ void qemu_plugin_register_vcpu_init_cb(plugin_id id, init_cb cb DATA_ARG)
 	initialized = cb;
 }
 
+const void *qemu_plugin_request_time_control(void)
+{
+	return &info;
+}
+
+void qemu_plugin_update_ns(const void *time_control, int64_t time)
+{
+	if (time_control != &info || time)
+		abort();
+	puts("turn");
+}
+
 static void add_cpu(void)
 {
 	unsigned int cpu = cpus++;
 
-	CALL(initialized, id_of_plugin, cpu);
+	if (initialized)
+		CALL(initialized, id_of_plugin, cpu);
 }
 
 static void carry_out(const struct operation *operations, size_t count)
@@ -234,10 +249,17 @@ int main(int argc, char **argv)
 		return 2;
 	for (char *word = strtok(argv[2], ","); word && count < 8; word = strtok(NULL, ","))
 		words[count++] = word;
-	if (install(id_of_plugin, NULL, count, words))
+	argc -= 3;
+	argv += 3;
+	if (argc && strstr(*argv, "-cpus")) {
+		info.cpus = atoi(*argv++);
+		argc--;
+	}
+	if (install(id_of_plugin, &info, count, words))
 		return 1;
-	add_cpu();
-	for (int i = 3; i < argc; i++) {
+	for (int i = 0; i < info.cpus; i++)
+		add_cpu();
+	for (int i = 0; i < argc; i++) {
 		unsigned long count, ran;
 		uint64_t start;
 

@@ -8,8 +8,8 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from panthorlab.board.emulated import tcg_plugin
 from panthorlab.board.emulated.exact import plugin
 from panthorlab.board.emulated.qemu import Qemu
 from panthorlab.coverage import counts
+from panthorlab.errors import LabError
 from panthorlab.gpu.exact import passed
 from panthorlab.gpu.exact.wire import HELD, PAGE, Page, decode_held, encode_go_on
 
@@ -50,17 +51,22 @@ class Model:
 
     def start(self, host: list[str], *blocks: str, more: str = "") -> subprocess.Popen[bytes]:
         argument = f"page={self.fds[0]},sync={self.fds[1]}{more}"
-        process = subprocess.Popen([*host, argument, *blocks], pass_fds=self.fds, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            [*host, argument, *blocks], pass_fds=self.fds, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         os.close(self.fds[1])
         return process
 
-    def serve(self, *dues: int | None) -> list[int]:
-        """The counts at which the CPU was held, each time with the next due count as the answer; up to its end."""
-        held = []
+    def serve(self, *dues: int | None, turns: Sequence[int] = ()) -> list[int]:
+        """The counts at which the CPU was held, each time with the next due count as the answer; up to its end. When it
+        is held the `turns`th time, its turn ends."""
+        held: list[int] = []
         left = list(dues)
         while data := self.sync.recv(HELD.size):
             count = decode_held(data)
             assert self.page.count == count
+            if len(held) in turns:
+                self.page.end_turn()
             held.append(count)
             self.page.arm(left.pop(0) if left else None)
             self.sync.send(encode_go_on(count))
@@ -90,7 +96,7 @@ def test_it_counts_and_holds_where_it_is_told(host: list[str], model: Model) -> 
     process = model.start(host, *["1000:4"] * 10)
     assert model.serve(13, 13, 38) == [12, 16, 20, 40]
     assert ended(process) == (0, "")
-    assert (model.page.count, model.page.blocks) == (40, 0)
+    assert (model.page.count, model.page.blocks, model.page.cpus) == (40, 0, 1)
 
 
 def test_it_never_holds_a_cpu_for_which_nothing_is_due(host: list[str], model: Model) -> None:
@@ -130,13 +136,22 @@ def test_a_model_that_has_gone_ends_the_guest(host: list[str], model: Model) -> 
     assert "the GPU model has gone" in said
 
 
-def test_a_second_cpu_and_another_page_are_refused(host: list[str], model: Model) -> None:
+def test_several_cpus_have_one_count_and_turns(host: list[str], model: Model) -> None:
+    model.page.arm(10)
+    process = model.start(host, "2-cpus", *["1000:4"] * 10)
+    assert model.serve(13, 13, 38, turns=[1]) == [12, 16, 20, 40]
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, b"turn\n", b"")
+    assert (model.page.count, model.page.cpus) == (40, 2)
+
+
+def test_a_cpu_that_comes_later_is_refused(host: list[str], model: Model) -> None:
     model.page.arm(None)
     process = model.start(host, "1000:4", "cpu")
     assert model.serve() == []
     status, said = ended(process)
     assert status == GONE
-    assert "more than one CPU" in said
+    assert "a CPU that came later" in said
 
 
 def test_a_page_of_something_else_is_refused(host: list[str], model: Model) -> None:
@@ -222,11 +237,28 @@ def qemu(folder: Path, script: str) -> Qemu:
         ("echo 'qemu: -plugin: invalid option' >&2; exit 1", "does not take the exact plugin: qemu: -plugin: invalid"),
         ("echo 'plugin requires api version 7' >&2; exit 1", "does not take the exact plugin: plugin requires api"),
         ("exit 3", "does not take the exact plugin: status 3"),
+        ("kill -ABRT $$", "does not take the exact plugin: status -6"),
     ],
 )
 def test_a_qemu_that_does_not_take_it_is_told(script: str, why: str, tmp_path: Path) -> None:
     told = plugin.unusable(qemu(tmp_path, script))
     assert (why in told) if why else not told
+
+
+@pytest.mark.parametrize("version", ["10.1.0", "11.1.3"])
+def test_the_version_that_qemu_takes_is_found_by_asking(version: str, tmp_path: Path) -> None:
+    taken = plugin.compiled(7 if version == "10.1.0" else 4)
+    one = replace(qemu(tmp_path, f"case \"$*\" in *{taken}*) echo 'exact: usable';; *) exit 1;; esac"), version=version)
+    assert plugin.unusable(one) == ""
+    assert plugin.arguments(one, page=5, sync=6, extras=plugin.Extras(blocks=True)) == [
+        "-plugin",
+        f"file={taken},page=5,sync=6,hash=on",
+    ]
+
+
+def test_a_qemu_that_cannot_be_used_has_no_arguments(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="does not take the exact plugin"):
+        plugin.arguments(qemu(tmp_path, "exit 3"), page=5, sync=6, extras=plugin.Extras())
 
 
 def test_without_a_compiler_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from panthorlab import debs
-from panthorlab.board.emulated import doctor, qemu
+from panthorlab.board.emulated import doctor, qemu, tcg_plugin
+from panthorlab.checks import Result
 from panthorlab.debs import Deb
 from panthorlab.errors import LabError
 
@@ -153,3 +154,26 @@ def test_doctor_names_what_is_missing(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "10.1" in results["QEMU"].hint
     assert not results["setpriv"].ok
     assert results["cache"].ok
+
+
+def test_doctor_says_whether_there_is_exact_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real QEMU is asked so by tests/e2e."""
+    checks = {result.name: check for check in doctor.checks() if (result := check()).name == "exact time"}
+
+    def exact(path: str) -> Result:
+        monkeypatch.setenv("PATH", path)
+        qemu.installed_qemu.cache_clear()
+        return checks["exact time"]()
+
+    usual = os.environ["PATH"]
+    good = fake(tmp_path / "good", "version 11.1.3", HELP + "exact: usable\\n")
+    bad = fake(tmp_path / "bad", "version 11.1.4", HELP + "qemu: -plugin: invalid option\\n")
+    assert exact(f"{good.parent}:{usual}").ok
+    refused = exact(f"{bad.parent}:{usual}")
+    assert not refused.ok
+    assert "QEMU 11.1.4 does not take the exact plugin" in refused.detail
+    assert "host's time" in refused.hint
+    monkeypatch.setattr(tcg_plugin, "COMPILER", "no-such-compiler")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+    alone = exact(f"{fake(tmp_path / 'new', 'version 11.1.5').parent}:{usual}")
+    assert "cannot be compiled" in alone.detail

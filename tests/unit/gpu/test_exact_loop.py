@@ -6,8 +6,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -20,7 +23,8 @@ from panthorlab.gpu.exact.device import ExactGpu
 from panthorlab.gpu.exact.digest import Digest
 from panthorlab.gpu.exact.loop import INSTRUCTION_SECONDS, ExactLoop, name_of
 from panthorlab.gpu.exact.order import Orders
-from panthorlab.gpu.exact.wire import DUE, Ends, Page, WireError
+from panthorlab.gpu.exact.serve import TURN, TURN_LATENCIES, Exact
+from panthorlab.gpu.exact.wire import DUE, Ends, Page, WireError, decode_held, encode_go_on
 from panthorlab.gpu.generations.g610 import G610
 from panthorlab.gpu.irq import IrqBlock
 from panthorlab.gpu.latency import DEFAULT_SECONDS, STRATEGIES, Latencies, Override, format_overrides, parse_overrides
@@ -236,6 +240,48 @@ def test_another_seed_has_other_latencies_unless_they_are_fixed() -> None:
     assert moved == {"uniform": True, "log-uniform": True, "pct": True, "fixed": False}
 
 
+# -- turns of several CPUs --------------------------------------------------------------------------------------
+
+
+def always_on(host: socket.socket) -> None:
+    """The other side of the beats: lets the guest go on at once."""
+    while host.recv(wire.HELD.size):
+        host.send(b"g")
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_turns_of_several_cpus_end_where_the_seed_says(cpus: int, cpu: Cpu) -> None:
+    end, block, ended = 2_500_000, 100, list[int]()
+    latencies = Latencies("uniform", 5, everywhere=True)
+    lengths = [latencies.next(TURN) * TURN_LATENCIES / INSTRUCTION_SECONDS for _ in range(1000)]
+    latencies = Latencies("uniform", 5, everywhere=True)
+    host, beats = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sync, held = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    exact = Exact(Ends(os.dup(cpu.fd), held.detach(), beats.detach()), latencies, Digest(), cpu.errors.append)
+    cpu.page._words[5] = 0 if cpus == 1 else cpus
+    thread = threading.Thread(target=always_on, args=[host])
+    thread.start()
+    exact.begin()
+    while cpu.page.count < end:
+        if cpu.block(block):
+            sync.send(encode_go_on(cpu.page.count))
+            exact.loop.step(60)
+            assert decode_held(sync.recv(wire.HELD.size)) == cpu.page.count
+        if cpu.page._words[4]:
+            cpu.page._words[4] = 0
+            ended.append(cpu.page.count)
+    exact.close()
+    thread.join(60)
+    host.close()
+    sync.close()
+    if cpus == 1:
+        assert not ended
+    else:
+        assert len(ended) > 20
+        for (begin, now), length in zip(pairwise(ended), lengths, strict=False):
+            assert length <= now - begin < length + 2 * block
+
+
 # -- what is told -------------------------------------------------------------------------------------------------
 
 
@@ -275,7 +321,15 @@ def test_accesses_are_written_down_if_asked_for() -> None:
     digest.read(1, 0x10, 0xABC)
     digest.write(2, 0x20, 1)
     digest.interrupt(3, "job")
-    assert record.getvalue() == "R 1 10 abc\nW 2 20 1\nI 3 job\n"
+    digest.timer(4, "Mcu._serve")
+    digest.blocks(5, 0)  # they were not asked for
+    digest.blocks(6, 0xFF)
+    assert record.getvalue() == "R 1 10 abc\nW 2 20 1\nI 3 job\nT 4 Mcu._serve\nB 6 00000000000000ff\n"
+    silent = Digest()
+    silent.timer(4, "Mcu._serve")
+    silent.blocks(6, 0xFF)
+    assert (digest.recording, silent.recording) == (True, False)
+    assert silent.hexdigest() == Digest().hexdigest(), "what parts runs must not also tell them apart"
 
 
 def test_a_message_is_carried_by_whoever_carries() -> None:

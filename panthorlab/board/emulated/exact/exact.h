@@ -13,6 +13,8 @@ struct page {
 	uint64_t count;		/* instructions up to the end of the block that runs */
 	uint64_t left;		/* the CPU is held at the first block that brings this to DUE */
 	uint64_t hash;		/* of all blocks so far, 0 without hash=on */
+	uint64_t end_turn;	/* set while the CPU is held: it is another one's turn after this block */
+	uint64_t cpus;		/* that take turns; 0: there is one alone */
 };
 
 extern struct page *page;

@@ -15,6 +15,12 @@
  * Operations inline in the translated code, which alone are cheap enough, work on nothing but a scoreboard, in memory of
  * QEMU's own. So one page in the middle of the scoreboard's memory is replaced by the shared one: its contents and its
  * address are the same as before.
+ *
+ * Several CPUs run in turns, in one thread, so one count is enough: whoever is held, all are. Inline operations cannot
+ * be used then: in a block that the second CPU has translated first, QEMU (10.0 to 11.1) multiplies the constant that is
+ * the CPU's index in place, and so whatever else in the block is 1. For the same reason callbacks get the index of
+ * the CPU that has translated the block, not of the one that runs it. QEMU ends a turn when one of its own timers is due,
+ * when a device interrupts, or when a CPU has work to do; the last is how the other side ends one.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -41,6 +47,7 @@ static struct qemu_plugin_scoreboard *board;
 static qemu_plugin_u64 count_entry, left_entry;
 static int page_fd = -1, sync_fd = -1;
 static bool hashing;
+static const void *time_control;
 
 void fail(const char *what)
 {
@@ -70,6 +77,22 @@ static void hold(UNUSED unsigned int cpu, void *block)
 		errno = n < 0 ? errno : EPIPE;
 		fail("the GPU model has gone");
 	}
+	if (page->end_turn) {
+		page->end_turn = 0;
+		/* Work for this CPU, and none that does anything: time 0 is over. */
+		qemu_plugin_update_ns(time_control, 0);
+	}
+}
+
+/* What is done inline if there is one CPU alone. */
+static void count_block(unsigned int cpu, void *block)
+{
+	uint64_t insns = (uintptr_t)block >> 48;
+
+	page->count += insns;
+	page->left += insns;
+	if (page->left >= DUE)
+		hold(cpu, block);
 }
 
 /* FNV-1a, by blocks. */
@@ -82,10 +105,15 @@ static void translated(CALLBACK(struct qemu_plugin_tb *tb))
 {
 	uint64_t insns = qemu_plugin_tb_n_insns(tb);
 
-	qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, OP_ADD, count_entry, insns);
-	qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, OP_ADD, left_entry, insns);
-	qemu_plugin_register_vcpu_tb_exec_cond_cb(tb, hold, CB_NO_REGS, COND_GE, left_entry, DUE,
-						  packed(qemu_plugin_tb_vaddr(tb), insns));
+	void *block = packed(qemu_plugin_tb_vaddr(tb), insns);
+
+	if (time_control) {
+		qemu_plugin_register_vcpu_tb_exec_cb(tb, count_block, CB_NO_REGS, block);
+	} else {
+		qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, OP_ADD, count_entry, insns);
+		qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, OP_ADD, left_entry, insns);
+		qemu_plugin_register_vcpu_tb_exec_cond_cb(tb, hold, CB_NO_REGS, COND_GE, left_entry, DUE, block);
+	}
 	if (hashing)
 		qemu_plugin_register_vcpu_tb_exec_cb(tb, mix, CB_NO_REGS,
 						     (void *)(uintptr_t)(qemu_plugin_tb_vaddr(tb) ^ insns << 56));
@@ -103,24 +131,44 @@ size_t overlay(struct qemu_plugin_scoreboard *score, int fd, size_t size)
 	return to_page;
 }
 
-/* The CPU is there and has not run yet. */
+static void use_page(void *where)
+{
+	page = where;
+	if (page->magic != MAGIC) {
+		errno = EPROTO;
+		fail("the shared page");
+	}
+}
+
+/* The only CPU is there and has not run yet. */
 static void share(CALLBACK(unsigned int cpu))
 {
 	size_t offset;
 
 	if (cpu) {
 		errno = ENOTSUP;
-		fail("more than one CPU");
+		fail("a CPU that came later");
 	}
 	offset = overlay(board, page_fd, PAGE);
-	page = (struct page *)((char *)qemu_plugin_scoreboard_find(board, 0) + offset);
+	use_page((char *)qemu_plugin_scoreboard_find(board, 0) + offset);
 	count_entry = (qemu_plugin_u64){ board, offset + offsetof(struct page, count) };
 	left_entry = (qemu_plugin_u64){ board, offset + offsetof(struct page, left) };
-	if (page->magic != MAGIC) {
-		errno = EPROTO;
-		fail("the shared page");
-	}
 	coverage_share();
+}
+
+static void take_turns(int cpus)
+{
+	void *where = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, page_fd, 0);
+
+	if (where == MAP_FAILED)
+		fail("mapping the shared page");
+	time_control = qemu_plugin_request_time_control();
+	if (!time_control) {
+		errno = EBUSY;
+		fail("ending turns of CPUs");
+	}
+	use_page(where);
+	page->cpus = (uint64_t)cpus;
 }
 
 static bool number(const char *argument, const char *name, int *value)
@@ -141,8 +189,9 @@ static const char *text(const char *argument, const char *name)
 	return strncmp(argument, name, length) ? NULL : argument + length;
 }
 
-EXPORT int qemu_plugin_install(plugin_id id, UNUSED const void *info, int argc, char **argv)
+EXPORT int qemu_plugin_install(plugin_id id, const void *qemu, int argc, char **argv)
 {
+	const struct qemu_info *info = qemu;
 	const char *value, *counts = NULL, *places = NULL, *calls = NULL;
 
 	for (int i = 0; i < argc; i++) {
@@ -174,8 +223,12 @@ EXPORT int qemu_plugin_install(plugin_id id, UNUSED const void *info, int argc, 
 	}
 	if ((counts && !coverage_open(counts)) || (calls && !calls_open(places, calls)))
 		return 1;
-	board = qemu_plugin_scoreboard_new(2 * PAGE);
-	REGISTER(vcpu_init, id, share);
+	if (info->cpus > 1) {
+		take_turns(info->cpus);
+	} else {
+		board = qemu_plugin_scoreboard_new(2 * PAGE);
+		REGISTER(vcpu_init, id, share);
+	}
 	REGISTER(vcpu_tb_trans, id, translated);
 	return 0;
 }

@@ -33,22 +33,10 @@ def compiled(api: int) -> Path:
     return tcg_plugin.compiled("exact", FILES, api)
 
 
-@cache
 def unusable(qemu: Qemu) -> str:
     """Why this QEMU cannot be used for exact time; empty if it can. Compiles the plugin if need be."""
-    try:
-        plugin = compiled(tcg_plugin.api_version(qemu.version))
-    except LabError as error:
-        return str(error)
-    argv = [*qemu.argv, "-machine", "none", "-display", "none", "-plugin", f"file={quoted(plugin)},check=on"]
-    try:
-        done = spawn.run(argv, timeout=_ANSWER_SECONDS)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"QEMU {qemu.version} cannot be asked whether it takes the exact plugin: {error}"
-    if USABLE in done.stdout:
-        return ""
-    told = (done.stderr + done.stdout).decode(errors="replace").strip().splitlines()
-    return f"QEMU {qemu.version} does not take the exact plugin: {told[-1] if told else f'status {done.returncode}'}"
+    found = _ask(qemu)
+    return "" if isinstance(found, Path) else found
 
 
 @dataclass(frozen=True)
@@ -71,10 +59,35 @@ def extras(wanted: ExactSettings, counts: Path | None, kernel: Kernel, *, run_di
     return Extras(wanted.blocks, counts, places, log_dir / passed.FILE)
 
 
-def arguments(qemu: str, *, page: int, sync: int, extras: Extras) -> list[str]:
-    """Arguments for QEMU of version `qemu`. `page`, `sync`: inherited file descriptors, see `gpu/exact/wire.py`."""
-    words = [f"file={quoted(compiled(tcg_plugin.api_version(qemu)))}", f"page={page}", f"sync={sync}"]
+def arguments(qemu: Qemu, *, page: int, sync: int, extras: Extras) -> list[str]:
+    """Arguments for `qemu`, which is usable. `page`, `sync`: inherited file descriptors, see `gpu/exact/wire.py`."""
+    found = _ask(qemu)
+    if not isinstance(found, Path):
+        raise LabError(found)
+    words = [f"file={quoted(found)}", f"page={page}", f"sync={sync}"]
     words += ["hash=on"] if extras.blocks else []
     files = {"counts": extras.counts, "places": extras.places, "calls": extras.calls}
     words += [f"{name}={quoted(file)}" for name, file in files.items() if file is not None]
     return ["-plugin", ",".join(words)]
+
+
+@cache
+def _ask(qemu: Qemu) -> Path | str:
+    """The plugin that this QEMU takes, or why it takes none. A QEMU's version says which it probably is."""
+    likely = tcg_plugin.api_version(qemu.version)
+    refusals = []
+    for api in sorted(tcg_plugin.APIS, key=lambda api: api != likely):
+        try:
+            plugin = compiled(api)
+        except LabError as error:
+            return str(error)
+        argv = [*qemu.argv, "-machine", "none", "-display", "none", "-plugin", f"file={quoted(plugin)},check=on"]
+        try:
+            done = spawn.run(argv, timeout=_ANSWER_SECONDS)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"QEMU {qemu.version} cannot be asked whether it takes the exact plugin: {error}"
+        if USABLE in done.stdout:
+            return plugin
+        message = (done.stderr + done.stdout).decode(errors="replace").strip().splitlines()
+        refusals.append(message[-1] if message else f"status {done.returncode}")
+    return f"QEMU {qemu.version} does not take the exact plugin: {refusals[0]}"

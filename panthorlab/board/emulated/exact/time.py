@@ -16,9 +16,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from panthorlab.board.boardtime import Taken
+from panthorlab.board.exactrecord import message_line
 from panthorlab.gpu.exact.loop import INSTRUCTION_SECONDS
 from panthorlab.gpu.exact.wire import HELD, STOP, decode_held
 
@@ -31,11 +33,12 @@ class ExactTime:
     """See `BoardTime`. Not thread-safe: the one thread that waits also does the work of a reader thread.
 
     `host`: the socket with the model's beats. `agent`: the socket with the guest's output, which is passed to `deliver`
-    after each beat, b"" at its end.
+    after each beat, b"" at its end. `record`: file that gets every message of host and guest, one a line (see
+    `exactrecord`).
     """
 
-    def __init__(self, host: socket.socket, agent: socket.socket) -> None:
-        self._host, self._agent = host, agent
+    def __init__(self, host: socket.socket, agent: socket.socket, record: Path | None = None) -> None:
+        self._host, self._agent, self._record = host, agent, record
         agent.setblocking(False)
         self.deliver: Callable[[bytes], None] = lambda _data: None
         self.on_stop: Callable[[Callable[[], None]], None] = lambda go_on: go_on()
@@ -96,11 +99,17 @@ class ExactTime:
 
     def heard_and_told(self, told: bytes) -> None:
         """Record in the run's digest that `told` is sent to the guest now."""
-        self._said.update(b">%d %d " % (self._count, len(told)) + told)
+        self._note(b">", told)
 
     def hexdigest(self) -> str:
         """SHA-256 over all data sent to and received from the guest, with the beats of each."""
         return self._said.hexdigest()
+
+    def _note(self, way: bytes, message: bytes) -> None:
+        self._said.update(way + b"%d %d " % (self._count, len(message)) + message)
+        if self._record is not None:
+            with self._record.open("a") as file:
+                file.write(message_line(way.decode(), self._count, message))
 
     # -- one beat -----------------------------------------------------------------------------------------------
 
@@ -122,7 +131,7 @@ class ExactTime:
             while self._hear(said):
                 pass
         if said:
-            self._said.update(b"<%d %d " % (self._count, len(said)) + said)
+            self._note(b"<", bytes(said))
             self.deliver(bytes(said))
         if self._gone:
             self.deliver(b"")

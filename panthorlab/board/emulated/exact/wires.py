@@ -45,7 +45,7 @@ class ExactWires:
 
     def qemu_arguments(self, qemu: Qemu, extras: Extras) -> list[str]:
         """QEMU's arguments for the plugin, with its descriptors."""
-        return arguments(qemu.version, page=self._page, sync=self._cpu.fileno(), extras=extras)
+        return arguments(qemu, page=self._page, sync=self._cpu.fileno(), extras=extras)
 
     def count(self) -> int:
         """Instructions up to the end of the CPU's current block, also while it runs."""
