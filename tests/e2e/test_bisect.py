@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A bisect of a real kernel's history, killed in the middle."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from panthorlab.kernel.job import prepare_kernel
+
+from .conftest import Cli
+from .kernel_history import Made, make_history
+
+pytestmark = [pytest.mark.e2e, pytest.mark.full]
+BUGS = Path(__file__).parents[2] / "benchmarks/bugs"
+PATIENCE = 1800.0
+
+
+def bug(number: str) -> Path:
+    return next(BUGS.glob(f"{number}-*.patch"))
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Of 24 commits the 15th brings the seed's bug back, two others bring other bugs, which its suite does not see."""
+    base = prepare_kernel(None).base
+    return make_history(
+        tmp_path_factory.mktemp("history") / "linux.git",
+        base.path,
+        bug("01"),
+        commits=24,
+        at=15,
+        harmless=[bug("10"), bug("11")],
+    )
+
+
+def events(run: Path) -> Iterator[dict[str, Any]]:
+    log = run / "events.jsonl"
+    for line in log.read_text().splitlines() if log.is_file() else ():
+        yield json.loads(line)
+
+
+def test_a_planted_commit_is_named_though_the_bisect_is_killed(history: Made, cli: Cli, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    ends = ("--base", history.repository, "--good", history.commits[0], "--bad", history.commits[-1])
+    what = ("--suite", "heap-exit-claim", "--iterations", 2, "--time", "exact", "--output", run)
+    argv = [sys.executable, "-m", "panthorlab", "bisect", *map(str, (*ends, *what))]
+    controller = subprocess.Popen(argv, stdout=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + PATIENCE
+    while sum(event["event"] == "bisect-boot" for event in events(run)) < 3:
+        assert controller.poll() is None, "it ended before it was killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    os.kill(controller.pid, signal.SIGKILL)
+    controller.wait()
+    before = [event for event in events(run) if event["event"] == "bisect-boot"]
+
+    done = cli("bisect", "--resume", run, timeout=PATIENCE)
+    assert done.exit == 0, done.stderr
+    assert done.json["culprits"] == [history.planted]
+    assert len(done.json["checks"]) == 3
+    assert all("as expected" in check and "not as" not in check for check in done.json["checks"]), done.json["checks"]
+    boots = [(event["commit"], event["number"]) for event in events(run) if event["event"] == "bisect-boot"]
+    assert len(set(boots)) == len(boots), "a boot was made twice"
+    assert boots[: len(before)] == [(event["commit"], event["number"]) for event in before]
