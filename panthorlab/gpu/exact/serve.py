@@ -10,11 +10,9 @@ from functools import partial
 
 from panthorlab.gpu.exact.digest import Digest
 from panthorlab.gpu.exact.loop import INSTRUCTION_SECONDS, ExactLoop
-from panthorlab.gpu.exact.wire import HELD, STOP, Ends, Page, decode_held, encode_go_on
+from panthorlab.gpu.exact.wire import BEAT_SECONDS, HELD, STOP, Ends, Page, decode_held, decode_next_beat, encode_go_on
 from panthorlab.gpu.latency import Latencies
 
-BEAT_SECONDS = 0.001
-"""Guest seconds between two beats, the points at which the host can act on the guest."""
 TURN = "turn"
 """The kind of event after which another CPU goes on. QEMU runs the CPUs of a guest one after the other. By itself it
 changes them when one of its timers is due, when a device interrupts one of them, and when one waits: mostly every few
@@ -43,7 +41,7 @@ class Exact:
         self._page = Page(ends.page)
         self._sync, self._host = socket.socket(fileno=ends.sync), socket.socket(fileno=ends.host)
         self.loop = ExactLoop(on_error, self._page, latencies)
-        self._go = False
+        self._go = 0  # beats until the host is to be asked again; 0: it has not answered
         self._stop_at = stop
 
     def begin(self) -> None:
@@ -81,17 +79,17 @@ class Exact:
             self._sync.send(encode_go_on(count))
 
     def _beat(self) -> None:
-        self.loop.call_later(BEAT_SECONDS, self._beat)
         self._ask(0)
+        self.loop.call_later(max(1, self._go) * BEAT_SECONDS, self._beat)
 
     def _ask(self, flag: int) -> None:
         """Ask the host whether the guest may go on."""
-        self._go = False
+        self._go = 0
         try:
             self._host.send(HELD.pack(self.loop.count | flag))
         except ConnectionError:
             self.loop.stop()
-        self.loop.serve_until(lambda: self._go)
+        self.loop.serve_until(lambda: self._go > 0)
 
     def _turn(self) -> None:
         if self._page.cpus > 1:
@@ -104,6 +102,6 @@ class Exact:
         except ConnectionError:
             data = b""
         if data:
-            self._go = True
+            self._go = decode_next_beat(data)
         else:
             self.loop.stop()

@@ -27,6 +27,11 @@ HELD: Final = struct.Struct("<Q")
 """The only message, "held", and its answer, "go on": each holds the count at which the CPU is held."""
 
 
+BEAT_SECONDS: Final = 0.001
+"""Guest seconds between two beats, the points at which the host can act on the guest, while host and guest talk."""
+MOST_BEATS: Final = 255
+
+
 class WireError(ValueError):
     """The other side violates the protocol."""
 
@@ -42,6 +47,18 @@ def decode_held(data: bytes) -> int:
 def encode_go_on(count: int) -> bytes:
     """The answer to "held"."""
     return HELD.pack(count)
+
+
+def encode_next_beat(beats: int) -> bytes:
+    """The host's answer to a beat: let the guest run, and ask again after `beats` times `BEAT_SECONDS`."""
+    return bytes([beats])
+
+
+def decode_next_beat(data: bytes) -> int:
+    """Decode it: from 1 to `MOST_BEATS`. Raises WireError."""
+    if len(data) != 1 or not data[0]:
+        raise WireError(f"{data!r} where a number of beats is expected")
+    return data[0]
 
 
 class Page:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from panthorlab.board.emulated.exact import time as exact
 from panthorlab.board.emulated.exact.time import ExactTime
 from panthorlab.gpu.exact.loop import INSTRUCTION_SECONDS
-from panthorlab.gpu.exact.wire import HELD, STOP
+from panthorlab.gpu.exact.wire import HELD, STOP, decode_next_beat
 
 BEAT = 125_000  # instructions: a millisecond
 
@@ -40,7 +40,7 @@ class Guest:
         self._port, self.agent = socket.socketpair()
         self._says, self._ends, self._stops, self._stop_at = says, ends, stops, stop_at
         self._pauses, self._last = pauses, last
-        self.beats = 0
+        self.beats = self.clock = 0  # beats, and the milliseconds that they have lasted
         self.time = ExactTime(self.host, self.agent)
         self.heard: list[bytes] = []
         self.time.deliver = self.heard.append
@@ -48,6 +48,7 @@ class Guest:
         self._thread.start()
 
     def _run(self) -> None:
+        length = 1
         with self._model, self._port:
             while True:
                 if self.beats < len(self._says):
@@ -62,12 +63,14 @@ class Guest:
                     self._model.recv(1)  # never asked again: the host has gone
                     return
                 self.beats += 1
+                self.clock += length
                 if self.beats == self._stop_at:
-                    self._model.send(HELD.pack(self.beats * BEAT - 7 | STOP))
+                    self._model.send(HELD.pack(self.clock * BEAT - 7 | STOP))
                     self._model.recv(1)
-                self._model.send(HELD.pack(self.beats * BEAT))
-                if not self._model.recv(1):
+                self._model.send(HELD.pack(self.clock * BEAT))
+                if not (answer := self._model.recv(1)):
                     return
+                length = decode_next_beat(answer)
 
     def close(self) -> None:
         self.host.close()
@@ -102,9 +105,34 @@ def test_a_deadline_is_one_of_the_guest(guests: list[Guest]) -> None:
     guest = Guest([])
     guests.append(guest)
     assert not wait(guest, b"x", 0.1)
-    assert guest.beats == pytest.approx(100, abs=1)
+    assert guest.clock == pytest.approx(100, abs=1)
     guest.time.sleep(0.05)
-    assert guest.beats == pytest.approx(150, abs=2)
+    assert guest.clock == pytest.approx(150, abs=1)
+
+
+def test_beats_are_longer_the_longer_nothing_is_said(guests: list[Guest]) -> None:
+    guest = Guest([*[[]] * 20, [b"a"]])
+    guests.append(guest)
+    assert wait(guest, b"a", 10.0)
+    assert guest.beats == 21
+    heard, clock = guest.beats, guest.clock
+    assert 50 < clock < 1000
+    guest.time.sleep(0.004)
+    assert (guest.beats, guest.clock) == (heard + 4, clock + 4), "what follows may follow soon"
+    guest.time.sleep(5.0)
+    assert guest.clock == clock + 5004
+    assert guest.beats < heard + 60
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=6))
+def test_nothing_is_heard_much_later_than_it_was_said(silences: list[int]) -> None:
+    talk = ExactTime(*(socket.socketpair()[0] for _ in range(2)))
+    for silence in silences:
+        ended = talk._talked
+        while talk._count < ended + silence * BEAT:
+            talk._count += talk._next_beat(1e9) * BEAT
+        assert talk._count <= ended + (silence * 1.25 + 1) * BEAT
+        talk._talked = talk._count
 
 
 def test_items_are_taken_when_they_come(guests: list[Guest]) -> None:
@@ -160,7 +188,7 @@ def test_a_host_that_stood_still_takes_nothing_of_a_deadline(
     guest = Guest([[]], pauses=0.12)
     guests.append(guest)
     guest.time.sleep(0.2)
-    assert guest.beats == pytest.approx(200, abs=1)
+    assert guest.clock == pytest.approx(200, abs=1)
 
 
 def test_a_stop_is_no_beat(guests: list[Guest]) -> None:

@@ -246,7 +246,7 @@ def test_another_seed_has_other_latencies_unless_they_are_fixed() -> None:
 def always_on(host: socket.socket) -> None:
     """The other side of the beats: lets the guest go on at once."""
     while host.recv(wire.HELD.size):
-        host.send(b"g")
+        host.send(wire.encode_next_beat(1))
 
 
 @pytest.mark.parametrize("cpus", [1, 2])

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Exact time: the guest runs only while the host waits for it, and stops at fixed instruction counts.
 
-The model stops the guest at each beat, every millisecond of guest time, and asks here whether it may continue. So the
-host acts on the guest only at beats, and looks at its output only when all output up to a beat has arrived: the guest
-cannot observe what the host does or how long that takes.
+The model stops the guest at each beat and asks here whether it may continue. So the host acts on the guest only at
+beats, and looks at its output only when all output up to a beat has arrived: the guest cannot observe what the host
+does or how long that takes.
+
+A beat is a millisecond of guest time. The longer nothing has been said in either direction, the longer is the next one,
+for a beat costs the host more than an idle guest does.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import queue
 import select
 import socket
@@ -22,11 +26,13 @@ from typing import Final
 from panthorlab.board.boardtime import Taken
 from panthorlab.board.exactrecord import message_line
 from panthorlab.gpu.exact.loop import INSTRUCTION_SECONDS
-from panthorlab.gpu.exact.wire import HELD, STOP, decode_held
+from panthorlab.gpu.exact.wire import BEAT_SECONDS, HELD, MOST_BEATS, STOP, decode_held, encode_next_beat
 
 STALL_SECONDS: Final = 60.0
 """Host seconds after which a guest that has not reached its next beat counts as stopped."""
 _CHUNK: Final = 1 << 18
+_SHARE: Final = 4
+"""A beat is at most this part of the silence before it: so late is, in proportion, what it ends with."""
 
 
 class ExactTime:
@@ -47,6 +53,7 @@ class ExactTime:
         """Whether a guest may execute nothing for longer than `STALL_SECONDS`: a debugger has it."""
         self._settles: list[Callable[[], None]] = []
         self._count = 0
+        self._talked = 0  # the count at which something was said last
         self._still = 0.0  # host seconds since the last beat, while the guest executes nothing or is gone
         self._running = True  # until the first beat
         self._gone = False
@@ -74,7 +81,7 @@ class ExactTime:
     def sleep(self, seconds: float) -> None:
         end = self.now() + seconds
         while self.now() < end:
-            self._beat()
+            self._beat(end)
 
     def wait(self, changed: threading.Condition, done: Callable[[], bool], timeout: float) -> bool:
         end = self.now() + timeout
@@ -84,14 +91,14 @@ class ExactTime:
                     return True
             if self.now() >= end:
                 return False
-            self._beat()
+            self._beat(end)
 
     def take(self, items: queue.SimpleQueue[Taken], timeout: float) -> Taken | None:
         end = self.now() + timeout
         while items.empty():
             if self.now() >= end:
                 return None
-            self._beat()
+            self._beat(end)
         return items.get()
 
     def before_looking(self, settle: Callable[[], None]) -> None:
@@ -106,6 +113,7 @@ class ExactTime:
         return self._said.hexdigest()
 
     def _note(self, way: bytes, message: bytes) -> None:
+        self._talked = self._count
         self._said.update(way + b"%d %d " % (self._count, len(message)) + message)
         if self._record is not None:
             with self._record.open("a") as file:
@@ -113,8 +121,8 @@ class ExactTime:
 
     # -- one beat -----------------------------------------------------------------------------------------------
 
-    def _beat(self) -> None:
-        """Let the guest run to the next beat, and receive its output until then."""
+    def _beat(self, end: float) -> None:
+        """Let the guest run to the next beat, and receive its output until then. `end`: of the wait."""
         if self._gone:
             self._still += 1.0
             time.sleep(0.01)  # gives the thread that ends the board time
@@ -122,7 +130,7 @@ class ExactTime:
         said = bytearray()
         try:
             if not self._running:
-                self._go_on()
+                self._host.send(encode_next_beat(self._next_beat(end - self.now())))
                 self._running = True
             self._running = not self._await_beat(said)
         except OSError:
@@ -138,8 +146,13 @@ class ExactTime:
         for settle in self._settles:
             settle()
 
+    def _next_beat(self, left: float) -> int:
+        """After how many milliseconds it is; `left`: seconds that somebody still waits."""
+        silence = (self._count - self._talked) * INSTRUCTION_SECONDS
+        return max(1, min(MOST_BEATS, int(silence / _SHARE / BEAT_SECONDS), math.ceil(left / BEAT_SECONDS - 1e-6)))
+
     def _go_on(self) -> None:
-        self._host.send(b"g")
+        self._host.send(encode_next_beat(1))
 
     def _await_beat(self, said: bytearray) -> bool:
         """Wait for the next beat; whether it came."""
