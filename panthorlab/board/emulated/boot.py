@@ -130,7 +130,18 @@ class Order:
         return None if self.why_not else self.exact_wanted
 
     @property
-    def facts_of_time(self) -> dict[str, object]:
+    def facts(self) -> dict[str, object]:
+        """Facts for the report that are known before the start."""
+        return {
+            **self._facts_of_time,
+            "board": self.name,
+            "qemu": self.qemu.version,
+            "qemu_origin": self.qemu.origin,
+            "gpu_params": dict(self.params),
+        }
+
+    @property
+    def _facts_of_time(self) -> dict[str, object]:
         """Facts for the report about the board's clock."""
         if self.why_not:
             return {"time": "host", "time_wanted": "exact", "time_why": self.why_not}
@@ -171,20 +182,8 @@ def _start(order: Order, made: ExitStack, on_progress: Callable[[str], None]) ->
     ends = [theirs.fileno() for _, theirs in pairs]
     messages = log_dir / MESSAGES if wanted and wanted.record else None
     exact_time = ExactTime(exact.host, agent, messages) if exact else None
-    model = None
-    if file.gpu:
-        model = GpuModel(
-            model=file.gpu.model,
-            params=order.of_model,
-            run_dir=run_dir,
-            log_dir=log_dir,
-            cpu=cpu,
-            exact=exact.of_model if exact else None,
-            now=(exact_time or HOST).now,
-            record=wanted is not None and wanted.record,
-            orders=wanted is not None and wanted.orders,
-            stop=wanted.stop if wanted else None,
-        )
+    model = _model(order, file.gpu.model, run_dir, cpu, exact, exact_time) if file.gpu else None
+    if model:
         made.callback(model.stop, 0.0)
     initrd = run_dir / "initramfs.cpio"
     files = firmware(file.gpu.model) if file.gpu else {}
@@ -198,13 +197,8 @@ def _start(order: Order, made: ExitStack, on_progress: Callable[[str], None]) ->
     wires = Wires(CONSOLE if exact else ends[2], ends[0], ends[1], SOCKET if model else None)
     config = (kernel.path / "config").read_text(errors="replace")
     extra = (*detector_words(config), *([spin_word(file)] if exact else []))
-    image = kernel.image.resolve()
-    arguments = qemu_arguments(file, image=image, initrd=initrd, wires=wires, extra=extra, exact=bool(wanted))
-    if exact and wanted:
-        arguments += exact.qemu_arguments(qemu, extras(wanted, order.counts, kernel, run_dir=run_dir, log_dir=log_dir))
-        ends = [*ends, *exact.of_qemu]
-    elif order.counts:
-        arguments += coverage_plugin.arguments(qemu.version, order.counts)
+    arguments = _arguments(order, wires, extra, initrd, run_dir, exact)
+    ends += exact.of_qemu if exact else []
     qemu_log = log_dir / "qemu.log"
     with qemu_log.open("wb") as log:
         process = spawn.spawn([*qemu.argv, *arguments], cwd=run_dir, stdout=log, stderr=log, cpu=cpu, pass_fds=ends)
@@ -213,15 +207,6 @@ def _start(order: Order, made: ExitStack, on_progress: Callable[[str], None]) ->
         theirs.close()
     if exact:
         exact.hand_over()
-    facts = {
-        **machine_facts(file, extra),
-        **order.facts_of_time,
-        "board": order.name,
-        "qemu": qemu.version,
-        "qemu_origin": qemu.origin,
-        "host_cpu": cpu,
-        "gpu_params": dict(order.params),
-    }
     watch = Monitor(monitor)
     if exact and exact_time and wanted and wanted.stop is not None:
         device = Device(wanted.port, run_dir, kernel.path / "vmlinux")
@@ -245,7 +230,38 @@ def _start(order: Order, made: ExitStack, on_progress: Callable[[str], None]) ->
             exact=exact_time,
         ),
         lambda why_lost: ExactShell(agent, why_lost, exact_time, watch) if exact_time else AgentShell(agent, why_lost),
-        facts,
+        {**machine_facts(file, extra), **order.facts, "host_cpu": cpu},
+    )
+
+
+def _arguments(
+    order: Order, wires: Wires, extra: Sequence[str], initrd: Path, run_dir: Path, exact: ExactWires | None
+) -> list[str]:
+    """QEMU's."""
+    kernel, wanted = order.kernel, order.exact
+    image = kernel.image.resolve()
+    found = qemu_arguments(order.file, image=image, initrd=initrd, wires=wires, extra=extra, exact=bool(wanted))
+    if exact and wanted:
+        more = extras(wanted, order.counts, kernel, run_dir=run_dir, log_dir=order.log_dir)
+        return [*found, *exact.qemu_arguments(order.qemu, more)]
+    return [*found, *(coverage_plugin.arguments(order.qemu.version, order.counts) if order.counts else [])]
+
+
+def _model(
+    order: Order, name: str, run_dir: Path, cpu: int | None, exact: ExactWires | None, exact_time: ExactTime | None
+) -> GpuModel:
+    wanted = order.exact
+    return GpuModel(
+        model=name,
+        params=order.of_model,
+        run_dir=run_dir,
+        log_dir=order.log_dir,
+        cpu=cpu,
+        exact=exact.of_model if exact else None,
+        now=(exact_time or HOST).now,
+        record=wanted is not None and wanted.record,
+        orders=wanted is not None and wanted.orders,
+        stop=wanted.stop if wanted else None,
     )
 
 
