@@ -8,9 +8,8 @@ import re
 import secrets
 import shutil
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from panthorlab import spawn
@@ -20,12 +19,12 @@ from panthorlab.board.console import Console
 from panthorlab.board.emulated import coverage_plugin
 from panthorlab.board.emulated.agent import AgentShell
 from panthorlab.board.emulated.booted import BootedEmulatedBoard, Parts
+from panthorlab.board.emulated.bootorder import Order
 from panthorlab.board.emulated.cpus import CpuLease
 from panthorlab.board.emulated.exact import plugin, settings
 from panthorlab.board.emulated.exact.console import ConsoleAtBeats
 from panthorlab.board.emulated.exact.gdb import Device, GdbStop
 from panthorlab.board.emulated.exact.plugin import extras
-from panthorlab.board.emulated.exact.settings import ExactSettings
 from panthorlab.board.emulated.exact.shell import ExactShell
 from panthorlab.board.emulated.exact.time import ExactTime
 from panthorlab.board.emulated.exact.wires import CONSOLE, ExactWires
@@ -33,15 +32,7 @@ from panthorlab.board.emulated.file import EmulatedFile
 from panthorlab.board.emulated.frames import Hello
 from panthorlab.board.emulated.gpu_model import SOCKET, GpuModel, firmware
 from panthorlab.board.emulated.initramfs import build_initramfs
-from panthorlab.board.emulated.machine import (
-    SHIFT,
-    Wires,
-    detector_words,
-    machine_facts,
-    qemu_arguments,
-    slowness,
-    spin_word,
-)
+from panthorlab.board.emulated.machine import Wires, detector_words, machine_facts, qemu_arguments, slowness, spin_word
 from panthorlab.board.emulated.qemu import Qemu, find_qemu
 from panthorlab.board.emulated.qmp import Monitor
 from panthorlab.board.exactrecord import MESSAGES
@@ -106,48 +97,6 @@ def boot(
             hint="disk full, or a program missing? `panthorlab doctor` checks",
         ) from error
     return board
-
-
-@dataclass(frozen=True)
-class Order:
-    """What to boot, and how. `params`: all; `of_model`: the GPU model's own. `counts`: where to count instructions.
-    `exact_wanted`: exact time, if it was requested; `why_not`: why it is not possible, empty if it is."""
-
-    name: str
-    file: EmulatedFile
-    kernel: Kernel
-    qemu: Qemu
-    log_dir: Path
-    overlay: Path | None
-    params: Mapping[str, str]
-    of_model: Mapping[str, str]
-    counts: Path | None
-    exact_wanted: ExactSettings | None
-    why_not: str
-
-    @property
-    def exact(self) -> ExactSettings | None:
-        return None if self.why_not else self.exact_wanted
-
-    @property
-    def facts(self) -> dict[str, object]:
-        """Facts for the report that are known before the start."""
-        return {
-            **self._facts_of_time,
-            "board": self.name,
-            "qemu": self.qemu.version,
-            "qemu_origin": self.qemu.origin,
-            "gpu_params": dict(self.params),
-        }
-
-    @property
-    def _facts_of_time(self) -> dict[str, object]:
-        """Facts for the report about the board's clock."""
-        if self.why_not:
-            return {"time": "host", "time_wanted": "exact", "time_why": self.why_not}
-        if self.exact_wanted is None:
-            return {"time": "host"}
-        return {"time": "exact", "instruction_ns": 1 << SHIFT, "seed": self.params.get("seed", "0")}
 
 
 def unusable(file: EmulatedFile, kernel: Kernel, qemu: Qemu) -> str:

@@ -126,13 +126,16 @@ def test_beats_are_longer_the_longer_nothing_is_said(guests: list[Guest]) -> Non
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=6))
 def test_nothing_is_heard_much_later_than_it_was_said(silences: list[int]) -> None:
-    talk = ExactTime(*(socket.socketpair()[0] for _ in range(2)))
+    (host, model), (agent, port) = socket.socketpair(), socket.socketpair()
+    talk = ExactTime(host, agent)
     for silence in silences:
         ended = talk._talked
         while talk._count < ended + silence * BEAT:
             talk._count += talk._next_beat(1e9) * BEAT
         assert talk._count <= ended + (silence * 1.25 + 1) * BEAT
         talk._talked = talk._count
+    for end in (host, model, agent, port):
+        end.close()
 
 
 def test_items_are_taken_when_they_come(guests: list[Guest]) -> None:
