@@ -110,10 +110,17 @@ def main(options: argparse.Namespace) -> int:
                 progress.note(note)
             return _carry_on(run_dir, log, settings, chosen.boards, progress, as_json=options.json)
         except PanthorlabError as error:
-            kinds = {type(event) for event in read_events(run_dir)}
-            if not kinds or (isinstance(error, UsageError) and ArmKernel not in kinds):
+            if _did_nothing(log, error):
                 log.discard()
             raise
+
+
+def _did_nothing(log: EventLog, error: PanthorlabError) -> bool:
+    """Whether a run was refused before it did anything. One whose log is gone did something."""
+    if not log.path.is_file():
+        return False
+    kinds = {type(event) for event in read_events(log.path.parent)}
+    return not kinds or (isinstance(error, UsageError) and ArmKernel not in kinds)
 
 
 def _check(options: argparse.Namespace) -> fleet.Fleet:

@@ -43,6 +43,8 @@ class ExactLoop(Loop):
         self.orders: Orders | None = None
         self.acted: Callable[[Callback], None] | None = None
         """Called after each action of the GPU."""
+        self.aside: Callback | None = None
+        """What only a host has asked for that looks: no action of the GPU."""
         super().__init__(on_error, _never_late, now=self._seconds)
 
     def _seconds(self) -> float:
@@ -83,7 +85,7 @@ class ExactLoop(Loop):
             _, _, timer = heapq.heappop(self._timers)
             if (call := timer.call) is not None:
                 self._guard(timer.fire)
-                if self.acted is not None:
+                if self.acted is not None and call is not self.aside:
                     self.acted(call)
         self.leave()
 

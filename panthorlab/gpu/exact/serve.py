@@ -51,7 +51,8 @@ class Exact:
         self.loop.call_later(BEAT_SECONDS, self._beat)
         self.loop.call_later(BEAT_SECONDS, self._turn)
         if self._stop_at is not None:
-            self.loop.call_later(self._stop_at * INSTRUCTION_SECONDS, partial(self._ask, STOP))
+            self.loop.aside = partial(self._ask, STOP)
+            self.loop.call_later(self._stop_at * INSTRUCTION_SECONDS, self.loop.aside)
         self.loop.leave()
 
     @property
