@@ -14,7 +14,7 @@ from panthorlab.board.board import Board
 from panthorlab.board.boardtime import TimeName
 from panthorlab.board.registry import board_name
 from panthorlab.board.steps import Step, StepName, Steps
-from panthorlab.errors import PanthorlabError
+from panthorlab.errors import LabError, PanthorlabError
 from panthorlab.run.bootend import end_by
 from panthorlab.run.dependence import keep
 from panthorlab.run.evidence import LogFollower
@@ -83,3 +83,7 @@ def booted(job: Job, find_board: Callable[[], Board], emit: Callable[[OfBoot], N
             session.send_strays()
             session.emit_end(complete=False)
             pytest.exit(f"{board.name}: {error}", returncode=4)
+        except Exception as error:
+            # A fault of ours behind the last test: what came after that was not looked at, so the boot proves nothing.
+            session.died = session.died or LabError(f"panthorlab failed at the end of the boot: {error!r}")
+            raise

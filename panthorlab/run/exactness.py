@@ -154,6 +154,8 @@ def compare_boots(one: RanBoot, other: RanBoot) -> ComparedBoot:
         return ComparedBoot(name, digest, instructions, events, difference)
     otherwise = ""
     if digest is None and other.end.digest is None:
+        if not one.end.reason and not other.end.reason:
+            return ComparedBoot(name, None, None, events, unknown="neither has a digest, and nothing says why")
         otherwise = _unequal_reasons(one.end, other.end)
     elif digest is None or other.end.digest is None:
         early = one.end if digest is None else other.end

@@ -414,3 +414,25 @@ def test_run_directory_deleted_meanwhile(start: Start) -> None:
     assert running.wait() == 4
     assert "deleted" in running.json["error"]
     assert not running.processes()
+
+
+BROKEN = """
+import sys
+
+if "pytest" in sys.orig_argv:
+    from panthorlab.run.session import Session
+
+    def end_log(self):
+        raise TypeError("planted")
+    Session.end_log = end_log
+"""
+
+
+def test_a_fault_of_ours_behind_the_last_test_makes_the_boot_no_evidence(
+    cli: Cli, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(BROKEN)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")])))
+    done = cli("run", "--kernel", f"{run_dir}:after", *ONE_BOOT, "--iterations", 1, "--output", tmp_path / "run")
+    assert done.exit == 4
+    assert "planted" in json.dumps(done.json) + done.stderr

@@ -75,6 +75,9 @@ def test_a_crash_that_does_not_come_back_differs(end: BootEnd, tmp_path: Path) -
 def test_what_cannot_be_compared_is_no_pass(tmp_path: Path) -> None:
     torn = one(boot(tmp_path / "a"), boot(tmp_path / "b", lines=["R 10 0 a867"[:1]]))
     assert "cannot be read" in torn.unknown
+    silent = replace(GOOD, digest=None)
+    unknown = one(boot(tmp_path / "e", end=silent), boot(tmp_path / "f", end=silent))
+    assert (unknown.same, exit_status([unknown])) == (False, 3)
     more = list(compare([boot(tmp_path / "c")], [boot(tmp_path / "d"), boot(tmp_path / "d", "run2.1", CRASHED)]))
     assert [found.same for found in more] == [True, False]
     assert "kernel panic" in more[1].unknown
