@@ -33,15 +33,14 @@ def late_interrupt():
     Latencies.next = draw
 
 def late_message():
-    from panthorlab.board.emulated.exact.time import ExactTime
-    own, count, late = ExactTime.heard_and_told, 0, boots()
-    def tell(self, message):
+    from panthorlab.board.emulated.exact.shell import ExactShell
+    own, count, late = ExactShell._send, 0, boots() * 0.001
+    def send(self, frame, timeout):
         nonlocal count
         count += 1
-        for _ in range(late if count == 20 else 0):
-            self._beat(self.now() + 1.0)
-        own(self, message)
-    ExactTime.heard_and_told = tell
+        self._exact.sleep(late if count == 20 else 0)
+        return own(self, frame, timeout)
+    ExactShell._send = send
 
 if "WHERE" in sys.orig_argv:
     WHAT()
