@@ -157,8 +157,9 @@ def measured(boards: Sequence[Board], *, coverage: bool, time: TimeName | None) 
 
 def fragments_of(boards: Sequence[Board], extra: Sequence[str], *, coverage: bool = False) -> tuple[str, ...]:
     """Config fragments of a job: what every kernel needs, what the boards' files say (the same), what measuring
-    lines needs, and `--config`. Raises UsageError if the boards differ."""
+    lines needs (where the board counts them, that costs the kernel nothing: always), and `--config`. Raises UsageError
+    if the boards differ."""
     _check_alike(boards)
     needed = ("panthor", *boards[0].kernel_configs)
-    means = COVERAGE if all(board.counts for board in boards) else GCOV
-    return (*needed, *((means,) if coverage and not {COVERAGE, GCOV} & {*extra} else ()), *extra)
+    means = COVERAGE if all(board.counts for board in boards) else GCOV if coverage else ""
+    return (*needed, *((means,) if means and not {COVERAGE, GCOV} & {*extra} else ()), *extra)

@@ -33,7 +33,7 @@ class EmulatedBoard(Board):
         return checks()
 
     def time_for(self, wanted: TimeName | None) -> TimeName:
-        return wanted or self.file.time
+        return wanted or (self.file.time if self.file.gpu else TimeName.HOST)
 
     def boot(
         self,

@@ -66,9 +66,9 @@ class EmulatedFile(BoardFile):
     machine: Machine = Machine.model_validate({})
     boot: Boot = Boot.model_validate({})
     time: TimeName = Field(
-        TimeName.HOST,
+        TimeName.EXACT,
         strict=False,
         description="the time it lives in. exact: an instruction is 8 ns, and one seed is one run, instruction for "
-        "instruction; host: guest and GPU run as the host lets them",
+        "instruction (a board without a GPU has only the host's); host: guest and GPU run as the host lets them",
     )
     time_limits: TimeLimits = TimeLimits.model_validate({})

@@ -12,6 +12,7 @@ from typing import get_args
 import pytest
 
 from panthorlab.board.board import Board, Patience
+from panthorlab.board.boardtime import TimeName
 from panthorlab.board.emulated.board import EmulatedBoard
 from panthorlab.board.emulated.file import EmulatedFile
 from panthorlab.board.fields import BoardFile
@@ -32,6 +33,17 @@ def test_a_kind_is_what_its_files_say(kind: str) -> None:
     assert get_args(KINDS[kind].model.model_fields["type"].annotation) == (kind,)
     assert is_emulated(kind) is KINDS[kind].emulated
     assert not is_emulated("none of these")
+
+
+def test_the_emulated_board_lives_in_exact_time_unless_it_has_no_gpu_to_lead_it() -> None:
+    def board(**keys: object) -> EmulatedBoard:
+        return EmulatedBoard("a", EmulatedFile.model_validate({"type": "emulated", **keys}))
+
+    assert board().time_for(None) is TimeName.EXACT
+    assert board(time="host").time_for(None) is TimeName.HOST
+    assert board().time_for(TimeName.HOST) is TimeName.HOST
+    assert board(gpu=None).time_for(None) is TimeName.HOST
+    assert board(gpu=None).time_for(TimeName.EXACT) is TimeName.EXACT, "which is refused with the reason when it boots"
 
 
 @pytest.mark.parametrize("name", sorted(board_files()))

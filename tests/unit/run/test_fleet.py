@@ -65,6 +65,7 @@ def test_default_is_the_emulated_board_in_copies() -> None:
 @pytest.mark.parametrize(
     ("boards", "coverage", "time", "expected"),
     [
+        (["qemu-g610"], False, None, True),
         (["qemu-g610"], False, TimeName.EXACT, True),
         (["qemu-g610"], False, TimeName.HOST, False),
         (["qemu-g610"], True, TimeName.HOST, True),
@@ -170,6 +171,13 @@ def test_fragments_are_those_of_the_boards() -> None:
     assert fleet.fragments_of(fleet.named(options("a", "b")), ["kasan"]) == ("panthor", "bench", "kasan")
     with pytest.raises(UsageError, match="these differ"):
         fleet.fragments_of(fleet.named(options("a", "odd")), [])
+
+
+def test_fragments_that_measure_lines_are_those_of_the_boards() -> None:
+    emulated, real = fleet.named(options("qemu-g610")), fleet.named(options("a"))
+    assert fleet.fragments_of(emulated, ["kasan"]) == ("panthor", "qemu-virt", "coverage", "kasan")
+    assert fleet.fragments_of(emulated, ["gcov"], coverage=True) == ("panthor", "qemu-virt", "gcov")
+    assert fleet.fragments_of(real, [], coverage=True) == ("panthor", "bench", "gcov")
 
 
 def test_a_run_gives_back_what_a_killed_one_holds_in_labgrid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
