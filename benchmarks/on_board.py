@@ -8,13 +8,14 @@ import re
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from figures import Figure, milliseconds, seconds
 
 from panthorlab.board.api import BootedBoard
+from panthorlab.board.boardtime import TimeName
 from panthorlab.board.registry import open_board
 from panthorlab.errors import LabError
 from panthorlab.kernel import store
@@ -41,8 +42,11 @@ def find_kernel(name: str | None) -> Kernel:
 
 
 @contextmanager
-def booted(kernel: Kernel) -> Iterator[tuple[BootedBoard, dict[str, float]]]:
-    """A board, and seconds from the beginning to each step of its boot."""
+def booted(
+    kernel: Kernel, time_name: TimeName = TimeName.HOST, params: Mapping[str, str] | None = None
+) -> Iterator[tuple[BootedBoard, dict[str, float]]]:
+    """A board, and seconds from the beginning to each step of its boot. In the host's time, of which the guest's own
+    clock is one here."""
     steps: dict[str, float] = {}
     begin = time.monotonic()
 
@@ -51,12 +55,12 @@ def booted(kernel: Kernel) -> Iterator[tuple[BootedBoard, dict[str, float]]]:
 
     with (
         tempfile.TemporaryDirectory() as logs,
-        open_board(BOARD).boot(kernel, log_dir=Path(logs), on_progress=note) as board,
+        open_board(BOARD).boot(kernel, log_dir=Path(logs), on_progress=note, time=time_name, params=params) as board,
     ):
         yield board, steps
 
 
-def _run(board: BootedBoard, *argv: str) -> bytes:
+def run(board: BootedBoard, *argv: str) -> bytes:
     done = board.shell.run([f"{board.work_dir}/{argv[0]}", *argv[1:]], timeout=TIMEOUT)
     if done.status:
         text = (done.stdout + done.stderr).decode("utf-8", "replace")
@@ -67,7 +71,7 @@ def _run(board: BootedBoard, *argv: str) -> bytes:
 def _iterate(board: BootedBoard, prefix: str, count: int) -> tuple[bytes, dict[str, tuple[float, float]]]:
     """Its output, and the guest time of begin and end of each iteration that the log still holds, in order."""
     program = f"{board.work_dir}/heap-exit"
-    output = _run(board, "iterate", "--name", "exit", "--prefix", prefix, "--count", str(count), "--",
+    output = run(board, "iterate", "--name", "exit", "--prefix", prefix, "--count", str(count), "--",
                   program, "--mode", "exit")  # fmt: skip
     begins: dict[str, float] = {}
     spans: dict[str, tuple[float, float]] = {}
@@ -124,16 +128,16 @@ def _facts(output: bytes) -> dict[str, int]:
 def register_read(kernel: Kernel) -> Figure:
     """LATEST_FLUSH read by user space: it costs what a read by the driver costs."""
     with booted(kernel) as (board, _):
-        _run(board, "gpu-job", "--mode", "reads", "--count", "500")
-        facts = _facts(_run(board, "gpu-job", "--mode", "reads", "--count", "10000"))
+        run(board, "gpu-job", "--mode", "reads", "--count", "500")
+        facts = _facts(run(board, "gpu-job", "--mode", "reads", "--count", "10000"))
     return Figure("guest register read, round trip, median", "≤ 25 µs", f"{facts['ns_per_read_median'] / 1000:.1f} µs",
                   {"least of 100 groups": f"{facts['ns_per_read_min'] / 1000:.1f} µs"})  # fmt: skip
 
 
 def job(kernel: Kernel) -> Figure:
     with booted(kernel) as (board, _):
-        _run(board, "gpu-job", "--mode", "stores", "--count", "100")
-        facts = _facts(_run(board, "gpu-job", "--mode", "stores", "--count", "1000"))
+        run(board, "gpu-job", "--mode", "stores", "--count", "100")
+        facts = _facts(run(board, "gpu-job", "--mode", "stores", "--count", "1000"))
     mean, median, least = (facts[f"us_per_job{kind}"] / 1e6 for kind in ("", "_median", "_min"))
     return Figure("submit to completion, one at a time, median", "≤ 1.5 ms", milliseconds(median),
                   {"mean": milliseconds(mean), "least": milliseconds(least)})  # fmt: skip

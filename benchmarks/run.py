@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 import console_intake  # noqa: E402
 import cs_interpreter  # noqa: E402
 import exact_coverage  # noqa: E402
+import exact_time  # noqa: E402
 import lab_boards  # noqa: E402
 import log_scan  # noqa: E402
 import many_runs  # noqa: E402
@@ -61,6 +62,26 @@ def job(settings: Settings) -> Iterator[Figure]:
 
 def coverage(settings: Settings) -> Iterator[Figure]:
     yield exact_coverage.cost(on_board.find_kernel(settings.kernel))
+
+
+def exact_register(settings: Settings) -> Iterator[Figure]:
+    yield from exact_time.register(on_board.find_kernel(settings.kernel))
+
+
+def exact_iterations(settings: Settings) -> Iterator[Figure]:
+    yield from exact_time.iterations(on_board.find_kernel(settings.kernel))
+
+
+def exact_claim(_: Settings) -> Iterator[Figure]:
+    yield from exact_time.claim()
+
+
+def exact_explore(settings: Settings) -> Iterator[Figure]:
+    yield from exact_time.explore(on_board.find_kernel(settings.kernel))
+
+
+def exact_digests(settings: Settings) -> Iterator[Figure]:
+    yield from exact_time.digests(on_board.find_kernel(settings.kernel))
 
 
 def interpreter(_: Settings) -> Iterator[Figure]:
@@ -134,6 +155,8 @@ ROWS: dict[str, Rows] = {
     "boot": boot, "iteration": iteration, "register": register, "job": job, "interpreter": interpreter, "scan": scan,
     "console": console, "coverage": coverage, "history": history, "report": report,
     "claim": claim, "default": default, "memory": memory, "swap": swap, "boards": boards,
+    "exact-register": exact_register, "exact-iterations": exact_iterations, "exact-claim": exact_claim,
+    "exact-explore": exact_explore, "exact-digests": exact_digests,
 }  # fmt: skip
 
 
