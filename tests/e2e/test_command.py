@@ -55,6 +55,7 @@ def test_a_fault_is_told_and_the_status_is_the_commands(run_dir: Path, tmp_path:
     assert (told["exit"], told["findings_exit"], told["holes"]) == (0, int(faults > 0), [])
 
 
+@pytest.mark.wide
 def test_a_good_kernel_has_nothing_to_tell(run_dir: Path, tmp_path: Path) -> None:
     good = run(f"{run_dir}:after", tmp_path / "run", *EXIT, options=["--quiet"])
     assert (good.returncode, good.stderr) == (0, f"run: {tmp_path / 'run'}\n")
@@ -62,6 +63,7 @@ def test_a_good_kernel_has_nothing_to_tell(run_dir: Path, tmp_path: Path) -> Non
     assert (told["exit"], told["findings_exit"], told["findings"], told["holes"]) == (127, 0, [], [])
 
 
+@pytest.mark.wide
 def test_a_command_that_hangs_on_a_crashed_kernel_is_ended(build: Build, tmp_path: Path) -> None:
     """The oops hits a process on its way out, which then never ends: only the time limit would end the wait."""
     done = run(build(["oops"]), tmp_path / "run", *EXIT, options=["--time-limit", "10m"])

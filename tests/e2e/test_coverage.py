@@ -28,7 +28,7 @@ from panthorlab.run.meter import open_meter
 
 from .conftest import PATCHES, Cli, Done
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.wide]
 
 
 @pytest.fixture(scope="module")

@@ -91,6 +91,7 @@ def test_crash(session, key):
 """
 
 
+@pytest.mark.wide
 def test_a_kernel_that_dies_does_so_at_one_instruction(run_dir: Path, cli: Cli, tmp_path: Path) -> None:
     """A panic, then (the second boot has the rest of the tests) a reset without a word."""
     suite = tmp_path / "test_crash.py"
@@ -145,6 +146,7 @@ def test_an_iteration_comes_back(run_dir: Path, cli: Cli, tmp_path: Path) -> Non
     assert done.json["differences"]
 
 
+@pytest.mark.wide
 def test_a_fault_is_seen_in_gdb_before_it_comes(run_dir: Path, cli: Cli, tmp_path: Path) -> None:
     """The traced boot is as on record; the stopped one is as the traced one, up to the stop and after it."""
     run, output = tmp_path / "run", tmp_path / "replay"

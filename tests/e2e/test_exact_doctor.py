@@ -10,7 +10,7 @@ import pytest
 
 from .conftest import Cli
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.wide]
 
 # Python runs this before anything else. How often it ran is the state of the host on which the run must not depend.
 PLANTED = """

@@ -11,7 +11,7 @@ import pytest
 
 from .conftest import Cli
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.wide]
 EXIT = ("--suite", "heap-exit-claim", "--workload", "heap-exit/exit")
 
 

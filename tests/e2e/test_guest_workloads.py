@@ -21,7 +21,7 @@ from panthorlab.board.emulated.file import EmulatedFile
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.store import load, read_record
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.wide]
 
 CLAIM = {"exit": 0, "sigkill": 9, "sigsegv": 11, "exec": 0, "destroy": 0}
 OTHERS = (

@@ -34,18 +34,21 @@ def compare(cli: Cli, run_dir: Path, tmp_path: Path) -> Compare:
 # -- GPUs that are wrong on purpose --------------------------------------------------------------------------------
 
 
+@pytest.mark.wide
 def test_gpu_that_never_writes_shows_no_bug(compare: Compare) -> None:
     done = compare(*EXIT, "--iterations", "60", "--param", "gpu.writeout.on=none")
     assert (done.exit, done.json["verdict"]) == (3, "inconclusive")
     assert done.json["sides"]["before"]["faulty"] == 0
 
 
+@pytest.mark.wide
 def test_gpu_that_writes_only_on_suspend_shows_no_bug(compare: Compare) -> None:
     done = compare(*EXIT, "--iterations", "60", "--param", "gpu.writeout.on=suspend")
     assert done.json["verdict"] == "inconclusive"
     assert done.json["sides"]["before"]["faulty"] == 0
 
 
+@pytest.mark.wide
 def test_gpu_that_acknowledges_first_blames_the_fixed_kernel(compare: Compare) -> None:
     done = compare(*EXIT, "--iterations", "120", "--param", "gpu.ack.first=1", "--param", "gpu.writeout.delay_ms=3")
     assert done.json["sides"]["after"]["faulty"] > 0, "false faults are what a wrong order gives"
@@ -55,11 +58,13 @@ def test_gpu_that_acknowledges_first_blames_the_fixed_kernel(compare: Compare) -
 # -- fixes of another shape: nothing in the GPU or in the tool knows the patch ---------------------------------------
 
 
+@pytest.mark.wide
 def test_renamed_fix_is_fixed(compare: Compare, build: Build) -> None:
     done = compare(*EXIT, after=build(["renamed"]))
     assert (done.exit, done.json["verdict"]) == (0, "fixed")
 
 
+@pytest.mark.wide
 def test_three_flushes_leave_no_residual(compare: Compare, build: Build) -> None:
     done = compare("--suite", "heap-exit-claim", "--suite", "heap-exit-watch", after=build(["three-flushes"]))
     assert done.json["verdict"] == "fixed", done.json["reasons"]
@@ -86,6 +91,7 @@ def test_drained_workqueue_trades_the_fault_for_timeouts(compare: Compare, build
     assert (done.exit, done.json["verdict"]) == (1, "regressed")
 
 
+@pytest.mark.wide
 def test_nothing_unmapped_gives_no_fault(compare: Compare, build: Build) -> None:
     done = compare(*EXIT, after=build(["no-heap-destroy"]))
     assert done.json["sides"]["after"]["faulty"] == 0
@@ -96,6 +102,7 @@ def test_unrelated_patch_on_unfixed_kernel_is_not_fixed(compare: Compare, build:
     assert (done.exit, done.json["verdict"]) == (1, "not-fixed")
 
 
+@pytest.mark.wide
 def test_oops_instead_of_fault_is_regressed(compare: Compare, build: Build) -> None:
     done = compare(*EXIT, "--iterations", "8", after=build(["oops"]))
     assert (done.exit, done.json["verdict"]) == (1, "regressed")
@@ -157,11 +164,13 @@ def events_kernel(events: str, side: str) -> str:
 # -- evidence with holes ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.wide
 def test_unmodelled_register_spoils_its_iterations(compare: Compare, build: Build) -> None:
     done = compare(*EXIT, "--iterations", "30", after=build(["unmodelled"]))
     assert (done.exit, done.json["verdict"]) == (4, "error")
 
 
+@pytest.mark.wide
 def test_rate_limited_markers_are_an_error(compare: Compare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     boards = tmp_path / "board_configs"
     boards.mkdir()

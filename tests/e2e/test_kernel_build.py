@@ -88,6 +88,7 @@ def test_a_comment_cannot_make_a_difference(log: Path) -> None:
     assert "same to the compiler" in (cannot_differ(sides, before, after) or "")
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     "fragments",
     [
@@ -112,6 +113,7 @@ def test_every_option_of_the_fragments_survives(fragments: tuple[str, ...], obje
     config.check_result(request, (objects / ".config").read_text(), symbols, plan.base.version)
 
 
+@pytest.mark.wide
 def test_a_build_that_is_killed_leaves_nothing_and_can_go_on(tmp_path: Path) -> None:
     """kill -9 of the controller while the compiler runs; then the same build again, to its end."""
     patch = tmp_path / "new.patch"  # one that no earlier run can have built
@@ -147,6 +149,7 @@ def test_a_build_that_is_killed_leaves_nothing_and_can_go_on(tmp_path: Path) -> 
     assert build_side(plan, log=tmp_path / "log").release == plan.base.version
 
 
+@pytest.mark.wide
 def test_a_build_whose_programs_are_killed_is_the_machine_and_goes_on(tmp_path: Path) -> None:
     """kill -9 of a compiler, of make and of the linker, in turn, in one real build; then to its end."""
     patch = tmp_path / "own.patch"

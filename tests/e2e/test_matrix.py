@@ -9,7 +9,7 @@ import pytest
 
 from .conftest import Cli
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.wide]
 
 
 def test_kernels_side_by_side_and_what_is_there_is_not_run_again(cli: Cli, run_dir: Path, tmp_path: Path) -> None:

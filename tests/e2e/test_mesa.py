@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.wide]
 
 
 def run(kernel: str, output: Path, script: str, *options: str) -> subprocess.CompletedProcess[str]:

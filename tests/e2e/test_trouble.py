@@ -201,6 +201,7 @@ def test_killed_run_is_resumed_to_the_same_verdict(
     assert known <= {one.id for one in running.events(Iteration)}
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("event", "count", "signum"),
     [
@@ -250,6 +251,7 @@ def test_run_stopped_in_a_build_leaves_no_make(start: Start, cli: Cli, tmp_path:
     assert figures(resumed(cli, run)) == UNDISTURBED
 
 
+@pytest.mark.wide
 def test_only_one_resume_at_a_time(start: Start, cli: Cli) -> None:
     running = start(*CLAIM, "--iterations", "20")
     running.until(some(running, "boot-start"))
@@ -295,6 +297,7 @@ def test_two_runs_at_once(start: Start, tmp_path: Path) -> None:
 # -- something else dies ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     "victim",
     [
@@ -373,6 +376,7 @@ def test_suite_that_cannot_be_loaded_is_refused_before_anything_is_built(start: 
 # -- limits of time and space ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.wide
 def test_time_limit_ends_in_error_with_reports(start: Start) -> None:
     running = start(*CLAIM, "--iterations", "240", "--time-limit", "4s")
     assert running.wait() == 4
@@ -394,6 +398,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
+@pytest.mark.wide
 def test_full_disk_is_an_error_and_the_run_goes_on_when_there_is_space(
     cli: Cli, run_dir: Path, small_disk: Path
 ) -> None:
@@ -407,6 +412,7 @@ def test_full_disk_is_an_error_and_the_run_goes_on_when_there_is_space(
     assert figures(resumed(cli, run)) == UNDISTURBED
 
 
+@pytest.mark.wide
 def test_run_directory_deleted_meanwhile(start: Start) -> None:
     running = start(*CLAIM, "--iterations", "240")
     running.until(some(running, "iteration"))
@@ -428,6 +434,7 @@ if "pytest" in sys.orig_argv:
 """
 
 
+@pytest.mark.wide
 def test_a_fault_of_ours_behind_the_last_test_makes_the_boot_no_evidence(
     cli: Cli, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,6 +75,7 @@ def test_kernels_in_the_store_are_not_built_again(cli: Cli, run_dir: Path, tmp_p
     assert not log.exists() or " CC " not in log.read_text()
 
 
+@pytest.mark.wide
 def test_few_iterations_are_inconclusive_not_fixed(cli: Cli, run_dir: Path, tmp_path: Path) -> None:
     done = cli(
         "validate", "--before", f"{run_dir}:before", "--after", f"{run_dir}:after", *CLAIM, "--iterations", "20",
@@ -104,6 +105,7 @@ def test_patch_from_stdin_that_breaks_the_build_is_regressed(cli: Cli, tmp_path:
     assert any("flush_wrok" in reason or "panthor_sched" in reason for reason in done.json["reasons"])
 
 
+@pytest.mark.wide
 def test_no_change_expected_and_none_seen_is_clean(cli: Cli, build: Build, run_dir: Path, tmp_path: Path) -> None:
     done = cli(
         "validate", "--before", f"{run_dir}:after", "--after", build(["renamed"]), *CLAIM, "--iterations", "30",
@@ -112,6 +114,7 @@ def test_no_change_expected_and_none_seen_is_clean(cli: Cli, build: Build, run_d
     assert (done.exit, done.json["verdict"]) == (0, "clean")
 
 
+@pytest.mark.wide
 def test_plain_pytest_runs_the_suites(run_dir: Path) -> None:
     suites = Path(__file__).parents[2] / "suites"
     argv = [

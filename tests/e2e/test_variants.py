@@ -9,7 +9,7 @@ import pytest
 
 from .conftest import PATCHES, Cli
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.wide]
 
 SUITE = """
 import pytest

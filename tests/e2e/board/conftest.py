@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -56,7 +55,7 @@ def overlay(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def board_file(**sections: Mapping[str, Any] | None) -> EmulatedFile:
+def board_file(**sections: object) -> EmulatedFile:
     return EmulatedFile.model_validate({"type": "emulated", **sections})
 
 
@@ -76,11 +75,7 @@ def boot(kernel: Kernel, overlay: Path, tmp_path: Path) -> Iterator[Boot]:
     with ExitStack() as boards:
 
         def start(
-            *,
-            name: str = "board",
-            over: Path = overlay,
-            params: Mapping[str, str] | None = None,
-            **sections: Mapping[str, Any] | None,
+            *, name: str = "board", over: Path = overlay, params: Mapping[str, str] | None = None, **sections: object
         ) -> BootedEmulatedBoard:
             board = EmulatedBoard(name, board_file(**sections))
             return boards.enter_context(board.boot(kernel, log_dir=tmp_path / name, overlay=over, params=params))

@@ -23,7 +23,7 @@ from panthorlab.board.real.parts import Rig
 from panthorlab.errors import LabError
 from panthorlab.kernel.model import Kernel
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.wide]
 DEADLINE = 120.0
 REAL = {
     "type": "real",

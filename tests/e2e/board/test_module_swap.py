@@ -26,7 +26,7 @@ from panthorlab.run.evidence import LogFollower
 from panthorlab.run.iterations import Batch
 from panthorlab.run.workload import Workload
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.wide]
 CLAIM = Workload("heap-exit/exit", ("heap-exit", "--mode", "exit"))
 ITERATIONS = 15
 REAL = {

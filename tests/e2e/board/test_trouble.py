@@ -79,6 +79,7 @@ def test_wrong_build_is_an_evidence_error(boot: Boot, kernel: Kernel) -> None:
         verify_identity(board.shell, replace(kernel, modules={shim: "00"}))
 
 
+@pytest.mark.wide
 def test_two_boards_have_two_cpus(boot: Boot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpus, "cache_dir", lambda *_: tmp_path)  # boards of other runs on this machine do not count
     first, second = boot(name="first", gpu=None), boot(name="second", gpu=None)
@@ -136,6 +137,7 @@ def test_agent_killed_is_not_the_kernels_fault(boot: Boot) -> None:
         board.shell.run([PROBE, "kill-parent", "9"], timeout=60)
 
 
+@pytest.mark.wide
 def test_hung_guest_is_the_kernels_fault_and_hung_qemu_is_not(boot: Boot) -> None:
     board = boot(gpu=None, time_limits={"answer": 3})
     with pytest.raises(LabError):
@@ -147,8 +149,9 @@ def test_hung_guest_is_the_kernels_fault_and_hung_qemu_is_not(boot: Boot) -> Non
         board.check_alive()
 
 
+@pytest.mark.wide
 def test_hung_model_is_not_the_kernels_fault(boot: Boot) -> None:
-    board = boot(time_limits={"answer": 1})
+    board = boot(time="host", time_limits={"answer": 1})
     assert board._parts.model is not None
     os.kill(board._parts.model.process.pid, signal.SIGSTOP)
     with pytest.raises(LabError, match=r"did not end within"):
@@ -165,6 +168,7 @@ def test_kernel_that_panics_while_booting(boot: Boot) -> None:
         boot(gpu=None, boot={"command_line": "rdinit=/nothing"})
 
 
+@pytest.mark.wide
 def test_kernel_that_hangs_while_booting(boot: Boot) -> None:
     with pytest.raises(BootError, match=r"took no commands 6 s after QEMU's start; the last step done: the kernel"):
         boot(gpu=None, boot={"command_line": f"rdinit={PROBE}"}, time_limits={"boot": 6})
@@ -175,6 +179,7 @@ def test_qemu_that_refuses_its_machine(boot: Boot) -> None:
         boot(gpu=None, machine={"cpu": "no-such-cpu"})
 
 
+@pytest.mark.wide
 def test_firmware_that_panthor_refuses(boot: Boot, tmp_path: Path) -> None:
     firmware = tmp_path / "over/lib/firmware/arm/mali/arch10.8/mali_csffw.bin"
     firmware.parent.mkdir(parents=True)
@@ -183,6 +188,7 @@ def test_firmware_that_panthor_refuses(boot: Boot, tmp_path: Path) -> None:
         boot(over=tmp_path / "over")
 
 
+@pytest.mark.wide
 def test_module_that_does_not_load(boot: Boot, tmp_path: Path) -> None:
     module = tmp_path / "over/lib/modules/panthor_pci_shim.ko"
     module.parent.mkdir(parents=True)
@@ -198,12 +204,14 @@ def test_unknown_model_parameter(boot: Boot) -> None:
         boot(params={"gpu.trace": "maybe"})
 
 
+@pytest.mark.wide
 def test_trace_and_seed(boot: Boot) -> None:
     board = boot(params={"trace": "on", "seed": "7"})
     board.close()
     assert (board.console_log.parent / "gpu-trace.json").read_text().startswith("[")
 
 
+@pytest.mark.wide
 def test_failed_boot_leaves_nothing(boot: Boot) -> None:
     def run_dirs() -> set[Path]:
         return {path for path in cache_dir("run").iterdir() if path.name.startswith(f"{os.getpid()}-")}
@@ -242,6 +250,7 @@ def test_killed_controller_leaves_no_process(kernel: Kernel, tmp_path: Path, boo
     assert not Path(run_dir).exists(), "the next boot sweeps what was left behind"
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("after", [0.05, 0.2, 0.4])
 def test_controller_killed_in_the_middle_of_booting(kernel: Kernel, tmp_path: Path, after: float) -> None:
     argv = [sys.executable, "-c", CONTROLLER, str(kernel.path), str(tmp_path)]
@@ -270,6 +279,7 @@ def test_kernel_of_another_architecture(kernel: Kernel, tmp_path: Path) -> None:
         board.boot(replace(kernel, arch="riscv"), log_dir=tmp_path)
 
 
+@pytest.mark.wide
 def test_two_vcpus(boot: Boot) -> None:
     board = boot(machine={"vcpus": 2, "memory": "512M"})
     assert board.shell.get("/sys/devices/system/cpu/online") == b"0-1\n"

@@ -28,7 +28,7 @@ from tests.e2e.conftest import Cli, Done
 from tests.virtual_lab.command import environment
 from tests.virtual_lab.control import LabClient
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.wide]
 
 BOARD = "virtual-rk"
 CLAIMS = ("exit", "sigkill", "sigsegv", "exec", "destroy")

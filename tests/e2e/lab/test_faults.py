@@ -11,7 +11,7 @@ import pytest
 from tests.virtual_lab.campaign import FAULTS, Fault, build, play
 from tests.virtual_lab.control import LabClient
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.wide]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from panthorlab.board.real.labgrid.records import release_stale
 from panthorlab.errors import LabError
 from tests.e2e.lab.labgrid_server import Labgrid, serve
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.wide]
 
 HOLD = """
 import sys

@@ -54,7 +54,12 @@ def shell_on(
 
 
 @pytest.fixture(
-    scope="module", params=["openssh", pytest.param("openssh-without-sftp", marks=pytest.mark.full), "dropbear-busybox"]
+    scope="module",
+    params=[
+        "openssh",
+        pytest.param("openssh-without-sftp", marks=pytest.mark.full),
+        pytest.param("dropbear-busybox", marks=pytest.mark.wide),
+    ],
 )
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     directory = tmp_path_factory.mktemp("server")

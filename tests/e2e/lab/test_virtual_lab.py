@@ -21,7 +21,7 @@ from tests.virtual_lab.control import LabClient
 from tests.virtual_lab.fixtures import known_good
 from tests.virtual_lab.relay import Fault
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.wide]
 
 BOARD = "virtual-rk"
 IAC_BREAK = b"\xff\xf3"

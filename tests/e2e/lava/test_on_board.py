@@ -18,7 +18,7 @@ from panthorlab.run.kernels import resolve_kernel
 from panthorlab.run.suites import all_suites
 from tests.virtual_lab import packages
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.wide]
 
 LAVA = "/opt/panthorlab/on-board.sh"
 
