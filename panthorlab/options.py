@@ -17,6 +17,7 @@ from panthorlab.history.options import add_compare, add_history, add_prune, add_
 from panthorlab.kernel.driver import by_name
 from panthorlab.lab_options import add_boards, add_lava, add_overlay
 from panthorlab.mmio.options import add_recording, add_replay_trace
+from panthorlab.notify.options import add_notify
 from panthorlab.parser import Parser
 from panthorlab.quantities import boots, duration, iterations, port, seed
 
@@ -314,6 +315,7 @@ def make_parser() -> Parser:
     add_runs(add("runs", "list runs with verdict, age and size"))
     add_compare(add("compare", "what changed between two runs: verdict, rates, signatures"))
     add_prune(add("prune", "delete old runs, by age, number or size"))
+    add_notify(add("notify", "tell those whom a file names what came of a run or a night, by webhook and mail"))
     add_boards(add("boards", "list boards and how they stand; look after them"))
     _doctor_parser(add("doctor", "say what is missing on this machine and how to get it"))
     add_overlay(add("overlay", "make real programs (Mesa, a shell) for emulated boards from Debian's packages"))
