@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from panthorlab.errors import LabError
 from panthorlab.notify.notice import Notice, Part
+from panthorlab.report.text import json_text
 
 
 class _Read(BaseModel):
@@ -65,9 +66,9 @@ class _Night(_Read):
 
 
 def of_night(data: Mapping[str, Any]) -> Notice:
-    """`data`: as `night.json` has it. Raises LabError for what is none."""
+    """`data`: as `night.json` has it, or before it is written there. Raises LabError for what is none."""
     try:
-        night = _Night.model_validate(data)
+        night = _Night.model_validate_json(json_text(data))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise LabError(f"no night: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
