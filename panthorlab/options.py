@@ -32,7 +32,7 @@ def _validate_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--before",
         metavar="K",
-        help="a built kernel instead of a build: store key, RUN:before, RUN:after, or build directory",
+        help="a built kernel instead of a build: store key, RUN:before, RUN:after, build directory, or URL#sha256=HEX",
     )
     parser.add_argument("--after", metavar="K", help="as --before, for the other side")
     parser.add_argument(
@@ -48,7 +48,10 @@ def _validate_parser(parser: argparse.ArgumentParser) -> None:
 def _run_parser(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(recording=None)
     parser.add_argument(
-        "--kernel", required=True, metavar="K", help="store key, RUN:before, RUN:after, or build directory"
+        "--kernel",
+        required=True,
+        metavar="K",
+        help="store key, RUN:before, RUN:after, build directory, or URL#sha256=HEX",
     )
     parser.add_argument(
         "--workload",
@@ -84,7 +87,8 @@ def _matrix_parser(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="K",
-        help="a kernel that is built: store key, RUN:before, RUN:after, or build directory; may be repeated",
+        help="a kernel that is built: store key, RUN:before, RUN:after, build directory, or URL#sha256=HEX; may be "
+        "repeated",
     )
     parser.add_argument(
         "--config",
@@ -104,7 +108,10 @@ def _matrix_parser(parser: argparse.ArgumentParser) -> None:
 
 def _fuzz_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--kernel", required=True, metavar="K", help="store key, RUN:before, RUN:after, or build directory"
+        "--kernel",
+        required=True,
+        metavar="K",
+        help="store key, RUN:before, RUN:after, build directory, or URL#sha256=HEX",
     )
     parser.add_argument(
         "--seconds",
@@ -139,7 +146,9 @@ def _doctor_parser(parser: argparse.ArgumentParser) -> None:
         help="boot a kernel twice per seed in exact time, once beside busy loops; find the first event that differs",
     )
     group = parser.add_argument_group("with --exact")
-    group.add_argument("--kernel", metavar="K", help="store key, RUN:before, RUN:after, or build directory")
+    group.add_argument(
+        "--kernel", metavar="K", help="store key, RUN:before, RUN:after, build directory, or URL#sha256=HEX"
+    )
     group.add_argument(
         "--suite", action="append", default=[], metavar="NAME", help="what runs (default: heap-exit-claim)"
     )
