@@ -37,6 +37,7 @@ COMMANDS = {
     "runs": "panthorlab.history.listing:main",
     "compare": "panthorlab.history.changes:main",
     "prune": "panthorlab.history.prune:main",
+    "notify": "panthorlab.notify.main:main",
     "boards": "panthorlab.run.boards:main",
     "doctor": "panthorlab.run.tools:doctor",
     "overlay": "panthorlab.run.overlays:main",

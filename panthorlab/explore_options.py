@@ -32,7 +32,10 @@ def add_explore(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = ABOUT, EXIT_STATUS
     parser.set_defaults(tag=None, boot_method=AUTO, wait=3600.0, time=TimeName.EXACT)
     parser.add_argument(
-        "--kernel", required=True, metavar="K", help="store key, RUN:before, RUN:after, or build directory"
+        "--kernel",
+        required=True,
+        metavar="K",
+        help="store key, RUN:before, RUN:after, build directory, or URL#sha256=HEX",
     )
     parser.add_argument(
         "--suite",

@@ -50,7 +50,10 @@ def add_lava(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=["job"], help="job: print a LAVA job definition, and write what it fetches")
     parser.add_argument("--board", required=True, metavar="NAME", help="a file of board_configs/: its DTB, log level")
     parser.add_argument(
-        "--kernel", required=True, metavar="K", help="store key, RUN:before, RUN:after, or build directory"
+        "--kernel",
+        required=True,
+        metavar="K",
+        help="store key, RUN:before, RUN:after, build directory, or URL#sha256=HEX",
     )
     add_jail(parser)
     parser.add_argument(

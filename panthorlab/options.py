@@ -17,6 +17,7 @@ from panthorlab.history.options import add_compare, add_history, add_prune, add_
 from panthorlab.kernel.driver import by_name
 from panthorlab.lab_options import add_boards, add_lava, add_overlay
 from panthorlab.mmio.options import add_recording, add_replay_trace
+from panthorlab.notify.options import add_notify
 from panthorlab.parser import Parser
 from panthorlab.quantities import boots, duration, iterations, port, seed
 
@@ -31,7 +32,7 @@ def _validate_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--before",
         metavar="K",
-        help="a built kernel instead of a build: store key, RUN:before, RUN:after, or build directory",
+        help="a built kernel instead of a build: store key, RUN:before, RUN:after, build directory, or URL#sha256=HEX",
     )
     parser.add_argument("--after", metavar="K", help="as --before, for the other side")
     parser.add_argument(
@@ -47,7 +48,10 @@ def _validate_parser(parser: argparse.ArgumentParser) -> None:
 def _run_parser(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(recording=None)
     parser.add_argument(
-        "--kernel", required=True, metavar="K", help="store key, RUN:before, RUN:after, or build directory"
+        "--kernel",
+        required=True,
+        metavar="K",
+        help="store key, RUN:before, RUN:after, build directory, or URL#sha256=HEX",
     )
     parser.add_argument(
         "--workload",
@@ -83,7 +87,8 @@ def _matrix_parser(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="K",
-        help="a kernel that is built: store key, RUN:before, RUN:after, or build directory; may be repeated",
+        help="a kernel that is built: store key, RUN:before, RUN:after, build directory, or URL#sha256=HEX; may be "
+        "repeated",
     )
     parser.add_argument(
         "--config",
@@ -103,7 +108,10 @@ def _matrix_parser(parser: argparse.ArgumentParser) -> None:
 
 def _fuzz_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--kernel", required=True, metavar="K", help="store key, RUN:before, RUN:after, or build directory"
+        "--kernel",
+        required=True,
+        metavar="K",
+        help="store key, RUN:before, RUN:after, build directory, or URL#sha256=HEX",
     )
     parser.add_argument(
         "--seconds",
@@ -138,7 +146,9 @@ def _doctor_parser(parser: argparse.ArgumentParser) -> None:
         help="boot a kernel twice per seed in exact time, once beside busy loops; find the first event that differs",
     )
     group = parser.add_argument_group("with --exact")
-    group.add_argument("--kernel", metavar="K", help="store key, RUN:before, RUN:after, or build directory")
+    group.add_argument(
+        "--kernel", metavar="K", help="store key, RUN:before, RUN:after, build directory, or URL#sha256=HEX"
+    )
     group.add_argument(
         "--suite", action="append", default=[], metavar="NAME", help="what runs (default: heap-exit-claim)"
     )
@@ -314,6 +324,7 @@ def make_parser() -> Parser:
     add_runs(add("runs", "list runs with verdict, age and size"))
     add_compare(add("compare", "what changed between two runs: verdict, rates, signatures"))
     add_prune(add("prune", "delete old runs, by age, number or size"))
+    add_notify(add("notify", "tell those whom a file names what came of a run or a night, by webhook and mail"))
     add_boards(add("boards", "list boards and how they stand; look after them"))
     _doctor_parser(add("doctor", "say what is missing on this machine and how to get it"))
     add_overlay(add("overlay", "make real programs (Mesa, a shell) for emulated boards from Debian's packages"))

@@ -2,7 +2,8 @@
 """`panthorlab compare OLD NEW`: what is not the same in two runs. Rates are held against each other by the verdict's
 own tests; the rest is what is there and what is not.
 
-An arm is compared with that of its name; the only kernel of a `panthorlab run` with *after* of a validation.
+An arm is compared with that of its name; the only kernel of a `panthorlab run` with *after* of a validation. Of two
+matrices each kernel is compared with its own (`matrices`).
 """
 
 from __future__ import annotations
@@ -14,13 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from panthorlab.errors import UsageError
+from panthorlab.errors import LabError, UsageError
 from panthorlab.history.facts import ArmOnBoard, RunFacts, State, facts_of
+from panthorlab.history.matrices import Pairs, is_matrix, pair
 from panthorlab.history.trends import Rate
 from panthorlab.outcome import Side
 from panthorlab.report.text import json_text, p_value, percent, plain
 from panthorlab.run.arms import ALONE
 from panthorlab.verdict.stats import ALPHA, fisher, holm
+
+INCONCLUSIVE: Final = 3
+"""Exit status."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +60,62 @@ class RunDifference:
     same: int
     """Workloads and tests with the same rate in both."""
 
+    @property
+    def worse(self) -> bool:
+        """Whether `new` is at fault: it has signatures that `old` lacks, or significantly higher rates."""
+        return bool(self.appeared) or any(change.word == "more" for change in self.rates)
+
+    @property
+    def perhaps(self) -> bool:
+        """Whether something fails that did not, which may be chance; a rate that was there before swings by itself."""
+        return any(one.new.faulty and not one.old.faulty for one in self.rates)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two runs and what differs. `name`: of the pair, in a matrix."""
+
+    old: RunFacts
+    new: RunFacts
+    found: RunDifference
+    name: str = ""
+
+    @property
+    def exit(self) -> int:
+        """Of `--fail-on-worse`: what could not be judged in `new`, or did not run there any more, has not passed."""
+        if self.new.state is not State.ENDED or self.new.lost or self.found.only_old:
+            return LabError.exit_status
+        return 1 if self.found.worse else INCONCLUSIVE if self.found.perhaps else 0
+
 
 def main(options: argparse.Namespace) -> int:
-    """Exit status 0, whatever differs."""
-    old, new = (_facts(path) for path in (options.old, options.new))
-    found = difference(old, new)
-    if options.json:
-        sys.stdout.write(json_text(_json(old, new, found)))
+    """Exit status 0, whatever differs; with `--fail-on-worse`, that of the worst."""
+    if is_matrix(options.old) != is_matrix(options.new):
+        raise UsageError("one is a matrix, and the other a run", hint="name two runs or two matrices")
+    pairs = pair(options.old, options.new) if is_matrix(options.old) else None
+    if pairs is None:
+        compared = [_compared(options.old, options.new)]
     else:
-        print("\n".join(_lines(old, new, found)))
-    return 0
+        compared = [_compared(old, new, name) for name, old, new in pairs.paired]
+    status = _status(compared, pairs) if options.fail_on_worse else 0
+    if options.json:
+        made = [_json(one.old, one.new, one.found) for one in compared]
+        sys.stdout.write(json_text(made[0] if pairs is None else _matrix_json(pairs, made)))
+    else:
+        print("\n".join(_matrix_lines(pairs, compared) if pairs else _lines(compared[0])))
+    return status
+
+
+def _status(compared: Sequence[Compared], pairs: Pairs | None) -> int:
+    found = {one.exit for one in compared}
+    if pairs is not None and (pairs.only_old or not compared):
+        found.add(LabError.exit_status)
+    return next((status for status in (LabError.exit_status, 1, INCONCLUSIVE) if status in found), 0)
+
+
+def _compared(old: Path, new: Path, name: str = "") -> Compared:
+    then, now = _facts(old), _facts(new)
+    return Compared(then, now, difference(then, now), name)
 
 
 def _facts(path: Path) -> RunFacts:
@@ -160,7 +211,19 @@ _LISTS: Final = (
 )
 
 
-def _lines(old: RunFacts, new: RunFacts, found: RunDifference) -> Iterator[str]:
+def _matrix_lines(pairs: Pairs, compared: Sequence[Compared]) -> Iterator[str]:
+    for what, then, now in pairs.settings:
+        yield f"asked for something else: {what}: {plain(then)} → {plain(now)}"
+    for one in compared:
+        yield f"== {plain(one.name)}"
+        yield from _lines(one)
+    for title, names in (("new", pairs.only_new), ("old", pairs.only_old)):
+        for name in names:
+            yield f"in the {title} matrix alone: {plain(name)}"
+
+
+def _lines(one: Compared) -> Iterator[str]:
+    old, new, found = one.old, one.new, one.found
     yield f"old  {plain(old.path)}  {_verdict(old)}"
     yield f"new  {plain(new.path)}  {_verdict(new)}"
     for what, then, now in found.setup:
@@ -176,6 +239,15 @@ def _lines(old: RunFacts, new: RunFacts, found: RunDifference) -> Iterator[str]:
 
 def _shown(rate: Rate) -> str:
     return f"{rate.faulty}/{rate.judged} ({percent(*rate.interval)})"
+
+
+def _matrix_json(pairs: Pairs, made: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "settings": [{"what": what, "old": then, "new": now} for what, then, now in pairs.settings],
+        "kernels": [{"name": name, **one} for (name, _, _), one in zip(pairs.paired, made, strict=True)],
+        "only_old": list(pairs.only_old),
+        "only_new": list(pairs.only_new),
+    }
 
 
 def _json(old: RunFacts, new: RunFacts, found: RunDifference) -> dict[str, Any]:

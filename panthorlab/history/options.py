@@ -38,8 +38,14 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
 
 def add_compare(parser: argparse.ArgumentParser) -> None:
     """Of `compare`."""
-    parser.add_argument("old", type=Path, metavar="RUN")
-    parser.add_argument("new", type=Path, metavar="RUN")
+    parser.add_argument("old", type=Path, metavar="OLD", help="directory of a run, or of a matrix")
+    parser.add_argument("new", type=Path, metavar="NEW", help="another one")
+    parser.add_argument(
+        "--fail-on-worse",
+        action="store_true",
+        help="exit with 1 if NEW has new signatures or significantly higher rates, 3 if something fails that did not "
+        "and may be chance, 4 if something was lost or did not run there",
+    )
     parser.add_argument("--json", action="store_true", help="print what changed as JSON on stdout")
 
 

@@ -42,7 +42,10 @@ def items() -> Iterator[Item]:
     for home in cache_dir("trees").iterdir():
         if home.is_dir() and not home.name.startswith("new-"):
             yield Item(home, _used(home, "base.json"), home.with_name(f"{home.name}.lock"))
-    for folder, pattern in (("kernels", "new-*"), ("trees", "new-*"), ("downloads", "*")):
+    for tree in cache_dir("prebuilt").iterdir():
+        if tree.is_dir() and not tree.name.startswith("new-"):
+            yield Item(tree, tree.stat().st_mtime)
+    for folder, pattern in (("kernels", "new-*"), ("trees", "new-*"), ("prebuilt", "new-*"), ("downloads", "*")):
         for path in cache_dir(folder).glob(pattern):
             yield Item(path, path.stat().st_mtime, junk=True)
 

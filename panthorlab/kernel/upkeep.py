@@ -82,7 +82,7 @@ def _notes() -> Iterator[Damage]:
 
 
 def _left_behind() -> Iterator[Path]:
-    for folder in ("kernels", "trees"):
+    for folder in ("kernels", "trees", "prebuilt"):
         for path in sorted(cache_dir(folder).glob("new-*")):
             if path.name.startswith(store.ASIDE) or time.time() - path.stat().st_mtime > MAKING_SECONDS:
                 yield path

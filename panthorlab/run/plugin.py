@@ -54,7 +54,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("panthorlab")
     group.addoption("--board", metavar="NAME", help="board to run suites on, a file of board_configs/")
     group.addoption(
-        "--kernel", metavar="K", help="kernel to boot: store key, RUN:before, RUN:after, or build directory"
+        "--kernel",
+        metavar="K",
+        help="kernel to boot: store key, RUN:before, RUN:after, build directory, or URL#sha256=HEX",
     )
     group.addoption("--iterations", type=int, metavar="N", help="iterations of each claim workload")
     group.addoption("--boot-method", default=AUTO, choices=CHOICES, help=HELP)

@@ -72,7 +72,7 @@ class Web:
         except (requests.RequestException, Urllib3Error, OSError) as error:
             # `from None`: the library's exception contains the URL, and that may contain a password.
             raise SwitchError(
-                f"{self.name} cannot be reached: {_reason(error)}",
+                f"{self.name} cannot be reached: {reason_of(error)}",
                 hint="is it powered, on the network, and its address in the board file right?",
             ) from None
         self._check(response, text)
@@ -132,7 +132,7 @@ def quoted(text: str) -> str:
     return repr(shown) if shown.strip() else "an empty answer"
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """A short reason, extracted from the libraries' nested exceptions."""
     text = redact(str(error))
     if isinstance(error, requests.Timeout) or "timed out" in text:

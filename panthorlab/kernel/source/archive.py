@@ -11,6 +11,7 @@ from panthorlab.kernel.tools import pipeline, run
 UNPACK_SECONDS = 900
 
 _DECOMPRESS = {".xz": ("xz", "-dc", "-T0"), ".gz": ("gzip", "-dc"), ".bz2": ("bzip2", "-dc"), ".zst": ("zstd", "-dc")}
+SUFFIXES = (".tar", *(f".tar{suffix}" for suffix in _DECOMPRESS))
 
 
 def extract_argv(into: Path, *, strip: int) -> list[str]:
@@ -27,13 +28,15 @@ def extract_argv(into: Path, *, strip: int) -> list[str]:
     ]
 
 
-def unpack_tarball(tarball: Path, into: Path) -> None:
-    """Unpack `linux-*.tar.{xz,gz,bz2,zst}`, leaving out its one top directory."""
+def unpack_tarball(tarball: Path, into: Path, *, largest: int | None = None) -> None:
+    """Unpack `linux-*.tar.{xz,gz,bz2,zst}`, leaving out its one top directory. One with more than `largest` bytes in it
+    is cut off there, which tar calls an error."""
     decompress = _DECOMPRESS.get(tarball.suffix)
     if decompress is None and tarball.suffix != ".tar":
-        known = ", ".join([".tar", *(f".tar{suffix}" for suffix in _DECOMPRESS)])
-        raise SourceError(f"{tarball.name} is not a tarball that can be read", hint=f"known: {known}")
+        raise SourceError(f"{tarball.name} is not a tarball that can be read", hint=f"known: {', '.join(SUFFIXES)}")
     stages: list[list[str]] = [[*decompress, str(tarball)]] if decompress else [["cat", str(tarball)]]
+    if largest is not None:
+        stages.append(["head", "-c", str(largest)])
     pipeline([*stages, extract_argv(into, strip=1)], timeout=UNPACK_SECONDS)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from panthorlab.errors import LabError, SourceError
 from panthorlab.kernel.progress import quiet
-from panthorlab.kernel.source import kernelorg
+from panthorlab.kernel.source import download, kernelorg
 from panthorlab.kernel.source.spec import resolve
 
 NAME = "linux-6.18.5.tar.xz"
@@ -99,7 +99,7 @@ def test_second_time_without_the_server(server: Server) -> None:
 def test_broken_connections_are_resumed(
     server: Server, tmp_path: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernelorg, "CHUNK", 64)
+    monkeypatch.setattr(download, "CHUNK", 64)
     server.cuts = 2
     unpack(tmp_path / "out")
     assert (tmp_path / "out/Makefile").read_bytes() == files["Makefile"]
