@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What came of a night: for its reports, and for whoever is told of it. Data only, of the standard library."""
+"""What came of a night: for its reports, and for whoever is told of it. Data only."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
+
+from panthorlab.jsonvalue import JsonObject
+from panthorlab.run.record.codec import decode, encode
 
 
 class NightOutcome(StrEnum):
@@ -72,12 +74,13 @@ class Trouble:
 
 @dataclass(frozen=True)
 class Expectation:
-    """An entry of the lists of known findings and how often it was seen: in `seen` of `judged` iterations or boots,
+    """An entry of the lists of known findings, and how often it was seen on a board: in `seen` of `judged` iterations or boots,
     in how many `nights`, this one among them. `tonight`: the same of this night alone. `interval`: Wilson's, 95 %, of
     the rate. `source`: FILE:LINE."""
 
     pattern: str
     source: str
+    board: str
     seen: int
     judged: int
     interval: tuple[float, float]
@@ -108,8 +111,8 @@ class KernelNight:
 
     `attempted` iterations and tests, of which `judged` and `lost` (to the lab). `new`: what the last good night lacks,
     `passes`: entries of the lists of known findings that were expected and did not come, in sentences. `compared`: the
-    last good night and its commit; None: there was none. `directory`: of what ran, absolute; empty if nothing did.
-    `standing`: of an unchanged branch, what the night said that judged it.
+    last good night, empty if there was none, and `good`, its commit. `directory`: of what ran, absolute; empty if
+    nothing did. `standing`: of an unchanged branch, what the night said that judged it.
     """
 
     name: str
@@ -127,7 +130,8 @@ class KernelNight:
     known: tuple[Expectation, ...] = ()
     passes: tuple[str, ...] = ()
     culprits: tuple[Culprit, ...] = ()
-    compared: tuple[str, Commit] | None = None
+    compared: str = ""
+    good: Commit | None = None
     standing: NightOutcome | None = None
     kernel: str = ""
     boards: tuple[str, ...] = ()
@@ -183,60 +187,27 @@ class Night:
         return sum(one.lost for one in self.kernels)
 
 
-def to_json(night: Night) -> dict[str, Any]:
+def to_json(night: Night) -> JsonObject:
     """A night as `night.json` has it; what can be derived is in it, too."""
-    whole = {name: getattr(night, name) for name in ("outcome", "exit", "attempted", "judged", "lost")}
-    return {**asdict(night), **whole, "kernels": [kernel_json(one) for one in night.kernels]}
+    whole = ("outcome", "exit", "attempted", "judged", "lost")
+    return {
+        **_object(night),
+        **{name: encode(getattr(night, name)) for name in whole},
+        "kernels": [kernel_json(one) for one in night.kernels],
+    }
 
 
-def kernel_json(kernel: KernelNight) -> dict[str, Any]:
+def kernel_json(kernel: KernelNight) -> JsonObject:
     """One of its kernels."""
-    compared = {"night": kernel.compared[0], "commit": asdict(kernel.compared[1])} if kernel.compared else None
-    culprit = asdict(kernel.culprit) if kernel.culprit else None
-    return {**asdict(kernel), "compared": compared, "culprit": culprit, "exit": kernel.exit}
+    return {**_object(kernel), "culprit": encode(kernel.culprit), "exit": kernel.exit}
 
 
-def kernel_of(data: Mapping[str, Any]) -> KernelNight:
-    """The inverse of `kernel_json`. Raises KeyError, TypeError or ValueError for what is none."""
-    known = {field.name for field in fields(KernelNight)}
-    given = {name: value for name, value in data.items() if name in known}
-    compared = given["compared"]
-    return KernelNight(
-        **{
-            **given,
-            "outcome": NightOutcome(given["outcome"]),
-            "standing": NightOutcome(given["standing"]) if given["standing"] else None,
-            "commit": Commit(**given["commit"]) if given["commit"] else None,
-            "compared": (compared["night"], Commit(**compared["commit"])) if compared else None,
-            "new": tuple(
-                Trouble(**{**one, "before": _pair(one["before"]), "after": _pair(one["after"])}) for one in given["new"]
-            ),
-            "known": tuple(
-                Expectation(**{**one, "interval": _pair(one["interval"]), "tonight": _pair(one["tonight"])})
-                for one in given["known"]
-            ),
-            "culprits": tuple(
-                Culprit(
-                    **{
-                        **one,
-                        "commits": tuple(Commit(**commit) for commit in one["commits"]),
-                        "checks": tuple(one["checks"]),
-                        "explains": tuple(one["explains"]),
-                    }
-                )
-                for one in given["culprits"]
-            ),
-            **{name: tuple(given[name]) for name in ("reasons", "passes", "boards", "suites")},
-        }
-    )
+def night_of(data: JsonObject) -> Night:
+    """The inverse of `to_json`. Raises `ShapeError` for what is none."""
+    return decode(Night, data)
 
 
-def night_of(data: Mapping[str, Any]) -> Night:
-    """The inverse of `to_json`."""
-    own = {name: data[name] for name in ("name", "title", "started", "seconds", "directory")}
-    return Night(**own, kernels=tuple(map(kernel_of, data["kernels"])), notes=tuple(data["notes"]))
-
-
-def _pair(value: Any) -> Any:
-    first, second = value
-    return first, second
+def _object(value: Night | KernelNight) -> JsonObject:
+    made = encode(value)
+    assert isinstance(made, dict)  # noqa: S101 - it is a dataclass
+    return made
