@@ -74,9 +74,9 @@ class Trouble:
 
 @dataclass(frozen=True)
 class Expectation:
-    """An entry of the lists of known findings, and how often it was seen on a board: in `seen` of `judged` iterations or boots,
-    in how many `nights`, this one among them. `tonight`: the same of this night alone. `interval`: Wilson's, 95 %, of
-    the rate. `source`: FILE:LINE."""
+    """An entry of the lists of known findings, and how often it came on a board: in `seen` of `judged` iterations or
+    boots of so many `nights`, this one among them. `tonight`: the same of this night alone. `interval`: Wilson's, 95 %,
+    of the rate. `source`: FILE:LINE."""
 
     pattern: str
     source: str
@@ -92,8 +92,8 @@ class Expectation:
 class Culprit:
     """What a bisect came to. `signature`: what it searched for; `explains`: what else came with it. `commits`: one if
     it is named, several that cannot be told apart, or none. `verified`: the culprit shows it; its parent, and the tip
-    without it, do not. `reason`, `checks`: sentences. `directory`: of the bisect. `night`: that found it; of a fault
-    that stands, an earlier one."""
+    without it, do not. `reason`, `checks`: sentences. `directory`: of the bisect, empty if none began. `night`: that
+    found it; of a fault that stands, an earlier one. `ended`: if not, the next night goes on with it."""
 
     signature: str
     commits: tuple[Commit, ...]
@@ -103,6 +103,7 @@ class Culprit:
     explains: tuple[str, ...] = ()
     directory: str = ""
     night: str = ""
+    ended: bool = True
 
 
 @dataclass(frozen=True)
