@@ -23,6 +23,7 @@ COMMANDS = {
     "matrix": "panthorlab.run.matrix:main",
     "bisect": "panthorlab.run.bisect.command:main",
     "bisect-step": "panthorlab.run.bisect.step:main",
+    "nightly": "panthorlab.nightly.command:main",
     "fuzz": "panthorlab.run.fuzzing:main",
     "explore": "panthorlab.run.explore.command:main",
     "record": "panthorlab.run.recording:main",

@@ -17,6 +17,7 @@ from panthorlab.history.options import add_compare, add_history, add_prune, add_
 from panthorlab.kernel.driver import by_name
 from panthorlab.lab_options import add_boards, add_lava, add_overlay
 from panthorlab.mmio.options import add_recording, add_replay_trace
+from panthorlab.nightly.options import add_nightly
 from panthorlab.notify.options import add_notify
 from panthorlab.parser import Parser
 from panthorlab.quantities import boots, duration, iterations, port, seed
@@ -259,6 +260,7 @@ def make_parser() -> Parser:
     _matrix_parser(add("matrix", "run the suites on several kernels, and show where these differ"))
     add_bisect(add("bisect", "find the first bad commit of a git tree, also of a fault that shows only sometimes"))
     add_step(add("bisect-step", "the script for `git bisect run`: 0 good, 1 bad, 125 cannot be judged"))
+    add_nightly(add("nightly", "test the branches of some trees, compare with the last good night, bisect what is new"))
     _fuzz_parser(add("fuzz", "try random sequences of panthor's calls on one kernel; make what finds a bug short"))
     add_explore(add("explore", "try many interleavings of driver and GPU; make what brings a finding short"))
     record = add("record", "as `run`, and record every access of the driver to the GPU's registers")

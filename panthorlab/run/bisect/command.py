@@ -127,6 +127,8 @@ def _carry_on(log: EventLog, history: History, settings: Settings, *, as_json: b
             Bisect(log, history, hands, weights_of(history, driver.directory), progress.line).run()
         log.append(RunEnd())
     except TimeLimitReached:
+        if settings.time_limit is None:  # it was somebody else's, who knows what to do
+            raise
         raise LabError(
             f"the time limit of {settings.time_limit:g} s was reached", hint=f"panthorlab bisect --resume {run_dir}"
         ) from None

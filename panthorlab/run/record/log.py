@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import ClassVar, Self, TypeVar
 
 from panthorlab.errors import LabError, UsageError
 from panthorlab.files import FULL
@@ -123,10 +123,15 @@ def is_validation(events: Sequence[Event]) -> bool:
 
 
 class EventLog:
-    """Writer of one run's events; holds the run's lock for as long as it is open."""
+    """Writer of one run's events; holds the run's lock for as long as it is open. `FILE`, `BUSY`, `BUSY_HINT`: for logs
+    of something else than a run."""
+
+    FILE: ClassVar[str] = "events.jsonl"
+    BUSY: ClassVar[str] = "another panthorlab is working on this run"
+    BUSY_HINT: ClassVar[str] = "wait until it has ended, or stop it; `panthorlab report` shows how far it is"
 
     def __init__(self, run_dir: Path) -> None:
-        self.path = run_dir / "events.jsonl"
+        self.path = run_dir / self.FILE
         try:
             self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
@@ -135,10 +140,7 @@ class EventLog:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self._fd)
-            raise UsageError(
-                f"{run_dir}: another panthorlab is working on this run",
-                hint="wait until it has ended, or stop it; `panthorlab report` shows how far it is",
-            ) from None
+            raise UsageError(f"{run_dir}: {self.BUSY}", hint=self.BUSY_HINT) from None
         self._link = self._cut_torn_line()
 
     def _cut_torn_line(self) -> int:

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`panthorlab nightly FILE`: a night that was stopped goes on, else a new one begins."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from panthorlab.errors import LabError, PanthorlabError, UsageError
+from panthorlab.files import digest, sha256, write_whole
+from panthorlab.kernel.build import config as fragments
+from panthorlab.nightly import mirror, page
+from panthorlab.nightly.asked import run_options
+from panthorlab.nightly.config import read_config
+from panthorlab.nightly.model import Night, to_json
+from panthorlab.nightly.night import NIGHTS, OneNight
+from panthorlab.nightly.plan import KernelPlan, NightlyPlan, in_turn, plan_of
+from panthorlab.nightly.record import NightEnd, NightLog, NightStart, read_nights
+from panthorlab.nightly.state import Nights, NightSoFar, trend, whole
+from panthorlab.nightly.text import render
+from panthorlab.report import console
+from panthorlab.report.text import json_text, seconds
+from panthorlab.run import fleet
+from panthorlab.run.kernels import parse_params
+from panthorlab.run.known import read_known
+from panthorlab.run.overlays import overlay_dir
+from panthorlab.run.progress import ProgressDisplay
+from panthorlab.run.suites import find_suites
+
+JSON: Final = "night.json"
+PAGE: Final = "night.html"
+SHOWN_NIGHTS: Final = 30
+
+
+def main(options: argparse.Namespace) -> int:
+    """Returns the night's exit status: 4 if a kernel could not be judged, 1 if one is at fault, 3 if one shows what
+    is too seldom to tell, else 0."""
+    file = options.file.absolute()
+    plan = plan_of(read_config(file), file.parent)
+    if options.report:
+        return _report(plan, options)
+    _check(plan)
+    if options.dry_run:
+        return _dry_run(plan, options)
+    try:
+        plan.state.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{plan.state}: {error.strerror}", hint="`state` in the file names a directory") from error
+    with NightLog(plan.state) as log:
+        night = _carry_on(plan, log, options, digest([sha256(file)]))
+    return _show(plan, night, options)
+
+
+def _check(plan: NightlyPlan) -> None:
+    """What is wrong is said before the night begins. Raises UsageError, ConfigError."""
+    find_suites(plan.suites)
+    parse_params(plan.file.param)
+    read_known(plan.known)
+    for kernel in plan.kernels:
+        asked = run_options(plan, kernel, key="", output=plan.state, overlay=None, no_jail=False)
+        boards = fleet.named(asked)
+        for board in boards:
+            board.check_time(asked.time)
+        fragments.find_fragments(fleet.fragments_of(boards, kernel.fragments))
+
+
+def _carry_on(plan: NightlyPlan, log: NightLog, options: argparse.Namespace, asked: str) -> Night:
+    nights = Nights.of(read_nights(plan.state))
+    night = nights.unfinished
+    if night is not None and (why := not_resumed(night, asked, time.time())):
+        log.append(NightEnd(night=night.name, seconds=max(0.0, time.time() - night.start.time), notes=(why,)))
+        closed = Nights.of(read_nights(plan.state)).nights[-1]
+        _write(plan, whole(closed, str(plan.state / NIGHTS / night.name), time.time()))
+        night = None
+    progress = ProgressDisplay(quiet=options.quiet)
+    if night is None:
+        start = _begin(plan, log, nights, asked)
+        progress.line(f"night {start.night}: {len(start.kernels)} kernels; state: {plan.state}")
+    else:
+        start = night.start
+        progress.line(f"night {start.night} goes on")
+    try:
+        return OneNight(
+            plan,
+            log,
+            start.night,
+            progress,
+            lambda so_far: _write(plan, so_far),
+            overlay=overlay_dir(plan.overlay, progress),
+            force=options.force,
+            no_jail=options.no_jail,
+            quiet=options.quiet,
+        ).run()
+    except KeyboardInterrupt:
+        progress.line(f"the night goes on with: panthorlab nightly {options.file}")
+        raise
+    finally:
+        progress.finish()
+
+
+def not_resumed(night: NightSoFar, asked: str, now: float) -> str:
+    """Why a night that was stopped does not go on; empty if it does."""
+    deadline = night.start.deadline
+    if night.start.asked != asked:
+        return "it was interrupted, and nightly.yaml is another one since"
+    if deadline is not None and now >= deadline:
+        return "it was interrupted, and its time was up before it went on"
+    return ""
+
+
+def _begin(plan: NightlyPlan, log: NightLog, nights: Nights, asked: str) -> NightStart:
+    now = time.time()
+    name = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
+    taken = {night.name for night in nights.nights}
+    name = next(one for one in (name, *(f"{name}-{number}" for number in range(2, 1000))) if one not in taken)
+    return log.append(
+        NightStart(
+            night=name,
+            title=plan.file.title,
+            kernels=tuple(kernel.name for kernel in in_turn(plan.kernels, nights.last_judged(name))),
+            asked=asked,
+            deadline=None if plan.budget is None else now + plan.budget,
+        )
+    )
+
+
+def _write(plan: NightlyPlan, night: Night) -> None:
+    """The night's JSON and page, in its directory. Raises LabError: the record has it all the same."""
+    rows = trend(Nights.of(read_nights(plan.state)).nights, SHOWN_NIGHTS)
+    folder = Path(night.directory)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / JSON, json_text(to_json(night)))
+        write_whole(folder / PAGE, page.render(night, rows))
+    except OSError as error:
+        raise LabError(
+            f"{folder}: {error.strerror}", hint="free some space, then `panthorlab nightly FILE` goes on"
+        ) from error
+
+
+def _show(plan: NightlyPlan, night: Night, options: argparse.Namespace) -> int:
+    _write(plan, night)
+    if options.json:
+        print(json_text(to_json(night)), end="")
+    else:
+        print(render(night, columns=console.columns_of(sys.stdout)))
+        print(f"page: {Path(night.directory) / PAGE}")
+    return night.exit
+
+
+def _report(plan: NightlyPlan, options: argparse.Namespace) -> int:
+    """The last night, from its record alone; also while it runs."""
+    nights = Nights.of(read_nights(plan.state)).nights
+    if not nights:
+        raise UsageError(f"{plan.state}: no night is on record", hint=f"panthorlab nightly {options.file}")
+    last = nights[-1]
+    return _show(plan, whole(last, str(plan.state / NIGHTS / last.name), time.time()), options)
+
+
+def _dry_run(plan: NightlyPlan, options: argparse.Namespace) -> int:
+    """What a night would do now; exit status 4 if a tree cannot be reached."""
+    nights = Nights.of(read_nights(plan.state))
+    here = nights.unfinished
+    name = here.name if here else ""
+    rows: list[dict[str, object]] = []
+    for kernel in in_turn(plan.kernels, nights.last_judged(name)):
+        row: dict[str, object] = {"kernel": kernel.name, "url": kernel.url, "commit": None, "does": "test", "why": ""}
+        rows.append(row | _would(nights, kernel, name, force=options.force))
+    budget = f"within {seconds(plan.budget)}" if plan.budget else "as long as it takes"
+    if options.json:
+        print(json_text({"state": str(plan.state), "budget": plan.budget, "goes_on": name or None, "kernels": rows}))
+    else:
+        print(f"{plan.file.title}: {len(rows)} kernels, {budget}; state: {plan.state}")
+        print("\n".join(f"{row['does']:5} {row['kernel']}: {row['why']}" for row in rows))
+        print(f"suites: {', '.join(find_suites(plan.suites))}; {plan.file.boots} boots; nothing was done")
+    return LabError.exit_status if any(row["does"] == "fail" for row in rows) else 0
+
+
+def _would(nights: Nights, kernel: KernelPlan, name: str, *, force: bool) -> dict[str, object]:
+    try:
+        tip = mirror.tips(kernel.url, [kernel.branch]).get(kernel.branch)
+    except PanthorlabError as error:
+        return {"does": "fail", "why": str(error)}
+    if tip is None:
+        return {"does": "fail", "why": f"{kernel.url} has no branch {kernel.branch}"}
+    last = nights.same(kernel, tip, name)
+    if last and not force:
+        why = f"{tip[:12]} is as the night {last.night} judged it: {last.kernel.outcome}"
+        return {"does": "skip", "commit": tip, "why": why}
+    against = "there is no good night to compare it with yet"
+    good = nights.good(kernel.name, name, lambda _: True)
+    if good and good.kernel.commit:
+        against = f"compared with {good.kernel.commit.short} of the night {good.night}"
+    return {"commit": tip, "why": f"{tip[:12]} on {', '.join(kernel.boards)}; {against}"}
