@@ -94,6 +94,28 @@ def add_lab(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_hosts(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("other machines (docs/hosts.md)")
+    group.add_argument(
+        "--hosts",
+        metavar="ADDRESS",
+        help="boot emulated boards on the workers of this scheduler of Dask's distributed (tls://HOST:8786), as many "
+        "at once as these take, whatever --jobs says; default: on this machine",
+    )
+    for name, text in (("ca", "certificate of the authority"), ("cert", "own certificate"), ("key", "own key")):
+        group.add_argument(
+            f"--hosts-tls-{name}",
+            type=Path,
+            metavar="FILE",
+            help=f"{text}, in PEM format, for tls:// (default: from distributed's configuration)",
+        )
+    group.add_argument(
+        "--hosts-insecure",
+        action="store_true",
+        help="allow tcp:// to another machine: whoever reaches the scheduler can run code on its workers",
+    )
+
+
 def add_run(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what runs, and how much")
     group.add_argument(

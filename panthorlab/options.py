@@ -9,7 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from panthorlab import __version__
-from panthorlab.arguments import add_board, add_driver, add_dry_run, add_jail, add_lab, add_output, add_run, add_source
+from panthorlab.arguments import (
+    add_board,
+    add_driver,
+    add_dry_run,
+    add_hosts,
+    add_jail,
+    add_lab,
+    add_output,
+    add_run,
+    add_source,
+)
 from panthorlab.bisect_options import add_bisect, add_step
 from panthorlab.errors import UsageError
 from panthorlab.explore_options import add_explore
@@ -42,6 +52,7 @@ def _validate_parser(parser: argparse.ArgumentParser) -> None:
     add_board(parser)
     add_lab(parser)
     add_run(parser)
+    add_hosts(parser)
     add_output(parser)
     add_dry_run(parser)
 
@@ -66,6 +77,7 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
     add_board(parser)
     add_lab(parser)
     add_run(parser)
+    add_hosts(parser)
     add_output(parser)
     parser.add_argument(
         "command",
@@ -103,6 +115,7 @@ def _matrix_parser(parser: argparse.ArgumentParser) -> None:
     add_board(parser)
     add_lab(parser)
     add_run(parser)
+    add_hosts(parser)
     add_output(parser)
     parser.add_argument("--all", action="store_true", help="also the rows that are good on all kernels")
 
@@ -286,6 +299,7 @@ def make_parser() -> Parser:
     resume = add("resume", "continue an interrupted run")
     resume.add_argument("run", type=Path, metavar="RUN")
     add_jail(resume)
+    add_hosts(resume)
     resume.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
     resume.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
     build = add("build", "build kernels into the store and print their keys")

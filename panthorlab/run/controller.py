@@ -25,9 +25,11 @@ from panthorlab.run.record import BootEnd, BootStart, Doing, Event, Moved, Note,
 from panthorlab.run.record.codec import encode
 from panthorlab.run.record.log import EventLog
 from panthorlab.run.work import Work
-from panthorlab.run.worker import STOP_GRACE, Worker
+from panthorlab.run.worker import STOP_GRACE, run_here
 
 POLL: Final = 0.2
+Boot = Callable[[Board, Path, Callable[[OfBoot], None], threading.Event], str]
+"""Does the job in a directory, as `worker.run_here`."""
 
 
 class Controller:
@@ -42,9 +44,11 @@ class Controller:
         *,
         lanes: Sequence[Lane],
         progress: Callable[[Event], None],
+        boot: Boot = run_here,
     ) -> None:
+        """`boot`: does one, here or on another host."""
         self._log, self._run_dir, self._events, self._make_job = log, run_dir, events, make_job
-        self._lanes, self._progress = lanes, progress
+        self._lanes, self._progress, self._boot_by = lanes, progress, boot
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._failures: queue.Queue[BaseException] = queue.Queue()
@@ -157,4 +161,4 @@ class Controller:
 
     def _work(self, board: Board, log_dir: Path, record: Callable[[OfBoot], None]) -> str:
         """Run one worker to its end. Empty if it reported how its boot ended, else why it did not."""
-        return Worker(board, log_dir, record, self._stop).run()
+        return self._boot_by(board, log_dir, record, self._stop)

@@ -7,13 +7,15 @@ The same seed is the same run only as long as all of this is the same.
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from panthorlab import __version__
 from panthorlab.errors import UsageError
 from panthorlab.files import digest, sha256, write_whole
-from panthorlab.paths import PACKAGE
+from panthorlab.paths import PACKAGE, data_dirs
 from panthorlab.run.job import Job
 
 FILE: Final = "depends-on.json"
@@ -30,6 +32,20 @@ def dependence(job: Job, qemu: str) -> dict[str, str]:
         "panthorlab's own side": _sources(*HOST_SIDE),
         "the board's file": sha256(Path(job.board)),
         "the suites": digest(sha256(Path(suite)) for suite in job.suites),
+    }
+
+
+def versions() -> dict[str, str]:
+    """What must be the same on each host of a run, by what a person calls it; without QEMU, which not every one has."""
+    parts = {"the GPU model": "gpu", "the programs for boards": "guest"}
+    return {
+        "panthorlab": __version__,
+        "Python": ".".join(platform.python_version_tuple()[:2]),
+        **{name: _sources(folder) for name, folder in parts.items()},
+        "panthorlab's own side": _sources("."),
+        "the suites": digest(
+            (suite.name, sha256(suite)) for suite in sorted(next(data_dirs("suites"), PACKAGE).glob("*.py"))
+        ),
     }
 
 

@@ -141,10 +141,10 @@ def recorded(options: argparse.Namespace, chosen: Fleet) -> dict[str, object]:
     }
 
 
-def lanes(boards: Sequence[Board], settings: Settings) -> list[Lane]:
-    """A lane for each board; for one that can be had in copies, and alone, as many as `--jobs` says."""
+def lanes(boards: Sequence[Board], settings: Settings, copies: int | None = None) -> list[Lane]:
+    """A lane for each board; for one that can be had in copies, and alone, as many as `copies` or `--jobs` says."""
     if len(boards) == 1 and boards[0].copies:
-        return [Lane(boards[0])] * settings.jobs
+        return [Lane(boards[0])] * (copies or settings.jobs)
     wait = 0.0 if settings.tag else settings.wait or 0.0
     return [Lane(board, wait) for board in boards]
 

@@ -29,6 +29,8 @@ from panthorlab.report import console
 from panthorlab.report.matrix import Column, cells_of, render
 from panthorlab.report.text import json_text
 from panthorlab.run import fleet
+from panthorlab.run.hosts.address import access_of
+from panthorlab.run.hosts.crew import Crew, crew_of
 from panthorlab.run.kernels import parse_params, resolve_kernel
 from panthorlab.run.known import read_known
 from panthorlab.run.limits import TimeLimitReached, time_limit
@@ -67,14 +69,18 @@ def main(options: argparse.Namespace) -> int:
     parse_params(options.param)
     find_suites(options.suite)
     known = read_known(options.known)
-    fleet.choose(options)
+    boards = fleet.choose(options).boards
+    access_of(options)
     progress = ProgressDisplay(quiet=options.quiet)
     options.overlay = overlay_dir(options.overlay, progress)
     folder = _folder(options, known)
     try:
         with time_limit(options.time_limit):
             kernels = _kernels(options, folder, progress)
-            columns = [_column(options, known, folder, label, kernel, progress) for label, kernel in kernels.items()]
+            with crew_of(options, boards, progress.note) as crew:
+                columns = [
+                    _column(options, known, folder, label, kernel, progress, crew) for label, kernel in kernels.items()
+                ]
     except TimeLimitReached:
         raise LabError(
             f"the time limit of {options.time_limit:g} s was reached",
@@ -152,6 +158,7 @@ def _column(
     label: str,
     kernel: Kernel,
     progress: ProgressDisplay,
+    crew: Crew,
 ) -> Column:
     run_dir = folder / kernel.key[:12]
     events = _whole(run_dir)
@@ -161,7 +168,7 @@ def _column(
             shutil.rmtree(run_dir)
         progress.line(f"kernel {label}")
         own = argparse.Namespace(**{**vars(options), "kernel": kernel.key, "output": run_dir})
-        events = read_run(run_suites(own, known))
+        events = read_run(run_suites(own, known, crew))
     made = judge_kernel(events)
     rows = {name: (row.failed, row.errors, row.total) for name, row in made.rows.items()}
     cells = cells_of(map(json_of_test, made.tests), rows)

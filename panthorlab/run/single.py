@@ -15,6 +15,8 @@ from panthorlab.run import fleet, measure
 from panthorlab.run.arms import ALONE, Arm
 from panthorlab.run.command import main as run_command
 from panthorlab.run.controller import Controller
+from panthorlab.run.hosts.address import access_of
+from panthorlab.run.hosts.crew import HERE, Crew, crew_of
 from panthorlab.run.jobs import Jobs
 from panthorlab.run.kernels import notes_of, parse_params, resolve_kernel
 from panthorlab.run.known import read_known
@@ -44,12 +46,16 @@ def main(options: argparse.Namespace) -> int:
         raise UsageError("--known is for suites: COMMAND decides its own status", hint="leave it out")
     if options.deep and command:
         raise UsageError("--deep is for suites: COMMAND runs on kernel K alone", hint="leave it out")
-    options.overlay = overlay_dir(options.overlay, ProgressDisplay(quiet=options.quiet))
+    if access_of(options) and command:
+        raise UsageError("--hosts is for suites: COMMAND talks to this terminal", hint="leave it out")
+    progress = ProgressDisplay(quiet=options.quiet)
+    options.overlay = overlay_dir(options.overlay, progress)
     try:
         with time_limit(options.time_limit):
             if command:
                 return run_command(options, command)
-            run_dir = run_suites(options, known)
+            with crew_of(options, fleet.choose(options).boards if options.hosts else (), progress.note) as crew:
+                run_dir = run_suites(options, known, crew)
             if options.recording:
                 gather(run_dir, options.recording)
             return summary(run_dir, read_run(run_dir), as_json=options.json)
@@ -59,7 +65,7 @@ def main(options: argparse.Namespace) -> int:
         ) from None
 
 
-def run_suites(options: argparse.Namespace, known: Sequence[KnownEntry]) -> Path:
+def run_suites(options: argparse.Namespace, known: Sequence[KnownEntry], crew: Crew = HERE) -> Path:
     """Run the suites on one kernel, and give the directory of the run, whose log says what came of it."""
     chosen = fleet.choose(options)
     given = {
@@ -117,8 +123,9 @@ def run_suites(options: argparse.Namespace, known: Sequence[KnownEntry]) -> Path
                     maps=maps,
                     recording=OF_BOOT if options.recording else None,
                 ),
-                lanes=fleet.lanes(chosen.boards, settings),
+                lanes=fleet.lanes(chosen.boards, settings, crew.copies),
                 progress=progress.event,
+                boot=crew.boot,
             ).run(slots)
             if maps:
                 for event in measure.conclude(run_dir, read_events(run_dir)):

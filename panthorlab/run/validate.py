@@ -25,6 +25,8 @@ from panthorlab.run import check, fleet, further, measure, planning, reports, va
 from panthorlab.run.arms import Arm
 from panthorlab.run.bothkernels import both_kernels
 from panthorlab.run.controller import Controller
+from panthorlab.run.hosts.address import access_of
+from panthorlab.run.hosts.crew import Crew, crew_of
 from panthorlab.run.intake import keep_patches
 from panthorlab.run.jobs import Jobs
 from panthorlab.run.kernels import parse_params
@@ -108,7 +110,7 @@ def main(options: argparse.Namespace) -> int:
             for note in (*chosen.notes, *kept.notes):
                 log.append(Note(text=note))
                 progress.note(note)
-            return _carry_on(run_dir, log, settings, chosen.boards, progress, as_json=options.json)
+            return _carry_on(run_dir, log, settings, chosen.boards, progress, options)
         except PanthorlabError as error:
             if _did_nothing(log, error):
                 log.discard()
@@ -139,6 +141,7 @@ def _check(options: argparse.Namespace) -> fleet.Fleet:
     for name in options.patch:
         require_name(name)
     parse_params(options.param)
+    access_of(options)
     return fleet.choose(options)
 
 
@@ -158,7 +161,7 @@ def resume_main(options: argparse.Namespace) -> int:
         if Path(start.directory).is_dir():  # relative names in its options are meant from there
             os.chdir(start.directory)
         boards, progress = fleet.reopened(start.options), ProgressDisplay(quiet=options.quiet)
-        return _carry_on(run_dir, log, start.options, boards, progress, as_json=options.json)
+        return _carry_on(run_dir, log, start.options, boards, progress, options)
 
 
 def _finished(events: Sequence[Event]) -> bool:
@@ -199,15 +202,15 @@ def _carry_on(
     settings: Settings,
     boards: Sequence[Board],
     progress: ProgressDisplay,
-    *,
-    as_json: bool,
+    options: argparse.Namespace,
 ) -> int:
-    """One session of a run. However it ends, but for bad input, there is a verdict and there are reports."""
+    """One session of a run. However it ends, but for bad input, there is a verdict and there are reports. `options`: of
+    this session alone."""
     began = time.monotonic()
     again = f"continue with: panthorlab resume {shlex.quote(str(run_dir))}"
     try:
-        with time_limit(settings.time_limit):
-            _Validation(run_dir, log, settings, boards, progress).run()
+        with time_limit(settings.time_limit), crew_of(options, boards, progress.note) as crew:
+            _Validation(run_dir, log, settings, boards, progress, crew).run()
         log.append(RunEnd())
         end: Event | None = None
     except TimeLimitReached:
@@ -226,7 +229,7 @@ def _carry_on(
     finally:
         progress.finish()
     worked = SessionTime(seconds=round(time.monotonic() - began, 2))
-    return _report(run_dir, _put_on_record(run_dir, log, [*([end] if end else []), worked]), as_json=as_json)
+    return _report(run_dir, _put_on_record(run_dir, log, [*([end] if end else []), worked]), as_json=options.json)
 
 
 def _stopped(progress: ProgressDisplay, reason: str, hint: str, *, status: int) -> Stopped:
@@ -256,10 +259,16 @@ class _Validation:
     """One session of a run: whatever its events say is still to be done."""
 
     def __init__(
-        self, run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: ProgressDisplay
+        self,
+        run_dir: Path,
+        log: EventLog,
+        settings: Settings,
+        boards: Sequence[Board],
+        progress: ProgressDisplay,
+        crew: Crew,
     ) -> None:
         self._dir, self._log, self._settings, self._progress = run_dir, log, settings, progress
-        self._boards = boards
+        self._boards, self._crew = boards, crew
         self._keys = [board.key for board in boards]
 
     def run(self) -> None:
@@ -344,6 +353,7 @@ class _Validation:
             self._dir,
             read_events(self._dir),
             jobs,
-            lanes=fleet.lanes(self._boards, self._settings),
+            lanes=fleet.lanes(self._boards, self._settings, self._crew.copies),
             progress=self._progress.event,
+            boot=self._crew.boot,
         ).run(slots)

@@ -111,6 +111,11 @@ class Worker:
                 ended = ended or isinstance(event, BootEnd)
 
 
+def run_here(board: Board, log_dir: Path, record: Callable[[OfBoot], None], stop: threading.Event) -> str:
+    """`Worker.run`, as a process of this machine."""
+    return Worker(board, log_dir, record, stop).run()
+
+
 def worker_argv(log_dir: Path, events_fd: int) -> list[str]:
     """pytest on the job in `log_dir`, with nothing of the directories that it, its suites or its user are in."""
     return [

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Who does a run's boots: processes of this machine, or, with `--hosts`, those of the machines behind a scheduler."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from panthorlab.board.board import Board
+from panthorlab.errors import UsageError
+from panthorlab.run.controller import Boot
+from panthorlab.run.hosts.address import INSTALL, access_of
+from panthorlab.run.worker import run_here
+
+
+@dataclass(frozen=True)
+class Crew:
+    """`boot` does one. `copies`: as many at once of a board that can be had in copies; None: `--jobs`."""
+
+    boot: Boot = run_here
+    copies: int | None = None
+
+
+HERE: Final = Crew()
+
+
+@contextmanager
+def crew_of(options: argparse.Namespace, boards: Sequence[Board], note: Callable[[str], None]) -> Iterator[Crew]:
+    """Whom `--hosts` names. `note`: is told what they are. Raises UsageError, LabError."""
+    access = access_of(options)
+    if access is None:
+        yield HERE
+        return
+    if fixed := [board.name for board in boards if not board.copies]:
+        raise UsageError(
+            f"board {fixed[0]} is where it is: --hosts is for boards that are made for each boot",
+            hint="leave out --hosts, or use an emulated board",
+        )
+    try:
+        from panthorlab.run.hosts.session import session
+    except ImportError as error:
+        raise UsageError(f"--hosts needs Dask's distributed: {error}", hint=INSTALL) from error
+    with session(access) as found:
+        note(found.described)
+        yield Crew(found.boot, found.copies)

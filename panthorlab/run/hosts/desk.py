@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A boot's host: what runs in a process of `dask worker`.
+
+The worker process of a boot is started here as on the controller's own machine (`run/worker.py`). What it says goes out
+as it comes, under the topic of the controller's session; what the controller says comes in by `hand`.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import queue
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO, Final, TypedDict
+
+from distributed import get_worker
+
+from panthorlab.board.emulated.qemu import find_qemu
+from panthorlab.board.registry import open_board
+from panthorlab.errors import LabError, PanthorlabError
+from panthorlab.files import write_whole
+from panthorlab.jsonvalue import Json, JsonObject
+from panthorlab.paths import cache_dir
+from panthorlab.run.dependence import versions
+from panthorlab.run.hosts.parcels import kept, packed_logs
+from panthorlab.run.hosts.places import Places, shipped
+from panthorlab.run.record import OfBoot
+from panthorlab.run.record.versions import as_json
+from panthorlab.run.worker import Worker
+
+LEASE: Final = 180.0
+"""Seconds after which a controller that is not heard of is gone, and its boots are ended."""
+BEAT: Final = 30.0
+POLL: Final = 0.2
+NOT_LOGS: Final = frozenset({"job.json", "tmp"})
+
+
+class Answer(TypedDict):
+    """What a boot is told to do. `job`: with names for paths; `parcels`: keys by name. `no`: why it is not wanted."""
+
+    job: str
+    parcels: dict[str, str]
+    no: str
+
+
+class Done(TypedDict):
+    """What comes of a boot. `why`: as `Worker.run` gives it. `log`: its directory, packed; `told`: so many messages."""
+
+    why: str
+    log: bytes
+    told: int
+    attempt: str
+
+
+class _Leash(threading.Event):
+    """Set when the boot is to end: because the controller wants it, or has not been heard of for `LEASE`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard = time.monotonic()
+
+    def is_set(self) -> bool:
+        return super().is_set() or time.monotonic() - self.heard > LEASE
+
+
+@dataclass
+class _Desk:
+    """One attempt at a boot."""
+
+    topic: str
+    ticket: str
+    attempt: str = field(default_factory=lambda: secrets.token_hex(6))
+    inbox: queue.SimpleQueue[Answer | bytes] = field(default_factory=queue.SimpleQueue)
+    stop: _Leash = field(default_factory=_Leash)
+    told: int = 0
+
+    def tell(self, kind: str, value: Json) -> None:
+        """Send a message to the controller. Only the boot's own thread does."""
+        message = {"ticket": self.ticket, "attempt": self.attempt, "number": self.told, kind: value}
+        self.told += 1
+        get_worker().log_event(self.topic, json.dumps(message))
+
+    def next(self) -> Answer | bytes:
+        """What the controller says next. Raises LabError if that is nothing any more."""
+        while not self.stop.is_set():
+            try:
+                return self.inbox.get(timeout=POLL)
+            except queue.Empty:
+                continue
+        raise LabError("interrupted")
+
+
+_desks: dict[str, _Desk] = {}
+
+
+def here() -> dict[str, str]:
+    """Of this host, what decides how a boot goes."""
+    return versions() | {"QEMU": find_qemu().version}
+
+
+def hand(attempt: str, message: Answer | bytes) -> bool:
+    """The controller's answer, or a piece of a parcel, for an attempt. Whether there still is such a one."""
+    desk = _desks.get(attempt)
+    if desk is not None:
+        desk.inbox.put(message)
+    return desk is not None
+
+
+def stop(attempt: str) -> None:
+    """End an attempt, in order."""
+    if desk := _desks.get(attempt):
+        desk.stop.set()
+
+
+def beat(topic: str) -> None:
+    """The controller of this session is there."""
+    for desk in list(_desks.values()):
+        if desk.topic == topic:
+            desk.stop.heard = time.monotonic()
+
+
+def boot(topic: str, ticket: str) -> Done:
+    """Do the boot that the controller describes when it hears that this host is ready for it."""
+    with _at_desk(topic, ticket) as desk, TemporaryDirectory(dir=cache_dir("hosts"), prefix="boot-") as folder:
+        log_dir = Path(folder, "log")
+        log_dir.mkdir()
+        try:
+            desk.tell("ready", {"host": platform.node(), "address": get_worker().address, "versions": {**here()}})
+            why = _do(desk, log_dir)
+        except (PanthorlabError, OSError) as error:
+            why = str(error)
+        return {"why": why, "log": packed_logs(log_dir, NOT_LOGS), "told": desk.told, "attempt": desk.attempt}
+
+
+@contextmanager
+def _at_desk(topic: str, ticket: str) -> Iterator[_Desk]:
+    desk = _Desk(topic, ticket)
+    _desks[desk.attempt] = desk
+    try:
+        yield desk
+    finally:
+        del _desks[desk.attempt]
+
+
+def _do(desk: _Desk, log_dir: Path) -> str:
+    answer = desk.next()
+    assert not isinstance(answer, bytes)  # noqa: S101 - pieces are sent when they are asked for
+    if answer["no"]:
+        return answer["no"]
+    paths = {
+        name: kept(name, key, lambda file, name=name: _fetch(desk, name, file))
+        for name, key in answer["parcels"].items()
+    }
+    places = Places({**shipped(), **paths, "log": log_dir, "run": log_dir.parent})
+    job: JsonObject = json.loads(places.real(answer["job"]))
+    write_whole(log_dir / "job.json", json.dumps(job, indent=1))
+
+    def record(event: OfBoot) -> None:
+        desk.tell("event", places.named(json.dumps(as_json(event))))
+
+    why = Worker(open_board(str(job["board"])), log_dir, record, desk.stop).run()
+    return str(json.loads(places.named(json.dumps(why))))
+
+
+def _fetch(desk: _Desk, name: str, file: IO[bytes]) -> None:
+    """Write what the controller sends of a parcel; an empty piece ends it."""
+    desk.tell("want", name)
+    while piece := desk.next():
+        if not isinstance(piece, bytes):
+            raise LabError("the controller talks of something else", hint="this is a bug of panthorlab")
+        file.write(piece)

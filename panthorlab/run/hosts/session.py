@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The controller's connection to a scheduler, and through it to the hosts of its workers."""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from distributed import Client, Future
+from distributed.security import Security
+
+from panthorlab.board.board import Board
+from panthorlab.errors import LabError
+from panthorlab.jsonvalue import JsonObject
+from panthorlab.run.dependence import versions
+from panthorlab.run.hosts import desk
+from panthorlab.run.hosts.address import INSTALL, Access
+from panthorlab.run.hosts.equal import unequal
+from panthorlab.run.hosts.remote import RemoteBoot
+from panthorlab.run.record import OfBoot
+
+RESOURCE: Final = "boot"
+CONNECT_TIME: Final = 30.0
+START: Final = "dask worker SCHEDULER --no-nanny --nthreads 1 --resources boot=1"
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """A session. `boxes`: where messages of the boots go, by ticket. `versions`: what all hosts have."""
+
+    client: Client
+    topic: str
+    copies: int
+    described: str
+    versions: Mapping[str, str]
+    boxes: dict[str, queue.SimpleQueue[JsonObject]] = field(default_factory=dict)
+
+    def boot(self, board: Board, log_dir: Path, record: Callable[[OfBoot], None], stop: threading.Event) -> str:
+        """As `worker.run_here`, on one of the hosts."""
+        ticket = secrets.token_hex(6)
+        inbox = self.boxes[ticket] = queue.SimpleQueue[JsonObject]()
+        try:
+            return RemoteBoot(self, ticket, inbox, board, log_dir, record, stop).run()
+        finally:
+            del self.boxes[ticket]
+
+    # -- what a boot does with it ------------------------------------------------------------------------------
+
+    def submit(self, ticket: str, name: str) -> Future:
+        """Have a boot done by whoever is free."""
+        key = f"panthorlab-boot-{name}-{ticket}"
+        return self.client.submit(desk.boot, self.topic, ticket, key=key, resources={RESOURCE: 1}, pure=False)
+
+    def hand(self, address: str, attempt: str, message: desk.Answer | bytes) -> bool:
+        """Give something to an attempt; whether it is still there."""
+        found = self.client.run(desk.hand, attempt, message, workers=[address], on_error="ignore")
+        return bool(found.get(address))
+
+    def stop(self, address: str, attempt: str) -> None:
+        """End an attempt."""
+        self.client.run(desk.stop, attempt, workers=[address], on_error="ignore")
+
+    def check(self) -> None:
+        """Raises LabError if there is nobody any more who could do a boot."""
+        if not slots(self.client):
+            raise LabError("no host is left that takes boots", hint=f"start some: {START}")
+
+    def deliver(self, event: tuple[float, str]) -> None:
+        """A message from a desk, to its boot; late ones are nobody's."""
+        message: JsonObject = json.loads(event[1])
+        if box := self.boxes.get(str(message["ticket"])):
+            box.put(message)
+
+
+@contextmanager
+def session(access: Access) -> Iterator[Hosts]:
+    """Connect, and see that the hosts are equal to this one. Raises LabError, UsageError."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it says is said below, for the run
+    client = _connect(access)
+    with client:
+        taking = slots(client)
+        if not taking:
+            raise LabError(f"{access.address} has no worker that takes boots", hint=f"start some: {START}")
+        known = _alike(client, list(taking))
+        copies = sum(taking.values())
+        hosts = Hosts(
+            client,
+            f"panthorlab-{secrets.token_hex(8)}",
+            copies,
+            f"boots run on {len(taking)} workers of {access.address}, {copies} at once",
+            known,
+        )
+        client.subscribe_topic(hosts.topic, hosts.deliver)
+        ended = threading.Event()
+        beats = threading.Thread(target=_beat, args=(hosts, ended), name="hosts-beat", daemon=True)
+        beats.start()
+        try:
+            yield hosts
+        finally:
+            ended.set()
+            beats.join(CONNECT_TIME)
+
+
+def _connect(access: Access) -> Client:
+    security = Security(**access.tls, require_encryption=True) if access.encrypted else None
+    try:
+        return Client(access.address, security=security, timeout=CONNECT_TIME, set_as_default=False, name="panthorlab")
+    except (OSError, TimeoutError, ValueError, RuntimeError, TypeError) as error:
+        raise LabError(
+            f"the scheduler {access.address} cannot be reached: {error}",
+            hint="does `dask scheduler` run there? with TLS: are these its files? docs/hosts.md",
+        ) from error
+
+
+def slots(client: Client) -> dict[str, int]:
+    """How many boots each worker takes at once; those that take none are not in it."""
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    found = {address: int(worker.get("resources", {}).get(RESOURCE, 0)) for address, worker in workers.items()}
+    return {address: count for address, count in found.items() if count > 0}
+
+
+def _alike(client: Client, workers: list[str]) -> dict[str, str]:
+    """What decides how boots go on each of the hosts, which must be the same. Raises LabError."""
+    found = client.run(desk.here, workers=workers, on_error="return")
+    for address, theirs in found.items():
+        if isinstance(theirs, ImportError):
+            raise LabError(f"the worker {address} has no panthorlab like this one: {theirs}", hint=INSTALL)
+        if isinstance(theirs, Exception):
+            raise LabError(f"the worker {address} cannot do boots: {theirs}", hint="`panthorlab doctor` there")
+    first = next(iter(found.values()))
+    wanted = {**first, **versions()}
+    for address, theirs in found.items():
+        if why := unequal(address, theirs, wanted):
+            raise LabError(why, hint="install the same panthorlab (and QEMU) everywhere, and start the workers again")
+    return wanted
+
+
+def _beat(hosts: Hosts, ended: threading.Event) -> None:
+    """Say that the controller is there, as long as it is."""
+    while not ended.wait(desk.BEAT):
+        try:
+            hosts.client.run(desk.beat, hosts.topic, on_error="ignore")
+        except (OSError, TimeoutError, RuntimeError):  # a worker has just gone, or the scheduler: boots hear of it
+            continue
