@@ -38,6 +38,22 @@ def test_default_job_is_fixed(default_run: Done) -> None:
     assert result["p_fewer"] < 0.001
 
 
+@pytest.mark.wide
+def test_default_job_with_all_suites_is_fixed(cli: Cli, run_dir: Path, tmp_path: Path) -> None:
+    kernels = ("--before", f"{run_dir}:before", "--after", f"{run_dir}:after")
+    done = cli("validate", *kernels, "--output", tmp_path / "run")
+    assert (done.exit, done.json["verdict"]) == (0, "fixed"), done.stderr
+    assert not [test for test in done.json["tests"] if test["after"] in ("FAIL", "ERROR")]
+
+
+def test_default_job_measures_the_lines_of_the_driver_and_of_the_patch(default_run: Done) -> None:
+    coverage = default_run.json["coverage"]
+    assert coverage["before"]["functions"] > 150
+    assert coverage["after"]["functions"] > 150
+    patch = coverage["after"]["patch"]
+    assert patch["ran"] == patch["lines"] > 0, "the fix has run"
+
+
 def test_default_job_reports_the_residual_of_concurrent_clients(default_run: Done) -> None:
     clients = [item for item in default_run.json["workloads"] if item["name"] == "heap-exit/clients"]
     assert clients[0]["sides"]["after"]["iterations"] >= 300
