@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Nights from beginning to end, with real git trees and a real record; kernels and bisects say what they are told to."""
+"""Nights from beginning to end, with real git trees and a real record; kernels and bisects say what they are told."""
 
 from __future__ import annotations
 
