@@ -94,7 +94,7 @@ class NightlyFile(Section):
     title: Annotated[str, Field(min_length=1, max_length=200)] = "panthor nightly"
     state: Text = "nightly.state"
     trees: Annotated[list[Tree], Field(min_length=1)]
-    kernels: list[Kernel] = Field([Kernel(name="plain")], min_length=1)
+    kernels: list[Kernel] = Field([Kernel(name="plain", config=[])], min_length=1)
     boards: list[Text] = Field(["qemu-g610"], min_length=1)
     suites: list[Text] = Field([])
     overlay: Text | None = None

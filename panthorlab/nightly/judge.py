@@ -36,7 +36,7 @@ from panthorlab.run.variantresults import planned_tests
 from panthorlab.verdict import Expect, KnownFinding, RunVerdict, Verdict
 from panthorlab.verdict.finding import NewFinding
 from panthorlab.verdict.model import TestVerdict, WorkloadVerdict
-from panthorlab.verdict.sightings import BOOT, DIED, NO_BOOT, PROGRAM_FAILED
+from panthorlab.verdict.sightings import DIED, NO_BOOT, PROGRAM_FAILED
 
 EARLIER: Final = "good-"
 """Begins the names of the good night's boots, so that no two have one."""
@@ -122,7 +122,7 @@ def judged(tonight: Sequence[Event], good: Sequence[Event] | None) -> Judgement:
     new = tuple(_new(verdict, known)) if good is not None else ()
     outcome = _outcome(verdict, new, failed=bool(alone.failed), compared=good is not None)
     if outcome is NightOutcome.REGRESSED and not any(one.blamed for one in new):
-        new = (Trouble("boot", BOOT_FAILED, BOOT, reason=verdict.reasons[0]), *new)
+        new = (Trouble("verdict", verdict.verdict, reason=plain(verdict.reasons[0])), *new)
     own = (*alone.errors, *alone.failed)
     reasons = own if good is None or outcome is NightOutcome.FAILING else verdict.reasons
     shown = tuple(dict.fromkeys(map(plain, reasons)))
@@ -148,8 +148,10 @@ def _outcome(verdict: RunVerdict, new: Sequence[Trouble], *, failed: bool, compa
 
 
 def _new(verdict: RunVerdict, known: Sequence[KnownFinding]) -> Iterator[Trouble]:
-    """Blamed before doubtful, findings before tests before rates."""
-    found = [*_findings(verdict.new_findings, known), *_tests(verdict.tests), *_rates(verdict.workloads)]
+    """Blamed before doubtful, findings before tests before rates. Of a kernel that never came up, nothing but that."""
+    found = [*_findings(verdict.new_findings, known)]
+    if verdict.boots.get(Side.AFTER):
+        found += [*_tests(verdict.tests), *_rates(verdict.workloads)]
     return iter(sorted(found, key=lambda one: not one.blamed))
 
 

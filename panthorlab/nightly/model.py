@@ -59,9 +59,9 @@ class Commit:
 @dataclass(frozen=True)
 class Trouble:
     """Something that is wrong with a kernel. `what`: `signature` or `kind` of a finding, `test`, `rate` (a workload
-    that fails more often), `boot` or `build`; `name`: which; `where`: the workload, or `(boot)`. `before` and `after`:
-    how often, of how many, in the last good night and in this one. `blamed`: by the rules of evidence; if not, it was
-    seen too seldom to say. `reason`: a sentence."""
+    that fails more often), `boot`, `build`, or `verdict` (what has no other name); `name`: which; `where`: the
+    workload, or `(boot)`. `before` and `after`: how often, of how many, in the last good night and in this one.
+    `blamed`: by the rules of evidence; if not, it was seen too seldom to say. `reason`: a sentence."""
 
     what: str
     name: str

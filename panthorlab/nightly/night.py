@@ -140,7 +140,7 @@ class OneNight:
         )
 
     def _earlier(self, nights: Nights, kernel: KernelPlan) -> Earlier:
-        rates = [own.kernel.known for _, own in nights.judged(kernel.name, self.name)]
+        rates = [own.kernel.known for own in nights.judged(kernel.name, self.name)]
         good = nights.good(kernel.name, self.name, self._is_there)
         if good is None:
             return Earlier(measured=rates)
@@ -157,16 +157,16 @@ class OneNight:
         own = self._now().kernels[kernel.name].kernel
         if (own.standing or own.outcome) not in SEARCHED or own.commit is None or own.good is None:
             return
-        earlier = [judged.kernel for _, judged in self._nights().judged(kernel.name, self.name)]
+        earlier = [event.kernel for event in self._nights().told(kernel.name, self.name)]
         if inherited := [one for one in culprit.inherited(own, earlier) if one not in own.culprits]:
-            own = replace(own, culprits=(*inherited, *own.culprits))
+            own = _with(own, [*inherited, *own.culprits])
             self._record(kernel, own)
         open_ones = {one.signature: one for one in own.culprits if not one.ended}
         closed = [one for one in own.culprits if one.ended]
         while symptoms := culprit.wanted(own.new, closed):
             symptom = symptoms[0]
             closed.append(self._culprit(kernel, own, symptom, open_ones.get(symptom)))
-            own = replace(own, outcome=_with(own, closed), culprits=tuple(closed))
+            own = _with(own, closed)
             self._record(kernel, own)
 
     def _culprit(self, kernel: KernelPlan, own: KernelNight, symptom: str, begun: Culprit | None) -> Culprit:
@@ -212,13 +212,15 @@ class OneNight:
 
 
 def _unchanged(bare: KernelNight, same: KernelJudged) -> KernelNight:
-    """As the night left it that judged this commit."""
+    """As an earlier night left it: that which tested this commit, or one that had not to, either."""
     then = same.kernel
+    standing = then.standing or then.outcome
+    since = f"nothing has changed since the night {same.night}, which found it {standing}"
     return replace(
         then,
         outcome=NightOutcome.UNCHANGED,
-        standing=then.outcome,
-        reasons=(f"nothing has changed since the night {same.night}, which found it {then.outcome}",),
+        standing=standing,
+        reasons=then.reasons if then.standing else (since,),
         url=bare.url,
         attempted=0,
         judged=0,
@@ -228,8 +230,14 @@ def _unchanged(bare: KernelNight, same: KernelJudged) -> KernelNight:
     )
 
 
-def _with(own: KernelNight, culprits: list[Culprit]) -> NightOutcome:
+def _with(own: KernelNight, culprits: list[Culprit]) -> KernelNight:
     """What was too seldom to blame the kernel is blamed on it when a bisect has found where it came from."""
-    if own.outcome is NightOutcome.INCONCLUSIVE and any(one.verified for one in culprits):
-        return NightOutcome.REGRESSED
-    return own.outcome
+    doubt, blamed = NightOutcome.INCONCLUSIVE, NightOutcome.REGRESSED
+    own = replace(own, culprits=tuple(culprits))
+    if not any(one.verified for one in culprits):
+        return own
+    return replace(
+        own,
+        outcome=blamed if own.outcome is doubt else own.outcome,
+        standing=blamed if own.standing is doubt else own.standing,
+    )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from panthorlab.errors import UsageError
+from panthorlab.jsonvalue import JsonObject
 from panthorlab.nightly.model import Commit, KernelNight
 from panthorlab.run.record import Event, lines
 from panthorlab.run.record.codec import Count, Seconds, ShapeError
@@ -91,7 +92,7 @@ def read_nights(state: Path) -> list[Event]:
     return events
 
 
-def _event(path: Path, number: int, fields: lines.JsonObject, before: Sequence[Event]) -> Event:
+def _event(path: Path, number: int, fields: JsonObject, before: Sequence[Event]) -> Event:
     newest = max((one.version for one in before if isinstance(one, NightStart)), default=VERSION)
     version = fields.get("version", newest)
     try:

@@ -15,7 +15,6 @@ from panthorlab.run.record import Event
 
 COMPARABLE: Final = frozenset({NightOutcome.GOOD, NightOutcome.FAILING})
 """Nights with which others are compared: whole, and without anything new."""
-UNJUDGED: Final = frozenset({NightOutcome.ERROR, NightOutcome.UNCHANGED})
 
 
 @dataclass
@@ -58,30 +57,33 @@ class Nights:
         """The last night, if it has not ended."""
         return self.nights[-1] if self.nights and self.nights[-1].end is None else None
 
-    def judged(self, name: str, before: str) -> Iterator[tuple[NightSoFar, KernelJudged]]:
-        """Of one kernel: the nights before the night `before` that judged it, newest first."""
+    def told(self, name: str, before: str) -> Iterator[KernelJudged]:
+        """Of one kernel: what the nights before the night `before` say of it, newest first, errors left out."""
         earlier = list(takewhile(lambda night: night.name != before, self.nights))
         for night in reversed(earlier):
             own = night.kernels.get(name)
-            if own is not None and own.kernel.outcome not in UNJUDGED:
-                yield night, own
+            if own is not None and own.kernel.outcome is not NightOutcome.ERROR:
+                yield own
+
+    def judged(self, name: str, before: str) -> Iterator[KernelJudged]:
+        """The same of nights that tested it themselves."""
+        return (own for own in self.told(name, before) if own.kernel.outcome is not NightOutcome.UNCHANGED)
 
     def last_judged(self, before: str) -> Mapping[str, str]:
         """By kernel, the night that judged it last."""
         names = {name for night in self.nights for name in night.kernels}
         found = {name: next(self.judged(name, before), None) for name in names}
-        return {name: last[0].name for name, last in found.items() if last}
+        return {name: last.night for name, last in found.items() if last}
 
     def good(self, name: str, before: str, there: Callable[[KernelNight], bool]) -> KernelJudged | None:
         """The night that a night is compared with; the event's `night` names it. `there`: whether its run still is."""
         return next(
-            (own for _, own in self.judged(name, before) if own.kernel.outcome in COMPARABLE and there(own.kernel)),
-            None,
+            (own for own in self.judged(name, before) if own.kernel.outcome in COMPARABLE and there(own.kernel)), None
         )
 
     def same(self, plan: KernelPlan, commit: str, before: str) -> KernelJudged | None:
-        """The last night that judged this kernel, if all was as it is now; `commit`: all digits."""
-        last = next((own for _, own in self.judged(plan.name, before)), None)
+        """What was said last of this kernel, if all was as it is now; `commit`: all digits."""
+        last = next(self.told(plan.name, before), None)
         then = last.kernel.commit if last and last.asked == plan.asked else None
         return last if then and then.id == commit else None
 

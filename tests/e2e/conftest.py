@@ -14,9 +14,13 @@ from typing import Any
 
 import pytest
 
+from panthorlab.kernel.job import prepare_kernel
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.store import load, read_record
 
+from .kernel_history import Made, make_history
+
+BUGS = Path(__file__).parents[2] / "benchmarks/bugs"
 PATCHES = Path(__file__).parent / "patches"
 HOUR = 3600
 
@@ -106,6 +110,18 @@ def module_kernels(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     assert without is not None
     assert base is not None
     return without, base
+
+
+@pytest.fixture(scope="session")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Of 24 commits the 15th brings the seed's bug back, two others bring other bugs, which its suite does not see."""
+
+    def bug(number: str) -> Path:
+        return next(BUGS.glob(f"{number}-*.patch"))
+
+    repository = tmp_path_factory.mktemp("history") / "linux.git"
+    tree = prepare_kernel(None).base.path
+    return make_history(repository, tree, bug("01"), commits=24, at=15, harmless=[bug("10"), bug("11")])
 
 
 def workload(result: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -15,32 +15,11 @@ from typing import Any
 
 import pytest
 
-from panthorlab.kernel.job import prepare_kernel
-
 from .conftest import Cli
-from .kernel_history import Made, make_history
+from .kernel_history import Made
 
 pytestmark = [pytest.mark.e2e, pytest.mark.full]
-BUGS = Path(__file__).parents[2] / "benchmarks/bugs"
 PATIENCE = 1800.0
-
-
-def bug(number: str) -> Path:
-    return next(BUGS.glob(f"{number}-*.patch"))
-
-
-@pytest.fixture(scope="module")
-def history(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """Of 24 commits the 15th brings the seed's bug back, two others bring other bugs, which its suite does not see."""
-    base = prepare_kernel(None).base
-    return make_history(
-        tmp_path_factory.mktemp("history") / "linux.git",
-        base.path,
-        bug("01"),
-        commits=24,
-        at=15,
-        harmless=[bug("10"), bug("11")],
-    )
 
 
 def events(run: Path) -> Iterator[dict[str, Any]]:
