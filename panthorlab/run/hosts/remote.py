@@ -14,6 +14,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -207,7 +208,7 @@ class RemoteBoot:
         have not."""
         try:
             outcome: Done = future.result(timeout=FETCH)
-        except TimeoutError:
+        except (TimeoutError, CancelledError, KilledWorker):  # its host died with it: what now, its status says
             return None
         attempt = self._attempt
         if attempt is None or (attempt.name, attempt.heard) != (outcome["attempt"], outcome["told"]):
