@@ -22,7 +22,7 @@ from panthorlab.errors import LabError
 from panthorlab.jsonvalue import JsonObject
 from panthorlab.run.dependence import versions
 from panthorlab.run.hosts import desk
-from panthorlab.run.hosts.address import INSTALL, Access
+from panthorlab.run.hosts.address import INSTALL, SchedulerAccess
 from panthorlab.run.hosts.equal import unequal
 from panthorlab.run.hosts.remote import RemoteBoot
 from panthorlab.run.record import OfBoot
@@ -60,7 +60,7 @@ class Hosts:
         with _reaching():
             return self.client.submit(desk.boot, self.topic, ticket, key=key, resources={RESOURCE: 1}, pure=False)
 
-    def hand(self, address: str, attempt: str, message: desk.Answer | bytes) -> bool:
+    def hand(self, address: str, attempt: str, message: desk.BootAnswer | bytes) -> bool:
         """Give something to an attempt; whether it is still there."""
         with _reaching():
             found = self.client.run(desk.hand, attempt, message, workers=[address], on_error="ignore")
@@ -86,7 +86,7 @@ class Hosts:
 
 
 @contextmanager
-def session(access: Access) -> Iterator[Hosts]:
+def session(access: SchedulerAccess) -> Iterator[Hosts]:
     """Connect, and see that the hosts are equal to this one. Raises LabError, UsageError."""
     _quieten()
     client = _connect(access)
@@ -130,7 +130,7 @@ def _quieten() -> None:
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def _connect(access: Access) -> Client:
+def _connect(access: SchedulerAccess) -> Client:
     security = Security(**access.tls, require_encryption=True) if access.encrypted else None
     try:
         return Client(access.address, security=security, timeout=CONNECT_TIME, set_as_default=False, name="panthorlab")

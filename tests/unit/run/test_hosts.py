@@ -24,7 +24,7 @@ from panthorlab.run.hosts.address import access_of
 from panthorlab.run.hosts.crew import HERE, crew_of
 from panthorlab.run.hosts.equal import unequal
 from panthorlab.run.hosts.parcels import Parcel, kept, packed_logs, unpack
-from panthorlab.run.hosts.places import Places, shipped
+from panthorlab.run.hosts.places import HostPaths, shipped
 from panthorlab.run.hosts.repeat import Repetition
 from panthorlab.run.record import BoardUp, BootEnd, Note, Quota, Tested
 
@@ -105,8 +105,8 @@ def test_a_command_is_for_this_terminal(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_paths_come_back_as_those_of_the_other_host() -> None:
-    here = Places({"log": Path("/runs/r/boots/b"), "run": Path("/runs/r"), "suites": Path('/my "own" süites')})
-    there = Places({"log": Path("/x/log"), "run": Path("/x"), "suites": Path("/opt/s")})
+    here = HostPaths({"log": Path("/runs/r/boots/b"), "run": Path("/runs/r"), "suites": Path('/my "own" süites')})
+    there = HostPaths({"log": Path("/x/log"), "run": Path("/x"), "suites": Path("/opt/s")})
     job = {
         "log_dir": "/runs/r/boots/b",
         "map": "/runs/r/coverage",
@@ -122,7 +122,7 @@ def test_paths_come_back_as_those_of_the_other_host() -> None:
 
 @given(st.text())
 def test_any_text_without_paths_passes_as_it_is(text: str) -> None:
-    places = Places({"log": Path("/runs/r/boots/b-π")})
+    places = HostPaths({"log": Path("/runs/r/boots/b-π")})
     assert json.loads(places.named(json.dumps(text.replace("/runs/r/boots/b-π", "")))) == text.replace(
         "/runs/r/boots/b-π", ""
     )

@@ -135,7 +135,7 @@ def _talk(
     hosts, events, stopped = _Hosts(script, outcome), list[OfBoot](), threading.Event()
     if stop:
         stopped.set()
-    why = RemoteBoot(hosts, "t", hosts.inbox, board, log_dir, events.append, stopped).run()  # type: ignore[arg-type]
+    why = RemoteBoot(hosts, "t", hosts.inbox, board, log_dir, events.append, stopped).run()
     return _Talk(why, events, hosts, log_dir)
 
 
