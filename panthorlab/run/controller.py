@@ -28,7 +28,7 @@ from panthorlab.run.work import Work
 from panthorlab.run.worker import STOP_GRACE, run_here
 
 POLL: Final = 0.2
-Boot = Callable[[Board, Path, Callable[[OfBoot], None], threading.Event], str]
+DoBoot = Callable[[Board, Path, Callable[[OfBoot], None], threading.Event], str]
 """Does the job in a directory, as `worker.run_here`."""
 
 
@@ -44,7 +44,7 @@ class Controller:
         *,
         lanes: Sequence[Lane],
         progress: Callable[[Event], None],
-        boot: Boot = run_here,
+        boot: DoBoot = run_here,
     ) -> None:
         """`boot`: does one, here or on another host."""
         self._log, self._run_dir, self._events, self._make_job = log, run_dir, events, make_job

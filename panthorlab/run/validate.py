@@ -9,7 +9,7 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +25,6 @@ from panthorlab.run import check, fleet, further, measure, planning, reports, va
 from panthorlab.run.arms import Arm
 from panthorlab.run.bothkernels import both_kernels
 from panthorlab.run.controller import Controller
-from panthorlab.run.hosts.address import access_of
 from panthorlab.run.hosts.crew import Crew, crew_of
 from panthorlab.run.intake import keep_patches
 from panthorlab.run.jobs import Jobs
@@ -141,7 +140,6 @@ def _check(options: argparse.Namespace) -> fleet.Fleet:
     for name in options.patch:
         require_name(name)
     parse_params(options.param)
-    access_of(options)
     return fleet.choose(options)
 
 
@@ -154,7 +152,7 @@ def resume_main(options: argparse.Namespace) -> int:
         events = read_run(run_dir)
         start = start_of(events)
         if _finished(events):
-            return _report(run_dir, events, as_json=options.json)
+            return reports.write(run_dir, events, reports.judge(events), as_json=options.json)
         log.append(Resumed(version=VERSION))
         if start.options.no_jail:
             without_jail()
@@ -229,7 +227,8 @@ def _carry_on(
     finally:
         progress.finish()
     worked = SessionTime(seconds=round(time.monotonic() - began, 2))
-    return _report(run_dir, _put_on_record(run_dir, log, [*([end] if end else []), worked]), as_json=options.json)
+    events = _put_on_record(run_dir, log, [*([end] if end else []), worked])
+    return reports.write(run_dir, events, reports.judge(events), as_json=options.json)
 
 
 def _stopped(progress: ProgressDisplay, reason: str, hint: str, *, status: int) -> Stopped:
@@ -251,25 +250,16 @@ def _put_on_record(run_dir: Path, log: EventLog, events: Sequence[Event]) -> lis
     return read_what_is_left(run_dir)
 
 
-def _report(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
-    return reports.write(run_dir, events, reports.judge(events), as_json=as_json)
-
-
+@dataclass(frozen=True)
 class _Validation:
     """One session of a run: whatever its events say is still to be done."""
 
-    def __init__(
-        self,
-        run_dir: Path,
-        log: EventLog,
-        settings: Settings,
-        boards: Sequence[Board],
-        progress: ProgressDisplay,
-        crew: Crew,
-    ) -> None:
-        self._dir, self._log, self._settings, self._progress = run_dir, log, settings, progress
-        self._boards, self._crew = boards, crew
-        self._keys = [board.key for board in boards]
+    _dir: Path
+    _log: EventLog
+    _settings: Settings
+    _boards: Sequence[Board]
+    _progress: ProgressDisplay
+    _crew: Crew
 
     def run(self) -> None:
         kernels = both_kernels(self._dir, self._log, self._settings, self._boards, self._progress)
@@ -298,12 +288,12 @@ class _Validation:
         with self._log.phase("boots and iterations"):
             self._carry_out(_slots(read_events(self._dir), self._settings), jobs)
         further.extend(self._dir, self._log, self._progress)
-        more = extension_slots(read_events(self._dir), self._settings.boots, self._keys)
+        more = extension_slots(read_events(self._dir), self._settings.boots, [board.key for board in self._boards])
         if more:
             with self._log.phase("more iterations of before"):
                 self._carry_out(more, jobs)
         further.doubt(self._dir, self._log, self._progress)
-        if again := again_slots(SIDES, read_events(self._dir), self._keys):
+        if again := again_slots(SIDES, read_events(self._dir), [board.key for board in self._boards]):
             with self._log.phase("tests in doubt"):
                 self._carry_out(again, jobs)
         if maps:

@@ -21,7 +21,7 @@ _ADDRESS: Final = re.compile(r"(?P<scheme>[a-z+]+)://(?P<host>\[[0-9A-Fa-f:.]+\]
 
 
 @dataclass(frozen=True)
-class Access:
+class SchedulerAccess:
     """A scheduler and the files that open it. `tls`: by distributed's names; those that are not there are taken from
     distributed's own configuration."""
 
@@ -33,7 +33,7 @@ class Access:
         return self.address.startswith("tls://")
 
 
-def access_of(options: argparse.Namespace) -> Access | None:
+def access_of(options: argparse.Namespace) -> SchedulerAccess | None:
     """What `--hosts` and its companions say; None without it. Raises UsageError."""
     tls = {name: getattr(options, f"hosts_tls_{word}") for word, name in TLS_FILES.items()}
     given = {name: _file(path) for name, path in tls.items() if path is not None}
@@ -43,7 +43,7 @@ def access_of(options: argparse.Namespace) -> Access | None:
         return None
     address = _whole(options.hosts, encrypted=bool(given))
     _check(address, given, insecure=options.hosts_insecure)
-    return Access(address, given)
+    return SchedulerAccess(address, given)
 
 
 def _whole(text: str, *, encrypted: bool) -> str:

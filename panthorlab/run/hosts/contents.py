@@ -9,7 +9,7 @@ from typing import Final
 from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel import store
 from panthorlab.run.hosts.parcels import KERNEL, Parcel
-from panthorlab.run.hosts.places import Places, shipped
+from panthorlab.run.hosts.places import HostPaths, shipped
 from panthorlab.run.job import Job
 
 MOST_BESIDE: Final = 64 << 20
@@ -34,10 +34,10 @@ def parcels_of(job: Job) -> list[Parcel]:
     return found
 
 
-def places_of(job: Job, parcels: list[Parcel]) -> Places:
+def places_of(job: Job, parcels: list[Parcel]) -> HostPaths:
     """The names that both hosts use for these, and for the directories of run and boot."""
     own = {"log": Path(job.log_dir), "run": Path(job.run_dir)}
-    return Places({**shipped(), **{parcel.name: parcel.root for parcel in parcels}, **own})
+    return HostPaths({**shipped(), **{parcel.name: parcel.root for parcel in parcels}, **own})
 
 
 def _beside(folder: Path) -> set[str]:

@@ -11,7 +11,7 @@ from typing import Final
 
 from panthorlab.board.board import Board
 from panthorlab.errors import UsageError
-from panthorlab.run.controller import Boot
+from panthorlab.run.controller import DoBoot
 from panthorlab.run.hosts.address import INSTALL, access_of
 from panthorlab.run.worker import run_here
 
@@ -20,7 +20,7 @@ from panthorlab.run.worker import run_here
 class Crew:
     """`boot` does one. `copies`: as many at once of a board that can be had in copies; None: `--jobs`."""
 
-    boot: Boot = run_here
+    boot: DoBoot = run_here
     copies: int | None = None
 
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Final, TypedDict
@@ -30,7 +31,7 @@ from panthorlab.jsonvalue import Json, JsonObject
 from panthorlab.paths import cache_dir
 from panthorlab.run.dependence import versions
 from panthorlab.run.hosts.parcels import kept, packed_logs
-from panthorlab.run.hosts.places import Places, shipped
+from panthorlab.run.hosts.places import HostPaths, shipped
 from panthorlab.run.record import OfBoot
 from panthorlab.run.record.versions import as_json
 from panthorlab.run.worker import Worker
@@ -42,7 +43,7 @@ POLL: Final = 0.2
 NOT_LOGS: Final = frozenset({"job.json", "tmp"})
 
 
-class Answer(TypedDict):
+class BootAnswer(TypedDict):
     """What a boot is told to do. `job`: with names for paths; `parcels`: keys by name. `no`: why it is not wanted."""
 
     job: str
@@ -50,7 +51,7 @@ class Answer(TypedDict):
     no: str
 
 
-class Done(TypedDict):
+class BootResult(TypedDict):
     """What comes of a boot. `why`: as `Worker.run` gives it. `log`: its directory, packed; `told`: so many messages."""
 
     why: str
@@ -77,7 +78,7 @@ class _Desk:
     topic: str
     ticket: str
     attempt: str = field(default_factory=lambda: secrets.token_hex(6))
-    inbox: queue.SimpleQueue[Answer | bytes] = field(default_factory=queue.SimpleQueue)
+    inbox: queue.SimpleQueue[BootAnswer | bytes] = field(default_factory=queue.SimpleQueue)
     stop: _Leash = field(default_factory=_Leash)
     told: int = 0
 
@@ -87,7 +88,7 @@ class _Desk:
         self.told += 1
         get_worker().log_event(self.topic, json.dumps(message))
 
-    def next(self) -> Answer | bytes:
+    def next(self) -> BootAnswer | bytes:
         """What the controller says next. Raises LabError if that is nothing any more."""
         while not self.stop.is_set():
             try:
@@ -105,7 +106,7 @@ def here() -> dict[str, str]:
     return versions() | {"QEMU": find_qemu().version}
 
 
-def hand(attempt: str, message: Answer | bytes) -> bool:
+def hand(attempt: str, message: BootAnswer | bytes) -> bool:
     """The controller's answer, or a piece of a parcel, for an attempt. Whether there still is such a one."""
     desk = _desks.get(attempt)
     if desk is not None:
@@ -126,7 +127,7 @@ def beat(topic: str) -> None:
             desk.stop.heard = time.monotonic()
 
 
-def boot(topic: str, ticket: str) -> Done:
+def boot(topic: str, ticket: str) -> BootResult:
     """Do the boot that the controller describes when it hears that this host is ready for it."""
     with _at_desk(topic, ticket) as desk, TemporaryDirectory(dir=cache_dir("hosts"), prefix="boot-") as folder:
         log_dir = Path(folder, "log")
@@ -154,11 +155,8 @@ def _do(desk: _Desk, log_dir: Path) -> str:
     assert not isinstance(answer, bytes)  # noqa: S101 - pieces are sent when they are asked for
     if answer["no"]:
         return answer["no"]
-    paths = {
-        name: kept(name, key, lambda file, name=name: _fetch(desk, name, file))
-        for name, key in answer["parcels"].items()
-    }
-    places = Places({**shipped(), **paths, "log": log_dir, "run": log_dir.parent})
+    paths = {name: kept(name, key, partial(_fetch, desk, name)) for name, key in answer["parcels"].items()}
+    places = HostPaths({**shipped(), **paths, "log": log_dir, "run": log_dir.parent})
     job: JsonObject = json.loads(places.real(answer["job"]))
     write_whole(log_dir / "job.json", json.dumps(job, indent=1))
 

@@ -17,7 +17,7 @@ _GOES_ON = r"(?![\w.-])"
 
 
 @dataclass(frozen=True)
-class Places:
+class HostPaths:
     """Paths by their names."""
 
     paths: Mapping[str, Path]

@@ -14,6 +14,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -26,7 +27,7 @@ from panthorlab.errors import LabError
 from panthorlab.files import write_whole
 from panthorlab.jsonvalue import Json, JsonObject
 from panthorlab.run.hosts.contents import parcels_of, places_of
-from panthorlab.run.hosts.desk import Answer, Done
+from panthorlab.run.hosts.desk import BootAnswer, BootResult
 from panthorlab.run.hosts.equal import unequal
 from panthorlab.run.hosts.parcels import unpack
 from panthorlab.run.hosts.repeat import Repetition
@@ -54,13 +55,13 @@ class HostsPort(Protocol):
     @property
     def versions(self) -> Mapping[str, str]: ...
     def submit(self, ticket: str, name: str) -> Future: ...
-    def hand(self, address: str, attempt: str, message: Answer | bytes) -> bool: ...
+    def hand(self, address: str, attempt: str, message: BootAnswer | bytes) -> bool: ...
     def stop(self, address: str, attempt: str) -> None: ...
     def check(self) -> None: ...
 
 
 @dataclass
-class Attempt:
+class HostAttempt:
     """A host that has begun the boot. `heard`: so many of its messages."""
 
     name: str
@@ -80,7 +81,7 @@ class RemoteBoot:
     log_dir: Path
     record: Callable[[OfBoot], None]
     stop: threading.Event
-    _attempt: Attempt | None = None
+    _attempt: HostAttempt | None = None
     _told: list[OfBoot] = field(default_factory=list)
     _repetition: Repetition | None = None
 
@@ -155,7 +156,7 @@ class RemoteBoot:
 
     def _begin(self, name: str, ready: JsonObject) -> str | None:
         """A host has time for the boot."""
-        before, attempt = self._attempt, Attempt(name, str(ready["address"]), str(ready["host"]), heard=1)
+        before, attempt = self._attempt, HostAttempt(name, str(ready["address"]), str(ready["host"]), heard=1)
         why = unequal(attempt.host, _object(ready["versions"]), self.hosts.versions)
         if before is not None and not why:
             died = f"its host {before.host} ({before.address}) died"
@@ -178,7 +179,7 @@ class RemoteBoot:
         write_whole(self.log_dir / HOST_FILE, json.dumps({"host": attempt.host, "address": attempt.address}))
         return None
 
-    def _send(self, attempt: Attempt, name: str) -> None:
+    def _send(self, attempt: HostAttempt, name: str) -> None:
         """A parcel that the host does not have. Whoever is gone meanwhile needs none."""
         self.record(Doing(text=f"sends {name} to {attempt.host}"))
         for piece in self._parcels[name].chunks():
@@ -186,7 +187,7 @@ class RemoteBoot:
                 return
         self.hosts.hand(attempt.address, attempt.name, b"")
 
-    def _event(self, attempt: Attempt, text: str) -> str | None:
+    def _event(self, attempt: HostAttempt, text: str) -> str | None:
         event = event_of(json.loads(self._places.real(text)))
         if not isinstance(event, OfBoot):
             raise LabError(f"host {attempt.host} sent what is no event of a boot: {text[:200]!r}", hint=BUG)
@@ -202,12 +203,12 @@ class RemoteBoot:
             self._told.append(event)
         return None
 
-    def _outcome(self, future: Future) -> Done | None:
+    def _outcome(self, future: Future) -> BootResult | None:
         """What the host gave back, with the boot's logs in their place; None if it has not come yet, or its messages
         have not."""
         try:
-            outcome: Done = future.result(timeout=FETCH)
-        except TimeoutError:
+            outcome: BootResult = future.result(timeout=FETCH)
+        except (TimeoutError, CancelledError, KilledWorker):  # its host died with it: what now, its status says
             return None
         attempt = self._attempt
         if attempt is None or (attempt.name, attempt.heard) != (outcome["attempt"], outcome["told"]):

@@ -22,7 +22,7 @@ from panthorlab.errors import LabError
 from panthorlab.jsonvalue import JsonObject
 from panthorlab.run.dependence import versions
 from panthorlab.run.hosts import desk
-from panthorlab.run.hosts.address import INSTALL, Access
+from panthorlab.run.hosts.address import INSTALL, SchedulerAccess
 from panthorlab.run.hosts.equal import unequal
 from panthorlab.run.hosts.remote import RemoteBoot
 from panthorlab.run.record import OfBoot
@@ -57,20 +57,25 @@ class Hosts:
     def submit(self, ticket: str, name: str) -> Future:
         """Have a boot done by whoever is free."""
         key = f"panthorlab-boot-{name}-{ticket}"
-        return self.client.submit(desk.boot, self.topic, ticket, key=key, resources={RESOURCE: 1}, pure=False)
+        with _reaching():
+            return self.client.submit(desk.boot, self.topic, ticket, key=key, resources={RESOURCE: 1}, pure=False)
 
-    def hand(self, address: str, attempt: str, message: desk.Answer | bytes) -> bool:
+    def hand(self, address: str, attempt: str, message: desk.BootAnswer | bytes) -> bool:
         """Give something to an attempt; whether it is still there."""
-        found = self.client.run(desk.hand, attempt, message, workers=[address], on_error="ignore")
+        with _reaching():
+            found = self.client.run(desk.hand, attempt, message, workers=[address], on_error="ignore")
         return bool(found.get(address))
 
     def stop(self, address: str, attempt: str) -> None:
         """End an attempt."""
-        self.client.run(desk.stop, attempt, workers=[address], on_error="ignore")
+        with _reaching():
+            self.client.run(desk.stop, attempt, workers=[address], on_error="ignore")
 
     def check(self) -> None:
         """Raises LabError if there is nobody any more who could do a boot."""
-        if not slots(self.client):
+        with _reaching():
+            left = slots(self.client)
+        if not left:
             raise LabError("no host is left that takes boots", hint=f"start some: {START}")
 
     def deliver(self, event: tuple[float, str]) -> None:
@@ -81,9 +86,9 @@ class Hosts:
 
 
 @contextmanager
-def session(access: Access) -> Iterator[Hosts]:
+def session(access: SchedulerAccess) -> Iterator[Hosts]:
     """Connect, and see that the hosts are equal to this one. Raises LabError, UsageError."""
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it says is said below, for the run
+    _quieten()
     client = _connect(access)
     with client:
         taking = slots(client)
@@ -109,7 +114,23 @@ def session(access: Access) -> Iterator[Hosts]:
             beats.join(CONNECT_TIME)
 
 
-def _connect(access: Access) -> Client:
+@contextmanager
+def _reaching() -> Iterator[None]:
+    """Turns what distributed says of a scheduler that is gone into the LabError that says so."""
+    try:
+        yield
+    except (OSError, TimeoutError, RuntimeError) as error:
+        raise LabError(f"the scheduler does not answer any more: {error}", hint="look at it, then resume") from error
+
+
+def _quieten() -> None:
+    """distributed prints what it sees on stderr, in the middle of the progress; what matters of it is in the record."""
+    for name in [*logging.root.manager.loggerDict]:
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _connect(access: SchedulerAccess) -> Client:
     security = Security(**access.tls, require_encryption=True) if access.encrypted else None
     try:
         return Client(access.address, security=security, timeout=CONNECT_TIME, set_as_default=False, name="panthorlab")

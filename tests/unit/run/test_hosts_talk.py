@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One boot on other hosts as the controller sees it: what they say and what becomes of it, without any host."""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from distributed import KilledWorker
+
+from panthorlab.board.boardtime import TimeName
+from panthorlab.board.registry import open_board
+from panthorlab.errors import LabError
+from panthorlab.jsonvalue import Json, JsonObject
+from panthorlab.outcome import Outcome
+from panthorlab.run.hosts import remote
+from panthorlab.run.hosts.parcels import packed_logs
+from panthorlab.run.hosts.remote import RemoteBoot
+from panthorlab.run.job import Job
+from panthorlab.run.record import BootEnd, Doing, Note, OfBoot, Quota
+from panthorlab.run.record.codec import encode
+from panthorlab.run.record.versions import as_json
+
+VERSIONS = {"panthorlab": "1"}
+ONE, TWO = Quota(workload="one", arm_total=1), Quota(workload="two", arm_total=1)
+END = BootEnd(complete=True, outcome=Outcome.PASS, blame=None)
+
+
+@dataclass
+class _Future:
+    """What distributed gives for a boot. `outcome`: a dict, an exception, or None while it runs."""
+
+    outcome: object = None
+    cancelled: bool = False
+
+    @property
+    def status(self) -> str:
+        return "pending" if self.outcome is None else "error" if isinstance(self.outcome, Exception) else "finished"
+
+    def done(self) -> bool:
+        return self.outcome is not None
+
+    def result(self, timeout: float) -> object:
+        return self.outcome
+
+    def exception(self) -> object:
+        return self.outcome
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+    def release(self) -> None:
+        pass
+
+
+@dataclass
+class _Hosts:
+    """Plays the scheduler: says `script` when the boot is submitted."""
+
+    script: Sequence[JsonObject]
+    outcome: object
+    inbox: queue.SimpleQueue[JsonObject] = field(default_factory=queue.SimpleQueue)
+    future: _Future = field(default_factory=_Future)
+    answers: list[tuple[str, str]] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+    versions: Mapping[str, str] = field(default_factory=lambda: VERSIONS)
+
+    def submit(self, ticket: str, name: str) -> _Future:
+        for message in self.script:
+            self.inbox.put(message)
+        self.future.outcome = self.outcome
+        return self.future
+
+    def hand(self, address: str, attempt: str, message: object) -> bool:
+        self.answers.append((attempt, message["no"] if isinstance(message, dict) else ""))
+        return True
+
+    def stop(self, address: str, attempt: str) -> None:
+        self.stopped.append(attempt)
+
+    def check(self) -> None:
+        raise LabError("no host is left")
+
+
+def _ready(attempt: str, versions: Mapping[str, str] = VERSIONS) -> JsonObject:
+    told: Json = {"host": f"host-{attempt}", "address": f"tcp://{attempt}", "versions": versions}
+    return {"attempt": attempt, "number": 0, "ready": told}
+
+
+def _says(attempt: str, *events: OfBoot, first: int = 1) -> list[JsonObject]:
+    return [
+        {"attempt": attempt, "number": number, "event": json.dumps(as_json(event))}
+        for number, event in enumerate(events, first)
+    ]
+
+
+def _outcome(attempt: str, told: int, why: str = "") -> object:
+    return {
+        "why": why,
+        "log": packed_logs(Path(__file__).parent / "bisect", frozenset()),
+        "told": told,
+        "attempt": attempt,
+    }
+
+
+@dataclass
+class _Talk:
+    why: str
+    events: list[OfBoot]
+    hosts: _Hosts
+    log_dir: Path
+
+    def recorded(self, kind: type[OfBoot]) -> list[OfBoot]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+@pytest.fixture
+def log_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(remote, "parcels_of", lambda _job: [])
+    return tmp_path
+
+
+def _talk(
+    log_dir: Path, script: Sequence[JsonObject], outcome: object, *, exact: bool = True, stop: bool = False
+) -> _Talk:
+    board = open_board("qemu-g610")
+    time = TimeName.EXACT if exact else TimeName.HOST
+    job = Job(str(board.path), "k", "kernel", "s", "b", 0, 1, "/run", str(log_dir), (), None, 1, time=time)
+    (log_dir / "job.json").write_text(json.dumps(encode(job)))
+    hosts, events, stopped = _Hosts(script, outcome), list[OfBoot](), threading.Event()
+    if stop:
+        stopped.set()
+    why = RemoteBoot(hosts, "t", hosts.inbox, board, log_dir, events.append, stopped).run()
+    return _Talk(why, events, hosts, log_dir)
+
+
+def test_what_a_host_says_is_on_record_in_order_and_its_logs_are_here(log_dir: Path) -> None:
+    talk = _talk(log_dir, [_ready("a"), *_says("a", ONE, Doing(text="x"), TWO, END)], _outcome("a", 5))
+    assert talk.why == ""
+    assert [event for event in talk.events if not isinstance(event, Doing)] == [ONE, TWO, END]
+    assert talk.hosts.answers == [("a", "")]
+    assert any(path.suffix == ".py" for path in log_dir.iterdir())
+    assert json.loads((log_dir / "host.json").read_text())["host"] == "host-a"
+    assert not talk.hosts.future.cancelled
+
+
+def test_in_exact_time_a_boot_whose_host_died_starts_again_and_is_told_once(log_dir: Path) -> None:
+    script = [_ready("a"), *_says("a", ONE), _ready("b"), *_says("a", TWO, first=2), *_says("b", ONE, TWO, END)]
+    talk = _talk(log_dir, script, _outcome("b", 4))
+    assert talk.why == ""
+    assert [event for event in talk.events if not isinstance(event, Doing | Note)] == [ONE, TWO, END]
+    (note,) = talk.recorded(Note)
+    assert isinstance(note, Note)
+    assert "host-a" in note.text
+    assert "host-b" in note.text
+    assert talk.hosts.answers == [("a", ""), ("b", "")]
+
+
+def test_in_exact_time_a_second_boot_that_is_another_one_is_an_error(log_dir: Path) -> None:
+    talk = _talk(log_dir, [_ready("a"), *_says("a", ONE), _ready("b"), *_says("b", TWO)], None)
+    assert "another boot" in talk.why
+    assert talk.hosts.stopped == ["b"]
+    assert talk.hosts.future.cancelled
+
+
+def test_in_the_hosts_time_a_boot_whose_host_died_is_given_back(log_dir: Path) -> None:
+    talk = _talk(log_dir, [_ready("a"), *_says("a", ONE), _ready("b"), *_says("b", TWO)], None, exact=False)
+    assert "host-a" in talk.why
+    assert "died" in talk.why
+    assert talk.recorded(Quota) == [ONE]
+    assert talk.hosts.answers == [("a", ""), ("b", talk.why)]
+    assert talk.hosts.future.cancelled
+
+
+def test_a_host_that_died_before_it_said_anything_costs_nothing(log_dir: Path) -> None:
+    talk = _talk(log_dir, [_ready("a"), _ready("b"), *_says("b", ONE, END)], _outcome("b", 3), exact=False)
+    assert talk.why == ""
+    assert talk.recorded(Quota) == [ONE]
+
+
+def test_a_host_that_died_after_the_end_takes_only_the_logs(log_dir: Path) -> None:
+    talk = _talk(log_dir, [_ready("a"), *_says("a", ONE, END), _ready("b")], None)
+    assert talk.why == ""
+    assert "logs of this boot are lost" in str(talk.recorded(Note))
+
+
+def test_a_killed_worker_is_no_failed_boot(log_dir: Path) -> None:
+    killed = KilledWorker("boot", None, 3)
+    talk = _talk(log_dir, [_ready("a"), *_says("a", ONE)], killed)
+    assert "died" in talk.why
+    assert talk.recorded(BootEnd) == []
+
+
+def test_a_host_of_another_version_gets_no_boot(log_dir: Path) -> None:
+    talk = _talk(log_dir, [_ready("a", {"panthorlab": "2"})], None)
+    assert "panthorlab: 2 there, 1 wanted" in talk.why
+    assert talk.hosts.answers == [("a", talk.why)]
+
+
+def test_what_is_lost_on_the_way_is_an_error(log_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "lost" in _talk(log_dir, [_ready("a"), *_says("a", TWO, first=2)], None).why
+    monkeypatch.setattr(remote, "LATE", 0.0)
+    talk = _talk(log_dir, [_ready("a"), *_says("a", ONE)], _outcome("a", 3))
+    assert "did not come whole" in talk.why
+
+
+def test_a_boot_that_never_told_its_end_says_why(log_dir: Path) -> None:
+    assert _talk(log_dir, [_ready("a")], _outcome("a", 1, "the worker was killed by SIGKILL")).why.endswith("SIGKILL")
+
+
+def test_a_stopped_run_ends_its_boot_there_and_takes_what_it_still_says(log_dir: Path) -> None:
+    assert _talk(log_dir, [], None, stop=True).why == "interrupted"
+    talk = _talk(log_dir, [_ready("a"), *_says("a", ONE)], _outcome("a", 2, "interrupted"), stop=True)
+    assert talk.why == "interrupted"
+    assert talk.recorded(Quota) == [ONE]
+
+
+def test_without_any_host_nobody_waits(log_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "CHECK", 0.0)
+    with pytest.raises(LabError, match="no host is left"):
+        _talk(log_dir, [], None)
