@@ -186,7 +186,7 @@ def test_a_command_that_fails_is_an_error_of_the_lab_and_leaves_its_words(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     suite = tmp_path / "test_uapi.py"
     suite.write_text("def test_a(session): ...\n")
-    ran = run("no-such-kernel", {"uapi": suite}, tmp_path / "runs/05-x", limit=60)
+    ran = run("no-such-kernel", {"uapi": suite}, tmp_path / "runs/05-x", limit=600)
     made = came_of(ran, set())
     assert made["outcome"] is Outcome.ERROR
     assert "no-such-kernel" in ran.output

@@ -6,7 +6,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panthorlab.bisect.ends import BothEnds, End, EndTrouble
@@ -14,6 +14,8 @@ from panthorlab.bisect.graph import Graph, Node, members
 from panthorlab.bisect.policy import Search, information
 from panthorlab.bisect.posterior import Posterior, Tally
 from tests.unit.bisect.simulation import chain, simulate
+
+TRIALS = min(40, settings().max_examples // 4)
 
 
 def random_graph(commits: int, seed: int) -> Graph:
@@ -28,16 +30,17 @@ def random_graph(commits: int, seed: int) -> Graph:
 
 
 def test_a_solid_fault_among_512_commits_takes_9_boots() -> None:
-    for seed in range(12):
+    for seed in range(4):
         made = simulate(chain(512), 1.0, 0.0, seed)
         assert (made.right, made.located) == (True, 9)
 
 
 def test_a_flaky_fault_with_false_alarms_among_512_commits() -> None:
-    trials = [simulate(chain(512), 0.5, 0.02, seed) for seed in range(40)]
+    trials = [simulate(chain(512), 0.5, 0.02, seed) for seed in range(TRIALS)]
     assert sum(trial.right for trial in trials) >= 0.97 * len(trials)
-    assert sum(trial.boots for trial in trials) <= 71 * len(trials), "boots on average, with those of the ends"
-    assert sum(trial.builds for trial in trials) <= 13 * len(trials), "builds on average, with those of the ends"
+    boots, builds = (71, 13) if TRIALS >= 40 else (90, 15)  # few are further from their mean
+    assert sum(trial.boots for trial in trials) <= boots * len(trials), "boots on average, with those of the ends"
+    assert sum(trial.builds for trial in trials) <= builds * len(trials), "builds on average, with those of the ends"
 
 
 def test_a_fault_in_three_of_ten_boots_among_64_commits() -> None:

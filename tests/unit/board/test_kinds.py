@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from itertools import permutations
 from pathlib import Path
 from typing import get_args
@@ -96,8 +97,13 @@ def test_what_a_kind_does_not_override_is_careful() -> None:
 ABOVE = [file for file in sorted(PACKAGE.rglob("*.py")) if file.relative_to(PACKAGE).parts[0] != "board"]
 
 
+@cache
+def _nodes(file: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(file.read_text())))
+
+
 def _imports(file: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in _nodes(file):
         if isinstance(node, ast.ImportFrom):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
@@ -117,11 +123,13 @@ def test_nobody_above_looks_into_a_kind() -> None:
 
 def _tested_types(file: Path) -> Iterator[str]:
     """What a module asks values whether they are: names in `isinstance`, `issubclass`, `type(…) is` and `case …():`."""
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in _nodes(file):
         kinds: list[ast.expr] = []
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             kinds = node.args[1:] if node.func.id in ("isinstance", "issubclass") else []
-        elif isinstance(node, ast.Compare) and "type(" in ast.unparse(node.left):
+        elif isinstance(node, ast.Compare) and any(
+            isinstance(part, ast.Name) and part.id == "type" for part in ast.walk(node.left)
+        ):
             kinds = node.comparators
         elif isinstance(node, ast.MatchClass):
             kinds = [node.cls]
