@@ -78,6 +78,14 @@ def good_end(mirror: Path, good: str, bad: str) -> str | None:
     return bases[0] if bases and bases[0] != ends[1] else None
 
 
+def has(mirror: Path, tip: str, commit: str) -> bool:
+    """Whether `commit` is in the history of `tip`; not if the mirror does not know it."""
+    try:
+        return resolve_commit(mirror, commit, "commit") in git(mirror, "merge-base", tip, commit, ok=(0, 1)).decode()
+    except SourceError:
+        return False
+
+
 def _git(repository: Path, *args: str, timeout: float) -> str:
     """The repository is ours, the other end may be hostile: no prompts, no hooks, no transport that runs a program.
     What git tidies up in ours, it does before it ends."""

@@ -157,17 +157,25 @@ class OneNight:
         own = self._now().kernels[kernel.name].kernel
         if (own.standing or own.outcome) not in SEARCHED or own.commit is None or own.good is None:
             return
-        earlier = [event.kernel for event in self._nights().told(kernel.name, self.name)]
-        if inherited := [one for one in culprit.inherited(own, earlier) if one not in own.culprits]:
+        if inherited := self._inherited(kernel, own, own.commit):
             own = _with(own, [*inherited, *own.culprits])
             self._record(kernel, own)
-        open_ones = {one.signature: one for one in own.culprits if not one.ended}
-        closed = [one for one in own.culprits if one.ended]
-        while symptoms := culprit.wanted(own.new, closed):
-            symptom = symptoms[0]
-            closed.append(self._culprit(kernel, own, symptom, open_ones.get(symptom)))
-            own = _with(own, closed)
+        begun = {one.signature: one for one in own.culprits if not one.ended}
+        done = [one for one in own.culprits if one.ended]
+        while symptoms := culprit.wanted(own.new, done):
+            done.append(self._culprit(kernel, own, symptoms[0], begun.pop(symptoms[0], None)))
+            own = _with(own, [*done, *begun.values()])
             self._record(kernel, own)
+
+    def _inherited(self, kernel: KernelPlan, own: KernelNight, tip: Commit) -> list[Culprit]:
+        """What earlier nights found for what is still new, if this branch has those commits still."""
+        earlier = [event.kernel for event in self._nights().told(kernel.name, self.name)]
+        tree = self._mirror(kernel.tree)
+        return [
+            one
+            for one in culprit.inherited(own, earlier)
+            if one not in own.culprits and mirror.has(tree, tip.id, one.commits[0].id)
+        ]
 
     def _culprit(self, kernel: KernelPlan, own: KernelNight, symptom: str, begun: Culprit | None) -> Culprit:
         """`begun`: a search for the same that has not ended."""

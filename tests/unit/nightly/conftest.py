@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from panthorlab.nightly import culprit, night
+from panthorlab.nightly import culprit
+from panthorlab.nightly.command import main
 from panthorlab.nightly.model import Commit, Culprit, KernelNight, NightOutcome, Trouble
 from panthorlab.nightly.work import RUN, Earlier, KernelWork
 from panthorlab.options import parse
@@ -72,8 +74,6 @@ class Lab:
     takes: Callable[[], None] = lambda: None
 
     def run(self, *options: str) -> int:
-        from panthorlab.nightly.command import main
-
         return main(parse(["nightly", str(self.file), "--quiet", *options]))
 
     def judge(self, work: KernelWork, earlier: Earlier, seconds: float | None) -> KernelNight:
@@ -109,11 +109,9 @@ def lab(tmp_path: Path, repository: Repository, monkeypatch: pytest.MonkeyPatch)
 @contextmanager
 def clock(monkeypatch: pytest.MonkeyPatch, offset: float) -> Iterator[None]:
     """So many seconds later."""
-    import time
-
     real = time.time
     with monkeypatch.context() as patch:
-        patch.setattr(night.time, "time", lambda: real() + offset)
+        patch.setattr(time, "time", lambda: real() + offset)
         yield
 
 

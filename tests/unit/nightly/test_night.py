@@ -6,12 +6,13 @@ from __future__ import annotations
 import fcntl
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from panthorlab.errors import UsageError
 from panthorlab.nightly.culprit import OUT_OF_TIME
-from panthorlab.nightly.model import Culprit, NightOutcome, night_of
+from panthorlab.nightly.model import Culprit, NightOutcome, Trouble, night_of
 from panthorlab.nightly.record import NightLog
 
 from .conftest import NEW, KilledError, Lab, Repository, clock, named
@@ -19,14 +20,13 @@ from .conftest import NEW, KilledError, Lab, Repository, clock, named
 BAD = (NightOutcome.REGRESSED, (NEW,))
 
 
-def last(lab: Lab) -> dict[str, object]:
+def last(lab: Lab) -> Any:
     """The last night's JSON; whoever is told of nights can read it."""
     folder = max((lab.file.parent / "nightly.state/nights").iterdir(), key=lambda path: path.stat().st_mtime_ns)
     data = json.loads((folder / "night.json").read_text())
     assert night_of(data).name == folder.name
     assert (folder / "night.html").read_text().startswith("<!DOCTYPE html>")
-    found: dict[str, object] = data["kernels"][0]
-    return {**found, "night": data}
+    return {**data["kernels"][0], "night": data}
 
 
 def test_a_branch_that_has_not_changed_is_not_tested_again(lab: Lab, repository: Repository) -> None:
@@ -62,7 +62,6 @@ def test_a_regression_is_bisected_from_the_last_good_commit_and_named(
     assert lab.run() == 1, "an unchanged branch is as bad as it was"
     assert len(lab.searched) == 1
     culprit = last(lab)["culprit"]
-    assert isinstance(culprit, dict)
     assert culprit["commits"][0]["id"] == planted
 
 
@@ -78,13 +77,26 @@ def test_what_an_earlier_night_found_is_not_searched_for_again_while_it_stands(
     assert lab.run() == 1
     assert len(lab.searched) == 1
     culprit = last(lab)["culprit"]
-    assert isinstance(culprit, dict)
     assert culprit["commits"][0]["id"] == planted
     assert culprit["night"] != last(lab)["night"]
 
 
+def test_what_an_earlier_night_found_is_not_believed_of_a_branch_without_that_commit(
+    lab: Lab, repository: Repository
+) -> None:
+    base = repository.git("rev-parse", "HEAD")
+    lab.run()
+    lab.found = named(repository.commit("Break it"))
+    lab.says["Break it"] = lab.says["Instead"] = BAD
+    lab.run()
+    repository.git("reset", "-q", "--hard", base)
+    repository.commit("Instead")
+    lab.run()
+    assert len(lab.searched) == 2
+
+
 def test_what_came_with_the_same_commit_needs_no_search_of_its_own(lab: Lab, repository: Repository) -> None:
-    other = NEW.__class__("test", "reset::test_reset", "", (0, 2), (2, 2))
+    other = Trouble("test", "reset::test_reset", "", (0, 2), (2, 2))
     lab.run()
     planted = repository.commit("Break it")
     lab.says["Break it"] = (NightOutcome.REGRESSED, (NEW, other))
@@ -127,7 +139,7 @@ def test_a_branch_that_went_back_has_nothing_to_search(lab: Lab, repository: Rep
     lab.says["The first"] = BAD
     assert lab.run() == 1
     assert lab.searched == []
-    (culprit,) = last(lab)["culprits"]  # type: ignore[misc]
+    (culprit,) = last(lab)["culprits"]
     assert "leads to no commit" in culprit["reason"]
 
 
@@ -158,7 +170,7 @@ def test_a_night_that_was_killed_in_a_bisect_goes_on_with_that(lab: Lab, reposit
     lab.found = named(planted)
     assert lab.run() == 1
     assert len(lab.judged) == 2, "the kernel was not tested again"
-    (culprit,) = last(lab)["culprits"]  # type: ignore[misc]
+    (culprit,) = last(lab)["culprits"]
     assert culprit["directory"].endswith("bisect-1")
 
 
@@ -189,7 +201,7 @@ def test_when_the_time_is_up_nothing_is_left_out_and_nothing_passes(
     lab.takes = later
     assert lab.run() == 1
     assert lab.searched == []
-    (culprit,) = last(lab)["culprits"]  # type: ignore[misc]
+    (culprit,) = last(lab)["culprits"]
     assert (culprit["reason"], culprit["ended"]) == (OUT_OF_TIME, False)
     monkeypatch.undo()
 
@@ -200,11 +212,11 @@ def test_the_next_night_goes_on_with_a_search_that_had_no_time(lab: Lab, reposit
     lab.says["Break it"] = BAD
     lab.found = lambda signature: Culprit(signature, (), False, OUT_OF_TIME, ended=False)
     lab.run()
-    (first,) = last(lab)["culprits"]  # type: ignore[misc]
+    (first,) = last(lab)["culprits"]
     lab.found = named(repository.git("rev-parse", "HEAD"))
     assert lab.run() == 1
     assert last(lab)["outcome"] == "unchanged"
-    (second,) = last(lab)["culprits"]  # type: ignore[misc]
+    (second,) = last(lab)["culprits"]
     assert second["directory"] == first["directory"]
     assert second["verified"]
 
@@ -240,7 +252,7 @@ def test_a_tree_that_cannot_be_reached_is_an_error_and_the_others_are_tested(
     lab.file.write_text(lab.file.read_text().replace("suites:", f"{more}suites:"))
     assert lab.run() == 4
     assert lab.judged == ["master: The first"]
-    (bad,) = [one for one in last(lab)["night"]["kernels"] if one["tree"] == "gone"]  # type: ignore[index]
+    (bad,) = [one for one in last(lab)["night"]["kernels"] if one["tree"] == "gone"]
     assert bad["outcome"] == "error"
     assert "gone" in bad["reasons"][0]
 
