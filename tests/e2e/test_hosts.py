@@ -4,87 +4,35 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from distributed import Client
 
 from panthorlab import spawn
-from panthorlab.paths import cache_path
 from panthorlab.run.hosts.repeat import essence
-from panthorlab.run.hosts.session import slots
 from panthorlab.run.record import BoardUp, BootStep, Iteration, Note, OfBoot
 from panthorlab.run.record.log import read_run
+from tests.loopback_hosts import LoopbackHosts, loopback_hosts
 
 from .conftest import HOUR, Cli, Done
 
 pytestmark = pytest.mark.e2e
 WORKERS = 3
-PROGRAMS = ("qemu", "debs", "plugins")
-"""Of the cache, what is no kernel: nothing to see in fetching it three times."""
-
-
-@dataclass(frozen=True)
-class Lab:
-    """`processes`: of the workers, by the address they have; `caches`: theirs."""
-
-    address: str
-    processes: dict[str, subprocess.Popen[bytes]]
-    caches: Sequence[Path]
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-def _dask(log: Path, *arguments: str, cache: Path | None = None) -> subprocess.Popen[bytes]:
-    env = {**os.environ, **({"XDG_CACHE_HOME": str(cache)} if cache else {})}
-    argv = [sys.executable, "-m", "dask", *arguments, "--host", "127.0.0.1", "--no-dashboard"]
-    with log.open("wb") as output:
-        return spawn.spawn(argv, stdout=output, stderr=subprocess.STDOUT, env=env)
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    port = _free_port()
-    address = f"tcp://127.0.0.1:{port}"
-    scheduler = _dask(tmp_path / "scheduler.log", "scheduler", "--port", str(port))
-    caches = [tmp_path / f"cache{number}" for number in range(WORKERS)]
-    started = []
-    try:
-        for number, cache in enumerate(caches):
-            (cache / "panthorlab").mkdir(parents=True)
-            for name in PROGRAMS:
-                (cache / "panthorlab" / name).symlink_to(cache_path(name))
-            options = ("--no-nanny", "--nthreads", "1", "--resources", "boot=1", "--local-directory", str(cache))
-            log = tmp_path / f"worker{number}.log"
-            started.append(_dask(log, "worker", address, *options, "--name", str(number), cache=cache))
-        with Client(address, timeout=300, set_as_default=False) as client:
-            deadline = time.monotonic() + 300
-            while len(slots(client)) < WORKERS:
-                assert time.monotonic() < deadline, (tmp_path / "worker0.log").read_text()
-                time.sleep(0.1)
-            workers = client.scheduler_info(n_workers=-1)["workers"]
-        yield Lab(address, {name: started[int(one["name"])] for name, one in workers.items()}, caches)
-    finally:
-        for process in [*started, scheduler]:
-            spawn.end(process, gently=5)
-
-
 ASKED = ("--suite", "heap-exit-claim", "--time", "exact", "--iterations", "4", "--boots", "3")
 
 
-def _start(kernel: str, lab: Lab, run: Path) -> subprocess.Popen[bytes]:
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[LoopbackHosts]:
+    with loopback_hosts(tmp_path, WORKERS) as hosts:
+        yield hosts
+
+
+def _start(kernel: str, lab: LoopbackHosts, run: Path) -> subprocess.Popen[bytes]:
     argv = [sys.executable, "-m", "panthorlab", "run", "--kernel", kernel, *ASKED, "--hosts", lab.address]
     with (run.with_suffix(".json")).open("wb") as out, run.with_suffix(".err").open("wb") as err:
         return spawn.spawn([*argv, "--json", "--output", str(run)], stdout=out, stderr=err)
@@ -116,7 +64,7 @@ def _told(run: Path) -> dict[str, list[str]]:
     return found
 
 
-def test_a_host_that_is_killed_changes_nothing(cli: Cli, run_dir: Path, lab: Lab, tmp_path: Path) -> None:
+def test_a_host_that_is_killed_changes_nothing(cli: Cli, run_dir: Path, lab: LoopbackHosts, tmp_path: Path) -> None:
     kernel = f"{run_dir}:before"
     here: Done = cli("run", "--kernel", kernel, *ASKED, "--output", tmp_path / "here")
     run = tmp_path / "there"

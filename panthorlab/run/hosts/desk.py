@@ -8,9 +8,11 @@ as it comes, under the topic of the controller's session; what the controller sa
 from __future__ import annotations
 
 import json
+import os
 import platform
 import queue
 import secrets
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -129,7 +131,7 @@ def beat(topic: str) -> None:
 
 def boot(topic: str, ticket: str) -> BootResult:
     """Do the boot that the controller describes when it hears that this host is ready for it."""
-    with _at_desk(topic, ticket) as desk, TemporaryDirectory(dir=cache_dir("hosts"), prefix="boot-") as folder:
+    with _at_desk(topic, ticket) as desk, TemporaryDirectory(dir=_tidy(), prefix=f"boot-{os.getpid()}-") as folder:
         log_dir = Path(folder, "log")
         log_dir.mkdir()
         try:
@@ -138,6 +140,15 @@ def boot(topic: str, ticket: str) -> BootResult:
         except (PanthorlabError, OSError) as error:
             why = str(error)
         return {"why": why, "log": packed_logs(log_dir, NOT_LOGS), "told": desk.told, "attempt": desk.attempt}
+
+
+def _tidy() -> Path:
+    """Where directories of boots are; those that killed workers have left are deleted."""
+    base = cache_dir("hosts")
+    for old in base.glob("boot-*-*"):
+        if not Path("/proc", old.name.split("-")[1]).exists():
+            shutil.rmtree(old, ignore_errors=True)
+    return base
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, Literal
 
 from panthorlab.errors import LabError
 from panthorlab.files import digest, exclusive, sha256
@@ -57,7 +57,8 @@ class Parcel:
 
 def _described(root: Path, members: Iterable[str]) -> Iterator[tuple[str, int, str]]:
     for member in members:
-        for path in [root / member, *(root / member).rglob("*")]:
+        top = root / member
+        for path in [top, *(top.rglob("*") if top.is_dir() and not top.is_symlink() else [])]:
             name = str(path.relative_to(root))
             if path.is_symlink():
                 yield name, 0, str(path.readlink())
@@ -93,7 +94,7 @@ def _parcel(path: Path) -> Path | None:
 def _publish_kernel(file: IO[bytes], key: str) -> Path:
     scratch = store.new_directory()
     try:
-        unpack(file, scratch)
+        unpack(file, scratch, "tar")
         return store.publish(scratch, key).path
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -106,18 +107,19 @@ def _publish(file: IO[bytes], folder: Path, key: str) -> Path:
     with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as made:
         scratch = Path(made, "files")
         scratch.mkdir()
-        unpack(file, scratch)
+        unpack(file, scratch, "tar")  # which leaves links as they are: those of an overlay are meant on the board
         if (found := Parcel.of("", scratch).key) != key:
             raise LabError(f"a parcel came as {found[:12]}, and {key[:12]} was sent", hint="is a disk failing?")
         scratch.rename(folder / key)
     return folder / key
 
 
-def unpack(file: IO[bytes], folder: Path) -> None:
-    """A tar from another host: nothing of it lands outside `folder`. Raises LabError."""
+def unpack(file: IO[bytes], folder: Path, rules: Literal["data", "tar"] = "data") -> None:
+    """A tar from another host: nothing of it lands outside `folder`, and by the rules for data no link leads there.
+    Raises LabError."""
     try:
         with tarfile.open(fileobj=file, mode="r:*") as tar:
-            tar.extractall(folder, filter="data")
+            tar.extractall(folder, filter=rules)  # noqa: S202 - both keep it within
     except tarfile.TarError as error:
         raise LabError(f"files from another host cannot be unpacked: {error}") from error
 

@@ -40,6 +40,8 @@ from panthorlab.run.worker import STOP_GRACE
 POLL: Final = 0.2
 CHECK: Final = 10.0
 """Seconds between looks at whether there still are hosts."""
+ALONE: Final = 120.0
+"""Seconds without any host: one that was killed is started again by whoever looks after it."""
 LATE: Final = 60.0
 """Seconds that messages may be later than the result, which comes another way."""
 FETCH: Final = 60.0
@@ -57,7 +59,7 @@ class HostsPort(Protocol):
     def submit(self, ticket: str, name: str) -> Future: ...
     def hand(self, address: str, attempt: str, message: BootAnswer | bytes) -> bool: ...
     def stop(self, address: str, attempt: str) -> None: ...
-    def check(self) -> None: ...
+    def any_left(self) -> bool: ...
 
 
 @dataclass
@@ -103,7 +105,8 @@ class RemoteBoot:
 
     def _follow(self, future: Future) -> str:
         stop_at = late_at = None
-        look_at = time.monotonic() + CHECK
+        seen_at = time.monotonic()
+        look_at = seen_at + CHECK
         while True:
             done = future.done()  # asked before the messages are taken: those behind it are only late
             while (message := self._next()) is not None:
@@ -127,7 +130,9 @@ class RemoteBoot:
                 if now > stop_at:
                     return self._lost("interrupted")
             if now > look_at:
-                self.hosts.check()
+                seen_at = now if self.hosts.any_left() else seen_at
+                if now - seen_at > ALONE:
+                    raise LabError("no host is left that takes boots", hint="start some: docs/hosts.md; then resume")
                 look_at = now + CHECK
 
     def _next(self) -> JsonObject | None:

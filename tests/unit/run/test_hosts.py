@@ -148,13 +148,14 @@ def _files(folder: Path) -> Path:
     (folder / "bin" / "tool").write_bytes(os.urandom(100))
     (folder / "bin" / "tool").chmod(0o755)
     (folder / "link").symlink_to("bin/tool")
+    (folder / "lib").symlink_to("/usr")
     (folder / "other").write_text("not sent")
     return folder
 
 
 def test_a_parcel_arrives_as_it_was_and_only_once(cache: Path) -> None:
     root = _files(cache / "root")
-    parcel = Parcel.of("overlay", root, ["bin", "link"])
+    parcel = Parcel.of("overlay", root, ["bin", "lib", "link"])
     fetched = []
 
     def fetch(file: io.BufferedIOBase) -> None:
@@ -164,12 +165,12 @@ def test_a_parcel_arrives_as_it_was_and_only_once(cache: Path) -> None:
 
     for _ in range(2):
         found = kept("overlay", parcel.key, fetch)  # type: ignore[arg-type]
-        assert sorted(path.name for path in found.rglob("*")) == ["bin", "link", "tool"]
+        assert sorted(path.name for path in found.rglob("*")) == ["bin", "lib", "link", "tool"]
         assert (found / "link").read_bytes() == (root / "bin" / "tool").read_bytes()
         assert (found / "bin" / "tool").stat().st_mode & 0o111
     assert len(fetched) == 1
     (root / "bin" / "tool").write_text("changed")
-    assert Parcel.of("overlay", root, ["bin", "link"]).key != parcel.key
+    assert Parcel.of("overlay", root, ["bin", "lib", "link"]).key != parcel.key
 
 
 def test_a_parcel_with_other_content_is_refused_and_not_kept(cache: Path) -> None:
@@ -200,6 +201,7 @@ def test_nothing_of_a_tar_lands_elsewhere(tmp_path: Path) -> None:
 
 def test_logs_come_back_without_what_the_controller_has(tmp_path: Path) -> None:
     root = _files(tmp_path / "log")
+    (root / "lib").unlink()
     (root / "job.json").write_text("theirs")
     (tmp_path / "back").mkdir()
     unpack(io.BytesIO(packed_logs(root, frozenset({"job.json"}))), tmp_path / "back")

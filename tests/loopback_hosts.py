@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A scheduler and workers for `--hosts` on loopback, each worker with a cache of its own, as if it were a machine."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from distributed import Client
+
+from panthorlab import spawn
+from panthorlab.paths import cache_path
+from panthorlab.run.hosts.session import slots
+
+PROGRAMS = ("qemu", "debs", "plugins")
+"""Of the cache, what is no kernel: nothing to see in fetching it for each worker."""
+DEADLINE = 300.0
+
+
+@dataclass(frozen=True)
+class LoopbackHosts:
+    """`processes`: the workers, by their addresses; `caches`: theirs."""
+
+    address: str
+    processes: Mapping[str, subprocess.Popen[bytes]]
+    caches: Sequence[Path]
+
+
+@contextmanager
+def loopback_hosts(folder: Path, workers: int) -> Iterator[LoopbackHosts]:
+    """In `folder`; ended when it is left."""
+    port = _free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    caches = [folder / f"cache{number}" for number in range(workers)]
+    started = [_dask(folder / "scheduler.log", "scheduler", "--port", str(port))]
+    try:
+        for number, cache in enumerate(caches):
+            (cache / "panthorlab").mkdir(parents=True)
+            for name in PROGRAMS:
+                (cache / "panthorlab" / name).symlink_to(cache_path(name))
+            options = ("--no-nanny", "--nthreads", "1", "--resources", "boot=1", "--local-directory", str(cache))
+            log = folder / f"worker{number}.log"
+            started.append(_dask(log, "worker", address, *options, "--name", str(number), cache=cache))
+        names = _await_workers(address, workers, folder)
+        yield LoopbackHosts(address, {name: started[1 + number] for name, number in names.items()}, caches)
+    finally:
+        for process in reversed(started):
+            spawn.end(process, gently=5)
+
+
+def _await_workers(address: str, count: int, folder: Path) -> dict[str, int]:
+    """The numbers of the workers, by their addresses."""
+    with Client(address, timeout=DEADLINE, set_as_default=False) as client:
+        deadline = time.monotonic() + DEADLINE
+        while len(slots(client)) < count:
+            assert time.monotonic() < deadline, "\n".join(log.read_text() for log in folder.glob("*.log"))
+            time.sleep(0.1)
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+        return {name: int(one["name"]) for name, one in workers.items()}
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def _dask(log: Path, *arguments: str, cache: Path | None = None) -> subprocess.Popen[bytes]:
+    env = {**os.environ, **({"XDG_CACHE_HOME": str(cache)} if cache else {})}
+    argv = [sys.executable, "-m", "dask", *arguments, "--host", "127.0.0.1", "--no-dashboard"]
+    with log.open("wb") as output:
+        return spawn.spawn(argv, stdout=output, stderr=subprocess.STDOUT, env=env)
