@@ -85,7 +85,7 @@ class MailRoute(Section):
     security: Literal["starttls", "tls", "none"] = "starttls"
     user: Annotated[str, Field(pattern=r"^[^\x00-\x1f]+$", max_length=200)] | None = None
     password: SecretSource | None = None
-    sender: MailAddress = Field(alias="from")
+    sender: MailAddress
     to: Annotated[list[MailAddress], Field(min_length=1, max_length=20)]
     when: Literal["always", "bad"] | None = Field(None, description="instead of the section's")
     timeout: HookSeconds = Field(60, description="seconds that all tries may take together")
