@@ -323,7 +323,7 @@ def make_parser() -> Parser:
     report.add_argument(
         "--kcidb",
         metavar="FILE",
-        help="also write the run in KCIDB's I/O schema, for `kcidb-submit`; `-` is stdout, instead of the summary",
+        help="also write the run in KCIDB's I/O schema (docs/ci.md); `-` is stdout, instead of the summary",
     )
     report.add_argument(
         "--mail",

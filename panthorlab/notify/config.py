@@ -25,14 +25,14 @@ def _url(text: str) -> str:
     return text
 
 
-Url = Annotated[str, Field(pattern=r"^https?://[^\s@\\\x00-\x1f]+$", max_length=2000), AfterValidator(_url)]
+HookUrl = Annotated[str, Field(pattern=r"^https?://[^\s@\\\x00-\x1f]+$", max_length=2000), AfterValidator(_url)]
 """Without user and password: these are secrets."""
 MailAddress = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?$")
 ]
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]*$", max_length=100)]
-Seconds = Annotated[float, Field(gt=0, le=600)]
-Tries = Annotated[int, Field(ge=1, le=10)]
+HookSeconds = Annotated[float, Field(gt=0, le=600)]
+HookTries = Annotated[int, Field(ge=1, le=10)]
 
 
 class SecretSource(Section):
@@ -51,7 +51,7 @@ class SecretSource(Section):
 class Webhook(Section):
     """A server that takes notices as JSON in a POST."""
 
-    url: Url | None = Field(None, description="where it listens")
+    url: HookUrl | None = Field(None, description="where it listens")
     url_from: SecretSource | None = Field(None, description="the same, where the URL itself is a secret")
     token: SecretSource | None = Field(None, description="secret that the server wants to see in a header")
     token_header: HeaderName = Field(
@@ -64,8 +64,8 @@ class Webhook(Section):
         "full", description="`text`: only `text`, for chat servers that refuse keys they do not know"
     )
     when: Literal["always", "bad"] | None = Field(None, description="instead of the section's")
-    timeout: Seconds = Field(30, description="seconds that all tries may take together")
-    tries: Tries = Field(3, description="of a server that cannot be reached, or says that it is busy")
+    timeout: HookSeconds = Field(30, description="seconds that all tries may take together")
+    tries: HookTries = Field(3, description="of a server that cannot be reached, or says that it is busy")
     ca_file: AbsolutePath | None = Field(None, description="certificates to trust instead of the system's")
 
     @model_validator(mode="after")
@@ -77,7 +77,7 @@ class Webhook(Section):
         return self
 
 
-class Mail(Section):
+class MailRoute(Section):
     """A mail server, and whom it is to write to. Nobody else ever gets mail: no address is taken from a patch."""
 
     host: Host = Field(description="of the mail server")
@@ -85,11 +85,11 @@ class Mail(Section):
     security: Literal["starttls", "tls", "none"] = "starttls"
     user: Annotated[str, Field(pattern=r"^[^\x00-\x1f]+$", max_length=200)] | None = None
     password: SecretSource | None = None
-    sender: MailAddress = Field(alias="from")
+    sender: MailAddress
     to: Annotated[list[MailAddress], Field(min_length=1, max_length=20)]
     when: Literal["always", "bad"] | None = Field(None, description="instead of the section's")
-    timeout: Seconds = Field(60, description="seconds that all tries may take together")
-    tries: Tries = 3
+    timeout: HookSeconds = Field(60, description="seconds that all tries may take together")
+    tries: HookTries = 3
     ca_file: AbsolutePath | None = Field(None, description="certificates to trust instead of the system's")
 
     @model_validator(mode="after")
@@ -105,11 +105,11 @@ class NotifySection(Section):
     """Where notices go, and which. Empty: nowhere."""
 
     when: Literal["always", "bad"] = Field("bad", description="`bad`: only if the exit status is not 0")
-    link: Url | None = Field(
+    link: HookUrl | None = Field(
         None, description="where reports can be read; `{name}` is the name of the run's or night's directory"
     )
     webhooks: list[Webhook] = Field([], max_length=10)
-    mail: Mail | None = None
+    mail: MailRoute | None = None
 
 
 class NotifyFile(Section):

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 from panthorlab.board.power.secrets import redact
 from panthorlab.errors import PanthorlabError
 from panthorlab.notify import mail, webhook
-from panthorlab.notify.config import Mail, NotifySection, SecretSource, Webhook
+from panthorlab.notify.config import MailRoute, NotifySection, SecretSource, Webhook
 from panthorlab.notify.notice import Notice, payload
 from panthorlab.notify.secret import reveal
 from panthorlab.report.text import json_text, plain
@@ -76,7 +76,7 @@ def _mails(notice: Notice, section: NotifySection, notice_id: str, link: str) ->
         yield Channel(f"mail by {own.host} to {', '.join(own.to)}", own.timeout, send)
 
 
-def _wanted(channel: Webhook | Mail, notice: Notice, section: NotifySection) -> bool:
+def _wanted(channel: Webhook | MailRoute, notice: Notice, section: NotifySection) -> bool:
     return notice.bad or (channel.when or section.when) == "always"
 
 

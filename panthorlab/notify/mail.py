@@ -13,7 +13,7 @@ from typing import Final
 
 from panthorlab.board.power.secrets import redact
 from panthorlab.errors import LabError
-from panthorlab.notify.config import Mail
+from panthorlab.notify.config import MailRoute
 from panthorlab.notify.notice import Notice, subject, text
 from panthorlab.notify.secret import reveal
 from panthorlab.report.text import fit, plain
@@ -26,7 +26,7 @@ class _BusyError(LabError):
     """Another try may do."""
 
 
-def message(mail: Mail, notice: Notice, notice_id: str, link: str) -> EmailMessage:
+def message(mail: MailRoute, notice: Notice, notice_id: str, link: str) -> EmailMessage:
     """The mail. What is in a notice stands in its headers as one line that cannot be decoded into several."""
     made = EmailMessage(policy=SMTP)
     made["From"] = mail.sender
@@ -39,7 +39,7 @@ def message(mail: Mail, notice: Notice, notice_id: str, link: str) -> EmailMessa
     return made
 
 
-def send(mail: Mail, made: EmailMessage, deadline: float) -> None:
+def send(mail: MailRoute, made: EmailMessage, deadline: float) -> None:
     """Give the mail to the server, before `deadline` (monotonic). Raises LabError, also if it refuses one recipient."""
     password = reveal(mail.password, "password of the mail server") if mail.password else ""
     for number in range(1, mail.tries + 1):
@@ -52,7 +52,7 @@ def send(mail: Mail, made: EmailMessage, deadline: float) -> None:
             time.sleep(PAUSE)
 
 
-def _try(mail: Mail, made: EmailMessage, password: str, deadline: float) -> None:
+def _try(mail: MailRoute, made: EmailMessage, password: str, deadline: float) -> None:
     try:
         with _connected(mail, max(0.1, deadline - time.monotonic())) as server:
             if password:
@@ -74,7 +74,7 @@ def _try(mail: Mail, made: EmailMessage, password: str, deadline: float) -> None
         raise LabError(f"refused {who}")
 
 
-def _connected(mail: Mail, timeout: float) -> smtplib.SMTP:
+def _connected(mail: MailRoute, timeout: float) -> smtplib.SMTP:
     port = mail.port or _PORTS[mail.security]
     context = ssl.create_default_context(cafile=mail.ca_file)
     if mail.security == "tls":

@@ -22,7 +22,7 @@ MOST_PARTS: Final = 20
 
 
 @dataclass(frozen=True)
-class Part:
+class NoticePart:
     """Lines that belong together, under a title: what is new, culprits, what was lost."""
 
     title: str
@@ -43,7 +43,7 @@ class Notice:
     seconds: float = 0.0
     judged: int = 0
     lost: int = 0
-    parts: tuple[Part, ...] = ()
+    parts: tuple[NoticePart, ...] = ()
 
     @property
     def bad(self) -> bool:
@@ -53,10 +53,10 @@ class Notice:
 
 def shown(notice: Notice) -> Notice:
     """The same with every text plain and short, and no more lines and parts than anybody reads."""
-    parts = [Part(_line(part.title), _cut(tuple(map(_line, part.lines[: MOST_LINES + 1])), len(part.lines)))
+    parts = [NoticePart(_line(part.title), _cut(tuple(map(_line, part.lines[: MOST_LINES + 1])), len(part.lines)))
              for part in notice.parts[:MOST_PARTS]]  # fmt: skip
     if (more := len(notice.parts) - MOST_PARTS) > 0:
-        parts.append(Part(f"… and {more} more parts", ()))
+        parts.append(NoticePart(f"… and {more} more parts", ()))
     return replace(
         notice,
         kind=_line(notice.kind),

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from panthorlab.errors import LabError
-from panthorlab.notify.notice import Notice, Part
+from panthorlab.notify.notice import Notice, NoticePart
 from panthorlab.report.text import json_text
 
 
@@ -86,13 +86,13 @@ def of_night(data: Mapping[str, Any]) -> Notice:
     )
 
 
-def _parts(night: _Night) -> Iterator[Part]:
-    yield Part("kernels", tuple(_kernel(one) for one in night.kernels))
+def _parts(night: _Night) -> Iterator[NoticePart]:
+    yield NoticePart("kernels", tuple(_kernel(one) for one in night.kernels))
     for one in night.kernels:
-        yield Part(f"new in {one.name}", tuple(map(_trouble, one.new)))
-        yield Part(f"brought to {one.name} by", tuple(map(_culprit, one.culprits)))
-        yield Part(f"unexpected passes in {one.name}", tuple(one.passes))
-    yield Part("notes", tuple(night.notes))
+        yield NoticePart(f"new in {one.name}", tuple(map(_trouble, one.new)))
+        yield NoticePart(f"brought to {one.name} by", tuple(map(_culprit, one.culprits)))
+        yield NoticePart(f"unexpected passes in {one.name}", tuple(one.passes))
+    yield NoticePart("notes", tuple(night.notes))
 
 
 def _kernel(one: _Kernel) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from panthorlab.errors import LabError
 from panthorlab.history.facts import ArmOnBoard, Judged, RunFacts, State
-from panthorlab.notify.notice import Notice, Part
+from panthorlab.notify.notice import Notice, NoticePart
 from panthorlab.outcome import Side
 
 _WORST = (LabError.exit_status, 1, 2, 3)
@@ -45,7 +45,7 @@ def of_runs(directory: Path, runs: Sequence[RunFacts]) -> Notice:
         seconds=sum(run.seconds for run in runs),
         judged=sum(run.judged for run in runs),
         lost=sum(run.lost for run in runs),
-        parts=(Part("runs", tuple(f"{_verdict(run)}: {run.title or run.path.name}" for run in runs)),),
+        parts=(NoticePart("runs", tuple(f"{_verdict(run)}: {run.title or run.path.name}" for run in runs)),),
     )
 
 
@@ -59,15 +59,17 @@ def _exit(facts: RunFacts) -> int | None:
     return None if facts.state is State.RUNNING else facts.exit
 
 
-def _parts(facts: RunFacts) -> Iterator[Part]:
-    yield Part("what is wrong with the run", (facts.why,) if facts.why else ())
-    yield Part("base", (facts.base,) if facts.base else ())
-    yield Part("kernels", tuple(sorted({f"{place.arm}: {place.kernel} on {place.board}" for place in _places(facts)})))
-    yield Part("faults, of what was judged", tuple(_faults({**facts.workloads, **facts.tests})))
+def _parts(facts: RunFacts) -> Iterator[NoticePart]:
+    yield NoticePart("what is wrong with the run", (facts.why,) if facts.why else ())
+    yield NoticePart("base", (facts.base,) if facts.base else ())
+    yield NoticePart(
+        "kernels", tuple(sorted({f"{place.arm}: {place.kernel} on {place.board}" for place in _places(facts)}))
+    )
+    yield NoticePart("faults, of what was judged", tuple(_faults({**facts.workloads, **facts.tests})))
     last = {place.arm for place in _places(facts)} - {Side.BEFORE.value}
     seen = [(one, place) for (place, _, _), one in facts.signatures.items() if place.arm in last]
     lines = (f"{one.headline} ({place.arm}, {place.board})" for one, place in seen)
-    yield Part("findings on the kernel under test", tuple(dict.fromkeys(lines)))
+    yield NoticePart("findings on the kernel under test", tuple(dict.fromkeys(lines)))
 
 
 def _places(facts: RunFacts) -> set[ArmOnBoard]:

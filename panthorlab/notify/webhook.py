@@ -36,7 +36,7 @@ class _BusyError(LabError):
 
 def post(hook: Webhook, body: bytes, notice_id: str, deadline: float) -> None:
     """Send `body`, which is JSON, until it is taken or `deadline` (monotonic) has come. Raises LabError."""
-    url = hook.url or reveal(hook.url_from, "URL of a webhook") if hook.url_from else str(hook.url)
+    url = reveal(hook.url_from, "URL of a webhook") if hook.url_from else str(hook.url)
     if hook.url_from is not None:
         _hide_parts(url)
         if hook.token is not None and not secret_may_go_to(url):

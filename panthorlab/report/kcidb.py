@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A run in KCIDB's I/O schema, version 5.3: one checkout, a build a side, and the results of workloads and tests.
 
-Nothing is submitted; the dictionary is for `kcidb-submit` or a dashboard of one's own.
+Nothing is submitted; the dictionary is for whoever submits it, or a dashboard of one's own. `FAIL` is the kernel's alone:
+whatever the lab or the evidence did is `ERROR`, and a run that came to nothing says so instead of having no results.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from panthorlab.outcome import Outcome, Side
 from panthorlab.report.coverage import driver_text, patch_text
 from panthorlab.report.model import KernelInfo, RunReport
 from panthorlab.report.text import json_text, plain
-from panthorlab.verdict.model import Verdict
+from panthorlab.verdict.model import BootResult, Verdict
 from panthorlab.verdict.side import SideResult
 
 ORIGIN = "panthorlab"
@@ -60,6 +61,8 @@ def to_json(report: RunReport) -> dict[str, Any]:
         for side, failed in report.failed_builds.items()
         if side not in report.kernels
     ]
+    if not builds:
+        builds = [{**_result(report, f"{run}-none", Outcome.ERROR, _why(report)), "checkout_id": run}]
     return {
         "version": {"major": 5, "minor": 3},
         "checkouts": [
@@ -74,7 +77,11 @@ def to_json(report: RunReport) -> dict[str, Any]:
             }
         ],
         "builds": [{key: value for key, value in build.items() if value != ""} for build in builds],
-        "tests": [test for side in Side if side in report.kernels for test in _tests(report, run, side)],
+        "tests": [
+            *(test for side in Side if side in report.kernels for test in _tests(report, run, side)),
+            *(boot for side in Side if side in report.kernels for boot in _boots(report, run, side)),
+            *_whole_run(report, run),
+        ],
     }
 
 
@@ -147,6 +154,43 @@ def _tests(report: RunReport, run: str, side: Side) -> list[dict[str, Any]]:
         }
         for number, (path, outcome, comment, misc, variant) in enumerate(found)
     ]
+
+
+def _boots(report: RunReport, run: str, side: Side) -> list[dict[str, Any]]:
+    """KCIDB's `boot` tests. A kernel that came up and died later has not failed to boot; its findings tell."""
+    return [
+        {
+            **_result(report, f"{run}-{side}-boot-{number}", _boot_status(boot), plain(boot.message)),
+            "path": "boot",
+            "build_id": _build_id(run, side, ""),
+            "environment": {"comment": plain(boot.board)},
+        }
+        for number, boot in enumerate(one for one in report.boots if one.side is side)
+    ]
+
+
+def _boot_status(boot: BootResult) -> Outcome:
+    if boot.usable:
+        return Outcome.PASS
+    return Outcome.FAIL if boot.died_of_kernel else Outcome.ERROR
+
+
+def _whole_run(report: RunReport, run: str) -> list[dict[str, Any]]:
+    """Of a run without a verdict: that it has none, and why."""
+    side = next((side for side in (Side.AFTER, Side.BEFORE) if side in report.kernels), None)
+    if report.verdict.verdict is not Verdict.ERROR or side is None:
+        return []
+    own = _result(report, f"{run}-run", Outcome.ERROR, _why(report))
+    return [{**own, "path": "panthor.run", "build_id": _build_id(run, side, "")}]
+
+
+def _result(report: RunReport, own_id: str, status: Outcome, comment: str) -> dict[str, Any]:
+    started = report.started.isoformat()
+    return {"id": own_id, "origin": ORIGIN, "status": status.value, "start_time": started, "comment": comment}
+
+
+def _why(report: RunReport) -> str:
+    return "; ".join(map(plain, report.verdict.reasons))
 
 
 def _status(result: SideResult, verdict: Verdict) -> Outcome:

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from panthorlab.notify import mail, webhook
 from panthorlab.notify.config import NotifySection
-from panthorlab.notify.notice import Notice, Part
+from panthorlab.notify.notice import Notice, NoticePart
 
 BAD = Notice("run", "drm/panthor: Evict groups", "failed", 1, "/lab/runs/7", 1_767_268_800.0, 100.0, 20, 1)
 HOSTILE = Notice(
@@ -33,8 +33,10 @@ HOSTILE = Notice(
     exit=1,
     directory="/lab/\x00<script>" + "d" * 10_000,
     parts=(
-        Part("new\r\n.\r\nMAIL FROM:<x@y.example>", ("B" * 10_000, ".", "From me", "é" * 10_000, "\u2028\x85\x0b")),
-        *(Part(f"part {number}", ("line",) * 500) for number in range(100)),
+        NoticePart(
+            "new\r\n.\r\nMAIL FROM:<x@y.example>", ("B" * 10_000, ".", "From me", "é" * 10_000, "\u2028\x85\x0b")
+        ),
+        *(NoticePart(f"part {number}", ("line",) * 500) for number in range(100)),
     ),
 )
 

@@ -84,15 +84,15 @@ def config(path: Path, text: str) -> Path:
             "4:14: `notify.webhooks.0.token`",
         ),
         ("notify:\n  webhooks:\n    - url: https://x.example/\n      timeout: 1e9\n", "4:16:"),
-        ("notify:\n  mail:\n    host: m\n    from: a@b\n    to: ['x@y\\n', 'c@d']\n", "5:10: `notify.mail.to.0`"),
-        ('notify:\n  mail:\n    host: m\n    from: a@b\n    to: ["x@y\\nBcc: z@z"]\n', "5:10: `notify.mail.to.0`"),
-        ("notify:\n  mail:\n    host: m\n    from: a@b\n    to: []\n", "5:9: `notify.mail.to`"),
+        ("notify:\n  mail:\n    host: m\n    sender: a@b\n    to: ['x@y\\n', 'c@d']\n", "5:10: `notify.mail.to.0`"),
+        ('notify:\n  mail:\n    host: m\n    sender: a@b\n    to: ["x@y\\nBcc: z@z"]\n', "5:10: `notify.mail.to.0`"),
+        ("notify:\n  mail:\n    host: m\n    sender: a@b\n    to: []\n", "5:9: `notify.mail.to`"),
         (
-            "notify:\n  mail: {host: m, from: a@b, to: [c@d], user: u}\n",
+            "notify:\n  mail: {host: m, sender: a@b, to: [c@d], user: u}\n",
             "2:9: `notify.mail`: `user` and `password` belong together",
         ),
         (
-            "notify:\n  mail: {host: m, from: a@b, to: [c@d], user: u, password: {env: P}, security: none}\n",
+            "notify:\n  mail: {host: m, sender: a@b, to: [c@d], user: u, password: {env: P}, security: none}\n",
             "2:9: `notify.mail`: a `password` needs `security: starttls` or `tls`",
         ),
         ("trees: []\n", "1:1: `notify` is missing"),
@@ -105,7 +105,7 @@ def test_what_is_wrong_in_the_file_is_told_with_its_place(tmp_path: Path, text: 
 
 
 def test_the_section_may_stand_in_a_larger_file(tmp_path: Path) -> None:
-    text = "trees:\n  - name: x\nnotify:\n  when: always\n  mail: {host: m, from: a@b.example, to: [c@d.example]}\n"
+    text = "trees:\n  - name: x\nnotify:\n  when: always\n  mail: {host: m, sender: a@b.example, to: [c@d.example]}\n"
     section = read_config(config(tmp_path / "nightly.yaml", text))
     assert section.when == "always"
     assert section.mail is not None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Mail against a real SMTP server: who gets it, what is in it, and servers that misbehave."""
+"""MailRoute against a real SMTP server: who gets it, what is in it, and servers that misbehave."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panthorlab.notify.config import Mail
+from panthorlab.notify.config import MailRoute
 from panthorlab.notify.deliver import Delivery, deliver
 from panthorlab.notify.mail import message
-from panthorlab.notify.notice import Notice, Part
+from panthorlab.notify.notice import Notice, NoticePart
 
 from .conftest import BAD, HOSTILE, Rude, section
 
@@ -98,7 +98,7 @@ def port(serve: Callable[..., int]) -> int:
 
 
 def settings(port: int, **keys: Any) -> dict[str, Any]:
-    plain = {"host": "127.0.0.1", "port": port, "security": "none", "from": "bot@lab.example", "to": TO, "timeout": 20}
+    plain = {"host": "127.0.0.1", "port": port, "security": "none", "sender": "bot@lab.example", "to": TO, "timeout": 20}
     return {**plain, **keys}
 
 
@@ -154,11 +154,11 @@ def check(raw: bytes) -> None:
         verdict=st.text(max_size=50),
         exit=st.none() | st.integers(0, 4),
         directory=st.text(max_size=50),
-        parts=st.builds(Part, st.text(max_size=20), st.tuples(st.text(max_size=200))).map(lambda part: (part,)),
+        parts=st.builds(NoticePart, st.text(max_size=20), st.tuples(st.text(max_size=200))).map(lambda part: (part,)),
     )
 )
 def test_any_text_stays_text(notice: Notice) -> None:
-    mail = Mail.model_validate(settings(25))
+    mail = MailRoute.model_validate(settings(25))
     check(message(mail, notice, "id", "https://x.example/").as_bytes())
 
 

@@ -18,7 +18,7 @@ from panthorlab.outcome import Blame, Outcome, Role, Side
 from panthorlab.report import console, html, json_report, junit, kcidb
 from panthorlab.report.faults import FIELDS, headline, owner, telling
 from panthorlab.report.model import FailedBuild, RunReport
-from panthorlab.verdict import TestResult
+from panthorlab.verdict import BootResult, TestResult, Verdict
 
 MakeReport = Callable[..., RunReport]
 XSS = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>&lt;"
@@ -219,6 +219,38 @@ def test_a_side_that_does_not_build_is_a_failed_build(make_report: MakeReport) -
     (build,) = data["builds"]
     assert (build["status"], build["id"].rsplit("-", 1)[1]) == ("FAIL", "after")
     assert "x.c:1: error: no" in build["comment"]
+
+
+def test_kcidb_has_error_for_what_the_lab_did(make_report: MakeReport) -> None:
+    made = make_report()
+    boots = (
+        BootResult("a", Side.AFTER, "rock", Outcome.ERROR, Blame.LAB, booted=False, message="no \x1b[1mserver"),
+        BootResult("b", Side.AFTER, "rock", Outcome.FAIL, Blame.KERNEL, booted=False),
+        BootResult("c", Side.AFTER, "rock", Outcome.FAIL, Blame.KERNEL),
+        BootResult("d", Side.AFTER, "rock", Outcome.FAIL, Blame.LAB),
+        BootResult("e", Side.AFTER, "rock", Outcome.PASS),
+    )
+    lost = replace(made.verdict, verdict=Verdict.ERROR, reasons=("all boots were lost",))
+    data = kcidb.to_json(replace(made, boots=boots, verdict=lost))
+    V5_3.validate(data)
+    assert len({test["id"] for test in data["tests"]}) == len(data["tests"])
+    booted = [test for test in data["tests"] if test["path"] == "boot"]
+    assert [test["status"] for test in booted] == ["ERROR", "FAIL", "PASS", "ERROR", "PASS"]
+    assert booted[0]["comment"] == "no server"
+    (whole,) = [test for test in data["tests"] if test["path"] == "panthor.run"]
+    assert (whole["status"], whole["comment"]) == ("ERROR", "all boots were lost")
+    assert whole["build_id"] in [build["id"] for build in data["builds"]]
+    assert "panthor.run" not in [test["path"] for test in kcidb.to_json(made)["tests"]]
+
+
+def test_kcidb_of_a_run_without_kernels_is_an_error_and_not_nothing(make_report: MakeReport) -> None:
+    made = make_report(())
+    lost = replace(made.verdict, verdict=Verdict.ERROR, reasons=("the disk is full",))
+    data = kcidb.to_json(replace(made, kernels={}, boots=(), verdict=lost))
+    V5_3.validate(data)
+    (build,) = data["builds"]
+    assert (build["status"], build["comment"]) == ("ERROR", "the disk is full")
+    assert data["tests"] == []
 
 
 def test_what_ran_in_exact_time_can_be_had_again(make_report: MakeReport) -> None:
