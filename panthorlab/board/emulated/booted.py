@@ -23,7 +23,7 @@ from panthorlab.board.emulated.agent import AgentShell
 from panthorlab.board.emulated.cpus import CpuLease
 from panthorlab.board.emulated.exact.console import ConsoleAtBeats
 from panthorlab.board.emulated.exact.time import ExactTime
-from panthorlab.board.emulated.exact.wires import CONSOLE
+from panthorlab.board.emulated.exact.wires import CONSOLE, MODEL_GONE
 from panthorlab.board.emulated.file import EmulatedFile
 from panthorlab.board.emulated.gpu_model import GpuModel
 from panthorlab.board.emulated.qmp import Monitor
@@ -299,10 +299,7 @@ class BootedEmulatedBoard:
             status = parts.model.process.wait()
             if status or not _ended(qemu, _ORDERLY_EXIT_TIME):
                 spawn.end(parts.qemu, gently=0)
-                return LabError(
-                    f"the GPU model died ({_status(status)}): {parts.model.last_words() or 'no message'}",
-                    hint=self._where(),
-                )
+                return self._model_died(parts.model)
         splat = 0.0 if parts.exact else SPLAT_TIME
         if self._wake_read in ready and not _ended(qemu, splat) and not self._closed:
             spawn.end(parts.qemu, gently=0)
@@ -311,7 +308,15 @@ class BootedEmulatedBoard:
         status = parts.qemu.wait()
         self._end_console()
         parts.console.join(5.0)
+        if status == MODEL_GONE and self._kernel.panic is None and parts.model and _ended(model, _ORDERLY_EXIT_TIME):
+            return self._model_died(parts.model)
         return self._explain_qemu(status)
+
+    def _model_died(self, model: GpuModel) -> LabError:
+        status = model.process.wait()
+        return LabError(
+            f"the GPU model died ({_status(status)}): {model.last_words() or 'no message'}", hint=self._where()
+        )
 
     def _explain_qemu(self, status: int) -> PanthorlabError:
         console = self._parts.console.tail()

@@ -16,6 +16,7 @@ import pytest
 
 from panthorlab.board.emulated import tcg_plugin
 from panthorlab.board.emulated.exact import plugin
+from panthorlab.board.emulated.exact.wires import MODEL_GONE
 from panthorlab.board.emulated.qemu import Qemu
 from panthorlab.coverage import counts
 from panthorlab.errors import LabError
@@ -23,7 +24,6 @@ from panthorlab.gpu.exact import passed
 from panthorlab.gpu.exact.wire import HELD, PAGE, Page, decode_held, encode_go_on
 
 HOST = Path(__file__).with_name("exact_host.c")
-GONE = 99
 
 
 @pytest.fixture(scope="module", params=[4, 7])
@@ -132,7 +132,7 @@ def test_a_model_that_has_gone_ends_the_guest(host: list[str], model: Model) -> 
     model.page.arm(1)
     model.sync.shutdown(socket.SHUT_RDWR)
     status, said = ended(model.start(host, "1000:4"))
-    assert status == GONE
+    assert status == MODEL_GONE
     assert "the GPU model has gone" in said
 
 
@@ -150,14 +150,14 @@ def test_a_cpu_that_comes_later_is_refused(host: list[str], model: Model) -> Non
     process = model.start(host, "1000:4", "cpu")
     assert model.serve() == []
     status, said = ended(process)
-    assert status == GONE
+    assert status == MODEL_GONE
     assert "a CPU that came later" in said
 
 
 def test_a_page_of_something_else_is_refused(host: list[str], model: Model) -> None:
     os.pwrite(model.fds[0], b"\0" * PAGE, 0)
     status, said = ended(model.start(host, "1000:4"))
-    assert status == GONE
+    assert status == MODEL_GONE
     assert "the shared page" in said
 
 

@@ -16,6 +16,8 @@ from panthorlab.gpu.exact.wire import COUNT_BYTES, PAGE, Ends
 
 CONSOLE: Final = "console.raw"
 """File in QEMU's directory with the console's output, written before the guest continues."""
+MODEL_GONE: Final = 99
+"""QEMU's exit status when the plugin finds that the model has gone (`GONE` in plugin.c)."""
 
 
 class ExactWires:
