@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A matrix over three workers on loopback against the same with local processes, in turns, on the CPUs of this machine.
 
-Both have three boots at once. To be reached: at most 1.1 × as long; the first turn, in which kernels travel, is shown apart.
+Both have three boots at once. To be reached: at most 1.1 × as long. The first, in which kernels travel, is apart.
 """
 
 from __future__ import annotations
