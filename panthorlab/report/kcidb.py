@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A run in KCIDB's I/O schema, version 5.3: one checkout, a build a side, and the results of workloads and tests.
 
-Nothing is submitted; the dictionary is for whoever submits it, or a dashboard of one's own. `FAIL` is the kernel's alone:
-whatever the lab or the evidence did is `ERROR`, and a run that came to nothing says so instead of having no results.
+Nothing is submitted; the dictionary is for whoever submits it, or a dashboard of one's own. `FAIL` is the kernel's
+alone: whatever the lab or the evidence did is `ERROR`, and a run that came to nothing says so instead of having no
+results.
 """
 
 from __future__ import annotations

@@ -98,7 +98,14 @@ def port(serve: Callable[..., int]) -> int:
 
 
 def settings(port: int, **keys: Any) -> dict[str, Any]:
-    plain = {"host": "127.0.0.1", "port": port, "security": "none", "sender": "bot@lab.example", "to": TO, "timeout": 20}
+    plain = {
+        "host": "127.0.0.1",
+        "port": port,
+        "security": "none",
+        "sender": "bot@lab.example",
+        "to": TO,
+        "timeout": 20,
+    }
     return {**plain, **keys}
 
 
