@@ -106,6 +106,11 @@ class Board(ABC):
         """What boards of this kind need on this machine, for `panthorlab doctor`."""
         return ()
 
+    @classmethod
+    def programs(cls) -> Mapping[str, str]:
+        """Versions of the programs of this machine that boards of this kind consist of. Raises LabError."""
+        return {}
+
     # -- what the board requires of a kernel -------------------------------------------------------------------
 
     @property

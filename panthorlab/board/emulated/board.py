@@ -32,6 +32,12 @@ class EmulatedBoard(Board):
 
         return checks()
 
+    @classmethod
+    def programs(cls) -> Mapping[str, str]:
+        from panthorlab.board.emulated.qemu import find_qemu
+
+        return {"QEMU": find_qemu().version}
+
     def time_for(self, wanted: TimeName | None) -> TimeName:
         return wanted or (self.file.time if self.file.gpu else TimeName.HOST)
 

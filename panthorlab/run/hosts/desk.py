@@ -25,7 +25,7 @@ from typing import IO, Final, TypedDict
 
 from distributed import get_worker
 
-from panthorlab.board.emulated.qemu import find_qemu
+from panthorlab.board.kinds import KINDS
 from panthorlab.board.registry import open_board
 from panthorlab.errors import LabError, PanthorlabError
 from panthorlab.files import write_whole
@@ -105,7 +105,8 @@ _desks: dict[str, _Desk] = {}
 
 def here() -> dict[str, str]:
     """Of this host, what decides how a boot goes."""
-    return versions() | {"QEMU": find_qemu().version}
+    programs = [kind.programs() for kind in KINDS.values()]
+    return versions() | {name: version for found in programs for name, version in found.items()}
 
 
 def hand(attempt: str, message: BootAnswer | bytes) -> bool:
