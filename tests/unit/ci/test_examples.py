@@ -4,17 +4,20 @@ it was called with and gives the statuses that a test wants; one is run with pan
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from jsonschema import Draft7Validator, ValidationError
 
 from panthorlab.options import parse
 from panthorlab.paths import PACKAGE
@@ -191,17 +194,20 @@ def test_no_expression_stands_in_github_s_shell() -> None:
 @pytest.mark.parametrize(
     ("schema", "file"), [("gitlab-ci", "gitlab-ci.yml"), ("github-workflows", "github-actions.yml")]
 )
-def test_the_systems_own_schemas_accept_them(schema: str, file: str, tmp_path: Path) -> None:
-    def check(path: Path) -> int:
-        argv = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", str(path)]
-        return subprocess.run(argv, capture_output=True, timeout=300, check=False).returncode
-
-    assert check(EXAMPLES / file) == 0
-    wrong = tmp_path / file
-    wrong.write_text(
-        re.sub(r"^( *)(script|runs-on):.*$", r"\1\2: {no: 1}", (EXAMPLES / file).read_text(), flags=re.MULTILINE)
-    )
-    assert check(wrong) == 1, "or it would accept anything"
+def test_the_systems_own_schemas_accept_them(schema: str, file: str) -> None:
+    rules = json.loads((files("check_jsonschema") / f"builtin_schemas/vendor/{schema}.json").read_text())
+    made = yaml.safe_load((EXAMPLES / file).read_text())
+    if True in made:  # YAML 1.1 takes `on` for that
+        made["on"] = made.pop(True)
+    Draft7Validator(rules).validate(made)
+    for key, wrong in (
+        ("stages", {"no": 1}),
+        ("jobs", {"validate": {"runs-on": []}}),
+        ("jobs", {"validate": {"steps": []}}),
+    ):
+        if key in made:
+            with pytest.raises(ValidationError):
+                Draft7Validator(rules).validate({**made, key: wrong})
 
 
 def test_gitlab_keeps_reports_and_knows_the_statuses() -> None:
