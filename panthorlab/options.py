@@ -26,6 +26,7 @@ from panthorlab.explore_options import add_explore
 from panthorlab.history.options import add_compare, add_history, add_prune, add_runs
 from panthorlab.kernel.driver import by_name
 from panthorlab.lab_options import add_boards, add_lava, add_overlay
+from panthorlab.matrix_options import add_matrix
 from panthorlab.mmio.options import add_recording, add_replay_trace
 from panthorlab.nightly.options import add_nightly
 from panthorlab.notify.options import add_notify
@@ -85,39 +86,6 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
         metavar="-- COMMAND ARG…",
         help="run this on the board instead of suites, and exit with its status",
     )
-
-
-def _matrix_parser(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(recording=None)
-    parser.add_argument(
-        "source",
-        nargs="*",
-        metavar="SRC",
-        help="a kernel to build, as `--base` of validate takes it: a directory, PATH@REV, debian:VERSION, …",
-    )
-    parser.add_argument(
-        "--kernel",
-        action="append",
-        default=[],
-        metavar="K",
-        help="a kernel that is built: store key, RUN:before, RUN:after, build directory, or URL#sha256=HEX; may be "
-        "repeated",
-    )
-    parser.add_argument(
-        "--config",
-        action="append",
-        default=[],
-        metavar="FRAGMENT",
-        help="stack a config fragment on those that are built; may be repeated",
-    )
-    add_driver(parser, "build")
-    add_jail(parser)
-    add_board(parser)
-    add_lab(parser)
-    add_run(parser)
-    add_hosts(parser)
-    add_output(parser)
-    parser.add_argument("--all", action="store_true", help="also the rows that are good on all kernels")
 
 
 def _fuzz_parser(parser: argparse.ArgumentParser) -> None:
@@ -270,7 +238,7 @@ def make_parser() -> Parser:
         part(check)
     check.add_argument("--json", action="store_true", help="print the plan as JSON on stdout")
     _run_parser(add("run", "boot one kernel; run suites or a command on it"))
-    _matrix_parser(add("matrix", "run the suites on several kernels, and show where these differ"))
+    add_matrix(add("matrix", "run the suites on several kernels, and show where these differ"))
     add_bisect(add("bisect", "find the first bad commit of a git tree, also of a fault that shows only sometimes"))
     add_step(add("bisect-step", "the script for `git bisect run`: 0 good, 1 bad, 125 cannot be judged"))
     add_nightly(add("nightly", "test the branches of some trees, compare with the last good night, bisect what is new"))

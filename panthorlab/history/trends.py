@@ -50,7 +50,7 @@ def _sum(rates: Iterable[Rate]) -> Rate:
 
 
 @dataclass
-class Night:
+class NightRow:
     """`runs`: by verdict, damaged and unfinished ones by their state. The rest: iterations and tests, boots."""
 
     date: str
@@ -137,7 +137,7 @@ class Trends:
     """All of it. `runs`: the newest first. `trouble`: those that are damaged."""
 
     runs: tuple[RunFacts, ...]
-    nights: tuple[Night, ...]
+    nights: tuple[NightRow, ...]
     trends: tuple[Trend, ...]
     signatures: tuple[SignatureTrend, ...]
     kernels: tuple[KernelRow, ...]
@@ -166,11 +166,11 @@ def trends_of(runs: Iterable[RunFacts]) -> Trends:
     )
 
 
-def _nights(runs: Sequence[RunFacts]) -> list[Night]:
-    nights: dict[str, Night] = {}
+def _nights(runs: Sequence[RunFacts]) -> list[NightRow]:
+    nights: dict[str, NightRow] = {}
     for run in runs:
         date = night_of(run.started)
-        night = nights.setdefault(date, Night(date))
+        night = nights.setdefault(date, NightRow(date))
         night.runs[run.verdict if run.state is State.ENDED else run.state.value] += 1
         night.judged += run.judged
         night.lost += run.lost

@@ -55,7 +55,7 @@ def _branch(text: str) -> str:
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=60)]
 Duration = Annotated[str, AfterValidator(_seconds)]
-Url = Annotated[str, AfterValidator(_url)]
+GitUrl = Annotated[str, AfterValidator(_url)]
 Branch = Annotated[str, AfterValidator(_branch), Field(max_length=200)]
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
 
@@ -64,11 +64,11 @@ class Tree(Section):
     """A git repository, and its branches that are tested."""
 
     name: Name
-    url: Url
+    url: GitUrl
     branches: Annotated[list[Branch], Field(min_length=1)]
 
 
-class Kernel(Section):
+class KernelSection(Section):
     """A way to build each branch. `config`: fragments, as `--config` takes them; `boards`: instead of the file's."""
 
     name: Name
@@ -94,7 +94,7 @@ class NightlyFile(Section):
     title: Annotated[str, Field(min_length=1, max_length=200)] = "panthor nightly"
     state: Text = "nightly.state"
     trees: Annotated[list[Tree], Field(min_length=1)]
-    kernels: list[Kernel] = Field([Kernel(name="plain", config=[])], min_length=1)
+    kernels: list[KernelSection] = Field([KernelSection(name="plain", config=[])], min_length=1)
     boards: list[Text] = Field(["qemu-g610"], min_length=1)
     suites: list[Text] = Field([])
     overlay: Text | None = None

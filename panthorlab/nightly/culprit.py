@@ -13,7 +13,7 @@ from panthorlab.errors import PanthorlabError
 from panthorlab.nightly import mirror
 from panthorlab.nightly.asked import bisect_options
 from panthorlab.nightly.judge import symptom_of
-from panthorlab.nightly.model import Commit, Culprit, KernelNight, Trouble
+from panthorlab.nightly.model import Culprit, KernelNight, NewTrouble, TreeCommit
 from panthorlab.nightly.plan import KernelPlan, NightlyPlan
 from panthorlab.report.text import plain
 from panthorlab.run.bisect.command import begin, is_bisect, resume
@@ -25,7 +25,7 @@ from panthorlab.run.record.log import read_events
 OUT_OF_TIME: Final = "not searched to its end: the night's time was up"
 
 
-def wanted(new: Iterable[Trouble], found: Iterable[Culprit]) -> list[str]:
+def wanted(new: Iterable[NewTrouble], found: Iterable[Culprit]) -> list[str]:
     """The symptoms that are still to be searched for, the worst first. `found`: what was searched already; what came
     with the same commit needs no search of its own."""
     done = {name for one in found for name in (one.signature, *one.explains)}
@@ -55,7 +55,7 @@ def outcome_of(events: Sequence[Event], night: str, directory: str, subjects: di
         return Culprit(signature, (), False, OUT_OF_TIME, directory=directory, night=night, ended=False)
     return Culprit(
         signature,
-        tuple(Commit(commit, subjects.get(commit, "")) for commit in end.culprits),
+        tuple(TreeCommit(commit, subjects.get(commit, "")) for commit in end.culprits),
         end.exit == 0 and len(end.culprits) == 1,
         plain(end.reason),
         tuple(map(plain, end.checks)),

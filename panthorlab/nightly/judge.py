@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from panthorlab.nightly.model import NightOutcome, Trouble
+from panthorlab.nightly.model import NewTrouble, NightOutcome
 from panthorlab.outcome import Side
 from panthorlab.report.text import plain
 from panthorlab.run.arms import ALONE
@@ -49,7 +49,7 @@ class Judgement:
 
     outcome: NightOutcome
     reasons: tuple[str, ...]
-    new: tuple[Trouble, ...]
+    new: tuple[NewTrouble, ...]
     verdict: RunVerdict
 
 
@@ -122,14 +122,16 @@ def judged(tonight: Sequence[Event], good: Sequence[Event] | None) -> Judgement:
     new = tuple(_new(verdict, known)) if good is not None else ()
     outcome = _outcome(verdict, new, failed=bool(alone.failed), compared=good is not None)
     if outcome is NightOutcome.REGRESSED and not any(one.blamed for one in new):
-        new = (Trouble("verdict", verdict.verdict, reason=plain(verdict.reasons[0])), *new)
+        new = (NewTrouble("verdict", verdict.verdict, reason=plain(verdict.reasons[0])), *new)
+    if outcome is NightOutcome.INCONCLUSIVE and good is not None and not new and _only_less(verdict):
+        outcome = judged(tonight, None).outcome
     own = (*alone.errors, *alone.failed)
     reasons = own if good is None or outcome is NightOutcome.FAILING else verdict.reasons
     shown = tuple(dict.fromkeys(map(plain, reasons)))
     return Judgement(outcome, shown[:MOST_REASONS], new, verdict)
 
 
-def _outcome(verdict: RunVerdict, new: Sequence[Trouble], *, failed: bool, compared: bool) -> NightOutcome:
+def _outcome(verdict: RunVerdict, new: Sequence[NewTrouble], *, failed: bool, compared: bool) -> NightOutcome:
     """`failed`: this night's kernel, by itself, did something wrong that is not known."""
     if verdict.verdict is Verdict.REGRESSED:
         return NightOutcome.REGRESSED
@@ -147,7 +149,14 @@ def _outcome(verdict: RunVerdict, new: Sequence[Trouble], *, failed: bool, compa
     return NightOutcome.INCONCLUSIVE if verdict.verdict is Verdict.INCONCLUSIVE else NightOutcome.GOOD
 
 
-def _new(verdict: RunVerdict, known: Sequence[KnownFinding]) -> Iterator[Trouble]:
+def _only_less(verdict: RunVerdict) -> bool:
+    """Whether all that is in doubt is if faults of the good night are gone for good: no doubt about this one."""
+    workloads = [one for one in verdict.workloads if one.verdict is Verdict.INCONCLUSIVE]
+    tests = [one for one in verdict.tests if one.verdict is Verdict.INCONCLUSIVE]
+    return bool(workloads) and not tests and all(one.before.faulty > 0 == one.after.faulty for one in workloads)
+
+
+def _new(verdict: RunVerdict, known: Sequence[KnownFinding]) -> Iterator[NewTrouble]:
     """Blamed before doubtful, findings before tests before rates. Of a kernel that never came up, nothing but that."""
     found = [*_findings(verdict.new_findings, known)]
     if verdict.boots.get(Side.AFTER):
@@ -155,7 +164,7 @@ def _new(verdict: RunVerdict, known: Sequence[KnownFinding]) -> Iterator[Trouble
     return iter(sorted(found, key=lambda one: not one.blamed))
 
 
-def _findings(news: Sequence[NewFinding], known: Sequence[KnownFinding]) -> Iterator[Trouble]:
+def _findings(news: Sequence[NewFinding], known: Sequence[KnownFinding]) -> Iterator[NewTrouble]:
     """A kind is left out where a signature of it is told with the same numbers."""
     own = [new for new in news if (new.regressed or new.obstacle) and not _is_known(new, known)]
     told = {(new.name.partition(":")[0], new.where, new.after) for new in own if ":" in new.name}
@@ -163,32 +172,34 @@ def _findings(news: Sequence[NewFinding], known: Sequence[KnownFinding]) -> Iter
         if (new.name, new.where, new.after) in told:
             continue
         what, name = ("boot", BOOT_FAILED) if new.name in (NO_BOOT, DIED) else (new.what, new.name)
-        yield Trouble(what, plain(name), plain(new.where), new.before, new.after, new.regressed, plain(new.reason))
+        yield NewTrouble(what, plain(name), plain(new.where), new.before, new.after, new.regressed, plain(new.reason))
 
 
 def _is_known(new: NewFinding, known: Sequence[KnownFinding]) -> bool:
     return any(entry.matches(new.where.strip("()"), new.name) for entry in known)
 
 
-def _tests(tests: Sequence[TestVerdict]) -> Iterator[Trouble]:
+def _tests(tests: Sequence[TestVerdict]) -> Iterator[NewTrouble]:
     for test in tests:
         before, after = test.failed_before, test.failed_after
         worse = test.verdict is Verdict.INCONCLUSIVE and after[0] * before[1] > before[0] * after[1]
         if test.verdict is Verdict.REGRESSED or worse:
             blamed = test.verdict is Verdict.REGRESSED
             reason = plain(f"{test.name}: {test.reason}" + (f": {test.message}" if test.message else ""))
-            yield Trouble("test", plain(test.name), "", before, after, blamed, reason)
+            yield NewTrouble("test", plain(test.name), "", before, after, blamed, reason)
 
 
-def _rates(workloads: Sequence[WorkloadVerdict]) -> Iterator[Trouble]:
+def _rates(workloads: Sequence[WorkloadVerdict]) -> Iterator[NewTrouble]:
     """Workloads that are worse by their rates alone: what they show is not new."""
     for one in workloads:
         if one.verdict is Verdict.REGRESSED and not any(new.regressed for new in one.new):
             numbers = ((one.before.faulty, one.before.iterations), (one.after.faulty, one.after.iterations))
-            yield Trouble("rate", plain(one.name), plain(one.name), *numbers, True, plain("; ".join(one.reasons[:2])))
+            yield NewTrouble(
+                "rate", plain(one.name), plain(one.name), *numbers, True, plain("; ".join(one.reasons[:2]))
+            )
 
 
-def symptom_of(trouble: Trouble) -> str:
+def symptom_of(trouble: NewTrouble) -> str:
     """What a bisect searches for to find where this came from, in the words of `run/bisect/symptoms.py`; empty if its
     presence says nothing, as of a rate that is only higher."""
     match trouble.what:

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,7 @@ from panthorlab.errors import LabError, SourceError
 from panthorlab.kernel.source.git import git, is_bare, resolve_commit
 from panthorlab.kernel.tools import run
 from panthorlab.nightly.config import SCHEMES
-from panthorlab.nightly.model import Commit
+from panthorlab.nightly.model import TreeCommit
 from panthorlab.report.text import plain
 
 FETCH_SECONDS: Final = 4 * 3600.0
@@ -21,7 +22,7 @@ KEPT: Final = "refs/panthorlab"
 _ENV: Final = {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": ":".join(SCHEMES)}
 
 
-def fetch(mirror: Path, url: str, branches: Sequence[str], timeout: float | None = None) -> dict[str, Commit]:
+def fetch(mirror: Path, url: str, branches: Sequence[str], timeout: float | None = None) -> dict[str, TreeCommit]:
     """The tips of the branches, whose commits are then in `mirror`. A branch that is not there is left out.
 
     Raises LabError if git cannot reach the repository, does not end in `timeout` seconds, or reaches none of them.
@@ -32,25 +33,36 @@ def fetch(mirror: Path, url: str, branches: Sequence[str], timeout: float | None
     there = tips(url, branches)
     if not there:
         raise LabError(f"{url} has no branch {', '.join(branches)}", hint="correct `branches` of this tree")
-    _git(
-        mirror,
-        "fetch",
-        "--quiet",
-        "--no-tags",
-        "--no-write-fetch-head",
-        "--no-recurse-submodules",
-        "--",
-        url,
-        *(f"+refs/heads/{branch}:refs/heads/{branch}" for branch in there),
-        timeout=min(timeout or FETCH_SECONDS, FETCH_SECONDS),
-    )
+    with _at(url):
+        _git(
+            mirror,
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--no-recurse-submodules",
+            "--",
+            url,
+            *(f"+refs/heads/{branch}:refs/heads/{branch}" for branch in there),
+            timeout=min(timeout or FETCH_SECONDS, FETCH_SECONDS),
+        )
     return {branch: commit_of(mirror, f"refs/heads/{branch}") for branch in there}
+
+
+@contextmanager
+def _at(url: str) -> Iterator[None]:
+    """What fails in it says which repository it was."""
+    try:
+        yield
+    except LabError as error:
+        raise LabError(f"{url}: {error}", hint=error.hint) from error
 
 
 def tips(url: str, branches: Sequence[str]) -> dict[str, str]:
     """The ids that the branches have in the repository at `url`; without those that it has not. Raises LabError."""
     names = {f"refs/heads/{branch}": branch for branch in branches}
-    listing = _git(Path("/"), "ls-remote", "--", url, *names, timeout=600)
+    with _at(url):
+        listing = _git(Path("/"), "ls-remote", "--", url, *names, timeout=600)
     rows = (line.split("\t", 1) for line in listing.splitlines() if "\t" in line)
     return {names[name]: commit for commit, name in rows if name in names}
 
@@ -60,11 +72,11 @@ def keep(mirror: Path, commit: str) -> None:
     _git(mirror, "update-ref", f"{KEPT}/{commit}", commit, timeout=60)
 
 
-def commit_of(mirror: Path, revision: str) -> Commit:
+def commit_of(mirror: Path, revision: str) -> TreeCommit:
     """With its subject. Raises SourceError if the mirror does not have it."""
     found = resolve_commit(mirror, revision, "commit")
     subject = git(mirror, "log", "-1", "--no-show-signature", "--format=%s", found, "--").decode(errors="replace")
-    return Commit(found, plain(subject))
+    return TreeCommit(found, plain(subject))
 
 
 def good_end(mirror: Path, good: str, bad: str) -> str | None:

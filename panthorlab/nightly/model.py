@@ -44,7 +44,7 @@ EXIT: Final = {
 
 
 @dataclass(frozen=True)
-class Commit:
+class TreeCommit:
     """`id`: all digits. `subject`: untrusted, one line."""
 
     id: str
@@ -57,7 +57,7 @@ class Commit:
 
 
 @dataclass(frozen=True)
-class Trouble:
+class NewTrouble:
     """Something that is wrong with a kernel. `what`: `signature` or `kind` of a finding, `test`, `rate` (a workload
     that fails more often), `boot`, `build`, or `verdict` (what has no other name); `name`: which; `where`: the
     workload, or `(boot)`. `before` and `after`: how often, of how many, in the last good night and in this one.
@@ -96,7 +96,7 @@ class Culprit:
     found it; of a fault that stands, an earlier one. `ended`: if not, the next night goes on with it."""
 
     signature: str
-    commits: tuple[Commit, ...]
+    commits: tuple[TreeCommit, ...]
     verified: bool
     reason: str
     checks: tuple[str, ...] = ()
@@ -122,17 +122,17 @@ class KernelNight:
     config: str
     url: str
     outcome: NightOutcome
-    commit: Commit | None = None
+    commit: TreeCommit | None = None
     reasons: tuple[str, ...] = ()
     attempted: int = 0
     judged: int = 0
     lost: int = 0
-    new: tuple[Trouble, ...] = ()
+    new: tuple[NewTrouble, ...] = ()
     known: tuple[Expectation, ...] = ()
     passes: tuple[str, ...] = ()
     culprits: tuple[Culprit, ...] = ()
     compared: str = ""
-    good: Commit | None = None
+    good: TreeCommit | None = None
     standing: NightOutcome | None = None
     kernel: str = ""
     boards: tuple[str, ...] = ()

@@ -12,9 +12,9 @@ from typing import Final
 
 from panthorlab.errors import PanthorlabError
 from panthorlab.nightly import culprit, mirror
-from panthorlab.nightly.model import Commit, Culprit, KernelNight, Night, NightOutcome
+from panthorlab.nightly.model import Culprit, KernelNight, Night, NightOutcome, TreeCommit
 from panthorlab.nightly.plan import KernelPlan, NightlyPlan
-from panthorlab.nightly.record import Fetched, KernelJudged, NightEnd, NightLog, read_nights
+from panthorlab.nightly.record import KernelJudged, NightEnd, NightLog, TreeFetched, read_nights
 from panthorlab.nightly.state import Nights, NightSoFar, whole
 from panthorlab.nightly.work import RUN, TIME_UP, Earlier, KernelWork, told
 from panthorlab.run.limits import TimeLimitReached, time_limit
@@ -93,7 +93,7 @@ class OneNight:
             url = next(kernel.url for kernel in self.plan.kernels if kernel.tree == tree.name)
             self.progress.step(f"fetch {tree.name}")
             left = self._left()
-            tips: dict[str, Commit] = {}
+            tips: dict[str, TreeCommit] = {}
             why = f"{url} has no such branch"
             try:
                 if left is not None and left <= 0:
@@ -105,7 +105,7 @@ class OneNight:
             for branch in branches:
                 tip = tips.get(branch)
                 self.log.append(
-                    Fetched(night=self.name, tree=tree.name, branch=branch, commit=tip, why="" if tip else why)
+                    TreeFetched(night=self.name, tree=tree.name, branch=branch, commit=tip, why="" if tip else why)
                 )
 
     # Each kernel
@@ -126,7 +126,7 @@ class OneNight:
         said = self._work(kernel, tip.commit).judge(self._earlier(nights, kernel), self._left())
         return replace(said, seconds=round(time.monotonic() - begin, 1))
 
-    def _work(self, kernel: KernelPlan, commit: Commit) -> KernelWork:
+    def _work(self, kernel: KernelPlan, commit: TreeCommit) -> KernelWork:
         return KernelWork(
             self.plan,
             kernel,
@@ -167,7 +167,7 @@ class OneNight:
             own = _with(own, [*done, *begun.values()])
             self._record(kernel, own)
 
-    def _inherited(self, kernel: KernelPlan, own: KernelNight, tip: Commit) -> list[Culprit]:
+    def _inherited(self, kernel: KernelPlan, own: KernelNight, tip: TreeCommit) -> list[Culprit]:
         """What earlier nights found for what is still new, if this branch has those commits still."""
         earlier = [event.kernel for event in self._nights().told(kernel.name, self.name)]
         tree = self._mirror(kernel.tree)

@@ -14,7 +14,7 @@ from typing import ClassVar, Final
 
 from panthorlab.errors import UsageError
 from panthorlab.jsonvalue import JsonObject
-from panthorlab.nightly.model import Commit, KernelNight
+from panthorlab.nightly.model import KernelNight, TreeCommit
 from panthorlab.run.record import Event, lines
 from panthorlab.run.record.codec import Count, Seconds, ShapeError
 from panthorlab.run.record.lines import DamagedError
@@ -39,13 +39,13 @@ class NightStart(Event, event="night"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fetched(Event, event="night-fetched"):
+class TreeFetched(Event, event="night-fetched"):
     """The commit of a branch in this night, whatever is pushed meanwhile; or why there is none."""
 
     night: str
     tree: str
     branch: str
-    commit: Commit | None = None
+    commit: TreeCommit | None = None
     why: str = ""
 
 

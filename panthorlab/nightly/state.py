@@ -10,7 +10,7 @@ from typing import Final
 
 from panthorlab.nightly.model import KernelNight, Night, NightOutcome
 from panthorlab.nightly.plan import KernelPlan
-from panthorlab.nightly.record import Fetched, KernelJudged, NightEnd, NightStart
+from panthorlab.nightly.record import KernelJudged, NightEnd, NightStart, TreeFetched
 from panthorlab.run.record import Event
 
 COMPARABLE: Final = frozenset({NightOutcome.GOOD, NightOutcome.FAILING})
@@ -22,7 +22,7 @@ class NightSoFar:
     """One night on record. `kernels`: by name, as they were judged last."""
 
     start: NightStart
-    tips: dict[tuple[str, str], Fetched] = field(default_factory=dict)
+    tips: dict[tuple[str, str], TreeFetched] = field(default_factory=dict)
     kernels: dict[str, KernelJudged] = field(default_factory=dict)
     end: NightEnd | None = None
 
@@ -44,7 +44,7 @@ class Nights:
             match event:
                 case NightStart():
                     nights[event.night] = NightSoFar(event)
-                case Fetched():
+                case TreeFetched():
                     nights[event.night].tips[event.tree, event.branch] = event
                 case KernelJudged():
                     nights[event.night].kernels[event.kernel.name] = event

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from panthorlab.nightly.model import Culprit, KernelNight, Night, Trouble
+from panthorlab.nightly.model import Culprit, KernelNight, NewTrouble, Night
 from panthorlab.report.text import percent, plain, seconds, wrap
 
 MOST = 8
@@ -68,7 +68,7 @@ def culprit_text(one: Culprit) -> str:
     return f"of {one.signature}: {one.reason}"
 
 
-def trouble_text(one: Trouble) -> str:
+def trouble_text(one: NewTrouble) -> str:
     """A sentence."""
     counts = f": {one.after[0]}/{one.after[1]} now, {one.before[0]}/{one.before[1]} then" if one.after[1] else ""
     doubt = "" if one.blamed else " (too seldom to blame the kernel)"

@@ -18,7 +18,7 @@ from panthorlab.kernel.model import Kernel
 from panthorlab.nightly.asked import run_options
 from panthorlab.nightly.expectations import lists, measured, stayed_away
 from panthorlab.nightly.judge import Judgement, joined, judged, release_of
-from panthorlab.nightly.model import Commit, Expectation, KernelNight, NightOutcome, Trouble
+from panthorlab.nightly.model import Expectation, KernelNight, NewTrouble, NightOutcome, TreeCommit
 from panthorlab.nightly.plan import KernelPlan, NightlyPlan
 from panthorlab.report import html
 from panthorlab.report.faults import by_telling
@@ -45,7 +45,7 @@ class Earlier:
     measured of known findings."""
 
     night: str = ""
-    commit: Commit | None = None
+    commit: TreeCommit | None = None
     run: Path | None = None
     measured: Sequence[Sequence[Expectation]] = ()
 
@@ -57,7 +57,7 @@ class KernelWork:
     plan: NightlyPlan
     kernel: KernelPlan
     tree: Path
-    commit: Commit
+    commit: TreeCommit
     folder: Path
     progress: ProgressDisplay
     overlay: Path | None
@@ -182,7 +182,7 @@ def _unbuilt(own: KernelNight, error: BuildError) -> KernelNight:
     why = plain(str(error).splitlines()[0])
     if not own.compared:
         return replace(own, outcome=NightOutcome.FAILING, reasons=(f"it does not build: {why}",))
-    trouble = Trouble("build", BUILD_FAILED, reason=f"it does not build: {why}")
+    trouble = NewTrouble("build", BUILD_FAILED, reason=f"it does not build: {why}")
     return replace(own, outcome=NightOutcome.REGRESSED, reasons=(trouble.reason,), new=(trouble,))
 
 

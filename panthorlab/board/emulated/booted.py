@@ -313,10 +313,8 @@ class BootedEmulatedBoard:
         return self._explain_qemu(status)
 
     def _model_died(self, model: GpuModel) -> LabError:
-        status = model.process.wait()
-        return LabError(
-            f"the GPU model died ({_status(status)}): {model.last_words() or 'no message'}", hint=self._where()
-        )
+        died = f"the GPU model died ({_status(model.process.wait())}): {model.last_words() or 'no message'}"
+        return LabError(died, hint=self._where())
 
     def _explain_qemu(self, status: int) -> PanthorlabError:
         console = self._parts.console.tail()

@@ -53,7 +53,7 @@ class BootAnswer(TypedDict):
     no: str
 
 
-class BootResult(TypedDict):
+class BootReturn(TypedDict):
     """What comes of a boot. `why`: as `Worker.run` gives it. `log`: its directory, packed; `told`: so many messages."""
 
     why: str
@@ -130,7 +130,7 @@ def beat(topic: str) -> None:
             desk.stop.heard = time.monotonic()
 
 
-def boot(topic: str, ticket: str) -> BootResult:
+def boot(topic: str, ticket: str) -> BootReturn:
     """Do the boot that the controller describes when it hears that this host is ready for it."""
     with _at_desk(topic, ticket) as desk, TemporaryDirectory(dir=_tidy(), prefix=f"boot-{os.getpid()}-") as folder:
         log_dir = Path(folder, "log")

@@ -27,7 +27,7 @@ from panthorlab.errors import LabError
 from panthorlab.files import write_whole
 from panthorlab.jsonvalue import Json, JsonObject
 from panthorlab.run.hosts.contents import parcels_of, places_of
-from panthorlab.run.hosts.desk import BootAnswer, BootResult
+from panthorlab.run.hosts.desk import BootAnswer, BootReturn
 from panthorlab.run.hosts.equal import unequal
 from panthorlab.run.hosts.parcels import unpack
 from panthorlab.run.hosts.repeat import Repetition
@@ -208,11 +208,11 @@ class RemoteBoot:
             self._told.append(event)
         return None
 
-    def _outcome(self, future: Future) -> BootResult | None:
+    def _outcome(self, future: Future) -> BootReturn | None:
         """What the host gave back, with the boot's logs in their place; None if it has not come yet, or its messages
         have not."""
         try:
-            outcome: BootResult = future.result(timeout=FETCH)
+            outcome: BootReturn = future.result(timeout=FETCH)
         except (TimeoutError, CancelledError, KilledWorker):  # its host died with it: what now, its status says
             return None
         attempt = self._attempt

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from panthorlab.errors import LabError
-from panthorlab.run.record import BoardUp, BootStep, Note, OfBoot
+from panthorlab.run.record import BoardUp, BootStep, Doing, Note, OfBoot
 from panthorlab.run.record.versions import as_json
 
 WALL: Final = frozenset({"time", "seconds", "begin", "end"})
@@ -26,6 +26,8 @@ class Repetition:
 
     def is_new(self, event: OfBoot) -> bool:
         """Whether `event`, the next one, was not told before. Raises LabError if another was told in its place."""
+        if isinstance(event, Doing):
+            return True  # of now, and never on record
         if _of_host(event):
             return _key(event) not in self._about_host
         if self._turn == len(self._before):

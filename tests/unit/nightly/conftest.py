@@ -15,7 +15,7 @@ import pytest
 
 from panthorlab.nightly import culprit
 from panthorlab.nightly.command import main
-from panthorlab.nightly.model import Commit, Culprit, KernelNight, NightOutcome, Trouble
+from panthorlab.nightly.model import Culprit, KernelNight, NewTrouble, NightOutcome, TreeCommit
 from panthorlab.nightly.work import RUN, Earlier, KernelWork
 from panthorlab.options import parse
 from tests.made_runs import ALONE, SIGNATURE, write_run
@@ -25,7 +25,7 @@ WHO = {
     for role in ("AUTHOR", "COMMITTER")
     for what, text in (("NAME", "Test"), ("EMAIL", "test@example.org"), ("DATE", "1700000000 +0000"))
 }
-NEW = Trouble("signature", SIGNATURE, "heap-exit/exit", (0, 600), (20, 600), reason="new")
+NEW = NewTrouble("signature", SIGNATURE, "heap-exit/exit", (0, 600), (20, 600), reason="new")
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Lab:
     which it is killed. `takes`: is called while something is done."""
 
     file: Path
-    says: dict[str, tuple[NightOutcome, tuple[Trouble, ...]]] = field(default_factory=dict)
+    says: dict[str, tuple[NightOutcome, tuple[NewTrouble, ...]]] = field(default_factory=dict)
     judged: list[str] = field(default_factory=list)
     searched: list[tuple[str, str, str]] = field(default_factory=list)
     found: Callable[[str], Culprit] = lambda signature: Culprit(signature, (), False, "nothing")
@@ -117,4 +117,4 @@ def clock(monkeypatch: pytest.MonkeyPatch, offset: float) -> Iterator[None]:
 
 def named(commit: str, **more: object) -> Callable[[str], Culprit]:
     """A bisect that finds this commit."""
-    return lambda signature: replace(Culprit(signature, (Commit(commit, "Break it"),), True, "found"), **more)  # type: ignore[arg-type]
+    return lambda signature: replace(Culprit(signature, (TreeCommit(commit, "Break it"),), True, "found"), **more)  # type: ignore[arg-type]

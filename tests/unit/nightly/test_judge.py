@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from panthorlab.nightly.judge import joined, judged, symptom_of
-from panthorlab.nightly.model import NightOutcome, Trouble
+from panthorlab.nightly.model import NewTrouble, NightOutcome
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.record import BootEnd, BootStart, Event, KnownEntry, RunStart
 from panthorlab.run.reports import judge
@@ -59,7 +59,7 @@ def test_what_a_night_says(
 
 
 def test_what_is_too_seldom_to_blame_is_told_and_blamed_on_nobody() -> None:
-    few = replace(GOOD, rates={"heap-exit/exit": {"kernel": (1, 300)}}, boots=2)
+    few = replace(GOOD, rates={"heap-exit/exit": {"kernel": (1, 300)}}, boots=1)
     good = replace(few, rates={"heap-exit/exit": {"kernel": (0, 20)}})
     assert night(few, good) == (NightOutcome.INCONCLUSIVE, [(SIGNATURE, False)])
 
@@ -104,13 +104,13 @@ def test_both_nights_are_in_the_comparison_under_names_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("trouble", "symptom"),
     [
-        (Trouble("signature", SIGNATURE, "heap-exit/exit"), SIGNATURE),
-        (Trouble("kind", "program-failed", "heap-exit/exit"), "failed:heap-exit/exit"),
-        (Trouble("kind", "oops", "(boot)"), "oops"),
-        (Trouble("test", TEST), f"test:{TEST}"),
-        (Trouble("rate", "heap-exit/exit", "heap-exit/exit"), ""),
-        (Trouble("build", "build-failed"), ""),
+        (NewTrouble("signature", SIGNATURE, "heap-exit/exit"), SIGNATURE),
+        (NewTrouble("kind", "program-failed", "heap-exit/exit"), "failed:heap-exit/exit"),
+        (NewTrouble("kind", "oops", "(boot)"), "oops"),
+        (NewTrouble("test", TEST), f"test:{TEST}"),
+        (NewTrouble("rate", "heap-exit/exit", "heap-exit/exit"), ""),
+        (NewTrouble("build", "build-failed"), ""),
     ],
 )
-def test_what_a_bisect_searches_for(trouble: Trouble, symptom: str) -> None:
+def test_what_a_bisect_searches_for(trouble: NewTrouble, symptom: str) -> None:
     assert symptom_of(trouble) == symptom

@@ -12,7 +12,7 @@ import pytest
 
 from panthorlab.errors import UsageError
 from panthorlab.nightly.culprit import OUT_OF_TIME
-from panthorlab.nightly.model import Culprit, NightOutcome, Trouble, night_of
+from panthorlab.nightly.model import Culprit, NewTrouble, NightOutcome, night_of
 from panthorlab.nightly.record import NightLog
 
 from .conftest import NEW, KilledError, Lab, Repository, clock, named
@@ -96,7 +96,7 @@ def test_what_an_earlier_night_found_is_not_believed_of_a_branch_without_that_co
 
 
 def test_what_came_with_the_same_commit_needs_no_search_of_its_own(lab: Lab, repository: Repository) -> None:
-    other = Trouble("test", "reset::test_reset", "", (0, 2), (2, 2))
+    other = NewTrouble("test", "reset::test_reset", "", (0, 2), (2, 2))
     lab.run()
     planted = repository.commit("Break it")
     lab.says["Break it"] = (NightOutcome.REGRESSED, (NEW, other))

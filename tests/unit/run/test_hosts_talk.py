@@ -9,6 +9,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from distributed import KilledWorker
@@ -190,7 +192,8 @@ def test_a_host_that_died_after_the_end_takes_only_the_logs(log_dir: Path) -> No
 
 
 def test_a_killed_worker_is_no_failed_boot(log_dir: Path) -> None:
-    killed = KilledWorker("boot", None, 3)
+    last: Any = SimpleNamespace(address="tls://10.0.0.2:1")
+    killed = KilledWorker("boot", last, 3)
     talk = _talk(log_dir, [_ready("a"), *_says("a", ONE)], killed)
     assert "died" in talk.why
     assert talk.recorded(BootEnd) == []

@@ -123,15 +123,25 @@ def test_attachments() -> None:
     assert "no diff" in refused(mail(1, "[PATCH] x", body, PARTS.format(kind="mixed")))
 
 
-def test_ten_thousand_messages() -> None:
-    """Work grows with their number, not with its square; what is told of them stays short."""
-    replies = [
+def _replies(count: int) -> list[str]:
+    return [
         mail(n, "Re: [PATCH] x", f"Acked-by: B{n} <b{n}@example.org>\n> quoted\n", "In-Reply-To: <0@example.org>\n")
-        for n in range(1, 10_000)
+        for n in range(1, count)
     ]
+
+
+def seconds_of(replies: list[str]) -> tuple[float, Series]:
+    """Processor time of reading a patch with these, and what was read."""
     began = time.process_time()
     series = taken(mail(0, "[PATCH] x"), *replies)
-    assert time.process_time() - began < 30
+    return time.process_time() - began, series
+
+
+def test_ten_thousand_messages() -> None:
+    """Work grows with their number, not with its square; what is told of them stays short."""
+    few, _ = seconds_of(_replies(1000))
+    many, series = seconds_of(_replies(10_000))
+    assert many < 40 * few, "a square would be 100 times"
     assert len(series.patches) == 1
     assert "and 9989 more" in series.notes[0]
     assert len(series.notes[0]) < 1000
@@ -142,7 +152,7 @@ def test_a_thousand_messages_in_each_of_two_files(tmp_path: Path) -> None:
         (tmp_path / name).write_text("".join(mail(n, f"[PATCH v{n + 1}] x {n}") for n in range(first, first + 3000)))
     began = time.process_time()
     assert len(read_all([str(tmp_path / "a"), str(tmp_path / "b")]).series) == 2
-    assert time.process_time() - began < 20
+    assert time.process_time() - began < 100, "a square takes longer on any machine"
 
 
 @pytest.mark.parametrize("folded", ["\n {evil}", "{evil}"])
