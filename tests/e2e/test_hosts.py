@@ -21,7 +21,7 @@ from tests.loopback_hosts import LoopbackHosts, loopback_hosts
 
 from .conftest import HOUR, Cli, Done
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.wide]
 WORKERS = 3
 ASKED = ("--suite", "heap-exit-claim", "--time", "exact", "--iterations", "4", "--boots", "3")
 
