@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Final
 
 from panthorlab.board.boardtime import HELP as TIME_HELP
 from panthorlab.board.boardtime import TIMES
 from panthorlab.board.methods import AUTO, CHOICES, HELP
 from panthorlab.kernel.driver import DRIVERS, PANTHOR
 from panthorlab.quantities import boots, duration, iterations, jobs, seed, version
+
+KERNEL: Final = "store key, RUN:before, RUN:after, build directory, or URL#sha256=HEX"
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
@@ -184,6 +187,12 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--output", type=Path, metavar="DIR", help="directory of the run (default: runs/DATE-TIME-xxxx)")
     group.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
     group.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
+
+
+def add_boots(parser: argparse.ArgumentParser) -> None:
+    """All that a command takes which boots kernels and runs suites on them."""
+    for part in (add_jail, add_board, add_lab, add_run, add_hosts, add_output):
+        part(parser)
 
 
 def add_dry_run(parser: argparse.ArgumentParser) -> None:

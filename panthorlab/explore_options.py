@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 from typing import Final
 
+from panthorlab.arguments import KERNEL
 from panthorlab.board.boardtime import TimeName
 from panthorlab.board.methods import AUTO
 from panthorlab.quantities import duration, iterations, jobs, seed
@@ -31,12 +32,7 @@ def add_explore(parser: argparse.ArgumentParser) -> None:
     """Its options."""
     parser.description, parser.epilog = ABOUT, EXIT_STATUS
     parser.set_defaults(tag=None, boot_method=AUTO, wait=3600.0, time=TimeName.EXACT)
-    parser.add_argument(
-        "--kernel",
-        required=True,
-        metavar="K",
-        help="store key, RUN:before, RUN:after, build directory, or URL#sha256=HEX",
-    )
+    parser.add_argument("--kernel", required=True, metavar="K", help=KERNEL)
     parser.add_argument(
         "--suite",
         action="append",

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from panthorlab.arguments import add_jail
+from panthorlab.arguments import KERNEL, add_jail
 from panthorlab.quantities import boots, iterations
 
 
@@ -49,12 +49,7 @@ def add_overlay(parser: argparse.ArgumentParser) -> None:
 def add_lava(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=["job"], help="job: print a LAVA job definition, and write what it fetches")
     parser.add_argument("--board", required=True, metavar="NAME", help="a file of board_configs/: its DTB, log level")
-    parser.add_argument(
-        "--kernel",
-        required=True,
-        metavar="K",
-        help="store key, RUN:before, RUN:after, build directory, or URL#sha256=HEX",
-    )
+    parser.add_argument("--kernel", required=True, metavar="K", help=KERNEL)
     add_jail(parser)
     parser.add_argument(
         "--suite",

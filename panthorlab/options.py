@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 from panthorlab import __version__
 from panthorlab.arguments import (
+    KERNEL,
     add_board,
+    add_boots,
     add_driver,
     add_dry_run,
     add_hosts,
@@ -40,32 +43,18 @@ when a fix was expected · 4 lab or infrastructure · 130 interrupted, resumable
 
 def _validate_parser(parser: argparse.ArgumentParser) -> None:
     add_source(parser)
-    add_jail(parser)
-    parser.add_argument(
-        "--before",
-        metavar="K",
-        help="a built kernel instead of a build: store key, RUN:before, RUN:after, build directory, or URL#sha256=HEX",
-    )
+    parser.add_argument("--before", metavar="K", help=f"a built kernel instead of a build: {KERNEL}")
     parser.add_argument("--after", metavar="K", help="as --before, for the other side")
     parser.add_argument(
         "--expect", choices=["fix", "no-change"], default="fix", help="what the patch promises (default: %(default)s)"
     )
-    add_board(parser)
-    add_lab(parser)
-    add_run(parser)
-    add_hosts(parser)
-    add_output(parser)
+    add_boots(parser)
     add_dry_run(parser)
 
 
 def _run_parser(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(recording=None)
-    parser.add_argument(
-        "--kernel",
-        required=True,
-        metavar="K",
-        help="store key, RUN:before, RUN:after, build directory, or URL#sha256=HEX",
-    )
+    parser.add_argument("--kernel", required=True, metavar="K", help=KERNEL)
     parser.add_argument(
         "--workload",
         action="append",
@@ -74,12 +63,7 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
         help="of the suites only this workload, whatever its role as often as --iterations says; may be repeated",
     )
     add_driver(parser, "take")
-    add_jail(parser)
-    add_board(parser)
-    add_lab(parser)
-    add_run(parser)
-    add_hosts(parser)
-    add_output(parser)
+    add_boots(parser)
     parser.add_argument(
         "command",
         nargs=argparse.REMAINDER,
@@ -89,12 +73,7 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def _fuzz_parser(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--kernel",
-        required=True,
-        metavar="K",
-        help="store key, RUN:before, RUN:after, build directory, or URL#sha256=HEX",
-    )
+    parser.add_argument("--kernel", required=True, metavar="K", help=KERNEL)
     parser.add_argument(
         "--seconds",
         type=duration,
@@ -128,9 +107,7 @@ def _doctor_parser(parser: argparse.ArgumentParser) -> None:
         help="boot a kernel twice per seed in exact time, once beside busy loops; find the first event that differs",
     )
     group = parser.add_argument_group("with --exact")
-    group.add_argument(
-        "--kernel", metavar="K", help="store key, RUN:before, RUN:after, build directory, or URL#sha256=HEX"
-    )
+    group.add_argument("--kernel", metavar="K", help=KERNEL)
     group.add_argument(
         "--suite", action="append", default=[], metavar="NAME", help="what runs (default: heap-exit-claim)"
     )
@@ -194,6 +171,150 @@ def _scan_parser(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _check_parser(parser: argparse.ArgumentParser) -> None:
+    for part in (add_source, add_board, add_lab, add_run):
+        part(parser)
+    parser.add_argument("--json", action="store_true", help="print the plan as JSON on stdout")
+
+
+def _record_parser(parser: argparse.ArgumentParser) -> None:
+    _run_parser(parser)
+    add_recording(parser)
+
+
+def _replay_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "iteration", metavar="RUN:ITERATION", help="for instance runs/20261122-231500-1a2b:after1.1.3-17"
+    )
+    parser.add_argument(
+        "--trace-functions", action="store_true", help="print the calls of panthor's functions, with instruction counts"
+    )
+    parser.add_argument(
+        "--gdb",
+        nargs="?",
+        const=0,
+        type=port,
+        metavar="PORT",
+        help="then stop the guest right before the fault, and wait for gdb (default: on a private socket)",
+    )
+    add_output(parser)
+
+
+def _resume_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN")
+    add_jail(parser)
+    add_hosts(parser)
+    parser.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
+    parser.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
+
+
+def _build_parser(parser: argparse.ArgumentParser) -> None:
+    add_source(parser)
+    parser.add_argument(
+        "--each-commit",
+        action="store_true",
+        help="build every commit of the series; show what warnings each adds (W=1), what checkpatch.pl finds, wrong "
+        "Fixes: tags, and the suites to run",
+    )
+    _add_runs(parser)
+    add_jail(parser)
+    add_board(parser)
+    add_output(parser)
+    add_dry_run(parser)
+
+
+def _report_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
+    parser.add_argument(
+        "--kcidb",
+        metavar="FILE",
+        help="also write the run in KCIDB's I/O schema (docs/ci.md); `-` is stdout, instead of the summary",
+    )
+    parser.add_argument(
+        "--mail",
+        action="store_true",
+        help="write to stdout the draft of an answer to the patch's mail, for `git send-email`; nothing is sent",
+    )
+    parser.add_argument(
+        "--from",
+        dest="sender",
+        metavar="'NAME <ADDRESS>'",
+        help="whose the answer is (default: git's user.name, user.email)",
+    )
+
+
+def _suites_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help='print {"suites": […]}')
+    parser.add_argument(
+        "arguments",
+        nargs=argparse.REMAINDER,
+        metavar="-- ARGUMENT…",
+        help="run pytest on them, e.g. -- --board qemu-g610 --kernel KEY -k reset",
+    )
+
+
+def _completion_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=["bash", "zsh", "tcsh"])
+
+
+# In the order of `panthorlab --help`: name, what adds its options, what it does.
+COMMANDS: Final[tuple[tuple[str, Callable[[argparse.ArgumentParser], None], str], ...]] = (
+    ("validate", _validate_parser, "the main job: build without and with a patch, boot both, compare"),
+    ("check", _check_parser, "show what validate would do with patches, and whether they fit; do nothing"),
+    ("run", _run_parser, "boot one kernel; run suites or a command on it"),
+    ("matrix", add_matrix, "run the suites on several kernels, and show where these differ"),
+    ("bisect", add_bisect, "find the first bad commit of a git tree, also of a fault that shows only sometimes"),
+    ("bisect-step", add_step, "the script for `git bisect run`: 0 good, 1 bad, 125 cannot be judged"),
+    ("nightly", add_nightly, "test the branches of some trees, compare with the last good night, bisect what is new"),
+    ("fuzz", _fuzz_parser, "try random sequences of panthor's calls on one kernel; make what finds a bug short"),
+    ("explore", add_explore, "try many interleavings of driver and GPU; make what brings a finding short"),
+    ("record", _record_parser, "as `run`, and record every access of the driver to the GPU's registers"),
+    ("replay-trace", add_replay_trace, "feed a recording to the emulated GPU, and show the first difference"),
+    ("replay", _replay_parser, "boot once more what ran in exact time, up to one iteration, with traces"),
+    ("resume", _resume_parser, "continue an interrupted run"),
+    ("build", _build_parser, "build kernels into the store and print their keys"),
+    ("b4-check", _b4_check_parser, "check the mail on stdin for b4: fit, style, tags, and the verdict on record"),
+    ("scan", _scan_parser, "find GPU faults and kernel splats in any kernel log"),
+    ("report", _report_parser, "write a run's reports again (console, JSON, JUnit, HTML)"),
+    ("history", add_history, "what all runs say together, as pages: trends, first and last seen, flake rates"),
+    ("runs", add_runs, "list runs with verdict, age and size"),
+    ("compare", add_compare, "what changed between two runs: verdict, rates, signatures"),
+    ("prune", add_prune, "delete old runs, by age, number or size"),
+    ("notify", add_notify, "tell those whom a file names what came of a run or a night, by webhook and mail"),
+    ("boards", add_boards, "list boards and how they stand; look after them"),
+    ("doctor", _doctor_parser, "say what is missing on this machine and how to get it"),
+    ("overlay", add_overlay, "make real programs (Mesa, a shell) for emulated boards from Debian's packages"),
+    ("lava", add_lava, "write LAVA jobs that run suites on a prebuilt kernel"),
+    ("suites", _suites_parser, "print where the suites are, or run them with pytest"),
+    ("completion", _completion_parser, "print a shell's completion script for panthorlab"),
+)
+
+
+def make_parser() -> Parser:
+    """The whole command line."""
+    parser = Parser(
+        prog="panthorlab",
+        description="Does a Linux panthor patch do what it claims, on a Mali CSF GPU, without breaking anything else?",
+        epilog=EXIT_STATUS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"panthorlab {__version__}")
+    commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
+    for name, add_options, text in COMMANDS:
+        add_options(
+            commands.add_parser(
+                name,
+                help=text,
+                description=text,
+                epilog=EXIT_STATUS,
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+            )
+        )
+    commands.add_parser("gpu", help="the emulated GPU by itself: serve, params, firmware", add_help=False)
+    return parser
+
+
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Raises UsageError. Patches may stand anywhere between the options."""
     parser = make_parser()
@@ -214,114 +335,3 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         # The configuration decides which driver a kernel has; last, so that no other fragment has the last word.
         options.config = [*options.config, *by_name(options.driver).fragments]
     return options
-
-
-def make_parser() -> Parser:
-    """The whole command line."""
-    parser = Parser(
-        prog="panthorlab",
-        description="Does a Linux panthor patch do what it claims, on a Mali CSF GPU, without breaking anything else?",
-        epilog=EXIT_STATUS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"panthorlab {__version__}")
-    commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
-
-    def add(name: str, text: str) -> argparse.ArgumentParser:
-        return commands.add_parser(
-            name, help=text, description=text, epilog=EXIT_STATUS, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
-
-    _validate_parser(add("validate", "the main job: build without and with a patch, boot both, compare"))
-    check = add("check", "show what validate would do with patches, and whether they fit; do nothing")
-    for part in (add_source, add_board, add_lab, add_run):
-        part(check)
-    check.add_argument("--json", action="store_true", help="print the plan as JSON on stdout")
-    _run_parser(add("run", "boot one kernel; run suites or a command on it"))
-    add_matrix(add("matrix", "run the suites on several kernels, and show where these differ"))
-    add_bisect(add("bisect", "find the first bad commit of a git tree, also of a fault that shows only sometimes"))
-    add_step(add("bisect-step", "the script for `git bisect run`: 0 good, 1 bad, 125 cannot be judged"))
-    add_nightly(add("nightly", "test the branches of some trees, compare with the last good night, bisect what is new"))
-    _fuzz_parser(add("fuzz", "try random sequences of panthor's calls on one kernel; make what finds a bug short"))
-    add_explore(add("explore", "try many interleavings of driver and GPU; make what brings a finding short"))
-    record = add("record", "as `run`, and record every access of the driver to the GPU's registers")
-    _run_parser(record)
-    add_recording(record)
-    add_replay_trace(add("replay-trace", "feed a recording to the emulated GPU, and show the first difference"))
-    replay = add("replay", "boot once more what ran in exact time, up to one iteration, with traces")
-    replay.add_argument(
-        "iteration", metavar="RUN:ITERATION", help="for instance runs/20261122-231500-1a2b:after1.1.3-17"
-    )
-    replay.add_argument(
-        "--trace-functions", action="store_true", help="print the calls of panthor's functions, with instruction counts"
-    )
-    replay.add_argument(
-        "--gdb",
-        nargs="?",
-        const=0,
-        type=port,
-        metavar="PORT",
-        help="then stop the guest right before the fault, and wait for gdb (default: on a private socket)",
-    )
-    add_output(replay)
-    resume = add("resume", "continue an interrupted run")
-    resume.add_argument("run", type=Path, metavar="RUN")
-    add_jail(resume)
-    add_hosts(resume)
-    resume.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
-    resume.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
-    build = add("build", "build kernels into the store and print their keys")
-    add_source(build)
-    build.add_argument(
-        "--each-commit",
-        action="store_true",
-        help="build every commit of the series; show what warnings each adds (W=1), what checkpatch.pl finds, wrong "
-        "Fixes: tags, and the suites to run",
-    )
-    _add_runs(build)
-    add_jail(build)
-    add_board(build)
-    add_output(build)
-    add_dry_run(build)
-    _b4_check_parser(add("b4-check", "check the mail on stdin for b4: fit, style, tags, and the verdict on record"))
-    _scan_parser(add("scan", "find GPU faults and kernel splats in any kernel log"))
-    report = add("report", "write a run's reports again (console, JSON, JUnit, HTML)")
-    report.add_argument("run", type=Path, metavar="RUN")
-    report.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
-    report.add_argument(
-        "--kcidb",
-        metavar="FILE",
-        help="also write the run in KCIDB's I/O schema (docs/ci.md); `-` is stdout, instead of the summary",
-    )
-    report.add_argument(
-        "--mail",
-        action="store_true",
-        help="write to stdout the draft of an answer to the patch's mail, for `git send-email`; nothing is sent",
-    )
-    report.add_argument(
-        "--from",
-        dest="sender",
-        metavar="'NAME <ADDRESS>'",
-        help="whose the answer is (default: git's user.name, user.email)",
-    )
-    add_history(add("history", "what all runs say together, as pages: trends, first and last seen, flake rates"))
-    add_runs(add("runs", "list runs with verdict, age and size"))
-    add_compare(add("compare", "what changed between two runs: verdict, rates, signatures"))
-    add_prune(add("prune", "delete old runs, by age, number or size"))
-    add_notify(add("notify", "tell those whom a file names what came of a run or a night, by webhook and mail"))
-    add_boards(add("boards", "list boards and how they stand; look after them"))
-    _doctor_parser(add("doctor", "say what is missing on this machine and how to get it"))
-    add_overlay(add("overlay", "make real programs (Mesa, a shell) for emulated boards from Debian's packages"))
-    add_lava(add("lava", "write LAVA jobs that run suites on a prebuilt kernel"))
-    suites = add("suites", "print where the suites are, or run them with pytest")
-    suites.add_argument("--json", action="store_true", help='print {"suites": […]}')
-    suites.add_argument(
-        "arguments",
-        nargs=argparse.REMAINDER,
-        metavar="-- ARGUMENT…",
-        help="run pytest on them, e.g. -- --board qemu-g610 --kernel KEY -k reset",
-    )
-    completion = add("completion", "print a shell's completion script for panthorlab")
-    completion.add_argument("shell", choices=["bash", "zsh", "tcsh"])
-    commands.add_parser("gpu", help="the emulated GPU by itself: serve, params, firmware", add_help=False)
-    return parser
