@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from panthorlab.errors import UsageError
 from panthorlab.kernel.driver import PANTHOR, driver_of
 from panthorlab.kernel.model import Kernel
-from panthorlab.kernel.symbols import exits, functions
+from panthorlab.kernel.symbols import FunctionSymbol, exits, functions
 
 LOG_WRITE: Final = "devkmsg_write"
 """The kernel's function behind each message that a program writes to /dev/kmsg, markers of iterations among them."""
@@ -29,9 +30,37 @@ class CodePlace:
     leaves: bool = False
 
 
+@dataclass(frozen=True)
+class DriverCode:
+    """`places`: where panthor's functions, and `LOG_WRITE`, are entered and left. `functions`: panthor's alone, and
+    their cold parts, by address."""
+
+    places: Mapping[int, CodePlace]
+    functions: Sequence[FunctionSymbol]
+
+    @property
+    def bounds(self) -> Iterator[int]:
+        """Begin and end of each function, in ascending order."""
+        for one in self.functions:
+            yield from (one.address, one.address + len(one.code))
+
+    def name(self, address: int) -> str:
+        """An instruction of panthor's by its function: `tick_work+0x1c`. Raises KeyError for another one."""
+        at = bisect_right(self.functions, address, key=lambda one: one.address) - 1
+        one = self.functions[at] if at >= 0 else None
+        if one is None or address >= one.address + len(one.code):
+            raise KeyError(address)
+        return f"{one.name}+0x{address - one.address:x}"
+
+
 def watched(kernel: Kernel) -> Mapping[int, CodePlace]:
-    """Where panthor's functions, and `LOG_WRITE`, are entered and left. Raises UsageError for a kernel in which they
-    have no fixed addresses, LabError for a vmlinux without symbols; OSError."""
+    """The places of `driver_code`."""
+    return driver_code(kernel).places
+
+
+def driver_code(kernel: Kernel) -> DriverCode:
+    """Raises UsageError for a kernel in which functions have no fixed addresses, LabError for a vmlinux without
+    symbols; OSError."""
     if driver_of(kernel) is not PANTHOR:
         raise UsageError(f"{kernel.title}: calls are traced of panthor, and its driver is {driver_of(kernel).name}")
     config = set((kernel.path / "config").read_text(errors="replace").splitlines())
@@ -49,7 +78,9 @@ def watched(kernel: Kernel) -> Mapping[int, CodePlace]:
     cold = [function for function in found if function.cold]
     left = {at: function.name for function in found for at in exits(function, cold)}
     entered = {function.address: function.name for function in found if not function.cold}
-    return {at: CodePlace(name, at in entered, at in left) for at, name in (left | entered).items()}
+    places = {at: CodePlace(name, at in entered, at in left) for at, name in (left | entered).items()}
+    own = {one.address: one for one in found if one.code and one.name != LOG_WRITE}  # of aliases, one
+    return DriverCode(places, [own[address] for address in sorted(own)])
 
 
 def _wanted(name: str, file: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Self
 
 from panthorlab.board.calls import CodePlace, stack_size
 from panthorlab.gpu.exact.loop import INSTRUCTION_SECONDS
-from panthorlab.gpu.exact.passed import FILE, CpuHeld, Passed, read
+from panthorlab.gpu.exact.passed import FILE, BlockBegin, CpuHeld, Passed, read
 from panthorlab.jsonvalue import JsonObject
 from panthorlab.kernel.model import Kernel
 from panthorlab.kmsg.records import parse_line
@@ -45,7 +45,7 @@ class Traced:
     @classmethod
     def of(cls, iteration: str, kernel: Kernel, log_dir: Path, places: Mapping[int, CodePlace]) -> Self:
         """Raises LabError if the logs of the boot do not agree; OSError."""
-        passed = list(read(log_dir / FILE))
+        passed = [one for one in read(log_dir / FILE) if not isinstance(one, BlockBegin)]
         log = (log_dir / "kmsg.log").read_bytes().splitlines()
         records = (record for number, line in enumerate(log, 1) for record in parse_line(line, number))
         events = map(json.loads, (log_dir / EVENTS).read_text().splitlines())

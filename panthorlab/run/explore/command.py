@@ -18,17 +18,20 @@ from typing import Final
 
 from panthorlab.board.board import Board
 from panthorlab.board.boardtime import TimeName
+from panthorlab.board.calls import DriverCode, driver_code
 from panthorlab.errors import LabError, UsageError
+from panthorlab.kernel.model import Kernel
 from panthorlab.report.leftout import not_run
 from panthorlab.run import fleet
 from panthorlab.run.arms import ALONE, Arm
 from panthorlab.run.controller import Controller
+from panthorlab.run.explore.course import read_course
 from panthorlab.run.explore.finding import Explained, explain
 from panthorlab.run.explore.orders import Interleaving, OrdersFile
 from panthorlab.run.explore.plan import PER_BOOT, RESERVED, Portion, Schedule, dry_run, index_of, kinds_of, slots
-from panthorlab.run.explore.strategies import CHOICES, FIXED
+from panthorlab.run.explore.strategies import AIMED, CHOICES, FIXED
 from panthorlab.run.explore.tally import Explored, Suspect
-from panthorlab.run.explore.tell import tell
+from panthorlab.run.explore.tell import Aimed, tell
 from panthorlab.run.explore.trials import Trials
 from panthorlab.run.job import Job
 from panthorlab.run.jobs import Jobs
@@ -53,13 +56,22 @@ MAY_DIFFER: Final = ("jobs", "wait", "time_limit", "no_jail")
 ONE_KERNEL: Final = "an exploration boots no other kernel"
 
 
+@dataclass(frozen=True)
+class DryRun:
+    """An iteration with the default latencies, and the logs of its boot."""
+
+    log_dir: Path
+    order: Interleaving
+
+
 class EnoughError(Exception):
     """What was looked for is there; stops the boots that still run."""
 
 
 @dataclass
 class Explorer:
-    """One exploration. `seeds`: how many at most; None: until `seconds` are over. `until_found`: stop at a finding."""
+    """One exploration. `seeds`: how many at most; None: until `seconds` are over. `until_found`: stop at a finding.
+    `code`: of the driver, if its blocks are to be aimed at."""
 
     run_dir: Path
     log: EventLog
@@ -72,6 +84,7 @@ class Explorer:
     seconds: float | None
     until_found: bool
     kinds: tuple[str, ...] = ()
+    code: DriverCode | None = None
 
     def __post_init__(self) -> None:
         self._events = read_events(self.run_dir)
@@ -95,6 +108,11 @@ class Explorer:
                     index += count
         except (EnoughError, TimeLimitReached):
             pass
+
+    @property
+    def aimed(self) -> Aimed:
+        """What is aimed at, as far as that is known."""
+        return Aimed(self._schedule.aims if self._schedule is not None else {}, self.code)
 
     def _left(self, index: int) -> int:
         """How many boots are still wanted, from boot `index` on."""
@@ -121,27 +139,32 @@ class Explorer:
         if len(dry) > 1:
             self._names = list(dry)  # as the dry runs of the single ones are numbered
             self._boot(1, len(dry))
-            dry = {name: one for index in range(1, 1 + len(dry)) for name, one in self._dry(index).items()}
             first += len(self._names)
-        chosen = self.settings
-        return Schedule(dry, chosen.strategy, chosen.seed, first, self.kinds, chosen.between)
+            dry = {name: one for index in range(1, first) for name, one in self._dry(index).items()}
+        code, chosen = self.code, self.settings
+        courses = (
+            {name: read_course(one.log_dir, one.order, code.places) for name, one in dry.items()} if code else None
+        )
+        orders = {name: one.order for name, one in dry.items()}
+        return Schedule(orders, chosen.strategy, chosen.seed, first, self.kinds, chosen.between, courses)
 
-    def _dry(self, index: int) -> dict[str, Interleaving]:
+    def _dry(self, index: int) -> dict[str, DryRun]:
         """By workload, what boot `index` has done."""
-        found: dict[str, Interleaving] = {}
+        found: dict[str, DryRun] = {}
         for event in self._events:
             if isinstance(event, Iteration) and index_of(event.slot) == index and not event.cut:
-                for one in OrdersFile(self.run_dir / "boots" / event.boot).of(event.id):
-                    found.setdefault(event.workload, one)
+                log_dir = self.run_dir / "boots" / event.boot
+                for one in OrdersFile(log_dir).of(event.id):
+                    found.setdefault(event.workload, DryRun(log_dir, one))
         return found
 
     def portion(self, index: int, done: int = 0) -> Portion:
         """What boot `index` does. `done`: as for `Schedule.portion`."""
         if index == 0:
             named = self.settings.workload
-            return dry_run(named[0] if len(named) == 1 else None)
+            return dry_run(named[0] if len(named) == 1 else None, blocks=self.code is not None)
         if self._schedule is None or index < self._schedule.first:
-            return dry_run(self._names[index - 1])
+            return dry_run(self._names[index - 1], blocks=self.code is not None)
         if done:
             return replace(self._schedule.portion(index, done), count=self.portion(index).count)
         for boot in range(self._schedule.first + len(self._portions), index + 1):
@@ -197,7 +220,7 @@ class Explorer:
         if isinstance(event, OfBoot) and (slot := getattr(event, "slot", "")):
             portion = self.portion(index_of(slot))
             with self._lock:
-                self.tally.event(event, portion.strategy, counts=not portion.dry)
+                self.tally.event(event, portion)
 
     def _check(self) -> None:
         """Raises EnoughError. What comes with the default latencies is explained by an iteration without it: such a one
@@ -254,12 +277,24 @@ def main(options: argparse.Namespace) -> int:
                 None if options.seeds else options.seconds or DEFAULT_SECONDS,
                 not options.keep_going,
                 kinds_of(need for need in needs if need.test in plan.plain),
+                _code(kernel, settings, progress),
             )
             explorer.explore()
             explained = _explain(explorer, arm, settings)
     finally:
         progress.finish()
-    return tell(options, run_dir, kernel, explorer.tally, explained)
+    return tell(options, run_dir, kernel, explorer.tally, explained, explorer.aimed)
+
+
+def _code(kernel: Kernel, settings: Settings, progress: ProgressDisplay) -> DriverCode | None:
+    """The driver's code, if blocks of it are aimed at. Where that cannot be, it is told why."""
+    if AIMED not in settings.strategy:
+        return None
+    try:
+        return driver_code(kernel)
+    except UsageError as error:
+        progress.note(f"{AIMED}: between register accesses, not at blocks of the driver: {error}")
+        return None
 
 
 def _settings(options: argparse.Namespace, board: Board) -> Settings:

@@ -14,8 +14,10 @@ from typing import Final
 
 from panthorlab.gpu.latency import Override
 from panthorlab.run.arms import ALONE
-from panthorlab.run.explore.aim import aims, point
-from panthorlab.run.explore.orders import Drawn, Interleaving
+from panthorlab.run.explore.aim import Aim, aims
+from panthorlab.run.explore.course import Course
+from panthorlab.run.explore.orders import Interleaving
+from panthorlab.run.explore.points import span
 from panthorlab.run.explore.strategies import AIMED, FIXED
 from panthorlab.run.plan import Slot
 from panthorlab.run.record import Need
@@ -30,6 +32,7 @@ RESERVED: Final = (
     "exact.length",
     "exact.plain",
     "exact.orders",
+    "exact.calls",
 )
 """Parameters that an exploration sets itself."""
 
@@ -37,22 +40,24 @@ RESERVED: Final = (
 @dataclass(frozen=True)
 class Portion:
     """One boot: iterations of `workload` (None: one of each there is) with the seeds from `seed` on. `params`: of the
-    GPU model. `dry`: with the default latencies."""
+    GPU model and its board. `dry`: with the default latencies. `aims`: of the strategy that has some, one for each
+    iteration."""
 
     workload: str | None
     strategy: str
     seed: int
     count: int
     params: Mapping[str, str]
+    aims: Sequence[Aim] = ()
 
     @property
     def dry(self) -> bool:
         return self.strategy == FIXED
 
 
-def dry_run(workload: str | None) -> Portion:
-    """An iteration with the default latencies."""
-    return Portion(workload, FIXED, 1, 1, model_params(FIXED))
+def dry_run(workload: str | None, *, blocks: bool) -> Portion:
+    """An iteration with the default latencies. `blocks`: what the driver's code does is written down."""
+    return Portion(workload, FIXED, 1, 1, model_params(FIXED) | ({"exact.calls": "blocks"} if blocks else {}))
 
 
 def kinds_of(needs: Iterable[Need]) -> tuple[str, ...]:
@@ -87,7 +92,8 @@ def slots(first: int, count: int, board: str) -> list[Slot]:
 
 class Schedule:
     """`dry`: by workload, the interleaving of its dry run. `first`: the number of the first boot after these. `kinds`:
-    see `kinds_of`. `between`: two events of the dry run between which is aimed; none: anywhere."""
+    see `kinds_of`. `between`: two points of the dry run between which is aimed; none: anywhere. `courses`: by workload,
+    what the driver's code did in the dry run; none, if that is not known."""
 
     def __init__(
         self,
@@ -97,14 +103,22 @@ class Schedule:
         first: int,
         kinds: tuple[str, ...] = (),
         between: tuple[str, ...] = (),
+        courses: Mapping[str, Course] | None = None,
     ) -> None:
         self._dry, self._strategies, self._seed, self.first, self._kinds = dry, strategies, seed, first, kinds
         self._workloads = list(dry)
-        self._aims: dict[str, list[Drawn]] = {}
+        self._params = {"exact.calls": "held"} if courses else {}
+        self._aims: dict[str, list[Aim]] = {}
         if AIMED in strategies:
             for name, one in dry.items():
-                ends = (point(one, between[0]), point(one, between[1])) if between else None
-                self._aims[name] = aims(one, seed=seed, kinds=kinds, between=ends)
+                course = courses[name] if courses else None
+                ends = span(one, course, *between) if between else None
+                self._aims[name] = aims(one, course, seed=seed, kinds=kinds, between=ends)
+
+    @property
+    def aims(self) -> Mapping[str, Sequence[Aim]]:
+        """By workload, all that there are."""
+        return self._aims
 
     def portion(self, index: int, done: int = 0) -> Portion:
         """What boot `index` explores; nothing, if the strategy has no more for its workload. `done`: so many of its
@@ -122,8 +136,9 @@ class Schedule:
     def _aimed(self, workload: str, start: int, seed: int, done: int) -> Portion:
         wanted = self._aims[workload][start : start + PER_BOOT]
         first = self._dry[workload].window
-        overrides = [one.override(first + turn) for turn, one in enumerate(wanted[done:])]
-        return Portion(workload, AIMED, seed, len(wanted), model_params(FIXED, overrides))
+        overrides = [one.drawn.override(first + turn) for turn, one in enumerate(wanted[done:])]
+        params = model_params(FIXED, overrides) | self._params
+        return Portion(workload, AIMED, seed, len(wanted), params, wanted)
 
     def ended(self, index: int) -> bool:
         """Whether no boot from this number on explores anything: all strategies have come to their end."""

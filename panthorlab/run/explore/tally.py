@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Final
 
 from panthorlab.gpu.pci import mark_of
+from panthorlab.jsonvalue import Json, JsonObject
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.report.faults import headline
+from panthorlab.run.explore.aim import Aim
 from panthorlab.run.explore.growth import Growth
+from panthorlab.run.explore.hits import Hits, aim_of, came_there, moved_in
 from panthorlab.run.explore.orders import Interleaving, OrdersFile
+from panthorlab.run.explore.plan import Portion
 from panthorlab.run.job import Job
 from panthorlab.run.known import only_known
 from panthorlab.run.record import BootEnd, Event, Iteration, LogGap, StrayEvent, Tested
@@ -36,10 +40,11 @@ class Variety:
 
 @dataclass(frozen=True)
 class Suspect:
-    """An iteration with a finding that nobody expected, and how its latencies were drawn."""
+    """An iteration with a finding that nobody expected, and how its latencies were drawn; `aim`: what was aimed at."""
 
     iteration: Iteration
     strategy: str
+    aim: Aim | None = None
 
     @property
     def key(self) -> frozenset[str]:
@@ -63,6 +68,8 @@ class Explored:
         self.workloads: dict[str, Variety] = {}
         self.strategies: dict[tuple[str, str], Variety] = {}
         self.found: list[Suspect] = []
+        self.hits: dict[str, Hits] = {}
+        """By workload."""
         self.good: dict[str, list[Interleaving]] = {}
         """By workload, some iterations that showed nothing, among the first of their boots."""
         self.outside: list[str] = []
@@ -95,11 +102,11 @@ class Explored:
         file = self._run_dir / "boots" / found.iteration.boot / "job.json"
         return Job.read(json.loads(file.read_text()))
 
-    def event(self, event: Event, strategy: str, *, counts: bool) -> None:
-        """Take an event of a boot that explores with this strategy. `counts`: its interleavings do, beside findings."""
+    def event(self, event: Event, portion: Portion) -> None:
+        """Take an event of a boot that explores this. Of a dry run, findings count and its interleavings do not."""
         match event:
             case Iteration() if not event.cut:
-                self._iteration(event, strategy, counts=counts)
+                self._iteration(event, portion)
             case StrayEvent() if not event.expected:
                 where = f"after {event.after}" if event.after else "before any iteration"
                 self.outside.append(f"boot {event.boot}, {where}: {headline(event.finding)}")
@@ -112,22 +119,34 @@ class Explored:
             case BootEnd() if event.outcome is Outcome.ERROR or (event.blame is Blame.KERNEL and not event.booted):
                 self.unjudged.append(f"boot {event.boot}: {event.why}")
 
-    def _iteration(self, event: Iteration, strategy: str, *, counts: bool) -> None:
+    def _iteration(self, event: Iteration, portion: Portion) -> None:
         if event.outcome is Outcome.ERROR:
             self.unjudged.append(f"{event.id}: {event.message}")
             return
         order = self._take(event.boot, event.id)
-        if order is not None and counts:
+        aim = self._aim(event, order, portion) if order is not None and portion.aims else None
+        if order is not None and not portion.dry:
             self.workloads.setdefault(event.workload, Variety()).add(order)
-            self.strategies.setdefault((event.workload, strategy), Variety()).add(order)
+            self.strategies.setdefault((event.workload, portion.strategy), Variety()).add(order)
         elif order is None and event.outcome is not Outcome.FAIL:  # the board has died in one that failed
             self.unjudged.append(f"{event.id}: the GPU model has not written down its interleaving")
         if event.outcome is Outcome.FAIL and not only_known(event, self._known):
-            self.found.append(Suspect(event, strategy))
+            self.found.append(Suspect(event, portion.strategy, aim))
         elif order is not None and len(self.good.setdefault(event.workload, [])) < KEPT and order.window <= KEPT:
             self.good[event.workload].append(order)
 
-    def as_json(self) -> Mapping[str, object]:
+    def _aim(self, event: Iteration, order: Interleaving, portion: Portion) -> Aim | None:
+        """What was aimed at in an iteration; whether it was hit is counted."""
+        log_dir = self._run_dir / "boots" / event.boot
+        moved = moved_in(log_dir, order.window)
+        if moved is None:
+            return None
+        aim = aim_of(moved, portion.aims)
+        if aim.address is not None:
+            self.hits.setdefault(event.workload, Hits()).add(aim, hit=came_there(log_dir, order, aim))
+        return aim
+
+    def as_json(self) -> Mapping[str, JsonObject]:
         """By workload."""
         return {
             name: {
@@ -141,7 +160,7 @@ class Explored:
         }
 
 
-def _numbers(seen: Variety) -> dict[str, object]:
+def _numbers(seen: Variety) -> dict[str, Json]:
     return {
         "seeds": seen.orders.samples,
         "interleavings": seen.orders.distinct,

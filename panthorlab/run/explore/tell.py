@@ -6,14 +6,17 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from panthorlab.board.calls import DriverCode
 from panthorlab.files import write_whole
 from panthorlab.jsonvalue import Json, JsonObject
 from panthorlab.kernel.model import Kernel
 from panthorlab.report.faults import headline
+from panthorlab.run.explore.aim import Aim
 from panthorlab.run.explore.finding import Explained, Narrowed
 from panthorlab.run.explore.tally import Explored, Suspect, Variety
 
@@ -22,7 +25,17 @@ SHOWN: Final = 5
 Findings = Sequence[tuple[Suspect, Explained | None]]
 
 
-def tell(options: argparse.Namespace, run_dir: Path, kernel: Kernel, tally: Explored, findings: Findings) -> int:
+@dataclass(frozen=True)
+class Aimed:
+    """What strategy aimed aims at, by workload; `code`: of the driver, if that is blocks of it."""
+
+    aims: Mapping[str, Sequence[Aim]]
+    code: DriverCode | None
+
+
+def tell(
+    options: argparse.Namespace, run_dir: Path, kernel: Kernel, tally: Explored, findings: Findings, aimed: Aimed
+) -> int:
     """Print it, write it down, and give the exit status."""
     status = 1 if findings or tally.outside else 4 if tally.unjudged or not tally.seeds else 0
     made = {
@@ -31,10 +44,13 @@ def tell(options: argparse.Namespace, run_dir: Path, kernel: Kernel, tally: Expl
         "run": str(run_dir),
         "seeds": tally.seeds,
         "interleavings": tally.distinct,
-        "workloads": dict(tally.as_json()),
+        "workloads": {
+            name: {**seen, "aimed": hits.of(aimed.aims[name]) if (hits := tally.hits.get(name)) is not None else None}
+            for name, seen in tally.as_json().items()
+        },
         "unjudged": list(tally.unjudged),
         "outside": list(tally.outside),
-        "findings": [_finding(options, run_dir, kernel, found, explained) for found, explained in findings],
+        "findings": [_finding(options, run_dir, kernel, found, explained, aimed) for found, explained in findings],
     }
     write_whole(run_dir / FILE, json.dumps(made, indent=1) + "\n")
     if options.json:
@@ -42,8 +58,9 @@ def tell(options: argparse.Namespace, run_dir: Path, kernel: Kernel, tally: Expl
         return status
     for name, seen in tally.workloads.items():
         _print_growth(name, seen, tally)
+        _print_aimed(aimed, tally, name)
     for found, explained in findings:
-        _print_finding(options, run_dir, kernel, found, explained)
+        _print_finding(options, run_dir, kernel, found, explained, aimed)
     for title, lines in (("FOUND outside iterations", tally.outside), ("ERROR", tally.unjudged)):
         for line in lines[:SHOWN]:
             print(f"{title} {line}")
@@ -68,6 +85,24 @@ def _print_growth(name: str, seen: Variety, tally: Explored) -> None:
         print(f"  {what} {word}: the next seed is expected to show {growth.unseen:.2f} new ones")
 
 
+def _print_aimed(aimed: Aimed, tally: Explored, name: str) -> None:
+    if (hits := tally.hits.get(name)) is None:
+        return
+    one = hits.of(aimed.aims[name])
+    tried = hits.hit + hits.missed
+    print(f"  aimed at blocks of the driver: {hits.hit} of {tried} events came at theirs; there are {one['aims']} aims")
+    print(f"  hit: {one['blocks_hit']} of {one['blocks']} blocks, {one['pairs_hit']} of {one['pairs']} pairs of a kind "
+          "of event and a block")  # fmt: skip
+
+
+def _place(found: Suspect, aimed: Aimed) -> str | None:
+    """The event that was moved, and the block to which."""
+    aim = found.aim
+    if aim is None or aim.address is None or aimed.code is None:
+        return None
+    return f"{aim.drawn.kind} ({aim.drawn.number}.) at {aimed.code.name(aim.address)}"
+
+
 def command(options: argparse.Namespace, kernel: Kernel, explained: Explained) -> str:
     """What reproduces a finding, to be pasted into a shell."""
     words = ["panthorlab", "run", "--kernel", kernel.key[:16]]
@@ -85,11 +120,18 @@ def _headline(found: Suspect) -> str:
 
 
 def _print_finding(
-    options: argparse.Namespace, run_dir: Path, kernel: Kernel, found: Suspect, explained: Explained | None
+    options: argparse.Namespace,
+    run_dir: Path,
+    kernel: Kernel,
+    found: Suspect,
+    explained: Explained | None,
+    aimed: Aimed,
 ) -> None:
     print(f"\nFOUND {found.iteration.workload}: {_headline(found)}")
     print(f"  signature {', '.join(sorted(found.key))}")
     print(f"  first in {found.iteration.id}, strategy {found.strategy}; as it came: {_replay(run_dir, found)}")
+    if (place := _place(found, aimed)) is not None:
+        print(f"  aimed at: {place}")
     if explained is None or not explained.reproduces:
         print("  it does not come back with the same latencies made explicit: only the replay repeats it")
         return
@@ -133,12 +175,18 @@ def _print_swap(narrowed: Narrowed) -> None:
 
 
 def _finding(
-    options: argparse.Namespace, run_dir: Path, kernel: Kernel, found: Suspect, explained: Explained | None
+    options: argparse.Namespace,
+    run_dir: Path,
+    kernel: Kernel,
+    found: Suspect,
+    explained: Explained | None,
+    aimed: Aimed,
 ) -> JsonObject:
     made: dict[str, Json] = {
         "workload": found.iteration.workload,
         "iteration": found.iteration.id,
         "strategy": found.strategy,
+        "aimed_at": _place(found, aimed),
         "signatures": sorted(found.key),
         "text": _headline(found),
         "findings": [dict(finding) for finding in found.iteration.findings],

@@ -115,8 +115,9 @@ class Trials:
 
     def options(self, overrides: Overrides) -> list[str]:
         """What tells `panthorlab run` to do the same."""
+        written = ("exact.orders", "exact.calls")
         params = {**self.template.params, **self._params(overrides)}
-        del params["exact.orders"]
+        params = {name: value for name, value in params.items() if name not in written}
         words = ["--workload", self.workload, "--iterations", str(self.before + 1), "--boots", "1", "--time", "exact"]
         words += ["--seed", str(self.template.seed)]
         return words + [word for name, value in params.items() for word in ("--param", f"gpu.{name}={value}")]

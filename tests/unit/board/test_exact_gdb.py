@@ -16,7 +16,7 @@ import pytest
 from panthorlab.board.calls import UNSTOPPED, WAITING
 from panthorlab.board.emulated.exact import gdb, settings
 from panthorlab.board.emulated.exact.gdb import Device, GdbStop
-from panthorlab.board.emulated.exact.settings import ExactSettings
+from panthorlab.board.emulated.exact.settings import Calls, ExactSettings
 from panthorlab.board.emulated.qmp import Monitor
 from panthorlab.errors import LabError, UsageError
 
@@ -117,7 +117,7 @@ def test_a_process_that_works_is_not_at_rest(monkeypatch: pytest.MonkeyPatch) ->
     ("params", "expected", "left"),
     [
         ({}, ExactSettings(), {}),
-        ({"exact.calls": "on", "exact.record": "off", "x": "1"}, ExactSettings(calls=True), {"x": "1"}),
+        ({"exact.calls": "on", "exact.record": "off", "x": "1"}, ExactSettings(calls=Calls.ON), {"x": "1"}),
         ({"exact.latency": "fixed", "exact.stop": "7"}, ExactSettings(stop=7), {"exact.latency": "fixed"}),
         (PORTS, ExactSettings(stop=5, port=1234), {}),
     ],

@@ -213,7 +213,44 @@ def test_calls_are_written_with_their_counts_and_stacks(host: list[str], model: 
     ]
 
 
-@pytest.mark.parametrize("more", ["counts=/nonexistent", "places=/dev/null,calls=/dev/null", "calls=/tmp/x"])
+def test_blocks_of_the_code_are_written_where_they_begin(host: list[str], model: Model, tmp_path: Path) -> None:
+    places = passed.write_addresses(tmp_path / "places", [0x1008])
+    code = passed.write_addresses(tmp_path / "code", [0x1000, 0x1010, *TEXT[0]])
+    into = tmp_path / "calls"
+    model.page.arm(14)
+    process = model.start(
+        host, "sp:ff00", "1000:4", "ff8:9", "1010:3", "ffff80008000100c:9", "1004:2", "kill",
+        more=f",places={places},code={code},calls={into}",
+    )  # fmt: skip
+    assert model.serve(25) == [16, 25]
+    assert ended(process)[0] == -signal.SIGKILL
+    assert list(passed.read(into)) == [
+        passed.BlockBegin(0, 0x1000, 4),
+        passed.Passed(2, 0x1008, 0xFF00),
+        passed.Passed(8, 0x1008, 0xFF00),
+        passed.CpuHeld(16, 0x1010, 3),
+        passed.CpuHeld(25, 0xFFFF80008000100C, 9),
+        passed.BlockBegin(16, 0xFFFF80008000100C, 9),
+        passed.BlockBegin(25, 0x1004, 2),
+        passed.Passed(26, 0x1008, 0xFF00),
+    ]
+
+
+def test_where_it_is_held_is_written_by_itself_and_found_again(host: list[str], model: Model, tmp_path: Path) -> None:
+    into = tmp_path / "calls"
+    model.page.arm(5)
+    process = model.start(host, *["1000:4", "2000:3"] * 5, more=f",calls={into}")
+    assert model.serve(12, 30) == [7, 14, 32]
+    assert ended(process) == (0, "")
+    held = [passed.CpuHeld(7, 0x2000, 3), passed.CpuHeld(14, 0x2000, 3), passed.CpuHeld(32, 0x1000, 4)]
+    assert list(passed.read(into)) == held
+    found = {due: passed.held_for(into, due) for due in range(1, 40)}
+    assert found == {due: next((one for one in held if one.before < due <= one.count), None) for due in found}
+
+
+@pytest.mark.parametrize(
+    "more", ["counts=/nonexistent", "places=/dev/null,calls=/dev/null", "places=/tmp/x", "code=/tmp/x"]
+)
 def test_files_that_it_cannot_use_are_refused(more: str, host: list[str], model: Model) -> None:
     status, said = ended(model.start(host, more=f",{more}"))
     assert status == 1

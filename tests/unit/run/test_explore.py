@@ -7,7 +7,6 @@ import json
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, stdev
 from types import SimpleNamespace
@@ -18,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.cli import main as cli
-from panthorlab.errors import LabError, UsageError
+from panthorlab.errors import LabError
 from panthorlab.gpu.latency import Override
 from panthorlab.gpu.pci import mark_of
 from panthorlab.outcome import Outcome
-from panthorlab.run.explore.aim import INSTRUCTION_NS, REACH_NS, aims, places, point
+from panthorlab.run.explore.aim import INSTRUCTION_NS, aims
 from panthorlab.run.explore.finding import DEFAULT_NS, explain, until_fault
 from panthorlab.run.explore.growth import Growth
 from panthorlab.run.explore.orders import Drawn, Interleaving, OrdersFile, Placed, first_swap, numbered, parse
@@ -149,40 +148,6 @@ def test_the_file_is_read_as_it_grows_and_never_half_a_line(tmp_path: Path) -> N
 def test_a_line_that_is_none_is_an_error(line: str) -> None:
     with pytest.raises(LabError, match="no iteration"):
         parse(line)
-
-
-# -- aimed --------------------------------------------------------------------------------------------------------
-
-
-@given(st.lists(st.integers(1, 2000), min_size=1, max_size=30, unique=True), st.integers(0, 1500), st.integers(0, 99))
-def test_an_aim_is_between_two_accesses_and_each_place_is_aimed_at(counts: list[int], at: int, seed: int) -> None:
-    events = tuple(("W A" if turn % 3 else "I job", 200 * count) for turn, count in enumerate(sorted(counts)))
-    event = Drawn("irq job", 1, DEFAULT_NS, 200 * at)
-    dry = Interleaving(1, 5, 0, 500_000, "d", events, (event,))
-    accesses = [count for text, count in events if text == "W A"]
-    found = aims(dry, seed=seed)
-    hit = set()
-    for aim in found:
-        lands = aim.count + aim.ns // INSTRUCTION_NS
-        assert aim.ns <= REACH_NS
-        hit.add(next(turn for turn, (one, two) in enumerate(pairwise(accesses)) if one < lands < two))
-    far = [((one + two) // 2 - event.count) * INSTRUCTION_NS for one, two in places(dry)]
-    reachable = {turn for turn, ns in enumerate(far) if 1_000 <= ns <= REACH_NS}
-    own = event.count + DEFAULT_NS // INSTRUCTION_NS
-    home = {turn for turn, (one, two) in enumerate(pairwise(accesses)) if one <= own <= two}
-    assert hit == reachable - home
-    assert aims(dry, seed=seed) == found
-
-
-def test_aims_lie_between_the_two_events_that_are_named() -> None:
-    dry = interleaving(["W A", "R B"] * 20, [Drawn("irq job", 1, DEFAULT_NS, 0)], step=5_000)
-    ends = point(dry, "W A:3"), point(dry, "R B:6")
-    assert ends == (25_000, 60_000)
-    found = aims(dry, seed=1, between=ends)
-    assert sorted(one.ns // INSTRUCTION_NS for one in found) == [27_500 + 5_000 * turn for turn in range(7)]
-    for text in ("W A:21", "W C", "W A:0"):
-        with pytest.raises(UsageError, match="no event"):
-            point(dry, text)
 
 
 # -- the plan -----------------------------------------------------------------------------------------------------

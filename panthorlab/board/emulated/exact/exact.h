@@ -19,6 +19,22 @@ struct page {
 
 extern struct page *page;
 
+/* A block as the one word that a callback gets: bit 47 of an address says what those above it are. */
+static inline void *packed(uint64_t address, uint64_t insns)
+{
+	return (void *)(uintptr_t)(insns << 48 | (address & ((1ull << 48) - 1)));
+}
+
+static inline uint64_t block_address(void *block)
+{
+	return (uint64_t)((int64_t)((uintptr_t)block << 16) >> 16);
+}
+
+static inline uint64_t block_insns(void *block)
+{
+	return (uintptr_t)block >> 48;
+}
+
 /* Say what went wrong, with errno, and end QEMU. */
 extern void fail(const char *what);
 
@@ -34,8 +50,8 @@ extern void coverage_share(void);
 extern void coverage_translated(struct qemu_plugin_tb *tb);
 
 /* calls.c */
-extern bool calls_open(const char *places, const char *calls);
-extern void calls_translated(struct qemu_plugin_tb *tb);
-extern void calls_held(uint64_t address, uint64_t insns);
+extern bool calls_open(const char *places, const char *code, const char *calls);
+extern void calls_translated(struct qemu_plugin_tb *tb, void *block);
+extern void calls_held(void *block);
 
 #endif

@@ -9,7 +9,8 @@
  *	-plugin file=exact.so,page=FD,sync=FD	both inherited; see panthorlab/gpu/exact/wire.py
  *		,hash=on			also hash all blocks
  *		,counts=FILE			also count instructions of the driver; see counts.c
- *		,places=FILE,calls=FILE		also write down calls; see calls.c
+ *		,calls=FILE			also write down where the CPU is held; see calls.c
+ *		,places=FILE,code=FILE		with calls=, and calls and blocks, either or both
  *	-plugin file=exact.so,check=on		ends QEMU with status 0: it can use this plugin
  *
  * Operations inline in the translated code, which alone are cheap enough, work on nothing but a scoreboard, in memory of
@@ -55,19 +56,13 @@ void fail(const char *what)
 	_exit(GONE);
 }
 
-/* A block as the one word that a callback gets: bit 47 of an address says what those above it are. */
-static void *packed(uint64_t address, uint64_t insns)
-{
-	return (void *)(uintptr_t)(insns << 48 | (address & ((1ull << 48) - 1)));
-}
-
 /* Have the other side do what is due; it says in the page when the next time is. */
 static void hold(UNUSED unsigned int cpu, void *block)
 {
 	uint64_t count = page->count, answer;
 	ssize_t n;
 
-	calls_held((uint64_t)((int64_t)((uintptr_t)block << 16) >> 16), (uintptr_t)block >> 48);
+	calls_held(block);
 	if (send(sync_fd, &count, sizeof(count), MSG_NOSIGNAL) != sizeof(count))
 		fail("the GPU model has gone");
 	do {
@@ -87,7 +82,7 @@ static void hold(UNUSED unsigned int cpu, void *block)
 /* What is done inline if there is one CPU alone. */
 static void count_block(unsigned int cpu, void *block)
 {
-	uint64_t insns = (uintptr_t)block >> 48;
+	uint64_t insns = block_insns(block);
 
 	page->count += insns;
 	page->left += insns;
@@ -118,7 +113,7 @@ static void translated(CALLBACK(struct qemu_plugin_tb *tb))
 		qemu_plugin_register_vcpu_tb_exec_cb(tb, mix, CB_NO_REGS,
 						     (void *)(uintptr_t)(qemu_plugin_tb_vaddr(tb) ^ insns << 56));
 	coverage_translated(tb);
-	calls_translated(tb);
+	calls_translated(tb, block);
 }
 
 size_t overlay(struct qemu_plugin_scoreboard *score, int fd, size_t size)
@@ -192,7 +187,7 @@ static const char *text(const char *argument, const char *name)
 EXPORT int qemu_plugin_install(plugin_id id, const void *qemu, int argc, char **argv)
 {
 	const struct qemu_info *info = qemu;
-	const char *value, *counts = NULL, *places = NULL, *calls = NULL;
+	const char *value, *counts = NULL, *places = NULL, *code = NULL, *calls = NULL;
 
 	for (int i = 0; i < argc; i++) {
 		if (!strcmp(argv[i], "check=on")) {
@@ -206,6 +201,8 @@ EXPORT int qemu_plugin_install(plugin_id id, const void *qemu, int argc, char **
 			counts = value;
 		} else if ((value = text(argv[i], "places="))) {
 			places = value;
+		} else if ((value = text(argv[i], "code="))) {
+			code = value;
 		} else if ((value = text(argv[i], "calls="))) {
 			calls = value;
 		} else if (!number(argv[i], "page=", &page_fd) && !number(argv[i], "sync=", &sync_fd)) {
@@ -217,11 +214,11 @@ EXPORT int qemu_plugin_install(plugin_id id, const void *qemu, int argc, char **
 		fprintf(stderr, "exact: expected page=FD,sync=FD\n");
 		return 1;
 	}
-	if (!places != !calls) {
-		fprintf(stderr, "exact: places= and calls= go together\n");
+	if ((places || code) && !calls) {
+		fprintf(stderr, "exact: places= and code= want calls=\n");
 		return 1;
 	}
-	if ((counts && !coverage_open(counts)) || (calls && !calls_open(places, calls)))
+	if ((counts && !coverage_open(counts)) || (calls && !calls_open(places, code, calls)))
 		return 1;
 	if (info->cpus > 1) {
 		take_turns(info->cpus);

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -12,7 +12,7 @@ from typing import Final
 from panthorlab import spawn
 from panthorlab.board import calls
 from panthorlab.board.emulated import tcg_plugin
-from panthorlab.board.emulated.exact.settings import ExactSettings
+from panthorlab.board.emulated.exact.settings import Calls, ExactSettings
 from panthorlab.board.emulated.qemu import Qemu
 from panthorlab.board.emulated.tcg_plugin import quoted
 from panthorlab.errors import LabError
@@ -42,21 +42,29 @@ def unusable(qemu: Qemu) -> str:
 @dataclass(frozen=True)
 class Extras:
     """What the plugin does besides counting and holding. `blocks`: hash all executed blocks. `counts`: file of
-    `coverage.counts` in which it counts instructions. `places`, `calls`: files of `board.calls`: what to watch, and
-    where to write calls; both or none."""
+    `coverage.counts` in which it counts instructions. `calls`: file in which it writes where the CPU is held; `places`,
+    `code`: files of `gpu.exact.passed`: what to watch in addition."""
 
     blocks: bool = False
     counts: Path | None = None
     places: Path | None = None
+    code: Path | None = None
     calls: Path | None = None
 
 
 def extras(wanted: ExactSettings, counts: Path | None, kernel: Kernel, *, run_dir: Path, log_dir: Path) -> Extras:
     """Raises UsageError if calls are wanted of a kernel whose functions have no fixed addresses."""
-    if not wanted.calls:
-        return Extras(wanted.blocks, counts)
-    places = passed.write_addresses(run_dir / "places", calls.watched(kernel))
-    return Extras(wanted.blocks, counts, places, log_dir / passed.FILE)
+    made = Extras(wanted.blocks, counts)
+    if wanted.calls is Calls.OFF:
+        return made
+    made = replace(made, calls=log_dir / passed.FILE)
+    if wanted.calls is Calls.HELD:
+        return made
+    driver = calls.driver_code(kernel)
+    made = replace(made, places=passed.write_addresses(run_dir / "places", driver.places))
+    if wanted.calls is Calls.ON:
+        return made
+    return replace(made, code=passed.write_addresses(run_dir / "code", driver.bounds))
 
 
 def arguments(qemu: Qemu, *, page: int, sync: int, extras: Extras) -> list[str]:
@@ -66,7 +74,7 @@ def arguments(qemu: Qemu, *, page: int, sync: int, extras: Extras) -> list[str]:
         raise LabError(found)
     words = [f"file={quoted(found)}", f"page={page}", f"sync={sync}"]
     words += ["hash=on"] if extras.blocks else []
-    files = {"counts": extras.counts, "places": extras.places, "calls": extras.calls}
+    files = {"counts": extras.counts, "places": extras.places, "code": extras.code, "calls": extras.calls}
     words += [f"{name}={quoted(file)}" for name, file in files.items() if file is not None]
     return ["-plugin", ",".join(words)]
 

@@ -5,28 +5,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from panthorlab.errors import UsageError
 
-SWITCHES: Final = ("blocks", "record", "orders", "calls")
+SWITCHES: Final = ("blocks", "record", "orders")
+CALLS: Final = "calls"
 STOP: Final = "stop"
 GDB: Final = "gdb"
 SOCKET: Final = "socket"
 """Value of `gdb`: wait for gdb on a socket in the boot's private directory."""
 
 
+class Calls(StrEnum):
+    """What is written down of the CPU's way through the driver: nothing; where it is held; that and where functions are
+    entered and left; all this and where blocks begin."""
+
+    OFF = "off"
+    HELD = "held"
+    ON = "on"
+    BLOCKS = "blocks"
+
+
 @dataclass(frozen=True)
 class ExactSettings:
     """`blocks`: hash all executed blocks. `record`: the model writes down all register accesses and interrupts,
-    `orders`: the interleaving of each iteration. `calls`: the board writes down calls of the driver's functions.
+    `orders`: the interleaving of each iteration. `calls`: the board writes down what the CPU does in the driver.
     `stop`: stop the guest for gdb when it has executed so many instructions; `port`: TCP port of this machine on which
     QEMU then waits for gdb; 0: a private socket."""
 
     blocks: bool = False
     record: bool = False
     orders: bool = False
-    calls: bool = False
+    calls: Calls = Calls.OFF
     stop: int | None = None
     port: int = 0
 
@@ -35,9 +47,15 @@ def split(params: Mapping[str, str]) -> tuple[ExactSettings, dict[str, str]]:
     """These settings, and the parameters that are left. Raises UsageError for a value that they cannot have."""
     left = dict(params)
     switches = {name: _switch(name, left.pop(f"exact.{name}", "off")) for name in SWITCHES}
+    calls = left.pop(f"exact.{CALLS}", Calls.OFF)
     stop, gdb = left.pop(f"exact.{STOP}", None), left.pop(f"exact.{GDB}", SOCKET)
     return (
-        ExactSettings(**switches, stop=None if stop is None else _number(STOP, stop, 1 << 61), port=_port(gdb)),
+        ExactSettings(
+            **switches,
+            calls=_calls(calls),
+            stop=None if stop is None else _number(STOP, stop, 1 << 61),
+            port=_port(gdb),
+        ),
         left,
     )
 
@@ -46,6 +64,13 @@ def _switch(name: str, value: str) -> bool:
     if value not in ("on", "off"):
         raise UsageError(f"gpu.exact.{name} is `on` or `off`, not `{value}`")
     return value == "on"
+
+
+def _calls(value: str) -> Calls:
+    try:
+        return Calls(value)
+    except ValueError:
+        raise UsageError(f"gpu.exact.{CALLS} is {', '.join(Calls)}, not `{value}`") from None
 
 
 def _port(value: str) -> int:

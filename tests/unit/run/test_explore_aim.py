@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where strategy aimed moves the GPU's events, the points between which it does, and whether they came there."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panthorlab.board.calls import LOG_WRITE, CodePlace
+from panthorlab.errors import UsageError
+from panthorlab.gpu.exact.passed import FILE, BlockBegin, CpuHeld, Passed
+from panthorlab.gpu.latency import Override, format_overrides
+from panthorlab.gpu.pci import mark_of
+from panthorlab.outcome import Outcome
+from panthorlab.run.explore.aim import INSTRUCTION_NS, NEAREST_NS, REACH_NS, Aim, aims, places
+from panthorlab.run.explore.course import Course, FunctionCall, course_of
+from panthorlab.run.explore.finding import DEFAULT_NS
+from panthorlab.run.explore.orders import Drawn, Interleaving
+from panthorlab.run.explore.plan import PER_BOOT, Schedule
+from panthorlab.run.explore.points import point, span
+from panthorlab.run.explore.strategies import AIMED
+from panthorlab.run.explore.tally import Explored
+from panthorlab.run.job import Job
+from panthorlab.run.record import Iteration
+from panthorlab.run.record.codec import encode
+
+from .recorded import typed
+
+END = 500_000
+
+
+def interleaving(texts: Iterable[str] = (), latencies: Iterable[Drawn] = (), step: int = 5_000) -> Interleaving:
+    events = tuple((text, step * turn) for turn, text in enumerate(texts, 1))
+    return Interleaving(1, 5, 0, END, "d", events, tuple(latencies))
+
+
+def blocks(*begun: tuple[int, int, int]) -> Course:
+    return Course([BlockBegin(*one) for one in begun], [])
+
+
+# -- register accesses, where blocks are not known -----------------------------------------------------------------
+
+
+@given(st.lists(st.integers(1, 2000), min_size=1, max_size=30, unique=True), st.integers(0, 1500), st.integers(0, 99))
+def test_an_aim_is_between_two_accesses_and_each_place_is_aimed_at(counts: list[int], at: int, seed: int) -> None:
+    events = tuple(("W A" if turn % 3 else "I job", 200 * count) for turn, count in enumerate(sorted(counts)))
+    event = Drawn("irq job", 1, DEFAULT_NS, 200 * at)
+    dry = Interleaving(1, 5, 0, END, "d", events, (event,))
+    accesses = [count for text, count in events if text == "W A"]
+    found = aims(dry, seed=seed)
+    hit = set()
+    for aim in found:
+        lands = aim.drawn.count + aim.drawn.ns // INSTRUCTION_NS
+        assert aim.drawn.ns <= REACH_NS
+        hit.add(next(turn for turn, (one, two) in enumerate(pairwise(accesses)) if one < lands < two))
+    far = [(place.at - event.count) * INSTRUCTION_NS for place in places(dry, None)]
+    reachable = {turn for turn, ns in enumerate(far) if NEAREST_NS <= ns <= REACH_NS}
+    own = event.count + DEFAULT_NS // INSTRUCTION_NS
+    home = {turn for turn, (one, two) in enumerate(pairwise(accesses)) if one <= own <= two}
+    assert hit == reachable - home
+    assert aims(dry, seed=seed) == found
+
+
+def test_aims_lie_between_the_two_events_that_are_named() -> None:
+    dry = interleaving(["W A", "R B"] * 20, [Drawn("irq job", 1, DEFAULT_NS, 0)])
+    ends = span(dry, None, "W A:3", "R B:6")
+    assert ends == (25_000, 60_000)
+    found = aims(dry, seed=1, between=ends)
+    assert sorted(one.drawn.ns // INSTRUCTION_NS for one in found) == [27_500 + 5_000 * turn for turn in range(7)]
+
+
+# -- blocks of the driver ------------------------------------------------------------------------------------------
+
+COURSES = st.lists(st.tuples(st.integers(1, 40), st.integers(1, 12), st.integers(1, 3000)), max_size=60)
+EVENTS = st.lists(st.tuples(st.sampled_from(["irq job", "irq gpu", "slice x"]), st.integers(0, 60_000)), max_size=6)
+
+
+def course_with(begun: Sequence[tuple[int, int, int]]) -> Course:
+    """From the instructions of each block, its number among the driver's, and the instructions of other code behind."""
+    made, count = [], 100
+    for instructions, number, others in begun:
+        made.append(BlockBegin(count, 0x1000 * number, instructions))
+        count += instructions + others
+    return Course(made, [])
+
+
+@given(COURSES, EVENTS, st.integers(0, 9))
+def test_each_event_comes_to_each_block_that_begins_after_it_was_set_and_to_none_twice(
+    begun: list[tuple[int, int, int]], events: list[tuple[str, int]], seed: int
+) -> None:
+    numbers = Counter[str]()
+    drawn = []
+    for kind, count in events:
+        numbers[kind] += 1
+        drawn.append(Drawn(kind, numbers[kind], DEFAULT_NS, count))
+    course, dry = course_with(begun), interleaving((), drawn)
+    found = aims(dry, course, seed=seed)
+    assert len(found) == len(set(found)) == len({(one.drawn.kind, one.drawn.number, one.address) for one in found})
+    for one in drawn:
+        own = {aim.address: aim.drawn for aim in found if (aim.drawn.kind, aim.drawn.number) == (one.kind, one.number)}
+        expected: dict[int, BlockBegin] = {}
+        for block in course.blocks:
+            if block.count >= one.count:
+                expected.setdefault(block.address, block)
+        for address, block in expected.items():
+            due = block.count + 1
+            ns, default = (due - one.count) * INSTRUCTION_NS, one.count + DEFAULT_NS // INSTRUCTION_NS
+            is_there = due <= default <= block.count + block.instructions
+            if NEAREST_NS <= ns <= REACH_NS and not is_there:
+                assert own.pop(address) == Drawn(one.kind, one.number, ns, one.count)
+        assert not own
+    assert aims(dry, course, seed=seed) == found
+
+
+@given(COURSES, EVENTS)
+def test_no_pair_of_kind_and_block_comes_again_before_all_have_come(
+    begun: list[tuple[int, int, int]], events: list[tuple[str, int]]
+) -> None:
+    drawn = [Drawn(kind, turn, DEFAULT_NS, count) for turn, (kind, count) in enumerate(events)]
+    found = [(one.drawn.kind, one.address) for one in aims(interleaving((), drawn), course_with(begun), seed=3)]
+    rounds = Counter[tuple[str, int | None]]()
+    turns = []
+    for pair in found:
+        turns.append(rounds[pair])
+        rounds[pair] += 1
+    assert turns == sorted(turns)
+
+
+def test_a_loop_is_aimed_at_once_and_only_what_lies_between() -> None:
+    event = Drawn("irq job", 1, DEFAULT_NS, 1_000)
+    loop = [(count, 0x2000, 4) for count in range(10_000, 10_400, 40)]
+    course = blocks((500, 0x1000, 4), *loop, (20_000, 0x3000, 4), (20_100, 0x1000, 4), (1_000 + REACH_NS, 0x4000, 4))
+    found = aims(interleaving((), [event]), course, seed=1)
+    assert {(one.address, one.drawn.ns) for one in found} == {
+        (0x1000, (20_101 - 1_000) * INSTRUCTION_NS),
+        (0x2000, (10_001 - 1_000) * INSTRUCTION_NS),
+        (0x3000, (20_001 - 1_000) * INSTRUCTION_NS),
+    }
+    part = aims(interleaving((), [event]), course, seed=1, between=(10_001, 20_000))
+    assert {(one.address, one.drawn.ns) for one in part} == {
+        (0x2000, (10_041 - 1_000) * INSTRUCTION_NS),
+        (0x3000, (20_001 - 1_000) * INSTRUCTION_NS),
+    }
+    assert aims(interleaving((), [event]), course, seed=1, kinds=("slice",)) == []
+
+
+# -- what the driver did -------------------------------------------------------------------------------------------
+
+PLACES = {
+    0x1000: CodePlace("panthor_vm_destroy", enters=True),
+    0x1010: CodePlace("panthor_vm_destroy", leaves=True),
+    0x2000: CodePlace("tick_work.isra.0", enters=True),
+    0x2010: CodePlace("tick_work.isra.0", leaves=True),
+    0x2F00: CodePlace("tick_work.isra.0.cold", leaves=True),
+    0x9000: CodePlace(LOG_WRITE, enters=True),
+}
+
+
+def test_the_course_of_an_iteration_is_its_own_blocks_and_calls() -> None:
+    written: list[Passed | CpuHeld | BlockBegin] = [
+        Passed(50, 0x1000, 8), Passed(60, 0x1010, 8), BlockBegin(99, 0x1000, 4),  # before it
+        BlockBegin(100, 0x1000, 4), Passed(100, 0x1000, 8), CpuHeld(110, 0x1004, 3), Passed(120, 0x9000, 8),
+        Passed(130, 0x2000, 16), Passed(131, 0x2000, 4), Passed(140, 0x2F00, 4), BlockBegin(150, 0x2000, 4),
+        Passed(155, 0x1010, 8), Passed(160, 0x1010, 8), Passed(170, 0x2000, 32), BlockBegin(201, 0x2000, 4),
+    ]  # fmt: skip
+    course = course_of(written, replace(interleaving(), begin=100, end=200), PLACES)
+    assert course.blocks == [BlockBegin(100, 0x1000, 4), BlockBegin(150, 0x2000, 4)]
+    assert course.calls == [
+        FunctionCall("panthor_vm_destroy", 100, 155),
+        FunctionCall("tick_work.isra.0", 130, None),
+        FunctionCall("tick_work.isra.0", 131, 140),
+        FunctionCall("tick_work.isra.0", 170, None),
+    ]
+
+
+CALLS = Course([], [
+    FunctionCall("tick_work.isra.0", 1_000, 2_000), FunctionCall("panthor_vm_destroy", 12_000, 14_000),
+    FunctionCall("tick_work.isra.0", 13_000, None), FunctionCall("tick_work.isra.0", 21_000, 23_000),
+])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ("panthor_vm_destroy", "tick_work:end", (12_000, 23_000)),
+        ("panthor_vm_destroy", "panthor_vm_destroy:end", (12_000, 14_000)),
+        ("tick_work", "tick_work", (1_000, 1_000)),
+        ("tick_work:3", "tick_work:2:end", (21_000, 23_000)),
+        ("tick_work.isra.0:2", "I job", (13_000, 30_000)),
+        ("W A:2", "W A", (15_000, 15_000)),
+        ("W A", "tick_work", (5_000, 13_000)),
+    ],
+)
+def test_points_are_calls_and_events_and_the_second_is_after_the_first(
+    first: str, second: str, expected: tuple[int, int]
+) -> None:
+    dry = interleaving(["W A", "I job", "W A", "W A", "R B", "I job"])
+    assert span(dry, CALLS, first, second) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("W A:21", "no event", "it has 3 of them"),
+        ("W A:0", "no event", "it has 3 of them"),
+        ("W AA", "no event", "W A"),
+        ("W 7", "no event", ""),
+        ("I job:end", "an event has no end", "tick_work:end"),
+        ("tick_wrk", "no call of a function", "tick_work"),
+        ("xyzzy", "no call of a function", "put into others"),
+        ("tick_work:3:end", "no end of a call", "it has 2 of them"),
+    ],
+)
+def test_a_point_that_is_not_there_is_told_with_what_is(text: str, message: str, hint: str) -> None:
+    dry = interleaving(["W A", "R B"] * 3)
+    with pytest.raises(UsageError, match=message) as told:
+        point(dry, CALLS, text)
+    assert hint in (told.value.hint or "")
+
+
+def test_points_that_cannot_be_are_refused() -> None:
+    dry = interleaving(["W A", "R B"] * 3)
+    with pytest.raises(UsageError, match="comes before"):
+        span(dry, CALLS, "panthor_vm_destroy", "tick_work:1")
+    with pytest.raises(UsageError, match="comes before"):
+        span(dry, CALLS, "R B:3", "W A")
+    with pytest.raises(UsageError, match="are not known"):
+        point(dry, None, "tick_work")
+
+
+@given(st.text(max_size=20))
+def test_any_text_is_a_point_or_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        point(interleaving(["W A"]), Course([], []), text if text != "W A" else "")
+
+
+# -- whether it came there -----------------------------------------------------------------------------------------
+
+
+def record(*held: CpuHeld) -> bytes:
+    return b"".join(struct.pack("=QQQ", one.count, one.address | 1, one.instructions) for one in held)
+
+
+def test_hits_and_misses_are_told_apart_by_where_the_cpu_was_held(tmp_path: Path) -> None:
+    """Of one boot, four iterations: hit; in other code; the event has not come; what it was held for is unknown."""
+    aim = Aim(Drawn("irq job", 1, 8_000, 500), 0x1000)
+    wanted = [replace(aim, drawn=replace(aim.drawn, number=turn)) for turn in (1, 2, 3, 4)]
+    boot = tmp_path / "boots" / "k1.1"
+    boot.mkdir(parents=True)
+    lines = [
+        {"window": turn, "mark": mark_of(f"k1.1.1-{turn}"), "begin": 0, "end": 9, "digest": "d", "events": [],
+         "latencies": [["irq job", turn, 8_000, 10_000 * turn]] if turn != 3 else []}
+        for turn in (1, 2, 3, 4)
+    ]  # fmt: skip
+    (boot / "gpu-orders.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    held = [
+        CpuHeld(11_004, 0x1000, 8),
+        CpuHeld(21_000, 0x7000, 2),
+        CpuHeld(31_000, 0x1000, 2),
+        CpuHeld(41_005, 0x1000, 5),
+    ]
+    (boot / FILE).write_bytes(record(*held))
+    overrides = format_overrides([one.drawn.override(turn) for turn, one in enumerate(wanted, 1)])
+    job = Job(board="b", kernel="k", arm="k", slot="k1", boot="k1.1", index=0, boots=1, run_dir="r", log_dir="l",
+              suites=("s",), iterations=4, seed=9, params={"exact.override": overrides})  # fmt: skip
+    (boot / "job.json").write_text(json.dumps(encode(job)))
+    tally = Explored(tmp_path, [])
+    portion = Schedule({"w": interleaving()}, ["uniform"], 1, 1).portion(1)
+    for turn in (1, 2, 3, 4):
+        (event,) = typed([{"event": "iteration", "boot": "k1.1", "id": f"k1.1.1-{turn}", "workload": "w",
+                           "outcome": Outcome.PASS.value}])  # fmt: skip
+        tally.event(cast(Iteration, event), replace(portion, strategy=AIMED, aims=wanted))
+    hits = tally.hits["w"]
+    assert (hits.hit, hits.missed, hits.pairs) == (1, 3, {("irq job", 0x1000)})
+    more = [*wanted, Aim(replace(aim.drawn, kind="slice x"), 0x1000), Aim(aim.drawn, 0x2000)]
+    assert hits.of(more) == {
+        "aims": 6, "hit": 1, "missed": 3, "blocks": 2, "blocks_hit": 1, "pairs": 3, "pairs_hit": 1,
+    }  # fmt: skip
+
+
+def test_boots_that_aim_at_blocks_write_down_where_the_cpu_is_held_and_know_their_aims() -> None:
+    course = course_with([(4, number, 200) for number in range(1, 60)])
+    dry = {"w": interleaving((), [Drawn("irq job", 1, DEFAULT_NS, 0)])}
+    schedule = Schedule(dry, [AIMED], 1, 1, courses={"w": course})
+    portion = schedule.portion(1, done=30)
+    assert portion.params["exact.calls"] == "held"
+    assert list(portion.aims) == list(schedule.aims["w"][:PER_BOOT])
+    overrides = [one.drawn.override(turn) for turn, one in enumerate(portion.aims[30:], 1)]
+    assert portion.params["exact.override"] == format_overrides(overrides)
+    assert "exact.calls" not in Schedule(dry, [AIMED], 1, 1).portion(1).params
+    assert Override(1, "irq job", 1, portion.aims[30].drawn.ns) == overrides[0]
