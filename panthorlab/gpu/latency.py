@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from panthorlab.gpu.targets import Target
+
 DEFAULT_SECONDS: Final = 20e-6
 """The latency of strategy `fixed`, and of all strategies where they draw none."""
 NANOSECONDS: Final = 1e9
@@ -160,7 +162,8 @@ def parse_kinds(text: str) -> tuple[str, ...]:
 class Latencies:
     """The latencies of one run. `everywhere`: they are drawn also outside iterations; if not, those are the default.
     `length`: events that an iteration is expected to have. `kinds`: beginnings of those that are drawn, the default for
-    others; none: all. `plain`: a window in which all are the default, but for overrides."""
+    others; none: all. `plain`: a window in which all are the default, but for overrides. `targets`: what `target`
+    tells."""
 
     def __init__(
         self,
@@ -172,12 +175,14 @@ class Latencies:
         length: int = 64,
         kinds: tuple[str, ...] = (),
         plain: int = OUTSIDE,
+        targets: Iterable[Target] = (),
     ) -> None:
         self._strategy, self._seed, self._length, self._kinds = STRATEGIES[strategy], seed, length, kinds
         self._plain = plain
         self._fixed = STRATEGIES["fixed"].draw("", length)
         self._outside = self._strategy.draw(str(seed), length) if everywhere else self._fixed
         self._overrides = {(one.window, one.kind, one.number): one.ns for one in overrides}
+        self._targets = {(one.window, one.kind, one.number): one for one in targets}
         self._windows = OUTSIDE
         self._leave()
 
@@ -208,6 +213,10 @@ class Latencies:
     def number(self, kind: str) -> int:
         """The number of the last event of this kind in the window."""
         return self._numbers[kind]
+
+    def target(self, kind: str) -> Target | None:
+        """Where the last event of this kind is to come instead, if the CPU gets there before its latency is over."""
+        return self._targets.get((self.window, kind, self._numbers[kind])) if self._targets else None
 
     def _leave(self) -> None:
         self.window, self._draw = OUTSIDE, self._outside

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from panthorlab.gpu.latency import STRATEGIES, parse_kinds, parse_overrides
+from panthorlab.gpu.targets import parse_targets
 
 Value = int | float | str
 
@@ -96,6 +97,15 @@ PARAMS: tuple[Param, ...] = (
         "latencies of single events, WINDOW/KIND/NUMBER=MICROSECONDS,…: in the WINDOWth iteration of the boot (0: "
         "outside iterations), of the NUMBERth event of this kind; `panthorlab explore` finds them",
         check=parse_overrides,
+    ),
+    Param(
+        "exact.target",
+        "",
+        "",
+        "events that come where a block of the driver begins, WINDOW/KIND/NUMBER=ADDRESS:BEGINS,…: at the BEGINSth "
+        "begin of the block after the event's latency was set, if that is before the latency is over; strategy `aimed` "
+        "of `panthorlab explore` sets them",
+        check=parse_targets,
     ),
     # --- the heap context write-out: the subject of the seed race
     Param(

@@ -27,6 +27,7 @@ from panthorlab.gpu.loop import Loop
 from panthorlab.gpu.misbehave import Rule, parse
 from panthorlab.gpu.params import Params
 from panthorlab.gpu.starved import RunDelay, peer_pid
+from panthorlab.gpu.targets import parse_targets
 from panthorlab.gpu.trace import ChromeTrace, NoTrace, Trace
 from panthorlab.gpu.vfio.server import Server
 
@@ -121,6 +122,7 @@ def _latencies(params: Params, seed: int) -> Latencies:
         length=params.integer("exact.length"),
         kinds=parse_kinds(params.word("exact.kinds")),
         plain=params.integer("exact.plain"),
+        targets=parse_targets(params.word("exact.target")),
     )
 
 

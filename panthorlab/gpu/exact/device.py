@@ -87,7 +87,7 @@ class ExactGpu(GpuDevice):
         self._stores = self.ram.stores
 
     def _carry(self, irq: IrqBlock) -> None:
-        self._exact.call_later(self._exact.latency(f"irq {irq.name}"), partial(self._deliver, irq))
+        self._exact.act_later(f"irq {irq.name}", partial(self._deliver, irq))
 
     def _deliver(self, irq: IrqBlock) -> None:
         fd = irq.fd

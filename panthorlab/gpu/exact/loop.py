@@ -11,13 +11,15 @@ from __future__ import annotations
 import heapq
 import select
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from math import ceil
 
 from panthorlab.gpu.exact.order import Orders
 from panthorlab.gpu.exact.wire import Page
 from panthorlab.gpu.latency import NANOSECONDS, Latencies
-from panthorlab.gpu.loop import Callback, Loop
+from panthorlab.gpu.loop import Callback, Loop, Timer
+from panthorlab.gpu.targets import Target
 
 INSTRUCTION_SECONDS = 8e-9
 """Virtual time of one instruction: 2**3 ns, as QEMU's `-icount shift=3`."""
@@ -34,6 +36,17 @@ def name_of(call: Callback) -> str:
     return getattr(inner, "__qualname__", type(inner).__qualname__)
 
 
+@dataclass(frozen=True)
+class _Awaited:
+    """An event that comes when the CPU gets to its `target`, but not before `least_at` seconds; if the CPU does not, by
+    its `timer`. `count`: the instruction at which that was set."""
+
+    target: Target
+    timer: Timer
+    count: int
+    least_at: float
+
+
 class ExactLoop(Loop):
     """`now` is the guest's instruction count in seconds; only `arrive` advances it."""
 
@@ -43,6 +56,7 @@ class ExactLoop(Loop):
         self.orders: Orders | None = None
         self.acted: Callable[[Callback], None] | None = None
         """Called after each action of the GPU."""
+        self._awaited: _Awaited | None = None
         self.aside: Callback | None = None
         """What only a host has asked for that looks: no action of the GPU."""
         super().__init__(on_error, _never_late, now=self._seconds)
@@ -54,12 +68,18 @@ class ExactLoop(Loop):
 
     def call_soon(self, call: Callback) -> None:
         """Run `call` after a latency, since the GPU's internal work takes time."""
-        self.call_later(self.latency(f"soon {name_of(call)}"), call)
+        self.act_later(f"soon {name_of(call)}", call)
 
     def add_slice(self, call: Callback, after: int = 0) -> None:
         """Run the slice after a latency, and no sooner than the `after` instructions before it take."""
-        latency = self.latency(f"slice {name_of(call)}")
-        self.call_later(max(latency, after * STREAM_INSTRUCTION_SECONDS), call)
+        self.act_later(f"slice {name_of(call)}", call, after * STREAM_INSTRUCTION_SECONDS)
+
+    def act_later(self, kind: str, call: Callback, least: float = 0.0) -> None:
+        """Run `call`, an event of this kind, after its latency, and no sooner than in `least` seconds."""
+        timer = self.call_later(max(self.latency(kind), least), call)
+        if (target := self.latencies.target(kind)) is not None:
+            self._awaited = _Awaited(target, timer, self.count, self.now() + least)
+            self.page.watch(target.address, target.begins)
 
     def latency(self, kind: str) -> float:
         """Latency in seconds of the next event of this kind."""
@@ -81,13 +101,30 @@ class ExactLoop(Loop):
     def held(self) -> None:
         """The CPU is held: run the timers that are due."""
         self.arrive()
+        if (awaited := self._awaited) is not None and not self.page.watched:
+            self._awaited = None
+            self._move(awaited)
         while self._timers and self._count_of(self._timers[0][0]) <= self.count and not self._stopped:
             _, _, timer = heapq.heappop(self._timers)
             if (call := timer.call) is not None:
                 self._guard(timer.fire)
                 if self.acted is not None and call is not self.aside:
                     self.acted(call)
+        if self._awaited is not None and not self._awaited.timer.pending:  # the CPU has not come there in time
+            self._awaited = None
+            self.page.watch(0, 0)
         self.leave()
+
+    def _move(self, awaited: _Awaited) -> None:
+        """The CPU is where an event was to come: it comes now, or as soon as it can."""
+        call, at = awaited.timer.call, max(self.now(), awaited.least_at)
+        if call is None:
+            return
+        awaited.timer.cancel()
+        self.call_later(at - self.now(), call)
+        if self.orders is not None:
+            ns = round((self._count_of(at) - awaited.count) * INSTRUCTION_SECONDS * NANOSECONDS)
+            self.orders.moved(awaited.target.kind, awaited.target.number, ns)
 
     def next_due(self) -> int | None:
         """The count at which the next timer is due; None: no timer is set."""

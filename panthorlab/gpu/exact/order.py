@@ -72,6 +72,12 @@ class Orders:
         if self._window is not None:
             self._latencies.append((kind, number, ns, count))
 
+    def moved(self, kind: str, number: int, ns: int) -> None:
+        """It acts after this latency instead."""
+        for at, one in enumerate(self._latencies):
+            if one[:2] == (kind, number):
+                self._latencies[at] = kind, number, ns, one[3]
+
 
 def digest_of(order: list[str]) -> str:
     """SHA-256 of an order, its first 32 hexadecimal digits."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import struct
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,9 @@ FILE: Final = "driver-calls.bin"
 _PASSED: Final = struct.Struct("=QQQ")
 _HELD: Final = 1
 _BEGINS: Final = 2
+_DISORDER: Final = 1024
+"""Twice the longest block: where the CPU is held is written with the count at the block's end, and what is in it later,
+with counts that are less."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +66,15 @@ def write_addresses(path: Path, addresses: Iterable[int]) -> Path:
     return path
 
 
-def read(path: Path) -> Iterator[Passed | CpuHeld | BlockBegin]:
-    """What a board has written, in order. Raises OSError."""
+def read(path: Path, between: tuple[int, int] | None = None) -> Iterator[Passed | CpuHeld | BlockBegin]:
+    """What a board has written, in order. `between`: of what is outside these counts, little. Raises OSError."""
     data = path.read_bytes()
-    whole = len(data) - len(data) % _PASSED.size
-    for words in _PASSED.iter_unpack(data[:whole]):
+    size = _PASSED.size
+    first, last = 0, len(data) // size
+    if between is not None:
+        counts = memoryview(data[: last * size]).cast("Q")[:: size // 8]
+        first, last = bisect_left(counts, between[0] - _DISORDER), bisect_right(counts, between[1] + _DISORDER)
+    for words in _PASSED.iter_unpack(data[first * size : last * size]):
         yield _parsed(*words)
 
 

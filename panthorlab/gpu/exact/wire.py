@@ -18,7 +18,7 @@ DUE: Final = 1 << 62
 """The CPU is held once `left` reaches this value."""
 NEVER: Final = 1 << 61
 """An instruction count that no run reaches: four hundred years."""
-_MAGIC_AT, _COUNT, _LEFT, _HASH, _END_TURN, _CPUS = range(6)
+_MAGIC_AT, _COUNT, _LEFT, _HASH, _END_TURN, _CPUS, _WATCH, _BEGINS = range(8)
 COUNT_BYTES: Final = slice(8 * _COUNT, 8 * _COUNT + 8)
 """Place of the count in the page."""
 STOP: Final = 1 << 63
@@ -94,6 +94,16 @@ class Page:
         """Hold the CPU when its count reaches `due` (None: never). A past count holds it at once."""
         left = NEVER if due is None else max(1, due - self._words[_COUNT])
         self._words[_LEFT] = DUE - left
+
+    @property
+    def watched(self) -> int:
+        """The address of `watch`, until the CPU has come there; 0 from then on."""
+        return self._words[_WATCH]
+
+    def watch(self, address: int, begins: int) -> None:
+        """Hold the CPU also where the block at this address begins for the `begins`th time from now on, once. Address
+        0: nowhere."""
+        self._words[_WATCH], self._words[_BEGINS] = address, begins
 
     def close(self) -> None:
         self._words.release()

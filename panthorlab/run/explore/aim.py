@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Aimed latencies: one event of the GPU is moved to each place of the driver's run, one place after the other. Pure.
 
-A dry run says when each latency was set, and which blocks of the driver's code have begun when: an event that is due at
-the first instruction of a block comes right before it. Nothing comes within a block, so there are no other places. A
-loop begins the same blocks again and again: of each block, the first begin after the latency was set is aimed at, and
+A dry run says which events there are. For each of them one more iteration has it as late as is tried, and shows which
+blocks of the driver's code begin before it: to these it can come, for until it comes nothing is otherwise. Behind them
+are places that the driver does not reach without the event. Nothing comes within a block, so there are no other places.
+A loop begins the same blocks again and again: of each block, the first begin after the latency was set is aimed at, and
 no other.
 
-Of a kernel whose code has no known address, only the driver's register accesses are known; then the places are the
-middles between two that follow each other.
+Of a kernel whose code has no known address, only the driver's register accesses are known. Then the places are the
+middles between two of the dry run that follow each other.
 
 Where the driver runs otherwise because of the moved event, later events come where they come.
 """
@@ -22,81 +23,116 @@ from itertools import pairwise
 from typing import Final
 
 from panthorlab.gpu.exact.loop import INSTRUCTION_SECONDS
-from panthorlab.gpu.latency import NANOSECONDS
+from panthorlab.gpu.exact.serve import TURN
+from panthorlab.gpu.latency import NANOSECONDS, Override
+from panthorlab.gpu.targets import Target
 from panthorlab.run.explore.course import Course
 from panthorlab.run.explore.orders import Drawn, Interleaving, is_access
+from panthorlab.run.explore.points import within
 
 INSTRUCTION_NS: Final = round(INSTRUCTION_SECONDS * NANOSECONDS)
 REACH_NS: Final = 3_000_000
 """The longest latency that is tried: more than any other strategy draws, less than the driver's time-outs."""
 NEAREST_NS: Final = 1_000
-
-
-@dataclass(frozen=True)
-class Place:
-    """An event that is due at instruction `first` to `last` comes at this place; at `at`, if it is aimed at. `address`:
-    of the block; None: it is between two register accesses."""
-
-    first: int
-    at: int
-    last: int
-    address: int | None = None
+NOWHERE: Final = 1
+"""The address of no block: an event that waits for it comes when its latency is over."""
 
 
 @dataclass(frozen=True)
 class Aim:
-    """The latency that moves an event, and the `address` of the block to which; None: between two register accesses."""
+    """The latency of the `number`th event of its `kind`. `address`: it comes sooner, at the `begins`th begin of this
+    block after it was set; None: it does not."""
 
-    drawn: Drawn
+    kind: str
+    number: int
+    ns: int
     address: int | None = None
+    begins: int = 1
+
+    def override(self, window: int) -> Override:
+        return Override(window, self.kind, self.number, self.ns)
+
+    def target(self, window: int) -> Target | None:
+        if self.address is None:
+            return None
+        return Target(window, self.kind, self.number, self.address, self.begins)
 
 
-def places(dry: Interleaving, course: Course | None, between: tuple[int, int] | None = None) -> list[Place]:
-    """All places within `between`, in order; none: in the whole iteration."""
-    first, last = between or (dry.begin, dry.end if dry.end is not None else dry.begin)
-    if course is not None:
-        return [
-            Place(one.count + 1, one.count + 1, one.count + one.instructions, one.address)
-            for one in course.blocks
-            if first <= one.count <= last
-        ]
-    accesses = [count for text, count in dry.events if is_access(text) and first <= count <= last]
-    return [Place(one, (one + two) // 2, two) for one, two in pairwise(accesses) if two - one > 1]
+@dataclass(frozen=True)
+class LateRun:
+    """An iteration in which one event, the `number`th of its `kind`, came as late as is tried, and what the driver did
+    until then."""
+
+    kind: str
+    number: int
+    order: Interleaving
+    course: Course
 
 
-def aims(
-    dry: Interleaving,
-    course: Course | None = None,
-    *,
-    seed: int,
-    kinds: tuple[str, ...] = (),
-    between: tuple[int, int] | None = None,
-) -> list[Aim]:
-    """All single latencies that move an event of the dry run to another place of the driver's. `kinds`: beginnings of
-    those of the events; none: all. `between`: instruction counts between which the places lie.
+def late(dry: Interleaving, kinds: tuple[str, ...] = ()) -> list[Aim]:
+    """What makes each event of a dry run late. `kinds`: beginnings of those of the events; none: all. Turns of CPUs are
+    no events of the GPU."""
+    return [Aim(one.kind, one.number, REACH_NS, NOWHERE) for one in _events(dry, kinds) if one.kind != TURN]
 
-    In random order, so that any beginning of the list is spread over events and places. No kind of event comes to a
+
+def block_aims(runs: Sequence[LateRun], *, seed: int, between: tuple[str, str] | None = None) -> list[Aim]:
+    """All that move one event to a block that began before it in its late run. `between`: points (see `points`) of the
+    run between which these begins are.
+
+    In random order, so that any beginning of the list is spread over events and blocks. No kind of event comes to a
     block again before each has been to each block that it can come to."""
-    events = [one for one in dry.latencies if not kinds or one.kind.startswith(kinds)]
-    found = [aim for one in events for aim in _aims(one, places(dry, course, between))]
+    found = [aim for run in runs for aim in _to_blocks(run, between)]
     random.Random(f"aims {seed}").shuffle(found)  # noqa: S311
     before: Counter[tuple[str, int | None]] = Counter()
     turns = []
     for aim in found:
-        key = aim.drawn.kind, aim.address
-        turns.append(before[key])
-        before[key] += aim.address is not None
+        turns.append(before[aim.kind, aim.address])
+        before[aim.kind, aim.address] += 1
     return [aim for _, aim in sorted(zip(turns, found, strict=True), key=lambda pair: pair[0])]
 
 
-def _aims(event: Drawn, all_places: Sequence[Place]) -> Iterator[Aim]:
-    own = event.count + event.ns // INSTRUCTION_NS
-    seen: set[int] = set()
-    for place in all_places:
-        if place.at <= event.count or place.address in seen:
+def _to_blocks(run: LateRun, between: tuple[str, str] | None) -> Iterator[Aim]:
+    drawn = run.order.drawn(run.kind, run.number)
+    bounds = within(run.order, run.course, *between) if between else (run.order.begin, run.order.last)
+    if drawn is None or bounds is None:
+        return
+    due = drawn.count + drawn.ns // INSTRUCTION_NS
+    begins: Counter[int] = Counter()
+    aimed: set[int] = set()
+    for block in run.course.blocks:
+        if not drawn.count <= block.count < due:
             continue
-        if place.address is not None:
-            seen.add(place.address)
-        ns = (place.at - event.count) * INSTRUCTION_NS
-        if NEAREST_NS <= ns <= REACH_NS and not place.first <= own <= place.last:
-            yield Aim(Drawn(event.kind, event.number, ns, event.count), place.address)
+        begins[block.address] += 1
+        if bounds[0] <= block.count <= bounds[1] and block.address not in aimed:
+            aimed.add(block.address)
+            yield Aim(run.kind, run.number, REACH_NS, block.address, begins[block.address])
+
+
+def gap_aims(
+    dry: Interleaving, *, seed: int, kinds: tuple[str, ...] = (), between: tuple[int, int] | None = None
+) -> list[Aim]:
+    """All that move one event between two register accesses of the dry run, in random order. `between`: instruction
+    counts between which these are."""
+    gaps = places(dry, between)
+    found = [aim for one in _events(dry, kinds) for aim in _to_gaps(one, gaps)]
+    random.Random(f"aims {seed}").shuffle(found)  # noqa: S311
+    return found
+
+
+def places(dry: Interleaving, between: tuple[int, int] | None = None) -> list[tuple[int, int]]:
+    """The instruction counts of accesses that follow each other, within `between`."""
+    first, last = between or (dry.begin, dry.last)
+    accesses = [count for text, count in dry.events if is_access(text) and first <= count <= last]
+    return [(one, following) for one, following in pairwise(accesses) if following - one > 1]
+
+
+def _events(dry: Interleaving, kinds: tuple[str, ...]) -> list[Drawn]:
+    return [one for one in dry.latencies if not kinds or one.kind.startswith(kinds)]
+
+
+def _to_gaps(one: Drawn, gaps: Sequence[tuple[int, int]]) -> Iterator[Aim]:
+    own = one.count + one.ns // INSTRUCTION_NS
+    for first, last in gaps:
+        ns = ((first + last) // 2 - one.count) * INSTRUCTION_NS
+        if NEAREST_NS <= ns <= REACH_NS and not first <= own <= last:
+            yield Aim(one.kind, one.number, ns)

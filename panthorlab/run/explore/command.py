@@ -11,7 +11,7 @@ import argparse
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -25,10 +25,23 @@ from panthorlab.report.leftout import not_run
 from panthorlab.run import fleet
 from panthorlab.run.arms import ALONE, Arm
 from panthorlab.run.controller import Controller
-from panthorlab.run.explore.course import read_course
+from panthorlab.run.explore.aim import Aim, LateRun, block_aims, gap_aims
+from panthorlab.run.explore.course import Course, read_course
 from panthorlab.run.explore.finding import Explained, explain
+from panthorlab.run.explore.hits import target_in
 from panthorlab.run.explore.orders import Interleaving, OrdersFile
-from panthorlab.run.explore.plan import PER_BOOT, RESERVED, Portion, Schedule, dry_run, index_of, kinds_of, slots
+from panthorlab.run.explore.plan import (
+    PER_BOOT,
+    RESERVED,
+    Portion,
+    Schedule,
+    dry_run,
+    index_of,
+    kinds_of,
+    late_runs,
+    slots,
+)
+from panthorlab.run.explore.points import pair, span
 from panthorlab.run.explore.strategies import AIMED, CHOICES, FIXED
 from panthorlab.run.explore.tally import Explored, Suspect
 from panthorlab.run.explore.tell import Aimed, tell
@@ -58,10 +71,20 @@ ONE_KERNEL: Final = "an exploration boots no other kernel"
 
 @dataclass(frozen=True)
 class DryRun:
-    """An iteration with the default latencies, and the logs of its boot."""
+    """An iteration that shows what there is to explore, and the logs of its boot."""
 
     log_dir: Path
     order: Interleaving
+
+    def course(self, code: DriverCode | None) -> Course | None:
+        """What the driver did; None if that is not known."""
+        return read_course(self.log_dir, self.order, code.places) if code is not None else None
+
+    def late(self, code: DriverCode) -> LateRun | None:
+        """None if no event was to be late."""
+        late = target_in(self.log_dir, self.order.window)
+        course = read_course(self.log_dir, self.order, code.places)
+        return LateRun(late.kind, late.number, self.order, course) if late is not None else None
 
 
 class EnoughError(Exception):
@@ -90,7 +113,7 @@ class Explorer:
         self._events = read_events(self.run_dir)
         self._schedule: Schedule | None = None
         self._begin = time.monotonic()
-        self._names: list[str] = []
+        self._early: list[Portion] = []
         self._portions: dict[int, Portion] = {}
         self._lock = threading.Lock()
 
@@ -124,9 +147,8 @@ class Explorer:
 
     def _plan(self) -> Schedule:
         """From the dry runs, which are made first if they are not on record."""
-        named = self.settings.workload
-        self._boot(0, 1)
-        dry = self._dry(0)
+        named, chosen = self.settings.workload, self.settings
+        dry = self._dry([dry_run(named[0] if len(named) == 1 else None, code=self.code is not None)])
         if named and not dry:
             raise UsageError(f"these suites have no workload {', '.join(named)}", hint="leave out --workload to see")
         if not dry:
@@ -135,45 +157,53 @@ class Explorer:
             )
         if unknown := [name for name in named if name not in dry]:
             raise UsageError(f"these suites have no workload {', '.join(unknown)}", hint=f"they have {', '.join(dry)}")
-        first = 1
         if len(dry) > 1:
-            self._names = list(dry)  # as the dry runs of the single ones are numbered
-            self._boot(1, len(dry))
-            first += len(self._names)
-            dry = {name: one for index in range(1, first) for name, one in self._dry(index).items()}
-        code, chosen = self.code, self.settings
-        courses = (
-            {name: read_course(one.log_dir, one.order, code.places) for name, one in dry.items()} if code else None
-        )
-        orders = {name: one.order for name, one in dry.items()}
-        return Schedule(orders, chosen.strategy, chosen.seed, first, self.kinds, chosen.between, courses)
+            dry = self._dry([dry_run(name, code=self.code is not None) for name in dry])
+        orders = {name: one.order for name, (one, *_) in dry.items()}
+        aims = self._aims({name: one for name, (one, *_) in dry.items()}) if AIMED in chosen.strategy else None
+        return Schedule(orders, chosen.strategy, chosen.seed, len(self._early), self.kinds, aims)
 
-    def _dry(self, index: int) -> dict[str, DryRun]:
-        """By workload, what boot `index` has done."""
-        found: dict[str, DryRun] = {}
+    def _aims(self, dry: Mapping[str, DryRun]) -> dict[str, list[Aim]]:
+        """What is aimed at in each workload, to find which blocks of the driver are made."""
+        code, seed, between = self.code, self.settings.seed, pair(self.settings.between)
+        courses = {name: one.course(code) for name, one in dry.items()}
+        spans = {name: span(one.order, courses[name], *between) if between else None for name, one in dry.items()}
+        if code is None:
+            return {
+                name: gap_aims(one.order, seed=seed, kinds=self.kinds, between=spans[name]) for name, one in dry.items()
+            }
+        late = self._dry([run for name, one in dry.items() for run in late_runs(name, one.order, self.kinds)])
+        return {
+            name: block_aims([run for one in late.get(name, ()) if (run := one.late(code))], seed=seed, between=between)
+            for name in dry
+        }
+
+    def _dry(self, portions: Sequence[Portion]) -> dict[str, list[DryRun]]:
+        """Make these boots as well, if they are not on record; their iterations, by workload."""
+        first = len(self._early)
+        self._early += portions
+        self._boot(first, len(portions))
+        found: dict[str, list[DryRun]] = {}
         for event in self._events:
-            if isinstance(event, Iteration) and index_of(event.slot) == index and not event.cut:
+            if isinstance(event, Iteration) and not event.cut and first <= index_of(event.slot) < len(self._early):
                 log_dir = self.run_dir / "boots" / event.boot
-                for one in OrdersFile(log_dir).of(event.id):
-                    found.setdefault(event.workload, DryRun(log_dir, one))
-        return found
+                orders = OrdersFile(log_dir).of(event.id)
+                found.setdefault(event.workload, []).extend(DryRun(log_dir, one) for one in orders)
+        return {name: runs for name, runs in found.items() if runs}
 
     def portion(self, index: int, done: int = 0) -> Portion:
-        """What boot `index` does. `done`: as for `Schedule.portion`."""
-        if index == 0:
-            named = self.settings.workload
-            return dry_run(named[0] if len(named) == 1 else None, blocks=self.code is not None)
-        if self._schedule is None or index < self._schedule.first:
-            return dry_run(self._names[index - 1], blocks=self.code is not None)
-        if done:
-            return replace(self._schedule.portion(index, done), count=self.portion(index).count)
+        """What boot `index` does. `done`: so many of its iterations were before it was interrupted."""
+        if index < len(self._early):
+            return self._early[index].after(done)
+        if self._schedule is None:
+            raise LookupError(f"boot {index} is not planned yet")
         for boot in range(self._schedule.first + len(self._portions), index + 1):
             portion = self._schedule.portion(boot)
             if self.seeds is not None:
                 left = self.seeds - sum(one.count for one in self._portions.values())
                 portion = replace(portion, count=max(0, min(portion.count, left)))
             self._portions[boot] = portion
-        return self._portions[index]
+        return self._portions[index].after(done)
 
     def _job(self, slot: Slot) -> Job:
         done = sum(progress_of(slot, list(self._events)).done.values())

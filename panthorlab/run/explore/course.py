@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the driver's code did in a dry run: which of its blocks began when, and which of its functions ran. Pure but for
-reading the board's file."""
+"""What the driver's code did in an iteration: which of its functions ran, and which of its blocks began while the board
+wrote that down. Pure but for reading its file."""
 
 from __future__ import annotations
 
@@ -31,17 +31,16 @@ class Course:
     calls: Sequence[FunctionCall]
 
 
-def read_course(log_dir: Path, dry: Interleaving, places: Mapping[int, CodePlace]) -> Course:
-    """Of the iteration `dry` of a boot. `places`: see `DriverCode`. Raises OSError."""
-    return course_of(read(log_dir / FILE), dry, places)
+def read_course(log_dir: Path, order: Interleaving, places: Mapping[int, CodePlace]) -> Course:
+    """Of an iteration of a boot. `places`: see `DriverCode`. Raises OSError."""
+    return course_of(read(log_dir / FILE, (order.begin, order.last)), order, places)
 
 
 def course_of(
-    written: Iterable[Passed | CpuHeld | BlockBegin], dry: Interleaving, places: Mapping[int, CodePlace]
+    written: Iterable[Passed | CpuHeld | BlockBegin], order: Interleaving, places: Mapping[int, CodePlace]
 ) -> Course:
-    """Of all that a boot has written, what belongs to the iteration."""
-    end = dry.begin if dry.end is None else dry.end
-    own = [one for one in written if dry.begin <= one.count <= end]
+    """Of what a boot has written, what belongs to the iteration."""
+    own = [one for one in written if order.begin <= one.count <= order.last]
     passed = [one for one in own if isinstance(one, Passed) and places[one.address].name != LOG_WRITE]
     return Course([one for one in own if isinstance(one, BlockBegin)], _calls(passed, places))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from panthorlab.gpu.exact.passed import FILE, held_for
-from panthorlab.gpu.latency import Override, parse_overrides
+from panthorlab.gpu.targets import Target, parse_targets
 from panthorlab.run.explore.aim import INSTRUCTION_NS, Aim
 from panthorlab.run.explore.orders import Interleaving
 from panthorlab.run.job import Job
@@ -25,14 +25,14 @@ class Hits:
     missed: int = 0
     pairs: set[tuple[str, int | None]] = field(default_factory=set)
 
-    def add(self, aim: Aim, *, hit: bool) -> None:
+    def add(self, target: Target, *, hit: bool) -> None:
         self.hit, self.missed = self.hit + hit, self.missed + (not hit)
         if hit:
-            self.pairs.add(_pair(aim))
+            self.pairs.add((target.kind, target.address))
 
     def of(self, aims: Collection[Aim]) -> dict[str, int]:
         """In numbers, with what there is to be hit."""
-        pairs = {_pair(aim) for aim in aims}
+        pairs = {(aim.kind, aim.address) for aim in aims}
         return {
             "aims": len(aims),
             "hit": self.hit,
@@ -44,27 +44,17 @@ class Hits:
         }
 
 
-def _pair(aim: Aim) -> tuple[str, int | None]:
-    return aim.drawn.kind, aim.address
-
-
-def aim_of(moved: Override, aims: Collection[Aim]) -> Aim:
-    """Which of the aims an override is."""
-    key = moved.kind, moved.number, moved.ns
-    return next(aim for aim in aims if (aim.drawn.kind, aim.drawn.number, aim.drawn.ns) == key)
-
-
-def moved_in(log_dir: Path, window: int) -> Override | None:
-    """The latency that a boot was told to have in an iteration; None if there is none. Raises OSError."""
+def target_in(log_dir: Path, window: int) -> Target | None:
+    """The event that a boot was told to move in an iteration, and to which block; None: it was none. Raises OSError."""
     job = Job.read(json.loads((log_dir / "job.json").read_text()))
-    overrides = parse_overrides(job.params.get("exact.override", ""))
-    return next((one for one in overrides if one.window == window), None)
+    targets = parse_targets(job.params.get("exact.target", ""))
+    return next((one for one in targets if one.window == window), None)
 
 
-def came_there(log_dir: Path, one: Interleaving, aim: Aim) -> bool:
-    """Whether the moved event came at the block in this iteration. Raises OSError."""
-    drawn = one.drawn(aim.drawn.kind, aim.drawn.number)
+def came_there(log_dir: Path, one: Interleaving, target: Target) -> bool:
+    """Whether the event came at the block in this iteration. Raises OSError."""
+    drawn = one.drawn(target.kind, target.number)
     if drawn is None:
         return False
     held = held_for(log_dir / FILE, drawn.count + drawn.ns // INSTRUCTION_NS)
-    return held is not None and held.address == aim.address
+    return held is not None and held.address == target.address

@@ -54,6 +54,11 @@ class Interleaving:
     latencies: tuple[Drawn, ...]
 
     @property
+    def last(self) -> int:
+        """The instruction at which it ends, or begins if it has not come to its end."""
+        return self.begin if self.end is None else self.end
+
+    @property
     def order(self) -> tuple[str, ...]:
         return tuple(text for text, _ in self.events)
 

@@ -2,22 +2,22 @@
 """What each boot of an exploration does: a function of its number, so that an exploration can go on. Pure.
 
 The first boot is a dry run, with all latencies at their default: it shows which workloads there are, what they do and
-how often. Where there are several, each has another one by itself. The boots after that take turns with the workloads
+how often. Where there are several, each has another one by itself. If blocks of the driver are aimed at, boots follow
+in which one event after the other is late. The boots after that take turns with the workloads
 and, of each, with the strategies.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from panthorlab.gpu.latency import Override
+from panthorlab.gpu.latency import Override, format_overrides
+from panthorlab.gpu.targets import format_targets
 from panthorlab.run.arms import ALONE
-from panthorlab.run.explore.aim import Aim, aims
-from panthorlab.run.explore.course import Course
+from panthorlab.run.explore.aim import Aim, late
 from panthorlab.run.explore.orders import Interleaving
-from panthorlab.run.explore.points import span
 from panthorlab.run.explore.strategies import AIMED, FIXED
 from panthorlab.run.plan import Slot
 from panthorlab.run.record import Need
@@ -33,6 +33,7 @@ RESERVED: Final = (
     "exact.plain",
     "exact.orders",
     "exact.calls",
+    "exact.target",
 )
 """Parameters that an exploration sets itself."""
 
@@ -40,8 +41,8 @@ RESERVED: Final = (
 @dataclass(frozen=True)
 class Portion:
     """One boot: iterations of `workload` (None: one of each there is) with the seeds from `seed` on. `params`: of the
-    GPU model and its board. `dry`: with the default latencies. `aims`: of the strategy that has some, one for each
-    iteration."""
+    GPU model and its board. `aims`: of the strategy that has some, one for each iteration, from window `first` on.
+    `dry`: it shows what there is to explore, and is not counted."""
 
     workload: str | None
     strategy: str
@@ -49,15 +50,35 @@ class Portion:
     count: int
     params: Mapping[str, str]
     aims: Sequence[Aim] = ()
+    first: int = 1
+    dry: bool = False
 
-    @property
-    def dry(self) -> bool:
-        return self.strategy == FIXED
+    def after(self, done: int) -> Portion:
+        """The same boot, of whose iterations so many were done before it was interrupted."""
+        left = self.aims[done:]
+        return replace(self, seed=self.seed + done, params={**self.params, **_moving(left, self.first)})
 
 
-def dry_run(workload: str | None, *, blocks: bool) -> Portion:
-    """An iteration with the default latencies. `blocks`: what the driver's code does is written down."""
-    return Portion(workload, FIXED, 1, 1, model_params(FIXED) | ({"exact.calls": "blocks"} if blocks else {}))
+def _moving(aims: Sequence[Aim], first: int) -> dict[str, str]:
+    moves = list(enumerate(aims, first))
+    params = {"exact.override": format_overrides(one.override(window) for window, one in moves)}
+    params["exact.target"] = format_targets(
+        target for window, one in moves if (target := one.target(window)) is not None
+    )
+    return {name: value for name, value in params.items() if value}
+
+
+def dry_run(workload: str | None, *, code: bool) -> Portion:
+    """An iteration with the default latencies. `code`: calls of the driver are written down."""
+    return Portion(workload, FIXED, 1, 1, model_params(FIXED) | ({"exact.calls": "on"} if code else {}), dry=True)
+
+
+def late_runs(workload: str, dry: Interleaving, kinds: tuple[str, ...]) -> list[Portion]:
+    """Iterations in each of which another event is late, while the driver's blocks are written down."""
+    events = late(dry, kinds)
+    parts = [events[start : start + PER_BOOT] for start in range(0, len(events), PER_BOOT)]
+    params = model_params(FIXED) | {"exact.calls": "blocks"}
+    return [Portion(workload, AIMED, 1, len(part), params, part, dry.window, dry=True).after(0) for part in parts]
 
 
 def kinds_of(needs: Iterable[Need]) -> tuple[str, ...]:
@@ -92,8 +113,7 @@ def slots(first: int, count: int, board: str) -> list[Slot]:
 
 class Schedule:
     """`dry`: by workload, the interleaving of its dry run. `first`: the number of the first boot after these. `kinds`:
-    see `kinds_of`. `between`: two points of the dry run between which is aimed; none: anywhere. `courses`: by workload,
-    what the driver's code did in the dry run; none, if that is not known."""
+    see `kinds_of`. `aims`: by workload, what strategy aimed does."""
 
     def __init__(
         self,
@@ -102,43 +122,26 @@ class Schedule:
         seed: int,
         first: int,
         kinds: tuple[str, ...] = (),
-        between: tuple[str, ...] = (),
-        courses: Mapping[str, Course] | None = None,
+        aims: Mapping[str, Sequence[Aim]] | None = None,
     ) -> None:
         self._dry, self._strategies, self._seed, self.first, self._kinds = dry, strategies, seed, first, kinds
         self._workloads = list(dry)
-        self._params = {"exact.calls": "held"} if courses else {}
-        self._aims: dict[str, list[Aim]] = {}
-        if AIMED in strategies:
-            for name, one in dry.items():
-                course = courses[name] if courses else None
-                ends = span(one, course, *between) if between else None
-                self._aims[name] = aims(one, course, seed=seed, kinds=kinds, between=ends)
+        self.aims = aims or {}
 
-    @property
-    def aims(self) -> Mapping[str, Sequence[Aim]]:
-        """By workload, all that there are."""
-        return self._aims
-
-    def portion(self, index: int, done: int = 0) -> Portion:
-        """What boot `index` explores; nothing, if the strategy has no more for its workload. `done`: so many of its
-        seeds were explored before it was interrupted."""
+    def portion(self, index: int) -> Portion:
+        """What boot `index` explores; nothing, if the strategy has no more for its workload."""
         turn, which = divmod(index - self.first, len(self._workloads))
         again, kind = divmod(turn, len(self._strategies))
         workload, strategy = self._workloads[which], self._strategies[kind]
-        seed = self._seed + again * PER_BOOT + done
+        start = again * PER_BOOT
         if strategy == AIMED:
-            return self._aimed(workload, again * PER_BOOT, seed, done)
+            wanted = self.aims[workload][start : start + PER_BOOT]
+            first = self._dry[workload].window
+            made = Portion(workload, AIMED, self._seed + start, len(wanted), model_params(FIXED), wanted, first)
+            return made.after(0)
         length = max(1, len(self._dry[workload].latencies))
         params = model_params(strategy, length=length, kinds=self._kinds)
-        return Portion(workload, strategy, seed, PER_BOOT, params)
-
-    def _aimed(self, workload: str, start: int, seed: int, done: int) -> Portion:
-        wanted = self._aims[workload][start : start + PER_BOOT]
-        first = self._dry[workload].window
-        overrides = [one.drawn.override(first + turn) for turn, one in enumerate(wanted[done:])]
-        params = model_params(FIXED, overrides) | self._params
-        return Portion(workload, AIMED, seed, len(wanted), params, wanted)
+        return Portion(workload, strategy, self._seed + start, PER_BOOT, params)
 
     def ended(self, index: int) -> bool:
         """Whether no boot from this number on explores anything: all strategies have come to their end."""

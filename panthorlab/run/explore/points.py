@@ -10,20 +10,27 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from panthorlab.errors import UsageError
 from panthorlab.run.explore.course import Course
 from panthorlab.run.explore.orders import Interleaving
 
+EVENT: Final = "event"
 _POINT: Final = re.compile(r"(?P<name>.*?)(?::(?P<number>[0-9]+))?(?P<end>:end)?", re.DOTALL)
 
 
-def span(dry: Interleaving, course: Course | None, first: str, second: str) -> tuple[int, int]:
+def pair(between: Sequence[str]) -> tuple[str, str] | None:
+    """Both as they were given; None if they were not."""
+    return (between[0], between[1]) if between else None
+
+
+def span(order: Interleaving, course: Course | None, first: str, second: str) -> tuple[int, int]:
     """The instruction counts of the two points. Raises UsageError if one is not there, or they are not in order."""
-    begin = point(dry, course, first)
-    end = point(dry, course, second, after=begin)
+    begin = point(order, course, first)
+    end = point(order, course, second, after=begin)
     if end < begin:
         raise UsageError(
             f"`{second}` comes before `{first}` in the dry run", hint="exchange them, or choose a later one"
@@ -31,43 +38,68 @@ def span(dry: Interleaving, course: Course | None, first: str, second: str) -> t
     return begin, end
 
 
-def point(dry: Interleaving, course: Course | None, text: str, after: int = 0) -> int:
-    """The instruction count of a point. `after`: from which count on those without a number are looked for. Raises
-    UsageError."""
+def within(order: Interleaving, course: Course, first: str, second: str) -> tuple[int, int] | None:
+    """The same in another iteration, to the end of which it lasts if the second point is not there; None: the first is
+    not there, or behind it."""
+    begin = _find(order, course, first).chosen
+    if begin is None:
+        return None
+    end = _find(order, course, second, begin).chosen
+    end = order.last if end is None else end
+    return (begin, end) if begin <= end else None
+
+
+def point(order: Interleaving, course: Course | None, text: str, after: int = 0) -> int:
+    """The instruction count of a point of a dry run. `after`: from where on those without a number are looked for.
+    Raises UsageError."""
+    found = _find(order, course, text, after)
+    if found.chosen is None:
+        raise UsageError(f"the dry run has no {found.what} `{text}`", hint=_hint(found))
+    return found.chosen
+
+
+@dataclass(frozen=True)
+class _Found:
+    """`chosen`: the point's count; `there`: how many have its `name`; `others`: all names of its kind, which is
+    `what`."""
+
+    chosen: int | None
+    there: int
+    name: str
+    others: Collection[str]
+    what: str
+
+
+def _find(order: Interleaving, course: Course | None, text: str, after: int = 0) -> _Found:
     match = _POINT.fullmatch(text)
     assert match is not None  # noqa: S101 - it takes any text
-    name, number = match["name"], match["number"]
-    if " " in name and match["end"]:
-        raise UsageError(f"`{text}`: an event has no end", hint="calls of functions have one, `tick_work:end`")
-    counts, others, what = (
-        ([count for event, count in dry.events if event == name], {event for event, _ in dry.events}, "event")
-        if " " in name
-        else _calls(course, name, end=match["end"] is not None)
-    )
-    if number is None:
-        counts, number = [count for count in counts if count >= after] or counts[:1], "1"
-    if 1 <= int(number) <= len(counts):
-        return counts[int(number) - 1]
-    raise UsageError(f"the dry run has no {what} `{text}`", hint=_hint(name, len(counts), others, what))
-
-
-def _calls(course: Course | None, name: str, *, end: bool) -> tuple[list[int], Collection[str], str]:
-    if course is None:
+    name, number, end = match["name"], match["number"], match["end"] is not None
+    if " " in name:
+        if end:
+            raise UsageError(f"`{text}`: an event has no end", hint="calls of functions have one, `tick_work:end`")
+        counts = [count for event, count in order.events if event == name]
+        others, what = {event for event, _ in order.events}, EVENT
+    elif course is None:
         raise UsageError(
             f"`{name}`: calls of this kernel's driver are not known",
             hint="take an event, `W REGISTER`, `R REGISTER` or `I LINE`",
         )
-    own = [one for one in course.calls if name in (one.name, one.name.partition(".")[0])]
-    ends = sorted(one.end for one in own if one.end is not None)
-    counts = ends if end else [one.begin for one in own]
-    return counts, {one.name for one in course.calls}, "end of a call" if end else "call of a function"
+    else:
+        own = [one for one in course.calls if name in (one.name, one.name.partition(".")[0])]
+        counts = sorted(one.end for one in own if one.end is not None) if end else [one.begin for one in own]
+        others, what = {one.name for one in course.calls}, "end of a call" if end else "call of a function"
+    if number is None:
+        later = [count for count in counts if count >= after] or counts
+        return _Found(later[0] if later else None, len(counts), name, others, what)
+    at = int(number)
+    return _Found(counts[at - 1] if 1 <= at <= len(counts) else None, len(counts), name, others, what)
 
 
-def _hint(name: str, there: int, others: Collection[str], what: str) -> str:
-    if there:
-        return f"it has {there} of them"
-    if near := difflib.get_close_matches(name, others, n=3):
+def _hint(found: _Found) -> str:
+    if found.there:
+        return f"it has {found.there} of them"
+    if near := difflib.get_close_matches(found.name, found.others, n=3):
         return f"it has {', '.join(near)}, …"
-    if what == "event":
+    if found.what == EVENT:
         return "accesses are R REGISTER and W REGISTER"
     return "functions that the compiler has put into others are none; `replay --trace-functions` shows those there are"

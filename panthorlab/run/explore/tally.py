@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Final
 
 from panthorlab.gpu.pci import mark_of
+from panthorlab.gpu.targets import Target
 from panthorlab.jsonvalue import Json, JsonObject
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.report.faults import headline
-from panthorlab.run.explore.aim import Aim
 from panthorlab.run.explore.growth import Growth
-from panthorlab.run.explore.hits import Hits, aim_of, came_there, moved_in
+from panthorlab.run.explore.hits import Hits, came_there, target_in
 from panthorlab.run.explore.orders import Interleaving, OrdersFile
 from panthorlab.run.explore.plan import Portion
 from panthorlab.run.job import Job
@@ -40,11 +40,12 @@ class Variety:
 
 @dataclass(frozen=True)
 class Suspect:
-    """An iteration with a finding that nobody expected, and how its latencies were drawn; `aim`: what was aimed at."""
+    """An iteration with a finding that nobody expected, and how its latencies were drawn; `target`: what was
+    aimed at."""
 
     iteration: Iteration
     strategy: str
-    aim: Aim | None = None
+    target: Target | None = None
 
     @property
     def key(self) -> frozenset[str]:
@@ -124,27 +125,24 @@ class Explored:
             self.unjudged.append(f"{event.id}: {event.message}")
             return
         order = self._take(event.boot, event.id)
-        aim = self._aim(event, order, portion) if order is not None and portion.aims else None
+        target = self._aimed(event, order) if order is not None and portion.aims and not portion.dry else None
         if order is not None and not portion.dry:
             self.workloads.setdefault(event.workload, Variety()).add(order)
             self.strategies.setdefault((event.workload, portion.strategy), Variety()).add(order)
         elif order is None and event.outcome is not Outcome.FAIL:  # the board has died in one that failed
             self.unjudged.append(f"{event.id}: the GPU model has not written down its interleaving")
         if event.outcome is Outcome.FAIL and not only_known(event, self._known):
-            self.found.append(Suspect(event, portion.strategy, aim))
+            self.found.append(Suspect(event, portion.strategy, target))
         elif order is not None and len(self.good.setdefault(event.workload, [])) < KEPT and order.window <= KEPT:
             self.good[event.workload].append(order)
 
-    def _aim(self, event: Iteration, order: Interleaving, portion: Portion) -> Aim | None:
+    def _aimed(self, event: Iteration, order: Interleaving) -> Target | None:
         """What was aimed at in an iteration; whether it was hit is counted."""
         log_dir = self._run_dir / "boots" / event.boot
-        moved = moved_in(log_dir, order.window)
-        if moved is None:
-            return None
-        aim = aim_of(moved, portion.aims)
-        if aim.address is not None:
-            self.hits.setdefault(event.workload, Hits()).add(aim, hit=came_there(log_dir, order, aim))
-        return aim
+        if (target := target_in(log_dir, order.window)) is not None:
+            hit = came_there(log_dir, order, target)
+            self.hits.setdefault(event.workload, Hits()).add(target, hit=hit)
+        return target
 
     def as_json(self) -> Mapping[str, JsonObject]:
         """By workload."""

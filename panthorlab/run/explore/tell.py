@@ -97,10 +97,10 @@ def _print_aimed(aimed: Aimed, tally: Explored, name: str) -> None:
 
 def _place(found: Suspect, aimed: Aimed) -> str | None:
     """The event that was moved, and the block to which."""
-    aim = found.aim
-    if aim is None or aim.address is None or aimed.code is None:
+    one = found.target
+    if one is None or aimed.code is None:
         return None
-    return f"{aim.drawn.kind} ({aim.drawn.number}.) at {aimed.code.name(aim.address)}"
+    return f"{one.kind} ({one.number}.) at {aimed.code.name(one.address)}"
 
 
 def command(options: argparse.Namespace, kernel: Kernel, explained: Explained) -> str:

@@ -16,6 +16,7 @@ from panthorlab.board.board import Board
 from panthorlab.errors import LabError, UsageError
 from panthorlab.files import write_whole
 from panthorlab.gpu.latency import Override, format_overrides, parse_overrides
+from panthorlab.gpu.targets import format_targets, parse_targets
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.arms import ALONE, Arm
 from panthorlab.run.explore.orders import Interleaving, OrdersFile
@@ -117,7 +118,7 @@ class Trials:
         """What tells `panthorlab run` to do the same."""
         written = ("exact.orders", "exact.calls")
         params = {**self.template.params, **self._params(overrides)}
-        params = {name: value for name, value in params.items() if name not in written}
+        params = {name: value for name, value in params.items() if name not in written and value}
         words = ["--workload", self.workload, "--iterations", str(self.before + 1), "--boots", "1", "--time", "exact"]
         words += ["--seed", str(self.template.seed)]
         return words + [word for name, value in params.items() for word in ("--param", f"gpu.{name}={value}")]
@@ -127,7 +128,12 @@ class Trials:
             return model_params(FIXED, overrides)
         others = parse_overrides(self.template.params.get("exact.override", ""))
         kept = [one for one in others if one.window < self.window]
-        return {"exact.plain": str(self.window), "exact.override": format_overrides([*kept, *overrides])}
+        targets = parse_targets(self.template.params.get("exact.target", ""))
+        return {
+            "exact.plain": str(self.window),
+            "exact.override": format_overrides([*kept, *overrides]),
+            "exact.target": format_targets(one for one in targets if one.window < self.window),
+        }
 
     def _try(self, overrides: Overrides, stop: threading.Event) -> Tried:
         asked = f"{self.workload} {self.template.seed} {self.before} {sorted(self.template.params.items())} {overrides}"

@@ -7,12 +7,15 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from panthorlab.board.emulated import tcg_plugin
 from panthorlab.board.emulated.exact import plugin
@@ -213,27 +216,58 @@ def test_calls_are_written_with_their_counts_and_stacks(host: list[str], model: 
     ]
 
 
-def test_blocks_of_the_code_are_written_where_they_begin(host: list[str], model: Model, tmp_path: Path) -> None:
+@pytest.mark.parametrize("cpus", [(), ("2-cpus",)])
+def test_it_holds_where_a_watched_block_begins_and_writes_down_those_before(
+    cpus: tuple[str, ...], host: list[str], model: Model, tmp_path: Path
+) -> None:
     places = passed.write_addresses(tmp_path / "places", [0x1008])
     code = passed.write_addresses(tmp_path / "code", [0x1000, 0x1010, *TEXT[0]])
     into = tmp_path / "calls"
-    model.page.arm(14)
+    model.page.arm(None)
+    model.page.watch(TEXT[0][0], 2)
     process = model.start(
-        host, "sp:ff00", "1000:4", "ff8:9", "1010:3", "ffff80008000100c:9", "1004:2", "kill",
-        more=f",places={places},code={code},calls={into}",
+        host, *cpus, "sp:ff00", "1000:4", "ff8:9", f"{TEXT[0][0]:x}:3", "1010:3", f"{TEXT[0][0]:x}:5", "1004:2", "kill",
+        more=f",places={places},code={code},calls={into},begins=on",
     )  # fmt: skip
-    assert model.serve(25) == [16, 25]
+    assert model.serve(None) == [24]
     assert ended(process)[0] == -signal.SIGKILL
+    assert model.page.watched == 0
     assert list(passed.read(into)) == [
         passed.BlockBegin(0, 0x1000, 4),
         passed.Passed(2, 0x1008, 0xFF00),
         passed.Passed(8, 0x1008, 0xFF00),
-        passed.CpuHeld(16, 0x1010, 3),
-        passed.CpuHeld(25, 0xFFFF80008000100C, 9),
-        passed.BlockBegin(16, 0xFFFF80008000100C, 9),
-        passed.BlockBegin(25, 0x1004, 2),
-        passed.Passed(26, 0x1008, 0xFF00),
+        passed.BlockBegin(13, TEXT[0][0], 3),
+        passed.BlockBegin(19, TEXT[0][0], 5),
+        passed.CpuHeld(24, TEXT[0][0], 5),
+        passed.Passed(25, 0x1008, 0xFF00),
     ]
+
+
+def test_a_block_that_is_not_watched_holds_nothing(host: list[str], model: Model, tmp_path: Path) -> None:
+    code = passed.write_addresses(tmp_path / "code", [0x1000, 0x1010])
+    into = tmp_path / "calls"
+    model.page.arm(None)
+    model.page.watch(0x1004, 1)
+    process = model.start(host, *["1000:4", "2000:3"] * 5, more=f",code={code},calls={into}")
+    assert model.serve() == []
+    assert ended(process) == (0, "")
+    assert (model.page.watched, list(passed.read(into))) == (0x1004, [])
+
+
+@given(st.lists(st.integers(1, 200), max_size=60), st.integers(0, 6000), st.integers(0, 6000))
+def test_a_part_of_the_file_has_all_that_is_between(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], one: int, other: int
+) -> None:
+    file, count = tmp_path_factory.mktemp("calls") / "calls", 0
+    words = []
+    for number, size in enumerate(sizes):  # where it is held comes first, with the count at the block's end
+        words += [count + size, 0x1000 + 4 * number | 1, size] * (number % 3 == 0)
+        words += [count, 0x1000 + 4 * number | 2, size, count + size // 2, 0x9000, 8]
+        count += size
+    file.write_bytes(struct.pack(f"={len(words)}Q", *words))
+    begin, end = sorted((one, other))
+    inside = [event for event in passed.read(file) if begin <= event.count <= end]
+    assert [event for event in passed.read(file, (begin, end)) if begin <= event.count <= end] == inside
 
 
 def test_where_it_is_held_is_written_by_itself_and_found_again(host: list[str], model: Model, tmp_path: Path) -> None:
@@ -249,7 +283,7 @@ def test_where_it_is_held_is_written_by_itself_and_found_again(host: list[str], 
 
 
 @pytest.mark.parametrize(
-    "more", ["counts=/nonexistent", "places=/dev/null,calls=/dev/null", "places=/tmp/x", "code=/tmp/x"]
+    "more", ["counts=/nonexistent", "places=/dev/null,calls=/dev/null", "places=/tmp/x", "code=/tmp/x", "begins=on"]
 )
 def test_files_that_it_cannot_use_are_refused(more: str, host: list[str], model: Model) -> None:
     status, said = ended(model.start(host, more=f",{more}"))

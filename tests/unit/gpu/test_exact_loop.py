@@ -29,6 +29,7 @@ from panthorlab.gpu.generations.g610 import G610
 from panthorlab.gpu.irq import IrqBlock
 from panthorlab.gpu.latency import DEFAULT_SECONDS, STRATEGIES, Latencies, Override, format_overrides, parse_overrides
 from panthorlab.gpu.params import Params
+from panthorlab.gpu.targets import Target, format_targets, parse_targets
 from panthorlab.gpu.trace import NoTrace
 
 COUNTS = st.integers(0, 2**40)
@@ -47,8 +48,8 @@ class Cpu:
         self._words = self.page._words
         self.errors: list[Exception] = []
 
-    def loop(self, strategy: str = "fixed", seed: int = 0) -> ExactLoop:
-        return ExactLoop(self.errors.append, self.page, Latencies(strategy, seed))
+    def loop(self, strategy: str = "fixed", seed: int = 0, latencies: Latencies | None = None) -> ExactLoop:
+        return ExactLoop(self.errors.append, self.page, latencies or Latencies(strategy, seed))
 
     def block(self, instructions: int) -> bool:
         """Whether the CPU is held in it."""
@@ -58,8 +59,22 @@ class Cpu:
 
     def run(self, loop: ExactLoop, to: int, block: int = 7) -> None:
         loop.leave()
+        self.run_on(loop, to - self.page.count, block)
+
+    def run_on(self, loop: ExactLoop, instructions: int, block: int = 7) -> None:
+        to = self.page.count + instructions
         while self.page.count < to:
             if self.block(min(block, to - self.page.count)):
+                loop.held()
+
+    def comes_to(self, loop: ExactLoop, address: int, instructions: int) -> None:
+        """A block of the driver's code begins."""
+        if self.block(instructions):
+            loop.held()
+        if self.page.watched == address:
+            self._words[7] -= 1
+            if not self._words[7]:
+                self._words[6] = 0
                 loop.held()
 
     def close(self) -> None:
@@ -173,6 +188,84 @@ def test_what_a_timer_asks_for_at_its_own_count_runs_there(cpu: Cpu) -> None:
     loop.call_later(seconds(50), first)
     cpu.run(loop, 400, block=1)
     assert ran == [50, 50]
+
+
+REACH_NS = 3_000_000
+TARGETS = st.builds(
+    Target, st.integers(0, 999), NAMES.map(str.strip).filter(bool), st.integers(1, 99), st.integers(0, 2**64 - 1),
+    st.integers(1, 9999),
+)  # fmt: skip
+
+
+@given(st.lists(TARGETS, max_size=5))
+def test_targets_are_read_as_they_are_written(targets: list[Target]) -> None:
+    assert list(parse_targets(format_targets(targets))) == targets
+
+
+@pytest.mark.parametrize("text", ["x", "1/irq job=ff:1", "1/a/0=ff:1", "1/irq job/1=ff", "1/a/1=FG:1", "1/a/1=1:0"])
+def test_other_targets_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not WINDOW/KIND/NUMBER=ADDRESS:BEGINS"):
+        parse_targets(text)
+
+
+class Aimed:
+    """A run in which the driver's blocks 0x1000 and 0x2000 take turns, and the second event of a kind is moved."""
+
+    def __init__(self, override: int, target: Target | None = None, least: int = 0, block: int = 40) -> None:
+        self.cpu, self.ran, file = Cpu(), list[tuple[int, int]](), io.StringIO()
+        overrides, targets = [Override(1, "k", 2, override)], [target] if target is not None else []
+        latencies = Latencies("fixed", 1, overrides, targets=targets)
+        loop = self.cpu.loop(latencies=latencies)
+        loop.orders = Orders(file)
+        self.cpu.run(loop, 100)
+        loop.arrive()
+        loop.orders.begin(latencies.begin(), 5, loop.count)
+        for number in (1, 2, 3):
+            loop.act_later("k", partial(self._came, loop, number), seconds(least))
+        loop.leave()
+        while self.cpu.page.count < 400_000 and len(self.ran) < 3:
+            for address in (0x1000, 0x2000):
+                self.cpu.comes_to(loop, address, block)
+                self.cpu.run_on(loop, 20)
+        self.watched = self.cpu.page.watched
+        loop.orders.close()
+        self.latencies = json.loads(file.getvalue())["latencies"]
+        assert not self.cpu.errors
+        self.cpu.close()
+
+    def _came(self, loop: ExactLoop, number: int) -> None:
+        self.ran.append((number, loop.count))
+
+
+@given(st.integers(1, 300), st.integers(0, 30_000), st.integers(1, 200))
+def test_a_target_brings_its_event_to_the_block_and_its_latency_is_then_that(
+    begins: int, least: int, block: int
+) -> None:
+    run = Aimed(REACH_NS, Target(1, "k", 2, 0x2000, begins), least, block)
+    at = dict(run.ran)[2]
+    wanted = 100 + (begins - 1) * 2 * (block + 20) + block + 20 + block
+    soonest = 100 + least
+    assert at == wanted if wanted >= soonest else soonest <= at < soonest + block + 20
+    kind, number, ns, count = run.latencies[1]
+    assert (kind, number, count, run.watched) == ("k", 2, 100, 0)
+    assert ns == 8 * (max(wanted, soonest) - 100)
+    assert [one[2] for one in run.latencies[::2]] == [20_000, 20_000]
+    again = Aimed(ns, None, least, block)
+    assert sorted(again.ran) == sorted(run.ran)
+
+
+def test_what_the_cpu_does_not_come_to_in_time_comes_by_its_latency(cpu: Cpu) -> None:
+    for target in (Target(1, "k", 2, 0x3000), Target(1, "k", 2, 0x2000, 9999)):
+        run = Aimed(48_000, target)
+        assert dict(run.ran)[2] == dict(Aimed(48_000).ran)[2]
+        assert run.watched == 0
+        assert run.latencies[1][2] == 48_000
+
+
+def test_a_target_of_another_window_or_event_moves_nothing() -> None:
+    plain = Aimed(REACH_NS)
+    for target in (Target(2, "k", 2, 0x1000), Target(1, "k", 4, 0x1000), Target(1, "j", 2, 0x1000)):
+        assert Aimed(REACH_NS, target).ran == plain.ran
 
 
 def test_soon_is_a_latency_and_each_kind_has_its_own(cpu: Cpu) -> None:

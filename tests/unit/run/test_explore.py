@@ -21,7 +21,7 @@ from panthorlab.errors import LabError
 from panthorlab.gpu.latency import Override
 from panthorlab.gpu.pci import mark_of
 from panthorlab.outcome import Outcome
-from panthorlab.run.explore.aim import INSTRUCTION_NS, aims
+from panthorlab.run.explore.aim import INSTRUCTION_NS, gap_aims
 from panthorlab.run.explore.finding import DEFAULT_NS, explain, until_fault
 from panthorlab.run.explore.growth import Growth
 from panthorlab.run.explore.orders import Drawn, Interleaving, OrdersFile, Placed, first_swap, numbered, parse
@@ -172,7 +172,8 @@ def test_boots_take_turns_and_no_seed_comes_twice() -> None:
 
 
 def test_aims_are_dealt_out_once_and_end() -> None:
-    schedule = Schedule(dry_runs("a"), [AIMED], 1, 1)
+    all_of = gap_aims(dry_runs("a")["a"], seed=1)
+    schedule = Schedule(dry_runs("a"), [AIMED], 1, 1, aims={"a": all_of})
     overrides: list[str] = []
     index = 1
     while not schedule.ended(index):
@@ -181,9 +182,9 @@ def test_aims_are_dealt_out_once_and_end() -> None:
         assert [int(one.partition("/")[0]) for one in own] == list(range(1, portion.count + 1))
         overrides += [one.partition("/")[2] for one in own]
         index += 1
-    assert len(overrides) == len(set(overrides)) == len(aims(dry_runs("a")["a"], seed=1)) > PER_BOOT
+    assert len(overrides) == len(set(overrides)) == len(all_of) > PER_BOOT
     whole = schedule.portion(1).params["exact.override"].split(",")
-    rest = schedule.portion(1, done=5)
+    rest = schedule.portion(1).after(5)
     assert [one.partition("/")[2] for one in rest.params["exact.override"].split(",")] == [
         one.partition("/")[2] for one in whole[5:]
     ]

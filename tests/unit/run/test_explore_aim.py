@@ -19,14 +19,24 @@ from hypothesis import strategies as st
 from panthorlab.board.calls import LOG_WRITE, CodePlace
 from panthorlab.errors import UsageError
 from panthorlab.gpu.exact.passed import FILE, BlockBegin, CpuHeld, Passed
-from panthorlab.gpu.latency import Override, format_overrides
 from panthorlab.gpu.pci import mark_of
 from panthorlab.outcome import Outcome
-from panthorlab.run.explore.aim import INSTRUCTION_NS, NEAREST_NS, REACH_NS, Aim, aims, places
+from panthorlab.run.explore.aim import (
+    INSTRUCTION_NS,
+    NEAREST_NS,
+    NOWHERE,
+    REACH_NS,
+    Aim,
+    LateRun,
+    block_aims,
+    gap_aims,
+    late,
+    places,
+)
 from panthorlab.run.explore.course import Course, FunctionCall, course_of
 from panthorlab.run.explore.finding import DEFAULT_NS
 from panthorlab.run.explore.orders import Drawn, Interleaving
-from panthorlab.run.explore.plan import PER_BOOT, Schedule
+from panthorlab.run.explore.plan import Schedule, late_runs
 from panthorlab.run.explore.points import point, span
 from panthorlab.run.explore.strategies import AIMED
 from panthorlab.run.explore.tally import Explored
@@ -57,32 +67,35 @@ def test_an_aim_is_between_two_accesses_and_each_place_is_aimed_at(counts: list[
     event = Drawn("irq job", 1, DEFAULT_NS, 200 * at)
     dry = Interleaving(1, 5, 0, END, "d", events, (event,))
     accesses = [count for text, count in events if text == "W A"]
-    found = aims(dry, seed=seed)
+    found = gap_aims(dry, seed=seed)
     hit = set()
     for aim in found:
-        lands = aim.drawn.count + aim.drawn.ns // INSTRUCTION_NS
-        assert aim.drawn.ns <= REACH_NS
+        lands = event.count + aim.ns // INSTRUCTION_NS
+        assert aim.ns <= REACH_NS
         hit.add(next(turn for turn, (one, two) in enumerate(pairwise(accesses)) if one < lands < two))
-    far = [(place.at - event.count) * INSTRUCTION_NS for place in places(dry, None)]
+    far = [((one + two) // 2 - event.count) * INSTRUCTION_NS for one, two in places(dry)]
     reachable = {turn for turn, ns in enumerate(far) if NEAREST_NS <= ns <= REACH_NS}
     own = event.count + DEFAULT_NS // INSTRUCTION_NS
     home = {turn for turn, (one, two) in enumerate(pairwise(accesses)) if one <= own <= two}
     assert hit == reachable - home
-    assert aims(dry, seed=seed) == found
+    assert gap_aims(dry, seed=seed) == found
 
 
 def test_aims_lie_between_the_two_events_that_are_named() -> None:
     dry = interleaving(["W A", "R B"] * 20, [Drawn("irq job", 1, DEFAULT_NS, 0)])
     ends = span(dry, None, "W A:3", "R B:6")
     assert ends == (25_000, 60_000)
-    found = aims(dry, seed=1, between=ends)
-    assert sorted(one.drawn.ns // INSTRUCTION_NS for one in found) == [27_500 + 5_000 * turn for turn in range(7)]
+    found = gap_aims(dry, seed=1, between=ends)
+    assert sorted(one.ns // INSTRUCTION_NS for one in found) == [27_500 + 5_000 * turn for turn in range(7)]
 
 
 # -- blocks of the driver ------------------------------------------------------------------------------------------
 
 COURSES = st.lists(st.tuples(st.integers(1, 40), st.integers(1, 12), st.integers(1, 3000)), max_size=60)
-EVENTS = st.lists(st.tuples(st.sampled_from(["irq job", "irq gpu", "slice x"]), st.integers(0, 60_000)), max_size=6)
+RUNS = st.lists(
+    st.tuples(st.sampled_from(["irq job", "irq gpu", "slice x"]), st.integers(0, 60_000), COURSES), max_size=5
+)
+REACH = REACH_NS // INSTRUCTION_NS
 
 
 def course_with(begun: Sequence[tuple[int, int, int]]) -> Course:
@@ -94,64 +107,66 @@ def course_with(begun: Sequence[tuple[int, int, int]]) -> Course:
     return Course(made, [])
 
 
-@given(COURSES, EVENTS, st.integers(0, 9))
-def test_each_event_comes_to_each_block_that_begins_after_it_was_set_and_to_none_twice(
-    begun: list[tuple[int, int, int]], events: list[tuple[str, int]], seed: int
+def late_run(number: int, count: int, course: Course, kind: str = "irq job", texts: Iterable[str] = ()) -> LateRun:
+    return LateRun(kind, number, interleaving(texts, [Drawn(kind, number, REACH_NS, count)]), course)
+
+
+def test_each_event_is_late_once_but_no_turn_of_a_cpu() -> None:
+    drawn = [Drawn(kind, 1, DEFAULT_NS, 7) for kind in ("irq job", "turn", "slice x")]
+    assert late(interleaving((), drawn)) == [Aim(kind, 1, REACH_NS, NOWHERE) for kind in ("irq job", "slice x")]
+    assert late(interleaving((), drawn), ("slice",)) == [Aim("slice x", 1, REACH_NS, NOWHERE)]
+    (portion,) = late_runs("w", interleaving((), drawn), ())
+    assert (portion.dry, portion.count, portion.params["exact.calls"]) == (True, 2, "blocks")
+    assert portion.params["exact.override"] == "1/irq job/1=3000.000,2/slice x/1=3000.000"
+    assert portion.params["exact.target"] == "1/irq job/1=1:1,2/slice x/1=1:1"
+    assert portion.after(1).params["exact.target"] == "1/slice x/1=1:1"
+    assert portion.after(1).count == 2
+
+
+@given(RUNS, st.integers(0, 9))
+def test_each_event_comes_to_each_block_that_begins_while_it_is_late_and_to_none_twice(
+    wanted: list[tuple[str, int, list[tuple[int, int, int]]]], seed: int
 ) -> None:
-    numbers = Counter[str]()
-    drawn = []
-    for kind, count in events:
-        numbers[kind] += 1
-        drawn.append(Drawn(kind, numbers[kind], DEFAULT_NS, count))
-    course, dry = course_with(begun), interleaving((), drawn)
-    found = aims(dry, course, seed=seed)
-    assert len(found) == len(set(found)) == len({(one.drawn.kind, one.drawn.number, one.address) for one in found})
-    for one in drawn:
-        own = {aim.address: aim.drawn for aim in found if (aim.drawn.kind, aim.drawn.number) == (one.kind, one.number)}
-        expected: dict[int, BlockBegin] = {}
-        for block in course.blocks:
-            if block.count >= one.count:
-                expected.setdefault(block.address, block)
-        for address, block in expected.items():
-            due = block.count + 1
-            ns, default = (due - one.count) * INSTRUCTION_NS, one.count + DEFAULT_NS // INSTRUCTION_NS
-            is_there = due <= default <= block.count + block.instructions
-            if NEAREST_NS <= ns <= REACH_NS and not is_there:
-                assert own.pop(address) == Drawn(one.kind, one.number, ns, one.count)
-        assert not own
-    assert aims(dry, course, seed=seed) == found
+    runs = [late_run(turn, count, course_with(begun), kind) for turn, (kind, count, begun) in enumerate(wanted, 1)]
+    found = block_aims(runs, seed=seed)
+    expected = set()
+    for run, (_, count, _) in zip(runs, wanted, strict=True):
+        for block in run.course.blocks:
+            if count <= block.count < count + REACH:
+                expected.add((run.kind, run.number, block.address))
+    assert len(found) == len(expected)
+    assert {(one.kind, one.number, one.address) for one in found} == expected
+    assert all((one.ns, one.begins) == (REACH_NS, 1) for one in found)
+    assert block_aims(runs, seed=seed) == found
 
 
-@given(COURSES, EVENTS)
+@given(RUNS)
 def test_no_pair_of_kind_and_block_comes_again_before_all_have_come(
-    begun: list[tuple[int, int, int]], events: list[tuple[str, int]]
+    wanted: list[tuple[str, int, list[tuple[int, int, int]]]],
 ) -> None:
-    drawn = [Drawn(kind, turn, DEFAULT_NS, count) for turn, (kind, count) in enumerate(events)]
-    found = [(one.drawn.kind, one.address) for one in aims(interleaving((), drawn), course_with(begun), seed=3)]
+    runs = [late_run(turn, count, course_with(begun), kind) for turn, (kind, count, begun) in enumerate(wanted, 1)]
     rounds = Counter[tuple[str, int | None]]()
     turns = []
-    for pair in found:
+    for pair in [(one.kind, one.address) for one in block_aims(runs, seed=3)]:
         turns.append(rounds[pair])
         rounds[pair] += 1
     assert turns == sorted(turns)
 
 
 def test_a_loop_is_aimed_at_once_and_only_what_lies_between() -> None:
-    event = Drawn("irq job", 1, DEFAULT_NS, 1_000)
-    loop = [(count, 0x2000, 4) for count in range(10_000, 10_400, 40)]
-    course = blocks((500, 0x1000, 4), *loop, (20_000, 0x3000, 4), (20_100, 0x1000, 4), (1_000 + REACH_NS, 0x4000, 4))
-    found = aims(interleaving((), [event]), course, seed=1)
-    assert {(one.address, one.drawn.ns) for one in found} == {
-        (0x1000, (20_101 - 1_000) * INSTRUCTION_NS),
-        (0x2000, (10_001 - 1_000) * INSTRUCTION_NS),
-        (0x3000, (20_001 - 1_000) * INSTRUCTION_NS),
-    }
-    part = aims(interleaving((), [event]), course, seed=1, between=(10_001, 20_000))
-    assert {(one.address, one.drawn.ns) for one in part} == {
-        (0x2000, (10_041 - 1_000) * INSTRUCTION_NS),
-        (0x3000, (20_001 - 1_000) * INSTRUCTION_NS),
-    }
-    assert aims(interleaving((), [event]), course, seed=1, kinds=("slice",)) == []
+    loop = [(count, 0x2000, 4) for count in range(12_000, 12_400, 40)]
+    course = blocks((500, 0x1000, 4), *loop, (20_000, 0x3000, 4), (20_100, 0x1000, 4), (1_000 + REACH, 0x4000, 4))
+    run = late_run(1, 1_000, course, texts=["W A", "R B", "W A", "R B"])
+    found = block_aims([run], seed=1)
+    assert {(one.address, one.begins) for one in found} == {(0x1000, 1), (0x2000, 1), (0x3000, 1)}
+    with_calls = replace(run, course=replace(course, calls=CALLS.calls))
+    assert block_aims([with_calls], seed=1, between=("tick_work:4", "R B:2")) == []
+    assert block_aims([with_calls], seed=1, between=("tick_work:3", "R B:2")) == []
+    part = block_aims([with_calls], seed=1, between=(VM, f"{VM}:end"))
+    assert {(one.address, one.begins) for one in part} == {(0x2000, 2)}
+    to_its_end = block_aims([run], seed=1, between=("R B:2", "I job"))
+    assert {one.address for one in to_its_end} == {0x1000, 0x3000}
+    assert block_aims([replace(run, number=2)], seed=1) == []
 
 
 # -- what the driver did -------------------------------------------------------------------------------------------
@@ -183,8 +198,9 @@ def test_the_course_of_an_iteration_is_its_own_blocks_and_calls() -> None:
     ]
 
 
+VM = "panthor_vm_destroy"
 CALLS = Course([], [
-    FunctionCall("tick_work.isra.0", 1_000, 2_000), FunctionCall("panthor_vm_destroy", 12_000, 14_000),
+    FunctionCall("tick_work.isra.0", 1_000, 2_000), FunctionCall(VM, 12_000, 14_000),
     FunctionCall("tick_work.isra.0", 13_000, None), FunctionCall("tick_work.isra.0", 21_000, 23_000),
 ])  # fmt: skip
 
@@ -253,8 +269,7 @@ def record(*held: CpuHeld) -> bytes:
 
 def test_hits_and_misses_are_told_apart_by_where_the_cpu_was_held(tmp_path: Path) -> None:
     """Of one boot, four iterations: hit; in other code; the event has not come; what it was held for is unknown."""
-    aim = Aim(Drawn("irq job", 1, 8_000, 500), 0x1000)
-    wanted = [replace(aim, drawn=replace(aim.drawn, number=turn)) for turn in (1, 2, 3, 4)]
+    wanted = [Aim("irq job", turn, REACH_NS, 0x1000) for turn in (1, 2, 3, 4)]
     boot = tmp_path / "boots" / "k1.1"
     boot.mkdir(parents=True)
     lines = [
@@ -263,39 +278,23 @@ def test_hits_and_misses_are_told_apart_by_where_the_cpu_was_held(tmp_path: Path
         for turn in (1, 2, 3, 4)
     ]  # fmt: skip
     (boot / "gpu-orders.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    held = [
-        CpuHeld(11_004, 0x1000, 8),
-        CpuHeld(21_000, 0x7000, 2),
-        CpuHeld(31_000, 0x1000, 2),
-        CpuHeld(41_005, 0x1000, 5),
-    ]
-    (boot / FILE).write_bytes(record(*held))
-    overrides = format_overrides([one.drawn.override(turn) for turn, one in enumerate(wanted, 1)])
+    at = (11_004, 0x1000, 8), (21_000, 0x7000, 2), (31_000, 0x1000, 2), (41_005, 0x1000, 5)
+    (boot / FILE).write_bytes(record(*(CpuHeld(*one) for one in at)))
+    portion = Schedule({"w": interleaving()}, [AIMED], 1, 1, aims={"w": wanted}).portion(1)
     job = Job(board="b", kernel="k", arm="k", slot="k1", boot="k1.1", index=0, boots=1, run_dir="r", log_dir="l",
-              suites=("s",), iterations=4, seed=9, params={"exact.override": overrides})  # fmt: skip
+              suites=("s",), iterations=4, seed=9, params=portion.params)  # fmt: skip
     (boot / "job.json").write_text(json.dumps(encode(job)))
     tally = Explored(tmp_path, [])
-    portion = Schedule({"w": interleaving()}, ["uniform"], 1, 1).portion(1)
     for turn in (1, 2, 3, 4):
         (event,) = typed([{"event": "iteration", "boot": "k1.1", "id": f"k1.1.1-{turn}", "workload": "w",
                            "outcome": Outcome.PASS.value}])  # fmt: skip
-        tally.event(cast(Iteration, event), replace(portion, strategy=AIMED, aims=wanted))
+        tally.event(cast(Iteration, event), portion)
     hits = tally.hits["w"]
     assert (hits.hit, hits.missed, hits.pairs) == (1, 3, {("irq job", 0x1000)})
-    more = [*wanted, Aim(replace(aim.drawn, kind="slice x"), 0x1000), Aim(aim.drawn, 0x2000)]
+    more = [*wanted, Aim("slice x", 1, REACH_NS, 0x1000), Aim("irq job", 1, REACH_NS, 0x2000)]
     assert hits.of(more) == {
         "aims": 6, "hit": 1, "missed": 3, "blocks": 2, "blocks_hit": 1, "pairs": 3, "pairs_hit": 1,
     }  # fmt: skip
-
-
-def test_boots_that_aim_at_blocks_write_down_where_the_cpu_is_held_and_know_their_aims() -> None:
-    course = course_with([(4, number, 200) for number in range(1, 60)])
-    dry = {"w": interleaving((), [Drawn("irq job", 1, DEFAULT_NS, 0)])}
-    schedule = Schedule(dry, [AIMED], 1, 1, courses={"w": course})
-    portion = schedule.portion(1, done=30)
-    assert portion.params["exact.calls"] == "held"
-    assert list(portion.aims) == list(schedule.aims["w"][:PER_BOOT])
-    overrides = [one.drawn.override(turn) for turn, one in enumerate(portion.aims[30:], 1)]
-    assert portion.params["exact.override"] == format_overrides(overrides)
-    assert "exact.calls" not in Schedule(dry, [AIMED], 1, 1).portion(1).params
-    assert Override(1, "irq job", 1, portion.aims[30].drawn.ns) == overrides[0]
+    late_ones = Explored(tmp_path, [])
+    late_ones.event(cast(Iteration, event), replace(portion, dry=True))
+    assert (late_ones.hits, late_ones.seeds) == ({}, 0)

@@ -35,6 +35,7 @@ struct addresses {
 };
 
 static struct addresses places, code;
+static bool writing;			/* begins of blocks, as long as one is watched */
 static int calls_fd = -1;		/* -1: nothing is to be written */
 static struct qemu_plugin_register *stack_pointer;
 static struct g_bytes *buffer;
@@ -59,8 +60,9 @@ static bool map(struct addresses *addresses, const char *path)
 	return addresses->at != MAP_FAILED;
 }
 
-bool calls_open(const char *from, const char *blocks, const char *to)
+bool calls_open(const char *from, const char *blocks, const char *to, bool begins)
 {
+	writing = begins;
 	if (!map(&places, from) || !map(&code, blocks))
 		return false;
 	calls_fd = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
@@ -128,9 +130,16 @@ static bool chosen(uint64_t address)
 	return false;
 }
 
-static void begins(UNUSED unsigned int cpu, void *block)
+static void begins(unsigned int cpu, void *block)
 {
-	write_event(page->count - block_insns(block), block_address(block) | BEGINS, block_insns(block));
+	if (!page->watch)
+		return;
+	if (writing)
+		write_event(page->count - block_insns(block), block_address(block) | BEGINS, block_insns(block));
+	if (page->watch == block_address(block) && !--page->begins) {
+		page->watch = 0;
+		hold(cpu, block);
+	}
 }
 
 void calls_translated(struct qemu_plugin_tb *tb, void *block)

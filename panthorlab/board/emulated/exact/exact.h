@@ -15,6 +15,8 @@ struct page {
 	uint64_t hash;		/* of all blocks so far, 0 without hash=on */
 	uint64_t end_turn;	/* set while the CPU is held: it is another one's turn after this block */
 	uint64_t cpus;		/* that take turns; 0: there is one alone */
+	uint64_t watch;		/* address of a block before which the CPU is held, too; 0: of none */
+	uint64_t begins;	/* the how manyth begin of it from now on; `watch` is 0 after that */
 };
 
 extern struct page *page;
@@ -35,6 +37,9 @@ static inline uint64_t block_insns(void *block)
 	return (uintptr_t)block >> 48;
 }
 
+/* Have the other side do what is due before the block that is to run. */
+extern void hold(unsigned int cpu, void *block);
+
 /* Say what went wrong, with errno, and end QEMU. */
 extern void fail(const char *what);
 
@@ -50,7 +55,7 @@ extern void coverage_share(void);
 extern void coverage_translated(struct qemu_plugin_tb *tb);
 
 /* calls.c */
-extern bool calls_open(const char *places, const char *code, const char *calls);
+extern bool calls_open(const char *places, const char *code, const char *calls, bool begins);
 extern void calls_translated(struct qemu_plugin_tb *tb, void *block);
 extern void calls_held(void *block);
 

@@ -10,7 +10,9 @@
  *		,hash=on			also hash all blocks
  *		,counts=FILE			also count instructions of the driver; see counts.c
  *		,calls=FILE			also write down where the CPU is held; see calls.c
- *		,places=FILE,code=FILE		with calls=, and calls and blocks, either or both
+ *		,places=FILE			with calls=: also calls
+ *		,code=FILE			with calls=: the CPU can be held where a block of this code begins
+ *		,begins=on			with code=: also all begins of such blocks while one is watched
  *	-plugin file=exact.so,check=on		ends QEMU with status 0: it can use this plugin
  *
  * Operations inline in the translated code, which alone are cheap enough, work on nothing but a scoreboard, in memory of
@@ -47,7 +49,7 @@ struct page *page;
 static struct qemu_plugin_scoreboard *board;
 static qemu_plugin_u64 count_entry, left_entry;
 static int page_fd = -1, sync_fd = -1;
-static bool hashing;
+static bool hashing, begins;
 static const void *time_control;
 
 void fail(const char *what)
@@ -57,7 +59,7 @@ void fail(const char *what)
 }
 
 /* Have the other side do what is due; it says in the page when the next time is. */
-static void hold(UNUSED unsigned int cpu, void *block)
+void hold(UNUSED unsigned int cpu, void *block)
 {
 	uint64_t count = page->count, answer;
 	ssize_t n;
@@ -197,6 +199,8 @@ EXPORT int qemu_plugin_install(plugin_id id, const void *qemu, int argc, char **
 		}
 		if (!strcmp(argv[i], "hash=on")) {
 			hashing = true;
+		} else if (!strcmp(argv[i], "begins=on")) {
+			begins = true;
 		} else if ((value = text(argv[i], "counts="))) {
 			counts = value;
 		} else if ((value = text(argv[i], "places="))) {
@@ -214,11 +218,11 @@ EXPORT int qemu_plugin_install(plugin_id id, const void *qemu, int argc, char **
 		fprintf(stderr, "exact: expected page=FD,sync=FD\n");
 		return 1;
 	}
-	if ((places || code) && !calls) {
-		fprintf(stderr, "exact: places= and code= want calls=\n");
+	if (((places || code) && !calls) || (begins && !code)) {
+		fprintf(stderr, "exact: places= and code= want calls=, and begins= wants code=\n");
 		return 1;
 	}
-	if ((counts && !coverage_open(counts)) || (calls && !calls_open(places, code, calls)))
+	if ((counts && !coverage_open(counts)) || (calls && !calls_open(places, code, calls, begins)))
 		return 1;
 	if (info->cpus > 1) {
 		take_turns(info->cpus);

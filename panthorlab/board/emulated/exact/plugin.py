@@ -42,14 +42,16 @@ def unusable(qemu: Qemu) -> str:
 @dataclass(frozen=True)
 class Extras:
     """What the plugin does besides counting and holding. `blocks`: hash all executed blocks. `counts`: file of
-    `coverage.counts` in which it counts instructions. `calls`: file in which it writes where the CPU is held; `places`,
-    `code`: files of `gpu.exact.passed`: what to watch in addition."""
+    `coverage.counts` in which it counts instructions. `calls`: file in which it writes where the CPU is held, and what
+    else is watched; `places`, `code`: files of `gpu.exact.passed` that say what that is. `begins`: write down all
+    blocks of the code while one of them is awaited."""
 
     blocks: bool = False
     counts: Path | None = None
     places: Path | None = None
     code: Path | None = None
     calls: Path | None = None
+    begins: bool = False
 
 
 def extras(wanted: ExactSettings, counts: Path | None, kernel: Kernel, *, run_dir: Path, log_dir: Path) -> Extras:
@@ -57,14 +59,13 @@ def extras(wanted: ExactSettings, counts: Path | None, kernel: Kernel, *, run_di
     made = Extras(wanted.blocks, counts)
     if wanted.calls is Calls.OFF:
         return made
-    made = replace(made, calls=log_dir / passed.FILE)
-    if wanted.calls is Calls.HELD:
-        return made
     driver = calls.driver_code(kernel)
-    made = replace(made, places=passed.write_addresses(run_dir / "places", driver.places))
-    if wanted.calls is Calls.ON:
-        return made
-    return replace(made, code=passed.write_addresses(run_dir / "code", driver.bounds))
+    made = replace(made, calls=log_dir / passed.FILE)
+    if wanted.calls is not Calls.HELD:
+        made = replace(made, places=passed.write_addresses(run_dir / "places", driver.places))
+    if wanted.calls is not Calls.ON:
+        made = replace(made, code=passed.write_addresses(run_dir / "code", driver.bounds))
+    return replace(made, begins=wanted.calls is Calls.BLOCKS)
 
 
 def arguments(qemu: Qemu, *, page: int, sync: int, extras: Extras) -> list[str]:
@@ -73,7 +74,7 @@ def arguments(qemu: Qemu, *, page: int, sync: int, extras: Extras) -> list[str]:
     if not isinstance(found, Path):
         raise LabError(found)
     words = [f"file={quoted(found)}", f"page={page}", f"sync={sync}"]
-    words += ["hash=on"] if extras.blocks else []
+    words += ["hash=on"] * extras.blocks + ["begins=on"] * extras.begins
     files = {"counts": extras.counts, "places": extras.places, "code": extras.code, "calls": extras.calls}
     words += [f"{name}={quoted(file)}" for name, file in files.items() if file is not None]
     return ["-plugin", ",".join(words)]

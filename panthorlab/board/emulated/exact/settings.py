@@ -12,6 +12,8 @@ from panthorlab.errors import UsageError
 
 SWITCHES: Final = ("blocks", "record", "orders")
 CALLS: Final = "calls"
+TARGET: Final = "target"
+"""A setting of the GPU model for which the CPU must be held at blocks of the driver."""
 STOP: Final = "stop"
 GDB: Final = "gdb"
 SOCKET: Final = "socket"
@@ -19,8 +21,9 @@ SOCKET: Final = "socket"
 
 
 class Calls(StrEnum):
-    """What is written down of the CPU's way through the driver: nothing; where it is held; that and where functions are
-    entered and left; all this and where blocks begin."""
+    """What is written down of the CPU's way through the driver: nothing; where it is held, be it at a block of the
+    driver; that and where functions are entered and left; all this and, while a target is awaited, where each block
+    begins."""
 
     OFF = "off"
     HELD = "held"
@@ -47,14 +50,13 @@ def split(params: Mapping[str, str]) -> tuple[ExactSettings, dict[str, str]]:
     """These settings, and the parameters that are left. Raises UsageError for a value that they cannot have."""
     left = dict(params)
     switches = {name: _switch(name, left.pop(f"exact.{name}", "off")) for name in SWITCHES}
-    calls = left.pop(f"exact.{CALLS}", Calls.OFF)
+    calls = _calls(left.pop(f"exact.{CALLS}", Calls.OFF))
+    if calls is Calls.OFF and left.get(f"exact.{TARGET}"):
+        calls = Calls.HELD
     stop, gdb = left.pop(f"exact.{STOP}", None), left.pop(f"exact.{GDB}", SOCKET)
     return (
         ExactSettings(
-            **switches,
-            calls=_calls(calls),
-            stop=None if stop is None else _number(STOP, stop, 1 << 61),
-            port=_port(gdb),
+            **switches, calls=calls, stop=None if stop is None else _number(STOP, stop, 1 << 61), port=_port(gdb)
         ),
         left,
     )
