@@ -22,6 +22,7 @@ that bring it and the two events that must swap, with a command that repeats it.
     panthorlab explore --kernel K --suite heap-exit-claim --seconds 2m
     panthorlab explore --kernel K --suite heap-exit-watch --workload heap-exit/clients --strategy pct --strategy aimed
     panthorlab explore --kernel K --suite heap-exit-claim --seeds 2000 --output DIR      (again: goes on)
+    panthorlab explore --kernel K --suite heap-exit-claim --strategy aimed --between panthor_vm_destroy tick_work:end
 """
 EXIT_STATUS: Final = """\
 exit status: 0 nothing found · 1 a finding · 2 usage or bad input · 4 lab or infrastructure, or something could not be
@@ -65,9 +66,11 @@ def add_explore(parser: argparse.ArgumentParser) -> None:
         "--between",
         nargs=2,
         default=[],
-        metavar=("EVENT", "EVENT"),
-        help="aim only between these two events of the dry run: `W AS1_COMMAND:2` is the second write to that register "
-        "in the iteration, `I job` the first interrupt of that line",
+        metavar=("POINT", "POINT"),
+        help="aim only between these two points of the iteration: `panthor_vm_destroy` is where this function of the "
+        "driver is entered first, `tick_work:2` where it is entered for the second time, `tick_work:end` where it is "
+        "left; `W AS1_COMMAND:2` is the second write to that register, `I job` the first interrupt of that line. "
+        "Without a number, the second point is the first one of its name after the first",
     )
     parser.add_argument("--seed", type=seed, default=1, metavar="N", help="the first seed (default: %(default)s)")
     parser.add_argument(

@@ -30,6 +30,24 @@ def test_seeds_are_interleavings_and_an_exploration_goes_on(run_dir: Path, cli: 
     assert cli(*asked, "--seed", 9).exit == 2
 
 
+def test_events_come_to_the_blocks_of_the_driver_that_are_aimed_at(run_dir: Path, cli: Cli, tmp_path: Path) -> None:
+    asked = ("explore", "--kernel", f"{run_dir}:after", *EXIT, "--strategy", "aimed", "--output", tmp_path / "run")
+    between = ("--between", "panthor_vm_destroy", "tick_work:end")
+    done = cli(*asked, *between, "--seeds", 8)
+    assert done.exit == 0, done.stderr
+    aimed = done.json["workloads"]["heap-exit/exit"]["aimed"]
+    assert aimed["hit"] + aimed["missed"] == done.json["seeds"] == 8
+    assert aimed["hit"] > aimed["missed"], done.stderr
+    assert aimed["blocks"] >= aimed["blocks_hit"] > 1
+    assert aimed["aims"] >= aimed["pairs"] >= aimed["pairs_hit"] >= aimed["blocks_hit"]
+    assert cli(*asked, *between, "--seeds", 8).json == done.json
+    wrong = cli(
+        "explore", "--kernel", f"{run_dir}:after", *EXIT, "--strategy", "aimed", "--between", "tick_wrk", "I job"
+    )
+    assert wrong.exit == 2
+    assert "tick_work" in wrong.stderr
+
+
 def test_a_finding_comes_back_by_its_command(run_dir: Path, cli: Cli, tmp_path: Path) -> None:
     done = cli("explore", "--kernel", f"{run_dir}:before", *EXIT, "--seeds", 1, "--output", tmp_path / "run")
     assert done.exit == 1, done.stderr

@@ -25,11 +25,9 @@ from panthorlab.report.leftout import not_run
 from panthorlab.run import fleet
 from panthorlab.run.arms import ALONE, Arm
 from panthorlab.run.controller import Controller
-from panthorlab.run.explore.aim import Aim, LateRun, block_aims, gap_aims
-from panthorlab.run.explore.course import Course, read_course
+from panthorlab.run.explore.dry import Aims, DryRun, aims_at_blocks, aims_at_gaps
 from panthorlab.run.explore.finding import Explained, explain
-from panthorlab.run.explore.hits import target_in
-from panthorlab.run.explore.orders import Interleaving, OrdersFile
+from panthorlab.run.explore.orders import OrdersFile
 from panthorlab.run.explore.plan import (
     PER_BOOT,
     RESERVED,
@@ -41,7 +39,7 @@ from panthorlab.run.explore.plan import (
     late_runs,
     slots,
 )
-from panthorlab.run.explore.points import pair, span
+from panthorlab.run.explore.points import pair
 from panthorlab.run.explore.strategies import AIMED, CHOICES, FIXED
 from panthorlab.run.explore.tally import Explored, Suspect
 from panthorlab.run.explore.tell import Aimed, tell
@@ -67,24 +65,6 @@ AT_ONCE: Final = 64
 MAY_DIFFER: Final = ("jobs", "wait", "time_limit", "no_jail")
 """Settings by which an exploration may go on otherwise than it began."""
 ONE_KERNEL: Final = "an exploration boots no other kernel"
-
-
-@dataclass(frozen=True)
-class DryRun:
-    """An iteration that shows what there is to explore, and the logs of its boot."""
-
-    log_dir: Path
-    order: Interleaving
-
-    def course(self, code: DriverCode | None) -> Course | None:
-        """What the driver did; None if that is not known."""
-        return read_course(self.log_dir, self.order, code.places) if code is not None else None
-
-    def late(self, code: DriverCode) -> LateRun | None:
-        """None if no event was to be late."""
-        late = target_in(self.log_dir, self.order.window)
-        course = read_course(self.log_dir, self.order, code.places)
-        return LateRun(late.kind, late.number, self.order, course) if late is not None else None
 
 
 class EnoughError(Exception):
@@ -163,20 +143,15 @@ class Explorer:
         aims = self._aims({name: one for name, (one, *_) in dry.items()}) if AIMED in chosen.strategy else None
         return Schedule(orders, chosen.strategy, chosen.seed, len(self._early), self.kinds, aims)
 
-    def _aims(self, dry: Mapping[str, DryRun]) -> dict[str, list[Aim]]:
-        """What is aimed at in each workload, to find which blocks of the driver are made."""
+    def _aims(self, dry: Mapping[str, DryRun]) -> Aims:
+        """What is aimed at. To find which blocks of the driver that can be, boots are made."""
         code, seed, between = self.code, self.settings.seed, pair(self.settings.between)
-        courses = {name: one.course(code) for name, one in dry.items()}
-        spans = {name: span(one.order, courses[name], *between) if between else None for name, one in dry.items()}
         if code is None:
-            return {
-                name: gap_aims(one.order, seed=seed, kinds=self.kinds, between=spans[name]) for name, one in dry.items()
-            }
-        late = self._dry([run for name, one in dry.items() for run in late_runs(name, one.order, self.kinds)])
-        return {
-            name: block_aims([run for one in late.get(name, ()) if (run := one.late(code))], seed=seed, between=between)
-            for name in dry
-        }
+            return aims_at_gaps(dry, seed, self.kinds, between)
+        for one in dry.values():
+            one.bounds(code, between)
+        made = self._dry([run for name, one in dry.items() for run in late_runs(name, one.order, self.kinds)])
+        return aims_at_blocks(dry, made, code, seed, self.kinds, between)
 
     def _dry(self, portions: Sequence[Portion]) -> dict[str, list[DryRun]]:
         """Make these boots as well, if they are not on record; their iterations, by workload."""

@@ -13,5 +13,5 @@ FIXED: Final = "fixed"
 AIMED: Final = "aimed"
 CHOICES: Final[Mapping[str, str]] = {
     **{name: strategy.meaning for name, strategy in STRATEGIES.items() if name != FIXED},
-    AIMED: "the default latencies, but one event of the GPU is moved to each place of the driver's run in turn",
+    AIMED: "the default latencies, but one event of the GPU is moved to each block of the driver's code in turn",
 }
