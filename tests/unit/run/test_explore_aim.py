@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import struct
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,11 +16,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panthorlab.board.calls import LOG_WRITE, CodePlace
-from panthorlab.errors import UsageError
+from panthorlab.board.board import Board
+from panthorlab.board.calls import LOG_WRITE, CodePlace, DriverCode
+from panthorlab.errors import LabError, UsageError
 from panthorlab.gpu.exact.passed import FILE, BlockBegin, CpuHeld, Passed
+from panthorlab.gpu.latency import Override
 from panthorlab.gpu.pci import mark_of
+from panthorlab.kernel.symbols import FunctionSymbol
 from panthorlab.outcome import Outcome
+from panthorlab.run.arms import Arm
 from panthorlab.run.explore.aim import (
     INSTRUCTION_NS,
     NEAREST_NS,
@@ -34,14 +38,16 @@ from panthorlab.run.explore.aim import (
     places,
 )
 from panthorlab.run.explore.course import Course, FunctionCall, course_of
+from panthorlab.run.explore.dry import DryRun, aims_at_blocks, aims_at_gaps
 from panthorlab.run.explore.finding import DEFAULT_NS
 from panthorlab.run.explore.orders import Drawn, Interleaving
 from panthorlab.run.explore.plan import Schedule, late_runs
 from panthorlab.run.explore.points import point, span
 from panthorlab.run.explore.strategies import AIMED
 from panthorlab.run.explore.tally import Explored
+from panthorlab.run.explore.trials import Trials
 from panthorlab.run.job import Job
-from panthorlab.run.record import Iteration
+from panthorlab.run.record import Iteration, Settings
 from panthorlab.run.record.codec import encode
 
 from .recorded import typed
@@ -298,3 +304,84 @@ def test_hits_and_misses_are_told_apart_by_where_the_cpu_was_held(tmp_path: Path
     late_ones = Explored(tmp_path, [])
     late_ones.event(cast(Iteration, event), replace(portion, dry=True))
     assert (late_ones.hits, late_ones.seeds) == ({}, 0)
+
+
+# -- from boots to aims, and back to a command ----------------------------------------------------------------------
+
+CODE = DriverCode(PLACES, [FunctionSymbol(0x1000, "panthor_vm_destroy", "panthor_mmu.c", bytes(0x20)),
+                           FunctionSymbol(0x2000, "tick_work.isra.0", "panthor_sched.c", bytes(0x40))])  # fmt: skip
+
+
+def test_a_place_of_the_driver_has_a_name_and_other_code_has_none() -> None:
+    assert list(CODE.bounds) == [0x1000, 0x1020, 0x2000, 0x2040]
+    assert [CODE.name(at) for at in (0x1000, 0x101C, 0x2004)] == [
+        "panthor_vm_destroy+0x0", "panthor_vm_destroy+0x1c", "tick_work.isra.0+0x4",
+    ]  # fmt: skip
+    for at in (0xFFC, 0x1020, 0x2040):
+        with pytest.raises(KeyError):
+            CODE.name(at)
+
+
+def boot_of(
+    folder: Path, params: Mapping[str, str], runs: Sequence[Interleaving], words: Sequence[int]
+) -> Sequence[DryRun]:
+    folder.mkdir(parents=True)
+    job = Job(board="b", kernel="k", arm="k", slot="k1", boot="k1.1", index=0, boots=1, run_dir="r", log_dir="l",
+              suites=("s",), iterations=4, seed=9, params=params)  # fmt: skip
+    (folder / "job.json").write_text(json.dumps(encode(job)))
+    (folder / FILE).write_bytes(struct.pack(f"={len(words)}Q", *words))
+    return [DryRun(folder, one) for one in runs]
+
+
+def test_late_iterations_become_aims_and_without_any_it_is_an_error(tmp_path: Path) -> None:
+    events = [Drawn("irq job", 1, REACH_NS, 1_000), Drawn("slice x", 1, REACH_NS, 600_000)]
+    dry = interleaving((), events)
+    first, second = (replace(dry, window=turn, begin=END * (turn - 1), end=END * turn) for turn in (1, 2))
+    (portion,) = late_runs("w", dry, ())
+    words = [
+        500,
+        0x1000,
+        64,
+        2_000,
+        0x1000 | 2,
+        4,
+        3_000,
+        0x2004 | 2,
+        4,
+        END + 200_000,
+        0x2008 | 2,
+        4,
+        END * 3,
+        0x2 | 2,
+        4,
+    ]
+    made = boot_of(tmp_path / "late", portion.params, [first, second], words)
+    plain = boot_of(tmp_path / "dry", {}, [dry], [])[0]
+    found = aims_at_blocks({"w": plain}, {"w": made}, CODE, 1, (), None)
+    assert set(found["w"]) == {
+        Aim("irq job", 1, REACH_NS, 0x1000), Aim("irq job", 1, REACH_NS, 0x2004), Aim("slice x", 1, REACH_NS, 0x2008),
+    }  # fmt: skip
+    part = aims_at_blocks({"w": plain}, {"w": made}, CODE, 1, (), ("panthor_vm_destroy", "I job"))
+    assert {one.address for one in part["w"]} == {0x1000, 0x2004}
+    for others in ({}, {"w": [plain]}):
+        with pytest.raises(LabError, match="no iteration of w shows"):
+            aims_at_blocks({"w": plain}, others, CODE, 1, (), None)
+    with pytest.raises(UsageError, match="no call of a function"):
+        plain.bounds(CODE, ("panthor_vm_destroy", "I job"))
+    assert aims_at_gaps({"w": plain}, 1, (), None) == {"w": []}
+
+
+def test_what_came_before_a_finding_is_told_with_its_targets_and_the_finding_by_its_latencies(tmp_path: Path) -> None:
+    aims = [Aim("irq job", turn, REACH_NS, 0x1000) for turn in (1, 2, 3)]
+    portion = Schedule({"w": interleaving()}, [AIMED], 1, 1, aims={"w": aims}).portion(1)
+    job = Job(board="b", kernel="k", arm="k", slot="k1", boot="k1.1", index=0, boots=1, run_dir="r", log_dir="l",
+              suites=("s",), iterations=4, seed=9, params=portion.params)  # fmt: skip
+    trials = Trials(tmp_path, replace(job, params={}), cast(Board, None), cast(Arm, None), cast(Settings, None), "w")
+    given = [word for word in trials.options((Override(1, "irq job", 3, 16_000),)) if word.startswith("gpu.")]
+    assert sorted(given) == [
+        "gpu.exact.latency=fixed", "gpu.exact.override=1/irq job/3=16.000", "gpu.exact.vary=iterations",
+    ]  # fmt: skip
+    given = trials.in_place(job, 2, 3).options((Override(3, "irq job", 3, 16_000),))
+    assert "gpu.exact.target=1/irq job/1=1000:1,2/irq job/2=1000:1" in given
+    assert "gpu.exact.override=1/irq job/1=3000.000,2/irq job/2=3000.000,3/irq job/3=16.000" in given
+    assert not any("orders" in word or "calls" in word for word in given)
