@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -34,6 +34,8 @@ INSTRUCTION_NS: Final = round(INSTRUCTION_SECONDS * NANOSECONDS)
 REACH_NS: Final = 3_000_000
 """The longest latency that is tried: more than any other strategy draws, less than the driver's time-outs."""
 NEAREST_NS: Final = 1_000
+MOST_LATE: Final = 64
+"""Of an iteration's events, so many are aimed: each wants an iteration of its own first. `heap-exit/exit` has 17."""
 NOWHERE: Final = 1
 """The address of no block: an event that waits for it comes when its latency is over."""
 
@@ -69,10 +71,20 @@ class LateRun:
     course: Course
 
 
-def late(dry: Interleaving, kinds: tuple[str, ...] = ()) -> list[Aim]:
-    """What makes each event of a dry run late. `kinds`: beginnings of those of the events; none: all. Turns of CPUs are
+def late(
+    dry: Interleaving, *, seed: int, kinds: tuple[str, ...] = (), between: tuple[int, int] | None = None
+) -> list[Aim]:
+    """What makes events of a dry run late, one by one: those that can come within `between`, at most `MOST_LATE` and of
+    each kind about as many, chosen at random. `kinds`: beginnings of those of the events; none: all. Turns of CPUs are
     no events of the GPU."""
-    return [Aim(one.kind, one.number, REACH_NS, NOWHERE) for one in _events(dry, kinds) if one.kind != TURN]
+    first, last = between or (dry.begin, dry.last)
+    reach = REACH_NS // INSTRUCTION_NS
+    events = [one for one in _events(dry, kinds) if one.kind != TURN and first - reach <= one.count <= last]
+    chosen = list(range(len(events)))
+    random.Random(f"late {seed}").shuffle(chosen)  # noqa: S311
+    turns = _turns(events[at].kind for at in chosen)
+    ordered = [at for _, at in sorted(zip(turns, chosen, strict=True), key=lambda pair: pair[0])]
+    return [Aim(events[at].kind, events[at].number, REACH_NS, NOWHERE) for at in sorted(ordered[:MOST_LATE])]
 
 
 def block_aims(runs: Sequence[LateRun], *, seed: int, between: tuple[str, str] | None = None) -> list[Aim]:
@@ -83,12 +95,16 @@ def block_aims(runs: Sequence[LateRun], *, seed: int, between: tuple[str, str] |
     block again before each has been to each block that it can come to."""
     found = [aim for run in runs for aim in _to_blocks(run, between)]
     random.Random(f"aims {seed}").shuffle(found)  # noqa: S311
-    before: Counter[tuple[str, int | None]] = Counter()
-    turns = []
-    for aim in found:
-        turns.append(before[aim.kind, aim.address])
-        before[aim.kind, aim.address] += 1
+    turns = _turns((aim.kind, aim.address) for aim in found)
     return [aim for _, aim in sorted(zip(turns, found, strict=True), key=lambda pair: pair[0])]
+
+
+def _turns(things: Iterable[Hashable]) -> Iterator[int]:
+    """How many equal ones were before each."""
+    before: Counter[Hashable] = Counter()
+    for one in things:
+        yield before[one]
+        before[one] += 1
 
 
 def _to_blocks(run: LateRun, between: tuple[str, str] | None) -> Iterator[Aim]:

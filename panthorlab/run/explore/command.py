@@ -25,6 +25,7 @@ from panthorlab.report.leftout import not_run
 from panthorlab.run import fleet
 from panthorlab.run.arms import ALONE, Arm
 from panthorlab.run.controller import Controller
+from panthorlab.run.explore.aim import late
 from panthorlab.run.explore.dry import Aims, DryRun, aims_at_blocks, aims_at_gaps
 from panthorlab.run.explore.finding import Explained, explain
 from panthorlab.run.explore.orders import OrdersFile
@@ -148,10 +149,12 @@ class Explorer:
         code, seed, between = self.code, self.settings.seed, pair(self.settings.between)
         if code is None:
             return aims_at_gaps(dry, seed, self.kinds, between)
-        for one in dry.values():
-            one.bounds(code, between)
-        made = self._dry([run for name, one in dry.items() for run in late_runs(name, one.order, self.kinds)])
-        return aims_at_blocks(dry, made, code, seed, self.kinds, between)
+        events = {
+            name: late(one.order, seed=seed, kinds=self.kinds, between=one.bounds(code, between))
+            for name, one in dry.items()
+        }
+        made = self._dry([run for name, one in dry.items() for run in late_runs(name, one.order.window, events[name])])
+        return aims_at_blocks(events, made, code, seed, between)
 
     def _dry(self, portions: Sequence[Portion]) -> dict[str, list[DryRun]]:
         """Make these boots as well, if they are not on record; their iterations, by workload."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from panthorlab.board.calls import DriverCode
 from panthorlab.errors import LabError
-from panthorlab.run.explore.aim import Aim, LateRun, block_aims, gap_aims, late
+from panthorlab.run.explore.aim import Aim, LateRun, block_aims, gap_aims
 from panthorlab.run.explore.course import Course, read_course
 from panthorlab.run.explore.hits import target_in
 from panthorlab.run.explore.orders import Interleaving
@@ -48,17 +48,16 @@ def aims_at_gaps(dry: Mapping[str, DryRun], seed: int, kinds: tuple[str, ...], b
 
 
 def aims_at_blocks(
-    dry: Mapping[str, DryRun],
+    late: Mapping[str, Sequence[Aim]],
     made: Mapping[str, Sequence[DryRun]],
     code: DriverCode,
     seed: int,
-    kinds: tuple[str, ...],
     between: tuple[str, str] | None,
 ) -> Aims:
-    """By workload, what is aimed at if it is. `made`: the iterations in which an event was late. Raises LabError if a
-    workload has none."""
-    runs = {name: [run for one in made.get(name, ()) if (run := one.late(code)) is not None] for name in dry}
-    if missing := [name for name, one in dry.items() if late(one.order, kinds) and not runs[name]]:
+    """By workload, what is aimed at if it is. `late`: the events that were late, `made`: the iterations in which they
+    were. Raises LabError if a workload has none."""
+    runs = {name: [run for one in made.get(name, ()) if (run := one.late(code)) is not None] for name in late}
+    if missing := [name for name, events in late.items() if events and not runs[name]]:
         raise LabError(
             f"no iteration of {missing[0]} shows which blocks of the driver begin before an event that is late",
             hint="an exploration that another version has begun cannot go on: choose another --output",

@@ -16,7 +16,7 @@ from typing import Final
 from panthorlab.gpu.latency import Override, format_overrides
 from panthorlab.gpu.targets import format_targets
 from panthorlab.run.arms import ALONE
-from panthorlab.run.explore.aim import Aim, late
+from panthorlab.run.explore.aim import Aim
 from panthorlab.run.explore.orders import Interleaving
 from panthorlab.run.explore.strategies import AIMED, FIXED
 from panthorlab.run.plan import Slot
@@ -73,12 +73,12 @@ def dry_run(workload: str | None, *, code: bool) -> Portion:
     return Portion(workload, FIXED, 1, 1, model_params(FIXED) | ({"exact.calls": "on"} if code else {}), dry=True)
 
 
-def late_runs(workload: str, dry: Interleaving, kinds: tuple[str, ...]) -> list[Portion]:
-    """Iterations in each of which another event is late, while the driver's blocks are written down."""
-    events = late(dry, kinds)
+def late_runs(workload: str, window: int, events: Sequence[Aim]) -> list[Portion]:
+    """Iterations in each of which another event is late, while the driver's blocks are written down. `window`: the
+    number of the first in its boot."""
     parts = [events[start : start + PER_BOOT] for start in range(0, len(events), PER_BOOT)]
     params = model_params(FIXED) | {"exact.calls": "blocks"}
-    return [Portion(workload, AIMED, 1, len(part), params, part, dry.window, dry=True).after(0) for part in parts]
+    return [Portion(workload, AIMED, 1, len(part), params, part, window, dry=True).after(0) for part in parts]
 
 
 def kinds_of(needs: Iterable[Need]) -> tuple[str, ...]:

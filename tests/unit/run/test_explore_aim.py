@@ -27,6 +27,7 @@ from panthorlab.outcome import Outcome
 from panthorlab.run.arms import Arm
 from panthorlab.run.explore.aim import (
     INSTRUCTION_NS,
+    MOST_LATE,
     NEAREST_NS,
     NOWHERE,
     REACH_NS,
@@ -119,14 +120,37 @@ def late_run(number: int, count: int, course: Course, kind: str = "irq job", tex
 
 def test_each_event_is_late_once_but_no_turn_of_a_cpu() -> None:
     drawn = [Drawn(kind, 1, DEFAULT_NS, 7) for kind in ("irq job", "turn", "slice x")]
-    assert late(interleaving((), drawn)) == [Aim(kind, 1, REACH_NS, NOWHERE) for kind in ("irq job", "slice x")]
-    assert late(interleaving((), drawn), ("slice",)) == [Aim("slice x", 1, REACH_NS, NOWHERE)]
-    (portion,) = late_runs("w", interleaving((), drawn), ())
+    events = late(interleaving((), drawn), seed=1)
+    assert events == [Aim(kind, 1, REACH_NS, NOWHERE) for kind in ("irq job", "slice x")]
+    assert late(interleaving((), drawn), seed=1, kinds=("slice",)) == [Aim("slice x", 1, REACH_NS, NOWHERE)]
+    (portion,) = late_runs("w", 1, events)
     assert (portion.dry, portion.count, portion.params["exact.calls"]) == (True, 2, "blocks")
     assert portion.params["exact.override"] == "1/irq job/1=3000.000,2/slice x/1=3000.000"
     assert portion.params["exact.target"] == "1/irq job/1=1:1,2/slice x/1=1:1"
     assert portion.after(1).params["exact.target"] == "1/slice x/1=1:1"
     assert portion.after(1).count == 2
+
+
+@given(st.lists(st.sampled_from(["irq job"] * 8 + ["slice x", "irq gpu"]), max_size=200), st.integers(0, 9))
+def test_of_many_events_some_of_each_kind_are_late_in_their_order(kinds: list[str], seed: int) -> None:
+    drawn = [Drawn(kind, turn, DEFAULT_NS, turn) for turn, kind in enumerate(kinds, 1)]
+    found = late(interleaving((), drawn), seed=seed)
+    numbers = [one.number for one in found]
+    assert numbers == sorted(set(numbers))
+    assert len(found) == min(len(kinds), MOST_LATE)
+    there, chosen = Counter(kinds), Counter(one.kind for one in found)
+    for kind in there:
+        left_out = chosen[kind] < there[kind]
+        assert not left_out or chosen[kind] >= max(chosen.values()) - 1
+    portions = late_runs("w", 1, found)
+    assert [aim for portion in portions for aim in portion.aims] == found
+
+
+def test_only_events_that_can_come_between_are_late() -> None:
+    counts = (100, 50_000, 50_000 + REACH, 99_999 + REACH, 100_000 + REACH)
+    drawn = [Drawn("irq job", turn, DEFAULT_NS, count) for turn, count in enumerate(counts, 1)]
+    found = late(interleaving((), drawn), seed=1, between=(50_000 + REACH, 99_999 + REACH))
+    assert [one.number for one in found] == [2, 3, 4]
 
 
 @given(RUNS, st.integers(0, 9))
@@ -337,7 +361,8 @@ def test_late_iterations_become_aims_and_without_any_it_is_an_error(tmp_path: Pa
     events = [Drawn("irq job", 1, REACH_NS, 1_000), Drawn("slice x", 1, REACH_NS, 600_000)]
     dry = interleaving((), events)
     first, second = (replace(dry, window=turn, begin=END * (turn - 1), end=END * turn) for turn in (1, 2))
-    (portion,) = late_runs("w", dry, ())
+    late_ones = late(dry, seed=1)
+    (portion,) = late_runs("w", 1, late_ones)
     words = [
         500,
         0x1000,
@@ -357,15 +382,15 @@ def test_late_iterations_become_aims_and_without_any_it_is_an_error(tmp_path: Pa
     ]
     made = boot_of(tmp_path / "late", portion.params, [first, second], words)
     plain = boot_of(tmp_path / "dry", {}, [dry], [])[0]
-    found = aims_at_blocks({"w": plain}, {"w": made}, CODE, 1, (), None)
+    found = aims_at_blocks({"w": late_ones}, {"w": made}, CODE, 1, None)
     assert set(found["w"]) == {
         Aim("irq job", 1, REACH_NS, 0x1000), Aim("irq job", 1, REACH_NS, 0x2004), Aim("slice x", 1, REACH_NS, 0x2008),
     }  # fmt: skip
-    part = aims_at_blocks({"w": plain}, {"w": made}, CODE, 1, (), ("panthor_vm_destroy", "I job"))
+    part = aims_at_blocks({"w": late_ones}, {"w": made}, CODE, 1, ("panthor_vm_destroy", "I job"))
     assert {one.address for one in part["w"]} == {0x1000, 0x2004}
     for others in ({}, {"w": [plain]}):
         with pytest.raises(LabError, match="no iteration of w shows"):
-            aims_at_blocks({"w": plain}, others, CODE, 1, (), None)
+            aims_at_blocks({"w": late_ones}, others, CODE, 1, None)
     with pytest.raises(UsageError, match="no call of a function"):
         plain.bounds(CODE, ("panthor_vm_destroy", "I job"))
     assert aims_at_gaps({"w": plain}, 1, (), None) == {"w": []}
