@@ -358,9 +358,10 @@ def boot_of(
 
 
 def test_late_iterations_become_aims_and_without_any_it_is_an_error(tmp_path: Path) -> None:
-    events = [Drawn("irq job", 1, REACH_NS, 1_000), Drawn("slice x", 1, REACH_NS, 600_000)]
+    events = [Drawn("irq job", 1, REACH_NS, 1_000), Drawn("slice x", 1, REACH_NS, 100_000)]
     dry = interleaving((), events)
     first, second = (replace(dry, window=turn, begin=END * (turn - 1), end=END * turn) for turn in (1, 2))
+    second = replace(second, latencies=tuple(replace(one, count=END + one.count) for one in events))
     late_ones = late(dry, seed=1)
     (portion,) = late_runs("w", 1, late_ones)
     words = [
