@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 from panthorlab.board.board import Board
 from panthorlab.errors import LabError
@@ -21,13 +20,13 @@ from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.fleet import Lane
 from panthorlab.run.job import Job
 from panthorlab.run.plan import Slot, placed, progress_of, remaining
+from panthorlab.run.poll import POLL
 from panthorlab.run.record import BootEnd, BootStart, Doing, Event, Moved, Note, OfBoot
 from panthorlab.run.record.codec import encode
 from panthorlab.run.record.log import EventLog
 from panthorlab.run.work import Work
 from panthorlab.run.worker import STOP_GRACE, run_here
 
-POLL: Final = 0.2
 DoBoot = Callable[[Board, Path, Callable[[OfBoot], None], threading.Event], str]
 """Does the job in a directory, as `worker.run_here`."""
 
