@@ -7,6 +7,7 @@ import json
 import queue
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 from distributed import KilledWorker
+from distributed.core import Status
 
 from panthorlab.board.boardtime import TimeName
 from panthorlab.board.registry import open_board
@@ -21,6 +23,7 @@ from panthorlab.errors import LabError
 from panthorlab.jsonvalue import Json, JsonObject
 from panthorlab.outcome import Outcome
 from panthorlab.run.hosts import remote
+from panthorlab.run.hosts.desk import Leash
 from panthorlab.run.hosts.parcels import packed_logs
 from panthorlab.run.hosts.remote import RemoteBoot
 from panthorlab.run.job import Job
@@ -42,7 +45,11 @@ class _Future:
 
     @property
     def status(self) -> str:
-        return "pending" if self.outcome is None else "error" if isinstance(self.outcome, Exception) else "finished"
+        if self.outcome is None:
+            return "pending"
+        if isinstance(self.outcome, CancelledError):
+            return "cancelled"
+        return "error" if isinstance(self.outcome, Exception) else "finished"
 
     def done(self) -> bool:
         return self.outcome is not None
@@ -197,6 +204,24 @@ def test_a_killed_worker_is_no_failed_boot(log_dir: Path) -> None:
     talk = _talk(log_dir, [_ready("a"), *_says("a", ONE)], killed)
     assert "died" in talk.why
     assert talk.recorded(BootEnd) == []
+
+
+def test_without_a_scheduler_there_is_no_other_try(log_dir: Path) -> None:
+    with pytest.raises(LabError, match="the scheduler is gone"):
+        _talk(log_dir, [_ready("a"), *_says("a", ONE)], CancelledError())
+
+
+@pytest.mark.parametrize(
+    ("status", "silent", "ends"),
+    [(Status.running, 0.0, False), (Status.running, 61.0, True), (Status.closing, 0.0, True)],
+)
+def test_a_boot_ends_with_its_worker_and_without_its_controller(status: Status, silent: float, ends: bool) -> None:
+    worker: Any = SimpleNamespace(status=status)
+    leash = Leash(worker, 60.0)
+    leash.heard -= silent
+    assert leash.is_set() is ends
+    leash.set()
+    assert leash.is_set()
 
 
 def test_a_host_of_another_version_gets_no_boot(log_dir: Path) -> None:
