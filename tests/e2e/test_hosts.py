@@ -62,3 +62,25 @@ def test_a_host_that_is_killed_changes_nothing(cli: Cli, build: Callable[[Sequen
         assert (there.run / "boots" / name / "kmsg.log").stat().st_size > 0
     kept = [[path.name for path in (cache / "panthorlab" / "kernels").iterdir()] for cache in lab.caches]
     assert all(len(kernels) == 1 for kernels in kept), kept
+
+
+@pytest.mark.wide
+def test_kernels_of_a_matrix_are_run_at_once(cli: Cli, build: Callable[[Sequence[str]], str], tmp_path: Path) -> None:
+    kernels = [word for patches in ([], ["without-fix"]) for word in ("--kernel", build(patches))]
+    asked = ("matrix", *kernels, "--suite", "probe", "--boots", "1", "--time", "host")
+    here = cli(*asked, "--output", tmp_path / "here")
+    with loopback_hosts(tmp_path, 2) as lab:
+        there = cli(*asked, "--hosts", lab.address, "--output", tmp_path / "there")
+    assert there.exit == here.exit == 0, there.stderr
+    assert [column["results"] for column in there.json["kernels"]] == [
+        column["results"] for column in here.json["kernels"]
+    ]
+    spans = []
+    for run in (tmp_path / "there").glob("*/events.jsonl"):
+        events = read_run(run.parent)
+        (up,) = [event.time for event in events if isinstance(event, BoardUp)]
+        (end,) = [event.time for event in events if isinstance(event, BootEnd)]
+        spans.append((up, end))
+    (up, end), (other_up, other_end) = spans
+    assert up < other_end
+    assert other_up < end

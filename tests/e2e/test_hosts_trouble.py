@@ -25,7 +25,7 @@ from .conftest import HOUR, Cli
 from .running import STOP_SECONDS, Running, marked
 
 pytestmark = [pytest.mark.e2e, pytest.mark.wide]
-LEASE = 8
+LEASE = 20
 SUITE = """
 import time
 from pathlib import Path
@@ -95,20 +95,11 @@ def lab(build: Callable[[Sequence[str]], str], tmp_path: Path) -> Iterator[Lab]:
     assert kernel is not None
     (overlay / "usr/bin").mkdir(parents=True)
     shutil.copy(kernel.guest / "gpu-job", overlay / "usr/bin/my-own-program")
-    asked: list[str | Path] = [
-        "validate",
-        "--before",
-        without,
-        "--after",
-        build([]),
-        "--suite",
-        mine / "test_mine.py",
-        "--boots",
-        "1",
-    ]
+    kernels = ("--before", without, "--after", build([]))
+    asked = ("validate", *kernels, "--suite", mine / "test_mine.py", "--boots", "1", "--time", "host")
     (tmp_path / "hosts").mkdir()
     with loopback_hosts(tmp_path / "hosts", 2) as hosts:
-        yield Lab(hosts, [*asked, "--overlay", overlay], tmp_path / "run", may_end)
+        yield Lab(hosts, (*asked, "--overlay", overlay), tmp_path / "run", may_end)
 
 
 def test_the_scheduler_dies(lab: Lab, cli: Cli) -> None:
