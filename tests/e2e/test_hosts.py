@@ -67,7 +67,7 @@ def test_a_host_that_is_killed_changes_nothing(cli: Cli, build: Callable[[Sequen
 @pytest.mark.wide
 def test_kernels_of_a_matrix_are_run_at_once(cli: Cli, build: Callable[[Sequence[str]], str], tmp_path: Path) -> None:
     kernels = [word for patches in ([], ["without-fix"]) for word in ("--kernel", build(patches))]
-    asked = ("matrix", *kernels, "--suite", "probe", "--boots", "1", "--time", "host")
+    asked = ("matrix", *kernels, "--suite", "probe", "--boots", "1")
     here = cli(*asked, "--output", tmp_path / "here")
     with loopback_hosts(tmp_path, 2) as lab:
         there = cli(*asked, "--hosts", lab.address, "--output", tmp_path / "there")

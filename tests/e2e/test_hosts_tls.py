@@ -29,6 +29,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.wide]
 TEXT = (Path(__file__).parents[2] / "docs/hosts.md").read_text()
 BLOCKS = re.findall(r"^```\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 TLS_ALERT = b"\x15"
+HOST = "127.0.0.2"
+"""What others reach; they do not reach 127.0.0.1."""
 EXAMPLE = "scheduler.example:8786"
 
 
@@ -73,7 +75,7 @@ class Machine:
         log = self.state / f"{word}.log"
         with log.open("wb") as output:
             env = cache_of_its_own(self.state) if word == "worker" else None
-            process = spawn.spawn([*argv, "--host", "127.0.0.1"], stdout=output, stderr=subprocess.STDOUT, env=env)
+            process = spawn.spawn([*argv, "--host", HOST], stdout=output, stderr=subprocess.STDOUT, env=env)
         try:
             yield log
         finally:
@@ -84,7 +86,7 @@ class Machine:
 def scheduler(folder: Path, name: str) -> Iterator[tuple[Machine, str]]:
     """With certificates of an authority of its own."""
     (folder / name).mkdir()
-    machine, address = Machine(made(folder / f"{name}-tls"), folder / name), f"127.0.0.1:{free_port()}"
+    machine, address = Machine(made(folder / f"{name}-tls"), folder / name), f"{HOST}:{free_port()}"
     with machine.runs("scheduler", address) as log:
         until(lambda: "Scheduler at" in log.read_text(), log)
         yield machine, address
@@ -152,6 +154,8 @@ def test_boots_run_as_the_page_says_and_strangers_run_nothing(
         log = stack.enter_context(lab.runs("worker", address))
         until(lambda: taking(lab, address), log)
         (worker,) = taking(lab, address)
+        for program in ("scheduler", "worker"):  # even without dashboard there are some pages, for anybody
+            assert re.search(r"dashboard at:\s+(http://)?127\.0\.0\.1:", (lab.state / f"{program}.log").read_text())
 
         done = cli(*asked, "--hosts", f"tls://{address}", *as_me(lab.certificates), "--output", tmp_path / "run")
         assert done.exit == 0, done.stderr

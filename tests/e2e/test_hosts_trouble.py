@@ -96,7 +96,7 @@ def lab(build: Callable[[Sequence[str]], str], tmp_path: Path) -> Iterator[Lab]:
     (overlay / "usr/bin").mkdir(parents=True)
     shutil.copy(kernel.guest / "gpu-job", overlay / "usr/bin/my-own-program")
     kernels = ("--before", without, "--after", build([]))
-    asked = ("validate", *kernels, "--suite", mine / "test_mine.py", "--boots", "1", "--time", "host")
+    asked = ("validate", *kernels, "--suite", mine / "test_mine.py", "--boots", "1")
     (tmp_path / "hosts").mkdir()
     with loopback_hosts(tmp_path / "hosts", 2) as hosts:
         yield Lab(hosts, (*asked, "--overlay", overlay), tmp_path / "run", may_end)
