@@ -147,8 +147,11 @@ def _connect(access: SchedulerAccess) -> Client:
 
 
 def slots(client: Client) -> dict[str, int]:
-    """How many boots each worker takes at once; those that take none are not in it."""
-    workers = client.scheduler_info(n_workers=-1)["workers"]
+    """How many boots each worker takes at once; those that take none are not in it. Raises LabError."""
+    known = client.scheduler_info(n_workers=-1)
+    if "workers" not in known:  # so a client answers that has lost its scheduler
+        raise LabError("the scheduler does not answer any more", hint="look at it, then resume")
+    workers = known["workers"]
     found = {address: int(worker.get("resources", {}).get(RESOURCE, 0)) for address, worker in workers.items()}
     return {address: count for address, count in found.items() if count > 0}
 

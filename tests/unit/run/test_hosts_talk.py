@@ -26,6 +26,7 @@ from panthorlab.run.hosts import remote
 from panthorlab.run.hosts.desk import Leash
 from panthorlab.run.hosts.parcels import packed_logs
 from panthorlab.run.hosts.remote import RemoteBoot
+from panthorlab.run.hosts.session import slots
 from panthorlab.run.job import Job
 from panthorlab.run.record import BootEnd, Doing, Note, OfBoot, Quota
 from panthorlab.run.record.codec import encode
@@ -253,3 +254,13 @@ def test_without_any_host_nobody_waits(log_dir: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(remote, "ALONE", 0.0)
     with pytest.raises(LabError, match="no host is left"):
         _talk(log_dir, [], None)
+
+
+def test_a_client_that_has_lost_its_scheduler_knows_no_workers() -> None:
+    def client(known: JsonObject) -> Any:
+        return SimpleNamespace(scheduler_info=lambda **_options: known)
+
+    workers: Json = {"tcp://a": {"resources": {"boot": 2}}, "tcp://b": {"resources": {}}}
+    assert slots(client({"workers": workers})) == {"tcp://a": 2}
+    with pytest.raises(LabError, match="does not answer"):
+        slots(client({}))
