@@ -26,7 +26,7 @@ from panthorlab.run.record import BootEnd, BootStart, Doing, Event, Moved, Note,
 from panthorlab.run.record.codec import encode
 from panthorlab.run.record.log import EventLog
 from panthorlab.run.work import Work
-from panthorlab.run.worker import STOP_GRACE, run_here
+from panthorlab.run.worker import STOP_GRACE, STOPPED, run_here
 
 DoBoot = Callable[[Board, Path, Callable[[OfBoot], None], threading.Event], str]
 """Does the job in a directory, as `worker.run_here`."""
@@ -72,7 +72,7 @@ class Controller:
         except BaseException:
             self._stop.set()
             for lane, event in zip(self._lanes, ended, strict=True):
-                event.wait(STOP_GRACE + lane.board.patience.switching + 10)
+                event.wait(STOP_GRACE + lane.board.patience.switching + STOPPED + 10)
             raise
         if not self._failures.empty():
             raise self._failures.get()

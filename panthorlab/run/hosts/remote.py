@@ -36,7 +36,7 @@ from panthorlab.run.poll import POLL
 from panthorlab.run.record import BootEnd, Doing, Note, OfBoot
 from panthorlab.run.record.codec import encode
 from panthorlab.run.record.versions import event_of
-from panthorlab.run.worker import STOP_GRACE
+from panthorlab.run.worker import STOP_GRACE, STOPPED
 
 CHECK: Final = 10.0
 """Seconds between looks at whether there still are hosts."""
@@ -121,7 +121,7 @@ class RemoteBoot:
                     return "interrupted"
                 if stop_at is None:
                     self.hosts.stop(self._attempt.address, self._attempt.name)
-                    stop_at = now + STOP_GRACE + self.board.patience.switching
+                    stop_at = now + STOP_GRACE + self.board.patience.switching + STOPPED
                 if now > stop_at:
                     return self._lost("interrupted")
             if now > look_at:

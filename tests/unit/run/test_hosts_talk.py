@@ -28,6 +28,7 @@ from panthorlab.run.hosts.parcels import packed_logs
 from panthorlab.run.hosts.remote import RemoteBoot
 from panthorlab.run.hosts.session import slots
 from panthorlab.run.job import Job
+from panthorlab.run.poll import POLL
 from panthorlab.run.record import BootEnd, Doing, Note, OfBoot, Quota
 from panthorlab.run.record.codec import encode
 from panthorlab.run.record.versions import as_json
@@ -247,6 +248,22 @@ def test_a_stopped_run_ends_its_boot_there_and_takes_what_it_still_says(log_dir:
     talk = _talk(log_dir, [_ready("a"), *_says("a", ONE)], _outcome("a", 2, "interrupted"), stop=True)
     assert talk.why == "interrupted"
     assert talk.recorded(Quota) == [ONE]
+
+
+def test_a_boot_that_was_stopped_has_time_to_come_back_with_its_logs(
+    log_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its host gives it the same grace before it kills it."""
+    monkeypatch.setattr(remote, "STOP_GRACE", -open_board("qemu-g610").patience.switching)
+
+    def stop(hosts: _Hosts, _address: str, attempt: str) -> None:
+        late = _outcome(attempt, 2, "interrupted")
+        threading.Timer(3 * POLL, lambda: setattr(hosts.future, "outcome", late)).start()
+
+    monkeypatch.setattr(_Hosts, "stop", stop)
+    talk = _talk(log_dir, [_ready("a"), *_says("a", ONE)], None, stop=True)
+    assert talk.why == "interrupted"
+    assert any(path.suffix == ".py" for path in log_dir.iterdir()), "its logs"
 
 
 def test_without_any_host_nobody_waits(log_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
