@@ -117,6 +117,12 @@ def add_hosts(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="allow tcp:// to another machine: whoever reaches the scheduler can run code on its workers",
     )
+    group.add_argument(
+        "--hosts-lease",
+        type=duration,
+        metavar="TIME",
+        help="the workers end boots of a panthorlab that they have not heard of for so long (default: 3m)",
+    )
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:

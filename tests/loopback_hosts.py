@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from distributed import Client
 
@@ -29,29 +30,32 @@ class LoopbackHosts:
     """`processes`: the workers, by their addresses; `caches`: theirs."""
 
     address: str
+    scheduler: subprocess.Popen[bytes]
     processes: Mapping[str, subprocess.Popen[bytes]]
     caches: Sequence[Path]
 
 
 @contextmanager
-def loopback_hosts(folder: Path, workers: int) -> Iterator[LoopbackHosts]:
-    """In `folder`; ended when it is left."""
-    port = _free_port()
+def loopback_hosts(
+    folder: Path, workers: int, own: Mapping[int, Mapping[str, str]] = MappingProxyType({})
+) -> Iterator[LoopbackHosts]:
+    """In `folder`; ended when it is left. `own`: variables of some workers' environments."""
+    port = free_port()
     address = f"tcp://127.0.0.1:{port}"
     caches = [folder / f"cache{number}" for number in range(workers)]
     started = [_dask(folder / "scheduler.log", "scheduler", "--port", str(port))]
     try:
         for number, cache in enumerate(caches):
-            (cache / "panthorlab").mkdir(parents=True)
-            for name in PROGRAMS:
-                (cache / "panthorlab" / name).symlink_to(cache_path(name))
+            env = {**cache_of_its_own(cache), **own.get(number, {})}
             options = ("--no-nanny", "--nthreads", "1", "--resources", "boot=1", "--local-directory", str(cache))
             log = folder / f"worker{number}.log"
-            started.append(_dask(log, "worker", address, *options, "--name", str(number), cache=cache))
+            started.append(_dask(log, "worker", address, *options, "--name", str(number), env=env))
         names = _await_workers(address, workers, folder)
-        yield LoopbackHosts(address, {name: started[1 + number] for name, number in names.items()}, caches)
+        yield LoopbackHosts(address, started[0], {name: started[1 + number] for name, number in names.items()}, caches)
     finally:
-        for process in reversed(started):
+        for process in started:
+            process.terminate()
+        for process in started:
             spawn.end(process, gently=5)
 
 
@@ -66,14 +70,21 @@ def _await_workers(address: str, count: int, folder: Path) -> dict[str, int]:
         return {name: int(one["name"]) for name, one in workers.items()}
 
 
-def _free_port() -> int:
+def cache_of_its_own(cache: Path) -> dict[str, str]:
+    """The environment of a worker that keeps its kernels in `cache`."""
+    (cache / "panthorlab").mkdir(parents=True)
+    for name in PROGRAMS:
+        (cache / "panthorlab" / name).symlink_to(cache_path(name))
+    return {**os.environ, "XDG_CACHE_HOME": str(cache)}
+
+
+def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
 
 
-def _dask(log: Path, *arguments: str, cache: Path | None = None) -> subprocess.Popen[bytes]:
-    env = {**os.environ, **({"XDG_CACHE_HOME": str(cache)} if cache else {})}
-    argv = [sys.executable, "-m", "dask", *arguments, "--host", "127.0.0.1", "--no-dashboard"]
+def _dask(log: Path, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    argv = [sys.executable, "-P", "-m", "dask", *arguments, "--host", "127.0.0.1", "--no-dashboard"]
     with log.open("wb") as output:
         return spawn.spawn(argv, stdout=output, stderr=subprocess.STDOUT, env=env)

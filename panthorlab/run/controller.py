@@ -12,22 +12,22 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 from panthorlab.board.board import Board
 from panthorlab.errors import LabError
 from panthorlab.files import write_whole
 from panthorlab.outcome import Blame, Outcome
+from panthorlab.run.abreast import HaltedError
 from panthorlab.run.fleet import Lane
 from panthorlab.run.job import Job
 from panthorlab.run.plan import Slot, placed, progress_of, remaining
+from panthorlab.run.poll import POLL
 from panthorlab.run.record import BootEnd, BootStart, Doing, Event, Moved, Note, OfBoot
 from panthorlab.run.record.codec import encode
 from panthorlab.run.record.log import EventLog
 from panthorlab.run.work import Work
-from panthorlab.run.worker import STOP_GRACE, run_here
+from panthorlab.run.worker import STOP_GRACE, STOPPED, run_here
 
-POLL: Final = 0.2
 DoBoot = Callable[[Board, Path, Callable[[OfBoot], None], threading.Event], str]
 """Does the job in a directory, as `worker.run_here`."""
 
@@ -45,16 +45,18 @@ class Controller:
         lanes: Sequence[Lane],
         progress: Callable[[Event], None],
         boot: DoBoot = run_here,
+        stop: threading.Event | None = None,
     ) -> None:
-        """`boot`: does one, here or on another host."""
+        """`boot`: does one, here or on another host. `stop`: that of runs that are `abreast`."""
         self._log, self._run_dir, self._events, self._make_job = log, run_dir, events, make_job
         self._lanes, self._progress, self._boot_by = lanes, progress, boot
         self._lock = threading.Lock()
-        self._stop = threading.Event()
+        self._stop = stop or threading.Event()
         self._failures: queue.Queue[BaseException] = queue.Queue()
 
     def run(self, slots: Sequence[Slot]) -> None:
-        """Until every slot is complete or given up. An exception (Ctrl-C, the time limit) first stops all workers."""
+        """Until every slot is complete or given up. An exception (Ctrl-C, the time limit) first stops all workers.
+        Raises HaltedError if one beside it was stopped."""
         open_slots = remaining(placed(slots, self._events), self._events)
         work = Work(open_slots, [lane.board.key for lane in self._lanes], self._stop)
         # Not Thread.join: a signal in it makes Python 3.11 believe that the thread has ended.
@@ -70,10 +72,12 @@ class Controller:
         except BaseException:
             self._stop.set()
             for lane, event in zip(self._lanes, ended, strict=True):
-                event.wait(STOP_GRACE + lane.board.patience.switching + 10)
+                event.wait(STOP_GRACE + lane.board.patience.switching + STOPPED + 10)
             raise
         if not self._failures.empty():
             raise self._failures.get()
+        if self._stop.is_set():
+            raise HaltedError
 
     def _run_lane(self, lane: Lane, work: Work, ended: threading.Event) -> None:
         try:

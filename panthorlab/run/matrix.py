@@ -12,8 +12,11 @@ import argparse
 import json
 import shutil
 import sys
+import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -29,13 +32,14 @@ from panthorlab.report import console
 from panthorlab.report.matrix import Column, cells_of, render
 from panthorlab.report.text import json_text
 from panthorlab.run import fleet
+from panthorlab.run.abreast import abreast
 from panthorlab.run.hosts.address import access_of
 from panthorlab.run.hosts.crew import Crew, crew_of
 from panthorlab.run.kernels import parse_params, resolve_kernel
 from panthorlab.run.known import read_known
 from panthorlab.run.limits import TimeLimitReached, time_limit
 from panthorlab.run.overlays import overlay_dir
-from panthorlab.run.progress import ProgressDisplay
+from panthorlab.run.progress import ProgressDisplay, SharedProgress
 from panthorlab.run.record import Event, KnownEntry, RunEnd
 from panthorlab.run.record.log import new_run_dir, read_run
 from panthorlab.run.single import run_suites
@@ -78,9 +82,7 @@ def main(options: argparse.Namespace) -> int:
         with time_limit(options.time_limit):
             kernels = _kernels(options, folder, progress)
             with crew_of(options, boards, progress.note) as crew:
-                columns = [
-                    _column(options, known, folder, label, kernel, progress, crew) for label, kernel in kernels.items()
-                ]
+                columns = _columns(options, known, folder, kernels, progress, crew)
     except TimeLimitReached:
         raise LabError(
             f"the time limit of {options.time_limit:g} s was reached",
@@ -151,6 +153,31 @@ def _kernels(options: argparse.Namespace, folder: Path, progress: ProgressDispla
     }
 
 
+def _columns(
+    options: argparse.Namespace,
+    known: Sequence[KnownEntry],
+    folder: Path,
+    kernels: Mapping[str, Kernel],
+    progress: ProgressDisplay,
+    crew: Crew,
+) -> list[Column]:
+    """One after the other on boards that are here; at once if others have the boards: none of their workers waits for
+    the last boot of a kernel before it gets one of the next."""
+    if crew.copies is None:
+        return [
+            _column(options, known, folder, label, kernel, progress, crew, None) for label, kernel in kernels.items()
+        ]
+    stop = threading.Event()
+    together = replace(crew, stop=stop)
+    return abreast(
+        [
+            partial(_column, options, known, folder, label, kernel, progress, together, SharedProgress(progress, label))
+            for label, kernel in kernels.items()
+        ],
+        stop,
+    )
+
+
 def _column(
     options: argparse.Namespace,
     known: Sequence[KnownEntry],
@@ -159,6 +186,7 @@ def _column(
     kernel: Kernel,
     progress: ProgressDisplay,
     crew: Crew,
+    shared: SharedProgress | None,
 ) -> Column:
     run_dir = folder / kernel.key[:12]
     events = _whole(run_dir)
@@ -168,7 +196,7 @@ def _column(
             shutil.rmtree(run_dir)
         progress.line(f"kernel {label}")
         own = argparse.Namespace(**{**vars(options), "kernel": kernel.key, "output": run_dir})
-        events = read_run(run_suites(own, known, crew))
+        events = read_run(run_suites(own, known, crew, shared))
     made = judge_kernel(events)
     rows = {name: (row.failed, row.errors, row.total) for name, row in made.rows.items()}
     cells = cells_of(map(json_of_test, made.tests), rows)

@@ -7,14 +7,24 @@ import atexit
 import sys
 import threading
 from collections import Counter
-from typing import TextIO
+from dataclasses import dataclass, replace
+from typing import Protocol, TextIO
 
 from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from panthorlab.run.record import BootEnd, BootStart, Doing, Event, Iteration, Note, Quota
+from panthorlab.run.record import BootEnd, BootStart, Doing, Event, Iteration, Note, OfBoot, Quota
+
+
+class RunProgress(Protocol):
+    """What a run wants of a display; see `ProgressDisplay`."""
+
+    def step(self, step: str, done: int | None = None, total: int | None = None, /) -> None: ...
+    def event(self, event: Event) -> None: ...
+    def note(self, text: str) -> None: ...
+    def finish(self) -> None: ...
 
 
 class ProgressDisplay:
@@ -123,3 +133,26 @@ class ProgressDisplay:
                 refresh_per_second=10,
             )
             self._live.start()
+
+
+@dataclass(frozen=True)
+class SharedProgress:
+    """One of several runs at once in the display of all: `name` stands before what it says, and before its boots."""
+
+    display: ProgressDisplay
+    name: str
+
+    def step(self, step: str, done: int | None = None, total: int | None = None, /) -> None:
+        self.display.step(f"{self.name}: {step}", done, total)
+
+    def event(self, event: Event) -> None:
+        if isinstance(event, Note):
+            self.note(event.text)
+        else:
+            self.display.event(replace(event, boot=f"{self.name} {event.boot}") if isinstance(event, OfBoot) else event)
+
+    def note(self, text: str) -> None:
+        self.display.note(f"{self.name}: {text}")
+
+    def finish(self) -> None:
+        """Not yet: the others go on."""

@@ -24,7 +24,7 @@ from panthorlab.run.limits import TimeLimitReached, time_limit
 from panthorlab.run.overlays import overlay_dir
 from panthorlab.run.plan import schedule, variant_slots
 from panthorlab.run.planning import planned, record_needs
-from panthorlab.run.progress import ProgressDisplay
+from panthorlab.run.progress import ProgressDisplay, RunProgress
 from panthorlab.run.record import KnownEntry, Note, RunEnd, RunStart, Settings
 from panthorlab.run.record.codec import decode
 from panthorlab.run.record.log import EventLog, new_run_dir, read_events, read_run
@@ -65,8 +65,11 @@ def main(options: argparse.Namespace) -> int:
         ) from None
 
 
-def run_suites(options: argparse.Namespace, known: Sequence[KnownEntry], crew: Crew = HERE) -> Path:
-    """Run the suites on one kernel, and give the directory of the run, whose log says what came of it."""
+def run_suites(
+    options: argparse.Namespace, known: Sequence[KnownEntry], crew: Crew = HERE, progress: RunProgress | None = None
+) -> Path:
+    """Run the suites on one kernel, and give the directory of the run, whose log says what came of it. `progress`:
+    where it is shown, if not in a display of its own."""
     chosen = fleet.choose(options)
     given = {
         **vars(options),
@@ -81,7 +84,7 @@ def run_suites(options: argparse.Namespace, known: Sequence[KnownEntry], crew: C
     if settings.workload:
         needs = [need for need in needs if need.counted]
     run_dir = new_run_dir(options.output)
-    progress = ProgressDisplay(quiet=options.quiet)
+    progress = progress or ProgressDisplay(quiet=options.quiet)
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step, driver=options.driver)
     if options.recording:
         check_kernel(kernel)
@@ -126,6 +129,7 @@ def run_suites(options: argparse.Namespace, known: Sequence[KnownEntry], crew: C
                 lanes=fleet.lanes(chosen.boards, settings, crew.copies),
                 progress=progress.event,
                 boot=crew.boot,
+                stop=crew.stop,
             ).run(slots)
             if maps:
                 for event in measure.conclude(run_dir, read_events(run_dir)):

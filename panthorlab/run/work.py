@@ -6,11 +6,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final
 
 from panthorlab.run.plan import Slot
-
-POLL: Final = 0.2
+from panthorlab.run.poll import POLL
 
 
 class Work:

@@ -22,13 +22,15 @@ from panthorlab.board import lab
 from panthorlab.board.board import Board
 from panthorlab.board.power.terminal import lent_terminal
 from panthorlab.errors import LabError
+from panthorlab.run.poll import POLL
 from panthorlab.run.record import BootEnd, OfBoot
 from panthorlab.run.record.versions import event_of
 
 # A worker that says nothing for so long, or for as long as its board may take for a step, is stuck.
 SILENCE: Final = 300.0
 STOP_GRACE: Final = 10.0
-POLL: Final = 0.2
+STOPPED: Final = 30.0
+"""Seconds, beyond the grace that a boot has to end, for it to be killed, and for its logs to come from its host."""
 
 
 @dataclass(frozen=True)

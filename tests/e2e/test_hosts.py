@@ -5,57 +5,27 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from panthorlab import spawn
 from panthorlab.run.hosts.repeat import essence
-from panthorlab.run.record import BoardUp, BootStep, Iteration, Note, OfBoot
+from panthorlab.run.record import BoardUp, BootEnd, BootStep, Iteration, Note, OfBoot
 from panthorlab.run.record.log import read_run
-from tests.loopback_hosts import LoopbackHosts, loopback_hosts
+from tests.loopback_hosts import loopback_hosts
 
-from .conftest import HOUR, Cli, Done
+from .conftest import HOUR, Cli
+from .running import Running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.wide]
+pytestmark = pytest.mark.e2e
 WORKERS = 3
-ASKED = ("--suite", "heap-exit-claim", "--time", "exact", "--iterations", "4", "--boots", "3")
+ASKED = ("--suite", "heap-exit-claim", "--time", "exact", "--iterations", "2", "--boots", "2", "--jobs", "2")
+"""One worker has nothing to do, until another one is killed."""
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[LoopbackHosts]:
-    with loopback_hosts(tmp_path, WORKERS) as hosts:
-        yield hosts
-
-
-def _start(kernel: str, lab: LoopbackHosts, run: Path) -> subprocess.Popen[bytes]:
-    argv = [sys.executable, "-m", "panthorlab", "run", "--kernel", kernel, *ASKED, "--hosts", lab.address]
-    with (run.with_suffix(".json")).open("wb") as out, run.with_suffix(".err").open("wb") as err:
-        return spawn.spawn([*argv, "--json", "--output", str(run)], stdout=out, stderr=err)
-
-
-def _await_iteration(run: Path, process: subprocess.Popen[bytes]) -> tuple[str, str]:
-    """A boot that has an iteration on record and has not ended, and the address of its host."""
-    while process.poll() is None:
-        events = [json.loads(line) for line in _whole_lines(run / "events.jsonl")]
-        ended = {event["boot"] for event in events if event["event"] == "boot-end"}
-        open_ = [event["boot"] for event in events if event["event"] == "iteration" and event["boot"] not in ended]
-        if open_:
-            return open_[0], json.loads((run / "boots" / open_[0] / "host.json").read_text())["address"]
-        time.sleep(0.05)
-    raise AssertionError(run.with_suffix(".err").read_text())
-
-
-def _whole_lines(path: Path) -> list[str]:
-    text = path.read_text() if path.exists() else ""
-    return text[: text.rfind("\n") + 1].splitlines()
-
-
-def _told(run: Path) -> dict[str, list[str]]:
+def told(run: Path) -> dict[str, list[str]]:
     """By boot, all that equal boots have in common."""
     found: dict[str, list[str]] = {}
     for event in read_run(run):
@@ -64,28 +34,53 @@ def _told(run: Path) -> dict[str, list[str]]:
     return found
 
 
-def test_a_host_that_is_killed_changes_nothing(cli: Cli, run_dir: Path, lab: LoopbackHosts, tmp_path: Path) -> None:
-    kernel = f"{run_dir}:before"
-    here: Done = cli("run", "--kernel", kernel, *ASKED, "--output", tmp_path / "here")
-    run = tmp_path / "there"
-    process = _start(kernel, lab, run)
-    try:
-        boot, address = _await_iteration(run, process)
+def result(answer: dict[str, Any]) -> dict[str, Any]:
+    """What does not depend on which boot was first to say what."""
+    in_order = {name: sorted(map(json.dumps, answer[name])) for name in ("failed", "errors", "findings")}
+    return {"exit": answer["exit"], "workloads": answer["workloads"], **in_order}
+
+
+def test_a_host_that_is_killed_changes_nothing(cli: Cli, build: Callable[[Sequence[str]], str], tmp_path: Path) -> None:
+    asked = ("run", "--kernel", build(["without-fix"]), *ASKED)
+    here = cli(*asked, "--output", tmp_path / "here")
+    with loopback_hosts(tmp_path, WORKERS) as lab:
+        there = Running(tmp_path / "there", [*asked, "--hosts", lab.address, "--output", tmp_path / "there"], {})
+        there.until(lambda: there.events(Iteration), timeout=HOUR)
+        boot = there.events(Iteration)[0].boot
+        address = json.loads((there.run / "boots" / boot / "host.json").read_text())["address"]
         lab.processes[address].send_signal(signal.SIGKILL)
-        assert process.wait(HOUR) == here.exit == 1, run.with_suffix(".err").read_text()
-    finally:
-        spawn.end(process, gently=30)
-    notes = [event.text for event in read_run(run) if isinstance(event, Note)]
+        assert boot not in {event.boot for event in there.events(BootEnd)}, "it was killed in the middle"
+        assert there.wait(HOUR) == here.exit == 1, there.stderr
+
+    notes = [event.text for event in there.events(Note)]
     assert any(boot in note and address in note and "died" in note for note in notes), notes
-    assert _told(run) == _told(tmp_path / "here")
-    there = json.loads(run.with_suffix(".json").read_text())
-    same = ("exit", "tests", "workloads", "findings")
-    assert {name: there[name] for name in same if name in there} == {
-        name: here.json[name] for name in same if name in here.json
-    }
-    iterations = [event for event in read_run(run) if isinstance(event, Iteration)]
+    assert told(there.run) == told(tmp_path / "here")
+    assert result(there.json) == result(here.json)
+    iterations = there.events(Iteration)
     assert len({event.id for event in iterations}) == len(iterations) > 0
-    for name in _told(run):  # what the controller needs to look closer has come back
-        assert (run / "boots" / name / "kmsg.log").stat().st_size > 0
+    for name in told(there.run):  # what the controller needs to look closer has come back
+        assert (there.run / "boots" / name / "kmsg.log").stat().st_size > 0
     kept = [[path.name for path in (cache / "panthorlab" / "kernels").iterdir()] for cache in lab.caches]
     assert all(len(kernels) == 1 for kernels in kept), kept
+
+
+@pytest.mark.wide
+def test_kernels_of_a_matrix_are_run_at_once(cli: Cli, build: Callable[[Sequence[str]], str], tmp_path: Path) -> None:
+    kernels = [word for patches in ([], ["without-fix"]) for word in ("--kernel", build(patches))]
+    asked = ("matrix", *kernels, "--suite", "probe", "--boots", "1")
+    here = cli(*asked, "--output", tmp_path / "here")
+    with loopback_hosts(tmp_path, 2) as lab:
+        there = cli(*asked, "--hosts", lab.address, "--output", tmp_path / "there")
+    assert there.exit == here.exit == 0, there.stderr
+    assert [column["results"] for column in there.json["kernels"]] == [
+        column["results"] for column in here.json["kernels"]
+    ]
+    spans = []
+    for run in (tmp_path / "there").glob("*/events.jsonl"):
+        events = read_run(run.parent)
+        (up,) = [event.time for event in events if isinstance(event, BoardUp)]
+        (end,) = [event.time for event in events if isinstance(event, BootEnd)]
+        spans.append((up, end))
+    (up, end), (other_up, other_end) = spans
+    assert up < other_end
+    assert other_up < end

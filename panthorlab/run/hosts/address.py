@@ -15,6 +15,7 @@ from panthorlab.errors import UsageError
 
 INSTALL: Final = "pip install 'panthorlab[hosts]', here and on every host"
 EXAMPLE: Final = "tls://scheduler.example:8786"
+LEASE: Final = 180.0
 TLS_FILES: Final = {"ca": "tls_ca_file", "cert": "tls_client_cert", "key": "tls_client_key"}
 """`--hosts-tls-…`, and what distributed's `Security` calls it."""
 _ADDRESS: Final = re.compile(r"(?P<scheme>[a-z+]+)://(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]/:@\s]+):(?P<port>\d{1,5})")
@@ -23,9 +24,11 @@ _ADDRESS: Final = re.compile(r"(?P<scheme>[a-z+]+)://(?P<host>\[[0-9A-Fa-f:.]+\]
 @dataclass(frozen=True)
 class SchedulerAccess:
     """A scheduler and the files that open it. `tls`: by distributed's names; those that are not there are taken from
-    distributed's own configuration."""
+    distributed's own configuration. `lease`: seconds after which its workers end the boots of a controller that they do
+    not hear of."""
 
     address: str
+    lease: float
     tls: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -38,12 +41,12 @@ def access_of(options: argparse.Namespace) -> SchedulerAccess | None:
     tls = {name: getattr(options, f"hosts_tls_{word}") for word, name in TLS_FILES.items()}
     given = {name: _file(path) for name, path in tls.items() if path is not None}
     if options.hosts is None:
-        if given or options.hosts_insecure:
+        if given or options.hosts_insecure or options.hosts_lease:
             raise UsageError("--hosts-… says how to reach --hosts, which is not given", hint=f"--hosts {EXAMPLE}")
         return None
     address = _whole(options.hosts, encrypted=bool(given))
     _check(address, given, insecure=options.hosts_insecure)
-    return SchedulerAccess(address, given)
+    return SchedulerAccess(address, options.hosts_lease or LEASE, given)
 
 
 def _whole(text: str, *, encrypted: bool) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,10 +19,12 @@ from panthorlab.run.worker import run_here
 
 @dataclass(frozen=True)
 class Crew:
-    """`boot` does one. `copies`: as many at once of a board that can be had in copies; None: `--jobs`."""
+    """`boot` does one. `copies`: as many at once of a board that can be had in copies; None: `--jobs`. `stop`: that
+    of runs that are `abreast`."""
 
     boot: DoBoot = run_here
     copies: int | None = None
+    stop: threading.Event | None = None
 
 
 HERE: Final = Crew()

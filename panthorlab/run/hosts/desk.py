@@ -23,7 +23,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Final, TypedDict
 
+from distributed import Worker as DaskWorker
 from distributed import get_worker
+from distributed.core import Status
 
 from panthorlab.board.kinds import KINDS
 from panthorlab.board.registry import open_board
@@ -34,15 +36,14 @@ from panthorlab.paths import cache_dir
 from panthorlab.run.dependence import versions
 from panthorlab.run.hosts.parcels import kept, packed_logs
 from panthorlab.run.hosts.places import HostPaths, shipped
+from panthorlab.run.poll import POLL
 from panthorlab.run.record import OfBoot
 from panthorlab.run.record.versions import as_json
 from panthorlab.run.worker import Worker
 
-LEASE: Final = 180.0
-"""Seconds after which a controller that is not heard of is gone, and its boots are ended."""
-BEAT: Final = 30.0
-POLL: Final = 0.2
 NOT_LOGS: Final = frozenset({"job.json", "tmp"})
+LEAVING: Final = frozenset({Status.closing_gracefully, Status.closing, Status.closed, Status.failed})
+"""Of a worker that was stopped, or has lost its scheduler."""
 
 
 class BootAnswer(TypedDict):
@@ -62,15 +63,17 @@ class BootReturn(TypedDict):
     attempt: str
 
 
-class _Leash(threading.Event):
-    """Set when the boot is to end: because the controller wants it, or has not been heard of for `LEASE`."""
+class Leash(threading.Event):
+    """Set when the boot is to end: because the controller wants it, or has not been heard of for `lease` seconds, or
+    because this worker ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, worker: DaskWorker, lease: float) -> None:
         super().__init__()
         self.heard = time.monotonic()
+        self._worker, self._lease = worker, lease
 
     def is_set(self) -> bool:
-        return super().is_set() or time.monotonic() - self.heard > LEASE
+        return super().is_set() or self._worker.status in LEAVING or time.monotonic() - self.heard > self._lease
 
 
 @dataclass
@@ -79,9 +82,9 @@ class _Desk:
 
     topic: str
     ticket: str
+    stop: Leash
     attempt: str = field(default_factory=lambda: secrets.token_hex(6))
     inbox: queue.SimpleQueue[BootAnswer | bytes] = field(default_factory=queue.SimpleQueue)
-    stop: _Leash = field(default_factory=_Leash)
     told: int = 0
 
     def tell(self, kind: str, value: Json) -> None:
@@ -130,9 +133,14 @@ def beat(topic: str) -> None:
             desk.stop.heard = time.monotonic()
 
 
-def boot(topic: str, ticket: str) -> BootReturn:
-    """Do the boot that the controller describes when it hears that this host is ready for it."""
-    with _at_desk(topic, ticket) as desk, TemporaryDirectory(dir=_tidy(), prefix=f"boot-{os.getpid()}-") as folder:
+def boot(topic: str, ticket: str, lease: float) -> BootReturn:
+    """Do the boot that the controller describes when it hears that this host is ready for it. `lease`: seconds after
+    which a controller that is not heard of is gone, and the boot is ended."""
+    leash = Leash(get_worker(), lease)
+    with (
+        _at_desk(_Desk(topic, ticket, leash)) as desk,
+        TemporaryDirectory(dir=_tidy(), prefix=f"boot-{os.getpid()}-") as folder,
+    ):
         log_dir = Path(folder, "log")
         log_dir.mkdir()
         try:
@@ -153,8 +161,7 @@ def _tidy() -> Path:
 
 
 @contextmanager
-def _at_desk(topic: str, ticket: str) -> Iterator[_Desk]:
-    desk = _Desk(topic, ticket)
+def _at_desk(desk: _Desk) -> Iterator[_Desk]:
     _desks[desk.attempt] = desk
     try:
         yield desk

@@ -32,12 +32,12 @@ from panthorlab.run.hosts.equal import unequal
 from panthorlab.run.hosts.parcels import unpack
 from panthorlab.run.hosts.repeat import Repetition
 from panthorlab.run.job import Job
+from panthorlab.run.poll import POLL
 from panthorlab.run.record import BootEnd, Doing, Note, OfBoot
 from panthorlab.run.record.codec import encode
 from panthorlab.run.record.versions import event_of
-from panthorlab.run.worker import STOP_GRACE
+from panthorlab.run.worker import STOP_GRACE, STOPPED
 
-POLL: Final = 0.2
 CHECK: Final = 10.0
 """Seconds between looks at whether there still are hosts."""
 ALONE: Final = 120.0
@@ -86,6 +86,7 @@ class RemoteBoot:
     _attempt: HostAttempt | None = None
     _told: list[OfBoot] = field(default_factory=list)
     _repetition: Repetition | None = None
+    _late_at: float | None = None
 
     def run(self) -> str:
         """To its end. Empty if it said how it ended, else why it did not. Raises LabError if nobody can do boots any
@@ -104,7 +105,7 @@ class RemoteBoot:
             future.release()
 
     def _follow(self, future: Future) -> str:
-        stop_at = late_at = None
+        stop_at = None
         seen_at = time.monotonic()
         look_at = seen_at + CHECK
         while True:
@@ -113,20 +114,14 @@ class RemoteBoot:
                 if (why := self._hear(message)) is not None:
                     return why
             now = time.monotonic()
-            if done:
-                if future.status != "finished":
-                    return self._lost(f"its host did not do it: {_trouble(future)}")
-                if (outcome := self._outcome(future)) is not None:
-                    return "" if self._ended else outcome["why"] or "the worker told no end"
-                late_at = late_at or now + LATE
-                if now > late_at:
-                    return self._lost("what its host told did not come whole")
+            if done and (why := self._concluded(future)) is not None:
+                return why
             if self.stop.is_set():
                 if self._attempt is None:
                     return "interrupted"
                 if stop_at is None:
                     self.hosts.stop(self._attempt.address, self._attempt.name)
-                    stop_at = now + STOP_GRACE + self.board.patience.switching
+                    stop_at = now + STOP_GRACE + self.board.patience.switching + STOPPED
                 if now > stop_at:
                     return self._lost("interrupted")
             if now > look_at:
@@ -207,6 +202,18 @@ class RemoteBoot:
         if not isinstance(event, Doing):
             self._told.append(event)
         return None
+
+    def _concluded(self, future: Future) -> str | None:
+        """What came of the boot, as `run` gives it; None if not all of it is here yet. Raises LabError if there is
+        nobody who would know."""
+        if future.status == "cancelled":  # not by us: all boots are, when the scheduler is lost
+            raise LabError("the scheduler is gone, or has forgotten this run", hint="look at it")
+        if future.status != "finished":
+            return self._lost(f"its host did not do it: {_trouble(future)}")
+        if (outcome := self._outcome(future)) is not None:
+            return "" if self._ended else outcome["why"] or "the worker told no end"
+        self._late_at = self._late_at or time.monotonic() + LATE
+        return self._lost("what its host told did not come whole") if time.monotonic() > self._late_at else None
 
     def _outcome(self, future: Future) -> BootReturn | None:
         """What the host gave back, with the boot's logs in their place; None if it has not come yet, or its messages

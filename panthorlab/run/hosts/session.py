@@ -29,18 +29,22 @@ from panthorlab.run.record import OfBoot
 
 RESOURCE: Final = "boot"
 CONNECT_TIME: Final = 30.0
+BEATS: Final = 6
+"""So many signs of life are sent to the hosts while one would do."""
 START: Final = "dask worker SCHEDULER --no-nanny --nthreads 1 --resources boot=1"
 
 
 @dataclass(frozen=True)
 class Hosts:
-    """A session. `boxes`: where messages of the boots go, by ticket. `versions`: what all hosts have."""
+    """A session. `boxes`: where messages of the boots go, by ticket. `versions`: what all hosts have. `lease`: seconds
+    without a sign of this controller after which its boots are ended."""
 
     client: Client
     topic: str
     copies: int
     described: str
     versions: Mapping[str, str]
+    lease: float
     boxes: dict[str, queue.SimpleQueue[JsonObject]] = field(default_factory=dict)
 
     def boot(self, board: Board, log_dir: Path, record: Callable[[OfBoot], None], stop: threading.Event) -> str:
@@ -58,7 +62,9 @@ class Hosts:
         """Have a boot done by whoever is free."""
         key = f"panthorlab-boot-{name}-{ticket}"
         with _reaching():
-            return self.client.submit(desk.boot, self.topic, ticket, key=key, resources={RESOURCE: 1}, pure=False)
+            return self.client.submit(
+                desk.boot, self.topic, ticket, self.lease, key=key, resources={RESOURCE: 1}, pure=False
+            )
 
     def hand(self, address: str, attempt: str, message: desk.BootAnswer | bytes) -> bool:
         """Give something to an attempt; whether it is still there."""
@@ -100,6 +106,7 @@ def session(access: SchedulerAccess) -> Iterator[Hosts]:
             copies,
             f"boots run on {len(taking)} workers of {access.address}, {copies} at once",
             known,
+            access.lease,
         )
         client.subscribe_topic(hosts.topic, hosts.deliver)
         ended = threading.Event()
@@ -140,8 +147,11 @@ def _connect(access: SchedulerAccess) -> Client:
 
 
 def slots(client: Client) -> dict[str, int]:
-    """How many boots each worker takes at once; those that take none are not in it."""
-    workers = client.scheduler_info(n_workers=-1)["workers"]
+    """How many boots each worker takes at once; those that take none are not in it. Raises LabError."""
+    known = client.scheduler_info(n_workers=-1)
+    if "workers" not in known:  # so a client answers that has lost its scheduler
+        raise LabError("the scheduler does not answer any more", hint="look at it, then resume")
+    workers = known["workers"]
     found = {address: int(worker.get("resources", {}).get(RESOURCE, 0)) for address, worker in workers.items()}
     return {address: count for address, count in found.items() if count > 0}
 
@@ -164,7 +174,7 @@ def _alike(client: Client, workers: list[str]) -> dict[str, str]:
 
 def _beat(hosts: Hosts, ended: threading.Event) -> None:
     """Say that the controller is there, as long as it is."""
-    while not ended.wait(desk.BEAT):
+    while not ended.wait(hosts.lease / BEATS):
         try:
             hosts.client.run(desk.beat, hosts.topic, on_error="ignore")
         except (OSError, TimeoutError, RuntimeError):  # a worker has just gone, or the scheduler: boots hear of it

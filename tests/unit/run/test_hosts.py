@@ -78,9 +78,17 @@ def test_tls_files_make_the_way_encrypted_and_are_never_unused(tmp_path: Path) -
         ("--hosts", "a:8786", "--hosts-tls-key", str(tmp_path / "none")),
         ("--hosts-tls-ca", str(file)),
         ("--hosts-insecure",),
+        ("--hosts-lease", "5s"),
     ):
         with pytest.raises(UsageError):
             access_of(_options(*wrong))
+
+
+def test_how_long_a_controller_may_be_silent_can_be_said() -> None:
+    for said, lease in (((), 180.0), (("--hosts-lease", "1m"), 60.0)):
+        access = access_of(_options("--hosts", "127.0.0.1:8786", *said))
+        assert access is not None
+        assert access.lease == lease
 
 
 def test_without_hosts_all_is_done_here() -> None:

@@ -7,6 +7,7 @@ import json
 import queue
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 from distributed import KilledWorker
+from distributed.core import Status
 
 from panthorlab.board.boardtime import TimeName
 from panthorlab.board.registry import open_board
@@ -21,9 +23,12 @@ from panthorlab.errors import LabError
 from panthorlab.jsonvalue import Json, JsonObject
 from panthorlab.outcome import Outcome
 from panthorlab.run.hosts import remote
+from panthorlab.run.hosts.desk import Leash
 from panthorlab.run.hosts.parcels import packed_logs
 from panthorlab.run.hosts.remote import RemoteBoot
+from panthorlab.run.hosts.session import slots
 from panthorlab.run.job import Job
+from panthorlab.run.poll import POLL
 from panthorlab.run.record import BootEnd, Doing, Note, OfBoot, Quota
 from panthorlab.run.record.codec import encode
 from panthorlab.run.record.versions import as_json
@@ -42,7 +47,11 @@ class _Future:
 
     @property
     def status(self) -> str:
-        return "pending" if self.outcome is None else "error" if isinstance(self.outcome, Exception) else "finished"
+        if self.outcome is None:
+            return "pending"
+        if isinstance(self.outcome, CancelledError):
+            return "cancelled"
+        return "error" if isinstance(self.outcome, Exception) else "finished"
 
     def done(self) -> bool:
         return self.outcome is not None
@@ -199,6 +208,24 @@ def test_a_killed_worker_is_no_failed_boot(log_dir: Path) -> None:
     assert talk.recorded(BootEnd) == []
 
 
+def test_without_a_scheduler_there_is_no_other_try(log_dir: Path) -> None:
+    with pytest.raises(LabError, match="the scheduler is gone"):
+        _talk(log_dir, [_ready("a"), *_says("a", ONE)], CancelledError())
+
+
+@pytest.mark.parametrize(
+    ("status", "silent", "ends"),
+    [(Status.running, 0.0, False), (Status.running, 61.0, True), (Status.closing, 0.0, True)],
+)
+def test_a_boot_ends_with_its_worker_and_without_its_controller(status: Status, silent: float, ends: bool) -> None:
+    worker: Any = SimpleNamespace(status=status)
+    leash = Leash(worker, 60.0)
+    leash.heard -= silent
+    assert leash.is_set() is ends
+    leash.set()
+    assert leash.is_set()
+
+
 def test_a_host_of_another_version_gets_no_boot(log_dir: Path) -> None:
     talk = _talk(log_dir, [_ready("a", {"panthorlab": "2"})], None)
     assert "panthorlab: 2 there, 1 wanted" in talk.why
@@ -223,8 +250,34 @@ def test_a_stopped_run_ends_its_boot_there_and_takes_what_it_still_says(log_dir:
     assert talk.recorded(Quota) == [ONE]
 
 
+def test_a_boot_that_was_stopped_has_time_to_come_back_with_its_logs(
+    log_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its host gives it the same grace before it kills it."""
+    monkeypatch.setattr(remote, "STOP_GRACE", -open_board("qemu-g610").patience.switching)
+
+    def stop(hosts: _Hosts, _address: str, attempt: str) -> None:
+        late = _outcome(attempt, 2, "interrupted")
+        threading.Timer(3 * POLL, lambda: setattr(hosts.future, "outcome", late)).start()
+
+    monkeypatch.setattr(_Hosts, "stop", stop)
+    talk = _talk(log_dir, [_ready("a"), *_says("a", ONE)], None, stop=True)
+    assert talk.why == "interrupted"
+    assert any(path.suffix == ".py" for path in log_dir.iterdir()), "its logs"
+
+
 def test_without_any_host_nobody_waits(log_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "CHECK", 0.0)
     monkeypatch.setattr(remote, "ALONE", 0.0)
     with pytest.raises(LabError, match="no host is left"):
         _talk(log_dir, [], None)
+
+
+def test_a_client_that_has_lost_its_scheduler_knows_no_workers() -> None:
+    def client(known: JsonObject) -> Any:
+        return SimpleNamespace(scheduler_info=lambda **_options: known)
+
+    workers: Json = {"tcp://a": {"resources": {"boot": 2}}, "tcp://b": {"resources": {}}}
+    assert slots(client({"workers": workers})) == {"tcp://a": 2}
+    with pytest.raises(LabError, match="does not answer"):
+        slots(client({}))

@@ -8,8 +8,8 @@ import re
 
 import pytest
 
-from panthorlab.run.progress import ProgressDisplay
-from panthorlab.run.record import Doing, Quota
+from panthorlab.run.progress import ProgressDisplay, SharedProgress
+from panthorlab.run.record import Doing, Note, Quota
 
 from .recorded import typed
 
@@ -65,3 +65,29 @@ def test_what_stays_is_printed_whole_and_as_it_is(monkeypatch: pytest.MonkeyPatc
     progress.finish()
     assert "[bold]boot[/bold] before1.1: " + "y" * 80 in stream.getvalue()
     assert stream.getvalue().count("\x1b[?25l") == stream.getvalue().count("\x1b[?25h"), "the cursor is shown again"
+
+
+def test_several_runs_share_a_display_and_their_boots_have_their_names() -> None:
+    stream = io.StringIO()
+    display = ProgressDisplay(stream=stream)
+    start, end = typed({"event": name, "boot": "kernel1.1"} for name in ("boot-start", "boot-end"))
+    shared = [SharedProgress(display, name) for name in ("6.12", "6.18")]
+    for progress in shared:
+        progress.step("loading")
+        progress.event(start)
+    for progress in shared:
+        progress.event(Note(text="slow"))
+        progress.event(end)
+        progress.finish()
+    display.line("behind")
+    assert stream.getvalue().splitlines() == [
+        "6.12: loading",
+        "boot 6.12 kernel1.1 starts",
+        "6.18: loading",
+        "boot 6.18 kernel1.1 starts",
+        "note   6.12: slow",
+        "boot 6.12 kernel1.1 ended after 0 iterations",
+        "note   6.18: slow",
+        "boot 6.18 kernel1.1 ended after 0 iterations",
+        "behind",
+    ]
