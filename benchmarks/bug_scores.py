@@ -76,7 +76,7 @@ def _since(scores: Scores) -> list[str]:
 
 
 def _note(table: Table) -> list[str]:
-    return [table.note, ""] if table.note else []
+    return [table.note.strip(), ""] if table.note else []
 
 
 def _totals(scores: Scores) -> list[str]:
