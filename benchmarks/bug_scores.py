@@ -49,8 +49,7 @@ def _head(scores: Scores) -> list[str]:
         "",
         f"- last renewed: {scores.date}",
         f"- machine then: {scores.machine}",
-        f"- kernels without a bug then: {kernels or 'none yet'}",
-        f"- suites: {', '.join(scores.suites)}",
+        *([f"- kernels without a bug then: {kernels}"] if kernels else []),
         "",
         *_since(scores),
     ]

@@ -148,7 +148,7 @@ def publish(page: Path, table: Table, board: Board, states: Mapping[str, State])
     """The page, and its data: what is known now, and of all else what was said before."""
     data = page.with_suffix(".json")
     published = bug_published.renew(bug_published.read(data), states, board.records.all)
-    suites = {name: digest(file) for name, file in chosen_suites((), deep=True).items()}
+    suites = {name: digest(file) for name, file in find_suites([f"{SUITES}/"]).items()}
     date = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     bug_published.write(data, published)
     write_whole(page, markdown(Scores(table, published, board.kernels, suites, date, machine())))
