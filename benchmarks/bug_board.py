@@ -31,7 +31,7 @@ _JUDGED: Final = (Tested, Iteration, StrayEvent, BootEnd)
 class Settings:
     """`base`: of the rows that name none. `deep`: rows that need one on a debug kernel. `everything`: beyond the first
     fault, each suite on its own boot. `limit`: seconds for a run. `clean`: runs of the kernels without a bug.
-    `arguments`: further ones of `panthorlab run`."""
+    `arguments`: further ones of `panthorlab run`. `version`: the commit of panthorlab."""
 
     results: Path
     suites: Mapping[str, Path]
@@ -41,6 +41,7 @@ class Settings:
     limit: float = 600.0
     clean: int = 1
     arguments: tuple[str, ...] = ()
+    version: str = "unknown"
 
 
 @dataclass(frozen=True)
@@ -195,6 +196,7 @@ class Board:
             build_seconds=0.0 if row == CLEAN else round(built.seconds, 1),
             run=directory.name,
             started=started.isoformat(timespec="seconds"),
+            panthorlab=self.settings.version,
             **came_of(ran, known, by),
         )
         with self._lock:

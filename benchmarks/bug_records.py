@@ -43,6 +43,7 @@ class First(BaseModel):
 class Record(BaseModel):
     """`suites`: name → digest of those that were run. `arguments`: what else `panthorlab run` was given. `stopped`: it
     was ended at its first fault, and says nothing of the suites behind it. `seconds`: of host time, without the build.
+    `panthorlab`: the commit that ran them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -62,6 +63,7 @@ class Record(BaseModel):
     build_seconds: float
     run: str
     started: str
+    panthorlab: str = "unknown"
 
 
 class Records:
@@ -164,7 +166,11 @@ def state_of(
     return State(result=Result.ERROR if errors else Result.OPEN, missing=missing, errors=errors, seconds=seconds)
 
 
+def suites_of(record: Record, fault: Fault) -> dict[str, str]:
+    """That of the fault; all of the run if it is not known, as it may be any of them."""
+    mine = {name: digest for name, digest in record.suites.items() if name.replace("-", "_") == fault.suite}
+    return mine or dict(record.suites)
+
+
 def _is_current(record: Record, fault: Fault, suites: Mapping[str, str]) -> bool:
-    """A fault whose suite is not known may be of any of the run."""
-    names = [name for name in record.suites if name.replace("-", "_") == fault.suite] or list(record.suites)
-    return all(suites.get(name) == record.suites[name] for name in names)
+    return all(suites.get(name) == digest for name, digest in suites_of(record, fault).items())

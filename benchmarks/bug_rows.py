@@ -66,10 +66,11 @@ class Bug(_Row):
 
 
 class Table(BaseModel):
-    """Everything that is in the table."""
+    """Everything that is in the table. `note`: a paragraph for the page."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    note: str = ""
     control: tuple[Control, ...]
     bug: tuple[Bug, ...]
 

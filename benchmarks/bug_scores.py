@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from benchmarks.bug_faults import Fault
-from benchmarks.bug_records import CLEAN, Record, Result, State
+from benchmarks.bug_published import Published, Row, changed
+from benchmarks.bug_records import Result, State
 from benchmarks.bug_rows import Bug, Control, Table
 
 DEADLINE = 60.0
@@ -17,18 +17,18 @@ TEXT = 110
 
 @dataclass(frozen=True)
 class Scores:
-    """`states`: by row. `kernels`: title → key of the kernels without a bug, with the suites' names → digests, as they
-    were when this was written. `deep`: rows are on kernels with the fragments they need."""
+    """`published`: what is said of each row. `kernels`: title → key of the kernels without a bug, as they are now;
+    `suites`: name → digest of the suites, as they are now."""
 
     table: Table
-    states: Mapping[str, State]
+    published: Published
     kernels: Mapping[str, str]
     suites: Mapping[str, str]
-    records: Sequence[Record]
     date: str
     machine: str
-    version: str
-    arguments: Sequence[str] = ()
+
+    def of(self, row: Bug | Control) -> Row | None:
+        return self.published.rows.get(row.id)
 
 
 def markdown(scores: Scores) -> str:
@@ -44,67 +44,88 @@ def _head(scores: Scores) -> list[str]:
         "",
         "Each row is a bug of panthor that was fixed upstream. A patch of ours takes the fix out of a current kernel "
         "(`benchmarks/bugs/`), the suites run on it, and the row is *shown* if `panthorlab run` blames that kernel for "
-        "something that it does not blame the kernel without the patch for. `benchmarks/bugs.py` makes this page; "
-        "nothing here is written by hand.",
+        "something that it does not blame the kernel without the patch for. `benchmarks/bugs.py` makes this page, and "
+        "keeps what it says in `scoreboard.json` beside it; nothing here is written by hand.",
         "",
-        f"- date: {scores.date}",
-        f"- machine: {scores.machine}",
-        f"- panthorlab: {scores.version}",
-        f"- kernels without a bug: {kernels or 'none yet'}",
-        f"- suites: {', '.join(scores.suites)}",
-        *([f"- arguments: `{' '.join(scores.arguments)}`"] if scores.arguments else []),
+        f"- last renewed: {scores.date}",
+        f"- machine then: {scores.machine}",
+        *([f"- kernels without a bug then: {kernels}"] if kernels else []),
         "",
+        *_since(scores),
     ]
+
+
+def _since(scores: Scores) -> list[str]:
+    """Where what is said is older than what is here."""
+    ids = {bug.id for bug in scores.table.shown}
+    rows = {name: row for name, row in scores.published.rows.items() if name in ids}
+    by: dict[str, int] = {}
+    for row in rows.values():
+        by[row.panthorlab] = by.get(row.panthorlab, 0) + 1
+    told = ", ".join(f"{count} with `{commit}`" for commit, count in sorted(by.items(), key=lambda each: -each[1]))
+    old = "; ".join(
+        f"{suite} ({', '.join(name[:2] for name in names)})" for suite, names in changed(rows, scores.suites).items()
+    )
+    since = (
+        f"Suites that are not what they were when they showed a row (in brackets), which was not run again: {old}."
+        if old
+        else "No suite has changed since it showed a row."
+    )
+    return [f"**Since then.** Rows were run {told or 'never'}. {since}", "", *_note(scores.table)]
+
+
+def _note(table: Table) -> list[str]:
+    return [table.note.strip(), ""] if table.note else []
 
 
 def _totals(scores: Scores) -> list[str]:
     rows = scores.table.shown
-    states = [scores.states.get(row.id, State(result=Result.OPEN)) for row in rows]
-    shown = [state for state in states if state.result is Result.SHOWN]
-    quick = sum(_host(state) <= DEADLINE for state in shown)
-    count = {result: sum(state.result is result for state in states) for result in Result}
-    share = f"{100 * len(shown) / len(rows):.0f} %" if rows else "—"
+    known = [scores.of(bug) for bug in rows]
+    count = {result: sum((row.result if row else Result.OPEN) is result for row in known) for result in Result}
+    quick = sum(row is not None and row.result is Result.SHOWN and _in_time(row) for row in known)
+    share = f"{100 * count[Result.SHOWN] / len(rows):.0f} %" if rows else "—"
     return [
         "| fixes | can be shown | shown | within 60 s | not shown | lab errors | not all run |",
         "|---:|---:|---:|---:|---:|---:|---:|",
-        f"| {len(scores.table.bug)} | {len(rows)} | {len(shown)} ({share}) | {quick} | {count[Result.NOT_SHOWN]} | "
-        f"{count[Result.ERROR]} | {count[Result.OPEN]} |",
+        f"| {len(scores.table.bug)} | {len(rows)} | {count[Result.SHOWN]} ({share}) | {quick} | "
+        f"{count[Result.NOT_SHOWN]} | {count[Result.ERROR]} | {count[Result.OPEN]} |",
     ]
 
 
-def _host(state: State) -> float:
-    record = state.by[0] if state.by else None
-    return record.first.host if record and record.first else float("inf")
+def _in_time(row: Row) -> bool:
+    return row.host is not None and row.host <= DEADLINE
 
 
 def _rows(scores: Scores) -> list[str]:
     lines = [
-        "`iterations`: of workloads, up to the first fault; `guest` and `host`: seconds since the boot began.",
+        "`iterations`: of workloads, up to the first fault; `guest` and `host`: seconds since the boot began; "
+        "`panthorlab`: the commit that ran the row.",
         "",
-        "| bug | fix | since | shown | by | iterations | guest | host | first fault |",
-        "|---|---|---|---|---|---:|---:|---:|---|",
+        "| bug | fix | since | shown | by | iterations | guest | host | first fault | panthorlab |",
+        "|---|---|---|---|---|---:|---:|---:|---|---|",
     ]
-    untold = State(result=Result.OPEN)
-    return lines + [_row(bug, scores.states.get(bug.id, untold), scores.suites) for bug in scores.table.shown]
+    return lines + [_line(bug, scores.of(bug)) for bug in scores.table.shown]
 
 
-def _row(bug: Bug, state: State, suites: Mapping[str, str]) -> str:
+def _line(bug: Bug, row: Row | None) -> str:
     fix = f"{bug.title}{f' ({bug.cve})' if bug.cve else ''}"
     commits = f" {', '.join(f'`{commit}`' for commit in bug.upstream)}" if bug.upstream else ""
-    by, iterations, guest, host, text = "", "", "", "", "; ".join(state.errors)
-    if state.by:
-        record, fault = state.by
-        by, text = fault.by, fault.text
-        if record.first:
-            iterations, host = str(record.first.iterations), f"{record.first.host:.1f}"
-            guest = "" if record.first.guest is None else f"{record.first.guest:.1f}"
-    elif state.result is Result.OPEN:
-        text = f"not run: {', '.join(state.missing)}" if 0 < len(state.missing) < len(suites) else "not run"
-    elif state.limited:
-        text = "the time limit was reached"
-    needs = f" needs {', '.join(bug.needs)}" if bug.needs and not state.by else ""
-    cells = [bug.id, fix + commits, bug.fixed_in, state.result + needs, by, iterations, guest, host, text]
+    row = row or Row(result=Result.OPEN, text="not run", panthorlab="", date="")
+    needs = f" needs {', '.join(bug.needs)}" if bug.needs and not row.by else ""
+    text = row.text or (f"with {', '.join(row.suites)}" if row.result is Result.NOT_SHOWN else "")
+    cells = [bug.id, fix + commits, bug.fixed_in, row.result + needs, row.by,
+             "" if row.iterations is None else str(row.iterations), _seconds(row.guest), _seconds(row.host), text,
+             _origin(row)]  # fmt: skip
     return f"| {' | '.join(_cell(cell) for cell in cells)} |"
+
+
+def _origin(row: Row) -> str:
+    arguments = f" `{' '.join(row.arguments)}`" if row.arguments else ""
+    return f"{row.panthorlab}{arguments}"
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
 
 
 def _cell(text: str) -> str:
@@ -113,29 +134,26 @@ def _cell(text: str) -> str:
 
 
 def _alarms(scores: Scores) -> list[str]:
-    clean = [record for record in scores.records if record.row == CLEAN]
-    lines = [
-        "## False alarms",
-        "",
-        f"{len(clean)} runs of suites on kernels without a bug, {sum(record.seconds for record in clean) / 60:.0f} "
-        "minutes together.",
-    ]
-    seen: dict[tuple[str, ...], list[Fault]] = {}
-    for record in clean:
-        for fault in record.faults:
-            seen.setdefault(fault.key, []).append(fault)
-    lines += [
-        f"- {len(same)} × {same[0].by}: {_cell(same[0].text)} (does not count as showing a bug)"
-        for same in seen.values()
-    ]
+    lines = ["## False alarms", ""]
+    for commit, quiet in scores.published.clean.items():
+        lines += [
+            f"- `{commit}`: {quiet.runs} runs of suites on kernels without a bug, {quiet.seconds / 60:.0f} minutes "
+            f"together: {'' if quiet.alarms else 'none'}".rstrip(),
+            *(
+                f"  - {alarm.times} × {alarm.by}: {_cell(alarm.text)} (does not count as showing a bug)"
+                for alarm in quiet.alarms
+            ),
+        ]
     for control in scores.table.control:
-        state = scores.states.get(control.id, State(result=Result.OPEN))
-        told = {
-            Result.SHOWN: f"**a false alarm**: {state.by[1].by}: {_cell(state.by[1].text)}" if state.by else "",
-            Result.NOT_SHOWN: "clean, as it must be",
-        }.get(state.result, state.result.value)
+        row = scores.of(control)
+        told = "not run"
+        if row is not None:
+            told = {
+                Result.SHOWN: f"**a false alarm**: {row.by}: {_cell(row.text)}",
+                Result.NOT_SHOWN: f"clean, as it must be (`{row.panthorlab}`)",
+            }.get(row.result, row.result.value)
         lines.append(f"- control `{control.id}` ({control.does}): {told}")
-    return [*lines, *(["- none on the kernels without a bug"] if not seen else [])]
+    return lines
 
 
 def _unshown(table: Table) -> list[str]:

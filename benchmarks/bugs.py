@@ -29,12 +29,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
+from benchmarks import bug_published  # noqa: E402
 from benchmarks.bug_board import Board, Settings, core_keys  # noqa: E402
 from benchmarks.bug_records import Records, Result, State, faults_of_clean  # noqa: E402
-from benchmarks.bug_rows import Bug, Control, choose, load  # noqa: E402
+from benchmarks.bug_rows import Bug, Control, Table, choose, load  # noqa: E402
 from benchmarks.bug_runs import digest  # noqa: E402
 from benchmarks.bug_scores import Scores, markdown, summary  # noqa: E402
 from panthorlab.errors import PanthorlabError  # noqa: E402
+from panthorlab.files import write_whole  # noqa: E402
 from panthorlab.run.suites import find_suites  # noqa: E402
 from panthorlab.run.survey import survey  # noqa: E402
 from panthorlab.streams import guarded  # noqa: E402
@@ -57,17 +59,19 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help="rows that need KASAN, lockdep or kmemleak on the debug kernel of `validate --deep`")  # fmt: skip
     add("--all", action="store_true", help="go on after a row's first fault, with each suite on a boot of its own")
     add("--time-limit", type=float, default=600.0, metavar="S", help="seconds for each run (default 600)")
-    add("--clean", type=int, default=1, metavar="N", help="runs of the kernel without a bug, at least (default 1)")
+    add("--clean", type=int, default=1, metavar="N",
+        help="runs of the kernel without a bug, at least (default 1); 0: only of what has shown a row")  # fmt: skip
     add("--jobs", type=int, default=1, metavar="N", help="rows that run at a time (default 1)")
     add("--results", type=Path, action="append", default=[], metavar="FILE",
         help=f"may be repeated: the others are only read (default: {RESULTS})")  # fmt: skip
     add("--table", type=Path, nargs="?", const=PAGE, metavar="FILE",
-        help="write the page afterwards (default docs/scoreboard.md)")  # fmt: skip
+        help="write the page afterwards, and beside it FILE.json, from which rows that were not run now keep what "
+        "is said of them (default docs/scoreboard.md)")  # fmt: skip
     add("--no-run", action="store_true", help="build and run nothing: what is known already")
     cut = list(argv).index("--") if "--" in argv else len(argv)
     options = parser.parse_args(argv[:cut])
-    if options.jobs < 1 or options.clean < 1 or not 10 <= options.time_limit <= 86400:
-        parser.error("--jobs and --clean are at least 1, --time-limit is between 10 and 86400 seconds")
+    if options.jobs < 1 or options.clean < 0 or not 10 <= options.time_limit <= 86400:
+        parser.error("--jobs is at least 1, --clean 0, --time-limit is between 10 and 86400 seconds")
     options.arguments = tuple(argv[cut + 1 :])
     options.results = [file.resolve() for file in options.results or [RESULTS]]
     return options
@@ -140,6 +144,16 @@ def play(board: Board, rows: Sequence[Bug | Control], *, jobs: int) -> dict[str,
     return states
 
 
+def publish(page: Path, table: Table, board: Board, states: Mapping[str, State]) -> None:
+    """The page, and its data: what is known now, and of all else what was said before."""
+    data = page.with_suffix(".json")
+    published = bug_published.renew(bug_published.read(data), states, board.records.all)
+    suites = {name: digest(file) for name, file in find_suites([f"{SUITES}/"]).items()}
+    date = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    bug_published.write(data, published)
+    write_whole(page, markdown(Scores(table, published, board.kernels, suites, date, machine())))
+
+
 def main() -> int:
     options = parse(sys.argv[1:])
     table = load()
@@ -158,15 +172,13 @@ def main() -> int:
             options.time_limit,
             options.clean,
             options.arguments,
+            version(),
         ),
         Records(options.results[0], options.results[1:]),
     )
     states = known(board, rows) if options.no_run else play(board, rows, jobs=options.jobs)
     if options.table:
-        date = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-        scores = Scores(table, states, board.kernels, board.digests, board.records.all, date, machine(), version(),
-                        options.arguments)  # fmt: skip
-        options.table.write_text(markdown(scores))
+        publish(options.table, table, board, states)
         print(f"wrote {options.table}")
     print(summary(rows, states))
     blamed = any(isinstance(row, Control) and states[row.id].result is Result.SHOWN for row in rows)

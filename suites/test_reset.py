@@ -33,3 +33,21 @@ def test_unrecoverable_error_of_a_stream(session: Session) -> None:
             session.job("store", timeout=60, retries=3)
             assert session.struck("cs-fatal") > broken, "no stream broke off"
             assert session.struck("boot-late") > boots, "the GPU was not reset"
+
+
+def test_jobs_end_with_a_reset_that_fails(session: Session) -> None:
+    """The firmware does not boot again, and the driver gives the GPU up: what ran before in another group must end,
+    or who waits for it waits for ever. The GPU works again with a driver that knows nothing of all that; 6.12 uses
+    registers of a GPU without a clock on the way (docs/findings/0010)."""
+    with awake(session):
+        try:
+            with session.findings_expected({"cs-fatal", "warning", *CONSEQUENCES}):
+                with session.misbehaving("cs-fatal,exception=0x41,slot=1", "boot-lost,times=0"):
+                    broken, boots = session.struck("cs-fatal"), session.struck("boot-lost")
+                    report = session.job("reset-fails", timeout=60, must_pass=False).report
+                    assert session.struck("cs-fatal") > broken, "no stream broke off"
+                    assert session.struck("boot-lost") > boots, "no reset failed"
+                assert report.ok, "\n".join((f"gpu-job: {report.why}", *report.lines))
+        finally:
+            with session.misuses_expected(), session.findings_expected({"warning", "power-error", "firmware-error"}):
+                session.check("gpu-bind", "--mode", "replug", timeout=60)

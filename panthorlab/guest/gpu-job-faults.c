@@ -248,3 +248,61 @@ int job_spin(const struct options *options)
 	(void)options;
 	return fault_job(&fault);
 }
+
+enum { LASTING = 0, BROKEN = 1 };	/* places in the scene */
+
+/* Submit a job that never ends, and wait until it has begun. */
+static int run_for_ever(struct scene *scene)
+{
+	const int64_t deadline = now_us() + GPU_TIMEOUT_MS * 1000LL;
+	struct cs cs = scene_stream(scene, LASTING);
+	int ret;
+
+	scene_store(&cs, scene_result_va(scene, LASTING), 1);
+	cs_branch(&cs, CS_ALWAYS, 0, cs.count);
+	ret = scene_submit(scene, scene->group, 0, &cs, LASTING);
+	while (!ret && !*scene_result(scene, LASTING)) {
+		if (now_us() > deadline)
+			ret = fail(-ETIME, "the job has not begun after %u ms", GPU_TIMEOUT_MS);
+		sleep_us(100);
+	}
+	return ret;
+}
+
+static int ends_with_error(struct scene *scene, unsigned int index)
+{
+	int status;
+	int ret = gpu_fence_status(&scene->gpu, scene->syncobj[index], GPU_TIMEOUT_MS, &status);
+
+	if (!ret && status >= 0)
+		ret = fail(0, "fence status %d, expected an error", status);
+	if (!ret)
+		out("# info fence%u=%d\n", index, status);
+	return ret;
+}
+
+/*
+ * A stream breaks off in a way that has the GPU reset, and the firmware does not boot again: the driver gives the
+ * GPU up. It has stopped the queues of a group that was well for the time of the reset, and must not leave it at that.
+ */
+int job_reset_fails(const struct options *options)
+{
+	struct scene scene;
+	uint32_t group;
+	struct cs cs;
+	int ret;
+
+	(void)options;
+	ktap_start(2);
+	ret = scene_create(&scene, 1) ?: run_for_ever(&scene) ?:
+	      gpu_group_create(&scene.gpu, scene.vm, 1, &group);
+	if (!ret) {
+		cs = scene_stream(&scene, BROKEN);
+		write_store(&scene, &cs);
+		ret = scene_submit(&scene, group, 0, &cs, BROKEN) ?: ends_with_error(&scene, BROKEN);
+	}
+	ktap_result(1, !ret, "the job that breaks off ends", last_error());
+	ret = ret ?: ends_with_error(&scene, LASTING);
+	ktap_result(2, !ret, "the job of another group ends", last_error());
+	return ret ? 1 : 0;
+}

@@ -36,6 +36,8 @@ static const struct mode modes[] = {
 	{ "bad-store", "a store to an address that is not mapped", job_bad_store },
 	{ "bad-instr", "an opcode that does not exist", job_bad_instr },
 	{ "spin", "a stream that never ends, until the kernel gives it up", job_spin },
+	{ "reset-fails", "a reset that the firmware does not boot after: all jobs end; the emulated GPU "
+	  "must be told to do so", job_reset_fails },
 	{ "sync-wait", "two queues that wait for each other", job_sync_wait },
 	{ "resume-state", "a blocked stream keeps its registers over a suspend",
 	  job_resume_state },

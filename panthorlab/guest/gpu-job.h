@@ -56,6 +56,7 @@ int job_bad_fetch(const struct options *options);
 int job_bad_store(const struct options *options);
 int job_bad_instr(const struct options *options);
 int job_spin(const struct options *options);
+int job_reset_fails(const struct options *options);
 
 int job_sync_wait(const struct options *options);
 int job_late_write(const struct options *options);

@@ -16,9 +16,7 @@ from benchmarks.bug_board import came_of, groups
 from benchmarks.bug_faults import Fault, Judged, new
 from benchmarks.bug_faults import judge as judge_events
 from benchmarks.bug_records import CLEAN, First, Outcome, Record, Records, Result, State, state_of
-from benchmarks.bug_rows import load
 from benchmarks.bug_runs import Ran, StoppedError, digest, guest_seconds, run
-from benchmarks.bug_scores import Scores, markdown
 from panthorlab.errors import UsageError
 from tests.unit.run.recorded import Told, typed
 
@@ -349,18 +347,3 @@ def test_the_guests_clock_is_read_from_the_last_line_of_its_log(tmp_path: Path) 
     log.parent.mkdir(parents=True)
     log.write_bytes(b"6,1,1500000,-;first\n4,2,7250000,-;Oops, 1,2,3\n SUBSYSTEM=drm\n")
     assert guest_seconds(tmp_path, typed([START, BOOT])) == 7.25
-
-
-def test_the_page_has_every_row_and_its_state() -> None:
-    table = load()
-    first, second = table.shown[:2]
-    record = _record(row=first.id, outcome=Outcome.FAULTS)
-    states = {first.id: State(result=Result.SHOWN, by=(record, FAULT)), second.id: State(result=Result.NOT_SHOWN)}
-    alarm = _record(CLEAN, "good", Outcome.FAULTS)
-    page = markdown(Scores(table, states, {"6.12.117": "good"}, SUITES, [record, alarm], "today", "a machine", "v1"))
-    rows = {line.split(" | ")[0].strip("| "): line for line in page.splitlines() if line.startswith("| ")}
-    assert "| shown | uapi::a | 0 | 2.0 | 3.0 | why |" in rows[first.id]
-    assert "| not shown |" in rows[second.id]
-    assert {bug.id for bug in table.bug} <= rows.keys()
-    assert f"| {len(table.bug)} | {len(table.shown)} | 1 (" in page
-    assert "1 × uapi::a: why (does not count" in page

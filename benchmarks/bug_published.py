@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the scoreboard says, as data beside the page: each row as it came out when it was last run, and on what.
+
+A row that is run again takes the place of what was said of it; the others stay. So a part of the board can be renewed,
+and each row says which panthorlab it is from, and whether the suite that showed it has changed since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from benchmarks.bug_faults import Fault
+from benchmarks.bug_records import CLEAN, Record, Result, State, suites_of
+from panthorlab.errors import UsageError
+from panthorlab.files import write_whole
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Row(_Data):
+    """`suites`: name → digest of that which showed it, of all of the run if it cannot be said which, of all that were
+    run if none has. `iterations`, `guest`, `host`: as of `First`. `panthorlab`: the commit that ran it."""
+
+    result: Result
+    by: str = ""
+    iterations: int | None = None
+    guest: float | None = None
+    host: float | None = None
+    text: str = ""
+    suites: Mapping[str, str] = Field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+    panthorlab: str
+    date: str
+
+
+class Alarm(_Data):
+    """What a kernel without a bug was blamed for."""
+
+    by: str
+    text: str
+    times: int
+
+
+class Quiet(_Data):
+    """Runs of one panthorlab on kernels without a bug. `seconds`: all of them together."""
+
+    runs: int
+    seconds: float
+    alarms: tuple[Alarm, ...] = ()
+
+
+class Published(_Data):
+    """`rows`: by id. `clean`: by the commit of panthorlab."""
+
+    rows: Mapping[str, Row] = Field(default_factory=dict)
+    clean: Mapping[str, Quiet] = Field(default_factory=dict)
+
+
+def read(path: Path) -> Published:
+    """Nothing, if there is no such file. Raises UsageError for another one."""
+    if not path.exists():
+        return Published()
+    try:
+        return Published.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise UsageError(f"{path}: not what the scoreboard says: {error}", hint="take it out of git again") from None
+
+
+def write(path: Path, published: Published) -> None:
+    ordered = Published(rows=dict(sorted(published.rows.items())), clean=published.clean)
+    write_whole(path, ordered.model_dump_json(indent=1, exclude_defaults=True) + "\n")
+
+
+def renew(old: Published, states: Mapping[str, State], records: Sequence[Record]) -> Published:
+    """What is known now in the place of what was said of the same rows, and of the same panthorlab's clean kernels."""
+    rows = dict(old.rows)
+    for name, state in states.items():
+        if state.result is not Result.OPEN:
+            row = _row(name, state, records)
+            if row is not None and _displaces(row, rows.get(name)):
+                rows[name] = row
+    return Published(rows=rows, clean={**old.clean, **_quiet(records)})
+
+
+def changed(rows: Mapping[str, Row], suites: Mapping[str, str]) -> dict[str, list[str]]:
+    """Suite → the rows that it has shown and that it may not show any more, as it is another one now. `suites`: name →
+    digest, as they are. Where it is not known which suite of a run has shown a row, nothing is said."""
+    old: dict[str, list[str]] = {}
+    for name, row in sorted(rows.items()):
+        if row.result is not Result.SHOWN or len(row.suites) != 1:
+            continue
+        for suite, digest in row.suites.items():
+            if suites.get(suite) != digest:
+                old.setdefault(suite, []).append(name)
+    return dict(sorted(old.items()))
+
+
+def _displaces(row: Row, old: Row | None) -> bool:
+    """An error of the lab says nothing of a kernel; nor does it, without those suites that have shown it before, that
+    others have not."""
+    if old is None or old.result is Result.ERROR or row.result is Result.SHOWN:
+        return True
+    return row.result is Result.NOT_SHOWN and (old.result is not Result.SHOWN or old.suites.keys() <= row.suites.keys())
+
+
+def _row(name: str, state: State, records: Iterable[Record]) -> Row | None:
+    """None: it has no record of its own, as it could not be built."""
+    if state.by is None:
+        mine = [record for record in records if record.row == name]
+        if not mine:
+            return None
+        ran = {suite: digest for record in mine for suite, digest in record.suites.items()}
+        suites = {suite: digest for suite, digest in ran.items() if suite not in state.missing}
+        text = "; ".join(state.errors) or ("the time limit was reached" if state.limited else "")
+        last = max(mine, key=lambda record: record.started)
+        return Row(result=state.result, text=text, suites=suites, **_origin(last))
+    record, fault = state.by
+    first = record.first
+    return Row(
+        result=state.result,
+        by=fault.by,
+        iterations=first.iterations if first else None,
+        guest=first.guest if first else None,
+        host=first.host if first else None,
+        text=fault.text,
+        suites=suites_of(record, fault),
+        **_origin(record),
+    )
+
+
+def _origin(record: Record) -> dict[str, Any]:
+    return {"panthorlab": record.panthorlab, "date": record.started[:10], "arguments": record.arguments}
+
+
+def _quiet(records: Iterable[Record]) -> dict[str, Quiet]:
+    by: dict[str, list[Record]] = {}
+    for record in records:
+        if record.row == CLEAN:
+            by.setdefault(record.panthorlab, []).append(record)
+    return {commit: _campaign(runs) for commit, runs in by.items()}
+
+
+def _campaign(runs: Sequence[Record]) -> Quiet:
+    seen: dict[tuple[str, ...], list[Fault]] = {}
+    for record in runs:
+        for fault in record.faults:
+            seen.setdefault(fault.key, []).append(fault)
+    alarms = tuple(Alarm(by=same[0].by, text=same[0].text, times=len(same)) for same in seen.values())
+    return Quiet(runs=len(runs), seconds=round(sum(record.seconds for record in runs), 1), alarms=alarms)

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the scoreboard says, and keeps: a part of it is renewed, the rest stays, and each row says what it is from."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.bug_faults import Fault
+from benchmarks.bug_published import Published, Quiet, Row, changed, read, renew, write
+from benchmarks.bug_records import CLEAN, First, Outcome, Record, Result, State
+from benchmarks.bug_rows import load
+from benchmarks.bug_scores import Scores, markdown
+from panthorlab.errors import UsageError
+
+FAULT = Fault(("test", "vm_bind::a"), "vm_bind", "vm_bind::a", "why")
+STRAY = Fault(("outside", "after a job", "mmu-fault"), "", "outside iterations, after a job", "a page fault")
+SUITES = {"uapi": "d1", "vm-bind": "d2"}
+OLD = Row(
+    result=Result.SHOWN, by="vm_bind::old", host=5.0, suites={"vm-bind": "d0"}, panthorlab="old", date="2026-01-01"
+)
+
+
+def _record(row: str = "05-x", **more: Any) -> Record:
+    fields: dict[str, Any] = {
+        "kernel": "bad",
+        "base": "6.12.117",
+        "fragments": ("panthor",),
+        "suites": SUITES,
+        "arguments": ("--iterations", "6"),
+        "outcome": Outcome.FAULTS,
+        "stopped": True,
+        "faults": (FAULT,),
+        "errors": (),
+        "first": First(host=3.0, guest=2.0, iterations=0, tests=1),
+        "seconds": 10.0,
+        "build_seconds": 1.0,
+        "run": "r",
+        "started": "2026-11-29T12:00:00+00:00",
+        "panthorlab": "new",
+    }
+    return Record(row=row, **{**fields, **more})
+
+
+def _clean(*faults: Fault) -> Record:
+    return _record(CLEAN, outcome=Outcome.FAULTS if faults else Outcome.CLEAN, faults=faults, first=None, stopped=False)
+
+
+def _ran(*suites: str) -> Record:
+    ran = {name: SUITES[name] for name in suites}
+    return _record(suites=ran, outcome=Outcome.CLEAN, faults=(), first=None, stopped=False)
+
+
+SHOWN = State(result=Result.SHOWN, by=(_record(), FAULT))
+NOT_SHOWN = State(result=Result.NOT_SHOWN)
+ERROR = State(result=Result.ERROR, missing=("uapi",), errors=("uapi: the lab is on fire",))
+
+
+def test_a_row_that_is_run_takes_the_place_of_what_was_said_of_it_and_the_others_stay() -> None:
+    before = Published(rows={"05-x": OLD, "06-y": OLD}, clean={"old": Quiet(runs=7, seconds=70.0)})
+    after = renew(before, {"05-x": SHOWN, "06-y": State(result=Result.OPEN)}, [_record(), _clean(FAULT), _clean(FAULT)])
+    assert after.rows["06-y"] == OLD
+    row = after.rows["05-x"]
+    assert (row.by, row.guest, row.host, row.text) == ("vm_bind::a", 2.0, 3.0, "why")
+    assert (row.panthorlab, row.date, row.arguments) == ("new", "2026-11-29", ("--iterations", "6"))
+    assert row.suites == {"vm-bind": "d2"}
+    assert after.clean["old"] == before.clean["old"]
+    assert (after.clean["new"].runs, after.clean["new"].seconds, after.clean["new"].alarms[0].times) == (2, 20.0, 2)
+
+
+@pytest.mark.parametrize(
+    ("state", "records", "displaced"),
+    [
+        (NOT_SHOWN, [_ran("uapi")], False),
+        (NOT_SHOWN, [_ran("vm-bind")], True),
+        (NOT_SHOWN, [_ran("vm-bind"), _ran("uapi")], True),
+        (ERROR, [_ran("vm-bind", "uapi")], False),
+        (State(result=Result.ERROR, errors=("not built",)), [], False),
+    ],
+)
+def test_what_was_shown_stays_until_the_suite_that_did_does_not(
+    state: State, records: list[Record], displaced: bool
+) -> None:
+    after = renew(Published(rows={"05-x": OLD}), {"05-x": state}, records).rows["05-x"]
+    assert (after == OLD) is not displaced
+    assert displaced is (after.result is Result.NOT_SHOWN)
+
+
+def test_an_error_of_the_lab_is_told_of_a_row_of_which_nothing_is_known() -> None:
+    after = renew(Published(), {"05-x": ERROR}, [_ran("vm-bind", "uapi")]).rows["05-x"]
+    assert (after.result, after.text) == (Result.ERROR, "uapi: the lab is on fire")
+    assert (
+        renew(Published(rows={"05-x": after}), {"05-x": NOT_SHOWN}, [_ran("uapi")]).rows["05-x"].result == "not shown"
+    )
+
+
+def test_rows_whose_suite_is_another_one_now_are_named() -> None:
+    several = Row(result=Result.SHOWN, suites={"uapi": "d0", "vm-bind": "d0"}, panthorlab="old", date="2026-01-01")
+    new = renew(Published(), {"07-z": SHOWN}, [_record()]).rows
+    assert changed({"05-x": OLD, "06-y": several, **new}, SUITES) == {"vm-bind": ["05-x"]}
+    assert changed({"05-x": OLD}, {"uapi": "d1"}) == {"vm-bind": ["05-x"]}, "it is gone"
+
+
+def test_a_fault_of_no_known_suite_keeps_all_that_ran() -> None:
+    state = State(result=Result.SHOWN, by=(_record(faults=(STRAY,)), STRAY))
+    assert renew(Published(), {"05-x": state}, []).rows["05-x"].suites == SUITES
+
+
+def test_the_data_come_back_as_they_were_written(tmp_path: Path) -> None:
+    path = tmp_path / "page.json"
+    assert read(path) == Published()
+    published = renew(Published(rows={"06-y": OLD}), {"05-x": SHOWN}, [_record(), _clean(FAULT)])
+    write(path, published)
+    assert read(path) == published
+    assert list(read(path).rows) == ["05-x", "06-y"]
+    path.write_text('{"rows": []}')
+    with pytest.raises(UsageError, match=r"page\.json: not what the scoreboard says"):
+        read(path)
+
+
+def test_the_page_has_every_row_and_its_state() -> None:
+    table = load()
+    first, second, third = table.shown[:3]
+    records = [_record(first.id), _record(second.id, outcome=Outcome.CLEAN, faults=(), first=None), _clean(FAULT)]
+    states = {first.id: State(result=Result.SHOWN, by=(records[0], FAULT)), second.id: NOT_SHOWN}
+    published = renew(Published(rows={third.id: OLD}), states, records)
+    page = markdown(Scores(table, published, {"6.12.117": "good"}, SUITES, "today", "a machine"))
+    rows = {line.split(" | ")[0].strip("| "): line for line in page.splitlines() if line.startswith("| ")}
+    assert "| shown | vm_bind::a | 0 | 2.0 | 3.0 | why | new `--iterations 6` |" in rows[first.id]
+    assert "| not shown |" in rows[second.id]
+    assert "with uapi, vm-bind" in rows[second.id]
+    assert "| shown | vm_bind::old |  |  | 5.0 |  | old |" in rows[third.id]
+    assert "| open |" in rows[table.shown[3].id]
+    assert {bug.id for bug in table.bug} <= rows.keys()
+    assert f"| {len(table.bug)} | {len(table.shown)} | 2 (" in page
+    assert "1 × vm_bind::a: why (does not count" in page
+    assert "2 with `new`, 1 with `old`" in page
+    assert f"vm-bind ({third.id[:2]})" in page
+
+
+def test_the_published_page_has_what_its_data_say() -> None:
+    """Who renews one of them renews both."""
+    docs = Path(__file__).resolve().parents[3] / "docs"
+    published = read(docs / "scoreboard.json")
+    page = markdown(Scores(load(), published, {}, SUITES, "today", "a machine"))
+    rows = [line for line in page.splitlines() if re.match(r"\| \d\d-|- (`[0-9a-f]+`: |control)", line)]
+    assert len(rows) > len(load().bug)
+    assert [line for line in rows if line not in (docs / "scoreboard.md").read_text().splitlines()] == []
