@@ -117,9 +117,12 @@ def _ended(plan: NightlyPlan, log: NightLog, people: NotifySection | None, progr
     _write(plan, said)
     if night.untold:
         progress.step("tell what came of the night")
-        for one in tell(log, night, said, people).deliveries:
+        told = tell(log, night, said, people)
+        for one in told.deliveries:
             progress.line(f"FAILED {one.channel}: {one.message}" if one.message else f"told {one.channel}")
-        night, said = _last(plan)
+        _, said = _last(plan)
+        if told.interrupted:
+            progress.line(f"night {night.name}: {said.notes[-1]}")
         _write(plan, said)
     return said
 
