@@ -26,7 +26,7 @@ trees:
     url: {url}
     branches: [nightly]
 suites: [heap-exit-claim]
-iterations: 4
+iterations: 8
 time: exact
 bisect:
   boots: 2
