@@ -20,7 +20,11 @@ from panthorlab.nightly.night import NIGHTS, OneNight
 from panthorlab.nightly.plan import KernelPlan, NightlyPlan, in_turn, plan_of
 from panthorlab.nightly.record import NightEnd, NightLog, NightStart, read_nights
 from panthorlab.nightly.state import Nights, NightSoFar, trend, whole
+from panthorlab.nightly.telling import tell
 from panthorlab.nightly.text import render
+from panthorlab.notify.config import NotifySection
+from panthorlab.notify.config import read_config as read_notify
+from panthorlab.notify.deliver import audience, missing
 from panthorlab.report import console
 from panthorlab.report.text import json_text, seconds
 from panthorlab.run import fleet
@@ -42,20 +46,20 @@ def main(options: argparse.Namespace) -> int:
     plan = plan_of(read_config(file), file.parent)
     if options.report:
         return _report(plan, options)
-    _check(plan)
+    people = _check(plan)
     if options.dry_run:
-        return _dry_run(plan, options)
+        return _dry_run(plan, people, options)
     try:
         plan.state.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{plan.state}: {error.strerror}", hint="`state` in the file names a directory") from error
     with NightLog(plan.state) as log:
-        night = _carry_on(plan, log, options, digest([sha256(file)]))
+        night = _carry_on(plan, log, people, options, digest([sha256(file)]))
     return _show(plan, night, options)
 
 
-def _check(plan: NightlyPlan) -> None:
-    """What is wrong is said before the night begins. Raises UsageError, ConfigError."""
+def _check(plan: NightlyPlan) -> NotifySection | None:
+    """What is wrong is said before the night begins. Gives who is told of it. Raises UsageError, ConfigError."""
     find_suites(plan.suites)
     parse_params(plan.file.param)
     read_known(plan.known)
@@ -65,25 +69,30 @@ def _check(plan: NightlyPlan) -> None:
         for board in boards:
             board.check_time(asked.time)
         fragments.find_fragments(fleet.fragments_of(boards, kernel.fragments))
+    return read_notify(plan.notify) if plan.notify else None
 
 
-def _carry_on(plan: NightlyPlan, log: NightLog, options: argparse.Namespace, asked: str) -> Night:
+def _carry_on(
+    plan: NightlyPlan, log: NightLog, people: NotifySection | None, options: argparse.Namespace, asked: str
+) -> Night:
+    progress = ProgressDisplay(quiet=options.quiet)
     nights = Nights.of(read_nights(plan.state))
-    night = nights.unfinished
+    night, untold = nights.unfinished, any(one.untold for one in nights.nights[-1:])
     if night is not None and (why := not_resumed(night, asked, time.time())):
         log.append(NightEnd(night=night.name, seconds=max(0.0, time.time() - night.start.time), notes=(why,)))
-        closed = Nights.of(read_nights(plan.state)).nights[-1]
-        _write(plan, whole(closed, str(plan.state / NIGHTS / night.name), time.time()))
-        night = None
-    progress = ProgressDisplay(quiet=options.quiet)
-    if night is None:
-        start = _begin(plan, log, nights, asked)
-        progress.line(f"night {start.night}: {len(start.kernels)} kernels; state: {plan.state}")
-    else:
-        start = night.start
-        progress.line(f"night {start.night} goes on")
+        night, untold = None, True
+    for line in missing(people) if people else ():
+        progress.line(f"who is to be told will not be: {line}")
     try:
-        return OneNight(
+        if untold:
+            _ended(plan, log, people, progress)
+        if night is None:
+            start = _begin(plan, log, nights, asked)
+            progress.line(f"night {start.night}: {len(start.kernels)} kernels; state: {plan.state}")
+        else:
+            start = night.start
+            progress.line(f"night {start.night} goes on")
+        OneNight(
             plan,
             log,
             start.night,
@@ -94,11 +103,33 @@ def _carry_on(plan: NightlyPlan, log: NightLog, options: argparse.Namespace, ask
             no_jail=options.no_jail,
             quiet=options.quiet,
         ).run()
+        return _ended(plan, log, people, progress)
     except KeyboardInterrupt:
         progress.line(f"the night goes on with: panthorlab nightly {options.file}")
         raise
     finally:
         progress.finish()
+
+
+def _ended(plan: NightlyPlan, log: NightLog, people: NotifySection | None, progress: ProgressDisplay) -> Night:
+    """The last night, which has ended: its pages are written, and then those who are to know are told, once."""
+    night, said = _last(plan)
+    _write(plan, said)
+    if night.untold:
+        progress.step("tell what came of the night")
+        told = tell(log, night, said, people)
+        for one in told.deliveries:
+            progress.line(f"FAILED {one.channel}: {one.message}" if one.message else f"told {one.channel}")
+        _, said = _last(plan)
+        if told.interrupted:
+            progress.line(f"night {night.name}: {said.notes[-1]}")
+        _write(plan, said)
+    return said
+
+
+def _last(plan: NightlyPlan) -> tuple[NightSoFar, Night]:
+    night = Nights.of(read_nights(plan.state)).nights[-1]
+    return night, whole(night, str(plan.state / NIGHTS / night.name), time.time())
 
 
 def not_resumed(night: NightSoFar, asked: str, now: float) -> str:
@@ -123,6 +154,7 @@ def _begin(plan: NightlyPlan, log: NightLog, nights: Nights, asked: str) -> Nigh
             kernels=tuple(kernel.name for kernel in in_turn(plan.kernels, nights.last_judged(name))),
             asked=asked,
             deadline=None if plan.budget is None else now + plan.budget,
+            tells=plan.notify is not None,
         )
     )
 
@@ -153,15 +185,13 @@ def _show(plan: NightlyPlan, night: Night, options: argparse.Namespace) -> int:
 
 def _report(plan: NightlyPlan, options: argparse.Namespace) -> int:
     """The last night, from its record alone; also while it runs."""
-    nights = Nights.of(read_nights(plan.state)).nights
-    if not nights:
+    if not read_nights(plan.state):
         raise UsageError(f"{plan.state}: no night is on record", hint=f"panthorlab nightly {options.file}")
-    last = nights[-1]
-    return _show(plan, whole(last, str(plan.state / NIGHTS / last.name), time.time()), options)
+    return _show(plan, _last(plan)[1], options)
 
 
-def _dry_run(plan: NightlyPlan, options: argparse.Namespace) -> int:
-    """What a night would do now; exit status 4 if a tree cannot be reached."""
+def _dry_run(plan: NightlyPlan, people: NotifySection | None, options: argparse.Namespace) -> int:
+    """What a night would do now; exit status 4 if a tree cannot be reached, or a secret of `notify` is missing."""
     nights = Nights.of(read_nights(plan.state))
     here = nights.unfinished
     name = here.name if here else ""
@@ -169,14 +199,19 @@ def _dry_run(plan: NightlyPlan, options: argparse.Namespace) -> int:
     for kernel in in_turn(plan.kernels, nights.last_judged(name)):
         row: dict[str, object] = {"kernel": kernel.name, "url": kernel.url, "commit": None, "does": "test", "why": ""}
         rows.append(row | _would(nights, kernel, name, force=options.force))
+    told, lacking = (audience(people), missing(people)) if people else ([], [])
     budget = f"within {seconds(plan.budget)}" if plan.budget else "as long as it takes"
     if options.json:
-        print(json_text({"state": str(plan.state), "budget": plan.budget, "goes_on": name or None, "kernels": rows}))
+        said = {"state": str(plan.state), "budget": plan.budget, "goes_on": name or None, "kernels": rows}
+        print(json_text({**said, "told": told, "missing": lacking}))
     else:
         print(f"{plan.file.title}: {len(rows)} kernels, {budget}; state: {plan.state}")
         print("\n".join(f"{row['does']:5} {row['kernel']}: {row['why']}" for row in rows))
         print(f"suites: {', '.join(find_suites(plan.suites))}; {plan.file.boots} boots; nothing was done")
-    return LabError.exit_status if any(row["does"] == "fail" for row in rows) else 0
+        print(f"told of it: {', '.join(told) or 'nobody'}")
+    for line in lacking:
+        print(f"panthorlab: {line}", file=sys.stderr)
+    return LabError.exit_status if lacking or any(row["does"] == "fail" for row in rows) else 0
 
 
 def _would(nights: Nights, kernel: KernelPlan, name: str, *, force: bool) -> dict[str, object]:

@@ -87,8 +87,9 @@ class NightlyFile(Section):
     """The whole file. Paths in it are from where it is.
 
     `boots`: two at least, for one says nothing of what differs from boot to boot. `budget`: of a night, bisects and
-    all; none: as long as it takes. `known`: lists of known findings, as `--known` takes them. The rest is as the
-    options of `panthorlab run` with that name.
+    all; none: as long as it takes. `known`: lists of known findings, as `--known` takes them. `notify`: a file that
+    says who is told of each night, as `panthorlab notify --config` takes it; none: nobody. The rest is as the options
+    of `panthorlab run` with that name.
     """
 
     title: Annotated[str, Field(min_length=1, max_length=200)] = "panthor nightly"
@@ -109,6 +110,7 @@ class NightlyFile(Section):
     budget: Duration | None = None
     known: list[Text] = Field([])
     bisect: Bisecting = Bisecting()
+    notify: Text | None = None
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:

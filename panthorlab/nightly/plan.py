@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from panthorlab.files import digest
 from panthorlab.nightly.config import NightlyFile
@@ -40,7 +41,8 @@ class KernelPlan:
 
 @dataclass(frozen=True)
 class NightlyPlan:
-    """All of nightly.yaml with its paths absolute. `budget`: seconds of a night; None: as long as it takes."""
+    """All of nightly.yaml with its paths absolute. `budget`: seconds of a night; None: as long as it takes. `notify`:
+    the file that says who is told; None: nobody."""
 
     file: NightlyFile
     state: Path
@@ -49,6 +51,11 @@ class NightlyPlan:
     overlay: str | None
     known: tuple[Path, ...]
     budget: float | None
+    notify: Path | None
+
+
+_NOT_TESTED: Final = {"title", "state", "trees", "kernels", "budget", "bisect", "notify"}
+"""Keys that change nothing of what a run means, or that are in its kernel's plan."""
 
 
 def plan_of(file: NightlyFile, home: Path) -> NightlyPlan:
@@ -61,11 +68,7 @@ def plan_of(file: NightlyFile, home: Path) -> NightlyPlan:
             for kernel in file.kernels:
                 fragments = tuple(_path(name, home, ".config") for name in kernel.config)
                 boards = tuple(_path(name, home, ".yaml", ".yml") for name in kernel.boards or file.boards)
-                asked = {
-                    **file.model_dump(mode="json", exclude={"title", "state", "trees", "kernels", "budget", "bisect"}),
-                    "fragments": fragments,
-                    "boards": boards,
-                }
+                asked = {**file.model_dump(mode="json", exclude=_NOT_TESTED), "fragments": fragments, "boards": boards}
                 text = json.dumps(asked, sort_keys=True)
                 url = _url(tree.url, home)
                 kernels.append(KernelPlan(tree.name, branch, kernel.name, url, fragments, boards, digest([text])))
@@ -77,6 +80,7 @@ def plan_of(file: NightlyFile, home: Path) -> NightlyPlan:
         _path(file.overlay, home) if file.overlay else None,
         known,
         duration(file.budget) if file.budget else None,
+        home / Path(file.notify).expanduser() if file.notify else None,
     )
 
 

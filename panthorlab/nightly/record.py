@@ -21,20 +21,21 @@ from panthorlab.run.record.lines import DamagedError
 from panthorlab.run.record.log import DamagedLogError, EventLog
 from panthorlab.run.record.versions import event_of
 
-VERSION: Final = 1
-"""Of these events; grows with every one that an older panthorlab must not overlook."""
+VERSION: Final = 2
+"""Of these events; grows with every one that an older panthorlab must not overlook. 2: people are told."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NightStart(Event, event="night"):
     """A night begins. `kernels`: their names, in the order in which they are tested. `deadline`: Unix time at which it
-    must end; None: never. `asked`: a digest of nightly.yaml."""
+    must end; None: never. `asked`: a digest of nightly.yaml. `tells`: whether somebody is to be told of it."""
 
     night: str
     title: str
     kernels: tuple[str, ...]
     asked: str
     deadline: Seconds | None = None
+    tells: bool = False
     version: Count = VERSION
 
 
@@ -65,6 +66,30 @@ class NightEnd(Event, event="night-end"):
     night: str
     seconds: Seconds
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class NightTelling(Event, event="night-telling"):
+    """Those who are to know of a night that has ended are told from here on: it is not begun again."""
+
+    night: str
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """`channel`: a name for people, without secrets. `message`: why it failed; empty if it did not."""
+
+    channel: str
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NightTold(Event, event="night-told"):
+    """Whoever wanted to know was told, or could not be. `interrupted`: in the middle; nobody knows what arrived."""
+
+    night: str
+    deliveries: tuple[Delivered, ...] = ()
+    interrupted: bool = False
 
 
 class NightLog(EventLog):

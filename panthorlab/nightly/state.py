@@ -10,7 +10,7 @@ from typing import Final
 
 from panthorlab.nightly.model import KernelNight, Night, NightOutcome
 from panthorlab.nightly.plan import KernelPlan
-from panthorlab.nightly.record import KernelJudged, NightEnd, NightStart, TreeFetched
+from panthorlab.nightly.record import KernelJudged, NightEnd, NightStart, NightTelling, NightTold, TreeFetched
 from panthorlab.run.record import Event
 
 COMPARABLE: Final = frozenset({NightOutcome.GOOD, NightOutcome.FAILING})
@@ -25,10 +25,17 @@ class NightSoFar:
     tips: dict[tuple[str, str], TreeFetched] = field(default_factory=dict)
     kernels: dict[str, KernelJudged] = field(default_factory=dict)
     end: NightEnd | None = None
+    telling: NightTelling | None = None
+    told: NightTold | None = None
 
     @property
     def name(self) -> str:
         return self.start.night
+
+    @property
+    def untold(self) -> bool:
+        """Whether it has ended, and those who are to know have not been told."""
+        return self.end is not None and self.start.tells and self.told is None
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,10 @@ class Nights:
                     nights[event.night].kernels[event.kernel.name] = event
                 case NightEnd():
                     nights[event.night].end = event
+                case NightTelling():
+                    nights[event.night].telling = event
+                case NightTold():
+                    nights[event.night].told = event
         return cls(tuple(nights.values()))
 
     @property
@@ -95,7 +106,16 @@ def whole(night: NightSoFar, directory: str, now: float) -> Night:
         night.kernels[name].kernel if name in night.kernels else _not_reached(name) for name in night.start.kernels
     )
     notes = night.end.notes if night.end else ("this night has not ended",)
+    notes += _untold(night.told, directory) if night.told else ()
     return Night(night.name, night.start.title, night.start.time, seconds, directory, kernels, notes)
+
+
+def _untold(told: NightTold, directory: str) -> tuple[str, ...]:
+    """Who may not know of it."""
+    again = f"`panthorlab notify {directory} --config FILE` tells it again"
+    if told.interrupted:
+        return (f"it was interrupted while people were told of it, and who knows is not known: {again}",)
+    return tuple(f"not told: {one.channel}: {one.message}; {again}" for one in told.deliveries if one.message)
 
 
 def _not_reached(name: str) -> KernelNight:

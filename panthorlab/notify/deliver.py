@@ -73,7 +73,7 @@ def _mails(notice: Notice, section: NotifySection, notice_id: str, link: str) ->
         def send(deadline: float) -> None:
             mail.send(own, mail.message(own, notice, notice_id, link), deadline)
 
-        yield Channel(f"mail by {own.host} to {', '.join(own.to)}", own.timeout, send)
+        yield Channel(_mail_name(own), own.timeout, send)
 
 
 def _wanted(channel: Webhook | MailRoute, notice: Notice, section: NotifySection) -> bool:
@@ -83,6 +83,18 @@ def _wanted(channel: Webhook | MailRoute, notice: Notice, section: NotifySection
 def _name(number: int, hook: Webhook) -> str:
     """Path and query stay out: in chat servers' URLs they are secrets."""
     return f"webhook {number} ({urlsplit(hook.url).netloc if hook.url else 'secret URL'})"
+
+
+def _mail_name(own: MailRoute) -> str:
+    return f"mail by {own.host} to {', '.join(own.to)}"
+
+
+def audience(section: NotifySection) -> list[str]:
+    """Who is told at all, and when, for people."""
+    rows: list[tuple[str, Webhook | MailRoute]] = []
+    rows += ((_name(number, hook), hook) for number, hook in enumerate(section.webhooks, 1))
+    rows += [(_mail_name(section.mail), section.mail)] if section.mail else []
+    return [f"{name} {'always' if (one.when or section.when) == 'always' else 'if it is bad'}" for name, one in rows]
 
 
 def deliver(notice: Notice, section: NotifySection) -> list[Delivery]:

@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 
-from panthorlab.kernel.job import prepare_kernel
+from panthorlab.kernel.build.reads import ReadFiles
+from panthorlab.kernel.build.steps import objects_of
+from panthorlab.kernel.job import build_side, prepare_kernel
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.store import load, read_record
 
-from .kernel_history import Made, make_history
+from .kernel_history import Made, Tree, make_history
 
 BUGS = Path(__file__).parents[2] / "benchmarks/bugs"
 PATCHES = Path(__file__).parent / "patches"
@@ -120,8 +122,13 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Made:
         return next(BUGS.glob(f"{number}-*.patch"))
 
     repository = tmp_path_factory.mktemp("history") / "linux.git"
-    tree = prepare_kernel(None).base.path
-    return make_history(repository, tree, bug("01"), commits=24, at=15, harmless=[bug("10"), bug("11")])
+    plan, reads = prepare_kernel(None), ReadFiles()
+    build_side(plan, log=repository.with_suffix(".log"))
+    if (objects := objects_of(plan)).is_dir():
+        reads.add(objects)
+    return make_history(
+        repository, Tree(plan.base, reads), bug("01"), commits=24, at=15, harmless=[bug("10"), bug("11")]
+    )
 
 
 def workload(result: Mapping[str, Any], name: str) -> Mapping[str, Any]:

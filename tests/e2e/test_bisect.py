@@ -19,7 +19,7 @@ from .conftest import Cli
 from .kernel_history import Made
 
 pytestmark = [pytest.mark.e2e, pytest.mark.full]
-PATIENCE = 1800.0
+PATIENCE = 7200.0
 
 
 def events(run: Path) -> Iterator[dict[str, Any]]:

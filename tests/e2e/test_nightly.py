@@ -18,7 +18,7 @@ from .conftest import Cli
 from .kernel_history import Made, git
 
 pytestmark = [pytest.mark.e2e, pytest.mark.full]
-PATIENCE = 3600.0
+PATIENCE = 7200.0
 FILE = """\
 title: The seed's bug
 trees:

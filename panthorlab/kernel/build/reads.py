@@ -10,14 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from posixpath import normpath
 from typing import Final
 
 from panthorlab.kernel.build.tokens import INERT
 from panthorlab.kernel.jail import inside
 
 _RECORDED: Final = (".c", ".h", ".S", ".rs", ".dts", ".dtsi")
-_ALWAYS: Final = re.compile(r"^(?:include/uapi|arch/[^/]+/include/uapi|scripts|tools|usr|certs)/")
-"""Headers for programs are also read by whatever builds these; what the build runs may read more than is recorded."""
+_ALWAYS: Final = re.compile(r"^(?:include/uapi|include/asm-generic|arch/[^/]+/include|scripts|tools|usr|certs)/")
+"""Headers for programs are also read by whatever builds these; what the build runs may read more than is recorded; and
+of an architecture's headers it counts which are there, for the generic ones to take the place of the others."""
 _NEVER: Final = re.compile(
     r"^(?:\.\w+(?:-\w+)*|COPYING|README|LICENSES/.*|tools/(?:testing|perf|power)/.*)$|(?:^|/)\.gitignore$|\.rst$"
 )
@@ -47,10 +49,11 @@ class ReadFiles:
 
 
 def _named(words: Iterable[str]) -> Iterable[str]:
-    """Paths in the tree among the words of a record; it names most of them by where the tree, `src`, was."""
+    """Paths in the tree among the words of a record; it names most of them by where the tree, `src`, was, and what is
+    included as `../x.h` by the way that led there."""
     for word in words:
         name = word.rstrip("\\")
         if name.endswith(_RECORDED):
-            yield name.removeprefix("./")
+            yield normpath(name)
             while name := name.partition("/src/")[2]:
-                yield name
+                yield normpath(name)

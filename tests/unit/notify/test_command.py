@@ -16,8 +16,7 @@ from panthorlab.notify.config import read_config
 from panthorlab.notify.main import notice_of
 from panthorlab.notify.ofnight import of_night
 from tests.made_runs import ALONE, FIXED, write_run
-
-from .conftest import Receiver
+from tests.notice_servers import Receiver
 
 NIGHT = {
     "name": "20260102-0100",

@@ -21,8 +21,9 @@ from panthorlab.notify.config import MailRoute
 from panthorlab.notify.deliver import Delivery, deliver
 from panthorlab.notify.mail import message
 from panthorlab.notify.notice import Notice, NoticePart
+from tests.notice_servers import Rude
 
-from .conftest import BAD, HOSTILE, Rude, section
+from .conftest import BAD, HOSTILE, section
 
 SECRET = "pass w0rd!"
 TO = ["lab@people.example", "kernel@people.example"]

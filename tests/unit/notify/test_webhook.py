@@ -21,8 +21,9 @@ from panthorlab.errors import LabError
 from panthorlab.notify.deliver import Delivery, deliver, missing
 from panthorlab.notify.notice import LINE
 from panthorlab.notify.webhook import signature
+from tests.notice_servers import Receiver, Rude
 
-from .conftest import BAD, HOSTILE, Receiver, Rude, section
+from .conftest import BAD, HOSTILE, section
 
 SECRET = "s3cr&t/w+rd with blanks"
 SLOW = b"HTTP/1.1 200 OK\r\n"

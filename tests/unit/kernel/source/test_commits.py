@@ -114,9 +114,12 @@ def test_what_no_record_names_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "drivers/.a.o.cmd").write_text(
         "savedcmd_drivers/a.o := gcc -c -o drivers/a.o /mnt/src/drivers/a.c\n\ndeps_drivers/a.o := \\\n"
         "  /mnt/src/include/linux/a.h \\\n  $(wildcard include/config/A) \\\n  scripts/b.h \\\n"
+        "  /mnt/src/kernel/sched/../../io_uring/wq.h \\\n"
     )
     reads.add(tmp_path)
-    assert all(map(reads, ("drivers/a.c", "include/linux/a.h")))
+    assert all(map(reads, ("drivers/a.c", "include/linux/a.h", "io_uring/wq.h")))
     assert not any(map(reads, ("drivers/b.c", "arch/x86/kernel/x.S", "include/linux/b.h", "Documentation/a.rst")))
     always = ("drivers/Makefile", "Kconfig", "Documentation/Kconfig", "scripts/x.c", "include/uapi/drm/x.h", "a.tbl")
     assert all(map(reads, always)), "nobody keeps records of these"
+    shadows = ("arch/arm64/include/asm/mmzone.h", "include/asm-generic/mmzone.h")
+    assert all(map(reads, shadows)), "that one is there or is not decides which other is included"
