@@ -70,7 +70,7 @@ class Rude:
     """A TCP server that says `first` to whoever comes, and then a byte now and then, or nothing, for ever."""
 
     def __init__(self, first: bytes, drop: bytes) -> None:
-        self.visits = 0
+        self.visited = threading.Event()
         self._ended = threading.Event()
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._socket.getsockname()[1])
@@ -83,7 +83,7 @@ class Rude:
                 guest, _ = self._socket.accept()
             except OSError:
                 return  # closed: the test is over
-            self.visits += 1
+            self.visited.set()
             threading.Thread(target=self._serve, args=(guest,), daemon=True).start()
 
     def _serve(self, guest: socket.socket) -> None:
