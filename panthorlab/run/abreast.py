@@ -21,9 +21,13 @@ def abreast(runs: Sequence[Callable[[], T]], stop: threading.Event) -> list[T]:
     """What each gives, in their order. `stop`: ends all of them, if one raises, or if Ctrl-C or the time limit come to
     this thread, which is the main one; that is raised when they have ended."""
     errors: list[BaseException] = []
+    known, interrupted = threading.Event(), threading.Event()
 
     def guarded(run: Callable[[], T]) -> T:
         try:
+            known.wait()
+            if interrupted.is_set():
+                raise HaltedError
             return run()
         except BaseException as error:
             errors.append(error)
@@ -33,11 +37,14 @@ def abreast(runs: Sequence[Callable[[], T]], stop: threading.Event) -> list[T]:
     pool = ThreadPoolExecutor(max(1, len(runs)), thread_name_prefix="run")
     try:
         futures = [pool.submit(guarded, run) for run in runs]
+        known.set()  # a pool whose `submit` is interrupted would not wait for the thread that was being started
         _await(futures)
     except BaseException:
+        interrupted.set()
         stop.set()
         raise
     finally:
+        known.set()
         pool.shutdown(cancel_futures=True)
     if errors:
         raise next((error for error in errors if not isinstance(error, HaltedError)), errors[0])

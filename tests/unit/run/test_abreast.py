@@ -6,8 +6,10 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,6 +77,27 @@ def test_ctrl_c_ends_all() -> None:
     with pytest.raises(KeyboardInterrupt):
         abreast([partial(run, partial(signal.raise_signal, signal.SIGINT)), partial(run, int)], stop)
     assert len(ended) == 2
+
+
+def test_ctrl_c_while_they_are_started_lets_none_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[str] = []
+    pools: list[ThreadPoolExecutor] = []
+    submit = ThreadPoolExecutor.submit
+
+    def interrupted(pool: ThreadPoolExecutor, *work: Any) -> Future[str]:
+        if pools:
+            raise KeyboardInterrupt
+        pools.append(pool)
+        return submit(pool, *work)
+
+    def begin() -> str:
+        begun.append("begun")
+        return "done"
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        abreast([begin, begin], threading.Event())
+    assert not begun
 
 
 def test_a_controller_that_is_halted_does_not_pass_for_one_that_is_done(tmp_path: Path) -> None:
