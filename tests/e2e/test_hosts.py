@@ -19,7 +19,7 @@ from tests.loopback_hosts import loopback_hosts
 from .conftest import HOUR, Cli
 from .running import Running
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.wide]
 WORKERS = 3
 ASKED = ("--suite", "heap-exit-claim", "--time", "exact", "--iterations", "2", "--boots", "2", "--jobs", "2")
 """One worker has nothing to do, until another one is killed."""
@@ -64,7 +64,6 @@ def test_a_host_that_is_killed_changes_nothing(cli: Cli, build: Callable[[Sequen
     assert all(len(kernels) == 1 for kernels in kept), kept
 
 
-@pytest.mark.wide
 def test_kernels_of_a_matrix_are_run_at_once(cli: Cli, build: Callable[[Sequence[str]], str], tmp_path: Path) -> None:
     kernels = [word for patches in ([], ["without-fix"]) for word in ("--kernel", build(patches))]
     asked = ("matrix", *kernels, "--suite", "probe", "--boots", "1")
