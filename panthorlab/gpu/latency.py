@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from panthorlab.gpu.targets import Target
+from panthorlab.gpu.targets import Target, of_events
 
 DEFAULT_SECONDS: Final = 20e-6
 """The latency of strategy `fixed`, and of all strategies where they draw none."""
@@ -130,19 +130,12 @@ class Override:
 def parse_overrides(text: str) -> tuple[Override, ...]:
     """Parse `WINDOW/KIND/NUMBER=MICROSECONDS,…`. Raises ValueError with a sentence for the user."""
     found = []
-    for word in filter(None, text.split(",")):
-        match = _OVERRIDE.fullmatch(word.strip())
-        if match is None:
-            raise ValueError(f"{word!r} is not WINDOW/KIND/NUMBER=MICROSECONDS, e.g. 1/irq job/3=112.5")
-        whole, _, part = match["us"].partition(".")
+    for one in of_events(text, _OVERRIDE, "WINDOW/KIND/NUMBER=MICROSECONDS, e.g. 1/irq job/3=112.5"):
+        whole, _, part = one["us"].partition(".")
         ns = int(whole) * 1000 + int(part.ljust(3, "0"))
         if ns > MOST_SECONDS * NANOSECONDS:
-            raise ValueError(f"{word!r}: a latency is at most {MOST_SECONDS:g} s")
-        found.append(Override(int(match["window"]), match["kind"], int(match["number"]), ns))
-    places = Counter((one.window, one.kind, one.number) for one in found)
-    if twice := [place for place, count in places.items() if count > 1]:
-        window, kind, number = twice[0]
-        raise ValueError(f"{window}/{kind}/{number} is given twice")
+            raise ValueError(f"{one[0]!r}: a latency is at most {MOST_SECONDS:g} s")
+        found.append(Override(int(one["window"]), one["kind"], int(one["number"]), ns))
     return tuple(found)
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -30,14 +31,26 @@ class Target:
 
 def parse_targets(text: str) -> tuple[Target, ...]:
     """Parse `WINDOW/KIND/NUMBER=ADDRESS:BEGINS,…`. Raises ValueError with a sentence for the user."""
+    return tuple(
+        Target(int(one["window"]), one["kind"], int(one["number"]), int(one["address"], 16), int(one["begins"]))
+        for one in of_events(text, _TARGET, "WINDOW/KIND/NUMBER=ADDRESS:BEGINS, e.g. 1/irq job/3=ffff800080123450:1")
+    )
+
+
+def of_events(text: str, form: re.Pattern[str], meaning: str) -> list[re.Match[str]]:
+    """The words of a list with commas, each of which says something of one event: `form` has groups `window`, `kind`
+    and `number`. Raises ValueError with a sentence for the user, also if an event is there twice."""
     found = []
     for word in filter(None, text.split(",")):
-        match = _TARGET.fullmatch(word.strip())
+        match = form.fullmatch(word.strip())
         if match is None:
-            raise ValueError(f"{word!r} is not WINDOW/KIND/NUMBER=ADDRESS:BEGINS, e.g. 1/irq job/3=ffff800080123450:1")
-        window, number, begins = (int(match[name]) for name in ("window", "number", "begins"))
-        found.append(Target(window, match["kind"], number, int(match["address"], 16), begins))
-    return tuple(found)
+            raise ValueError(f"{word!r} is not {meaning}")
+        found.append(match)
+    events = Counter((int(one["window"]), one["kind"], int(one["number"])) for one in found)
+    if twice := [event for event, count in events.items() if count > 1]:
+        window, kind, number = twice[0]
+        raise ValueError(f"{window}/{kind}/{number} is given twice")
+    return found
 
 
 def format_targets(targets: Iterable[Target]) -> str:

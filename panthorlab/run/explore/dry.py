@@ -11,9 +11,11 @@ from panthorlab.board.calls import DriverCode
 from panthorlab.errors import LabError
 from panthorlab.run.explore.aim import Aim, LateRun, block_aims, gap_aims
 from panthorlab.run.explore.course import Course, read_course
-from panthorlab.run.explore.hits import target_in
+from panthorlab.run.explore.hits import targets_in
 from panthorlab.run.explore.orders import Interleaving
 from panthorlab.run.explore.points import span
+
+Aims = dict[str, list[Aim]]
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class DryRun:
 
     def late(self, code: DriverCode) -> LateRun | None:
         """None if no event was to be late."""
-        target = target_in(self.log_dir, self.order.window)
+        target = targets_in(self.log_dir).get(self.order.window)
         if target is None:
             return None
         return LateRun(target.kind, target.number, self.order, read_course(self.log_dir, self.order, code.places))
@@ -63,6 +65,3 @@ def aims_at_blocks(
             hint="an exploration that another version has begun cannot go on: choose another --output",
         )
     return {name: block_aims(own, seed=seed, between=between) for name, own in runs.items()}
-
-
-Aims = dict[str, list[Aim]]

@@ -5,7 +5,7 @@ CPU was held for it."""
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,11 +44,10 @@ class Hits:
         }
 
 
-def target_in(log_dir: Path, window: int) -> Target | None:
-    """The event that a boot was told to move in an iteration, and to which block; None: it was none. Raises OSError."""
+def targets_in(log_dir: Path) -> Mapping[int, Target]:
+    """By window, which event a boot was told to move, and to which block. Raises OSError."""
     job = Job.read(json.loads((log_dir / "job.json").read_text()))
-    targets = parse_targets(job.params.get("exact.target", ""))
-    return next((one for one in targets if one.window == window), None)
+    return {one.window: one for one in parse_targets(job.params.get("exact.target", ""))}
 
 
 def came_there(log_dir: Path, one: Interleaving, target: Target) -> bool:

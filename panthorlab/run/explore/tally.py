@@ -15,7 +15,7 @@ from panthorlab.jsonvalue import Json, JsonObject
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.report.faults import headline
 from panthorlab.run.explore.growth import Growth
-from panthorlab.run.explore.hits import Hits, came_there, target_in
+from panthorlab.run.explore.hits import Hits, came_there, targets_in
 from panthorlab.run.explore.orders import Interleaving, OrdersFile
 from panthorlab.run.explore.plan import Portion
 from panthorlab.run.job import Job
@@ -66,6 +66,7 @@ class Explored:
         self._run_dir, self._known = run_dir, known
         self._files: dict[str, OrdersFile] = {}
         self._orders: dict[tuple[str, int], Interleaving] = {}
+        self._targets: dict[str, Mapping[int, Target]] = {}
         self.workloads: dict[str, Variety] = {}
         self.strategies: dict[tuple[str, str], Variety] = {}
         self.found: list[Suspect] = []
@@ -139,7 +140,9 @@ class Explored:
     def _aimed(self, event: Iteration, order: Interleaving) -> Target | None:
         """What was aimed at in an iteration; whether it was hit is counted."""
         log_dir = self._run_dir / "boots" / event.boot
-        if (target := target_in(log_dir, order.window)) is not None:
+        if event.boot not in self._targets:
+            self._targets[event.boot] = targets_in(log_dir)
+        if (target := self._targets[event.boot].get(order.window)) is not None:
             hit = came_there(log_dir, order, target)
             self.hits.setdefault(event.workload, Hits()).add(target, hit=hit)
         return target

@@ -199,7 +199,13 @@ TARGETS = st.builds(
 
 @given(st.lists(TARGETS, max_size=5))
 def test_targets_are_read_as_they_are_written(targets: list[Target]) -> None:
-    assert list(parse_targets(format_targets(targets))) == targets
+    single = list({(one.window, one.kind, one.number): one for one in targets}.values())
+    assert list(parse_targets(format_targets(single))) == single
+
+
+def test_an_event_has_one_target() -> None:
+    with pytest.raises(ValueError, match="1/irq job/3 is given twice"):
+        parse_targets("1/irq job/3=ff:1,1/irq job/3=fe:2")
 
 
 @pytest.mark.parametrize("text", ["x", "1/irq job=ff:1", "1/a/0=ff:1", "1/irq job/1=ff", "1/a/1=FG:1", "1/a/1=1:0"])
