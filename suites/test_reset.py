@@ -40,6 +40,7 @@ def test_jobs_end_with_a_reset_that_fails(session: Session) -> None:
     or who waits for it waits for ever. The GPU works again with a driver that knows nothing of all that; 6.12 uses
     registers of a GPU without a clock on the way (docs/findings/0010)."""
     with awake(session):
+        session.job("store")  # it is awake: the start that fails must be a reset's
         try:
             with session.findings_expected({"cs-fatal", "warning", *CONSEQUENCES}):
                 with session.misbehaving("cs-fatal,exception=0x41,slot=1", "boot-lost,times=0"):
