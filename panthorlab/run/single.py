@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from panthorlab.errors import LabError, UsageError
+from panthorlab.kernel.model import Kernel
 from panthorlab.report.leftout import not_run
 from panthorlab.run import fleet, measure
 from panthorlab.run.arms import ALONE, Arm
@@ -22,10 +23,10 @@ from panthorlab.run.kernels import notes_of, parse_params, resolve_kernel
 from panthorlab.run.known import read_known
 from panthorlab.run.limits import TimeLimitReached, time_limit
 from panthorlab.run.overlays import overlay_dir
-from panthorlab.run.plan import schedule, variant_slots
+from panthorlab.run.plan import Slot, schedule, variant_slots
 from panthorlab.run.planning import planned, record_needs
 from panthorlab.run.progress import ProgressDisplay, RunProgress
-from panthorlab.run.record import KnownEntry, Note, RunEnd, RunStart, Settings
+from panthorlab.run.record import KnownEntry, Note, Planned, RunEnd, RunStart, Settings
 from panthorlab.run.record.codec import decode
 from panthorlab.run.record.log import EventLog, new_run_dir, read_events, read_run
 from panthorlab.run.record.versions import VERSION
@@ -97,20 +98,7 @@ def run_suites(
         arm = Arm(ALONE, kernel)
         log.append(arm.on_record())
         record_needs(log, needs)
-        plan = planned(log, read_events(run_dir), settings, [kernel], chosen.boards, no_build=ONE_KERNEL)
-        for note in (*chosen.notes, *notes_of(kernel)):
-            log.append(Note(text=note))
-        for note in (*chosen.notes, *notes_of(kernel), *not_run(plan.left_out)):
-            progress.note(note)
-        if not plan.plain and not plan.variants:
-            log.discard()
-            raise UsageError(
-                "no test of these suites can run:\n" + "\n".join(not_run(plan.left_out)),
-                hint="`panthorlab suites` lists suites",
-            )
-        keys = [board.key for board in chosen.boards]
-        slots = schedule([ALONE], settings.boots, keys) if plan.plain else []
-        slots += variant_slots([ALONE], [variant.name for variant in plan.variants], keys)
+        plan = _plan(log, settings, kernel, chosen, progress)
         try:
             Controller(
                 log,
@@ -130,7 +118,7 @@ def run_suites(
                 progress=progress.event,
                 boot=crew.boot,
                 stop=crew.stop,
-            ).run(slots)
+            ).run(_slots(plan, settings, [board.key for board in chosen.boards]))
             if maps:
                 for event in measure.conclude(run_dir, read_events(run_dir)):
                     log.append(event)
@@ -138,3 +126,27 @@ def run_suites(
         finally:
             progress.finish()
     return run_dir
+
+
+def _plan(log: EventLog, settings: Settings, kernel: Kernel, chosen: fleet.Fleet, progress: RunProgress) -> Planned:
+    """Where every test runs, put on record and told. Raises UsageError if none does: then there was no run."""
+    events = read_events(log.path.parent)
+    plan = planned(log, events, settings, [kernel], chosen.boards, no_build=ONE_KERNEL)
+    notes = (*chosen.notes, *notes_of(kernel))
+    for note in notes:
+        log.append(Note(text=note))
+    for note in (*notes, *not_run(plan.left_out)):
+        progress.note(note)
+    if not plan.plain and not plan.variants:
+        log.discard()
+        raise UsageError(
+            "no test of these suites can run:\n" + "\n".join(not_run(plan.left_out)),
+            hint="`panthorlab suites` lists suites",
+        )
+    return plan
+
+
+def _slots(plan: Planned, settings: Settings, boards: Sequence[str]) -> list[Slot]:
+    """The boots, each on one of the `boards`."""
+    slots = schedule([ALONE], settings.boots, boards) if plan.plain else []
+    return slots + variant_slots([ALONE], [variant.name for variant in plan.variants], boards)
