@@ -26,6 +26,9 @@
 #define SETTLE_MS	4000	/* on a busy host thousands of fences are freed as slowly as that */
 #define KEPT_TURNS	2	/* of rounds that keep something: it adds up in each, ... */
 #define KEPT_SETTLE_MS	200	/* ... and nothing is waited for */
+#define KILLED_GROUPS	6u
+#define MOMENTS		16u
+#define MOMENT_US	150u
 #define OTHER_VA	0x20000000ull
 #define OTHER_PAGES	16u
 
@@ -224,22 +227,32 @@ static int round_vm_first(struct heap_scene *scene)
 	return ret;
 }
 
-/* Killed while its pass runs. */
+/*
+ * Killed while its passes ask for memory, each round at another moment. There are several, so that the
+ * kernel's workers, who grow one heap each, are busy, and some group is evicted with its work still to do.
+ */
 static int round_killed(struct heap_scene *scene)
 {
-	pid_t pid = fork();
+	static unsigned int moment;
+	pid_t pid;
 	int status;
 
 	(void)scene;
+	moment++;
+	pid = fork();
 	if (!pid) {
 		struct heap_scene own;
 		struct pass pass;
+		unsigned int g;
 		int ret;
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		ret = heap_scene_create(&own, 1, 1, 64);
-		pass = heap_pass(&own, 0, 40);
-		ret = ret ?: heap_submit(&own, 0, &pass);
+		ret = heap_scene_create(&own, KILLED_GROUPS, 1, 64);
+		for (g = 0; !ret && g < own.groups; g++) {
+			pass = heap_pass(&own, g, 40);
+			ret = heap_submit(&own, g, &pass);
+		}
+		sleep_us(moment % MOMENTS * MOMENT_US);
 		if (!ret)
 			raise(SIGKILL);
 		_exit(1);
