@@ -9,13 +9,15 @@ from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.record import BootEnd
 
 
-def end_well(digest: RunDigest | None, *, complete: bool) -> BootEnd:
-    """The end of a boot that nothing has ended. `digest`: what went on in it, in exact time."""
+def end_well(digest: RunDigest | None, *, complete: bool, spent: str = "") -> BootEnd:
+    """The end of a boot that nothing has ended. `digest`: what went on in it, in exact time. `spent`: why the rest of
+    its tests runs in another one."""
     return BootEnd(
         complete=complete,
         booted=True,
         outcome=Outcome.PASS,
         blame=None,
+        reason=spent,
         digest=digest.sha256 if digest else None,
         instructions=digest.instructions if digest else None,
     )

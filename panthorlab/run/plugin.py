@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -46,6 +46,7 @@ _KERNEL = pytest.StashKey["Kernel | None"]()
 _BLAMED = pytest.StashKey[set[int]]()
 _BOARD = pytest.StashKey["Board"]()
 _COUNTED = pytest.StashKey[dict[Path, set[str]]]()
+_WORKLOAD, _FAILED = pytest.StashKey[Workload](), pytest.StashKey[bool]()
 OWN_STATUS: Final = 100
 """What `--own-status` adds to an exit status of panthorlab's, so that none is taken for one of pytest's."""
 
@@ -248,9 +249,6 @@ def nothing_left(session: Session) -> None:
     session.held()
 
 
-_WORKLOAD = pytest.StashKey[Workload]()
-
-
 @pytest.fixture(autouse=True)
 def _only_expected_findings(request: pytest.FixtureRequest) -> Iterator[None]:
     """A test that leaves a finding it did not expect has failed, whatever else it checked; so has one that asked for
@@ -303,6 +301,18 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """A boot is only as good as what the test before has left. Iterations have their own rules."""
+    result = yield
+    booted, failed = item.config.stash.get(_SESSION, None), item.stash.get(_FAILED, False)
+    if booted is not None and failed and nextitem is not None and _WORKLOAD not in item.stash:
+        from panthorlab.run.wornout import wear
+
+        item.session.shouldstop = wear(booted, name_of(item)) or item.session.shouldstop
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     report: pytest.TestReport = yield  # type: ignore[assignment]
     if (
@@ -314,6 +324,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         if name_of(item) not in job.done_tests and job.extra is None:
             item.config.stash[_EMIT](test_event(name_of(item), call, report))
     if call.excinfo is not None and report.outcome == "failed":
+        item.stash[_FAILED] = True
         item.config.stash[_BLAMED].add(status_of(call.excinfo.value))
     booted = item.config.stash.get(_SESSION, None)
     if booted is not None and call.excinfo is not None and isinstance(call.excinfo.value, PanthorlabError):

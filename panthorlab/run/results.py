@@ -216,11 +216,7 @@ def _notes(events: Events) -> tuple[str, ...]:
     notes = [note.text for note in _of(events, record.Note)]
     notes += [why for event in events if isinstance(event, record.ExtensionEvent | record.Again) for why in event.why]
     notes += [stop.hint for stop in _of(events, record.Stopped) if stop.hint]
-    notes += [
-        f"boot {end.boot}: {end.why}"
-        for end in _of(events, record.BootEnd)
-        if end.outcome is not Outcome.PASS and end.reason
-    ]
+    notes += [f"boot {end.boot}: {end.why}" for end in _of(events, record.BootEnd) if end.reason]
     reasons: dict[str, list[str]] = defaultdict(list)
     for board in _of(events, record.BoardUp):
         if why := board.facts.get("why_this_method"):

@@ -66,6 +66,8 @@ class Session:
         self._suite = ""
         self.holdings = Holdings(board)
         self.died: PanthorlabError | None = None
+        self.spent = ""
+        """Why this boot is no good for further tests, though the board lives."""
         self._digest: RunDigest | None = None
 
     @cached_property
@@ -275,7 +277,7 @@ class Session:
         if self.died is not None:
             emit(end_by(self.died, booted=True))
         else:
-            emit(end_well(self._digest, complete=complete))
+            emit(end_well(self._digest, complete=complete, spent=self.spent))
 
     def send_strays(self) -> None:
         """Send out what the kernel has said outside iterations, and where its log has gaps."""

@@ -94,6 +94,12 @@ def awake(session: Session) -> Iterator[None]:
         shell.put(usual, path)
 
 
+def works(session: Session) -> bool:
+    """Whether a job still ends as it must, at the latest when a reset that is under way is over."""
+    with session.findings_expected({"warning", "mmu-fault", *CONSEQUENCES}):
+        return session.job("store", timeout=60, must_pass=False, retries=2).report.ok
+
+
 def probe(session: Session) -> int:
     """Take panthor off the GPU if it is there, put it back, and return what its probe did: 0, or a negative errno."""
     result = session.program("gpu-bind", "--mode", "once", timeout=60)

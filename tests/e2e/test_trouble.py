@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from panthorlab.outcome import Outcome
-from panthorlab.run.record import ArmKernel, BootStart, Iteration
+from panthorlab.run.record import ArmKernel, BootEnd, BootStart, Iteration, Tested
 from panthorlab.run.record.base import kinds
 from panthorlab.run.record.log import read_events
 
@@ -346,3 +346,41 @@ def test_a_fault_of_ours_behind_the_last_test_makes_the_boot_no_evidence(
     done = cli("run", "--kernel", f"{run_dir}:after", *ONE_BOOT, "--iterations", 1, "--output", tmp_path / "run")
     assert done.exit == 4
     assert "planted" in json.dumps(done.json) + done.stderr
+
+
+WORN_OUT = """
+def test_firmware_is_gone_for_good(session):
+    session.inject("mcu-hang")
+    session.inject("boot-lost,times=0")
+    session.job("store", timeout=60)
+
+def test_next(session):
+    session.job("store")
+"""
+
+
+def test_a_driver_that_works_no_more_is_not_blamed_for_the_tests_after(cli: Cli, run_dir: Path, tmp_path: Path) -> None:
+    suite = tmp_path / "test_worn_out.py"
+    suite.write_text(WORN_OUT)
+    done = cli("run", "--kernel", f"{run_dir}:after", "--suite", suite, "--boots", "1", "--output", tmp_path / "run")
+    assert done.exit == 1, done.stderr
+    events = read_events(tmp_path / "run")
+    ends = [event for event in events if isinstance(event, BootEnd)]
+    assert [end.complete for end in ends] == [False, True], done.stderr
+    assert "worn_out::test_firmware_is_gone_for_good no job works" in str(ends[0].reason)
+    tests = [(event.name, event.outcome, event.boot) for event in events if isinstance(event, Tested)]
+    assert {test[:2] for test in tests if test[2] == ends[1].boot} == {("worn_out::test_next", Outcome.PASS)}
+
+
+@pytest.mark.wide
+def test_tests_after_a_crash_run_on_a_kernel_that_has_not_crashed(
+    cli: Cli, build: Callable[[Sequence[str]], str], tmp_path: Path
+) -> None:
+    key = build(["../../../benchmarks/bugs/03-oom-errptr"])
+    done = cli("run", "--kernel", key, "--suite", "tiler-oom", "--boots", "1", "--output", tmp_path / "run")
+    assert done.exit == 1, done.stderr
+    events = read_events(tmp_path / "run")
+    ends = [event for event in events if isinstance(event, BootEnd)]
+    assert "the kernel has crashed: the tests after it run in a new boot" in str(ends[0].reason)
+    assert ends[-1].complete
+    assert not [event for event in events if isinstance(event, Tested) and event.outcome is Outcome.SKIP]
