@@ -37,6 +37,7 @@ def add_bisect(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--time-limit", type=duration, metavar="TIME", help="stop after this long, to be resumed")
     add_output(parser)
+    parser.set_defaults(tree="")  # a night knows one in which much is built
 
 
 def add_step(parser: argparse.ArgumentParser) -> None:

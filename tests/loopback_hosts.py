@@ -23,6 +23,13 @@ from panthorlab.run.hosts.session import slots
 PROGRAMS = ("qemu", "debs", "plugins")
 """Of the cache, what is no kernel: nothing to see in fetching it for each worker."""
 DEADLINE = 300.0
+SELDOM = {
+    "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "500ms",
+    "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "5s",
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+    "DASK_DISTRIBUTED__WORKER__MEMORY__MONITOR_INTERVAL": "1s",
+}
+"""As `docs/hosts.md` has it: whoever waits for boots takes little from them."""
 
 
 @dataclass(frozen=True)
@@ -87,4 +94,4 @@ def free_port() -> int:
 def _dask(log: Path, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
     argv = [sys.executable, "-P", "-m", "dask", *arguments, "--host", "127.0.0.1", "--no-dashboard"]
     with log.open("wb") as output:
-        return spawn.spawn(argv, stdout=output, stderr=subprocess.STDOUT, env=env)
+        return spawn.spawn(argv, stdout=output, stderr=subprocess.STDOUT, env={**(env or os.environ), **SELDOM})

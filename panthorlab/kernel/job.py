@@ -8,21 +8,16 @@ reason = cannot_differ(sides, before, after)
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from panthorlab.arch import DEFAULT
 from panthorlab.errors import UsageError
 from panthorlab.files import write_whole
 from panthorlab.kernel import store
-from panthorlab.kernel.build import config, guest, rust
-from panthorlab.kernel.build.key import FORMAT, content, digest
 from panthorlab.kernel.build.plan import SidePlan, Sides
-from panthorlab.kernel.build.toolchain import Toolchain, find_toolchain, with_rust
-from panthorlab.kernel.driver import Driver, ReadFile, requested
+from panthorlab.kernel.driver import ReadFile
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.patch.apply import apply_all
 from panthorlab.kernel.patch.basechoice import BaseChoice, choose_base
@@ -32,61 +27,14 @@ from panthorlab.kernel.patch.read import read, read_all
 from panthorlab.kernel.patch.report import PatchReport
 from panthorlab.kernel.patch.series import Intake
 from panthorlab.kernel.progress import Progress, quiet
+from panthorlab.kernel.setting import Setting, open_setting
 from panthorlab.kernel.source import trees
 from panthorlab.kernel.source.base import Base, Changes
-from panthorlab.kernel.source.spec import resolve
 from panthorlab.outcome import Side
 from panthorlab.paths import cache_dir
 
 DEFAULT_FRAGMENTS = ("panthor", "qemu-virt")
 FIXES = Path(__file__).with_name("fixes")
-_VERSION_NAMED = re.compile(r"(?:debian:|kernel\.org:|linux-source-)v?(\d.*)")
-
-
-@dataclass(frozen=True)
-class _Setting:
-    """The settings that both sides share."""
-
-    base: Base
-    driver: Driver
-    read: ReadFile
-    fragments: tuple[Path, ...]
-    config_key: str
-    arch: str
-    toolchain: Toolchain
-    guest: str
-    debug_info: tuple[str, ...]
-    profiled: tuple[str, ...]
-
-    def plan(self, side: Side, reports: Sequence[PatchReport], changes: Changes) -> SidePlan:
-        core = digest(
-            [
-                FORMAT,
-                self.base.key,
-                sorted((path, content(data)) for path, data in changes.items()),
-                self.config_key,
-                self.arch,
-                self.toolchain.prefix,
-                self.toolchain.version,
-                *([self.debug_info] if self.debug_info else []),
-                *(["profiled", self.profiled] if self.profiled else []),
-            ]
-        )
-        return SidePlan(
-            side=side,
-            key=digest([core, self.guest]),
-            core_key=core,
-            title=_title(self.base, reports),
-            base=self.base,
-            changes=changes,
-            reports=tuple(reports),
-            fragments=self.fragments,
-            config_key=self.config_key,
-            arch=self.arch,
-            toolchain=self.toolchain,
-            debug_info=self.debug_info,
-            profiled=self.profiled,
-        )
 
 
 def prepare_sides(
@@ -117,7 +65,7 @@ def prepare_sides(
     intake = intake or _read(patches, base_spec, version)
     choice = BaseChoice(base_spec) if revert else choose_base(base_spec, intake)
     base_spec = choice.spec
-    setting = _setting(base_spec, fragments, arch, progress, look=look)
+    setting = open_setting(base_spec, fragments, arch, progress, look=look)
     about_series = [*choice.notes, *series_notes(intake, base_spec, setting.base.key, setting.base.title)]
     default_job = not patches
     if default_job:
@@ -175,7 +123,7 @@ def prepare_commits(
     """As `prepare_sides`, for all states between the two sides."""
     intake = _read(patches, base_spec, version)
     choice = choose_base(base_spec, intake)
-    setting = _setting(choice.spec, fragments, DEFAULT.name, progress)
+    setting = open_setting(choice.spec, fragments, DEFAULT.name, progress)
     notes = (*choice.notes, *series_notes(intake, choice.spec, setting.base.key, setting.base.title))
     reports, _ = _apply(setting, intake.patches, notes, reverse=False)
     changes: dict[str, bytes | None] = {}
@@ -204,26 +152,10 @@ def prepare_kernel(
 ) -> SidePlan:
     """One kernel: the base with `patches` (or, with `revert`, without them) and nothing else."""
     intake = _read(patches, base_spec)
-    setting = _setting(base_spec, fragments, arch, progress)
+    setting = open_setting(base_spec, fragments, arch, progress)
     about_series = series_notes(intake, base_spec, setting.base.key, setting.base.title)
     reports, changes = _apply(setting, intake.patches, about_series, reverse=revert)
     return setting.plan(Side.AFTER, reports, changes)
-
-
-def prepare_changes(
-    base_spec: str,
-    changes: Changes,
-    *,
-    title: str,
-    fragments: Sequence[str] = DEFAULT_FRAGMENTS,
-    arch: str = DEFAULT.name,
-    progress: Progress = quiet,
-) -> SidePlan:
-    """One kernel: the base with `changes`, called `title`. Raises as `prepare_kernel`."""
-    setting = _setting(base_spec, fragments, arch, progress)
-    trees.check_changes(setting.base, changes)
-    changed = {path: data for path, data in changes.items() if setting.read(path) != data}
-    return replace(setting.plan(Side.AFTER, (), changed), title=title)
 
 
 def build_side(
@@ -272,42 +204,8 @@ def _read(patches: Sequence[str], base_spec: str | None, version: int | None = N
     return read_all(patches, repository_of(base_spec), version)
 
 
-def _setting(
-    base_spec: str | None, fragments: Sequence[str], arch: str, progress: Progress, *, look: bool = False
-) -> _Setting:
-    files = config.find_fragments(fragments)
-    key = config.fragments_key(files)
-    wanted = config.read_fragments(files).values
-    driver = requested(wanted)
-    toolchain = find_toolchain(arch)
-    if (named := _VERSION_NAMED.fullmatch(base_spec or "")) and driver.too_old(named[1]):
-        raise driver.missing(named[0], named[1])
-    source = resolve(base_spec, progress, look=look, series=driver.series)
-    if look:
-        base, read = trees.look(source)
-    else:
-        base = trees.open_base(source, progress)
-        read = partial(trees.read_base, base)
-    if not driver.is_in(read):
-        raise driver.missing(base.title, base.version)
-    if wanted.get("RUST") == "y":
-        toolchain = with_rust(toolchain, rust.find_rust(progress, look=look))
-    return _Setting(
-        base,
-        driver,
-        read,
-        files,
-        key,
-        arch,
-        toolchain,
-        guest.digest(),
-        debug_info=config.debug_info(files),
-        profiled=config.profiled(files),
-    )
-
-
 def _apply(
-    setting: _Setting, texts: Sequence[PatchText], notes: Sequence[str], *, reverse: bool
+    setting: Setting, texts: Sequence[PatchText], notes: Sequence[str], *, reverse: bool
 ) -> tuple[list[PatchReport], Changes]:
     """Apply the patches to the base. Raises PatchError with the result for each patch."""
     reports, changes = apply_all(texts, setting.read, setting.base.title, notes, reverse=reverse)
@@ -333,11 +231,3 @@ def _notes(
         notes += ["reverting: before = the base without the patches, after = the base as it is"] if revert else []
     notes += ["sides exchanged"] if swap else []
     return tuple(notes)
-
-
-def _title(base: Base, reports: Sequence[PatchReport]) -> str:
-    if not reports:
-        return base.version
-    if len(reports) > 1:
-        return f"{base.version} {'without' if reports[0].reverse else 'with'} {len(reports)} patches"
-    return f"{base.version} {'without' if reports[0].reverse else 'with'} “{reports[0].title}”"

@@ -34,20 +34,22 @@ def bisect_options(
     kernel: KernelPlan,
     *,
     mirror: Path,
+    near: str,
     ends: tuple[str, str],
     signature: str,
     output: Path,
     overlay: Path | None,
     no_jail: bool,
 ) -> argparse.Namespace:
-    """Of `panthorlab bisect`. `ends`: good and bad."""
+    """Of `panthorlab bisect`. `ends`: good and bad. `near`: the commit in whose private tree it builds, if that is not
+    the bad end's."""
     parser = Parser(prog="panthorlab bisect")
     add_bisect(parser)
     argv = _common(plan, kernel, no_jail=no_jail)
     argv += ["--base", str(mirror), "--good", ends[0], "--bad", ends[1], "--boots", str(plan.file.bisect.boots)]
     argv += [part for name in kernel.fragments for part in ("--config", name)]
     options = parser.parse_args([*argv, f"--signature={signature}"])
-    options.output = output
+    options.output, options.tree = output, near
     options.overlay = str(overlay) if overlay else None
     return options
 

@@ -146,9 +146,14 @@ class KernelNight:
         return next((one for one in self.culprits if len(one.commits) == 1), None)
 
     @property
+    def state(self) -> NightOutcome:
+        """What it counts as: an unchanged branch that was bad is as bad as it was."""
+        return max(self.outcome, self.standing or self.outcome, key=lambda one: one.badness)
+
+    @property
     def exit(self) -> int:
-        """Exit status; an unchanged branch is as good as it was."""
-        return EXIT[self.standing or self.outcome]
+        """Exit status."""
+        return EXIT[self.state]
 
 
 @dataclass(frozen=True)
@@ -167,7 +172,7 @@ class Night:
     @property
     def outcome(self) -> NightOutcome:
         """The worst."""
-        return max((one.outcome for one in self.kernels), key=lambda one: one.badness, default=NightOutcome.ERROR)
+        return max((one.state for one in self.kernels), key=lambda one: one.badness, default=NightOutcome.ERROR)
 
     @property
     def exit(self) -> int:

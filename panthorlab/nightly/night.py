@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from panthorlab.errors import PanthorlabError
+from panthorlab.kernel.increment import has_tree
 from panthorlab.nightly import culprit, mirror
 from panthorlab.nightly.model import Culprit, KernelNight, Night, NightOutcome, TreeCommit
 from panthorlab.nightly.plan import KernelPlan, NightlyPlan
-from panthorlab.nightly.record import KernelJudged, NightEnd, NightLog, TreeFetched, read_nights
+from panthorlab.nightly.record import KernelJudged, KernelPlaced, NightEnd, NightLog, TreeFetched, read_nights
 from panthorlab.nightly.state import Nights, NightSoFar, whole
 from panthorlab.nightly.work import RUN, TIME_UP, Earlier, KernelWork, told
 from panthorlab.run.limits import TimeLimitReached, time_limit
@@ -137,14 +138,23 @@ class OneNight:
             self.overlay,
             self.no_jail,
             self.quiet,
+            lambda tree: self._placed(kernel, commit, tree),
         )
+
+    def _placed(self, kernel: KernelPlan, commit: TreeCommit, tree: str) -> None:
+        """The tree stays known to the mirror as long as kernels are built in it."""
+        mirror.keep(self._mirror(kernel.tree), tree)
+        self.log.append(KernelPlaced(night=self.name, kernel=kernel.name, commit=commit.id, tree=tree))
 
     def _earlier(self, nights: Nights, kernel: KernelPlan) -> Earlier:
         rates = [own.kernel.known for own in nights.judged(kernel.name, self.name)]
+        place = nights.placed(kernel.name)
+        tree = place.tree if place else ""
+        own = Earlier(measured=rates, tree=tree, built=nights.built(kernel.name, tree) if tree else "")
         good = nights.good(kernel.name, self.name, self._is_there)
         if good is None:
-            return Earlier(measured=rates)
-        return Earlier(good.night, good.kernel.commit, Path(good.kernel.directory) / RUN, rates)
+            return own
+        return replace(own, night=good.night, commit=good.kernel.commit, run=Path(good.kernel.directory) / RUN)
 
     def _is_there(self, kernel: KernelNight) -> bool:
         """A night whose run was deleted can be compared with nothing."""
@@ -197,6 +207,7 @@ class OneNight:
                     self.plan,
                     kernel,
                     tree=tree,
+                    near=self._near(kernel),
                     ends=(good, own.commit.id),
                     signature=symptom,
                     night=self.name,
@@ -209,6 +220,11 @@ class OneNight:
             return Culprit(
                 symptom, (), False, culprit.OUT_OF_TIME, directory=str(directory), night=self.name, ended=False
             )
+
+    def _near(self, kernel: KernelPlan) -> str:
+        """The commit in whose private tree a bisect finds the most built; empty if there is no such tree."""
+        place = self._nights().placed(kernel.name)
+        return place.tree if place and has_tree(self._mirror(kernel.tree), place.tree) else ""
 
     def _free(self, kernel: KernelPlan) -> Path:
         """The directory of the next bisect; that of one which was killed before it had a result is taken again."""

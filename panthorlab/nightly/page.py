@@ -27,7 +27,7 @@ CSS: Final = {
 
 def render(night: Night, nights: Sequence[tuple[str, int, int, int]]) -> str:
     """The worst kernel first. `nights`: newest first, each with what was attempted, judged and lost."""
-    kernels = sorted(night.kernels, key=lambda one: -(one.standing or one.outcome).badness)
+    kernels = sorted(night.kernels, key=lambda one: -one.state.badness)
 
     def link(kernel: KernelNight) -> str:
         """To the comparison, from where the page lies."""

@@ -21,8 +21,9 @@ from panthorlab.run.record.lines import DamagedError
 from panthorlab.run.record.log import DamagedLogError, EventLog
 from panthorlab.run.record.versions import event_of
 
-VERSION: Final = 2
-"""Of these events; grows with every one that an older panthorlab must not overlook. 2: people are told."""
+VERSION: Final = 3
+"""Of these events; grows with every one that an older panthorlab must not overlook. 2: people are told. 3: where
+kernels are built."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,17 @@ class TreeFetched(Event, event="night-fetched"):
     branch: str
     commit: TreeCommit | None = None
     why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelPlaced(Event, event="night-build"):
+    """A kernel is built from here on, unless it is in the store. `kernel`: its name. `commit`: what of. `tree`: the
+    commit in whose private tree, as an increment of what was built there before."""
+
+    night: str
+    kernel: str
+    commit: str
+    tree: str
 
 
 @dataclass(frozen=True, kw_only=True)

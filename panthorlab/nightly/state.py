@@ -10,7 +10,15 @@ from typing import Final
 
 from panthorlab.nightly.model import KernelNight, Night, NightOutcome
 from panthorlab.nightly.plan import KernelPlan
-from panthorlab.nightly.record import KernelJudged, NightEnd, NightStart, NightTelling, NightTold, TreeFetched
+from panthorlab.nightly.record import (
+    KernelJudged,
+    KernelPlaced,
+    NightEnd,
+    NightStart,
+    NightTelling,
+    NightTold,
+    TreeFetched,
+)
 from panthorlab.run.record import Event
 
 COMPARABLE: Final = frozenset({NightOutcome.GOOD, NightOutcome.FAILING})
@@ -19,11 +27,12 @@ COMPARABLE: Final = frozenset({NightOutcome.GOOD, NightOutcome.FAILING})
 
 @dataclass
 class NightSoFar:
-    """One night on record. `kernels`: by name, as they were judged last."""
+    """One night on record. `kernels`: by name, as they were judged last; `placed`: where they were built."""
 
     start: NightStart
     tips: dict[tuple[str, str], TreeFetched] = field(default_factory=dict)
     kernels: dict[str, KernelJudged] = field(default_factory=dict)
+    placed: dict[str, KernelPlaced] = field(default_factory=dict)
     end: NightEnd | None = None
     telling: NightTelling | None = None
     told: NightTold | None = None
@@ -53,6 +62,8 @@ class Nights:
                     nights[event.night] = NightSoFar(event)
                 case TreeFetched():
                     nights[event.night].tips[event.tree, event.branch] = event
+                case KernelPlaced():
+                    nights[event.night].placed[event.kernel] = event
                 case KernelJudged():
                     nights[event.night].kernels[event.kernel.name] = event
                 case NightEnd():
@@ -91,6 +102,18 @@ class Nights:
         return next(
             (own for own in self.judged(name, before) if own.kernel.outcome in COMPARABLE and there(own.kernel)), None
         )
+
+    def placed(self, name: str) -> KernelPlaced | None:
+        """Where a kernel was built last, also of a night that goes on."""
+        return next((night.placed[name] for night in reversed(self.nights) if name in night.placed), None)
+
+    def built(self, name: str, tree: str) -> str:
+        """The last commit of a kernel that was built in the tree of the commit `tree`, and has run; empty if none."""
+        for night in reversed(self.nights):
+            place, said = night.placed.get(name), night.kernels.get(name)
+            if place and said and place.tree == tree and said.kernel.kernel:
+                return place.commit
+        return ""
 
     def same(self, plan: KernelPlan, commit: str, before: str) -> KernelJudged | None:
         """What was said last of this kernel, if all was as it is now; `commit`: all digits."""

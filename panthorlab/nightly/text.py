@@ -21,7 +21,7 @@ def _lines(night: Night, columns: int) -> Iterator[str]:
     yield f"attempted {night.attempted}, judged {night.judged}, lost {night.lost}; {seconds(night.seconds)}"
     for note in night.notes:
         yield from wrap(plain(note), columns, first="note: ", rest="      ")
-    for kernel in sorted(night.kernels, key=lambda one: -(one.standing or one.outcome).badness):
+    for kernel in sorted(night.kernels, key=lambda one: -one.state.badness):
         yield ""
         yield from _kernel(kernel, columns)
 
@@ -53,8 +53,9 @@ def _kernel(kernel: KernelNight, columns: int) -> Iterator[str]:
 
 
 def said(kernel: KernelNight) -> str:
-    """The outcome in words, with what an unchanged branch was found to be."""
-    return f"{kernel.outcome} ({kernel.standing})" if kernel.standing else kernel.outcome.value
+    """The outcome in words; of an unchanged branch, with what it was found to be, the worse of the two first."""
+    other = kernel.outcome if kernel.state is kernel.standing else kernel.standing
+    return f"{kernel.state} ({other})" if other else kernel.state.value
 
 
 def culprit_text(one: Culprit) -> str:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -12,8 +12,9 @@ from typing import Final
 from panthorlab.errors import BuildError, PanthorlabError
 from panthorlab.files import write_whole
 from panthorlab.history.facts import facts_of
+from panthorlab.kernel.increment import has_tree, prepare_commit
 from panthorlab.kernel.jail.sandbox import sandbox
-from panthorlab.kernel.job import build_side, prepare_kernel
+from panthorlab.kernel.job import build_side
 from panthorlab.kernel.model import Kernel
 from panthorlab.nightly.asked import run_options
 from panthorlab.nightly.expectations import lists, measured, stayed_away
@@ -42,17 +43,21 @@ TIME_UP: Final = "the night's time was up"
 @dataclass(frozen=True)
 class Earlier:
     """What earlier nights leave to one: the last good one with its commit and run, and what each, newest first, has
-    measured of known findings."""
+    measured of known findings. `tree`: the commit in whose private tree the last one was built; `built`: the last one
+    that was, and ran."""
 
     night: str = ""
     commit: TreeCommit | None = None
     run: Path | None = None
     measured: Sequence[Sequence[Expectation]] = ()
+    tree: str = ""
+    built: str = ""
 
 
 @dataclass(frozen=True)
 class KernelWork:
-    """`tree`: the mirror. `folder`: of this kernel in this night. `overlay`: its directory."""
+    """`tree`: the mirror. `folder`: of this kernel in this night. `overlay`: its directory. `placed`: is told in which
+    commit's private tree it is built, before it is."""
 
     plan: NightlyPlan
     kernel: KernelPlan
@@ -63,6 +68,7 @@ class KernelWork:
     overlay: Path | None
     no_jail: bool
     quiet: bool
+    placed: Callable[[str], None]
 
     def judge(self, earlier: Earlier, seconds: float | None) -> KernelNight:
         """Build, run, judge; what is there whole is not made again. What goes wrong is said in the result."""
@@ -74,7 +80,7 @@ class KernelWork:
                     return self._lost(own, f"{TIME_UP} before it was done")
                 self.folder.mkdir(parents=True, exist_ok=True)
                 with time_limit(seconds):
-                    events = self._ran(self._built())
+                    events = self._ran(self._built(earlier))
             return self._judged(own, events, earlier)
         except BuildError as error:
             return _unbuilt(own, error)
@@ -103,7 +109,9 @@ class KernelWork:
     def run_dir(self) -> Path:
         return self.folder / RUN
 
-    def _built(self) -> Kernel:
+    def _built(self, earlier: Earlier) -> Kernel:
+        """An increment of what earlier nights have built, if their tree is there still. One that does not build is
+        believed if the last that did still does, there."""
         options = run_options(
             self.plan, self.kernel, key="", output=self.run_dir, overlay=self.overlay, no_jail=self.no_jail
         )
@@ -111,9 +119,16 @@ class KernelWork:
         fragments = fleet.fragments_of(boards, self.kernel.fragments)
         sandbox()
         step = self.progress.step
-        plan = prepare_kernel(f"{self.tree}@{self.commit.id}", (), fragments=fragments, progress=step)
+        there = earlier.tree if earlier.tree and has_tree(self.tree, earlier.tree) else self.commit.id
+        plan, tree = prepare_commit(self.tree, self.commit.id, near=there, fragments=fragments, progress=step)
         fleet.check_release(boards, plan.base.version)
-        return build_side(plan, log=self.folder / "build.log", progress=step, note=self.progress.line)
+        self.placed(tree)
+        before = None
+        if earlier.built and tree == earlier.tree and earlier.built != self.commit.id:
+            before, place = prepare_commit(self.tree, earlier.built, near=tree, fragments=fragments, progress=step)
+            before = before if place == tree else None
+        log, note = self.folder / "build.log", self.progress.line
+        return build_side(plan, log=log, progress=step, note=note, before=before)
 
     def _ran(self, kernel: Kernel) -> list[Event]:
         if self.run_dir.exists():

@@ -37,15 +37,22 @@ def dependence(job: Job, qemu: str) -> dict[str, str]:
 
 def versions() -> dict[str, str]:
     """What must be the same on each host of a run, by what a person calls it; without QEMU, which not every one has."""
-    parts = {"the GPU model": "gpu", "the programs for boards": "guest"}
     return {
         "panthorlab": __version__,
         "Python": ".".join(platform.python_version_tuple()[:2]),
-        **{name: _sources(folder) for name, folder in parts.items()},
-        "panthorlab's own side": _sources("."),
-        "the suites": digest(
-            (suite.name, sha256(suite)) for suite in sorted(next(data_dirs("suites"), PACKAGE).glob("*.py"))
-        ),
+        **{name: digest(files.items()) for name, files in parts().items()},
+    }
+
+
+def parts() -> dict[str, dict[str, str]]:
+    """What `versions` has digests of: of each, its files with theirs."""
+    suites = next(data_dirs("suites"), None)
+    ours = [file for file in sorted(suites.rglob("*")) if file.is_file() and file.suffix != ".pyc"] if suites else []
+    return {
+        "the GPU model": dict(_files("gpu")),
+        "the programs for boards": dict(_files("guest")),
+        "panthorlab's own side": dict(_files(".")),
+        "the suites": {str(file.relative_to(suites)): sha256(file) for file in ours if suites},
     }
 
 
@@ -76,5 +83,10 @@ def changed(kept: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
 
 
 def _sources(*folders: str) -> str:
+    return digest(_files(*folders))
+
+
+def _files(*folders: str) -> Iterator[tuple[str, str]]:
+    """Of parts of the package, each source with its digest."""
     files = sorted(file for folder in folders for file in (PACKAGE / folder).rglob("*") if file.suffix in SOURCES)
-    return digest((str(file.relative_to(PACKAGE)), sha256(file)) for file in files)
+    return ((str(file.relative_to(PACKAGE)), sha256(file)) for file in files)

@@ -30,6 +30,17 @@ def other_panthorlab(folder: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(folder)}
 
 
+def other_suites(folder: Path) -> dict[str, str]:
+    """The environment of a worker with all the same code, but for a suite."""
+    shutil.copytree(PACKAGE, folder / "panthorlab", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(PACKAGE.parent / "suites", folder / "suites", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("board_configs", "kernel_configs"):
+        (folder / name).symlink_to(PACKAGE.parent / name)
+    with (folder / "suites/test_probe.py").open("a") as file:
+        file.write("# one more line\n")
+    return {"PYTHONPATH": str(folder)}
+
+
 def other_qemu(folder: Path) -> dict[str, str]:
     """The environment of a worker with another QEMU on its PATH."""
     (folder / PROGRAM).write_text(OTHER_QEMU)
@@ -38,7 +49,13 @@ def other_qemu(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("other", "what"), [(other_panthorlab, "the GPU model: "), (other_qemu, "QEMU: ")], ids=["panthorlab", "qemu"]
+    ("other", "what"),
+    [
+        (other_panthorlab, "the GPU model: gpu/__init__.py is another one"),
+        (other_suites, "would be others than here: the suites: test_probe.py is another one\n"),
+        (other_qemu, "QEMU: 99.1.2 there, "),
+    ],
+    ids=["panthorlab", "suites", "qemu"],
 )
 def test_a_host_that_differs_is_refused(
     cli: Cli, build: Callable[[Sequence[str]], str], tmp_path: Path, other: Callable[[Path], dict[str, str]], what: str

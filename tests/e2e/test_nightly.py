@@ -38,6 +38,11 @@ def bisect_boots(state: Path) -> int:
     return sum(json.loads(line)["event"] == "bisect-boot" for log in logs for line in log.read_text().splitlines())
 
 
+def compiled(kernel: Path) -> int:
+    """How many objects a night compiled for a kernel."""
+    return sum(line.startswith("  CC ") for line in (kernel / "build.log").read_text().splitlines())
+
+
 def killed_in_its_bisect(file: Path, state: Path) -> None:
     argv = [sys.executable, "-m", "panthorlab", "nightly", str(file)]
     controller = subprocess.Popen(argv, stdout=subprocess.DEVNULL, start_new_session=True)
@@ -81,3 +86,8 @@ def test_the_night_after_a_regression_names_its_commit(history: Made, cli: Cli, 
     assert bisect_boots(state) >= 5
     for name in ("night.html", "night.json"):
         assert history.planted[:12] in (Path(second.json["directory"]) / name).read_text()
+    whole, increment = (compiled(Path(night.json["kernels"][0]["directory"])) for night in (first, second))
+    assert 0 < increment < whole / 10
+
+    stands = cli("nightly", file)
+    assert (stands.exit, stands.json["outcome"], stands.json["attempted"]) == (1, "regressed", 0), stands.stderr

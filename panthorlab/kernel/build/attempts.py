@@ -20,10 +20,11 @@ from typing import IO
 from panthorlab.errors import BuildError, ConfigError, LabError
 from panthorlab.files import disk_errors
 from panthorlab.kernel import gc, store
-from panthorlab.kernel.build.collect import Artefacts, collect
+from panthorlab.kernel.build.collect import RELEASE, Artefacts, collect
 from panthorlab.kernel.build.concern import differences
 from panthorlab.kernel.build.plan import SidePlan
 from panthorlab.kernel.build.steps import Builder, CrashedError, DoesNotBuildError, make_all, objects_of
+from panthorlab.kernel.jail import inside
 from panthorlab.kernel.jail.sandbox import sandbox
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.progress import Progress, quiet
@@ -123,7 +124,7 @@ class _Attempts:
 
     def _once(self, core: Kernel | None) -> Artefacts:
         plan, objects = self.plan, objects_of(self.plan)
-        written = trees.set_changes(plan.base, plan.changes)
+        written = trees.set_changes(plan.base, plan.changes, plan.executable)
         builder = Builder(
             plan,
             objects,
@@ -137,6 +138,8 @@ class _Attempts:
         if not (objects / "vmlinux").exists():
             builder.check_compiler()
             core = None  # the modules of a stored kernel are built with its objects
+        elif core is not None and (inside.read(objects, RELEASE) or b"").strip() != core.release.encode():
+            core = None  # nor would a module of another release be loaded
         with _whole(builder):
             return make_all(builder, written, core)
 

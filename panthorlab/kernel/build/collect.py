@@ -19,6 +19,8 @@ from panthorlab.kernel.elf import build_id
 from panthorlab.kernel.jail import inside
 from panthorlab.kernel.model import Kernel
 
+RELEASE = "include/config/kernel.release"
+"""In an O= directory: what `make kernelrelease` has said."""
 NOTES = "gcov"
 """Of a stored kernel: where the compiler's notes (.gcno) lie, each as /sys/kernel/debug/gcov has what it counts."""
 _PARTS = {"System.map": "System.map", ".config": "config", "vmlinux": "vmlinux"}
@@ -95,7 +97,7 @@ def _fill_core(plan: SidePlan, artefacts: Artefacts, into: Path) -> str:
         (into / "dtbs").mkdir(exist_ok=True)
         _copy(objects, f"{arch.boot_directory}/dts/{name}", into / "dtbs" / Path(name).name)
     copy_notes(plan.profiled, artefacts, into)
-    return inside.text(objects, "include/config/kernel.release").strip()
+    return inside.text(objects, RELEASE).strip()
 
 
 def _link_core(core: Path, into: Path) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from panthorlab.outcome import Side
 
 @dataclass(frozen=True)
 class SidePlan:
-    """One kernel to build. `changes`: all it changes in the base; `reports`: the patches that make them.
+    """One kernel to build. `changes`: all it changes in the base; `reports`: the patches that make them;
+    `executable`: which changed files can be run, where that is known.
 
     `key` is the store key; a kernel under it needs no building. `debug_info`, `profiled`: what is compiled with debug
     information, and so that it counts for gcov: directories (`DIR/`) and C files.
@@ -34,6 +36,7 @@ class SidePlan:
     toolchain: Toolchain
     debug_info: tuple[str, ...] = ()
     profiled: tuple[str, ...] = ()
+    executable: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def patches(self) -> tuple[str, ...]:

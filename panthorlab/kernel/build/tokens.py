@@ -72,9 +72,9 @@ def commands_of(record: bytes | None) -> list[list[str]]:
 
 def _same(before: SidePlan, after: SidePlan, objects: Path, commands: Sequence[list[str]]) -> bool:
     """Whether all commands see the same on both sides; stops at the first that does not."""
-    set_changes(after.base, after.changes)
+    set_changes(after.base, after.changes, after.executable)
     wanted = [_digest(after, objects, command) for command in commands]
-    set_changes(before.base, before.changes)
+    set_changes(before.base, before.changes, before.executable)
     return all(
         digest is not None and digest == _digest(before, objects, command)
         for command, digest in zip(commands, wanted, strict=True)

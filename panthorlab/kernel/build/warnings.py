@@ -152,7 +152,7 @@ class WarningMeter:
         if not commands:
             return {}
         with locked(plan.base.key, self.progress), _place(plan) as (box, binds, folder):
-            set_changes(plan.base, plan.changes)
+            set_changes(plan.base, plan.changes, plan.executable)
             self._flags = self._flags or _extra_flags(plan, box, binds, folder)
             removed, more = self._flags
 

@@ -9,8 +9,8 @@ culprit, and neither has to be built (git calls them TREESAME, of files instead 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -168,14 +168,26 @@ def _changes(raw: bytes) -> Iterator[FileChange]:
         yield FileChange(path.decode(errors="surrogateescape"), old_mode, mode, old, new)
 
 
-def changes_to(repository: Path, base: str, commit: str) -> Changes | None:
+@dataclass(frozen=True)
+class TreeChanges:
+    """From one tree to another. `executable`: of each file that is there in the end, whether it can be run."""
+
+    content: Changes
+    executable: Mapping[str, bool] = field(default_factory=dict)
+
+
+def changes_to(repository: Path, base: str, commit: str) -> TreeChanges | None:
     """What makes the tree `commit` of the tree `base`; None if files alone do not: a link or a submodule differs."""
     with reading(repository) as view:
         changes = _diff(view, base, commit)
         if any(change.mode not in _PLAIN or change.old_mode not in _PLAIN for change in changes):
             return None
         blobs = dict(_blobs(view, {change.new for change in changes if change.mode != "000000"}))
-    return {change.path: blobs[change.new] if change.mode != "000000" else None for change in changes}
+    there = {change.path: change for change in changes if change.mode != "000000"}
+    return TreeChanges(
+        {change.path: blobs[change.new] if change.path in there else None for change in changes},
+        {path: change.mode == "100755" for path, change in there.items()},
+    )
 
 
 def _blobs(view: View, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:

@@ -12,10 +12,12 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from typing import Final
 
 from panthorlab.arch import ARCHES
 from panthorlab.errors import LabError, PatchError, SourceError
@@ -30,6 +32,7 @@ from panthorlab.kernel.source.spec import Source, UnknownYetError
 from panthorlab.paths import cache_dir, cache_path
 
 CLEAN_SECONDS = 600.0
+NO_MODES: Final[Mapping[str, bool]] = MappingProxyType({})
 
 
 def open_base(source: Source, progress: Progress) -> Base:
@@ -66,6 +69,11 @@ def _recorded(key: str, record: Path) -> Base | None:
 def is_sound(home: Path) -> bool:
     """Whether the record of the tree in `trees/KEY` can be read, and the tree is there."""
     return _recorded("", home / "base.json") is not None
+
+
+def is_there(key: str) -> bool:
+    """Whether the private tree of a source is in the cache."""
+    return is_sound(cache_path("trees", _short(key)))
 
 
 def forget(base: Base) -> None:
@@ -197,15 +205,17 @@ def check_changes(base: Base, changes: Changes) -> None:
             )
 
 
-def set_changes(base: Base, changes: Changes) -> list[str]:
-    """Make the tree the base with exactly `changes`. Call it under `locked`. Returns the paths that were written."""
+def set_changes(base: Base, changes: Changes, executable: Mapping[str, bool] = NO_MODES) -> list[str]:
+    """Make the tree the base with exactly `changes`. `executable`: which of the files can be run; of others, those
+    that can in the base, and new scripts. Call it under `locked`. Returns the paths that were written."""
     with disk_errors():
         for path in changes:
             _save_original(base, path)
         written = []
         for path in sorted(set(changes) | set(_ever_touched(base))):
             target = changes[path] if path in changes else read_base(base, path)
-            if _write_if_different(tree_path(base.path, path), target):
+            runs = executable.get(path, _runs(base, path))
+            if _write_if_different(tree_path(base.path, path), target, executable=runs):
                 written.append(path)
     return written
 
@@ -234,20 +244,26 @@ def _ever_touched(base: Base) -> Iterator[str]:
                 yield str(path.relative_to(top))
 
 
-def _write_if_different(path: Path, content: bytes | None) -> bool:
+def _runs(base: Base, path: str) -> bool | None:
+    """Whether a file can be run in the base; None if the base lacks it."""
+    original = _pristine(base) / "files" / path
+    return bool(original.stat().st_mode & 0o100) if original.is_file() else None
+
+
+def _write_if_different(path: Path, content: bytes | None, *, executable: bool | None) -> bool:
     exists = path.is_file()
     if content is None:
         if exists:
             path.unlink()
         return exists
-    if exists and path.read_bytes() == content:
+    # Patches come here without modes; a new script that cannot be run would look like a patch that does not build.
+    mode = 0o755 if (content.startswith(b"#!") if executable is None else executable) else 0o644
+    if exists and path.read_bytes() == content and path.stat().st_mode & 0o100 == mode & 0o100:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.new~")
     scratch.write_bytes(content)
-    # Patches come here without modes; a new script that cannot be run would look like a patch that does not build.
-    new_mode = 0o755 if content.startswith(b"#!") else 0o644
-    scratch.chmod(path.stat().st_mode & 0o777 if exists else new_mode)
+    scratch.chmod(mode)
     scratch.replace(path)
     return True
 

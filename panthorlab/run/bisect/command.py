@@ -70,6 +70,7 @@ def begin(options: argparse.Namespace) -> int:
         fragments=fleet.fragments_of(chosen.boards, [_kept(name) for name in options.config]),
         old=ends.old,
         new=ends.new,
+        tree=options.tree,
     )
     given = {
         **vars(options),
@@ -110,7 +111,8 @@ def _carry_on(log: EventLog, history: History, settings: Settings, *, as_json: b
     run_dir = log.path.parent
     progress = ProgressDisplay(quiet=quiet)
     known = Known.of(read_events(run_dir))
-    kernels = Kernels(history, known.start.fragments, run_dir / "build.log", progress.line)
+    near = known.start.tree or history.bad
+    kernels = Kernels(history, known.start.fragments, run_dir / "build.log", progress.line, near)
     kernels.start()
     driver = requested(config.read_fragments(config.find_fragments(known.start.fragments)).values)
     hands = RealHands(

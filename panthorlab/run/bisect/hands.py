@@ -17,13 +17,13 @@ from panthorlab.errors import LabError
 from panthorlab.kernel import store
 from panthorlab.kernel.build.reads import ReadFiles
 from panthorlab.kernel.build.steps import objects_of
-from panthorlab.kernel.job import build_side, prepare_changes, prepare_kernel
+from panthorlab.kernel.increment import prepare_commit
+from panthorlab.kernel.job import build_side, prepare_kernel
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.patch.apply import apply_all
 from panthorlab.kernel.patch.gitrange import read_range
 from panthorlab.kernel.progress import Progress, quiet
-from panthorlab.kernel.source.base import Changes
-from panthorlab.kernel.source.commits import History, Kinship, changes_to, fingerprints, kinship
+from panthorlab.kernel.source.commits import History, Kinship, TreeChanges, changes_to, fingerprints, kinship
 from panthorlab.kernel.source.git import reading
 from panthorlab.run import fleet
 from panthorlab.run.arms import Arm
@@ -44,12 +44,14 @@ NO_BUILD: Final = "a bisect boots plain kernels alone: with --config FRAGMENT th
 
 @dataclass
 class Kernels:
-    """Builds them, one at a time, in a thread of its own. `fragments`: of every kernel; `log`: of all builds."""
+    """Builds them, one at a time, in a thread of its own. `fragments`: of every kernel; `log`: of all builds; `near`:
+    the commit in whose private tree they are built."""
 
     history: History
     fragments: Sequence[str]
     log: Path
     tell: Callable[[str], None]
+    near: str
     reads: ReadFiles = field(default_factory=ReadFiles)
     culprit: str = ""
     _futures: dict[str, Future[tuple[Kernel, Made]]] = field(default_factory=dict)
@@ -105,15 +107,21 @@ class Kernels:
         def progress(step: str, done: int | None = None, total: int | None = None, /) -> None:
             self._progress(step, done, total)
 
-        base = f"{self.history.repository}@{self.history.bad}"
+        repository = self.history.repository
         changes = self._changes(target)
         if changes is None:  # a link, a submodule: a tree of its own
-            plan = prepare_kernel(
-                f"{self.history.repository}@{target}", (), fragments=self.fragments, progress=progress
-            )
+            plan = prepare_kernel(f"{repository}@{target}", (), fragments=self.fragments, progress=progress)
         else:
             title = f"{target[:LABEL]} ({self._subject(target)})"
-            plan = prepare_changes(base, changes, title=title, fragments=self.fragments, progress=progress)
+            plan, _ = prepare_commit(
+                repository,
+                self.history.bad,
+                changes,
+                near=self.near,
+                title=title,
+                fragments=self.fragments,
+                progress=progress,
+            )
         there = store.has(plan.key)
         kernel = build_side(plan, log=self.log, progress=progress, note=self.tell)
         objects = objects_of(plan)
@@ -126,17 +134,18 @@ class Kernels:
             return f"without {self.culprit[:LABEL]}"
         return next((commit.subject for commit in self.history.commits if commit.id == target), "the good end")
 
-    def _changes(self, target: str) -> Changes | None:
+    def _changes(self, target: str) -> TreeChanges | None:
         if target != REVERTED:
             return changes_to(self.history.repository, self.history.bad, target)
         return self.reverted()
 
-    def reverted(self) -> Changes:
+    def reverted(self) -> TreeChanges:
         """What takes the culprit out of the tip. Raises PatchError."""
         repository, bad = self.history.repository, self.history.bad
         series = read_range(f"{self.culprit}^..{self.culprit}", repository)
         with reading(repository) as view:
-            return apply_all(series.patches, lambda path: view.show(bad, path), bad[:LABEL], reverse=True)[1]
+            changes = apply_all(series.patches, lambda path: view.show(bad, path), bad[:LABEL], reverse=True)[1]
+        return TreeChanges(changes)
 
 
 @dataclass

@@ -243,8 +243,7 @@ class Bisect:
         if target not in known.built:
             self.log.append(BisectBuilt(commit=target, key=made.key, seconds=round(made.seconds, 1)))
         self.hands.expect([name for name in ahead if name not in known.built and name != target])
-        first = len(known.boots.get(target, ()))
-        for boot in self.hands.boot(target, range(first, first + boots)):
+        for boot in self.hands.boot(target, known.numbers(target, boots)):
             self.log.append(boot)
             now = self.known()
             said = now.answers(target)[-1]

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain, islice
+from itertools import count as counting
 from typing import Final
 
 from panthorlab.bisect.ends import BothEnds
@@ -84,6 +87,21 @@ class Known:
         if self.wanted is None:
             return [Answer.SEEN if boot.blamed else Answer.LAB if boot.error else Answer.CLEAN for boot in rows]
         return [answer(boot, wanted, self.background) for boot in rows]
+
+    def numbers(self, commit: str, count: int) -> list[int]:
+        """Which boots of a commit come next: those first whose like have shown the fault on other commits, most often
+        first. A boot's number is its seed, and in exact time the same seed is the same boot, as far as the commits
+        between change nothing of its course; where they do, or the host decides, it is as good as any."""
+        shown = Counter(
+            boot.number
+            for other, rows in self.boots.items()
+            for boot, said in zip(rows, self.answers(other), strict=True)
+            if said is Answer.SEEN
+        )
+        done = {boot.number for boot in self.boots.get(commit, ())}
+        known = sorted(shown, key=lambda number: (-shown[number], number))
+        order = chain(known, (number for number in counting() if number not in shown))
+        return list(islice((number for number in order if number not in done), count))
 
     def tally(self, commit: str) -> Tally:
         answers = self.answers(commit)

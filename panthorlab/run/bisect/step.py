@@ -14,10 +14,11 @@ from typing import Final
 
 from panthorlab.errors import LabError, PanthorlabError, UsageError
 from panthorlab.kernel.build import steps
+from panthorlab.kernel.increment import prepare_changes
 from panthorlab.kernel.jail.sandbox import sandbox
-from panthorlab.kernel.job import build_side, prepare_changes, prepare_kernel
+from panthorlab.kernel.job import build_side, prepare_kernel
 from panthorlab.kernel.model import Kernel
-from panthorlab.kernel.source.commits import changes_to
+from panthorlab.kernel.source.commits import TreeChanges, changes_to
 from panthorlab.kernel.source.git import git, is_repository, resolve_commit, top_level
 from panthorlab.kernel.source.localsource import RevisionSource, directory_source
 from panthorlab.run import fleet
@@ -93,7 +94,11 @@ def _build(tree: Path, options: argparse.Namespace, run_dir: Path, progress: Pro
             path: (tree / path).read_bytes() if digest is not None else None for path, digest in source.dirty
         }
         plan = prepare_changes(
-            f"{tree}@{base}", {**changes, **laid_over}, title=source.title, fragments=fragments, progress=progress.step
+            f"{tree}@{base}",
+            TreeChanges({**changes.content, **laid_over}, changes.executable),
+            title=source.title,
+            fragments=fragments,
+            progress=progress.step,
         )
     if steps.objects_of(plan).is_dir():
         progress.line(f"an increment of {base[:12]}")

@@ -33,7 +33,7 @@ from panthorlab.errors import LabError, PanthorlabError
 from panthorlab.files import write_whole
 from panthorlab.jsonvalue import Json, JsonObject
 from panthorlab.paths import cache_dir
-from panthorlab.run.dependence import versions
+from panthorlab.run.dependence import parts, versions
 from panthorlab.run.hosts.parcels import kept, packed_logs
 from panthorlab.run.hosts.places import HostPaths, shipped
 from panthorlab.run.poll import POLL
@@ -110,6 +110,11 @@ def here() -> dict[str, str]:
     """Of this host, what decides how a boot goes."""
     programs = [kind.programs() for kind in KINDS.values()]
     return versions() | {name: version for found in programs for name, version in found.items()}
+
+
+def files() -> dict[str, dict[str, str]]:
+    """Of this host, the files of what `here` has digests of, with theirs."""
+    return parts()
 
 
 def hand(attempt: str, message: BootAnswer | bytes) -> bool:

@@ -28,7 +28,6 @@ from panthorlab.files import write_whole
 from panthorlab.jsonvalue import Json, JsonObject
 from panthorlab.run.hosts.contents import parcels_of, places_of
 from panthorlab.run.hosts.desk import BootAnswer, BootReturn
-from panthorlab.run.hosts.equal import unequal
 from panthorlab.run.hosts.parcels import unpack
 from panthorlab.run.hosts.repeat import Repetition
 from panthorlab.run.job import Job
@@ -54,8 +53,7 @@ BUG: Final = "this is a bug of panthorlab"
 class HostsPort(Protocol):
     """What a boot wants of the session."""
 
-    @property
-    def versions(self) -> Mapping[str, str]: ...
+    def refuse(self, address: str, theirs: Mapping[str, object]) -> str: ...
     def submit(self, ticket: str, name: str) -> Future: ...
     def hand(self, address: str, attempt: str, message: BootAnswer | bytes) -> bool: ...
     def stop(self, address: str, attempt: str) -> None: ...
@@ -87,6 +85,7 @@ class RemoteBoot:
     _told: list[OfBoot] = field(default_factory=list)
     _repetition: Repetition | None = None
     _late_at: float | None = None
+    _refused: bool = False
 
     def run(self) -> str:
         """To its end. Empty if it said how it ended, else why it did not. Raises LabError if nobody can do boots any
@@ -96,15 +95,19 @@ class RemoteBoot:
         self._places = places_of(self._job, list(self._parcels.values()))
         self._exact = self.board.time_for(self._job.time) is TimeName.EXACT
         self.record(Doing(text="waits for a host"))
-        future = self.hosts.submit(self.ticket, self.log_dir.name)
+        future: Future | None = None
         try:
-            return self._follow(future)
+            while (why := self._follow(future := self.hosts.submit(self.ticket, self.log_dir.name))) is None:
+                future.release()  # whoever had it is refused, and has heard so
+            return why
         finally:
-            if not future.done():
-                future.cancel()
-            future.release()
+            if future is not None:
+                if not future.done():
+                    future.cancel()
+                future.release()
 
-    def _follow(self, future: Future) -> str:
+    def _follow(self, future: Future) -> str | None:
+        """As `run`; None if somebody else is to do it."""
         stop_at = None
         seen_at = time.monotonic()
         look_at = seen_at + CHECK
@@ -113,6 +116,9 @@ class RemoteBoot:
             while (message := self._next()) is not None:
                 if (why := self._hear(message)) is not None:
                     return why
+                if self._refused:
+                    self._refused = False
+                    return None
             now = time.monotonic()
             if done and (why := self._concluded(future)) is not None:
                 return why
@@ -157,8 +163,13 @@ class RemoteBoot:
     def _begin(self, name: str, ready: JsonObject) -> str | None:
         """A host has time for the boot."""
         before, attempt = self._attempt, HostAttempt(name, str(ready["address"]), str(ready["host"]), heard=1)
-        why = unequal(attempt.host, _object(ready["versions"]), self.hosts.versions)
-        if before is not None and not why:
+        if other := self.hosts.refuse(attempt.address, _object(ready["versions"])):
+            self.hosts.hand(attempt.address, name, {"job": "", "parcels": {}, "no": other})
+            self.record(Note(text=f"{attempt.host} gets no boot: {other}"))
+            self._refused = True
+            return None
+        why = ""
+        if before is not None:
             died = f"its host {before.host} ({before.address}) died"
             if self._ended:
                 why = f"{died} after it, with its logs"

@@ -20,15 +20,16 @@ from distributed.security import Security
 from panthorlab.board.board import Board
 from panthorlab.errors import LabError
 from panthorlab.jsonvalue import JsonObject
-from panthorlab.run.dependence import versions
+from panthorlab.run.dependence import parts, versions
 from panthorlab.run.hosts import desk
 from panthorlab.run.hosts.address import INSTALL, SchedulerAccess
-from panthorlab.run.hosts.equal import unequal
+from panthorlab.run.hosts.equal import unequal, which
 from panthorlab.run.hosts.remote import RemoteBoot
 from panthorlab.run.record import OfBoot
 
 RESOURCE: Final = "boot"
 CONNECT_TIME: Final = 30.0
+SAME: Final = "install the same panthorlab (and QEMU) everywhere, and start the workers again"
 BEATS: Final = 6
 """So many signs of life are sent to the hosts while one would do."""
 START: Final = "dask worker SCHEDULER --no-nanny --nthreads 1 --resources boot=1"
@@ -37,7 +38,8 @@ START: Final = "dask worker SCHEDULER --no-nanny --nthreads 1 --resources boot=1
 @dataclass(frozen=True)
 class Hosts:
     """A session. `boxes`: where messages of the boots go, by ticket. `versions`: what all hosts have. `lease`: seconds
-    without a sign of this controller after which its boots are ended."""
+    without a sign of this controller after which its boots are ended. `refused`: workers that turned out to be others,
+    with why."""
 
     client: Client
     topic: str
@@ -46,6 +48,7 @@ class Hosts:
     versions: Mapping[str, str]
     lease: float
     boxes: dict[str, queue.SimpleQueue[JsonObject]] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
 
     def boot(self, board: Board, log_dir: Path, record: Callable[[OfBoot], None], stop: threading.Event) -> str:
         """As `worker.run_here`, on one of the hosts."""
@@ -59,12 +62,23 @@ class Hosts:
     # -- what a boot does with it ------------------------------------------------------------------------------
 
     def submit(self, ticket: str, name: str) -> Future:
-        """Have a boot done by whoever is free."""
-        key = f"panthorlab-boot-{name}-{ticket}"
+        """Have a boot done by whoever is free, and not refused. Raises LabError if all are."""
+        key = f"panthorlab-boot-{name}-{ticket}-{len(self.refused)}"
         with _reaching():
+            fit = [address for address in slots(self.client) if address not in self.refused] if self.refused else None
+            if fit == []:
+                raise LabError(f"no host is left that may do boots: {'; '.join(self.refused.values())}", hint=SAME)
             return self.client.submit(
-                desk.boot, self.topic, ticket, self.lease, key=key, resources={RESOURCE: 1}, pure=False
+                desk.boot, self.topic, ticket, self.lease, key=key, resources={RESOURCE: 1}, workers=fit, pure=False
             )
+
+    def refuse(self, address: str, theirs: Mapping[str, object]) -> str:
+        """Why a worker that came later, with these versions, gets no boot of this session; empty if it may."""
+        if unequal(address, theirs, self.versions):
+            if address not in self.refused:
+                self.refused[address] = unequal(address, theirs, self.versions, _files(self.client, address))
+            return self.refused[address]
+        return ""
 
     def hand(self, address: str, attempt: str, message: desk.BootAnswer | bytes) -> bool:
         """Give something to an attempt; whether it is still there."""
@@ -80,7 +94,7 @@ class Hosts:
     def any_left(self) -> bool:
         """Whether there still is anybody who could do a boot."""
         with _reaching():
-            return bool(slots(self.client))
+            return bool(slots(self.client).keys() - self.refused)
 
     def deliver(self, event: tuple[float, str]) -> None:
         """A message from a desk, to its boot; late ones are nobody's."""
@@ -167,9 +181,16 @@ def _alike(client: Client, workers: list[str]) -> dict[str, str]:
     first = next(iter(found.values()))
     wanted = {**first, **versions()}
     for address, theirs in found.items():
-        if why := unequal(address, theirs, wanted):
-            raise LabError(why, hint="install the same panthorlab (and QEMU) everywhere, and start the workers again")
+        if unequal(address, theirs, wanted):
+            why = unequal(address, theirs, wanted, _files(client, address))
+            raise LabError(why, hint=SAME)
     return wanted
+
+
+def _files(client: Client, address: str) -> dict[str, str]:
+    """By part of panthorlab, which files are others on a worker; nothing if that one is too different to tell."""
+    theirs = client.run(desk.files, workers=[address], on_error="return").get(address)
+    return which(theirs, parts()) if isinstance(theirs, dict) else {}
 
 
 def _beat(hosts: Hosts, ended: threading.Event) -> None:

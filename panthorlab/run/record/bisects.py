@@ -13,7 +13,8 @@ from panthorlab.run.record.codec import Count
 @dataclass(frozen=True, kw_only=True)
 class BisectStart(Event, event="bisect"):
     """`good`, `bad`: ids of commits of `repository`. `signature`: as it was given; empty: to be chosen. `limit`: boots
-    of a commit at most. `fragments`: of every kernel. `old`, `new`: what is good and bad are called."""
+    of a commit at most. `fragments`: of every kernel. `old`, `new`: what is good and bad are called. `tree`: the
+    commit in whose private tree all are built; empty: the bad one."""
 
     repository: str
     good: tuple[str, ...]
@@ -23,6 +24,7 @@ class BisectStart(Event, event="bisect"):
     fragments: tuple[str, ...] = ()
     old: str = "good"
     new: str = "bad"
+    tree: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -84,5 +85,37 @@ def test_a_night_is_as_bad_as_its_worst_kernel(outcomes: list[str], outcome: str
 
 def test_an_unchanged_branch_is_as_good_as_it_was() -> None:
     kernel = replace(KERNEL, outcome=NightOutcome.UNCHANGED, standing=NightOutcome.REGRESSED)
-    assert kernel.exit == 1
-    assert "unchanged (regressed)" in text.render(replace(NIGHT, kernels=(kernel,)), columns=80)
+    night = replace(NIGHT, kernels=(kernel,))
+    assert (kernel.exit, night.exit, night.outcome) == (1, 1, "regressed")
+    shown, made = text.render(night, columns=80), page.render(night, [])
+    assert shown.startswith("REGRESSED  ")
+    assert re.search(r"regressed \(unchanged\) +linux/master/plain", shown)
+    assert "<title>regressed: " in made
+    assert re.search(r'<h1><span class="v regressed">regressed</span>', made)
+    assert re.search(r'<h2 id="k1"><span class="v regressed">regressed</span> <span class="v unchanged">', made)
+    assert to_json(night)["outcome"] == "regressed"
+
+
+@pytest.mark.parametrize(
+    ("standings", "outcome", "status"),
+    [
+        (["good"], "unchanged", 0),
+        (["good", "failing"], "failing", 1),
+        (["inconclusive", "good"], "inconclusive", 3),
+        (["inconclusive", "failing"], "inconclusive", 1),
+        (["regressed", "inconclusive"], "regressed", 1),
+    ],
+)
+def test_a_night_in_which_nothing_is_new_is_as_bad_as_what_stands(
+    standings: list[str], outcome: str, status: int
+) -> None:
+    kernels = tuple(
+        replace(KERNEL, outcome=NightOutcome.UNCHANGED, standing=NightOutcome(word), new=()) for word in standings
+    )
+    night = replace(NIGHT, kernels=kernels)
+    assert (night.outcome, night.exit) == (outcome, status)
+
+
+def test_a_good_branch_that_is_unchanged_says_so_first() -> None:
+    kernel = replace(KERNEL, outcome=NightOutcome.UNCHANGED, standing=NightOutcome.GOOD)
+    assert "unchanged (good)" in text.render(replace(NIGHT, kernels=(kernel,)), columns=80)

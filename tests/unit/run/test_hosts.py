@@ -22,7 +22,7 @@ from panthorlab.options import parse
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.hosts.address import access_of
 from panthorlab.run.hosts.crew import HERE, crew_of
-from panthorlab.run.hosts.equal import unequal
+from panthorlab.run.hosts.equal import unequal, which
 from panthorlab.run.hosts.parcels import Parcel, kept, packed_logs, unpack
 from panthorlab.run.hosts.places import HostPaths, shipped
 from panthorlab.run.hosts.repeat import Repetition
@@ -241,6 +241,35 @@ def test_a_repetition_that_tells_something_else_is_none() -> None:
     repetition = Repetition([_test("a")])
     with pytest.raises(LabError, match="another boot"):
         repetition.is_new(_test("a", outcome=Outcome.FAIL, blame=Blame.KERNEL))
+
+
+SHAS = st.sampled_from(["a" * 64, "b" * 64])
+PARTS = st.dictionaries(st.sampled_from(["one", "two"]), st.dictionaries(st.sampled_from(["x.py", "y.py", "z"]), SHAS))
+
+
+@given(theirs=PARTS, ours=PARTS)
+def test_each_file_that_differs_is_named_and_no_other(
+    theirs: dict[str, dict[str, str]], ours: dict[str, dict[str, str]]
+) -> None:
+    found = which(theirs, ours)
+    for part, mine in ours.items():
+        there = theirs.get(part, {})
+        other = {name for name in {*mine, *there} if mine.get(name) != there.get(name)}
+        assert bool(other) == (part in found), "each part that differs says which file"
+        assert all(f"{name} is" in str(found.values()) for name in other)
+        assert not any(f"{name} is" in found.get(part, "") for name in {*mine, *there} - other)
+
+
+def test_of_many_files_some_are_named() -> None:
+    ours = {"the suites": {f"test_{number}.py": "a" for number in range(9)}, "all": {"test_0.py": "a", "x.py": "a"}}
+    theirs = {"the suites": {"test_1.py": "b", "test_9.py": "a"}, "all": {"x.py": "b"}}
+    assert which(theirs, ours) == {
+        "the suites": "test_0.py is missing there, test_1.py is another one, test_2.py is missing there and 7 more",
+        "all": "x.py is another one",
+    }
+    assert unequal("h", {"the suites": "1"}, {"the suites": "2"}, which(theirs, ours)).startswith(
+        "boots on h would be others than here: the suites: test_0.py is missing there, "
+    )
 
 
 def test_unequal_hosts_are_told_with_what_differs() -> None:

@@ -24,6 +24,7 @@ from panthorlab.jsonvalue import Json, JsonObject
 from panthorlab.outcome import Outcome
 from panthorlab.run.hosts import remote
 from panthorlab.run.hosts.desk import Leash
+from panthorlab.run.hosts.equal import unequal
 from panthorlab.run.hosts.parcels import packed_logs
 from panthorlab.run.hosts.remote import RemoteBoot
 from panthorlab.run.hosts.session import slots
@@ -79,13 +80,23 @@ class _Hosts:
     future: _Future = field(default_factory=_Future)
     answers: list[tuple[str, str]] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
-    versions: Mapping[str, str] = field(default_factory=lambda: VERSIONS)
+    refused: list[str] = field(default_factory=list)
+    submitted: int = 0
+    left: bool = True
 
     def submit(self, ticket: str, name: str) -> _Future:
-        for message in self.script:
+        if self.submitted and not self.left:
+            raise LabError("no host is left that may do boots")
+        self.submitted += 1
+        for message in self.script if self.submitted == 1 else ():
             self.inbox.put(message)
         self.future.outcome = self.outcome
         return self.future
+
+    def refuse(self, address: str, theirs: Mapping[str, object]) -> str:
+        if why := unequal(address, theirs, VERSIONS):
+            self.refused.append(address)
+        return why
 
     def hand(self, address: str, attempt: str, message: object) -> bool:
         self.answers.append((attempt, message["no"] if isinstance(message, dict) else ""))
@@ -227,9 +238,15 @@ def test_a_boot_ends_with_its_worker_and_without_its_controller(status: Status, 
 
 
 def test_a_host_of_another_version_gets_no_boot(log_dir: Path) -> None:
-    talk = _talk(log_dir, [_ready("a", {"panthorlab": "2"})], None)
-    assert "panthorlab: 2 there, 1 wanted" in talk.why
-    assert talk.hosts.answers == [("a", talk.why)]
+    """Another one does the boot."""
+    script = [_ready("a", {"panthorlab": "2"}), _ready("b"), *_says("b", ONE, END)]
+    talk = _talk(log_dir, script, _outcome("b", 3))
+    assert (talk.why, talk.hosts.refused, talk.hosts.submitted) == ("", ["tcp://a"], 2)
+    ((_, no), (other, yes)) = talk.hosts.answers
+    assert "panthorlab: 2 there, 1 wanted" in no
+    assert (other, yes) == ("b", "")
+    assert [no in note.text for note in talk.recorded(Note) if isinstance(note, Note)] == [True]
+    assert talk.recorded(BootEnd) == [END]
 
 
 def test_what_is_lost_on_the_way_is_an_error(log_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

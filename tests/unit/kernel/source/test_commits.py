@@ -10,7 +10,7 @@ import pytest
 
 from panthorlab.errors import SourceError
 from panthorlab.kernel.build.reads import ReadFiles
-from panthorlab.kernel.source.commits import changes_to, fingerprints, kinship, read_history
+from panthorlab.kernel.source.commits import TreeChanges, changes_to, fingerprints, kinship, read_history
 from tests.unit.run.bisect.small_history import Repo
 
 
@@ -62,8 +62,15 @@ def test_what_makes_one_tree_of_another(repo: Repo) -> None:
     repo.write("more", b_c="int b;\n", a_c="int aa;\n")
     repo.git("rm", "-q", "b.c")
     repo.git("commit", "-q", "-m", "less")
-    assert changes_to(repo.path, repo.ids["good"], repo.ids["more"]) == {"a.c": b"int aa;\n", "b.c": b"int b;\n"}
-    assert changes_to(repo.path, repo.ids["more"], repo.git("rev-parse", "HEAD")) == {"b.c": None}
+    plain = {"a.c": False, "b.c": False}
+    more = TreeChanges({"a.c": b"int aa;\n", "b.c": b"int b;\n"}, plain)
+    assert changes_to(repo.path, repo.ids["good"], repo.ids["more"]) == more
+    assert changes_to(repo.path, repo.ids["more"], repo.git("rev-parse", "HEAD")) == TreeChanges({"b.c": None})
+    (repo.path / "a.c").chmod(0o755)
+    repo.write("mode")
+    assert changes_to(repo.path, repo.ids["more"], repo.ids["mode"]) == TreeChanges(
+        {"a.c": b"int aa;\n", "b.c": None}, {"a.c": True}
+    )
     (repo.path / "link").symlink_to("a.c")
     repo.write("link")
     assert changes_to(repo.path, repo.ids["good"], repo.ids["link"]) is None, "files alone do not do it"

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from panthorlab.errors import LabError, PatchError, SourceError
 from panthorlab.kernel.progress import Progress, quiet
@@ -80,10 +82,10 @@ def test_the_base_can_be_read_whatever_is_in_the_tree(base: Base, files: dict[st
 def test_a_run_that_died_between_writes_is_mended(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
     real = trees._write_if_different
 
-    def dies(path: Path, content: bytes | None) -> bool:
+    def dies(path: Path, content: bytes | None, *, executable: bool | None) -> bool:
         if path.name == "panthor_sched.c":
             raise KeyboardInterrupt
-        return real(path, content)
+        return real(path, content, executable=executable)
 
     monkeypatch.setattr(trees, "_write_if_different", dies)
     with pytest.raises(KeyboardInterrupt):
@@ -172,7 +174,43 @@ def test_a_file_is_no_directory_nor_the_other_way(base: Base) -> None:
     trees.check_changes(base, {"drivers/gpu": None, "drivers/new/x.c": b"x\n"})
 
 
+def test_what_can_be_run_is_as_it_is_said_and_then_as_it_was(base: Base, files: dict[str, bytes]) -> None:
+    def mode(name: str) -> int:
+        return (base.path / name).stat().st_mode & 0o111
+
+    content = {MMU: files[MMU], SCHED: b"int a;\n", "scripts/new.sh": b"#!/bin/sh\n"}
+    said = {MMU: True, "scripts/new.sh": False}
+    assert trees.set_changes(base, content, said) == [MMU, SCHED, "scripts/new.sh"]
+    assert [mode(name) for name in content] == [0o111, 0, 0]
+    assert trees.set_changes(base, content, said) == []
+    assert set(trees.set_changes(base, {})) == set(content)
+    assert (mode(MMU), (base.path / MMU).read_bytes()) == (0, files[MMU])
+
+
 def test_new_scripts_can_be_run(base: Base) -> None:
     trees.set_changes(base, {"scripts/new.sh": b"#!/bin/sh\n", "scripts/new.txt": b"text\n"})
     assert (base.path / "scripts/new.sh").stat().st_mode & 0o777 == 0o755
     assert (base.path / "scripts/new.txt").stat().st_mode & 0o777 == 0o644
+
+
+States = dict[str, tuple[bytes, bool]]
+PLACES = [MMU, SCHED, "new.c", "scripts/new.sh", "scripts/more/new.sh"]
+states = st.dictionaries(
+    st.sampled_from(PLACES), st.tuples(st.sampled_from([b"", b"int a;\n", b"#!/bin/sh\n"]), st.booleans())
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(walk=st.lists(states, min_size=1, max_size=5))
+def test_whichever_way_leads_to_a_state_it_is_that(base: Base, walk: list[States]) -> None:
+    """Contents, and what can be run; what a state does not name is deleted."""
+    for state in walk:
+        content = {name: state[name][0] if name in state else None for name in PLACES}
+        before = times(base)
+        written = trees.set_changes(base, content, {name: runs for name, (_, runs) in state.items()})
+        found = {name: base.path / name for name in PLACES if (base.path / name).exists()}
+        assert {name: (path.read_bytes(), bool(path.stat().st_mode & 0o100)) for name, path in found.items()} == state
+        after = times(base)
+        assert {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)} == set(written)
+    trees.set_changes(base, {})
+    assert {name for name in PLACES if (base.path / name).exists()} == {MMU, SCHED}

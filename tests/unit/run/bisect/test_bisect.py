@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,25 @@ def test_a_solid_fault_is_found_and_verified(repo: Repo, history: History, tmp_p
 def test_a_flaky_fault_is_found(repo: Repo, history: History, tmp_path: Path, seed: int) -> None:
     end = bisect(tmp_path / "run", hands_of(repo, history, p=0.3, seed=seed))
     assert (end.exit, end.culprits) == (0, (repo.ids["41"],)), end
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_seeds_that_have_shown_the_fault_are_booted_first(
+    repo: Repo, history: History, tmp_path: Path, seed: int
+) -> None:
+    hands = hands_of(repo, history, p=0.3, seed=seed, exact=True)
+    end = bisect(tmp_path / "run", hands)
+    assert (end.exit, end.culprits) == (0, (repo.ids["41"],)), end
+    assert len(hands.boots) == len(set(hands.boots)), "each boot once"
+    by_target: dict[str, list[int]] = {}
+    for target, number in hands.boots:
+        by_target.setdefault(target, []).append(number)
+    tip = by_target.pop(history.bad)
+    shown = [number for number in tip if random.Random(f"{seed}{number}").random() < 0.3]  # noqa: S311
+    assert shown
+    assert all(numbers[0] in shown for numbers in by_target.values())
+    assert by_target[repo.ids["41"]], "the culprit"
+    assert all(number in shown for number in by_target[repo.ids["41"]][: len(shown)])
 
 
 def test_killed_at_any_boot_it_goes_on_and_repeats_none(repo: Repo, history: History, tmp_path: Path) -> None:
