@@ -57,19 +57,17 @@ static _Noreturn void load_run(struct load_seen *seen, unsigned int gpu)
 
 int load_start(struct load *load, unsigned int gpu)
 {
+	struct load_seen *seen;
+
 	*load = (struct load){ .pid = -1 };
-	load->seen = mmap(NULL, sizeof(*load->seen), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (load->seen == MAP_FAILED)
+	seen = mmap(NULL, sizeof(*seen), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (seen == MAP_FAILED)
 		return fail(-errno, "mmap");
+	load->seen = seen;
 	load->pid = fork();
 	if (!load->pid)
 		load_run(load->seen, gpu);
 	return load->pid < 0 ? fail(-errno, "fork") : load_goes_on(load, 4);
-}
-
-bool load_failed(const struct load *load)
-{
-	return load->seen->failed;
 }
 
 /* So many jobs more are right, or the load is over. */
@@ -97,12 +95,25 @@ static int reap(const struct load *load)
 	return status;
 }
 
-/* All of its jobs were right. */
-int load_stop(struct load *load)
+void load_kill(struct load *load)
 {
-	int ret = load_goes_on(load, 2);
+	if (load->pid > 0)
+		kill(load->pid, SIGKILL);
+	reap(load);
+	if (load->seen)
+		munmap(load->seen, sizeof(*load->seen));
+}
+
+/* All of its jobs were right; if something else was not (@ret), whatever became of them. */
+int load_end(struct load *load, int ret)
+{
 	int status;
 
+	if (ret) {
+		load_kill(load);
+		return ret;
+	}
+	ret = load_goes_on(load, 2);
 	load->seen->stop = true;
 	status = reap(load);
 	if (!ret && status)
@@ -111,11 +122,3 @@ int load_stop(struct load *load)
 	return ret;
 }
 
-/* Whatever became of its jobs. */
-void load_kill(struct load *load)
-{
-	if (load->pid > 0)
-		kill(load->pid, SIGKILL);
-	reap(load);
-	munmap(load->seen, sizeof(*load->seen));
-}

@@ -14,6 +14,7 @@
 #include "options.h"
 
 #define REVIVE_MS	10000
+#define ASLEEP_MS	2000		/* for what takes 50 ms */
 #define LINES		3		/* interrupts of a GPU at work */
 #define MEANWHILE	8u		/* jobs of the other GPU without the one */
 
@@ -86,10 +87,10 @@ static int at_once(unsigned int count)
 /* One goes to sleep while the other has no rest. */
 static int sleeps_alone(unsigned int gpu)
 {
-	const int64_t deadline = now_us() + REVIVE_MS * 1000LL;
+	const int64_t deadline = now_us() + ASLEEP_MS * 1000LL;
 	char status[32] = "";
 	struct gpu asleep = { .fd = -1 };
-	struct load load;
+	struct load load = { .pid = -1 };
 	int ret;
 
 	gpu_choose(gpu);
@@ -99,7 +100,7 @@ static int sleeps_alone(unsigned int gpu)
 		if (!ret && now_us() > deadline)
 			ret = fail(-ETIME, "GPU %u is %s while only the other one has work", gpu, status);
 	}
-	ret = ret ?: job_on(gpu) ?: load_stop(&load);
+	ret = load_end(&load, ret ?: job_on(gpu));
 	gpu_close(&asleep);
 	return ret;
 }
@@ -129,7 +130,7 @@ static int lines_are(unsigned int gpu, int expected)
 /* @busy: what goes is at work, too. */
 static int unbind_one(unsigned int gpu, bool busy, unsigned int count)
 {
-	struct load other, own = { .pid = -1 };
+	struct load other = { .pid = -1 }, own = { .pid = -1 };
 	unsigned int i;
 	int ret = load_start(&other, !gpu);
 
@@ -143,11 +144,7 @@ static int unbind_one(unsigned int gpu, bool busy, unsigned int count)
 		ret = ret ?: driver_on(gpu) ?: lines_are(gpu, LINES) ?: lines_are(!gpu, LINES);
 		ret = ret ?: job_on(gpu) ?: load_goes_on(&other, 2);
 	}
-	if (ret)
-		load_kill(&other);
-	else
-		ret = load_stop(&other);
-	return ret;
+	return load_end(&other, ret);
 }
 
 int pair_unbind(unsigned int count)
@@ -199,8 +196,8 @@ static int revives(unsigned int gpu)
 /* On the second GPU: a group that is blocked, and one that runs jobs. A reset of it would end both badly. */
 int pair_reset(unsigned int count)
 {
+	struct load load = { .pid = -1 };
 	struct scene held;
-	struct load load;
 	int ret;
 
 	(void)count;
@@ -210,7 +207,7 @@ int pair_reset(unsigned int count)
 	pair_result(ret, "the first GPU breaks");
 	ret = ret ?: revives(0);
 	pair_result(ret, "the first GPU works again");
-	ret = ret ?: load_goes_on(&load, MEANWHILE) ?: pair_is_held(&held) ?: pair_release(&held) ?: load_stop(&load);
+	ret = load_end(&load, ret ?: load_goes_on(&load, MEANWHILE) ?: pair_is_held(&held) ?: pair_release(&held));
 	pair_result(ret, "the second GPU has noticed nothing");
 	return failed ? 1 : 0;
 }

@@ -25,8 +25,7 @@ struct load {
 
 int load_start(struct load *load, unsigned int gpu);
 int load_goes_on(const struct load *load, unsigned int jobs);
-bool load_failed(const struct load *load);
-int load_stop(struct load *load);
+int load_end(struct load *load, int ret);
 void load_kill(struct load *load);
 
 /* Of a GPU by its number; the driver is off it, or at work. */
