@@ -62,7 +62,11 @@ class GpuEvents:
     def _hazard(self, line: bytes) -> Hazard:
         try:
             event = json.loads(line)
+            gpu, text = event.get("gpu"), str(event["text"])  # which of several
+            kind = str(event["kind"])
+            if gpu and kind != "injected":  # whose rule says it
+                text = f"GPU {gpu}: {text}"
             # `at`: in exact time, of the guest
-            return Hazard(float(event.get("at", event["time"])), str(event["kind"]), str(event["text"]))
+            return Hazard(float(event.get("at", event["time"])), kind, text)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             return Hazard(self._now(), "model-error", f"unreadable event ({error}): {line[:200]!r}")

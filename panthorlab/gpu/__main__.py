@@ -21,8 +21,14 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(prog="panthorlab gpu", description="An emulated Mali GPU for an unmodified QEMU.")
     commands = top.add_subparsers(dest="command", required=True)
-    serve = commands.add_parser("serve", help="serve one GPU over vfio-user until QEMU disconnects")
-    serve.add_argument("--socket", type=Path, required=True, help="UNIX socket to listen on")
+    serve = commands.add_parser("serve", help="serve GPUs over vfio-user until QEMU disconnects")
+    serve.add_argument(
+        "--socket",
+        type=Path,
+        action="append",
+        required=True,
+        help="UNIX socket to listen on; repeated: of one more GPU for the same QEMU",
+    )
     _add_model(serve)
     serve.add_argument("--trace", type=Path, help="write a trace for Perfetto or chrome://tracing")
     serve.add_argument("--log", type=Path, help="what a person should know (default: stderr)")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.generation import Generation
 from panthorlab.gpu.irq import IrqBlock
-from panthorlab.gpu.loop import Loop
+from panthorlab.gpu.loop import Timers
 from panthorlab.gpu.misbehave import Misbehaviour
 from panthorlab.gpu.mmu.unit import Mmu
 from panthorlab.gpu.params import Params
@@ -42,7 +42,7 @@ class Chip:
     params: Params
     reporter: Reporter
     trace: Trace
-    loop: Loop
+    loop: Timers
     random: random.Random
     clock: Clock
     gpu_irq: IrqBlock

@@ -14,7 +14,7 @@ from panthorlab.gpu.fw.memory import McuMemoryError
 from panthorlab.gpu.fw.ports import McuHangError
 from panthorlab.gpu.generation import Generation
 from panthorlab.gpu.irq import IrqBlock
-from panthorlab.gpu.loop import Loop
+from panthorlab.gpu.loop import Timers
 from panthorlab.gpu.misbehave import Misbehaviour
 from panthorlab.gpu.mmu.unit import AddressSpace, Mmu
 from panthorlab.gpu.params import Params
@@ -39,12 +39,19 @@ IRQ_NAMES = ("job", "mmu", "gpu")  # order of the MSI-X vectors
 
 
 class GpuDevice:
-    """One GPU of a generation. `read` and `write` are aligned 32-bit register accesses and return at once."""
+    """One GPU of a generation. `read` and `write` are aligned 32-bit register accesses and return at once. `seed`: of
+    its random choices; two GPUs have two."""
 
     mcu_type = Mcu
 
     def __init__(
-        self, generation: Generation, params: Params, reporter: Reporter, trace: Trace, loop: Loop, seed: int = 0
+        self,
+        generation: Generation,
+        params: Params,
+        reporter: Reporter,
+        trace: Trace,
+        loop: Timers,
+        seed: int | str = 0,
     ) -> None:
         self.generation = generation
         self.ram, self.bus = GuestRam(), BusMaster(reporter)
@@ -161,10 +168,11 @@ class GpuDevice:
         self._reporter.misuse(access, f"{access} while the clock stood")
 
     def failed(self, error: Exception) -> bool:
-        """Carry out `error` if it is modelled behaviour of the MCU. False: it is a bug of the model."""
-        if isinstance(error, McuMemoryError):
+        """Carry out `error` if it is modelled behaviour of this GPU's MCU. False: of another one's, or it is a bug of
+        the model."""
+        if isinstance(error, McuMemoryError) and error.memory is self.mcu.memory:
             self.mcu.die(str(error))
-        elif isinstance(error, McuHangError):
+        elif isinstance(error, McuHangError) and error.mcu is self.mcu:
             self.mcu.hang()
         else:
             return False

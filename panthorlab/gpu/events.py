@@ -52,9 +52,15 @@ class Reporter:
     """Writes the model's events and log, and keeps its counters. Costs little when nothing is reported."""
 
     def __init__(
-        self, events: TextIO | None = None, log: TextIO | None = None, guest_time: Callable[[], float] | None = None
+        self,
+        events: TextIO | None = None,
+        log: TextIO | None = None,
+        guest_time: Callable[[], float] | None = None,
+        gpu: int = 0,
     ) -> None:
-        """`guest_time` (exact time only): guest time in seconds, which events then have as `at`."""
+        """`guest_time` (exact time only): guest time in seconds, which events then have as `at`. `gpu`: its
+        number among several; events and log of the first one do not say so."""
+        self._gpu = gpu
         self._guest_time = guest_time
         self._events = events
         self._log = log if log is not None else sys.stderr
@@ -70,6 +76,8 @@ class Reporter:
         if self._guest_time is not None:
             now = self._guest_time()
             fields["at"] = round(now, 9)
+        if self._gpu:
+            fields["gpu"] = self._gpu
         key = (kind, text)
         if now - self._last.get(key, -1.0) < MERGE_SECONDS:
             return
@@ -82,7 +90,8 @@ class Reporter:
             self._events.flush()
 
     def log(self, text: str) -> None:
-        self._log.write(f"{time.monotonic():.6f} {text}\n")
+        whose = f"GPU {self._gpu}: " if self._gpu else ""
+        self._log.write(f"{time.monotonic():.6f} {whose}{text}\n")
         self._log.flush()
 
     def once(self, kind: str, what: str, text: str) -> None:

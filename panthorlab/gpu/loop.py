@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from itertools import count
+from typing import Protocol
 
 Callback = Callable[[], None]
 LATE = 0.02  # seconds; a fifth of the driver's time-out for firmware requests
@@ -44,6 +45,23 @@ class Timer:
         call, self._call = self._call, None
         if call is not None:
             call()
+
+
+class Timers(Protocol):
+    """The loop as a GPU uses it: the clock of the whole model, and calls that are due later."""
+
+    @property
+    def now(self) -> Callable[[], float]:
+        """Seconds."""
+
+    def call_soon(self, call: Callback) -> None:
+        """Run `call` as soon as the GPU gets to it."""
+
+    def call_later(self, seconds: float, call: Callback) -> Timer:
+        """Run `call` in so many seconds."""
+
+    def add_slice(self, call: Callback, after: int = 0) -> None:
+        """Queue one slice of interpretation, after one of `after` instructions."""
 
 
 class Loop:

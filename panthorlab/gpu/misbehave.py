@@ -18,6 +18,8 @@ from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.trace import Trace
 
 FOREVER = 0
+MOST_GPUS = 4
+"""GPUs of one board."""
 _MS = 50.0
 
 
@@ -133,7 +135,8 @@ BY_NAME: Mapping[str, Misdeed] = {misdeed.name: misdeed for misdeed in MISDEEDS}
 @dataclass(frozen=True, slots=True)
 class Rule:
     """When `misdeed` happens: at `times` occasions (0: all) starting with the `nth`, counted from when the rule was
-    armed, each with probability `chance`. `slot`: only on that CSG slot. `only`: further restrictions, by key."""
+    armed, each with probability `chance`. `gpu`: which of several GPUs does it. `slot`: only on that CSG slot. `only`:
+    further restrictions, by key."""
 
     misdeed: Misdeed
     nth: int = 1
@@ -143,11 +146,13 @@ class Rule:
     ms: float = _MS
     exception: int = 0
     value: int = 0
+    gpu: int = 0
     only: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         words = [self.misdeed.name, f"nth={self.nth}", f"times={self.times}"]
         words += [f"chance={self.chance:g}"] if self.chance < 1 else []
+        words += [f"gpu={self.gpu}"] if self.gpu else []
         words += [f"slot={self.slot}"] if self.slot is not None else []
         words += [f"ms={self.ms:g}"] if self.misdeed.late else []
         words += [f"exception=0x{self.exception:x}"] if self.misdeed.exception is not None else []
@@ -198,6 +203,7 @@ def parse(text: str) -> Rule:
         ms=_number(text, "ms", given.pop("ms", str(_MS)), 0, 1e6) if misdeed.late else _MS,
         exception=exception,
         value=number,
+        gpu=int(_number(text, "gpu", given.pop("gpu", "0"), 0, MOST_GPUS - 1, whole=True)),
         only=only,
     )
     if given:
@@ -283,6 +289,6 @@ def describe() -> str:
         lines.append(f"{m.name}{''.join(f',[{key}]' for key in keys)}\n    when {m.occasion}: {m.meaning}")
     lines.append(
         "every one: [nth=1] the first time it may happen, [times=1] how often from then (0: always), "
-        "[chance=1] else only so often, drawn from --seed"
+        "[chance=1] else only so often, drawn from --seed, [gpu=0] which of several GPUs does it"
     )
     return "\n".join(lines) + "\n"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from panthorlab.gpu.latency import STRATEGIES, parse_kinds, parse_overrides
+from panthorlab.gpu.misbehave import MOST_GPUS
 from panthorlab.gpu.targets import parse_targets
 
 Value = int | float | str
@@ -49,6 +50,14 @@ class Param:
 
 
 PARAMS: tuple[Param, ...] = (
+    Param(
+        "count",
+        1,
+        "GPUs",
+        "on the board's bus, all of the same model and with these parameters, each with a socket of its own",
+        low=1,
+        high=MOST_GPUS,
+    ),
     # --- exact time
     Param(
         "exact.latency",

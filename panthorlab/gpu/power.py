@@ -10,7 +10,7 @@ from functools import partial
 from typing import Protocol
 
 from panthorlab.gpu.irq import IrqBlock
-from panthorlab.gpu.loop import Loop
+from panthorlab.gpu.loop import Timers
 from panthorlab.gpu.misbehave import Misbehaviour
 from panthorlab.gpu.registers import GpuIrq
 from panthorlab.gpu.trace import Trace
@@ -27,7 +27,7 @@ class Domains:
     present: Mapping[str, int]
     powered: dict[str, int]
     switched: Callable[[str], None]
-    loop: Loop
+    loop: Timers
     irq: IrqBlock
     trace: Trace
     misbehaviour: Misbehaviour

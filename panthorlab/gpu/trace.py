@@ -19,7 +19,9 @@ MOST_EVENTS = 2_000_000  # then the trace stops growing and records that
 class Trace(Protocol):
     """The trace as the parts of the model use it."""
 
-    on: bool
+    @property
+    def on(self) -> bool:
+        """Whether anything is recorded."""
 
     def begin(self, track: str, name: str, **args: object) -> None:
         """Begin a span on a track; spans nest."""
@@ -51,6 +53,32 @@ class NoTrace:
     def counter(self, track: str, name: str, **values: int) -> None: ...
 
     def close(self) -> None: ...
+
+
+class TraceOfGpu:
+    """The trace of one of several GPUs in the file of all: its tracks have its number."""
+
+    def __init__(self, trace: Trace, gpu: int) -> None:
+        self._trace, self._whose = trace, f"GPU{gpu} "
+
+    @property
+    def on(self) -> bool:
+        return self._trace.on
+
+    def begin(self, track: str, name: str, **args: object) -> None:
+        self._trace.begin(self._whose + track, name, **args)
+
+    def end(self, track: str, **args: object) -> None:
+        self._trace.end(self._whose + track, **args)
+
+    def instant(self, track: str, name: str, **args: object) -> None:
+        self._trace.instant(self._whose + track, name, **args)
+
+    def counter(self, track: str, name: str, **values: int) -> None:
+        self._trace.counter(self._whose + track, name, **values)
+
+    def close(self) -> None:
+        self._trace.close()
 
 
 class ChromeTrace:

@@ -27,6 +27,7 @@
 #include "client.h"
 #include "drivers.h"
 #include "gpu-job.h"
+#include "irqs.h"
 #include "ktap.h"
 #include "options.h"
 #include "sentinel.h"
@@ -148,7 +149,22 @@ static bool bound(const struct bind *b)
 	return !access(path, F_OK);
 }
 
-/* The one that the driver has, else one whose device tree node it could drive. */
+/* Of several GPUs the one that was chosen, or the first; whoever opens one opens that. */
+static bool find_of_several(struct bind *b)
+{
+	char paths[GPU_MOST][PATH_MAX];
+	const unsigned int count = gpu_devices(paths);
+	const char *word = getenv(GPU_CHOICE);
+	const unsigned long number = word ? strtoul(word, NULL, 10) : 0;
+
+	if (count < 2 || number >= count)
+		return false;
+	gpu_choose(number);
+	snprintf(b->device, sizeof(b->device), "%s", strrchr(paths[number], '/') + 1);
+	return true;
+}
+
+/* Else the one that the driver has, else one whose device tree node it could drive. */
 static int find_device(struct bind *b)
 {
 	char path[sizeof(DEVICES) + 300];
@@ -158,6 +174,8 @@ static int find_device(struct bind *b)
 	b->driver = gpu_driver_here();
 	if (!b->driver)
 		return fail(-ENODEV, "the kernel has no driver for the GPU");
+	if (find_of_several(b))
+		return 0;
 	snprintf(path, sizeof(path), PLATFORM_DRIVERS "/%s", b->driver->name);
 	dir = opendir(path);
 	if (!dir)
@@ -259,14 +277,25 @@ static int revives(const struct bind *b)
 	return ret;
 }
 
+/* Its whole path in sysfs; while it is not there (replug), an empty one. */
+static void device_place(const struct bind *b, char *place)
+{
+	char path[sizeof(DEVICES) + NAME_SIZE + 2];
+
+	snprintf(path, sizeof(path), DEVICES "/%s", b->device);
+	if (!realpath(path, place))
+		*place = '\0';
+}
+
 /* Off the GPU it has no interrupt; at work, as many as the first time. */
 static int irq_lines(struct bind *b, bool at_work)
 {
-	char prefix[NAME_SIZE];
+	char prefix[NAME_SIZE], place[PATH_MAX];
 	int lines;
 
 	snprintf(prefix, sizeof(prefix), "%s-", b->driver->name);
-	lines = lines_with("/proc/interrupts", prefix);
+	device_place(b, place);
+	lines = device_interrupts(place, prefix, NULL);
 	if (at_work && b->irqs < 0 && lines >= b->driver->interrupts)
 		b->irqs = lines;
 	if (lines < 0 || lines == (at_work ? b->irqs : 0))
@@ -667,17 +696,13 @@ static int held(struct bind *b)
 /* ---- events: unbound while the firmware sends one event after the other ---- */
 
 /* Interrupts of the firmware since boot. */
-static uint64_t job_interrupts(void)
+static uint64_t job_interrupts(const struct bind *b)
 {
-	char line[512];
-	FILE *file = fopen("/proc/interrupts", "re");
-	unsigned long long count = 0;
+	char place[PATH_MAX];
+	uint64_t count = 0;
 
-	while (file && fgets(line, sizeof(line), file))
-		if (strstr(line, "panthor-job"))
-			sscanf(line, "%*[^:]: %llu", &count);
-	if (file)
-		fclose(file);
+	device_place(b, place);
+	device_interrupts(place, "panthor-job", &count);
 	return count;
 }
 
@@ -688,9 +713,9 @@ static int storm_round(struct bind *b)
 	pid_t pid = -1;
 	int ret = start_processes(&pid, 1, STORM);
 
-	before = job_interrupts();
+	before = job_interrupts(b);
 	deadline = now_us() + REVIVE_MS * 1000LL;
-	while (!ret && (storm = job_interrupts() - before) < STORM_INTERRUPTS)
+	while (!ret && (storm = job_interrupts(b) - before) < STORM_INTERRUPTS)
 		if (now_us() > deadline)
 			ret = fail(0, "only %llu events in %u ms", (unsigned long long)storm, REVIVE_MS);
 	ret = ret ?: unbind_first(b) ?: irq_lines(b, false);

@@ -5,8 +5,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -19,6 +21,10 @@
 #define RENDER_MINOR_FIRST	128
 #define RENDER_MINORS		64
 #define RING_SIZE		4096
+#define MODALIASES		"/sys/bus/platform/devices/*/modalias"
+#define GPU_ALIAS		"mali-valhall-csf"
+
+static int chosen = -1;	/* by gpu_choose() */
 
 int gpu_ioctl(struct gpu *gpu, unsigned long request, void *arg, const char *name)
 {
@@ -56,15 +62,102 @@ int gpu_query(struct gpu *gpu, uint32_t type, void *info, uint32_t size)
 	return GPU_IOCTL(gpu, PANTHOR_DEV_QUERY, &query);
 }
 
-/* Open the first render node whose driver is panthor. */
+static bool file_contains(const char *path, const char *text)
+{
+	char contents[512];
+	FILE *file = fopen(path, "re");
+	size_t size = file ? fread(contents, 1, sizeof(contents) - 1, file) : 0;
+
+	if (file)
+		fclose(file);
+	contents[size] = '\0';
+	return strstr(contents, text);
+}
+
+static int compare_paths(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+/*
+ * Paths in sysfs of the GPUs, with or without a driver, at most GPU_MOST, in the order of their places on the bus;
+ * returns how many there are.
+ */
+unsigned int gpu_devices(char (*paths)[PATH_MAX])
+{
+	unsigned int count = 0;
+	glob_t found;
+	size_t i;
+
+	if (glob(MODALIASES, 0, NULL, &found))
+		return 0;
+	for (i = 0; i < found.gl_pathc && count < GPU_MOST; i++) {
+		char *path = found.gl_pathv[i];
+
+		if (!file_contains(path, GPU_ALIAS))
+			continue;
+		*strrchr(path, '/') = '\0';
+		count += realpath(path, paths[count]) != NULL;
+	}
+	globfree(&found);
+	qsort(paths, count, sizeof(*paths), compare_paths);
+	return count;
+}
+
+/* One of them; @path has PATH_MAX bytes. */
+int gpu_device(unsigned int number, char *path)
+{
+	char paths[GPU_MOST][PATH_MAX];
+	unsigned int count = gpu_devices(paths);
+
+	if (number >= count)
+		return fail(-ENODEV, "GPU %u of %u", number, count);
+	strcpy(path, paths[number]);
+	return 0;
+}
+
+/* Of several GPUs, which one gpu_open() opens from now on; without this, GPU_CHOICE in the environment says it. */
+void gpu_choose(unsigned int number)
+{
+	chosen = number;
+}
+
+/* Where the chosen GPU is; an empty path: any will do. */
+static int chosen_device(char *path)
+{
+	const char *word = getenv(GPU_CHOICE);
+
+	*path = '\0';
+	if (chosen >= 0)
+		return gpu_device(chosen, path);
+	return word && *word ? gpu_device(strtoul(word, NULL, 10), path) : 0;
+}
+
+/* Whether this render node is of the GPU at @device. */
+static bool node_is_of(int minor, const char *device)
+{
+	char link[64], path[PATH_MAX];
+
+	snprintf(link, sizeof(link), "/sys/class/drm/renderD%d/device", minor);
+	return realpath(link, path) && !strcmp(path, device);
+}
+
+/* Open the first render node whose driver is panthor, of the GPU that was chosen if one was. */
 int gpu_open(struct gpu *gpu)
 {
 	struct drm_panthor_gpu_info info;
+	char device[PATH_MAX];
 	int i, ret, opened = 0;
 
+	gpu->fd = -1;
+	ret = chosen_device(device);
+	if (ret)
+		return ret;
 	for (i = 0; i < RENDER_MINORS; i++) {
 		char path[32];
 
+		if (*device && !node_is_of(RENDER_MINOR_FIRST + i, device))
+			continue;
 		snprintf(path, sizeof(path), "/dev/dri/renderD%d", RENDER_MINOR_FIRST + i);
 		gpu->fd = open(path, O_RDWR | O_CLOEXEC);
 		if (gpu->fd < 0) {
@@ -262,9 +355,9 @@ int gpu_wait_group_state(struct gpu *gpu, uint32_t group, uint32_t bits, unsigne
 int gpu_submit(struct gpu *gpu, uint32_t group, const struct gpu_job *jobs, unsigned int count)
 {
 	struct drm_panthor_queue_submit queues[8];
-	struct drm_panthor_sync_op signals[8];
+	struct drm_panthor_sync_op syncs[8][2];
 	struct drm_panthor_group_submit submit = { .group_handle = group };
-	unsigned int i;
+	unsigned int i, used;
 
 	if (!count || count > 8)
 		return fail(-EINVAL, "%u jobs in one submission", count);
@@ -274,14 +367,20 @@ int gpu_submit(struct gpu *gpu, uint32_t group, const struct gpu_job *jobs, unsi
 			.stream_size = jobs[i].size,
 			.stream_addr = jobs[i].va,
 		};
-		if (!jobs[i].syncobj)
-			continue;
-		signals[i] = (struct drm_panthor_sync_op){
-			.flags = DRM_PANTHOR_SYNC_OP_SIGNAL,
-			.handle = jobs[i].syncobj,
-		};
-		queues[i].syncs = (struct drm_panthor_obj_array)
-			DRM_PANTHOR_OBJ_ARRAY(1, &signals[i]);
+		used = 0;
+		if (jobs[i].waits)
+			syncs[i][used++] = (struct drm_panthor_sync_op){
+				.flags = DRM_PANTHOR_SYNC_OP_WAIT,
+				.handle = jobs[i].waits,
+			};
+		if (jobs[i].syncobj)
+			syncs[i][used++] = (struct drm_panthor_sync_op){
+				.flags = DRM_PANTHOR_SYNC_OP_SIGNAL,
+				.handle = jobs[i].syncobj,
+			};
+		if (used)
+			queues[i].syncs = (struct drm_panthor_obj_array)
+				DRM_PANTHOR_OBJ_ARRAY(used, syncs[i]);
 	}
 	submit.queue_submits = (struct drm_panthor_obj_array)DRM_PANTHOR_OBJ_ARRAY(count, queues);
 	return GPU_IOCTL(gpu, PANTHOR_GROUP_SUBMIT, &submit);

@@ -8,6 +8,7 @@
 #ifndef PANTHORLAB_GUEST_GPU_H
 #define PANTHORLAB_GUEST_GPU_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,6 +18,8 @@
 
 #include "util.h"
 
+#define GPU_CHOICE		"PANTHORLAB_GPU"	/* of several GPUs, the one that gpu_open() opens: its number */
+#define GPU_MOST		8u
 #define GPU_PAGE		4096u
 #define GPU_QUEUES_MAX		64u	/* of one group: more than any kernel grants, so that this can be seen */
 #define GPU_TIMEOUT_MS		10000	/* beyond the 5 s after which the kernel gives a job up */
@@ -89,17 +92,22 @@ struct gpu_heap {
  * @size: bytes
  * @queue: index in its group
  * @syncobj: signalled when it has ended, 0 for none
+ * @waits: syncobj that it waits for before it begins, 0 for none
  */
 struct gpu_job {
 	uint64_t va;
 	uint32_t size;
 	uint32_t queue;
 	uint32_t syncobj;
+	uint32_t waits;
 };
 
 int gpu_ioctl(struct gpu *gpu, unsigned long request, void *arg, const char *name);
 #define GPU_IOCTL(gpu, name, arg) gpu_ioctl(gpu, DRM_IOCTL_##name, arg, #name)
 
+unsigned int gpu_devices(char (*paths)[PATH_MAX]);
+int gpu_device(unsigned int number, char *path);
+void gpu_choose(unsigned int number);
 int gpu_open(struct gpu *gpu);
 void gpu_close(struct gpu *gpu);
 int gpu_query(struct gpu *gpu, uint32_t type, void *info, uint32_t size);

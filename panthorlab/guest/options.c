@@ -32,6 +32,15 @@ static void take(const struct program_option *option)
 		*option->flag = true;
 }
 
+/* Also of the processes that this one starts. */
+static void choose_device(const char *text)
+{
+	const struct program_option option = { .name = "device", .most = DEVICES_MAX - 1 };
+
+	number(text, &option);
+	setenv(DEVICE_CHOICE, text, 1);
+}
+
 _Noreturn void bad_usage(void (*usage)(FILE *stream))
 {
 	usage(stderr);
@@ -40,13 +49,14 @@ _Noreturn void bad_usage(void (*usage)(FILE *stream))
 
 void read_options(int argc, char **argv, const struct program_option *options, void (*usage)(FILE *stream))
 {
-	struct option all[OPTIONS_MAX + 2] = { 0 };
+	struct option all[OPTIONS_MAX + 3] = { 0 };
 	unsigned int i;
 	int found;
 
 	for (i = 0; i < OPTIONS_MAX && options[i].name; i++)
 		all[i] = (struct option){ options[i].name, options[i].flag ? no_argument : required_argument, NULL, i };
 	all[i] = (struct option){ "help", no_argument, NULL, OPTIONS_MAX };
+	all[i + 1] = (struct option){ "device", required_argument, NULL, OPTIONS_MAX + 1 };
 	while ((found = getopt_long(argc, argv, "", all, NULL)) != -1) {
 		if (found == OPTIONS_MAX) {
 			usage(stdout);
@@ -54,7 +64,10 @@ void read_options(int argc, char **argv, const struct program_option *options, v
 		}
 		if (found == '?')
 			exit(2);
-		take(&options[found]);
+		if (found == OPTIONS_MAX + 1)
+			choose_device(optarg);
+		else
+			take(&options[found]);
 	}
 	if (optind != argc)
 		bad_usage(usage);

@@ -6,6 +6,8 @@
 #include <stdio.h>
 
 #define OPTIONS_MAX	8u
+#define DEVICES_MAX	8u
+#define DEVICE_CHOICE	"PANTHORLAB_GPU"	/* as GPU_CHOICE in gpu.h */
 
 /* One option of a program, `--name`: of word, number and flag one is set, and takes its value. */
 struct program_option {
@@ -17,8 +19,8 @@ struct program_option {
 };
 
 /*
- * Takes the values of @options from the command line, which has nothing else but --help. Ends the program after --help
- * (status 0), and with what is wrong (status 2).
+ * Takes the values of @options from the command line, which has nothing else but --help and --device N, by which every
+ * program uses that one of several GPUs. Ends the program after --help (status 0), and with what is wrong (status 2).
  */
 void read_options(int argc, char **argv, const struct program_option *options, void (*usage)(FILE *stream));
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +18,7 @@ from panthorlab.board.api import BootedBoard, RemoteFileError
 ROOT: Final = "/sys/kernel/debug/dri"
 RENDER_MINORS: Final = range(128, 192)
 """A GPU that is taken away and comes back has another one while somebody has the old one open."""
+DIRECTORIES: Final = tuple(f"{ROOT}/{minor}" for minor in RENDER_MINORS)
 SETTLE_TIME: Final = 10.0
 """Seconds for what is freed later: groups by a work queue, VMs after their page tables."""
 _FIRMWARE_VM: Final = "panthor-MCU-VM"
@@ -71,16 +72,25 @@ def read_held(get: Callable[[str], bytes], directories: Iterable[str]) -> Held |
 
     Raises RemoteFileError; ENODEV while a VM comes or goes, for it is in the list without its name then.
     """
+    return next((held for _, held in _each(get, directories)), None)
+
+
+def read_gpus(get: Callable[[str], bytes], directories: Iterable[str] = DIRECTORIES) -> dict[str, Held | None]:
+    """The same of each GPU, by the name of its device; None of one whose kernel does not tell."""
+    return dict(_each(get, directories))
+
+
+def _each(get: Callable[[str], bytes], directories: Iterable[str]) -> Iterator[tuple[str, Held | None]]:
     for directory in directories:
         name = _read(get, f"{directory}/name")
         if name is None or not name.startswith("panthor "):
             continue
         gpuvas, gems = _read(get, f"{directory}/gpuvas"), _read(get, f"{directory}/gems")
-        if gpuvas is None:
-            return None
-        clients = _read(get, f"{directory}/clients") or ""
-        return Held(count_vms(gpuvas), None if gems is None else count_objects(gems), list_clients(clients))
-    return None
+        held = None
+        if gpuvas is not None:
+            clients = _read(get, f"{directory}/clients") or ""
+            held = Held(count_vms(gpuvas), None if gems is None else count_objects(gems), list_clients(clients))
+        yield name.removeprefix("panthor ").partition(" ")[0].removeprefix("dev="), held
 
 
 class Holdings:
@@ -94,7 +104,7 @@ class Holdings:
         deadline = self._deadline()
         while True:
             try:
-                return read_held(self._board.shell.get, (f"{ROOT}/{minor}" for minor in RENDER_MINORS))
+                return read_held(self._board.shell.get, DIRECTORIES)
             except RemoteFileError as error:
                 if error.errno != errno.ENODEV or self._board.time.now() > deadline:
                     raise
@@ -110,6 +120,21 @@ class Holdings:
         if held is not None:
             self._left = self._left.at_most(held)
         return ""
+
+    def of_each(self) -> dict[str, str]:
+        """In words, what it holds on each of several GPUs when what is freed later has had its time, by device."""
+        deadline = self._deadline()
+        while True:
+            try:
+                gpus = read_gpus(self._board.shell.get)
+            except RemoteFileError as error:
+                if error.errno != errno.ENODEV or self._board.time.now() > deadline:
+                    raise
+                continue
+            left = {name: held.more_than(NOTHING) if held is not None else "" for name, held in gpus.items()}
+            if not any(left.values()) or self._board.time.now() > deadline:
+                return left
+            self._board.time.sleep(0.02)
 
     def forgive(self) -> None:
         """Allow what it holds now, lost or only slow to go: nothing is waited for. What goes later is no longer

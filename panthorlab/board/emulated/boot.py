@@ -30,7 +30,7 @@ from panthorlab.board.emulated.exact.time import ExactTime
 from panthorlab.board.emulated.exact.wires import CONSOLE, ExactWires
 from panthorlab.board.emulated.file import EmulatedFile
 from panthorlab.board.emulated.frames import Hello
-from panthorlab.board.emulated.gpu_model import SOCKET, GpuModel, firmware
+from panthorlab.board.emulated.gpu_model import GpuModel, firmware
 from panthorlab.board.emulated.initramfs import build_initramfs
 from panthorlab.board.emulated.machine import Wires, detector_words, machine_facts, qemu_arguments, slowness, spin_word
 from panthorlab.board.emulated.qemu import Qemu, find_qemu
@@ -40,11 +40,14 @@ from panthorlab.board.kernel_log import kernel_lines
 from panthorlab.board.onboard import programs
 from panthorlab.board.steps import StepName, Steps
 from panthorlab.errors import BootError, LabError
+from panthorlab.gpu.misbehave import MOST_GPUS
 from panthorlab.kernel.driver import PANTHOR, WORDS, Driver, driver_of
 from panthorlab.kernel.model import Kernel
 from panthorlab.paths import cache_dir
 
 RENDER_NODE = "/dev/dri/renderD*"
+RENDER_NODES = tuple(f"/dev/dri/renderD{128 + number}" for number in range(MOST_GPUS))
+"""Of several GPUs: nothing else on the board has one."""
 _PROBE_FAILED = re.compile(rb"probe with driver \S+ failed with error")
 
 
@@ -89,7 +92,7 @@ def boot(
             with steps(StepName.POWER):
                 board = _assemble(order, on_progress)
             undo.callback(board.close)
-            _bring_up(board, file, driver_of(kernel) if file.gpu else PANTHOR, on_progress, steps)
+            _bring_up(board, order, driver_of(kernel) if file.gpu else PANTHOR, on_progress, steps)
             undo.pop_all()
     except OSError as error:
         raise LabError(
@@ -143,7 +146,7 @@ def _start(order: Order, made: ExitStack, on_progress: Callable[[str], None]) ->
     at_beats = ConsoleAtBeats(run_dir / CONSOLE) if exact else None
     if at_beats:
         made.callback(at_beats.end)
-    wires = Wires(CONSOLE if exact else ends[2], ends[0], ends[1], SOCKET if model else None)
+    wires = Wires(CONSOLE if exact else ends[2], ends[0], ends[1], model.sockets if model else ())
     config = (kernel.path / "config").read_text(errors="replace")
     extra = (*detector_words(config), *([spin_word(file)] if exact else []))
     arguments = _arguments(order, wires, extra, initrd, run_dir, exact)
@@ -206,6 +209,7 @@ def _model(
         run_dir=run_dir,
         log_dir=order.log_dir,
         cpu=cpu,
+        count=order.gpus,
         exact=exact.of_model if exact else None,
         now=(exact_time or HOST).now,
         record=wanted is not None and wanted.record,
@@ -239,10 +243,10 @@ def _run_dir() -> Path:
 
 
 def _bring_up(
-    board: BootedEmulatedBoard, file: EmulatedFile, driver: Driver, on_progress: Callable[[str], None], steps: Steps
+    board: BootedEmulatedBoard, order: Order, driver: Driver, on_progress: Callable[[str], None], steps: Steps
 ) -> None:
-    """Wait until the started board accepts commands and its GPU has probed, each step with its own deadline."""
-    limits = file.time_limits
+    """Wait until the started board accepts commands and its GPUs have probed, each step with its own deadline."""
+    limits = order.file.time_limits
     boot, probe, answer = (limit * board.slowness for limit in (limits.boot, limits.probe, limits.answer))
     deadline = board.time.now() + boot
     on_progress("QEMU started")
@@ -251,12 +255,13 @@ def _bring_up(
     board.boot_id = hello.boot_id
     done = f"agent answered, {hello.uptime:.2f} s after the guest's start"
     on_progress(done)
-    if file.gpu is None:
+    if not order.gpus:
         return
     with steps(StepName.DRIVER):
         _await_modules(board, driver, max(1.0, deadline - board.time.now()) + probe, done)
         on_progress("modules loaded")
-        _await_render_node(board, driver, probe, answer)
+        for pattern in RENDER_NODES[: order.gpus] if order.gpus > 1 else (RENDER_NODE,):
+            _await_render_node(board, driver, pattern, probe, answer)
     on_progress("GPU probed")
 
 
@@ -285,13 +290,13 @@ def _await_modules(board: BootedEmulatedBoard, driver: Driver, limit: float, don
         raise _probe_error(board, driver, f"a module could not be loaded: {complaints.strip() or f'status {status}'}")
 
 
-def _await_render_node(board: BootedEmulatedBoard, driver: Driver, probe: float, answer: float) -> None:
+def _await_render_node(board: BootedEmulatedBoard, driver: Driver, pattern: str, probe: float, answer: float) -> None:
     deadline = board.time.now() + probe
-    while board.shell.run(["/init", "wait", RENDER_NODE, "1"], timeout=1 + answer).status:
+    while board.shell.run(["/init", "wait", pattern, "1"], timeout=1 + answer).status:
         if board.console.wait_for(lambda line: bool(_PROBE_FAILED.search(line.text)), 0):
             raise _probe_error(board, driver, f"{driver.name} failed to probe")
         if board.time.now() > deadline:
-            raise _probe_error(board, driver, f"{driver.name} made no render node within {probe:g} s")
+            raise _probe_error(board, driver, f"{driver.name} made no {pattern} within {probe:g} s")
 
 
 def _probe_error(board: BootedEmulatedBoard, driver: Driver, what: str) -> BootError | LabError:

@@ -6,12 +6,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from panthorlab.board.emulated.exact.settings import ExactSettings
 from panthorlab.board.emulated.file import EmulatedFile
 from panthorlab.board.emulated.machine import SHIFT
 from panthorlab.board.emulated.qemu import Qemu
+from panthorlab.errors import UsageError
+from panthorlab.gpu.params import Params
 from panthorlab.kernel.model import Kernel
+
+SHIM: Final = "panthor_pci_shim.ko"
+SEVERAL: Final = b"gpus="
+"""What modinfo says of a shim that can have several."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,21 @@ class Order:
     @property
     def exact(self) -> ExactSettings | None:
         return None if self.why_not else self.exact_wanted
+
+    @property
+    def gpus(self) -> int:
+        """How many GPUs are on its bus. Raises UsageError."""
+        if self.file.gpu is None:
+            return 0
+        try:
+            count = Params.parse([f"count={self.of_model.get('count', '1')}"]).integer("count")
+        except ValueError as error:
+            raise UsageError(f"gpu.{error}", hint="`panthorlab gpu params` lists them") from None
+        if count > 1 and SEVERAL not in (self.kernel.modules_dir / SHIM).read_bytes():
+            raise UsageError(
+                f"kernel {self.kernel.title} was built with a shim module that knows but one GPU", hint="build it again"
+            )
+        return count
 
     @property
     def facts(self) -> dict[str, object]:

@@ -19,7 +19,7 @@ else:
 
 
 class Gpu(Section):
-    """The emulated GPU on the board's PCI bus."""
+    """The emulated GPU on the board's PCI bus, or several of them."""
 
     model: Model = Field(DEFAULT_MODEL, description="GPU model, as `panthorlab gpu serve --model`")
     params: dict[Word, Word] = Field({}, description="model parameters, as `--param gpu.NAME=VALUE`")

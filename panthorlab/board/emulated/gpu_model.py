@@ -25,6 +25,7 @@ from panthorlab.gpu.misbehave import Rule
 from panthorlab.paths import PACKAGE
 
 SOCKET = "gpu.sock"
+OTHER_SOCKET = "gpu{number}.sock"
 START_TIMEOUT = 20.0
 COMMAND_TIMEOUT = 20.0
 _USAGE_STATUS = 2
@@ -53,7 +54,8 @@ def firmware(model: str) -> Mapping[str, bytes]:
 
 
 class GpuModel:
-    """The running model. `log`, `events`: its files in `log_dir`."""
+    """The running model, one process for all GPUs of the board. `log`, `events`: its files in `log_dir`. `sockets`:
+    names in `run_dir` of those to which QEMU connects, one for each GPU."""
 
     def __init__(
         self,
@@ -63,29 +65,30 @@ class GpuModel:
         run_dir: Path,
         log_dir: Path,
         cpu: int | None,
+        count: int = 1,
         exact: Ends | None = None,
         record: bool = False,
         orders: bool = False,
         stop: int | None = None,
         now: Callable[[], float] = HOST.now,
     ) -> None:
-        """Start the model. `params` holds the model's own parameters and `trace` (on, off), `seed`. In exact time,
-        `record`: write all accesses to `gpu-accesses.log`; `orders`: write the interleaving of each iteration to
-        `order.FILE`; `stop`: have the guest stopped at this count. `now`: the board's clock."""
+        """Start the model of `count` GPUs. `params` holds the model's own parameters and `trace` (on, off), `seed`. In
+        exact time, `record`: write all accesses to `gpu-accesses.log`; `orders`: write the interleaving of each
+        iteration to `order.FILE`; `stop`: have the guest stopped at this count. `now`: the board's clock."""
         self.log = log_dir / "gpu.log"
         self.events = GpuEvents(log_dir / "gpu-events.jsonl", from_end=True, now=now)
         self._complaints = log_dir / "gpu-stderr.log"
         self._output = b""
         self._last = ""
         own = dict(params)
+        self.sockets = [OTHER_SOCKET.format(number=number) if number else SOCKET for number in range(count)]
         argv = [
             sys.executable,
             "-P",
             "-m",
             "panthorlab.gpu",
             "serve",
-            "--socket",
-            SOCKET,
+            *(word for path in self.sockets for word in ("--socket", path)),
             "--model",
             model,
             "--log",
@@ -172,7 +175,10 @@ class GpuModel:
         return self.events.misuses()
 
     def misbehave(self, rule: Rule) -> None:
-        """Arm the misdeed `rule`; it is armed on return. Raises LabError if the model has ended."""
+        """Arm the misdeed `rule`; it is armed on return. Raises UsageError for a GPU that is not there, LabError if the
+        model has ended."""
+        if rule.gpu >= (gpus := len(self.sockets)):
+            raise UsageError(f"{rule}: the last GPU of this board is gpu={gpus - 1}", hint="--param gpu.count=2")
         self._command(f"misbehave {rule}", b"misbehaving ")
 
     def behave(self) -> None:

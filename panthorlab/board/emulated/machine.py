@@ -23,13 +23,13 @@ SHIFT = 3
 
 @dataclass(frozen=True)
 class Wires:
-    """QEMU's connections: file descriptors of stream sockets, and the name of the GPU's socket in QEMU's directory.
+    """QEMU's connections: file descriptors of stream sockets, and the names of the GPUs' sockets in QEMU's directory.
     `console`: a descriptor, or in exact time the name of a file in that directory."""
 
     console: int | str
     agent: int
     monitor: int
-    gpu_socket: str | None
+    gpu_sockets: Sequence[str]
 
 
 def detector_words(config: str) -> tuple[str, ...]:
@@ -122,10 +122,10 @@ def qemu_arguments(
         f"virtserialport,chardev=agent,name={PORT_NAME}",
         *(EXACT if exact else ("-device", "virtio-rng-pci")),
     ]
-    if wires.gpu_socket is not None:
+    for path in wires.gpu_sockets:
         device = {
             "driver": "vfio-user-pci",
-            "socket": {"type": "unix", "path": wires.gpu_socket},
+            "socket": {"type": "unix", "path": path},
             "x-msg-timeout": VFIO_TIMEOUT_MS,
             **({"x-no-posted-writes": True} if exact else {}),
         }

@@ -6,10 +6,21 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable
-from typing import TextIO
+from typing import Final, TextIO
 
 _ACCESS = struct.Struct("<cQQI")
 _INTERRUPT = struct.Struct("<cQ8s")
+_PLACE_BITS: Final = 32
+
+
+def place_of(gpu: int) -> int:
+    """Where the registers of one of several GPUs begin, in the offsets that are recorded: those of the first at 0."""
+    return gpu << _PLACE_BITS
+
+
+def gpu_of(offset: int) -> tuple[int, int]:
+    """Whose register it is that was recorded with this offset, and its offset there."""
+    return offset >> _PLACE_BITS, offset & ((1 << _PLACE_BITS) - 1)
 
 
 class Digest:

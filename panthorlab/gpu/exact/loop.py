@@ -28,6 +28,11 @@ STREAM_INSTRUCTION_SECONDS = 1e-6
 at work runs no slower than in the host's time."""
 
 
+def of_gpu(gpu: int) -> str:
+    """What is added to the names of what several GPUs have, e.g. to kinds of events: nothing for the first one."""
+    return f"@{gpu}" if gpu else ""
+
+
 def name_of(call: Callback) -> str:
     """The kind of event of a callback: the name of its function; of one that is called on a condition, that one's."""
     inner: object = call
@@ -54,8 +59,8 @@ class ExactLoop(Loop):
         self.page, self.latencies = page, latencies
         self.count = 0
         self.orders: Orders | None = None
-        self.acted: Callable[[Callback], None] | None = None
-        """Called after each action of the GPU."""
+        self.acted: list[Callable[[Callback], None]] = []
+        """Called after each action of a GPU."""
         self._awaited: _Awaited | None = None
         self.aside: Callback | None = None
         """What only a host has asked for that looks: no action of the GPU."""
@@ -108,8 +113,9 @@ class ExactLoop(Loop):
             _, _, timer = heapq.heappop(self._timers)
             if (call := timer.call) is not None:
                 self._guard(timer.fire)
-                if self.acted is not None and call is not self.aside:
-                    self.acted(call)
+                if call is not self.aside:
+                    for acted in self.acted:
+                        acted(call)
         if self._awaited is not None and not self._awaited.timer.pending:  # the CPU has not come there in time
             self._awaited = None
             self.page.watch(0, 0)
@@ -154,6 +160,24 @@ class ExactLoop(Loop):
     @property
     def stopped(self) -> bool:
         return self._stopped
+
+
+class LoopOfGpu:
+    """The loop as one of several GPUs uses it (`Timers`): its events are of kinds of their own, so those of the other
+    GPUs have the same latencies with it and without it."""
+
+    def __init__(self, loop: ExactLoop, gpu: int) -> None:
+        self.now = loop.now
+        self._loop, self._whose = loop, of_gpu(gpu)
+
+    def call_soon(self, call: Callback) -> None:
+        self._loop.act_later(f"soon {name_of(call)}{self._whose}", call)
+
+    def call_later(self, seconds: float, call: Callback) -> Timer:
+        return self._loop.call_later(seconds, call)
+
+    def add_slice(self, call: Callback, after: int = 0) -> None:
+        self._loop.act_later(f"slice {name_of(call)}{self._whose}", call, after * STREAM_INSTRUCTION_SECONDS)
 
 
 def _never_late(_seconds: float) -> None:

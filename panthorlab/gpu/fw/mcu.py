@@ -116,7 +116,7 @@ class Mcu:
         if rule := self.chip.misbehaviour.strikes("gpu-fault", slot):
             self.chip.gpu_fault(rule.exception, 0)
         if self.chip.misbehaviour.strikes("mcu-hang", slot):
-            raise McuHangError
+            raise McuHangError(self)
 
     def hang(self) -> None:
         """Stop answering until the driver stops or resets the MCU. MCU_STATUS still reads ENABLED."""

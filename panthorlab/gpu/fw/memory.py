@@ -13,7 +13,11 @@ MEMORY_ERRORS = (MemoryFault, BusError)
 
 
 class McuMemoryError(Exception):
-    """The MCU accessed unmapped memory: it is dead from now on, as a real MCU would be."""
+    """The MCU accessed unmapped memory: it is dead from now on, as a real MCU would be. `memory`: of which MCU."""
+
+    def __init__(self, memory: McuMemory, why: str) -> None:
+        super().__init__(why)
+        self.memory = memory
 
 
 class McuMemory:
@@ -55,14 +59,14 @@ class McuMemory:
         try:
             return self.space.read(va, size, Requester.MCU, wait=False)
         except MEMORY_ERRORS as error:
-            raise McuMemoryError(str(error)) from error
+            raise McuMemoryError(self, str(error)) from error
 
     def write(self, va: int, data: bytes) -> None:
         """Store `data` at `va`."""
         try:
             self.space.write(va, data, Requester.MCU, wait=False)
         except MEMORY_ERRORS as error:
-            raise McuMemoryError(str(error)) from error
+            raise McuMemoryError(self, str(error)) from error
 
     def forget(self) -> None:
         self._readable.clear()
@@ -89,5 +93,5 @@ class McuMemory:
         try:
             region, at, _ = self.space.look_up(va & ~0xFFF, access, Requester.MCU, wait=False)
         except MEMORY_ERRORS as error:
-            raise McuMemoryError(str(error)) from error
+            raise McuMemoryError(self, str(error)) from error
         return region.words, region.quads, at

@@ -20,7 +20,11 @@ from panthorlab.gpu.mmu.unit import AddressSpace
 
 
 class McuHangError(Exception):
-    """The MCU hangs now (misdeed): the current request is left half done."""
+    """The MCU hangs now (misdeed): the current request is left half done. `mcu`: which one."""
+
+    def __init__(self, mcu: McuPort) -> None:
+        super().__init__("the MCU hangs")
+        self.mcu = mcu
 
 
 class McuPort(Protocol):

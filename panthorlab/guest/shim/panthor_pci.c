@@ -11,17 +11,23 @@
  * When the boot device tree has /panthor-shim already (fdtoverlay -i board.dtb panthor_gpu.dtbo),
  * no overlay is applied, so kernels without CONFIG_OF_OVERLAY can be used too.
  *
+ * A machine may have several of these functions. Each has nodes, a clock and a supply of its own: the second one those
+ * whose names begin with "panthor-shi1" where the first one's do with "panthor-shim".
+ *
  * BAR 0 is not requested here: panthor requests the window itself and would find it busy. The clock is made
  * here, so that the emulated GPU can tell when it is used without one: real ones do not answer then.
  */
 
 #include <linux/clk-provider.h>
 #include <linux/err.h>
+#include <linux/idr.h>
 #include <linux/ioport.h>
 #include <linux/module.h>
 #include <linux/of.h>
 #include <linux/pci.h>
 #include <linux/platform_device.h>
+#include <linux/slab.h>
+#include <linux/stringify.h>
 
 #include "fence_irq.h"
 
@@ -32,10 +38,14 @@
 #define PANTHOR_PCI_CLOCK_RUNS	1
 #define PANTHOR_PCI_CLOCK_STOPPED	2
 #define PANTHOR_PCI_CLOCK_HZ	1000000000
+#define PANTHOR_PCI_MOST	10	/* functions: their number is one digit */
+#define PANTHOR_PCI_NODES	"panthor-shim"	/* how all names in the overlay begin */
 
 /* From panthor_gpu.dtbo.o; the kernel's rule names them after the file. */
 extern const u8 __dtbo_panthor_gpu_begin[];
 extern const u8 __dtbo_panthor_gpu_end[];
+
+static DEFINE_IDA(panthor_pci_numbers);
 
 static bool coherent;
 module_param(coherent, bool, 0444);
@@ -44,6 +54,7 @@ MODULE_PARM_DESC(coherent, "Describe the GPU as dma-coherent (default: not, like
 /**
  * struct panthor_pci - One GPU
  * @pdev: the function
+ * @number: of all functions that this driver has, from 0
  * @clock: the GPU's core clock, of which the function is told when it runs
  * @clock_node: in the device tree
  * @gpu: the platform device panthor binds to
@@ -51,6 +62,7 @@ MODULE_PARM_DESC(coherent, "Describe the GPU as dma-coherent (default: not, like
  */
 struct panthor_pci {
 	struct pci_dev *pdev;
+	int number;
 	struct clk_hw clock;
 	struct device_node *clock_node;
 	struct platform_device *gpu;
@@ -83,15 +95,30 @@ static const struct clk_ops panthor_pci_clock_ops = {
 	.recalc_rate = panthor_pci_clock_rate,
 };
 
+/* How the names of this function's nodes begin. */
+static void panthor_pci_rename(const struct panthor_pci *shim, char *name)
+{
+	if (shim->number)
+		name[strlen(PANTHOR_PCI_NODES) - 1] = '0' + shim->number;
+}
+
+static struct device_node *panthor_pci_find(const struct panthor_pci *shim, const char *rest)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/" PANTHOR_PCI_NODES "%s", rest);
+	panthor_pci_rename(shim, path + 1);
+	return of_find_node_by_path(path);
+}
+
 static int panthor_pci_add_clock(struct panthor_pci *shim)
 {
-	static const struct clk_init_data init = {
-		.name = "panthor-shim-core",
-		.ops = &panthor_pci_clock_ops,
-	};
+	char name[] = PANTHOR_PCI_NODES "-core";
+	const struct clk_init_data init = { .name = name, .ops = &panthor_pci_clock_ops };
 	int ret;
 
-	shim->clock_node = of_find_node_by_path("/panthor-shim-clock");
+	panthor_pci_rename(shim, name);
+	shim->clock_node = panthor_pci_find(shim, "-clock");
 	if (!shim->clock_node)
 		return -ENODEV;
 	shim->clock.init = &init;
@@ -117,22 +144,39 @@ static void panthor_pci_del_clock(struct panthor_pci *shim)
 	of_node_put(shim->clock_node);
 }
 
-static struct device_node *panthor_pci_find_node(void)
+static struct device_node *panthor_pci_find_node(const struct panthor_pci *shim)
 {
-	return of_find_node_by_path(coherent ? "/panthor-shim/gpu-coherent" : "/panthor-shim/gpu");
+	return panthor_pci_find(shim, coherent ? "/gpu-coherent" : "/gpu");
+}
+
+/* The overlay, with this function's names in place of the first one's, which are as long. */
+static int panthor_pci_apply_overlay(struct panthor_pci *shim)
+{
+	const size_t size = __dtbo_panthor_gpu_end - __dtbo_panthor_gpu_begin;
+	const size_t length = strlen(PANTHOR_PCI_NODES);
+	char *blob, *at;
+	int ret;
+
+	blob = kmemdup(__dtbo_panthor_gpu_begin, size, GFP_KERNEL);
+	if (!blob)
+		return -ENOMEM;
+	for (at = blob; at + length <= blob + size; at++)
+		if (!memcmp(at, PANTHOR_PCI_NODES, length))
+			panthor_pci_rename(shim, at);
+	ret = of_overlay_fdt_apply(blob, size, &shim->overlay, NULL);
+	kfree(blob);
+	return ret;
 }
 
 static struct device_node *panthor_pci_get_node(struct pci_dev *pdev, struct panthor_pci *shim)
 {
-	struct device_node *node = panthor_pci_find_node();
+	struct device_node *node = panthor_pci_find_node(shim);
 	int ret;
 
 	if (node)
 		return node;
 
-	ret = of_overlay_fdt_apply(__dtbo_panthor_gpu_begin,
-				   __dtbo_panthor_gpu_end - __dtbo_panthor_gpu_begin,
-				   &shim->overlay, NULL);
+	ret = panthor_pci_apply_overlay(shim);
 	if (ret) {
 		dev_err(&pdev->dev, "device tree overlay not applied: %d\n", ret);
 		/* A half applied overlay has an id and must be removed. */
@@ -141,7 +185,7 @@ static struct device_node *panthor_pci_get_node(struct pci_dev *pdev, struct pan
 		return ERR_PTR(ret);
 	}
 
-	node = panthor_pci_find_node();
+	node = panthor_pci_find_node(shim);
 	return node ?: ERR_PTR(-ENODEV);
 }
 
@@ -178,10 +222,13 @@ static int panthor_pci_probe(struct pci_dev *pdev, const struct pci_device_id *i
 	if (!shim)
 		return -ENOMEM;
 	shim->pdev = pdev;
+	shim->number = ida_alloc_max(&panthor_pci_numbers, PANTHOR_PCI_MOST - 1, GFP_KERNEL);
+	if (shim->number < 0)
+		return shim->number;
 
 	ret = pci_enable_device_mem(pdev);
 	if (ret)
-		return ret;
+		goto err_number;
 
 	pci_set_master(pdev);
 	ret = pci_alloc_irq_vectors(pdev, PANTHOR_PCI_VECTORS, PANTHOR_PCI_VECTORS,
@@ -225,6 +272,8 @@ err_vectors:
 err_disable:
 	pci_clear_master(pdev);
 	pci_disable_device(pdev);
+err_number:
+	ida_free(&panthor_pci_numbers, shim->number);
 	return ret;
 }
 
@@ -239,6 +288,7 @@ static void panthor_pci_remove(struct pci_dev *pdev)
 	pci_free_irq_vectors(pdev);
 	pci_clear_master(pdev);
 	pci_disable_device(pdev);
+	ida_free(&panthor_pci_numbers, shim->number);
 }
 
 static const struct pci_device_id panthor_pci_ids[] = {
@@ -271,5 +321,6 @@ static void __exit panthor_pci_exit(void)
 }
 module_exit(panthor_pci_exit);
 
+MODULE_INFO(gpus, __stringify(PANTHOR_PCI_MOST));
 MODULE_DESCRIPTION("PCI to platform shim for an emulated Mali CSF GPU");
 MODULE_LICENSE("GPL");

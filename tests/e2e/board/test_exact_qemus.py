@@ -61,7 +61,7 @@ def run(qemu: Qemu, kernel: Kernel, folder: Path, cpus: int, seed: int) -> Holds
     pairs = [socket.socketpair() for _ in range(3)]
     sync, cpu = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ends = [theirs.fileno() for _, theirs in pairs]
-    wires = Wires(ends[0], ends[1], ends[2], None)
+    wires = Wires(ends[0], ends[1], ends[2], ())
     arguments = qemu_arguments(
         board, image=kernel.image, initrd=initrd, wires=wires, extra=[spin_word(board)], exact=True
     )

@@ -284,7 +284,7 @@ def test_qemu_is_told_what_the_board_file_says(tmp_path: Path) -> None:
     line = command_line(board)
     assert line.split()[-2:] == ["a=1", "b"]
     assert {"loglevel=1", "printk.devkmsg=on", "panic=-1", "console=ttyAMA0"} <= set(line.split())
-    arguments = qemu_arguments(board, image=Path("/k/Image"), initrd=Path("/r/i"), wires=Wires(5, 6, 7, "gpu.sock"))
+    arguments = qemu_arguments(board, image=Path("/k/Image"), initrd=Path("/r/i"), wires=Wires(5, 6, 7, ["gpu.sock"]))
     assert arguments[arguments.index("-append") + 1] == line
     assert arguments[arguments.index("-smp") + 1] == "2"
     assert "memory-backend-memfd,id=ram,size=2G,share=on" in arguments

@@ -385,7 +385,10 @@ def test_trace_is_complete_after_sigterm(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["--param", "nonsense=1"], "no parameter 'nonsense'"), (["--socket", "/nowhere/gpu"], "No such file")],
+    [
+        (["--param", "nonsense=1"], "no parameter 'nonsense'"),
+        (["--param", "count=2", "--socket", "/nowhere/gpu"], "No such file"),
+    ],
 )
 def test_usage_errors(tmp_path: Path, arguments: list[str], message: str) -> None:
     command = [sys.executable, "-m", "panthorlab.gpu", "serve", "--socket", str(tmp_path / "gpu"), *arguments]

@@ -2,6 +2,7 @@
 /* A program with one option of each kind; prints their values. */
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "options.h"
 
@@ -23,6 +24,6 @@ int main(int argc, char **argv)
 	};
 
 	read_options(argc, argv, options, usage);
-	printf("%s %u %d\n", mode, count, hang);
+	printf("%s %u %d%s%s\n", mode, count, hang, getenv(DEVICE_CHOICE) ? " GPU " : "", getenv(DEVICE_CHOICE) ?: "");
 	return 0;
 }

@@ -29,6 +29,7 @@ def run(compile_guest: Compile) -> Run:
         ((), " 7 0"),
         (("--mode", "once", "--count", "100", "--hang"), "once 100 1"),
         (("--count=1", "--mode=a b"), "a b 1 0"),
+        (("--device", "1", "--mode", "once"), "once 7 0 GPU 1"),
     ],
 )
 def test_values_are_taken_and_what_is_not_given_stays(run: Run, options: tuple[str, ...], values: str) -> None:
@@ -41,6 +42,13 @@ def test_a_number_that_is_none_or_out_of_range_is_refused(run: Run, count: str) 
     done = run("--count", count)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"options: --count {count}: not a number from 1 to 100\n"
+
+
+@pytest.mark.parametrize("device", ["8", "", "-1", "1x"])
+def test_a_device_that_cannot_be_is_refused(run: Run, device: str) -> None:
+    done = run("--device", device)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"options: --device {device}: not a number from 0 to 7\n"
 
 
 @pytest.mark.parametrize("options", [("--wrong",), ("--mode",), ("--hang=1",), ("more",)])

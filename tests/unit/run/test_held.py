@@ -15,7 +15,17 @@ from hypothesis import strategies as st
 from panthorlab.board.api import BootedBoard, RemoteFileError
 from panthorlab.board.boardtime import HOST
 from panthorlab.run import held as module
-from panthorlab.run.held import NOTHING, ROOT, Held, Holdings, count_objects, count_vms, list_clients, read_held
+from panthorlab.run.held import (
+    NOTHING,
+    ROOT,
+    Held,
+    Holdings,
+    count_objects,
+    count_vms,
+    list_clients,
+    read_gpus,
+    read_held,
+)
 
 VM = """\
 DRM GPU VA space ({name}) [0x0000000000000000;0x0000000100000000]
@@ -81,6 +91,26 @@ def test_the_directory_is_panthors_own() -> None:
     ours = {**other, "/129/name": "panthor dev=mali", "/129/gpuvas": FIRMWARE + USER, "/129/clients": CLIENTS}
     assert held({**ours}) == Held(1, None, ())
     assert held({**ours, "/129/gems": GEMS.format(more=BUFFER.format(label=""))}) == Held(1, 1, ())
+
+
+def test_each_gpu_has_its_own() -> None:
+    files: dict[str, str | int] = {
+        "/128/name": "panthor dev=one.gpu unique=one.gpu",
+        "/128/gpuvas": FIRMWARE + USER,
+        "/129/name": "panthor dev=other.gpu unique=other.gpu",
+        "/129/gpuvas": FIRMWARE,
+    }
+    found = read_gpus(lambda path: get_from(files, path), ("/128", "/129", "/130"))
+    assert found == {"one.gpu": Held(1, None, ()), "other.gpu": Held(0, None, ())}
+
+
+def test_what_is_left_on_each_gpu_is_waited_for() -> None:
+    assert holdings(FIRMWARE + USER, errno.ENODEV, FIRMWARE).of_each() == {"mali": ""}
+
+
+@pytest.mark.usefixtures("no_patience")
+def test_what_is_left_on_a_gpu_is_told() -> None:
+    assert holdings(FIRMWARE + USER).of_each() == {"mali": "1 VMs"}
 
 
 def test_no_list_is_not_an_empty_list() -> None:

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Taking the driver off one of the GPUs, and putting it back. */
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "drivers.h"
+#include "gpu-pair.h"
+#include "irqs.h"
+#include "sentinel.h"
+
+static int tell_driver(unsigned int gpu, const char *what)
+{
+	char device[PATH_MAX], path[128];
+	const struct gpu_driver *driver = gpu_driver_here();
+	const char *name;
+	int fd, ret = gpu_device(gpu, device);
+
+	if (ret || !driver)
+		return ret ?: fail(-ENODEV, "the kernel has no driver for the GPU");
+	snprintf(path, sizeof(path), PLATFORM_DRIVERS "/%s/%s", driver->name, what);
+	name = strrchr(device, '/') + 1;
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return fail(-errno, "open %s", path);
+	if (write(fd, name, strlen(name)) < 0)
+		ret = fail(-errno, "%s of GPU %u", what, gpu);
+	close(fd);
+	return ret;
+}
+
+int driver_off(unsigned int gpu)
+{
+	return tell_driver(gpu, "unbind");
+}
+
+int driver_on(unsigned int gpu)
+{
+	return tell_driver(gpu, "bind");
+}
+
+/* Interrupts that the driver has of this GPU. */
+int driver_lines(unsigned int gpu)
+{
+	char device[PATH_MAX];
+	const struct gpu_driver *driver = gpu_driver_here();
+	int ret = gpu_device(gpu, device);
+
+	if (ret || !driver)
+		return ret ?: fail(-ENODEV, "the kernel has no driver for the GPU");
+	return device_interrupts(device, driver->name, NULL);
+}
+
+int job_on(unsigned int gpu)
+{
+	char why[192];
+
+	gpu_choose(gpu);
+	return sentinel_run(why, sizeof(why)) ? 0 : fail(0, "a job on GPU %u: %s", gpu, why);
+}

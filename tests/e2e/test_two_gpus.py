@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Two GPUs in one guest: the suite is silent on a driver that keeps them apart, and sees each way of not doing so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from .conftest import Cli, Done
+
+pytestmark = pytest.mark.e2e
+
+SUITE = ("--suite", "two-gpus", "--boots", "1")
+PLANTS = {
+    "sleep": "test_each_has_its_own",
+    "name": "test_no_name_is_given_twice",
+    "workqueue": "test_one_goes_while_the_other_works",
+    "reset": "test_reset_of_one",
+    "reset-all": "test_reset_of_one",
+    "buffers": "test_buffers_of_one_are_used_by_the_other",
+    "fences": "test_jobs_of_one_wait_for_the_other",
+    "fence-gone": "test_one_goes_that_waits_and_is_waited_for",
+    "fence-failed": "test_a_job_that_is_waited_for_fails",
+}
+"""A fault, and who must see it. With one GPU all of them are right, but for `fence-gone` and `fence-failed`, of which
+no suite asks there."""
+
+
+def failed(done: Done) -> set[str]:
+    return {test["test"].partition(" ")[0] for test in done.json["tests"] if test["outcome"] == "FAIL"}
+
+
+def test_a_driver_that_keeps_them_apart(cli: Cli, run_dir: Path, tmp_path: Path) -> None:
+    done = cli("run", "--kernel", f"{run_dir}:after", *SUITE, "--output", tmp_path / "run")
+    assert done.exit == 0, done.stderr
+    assert {test["test"].partition(" ")[0] for test in done.json["tests"]} >= set(PLANTS.values())
+    assert not failed(done)
+
+
+def test_one_seed_is_one_run_with_two_gpus(cli: Cli, run_dir: Path, tmp_path: Path) -> None:
+    run = ("run", "--kernel", f"{run_dir}:after", "--board", "qemu-g610-dual", "--seed", "7")
+    command = ("gpu-pair", "--mode", "both")
+    digests = [cli(*run, "--output", tmp_path / str(i), "--", *command).json["digest"] for i in range(2)]
+    assert digests[0]
+    assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize(
+    "plant", [name if name == "workqueue" else pytest.param(name, marks=pytest.mark.full) for name in PLANTS]
+)
+def test_what_should_be_each_ones_own(
+    plant: str, build: Callable[[Sequence[str]], str], cli: Cli, tmp_path: Path
+) -> None:
+    done = cli("run", "--kernel", build([f"two-gpus/{plant}"]), *SUITE, "--output", tmp_path / "run")
+    assert done.exit == 1, done.stderr
+    assert PLANTS[plant] in failed(done), done.json["tests"]
