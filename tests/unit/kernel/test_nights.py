@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,6 +30,10 @@ from tests.made_runs import ALONE, write_run
 from .conftest import DRIVER
 
 MMU = f"{DRIVER}/panthor_mmu.c"
+
+
+class KilledError(BaseException):
+    """As kill -9: nothing after it is done."""
 
 
 @dataclass
@@ -119,19 +121,14 @@ def test_a_night_that_was_killed_in_its_build_trusts_nothing_of_it(
         def progress(step: str, done: int | None = None, _: int | None = None, /) -> None:
             if step.startswith("building 6") and done:
                 (objects_of(plan) / MMU).with_suffix(".o").write_bytes(old)
-                os.kill(os.getpid(), signal.SIGKILL)
+                raise KilledError
 
         build_side(plan, **{**more, "progress": progress})
 
     with monkeypatch.context() as patch:
         patch.setattr("panthorlab.nightly.work.build_side", dies)
-        child = os.fork()
-        if child == 0:
-            try:
-                nights.run()
-            finally:
-                os._exit(0)
-        assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+        with pytest.raises(KilledError):
+            nights.run()
     assert not store.has(key_of(nights, second))
     assert nights.run() == 1, "it goes on"
     assert len(nights.built()) == 2, "and is the same night"
