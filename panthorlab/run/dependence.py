@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from panthorlab import __version__
+from panthorlab.board.registry import find_board_file
 from panthorlab.errors import UsageError
 from panthorlab.files import digest, sha256, write_whole
 from panthorlab.paths import PACKAGE, data_dirs
@@ -30,7 +31,7 @@ def dependence(job: Job, qemu: str) -> dict[str, str]:
         "QEMU": qemu,
         "the GPU model": _sources("gpu"),
         "panthorlab's own side": _sources(*HOST_SIDE),
-        "the board's file": sha256(Path(job.board)),
+        "the board's file": sha256(find_board_file(job.board)),
         "the suites": digest(sha256(Path(suite)) for suite in job.suites),
     }
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 MOST: Final = 3
-Parts = Mapping[str, Mapping[str, str]]
+Files = Mapping[str, Mapping[str, str]]
 """By what a person calls it: files with digests."""
 
 
@@ -24,7 +24,7 @@ def _versions(there: object, here: str) -> str:
     return f"{str(there)[:16]} there, {here[:16]} wanted"
 
 
-def which(theirs: Parts, ours: Parts) -> dict[str, str]:
+def which(theirs: Files, ours: Files) -> dict[str, str]:
     """Of each part that differs, its files that do, in words. Parts lie within each other: a file is named by the first
     that has it."""
     named: set[str] = set()

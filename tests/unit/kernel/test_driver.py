@@ -12,7 +12,7 @@ import pytest
 from panthorlab.coverage.model import DRIVER as MEASURED
 from panthorlab.errors import PanthorlabError, SourceError, UsageError
 from panthorlab.gpu.fw import corpus
-from panthorlab.kernel import driver, job
+from panthorlab.kernel import driver, job, setting
 from panthorlab.kernel.build import config, rust
 from panthorlab.kernel.build.rust import Rust
 from panthorlab.kernel.driver import DRIVERS, FEATURES, PANTHOR, TYR
@@ -119,7 +119,7 @@ def test_a_tree_without_it_is_refused(tree: Path, cache: Path, guest: Path, tmp_
 def test_a_version_without_it_is_refused_before_anything_is_fetched(
     spec: str, cache: Path, guest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiler: Rust
 ) -> None:
-    monkeypatch.setattr(job, "resolve", lambda *_args, **_options: pytest.fail("asked for"))
+    monkeypatch.setattr(setting, "resolve", lambda *_args, **_options: pytest.fail("asked for"))
     with pytest.raises(SourceError, match="which has no tyr driver"):
         job.prepare_kernel(spec, fragments=[*fragment(tmp_path), "tyr"])
 
@@ -149,7 +149,7 @@ def test_its_default_base_is_one_that_has_it(
         asked.append(series)
         raise UsageError("enough")
 
-    monkeypatch.setattr(job, "resolve", resolve)
+    monkeypatch.setattr(setting, "resolve", resolve)
     for names in (fragment(tmp_path, "CONFIG_DRM_PANTHOR=y"), [*fragment(tmp_path), "tyr"]):
         with pytest.raises(PanthorlabError, match="enough"):
             job.prepare_kernel(given, fragments=names)

@@ -28,9 +28,13 @@ def base(tree: Path, cache: Path) -> Base:
     return trees.open_base(resolve(str(tree)), quiet)
 
 
-def times(base: Base) -> dict[str, int]:
+def times(base: Base) -> dict[str, tuple[float, bytes, int]]:
+    """What `make` sees of each file, and more: two files that were written soon after one another have the same time."""
     files = (path for path in base.path.rglob("*") if path.is_file())
-    return {str(path.relative_to(base.path)): path.stat().st_mtime_ns for path in files}
+    return {
+        str(path.relative_to(base.path)): (path.stat().st_mtime_ns, path.read_bytes(), path.stat().st_mode)
+        for path in files
+    }
 
 
 def test_base_says_what_it_is(base: Base, tree: Path) -> None:
