@@ -29,7 +29,7 @@ def base(tree: Path, cache: Path) -> Base:
 
 
 def times(base: Base) -> dict[str, tuple[float, bytes, int]]:
-    """What `make` sees of each file, and more: two files that were written soon after one another have the same time."""
+    """What `make` sees of each file, and more: two that were written soon after one another have the same time."""
     files = (path for path in base.path.rglob("*") if path.is_file())
     return {
         str(path.relative_to(base.path)): (path.stat().st_mtime_ns, path.read_bytes(), path.stat().st_mode)
