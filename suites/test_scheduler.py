@@ -11,6 +11,7 @@ import pytest
 from panthorlab.run.session import Session
 
 pytestmark = pytest.mark.driver("csif", "vm", "groups")
+FAIR = 60
 FAULT = {"mmu-fault", "cs-fault", "cs-fatal"}
 # What a driver may say when an address space cannot be set up: 7.3 also warns (drm_WARN_ON).
 TROUBLE = {"power-error", "firmware-error", "gpu-reset", "job-timeout", "warning"}
@@ -26,8 +27,11 @@ def run(session: Session, mode: str, timeout: float = 40.0) -> dict[str, str]:
 
 @pytest.mark.parametrize("mode", ["fair", "spaces"])
 def test_equal_groups_share_equally(session: Session, mode: str) -> None:
-    """More groups than slots, and more VMs than address spaces."""
-    run(session, mode)
+    """More groups than slots, and more VMs than address spaces. The program looks until the shares are within 60 %, for
+    3 seconds at most; that they do not get there may be the fault of a busy host, but not in exact time."""
+    least = int(run(session, mode)["least_share_percent"])
+    if session.board.facts().get("time") == "exact":
+        assert least >= FAIR, f"the least of equal groups got {least} % of what the most got"
 
 
 @pytest.mark.parametrize("mode", ["priority", "realtime", "wake"])
