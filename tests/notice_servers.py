@@ -47,6 +47,8 @@ class Receiver:
         self.server = Server(("127.0.0.1", 0), Handler)
         if context:
             self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        # Or `shutdown` waits for ever once it was said that somebody is at the door who has gone meanwhile.
+        self.server.socket.setblocking(False)
         self.port = int(self.server.server_address[1])
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.002}, daemon=True).start()
 
