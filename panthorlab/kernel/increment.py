@@ -104,10 +104,10 @@ def has_tree(repository: Path, commit: str) -> bool:
 def _home(repository: Path, commit: str, near: str, progress: Progress) -> tuple[Base | None, TreeChanges]:
     """The tree of `near`, and what makes it that of `commit`; no tree if that does not do."""
     if near == commit:
-        return None, TreeChanges({})
+        return None, NOTHING
     differ = changes_to(repository, near, commit)
     if differ is None or len(differ.content) > MOST_FILES:
-        return None, TreeChanges({})
+        return None, NOTHING
     home = trees.open_base(resolve(f"{repository}@{near}"), progress)
     return (home, differ) if _fits(home, differ.content) else (None, differ)
 
