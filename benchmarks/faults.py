@@ -21,8 +21,9 @@ sys.path.insert(0, str(ROOT))
 
 from panthorlab.errors import PanthorlabError  # noqa: E402
 from tests.virtual_lab import command  # noqa: E402
-from tests.virtual_lab.campaign import FAULTS, Fault, Result, build, play  # noqa: E402
+from tests.virtual_lab.campaign import Fault, Result, build, play  # noqa: E402
 from tests.virtual_lab.control import LabClient  # noqa: E402
+from tests.virtual_lab.faults import FAULTS  # noqa: E402
 
 HEAD = f"| {'fault':18} | {'how':62} | {'expected':36} | {'seconds':>7} | what happened |"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Everything that goes wrong in a lab (tests/virtual_lab/campaign.py), one at a time: never a wrong verdict, nothing
+"""Everything that goes wrong in a lab (tests/virtual_lab/faults.py), one at a time: never a wrong verdict, nothing
 left behind. `benchmarks/faults.py` prints the same as a table."""
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.virtual_lab.campaign import FAULTS, Fault, build, play
+from tests.virtual_lab.campaign import Fault, build, play
 from tests.virtual_lab.control import LabClient
+from tests.virtual_lab.faults import FAULTS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.wide]
 
