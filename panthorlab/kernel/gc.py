@@ -36,16 +36,22 @@ class Item:
 
 
 def items() -> Iterator[Item]:
-    """Everything that can be removed separately: kernels, trees with their objects, leftovers of killed runs."""
+    """Everything that can be removed separately: kernels, trees with objects, maps of lines, what killed runs left."""
     for path in store.directories():
         yield Item(path, _used(path, store.RECORD))
     for home in cache_dir("trees").iterdir():
         if home.is_dir() and not home.name.startswith("new-"):
             yield Item(home, _used(home, "base.json"), home.with_name(f"{home.name}.lock"))
-    for tree in cache_dir("prebuilt").iterdir():
-        if tree.is_dir() and not tree.name.startswith("new-"):
-            yield Item(tree, tree.stat().st_mtime)
-    for folder, pattern in (("kernels", "new-*"), ("trees", "new-*"), ("prebuilt", "new-*"), ("downloads", "*")):
+    for path in (*cache_dir("prebuilt").iterdir(), *cache_dir("maps").iterdir()):
+        if not path.name.startswith(("new-", ".")):
+            yield Item(path, path.stat().st_mtime)
+    for folder, pattern in (
+        ("kernels", "new-*"),
+        ("trees", "new-*"),
+        ("prebuilt", "new-*"),
+        ("maps", ".*"),
+        ("downloads", "*"),
+    ):
         for path in cache_dir(folder).glob(pattern):
             yield Item(path, path.stat().st_mtime, junk=True)
 

@@ -17,9 +17,10 @@ from panthorlab.board.board import Board
 from panthorlab.coverage import counts, lcov, table
 from panthorlab.coverage.changes import changes
 from panthorlab.coverage.counts import FOLDER as FOLDER
-from panthorlab.coverage.dwarf import HINT, read_vmlinux
+from panthorlab.coverage.dwarf import HINT
 from panthorlab.coverage.files import Wanted
 from panthorlab.coverage.gcov import read_report
+from panthorlab.coverage.kept import map_of
 from panthorlab.coverage.lines import Executed, executed, nothing_of, together
 from panthorlab.coverage.patch import patch_lines
 from panthorlab.errors import LabError, UsageError
@@ -95,11 +96,11 @@ def _prepare_map(path: Path, kernel: Kernel, values: Mapping[str, str], others: 
             hint="build it without CONFIG_RANDOMIZE_BASE",
         )
     try:
-        source = read_vmlinux(kernel.path / "vmlinux", kernel.build_id, others=others)
+        text = map_of(kernel.path / "vmlinux", kernel.build_id, kernel.key, others)
     except UsageError as error:
         raise UsageError(f"kernel {kernel.key[:12]} ({kernel.title}) cannot be measured: {error}", hint=HINT) from error
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, source.to_json())
+    write_whole(path, text)
     return path
 
 
