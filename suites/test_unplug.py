@@ -24,7 +24,7 @@ def test_held(session: Session) -> None:
 
 def test_on_the_way_to_sleep(session: Session) -> None:
     """A mapping call that takes long keeps the unplug waiting, and the GPU falls asleep meanwhile."""
-    with session.misbehaving("as-stuck,ms=40,times=0"):
+    with session.misbehaving("as-stuck,ms=40,times=0,space=user"):
         before = session.struck("as-stuck")
         session.check("gpu-bind", "--mode", "drowsy", "--count", "2", timeout=60)
         assert session.struck("as-stuck") > before, "no address space was stuck"
