@@ -16,6 +16,9 @@ from panthorlab.verdict.suite import MORE_BOOTS
 # A boot that ended early is done again so often; a kernel that dies every time is not worth more.
 MAX_LAB_ATTEMPTS: Final = 3
 MAX_KERNEL_ATTEMPTS: Final = 2
+MAX_TEST_ATTEMPTS: Final = 8
+"""Boots of a slot that may end because of a test: it has its result then, and the tests after it run in a new boot. One
+side must not die sooner than the other only for having another bug on the way: what the other then shows looks new."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ def progress_of(slot: Slot, events: Iterable[Event]) -> SlotProgress:
     done: Counter[str] = Counter()
     tests: set[str] = set()
     attempts = lab_failures = kernel_failures = 0
-    complete = False
+    complete = by_test = False
     for event in events:
         match event:
             case Resumed():
@@ -130,15 +133,19 @@ def progress_of(slot: Slot, events: Iterable[Event]) -> SlotProgress:
                 lab_failures = 0
             case BootStart(slot=slot.name):
                 attempts += 1
+                by_test = False
             case Iteration(slot=slot.name) if event.outcome is not Outcome.ERROR:
                 done[event.workload] += 1
+                by_test = False
             case Tested(slot=slot.name) if event.outcome is not Outcome.ERROR:
                 tests.add(event.name)
+                by_test = event.outcome is Outcome.FAIL and event.blame is Blame.KERNEL and not event.proof
             case BootEnd(slot=slot.name):
                 complete = complete or event.complete
                 if event.outcome is Outcome.ERROR and event.blame is not Blame.KERNEL:
                     lab_failures += MAX_LAB_ATTEMPTS if event.final else 1
-                kernel_failures += event.outcome is Outcome.FAIL and event.blame is Blame.KERNEL
+                if event.outcome is Outcome.FAIL and event.blame is Blame.KERNEL:
+                    kernel_failures += MAX_KERNEL_ATTEMPTS if attempts > MAX_TEST_ATTEMPTS else not by_test
     given_up = lab_failures >= MAX_LAB_ATTEMPTS or kernel_failures >= MAX_KERNEL_ATTEMPTS
     return SlotProgress(dict(done), frozenset(tests), attempts, complete, given_up, lab_failures)
 

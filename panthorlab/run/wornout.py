@@ -1,25 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """After a test that has failed: is this boot still good for the tests after it?
 
-A driver that has not got over its test fails all others, too, and what they are for is not tried.
+A driver that has not got over its test fails all others, too, and what they are for is not tried. But a kernel on which
+no job ever works does not get a boot for each of its tests.
 """
 
 from __future__ import annotations
 
-from typing import Final
-
 from panthorlab.errors import PanthorlabError
+from panthorlab.run.plan import MAX_TEST_ATTEMPTS
 from panthorlab.run.session import Session
 from panthorlab.run.trouble import works
-
-MOST: Final = 8
-"""Boots that may end so, of one slot: a kernel on which no job ever works does not get one for each of its tests."""
 
 
 def wear(session: Session, test: str) -> str:
     """Why the boot is to end after `test` has failed; empty if it may go on. A user's own pytest run has but one."""
     boots = session.job_description.boot.rpartition(".")[2]
-    if session.died is not None or not boots.isdigit() or int(boots) > MOST or "groups" not in session.driver.features:
+    if (
+        session.died is not None
+        or not boots.isdigit()
+        or int(boots) > MAX_TEST_ATTEMPTS
+        or "groups" not in session.driver.features
+    ):
         return ""
     if session.crashed:
         why = "the kernel has crashed"

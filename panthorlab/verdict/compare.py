@@ -21,10 +21,10 @@ from panthorlab.verdict.model import (
     WorkloadVerdict,
     exit_status,
 )
-from panthorlab.verdict.novelty import new_findings
+from panthorlab.verdict.novelty import comparable, new_findings
 from panthorlab.verdict.side import KernelRef, SideResult
 from panthorlab.verdict.sightings import BOOT, WAITED, kind_of
-from panthorlab.verdict.suite import compare_tests, votes_of
+from panthorlab.verdict.suite import beyond_before, compare_tests, votes_of
 from panthorlab.verdict.surprise import surprises
 from panthorlab.verdict.tally import pooled
 from panthorlab.verdict.workloads import judge_workloads
@@ -49,9 +49,9 @@ def compare(
     kernels = {side: kernels.get(side, KernelRef("")) for side in Side}  # a kernel may never have been built
     if plan.identical:
         return decided(Verdict.UNCHANGED, (f"the builds cannot differ: {plan.identical}",), plan, kernels)
-    news = new_findings(iterations, by_boot, plan)
-    workloads, outside_votes = judge_workloads(iterations, by_boot, news, plan, kernels)
     judged_tests = compare_tests(tests, by_boot)
+    news = comparable(new_findings(iterations, by_boot, plan), beyond_before(judged_tests))
+    workloads, outside_votes = judge_workloads(iterations, by_boot, news, plan, kernels)
     votes = [*_records(iterations, plan), *_gaps(by_boot.values())]
     dead = _never_up(by_boot)
     if dead:

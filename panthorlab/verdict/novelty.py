@@ -23,7 +23,7 @@ from panthorlab.outcome import Side
 from panthorlab.verdict.finding import KnownFinding, NewFinding
 from panthorlab.verdict.model import BootResult, IterationResult, Plan
 from panthorlab.verdict.reach import boots_wanted, iterations_wanted, none_on_before
-from panthorlab.verdict.sightings import BOOT, DEADLY, Sighting, SightingCounts, count, kind_of, sightings
+from panthorlab.verdict.sightings import BOOT, DEADLY, NO_BOOT, Sighting, SightingCounts, count, kind_of, sightings
 from panthorlab.verdict.stats import ALPHA, holm
 from panthorlab.verdict.strata import stratified_fisher
 
@@ -170,6 +170,21 @@ def new_findings(
     findings = [_finding(one, place, counts, short) for one in found for place, counts in one.places.items()]
     findings += _known(seen, plan.known)
     return tuple(sorted((new for new in findings if new), key=lambda new: (new.where, new.what, new.name)))
+
+
+def comparable(found: Sequence[NewFinding], beyond: Sequence[str]) -> tuple[NewFinding, ...]:
+    """What could have killed *after* in one of its tests blames the patch only if *before* has run them all. `beyond`:
+    those that it has not, for its kernel had died of something else."""
+
+    def one(finding: NewFinding) -> NewFinding:
+        deadly = finding.regressed and finding.p is None and kind_of(finding.name) != NO_BOOT
+        if not beyond or not deadly or finding.where != BOOT:
+            return finding
+        more = f" and {len(beyond) - 1} more tests" if len(beyond) > 1 else ""
+        reason = f"{finding.reason}; before, which died, has not run {beyond[0]}{more}, and may have it, too"
+        return replace(finding, regressed=False, obstacle=True, reason=reason)
+
+    return tuple(one(finding) for finding in found)
 
 
 def _finding(candidate: Candidate, place: str, counts: SightingCounts, short: Sequence[Lack]) -> NewFinding | None:

@@ -6,6 +6,9 @@ in every boot of *after* and passes in every boot of *before*, two of each at le
 without that, it alone runs in `MORE_BOOTS` more boots of both sides; then it is in the way of a good verdict unless
 so much is likely by chance (`CHANCE`), and told in any case. What kills a kernel or leaves a report of KASAN is judged
 as a finding, and needs none of this. A test that could never be carried out is an error, never a pass.
+
+Where *before* died of its kernel before it could run a test, it fails, and there is nothing to compare with: neither
+that *after* skips it nor that it fails there tells anything of the patch (`beyond_before`).
 """
 
 from __future__ import annotations
@@ -54,6 +57,15 @@ def votes_of(tests: Iterable[TestVerdict]) -> list[tuple[Verdict, str]]:
     return votes
 
 
+def beyond_before(tests: Iterable[TestVerdict]) -> tuple[str, ...]:
+    """The names of tests that *after* has run, and *before* not, for its kernel had died."""
+    return tuple(
+        test.name
+        for test in tests
+        if test.before is Outcome.FAIL and not test.failed_before[1] and test.failed_after[1] and not test.proof
+    )
+
+
 def in_doubt(tests: Iterable[TestVerdict]) -> tuple[str, ...]:
     """The names of those that more boots may decide. A proof is no test that could be run by itself."""
     return tuple(
@@ -94,8 +106,13 @@ def _compare(name: str, results: Sequence[TestResult], died: frozenset[Side]) ->
     (before, message_before, count_before), (after, message_after, count_after) = (
         _side([r for r in results if r.side is side], died=side in died) for side in Side
     )
+    never_ran = before is Outcome.FAIL and not count_before[1]
     if after is Outcome.FAIL and before in (Outcome.PASS, Outcome.FAIL) and count_before[1] and count_after[1]:
         verdict, reason = _failing(count_before, count_after)
+    elif never_ran and after is Outcome.SKIP:
+        verdict, reason = Verdict.UNCHANGED, "skipped on after; before died before it could run"
+    elif never_ran and after is Outcome.FAIL:
+        verdict, reason = Verdict.NOT_FIXED, "fails on after; before died before it could run"
     else:
         verdict, reason = _verdict(before, after)
     message = message_after if after is not Outcome.PASS else message_before

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
+import random
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +12,7 @@ from panthorlab.outcome import Role, Side
 from panthorlab.run.plan import (
     MAX_KERNEL_ATTEMPTS,
     MAX_LAB_ATTEMPTS,
+    MAX_TEST_ATTEMPTS,
     Slot,
     again_slots,
     extension_slots,
@@ -82,6 +85,37 @@ def test_resuming_gives_slots_that_the_lab_failed_another_try_but_not_kernels_th
     kernel = [_end(False, "FAIL", "kernel")] * MAX_KERNEL_ATTEMPTS
     assert remaining([slot], typed([*lab, {"event": "resumed"}])) == [slot]
     assert remaining([slot], typed([*kernel, {"event": "resumed"}])) == []
+
+
+def _test(name: str, outcome: str = "PASS", *, proof: bool = False) -> dict[str, Any]:
+    blame = "kernel" if outcome == "FAIL" else None
+    return {
+        "event": "test", "slot": "after1", "suite": "s", "test": name, "outcome": outcome, "blame": blame,
+        "message": "", "seconds": 1.0, "proof": proof,
+    }
+
+
+@given(deaths=st.integers(1, MAX_TEST_ATTEMPTS + 2), order=st.randoms(use_true_random=False))
+def test_who_dies_of_a_test_goes_on_with_the_next_one(deaths: int, order: random.Random) -> None:
+    """Each death has cost one test; a kernel that dies in iterations, or of nothing, gets no more than it ever got."""
+    slot = Slot(Side.AFTER, 0)
+    events: list[dict[str, Any]] = []
+    for number in range(deaths):
+        earlier = [_iteration(number), _test(f"passed{number}")]
+        order.shuffle(earlier)
+        killed = [*earlier, _test(f"killer{number}", "FAIL"), _end(False, "FAIL", "kernel")]
+        events += [{"event": "boot-start", "slot": "after1"}, *killed]
+    assert (remaining([slot], typed(events)) == [slot]) == (deaths <= MAX_TEST_ATTEMPTS)
+
+
+@pytest.mark.parametrize("last", [_iteration(7, "FAIL"), _test("t"), _test("proof", "FAIL", proof=True), None])
+def test_a_kernel_that_dies_every_time_is_given_up(last: dict[str, Any] | None) -> None:
+    slot = Slot(Side.AFTER, 0)
+    boot = [{"event": "boot-start", "slot": "after1"}, _test("killer", "FAIL"), *([last] if last else [])]
+    boot = boot if last else boot[:1]
+    events = [*boot, _end(False, "FAIL", "kernel")]
+    assert remaining([slot], typed(events)) == [slot]
+    assert remaining([slot], typed(events * MAX_KERNEL_ATTEMPTS)) == []
 
 
 def test_what_before_runs_beyond_its_plan_has_slots_of_its_own_on_every_board() -> None:

@@ -369,6 +369,27 @@ def test_after_that_dies_is_a_regression_not_an_error() -> None:
     assert judged.after.lost == 300
 
 
+@pytest.mark.parametrize("reached", [True, False])
+def test_an_oops_in_a_test_that_before_did_not_live_to_run_is_not_blamed_on_the_patch(reached: bool) -> None:
+    oops = {"kinds": frozenset({"oops"}), "signatures": frozenset({"oops:panthor_heap_pool_put"})}
+    bench = Bench().both((400, 400), (0, 400)).boot("after-0", **oops)
+    bench.boot("before-0", outcome=Outcome.FAIL, blame=Blame.KERNEL, message="leaks hangs")
+    bench.tests = [TestResult("tiler_oom", Side.AFTER, Outcome.FAIL, Blame.KERNEL, boot="after-0")]
+    if reached:
+        bench.tests.append(TestResult("tiler_oom", Side.BEFORE, Outcome.PASS, boot="before-1"))
+    judged = bench.judge()
+    assert judged.verdict is (Verdict.REGRESSED if reached else Verdict.INCONCLUSIVE)
+    assert reached or "before, which died, has not run tiler_oom, and may have it, too" in said(judged)
+
+
+def test_a_kernel_that_does_not_boot_is_blamed_whatever_before_has_run() -> None:
+    bench = Bench().both((400, 400), (0, 400))
+    bench.boot("after-0", outcome=Outcome.FAIL, blame=Blame.KERNEL, booted=False)
+    bench.boot("before-0", outcome=Outcome.FAIL, blame=Blame.KERNEL)
+    bench.tests = [TestResult("tiler_oom", Side.AFTER, Outcome.PASS, boot="after-1")]
+    assert bench.judge().verdict is Verdict.REGRESSED
+
+
 def test_both_kernels_die_is_not_a_fix() -> None:
     bench = Bench().both((400, 400), (0, 400))
     for id_ in ("before-1", "after-1"):

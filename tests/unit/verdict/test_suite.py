@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -11,14 +12,19 @@ from hypothesis import strategies as st
 
 from panthorlab.outcome import Blame, Outcome, Side
 from panthorlab.verdict.model import BootResult, TestResult, TestVerdict, Verdict
-from panthorlab.verdict.suite import MORE_BOOTS, compare_tests, in_doubt, votes_of
+from panthorlab.verdict.suite import MORE_BOOTS, beyond_before, compare_tests, in_doubt, votes_of
 
 BOOTS = {f"{side}-{n}": BootResult(f"{side}-{n}", side, "qemu-g610", Outcome.PASS) for side in Side for n in range(4)}
 
 
 def results(name: str, before: str, after: str, *, proof: bool = False) -> list[TestResult]:
-    """One letter a boot: `P`assed, `F`ailed, `L`ost to the lab."""
-    meant = {"P": (Outcome.PASS, None), "F": (Outcome.FAIL, Blame.KERNEL), "L": (Outcome.ERROR, Blame.LAB)}
+    """One letter a boot: `P`assed, `F`ailed, `S`kipped, `L`ost to the lab."""
+    meant = {
+        "P": (Outcome.PASS, None),
+        "F": (Outcome.FAIL, Blame.KERNEL),
+        "S": (Outcome.SKIP, Blame.LAB),
+        "L": (Outcome.ERROR, Blame.LAB),
+    }
     return [
         TestResult(name, side, *meant[letter], "said so", f"{side}-{n}", proof=proof)
         for side, letters in ((Side.BEFORE, before), (Side.AFTER, after))
@@ -57,6 +63,21 @@ def heard(test: TestVerdict) -> Verdict:
 def test_boots_must_agree(before: str, after: str, verdict: Verdict, vote: Verdict, doubt: bool) -> None:
     test = judged(before, after)
     assert (test.verdict, heard(test), bool(in_doubt([test]))) == (verdict, vote, doubt)
+
+
+@pytest.mark.parametrize(
+    ("after", "verdict"),
+    [("P", Verdict.FIXED), ("F", Verdict.NOT_FIXED), ("S", Verdict.UNCHANGED), ("L", Verdict.ERROR)],
+)
+def test_what_before_did_not_live_to_run_blames_nobody(after: str, verdict: Verdict) -> None:
+    dead = {**BOOTS, "before-0": replace(BOOTS["before-0"], outcome=Outcome.FAIL, blame=Blame.KERNEL)}
+    test = compare_tests(results("t", "", after), dead)[0]
+    assert test.verdict is verdict
+    assert beyond_before([test]) == (("t",) if after in "PF" else ())
+    assert after not in "FS" or "before died before it could run" in test.reason
+    ran = compare_tests(results("t", "F", after), dead)[0]
+    assert not beyond_before([ran])
+    assert after != "S" or ran.verdict is Verdict.ERROR, "a test that failed, and cannot be carried out any more"
 
 
 def test_a_proof_in_doubt_is_heard_and_not_run_by_itself() -> None:
