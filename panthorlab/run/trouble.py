@@ -18,8 +18,9 @@ AUTOSUSPEND: Final = "/sys/bus/platform/devices/{device}/power/autosuspend_delay
 RESIDUAL: Final = frozenset({"mmu-fault"})
 """What good kernels say now and then when several groups with heaps end at once (docs/findings/0020): a test of that
 expects it. Claims ask for what a single client must never see."""
-KILLED: Final = RESIDUAL | {"cs-fatal"}
-"""The same of groups that are killed at work: their memory may go before a stream has got its next instruction."""
+KILLED: Final = RESIDUAL | {"cs-fatal", "cs-fault"}
+"""The same of groups that are killed at work: their memory may go before a stream has got its next instruction, their
+heap before the tiler has got its next chunk (7.3.4)."""
 LOCKED_REGION: Final = b"locked_region.size > 0"
 """Of drivers that lock what they unmap, and may leave it locked when the GPU is reset meanwhile."""
 CONSEQUENCES: Final = frozenset({"power-error", "firmware-error", "gpu-reset", "job-timeout"})
