@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import signal
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +25,7 @@ from panthorlab.run import overlay_need, overlay_tests
 from panthorlab.run.arms import ALONE
 from panthorlab.run.emitter import Emitter
 from panthorlab.run.job import Job
+from panthorlab.run.leaving import Leaving
 from panthorlab.run.needs import MARKERS, lacking, name_of, need_of
 from panthorlab.run.proof import HEARD, PROVED, prove_heard, recorded_as_test
 from panthorlab.run.record import Need
@@ -85,10 +85,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if job_file is not None:
         job = config.stash[_JOB] = Job.read(json.loads(job_file.read_text()))
         config.args = list(job.suites)
-        # The controller stops workers by signals; both must unwind through the fixtures that stop the board.
-        # SIGINT is ignored in what a shell started in the background.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.default_int_handler)
+        Leaving().heed()
     if job_file is not None or config.getoption("--needs"):
         for folder in dict.fromkeys(Path(suite).parent for suite in config.args):
             if (folder / "conftest.py").is_file():

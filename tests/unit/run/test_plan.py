@@ -90,8 +90,15 @@ def test_resuming_gives_slots_that_the_lab_failed_another_try_but_not_kernels_th
 def _test(name: str, outcome: str = "PASS", *, proof: bool = False) -> dict[str, Any]:
     blame = "kernel" if outcome == "FAIL" else None
     return {
-        "event": "test", "slot": "after1", "suite": "s", "test": name, "outcome": outcome, "blame": blame,
-        "message": "", "seconds": 1.0, "proof": proof,
+        "event": "test",
+        "slot": "after1",
+        "suite": "s",
+        "test": name,
+        "outcome": outcome,
+        "blame": blame,
+        "message": "",
+        "seconds": 1.0,
+        "proof": proof,
     }
 
 
