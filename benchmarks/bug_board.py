@@ -103,15 +103,15 @@ class Board:
 
     def known(self, row: Bug | Control, every: Mapping[str, str], keys: Mapping[str, Collection[str]]) -> State:
         """What is on record of a row; nothing is built or run. If it is not shown by the suites of these settings, then
-        by any of `every` (name → digest) on the kernel that the row needs. Also of kernels with other workload
-        programs: `keys` of a kernel without them (`core_keys`). Raises as `plan`."""
+        what all of `every` (name → digest), or one that shows it, have said on the kernel that the row needs. Also of
+        kernels with other workload programs: `keys` of a kernel without them (`core_keys`). Raises as `plan`."""
         plan, clean = self.plan(row, deep=self.settings.deep)
         state = self._state(row, keys.get(plan.core_key, ()), keys.get(clean.core_key, ()), self.digests)
         if state.result is Result.SHOWN or not row.needs or self.settings.deep:
             return state
         plan, clean = self.plan(row, deep=True)
         deep = self._state(row, keys.get(plan.core_key, ()), keys.get(clean.core_key, ()), every)
-        return deep if deep.result is Result.SHOWN else state
+        return deep if deep.result in (Result.SHOWN, Result.NOT_SHOWN) else state
 
     def _state(
         self, row: Bug | Control, kernels: Collection[str], cleans: Collection[str], suites: Mapping[str, str]
