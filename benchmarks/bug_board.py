@@ -22,7 +22,7 @@ from panthorlab.kernel.job import DEFAULT_FRAGMENTS, build_side, prepare_kernel
 from panthorlab.kernel.model import Kernel
 from panthorlab.run.record import BootEnd, BootStart, Iteration, StrayEvent, Tested
 from panthorlab.run.survey import survey
-from panthorlab.run.variants import DEBUG
+from panthorlab.run.variants import DEBUG, needed
 
 _JUDGED: Final = (Tested, Iteration, StrayEvent, BootEnd)
 
@@ -74,10 +74,9 @@ class Board:
     # -- kernels
 
     def plan(self, row: Bug | Control, *, deep: bool) -> tuple[SidePlan, SidePlan]:
-        """A row's kernel, and the one without the bug; nothing is built. `deep`: if it needs a debug kernel, the
-        one of `validate --deep`. Raises PanthorlabError: the patch does not fit."""
-        debug = tuple(dict.fromkeys((*DEBUG, *row.needs))) if deep and row.needs else ()
-        fragments = (*DEFAULT_FRAGMENTS, *debug)
+        """A row's kernel, and the one without the bug; nothing is built. `deep`: if it needs fragments, that kernel of
+        `validate --deep` which has them. Raises PanthorlabError: the patch does not fit."""
+        fragments = (*DEFAULT_FRAGMENTS, *(needed(row.needs, DEBUG) if deep else ()))
         base = row.base or self.settings.base
         if (base, fragments) not in self._cleans:
             self._cleans[base, fragments] = prepare_kernel(base, (), fragments=fragments)
