@@ -22,7 +22,7 @@ from panthorlab.kernel.job import DEFAULT_FRAGMENTS, build_side, prepare_kernel
 from panthorlab.kernel.model import Kernel
 from panthorlab.run.record import BootEnd, BootStart, Iteration, StrayEvent, Tested
 from panthorlab.run.survey import survey
-from panthorlab.run.variants import DEBUG
+from panthorlab.run.variants import DEBUG, needed
 
 _JUDGED: Final = (Tested, Iteration, StrayEvent, BootEnd)
 
@@ -74,10 +74,9 @@ class Board:
     # -- kernels
 
     def plan(self, row: Bug | Control, *, deep: bool) -> tuple[SidePlan, SidePlan]:
-        """A row's kernel, and the one without the bug; nothing is built. `deep`: if it needs a debug kernel, the
-        one of `validate --deep`. Raises PanthorlabError: the patch does not fit."""
-        debug = tuple(dict.fromkeys((*DEBUG, *row.needs))) if deep and row.needs else ()
-        fragments = (*DEFAULT_FRAGMENTS, *debug)
+        """A row's kernel, and the one without the bug; nothing is built. `deep`: if it needs fragments, that kernel of
+        `validate --deep` which has them. Raises PanthorlabError: the patch does not fit."""
+        fragments = (*DEFAULT_FRAGMENTS, *(needed(row.needs, DEBUG) if deep else ()))
         base = row.base or self.settings.base
         if (base, fragments) not in self._cleans:
             self._cleans[base, fragments] = prepare_kernel(base, (), fragments=fragments)
@@ -103,15 +102,15 @@ class Board:
 
     def known(self, row: Bug | Control, every: Mapping[str, str], keys: Mapping[str, Collection[str]]) -> State:
         """What is on record of a row; nothing is built or run. If it is not shown by the suites of these settings, then
-        by any of `every` (name → digest) on the kernel that the row needs. Also of kernels with other workload
-        programs: `keys` of a kernel without them (`core_keys`). Raises as `plan`."""
+        what all of `every` (name → digest), or one that shows it, have said on the kernel that the row needs. Also of
+        kernels with other workload programs: `keys` of a kernel without them (`core_keys`). Raises as `plan`."""
         plan, clean = self.plan(row, deep=self.settings.deep)
         state = self._state(row, keys.get(plan.core_key, ()), keys.get(clean.core_key, ()), self.digests)
         if state.result is Result.SHOWN or not row.needs or self.settings.deep:
             return state
         plan, clean = self.plan(row, deep=True)
         deep = self._state(row, keys.get(plan.core_key, ()), keys.get(clean.core_key, ()), every)
-        return deep if deep.result is Result.SHOWN else state
+        return deep if deep.result in (Result.SHOWN, Result.NOT_SHOWN) else state
 
     def _state(
         self, row: Bug | Control, kernels: Collection[str], cleans: Collection[str], suites: Mapping[str, str]

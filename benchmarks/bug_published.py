@@ -25,7 +25,8 @@ class _Data(BaseModel):
 
 class Row(_Data):
     """`suites`: name → digest of that which showed it, of all of the run if it cannot be said which, of all that were
-    run if none has. `iterations`, `guest`, `host`: as of `First`. `panthorlab`: the commit that ran it."""
+    run if none has. `fragments`: of the kernel that ran them. `iterations`, `guest`, `host`: as of `First`.
+    `panthorlab`: the commit that ran it."""
 
     result: Result
     by: str = ""
@@ -34,6 +35,7 @@ class Row(_Data):
     host: float | None = None
     text: str = ""
     suites: Mapping[str, str] = Field(default_factory=dict)
+    fragments: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
     panthorlab: str
     date: str
@@ -82,7 +84,7 @@ def renew(old: Published, states: Mapping[str, State], records: Sequence[Record]
     rows = dict(old.rows)
     for name, state in states.items():
         if state.result is not Result.OPEN:
-            row = _row(name, state, records)
+            row = _row(state)
             if row is not None and _displaces(row, rows.get(name)):
                 rows[name] = row
     return Published(rows=rows, clean={**old.clean, **_quiet(records)})
@@ -102,23 +104,25 @@ def changed(rows: Mapping[str, Row], suites: Mapping[str, str]) -> dict[str, lis
 
 
 def _displaces(row: Row, old: Row | None) -> bool:
-    """An error of the lab says nothing of a kernel; nor does it, without those suites that have shown it before, that
-    others have not."""
+    """An error of the lab says nothing of a kernel; nor does it that a bug is not shown without those suites that have
+    shown it before, or on a kernel without a fragment that the last one had: what only lockdep can see, no other sees.
+    """
     if old is None or old.result is Result.ERROR or row.result is Result.SHOWN:
         return True
-    return row.result is Result.NOT_SHOWN and (old.result is not Result.SHOWN or old.suites.keys() <= row.suites.keys())
+    if row.result is not Result.NOT_SHOWN or not set(old.fragments) <= set(row.fragments):
+        return False
+    return old.result is not Result.SHOWN or old.suites.keys() <= row.suites.keys()
 
 
-def _row(name: str, state: State, records: Iterable[Record]) -> Row | None:
+def _row(state: State) -> Row | None:
     """None: it has no record of its own, as it could not be built."""
     if state.by is None:
-        mine = [record for record in records if record.row == name]
-        if not mine:
+        if not state.ran:
             return None
-        ran = {suite: digest for record in mine for suite, digest in record.suites.items()}
+        ran = {suite: digest for record in state.ran for suite, digest in record.suites.items()}
         suites = {suite: digest for suite, digest in ran.items() if suite not in state.missing}
         text = "; ".join(state.errors) or ("the time limit was reached" if state.limited else "")
-        last = max(mine, key=lambda record: record.started)
+        last = max(state.ran, key=lambda record: record.started)
         return Row(result=state.result, text=text, suites=suites, **_origin(last))
     record, fault = state.by
     first = record.first
@@ -135,7 +139,12 @@ def _row(name: str, state: State, records: Iterable[Record]) -> Row | None:
 
 
 def _origin(record: Record) -> dict[str, Any]:
-    return {"panthorlab": record.panthorlab, "date": record.started[:10], "arguments": record.arguments}
+    return {
+        "panthorlab": record.panthorlab,
+        "date": record.started[:10],
+        "arguments": record.arguments,
+        "fragments": record.fragments,
+    }
 
 
 def _quiet(records: Iterable[Record]) -> dict[str, Quiet]:

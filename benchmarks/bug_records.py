@@ -117,12 +117,14 @@ class Result(StrEnum):
 
 
 class State(BaseModel):
-    """What is known of a row. `by`: the record and the fault that show it. `missing`: the suites still to be run."""
+    """What is known of a row. `by`: the record and the fault that show it. `ran`: all records that were looked at.
+    `missing`: the suites still to be run."""
 
     model_config = ConfigDict(frozen=True)
 
     result: Result
     by: tuple[Record, Fault] | None = None
+    ran: tuple[Record, ...] = ()
     missing: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -150,7 +152,7 @@ def state_of(
     for record in mine:
         for fault in new(record.faults, known, by):
             if record.outcome is Outcome.FAULTS and _is_current(record, fault, suites):
-                return State(result=Result.SHOWN, by=(record, fault), seconds=seconds)
+                return State(result=Result.SHOWN, by=(record, fault), ran=tuple(mine), seconds=seconds)
     done, failed, limited = set[str](), dict[str, str](), False
     for record in mine:
         current = {name for name, digest in record.suites.items() if suites.get(name) == digest}
@@ -161,9 +163,10 @@ def state_of(
             limited = limited or (record.outcome is Outcome.TIME_LIMIT and bool(current))
     missing = tuple(name for name in suites if name not in done)
     if not missing:
-        return State(result=Result.NOT_SHOWN, seconds=seconds, limited=limited)
+        return State(result=Result.NOT_SHOWN, ran=tuple(mine), seconds=seconds, limited=limited)
     errors = tuple(f"{name}: {failed[name]}" for name in missing if name in failed)
-    return State(result=Result.ERROR if errors else Result.OPEN, missing=missing, errors=errors, seconds=seconds)
+    result = Result.ERROR if errors else Result.OPEN
+    return State(result=result, ran=tuple(mine), missing=missing, errors=errors, seconds=seconds)
 
 
 def suites_of(record: Record, fault: Fault) -> dict[str, str]:

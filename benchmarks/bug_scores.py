@@ -111,7 +111,8 @@ def _line(bug: Bug, row: Row | None) -> str:
     fix = f"{bug.title}{f' ({bug.cve})' if bug.cve else ''}"
     commits = f" {', '.join(f'`{commit}`' for commit in bug.upstream)}" if bug.upstream else ""
     row = row or Row(result=Result.OPEN, text="not run", panthorlab="", date="")
-    needs = f" needs {', '.join(bug.needs)}" if bug.needs and not row.by else ""
+    lacked = [name for name in bug.needs if name not in row.fragments]
+    needs = f" needs {', '.join(lacked)}" if lacked and not row.by else ""
     text = row.text or (f"with {', '.join(row.suites)}" if row.result is Result.NOT_SHOWN else "")
     cells = [bug.id, fix + commits, bug.fixed_in, row.result + needs, row.by,
              "" if row.iterations is None else str(row.iterations), _seconds(row.guest), _seconds(row.host), text,

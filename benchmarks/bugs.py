@@ -56,7 +56,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help="as of `panthorlab run`; may be repeated (default: all that need no overlay)")  # fmt: skip
     add("--base", metavar="SRC", help="what the rows of 6.12 are taken out of, as of `panthorlab build`")
     add("--deep", action="store_true",
-        help="rows that need KASAN, lockdep or kmemleak on the debug kernel of `validate --deep`")  # fmt: skip
+        help="rows that need fragments (as KASAN) on the kernel of `validate --deep` that has them")  # fmt: skip
     add("--all", action="store_true", help="go on after a row's first fault, with each suite on a boot of its own")
     add("--time-limit", type=float, default=600.0, metavar="S", help="seconds for each run (default 600)")
     add("--clean", type=int, default=1, metavar="N",

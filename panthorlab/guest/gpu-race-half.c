@@ -13,8 +13,8 @@
 #define HANDLES		24u
 #define RUN_NS		3000000	/* for HANDLES actors, one after the other */
 #define RUNS		20u	/* so often at most */
-#define STEP_NS		100000
-#define STEP_MIN_NS	200
+#define SPACING_NS	4096	/* between the moments at which the calls of a round are stopped */
+#define SPACING_MIN_NS	48	/* six instructions in exact time; the window is of some thirty */
 #define AIM_MAX_NS	2000000
 
 static void call_create(struct actor *actor)
@@ -181,22 +181,23 @@ int race_create(struct race *race)
 /* -- mode reuse */
 
 /**
- * struct aim - When to wake up, steered to a place in a call
- * @late: what the last one was
+ * struct aim - When to stop the calls of a round: at moments around that at which they remove their group
+ * @ns: the middle one
+ * @spacing: between two of them
  */
 struct aim {
-	int64_t ns, step;
-	bool late;
+	int64_t ns, spacing;
 };
 
 /**
  * struct reuse - Groups whose handles are destroyed by two calls each, and given anew in between
  * @handle: of the groups
- * @first: destroys, and is stopped before it has
- * @second: destroys
+ * @first: destroys, and is stopped before it has, or just after
+ * @second: destroys, too: what the first one has removed it does not find
  * @creator: gets one of the handles
  * @keeper: keeps the CPU from those that are stopped
- * @stopped: @first is stopped before it has removed the group from the table of handles
+ * @close: the calls of this round were stopped close to where they remove their group, on both sides
+ * @rounds: so many of these in which all handles were half made groups'
  * @waiting: so many that were stopped until their handle was a half made group's
  * @wrong: of these, those that removed that
  */
@@ -205,9 +206,9 @@ struct reuse {
 	uint32_t handle[HANDLES];
 	struct actor first[HANDLES], second[HANDLES], creator[HANDLES], keeper;
 	atomic_bool keep;
-	bool stopped[HANDLES];
 	struct aim aim;
-	unsigned int caught, waiting, wrong;
+	bool close;
+	unsigned int rounds, waiting, wrong;
 };
 
 static struct reuse reuse;
@@ -219,19 +220,23 @@ static void call_keep(struct actor *actor)
 		;
 }
 
-static void aim_adjust(struct aim *aim, bool late)
+/*
+ * Of the calls of a round the first @early were stopped before they had removed their group, if each takes
+ * as long as the others. Nothing is seen of the place in between but that, so the next round is around it.
+ */
+static void aim_adjust(struct aim *aim, unsigned int early)
 {
-	aim->step = late == aim->late ? aim->step * 5 / 4 : aim->step / 2;
-	if (aim->step < STEP_MIN_NS)
-		aim->step = STEP_MIN_NS;
-	if (aim->step > STEP_NS)
-		aim->step = STEP_NS;
-	aim->late = late;
-	aim->ns += late ? -aim->step : aim->step;
-	if (aim->ns < 0)
+	aim->ns += ((int64_t)early - HANDLES / 2) * aim->spacing;
+	if (early == 0 || early == HANDLES)
+		aim->spacing *= 2;
+	else
+		aim->spacing /= 2;
+	if (aim->spacing < SPACING_MIN_NS)
+		aim->spacing = SPACING_MIN_NS;
+	if (aim->spacing > SPACING_NS)
+		aim->spacing = SPACING_NS;
+	if (aim->ns < 0 || aim->ns > AIM_MAX_NS)
 		aim->ns = 0;
-	if (aim->ns > AIM_MAX_NS)
-		aim->ns = AIM_MAX_NS;
 }
 
 /* Groups for all handles. Those that creators have made are taken over. */
@@ -256,7 +261,6 @@ static int reuse_prepare(struct race *race)
 	for (i = 0; i < HANDLES; i++) {
 		reuse.handle[i] = reuse.first[i].handle = reuse.second[i].handle = there[i];
 		reuse.creator[i].handle = 0;
-		reuse.stopped[i] = false;
 	}
 	return ret ? fail(ret, "groups for a round") : 0;
 }
@@ -283,33 +287,50 @@ static int stop_first(void)
 	int ret = 0;
 
 	for (i = 0; !ret && i < HANDLES; i++) {
-		struct actor *first = &reuse.first[i];
+		int64_t ns = reuse.aim.ns + ((int64_t)i - HANDLES / 2) * reuse.aim.spacing;
 
-		ret = actor_stop_after(first, ACTOR, reuse.aim.ns);
-		reuse.stopped[i] = first->inside && !is_waiting(first);
-		aim_adjust(&reuse.aim, !reuse.stopped[i]);
-		ret = ret ?: set_priority(first->tid, FROZEN);
+		ret = actor_stop_after(&reuse.first[i], ACTOR, ns > 0 ? ns : 0);
+		ret = ret ?: set_priority(reuse.first[i].tid, FROZEN);
 	}
 	return ret;
 }
 
-/*
- * While the scheduler's lock is held: where the first call is stopped, the second one destroys; all
- * handles are given anew; then the first ones go on.
- */
-static int reuse_handles(bool *half)
+static int start_all(struct actor *actors, bool *decided)
 {
 	unsigned int i;
 	int ret = 0;
 
 	for (i = 0; !ret && i < HANDLES; i++)
-		if (reuse.stopped[i])
-			ret = actor_start(&reuse.second[i], ACTOR);
-	*half = !ret && all_decided(reuse.second);
-	for (i = 0; !ret && *half && i < HANDLES; i++)
-		if (reuse.stopped[i] && is_waiting(&reuse.second[i]))
-			ret = actor_start(&reuse.creator[i], ACTOR);
-	*half = !ret && *half && all_decided(reuse.creator);
+		ret = actor_start(&actors[i], ACTOR);
+	*decided = !ret && all_decided(actors);
+	return ret;
+}
+
+static void aim_anew(void)
+{
+	unsigned int i, early = 0;
+
+	for (i = 0; i < HANDLES; i++)
+		early += reuse.second[i].inside || reuse.second[i].ret != -EINVAL;
+	reuse.close = reuse.aim.spacing == SPACING_MIN_NS && early > 0 && early < HANDLES;
+	aim_adjust(&reuse.aim, early);
+}
+
+/*
+ * While the scheduler's lock is held: what the first calls have not removed the second ones do; all
+ * handles are given anew; then the first ones go on.
+ */
+static int reuse_handles(bool *half)
+{
+	bool decided;
+	unsigned int i;
+	int ret = start_all(reuse.second, &decided);
+
+	*half = decided;
+	if (decided) {
+		aim_anew();
+		ret = start_all(reuse.creator, half);
+	}
 	for (i = 0; !ret && i < HANDLES; i++) {
 		reuse.first[i].released = true;
 		ret = set_priority(reuse.first[i].tid, ACTOR);
@@ -340,6 +361,7 @@ static int reuse_round(struct race *race)
 	int ret = reuse_prepare(race);
 
 	race->lab.group_count = 0;
+	reuse.close = false;
 	reuse.maker.rounds++;
 	ret = ret ?: lab_group(&race->lab, 1, PANTHOR_GROUP_PRIORITY_MEDIUM, &starter);
 	ret = ret ?: block(race, &reuse.maker, starter, &blocked);
@@ -358,12 +380,12 @@ static int reuse_round(struct race *race)
 	for (i = 0; !ret && i < HANDLES; i++)
 		ret = finish(&reuse.first[i]) ?: finish(&reuse.second[i]) ?:
 		      finish(&reuse.creator[i]);
-	reuse.caught += half;
-	for (i = 0; !ret && half && i < HANDLES; i++) {
-		bool given = reuse.stopped[i] && !reuse.second[i].ret &&
-			     is_a_creators(reuse.handle[i]);
+	half = !ret && half;
+	reuse.rounds += half && reuse.close;
+	for (i = 0; half && i < HANDLES; i++) {
+		bool given = !reuse.second[i].ret && is_a_creators(reuse.handle[i]);
 
-		reuse.waiting += given;
+		reuse.waiting += given && reuse.close;
 		reuse.wrong += given && !reuse.first[i].ret;
 	}
 	return ret ?: group_drop(race, race->lab.group[0].handle);
@@ -375,7 +397,7 @@ int race_reuse(struct race *race)
 	unsigned int i, wanted = race->count ?: 10;
 	int ret;
 
-	reuse.aim.step = STEP_NS;
+	reuse.aim.spacing = SPACING_NS;
 	ret = maker_create(race, &reuse.maker);
 	ret = ret ?: actor_create(race, &reuse.keeper, call_keep);
 	for (i = 0; !ret && i < HANDLES; i++) {
@@ -383,12 +405,13 @@ int race_reuse(struct race *race)
 		ret = ret ?: actor_create(race, &reuse.second[i], call_destroy);
 		ret = ret ?: actor_create(race, &reuse.creator[i], call_create);
 	}
-	while (!ret && !reuse.wrong && reuse.caught < wanted && now_us() < deadline)
+	while (!ret && !reuse.wrong && reuse.rounds < wanted && now_us() < deadline)
 		ret = reuse_round(race);
 	maker_tell(&reuse.maker);
-	out("# rounds with all half made %u, calls stopped meanwhile %u, of which destroyed %u\n",
-	    reuse.caught, reuse.waiting, reuse.wrong);
-	out("# aim %lld ns\n# info struck=%u\n", (long long)reuse.aim.ns, reuse.waiting);
+	out("# rounds close to the place with all half made %u, calls stopped meanwhile %u\n",
+	    reuse.rounds, reuse.waiting);
+	out("# destroyed %u\n# aim %lld ns, spacing %lld ns\n# info struck=%u\n", reuse.wrong,
+	    (long long)reuse.aim.ns, (long long)reuse.aim.spacing, reuse.waiting);
 	return ret || !reuse.wrong ? ret :
 	       fail(-EIO, "GROUP_DESTROY destroyed a group that was half made");
 }

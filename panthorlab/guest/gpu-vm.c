@@ -5,6 +5,7 @@
  *
  *   --mode small    parts of 4 KiB mappings, at each page
  *   --mode huge     parts of mappings of 4 MiB, around each 2 MiB
+ *   --mode huge-pages  the same with buffers of huge pages, if the kernel has any
  *   --mode random   --count operations drawn from --seed, several in one call, sync and async
  *   --mode holes    where nothing is mapped any more, a store must fault
  *   --mode spaces   more VMs than address spaces, --count rounds; all stores land in the right one
@@ -240,8 +241,27 @@ static int cut(struct arena *arena, unsigned int start, unsigned int end)
 	return ret ?: bind_op(arena, unmap_op(arena, 0, arena->pages));
 }
 
+/* Huge pages for all of the buffers, as far as there are any. */
+static int have_huge_pages(struct arena *arena)
+{
+	long before, after;
+	unsigned int i, page;
+	int ret = huge_pages_ask();
+
+	before = ret ?: huge_pages_kib();
+	for (i = 0; before >= 0 && i < BOS; i++)
+		for (page = 0; page < arena->bo_pages; page++)
+			*word_of(arena, (struct place){ .bo = i + 1, .page = page }) = 0;
+	after = before < 0 ? before : huge_pages_kib();
+	ret = huge_pages_end();
+	if (after < 0 || ret)
+		return after < 0 ? (int)after : ret;
+	out("# info huge_kib=%ld\n", after - before);
+	return 0;
+}
+
 /* Every pair of @points, synchronously and asynchronously. */
-static int cuts(unsigned int bo_pages, const unsigned int *points, unsigned int count)
+static int cuts(unsigned int bo_pages, bool huge_pages, const unsigned int *points, unsigned int count)
 {
 	static struct arena arena;
 	unsigned int i, k, failed = 0;
@@ -249,6 +269,8 @@ static int cuts(unsigned int bo_pages, const unsigned int *points, unsigned int 
 
 	ktap_start(2);
 	ret = arena_create(&arena, bo_pages);
+	if (!ret && huge_pages)
+		ret = have_huge_pages(&arena);
 	for (way = 0; way < 2; way++) {
 		char why[128];
 
@@ -275,15 +297,23 @@ static int mode_small(unsigned int count, unsigned int seed)
 	static const unsigned int points[] = { 0, 1, 4, 7, 8, 9, 15, 16 };
 
 	(void)count, (void)seed;
-	return cuts(8, points, sizeof(points) / sizeof(points[0]));
+	return cuts(8, false, points, sizeof(points) / sizeof(points[0]));
 }
+
+static const unsigned int huge_points[] = { 0, 1, 511, 512, 1024, 1025, 1536, 2048 };
+
+#define HUGE_POINTS	(sizeof(huge_points) / sizeof(huge_points[0]))
 
 static int mode_huge(unsigned int count, unsigned int seed)
 {
-	static const unsigned int points[] = { 0, 1, 511, 512, 1024, 1025, 1536, 2048 };
-
 	(void)count, (void)seed;
-	return cuts(1024, points, sizeof(points) / sizeof(points[0]));
+	return cuts(1024, false, huge_points, HUGE_POINTS);
+}
+
+static int mode_huge_pages(unsigned int count, unsigned int seed)
+{
+	(void)count, (void)seed;
+	return cuts(1024, true, huge_points, HUGE_POINTS);
 }
 
 static unsigned int draw(uint64_t *state, unsigned int below)
@@ -429,6 +459,7 @@ static const struct {
 } modes[] = {
 	{ "small", mode_small },
 	{ "huge", mode_huge },
+	{ "huge-pages", mode_huge_pages },
 	{ "random", mode_random },
 	{ "holes", mode_holes },
 	{ "spaces", mode_spaces },
@@ -441,8 +472,8 @@ static const struct {
 
 static void usage(FILE *stream)
 {
-	fputs("usage: gpu-vm --mode small|huge|random|holes|spaces|taken|kernel-range|protection|zero|stuck "
-	      "[--count N] [--seed N]\n", stream);
+	fputs("usage: gpu-vm --mode small|huge|huge-pages|random|holes|spaces|taken|kernel-range|protection|zero|"
+	      "stuck [--count N] [--seed N]\n", stream);
 }
 
 int main(int argc, char **argv)

@@ -10,4 +10,11 @@ int mode_protection(unsigned int count, unsigned int seed);
 int mode_zero(unsigned int count, unsigned int seed);
 int mode_stuck(unsigned int count, unsigned int seed);
 
+/* Buffer objects that are made from now on shall have huge pages where they can; no longer so. */
+int huge_pages_ask(void);
+int huge_pages_end(void);
+
+/* So much of the memory of buffer objects (and of files in memory) is huge pages. */
+long huge_pages_kib(void);
+
 #endif

@@ -39,6 +39,7 @@ SUITE: Final[Mapping[str, float]] = {
     "gl": 0,  # they need an overlay
     "fence-lock": 0,
     "lost-memory": 0,
+    "huge-pages": 0,
     "deep-firmware-images": 0,
     "deep-gpu-trouble": 0,
     "deep-leaks": 0,

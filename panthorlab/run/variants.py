@@ -119,8 +119,14 @@ def _why_not(need: Need, offer: Offer) -> str:
 
 def _fragments(need: Need, offer: Offer, debug: tuple[str, ...]) -> tuple[str, ...]:
     """What must be added to the plain kernel for it: nothing, the debug kernel, or what it names."""
-    missing = tuple(sorted(name for name in need.kernel if name in offer.lacking))
-    return debug if missing and set(missing) <= set(debug) else missing
+    return needed([name for name in need.kernel if name in offer.lacking], debug)
+
+
+def needed(names: Iterable[str], debug: tuple[str, ...]) -> tuple[str, ...]:
+    """The fragments of the kernel for what needs those called `names`: a debug kernel that has them all, whose
+    fragments are `debug`, or one with these alone."""
+    fragments = tuple(sorted(names))
+    return debug if fragments and set(fragments) <= set(debug) else fragments
 
 
 def _name(kernel: tuple[str, ...], params: tuple[tuple[str, str], ...], debug: tuple[str, ...]) -> str:

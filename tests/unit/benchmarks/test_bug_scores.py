@@ -49,14 +49,22 @@ def _clean(*faults: Fault) -> Record:
     return _record(CLEAN, outcome=Outcome.FAULTS if faults else Outcome.CLEAN, faults=faults, first=None, stopped=False)
 
 
-def _ran(*suites: str) -> Record:
+def _ran(*suites: str, **more: Any) -> Record:
     ran = {name: SUITES[name] for name in suites}
-    return _record(suites=ran, outcome=Outcome.CLEAN, faults=(), first=None, stopped=False)
+    return _record(suites=ran, outcome=Outcome.CLEAN, faults=(), first=None, stopped=False, **more)
 
 
 SHOWN = State(result=Result.SHOWN, by=(_record(), FAULT))
-NOT_SHOWN = State(result=Result.NOT_SHOWN)
-ERROR = State(result=Result.ERROR, missing=("uapi",), errors=("uapi: the lab is on fire",))
+PLAIN, DEBUG = ("panthor", "qemu-virt"), ("panthor", "qemu-virt", "kasan", "prove-locking")
+
+
+def _not_shown(*suites: str, **more: Any) -> State:
+    return State(result=Result.NOT_SHOWN, ran=(_ran(*suites, **more),))
+
+
+def _error(*suites: str) -> State:
+    ran = (_ran(*suites),) if suites else ()
+    return State(result=Result.ERROR, ran=ran, missing=("uapi",), errors=("uapi: the lab is on fire",))
 
 
 def test_a_row_that_is_run_takes_the_place_of_what_was_said_of_it_and_the_others_stay() -> None:
@@ -72,29 +80,42 @@ def test_a_row_that_is_run_takes_the_place_of_what_was_said_of_it_and_the_others
 
 
 @pytest.mark.parametrize(
-    ("state", "records", "displaced"),
+    ("state", "displaced"),
     [
-        (NOT_SHOWN, [_ran("uapi")], False),
-        (NOT_SHOWN, [_ran("vm-bind")], True),
-        (NOT_SHOWN, [_ran("vm-bind"), _ran("uapi")], True),
-        (ERROR, [_ran("vm-bind", "uapi")], False),
-        (State(result=Result.ERROR, errors=("not built",)), [], False),
+        (_not_shown("uapi"), False),
+        (_not_shown("vm-bind"), True),
+        (_not_shown("vm-bind", "uapi"), True),
+        (_error("vm-bind", "uapi"), False),
+        (_error(), False),
     ],
 )
-def test_what_was_shown_stays_until_the_suite_that_did_does_not(
-    state: State, records: list[Record], displaced: bool
-) -> None:
-    after = renew(Published(rows={"05-x": OLD}), {"05-x": state}, records).rows["05-x"]
+def test_what_was_shown_stays_until_the_suite_that_did_does_not(state: State, displaced: bool) -> None:
+    after = renew(Published(rows={"05-x": OLD}), {"05-x": state}, []).rows["05-x"]
     assert (after == OLD) is not displaced
     assert displaced is (after.result is Result.NOT_SHOWN)
 
 
+@pytest.mark.parametrize("result", [Result.SHOWN, Result.NOT_SHOWN])
+def test_what_a_debug_kernel_has_said_stays_until_one_says_something_else(result: Result) -> None:
+    old = OLD.model_copy(update={"result": result, "fragments": DEBUG})
+    before = Published(rows={"05-x": old})
+    assert renew(before, {"05-x": _not_shown("vm-bind", "uapi", fragments=PLAIN)}, []).rows["05-x"] == old
+    after = renew(before, {"05-x": _not_shown("vm-bind", "uapi", fragments=DEBUG)}, []).rows["05-x"]
+    assert (after.result, after.fragments) == (Result.NOT_SHOWN, DEBUG)
+    assert renew(before, {"05-x": SHOWN}, []).rows["05-x"].by == "vm_bind::a", "shown is shown, on whatever kernel"
+
+
+def test_a_row_tells_of_the_runs_that_were_looked_at_alone() -> None:
+    """Another kernel's, of the same row, are none of them."""
+    records = [_ran("uapi", fragments=DEBUG, kernel="debug"), _ran("vm-bind", fragments=PLAIN)]
+    row = renew(Published(), {"05-x": _not_shown("vm-bind", fragments=PLAIN)}, records).rows["05-x"]
+    assert (row.suites, row.fragments) == ({"vm-bind": "d2"}, PLAIN)
+
+
 def test_an_error_of_the_lab_is_told_of_a_row_of_which_nothing_is_known() -> None:
-    after = renew(Published(), {"05-x": ERROR}, [_ran("vm-bind", "uapi")]).rows["05-x"]
+    after = renew(Published(), {"05-x": _error("vm-bind", "uapi")}, []).rows["05-x"]
     assert (after.result, after.text) == (Result.ERROR, "uapi: the lab is on fire")
-    assert (
-        renew(Published(rows={"05-x": after}), {"05-x": NOT_SHOWN}, [_ran("uapi")]).rows["05-x"].result == "not shown"
-    )
+    assert renew(Published(rows={"05-x": after}), {"05-x": _not_shown("uapi")}, []).rows["05-x"].result == "not shown"
 
 
 def test_rows_whose_suite_is_another_one_now_are_named() -> None:
@@ -124,8 +145,8 @@ def test_the_data_come_back_as_they_were_written(tmp_path: Path) -> None:
 def test_the_page_has_every_row_and_its_state() -> None:
     table = load()
     first, second, third = table.shown[:3]
-    records = [_record(first.id), _record(second.id, outcome=Outcome.CLEAN, faults=(), first=None), _clean(FAULT)]
-    states = {first.id: State(result=Result.SHOWN, by=(records[0], FAULT)), second.id: NOT_SHOWN}
+    records = [_record(first.id), _clean(FAULT)]
+    states = {first.id: State(result=Result.SHOWN, by=(records[0], FAULT)), second.id: _not_shown("uapi", "vm-bind")}
     published = renew(Published(rows={third.id: OLD}), states, records)
     page = markdown(Scores(table, published, {"6.12.117": "good"}, SUITES, "today", "a machine"))
     rows = {line.split(" | ")[0].strip("| "): line for line in page.splitlines() if line.startswith("| ")}
@@ -149,3 +170,11 @@ def test_the_published_page_has_what_its_data_say() -> None:
     rows = [line for line in page.splitlines() if re.match(r"\| \d\d-|- (`[0-9a-f]+`: |control)", line)]
     assert len(rows) > len(load().bug)
     assert [line for line in rows if line not in (docs / "scoreboard.md").read_text().splitlines()] == []
+
+
+@pytest.mark.parametrize(("fragments", "told"), [(PLAIN, "not shown needs kmemleak"), (("kmemleak",), "not shown")])
+def test_the_page_says_what_a_row_lacked(fragments: tuple[str, ...], told: str) -> None:
+    row = Row(result=Result.NOT_SHOWN, fragments=fragments, panthorlab="new", date="2026-01-01")
+    published = Published(rows={"08-vma-memleak": row})
+    page = markdown(Scores(load(), published, {}, SUITES, "today", "a machine"))
+    assert next(line for line in page.splitlines() if line.startswith("| 08-")).split(" | ")[3] == told

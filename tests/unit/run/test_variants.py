@@ -20,7 +20,7 @@ from panthorlab.run.record import Need, Planned, Variant
 from panthorlab.run.record.codec import decode, encode
 from panthorlab.run.survey import survey
 from panthorlab.run.validate import SIDES
-from panthorlab.run.variants import DEBUG, DEBUG_ITERATIONS, LONGEST_SLUG, Offer, plan_variants
+from panthorlab.run.variants import DEBUG, DEBUG_ITERATIONS, LONGEST_SLUG, Offer, needed, plan_variants
 from panthorlab.verdict.model import Verdict
 
 from .recorded import judge, report
@@ -70,6 +70,24 @@ def test_a_deep_run_has_everything_that_its_board_can_do() -> None:
     assert by_name["debug"].fragments == DEBUG
     assert by_name["debug"].at_most == DEBUG_ITERATIONS
     assert by_name["gcov"].at_most is None
+
+
+@pytest.mark.parametrize(
+    ("names", "fragments"),
+    [((), ()), (("ubsan", "kasan"), DEBUG), (("huge-pages",), ("huge-pages",)), (("kasan", "a"), ("a", "kasan"))],
+)
+def test_the_debug_kernel_is_for_what_its_fragments_are_enough_for(
+    names: tuple[str, ...], fragments: tuple[str, ...]
+) -> None:
+    assert needed(names, DEBUG) == fragments
+
+
+def test_a_deep_run_builds_a_kernel_for_the_suite_of_huge_pages() -> None:
+    needs = list(survey([Path("suites/test_huge_pages.py").resolve()]))
+    found = plan_variants(needs, Offer(True, frozenset({*DEBUG, "huge-pages"}), EMULATED))
+    assert shown(found) == {"huge-pages": ("huge_pages::test_part_of_a_huge_page_is_unmapped",)}
+    quick = plan_variants(needs, Offer(False, frozenset({*DEBUG, "huge-pages"}), EMULATED))
+    assert "wants a kernel with huge-pages" in quick.left_out["huge_pages::test_part_of_a_huge_page_is_unmapped"]
 
 
 def test_what_wants_an_overlay_that_is_not_there_has_no_boot_of_its_own() -> None:

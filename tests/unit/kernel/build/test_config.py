@@ -263,9 +263,9 @@ def test_a_result_as_asked_for_is_accepted(tmp_path: Path, symbols: dict[str, kc
         config.check_result(request, "CONFIG_BAR=y\n", symbols, "6.12")
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["panthor", "qemu-virt", "rk3588", "kasan", "prove-locking", "kmemleak", "atomic-sleep", "panthor-module", "tyr"],
-)
+SHIPPED = "panthor qemu-virt rk3588 kasan prove-locking kmemleak atomic-sleep panthor-module tyr huge-pages"
+
+
+@pytest.mark.parametrize("name", SHIPPED.split())
 def test_shipped_fragments_can_be_read(name: str) -> None:
     assert config.read_fragments(config.find_fragments([name])).options
