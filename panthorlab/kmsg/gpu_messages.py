@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from panthorlab.kmsg.around_patterns import GPU_DEVICE
 from panthorlab.kmsg.gpu_findings import PendingFinding, Prefixed, fault_of_nobody, finish, gpu_fault, single_message
 from panthorlab.kmsg.messages import classify
 from panthorlab.kmsg.messages_tyr import FAILURE as TYR_FAILURE
@@ -29,6 +30,14 @@ _PREFIX = re.compile(
     r"(?:\[drm(?::\w+(?: \[\w+\])?)?\] ?)?(?P<error>\*ERROR\* )?(?P<message>.*)"
 )
 _DRM_PREFIX = re.compile(rf"\[drm:\w+ \[(?P<driver>{_NAMES})\]\] (?P<error>\*ERROR\* )?(?P<message>.*)")
+
+_UNBOUND = re.compile(
+    rf"(?:^|(?<=[\s\]>]))platform (?P<device>{GPU_DEVICE}): \[drm(?::\w+(?: \[\w+\])?)?\] ?(?P<error>\*ERROR\* )?"
+    r"(?P<message>.*)"
+)
+_OF_DRM = ("panthor", "panfrost", "tyr")
+"""What drivers say of a device that they have left, for clients that are still there; the kernel puts the bus in the
+driver's place then."""
 
 _ANY_DRIVER = re.compile(r"(?P<driver>[a-z][\w-]{1,31}) (?P<device>\S{0,64}): (?:\[drm\S*\] )?(?:\*ERROR\* )?$")
 _PAGE_FAULT = re.compile(r"Unhandled Page fault in AS(?P<as>\d+) at VA:? ?(?P<va>0x[0-9A-Fa-f]+)?")
@@ -80,9 +89,17 @@ def split_prefix(text: str) -> Prefixed | None:
         found = _DRM_PREFIX.search(text)
         if not found:
             assertion = _ASSERTION.search(text)
-            return Prefixed("kbase", None, assertion["message"], True) if assertion else None
+            return Prefixed("kbase", None, assertion["message"], True) if assertion else _unbound(text)
         return Prefixed(DRIVERS[found["driver"]], None, found["message"], bool(found["error"]))
     return Prefixed(DRIVERS[found["driver"]], found["device"] or None, found["message"], bool(found["error"]))
+
+
+def _unbound(text: str) -> Prefixed | None:
+    """What a driver is known to say, of a device that has none: by its words it is told which driver that was."""
+    if not (found := _UNBOUND.search(text)):
+        return None
+    driver = next((name for name in _OF_DRM if classify(name, found["message"])), None)
+    return Prefixed(driver, found["device"], found["message"], bool(found["error"])) if driver else None
 
 
 class GpuAssembler:

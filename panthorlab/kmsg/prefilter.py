@@ -33,6 +33,7 @@ _PLAIN: tuple[tuple[bytes, re.Pattern[bytes] | None], ...] = (
     (b"[ cut here ]", None),
     (b"deferred probe", None),
     (b"gpu'", _DOMAIN),  # failed to get ack on domain 'gpu'
+    (b"gpu: [drm", None),  # of a device that its driver has left
     (b"suspected memory leaks", None),
     (b"unreferenced object", None),
 )

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 from panthorlab.board.board import Board
-from panthorlab.errors import PanthorlabError
+from panthorlab.errors import PanthorlabError, UsageError
 from panthorlab.kernel import store
 from panthorlab.kernel.build.plan import SidePlan
 from panthorlab.kernel.driver import by_name
@@ -23,7 +23,9 @@ from panthorlab.kernel.patch.report import PatchReport, UnfitError
 from panthorlab.kernel.patch.series import Intake, SeriesJson
 from panthorlab.kernel.source.base import Base
 from panthorlab.kernel.source.spec import UnknownYetError
+from panthorlab.report.leftout import not_run
 from panthorlab.run import estimate, fleet
+from panthorlab.run.outlook import outlook, suites_of
 from panthorlab.run.suites import find_suites
 from panthorlab.run.variants import DEBUG, debug_fragments
 from panthorlab.text import readable
@@ -69,7 +71,8 @@ class KernelJson(TypedDict):
 
 
 class Prospect(TypedDict):
-    """What would be done, as `--json` has it; or why it would not run, with the exit status of that."""
+    """What would be done, as `--json` has it; or why it would not run, with the exit status of that. `suites`: of which
+    any test would run; `not_run`: of each other test of those that were asked for why it would not, by SUITE::TEST."""
 
     exit: int
     error: str | None
@@ -79,6 +82,7 @@ class Prospect(TypedDict):
     patches: list[PatchJson]
     kernels: dict[str, KernelJson]
     suites: list[str]
+    not_run: dict[str, str]
     boards: list[str]
     minutes: float | None
     notes: list[str]
@@ -88,8 +92,9 @@ def main(options: argparse.Namespace) -> int:
     """Print the plan. 0: it would run; 2: bad input, or a patch does not apply; 3: the base must be unpacked first."""
     building = options.name == "build"
     chosen = fleet.Fleet(fleet.named(options)) if building else fleet.choose(options)
-    suites = [] if building else list(find_suites(options.suite))
-    plan = _plan(options, chosen, suites)
+    if not building:
+        find_suites(options.suite)  # a name that does not exist is refused first
+    plan = _plan(options, chosen)
     if options.json:
         print(json.dumps(plan, indent=1))
     else:
@@ -97,7 +102,7 @@ def main(options: argparse.Namespace) -> int:
     return plan["exit"]
 
 
-def _plan(options: argparse.Namespace, chosen: fleet.Fleet, suites: Sequence[str]) -> Prospect:
+def _plan(options: argparse.Namespace, chosen: fleet.Fleet) -> Prospect:
     boards = chosen.boards
     plan: Prospect = {
         "exit": 0,
@@ -107,7 +112,8 @@ def _plan(options: argparse.Namespace, chosen: fleet.Fleet, suites: Sequence[str
         "base": None,
         "patches": [],
         "kernels": {},
-        "suites": list(suites),
+        "suites": [],
+        "not_run": {},
         "boards": [board.name for board in boards],
         "minutes": None,
         "notes": [*chosen.notes],
@@ -138,7 +144,7 @@ def _plan(options: argparse.Namespace, chosen: fleet.Fleet, suites: Sequence[str
     plan["base"] = _base(sides.base)
     if options.name == "build" and sides.default_job and not options.revert:  # the base alone, as it is
         plain = sides.after if sides.before.reports else sides.before
-        plan["kernels"], plan["minutes"] = {"base": _kernel(plain)}, _minutes(options, [plain], boards, suites)
+        plan["kernels"], plan["minutes"] = {"base": _kernel(plain)}, _minutes(options, [plain], boards, ())
         return plan
     plan["patches"] = [_patch(report) for report in sides.reports]
     plan["kernels"] = {side.side.value: _kernel(side) for side in (sides.before, sides.after)}
@@ -149,8 +155,22 @@ def _plan(options: argparse.Namespace, chosen: fleet.Fleet, suites: Sequence[str
     ]
     debug = _debug_plans(options, boards, intake if options.patch else None)
     plan["kernels"] |= {f"debug {side.side.value}": _kernel(side) for side in debug}
-    plan["minutes"] = _minutes(options, [sides.before, sides.after], boards, suites, debug)
+    both = (sides.before, sides.after)
+    if options.name != "build" and (nothing := _add_tests(plan, options, boards, both)):
+        return _refused(plan, nothing, nothing.exit_status)
+    plan["minutes"] = _minutes(options, both, boards, plan["suites"], debug)
     return plan
+
+
+def _add_tests(
+    plan: Prospect, options: argparse.Namespace, boards: Sequence[Board], sides: Sequence[SidePlan]
+) -> UsageError | None:
+    """Say in `plan` what of the suites would run. The error of a run in which that is nothing."""
+    tests = outlook(options, boards, sides)
+    running = [*tests.plain, *(test for variant in tests.variants for test in variant.tests)]
+    plan["suites"] = suites_of(running, find_suites(options.suite))
+    plan["not_run"] = dict(tests.left_out)
+    return None if running else UsageError("no test of these suites can run", hint="`panthorlab suites` lists suites")
 
 
 def _debug_plans(options: argparse.Namespace, boards: Sequence[Board], intake: Intake | None) -> list[SidePlan]:
@@ -256,10 +276,11 @@ def _lines(plan: Prospect) -> list[str]:
         )
     if plan["suites"]:
         lines += [f"suites  {', '.join(plan['suites'])}", f"boards  {', '.join(plan['boards'])}"]
+    lines += [f"        {line}" for line in not_run(plan["not_run"])]
     lines += [f"note    {note}" for note in plan["notes"]]
     if plan["error"]:
         state = "cannot tell" if plan["exit"] == INCONCLUSIVE else "would not run"
-        why = plan["patches"][-1] if plan["patches"] else None
+        why = plan["patches"][-1] if plan["patches"] and not plan["kernels"] else None
         reason = f"{why['title']}: {why['fit']}" if why else plan["error"]
         lines += [f"{state}: {reason}", *([f"  hint: {plan['hint']}"] if plan["hint"] else [])]
     elif plan["minutes"] is None:

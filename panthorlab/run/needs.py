@@ -88,11 +88,15 @@ def _usage(name: str) -> str:
 
 def lacking(kernel: Kernel, fragments: Iterable[str]) -> tuple[str, ...]:
     """Those of `fragments` that `kernel` was built without, whatever was asked for: its `.config` decides."""
-    values = parse_dotconfig((kernel.path / "config").read_text(errors="replace"))
+    return without(parse_dotconfig((kernel.path / "config").read_text(errors="replace")), fragments)
+
+
+def without(values: Mapping[str, str | None], fragments: Iterable[str]) -> tuple[str, ...]:
+    """Those of `fragments` that a configuration with these values does not have; `values` as in .config."""
     return tuple(name for name in fragments if not _has(values, name))
 
 
-def _has(values: Mapping[str, str], fragment: str) -> bool:
+def _has(values: Mapping[str, str | None], fragment: str) -> bool:
     return all(
         values.get(option.name) == option.value or (option.optional and option.name not in values)
         for option in read_fragments(find_fragments([fragment])).options

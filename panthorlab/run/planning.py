@@ -52,7 +52,7 @@ def planned(
             boards=boards,
             named=named_suites(settings.suite),
             no_build=no_build,
-            without=_overlays_missing(needs, settings, boards),
+            without=overlays_missing(needs, Path(settings.overlay) if settings.overlay else None, boards),
             params=parse_params(settings.param),
             drivers=list(dict.fromkeys(map(driver_of, kernels))),
         ),
@@ -63,11 +63,10 @@ def planned(
     return log.append(plan)
 
 
-def _overlays_missing(needs: Iterable[Need], settings: Settings, boards: Sequence[Board]) -> frozenset[str]:
-    """Overlays that tests want and bare boards were not given. What another board has, only it knows."""
+def overlays_missing(needs: Iterable[Need], folder: Path | None, boards: Sequence[Board]) -> frozenset[str]:
+    """Overlays that tests want and bare boards were not given in `folder`. What another board has, only it knows."""
     if not all(board.bare for board in boards):
         return frozenset()
-    folder = Path(settings.overlay) if settings.overlay else None
     return frozenset(need.overlay for need in needs if need.overlay and not is_in(folder, need.overlay))
 
 

@@ -24,8 +24,9 @@ NO_TESTS: Final = 5
 """pytest's exit status if it found none."""
 
 
-def survey(suites: Iterable[Path]) -> list[Need]:
-    """What every test of `suites` needs, in the order in which they would run.
+def survey(suites: Iterable[Path], *, leave_nothing: bool = False) -> list[Need]:
+    """What every test of `suites` needs, in the order in which they would run. `leave_nothing`: not even what Python
+    compiles stays beside them.
 
     Raises UsageError for a suite that cannot be imported, has no test, or has a marker that makes no sense.
     """
@@ -54,10 +55,11 @@ def survey(suites: Iterable[Path]) -> list[Need]:
             str(answer),
             *files,
         ]
+        env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        if leave_nothing:
+            env["PYTHONDONTWRITEBYTECODE"] = "1"
         try:
-            done = spawn.run(
-                argv, timeout=PATIENCE, cwd=Path(folder), env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-            )
+            done = spawn.run(argv, timeout=PATIENCE, cwd=Path(folder), env=env)
         except subprocess.TimeoutExpired:
             raise UsageError(
                 f"the suites were not imported within {PATIENCE:.0f} s",

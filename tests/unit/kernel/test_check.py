@@ -76,6 +76,27 @@ def test_the_plan(ask: Ask, tree: Path, patch: Path, command: tuple[str, ...], u
     assert len({kernel["key"] for kernel in plan["kernels"].values()}) == 2
     assert plan["minutes"] > 4
     assert ("heap-exit-claim" in plan["suites"]) == (command[0] != "build")
+    assert not {"deep-leaks", "two-gpus", "lost-memory", "vulkan", "igt"} & set(plan["suites"])
+
+
+def test_the_tests_that_would_run(ask: Ask, tree: Path, patch: Path) -> None:
+    """As `validate` decides: what takes long, wants another kernel or programs that are not there is left out unless it
+    is asked for. A job of nothing would not run."""
+
+    def check(*arguments: str) -> tuple[int, list[str], dict[str, str]]:
+        status, plan = ask("check", patch, "--base", tree, *arguments)
+        return status, plan["suites"], plan["not_run"]
+
+    status, running, left_out = check("--suite", "deep-unplug", "--suite", "lost-memory", "--suite", "vulkan-oom")
+    assert (status, running) == (0, ["deep-unplug"]), "it was named"
+    reasons = {test.partition("::")[0]: why for test, why in left_out.items()}
+    assert reasons.keys() == {"lost_memory", "vulkan_oom"}
+    assert "kmemleak" in reasons["lost_memory"]
+    assert check("--suite", "lost-memory", "--config", "kmemleak") == (0, ["lost-memory"], {})
+    assert check("--suite", "lost-memory", "--deep") == (0, ["lost-memory"], {})
+    assert check("--suite", "vulkan-oom", "--overlay", "mesa-vulkan") == (0, ["vulkan-oom"], {})
+    status, plan = ask("check", patch, "--base", tree, "--suite", "vulkan-oom")
+    assert (status, plan["error"]) == (2, "no test of these suites can run")
 
 
 def test_a_git_tree_is_read_where_it_is(ask: Ask, git_tree: SimpleNamespace, patch: Path) -> None:
@@ -177,6 +198,7 @@ def test_for_people(ask: Ask, tree: Path, patch: Path, capsys: pytest.CaptureFix
         f"{MMU}: applies",
         "to be built",
         "suites  probe",
+        "not run (deep_",
         "time    about",
     ):
         assert word in out
