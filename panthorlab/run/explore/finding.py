@@ -19,7 +19,7 @@ from panthorlab.fuzz.shrink import shrink
 from panthorlab.gpu.latency import DEFAULT_SECONDS, NANOSECONDS, Override
 from panthorlab.run.explore.aim import INSTRUCTION_NS
 from panthorlab.run.explore.orders import Interleaving, Placed, Swap, common, first_swap, numbered
-from panthorlab.run.explore.tally import Explored, Suspect
+from panthorlab.run.explore.tally import Clean, Explored, Suspect
 from panthorlab.run.explore.trials import Overrides, Trials, Tried
 from panthorlab.run.progress import ProgressDisplay
 
@@ -31,6 +31,8 @@ CLOSE_NS: Final = 1_000
 """Two runs whose latencies differ by less are as near as is worth a boot: some hundred instructions."""
 STEPS: Final = 12
 """Of narrowing: each leaves a half of what lies between two runs, or less; an iteration has some thousand events."""
+MOST_PLACES: Final = 3
+"""Later iterations that are looked at for what keeps a finding away: each wants all before it again."""
 FAULT_INTERRUPT: Final = "I mmu"
 
 
@@ -49,8 +51,8 @@ class Explained:
     """`reproduces`: it comes back when its latencies are made explicit, in a boot of one iteration or, if that is
     not enough, after the `before` iterations that were before it in its boot. `overrides`: the fewest latencies
     that bring it, of `drawn`; none, if it comes with the default ones. Then `averting` are the fewest that keep it
-    away; None: nothing that was seen does. `whole`: nothing more could be taken away; if not, `MOST_BOOTS` were
-    made."""
+    away, in a boot of one iteration or in one after `averted_after` others; None: nothing that was seen does. `whole`:
+    nothing more could be taken away; if not, `MOST_BOOTS` were made."""
 
     reproduces: bool
     drawn: int
@@ -59,6 +61,7 @@ class Explained:
     overrides: Overrides = ()
     by_default: bool = False
     averting: Overrides | None = None
+    averted_after: int = 0
     narrowed: Narrowed | None = None
     options: Sequence[str] = ()
     whole: bool = True
@@ -69,11 +72,14 @@ def explain(found: Suspect, tally: Explored, trials: Trials, progress: ProgressD
     """What brings the finding."""
     begin = time.monotonic()
     order, work = tally.order_of(found), _Work(trials, found.key, progress)
+    good = tally.good.get(found.iteration.workload, ())
     base = trials.one().interleaving
     made = Explained(False, len(order.latencies) if order is not None else 0, 0, 0.0)
-    made = _shortest(made, order, tally.good.get(found.iteration.workload, ()), work)
-    if not made.reproduces and order is not None and base is not None and (before := order.window - base.window) > 0:
-        work = _Work(trials.in_place(tally.job_of(found), before, order.window), found.key, progress)
+    made = _shortest(made, order, [one.order for one in good], work)
+    if base is not None and made.by_default and made.averting is None:
+        made, work = _averted_later(made, base, good, tally, work)
+    elif not made.reproduces and order is not None and base is not None and (before := order.window - base.window) > 0:
+        work = _Work(trials.in_place(tally.job_of(found.iteration.boot), before, order.window), found.key, progress)
         made = replace(_shortest(made, order, (), work), before=before)
     seconds = round(time.monotonic() - begin, 1)
     return replace(made, tried=work.trials.tried, seconds=seconds, whole=not work.over)
@@ -121,6 +127,24 @@ def _averted(made: Explained, base: Interleaving, good: Sequence[Interleaving], 
             kept = work.shortest(candidate, lambda tried: tried.clean)
             return replace(made, averting=kept, narrowed=work.narrow(kept, lambda tried: tried.clean))
     return made
+
+
+def _averted_later(
+    made: Explained, first: Interleaving, good: Sequence[Clean], tally: Explored, work: _Work
+) -> tuple[Explained, _Work]:
+    """The same in a later iteration that showed nothing, after those that were before it in its boot; and the work with
+    which that was found. `first`: of the first iteration of a boot."""
+    later = sorted((one for one in good if one.order.window > first.window), key=lambda one: one.order.window)
+    for one in later[:MOST_PLACES]:
+        before = one.order.window - first.window
+        trials = work.trials.in_place(tally.job_of(one.boot), before, one.order.window)
+        work = replace(work, trials=trials)
+        base = trials.one()
+        if base.interleaving is not None and base.shows(work.key):
+            found = _averted(made, base.interleaving, [one.order], work)
+            if found.averting is not None:
+                return replace(found, averted_after=before), work
+    return made, work
 
 
 @dataclass

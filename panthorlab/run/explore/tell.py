@@ -144,7 +144,8 @@ def _print_finding(
         if explained.averting is None:
             print("  no seed was seen that keeps it away")
         else:
-            print(f"  {len(explained.averting)} latencies keep it away:")
+            after = f"after {explained.averted_after} other iterations, " if explained.averted_after else ""
+            print(f"  {after}{len(explained.averting)} latencies keep it away:")
             _print_overrides(explained.averting)
     else:
         print(f"  {explained.drawn} latencies are {len(explained.overrides)} after {explained.tried} boots, "
@@ -203,6 +204,7 @@ def _finding(
         "by_default": explained.by_default,
         "latencies": [_override(one) for one in explained.overrides],
         "averting": None if explained.averting is None else [_override(one) for one in explained.averting],
+        "averted_after": explained.averted_after,
         "shortest": explained.whole,
         "swap": _swap(explained.narrowed),
         "command": command(options, kernel, explained),

@@ -27,7 +27,7 @@ from panthorlab.run.explore.growth import Growth
 from panthorlab.run.explore.orders import Drawn, Interleaving, OrdersFile, Placed, first_swap, numbered, parse
 from panthorlab.run.explore.plan import PER_BOOT, Schedule
 from panthorlab.run.explore.strategies import AIMED, CHOICES
-from panthorlab.run.explore.tally import Explored, Suspect
+from panthorlab.run.explore.tally import Clean, Explored, Suspect
 from panthorlab.run.explore.trials import Trials, Tried
 from panthorlab.run.job import Job
 from panthorlab.run.progress import ProgressDisplay
@@ -297,7 +297,7 @@ def test_what_comes_by_default_is_told_with_what_keeps_it_away(tmp_path: Path) -
     race = Race((("k", 4),), inverted=True)
     suspect, tally, trials = suspect_in(tmp_path, race, [30_000] * 12)
     _, good = race.run([Override(1, "k", turn, 90_000) for turn in range(1, 13)])
-    tally.good["w"] = [good]
+    tally.good["w"] = [Clean("k1.1", good)]
     suspect = replace(suspect, iteration=replace(suspect.iteration, workload="w"))
     made = explain(suspect, tally, cast(Trials, trials), ProgressDisplay(quiet=True))
     assert (made.by_default, made.overrides) == (True, ())
@@ -305,6 +305,23 @@ def test_what_comes_by_default_is_told_with_what_keeps_it_away(tmp_path: Path) -
     assert made.narrowed is not None
     assert made.narrowed.swap is not None
     assert (made.narrowed.swap.first, made.narrowed.swap.second) == (Placed("k", 4), Placed("W UNMAP", 1))
+
+
+def test_what_keeps_it_away_only_after_others_is_found_there(tmp_path: Path) -> None:
+    later = Race((("k", 4),), inverted=True)
+    suspect, tally, trials = suspect_in(tmp_path, Race(()), [30_000] * 12)  # it comes whatever the latencies are
+    trials.later = later
+    _, good = later.run([Override(1, "k", turn, 90_000) for turn in range(1, 13)])
+    tally.good["w"] = [Clean("k1.1", replace(good, window=3))]
+    suspect = replace(suspect, iteration=replace(suspect.iteration, workload="w"))
+    made = explain(suspect, tally, cast(Trials, trials), ProgressDisplay(quiet=True))
+    assert (made.by_default, made.before, made.averted_after) == (True, 0, 2)
+    assert made.averting == (Override(1, "k", 4, 90_000),)
+    assert made.narrowed is not None
+    assert made.narrowed.swap is not None
+    assert (made.narrowed.swap.first, made.narrowed.swap.second) == (Placed("k", 4), Placed("W UNMAP", 1))
+    tally.good["w"] = [Clean("k1.1", good)]  # the first of its boot: nothing else was before it
+    assert explain(suspect, tally, cast(Trials, trials), ProgressDisplay(quiet=True)).averting is None
 
 
 def test_what_does_not_come_back_alone_is_told_so(tmp_path: Path) -> None:
