@@ -20,9 +20,9 @@ from panthorlab.run.controller import Controller
 from panthorlab.run.explore.aim import late
 from panthorlab.run.explore.dry import Aims, DryRun, aims_at_blocks, aims_at_gaps
 from panthorlab.run.explore.orders import OrdersFile
-from panthorlab.run.explore.plan import PER_BOOT, Portion, Schedule, dry_run, index_of, late_runs, slots
+from panthorlab.run.explore.plan import Portion, Schedule, dry_run, index_of, late_runs, slots
 from panthorlab.run.explore.points import pair
-from panthorlab.run.explore.strategies import AIMED, FIXED
+from panthorlab.run.explore.strategies import AIMED
 from panthorlab.run.explore.tally import Explored
 from panthorlab.run.explore.tell import Aimed
 from panthorlab.run.job import Job
@@ -213,11 +213,6 @@ class Explorer:
                 self.tally.event(event, portion)
 
     def _check(self) -> None:
-        """Raises EnoughError. What comes with the default latencies is explained by an iteration without it: such a one
-        is looked for as long as a boot may take."""
-        if not self.until_found or not self.tally.found:
-            return
-        first = self.tally.found[0]
-        good = self.tally.good.get(first.iteration.workload)
-        if first.strategy != FIXED or good or len(self.tally.found) > PER_BOOT:
+        """Raises EnoughError."""
+        if self.until_found and self.tally.found:
             raise EnoughError

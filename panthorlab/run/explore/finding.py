@@ -16,10 +16,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from panthorlab.fuzz.shrink import shrink
-from panthorlab.gpu.latency import DEFAULT_SECONDS, NANOSECONDS, Override
+from panthorlab.gpu.latency import DEFAULT_SECONDS, NANOSECONDS, STRATEGIES, Override
 from panthorlab.run.explore.aim import INSTRUCTION_NS
 from panthorlab.run.explore.orders import Interleaving, Placed, Swap, common, first_swap, numbered
-from panthorlab.run.explore.tally import Clean, Explored, Suspect
+from panthorlab.run.explore.strategies import FIXED
+from panthorlab.run.explore.tally import Explored, Suspect
 from panthorlab.run.explore.trials import Overrides, Trials, Tried
 from panthorlab.run.progress import ProgressDisplay
 
@@ -31,9 +32,13 @@ CLOSE_NS: Final = 1_000
 """Two runs whose latencies differ by less are as near as is worth a boot: some hundred instructions."""
 STEPS: Final = 12
 """Of narrowing: each leaves a half of what lies between two runs, or less; an iteration has some thousand events."""
-MOST_PLACES: Final = 3
-"""Later iterations that are looked at for what keeps a finding away: each wants all before it again."""
 FAULT_INTERRUPT: Final = "I mmu"
+MOST_SEEDS: Final = 3
+"""Of each strategy that draws latencies, and iterations that showed nothing, so many are tried for what keeps away a
+finding that comes with the default ones."""
+DRAWING: Final = tuple(name for name in STRATEGIES if name != FIXED)
+LONGEST_NS: Final = 4_000_000
+"""More than a latency is ever moved by."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +56,8 @@ class Explained:
     """`reproduces`: it comes back when its latencies are made explicit, in a boot of one iteration or, if that is
     not enough, after the `before` iterations that were before it in its boot. `overrides`: the fewest latencies
     that bring it, of `drawn`; none, if it comes with the default ones. Then `averting` are the fewest that keep it
-    away, in a boot of one iteration or in one after `averted_after` others; None: nothing that was seen does. `whole`:
-    nothing more could be taken away; if not, `MOST_BOOTS` were made."""
+    away where it comes first; None: nothing that was tried does. `whole`: nothing more could be taken away; if not,
+    `MOST_BOOTS` were made."""
 
     reproduces: bool
     drawn: int
@@ -61,7 +66,6 @@ class Explained:
     overrides: Overrides = ()
     by_default: bool = False
     averting: Overrides | None = None
-    averted_after: int = 0
     narrowed: Narrowed | None = None
     options: Sequence[str] = ()
     whole: bool = True
@@ -72,14 +76,11 @@ def explain(found: Suspect, tally: Explored, trials: Trials, progress: ProgressD
     """What brings the finding."""
     begin = time.monotonic()
     order, work = tally.order_of(found), _Work(trials, found.key, progress)
-    good = tally.good.get(found.iteration.workload, ())
     base = trials.one().interleaving
     made = Explained(False, len(order.latencies) if order is not None else 0, 0, 0.0)
-    made = _shortest(made, order, [one.order for one in good], work)
-    if base is not None and made.by_default and made.averting is None:
-        made, work = _averted_later(made, base, good, tally, work)
-    elif not made.reproduces and order is not None and base is not None and (before := order.window - base.window) > 0:
-        work = _Work(trials.in_place(tally.job_of(found.iteration.boot), before, order.window), found.key, progress)
+    made = _shortest(made, order, tally.good.get(found.iteration.workload, ()), work)
+    if not made.reproduces and order is not None and base is not None and (before := order.window - base.window) > 0:
+        work = _Work(trials.in_place(tally.job_of(found), before, order.window), found.key, progress)
         made = replace(_shortest(made, order, (), work), before=before)
     seconds = round(time.monotonic() - begin, 1)
     return replace(made, tried=work.trials.tried, seconds=seconds, whole=not work.over)
@@ -94,7 +95,7 @@ def _shortest(made: Explained, order: Interleaving | None, good: Sequence[Interl
     if order is None or base.interleaving is None or (all_of := _reproduced(order, base.interleaving, work)) is None:
         return made
     kept = work.shortest(all_of, lambda tried: tried.shows(work.key))
-    narrowed = work.narrow(kept, lambda tried: tried.shows(work.key))
+    narrowed = work.narrow(kept, lambda tried: tried.shows(work.key), brings=True)
     return replace(made, reproduces=True, overrides=kept, narrowed=narrowed, options=trials.options(kept))
 
 
@@ -103,12 +104,32 @@ def explicit(order: Interleaving, window: int) -> Overrides:
     return tuple(one.override(window) for one in order.latencies if one.ns != DEFAULT_NS)
 
 
+def first_fault(order: Interleaving) -> int | None:
+    """The instruction at which the GPU has told its first fault; None if it has told none."""
+    return next((count for text, count in order.events if text == FAULT_INTERRUPT), None)
+
+
 def until_fault(order: Interleaving) -> Interleaving:
     """Without the latencies that were set after the GPU had told its first fault: they cannot have brought it."""
-    fault = next((count for text, count in order.events if text == FAULT_INTERRUPT), None)
+    fault = first_fault(order)
     if fault is None:
         return order
     return replace(order, latencies=tuple(one for one in order.latencies if one.count <= fault))
+
+
+def without_first(base: Interleaving, order: Interleaving) -> bool:
+    """Whether the first fault of `base` does not come in another run of the iteration: that has none, or its first one
+    is later than a latency can have moved the same."""
+    first, other = first_fault(base), first_fault(order)
+    if first is None:
+        return False
+    return other is None or other - order.begin > first - base.begin + LONGEST_NS // INSTRUCTION_NS
+
+
+def drawn_as(base: Interleaving, strategy: str, seed: int) -> Overrides:
+    """The latencies that this seed would draw, for the events of an iteration."""
+    draw = STRATEGIES[strategy].draw(str(seed), len(base.latencies))
+    return tuple(replace(one, ns=round(draw(one.kind) * NANOSECONDS)).override(base.window) for one in base.latencies)
 
 
 def _reproduced(order: Interleaving, base: Interleaving, work: _Work) -> Overrides | None:
@@ -118,33 +139,31 @@ def _reproduced(order: Interleaving, base: Interleaving, work: _Work) -> Overrid
     return next((one for one in candidates if work.trials.one(one).shows(work.key)), None)
 
 
+def _averting(base: Interleaving, good: Sequence[Interleaving]) -> list[Overrides]:
+    """What may keep away what comes with the default latencies: those that seeds of other strategies would draw before
+    the fault, and those of iterations that showed nothing."""
+    early = until_fault(base)
+    drawn = [drawn_as(early, strategy, seed) for seed in range(1, MOST_SEEDS + 1) for strategy in DRAWING]
+    seen = [explicit(order, base.window) for order in sorted(good, key=lambda one: -common(one.order, base.order))]
+    return list(dict.fromkeys(filter(None, [*drawn, *seen[:MOST_SEEDS]])))
+
+
 def _averted(made: Explained, base: Interleaving, good: Sequence[Interleaving], work: _Work) -> Explained:
     """It comes with the default latencies: which keep it away?"""
-    nearest = sorted(good, key=lambda one: -common(one.order, base.order))
-    for order in nearest[:2]:
-        candidate = explicit(order, base.window)
-        if candidate and work.trials.one(candidate).clean:
-            kept = work.shortest(candidate, lambda tried: tried.clean)
-            return replace(made, averting=kept, narrowed=work.narrow(kept, lambda tried: tried.clean))
+
+    def away(tried: Tried) -> bool:
+        later = tried.interleaving is not None and without_first(base, tried.interleaving)
+        return tried.clean or (later and tried.shows(work.key))
+
+    candidates, at_once = _averting(base, good), max(1, work.trials.settings.jobs)
+    for turn, candidate in enumerate(candidates):
+        if turn % at_once == 0:
+            work.progress.step("looking for what keeps it away, boots", work.trials.tried)
+            work.trials.ahead(candidates[turn : turn + at_once])
+        if away(work.trials.one(candidate)):
+            kept = work.shortest(candidate, away)
+            return replace(made, averting=kept, narrowed=work.narrow(kept, away, brings=False))
     return made
-
-
-def _averted_later(
-    made: Explained, first: Interleaving, good: Sequence[Clean], tally: Explored, work: _Work
-) -> tuple[Explained, _Work]:
-    """The same in a later iteration that showed nothing, after those that were before it in its boot; and the work with
-    which that was found. `first`: of the first iteration of a boot."""
-    later = sorted((one for one in good if one.order.window > first.window), key=lambda one: one.order.window)
-    for one in later[:MOST_PLACES]:
-        before = one.order.window - first.window
-        trials = work.trials.in_place(tally.job_of(one.boot), before, one.order.window)
-        work = replace(work, trials=trials)
-        base = trials.one()
-        if base.interleaving is not None and base.shows(work.key):
-            found = _averted(made, base.interleaving, [one.order], work)
-            if found.averting is not None:
-                return replace(found, averted_after=before), work
-    return made, work
 
 
 @dataclass
@@ -170,9 +189,9 @@ class _Work:
         kept = shrink(ordered, lambda part: not self.over and holds(self.trials.one(part)), ahead)
         return tuple(sorted(kept))
 
-    def narrow(self, kept: Overrides, holds: Callable[[Tried], bool]) -> Narrowed | None:
+    def narrow(self, kept: Overrides, holds: Callable[[Tried], bool], *, brings: bool) -> Narrowed | None:
         """Two runs as near to each other as can be had, of which one has the finding: of what was kept, one latency is
-        moved to its default. `holds`: of the run with all of them."""
+        moved to its default. `holds`: of the run with all of them, and `brings`: that is the one with the finding."""
         pairs = []
         here = self.trials.one(kept)
         for moved in kept:
@@ -189,8 +208,8 @@ class _Work:
                 break
             self.progress.step("narrowing, boots", self.trials.tried)
             near, far, here, there = self._closer(kept, moved, (near, far), (here, there), steps, holds)
-        faulty, good = (here, there) if here.shows(self.key) else (there, here)
-        sides = (near, far) if here.shows(self.key) else (far, near)
+        faulty, good = (here, there) if brings else (there, here)
+        sides = (near, far) if brings else (far, near)
         return Narrowed(moved, *sides, moved_past(faulty, good, moved) or first_swap(_order(faulty), _order(good)))
 
     def _closer(

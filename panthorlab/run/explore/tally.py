@@ -52,14 +52,6 @@ class Suspect:
         return key_of(self.iteration)
 
 
-@dataclass(frozen=True)
-class Clean:
-    """An iteration that showed nothing."""
-
-    boot: str
-    order: Interleaving
-
-
 def key_of(iteration: Iteration) -> frozenset[str]:
     """By what the same finding is known again: its signatures; of a program that failed, what it said."""
     if iteration.outcome is not Outcome.FAIL:
@@ -80,8 +72,8 @@ class Explored:
         self.found: list[Suspect] = []
         self.hits: dict[str, Hits] = {}
         """By workload."""
-        self.good: dict[str, list[Clean]] = {}
-        """By workload, some of those among the first of their boots."""
+        self.good: dict[str, list[Interleaving]] = {}
+        """By workload, some iterations that showed nothing, among the first of their boots."""
         self.outside: list[str] = []
         """Findings between iterations: of the kernel, but nobody knows of which latency."""
         self.unjudged: list[str] = []
@@ -107,9 +99,9 @@ class Explored:
         file = OrdersFile(self._run_dir / "boots" / found.iteration.boot)
         return next((one for one in file.take() if one.mark == mark_of(found.iteration.id)), None)
 
-    def job_of(self, boot: str) -> Job:
-        """What a boot was to do."""
-        file = self._run_dir / "boots" / boot / "job.json"
+    def job_of(self, found: Suspect) -> Job:
+        """What its boot was to do."""
+        file = self._run_dir / "boots" / found.iteration.boot / "job.json"
         return Job.read(json.loads(file.read_text()))
 
     def event(self, event: Event, portion: Portion) -> None:
@@ -143,7 +135,7 @@ class Explored:
         if event.outcome is Outcome.FAIL and not only_known(event, self._known):
             self.found.append(Suspect(event, portion.strategy, target))
         elif order is not None and len(self.good.setdefault(event.workload, [])) < KEPT and order.window <= KEPT:
-            self.good[event.workload].append(Clean(event.boot, order))
+            self.good[event.workload].append(order)
 
     def _aimed(self, event: Iteration, order: Interleaving) -> Target | None:
         """What was aimed at in an iteration; whether it was hit is counted."""

@@ -144,8 +144,7 @@ def _print_finding(
         if explained.averting is None:
             print("  no seed was seen that keeps it away")
         else:
-            after = f"after {explained.averted_after} other iterations, " if explained.averted_after else ""
-            print(f"  {after}{len(explained.averting)} latencies keep it away:")
+            print(f"  {len(explained.averting)} latencies keep it away where it comes first:")
             _print_overrides(explained.averting)
     else:
         print(f"  {explained.drawn} latencies are {len(explained.overrides)} after {explained.tried} boots, "
@@ -204,7 +203,6 @@ def _finding(
         "by_default": explained.by_default,
         "latencies": [_override(one) for one in explained.overrides],
         "averting": None if explained.averting is None else [_override(one) for one in explained.averting],
-        "averted_after": explained.averted_after,
         "shortest": explained.whole,
         "swap": _swap(explained.narrowed),
         "command": command(options, kernel, explained),
