@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The model's only thread. It serves file descriptors, `call_soon` calls, timers and command stream slices, in this
-order.
+"""The model's only thread. In the host's time it serves file descriptors, `call_soon` calls, timers and command stream
+slices, in this order.
 
 A slice is short, so a register read never waits long. A busy stream gets only a share of the time (`slice.burst_ms`,
 `slice.share`): the guest runs on the same host CPU, and its driver must meet its deadlines.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 import select
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from itertools import count
@@ -64,31 +65,18 @@ class Timers(Protocol):
         """Queue one slice of interpretation, after one of `after` instructions."""
 
 
-class Loop:
-    """`on_error` gets the exception of a callback; when it returns, the loop goes on. `on_late` gets the seconds by
-    which a timer was late, if more than `LATE`: the host is overloaded, and latencies exceed their parameters.
-    `now` is the clock of the whole model: CLOCK_MONOTONIC seconds.
+class Loop(ABC):
+    """File descriptors and timers. `on_error` gets the exception of a callback; when it returns, the loop goes on.
+    `now` is the clock of the whole model, in seconds.
     """
 
-    def __init__(
-        self,
-        on_error: Callable[[Exception], None],
-        on_late: Callable[[float], None],
-        burst: float = 0.002,
-        share: float = 0.5,
-        now: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, on_error: Callable[[Exception], None], now: Callable[[], float]) -> None:
         self.now = now
-        self._on_error, self._on_late = on_error, on_late
-        self._burst, self._share = burst, share
+        self._on_error = on_error
         self._readers: dict[int, Callback] = {}
         self._fds: list[int] = []
-        self._soon: deque[Callback] = deque()
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = count()
-        self._slices: deque[Callback] = deque()
-        self._busy = 0.0  # seconds of interpretation since the last pause
-        self._resume_at = 0.0
         self._stopped = False
 
     def add_reader(self, fd: int, call: Callback) -> None:
@@ -99,19 +87,10 @@ class Loop:
         del self._readers[fd]
         self._fds = list(self._readers)
 
-    def call_soon(self, call: Callback) -> None:
-        """Run `call` before the loop waits again."""
-        self._soon.append(call)
-
     def call_later(self, seconds: float, call: Callback) -> Timer:
         timer = Timer(self.now() + seconds, call)
         heapq.heappush(self._timers, (timer.at, next(self._order), timer))
         return timer
-
-    def add_slice(self, call: Callback, after: int = 0) -> None:
-        """Queue one slice of interpretation. `after`: instructions of the slice before it, which took their time."""
-        del after
-        self._slices.append(call)
 
     def stop(self) -> None:
         self._stopped = True
@@ -120,6 +99,54 @@ class Loop:
         """Run until `stop`."""
         while not self._stopped:
             self.step()
+
+    @abstractmethod
+    def step(self, most: float | None = None) -> None:
+        """One round: wait, at most `most` seconds of the host, and serve what is there."""
+
+    def _next_timer(self) -> float | None:
+        """When the next timer is due; None: none is set."""
+        timers = self._timers
+        while timers and not timers[0][2].pending:
+            heapq.heappop(timers)
+        return timers[0][0] if timers else None
+
+    def _guard(self, call: Callback) -> None:
+        try:
+            call()
+        except Exception as error:  # the model must keep answering; `on_error` records it
+            self._on_error(error)
+
+
+class HostLoop(Loop):
+    """The loop in the host's time. `on_late` gets the seconds by which a timer was late, if more than `LATE`: the host
+    is overloaded, and latencies exceed their parameters. `now`: CLOCK_MONOTONIC seconds.
+    """
+
+    def __init__(
+        self,
+        on_error: Callable[[Exception], None],
+        on_late: Callable[[float], None],
+        burst: float = 0.002,
+        share: float = 0.5,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(on_error, now)
+        self._on_late = on_late
+        self._burst, self._share = burst, share
+        self._soon: deque[Callback] = deque()
+        self._slices: deque[Callback] = deque()
+        self._busy = 0.0  # seconds of interpretation since the last pause
+        self._resume_at = 0.0
+
+    def call_soon(self, call: Callback) -> None:
+        """Run `call` before the loop waits again."""
+        self._soon.append(call)
+
+    def add_slice(self, call: Callback, after: int = 0) -> None:
+        """Queue one slice of interpretation. `after`: instructions of the slice before it, which took their time."""
+        del after
+        self._slices.append(call)
 
     def step(self, most: float | None = None) -> None:
         """One round: wait until something is due, at most `most` seconds, and run it."""
@@ -140,12 +167,7 @@ class Loop:
         """Seconds until a call, timer or slice is due; None: nothing is queued."""
         if self._soon:
             return 0.0
-        at = None
-        timers = self._timers
-        while timers and not timers[0][2].pending:
-            heapq.heappop(timers)
-        if timers:
-            at = timers[0][0]
+        at = self._next_timer()
         if self._slices and (at is None or self._resume_at < at):
             at = self._resume_at
         if at is None:
@@ -175,9 +197,3 @@ class Loop:
             # a slice that the host preempted must not lengthen the pause
             self._resume_at = end + min(self._busy, 2 * self._burst) * (1 - self._share) / self._share
             self._busy = 0.0
-
-    def _guard(self, call: Callback) -> None:
-        try:
-            call()
-        except Exception as error:  # the model must keep answering; `on_error` records it
-            self._on_error(error)

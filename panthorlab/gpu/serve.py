@@ -16,13 +16,13 @@ from panthorlab.gpu.device import GpuDevice
 from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.exact.device import ExactGpu
 from panthorlab.gpu.exact.digest import Digest, gpu_of
-from panthorlab.gpu.exact.loop import of_gpu
+from panthorlab.gpu.exact.loop import ExactLoop, of_gpu
 from panthorlab.gpu.exact.order import Orders
 from panthorlab.gpu.exact.serve import Exact
 from panthorlab.gpu.exact.wire import Ends
 from panthorlab.gpu.generation import Generation
 from panthorlab.gpu.latency import Latencies, parse_kinds, parse_overrides
-from panthorlab.gpu.loop import Loop
+from panthorlab.gpu.loop import HostLoop
 from panthorlab.gpu.misbehave import Rule, parse
 from panthorlab.gpu.outlet import Outlet
 from panthorlab.gpu.params import Params
@@ -109,10 +109,10 @@ class _Session:
             if (orders := files["orders"]) is not None:
                 self._exact.loop.orders = Orders(orders)
                 stack.callback(self._exact.loop.orders.close)
-            self._loop: Loop = self._exact.loop
+            self._loop: HostLoop | ExactLoop = self._exact.loop
         else:
             burst, share = params.number("slice.burst_ms") / 1000, params.number("slice.share")
-            self._loop = Loop(self._on_error, self._on_late, burst, share)
+            self._loop = HostLoop(self._on_error, self._on_late, burst, share)
         trace: Trace = NoTrace()
         if (file := files["trace"]) is not None:
             trace = ChromeTrace(file, self._loop.now)
@@ -122,17 +122,17 @@ class _Session:
 
     def _outlet(self, number: int, path: Path, trace: Trace) -> Outlet:
         """The GPU of this number, with its socket. Those after the first have random choices of their own."""
-        options, exact = self._options, self._exact
-        guest_time = self._loop.now if exact is not None else None
+        options, loop = self._options, self._loop
+        guest_time = loop.now if isinstance(loop, ExactLoop) else None
         reporter = Reporter(self._files["events"], self._files["log"], guest_time, number)
         trace = TraceOfGpu(trace, number) if number else trace
         seed: int | str = f"{options.seed}{of_gpu(number)}" if number else options.seed
         gpu = (
-            ExactGpu(options.generation, options.params, reporter, trace, exact.loop, seed, self._digest, number)
-            if exact is not None
-            else GpuDevice(options.generation, options.params, reporter, trace, self._loop, seed)
+            ExactGpu(options.generation, options.params, reporter, trace, loop, seed, self._digest, number)
+            if isinstance(loop, ExactLoop)
+            else GpuDevice(options.generation, options.params, reporter, trace, loop, seed)
         )
-        return Outlet(path, gpu, reporter, self._loop, self._loop.stop)
+        return Outlet(path, gpu, reporter, loop, loop.stop)
 
     def run(self) -> int:
         """Serve and return the exit status."""

@@ -9,7 +9,7 @@ from panthorlab.gpu.device import GpuDevice
 from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.fw.mcu import Mcu
 from panthorlab.gpu.generation import Generation
-from panthorlab.gpu.loop import Loop
+from panthorlab.gpu.loop import HostLoop
 from panthorlab.gpu.params import Params
 from panthorlab.gpu.registers import McuStatus
 from panthorlab.gpu.trace import NoTrace
@@ -63,7 +63,7 @@ class Bench:
 
     def __init__(self, generation: Generation) -> None:
         self._now = 0.0
-        self._loop = Loop(self._failed, lambda _late: None, now=lambda: self._now)
+        self._loop = HostLoop(self._failed, lambda _late: None, now=lambda: self._now)
         self.refusals = Refusals()
         self.gpu = GpuOnBench(generation, Params.parse([]), self.refusals, NoTrace(), self._loop)
 

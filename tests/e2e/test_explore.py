@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from panthorlab.gpu.exact.order import FILE
+from panthorlab.gpu.exact.serve import TURN
+from panthorlab.run.explore.finding import DEFAULT_NS
+
 from .conftest import Cli
 
 pytestmark = [pytest.mark.e2e, pytest.mark.wide]
@@ -46,6 +50,39 @@ def test_events_come_to_the_blocks_of_the_driver_that_are_aimed_at(run_dir: Path
     )
     assert wrong.exit == 2
     assert "tick_work" in wrong.stderr
+
+
+TURNS = """
+import pytest
+from panthorlab.run.workload import Workload
+
+CASE = Workload("turns/exit", ("heap-exit", "--mode", "exit"), iterations=8)
+
+@pytest.mark.latencies("turn")
+def test_turns(iterate):
+    iterate(CASE).expect_clean()
+"""
+
+
+def test_turns_of_two_cpus_alone_make_other_interleavings_that_repeat(run_dir: Path, cli: Cli, tmp_path: Path) -> None:
+    suite = tmp_path / "test_turns.py"
+    suite.write_text(TURNS)
+
+    def explore(name: str) -> list[bytes]:
+        done = cli("explore", "--kernel", f"{run_dir}:after", "--board", "qemu-g610-smp", "--suite", suite,
+                   "--seeds", 4, "--strategy", "uniform", "--jobs", "1", "--output", tmp_path / name)  # fmt: skip
+        assert done.exit == 0, done.stderr
+        assert done.json["seeds"] == 4
+        assert done.json["interleavings"] > 1
+        return [(tmp_path / name / "boots" / boot / FILE).read_bytes() for boot in ("kernel1.1", "kernel2.1")]
+
+    dry, explored = explore("first")
+    assert explore("again") == [dry, explored]
+    seeds = [json.loads(line) for line in explored.splitlines()]
+    moved = [[ns for kind, _, ns, _ in one["latencies"] if kind == TURN] for one in seeds]
+    others = {ns for one in seeds for kind, _, ns, _ in one["latencies"] if kind != TURN}
+    assert len({tuple(turns[:3]) for turns in moved}) == len(seeds)
+    assert others == {DEFAULT_NS}
 
 
 def test_a_finding_comes_back_by_its_command(run_dir: Path, cli: Cli, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ class ExactGpu(GpuDevice):
         digest: Digest,
         number: int = 0,
     ) -> None:
-        super().__init__(generation, params, reporter, trace, LoopOfGpu(loop, number) if number else loop, seed)
+        super().__init__(generation, params, reporter, trace, LoopOfGpu(loop, number), seed)
         self.digest = digest
         self._number, self._whose, self._place = number, of_gpu(number), place_of(number)
         self.round_trip: Callable[[], None] = _nobody

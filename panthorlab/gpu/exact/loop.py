@@ -2,8 +2,8 @@
 """The model's loop in guest time: each timer is due at a guest instruction count, and the CPU is held there.
 
 The model acts only at points defined by the guest's instructions: at register accesses, and where the CPU is held.
-`call_soon` and slices are timers here too, with a latency drawn from the seed. Timers due at the same count run in the
-order in which they were set.
+What a GPU does "soon", and slices, are timers here too, with a latency drawn from the seed. Timers due at the same
+count run in the order in which they were set.
 """
 
 from __future__ import annotations
@@ -64,20 +64,12 @@ class ExactLoop(Loop):
         self._awaited: _Awaited | None = None
         self.aside: Callback | None = None
         """What only a host has asked for that looks: no action of the GPU."""
-        super().__init__(on_error, _never_late, now=self._seconds)
+        super().__init__(on_error, self._seconds)
 
     def _seconds(self) -> float:
         return self.count * INSTRUCTION_SECONDS
 
-    # -- what the model asks for ---------------------------------------------------------------------------------
-
-    def call_soon(self, call: Callback) -> None:
-        """Run `call` after a latency, since the GPU's internal work takes time."""
-        self.act_later(f"soon {name_of(call)}", call)
-
-    def add_slice(self, call: Callback, after: int = 0) -> None:
-        """Run the slice after a latency, and no sooner than the `after` instructions before it take."""
-        self.act_later(f"slice {name_of(call)}", call, after * STREAM_INSTRUCTION_SECONDS)
+    # -- what the GPUs ask for ----------------------------------------------------------------------------------------
 
     def act_later(self, kind: str, call: Callback, least: float = 0.0) -> None:
         """Run `call`, an event of this kind, after its latency, and no sooner than in `least` seconds."""
@@ -134,10 +126,8 @@ class ExactLoop(Loop):
 
     def next_due(self) -> int | None:
         """The count at which the next timer is due; None: no timer is set."""
-        timers = self._timers
-        while timers and not timers[0][2].pending:
-            heapq.heappop(timers)
-        return self._count_of(timers[0][0]) if timers else None
+        at = self._next_timer()
+        return None if at is None else self._count_of(at)
 
     @staticmethod
     def _count_of(at: float) -> int:
@@ -163,22 +153,17 @@ class ExactLoop(Loop):
 
 
 class LoopOfGpu:
-    """The loop as one of several GPUs uses it (`Timers`): its events are of kinds of their own, so those of the other
-    GPUs have the same latencies with it and without it."""
+    """The loop as one GPU uses it (`Timers`). Of several GPUs, each has kinds of events of its own: those of the others
+    have the same latencies with it and without it."""
 
     def __init__(self, loop: ExactLoop, gpu: int) -> None:
-        self.now = loop.now
-        self._loop, self._whose = loop, of_gpu(gpu)
+        self.now, self.call_later = loop.now, loop.call_later
+        self._act_later, self._whose = loop.act_later, of_gpu(gpu)
 
     def call_soon(self, call: Callback) -> None:
-        self._loop.act_later(f"soon {name_of(call)}{self._whose}", call)
-
-    def call_later(self, seconds: float, call: Callback) -> Timer:
-        return self._loop.call_later(seconds, call)
+        """Run `call` after a latency, since the GPU's internal work takes time."""
+        self._act_later(f"soon {name_of(call)}{self._whose}", call)
 
     def add_slice(self, call: Callback, after: int = 0) -> None:
-        self._loop.act_later(f"slice {name_of(call)}{self._whose}", call, after * STREAM_INSTRUCTION_SECONDS)
-
-
-def _never_late(_seconds: float) -> None:
-    """Timers are never late: the CPU is held for them."""
+        """Run the slice after a latency, and no sooner than the `after` instructions before it take."""
+        self._act_later(f"slice {name_of(call)}{self._whose}", call, after * STREAM_INSTRUCTION_SECONDS)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,9 +20,9 @@ from panthorlab.run.controller import Controller
 from panthorlab.run.explore.aim import late
 from panthorlab.run.explore.dry import Aims, DryRun, aims_at_blocks, aims_at_gaps
 from panthorlab.run.explore.orders import OrdersFile
-from panthorlab.run.explore.plan import PER_BOOT, Portion, Schedule, dry_run, index_of, late_runs, slots
+from panthorlab.run.explore.plan import Portion, Schedule, dry_run, index_of, late_runs, slots
 from panthorlab.run.explore.points import pair
-from panthorlab.run.explore.strategies import AIMED, FIXED
+from panthorlab.run.explore.strategies import AIMED
 from panthorlab.run.explore.tally import Explored
 from panthorlab.run.explore.tell import Aimed
 from panthorlab.run.job import Job
@@ -33,6 +34,12 @@ from panthorlab.run.record.log import EventLog, read_events
 
 AT_ONCE: Final = 64
 """Boots that are planned at a time."""
+
+
+NOT_BEGUN: Final = (
+    "the time was over before anything was explored, for iterations were still made that show what there is to move; "
+    "the same --output goes on"
+)
 
 
 class EnoughError(Exception):
@@ -66,19 +73,20 @@ class Explorer:
         self._lock = threading.Lock()
 
     def explore(self) -> None:
-        """Until there is enough. What a boot has shown before is counted again first."""
+        """Until there is enough. What boots have shown before is counted again first."""
         try:
             with time_limit(self.seconds):
                 self._schedule = self._plan()
-                for event in list(self._events):
-                    self._count(event)
-                self._check()
+                self._recorded(self._schedule.first)
                 index = self._schedule.first
                 while not self._schedule.ended(index) and (count := self._left(index)):
                     self._boot(index, count)
                     index += count
-        except (EnoughError, TimeLimitReached):
+        except EnoughError:
             pass
+        except TimeLimitReached:
+            if self._schedule is None and not self.tally.found:
+                self.tally.unjudged.append(NOT_BEGUN)
 
     @property
     def aimed(self) -> Aimed:
@@ -127,6 +135,7 @@ class Explorer:
         """Make these boots as well, if they are not on record; their iterations, by workload."""
         first = len(self._early)
         self._early += portions
+        self._recorded(first, len(self._early))
         self._boot(first, len(portions))
         found: dict[str, list[DryRun]] = {}
         for event in self._events:
@@ -179,8 +188,7 @@ class Explorer:
                 f"board {event.name} lives in the host's time: {event.facts.get('time_why')}",
                 hint="an exploration needs exact time; `panthorlab doctor` says what is missing",
             )
-        if self._schedule is not None:
-            self._count(event)
+        self._count(event)
         seen, running = self.tally, time.monotonic() - self._begin
         if isinstance(event, Iteration):
             self.progress.live(
@@ -191,18 +199,20 @@ class Explorer:
             self.progress.event(event)
         self._check()
 
+    def _recorded(self, first: int, end: int | None = None) -> None:
+        """Count what boots from `first` up to before `end` have shown, as far as it is on record."""
+        for event in list(self._events):
+            if isinstance(event, OfBoot) and event.slot and first <= index_of(event.slot) < (end or math.inf):
+                self._count(event)
+        self._check()
+
     def _count(self, event: Event) -> None:
-        if isinstance(event, OfBoot) and (slot := getattr(event, "slot", "")):
-            portion = self.portion(index_of(slot))
+        if isinstance(event, OfBoot) and event.slot:
+            portion = self.portion(index_of(event.slot))
             with self._lock:
                 self.tally.event(event, portion)
 
     def _check(self) -> None:
-        """Raises EnoughError. What comes with the default latencies is explained by an iteration without it: such a one
-        is looked for as long as a boot may take."""
-        if not self.until_found or not self.tally.found:
-            return
-        first = self.tally.found[0]
-        good = self.tally.good.get(first.iteration.workload)
-        if first.strategy != FIXED or good or len(self.tally.found) > PER_BOOT:
+        """Raises EnoughError."""
+        if self.until_found and self.tally.found:
             raise EnoughError

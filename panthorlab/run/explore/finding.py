@@ -16,9 +16,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from panthorlab.fuzz.shrink import shrink
-from panthorlab.gpu.latency import DEFAULT_SECONDS, NANOSECONDS, Override
+from panthorlab.gpu.latency import DEFAULT_SECONDS, NANOSECONDS, STRATEGIES, Override
 from panthorlab.run.explore.aim import INSTRUCTION_NS
 from panthorlab.run.explore.orders import Interleaving, Placed, Swap, common, first_swap, numbered
+from panthorlab.run.explore.strategies import FIXED
 from panthorlab.run.explore.tally import Explored, Suspect
 from panthorlab.run.explore.trials import Overrides, Trials, Tried
 from panthorlab.run.progress import ProgressDisplay
@@ -32,6 +33,12 @@ CLOSE_NS: Final = 1_000
 STEPS: Final = 12
 """Of narrowing: each leaves a half of what lies between two runs, or less; an iteration has some thousand events."""
 FAULT_INTERRUPT: Final = "I mmu"
+MOST_SEEDS: Final = 3
+"""Of each strategy that draws latencies, and iterations that showed nothing, so many are tried for what keeps away a
+finding that comes with the default ones."""
+DRAWING: Final = tuple(name for name in STRATEGIES if name != FIXED)
+LONGEST_NS: Final = 4_000_000
+"""More than a latency is ever moved by."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +56,8 @@ class Explained:
     """`reproduces`: it comes back when its latencies are made explicit, in a boot of one iteration or, if that is
     not enough, after the `before` iterations that were before it in its boot. `overrides`: the fewest latencies
     that bring it, of `drawn`; none, if it comes with the default ones. Then `averting` are the fewest that keep it
-    away; None: nothing that was seen does. `whole`: nothing more could be taken away; if not, `MOST_BOOTS` were
-    made."""
+    away where it comes first; None: nothing that was tried does. `whole`: nothing more could be taken away; if not,
+    `MOST_BOOTS` were made."""
 
     reproduces: bool
     drawn: int
@@ -88,7 +95,7 @@ def _shortest(made: Explained, order: Interleaving | None, good: Sequence[Interl
     if order is None or base.interleaving is None or (all_of := _reproduced(order, base.interleaving, work)) is None:
         return made
     kept = work.shortest(all_of, lambda tried: tried.shows(work.key))
-    narrowed = work.narrow(kept, lambda tried: tried.shows(work.key))
+    narrowed = work.narrow(kept, lambda tried: tried.shows(work.key), brings=True)
     return replace(made, reproduces=True, overrides=kept, narrowed=narrowed, options=trials.options(kept))
 
 
@@ -97,12 +104,32 @@ def explicit(order: Interleaving, window: int) -> Overrides:
     return tuple(one.override(window) for one in order.latencies if one.ns != DEFAULT_NS)
 
 
+def first_fault(order: Interleaving) -> int | None:
+    """The instruction at which the GPU has told its first fault; None if it has told none."""
+    return next((count for text, count in order.events if text == FAULT_INTERRUPT), None)
+
+
 def until_fault(order: Interleaving) -> Interleaving:
     """Without the latencies that were set after the GPU had told its first fault: they cannot have brought it."""
-    fault = next((count for text, count in order.events if text == FAULT_INTERRUPT), None)
+    fault = first_fault(order)
     if fault is None:
         return order
     return replace(order, latencies=tuple(one for one in order.latencies if one.count <= fault))
+
+
+def without_first(base: Interleaving, order: Interleaving) -> bool:
+    """Whether the first fault of `base` does not come in another run of the iteration: that has none, or its first one
+    is later than a latency can have moved the same."""
+    first, other = first_fault(base), first_fault(order)
+    if first is None:
+        return False
+    return other is None or other - order.begin > first - base.begin + LONGEST_NS // INSTRUCTION_NS
+
+
+def drawn_as(base: Interleaving, strategy: str, seed: int) -> Overrides:
+    """The latencies that this seed would draw, for the events of an iteration."""
+    draw = STRATEGIES[strategy].draw(str(seed), len(base.latencies))
+    return tuple(replace(one, ns=round(draw(one.kind) * NANOSECONDS)).override(base.window) for one in base.latencies)
 
 
 def _reproduced(order: Interleaving, base: Interleaving, work: _Work) -> Overrides | None:
@@ -112,14 +139,30 @@ def _reproduced(order: Interleaving, base: Interleaving, work: _Work) -> Overrid
     return next((one for one in candidates if work.trials.one(one).shows(work.key)), None)
 
 
+def _averting(base: Interleaving, good: Sequence[Interleaving]) -> list[Overrides]:
+    """What may keep away what comes with the default latencies: those that seeds of other strategies would draw before
+    the fault, and those of iterations that showed nothing."""
+    early = until_fault(base)
+    drawn = [drawn_as(early, strategy, seed) for seed in range(1, MOST_SEEDS + 1) for strategy in DRAWING]
+    seen = [explicit(order, base.window) for order in sorted(good, key=lambda one: -common(one.order, base.order))]
+    return list(dict.fromkeys(filter(None, [*drawn, *seen[:MOST_SEEDS]])))
+
+
 def _averted(made: Explained, base: Interleaving, good: Sequence[Interleaving], work: _Work) -> Explained:
     """It comes with the default latencies: which keep it away?"""
-    nearest = sorted(good, key=lambda one: -common(one.order, base.order))
-    for order in nearest[:2]:
-        candidate = explicit(order, base.window)
-        if candidate and work.trials.one(candidate).clean:
-            kept = work.shortest(candidate, lambda tried: tried.clean)
-            return replace(made, averting=kept, narrowed=work.narrow(kept, lambda tried: tried.clean))
+
+    def away(tried: Tried) -> bool:
+        later = tried.interleaving is not None and without_first(base, tried.interleaving)
+        return tried.clean or (later and tried.shows(work.key))
+
+    candidates, at_once = _averting(base, good), max(1, work.trials.settings.jobs)
+    for turn, candidate in enumerate(candidates):
+        if turn % at_once == 0:
+            work.progress.step("looking for what keeps it away, boots", work.trials.tried)
+            work.trials.ahead(candidates[turn : turn + at_once])
+        if away(work.trials.one(candidate)):
+            kept = work.shortest(candidate, away)
+            return replace(made, averting=kept, narrowed=work.narrow(kept, away, brings=False))
     return made
 
 
@@ -146,9 +189,9 @@ class _Work:
         kept = shrink(ordered, lambda part: not self.over and holds(self.trials.one(part)), ahead)
         return tuple(sorted(kept))
 
-    def narrow(self, kept: Overrides, holds: Callable[[Tried], bool]) -> Narrowed | None:
+    def narrow(self, kept: Overrides, holds: Callable[[Tried], bool], *, brings: bool) -> Narrowed | None:
         """Two runs as near to each other as can be had, of which one has the finding: of what was kept, one latency is
-        moved to its default. `holds`: of the run with all of them."""
+        moved to its default. `holds`: of the run with all of them, and `brings`: that is the one with the finding."""
         pairs = []
         here = self.trials.one(kept)
         for moved in kept:
@@ -165,8 +208,8 @@ class _Work:
                 break
             self.progress.step("narrowing, boots", self.trials.tried)
             near, far, here, there = self._closer(kept, moved, (near, far), (here, there), steps, holds)
-        faulty, good = (here, there) if here.shows(self.key) else (there, here)
-        sides = (near, far) if here.shows(self.key) else (far, near)
+        faulty, good = (here, there) if brings else (there, here)
+        sides = (near, far) if brings else (far, near)
         return Narrowed(moved, *sides, moved_past(faulty, good, moved) or first_swap(_order(faulty), _order(good)))
 
     def _closer(

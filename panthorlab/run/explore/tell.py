@@ -144,7 +144,7 @@ def _print_finding(
         if explained.averting is None:
             print("  no seed was seen that keeps it away")
         else:
-            print(f"  {len(explained.averting)} latencies keep it away:")
+            print(f"  {len(explained.averting)} latencies keep it away where it comes first:")
             _print_overrides(explained.averting)
     else:
         print(f"  {explained.drawn} latencies are {len(explained.overrides)} after {explained.tried} boots, "

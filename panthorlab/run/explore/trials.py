@@ -35,6 +35,8 @@ FOLDER: Final = "shrink"
 SLOT: Final = Slot(ALONE, 0).name
 BOOT: Final = f"{SLOT}.1"
 """What `panthorlab run` calls its first boot: the guest sees it in the names of iterations."""
+WRITTEN: Final = ("exact.orders", "exact.calls")
+"""Parameters that say what is written down, and move nothing."""
 Overrides = tuple[Override, ...]
 
 
@@ -77,7 +79,8 @@ class Trials:
 
     def in_place(self, boot: Job, before: int, window: int) -> Trials:
         """Trials of an iteration after those that were before it in a boot of the run, whose job is `boot`."""
-        template = replace(boot, done={}, done_tests=())
+        params = {name: value for name, value in boot.params.items() if name not in WRITTEN}
+        template = replace(boot, done={}, done_tests=(), params={**params, "exact.orders": "on"})
         return replace(self, template=template, before=before, window=window, _known={}, _until=None)
 
     def one(self, overrides: Overrides = ()) -> Tried:
@@ -116,9 +119,8 @@ class Trials:
 
     def options(self, overrides: Overrides) -> list[str]:
         """What tells `panthorlab run` to do the same."""
-        written = ("exact.orders", "exact.calls")
         params = {**self.template.params, **self._params(overrides)}
-        params = {name: value for name, value in params.items() if name not in written and value}
+        params = {name: value for name, value in params.items() if name not in WRITTEN and value}
         words = ["--workload", self.workload, "--iterations", str(self.before + 1), "--boots", "1", "--time", "exact"]
         words += ["--seed", str(self.template.seed)]
         return words + [word for name, value in params.items() for word in ("--param", f"gpu.{name}={value}")]

@@ -19,7 +19,7 @@ from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.generation import Generation
 from panthorlab.gpu.generations.g610 import G610
 from panthorlab.gpu.layout import CsgIn, CsgOut, CsIn, CsOut, GlbIn, GlbOut
-from panthorlab.gpu.loop import Loop
+from panthorlab.gpu.loop import HostLoop
 from panthorlab.gpu.params import Params
 from panthorlab.gpu.trace import NoTrace, Trace
 from tests.unit.gpu.generations import every_generation
@@ -84,7 +84,7 @@ class Bench:
         self.errors: list[Exception] = []
         self.reporter = Reporter(self.events, io.StringIO())
         self.time = Time()
-        self.loop = Loop(self._on_error, lambda _late: None, now=self.time)
+        self.loop = HostLoop(self._on_error, lambda _late: None, now=self.time)
         self.gpu = GpuDevice(generation, Params.parse(assignments), self.reporter, trace or NoTrace(), self.loop)
         self.fd = os.memfd_create("ram")
         os.truncate(self.fd, RAM_SIZE)

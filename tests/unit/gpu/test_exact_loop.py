@@ -21,7 +21,7 @@ from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.exact import wire
 from panthorlab.gpu.exact.device import ExactGpu
 from panthorlab.gpu.exact.digest import Digest
-from panthorlab.gpu.exact.loop import INSTRUCTION_SECONDS, ExactLoop, name_of
+from panthorlab.gpu.exact.loop import INSTRUCTION_SECONDS, ExactLoop, LoopOfGpu, name_of
 from panthorlab.gpu.exact.order import Orders
 from panthorlab.gpu.exact.serve import TURN, TURN_LATENCIES, Exact
 from panthorlab.gpu.exact.wire import DUE, Ends, Page, WireError, decode_held, encode_go_on
@@ -277,9 +277,10 @@ def test_a_target_of_another_window_or_event_moves_nothing() -> None:
 def test_soon_is_a_latency_and_each_kind_has_its_own(cpu: Cpu) -> None:
     def ends(more: int) -> int:
         loop, ran = cpu.loop("uniform", 5), list[int]()
+        gpu = LoopOfGpu(loop, 0)
         for _ in range(more):
-            loop.add_slice(lambda: None)
-        loop.call_soon(lambda: ran.append(loop.count))
+            gpu.add_slice(lambda: None)
+        gpu.call_soon(lambda: ran.append(loop.count))
         start = cpu.page.count
         cpu.run(loop, start + 20_000, block=1)
         return ran[0] - start
@@ -295,7 +296,7 @@ def test_a_slice_waits_for_the_instructions_before_it(cpu: Cpu) -> None:
         ran[after] = loop.count
 
     for after in (0, 2048):
-        loop.add_slice(partial(note, after), after)
+        LoopOfGpu(loop, 0).add_slice(partial(note, after), after)
     start = cpu.page.count
     cpu.run(loop, start + 300_000, block=1)
     assert ran == {0: start + 2500, 2048: start + 2048 * 125}
@@ -619,8 +620,8 @@ def test_what_an_action_writes_into_memory_is_in_the_order(cpu: Cpu) -> None:
 
     gpu.mark(3, begin=True)
     gpu.write(flush, 0)
-    loop.call_soon(store)
-    loop.call_soon(lambda: None)  # writes nothing
+    gpu.chip.loop.call_soon(store)
+    gpu.chip.loop.call_soon(lambda: None)  # writes nothing
     cpu.run(loop, 10_000, block=1)
     gpu.mark(3, begin=False)
     (line,) = [json.loads(text) for text in file.getvalue().splitlines()]

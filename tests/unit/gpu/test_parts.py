@@ -20,7 +20,7 @@ from panthorlab.gpu.fw import image, suspend
 from panthorlab.gpu.generation import Generation
 from panthorlab.gpu.generations.g610 import G610
 from panthorlab.gpu.irq import IrqBlock
-from panthorlab.gpu.loop import Loop
+from panthorlab.gpu.loop import HostLoop
 from panthorlab.gpu.params import Params, describe, stream_params
 from panthorlab.gpu.paramtable import PARAMS
 from panthorlab.gpu.ram import GuestRam, NoRamError
@@ -277,7 +277,7 @@ class Recorder:
         self.errors: list[Exception] = []
         self.late: list[float] = []
         self.now = 0.0
-        self.loop = Loop(self.errors.append, self.late.append, burst=0.002, share=0.5, now=lambda: self.now)
+        self.loop = HostLoop(self.errors.append, self.late.append, burst=0.002, share=0.5, now=lambda: self.now)
         self.seen: list[str] = []
         self.fds: list[int] = []  # what would end a wait
 
@@ -346,7 +346,7 @@ def test_a_late_timer_is_reported() -> None:
 
 def test_run_ends_when_it_is_stopped() -> None:
     errors: list[Exception] = []
-    loop = Loop(errors.append, lambda _late: None)
+    loop = HostLoop(errors.append, lambda _late: None)
     loop.call_later(0.002, loop.stop)
     loop.run()
     assert errors == []

@@ -24,7 +24,7 @@ from panthorlab.gpu.device import GpuDevice
 from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.generation import Generation
 from panthorlab.gpu.generations.g610 import G610
-from panthorlab.gpu.loop import Loop
+from panthorlab.gpu.loop import HostLoop
 from panthorlab.gpu.params import Params
 from panthorlab.gpu.trace import NoTrace
 from panthorlab.gpu.vfio import protocol as p
@@ -39,7 +39,7 @@ class Client:
         self.events = io.StringIO()
         self.reporter = Reporter(self.events, io.StringIO())
         self.errors: list[Exception] = []
-        loop = Loop(self.errors.append, lambda _late: None)
+        loop = HostLoop(self.errors.append, lambda _late: None)
         self.gpu = GpuDevice(generation, Params(), self.reporter, NoTrace(), loop)
         self.mine, theirs = socket.socketpair()
         self.mine.settimeout(60)

@@ -29,7 +29,7 @@ from panthorlab.gpu.fw.ports import McuHangError
 from panthorlab.gpu.generations.g610 import G610
 from panthorlab.gpu.latency import Latencies
 from panthorlab.gpu.layout import Csg
-from panthorlab.gpu.loop import Loop
+from panthorlab.gpu.loop import HostLoop
 from panthorlab.gpu.params import Params
 from panthorlab.gpu.registers import McuStatus
 from panthorlab.gpu.trace import ChromeTrace, NoTrace, TraceOfGpu
@@ -156,7 +156,7 @@ def test_one_has_the_same_latencies_whatever_the_other_does() -> None:
 
 
 def make(number: int) -> GpuDevice:
-    loop = Loop(lambda _error: None, lambda _late: None)
+    loop = HostLoop(lambda _error: None, lambda _late: None)
     return GpuDevice(G610, Params(), Reporter(None, io.StringIO(), None, number), NoTrace(), loop)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,13 +19,13 @@ from hypothesis import strategies as st
 
 from panthorlab.cli import main as cli
 from panthorlab.errors import LabError
-from panthorlab.gpu.latency import Override
+from panthorlab.gpu.latency import Latencies, Override
 from panthorlab.gpu.pci import mark_of
 from panthorlab.outcome import Outcome
 from panthorlab.run.explore.aim import INSTRUCTION_NS, gap_aims
-from panthorlab.run.explore.finding import DEFAULT_NS, explain, until_fault
+from panthorlab.run.explore.finding import DEFAULT_NS, drawn_as, explain, until_fault, without_first
 from panthorlab.run.explore.growth import Growth
-from panthorlab.run.explore.orders import Drawn, Interleaving, OrdersFile, Placed, first_swap, numbered, parse
+from panthorlab.run.explore.orders import Drawn, Interleaving, OrdersFile, Placed, Swap, first_swap, numbered, parse
 from panthorlab.run.explore.plan import PER_BOOT, Schedule
 from panthorlab.run.explore.strategies import AIMED, CHOICES
 from panthorlab.run.explore.tally import Explored, Suspect
@@ -294,17 +295,83 @@ def test_the_fewest_latencies_are_left_and_the_events_that_must_swap(
 
 
 def test_what_comes_by_default_is_told_with_what_keeps_it_away(tmp_path: Path) -> None:
-    race = Race((("k", 4),), inverted=True)
+    race = Race((("k", 4),), before=300_000, inverted=True)  # later than any seed draws
     suspect, tally, trials = suspect_in(tmp_path, race, [30_000] * 12)
-    _, good = race.run([Override(1, "k", turn, 90_000) for turn in range(1, 13)])
+    _, good = race.run([Override(1, "k", turn, 3_000_000) for turn in range(1, 13)])
     tally.good["w"] = [good]
     suspect = replace(suspect, iteration=replace(suspect.iteration, workload="w"))
     made = explain(suspect, tally, cast(Trials, trials), ProgressDisplay(quiet=True))
     assert (made.by_default, made.overrides) == (True, ())
-    assert made.averting == (Override(1, "k", 4, 90_000),)
+    assert made.averting == (Override(1, "k", 4, 3_000_000),)
     assert made.narrowed is not None
     assert made.narrowed.swap is not None
     assert (made.narrowed.swap.first, made.narrowed.swap.second) == (Placed("k", 4), Placed("W UNMAP", 1))
+
+
+def test_what_seeds_would_draw_is_tried_where_nothing_was_seen_to_keep_it_away(tmp_path: Path) -> None:
+    race = Race((("k", 4), ("k", 7)), before=15_000, inverted=True)  # it comes unless both are later than 120 µs
+    suspect, tally, trials = suspect_in(tmp_path, race, [30_000] * 12)
+    suspect = replace(suspect, iteration=replace(suspect.iteration, workload="w"))
+    made = explain(suspect, tally, cast(Trials, trials), ProgressDisplay(quiet=True))
+    assert made.by_default
+    assert made.averting is not None
+    assert [one.number for one in made.averting] == [4, 7]
+    assert all(one.ns // INSTRUCTION_NS > race.before for one in made.averting)
+    assert made.narrowed is not None
+    assert made.narrowed.swap == Swap(Placed("k", made.narrowed.moved.number), Placed("W UNMAP", 1), True)
+
+
+@given(st.integers(0, 2**32), st.sampled_from(["uniform", "log-uniform", "pct"]), st.lists(st.sampled_from("abc")))
+def test_latencies_are_drawn_as_the_gpu_would(seed: int, strategy: str, kinds: list[str]) -> None:
+    model = Latencies(strategy, seed, length=len(kinds))
+    model.begin()
+    numbers: Counter[str] = Counter()
+    drawn, wanted = [], []
+    for kind in kinds:
+        numbers[kind] += 1
+        drawn.append(Drawn(kind, numbers[kind], DEFAULT_NS, 0))
+        wanted.append(Override(1, kind, numbers[kind], round(model.next(kind) * 1e9)))
+    assert list(drawn_as(interleaving((), drawn), strategy, seed)) == wanted
+
+
+@dataclass
+class Faults(Race):
+    """Its driver does its access again and again, and each time the GPU may fault soon after that."""
+
+    def run(self, overrides: Sequence[Override]) -> tuple[bool, Interleaving]:
+        bad, order = super().run(overrides)
+        later = (("I mmu", self.before + 1_000_000), ("I mmu", self.before + 3_000_000))
+        events = (*order.events, *((("I mmu", self.before + 400),) if bad else ()), *later)
+        return True, replace(order, events=tuple(sorted(events, key=lambda event: event[1])))
+
+
+def test_of_what_comes_again_and_again_the_first_time_is_kept_away(tmp_path: Path) -> None:
+    race = Faults((("k", 4),), inverted=True)
+    suspect, tally, trials = suspect_in(tmp_path, race, [30_000] * 12)
+    made = explain(suspect, tally, cast(Trials, trials), ProgressDisplay(quiet=True))
+    assert made.by_default
+    assert made.averting is not None
+    assert [one.number for one in made.averting] == [4]
+    assert made.narrowed is not None
+    assert made.narrowed.swap is not None
+    assert (made.narrowed.swap.first, made.narrowed.swap.second) == (Placed("k", 4), Placed("W UNMAP", 1))
+
+
+def test_what_no_latency_keeps_away_is_told_so(tmp_path: Path) -> None:
+    suspect, tally, trials = suspect_in(tmp_path, Faults(()), [30_000] * 12)
+    made = explain(suspect, tally, cast(Trials, trials), ProgressDisplay(quiet=True))
+    assert (made.by_default, made.averting, made.narrowed) == (True, None, None)
+    assert made.tried <= 1 + 9
+
+
+@given(st.integers(0, 10**7), st.lists(st.integers(0, 10**7), max_size=4), st.integers(0, 10**6))
+def test_a_first_fault_that_has_moved_a_little_is_the_same(first: int, faults: list[int], begin: int) -> None:
+    base = interleaving(["W A"])
+    base = replace(base, events=(("I mmu", first),))
+    other = replace(base, begin=begin, events=tuple(("I mmu", begin + at) for at in sorted(faults)))
+    gone = not faults or min(faults) > first + 4_000_000 // INSTRUCTION_NS
+    assert without_first(base, other) is gone
+    assert not without_first(interleaving(["W A"]), other)
 
 
 def test_what_does_not_come_back_alone_is_told_so(tmp_path: Path) -> None:
