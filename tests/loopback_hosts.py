@@ -34,7 +34,7 @@ SELDOM = {
 
 @dataclass(frozen=True)
 class LoopbackHosts:
-    """`processes`: the workers, by their addresses; `caches`: theirs."""
+    """`processes`: the workers in their order, by their addresses; `caches`: theirs."""
 
     address: str
     scheduler: subprocess.Popen[bytes]
@@ -44,17 +44,25 @@ class LoopbackHosts:
 
 @contextmanager
 def loopback_hosts(
-    folder: Path, workers: int, own: Mapping[int, Mapping[str, str]] = MappingProxyType({})
+    folder: Path,
+    workers: int,
+    own: Mapping[int, Mapping[str, str]] = MappingProxyType({}),
+    *,
+    resources: str = "boot=1",
+    shared: Sequence[str] = PROGRAMS,
+    preload: Path | None = None,
 ) -> Iterator[LoopbackHosts]:
-    """In `folder`; ended when it is left. `own`: variables of some workers' environments."""
+    """In `folder`; ended when it is left. `own`: variables of some workers' environments. `shared`: what of the cache
+    they have from here. `preload`: a module that they start with."""
     port = free_port()
     address = f"tcp://127.0.0.1:{port}"
     caches = [folder / f"cache{number}" for number in range(workers)]
     started = [_dask(folder / "scheduler.log", "scheduler", "--port", str(port))]
     try:
         for number, cache in enumerate(caches):
-            env = {**cache_of_its_own(cache), **own.get(number, {})}
-            options = ("--no-nanny", "--nthreads", "1", "--resources", "boot=1", "--local-directory", str(cache))
+            env = {**cache_of_its_own(cache, shared), **own.get(number, {})}
+            options = ["--no-nanny", "--nthreads", "1", "--resources", resources, "--local-directory", str(cache)]
+            options += ["--preload", str(preload)] if preload else []
             log = folder / f"worker{number}.log"
             started.append(_dask(log, "worker", address, *options, "--name", str(number), env=env))
         names = _await_workers(address, workers, folder)
@@ -74,13 +82,13 @@ def _await_workers(address: str, count: int, folder: Path) -> dict[str, int]:
             assert time.monotonic() < deadline, "\n".join(log.read_text() for log in folder.glob("*.log"))
             time.sleep(0.1)
         workers = client.scheduler_info(n_workers=-1)["workers"]
-        return {name: int(one["name"]) for name, one in workers.items()}
+        return dict(sorted(((name, int(one["name"])) for name, one in workers.items()), key=lambda one: one[1]))
 
 
-def cache_of_its_own(cache: Path) -> dict[str, str]:
+def cache_of_its_own(cache: Path, shared: Sequence[str] = PROGRAMS) -> dict[str, str]:
     """The environment of a worker that keeps its kernels in `cache`."""
     (cache / "panthorlab").mkdir(parents=True)
-    for name in PROGRAMS:
+    for name in shared:
         (cache / "panthorlab" / name).symlink_to(cache_path(name))
     return {**os.environ, "XDG_CACHE_HOME": str(cache)}
 
