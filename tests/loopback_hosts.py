@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,12 +34,14 @@ SELDOM = {
 
 @dataclass(frozen=True)
 class LoopbackHosts:
-    """`processes`: the workers in their order, by their addresses; `caches`: theirs."""
+    """`processes`: the workers in their order, by their addresses; `caches`: theirs. `join`: has one more come, with
+    these variables in its environment, and gives its address."""
 
     address: str
     scheduler: subprocess.Popen[bytes]
     processes: Mapping[str, subprocess.Popen[bytes]]
     caches: Sequence[Path]
+    join: Callable[[Mapping[str, str]], str]
 
 
 @contextmanager
@@ -58,15 +60,27 @@ def loopback_hosts(
     address = f"tcp://127.0.0.1:{port}"
     caches = [folder / f"cache{number}" for number in range(workers)]
     started = [_dask(folder / "scheduler.log", "scheduler", "--port", str(port))]
+
+    def start(cache: Path, variables: Mapping[str, str]) -> None:
+        number = len(started) - 1
+        env = {**cache_of_its_own(cache, shared), **variables}
+        options = ["--no-nanny", "--nthreads", "1", "--resources", resources, "--local-directory", str(cache)]
+        options += ["--preload", str(preload)] if preload else []
+        log = folder / f"worker{number}.log"
+        started.append(_dask(log, "worker", address, *options, "--name", str(number), env=env))
+
+    def join(variables: Mapping[str, str]) -> str:
+        number = len(started) - 1
+        start(folder / f"cache{number}", variables)
+        names = _await_workers(address, number + 1, folder)
+        return next(name for name, found in names.items() if found == number)
+
     try:
         for number, cache in enumerate(caches):
-            env = {**cache_of_its_own(cache, shared), **own.get(number, {})}
-            options = ["--no-nanny", "--nthreads", "1", "--resources", resources, "--local-directory", str(cache)]
-            options += ["--preload", str(preload)] if preload else []
-            log = folder / f"worker{number}.log"
-            started.append(_dask(log, "worker", address, *options, "--name", str(number), env=env))
+            start(cache, own.get(number, {}))
         names = _await_workers(address, workers, folder)
-        yield LoopbackHosts(address, started[0], {name: started[1 + number] for name, number in names.items()}, caches)
+        processes = {name: started[1 + number] for name, number in names.items()}
+        yield LoopbackHosts(address, started[0], processes, caches, join)
     finally:
         for process in started:
             process.terminate()

@@ -83,6 +83,6 @@ def crew_of(options: argparse.Namespace, boards: Sequence[Board], note: Callable
         from panthorlab.run.hosts.session import session
     except ImportError as error:
         raise UsageError(f"--hosts needs Dask's distributed: {error}", hint=INSTALL) from error
-    with session(access) as found:
+    with session(access, boots=bool(boards)) as found:
         note(found.described)
         yield Crew(found.boot, found.copies, found.build, max(1, found.builds))

@@ -164,24 +164,24 @@ class Hosts:
 
 
 @contextmanager
-def session(access: SchedulerAccess) -> Iterator[Hosts]:
-    """Connect, and see that the hosts are equal to this one. Raises LabError, UsageError."""
+def session(access: SchedulerAccess, *, boots: bool = True) -> Iterator[Hosts]:
+    """Connect, and see that the hosts are equal to this one. `boots`: or are there builds alone? Raises LabError,
+    UsageError."""
     _quieten()
     client = _connect(access)
     with client:
-        taking = slots(client)
-        if not taking:
+        taking, building = slots(client), slots(client, BUILD)
+        if not taking and (boots or not building):
             raise LabError(f"{access.address} has no worker that takes boots", hint=f"start some: {START}")
-        building = slots(client, BUILD)
         known = _alike(client, list(taking | building))
         copies, builds = sum(taking.values()), sum(building.values())
-        boots = f"boots run on {len(taking)} workers of {access.address}, {copies} at once"
+        described = f"boots run on {len(taking)} workers of {access.address}, {copies} at once"
         hosts = Hosts(
             client,
             f"panthorlab-{secrets.token_hex(8)}",
             copies,
             builds,
-            f"{boots}; {len(building)} workers build kernels" if building else boots,
+            f"{described}; {len(building)} workers build kernels" if building else described,
             known,
             access.lease,
         )
