@@ -102,8 +102,8 @@ def add_hosts(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--hosts",
         metavar="ADDRESS",
-        help="boot emulated boards on the workers of this scheduler of Dask's distributed (tls://HOST:8786), as many "
-        "at once as these take, whatever --jobs says; default: on this machine",
+        help="build kernels and boot emulated boards on the workers of this scheduler of Dask's distributed "
+        "(tls://HOST:8786), as many at once as these take, whatever --jobs says; default: on this machine",
     )
     for name, text in (("ca", "certificate of the authority"), ("cert", "own certificate"), ("key", "own key")):
         group.add_argument(

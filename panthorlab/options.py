@@ -218,6 +218,7 @@ def _build_parser(parser: argparse.ArgumentParser) -> None:
     )
     _add_runs(parser)
     add_jail(parser)
+    add_hosts(parser)
     add_board(parser)
     add_output(parser)
     add_dry_run(parser)

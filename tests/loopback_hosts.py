@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,31 +34,53 @@ SELDOM = {
 
 @dataclass(frozen=True)
 class LoopbackHosts:
-    """`processes`: the workers, by their addresses; `caches`: theirs."""
+    """`processes`: the workers in their order, by their addresses; `caches`: theirs. `join`: has one more come, with
+    these variables in its environment, and gives its address."""
 
     address: str
     scheduler: subprocess.Popen[bytes]
     processes: Mapping[str, subprocess.Popen[bytes]]
     caches: Sequence[Path]
+    join: Callable[[Mapping[str, str]], str]
 
 
 @contextmanager
 def loopback_hosts(
-    folder: Path, workers: int, own: Mapping[int, Mapping[str, str]] = MappingProxyType({})
+    folder: Path,
+    workers: int,
+    own: Mapping[int, Mapping[str, str]] = MappingProxyType({}),
+    *,
+    resources: str = "boot=1",
+    shared: Sequence[str] = PROGRAMS,
+    preload: Path | None = None,
 ) -> Iterator[LoopbackHosts]:
-    """In `folder`; ended when it is left. `own`: variables of some workers' environments."""
+    """In `folder`; ended when it is left. `own`: variables of some workers' environments. `shared`: what of the cache
+    they have from here. `preload`: a module that they start with."""
     port = free_port()
     address = f"tcp://127.0.0.1:{port}"
     caches = [folder / f"cache{number}" for number in range(workers)]
     started = [_dask(folder / "scheduler.log", "scheduler", "--port", str(port))]
+
+    def start(cache: Path, variables: Mapping[str, str]) -> None:
+        number = len(started) - 1
+        env = {**cache_of_its_own(cache, shared), **variables}
+        options = ["--no-nanny", "--nthreads", "1", "--resources", resources, "--local-directory", str(cache)]
+        options += ["--preload", str(preload)] if preload else []
+        log = folder / f"worker{number}.log"
+        started.append(_dask(log, "worker", address, *options, "--name", str(number), env=env))
+
+    def join(variables: Mapping[str, str]) -> str:
+        number = len(started) - 1
+        start(folder / f"cache{number}", variables)
+        names = _await_workers(address, number + 1, folder)
+        return next(name for name, found in names.items() if found == number)
+
     try:
         for number, cache in enumerate(caches):
-            env = {**cache_of_its_own(cache), **own.get(number, {})}
-            options = ("--no-nanny", "--nthreads", "1", "--resources", "boot=1", "--local-directory", str(cache))
-            log = folder / f"worker{number}.log"
-            started.append(_dask(log, "worker", address, *options, "--name", str(number), env=env))
+            start(cache, own.get(number, {}))
         names = _await_workers(address, workers, folder)
-        yield LoopbackHosts(address, started[0], {name: started[1 + number] for name, number in names.items()}, caches)
+        processes = {name: started[1 + number] for name, number in names.items()}
+        yield LoopbackHosts(address, started[0], processes, caches, join)
     finally:
         for process in started:
             process.terminate()
@@ -74,13 +96,13 @@ def _await_workers(address: str, count: int, folder: Path) -> dict[str, int]:
             assert time.monotonic() < deadline, "\n".join(log.read_text() for log in folder.glob("*.log"))
             time.sleep(0.1)
         workers = client.scheduler_info(n_workers=-1)["workers"]
-        return {name: int(one["name"]) for name, one in workers.items()}
+        return dict(sorted(((name, int(one["name"])) for name, one in workers.items()), key=lambda one: one[1]))
 
 
-def cache_of_its_own(cache: Path) -> dict[str, str]:
+def cache_of_its_own(cache: Path, shared: Sequence[str] = PROGRAMS) -> dict[str, str]:
     """The environment of a worker that keeps its kernels in `cache`."""
     (cache / "panthorlab").mkdir(parents=True)
-    for name in PROGRAMS:
+    for name in shared:
         (cache / "panthorlab" / name).symlink_to(cache_path(name))
     return {**os.environ, "XDG_CACHE_HOME": str(cache)}
 

@@ -40,10 +40,7 @@ def prepare_changes(
     progress: Progress = quiet,
 ) -> SidePlan:
     """One kernel: the base with `changes`. `title`: if empty, its version. Raises as `job.prepare_kernel`."""
-    setting = open_setting(base_spec, fragments, arch, progress)
-    trees.check_changes(setting.base, changes.content)
-    plan = setting.plan(Side.AFTER, (), _changed(setting, changes))
-    return replace(plan, title=title or plan.title, executable=changes.executable)
+    return _plan(open_setting(base_spec, fragments, arch, progress), changes, title)
 
 
 def prepare_commit(
@@ -71,14 +68,11 @@ def prepare_commit(
     def opened(source: Source, _: Progress) -> tuple[Base, ReadFile]:
         return _as_base(home, differ, source)
 
-    setting = open_setting(spec, fragments, arch, progress, opened=opened)
-    trees.check_changes(setting.base, changes.content)
-    plan = setting.plan(Side.AFTER, (), _changed(setting, changes))
+    plan = _plan(open_setting(spec, fragments, arch, progress, opened=opened), changes, title)
     return (
         replace(
             plan,
-            title=title or plan.title,
-            base=replace(setting.base, key=home.key),  # the tree that is locked and written
+            base=replace(plan.base, key=home.key),  # the tree that is locked and written
             changes={**differ.content, **changes.content},
             executable={**differ.executable, **changes.executable},
         ),
@@ -86,11 +80,14 @@ def prepare_commit(
     )
 
 
-def _changed(setting: Setting, changes: TreeChanges) -> Changes:
-    """What of `changes` makes another kernel than the base."""
-    return {
+def _plan(setting: Setting, changes: TreeChanges, title: str) -> SidePlan:
+    """The base with those of `changes` that make another kernel of it."""
+    trees.check_changes(setting.base, changes.content)
+    own = {
         path: data for path, data in changes.content.items() if path in changes.executable or setting.read(path) != data
     }
+    plan = setting.plan(Side.AFTER, (), own)
+    return replace(plan, title=title or plan.title, executable=changes.executable)
 
 
 def has_tree(repository: Path, commit: str) -> bool:

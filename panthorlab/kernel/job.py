@@ -35,6 +35,7 @@ from panthorlab.paths import cache_dir
 
 DEFAULT_FRAGMENTS = ("panthor", "qemu-virt")
 FIXES = Path(__file__).with_name("fixes")
+_SAME, _DIFFERENT = b"same", b"different"
 
 
 def prepare_sides(
@@ -184,20 +185,40 @@ def cannot_differ(sides: Sides, before: Kernel, after: Kernel) -> str | None:
     """Why the two kernels cannot behave differently, or None if they can."""
     if before.key == after.key or dict(before.digests) == dict(after.digests):
         return "Image, modules and device trees of the two sides are identical, byte for byte"
-    memory = cache_dir("compared") / f"{before.key[:24]}-{after.key[:24]}"
-    known = memory.read_bytes() if memory.exists() else b""
-    if known not in (b"same", b"different"):
+    if same_source(sides.before, sides.after):
+        return "every changed file is the same to the compiler (comments, blank lines, line numbers)"
+    return None
+
+
+def same_source(before: SidePlan, after: SidePlan) -> bool | None:
+    """Whether both sides are the same to the compiler; None if nobody knows, and there are no objects to tell it by."""
+    same = known_same(before.key, after.key)
+    if same is None:
         from panthorlab.kernel.build.steps import objects_of
         from panthorlab.kernel.build.tokens import same_tokens
 
-        objects = objects_of(sides.before)
+        objects = objects_of(before)
         if not objects.is_dir():
             return None
-        known = b"same" if same_tokens(sides.before, sides.after, objects) else b"different"
-        write_whole(memory, known)
-    if known == b"same":
-        return "every changed file is the same to the compiler (comments, blank lines, line numbers)"
-    return None
+        same = same_tokens(before, after, objects)
+        keep_same(before.key, after.key, same=same)
+    return same
+
+
+def known_same(before: str, after: str) -> bool | None:
+    """What `same_source` has found of the kernels with these keys; None if it was not asked."""
+    memory = _memory(before, after)
+    known = memory.read_bytes() if memory.exists() else b""
+    return known == _SAME if known in (_SAME, _DIFFERENT) else None
+
+
+def keep_same(before: str, after: str, *, same: bool) -> None:
+    """Have `known_same` say so."""
+    write_whole(_memory(before, after), _SAME if same else _DIFFERENT)
+
+
+def _memory(before: str, after: str) -> Path:
+    return cache_dir("compared") / f"{before[:24]}-{after[:24]}"
 
 
 def _read(patches: Sequence[str], base_spec: str | None, version: int | None = None) -> Intake:

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from panthorlab.board.power.secrets import redact
+from panthorlab.board.power.secrets import from_environment, redact
 from panthorlab.errors import LabError
 from panthorlab.notify.config import SecretSource
 
@@ -18,11 +18,11 @@ _LARGEST: Final = 4096
 def reveal(source: SecretSource, what: str) -> str:
     """The secret; `redact` hides it from now on. `what` it is, for messages. Raises LabError, without the secret."""
     if source.env is not None:
-        place, value = f"the environment variable {source.env}", os.environ.get(source.env, "")
+        place, value = f"the environment variable {source.env}", from_environment(source.env, what)
     else:
         place, value = f"the file {source.file}", _content(Path(str(source.file)), what)
-    if not value:
-        raise LabError(f"{place} ({what}) is not set or empty", hint="put the secret there, or name the right place")
+        if not value:
+            raise LabError(f"{place} ({what}) is empty", hint="put the secret there, or name the right place")
     if not (value.isascii() and value.isprintable()):
         raise LabError(f"{place} ({what}) is not one line of printable ASCII")
     redact.hide(value)

@@ -11,13 +11,14 @@ from panthorlab.board.board import Board
 from panthorlab.errors import BuildError, LabError
 from panthorlab.kernel.build.plan import SidePlan, Sides
 from panthorlab.kernel.jail.sandbox import UNPROTECTED, sandbox
-from panthorlab.kernel.job import build_side, cannot_differ, prepare_sides
+from panthorlab.kernel.job import cannot_differ, prepare_sides
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.patch.report import PatchReport
 from panthorlab.kernel.store import load
 from panthorlab.outcome import Side
 from panthorlab.run import fleet, measure
 from panthorlab.run.arms import Arm
+from panthorlab.run.hosts.crew import DoBuild, build_here
 from panthorlab.run.kernels import resolve_kernel
 from panthorlab.run.progress import ProgressDisplay
 from panthorlab.run.record import (
@@ -35,18 +36,29 @@ from panthorlab.run.record.log import EventLog, read_events
 
 
 def both_kernels(
-    run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: ProgressDisplay
+    run_dir: Path,
+    log: EventLog,
+    settings: Settings,
+    boards: Sequence[Board],
+    progress: ProgressDisplay,
+    build: DoBuild = build_here,
 ) -> dict[Side, Kernel] | None:
     """Both kernels of the run, built if they must be; None if *after* does not build, which is then on record."""
-    return _Kernels(run_dir, log, settings, boards, progress).get()
+    return _Kernels(run_dir, log, settings, boards, progress, build).get()
 
 
 class _Kernels:
     def __init__(
-        self, run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: ProgressDisplay
+        self,
+        run_dir: Path,
+        log: EventLog,
+        settings: Settings,
+        boards: Sequence[Board],
+        progress: ProgressDisplay,
+        build: DoBuild = build_here,
     ) -> None:
         self._dir, self._log, self._settings, self._progress = run_dir, log, settings, progress
-        self._boards = boards
+        self._boards, self._build_by = boards, build
 
     def get(self) -> dict[Side, Kernel] | None:
         """See `both_kernels`."""
@@ -139,7 +151,7 @@ class _Kernels:
     def _build_side(self, plan: SidePlan, before: SidePlan | None = None) -> Kernel:
         """Called as in this run: the store may have had it from a patch of other words and the same content."""
         log = self._dir / "build.log"
-        kernel = build_side(plan, log=log, progress=self._progress.step, note=self._note, before=before)
+        kernel = self._build_by(plan, log=log, progress=self._progress.step, note=self._note, before=before)
         return replace(kernel, title=plan.title, patches=plan.patches)
 
     def _record_kernels(self, kernels: Mapping[Side, Kernel], known: Mapping[Side, str]) -> None:

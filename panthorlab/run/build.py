@@ -6,13 +6,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from panthorlab.board.board import Board
 from panthorlab.errors import UsageError
 from panthorlab.kernel.jail.sandbox import UNPROTECTED, sandbox
-from panthorlab.kernel.job import build_side, prepare_kernel, prepare_sides
+from panthorlab.kernel.job import prepare_kernel, prepare_sides
 from panthorlab.kernel.model import Kernel
 from panthorlab.run import check, eachcommit, fleet
+from panthorlab.run.hosts.address import access_of
+from panthorlab.run.hosts.crew import DoBuild, crew_of
 from panthorlab.run.progress import ProgressDisplay
 
 
@@ -31,29 +35,15 @@ def main(options: argparse.Namespace) -> int:
     log = output / "build.log"
     boards = fleet.named(options)
     fragments = fleet.fragments_of(boards, options.config)
-    kernels: dict[str, Kernel] = {}
     if options.each_commit:
+        if access_of(options) is not None:
+            raise UsageError("--each-commit reads what a build leaves: it is made here", hint="leave out --hosts")
         sandbox()
         return eachcommit.main(options, fragments, log, progress)
     sandbox()  # before anything is downloaded: without a jail nothing of it will be built
     try:
-        if options.patch or options.revert:
-            sides = prepare_sides(
-                options.base,
-                options.patch,
-                revert=options.revert,
-                swap=options.swap,
-                version=options.patch_version,
-                fragments=fragments,
-                progress=progress.step,
-            )
-            fleet.check_release(boards, sides.base.version)
-            for name, plan, other in (("before", sides.before, None), ("after", sides.after, sides.before)):
-                kernels[name] = build_side(plan, log=log, progress=progress.step, note=progress.line, before=other)
-        else:
-            plan = prepare_kernel(options.base, (), fragments=fragments, progress=progress.step)
-            fleet.check_release(boards, plan.base.version)
-            kernels["base"] = build_side(plan, log=log, progress=progress.step, note=progress.line)
+        with crew_of(options, (), progress.note) as crew:
+            kernels = _build(options, boards, fragments, log, progress, crew.build)
     finally:
         progress.finish()
     if options.json:
@@ -80,3 +70,32 @@ def main(options: argparse.Namespace) -> int:
         if not kernel.jailed:
             print(f"panthorlab: {name} was {UNPROTECTED}", file=sys.stderr)
     return 0
+
+
+def _build(
+    options: argparse.Namespace,
+    boards: Sequence[Board],
+    fragments: Sequence[str],
+    log: Path,
+    progress: ProgressDisplay,
+    build: DoBuild,
+) -> dict[str, Kernel]:
+    """The kernels that are asked for, by what they are called."""
+    if not (options.patch or options.revert):
+        plan = prepare_kernel(options.base, (), fragments=fragments, progress=progress.step)
+        fleet.check_release(boards, plan.base.version)
+        return {"base": build(plan, log=log, progress=progress.step, note=progress.line)}
+    sides = prepare_sides(
+        options.base,
+        options.patch,
+        revert=options.revert,
+        swap=options.swap,
+        version=options.patch_version,
+        fragments=fragments,
+        progress=progress.step,
+    )
+    fleet.check_release(boards, sides.base.version)
+    return {
+        name: build(plan, log=log, progress=progress.step, note=progress.line, before=other)
+        for name, plan, other in (("before", sides.before, None), ("after", sides.after, sides.before))
+    }

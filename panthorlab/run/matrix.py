@@ -25,14 +25,15 @@ from panthorlab.board.registry import find_board_file
 from panthorlab.errors import LabError, UsageError
 from panthorlab.files import digest, sha256, write_whole
 from panthorlab.jsonvalue import JsonObject
+from panthorlab.kernel.build.plan import SidePlan
 from panthorlab.kernel.jail.sandbox import sandbox
-from panthorlab.kernel.job import build_side, prepare_kernel
+from panthorlab.kernel.job import prepare_kernel
 from panthorlab.kernel.model import Kernel
 from panthorlab.report import console
 from panthorlab.report.matrix import Column, cells_of, render
 from panthorlab.report.text import json_text
 from panthorlab.run import fleet
-from panthorlab.run.abreast import abreast
+from panthorlab.run.abreast import HaltedError, abreast
 from panthorlab.run.hosts.address import access_of
 from panthorlab.run.hosts.crew import Crew, crew_of
 from panthorlab.run.kernels import parse_params, resolve_kernel
@@ -79,10 +80,9 @@ def main(options: argparse.Namespace) -> int:
     options.overlay = overlay_dir(options.overlay, progress)
     folder = _folder(options, known)
     try:
-        with time_limit(options.time_limit):
-            kernels = _kernels(options, folder, progress)
-            with crew_of(options, boards, progress.note) as crew:
-                columns = _columns(options, known, folder, kernels, progress, crew)
+        with time_limit(options.time_limit), crew_of(options, boards, progress.note) as crew:
+            kernels = _kernels(options, folder, progress, crew)
+            columns = _columns(options, known, folder, kernels, progress, crew)
     except TimeLimitReached:
         raise LabError(
             f"the time limit of {options.time_limit:g} s was reached",
@@ -130,17 +130,18 @@ def _asked(options: argparse.Namespace, known: Sequence[KnownEntry]) -> JsonObje
     return asked
 
 
-def _kernels(options: argparse.Namespace, folder: Path, progress: ProgressDisplay) -> dict[str, Kernel]:
+def _kernels(options: argparse.Namespace, folder: Path, progress: ProgressDisplay, crew: Crew) -> dict[str, Kernel]:
     """By label: all are built before any boots, so that what does not build is known early."""
     boards = fleet.named(options)
     fragments = fleet.fragments_of(boards, options.config)
     if options.source:
         sandbox()
-    found: list[Kernel] = []
+    plans = []
     for source in options.source:
         plan = prepare_kernel(source, (), fragments=fragments, progress=progress.step)
         fleet.check_release(boards, plan.base.version)
-        found.append(build_side(plan, log=folder / "build.log", progress=progress.step, note=progress.line))
+        plans.append(plan)
+    found = _build(plans, folder / "build.log", progress, crew)
     found += [
         resolve_kernel(name, log=folder / "build.log", progress=progress.step, driver=options.driver)
         for name in options.kernel
@@ -151,6 +152,26 @@ def _kernels(options: argparse.Namespace, folder: Path, progress: ProgressDispla
         kernel.release if releases[kernel.release] == 1 else f"{kernel.release} {kernel.key[:6]}": kernel
         for kernel in kernels
     }
+
+
+def _build(plans: Sequence[SidePlan], log: Path, progress: ProgressDisplay, crew: Crew) -> list[Kernel]:
+    """Each kernel once; as many at once as there are hosts that build."""
+    once = list({plan.key: plan for plan in plans}.values())
+    if crew.builds == 1:
+        return [crew.build(plan, log=log, progress=progress.step, note=progress.line) for plan in once]
+    stop = threading.Event()
+
+    def build(plan: SidePlan) -> Kernel:
+        shared = SharedProgress(progress, plan.title)
+
+        def step(text: str, done: int | None = None, total: int | None = None, /) -> None:
+            if stop.is_set():
+                raise HaltedError
+            shared.step(text, done, total)
+
+        return crew.build(plan, log=log, progress=step, note=progress.line)
+
+    return abreast([partial(build, plan) for plan in once], stop)
 
 
 def _columns(

@@ -262,7 +262,7 @@ class _Validation:
     _crew: Crew
 
     def run(self) -> None:
-        kernels = both_kernels(self._dir, self._log, self._settings, self._boards, self._progress)
+        kernels = both_kernels(self._dir, self._log, self._settings, self._boards, self._progress, self._crew.build)
         if kernels is None:
             return
         identical = any(isinstance(event, Identical) for event in read_events(self._dir))
@@ -331,7 +331,7 @@ class _Validation:
 
     def _variant_kernels(self, plan: Planned, plain: Mapping[Side, Kernel]) -> dict[str, Mapping[Side, Kernel]]:
         """By variant. Those with the same fragments have the same kernels."""
-        builder = VariantKernels(self._dir, self._log, self._settings, self._boards, self._progress)
+        builder = VariantKernels(self._dir, self._log, self._settings, self._boards, self._progress, self._crew.build)
         return {
             variant.name: builder.get(variant.name, variant.fragments) if variant.fragments else plain
             for variant in plan.variants

@@ -10,12 +10,13 @@ from panthorlab.board.board import Board
 from panthorlab.errors import BuildError, UsageError
 from panthorlab.kernel.build.plan import SidePlan
 from panthorlab.kernel.jail.sandbox import sandbox
-from panthorlab.kernel.job import build_side, cannot_differ, prepare_sides
+from panthorlab.kernel.job import cannot_differ, prepare_sides
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.store import load
 from panthorlab.outcome import Side
 from panthorlab.run import fleet
 from panthorlab.run.arms import Arm
+from panthorlab.run.hosts.crew import DoBuild, build_here
 from panthorlab.run.progress import ProgressDisplay
 from panthorlab.run.record import Note, Settings, VariantFailed, VariantIdentical, VariantKernel
 from panthorlab.run.record.log import EventLog, read_events
@@ -25,10 +26,16 @@ class VariantKernels:
     """Builds them, or takes them from the store; what they are, or why there are none, is put on record."""
 
     def __init__(
-        self, run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: ProgressDisplay
+        self,
+        run_dir: Path,
+        log: EventLog,
+        settings: Settings,
+        boards: Sequence[Board],
+        progress: ProgressDisplay,
+        build: DoBuild = build_here,
     ) -> None:
         self._dir, self._log, self._settings, self._progress = run_dir, log, settings, progress
-        self._boards = boards
+        self._boards, self._build_by = boards, build
 
     def get(self, variant: str, fragments: Sequence[str]) -> dict[Side, Kernel]:
         """Both kernels with `fragments` on top, for `variant`. Empty if one cannot be built, or they are the same."""
@@ -74,7 +81,7 @@ class VariantKernels:
         return built
 
     def _build_side(self, plan: SidePlan, before: SidePlan | None) -> Kernel:
-        return build_side(
+        return self._build_by(
             plan, log=self._dir / "build.log", progress=self._progress.step, note=self._note, before=before
         )
 

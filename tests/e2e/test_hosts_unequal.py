@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A host whose panthorlab or QEMU is another one is refused, with what differs, before anything boots."""
+"""A host whose panthorlab or QEMU is another one is refused, with what differs, before anything boots; so is one that
+comes while a run goes on."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,9 +15,11 @@ import pytest
 
 from panthorlab.board.emulated.qemu import PROGRAM
 from panthorlab.paths import PACKAGE
+from panthorlab.run.record import BootEnd, Note, Tested
 from tests.loopback_hosts import loopback_hosts
 
-from .conftest import Cli
+from .conftest import HOUR, Cli
+from .running import Running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.wide]
 OTHER_QEMU = '#!/bin/sh\n[ "$1" = --version ] && echo "QEMU emulator version 99.1.2" || echo x-msg-timeout\n'
@@ -69,3 +74,46 @@ def test_a_host_that_differs_is_refused(
     assert what in done.stderr
     assert "install the same panthorlab" in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+SUITE = """
+import time
+from pathlib import Path
+
+
+def test_first(session):
+    session.job("info")
+
+
+def test_that_waits_until_it_may_end(session):
+    while not Path({may_end!r}).exists():
+        time.sleep(0.1)
+"""
+
+
+def test_one_that_differs_and_comes_late_gets_no_boot(build: Callable[[Sequence[str]], str], tmp_path: Path) -> None:
+    """When a worker is killed that does one of two boots, and the other one is busy, nobody else is free."""
+    kernel, may_end, run_dir = build([]), tmp_path / "may-end", tmp_path / "run"
+    for name in ("mine", "hosts", "other"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "mine/test_mine.py").write_text(SUITE.format(may_end=str(may_end)))
+    asked = ("run", "--kernel", kernel, "--suite", tmp_path / "mine/test_mine.py", "--boots", "2", "--output", run_dir)
+    with loopback_hosts(tmp_path / "hosts", 2) as lab:
+        run = Running(run_dir, [*asked, "--hosts", lab.address], {})
+        run.until(lambda: len(run.events(Tested)) == 2, timeout=HOUR)
+        late = lab.join(other_suites(tmp_path / "other"))
+        boot = run.events(Tested)[0].boot
+        address = json.loads((run_dir / "boots" / boot / "host.json").read_text())["address"]
+        lab.processes[address].send_signal(signal.SIGKILL)
+
+        def refusals() -> list[str]:
+            return [note.text for note in run.events(Note) if f"boots on {late} would be others" in note.text]
+
+        run.until(refusals, timeout=HOUR)
+        may_end.touch()
+        assert run.wait(HOUR) == 0, run.stderr
+        left = next(name for name in lab.processes if name != address)
+    assert "the suites: test_probe.py is another one" in refusals()[0]
+    ended = {event.boot for event in run.events(BootEnd) if event.complete}
+    where = [json.loads((run_dir / "boots" / name / "host.json").read_text())["address"] for name in ended]
+    assert where == [left, left]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Secrets of a board file: read from the environment, and kept out of messages and logs in all their encodings."""
+"""Secrets of board files and notifications: read from the environment, and kept out of messages and logs in all their
+encodings."""
 
 from __future__ import annotations
 
@@ -17,12 +18,12 @@ LEAKY_LOGGERS = ("urllib3.connectionpool", "urllib3.util.retry")
 
 
 def from_environment(variable: str, what: str) -> str:
-    """The value of an environment variable that a board file names. Raises LabError if it is unset or empty."""
+    """The value of an environment variable that a file of the user's names. Raises LabError if it is unset or empty."""
     value = os.environ.get(variable, "")
     if not value:
         raise NeedsPersonError(
             f"the environment variable {variable} ({what}) is not set",
-            hint=f"export {variable}=…, or take its name out of the board file if none is needed",
+            hint=f"export {variable}=…, or take its name out of the file that has it if none is needed",
         )
     if any(ord(character) < 0x20 for character in value):
         raise NeedsPersonError(

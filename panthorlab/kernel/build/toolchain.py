@@ -58,7 +58,8 @@ def find_toolchain(arch: str, environ: Mapping[str, str] = os.environ) -> Toolch
         native = platform.machine() == row.machine and shutil.which("gcc") and not cross
         prefix = "" if native else row.cross_compile
     if "/" in prefix:
-        prefix = str(Path(prefix).expanduser().absolute())  # builds run in another directory
+        whole = str(Path(prefix).expanduser().absolute())  # builds run in another directory
+        prefix = f"{whole}/" if prefix.endswith("/") else whole  # the compiler's name may have no prefix but its place
     missing = [tool for tool in (f"{prefix}gcc", f"{prefix}ld") if shutil.which(tool) is None]
     if missing:
         raise LabError(

@@ -244,6 +244,14 @@ def _ever_touched(base: Base) -> Iterator[str]:
                 yield str(path.relative_to(top))
 
 
+def originals(base: Base) -> Iterator[tuple[str, Path | None]]:
+    """Every file that a patch has ever touched, and where it is as it was unpacked; None: the base lacks it. Call it
+    under `locked`."""
+    for path in _ever_touched(base):
+        kept = _pristine(base) / "files" / path
+        yield path, kept if kept.is_file() else None
+
+
 def _runs(base: Base, path: str) -> bool | None:
     """Whether a file can be run in the base; None if the base lacks it."""
     original = _pristine(base) / "files" / path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A boot's host: what runs in a process of `dask worker`.
+"""A boot's host: what runs in a process of `dask worker`. (`builder.py` is that of a build.)
 
 The worker process of a boot is started here as on the controller's own machine (`run/worker.py`). What it says goes out
 as it comes, under the topic of the controller's session; what the controller says comes in by `hand`.
@@ -34,13 +34,15 @@ from panthorlab.files import write_whole
 from panthorlab.jsonvalue import Json, JsonObject
 from panthorlab.paths import cache_dir
 from panthorlab.run.dependence import parts, versions
-from panthorlab.run.hosts.parcels import kept, packed_logs
+from panthorlab.run.hosts.orders import BuildOrder
+from panthorlab.run.hosts.parcels import CHUNK, kept, packed_logs
 from panthorlab.run.hosts.places import HostPaths, shipped
 from panthorlab.run.poll import POLL
 from panthorlab.run.record import OfBoot
 from panthorlab.run.record.versions import as_json
 from panthorlab.run.worker import Worker
 
+INTERRUPTED: Final = "interrupted"
 NOT_LOGS: Final = frozenset({"job.json", "tmp"})
 LEAVING: Final = frozenset({Status.closing_gracefully, Status.closing, Status.closed, Status.failed})
 """Of a worker that was stopped, or has lost its scheduler."""
@@ -64,7 +66,7 @@ class BootReturn(TypedDict):
 
 
 class Leash(threading.Event):
-    """Set when the boot is to end: because the controller wants it, or has not been heard of for `lease` seconds, or
+    """Set when the attempt is to end: because the controller wants it, or has not been heard of for `lease` seconds, or
     because this worker ends."""
 
     def __init__(self, worker: DaskWorker, lease: float) -> None:
@@ -76,34 +78,51 @@ class Leash(threading.Event):
         return super().is_set() or self._worker.status in LEAVING or time.monotonic() - self.heard > self._lease
 
 
+Handed = BootAnswer | BuildOrder | bytes
+"""What a controller gives: what is to be done, or a piece of a file, of which an empty one is the end."""
+
+
 @dataclass
-class _Desk:
-    """One attempt at a boot."""
+class Desk:
+    """One attempt at a boot or a build. `packed`: what the controller may take of it."""
 
     topic: str
     ticket: str
     stop: Leash
     attempt: str = field(default_factory=lambda: secrets.token_hex(6))
-    inbox: queue.SimpleQueue[BootAnswer | bytes] = field(default_factory=queue.SimpleQueue)
+    inbox: queue.SimpleQueue[Handed] = field(default_factory=queue.SimpleQueue)
     told: int = 0
+    packed: IO[bytes] | None = None
 
     def tell(self, kind: str, value: Json) -> None:
-        """Send a message to the controller. Only the boot's own thread does."""
+        """Send a message to the controller. Only the attempt's own thread does."""
         message = {"ticket": self.ticket, "attempt": self.attempt, "number": self.told, kind: value}
         self.told += 1
         get_worker().log_event(self.topic, json.dumps(message))
 
-    def next(self) -> BootAnswer | bytes:
+    def tell_ready(self) -> None:
+        """That there is time for it, here."""
+        self.tell("ready", {"host": platform.node(), "address": get_worker().address, "versions": {**here()}})
+
+    def next(self) -> Handed:
         """What the controller says next. Raises LabError if that is nothing any more."""
         while not self.stop.is_set():
             try:
                 return self.inbox.get(timeout=POLL)
             except queue.Empty:
                 continue
-        raise LabError("interrupted")
+        raise LabError(INTERRUPTED)
+
+    def fetch(self, name: str, file: IO[bytes]) -> None:
+        """Write what the controller sends when it is asked for `name`."""
+        self.tell("want", name)
+        while piece := self.next():
+            if not isinstance(piece, bytes):
+                raise LabError("the controller talks of something else", hint="this is a bug of panthorlab")
+            file.write(piece)
 
 
-_desks: dict[str, _Desk] = {}
+_desks: dict[str, Desk] = {}
 
 
 def here() -> dict[str, str]:
@@ -117,12 +136,18 @@ def files() -> dict[str, dict[str, str]]:
     return parts()
 
 
-def hand(attempt: str, message: BootAnswer | bytes) -> bool:
-    """The controller's answer, or a piece of a parcel, for an attempt. Whether there still is such a one."""
+def hand(attempt: str, message: Handed) -> bool:
+    """What the controller gives an attempt. Whether there still is such a one."""
     desk = _desks.get(attempt)
     if desk is not None:
         desk.inbox.put(message)
     return desk is not None
+
+
+def take(attempt: str, offset: int) -> bytes | None:
+    """A piece of what an attempt has packed for the controller; None if there is no such attempt any more."""
+    desk = _desks.get(attempt)
+    return os.pread(desk.packed.fileno(), CHUNK, offset) if desk is not None and desk.packed is not None else None
 
 
 def stop(attempt: str) -> None:
@@ -143,30 +168,30 @@ def boot(topic: str, ticket: str, lease: float) -> BootReturn:
     which a controller that is not heard of is gone, and the boot is ended."""
     leash = Leash(get_worker(), lease)
     with (
-        _at_desk(_Desk(topic, ticket, leash)) as desk,
-        TemporaryDirectory(dir=_tidy(), prefix=f"boot-{os.getpid()}-") as folder,
+        at_desk(Desk(topic, ticket, leash)) as desk,
+        TemporaryDirectory(dir=tidy(), prefix=f"boot-{os.getpid()}-") as folder,
     ):
         log_dir = Path(folder, "log")
         log_dir.mkdir()
         try:
-            desk.tell("ready", {"host": platform.node(), "address": get_worker().address, "versions": {**here()}})
+            desk.tell_ready()
             why = _do(desk, log_dir)
         except (PanthorlabError, OSError) as error:
             why = str(error)
         return {"why": why, "log": packed_logs(log_dir, NOT_LOGS), "told": desk.told, "attempt": desk.attempt}
 
 
-def _tidy() -> Path:
-    """Where directories of boots are; those that killed workers have left are deleted."""
+def tidy() -> Path:
+    """Where directories of attempts are; those that killed workers have left are deleted."""
     base = cache_dir("hosts")
-    for old in base.glob("boot-*-*"):
+    for old in [*base.glob("boot-*-*"), *base.glob("build-*-*")]:
         if not Path("/proc", old.name.split("-")[1]).exists():
             shutil.rmtree(old, ignore_errors=True)
     return base
 
 
 @contextmanager
-def _at_desk(desk: _Desk) -> Iterator[_Desk]:
+def at_desk(desk: Desk) -> Iterator[Desk]:
     _desks[desk.attempt] = desk
     try:
         yield desk
@@ -174,12 +199,12 @@ def _at_desk(desk: _Desk) -> Iterator[_Desk]:
         del _desks[desk.attempt]
 
 
-def _do(desk: _Desk, log_dir: Path) -> str:
+def _do(desk: Desk, log_dir: Path) -> str:
     answer = desk.next()
-    assert not isinstance(answer, bytes)  # noqa: S101 - pieces are sent when they are asked for
+    assert isinstance(answer, dict)  # noqa: S101 - pieces are sent when they are asked for
     if answer["no"]:
         return answer["no"]
-    paths = {name: kept(name, key, partial(_fetch, desk, name)) for name, key in answer["parcels"].items()}
+    paths = {name: kept(name, key, partial(desk.fetch, name)) for name, key in answer["parcels"].items()}
     places = HostPaths({**shipped(), **paths, "log": log_dir, "run": log_dir.parent})
     job: JsonObject = json.loads(places.real(answer["job"]))
     write_whole(log_dir / "job.json", json.dumps(job, indent=1))
@@ -189,12 +214,3 @@ def _do(desk: _Desk, log_dir: Path) -> str:
 
     why = Worker(open_board(str(job["board"])), log_dir, record, desk.stop).run()
     return str(json.loads(places.named(json.dumps(why))))
-
-
-def _fetch(desk: _Desk, name: str, file: IO[bytes]) -> None:
-    """Write what the controller sends of a parcel; an empty piece ends it."""
-    desk.tell("want", name)
-    while piece := desk.next():
-        if not isinstance(piece, bytes):
-            raise LabError("the controller talks of something else", hint="this is a bug of panthorlab")
-        file.write(piece)

@@ -220,7 +220,7 @@ class RemoteBoot:
         if future.status == "cancelled":  # not by us: all boots are, when the scheduler is lost
             raise LabError("the scheduler is gone, or has forgotten this run", hint="look at it")
         if future.status != "finished":
-            return self._lost(f"its host did not do it: {_trouble(future)}")
+            return self._lost(f"its host did not do it: {trouble(future)}")
         if (outcome := self._outcome(future)) is not None:
             return "" if self._ended else outcome["why"] or "the worker told no end"
         self._late_at = self._late_at or time.monotonic() + LATE
@@ -256,7 +256,7 @@ def _object(value: Json) -> JsonObject:
     return value
 
 
-def _trouble(future: Future) -> str:
+def trouble(future: Future) -> str:
     """Of a future that did not finish, why."""
     if future.status == "error":
         error = future.exception()

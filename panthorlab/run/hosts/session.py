@@ -20,14 +20,22 @@ from distributed.security import Security
 from panthorlab.board.board import Board
 from panthorlab.errors import LabError
 from panthorlab.jsonvalue import JsonObject
+from panthorlab.kernel import gc, store
+from panthorlab.kernel.build.plan import SidePlan
+from panthorlab.kernel.jail.sandbox import sandbox
+from panthorlab.kernel.job import build_side
+from panthorlab.kernel.model import Kernel
+from panthorlab.kernel.progress import Progress, quiet
 from panthorlab.run.dependence import parts, versions
-from panthorlab.run.hosts import desk
+from panthorlab.run.hosts import builder, desk
 from panthorlab.run.hosts.address import INSTALL, SchedulerAccess
 from panthorlab.run.hosts.equal import unequal, which
 from panthorlab.run.hosts.remote import RemoteBoot
+from panthorlab.run.hosts.remotebuild import RemoteBuild
 from panthorlab.run.record import OfBoot
 
 RESOURCE: Final = "boot"
+BUILD: Final = "build"
 CONNECT_TIME: Final = 30.0
 SAME: Final = "install the same panthorlab (and QEMU) everywhere, and start the workers again"
 BEATS: Final = 6
@@ -37,18 +45,22 @@ START: Final = "dask worker SCHEDULER --no-nanny --nthreads 1 --resources boot=1
 
 @dataclass(frozen=True)
 class Hosts:
-    """A session. `boxes`: where messages of the boots go, by ticket. `versions`: what all hosts have. `lease`: seconds
-    without a sign of this controller after which its boots are ended. `refused`: workers that turned out to be others,
-    with why."""
+    """A session. `copies`: so many boots at once, `builds`: so many builds. `boxes`: where messages of them go, by
+    ticket. `versions`: what all hosts have. `lease`: seconds without a sign of this controller after which they are
+    ended. `refused`: workers that turned out to be others, with why. `trees`: by the key of a base, who has built from
+    it last."""
 
     client: Client
     topic: str
     copies: int
+    builds: int
     described: str
     versions: Mapping[str, str]
     lease: float
     boxes: dict[str, queue.SimpleQueue[JsonObject]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    trees: dict[str, str] = field(default_factory=dict)
+    _here: threading.Lock = field(default_factory=threading.Lock)
 
     def boot(self, board: Board, log_dir: Path, record: Callable[[OfBoot], None], stop: threading.Event) -> str:
         """As `worker.run_here`, on one of the hosts."""
@@ -59,7 +71,35 @@ class Hosts:
         finally:
             del self.boxes[ticket]
 
-    # -- what a boot does with it ------------------------------------------------------------------------------
+    def build(
+        self,
+        plan: SidePlan,
+        *,
+        log: Path,
+        progress: Progress = quiet,
+        note: Callable[[str], None] = quiet,
+        before: SidePlan | None = None,
+    ) -> Kernel:
+        """As `job.build_side`, on one of the hosts that build; here, if none does, or nothing is to be jailed."""
+        if kernel := store.load(plan.key, note):
+            return kernel
+        if sandbox().jailed and self.builders():
+            ticket = secrets.token_hex(6)
+            inbox = self.boxes[ticket] = queue.SimpleQueue[JsonObject]()
+            first = self.trees.get(plan.base.key)
+            try:
+                built = RemoteBuild(self, ticket, inbox, plan, before, log, progress, note, first).run()
+            finally:
+                del self.boxes[ticket]
+            if built is not None:
+                kernel, self.trees[plan.base.key] = built
+                gc.collect_daily(keep=frozenset({kernel.path, plan.base.path.parent}))
+                return kernel
+            note(f"{plan.title} is built here")
+        with self._here:  # each takes all CPUs
+            return build_side(plan, log=log, progress=progress, note=note, before=before)
+
+    # -- what a boot or a build does with it ---------------------------------------------------------------------
 
     def submit(self, ticket: str, name: str) -> Future:
         """Have a boot done by whoever is free, and not refused. Raises LabError if all are."""
@@ -72,6 +112,19 @@ class Hosts:
                 desk.boot, self.topic, ticket, self.lease, key=key, resources={RESOURCE: 1}, workers=fit, pure=False
             )
 
+    def submit_build(self, ticket: str, fit: frozenset[str]) -> Future:
+        """Have a kernel built by whoever of these is free."""
+        key = f"panthorlab-build-{ticket}-{secrets.token_hex(4)}"
+        with _reaching():
+            return self.client.submit(
+                builder.build, self.topic, ticket, self.lease, key=key, resources={BUILD: 1}, workers=[*fit], pure=False
+            )
+
+    def builders(self) -> frozenset[str]:
+        """Whoever builds kernels, and is not refused."""
+        with _reaching():
+            return frozenset(slots(self.client, BUILD).keys() - self.refused)
+
     def refuse(self, address: str, theirs: Mapping[str, object]) -> str:
         """Why a worker that came later, with these versions, gets no boot of this session; empty if it may."""
         if unequal(address, theirs, self.versions):
@@ -80,11 +133,18 @@ class Hosts:
             return self.refused[address]
         return ""
 
-    def hand(self, address: str, attempt: str, message: desk.BootAnswer | bytes) -> bool:
+    def hand(self, address: str, attempt: str, message: desk.Handed) -> bool:
         """Give something to an attempt; whether it is still there."""
         with _reaching():
             found = self.client.run(desk.hand, attempt, message, workers=[address], on_error="ignore")
         return bool(found.get(address))
+
+    def take(self, address: str, attempt: str, offset: int) -> bytes | None:
+        """A piece of what an attempt has packed; None if it is no longer there."""
+        with _reaching():
+            found = self.client.run(desk.take, attempt, offset, workers=[address], on_error="ignore")
+        piece: bytes | None = found.get(address)
+        return piece
 
     def stop(self, address: str, attempt: str) -> None:
         """End an attempt."""
@@ -104,21 +164,24 @@ class Hosts:
 
 
 @contextmanager
-def session(access: SchedulerAccess) -> Iterator[Hosts]:
-    """Connect, and see that the hosts are equal to this one. Raises LabError, UsageError."""
+def session(access: SchedulerAccess, *, boots: bool = True) -> Iterator[Hosts]:
+    """Connect, and see that the hosts are equal to this one. `boots`: or are there builds alone? Raises LabError,
+    UsageError."""
     _quieten()
     client = _connect(access)
     with client:
-        taking = slots(client)
-        if not taking:
+        taking, building = slots(client), slots(client, BUILD)
+        if not taking and (boots or not building):
             raise LabError(f"{access.address} has no worker that takes boots", hint=f"start some: {START}")
-        known = _alike(client, list(taking))
-        copies = sum(taking.values())
+        known = _alike(client, list(taking | building))
+        copies, builds = sum(taking.values()), sum(building.values())
+        described = f"boots run on {len(taking)} workers of {access.address}, {copies} at once"
         hosts = Hosts(
             client,
             f"panthorlab-{secrets.token_hex(8)}",
             copies,
-            f"boots run on {len(taking)} workers of {access.address}, {copies} at once",
+            builds,
+            f"{described}; {len(building)} workers build kernels" if building else described,
             known,
             access.lease,
         )
@@ -160,13 +223,13 @@ def _connect(access: SchedulerAccess) -> Client:
         ) from error
 
 
-def slots(client: Client) -> dict[str, int]:
-    """How many boots each worker takes at once; those that take none are not in it. Raises LabError."""
+def slots(client: Client, resource: str = RESOURCE) -> dict[str, int]:
+    """How many boots each worker takes at once, or what else; those that take none are not in it. Raises LabError."""
     known = client.scheduler_info(n_workers=-1)
     if "workers" not in known:  # so a client answers that has lost its scheduler
         raise LabError("the scheduler does not answer any more", hint="look at it, then resume")
     workers = known["workers"]
-    found = {address: int(worker.get("resources", {}).get(RESOURCE, 0)) for address, worker in workers.items()}
+    found = {address: int(worker.get("resources", {}).get(resource, 0)) for address, worker in workers.items()}
     return {address: count for address, count in found.items() if count > 0}
 
 

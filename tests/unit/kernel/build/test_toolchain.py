@@ -27,6 +27,13 @@ def test_versions_identify_it(compiler: Path) -> None:
     assert (toolchain.prefix, toolchain.version) == ("my-", "my gcc 1.2.3; my ld 1.2.3")
 
 
+def test_a_prefix_may_be_a_directory(compiler: Path) -> None:
+    for name in ("gcc", "ld"):
+        (compiler / name).symlink_to(compiler / f"my-{name}")
+    assert find_toolchain("arm64", {"CROSS_COMPILE": f"{compiler}/"}).prefix == f"{compiler}/"
+    assert find_toolchain("arm64", {"CROSS_COMPILE": f"{compiler}/my-"}).prefix == f"{compiler}/my-"
+
+
 def test_missing_compiler_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(LabError, match="aarch64-linux-gnu-gcc and aarch64-linux-gnu-ld not found") as caught:
