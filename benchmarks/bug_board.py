@@ -31,7 +31,8 @@ _JUDGED: Final = (Tested, Iteration, StrayEvent, BootEnd)
 class Settings:
     """`base`: of the rows that name none. `deep`: rows that need one on a debug kernel. `everything`: beyond the first
     fault, each suite on its own boot. `limit`: seconds for a run. `clean`: runs of the kernels without a bug.
-    `arguments`: further ones of `panthorlab run`. `version`: the commit of panthorlab."""
+    `arguments`: further ones of `panthorlab run`. `version`: the commit of panthorlab. `debug`: the fragments of the
+    debug kernel."""
 
     results: Path
     suites: Mapping[str, Path]
@@ -42,6 +43,7 @@ class Settings:
     clean: int = 1
     arguments: tuple[str, ...] = ()
     version: str = "unknown"
+    debug: tuple[str, ...] = DEBUG
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Board:
     def plan(self, row: Bug | Control, *, deep: bool) -> tuple[SidePlan, SidePlan]:
         """A row's kernel, and the one without the bug; nothing is built. `deep`: if it needs fragments, that kernel of
         `validate --deep` which has them. Raises PanthorlabError: the patch does not fit."""
-        fragments = (*DEFAULT_FRAGMENTS, *(needed(row.needs, DEBUG) if deep else ()))
+        fragments = (*DEFAULT_FRAGMENTS, *(needed(row.needs, self.settings.debug) if deep else ()))
         base = row.base or self.settings.base
         if (base, fragments) not in self._cleans:
             self._cleans[base, fragments] = prepare_kernel(base, (), fragments=fragments)

@@ -39,6 +39,7 @@ from panthorlab.errors import PanthorlabError  # noqa: E402
 from panthorlab.files import write_whole  # noqa: E402
 from panthorlab.run.suites import find_suites  # noqa: E402
 from panthorlab.run.survey import survey  # noqa: E402
+from panthorlab.run.variants import DEBUG  # noqa: E402
 from panthorlab.streams import guarded  # noqa: E402
 
 SUITES = ROOT / "suites"
@@ -57,6 +58,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--base", metavar="SRC", help="what the rows of 6.12 are taken out of, as of `panthorlab build`")
     add("--deep", action="store_true",
         help="rows that need fragments (as KASAN) on the kernel of `validate --deep` that has them")  # fmt: skip
+    add("--debug", action="append", default=[], metavar="FRAGMENT",
+        help="with --deep: the debug kernel has this one, not those of `validate --deep`; may be repeated")  # fmt: skip
     add("--all", action="store_true", help="go on after a row's first fault, with each suite on a boot of its own")
     add("--time-limit", type=float, default=600.0, metavar="S", help="seconds for each run (default 600)")
     add("--clean", type=int, default=1, metavar="N",
@@ -72,6 +75,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(argv[:cut])
     if options.jobs < 1 or options.clean < 0 or not 10 <= options.time_limit <= 86400:
         parser.error("--jobs is at least 1, --clean 0, --time-limit is between 10 and 86400 seconds")
+    if options.debug and not options.deep:
+        parser.error("--debug says which kernel --deep builds: add that")
     options.arguments = tuple(argv[cut + 1 :])
     options.results = [file.resolve() for file in options.results or [RESULTS]]
     return options
@@ -173,6 +178,7 @@ def main() -> int:
             options.clean,
             options.arguments,
             version(),
+            tuple(options.debug) or DEBUG,
         ),
         Records(options.results[0], options.results[1:]),
     )

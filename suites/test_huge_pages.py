@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import pytest
 
 from panthorlab.errors import EvidenceError
@@ -13,9 +15,14 @@ pytestmark = [
     pytest.mark.kernel("huge-pages"),
     pytest.mark.usefixtures("nothing_left"),
 ]
+ASKS: Final = b"Using Transparent Hugepage"
+"""What a driver says that asks for them; for others it is the kernel's policy that the program sets."""
 
 
 def test_part_of_a_huge_page_is_unmapped(session: Session) -> None:
     result = session.check("gpu-vm", "--mode", "huge-pages", timeout=60)
-    if int(result.info["huge_kib"]) == 0:
-        raise EvidenceError("no buffer got a huge page")
+    if int(result.info["huge_kib"]) > 0:
+        return
+    if session.driver_contains(ASKS):
+        raise EvidenceError("the driver asks for huge pages, and no buffer got one")
+    pytest.skip("this driver does not ask for huge pages, and the kernel gave its buffers none")
