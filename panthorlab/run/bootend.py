@@ -35,3 +35,8 @@ def end_by(error: PanthorlabError, *, booted: bool) -> BootEnd:
         hint=error.hint,
         final=error.final,
     )
+
+
+def end_unbooted(reason: str) -> BootEnd:
+    """The end of a boot that was not needed, nor is any other of its slot."""
+    return BootEnd(complete=True, booted=False, outcome=Outcome.PASS, blame=None, reason=reason)

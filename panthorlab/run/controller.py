@@ -153,15 +153,19 @@ class Controller:
         )
         write_whole(log_dir / "job.json", json.dumps(encode(job), indent=1))
 
+        came_up = False
+
         def record(event: OfBoot) -> None:
             """Whatever comes of the boot, it is this one's."""
+            nonlocal came_up
+            came_up = came_up or (isinstance(event, BootEnd) and event.booted)
             event = replace(event, boot=boot, slot=slot.name, arm=slot.arm)
             (self._progress if isinstance(event, Doing) else self._record)(event)
 
         record(BootStart(kernel=job.kernel, board=board.name, variant=slot.variant))
         if why := self._work(board, log_dir, record):
             record(BootEnd(complete=False, outcome=Outcome.ERROR, blame=Blame.LAB, reason=why))
-        return progress_of(slot, self._snapshot()).complete
+        return came_up and progress_of(slot, self._snapshot()).complete
 
     def _work(self, board: Board, log_dir: Path, record: Callable[[OfBoot], None]) -> str:
         """Run one worker to its end. Empty if it reported how its boot ended, else why it did not."""

@@ -23,6 +23,7 @@ from panthorlab.board.methods import AUTO, CHOICES, HELP
 from panthorlab.errors import LabError, PanthorlabError, UsageError
 from panthorlab.run import overlay_need, overlay_tests
 from panthorlab.run.arms import ALONE
+from panthorlab.run.bootend import end_unbooted
 from panthorlab.run.emitter import Emitter
 from panthorlab.run.job import Job
 from panthorlab.run.leaving import Leaving
@@ -332,12 +333,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Say how the boot ended, if it got so far that a board was up."""
+    """Say how the boot ended, if a board was up, or if none was needed: the boot before died of the last test."""
     config = session.config
-    booted = config.stash.get(_SESSION, None)
+    booted, job = config.stash.get(_SESSION, None), config.stash.get(_JOB, None)
     if booted is not None:
-        complete = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-        booted.emit_end(complete=complete)
+        booted.emit_end(complete=exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED))
+    elif job is not None and session.items and {name_of(item) for item in session.items} <= {*job.done_tests}:
+        config.stash[_EMIT](end_unbooted("no test is left for it"))
     # As everywhere: what the lab did makes the kernel's failures no verdict, and bad input makes them no test.
     blamed = config.stash[_BLAMED]
     if config.getoption("--own-status") and blamed:

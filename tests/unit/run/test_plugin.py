@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,13 @@ import pytest
 
 from panthorlab.kernel.build.config import find_fragments
 from panthorlab.kernel.model import Kernel
+from panthorlab.outcome import Outcome
+from panthorlab.run.job import Job
 from panthorlab.run.needs import lacking
+from panthorlab.run.record import BootEnd
+from panthorlab.run.record.codec import encode
+from panthorlab.run.record.versions import event_of
+from panthorlab.run.worker import worker_argv
 
 ROOT = Path(__file__).parents[3]
 SUITE = """
@@ -86,6 +93,48 @@ def test_what_does_not_fit_is_skipped_with_what_would(folder: Path) -> None:
     assert "wants --param gpu.tiler.chunks_per_job=1" in said
     assert "is for boards that are rock-5b" in said
     assert "booted" not in said
+
+
+@pytest.mark.parametrize(
+    ("done", "end"), [(("mine::test_dies",), (True, False, Outcome.PASS)), ((), (False, False, Outcome.ERROR))]
+)
+def test_after_a_boot_that_died_in_its_last_test_none_is_needed(
+    tmp_path: Path, done: tuple[str, ...], end: tuple[bool, bool, Outcome]
+) -> None:
+    """Or what the kernel has done would be called a failure of the lab. The board of this job does not exist."""
+    suite = tmp_path / "test_mine.py"
+    suite.write_text("def test_dies(session): pass\n")
+    job = Job(
+        board="no-such-board",
+        kernel="none",
+        arm="kernel",
+        slot="kernel1",
+        boot="kernel1.2",
+        index=0,
+        boots=1,
+        run_dir=str(tmp_path),
+        log_dir=str(tmp_path),
+        suites=(str(suite),),
+        iterations=None,
+        seed=1,
+        done_tests=done,
+        tests=("mine::test_dies",),
+    )
+    (tmp_path / "job.json").write_text(json.dumps(encode(job)))
+    read_end, write_end = os.pipe()
+    subprocess.run(
+        worker_argv(tmp_path, write_end),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        pass_fds=(write_end,),
+        check=False,
+        capture_output=True,
+        timeout=120,
+    )
+    os.close(write_end)
+    with os.fdopen(read_end) as events:
+        ends = [event for line in events if isinstance(event := event_of(json.loads(line)), BootEnd)]
+    assert [(one.complete, one.booted, one.outcome) for one in ends] == [end]
 
 
 def test_the_config_decides_which_fragments_a_kernel_has(tmp_path: Path) -> None:
