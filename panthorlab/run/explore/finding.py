@@ -33,7 +33,7 @@ CLOSE_NS: Final = 1_000
 STEPS: Final = 12
 """Of narrowing: each leaves a half of what lies between two runs, or less; an iteration has some thousand events."""
 FAULT_INTERRUPT: Final = "I mmu"
-MOST_SEEDS: Final = 3
+MOST_SEEDS: Final = 2
 """Of each strategy that draws latencies, and iterations that showed nothing, so many are tried for what keeps away a
 finding that comes with the default ones."""
 DRAWING: Final = tuple(name for name in STRATEGIES if name != FIXED)
