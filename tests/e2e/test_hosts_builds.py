@@ -29,13 +29,13 @@ from tests.loopback_hosts import PROGRAMS, LoopbackHosts, loopback_hosts
 from tests.unit.kernel.conftest import DRIVER, FRAGMENT, MMU, write_guest, write_tree
 
 from . import tiny_host
-from .conftest import HOUR, Cli
+from .conftest import HOUR, PATCHES, Cli
+from .kernel_history import Made
 from .running import Running
 
 pytestmark = pytest.mark.e2e
 RESOURCES = "boot=1 build=1"
 PATIENCE = 200.0
-THREADS = Path(__file__).parents[1] / "data/threads"
 LINK = "\t@echo '  LD      vmlinux'\n"
 WAIT = "\t@until [ -e /mnt/guest/go ]; do sleep 0.1; done\n"
 """Until the test lets a host go on: where the guest programs are, builds can look."""
@@ -245,8 +245,10 @@ def test_what_no_host_can_build_is_built_here(open_lab: OpenLab, monkeypatch: py
 
 
 @pytest.mark.wide
-def test_a_real_kernel_is_the_same_though_a_host_is_killed_in_the_middle(cli: Cli, tmp_path: Path) -> None:
-    asked = ("build", THREADS / "evict-groups-v2.mbox", "--base", "debian:6.18.5")
+def test_a_real_kernel_is_the_same_though_a_host_is_killed_in_the_middle(
+    history: Made, cli: Cli, tmp_path: Path
+) -> None:
+    asked = ("build", PATCHES / "unrelated.patch", "--base", f"{history.repository}@{history.commits[0]}")
     here = cli(*asked, "--output", tmp_path)
     keys = [here.json[side]["key"] for side in ("before", "after")]
     kernels = [kernel for key in keys if (kernel := store.load(key))]

@@ -78,6 +78,21 @@ def test_the_plan(ask: Ask, tree: Path, patch: Path, command: tuple[str, ...], u
     assert ("heap-exit-claim" in plan["suites"]) == (command[0] != "build")
 
 
+def test_the_plan_of_a_matrix(ask: Ask, tree: Path, tmp_path: Path) -> None:
+    asked = ("matrix", tree, "--kernel", "0123abc", "--suite", "leaks", "--dry-run", "--output", tmp_path / "matrix")
+    status, plan = ask(*asked)
+    assert (status, plan["exit"], plan["suites"], plan["boards"]) == (0, 0, ["leaks"], ["qemu-g610"])
+    built, given = plan["kernels"]
+    assert (built["asked"], built["title"], built["stored"], len(built["key"])) == (str(tree), "6.12.99", False, 64)
+    assert (given["asked"], given["key"]) == ("0123abc", None)
+    assert plan["minutes"] > 4
+    tarball = tmp_path / "linux.tar"
+    subprocess.run(["tar", "-C", str(tree.parent), "-cf", str(tarball), tree.name], check=True)
+    status, plan = ask(*asked[:2], tarball, *asked[2:])
+    assert (status, plan["exit"], plan["minutes"]) == (3, 3, None)
+    assert "not in the cache yet" in plan["kernels"][1]["unknown"]
+
+
 def test_a_git_tree_is_read_where_it_is(ask: Ask, git_tree: SimpleNamespace, patch: Path) -> None:
     assert ask("check", patch, "--base", f"{git_tree.path}@v1")[0] == 0
     (git_tree.path / MMU).write_text((git_tree.path / MMU).read_text().replace("x + 1", "x + 3"))
