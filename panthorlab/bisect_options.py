@@ -37,6 +37,7 @@ def add_bisect(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--time-limit", type=duration, metavar="TIME", help="stop after this long, to be resumed")
     add_output(parser)
+    parser.add_argument("--dry-run", action="store_true", help="print how much there is to search, and do nothing")
     parser.set_defaults(tree="")  # a night knows one in which much is built
 
 

@@ -150,10 +150,12 @@ def prepare_kernel(
     fragments: Sequence[str] = DEFAULT_FRAGMENTS,
     arch: str = DEFAULT.name,
     progress: Progress = quiet,
+    look: bool = False,
 ) -> SidePlan:
-    """One kernel: the base with `patches` (or, with `revert`, without them) and nothing else."""
+    """One kernel: the base with `patches` (or, with `revert`, without them) and nothing else. `look`: see
+    `prepare_sides`."""
     intake = _read(patches, base_spec)
-    setting = open_setting(base_spec, fragments, arch, progress)
+    setting = open_setting(base_spec, fragments, arch, progress, look=look)
     about_series = series_notes(intake, base_spec, setting.base.key, setting.base.title)
     reports, changes = _apply(setting, intake.patches, about_series, reverse=revert)
     return setting.plan(Side.AFTER, reports, changes)

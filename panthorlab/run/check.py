@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`panthorlab check`, and `--dry-run` of `validate` and `build`: what would be done, and nothing of it done.
+"""`panthorlab check`, and `--dry-run` of `validate` and `build`: what would be done, and nothing of it done. (That of
+`matrix` is in `matrixcheck.py`.)
 
 No run directory, nothing downloaded or unpacked, no word written into the cache.
 """
@@ -144,17 +145,17 @@ def _plan(options: argparse.Namespace, chosen: fleet.Fleet) -> Prospect:
     plan["base"] = _base(sides.base)
     if options.name == "build" and sides.default_job and not options.revert:  # the base alone, as it is
         plain = sides.after if sides.before.reports else sides.before
-        plan["kernels"], plan["minutes"] = {"base": _kernel(plain)}, _minutes(options, [plain], boards, ())
+        plan["kernels"], plan["minutes"] = {"base": kernel_of(plain)}, _minutes(options, [plain], boards, ())
         return plan
     plan["patches"] = [_patch(report) for report in sides.reports]
-    plan["kernels"] = {side.side.value: _kernel(side) for side in (sides.before, sides.after)}
+    plan["kernels"] = {side.side.value: kernel_of(side) for side in (sides.before, sides.after)}
     plan["notes"] += [
         note
         for note in sides.notes
         if not note.startswith("base:") and note not in {report.summary for report in sides.reports}
     ]
     debug = _debug_plans(options, boards, intake if options.patch else None)
-    plan["kernels"] |= {f"debug {side.side.value}": _kernel(side) for side in debug}
+    plan["kernels"] |= {f"debug {side.side.value}": kernel_of(side) for side in debug}
     both = (sides.before, sides.after)
     if options.name != "build" and (nothing := _add_tests(plan, options, boards, both)):
         return _refused(plan, nothing, nothing.exit_status)
@@ -218,7 +219,7 @@ def _base(base: Base) -> BaseJson:
     return {"title": base.title, "version": base.version, "has_fix": base.has_fix, "unpacked": base.path.is_dir()}
 
 
-def _kernel(plan: SidePlan) -> KernelJson:
+def kernel_of(plan: SidePlan) -> KernelJson:
     return {"key": plan.key, "title": plan.title, "stored": store.has(plan.key)}
 
 
@@ -230,18 +231,18 @@ def _minutes(
     debug: Sequence[SidePlan] = (),
 ) -> float | None:
     missing = len({plan.key for plan in plans if not store.has(plan.key)})
-    seconds = estimate.build_seconds(missing, warm=_is_warm(plans[0]))
+    seconds = estimate.build_seconds(missing, warm=is_warm(plans[0]))
     seconds += 0 if plans[0].base.path.is_dir() or not missing else estimate.UNPACKED
     known = all(board.emulated for board in boards)
     if suites and known:
         seconds += estimate.boot_seconds(suites, options.boots, options.jobs, options.iterations)
     if debug:
         lacking = len({plan.key for plan in debug if not store.has(plan.key)})
-        seconds += estimate.deep_seconds(lacking, warm=_is_warm(debug[0]), copies=options.jobs)
+        seconds += estimate.deep_seconds(lacking, warm=is_warm(debug[0]), copies=options.jobs)
     return round(seconds / 60, 1) if known or not suites else None
 
 
-def _is_warm(plan: SidePlan) -> bool:
+def is_warm(plan: SidePlan) -> bool:
     """Whether the tree has been built with this configuration (see `steps.objects_of`, too slow to import here)."""
     return any(plan.base.path.parent.glob(f"obj-{plan.arch}-{plan.config_key[:16]}-*"))
 

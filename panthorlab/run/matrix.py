@@ -32,7 +32,7 @@ from panthorlab.kernel.model import Kernel
 from panthorlab.report import console
 from panthorlab.report.matrix import Column, cells_of, render
 from panthorlab.report.text import json_text
-from panthorlab.run import fleet
+from panthorlab.run import fleet, matrixcheck
 from panthorlab.run.abreast import HaltedError, abreast
 from panthorlab.run.hosts.address import access_of
 from panthorlab.run.hosts.crew import Crew, crew_of
@@ -76,6 +76,8 @@ def main(options: argparse.Namespace) -> int:
     known = read_known(options.known)
     boards = fleet.choose(options).boards
     access_of(options)
+    if options.dry_run:
+        return matrixcheck.main(options, boards)
     progress = ProgressDisplay(quiet=options.quiet)
     options.overlay = overlay_dir(options.overlay, progress)
     folder = _folder(options, known)

@@ -29,13 +29,13 @@ from tests.loopback_hosts import PROGRAMS, LoopbackHosts, loopback_hosts
 from tests.unit.kernel.conftest import DRIVER, FRAGMENT, MMU, write_guest, write_tree
 
 from . import tiny_host
-from .conftest import HOUR, Cli
+from .conftest import HOUR, PATCHES, Cli
+from .kernel_history import Made
 from .running import Running
 
 pytestmark = pytest.mark.e2e
 RESOURCES = "boot=1 build=1"
 PATIENCE = 200.0
-THREADS = Path(__file__).parents[1] / "data/threads"
 LINK = "\t@echo '  LD      vmlinux'\n"
 WAIT = "\t@until [ -e /mnt/guest/go ]; do sleep 0.1; done\n"
 """Until the test lets a host go on: where the guest programs are, builds can look."""
@@ -244,9 +244,17 @@ def test_what_no_host_can_build_is_built_here(open_lab: OpenLab, monkeypatch: py
         assert list(plan.base.path.parent.glob("obj-*"))
 
 
+def compiling(lab: LoopbackHosts) -> list[int]:
+    """The hosts that have begun to compile a real kernel."""
+    objects = "panthorlab/trees/*/obj-*/kernel/*.o"
+    return [number for number, cache in enumerate(lab.caches) if any(cache.glob(objects))]
+
+
 @pytest.mark.wide
-def test_a_real_kernel_is_the_same_though_a_host_is_killed_in_the_middle(cli: Cli, tmp_path: Path) -> None:
-    asked = ("build", THREADS / "evict-groups-v2.mbox", "--base", "debian:6.18.5")
+def test_a_real_kernel_is_the_same_though_a_host_is_killed_in_the_middle(
+    history: Made, cli: Cli, tmp_path: Path
+) -> None:
+    asked = ("build", PATCHES / "unrelated.patch", "--base", f"{history.repository}@{history.commits[0]}")
     here = cli(*asked, "--output", tmp_path)
     keys = [here.json[side]["key"] for side in ("before", "after")]
     kernels = [kernel for key in keys if (kernel := store.load(key))]
@@ -261,12 +269,13 @@ def test_a_real_kernel_is_the_same_though_a_host_is_killed_in_the_middle(cli: Cl
     with loopback_hosts(tmp_path / "hosts", 2, resources=RESOURCES, shared=shared) as lab:
         remote = (*asked, "--hosts", lab.address, "--output", tmp_path / "there")
         there = Running(tmp_path / "there", remote, {"XDG_CACHE_HOME": str(mine)})
-        compiling = "/obj-arm64-"  # what is bound where the compiler writes
-        there.until(lambda: any(compiling in line for cache in lab.caches for line in left_of(cache)), timeout=HOUR)
-        busy = next(number for number, cache in enumerate(lab.caches) if left_of(cache))
+        there.until(lambda: compiling(lab), timeout=HOUR)
+        (busy,) = compiling(lab)
         list(lab.processes.values())[busy].send_signal(signal.SIGKILL)
         assert there.wait(HOUR) == 0, there.stderr
     assert "died; the build starts again on" in there.stderr
+    assert "is built here" not in there.stderr
+    assert compiling(lab) == [0, 1]
     assert [there.json[side]["key"] for side in ("before", "after")] == keys
     stored = [json.loads((mine / "panthorlab/kernels" / key / "kernel.json").read_text()) for key in keys]
     assert [one["digests"] for one in stored] == [dict(kernel.digests) for kernel in kernels]

@@ -107,6 +107,7 @@ def test_one_that_differs_and_comes_late_gets_no_boot(build: Callable[[Sequence[
         lab.processes[address].send_signal(signal.SIGKILL)
 
         def refusals() -> list[str]:
+            assert late not in [json.loads(file.read_text())["address"] for file in run_dir.glob("boots/*/host.json")]
             return [note.text for note in run.events(Note) if f"boots on {late} would be others" in note.text]
 
         run.until(refusals, timeout=HOUR)

@@ -18,6 +18,7 @@ from panthorlab.kernel.source.commits import History, read_history
 from panthorlab.kernel.source.git import resolve_commit
 from panthorlab.report.text import json_text
 from panthorlab.run import fleet
+from panthorlab.run.bisect import prospect
 from panthorlab.run.bisect.gitlog import LOG, GitLog, check_term, parse
 from panthorlab.run.bisect.hands import Kernels, RealHands, weights_of
 from panthorlab.run.bisect.search import Bisect
@@ -60,6 +61,8 @@ def begin(options: argparse.Namespace) -> int:
     skips = dict.fromkeys(resolve_commit(repository, name, "commit") for name in ends.skip)
     if end := next((name for name in skips if name in (history.bad, history.good[0])), None):
         raise UsageError(f"{end[:12]} is an end, which must be tested", hint="choose another end instead of --skip")
+    if options.dry_run:
+        return prospect.show(options, history, skips, chosen.boards, list(suites))
     sandbox()
     start = BisectStart(
         repository=str(repository),

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -77,20 +78,38 @@ def test_the_unit_starts_a_command_that_there_is() -> None:
     assert parse(argv.split()).file == Path("/etc/panthorlab/nightly.yaml")
 
 
-def test_systemd_finds_nothing_wrong(tmp_path: Path) -> None:
+def shipped_units() -> dict[str, str]:
+    return {file.name: file.read_text() for file in UNITS.iterdir()}
+
+
+def units_of_hosts() -> dict[str, str]:
+    """As docs/hosts.md has them; one of a worker is number 1."""
+    text = (ROOT / "docs/hosts.md").read_text()
+    found = re.findall(r"^`/etc/systemd/system/(\S+)`.*?^```\n(\[Unit\].*?)^```", text, re.MULTILINE | re.DOTALL)
+    return {name.replace("@.", "@1."): unit for name, unit in found}
+
+
+@pytest.mark.parametrize(
+    ("units", "names"),
+    [
+        (shipped_units, {"panthorlab-nightly.service", "panthorlab-nightly.timer"}),
+        (units_of_hosts, {"panthorlab-scheduler.service", "panthorlab-worker@1.service"}),
+    ],
+)
+def test_systemd_finds_nothing_wrong(tmp_path: Path, units: Callable[[], dict[str, str]], names: set[str]) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("no systemd-analyze here")
-    for file in UNITS.iterdir():
-        text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", file.read_text(), flags=re.MULTILINE)
-        (tmp_path / file.name).write_text(text)
+    assert set(units()) == names
+    for name, text in units().items():
+        (tmp_path / name).write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", text, flags=re.MULTILINE))
 
     def verify() -> str:
-        argv = ["systemd-analyze", "verify", "--man=no", *map(str, sorted(tmp_path.glob("panthorlab-nightly.*")))]
+        argv = ["systemd-analyze", "verify", "--man=no", *(str(tmp_path / name) for name in sorted(names))]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
         return "\n".join(line for line in (done.stdout + done.stderr).splitlines() if "panthorlab" in line)
 
     assert verify() == ""
-    service = tmp_path / "panthorlab-nightly.service"
+    service = tmp_path / min(names)
     service.write_text(service.read_text().replace("ProtectSystem=strict", "ProtectSystem=stricter"))
     assert "stricter" in verify(), "or it would accept anything"
 

@@ -99,6 +99,39 @@ def test_the_tests_that_would_run(ask: Ask, tree: Path, patch: Path) -> None:
     assert (status, plan["error"]) == (2, "no test of these suites can run")
 
 
+def test_the_plan_of_a_matrix(ask: Ask, tree: Path, tmp_path: Path) -> None:
+    asked = ("matrix", tree, "--kernel", "0123abc", "--suite", "leaks", "--dry-run", "--output", tmp_path / "matrix")
+    status, plan = ask(*asked)
+    assert (status, plan["exit"], plan["suites"], plan["boards"]) == (0, 0, ["leaks"], ["qemu-g610"])
+    built, given = plan["kernels"]
+    assert (built["asked"], built["title"], built["stored"], len(built["key"])) == (str(tree), "6.12.99", False, 64)
+    assert (given["asked"], given["key"]) == ("0123abc", None)
+    assert plan["minutes"] > 4
+    tarball = tmp_path / "linux.tar"
+    subprocess.run(["tar", "-C", str(tree.parent), "-cf", str(tarball), tree.name], check=True)
+    status, plan = ask(*asked[:2], tarball, *asked[2:])
+    assert (status, plan["exit"], plan["minutes"]) == (3, 3, None)
+    assert "not in the cache yet" in plan["kernels"][1]["unknown"]
+
+
+def test_the_plan_of_a_bisect(ask: Ask, git_tree: SimpleNamespace, tmp_path: Path) -> None:
+    for number in range(5):
+        (git_tree.path / MMU).write_text((git_tree.path / MMU).read_text() + f"int more_{number};\n")
+        git_tree.git("commit", "-qam", f"More {number}")
+    skip = git_tree.git("rev-parse", "HEAD~2").strip()
+    ends = ("--good", "v1", "--bad", "HEAD", "--skip", skip)
+    asked = ("bisect", "--base", git_tree.path, *ends, "--suite", "heap-exit-claim", "--dry-run")
+    status, plan = ask(*asked, "--output", tmp_path / "bisect")
+    assert (status, plan["exit"], plan["commits"], plan["skipped"]) == (0, 0, 5, 1)
+    assert {name: (end["title"], end["stored"]) for name, end in plan["ends"].items()} == {
+        "good": ("6.12.99", False),
+        "bad": ("6.12.99", False),
+    }
+    assert plan["ends"]["good"]["key"] != plan["ends"]["bad"]["key"]
+    assert (plan["builds"], plan["boots"], plan["suites"]) == (7, 16, ["heap-exit-claim"])
+    assert plan["minutes"] > 4
+
+
 def test_a_git_tree_is_read_where_it_is(ask: Ask, git_tree: SimpleNamespace, patch: Path) -> None:
     assert ask("check", patch, "--base", f"{git_tree.path}@v1")[0] == 0
     (git_tree.path / MMU).write_text((git_tree.path / MMU).read_text().replace("x + 1", "x + 3"))
