@@ -229,9 +229,13 @@ def _tests(
     events: Sequence[Event], places: Mapping[str, tuple[ArmOnBoard, str]]
 ) -> dict[tuple[ArmOnBoard, str], Judged]:
     tallies: defaultdict[tuple[ArmOnBoard, str], Judged] = defaultdict(Judged)
-    for test in _of(events, Tested):
+    tests = list(_of(events, Tested))
+    failed = {(test.boot, test.name) for test in tests if test.outcome is Outcome.FAIL and test.blame is Blame.KERNEL}
+    for test in tests:
         if test.outcome is Outcome.SKIP or test.boot not in places:
             continue
+        if test.outcome is Outcome.PASS and (test.boot, test.name) in failed:
+            continue  # of the same boot: it has left something behind
         place, variant = places[test.boot]
         tally = tallies[place, plain(label(test.name, variant))]
         judged = test.outcome is Outcome.PASS or (test.outcome is Outcome.FAIL and test.blame is Blame.KERNEL)

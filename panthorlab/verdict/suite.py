@@ -36,10 +36,24 @@ CHANCE: Final = 0.3
 def compare_tests(tests: Iterable[TestResult], boots: Mapping[str, BootResult]) -> tuple[TestVerdict, ...]:
     """One verdict per test name, in the order of names."""
     by_name: dict[str, list[TestResult]] = {}
-    for test in sorted(tests, key=lambda test: (test.boot, test.message)):
+    for test in _once_a_boot(sorted(tests, key=lambda test: (test.boot, test.message))):
         by_name.setdefault(test.name, []).append(test)
     died = frozenset(boot.side for boot in boots.values() if boot.died_of_kernel)
     return tuple(_compare(name, results, died) for name, results in sorted(by_name.items()))
+
+
+def _once_a_boot(tests: Sequence[TestResult]) -> list[TestResult]:
+    """A test that has passed and then left something behind has two results, and has failed: of these, its first
+    failure."""
+    failures: dict[tuple[str, str], TestResult] = {}
+    for test in tests:
+        if _failed(test):
+            failures.setdefault((test.name, test.boot), test)
+    return [test for test in tests if failures.get((test.name, test.boot), test) is test]
+
+
+def _failed(test: TestResult) -> bool:
+    return test.outcome is Outcome.FAIL and test.blame is Blame.KERNEL
 
 
 def votes_of(tests: Iterable[TestVerdict]) -> list[tuple[Verdict, str]]:
@@ -84,7 +98,7 @@ def _p_more(before: tuple[int, int], after: tuple[int, int]) -> float:
 def _side(results: Sequence[TestResult], *, died: bool) -> tuple[Outcome, str, tuple[int, int]]:
     """The outcome of one side over its boots, what was said by the result that decided it, and (boots in which it
     failed, boots in which it failed or passed)."""
-    failed = [r for r in results if r.outcome is Outcome.FAIL and r.blame is Blame.KERNEL]
+    failed = [r for r in results if _failed(r)]
     passed = [r for r in results if r.outcome in (Outcome.PASS, Outcome.DONE)]
     counts = len(failed), len(failed) + len(passed)
     if failed:

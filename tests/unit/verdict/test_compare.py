@@ -483,6 +483,7 @@ def test_suite_tests(before: Outcome, after: Outcome | None, verdict: str, run: 
 def test_a_retry_never_erases_a_failed_test() -> None:
     bench = Bench().both((400, 400), (0, 400)).test("t", Outcome.PASS, Outcome.FAIL)
     bench.test("t", Outcome.PASS, Outcome.PASS)
+    bench.tests[-4:] = [replace(test, boot=f"{test.boot}-again") for test in bench.tests[-4:]]
     judged = bench.judge()
     assert (judged.verdict, judged.tests[0].verdict) == (Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE)
     assert "test t: fails in 2 of 4 boots of after and in 0 of 4 of before" in said(judged)

@@ -80,6 +80,17 @@ def test_what_before_did_not_live_to_run_blames_nobody(after: str, verdict: Verd
     assert after != "S" or ran.verdict is Verdict.ERROR, "a test that failed, and cannot be carried out any more"
 
 
+@pytest.mark.parametrize(("before", "after", "verdict"), [("P", "F", "doubt"), ("PP", "FF", "blamed")])
+def test_what_passes_and_leaves_something_behind_has_failed_once(before: str, after: str, verdict: str) -> None:
+    """Its clean-up tells so in a result of its own."""
+    passed = results("t", before, "P" * len(after))
+    leaking = [test for test in results("t", "", after) if test.side is Side.AFTER]
+    (test,) = compare_tests([*passed, *leaking], BOOTS)
+    assert test.failed_after == (len(after), len(after))
+    assert test.verdict is (Verdict.REGRESSED if verdict == "blamed" else Verdict.INCONCLUSIVE)
+    assert (in_doubt([test]) == ("t",)) is (verdict == "doubt")
+
+
 def test_a_proof_in_doubt_is_heard_and_not_run_by_itself() -> None:
     test = judged("PPPP", "PFPP", proof=True)
     assert heard(test) is Verdict.INCONCLUSIVE
