@@ -45,11 +45,11 @@ def compare_tests(tests: Iterable[TestResult], boots: Mapping[str, BootResult]) 
 def _once_a_boot(tests: Sequence[TestResult]) -> list[TestResult]:
     """A test that has passed and then left something behind has two results, and has failed: of these, its first
     failure."""
-    failures: dict[tuple[str, str], TestResult] = {}
+    failures: dict[tuple[str, Side, str], TestResult] = {}
     for test in tests:
         if _failed(test):
-            failures.setdefault((test.name, test.boot), test)
-    return [test for test in tests if failures.get((test.name, test.boot), test) is test]
+            failures.setdefault((test.name, test.side, test.boot), test)
+    return [test for test in tests if failures.get((test.name, test.side, test.boot), test) is test]
 
 
 def _failed(test: TestResult) -> bool:

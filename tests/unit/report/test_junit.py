@@ -114,10 +114,15 @@ def test_suite_tests(make_report: MakeReport) -> None:
     def results(name: str, before: Outcome, after: Outcome, boots: int = 2) -> list[TestResult]:
         return [
             TestResult(
-                f"suites/test_gpu.py::{name}", side, outcome, None if outcome is Outcome.PASS else Blame.KERNEL, "why"
+                f"suites/test_gpu.py::{name}",
+                side,
+                outcome,
+                None if outcome is Outcome.PASS else Blame.KERNEL,
+                "why",
+                f"{side}-{boot}",
             )
             for side, outcome in ((Side.BEFORE, before), (Side.AFTER, after))
-            for _ in range(boots)
+            for boot in range(boots)
         ]
 
     tests = (
