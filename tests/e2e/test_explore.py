@@ -16,6 +16,7 @@ from panthorlab.run.explore.finding import DEFAULT_NS
 from .conftest import Cli
 
 pytestmark = [pytest.mark.e2e, pytest.mark.wide]
+SEEDS = (9, 17, 25, 33, 41)
 EXIT = ("--suite", "heap-exit-claim", "--workload", "heap-exit/exit")
 
 
@@ -80,9 +81,14 @@ def test_turns_of_two_cpus_alone_make_another_interleaving_that_repeats(
 
     first = explore("first", 1)
     assert explore("again", 1) == first
-    one, other = (json.loads(made[1].splitlines()[0]) for made in (first, explore("other", 9)))
-    assert one["begin"] == other["begin"]  # it is the same machine up to there
-    assert one["digest"] != other["digest"]
+    one = json.loads(first[1].splitlines()[0])
+    for seed in SEEDS:  # one alone may have turns that end elsewhere and change no order
+        other = json.loads(explore(f"other-{seed}", seed)[1].splitlines()[0])
+        assert one["begin"] == other["begin"]  # it is the same machine up to there
+        if one["digest"] != other["digest"]:
+            break
+    else:
+        pytest.fail(f"turns of the seeds {SEEDS} make the order of seed 1")
     turns = [[ns for kind, _, ns, _ in run["latencies"] if kind == TURN] for run in (one, other)]
     assert turns[0][:3] != turns[1][:3]
     assert {ns for run in (one, other) for kind, _, ns, _ in run["latencies"] if kind != TURN} == {DEFAULT_NS}
