@@ -23,6 +23,7 @@ _TYR = re.compile(rb"tyr(?:\]\] |-\w|'|\.ko| is blacklisted|(?: [^ \n]{0,64})?: 
 _SUPPLY = re.compile(rb"[^\n]*(?:gpu|mali)")
 _DEVFREQ = re.compile(rb"devfreq [^ \n]{0,48}(?:\.gpu|mali)")
 _DOMAIN = re.compile(rb"gpu'(?:(?<=domain 'gpu')|(?<=domain 'pd_gpu'))")
+_LEFT = re.compile(rb"platform [^ \n]{0,64}gpu: \[drm")
 _HANDLE = re.compile(rb"handle(?:d (?:Page|fault)| kernel)")
 
 _PLAIN: tuple[tuple[bytes, re.Pattern[bytes] | None], ...] = (
@@ -33,7 +34,7 @@ _PLAIN: tuple[tuple[bytes, re.Pattern[bytes] | None], ...] = (
     (b"[ cut here ]", None),
     (b"deferred probe", None),
     (b"gpu'", _DOMAIN),  # failed to get ack on domain 'gpu'
-    (b"gpu: [drm", None),  # of a device that its driver has left
+    (b"platform ", _LEFT),  # of a device that its driver has left
     (b"suspected memory leaks", None),
     (b"unreferenced object", None),
 )
