@@ -25,39 +25,10 @@ from panthorlab.run.hosts.equal import unequal
 from panthorlab.run.hosts.parcels import packed_logs
 from panthorlab.run.hosts.remotebuild import RemoteBuild
 
+from .task_future import TaskFuture
+
 VERSIONS = {"panthorlab": "1"}
 KEY = "5" * 64
-
-
-@dataclass
-class _Future:
-    """What distributed gives for a build. `outcome`: a dict, an exception, or None while it runs."""
-
-    outcome: object
-    cancelled: bool = False
-
-    @property
-    def status(self) -> str:
-        if self.outcome is None:
-            return "pending"
-        if isinstance(self.outcome, CancelledError):
-            return "cancelled"
-        return "error" if isinstance(self.outcome, Exception) else "finished"
-
-    def done(self) -> bool:
-        return self.outcome is not None
-
-    def result(self, timeout: float) -> object:
-        return self.outcome
-
-    def exception(self) -> object:
-        return self.outcome
-
-    def cancel(self) -> None:
-        self.cancelled = True
-
-    def release(self) -> None:
-        pass
 
 
 Act = tuple[Sequence[JsonObject], object]
@@ -75,14 +46,14 @@ class _Hosts:
     fits: list[frozenset[str]] = field(default_factory=list)
     handed: list[tuple[str, object]] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
-    future: _Future = field(default_factory=lambda: _Future(None))
+    future: TaskFuture = field(default_factory=lambda: TaskFuture(None))
 
-    def submit_build(self, ticket: str, fit: frozenset[str]) -> _Future:
+    def submit_build(self, ticket: str, fit: frozenset[str]) -> TaskFuture:
         script, outcome = self.acts[len(self.fits)]
         self.fits.append(fit)
         for message in script:
             self.inbox.put(message)
-        self.future = _Future(outcome)
+        self.future = TaskFuture(outcome)
         return self.future
 
     def builders(self) -> frozenset[str]:
@@ -245,10 +216,10 @@ def test_who_was_asked_and_is_gone_is_waited_for_no_longer_than_need_be(
 
 
 def _losing(submit: Any) -> Any:
-    def lost(hosts: _Hosts, ticket: str, fit: frozenset[str]) -> _Future:
+    def lost(hosts: _Hosts, ticket: str, fit: frozenset[str]) -> TaskFuture:
         if not hosts.fits:
             hosts.alive.discard("tcp://a")
-        found: _Future = submit(hosts, ticket, fit)
+        found: TaskFuture = submit(hosts, ticket, fit)
         return found
 
     return lost

@@ -34,40 +34,11 @@ from panthorlab.run.record import BootEnd, Doing, Note, OfBoot, Quota
 from panthorlab.run.record.codec import encode
 from panthorlab.run.record.versions import as_json
 
+from .task_future import TaskFuture
+
 VERSIONS = {"panthorlab": "1"}
 ONE, TWO = Quota(workload="one", arm_total=1), Quota(workload="two", arm_total=1)
 END = BootEnd(complete=True, outcome=Outcome.PASS, blame=None)
-
-
-@dataclass
-class _Future:
-    """What distributed gives for a boot. `outcome`: a dict, an exception, or None while it runs."""
-
-    outcome: object = None
-    cancelled: bool = False
-
-    @property
-    def status(self) -> str:
-        if self.outcome is None:
-            return "pending"
-        if isinstance(self.outcome, CancelledError):
-            return "cancelled"
-        return "error" if isinstance(self.outcome, Exception) else "finished"
-
-    def done(self) -> bool:
-        return self.outcome is not None
-
-    def result(self, timeout: float) -> object:
-        return self.outcome
-
-    def exception(self) -> object:
-        return self.outcome
-
-    def cancel(self) -> None:
-        self.cancelled = True
-
-    def release(self) -> None:
-        pass
 
 
 @dataclass
@@ -77,14 +48,14 @@ class _Hosts:
     script: Sequence[JsonObject]
     outcome: object
     inbox: queue.SimpleQueue[JsonObject] = field(default_factory=queue.SimpleQueue)
-    future: _Future = field(default_factory=_Future)
+    future: TaskFuture = field(default_factory=TaskFuture)
     answers: list[tuple[str, str]] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     submitted: int = 0
     left: bool = True
 
-    def submit(self, ticket: str, name: str) -> _Future:
+    def submit(self, ticket: str, name: str) -> TaskFuture:
         if self.submitted and not self.left:
             raise LabError("no host is left that may do boots")
         self.submitted += 1

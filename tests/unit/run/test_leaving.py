@@ -62,7 +62,7 @@ def test_who_hangs_without_a_controller_is_ended(hang: str) -> None:
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=60)
     assert out.startswith("tidies\n")
-    if process.returncode:  # since Python 3.12 no thread can be started then, which is an exception
+    if hang == "in a lock" or process.returncode:  # since Python 3.12 no thread can be started then: an exception
         assert "Timeout" in err
         assert process.returncode == 1
 
