@@ -14,37 +14,30 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
-from distributed import Future, KilledWorker
+from distributed import Future
 
 from panthorlab.board.board import Board
 from panthorlab.board.boardtime import TimeName
 from panthorlab.errors import LabError
 from panthorlab.files import write_whole
 from panthorlab.jsonvalue import Json, JsonObject
+from panthorlab.run.hosts.attempt import CHECK, LATE, HostAttempt, failure, next_message, returned
 from panthorlab.run.hosts.contents import parcels_of, places_of
 from panthorlab.run.hosts.desk import BootAnswer, BootReturn
 from panthorlab.run.hosts.parcels import unpack
 from panthorlab.run.hosts.repeat import Repetition
 from panthorlab.run.job import Job
-from panthorlab.run.poll import POLL
 from panthorlab.run.record import BootEnd, Doing, Note, OfBoot
 from panthorlab.run.record.codec import encode
 from panthorlab.run.record.versions import event_of
 from panthorlab.run.worker import STOP_GRACE, STOPPED
 
-CHECK: Final = 10.0
-"""Seconds between looks at whether there still are hosts."""
 ALONE: Final = 120.0
 """Seconds without any host: one that was killed is started again by whoever looks after it."""
-LATE: Final = 60.0
-"""Seconds that messages may be later than the result, which comes another way."""
-FETCH: Final = 60.0
-"""Seconds for the logs of a boot; then messages are looked at before it is tried again."""
 HOST_FILE: Final = "host.json"
 """Beside the logs of a boot, where it ran."""
 BUG: Final = "this is a bug of panthorlab"
@@ -58,16 +51,6 @@ class HostsPort(Protocol):
     def hand(self, address: str, attempt: str, message: BootAnswer | bytes) -> bool: ...
     def stop(self, address: str, attempt: str) -> None: ...
     def any_left(self) -> bool: ...
-
-
-@dataclass
-class HostAttempt:
-    """A host that has begun the boot. `heard`: so many of its messages."""
-
-    name: str
-    address: str
-    host: str
-    heard: int = 0
 
 
 @dataclass
@@ -113,7 +96,7 @@ class RemoteBoot:
         look_at = seen_at + CHECK
         while True:
             done = future.done()  # asked before the messages are taken: those behind it are only late
-            while (message := self._next()) is not None:
+            while (message := next_message(self.inbox)) is not None:
                 if (why := self._hear(message)) is not None:
                     return why
                 if self._refused:
@@ -135,12 +118,6 @@ class RemoteBoot:
                 if now - seen_at > ALONE:
                     raise LabError("no host is left that takes boots", hint="start some: docs/hosts.md; then resume")
                 look_at = now + CHECK
-
-    def _next(self) -> JsonObject | None:
-        try:
-            return self.inbox.get(timeout=POLL)
-        except queue.Empty:
-            return None
 
     def _hear(self, message: JsonObject) -> str | None:
         """Take a message. None, or why the boot goes no further."""
@@ -217,27 +194,13 @@ class RemoteBoot:
     def _concluded(self, future: Future) -> str | None:
         """What came of the boot, as `run` gives it; None if not all of it is here yet. Raises LabError if there is
         nobody who would know."""
-        if future.status == "cancelled":  # not by us: all boots are, when the scheduler is lost
-            raise LabError("the scheduler is gone, or has forgotten this run", hint="look at it")
-        if future.status != "finished":
-            return self._lost(f"its host did not do it: {trouble(future)}")
-        if (outcome := self._outcome(future)) is not None:
+        if why := failure(future):
+            return self._lost(f"its host did not do it: {why}")
+        if (outcome := returned(future, self._attempt, BootReturn)) is not None:
+            unpack(io.BytesIO(outcome["log"]), self.log_dir)
             return "" if self._ended else outcome["why"] or "the worker told no end"
         self._late_at = self._late_at or time.monotonic() + LATE
         return self._lost("what its host told did not come whole") if time.monotonic() > self._late_at else None
-
-    def _outcome(self, future: Future) -> BootReturn | None:
-        """What the host gave back, with the boot's logs in their place; None if it has not come yet, or its messages
-        have not."""
-        try:
-            outcome: BootReturn = future.result(timeout=FETCH)
-        except (TimeoutError, CancelledError, KilledWorker):  # its host died with it: what now, its status says
-            return None
-        attempt = self._attempt
-        if attempt is None or (attempt.name, attempt.heard) != (outcome["attempt"], outcome["told"]):
-            return None
-        unpack(io.BytesIO(outcome["log"]), self.log_dir)
-        return outcome
 
     @property
     def _ended(self) -> bool:
@@ -254,13 +217,3 @@ class RemoteBoot:
 def _object(value: Json) -> JsonObject:
     assert isinstance(value, Mapping)  # noqa: S101 - as `desk.py` sends it
     return value
-
-
-def trouble(future: Future) -> str:
-    """Of a future that did not finish, why."""
-    if future.status == "error":
-        error = future.exception()
-        if isinstance(error, KilledWorker):
-            return f"so many died under it that the scheduler gives it to no other ({error})"
-        return repr(error)
-    return f"the scheduler says `{future.status}`"

@@ -14,12 +14,11 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
-from distributed import Future, KilledWorker
+from distributed import Future
 
 from panthorlab.errors import BuildError, LabError, UsageError
 from panthorlab.jsonvalue import Json, JsonObject
@@ -30,12 +29,11 @@ from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.progress import Progress
 from panthorlab.kernel.source.sent import pack
 from panthorlab.paths import cache_dir
+from panthorlab.run.hosts.attempt import CHECK, LATE, HostAttempt, failure, next_message, returned
 from panthorlab.run.hosts.builder import BuildReturn
 from panthorlab.run.hosts.desk import Handed
 from panthorlab.run.hosts.orders import BuildOrder
 from panthorlab.run.hosts.parcels import CHUNK, unpack
-from panthorlab.run.hosts.remote import CHECK, FETCH, LATE, HostAttempt, trouble
-from panthorlab.run.poll import POLL
 
 GONE: Final = 20.0
 """Seconds without any of the hosts that may build it, until it is given to others, or built here."""
@@ -108,7 +106,7 @@ class RemoteBuild:
         while not self._given_up:
             self.progress(*self._step)  # which ends this if it is to end
             done = future.done()  # asked before the messages are taken: those behind it are only late
-            while (message := self._next()) is not None and not self._given_up:
+            while (message := next_message(self.inbox)) is not None and not self._given_up:
                 self._hear(message)
             if done and not self._given_up and self._concluded(future):
                 return self._kernel
@@ -118,12 +116,6 @@ class RemoteBuild:
                 self._given_up = self._given_up or now - seen_at > GONE
                 look_at = now + min(CHECK, GONE / 2)
         return None
-
-    def _next(self) -> JsonObject | None:
-        try:
-            return self.inbox.get(timeout=POLL)
-        except queue.Empty:
-            return None
 
     def _hear(self, message: JsonObject) -> None:
         name = str(message["attempt"])
@@ -209,14 +201,12 @@ class RemoteBuild:
 
     def _concluded(self, future: Future) -> bool:
         """Whether it is over, with the kernel here. Raises as `run`."""
-        if future.status == "cancelled":  # not by us: all is, when the scheduler is lost
-            raise LabError("the scheduler is gone, or has forgotten this run", hint="look at it")
-        if future.status != "finished":
-            self.note(f"{self.plan.title} is built by no host: {trouble(future)}")
+        if why := failure(future):
+            self.note(f"{self.plan.title} is built by no host: {why}")
             self._out |= self.hosts.builders()
             self._given_up = True
             return False
-        outcome = self._outcome(future)
+        outcome = returned(future, self._attempt, BuildReturn)
         if outcome is None:
             self._late_at = self._late_at or time.monotonic() + LATE
             if time.monotonic() > self._late_at:
@@ -225,17 +215,6 @@ class RemoteBuild:
             return False
         self._judge(outcome)
         return not self._given_up
-
-    def _outcome(self, future: Future) -> BuildReturn | None:
-        """What the host gave back; None if it has not come yet, or its messages have not."""
-        try:
-            outcome: BuildReturn = future.result(timeout=FETCH)
-        except (TimeoutError, CancelledError, KilledWorker):  # its host died with it: what now, its status says
-            return None
-        attempt = self._attempt
-        if attempt is None or (attempt.name, attempt.heard) != (outcome["attempt"], outcome["told"]):
-            return None
-        return outcome
 
     def _judge(self, outcome: BuildReturn) -> None:
         with self.log.open("ab") as file:
