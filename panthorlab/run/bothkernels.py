@@ -11,7 +11,7 @@ from panthorlab.board.board import Board
 from panthorlab.errors import BuildError, LabError
 from panthorlab.kernel.build.plan import SidePlan, Sides
 from panthorlab.kernel.jail.sandbox import UNPROTECTED, sandbox
-from panthorlab.kernel.job import cannot_differ, prepare_sides
+from panthorlab.kernel.job import cannot_differ
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.patch.report import PatchReport
 from panthorlab.kernel.store import load
@@ -33,6 +33,7 @@ from panthorlab.run.record import (
 )
 from panthorlab.run.record.codec import decode
 from panthorlab.run.record.log import EventLog, read_events
+from panthorlab.run.sides import sides_of
 
 
 def both_kernels(
@@ -81,15 +82,8 @@ class _Kernels:
             return kernels
         sandbox()  # before anything is downloaded: without a jail nothing of it will be built
         with self._log.phase("sources and patches"):
-            sides = prepare_sides(
-                options.base,
-                options.patch or (),
-                revert=options.revert,
-                swap=options.swap,
-                version=options.patch_version,
-                fragments=fleet.fragments_of(self._boards, options.config, coverage=self._measured),
-                progress=self._progress.step,
-            )
+            fragments = fleet.fragments_of(self._boards, options.config, coverage=self._measured)
+            sides = sides_of(options, fragments, progress=self._progress.step)
         fleet.check_release(self._boards, sides.base.version)
         self._record_sources(sides)
         built = self._build(sides)

@@ -12,12 +12,13 @@ from pathlib import Path
 from panthorlab.board.board import Board
 from panthorlab.errors import UsageError
 from panthorlab.kernel.jail.sandbox import UNPROTECTED, sandbox
-from panthorlab.kernel.job import prepare_kernel, prepare_sides
+from panthorlab.kernel.job import prepare_kernel
 from panthorlab.kernel.model import Kernel
 from panthorlab.run import check, eachcommit, fleet
 from panthorlab.run.hosts.address import access_of
 from panthorlab.run.hosts.crew import DoBuild, crew_of
 from panthorlab.run.progress import ProgressDisplay
+from panthorlab.run.sides import sides_of
 
 
 def main(options: argparse.Namespace) -> int:
@@ -85,15 +86,7 @@ def _build(
         plan = prepare_kernel(options.base, (), fragments=fragments, progress=progress.step)
         fleet.check_release(boards, plan.base.version)
         return {"base": build(plan, log=log, progress=progress.step, note=progress.line)}
-    sides = prepare_sides(
-        options.base,
-        options.patch,
-        revert=options.revert,
-        swap=options.swap,
-        version=options.patch_version,
-        fragments=fragments,
-        progress=progress.step,
-    )
+    sides = sides_of(options, fragments, progress=progress.step)
     fleet.check_release(boards, sides.base.version)
     return {
         name: build(plan, log=log, progress=progress.step, note=progress.line, before=other)

@@ -17,7 +17,6 @@ from panthorlab.errors import PanthorlabError, UsageError
 from panthorlab.kernel import store
 from panthorlab.kernel.build.plan import SidePlan
 from panthorlab.kernel.driver import by_name
-from panthorlab.kernel.job import prepare_sides
 from panthorlab.kernel.patch.basecommit import repository_of
 from panthorlab.kernel.patch.read import read_all
 from panthorlab.kernel.patch.report import PatchReport, UnfitError
@@ -27,6 +26,7 @@ from panthorlab.kernel.source.spec import UnknownYetError
 from panthorlab.report.leftout import not_run
 from panthorlab.run import estimate, fleet
 from panthorlab.run.outlook import outlook, suites_of
+from panthorlab.run.sides import sides_of
 from panthorlab.run.suites import find_suites
 from panthorlab.run.variants import DEBUG, debug_fragments
 from panthorlab.text import readable
@@ -119,21 +119,12 @@ def _plan(options: argparse.Namespace, chosen: fleet.Fleet) -> Prospect:
         "minutes": None,
         "notes": [*chosen.notes],
     }
-    version = options.patch_version
     # Read once, and by name: standard input has nothing the second time.
-    intake = read_all(options.patch, repository_of(options.base), version)
+    intake = read_all(options.patch, repository_of(options.base), options.patch_version)
     plan["series"] = [each.described() for each in intake.series]
     try:
-        sides = prepare_sides(
-            options.base,
-            options.patch,
-            revert=options.revert,
-            swap=options.swap,
-            version=version,
-            look=True,
-            fragments=fleet.fragments_of(boards, options.config, coverage=_measured(options, boards)),
-            intake=intake if options.patch else None,
-        )
+        fragments = fleet.fragments_of(boards, options.config, coverage=_measured(options, boards))
+        sides = sides_of(options, fragments, look=True, intake=intake if options.patch else None)
         fleet.check_release(boards, sides.base.version)
     except UnfitError as error:
         plan["patches"] = [_patch(report) for report in error.reports]
@@ -179,16 +170,7 @@ def _debug_plans(options: argparse.Namespace, boards: Sequence[Board], intake: I
     if not getattr(options, "deep", False):
         return []
     debug = debug_fragments(DEBUG, [by_name(options.driver)] if options.driver else [])
-    sides = prepare_sides(
-        options.base,
-        options.patch,
-        revert=options.revert,
-        swap=options.swap,
-        version=options.patch_version,
-        fragments=fleet.fragments_of(boards, [*options.config, *debug]),
-        look=True,
-        intake=intake,
-    )
+    sides = sides_of(options, fleet.fragments_of(boards, [*options.config, *debug]), look=True, intake=intake)
     return [sides.before, sides.after]
 
 

@@ -10,7 +10,7 @@ from panthorlab.board.board import Board
 from panthorlab.errors import BuildError, UsageError
 from panthorlab.kernel.build.plan import SidePlan
 from panthorlab.kernel.jail.sandbox import sandbox
-from panthorlab.kernel.job import cannot_differ, prepare_sides
+from panthorlab.kernel.job import cannot_differ
 from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.store import load
 from panthorlab.outcome import Side
@@ -20,6 +20,7 @@ from panthorlab.run.hosts.crew import DoBuild, build_here
 from panthorlab.run.progress import ProgressDisplay
 from panthorlab.run.record import Note, Settings, VariantFailed, VariantIdentical, VariantKernel
 from panthorlab.run.record.log import EventLog, read_events
+from panthorlab.run.sides import sides_of
 
 
 class VariantKernels:
@@ -59,15 +60,8 @@ class VariantKernels:
         built: dict[Side, Kernel] = {}
         side = Side.BEFORE
         try:
-            sides = prepare_sides(
-                options.base,
-                options.patch or (),
-                revert=options.revert,
-                swap=options.swap,
-                version=options.patch_version,
-                fragments=fleet.fragments_of(self._boards, [*options.config, *fragments]),
-                progress=self._progress.step,
-            )
+            wanted = fleet.fragments_of(self._boards, [*options.config, *fragments])
+            sides = sides_of(options, wanted, progress=self._progress.step)
             built[side] = self._build_side(sides.before, None)
             side = Side.AFTER
             built[side] = self._build_side(sides.after, sides.before)
