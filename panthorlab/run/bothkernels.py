@@ -18,49 +18,23 @@ from panthorlab.kernel.store import load
 from panthorlab.outcome import Side
 from panthorlab.run import fleet, measure
 from panthorlab.run.arms import Arm
-from panthorlab.run.hosts.crew import DoBuild, build_here
+from panthorlab.run.hosts.crew import DoBuild
 from panthorlab.run.kernels import resolve_kernel
 from panthorlab.run.progress import ProgressDisplay
-from panthorlab.run.record import (
-    ArmKernel,
-    BuildFailed,
-    Identical,
-    MailRecord,
-    Note,
-    PatchRecord,
-    Settings,
-    SourceEvent,
-)
+from panthorlab.run.record import ArmKernel, BuildFailed, Identical, MailRecord, PatchRecord, Settings, SourceEvent
 from panthorlab.run.record.codec import decode
 from panthorlab.run.record.log import EventLog, read_events
-from panthorlab.run.sides import sides_of
+from panthorlab.run.sides import KernelMaker
 
 
 def both_kernels(
-    run_dir: Path,
-    log: EventLog,
-    settings: Settings,
-    boards: Sequence[Board],
-    progress: ProgressDisplay,
-    build: DoBuild = build_here,
+    run_dir: Path, log: EventLog, settings: Settings, boards: Sequence[Board], progress: ProgressDisplay, build: DoBuild
 ) -> dict[Side, Kernel] | None:
     """Both kernels of the run, built if they must be; None if *after* does not build, which is then on record."""
     return _Kernels(run_dir, log, settings, boards, progress, build).get()
 
 
-class _Kernels:
-    def __init__(
-        self,
-        run_dir: Path,
-        log: EventLog,
-        settings: Settings,
-        boards: Sequence[Board],
-        progress: ProgressDisplay,
-        build: DoBuild = build_here,
-    ) -> None:
-        self._dir, self._log, self._settings, self._progress = run_dir, log, settings, progress
-        self._boards, self._build_by = boards, build
-
+class _Kernels(KernelMaker):
     def get(self) -> dict[Side, Kernel] | None:
         """See `both_kernels`."""
         known = {Side(event.arm): event.key for event in read_events(self._dir) if isinstance(event, ArmKernel)}
@@ -83,7 +57,7 @@ class _Kernels:
         sandbox()  # before anything is downloaded: without a jail nothing of it will be built
         with self._log.phase("sources and patches"):
             fragments = fleet.fragments_of(self._boards, options.config, coverage=self._measured)
-            sides = sides_of(options, fragments, progress=self._progress.step)
+            sides = self._sides(fragments)
         fleet.check_release(self._boards, sides.base.version)
         self._record_sources(sides)
         built = self._build(sides)
@@ -95,10 +69,6 @@ class _Kernels:
     @property
     def _measured(self) -> bool:
         return fleet.measured(self._boards, coverage=self._settings.coverage, time=self._settings.time)
-
-    def _note(self, text: str) -> None:
-        self._log.append(Note(text=text))
-        self._progress.note(text)
 
     def _resolve(self, name: str) -> Kernel:
         return resolve_kernel(
@@ -131,22 +101,20 @@ class _Kernels:
         log = self._dir / "build.log"
         with self._log.phase("build before"):
             try:
-                before = self._build_side(sides.before)
+                before = self._build_named(sides.before)
             except BuildError as error:
                 raise LabError(f"the base itself does not build: {error}", hint=error.hint or f"see {log}") from error
         with self._log.phase("build after"):
             try:
-                after = self._build_side(sides.after, before=sides.before)
+                after = self._build_named(sides.after, sides.before)
             except BuildError as error:
                 self._log.append(BuildFailed(arm=Side.AFTER, arch=sides.after.arch, message=str(error), log=str(log)))
                 return None
         return {Side.BEFORE: before, Side.AFTER: after}
 
-    def _build_side(self, plan: SidePlan, before: SidePlan | None = None) -> Kernel:
+    def _build_named(self, plan: SidePlan, before: SidePlan | None = None) -> Kernel:
         """Called as in this run: the store may have had it from a patch of other words and the same content."""
-        log = self._dir / "build.log"
-        kernel = self._build_by(plan, log=log, progress=self._progress.step, note=self._note, before=before)
-        return replace(kernel, title=plan.title, patches=plan.patches)
+        return replace(self._build_side(plan, before), title=plan.title, patches=plan.patches)
 
     def _record_kernels(self, kernels: Mapping[Side, Kernel], known: Mapping[Side, str]) -> None:
         """`known`: keys under which this run has already used its kernels; no others may continue it."""

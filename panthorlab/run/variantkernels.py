@@ -4,11 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from panthorlab.board.board import Board
 from panthorlab.errors import BuildError, UsageError
-from panthorlab.kernel.build.plan import SidePlan
 from panthorlab.kernel.jail.sandbox import sandbox
 from panthorlab.kernel.job import cannot_differ
 from panthorlab.kernel.model import Kernel
@@ -16,27 +13,13 @@ from panthorlab.kernel.store import load
 from panthorlab.outcome import Side
 from panthorlab.run import fleet
 from panthorlab.run.arms import Arm
-from panthorlab.run.hosts.crew import DoBuild, build_here
-from panthorlab.run.progress import ProgressDisplay
-from panthorlab.run.record import Note, Settings, VariantFailed, VariantIdentical, VariantKernel
-from panthorlab.run.record.log import EventLog, read_events
-from panthorlab.run.sides import sides_of
+from panthorlab.run.record import VariantFailed, VariantIdentical, VariantKernel
+from panthorlab.run.record.log import read_events
+from panthorlab.run.sides import KernelMaker
 
 
-class VariantKernels:
+class VariantKernels(KernelMaker):
     """Builds them, or takes them from the store; what they are, or why there are none, is put on record."""
-
-    def __init__(
-        self,
-        run_dir: Path,
-        log: EventLog,
-        settings: Settings,
-        boards: Sequence[Board],
-        progress: ProgressDisplay,
-        build: DoBuild = build_here,
-    ) -> None:
-        self._dir, self._log, self._settings, self._progress = run_dir, log, settings, progress
-        self._boards, self._build_by = boards, build
 
     def get(self, variant: str, fragments: Sequence[str]) -> dict[Side, Kernel]:
         """Both kernels with `fragments` on top, for `variant`. Empty if one cannot be built, or they are the same."""
@@ -55,14 +38,12 @@ class VariantKernels:
         return built
 
     def _build(self, variant: str, fragments: Sequence[str]) -> dict[Side, Kernel]:
-        options = self._settings
         sandbox()
         built: dict[Side, Kernel] = {}
         side = Side.BEFORE
         try:
-            wanted = fleet.fragments_of(self._boards, [*options.config, *fragments])
-            sides = sides_of(options, wanted, progress=self._progress.step)
-            built[side] = self._build_side(sides.before, None)
+            sides = self._sides(fleet.fragments_of(self._boards, [*self._settings.config, *fragments]))
+            built[side] = self._build_side(sides.before)
             side = Side.AFTER
             built[side] = self._build_side(sides.after, sides.before)
         except (BuildError, UsageError) as error:  # UsageError: a fragment that this tree does not have
@@ -73,12 +54,3 @@ class VariantKernels:
             self._log.append(VariantIdentical(variant=variant, why=why))
             return {}
         return built
-
-    def _build_side(self, plan: SidePlan, before: SidePlan | None) -> Kernel:
-        return self._build_by(
-            plan, log=self._dir / "build.log", progress=self._progress.step, note=self._note, before=before
-        )
-
-    def _note(self, text: str) -> None:
-        self._log.append(Note(text=text))
-        self._progress.note(text)

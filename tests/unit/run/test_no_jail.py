@@ -14,6 +14,7 @@ from panthorlab.kernel.model import Kernel
 from panthorlab.outcome import Side
 from panthorlab.run import reports
 from panthorlab.run.bothkernels import _Kernels
+from panthorlab.run.hosts.crew import build_here
 from panthorlab.run.progress import ProgressDisplay
 from panthorlab.run.record import RunStart, Settings
 from panthorlab.run.record.log import EventLog, new_run_dir, read_events
@@ -85,7 +86,7 @@ def test_the_report_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     settings = Settings(board="qemu-g610", boards=("qemu-g610",), expect=Expect.FIX, patch=())
     with EventLog(run_dir) as log:
         log.append(RunStart(options=settings, suites=(), command=("panthorlab",), directory=str(tmp_path)))
-        _Kernels(run_dir, log, settings, [], ProgressDisplay(quiet=True))._record_kernels(kernels, {})
+        _Kernels(run_dir, log, settings, [], ProgressDisplay(quiet=True), build_here)._record_kernels(kernels, {})
     events = read_events(run_dir)
     reports.write(run_dir, events, reports.judge(events), as_json=True)
     notes = json.loads(capsys.readouterr().out)["notes"]
