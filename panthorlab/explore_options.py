@@ -33,6 +33,13 @@ def add_explore(parser: argparse.ArgumentParser) -> None:
     """Its options."""
     parser.description, parser.epilog = ABOUT, EXIT_STATUS
     parser.set_defaults(tag=None, boot_method=AUTO, wait=3600.0, time=TimeName.EXACT)
+    _add_explored(parser)
+    _add_search(parser)
+    _add_boots(parser)
+
+
+def _add_explored(parser: argparse.ArgumentParser) -> None:
+    """What runs."""
     parser.add_argument("--kernel", required=True, metavar="K", help=KERNEL)
     parser.add_argument(
         "--suite",
@@ -50,6 +57,10 @@ def add_explore(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="only this workload of the suites, e.g. heap-exit/exit; may be repeated",
     )
+
+
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    """How much of it, and which interleavings."""
     much = parser.add_mutually_exclusive_group()
     much.add_argument("--seeds", type=iterations, metavar="N", help="so many iterations, each with its own latencies")
     much.add_argument(
@@ -76,6 +87,10 @@ def add_explore(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep-going", action="store_true", help="do not stop at the first finding; all different ones are made short"
     )
+
+
+def _add_boots(parser: argparse.ArgumentParser) -> None:
+    """On what boards, what is expected of them, and where the result goes."""
     parser.add_argument(
         "--jobs",
         type=jobs,
