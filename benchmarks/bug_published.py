@@ -7,7 +7,7 @@ and each row says which panthorlab it is from, and whether the suite that showed
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +79,16 @@ def write(path: Path, published: Published) -> None:
     write_whole(path, ordered.model_dump_json(indent=1, exclude_defaults=True) + "\n")
 
 
-def renew(old: Published, states: Mapping[str, State], records: Sequence[Record]) -> Published:
-    """What is known now in the place of what was said of the same rows, and of the same panthorlab's clean kernels."""
+def renew(
+    old: Published, states: Mapping[str, State], records: Sequence[Record], *, needs: Mapping[str, Collection[str]] = {}
+) -> Published:
+    """What is known now in the place of what was said of the same rows, and of the same panthorlab's clean kernels.
+    `needs`: the fragments without which a row is not shown."""
     rows = dict(old.rows)
     for name, state in states.items():
         if state.result is not Result.OPEN:
             row = _row(state)
-            if row is not None and _displaces(row, rows.get(name)):
+            if row is not None and _displaces(row, rows.get(name), needs.get(name, ())):
                 rows[name] = row
     return Published(rows=rows, clean={**old.clean, **_quiet(records)})
 
@@ -103,13 +106,13 @@ def changed(rows: Mapping[str, Row], suites: Mapping[str, str]) -> dict[str, lis
     return dict(sorted(old.items()))
 
 
-def _displaces(row: Row, old: Row | None) -> bool:
+def _displaces(row: Row, old: Row | None, needs: Collection[str]) -> bool:
     """An error of the lab says nothing of a kernel; nor does it that a bug is not shown without those suites that have
     shown it before, or on a kernel without a fragment that the last one had: what only lockdep can see, no other sees.
-    """
+    Of which no fragments are on record, that is old, and had those that the bug needs."""
     if old is None or old.result is Result.ERROR or row.result is Result.SHOWN:
         return True
-    if row.result is not Result.NOT_SHOWN or not set(old.fragments) <= set(row.fragments):
+    if row.result is not Result.NOT_SHOWN or not set(old.fragments or needs) <= set(row.fragments):
         return False
     return old.result is not Result.SHOWN or old.suites.keys() <= row.suites.keys()
 

@@ -152,7 +152,8 @@ def play(board: Board, rows: Sequence[Bug | Control], *, jobs: int) -> dict[str,
 def publish(page: Path, table: Table, board: Board, states: Mapping[str, State]) -> None:
     """The page, and its data: what is known now, and of all else what was said before."""
     data = page.with_suffix(".json")
-    published = bug_published.renew(bug_published.read(data), states, board.records.all)
+    needs = {row.id: row.needs for row in table.rows}
+    published = bug_published.renew(bug_published.read(data), states, board.records.all, needs=needs)
     suites = {name: digest(file) for name, file in find_suites([f"{SUITES}/"]).items()}
     date = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     bug_published.write(data, published)

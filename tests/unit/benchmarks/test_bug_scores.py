@@ -105,6 +105,16 @@ def test_what_a_debug_kernel_has_said_stays_until_one_says_something_else(result
     assert renew(before, {"05-x": SHOWN}, []).rows["05-x"].by == "vm_bind::a", "shown is shown, on whatever kernel"
 
 
+@pytest.mark.parametrize(("fragments", "displaced"), [(PLAIN, False), (DEBUG, True)])
+def test_what_was_said_before_fragments_were_kept_is_of_a_kernel_that_had_what_the_row_needs(
+    fragments: tuple[str, ...], displaced: bool
+) -> None:
+    """So row 48 lost that lockdep had shown it; row 8 still is of that time."""
+    state = _not_shown("vm-bind", "uapi", fragments=fragments)
+    after = renew(Published(rows={"05-x": OLD}), {"05-x": state}, [], needs={"05-x": ("prove-locking",)})
+    assert (after.rows["05-x"] == OLD) is not displaced
+
+
 def test_a_row_tells_of_the_runs_that_were_looked_at_alone() -> None:
     """Another kernel's, of the same row, are none of them."""
     records = [_ran("uapi", fragments=DEBUG, kernel="debug"), _ran("vm-bind", fragments=PLAIN)]
