@@ -127,6 +127,12 @@ def add_hosts(parser: argparse.ArgumentParser) -> None:
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what runs, and how much")
+    _add_tests(group)
+    _add_boots(group)
+
+
+def _add_tests(group: argparse._ArgumentGroup) -> None:
+    """Which tests and workloads, and what is done with what they show."""
     group.add_argument(
         "--suite",
         action="append",
@@ -160,6 +166,10 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="measure which lines of panthor run, in all, per suite, and of the patch (in exact time always)",
     )
+
+
+def _add_boots(group: argparse._ArgumentGroup) -> None:
+    """In which boots, and for how long."""
     group.add_argument("--boots", type=boots, default=2, metavar="N", help="boots of each side (default: %(default)s)")
     group.add_argument(
         "--overlay",

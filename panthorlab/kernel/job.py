@@ -87,17 +87,22 @@ def prepare_sides(
     plain: tuple[Sequence[PatchReport], Changes] = ((), {})
     changed: tuple[Sequence[PatchReport], Changes] = (reports, changes)
     before, after = (changed, plain) if revert else (plain, changed)
-    # What the patches change is of interest wherever it lies, and on both sides.
-    if setting.debug_info:
-        setting = replace(setting, debug_info=with_files(setting.debug_info, changes))
-    if setting.profiled:
-        setting = replace(setting, profiled=with_files(setting.profiled, changes))
+    setting = _interested(setting, changes)
     if swap:
         before, after = after, before
     notes = _notes(setting.base, reports, about_series, default_job=default_job, revert=revert, swap=swap)
     return Sides(
         setting.plan(Side.BEFORE, *before), setting.plan(Side.AFTER, *after), tuple(reports), notes, default_job, intake
     )
+
+
+def _interested(setting: Setting, changes: Changes) -> Setting:
+    """What the patches change is of interest wherever it lies, and on both sides."""
+    if setting.debug_info:
+        setting = replace(setting, debug_info=with_files(setting.debug_info, changes))
+    if setting.profiled:
+        setting = replace(setting, profiled=with_files(setting.profiled, changes))
+    return setting
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,33 @@ ORIGIN = "panthorlab"
 def to_json(report: RunReport) -> dict[str, Any]:
     """The report; all ids begin with `panthorlab:` and the name of the run's directory."""
     run = f"{ORIGIN}:{_slug(report.run_dir.name)}"
+    builds = _builds(report, run)
+    if not builds:
+        builds = [{**_result(report, f"{run}-none", Outcome.ERROR, _why(report)), "checkout_id": run}]
+    return {
+        "version": {"major": 5, "minor": 3},
+        "checkouts": [
+            {
+                **({"git_commit_hash": report.base_commit} if len(report.base_commit) == 40 else {}),
+                "id": run,
+                "origin": ORIGIN,
+                "valid": True,
+                "start_time": report.started.isoformat(),
+                "comment": _comment(report),
+                "misc": {"base": report.base, "patches": [patch.title for patch in report.patches]},
+            }
+        ],
+        "builds": [{key: value for key, value in build.items() if value != ""} for build in builds],
+        "tests": [
+            *(test for side in Side if side in report.kernels for test in _tests(report, run, side)),
+            *(boot for side in Side if side in report.kernels for boot in _boots(report, run, side)),
+            *_whole_run(report, run),
+        ],
+    }
+
+
+def _builds(report: RunReport, run: str) -> list[dict[str, Any]]:
+    """Of each kernel, and of what did not become one."""
     started = report.started.isoformat()
     builds: list[dict[str, Any]] = [
         {
@@ -62,28 +89,7 @@ def to_json(report: RunReport) -> dict[str, Any]:
         for side, failed in report.failed_builds.items()
         if side not in report.kernels
     ]
-    if not builds:
-        builds = [{**_result(report, f"{run}-none", Outcome.ERROR, _why(report)), "checkout_id": run}]
-    return {
-        "version": {"major": 5, "minor": 3},
-        "checkouts": [
-            {
-                **({"git_commit_hash": report.base_commit} if len(report.base_commit) == 40 else {}),
-                "id": run,
-                "origin": ORIGIN,
-                "valid": True,
-                "start_time": started,
-                "comment": _comment(report),
-                "misc": {"base": report.base, "patches": [patch.title for patch in report.patches]},
-            }
-        ],
-        "builds": [{key: value for key, value in build.items() if value != ""} for build in builds],
-        "tests": [
-            *(test for side in Side if side in report.kernels for test in _tests(report, run, side)),
-            *(boot for side in Side if side in report.kernels for boot in _boots(report, run, side)),
-            *_whole_run(report, run),
-        ],
-    }
+    return builds
 
 
 def render(report: RunReport) -> str:

@@ -72,14 +72,7 @@ def run_suites(
     """Run the suites on one kernel, and give the directory of the run, whose log says what came of it. `progress`:
     where it is shown, if not in a display of its own."""
     chosen = fleet.choose(options)
-    given = {
-        **vars(options),
-        **fleet.recorded(options, chosen),
-        "known": (),
-        "suite": lasting(options.suite),
-        "overlay": str(options.overlay) if options.overlay else None,
-    }
-    settings = replace(decode(Settings, given), known=tuple(known))
+    settings = _settings(options, known, chosen)
     suites = find_suites(options.suite)
     needs = survey(suites.values())
     if settings.workload:
@@ -126,6 +119,17 @@ def run_suites(
         finally:
             progress.finish()
     return run_dir
+
+
+def _settings(options: argparse.Namespace, known: Sequence[KnownEntry], chosen: fleet.Fleet) -> Settings:
+    given = {
+        **vars(options),
+        **fleet.recorded(options, chosen),
+        "known": (),
+        "suite": lasting(options.suite),
+        "overlay": str(options.overlay) if options.overlay else None,
+    }
+    return replace(decode(Settings, given), known=tuple(known))
 
 
 def _plan(log: EventLog, settings: Settings, kernel: Kernel, chosen: fleet.Fleet, progress: RunProgress) -> Planned:

@@ -70,14 +70,7 @@ def compare(
     # the deciding reasons first, then the others by weight; each once
     reasons = [reason for _, reason in sorted(votes, key=lambda vote: -vote[0].badness)]
     if claims and verdict in (Verdict.FIXED, Verdict.CLEAN):
-        reasons.insert(
-            0,
-            (
-                f"all {len(claims)} claim workloads together: {before.faulty}/{before.iterations} before, "
-                f"{after.faulty}/{after.iterations} after; in each, a rate above {missable:.2%} would have shown with "
-                "99 % confidence"
-            ),
-        )
+        reasons.insert(0, _together(len(claims), before, after, missable))
     return RunVerdict(
         verdict,
         exit_status(verdict, plan.expect, interrupted=bool(plan.interrupted)),
@@ -95,6 +88,14 @@ def compare(
         surprises(
             workloads, iterations, by_boot, tests, (t.name for t in judged_tests if t.verdict is Verdict.FIXED), plan
         ),
+    )
+
+
+def _together(claims: int, before: SideResult, after: SideResult, missable: float) -> str:
+    return (
+        f"all {claims} claim workloads together: {before.faulty}/{before.iterations} before, "
+        f"{after.faulty}/{after.iterations} after; in each, a rate above {missable:.2%} would have shown with "
+        "99 % confidence"
     )
 
 

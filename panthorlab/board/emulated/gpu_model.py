@@ -80,7 +80,6 @@ class GpuModel:
         self._complaints = log_dir / "gpu-stderr.log"
         self._output = b""
         self._last = ""
-        own = dict(params)
         self.sockets = [OTHER_SOCKET.format(number=number) if number else SOCKET for number in range(count)]
         argv = [
             sys.executable,
@@ -96,18 +95,13 @@ class GpuModel:
             "--events",
             str(self.events.path),
             "--control",
+            *_of_params(params, log_dir),
         ]
-        if _switch("gpu.trace", own.pop("trace", "off")):
-            argv += ["--trace", str(log_dir / "gpu-trace.json")]
         if exact is not None:
             argv += ["--exact", str(exact)]
             argv += ["--accesses", str(log_dir / ACCESSES)] if record else []
             argv += ["--orders", str(log_dir / order.FILE)] if orders else []
             argv += ["--stop", str(stop)] if stop is not None else []
-        if seed := own.pop("seed", None):
-            argv += ["--seed", seed]
-        for name, value in sorted(own.items()):
-            argv += ["--param", f"{name}={value}"]
         with self._complaints.open("wb") as complaints:
             self.process = spawn.spawn(
                 argv,
@@ -217,6 +211,19 @@ class GpuModel:
             for pipe in (self.process.stdin, self.process.stdout):
                 if pipe is not None:
                     pipe.close()
+
+
+def _of_params(params: Mapping[str, str], log_dir: Path) -> list[str]:
+    """What the model is told of its parameters."""
+    own = dict(params)
+    argv: list[str] = []
+    if _switch("gpu.trace", own.pop("trace", "off")):
+        argv += ["--trace", str(log_dir / "gpu-trace.json")]
+    if seed := own.pop("seed", None):
+        argv += ["--seed", seed]
+    for name, value in sorted(own.items()):
+        argv += ["--param", f"{name}={value}"]
+    return argv
 
 
 def _switch(name: str, value: str) -> bool:

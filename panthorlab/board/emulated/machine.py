@@ -123,14 +123,18 @@ def qemu_arguments(
         *(EXACT if exact else ("-device", "virtio-rng-pci")),
     ]
     for path in wires.gpu_sockets:
-        device = {
-            "driver": "vfio-user-pci",
-            "socket": {"type": "unix", "path": path},
-            "x-msg-timeout": VFIO_TIMEOUT_MS,
-            **({"x-no-posted-writes": True} if exact else {}),
-        }
-        arguments += ["-device", json.dumps(device)]
+        arguments += ["-device", json.dumps(_gpu(path, exact=exact))]
     return arguments
+
+
+def _gpu(path: str, *, exact: bool) -> dict[str, object]:
+    """The device that is the model behind the socket at `path`."""
+    return {
+        "driver": "vfio-user-pci",
+        "socket": {"type": "unix", "path": path},
+        "x-msg-timeout": VFIO_TIMEOUT_MS,
+        **({"x-no-posted-writes": True} if exact else {}),
+    }
 
 
 def machine_facts(board: EmulatedFile, extra: Sequence[str] = ()) -> dict[str, object]:
