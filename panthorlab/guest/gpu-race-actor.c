@@ -14,7 +14,8 @@
 
 #include "gpu-race.h"
 
-#define POLL_NS		100000
+#define POLL_NS		100000	/* between two looks at an actor: twice as long after each POLLS of them */
+#define POLLS		64u
 
 /* Calls of actors leave no text in last_error(), which is the director's. */
 int raw(struct race *race, unsigned long request, void *arg)
@@ -184,13 +185,21 @@ bool is_waiting(const struct actor *actor)
 	return state && state[1] == ' ' && state[2] == 'D';
 }
 
-/* Until it waits for a lock (true) or has ended its call. */
+/*
+ * Until it waits for a lock (true) or has ended its call. To go to sleep and wake up may take a debug
+ * kernel longer than the sleep is: then the actor, whose CPU it is, would never run.
+ */
 bool starts_waiting(struct actor *actor)
 {
-	while (actor->inside) {
-		sleep_ns(POLL_NS);
+	int64_t ns = POLL_NS;
+	unsigned int polls;
+
+	for (polls = 1; actor->inside; polls++) {
+		sleep_ns(ns);
 		if (is_waiting(actor))
 			return true;
+		if (polls % POLLS == 0)
+			ns *= 2;
 	}
 	return false;
 }
