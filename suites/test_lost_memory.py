@@ -10,7 +10,7 @@ import pytest
 
 from panthorlab.run.memleak import expect_nothing_lost
 from panthorlab.run.session import Session
-from panthorlab.run.trouble import RESIDUAL
+from panthorlab.run.trouble import LEFT_AT_UNPLUG, RESIDUAL
 
 pytestmark = pytest.mark.kernel("kmemleak")
 HUNGRY = "tiler-chunk,times=0"
@@ -19,11 +19,12 @@ STUCK = {"power-error", "firmware-error", "gpu-reset", "job-timeout", "mmu-fault
 
 def test_calls_and_heaps(session: Session) -> None:
     """And whatever ran before in this boot: this suite comes last."""
-    with session.misbehaving(HUNGRY), session.findings_expected(RESIDUAL):
-        session.check("gpu-heap", "--mode", "walk", timeout=60)
-    session.check("gpu-uapi", "--mode", "arguments")
-    session.check("gpu-vm", "--mode", "random", "--seed", "1", "--count", "80", timeout=60)
-    expect_nothing_lost(session)
+    with session.findings_expected(LEFT_AT_UNPLUG):
+        with session.misbehaving(HUNGRY), session.findings_expected(RESIDUAL):
+            session.check("gpu-heap", "--mode", "walk", timeout=60)
+        session.check("gpu-uapi", "--mode", "arguments")
+        session.check("gpu-vm", "--mode", "random", "--seed", "1", "--count", "80", timeout=60)
+        expect_nothing_lost(session)
 
 
 def test_failed_maps(session: Session) -> None:

@@ -38,7 +38,10 @@ def test_unrecoverable_error_of_a_stream(session: Session) -> None:
 def test_jobs_end_with_a_reset_that_fails(session: Session) -> None:
     """The firmware does not boot again, and the driver gives the GPU up: what ran before in another group must end,
     or who waits for it waits for ever. The GPU works again with a driver that knows nothing of all that; 6.12 uses
-    registers of a GPU without a clock on the way (docs/findings/0010)."""
+    registers of a GPU without a clock on the way (docs/findings/0010). Lockdep tells of a reset that fails that it may
+    wait for an unplug that waits for it, and of nothing after that."""
+    if session.has_config("CONFIG_PROVE_LOCKING"):
+        pytest.skip("docs/findings/0038: lockdep would be blind to what comes after")
     with awake(session):
         session.job("store")  # it is awake: the start that fails must be a reset's
         try:

@@ -23,6 +23,10 @@ def test_high_priority_needs_a_right(session: Session) -> None:
 
 
 def test_refused_calls_lose_no_memory(session: Session) -> None:
+    if session.has_config("CONFIG_KASAN"):
+        pytest.skip(
+            "KASAN keeps back what was freed, and makes thousands of calls take long: lost-memory does this there"
+        )
     session.check("gpu-uapi", "--mode", "leaks", timeout=60)
 
 

@@ -10,7 +10,7 @@ from errno import ETIMEDOUT
 import pytest
 
 from panthorlab.run.session import Session
-from panthorlab.run.trouble import CONSEQUENCES, probe, rebind
+from panthorlab.run.trouble import CONSEQUENCES, LEFT_AT_UNPLUG, probe, rebind
 
 pytestmark = pytest.mark.driver("probe")
 
@@ -37,10 +37,11 @@ def probe_with(session: Session, rule: str) -> int:
 
 @pytest.mark.parametrize("rule", LOST)
 def test_probe_gives_up(session: Session, rule: str) -> None:
-    try:
-        errno = probe_with(session, rule)
-    finally:
-        rebind(session)
+    with session.findings_expected(LEFT_AT_UNPLUG):
+        try:
+            errno = probe_with(session, rule)
+        finally:
+            rebind(session)
     if errno == 0 and session.driver.name == "tyr" and rule.startswith("reset-lost"):
         pytest.xfail("Tyr does not clear RESET_COMPLETED before it resets the GPU, and sees that of the reset before")
     assert errno == ETIMEDOUT, f"{rule}: {os.strerror(errno) if errno else 'the probe did not notice'}"
@@ -48,8 +49,9 @@ def test_probe_gives_up(session: Session, rule: str) -> None:
 
 @pytest.mark.parametrize("rule", LATE)
 def test_probe_waits_or_gives_up(session: Session, rule: str) -> None:
-    try:
-        errno = probe_with(session, rule)
-    finally:
-        rebind(session)
+    with session.findings_expected(LEFT_AT_UNPLUG):
+        try:
+            errno = probe_with(session, rule)
+        finally:
+            rebind(session)
     assert errno in (0, ETIMEDOUT), f"{rule}: {os.strerror(errno)}"

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,16 +21,18 @@
 #include "ktap.h"
 
 #define CLIENTS		1u	/* several that die at once fault on every kernel: docs/gpu.md */
-#define DIRECTORY	"/sys/kernel/debug/dri/128/"
+#define DIRECTORY	"/sys/kernel/debug/dri/%u/%s"	/* by the minor of the device */
 
 /**
  * struct walk - What was read
+ * @minor: of the GPU's file; it is another one if a device that was unplugged is still there
  * @text: of the last file
  * @reads: that went well
  * @vms: reads of gpuvas that showed a VM which is not the firmware's
  * @fdinfos: of open GPU files
  */
 struct walk {
+	unsigned int minor;
 	char text[65536];
 	unsigned int reads, vms, fdinfos;
 };
@@ -63,7 +67,7 @@ static int walk_debugfs(struct walk *walk)
 		char path[64];
 		int ret;
 
-		snprintf(path, sizeof(path), DIRECTORY "%s", files[i]);
+		snprintf(path, sizeof(path), DIRECTORY, walk->minor, files[i]);
 		ret = read_whole(walk, path);
 		if (ret && ret != -ENOENT && ret != -ENODEV)
 			return fail(ret, "%s", path);
@@ -124,12 +128,16 @@ void heap_walk(struct heap_checks *checks, unsigned int count)
 {
 	static struct walk walk;
 	struct gpu gpu = { .fd = -1 };
+	struct stat stat;
 	bool told;
 	pid_t pid[CLIENTS];
 	unsigned int i, left = CLIENTS, failed = 0;
 	int status, ret = 0;
 
 	ret = gpu_open(&gpu) ?: walk_fdinfo(&walk, getpid());
+	if (!ret && fstat(gpu.fd, &stat))
+		ret = fail(-errno, "fstat");
+	walk.minor = minor(stat.st_rdev);
 	told = walk.fdinfos;	/* 6.12 says nothing of panthor's files there */
 	walk.fdinfos = 0;
 	gpu_close(&gpu);

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TypedDict
 
 from panthorlab.board.board import Board
 from panthorlab.errors import PanthorlabError, UsageError
 from panthorlab.kernel import store
 from panthorlab.kernel.build.plan import SidePlan
-from panthorlab.kernel.driver import by_name
 from panthorlab.kernel.patch.basecommit import repository_of
 from panthorlab.kernel.patch.read import read_all
 from panthorlab.kernel.patch.report import PatchReport, UnfitError
@@ -26,12 +26,15 @@ from panthorlab.kernel.source.spec import UnknownYetError
 from panthorlab.report.leftout import not_run
 from panthorlab.run import estimate, fleet
 from panthorlab.run.outlook import outlook, suites_of
+from panthorlab.run.record import Variant
 from panthorlab.run.sides import sides_of
 from panthorlab.run.suites import find_suites
-from panthorlab.run.variants import DEBUG, debug_fragments
+from panthorlab.run.variants import DEBUG_NAME
 from panthorlab.text import readable
 
 INCONCLUSIVE = 3
+Pair = tuple[SidePlan, SidePlan]
+"""The kernels of both sides."""
 
 
 class FileJson(TypedDict):
@@ -145,33 +148,37 @@ def _plan(options: argparse.Namespace, chosen: fleet.Fleet) -> Prospect:
         for note in sides.notes
         if not note.startswith("base:") and note not in {report.summary for report in sides.reports}
     ]
-    debug = _debug_plans(options, boards, intake if options.patch else None)
-    plan["kernels"] |= {f"debug {side.side.value}": kernel_of(side) for side in debug}
     both = (sides.before, sides.after)
-    if options.name != "build" and (nothing := _add_tests(plan, options, boards, both)):
-        return _refused(plan, nothing, nothing.exit_status)
-    plan["minutes"] = _minutes(options, both, boards, plan["suites"], debug)
-    return plan
-
-
-def _add_tests(
-    plan: Prospect, options: argparse.Namespace, boards: Sequence[Board], sides: Sequence[SidePlan]
-) -> UsageError | None:
-    """Say in `plan` what of the suites would run. The error of a run in which that is nothing."""
-    tests = outlook(options, boards, sides)
+    if options.name == "build":
+        plan["minutes"] = _minutes(options, both, boards, ())
+        return plan
+    tests = outlook(options, boards, both)
     running = [*tests.plain, *(test for variant in tests.variants for test in variant.tests)]
     plan["suites"] = suites_of(running, find_suites(options.suite))
     plan["not_run"] = dict(tests.left_out)
-    return None if running else UsageError("no test of these suites can run", hint="`panthorlab suites` lists suites")
+    if not running:
+        nothing = UsageError("no test of these suites can run", hint="`panthorlab suites` lists suites")
+        return _refused(plan, nothing, nothing.exit_status)
+    beside = _beside(options, boards, intake if options.patch else None, tests.variants)
+    plan["kernels"] |= {f"{name} {side.side.value}": kernel_of(side) for name, pair in beside.items() for side in pair}
+    deep = sum(len(variant.tests) for variant in tests.variants)
+    plan["minutes"] = _minutes(options, both, boards, plan["suites"], beside, deep)
+    return plan
 
 
-def _debug_plans(options: argparse.Namespace, boards: Sequence[Board], intake: Intake | None) -> list[SidePlan]:
-    """The kernels that a deep run builds beside the plain ones."""
-    if not getattr(options, "deep", False):
-        return []
-    debug = debug_fragments(DEBUG, [by_name(options.driver)] if options.driver else [])
-    sides = sides_of(options, fleet.fragments_of(boards, [*options.config, *debug]), look=True, intake=intake)
-    return [sides.before, sides.after]
+def _beside(
+    options: argparse.Namespace, boards: Sequence[Board], intake: Intake | None, variants: Sequence[Variant]
+) -> dict[str, Pair]:
+    """The kernels that a deep run builds beside the plain ones, by what their variants are called without parameters of
+    the GPU: a debug kernel, and one for tests that want another configuration."""
+    pairs: dict[str, Pair] = {}
+    for variant in variants:
+        name = variant.name.partition(",")[0]
+        if variant.fragments and name not in pairs:
+            fragments = fleet.fragments_of(boards, [*options.config, *variant.fragments])
+            sides = sides_of(options, fragments, look=True, intake=intake)
+            pairs[name] = (sides.before, sides.after)
+    return pairs
 
 
 def _measured(options: argparse.Namespace, boards: Sequence[Board]) -> bool:
@@ -210,7 +217,8 @@ def _minutes(
     plans: Sequence[SidePlan],
     boards: Sequence[Board],
     suites: Sequence[str],
-    debug: Sequence[SidePlan] = (),
+    beside: Mapping[str, Pair] = MappingProxyType({}),
+    deep: int = 0,
 ) -> float | None:
     missing = len({plan.key for plan in plans if not store.has(plan.key)})
     seconds = estimate.build_seconds(missing, warm=is_warm(plans[0]))
@@ -218,9 +226,10 @@ def _minutes(
     known = all(board.emulated for board in boards)
     if suites and known:
         seconds += estimate.boot_seconds(suites, options.boots, options.jobs, options.iterations)
-    if debug:
-        lacking = len({plan.key for plan in debug if not store.has(plan.key)})
-        seconds += estimate.deep_seconds(lacking, warm=is_warm(debug[0]), copies=options.jobs)
+    for name, pair in beside.items():
+        lacking = len({plan.key for plan in pair if not store.has(plan.key)})
+        seconds += estimate.build_seconds(lacking, warm=is_warm(pair[0]), debug=name == DEBUG_NAME)
+    seconds += estimate.deep_seconds(deep, options.jobs)
     return round(seconds / 60, 1) if known or not suites else None
 
 

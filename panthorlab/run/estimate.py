@@ -55,14 +55,13 @@ UNPACKED: Final = 15.0  # a tree that has to be copied or unpacked first
 WHOLE_BUILD: Final = 250.0
 INCREMENT: Final = 10.0
 
-DEBUG_BUILD: Final = 420.0  # KASAN and lockdep are in every file
-DEBUG_BOOTS: Final = 240.0  # a boot of either side with all quick suites once
+DEBUG_BUILD: Final = 330.0  # KASAN and lockdep are in every file
+DEEP_TEST: Final = 7.0  # of both sides, in boots of their own: on a debug kernel, or what takes long
 
 
-def deep_seconds(missing: int, *, warm: bool, copies: int) -> float:
-    """What `--deep` takes beside: `missing` debug kernels and their boots. Deep tests are not in it: nobody knows."""
-    build = 0.0 if not missing else missing * INCREMENT if warm else DEBUG_BUILD + (missing - 1) * INCREMENT
-    return build + DEBUG_BOOTS / max(1, min(copies, 2))
+def deep_seconds(tests: int, copies: int) -> float:
+    """What `tests` take that do not run in the plain boots."""
+    return tests * DEEP_TEST / max(1, min(copies, 2))
 
 
 def boot_seconds(suites: Iterable[str], boots: int, copies: int, iterations: int | None) -> float:
@@ -77,6 +76,8 @@ def boot_seconds(suites: Iterable[str], boots: int, copies: int, iterations: int
     return (pair * boots + once) / max(1, min(copies, 2 * boots, 2))  # the figures are of two cores
 
 
-def build_seconds(missing: int, *, warm: bool) -> float:
+def build_seconds(missing: int, *, warm: bool, debug: bool = False) -> float:
     """Of `missing` kernels. `warm`: the tree has been built with this configuration, so each is an increment."""
-    return 0.0 if not missing else missing * INCREMENT if warm else WHOLE_BUILD + (missing - 1) * INCREMENT
+    if not missing:
+        return 0.0
+    return missing * INCREMENT if warm else (DEBUG_BUILD if debug else WHOLE_BUILD) + (missing - 1) * INCREMENT

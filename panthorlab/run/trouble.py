@@ -21,6 +21,8 @@ expects it. Claims ask for what a single client must never see."""
 KILLED: Final = RESIDUAL | {"cs-fatal", "cs-fault"}
 """The same of groups that are killed at work: their memory may go before a stream has got its next instruction, their
 heap before the tiler has got its next chunk (7.3.4)."""
+LEFT_AT_UNPLUG: Final = frozenset({"job-timeout"})
+"""What is said every 5 s of jobs that were on the GPU at an unplug, whatever runs by then (docs/findings/0037)."""
 LOCKED_REGION: Final = b"locked_region.size > 0"
 """Of drivers that lock what they unmap, and may leave it locked when the GPU is reset meanwhile."""
 CONSEQUENCES: Final = frozenset({"power-error", "firmware-error", "gpu-reset", "job-timeout"})
