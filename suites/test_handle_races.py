@@ -38,5 +38,7 @@ def test_group_that_is_half_made_is_not_destroyed(session: Session) -> None:
 @pytest.mark.deep
 def test_handle_given_anew_is_not_destroyed_by_an_older_call(session: Session) -> None:
     """The window is of some thirty instructions: the calls of a round are stopped all around it."""
+    if session.has_config("CONFIG_KASAN"):
+        pytest.skip("a round takes a debug kernel longer than the GPU may be late with a group")
     with session.misbehaving(LATE_START), session.findings_expected(TOO_LATE):
         race(session, "reuse", "--count", "20", "--limit-ms", "50000")
