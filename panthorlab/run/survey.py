@@ -17,8 +17,8 @@ from panthorlab.errors import UsageError
 from panthorlab.run.record import Need
 from panthorlab.run.record.codec import decode
 
-PATIENCE: Final = 120.0
-"""Seconds that importing all suites may take."""
+PATIENCE: Final = 600.0
+"""Seconds that importing all suites may take: three, but with a hundredth of a busy machine some minutes."""
 SHOWN: Final = 20
 NO_TESTS: Final = 5
 """pytest's exit status if it found none."""
@@ -63,7 +63,7 @@ def survey(suites: Iterable[Path], *, leave_nothing: bool = False) -> list[Need]
         except subprocess.TimeoutExpired:
             raise UsageError(
                 f"the suites were not imported within {PATIENCE:.0f} s",
-                hint="a suite must not do its work when it is imported",
+                hint="a suite must not do its work when it is imported; or this machine has no time for it",
             ) from None
         if done.returncode == 0:
             return [decode(Need, fields) for fields in json.loads(answer.read_text())]
