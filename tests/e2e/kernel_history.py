@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
+from panthorlab.kernel.driver import ReadFile
 from panthorlab.kernel.patch.apply import apply_all
 from panthorlab.kernel.patch.read import read
 from panthorlab.kernel.source.base import Base
@@ -22,6 +24,8 @@ from panthorlab.kernel.source.trees import read_base
 
 DRIVER: Final = "drivers/gpu/drm/panthor"
 BRANCH: Final = "refs/heads/master"
+ROOT: Final = "tree"
+"""Tag of the first commit."""
 _IDLE: Final = {
     f"{DRIVER}/panthor_drv.c": "/* Remark {}. */\n",
     "Documentation/gpu/drivers.rst": "Remark {}.\n",
@@ -61,47 +65,95 @@ class Tree:
     is_read: Callable[[str], bool]
 
 
+@dataclass(frozen=True)
+class Step:
+    """A commit to be made: what it makes of the tree's files, which it is given to read."""
+
+    subject: str
+    change: Callable[[ReadFile], Mapping[str, bytes]]
+
+
+@dataclass
+class State:
+    """The tree's files after some steps. `below`: before the first."""
+
+    below: ReadFile
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    def read(self, path: str) -> bytes | None:
+        """Content of a file now."""
+        return self.files[path] if path in self.files else self.below(path)
+
+    def take(self, step: Step) -> Mapping[str, bytes]:
+        """What the step changes; nothing has changed if it raises."""
+        changes = step.change(self.read)
+        self.files |= changes
+        return changes
+
+
 def make_history(repository: Path, tree: Tree, bug: Path, *, commits: int, at: int, harmless: list[Path]) -> Made:
     """`tree` and `commits` on top of it; number `at` (from 1) applies the patch `bug`, others the `harmless` ones."""
-    repository.mkdir(parents=True)
-    git(repository, "init", "-q", "--bare", "--initial-branch=master", ".")
-    git(repository, "config", "core.compression", "0")  # the disk is faster than zlib
-    argv = ["git", "-C", str(repository), "fast-import", "--quiet", "--depth=0"]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, env={**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null"}) as process:
-        assert process.stdin is not None
-        _commit(process.stdin, "The kernel", _files(tree))
-        _more(process.stdin, tree.base, bug, commits, at, harmless)
-    assert process.returncode == 0
-    rows = tuple(git(repository, "rev-list", "--reverse", BRANCH).split())
-    assert len(rows) == 1 + commits
+    places = [commits * share // (len(harmless) + 1) for share in range(1, len(harmless) + 1)]
+    patches = {place + (place == at): patch for place, patch in zip(places, harmless, strict=True)} | {at: bug}
+    start_history(repository, tree)
+    steps = [patched(patches[number]) if number in patches else idle(number) for number in range(1, commits + 1)]
+    rows = grow_history(repository, tree, BRANCH, steps)
     return Made(repository, rows, rows[at])
 
 
-def _more(into: IO[bytes], base: Base, bug: Path, commits: int, at: int, harmless: list[Path]) -> None:
-    files: dict[str, bytes] = {}
-
-    def content(path: str) -> bytes | None:
-        return files[path] if path in files else read_base(base, path)
-
-    places = [commits * share // (len(harmless) + 1) for share in range(1, len(harmless) + 1)]
-    patches = {place + (place == at): patch for place, patch in zip(places, harmless, strict=True)} | {at: bug}
-    for number in range(1, commits + 1):
-        if number in patches:
-            subject = f"Apply {patches[number].stem}"
-            _, made = apply_all(read(patches[number].read_bytes(), patches[number].name).patches, content, "the tree")
-            changes = {path: data for path, data in made.items() if data is not None}
-        else:
-            path, line = _idle(number)
-            subject, changes = f"{path}: remark {number}", {path: (content(path) or b"") + line.encode()}
-        files |= changes
-        _commit(into, subject, ((path, "100644", data) for path, data in changes.items()))
+def start_history(repository: Path, tree: Tree) -> None:
+    """A repository whose one commit is the tree."""
+    repository.mkdir(parents=True)
+    git(repository, "init", "-q", "--bare", "--initial-branch=master", ".")
+    git(repository, "config", "core.compression", "0")  # the disk is faster than zlib
+    with _importing(repository) as into:
+        _commit(into, BRANCH, "The kernel", _files(tree))
+    git(repository, "tag", ROOT, BRANCH)
 
 
-def _commit(into: IO[bytes], subject: str, files: Iterator[tuple[str, str, bytes]]) -> None:
+def grow_history(repository: Path, tree: Tree, branch: str, steps: Iterable[Step]) -> tuple[str, ...]:
+    """Commits of a new branch (`refs/heads/…`) from the first one on, oldest first; the first is the tree as it was."""
+    state = State(lambda path: read_base(tree.base, path))
+    with _importing(repository) as into:
+        into.write(f"reset {branch}\nfrom refs/tags/{ROOT}^0\n\n".encode())
+        for step in steps:
+            changes = state.take(step)
+            _commit(into, branch, step.subject, ((path, "100644", data) for path, data in changes.items()))
+    return tuple(git(repository, "rev-list", "--reverse", branch).split())
+
+
+def patched(patch: Path, *, reverse: bool = False) -> Step:
+    """Apply the patch, or take it back. The step raises UnfitError if that cannot be done."""
+
+    def change(content: ReadFile) -> Mapping[str, bytes]:
+        texts = read(patch.read_bytes(), patch.name).patches
+        _, made = apply_all(texts, content, "the tree", reverse=reverse)
+        return {path: data for path, data in made.items() if data is not None}
+
+    return Step(f"{'Take back' if reverse else 'Apply'} {patch.stem}", change)
+
+
+def idle(number: int) -> Step:
+    """What cannot change panthor's kernel; another for each number."""
+    path = tuple(_IDLE)[number % len(_IDLE)]
+    line = _IDLE[path].format(number).encode()
+    return Step(f"{path}: remark {number}", lambda content: {path: (content(path) or b"") + line})
+
+
+@contextmanager
+def _importing(repository: Path) -> Iterator[IO[bytes]]:
+    argv = ["git", "-C", str(repository), "fast-import", "--quiet", "--force", "--depth=0"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, env={**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null"}) as process:
+        assert process.stdin is not None
+        yield process.stdin
+    assert process.returncode == 0
+
+
+def _commit(into: IO[bytes], branch: str, subject: str, files: Iterator[tuple[str, str, bytes]]) -> None:
     """On top of what the branch has."""
     who = f"Test <test@example.org> {_SECONDS} +0000\n"
     message = f"{subject}\n".encode()
-    into.write(f"commit {BRANCH}\nauthor {who}committer {who}data {len(message)}\n".encode() + message)
+    into.write(f"commit {branch}\nauthor {who}committer {who}data {len(message)}\n".encode() + message)
     for path, mode, data in files:
         into.write(f"M {mode} inline {path}\ndata {len(data)}\n".encode() + data + b"\n")
 
@@ -120,8 +172,3 @@ def _files(tree: Tree) -> Iterator[tuple[str, str, bytes]]:
                 data := read_base(tree.base, path)
             ) is not None:
                 yield path, "100755" if os.access(place, os.X_OK) else "100644", data
-
-
-def _idle(number: int) -> tuple[str, str]:
-    path = tuple(_IDLE)[number % len(_IDLE)]
-    return path, _IDLE[path].format(number)
