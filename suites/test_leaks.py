@@ -18,6 +18,8 @@ def test_files_of_debugfs_and_proc_are_read_meanwhile(session: Session) -> None:
 
 
 def test_rounds_lose_no_memory(session: Session) -> None:
-    """The last results are rounds that do keep something, however little, and must be found out."""
+    """The last results are rounds that do keep something, however little, and must be found out. KASAN keeps back what
+    was freed: there the rounds are made for its own eyes, and `lost-memory` looks for losses."""
+    lenient = ("--lenient",) if session.has_config("CONFIG_KASAN") else ()
     with session.misbehaving(HUNGRY), session.findings_expected({"heap-error", *KILLED}):
-        session.check("gpu-leak", timeout=60)
+        session.check("gpu-leak", *lenient, timeout=60)

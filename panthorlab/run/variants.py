@@ -22,7 +22,7 @@ DEBUG: Final = ("kasan", "kmemleak", "prove-locking", "atomic-sleep", "ubsan")
 """Fragments of the debug kernel: all at once, for each of them as a kernel of its own would take as long to build."""
 DEBUG_NAME: Final = "debug"
 DEEP_NAME: Final = "deep"
-DEBUG_ITERATIONS: Final = 10
+DEBUG_ITERATIONS: Final = 5
 """Iterations of a workload that is on the debug kernel only for its detectors: those speak once, or every time."""
 LONGEST_SLUG: Final = 32
 
