@@ -82,10 +82,12 @@ def test_firmware_never_boots(session: Session) -> None:
 
 
 def test_put_back_after_it_never_booted(session: Session) -> None:
-    """panthor that is put back on the GPU must find it well (docs/findings/0010)."""
+    """panthor that is put back on the GPU must find it well. 6.12 does not, and uses registers of a GPU without a clock
+    on the way (docs/findings/0010)."""
     try:
-        with session.findings_expected({"warning", "probe-error"}):
+        with session.misuses_expected(), session.findings_expected({"warning", "probe-error"}):
             rebind(session)
     except AssertionError as error:
-        session.check("gpu-bind", "--mode", "replug")
+        with session.misuses_expected():
+            session.check("gpu-bind", "--mode", "replug")
         pytest.xfail(f"docs/findings/0010: {error}")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from panthorlab.run.session import Session
+from panthorlab.run.trouble import LEFT_AT_UNPLUG
 
 pytestmark = [pytest.mark.driver("vm", "groups", "power"), pytest.mark.deep]
 
@@ -36,6 +37,6 @@ def test_under_load(session: Session, rule: str) -> None:
 
 
 def test_on_the_way_to_sleep_often(session: Session) -> None:
-    with session.misbehaving("as-stuck,ms=80,times=0"):
+    with session.misbehaving("as-stuck,ms=40,times=0,space=user"), session.findings_expected(LEFT_AT_UNPLUG):
         session.check("gpu-bind", "--mode", "drowsy", "--count", "40", timeout=120)
         assert session.struck("as-stuck"), "no address space was stuck"

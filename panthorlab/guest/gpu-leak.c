@@ -354,7 +354,8 @@ static bool judge(const struct kind *kind, unsigned int rounds)
 
 static bool judge_apart(const struct kind *kind, const struct measure *how)
 {
-	unsigned int rounds = kind->rounds * how->factor;
+	/* what keeps groups may have so many */
+	unsigned int rounds = kind->rounds * (kind->keeps ? 1 : how->factor);
 	pid_t pid;
 	int status;
 
