@@ -166,6 +166,7 @@ def main() -> int:
     """Run what is missing, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", metavar="N", type=int, default=SEEDS, help=f"from 1 on (default {SEEDS})")
+    parser.add_argument("--only", metavar="SEED", type=int, action="append", help="run only this one; may be repeated")
     parser.add_argument("--jobs", metavar="N", type=int, default=2, help="boots at once (default 2)")
     parser.add_argument("--folder", metavar="DIR", type=Path, default=ROOT / "runs/bisect-history")
     options = parser.parse_args()
@@ -173,7 +174,7 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     results, history = folder / "results.jsonl", make(folder)
     print(f"{COMMITS} commits, {len(history.fixes)} of them fixes of the driver, and one with the fault")
-    for seed in sorted(set(range(1, options.seeds + 1)) - set(known(results))):
+    for seed in sorted(set(options.only or range(1, options.seeds + 1)) - set(known(results))):
         row = bisect(history, seed, folder / f"seed-{seed}", options.jobs)
         with results.open("a") as file:
             file.write(json.dumps(asdict(row)) + "\n")

@@ -229,7 +229,8 @@ def _minutes(
     for name, pair in beside.items():
         lacking = len({plan.key for plan in pair if not store.has(plan.key)})
         seconds += estimate.build_seconds(lacking, warm=is_warm(pair[0]), debug=name == DEBUG_NAME)
-    seconds += estimate.deep_seconds(deep, options.jobs)
+    if deep:
+        seconds += estimate.deep_seconds(deep, options.jobs)
     return round(seconds / 60, 1) if known or not suites else None
 
 
