@@ -99,6 +99,22 @@ def test_the_tests_that_would_run(ask: Ask, tree: Path, patch: Path) -> None:
     assert (status, plan["error"]) == (2, "no test of these suites can run")
 
 
+def test_the_kernels_that_a_deep_run_builds_beside(ask: Ask, tree: Path, patch: Path) -> None:
+    """Those that its tests want, each once, whatever parameters of the GPU they want, too."""
+
+    def beside(*suites: str) -> set[str]:
+        status, plan = ask("check", patch, "--base", tree, "--deep", *(f"--suite={name}" for name in suites))
+        assert (status, plan["error"]) == (0, None)
+        assert plan["minutes"] > 0
+        return set(plan["kernels"]) - {"before", "after"}
+
+    assert beside("heap-exit-claim") == {"debug before", "debug after"}
+    assert beside("huge-pages", "tiler-oom") == {
+        *("debug before", "debug after"),
+        *("huge-pages before", "huge-pages after"),
+    }
+
+
 def test_the_plan_of_a_matrix(ask: Ask, tree: Path, tmp_path: Path) -> None:
     asked = ("matrix", tree, "--kernel", "0123abc", "--suite", "leaks", "--dry-run", "--output", tmp_path / "matrix")
     status, plan = ask(*asked)
