@@ -135,3 +135,15 @@ def test_boards_get_different_cpus_until_there_are_none(tmp_path: Path) -> None:
         assert again.cpu == leases[0].cpu
     for lease in leases:
         lease.release()
+
+
+def test_a_board_gets_the_cpu_with_the_fewest_boards(tmp_path: Path) -> None:
+    """Also if the CPU with one has got it as its second: what it had first is over."""
+    first = [CpuLease(tmp_path) for _ in os.sched_getaffinity(0)]
+    second = CpuLease(tmp_path)
+    for lease in first:
+        lease.release()
+    others = [CpuLease(tmp_path) for _ in range(len(first) - 1)]
+    assert second.cpu not in {lease.cpu for lease in others}
+    for lease in (second, *others):
+        lease.release()
