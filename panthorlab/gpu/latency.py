@@ -26,7 +26,9 @@ NANOSECONDS: Final = 1e9
 MOST_SECONDS: Final = 1.0
 OUTSIDE: Final = 0
 """The number of the window for what is before the first iteration and between two."""
-_OVERRIDE = re.compile(r"(?P<window>[0-9]+)/(?P<kind>[^/=,]+)/(?P<number>[1-9][0-9]*)=(?P<us>[0-9]+(?:\.[0-9]{1,3})?)")
+_OVERRIDE = re.compile(
+    r"(?P<window>[0-9]{1,18})/(?P<kind>[^/=,]+)/(?P<number>[1-9][0-9]{0,17})=(?P<us>[0-9]{1,18}(?:\.[0-9]{1,3})?)"
+)
 
 RowDraw = Callable[[random.Random], float]
 Draw = Callable[[str], float]

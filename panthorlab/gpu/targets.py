@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 _TARGET: Final = re.compile(
-    r"(?P<window>[0-9]+)/(?P<kind>[^/=,]+)/(?P<number>[1-9][0-9]*)=(?P<address>[0-9a-f]{1,16}):(?P<begins>[1-9][0-9]*)"
+    r"(?P<window>[0-9]{1,18})/(?P<kind>[^/=,]+)/(?P<number>[1-9][0-9]{0,17})=(?P<address>[0-9a-f]{1,16}):(?P<begins>[1-9][0-9]{0,17})"
 )
 
 

@@ -222,7 +222,8 @@ def _run(options: argparse.Namespace, seed: int, run_dir: Path) -> RanRun:
     seconds = time.monotonic() - begin
     last = (run_dir / "output.log").read_text(errors="replace").strip()[-2000:]
     if status == UsageError.exit_status:
-        raise UsageError(last)
+        why, _, hint = last.rpartition("panthorlab: ")[2].partition("\n  hint: ")
+        raise UsageError(why, hint=hint)
     if not (run_dir / "events.jsonl").exists():
         raise LabError(f"seed {seed} did not run: {last or f'status {status}'}")
     events = read_run(run_dir)

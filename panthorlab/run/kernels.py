@@ -83,4 +83,5 @@ def _check_param(name: str, value: str) -> None:
     try:
         known.parse(value)
     except ValueError as error:
-        raise UsageError(f"--param gpu.{error}", hint="`panthorlab gpu params` lists them with their meaning") from None
+        why = str(error) if str(error).startswith(name) else f"{name}: {error}"
+        raise UsageError(f"--param gpu.{why}", hint="`panthorlab gpu params` lists them with their meaning") from None

@@ -151,20 +151,22 @@ def main(options: argparse.Namespace) -> int:
         if places and not unequal:
             traced = Traced.of(iteration, kernel, log_dir, places)
             write_whole(log_dir / CALLS_LOG, "".join(f"{line}\n" for line in traced.lines()))
-            if options.gdb is not None:
-                _debug(original, run_dir, progress, traced.stop(again[-1].findings[0]), options.gdb)
+        progress.finish()
+        page = write_page(run_dir, events)
+        if options.json:
+            print(json.dumps(_as_json(original, again, unequal, log_dir), indent=1), flush=True)
+        else:
+            _print(original, again, unequal, log_dir)
+            if page is not None:
+                print(f"timeline  {page}")
+            if options.trace_functions and not unequal:
+                print((log_dir / CALLS_LOG).read_text(), end="")
+            sys.stdout.flush()  # all this is known, whatever becomes of the debugger
+        if places and not unequal and options.gdb is not None:
+            _debug(original, run_dir, progress, traced.stop(again[-1].findings[0]), options.gdb)
     finally:
         progress.finish()
         (log_dir / CALLS_FILE).unlink(missing_ok=True)
-    page = write_page(run_dir, events)
-    if options.json:
-        print(json.dumps(_as_json(original, again, unequal, log_dir), indent=1))
-    else:
-        _print(original, again, unequal, log_dir)
-        if page is not None:
-            print(f"timeline  {page}")
-        if options.trace_functions and not unequal:
-            print((log_dir / CALLS_LOG).read_text(), end="")
     return DIFFERS if unequal else 0
 
 

@@ -57,6 +57,11 @@ def compiled(name: str, files: Sequence[Path], api: int) -> Path:
                 f"the {name} plugin for QEMU does not compile:\n{done.stderr.decode(errors='replace')}",
                 hint=f"install {COMPILER} of this machine with its headers (Debian: gcc, libc6-dev)",
             )
+        if not made.is_file():
+            raise LabError(
+                f"the {name} plugin for QEMU cannot be compiled: {argv[0]} said that all went well, and made nothing",
+                hint=f"install {COMPILER} of this machine (Debian: gcc, libc6-dev)",
+            )
         made.rename(target)
     return target
 

@@ -55,6 +55,8 @@ def main(options: argparse.Namespace) -> int:
     board = fleet.choose_one(options)
     board.check_time(TimeName.EXACT)
     settings = _settings(options, board)
+    if options.between and AIMED not in settings.strategy:
+        raise UsageError(f"--between is for the strategy {AIMED}, which is not chosen", hint=f"--strategy {AIMED}")
     suites = find_suites(options.suite)
     needs = [need for need in survey(suites.values()) if need.counted]
     if not needs:

@@ -49,6 +49,13 @@ class Growth:
     def saturated(self) -> bool:
         return self.samples >= LEAST and self.unseen <= SATURATED
 
+    @property
+    def state(self) -> str:
+        """In a word, for people."""
+        if self.samples < LEAST:
+            return f"not judged, for that wants {LEAST} seeds"
+        return "saturated" if self.saturated else "growing"
+
     def points(self, most: int = 8) -> list[tuple[int, int]]:
         """The curve in few points, (samples, different things), the last one among them."""
         places = (

@@ -19,7 +19,7 @@ from panthorlab.run.explore.course import Course
 from panthorlab.run.explore.orders import Interleaving
 
 EVENT: Final = "event"
-_POINT: Final = re.compile(r"(?P<name>.*?)(?::(?P<number>[0-9]+))?(?P<end>:end)?", re.DOTALL)
+_POINT: Final = re.compile(r"(?P<name>.*?)(?::(?P<number>[0-9]{1,18}))?(?P<end>:end)?", re.DOTALL)
 
 
 def pair(between: Sequence[str]) -> tuple[str, str] | None:

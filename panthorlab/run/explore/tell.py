@@ -18,6 +18,7 @@ from panthorlab.kernel.model import Kernel
 from panthorlab.report.faults import headline
 from panthorlab.run.explore.aim import Aim
 from panthorlab.run.explore.finding import Explained, Narrowed
+from panthorlab.run.explore.strategies import CHOICES
 from panthorlab.run.explore.tally import Explored, Suspect, Variety
 
 FILE: Final = "exploration.json"
@@ -57,7 +58,7 @@ def tell(
         print(json.dumps(made, indent=1))
         return status
     for name, seen in tally.workloads.items():
-        _print_growth(name, seen, tally)
+        _print_growth(name, seen, tally, list(options.strategy or CHOICES))
         _print_aimed(aimed, tally, name)
     for found, explained in findings:
         _print_finding(options, run_dir, kernel, found, explained, aimed)
@@ -72,17 +73,18 @@ def tell(
     return status
 
 
-def _print_growth(name: str, seen: Variety, tally: Explored) -> None:
+def _print_growth(name: str, seen: Variety, tally: Explored, chosen: Sequence[str]) -> None:
     print(f"{name}: {seen.orders.samples} seeds, {seen.orders.distinct} distinct interleavings")
     for (workload, strategy), own in tally.strategies.items():
         if workload == name:
             counts = f"{own.orders.distinct} interleavings, {own.contexts.distinct} contexts"
             print(f"  {strategy:12} {own.orders.samples:5} seeds, {counts}")
+    if untried := [strategy for strategy in dict.fromkeys(chosen) if (name, strategy) not in tally.strategies]:
+        print(f"  not tried, for want of seeds or time: {', '.join(untried)}")
     for what, growth in (("interleavings", seen.orders), ("contexts", seen.contexts)):
         points = "  ".join(f"{samples}: {distinct}" for samples, distinct in growth.points())
         print(f"  {what} after seeds  {points}")
-        word = "saturated" if growth.saturated else "growing"
-        print(f"  {what} {word}: the next seed is expected to show {growth.unseen:.2f} new ones")
+        print(f"  {what} {growth.state}: the next seed is expected to show {growth.unseen:.2f} new ones")
 
 
 def _print_aimed(aimed: Aimed, tally: Explored, name: str) -> None:

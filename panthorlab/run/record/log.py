@@ -39,12 +39,12 @@ def new_run_dir(output: Path | None) -> Path:
     if output is None:
         stamp = time.strftime("%Y%m%d-%H%M%S")
         output = Path("runs") / f"{stamp}-{secrets.token_hex(2)}"
-    log = output / "events.jsonl"
+    log, console = output / "events.jsonl", output / "console.log"  # a single command has no log of events
     try:
-        if log.exists() and b"\n" in log.read_bytes():  # without one whole event, a run never began
+        if (log.exists() and b"\n" in log.read_bytes()) or console.exists():  # without a whole event, it never began
             raise UsageError(
                 f"{output} already holds a run",
-                hint=f"continue it with `panthorlab resume {output}`, or choose another --output",
+                hint=f"choose another --output; a validation goes on by `panthorlab resume {output}`",
             )
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -305,3 +305,10 @@ def test_reports_that_cannot_be_written_are_named_and_the_others_are_there(
     assert "junit.xml: Is a directory" in err
     assert (tmp_path / "report.html").is_file()
     assert (tmp_path / "result.json").is_file()
+
+
+def test_nor_what_a_single_command_has_left(tmp_path: Path) -> None:
+    """That has no log of events."""
+    (tmp_path / "console.log").write_text("[    0.000000] Booting Linux\n")
+    with pytest.raises(UsageError, match="already holds a run"):
+        new_run_dir(tmp_path)

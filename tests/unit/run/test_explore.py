@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.cli import main as cli
-from panthorlab.errors import LabError
+from panthorlab.errors import LabError, UsageError
 from panthorlab.gpu.latency import Latencies, Override
 from panthorlab.gpu.pci import mark_of
 from panthorlab.outcome import Outcome
@@ -31,6 +32,7 @@ from panthorlab.run.explore.strategies import AIMED, CHOICES
 from panthorlab.run.explore.tally import Explored, Suspect
 from panthorlab.run.explore.trials import Trials, Tried
 from panthorlab.run.job import Job
+from panthorlab.run.kernels import parse_params
 from panthorlab.run.progress import ProgressDisplay
 from panthorlab.run.record import Iteration
 from panthorlab.run.record.codec import encode
@@ -432,3 +434,34 @@ def test_help_is_enough_to_begin(capsys: pytest.CaptureFixture[str]) -> None:
     shown = " ".join(capsys.readouterr().out.replace("-\n", "-").split())
     for word in (*CHOICES, "exit status", "--output", "goes on", "panthorlab explore --kernel K --suite"):
         assert word in shown
+
+
+def test_of_few_seeds_nobody_says_that_it_is_growing() -> None:
+    growth = Growth()
+    for _ in range(39):
+        growth.add(["one order"])
+    assert growth.state == "not judged, for that wants 40 seeds"
+    growth.add(["one order"])
+    assert growth.state == "saturated"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("exact.override", "nonsense"),
+        ("exact.override", "1/irq job/3=5,1/irq job/3=7"),
+        ("exact.override", "9" * 5000 + "/irq job/3=5"),
+        ("exact.target", f"1/irq job/{'9' * 5000}=ffff:1"),
+        ("exact.kinds", ",,"),
+    ],
+)
+def test_a_parameter_that_is_refused_is_named(name: str, value: str) -> None:
+    with pytest.raises(UsageError, match=rf"^--param gpu\.{re.escape(name)}: ") as refused:
+        parse_params([f"gpu.{name}={value}"])
+    assert "digits" not in str(refused.value)
+
+
+def test_points_are_for_aims_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["explore", "--kernel", "0" * 16, "--suite", "heap-exit-claim", "--strategy", "pct", "--between", "x", "y"]
+    assert cli(argv) == 2
+    assert "--between is for the strategy aimed" in capsys.readouterr().err

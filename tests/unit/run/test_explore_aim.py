@@ -411,3 +411,10 @@ def test_what_came_before_a_finding_is_told_with_its_targets_and_the_finding_by_
     assert "gpu.exact.target=1/irq job/1=1000:1,2/irq job/2=1000:1" in given
     assert "gpu.exact.override=1/irq job/1=3000.000,2/irq job/2=3000.000,3/irq job/3=16.000" in given
     assert not any("orders" in word or "calls" in word for word in given)
+
+
+@pytest.mark.parametrize("text", ["tick_work:" + "9" * 5000, "W A:" + "9" * 5000])
+def test_a_number_of_a_point_may_be_absurd(text: str) -> None:
+    """It is then a part of a name that there is not."""
+    with pytest.raises(UsageError):
+        point(interleaving(["W A"]), Course([], []), text)

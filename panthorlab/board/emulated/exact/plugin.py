@@ -89,7 +89,7 @@ def _ask(qemu: Qemu) -> Path | str:
         try:
             plugin = compiled(api)
         except LabError as error:
-            return str(error)
+            return "; ".join(filter(None, (str(error), error.hint)))
         argv = [*qemu.argv, "-machine", "none", "-display", "none", "-plugin", f"file={quoted(plugin)},check=on"]
         try:
             done = spawn.run(argv, timeout=_ANSWER_SECONDS)
