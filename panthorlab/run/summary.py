@@ -43,7 +43,8 @@ SHOWN: Final = 10
 
 @dataclass
 class SummaryRow:
-    """The iterations of one workload. `total` counts terminations."""
+    """The iterations of one workload. `total` counts terminations, `failed` those that were faulty, at least one of an
+    iteration that failed."""
 
     role: Role
     total: int = 0
@@ -167,7 +168,7 @@ def _iteration(made: Summary, one: Iteration, known: Sequence[KnownFinding]) -> 
     if one.outcome is Outcome.FAIL and only_known(one, known):
         made.notes.append(f"{one.id}: known: {one.message}")
         return
-    row.failed += one.outcome is Outcome.FAIL
+    row.failed += max(one.faulty, 1) if one.outcome is Outcome.FAIL else 0
     row.errors += one.outcome is Outcome.ERROR
     row.cut += one.cut
     if one.outcome is Outcome.ERROR:
