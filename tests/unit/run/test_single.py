@@ -143,3 +143,29 @@ def test_what_was_skipped_is_told_and_nothing_else_is_no_success(
     assert "note skipped: probe::t and 1 more: why" in capsys.readouterr().out
     assert summary(tmp_path, [START, _test("SKIP"), END], as_json=False) == 4
     assert "ERROR nothing ran" in capsys.readouterr().out
+
+
+def test_of_terminations_those_are_counted_that_were_faulty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An iteration that fails for another reason counts as one."""
+
+    def iteration(number: int, outcome: str, faulty: int, *, broken: bool = False) -> dict[str, Any]:
+        return {
+            "event": "iteration",
+            "id": f"i{number}",
+            "workload": "w",
+            "role": "claim",
+            "outcome": outcome,
+            "blame": "kernel" if outcome == "FAIL" else None,
+            "message": "why",
+            "terminations": 20,
+            "faulty": faulty,
+            "declared": ["mmu-fault"],
+            "kinds": ["mmu-fault"] if faulty else [],
+            "signatures": [],
+            "program_failed": broken,
+            "findings": [],
+        }
+
+    ran = [iteration(1, "FAIL", 5), iteration(2, "PASS", 0), iteration(3, "FAIL", 0, broken=True)]
+    assert summary(tmp_path, [START, *ran, END], as_json=False) == 1
+    assert "6/60 failed" in capsys.readouterr().out
