@@ -31,6 +31,7 @@ LINES = [
     # gcc and collect2
     ("gcc: fatal error: Killed signal terminated program cc1", K.KILLED),
     ("aarch64-linux-gnu-gcc: fatal error: Terminated signal terminated program cc1", K.KILLED),
+    ("bin/gcc: 3: gcc: fatal error: Terminated signal terminated program cc1", K.KILLED),  # of two jobs at once
     ("aarch64-linux-gnu-gcc: internal compiler error: Bus error signal terminated program cc1", K.KILLED),
     ("gcc: internal compiler error: Segmentation fault signal terminated program cc1", K.CRASHED),
     ("/mnt/src/mm/slub.c:12:3: internal compiler error: in gimplify_expr, at gimplify.c:77", K.CRASHED),
@@ -76,6 +77,7 @@ LINES = [
 HARMLESS = [
     '/mnt/src/x.c:3:2: error: #error "out of memory"',
     "/mnt/src/x.c:3:2: error: #error Killed",
+    "/mnt/src/x.c:3:2: error: #error gcc: fatal error: Killed signal terminated program cc1",
     '/mnt/src/x.c:3:2: error: static assertion failed: "No space left on device"',
     "/mnt/src/x.c:14: Error: No space left on device",
     '   12 |  pr_err("Killed");',
